@@ -1,0 +1,51 @@
+//! The operator's JSON document; after this room nothing knows that there was JSON.
+//!
+//! [`load`] turns bytes into a [`crate::policy::Policy`] or into every fault at once. [`schema`] is the
+//! document as it is written, [`reading`] how one is read without stopping at the first fault.
+
+mod compile;
+mod fault;
+mod reading;
+pub mod schema;
+
+use crate::jose::{JsonLimits, parse_object};
+use crate::policy::Policy;
+
+pub use fault::{ConfigFault, ConfigProblem};
+
+const LIMITS: JsonLimits = JsonLimits { depth: 64, members: 4096 };
+
+/// A configuration that can be used.
+#[derive(Debug)]
+pub struct Loaded {
+    /// What the operator wants.
+    pub policy: Policy,
+    /// What the operator weakened: one line each, to be shown at start.
+    pub warnings: Vec<String>,
+}
+
+/// Reads a configuration.
+///
+/// # Errors
+/// Every fault of the document, each with its path and a hint. No value of the document is in them.
+pub fn load(document: &[u8]) -> Result<Loaded, Vec<ConfigFault>> {
+    let root = fault::Path::root();
+    let text = document.trim_ascii();
+    match text.first() {
+        None => return Err(vec![root.fault(ConfigProblem::Empty)]),
+        Some(b'{') => {}
+        Some(_) => return Err(vec![root.fault(ConfigProblem::NotAStringValue)]),
+    }
+    let members = parse_object(text, LIMITS).map_err(|problem| vec![root.fault(ConfigProblem::Json(problem))])?;
+    let mut faults = Vec::new();
+    let document = reading::read_object::<schema::Document>(&members, &root, &mut faults);
+    let loaded = compile::document(document, &root, &mut faults);
+    match (faults.is_empty(), loaded) {
+        (true, Some(loaded)) => Ok(loaded),
+        _ => Err(faults),
+    }
+}
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;

@@ -1,0 +1,156 @@
+//! The document as the operator writes it. The doc comments are the reference manual; every field may
+//! be left out here, and `compile` says which ones are needed together.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+
+use super::fault::{ConfigFault, ConfigProblem, Path};
+use super::reading::{Read, document};
+use crate::jose::Algorithm;
+use crate::policy::ClaimFormat;
+
+document! {
+    /// The whole configuration.
+    Document {
+        /// The token issuers, under names of your choice.
+        providers: BTreeMap<String, ProviderDocument>,
+        /// Where the token is looked for and what becomes of it.
+        token: TokenDocument,
+        /// Which claims the backend receives in which headers. Left out: `x-user-id` (subject),
+        /// `x-client-id` (client) and `x-granted-scopes` (scopes, blank between).
+        claim_to_headers: Vec<ClaimToHeaderDocument>,
+    }
+}
+
+document! {
+    /// One token issuer.
+    ProviderDocument {
+        /// The Okta preset: gives issuer, key address, RS256 and a clock skew of 120 seconds.
+        okta: OktaDocument,
+        /// The exact `iss` of the tokens, an `https` URL. Not together with `okta`.
+        issuer: String,
+        /// The token's `aud` must name one of these.
+        audiences: Vec<String>,
+        /// Accepts tokens for any audience: those made for other APIs too.
+        insecure_any_audience: bool,
+        /// Allows `http` in `issuer` and `jwks.uri`.
+        insecure_http: bool,
+        /// The host's name for the connection to the issuer: on Envoy a cluster.
+        upstream: String,
+        /// The algorithms tokens may be signed with. Left out: `["RS256"]`.
+        algorithms: Vec<Algorithm>,
+        /// How far the issuer's clock and ours may differ, at most `"300s"`. Left out: `"60s"`.
+        clock_skew: Duration,
+        /// When given, the only clients (`cid`, `client_id` or `azp`) whose tokens are accepted.
+        client_ids: Vec<String>,
+        /// The longest `exp - iat` that is accepted. Left out: no limit.
+        max_token_lifetime: Duration,
+        /// The claim that names whom the token speaks for. Left out: `sub`.
+        subject_claim: String,
+        /// The claim that names the client. Left out: the first present of `cid`, `client_id`, `azp`.
+        client_claim: String,
+        /// The claim that holds the scopes. Left out: the first present of `scp`, `scope`.
+        scope_claim: String,
+        /// The issuer's keys.
+        jwks: JwksDocument,
+    }
+}
+
+document! {
+    /// An Okta custom authorization server.
+    OktaDocument {
+        /// The organisation's domain, `acme.okta.com`, or its custom domain.
+        domain: String,
+        /// The id of the authorization server. Left out: `default`.
+        authorization_server: String,
+    }
+}
+
+document! {
+    /// Where the keys come from and how they are kept.
+    JwksDocument {
+        /// The address of the key set. Left out: Okta's, with the preset.
+        uri: String,
+        /// The key set itself, `{"keys": [...]}`; nothing is fetched then.
+        inline: Map<String, Value>,
+        /// How long a fetched set is fresh; `Cache-Control` may shorten that, to a minute at least.
+        /// Left out: `"1h"`.
+        refresh: Duration,
+        /// How long the last good set stays in use when fetching fails. Left out: `"24h"`.
+        max_stale: Duration,
+        /// How long a fetch may take, and a request wait for it. Left out: `"5s"`.
+        timeout: Duration,
+        /// Unknown key ids cause at most one fetch in this time. Left out: `"30s"`.
+        unknown_kid_cooldown: Duration,
+    }
+}
+
+document! {
+    /// The credential.
+    TokenDocument {
+        /// Whether the backend receives the credential. Left out: no.
+        forward: bool,
+        /// The longest token that is looked at, in bytes. Left out: 8192.
+        max_bytes: u32,
+    }
+}
+
+document! {
+    /// One claim in one header.
+    ClaimToHeaderDocument {
+        /// The header. What a client sends under this name, in any spelling, is removed.
+        header: String,
+        /// The claim: a name, or a list of names that leads to a nested one. Names are literal.
+        claim: ClaimPath,
+        /// `string`, `space`, `comma` or `json`. Left out: `string`.
+        format: ClaimFormat,
+    }
+}
+
+/// A claim's name, or the names on the way to it.
+#[derive(Debug)]
+pub struct ClaimPath(pub Vec<String>);
+
+impl Read for ClaimPath {
+    fn read(value: &Value, at: &Path, faults: &mut Vec<ConfigFault>) -> Option<Self> {
+        let names = match value {
+            Value::String(name) => Some(vec![name.clone()]),
+            Value::Array(items) => items.iter().map(|item| item.as_str().map(str::to_owned)).collect(),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => None,
+        };
+        let names = names.filter(|names: &Vec<String>| !names.is_empty() && names.iter().all(|name| !name.is_empty()));
+        super::reading::expect(
+            names.map(Self),
+            "a claim name, or a list of names that leads to a nested claim",
+            at,
+            faults,
+        )
+    }
+}
+
+impl Read for Algorithm {
+    fn read(value: &Value, at: &Path, faults: &mut Vec<ConfigFault>) -> Option<Self> {
+        let algorithm = value.as_str().and_then(Self::parse);
+        if algorithm.is_none() {
+            faults.push(at.fault(ConfigProblem::Unusable(
+                "not an algorithm that can be allowed; there are RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384 and EdDSA (`none` and HS* are never accepted)",
+            )));
+        }
+        algorithm
+    }
+}
+
+impl Read for ClaimFormat {
+    fn read(value: &Value, at: &Path, faults: &mut Vec<ConfigFault>) -> Option<Self> {
+        let format = match value.as_str() {
+            Some("string") => Some(Self::String),
+            Some("space") => Some(Self::Space),
+            Some("comma") => Some(Self::Comma),
+            Some("json") => Some(Self::Json),
+            _ => None,
+        };
+        super::reading::expect(format, "one of \"string\", \"space\", \"comma\", \"json\"", at, faults)
+    }
+}

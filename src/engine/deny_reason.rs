@@ -1,0 +1,115 @@
+//! Why a request is refused, exactly: stable snake_case names for logs and metrics, and whose fault it
+//! is. What the client is told of it is decided in `reply`, and is much less.
+
+use std::time::Duration;
+
+use crate::jose::TokenFault;
+use crate::policy::ClaimFault;
+
+/// One reason per way to fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum DenyReason {
+    /// No credential of a kind that is looked for.
+    TokenMissing,
+    /// More than one credential.
+    CredentialRepeated,
+    /// `Bearer` with something that is not one token.
+    CredentialMalformed,
+    /// A token over the size limit.
+    TokenTooLarge,
+    /// Not a JWT, and no provider takes opaque tokens.
+    TokenOpaque,
+    /// Not a JWT that could be verified, or one whose signature does not hold.
+    Token(TokenFault),
+    /// An algorithm that this provider's tokens may not use.
+    AlgorithmNotAllowed,
+    /// A `kid` that the issuer does not publish.
+    KeyUnknown,
+    /// The claims do not say what they must.
+    Claim(ClaimFault),
+    /// The issuer's keys, or this one, cannot be had now.
+    KeysUnavailable(Duration),
+    /// The request waited for keys until its own deadline.
+    WaitTimedOut,
+    /// Too many requests wait already.
+    TooManyWaiting,
+}
+
+/// Whose fault a refusal is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Blame {
+    /// The client's: it can do something about it.
+    Client,
+    /// Ours, the issuer's or the network's: never answered with a 401.
+    Gateway,
+}
+
+impl DenyReason {
+    /// The reason's stable name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::TokenMissing => "token_missing",
+            Self::CredentialRepeated => "credential_repeated",
+            Self::CredentialMalformed => "credential_malformed",
+            Self::TokenTooLarge => "token_too_large",
+            Self::TokenOpaque => "token_opaque",
+            Self::Token(TokenFault::Encoding) => "token_encoding",
+            Self::Token(TokenFault::HeaderTooLarge) => "token_header_too_large",
+            Self::Token(TokenFault::HeaderJson) => "token_header_json",
+            Self::Token(TokenFault::AlgorithmMalformed) => "algorithm_malformed",
+            Self::Token(TokenFault::AlgorithmUnsupported) => "algorithm_unsupported",
+            Self::Token(TokenFault::HeaderParameterMalformed) => "token_header_malformed",
+            Self::Token(TokenFault::ExtensionUnsupported) => "token_extension_unsupported",
+            Self::Token(TokenFault::ClaimsJson) => "token_claims_json",
+            Self::Token(TokenFault::SignatureInvalid) => "signature_invalid",
+            Self::AlgorithmNotAllowed => "algorithm_not_allowed",
+            Self::KeyUnknown => "key_unknown",
+            Self::Claim(ClaimFault::IssuerMalformed) => "issuer_malformed",
+            Self::Claim(ClaimFault::IssuerUnknown) => "issuer_unknown",
+            Self::Claim(ClaimFault::NotAnAccessToken) => "not_an_access_token",
+            Self::Claim(ClaimFault::AudienceMissing) => "audience_missing",
+            Self::Claim(ClaimFault::AudienceMalformed) => "audience_malformed",
+            Self::Claim(ClaimFault::AudienceUnexpected) => "audience_unexpected",
+            Self::Claim(ClaimFault::ExpiryMissing) => "expiry_missing",
+            Self::Claim(ClaimFault::TimeMalformed) => "time_malformed",
+            Self::Claim(ClaimFault::Expired) => "token_expired",
+            Self::Claim(ClaimFault::NotYetValid) => "token_not_yet_valid",
+            Self::Claim(ClaimFault::IssuedInTheFuture) => "token_issued_in_the_future",
+            Self::Claim(ClaimFault::LifetimeTooLong) => "token_lifetime_too_long",
+            Self::Claim(ClaimFault::IdentityMalformed) => "identity_malformed",
+            Self::Claim(ClaimFault::ClientUnexpected) => "client_unexpected",
+            Self::Claim(ClaimFault::SenderConstrained) => "sender_constrained",
+            Self::KeysUnavailable(_) => "keys_unavailable",
+            Self::WaitTimedOut => "wait_timed_out",
+            Self::TooManyWaiting => "too_many_waiting",
+        }
+    }
+
+    /// Whose fault it is.
+    pub const fn blame(self) -> Blame {
+        match self {
+            Self::TokenMissing
+            | Self::CredentialRepeated
+            | Self::CredentialMalformed
+            | Self::TokenTooLarge
+            | Self::TokenOpaque
+            | Self::Token(_)
+            | Self::AlgorithmNotAllowed
+            | Self::KeyUnknown
+            | Self::Claim(_) => Blame::Client,
+            Self::KeysUnavailable(_) | Self::WaitTimedOut | Self::TooManyWaiting => Blame::Gateway,
+        }
+    }
+}
+
+impl From<TokenFault> for DenyReason {
+    fn from(fault: TokenFault) -> Self {
+        Self::Token(fault)
+    }
+}
+
+impl From<ClaimFault> for DenyReason {
+    fn from(fault: ClaimFault) -> Self {
+        Self::Claim(fault)
+    }
+}

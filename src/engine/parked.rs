@@ -1,0 +1,132 @@
+//! The requests that wait for keys: bounded in number and bytes, each with a deadline of its own.
+//!
+//! A request here is either waiting or *recalled*: the reason it waits for may be gone, and it is to be
+//! decided with the next batch. Nothing is decided in here.
+
+use std::collections::{HashMap, VecDeque};
+
+use crate::engine::StreamId;
+use crate::engine::request::NamedToken;
+use crate::policy::ProviderId;
+use crate::unix_time::UnixTime;
+
+/// How much may wait in one VM.
+#[derive(Clone, Copy, Debug)]
+pub struct Room {
+    /// Requests.
+    pub requests: usize,
+    /// Bytes held by them, about.
+    pub bytes: usize,
+}
+
+impl Default for Room {
+    fn default() -> Self {
+        Self { requests: 4096, bytes: 32 * 1024 * 1024 }
+    }
+}
+
+/// The waiting requests.
+#[derive(Debug)]
+pub(super) struct Parked {
+    room: Room,
+    held_bytes: usize,
+    waiting: HashMap<StreamId, Waiting>,
+    recalled: VecDeque<StreamId>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    token: NamedToken,
+    deadline: UnixTime,
+    recalled: bool,
+}
+
+impl Parked {
+    pub(super) fn new(room: Room) -> Self {
+        Self { room, held_bytes: 0, waiting: HashMap::new(), recalled: VecDeque::new() }
+    }
+
+    /// Takes a request in.
+    ///
+    /// # Errors
+    /// Gives it back when there is no room.
+    pub(super) fn admit(&mut self, stream: StreamId, token: NamedToken, deadline: UnixTime) -> Result<(), NamedToken> {
+        let bytes = self.held_bytes.saturating_add(token.held_bytes());
+        if self.waiting.len() >= self.room.requests || bytes > self.room.bytes {
+            return Err(token);
+        }
+        self.put_back(stream, token, deadline);
+        Ok(())
+    }
+
+    /// Takes back a request that has to wait on; there was room for it before.
+    pub(super) fn put_back(&mut self, stream: StreamId, token: NamedToken, deadline: UnixTime) {
+        self.held_bytes = self.held_bytes.saturating_add(token.held_bytes());
+        // A stream id that is still here was never closed by the host; the older request is forgotten.
+        let replaced = self.waiting.insert(stream, Waiting { token, deadline, recalled: false });
+        if let Some(older) = replaced {
+            self.held_bytes = self.held_bytes.saturating_sub(older.token.held_bytes());
+        }
+    }
+
+    /// Recalls all that wait for this provider.
+    pub(super) fn recall(&mut self, provider: ProviderId) {
+        self.recall_where(|waiting| waiting.token.provider() == provider);
+    }
+
+    /// Recalls all whose deadline has come.
+    pub(super) fn recall_overdue(&mut self, now: UnixTime) {
+        self.recall_where(|waiting| waiting.deadline <= now);
+    }
+
+    fn recall_where(&mut self, is_meant: impl Fn(&Waiting) -> bool) {
+        let before = self.recalled.len();
+        for (stream, waiting) in &mut self.waiting {
+            if !waiting.recalled && is_meant(waiting) {
+                waiting.recalled = true;
+                self.recalled.push_back(*stream);
+            }
+        }
+        // Oldest first, as far as the host numbers its streams in order.
+        if let Some(added) = self.recalled.make_contiguous().get_mut(before..) {
+            added.sort_unstable();
+        }
+    }
+
+    /// The next recalled request, taken out.
+    pub(super) fn next_recalled(&mut self) -> Option<(StreamId, NamedToken, UnixTime)> {
+        loop {
+            let stream = self.recalled.pop_front()?;
+            // One whose client left in the meantime is here no more.
+            if let Some(waiting) = self.take(stream) {
+                return Some((stream, waiting.token, waiting.deadline));
+            }
+        }
+    }
+
+    /// Whether there is a recalled request.
+    pub(super) fn has_recalled(&self) -> bool {
+        !self.recalled.is_empty()
+    }
+
+    /// Forgets a request.
+    pub(super) fn remove(&mut self, stream: StreamId) {
+        self.take(stream);
+    }
+
+    /// How many wait.
+    pub(super) fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// When the first of them has waited long enough.
+    pub(super) fn earliest_deadline(&self) -> Option<UnixTime> {
+        self.waiting.values().map(|waiting| waiting.deadline).min()
+    }
+
+    fn take(&mut self, stream: StreamId) -> Option<Waiting> {
+        let waiting = self.waiting.remove(&stream)?;
+        self.held_bytes = self.held_bytes.saturating_sub(waiting.token.held_bytes());
+        Some(waiting)
+    }
+}

@@ -1,0 +1,46 @@
+//! Carrying out what the engine decided: exactly one of "go on" and "answer" for each stream.
+
+use crate::engine::{Decision, FetchNote, FetchResult, Verdict};
+use crate::host::headers;
+use crate::host::streams::Passage;
+
+/// Applies a decision to the stream whose context is in effect. The caller continues or resumes it when
+/// the answer is [`Passage::Admitted`], and only then.
+pub(super) fn apply(decision: &Decision) -> Passage {
+    match &decision.verdict {
+        Verdict::Allow(edits) => match headers::edit_request(edits) {
+            Ok(()) => {
+                log::debug!("{}", decision.audit.to_json());
+                Passage::Admitted
+            }
+            // Half-edited headers must not go on: the stream stays paused and runs into its timeout.
+            Err(status) => {
+                log::error!("the host refused a header edit ({status:?}); the request is not let through");
+                Passage::Refused
+            }
+        },
+        Verdict::Deny(reply) => {
+            log::info!("{}", decision.audit.to_json());
+            if let Err(status) = headers::send_reply(reply) {
+                log::error!("the host refused a reply ({status:?}); the request is not let through");
+            }
+            Passage::Refused
+        }
+    }
+}
+
+/// Tells the operator how a fetch ended.
+pub(super) fn log_fetch(note: &FetchNote) {
+    let provider = &note.provider;
+    match note.result {
+        FetchResult::Replaced { usable, skipped: 0 } => log::info!("provider {provider:?}: {usable} keys fetched"),
+        FetchResult::Replaced { usable, skipped } => {
+            log::warn!("provider {provider:?}: {usable} keys fetched, {skipped} skipped as unusable");
+        }
+        FetchResult::Failed { fault, retry_in } => {
+            let (name, hint) = (fault.name(), fault.hint());
+            log::warn!("provider {provider:?}: fetching keys failed ({name}): {hint}; next attempt in {retry_in:.1?}");
+        }
+        FetchResult::Late => {}
+    }
+}

@@ -1,0 +1,21 @@
+//! The host's clock and randomness, turned into the core's inputs.
+
+use std::hash::{BuildHasher as _, RandomState};
+use std::time::UNIX_EPOCH;
+
+use proxy_wasm::hostcalls;
+
+use crate::engine::Jitter;
+use crate::unix_time::UnixTime;
+
+/// The time. A host without a clock puts us in 1970, where every token is issued in the future.
+pub(super) fn now() -> UnixTime {
+    let elapsed = hostcalls::get_current_time().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    UnixTime::from_millis(0).plus(elapsed.unwrap_or_default())
+}
+
+/// New randomness, from the keys that the standard library draws for each hasher.
+pub(super) fn jitter() -> Jitter {
+    let [low, high, ..] = RandomState::new().hash_one(()).to_le_bytes();
+    Jitter(u16::from_le_bytes([low, high]))
+}

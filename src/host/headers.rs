@@ -1,0 +1,43 @@
+//! Host header maps <-> the core's HTTP. Values in byte form only: the SDK's `String` getters panic on a
+//! value that is not UTF-8, and one such request would take the worker down.
+
+use proxy_wasm::hostcalls;
+use proxy_wasm::types::{MapType, Status};
+
+use crate::http::{HeaderEdit, Reply, RequestHead};
+
+/// The head of the request in hand.
+pub(super) fn request_head() -> Result<RequestHead, Status> {
+    hostcalls::get_map_bytes(MapType::HttpRequestHeaders).map(RequestHead::new)
+}
+
+/// Changes the head of the request in hand.
+pub(super) fn edit_request(edits: &[HeaderEdit]) -> Result<(), Status> {
+    for edit in edits {
+        match edit {
+            HeaderEdit::Remove(name) => hostcalls::remove_map_value(MapType::HttpRequestHeaders, name)?,
+            HeaderEdit::Set(name, value) => {
+                let value = value.as_str().as_bytes();
+                hostcalls::set_map_value_bytes(MapType::HttpRequestHeaders, name.as_str(), Some(value))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The names of the trailers of the request in hand.
+pub(super) fn request_trailer_names() -> Result<Vec<String>, Status> {
+    let trailers = hostcalls::get_map_bytes(MapType::HttpRequestTrailers)?;
+    Ok(trailers.into_iter().map(|(name, _)| name).collect())
+}
+
+/// Removes a trailer of the request in hand.
+pub(super) fn remove_request_trailer(name: &str) -> Result<(), Status> {
+    hostcalls::remove_map_value(MapType::HttpRequestTrailers, name)
+}
+
+/// Answers the request in hand.
+pub(super) fn send_reply(reply: &Reply) -> Result<(), Status> {
+    let headers = reply.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    hostcalls::send_http_response(u32::from(reply.status), headers, Some(&reply.body))
+}

@@ -1,0 +1,88 @@
+//! One request's callbacks: to the engine, and what it says done.
+
+use std::cell::Cell;
+use std::rc::Rc;
+
+use proxy_wasm::traits::{Context, HttpContext};
+use proxy_wasm::types::Action;
+
+use crate::engine::{Arrival, StreamId};
+use crate::host::carry_out::apply;
+use crate::host::root_context::Shared;
+use crate::host::streams::Passage;
+use crate::host::{clock, headers};
+
+/// The filter's side of one HTTP stream.
+pub(super) struct FilterStream {
+    id: StreamId,
+    shared: Rc<Shared>,
+    passage: Rc<Cell<Passage>>,
+}
+
+impl FilterStream {
+    pub(super) fn new(context_id: u32, shared: Rc<Shared>) -> Self {
+        Self { id: StreamId(context_id), shared, passage: Rc::new(Cell::new(Passage::Undecided)) }
+    }
+
+    /// What every callback answers: on only when admitted.
+    fn action(&self) -> Action {
+        match self.passage.get() {
+            Passage::Admitted => Action::Continue,
+            Passage::Undecided | Passage::Refused => Action::Pause,
+        }
+    }
+}
+
+impl Context for FilterStream {
+    fn on_done(&mut self) -> bool {
+        self.shared.streams.take(self.id);
+        self.shared.with_engine(|engine| engine.on_stream_closed(self.id));
+        true
+    }
+}
+
+impl HttpContext for FilterStream {
+    fn on_http_request_headers(&mut self, _num_headers: usize, _end_of_stream: bool) -> Action {
+        let Ok(head) = headers::request_head() else {
+            log::error!("the host has no request headers; the request is not let through");
+            return Action::Pause;
+        };
+        let arrival = self.shared.with_engine(|engine| engine.on_request(self.id, &head, clock::now()));
+        match arrival {
+            Some(Arrival::Decided(decision)) => self.passage.set(apply(&decision)),
+            Some(Arrival::Parked) => {
+                self.shared.streams.insert(self.id, Rc::clone(&self.passage));
+                self.shared.tick_soon();
+            }
+            // A root whose configuration was refused serves no requests; if a host sends one, it waits
+            // for its timeout rather than passing.
+            None => log::error!("a request came before a configuration; it is not let through"),
+        }
+        self.action()
+    }
+
+    fn on_http_request_body(&mut self, _body_size: usize, _end_of_stream: bool) -> Action {
+        self.action()
+    }
+
+    fn on_http_request_trailers(&mut self, _num_trailers: usize) -> Action {
+        if self.passage.get() == Passage::Admitted {
+            self.remove_managed_trailers();
+        }
+        self.action()
+    }
+}
+
+impl FilterStream {
+    /// A backend that merges trailers into headers would take a managed one for ours.
+    fn remove_managed_trailers(&self) {
+        let names = headers::request_trailer_names().unwrap_or_default();
+        for name in names {
+            let managed = self.shared.with_engine(|engine| engine.is_managed_trailer(&name)).unwrap_or(true);
+            if managed && headers::remove_request_trailer(&name).is_err() {
+                log::error!("the host refused to remove a trailer; the request is not let through");
+                self.passage.set(Passage::Refused);
+            }
+        }
+    }
+}

@@ -1,0 +1,23 @@
+//! The Proxy-Wasm adapter: the only room that names `proxy_wasm`, and one that decides nothing.
+//!
+//! [`root_context`] loads the configuration, ticks and fetches, and carries out decisions for parked
+//! streams; [`http_context`] takes a request to the engine and does what it says. Every borrow of the
+//! engine ends before a host call begins.
+
+mod callouts;
+mod carry_out;
+mod clock;
+mod headers;
+mod http_context;
+mod root_context;
+mod streams;
+
+use proxy_wasm::types::LogLevel;
+
+use root_context::FilterRoot;
+
+proxy_wasm::main! {{
+    // Sets the panic hook too: without it a trap would leave no word in the host's log.
+    proxy_wasm::set_log_level(LogLevel::Info);
+    proxy_wasm::set_root_context(|context_id| Box::new(FilterRoot::new(context_id)));
+}}

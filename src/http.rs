@@ -1,0 +1,211 @@
+//! HTTP as the core speaks it: a request head (bytes, every duplicate kept), edits to it, and a reply.
+//!
+//! Nothing here knows a host. Names and values that go *out* are types which exist only when they
+//! are safe to write on the wire: hosts do not sanitise the headers of a local reply, so a CR LF in
+//! a value would become a second header (`reference/envoy.md`, trap 5).
+
+use std::borrow::Cow;
+use std::fmt;
+
+/// The head of a request as the host received it.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct RequestHead {
+    fields: Vec<(String, Vec<u8>)>,
+}
+
+impl RequestHead {
+    /// Takes the header fields in order, pseudo-headers (`:method`, `:path`) among them. Names are
+    /// compared in lower case from here on, whatever the host gave.
+    pub fn new(fields: Vec<(String, Vec<u8>)>) -> Self {
+        let mut fields = fields;
+        for (name, _) in &mut fields {
+            if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
+                name.make_ascii_lowercase();
+            }
+        }
+        Self { fields }
+    }
+
+    /// Every value given under `name` (lower case), in order.
+    pub fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+        self.fields.iter().filter(move |(field, _)| field == name).map(|(_, value)| value.as_slice())
+    }
+
+    /// The names present, in order, duplicates included.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.fields.iter().map(|(name, _)| name.as_str())
+    }
+}
+
+impl fmt::Debug for RequestHead {
+    /// Names only: the values hold credentials.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_list().entries(self.names()).finish()
+    }
+}
+
+/// A header name that is safe to write: an RFC 9110 token in lower case.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct HeaderName(Cow<'static, str>);
+
+impl HeaderName {
+    /// `content-type`
+    pub const CONTENT_TYPE: Self = Self(Cow::Borrowed("content-type"));
+    /// `cache-control`
+    pub const CACHE_CONTROL: Self = Self(Cow::Borrowed("cache-control"));
+    /// `retry-after`
+    pub const RETRY_AFTER: Self = Self(Cow::Borrowed("retry-after"));
+    /// `www-authenticate`
+    pub const WWW_AUTHENTICATE: Self = Self(Cow::Borrowed("www-authenticate"));
+    /// `authorization`
+    pub const AUTHORIZATION: Self = Self(Cow::Borrowed("authorization"));
+
+    /// The name in lower case, or `None` when it is not a token (RFC 9110 section 5.6.2).
+    pub fn parse(text: &str) -> Option<Self> {
+        let is_token = !text.is_empty() && text.bytes().all(is_token_byte);
+        is_token.then(|| Self(Cow::Owned(text.to_ascii_lowercase())))
+    }
+
+    /// The name as it is written.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+fn is_token_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+/// A header value that is safe to write: printable ASCII, no blank at either end.
+#[derive(Clone, PartialEq, Eq)]
+pub struct HeaderValue(String);
+
+impl HeaderValue {
+    /// The value, or `None` when a byte of it is not printable ASCII or a blank stands at an end.
+    pub fn parse(text: &str) -> Option<Self> {
+        let printable = text.bytes().all(|byte| (b' '..=b'~').contains(&byte));
+        let trimmed = text.trim_matches(' ').len() == text.len();
+        (printable && trimmed).then(|| Self(text.to_owned()))
+    }
+
+    /// Any text as a value: what is not printable ASCII, the percent sign, `separator` and blanks at
+    /// the ends are percent-encoded, so that two different texts never give the same value.
+    pub fn encode(text: &str, separator: Option<char>) -> Self {
+        let mut value = String::with_capacity(text.len());
+        let last = text.len().saturating_sub(1);
+        for (at, byte) in text.bytes().enumerate() {
+            let blank_at_an_end = byte == b' ' && (at == 0 || at == last);
+            let plain = (b' '..=b'~').contains(&byte)
+                && byte != b'%'
+                && separator != Some(char::from(byte))
+                && !blank_at_an_end;
+            if plain {
+                value.push(char::from(byte));
+            } else {
+                value.push('%');
+                value.push(hex_digit(byte >> 4));
+                value.push(hex_digit(byte & 15));
+            }
+        }
+        Self(value)
+    }
+
+    /// Several values in one field, `separator` between them; each was encoded with that separator.
+    pub fn join(values: &[Self], separator: char) -> Self {
+        let mut joined = String::new();
+        for (at, value) in values.iter().enumerate() {
+            if at > 0 {
+                joined.push(separator);
+            }
+            joined.push_str(&value.0);
+        }
+        Self(joined)
+    }
+
+    /// The value as it is written.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for HeaderValue {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, formatter)
+    }
+}
+
+fn hex_digit(nibble: u8) -> char {
+    char::from_digit(u32::from(nibble), 16).unwrap_or('0').to_ascii_uppercase()
+}
+
+/// One change to the head of the request that goes on to the backend.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HeaderEdit {
+    /// Every copy of this header is removed. The name is the client's own, as the host gave it.
+    Remove(String),
+    /// Exactly one copy of this header remains, with this value.
+    Set(HeaderName, HeaderValue),
+}
+
+/// What the client is told instead of being let through.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reply {
+    /// The HTTP status.
+    pub status: u16,
+    /// The header fields, in order.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+impl Reply {
+    /// The first value under `name`, if there is one.
+    pub fn header(&self, name: &HeaderName) -> Option<&str> {
+        self.headers.iter().find(|(field, _)| field == name).map(|(_, value)| value.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wasm_bindgen_test::wasm_bindgen_test;
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn a_request_head_keeps_duplicates_and_compares_names_in_lower_case() {
+        let head = RequestHead::new(vec![
+            ("X-A".to_owned(), b"1".to_vec()),
+            ("x-b".to_owned(), b"\xff".to_vec()),
+            ("x-a".to_owned(), b"2".to_vec()),
+        ]);
+        assert_eq!(head.values("x-a").collect::<Vec<_>>(), [b"1", b"2"]);
+        assert_eq!(head.names().collect::<Vec<_>>(), ["x-a", "x-b", "x-a"]);
+        assert_eq!(format!("{head:?}"), r#"["x-a", "x-b", "x-a"]"#);
+    }
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn a_header_name_is_a_token_in_lower_case() {
+        assert_eq!(HeaderName::parse("X-User-ID").unwrap().as_str(), "x-user-id");
+        for bad in ["", "a b", "a:b", "a\r\nb", "é", ":path"] {
+            assert_eq!(HeaderName::parse(bad), None, "{bad:?}");
+        }
+    }
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn a_header_value_with_a_control_byte_does_not_exist() {
+        for bad in ["a\r\nset-cookie: z=1", "a\0", "\u{7f}", "é", " a", "a ", "\ta"] {
+            assert!(HeaderValue::parse(bad).is_none(), "{bad:?}");
+        }
+        assert_eq!(HeaderValue::parse("a b").unwrap().as_str(), "a b");
+    }
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn encoding_is_safe_and_tells_different_texts_apart() {
+        let encode = |text: &str| HeaderValue::encode(text, None).0;
+        assert_eq!(encode("alice@acme.com"), "alice@acme.com");
+        assert_eq!(encode("a\r\nx: y"), "a%0D%0Ax: y");
+        assert_eq!(encode("Zoë"), "Zo%C3%AB");
+        assert_eq!(encode("Zo%C3%AB"), "Zo%25C3%25AB");
+        assert_eq!(encode(" alice "), "%20alice%20");
+        assert_eq!(HeaderValue::encode("a,b", Some(',')).0, "a%2Cb");
+    }
+}

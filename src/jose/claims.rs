@@ -1,0 +1,175 @@
+//! The claims of a token: each is absent, valid or malformed.
+//!
+//! A claim of the wrong type is a fault and never "absent": taking `"exp": "soon"` as no expiry is
+//! how jsonwebtoken let expired tokens through (CVE-2026-25537).
+
+use serde_json::{Map, Value};
+
+use crate::unix_time::UnixTime;
+
+/// The last second of the year 9999: a time beyond it is a mistake or an attack, not an expiry.
+const LATEST_SECOND: f64 = 253_402_300_799.0;
+
+/// One claim, looked for under one name and one type.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Claim<T> {
+    /// There is no such claim.
+    Absent,
+    /// The claim is there and has the type that was asked for.
+    Valid(T),
+    /// The claim is there and has another type, or a value its type does not allow.
+    Malformed,
+}
+
+/// The claims of one token (RFC 7519 section 4).
+#[derive(Clone, PartialEq)]
+pub struct Claims {
+    members: Map<String, Value>,
+}
+
+impl Claims {
+    /// Takes the members of the payload.
+    pub const fn new(members: Map<String, Value>) -> Self {
+        Self { members }
+    }
+
+    /// Whether a claim of that name is there, whatever its value.
+    pub fn contains(&self, name: &str) -> bool {
+        self.members.contains_key(name)
+    }
+
+    /// A string.
+    pub fn text(&self, name: &str) -> Claim<&str> {
+        match self.members.get(name) {
+            None => Claim::Absent,
+            Some(Value::String(text)) => Claim::Valid(text),
+            Some(_) => Claim::Malformed,
+        }
+    }
+
+    /// A NumericDate (RFC 7519 section 2) in whole seconds, a fraction rounded down.
+    pub fn time(&self, name: &str) -> Claim<UnixTime> {
+        match self.members.get(name) {
+            None => Claim::Absent,
+            Some(Value::Number(number)) => numeric_date(number),
+            Some(_) => Claim::Malformed,
+        }
+    }
+
+    /// A string, or a list of strings and nothing else; an empty list is no value.
+    pub fn texts(&self, name: &str) -> Claim<Vec<&str>> {
+        match self.members.get(name) {
+            None => Claim::Absent,
+            Some(Value::String(text)) => Claim::Valid(vec![text]),
+            Some(Value::Array(items)) if !items.is_empty() => {
+                let texts: Option<Vec<&str>> = items.iter().map(Value::as_str).collect();
+                texts.map_or(Claim::Malformed, Claim::Valid)
+            }
+            Some(_) => Claim::Malformed,
+        }
+    }
+
+    /// Scopes: a space-delimited string (RFC 6749 section 3.3) or a list of scopes, each without a
+    /// blank (Okta's `scp`). An empty string and an empty list grant nothing.
+    pub fn scopes(&self, name: &str) -> Claim<Vec<&str>> {
+        match self.members.get(name) {
+            None => Claim::Absent,
+            Some(Value::String(text)) => Claim::Valid(text.split(' ').filter(|scope| !scope.is_empty()).collect()),
+            Some(Value::Array(items)) => {
+                let scopes: Option<Vec<&str>> =
+                    items.iter().map(|item| item.as_str().filter(|scope| is_scope(scope))).collect();
+                scopes.map_or(Claim::Malformed, Claim::Valid)
+            }
+            Some(_) => Claim::Malformed,
+        }
+    }
+
+    /// The value at a path of literal member names.
+    pub fn at(&self, path: &[String]) -> Option<&Value> {
+        let (first, rest) = path.split_first()?;
+        rest.iter().try_fold(self.members.get(first)?, |value, name| value.as_object()?.get(name))
+    }
+}
+
+fn is_scope(text: &str) -> bool {
+    !text.is_empty() && !text.contains(' ')
+}
+
+fn numeric_date(number: &serde_json::Number) -> Claim<UnixTime> {
+    let seconds = match (number.as_u64(), number.as_f64()) {
+        (Some(seconds), Some(approximately)) if approximately <= LATEST_SECOND => seconds,
+        (None, Some(fractional)) if (0.0..=LATEST_SECOND).contains(&fractional) => {
+            // In range by the guard: the cast neither truncates a sign nor overflows.
+            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+            let whole = fractional as u64;
+            whole
+        }
+        (Some(_) | None, _) => return Claim::Malformed,
+    };
+    Claim::Valid(UnixTime::from_secs(seconds))
+}
+
+impl std::fmt::Debug for Claims {
+    /// Names only: the values describe a person.
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_set().entries(self.members.keys()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+    use wasm_bindgen_test::wasm_bindgen_test;
+
+    fn claims(value: Value) -> Claims {
+        Claims::new(value.as_object().unwrap().clone())
+    }
+
+    fn time(value: Value) -> Claim<UnixTime> {
+        claims(json!({ "exp": value })).time("exp")
+    }
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn a_numeric_date_is_a_number_in_range_and_rounds_down() {
+        assert_eq!(time(json!(1_700_000_000)), Claim::Valid(UnixTime::from_secs(1_700_000_000)));
+        assert_eq!(time(json!(1_700_000_000.9)), Claim::Valid(UnixTime::from_secs(1_700_000_000)));
+        assert_eq!(time(json!(0)), Claim::Valid(UnixTime::from_secs(0)));
+        let out_of_range = [json!(-1), json!(-0.5), json!(9_007_199_254_740_992_u64), json!(u64::MAX), json!(1e308)];
+        let other_types = [json!("99999999999"), json!(true), json!(null), json!([1]), json!({"a": 1})];
+        for value in out_of_range.into_iter().chain(other_types) {
+            assert_eq!(time(value.clone()), Claim::Malformed, "{value}");
+        }
+        assert_eq!(claims(json!({})).time("exp"), Claim::Absent);
+    }
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn a_string_or_list_holds_strings_only() {
+        assert_eq!(claims(json!({"aud": "a"})).texts("aud"), Claim::Valid(vec!["a"]));
+        assert_eq!(claims(json!({"aud": ["a", "b"]})).texts("aud"), Claim::Valid(vec!["a", "b"]));
+        for value in [json!([]), json!(["a", 1]), json!({"a": 1}), json!(5), json!(null)] {
+            assert_eq!(claims(json!({ "aud": value })).texts("aud"), Claim::Malformed, "{value}");
+        }
+        assert_eq!(claims(json!({})).texts("aud"), Claim::Absent);
+    }
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn scopes_are_tokenised_from_both_forms() {
+        assert_eq!(claims(json!({"scp": ["a:r", "b"]})).scopes("scp"), Claim::Valid(vec!["a:r", "b"]));
+        assert_eq!(claims(json!({"scope": "a:r  b"})).scopes("scope"), Claim::Valid(vec!["a:r", "b"]));
+        assert_eq!(claims(json!({"scp": []})).scopes("scp"), Claim::Valid(vec![]));
+        for value in [json!(["a b"]), json!([""]), json!([1]), json!(1), json!(null)] {
+            assert_eq!(claims(json!({ "scp": value })).scopes("scp"), Claim::Malformed, "{value}");
+        }
+    }
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn names_are_exact_and_a_path_is_literal() {
+        let claims = claims(json!({"EXP": 1, "https://acme.com/claims": {"tenant": "t1"}}));
+        assert_eq!(claims.time("exp"), Claim::Absent);
+        let path = ["https://acme.com/claims".to_owned(), "tenant".to_owned()];
+        assert_eq!(claims.at(&path), Some(&json!("t1")));
+        assert_eq!(claims.at(&["https://acme.com/claims".to_owned(), "x".to_owned()]), None);
+        assert_eq!(claims.at(&[]), None);
+    }
+}

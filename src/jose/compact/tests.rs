@@ -1,0 +1,120 @@
+use super::*;
+use wasm_bindgen_test::wasm_bindgen_test;
+
+const HEADER: &str = r#"{"alg":"RS256","kid":"k1"}"#;
+const PAYLOAD: &str = r#"{"iss":"https://acme.okta.com/oauth2/default"}"#;
+
+fn encode(text: &str) -> String {
+    URL_SAFE_NO_PAD.encode(text)
+}
+
+fn token(header: &str, payload: &str) -> String {
+    format!("{}.{}.{}", encode(header), encode(payload), encode("signature"))
+}
+
+fn fault(text: &str) -> TokenFault {
+    UnverifiedToken::parse(text.as_bytes()).unwrap_err()
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_plain_token_is_read() {
+    let token = UnverifiedToken::parse(token(HEADER, PAYLOAD).as_bytes()).unwrap();
+    assert_eq!(token.header().algorithm, Algorithm::Rs256);
+    assert_eq!(token.header().key_id.as_deref(), Some("k1"));
+    assert_eq!(token.claimed_issuer(), Claim::Valid("https://acme.okta.com/oauth2/default"));
+    assert_eq!(token.signature(), b"signature");
+    assert_eq!(token.signing_input(), format!("{}.{}", encode(HEADER), encode(PAYLOAD)).as_bytes());
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn only_three_parts_are_a_token() {
+    for text in ["", "a", ".", "a.b", "a.b.c.d", "a.b.c.d.e", "...."] {
+        assert!(!UnverifiedToken::has_three_parts(text.as_bytes()), "{text}");
+        assert_eq!(fault(text), TokenFault::Encoding, "{text}");
+    }
+    for text in ["..", "a..", ".b."] {
+        assert!(UnverifiedToken::has_three_parts(text.as_bytes()), "{text}");
+        assert!(UnverifiedToken::parse(text.as_bytes()).is_err(), "{text}");
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn loose_base64url_is_refused() {
+    let good = token(HEADER, PAYLOAD);
+    let spoiled = ["=", "==", "!", "?", " ", "\n", "\t", "+", "/", "%2B", "\u{ff0e}"];
+    for suffix in spoiled {
+        assert_eq!(fault(&format!("{good}{suffix}")), TokenFault::Encoding, "{suffix:?}");
+        assert_eq!(fault(&good.replacen('.', &format!("{suffix}."), 1)), TokenFault::Encoding, "{suffix:?}");
+    }
+    // "YR" and "YQ" differ in bits that no byte uses: only the canonical one is read.
+    assert_eq!(decode(b"YQ").unwrap(), b"a");
+    assert_eq!(decode(b"YR"), Err(TokenFault::Encoding));
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn the_algorithm_is_a_string_of_the_closed_list() {
+    for header in [r#"{}"#, r#"{"alg":null}"#, r#"{"alg":5}"#, r#"{"alg":["RS256"]}"#] {
+        assert_eq!(fault(&token(header, PAYLOAD)), TokenFault::AlgorithmMalformed, "{header}");
+    }
+    for algorithm in ["none", "None", "NONE", "nOnE", "none ", "", "HS256", "hs256", "RS1", "rs256"] {
+        let header = format!(r#"{{"alg":"{algorithm}"}}"#);
+        assert_eq!(fault(&token(&header, PAYLOAD)), TokenFault::AlgorithmUnsupported, "{algorithm}");
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn what_must_be_understood_and_is_not_refuses_the_token() {
+    for extension in [
+        r#""crit":["exp"],"exp":1"#,
+        r#""crit":[]"#,
+        r#""crit":"x""#,
+        r#""crit":["b64"],"b64":false"#,
+        r#""b64":true"#,
+        r#""zip":"DEF""#,
+        r#""cty":"JWT""#,
+        r#""cty":"application/jwt""#,
+        r#""cty":5"#,
+    ] {
+        let header = format!(r#"{{"alg":"RS256",{extension}}}"#);
+        assert_eq!(fault(&token(&header, PAYLOAD)), TokenFault::ExtensionUnsupported, "{extension}");
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn key_material_in_the_header_is_not_looked_at() {
+    let header = r#"{"alg":"RS256","jwk":{"kty":"oct"},"jku":5,"x5u":null,"x5c":["AAAA"]}"#;
+    let token = UnverifiedToken::parse(token(header, PAYLOAD).as_bytes()).unwrap();
+    let expected = JoseHeader { algorithm: Algorithm::Rs256, key_id: None, token_type: None };
+    assert_eq!(*token.header(), expected);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn kid_and_typ_are_strings() {
+    for parameter in [r#""kid":1"#, r#""kid":null"#, r#""kid":["k1"]"#, r#""typ":1"#, r#""typ":null"#] {
+        let header = format!(r#"{{"alg":"RS256",{parameter}}}"#);
+        assert_eq!(fault(&token(&header, PAYLOAD)), TokenFault::HeaderParameterMalformed, "{parameter}");
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn ambiguous_or_deep_json_is_refused() {
+    assert_eq!(fault(&token(r#"{"alg":"RS256","\u0061lg":"none"}"#, PAYLOAD)), TokenFault::HeaderJson);
+    assert_eq!(fault(&token("[]", PAYLOAD)), TokenFault::HeaderJson);
+    let deep_header = format!(r#"{{"alg":"RS256","a":{}{}}}"#, "[".repeat(9), "]".repeat(9));
+    assert_eq!(fault(&token(&deep_header, PAYLOAD)), TokenFault::HeaderJson);
+    for payload in ["[]", "null", "5", "", "{}x", r#"{"iss":"a","iss":"b"}"#, &"[".repeat(1000)] {
+        assert_eq!(fault(&token(HEADER, payload)), TokenFault::ClaimsJson, "{payload}");
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_header_over_the_limit_is_not_decoded() {
+    let header = format!(r#"{{"alg":"RS256","x":"{}"}}"#, "a".repeat(1600));
+    assert_eq!(fault(&token(&header, PAYLOAD)), TokenFault::HeaderTooLarge);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn debug_shows_neither_token_nor_claims() {
+    let shown = format!("{:?}", UnverifiedToken::parse(token(HEADER, PAYLOAD).as_bytes()).unwrap());
+    assert!(!shown.contains("acme.okta.com") && !shown.contains(&encode(PAYLOAD)), "{shown}");
+}

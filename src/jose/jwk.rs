@@ -1,0 +1,245 @@
+//! Key set JSON -> keys (RFC 7517, RFC 7518 section 6, RFC 8037).
+//!
+//! One bad key never spoils a set: a key that cannot be used is skipped and counted. Only what can
+//! verify a signature is kept: no symmetric key, nothing marked for encryption, nothing that carries
+//! its private half, no RSA key below 2048 bits, no point off its curve.
+
+use serde_json::{Map, Value};
+
+use super::algorithm::Algorithm;
+use super::compact::decode;
+use super::rsa::RsaPublicKey;
+use super::strict_json::{JsonLimits, parse_object};
+
+/// The largest key set document that is read, in bytes.
+pub const MAX_KEY_SET_BYTES: usize = 256 * 1024;
+const MAX_KEYS: usize = 64;
+const LIMITS: JsonLimits = JsonLimits { depth: 8, members: 256 };
+/// How many keys are tried for a token that does not say which one signed it.
+const MAX_CANDIDATES: usize = 4;
+
+/// A public key that can verify signatures.
+#[derive(Clone)]
+pub struct Key {
+    id: Option<String>,
+    algorithm: Option<Algorithm>,
+    pub(super) material: PublicKey,
+}
+
+#[derive(Clone)]
+pub(super) enum PublicKey {
+    Rsa(RsaPublicKey),
+    P256(p256::ecdsa::VerifyingKey),
+    P384(p384::ecdsa::VerifyingKey),
+    Ed25519(ed25519_compact::PublicKey),
+}
+
+/// The usable keys of one document.
+#[derive(Clone, Debug, Default)]
+pub struct KeySet {
+    keys: Vec<Key>,
+    skipped: Vec<KeyFault>,
+}
+
+/// Why a whole key set is not used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum KeySetFault {
+    /// Longer than the limit.
+    TooLarge,
+    /// Not a JSON object with a list `keys`.
+    Malformed,
+    /// More keys than the limit.
+    TooManyKeys,
+    /// Not one of its keys can verify a signature.
+    NoUsableKey,
+}
+
+/// Why one key of a set is skipped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyFault {
+    /// Not an object, or a member is missing, of the wrong type or not canonical base64url.
+    Malformed,
+    /// A key type, curve or algorithm that is not supported, symmetric keys among them.
+    Unsupported,
+    /// `use` or `key_ops` says that the key is not for verifying.
+    NotForVerifying,
+    /// The key carries its private half: it is public now, and whoever published it has a problem.
+    Private,
+    /// Too short, too long, a weak exponent, a weak modulus, a point off its curve.
+    Weak,
+    /// `alg`, `kty` and `crv` do not agree.
+    Inconsistent,
+}
+
+impl KeySet {
+    /// Reads a key set document.
+    ///
+    /// # Errors
+    /// When there is nothing to use in it: then the keys held before stay in force.
+    pub fn parse(text: &[u8]) -> Result<Self, KeySetFault> {
+        if text.len() > MAX_KEY_SET_BYTES {
+            return Err(KeySetFault::TooLarge);
+        }
+        let document = parse_object(text, LIMITS).map_err(|_| KeySetFault::Malformed)?;
+        Self::from_members(&document)
+    }
+
+    /// Takes a key set that was parsed as part of a larger document.
+    ///
+    /// # Errors
+    /// As [`KeySet::parse`].
+    pub fn from_members(document: &Map<String, Value>) -> Result<Self, KeySetFault> {
+        let Some(Value::Array(items)) = document.get("keys") else { return Err(KeySetFault::Malformed) };
+        if items.len() > MAX_KEYS {
+            return Err(KeySetFault::TooManyKeys);
+        }
+        let mut set = Self::default();
+        for item in items {
+            match Key::from_json(item) {
+                Ok(key) => set.keys.push(key),
+                Err(fault) => set.skipped.push(fault),
+            }
+        }
+        if set.keys.is_empty() { Err(KeySetFault::NoUsableKey) } else { Ok(set) }
+    }
+
+    /// How many keys can be used.
+    pub const fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// Whether there is no key; a set that was parsed has at least one.
+    pub const fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+
+    /// Why the other keys of the document were skipped.
+    pub fn skipped(&self) -> &[KeyFault] {
+        &self.skipped
+    }
+
+    /// The keys that may have signed a token of that `kid` and `alg`: those of exactly that id, else
+    /// those without an id; for a token without `kid` all that serve the algorithm. At most four, so
+    /// that a token cannot ask for a whole set of verifications.
+    pub fn candidates(&self, key_id: Option<&str>, algorithm: Algorithm) -> Vec<&Key> {
+        let serving = || self.keys.iter().filter(move |key| key.serves(algorithm));
+        let matching: Vec<&Key> = match key_id {
+            None => serving().take(MAX_CANDIDATES).collect(),
+            Some(id) => serving().filter(|key| key.id.as_deref() == Some(id)).take(MAX_CANDIDATES).collect(),
+        };
+        if matching.is_empty() {
+            serving().filter(|key| key.id.is_none()).take(MAX_CANDIDATES).collect()
+        } else {
+            matching
+        }
+    }
+}
+
+impl Key {
+    /// The key's id, `kid`.
+    pub fn id(&self) -> Option<&str> {
+        self.id.as_deref()
+    }
+
+    /// Whether a signature of that algorithm can have been made with this key.
+    pub fn serves(&self, algorithm: Algorithm) -> bool {
+        self.algorithm.is_none_or(|only| only == algorithm) && self.material.fits(algorithm)
+    }
+
+    fn from_json(item: &Value) -> Result<Self, KeyFault> {
+        let members = item.as_object().ok_or(KeyFault::Malformed)?;
+        let key_type = text(members, "kty")?.ok_or(KeyFault::Malformed)?;
+        if key_type != "oct"
+            && ["d", "p", "q", "dp", "dq", "qi", "oth", "k"].iter().any(|name| members.contains_key(*name))
+        {
+            return Err(KeyFault::Private);
+        }
+        if !is_for_verifying(members)? {
+            return Err(KeyFault::NotForVerifying);
+        }
+        let algorithm = match text(members, "alg")? {
+            None => None,
+            Some(name) => Some(Algorithm::parse(name).ok_or(KeyFault::Unsupported)?),
+        };
+        let material = PublicKey::from_members(key_type, members)?;
+        if algorithm.is_some_and(|algorithm| !material.fits(algorithm)) {
+            return Err(KeyFault::Inconsistent);
+        }
+        Ok(Self { id: text(members, "kid")?.map(str::to_owned), algorithm, material })
+    }
+}
+
+impl PublicKey {
+    fn from_members(key_type: &str, members: &Map<String, Value>) -> Result<Self, KeyFault> {
+        match (key_type, text(members, "crv")?) {
+            ("RSA", _) => {
+                RsaPublicKey::new(&octets(members, "n")?, &octets(members, "e")?).map(Self::Rsa).ok_or(KeyFault::Weak)
+            }
+            ("EC", Some("P-256")) => p256::ecdsa::VerifyingKey::from_sec1_bytes(&point(members, 32)?)
+                .map(Self::P256)
+                .map_err(|_| KeyFault::Weak),
+            ("EC", Some("P-384")) => p384::ecdsa::VerifyingKey::from_sec1_bytes(&point(members, 48)?)
+                .map(Self::P384)
+                .map_err(|_| KeyFault::Weak),
+            ("OKP", Some("Ed25519")) => ed25519_compact::PublicKey::from_slice(&octets(members, "x")?)
+                .map(Self::Ed25519)
+                .map_err(|_| KeyFault::Weak),
+            ("EC" | "OKP", None) => Err(KeyFault::Malformed),
+            _ => Err(KeyFault::Unsupported),
+        }
+    }
+
+    const fn fits(&self, algorithm: Algorithm) -> bool {
+        use Algorithm::{EdDsa, Es256, Es384, Ps256, Ps384, Ps512, Rs256, Rs384, Rs512};
+        match algorithm {
+            Rs256 | Rs384 | Rs512 | Ps256 | Ps384 | Ps512 => matches!(self, Self::Rsa(_)),
+            Es256 => matches!(self, Self::P256(_)),
+            Es384 => matches!(self, Self::P384(_)),
+            EdDsa => matches!(self, Self::Ed25519(_)),
+        }
+    }
+}
+
+/// `use` (RFC 7517 section 4.2) and `key_ops` (section 4.3), each honoured when present.
+fn is_for_verifying(members: &Map<String, Value>) -> Result<bool, KeyFault> {
+    let by_use = text(members, "use")?.is_none_or(|purpose| purpose == "sig");
+    let by_operations = match members.get("key_ops") {
+        None => true,
+        Some(Value::Array(operations)) => operations.iter().any(|operation| operation == "verify"),
+        Some(_) => return Err(KeyFault::Malformed),
+    };
+    Ok(by_use && by_operations)
+}
+
+fn text<'a>(members: &'a Map<String, Value>, name: &str) -> Result<Option<&'a str>, KeyFault> {
+    match members.get(name) {
+        None => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text)),
+        Some(_) => Err(KeyFault::Malformed),
+    }
+}
+
+fn octets(members: &Map<String, Value>, name: &str) -> Result<Vec<u8>, KeyFault> {
+    let encoded = text(members, name)?.ok_or(KeyFault::Malformed)?;
+    decode(encoded.as_bytes()).map_err(|_| KeyFault::Malformed)
+}
+
+/// The uncompressed SEC 1 point; a coordinate that is not exactly as long as the field is refused
+/// (RFC 7518 section 6.2.1.2: leading zeros are not left out).
+fn point(members: &Map<String, Value>, length: usize) -> Result<Vec<u8>, KeyFault> {
+    let (x, y) = (octets(members, "x")?, octets(members, "y")?);
+    if x.len() != length || y.len() != length {
+        return Err(KeyFault::Malformed);
+    }
+    Ok([vec![4], x, y].concat())
+}
+
+impl std::fmt::Debug for Key {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Key").field("id", &self.id).field("algorithm", &self.algorithm).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+#[path = "jwk/tests.rs"]
+mod tests;

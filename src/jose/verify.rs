@@ -1,0 +1,109 @@
+//! The only maker of [`VerifiedToken`]: a signature that holds under a key the caller chose.
+//!
+//! Which key and algorithm may be used is decided here and in `jwk`, before any signature code runs:
+//! a host's verifier accepts more than we do (RSA 1024, a P-256 key with SHA-384).
+
+use super::algorithm::Algorithm;
+use super::claims::Claims;
+use super::compact::{JoseHeader, TokenFault, UnverifiedToken};
+use super::jwk::{Key, PublicKey};
+use super::rsa::Hash;
+
+/// A token whose signature holds under a key that was offered for it. Not yet one that is wanted:
+/// its times, audience and the rest are still to be judged.
+#[derive(Debug)]
+pub struct VerifiedToken {
+    header: JoseHeader,
+    claims: Claims,
+}
+
+impl VerifiedToken {
+    /// The header, now to be believed.
+    pub const fn header(&self) -> &JoseHeader {
+        &self.header
+    }
+
+    /// The claims, now to be believed.
+    pub const fn claims(&self) -> &Claims {
+        &self.claims
+    }
+
+    /// The claims, when nothing else is needed.
+    pub fn into_claims(self) -> Claims {
+        self.claims
+    }
+}
+
+/// Checks one signature. The host may offer a faster one than ours.
+pub trait SignatureVerifier {
+    /// Whether `signature`, as it stands in a JWS, is one of `key` over `message`. Only called with an
+    /// algorithm that `key` serves.
+    fn verifies(&self, algorithm: Algorithm, key: &Key, message: &[u8], signature: &[u8]) -> bool;
+}
+
+impl UnverifiedToken {
+    /// Proves the token with the first of `candidates` under which its signature holds.
+    ///
+    /// # Errors
+    /// [`TokenFault::SignatureInvalid`] when there is none.
+    pub fn verify(self, candidates: &[&Key], verifier: &dyn SignatureVerifier) -> Result<VerifiedToken, TokenFault> {
+        let algorithm = self.header().algorithm;
+        let proven = candidates
+            .iter()
+            .filter(|key| key.serves(algorithm))
+            .any(|key| verifier.verifies(algorithm, key, self.signing_input(), self.signature()));
+        if !proven {
+            return Err(TokenFault::SignatureInvalid);
+        }
+        let (header, claims) = self.into_header_and_claims();
+        Ok(VerifiedToken { header, claims })
+    }
+}
+
+/// Verification in this module's own code: works in every host.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PortableVerifier;
+
+impl SignatureVerifier for PortableVerifier {
+    fn verifies(&self, algorithm: Algorithm, key: &Key, message: &[u8], signature: &[u8]) -> bool {
+        match (&key.material, algorithm) {
+            (PublicKey::Rsa(key), Algorithm::Rs256) => key.verifies_pkcs1(Hash::Sha256, message, signature),
+            (PublicKey::Rsa(key), Algorithm::Rs384) => key.verifies_pkcs1(Hash::Sha384, message, signature),
+            (PublicKey::Rsa(key), Algorithm::Rs512) => key.verifies_pkcs1(Hash::Sha512, message, signature),
+            (PublicKey::Rsa(key), Algorithm::Ps256) => key.verifies_pss(Hash::Sha256, message, signature),
+            (PublicKey::Rsa(key), Algorithm::Ps384) => key.verifies_pss(Hash::Sha384, message, signature),
+            (PublicKey::Rsa(key), Algorithm::Ps512) => key.verifies_pss(Hash::Sha512, message, signature),
+            (PublicKey::P256(key), Algorithm::Es256) => {
+                use p256::ecdsa::signature::Verifier as _;
+                p256::ecdsa::Signature::from_slice(signature)
+                    .is_ok_and(|signature| key.verify(message, &signature).is_ok())
+            }
+            (PublicKey::P384(key), Algorithm::Es384) => {
+                use p384::ecdsa::signature::Verifier as _;
+                p384::ecdsa::Signature::from_slice(signature)
+                    .is_ok_and(|signature| key.verify(message, &signature).is_ok())
+            }
+            (PublicKey::Ed25519(key), Algorithm::EdDsa) => ed25519_compact::Signature::from_slice(signature)
+                .is_ok_and(|signature| key.verify(message, &signature).is_ok()),
+            // A key and an algorithm that do not belong together; written out so that a new key type
+            // or algorithm does not compile until someone has thought about it.
+            (PublicKey::Rsa(_), Algorithm::Es256 | Algorithm::Es384 | Algorithm::EdDsa)
+            | (
+                PublicKey::P256(_) | PublicKey::P384(_) | PublicKey::Ed25519(_),
+                Algorithm::Rs256
+                | Algorithm::Rs384
+                | Algorithm::Rs512
+                | Algorithm::Ps256
+                | Algorithm::Ps384
+                | Algorithm::Ps512,
+            )
+            | (PublicKey::P256(_), Algorithm::Es384 | Algorithm::EdDsa)
+            | (PublicKey::P384(_), Algorithm::Es256 | Algorithm::EdDsa)
+            | (PublicKey::Ed25519(_), Algorithm::Es256 | Algorithm::Es384) => false,
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "verify/tests.rs"]
+mod tests;

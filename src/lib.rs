@@ -1,0 +1,25 @@
+//! okta-proxy-wasm: a Proxy-Wasm filter that makes Envoy the enforcement point for access tokens issued
+//! by Okta or any OAuth 2.0 / OpenID Connect authorization server.
+//!
+//! A request's way through the modules, which are declared in this order: the host's callbacks
+//! ([`host`], only in the wasm module) hand the request head to the [`engine`]; it asks [`policy`] where
+//! the token stands and whose it is, has [`jose`] parse it, asks [`keys`] for the issuer's keys (and parks
+//! the request while they are fetched), has `jose` prove the signature and `policy` admit the claims, and
+//! answers with the header edits of `policy::forward` or the reply to a reason. What the operator wrote
+//! became a policy in [`config`] before.
+//!
+//! The core is a function of policy, request, keys held and time. Nothing outside `host` names a host,
+//! reads a clock or performs an effect.
+
+pub mod http;
+pub mod redacted;
+pub mod unix_time;
+
+pub mod config;
+pub mod engine;
+pub mod jose;
+pub mod keys;
+pub mod policy;
+
+#[cfg(all(target_arch = "wasm32", not(target_os = "unknown")))]
+mod host;

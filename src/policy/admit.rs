@@ -1,0 +1,182 @@
+//! [`VerifiedToken`] and the time -> [`AdmittedToken`]: the only place that makes one.
+//!
+//! The signature holds already; here the claims are held against what the operator expects of this
+//! issuer's *access tokens* (RFC 7519, RFC 9068, Okta's shapes). Every claim that is looked at is either
+//! valid or a fault; one of the wrong type is never taken as absent.
+
+use crate::jose::{Claim, Claims, VerifiedToken};
+use crate::policy::provider::{Audiences, Provider};
+use crate::unix_time::UnixTime;
+
+/// A token that is proved, current and meant for us: identity may be taken from it.
+#[derive(Debug)]
+pub struct AdmittedToken {
+    claims: Claims,
+    subject: Option<String>,
+    client: Option<String>,
+    scopes: Vec<String>,
+}
+
+/// Why a token with a good signature is not accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ClaimFault {
+    /// `iss` is missing or not a string.
+    IssuerMalformed,
+    /// `iss` names no configured provider.
+    IssuerUnknown,
+    /// Another kind of token: an ID token, a logout token, a DPoP proof.
+    NotAnAccessToken,
+    /// `aud` is missing.
+    AudienceMissing,
+    /// `aud` is neither a string nor a list of strings.
+    AudienceMalformed,
+    /// `aud` names nobody that is expected.
+    AudienceUnexpected,
+    /// `exp` is missing.
+    ExpiryMissing,
+    /// `exp`, `nbf` or `iat` is not a time.
+    TimeMalformed,
+    /// `exp` has passed.
+    Expired,
+    /// `nbf` lies ahead.
+    NotYetValid,
+    /// `iat` lies ahead.
+    IssuedInTheFuture,
+    /// `exp - iat` exceeds the provider's limit, or `iat` is missing where there is one.
+    LifetimeTooLong,
+    /// The subject, client or scope claim is of the wrong type.
+    IdentityMalformed,
+    /// The client is none of those allowed.
+    ClientUnexpected,
+    /// The token is bound to its sender (`cnf`) and the binding cannot be checked.
+    SenderConstrained,
+}
+
+impl AdmittedToken {
+    /// Judges a verified token of `provider` at the time `now`.
+    ///
+    /// # Errors
+    /// The first expectation that is not met.
+    pub fn admit(token: VerifiedToken, provider: &Provider, now: UnixTime) -> Result<Self, ClaimFault> {
+        let claims = token.claims();
+        if claims.text("iss") != Claim::Valid(provider.issuer.as_str()) {
+            return Err(ClaimFault::IssuerUnknown);
+        }
+        check_kind(&token)?;
+        check_audience(claims, &provider.audiences)?;
+        check_times(claims, provider, now)?;
+        if claims.contains("cnf") {
+            return Err(ClaimFault::SenderConstrained);
+        }
+        let names = &provider.claim_names;
+        let subject = optional(claims.text(&names.subject))?.map(str::to_owned);
+        let client = first_present(&names.client, |name| claims.text(name))?.map(str::to_owned);
+        let scopes = first_present(&names.scope, |name| claims.scopes(name))?
+            .unwrap_or_default()
+            .into_iter()
+            .map(str::to_owned)
+            .collect();
+        if let Some(allowed) = &provider.client_ids
+            && !client.as_ref().is_some_and(|client| allowed.contains(client))
+        {
+            return Err(ClaimFault::ClientUnexpected);
+        }
+        Ok(Self { subject, client, scopes, claims: token.into_claims() })
+    }
+
+    /// Whom the token speaks for.
+    pub fn subject(&self) -> Option<&str> {
+        self.subject.as_deref()
+    }
+
+    /// The OAuth client it was issued to.
+    pub fn client(&self) -> Option<&str> {
+        self.client.as_deref()
+    }
+
+    /// What it grants.
+    pub fn scopes(&self) -> &[String] {
+        &self.scopes
+    }
+
+    /// Everything else it says.
+    pub const fn claims(&self) -> &Claims {
+        &self.claims
+    }
+}
+
+/// Access tokens only. Their `typ` is absent (Okta), `JWT` or `at+jwt` (RFC 9068 section 2.1, RFC 8725
+/// section 3.11); an ID token shows by Okta's `ID.` in its `jti`, by `nonce` or by `at_hash`.
+fn check_kind(token: &VerifiedToken) -> Result<(), ClaimFault> {
+    let typ_is_right = token.header().token_type.as_deref().is_none_or(|name| {
+        let name = name.to_ascii_lowercase();
+        matches!(name.strip_prefix("application/").unwrap_or(&name), "jwt" | "at+jwt")
+    });
+    let claims = token.claims();
+    let is_id_token = matches!(claims.text("jti"), Claim::Valid(id) if id.starts_with("ID."))
+        || claims.contains("nonce")
+        || claims.contains("at_hash");
+    if typ_is_right && !is_id_token { Ok(()) } else { Err(ClaimFault::NotAnAccessToken) }
+}
+
+fn check_audience(claims: &Claims, expected: &Audiences) -> Result<(), ClaimFault> {
+    let audiences = match (claims.texts("aud"), expected) {
+        (Claim::Valid(audiences), _) => audiences,
+        (Claim::Malformed, _) => return Err(ClaimFault::AudienceMalformed),
+        (Claim::Absent, Audiences::InsecureAny) => return Ok(()),
+        (Claim::Absent, Audiences::AnyOf(_)) => return Err(ClaimFault::AudienceMissing),
+    };
+    let is_expected = match expected {
+        Audiences::InsecureAny => true,
+        Audiences::AnyOf(expected) => audiences.iter().any(|audience| expected.iter().any(|name| name == audience)),
+    };
+    if is_expected { Ok(()) } else { Err(ClaimFault::AudienceUnexpected) }
+}
+
+/// RFC 7519 sections 4.1.4 to 4.1.6: a token is good *before* `exp`, from `nbf` on, with the skew in
+/// the token's favour.
+fn check_times(claims: &Claims, provider: &Provider, now: UnixTime) -> Result<(), ClaimFault> {
+    let skew = provider.clock_skew;
+    let expiry = present_time(claims, "exp")?.ok_or(ClaimFault::ExpiryMissing)?;
+    let not_before = present_time(claims, "nbf")?;
+    let issued_at = present_time(claims, "iat")?;
+    if now >= expiry.plus(skew) {
+        return Err(ClaimFault::Expired);
+    }
+    if not_before.is_some_and(|start| now.plus(skew) < start) {
+        return Err(ClaimFault::NotYetValid);
+    }
+    if issued_at.is_some_and(|issued| now.plus(skew) < issued) {
+        return Err(ClaimFault::IssuedInTheFuture);
+    }
+    match (provider.max_token_lifetime, issued_at) {
+        (Some(limit), Some(issued)) if expiry.since(issued) <= limit => Ok(()),
+        (Some(_), _) => Err(ClaimFault::LifetimeTooLong),
+        (None, _) => Ok(()),
+    }
+}
+
+fn present_time(claims: &Claims, name: &str) -> Result<Option<UnixTime>, ClaimFault> {
+    match claims.time(name) {
+        Claim::Absent => Ok(None),
+        Claim::Valid(time) => Ok(Some(time)),
+        Claim::Malformed => Err(ClaimFault::TimeMalformed),
+    }
+}
+
+fn optional<T>(claim: Claim<T>) -> Result<Option<T>, ClaimFault> {
+    match claim {
+        Claim::Absent => Ok(None),
+        Claim::Valid(value) => Ok(Some(value)),
+        Claim::Malformed => Err(ClaimFault::IdentityMalformed),
+    }
+}
+
+fn first_present<'a, T>(names: &'a [String], claim: impl Fn(&'a str) -> Claim<T>) -> Result<Option<T>, ClaimFault> {
+    for name in names {
+        if let Some(value) = optional(claim(name))? {
+            return Ok(Some(value));
+        }
+    }
+    Ok(None)
+}

@@ -1,0 +1,126 @@
+//! Where a callout goes: the host's name for the upstream, and the URL's parts for the request line.
+//! Built from the configuration alone; nothing a token says can become part of one.
+
+use std::fmt;
+
+/// An address the host can fetch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CalloutAddress {
+    /// The host's name for the connection target: an Envoy cluster.
+    pub upstream: String,
+    /// `https`, or `http` where the operator insisted.
+    pub scheme: Scheme,
+    /// `:authority`: host and optional port.
+    pub authority: String,
+    /// `:path`: path and optional query.
+    pub path: String,
+}
+
+/// The scheme of a URL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheme {
+    /// `http`
+    Http,
+    /// `https`
+    Https,
+}
+
+impl Scheme {
+    /// As it stands in a URL.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        }
+    }
+}
+
+impl CalloutAddress {
+    /// The address of `url` behind `upstream`; `None` when it is not an absolute `http` or `https` URL
+    /// of printable ASCII without user information and fragment.
+    pub fn parse(url: &str, upstream: &str) -> Option<Self> {
+        let (scheme, rest) = if let Some(rest) = url.strip_prefix("https://") {
+            (Scheme::Https, rest)
+        } else {
+            (Scheme::Http, url.strip_prefix("http://")?)
+        };
+        let (authority, path) = match rest.find(['/', '?']) {
+            None => (rest, String::from("/")),
+            Some(at) => {
+                let (authority, path) = rest.split_at(at);
+                (authority, if path.starts_with('?') { format!("/{path}") } else { path.to_owned() })
+            }
+        };
+        let printable = url.bytes().all(|byte| byte.is_ascii_graphic());
+        let plain = !url.contains(['#', '\\', '"', '<', '>', '{', '}']) && !authority.contains('@');
+        (printable && plain && is_authority(authority)).then(|| Self {
+            upstream: upstream.to_owned(),
+            scheme,
+            authority: authority.to_owned(),
+            path,
+        })
+    }
+}
+
+/// `host`, `host:port` or `[v6]:port`.
+fn is_authority(text: &str) -> bool {
+    let (host, port) = match text.rsplit_once(':') {
+        Some((host, port)) if !host.is_empty() && !port.contains(']') => (host, Some(port)),
+        _ => (text, None),
+    };
+    let host_is_right = match host.strip_prefix('[').and_then(|inner| inner.strip_suffix(']')) {
+        Some(inner) => {
+            !inner.is_empty() && inner.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b':' || byte == b'.')
+        }
+        None => !host.is_empty() && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte)),
+    };
+    host_is_right && port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port > 0))
+}
+
+impl fmt::Display for CalloutAddress {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}://{}{}", self.scheme.as_str(), self.authority, self.path)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wasm_bindgen_test::wasm_bindgen_test;
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn an_absolute_url_is_taken_apart() {
+        let address =
+            CalloutAddress::parse("https://acme.okta.com:8443/oauth2/default/v1/keys?client_id=0oa1", "okta").unwrap();
+        assert_eq!(address.authority, "acme.okta.com:8443");
+        assert_eq!(address.path, "/oauth2/default/v1/keys?client_id=0oa1");
+        assert_eq!(address.scheme, Scheme::Https);
+        assert_eq!(CalloutAddress::parse("http://[::1]:80", "x").unwrap().path, "/");
+        assert_eq!(CalloutAddress::parse("https://a?b", "x").unwrap().path, "/?b");
+    }
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn what_is_not_a_plain_url_is_refused() {
+        for url in [
+            "",
+            "acme.okta.com",
+            "ftp://a",
+            "HTTPS://a",
+            "https://",
+            "https:///x",
+            "https://user@a/",
+            "https://a/#f",
+            "https://a/\r\nx: y",
+            "https://a b/",
+            "https://{yourOktaDomain}/",
+            "https://a:0/",
+            "https://a:99999/",
+            "https://a:x/",
+            "https://é/",
+            "https://[]/",
+            "https://:1/",
+        ] {
+            assert_eq!(CalloutAddress::parse(url, "x"), None, "{url:?}");
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! [`AdmittedToken`] -> edits to the request that goes on: the identity in headers, and before that
+//! every header gone by which a client could have claimed one itself.
+//!
+//! Backends fold header names: to a CGI or WSGI program `X_User_Id`, `X.User.Id` and `X-User-ID` are
+//! one variable (CVE-2025-64484, CVE-2026-88011). So every spelling that folds to a managed name goes.
+
+use serde_json::Value;
+
+use super::admit::AdmittedToken;
+use super::provider::ClaimNames;
+use super::token_source::TokenSource;
+use crate::http::{HeaderEdit, HeaderName, HeaderValue};
+use crate::jose::Claim;
+
+/// Which claims reach the backend under which names.
+#[derive(Clone, Debug, Default)]
+pub struct Forwarding {
+    claims: Vec<ForwardedClaim>,
+}
+
+/// One claim in one header.
+#[derive(Clone, Debug)]
+pub struct ForwardedClaim {
+    /// The header.
+    pub header: HeaderName,
+    /// What is written.
+    pub source: ClaimSource,
+    /// How the value is written.
+    pub format: ClaimFormat,
+}
+
+/// What of a token is written into a header.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ClaimSource {
+    /// Whom the token speaks for, wherever its provider has that.
+    Subject,
+    /// The OAuth client.
+    Client,
+    /// The scopes.
+    Scopes,
+    /// The claim at a path of literal member names, at least one.
+    Claim(Vec<String>),
+}
+
+/// How a claim's value is written into a header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClaimFormat {
+    /// Text as it is; numbers and booleans as in JSON; lists and objects as JSON.
+    String,
+    /// The elements of a list with a blank between them.
+    Space,
+    /// The elements of a list with a comma between them.
+    Comma,
+    /// JSON in ASCII.
+    Json,
+}
+
+impl Forwarding {
+    /// Forwards these claims and manages their headers.
+    pub const fn new(claims: Vec<ForwardedClaim>) -> Self {
+        Self { claims }
+    }
+
+    /// The names among `names` that a client may not set: each spelling once, as it was given.
+    pub fn managed_names<'a>(&self, names: impl Iterator<Item = &'a str>) -> Vec<String> {
+        let mut managed: Vec<String> = Vec::new();
+        for name in names {
+            let is_managed = self.claims.iter().any(|forwarded| folds_to(name, forwarded.header.as_str()));
+            if is_managed && !managed.iter().any(|known| known == name) {
+                managed.push(name.to_owned());
+            }
+        }
+        managed
+    }
+
+    /// The edits that turn the client's request into the one the backend may see.
+    pub fn edits(&self, token: &AdmittedToken, managed_names: Vec<String>, source: &TokenSource) -> Vec<HeaderEdit> {
+        let mut edits: Vec<HeaderEdit> = managed_names.into_iter().map(HeaderEdit::Remove).collect();
+        if !source.forward {
+            edits.push(HeaderEdit::Remove(TokenSource::HEADER.to_owned()));
+        }
+        for forwarded in &self.claims {
+            if let Some(value) = forwarded.value(token) {
+                edits.push(HeaderEdit::Set(forwarded.header.clone(), value));
+            }
+        }
+        edits
+    }
+
+    /// The names among a request's headers that its trailers may not repeat.
+    pub fn is_managed(&self, name: &str) -> bool {
+        self.claims.iter().any(|forwarded| folds_to(name, forwarded.header.as_str()))
+    }
+}
+
+/// Whether a backend that folds `_`, `.` and `-`, and case, would take `name` for `managed`.
+fn folds_to(name: &str, managed: &str) -> bool {
+    fn fold(byte: u8) -> u8 {
+        if byte == b'_' || byte == b'.' { b'-' } else { byte.to_ascii_lowercase() }
+    }
+    name.len() == managed.len() && name.bytes().map(fold).eq(managed.bytes().map(fold))
+}
+
+impl ForwardedClaim {
+    /// `None` when the token says nothing of it: then the header stays away.
+    fn value(&self, token: &AdmittedToken) -> Option<HeaderValue> {
+        let value = self.source.value(token)?;
+        match self.format {
+            ClaimFormat::Json => Some(json(&value)),
+            // The text form of a list of scopes is RFC 6749's.
+            ClaimFormat::String if self.source.is_scopes() => list(&value, ' '),
+            ClaimFormat::String => match value {
+                Value::Null => None,
+                Value::String(text) => (!text.is_empty()).then(|| HeaderValue::encode(&text, None)),
+                Value::Bool(_) | Value::Number(_) => Some(HeaderValue::encode(&value.to_string(), None)),
+                Value::Array(_) | Value::Object(_) => Some(json(&value)),
+            },
+            ClaimFormat::Space => list(&value, ' '),
+            ClaimFormat::Comma => list(&value, ','),
+        }
+    }
+}
+
+impl ClaimSource {
+    fn value(&self, token: &AdmittedToken) -> Option<Value> {
+        match self {
+            Self::Subject => token.subject().map(Value::from),
+            Self::Client => token.client().map(Value::from),
+            Self::Scopes => Some(Value::from(token.scopes().to_vec())),
+            // A `scope` string is a list (RFC 6749 section 3.3), whichever name and form it has.
+            Self::Claim(path) if self.is_scopes() => match path.first().map(|name| token.claims().scopes(name)) {
+                Some(Claim::Valid(scopes)) => Some(scopes.into()),
+                Some(Claim::Malformed) => None,
+                Some(Claim::Absent) | None => Self::Scopes.value(token),
+            },
+            // What one issuer calls `cid` another calls `client_id`.
+            Self::Claim(path) => {
+                token.claims().at(path).cloned().or_else(|| self.is_client().then(|| Self::Client.value(token))?)
+            }
+        }
+    }
+
+    /// A `scope` string is a list (RFC 6749 section 3.3), whichever of the usual names it has.
+    fn is_scopes(&self) -> bool {
+        *self == Self::Scopes || self.is_one_of(&ClaimNames::USUAL_SCOPE)
+    }
+
+    fn is_client(&self) -> bool {
+        *self == Self::Client || self.is_one_of(&ClaimNames::USUAL_CLIENT)
+    }
+
+    fn is_one_of(&self, names: &[&str]) -> bool {
+        matches!(self, Self::Claim(path) if matches!(path.as_slice(), [name] if names.contains(&name.as_str())))
+    }
+}
+
+/// A list of scalars with a separator between them; anything nested is not written this way.
+fn list(value: &Value, separator: char) -> Option<HeaderValue> {
+    let items: Vec<&Value> = match value {
+        Value::Array(items) => items.iter().collect(),
+        Value::Null => return None,
+        Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_) => vec![value],
+    };
+    let written: Option<Vec<HeaderValue>> = items
+        .into_iter()
+        .map(|item| match item {
+            Value::String(text) => Some(HeaderValue::encode(text, Some(separator))),
+            Value::Bool(_) | Value::Number(_) => Some(HeaderValue::encode(&item.to_string(), Some(separator))),
+            Value::Null | Value::Array(_) | Value::Object(_) => None,
+        })
+        .collect();
+    written.filter(|items| !items.is_empty()).map(|items| HeaderValue::join(&items, separator))
+}
+
+/// JSON with everything beyond ASCII escaped the JSON way, which any parser undoes.
+fn json(value: &Value) -> HeaderValue {
+    let mut text = String::new();
+    for character in value.to_string().chars() {
+        if (' '..='~').contains(&character) {
+            text.push(character);
+        } else {
+            let mut units = [0; 2];
+            for unit in character.encode_utf16(&mut units) {
+                text.push_str(&format!("\\u{unit:04x}"));
+            }
+        }
+    }
+    HeaderValue::parse(&text).unwrap_or_else(|| HeaderValue::encode(&text, None))
+}
+
+#[cfg(test)]
+#[path = "forward/tests.rs"]
+mod tests;

@@ -1,0 +1,61 @@
+//! The operator's rules, compiled and immutable: a [`Policy`] that exists cannot be wrong.
+//!
+//! Made by `config`, read by `engine`. Knows what a token means ([`admit`]), where it is looked for
+//! ([`token_source`]) and what the backend is told of it ([`forward`]); knows neither JSON documents
+//! nor hosts, keeps no state and reads no clock.
+
+pub mod admit;
+pub mod callout_address;
+pub mod forward;
+pub mod provider;
+pub mod token_source;
+
+use std::collections::HashMap;
+
+pub use admit::{AdmittedToken, ClaimFault};
+pub use callout_address::CalloutAddress;
+pub use forward::{ClaimFormat, ClaimSource, ForwardedClaim, Forwarding};
+pub use provider::{Audiences, ClaimNames, KeyOrigin, Provider, RemoteKeys};
+pub use token_source::TokenSource;
+
+/// The whole of what the operator wants.
+#[derive(Debug)]
+pub struct Policy {
+    providers: Vec<Provider>,
+    by_issuer: HashMap<String, ProviderId>,
+    /// Where tokens are looked for.
+    pub token_source: TokenSource,
+    /// What the backend is told.
+    pub forwarding: Forwarding,
+    /// The `realm` of challenges (RFC 9110 section 11.5).
+    pub realm: String,
+}
+
+/// One of the policy's providers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ProviderId(usize);
+
+impl Policy {
+    /// Puts a policy together. Issuers are taken to be distinct; the loader has seen to that.
+    pub fn new(providers: Vec<Provider>, token_source: TokenSource, forwarding: Forwarding, realm: String) -> Self {
+        let by_issuer =
+            providers.iter().enumerate().map(|(at, provider)| (provider.issuer.clone(), ProviderId(at))).collect();
+        Self { providers, by_issuer, token_source, forwarding, realm }
+    }
+
+    /// The provider whose issuer is exactly `issuer` (RFC 8725 section 3.8: no prefix, no folding).
+    pub fn provider_of(&self, issuer: &str) -> Option<(ProviderId, &Provider)> {
+        let id = *self.by_issuer.get(issuer)?;
+        self.providers.get(id.0).map(|provider| (id, provider))
+    }
+
+    /// All providers, in the order of the configuration.
+    pub fn providers(&self) -> impl Iterator<Item = (ProviderId, &Provider)> {
+        self.providers.iter().enumerate().map(|(at, provider)| (ProviderId(at), provider))
+    }
+
+    /// The provider of that id, if it is one of this policy's.
+    pub fn provider(&self, id: ProviderId) -> Option<&Provider> {
+        self.providers.get(id.0)
+    }
+}

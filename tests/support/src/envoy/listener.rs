@@ -1,0 +1,162 @@
+//! A listener of a test's Envoy: an HTTP connection manager with the filter in it, or without.
+
+use serde_json::{Value, json};
+
+use crate::module::wasm_module;
+
+const VM_ID: &str = "okta";
+const TYPE: &str = "type.googleapis.com";
+
+/// How a listener is set up. Take one of the constructors and change what the test is about:
+/// `ListenerOptions { failure_policy: "FAIL_CLOSED", ..ListenerOptions::filtered("api", &plugin) }`.
+#[derive(Clone, Debug)]
+pub struct ListenerOptions {
+    /// Its name, also its `stat_prefix`.
+    pub name: String,
+    /// The plugin configuration, normally JSON; `None` leaves the filter out.
+    pub plugin_configuration: Option<String>,
+    /// The plugin's `allow_on_headers_stop_iteration`; `None` leaves it unset.
+    pub allow_on_headers_stop_iteration: Option<bool>,
+    /// What Envoy does after the filter trapped.
+    pub failure_policy: &'static str,
+    /// Environment variables of Envoy that the filter sees.
+    pub host_env_keys: Vec<String>,
+    /// The cluster all requests are routed to.
+    pub backend: String,
+    /// `normalize_path`, `merge_slashes`, and the refusal of escaped slashes.
+    pub path_normalization: bool,
+    /// `use_remote_address`.
+    pub use_remote_address: bool,
+    /// HTTP filters in front of ours.
+    pub filters_before: Vec<Value>,
+    /// HTTP filters between ours and the router.
+    pub filters_after: Vec<Value>,
+}
+
+impl ListenerOptions {
+    /// A listener with the built filter, in front of the cluster `backend`, set up as the documentation says.
+    pub fn filtered(name: &str, plugin_configuration: &Value) -> Self {
+        Self { plugin_configuration: Some(plugin_configuration.to_string()), ..Self::unfiltered(name) }
+    }
+
+    /// The same without the filter.
+    pub fn unfiltered(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            plugin_configuration: None,
+            allow_on_headers_stop_iteration: None,
+            failure_policy: "FAIL_RELOAD",
+            host_env_keys: Vec::new(),
+            backend: "backend".to_owned(),
+            path_normalization: true,
+            use_remote_address: true,
+            filters_before: Vec::new(),
+            filters_after: Vec::new(),
+        }
+    }
+
+    fn http_filters(&self) -> Vec<Value> {
+        let ours = self.plugin_configuration.as_ref().map(|configuration| self.wasm_filter(configuration));
+        let router = json!({
+            "name": "envoy.filters.http.router",
+            "typed_config": {"@type": format!("{TYPE}/envoy.extensions.filters.http.router.v3.Router")},
+        });
+        let before = self.filters_before.iter().cloned();
+        before.chain(ours).chain(self.filters_after.iter().cloned()).chain([router]).collect()
+    }
+
+    fn wasm_filter(&self, configuration: &str) -> Value {
+        let mut plugin = json!({
+            "name": self.name,
+            "root_id": self.name,
+            "failure_policy": self.failure_policy,
+            "vm_config": {
+                "vm_id": VM_ID,
+                "runtime": "envoy.wasm.runtime.v8",
+                "code": {"local": {"filename": wasm_module()}},
+            },
+            "configuration": {"@type": format!("{TYPE}/google.protobuf.StringValue"), "value": configuration},
+        });
+        if let Some(allow) = self.allow_on_headers_stop_iteration {
+            plugin["allow_on_headers_stop_iteration"] = json!(allow);
+        }
+        if !self.host_env_keys.is_empty() {
+            plugin["vm_config"]["environment_variables"] = json!({"host_env_keys": self.host_env_keys});
+        }
+        json!({
+            "name": "envoy.filters.http.wasm",
+            "typed_config": {
+                "@type": format!("{TYPE}/envoy.extensions.filters.http.wasm.v3.Wasm"),
+                "config": plugin,
+            },
+        })
+    }
+
+    /// One line per request, without the query: a token may be in it.
+    fn access_log(&self) -> Value {
+        let format = format!(
+            "access listener={} request=%REQ(X-REQUEST-ID)% %REQ(:METHOD)% %REQ_WITHOUT_QUERY(:PATH)% \
+             code=%RESPONSE_CODE% details=%RESPONSE_CODE_DETAILS% flags=%RESPONSE_FLAGS%\n",
+            self.name
+        );
+        json!({
+            "name": "envoy.access_loggers.stdout",
+            "typed_config": {
+                "@type": format!("{TYPE}/envoy.extensions.access_loggers.stream.v3.StdoutAccessLog"),
+                "log_format": {
+                    "text_format_source": {"inline_string": format},
+                    "formatters": [{
+                        "name": "envoy.formatter.req_without_query",
+                        "typed_config": {
+                            "@type": format!("{TYPE}/envoy.extensions.formatter.req_without_query.v3.ReqWithoutQuery"),
+                        },
+                    }],
+                },
+            },
+        })
+    }
+
+    fn connection_manager(&self) -> Value {
+        let route = json!({
+            "match": {"prefix": "/"},
+            "route": {"cluster": self.backend, "timeout": "30s"},
+        });
+        let escaped_slashes = if self.path_normalization { "REJECT_REQUEST" } else { "KEEP_UNCHANGED" };
+        json!({
+            "@type": format!("{TYPE}/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"),
+            "stat_prefix": self.name,
+            "use_remote_address": self.use_remote_address,
+            "normalize_path": self.path_normalization,
+            "merge_slashes": self.path_normalization,
+            "path_with_escaped_slashes_action": escaped_slashes,
+            "http_protocol_options": {"enable_trailers": true},
+            "access_log": [self.access_log()],
+            "http_filters": self.http_filters(),
+            "route_config": {
+                "name": self.name,
+                "virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [route]}],
+            },
+        })
+    }
+}
+
+/// A listener and the port that was chosen for it.
+#[derive(Clone, Debug)]
+pub(super) struct BoundListener {
+    pub(super) options: ListenerOptions,
+    pub(super) port: u16,
+}
+
+impl BoundListener {
+    /// The `envoy.config.listener.v3.Listener`.
+    pub(super) fn to_json(&self) -> Value {
+        json!({
+            "name": self.options.name,
+            "address": {"socket_address": {"address": "127.0.0.1", "port_value": self.port}},
+            "filter_chains": [{"filters": [{
+                "name": "envoy.filters.network.http_connection_manager",
+                "typed_config": self.options.connection_manager(),
+            }]}],
+        })
+    }
+}

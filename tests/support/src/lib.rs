@@ -1,0 +1,32 @@
+//! The machinery of the end-to-end tests, the demo and the benchmarks: everything around the filter is real.
+//!
+//! A test starts an [`AuthorizationServer`] (Node, `oidc-provider` in Okta's shape), a [`Backend`], puts a
+//! [`Gate`] between Envoy and the key endpoint where the network is to fail, starts an [`Envoy`] with the
+//! built module, and speaks to it through [`Request`]. All of it lives on 127.0.0.1, on free ports, in
+//! temporary directories, and ends when the values are dropped. There is no async runtime: plain threads and
+//! sockets, so that a test controls every byte. Things wait by [`polling`], never by sleeping.
+//!
+//! The crate panics freely: a panic is how a test reports what went wrong.
+
+pub mod http1;
+mod open_files;
+pub mod polling;
+pub mod process;
+pub mod tls;
+
+pub mod backend;
+pub mod client;
+pub mod gate;
+pub mod scripted_server;
+
+pub mod authorization_server;
+pub mod envoy;
+pub mod module;
+
+pub use authorization_server::{AuthorizationServer, ClientTokenRequest, SigningKey, UserTokenRequest};
+pub use backend::Backend;
+pub use client::{Connection, Request, send_many};
+pub use envoy::{Cluster, Envoy, EnvoyBuilder, ListenerOptions, ListenerUpdate};
+pub use gate::{Gate, Mode};
+pub use http1::{Headers, Received, Response};
+pub use scripted_server::{Answer, Script, ScriptedServer};
