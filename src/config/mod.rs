@@ -45,7 +45,3 @@ pub fn load(document: &[u8]) -> Result<Loaded, Vec<ConfigFault>> {
         _ => Err(faults),
     }
 }
-
-#[cfg(test)]
-#[path = "tests.rs"]
-mod tests;

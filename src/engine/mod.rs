@@ -207,7 +207,3 @@ fn keys_of(keys: &[(ProviderId, ProviderKeys)], provider: ProviderId) -> Option<
 fn keys_of_mut(keys: &mut [(ProviderId, ProviderKeys)], provider: ProviderId) -> Option<&mut ProviderKeys> {
     keys.iter_mut().find(|(id, _)| *id == provider).map(|(_, keys)| keys)
 }
-
-#[cfg(test)]
-#[path = "tests.rs"]
-mod tests;

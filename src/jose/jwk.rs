@@ -181,9 +181,7 @@ impl PublicKey {
             ("EC", Some("P-384")) => p384::ecdsa::VerifyingKey::from_sec1_bytes(&point(members, 48)?)
                 .map(Self::P384)
                 .map_err(|_| KeyFault::Weak),
-            ("OKP", Some("Ed25519")) => ed25519_compact::PublicKey::from_slice(&octets(members, "x")?)
-                .map(Self::Ed25519)
-                .map_err(|_| KeyFault::Weak),
+            ("OKP", Some("Ed25519")) => ed25519(&octets(members, "x")?),
             ("EC" | "OKP", None) => Err(KeyFault::Malformed),
             _ => Err(KeyFault::Unsupported),
         }
@@ -222,6 +220,13 @@ fn text<'a>(members: &'a Map<String, Value>, name: &str) -> Result<Option<&'a st
 fn octets(members: &Map<String, Value>, name: &str) -> Result<Vec<u8>, KeyFault> {
     let encoded = text(members, name)?.ok_or(KeyFault::Malformed)?;
     decode(encoded.as_bytes()).map_err(|_| KeyFault::Malformed)
+}
+
+/// A key of 32 bytes that is the canonical encoding of a point of large order (RFC 8032 section 5.1.3).
+fn ed25519(encoded: &[u8]) -> Result<PublicKey, KeyFault> {
+    let key = ed25519_compact::PublicKey::from_slice(encoded).map_err(|_| KeyFault::Malformed)?;
+    key.validate().map_err(|_| KeyFault::Weak)?;
+    Ok(PublicKey::Ed25519(key))
 }
 
 /// The uncompressed SEC 1 point; a coordinate that is not exactly as long as the field is refused

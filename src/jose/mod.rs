@@ -9,6 +9,8 @@ pub mod claims;
 pub mod compact;
 pub mod jwk;
 mod rsa;
+#[cfg(test)]
+pub(crate) mod signing_fixture;
 mod strict_json;
 pub mod verify;
 

@@ -408,7 +408,3 @@ impl FetchFault {
         }
     }
 }
-
-#[cfg(test)]
-#[path = "tests.rs"]
-mod tests;

@@ -180,3 +180,7 @@ fn first_present<'a, T>(names: &'a [String], claim: impl Fn(&'a str) -> Claim<T>
     }
     Ok(None)
 }
+
+#[cfg(test)]
+#[path = "admit/tests.rs"]
+mod tests;

@@ -1,1 +1,498 @@
+use super::*;
+use crate::jose::signing_fixture::TestKey;
+use num_bigint::BigUint;
+use wasm_bindgen_test::wasm_bindgen_test;
 
+const E: u64 = 65_537;
+/// The sizes where something happens: a limb filled to the last bit, just not filled, just begun; a
+/// byte just begun; the ends of what is accepted.
+const SIZES: [usize; 14] = [2048, 2049, 2050, 2056, 2057, 2079, 2080, 2081, 3071, 3072, 4096, 4097, 8191, 8192];
+const MESSAGE: &[u8] = b"the message";
+
+/// Marsaglia's xorshift64: the same numbers in every run.
+struct Xorshift(u64);
+
+impl Xorshift {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+
+    fn number(&mut self, bits: usize) -> BigUint {
+        let limbs: Vec<u32> = (0..bits.div_ceil(32)).map(|_| low(self.next() >> 16)).collect();
+        BigUint::new(limbs) % (one() << bits)
+    }
+
+    /// An odd number of exactly that many bits.
+    fn odd(&mut self, bits: usize) -> BigUint {
+        let mut number = self.number(bits);
+        number.set_bit(0, true);
+        number.set_bit(u64::try_from(bits).unwrap() - 1, true);
+        number
+    }
+
+    /// A key that passes every check; about one odd number in six is free of small factors.
+    fn key(&mut self, bits: usize, exponent: u64) -> (BigUint, RsaPublicKey) {
+        loop {
+            let n = self.odd(bits);
+            if let Some(key) = key(&n, exponent) {
+                return (n, key);
+            }
+        }
+    }
+}
+
+fn one() -> BigUint {
+    BigUint::from(1_u32)
+}
+
+fn key(n: &BigUint, exponent: u64) -> Option<RsaPublicKey> {
+    RsaPublicKey::new(&n.to_bytes_be(), &exponent.to_be_bytes())
+}
+
+/// `number` in `length` bytes.
+fn bytes(number: &BigUint, length: usize) -> Vec<u8> {
+    let digits = number.to_bytes_be();
+    [vec![0; length - digits.len()], digits].concat()
+}
+
+fn assert_is_modpow(n: &BigUint, key: &RsaPublicKey, base: &BigUint, context: &str) {
+    let length = n.to_bytes_be().len();
+    let expected = bytes(&base.modpow(&BigUint::from(key.exponent), n), length);
+    assert_eq!(
+        key.public_operation(&bytes(base, length)),
+        Some(expected),
+        "{context}: {base:x}^{} mod {n:x}",
+        key.exponent
+    );
+}
+
+/// The numbers below `n` that arithmetic goes wrong with first.
+fn edges(n: &BigUint) -> Vec<BigUint> {
+    let ones = |bits: u64| (one() << bits) - one();
+    let half = n >> 1_u32;
+    let top = one() << (n.bits() - 1);
+    vec![0_u32.into(), one(), 2_u32.into(), n - one(), n - 2_u32, half, ones(31), ones(32), ones(33), ones(2047), top]
+        .into_iter()
+        .filter(|edge| edge < n)
+        .collect()
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn the_public_operation_is_the_power_that_a_big_integer_library_computes() {
+    for (at, bits) in SIZES.into_iter().enumerate() {
+        let moduli = if cfg!(target_family = "wasm") || bits > 4097 { 1 } else { 6 };
+        for round in 0..moduli {
+            let seed = 0x9e37_79b9_7f4a_7c15 ^ u64::try_from(at * 1000 + round).unwrap();
+            let mut random = Xorshift(seed);
+            let (n, key) = random.key(bits, E);
+            let context = format!("{bits} bits, seed {seed:#x}");
+            let bases = (0..4).map(|_| random.number(bits) % &n);
+            for base in bases.chain(if round == 0 { edges(&n) } else { Vec::new() }) {
+                assert_is_modpow(&n, &key, &base, &context);
+            }
+        }
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn every_exponent_that_is_accepted_is_computed_with() {
+    let mut random = Xorshift(7);
+    for exponent in [E, 65_539, 98_303, 131_071, (1 << 32) - 1, (1 << 32) + 1, (1 << 33) - 1, 0x1_5555_5555] {
+        for bits in [2048, 2081] {
+            let (n, key) = random.key(bits, exponent);
+            for base in [random.number(bits) % &n, &n - one(), one()] {
+                assert_is_modpow(&n, &key, &base, "seed 7");
+            }
+        }
+    }
+}
+
+/// Moduli next to a power of two, where the sum of a Montgomery step runs over its last limb, and
+/// moduli with few bits set, where carries run far.
+#[wasm_bindgen_test(unsupported = test)]
+fn extreme_moduli_are_computed_with() {
+    for bits in [2048_usize, 2080, 3072] {
+        let ceiling = one() << bits;
+        let floor = one() << (bits - 1);
+        let gap = one() << (bits / 2);
+        let below = |from: BigUint| (0_u32..).step_by(2).map(move |step| &from - step).find_map(usable).unwrap();
+        let above = |from: BigUint| (0_u32..).step_by(2).map(move |step| &from + step).find_map(usable).unwrap();
+        let moduli = [
+            below(&ceiling - one()),
+            above(&floor + one()),
+            below(&ceiling - &gap - one()),
+            above(floor + gap + one()),
+        ];
+        for (n, key) in moduli {
+            assert_eq!(n.bits(), u64::try_from(bits).unwrap());
+            let mut random = Xorshift(n.bits());
+            for base in edges(&n).into_iter().chain((0..4).map(|_| random.number(bits) % &n)) {
+                assert_is_modpow(&n, &key, &base, "extreme modulus");
+            }
+        }
+    }
+}
+
+fn usable(n: BigUint) -> Option<(BigUint, RsaPublicKey)> {
+    key(&n, E).map(|key| (n, key))
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_montgomery_product_is_the_product_divided_by_r_and_below_the_modulus() {
+    let (n, key) = (0_u32..).map(|step| (one() << 2048_u32) - 1_u32 - 2 * step).find_map(usable).unwrap();
+    let r = one() << (LIMB_BITS * key.modulus.len());
+    let mut random = Xorshift(3);
+    let mut numbers = edges(&n);
+    numbers.extend((0..6).map(|_| random.number(2048) % &n));
+    let mut scratch = Scratch::new(key.modulus.len());
+    for a in &numbers {
+        for b in &numbers {
+            let limbs = |number: &BigUint| {
+                let mut limbs = number.to_u32_digits();
+                limbs.resize(key.modulus.len(), 0);
+                limbs
+            };
+            let product = BigUint::new(key.multiply(&limbs(a), &limbs(b), &mut scratch));
+            assert!(product < n, "{a:x} * {b:x}");
+            assert_eq!(product * &r % &n, a * b % &n, "{a:x} * {b:x}");
+        }
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_number_that_is_not_below_the_modulus_or_not_as_long_is_no_signature() {
+    let (n, key) = Xorshift(11).key(2050, E);
+    let length = n.to_bytes_be().len();
+    assert!(key.public_operation(&bytes(&(&n - one()), length)).is_some());
+    for number in [n.clone(), &n + one(), (one() << 2050_u32) - one(), (one() << 2056_u32) - one()] {
+        assert_eq!(key.public_operation(&bytes(&number, length)), None, "{number:x}");
+    }
+    for wrong_length in [0, 1, length - 1, length + 1, length + 4, 2 * length] {
+        assert_eq!(key.public_operation(&vec![0; wrong_length]), None, "{wrong_length}");
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn leading_zero_bytes_of_modulus_and_exponent_change_nothing() {
+    let (n, plain) = Xorshift(5).key(2048, E);
+    for zeros in [1, 2, 3, 4, 7, 64] {
+        let padded = [vec![0; zeros], n.to_bytes_be()].concat();
+        assert!(RsaPublicKey::new(&padded, &[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 1]) == Some(plain.clone()));
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn only_odd_exponents_from_65537_up_are_fit_for_use() {
+    let (n, _) = Xorshift(5).key(2048, E);
+    for bad in [0, 1, 2, 3, 5, 17, 257, 65_535, 65_536, 65_538, 1 << 32, 1 << 33, (1 << 33) + 1, u64::MAX] {
+        assert!(key(&n, bad).is_none(), "{bad}");
+    }
+    for good in [E, 65_539, (1 << 33) - 1] {
+        assert!(key(&n, good).is_some(), "{good}");
+    }
+    assert!(RsaPublicKey::new(&n.to_bytes_be(), &[]).is_none());
+    // 2^64 + 65537 must not be taken for 65537.
+    assert!(RsaPublicKey::new(&n.to_bytes_be(), &[1, 0, 0, 0, 0, 0, 1, 0, 1]).is_none());
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn moduli_below_2048_or_above_8192_bits_are_refused() {
+    let mut random = Xorshift(13);
+    for (bits, fits) in
+        [(512, false), (1024, false), (2047, false), (2048, true), (8192, true), (8193, false), (16_384, false)]
+    {
+        // Of sixty odd numbers some are without small factors.
+        let any = (0..60).any(|_| key(&random.odd(bits), E).is_some());
+        assert_eq!(any, fits, "{bits}");
+    }
+    for empty in [&[][..], &[0], &[0; 256], &[1], &[0xff; 200_000]] {
+        assert!(RsaPublicKey::new(empty, &[1, 0, 1]).is_none());
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_modulus_that_is_even_or_has_a_small_factor_is_refused() {
+    let (n, _) = Xorshift(17).key(2048, E);
+    assert!(key(&(&n - one()), E).is_none(), "even");
+    for prime in [3_u32, 5, 7, 11, 13, 101, 499, 743, 751] {
+        let mut random = Xorshift(u64::from(prime));
+        // A multiple of this prime and of no smaller one, so that this prime is what is found.
+        let is_it = |n: &BigUint| n.bits() == 2048 && primes_up_to(prime - 1).all(|p| n % p != BigUint::ZERO);
+        let multiple = std::iter::repeat_with(|| random.odd(2048) / prime * prime).find(is_it).unwrap();
+        assert!(key(&multiple, E).is_none(), "{prime}");
+        assert!(has_small_factor(&multiple.to_u32_digits()), "{prime}");
+        assert!(!has_roca_fingerprint(&multiple.to_u32_digits()), "{prime}");
+    }
+}
+
+/// The flawed library made primes `k * M + (65537^a mod M)`, M a product of small primes; so their
+/// product has that form too, and that is what the fingerprint sees (CVE-2017-15361).
+#[wasm_bindgen_test(unsupported = test)]
+fn a_modulus_with_the_roca_structure_is_refused() {
+    let product = primes_up_to(167).skip(1).fold(one(), |product, prime| product * prime);
+    let power = BigUint::from(E).modpow(&12_345_u32.into(), &product);
+    let mut random = Xorshift(19);
+    let mut structured = std::iter::repeat_with(|| {
+        let n = (random.odd(2048) / &product) * &product + &power;
+        if n.bit(0) { n } else { n + &product }
+    });
+    let n = structured.find(|n| n.bits() == 2048 && !has_small_factor(&n.to_u32_digits())).unwrap();
+    assert!(has_roca_fingerprint(&n.to_u32_digits()));
+    assert!(key(&n, E).is_none());
+    // Modulo 11 the powers of 65537 are 1 and 10. Moved to another residue there, and only there, the
+    // modulus is an ordinary one again.
+    let step = &product / 11_u32 * 2_u32;
+    let moved = (1_u32..200).map(|times| &n - &step * times);
+    let ordinary = moved.filter(|n| ![0, 1, 10].contains(&remainder(&n.to_u32_digits(), 11)));
+    let accepted = ordinary.filter(|n| key(n, E).is_some()).count();
+    assert!(accepted > 10, "{accepted}");
+}
+
+fn test_key() -> RsaPublicKey {
+    RsaPublicKey::new(&TestKey::RsaA.octets("n"), &TestKey::RsaA.octets("e")).unwrap()
+}
+
+/// The PKCS#1 v1.5 encoding around `info` (`DigestInfo` and whatever else), as long as the modulus.
+fn pkcs1(info: &[u8]) -> Vec<u8> {
+    [&[0, 1], &vec![0xff; 256 - 3 - info.len()][..], &[0], info].concat()
+}
+
+fn sha256_info() -> Vec<u8> {
+    [Hash::Sha256.digest_info_prefix(), &Hash::Sha256.digest(&[MESSAGE])].concat()
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_pkcs1_signature_holds_for_its_message_and_hash_only() {
+    let key = test_key();
+    for hash in [Hash::Sha256, Hash::Sha384, Hash::Sha512] {
+        let info = [hash.digest_info_prefix(), &hash.digest(&[MESSAGE])].concat();
+        let signature = TestKey::RsaA.private_operation(&pkcs1(&info));
+        assert!(key.verifies_pkcs1(hash, MESSAGE, &signature), "{hash:?}");
+        assert!(!key.verifies_pkcs1(hash, b"another message", &signature), "{hash:?}");
+        assert!(!key.verifies_pss(hash, MESSAGE, &signature), "{hash:?}");
+        for other in [Hash::Sha256, Hash::Sha384, Hash::Sha512].into_iter().filter(|other| *other != hash) {
+            assert!(!key.verifies_pkcs1(other, MESSAGE, &signature), "{hash:?} as {other:?}");
+        }
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn no_other_pkcs1_encoding_of_the_right_digest_is_accepted() {
+    let key = test_key();
+    let digest = Hash::Sha256.digest(&[MESSAGE]);
+    let info = sha256_info();
+    let good = pkcs1(&info);
+    let with = |at: usize, byte: u8| {
+        let mut encoded = good.clone();
+        encoded[at] = byte;
+        encoded
+    };
+    let short_padding = |padding: usize| {
+        let mut encoded = [&[0, 1], &vec![0xff; padding][..], &[0], &info].concat();
+        encoded.resize(256, 0x5a);
+        encoded
+    };
+    let wrapped = |prefix: &[u8]| pkcs1(&[prefix, &digest].concat());
+    let separator = 256 - info.len() - 1;
+    let faults: Vec<(&str, Vec<u8>)> = vec![
+        ("first byte", with(0, 1)),
+        ("block type 0", with(1, 0)),
+        ("block type 2", with(1, 2)),
+        ("first padding byte", with(2, 0xfe)),
+        ("padding byte in the middle", with(100, 0)),
+        ("last padding byte", with(separator - 1, 0x7f)),
+        ("separator", with(separator, 1)),
+        ("separator is padding", with(separator, 0xff)),
+        ("first byte of the digest", with(256 - 32, digest[0] ^ 1)),
+        ("last byte of the digest", with(255, digest[31] ^ 0x80)),
+        ("no padding, garbage behind (Bleichenbacher 2006)", short_padding(0)),
+        ("eight bytes of padding, garbage behind", short_padding(8)),
+        ("one byte of garbage behind", short_padding(256 - 3 - info.len() - 1)),
+        ("the digest alone", pkcs1(&digest)),
+        ("without NULL", wrapped(b"\x30\x2f\x30\x0b\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x01\x04\x20")),
+        (
+            "long form of a length (BER)",
+            wrapped(b"\x30\x81\x31\x30\x0d\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x01\x05\x00\x04\x20"),
+        ),
+        (
+            "long form of the inner length",
+            wrapped(b"\x30\x32\x30\x0d\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x01\x05\x00\x04\x81\x20"),
+        ),
+        (
+            "garbage in NULL",
+            wrapped(b"\x30\x32\x30\x0e\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x01\x05\x01\x00\x04\x20"),
+        ),
+        (
+            "identifier of SHA-384",
+            wrapped(b"\x30\x31\x30\x0d\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x02\x05\x00\x04\x20"),
+        ),
+        ("identifier of SHA-1", wrapped(b"\x30\x2d\x30\x09\x06\x05\x2b\x0e\x03\x02\x1a\x05\x00\x04\x20")),
+        ("zero", vec![0; 256]),
+    ];
+    assert!(key.verifies_pkcs1(Hash::Sha256, MESSAGE, &TestKey::RsaA.private_operation(&good)));
+    for (fault, encoded) in faults {
+        assert_eq!(encoded.len(), 256, "{fault}");
+        let signature = TestKey::RsaA.private_operation(&encoded);
+        assert!(!key.verifies_pkcs1(Hash::Sha256, MESSAGE, &signature), "{fault}");
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_signature_has_one_form_only() {
+    let key = test_key();
+    let n = BigUint::from_bytes_be(&TestKey::RsaA.octets("n"));
+    let signature = TestKey::RsaA.private_operation(&pkcs1(&sha256_info()));
+    let twin = BigUint::from_bytes_be(&signature) + &n;
+    let mut faults = vec![
+        twin.to_bytes_be(),
+        [vec![0], signature.clone()].concat(),
+        [signature.clone(), vec![0]].concat(),
+        signature[1..].to_vec(),
+        signature[..255].to_vec(),
+        Vec::new(),
+        vec![0; 256],
+        vec![0xff; 256],
+        bytes(&one(), 256),
+        bytes(&(&n - one()), 256),
+        bytes(&(&n - BigUint::from_bytes_be(&signature)), 256),
+        n.to_bytes_be(),
+    ];
+    faults.extend([0, 1, 128, 255].map(|at| {
+        let mut altered = signature.clone();
+        altered[at] ^= 1;
+        altered
+    }));
+    assert!(key.verifies_pkcs1(Hash::Sha256, MESSAGE, &signature));
+    for fault in faults {
+        assert!(!key.verifies_pkcs1(Hash::Sha256, MESSAGE, &fault), "{fault:x?}");
+        assert!(!key.verifies_pss(Hash::Sha256, MESSAGE, &fault), "{fault:x?}");
+    }
+}
+
+/// What an EMSA-PSS encoding is made of (RFC 8017 section 9.1.1), each part replaceable.
+#[derive(Clone)]
+struct Pss {
+    hash: Hash,
+    mask_hash: Hash,
+    salt: Vec<u8>,
+    bits: usize,
+    separator: u8,
+    /// A byte of the zero padding, as seen from its end.
+    spoiled_zero: Option<usize>,
+    trailer: u8,
+    unused_bits_set: bool,
+    /// What stands before the digest of the message: eight zeros.
+    before_digest: Vec<u8>,
+}
+
+impl Pss {
+    fn new(hash: Hash, bits: usize) -> Self {
+        Self {
+            hash,
+            mask_hash: hash,
+            salt: (0..hash.output_length()).map(|at| u8::try_from(at).unwrap() ^ 0x3c).collect(),
+            bits,
+            separator: 1,
+            spoiled_zero: None,
+            trailer: 0xbc,
+            unused_bits_set: false,
+            before_digest: vec![0; 8],
+        }
+    }
+
+    fn encode(&self, message: &[u8]) -> Vec<u8> {
+        let length = self.bits.div_ceil(8);
+        let digest = self.hash.digest(&[&self.before_digest, &self.hash.digest(&[message]), &self.salt]);
+        let mut block = vec![0; length - self.salt.len() - digest.len() - 2];
+        if let Some(from_end) = self.spoiled_zero {
+            let at = block.len() - 1 - from_end;
+            block[at] = 1;
+        }
+        block.push(self.separator);
+        block.extend_from_slice(&self.salt);
+        let mask = mask_generation(self.mask_hash, &digest, block.len());
+        for (byte, mask) in block.iter_mut().zip(mask) {
+            *byte ^= mask;
+        }
+        let unused = 8 * length - self.bits;
+        if unused > 0 {
+            block[0] &= 0xff >> unused;
+            if self.unused_bits_set {
+                block[0] |= 0x80;
+            }
+        }
+        [block, digest, vec![self.trailer]].concat()
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_pss_signature_holds_for_its_message_and_hash_only() {
+    let key = test_key();
+    for hash in [Hash::Sha256, Hash::Sha384, Hash::Sha512] {
+        let signature = TestKey::RsaA.private_operation(&Pss::new(hash, 2047).encode(MESSAGE));
+        assert!(key.verifies_pss(hash, MESSAGE, &signature), "{hash:?}");
+        assert!(!key.verifies_pss(hash, b"another message", &signature), "{hash:?}");
+        assert!(!key.verifies_pkcs1(hash, MESSAGE, &signature), "{hash:?}");
+        for other in [Hash::Sha256, Hash::Sha384, Hash::Sha512].into_iter().filter(|other| *other != hash) {
+            assert!(!key.verifies_pss(other, MESSAGE, &signature), "{hash:?} as {other:?}");
+        }
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn each_part_of_a_pss_encoding_must_be_what_it_is() {
+    let good = Pss::new(Hash::Sha256, 2047);
+    let salt_of = |length: usize| Pss { salt: vec![0x11; length], ..good.clone() };
+    let faults = [
+        ("no salt", salt_of(0)),
+        ("salt of 20 bytes", salt_of(20)),
+        ("salt one byte short", salt_of(31)),
+        ("salt one byte long", salt_of(33)),
+        ("salt of another hash's length", salt_of(64)),
+        ("largest salt", salt_of(256 - 32 - 2)),
+        ("mask of another hash", Pss { mask_hash: Hash::Sha384, ..good.clone() }),
+        ("trailer 0xcc", Pss { trailer: 0xcc, ..good.clone() }),
+        ("trailer 0x00", Pss { trailer: 0, ..good.clone() }),
+        ("separator 0", Pss { separator: 0, ..good.clone() }),
+        ("separator 2", Pss { separator: 2, ..good.clone() }),
+        ("separator 0x81", Pss { separator: 0x81, ..good.clone() }),
+        ("last zero of the padding", Pss { spoiled_zero: Some(0), ..good.clone() }),
+        ("a zero in the middle", Pss { spoiled_zero: Some(100), ..good.clone() }),
+        ("seven zeros before the digest", Pss { before_digest: vec![0; 7], ..good.clone() }),
+        ("not zeros before the digest", Pss { before_digest: vec![1; 8], ..good.clone() }),
+    ];
+    assert!(pss_encoding_is_consistent(Hash::Sha256, MESSAGE, &good.encode(MESSAGE), 2047));
+    for (fault, encoding) in faults {
+        assert!(!pss_encoding_is_consistent(Hash::Sha256, MESSAGE, &encoding.encode(MESSAGE), 2047), "{fault}");
+    }
+    // The unused high bit cannot be signed with every key, so the encoding is looked at by itself.
+    let high_bit = Pss { unused_bits_set: true, ..good };
+    assert!(!pss_encoding_is_consistent(Hash::Sha256, MESSAGE, &high_bit.encode(MESSAGE), 2047));
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_pss_encoding_is_read_at_every_alignment_of_the_modulus() {
+    for hash in [Hash::Sha256, Hash::Sha384, Hash::Sha512] {
+        for bits in 2047..=2063 {
+            let encoded = Pss::new(hash, bits).encode(MESSAGE);
+            let modulus_bytes = (bits + 1).div_ceil(8);
+            let leading = modulus_bytes - encoded.len();
+            assert_eq!(leading, usize::from(bits % 8 == 0), "{bits}");
+            let padded = [vec![0; leading], encoded.clone()].concat();
+            assert!(pss_encoding_is_consistent(hash, MESSAGE, &padded, bits), "{hash:?} {bits}");
+            for at in [0, 1, padded.len() / 2, padded.len() - 34, padded.len() - 1] {
+                let mut altered = padded.clone();
+                altered[at] ^= 1;
+                assert!(!pss_encoding_is_consistent(hash, MESSAGE, &altered, bits), "{hash:?} {bits} {at}");
+            }
+            for bit in 0..(8 - bits % 8) % 8 {
+                let mut altered = padded.clone();
+                altered[0] |= 0x80 >> bit;
+                assert!(!pss_encoding_is_consistent(hash, MESSAGE, &altered, bits), "{hash:?} {bits} bit {bit}");
+            }
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! What the loader says of configurations that cannot be used: every fault at once, each with its path and
+//! a hint, and never a value of the document.
+
+#![allow(missing_docs, reason = "a test")]
+#![allow(clippy::unwrap_used, reason = "a test")]
+
+use okta_proxy_wasm::config;
+use serde_json::{Value, json};
+
+fn faults(document: &Value) -> Vec<String> {
+    faults_of_text(document.to_string().as_bytes())
+}
+
+fn faults_of_text(document: &[u8]) -> Vec<String> {
+    match config::load(document) {
+        Ok(_) => Vec::new(),
+        Err(faults) => faults.iter().map(ToString::to_string).collect(),
+    }
+}
+
+fn provider(provider: Value) -> Value {
+    json!({ "providers": { "okta": provider } })
+}
+
+/// A good Okta provider with some members replaced.
+fn okta_with(changes: Value) -> Value {
+    let mut members =
+        json!({ "okta": { "domain": "acme.okta.com" }, "audiences": ["api://default"], "upstream": "okta" });
+    for (name, value) in changes.as_object().unwrap() {
+        members.as_object_mut().unwrap().insert(name.clone(), value.clone());
+    }
+    provider(members)
+}
+
+#[test]
+fn the_smallest_configuration_is_complete() {
+    let loaded = config::load(okta_with(json!({})).to_string().as_bytes()).unwrap();
+    assert_eq!(loaded.warnings, [""; 0]);
+    let (_, provider) = loaded.policy.provider_of("https://acme.okta.com/oauth2/default").unwrap();
+    assert_eq!(provider.clock_skew.as_secs(), 120);
+    assert_eq!(loaded.policy.token_source.max_bytes, 8192);
+    assert!(!loaded.policy.token_source.forward);
+}
+
+#[test]
+fn every_fault_is_listed_at_once_with_its_path_and_a_hint() {
+    let document = json!({
+        "providers": {
+            "okta": { "okta": { "domain": "https://acme.okta.com" }, "audience": ["api://default"], "clock_skew": 60 },
+            "other": { "issuer": "http://idp.example", "audiences": "api", "algorithms": ["HS256"], "upstream": "idp",
+                       "jwks": { "uri": "https://idp.example/keys", "refresh": "2h", "max_stale": "1h" } }
+        },
+        "token": { "forward": "yes", "max_bytes": 5 },
+        "claim_to_headers": [{ "header": "x y", "claim": "sub" }, { "claim": [] }],
+        "rules": []
+    });
+    let found = faults(&document);
+    let expected = [
+        "$.rules: unknown field; remove it or check its spelling and place",
+        "$.providers.okta.audience: unknown field; did you mean `audiences`?",
+        "$.providers.okta.clock_skew: expected a duration such as \"30s\", \"1.5s\", \"5m\" or \"1h\"",
+        "$.providers.okta.okta.domain: a domain only, such as acme.okta.com: no https://, no path",
+        "$.providers.okta.audiences: missing; name who the tokens must be meant for, such as [\"api://default\"]",
+        "$.providers.okta.upstream: missing; write the host's name for the connection to the issuer: on Envoy the name of a cluster",
+        "$.providers.other.issuer: an issuer is an https URL; for a test, set \"insecure_http\": true",
+        "$.providers.other.audiences: expected a list",
+        "$.providers.other.jwks.max_stale: shorter than `refresh`: keys would be dropped before they are fetched again",
+        "$.token.forward: expected true or false",
+        "$.token.max_bytes: between 256 and 61440",
+        "$.claim_to_headers[0].header: not a header name, or one that the request itself needs",
+        "$.claim_to_headers[1].header: missing; write the name of the header the backend receives",
+        "$.claim_to_headers[1].claim: expected a claim name, or a list of names that leads to a nested claim",
+    ];
+    for line in expected {
+        assert!(found.iter().any(|fault| fault == line), "not said: {line}\nsaid:\n{}", found.join("\n"));
+    }
+    let algorithm = "$.providers.other.algorithms[0]: not an algorithm that can be allowed";
+    assert!(found.iter().any(|fault| fault.starts_with(algorithm)), "{}", found.join("\n"));
+    assert_eq!(found.len(), expected.len() + 1, "too much is said:\n{}", found.join("\n"));
+}
+
+#[test]
+fn what_is_not_a_json_object_says_what_to_pass_instead() {
+    let said = |text: &[u8]| faults_of_text(text).join("\n");
+    assert!(said(b"").contains("there is no configuration"));
+    assert!(said(b"  \n").contains("there is no configuration"));
+    assert!(said(b"\x0a\x05hello").contains("google.protobuf.StringValue"));
+    assert!(said(b"[]").contains("google.protobuf.StringValue"));
+    assert_eq!(said(b"{\n  \"providers\": }"), "$: not valid JSON at line 2, column 16");
+    assert_eq!(said(b"{\"token\":{},\"token\":{}}"), "$: a member stands twice in one object; remove one of them");
+    assert_eq!(
+        said(format!("{{\"a\":{}", "[".repeat(100_000)).as_bytes()),
+        "$: nested too deeply, or too many members in one object"
+    );
+}
+
+#[test]
+fn a_configuration_without_a_provider_is_refused() {
+    for document in [json!({}), json!({ "providers": {} }), json!({ "providers": null })] {
+        let found = faults(&document);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(
+            found.iter().all(|fault| fault.starts_with("$.providers: missing; name at least one token issuer")),
+            "{found:?}"
+        );
+    }
+}
+
+#[test]
+fn the_okta_preset_refuses_what_cannot_be_meant() {
+    let domains = [
+        ("acme-admin.okta.com", "-admin"),
+        ("{yourOktaDomain}", "placeholder"),
+        ("yourOktaDomain.okta.com", "placeholder"),
+        ("https://acme.okta.com", "a domain only"),
+        ("acme.okta.com/oauth2", "a domain only"),
+        ("user@acme.okta.com", "a domain only"),
+        ("", "a domain only"),
+    ];
+    for (domain, hint) in domains {
+        let found = faults(&okta_with(json!({ "okta": { "domain": domain } })));
+        assert_eq!(found.len(), 1, "{domain:?}: {found:?}");
+        assert!(
+            found.iter().all(|fault| fault.starts_with("$.providers.okta.okta.domain: ") && fault.contains(hint)),
+            "{found:?}"
+        );
+    }
+    for server in ["org", "", "a/b", "../x", "a?b"] {
+        let found =
+            faults(&okta_with(json!({ "okta": { "domain": "acme.okta.com", "authorization_server": server } })));
+        assert_eq!(found.len(), 1, "{server:?}: {found:?}");
+    }
+    let org = provider(
+        json!({ "issuer": "https://acme.okta.com", "audiences": ["a"], "upstream": "okta", "jwks": { "uri": "https://acme.okta.com/oauth2/v1/keys" } }),
+    );
+    let found = faults(&org);
+    assert!(found.iter().any(|fault| fault.contains("org authorization server")), "{found:?}");
+    let both = faults(&okta_with(json!({ "issuer": "https://acme.okta.com/oauth2/default" })));
+    assert_eq!(both, ["$.providers.okta.issuer: the okta preset gives the issuer; write one of the two"]);
+}
+
+#[test]
+fn an_issuer_without_a_way_to_its_keys_or_with_two_is_refused() {
+    let said = |jwks: Value| {
+        faults(&provider(
+            json!({ "issuer": "https://idp.example", "audiences": ["a"], "upstream": "idp", "jwks": jwks }),
+        ))
+        .join("\n")
+    };
+    assert!(said(json!({})).contains("$.providers.okta.jwks.uri: missing"));
+    assert!(said(json!({ "uri": "http://idp.example/keys" })).contains("insecure_http"));
+    assert!(said(json!({ "uri": "not a url" })).contains("not an absolute https URL"));
+    assert!(
+        said(json!({ "uri": "https://idp.example/keys", "inline": { "keys": [] } })).contains("contradicts `inline`")
+    );
+    assert!(said(json!({ "inline": { "keys": [] } })).contains("no key here can verify a signature"));
+    assert!(said(json!({ "inline": {} })).contains("not a key set"));
+    assert!(
+        said(json!({ "uri": "https://idp.example/keys", "timeout": "0s" })).contains("$.providers.okta.jwks.timeout")
+    );
+    assert_eq!(said(json!({ "uri": "https://idp.example/keys" })), "");
+}
+
+#[test]
+fn two_providers_of_one_issuer_are_refused() {
+    let one = json!({ "okta": { "domain": "acme.okta.com" }, "audiences": ["a"], "upstream": "okta" });
+    let found = faults(&json!({ "providers": { "a": one, "b": one } }));
+    assert_eq!(found, ["$.providers.b: another provider has the same issuer; a token must belong to exactly one"]);
+}
+
+#[test]
+fn what_weakens_has_insecure_in_its_name_and_warns() {
+    let document = provider(
+        json!({ "issuer": "http://127.0.0.1:9000", "insecure_http": true, "insecure_any_audience": true, "upstream": "idp",
+        "jwks": { "uri": "http://127.0.0.1:9000/keys" } }),
+    );
+    let loaded = config::load(document.to_string().as_bytes()).unwrap();
+    assert_eq!(loaded.warnings.len(), 2);
+    assert!(loaded.warnings.iter().all(|warning| warning.contains("insecure_")), "{:?}", loaded.warnings);
+    let found = faults(&okta_with(json!({ "insecure_any_audience": true })));
+    assert_eq!(found, ["$.providers.okta.insecure_any_audience: contradicts `audiences`; write one of the two"]);
+}
+
+#[test]
+fn the_forms_in_which_hosts_pass_numbers_and_empty_lists_are_understood() {
+    let mut document = okta_with(json!({}));
+    document.as_object_mut().unwrap().extend(
+        json!({ "$schema": "./schema.json", "token": { "max_bytes": 4096.0 }, "claim_to_headers": {} })
+            .as_object()
+            .unwrap()
+            .clone(),
+    );
+    let loaded = config::load(document.to_string().as_bytes()).unwrap();
+    assert_eq!(loaded.policy.token_source.max_bytes, 4096);
+    assert!(!faults(&okta_with(json!({ "$schema": "x" }))).is_empty(), "tolerated at the top only");
+}
+
+#[test]
+fn no_value_of_the_document_is_ever_in_a_fault() {
+    const SECRET: &str = "hunter2-secret";
+    let document = json!({
+        "providers": { "okta": { "okta": { "domain": SECRET.repeat(2) + "/", "authorization_server": format!("{SECRET}/") }, "issuer": SECRET,
+            "audiences": SECRET, "upstream": [SECRET], "algorithms": [SECRET], "clock_skew": SECRET, "client_ids": SECRET,
+            "jwks": { "uri": SECRET, "inline": SECRET, "refresh": SECRET, "max_stale": SECRET } } },
+        "token": SECRET, "claim_to_headers": [{ "header": format!("{SECRET} x"), "claim": [SECRET, 1], "format": SECRET }]
+    });
+    let found = faults(&document).join("\n");
+    assert!(!found.contains("hunter2"), "{found}");
+    assert!(found.lines().count() >= 10, "{found}");
+}
+
+#[test]
+fn no_truncation_and_no_altered_byte_of_a_document_makes_the_loader_panic() {
+    let text = okta_with(json!({ "jwks": { "refresh": "1h" } })).to_string();
+    for end in 0..text.len() {
+        let _ = config::load(&text.as_bytes()[..end]);
+    }
+    for at in 0..text.len() {
+        for byte in [b'"', b'{', b'0', b'\\', 0, 0xff] {
+            let mut altered = text.clone().into_bytes();
+            altered[at] = byte;
+            let _ = config::load(&altered);
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! The main job in a real Envoy: good tokens pass with their identity, everything else is refused, and the
+//! backend sees no credential and no identity that a client made up.
+
+#![allow(missing_docs, reason = "a test")]
+
+mod gateway;
+
+use gateway::{API, Gateway, Setup, minimal_configuration};
+use serde_json::{Value, json};
+use testbed::authorization_server::now;
+use testbed::envoy::ListenerUpdate;
+use testbed::{
+    Backend, ClientTokenRequest, Cluster, Connection, EnvoyBuilder, ListenerOptions, Request, SigningKey,
+    UserTokenRequest,
+};
+
+/// The values of a header that the backend received, as its echo tells.
+fn received(echo: &Value, name: &str) -> Vec<String> {
+    let pairs = echo["headers"].as_array().cloned().unwrap_or_default();
+    pairs.iter().filter(|pair| pair[0] == name).filter_map(|pair| pair[1].as_str().map(str::to_owned)).collect()
+}
+
+#[test]
+fn tokens_of_a_real_authorization_server_pass_with_their_identity() {
+    let gateway = Gateway::start();
+    let scopes = "read:accounts write:accounts";
+    let request = UserTokenRequest { scopes, ..UserTokenRequest::default() };
+    let echo = gateway.get(&gateway.idp.user_token(&request)).json();
+    assert_eq!(received(&echo, "x-user-id"), ["alice@acme.com"]);
+    assert_eq!(received(&echo, "x-client-id"), [gateway.idp.client_credentials("application").0]);
+    assert_eq!(received(&echo, "x-granted-scopes"), ["read:accounts write:accounts"]);
+    assert_eq!(received(&echo, "authorization"), [""; 0], "the backend saw the credential");
+
+    let client = gateway.idp.client_credentials("service").0;
+    let echo = gateway.get(&gateway.idp.client_token(&ClientTokenRequest::default())).json();
+    assert_eq!(received(&echo, "x-client-id"), [client.clone()]);
+    assert_eq!(received(&echo, "x-user-id"), [client]);
+    gateway.assert_no_trap();
+}
+
+#[test]
+fn every_refusal_of_the_table_is_answered_as_the_standards_say_and_reaches_no_backend() {
+    let gateway = Gateway::start();
+    let good = gateway.alice();
+    let (signed_part, signature) = good.rsplit_once('.').unwrap_or_default();
+    let forged_payload =
+        format!("{}.{}.{signature}", signed_part.split('.').next().unwrap_or_default(), "eyJzdWIiOiJtYWxsb3J5In0");
+    let unpublished = gateway.idp.sign(&json!({}), &gateway.bent_payload(json!({})), SigningKey::Unpublished);
+    let forged = gateway.idp.sign(
+        &json!({ "kid": gateway.idp.kid(SigningKey::Active) }),
+        &gateway.bent_payload(json!({})),
+        SigningKey::Unpublished,
+    );
+    let invalid_token = Some(r#"Bearer realm="okta-proxy-wasm", error="invalid_token""#);
+    let invalid_request = Some(r#"Bearer realm="okta-proxy-wasm", error="invalid_request""#);
+    let bare = Some(r#"Bearer realm="okta-proxy-wasm""#);
+    let get = || Request::get("/accounts");
+    let rows = [
+        (401, bare, "token_missing", get()),
+        (401, bare, "token_missing", get().header("authorization", b"Basic YTpi")),
+        (400, invalid_request, "credential_repeated", get().bearer(&good).bearer(&good)),
+        (401, invalid_token, "token_expired", get().bearer(&gateway.bent(json!({ "exp": now() - 600 })))),
+        (401, invalid_token, "audience_unexpected", get().bearer(&gateway.bent(json!({ "aud": "api://other" })))),
+        (401, invalid_token, "issuer_unknown", get().bearer(&gateway.bent(json!({ "iss": "https://evil.example" })))),
+        (401, invalid_token, "token_not_yet_valid", get().bearer(&gateway.bent(json!({ "nbf": now() + 600 })))),
+        (401, invalid_token, "token_issued_in_the_future", get().bearer(&gateway.bent(json!({ "iat": now() + 600 })))),
+        (401, invalid_token, "expiry_missing", get().bearer(&gateway.bent(json!({ "exp": null })))),
+        (401, invalid_token, "not_an_access_token", get().bearer(&gateway.bent(json!({ "jti": "ID.x" })))),
+        (401, invalid_token, "signature_invalid", get().bearer(&forged)),
+        (401, invalid_token, "issuer_malformed", get().bearer(&forged_payload)),
+        (401, invalid_token, "key_unknown", get().bearer(&unpublished)),
+        (401, invalid_token, "algorithm_unsupported", get().bearer(&format!("eyJhbGciOiJub25lIn0.{}.", "e30"))),
+        (401, invalid_token, "token_opaque", get().bearer("opaque")),
+        (401, invalid_token, "token_too_large", get().bearer(&"a".repeat(9000))),
+    ];
+    for (status, challenge, reason, request) in &rows {
+        let response = request.send(gateway.port());
+        assert_eq!(response.status, *status, "{reason}");
+        assert_eq!(response.header("www-authenticate").as_deref(), *challenge, "{reason}");
+        assert_eq!(response.header("cache-control").as_deref(), Some("no-store"), "{reason}");
+        assert_eq!(response.header("content-type").as_deref(), Some("application/json"), "{reason}");
+        assert!(response.json()["error"].is_string(), "{reason}");
+        assert!(!response.text().contains(reason), "the client is told the reason {reason}");
+    }
+    for (_, _, reason, _) in &rows {
+        let expected = rows.iter().filter(|row| row.2 == *reason).count();
+        gateway.expect_reasons(reason, expected);
+    }
+    assert_eq!(gateway.backend.count(), 0, "a refused request reached the backend");
+    let log = gateway.envoy.log();
+    assert!(!log.contains(signature) && !log.contains(signed_part), "a token was logged");
+    gateway.assert_no_trap();
+}
+
+#[test]
+fn a_head_request_is_refused_without_a_body() {
+    let gateway = Gateway::start();
+    let response = Request::new("HEAD", "/accounts").send(gateway.port());
+    assert_eq!(response.status, 401);
+    assert_eq!(response.text(), "");
+}
+
+#[test]
+fn identity_headers_that_a_client_makes_up_never_reach_the_backend() {
+    let gateway = Gateway::start();
+    // A token without scopes: what is not set by us must be absent, not the client's.
+    let token = gateway.bent(json!({ "scp": null }));
+    let request = Request::post("/accounts")
+        .bearer(&token)
+        .header("X-User-ID", b"mallory")
+        .header("x-user-id", b"mallory")
+        .header("X_User_Id", b"mallory")
+        .header("x.user.id", b"mallory")
+        .header("X-CLIENT_ID", b"mallory")
+        .header("x-granted-scopes", b"admin")
+        .header("connection", b"x-user-id")
+        .header("x-innocent", b"stays")
+        .chunked(&[b"body"])
+        .trailer("x-user-id", b"mallory")
+        .trailer("x_granted.scopes", b"admin")
+        .trailer("x-innocent-trailer", b"stays");
+    let response = request.send(gateway.port());
+    assert_eq!(response.status, 200);
+    let seen = gateway.backend.requests().remove(0);
+    let text = format!("{:?} {:?}", seen.headers, seen.trailers).to_lowercase();
+    let lossy = |headers: &testbed::http1::Headers| {
+        let line = |(name, value): &(String, Vec<u8>)| format!("{name}={}", String::from_utf8_lossy(value));
+        headers.0.iter().map(line).collect::<Vec<_>>()
+    };
+    let (headers, trailers) = (lossy(&seen.headers), lossy(&seen.trailers));
+    assert!(headers.iter().chain(&trailers).all(|line| !line.contains("mallory") && !line.contains("admin")), "{text}");
+    assert_eq!(headers.iter().filter(|line| line.starts_with("x-user-id=")).count(), 1, "{headers:?}");
+    assert!(headers.contains(&"x-innocent=stays".to_owned()), "{headers:?}");
+    assert_eq!(trailers, ["x-innocent-trailer=stays"], "trailers reach the filter and only ours are removed");
+}
+
+#[test]
+fn bytes_that_are_not_utf_8_are_an_ordinary_refusal_and_the_next_request_is_served() {
+    let gateway = Gateway::start();
+    let port = gateway.port();
+    let statuses: Vec<u16> = (0..8)
+        .map(|_| Request::get("/").header("authorization", b"\xff\xfe").send(port).status)
+        .chain((0..8).map(|_| Request::get("/").header("authorization", b"Bearer \xff.\xfe.\x80").send(port).status))
+        .collect();
+    assert!(statuses.iter().all(|status| *status == 401), "{statuses:?}");
+    let strange = Request::get("/").bearer(&gateway.alice()).header("x-strange", b"\xff\x80");
+    assert_eq!(strange.send(port).status, 200);
+    // Names that are no tokens are Envoy's to refuse; whatever it does, the filter survives it.
+    for line in [&b"x-\xff: 1"[..], b"\xc3\xa9: 1", b"x y: 1", b": 1"] {
+        let _ = Request::get("/").bearer(&gateway.alice()).raw_header_line(line).try_send(port);
+    }
+    assert_eq!(gateway.get(&gateway.alice()).status, 200);
+    gateway.assert_no_trap();
+}
+
+#[test]
+fn a_repeated_header_is_seen_whole_and_not_by_its_first_value() {
+    let gateway = Gateway::start();
+    let (good, bad) = (gateway.alice(), "x.y.z");
+    for (first, second) in [(good.as_str(), bad), (bad, good.as_str()), (good.as_str(), good.as_str())] {
+        let response = Request::get("/").bearer(first).bearer(second).send(gateway.port());
+        assert_eq!(response.status, 400);
+    }
+    let mixed = Request::get("/").bearer(&good).header("authorization", b"Basic YTpi").send(gateway.port());
+    assert_eq!(mixed.status, 400);
+    assert_eq!(gateway.backend.count(), 0);
+}
+
+#[test]
+fn the_operator_chooses_claims_headers_and_forwarding() {
+    let mut configuration = minimal_configuration();
+    configuration["token"] = json!({ "forward": true });
+    configuration["claim_to_headers"] = json!([
+        { "header": "x-groups", "claim": "groups", "format": "comma" },
+        { "header": "x-name", "claim": ["profile", "name"] },
+    ]);
+    let gateway = Setup { configuration, ..Setup::default() }.start();
+    let token = gateway.bent(json!({ "groups": ["a", "b"], "profile": { "name": "Zoë\r\nx-admin: 1" } }));
+    let echo = gateway.get(&token).json();
+    assert_eq!(received(&echo, "x-groups"), ["a,b"]);
+    assert_eq!(received(&echo, "x-name"), ["Zo%C3%AB%0D%0Ax-admin: 1"]);
+    assert_eq!(received(&echo, "x-admin"), [""; 0]);
+    assert_eq!(received(&echo, "authorization"), [format!("Bearer {token}")]);
+}
+
+#[test]
+fn a_configuration_with_faults_is_refused_and_all_of_them_are_in_the_log() {
+    let bad = json!({ "providers": { "okta": { "okta": { "domain": "acme-admin.okta.com" }, "upstream": "okta" } }, "tokn": {} });
+    let backend = Backend::start();
+    let started = EnvoyBuilder::new()
+        .listener(ListenerOptions::filtered(API, &bad))
+        .static_listeners()
+        .cluster(Cluster::backend("backend", backend.port()))
+        .try_start();
+    let log = match started {
+        Ok(_) => panic!("Envoy started with a configuration that has faults"),
+        Err(log) => log,
+    };
+    for fault in [
+        "$.tokn: unknown field; did you mean `token`?",
+        "$.providers.okta.okta.domain: ",
+        "$.providers.okta.audiences: missing",
+    ] {
+        assert!(log.contains(fault), "not in the log: {fault}\n{log}");
+    }
+    assert!(!log.contains("acme-admin"), "a configured value was logged");
+}
+
+#[test]
+fn a_faulty_update_leaves_the_running_configuration_in_force() {
+    let gateway = Gateway::start();
+    let token = gateway.alice();
+    assert_eq!(gateway.get(&token).status, 200);
+    let update = gateway.envoy.replace_listener(ListenerOptions::filtered(API, &json!({ "providers": {} })));
+    assert!(matches!(update, ListenerUpdate::Rejected(_)), "{update:?}");
+    assert_eq!(gateway.get(&token).status, 200);
+    assert_eq!(Request::get("/").send(gateway.port()).status, 401);
+}
+
+#[test]
+fn requests_of_one_connection_are_decided_one_by_one() {
+    let gateway = Gateway::start();
+    let token = gateway.alice();
+    let mut connection = gateway.connect();
+    for good in [true, false, true, false] {
+        let request = Request::get("/accounts");
+        connection.send(&if good { request.bearer(&token) } else { request }).expect("sent");
+        assert_eq!(connection.read_response().expect("an answer").status, if good { 200 } else { 401 });
+    }
+    assert_eq!(gateway.backend.count(), 2);
+}

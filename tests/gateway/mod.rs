@@ -1,0 +1,157 @@
+//! A gateway for end-to-end tests: real Envoy with the filter, the real authorization server behind a gate,
+//! and a backend that tells what it received.
+
+#![allow(dead_code, reason = "each test file uses its part")]
+#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "a test")]
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use testbed::authorization_server::{DNS_NAME, now};
+use testbed::{
+    AuthorizationServer, Backend, Cluster, Connection, Envoy, EnvoyBuilder, Gate, ListenerOptions, Mode, Request,
+    Response, SigningKey, UserTokenRequest,
+};
+
+/// The listener's name.
+pub const API: &str = "api";
+
+/// Everything that one test needs, running.
+pub struct Gateway {
+    pub envoy: Envoy,
+    pub backend: Backend,
+    pub gate: Gate,
+    pub idp: AuthorizationServer,
+    workers: u32,
+}
+
+/// The plugin configuration that the documentation calls complete.
+pub fn minimal_configuration() -> Value {
+    json!({ "providers": { "okta": {
+        "okta": { "domain": DNS_NAME }, "audiences": ["api://default"], "upstream": "okta" } } })
+}
+
+/// The same with other settings for the keys.
+pub fn configuration_with_jwks(jwks: Value) -> Value {
+    let mut configuration = minimal_configuration();
+    configuration["providers"]["okta"]["jwks"] = jwks;
+    configuration
+}
+
+/// How a gateway differs from the plain one.
+pub struct Setup {
+    pub configuration: Value,
+    pub listener: fn(ListenerOptions) -> ListenerOptions,
+    pub gate: Mode,
+    pub workers: u32,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self { configuration: minimal_configuration(), listener: |listener| listener, gate: Mode::Pass, workers: 2 }
+    }
+}
+
+impl Setup {
+    /// Starts it all.
+    pub fn start(self) -> Gateway {
+        let idp = AuthorizationServer::start();
+        let gate = Gate::in_front_of(idp.port());
+        gate.set(self.gate);
+        let backend = Backend::start();
+        let envoy = EnvoyBuilder::new()
+            .concurrency(self.workers)
+            .listener((self.listener)(ListenerOptions::filtered(API, &self.configuration)))
+            .cluster(Cluster::backend("backend", backend.port()))
+            .cluster(Cluster::without_endpoints("nowhere"))
+            .cluster(Cluster::identity_provider("okta", gate.port(), DNS_NAME, &idp.ca_pem_path()))
+            .start();
+        Gateway { envoy, backend, gate, idp, workers: self.workers }
+    }
+}
+
+impl Gateway {
+    /// The plain gateway.
+    pub fn start() -> Self {
+        Setup::default().start()
+    }
+
+    pub fn port(&self) -> u16 {
+        self.envoy.port(API)
+    }
+
+    /// A token of alice, fresh from the token endpoint.
+    pub fn alice(&self) -> String {
+        self.idp.user_token(&UserTokenRequest::default())
+    }
+
+    /// A token that the server signed with its current key, its payload changed by the test; `null` removes
+    /// a claim.
+    pub fn bent(&self, changes: Value) -> String {
+        self.idp.sign(&json!({}), &self.bent_payload(changes), SigningKey::Active)
+    }
+
+    pub fn bent_payload(&self, changes: Value) -> Value {
+        let mut payload = self.idp.base_claims(now());
+        let Some(members) = payload.as_object_mut() else { panic!("claims are an object") };
+        for (name, value) in changes.as_object().into_iter().flatten() {
+            if value.is_null() {
+                members.remove(name);
+            } else {
+                members.insert(name.clone(), value.clone());
+            }
+        }
+        payload
+    }
+
+    /// A connection of a client that takes its time, or leaves.
+    pub fn connect(&self) -> Connection {
+        Connection::open(self.port()).expect("the gateway listens")
+    }
+
+    /// Sends a request with this token.
+    pub fn get(&self, token: &str) -> Response {
+        Request::get("/accounts").bearer(token).send(self.port())
+    }
+
+    /// Waits until every worker holds keys: from then on no request waits for the first ones. Envoy's main
+    /// thread has a VM of its own, which serves no request and fetches all the same.
+    pub fn wait_until_keys_are_held(&self) {
+        testbed::polling::until("every VM's keys", Duration::from_secs(10), || {
+            let log = self.envoy.log();
+            let threads: HashSet<&str> = log
+                .lines()
+                .filter(|line| line.contains("keys fetched"))
+                .filter_map(|line| line.split('[').nth(2))
+                .collect();
+            (threads.len() > self.workers as usize).then_some(())
+        });
+    }
+
+    /// The reasons of the decisions logged so far.
+    pub fn reasons(&self) -> Vec<String> {
+        let log = self.envoy.log();
+        let records = log.lines().filter_map(|line| line.find("{\"schema\"").map(|at| &line[at..]));
+        records
+            .filter_map(|text| serde_json::from_str::<Value>(text).ok())
+            .filter_map(|record| record["reason"].as_str().map(str::to_owned))
+            .collect()
+    }
+
+    /// Waits until the log tells of so many decisions for this reason, and fails on more.
+    pub fn expect_reasons(&self, reason: &str, count: usize) {
+        testbed::polling::until(&format!("{count} decisions for {reason}"), Duration::from_secs(10), || {
+            (self.reasons().iter().filter(|found| *found == reason).count() >= count).then_some(())
+        });
+        assert_eq!(self.reasons().iter().filter(|found| *found == reason).count(), count, "{reason}");
+    }
+
+    /// Whether the filter's VM trapped, or Envoy failed a stream for it.
+    pub fn assert_no_trap(&self) {
+        let log = self.envoy.log();
+        for sign in ["panicked", "wasm_fail_stream", "Uncaught", "RangeError", "VM failed"] {
+            assert!(!log.contains(sign), "the log says {sign}");
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! Every decision under a capturing logger and every text the core makes of one: no byte of a token, of its
+//! signature or of a configured value may be in any of them.
+
+#![allow(missing_docs, reason = "a test")]
+#![allow(clippy::unwrap_used, reason = "a test")]
+
+mod signing;
+
+use std::sync::Mutex;
+
+use log::{LevelFilter, Log, Metadata, Record};
+use okta_proxy_wasm::config;
+use okta_proxy_wasm::engine::{Arrival, Engine, PortableVerifier, Room, StreamId, Verdict};
+use okta_proxy_wasm::http::RequestHead;
+use okta_proxy_wasm::unix_time::UnixTime;
+use serde_json::json;
+use signing::{AUDIENCE, ISSUER, SigningKey, key_set, payload, with};
+
+const NOW: u64 = 1_800_000_000;
+
+struct Capture(Mutex<String>);
+
+impl Log for Capture {
+    fn enabled(&self, _: &Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        self.0.lock().unwrap().push_str(&format!("{}\n", record.args()));
+    }
+
+    fn flush(&self) {}
+}
+
+static CAPTURED: Capture = Capture(Mutex::new(String::new()));
+
+#[test]
+fn no_decision_shows_a_token_in_any_form() {
+    log::set_logger(&CAPTURED).unwrap();
+    log::set_max_level(LevelFilter::Trace);
+    let key = SigningKey::a("k1");
+    let configuration = json!({ "providers": { "okta": {
+        "issuer": ISSUER, "audiences": [AUDIENCE], "jwks": { "inline": key_set(&[&key]) } } } });
+    let loaded = config::load(configuration.to_string().as_bytes()).unwrap();
+    let mut engine = Engine::new(loaded.policy, Box::new(PortableVerifier), Room::default(), UnixTime::from_secs(NOW));
+
+    let bent = |changes| key.token(&with(&payload(NOW), changes));
+    let tokens = [
+        bent(json!({})),
+        bent(json!({ "exp": NOW - 7200 })),
+        bent(json!({ "aud": "x" })),
+        bent(json!({ "iss": "https://evil.example" })),
+        bent(json!({ "iss": 5 })),
+        SigningKey::b("k1").token(&payload(NOW)),
+        SigningKey::b("k9").token(&payload(NOW)),
+        key.token_with_header(&json!({ "alg": "none" }), &payload(NOW)),
+        key.token_of_texts("{", "{}"),
+        "opaque-9f8e7d6c5b4a39281706".to_owned(),
+        format!("{}!!!!", bent(json!({}))),
+        "secretsecretsecret ".repeat(1000),
+    ];
+    let mut decided = 0;
+    for (at, token) in tokens.iter().enumerate() {
+        for credential in
+            [format!("Bearer {token}"), format!("Bearer {token}, Bearer {token}"), format!("Basic {token}")]
+        {
+            let head = RequestHead::new(vec![
+                (":path".to_owned(), format!("/x?access_token={token}").into_bytes()),
+                ("authorization".to_owned(), credential.into_bytes()),
+            ]);
+            let Arrival::Decided(decision) = engine.on_request(StreamId(at as u32), &head, UnixTime::from_secs(NOW))
+            else {
+                panic!("parked with inline keys");
+            };
+            let reply = match &decision.verdict {
+                Verdict::Deny(reply) => format!("{reply:?}{}", String::from_utf8_lossy(&reply.body)),
+                Verdict::Allow(edits) => format!("{edits:?}"),
+            };
+            let texts = [reply, decision.audit.to_json(), format!("{decision:?}"), format!("{head:?}")];
+            for secret in token.split('.').filter(|part| part.len() > 8) {
+                for text in &texts {
+                    assert!(!text.contains(&secret[..8]), "token {at} shows in {text}");
+                }
+                assert!(!CAPTURED.0.lock().unwrap().contains(&secret[..8]), "token {at} was logged");
+            }
+            decided += 1;
+        }
+    }
+    assert_eq!(decided, tokens.len() * 3);
+}

@@ -1,0 +1,417 @@
+//! Requests that wait for keys, and the keys over time: sequences of engine inputs with exact times.
+//! Runs natively and, as wasm, under Node.
+
+#![allow(missing_docs, reason = "a test")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test")]
+
+mod signing;
+
+use std::time::Duration;
+
+use okta_proxy_wasm::config;
+use okta_proxy_wasm::engine::{
+    Arrival, BATCH, Decision, Engine, Fetch, FetchFault, FetchOutcome, FetchResult, Jitter, Outbox, PortableVerifier,
+    Room, StreamId, Verdict,
+};
+use okta_proxy_wasm::http::{HeaderName, RequestHead};
+use okta_proxy_wasm::unix_time::UnixTime;
+use serde_json::{Value, json};
+use signing::{SigningKey, key_set, payload};
+use wasm_bindgen_test::wasm_bindgen_test;
+
+const START: u64 = 1_800_000_000;
+const NO_JITTER: Jitter = Jitter(u16::MAX);
+
+/// An engine, the time, and what happened to each stream.
+struct Scene {
+    engine: Engine,
+    now: UnixTime,
+    next_stream: u32,
+    decided: Vec<(StreamId, Decision)>,
+    next_tick: Option<UnixTime>,
+    last_result: Option<FetchResult>,
+}
+
+impl Scene {
+    fn new() -> Self {
+        Self::with_room(Room::default())
+    }
+
+    fn with_room(room: Room) -> Self {
+        let configuration = json!({ "providers": { "okta": {
+            "okta": { "domain": "acme.okta.com" }, "audiences": ["api://default"], "upstream": "okta" } } });
+        let loaded = config::load(configuration.to_string().as_bytes()).unwrap();
+        let now = UnixTime::from_secs(START);
+        let engine = Engine::new(loaded.policy, Box::new(PortableVerifier), room, now);
+        Self { engine, now, next_stream: 1, decided: Vec::new(), next_tick: None, last_result: None }
+    }
+
+    fn pass(&mut self, seconds: u64) {
+        self.now = self.now.plus(Duration::from_secs(seconds));
+    }
+
+    /// A request with this token: its stream, and the reason if it was decided at once.
+    fn request(&mut self, token: &str) -> (StreamId, Option<&'static str>) {
+        let stream = StreamId(self.next_stream);
+        self.next_stream += 1;
+        let head = RequestHead::new(vec![("authorization".to_owned(), format!("Bearer {token}").into_bytes())]);
+        match self.engine.on_request(stream, &head, self.now) {
+            Arrival::Decided(decision) => {
+                let reason = decision.audit.reason();
+                self.decided.push((stream, decision));
+                (stream, Some(reason))
+            }
+            Arrival::Parked => (stream, None),
+        }
+    }
+
+    fn tick(&mut self) -> Vec<Fetch> {
+        let outbox = self.engine.on_tick(self.now, NO_JITTER);
+        self.take(outbox)
+    }
+
+    /// The one fetch that the next tick begins.
+    fn tick_begins_a_fetch(&mut self) -> Fetch {
+        let mut fetches = self.tick();
+        assert_eq!(fetches.len(), 1);
+        fetches.remove(0)
+    }
+
+    fn answer(&mut self, fetch: &Fetch, outcome: FetchOutcome) {
+        let outbox = self.engine.on_fetched(fetch.id, outcome, self.now);
+        self.take(outbox);
+    }
+
+    fn take(&mut self, outbox: Outbox) -> Vec<Fetch> {
+        assert!(outbox.decided.len() <= BATCH, "{} streams released at once", outbox.decided.len());
+        self.decided.extend(outbox.decided);
+        self.next_tick = outbox.next_tick;
+        if let Some(note) = outbox.note {
+            self.last_result = Some(note.result);
+        }
+        outbox.fetches
+    }
+
+    fn reason_of(&self, stream: StreamId) -> Option<&'static str> {
+        let mut reasons =
+            self.decided.iter().filter(|(id, _)| *id == stream).map(|(_, decision)| decision.audit.reason());
+        let reason = reasons.next();
+        assert_eq!(reasons.next(), None, "decided twice");
+        reason
+    }
+
+    fn retry_after(&self, stream: StreamId) -> Option<String> {
+        let (_, decision) = self.decided.iter().find(|(id, _)| *id == stream)?;
+        match &decision.verdict {
+            Verdict::Deny(reply) => reply.header(&HeaderName::RETRY_AFTER).map(str::to_owned),
+            Verdict::Allow(_) => None,
+        }
+    }
+}
+
+fn published(keys: &[&SigningKey]) -> FetchOutcome {
+    answer_of(200, None, &key_set(keys))
+}
+
+fn answer_of(status: u16, cache_control: Option<&str>, body: &Value) -> FetchOutcome {
+    FetchOutcome::Response {
+        status,
+        cache_control: cache_control.map(str::to_owned),
+        body: body.to_string().into_bytes(),
+    }
+}
+
+const UNREACHABLE: FetchOutcome = FetchOutcome::Failed(FetchFault::ConnectionFailed);
+
+/// A scene in which the keys `k1` are held since its start.
+fn with_keys(key: &SigningKey) -> Scene {
+    let mut scene = Scene::new();
+    let fetch = scene.tick_begins_a_fetch();
+    scene.answer(&fetch, published(&[key]));
+    scene
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn keys_are_fetched_before_the_first_request() {
+    let mut scene = Scene::new();
+    let fetch = scene.tick_begins_a_fetch();
+    assert_eq!(fetch.keys.address.to_string(), "https://acme.okta.com/oauth2/default/v1/keys");
+    assert_eq!(fetch.keys.address.upstream, "okta");
+    assert_eq!(fetch.keys.timeout, Duration::from_secs(5));
+    assert_eq!(scene.tick(), [], "one fetch at a time");
+    scene.answer(&fetch, published(&[&SigningKey::a("k1")]));
+    assert_eq!(scene.last_result, Some(FetchResult::Replaced { usable: 1, skipped: 0 }));
+    assert_eq!(scene.request(&SigningKey::a("k1").token(&payload(START))).1, Some("admitted"));
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn requests_that_come_before_the_keys_wait_and_are_decided_in_bounded_batches() {
+    let mut scene = Scene::new();
+    let key = SigningKey::a("k1");
+    let (good, bad) = (key.token(&payload(START)), SigningKey::b("k1").token(&payload(START)));
+    let fetch = scene.tick_begins_a_fetch();
+    let streams: Vec<StreamId> = (0..100).map(|n| scene.request(if n % 2 == 0 { &good } else { &bad }).0).collect();
+    assert_eq!(scene.engine.parked(), 100);
+    scene.answer(&fetch, published(&[&key]));
+    let mut ticks = 0;
+    while scene.engine.parked() > 0 {
+        assert_eq!(scene.next_tick, Some(scene.now.plus(Duration::from_millis(1))));
+        scene.tick();
+        ticks += 1;
+    }
+    assert_eq!(ticks, 100_usize.div_ceil(BATCH) - 1);
+    for (at, stream) in streams.iter().enumerate() {
+        let expected = if at % 2 == 0 { "admitted" } else { "signature_invalid" };
+        assert_eq!(scene.reason_of(*stream), Some(expected));
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn with_nothing_known_and_nothing_to_be_had_the_answer_is_503_with_retry_after() {
+    let mut scene = Scene::new();
+    let token = SigningKey::a("k1").token(&payload(START));
+    let fetch = scene.tick_begins_a_fetch();
+    let (waiting, _) = scene.request(&token);
+    scene.answer(&fetch, UNREACHABLE);
+    assert_eq!(scene.reason_of(waiting), Some("keys_unavailable"));
+    let (next, reason) = scene.request(&token);
+    assert_eq!(reason, Some("keys_unavailable"), "no waiting while it is known to be down");
+    assert_eq!(scene.retry_after(next).as_deref(), Some("1"));
+    // The next attempt comes by itself, and finds the server back.
+    scene.pass(1);
+    let fetch = scene.tick_begins_a_fetch();
+    scene.answer(&fetch, published(&[&SigningKey::a("k1")]));
+    assert_eq!(scene.request(&token).1, Some("admitted"));
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn back_off_grows_and_stays_short_while_there_are_no_keys_at_all() {
+    let mut scene = Scene::new();
+    let mut waits = Vec::new();
+    for _ in 0..6 {
+        let fetch = scene.tick_begins_a_fetch();
+        scene.answer(&fetch, UNREACHABLE);
+        let Some(FetchResult::Failed { retry_in, .. }) = scene.last_result else { panic!("not failed") };
+        waits.push(retry_in.as_secs_f64().round() as u64);
+        scene.now = scene.now.plus(retry_in);
+    }
+    assert_eq!(waits, [1, 2, 4, 5, 5, 5]);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn an_unknown_key_id_causes_one_fetch_per_cooldown_and_is_remembered() {
+    let known = SigningKey::a("k1");
+    let mut scene = with_keys(&known);
+    let forged = SigningKey::b("other").token(&payload(START));
+    let (first, reason) = scene.request(&forged);
+    assert_eq!(reason, None, "it waits for the fetch");
+    let fetch = scene.tick_begins_a_fetch();
+    scene.answer(&fetch, published(&[&known]));
+    assert_eq!(scene.reason_of(first), Some("key_unknown"));
+    assert_eq!(scene.request(&forged).1, Some("key_unknown"), "remembered");
+    let another = SigningKey::b("yet-another").token(&payload(START));
+    let (third, reason) = scene.request(&another);
+    assert_eq!(reason, Some("keys_unavailable"), "it cannot be known before the cooldown is over");
+    assert_eq!(scene.retry_after(third).as_deref(), Some("30"));
+    assert_eq!(scene.tick(), []);
+    assert_eq!(scene.request(&known.token(&payload(START))).1, Some("admitted"), "known keys are not touched by it");
+    scene.pass(30);
+    assert_eq!(scene.request(&another).1, None);
+    assert_eq!(scene.tick().len(), 1);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_new_key_is_found_by_the_request_that_brings_it() {
+    let (old, new) = (SigningKey::a("old"), SigningKey::b("new"));
+    let mut scene = with_keys(&old);
+    let (stream, reason) = scene.request(&new.token(&payload(START)));
+    assert_eq!(reason, None);
+    let fetch = scene.tick_begins_a_fetch();
+    scene.answer(&fetch, published(&[&old, &new]));
+    assert_eq!(scene.reason_of(stream), Some("admitted"));
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn an_unknown_key_id_is_judged_only_by_a_fetch_that_began_after_its_request() {
+    let (old, new) = (SigningKey::a("old"), SigningKey::b("new"));
+    let mut scene = with_keys(&old);
+    scene.pass(3600);
+    let refresh = scene.tick_begins_a_fetch();
+    // The issuer publishes `new` now: the refresh under way was answered from the old set.
+    let (stream, _) = scene.request(&new.token(&payload(START)));
+    scene.answer(&refresh, published(&[&old]));
+    assert_eq!(scene.reason_of(stream), None, "the old answer does not condemn it");
+    let fetch = scene.tick_begins_a_fetch();
+    scene.answer(&fetch, published(&[&old, &new]));
+    assert_eq!(scene.reason_of(stream), Some("admitted"));
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_key_that_is_published_no_more_verifies_nothing_from_then_on() {
+    let (old, new) = (SigningKey::a("old"), SigningKey::b("new"));
+    let mut scene = with_keys(&old);
+    let token = old.token(&payload(START));
+    assert_eq!(scene.request(&token).1, Some("admitted"));
+    scene.pass(3600);
+    let fetch = scene.tick_begins_a_fetch();
+    scene.answer(&fetch, published(&[&new]));
+    let (stream, _) = scene.request(&token);
+    let fetch = scene.tick_begins_a_fetch();
+    scene.answer(&fetch, published(&[&new]));
+    assert_eq!(scene.reason_of(stream), Some("key_unknown"));
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn the_last_good_set_survives_every_kind_of_failure_until_it_is_too_old() {
+    let key = SigningKey::a("k1");
+    let mut scene = with_keys(&key);
+    let failures = [
+        UNREACHABLE,
+        FetchOutcome::Failed(FetchFault::TimedOut),
+        answer_of(500, None, &json!({})),
+        answer_of(302, None, &json!({})),
+        answer_of(204, None, &json!({})),
+        answer_of(200, None, &json!({})),
+        answer_of(200, None, &json!({ "keys": [] })),
+        answer_of(200, None, &json!({ "keys": {} })),
+        answer_of(200, None, &json!({ "keys": [{ "kty": "oct", "k": "YQ" }] })),
+        answer_of(200, None, &json!("<html>")),
+        FetchOutcome::Response { status: 200, cache_control: None, body: b"{\"keys\":[{\"kty\":\"RSA\"".to_vec() },
+        FetchOutcome::Response { status: 200, cache_control: None, body: vec![b' '; 300 * 1024] },
+    ];
+    scene.pass(3600);
+    for failure in failures {
+        let fetch = scene.tick_begins_a_fetch();
+        scene.answer(&fetch, failure.clone());
+        assert!(matches!(scene.last_result, Some(FetchResult::Failed { .. })), "{failure:?}");
+        assert_eq!(scene.request(&key.token(&payload(scene.now.as_secs()))).1, Some("admitted"), "{failure:?}");
+        scene.pass(60);
+    }
+    let last_moment = UnixTime::from_millis(UnixTime::from_secs(START + 86_400).as_millis() - 1);
+    scene.now = last_moment;
+    let token = key.token(&payload(START + 86_400));
+    assert_eq!(scene.request(&token).1, Some("admitted"));
+    scene.now = UnixTime::from_secs(START + 86_400);
+    let (stale, _) = scene.request(&token);
+    let fetch = scene.tick_begins_a_fetch();
+    scene.answer(&fetch, UNREACHABLE);
+    assert_eq!(scene.reason_of(stale), Some("keys_unavailable"));
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_refresh_comes_ahead_of_time_and_cache_control_may_only_shorten_it() {
+    let key = SigningKey::a("k1");
+    // With full jitter a refresh comes at the end of the freshness, with none at four fifths of it.
+    for (cache_control, freshness) in [
+        (None, 3600),
+        (Some("max-age=3832304, must-revalidate"), 3600),
+        (Some("max-age=600"), 600),
+        (Some("max-age=0"), 60),
+        (Some("no-store"), 60),
+        (Some("max-age=-5"), 3600),
+    ] {
+        let mut scene = Scene::new();
+        let fetch = scene.tick_begins_a_fetch();
+        scene.answer(&fetch, answer_of(200, cache_control, &key_set(&[&key])));
+        scene.pass(freshness - 1);
+        assert_eq!(scene.tick().len(), 0, "{cache_control:?}: too early");
+        scene.pass(1);
+        assert_eq!(scene.tick().len(), 1, "{cache_control:?}: too late");
+    }
+    let mut scene = Scene::new();
+    let outbox = scene.engine.on_tick(scene.now, Jitter(0));
+    let fetch = scene.take(outbox).remove(0);
+    scene.answer(&fetch, published(&[&key]));
+    scene.pass(3600 * 8 / 10);
+    assert_eq!(scene.tick().len(), 1);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_request_has_its_own_deadline_when_the_host_never_answers() {
+    let mut scene = Scene::new();
+    let token = SigningKey::a("k1").token(&payload(START));
+    let fetch = scene.tick_begins_a_fetch();
+    let (stream, _) = scene.request(&token);
+    scene.tick();
+    assert_eq!(scene.next_tick, Some(UnixTime::from_secs(START + 6)));
+    scene.pass(5);
+    scene.tick();
+    assert_eq!(scene.reason_of(stream), None);
+    scene.pass(1);
+    scene.tick();
+    assert_eq!(scene.reason_of(stream), Some("wait_timed_out"));
+    assert_eq!(scene.retry_after(stream).as_deref(), Some("1"));
+    // The lost fetch is given up, another one is made, and the late answer changes nothing.
+    scene.pass(1);
+    scene.tick();
+    scene.pass(5);
+    let next = scene.tick_begins_a_fetch();
+    scene.answer(&fetch, published(&[&SigningKey::b("k1")]));
+    assert_eq!(scene.last_result, Some(FetchResult::Late));
+    scene.answer(&next, published(&[&SigningKey::a("k1")]));
+    assert_eq!(scene.request(&token).1, Some("admitted"));
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_client_that_leaves_is_never_decided_and_strands_nobody() {
+    let mut scene = Scene::new();
+    let key = SigningKey::a("k1");
+    let fetch = scene.tick_begins_a_fetch();
+    let (gone, _) = scene.request(&key.token(&payload(START)));
+    let (stays, _) = scene.request(&key.token(&payload(START)));
+    scene.engine.on_stream_closed(gone);
+    scene.answer(&fetch, published(&[&key]));
+    assert_eq!(scene.reason_of(gone), None);
+    assert_eq!(scene.reason_of(stays), Some("admitted"));
+    // Also between the keys' coming and its own batch.
+    let mut scene = Scene::new();
+    let fetch = scene.tick_begins_a_fetch();
+    let streams: Vec<StreamId> = (0..BATCH + 1).map(|_| scene.request(&key.token(&payload(START))).0).collect();
+    scene.answer(&fetch, published(&[&key]));
+    scene.engine.on_stream_closed(streams[BATCH]);
+    scene.tick();
+    assert_eq!(scene.reason_of(streams[BATCH]), None);
+    assert_eq!(scene.decided.len(), BATCH);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn waiting_is_bounded_in_number_and_in_bytes() {
+    let token = SigningKey::a("k1").token(&payload(START));
+    let mut scene = Scene::with_room(Room { requests: 2, bytes: usize::MAX });
+    assert_eq!(scene.request(&token).1, None);
+    let (second, reason) = scene.request(&token);
+    assert_eq!(reason, None);
+    let (third, reason) = scene.request(&token);
+    assert_eq!(reason, Some("too_many_waiting"));
+    assert_eq!(scene.retry_after(third).as_deref(), Some("1"));
+    scene.engine.on_stream_closed(second);
+    assert_eq!(scene.request(&token).1, None, "a place that is free again");
+
+    let mut scene = Scene::with_room(Room { requests: usize::MAX, bytes: 20_000 });
+    let parked = (0..1000).filter(|_| scene.request(&token).1.is_none()).count();
+    assert!((2..20).contains(&parked), "{parked}");
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_clock_that_jumps_neither_stops_refreshes_nor_drops_keys() {
+    let key = SigningKey::a("k1");
+    let mut scene = with_keys(&key);
+    scene.now = UnixTime::from_secs(START - 86_400);
+    let token = key.token(&payload(scene.now.as_secs()));
+    assert_eq!(scene.request(&token).1, Some("admitted"));
+    assert_eq!(scene.tick().len(), 1, "the refresh is not put off for a day");
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn refusals_that_need_no_key_do_not_wait_and_cause_no_fetch() {
+    let mut scene = Scene::new();
+    let fetch = scene.tick_begins_a_fetch();
+    scene.answer(&fetch, UNREACHABLE);
+    let foreign = SigningKey::a("k1").token(&json!({ "iss": "https://evil.example", "exp": START + 60 }));
+    assert_eq!(scene.request(&foreign).1, Some("issuer_unknown"));
+    assert_eq!(scene.request("opaque").1, Some("token_opaque"));
+    let wrong_algorithm =
+        SigningKey::a("k1").token_with_header(&json!({ "alg": "ES256", "kid": "new" }), &payload(START));
+    assert_eq!(scene.request(&wrong_algorithm).1, Some("algorithm_not_allowed"));
+    assert_eq!(scene.tick(), []);
+}
