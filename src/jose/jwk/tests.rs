@@ -1,1 +1,474 @@
+use super::*;
+use crate::jose::signing_fixture::{TestKey, base64url};
+use serde_json::json;
+use wasm_bindgen_test::wasm_bindgen_test;
 
+const KEYS: [TestKey; 4] = [TestKey::RsaA, TestKey::P256, TestKey::P384, TestKey::Ed25519];
+
+fn set(keys: &Value) -> Result<KeySet, KeySetFault> {
+    KeySet::parse(json!({ "keys": keys }).to_string().as_bytes())
+}
+
+/// The fault of one key; a good one beside it makes the set one that can be used.
+fn fault(jwk: &Value) -> Option<KeyFault> {
+    let set = set(&json!([jwk, TestKey::P384.public_jwk()])).unwrap();
+    assert_eq!(set.len() + set.skipped().len(), 2);
+    set.skipped().first().copied()
+}
+
+fn with(key: TestKey, members: &Value) -> Value {
+    let mut jwk = key.public_jwk();
+    for (name, value) in members.as_object().unwrap() {
+        jwk[name] = value.clone();
+    }
+    jwk
+}
+
+fn without(key: TestKey, name: &str) -> Value {
+    let mut jwk = key.public_jwk();
+    jwk.as_object_mut().unwrap().remove(name).unwrap();
+    jwk
+}
+
+fn ids(set: &KeySet, key_id: Option<&str>, algorithm: Algorithm) -> Vec<Option<String>> {
+    set.candidates(key_id, algorithm).into_iter().map(|key| key.id().map(str::to_owned)).collect()
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn every_supported_kind_of_key_is_read_with_and_without_its_optional_members() {
+    for key in KEYS {
+        assert_eq!(fault(&key.public_jwk()), None, "{key:?}");
+        let optional = json!({
+            "use": "sig", "key_ops": ["verify"], "alg": key.algorithm().name(), "kid": "k1",
+            "x5c": ["AAAA"], "x5t": 5, "x5u": null, "unknown": {"a": [1]},
+        });
+        assert_eq!(fault(&with(key, &optional)), None, "{key:?}");
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_mixed_set_keeps_its_good_keys_and_counts_the_bad_ones_by_fault() {
+    let mixed = set(&json!([
+        with(TestKey::RsaA, &json!({"kid": "good-1"})),
+        {"kty": "oct", "k": "AAAA", "kid": "symmetric"},
+        with(TestKey::RsaA, &json!({"kid": "encrypting", "use": "enc"})),
+        with(TestKey::P256, &json!({"kid": "private", "d": "AAAA"})),
+        with(TestKey::RsaA, &json!({"kid": "weak", "e": "Aw"})),
+        with(TestKey::P256, &json!({"kid": "inconsistent", "alg": "ES384"})),
+        "not an object",
+        with(TestKey::Ed25519, &json!({"kid": "good-2"})),
+        null,
+    ]))
+    .unwrap();
+    assert_eq!(mixed.len(), 2);
+    assert!(!mixed.is_empty());
+    assert_eq!(ids(&mixed, None, Algorithm::Rs256), [Some("good-1".to_owned())]);
+    assert_eq!(ids(&mixed, None, Algorithm::EdDsa), [Some("good-2".to_owned())]);
+    assert_eq!(ids(&mixed, None, Algorithm::Es256), [None; 0]);
+    let expected = [
+        KeyFault::Unsupported,
+        KeyFault::NotForVerifying,
+        KeyFault::Private,
+        KeyFault::Weak,
+        KeyFault::Inconsistent,
+        KeyFault::Malformed,
+        KeyFault::Malformed,
+    ];
+    assert_eq!(mixed.skipped(), expected);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_symmetric_key_is_never_taken_whatever_it_calls_itself() {
+    for jwk in [
+        json!({"kty": "oct", "k": "AAAA"}),
+        json!({"kty": "oct", "k": "AAAA", "alg": "HS256", "use": "sig"}),
+        json!({"kty": "oct", "k": "AAAA", "alg": "RS256"}),
+        json!({"kty": "oct", "k": ""}),
+        with(TestKey::RsaA, &json!({"kty": "oct"})),
+        with(TestKey::RsaA, &json!({"alg": "HS256"})),
+        with(TestKey::RsaA, &json!({"alg": "none"})),
+    ] {
+        assert_eq!(fault(&jwk), Some(KeyFault::Unsupported), "{jwk}");
+    }
+    // Symmetric and asymmetric at once.
+    assert_eq!(fault(&with(TestKey::RsaA, &json!({"k": "AAAA"}))), Some(KeyFault::Private));
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_key_that_carries_any_private_member_is_refused_even_an_empty_one() {
+    for key in KEYS {
+        for member in ["d", "p", "q", "dp", "dq", "qi", "oth", "k"] {
+            for value in [json!("AAAA"), json!(""), json!(null), json!([])] {
+                let jwk = with(key, &json!({ member: value, "use": "enc" }));
+                assert_eq!(fault(&jwk), Some(KeyFault::Private), "{key:?} {member}");
+            }
+        }
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn use_and_key_ops_are_honoured_each() {
+    for (members, expected) in [
+        (json!({"use": "enc"}), Some(KeyFault::NotForVerifying)),
+        (json!({"use": "SIG"}), Some(KeyFault::NotForVerifying)),
+        (json!({"use": "sig "}), Some(KeyFault::NotForVerifying)),
+        (json!({"use": ""}), Some(KeyFault::NotForVerifying)),
+        (json!({"use": null}), Some(KeyFault::Malformed)),
+        (json!({"use": ["sig"]}), Some(KeyFault::Malformed)),
+        (json!({"key_ops": []}), Some(KeyFault::NotForVerifying)),
+        (json!({"key_ops": ["sign"]}), Some(KeyFault::NotForVerifying)),
+        (json!({"key_ops": ["Verify"]}), Some(KeyFault::NotForVerifying)),
+        (json!({"key_ops": ["encrypt", "wrapKey"]}), Some(KeyFault::NotForVerifying)),
+        (json!({"key_ops": [["verify"]]}), Some(KeyFault::NotForVerifying)),
+        (json!({"key_ops": "verify"}), Some(KeyFault::Malformed)),
+        (json!({"key_ops": null}), Some(KeyFault::Malformed)),
+        (json!({"key_ops": {"verify": true}}), Some(KeyFault::Malformed)),
+        (json!({"use": "sig", "key_ops": ["sign"]}), Some(KeyFault::NotForVerifying)),
+        (json!({"use": "enc", "key_ops": ["verify"]}), Some(KeyFault::NotForVerifying)),
+        (json!({"use": "sig", "key_ops": ["sign", "verify"]}), None),
+        (json!({"key_ops": ["verify"]}), None),
+    ] {
+        assert_eq!(fault(&with(TestKey::RsaA, &members)), expected, "{members}");
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn an_alg_that_the_key_cannot_serve_is_inconsistent_and_an_unknown_one_unsupported() {
+    for key in KEYS {
+        for algorithm in Algorithm::ALL {
+            let jwk = with(key, &json!({"alg": algorithm.name()}));
+            let name = algorithm.name();
+            let is_rsa = name.starts_with("RS") || name.starts_with("PS");
+            let serves = if key == TestKey::RsaA { is_rsa } else { algorithm == key.algorithm() };
+            assert_eq!(fault(&jwk), (!serves).then_some(KeyFault::Inconsistent), "{key:?} {name}");
+        }
+        for name in ["RSA-OAEP", "ES512", "ES256K", "rs256", "RS256 ", "", "ECDH-ES", "HS256"] {
+            assert_eq!(fault(&with(key, &json!({ "alg": name }))), Some(KeyFault::Unsupported), "{key:?} {name}");
+        }
+        for not_text in [json!(null), json!(5), json!(["RS256"])] {
+            assert_eq!(fault(&with(key, &json!({ "alg": not_text }))), Some(KeyFault::Malformed), "{key:?} {not_text}");
+        }
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn key_type_and_curve_are_exact_and_go_together() {
+    for (key, members) in [
+        (TestKey::RsaA, json!({"kty": "rsa"})),
+        (TestKey::RsaA, json!({"kty": ""})),
+        (TestKey::P256, json!({"kty": "ec"})),
+        (TestKey::P256, json!({"kty": "OKP"})),
+        (TestKey::P256, json!({"crv": "p-256"})),
+        (TestKey::P256, json!({"crv": "secp256k1"})),
+        (TestKey::P256, json!({"crv": "P-521"})),
+        (TestKey::P256, json!({"crv": "Ed25519"})),
+        (TestKey::Ed25519, json!({"kty": "EC"})),
+        (TestKey::Ed25519, json!({"crv": "Ed448"})),
+        (TestKey::Ed25519, json!({"crv": "X25519"})),
+        (TestKey::Ed25519, json!({"crv": "P-256"})),
+    ] {
+        assert_eq!(fault(&with(key, &members)), Some(KeyFault::Unsupported), "{key:?} {members}");
+    }
+    // A P-256 point under the name of P-384, and the reverse: of the wrong length.
+    assert_eq!(fault(&with(TestKey::P256, &json!({"crv": "P-384"}))), Some(KeyFault::Malformed));
+    assert_eq!(fault(&with(TestKey::P384, &json!({"crv": "P-256"}))), Some(KeyFault::Malformed));
+    // An EC key that calls itself RSA has no modulus.
+    assert_eq!(fault(&with(TestKey::P256, &json!({"kty": "RSA"}))), Some(KeyFault::Malformed));
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn every_member_that_is_needed_must_be_there_as_text() {
+    for (key, names) in [
+        (TestKey::RsaA, &["kty", "n", "e"][..]),
+        (TestKey::P256, &["kty", "crv", "x", "y"]),
+        (TestKey::P384, &["kty", "crv", "x", "y"]),
+        (TestKey::Ed25519, &["kty", "crv", "x"]),
+    ] {
+        for name in names {
+            assert_eq!(fault(&without(key, name)), Some(KeyFault::Malformed), "{key:?} without {name}");
+            for value in [json!(null), json!(65_537), json!(["AQAB"]), json!({"a": 1}), json!(true)] {
+                let jwk = with(key, &json!({ *name: value }));
+                assert_eq!(fault(&jwk), Some(KeyFault::Malformed), "{key:?} {name}: {value}");
+            }
+        }
+    }
+    for not_text in [json!(1), json!(null), json!(["k1"]), json!({})] {
+        assert_eq!(fault(&with(TestKey::RsaA, &json!({ "kid": not_text }))), Some(KeyFault::Malformed), "{not_text}");
+    }
+    for not_an_object in [json!(null), json!("AAAA"), json!([]), json!(5), json!({})] {
+        assert_eq!(fault(&not_an_object), Some(KeyFault::Malformed), "{not_an_object}");
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_member_that_is_not_canonical_base64url_is_malformed() {
+    for (key, name) in [(TestKey::RsaA, "n"), (TestKey::P256, "x"), (TestKey::P256, "y"), (TestKey::Ed25519, "x")] {
+        let good = key.public_jwk()[name].as_str().unwrap().to_owned();
+        for bad in [
+            format!("{good}="),
+            format!("{good}=="),
+            format!(" {good}"),
+            format!("{good}\n"),
+            format!("{good}!"),
+            good.replacen(|_: char| true, "+", 1),
+            good.replacen(|_: char| true, "/", 1),
+            good.replacen(|_: char| true, "%41", 1),
+        ] {
+            assert_eq!(fault(&with(key, &json!({ name: bad }))), Some(KeyFault::Malformed), "{key:?} {bad}");
+        }
+    }
+    // 65537 is "AQAB"; "AQAC" is another number. 32 bytes leave two bits over, which must be zero.
+    let x = TestKey::Ed25519.public_jwk()["x"].as_str().unwrap().to_owned();
+    let (last, alphabet) = (x.chars().last().unwrap(), "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_");
+    let at = alphabet.find(last).unwrap();
+    for loose in 1..=3 {
+        let loose_x = format!("{}{}", &x[..x.len() - 1], &alphabet[at + loose..=at + loose]);
+        assert_eq!(fault(&with(TestKey::Ed25519, &json!({ "x": loose_x }))), Some(KeyFault::Malformed), "{loose_x}");
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_coordinate_has_exactly_the_length_of_its_field() {
+    for (key, names) in [(TestKey::P256, &["x", "y"][..]), (TestKey::P384, &["x", "y"]), (TestKey::Ed25519, &["x"])] {
+        for name in names {
+            let octets = key.octets(name);
+            let lengths = [
+                [&[0], &octets[..]].concat(),
+                [&octets[..], &[0]].concat(),
+                octets[1..].to_vec(),
+                octets[..octets.len() - 1].to_vec(),
+                Vec::new(),
+                octets.repeat(2),
+            ];
+            for wrong in lengths {
+                let jwk = with(key, &json!({ *name: base64url(&wrong) }));
+                assert_eq!(fault(&jwk), Some(KeyFault::Malformed), "{key:?} {name} of {} bytes", wrong.len());
+            }
+        }
+    }
+    // What one coordinate lacks the other must not make up for: 31 + 33 = 64.
+    let (x, y) = (TestKey::P256.octets("x"), TestKey::P256.octets("y"));
+    let shifted = json!({"x": base64url(&x[..31]), "y": base64url([&x[31..], &y[..]].concat())});
+    assert_eq!(fault(&with(TestKey::P256, &shifted)), Some(KeyFault::Malformed));
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_point_that_is_not_on_its_curve_is_weak() {
+    for (key, length) in [(TestKey::P256, 32), (TestKey::P384, 48)] {
+        let (x, y) = (key.octets("x"), key.octets("y"));
+        let altered = |octets: &[u8], at: usize| {
+            let mut octets = octets.to_vec();
+            octets[at] ^= 1;
+            octets
+        };
+        for (x, y) in [
+            (x.clone(), altered(&y, length - 1)),
+            (altered(&x, length - 1), y.clone()),
+            (altered(&x, 0), y.clone()),
+            (y.clone(), x.clone()),
+            (vec![0; length], vec![0; length]),
+            (vec![0xff; length], y.clone()),
+            (x.clone(), vec![0xff; length]),
+            (x.clone(), vec![0; length]),
+        ] {
+            let jwk = with(key, &json!({"x": base64url(&x), "y": base64url(&y)}));
+            assert_eq!(fault(&jwk), Some(KeyFault::Weak), "{jwk}");
+        }
+    }
+}
+
+/// Under such a key some signatures hold for every message; RFC 8032 section 5.1.7, and the list in
+/// "Taming the many EdDSAs" (Chalkias, Garillot, Nikolaenko 2020), table 1.
+#[wasm_bindgen_test(unsupported = test)]
+fn an_ed25519_key_of_small_order_or_not_canonical_or_off_the_curve_is_weak() {
+    let last = |first: u8, middle: u8, last: u8| [&[first], &[middle; 30][..], &[last]].concat();
+    let order_eight = [
+        0x26, 0xe8, 0x95, 0x8f, 0xc2, 0xb2, 0x27, 0xb0, 0x45, 0xc3, 0xf4, 0x89, 0xf2, 0xef, 0x98, 0xf0, 0xd5, 0xdf, 0xac, 0x05,
+        0xd3, 0xc6, 0x33, 0x39, 0xb1, 0x38, 0x02, 0x88, 0x6d, 0x53, 0xfc, 0x05,
+    ];
+    let mut order_eight_negated = order_eight;
+    order_eight_negated[31] |= 0x80;
+    for (what, encoded) in [
+        ("the neutral element", last(1, 0, 0)),
+        ("the neutral element with a sign", last(1, 0, 0x80)),
+        ("order 2", last(0xec, 0xff, 0x7f)),
+        ("order 2 with a sign", last(0xec, 0xff, 0xff)),
+        ("order 4", last(0, 0, 0)),
+        ("order 4 with a sign", last(0, 0, 0x80)),
+        ("order 8", order_eight.to_vec()),
+        ("order 8 with a sign", order_eight_negated.to_vec()),
+        ("0 written as p", last(0xed, 0xff, 0x7f)),
+        ("0 written as p with a sign", last(0xed, 0xff, 0xff)),
+        ("1 written as p + 1", last(0xee, 0xff, 0x7f)),
+        ("4 written as p + 4", last(0xf1, 0xff, 0x7f)),
+        ("all ones", vec![0xff; 32]),
+        ("no point has this y", last(2, 0, 0)),
+    ] {
+        assert_eq!(fault(&with(TestKey::Ed25519, &json!({"x": base64url(encoded)}))), Some(KeyFault::Weak), "{what}");
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_weak_rsa_key_is_refused_and_leading_zeros_are_not_what_makes_one() {
+    let n = TestKey::RsaA.octets("n");
+    let even = [&n[..255], &[n[255] - 1]].concat();
+    for members in [
+        json!({"e": "AQ"}),
+        json!({"e": "Aw"}),
+        json!({"e": "AQAA"}),
+        json!({"e": "AgAAAAE"}),
+        json!({"e": ""}),
+        json!({"n": ""}),
+        json!({"n": "AA"}),
+        json!({"n": base64url(&n[..128])}),
+        json!({"n": base64url(&n[1..])}),
+        json!({"n": base64url(even)}),
+        json!({"n": base64url(n.repeat(5))}),
+    ] {
+        assert_eq!(fault(&with(TestKey::RsaA, &members)), Some(KeyFault::Weak), "{members}");
+    }
+    let padded = json!({"n": base64url([&[0, 0, 0], &n[..]].concat()), "e": "AAAAAQAB"});
+    assert_eq!(fault(&with(TestKey::RsaA, &padded)), None);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_document_that_is_no_key_set_is_refused_whole() {
+    for (text, expected) in [
+        ("", KeySetFault::Malformed),
+        ("[]", KeySetFault::Malformed),
+        ("null", KeySetFault::Malformed),
+        ("{}", KeySetFault::Malformed),
+        (r#"{"keys":{}}"#, KeySetFault::Malformed),
+        (r#"{"keys":null}"#, KeySetFault::Malformed),
+        (r#"{"keys":"[]"}"#, KeySetFault::Malformed),
+        (r#"{"Keys":[]}"#, KeySetFault::Malformed),
+        (r#"{"keys":["#, KeySetFault::Malformed),
+        (r#"{"keys":[]}x"#, KeySetFault::Malformed),
+        ("<html><body>Bad gateway</body></html>", KeySetFault::Malformed),
+        (r#"{"keys":[]}"#, KeySetFault::NoUsableKey),
+        (r#"{"keys":[null,5,{"kty":"oct","k":"AAAA"}]}"#, KeySetFault::NoUsableKey),
+    ] {
+        assert_eq!(KeySet::parse(text.as_bytes()).unwrap_err(), expected, "{text}");
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_member_that_stands_twice_spoils_the_document() {
+    let good = TestKey::P256.public_jwk().to_string();
+    let twice = |member: &str| format!(r#"{{"keys":[{},{member}}}]}}"#, good.strip_suffix('}').unwrap());
+    assert!(KeySet::parse(twice(r#""kid":"a""#).as_bytes()).is_ok());
+    for member in [r#""kid":"a","kid":"b""#, r#""kty":"oct""#, r#""\u006bty":"EC""#, r#""a":{"b":1,"b":1}"#] {
+        assert_eq!(KeySet::parse(twice(member).as_bytes()).unwrap_err(), KeySetFault::Malformed, "{member}");
+    }
+    let keys_twice = format!(r#"{{"keys":[{good}],"keys":[{good}]}}"#);
+    assert_eq!(KeySet::parse(keys_twice.as_bytes()).unwrap_err(), KeySetFault::Malformed);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn sixty_four_keys_are_a_set_and_sixty_five_are_not() {
+    let keys = |count: usize| set(&vec![TestKey::Ed25519.public_jwk(); count].into());
+    assert_eq!(keys(64).unwrap().len(), 64);
+    assert_eq!(keys(65).unwrap_err(), KeySetFault::TooManyKeys);
+    // Keys that would be skipped count as well: the limit is on the work.
+    let mut unusable = vec![json!({"kty": "oct"}); 64];
+    unusable.push(TestKey::Ed25519.public_jwk());
+    assert_eq!(set(&unusable.into()).unwrap_err(), KeySetFault::TooManyKeys);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_document_over_the_limit_is_not_read() {
+    let mut text = json!({"keys": [TestKey::Ed25519.public_jwk()]}).to_string().into_bytes();
+    text.resize(MAX_KEY_SET_BYTES, b' ');
+    assert!(KeySet::parse(&text).is_ok());
+    text.push(b' ');
+    assert_eq!(KeySet::parse(&text).unwrap_err(), KeySetFault::TooLarge);
+    let deep = format!(r#"{{"keys":[{}"#, "[".repeat(100_000));
+    assert_eq!(KeySet::parse(deep.as_bytes()).unwrap_err(), KeySetFault::Malformed);
+    let wide: Map<String, Value> = (0..257).map(|at| (at.to_string(), json!(0))).collect();
+    assert_eq!(set(&json!([wide, TestKey::P256.public_jwk()])).unwrap_err(), KeySetFault::Malformed);
+}
+
+fn named(key: TestKey, id: &str) -> Value {
+    with(key, &json!({ "kid": id }))
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_key_is_found_by_the_exact_bytes_of_its_id() {
+    let composed = "caf\u{e9}";
+    let decomposed = "cafe\u{301}";
+    let set = set(&json!([named(TestKey::RsaA, composed), named(TestKey::RsaB, "k1"), named(TestKey::RsaB, "")])).unwrap();
+    assert_eq!(ids(&set, Some(composed), Algorithm::Rs256), [Some(composed.to_owned())]);
+    assert_eq!(ids(&set, Some(""), Algorithm::Rs256), [Some(String::new())]);
+    for other in [decomposed, "K1", "k1 ", " k1", "k", "k11", "\u{43a}1", "k1\0"] {
+        assert_eq!(ids(&set, Some(other), Algorithm::Rs256), [None; 0], "{other:?}");
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_token_without_kid_is_tried_with_four_keys_at_most() {
+    let keys: Vec<Value> = (0..9)
+        .flat_map(|at| [named(TestKey::RsaA, &format!("rsa-{at}")), named(TestKey::P256, &format!("ec-{at}"))])
+        .collect();
+    let set = set(&keys.into()).unwrap();
+    let first_four = |prefix: &str| (0..4).map(|at| Some(format!("{prefix}-{at}"))).collect::<Vec<_>>();
+    assert_eq!(ids(&set, None, Algorithm::Rs256), first_four("rsa"));
+    assert_eq!(ids(&set, None, Algorithm::Ps512), first_four("rsa"));
+    assert_eq!(ids(&set, None, Algorithm::Es256), first_four("ec"));
+    assert_eq!(ids(&set, None, Algorithm::EdDsa), [None; 0]);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn keys_that_share_an_id_are_all_tried_up_to_four() {
+    let set = set(&json!([
+        named(TestKey::RsaA, "same"),
+        named(TestKey::RsaB, "same"),
+        named(TestKey::P256, "same"),
+        named(TestKey::RsaB, "other"),
+    ]))
+    .unwrap();
+    let found = set.candidates(Some("same"), Algorithm::Rs256);
+    assert_eq!(found.len(), 2);
+    assert!(matches!((&found[0].material, &found[1].material), (PublicKey::Rsa(a), PublicKey::Rsa(b)) if a != b));
+    assert_eq!(set.candidates(Some("same"), Algorithm::Es256).len(), 1);
+    let many = self::set(&vec![named(TestKey::RsaA, "same"); 6].into()).unwrap();
+    assert_eq!(many.candidates(Some("same"), Algorithm::Rs256).len(), 4);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn keys_without_an_id_stand_in_for_an_id_that_is_not_there() {
+    let mut keys = vec![named(TestKey::RsaA, "k1")];
+    keys.extend(vec![TestKey::RsaB.public_jwk(); 6]);
+    keys.push(TestKey::P256.public_jwk());
+    let set = set(&keys.into()).unwrap();
+    assert_eq!(ids(&set, Some("k1"), Algorithm::Rs256), [Some("k1".to_owned())]);
+    assert_eq!(ids(&set, Some("unknown"), Algorithm::Rs256), [None, None, None, None]);
+    assert_eq!(ids(&set, Some("unknown"), Algorithm::Es256), [None]);
+    assert_eq!(ids(&set, Some("unknown"), Algorithm::EdDsa), [None; 0]);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_key_serves_its_own_algorithm_only_or_without_one_those_of_its_type() {
+    let set = set(&json!([with(TestKey::RsaA, &json!({"kid": "k1", "alg": "PS256"})), named(TestKey::P384, "k2")])).unwrap();
+    for algorithm in Algorithm::ALL {
+        let expected = usize::from(algorithm == Algorithm::Ps256);
+        assert_eq!(set.candidates(Some("k1"), algorithm).len(), expected, "{algorithm}");
+        let expected = usize::from(algorithm == Algorithm::Es384);
+        assert_eq!(set.candidates(Some("k2"), algorithm).len(), expected, "{algorithm}");
+        let expected = usize::from(matches!(algorithm, Algorithm::Ps256 | Algorithm::Es384));
+        assert_eq!(set.candidates(None, algorithm).len(), expected, "{algorithm}");
+    }
+    for key in KEYS {
+        let set = key.key_set();
+        let served: Vec<Algorithm> =
+            Algorithm::ALL.into_iter().filter(|algorithm| !set.candidates(None, *algorithm).is_empty()).collect();
+        let expected = if key == TestKey::RsaA { Algorithm::ALL[..6].to_vec() } else { vec![key.algorithm()] };
+        assert_eq!(served, expected, "{key:?}");
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn debug_shows_of_a_key_its_id_and_algorithm_only() {
+    let set = set(&json!([with(TestKey::Ed25519, &json!({"kid": "k1", "alg": "EdDSA"}))])).unwrap();
+    let shown = format!("{set:?}");
+    assert_eq!(shown, r#"KeySet { keys: [Key { id: Some("k1"), algorithm: Some(EdDsa), .. }], skipped: [] }"#);
+}

@@ -1,1 +1,436 @@
+use super::*;
+use crate::jose::signing_fixture::{TestKey, base64url};
+use crate::jose::{Claim, KeySet};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jwt_simple::prelude::{
+    Claims as SignedClaims, Duration, ECDSAP256KeyPairLike as _, ECDSAP384KeyPairLike as _, ES256KeyPair, ES384KeyPair,
+    Ed25519KeyPair, EdDSAKeyPairLike as _, JWTClaims, NoCustomClaims, PS256KeyPair, PS384KeyPair, PS512KeyPair,
+    RS256KeyPair, RS384KeyPair, RS512KeyPair, RSAKeyPairLike as _,
+};
+use num_bigint::BigUint;
+use serde_json::{Value, json};
+use std::cell::RefCell;
+use wasm_bindgen_test::wasm_bindgen_test;
 
+const KEYS: [TestKey; 4] = [TestKey::RsaA, TestKey::P256, TestKey::P384, TestKey::Ed25519];
+const P256_ORDER: &[u8] = b"ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551";
+const P384_ORDER: &[u8] =
+    b"ffffffffffffffffffffffffffffffffffffffffffffffffc7634d81f4372ddf581a0db248b0a77aecec196accc52973";
+const ED25519_ORDER: &[u8] = b"1000000000000000000000000000000014def9dea2f79cd65812631a5cf5d3ed";
+
+fn claims() -> JWTClaims<NoCustomClaims> {
+    // Fixed times: what is judged here has none.
+    let mut claims = SignedClaims::create(Duration::from_secs(60)).with_subject("alice");
+    (claims.issued_at, claims.expires_at, claims.invalid_before) = (None, None, None);
+    claims
+}
+
+/// The key with which another library signed, the algorithm, the token.
+fn tokens_of_another_library() -> Vec<(TestKey, Algorithm, String)> {
+    let rsa = TestKey::RsaA.pem();
+    vec![
+        (TestKey::RsaA, Algorithm::Rs256, RS256KeyPair::from_pem(rsa).unwrap().sign(claims()).unwrap()),
+        (TestKey::RsaA, Algorithm::Rs384, RS384KeyPair::from_pem(rsa).unwrap().sign(claims()).unwrap()),
+        (TestKey::RsaA, Algorithm::Rs512, RS512KeyPair::from_pem(rsa).unwrap().sign(claims()).unwrap()),
+        (TestKey::RsaA, Algorithm::Ps256, PS256KeyPair::from_pem(rsa).unwrap().sign(claims()).unwrap()),
+        (TestKey::RsaA, Algorithm::Ps384, PS384KeyPair::from_pem(rsa).unwrap().sign(claims()).unwrap()),
+        (TestKey::RsaA, Algorithm::Ps512, PS512KeyPair::from_pem(rsa).unwrap().sign(claims()).unwrap()),
+        (TestKey::P256, Algorithm::Es256, ES256KeyPair::from_pem(TestKey::P256.pem()).unwrap().sign(claims()).unwrap()),
+        (TestKey::P384, Algorithm::Es384, ES384KeyPair::from_pem(TestKey::P384.pem()).unwrap().sign(claims()).unwrap()),
+        (TestKey::Ed25519, Algorithm::EdDsa, Ed25519KeyPair::from_pem(TestKey::Ed25519.pem()).unwrap().sign(claims()).unwrap()),
+    ]
+}
+
+fn verify(token: &str, keys: &KeySet) -> Result<VerifiedToken, TokenFault> {
+    let token = UnverifiedToken::parse(token.as_bytes())?;
+    let candidates = keys.candidates(token.header().key_id.as_deref(), token.header().algorithm);
+    token.verify(&candidates, &PortableVerifier)
+}
+
+fn fault(token: &str, keys: &KeySet) -> Option<TokenFault> {
+    verify(token, keys).err()
+}
+
+fn split(token: &str) -> (String, String, Vec<u8>) {
+    let mut parts = token.split('.').map(str::to_owned);
+    let (header, payload, signature) = (parts.next().unwrap(), parts.next().unwrap(), parts.next().unwrap());
+    (header, payload, URL_SAFE_NO_PAD.decode(signature).unwrap())
+}
+
+fn join(header: &str, payload: &str, signature: &[u8]) -> String {
+    format!("{header}.{payload}.{}", base64url(signature))
+}
+
+fn number(hex: &[u8]) -> BigUint {
+    BigUint::parse_bytes(hex, 16).unwrap()
+}
+
+fn bytes(number: &BigUint, length: usize) -> Vec<u8> {
+    let digits = number.to_bytes_be();
+    [vec![0; length - digits.len()], digits].concat()
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn tokens_that_another_library_signed_verify_under_their_key_and_no_other() {
+    for (signer, algorithm, token) in tokens_of_another_library() {
+        let verified = verify(&token, &signer.key_set()).unwrap();
+        assert_eq!(verified.header().algorithm, algorithm);
+        assert_eq!(verified.claims().text("sub"), Claim::Valid("alice"), "{algorithm}");
+        assert_eq!(verified.into_claims().text("sub"), Claim::Valid("alice"), "{algorithm}");
+        for other in [TestKey::RsaA, TestKey::RsaB, TestKey::P256, TestKey::P384, TestKey::Ed25519] {
+            if other != signer {
+                assert_eq!(fault(&token, &other.key_set()), Some(TokenFault::SignatureInvalid), "{algorithm} {other:?}");
+            }
+        }
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_signature_holds_under_its_own_algorithm_only() {
+    let keys = KeySet::parse(json!({"keys": KEYS.map(TestKey::public_jwk)}).to_string().as_bytes()).unwrap();
+    for (_, algorithm, token) in tokens_of_another_library() {
+        let token = UnverifiedToken::parse(token.as_bytes()).unwrap();
+        for key in &keys_of(&keys) {
+            for other in Algorithm::ALL {
+                let holds = PortableVerifier.verifies(other, key, token.signing_input(), token.signature());
+                assert_eq!(holds, other == algorithm && key.serves(algorithm), "{algorithm} as {other} with {key:?}");
+            }
+        }
+    }
+}
+
+fn keys_of(set: &KeySet) -> Vec<&Key> {
+    [Algorithm::Rs256, Algorithm::Es256, Algorithm::Es384, Algorithm::EdDsa]
+        .into_iter()
+        .flat_map(|algorithm| set.candidates(None, algorithm))
+        .collect()
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_header_that_names_another_algorithm_spoils_the_token() {
+    for (signer, algorithm, token) in tokens_of_another_library() {
+        let (_, payload, signature) = split(&token);
+        for other in Algorithm::ALL {
+            let header = base64url(json!({"alg": other.name(), "typ": "JWT"}).to_string());
+            let forged = join(&header, &payload, &signature);
+            assert_eq!(fault(&forged, &signer.key_set()), Some(TokenFault::SignatureInvalid), "{algorithm} as {other}");
+        }
+        for unsupported in ["none", "HS256", "HS384", "HS512"] {
+            let header = base64url(json!({ "alg": unsupported }).to_string());
+            for signature in [&signature[..], &[]] {
+                let forged = join(&header, &payload, signature);
+                assert_eq!(fault(&forged, &signer.key_set()), Some(TokenFault::AlgorithmUnsupported), "{unsupported}");
+            }
+        }
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_byte_altered_in_any_part_is_refused() {
+    for key in KEYS {
+        let token = key.token(&json!({"alg": key.algorithm().name(), "kid": "k"}), &json!({"sub": "alice"}));
+        let keys = key.key_set();
+        assert_eq!(fault(&token, &keys), None, "{key:?}");
+        let step = if cfg!(target_family = "wasm") { 7 } else { 1 };
+        let signature_starts = token.rfind('.').unwrap();
+        for at in (0..token.len()).step_by(step).chain([token.len() - 1]) {
+            // RSA signatures are long and verifying them unoptimised is slow.
+            if at > signature_starts && at % 16 != 0 && at != token.len() - 1 && key == TestKey::RsaA {
+                continue;
+            }
+            let mut altered = token.clone().into_bytes();
+            altered[at] = if altered[at] == b'A' { b'B' } else { b'A' };
+            let altered = String::from_utf8(altered).unwrap();
+            assert!(fault(&altered, &keys).is_some(), "{key:?} at {at}: {altered}");
+        }
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_signature_of_other_claims_or_another_header_is_refused() {
+    for key in KEYS {
+        let (keys, name) = (key.key_set(), key.algorithm().name());
+        let (header, payload, signature) = split(&key.token(&json!({ "alg": name }), &json!({"sub": "alice"})));
+        let (_, other_payload, other_signature) = split(&key.token(&json!({ "alg": name }), &json!({"sub": "mallory"})));
+        let other_header = base64url(json!({ "alg": name, "kid": "k" }).to_string());
+        assert_eq!(fault(&join(&header, &payload, &signature), &keys), None, "{key:?}");
+        assert_eq!(fault(&join(&header, &other_payload, &other_signature), &keys), None, "{key:?}");
+        for forged in [
+            join(&header, &other_payload, &signature),
+            join(&header, &payload, &other_signature),
+            join(&other_header, &payload, &signature),
+        ] {
+            assert_eq!(fault(&forged, &keys), Some(TokenFault::SignatureInvalid), "{key:?}");
+        }
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_signature_of_another_length_is_refused() {
+    for (signer, algorithm, token) in tokens_of_another_library() {
+        let keys = signer.key_set();
+        let (header, payload, good) = split(&token);
+        let length = good.len();
+        for signature in [
+            Vec::new(),
+            vec![0],
+            good[..length - 1].to_vec(),
+            good[1..].to_vec(),
+            good[..length / 2].to_vec(),
+            [&good[..], &[0]].concat(),
+            [&[0], &good[..]].concat(),
+            [&good[..], &[0; 4]].concat(),
+            good.repeat(2),
+        ] {
+            let forged = join(&header, &payload, &signature);
+            let context = format!("{algorithm}, {} bytes instead of {length}", signature.len());
+            assert_eq!(fault(&forged, &keys), Some(TokenFault::SignatureInvalid), "{context}");
+        }
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_signature_of_zeros_or_ones_is_refused() {
+    for (signer, algorithm, token) in tokens_of_another_library() {
+        let keys = signer.key_set();
+        let (header, payload, good) = split(&token);
+        let one = [&vec![0; good.len() - 1][..], &[1]].concat();
+        for signature in [vec![0; good.len()], vec![0xff; good.len()], vec![1; good.len()], one] {
+            let forged = join(&header, &payload, &signature);
+            assert_eq!(fault(&forged, &keys), Some(TokenFault::SignatureInvalid), "{algorithm}");
+        }
+    }
+}
+
+/// DER's INTEGER: no leading zero byte but for the sign.
+fn der_integer(big_endian: &[u8]) -> Vec<u8> {
+    let start = big_endian.iter().position(|byte| *byte != 0).unwrap();
+    let digits = &big_endian[start..];
+    let sign: &[u8] = if digits[0] >= 0x80 { &[0] } else { &[] };
+    [&[2, u8::try_from(sign.len() + digits.len()).unwrap()], sign, digits].concat()
+}
+
+/// CVE-2022-21449: with r = 0 or s = 0 the equation holds for every message in code that does not look.
+#[wasm_bindgen_test(unsupported = test)]
+fn an_ecdsa_signature_out_of_range_or_in_der_is_refused() {
+    for (key, order) in [(TestKey::P256, number(P256_ORDER)), (TestKey::P384, number(P384_ORDER))] {
+        let (header, payload, good) = split(&key.token(&json!({"alg": key.algorithm().name()}), &json!({"sub": "alice"})));
+        let half = good.len() / 2;
+        let (r, s) = good.split_at(half);
+        let (zero, one, n) = (vec![0; half], bytes(&1_u32.into(), half), bytes(&order, half));
+        let below = bytes(&(&order - 1_u32), half);
+        let der_body = [der_integer(r), der_integer(s)].concat();
+        let der = [&[0x30, u8::try_from(der_body.len()).unwrap()], &der_body[..]].concat();
+        let pair = |a: &[u8], b: &[u8]| [a, b].concat();
+        for (what, signature) in [
+            ("r = 0", pair(&zero, s)),
+            ("s = 0", pair(r, &zero)),
+            ("both 0", pair(&zero, &zero)),
+            ("r = n", pair(&n, s)),
+            ("s = n", pair(r, &n)),
+            ("both n", pair(&n, &n)),
+            ("r = n, s = 0", pair(&n, &zero)),
+            ("both 1", pair(&one, &one)),
+            ("r = n - 1", pair(&below, s)),
+            ("s = n - 1", pair(r, &below)),
+            ("swapped", pair(s, r)),
+            ("DER", der),
+            ("all ones", vec![0xff; 2 * half]),
+        ] {
+            let forged = join(&header, &payload, &signature);
+            assert_eq!(fault(&forged, &key.key_set()), Some(TokenFault::SignatureInvalid), "{key:?} {what}");
+        }
+    }
+}
+
+/// ECDSA signatures come in pairs: whoever has a token has a second text of it. So no cache, replay or
+/// deny list may be keyed on the text of a token.
+#[wasm_bindgen_test(unsupported = test)]
+fn the_twin_of_an_ecdsa_signature_verifies_too() {
+    for (key, order) in [(TestKey::P256, number(P256_ORDER)), (TestKey::P384, number(P384_ORDER))] {
+        let (header, payload, good) = split(&key.token(&json!({"alg": key.algorithm().name()}), &json!({"sub": "alice"})));
+        let (r, s) = good.split_at(good.len() / 2);
+        let twin = [r, &bytes(&(order - BigUint::from_bytes_be(s)), s.len())].concat();
+        assert_ne!(twin, good);
+        assert_eq!(fault(&join(&header, &payload, &twin), &key.key_set()), None, "{key:?}");
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn an_ed25519_signature_has_no_twin_and_no_small_order_part() {
+    let keys = TestKey::Ed25519.key_set();
+    let (header, payload, good) = split(&TestKey::Ed25519.token(&json!({"alg": "EdDSA"}), &json!({"sub": "alice"})));
+    let (r, s) = good.split_at(32);
+    let s_number = BigUint::from_bytes_le(s);
+    let little_endian = |number: &BigUint| {
+        let mut digits = number.to_bytes_le();
+        digits.resize(32, 0);
+        digits
+    };
+    let order = number(ED25519_ORDER);
+    let neutral = little_endian(&1_u32.into());
+    let mut flipped_sign = r.to_vec();
+    flipped_sign[31] ^= 0x80;
+    for (what, signature) in [
+        ("S + L", [r, &little_endian(&(&s_number + &order))].concat()),
+        ("S + 2L", [r, &little_endian(&(&s_number + &order * 2_u32))].concat()),
+        ("S = L", [r, &little_endian(&order)].concat()),
+        ("S = 0", [r, &[0; 32]].concat()),
+        ("R neutral", [&neutral, s].concat()),
+        ("R neutral, S = 0", [&neutral[..], &[0; 32]].concat()),
+        ("-R", [&flipped_sign, s].concat()),
+        ("swapped", [s, r].concat()),
+    ] {
+        let forged = join(&header, &payload, &signature);
+        assert_eq!(fault(&forged, &keys), Some(TokenFault::SignatureInvalid), "{what}");
+    }
+}
+
+/// RFC 8725 section 3.10: what the token says of keys is not looked at.
+#[wasm_bindgen_test(unsupported = test)]
+fn the_key_in_a_token_header_is_never_used() {
+    let attackers = [(TestKey::RsaB, TestKey::RsaA), (TestKey::RsaB, TestKey::P256), (TestKey::P384, TestKey::P256), (TestKey::Ed25519, TestKey::RsaA)];
+    for (attacker, issuer) in attackers {
+        let issuer_set = KeySet::parse(
+            json!({"keys": [merged(issuer.public_jwk(), &json!({"kid": "k1"}))]}).to_string().as_bytes(),
+        )
+        .unwrap();
+        for offered in [
+            json!({"jwk": attacker.public_jwk()}),
+            json!({"jwk": merged(attacker.public_jwk(), &json!({"kid": "k1"}))}),
+            json!({"jku": "https://attacker.example/keys", "jwk": attacker.public_jwk()}),
+            json!({"x5c": ["AAAA"], "x5u": "https://attacker.example/cert"}),
+        ] {
+            let header = merged(json!({"alg": attacker.algorithm().name(), "kid": "k1"}), &offered);
+            let token = attacker.token(&header, &json!({"sub": "alice"}));
+            assert_eq!(fault(&token, &issuer_set), Some(TokenFault::SignatureInvalid), "{attacker:?} for {issuer:?}");
+            assert_eq!(fault(&token, &attacker.key_set()), None, "the signature as such is good");
+        }
+    }
+}
+
+fn merged(mut object: Value, members: &Value) -> Value {
+    for (name, value) in members.as_object().unwrap() {
+        object[name] = value.clone();
+    }
+    object
+}
+
+/// Says yes to everything, and remembers what it was asked.
+#[derive(Default)]
+struct Yes(RefCell<Vec<(Algorithm, Option<String>)>>);
+
+impl SignatureVerifier for Yes {
+    fn verifies(&self, algorithm: Algorithm, key: &Key, _: &[u8], _: &[u8]) -> bool {
+        self.0.borrow_mut().push((algorithm, key.id().map(str::to_owned)));
+        true
+    }
+}
+
+/// A host's verifier takes more than we do, so it must not be asked.
+#[wasm_bindgen_test(unsupported = test)]
+fn a_verifier_is_never_asked_about_a_key_that_does_not_serve_the_algorithm() {
+    let keys: Vec<Value> = [
+        (TestKey::RsaA, json!({"kid": "PS256", "alg": "PS256"})),
+        (TestKey::P384, json!({"kid": "ES384"})),
+        (TestKey::Ed25519, json!({"kid": "EdDSA"})),
+        (TestKey::P256, json!({"kid": "ES256"})),
+    ]
+    .map(|(key, members)| merged(key.public_jwk(), &members))
+    .to_vec();
+    let set = KeySet::parse(json!({ "keys": keys }).to_string().as_bytes()).unwrap();
+    let all: Vec<&Key> = [Algorithm::Ps256, Algorithm::Es384, Algorithm::EdDsa, Algorithm::Es256]
+        .into_iter()
+        .flat_map(|algorithm| set.candidates(None, algorithm))
+        .collect();
+    for algorithm in Algorithm::ALL {
+        let header = base64url(json!({"alg": algorithm.name()}).to_string());
+        let token = UnverifiedToken::parse(join(&header, &base64url("{}"), b"x").as_bytes()).unwrap();
+        let verifier = Yes::default();
+        let proven = token.verify(&all, &verifier).is_ok();
+        let asked = verifier.0.into_inner();
+        let served = ["PS256", "ES384", "EdDSA", "ES256"].contains(&algorithm.name());
+        assert_eq!(proven, served, "{algorithm}");
+        let expected = if served { vec![(algorithm, Some(algorithm.name().to_owned()))] } else { Vec::new() };
+        assert_eq!(asked, expected, "{algorithm}");
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn without_a_candidate_nothing_is_proved() {
+    let token = TestKey::P256.token(&json!({"alg": "ES256"}), &json!({}));
+    let token = UnverifiedToken::parse(token.as_bytes()).unwrap();
+    assert_eq!(token.verify(&[], &Yes::default()).unwrap_err(), TokenFault::SignatureInvalid);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn any_candidate_may_be_the_one_that_signed() {
+    let set = json!({"keys": [TestKey::RsaB.public_jwk(), TestKey::RsaB.public_jwk(), TestKey::RsaA.public_jwk()]});
+    let set = KeySet::parse(set.to_string().as_bytes()).unwrap();
+    assert_eq!(fault(&TestKey::RsaA.token(&json!({"alg": "RS256"}), &json!({})), &set), None);
+}
+
+/// What a document prints as a JWS: its parts, the key as printed.
+fn published(jwk: &Value, algorithm: Algorithm, jws: &str) {
+    let set = KeySet::parse(json!({"keys": [jwk]}).to_string().as_bytes()).unwrap();
+    let candidates = set.candidates(None, algorithm);
+    let (signing_input, signature) = jws.rsplit_once('.').unwrap();
+    let signature = URL_SAFE_NO_PAD.decode(signature).unwrap();
+    assert!(PortableVerifier.verifies(algorithm, candidates[0], signing_input.as_bytes(), &signature), "{algorithm}");
+    let altered = format!("{signing_input}A");
+    assert!(!PortableVerifier.verifies(algorithm, candidates[0], altered.as_bytes(), &signature), "{algorithm}");
+}
+
+const JOE: &str = "eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ";
+
+#[wasm_bindgen_test(unsupported = test)]
+fn the_rs256_example_of_rfc_7515_appendix_a_2_verifies() {
+    let jwk = json!({
+        "kty": "RSA",
+        "n": "ofgWCuLjybRlzo0tZWJjNiuSfb4p4fAkd_wWJcyQoTbji9k0l8W26mPddxHmfHQp-Vaw-4qPCJrcS2mJPMEzP1Pt0Bm4d4QlL-yRT-SFd2lZS-pCgNMsD1W_YpRPEwOWvG6b32690r2jZ47soMZo9wGzjb_7OMg0LOL-bSf63kpaSHSXndS5z5rexMdbBYUsLA9e-KXBdQOS-UTo7WTBEMa2R2CapHg665xsmtdVMTBQY4uDZlxvb3qCo5ZwKh9kG4LT6_I5IhlJH7aGhyxXFvUK-DWNmoudF8NAco9_h9iaGNj8q2ethFkMLs91kzk2PAcDTW9gb54h4FRWyuXpoQ",
+        "e": "AQAB",
+    });
+    let signature = "cC4hiUPoj9Eetdgtv3hF80EGrhuB__dzERat0XF9g2VtQgr9PJbu3XOiZj5RZmh7AAuHIm4Bh-0Qc_lF5YKt_O8W2Fp5jujGbds9uJdbF9CUAr7t1dnZcAcQjbKBYNX4BAynRFdiuB--f_nZLgrnbyTyWzO75vRK5h6xBArLIARNPvkSjtQBMHlb1L07Qe7K0GarZRmB_eSN9383LcOLn6_dO--xi12jzDwusC-eOkHWEsqtFZESc6BfI7noOPqvhJ1phCnvWh6IeYI2w9QOYEUipUTI8np6LbgGY9Fs98rqVt5AXLIhWkWywlVmtVrBp0igcN_IoypGlUPQGe77Rw";
+    let token = format!("eyJhbGciOiJSUzI1NiJ9.{JOE}.{signature}");
+    published(&jwk, Algorithm::Rs256, &token);
+    let set = KeySet::parse(json!({"keys": [jwk]}).to_string().as_bytes()).unwrap();
+    assert_eq!(verify(&token, &set).unwrap().claims().text("iss"), Claim::Valid("joe"));
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn the_es256_example_of_rfc_7515_appendix_a_3_verifies() {
+    let jwk = json!({
+        "kty": "EC",
+        "crv": "P-256",
+        "x": "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU",
+        "y": "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0",
+    });
+    let signature = "DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISlSApmWQxfKTUJqPP3-Kg6NU1Q";
+    published(&jwk, Algorithm::Es256, &format!("eyJhbGciOiJFUzI1NiJ9.{JOE}.{signature}"));
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn the_ed25519_example_of_rfc_8037_appendix_a_4_verifies() {
+    let jwk = json!({"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"});
+    let jws = "eyJhbGciOiJFZERTQSJ9.RXhhbXBsZSBvZiBFZDI1NTE5IHNpZ25pbmc.hgyY0il_MGCjP0JzlnLWG1PPOt7-09PGcvMg3AIbQR6dWbhijcNR4ki4iylGjg5BhVsPt9g7sVvpAr_MuM0KAg";
+    published(&jwk, Algorithm::EdDsa, jws);
+}
+
+/// Their payload is prose, so they are no tokens, but their signatures are as good as any.
+#[wasm_bindgen_test(unsupported = test)]
+fn the_rs256_and_ps384_examples_of_rfc_7520_sections_4_1_and_4_2_verify() {
+    let jwk = json!({
+        "kty": "RSA",
+        "kid": "bilbo.baggins@hobbiton.example",
+        "use": "sig",
+        "n": "n4EPtAOCc9AlkeQHPzHStgAbgs7bTZLwUBZdR8_KuKPEHLd4rHVTeT-O-XV2jRojdNhxJWTDvNd7nqQ0VEiZQHz_AJmSCpMaJMRBSFKrKb2wqVwGU_NsYOYL-QtiWN2lbzcEe6XC0dApr5ydQLrHqkHHig3RBordaZ6Aj-oBHqFEHYpPe7Tpe-OfVfHd1E6cS6M1FZcD1NNLYD5lFHpPI9bTwJlsde3uhGqC0ZCuEHg8lhzwOHrtIQbS0FVbb9k3-tVTU4fg_3L_vniUFAKwuCLqKnS2BYwdq_mzSnbLY7h_qixoR7jig3__kRhuaxwUkRz5iaiQkqgc5gHdrNP5zw",
+        "e": "AQAB",
+    });
+    let payload = "SXTigJlzIGEgZGFuZ2Vyb3VzIGJ1c2luZXNzLCBGcm9kbywgZ29pbmcgb3V0IHlvdXIgZG9vci4gWW91IHN0ZXAgb250byB0aGUgcm9hZCwgYW5kIGlmIHlvdSBkb24ndCBrZWVwIHlvdXIgZmVldCwgdGhlcmXigJlzIG5vIGtub3dpbmcgd2hlcmUgeW91IG1pZ2h0IGJlIHN3ZXB0IG9mZiB0by4";
+    let rs256 = "MRjdkly7_-oTPTS3AXP41iQIGKa80A0ZmTuV5MEaHoxnW2e5CZ5NlKtainoFmKZopdHM1O2U4mwzJdQx996ivp83xuglII7PNDi84wnB-BDkoBwA78185hX-Es4JIwmDLJK3lfWRa-XtL0RnltuYv746iYTh_qHRD68BNt1uSNCrUCTJDt5aAE6x8wW1Kt9eRo4QPocSadnHXFxnt8Is9UzpERV0ePPQdLuW3IS_de3xyIrDaLGdjluPxUAhb6L2aXic1U12podGU0KLUQSE_oI-ZnmKJ3F4uOZDnd6QZWJushZ41Axf_fcIe8u9ipH84ogoree7vjbU5y18kDquDg";
+    let ps384 = "cu22eBqkYDKgIlTpzDXGvaFfz6WGoz7fUDcfT0kkOy42miAh2qyBzk1xEsnk2IpN6-tPid6VrklHkqsGqDqHCdP6O8TTB5dDDItllVo6_1OLPpcbUrhiUSMxbbXUvdvWXzg-UD8biiReQFlfz28zGWVsdiNAUf8ZnyPEgVFn442ZdNqiVJRmBqrYRXe8P_ijQ7p8Vdz0TTrxUeT3lm8d9shnr2lfJT8ImUjvAA2Xez2Mlp8cBE5awDzT0qI0n6uiP1aCN_2_jLAeQTlqRHtfa64QQSUmFAAjVKPbByi7xho0uTOcbH510a6GYmJUAfmWjwZ6oD4ifKo8DYM-X72Eaw";
+    let header = |algorithm: &str| base64url(format!(r#"{{"alg":"{algorithm}","kid":"bilbo.baggins@hobbiton.example"}}"#));
+    published(&jwk, Algorithm::Rs256, &format!("{}.{payload}.{rs256}", header("RS256")));
+    published(&jwk, Algorithm::Ps384, &format!("{}.{payload}.{ps384}", header("PS384")));
+}

@@ -84,21 +84,30 @@ impl Default for UserTokenRequest<'_> {
 }
 
 impl AuthorizationServer {
+    /// Whether it can be started; an error says what is missing and what to do.
+    pub fn check_installed() -> Result<(), String> {
+        let asked = Command::new("node").arg("--version").output();
+        if !asked.is_ok_and(|output| output.status.success()) {
+            return Err("the authorization server needs Node.js, and there is no `node`: install it".to_owned());
+        }
+        if !program().join("node_modules/oidc-provider").is_dir() {
+            return Err("the authorization server's packages are not installed: run `make setup`".to_owned());
+        }
+        Ok(())
+    }
+
     /// Starts it on free ports and waits until it serves.
     ///
     /// # Panics
     /// When Node or the server's packages are missing, or it does not come up.
     pub fn start() -> Self {
-        let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("authorization-server");
-        assert!(
-            program.join("node_modules/oidc-provider").is_dir(),
-            "the authorization server's packages are missing: run `npm ci --prefix {}`",
-            program.display()
-        );
+        if let Err(absence) = Self::check_installed() {
+            panic!("{absence}");
+        }
         let directory = TempDir::with_prefix("authorization-server-").expect("a temporary directory");
         let certificate = CertificateAuthority::create(directory.path()).issue(DNS_NAME);
         let mut command = Command::new("node");
-        command.arg(program.join("server.mjs")).args(["--issuer", ISSUER]);
+        command.arg(program().join("server.mjs")).args(["--issuer", ISSUER]);
         command.arg("--cert").arg(&certificate.certificate).arg("--key").arg(&certificate.private_key);
         let log_path = directory.path().join("log");
         let mut process = Process::spawn("the authorization server", command, log_path).expect("node is installed");
@@ -119,6 +128,11 @@ impl AuthorizationServer {
     /// Where it serves the same over plain HTTP.
     pub fn plain_http_port(&self) -> u16 {
         self.ready_port("http_port")
+    }
+
+    /// Where its control channel serves: what `authorization-server/control.mjs` lists.
+    pub fn control_port(&self) -> u16 {
+        self.ready_port("control_port")
     }
 
     /// The certificate of the CA that signed the server's own.
@@ -235,7 +249,7 @@ impl AuthorizationServer {
 
     fn control(&self, method: &str, operation: &str, body: &Value) -> Value {
         let request = Request::new(method, operation).body(body.to_string());
-        let response = request.send(self.ready_port("control_port"));
+        let response = request.send(self.control_port());
         assert_eq!(response.status, 200, "{operation}: {}", response.text());
         response.json()
     }
@@ -244,6 +258,10 @@ impl AuthorizationServer {
         let port = self.ready[name].as_u64().expect("the ready line has the port");
         port.try_into().expect("a port")
     }
+}
+
+fn program() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("authorization-server")
 }
 
 /// Unix seconds.

@@ -16,7 +16,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tempfile::TempDir;
 
-pub use binary::validate;
+pub use binary::{find_binary, validate};
 pub use builder::EnvoyBuilder;
 pub use cluster::Cluster;
 pub use listener::ListenerOptions;
@@ -106,6 +106,11 @@ impl Envoy {
     /// Everything Envoy and the filter logged so far, access log included.
     pub fn log(&self) -> String {
         self.process.log()
+    }
+
+    /// The file that [`Self::log`] reads; it is gone once the value is dropped.
+    pub fn log_path(&self) -> &Path {
+        self.process.log_path()
     }
 
     /// Waits until a line of the log contains `pattern`, and returns the first such line.

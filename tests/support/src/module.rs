@@ -14,9 +14,16 @@ pub fn project_root() -> PathBuf {
 /// # Panics
 /// When there is no such file.
 pub fn wasm_module() -> PathBuf {
+    find_wasm_module().unwrap_or_else(|absence| panic!("{absence}"))
+}
+
+/// The same; an error says that it is missing and what to do.
+pub fn find_wasm_module() -> Result<PathBuf, String> {
     let path = env::var_os("OKTA_PROXY_WASM").map_or_else(built_module, PathBuf::from);
-    assert!(path.is_file(), "no module at {}: run `make build`, or set OKTA_PROXY_WASM", path.display());
-    path
+    if path.is_file() {
+        return Ok(path);
+    }
+    Err(format!("the module is not built: there is no {}; run `make wasm`, or set OKTA_PROXY_WASM", path.display()))
 }
 
 fn built_module() -> PathBuf {

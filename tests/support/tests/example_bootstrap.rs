@@ -1,0 +1,21 @@
+//! `envoy/envoy.yaml`, which readers copy, is one that Envoy takes: with the built module and its configuration.
+
+use std::fs;
+
+use tempfile::TempDir;
+use testbed::envoy;
+use testbed::module::project_root;
+
+#[test]
+fn the_bootstrap_is_accepted() {
+    assert_eq!(envoy::validate(&project_root().join("envoy/envoy.yaml")), Ok(()));
+}
+
+#[test]
+fn a_mistake_in_the_plugin_configuration_would_be_noticed() {
+    let text = fs::read_to_string(project_root().join("envoy/envoy.yaml")).unwrap();
+    let directory = TempDir::new().unwrap();
+    let faulty = directory.path().join("envoy.yaml");
+    fs::write(&faulty, text.replace("\"audiences\"", "\"audience\"")).unwrap();
+    assert!(envoy::validate(&faulty).unwrap_err().contains("audience"));
+}
