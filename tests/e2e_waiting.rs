@@ -159,6 +159,35 @@ fn clients_that_leave_while_waiting_strand_nobody() {
     assert_serves_on(&gateway);
 }
 
+/// A worker lets 4,096 requests wait; those whose clients left must not count.
+#[test]
+fn clients_that_left_make_room_for_others() {
+    let mut configuration = minimal_configuration();
+    configuration["providers"]["okta"]["jwks"] = json!({ "timeout": "60s" });
+    let gateway = Setup { configuration, gate: Mode::Hold, workers: 1, ..Setup::default() }.start();
+    let request = Request::get("/gone").bearer(&gateway.alice());
+    for _ in 0..42 {
+        let leaving: Vec<Connection> = (0..100)
+            .map(|_| {
+                let mut connection = gateway.connect();
+                connection.send(&request).expect("sent");
+                connection
+            })
+            .collect();
+        wait_until_active(&gateway, 100);
+        drop(leaving);
+        until("the clients gone", Duration::from_secs(10), || {
+            (gateway.envoy.stat(&format!("http.{API}.downstream_rq_active")) == 0).then_some(())
+        });
+    }
+    let mut staying = gateway.connect();
+    staying.send(&Request::get("/stays").bearer(&gateway.alice())).expect("sent");
+    wait_until_active(&gateway, 1);
+    gateway.gate.set(Mode::Pass);
+    assert_eq!(staying.read_response().expect("an answer").status, 200);
+    assert!(!gateway.reasons().contains(&"too_many_waiting".to_owned()));
+}
+
 /// The fetch that a request for an unknown key asked for serves others when that request is gone.
 #[test]
 fn a_fetch_whose_requester_left_still_brings_the_keys() {
