@@ -1,7 +1,7 @@
 //! Requests that wait for keys in a real Envoy: none is forwarded undecided, each is answered once, and a
 //! thousand of them neither overflow the host's stack nor strand one another.
 
-#![allow(missing_docs, reason = "a test")]
+#![allow(missing_docs, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
 
 mod gateway;
 

@@ -2,7 +2,7 @@
 //! Runs natively and, as wasm, under Node.
 
 #![allow(missing_docs, reason = "a test")]
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test")]
 
 mod signing;
 
@@ -58,7 +58,7 @@ impl Scene {
         match self.engine.on_request(stream, &head, self.now) {
             Arrival::Decided(decision) => {
                 let reason = decision.audit.reason();
-                self.decided.push((stream, decision));
+                self.decided.push((stream, *decision));
                 (stream, Some(reason))
             }
             Arrival::Parked => (stream, None),
