@@ -71,7 +71,8 @@ document! {
 document! {
     /// Where the keys come from and how they are kept.
     JwksDocument {
-        /// The address of the key set. Left out: Okta's, with the preset.
+        /// The address of the key set. Left out: Okta's, with the preset; otherwise what the issuer's metadata
+        /// (OpenID Connect Discovery, RFC 8414) names, which must be on the issuer's own host.
         uri: String,
         /// The key set itself, `{"keys": [...]}`; nothing is fetched then.
         inline: Map<String, Value>,

@@ -33,14 +33,20 @@ pub(super) fn apply(decision: &Decision) -> Passage {
 pub(super) fn log_fetch(note: &FetchNote) {
     let provider = &note.provider;
     match note.result {
-        FetchResult::Replaced { usable, skipped: 0 } => log::info!("provider {provider:?}: {usable} keys fetched"),
-        FetchResult::Replaced { usable, skipped } => {
-            log::warn!("provider {provider:?}: {usable} keys fetched, {skipped} skipped as unusable");
+        FetchResult::Replaced { usable, skipped: 0, fetched_here } => {
+            log::info!("provider {provider:?}: {usable} keys {}", origin(fetched_here));
+        }
+        FetchResult::Replaced { usable, skipped, fetched_here } => {
+            log::warn!("provider {provider:?}: {usable} keys {}, {skipped} skipped as unusable", origin(fetched_here));
         }
         FetchResult::Failed { fault, retry_in } => {
             let (name, hint) = (fault.name(), fault.hint());
             log::warn!("provider {provider:?}: fetching keys failed ({name}): {hint}; next attempt in {retry_in:.1?}");
         }
-        FetchResult::Late => {}
+        FetchResult::Continues | FetchResult::Late => {}
     }
+}
+
+const fn origin(fetched_here: bool) -> &'static str {
+    if fetched_here { "fetched" } else { "taken over from another worker" }
 }

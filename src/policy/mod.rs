@@ -15,7 +15,7 @@ use std::collections::HashMap;
 pub use admit::{AdmittedToken, ClaimFault};
 pub use callout_address::CalloutAddress;
 pub use forward::{ClaimFormat, ClaimSource, ForwardedClaim, Forwarding};
-pub use provider::{Audiences, ClaimNames, KeyOrigin, Provider, RemoteKeys};
+pub use provider::{Audiences, ClaimNames, Discovery, KeyAddress, KeyOrigin, Provider, RemoteKeys};
 pub use token_source::TokenSource;
 
 /// The whole of what the operator wants.
