@@ -2,7 +2,7 @@
 //! by Okta or any OAuth 2.0 / OpenID Connect authorization server.
 //!
 //! A request's way through the modules, which are declared in this order: the host's callbacks
-//! ([`host`], only in the wasm module) hand the request head to the [`engine`]; it asks [`policy`] where
+//! (`host`, only in the wasm module) hand the request head to the [`engine`]; it asks [`policy`] where
 //! the token stands and whose it is, has [`jose`] parse it, asks [`keys`] for the issuer's keys (and parks
 //! the request while they are fetched), has `jose` prove the signature and `policy` admit the claims, and
 //! answers with the header edits of `policy::forward` or the reply to a reason. What the operator wrote

@@ -1,7 +1,7 @@
 //! What the loader says of configurations that cannot be used: every fault at once, each with its path and
 //! a hint, and never a value of the document.
 
-#![allow(missing_docs, reason = "a test")]
+#![allow(missing_docs, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 use okta_proxy_wasm::config;

@@ -2,7 +2,7 @@
 //! Runs natively and, as wasm, under Node.
 
 #![allow(missing_docs, reason = "a test")]
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test")]
 
 mod signing;
 
@@ -31,7 +31,7 @@ fn decide(configuration: &Value, fields: &[(&str, &str)]) -> Decision {
     let mut head = vec![(":method".to_owned(), b"GET".to_vec()), (":path".to_owned(), b"/accounts".to_vec())];
     head.extend(fields.iter().map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec())));
     match engine(configuration).on_request(StreamId(1), &RequestHead::new(head), UnixTime::from_secs(NOW)) {
-        Arrival::Decided(decision) => decision,
+        Arrival::Decided(decision) => *decision,
         Arrival::Parked => panic!("parked with inline keys"),
     }
 }

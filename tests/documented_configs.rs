@@ -1,7 +1,7 @@
 //! Every configuration that a reader may copy is loaded: the JSON blocks of the documentation, the examples'
 //! plugin.json, and the bootstrap under `envoy/`, which the real Envoy validates too.
 
-#![allow(missing_docs, reason = "a test")]
+#![allow(missing_docs, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 use std::fs;
@@ -66,7 +66,10 @@ fn every_field_of_the_document_is_in_the_readme() {
     for line in schema.lines() {
         let Some((name, kind)) = line.strip_prefix("        ").and_then(|line| line.split_once(": ")) else { continue };
         if kind.ends_with(',') && name.chars().all(|c| c.is_ascii_lowercase() || c == '_') {
-            assert!(readme.contains(&format!("`{name}`")) || readme.contains(&format!("\"{name}\"")), "README.md does not name `{name}`");
+            assert!(
+                readme.contains(&format!("`{name}`")) || readme.contains(&format!("\"{name}\"")),
+                "README.md does not name `{name}`"
+            );
             checked += 1;
         }
     }

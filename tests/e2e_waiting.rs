@@ -1,7 +1,7 @@
 //! Requests that wait for keys in a real Envoy: none is forwarded undecided, each is answered once, and a
 //! thousand of them neither overflow the host's stack nor strand one another.
 
-#![allow(missing_docs, reason = "a test")]
+#![allow(missing_docs, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
 
 mod gateway;
 
@@ -53,7 +53,7 @@ fn a_post_with_a_body_waits(listener: fn(ListenerOptions) -> ListenerOptions) {
     let unpublished = testbed::SigningKey::Unpublished;
     let forged = gateway.idp.sign(&json!({}), &gateway.bent_payload(json!({})), unpublished);
     let good = gateway.alice();
-    let post = |token: &str| Request::post("/accounts").bearer(token).body(&[b'x'; 4096]);
+    let post = |token: &str| Request::post("/accounts").bearer(token).body([b'x'; 4096]);
     let chunked =
         |token: &str| Request::post("/accounts").bearer(token).chunked(&[b"first", b"second"]).trailer("x-end", b"1");
     let requests = [post(&forged), chunked(&forged), post(&good), chunked(&good), Request::get("/").bearer(&good)];

@@ -1,7 +1,7 @@
 //! Every decision under a capturing logger and every text the core makes of one: no byte of a token, of its
 //! signature or of a configured value may be in any of them.
 
-#![allow(missing_docs, reason = "a test")]
+#![allow(missing_docs, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 mod signing;

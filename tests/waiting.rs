@@ -2,7 +2,7 @@
 //! Runs natively and, as wasm, under Node.
 
 #![allow(missing_docs, reason = "a test")]
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test")]
 
 mod signing;
 
@@ -58,7 +58,7 @@ impl Scene {
         match self.engine.on_request(stream, &head, self.now) {
             Arrival::Decided(decision) => {
                 let reason = decision.audit.reason();
-                self.decided.push((stream, decision));
+                self.decided.push((stream, *decision));
                 (stream, Some(reason))
             }
             Arrival::Parked => (stream, None),
@@ -140,7 +140,7 @@ fn keys_are_fetched_before_the_first_request() {
     assert_eq!(fetch.keys.timeout, Duration::from_secs(5));
     assert_eq!(scene.tick(), [], "one fetch at a time");
     scene.answer(&fetch, published(&[&SigningKey::a("k1")]));
-    assert_eq!(scene.last_result, Some(FetchResult::Replaced { usable: 1, skipped: 0 }));
+    assert_eq!(scene.last_result, Some(FetchResult::Replaced { usable: 1, skipped: 0, fetched_here: true }));
     assert_eq!(scene.request(&SigningKey::a("k1").token(&payload(START))).1, Some("admitted"));
 }
 

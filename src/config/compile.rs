@@ -11,8 +11,8 @@ use crate::http::HeaderName;
 use crate::jose::{Algorithm, KeySet};
 use crate::policy::callout_address::Scheme;
 use crate::policy::{
-    Audiences, CalloutAddress, ClaimFormat, ClaimNames, ClaimSource, Discovery, ForwardedClaim, Forwarding, KeyAddress, KeyOrigin, Policy,
-    Provider, RemoteKeys, TokenSource,
+    Audiences, CalloutAddress, ClaimFormat, ClaimNames, ClaimSource, Discovery, ForwardedClaim, Forwarding, KeyAddress,
+    KeyOrigin, Policy, Provider, RemoteKeys, TokenSource,
 };
 
 const DEFAULT_SKEW: Duration = Duration::from_secs(60);
@@ -294,7 +294,8 @@ fn key_origin(
         && known.scheme == Scheme::Http
         && !allow_http
     {
-        findings.unusable(&at_jwks.member("uri"), "keys are fetched over https; for a test, set \"insecure_http\": true");
+        findings
+            .unusable(&at_jwks.member("uri"), "keys are fetched over https; for a test, set \"insecure_http\": true");
         return None;
     }
     let upstream = upstream?;

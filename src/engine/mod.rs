@@ -22,7 +22,7 @@ use crate::unix_time::UnixTime;
 
 use deny_reason::DenyReason;
 use parked::Parked;
-use request::{NamedToken, Progress, identify};
+use request::{Identified, NamedToken, Progress, identify};
 
 pub use crate::jose::PortableVerifier;
 pub use crate::keys::fetch::{FetchFault, FetchOutcome, FetchResult, Jitter, MAX_ANSWER_BYTES};
@@ -97,7 +97,7 @@ pub struct FetchNote {
 #[derive(Debug)]
 pub enum Arrival {
     /// Decided at once.
-    Decided(Decision),
+    Decided(Box<Decision>),
     /// It waits; its decision comes in an [`Outbox`]. Tick as soon as possible.
     Parked,
 }
@@ -120,9 +120,9 @@ impl Engine {
     /// A request has come.
     pub fn on_request(&mut self, stream: StreamId, head: &RequestHead, now: UnixTime) -> Arrival {
         match identify(head, &self.policy, now) {
-            Err(decision) => Arrival::Decided(decision),
-            Ok(token) => match self.decide(token, now) {
-                Progress::Decided(decision) => Arrival::Decided(decision),
+            Identified::Refused(decision) => Arrival::Decided(Box::new(decision)),
+            Identified::Named(token) => match self.decide(token, now) {
+                Progress::Decided(decision) => Arrival::Decided(Box::new(decision)),
                 Progress::Waiting(token) => self.park(stream, token, now),
             },
         }
@@ -206,9 +206,11 @@ impl Engine {
     fn park(&mut self, stream: StreamId, token: NamedToken, now: UnixTime) -> Arrival {
         let wait = keys_of(&self.keys, token.provider()).map_or(Duration::ZERO, ProviderKeys::longest_wait);
         let deadline = now.plus(wait).plus(WAIT_GRACE);
-        match self.parked.admit(stream, token, deadline) {
-            Ok(()) => Arrival::Parked,
-            Err(token) => Arrival::Decided(token.refuse(&self.policy, DenyReason::TooManyWaiting)),
+        if self.parked.has_room_for(&token) {
+            self.parked.insert(stream, token, deadline);
+            Arrival::Parked
+        } else {
+            Arrival::Decided(Box::new(token.refuse(&self.policy, DenyReason::TooManyWaiting)))
         }
     }
 
@@ -221,7 +223,7 @@ impl Engine {
                 Progress::Waiting(token) if now >= deadline => {
                     outbox.decided.push((stream, token.refuse(&self.policy, DenyReason::WaitTimedOut)));
                 }
-                Progress::Waiting(token) => self.parked.put_back(stream, token, deadline),
+                Progress::Waiting(token) => self.parked.insert(stream, token, deadline),
             }
         }
     }

@@ -46,21 +46,14 @@ impl Parked {
         Self { room, held_bytes: 0, waiting: HashMap::new(), recalled: VecDeque::new() }
     }
 
-    /// Takes a request in.
-    ///
-    /// # Errors
-    /// Gives it back when there is no room.
-    pub(super) fn admit(&mut self, stream: StreamId, token: NamedToken, deadline: UnixTime) -> Result<(), NamedToken> {
+    /// Whether this request may wait too.
+    pub(super) fn has_room_for(&self, token: &NamedToken) -> bool {
         let bytes = self.held_bytes.saturating_add(token.held_bytes());
-        if self.waiting.len() >= self.room.requests || bytes > self.room.bytes {
-            return Err(token);
-        }
-        self.put_back(stream, token, deadline);
-        Ok(())
+        self.waiting.len() < self.room.requests && bytes <= self.room.bytes
     }
 
-    /// Takes back a request that has to wait on; there was room for it before.
-    pub(super) fn put_back(&mut self, stream: StreamId, token: NamedToken, deadline: UnixTime) {
+    /// Takes a request in that has to wait.
+    pub(super) fn insert(&mut self, stream: StreamId, token: NamedToken, deadline: UnixTime) {
         self.held_bytes = self.held_bytes.saturating_add(token.held_bytes());
         // A stream id that is still here was never closed by the host; the older request is forgotten.
         let replaced = self.waiting.insert(stream, Waiting { token, deadline, recalled: false });

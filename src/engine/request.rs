@@ -48,6 +48,15 @@ pub(super) struct NamedToken {
     asked_at: UnixTime,
 }
 
+/// What a request's head says.
+#[derive(Debug)]
+pub(super) enum Identified {
+    /// It has a token of one of our providers.
+    Named(NamedToken),
+    /// It is refused already.
+    Refused(Decision),
+}
+
 /// How far a request got.
 #[derive(Debug)]
 pub(super) enum Progress {
@@ -56,28 +65,26 @@ pub(super) enum Progress {
 }
 
 /// Finds the token of a request and the provider it names.
-pub(super) fn identify(
-    head: &RequestHead,
-    policy: &Policy,
-    now: UnixTime,
-) -> Result<NamedToken, Decision> {
+pub(super) fn identify(head: &RequestHead, policy: &Policy, now: UnixTime) -> Identified {
     let facts =
         RequestFacts { request_id: request_id_of(head), managed_names: policy.forwarding.managed_names(head.names()) };
     let token = match find_token(head, policy) {
         Ok(token) => token,
-        Err(reason) => return Err(facts.deny(policy, None, reason)),
+        Err(reason) => return Identified::Refused(facts.deny(policy, None, reason)),
     };
     let issuer = match token.claimed_issuer() {
         Claim::Valid(issuer) => issuer,
-        Claim::Absent | Claim::Malformed => return Err(facts.deny(policy, None, ClaimFault::IssuerMalformed.into())),
+        Claim::Absent | Claim::Malformed => {
+            return Identified::Refused(facts.deny(policy, None, ClaimFault::IssuerMalformed.into()));
+        }
     };
     let Some((id, provider)) = policy.provider_of(issuer) else {
-        return Err(facts.deny(policy, None, ClaimFault::IssuerUnknown.into()));
+        return Identified::Refused(facts.deny(policy, None, ClaimFault::IssuerUnknown.into()));
     };
     if !provider.algorithms.contains(&token.header().algorithm) {
-        return Err(facts.deny(policy, Some(provider), DenyReason::AlgorithmNotAllowed));
+        return Identified::Refused(facts.deny(policy, Some(provider), DenyReason::AlgorithmNotAllowed));
     }
-    Ok(NamedToken { facts, token, provider: id, asked_at: now })
+    Identified::Named(NamedToken { facts, token, provider: id, asked_at: now })
 }
 
 fn find_token(head: &RequestHead, policy: &Policy) -> Result<UnverifiedToken, DenyReason> {

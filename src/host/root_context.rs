@@ -15,10 +15,10 @@ use crate::engine::{Decision, Engine, Fetch, Outbox, PortableVerifier, Room, Str
 use crate::host::callouts::{Callouts, read_answer};
 use crate::host::carry_out::{apply, log_fetch};
 use crate::host::clock;
+use crate::host::host_kind::is_envoy;
 use crate::host::http_context::FilterStream;
 use crate::host::shared_keys::SharedKeys;
 use crate::host::streams::{ParkedStreams, Passage};
-use crate::host::host_kind::is_envoy;
 use crate::unix_time::UnixTime;
 
 const SOONEST_TICK: Duration = Duration::from_millis(1);
@@ -128,9 +128,8 @@ impl FilterRoot {
     /// Makes a callout of a fetch; with an effect when it ended at once.
     fn call_out(&self, fetch: &Fetch) -> Vec<Outbox> {
         let ended = self.shared.callouts.begin(fetch);
-        let effect = ended.and_then(|outcome| {
-            self.shared.with_engine(|engine| engine.on_fetched(fetch.id, outcome, clock::now()))
-        });
+        let effect = ended
+            .and_then(|outcome| self.shared.with_engine(|engine| engine.on_fetched(fetch.id, outcome, clock::now())));
         effect.into_iter().collect()
     }
 

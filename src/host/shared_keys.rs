@@ -36,7 +36,9 @@ impl SharedKeys {
     pub(super) fn join() -> Self {
         let queue = own_queue();
         if queue.is_none() {
-            log::warn!("the host has no shared queues for the filter: keys that another worker fetched are found by polling");
+            log::warn!(
+                "the host has no shared queues for the filter: keys that another worker fetched are found by polling"
+            );
         }
         Self { queue, awaiting: RefCell::default() }
     }

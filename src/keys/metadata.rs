@@ -49,18 +49,33 @@ mod tests {
     fn another_issuers_document_and_foreign_addresses_are_refused() {
         let with = |issuer: Value, uri: Value| address(&json!({ "issuer": issuer, "jwks_uri": uri }));
         let ours = || json!("https://idp.example/realms/a");
-        for issuer in [json!("https://idp.example/realms/a/"), json!("https://evil.example"), json!(null), json!(["https://idp.example/realms/a"])] {
-            assert_eq!(with(issuer.clone(), json!("https://idp.example/k")), Err(MetadataFault::IssuerMismatch), "{issuer}");
+        for issuer in [
+            json!("https://idp.example/realms/a/"),
+            json!("https://evil.example"),
+            json!(null),
+            json!(["https://idp.example/realms/a"]),
+        ] {
+            assert_eq!(
+                with(issuer.clone(), json!("https://idp.example/k")),
+                Err(MetadataFault::IssuerMismatch),
+                "{issuer}"
+            );
         }
         for uri in [json!(null), json!(5), json!("keys"), json!("")] {
             assert_eq!(with(ours(), uri.clone()), Err(MetadataFault::NoKeyAddress), "{uri}");
         }
-        for uri in ["https://evil.example/k", "http://idp.example/k", "https://idp.example:8443/k", "https://idp.example.evil/k"] {
+        for uri in [
+            "https://evil.example/k",
+            "http://idp.example/k",
+            "https://idp.example:8443/k",
+            "https://idp.example.evil/k",
+        ] {
             assert_eq!(with(ours(), json!(uri)), Err(MetadataFault::ForeignKeyAddress), "{uri}");
         }
         assert_eq!(address(&json!([])), Err(MetadataFault::Malformed));
         let discovery = Discovery::of("https://idp.example", "idp").unwrap();
-        let twice = br#"{"issuer":"https://idp.example","issuer":"https://idp.example","jwks_uri":"https://idp.example/k"}"#;
+        let twice =
+            br#"{"issuer":"https://idp.example","issuer":"https://idp.example","jwks_uri":"https://idp.example/k"}"#;
         assert_eq!(key_address(twice, &discovery), Err(MetadataFault::Malformed));
     }
 }

@@ -250,7 +250,13 @@ impl Remote {
         }
     }
 
-    fn failed_here(&mut self, number: FetchNumber, outcome: &FetchOutcome, fault: FetchFault, now: UnixTime) -> CalloutEnd {
+    fn failed_here(
+        &mut self,
+        number: FetchNumber,
+        outcome: &FetchOutcome,
+        fault: FetchFault,
+        now: UnixTime,
+    ) -> CalloutEnd {
         let began = self.in_flight.as_ref().map_or(now, |fetch| fetch.began);
         let share = Some(SharedOutcome::of(began, outcome, false, now));
         CalloutEnd { result: self.fail(number, fault, now), next: None, share }
@@ -271,7 +277,8 @@ impl Remote {
         }
         let result = match outcome.answer {
             Some(answer) => {
-                let response = FetchOutcome::Response { status: 200, cache_control: answer.cache_control, body: answer.body };
+                let response =
+                    FetchOutcome::Response { status: 200, cache_control: answer.cache_control, body: answer.body };
                 // One that does not read was not written by us.
                 let Ok((set, max_age)) = read_key_set(&response) else { return FetchResult::Late };
                 if now.since(outcome.ended) >= self.settings.max_stale {
@@ -287,7 +294,14 @@ impl Remote {
     }
 
     /// A new set is held from now on.
-    fn replace(&mut self, set: KeySet, max_age: Option<Duration>, began: UnixTime, at: UnixTime, jitter: Jitter) -> FetchResult {
+    fn replace(
+        &mut self,
+        set: KeySet,
+        max_age: Option<Duration>,
+        began: UnixTime,
+        at: UnixTime,
+        jitter: Jitter,
+    ) -> FetchResult {
         let result = FetchResult::Replaced { usable: set.len(), skipped: set.skipped().len(), fetched_here: false };
         self.held = Some(Held { set, began, fetched_at: at });
         self.failures = 0;

@@ -155,7 +155,8 @@ impl Turn {
     /// Whose turn it is to make `fetch`, with `lease` in the shared data.
     pub fn of(fetch: &KeyFetch, lease: Option<Lease>, now: UnixTime) -> Self {
         let longest = fetch.timeout + LEASE_GRACE;
-        let lease = lease.unwrap_or(Lease { until: UnixTime::from_millis(0), unknown_key_fetch: UnixTime::from_millis(0) });
+        let lease =
+            lease.unwrap_or(Lease { until: UnixTime::from_millis(0), unknown_key_fetch: UnixTime::from_millis(0) });
         // One that runs longer than any is ever written is from before the clock went back.
         if now < lease.until && lease.until.since(now) <= longest * 10 {
             return Self::Theirs;

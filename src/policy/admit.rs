@@ -106,17 +106,17 @@ impl AdmittedToken {
 }
 
 /// Access tokens only. Their `typ` is absent (Okta), `JWT` or `at+jwt` (RFC 9068 section 2.1, RFC 8725
-/// section 3.11); an ID token shows by Okta's `ID.` in its `jti`, by `nonce` or by `at_hash`.
+/// section 3.11); an ID token shows by Okta's `ID.` in its `jti`, by `nonce`, `at_hash` or `c_hash`, a logout or
+/// security event token by `events` (RFC 8417).
 fn check_kind(token: &VerifiedToken) -> Result<(), ClaimFault> {
     let typ_is_right = token.header().token_type.as_deref().is_none_or(|name| {
         let name = name.to_ascii_lowercase();
         matches!(name.strip_prefix("application/").unwrap_or(&name), "jwt" | "at+jwt")
     });
     let claims = token.claims();
-    let is_id_token = matches!(claims.text("jti"), Claim::Valid(id) if id.starts_with("ID."))
-        || claims.contains("nonce")
-        || claims.contains("at_hash");
-    if typ_is_right && !is_id_token { Ok(()) } else { Err(ClaimFault::NotAnAccessToken) }
+    let is_another_kind = matches!(claims.text("jti"), Claim::Valid(id) if id.starts_with("ID."))
+        || ["nonce", "at_hash", "c_hash", "events"].iter().any(|mark| claims.contains(mark));
+    if typ_is_right && !is_another_kind { Ok(()) } else { Err(ClaimFault::NotAnAccessToken) }
 }
 
 fn check_audience(claims: &Claims, expected: &Audiences) -> Result<(), ClaimFault> {

@@ -93,10 +93,11 @@ impl Forwarding {
     }
 }
 
-/// Whether a backend that folds `_`, `.` and `-`, and case, would take `name` for `managed`.
+/// Whether a backend that folds case and takes all but letters and digits for one sign, as lighttpd does
+/// for CGI and FastCGI, would take `name` for `managed`.
 fn folds_to(name: &str, managed: &str) -> bool {
     fn fold(byte: u8) -> u8 {
-        if byte == b'_' || byte == b'.' { b'-' } else { byte.to_ascii_lowercase() }
+        if byte.is_ascii_alphanumeric() { byte.to_ascii_lowercase() } else { b'-' }
     }
     name.len() == managed.len() && name.bytes().map(fold).eq(managed.bytes().map(fold))
 }
@@ -154,7 +155,8 @@ impl ClaimSource {
     }
 }
 
-/// A list of scalars with a separator between them; anything nested is not written this way.
+/// A list of scalars with a separator between them; anything nested is not written this way, and an
+/// empty text is left out: between separators it could not be seen, at an end it would be a blank.
 fn list(value: &Value, separator: char) -> Option<HeaderValue> {
     let items: Vec<&Value> = match value {
         Value::Array(items) => items.iter().collect(),
@@ -163,6 +165,7 @@ fn list(value: &Value, separator: char) -> Option<HeaderValue> {
     };
     let written: Option<Vec<HeaderValue>> = items
         .into_iter()
+        .filter(|item| item.as_str() != Some(""))
         .map(|item| match item {
             Value::String(text) => Some(HeaderValue::encode(text, Some(separator))),
             Value::Bool(_) | Value::Number(_) => Some(HeaderValue::encode(&item.to_string(), Some(separator))),

@@ -111,7 +111,10 @@ impl Discovery {
     pub fn of(issuer: &str, upstream: &str) -> Option<Self> {
         let home = CalloutAddress::parse(issuer, upstream)?;
         let path = home.path.trim_end_matches('/');
-        let paths = [format!("{path}/.well-known/openid-configuration"), format!("/.well-known/oauth-authorization-server{path}")];
+        let paths = [
+            format!("{path}/.well-known/openid-configuration"),
+            format!("/.well-known/oauth-authorization-server{path}"),
+        ];
         let documents = paths.map(|path| CalloutAddress { path, ..home.clone() }).to_vec();
         Some(Self { issuer: issuer.to_owned(), documents })
     }
@@ -124,7 +127,9 @@ mod tests {
 
     #[wasm_bindgen_test(unsupported = test)]
     fn metadata_is_looked_for_where_the_two_standards_put_it() {
-        let paths = |issuer| Discovery::of(issuer, "idp").unwrap().documents.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let paths = |issuer| {
+            Discovery::of(issuer, "idp").unwrap().documents.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
         assert_eq!(
             paths("https://idp.example/realms/a"),
             [
@@ -132,7 +137,10 @@ mod tests {
                 "https://idp.example/.well-known/oauth-authorization-server/realms/a"
             ]
         );
-        let at_the_root = ["https://idp.example/.well-known/openid-configuration", "https://idp.example/.well-known/oauth-authorization-server"];
+        let at_the_root = [
+            "https://idp.example/.well-known/openid-configuration",
+            "https://idp.example/.well-known/oauth-authorization-server",
+        ];
         assert_eq!(paths("https://idp.example"), at_the_root);
         assert_eq!(paths("https://idp.example/"), at_the_root);
     }

@@ -83,7 +83,9 @@ mod tests {
         let head = RequestHead::new(fields);
         match source.find(&head) {
             Credential::Token(token) => format!("token {}", String::from_utf8_lossy(token)),
-            other => format!("{other:?}"),
+            other @ (Credential::Absent | Credential::Repeated | Credential::Malformed | Credential::TooLarge) => {
+                format!("{other:?}")
+            }
         }
     }
 

@@ -87,10 +87,11 @@ pub fn payload(now: u64) -> Value {
 pub fn with(payload: &Value, changes: Value) -> Value {
     let mut changed = payload.as_object().unwrap().clone();
     for (name, value) in changes.as_object().unwrap().clone() {
-        match value {
-            Value::Null => changed.remove(&name),
-            value => changed.insert(name, value),
-        };
+        if value.is_null() {
+            changed.remove(&name);
+        } else {
+            changed.insert(name, value);
+        }
     }
     Value::Object(changed)
 }

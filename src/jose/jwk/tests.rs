@@ -219,7 +219,8 @@ fn a_member_that_is_not_canonical_base64url_is_malformed() {
     }
     // 65537 is "AQAB"; "AQAC" is another number. 32 bytes leave two bits over, which must be zero.
     let x = TestKey::Ed25519.public_jwk()["x"].as_str().unwrap().to_owned();
-    let (last, alphabet) = (x.chars().last().unwrap(), "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_");
+    let (last, alphabet) =
+        (x.chars().last().unwrap(), "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_");
     let at = alphabet.find(last).unwrap();
     for loose in 1..=3 {
         let loose_x = format!("{}{}", &x[..x.len() - 1], &alphabet[at + loose..=at + loose]);
@@ -283,8 +284,8 @@ fn a_point_that_is_not_on_its_curve_is_weak() {
 fn an_ed25519_key_of_small_order_or_not_canonical_or_off_the_curve_is_weak() {
     let last = |first: u8, middle: u8, last: u8| [&[first], &[middle; 30][..], &[last]].concat();
     let order_eight = [
-        0x26, 0xe8, 0x95, 0x8f, 0xc2, 0xb2, 0x27, 0xb0, 0x45, 0xc3, 0xf4, 0x89, 0xf2, 0xef, 0x98, 0xf0, 0xd5, 0xdf, 0xac, 0x05,
-        0xd3, 0xc6, 0x33, 0x39, 0xb1, 0x38, 0x02, 0x88, 0x6d, 0x53, 0xfc, 0x05,
+        0x26, 0xe8, 0x95, 0x8f, 0xc2, 0xb2, 0x27, 0xb0, 0x45, 0xc3, 0xf4, 0x89, 0xf2, 0xef, 0x98, 0xf0, 0xd5, 0xdf,
+        0xac, 0x05, 0xd3, 0xc6, 0x33, 0x39, 0xb1, 0x38, 0x02, 0x88, 0x6d, 0x53, 0xfc, 0x05,
     ];
     let mut order_eight_negated = order_eight;
     order_eight_negated[31] |= 0x80;
@@ -396,7 +397,8 @@ fn named(key: TestKey, id: &str) -> Value {
 fn a_key_is_found_by_the_exact_bytes_of_its_id() {
     let composed = "caf\u{e9}";
     let decomposed = "cafe\u{301}";
-    let set = set(&json!([named(TestKey::RsaA, composed), named(TestKey::RsaB, "k1"), named(TestKey::RsaB, "")])).unwrap();
+    let set =
+        set(&json!([named(TestKey::RsaA, composed), named(TestKey::RsaB, "k1"), named(TestKey::RsaB, "")])).unwrap();
     assert_eq!(ids(&set, Some(composed), Algorithm::Rs256), [Some(composed.to_owned())]);
     assert_eq!(ids(&set, Some(""), Algorithm::Rs256), [Some(String::new())]);
     for other in [decomposed, "K1", "k1 ", " k1", "k", "k11", "\u{43a}1", "k1\0"] {
@@ -448,7 +450,8 @@ fn keys_without_an_id_stand_in_for_an_id_that_is_not_there() {
 
 #[wasm_bindgen_test(unsupported = test)]
 fn a_key_serves_its_own_algorithm_only_or_without_one_those_of_its_type() {
-    let set = set(&json!([with(TestKey::RsaA, &json!({"kid": "k1", "alg": "PS256"})), named(TestKey::P384, "k2")])).unwrap();
+    let set =
+        set(&json!([with(TestKey::RsaA, &json!({"kid": "k1", "alg": "PS256"})), named(TestKey::P384, "k2")])).unwrap();
     for algorithm in Algorithm::ALL {
         let expected = usize::from(algorithm == Algorithm::Ps256);
         assert_eq!(set.candidates(Some("k1"), algorithm).len(), expected, "{algorithm}");

@@ -38,7 +38,11 @@ fn tokens_of_another_library() -> Vec<(TestKey, Algorithm, String)> {
         (TestKey::RsaA, Algorithm::Ps512, PS512KeyPair::from_pem(rsa).unwrap().sign(claims()).unwrap()),
         (TestKey::P256, Algorithm::Es256, ES256KeyPair::from_pem(TestKey::P256.pem()).unwrap().sign(claims()).unwrap()),
         (TestKey::P384, Algorithm::Es384, ES384KeyPair::from_pem(TestKey::P384.pem()).unwrap().sign(claims()).unwrap()),
-        (TestKey::Ed25519, Algorithm::EdDsa, Ed25519KeyPair::from_pem(TestKey::Ed25519.pem()).unwrap().sign(claims()).unwrap()),
+        (
+            TestKey::Ed25519,
+            Algorithm::EdDsa,
+            Ed25519KeyPair::from_pem(TestKey::Ed25519.pem()).unwrap().sign(claims()).unwrap(),
+        ),
     ]
 }
 
@@ -80,7 +84,11 @@ fn tokens_that_another_library_signed_verify_under_their_key_and_no_other() {
         assert_eq!(verified.into_claims().text("sub"), Claim::Valid("alice"), "{algorithm}");
         for other in [TestKey::RsaA, TestKey::RsaB, TestKey::P256, TestKey::P384, TestKey::Ed25519] {
             if other != signer {
-                assert_eq!(fault(&token, &other.key_set()), Some(TokenFault::SignatureInvalid), "{algorithm} {other:?}");
+                assert_eq!(
+                    fault(&token, &other.key_set()),
+                    Some(TokenFault::SignatureInvalid),
+                    "{algorithm} {other:?}"
+                );
             }
         }
     }
@@ -111,7 +119,7 @@ fn keys_of(set: &KeySet) -> Vec<&Key> {
 fn a_header_that_names_another_algorithm_spoils_the_token() {
     for (signer, algorithm, token) in tokens_of_another_library() {
         let (_, payload, signature) = split(&token);
-        for other in Algorithm::ALL {
+        for other in Algorithm::ALL.into_iter().filter(|other| *other != algorithm) {
             let header = base64url(json!({"alg": other.name(), "typ": "JWT"}).to_string());
             let forged = join(&header, &payload, &signature);
             assert_eq!(fault(&forged, &signer.key_set()), Some(TokenFault::SignatureInvalid), "{algorithm} as {other}");
@@ -152,7 +160,8 @@ fn a_signature_of_other_claims_or_another_header_is_refused() {
     for key in KEYS {
         let (keys, name) = (key.key_set(), key.algorithm().name());
         let (header, payload, signature) = split(&key.token(&json!({ "alg": name }), &json!({"sub": "alice"})));
-        let (_, other_payload, other_signature) = split(&key.token(&json!({ "alg": name }), &json!({"sub": "mallory"})));
+        let (_, other_payload, other_signature) =
+            split(&key.token(&json!({ "alg": name }), &json!({"sub": "mallory"})));
         let other_header = base64url(json!({ "alg": name, "kid": "k" }).to_string());
         assert_eq!(fault(&join(&header, &payload, &signature), &keys), None, "{key:?}");
         assert_eq!(fault(&join(&header, &other_payload, &other_signature), &keys), None, "{key:?}");
@@ -215,7 +224,8 @@ fn der_integer(big_endian: &[u8]) -> Vec<u8> {
 #[wasm_bindgen_test(unsupported = test)]
 fn an_ecdsa_signature_out_of_range_or_in_der_is_refused() {
     for (key, order) in [(TestKey::P256, number(P256_ORDER)), (TestKey::P384, number(P384_ORDER))] {
-        let (header, payload, good) = split(&key.token(&json!({"alg": key.algorithm().name()}), &json!({"sub": "alice"})));
+        let (header, payload, good) =
+            split(&key.token(&json!({"alg": key.algorithm().name()}), &json!({"sub": "alice"})));
         let half = good.len() / 2;
         let (r, s) = good.split_at(half);
         let (zero, one, n) = (vec![0; half], bytes(&1_u32.into(), half), bytes(&order, half));
@@ -249,7 +259,8 @@ fn an_ecdsa_signature_out_of_range_or_in_der_is_refused() {
 #[wasm_bindgen_test(unsupported = test)]
 fn the_twin_of_an_ecdsa_signature_verifies_too() {
     for (key, order) in [(TestKey::P256, number(P256_ORDER)), (TestKey::P384, number(P384_ORDER))] {
-        let (header, payload, good) = split(&key.token(&json!({"alg": key.algorithm().name()}), &json!({"sub": "alice"})));
+        let (header, payload, good) =
+            split(&key.token(&json!({"alg": key.algorithm().name()}), &json!({"sub": "alice"})));
         let (r, s) = good.split_at(good.len() / 2);
         let twin = [r, &bytes(&(order - BigUint::from_bytes_be(s)), s.len())].concat();
         assert_ne!(twin, good);
@@ -290,12 +301,16 @@ fn an_ed25519_signature_has_no_twin_and_no_small_order_part() {
 /// RFC 8725 section 3.10: what the token says of keys is not looked at.
 #[wasm_bindgen_test(unsupported = test)]
 fn the_key_in_a_token_header_is_never_used() {
-    let attackers = [(TestKey::RsaB, TestKey::RsaA), (TestKey::RsaB, TestKey::P256), (TestKey::P384, TestKey::P256), (TestKey::Ed25519, TestKey::RsaA)];
+    let attackers = [
+        (TestKey::RsaB, TestKey::RsaA),
+        (TestKey::RsaB, TestKey::P256),
+        (TestKey::P384, TestKey::P256),
+        (TestKey::Ed25519, TestKey::RsaA),
+    ];
     for (attacker, issuer) in attackers {
-        let issuer_set = KeySet::parse(
-            json!({"keys": [merged(issuer.public_jwk(), &json!({"kid": "k1"}))]}).to_string().as_bytes(),
-        )
-        .unwrap();
+        let issuer_set =
+            KeySet::parse(json!({"keys": [merged(issuer.public_jwk(), &json!({"kid": "k1"}))]}).to_string().as_bytes())
+                .unwrap();
         for offered in [
             json!({"jwk": attacker.public_jwk()}),
             json!({"jwk": merged(attacker.public_jwk(), &json!({"kid": "k1"}))}),
@@ -430,7 +445,8 @@ fn the_rs256_and_ps384_examples_of_rfc_7520_sections_4_1_and_4_2_verify() {
     let payload = "SXTigJlzIGEgZGFuZ2Vyb3VzIGJ1c2luZXNzLCBGcm9kbywgZ29pbmcgb3V0IHlvdXIgZG9vci4gWW91IHN0ZXAgb250byB0aGUgcm9hZCwgYW5kIGlmIHlvdSBkb24ndCBrZWVwIHlvdXIgZmVldCwgdGhlcmXigJlzIG5vIGtub3dpbmcgd2hlcmUgeW91IG1pZ2h0IGJlIHN3ZXB0IG9mZiB0by4";
     let rs256 = "MRjdkly7_-oTPTS3AXP41iQIGKa80A0ZmTuV5MEaHoxnW2e5CZ5NlKtainoFmKZopdHM1O2U4mwzJdQx996ivp83xuglII7PNDi84wnB-BDkoBwA78185hX-Es4JIwmDLJK3lfWRa-XtL0RnltuYv746iYTh_qHRD68BNt1uSNCrUCTJDt5aAE6x8wW1Kt9eRo4QPocSadnHXFxnt8Is9UzpERV0ePPQdLuW3IS_de3xyIrDaLGdjluPxUAhb6L2aXic1U12podGU0KLUQSE_oI-ZnmKJ3F4uOZDnd6QZWJushZ41Axf_fcIe8u9ipH84ogoree7vjbU5y18kDquDg";
     let ps384 = "cu22eBqkYDKgIlTpzDXGvaFfz6WGoz7fUDcfT0kkOy42miAh2qyBzk1xEsnk2IpN6-tPid6VrklHkqsGqDqHCdP6O8TTB5dDDItllVo6_1OLPpcbUrhiUSMxbbXUvdvWXzg-UD8biiReQFlfz28zGWVsdiNAUf8ZnyPEgVFn442ZdNqiVJRmBqrYRXe8P_ijQ7p8Vdz0TTrxUeT3lm8d9shnr2lfJT8ImUjvAA2Xez2Mlp8cBE5awDzT0qI0n6uiP1aCN_2_jLAeQTlqRHtfa64QQSUmFAAjVKPbByi7xho0uTOcbH510a6GYmJUAfmWjwZ6oD4ifKo8DYM-X72Eaw";
-    let header = |algorithm: &str| base64url(format!(r#"{{"alg":"{algorithm}","kid":"bilbo.baggins@hobbiton.example"}}"#));
+    let header =
+        |algorithm: &str| base64url(format!(r#"{{"alg":"{algorithm}","kid":"bilbo.baggins@hobbiton.example"}}"#));
     published(&jwk, Algorithm::Rs256, &format!("{}.{payload}.{rs256}", header("RS256")));
     published(&jwk, Algorithm::Ps384, &format!("{}.{payload}.{ps384}", header("PS384")));
 }

@@ -1,1 +1,362 @@
+use super::*;
+use crate::jose::Algorithm;
+use crate::jose::signing_fixture::{TestKey, verified};
+use crate::policy::provider::{ClaimNames, KeyOrigin};
+use serde_json::{Value, json};
+use std::time::Duration;
+use wasm_bindgen_test::wasm_bindgen_test;
 
+const ISSUER: &str = "https://acme.okta.com/oauth2/default";
+const AUDIENCE: &str = "api://default";
+const NOW_SECS: u64 = 1_700_000_000;
+const NOW: UnixTime = UnixTime::from_secs(NOW_SECS);
+const SKEW_SECS: u64 = 30;
+
+fn provider() -> Provider {
+    Provider {
+        name: "okta".to_owned(),
+        issuer: ISSUER.to_owned(),
+        audiences: Audiences::AnyOf(vec![AUDIENCE.to_owned(), "api://second".to_owned()]),
+        algorithms: vec![Algorithm::Rs256],
+        clock_skew: Duration::from_secs(SKEW_SECS),
+        client_ids: None,
+        max_token_lifetime: None,
+        claim_names: ClaimNames::default(),
+        keys: KeyOrigin::Inline(TestKey::P256.key_set()),
+    }
+}
+
+/// The claims of an Okta access token, with `changes` to them; a change to null takes the claim away.
+fn claims(changes: &Value) -> Value {
+    let mut claims = json!({
+        "ver": 1, "jti": "AT.abc", "iss": ISSUER, "aud": AUDIENCE, "sub": "alice@acme.com", "iat": NOW_SECS - 60,
+        "exp": NOW_SECS + 3600, "cid": "0oa1", "uid": "00u1", "scp": ["openid", "orders:read"],
+    });
+    for (name, value) in changes.as_object().unwrap() {
+        if value.is_null() {
+            claims.as_object_mut().unwrap().remove(name);
+        } else {
+            claims[name] = value.clone();
+        }
+    }
+    claims
+}
+
+fn admit_at(changes: &Value, provider: &Provider, now: UnixTime) -> Result<AdmittedToken, ClaimFault> {
+    AdmittedToken::admit(verified(&claims(changes), None), provider, now)
+}
+
+fn fault_with(changes: &Value, provider: &Provider) -> Option<ClaimFault> {
+    admit_at(changes, provider, NOW).err()
+}
+
+fn fault(changes: &Value) -> Option<ClaimFault> {
+    fault_with(changes, &provider())
+}
+
+fn fault_at(changes: &Value, now_millis: u64) -> Option<ClaimFault> {
+    admit_at(changes, &provider(), UnixTime::from_millis(now_millis)).err()
+}
+
+/// `null` as a claim's value, which [`claims`] takes for its absence.
+fn fault_of_null(name: &str) -> Option<ClaimFault> {
+    let mut claims = claims(&json!({}));
+    claims[name] = Value::Null;
+    AdmittedToken::admit(verified(&claims, None), &provider(), NOW).err()
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_token_as_okta_issues_it_is_admitted_with_its_identity() {
+    let token = admit_at(&json!({}), &provider(), NOW).unwrap();
+    assert_eq!(token.subject(), Some("alice@acme.com"));
+    assert_eq!(token.client(), Some("0oa1"));
+    assert_eq!(token.scopes(), ["openid", "orders:read"]);
+    assert_eq!(token.claims().text("uid"), Claim::Valid("00u1"));
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_token_as_rfc_9068_has_it_is_admitted_with_its_identity() {
+    let changes = json!({"ver": null, "cid": null, "uid": null, "scp": null, "client_id": "s6BhdRkqt3", "scope": "openid orders:read"});
+    let token = AdmittedToken::admit(verified(&claims(&changes), Some("at+jwt")), &provider(), NOW).unwrap();
+    assert_eq!(token.client(), Some("s6BhdRkqt3"));
+    assert_eq!(token.scopes(), ["openid", "orders:read"]);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn the_issuer_is_compared_byte_for_byte() {
+    for issuer in [
+        json!(null),
+        json!(""),
+        json!(format!("{ISSUER}/")),
+        json!(format!("{ISSUER} ")),
+        json!(&ISSUER[..ISSUER.len() - 1]),
+        json!(ISSUER.replace("acme", "ACME")),
+        json!(ISSUER.replace("https", "http")),
+        json!(format!("{ISSUER}\0")),
+        json!([ISSUER]),
+        json!({"iss": ISSUER}),
+        json!(5),
+        json!(true),
+    ] {
+        assert_eq!(fault(&json!({ "iss": issuer })), Some(ClaimFault::IssuerUnknown), "{issuer}");
+    }
+    assert_eq!(fault(&json!({"iss": null, "ISS": ISSUER})), Some(ClaimFault::IssuerUnknown));
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn the_type_is_absent_or_one_of_an_access_token() {
+    let admit = |typ| AdmittedToken::admit(verified(&claims(&json!({})), typ), &provider(), NOW).err();
+    assert_eq!(admit(None), None);
+    for typ in ["JWT", "jwt", "at+jwt", "AT+JWT", "application/at+jwt", "Application/AT+jwt", "application/jwt"] {
+        assert_eq!(admit(Some(typ)), None, "{typ}");
+    }
+    for typ in [
+        "",
+        "dpop+jwt",
+        "logout+jwt",
+        "secevent+jwt",
+        "id_token+jwt",
+        "token-introspection+jwt",
+        "JOSE",
+        "JWE",
+        "at+jwt ",
+        " JWT",
+        "jwt,at+jwt",
+        "x-at+jwt",
+        "text/at+jwt",
+        "application/application/at+jwt",
+        "application/",
+    ] {
+        assert_eq!(admit(Some(typ)), Some(ClaimFault::NotAnAccessToken), "{typ:?}");
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn what_marks_an_id_token_is_refused_whatever_its_value() {
+    for changes in [
+        json!({"jti": "ID.abc"}),
+        json!({"jti": "ID."}),
+        json!({"nonce": "n-0S6_WzA2Mj"}),
+        json!({"nonce": ""}),
+        json!({"nonce": 5}),
+        json!({"at_hash": "77QmUPtjPfzWtF2AnpK9RQ"}),
+        json!({"at_hash": []}),
+    ] {
+        assert_eq!(fault(&changes), Some(ClaimFault::NotAnAccessToken), "{changes}");
+    }
+    for name in ["nonce", "at_hash"] {
+        assert_eq!(fault_of_null(name), Some(ClaimFault::NotAnAccessToken), "{name}: null");
+    }
+    for changes in [json!({"jti": null}), json!({"jti": "id.abc"}), json!({"jti": "IDabc"}), json!({"jti": "xID."})] {
+        assert_eq!(fault(&changes), None, "{changes}");
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn the_audience_names_one_that_is_expected_and_is_text_throughout() {
+    for (audience, expected) in [
+        (json!(AUDIENCE), None),
+        (json!("api://second"), None),
+        (json!([AUDIENCE]), None),
+        (json!(["api://other", AUDIENCE]), None),
+        (json!(null), Some(ClaimFault::AudienceMissing)),
+        (json!([]), Some(ClaimFault::AudienceMalformed)),
+        (json!([AUDIENCE, 5]), Some(ClaimFault::AudienceMalformed)),
+        (json!([AUDIENCE, null]), Some(ClaimFault::AudienceMalformed)),
+        (json!([[AUDIENCE]]), Some(ClaimFault::AudienceMalformed)),
+        (json!({"aud": AUDIENCE}), Some(ClaimFault::AudienceMalformed)),
+        (json!({ AUDIENCE: true }), Some(ClaimFault::AudienceMalformed)),
+        (json!(5), Some(ClaimFault::AudienceMalformed)),
+        (json!(true), Some(ClaimFault::AudienceMalformed)),
+        (json!(""), Some(ClaimFault::AudienceUnexpected)),
+        (json!("api://default/"), Some(ClaimFault::AudienceUnexpected)),
+        (json!("api://defaul"), Some(ClaimFault::AudienceUnexpected)),
+        (json!("API://default"), Some(ClaimFault::AudienceUnexpected)),
+        (json!("api://default api://second"), Some(ClaimFault::AudienceUnexpected)),
+        (json!(["api://other", "api://defaultX"]), Some(ClaimFault::AudienceUnexpected)),
+    ] {
+        assert_eq!(fault(&json!({ "aud": audience })), expected, "{audience}");
+    }
+    assert_eq!(fault_of_null("aud"), Some(ClaimFault::AudienceMalformed));
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn without_an_expected_audience_any_will_do_but_a_malformed_one_never() {
+    let provider = Provider { audiences: Audiences::InsecureAny, ..provider() };
+    for audience in [json!(null), json!("anybody"), json!(["a", "b"])] {
+        assert_eq!(fault_with(&json!({ "aud": audience }), &provider), None, "{audience}");
+    }
+    for audience in [json!(5), json!([]), json!(["a", 1]), json!({})] {
+        assert_eq!(
+            fault_with(&json!({ "aud": audience }), &provider),
+            Some(ClaimFault::AudienceMalformed),
+            "{audience}"
+        );
+    }
+    let nobody = Provider { audiences: Audiences::AnyOf(Vec::new()), ..self::provider() };
+    assert_eq!(fault_with(&json!({}), &nobody), Some(ClaimFault::AudienceUnexpected));
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_token_ends_exactly_when_exp_and_the_skew_have_passed() {
+    let end = (NOW_SECS + SKEW_SECS) * 1000;
+    let changes = json!({ "exp": NOW_SECS });
+    assert_eq!(fault_at(&changes, end - 1), None);
+    assert_eq!(fault_at(&changes, end), Some(ClaimFault::Expired));
+    assert_eq!(fault_at(&changes, end + 1), Some(ClaimFault::Expired));
+    assert_eq!(fault_at(&changes, u64::MAX), Some(ClaimFault::Expired));
+    // A fraction of a second is not granted.
+    let fraction = json!({"exp": 1_700_000_000.9});
+    assert_eq!(fault_at(&fraction, end - 1), None);
+    assert_eq!(fault_at(&fraction, end), Some(ClaimFault::Expired));
+
+    let strict = Provider { clock_skew: Duration::ZERO, ..provider() };
+    let at = |millis| admit_at(&changes, &strict, UnixTime::from_millis(millis)).err();
+    assert_eq!(at(NOW_SECS * 1000 - 1), None);
+    assert_eq!(at(NOW_SECS * 1000), Some(ClaimFault::Expired));
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_token_begins_exactly_at_nbf_less_the_skew() {
+    let changes = json!({"nbf": NOW_SECS, "iat": null});
+    let begin = (NOW_SECS - SKEW_SECS) * 1000;
+    assert_eq!(fault_at(&changes, begin - 1), Some(ClaimFault::NotYetValid));
+    assert_eq!(fault_at(&changes, begin), None);
+    assert_eq!(fault_at(&changes, 0), Some(ClaimFault::NotYetValid));
+    assert_eq!(fault(&json!({"nbf": 253_402_300_799_u64})), Some(ClaimFault::NotYetValid));
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_token_may_not_have_been_issued_later_than_now_and_the_skew() {
+    let changes = json!({ "iat": NOW_SECS });
+    let begin = (NOW_SECS - SKEW_SECS) * 1000;
+    assert_eq!(fault_at(&changes, begin - 1), Some(ClaimFault::IssuedInTheFuture));
+    assert_eq!(fault_at(&changes, begin), None);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn exp_must_be_there_nbf_and_iat_need_not() {
+    assert_eq!(fault(&json!({"exp": null})), Some(ClaimFault::ExpiryMissing));
+    assert_eq!(fault(&json!({"exp": null, "EXP": NOW_SECS + 60})), Some(ClaimFault::ExpiryMissing));
+    assert_eq!(fault(&json!({"iat": null, "nbf": null})), None);
+}
+
+/// CVE-2026-25537: a claim of the wrong type is never an absent one.
+#[wasm_bindgen_test(unsupported = test)]
+fn a_time_of_another_type_or_out_of_range_is_malformed_and_never_absent() {
+    for name in ["exp", "nbf", "iat"] {
+        for value in [
+            json!("99999999999"),
+            json!("soon"),
+            json!(""),
+            json!(true),
+            json!(false),
+            json!([NOW_SECS]),
+            json!({"at": NOW_SECS}),
+            json!(-1),
+            json!(-0.5),
+            json!(253_402_300_800_u64),
+            json!(9_007_199_254_740_992_u64),
+            json!(9_223_372_036_854_775_808_u64),
+            json!(u64::MAX),
+            json!(1e308),
+        ] {
+            assert_eq!(fault(&json!({ name: value })), Some(ClaimFault::TimeMalformed), "{name}: {value}");
+        }
+        assert_eq!(fault_of_null(name), Some(ClaimFault::TimeMalformed), "{name}: null");
+    }
+    // Malformed even where the token has expired or not begun anyway.
+    assert_eq!(fault(&json!({"exp": 1, "nbf": "x"})), Some(ClaimFault::TimeMalformed));
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn the_lifetime_is_limited_exactly_and_needs_iat() {
+    let provider = Provider { max_token_lifetime: Some(Duration::from_secs(3600)), ..provider() };
+    for (changes, expected) in [
+        (json!({"iat": NOW_SECS, "exp": NOW_SECS + 3600}), None),
+        (json!({"iat": NOW_SECS, "exp": NOW_SECS + 3601}), Some(ClaimFault::LifetimeTooLong)),
+        (json!({"iat": NOW_SECS - 10, "exp": NOW_SECS + 3591}), Some(ClaimFault::LifetimeTooLong)),
+        (json!({"iat": null}), Some(ClaimFault::LifetimeTooLong)),
+        (json!({"iat": 0, "exp": NOW_SECS + 1}), Some(ClaimFault::LifetimeTooLong)),
+        (json!({"iat": NOW_SECS, "exp": 253_402_300_799_u64}), Some(ClaimFault::LifetimeTooLong)),
+        // Issued after it ends: within the skew both ways, and no longer than allowed.
+        (json!({"iat": NOW_SECS, "exp": NOW_SECS - 1}), None),
+    ] {
+        assert_eq!(fault_with(&changes, &provider), expected, "{changes}");
+    }
+    assert_eq!(fault(&json!({"exp": 253_402_300_799_u64})), None, "without a limit there is none");
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_token_bound_to_its_sender_is_not_taken_as_a_bearer_token() {
+    for cnf in [
+        json!({"jkt": "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"}),
+        json!({"x5t#S256": "x"}),
+        json!({}),
+        json!("x"),
+        json!(false),
+    ] {
+        assert_eq!(fault(&json!({ "cnf": cnf })), Some(ClaimFault::SenderConstrained), "{cnf}");
+    }
+    assert_eq!(fault_of_null("cnf"), Some(ClaimFault::SenderConstrained));
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn subject_client_and_scopes_of_another_type_are_malformed_and_never_absent() {
+    for (name, values) in [
+        ("sub", vec![json!(5), json!(true), json!(["alice"]), json!({})]),
+        ("cid", vec![json!(5), json!(["0oa1"]), json!({})]),
+        ("scp", vec![json!(5), json!({}), json!(["a", 1]), json!(["a b"]), json!([""]), json!([["a"]]), json!(true)]),
+    ] {
+        for value in values {
+            assert_eq!(fault(&json!({ name: value })), Some(ClaimFault::IdentityMalformed), "{name}: {value}");
+        }
+        assert_eq!(fault_of_null(name), Some(ClaimFault::IdentityMalformed), "{name}: null");
+    }
+    // The first name that is there counts, also when it is malformed and the next one is not.
+    assert_eq!(fault(&json!({"cid": 5, "client_id": "0oa1"})), Some(ClaimFault::IdentityMalformed));
+    assert_eq!(fault(&json!({"scp": 5, "scope": "a"})), Some(ClaimFault::IdentityMalformed));
+    assert_eq!(fault(&json!({"cid": null, "azp": 5})), Some(ClaimFault::IdentityMalformed));
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn subject_client_and_scopes_may_be_absent() {
+    let token = admit_at(&json!({"sub": null, "cid": null, "scp": null}), &provider(), NOW).unwrap();
+    assert_eq!((token.subject(), token.client()), (None, None));
+    assert!(token.scopes().is_empty());
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn the_names_of_subject_client_and_scopes_are_the_providers() {
+    let claim_names =
+        ClaimNames { subject: "uid".to_owned(), client: vec!["app".to_owned()], scope: vec!["permissions".to_owned()] };
+    let provider = Provider { claim_names, ..provider() };
+    let token = admit_at(&json!({"app": "web", "permissions": ["p"]}), &provider, NOW).unwrap();
+    assert_eq!((token.subject(), token.client()), (Some("00u1"), Some("web")));
+    assert_eq!(token.scopes(), ["p"]);
+    // What stands under a name that does not count may be of any type.
+    assert_eq!(fault_with(&json!({"sub": 5, "cid": 5, "scp": 5}), &provider), None);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn only_the_clients_allowed_are_admitted_under_whichever_name() {
+    let provider = Provider { client_ids: Some(vec!["0oa1".to_owned(), "0oa2".to_owned()]), ..provider() };
+    for (changes, expected) in [
+        (json!({}), None),
+        (json!({"cid": "0oa2"}), None),
+        (json!({"cid": null, "client_id": "0oa1"}), None),
+        (json!({"cid": null, "azp": "0oa1"}), None),
+        (json!({"cid": null, "client_id": "other", "azp": "0oa1"}), Some(ClaimFault::ClientUnexpected)),
+        (json!({"cid": "other", "client_id": "0oa1"}), Some(ClaimFault::ClientUnexpected)),
+        (json!({"cid": "0OA1"}), Some(ClaimFault::ClientUnexpected)),
+        (json!({"cid": "0oa"}), Some(ClaimFault::ClientUnexpected)),
+        (json!({"cid": "0oa1 "}), Some(ClaimFault::ClientUnexpected)),
+        (json!({"cid": ""}), Some(ClaimFault::ClientUnexpected)),
+        (json!({"cid": null}), Some(ClaimFault::ClientUnexpected)),
+        (json!({"cid": null, "CID": "0oa1"}), Some(ClaimFault::ClientUnexpected)),
+    ] {
+        assert_eq!(fault_with(&changes, &provider), expected, "{changes}");
+    }
+    let nobody = Provider { client_ids: Some(Vec::new()), ..self::provider() };
+    assert_eq!(fault_with(&json!({}), &nobody), Some(ClaimFault::ClientUnexpected));
+}

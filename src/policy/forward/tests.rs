@@ -1,1 +1,310 @@
+use super::*;
+use crate::jose::Algorithm;
+use crate::jose::signing_fixture::{TestKey, verified};
+use crate::policy::provider::{Audiences, KeyOrigin, Provider};
+use crate::unix_time::UnixTime;
+use serde_json::json;
+use std::time::Duration;
+use wasm_bindgen_test::wasm_bindgen_test;
 
+const STRIPPING: TokenSource = TokenSource { forward: false, max_bytes: 8192 };
+const FORWARDING: TokenSource = TokenSource { forward: true, max_bytes: 8192 };
+const FORMATS: [ClaimFormat; 4] = [ClaimFormat::String, ClaimFormat::Space, ClaimFormat::Comma, ClaimFormat::Json];
+
+/// An admitted token with these claims beside issuer and expiry.
+fn token(claims: &Value) -> AdmittedToken {
+    let provider = Provider {
+        name: "test".to_owned(),
+        issuer: "https://idp.example".to_owned(),
+        audiences: Audiences::InsecureAny,
+        algorithms: vec![Algorithm::Es256],
+        clock_skew: Duration::ZERO,
+        client_ids: None,
+        max_token_lifetime: None,
+        claim_names: ClaimNames::default(),
+        keys: KeyOrigin::Inline(TestKey::P256.key_set()),
+    };
+    let mut all = json!({"iss": "https://idp.example", "exp": 2000});
+    for (name, value) in claims.as_object().unwrap() {
+        all[name] = value.clone();
+    }
+    AdmittedToken::admit(verified(&all, None), &provider, UnixTime::from_secs(1000)).unwrap()
+}
+
+fn header(name: &str) -> HeaderName {
+    HeaderName::parse(name).unwrap()
+}
+
+fn claim(path: &[&str]) -> ClaimSource {
+    ClaimSource::Claim(path.iter().map(|name| (*name).to_owned()).collect())
+}
+
+fn forwarding(claims: Vec<(&str, ClaimSource, ClaimFormat)>) -> Forwarding {
+    let claims = claims.into_iter();
+    Forwarding::new(
+        claims.map(|(name, source, format)| ForwardedClaim { header: header(name), source, format }).collect(),
+    )
+}
+
+/// What the backend gets under `x-value`.
+fn written(token: &AdmittedToken, source: &ClaimSource, format: ClaimFormat) -> Option<String> {
+    let forwarding = forwarding(vec![("X-Value", source.clone(), format)]);
+    match forwarding.edits(token, Vec::new(), &FORWARDING).as_slice() {
+        [] => None,
+        [HeaderEdit::Set(name, value)] => {
+            assert_eq!(name.as_str(), "x-value");
+            // Whatever is written must be one that could have been parsed: safe on the wire.
+            assert_eq!(HeaderValue::parse(value.as_str()).as_ref(), Some(value), "{value:?}");
+            Some(value.as_str().to_owned())
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The value of the claim `c` in each format: string, space, comma, JSON.
+fn in_each_format(value: &Value) -> [Option<String>; 4] {
+    let token = token(&json!({ "c": value }));
+    FORMATS.map(|format| written(&token, &claim(&["c"]), format))
+}
+
+fn all(texts: [&str; 4]) -> [Option<String>; 4] {
+    texts.map(|text| (!text.is_empty()).then(|| text.to_owned()))
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn every_kind_of_value_is_written_in_every_format() {
+    // "" stands for a header that stays away.
+    for (value, expected) in [
+        (json!("alice"), ["alice", "alice", "alice", r#""alice""#]),
+        (json!(5), ["5", "5", "5", "5"]),
+        (json!(-1.5), ["-1.5", "-1.5", "-1.5", "-1.5"]),
+        (json!(u64::MAX), ["18446744073709551615"; 4]),
+        (json!(true), ["true"; 4]),
+        (json!(false), ["false"; 4]),
+        (json!(null), ["", "", "", "null"]),
+        (json!(["a", "b"]), [r#"["a","b"]"#, "a b", "a,b", r#"["a","b"]"#]),
+        (json!(["a", 1, true]), [r#"["a",1,true]"#, "a 1 true", "a,1,true", r#"["a",1,true]"#]),
+        (json!([]), ["[]", "", "", "[]"]),
+        (json!({"k": "v"}), [r#"{"k":"v"}"#, "", "", r#"{"k":"v"}"#]),
+        (json!([["a"], "b"]), [r#"[["a"],"b"]"#, "", "", r#"[["a"],"b"]"#]),
+        (json!(["a", null]), [r#"["a",null]"#, "", "", r#"["a",null]"#]),
+        (json!(["a", {"k": 1}]), [r#"["a",{"k":1}]"#, "", "", r#"["a",{"k":1}]"#]),
+        (json!({}), ["{}", "", "", "{}"]),
+    ] {
+        assert_eq!(in_each_format(&value), all(expected), "{value}");
+    }
+    assert_eq!(written(&token(&json!({"c": ""})), &claim(&["c"]), ClaimFormat::String), None);
+    assert_eq!(written(&token(&json!({"c": ""})), &claim(&["c"]), ClaimFormat::Json), Some(r#""""#.to_owned()));
+    let absent = token(&json!({}));
+    assert_eq!(FORMATS.map(|format| written(&absent, &claim(&["c"]), format)), [None, None, None, None]);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn no_value_breaks_out_of_its_header() {
+    for (value, expected) in [
+        ("a\r\nx-admin: 1", ["a%0D%0Ax-admin: 1", "a%0D%0Ax-admin:%201", "a%0D%0Ax-admin: 1", r#""a\r\nx-admin: 1""#]),
+        ("a\nb\0c\td", ["a%0Ab%00c%09d", "a%0Ab%00c%09d", "a%0Ab%00c%09d", r#""a\nb\u0000c\td""#]),
+        ("Zo\u{eb}", ["Zo%C3%AB", "Zo%C3%AB", "Zo%C3%AB", r#""Zo\u00eb""#]),
+        ("\u{1f600}", ["%F0%9F%98%80", "%F0%9F%98%80", "%F0%9F%98%80", r#""\ud83d\ude00""#]),
+        ("\u{7f}", ["%7F", "%7F", "%7F", r#""\u007f""#]),
+        ("\u{85}\u{2028}", ["%C2%85%E2%80%A8", "%C2%85%E2%80%A8", "%C2%85%E2%80%A8", r#""\u0085\u2028""#]),
+        ("100%", ["100%25", "100%25", "100%25", r#""100%""#]),
+        ("%0D%0A", ["%250D%250A", "%250D%250A", "%250D%250A", r#""%0D%0A""#]),
+        (" a ", ["%20a%20", "%20a%20", "%20a%20", r#"" a ""#]),
+        (" ", ["%20", "%20", "%20", r#"" ""#]),
+        ("a,b c", ["a,b c", "a,b%20c", "a%2Cb c", r#""a,b c""#]),
+        (r#"a"b\c"#, [r#"a"b\c"#, r#"a"b\c"#, r#"a"b\c"#, r#""a\"b\\c""#]),
+    ] {
+        assert_eq!(in_each_format(&json!(value)), all(expected), "{value:?}");
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn an_element_never_becomes_two() {
+    let list = json!(["a b", "c,d", "e%f", "g\r\nh", " i "]);
+    let [_, space, comma, json] = in_each_format(&list);
+    assert_eq!(space.as_deref(), Some("a%20b c,d e%25f g%0D%0Ah %20i%20"));
+    assert_eq!(comma.as_deref(), Some("a b,c%2Cd,e%25f,g%0D%0Ah,%20i%20"));
+    assert_eq!(serde_json::from_str::<Value>(&json.unwrap()).unwrap(), list);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn different_values_are_written_differently() {
+    let values =
+        ["a b", "a%20b", "a%2520b", "a,b", "a%2Cb", "\u{e9}", "%C3%A9", "e\u{301}", "A B", "a  b", " a b", "a b "];
+    for format in FORMATS {
+        let mut seen: Vec<String> = Vec::new();
+        for value in values {
+            let text = written(&token(&json!({"c": [value]})), &claim(&["c"]), format).unwrap();
+            assert!(!seen.contains(&text), "{format:?} {value:?}: {text}");
+            seen.push(text);
+        }
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn json_in_a_header_is_ascii_and_says_the_same() {
+    let value = json!({"n\u{e4}me": ["\u{1f600}", "\r\n", "\u{7f}", 1, null], "q": "\"\\"});
+    let text = written(&token(&json!({ "c": value })), &claim(&["c"]), ClaimFormat::Json).unwrap();
+    assert!(text.bytes().all(|byte| (b' '..=b'~').contains(&byte)), "{text}");
+    assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), value);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn subject_and_client_are_where_the_provider_has_them() {
+    let okta = token(&json!({"sub": "alice", "cid": "0oa1"}));
+    let other = token(&json!({"sub": "alice", "client_id": "0oa1"}));
+    let third = token(&json!({"sub": "alice", "azp": "0oa1"}));
+    for token in [&okta, &other, &third] {
+        assert_eq!(written(token, &ClaimSource::Subject, ClaimFormat::String).as_deref(), Some("alice"));
+        let sources = [ClaimSource::Client, claim(&["cid"]), claim(&["client_id"]), claim(&["azp"])];
+        for source in sources {
+            assert_eq!(written(token, &source, ClaimFormat::String).as_deref(), Some("0oa1"), "{source:?}");
+            assert_eq!(written(token, &source, ClaimFormat::Json).as_deref(), Some(r#""0oa1""#), "{source:?}");
+        }
+    }
+    let nobody = token(&json!({}));
+    for source in [ClaimSource::Subject, ClaimSource::Client, claim(&["sub"]), claim(&["cid"])] {
+        assert_eq!(FORMATS.map(|format| written(&nobody, &source, format)), [None, None, None, None], "{source:?}");
+    }
+    // A name of its own stays its own.
+    let both = token(&json!({"cid": "0oa1", "azp": "0oa2"}));
+    assert_eq!(written(&both, &claim(&["azp"]), ClaimFormat::String).as_deref(), Some("0oa2"));
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn scopes_are_a_list_under_both_names_and_in_both_forms() {
+    for token in [token(&json!({"scp": ["openid", "orders:read"]})), token(&json!({"scope": "openid orders:read"}))] {
+        for source in [ClaimSource::Scopes, claim(&["scp"]), claim(&["scope"])] {
+            let forms = FORMATS.map(|format| written(&token, &source, format));
+            let list = r#"["openid","orders:read"]"#;
+            let expected = all(["openid orders:read", "openid orders:read", "openid,orders:read", list]);
+            assert_eq!(forms, expected, "{source:?}");
+        }
+    }
+    for token in [token(&json!({})), token(&json!({"scp": []})), token(&json!({"scope": ""}))] {
+        for source in [ClaimSource::Scopes, claim(&["scp"]), claim(&["scope"])] {
+            assert_eq!(FORMATS.map(|format| written(&token, &source, format)), all(["", "", "", "[]"]), "{source:?}");
+        }
+    }
+    // The second name is not judged when the first is there; if it is malformed, nothing of it is written.
+    let odd = token(&json!({"scp": ["a"], "scope": 5}));
+    assert_eq!(FORMATS.map(|format| written(&odd, &claim(&["scope"]), format)), [None, None, None, None]);
+    // A longer path that only begins like one of these names is another claim.
+    let nested = token(&json!({"x": {"scope": "a b"}}));
+    assert_eq!(written(&nested, &claim(&["x", "scope"]), ClaimFormat::Space).as_deref(), Some("a%20b"));
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_path_is_literal_and_ends_at_what_is_no_object() {
+    let token = token(&json!({"https://acme.com/claims": {"tenant": "t1", "a.b": 1}, "list": [{"x": 1}], "text": "t"}));
+    for (path, expected) in [
+        (&["https://acme.com/claims", "tenant"][..], Some("t1")),
+        (&["https://acme.com/claims", "a.b"], Some("1")),
+        (&["https://acme.com/claims", "a", "b"], None),
+        (&["https://acme.com/claims", "Tenant"], None),
+        (&["list", "0", "x"], None),
+        (&["text", "t"], None),
+        (&["TEXT"], None),
+        (&[], None),
+    ] {
+        assert_eq!(written(&token, &claim(path), ClaimFormat::String).as_deref(), expected, "{path:?}");
+    }
+}
+
+/// CVE-2026-54763, CVE-2026-88011, CVE-2025-64484: what a backend folds to the name is managed too.
+#[wasm_bindgen_test(unsupported = test)]
+fn every_spelling_that_folds_to_a_managed_name_is_managed() {
+    let forwarding = forwarding(vec![
+        ("X-User-Id", ClaimSource::Subject, ClaimFormat::String),
+        ("x_group", claim(&["groups"]), ClaimFormat::Comma),
+    ]);
+    for name in [
+        "x-user-id",
+        "X-User-Id",
+        "X_User_Id",
+        "x.user.id",
+        "X_User.Id",
+        "x-user_id",
+        "X.USER-ID",
+        "x-group",
+        "X_Group",
+        "x.group",
+    ] {
+        assert!(forwarding.is_managed(name), "{name}");
+        assert_eq!(forwarding.managed_names([name].into_iter()), [name]);
+    }
+    for name in [
+        "",
+        "x-user",
+        "x-user-id-2",
+        "xx-user-id",
+        "x--user-id",
+        "x-userid",
+        "xuserid",
+        "x-user-i\u{f0}",
+        "authorization",
+        ":path",
+    ] {
+        assert!(!forwarding.is_managed(name), "{name}");
+        assert!(forwarding.managed_names([name].into_iter()).is_empty(), "{name}");
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn each_spelling_that_came_is_named_once_as_it_came() {
+    let forwarding = forwarding(vec![("x-user-id", ClaimSource::Subject, ClaimFormat::String)]);
+    let names = [":path", "x-user-id", "X_User_Id", "accept", "x-user-id", "x.user.id", "X_User_Id"];
+    assert_eq!(forwarding.managed_names(names.into_iter()), ["x-user-id", "X_User_Id", "x.user.id"]);
+    assert!(Forwarding::default().managed_names(names.into_iter()).is_empty());
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn what_the_client_sent_is_removed_before_anything_is_set() {
+    let forwarding = forwarding(vec![
+        ("x-user-id", ClaimSource::Subject, ClaimFormat::String),
+        ("x-group", claim(&["groups"]), ClaimFormat::Comma),
+    ]);
+    let names = ["x-user-id", "X_User_Id", "x-group"];
+    let edits =
+        forwarding.edits(&token(&json!({"sub": "alice"})), forwarding.managed_names(names.into_iter()), &STRIPPING);
+    let expected = [
+        HeaderEdit::Remove("x-user-id".to_owned()),
+        HeaderEdit::Remove("X_User_Id".to_owned()),
+        HeaderEdit::Remove("x-group".to_owned()),
+        HeaderEdit::Remove("authorization".to_owned()),
+        HeaderEdit::Set(header("x-user-id"), HeaderValue::parse("alice").unwrap()),
+    ];
+    // The token has no groups: the client's own header is gone all the same.
+    assert_eq!(edits, expected);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn the_credential_goes_on_only_when_it_is_to_be_forwarded() {
+    let forwarding = forwarding(Vec::new());
+    let token = token(&json!({"sub": "alice"}));
+    let stripped = forwarding.edits(&token, Vec::new(), &STRIPPING);
+    assert_eq!(stripped, [HeaderEdit::Remove("authorization".to_owned())]);
+    assert_eq!(forwarding.edits(&token, Vec::new(), &FORWARDING), []);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn an_empty_text_is_left_out_of_a_list() {
+    for (value, expected) in [
+        (json!(""), ["", "", "", r#""""#]),
+        (json!([""]), [r#"[""]"#, "", "", r#"[""]"#]),
+        (json!(["", "a"]), [r#"["","a"]"#, "a", "a", r#"["","a"]"#]),
+        (json!(["a", "", "b", ""]), [r#"["a","","b",""]"#, "a b", "a,b", r#"["a","","b",""]"#]),
+    ] {
+        assert_eq!(in_each_format(&value), all(expected), "{value}");
+    }
+}
+
+/// lighttpd's `http_cgi_encode_varname` writes `_` for everything that is no letter or digit.
+#[wasm_bindgen_test(unsupported = test)]
+fn any_sign_in_a_name_folds_to_any_other() {
+    let forwarding = forwarding(vec![("x-user-id", ClaimSource::Subject, ClaimFormat::String)]);
+    for sign in "!#$%&'*+-.^_`|~".chars() {
+        assert!(forwarding.is_managed(&format!("x{sign}user{sign}id")), "{sign}");
+    }
+}
