@@ -26,7 +26,7 @@ use request::{Identified, NamedToken, Progress, identify};
 
 pub use crate::jose::PortableVerifier;
 pub use crate::keys::fetch::{FetchFault, FetchOutcome, FetchResult, Jitter, MAX_ANSWER_BYTES};
-pub use crate::keys::sharing::{Lease, SharedOutcome, Turn};
+pub use crate::keys::sharing::{Lease, SharedAnswer, SharedOutcome, Turn};
 pub use parked::Room;
 pub use request::{Decision, Verdict};
 

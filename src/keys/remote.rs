@@ -288,8 +288,9 @@ impl Remote {
             }
             None => self.note_failure(FetchFault::Elsewhere, outcome.began, outcome.ended, jitter),
         };
-        // Somebody else's fetch is as good as ours when it began no earlier.
-        self.in_flight.take_if(|fetch| fetch.began <= outcome.began);
+        // For a refresh somebody else's fetch is as good as ours; for an unknown key only one that began no
+        // earlier tells what ours would.
+        self.in_flight.take_if(|fetch| fetch.cause == FetchCause::Due || fetch.began <= outcome.began);
         result
     }
 
