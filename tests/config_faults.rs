@@ -223,3 +223,16 @@ fn no_truncation_and_no_altered_byte_of_a_document_makes_the_loader_panic() {
         }
     }
 }
+
+#[test]
+fn a_readiness_path_is_a_plain_path() {
+    let mut document = okta_with(json!({}));
+    for path in ["", "ready", "/a?b", "/a#b", "/a b", "/%61", "/a\\b"] {
+        document["readiness_path"] = json!(path);
+        let found = faults(&document);
+        assert_eq!(found.len(), 1, "{path:?}: {found:?}");
+        assert!(found.iter().all(|fault| fault.starts_with("$.readiness_path: ")), "{found:?}");
+    }
+    document["readiness_path"] = json!("/healthz/ready");
+    assert!(faults(&document).is_empty());
+}

@@ -67,6 +67,7 @@ impl Scene {
                 (stream, Some(reason))
             }
             Arrival::Parked => (stream, None),
+            Arrival::Answered(_) => panic!("a question to the filter"),
         }
     }
 
@@ -609,4 +610,36 @@ fn records_that_are_broken_stale_or_from_the_future_are_ignored() {
     here.pass(86_400);
     here.learn(&shared);
     assert_eq!(here.last_result, None, "older than max_stale");
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_worker_is_ready_when_it_holds_keys_of_every_provider() {
+    let provider = |domain: &str| json!({ "okta": { "domain": domain }, "audiences": ["a"], "upstream": "okta" });
+    let configuration = json!({ "readiness_path": "/ready",
+        "providers": { "a": provider("a.okta.com"), "b": provider("b.okta.com") } });
+    let mut scene = Scene::of(&configuration, Room::default());
+    let ask = |scene: &mut Scene, method: &str, path: &str| {
+        let head = RequestHead::new(vec![
+            (":method".to_owned(), method.as_bytes().to_vec()),
+            (":path".to_owned(), path.as_bytes().to_vec()),
+        ]);
+        match scene.engine.on_request(StreamId(9), &head, scene.now) {
+            Arrival::Answered(reply) => reply.status,
+            Arrival::Decided(_) | Arrival::Parked => 0,
+        }
+    };
+    assert_eq!(ask(&mut scene, "GET", "/ready"), 503);
+    let fetches = scene.tick();
+    scene.answer(&fetches[0], published(&[&SigningKey::a("k1")]));
+    assert_eq!(ask(&mut scene, "GET", "/ready"), 503, "one of two");
+    scene.answer(&fetches[1], published(&[&SigningKey::a("k1")]));
+    assert_eq!(ask(&mut scene, "GET", "/ready?x=1"), 200);
+    assert_eq!(ask(&mut scene, "HEAD", "/ready"), 200);
+    for (method, path) in
+        [("POST", "/ready"), ("GET", "/ready/"), ("GET", "/readyx"), ("GET", "/x?/ready"), ("GET", "/%72eady")]
+    {
+        assert_eq!(ask(&mut scene, method, path), 0, "{method} {path} is a request like any other");
+    }
+    scene.pass(86_400);
+    assert_eq!(ask(&mut scene, "GET", "/ready"), 503, "keys that are too old are no keys");
 }

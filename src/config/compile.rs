@@ -50,7 +50,9 @@ pub(super) fn document(document: Document, at: &Path, faults: &mut Vec<ConfigFau
     let providers = providers(document.providers, &at.member("providers"), &mut findings);
     let token_source = token_source(&document.token.unwrap_or_default(), &at.member("token"), &mut findings);
     let claims = forwarded_claims(document.claim_to_headers, &at.member("claim_to_headers"), &mut findings);
-    let policy = Policy::new(providers?, token_source, Forwarding::new(claims?), String::from(REALM));
+    let readiness_path = readiness_path(document.readiness_path, &at.member("readiness_path"), &mut findings);
+    let forwarding = Forwarding::new(claims?);
+    let policy = Policy::new(providers?, token_source, forwarding, String::from(REALM), readiness_path);
     Some(Loaded { policy, warnings: findings.warnings })
 }
 
@@ -353,6 +355,17 @@ fn key_times(jwks: &JwksDocument, at: &Path, findings: &mut Findings<'_>) -> Opt
         return None;
     }
     Some(times)
+}
+
+fn readiness_path(path: Option<String>, at: &Path, findings: &mut Findings<'_>) -> Option<String> {
+    path.filter(|path| {
+        let is_path =
+            path.starts_with('/') && path.bytes().all(|byte| byte.is_ascii_graphic() && !b"?#\\%".contains(&byte));
+        if !is_path {
+            findings.unusable(at, "a path such as \"/ready\", as requests have it after normalisation");
+        }
+        is_path
+    })
 }
 
 fn token_source(token: &TokenDocument, at: &Path, findings: &mut Findings<'_>) -> TokenSource {

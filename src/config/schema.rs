@@ -21,6 +21,9 @@ document! {
         /// Which claims the backend receives in which headers. Left out: `x-user-id` (subject),
         /// `x-client-id` (client) and `x-granted-scopes` (scopes, blank between).
         claim_to_headers: Vec<ClaimToHeaderDocument>,
+        /// A path that the filter answers itself, for health checks: 200 when this worker holds keys of
+        /// every provider, otherwise 503. Left out: none.
+        readiness_path: String,
     }
 }
 

@@ -13,7 +13,7 @@ mod request;
 
 use std::time::Duration;
 
-use crate::http::RequestHead;
+use crate::http::{Reply, RequestHead};
 use crate::jose::SignatureVerifier;
 use crate::keys::fetch::{FetchNumber, KeyFetch};
 use crate::keys::{CalloutEnd, ProviderKeys};
@@ -22,6 +22,7 @@ use crate::unix_time::UnixTime;
 
 use deny_reason::DenyReason;
 use parked::Parked;
+use reply::readiness_reply;
 use request::{Identified, NamedToken, Progress, identify};
 
 pub use crate::jose::PortableVerifier;
@@ -100,6 +101,8 @@ pub enum Arrival {
     Decided(Box<Decision>),
     /// It waits; its decision comes in an [`Outbox`]. Tick as soon as possible.
     Parked,
+    /// It was a question to the filter itself, and this is the answer.
+    Answered(Reply),
 }
 
 /// Decides requests under one policy.
@@ -119,6 +122,9 @@ impl Engine {
 
     /// A request has come.
     pub fn on_request(&mut self, stream: StreamId, head: &RequestHead, now: UnixTime) -> Arrival {
+        if self.policy.readiness_path.as_deref().is_some_and(|path| asks_for(path, head)) {
+            return Arrival::Answered(readiness_reply(self.keys.iter().all(|(_, keys)| keys.are_held(now))));
+        }
         match identify(head, &self.policy, now) {
             Identified::Refused(decision) => Arrival::Decided(Box::new(decision)),
             Identified::Named(token) => match self.decide(token, now) {
@@ -254,6 +260,12 @@ impl Engine {
         let idle = now.plus(IDLE_TICK);
         due.into_iter().chain(deadline).fold(idle, UnixTime::min).max(now.plus(NEXT_BATCH))
     }
+}
+
+/// Whether a request reads exactly this path, whatever its query.
+fn asks_for(path: &str, head: &RequestHead) -> bool {
+    let reads = head.values(":method").any(|method| method == b"GET" || method == b"HEAD");
+    reads && head.values(":path").any(|target| target.split(|byte| *byte == b'?').next() == Some(path.as_bytes()))
 }
 
 fn keys_of(keys: &[(ProviderId, ProviderKeys)], provider: ProviderId) -> Option<&ProviderKeys> {

@@ -3,6 +3,7 @@
 use crate::engine::{Decision, FetchNote, FetchResult, Verdict};
 use crate::host::headers;
 use crate::host::streams::Passage;
+use crate::http::Reply;
 
 /// Applies a decision to the stream whose context is in effect. The caller continues or resumes it when
 /// the answer is [`Passage::Admitted`], and only then.
@@ -21,12 +22,17 @@ pub(super) fn apply(decision: &Decision) -> Passage {
         },
         Verdict::Deny(reply) => {
             log::info!("{}", decision.audit.to_json());
-            if let Err(status) = headers::send_reply(reply) {
-                log::error!("the host refused a reply ({status:?}); the request is not let through");
-            }
-            Passage::Refused
+            answer(reply)
         }
     }
+}
+
+/// Answers the stream whose context is in effect.
+pub(super) fn answer(reply: &Reply) -> Passage {
+    if let Err(status) = headers::send_reply(reply) {
+        log::error!("the host refused a reply ({status:?}); the request is not let through");
+    }
+    Passage::Refused
 }
 
 /// Tells the operator how a fetch ended.
