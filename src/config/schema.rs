@@ -21,6 +21,9 @@ document! {
         /// Which claims the backend receives in which headers. Left out: `x-user-id` (subject),
         /// `x-client-id` (client) and `x-granted-scopes` (scopes, blank between).
         claim_to_headers: Vec<ClaimToHeaderDocument>,
+        /// A path that the filter answers itself, for health checks: 200 when this worker holds keys of
+        /// every provider, otherwise 503. Left out: none.
+        readiness_path: String,
     }
 }
 
@@ -71,7 +74,8 @@ document! {
 document! {
     /// Where the keys come from and how they are kept.
     JwksDocument {
-        /// The address of the key set. Left out: Okta's, with the preset.
+        /// The address of the key set. Left out: Okta's, with the preset; otherwise what the issuer's metadata
+        /// (OpenID Connect Discovery, RFC 8414) names, which must be on the issuer's own host.
         uri: String,
         /// The key set itself, `{"keys": [...]}`; nothing is fetched then.
         inline: Map<String, Value>,
