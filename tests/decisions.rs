@@ -63,6 +63,7 @@ fn edits(decision: &Decision) -> Vec<String> {
             .map(|edit| match edit {
                 HeaderEdit::Remove(name) => format!("-{name}"),
                 HeaderEdit::Set(name, value) => format!("{}={}", name.as_str(), value.as_str()),
+                HeaderEdit::Rewrite(rest) => format!("{}~{}", rest.field(), String::from_utf8_lossy(rest.as_bytes())),
             })
             .collect(),
     }
