@@ -264,9 +264,11 @@ fn stripped(decision: &Decision) -> Vec<String> {
 
 #[wasm_bindgen_test(unsupported = test)]
 fn a_token_passes_from_each_configured_place_and_is_taken_out_there() {
+    // The fields, and what is taken out beside the two headers.
+    type Row<'a> = (&'a [(&'a str, String)], &'a [&'a str]);
     let token = SigningKey::a("k1").token(&payload(NOW));
     let encoded = token.replace('.', "%2E");
-    let rows: [(&[(&str, String)], &[&str]); 8] = [
+    let rows: [Row<'_>; 8] = [
         (&[("authorization", format!("Bearer {token}"))], &[]),
         (&[("authorization", format!("TOKEN {token}"))], &[]),
         (&[("x-api-token", token.clone())], &[]),
@@ -287,7 +289,7 @@ fn a_token_passes_from_each_configured_place_and_is_taken_out_there() {
 fn decide_at(configuration: &Value, fields: &[(&str, &str)]) -> Decision {
     let head = fields.iter().map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec())).collect();
     match engine(configuration).on_request(StreamId(1), &RequestHead::new(head), UnixTime::from_secs(NOW)) {
-        Arrival::Decided(decision) => decision,
+        Arrival::Decided(decision) => *decision,
         Arrival::Parked => panic!("parked with inline keys"),
     }
 }

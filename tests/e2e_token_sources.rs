@@ -1,7 +1,7 @@
 //! Tokens in headers, cookies and the query of requests through a real Envoy: found where the operator says,
 //! refused when there are two, and gone from what the backend sees.
 
-#![allow(missing_docs, reason = "a test")]
+#![allow(missing_docs, clippy::expect_used, clippy::indexing_slicing, reason = "a test")]
 
 mod gateway;
 
@@ -41,6 +41,13 @@ fn seen(received: &Received, names: &[&str]) -> Vec<String> {
         received.headers.all(name).iter().map(|value| value.escape_ascii().to_string()).collect::<Vec<_>>()
     };
     names.iter().flat_map(of).collect()
+}
+
+/// All that the backend received but the body, as text.
+fn text(received: &Received) -> String {
+    let fields = received.headers.0.iter().chain(&received.trailers.0);
+    let lines = fields.map(|(name, value)| format!("{name}: {}", String::from_utf8_lossy(value)));
+    lines.fold(received.path.clone(), |text, line| format!("{text}\n{line}"))
 }
 
 const CARRIERS: [&str; 5] = ["authorization", "x-api-token", "x_api_token", "x.api.token", "cookie"];
@@ -84,10 +91,7 @@ fn a_token_passes_from_each_place_and_the_backend_sees_the_rest_byte_for_byte() 
         assert_eq!(seen(&received, &CARRIERS), cookies, "{head}");
         assert_eq!(seen(&received, &["x-user-id"]), ["alice@acme.com"], "{head}");
         let (_, signature) = token.rsplit_once('.').unwrap_or_default();
-        assert!(
-            !format!("{received:?}").contains(signature),
-            "the token is somewhere in the forwarded request: {head}"
-        );
+        assert!(!text(&received).contains(signature), "the token is somewhere in the forwarded request: {head}");
     }
     gateway.assert_no_trap();
 }
@@ -208,8 +212,10 @@ fn trailers_that_name_a_credential_never_reach_the_backend() {
         .trailer("cookie", b"access_token=forged")
         .trailer("x-innocent-trailer", b"stays");
     assert_eq!(request.send(gateway.port()).status, 200);
-    let trailers = format!("{:?}", the_forwarded_one(&gateway).trailers);
-    assert!(!trailers.contains("forged") && trailers.contains("x-innocent-trailer"), "{trailers}");
+    let received = the_forwarded_one(&gateway);
+    let trailers: Vec<&str> = received.trailers.0.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(trailers, ["x-innocent-trailer"]);
+    assert!(!text(&received).contains("forged"));
 }
 
 /// The edits of a request that waits are made long after its head was read.
