@@ -51,7 +51,8 @@ pub(super) fn document(document: Document, at: &Path, faults: &mut Vec<ConfigFau
     let token_source = token_source(&document.token.unwrap_or_default(), &at.member("token"), &mut findings);
     let claims = forwarded_claims(document.claim_to_headers, &at.member("claim_to_headers"), &mut findings);
     let policy = Policy::new(providers?, token_source, Forwarding::new(claims?), String::from(REALM));
-    Some(Loaded { policy, warnings: findings.warnings })
+    let native_crypto = document.native_crypto.unwrap_or_default();
+    Some(Loaded { policy, warnings: findings.warnings, native_crypto })
 }
 
 fn providers(

@@ -3,7 +3,8 @@
 //! Inputs are requests, the outcomes of fetches, ticks and closed streams, each with the time; outputs
 //! are a decision or "parked", and an [`Outbox`] of effects to carry out: fetches to make, parked streams
 //! that are decided now, and when to tick next. A parked request is decided *before* the host is told
-//! to continue, and each exactly once.
+//! to continue, and each exactly once. The one thing it has done by others is the check of a signature
+//! ([`SignatureVerifier`]), which the host may do, and which calls nothing back.
 
 pub mod audit;
 pub mod deny_reason;
@@ -14,7 +15,6 @@ mod request;
 use std::time::Duration;
 
 use crate::http::RequestHead;
-use crate::jose::SignatureVerifier;
 use crate::keys::{FetchNumber, KeyFetch, ProviderKeys};
 use crate::policy::{Policy, ProviderId};
 use crate::unix_time::UnixTime;
@@ -23,7 +23,7 @@ use deny_reason::DenyReason;
 use parked::Parked;
 use request::{Identified, NamedToken, Progress, identify};
 
-pub use crate::jose::PortableVerifier;
+pub use crate::jose::{Algorithm, Doubt, NativeVerifier, PortableVerifier, SignatureVerifier};
 pub use crate::keys::{FetchFault, FetchOutcome, FetchResult, Jitter, MAX_ANSWER_BYTES};
 pub use parked::Room;
 pub use request::{Decision, Verdict};

@@ -9,6 +9,7 @@ mod carry_out;
 mod clock;
 mod headers;
 mod http_context;
+mod native_crypto;
 mod root_context;
 mod streams;
 

@@ -11,12 +11,12 @@ use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::{BufferType, ContextType};
 
 use crate::config;
-use crate::engine::{Decision, Engine, FetchId, FetchOutcome, Outbox, PortableVerifier, Room, StreamId};
+use crate::engine::{Decision, Engine, FetchId, FetchOutcome, Outbox, Room, StreamId};
 use crate::host::callouts::{Callouts, read_answer};
 use crate::host::carry_out::{apply, log_fetch};
-use crate::host::clock;
 use crate::host::http_context::FilterStream;
 use crate::host::streams::{ParkedStreams, Passage};
+use crate::host::{clock, native_crypto};
 use crate::unix_time::UnixTime;
 
 const SOONEST_TICK: Duration = Duration::from_millis(1);
@@ -128,7 +128,8 @@ impl RootContext for FilterRoot {
                 for warning in &loaded.warnings {
                     log::warn!("{warning}");
                 }
-                let engine = Engine::new(loaded.policy, Box::new(PortableVerifier), Room::default(), clock::now());
+                let verifier = native_crypto::verifier(loaded.native_crypto, &loaded.policy.algorithms());
+                let engine = Engine::new(loaded.policy, verifier, Room::default(), clock::now());
                 self.shared.engine.replace(Some(engine));
                 // Not from here: some hosts allow no callout while they configure.
                 self.shared.tick_soon();
