@@ -48,9 +48,10 @@ fn names(algorithms: &[Algorithm]) -> String {
 }
 
 /// A foreign function that a host does not know is an answer on Envoy and a trap on others, so the host
-/// must be known first. Envoy calls itself so whatever its bootstrap says.
+/// must be known first. Envoy alone has an `xds.node`; of its parts this one is short and always there:
+/// "envoy", unless the bootstrap says otherwise. Id and cluster need not be set, and the whole is 61 KB.
 fn host_is_envoy() -> bool {
-    hostcalls::get_property(vec!["xds", "node", "user_agent_name"]).ok().flatten().is_some_and(|name| name == b"envoy")
+    hostcalls::get_property(vec!["xds", "node", "user_agent_name"]).ok().flatten().is_some()
 }
 
 fn verify_signature(arguments: &[u8]) -> Option<Vec<u8>> {
