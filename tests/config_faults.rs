@@ -140,14 +140,14 @@ fn the_okta_preset_refuses_what_cannot_be_meant() {
 }
 
 #[test]
-fn an_issuer_without_a_way_to_its_keys_or_with_two_is_refused() {
+fn keys_in_two_places_or_at_no_usable_address_are_refused() {
     let said = |jwks: Value| {
         faults(&provider(
             json!({ "issuer": "https://idp.example", "audiences": ["a"], "upstream": "idp", "jwks": jwks }),
         ))
         .join("\n")
     };
-    assert!(said(json!({})).contains("$.providers.okta.jwks.uri: missing"));
+    assert_eq!(said(json!({})), "", "the issuer's metadata says where its keys are");
     assert!(said(json!({ "uri": "http://idp.example/keys" })).contains("insecure_http"));
     assert!(said(json!({ "uri": "not a url" })).contains("not an absolute https URL"));
     assert!(
@@ -242,4 +242,17 @@ fn no_truncation_and_no_altered_byte_of_a_document_makes_the_loader_panic() {
             let _ = config::load(&altered);
         }
     }
+}
+
+#[test]
+fn a_readiness_path_is_a_plain_path() {
+    let mut document = okta_with(json!({}));
+    for path in ["", "ready", "/a?b", "/a#b", "/a b", "/%61", "/a\\b"] {
+        document["readiness_path"] = json!(path);
+        let found = faults(&document);
+        assert_eq!(found.len(), 1, "{path:?}: {found:?}");
+        assert!(found.iter().all(|fault| fault.starts_with("$.readiness_path: ")), "{found:?}");
+    }
+    document["readiness_path"] = json!("/healthz/ready");
+    assert!(faults(&document).is_empty());
 }

@@ -10,8 +10,7 @@ use serde_json::{Value, json};
 use testbed::authorization_server::now;
 use testbed::envoy::ListenerUpdate;
 use testbed::{
-    Backend, ClientTokenRequest, Cluster, EnvoyBuilder, ListenerOptions, Request, SigningKey,
-    UserTokenRequest,
+    Backend, ClientTokenRequest, Cluster, EnvoyBuilder, ListenerOptions, Request, SigningKey, UserTokenRequest,
 };
 
 /// The values of a header that the backend received, as its echo tells.

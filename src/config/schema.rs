@@ -27,6 +27,9 @@ document! {
         /// the module itself otherwise. `off`: the module, always. Both are equally strict. Left out:
         /// `auto`.
         native_crypto: NativeCrypto,
+        /// A path that the filter answers itself, for health checks: 200 when this worker holds keys of
+        /// every provider, otherwise 503. Left out: none.
+        readiness_path: String,
     }
 }
 
@@ -77,7 +80,8 @@ document! {
 document! {
     /// Where the keys come from and how they are kept.
     JwksDocument {
-        /// The address of the key set. Left out: Okta's, with the preset.
+        /// The address of the key set. Left out: Okta's, with the preset; otherwise what the issuer's metadata
+        /// (OpenID Connect Discovery, RFC 8414) names, which must be on the issuer's own host.
         uri: String,
         /// The key set itself, `{"keys": [...]}`; nothing is fetched then.
         inline: Map<String, Value>,

@@ -8,7 +8,7 @@ use crate::engine::deny_reason::DenyReason;
 use crate::engine::reply::reply_to;
 use crate::http::{HeaderEdit, Reply, RequestHead};
 use crate::jose::{Claim, SignatureVerifier, UnverifiedToken};
-use crate::keys::{FetchNumber, LookUp, ProviderKeys};
+use crate::keys::{LookUp, ProviderKeys};
 use crate::policy::token_source::Credential;
 use crate::policy::{AdmittedToken, ClaimFault, Policy, Provider, ProviderId};
 use crate::unix_time::UnixTime;
@@ -44,8 +44,8 @@ pub(super) struct NamedToken {
     facts: RequestFacts,
     token: UnverifiedToken,
     provider: ProviderId,
-    /// The last fetch of that provider's keys that was begun when the request came.
-    begun: FetchNumber,
+    /// When the request came: only keys published since can be missed.
+    asked_at: UnixTime,
 }
 
 /// What a request's head says.
@@ -65,7 +65,7 @@ pub(super) enum Progress {
 }
 
 /// Finds the token of a request and the provider it names.
-pub(super) fn identify(head: &RequestHead, policy: &Policy, begun: impl Fn(ProviderId) -> FetchNumber) -> Identified {
+pub(super) fn identify(head: &RequestHead, policy: &Policy, now: UnixTime) -> Identified {
     let facts =
         RequestFacts { request_id: request_id_of(head), managed_names: policy.forwarding.managed_names(head.names()) };
     let token = match find_token(head, policy) {
@@ -84,7 +84,7 @@ pub(super) fn identify(head: &RequestHead, policy: &Policy, begun: impl Fn(Provi
     if !provider.algorithms.contains(&token.header().algorithm) {
         return Identified::Refused(facts.deny(policy, Some(provider), DenyReason::AlgorithmNotAllowed));
     }
-    Identified::Named(NamedToken { facts, token, provider: id, begun: begun(id) })
+    Identified::Named(NamedToken { facts, token, provider: id, asked_at: now })
 }
 
 fn find_token(head: &RequestHead, policy: &Policy) -> Result<UnverifiedToken, DenyReason> {
@@ -125,7 +125,7 @@ impl NamedToken {
             return Progress::Decided(self.facts.deny(policy, None, ClaimFault::IssuerUnknown.into()));
         };
         let header = self.token.header();
-        let candidates = match keys.look_up(header.key_id.as_deref(), header.algorithm, self.begun, now) {
+        let candidates = match keys.look_up(header.key_id.as_deref(), header.algorithm, self.asked_at, now) {
             LookUp::Found(candidates) => candidates,
             LookUp::Wait => return Progress::Waiting(self),
             LookUp::Unknown => {

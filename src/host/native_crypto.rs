@@ -5,6 +5,7 @@ use proxy_wasm::hostcalls;
 
 use crate::config::NativeCrypto;
 use crate::engine::{Algorithm, NativeVerifier, PortableVerifier, SignatureVerifier};
+use crate::host::host_kind::is_envoy;
 
 /// The verifier for the algorithms of a policy.
 pub(super) fn verifier(wanted: NativeCrypto, algorithms: &[Algorithm]) -> Box<dyn SignatureVerifier> {
@@ -14,7 +15,7 @@ pub(super) fn verifier(wanted: NativeCrypto, algorithms: &[Algorithm]) -> Box<dy
     };
     match wanted {
         NativeCrypto::Off => portable("native_crypto is off"),
-        NativeCrypto::Auto if !host_is_envoy() => portable("this host is not known to offer it"),
+        NativeCrypto::Auto if !is_envoy() => portable("this host is not known to offer it"),
         NativeCrypto::Auto => {
             let verifier = NativeVerifier::tested(Box::new(verify_signature), algorithms);
             tell(&verifier, algorithms);
@@ -47,13 +48,7 @@ fn names(algorithms: &[Algorithm]) -> String {
     algorithms.iter().map(|algorithm| algorithm.name()).collect::<Vec<_>>().join(", ")
 }
 
-/// A foreign function that a host does not know is an answer on Envoy and a trap on others, so the host
-/// must be known first. Envoy alone has an `xds.node`; of its parts this one is short and always there:
-/// "envoy", unless the bootstrap says otherwise. Id and cluster need not be set, and the whole is 61 KB.
-fn host_is_envoy() -> bool {
-    hostcalls::get_property(vec!["xds", "node", "user_agent_name"]).ok().flatten().is_some()
-}
-
+/// On a host that does not know the function, Envoy excepted, this is a trap.
 fn verify_signature(arguments: &[u8]) -> Option<Vec<u8>> {
     hostcalls::call_foreign_function("verify_signature", Some(arguments)).ok().flatten()
 }

@@ -17,7 +17,7 @@ use crate::jose::Algorithm;
 pub use admit::{AdmittedToken, ClaimFault};
 pub use callout_address::CalloutAddress;
 pub use forward::{ClaimFormat, ClaimSource, ForwardedClaim, Forwarding};
-pub use provider::{Audiences, ClaimNames, KeyOrigin, Provider, RemoteKeys};
+pub use provider::{Audiences, ClaimNames, Discovery, KeyAddress, KeyOrigin, Provider, RemoteKeys};
 pub use token_source::TokenSource;
 
 /// The whole of what the operator wants.
@@ -31,6 +31,8 @@ pub struct Policy {
     pub forwarding: Forwarding,
     /// The `realm` of challenges (RFC 9110 section 11.5).
     pub realm: String,
+    /// The path that is answered with whether there are keys.
+    pub readiness_path: Option<String>,
 }
 
 /// One of the policy's providers.
@@ -39,10 +41,16 @@ pub struct ProviderId(usize);
 
 impl Policy {
     /// Puts a policy together. Issuers are taken to be distinct; the loader has seen to that.
-    pub fn new(providers: Vec<Provider>, token_source: TokenSource, forwarding: Forwarding, realm: String) -> Self {
+    pub fn new(
+        providers: Vec<Provider>,
+        token_source: TokenSource,
+        forwarding: Forwarding,
+        realm: String,
+        readiness_path: Option<String>,
+    ) -> Self {
         let by_issuer =
             providers.iter().enumerate().map(|(at, provider)| (provider.issuer.clone(), ProviderId(at))).collect();
-        Self { providers, by_issuer, token_source, forwarding, realm }
+        Self { providers, by_issuer, token_source, forwarding, realm, readiness_path }
     }
 
     /// The provider whose issuer is exactly `issuer` (RFC 8725 section 3.8: no prefix, no folding).
