@@ -1,27 +1,26 @@
 //! The document -> [`Policy`]: what is needed together, what excludes what, what is refused because it
 //! cannot work or would not be safe.
 
+mod token_source;
+
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use super::Loaded;
 use super::fault::{ConfigFault, ConfigProblem, Path};
-use super::schema::{ClaimToHeaderDocument, Document, JwksDocument, OktaDocument, ProviderDocument, TokenDocument};
+use super::schema::{ClaimToHeaderDocument, Document, JwksDocument, OktaDocument, ProviderDocument};
 use crate::http::HeaderName;
 use crate::jose::{Algorithm, KeySet};
 use crate::policy::callout_address::Scheme;
 use crate::policy::{
     Audiences, CalloutAddress, ClaimFormat, ClaimNames, ClaimSource, Discovery, ForwardedClaim, Forwarding, KeyAddress,
-    KeyOrigin, Policy, Provider, RemoteKeys, TokenSource,
+    KeyOrigin, Policy, Provider, RemoteKeys,
 };
 
 const DEFAULT_SKEW: Duration = Duration::from_secs(60);
 /// What Okta's own verifiers allow.
 const OKTA_SKEW: Duration = Duration::from_secs(120);
 const MAX_SKEW: Duration = Duration::from_secs(300);
-const DEFAULT_MAX_TOKEN_BYTES: u32 = 8192;
-/// Envoy's limit for all headers together.
-const MAX_TOKEN_BYTES: u32 = 60 * 1024;
 const REALM: &str = "okta-proxy-wasm";
 
 /// What is collected on the way.
@@ -48,12 +47,14 @@ impl Findings<'_> {
 pub(super) fn document(document: Document, at: &Path, faults: &mut Vec<ConfigFault>) -> Option<Loaded> {
     let mut findings = Findings { faults, warnings: Vec::new() };
     let providers = providers(document.providers, &at.member("providers"), &mut findings);
-    let token_source = token_source(&document.token.unwrap_or_default(), &at.member("token"), &mut findings);
     let claims = forwarded_claims(document.claim_to_headers, &at.member("claim_to_headers"), &mut findings);
+    let token = document.token.unwrap_or_default();
+    let identity_headers = claims.as_deref().unwrap_or_default();
+    let token_source = token_source::token_source(token, identity_headers, &at.member("token"), &mut findings);
     let readiness_path = readiness_path(document.readiness_path, &at.member("readiness_path"), &mut findings);
     let native_crypto = document.native_crypto.unwrap_or_default();
     let forwarding = Forwarding::new(claims?);
-    let policy = Policy::new(providers?, token_source, forwarding, String::from(REALM), readiness_path);
+    let policy = Policy::new(providers?, token_source?, forwarding, String::from(REALM), readiness_path);
     Some(Loaded { policy, warnings: findings.warnings, native_crypto })
 }
 
@@ -367,14 +368,6 @@ fn readiness_path(path: Option<String>, at: &Path, findings: &mut Findings<'_>) 
         }
         is_path
     })
-}
-
-fn token_source(token: &TokenDocument, at: &Path, findings: &mut Findings<'_>) -> TokenSource {
-    let max_bytes = token.max_bytes.unwrap_or(DEFAULT_MAX_TOKEN_BYTES);
-    if !(256..=MAX_TOKEN_BYTES).contains(&max_bytes) {
-        findings.unusable(&at.member("max_bytes"), "between 256 and 61440");
-    }
-    TokenSource { forward: token.forward.unwrap_or(false), max_bytes: usize::try_from(max_bytes).unwrap_or(usize::MAX) }
 }
 
 fn forwarded_claims(

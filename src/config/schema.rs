@@ -100,10 +100,29 @@ document! {
 document! {
     /// The credential.
     TokenDocument {
-        /// Whether the backend receives the credential. Left out: no.
+        /// The headers that may carry the token. Left out: `authorization` with the scheme `Bearer`; what
+        /// is written replaces that.
+        from_headers: Vec<FromHeaderDocument>,
+        /// The cookies that may carry the token, case-sensitive. Left out: none.
+        from_cookies: Vec<String>,
+        /// The query parameters that may carry the token, case-sensitive. Left out: none. Such tokens end
+        /// up in access logs (RFC 6750 section 5.3), so this prints a warning.
+        from_params: Vec<String>,
+        /// Whether the backend receives the credential. Left out: no, every header, cookie and parameter
+        /// above is taken out.
         forward: bool,
         /// The longest token that is looked at, in bytes. Left out: 8192.
         max_bytes: u32,
+    }
+}
+
+document! {
+    /// A header that may carry the token.
+    FromHeaderDocument {
+        /// The header.
+        name: String,
+        /// The scheme before the token, case-insensitive. Left out: the whole value is the token.
+        scheme: String,
     }
 }
 

@@ -191,9 +191,9 @@ impl Engine {
         self.parked.remove(stream);
     }
 
-    /// Whether a trailer of that name is one that only we may write.
+    /// Whether a trailer of that name is taken out of requests that go on.
     pub fn is_managed_trailer(&self, name: &str) -> bool {
-        self.policy.forwarding.is_managed(name)
+        self.policy.is_managed_trailer(name)
     }
 
     /// How many requests wait.

@@ -10,7 +10,7 @@ use crate::http::{HeaderEdit, Reply, RequestHead};
 use crate::jose::{Claim, SignatureVerifier, UnverifiedToken};
 use crate::keys::{LookUp, ProviderKeys};
 use crate::policy::token_source::Credential;
-use crate::policy::{AdmittedToken, ClaimFault, Policy, Provider, ProviderId};
+use crate::policy::{AdmittedToken, ClaimFault, Policy, Provider, ProviderId, Unwritable};
 use crate::unix_time::UnixTime;
 
 /// What is to be done with one request, and what is to be logged of it.
@@ -35,7 +35,8 @@ pub enum Verdict {
 #[derive(Debug)]
 pub(super) struct RequestFacts {
     request_id: Option<String>,
-    managed_names: Vec<String>,
+    /// What is taken out of the head before it goes on.
+    stripping: Vec<HeaderEdit>,
 }
 
 /// A request with a token that names one of our providers.
@@ -66,12 +67,17 @@ pub(super) enum Progress {
 
 /// Finds the token of a request and the provider it names.
 pub(super) fn identify(head: &RequestHead, policy: &Policy, now: UnixTime) -> Identified {
-    let facts =
-        RequestFacts { request_id: request_id_of(head), managed_names: policy.forwarding.managed_names(head.names()) };
+    let mut facts = RequestFacts { request_id: request_id_of(head), stripping: Vec::new() };
     let token = match find_token(head, policy) {
         Ok(token) => token,
         Err(reason) => return Identified::Refused(facts.deny(policy, None, reason)),
     };
+    match policy.strip(head) {
+        Ok(edits) => facts.stripping = edits,
+        Err(Unwritable) => {
+            return Identified::Refused(facts.deny(policy, None, DenyReason::CredentialMalformed));
+        }
+    }
     let issuer = match token.claimed_issuer() {
         Claim::Valid(issuer) => issuer,
         Claim::Absent | Claim::Malformed => {
@@ -95,10 +101,10 @@ fn find_token(head: &RequestHead, policy: &Policy) -> Result<UnverifiedToken, De
         Credential::Malformed => return Err(DenyReason::CredentialMalformed),
         Credential::TooLarge => return Err(DenyReason::TokenTooLarge),
     };
-    if !UnverifiedToken::has_three_parts(text) {
+    if !UnverifiedToken::has_three_parts(&text) {
         return Err(DenyReason::TokenOpaque);
     }
-    Ok(UnverifiedToken::parse(text)?)
+    Ok(UnverifiedToken::parse(&text)?)
 }
 
 impl NamedToken {
@@ -109,8 +115,8 @@ impl NamedToken {
 
     /// About how many bytes it holds on to while it waits.
     pub(super) fn held_bytes(&self) -> usize {
-        let names: usize = self.facts.managed_names.iter().map(String::len).sum();
-        self.token.held_bytes().saturating_add(names).saturating_add(512)
+        let edits: usize = self.facts.stripping.iter().map(HeaderEdit::held_bytes).sum();
+        self.token.held_bytes().saturating_add(edits).saturating_add(512)
     }
 
     /// Decides, or waits when a fetch will tell more.
@@ -157,7 +163,8 @@ impl NamedToken {
 impl RequestFacts {
     /// The only place that lets a request pass: it takes the proof.
     fn allow(self, policy: &Policy, provider: &Provider, token: &AdmittedToken) -> Decision {
-        let edits = policy.forwarding.edits(token, self.managed_names, &policy.token_source);
+        let mut edits = self.stripping;
+        edits.extend(policy.forwarding.identity(token));
         Decision { verdict: Verdict::Allow(edits), audit: AuditRecord::allowed(self.request_id, provider, token) }
     }
 

@@ -12,13 +12,14 @@ pub mod token_source;
 
 use std::collections::HashMap;
 
+use crate::http::{HeaderEdit, RequestHead};
 use crate::jose::Algorithm;
 
 pub use admit::{AdmittedToken, ClaimFault};
 pub use callout_address::CalloutAddress;
 pub use forward::{ClaimFormat, ClaimSource, ForwardedClaim, Forwarding};
 pub use provider::{Audiences, ClaimNames, Discovery, KeyAddress, KeyOrigin, Provider, RemoteKeys};
-pub use token_source::TokenSource;
+pub use token_source::{TokenSource, Unwritable};
 
 /// The whole of what the operator wants.
 #[derive(Debug)]
@@ -51,6 +52,23 @@ impl Policy {
         let by_issuer =
             providers.iter().enumerate().map(|(at, provider)| (provider.issuer.clone(), ProviderId(at))).collect();
         Self { providers, by_issuer, token_source, forwarding, realm, readiness_path }
+    }
+
+    /// What is taken out of every request that goes on, whatever lets it: the headers that only we may
+    /// write, and the credentials.
+    ///
+    /// # Errors
+    /// When a credential cannot be taken out; then the request must not go on.
+    pub fn strip(&self, head: &RequestHead) -> Result<Vec<HeaderEdit>, Unwritable> {
+        let mut edits = self.forwarding.strip(head);
+        edits.extend(self.token_source.strip(head)?);
+        Ok(edits)
+    }
+
+    /// Whether a trailer of that name is taken out: a backend that merges trailers into headers would
+    /// take it for an identity of ours, or for a credential that nobody has looked at.
+    pub fn is_managed_trailer(&self, name: &str) -> bool {
+        self.forwarding.is_managed(name) || self.token_source.is_carrier(name)
     }
 
     /// The provider whose issuer is exactly `issuer` (RFC 8725 section 3.8: no prefix, no folding).
