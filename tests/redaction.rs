@@ -135,10 +135,11 @@ fn no_parked_token_shows_in_any_form() {
     take(&late.decided[0].1);
     let failed = FetchOutcome::Failed(FetchFault::TlsFailed);
     let outbox = engine.on_fetched(late.fetches[0].id, failed, start.plus(std::time::Duration::from_secs(61)));
-    texts.push(format!("{:?} {:?} {:?}", outbox, late, outbox.note));
+    let effects = format!("{outbox:?} {late:?}");
     let now = start.plus(std::time::Duration::from_secs(61));
     let Arrival::Decided(unavailable) = engine.on_request(StreamId(3), &head, now) else { panic!("parked") };
     take(&unavailable);
+    texts.push(effects);
     assert_eq!(reasons, ["too_many_waiting", "wait_timed_out", "keys_unavailable"]);
     for part in token.split('.') {
         for text in &texts {
