@@ -21,6 +21,9 @@ document! {
         /// Which claims the backend receives in which headers. Left out: `x-user-id` (subject),
         /// `x-client-id` (client) and `x-granted-scopes` (scopes, blank between).
         claim_to_headers: Vec<ClaimToHeaderDocument>,
+        /// A path that the filter answers itself, for health checks: 200 when this worker holds keys of
+        /// every provider, otherwise 503. Left out: none.
+        readiness_path: String,
     }
 }
 
@@ -71,7 +74,8 @@ document! {
 document! {
     /// Where the keys come from and how they are kept.
     JwksDocument {
-        /// The address of the key set. Left out: Okta's, with the preset.
+        /// The address of the key set. Left out: Okta's, with the preset; otherwise what the issuer's metadata
+        /// (OpenID Connect Discovery, RFC 8414) names, which must be on the issuer's own host.
         uri: String,
         /// The key set itself, `{"keys": [...]}`; nothing is fetched then.
         inline: Map<String, Value>,
@@ -90,10 +94,29 @@ document! {
 document! {
     /// The credential.
     TokenDocument {
-        /// Whether the backend receives the credential. Left out: no.
+        /// The headers that may carry the token. Left out: `authorization` with the scheme `Bearer`; what
+        /// is written replaces that.
+        from_headers: Vec<FromHeaderDocument>,
+        /// The cookies that may carry the token, case-sensitive. Left out: none.
+        from_cookies: Vec<String>,
+        /// The query parameters that may carry the token, case-sensitive. Left out: none. Such tokens end
+        /// up in access logs (RFC 6750 section 5.3), so this prints a warning.
+        from_params: Vec<String>,
+        /// Whether the backend receives the credential. Left out: no, every header, cookie and parameter
+        /// above is taken out.
         forward: bool,
         /// The longest token that is looked at, in bytes. Left out: 8192.
         max_bytes: u32,
+    }
+}
+
+document! {
+    /// A header that may carry the token.
+    FromHeaderDocument {
+        /// The header.
+        name: String,
+        /// The scheme before the token, case-insensitive. Left out: the whole value is the token.
+        scheme: String,
     }
 }
 
