@@ -227,6 +227,7 @@ impl Scene {
         match self.engine.on_request(stream, &RequestHead::new(head), self.now) {
             Arrival::Decided(decision) => Ok(*decision),
             Arrival::Parked => Err(stream),
+            Arrival::Answered(_) => panic!("a question to the filter"),
         }
     }
 
@@ -275,6 +276,7 @@ fn edits(decision: &Decision) -> Vec<String> {
             .map(|edit| match edit {
                 HeaderEdit::Remove(name) => format!("-{name}"),
                 HeaderEdit::Set(name, value) => format!("{}={}", name.as_str(), value.as_str()),
+                HeaderEdit::Rewrite(_) => panic!("nothing to rewrite with a token in its header"),
             })
             .collect(),
     }

@@ -412,7 +412,7 @@ fn ghsa_w7vc_732c_9m39_an_unencoded_payload_is_refused() {
     check(
         &two_issuers(),
         vec![
-            row("raw", "credential_malformed", raw),
+            row("raw: its commas look like two credentials", "credential_repeated", raw),
             row("encoded", "token_extension_unsupported", encoded.clone()),
             row("detached", "token_extension_unsupported", format!("{head}..{}", rest.split_once('.').unwrap().1)),
         ],

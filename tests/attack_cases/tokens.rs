@@ -627,9 +627,9 @@ fn json_is_one_object_without_a_member_twice() {
         saying(&format!("{{{inner},\"x\":{}}}", deep("[", "]"))),
     ));
     rows.push(row(
-        "D3 depth 1000 of objects",
+        "D3 depth 800 of objects",
         "token_claims_json",
-        saying(&format!("{{\"a\":{}1{}}}", "{\"a\":".repeat(1000), "}".repeat(1000))),
+        saying(&format!("{{\"a\":{}1{}}}", "{\"a\":".repeat(800), "}".repeat(800))),
     ));
     rows.push(row("D3 depth 1000 never closed", "token_claims_json", saying(&format!("{{\"a\":{}", "[".repeat(1000)))));
     rows.push(row(
@@ -725,6 +725,14 @@ fn a_time_is_a_number_that_can_be_one() {
     rows.push(row("E5 now == exp + leeway - 1 s", "admitted", claiming(json!({ "exp": NOW - 59 }))));
     rows.push(row("E6 nbf far future", "token_not_yet_valid", claiming(json!({ "nbf": NOW + 86_400 }))));
     rows.push(row("E6 nbf one second beyond the leeway", "token_not_yet_valid", claiming(json!({ "nbf": NOW + 61 }))));
+    for text in ["1800000060.5", "1800000060.000001"] {
+        rows.push(row(
+            "E6 nbf a fraction beyond the leeway",
+            "token_not_yet_valid",
+            claiming(json!({ "nbf": text.parse::<f64>().unwrap() })),
+        ));
+    }
+    rows.push(row("E6 nbf a fraction within", "admitted", claiming(json!({ "nbf": 1_800_000_059.5 }))));
     rows.push(row("E6 nbf at the leeway", "admitted", claiming(json!({ "nbf": NOW + 60 }))));
     rows.push(row("E6 iat beyond leeway", "token_issued_in_the_future", claiming(json!({ "iat": NOW + 61 }))));
     rows.push(row("E6 iat at the leeway", "admitted", claiming(json!({ "iat": NOW + 60 }))));
