@@ -206,11 +206,12 @@ impl<'a> Model<'a> {
         let jitter = Jitter(u16::try_from(self.random.below(65_536)).unwrap());
         let outbox = self.engine.on_tick(self.now, jitter);
         assert!(outbox.fetches.len() <= 1 && outbox.note.is_none());
+        // One that the host never answered is given up, whether or not the next one is due yet.
+        if let Some((older, _)) = self.in_flight.take_if(|(_, began)| self.now >= began.plus(GIVE_UP)) {
+            self.late.push(older);
+        }
         for fetch in outbox.fetches.clone() {
-            if let Some((older, began)) = self.in_flight.take() {
-                assert!(self.now >= began.plus(GIVE_UP), "two fetches at a time");
-                self.late.push(older);
-            }
+            assert!(self.in_flight.is_none(), "two fetches at a time");
             if fetch.keys.cause == FetchCause::UnknownKeyId {
                 if let Some(last) = self.last_unknown.filter(|last| *last <= self.now) {
                     assert!(self.now.since(last) >= COOLDOWN, "unknown-kid fetches {:?} apart", self.now.since(last));
