@@ -4,7 +4,7 @@
 #![allow(missing_docs, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
 #![allow(clippy::unwrap_used, reason = "a test")]
 
-use okta_proxy_wasm::config;
+use okta_proxy_wasm::config::{self, NativeCrypto};
 use serde_json::{Value, json};
 
 fn faults(document: &Value) -> Vec<String> {
@@ -159,6 +159,26 @@ fn keys_in_two_places_or_at_no_usable_address_are_refused() {
         said(json!({ "uri": "https://idp.example/keys", "timeout": "0s" })).contains("$.providers.okta.jwks.timeout")
     );
     assert_eq!(said(json!({ "uri": "https://idp.example/keys" })), "");
+}
+
+#[test]
+fn who_verifies_signatures_is_auto_or_off() {
+    for (written, expected) in [
+        (json!(null), Some(NativeCrypto::Auto)),
+        (json!("auto"), Some(NativeCrypto::Auto)),
+        (json!("off"), Some(NativeCrypto::Off)),
+        (json!("on"), None),
+        (json!("OFF"), None),
+        (json!(false), None),
+    ] {
+        let mut document = okta_with(json!({}));
+        document["native_crypto"] = written.clone();
+        let loaded = config::load(document.to_string().as_bytes());
+        assert_eq!(loaded.as_ref().ok().map(|loaded| loaded.native_crypto), expected, "{written}");
+        if expected.is_none() {
+            assert_eq!(faults(&document), ["$.native_crypto: expected one of \"auto\", \"off\""], "{written}");
+        }
+    }
 }
 
 #[test]

@@ -7,7 +7,7 @@ mod gateway;
 
 use std::time::Duration;
 
-use gateway::{API, Gateway, Setup, minimal_configuration};
+use gateway::{API, Gateway, Setup, configuration_with_jwks, minimal_configuration};
 use serde_json::json;
 use testbed::envoy::ListenerUpdate;
 use testbed::polling::until;
@@ -15,9 +15,14 @@ use testbed::{Connection, ListenerOptions, Mode, Request, send_many};
 
 const MANY: usize = 1000;
 
+/// Requests wait as long as a busy machine needs to send a thousand of them.
+fn patient() -> serde_json::Value {
+    configuration_with_jwks(json!({ "timeout": "60s" }))
+}
+
 /// A gateway whose key server accepts connections and stays silent.
 fn without_keys(listener: fn(ListenerOptions) -> ListenerOptions) -> Gateway {
-    Setup { gate: Mode::Hold, listener, ..Setup::default() }.start()
+    Setup { configuration: patient(), gate: Mode::Hold, listener, ..Setup::default() }.start()
 }
 
 /// Waits until so many requests are in the filter and none was answered.
@@ -162,9 +167,7 @@ fn clients_that_leave_while_waiting_strand_nobody() {
 /// A worker lets 4,096 requests wait; those whose clients left must not count.
 #[test]
 fn clients_that_left_make_room_for_others() {
-    let mut configuration = minimal_configuration();
-    configuration["providers"]["okta"]["jwks"] = json!({ "timeout": "60s" });
-    let gateway = Setup { configuration, gate: Mode::Hold, workers: 1, ..Setup::default() }.start();
+    let gateway = Setup { configuration: patient(), gate: Mode::Hold, workers: 1, ..Setup::default() }.start();
     let request = Request::get("/gone").bearer(&gateway.alice());
     for _ in 0..42 {
         let leaving: Vec<Connection> = (0..100)
@@ -191,7 +194,7 @@ fn clients_that_left_make_room_for_others() {
 /// The fetch that a request for an unknown key asked for serves others when that request is gone.
 #[test]
 fn a_fetch_whose_requester_left_still_brings_the_keys() {
-    let gateway = Gateway::start();
+    let gateway = Setup { configuration: patient(), ..Setup::default() }.start();
     assert_eq!(gateway.get(&gateway.alice()).status, 200);
     gateway.wait_until_keys_are_held();
     gateway.gate.set(Mode::Hold);

@@ -11,7 +11,9 @@ use std::sync::Mutex;
 
 use log::{LevelFilter, Log, Metadata, Record};
 use okta_proxy_wasm::config;
-use okta_proxy_wasm::engine::{Arrival, Engine, PortableVerifier, Room, StreamId, Verdict};
+use okta_proxy_wasm::engine::{
+    Arrival, Engine, FetchFault, FetchOutcome, Jitter, PortableVerifier, Room, StreamId, Verdict,
+};
 use okta_proxy_wasm::http::RequestHead;
 use okta_proxy_wasm::unix_time::UnixTime;
 use serde_json::json;
@@ -101,4 +103,46 @@ fn no_decision_shows_a_token_in_any_form() {
     }
     assert_eq!(decided, tokens.len() * 9);
     assert_eq!(admitted, 5, "the good token from each place is rewritten, and that shows nothing either");
+}
+
+/// The decisions that no key was needed for, or that came too late: what was parked shows as little.
+#[test]
+fn no_parked_token_shows_in_any_form() {
+    let configuration = json!({ "providers": { "okta": {
+        "okta": { "domain": "acme.okta.com" }, "audiences": [AUDIENCE], "upstream": "okta" } } });
+    let loaded = config::load(configuration.to_string().as_bytes()).unwrap();
+    let room = Room { requests: 1, bytes: usize::MAX };
+    let start = UnixTime::from_secs(NOW);
+    let mut engine = Engine::new(loaded.policy, Box::new(PortableVerifier), room, start);
+    let token = SigningKey::a("k1").token(&payload(NOW));
+    let head = RequestHead::new(vec![("authorization".to_owned(), format!("Bearer {token}").into_bytes())]);
+    assert!(matches!(engine.on_request(StreamId(1), &head, start), Arrival::Parked));
+    let mut texts = Vec::new();
+    let mut reasons = Vec::new();
+    let mut take = |decision: &okta_proxy_wasm::engine::Decision| {
+        let Verdict::Deny(reply) = &decision.verdict else { panic!("allowed") };
+        texts.extend([
+            format!("{decision:?}"),
+            decision.audit.to_json(),
+            String::from_utf8_lossy(&reply.body).into_owned(),
+        ]);
+        reasons.push(decision.audit.reason());
+    };
+    let Arrival::Decided(no_room) = engine.on_request(StreamId(2), &head, start) else { panic!("there was room") };
+    take(&no_room);
+    let late = engine.on_tick(start.plus(std::time::Duration::from_secs(60)), Jitter(0));
+    assert_eq!(late.decided.len(), 1);
+    take(&late.decided[0].1);
+    let failed = FetchOutcome::Failed(FetchFault::TlsFailed);
+    let outbox = engine.on_fetched(late.fetches[0].id, failed, start.plus(std::time::Duration::from_secs(61)));
+    texts.push(format!("{:?} {:?} {:?}", outbox, late, outbox.note));
+    let now = start.plus(std::time::Duration::from_secs(61));
+    let Arrival::Decided(unavailable) = engine.on_request(StreamId(3), &head, now) else { panic!("parked") };
+    take(&unavailable);
+    assert_eq!(reasons, ["too_many_waiting", "wait_timed_out", "keys_unavailable"]);
+    for part in token.split('.') {
+        for text in &texts {
+            assert!(!text.contains(&part[..8]), "{text}");
+        }
+    }
 }

@@ -52,9 +52,10 @@ pub(super) fn document(document: Document, at: &Path, faults: &mut Vec<ConfigFau
     let identity_headers = claims.as_deref().unwrap_or_default();
     let token_source = token_source::token_source(token, identity_headers, &at.member("token"), &mut findings);
     let readiness_path = readiness_path(document.readiness_path, &at.member("readiness_path"), &mut findings);
+    let native_crypto = document.native_crypto.unwrap_or_default();
     let forwarding = Forwarding::new(claims?);
     let policy = Policy::new(providers?, token_source?, forwarding, String::from(REALM), readiness_path);
-    Some(Loaded { policy, warnings: findings.warnings })
+    Some(Loaded { policy, warnings: findings.warnings, native_crypto })
 }
 
 fn providers(

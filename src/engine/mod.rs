@@ -3,7 +3,8 @@
 //! Inputs are requests, the outcomes of fetches, ticks and closed streams, each with the time; outputs
 //! are a decision or "parked", and an [`Outbox`] of effects to carry out: fetches to make, parked streams
 //! that are decided now, and when to tick next. A parked request is decided *before* the host is told
-//! to continue, and each exactly once.
+//! to continue, and each exactly once. The one thing it has done by others is the check of a signature
+//! ([`SignatureVerifier`]), which the host may do, and which calls nothing back.
 
 pub mod audit;
 pub mod deny_reason;
@@ -14,7 +15,6 @@ mod request;
 use std::time::Duration;
 
 use crate::http::{Reply, RequestHead};
-use crate::jose::SignatureVerifier;
 use crate::keys::fetch::{FetchNumber, KeyFetch};
 use crate::keys::{CalloutEnd, ProviderKeys};
 use crate::policy::{Policy, ProviderId};
@@ -25,7 +25,7 @@ use parked::Parked;
 use reply::readiness_reply;
 use request::{Identified, NamedToken, Progress, identify};
 
-pub use crate::jose::PortableVerifier;
+pub use crate::jose::{Algorithm, Doubt, NativeVerifier, PortableVerifier, SignatureVerifier};
 pub use crate::keys::fetch::{FetchFault, FetchOutcome, FetchResult, Jitter, MAX_ANSWER_BYTES};
 pub use crate::keys::sharing::{Lease, SharedAnswer, SharedOutcome, Turn};
 pub use parked::Room;

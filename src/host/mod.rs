@@ -10,6 +10,7 @@ mod clock;
 mod headers;
 mod host_kind;
 mod http_context;
+mod native_crypto;
 mod root_context;
 mod shared_keys;
 mod streams;

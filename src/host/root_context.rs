@@ -11,14 +11,14 @@ use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::{BufferType, ContextType};
 
 use crate::config;
-use crate::engine::{Decision, Engine, Fetch, Outbox, PortableVerifier, Room, StreamId, Turn};
+use crate::engine::{Decision, Engine, Fetch, Outbox, Room, StreamId, Turn};
 use crate::host::callouts::{Callouts, read_answer};
 use crate::host::carry_out::{apply, log_fetch};
-use crate::host::clock;
 use crate::host::host_kind::is_envoy;
 use crate::host::http_context::FilterStream;
 use crate::host::shared_keys::SharedKeys;
 use crate::host::streams::{ParkedStreams, Passage};
+use crate::host::{clock, native_crypto};
 use crate::unix_time::UnixTime;
 
 const SOONEST_TICK: Duration = Duration::from_millis(1);
@@ -196,7 +196,8 @@ impl RootContext for FilterRoot {
                 for warning in &loaded.warnings {
                     log::warn!("{warning}");
                 }
-                let engine = Engine::new(loaded.policy, Box::new(PortableVerifier), Room::default(), clock::now());
+                let verifier = native_crypto::verifier(loaded.native_crypto, &loaded.policy.algorithms());
+                let engine = Engine::new(loaded.policy, verifier, Room::default(), clock::now());
                 self.shared.engine.replace(Some(engine));
                 self.shared.shared_keys.replace(is_envoy().then(|| Rc::new(SharedKeys::join())));
                 // Not from here: some hosts allow no callout while they configure.

@@ -13,6 +13,7 @@ pub mod token_source;
 use std::collections::HashMap;
 
 use crate::http::{HeaderEdit, RequestHead};
+use crate::jose::Algorithm;
 
 pub use admit::{AdmittedToken, ClaimFault};
 pub use callout_address::CalloutAddress;
@@ -79,6 +80,13 @@ impl Policy {
     /// All providers, in the order of the configuration.
     pub fn providers(&self) -> impl Iterator<Item = (ProviderId, &Provider)> {
         self.providers.iter().enumerate().map(|(at, provider)| (ProviderId(at), provider))
+    }
+
+    /// Every algorithm that some provider's tokens may be signed with.
+    pub fn algorithms(&self) -> Vec<Algorithm> {
+        let is_allowed =
+            |algorithm: &Algorithm| self.providers.iter().any(|known| known.algorithms.contains(algorithm));
+        Algorithm::ALL.into_iter().filter(is_allowed).collect()
     }
 
     /// The provider of that id, if it is one of this policy's.

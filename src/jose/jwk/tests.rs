@@ -3,7 +3,7 @@ use crate::jose::signing_fixture::{TestKey, base64url};
 use serde_json::json;
 use wasm_bindgen_test::wasm_bindgen_test;
 
-const KEYS: [TestKey; 4] = [TestKey::RsaA, TestKey::P256, TestKey::P384, TestKey::Ed25519];
+const KEYS: [TestKey; 5] = [TestKey::RsaA, TestKey::P256, TestKey::P384, TestKey::P521, TestKey::Ed25519];
 
 fn set(keys: &Value) -> Result<KeySet, KeySetFault> {
     KeySet::parse(json!({ "keys": keys }).to_string().as_bytes())
@@ -142,7 +142,7 @@ fn an_alg_that_the_key_cannot_serve_is_inconsistent_and_an_unknown_one_unsupport
             let serves = if key == TestKey::RsaA { is_rsa } else { algorithm == key.algorithm() };
             assert_eq!(fault(&jwk), (!serves).then_some(KeyFault::Inconsistent), "{key:?} {name}");
         }
-        for name in ["RSA-OAEP", "ES512", "ES256K", "rs256", "RS256 ", "", "ECDH-ES", "HS256"] {
+        for name in ["RSA-OAEP", "ES521", "ES256K", "rs256", "RS256 ", "", "ECDH-ES", "HS256"] {
             assert_eq!(fault(&with(key, &json!({ "alg": name }))), Some(KeyFault::Unsupported), "{key:?} {name}");
         }
         for not_text in [json!(null), json!(5), json!(["RS256"])] {
@@ -160,7 +160,7 @@ fn key_type_and_curve_are_exact_and_go_together() {
         (TestKey::P256, json!({"kty": "OKP"})),
         (TestKey::P256, json!({"crv": "p-256"})),
         (TestKey::P256, json!({"crv": "secp256k1"})),
-        (TestKey::P256, json!({"crv": "P-521"})),
+        (TestKey::P521, json!({"crv": "P-512"})),
         (TestKey::P256, json!({"crv": "Ed25519"})),
         (TestKey::Ed25519, json!({"kty": "EC"})),
         (TestKey::Ed25519, json!({"crv": "Ed448"})),
@@ -169,9 +169,13 @@ fn key_type_and_curve_are_exact_and_go_together() {
     ] {
         assert_eq!(fault(&with(key, &members)), Some(KeyFault::Unsupported), "{key:?} {members}");
     }
-    // A P-256 point under the name of P-384, and the reverse: of the wrong length.
-    assert_eq!(fault(&with(TestKey::P256, &json!({"crv": "P-384"}))), Some(KeyFault::Malformed));
-    assert_eq!(fault(&with(TestKey::P384, &json!({"crv": "P-256"}))), Some(KeyFault::Malformed));
+    // A point under the name of another curve is of the wrong length.
+    for key in [TestKey::P256, TestKey::P384, TestKey::P521] {
+        for curve in ["P-256", "P-384", "P-521"] {
+            let expected = (key.public_jwk()["crv"] != curve).then_some(KeyFault::Malformed);
+            assert_eq!(fault(&with(key, &json!({"crv": curve}))), expected, "{key:?} as {curve}");
+        }
+    }
     // An EC key that calls itself RSA has no modulus.
     assert_eq!(fault(&with(TestKey::P256, &json!({"kty": "RSA"}))), Some(KeyFault::Malformed));
 }
@@ -182,6 +186,7 @@ fn every_member_that_is_needed_must_be_there_as_text() {
         (TestKey::RsaA, &["kty", "n", "e"][..]),
         (TestKey::P256, &["kty", "crv", "x", "y"]),
         (TestKey::P384, &["kty", "crv", "x", "y"]),
+        (TestKey::P521, &["kty", "crv", "x", "y"]),
         (TestKey::Ed25519, &["kty", "crv", "x"]),
     ] {
         for name in names {
@@ -255,7 +260,7 @@ fn a_coordinate_has_exactly_the_length_of_its_field() {
 
 #[wasm_bindgen_test(unsupported = test)]
 fn a_point_that_is_not_on_its_curve_is_weak() {
-    for (key, length) in [(TestKey::P256, 32), (TestKey::P384, 48)] {
+    for (key, length) in [(TestKey::P256, 32), (TestKey::P384, 48), (TestKey::P521, 66)] {
         let (x, y) = (key.octets("x"), key.octets("y"));
         let altered = |octets: &[u8], at: usize| {
             let mut octets = octets.to_vec();
