@@ -16,6 +16,9 @@ TOOLS := .tools
 ENVOY := $(TOOLS)/envoy-$(ENVOY_VERSION)/.installed
 AUTHORIZATION_SERVER := tests/support/authorization-server
 NODE_MODULES := $(AUTHORIZATION_SERVER)/node_modules/.installed
+DIFFERENTIAL := tests/differential
+JUDGE_JOSE := $(DIFFERENTIAL)/node_modules/.installed
+JUDGE_JOSERFC := $(TOOLS)/differential-venv/.installed
 TARGETS := $(TOOLS)/rust-$(RUST_VERSION).installed
 WASM_BINDGEN := $(TOOLS)/wasm-bindgen-$(WASM_BINDGEN_VERSION)
 CARGO_DENY := $(TOOLS)/cargo-deny-$(CARGO_DENY_VERSION)
@@ -69,7 +72,7 @@ measure: $(ENVOY) $(NODE_MODULES) wasm ## Measure the CPU time per request besid
 	@target/release/measure
 
 .PHONY: setup
-setup: $(TARGETS) $(ENVOY) $(NODE_MODULES) $(WASM_BINDGEN) ## Install what the other targets need (they do so themselves)
+setup: $(TARGETS) $(ENVOY) $(NODE_MODULES) $(JUDGE_JOSE) $(JUDGE_JOSERFC) $(WASM_BINDGEN) ## Install what the other targets need (they do so themselves)
 
 .PHONY: clean
 clean: ## Remove everything that was built; `make distclean` removes the tools too
@@ -77,7 +80,7 @@ clean: ## Remove everything that was built; `make distclean` removes the tools t
 
 .PHONY: distclean
 distclean: clean ## Remove everything that was built or installed
-	rm -rf $(TOOLS) $(AUTHORIZATION_SERVER)/node_modules
+	rm -rf $(TOOLS) $(AUTHORIZATION_SERVER)/node_modules $(DIFFERENTIAL)/node_modules
 
 # --- what the targets need -------------------------------------------------------------------------
 
@@ -104,6 +107,20 @@ $(NODE_MODULES): $(AUTHORIZATION_SERVER)/package-lock.json
 	@$(call need,npm,install Node.js with npm)
 	$(call say,"The authorization server (npm oidc-provider)")
 	@npm ci --silent --no-audit --no-fund --prefix $(AUTHORIZATION_SERVER) || { echo "npm could not install the authorization server: is there a network?" >&2; exit 1; }
+	@touch $@
+
+$(JUDGE_JOSE): $(DIFFERENTIAL)/package-lock.json
+	@$(call need,npm,install Node.js with npm)
+	$(call say,"The second judge of the differential test (npm jose)")
+	@npm ci --silent --no-audit --no-fund --prefix $(DIFFERENTIAL) || { echo "npm could not install jose: is there a network?" >&2; exit 1; }
+	@touch $@
+
+$(JUDGE_JOSERFC): $(DIFFERENTIAL)/requirements.txt
+	@$(call need,python3,install Python 3)
+	$(call say,"The third judge of the differential test (PyPI joserfc) into .tools")
+	@rm -rf $(@D) && mkdir -p $(@D)
+	@python3 -m venv $(@D) || { echo "python3 cannot make a virtual environment: on Debian install python3-venv" >&2; exit 1; }
+	@$(@D)/bin/pip install --quiet --require-hashes -r $< || { echo "joserfc could not be installed: is there a network, and a wheel for this machine?" >&2; exit 1; }
 	@touch $@
 
 # Without --locked: a dependency that their lock files name may be missing from a registry mirror.

@@ -51,7 +51,16 @@ impl Claims {
     pub fn time(&self, name: &str) -> Claim<UnixTime> {
         match self.members.get(name) {
             None => Claim::Absent,
-            Some(Value::Number(number)) => numeric_date(number),
+            Some(Value::Number(number)) => numeric_date(number, f64::floor),
+            Some(_) => Claim::Malformed,
+        }
+    }
+
+    /// A NumericDate from which on something holds: a fraction rounded up, so that it never holds early.
+    pub fn start(&self, name: &str) -> Claim<UnixTime> {
+        match self.members.get(name) {
+            None => Claim::Absent,
+            Some(Value::Number(number)) => numeric_date(number, f64::ceil),
             Some(_) => Claim::Malformed,
         }
     }
@@ -95,13 +104,13 @@ fn is_scope(text: &str) -> bool {
     !text.is_empty() && !text.contains(' ')
 }
 
-fn numeric_date(number: &serde_json::Number) -> Claim<UnixTime> {
+fn numeric_date(number: &serde_json::Number, whole: impl Fn(f64) -> f64) -> Claim<UnixTime> {
     let seconds = match (number.as_u64(), number.as_f64()) {
         (Some(seconds), Some(approximately)) if approximately <= LATEST_SECOND => seconds,
         (None, Some(fractional)) if (0.0..=LATEST_SECOND).contains(&fractional) => {
             // In range by the guard: the cast neither truncates a sign nor overflows.
             #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-            let whole = fractional as u64;
+            let whole = whole(fractional) as u64;
             whole
         }
         (Some(_) | None, _) => return Claim::Malformed,
@@ -141,6 +150,11 @@ mod tests {
             assert_eq!(time(value.clone()), Claim::Malformed, "{value}");
         }
         assert_eq!(claims(json!({})).time("exp"), Claim::Absent);
+        let start = |value: Value| claims(json!({ "nbf": value })).start("nbf");
+        assert_eq!(start(json!(1_700_000_000)), Claim::Valid(UnixTime::from_secs(1_700_000_000)));
+        assert_eq!(start(json!(1_700_000_000.1)), Claim::Valid(UnixTime::from_secs(1_700_000_001)));
+        assert_eq!(start(json!("1700000000")), Claim::Malformed);
+        assert_eq!(claims(json!({})).start("nbf"), Claim::Absent);
     }
 
     #[wasm_bindgen_test(unsupported = test)]

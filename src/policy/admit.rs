@@ -137,9 +137,9 @@ fn check_audience(claims: &Claims, expected: &Audiences) -> Result<(), ClaimFaul
 /// the token's favour.
 fn check_times(claims: &Claims, provider: &Provider, now: UnixTime) -> Result<(), ClaimFault> {
     let skew = provider.clock_skew;
-    let expiry = present_time(claims, "exp")?.ok_or(ClaimFault::ExpiryMissing)?;
-    let not_before = present_time(claims, "nbf")?;
-    let issued_at = present_time(claims, "iat")?;
+    let expiry = present_time(claims.time("exp"))?.ok_or(ClaimFault::ExpiryMissing)?;
+    let not_before = present_time(claims.start("nbf"))?;
+    let issued_at = present_time(claims.time("iat"))?;
     if now >= expiry.plus(skew) {
         return Err(ClaimFault::Expired);
     }
@@ -156,8 +156,8 @@ fn check_times(claims: &Claims, provider: &Provider, now: UnixTime) -> Result<()
     }
 }
 
-fn present_time(claims: &Claims, name: &str) -> Result<Option<UnixTime>, ClaimFault> {
-    match claims.time(name) {
+fn present_time(claim: Claim<UnixTime>) -> Result<Option<UnixTime>, ClaimFault> {
+    match claim {
         Claim::Absent => Ok(None),
         Claim::Valid(time) => Ok(Some(time)),
         Claim::Malformed => Err(ClaimFault::TimeMalformed),
