@@ -130,6 +130,7 @@ impl RootContext for FilterRoot {
                 }
                 let engine = Engine::new(loaded.policy, Box::new(PortableVerifier), Room::default(), clock::now());
                 self.shared.engine.replace(Some(engine));
+                self.shared.callouts.forget();
                 // Not from here: some hosts allow no callout while they configure.
                 self.shared.tick_soon();
                 true

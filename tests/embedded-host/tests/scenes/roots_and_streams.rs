@@ -55,6 +55,25 @@ fn a_second_configuration_on_the_same_root_replaces_the_first() {
 }
 
 #[test]
+fn an_answer_to_a_fetch_of_a_configuration_that_was_replaced_brings_no_keys() {
+    let (mut vm, root) = configured(Manners::envoy(), &fetched_keys());
+    vm.tick(root);
+    let old = vm.take_callout().unwrap();
+    let other_issuer = json!({ "providers": { "other": { "issuer": super::ISSUER, "audiences": [AUDIENCE],
+        "upstream": "other", "jwks": { "uri": "https://other.example/keys" } } } });
+    assert!(vm.reconfigure(root, other_issuer.to_string().as_bytes()));
+    vm.tick(root);
+    let new = vm.take_callout().unwrap();
+    assert_eq!(new.upstream, "other");
+    vm.answer(&old, published());
+    let stream = vm.request(root, with_token(&good_token()));
+    assert_eq!(vm.outcome(stream), Outcome::Waiting, "decided with the keys of another issuer");
+    vm.answer(&new, Answer::new(200, key_set(&[&SigningKey::b("k1")]).to_string().as_bytes()));
+    tick_until(&mut vm, root, |vm| vm.outcome(stream) != Outcome::Waiting);
+    assert_eq!(status(&vm, stream), 401);
+}
+
+#[test]
 fn a_second_root_in_the_same_vm_has_keys_and_streams_of_its_own() {
     let (mut vm, first) = configured(Manners::envoy(), &inline_keys());
     let (second, accepted) = vm.configure(fetched_keys().to_string().as_bytes());
