@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use fuzz_targets::{TARGETS, run};
 
 /// Mutations per target: some seconds for all of them.
-const MUTATIONS: usize = 1500;
+const MUTATIONS: usize = 4000;
 /// What a mutation may put in: bytes that mean something somewhere.
 const WORDS: [&[u8]; 16] = [
     b"\0", b"\n", b".", b",", b"\"", b"{", b"}", b"[", b"]", b"=", b"\xff", b"\\u0000", b"1e999", b"null", b"keys",
