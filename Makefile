@@ -39,7 +39,7 @@ demo: $(ENVOY) $(NODE_MODULES) wasm ## Show the filter at work in a real Envoy (
 	@target/debug/demo $(if $(KEEP),--keep)
 
 .PHONY: test
-test: setup wasm ## Run every test: native, as wasm under Node, and end to end in a real Envoy
+test: setup wasm vector-runner ## Run every test: native, as wasm under Node, and end to end in a real Envoy
 	$(call say,"Native tests and end-to-end tests in Envoy $(ENVOY_VERSION)")
 	cargo test --locked --workspace --no-fail-fast
 	$(call say,"The core's tests as wasm under Node")
@@ -52,11 +52,16 @@ wasm: $(TARGETS) ## Build the module and print its size
 	cargo build --locked --release --lib --target wasm32-wasip1
 	@printf '    %s: %d bytes (%d gzipped)\n' $(MODULE) "$$(stat -c %s $(MODULE))" "$$(gzip -9c $(MODULE) | wc -c)"
 
+.PHONY: vector-runner
+vector-runner: $(TARGETS) ## Build the module that judges test vectors inside Envoy (for the tests)
+	cargo build --locked --quiet --release --package vector-runner --target wasm32-wasip1 --target-dir target/vector-runner
+
 .PHONY: lint
 lint: $(TARGETS) $(CARGO_DENY) ## Check formatting, clippy (native and wasm), licences, bans and sources
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- --deny warnings
 	cargo clippy --locked --lib --target wasm32-wasip1 -- --deny warnings
+	cargo clippy --locked --package vector-runner --target wasm32-wasip1 -- --deny warnings
 	RUSTDOCFLAGS="--deny warnings" cargo doc --locked --quiet --no-deps --lib
 	$(CARGO_DENY)/bin/cargo-deny --locked check licenses bans sources
 

@@ -27,7 +27,7 @@ impl RequestHead {
     }
 
     /// Every value given under `name` (lower case), in order.
-    pub fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+    pub fn values<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a [u8]> {
         self.fields.iter().filter(move |(field, _)| field == name).map(|(_, value)| value.as_slice())
     }
 
@@ -62,8 +62,17 @@ impl HeaderName {
 
     /// The name in lower case, or `None` when it is not a token (RFC 9110 section 5.6.2).
     pub fn parse(text: &str) -> Option<Self> {
-        let is_token = !text.is_empty() && text.bytes().all(is_token_byte);
-        is_token.then(|| Self(Cow::Owned(text.to_ascii_lowercase())))
+        is_token(text).then(|| Self(Cow::Owned(text.to_ascii_lowercase())))
+    }
+
+    /// Whether a backend that folds case and takes all but letters and digits for one sign, as lighttpd does
+    /// for CGI and FastCGI, would take `spelling` for this name: `X_User_Id`, `X.User.Id` and `X-User-ID`
+    /// are one variable there.
+    pub fn is_meant_by(&self, spelling: &str) -> bool {
+        fn fold(byte: u8) -> u8 {
+            if byte.is_ascii_alphanumeric() { byte.to_ascii_lowercase() } else { b'-' }
+        }
+        spelling.len() == self.0.len() && spelling.bytes().map(fold).eq(self.0.bytes().map(fold))
     }
 
     /// The name as it is written.
@@ -72,7 +81,13 @@ impl HeaderName {
     }
 }
 
-fn is_token_byte(byte: u8) -> bool {
+/// A token of RFC 9110 section 5.6.2: what names of header fields, schemes and cookies are.
+pub fn is_token(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(is_token_byte)
+}
+
+/// A byte of such a token.
+pub fn is_token_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
@@ -138,6 +153,46 @@ fn hex_digit(nibble: u8) -> char {
     char::from_digit(u32::from(nibble), 16).unwrap_or('0').to_ascii_uppercase()
 }
 
+/// What is left of a field of the client's own request when a part was taken out: bytes as they were
+/// received, which need not be text. It can only be written back where it came from: it is no
+/// [`HeaderValue`], so it never gets into a reply.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Remainder {
+    field: &'static str,
+    bytes: Vec<u8>,
+}
+
+impl Remainder {
+    /// The rest of `:path`, or `None` when nothing is left or a blank or control byte is in it.
+    pub fn of_path(bytes: Vec<u8>) -> Option<Self> {
+        let writable = !bytes.is_empty() && bytes.iter().all(|byte| *byte > b' ' && *byte != 0x7f);
+        writable.then_some(Self { field: ":path", bytes })
+    }
+
+    /// The rest of `cookie`, or `None` when nothing is left or a control byte is in it.
+    pub fn of_cookie(bytes: Vec<u8>) -> Option<Self> {
+        let writable = !bytes.is_empty() && bytes.iter().all(|byte| *byte == b'\t' || !byte.is_ascii_control());
+        writable.then_some(Self { field: "cookie", bytes })
+    }
+
+    /// Where it came from and belongs.
+    pub const fn field(&self) -> &'static str {
+        self.field
+    }
+
+    /// The bytes to write there.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl fmt::Debug for Remainder {
+    /// No bytes: cookies and queries hold other secrets than ours.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Remainder({}, {} bytes)", self.field, self.bytes.len())
+    }
+}
+
 /// One change to the head of the request that goes on to the backend.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HeaderEdit {
@@ -145,6 +200,20 @@ pub enum HeaderEdit {
     Remove(String),
     /// Exactly one copy of this header remains, with this value.
     Set(HeaderName, HeaderValue),
+    /// The client's field keeps this and nothing else of its values.
+    Rewrite(Remainder),
+}
+
+impl HeaderEdit {
+    /// About how many bytes it holds on to.
+    pub fn held_bytes(&self) -> usize {
+        let bytes = match self {
+            Self::Remove(name) => name.len(),
+            Self::Set(name, value) => name.0.len().saturating_add(value.0.len()),
+            Self::Rewrite(rest) => rest.bytes.len(),
+        };
+        bytes.saturating_add(size_of::<Self>())
+    }
 }
 
 /// What the client is told instead of being let through.
@@ -188,6 +257,31 @@ mod tests {
         for bad in ["", "a b", "a:b", "a\r\nb", "é", ":path"] {
             assert_eq!(HeaderName::parse(bad), None, "{bad:?}");
         }
+    }
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn what_a_backend_would_fold_to_a_name_means_it() {
+        let name = HeaderName::parse("x-user-id").unwrap();
+        for spelling in ["x-user-id", "X_User_Id", "x.user-ID", "x~user!id"] {
+            assert!(name.is_meant_by(spelling), "{spelling}");
+        }
+        for spelling in ["x-user-idx", "xuserid", "x-user-i1", ""] {
+            assert!(!name.is_meant_by(spelling), "{spelling}");
+        }
+    }
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn a_remainder_that_would_break_the_head_does_not_exist() {
+        for bad in ["", "/a b", "/a\r\nx: y", "/a\0", "/a\t", "/\u{7f}"] {
+            assert_eq!(Remainder::of_path(bad.into()), None, "{bad:?}");
+        }
+        for bad in ["", "a=1\r\nx: y", "a=\0", "a=\n", "\u{7f}"] {
+            assert_eq!(Remainder::of_cookie(bad.into()), None, "{bad:?}");
+        }
+        assert_eq!(Remainder::of_path(b"/\xff?a".to_vec()).unwrap().as_bytes(), b"/\xff?a");
+        let cookies = Remainder::of_cookie(b"sid=s3cret; b=\xff\t".to_vec()).unwrap();
+        assert_eq!(cookies.as_bytes(), b"sid=s3cret; b=\xff\t");
+        assert_eq!(format!("{cookies:?}"), "Remainder(cookie, 16 bytes)");
     }
 
     #[wasm_bindgen_test(unsupported = test)]

@@ -8,7 +8,7 @@
 //! answers with the header edits of `policy::forward` or the reply to a reason. What the operator wrote
 //! became a policy in [`config`] before.
 //!
-//! The core is a function of policy, request, keys held and time. Nothing outside `host` names a host,
+//! The core is a function of policy, request, keys held and time. Nothing outside `host` calls a host,
 //! reads a clock or performs an effect.
 
 pub mod http;
@@ -21,5 +21,5 @@ pub mod jose;
 pub mod keys;
 pub mod policy;
 
-#[cfg(all(target_arch = "wasm32", not(target_os = "unknown")))]
+#[cfg(all(feature = "filter", target_arch = "wasm32", not(target_os = "unknown")))]
 mod host;

@@ -4,7 +4,7 @@
 #![allow(missing_docs, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
 #![allow(clippy::unwrap_used, reason = "a test")]
 
-use okta_proxy_wasm::config;
+use okta_proxy_wasm::config::{self, NativeCrypto};
 use serde_json::{Value, json};
 
 fn faults(document: &Value) -> Vec<String> {
@@ -140,14 +140,14 @@ fn the_okta_preset_refuses_what_cannot_be_meant() {
 }
 
 #[test]
-fn an_issuer_without_a_way_to_its_keys_or_with_two_is_refused() {
+fn keys_in_two_places_or_at_no_usable_address_are_refused() {
     let said = |jwks: Value| {
         faults(&provider(
             json!({ "issuer": "https://idp.example", "audiences": ["a"], "upstream": "idp", "jwks": jwks }),
         ))
         .join("\n")
     };
-    assert!(said(json!({})).contains("$.providers.okta.jwks.uri: missing"));
+    assert_eq!(said(json!({})), "", "the issuer's metadata says where its keys are");
     assert!(said(json!({ "uri": "http://idp.example/keys" })).contains("insecure_http"));
     assert!(said(json!({ "uri": "not a url" })).contains("not an absolute https URL"));
     assert!(
@@ -159,6 +159,26 @@ fn an_issuer_without_a_way_to_its_keys_or_with_two_is_refused() {
         said(json!({ "uri": "https://idp.example/keys", "timeout": "0s" })).contains("$.providers.okta.jwks.timeout")
     );
     assert_eq!(said(json!({ "uri": "https://idp.example/keys" })), "");
+}
+
+#[test]
+fn who_verifies_signatures_is_auto_or_off() {
+    for (written, expected) in [
+        (json!(null), Some(NativeCrypto::Auto)),
+        (json!("auto"), Some(NativeCrypto::Auto)),
+        (json!("off"), Some(NativeCrypto::Off)),
+        (json!("on"), None),
+        (json!("OFF"), None),
+        (json!(false), None),
+    ] {
+        let mut document = okta_with(json!({}));
+        document["native_crypto"] = written.clone();
+        let loaded = config::load(document.to_string().as_bytes());
+        assert_eq!(loaded.as_ref().ok().map(|loaded| loaded.native_crypto), expected, "{written}");
+        if expected.is_none() {
+            assert_eq!(faults(&document), ["$.native_crypto: expected one of \"auto\", \"off\""], "{written}");
+        }
+    }
 }
 
 #[test]
@@ -179,6 +199,147 @@ fn what_weakens_has_insecure_in_its_name_and_warns() {
     assert!(loaded.warnings.iter().all(|warning| warning.contains("insecure_")), "{:?}", loaded.warnings);
     let found = faults(&okta_with(json!({ "insecure_any_audience": true })));
     assert_eq!(found, ["$.providers.okta.insecure_any_audience: contradicts `audiences`; write one of the two"]);
+}
+
+fn with_token(token: Value) -> Value {
+    let mut document = okta_with(json!({}));
+    document.as_object_mut().unwrap().insert("token".to_owned(), token);
+    document
+}
+
+#[test]
+fn places_for_a_token_that_cannot_be_meant_are_refused_each_with_its_path() {
+    const NO_NAME: &str = "not a header name, or one that the request itself needs";
+    const IDENTITY: &str = "a header of `claim_to_headers`: it tells the backend who the user is and is never read";
+    let header = |name: &str| json!({ "from_headers": [{ "name": name }] });
+    let with_cookie = |headers: Value| json!({ "from_headers": headers, "from_cookies": ["at"] });
+    let mut rows = vec![
+        (
+            json!({ "from_headers": [] }),
+            "",
+            "there is nowhere to look for a token; name a header, a cookie or a query parameter, or leave `from_headers` out",
+        ),
+        (
+            json!({ "from_headers": {}, "from_cookies": [], "from_params": [] }),
+            "",
+            "there is nowhere to look for a token; name a header, a cookie or a query parameter, or leave `from_headers` out",
+        ),
+        (json!({ "from_headers": "authorization" }), ".from_headers", "expected a list"),
+        (json!({ "from_headers": ["authorization"] }), ".from_headers[0]", "expected an object"),
+        (
+            json!({ "from_headers": [{}] }),
+            ".from_headers[0].name",
+            "missing; write the name of the header that carries the token",
+        ),
+        (
+            json!({ "from_headers": [{ "name": "x-a", "prefix": "x" }] }),
+            ".from_headers[0].prefix",
+            "unknown field; remove it or check its spelling and place",
+        ),
+        (
+            json!({ "from_headers": [{ "name": "x-a", "shceme": "x" }] }),
+            ".from_headers[0].shceme",
+            "unknown field; did you mean `scheme`?",
+        ),
+        (json!({ "from_headers": [{ "name": "x-a", "scheme": 5 }] }), ".from_headers[0].scheme", "expected a string"),
+        (
+            header("Cookie"),
+            ".from_headers[0].name",
+            "cookies have a field of their own: name the cookie in `from_cookies`",
+        ),
+        (header("X_User.ID"), ".from_headers[0].name", IDENTITY),
+        (with_cookie(json!([{ "name": "x-a" }, { "name": "X-A" }])), ".from_headers[1]", "another entry says the same"),
+        (
+            with_cookie(json!([{ "name": "x-a", "scheme": "Bearer" }, { "name": "x-a", "scheme": "bearer" }])),
+            ".from_headers[1]",
+            "another entry says the same",
+        ),
+        (
+            with_cookie(json!([{ "name": "x-a", "scheme": "Bearer" }, { "name": "x-a" }])),
+            ".from_headers[1]",
+            "another entry reads the same header with a scheme, or without one; write one of the two",
+        ),
+        (
+            with_cookie(json!([{ "name": "x-a" }, { "name": "x-a", "scheme": "Bearer" }])),
+            ".from_headers[1]",
+            "another entry reads the same header with a scheme, or without one; write one of the two",
+        ),
+        (
+            with_cookie(json!([{ "name": "x-a" }, { "name": "x_a" }])),
+            ".from_headers[1]",
+            "another entry names the same header in another spelling",
+        ),
+        (json!({ "from_cookies": ["at", "AT", "at"] }), ".from_cookies[2]", "named twice"),
+        (json!({ "from_params": ["at", "at"] }), ".from_params[1]", "named twice"),
+        (json!({ "from_cookies": "at" }), ".from_cookies", "expected a list"),
+        (json!({ "from_params": [5] }), ".from_params[0]", "expected a string"),
+    ];
+    for name in [
+        "",
+        "a b",
+        ":path",
+        ":authority",
+        "host",
+        "Host",
+        "content-length",
+        "transfer-encoding",
+        "connection",
+        "x-envoy-original-path",
+        "x-forwarded-for",
+        "x-request-id",
+    ] {
+        rows.push((header(name), ".from_headers[0].name", NO_NAME));
+    }
+    for scheme in ["", "Bearer ", "a b", "Bearer:", "é"] {
+        rows.push((
+            json!({ "from_headers": [{ "name": "x-a", "scheme": scheme }] }),
+            ".from_headers[0].scheme",
+            "the name of a scheme without blanks, such as \"Bearer\"",
+        ));
+    }
+    for name in ["", "a b", "a=b", "a;b", "a,b", "\"a\"", "é"] {
+        rows.push((json!({ "from_cookies": ["ok", name] }), ".from_cookies[1]", "not a cookie name (RFC 6265)"));
+    }
+    for name in ["", "a b", "a+b", "a&b", "a=b", "a%62", "a[]", "é"] {
+        rows.push((
+            json!({ "from_params": [name] }),
+            ".from_params[0]",
+            "a parameter name of letters, digits and `-._~` only",
+        ));
+    }
+    for (token, path, hint) in rows {
+        assert_eq!(faults(&with_token(token.clone())), [format!("$.token{path}: {hint}")], "{token}");
+    }
+}
+
+#[test]
+fn a_header_of_the_chosen_claims_is_no_place_for_a_token() {
+    let mut document = with_token(json!({ "from_headers": [{ "name": "x_tenant" }] }));
+    document["claim_to_headers"] = json!([{ "header": "X-Tenant", "claim": "tenant" }]);
+    let found = faults(&document);
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(
+        found.iter().all(|fault| fault.starts_with("$.token.from_headers[0].name: a header of `claim_to_headers`"))
+    );
+    document["token"] = json!({ "from_headers": [{ "name": "x-user-id" }] });
+    assert_eq!(faults(&document), [""; 0], "the default identity headers are not in force here");
+}
+
+#[test]
+fn places_for_a_token_are_read_and_the_risky_ones_warn() {
+    let warnings = |token: Value| config::load(with_token(token).to_string().as_bytes()).unwrap().warnings;
+    let good = json!({
+        "from_headers": [{ "name": "Authorization", "scheme": "Bearer" }, { "name": "authorization", "scheme": "Token" },
+                         { "name": "x-api-token", "scheme": null }],
+        "from_cookies": ["access_token", "__Host-at"], "from_params": [] });
+    assert_eq!(warnings(good), [""; 0]);
+    assert_eq!(warnings(json!({ "from_headers": [], "from_cookies": ["at"] })), [""; 0]);
+    let found = warnings(json!({ "from_params": ["access_token"] }));
+    assert_eq!(found.len(), 1);
+    assert!(found.iter().all(|line| line.contains("token.from_params") && !line.contains("access_token")), "{found:?}");
+    let found = warnings(json!({ "from_headers": [{ "name": "authorization" }] }));
+    assert_eq!(found.len(), 1);
+    assert!(found.iter().all(|line| line.contains("without a scheme")), "{found:?}");
 }
 
 #[test]
@@ -202,7 +363,9 @@ fn no_value_of_the_document_is_ever_in_a_fault() {
         "providers": { "okta": { "okta": { "domain": SECRET.repeat(2) + "/", "authorization_server": format!("{SECRET}/") }, "issuer": SECRET,
             "audiences": SECRET, "upstream": [SECRET], "algorithms": [SECRET], "clock_skew": SECRET, "client_ids": SECRET,
             "jwks": { "uri": SECRET, "inline": SECRET, "refresh": SECRET, "max_stale": SECRET } } },
-        "token": SECRET, "claim_to_headers": [{ "header": format!("{SECRET} x"), "claim": [SECRET, 1], "format": SECRET }]
+        "token": { "from_headers": [{ "name": format!("{SECRET} x"), "scheme": format!("{SECRET} x") }, SECRET],
+            "from_cookies": [format!("{SECRET};")], "from_params": [format!("{SECRET}&")], "forward": SECRET },
+        "claim_to_headers": [{ "header": format!("{SECRET} x"), "claim": [SECRET, 1], "format": SECRET }]
     });
     let found = faults(&document).join("\n");
     assert!(!found.contains("hunter2"), "{found}");
@@ -222,4 +385,17 @@ fn no_truncation_and_no_altered_byte_of_a_document_makes_the_loader_panic() {
             let _ = config::load(&altered);
         }
     }
+}
+
+#[test]
+fn a_readiness_path_is_a_plain_path() {
+    let mut document = okta_with(json!({}));
+    for path in ["", "ready", "/a?b", "/a#b", "/a b", "/%61", "/a\\b"] {
+        document["readiness_path"] = json!(path);
+        let found = faults(&document);
+        assert_eq!(found.len(), 1, "{path:?}: {found:?}");
+        assert!(found.iter().all(|fault| fault.starts_with("$.readiness_path: ")), "{found:?}");
+    }
+    document["readiness_path"] = json!("/healthz/ready");
+    assert!(faults(&document).is_empty());
 }

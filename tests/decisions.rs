@@ -7,7 +7,9 @@
 mod signing;
 
 use okta_proxy_wasm::config;
-use okta_proxy_wasm::engine::{Arrival, Decision, Engine, PortableVerifier, Room, StreamId, Verdict};
+use okta_proxy_wasm::engine::{
+    Arrival, Decision, Engine, FetchOutcome, Jitter, PortableVerifier, Room, StreamId, Verdict,
+};
 use okta_proxy_wasm::http::{HeaderEdit, HeaderName, Reply, RequestHead};
 use okta_proxy_wasm::unix_time::UnixTime;
 use serde_json::{Value, json};
@@ -28,11 +30,15 @@ fn engine(configuration: &Value) -> Engine {
 }
 
 fn decide(configuration: &Value, fields: &[(&str, &str)]) -> Decision {
-    let mut head = vec![(":method".to_owned(), b"GET".to_vec()), (":path".to_owned(), b"/accounts".to_vec())];
-    head.extend(fields.iter().map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec())));
+    decide_at(configuration, &[&[(":method", "GET"), (":path", "/accounts")], fields].concat())
+}
+
+/// As [`decide`], where the row brings its own `:path`.
+fn decide_at(configuration: &Value, fields: &[(&str, &str)]) -> Decision {
+    let head = fields.iter().map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec())).collect();
     match engine(configuration).on_request(StreamId(1), &RequestHead::new(head), UnixTime::from_secs(NOW)) {
         Arrival::Decided(decision) => *decision,
-        Arrival::Parked => panic!("parked with inline keys"),
+        Arrival::Parked | Arrival::Answered(_) => panic!("not decided"),
     }
 }
 
@@ -63,6 +69,7 @@ fn edits(decision: &Decision) -> Vec<String> {
             .map(|edit| match edit {
                 HeaderEdit::Remove(name) => format!("-{name}"),
                 HeaderEdit::Set(name, value) => format!("{}={}", name.as_str(), value.as_str()),
+                HeaderEdit::Rewrite(rest) => format!("{}~{}", rest.field(), String::from_utf8_lossy(rest.as_bytes())),
             })
             .collect(),
     }
@@ -241,6 +248,185 @@ fn two_credentials_are_a_malformed_request() {
     }
 }
 
+/// One issuer, and tokens looked for in two headers, a cookie and a parameter.
+fn many_sources() -> Value {
+    let mut configuration = one_issuer();
+    configuration["token"] = json!({
+        "from_headers": [{ "name": "Authorization", "scheme": "bearer" }, { "name": "authorization", "scheme": "Token" },
+                         { "name": "x-api-token" }],
+        "from_cookies": ["access_token"], "from_params": ["access_token"] });
+    configuration
+}
+
+/// The edits beside the identity, which is the same for all.
+fn stripped(decision: &Decision) -> Vec<String> {
+    let mut edits = edits(decision);
+    let identity = edits.split_off(edits.len() - 3);
+    assert_eq!(identity[0], "x-user-id=alice@acme.com");
+    edits
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_token_passes_from_each_configured_place_and_is_taken_out_there() {
+    // The fields, and what is taken out beside the two headers.
+    type Row<'a> = (&'a [(&'a str, String)], &'a [&'a str]);
+    let token = SigningKey::a("k1").token(&payload(NOW));
+    let encoded = token.replace('.', "%2E");
+    let rows: [Row<'_>; 8] = [
+        (&[("authorization", format!("Bearer {token}"))], &[]),
+        (&[("authorization", format!("TOKEN {token}"))], &[]),
+        (&[("x-api-token", token.clone())], &[]),
+        (&[("x-api-token", token.clone()), ("x_api_token", "forged".to_owned())], &["-x_api_token"]),
+        (&[("authorization", "Basic YTpi".to_owned()), ("x-api-token", token.clone())], &[]),
+        (&[("cookie", format!("sid=1; access_token={token}; x=y"))], &["cookie~sid=1; x=y"]),
+        (&[("cookie", "sid=1".to_owned()), ("cookie", format!("access_token=\"{token}\""))], &["cookie~sid=1"]),
+        (&[(":path", format!("/a?x=%31&access%5Ftoken={encoded}&y"))], &[":path~/a?x=%31&y"]),
+    ];
+    for (fields, more) in rows {
+        let fields: Vec<(&str, &str)> = fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let decision = decide_at(&many_sources(), &fields);
+        assert_eq!(stripped(&decision), [&["-authorization", "-x-api-token"], more].concat(), "{fields:?}");
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn credentials_in_two_places_are_a_malformed_request_even_when_one_of_them_is_good() {
+    let token = SigningKey::a("k1").token(&payload(NOW));
+    let places = [
+        ("authorization", format!("Bearer {token}")),
+        ("x-api-token", token.clone()),
+        ("cookie", format!("access_token={token}")),
+        (":path", format!("/a?access_token={token}")),
+    ];
+    let bad = [
+        ("x-api-token", "opaque".to_owned()),
+        ("cookie", "access_token=".to_owned()),
+        (":path", "/?access%5ftoken".to_owned()),
+    ];
+    for one in &places {
+        for other in places.iter().chain(&bad).filter(|other| one.0 != other.0 || one.0 == "cookie") {
+            let decision = decide_at(&many_sources(), &[(one.0, &one.1), (other.0, &other.1)]);
+            assert_eq!(reason(&decision), "credential_repeated", "{} {}", one.0, other.0);
+            assert_eq!(reply(&decision).status, 400);
+        }
+    }
+    for path in
+        [format!("/?access_token={token}&access_token={token}"), format!("/?access_token={token}&access%5ftoken=x")]
+    {
+        assert_eq!(reason(&decide_at(&many_sources(), &[(":path", &path)])), "credential_repeated");
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn cookies_and_parameters_carry_no_credential_unless_they_are_named() {
+    let token = SigningKey::a("k1").token(&payload(NOW));
+    let elsewhere = [
+        ("cookie", format!("access_token={token}")),
+        (":path", format!("/?access_token={token}")),
+        ("x-api-token", token.clone()),
+    ];
+    for (name, value) in &elsewhere {
+        assert_eq!(reason(&decide_at(&one_issuer(), &[(name, value)])), "token_missing", "{name}");
+        let bearer = format!("Bearer {token}");
+        let decision = decide_at(&one_issuer(), &[(name, value), ("authorization", &bearer)]);
+        assert_eq!(stripped(&decision), ["-authorization"], "{name} is left alone");
+    }
+    for name in ["x-original-url", "x-rewrite-url", "x-envoy-original-path", "referer"] {
+        let decision = decide_at(&many_sources(), &[(":path", "/"), (name, &format!("/?access_token={token}"))]);
+        assert_eq!(reason(&decision), "token_missing", "{name}");
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn what_is_named_replaces_the_authorization_header() {
+    let mut configuration = one_issuer();
+    configuration["token"] = json!({ "from_headers": [], "from_cookies": ["at"] });
+    let token = SigningKey::a("k1").token(&payload(NOW));
+    let (cookie, bearer) = (format!("at={token}"), format!("Bearer {token}"));
+    assert_eq!(stripped(&decide(&configuration, &[("cookie", &cookie)])), ["-cookie"]);
+    assert_eq!(reason(&decide(&configuration, &[("authorization", &bearer)])), "token_missing");
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn forwarded_credentials_stay_where_they_are() {
+    let mut configuration = many_sources();
+    configuration["token"]["forward"] = json!(true);
+    let token = SigningKey::a("k1").token(&payload(NOW));
+    for (name, value) in [
+        ("cookie", format!("access_token={token}")),
+        (":path", format!("/?access_token={token}")),
+        ("x-api-token", token),
+    ] {
+        let decision = decide_at(&configuration, &[(name, &value), ("X_Api.Token", "forged")]);
+        assert_eq!(stripped(&decision), ["-x_api.token"], "{name}");
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_credential_that_is_no_token_or_cannot_be_taken_out_is_refused() {
+    let token = SigningKey::a("k1").token(&payload(NOW));
+    for (name, value) in [
+        ("cookie", "access_token=".to_owned()),
+        ("cookie", "access_token=\"a".to_owned()),
+        ("cookie", format!("x=1, access_token={token}")),
+        (":path", "/?access_token=a+b".to_owned()),
+        (":path", format!("/?x=1;access_token={token}")),
+        ("x-api-token", format!("Bearer {token}")),
+        ("cookie", format!("x=\r\ny: z; access_token={token}")),
+        (":path", format!("/\r\nx: y?access_token={token}")),
+    ] {
+        let decision = decide_at(&many_sources(), &[(name, &value)]);
+        assert_eq!(reason(&decision), "credential_malformed", "{value}");
+        assert_eq!(reply(&decision).status, 401);
+    }
+    let long = "a".repeat(8193);
+    for (name, value) in
+        [("cookie", format!("access_token={long}")), (":path", format!("/?access_token={long}")), ("x-api-token", long)]
+    {
+        assert_eq!(reason(&decide_at(&many_sources(), &[(name, &value)])), "token_too_large", "{name}");
+    }
+}
+
+/// A request that waits holds what is left of its cookies and path, and counts it.
+#[wasm_bindgen_test(unsupported = test)]
+fn a_request_that_waited_is_stripped_like_one_that_did_not() {
+    let mut configuration = many_sources();
+    configuration["providers"]["okta"]["jwks"] = json!({ "uri": format!("{ISSUER}/v1/keys") });
+    configuration["providers"]["okta"]["upstream"] = json!("okta");
+    let loaded = config::load(configuration.to_string().as_bytes()).unwrap();
+    let room = Room { requests: 100, bytes: 20_000 };
+    let now = UnixTime::from_secs(NOW);
+    let mut engine = Engine::new(loaded.policy, Box::new(PortableVerifier), room, now);
+    let key = SigningKey::a("k1");
+    let token = key.token(&payload(NOW));
+    let fetch = engine.on_tick(now, Jitter(0)).fetches.remove(0);
+    let mut arrive = |stream: u32, cookie: String| {
+        let path = b"/a?x=1".to_vec();
+        let head = RequestHead::new(vec![(":path".to_owned(), path), ("cookie".to_owned(), cookie.into_bytes())]);
+        engine.on_request(StreamId(stream), &head, now)
+    };
+    let parked = arrive(1, format!("sid=1; access_token={token}; X=y"));
+    assert!(matches!(parked, Arrival::Parked), "{parked:?}");
+    match arrive(2, format!("access_token={token}; big={}", "b".repeat(20_000))) {
+        Arrival::Decided(decision) => assert_eq!(reason(&decision), "too_many_waiting"),
+        Arrival::Parked | Arrival::Answered(_) => panic!("there is no room for its cookies"),
+    }
+    let body = key_set(&[&key]).to_string().into_bytes();
+    let outbox = engine.on_fetched(fetch.id, FetchOutcome::Response { status: 200, cache_control: None, body }, now);
+    let (stream, decision) = &outbox.decided[0];
+    assert_eq!(*stream, StreamId(1));
+    assert_eq!(stripped(decision), ["-authorization", "-x-api-token", "cookie~sid=1; X=y"]);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn trailers_that_a_backend_could_take_for_a_credential_are_taken_out() {
+    let engine = engine(&many_sources());
+    for name in ["authorization", "x-api-token", "X_Api_Token", "cookie", "x-user-id"] {
+        assert!(engine.is_managed_trailer(name), "{name}");
+    }
+    assert!(!engine.is_managed_trailer("x-innocent"));
+}
+
 #[wasm_bindgen_test(unsupported = test)]
 fn a_token_is_good_before_exp_plus_the_skew_and_not_at_it() {
     let engine_at = |now: UnixTime, exp: u64| {
@@ -248,7 +434,7 @@ fn a_token_is_good_before_exp_plus_the_skew_and_not_at_it() {
         let head = RequestHead::new(vec![("authorization".to_owned(), format!("Bearer {token}").into_bytes())]);
         match engine(&one_issuer()).on_request(StreamId(1), &head, now) {
             Arrival::Decided(decision) => reason(&decision),
-            Arrival::Parked => panic!("parked"),
+            Arrival::Parked | Arrival::Answered(_) => panic!("not decided"),
         }
     };
     let end = UnixTime::from_secs(NOW + 60);

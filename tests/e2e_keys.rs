@@ -74,6 +74,20 @@ fn a_key_server_that_is_down_at_start_costs_503_and_nothing_once_it_is_back() {
 }
 
 #[test]
+fn readiness_says_whether_there_are_keys_and_needs_no_token() {
+    let mut configuration = gateway::minimal_configuration();
+    configuration["readiness_path"] = json!("/ready");
+    let gateway = Setup { configuration, gate: Mode::Refuse, ..Setup::default() }.start();
+    let ready = || Request::get("/ready").send(gateway.port());
+    let response = ready();
+    assert_eq!((response.status, response.text()), (503, r#"{"ready":false}"#.to_owned()));
+    assert_eq!(Request::get("/readyx").send(gateway.port()).status, 401);
+    gateway.gate.set(Mode::Pass);
+    until("readiness", Duration::from_secs(20), || (ready().status == 200).then_some(()));
+    assert_eq!(gateway.backend.count(), 0, "the filter answers itself");
+}
+
+#[test]
 fn the_last_good_keys_survive_a_key_server_that_dies() {
     let configuration = configuration_with_jwks(json!({ "refresh": "1s", "max_stale": "1h" }));
     let gateway = Setup { configuration, ..Setup::default() }.start();

@@ -6,6 +6,7 @@
 
 mod signing;
 
+use std::iter;
 use std::sync::Mutex;
 
 use log::{LevelFilter, Log, Metadata, Record};
@@ -40,7 +41,9 @@ fn no_decision_shows_a_token_in_any_form() {
     log::set_max_level(LevelFilter::Trace);
     let key = SigningKey::a("k1");
     let configuration = json!({ "providers": { "okta": {
-        "issuer": ISSUER, "audiences": [AUDIENCE], "jwks": { "inline": key_set(&[&key]) } } } });
+        "issuer": ISSUER, "audiences": [AUDIENCE], "jwks": { "inline": key_set(&[&key]) } } },
+        "token": { "from_headers": [{ "name": "authorization", "scheme": "Bearer" }, { "name": "x-api-token" }],
+            "from_cookies": ["access_token"], "from_params": ["access_token"] } });
     let loaded = config::load(configuration.to_string().as_bytes()).unwrap();
     let mut engine = Engine::new(loaded.policy, Box::new(PortableVerifier), Room::default(), UnixTime::from_secs(NOW));
 
@@ -59,15 +62,23 @@ fn no_decision_shows_a_token_in_any_form() {
         format!("{}!!!!", bent(json!({}))),
         "secretsecretsecret ".repeat(1000),
     ];
-    let mut decided = 0;
+    let (mut decided, mut admitted) = (0, 0);
     for (at, token) in tokens.iter().enumerate() {
-        for credential in
-            [format!("Bearer {token}"), format!("Bearer {token}, Bearer {token}"), format!("Basic {token}")]
-        {
-            let head = RequestHead::new(vec![
-                (":path".to_owned(), format!("/x?access_token={token}").into_bytes()),
-                ("authorization".to_owned(), credential.into_bytes()),
-            ]);
+        let bearer = |credential: String| ("authorization", credential);
+        let heads: [&[(&str, String)]; 9] = [
+            &[(":path", format!("/x?access_token={token}"))],
+            &[(":path", format!("/x?session=sessionsecret&access_token={token}"))],
+            &[(":path", format!("/x?access_token={token}")), bearer(format!("Bearer {token}"))],
+            &[("cookie", format!("sid=sessionsecret; access_token={token}"))],
+            &[("cookie", format!("access_token={token}; access_token={token}"))],
+            &[("x-api-token", token.clone()), (":path", format!("/x?token={token}"))],
+            &[bearer(format!("Bearer {token}"))],
+            &[bearer(format!("Bearer {token}, Bearer {token}"))],
+            &[bearer(format!("Basic {token}"))],
+        ];
+        for fields in heads {
+            let fields = fields.iter().map(|(name, value)| ((*name).to_owned(), value.clone().into_bytes()));
+            let head = RequestHead::new(fields.collect());
             let Arrival::Decided(decision) = engine.on_request(StreamId(at as u32), &head, UnixTime::from_secs(NOW))
             else {
                 panic!("parked with inline keys");
@@ -77,14 +88,17 @@ fn no_decision_shows_a_token_in_any_form() {
                 Verdict::Allow(edits) => format!("{edits:?}"),
             };
             let texts = [reply, decision.audit.to_json(), format!("{decision:?}"), format!("{head:?}")];
-            for secret in token.split('.').filter(|part| part.len() > 8) {
+            // What stays in a cookie or query that was rewritten is as secret as the token.
+            for secret in token.split('.').filter(|part| part.len() > 8).chain(iter::once("sessionsecret")) {
                 for text in &texts {
                     assert!(!text.contains(&secret[..8]), "token {at} shows in {text}");
                 }
                 assert!(!CAPTURED.0.lock().unwrap().contains(&secret[..8]), "token {at} was logged");
             }
             decided += 1;
+            admitted += usize::from(matches!(decision.verdict, Verdict::Allow(_)));
         }
     }
-    assert_eq!(decided, tokens.len() * 3);
+    assert_eq!(decided, tokens.len() * 9);
+    assert_eq!(admitted, 5, "the good token from each place is rewritten, and that shows nothing either");
 }

@@ -270,7 +270,7 @@ fn ecdsa(name: ecdsa::TestName, curve: EllipticCurve, length: usize, algorithm: 
         assert_eq!(group.key.curve, curve);
         let [4, point @ ..] = &group.key.key[..] else { panic!("not an uncompressed point") };
         let (x, y) = point.split_at(length);
-        let crv = if curve == EllipticCurve::Secp256r1 { "P-256" } else { "P-384" };
+        let crv = format!("P-{}", if length == 66 { 521 } else { 8 * length });
         let ours = import(&json!({"kty": "EC", "crv": crv, "x": base64url(x), "y": base64url(y)})).unwrap();
         for test in &group.tests {
             let case = format!("{name:?} {} {:?} {}", test.tc_id, test.flags, test.comment);
@@ -283,11 +283,13 @@ fn ecdsa(name: ecdsa::TestName, curve: EllipticCurve, length: usize, algorithm: 
 
 #[test]
 fn ecdsa_signatures_verify_when_valid_and_only_then() {
-    use ecdsa::TestName::{EcdsaSecp256r1Sha256P1363, EcdsaSecp384r1Sha384P1363};
+    use ecdsa::TestName::{EcdsaSecp256r1Sha256P1363, EcdsaSecp384r1Sha384P1363, EcdsaSecp521r1Sha512P1363};
     let p256 = ecdsa(EcdsaSecp256r1Sha256P1363, EllipticCurve::Secp256r1, 32, Algorithm::Es256);
     assert_eq!(p256, Tally::of(173, 89, 0, 0));
     let p384 = ecdsa(EcdsaSecp384r1Sha384P1363, EllipticCurve::Secp384r1, 48, Algorithm::Es384);
     assert_eq!(p384, Tally::of(193, 87, 0, 0));
+    let p521 = ecdsa(EcdsaSecp521r1Sha512P1363, EllipticCurve::Secp521r1, 66, Algorithm::Es512);
+    assert_eq!(p521, Tally::of(231, 87, 0, 0));
 }
 
 /// A curve goes with its hash (RFC 7518 section 3.4), and a signature is not DER.

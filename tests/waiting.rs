@@ -11,12 +11,12 @@ use std::time::Duration;
 use okta_proxy_wasm::config;
 use okta_proxy_wasm::engine::{
     Arrival, BATCH, Decision, Engine, Fetch, FetchFault, FetchOutcome, FetchResult, Jitter, Outbox, PortableVerifier,
-    Room, StreamId, Verdict,
+    Room, SharedAnswer, SharedOutcome, StreamId, Verdict,
 };
 use okta_proxy_wasm::http::{HeaderName, RequestHead};
 use okta_proxy_wasm::unix_time::UnixTime;
 use serde_json::{Value, json};
-use signing::{SigningKey, key_set, payload};
+use signing::{SigningKey, key_set, payload, with};
 use wasm_bindgen_test::wasm_bindgen_test;
 
 const START: u64 = 1_800_000_000;
@@ -30,6 +30,7 @@ struct Scene {
     decided: Vec<(StreamId, Decision)>,
     next_tick: Option<UnixTime>,
     last_result: Option<FetchResult>,
+    shared: Option<SharedOutcome>,
 }
 
 impl Scene {
@@ -40,10 +41,14 @@ impl Scene {
     fn with_room(room: Room) -> Self {
         let configuration = json!({ "providers": { "okta": {
             "okta": { "domain": "acme.okta.com" }, "audiences": ["api://default"], "upstream": "okta" } } });
+        Self::of(&configuration, room)
+    }
+
+    fn of(configuration: &Value, room: Room) -> Self {
         let loaded = config::load(configuration.to_string().as_bytes()).unwrap();
         let now = UnixTime::from_secs(START);
         let engine = Engine::new(loaded.policy, Box::new(PortableVerifier), room, now);
-        Self { engine, now, next_stream: 1, decided: Vec::new(), next_tick: None, last_result: None }
+        Self { engine, now, next_stream: 1, decided: Vec::new(), next_tick: None, last_result: None, shared: None }
     }
 
     fn pass(&mut self, seconds: u64) {
@@ -62,6 +67,7 @@ impl Scene {
                 (stream, Some(reason))
             }
             Arrival::Parked => (stream, None),
+            Arrival::Answered(_) => panic!("a question to the filter"),
         }
     }
 
@@ -82,6 +88,21 @@ impl Scene {
         self.take(outbox);
     }
 
+    /// The next callout of the same fetch.
+    fn answer_leads_to(&mut self, fetch: &Fetch, outcome: FetchOutcome) -> Fetch {
+        let mut outbox = self.engine.on_fetched(fetch.id, outcome, self.now);
+        let next = outbox.follow_ups.remove(0);
+        self.take(outbox);
+        next
+    }
+
+    /// Another worker has learned this.
+    fn learn(&mut self, outcome: &SharedOutcome) {
+        let (provider, _) = self.engine.shared_records().remove(0);
+        let outbox = self.engine.on_shared(provider, outcome.clone(), self.now, NO_JITTER);
+        self.take(outbox);
+    }
+
     fn take(&mut self, outbox: Outbox) -> Vec<Fetch> {
         assert!(outbox.decided.len() <= BATCH, "{} streams released at once", outbox.decided.len());
         self.decided.extend(outbox.decided);
@@ -89,6 +110,7 @@ impl Scene {
         if let Some(note) = outbox.note {
             self.last_result = Some(note.result);
         }
+        self.shared = outbox.share.map(|(_, outcome)| outcome).or(self.shared.take());
         outbox.fetches
     }
 
@@ -140,7 +162,7 @@ fn keys_are_fetched_before_the_first_request() {
     assert_eq!(fetch.keys.timeout, Duration::from_secs(5));
     assert_eq!(scene.tick(), [], "one fetch at a time");
     scene.answer(&fetch, published(&[&SigningKey::a("k1")]));
-    assert_eq!(scene.last_result, Some(FetchResult::Replaced { usable: 1, skipped: 0 }));
+    assert_eq!(scene.last_result, Some(FetchResult::Replaced { usable: 1, skipped: 0, fetched_here: true }));
     assert_eq!(scene.request(&SigningKey::a("k1").token(&payload(START))).1, Some("admitted"));
 }
 
@@ -208,16 +230,38 @@ fn an_unknown_key_id_causes_one_fetch_per_cooldown_and_is_remembered() {
     let fetch = scene.tick_begins_a_fetch();
     scene.answer(&fetch, published(&[&known]));
     assert_eq!(scene.reason_of(first), Some("key_unknown"));
+    scene.pass(1);
     assert_eq!(scene.request(&forged).1, Some("key_unknown"), "remembered");
     let another = SigningKey::b("yet-another").token(&payload(START));
     let (third, reason) = scene.request(&another);
     assert_eq!(reason, Some("keys_unavailable"), "it cannot be known before the cooldown is over");
-    assert_eq!(scene.retry_after(third).as_deref(), Some("30"));
+    assert_eq!(scene.retry_after(third).as_deref(), Some("29"));
     assert_eq!(scene.tick(), []);
     assert_eq!(scene.request(&known.token(&payload(START))).1, Some("admitted"), "known keys are not touched by it");
-    scene.pass(30);
-    assert_eq!(scene.request(&another).1, None);
-    assert_eq!(scene.tick().len(), 1);
+}
+
+/// Whoever sends invented key ids spends the fetch of the cooldown; that must not keep a rotated key out for
+/// longer than that, nor need another request to find it.
+#[wasm_bindgen_test(unsupported = test)]
+fn a_key_published_within_the_cooldown_is_found_at_its_end() {
+    let (old, new) = (SigningKey::a("old"), SigningKey::b("new"));
+    let mut scene = with_keys(&old);
+    scene.request(&SigningKey::b("invented").token(&payload(START)));
+    let fetch = scene.tick_begins_a_fetch();
+    scene.answer(&fetch, published(&[&old]));
+    scene.pass(10);
+    assert_eq!(scene.request(&new.token(&payload(START))).1, Some("keys_unavailable"));
+    scene.tick();
+    assert_eq!(scene.next_tick, Some(scene.now.plus(Duration::from_secs(10))), "an idle tick at the latest");
+    scene.pass(16);
+    let (late, reason) = scene.request(&new.token(&payload(START)));
+    assert_eq!(reason, None, "so near the end it waits");
+    scene.pass(3);
+    assert_eq!(scene.tick(), []);
+    scene.pass(1);
+    let fetch = scene.tick_begins_a_fetch();
+    scene.answer(&fetch, published(&[&old, &new]));
+    assert_eq!(scene.reason_of(late), Some("admitted"));
 }
 
 #[wasm_bindgen_test(unsupported = test)]
@@ -346,8 +390,9 @@ fn a_request_has_its_own_deadline_when_the_host_never_answers() {
     scene.tick();
     scene.pass(5);
     let next = scene.tick_begins_a_fetch();
+    scene.last_result = None;
     scene.answer(&fetch, published(&[&SigningKey::b("k1")]));
-    assert_eq!(scene.last_result, Some(FetchResult::Late));
+    assert_eq!(scene.last_result, None);
     scene.answer(&next, published(&[&SigningKey::a("k1")]));
     assert_eq!(scene.request(&token).1, Some("admitted"));
 }
@@ -414,4 +459,187 @@ fn refusals_that_need_no_key_do_not_wait_and_cause_no_fetch() {
         SigningKey::a("k1").token_with_header(&json!({ "alg": "ES256", "kid": "new" }), &payload(START));
     assert_eq!(scene.request(&wrong_algorithm).1, Some("algorithm_not_allowed"));
     assert_eq!(scene.tick(), []);
+}
+
+/// A scene whose issuer is not Okta: its keys are found by its metadata.
+fn discovering() -> Scene {
+    Scene::of(
+        &json!({ "providers": { "idp": {
+            "issuer": "https://idp.example/realms/a", "audiences": ["api://default"], "upstream": "idp" } } }),
+        Room::default(),
+    )
+}
+
+fn metadata(issuer: &str, jwks_uri: &str) -> FetchOutcome {
+    answer_of(200, None, &json!({ "issuer": issuer, "jwks_uri": jwks_uri }))
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn keys_of_an_issuer_are_found_by_its_metadata() {
+    let mut scene = discovering();
+    let key = SigningKey::a("k1");
+    let token = key.token(&with(&payload(START), json!({ "iss": "https://idp.example/realms/a" })));
+    let fetch = scene.tick_begins_a_fetch();
+    assert_eq!(fetch.keys.address.to_string(), "https://idp.example/realms/a/.well-known/openid-configuration");
+    let (stream, _) = scene.request(&token);
+    let next = scene.answer_leads_to(&fetch, answer_of(404, None, &json!({})));
+    assert_eq!(next.keys.address.to_string(), "https://idp.example/.well-known/oauth-authorization-server/realms/a");
+    scene.pass(2);
+    let next = scene.answer_leads_to(&next, metadata("https://idp.example/realms/a", "https://idp.example/keys"));
+    assert_eq!(next.keys.address.to_string(), "https://idp.example/keys");
+    assert_eq!(next.keys.address.upstream, "idp");
+    assert_eq!(next.keys.timeout, Duration::from_secs(3), "all callouts of a fetch share its time");
+    scene.answer(&next, published(&[&key]));
+    assert_eq!(scene.reason_of(stream), Some("admitted"));
+    // The address is known from then on.
+    scene.pass(3600);
+    assert_eq!(scene.tick_begins_a_fetch().keys.address.to_string(), "https://idp.example/keys");
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn metadata_that_leads_elsewhere_leads_nowhere() {
+    let ours = "https://idp.example/realms/a";
+    for (answer, name) in [
+        (metadata("https://evil.example", "https://idp.example/keys"), "metadata_issuer_mismatch"),
+        (metadata("https://idp.example/realms/a/", "https://idp.example/keys"), "metadata_issuer_mismatch"),
+        (metadata(ours, "https://evil.example/keys"), "metadata_key_address_foreign"),
+        (metadata(ours, "http://idp.example/keys"), "metadata_key_address_foreign"),
+        (answer_of(200, None, &json!({ "issuer": ours })), "metadata_without_key_address"),
+        (answer_of(500, None, &json!({})), "status"),
+        (answer_of(302, None, &json!({})), "status"),
+        (UNREACHABLE, "connection_failed"),
+    ] {
+        let mut scene = discovering();
+        let fetch = scene.tick_begins_a_fetch();
+        scene.answer(&fetch, answer.clone());
+        let Some(FetchResult::Failed { fault, .. }) = scene.last_result else { panic!("{answer:?} was taken") };
+        assert_eq!(fault.name(), name, "{answer:?}");
+    }
+    let mut scene = discovering();
+    let fetch = scene.tick_begins_a_fetch();
+    let next = scene.answer_leads_to(&fetch, answer_of(200, None, &json!("<html>")));
+    scene.answer(&next, answer_of(404, None, &json!({})));
+    let Some(FetchResult::Failed { fault, .. }) = scene.last_result else { panic!("not failed") };
+    assert_eq!(fault.name(), "no_metadata");
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn what_another_worker_fetched_decides_who_waits_here() {
+    let key = SigningKey::a("k1");
+    let token = key.token(&payload(START));
+    let (mut here, mut there) = (Scene::new(), Scene::new());
+    let (waiting, _) = here.request(&token);
+    let unmade = here.tick_begins_a_fetch();
+    here.pass(1);
+    there.pass(1);
+    let fetch = there.tick_begins_a_fetch();
+    there.answer(&fetch, published(&[&key]));
+    let shared = there.shared.take().unwrap();
+    here.learn(&shared);
+    assert_eq!(here.reason_of(waiting), Some("admitted"));
+    assert!(!here.engine.is_fetching(unmade.id), "its own fetch is needed no more");
+    assert_eq!(here.last_result, Some(FetchResult::Replaced { usable: 1, skipped: 0, fetched_here: false }));
+    here.last_result = None;
+    here.learn(&shared);
+    assert_eq!(here.last_result, None, "the same again is no news");
+    // A failure elsewhere is one here as well, and changes nothing that is held.
+    there.pass(3600);
+    here.pass(3599);
+    let fetch = there.tick_begins_a_fetch();
+    there.answer(&fetch, UNREACHABLE);
+    here.pass(1);
+    here.learn(&there.shared.take().unwrap());
+    assert!(matches!(here.last_result, Some(FetchResult::Failed { .. })));
+    assert_eq!(here.tick(), [], "nobody here asks a server that has just failed");
+    assert_eq!(here.request(&key.token(&payload(here.now.as_secs()))).1, Some("admitted"));
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_fetch_of_another_worker_that_began_earlier_does_not_condemn_a_key() {
+    let (old, new) = (SigningKey::a("old"), SigningKey::b("new"));
+    let (mut here, mut there) = (with_keys(&old), Scene::new());
+    there.pass(1);
+    let early = there.tick_begins_a_fetch();
+    here.pass(2);
+    let (waiting, _) = here.request(&new.token(&payload(START)));
+    let own = here.tick_begins_a_fetch();
+    there.pass(1);
+    there.answer(&early, published(&[&old]));
+    here.pass(1);
+    here.learn(&there.shared.take().unwrap());
+    assert_eq!(here.reason_of(waiting), None);
+    assert!(here.engine.is_fetching(own.id));
+    here.answer(&own, published(&[&old, &new]));
+    assert_eq!(here.reason_of(waiting), Some("admitted"));
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_fetch_that_is_put_off_for_another_workers_sake_comes_later() {
+    let key = SigningKey::a("k1");
+    let mut scene = with_keys(&key);
+    let (waiting, _) = scene.request(&SigningKey::b("unknown").token(&payload(START)));
+    let fetch = scene.tick_begins_a_fetch();
+    let outbox = scene.engine.on_postponed(fetch.id, Duration::from_secs(20), scene.now);
+    scene.take(outbox);
+    assert_eq!(scene.reason_of(waiting), Some("keys_unavailable"));
+    assert_eq!(scene.retry_after(waiting).as_deref(), Some("20"));
+    assert_eq!(scene.tick(), []);
+    scene.pass(20);
+    assert_eq!(scene.tick().len(), 1);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn records_that_are_broken_stale_or_from_the_future_are_ignored() {
+    let key = SigningKey::a("k1");
+    let mut there = Scene::new();
+    let fetch = there.tick_begins_a_fetch();
+    there.answer(&fetch, published(&[&key]));
+    let shared = there.shared.take().unwrap();
+    let broken = SharedOutcome {
+        answer: shared.answer.clone().map(|answer| SharedAnswer { body: b"{}".to_vec(), ..answer }),
+        ..shared.clone()
+    };
+    let future = SharedOutcome { ended: UnixTime::from_secs(START + 60), ..shared.clone() };
+    for record in [broken, future] {
+        let mut here = Scene::new();
+        here.learn(&record);
+        assert_eq!(here.last_result, None);
+        assert_eq!(here.request(&key.token(&payload(START))).1, None);
+    }
+    let mut here = Scene::new();
+    here.pass(86_400);
+    here.learn(&shared);
+    assert_eq!(here.last_result, None, "older than max_stale");
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_worker_is_ready_when_it_holds_keys_of_every_provider() {
+    let provider = |domain: &str| json!({ "okta": { "domain": domain }, "audiences": ["a"], "upstream": "okta" });
+    let configuration = json!({ "readiness_path": "/ready",
+        "providers": { "a": provider("a.okta.com"), "b": provider("b.okta.com") } });
+    let mut scene = Scene::of(&configuration, Room::default());
+    let ask = |scene: &mut Scene, method: &str, path: &str| {
+        let head = RequestHead::new(vec![
+            (":method".to_owned(), method.as_bytes().to_vec()),
+            (":path".to_owned(), path.as_bytes().to_vec()),
+        ]);
+        match scene.engine.on_request(StreamId(9), &head, scene.now) {
+            Arrival::Answered(reply) => reply.status,
+            Arrival::Decided(_) | Arrival::Parked => 0,
+        }
+    };
+    assert_eq!(ask(&mut scene, "GET", "/ready"), 503);
+    let fetches = scene.tick();
+    scene.answer(&fetches[0], published(&[&SigningKey::a("k1")]));
+    assert_eq!(ask(&mut scene, "GET", "/ready"), 503, "one of two");
+    scene.answer(&fetches[1], published(&[&SigningKey::a("k1")]));
+    assert_eq!(ask(&mut scene, "GET", "/ready?x=1"), 200);
+    assert_eq!(ask(&mut scene, "HEAD", "/ready"), 200);
+    for (method, path) in
+        [("POST", "/ready"), ("GET", "/ready/"), ("GET", "/readyx"), ("GET", "/x?/ready"), ("GET", "/%72eady")]
+    {
+        assert_eq!(ask(&mut scene, method, path), 0, "{method} {path} is a request like any other");
+    }
+    scene.pass(86_400);
+    assert_eq!(ask(&mut scene, "GET", "/ready"), 503, "keys that are too old are no keys");
 }

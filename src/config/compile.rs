@@ -1,27 +1,26 @@
 //! The document -> [`Policy`]: what is needed together, what excludes what, what is refused because it
 //! cannot work or would not be safe.
 
+mod token_source;
+
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use super::Loaded;
 use super::fault::{ConfigFault, ConfigProblem, Path};
-use super::schema::{ClaimToHeaderDocument, Document, JwksDocument, OktaDocument, ProviderDocument, TokenDocument};
+use super::schema::{ClaimToHeaderDocument, Document, JwksDocument, OktaDocument, ProviderDocument};
 use crate::http::HeaderName;
 use crate::jose::{Algorithm, KeySet};
 use crate::policy::callout_address::Scheme;
 use crate::policy::{
-    Audiences, CalloutAddress, ClaimFormat, ClaimNames, ClaimSource, ForwardedClaim, Forwarding, KeyOrigin, Policy,
-    Provider, RemoteKeys, TokenSource,
+    Audiences, CalloutAddress, ClaimFormat, ClaimNames, ClaimSource, Discovery, ForwardedClaim, Forwarding, KeyAddress,
+    KeyOrigin, Policy, Provider, RemoteKeys,
 };
 
 const DEFAULT_SKEW: Duration = Duration::from_secs(60);
 /// What Okta's own verifiers allow.
 const OKTA_SKEW: Duration = Duration::from_secs(120);
 const MAX_SKEW: Duration = Duration::from_secs(300);
-const DEFAULT_MAX_TOKEN_BYTES: u32 = 8192;
-/// Envoy's limit for all headers together.
-const MAX_TOKEN_BYTES: u32 = 60 * 1024;
 const REALM: &str = "okta-proxy-wasm";
 
 /// What is collected on the way.
@@ -48,10 +47,15 @@ impl Findings<'_> {
 pub(super) fn document(document: Document, at: &Path, faults: &mut Vec<ConfigFault>) -> Option<Loaded> {
     let mut findings = Findings { faults, warnings: Vec::new() };
     let providers = providers(document.providers, &at.member("providers"), &mut findings);
-    let token_source = token_source(&document.token.unwrap_or_default(), &at.member("token"), &mut findings);
     let claims = forwarded_claims(document.claim_to_headers, &at.member("claim_to_headers"), &mut findings);
-    let policy = Policy::new(providers?, token_source, Forwarding::new(claims?), String::from(REALM));
-    Some(Loaded { policy, warnings: findings.warnings })
+    let token = document.token.unwrap_or_default();
+    let identity_headers = claims.as_deref().unwrap_or_default();
+    let token_source = token_source::token_source(token, identity_headers, &at.member("token"), &mut findings);
+    let readiness_path = readiness_path(document.readiness_path, &at.member("readiness_path"), &mut findings);
+    let native_crypto = document.native_crypto.unwrap_or_default();
+    let forwarding = Forwarding::new(claims?);
+    let policy = Policy::new(providers?, token_source?, forwarding, String::from(REALM), readiness_path);
+    Some(Loaded { policy, warnings: findings.warnings, native_crypto })
 }
 
 fn providers(
@@ -285,26 +289,17 @@ fn key_origin(
         "write the host's name for the connection to the issuer: on Envoy the name of a cluster",
     );
     let times = key_times(&jwks, &at_jwks, findings);
-    let uri_at = at_jwks.member("uri");
-    let uri = match (jwks.uri, is_okta, issuer) {
-        (Some(uri), _, _) => uri,
-        (None, true, Some(issuer)) => format!("{issuer}/v1/keys"),
-        // The issuer was at fault; that is said already.
-        (None, true, None) => return None,
-        (None, false, _) => {
-            return findings.needed(
-                None,
-                &uri_at,
-                "write the address of the issuer's key set (its metadata calls it jwks_uri)",
-            );
-        }
-    };
-    let Some(address) = CalloutAddress::parse(&uri, upstream.as_deref().unwrap_or_default()) else {
-        findings.unusable(&uri_at, "not an absolute https URL");
-        return None;
-    };
-    if address.scheme == Scheme::Http && !allow_http {
-        findings.unusable(&uri_at, "keys are fetched over https; for a test, set \"insecure_http\": true");
+    let address = key_address(jwks.uri, is_okta, issuer, upstream.as_deref().unwrap_or_default());
+    if let Err(problem) = &address {
+        findings.unusable(&at_jwks.member("uri"), problem);
+    }
+    let address = address.ok().flatten();
+    if let Some(KeyAddress::Known(known)) = &address
+        && known.scheme == Scheme::Http
+        && !allow_http
+    {
+        findings
+            .unusable(&at_jwks.member("uri"), "keys are fetched over https; for a test, set \"insecure_http\": true");
         return None;
     }
     let upstream = upstream?;
@@ -313,7 +308,25 @@ fn key_origin(
         return None;
     }
     let [refresh, max_stale, timeout, unknown_kid_cooldown] = times?;
-    Some(KeyOrigin::Remote(RemoteKeys { address, refresh, max_stale, timeout, unknown_kid_cooldown }))
+    Some(KeyOrigin::Remote(RemoteKeys { address: address?, refresh, max_stale, timeout, unknown_kid_cooldown }))
+}
+
+/// Written, derived for Okta, or else found by the issuer's metadata; nothing when the issuer itself was at
+/// fault, which is said already.
+fn key_address(
+    uri: Option<String>,
+    is_okta: bool,
+    issuer: Option<&str>,
+    upstream: &str,
+) -> Result<Option<KeyAddress>, &'static str> {
+    let known = match (uri, issuer) {
+        (Some(uri), _) => uri,
+        (None, Some(issuer)) if is_okta => format!("{issuer}/v1/keys"),
+        (None, issuer) => {
+            return Ok(issuer.and_then(|issuer| Discovery::of(issuer, upstream)).map(KeyAddress::Discovered));
+        }
+    };
+    CalloutAddress::parse(&known, upstream).map(KeyAddress::Known).map(Some).ok_or("not an absolute https URL")
 }
 
 /// Refresh, staleness, timeout and cooldown, each within its bounds.
@@ -346,12 +359,15 @@ fn key_times(jwks: &JwksDocument, at: &Path, findings: &mut Findings<'_>) -> Opt
     Some(times)
 }
 
-fn token_source(token: &TokenDocument, at: &Path, findings: &mut Findings<'_>) -> TokenSource {
-    let max_bytes = token.max_bytes.unwrap_or(DEFAULT_MAX_TOKEN_BYTES);
-    if !(256..=MAX_TOKEN_BYTES).contains(&max_bytes) {
-        findings.unusable(&at.member("max_bytes"), "between 256 and 61440");
-    }
-    TokenSource { forward: token.forward.unwrap_or(false), max_bytes: usize::try_from(max_bytes).unwrap_or(usize::MAX) }
+fn readiness_path(path: Option<String>, at: &Path, findings: &mut Findings<'_>) -> Option<String> {
+    path.filter(|path| {
+        let is_path =
+            path.starts_with('/') && path.bytes().all(|byte| byte.is_ascii_graphic() && !b"?#\\%".contains(&byte));
+        if !is_path {
+            findings.unusable(at, "a path such as \"/ready\", as requests have it after normalisation");
+        }
+        is_path
+    })
 }
 
 fn forwarded_claims(

@@ -60,7 +60,7 @@ impl fmt::Display for ConfigFault {
             ConfigProblem::Keys(KeySetFault::Malformed) => formatter.write_str("not a key set; expected {\"keys\": [...]} (RFC 7517)"),
             ConfigProblem::Keys(KeySetFault::TooManyKeys) => formatter.write_str("more than 64 keys"),
             ConfigProblem::Keys(KeySetFault::NoUsableKey) => formatter.write_str(
-                "no key here can verify a signature; wanted are public RSA (2048 bits or more), P-256, P-384 or Ed25519 keys",
+                "no key here can verify a signature; wanted are public RSA (2048 bits or more), P-256, P-384, P-521 or Ed25519 keys",
             ),
         }
     }
@@ -99,7 +99,9 @@ impl Path {
 
     /// Whether a fault was found here already: then what follows from it is not worth a second line.
     pub(super) fn is_reported(&self, faults: &[ConfigFault]) -> bool {
-        faults.iter().any(|fault| fault.path.starts_with(&self.0))
+        let is_here_or_within =
+            |path: &str| path.strip_prefix(&self.0).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']));
+        faults.iter().any(|fault| is_here_or_within(&fault.path))
     }
 }
 
@@ -113,5 +115,14 @@ mod tests {
         let path = Path::root().member("providers").member("a.b\n").member("audiences").item(2);
         assert_eq!(path.0, r#"$.providers["a.b\n"].audiences[2]"#);
         assert!(Path::root().member(&"x".repeat(5000)).0.len() < 100);
+    }
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn a_fault_silences_its_own_place_and_none_with_a_longer_name() {
+        let at = Path::root().member("ab").item(10);
+        let faults = [at.fault(ConfigProblem::Empty)];
+        assert!(at.is_reported(&faults) && Path::root().member("ab").is_reported(&faults));
+        assert!(!Path::root().member("a").is_reported(&faults));
+        assert!(!Path::root().member("ab").item(1).is_reported(&faults));
     }
 }

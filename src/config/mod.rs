@@ -22,6 +22,18 @@ pub struct Loaded {
     pub policy: Policy,
     /// What the operator weakened: one line each, to be shown at start.
     pub warnings: Vec<String>,
+    /// Who is to verify signatures.
+    pub native_crypto: NativeCrypto,
+}
+
+/// Who verifies signatures.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum NativeCrypto {
+    /// The host, as far as it can and is seen to do it rightly.
+    #[default]
+    Auto,
+    /// The module.
+    Off,
 }
 
 /// Reads a configuration.

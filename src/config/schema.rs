@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
+use super::NativeCrypto;
 use super::fault::{ConfigFault, ConfigProblem, Path};
 use super::reading::{Read, document};
 use crate::jose::Algorithm;
@@ -21,6 +22,14 @@ document! {
         /// Which claims the backend receives in which headers. Left out: `x-user-id` (subject),
         /// `x-client-id` (client) and `x-granted-scopes` (scopes, blank between).
         claim_to_headers: Vec<ClaimToHeaderDocument>,
+        /// Who verifies signatures. `auto`: the host, where it has a faster function for it that answers
+        /// a test at start rightly (Envoy has one for RS256, RS384, RS512, ES256, ES384 and ES512), and
+        /// the module itself otherwise. `off`: the module, always. Both are equally strict. Left out:
+        /// `auto`.
+        native_crypto: NativeCrypto,
+        /// A path that the filter answers itself, for health checks: 200 when this worker holds keys of
+        /// every provider, otherwise 503. Left out: none.
+        readiness_path: String,
     }
 }
 
@@ -71,7 +80,8 @@ document! {
 document! {
     /// Where the keys come from and how they are kept.
     JwksDocument {
-        /// The address of the key set. Left out: Okta's, with the preset.
+        /// The address of the key set. Left out: Okta's, with the preset; otherwise what the issuer's metadata
+        /// (OpenID Connect Discovery, RFC 8414) names, which must be on the issuer's own host.
         uri: String,
         /// The key set itself, `{"keys": [...]}`; nothing is fetched then.
         inline: Map<String, Value>,
@@ -90,10 +100,29 @@ document! {
 document! {
     /// The credential.
     TokenDocument {
-        /// Whether the backend receives the credential. Left out: no.
+        /// The headers that may carry the token. Left out: `authorization` with the scheme `Bearer`; what
+        /// is written replaces that.
+        from_headers: Vec<FromHeaderDocument>,
+        /// The cookies that may carry the token, case-sensitive. Left out: none.
+        from_cookies: Vec<String>,
+        /// The query parameters that may carry the token, case-sensitive. Left out: none. Such tokens end
+        /// up in access logs (RFC 6750 section 5.3), so this prints a warning.
+        from_params: Vec<String>,
+        /// Whether the backend receives the credential. Left out: no, every header, cookie and parameter
+        /// above is taken out.
         forward: bool,
         /// The longest token that is looked at, in bytes. Left out: 8192.
         max_bytes: u32,
+    }
+}
+
+document! {
+    /// A header that may carry the token.
+    FromHeaderDocument {
+        /// The header.
+        name: String,
+        /// The scheme before the token, case-insensitive. Left out: the whole value is the token.
+        scheme: String,
     }
 }
 
@@ -135,10 +164,21 @@ impl Read for Algorithm {
         let algorithm = value.as_str().and_then(Self::parse);
         if algorithm.is_none() {
             faults.push(at.fault(ConfigProblem::Unusable(
-                "not an algorithm that can be allowed; there are RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384 and EdDSA (`none` and HS* are never accepted)",
+                "not an algorithm that can be allowed; there are RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512 and EdDSA (`none` and HS* are never accepted)",
             )));
         }
         algorithm
+    }
+}
+
+impl Read for NativeCrypto {
+    fn read(value: &Value, at: &Path, faults: &mut Vec<ConfigFault>) -> Option<Self> {
+        let wanted = match value.as_str() {
+            Some("auto") => Some(Self::Auto),
+            Some("off") => Some(Self::Off),
+            _ => None,
+        };
+        super::reading::expect(wanted, "one of \"auto\", \"off\"", at, faults)
     }
 }
 

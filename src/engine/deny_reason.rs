@@ -11,9 +11,9 @@ use crate::policy::ClaimFault;
 pub enum DenyReason {
     /// No credential of a kind that is looked for.
     TokenMissing,
-    /// More than one credential.
+    /// More than one credential, wherever they stand.
     CredentialRepeated,
-    /// `Bearer` with something that is not one token.
+    /// A place for a credential with something in it that is not one token.
     CredentialMalformed,
     /// A token over the size limit.
     TokenTooLarge,

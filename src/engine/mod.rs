@@ -3,7 +3,8 @@
 //! Inputs are requests, the outcomes of fetches, ticks and closed streams, each with the time; outputs
 //! are a decision or "parked", and an [`Outbox`] of effects to carry out: fetches to make, parked streams
 //! that are decided now, and when to tick next. A parked request is decided *before* the host is told
-//! to continue, and each exactly once.
+//! to continue, and each exactly once. The one thing it has done by others is the check of a signature
+//! ([`SignatureVerifier`]), which the host may do, and which calls nothing back.
 
 pub mod audit;
 pub mod deny_reason;
@@ -13,18 +14,20 @@ mod request;
 
 use std::time::Duration;
 
-use crate::http::RequestHead;
-use crate::jose::SignatureVerifier;
-use crate::keys::{FetchNumber, KeyFetch, ProviderKeys};
+use crate::http::{Reply, RequestHead};
+use crate::keys::fetch::{FetchNumber, KeyFetch};
+use crate::keys::{CalloutEnd, ProviderKeys};
 use crate::policy::{Policy, ProviderId};
 use crate::unix_time::UnixTime;
 
 use deny_reason::DenyReason;
 use parked::Parked;
+use reply::readiness_reply;
 use request::{Identified, NamedToken, Progress, identify};
 
-pub use crate::jose::PortableVerifier;
-pub use crate::keys::{FetchFault, FetchOutcome, FetchResult, Jitter, MAX_ANSWER_BYTES};
+pub use crate::jose::{Algorithm, Doubt, NativeVerifier, PortableVerifier, SignatureVerifier};
+pub use crate::keys::fetch::{FetchFault, FetchOutcome, FetchResult, Jitter, MAX_ANSWER_BYTES};
+pub use crate::keys::sharing::{Lease, SharedAnswer, SharedOutcome, Turn};
 pub use parked::Room;
 pub use request::{Decision, Verdict};
 
@@ -35,8 +38,8 @@ pub const BATCH: usize = 32;
 const NEXT_BATCH: Duration = Duration::from_millis(1);
 /// The host ends a fetch in time; this is how much longer a request waits in case it does not.
 const WAIT_GRACE: Duration = Duration::from_secs(1);
-/// With nothing to do, look at the clock again after this long: it may have jumped.
-const IDLE_TICK: Duration = Duration::from_secs(60);
+/// With nothing to do, look again after this long: the clock may have jumped, another VM may have news.
+const IDLE_TICK: Duration = Duration::from_secs(10);
 
 /// The host's id of one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -47,6 +50,13 @@ pub struct StreamId(pub u32);
 pub struct FetchId {
     provider: ProviderId,
     number: FetchNumber,
+}
+
+impl FetchId {
+    /// Whether it is a fetch of this provider's keys.
+    pub fn is_of(self, provider: ProviderId) -> bool {
+        self.provider == provider
+    }
 }
 
 /// A fetch for the host to make.
@@ -61,8 +71,12 @@ pub struct Fetch {
 /// Effects to carry out, in this order.
 #[derive(Debug, Default)]
 pub struct Outbox {
-    /// Fetches to make.
+    /// Fetches to begin, one at a time in the whole process where the host can see to that.
     pub fetches: Vec<Fetch>,
+    /// Further callouts of a fetch that was begun already.
+    pub follow_ups: Vec<Fetch>,
+    /// What the other VMs of the process should know of a provider's keys.
+    pub share: Option<(ProviderId, SharedOutcome)>,
     /// Parked streams that are decided now, at most [`BATCH`] of them.
     pub decided: Vec<(StreamId, Decision)>,
     /// When to tick at the latest.
@@ -87,6 +101,8 @@ pub enum Arrival {
     Decided(Box<Decision>),
     /// It waits; its decision comes in an [`Outbox`]. Tick as soon as possible.
     Parked,
+    /// It was a question to the filter itself, and this is the answer.
+    Answered(Reply),
 }
 
 /// Decides requests under one policy.
@@ -106,8 +122,10 @@ impl Engine {
 
     /// A request has come.
     pub fn on_request(&mut self, stream: StreamId, head: &RequestHead, now: UnixTime) -> Arrival {
-        let begun = |provider| keys_of(&self.keys, provider).map(ProviderKeys::begun).unwrap_or_default();
-        match identify(head, &self.policy, begun) {
+        if self.policy.readiness_path.as_deref().is_some_and(|path| asks_for(path, head)) {
+            return Arrival::Answered(readiness_reply(self.keys.iter().all(|(_, keys)| keys.are_held(now))));
+        }
+        match identify(head, &self.policy, now) {
             Identified::Refused(decision) => Arrival::Decided(Box::new(decision)),
             Identified::Named(token) => match self.decide(token, now) {
                 Progress::Decided(decision) => Arrival::Decided(Box::new(decision)),
@@ -124,23 +142,48 @@ impl Engine {
                 outbox.fetches.push(Fetch { id: FetchId { provider: *provider, number: fetch.number }, keys: fetch });
             }
         }
-        self.decide_a_batch(now, &mut outbox);
-        outbox.next_tick = Some(self.next_tick(now));
-        outbox
+        self.finish(outbox, now)
     }
 
-    /// A fetch has ended.
+    /// A callout has ended.
     pub fn on_fetched(&mut self, fetch: FetchId, outcome: FetchOutcome, now: UnixTime) -> Outbox {
         let mut outbox = Outbox::default();
-        let name = self.policy.provider(fetch.provider).map(|provider| provider.name.clone());
-        if let (Some(keys), Some(name)) = (keys_of_mut(&mut self.keys, fetch.provider), name) {
-            let result = keys.finish_fetch(fetch.number, outcome, now);
-            outbox.note = Some(FetchNote { provider: name, result });
+        if let Some(keys) = keys_of_mut(&mut self.keys, fetch.provider) {
+            let CalloutEnd { result, next, share } = keys.finish_callout(fetch.number, outcome, now);
+            outbox.follow_ups.extend(next.map(|keys| Fetch { id: fetch, keys }));
+            outbox.share = share.map(|outcome| (fetch.provider, outcome));
+            self.take_note(fetch.provider, result, &mut outbox);
+        }
+        self.finish(outbox, now)
+    }
+
+    /// Another VM of the process has learned something of a provider's keys.
+    pub fn on_shared(&mut self, provider: ProviderId, outcome: SharedOutcome, now: UnixTime, jitter: Jitter) -> Outbox {
+        let mut outbox = Outbox::default();
+        if let Some(keys) = keys_of_mut(&mut self.keys, provider) {
+            let result = keys.adopt(outcome, jitter, now);
+            self.take_note(provider, result, &mut outbox);
+        }
+        self.finish(outbox, now)
+    }
+
+    /// A fetch must not be made before so long has passed: another VM has made one for the same cause.
+    pub fn on_postponed(&mut self, fetch: FetchId, wait: Duration, now: UnixTime) -> Outbox {
+        if let Some(keys) = keys_of_mut(&mut self.keys, fetch.provider) {
+            keys.postpone(fetch.number, wait, now);
             self.parked.recall(fetch.provider);
         }
-        self.decide_a_batch(now, &mut outbox);
-        outbox.next_tick = Some(self.next_tick(now));
-        outbox
+        self.finish(Outbox::default(), now)
+    }
+
+    /// Whether that fetch is still needed.
+    pub fn is_fetching(&self, fetch: FetchId) -> bool {
+        keys_of(&self.keys, fetch.provider).is_some_and(|keys| keys.is_fetching(fetch.number))
+    }
+
+    /// The providers whose keys are fetched, and the names under which the VMs of a process share them.
+    pub fn shared_records(&self) -> Vec<(ProviderId, String)> {
+        self.keys.iter().filter_map(|(provider, keys)| Some((*provider, keys.record_name()?))).collect()
     }
 
     /// The client of a parked request has gone, or the stream ended otherwise.
@@ -148,9 +191,9 @@ impl Engine {
         self.parked.remove(stream);
     }
 
-    /// Whether a trailer of that name is one that only we may write.
+    /// Whether a trailer of that name is taken out of requests that go on.
     pub fn is_managed_trailer(&self, name: &str) -> bool {
-        self.policy.forwarding.is_managed(name)
+        self.policy.is_managed_trailer(name)
     }
 
     /// How many requests wait.
@@ -191,6 +234,23 @@ impl Engine {
         }
     }
 
+    /// Something became known of a provider's keys: who waits for them is decided.
+    fn take_note(&mut self, provider: ProviderId, result: FetchResult, outbox: &mut Outbox) {
+        let is_news = !matches!(result, FetchResult::Late | FetchResult::Continues);
+        if let Some(configured) = self.policy.provider(provider)
+            && is_news
+        {
+            outbox.note = Some(FetchNote { provider: configured.name.clone(), result });
+            self.parked.recall(provider);
+        }
+    }
+
+    fn finish(&mut self, mut outbox: Outbox, now: UnixTime) -> Outbox {
+        self.decide_a_batch(now, &mut outbox);
+        outbox.next_tick = Some(self.next_tick(now));
+        outbox
+    }
+
     fn next_tick(&self, now: UnixTime) -> UnixTime {
         if self.parked.has_recalled() {
             return now.plus(NEXT_BATCH);
@@ -200,6 +260,12 @@ impl Engine {
         let idle = now.plus(IDLE_TICK);
         due.into_iter().chain(deadline).fold(idle, UnixTime::min).max(now.plus(NEXT_BATCH))
     }
+}
+
+/// Whether a request reads exactly this path, whatever its query.
+fn asks_for(path: &str, head: &RequestHead) -> bool {
+    let reads = head.values(":method").any(|method| method == b"GET" || method == b"HEAD");
+    reads && head.values(":path").any(|target| target.split(|byte| *byte == b'?').next() == Some(path.as_bytes()))
 }
 
 fn keys_of(keys: &[(ProviderId, ProviderKeys)], provider: ProviderId) -> Option<&ProviderKeys> {

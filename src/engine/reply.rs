@@ -44,12 +44,17 @@ pub fn reply_to(reason: DenyReason, realm: &str) -> Reply {
         ),
         Class::Unavailable(retry_after) => {
             let mut reply =
-                json_reply(503, "temporarily_unavailable", "The request cannot be authorized at the moment.");
+                error_reply(503, "temporarily_unavailable", "The request cannot be authorized at the moment.");
             let seconds = retry_after.clamp(RETRY_SOON, RETRY_AT_MOST).as_millis().div_ceil(1000).to_string();
             reply.headers.push((HeaderName::RETRY_AFTER, HeaderValue::encode(&seconds, None)));
             reply
         }
     }
+}
+
+/// The reply to a question for readiness.
+pub fn readiness_reply(is_ready: bool) -> Reply {
+    json_reply(if is_ready { 200 } else { 503 }, &serde_json::json!({ "ready": is_ready }))
 }
 
 fn class_of(reason: DenyReason) -> Class {
@@ -69,13 +74,16 @@ fn class_of(reason: DenyReason) -> Class {
 }
 
 fn with_challenge(status: u16, challenge: &str, error: &str, description: &str) -> Reply {
-    let mut reply = json_reply(status, error, description);
+    let mut reply = error_reply(status, error, description);
     reply.headers.push((HeaderName::WWW_AUTHENTICATE, HeaderValue::encode(challenge, None)));
     reply
 }
 
-fn json_reply(status: u16, error: &str, description: &str) -> Reply {
-    let body = serde_json::json!({ "error": error, "error_description": description });
+fn error_reply(status: u16, error: &str, description: &str) -> Reply {
+    json_reply(status, &serde_json::json!({ "error": error, "error_description": description }))
+}
+
+fn json_reply(status: u16, body: &serde_json::Value) -> Reply {
     Reply {
         status,
         headers: vec![

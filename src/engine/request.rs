@@ -8,9 +8,9 @@ use crate::engine::deny_reason::DenyReason;
 use crate::engine::reply::reply_to;
 use crate::http::{HeaderEdit, Reply, RequestHead};
 use crate::jose::{Claim, SignatureVerifier, UnverifiedToken};
-use crate::keys::{FetchNumber, LookUp, ProviderKeys};
+use crate::keys::{LookUp, ProviderKeys};
 use crate::policy::token_source::Credential;
-use crate::policy::{AdmittedToken, ClaimFault, Policy, Provider, ProviderId};
+use crate::policy::{AdmittedToken, ClaimFault, Policy, Provider, ProviderId, Unwritable};
 use crate::unix_time::UnixTime;
 
 /// What is to be done with one request, and what is to be logged of it.
@@ -35,7 +35,8 @@ pub enum Verdict {
 #[derive(Debug)]
 pub(super) struct RequestFacts {
     request_id: Option<String>,
-    managed_names: Vec<String>,
+    /// What is taken out of the head before it goes on.
+    stripping: Vec<HeaderEdit>,
 }
 
 /// A request with a token that names one of our providers.
@@ -44,8 +45,8 @@ pub(super) struct NamedToken {
     facts: RequestFacts,
     token: UnverifiedToken,
     provider: ProviderId,
-    /// The last fetch of that provider's keys that was begun when the request came.
-    begun: FetchNumber,
+    /// When the request came: only keys published since can be missed.
+    asked_at: UnixTime,
 }
 
 /// What a request's head says.
@@ -65,13 +66,18 @@ pub(super) enum Progress {
 }
 
 /// Finds the token of a request and the provider it names.
-pub(super) fn identify(head: &RequestHead, policy: &Policy, begun: impl Fn(ProviderId) -> FetchNumber) -> Identified {
-    let facts =
-        RequestFacts { request_id: request_id_of(head), managed_names: policy.forwarding.managed_names(head.names()) };
+pub(super) fn identify(head: &RequestHead, policy: &Policy, now: UnixTime) -> Identified {
+    let mut facts = RequestFacts { request_id: request_id_of(head), stripping: Vec::new() };
     let token = match find_token(head, policy) {
         Ok(token) => token,
         Err(reason) => return Identified::Refused(facts.deny(policy, None, reason)),
     };
+    match policy.strip(head) {
+        Ok(edits) => facts.stripping = edits,
+        Err(Unwritable) => {
+            return Identified::Refused(facts.deny(policy, None, DenyReason::CredentialMalformed));
+        }
+    }
     let issuer = match token.claimed_issuer() {
         Claim::Valid(issuer) => issuer,
         Claim::Absent | Claim::Malformed => {
@@ -84,7 +90,7 @@ pub(super) fn identify(head: &RequestHead, policy: &Policy, begun: impl Fn(Provi
     if !provider.algorithms.contains(&token.header().algorithm) {
         return Identified::Refused(facts.deny(policy, Some(provider), DenyReason::AlgorithmNotAllowed));
     }
-    Identified::Named(NamedToken { facts, token, provider: id, begun: begun(id) })
+    Identified::Named(NamedToken { facts, token, provider: id, asked_at: now })
 }
 
 fn find_token(head: &RequestHead, policy: &Policy) -> Result<UnverifiedToken, DenyReason> {
@@ -95,10 +101,10 @@ fn find_token(head: &RequestHead, policy: &Policy) -> Result<UnverifiedToken, De
         Credential::Malformed => return Err(DenyReason::CredentialMalformed),
         Credential::TooLarge => return Err(DenyReason::TokenTooLarge),
     };
-    if !UnverifiedToken::has_three_parts(text) {
+    if !UnverifiedToken::has_three_parts(&text) {
         return Err(DenyReason::TokenOpaque);
     }
-    Ok(UnverifiedToken::parse(text)?)
+    Ok(UnverifiedToken::parse(&text)?)
 }
 
 impl NamedToken {
@@ -109,8 +115,8 @@ impl NamedToken {
 
     /// About how many bytes it holds on to while it waits.
     pub(super) fn held_bytes(&self) -> usize {
-        let names: usize = self.facts.managed_names.iter().map(String::len).sum();
-        self.token.held_bytes().saturating_add(names).saturating_add(512)
+        let edits: usize = self.facts.stripping.iter().map(HeaderEdit::held_bytes).sum();
+        self.token.held_bytes().saturating_add(edits).saturating_add(512)
     }
 
     /// Decides, or waits when a fetch will tell more.
@@ -125,7 +131,7 @@ impl NamedToken {
             return Progress::Decided(self.facts.deny(policy, None, ClaimFault::IssuerUnknown.into()));
         };
         let header = self.token.header();
-        let candidates = match keys.look_up(header.key_id.as_deref(), header.algorithm, self.begun, now) {
+        let candidates = match keys.look_up(header.key_id.as_deref(), header.algorithm, self.asked_at, now) {
             LookUp::Found(candidates) => candidates,
             LookUp::Wait => return Progress::Waiting(self),
             LookUp::Unknown => {
@@ -157,7 +163,8 @@ impl NamedToken {
 impl RequestFacts {
     /// The only place that lets a request pass: it takes the proof.
     fn allow(self, policy: &Policy, provider: &Provider, token: &AdmittedToken) -> Decision {
-        let edits = policy.forwarding.edits(token, self.managed_names, &policy.token_source);
+        let mut edits = self.stripping;
+        edits.extend(policy.forwarding.identity(token));
         Decision { verdict: Verdict::Allow(edits), audit: AuditRecord::allowed(self.request_id, provider, token) }
     }
 

@@ -3,6 +3,7 @@
 use crate::engine::{Decision, FetchNote, FetchResult, Verdict};
 use crate::host::headers;
 use crate::host::streams::Passage;
+use crate::http::Reply;
 
 /// Applies a decision to the stream whose context is in effect. The caller continues or resumes it when
 /// the answer is [`Passage::Admitted`], and only then.
@@ -21,26 +22,37 @@ pub(super) fn apply(decision: &Decision) -> Passage {
         },
         Verdict::Deny(reply) => {
             log::info!("{}", decision.audit.to_json());
-            if let Err(status) = headers::send_reply(reply) {
-                log::error!("the host refused a reply ({status:?}); the request is not let through");
-            }
-            Passage::Refused
+            answer(reply)
         }
     }
+}
+
+/// Answers the stream whose context is in effect.
+pub(super) fn answer(reply: &Reply) -> Passage {
+    if let Err(status) = headers::send_reply(reply) {
+        log::error!("the host refused a reply ({status:?}); the request is not let through");
+    }
+    Passage::Refused
 }
 
 /// Tells the operator how a fetch ended.
 pub(super) fn log_fetch(note: &FetchNote) {
     let provider = &note.provider;
     match note.result {
-        FetchResult::Replaced { usable, skipped: 0 } => log::info!("provider {provider:?}: {usable} keys fetched"),
-        FetchResult::Replaced { usable, skipped } => {
-            log::warn!("provider {provider:?}: {usable} keys fetched, {skipped} skipped as unusable");
+        FetchResult::Replaced { usable, skipped: 0, fetched_here } => {
+            log::info!("provider {provider:?}: {usable} keys {}", origin(fetched_here));
+        }
+        FetchResult::Replaced { usable, skipped, fetched_here } => {
+            log::warn!("provider {provider:?}: {usable} keys {}, {skipped} skipped as unusable", origin(fetched_here));
         }
         FetchResult::Failed { fault, retry_in } => {
             let (name, hint) = (fault.name(), fault.hint());
             log::warn!("provider {provider:?}: fetching keys failed ({name}): {hint}; next attempt in {retry_in:.1?}");
         }
-        FetchResult::Late => {}
+        FetchResult::Continues | FetchResult::Late => {}
     }
+}
+
+const fn origin(fetched_here: bool) -> &'static str {
+    if fetched_here { "fetched" } else { "taken over from another worker" }
 }

@@ -20,6 +20,10 @@ pub(super) fn edit_request(edits: &[HeaderEdit]) -> Result<(), Status> {
                 let value = value.as_str().as_bytes();
                 hostcalls::set_map_value_bytes(MapType::HttpRequestHeaders, name.as_str(), Some(value))?;
             }
+            HeaderEdit::Rewrite(rest) => {
+                let bytes = Some(rest.as_bytes());
+                hostcalls::set_map_value_bytes(MapType::HttpRequestHeaders, rest.field(), bytes)?;
+            }
         }
     }
     Ok(())

@@ -7,7 +7,7 @@ use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 
 use crate::engine::{Arrival, StreamId};
-use crate::host::carry_out::apply;
+use crate::host::carry_out::{answer, apply};
 use crate::host::root_context::Shared;
 use crate::host::streams::Passage;
 use crate::host::{clock, headers};
@@ -54,6 +54,7 @@ impl HttpContext for FilterStream {
                 self.shared.streams.insert(self.id, Rc::clone(&self.passage));
                 self.shared.tick_soon();
             }
+            Some(Arrival::Answered(reply)) => self.passage.set(answer(&reply)),
             // A root whose configuration was refused serves no requests; if a host sends one, it waits
             // for its timeout rather than passing.
             None => log::error!("a request came before a configuration; it is not let through"),

@@ -8,8 +8,11 @@ mod callouts;
 mod carry_out;
 mod clock;
 mod headers;
+mod host_kind;
 mod http_context;
+mod native_crypto;
 mod root_context;
+mod shared_keys;
 mod streams;
 
 use proxy_wasm::types::LogLevel;

@@ -11,15 +11,19 @@ use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::{BufferType, ContextType};
 
 use crate::config;
-use crate::engine::{Decision, Engine, FetchId, FetchOutcome, Outbox, PortableVerifier, Room, StreamId};
+use crate::engine::{Decision, Engine, Fetch, Outbox, Room, StreamId, Turn};
 use crate::host::callouts::{Callouts, read_answer};
 use crate::host::carry_out::{apply, log_fetch};
-use crate::host::clock;
+use crate::host::host_kind::is_envoy;
 use crate::host::http_context::FilterStream;
+use crate::host::shared_keys::SharedKeys;
 use crate::host::streams::{ParkedStreams, Passage};
+use crate::host::{clock, native_crypto};
 use crate::unix_time::UnixTime;
 
 const SOONEST_TICK: Duration = Duration::from_millis(1);
+/// How often to look whether somebody else's fetch has ended, should its wake-up not reach us.
+const POLL_OTHERS: Duration = Duration::from_millis(50);
 
 /// The filter's side of one plugin configuration.
 pub(super) struct FilterRoot {
@@ -32,6 +36,8 @@ pub(super) struct FilterRoot {
 pub(super) struct Shared {
     engine: RefCell<Option<Engine>>,
     callouts: Callouts,
+    /// Set where the VMs of the process can share what they fetch.
+    shared_keys: RefCell<Option<Rc<SharedKeys>>>,
     /// The parked streams.
     pub(super) streams: ParkedStreams,
 }
@@ -60,26 +66,87 @@ impl FilterRoot {
         Self { context_id, shared: Rc::new(Shared::default()) }
     }
 
-    /// Carries out the engine's effects, and those of fetches that ended at once.
+    /// Carries out the engine's effects, and those that follow from them.
     fn carry_out(&self, outbox: Outbox) {
-        let mut ended: Vec<(FetchId, FetchOutcome)> = self.carry_out_one(outbox);
-        while let Some((fetch, outcome)) = ended.pop() {
-            let next = self.shared.with_engine(|engine| engine.on_fetched(fetch, outcome, clock::now()));
-            ended.extend(next.map(|outbox| self.carry_out_one(outbox)).unwrap_or_default());
+        let mut outboxes = vec![outbox];
+        let mut next_tick: Option<UnixTime> = None;
+        while let Some(outbox) = outboxes.pop() {
+            if let Some(note) = &outbox.note {
+                log_fetch(note);
+            }
+            if let (Some((provider, outcome)), Some(sharing)) = (&outbox.share, self.sharing()) {
+                let records = self.shared.with_engine(|engine| engine.shared_records()).unwrap_or_default();
+                for (_, record) in records.iter().filter(|(id, _)| id == provider) {
+                    sharing.publish(record, outcome);
+                }
+            }
+            for (stream, decision) in &outbox.decided {
+                self.release(*stream, decision);
+            }
+            for fetch in outbox.fetches {
+                outboxes.extend(self.begin(fetch));
+            }
+            for fetch in &outbox.follow_ups {
+                outboxes.extend(self.call_out(fetch));
+            }
+            // The last to be carried out knows best when the next tick is due; an earlier one may be sooner.
+            next_tick = outbox.next_tick.into_iter().chain(next_tick).min();
         }
+        self.plan_tick(next_tick);
     }
 
-    fn carry_out_one(&self, outbox: Outbox) -> Vec<(FetchId, FetchOutcome)> {
-        if let Some(note) = &outbox.note {
-            log_fetch(note);
+    fn sharing(&self) -> Option<Rc<SharedKeys>> {
+        self.shared.shared_keys.borrow().clone()
+    }
+
+    /// Begins a fetch, unless another VM makes it for us.
+    fn begin(&self, fetch: Fetch) -> Vec<Outbox> {
+        let Some(sharing) = self.sharing() else { return self.call_out(&fetch) };
+        let records = self.shared.with_engine(|engine| engine.shared_records()).unwrap_or_default();
+        let Some((provider, record)) = records.into_iter().find(|(provider, _)| fetch.id.is_of(*provider)) else {
+            return self.call_out(&fetch);
+        };
+        let mut effects = Vec::new();
+        let turn = sharing.take_turn(&record, &fetch, clock::now(), || {
+            for outcome in sharing.outcomes(&record) {
+                let (now, jitter) = (clock::now(), clock::jitter());
+                effects.extend(self.shared.with_engine(|engine| engine.on_shared(provider, outcome, now, jitter)));
+            }
+            self.shared.with_engine(|engine| engine.is_fetching(fetch.id)).unwrap_or(false)
+        });
+        match turn {
+            None => {}
+            Some(Turn::Ours(_)) => effects.extend(self.call_out(&fetch)),
+            Some(Turn::Theirs) => sharing.wait_for_others(fetch),
+            Some(Turn::CoolingDown(wait)) => {
+                effects.extend(self.shared.with_engine(|engine| engine.on_postponed(fetch.id, wait, clock::now())));
+            }
         }
-        let begin = |fetch: &_| self.shared.callouts.begin(fetch);
-        let ended = outbox.fetches.iter().filter_map(|fetch| Some((fetch.id, begin(fetch)?))).collect();
-        for (stream, decision) in &outbox.decided {
-            self.release(*stream, decision);
+        effects
+    }
+
+    /// Makes a callout of a fetch; with an effect when it ended at once.
+    fn call_out(&self, fetch: &Fetch) -> Vec<Outbox> {
+        let ended = self.shared.callouts.begin(fetch);
+        let effect = ended
+            .and_then(|outcome| self.shared.with_engine(|engine| engine.on_fetched(fetch.id, outcome, clock::now())));
+        effect.into_iter().collect()
+    }
+
+    /// Takes over what other VMs fetched since.
+    fn learn_from_others(&self) {
+        let Some(sharing) = self.sharing() else { return };
+        let records = self.shared.with_engine(|engine| engine.shared_records()).unwrap_or_default();
+        for (provider, record) in records {
+            for outcome in sharing.outcomes(&record) {
+                let (now, jitter) = (clock::now(), clock::jitter());
+                let effect = self.shared.with_engine(|engine| engine.on_shared(provider, outcome, now, jitter));
+                effect.into_iter().for_each(|outbox| self.carry_out(outbox));
+            }
         }
-        self.plan_tick(outbox.next_tick);
-        ended
+        for fetch in sharing.take_awaiting() {
+            self.begin(fetch).into_iter().for_each(|outbox| self.carry_out(outbox));
+        }
     }
 
     /// Takes a parked stream to its end: edits and resume, or a reply, never both.
@@ -101,9 +168,10 @@ impl FilterRoot {
     }
 
     fn plan_tick(&self, next: Option<UnixTime>) {
-        if let Some(next) = next {
-            set_tick_period(next.since(clock::now()).max(SOONEST_TICK));
-        }
+        let Some(next) = next else { return };
+        let period = next.since(clock::now()).max(SOONEST_TICK);
+        let is_awaiting = self.sharing().is_some_and(|sharing| sharing.is_awaiting());
+        set_tick_period(if is_awaiting { period.min(POLL_OTHERS) } else { period });
     }
 }
 
@@ -128,9 +196,11 @@ impl RootContext for FilterRoot {
                 for warning in &loaded.warnings {
                     log::warn!("{warning}");
                 }
-                let engine = Engine::new(loaded.policy, Box::new(PortableVerifier), Room::default(), clock::now());
+                let verifier = native_crypto::verifier(loaded.native_crypto, &loaded.policy.algorithms());
+                let engine = Engine::new(loaded.policy, verifier, Room::default(), clock::now());
                 self.shared.engine.replace(Some(engine));
                 self.shared.callouts.forget();
+                self.shared.shared_keys.replace(is_envoy().then(|| Rc::new(SharedKeys::join())));
                 // Not from here: some hosts allow no callout while they configure.
                 self.shared.tick_soon();
                 true
@@ -146,9 +216,16 @@ impl RootContext for FilterRoot {
     }
 
     fn on_tick(&mut self) {
+        self.learn_from_others();
         let outbox = self.shared.with_engine(|engine| engine.on_tick(clock::now(), clock::jitter()));
         if let Some(outbox) = outbox {
             self.carry_out(outbox);
+        }
+    }
+
+    fn on_queue_ready(&mut self, queue_id: u32) {
+        if self.sharing().is_some_and(|sharing| sharing.take_wake_up(queue_id)) {
+            self.learn_from_others();
         }
     }
 

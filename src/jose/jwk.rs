@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use super::algorithm::Algorithm;
 use super::compact::decode;
+use super::der::{self, Curve};
 use super::rsa::RsaPublicKey;
 use super::strict_json::{JsonLimits, parse_object};
 
@@ -24,6 +25,8 @@ pub struct Key {
     id: Option<String>,
     algorithm: Option<Algorithm>,
     pub(super) material: PublicKey,
+    /// The same as a host's library reads it.
+    subject_public_key_info: Vec<u8>,
 }
 
 #[derive(Clone)]
@@ -31,6 +34,7 @@ pub(super) enum PublicKey {
     Rsa(RsaPublicKey),
     P256(p256::ecdsa::VerifyingKey),
     P384(p384::ecdsa::VerifyingKey),
+    P521(p521::ecdsa::VerifyingKey),
     Ed25519(ed25519_compact::PublicKey),
 }
 
@@ -146,6 +150,16 @@ impl Key {
         self.algorithm.is_none_or(|only| only == algorithm) && self.material.fits(algorithm)
     }
 
+    /// The key as `SubjectPublicKeyInfo` in DER (RFC 5280 section 4.1.2.7), prepared when it was read.
+    pub fn subject_public_key_info(&self) -> &[u8] {
+        &self.subject_public_key_info
+    }
+
+    /// One key that the code itself holds, as the text of a JWK.
+    pub(super) fn of_text(jwk: &str) -> Option<Self> {
+        Self::from_json(&parse_object(jwk.as_bytes(), LIMITS).ok()?.into()).ok()
+    }
+
     fn from_json(item: &Value) -> Result<Self, KeyFault> {
         let members = item.as_object().ok_or(KeyFault::Malformed)?;
         let key_type = text(members, "kty")?.ok_or(KeyFault::Malformed)?;
@@ -161,38 +175,54 @@ impl Key {
             None => None,
             Some(name) => Some(Algorithm::parse(name).ok_or(KeyFault::Unsupported)?),
         };
-        let material = PublicKey::from_members(key_type, members)?;
+        let (material, subject_public_key_info) = PublicKey::from_members(key_type, members)?;
         if algorithm.is_some_and(|algorithm| !material.fits(algorithm)) {
             return Err(KeyFault::Inconsistent);
         }
-        Ok(Self { id: text(members, "kid")?.map(str::to_owned), algorithm, material })
+        Ok(Self { id: text(members, "kid")?.map(str::to_owned), algorithm, material, subject_public_key_info })
     }
 }
 
 impl PublicKey {
-    fn from_members(key_type: &str, members: &Map<String, Value>) -> Result<Self, KeyFault> {
+    /// The key and its `SubjectPublicKeyInfo`.
+    fn from_members(key_type: &str, members: &Map<String, Value>) -> Result<(Self, Vec<u8>), KeyFault> {
         match (key_type, text(members, "crv")?) {
             ("RSA", _) => {
-                RsaPublicKey::new(&octets(members, "n")?, &octets(members, "e")?).map(Self::Rsa).ok_or(KeyFault::Weak)
+                let (n, e) = (octets(members, "n")?, octets(members, "e")?);
+                let key = RsaPublicKey::new(&n, &e).ok_or(KeyFault::Weak)?;
+                Ok((Self::Rsa(key), der::rsa_public_key(&n, &e)))
             }
-            ("EC", Some("P-256")) => p256::ecdsa::VerifyingKey::from_sec1_bytes(&point(members, 32)?)
-                .map(Self::P256)
-                .map_err(|_| KeyFault::Weak),
-            ("EC", Some("P-384")) => p384::ecdsa::VerifyingKey::from_sec1_bytes(&point(members, 48)?)
-                .map(Self::P384)
-                .map_err(|_| KeyFault::Weak),
-            ("OKP", Some("Ed25519")) => ed25519(&octets(members, "x")?),
+            ("EC", Some("P-256")) => {
+                let point = point(members, 32)?;
+                let key = p256::ecdsa::VerifyingKey::from_sec1_bytes(&point).map_err(|_| KeyFault::Weak)?;
+                Ok((Self::P256(key), der::ec_public_key(Curve::P256, &point)))
+            }
+            ("EC", Some("P-384")) => {
+                let point = point(members, 48)?;
+                let key = p384::ecdsa::VerifyingKey::from_sec1_bytes(&point).map_err(|_| KeyFault::Weak)?;
+                Ok((Self::P384(key), der::ec_public_key(Curve::P384, &point)))
+            }
+            ("EC", Some("P-521")) => {
+                let point = point(members, 66)?;
+                let key = p521::ecdsa::VerifyingKey::from_sec1_bytes(&point).map_err(|_| KeyFault::Weak)?;
+                Ok((Self::P521(key), der::ec_public_key(Curve::P521, &point)))
+            }
+            ("OKP", Some("Ed25519")) => {
+                let encoded = octets(members, "x")?;
+                Ok((Self::Ed25519(ed25519(&encoded)?), der::ed25519_public_key(&encoded)))
+            }
             ("EC" | "OKP", None) => Err(KeyFault::Malformed),
             _ => Err(KeyFault::Unsupported),
         }
     }
 
     const fn fits(&self, algorithm: Algorithm) -> bool {
-        use Algorithm::{EdDsa, Es256, Es384, Ps256, Ps384, Ps512, Rs256, Rs384, Rs512};
+        use Algorithm::{EdDsa, Es256, Es384, Es512, Ps256, Ps384, Ps512, Rs256, Rs384, Rs512};
         match algorithm {
             Rs256 | Rs384 | Rs512 | Ps256 | Ps384 | Ps512 => matches!(self, Self::Rsa(_)),
             Es256 => matches!(self, Self::P256(_)),
             Es384 => matches!(self, Self::P384(_)),
+            Es512 => matches!(self, Self::P521(_)),
             EdDsa => matches!(self, Self::Ed25519(_)),
         }
     }
@@ -223,10 +253,10 @@ fn octets(members: &Map<String, Value>, name: &str) -> Result<Vec<u8>, KeyFault>
 }
 
 /// A key of 32 bytes that is the canonical encoding of a point of large order (RFC 8032 section 5.1.3).
-fn ed25519(encoded: &[u8]) -> Result<PublicKey, KeyFault> {
+fn ed25519(encoded: &[u8]) -> Result<ed25519_compact::PublicKey, KeyFault> {
     let key = ed25519_compact::PublicKey::from_slice(encoded).map_err(|_| KeyFault::Malformed)?;
     key.validate().map_err(|_| KeyFault::Weak)?;
-    Ok(PublicKey::Ed25519(key))
+    Ok(key)
 }
 
 /// The uncompressed SEC 1 point; a coordinate that is not exactly as long as the field is refused

@@ -7,7 +7,9 @@
 pub mod algorithm;
 pub mod claims;
 pub mod compact;
+mod der;
 pub mod jwk;
+pub mod native;
 mod rsa;
 #[cfg(test)]
 pub(crate) mod signing_fixture;
@@ -18,5 +20,6 @@ pub use algorithm::Algorithm;
 pub use claims::{Claim, Claims};
 pub use compact::{TokenFault, UnverifiedToken};
 pub use jwk::{Key, KeySet, KeySetFault};
+pub use native::{Doubt, HostCall, NativeVerifier};
 pub use strict_json::{JsonFault, JsonLimits, parse_object};
 pub use verify::{PortableVerifier, SignatureVerifier, VerifiedToken};

@@ -109,7 +109,8 @@ impl RsaPublicKey {
             .is_some_and(|encoded| pss_encoding_is_consistent(hash, message, &encoded, self.bits - 1))
     }
 
-    const fn byte_length(&self) -> usize {
+    /// How long the modulus is, and so a signature.
+    pub(super) const fn byte_length(&self) -> usize {
         self.bits.div_ceil(8)
     }
 

@@ -6,7 +6,7 @@
 use std::sync::LazyLock;
 
 use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use jwt_simple::prelude::{ES256KeyPair, ES384KeyPair, Ed25519KeyPair, RS256KeyPair};
 use num_bigint::BigUint;
 use p256::ecdsa::signature::Signer as _;
@@ -22,6 +22,7 @@ pub(crate) enum TestKey {
     RsaB,
     P256,
     P384,
+    P521,
     Ed25519,
 }
 
@@ -29,11 +30,24 @@ static RSA_A: LazyLock<Value> = LazyLock::new(|| jwk(&RS256KeyPair::from_pem(Tes
 static RSA_B: LazyLock<Value> = LazyLock::new(|| jwk(&RS256KeyPair::from_pem(TestKey::RsaB.pem()).unwrap().to_jwk()));
 static P256: LazyLock<Value> = LazyLock::new(|| jwk(&ES256KeyPair::from_pem(TestKey::P256.pem()).unwrap().to_jwk()));
 static P384: LazyLock<Value> = LazyLock::new(|| jwk(&ES384KeyPair::from_pem(TestKey::P384.pem()).unwrap().to_jwk()));
+static P521: LazyLock<Value> = LazyLock::new(p521_jwk);
 static ED25519: LazyLock<Value> =
     LazyLock::new(|| jwk(&Ed25519KeyPair::from_pem(TestKey::Ed25519.pem()).unwrap().to_jwk()));
 
 fn jwk(text: &str) -> Value {
     serde_json::from_str(text).unwrap()
+}
+
+/// jwt-simple does not know this curve. OpenSSL's PKCS#8 holds `d` in an OCTET STRING, the 66 bytes before
+/// the tagged BIT STRING of `x` and `y`, which are the last.
+fn p521_jwk() -> Value {
+    let text: String = TestKey::P521.pem().lines().filter(|line| !line.starts_with("-----")).collect();
+    let der = STANDARD.decode(text).unwrap();
+    let (rest, point) = der.split_at(der.len() - 132);
+    let (rest, heads) = rest.split_at(rest.len() - 8);
+    assert_eq!(heads, b"\xa1\x81\x89\x03\x81\x86\x00\x04");
+    let (x, y) = point.split_at(66);
+    json!({"kty": "EC", "crv": "P-521", "d": base64url(&rest[rest.len() - 66..]), "x": base64url(x), "y": base64url(y)})
 }
 
 impl TestKey {
@@ -44,6 +58,7 @@ impl TestKey {
             Self::RsaB => include_str!("../../tests/data/keys/rsa-2048-b.pem"),
             Self::P256 => include_str!("../../tests/data/keys/ec-p256.pem"),
             Self::P384 => include_str!("../../tests/data/keys/ec-p384.pem"),
+            Self::P521 => include_str!("../../tests/data/keys/ec-p521.pem"),
             Self::Ed25519 => include_str!("../../tests/data/keys/ed25519.pem"),
         }
     }
@@ -54,6 +69,7 @@ impl TestKey {
             Self::RsaB => &RSA_B,
             Self::P256 => &P256,
             Self::P384 => &P384,
+            Self::P521 => &P521,
             Self::Ed25519 => &ED25519,
         }
     }
@@ -88,7 +104,7 @@ impl TestKey {
         [vec![0; length - signature.len()], signature].concat()
     }
 
-    /// The signature over `message` with the key's plainest algorithm: RS256, ES256, ES384, EdDSA.
+    /// The signature over `message` with the key's plainest algorithm: RS256, ES256, ES384, ES512, EdDSA.
     pub(crate) fn sign(self, message: &[u8]) -> Vec<u8> {
         match self {
             Self::RsaA | Self::RsaB => {
@@ -107,6 +123,11 @@ impl TestKey {
                     p384::ecdsa::SigningKey::from_slice(&self.octets("d")).unwrap().sign(message);
                 signature.to_bytes().to_vec()
             }
+            Self::P521 => {
+                let signature: p521::ecdsa::Signature =
+                    p521::ecdsa::SigningKey::from_slice(&self.octets("d")).unwrap().sign(message);
+                signature.to_bytes().to_vec()
+            }
             Self::Ed25519 => {
                 let seed = ed25519_compact::Seed::from_slice(&self.octets("d")).unwrap();
                 ed25519_compact::KeyPair::from_seed(seed).sk.sign(message, None).to_vec()
@@ -120,6 +141,7 @@ impl TestKey {
             Self::RsaA | Self::RsaB => Algorithm::Rs256,
             Self::P256 => Algorithm::Es256,
             Self::P384 => Algorithm::Es384,
+            Self::P521 => Algorithm::Es512,
             Self::Ed25519 => Algorithm::EdDsa,
         }
     }

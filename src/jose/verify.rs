@@ -83,13 +83,18 @@ impl SignatureVerifier for PortableVerifier {
                 p384::ecdsa::Signature::from_slice(signature)
                     .is_ok_and(|signature| key.verify(message, &signature).is_ok())
             }
+            (PublicKey::P521(key), Algorithm::Es512) => {
+                use p521::ecdsa::signature::Verifier as _;
+                p521::ecdsa::Signature::from_slice(signature)
+                    .is_ok_and(|signature| key.verify(message, &signature).is_ok())
+            }
             (PublicKey::Ed25519(key), Algorithm::EdDsa) => ed25519_compact::Signature::from_slice(signature)
                 .is_ok_and(|signature| key.verify(message, &signature).is_ok()),
             // A key and an algorithm that do not belong together; written out so that a new key type
             // or algorithm does not compile until someone has thought about it.
-            (PublicKey::Rsa(_), Algorithm::Es256 | Algorithm::Es384 | Algorithm::EdDsa)
+            (PublicKey::Rsa(_), Algorithm::Es256 | Algorithm::Es384 | Algorithm::Es512 | Algorithm::EdDsa)
             | (
-                PublicKey::P256(_) | PublicKey::P384(_) | PublicKey::Ed25519(_),
+                PublicKey::P256(_) | PublicKey::P384(_) | PublicKey::P521(_) | PublicKey::Ed25519(_),
                 Algorithm::Rs256
                 | Algorithm::Rs384
                 | Algorithm::Rs512
@@ -97,9 +102,10 @@ impl SignatureVerifier for PortableVerifier {
                 | Algorithm::Ps384
                 | Algorithm::Ps512,
             )
-            | (PublicKey::P256(_), Algorithm::Es384 | Algorithm::EdDsa)
-            | (PublicKey::P384(_), Algorithm::Es256 | Algorithm::EdDsa)
-            | (PublicKey::Ed25519(_), Algorithm::Es256 | Algorithm::Es384) => false,
+            | (PublicKey::P256(_), Algorithm::Es384 | Algorithm::Es512 | Algorithm::EdDsa)
+            | (PublicKey::P384(_), Algorithm::Es256 | Algorithm::Es512 | Algorithm::EdDsa)
+            | (PublicKey::P521(_), Algorithm::Es256 | Algorithm::Es384 | Algorithm::EdDsa)
+            | (PublicKey::Ed25519(_), Algorithm::Es256 | Algorithm::Es384 | Algorithm::Es512) => false,
         }
     }
 }

@@ -36,18 +36,14 @@ impl UnknownKeyIds {
         }
     }
 
-    /// Allows a fetch for an unknown id when the last one is a cooldown ago.
-    ///
-    /// # Errors
-    /// How long until one is allowed.
-    pub(super) fn allow_fetch(&mut self, now: UnixTime, cooldown: Duration) -> Result<(), Duration> {
-        match self.last_fetch.map(|last| now.since(last)) {
-            Some(elapsed) if elapsed < cooldown => Err(cooldown.saturating_sub(elapsed)),
-            Some(_) | None => {
-                self.last_fetch = Some(now);
-                Ok(())
-            }
-        }
+    /// How long until a fetch for an unknown id is allowed.
+    pub(super) fn cooldown_left(&self, now: UnixTime, cooldown: Duration) -> Duration {
+        self.last_fetch.map_or(Duration::ZERO, |last| cooldown.saturating_sub(now.since(last)))
+    }
+
+    /// Such a fetch begins.
+    pub(super) fn fetch_begins(&mut self, now: UnixTime) {
+        self.last_fetch = Some(now);
     }
 }
 
@@ -79,9 +75,12 @@ mod tests {
         let cooldown = Duration::from_secs(30);
         let mut unknown = UnknownKeyIds::default();
         let start = UnixTime::from_secs(1000);
-        assert_eq!(unknown.allow_fetch(start, cooldown), Ok(()));
-        assert_eq!(unknown.allow_fetch(start.plus(Duration::from_secs(20)), cooldown), Err(Duration::from_secs(10)));
-        assert_eq!(unknown.allow_fetch(UnixTime::from_secs(10), cooldown), Err(cooldown));
-        assert_eq!(unknown.allow_fetch(start.plus(cooldown), cooldown), Ok(()));
+        let seconds = |unknown: &UnknownKeyIds, now| unknown.cooldown_left(now, cooldown).as_secs();
+        assert_eq!(seconds(&unknown, start), 0);
+        unknown.fetch_begins(start);
+        assert_eq!(seconds(&unknown, start), 30);
+        assert_eq!(seconds(&unknown, start.plus(Duration::from_secs(20))), 10);
+        assert_eq!(seconds(&unknown, start.plus(cooldown)), 0);
+        assert_eq!(seconds(&unknown, UnixTime::from_secs(10)), 30, "the clock went back: a cooldown at most");
     }
 }

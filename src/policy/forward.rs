@@ -8,8 +8,7 @@ use serde_json::Value;
 
 use super::admit::AdmittedToken;
 use super::provider::ClaimNames;
-use super::token_source::TokenSource;
-use crate::http::{HeaderEdit, HeaderName, HeaderValue};
+use crate::http::{HeaderEdit, HeaderName, HeaderValue, RequestHead};
 use crate::jose::Claim;
 
 /// Which claims reach the backend under which names.
@@ -61,45 +60,27 @@ impl Forwarding {
         Self { claims }
     }
 
-    /// The names among `names` that a client may not set: each spelling once, as it was given.
-    pub fn managed_names<'a>(&self, names: impl Iterator<Item = &'a str>) -> Vec<String> {
-        let mut managed: Vec<String> = Vec::new();
-        for name in names {
-            let is_managed = self.claims.iter().any(|forwarded| folds_to(name, forwarded.header.as_str()));
-            if is_managed && !managed.iter().any(|known| known == name) {
-                managed.push(name.to_owned());
+    /// Takes every header out that only we may write, in each spelling that is there.
+    pub fn strip(&self, head: &RequestHead) -> Vec<HeaderEdit> {
+        let mut managed: Vec<&str> = Vec::new();
+        for name in head.names() {
+            if self.is_managed(name) && !managed.contains(&name) {
+                managed.push(name);
             }
         }
-        managed
+        managed.into_iter().map(|name| HeaderEdit::Remove(name.to_owned())).collect()
     }
 
-    /// The edits that turn the client's request into the one the backend may see.
-    pub fn edits(&self, token: &AdmittedToken, managed_names: Vec<String>, source: &TokenSource) -> Vec<HeaderEdit> {
-        let mut edits: Vec<HeaderEdit> = managed_names.into_iter().map(HeaderEdit::Remove).collect();
-        if !source.forward {
-            edits.push(HeaderEdit::Remove(TokenSource::HEADER.to_owned()));
-        }
-        for forwarded in &self.claims {
-            if let Some(value) = forwarded.value(token) {
-                edits.push(HeaderEdit::Set(forwarded.header.clone(), value));
-            }
-        }
-        edits
+    /// Writes the identity into a request that was stripped.
+    pub fn identity(&self, token: &AdmittedToken) -> impl Iterator<Item = HeaderEdit> {
+        let set = |forwarded: &ForwardedClaim| Some((forwarded.header.clone(), forwarded.value(token)?));
+        self.claims.iter().filter_map(set).map(|(name, value)| HeaderEdit::Set(name, value))
     }
 
-    /// The names among a request's headers that its trailers may not repeat.
+    /// Whether a client may not set a header or trailer of that name.
     pub fn is_managed(&self, name: &str) -> bool {
-        self.claims.iter().any(|forwarded| folds_to(name, forwarded.header.as_str()))
+        self.claims.iter().any(|forwarded| forwarded.header.is_meant_by(name))
     }
-}
-
-/// Whether a backend that folds case and takes all but letters and digits for one sign, as lighttpd does
-/// for CGI and FastCGI, would take `name` for `managed`.
-fn folds_to(name: &str, managed: &str) -> bool {
-    fn fold(byte: u8) -> u8 {
-        if byte.is_ascii_alphanumeric() { byte.to_ascii_lowercase() } else { b'-' }
-    }
-    name.len() == managed.len() && name.bytes().map(fold).eq(managed.bytes().map(fold))
 }
 
 impl ForwardedClaim {

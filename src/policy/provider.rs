@@ -76,7 +76,7 @@ pub enum KeyOrigin {
 #[derive(Clone, Debug)]
 pub struct RemoteKeys {
     /// The key set document.
-    pub address: CalloutAddress,
+    pub address: KeyAddress,
     /// A fetched set is fetched again after this long at most; `Cache-Control` may shorten it.
     pub refresh: Duration,
     /// When fetching fails, the last good set stays in use this long after it was fetched.
@@ -85,4 +85,63 @@ pub struct RemoteKeys {
     pub timeout: Duration,
     /// Tokens with unknown key ids cause at most one fetch in this time.
     pub unknown_kid_cooldown: Duration,
+}
+
+/// Where the key set document is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeyAddress {
+    /// The operator says where, or the Okta preset knows.
+    Known(CalloutAddress),
+    /// The issuer's metadata says.
+    Discovered(Discovery),
+}
+
+/// How to find an issuer's keys by its metadata.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Discovery {
+    /// The issuer that the metadata must name.
+    pub issuer: String,
+    /// Where its metadata may be, in the order in which they are tried.
+    pub documents: Vec<CalloutAddress>,
+}
+
+impl Discovery {
+    /// The metadata addresses of `issuer`: OpenID Connect appends the well-known name to the issuer
+    /// (Discovery 1.0 section 4), RFC 8414 section 3.1 puts its own between host and path.
+    pub fn of(issuer: &str, upstream: &str) -> Option<Self> {
+        let home = CalloutAddress::parse(issuer, upstream)?;
+        let path = home.path.trim_end_matches('/');
+        let paths = [
+            format!("{path}/.well-known/openid-configuration"),
+            format!("/.well-known/oauth-authorization-server{path}"),
+        ];
+        let documents = paths.map(|path| CalloutAddress { path, ..home.clone() }).to_vec();
+        Some(Self { issuer: issuer.to_owned(), documents })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wasm_bindgen_test::wasm_bindgen_test;
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn metadata_is_looked_for_where_the_two_standards_put_it() {
+        let paths = |issuer| {
+            Discovery::of(issuer, "idp").unwrap().documents.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            paths("https://idp.example/realms/a"),
+            [
+                "https://idp.example/realms/a/.well-known/openid-configuration",
+                "https://idp.example/.well-known/oauth-authorization-server/realms/a"
+            ]
+        );
+        let at_the_root = [
+            "https://idp.example/.well-known/openid-configuration",
+            "https://idp.example/.well-known/oauth-authorization-server",
+        ];
+        assert_eq!(paths("https://idp.example"), at_the_root);
+        assert_eq!(paths("https://idp.example/"), at_the_root);
+    }
 }

@@ -1,69 +1,121 @@
-//! Where in a request the token stands, and what it means when there are several.
+//! Where in a request the token stands, what it means when there are several, and how each is taken out
+//! of what the backend sees.
 //!
 //! Two credentials in one request are refused, not chosen between (RFC 6750 section 2): the filter and
-//! the backend might choose differently.
+//! the backend might choose differently. That holds across headers, cookies and the query, for equal
+//! ones too, and also where only a more lenient reader than us would see the second. The rooms below
+//! know one kind of place each; trailers and rewritten addresses (`x-original-url`) are no place at all.
 
-use crate::http::RequestHead;
+mod cookie;
+mod header;
+mod query;
+
+use std::borrow::Cow;
+
+use crate::http::{HeaderEdit, RequestHead};
+
+pub use cookie::CookieName;
+pub use header::{AuthScheme, HeaderForm, HeaderSource};
+pub use query::ParamName;
 
 /// Where tokens are looked for, and what becomes of the credential.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenSource {
+    /// In these header fields, each name once.
+    pub headers: Vec<HeaderSource>,
+    /// In these cookies.
+    pub cookies: Vec<CookieName>,
+    /// In these parameters of the query.
+    pub params: Vec<ParamName>,
     /// Whether the backend may see the credential.
     pub forward: bool,
     /// The longest token that is looked at, in bytes.
     pub max_bytes: usize,
 }
 
-/// What a request offers as its credential.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What a request, or one place in it, offers as its credential.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Credential<'a> {
     /// Nothing, or a scheme that is not ours (`Basic`, `Negotiate`).
     Absent,
-    /// One bearer token, as it was sent.
-    Token(&'a [u8]),
+    /// One token, as it was meant: without scheme, quotes and percent-encoding.
+    Token(Cow<'a, [u8]>),
     /// More than one credential.
     Repeated,
-    /// The `Bearer` scheme with something that is not one token.
+    /// The place for a credential with something in it that is not one token.
     Malformed,
     /// A token over the limit; it is not looked at.
     TooLarge,
 }
 
-impl TokenSource {
-    /// The header that carries the credential.
-    pub const HEADER: &str = "authorization";
+/// A credential stands in a field that could not be written back safely: the host gave bytes in it that
+/// no HTTP message can hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unwritable;
 
-    /// Finds the credential in the `Authorization` header (RFC 6750 section 2.1).
+impl TokenSource {
+    /// Finds the credential, in all places.
     pub fn find<'a>(&self, head: &'a RequestHead) -> Credential<'a> {
-        let mut values = head.values(Self::HEADER);
-        let Some(value) = values.next() else { return Credential::Absent };
-        if values.next().is_some() || holds_a_second_credential(value) {
-            return Credential::Repeated;
+        let headers = self.headers.iter().map(|source| source.credential(head, self.max_bytes));
+        let cookies = cookie::credentials(head, &self.cookies, self.max_bytes);
+        let params = query::credentials(head, &self.params, self.max_bytes);
+        headers.chain(cookies).chain(params).fold(Credential::Absent, Credential::and)
+    }
+
+    /// Takes the credentials out of what the backend sees, whether or not one of them was used. Another
+    /// spelling of a header's name goes in any case: nobody has looked at it.
+    ///
+    /// # Errors
+    /// When one cannot be taken out; then the request must not go on.
+    pub fn strip(&self, head: &RequestHead) -> Result<Vec<HeaderEdit>, Unwritable> {
+        let mut edits = Vec::new();
+        for source in &self.headers {
+            if !self.forward {
+                edits.push(HeaderEdit::Remove(source.name.as_str().to_owned()));
+            }
+            for name in head.names().filter(|name| *name != source.name.as_str()) {
+                let edit = HeaderEdit::Remove(name.to_owned());
+                if source.name.is_meant_by(name) && !edits.contains(&edit) {
+                    edits.push(edit);
+                }
+            }
         }
-        let Some(rest) = strip_scheme(value) else { return Credential::Absent };
-        match rest.strip_prefix(b" ") {
-            Some(token) if token.len() > self.max_bytes => Credential::TooLarge,
-            Some(token) if is_token68(token) => Credential::Token(token),
-            _ => Credential::Malformed,
+        if !self.forward {
+            edits.extend(cookie::strip(head, &self.cookies)?);
+            edits.extend(query::strip(head, &self.params)?);
         }
+        Ok(edits)
+    }
+
+    /// Whether a field of that name can carry a credential, in any spelling.
+    pub fn is_carrier(&self, name: &str) -> bool {
+        let is_header = self.headers.iter().any(|source| source.name.is_meant_by(name));
+        is_header || (!self.cookies.is_empty() && name.eq_ignore_ascii_case(cookie::FIELD))
     }
 }
 
-/// Hosts join the lines of a repeated `Authorization` with a comma. A comma is no part of a bearer
-/// token, and elsewhere (`Digest`) it only counts when a bearer credential stands behind it.
-fn holds_a_second_credential(value: &[u8]) -> bool {
-    let mut parts = value.split(|byte| *byte == b',');
-    let first_is_ours = parts.next().is_some_and(|first| strip_scheme(first).is_some());
-    parts.any(|part| first_is_ours || strip_scheme(part.trim_ascii_start()).is_some())
-}
+impl<'a> Credential<'a> {
+    /// What stands in a place for a credential and is to be one token.
+    fn read(text: Cow<'a, [u8]>, max_bytes: usize) -> Self {
+        if text.len() > max_bytes {
+            Self::TooLarge
+        } else if is_token68(&text) {
+            Self::Token(text)
+        } else {
+            Self::Malformed
+        }
+    }
 
-/// What follows the scheme name, which is case-insensitive (RFC 9110 section 11.1) and ends where no
-/// token character follows.
-fn strip_scheme(value: &[u8]) -> Option<&[u8]> {
-    const SCHEME: &[u8] = b"bearer";
-    let (scheme, rest) = value.split_at_checked(SCHEME.len())?;
-    let ends_here = rest.first().is_none_or(|byte| !byte.is_ascii_alphanumeric() && *byte != b'-' && *byte != b'_');
-    (scheme.eq_ignore_ascii_case(SCHEME) && ends_here).then_some(rest)
+    /// What two places offer together.
+    fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Absent, one) | (one, Self::Absent) => one,
+            (
+                Self::Token(_) | Self::Repeated | Self::Malformed | Self::TooLarge,
+                Self::Token(_) | Self::Repeated | Self::Malformed | Self::TooLarge,
+            ) => Self::Repeated,
+        }
+    }
 }
 
 /// `b64token` of RFC 6750: at least one character, padding only at the end.
@@ -73,83 +125,4 @@ fn is_token68(text: &[u8]) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use wasm_bindgen_test::wasm_bindgen_test;
-
-    fn find(values: &[&[u8]]) -> String {
-        let source = TokenSource { forward: false, max_bytes: 16 };
-        let fields = values.iter().map(|value| ("Authorization".to_owned(), value.to_vec())).collect();
-        let head = RequestHead::new(fields);
-        match source.find(&head) {
-            Credential::Token(token) => format!("token {}", String::from_utf8_lossy(token)),
-            other @ (Credential::Absent | Credential::Repeated | Credential::Malformed | Credential::TooLarge) => {
-                format!("{other:?}")
-            }
-        }
-    }
-
-    #[wasm_bindgen_test(unsupported = test)]
-    fn the_scheme_is_case_insensitive_and_followed_by_one_blank() {
-        for value in ["Bearer a.b-c_d~e/f+", "bearer a.b-c_d~e/f+", "BEARER a.b-c_d~e/f+"] {
-            assert_eq!(find(&[value.as_bytes()]), "token a.b-c_d~e/f+", "{value}");
-        }
-        assert_eq!(find(&[b"Bearer a=="]), "token a==");
-        let malformed: [&[u8]; 12] = [
-            b"Bearer",
-            b"Bearer ",
-            b"Bearer  a",
-            b"Bearer\ta",
-            b"Bearer\xa0a",
-            b"Bearer:a",
-            b"Bearer a b",
-            b"Bearer a ",
-            b"Bearer \xff",
-            b"Bearer =",
-            b"Bearer a=b",
-            b"Bearer \"a\"",
-        ];
-        for value in malformed {
-            assert_eq!(find(&[value]), "Malformed", "{value:?}");
-        }
-    }
-
-    #[wasm_bindgen_test(unsupported = test)]
-    fn another_scheme_is_no_bearer_credential() {
-        let others: [&[u8]; 7] = [
-            b"Basic YTpi",
-            b"DPoP a",
-            b"Negotiate a",
-            b"Bearerish a",
-            b"\xff\xfe",
-            b"",
-            b"Digest username=\"a\", realm=\"b\"",
-        ];
-        for value in others {
-            assert_eq!(find(&[value]), "Absent", "{value:?}");
-        }
-        assert_eq!(find(&[]), "Absent");
-    }
-
-    #[wasm_bindgen_test(unsupported = test)]
-    fn two_credentials_are_refused_in_whatever_form_the_host_shows_them() {
-        let forms: [&[&[u8]]; 7] = [
-            &[b"Bearer a", b"Bearer a"],
-            &[b"Bearer a", b"Bearer b"],
-            &[b"Bearer a", b"Basic b"],
-            &[b"Bearer a,Bearer b"],
-            &[b"Bearer a, Basic b"],
-            &[b"Basic a,bearer b"],
-            &[b"Bearer a,"],
-        ];
-        for values in forms {
-            assert_eq!(find(values), "Repeated", "{values:?}");
-        }
-    }
-
-    #[wasm_bindgen_test(unsupported = test)]
-    fn a_token_over_the_limit_is_not_looked_at() {
-        assert_eq!(find(&[b"Bearer 1234567890123456"]), "token 1234567890123456");
-        assert_eq!(find(&[b"Bearer 12345678901234567"]), "TooLarge");
-    }
-}
+mod tests;

@@ -122,7 +122,7 @@ impl Gateway {
             let log = self.envoy.log();
             let threads: HashSet<&str> = log
                 .lines()
-                .filter(|line| line.contains("keys fetched"))
+                .filter(|line| line.contains("keys fetched") || line.contains("keys taken over"))
                 .filter_map(|line| line.split('[').nth(2))
                 .collect();
             (threads.len() > self.workers as usize).then_some(())

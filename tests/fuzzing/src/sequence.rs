@@ -176,6 +176,7 @@ impl Scene {
                 assert!(!self.is_good_now(token), "a good token waits though its key is held");
                 self.parked.insert(stream, token);
             }
+            Arrival::Answered(_) => panic!("nobody asked whether we are ready"),
         }
     }
 
@@ -207,7 +208,7 @@ impl Scene {
                     self.held[provider] = Some((bits, self.now));
                 }
                 FetchResult::Failed { .. } => assert_eq!(accepted, None, "a good set was refused"),
-                FetchResult::Late => {}
+                FetchResult::Late | FetchResult::Continues => {}
             }
         }
         self.carry_out(outbox);

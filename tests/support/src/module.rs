@@ -26,7 +26,21 @@ pub fn find_wasm_module() -> Result<PathBuf, String> {
     Err(format!("the module is not built: there is no {}; run `make wasm`, or set OKTA_PROXY_WASM", path.display()))
 }
 
+/// The test-only module that judges vectors inside a host (`tests/support/vector-runner`), as `make vector-runner`
+/// wrote it. It has a target directory of its own: both builds would write the filter's library to one place.
+///
+/// # Panics
+/// When there is no such file.
+pub fn vector_runner() -> PathBuf {
+    let path = target_directory().join("vector-runner/wasm32-wasip1/release/vector_runner.wasm");
+    assert!(path.is_file(), "there is no {}; run `make vector-runner`", path.display());
+    path
+}
+
 fn built_module() -> PathBuf {
-    let target = env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
-    project_root().join(target).join("wasm32-wasip1/release/okta_proxy_wasm.wasm")
+    target_directory().join("wasm32-wasip1/release/okta_proxy_wasm.wasm")
+}
+
+fn target_directory() -> PathBuf {
+    project_root().join(env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into()))
 }

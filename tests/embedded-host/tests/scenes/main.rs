@@ -8,6 +8,7 @@ mod bare_hosts;
 mod configuration;
 mod requests;
 mod roots_and_streams;
+mod shared_keys;
 #[path = "../../../signing/mod.rs"]
 mod signing;
 

@@ -1,5 +1,7 @@
 //! A listener of a test's Envoy: an HTTP connection manager with the filter in it, or without.
 
+use std::path::PathBuf;
+
 use serde_json::{Value, json};
 
 use crate::module::wasm_module;
@@ -15,6 +17,8 @@ pub struct ListenerOptions {
     pub name: String,
     /// The plugin configuration, normally JSON; `None` leaves the filter out.
     pub plugin_configuration: Option<String>,
+    /// Another module than the filter.
+    pub module: Option<PathBuf>,
     /// The plugin's `allow_on_headers_stop_iteration`; `None` leaves it unset.
     pub allow_on_headers_stop_iteration: Option<bool>,
     /// What Envoy does after the filter trapped.
@@ -46,6 +50,7 @@ impl ListenerOptions {
         Self {
             name: name.to_owned(),
             plugin_configuration: None,
+            module: None,
             allow_on_headers_stop_iteration: None,
             failure_policy: "FAIL_RELOAD",
             host_env_keys: Vec::new(),
@@ -76,7 +81,7 @@ impl ListenerOptions {
             "vm_config": {
                 "vm_id": VM_ID,
                 "runtime": "envoy.wasm.runtime.v8",
-                "code": {"local": {"filename": wasm_module()}},
+                "code": {"local": {"filename": self.module.clone().unwrap_or_else(wasm_module)}},
             },
             "configuration": {"@type": format!("{TYPE}/google.protobuf.StringValue"), "value": configuration},
         });

@@ -1,0 +1,183 @@
+//! `token` -> [`TokenSource`]: where tokens are looked for, without two places that contradict each other.
+
+use super::Findings;
+use crate::config::fault::Path;
+use crate::config::schema::{FromHeaderDocument, TokenDocument};
+use crate::http::HeaderName;
+use crate::policy::token_source::{AuthScheme, CookieName, HeaderForm, HeaderSource, ParamName};
+use crate::policy::{ForwardedClaim, TokenSource};
+
+const DEFAULT_MAX_TOKEN_BYTES: u32 = 8192;
+/// Envoy's limit for all headers together.
+const MAX_TOKEN_BYTES: u32 = 60 * 1024;
+
+/// Compiles `token`; `None` when there is a fault. `claims` are the identity headers, which can be no
+/// place for a credential.
+pub(super) fn token_source(
+    token: TokenDocument,
+    claims: &[ForwardedClaim],
+    at: &Path,
+    findings: &mut Findings<'_>,
+) -> Option<TokenSource> {
+    let max_bytes = token.max_bytes.unwrap_or(DEFAULT_MAX_TOKEN_BYTES);
+    if !(256..=MAX_TOKEN_BYTES).contains(&max_bytes) {
+        findings.unusable(&at.member("max_bytes"), "between 256 and 61440");
+    }
+    let headers_at = at.member("from_headers");
+    let cookies_at = at.member("from_cookies");
+    let params_at = at.member("from_params");
+    let headers = match token.from_headers {
+        Some(headers) => header_sources(headers, claims, &headers_at, findings),
+        None => default_headers(),
+    };
+    let cookies = names(token.from_cookies, CookieName::parse, "not a cookie name (RFC 6265)", &cookies_at, findings);
+    let hint = "a parameter name of letters, digits and `-._~` only";
+    let params = names(token.from_params, ParamName::parse, hint, &params_at, findings);
+    let (headers, cookies, params) = (headers?, cookies?, params?);
+    let reported = [&headers_at, &cookies_at, &params_at].iter().any(|at| at.is_reported(findings.faults));
+    if headers.is_empty() && cookies.is_empty() && params.is_empty() && !reported {
+        findings.unusable(
+            at,
+            "there is nowhere to look for a token; name a header, a cookie or a query parameter, or leave `from_headers` out",
+        );
+    }
+    if !params.is_empty() {
+        findings.warnings.push(String::from(
+            "token.from_params is on: tokens in query parameters end up in access logs, histories and referrers (RFC 6750 section 5.3)",
+        ));
+    }
+    let max_bytes = usize::try_from(max_bytes).unwrap_or(usize::MAX);
+    Some(TokenSource { headers, cookies, params, forward: token.forward.unwrap_or(false), max_bytes })
+}
+
+fn default_headers() -> Option<Vec<HeaderSource>> {
+    let form = HeaderForm::Schemes(vec![AuthScheme::parse("Bearer")?]);
+    Some(vec![HeaderSource { name: HeaderName::AUTHORIZATION, form }])
+}
+
+/// The headers, each name once with all its schemes.
+fn header_sources(
+    documents: Vec<FromHeaderDocument>,
+    claims: &[ForwardedClaim],
+    at: &Path,
+    findings: &mut Findings<'_>,
+) -> Option<Vec<HeaderSource>> {
+    let wanted = documents.len();
+    let mut read = 0;
+    let mut sources: Vec<HeaderSource> = Vec::new();
+    for (index, document) in documents.into_iter().enumerate() {
+        let at = at.item(index);
+        let (name_at, scheme_at) = (at.member("name"), at.member("scheme"));
+        let name = findings.needed(document.name, &name_at, "write the name of the header that carries the token");
+        let name = name.and_then(|name| header_name(&name, claims, &name_at, findings));
+        let scheme = document.scheme.map(|scheme| {
+            let scheme = AuthScheme::parse(&scheme);
+            if scheme.is_none() {
+                findings.unusable(&scheme_at, "the name of a scheme without blanks, such as \"Bearer\"");
+            }
+            scheme
+        });
+        let Some(name) = name else { continue };
+        let form = match scheme {
+            Some(None) => continue,
+            // What was written there is no string; that is said already.
+            None if scheme_at.is_reported(findings.faults) => continue,
+            None => HeaderForm::Whole,
+            Some(Some(scheme)) => HeaderForm::Schemes(vec![scheme]),
+        };
+        if form == HeaderForm::Whole && name == HeaderName::AUTHORIZATION {
+            findings.warnings.push(String::from(
+                "token.from_headers reads `authorization` without a scheme: `Bearer <token>` is malformed there",
+            ));
+        }
+        read += 1;
+        add_header(&mut sources, HeaderSource { name, form }, &at, findings);
+    }
+    (read == wanted).then_some(sources)
+}
+
+fn header_name(name: &str, claims: &[ForwardedClaim], at: &Path, findings: &mut Findings<'_>) -> Option<HeaderName> {
+    let usable = HeaderName::parse(name).filter(|name| !is_reserved(name.as_str()));
+    let Some(name) = usable else {
+        let is_cookie = name.eq_ignore_ascii_case("cookie");
+        let hint = if is_cookie {
+            "cookies have a field of their own: name the cookie in `from_cookies`"
+        } else {
+            "not a header name, or one that the request itself needs"
+        };
+        findings.unusable(at, hint);
+        return None;
+    };
+    if claims.iter().any(|claim| claim.header.is_meant_by(name.as_str())) {
+        findings.unusable(at, "a header of `claim_to_headers`: it tells the backend who the user is and is never read");
+        return None;
+    }
+    Some(name)
+}
+
+fn add_header(sources: &mut Vec<HeaderSource>, new: HeaderSource, at: &Path, findings: &mut Findings<'_>) {
+    let Some(known) = sources.iter_mut().find(|known| known.name.is_meant_by(new.name.as_str())) else {
+        sources.push(new);
+        return;
+    };
+    let hint = match (&mut known.form, new.form) {
+        _ if known.name != new.name => "another entry names the same header in another spelling",
+        (HeaderForm::Schemes(known), HeaderForm::Schemes(new)) if !new.iter().any(|scheme| known.contains(scheme)) => {
+            known.extend(new);
+            return;
+        }
+        (HeaderForm::Schemes(_), HeaderForm::Schemes(_)) | (HeaderForm::Whole, HeaderForm::Whole) => {
+            "another entry says the same"
+        }
+        (HeaderForm::Schemes(_), HeaderForm::Whole) | (HeaderForm::Whole, HeaderForm::Schemes(_)) => {
+            "another entry reads the same header with a scheme, or without one; write one of the two"
+        }
+    };
+    findings.unusable(at, hint);
+}
+
+/// Headers that steer the request itself, carry something else or are logged.
+fn is_reserved(name: &str) -> bool {
+    const RESERVED: [&str; 17] = [
+        "connection",
+        "content-encoding",
+        "content-length",
+        "content-type",
+        "cookie",
+        "expect",
+        "host",
+        "keep-alive",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "x-forwarded-for",
+        "x-forwarded-host",
+        "x-forwarded-port",
+        "x-forwarded-proto",
+        // In every audit record.
+        "x-request-id",
+    ];
+    RESERVED.contains(&name) || name.starts_with("x-envoy-")
+}
+
+/// A list of names, each once.
+fn names<T: PartialEq>(
+    names: Option<Vec<String>>,
+    parse: fn(&str) -> Option<T>,
+    hint: &'static str,
+    at: &Path,
+    findings: &mut Findings<'_>,
+) -> Option<Vec<T>> {
+    let names = names.unwrap_or_default();
+    let wanted = names.len();
+    let mut parsed: Vec<T> = Vec::new();
+    for (index, name) in names.iter().enumerate() {
+        match parse(name) {
+            None => findings.unusable(&at.item(index), hint),
+            Some(name) if parsed.contains(&name) => findings.unusable(&at.item(index), "named twice"),
+            Some(name) => parsed.push(name),
+        }
+    }
+    (parsed.len() == wanted).then_some(parsed)
+}

@@ -1,0 +1,181 @@
+//! One fetch for all the VMs of a process: lease and hand-over through the host's shared data.
+//!
+//! Whoever can put its lease there fetches, writes the outcome beside it and wakes the others through
+//! their queues. What a record means is `keys::sharing`'s business; here bytes are moved. Only on Envoy:
+//! other hosts trap on shared data that is not set up, and there each VM fetches for itself.
+
+use std::cell::{Cell, RefCell};
+
+use proxy_wasm::hostcalls;
+use proxy_wasm::types::Status;
+
+use crate::engine::{Fetch, Lease, SharedOutcome, Turn};
+use crate::unix_time::UnixTime;
+
+const PREFIX: &str = "okta-proxy-wasm";
+/// "Only if there is no such entry": no entry of the host has this version.
+const ABSENT: u32 = u32::MAX;
+/// How often a compare-and-swap is tried again; each time somebody else has succeeded.
+const TRIES: usize = 64;
+
+thread_local! {
+    /// This VM's number in the process: a new configuration in the same VM takes its queue over.
+    static VM: Cell<Option<u32>> = const { Cell::new(None) };
+}
+
+/// One root's part in the sharing.
+#[derive(Debug)]
+pub(super) struct SharedKeys {
+    queue: Option<u32>,
+    /// Fetches that somebody else may be making.
+    awaiting: RefCell<Vec<Fetch>>,
+}
+
+impl SharedKeys {
+    /// Joins the VMs of this process.
+    pub(super) fn join() -> Self {
+        let queue = own_queue();
+        if queue.is_none() {
+            log::warn!(
+                "the host has no shared queues for the filter: keys that another worker fetched are found by polling"
+            );
+        }
+        Self { queue, awaiting: RefCell::default() }
+    }
+
+    /// Whether this root's queue is the one that has become ready; then it is emptied.
+    pub(super) fn take_wake_up(&self, queue: u32) -> bool {
+        if self.queue != Some(queue) {
+            return false;
+        }
+        while let Ok(Some(_)) = hostcalls::dequeue_shared_queue(queue) {}
+        true
+    }
+
+    /// What others wrote of a provider's keys.
+    pub(super) fn outcomes(&self, record: &str) -> Vec<SharedOutcome> {
+        let read = |kind| read(&name(record, kind)).0.and_then(|bytes| SharedOutcome::from_bytes(&bytes));
+        [read("good"), read("failed")].into_iter().flatten().collect()
+    }
+
+    /// Whose turn it is to make `fetch`; "ours" only once our lease is written. `is_still_needed` learns
+    /// what others wrote, after the lease was read: what is written later changes the lease as well.
+    pub(super) fn take_turn(
+        &self,
+        record: &str,
+        fetch: &Fetch,
+        now: UnixTime,
+        mut is_still_needed: impl FnMut() -> bool,
+    ) -> Option<Turn> {
+        let key = name(record, "lease");
+        for _ in 0..TRIES {
+            let (lease, version) = read(&key);
+            if !is_still_needed() {
+                return None;
+            }
+            match Turn::of(&fetch.keys, lease.as_deref().and_then(Lease::from_bytes), now) {
+                Turn::Ours(ours) => {
+                    if write(&key, &ours.to_bytes(), version).is_ok() {
+                        return Some(Turn::Ours(ours));
+                    }
+                }
+                turn @ (Turn::Theirs | Turn::CoolingDown(_)) => return Some(turn),
+            }
+        }
+        Some(Turn::Theirs)
+    }
+
+    /// Writes the outcome of our fetch, gives the lease back and wakes the others.
+    pub(super) fn publish(&self, record: &str, outcome: &SharedOutcome) {
+        let kind = if outcome.answer.is_some() { "good" } else { "failed" };
+        let key = name(record, kind);
+        let (_, version) = read(&key);
+        if write(&key, &outcome.to_bytes(), version).is_err() {
+            log::warn!("another worker wrote its keys at the same moment");
+        }
+        let key = name(record, "lease");
+        if let (Some(lease), version) = read(&key)
+            && let Some(lease) = Lease::from_bytes(&lease)
+        {
+            // When this fails our lease had run out and somebody else took it: then it is theirs.
+            let _ = write(&key, &lease.given_back().to_bytes(), version);
+        }
+        for queue in queues().0.into_iter().filter(|queue| Some(*queue) != self.queue) {
+            // A VM that is gone has no queue to be woken by.
+            let _ = hostcalls::enqueue_shared_queue(queue, Some(b"keys"));
+        }
+    }
+
+    /// Keeps a fetch that somebody else may be making.
+    pub(super) fn wait_for_others(&self, fetch: Fetch) {
+        self.awaiting.borrow_mut().push(fetch);
+    }
+
+    /// The fetches kept, to be looked at again.
+    pub(super) fn take_awaiting(&self) -> Vec<Fetch> {
+        self.awaiting.take()
+    }
+
+    /// Whether somebody else may be fetching for us.
+    pub(super) fn is_awaiting(&self) -> bool {
+        !self.awaiting.borrow().is_empty()
+    }
+}
+
+fn name(record: &str, kind: &str) -> String {
+    format!("{PREFIX}/{record}/{kind}")
+}
+
+/// A record and its version; a missing one is `ABSENT`.
+fn read(key: &str) -> (Option<Vec<u8>>, u32) {
+    match hostcalls::get_shared_data(key) {
+        Ok((value, Some(version))) => (value, version),
+        Ok((value, None)) => (value, ABSENT),
+        Err(_) => (None, ABSENT),
+    }
+}
+
+fn write(key: &str, value: &[u8], version: u32) -> Result<(), Status> {
+    hostcalls::set_shared_data(key, Some(value), Some(version))
+}
+
+/// The queues of all VMs, and the version of that list.
+fn queues() -> (Vec<u32>, u32) {
+    let (list, version) = read(&name("vms", "queues"));
+    let list = list.unwrap_or_default();
+    let (ids, _) = list.as_chunks::<4>();
+    (ids.iter().map(|id| u32::from_le_bytes(*id)).collect(), version)
+}
+
+/// The queue that wakes this VM. Each VM has a name of its own, for the host wakes only the last that
+/// registered one.
+fn own_queue() -> Option<u32> {
+    let number = VM.get().or_else(next_vm_number)?;
+    VM.set(Some(number));
+    let queue = hostcalls::register_shared_queue(&name("vms", &number.to_string())).ok()?;
+    for _ in 0..TRIES {
+        let (mut ids, version) = queues();
+        if ids.contains(&queue) {
+            return Some(queue);
+        }
+        ids.push(queue);
+        let list: Vec<u8> = ids.iter().flat_map(|id| id.to_le_bytes()).collect();
+        if write(&name("vms", "queues"), &list, version).is_ok() {
+            return Some(queue);
+        }
+    }
+    None
+}
+
+fn next_vm_number() -> Option<u32> {
+    let key = name("vms", "count");
+    for _ in 0..TRIES {
+        let (count, version) = read(&key);
+        let bytes = count.and_then(|bytes| <[u8; 4]>::try_from(bytes.as_slice()).ok()).unwrap_or_default();
+        let number = u32::from_le_bytes(bytes);
+        if write(&key, &number.checked_add(1)?.to_le_bytes(), version).is_ok() {
+            return Some(number);
+        }
+    }
+    None
+}

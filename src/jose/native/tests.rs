@@ -1,0 +1,332 @@
+use super::*;
+use crate::jose::signing_fixture::TestKey;
+use serde_json::json;
+use std::cell::RefCell;
+use std::rc::Rc;
+use wasm_bindgen_test::wasm_bindgen_test;
+
+const OFFERED: [Algorithm; 6] =
+    [Algorithm::Rs256, Algorithm::Rs384, Algorithm::Rs512, Algorithm::Es256, Algorithm::Es384, Algorithm::Es512];
+const SIGNERS: [TestKey; 4] = [TestKey::RsaA, TestKey::P256, TestKey::P384, TestKey::P521];
+const INVALID: &[u8] = b"\x12\x24Failed to verify digest. Error code: 0";
+
+/// The fields of `VerifySignatureArguments`, read by rules of its own.
+struct Arguments {
+    hash: String,
+    public_key: Vec<u8>,
+    signature: Vec<u8>,
+    text: Vec<u8>,
+}
+
+impl Arguments {
+    fn read(mut message: &[u8]) -> Self {
+        let mut fields = Vec::new();
+        for number in 1..=4 {
+            let (tag, rest) = message.split_first().unwrap();
+            assert_eq!(*tag, number << 3 | 2);
+            let digits = rest.iter().position(|byte| *byte < 0x80).unwrap() + 1;
+            let (length, rest) = rest.split_at(digits);
+            let length = length.iter().rev().fold(0, |length, byte| length << 7 | usize::from(byte & 0x7f));
+            let (field, rest) = rest.split_at(length);
+            fields.push(field.to_vec());
+            message = rest;
+        }
+        assert_eq!(message, b"", "there is no fifth field");
+        let [hash, public_key, signature, text]: [Vec<u8>; 4] = fields.try_into().unwrap();
+        Self { hash: String::from_utf8(hash).unwrap(), public_key, signature, text }
+    }
+
+    /// The signature as a JWS has it, of a well-formed sequence of two integers.
+    fn fixed_length(&self, length: usize) -> Option<Vec<u8>> {
+        fn integer(der: &[u8], length: usize) -> Option<(Vec<u8>, &[u8])> {
+            let [2, count, rest @ ..] = der else { return None };
+            let (digits, rest) = rest.split_at_checked(usize::from(*count))?;
+            let digits = digits.strip_prefix(&[0]).unwrap_or(digits);
+            Some(([vec![0; length.checked_sub(digits.len())?], digits.to_vec()].concat(), rest))
+        }
+        let body = match self.signature.as_slice() {
+            [0x30, 0x81, count @ (0x80..), body @ ..] | [0x30, count @ (..=0x7f), body @ ..]
+                if usize::from(*count) == body.len() =>
+            {
+                body
+            }
+            _ => return None,
+        };
+        let (r, rest) = integer(body, length)?;
+        let (s, rest) = integer(rest, length)?;
+        rest.is_empty().then(|| [r, s].concat())
+    }
+
+    /// What a host with a sound library answers, as far as the known keys go.
+    fn is_valid(&self) -> bool {
+        let known = || KNOWN_ANSWERS.iter().flat_map(|known| [known.key, known.other_key]).filter_map(Key::of_text);
+        let ours = || {
+            SIGNERS.into_iter().chain([TestKey::RsaB]).map(|key| Key::of_text(&key.public_jwk().to_string()).unwrap())
+        };
+        let Some(key) = known().chain(ours()).find(|key| key.subject_public_key_info() == self.public_key) else {
+            return false;
+        };
+        let (algorithm, signature) = match (&key.material, self.hash.as_str()) {
+            (PublicKey::Rsa(_), "sha256") => (Algorithm::Rs256, Some(self.signature.clone())),
+            (PublicKey::Rsa(_), "sha384") => (Algorithm::Rs384, Some(self.signature.clone())),
+            (PublicKey::Rsa(_), "sha512") => (Algorithm::Rs512, Some(self.signature.clone())),
+            (PublicKey::P256(_), "sha256") => (Algorithm::Es256, self.fixed_length(32)),
+            (PublicKey::P384(_), "sha384") => (Algorithm::Es384, self.fixed_length(48)),
+            (PublicKey::P521(_), "sha512") => (Algorithm::Es512, self.fixed_length(66)),
+            _ => return false,
+        };
+        signature.is_some_and(|signature| PortableVerifier.verifies(algorithm, &key, &self.text, &signature))
+    }
+}
+
+fn answer(is_valid: bool) -> Option<Vec<u8>> {
+    Some(if is_valid { VALID.to_vec() } else { INVALID.to_vec() })
+}
+
+fn sound_host() -> HostCall {
+    Box::new(|message| answer(Arguments::read(message).is_valid()))
+}
+
+/// A host that was sound when it was tested and answers this since, and what it was asked since.
+fn host_that_turns(to: Option<Vec<u8>>) -> (NativeVerifier, Rc<RefCell<Vec<Vec<u8>>>>) {
+    let asked: Rc<RefCell<Vec<Vec<u8>>>> = Rc::default();
+    let mut verifier = NativeVerifier::tested(sound_host(), &Algorithm::ALL);
+    let seen = Rc::clone(&asked);
+    verifier.call = Box::new(move |message| {
+        seen.borrow_mut().push(message.to_vec());
+        to.clone()
+    });
+    (verifier, asked)
+}
+
+fn key(signer: TestKey) -> Key {
+    Key::of_text(&signer.public_jwk().to_string()).unwrap()
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn every_known_answer_is_what_the_portable_code_says_too() {
+    for known in &KNOWN_ANSWERS {
+        let (key, other_key) = (Key::of_text(known.key).unwrap(), Key::of_text(known.other_key).unwrap());
+        let signature = decode(known.signature.as_bytes()).unwrap();
+        let verifies = |key: &Key, message: &[u8], signature: &[u8]| {
+            assert!(key.serves(known.algorithm));
+            PortableVerifier.verifies(known.algorithm, key, message, signature)
+        };
+        assert!(verifies(&key, MESSAGE, &signature), "{}", known.algorithm);
+        assert!(!verifies(&key, OTHER_MESSAGE, &signature), "{}", known.algorithm);
+        assert!(!verifies(&other_key, MESSAGE, &signature), "{}", known.algorithm);
+        assert!(!verifies(&key, MESSAGE, &altered(&signature)), "{}", known.algorithm);
+        // The host must be asked about each of the bad ones, or nothing is learnt of it.
+        for (key, signature) in [(&key, &signature), (&other_key, &signature), (&key, &altered(&signature))] {
+            assert!(question(known.algorithm, key, MESSAGE, signature).is_some(), "{}", known.algorithm);
+        }
+    }
+    assert_eq!(KNOWN_ANSWERS.map(|known| known.algorithm), OFFERED);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_sound_host_is_trusted_with_what_it_offers_and_asked_a_handful_of_times() {
+    let verifier = NativeVerifier::tested(sound_host(), &Algorithm::ALL);
+    assert_eq!((verifier.by_host(), verifier.doubts()), (&OFFERED[..], &[][..]));
+    for (algorithm, calls) in
+        [(Algorithm::Rs256, 4), (Algorithm::Es384, 5), (Algorithm::Ps256, 0), (Algorithm::EdDsa, 0)]
+    {
+        let count = Rc::new(RefCell::new(0));
+        let counted = Rc::clone(&count);
+        let call = Box::new(move |message: &[u8]| {
+            *counted.borrow_mut() += 1;
+            answer(Arguments::read(message).is_valid())
+        });
+        let verifier = NativeVerifier::tested(call, &[algorithm]);
+        assert_eq!(*count.borrow(), calls, "{algorithm}");
+        assert_eq!(verifier.by_host().contains(&algorithm), calls > 0, "{algorithm}");
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_host_without_the_function_or_with_another_answer_verifies_nothing() {
+    let answers: [Option<&[u8]>; 11] = [
+        None,
+        Some(b""),
+        Some(b"\x08"),
+        Some(b"\x08\x00"),
+        Some(b"\x08\x02"),
+        Some(b"\x08\x01\x00"),
+        Some(b"\x08\x01\x12\x00"),
+        Some(b"\x08\x81\x00"),
+        Some(b"\x01"),
+        Some(b"true"),
+        Some(INVALID),
+    ];
+    for answer in answers {
+        let given = answer.map(<[u8]>::to_vec);
+        let verifier = NativeVerifier::tested(Box::new(move |_| given.clone()), &Algorithm::ALL);
+        assert_eq!(verifier.by_host(), [], "{answer:x?}");
+        assert_eq!(verifier.doubts(), OFFERED.map(|algorithm| (algorithm, Doubt::GoodRefused)), "{answer:x?}");
+        // Nothing is lost by it.
+        for signer in SIGNERS.into_iter().chain([TestKey::Ed25519]) {
+            let (signature, algorithm) = (signer.sign(b"message"), signer.algorithm());
+            assert!(verifier.verifies(algorithm, &key(signer), b"message", &signature), "{signer:?}");
+            assert!(!verifier.verifies(algorithm, &key(signer), b"massage", &signature), "{signer:?}");
+        }
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_host_that_calls_one_bad_signature_valid_is_trusted_with_nothing() {
+    let says_yes_to = |wrong: fn(&Arguments) -> bool| -> HostCall {
+        Box::new(move |message| {
+            let arguments = Arguments::read(message);
+            answer(arguments.is_valid() || wrong(&arguments))
+        })
+    };
+    let known = |algorithm| KNOWN_ANSWERS.iter().find(|known| known.algorithm == algorithm).unwrap();
+    let rows: [(HostCall, Algorithm, BadSignature); 5] = [
+        (Box::new(|_| answer(true)), Algorithm::Rs256, BadSignature::OtherMessage),
+        (
+            says_yes_to(|asked| asked.hash == "sha384" && asked.text == OTHER_MESSAGE),
+            Algorithm::Rs384,
+            BadSignature::OtherMessage,
+        ),
+        (
+            says_yes_to(|asked| {
+                asked.public_key == Key::of_text(KNOWN_ANSWERS[3].other_key).unwrap().subject_public_key_info()
+            }),
+            Algorithm::Es256,
+            BadSignature::OtherKey,
+        ),
+        (
+            says_yes_to(|asked| {
+                let Some(signature) = asked.fixed_length(48) else { return false };
+                asked.text == MESSAGE && altered(&signature) == decode(KNOWN_ANSWERS[4].signature.as_bytes()).unwrap()
+            }),
+            Algorithm::Es384,
+            BadSignature::Altered,
+        ),
+        (says_yes_to(|asked| asked.signature.len() == 132), Algorithm::Es512, BadSignature::NotDer),
+    ];
+    assert_eq!(
+        [known(Algorithm::Es256).key, known(Algorithm::Es384).key],
+        [KNOWN_ANSWERS[3].key, KNOWN_ANSWERS[4].key]
+    );
+    for (call, algorithm, bad) in rows {
+        let verifier = NativeVerifier::tested(call, &Algorithm::ALL);
+        assert_eq!(verifier.by_host(), [], "{bad:?}");
+        assert!(verifier.doubts().contains(&(algorithm, Doubt::BadAccepted(bad))), "{:?}", verifier.doubts());
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn what_the_host_is_asked_is_the_key_the_hash_the_message_and_the_signature_in_der() {
+    for signer in SIGNERS {
+        let (verifier, asked) = host_that_turns(answer(true));
+        let message = vec![b'm'; 300];
+        let (signature, algorithm) = (signer.sign(&message), signer.algorithm());
+        assert!(verifier.verifies(algorithm, &key(signer), &message, &signature));
+        let asked = Arguments::read(&asked.borrow()[0]);
+        assert_eq!(asked.public_key, key(signer).subject_public_key_info());
+        assert_eq!(asked.text, message);
+        assert_eq!(asked.hash, format!("sha{}", &algorithm.name()[2..]));
+        if signer == TestKey::RsaA {
+            assert_eq!(asked.signature, signature);
+        } else {
+            assert_eq!(asked.fixed_length(signature.len() / 2), Some(signature));
+        }
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn only_the_one_answer_that_says_valid_lets_a_signature_pass() {
+    let answers: [Option<&[u8]>; 6] =
+        [None, Some(b""), Some(b"\x08\x00"), Some(b"\x08\x02"), Some(b"\x08\x01\x08\x01"), Some(INVALID)];
+    for answer in answers {
+        let (verifier, asked) = host_that_turns(answer.map(<[u8]>::to_vec));
+        for signer in SIGNERS {
+            let good = signer.sign(b"message");
+            assert!(!verifier.verifies(signer.algorithm(), &key(signer), b"message", &good), "{signer:?} {answer:x?}");
+        }
+        assert_eq!(asked.borrow().len(), SIGNERS.len());
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_signature_out_of_range_or_of_another_length_is_refused_without_asking() {
+    let (verifier, asked) = host_that_turns(answer(true));
+    for signer in SIGNERS {
+        let good = signer.sign(b"message");
+        let (r, s) = good.split_at(good.len() / 2);
+        let zero = vec![0; r.len()];
+        let mut bad = vec![
+            Vec::new(),
+            good[1..].to_vec(),
+            good[..good.len() - 1].to_vec(),
+            [&[0], &good[..]].concat(),
+            [&good[..], &[0]].concat(),
+            [&good[..], &[0, 0]].concat(),
+            good.repeat(2),
+        ];
+        if signer != TestKey::RsaA {
+            let ones = vec![0xff; r.len()];
+            bad.extend([
+                [r, &zero].concat(),
+                [&zero, s].concat(),
+                [&zero[..], &zero].concat(),
+                [r, &ones].concat(),
+                [&ones, s].concat(),
+                der::ecdsa_signature(&good),
+            ]);
+        }
+        for signature in bad {
+            assert!(!verifier.verifies(signer.algorithm(), &key(signer), b"message", &signature), "{signature:x?}");
+        }
+    }
+    assert_eq!(asked.borrow().len(), 0);
+}
+
+/// A host's library takes a P-256 key with SHA-384 and hashes of its own liking.
+#[wasm_bindgen_test(unsupported = test)]
+fn a_key_that_does_not_serve_the_algorithm_is_refused_without_asking() {
+    let (verifier, asked) = host_that_turns(answer(true));
+    for signer in SIGNERS.into_iter().chain([TestKey::Ed25519]) {
+        for algorithm in Algorithm::ALL {
+            let key = key(signer);
+            if !key.serves(algorithm) {
+                assert!(
+                    !verifier.verifies(algorithm, &key, b"message", &signer.sign(b"message")),
+                    "{signer:?} {algorithm}"
+                );
+            }
+        }
+    }
+    let mut jwk = TestKey::RsaA.public_jwk();
+    jwk["alg"] = json!("PS256");
+    let for_pss = Key::of_text(&jwk.to_string()).unwrap();
+    assert!(!verifier.verifies(Algorithm::Rs256, &for_pss, b"message", &TestKey::RsaA.sign(b"message")));
+    assert_eq!(asked.borrow().len(), 0);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn what_the_host_does_not_offer_is_verified_here() {
+    let (verifier, asked) = host_that_turns(None);
+    let good = TestKey::Ed25519.sign(b"message");
+    assert!(verifier.verifies(Algorithm::EdDsa, &key(TestKey::Ed25519), b"message", &good));
+    assert!(!verifier.verifies(Algorithm::EdDsa, &key(TestKey::Ed25519), b"massage", &good));
+    assert!(!verifier.verifies(Algorithm::Ps256, &key(TestKey::RsaA), b"message", &TestKey::RsaA.sign(b"message")));
+    assert_eq!(asked.borrow().len(), 0);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_varint_has_seven_bits_a_byte_the_low_ones_first() {
+    for (number, expected) in [
+        (0, &b"\x00"[..]),
+        (1, b"\x01"),
+        (127, b"\x7f"),
+        (128, b"\x80\x01"),
+        (300, b"\xac\x02"),
+        (16_384, b"\x80\x80\x01"),
+    ] {
+        let mut encoded = Vec::new();
+        write_varint(&mut encoded, number);
+        assert_eq!(encoded, expected, "{number}");
+    }
+}

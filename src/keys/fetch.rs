@@ -1,0 +1,189 @@
+//! Fetches of keys: what to fetch, how it can end, and what that is called.
+
+use std::time::Duration;
+
+use crate::jose::KeySetFault;
+use crate::jose::jwk::MAX_KEY_SET_BYTES;
+use crate::policy::CalloutAddress;
+use crate::unix_time::UnixTime;
+
+/// The longest answer to a fetch that is worth reading.
+pub const MAX_ANSWER_BYTES: usize = MAX_KEY_SET_BYTES;
+
+/// The how-many-eth fetch of a provider's keys in this VM.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FetchNumber(pub(super) u64);
+
+/// A random fraction of 1, in 65536ths: spreads the fetches of many gateways.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Jitter(pub u16);
+
+impl Jitter {
+    /// A duration between `least` and `most` tenths of `whole`.
+    pub(super) fn between_tenths(self, whole: Duration, least: u32, most: u32) -> Duration {
+        let spread = whole * (most - least) / 10;
+        whole * least / 10 + spread * u32::from(self.0) / 65_536
+    }
+}
+
+/// Why a fetch is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FetchCause {
+    /// There are no keys, or those held want refreshing.
+    Due,
+    /// A token named a key that the set held does not have: such fetches are a cooldown apart, in the
+    /// whole process.
+    UnknownKeyId,
+}
+
+/// One callout to make on the way to a provider's keys.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyFetch {
+    /// Which fetch it belongs to; comes back with its outcome.
+    pub number: FetchNumber,
+    /// Where to.
+    pub address: CalloutAddress,
+    /// How long it may take.
+    pub timeout: Duration,
+    /// Why.
+    pub cause: FetchCause,
+    /// When the fetch began: what it brings is what was published then or later.
+    pub began: UnixTime,
+    /// How far apart fetches for unknown key ids are.
+    pub cooldown: Duration,
+}
+
+/// How a callout ended, as the host saw it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FetchOutcome {
+    /// An HTTP response arrived.
+    Response {
+        /// Its status.
+        status: u16,
+        /// Its `Cache-Control`.
+        cache_control: Option<String>,
+        /// Its body.
+        body: Vec<u8>,
+    },
+    /// None did.
+    Failed(FetchFault),
+}
+
+/// Why no response arrived, or why one is of no use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum FetchFault {
+    /// The host knows no upstream of that name.
+    UpstreamUnknown,
+    /// The upstream has no endpoint that could be asked: DNS, health, circuit breaker.
+    UpstreamUnavailable,
+    /// The connection failed before an answer came.
+    ConnectionFailed,
+    /// The upstream's certificate was not accepted, or TLS failed otherwise.
+    TlsFailed,
+    /// Nothing came in time.
+    TimedOut,
+    /// The answer broke off, or was longer than the host holds.
+    Incomplete,
+    /// The body is longer than a key set may be.
+    TooLarge,
+    /// Another status than 200.
+    Status(u16),
+    /// Not a key set that can be used.
+    KeySet(KeySetFault),
+    /// The issuer's metadata does not lead to its keys.
+    Metadata(MetadataFault),
+    /// Another worker's fetch failed; its log says why.
+    Elsewhere,
+}
+
+/// Why the issuer's metadata (RFC 8414, OpenID Connect Discovery) does not lead to its keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum MetadataFault {
+    /// No address answered 200 with a JSON object.
+    Malformed,
+    /// It describes another issuer (RFC 8414 section 3.3).
+    IssuerMismatch,
+    /// It has no usable `jwks_uri`.
+    NoKeyAddress,
+    /// Its `jwks_uri` is on another host than the issuer, or not https.
+    ForeignKeyAddress,
+}
+
+/// What a finished fetch changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FetchResult {
+    /// A new set is held: so many keys, so many skipped as unusable.
+    Replaced {
+        /// Keys that can be used.
+        usable: usize,
+        /// Keys that cannot.
+        skipped: usize,
+        /// Whether this VM fetched it, or another one of the process.
+        fetched_here: bool,
+    },
+    /// Nothing changed; the next attempt is so far off.
+    Failed {
+        /// Why.
+        fault: FetchFault,
+        /// When it is tried again.
+        retry_in: Duration,
+    },
+    /// Not at its end yet: another callout follows.
+    Continues,
+    /// An answer that nobody waits for any more, or that is older than what is held; ignored.
+    Late,
+}
+
+impl FetchFault {
+    /// The stable name of the fault, for logs and metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::UpstreamUnknown => "upstream_unknown",
+            Self::UpstreamUnavailable => "upstream_unavailable",
+            Self::ConnectionFailed => "connection_failed",
+            Self::TlsFailed => "tls_failed",
+            Self::TimedOut => "timed_out",
+            Self::Incomplete => "incomplete",
+            Self::TooLarge | Self::KeySet(KeySetFault::TooLarge) => "too_large",
+            Self::Status(_) => "status",
+            Self::KeySet(KeySetFault::Malformed) => "not_a_key_set",
+            Self::KeySet(KeySetFault::TooManyKeys) => "too_many_keys",
+            Self::KeySet(KeySetFault::NoUsableKey) => "no_usable_key",
+            Self::Metadata(MetadataFault::Malformed) => "no_metadata",
+            Self::Metadata(MetadataFault::IssuerMismatch) => "metadata_issuer_mismatch",
+            Self::Metadata(MetadataFault::NoKeyAddress) => "metadata_without_key_address",
+            Self::Metadata(MetadataFault::ForeignKeyAddress) => "metadata_key_address_foreign",
+            Self::Elsewhere => "failed_in_another_worker",
+        }
+    }
+
+    /// Where to look first.
+    pub const fn hint(self) -> &'static str {
+        match self {
+            Self::UpstreamUnknown => "the host has no upstream (cluster) of the configured name",
+            Self::UpstreamUnavailable => {
+                "the upstream has no endpoint: look at its DNS name, health checks and circuit breakers"
+            }
+            Self::ConnectionFailed => "no connection to the upstream's address",
+            Self::TlsFailed => "look at the upstream's trusted CA, SNI and subject alternative name",
+            Self::TimedOut => "no answer within jwks.timeout",
+            Self::Incomplete => "the answer broke off",
+            Self::TooLarge | Self::KeySet(KeySetFault::TooLarge) => "an answer this long is no key set",
+            Self::Status(_) => "an answer other than 200; redirects are not followed",
+            Self::KeySet(KeySetFault::Malformed) => "the answer is no key set: look at the path of jwks.uri",
+            Self::KeySet(KeySetFault::TooManyKeys) => "more keys than are taken",
+            Self::KeySet(KeySetFault::NoUsableKey) => "no key in the set can verify signatures",
+            Self::Metadata(MetadataFault::Malformed) => {
+                "neither /.well-known address of the issuer answers with its metadata; write jwks.uri"
+            }
+            Self::Metadata(MetadataFault::IssuerMismatch) => {
+                "the metadata describes another issuer: `issuer` must be written exactly as there"
+            }
+            Self::Metadata(MetadataFault::NoKeyAddress) => "the metadata has no jwks_uri; write jwks.uri",
+            Self::Metadata(MetadataFault::ForeignKeyAddress) => {
+                "the metadata's jwks_uri is not https on the issuer's own host; write jwks.uri, with its upstream"
+            }
+            Self::Elsewhere => "the worker that fetched for all logs why",
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! A token in a header field: behind a scheme, as in `Authorization: Bearer …`, or as the whole value.
+
+use std::borrow::Cow;
+
+use super::Credential;
+use crate::http::{HeaderName, RequestHead, is_token, is_token_byte};
+
+/// A header field that carries a credential.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeaderSource {
+    /// Its name.
+    pub name: HeaderName,
+    /// How the token stands in it.
+    pub form: HeaderForm,
+}
+
+/// How a token stands in a header field.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HeaderForm {
+    /// The whole value is the token.
+    Whole,
+    /// One of these schemes, one blank, the token (RFC 6750 section 2.1). Another scheme is no
+    /// credential of ours.
+    Schemes(Vec<AuthScheme>),
+}
+
+/// The name of an authentication scheme.
+#[derive(Clone, Debug)]
+pub struct AuthScheme(String);
+
+impl AuthScheme {
+    /// The scheme, or `None` when it is no token (RFC 9110 section 11.1).
+    pub fn parse(text: &str) -> Option<Self> {
+        is_token(text).then(|| Self(text.to_owned()))
+    }
+}
+
+impl PartialEq for AuthScheme {
+    /// Schemes are case-insensitive.
+    fn eq(&self, other: &Self) -> bool {
+        self.0.eq_ignore_ascii_case(&other.0)
+    }
+}
+
+impl Eq for AuthScheme {}
+
+impl HeaderSource {
+    /// What the field offers.
+    pub(super) fn credential<'a>(&self, head: &'a RequestHead, max_bytes: usize) -> Credential<'a> {
+        let mut values = head.values(self.name.as_str());
+        let Some(value) = values.next() else { return Credential::Absent };
+        if values.next().is_some() || self.form.holds_a_second_credential(value) {
+            return Credential::Repeated;
+        }
+        match self.form.strip_scheme(value) {
+            Stripped::NotOurs => Credential::Absent,
+            Stripped::NoBlank => Credential::Malformed,
+            Stripped::Text(text) => Credential::read(Cow::Borrowed(text), max_bytes),
+        }
+    }
+}
+
+/// What is left of a value without its scheme.
+enum Stripped<'a> {
+    NotOurs,
+    NoBlank,
+    Text(&'a [u8]),
+}
+
+impl HeaderForm {
+    /// Hosts join the lines of a repeated `Authorization` with a comma. A comma is no part of a token,
+    /// and in other schemes (`Digest`) it only counts when a credential of ours stands behind it.
+    fn holds_a_second_credential(&self, value: &[u8]) -> bool {
+        let mut parts = value.split(|byte| *byte == b',');
+        let first_is_ours = parts.next().is_some_and(|first| self.is_ours(first));
+        parts.any(|part| first_is_ours || self.is_ours(part.trim_ascii_start()))
+    }
+
+    fn is_ours(&self, value: &[u8]) -> bool {
+        !matches!(self.strip_scheme(value), Stripped::NotOurs)
+    }
+
+    /// A scheme ends where no token character follows; what follows must be one blank.
+    fn strip_scheme<'a>(&self, value: &'a [u8]) -> Stripped<'a> {
+        let schemes = match self {
+            Self::Whole => return Stripped::Text(value),
+            Self::Schemes(schemes) => schemes,
+        };
+        let end = value.iter().position(|byte| !is_token_byte(*byte)).unwrap_or(value.len());
+        let Some((name, rest)) = value.split_at_checked(end) else { return Stripped::NotOurs };
+        if !schemes.iter().any(|scheme| name.eq_ignore_ascii_case(scheme.0.as_bytes())) {
+            return Stripped::NotOurs;
+        }
+        rest.strip_prefix(b" ").map_or(Stripped::NoBlank, Stripped::Text)
+    }
+}

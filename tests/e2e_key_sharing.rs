@@ -1,0 +1,220 @@
+//! One fetch of keys for all workers of an Envoy, and key servers that misbehave: every request is answered
+//! correctly throughout, and the issuer is asked no more often than it must be.
+
+#![allow(missing_docs, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
+
+mod gateway;
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use gateway::{API, Gateway, Setup, minimal_configuration};
+use serde_json::{Value, json};
+use testbed::authorization_server::{DNS_NAME, ISSUER};
+use testbed::envoy::ListenerUpdate;
+use testbed::polling::until;
+use testbed::{
+    Answer, AuthorizationServer, Backend, Cluster, EnvoyBuilder, ListenerOptions, Request, Script, ScriptedServer,
+    SigningKey,
+};
+
+fn four_workers() -> Gateway {
+    let gateway = Setup { workers: 4, ..Setup::default() }.start();
+    gateway.wait_until_keys_are_held();
+    gateway
+}
+
+#[test]
+fn four_workers_start_with_one_fetch_and_a_rotation_costs_one_more() {
+    let gateway = four_workers();
+    assert_eq!(gateway.idp.key_fetches(), 1, "a cold start");
+    for _ in 0..40 {
+        assert_eq!(gateway.get(&gateway.alice()).status, 200);
+    }
+    assert_eq!(gateway.idp.key_fetches(), 1, "requests cost none");
+    gateway.idp.rotate();
+    for _ in 0..40 {
+        assert_eq!(gateway.get(&gateway.alice()).status, 200, "{:?}", gateway.reasons());
+    }
+    assert_eq!(gateway.idp.key_fetches(), 2, "a rotation");
+    gateway.assert_no_trap();
+}
+
+#[test]
+fn a_flood_of_random_key_ids_costs_one_fetch_per_cooldown_in_the_whole_process() {
+    let gateway = four_workers();
+    let before = gateway.idp.key_fetches();
+    let requests: Vec<Request> = (0..400)
+        .map(|number| {
+            let header = json!({ "kid": format!("random-{number}") });
+            Request::get("/").bearer(&gateway.idp.sign(&header, &json!({ "iss": ISSUER }), SigningKey::Unpublished))
+        })
+        .collect();
+    for answer in testbed::send_many(gateway.port(), &requests, 40) {
+        let status = answer.expect("an answer").status;
+        assert!([401, 503].contains(&status), "{status}");
+    }
+    assert_eq!(gateway.get(&gateway.alice()).status, 200);
+    let fetches = gateway.idp.key_fetches() - before;
+    assert!(fetches <= 1, "{fetches} fetches within one cooldown");
+    gateway.assert_no_trap();
+}
+
+#[test]
+fn a_new_configuration_takes_over_the_keys_that_are_there() {
+    let gateway = four_workers();
+    let mut second = minimal_configuration();
+    second["token"] = json!({ "forward": true });
+    for round in 0..3 {
+        let configuration = if round % 2 == 0 { &second } else { &minimal_configuration() };
+        let update = gateway.envoy.replace_listener(ListenerOptions::filtered(API, configuration));
+        assert!(matches!(update, ListenerUpdate::Accepted), "{update:?}");
+        for _ in 0..8 {
+            assert_eq!(gateway.get(&gateway.alice()).status, 200);
+        }
+    }
+    assert_eq!(gateway.idp.key_fetches(), 1);
+    gateway.assert_no_trap();
+}
+
+#[test]
+fn keys_are_found_by_the_metadata_of_a_real_authorization_server() {
+    let configuration =
+        json!({ "providers": { "idp": { "issuer": ISSUER, "audiences": ["api://default"], "upstream": "okta" } } });
+    let gateway = Setup { configuration, ..Setup::default() }.start();
+    assert_eq!(gateway.get(&gateway.alice()).status, 200);
+    let path = |end: &str| format!("{}{end}", ISSUER.trim_start_matches(&format!("https://{DNS_NAME}")));
+    assert_eq!(gateway.idp.requests_for(&path("/.well-known/openid-configuration")), 1);
+    assert_eq!(gateway.idp.key_fetches(), 1);
+}
+
+/// What the scripted key server answers from now on.
+type Behaviour = Arc<Mutex<Script>>;
+
+/// A gateway whose keys come from a server that does what the test says.
+struct Scripted {
+    gateway_port: u16,
+    behaviour: Behaviour,
+    idp: AuthorizationServer,
+    backend: Backend,
+    envoy: testbed::Envoy,
+    _server: ScriptedServer,
+}
+
+impl Scripted {
+    fn start(first: impl FnOnce(&AuthorizationServer) -> Script, jwks: Value) -> Self {
+        let idp = AuthorizationServer::start();
+        let behaviour = Arc::new(Mutex::new(first(&idp)));
+        let script = Arc::clone(&behaviour);
+        let server = ScriptedServer::start(move |_, _| script.lock().expect("no panic in a script").clone());
+        let mut settings = json!({ "uri": format!("http://127.0.0.1:{}/keys", server.port()) });
+        for (name, value) in jwks.as_object().into_iter().flatten() {
+            settings[name] = value.clone();
+        }
+        let configuration = json!({ "providers": { "scripted": {
+            "issuer": ISSUER, "audiences": ["api://default"], "upstream": "keys", "insecure_http": true, "jwks": settings } } });
+        let backend = Backend::start();
+        let envoy = EnvoyBuilder::new()
+            .concurrency(2)
+            .listener(ListenerOptions::filtered(API, &configuration))
+            .cluster(Cluster::backend("backend", backend.port()))
+            .cluster(Cluster::plain("keys", server.port()))
+            .start();
+        Self { gateway_port: envoy.port(API), behaviour, idp, backend, envoy, _server: server }
+    }
+
+    fn set(&self, script: Script) {
+        *self.behaviour.lock().expect("no panic in a script") = script;
+    }
+
+    fn status(&self, token: &str) -> u16 {
+        Request::get("/").bearer(token).send(self.gateway_port).status
+    }
+}
+
+fn good_keys(idp: &AuthorizationServer) -> Script {
+    Answer::json(200, &idp.jwks()).into()
+}
+
+/// Every way in which a key server fails, and what the log calls it.
+fn misbehaviours() -> Vec<(&'static str, Script)> {
+    let huge = format!("{{\"keys\":[],\"x\":\"{}\"}}", "x".repeat(10 * 1024 * 1024));
+    let truncated =
+        b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 5000\r\n\r\n{\"keys\":[".to_vec();
+    let moved = Answer::new(302, b"").header("location", "https://evil.example/keys");
+    vec![
+        ("status", Answer::json(500, &json!({})).into()),
+        ("status", moved.into()),
+        ("status", Answer::new(204, b"").into()),
+        ("not_a_key_set", Answer::new(200, b"<html><body>login</body></html>").into()),
+        ("not_a_key_set", Answer::json(200, &json!({ "keys": {} })).into()),
+        ("no_usable_key", Answer::json(200, &json!({ "keys": [] })).into()),
+        ("no_usable_key", Answer::json(200, &json!({ "keys": [{ "kty": "oct", "k": "c2VjcmV0" }] })).into()),
+        ("incomplete", Script::Raw(truncated)),
+        ("connection_failed", Script::Reset),
+        ("too_large", Answer::new(200, huge.as_bytes()).into()),
+        ("timed_out", Script::Silent),
+    ]
+}
+
+#[test]
+fn no_misbehaviour_of_a_key_server_takes_good_keys_away() {
+    let scripted = Scripted::start(good_keys, json!({ "refresh": "1s", "max_stale": "1h", "timeout": "0.3s" }));
+    let good = scripted.idp.sign(
+        &json!({}),
+        &scripted.idp.base_claims(testbed::authorization_server::now()),
+        SigningKey::Active,
+    );
+    until("the keys", Duration::from_secs(10), || (scripted.status(&good) == 200).then_some(()));
+    for (name, script) in misbehaviours() {
+        let before = scripted.envoy.log().matches(&format!("fetching keys failed ({name})")).count();
+        scripted.set(script);
+        until(&format!("the failure {name}"), Duration::from_secs(20), || {
+            for _ in 0..4 {
+                assert_eq!(scripted.status(&good), 200, "while the key server fails with {name}");
+                assert_eq!(scripted.status("x.y.z"), 401, "while the key server fails with {name}");
+            }
+            (scripted.envoy.log().matches(&format!("fetching keys failed ({name})")).count() > before).then_some(())
+        });
+        // Back-off starts anew with each good answer, which keeps this test short.
+        let fetched = scripted.envoy.log().matches("keys fetched").count();
+        scripted.set(good_keys(&scripted.idp));
+        until("good keys again", Duration::from_secs(20), || {
+            (scripted.envoy.log().matches("keys fetched").count() > fetched).then_some(())
+        });
+    }
+    assert!(!scripted.envoy.log().contains("panicked"));
+}
+
+#[test]
+fn a_key_server_that_misbehaves_at_start_costs_503_until_it_answers_well() {
+    let scripted = Scripted::start(|_| Answer::json(500, &json!({})).into(), json!({ "timeout": "0.3s" }));
+    let good = scripted.idp.sign(
+        &json!({}),
+        &scripted.idp.base_claims(testbed::authorization_server::now()),
+        SigningKey::Active,
+    );
+    for (_, script) in misbehaviours() {
+        scripted.set(script);
+        assert_eq!(scripted.status(&good), 503);
+        assert_eq!(scripted.status("opaque"), 401, "what needs no key is decided all the same");
+    }
+    assert_eq!(scripted.backend.count(), 0);
+    scripted.set(good_keys(&scripted.idp));
+    until("the keys", Duration::from_secs(20), || (scripted.status(&good) == 200).then_some(()));
+}
+
+#[test]
+fn a_slow_key_server_is_waited_for_within_the_timeout() {
+    let slow = |idp: &AuthorizationServer| Script::Slow {
+        delay: Duration::from_millis(700),
+        answer: Answer::json(200, &idp.jwks()),
+    };
+    let scripted = Scripted::start(slow, json!({ "timeout": "5s" }));
+    let good = scripted.idp.sign(
+        &json!({}),
+        &scripted.idp.base_claims(testbed::authorization_server::now()),
+        SigningKey::Active,
+    );
+    assert_eq!(scripted.status(&good), 200);
+}
