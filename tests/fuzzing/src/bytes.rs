@@ -17,6 +17,8 @@ use crate::NOW;
 use crate::signing::{AUDIENCE, ISSUER, SigningKey, key_set as document_of, payload};
 
 const ALGORITHMS: [&str; 9] = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA"];
+type Fields = Vec<(String, Vec<u8>)>;
+
 const OURS: [&str; 3] = ["x-user-id", "x-client-id", "x-granted-scopes"];
 
 fn published() -> &'static Value {
@@ -98,50 +100,76 @@ fn is_denied(arrival: &Arrival) -> bool {
     matches!(arrival, Arrival::Decided(decision) if matches!(decision.verdict, Verdict::Deny(_)))
 }
 
-/// A request's head, its fields a line each, name and value apart by NUL.
+/// A request's head, its fields a line each, name and value apart by NUL; tokens in the `Authorization` header.
 pub(crate) fn request_head(input: &[u8]) {
     thread_local! {
-        static ENGINE: RefCell<Engine> = RefCell::new(engine_of(&json!({ "providers": { "okta": {
-            "issuer": ISSUER, "audiences": [AUDIENCE], "jwks": { "inline": published() } } } })));
+        static ENGINE: RefCell<Engine> = RefCell::new(engine_of(&with_inline_keys(json!({}))));
     }
-    let fields: Vec<(String, Vec<u8>)> = input
-        .split(|byte| *byte == b'\n')
-        .map(|line| {
-            let mut parts = line.splitn(2, |byte| *byte == 0);
-            let name = String::from_utf8_lossy(parts.next().unwrap_or_default()).into_owned();
-            (name, parts.next().unwrap_or_default().to_vec())
-        })
-        .collect();
-    let head = RequestHead::new(fields.clone());
-    let now = UnixTime::from_secs(NOW);
-    let arrival = ENGINE.with_borrow_mut(|engine| engine.on_request(StreamId(1), &head, now));
-    let Arrival::Decided(decision) = arrival else { panic!("parked with inline keys") };
-    assert!(!decision.audit.to_json().contains('\n'));
-    match &decision.verdict {
-        Verdict::Deny(reply) => assert!((400..=503).contains(&reply.status)),
-        Verdict::Allow(edits) => only_the_good_token_passes(&fields, edits),
-    }
-}
-
-fn only_the_good_token_passes(fields: &[(String, Vec<u8>)], edits: &[HeaderEdit]) {
-    let offered: Vec<&[u8]> = fields
-        .iter()
-        .filter(|(name, _)| name.eq_ignore_ascii_case("authorization"))
-        .map(|(_, value)| value.as_slice())
-        .collect();
+    let fields = fields_of(input);
+    let Some(seen) = ENGINE.with_borrow_mut(|engine| as_the_backend_sees(engine, &fields)) else { return };
+    let is_carrier = |name: &str| name.eq_ignore_ascii_case("authorization");
+    let offered: Vec<&[u8]> =
+        fields.iter().filter(|(name, _)| is_carrier(name)).map(|(_, value)| value.as_slice()).collect();
     let [value] = offered.as_slice() else { panic!("{} credentials passed", offered.len()) };
     let (scheme, token) = value.split_at_checked(7).expect("a scheme");
     assert!(scheme.eq_ignore_ascii_case(b"Bearer "));
     assert_eq!(token, good_token().as_bytes(), "another token passed");
-    // What the backend would see.
-    let mut head: Vec<(String, Vec<u8>)> = fields.to_vec();
+    assert!(!seen.iter().any(|(name, _)| is_carrier(name)));
+}
+
+/// The same with tokens in cookies and the query as well: of what passes, nothing that we take for a credential is left.
+pub(crate) fn request_places(input: &[u8]) {
+    thread_local! {
+        static ENGINE: RefCell<Engine> = RefCell::new(engine_of(&with_inline_keys(json!({
+            "from_headers": [{ "name": "authorization", "scheme": "Bearer" }, { "name": "x-token" }],
+            "from_cookies": ["access_token"], "from_params": ["access_token"] }))));
+    }
+    ENGINE.with_borrow_mut(|engine| {
+        let Some(seen) = as_the_backend_sees(engine, &fields_of(input)) else { return };
+        let Arrival::Decided(again) = engine.on_request(StreamId(1), &RequestHead::new(seen), UnixTime::from_secs(NOW))
+        else {
+            panic!("parked with inline keys")
+        };
+        assert_eq!(again.audit.reason(), "token_missing", "a credential went on to the backend");
+    });
+}
+
+fn with_inline_keys(token: Value) -> Value {
+    json!({ "token": token, "providers": { "okta": {
+        "issuer": ISSUER, "audiences": [AUDIENCE], "jwks": { "inline": published() } } } })
+}
+
+fn fields_of(input: &[u8]) -> Fields {
+    let lines = input.split(|byte| *byte == b'\n').map(|line| {
+        let mut parts = line.splitn(2, |byte| *byte == 0);
+        let name = String::from_utf8_lossy(parts.next().unwrap_or_default()).into_owned();
+        (name, parts.next().unwrap_or_default().to_vec())
+    });
+    lines.collect()
+}
+
+/// Decides a request; when it is allowed, the head that goes on, in which the identity headers are ours alone.
+fn as_the_backend_sees(engine: &mut Engine, fields: &Fields) -> Option<Fields> {
+    let arrival = engine.on_request(StreamId(1), &RequestHead::new(fields.clone()), UnixTime::from_secs(NOW));
+    let Arrival::Decided(decision) = arrival else { panic!("parked with inline keys") };
+    assert!(!decision.audit.to_json().contains('\n'));
+    let edits = match &decision.verdict {
+        Verdict::Deny(reply) => {
+            assert!((400..=503).contains(&reply.status));
+            return None;
+        }
+        Verdict::Allow(edits) => edits,
+    };
+    let mut head = fields.clone();
+    let mut replace = |name: &str, value: Option<&[u8]>| {
+        head.retain(|(held, _)| !held.eq_ignore_ascii_case(name));
+        head.extend(value.map(|value| (name.to_owned(), value.to_vec())));
+    };
     for edit in edits {
         match edit {
-            HeaderEdit::Remove(name) => head.retain(|(held, _)| !held.eq_ignore_ascii_case(name)),
-            HeaderEdit::Set(name, value) => {
-                head.retain(|(held, _)| !held.eq_ignore_ascii_case(name.as_str()));
-                head.push((name.as_str().to_owned(), value.as_str().as_bytes().to_vec()));
-            }
+            HeaderEdit::Remove(name) => replace(name, None),
+            HeaderEdit::Set(name, value) => replace(name.as_str(), Some(value.as_str().as_bytes())),
+            HeaderEdit::Rewrite(rest) => replace(rest.field(), Some(rest.as_bytes())),
         }
     }
     for ours in OURS {
@@ -150,7 +178,7 @@ fn only_the_good_token_passes(fields: &[(String, Vec<u8>)], edits: &[HeaderEdit]
             head.iter().map(|(name, _)| name.as_str()).filter(|name| spelling(name) == ours).collect();
         assert_eq!(seen, [ours], "an identity header of the client's making passed");
     }
-    assert!(!head.iter().any(|(name, _)| name.eq_ignore_ascii_case("authorization")));
+    Some(head)
 }
 
 /// A fetched answer: the first line is its `Cache-Control`, the rest its body; without a body, a good set.
@@ -180,5 +208,30 @@ pub(crate) fn fetch_answer(input: &[u8]) {
             RequestHead::new(vec![("authorization".to_owned(), format!("Bearer {}", good_token()).into_bytes())]);
         let Arrival::Decided(decision) = engine.on_request(StreamId(1), &head, now) else { panic!("parked with keys") };
         assert!(matches!(decision.verdict, Verdict::Allow(_)));
+    }
+}
+
+/// The issuer whose metadata is read.
+pub(crate) const DISCOVERED: &str = "https://idp.example/realms/a";
+
+/// An issuer's metadata: whatever it says, the next callout goes to the issuer's own host, and no key comes of it.
+pub(crate) fn metadata(input: &[u8]) {
+    let mut engine = engine_of(&json!({ "providers": { "idp": {
+        "issuer": DISCOVERED, "audiences": [AUDIENCE], "upstream": "idp" } } }));
+    let now = UnixTime::from_secs(NOW);
+    let fetch = engine.on_tick(now, Jitter(0)).fetches.remove(0);
+    let outcome = FetchOutcome::Response { status: 200, cache_control: None, body: input.to_vec() };
+    let outbox = engine.on_fetched(fetch.id, outcome, now);
+    assert!(outbox.share.is_none_or(|(_, shared)| shared.answer.is_none()), "metadata was shared as keys");
+    if let Some(note) = outbox.note {
+        assert!(matches!(note.result, FetchResult::Failed { .. }), "metadata was taken for keys");
+    }
+    assert!(outbox.fetches.is_empty() && outbox.follow_ups.len() <= 1);
+    for next in outbox.follow_ups {
+        let address = &next.keys.address;
+        assert_eq!((address.upstream.as_str(), address.scheme.as_str()), ("idp", "https"));
+        assert!(address.authority.eq_ignore_ascii_case("idp.example"), "sent to {address}");
+        let is_plain = address.path.bytes().all(|byte| (b'!'..=b'~').contains(&byte));
+        assert!(address.path.starts_with('/') && is_plain, "a path that is none: {address}");
     }
 }

@@ -25,12 +25,14 @@ use signing::{ISSUER, SigningKey, key_set, payload};
 pub type Target = fn(&[u8]);
 
 /// Every target under its name, which is also its folder in `tests/data/fuzz`.
-pub const TARGETS: [(&str, Target); 6] = [
+pub const TARGETS: [(&str, Target); 8] = [
     ("token", bytes::token),
     ("key_set", bytes::key_set),
     ("configuration", bytes::configuration),
     ("request_head", bytes::request_head),
+    ("request_places", bytes::request_places),
     ("fetch_answer", bytes::fetch_answer),
+    ("metadata", bytes::metadata),
     ("sequence", sequence::sequence),
 ];
 
@@ -88,11 +90,30 @@ pub fn seeds(target: &str) -> Vec<(&'static str, Vec<u8>)> {
             ("joined", format!("authorization\0Basic a, Bearer {token}").into_bytes()),
             ("cookie", format!("cookie\0access_token={token}\n:path\0/?access_token={token}").into_bytes()),
         ],
+        "request_places" => vec![
+            ("cookie", format!("cookie\0a=b; access_token={token}; c=d").into_bytes()),
+            ("cookies", format!("Cookie\0access_token=\"{token}\"\ncookie\0x=1;access_token=").into_bytes()),
+            ("query", format!(":path\0/a?b=c&access_token={token}&%61ccess_token=#f").into_bytes()),
+            ("encoded", format!(":path\0/a?%61ccess_token={}", token.replace('.', "%2e")).into_bytes()),
+            ("header", format!("x-token\0{token}\nX_Token\0{token}\nx-user-id\0m").into_bytes()),
+            ("both", format!("authorization\0Bearer {token}\n:path\0/?access_token={token}").into_bytes()),
+        ],
         "fetch_answer" => vec![
             ("good", b"max-age=300, must-revalidate\n".to_vec()),
             ("odd_age", b"max-age=\"99999999999999999999\", no-store, max-age=0\n".to_vec()),
             ("body", [b"public\n", set.as_bytes()].concat()),
         ],
+        "metadata" => {
+            let document = |address: &str| {
+                json!({ "issuer": bytes::DISCOVERED, "jwks_uri": address, "response_types_supported": ["code"] }).to_string().into_bytes()
+            };
+            vec![
+                ("good", document("https://idp.example/realms/a/keys?x=1")),
+                ("foreign", document("https://idp.example.evil.example/keys")),
+                ("odd", document("HTTPS://IDP.example:443/../keys#x")),
+                ("other_issuer", b"{\"issuer\":\"https://idp.example/realms/b\",\"jwks_uri\":\"https://idp.example/k\"}".to_vec()),
+            ]
+        }
         "sequence" => sequence::seeds(),
         _ => Vec::new(),
     }
