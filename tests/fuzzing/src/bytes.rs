@@ -60,7 +60,7 @@ pub(crate) fn token(input: &[u8]) {
 /// A key set: what is offered for an algorithm serves it, and checking a signature with it never panics.
 pub(crate) fn key_set(input: &[u8]) {
     let Ok(set) = KeySet::parse(input) else { return };
-    assert!(set.len() > 0, "a set without a usable key is a fault");
+    assert_ne!(set.len(), 0, "a set without a usable key is a fault");
     for algorithm in ALGORITHMS.into_iter().filter_map(Algorithm::parse) {
         let candidates = set.candidates(None, algorithm);
         assert!(candidates.iter().all(|key| key.serves(algorithm)));
