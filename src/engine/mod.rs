@@ -21,7 +21,7 @@ use crate::policy::{Policy, ProviderId};
 use crate::unix_time::UnixTime;
 
 use deny_reason::DenyReason;
-use parked::Parked;
+use parked::{Parked, Patience};
 use reply::readiness_reply;
 use request::{Identified, NamedToken, Progress, identify};
 
@@ -211,9 +211,9 @@ impl Engine {
 
     fn park(&mut self, stream: StreamId, token: NamedToken, now: UnixTime) -> Arrival {
         let wait = keys_of(&self.keys, token.provider()).map_or(Duration::ZERO, ProviderKeys::longest_wait);
-        let deadline = now.plus(wait).plus(WAIT_GRACE);
+        let patience = Patience { since: now, until: now.plus(wait).plus(WAIT_GRACE) };
         if self.parked.has_room_for(&token) {
-            self.parked.insert(stream, token, deadline);
+            self.parked.insert(stream, token, patience);
             Arrival::Parked
         } else {
             Arrival::Decided(Box::new(token.refuse(&self.policy, DenyReason::TooManyWaiting)))
@@ -223,13 +223,13 @@ impl Engine {
     fn decide_a_batch(&mut self, now: UnixTime, outbox: &mut Outbox) {
         self.parked.recall_overdue(now);
         for _ in 0..BATCH {
-            let Some((stream, token, deadline)) = self.parked.next_recalled() else { break };
+            let Some((stream, token, patience)) = self.parked.next_recalled() else { break };
             match self.decide(token, now) {
                 Progress::Decided(decision) => outbox.decided.push((stream, decision)),
-                Progress::Waiting(token) if now >= deadline => {
+                Progress::Waiting(token) if patience.is_over(now) => {
                     outbox.decided.push((stream, token.refuse(&self.policy, DenyReason::WaitTimedOut)));
                 }
-                Progress::Waiting(token) => self.parked.insert(stream, token, deadline),
+                Progress::Waiting(token) => self.parked.insert(stream, token, patience),
             }
         }
     }

@@ -4,11 +4,15 @@
 //! decided with the next batch. Nothing is decided in here.
 
 use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
 
 use crate::engine::StreamId;
 use crate::engine::request::NamedToken;
 use crate::policy::ProviderId;
 use crate::unix_time::UnixTime;
+
+/// Clocks are corrected by less than this without anybody having set them back.
+const CLOCK_TOLERANCE: Duration = Duration::from_secs(1);
 
 /// How much may wait in one VM.
 #[derive(Clone, Copy, Debug)]
@@ -34,10 +38,24 @@ pub(super) struct Parked {
     recalled: VecDeque<StreamId>,
 }
 
+/// How long a request may wait.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience {
+    pub(super) since: UnixTime,
+    pub(super) until: UnixTime,
+}
+
+impl Patience {
+    /// Whether it has waited long enough. When the clock was set back nobody can tell, and its end may be hours off.
+    pub(super) fn is_over(self, now: UnixTime) -> bool {
+        now >= self.until || self.since.since(now) > CLOCK_TOLERANCE
+    }
+}
+
 #[derive(Debug)]
 struct Waiting {
     token: NamedToken,
-    deadline: UnixTime,
+    patience: Patience,
     recalled: bool,
 }
 
@@ -53,10 +71,10 @@ impl Parked {
     }
 
     /// Takes a request in that has to wait.
-    pub(super) fn insert(&mut self, stream: StreamId, token: NamedToken, deadline: UnixTime) {
+    pub(super) fn insert(&mut self, stream: StreamId, token: NamedToken, patience: Patience) {
         self.held_bytes = self.held_bytes.saturating_add(token.held_bytes());
         // A stream id that is still here was never closed by the host; the older request is forgotten.
-        let replaced = self.waiting.insert(stream, Waiting { token, deadline, recalled: false });
+        let replaced = self.waiting.insert(stream, Waiting { token, patience, recalled: false });
         if let Some(older) = replaced {
             self.held_bytes = self.held_bytes.saturating_sub(older.token.held_bytes());
         }
@@ -67,9 +85,9 @@ impl Parked {
         self.recall_where(|waiting| waiting.token.provider() == provider);
     }
 
-    /// Recalls all whose deadline has come.
+    /// Recalls all that have waited long enough.
     pub(super) fn recall_overdue(&mut self, now: UnixTime) {
-        self.recall_where(|waiting| waiting.deadline <= now);
+        self.recall_where(|waiting| waiting.patience.is_over(now));
     }
 
     fn recall_where(&mut self, is_meant: impl Fn(&Waiting) -> bool) {
@@ -87,12 +105,12 @@ impl Parked {
     }
 
     /// The next recalled request, taken out.
-    pub(super) fn next_recalled(&mut self) -> Option<(StreamId, NamedToken, UnixTime)> {
+    pub(super) fn next_recalled(&mut self) -> Option<(StreamId, NamedToken, Patience)> {
         loop {
             let stream = self.recalled.pop_front()?;
             // One whose client left in the meantime is here no more.
             if let Some(waiting) = self.take(stream) {
-                return Some((stream, waiting.token, waiting.deadline));
+                return Some((stream, waiting.token, waiting.patience));
             }
         }
     }
@@ -114,7 +132,7 @@ impl Parked {
 
     /// When the first of them has waited long enough.
     pub(super) fn earliest_deadline(&self) -> Option<UnixTime> {
-        self.waiting.values().map(|waiting| waiting.deadline).min()
+        self.waiting.values().map(|waiting| waiting.patience.until).min()
     }
 
     fn take(&mut self, stream: StreamId) -> Option<Waiting> {

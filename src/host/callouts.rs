@@ -34,6 +34,12 @@ impl Callouts {
         }
     }
 
+    /// Forgets all that are under way: fetches of a configuration that was replaced. The next one numbers its
+    /// providers and fetches anew, so an old answer would bring the keys of another issuer.
+    pub(super) fn forget(&self) {
+        self.0.borrow_mut().clear();
+    }
+
     /// The fetch that a callout served; once.
     pub(super) fn take(&self, token: u32) -> Option<FetchId> {
         self.0.borrow_mut().remove(&token)

@@ -199,6 +199,7 @@ impl RootContext for FilterRoot {
                 let verifier = native_crypto::verifier(loaded.native_crypto, &loaded.policy.algorithms());
                 let engine = Engine::new(loaded.policy, verifier, Room::default(), clock::now());
                 self.shared.engine.replace(Some(engine));
+                self.shared.callouts.forget();
                 self.shared.shared_keys.replace(is_envoy().then(|| Rc::new(SharedKeys::join())));
                 // Not from here: some hosts allow no callout while they configure.
                 self.shared.tick_soon();

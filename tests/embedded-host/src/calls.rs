@@ -1,0 +1,375 @@
+//! The host functions: what the module may ask, each counted, each answered as the host's [`Manners`] say.
+
+use wasmi::{Caller, Error, Memory, Val};
+
+use crate::abi::{Status, deserialize, serialize};
+use crate::manners::{Asked, Property};
+use crate::world::{Callout, Reply, World};
+use std::time::Duration;
+
+/// The functions of the ABI that this host has, in the shape that the published SDKs import. `proxy_get_log_level` is
+/// not among them: ngx_wasm_module declares it otherwise, so a module that imports it does not start there.
+const ENV: [&str; 37] = [
+    "proxy_add_header_map_value",
+    "proxy_call_foreign_function",
+    "proxy_close_stream",
+    "proxy_continue_stream",
+    "proxy_define_metric",
+    "proxy_dequeue_shared_queue",
+    "proxy_done",
+    "proxy_enqueue_shared_queue",
+    "proxy_get_buffer_bytes",
+    "proxy_get_current_time_nanoseconds",
+    "proxy_get_header_map_pairs",
+    "proxy_get_header_map_value",
+    "proxy_get_metric",
+    "proxy_get_property",
+    "proxy_get_shared_data",
+    "proxy_get_status",
+    "proxy_grpc_call",
+    "proxy_grpc_cancel",
+    "proxy_grpc_close",
+    "proxy_grpc_send",
+    "proxy_grpc_stream",
+    "proxy_http_call",
+    "proxy_increment_metric",
+    "proxy_log",
+    "proxy_record_metric",
+    "proxy_register_shared_queue",
+    "proxy_remove_header_map_value",
+    "proxy_replace_header_map_value",
+    "proxy_resolve_shared_queue",
+    "proxy_send_local_response",
+    "proxy_set_buffer_bytes",
+    "proxy_set_effective_context",
+    "proxy_set_header_map_pairs",
+    "proxy_set_property",
+    "proxy_set_shared_data",
+    "proxy_set_tick_period_milliseconds",
+    "proxy_get_header_map_size",
+];
+const WASI: [&str; 5] = ["environ_get", "environ_sizes_get", "fd_write", "proc_exit", "random_get"];
+
+const CONFIGURATION: u32 = 7;
+const CALLOUT_BODY: u32 = 4;
+const REQUEST_HEADERS: u32 = 0;
+const REQUEST_TRAILERS: u32 = 1;
+const CALLOUT_HEADERS: u32 = 6;
+
+pub(crate) fn is_known(room: &str, name: &str) -> bool {
+    match room {
+        "env" => ENV.contains(&name),
+        "wasi_snapshot_preview1" => WASI.contains(&name),
+        _ => false,
+    }
+}
+
+/// Serves one call.
+pub(crate) fn call(
+    room: &str,
+    name: &str,
+    caller: Caller<'_, World>,
+    arguments: &[Val],
+    results: &mut [Val],
+) -> Result<(), Error> {
+    let arguments = arguments.iter().map(|value| match value {
+        Val::I32(value) => u64::from(value.cast_unsigned()),
+        Val::I64(value) => value.cast_unsigned(),
+        other => panic!("{name} has an argument of another kind: {other:?}"),
+    });
+    let memory = caller.get_export("memory").and_then(|export| export.into_memory()).expect("a memory");
+    let mut served = Call { caller, memory, arguments: arguments.collect() };
+    let status = match room {
+        "env" => {
+            *served.world().calls.entry(name.to_owned()).or_default() += 1;
+            served.env(name)?
+        }
+        _ => served.wasi(name)?,
+    };
+    if let Some(result) = results.first_mut() {
+        *result = Val::I32(status as i32);
+    }
+    Ok(())
+}
+
+struct Call<'a> {
+    caller: Caller<'a, World>,
+    memory: Memory,
+    arguments: Vec<u64>,
+}
+
+impl Call<'_> {
+    fn env(&mut self, name: &str) -> Result<Status, Error> {
+        let of_request_headers = name == "proxy_get_header_map_pairs" && self.number(0) == REQUEST_HEADERS;
+        let asked = {
+            let manners = &self.world().manners;
+            match name {
+                "proxy_call_foreign_function" => manners.foreign_functions,
+                "proxy_http_call" => manners.callouts,
+                "proxy_send_local_response" => manners.replies,
+                _ if name.ends_with("_metric") => manners.metrics,
+                _ if name.contains("_shared_") => manners.shared_data,
+                "proxy_remove_header_map_value" | "proxy_replace_header_map_value" | "proxy_add_header_map_value" => {
+                    manners.header_edits
+                }
+                _ if of_request_headers => manners.request_headers,
+                _ => Asked::Serves,
+            }
+        };
+        match asked {
+            Asked::Serves => self.serve(name),
+            Asked::Refuses(status) => Ok(status),
+            Asked::Traps => Err(Error::new(format!("this host traps on {name}"))),
+        }
+    }
+
+    fn serve(&mut self, name: &str) -> Result<Status, Error> {
+        match name {
+            "proxy_log" => {
+                let line = String::from_utf8_lossy(&self.bytes(1)).into_owned();
+                let level = ["trace", "debug", "info", "warn", "error", "critical"][self.number(0) as usize];
+                self.world().log.push(format!("{level}: {line}"));
+                Ok(Status::Ok)
+            }
+            "proxy_get_current_time_nanoseconds" => {
+                let nanoseconds = u64::try_from(self.world().now.as_nanos()).expect("a time");
+                self.write(self.number(0), &nanoseconds.to_le_bytes());
+                Ok(Status::Ok)
+            }
+            "proxy_set_tick_period_milliseconds" => {
+                let (root, period) = (self.world().effective_root(), self.number(0));
+                self.world().tick_periods.insert(root, period);
+                Ok(Status::Ok)
+            }
+            "proxy_set_effective_context" => {
+                let id = self.number(0);
+                let known = self.world().contexts.contains(&id);
+                if known {
+                    self.world().effective = id;
+                }
+                Ok(if known { Status::Ok } else { Status::BadArgument })
+            }
+            "proxy_get_buffer_bytes" => self.get_buffer(),
+            "proxy_get_header_map_pairs" => match self.map() {
+                Some(fields) => self.give(1, &serialize(&fields)),
+                None => Ok(Status::BadArgument),
+            },
+            "proxy_get_header_map_value" => {
+                let name = self.bytes(1);
+                match self.map() {
+                    None => Ok(Status::BadArgument),
+                    Some(fields) => match fields.into_iter().find(|(field, _)| field.as_bytes() == name) {
+                        Some((_, value)) => self.give(3, &value),
+                        None => Ok(Status::NotFound),
+                    },
+                }
+            }
+            "proxy_remove_header_map_value" | "proxy_replace_header_map_value" | "proxy_add_header_map_value" => {
+                Ok(self.edit(name))
+            }
+            "proxy_send_local_response" => Ok(self.reply()),
+            "proxy_continue_stream" => Ok(self.world().effective_stream().map_or(Status::BadArgument, |stream| {
+                stream.resumed += 1;
+                stream.forward();
+                Status::Ok
+            })),
+            "proxy_http_call" => Ok(self.callout()),
+            "proxy_get_property" => self.property(),
+            "proxy_get_shared_data" => {
+                let key = self.bytes(0);
+                let held = self.world().shared.get(&key);
+                match held {
+                    None => Ok(Status::NotFound),
+                    Some((value, version)) => {
+                        self.write(self.number(4), &version.to_le_bytes());
+                        self.give(2, &value)
+                    }
+                }
+            }
+            "proxy_set_shared_data" => {
+                let (key, value, version) = (self.bytes(0), self.bytes(2), self.number(4));
+                Ok(self.world().shared.set(&key, &value, version))
+            }
+            "proxy_register_shared_queue" => {
+                let name = self.bytes(0);
+                let id = self.world().register_queue(&name);
+                self.write(self.number(2), &id.to_le_bytes());
+                Ok(Status::Ok)
+            }
+            "proxy_resolve_shared_queue" => {
+                let name = self.bytes(2);
+                let found = self.world().shared.resolve(&name);
+                let Some(id) = found else { return Ok(Status::NotFound) };
+                self.write(self.number(4), &id.to_le_bytes());
+                Ok(Status::Ok)
+            }
+            "proxy_enqueue_shared_queue" => {
+                let (id, item) = (self.number(0), self.bytes(1));
+                Ok(self.world().shared.enqueue(id, item))
+            }
+            "proxy_dequeue_shared_queue" => {
+                let id = self.number(0);
+                let item = self.world().shared.dequeue(id);
+                match item {
+                    Ok(item) => self.give(1, &item),
+                    Err(status) => Ok(status),
+                }
+            }
+            "proxy_define_metric" => {
+                self.write(self.number(3), &1_u32.to_le_bytes());
+                Ok(Status::Ok)
+            }
+            "proxy_increment_metric" | "proxy_record_metric" | "proxy_done" => Ok(Status::Ok),
+            _ => Err(Error::new(format!("no test expects a call of {name}"))),
+        }
+    }
+
+    fn wasi(&mut self, name: &str) -> Result<Status, Error> {
+        match name {
+            "environ_get" => Ok(Status::Ok),
+            "environ_sizes_get" => {
+                self.write(self.number(0), &[0; 4]);
+                self.write(self.number(1), &[0; 4]);
+                Ok(Status::Ok)
+            }
+            "random_get" => {
+                let bytes: Vec<u8> = (0..self.number(1)).map(|_| self.random()).collect();
+                self.write(self.number(0), &bytes);
+                Ok(Status::Ok)
+            }
+            _ => Err(Error::new(format!("the module calls {name}: it prints or exits"))),
+        }
+    }
+
+    fn random(&mut self) -> u8 {
+        let state = &mut self.world().random;
+        *state ^= *state << 13;
+        *state ^= *state >> 7;
+        *state ^= *state << 17;
+        state.to_le_bytes()[4]
+    }
+
+    fn get_buffer(&mut self) -> Result<Status, Error> {
+        let (start, longest) = (self.number(1) as usize, self.number(2) as usize);
+        let buffer = match self.number(0) {
+            CONFIGURATION => Some(self.world().configuration.clone()),
+            CALLOUT_BODY => self.world().answer.as_ref().map(|answer| answer.body.clone()),
+            _ => None,
+        };
+        match buffer {
+            None => Ok(Status::NotFound),
+            Some(bytes) => {
+                let part: Vec<u8> = bytes.into_iter().skip(start).take(longest).collect();
+                self.give(3, &part)
+            }
+        }
+    }
+
+    /// The map that the first argument means.
+    fn map(&mut self) -> Option<Vec<(String, Vec<u8>)>> {
+        match self.number(0) {
+            REQUEST_HEADERS => self.world().effective_stream().map(|stream| stream.headers.clone()),
+            REQUEST_TRAILERS => self.world().effective_stream().map(|stream| stream.trailers.clone()),
+            CALLOUT_HEADERS => self.world().answer.as_ref().map(|answer| answer.headers.clone()),
+            _ => None,
+        }
+    }
+
+    fn edit(&mut self, name: &str) -> Status {
+        let (map, field) = (self.number(0), String::from_utf8(self.bytes(1)).expect("a header name"));
+        let value = (name != "proxy_remove_header_map_value").then(|| self.bytes(3));
+        let Some(stream) = self.world().effective_stream() else { return Status::BadArgument };
+        let fields = match map {
+            REQUEST_HEADERS => &mut stream.headers,
+            REQUEST_TRAILERS => &mut stream.trailers,
+            _ => return Status::BadArgument,
+        };
+        if name != "proxy_add_header_map_value" {
+            fields.retain(|(held, _)| !held.eq_ignore_ascii_case(&field));
+        }
+        fields.extend(value.map(|value| (field, value)));
+        Status::Ok
+    }
+
+    fn reply(&mut self) -> Status {
+        let reply = Reply { status: self.number(0), body: self.bytes(3), headers: deserialize(&self.bytes(5)) };
+        let Some(stream) = self.world().effective_stream() else { return Status::BadArgument };
+        stream.replies.push(reply);
+        Status::Ok
+    }
+
+    fn callout(&mut self) -> Status {
+        let (upstream, headers) = (self.bytes(0), deserialize(&self.bytes(2)));
+        for needed in [":method", ":path", ":authority"] {
+            if !headers.iter().any(|(name, _)| name == needed) {
+                return Status::BadArgument;
+            }
+        }
+        let timeout = Duration::from_millis(u64::from(self.number(8)));
+        let root = self.world().effective_root();
+        assert_eq!(root, self.world().effective, "a request owns a callout: its answer is lost when the client leaves");
+        let token = self.world().manners.first_callout_token + self.world().callouts_made;
+        self.world().callouts_made += 1;
+        let upstream = String::from_utf8(upstream).expect("a name");
+        self.world().callouts.push(Callout { token, root, upstream, headers, timeout });
+        self.write(self.number(9), &token.to_le_bytes());
+        Status::Ok
+    }
+
+    fn property(&mut self) -> Result<Status, Error> {
+        let path = self.bytes(0);
+        let properties = self.world().manners.properties.clone();
+        match properties {
+            Property::Status(status) => Ok(status),
+            Property::Empty => self.give(2, b""),
+            Property::Envoy => match path.as_slice() {
+                b"xds\0node" => self.give(2, b"\x0a\x07gateway"),
+                b"xds\0node\0id" => self.give(2, b"gateway"),
+                b"xds\0node\0user_agent_name" => self.give(2, b"envoy"),
+                _ => Ok(Status::NotFound),
+            },
+        }
+    }
+
+    fn world(&mut self) -> &mut World {
+        self.caller.data_mut()
+    }
+
+    fn number(&self, at: usize) -> u32 {
+        u32::try_from(self.arguments[at]).expect("a number of 32 bits")
+    }
+
+    /// The bytes that two arguments, address and size, mean.
+    fn bytes(&self, at: usize) -> Vec<u8> {
+        let (start, size) = (self.number(at) as usize, self.number(at + 1) as usize);
+        if size == 0 {
+            return Vec::new();
+        }
+        self.memory.data(&self.caller)[start..start + size].to_vec()
+    }
+
+    fn write(&mut self, address: u32, bytes: &[u8]) {
+        self.memory.write(&mut self.caller, address as usize, bytes).expect("an address of the module");
+    }
+
+    /// Hands bytes to the module in memory of its own; two arguments say where address and size go.
+    fn give(&mut self, at: usize, bytes: &[u8]) -> Result<Status, Error> {
+        let size = u32::try_from(bytes.len()).expect("a size");
+        let address = if bytes.is_empty() { 0 } else { self.allocate(size)? };
+        self.write(address, bytes);
+        self.write(self.number(at), &address.to_le_bytes());
+        self.write(self.number(at + 1), &size.to_le_bytes());
+        Ok(Status::Ok)
+    }
+
+    fn allocate(&mut self, size: u32) -> Result<u32, Error> {
+        let allocate = self
+            .caller
+            .get_export("proxy_on_memory_allocate")
+            .and_then(|export| export.into_func())
+            .expect("the module allocates");
+        let mut address = [Val::I32(0)];
+        allocate.call(&mut self.caller, &[Val::I32(size.cast_signed())], &mut address)?;
+        Ok(address[0].i32().expect("an address").cast_unsigned())
+    }
+}

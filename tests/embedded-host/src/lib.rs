@@ -1,0 +1,281 @@
+//! A small Proxy-Wasm host (ABI 0.2.1) for tests of the built module: no network, no threads, no time of its own.
+//!
+//! The test decides which callback comes next, what the clock says and how each callout ends; the host records what
+//! the module did and what a client and a backend would see of it ([`Outcome`]). How a host may behave is a value
+//! ([`Manners`]): Envoy, or one that lacks or traps what other hosts lack or trap. The module runs in an interpreter.
+//!
+//! Stricter than Envoy on purpose: a stream that is answered *and* forwarded, or either of them twice, fails the test.
+
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "test support: a host that cannot go on has failed"
+)]
+
+mod abi;
+mod calls;
+mod manners;
+mod shared;
+mod world;
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use wasmi::{Engine, Error, ExternType, Instance, Linker, Module, Store, Val};
+
+pub use abi::{Action, Status};
+pub use manners::{Asked, Manners, Property};
+pub use shared::SharedStore;
+pub use world::{Answer, Callout, Outcome, Reply};
+use world::{Stream, World};
+
+/// Header or trailer fields.
+pub type Fields = Vec<(String, Vec<u8>)>;
+
+/// One instance of the module: what a worker thread has.
+pub struct Vm {
+    store: Store<World>,
+    instance: Instance,
+    next_context: u32,
+}
+
+/// A stream, by the context id that it has in its VM.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StreamId(pub u32);
+
+/// A root context: one plugin configuration in one VM.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RootId(pub u32);
+
+/// The module, read and checked once in each test binary.
+fn module() -> &'static Module {
+    static MODULE: OnceLock<Module> = OnceLock::new();
+    MODULE.get_or_init(|| {
+        let bytes = std::fs::read(testbed::module::wasm_module()).expect("the module can be read");
+        Module::new(&Engine::default(), bytes).expect("the module is valid")
+    })
+}
+
+/// The names of the functions that the module imports from `env`.
+pub fn imported() -> Vec<String> {
+    module().imports().filter(|import| import.module() == "env").map(|import| import.name().to_owned()).collect()
+}
+
+impl Vm {
+    /// Starts the module on a host of these manners.
+    pub fn start(manners: Manners) -> Self {
+        Self::start_sharing(manners, &SharedStore::default())
+    }
+
+    /// The same, in a process where other VMs have this store too.
+    pub fn start_sharing(manners: Manners, shared: &SharedStore) -> Self {
+        Self::try_start(manners, shared).expect("the module starts")
+    }
+
+    /// The same; an error when the module does not link or traps.
+    pub fn try_start(manners: Manners, shared: &SharedStore) -> Result<Self, String> {
+        let module = module();
+        let mut store = Store::new(module.engine(), World::new(manners, shared.clone()));
+        let mut linker = Linker::<World>::new(module.engine());
+        for import in module.imports() {
+            let ExternType::Func(signature) = import.ty() else { return Err(format!("imports {}", import.name())) };
+            let (room, name): (Rc<str>, Rc<str>) = (import.module().into(), import.name().into());
+            if !calls::is_known(&room, &name) || store.data().manners.missing.contains(&&*name) {
+                continue;
+            }
+            let (own_room, own_name) = (room.to_string(), name.to_string());
+            linker
+                .func_new(&room, &name, signature.clone(), move |caller, arguments, results| {
+                    calls::call(&own_room, &own_name, caller, arguments, results)
+                })
+                .map_err(|error| error.to_string())?;
+        }
+        let instance = linker.instantiate_and_start(&mut store, module).map_err(|error| error.to_string())?;
+        let mut vm = Self { store, instance, next_context: 1 };
+        vm.call("_initialize", &[])?;
+        Ok(vm)
+    }
+
+    /// Makes a root and configures it; also whether it accepted.
+    pub fn configure(&mut self, configuration: &[u8]) -> (RootId, bool) {
+        let root = self.new_context(0);
+        let accepted =
+            self.expect("proxy_on_vm_start", &[root, 0]) != 0 && self.reconfigure(RootId(root), configuration);
+        (RootId(root), accepted)
+    }
+
+    /// Configures a root that is there.
+    pub fn reconfigure(&mut self, root: RootId, configuration: &[u8]) -> bool {
+        self.world_mut().configuration = configuration.to_vec();
+        let size = u32::try_from(configuration.len()).expect("a size");
+        self.expect("proxy_on_configure", &[root.0, size]) != 0
+    }
+
+    /// A request head arrives on a new stream of that root.
+    pub fn request(&mut self, root: RootId, fields: Fields) -> StreamId {
+        let stream = StreamId(self.new_context(root.0));
+        self.request_on(stream, root, fields)
+    }
+
+    /// The same on a stream of that id, which is made now: hosts may use an id again that they have deleted.
+    pub fn request_again(&mut self, stream: StreamId, root: RootId, fields: Fields) -> StreamId {
+        self.world_mut().contexts.insert(stream.0);
+        self.expect("proxy_on_context_create", &[stream.0, root.0]);
+        self.request_on(stream, root, fields)
+    }
+
+    fn request_on(&mut self, stream: StreamId, root: RootId, fields: Fields) -> StreamId {
+        let count = u32::try_from(fields.len()).expect("a count");
+        self.world_mut().streams.insert(stream.0, Stream::new(root.0, fields));
+        let action = self.expect("proxy_on_request_headers", &[stream.0, count, 0]);
+        self.after(stream, action);
+        stream
+    }
+
+    /// A piece of the body arrives.
+    pub fn body(&mut self, stream: StreamId, size: usize, last: bool) -> Action {
+        let size = u32::try_from(size).expect("a size");
+        let action = self.expect("proxy_on_request_body", &[stream.0, size, u32::from(last)]);
+        self.after(stream, action)
+    }
+
+    /// The trailers arrive.
+    pub fn trailers(&mut self, stream: StreamId, fields: Fields) -> Action {
+        let count = u32::try_from(fields.len()).expect("a count");
+        self.world_mut().stream_mut(stream.0).trailers = fields;
+        let action = self.expect("proxy_on_request_trailers", &[stream.0, count]);
+        self.after(stream, action)
+    }
+
+    /// The stream ends: the client left, or the exchange is over.
+    pub fn close(&mut self, stream: StreamId) {
+        self.expect("proxy_on_done", &[stream.0]);
+        self.expect("proxy_on_log", &[stream.0]);
+        self.expect("proxy_on_delete", &[stream.0]);
+        self.world_mut().contexts.remove(&stream.0);
+        self.world_mut().closed.insert(stream.0);
+    }
+
+    /// A root's timer fires.
+    pub fn tick(&mut self, root: RootId) {
+        self.expect("proxy_on_tick", &[root.0]);
+    }
+
+    /// The oldest callout that was not answered yet.
+    pub fn take_callout(&mut self) -> Option<Callout> {
+        let world = self.world_mut();
+        (!world.callouts.is_empty()).then(|| world.callouts.remove(0))
+    }
+
+    /// A callout ends.
+    pub fn answer(&mut self, callout: &Callout, answer: Answer) {
+        let headers = u32::try_from(answer.headers.len()).expect("a count");
+        let body = u32::try_from(answer.body.len()).expect("a size");
+        self.world_mut().answer = Some(answer);
+        self.expect("proxy_on_http_call_response", &[callout.root, callout.token, headers, body, 0]);
+        self.world_mut().answer = None;
+    }
+
+    /// Wakes the module for everything that was put into the queues of this VM.
+    pub fn deliver_queues(&mut self) -> usize {
+        let mut delivered = 0;
+        while let Some((root, queue)) = self.world_mut().next_wake_up() {
+            self.expect("proxy_on_queue_ready", &[root, queue]);
+            delivered += 1;
+        }
+        delivered
+    }
+
+    /// Moves the clock forward.
+    pub fn pass(&mut self, time: Duration) {
+        self.world_mut().now += time;
+    }
+
+    /// Sets the clock, also back.
+    pub fn set_clock(&mut self, since_epoch: Duration) {
+        self.world_mut().now = since_epoch;
+    }
+
+    /// What a client and a backend see of a stream.
+    pub fn outcome(&self, stream: StreamId) -> Outcome {
+        self.store.data().stream(stream.0).outcome(stream.0)
+    }
+
+    /// The trailers as they would go on.
+    pub fn trailers_of(&self, stream: StreamId) -> Fields {
+        self.store.data().stream(stream.0).trailers.clone()
+    }
+
+    /// The tick period that a root asked for last.
+    pub fn tick_period(&self, root: RootId) -> Option<Duration> {
+        self.store.data().tick_periods.get(&root.0).map(|millis| Duration::from_millis(u64::from(*millis)))
+    }
+
+    /// The lines logged so far.
+    pub fn log(&self) -> &[String] {
+        &self.store.data().log
+    }
+
+    /// The reasons of the decisions logged so far, debug level included.
+    pub fn reasons(&self) -> Vec<String> {
+        let records = self.log().iter().filter_map(|line| line.split_once("\"reason\":\""));
+        records.filter_map(|(_, rest)| rest.split_once('"')).map(|(reason, _)| reason.to_owned()).collect()
+    }
+
+    /// How often each host function was called so far.
+    pub fn calls(&self) -> &BTreeMap<String, usize> {
+        &self.store.data().calls
+    }
+
+    /// The bytes of memory that the module has now; it never gives any back.
+    pub fn memory(&self) -> usize {
+        self.instance.get_memory(&self.store, "memory").expect("a memory").data_size(&self.store)
+    }
+
+    /// Makes a context of an id that may be in use already; an error when the module traps.
+    pub fn create_context(&mut self, id: u32, root: RootId) -> Result<(), String> {
+        self.call("proxy_on_context_create", &[id, root.0]).map(|_| ())
+    }
+
+    fn new_context(&mut self, parent: u32) -> u32 {
+        let id = self.next_context;
+        self.next_context += 1;
+        self.world_mut().contexts.insert(id);
+        self.expect("proxy_on_context_create", &[id, parent]);
+        id
+    }
+
+    fn after(&mut self, stream: StreamId, action: u32) -> Action {
+        let action = if action == 0 { Action::Continue } else { Action::Pause };
+        if action == Action::Continue {
+            self.world_mut().stream_mut(stream.0).forward();
+        }
+        action
+    }
+
+    /// A callback that must not trap.
+    fn expect(&mut self, callback: &str, arguments: &[u32]) -> u32 {
+        self.call(callback, arguments).unwrap_or_else(|trap| panic!("{callback} trapped: {trap}"))
+    }
+
+    fn call(&mut self, callback: &str, arguments: &[u32]) -> Result<u32, String> {
+        let Some(function) = self.instance.get_func(&self.store, callback) else {
+            return Err(String::from("the module has no such callback"));
+        };
+        if let Some(context) = arguments.first() {
+            self.world_mut().effective = *context;
+        }
+        let arguments: Vec<Val> = arguments.iter().map(|value| Val::I32(value.cast_signed())).collect();
+        let mut results = vec![Val::I32(0); function.ty(&self.store).results().len()];
+        let ended: Result<(), Error> = function.call(&mut self.store, &arguments, &mut results);
+        ended.map_err(|error| format!("{error}; its log:\n{}", self.log().join("\n")))?;
+        Ok(results.first().and_then(Val::i32).unwrap_or_default().cast_unsigned())
+    }
+
+    fn world_mut(&mut self) -> &mut World {
+        self.store.data_mut()
+    }
+}

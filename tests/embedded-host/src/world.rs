@@ -1,0 +1,180 @@
+//! What one VM's host knows: contexts, streams, callouts, the clock and the log.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use crate::Fields;
+use crate::manners::Manners;
+use crate::shared::SharedStore;
+
+/// What a client and a backend see of a stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Nothing yet.
+    Waiting,
+    /// The backend got this head.
+    Forwarded(Fields),
+    /// The client got this.
+    Answered(Reply),
+}
+
+/// A reply in the backend's place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reply {
+    /// Its status.
+    pub status: u32,
+    /// Its header fields.
+    pub headers: Fields,
+    /// Its body.
+    pub body: Vec<u8>,
+}
+
+/// A request that the module asked the host to make.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Callout {
+    /// Its number, which comes back with the answer.
+    pub token: u32,
+    /// The root that made it.
+    pub root: u32,
+    /// Where to.
+    pub upstream: String,
+    /// Its head.
+    pub headers: Fields,
+    /// How long it may take.
+    pub timeout: Duration,
+}
+
+impl Callout {
+    /// The first value of a header field.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let (_, value) = self.headers.iter().find(|(field, _)| field == name)?;
+        std::str::from_utf8(value).ok()
+    }
+}
+
+/// How a callout ends; without headers, there was no answer.
+#[derive(Clone, Debug, Default)]
+pub struct Answer {
+    /// The header fields, `:status` among them.
+    pub headers: Fields,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    /// An answer of a real server behind Envoy.
+    pub fn new(status: u16, body: &[u8]) -> Self {
+        let headers = [(":status", status.to_string()), ("x-envoy-upstream-service-time", String::from("3"))];
+        let headers = headers.into_iter().map(|(name, value)| (name.to_owned(), value.into_bytes())).collect();
+        Self { headers, body: body.to_vec() }
+    }
+
+    /// What Envoy reports of an answer that broke off.
+    pub fn none() -> Self {
+        Self::default()
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Stream {
+    pub(crate) root: u32,
+    pub(crate) headers: Fields,
+    pub(crate) trailers: Fields,
+    pub(crate) replies: Vec<Reply>,
+    forwarded: Option<Fields>,
+    pub(crate) resumed: usize,
+}
+
+impl Stream {
+    pub(crate) const fn new(root: u32, headers: Fields) -> Self {
+        Self { root, headers, trailers: Vec::new(), replies: Vec::new(), forwarded: None, resumed: 0 }
+    }
+
+    /// The head goes to the backend as it is now.
+    pub(crate) fn forward(&mut self) {
+        if self.forwarded.is_none() {
+            self.forwarded = Some(self.headers.clone());
+        }
+    }
+
+    pub(crate) fn outcome(&self, id: u32) -> Outcome {
+        assert!(self.replies.len() <= 1, "stream {id} was answered {} times", self.replies.len());
+        assert!(self.resumed <= 1, "stream {id} was resumed {} times", self.resumed);
+        match (&self.forwarded, self.replies.first()) {
+            (None, None) => Outcome::Waiting,
+            (Some(head), None) => Outcome::Forwarded(head.clone()),
+            (None, Some(reply)) => Outcome::Answered(reply.clone()),
+            (Some(_), Some(_)) => panic!("stream {id} was forwarded and answered"),
+        }
+    }
+}
+
+pub(crate) struct World {
+    pub(crate) manners: Manners,
+    pub(crate) shared: SharedStore,
+    vm: u32,
+    pub(crate) now: Duration,
+    pub(crate) random: u64,
+    pub(crate) effective: u32,
+    /// The ids of contexts that were made and not deleted.
+    pub(crate) contexts: BTreeSet<u32>,
+    pub(crate) streams: BTreeMap<u32, Stream>,
+    pub(crate) closed: BTreeSet<u32>,
+    pub(crate) configuration: Vec<u8>,
+    pub(crate) callouts: Vec<Callout>,
+    pub(crate) callouts_made: u32,
+    pub(crate) answer: Option<Answer>,
+    pub(crate) tick_periods: BTreeMap<u32, u32>,
+    pub(crate) log: Vec<String>,
+    pub(crate) calls: BTreeMap<String, usize>,
+}
+
+impl World {
+    pub(crate) fn new(manners: Manners, shared: SharedStore) -> Self {
+        Self {
+            vm: shared.new_vm(),
+            manners,
+            shared,
+            now: Duration::from_secs(1_800_000_000),
+            random: 0x9e37_79b9_7f4a_7c15,
+            effective: 0,
+            contexts: BTreeSet::new(),
+            streams: BTreeMap::new(),
+            closed: BTreeSet::new(),
+            configuration: Vec::new(),
+            callouts: Vec::new(),
+            callouts_made: 0,
+            answer: None,
+            tick_periods: BTreeMap::new(),
+            log: Vec::new(),
+            calls: BTreeMap::new(),
+        }
+    }
+
+    pub(crate) fn stream(&self, id: u32) -> &Stream {
+        self.streams.get(&id).unwrap_or_else(|| panic!("there is no stream {id}"))
+    }
+
+    pub(crate) fn stream_mut(&mut self, id: u32) -> &mut Stream {
+        self.streams.get_mut(&id).unwrap_or_else(|| panic!("there is no stream {id}"))
+    }
+
+    /// The stream whose context is in effect and that the host still has.
+    pub(crate) fn effective_stream(&mut self) -> Option<&mut Stream> {
+        let gone = self.closed.contains(&self.effective) && !self.contexts.contains(&self.effective);
+        if gone { None } else { self.streams.get_mut(&self.effective) }
+    }
+
+    /// The root of the context in effect.
+    pub(crate) fn effective_root(&self) -> u32 {
+        self.streams.get(&self.effective).map_or(self.effective, |stream| stream.root)
+    }
+
+    pub(crate) fn register_queue(&self, name: &[u8]) -> u32 {
+        self.shared.register(name, (self.vm, self.effective_root()))
+    }
+
+    pub(crate) fn next_wake_up(&self) -> Option<(u32, u32)> {
+        self.shared.next_wake_up(self.vm)
+    }
+}

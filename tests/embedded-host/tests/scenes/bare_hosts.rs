@@ -1,0 +1,153 @@
+//! Hosts that are not Envoy: what they lack must not be asked for where asking traps, and whatever they answer ends in
+//! a decision or a pause, never in a pass.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use embedded_host::{Action, Asked, Fields, Manners, Outcome, Property, Status};
+
+use super::{
+    configured, fetch_keys, fetched_keys, fields, forwarded, good_token, inline_keys, published, status, tick_until,
+    with_keys, with_token,
+};
+
+/// The main job from end to end, on a host that tells nothing of itself.
+fn the_main_job_works(manners: Manners) {
+    let (mut vm, root) = configured(manners, &fetched_keys());
+    let waiting = vm.request(root, with_token(&good_token()));
+    assert_eq!(vm.body(waiting, 10, true), Action::Pause);
+    fetch_keys(&mut vm, root);
+    tick_until(&mut vm, root, |vm| vm.outcome(waiting) != Outcome::Waiting);
+    assert_eq!(forwarded(&vm, waiting, "x-user-id"), ["alice@acme.com"]);
+    let refused = vm.request(root, fields(&[]));
+    assert_eq!(status(&vm, refused), 401);
+}
+
+#[test]
+fn on_a_host_that_traps_what_it_does_not_know_the_main_job_works_whatever_its_properties_say() {
+    for properties in [Property::Status(Status::NotFound), Property::Status(Status::InternalFailure), Property::Empty] {
+        the_main_job_works(Manners { properties, ..Manners::bare() });
+    }
+}
+
+#[test]
+fn a_host_that_only_looks_like_envoy_and_knows_no_foreign_function_serves_too() {
+    for status in [Status::NotFound, Status::BadArgument, Status::InternalFailure] {
+        the_main_job_works(Manners { foreign_functions: Asked::Refuses(status), ..Manners::envoy() });
+    }
+}
+
+#[test]
+fn a_host_whose_metrics_fail_serves_too() {
+    the_main_job_works(Manners { metrics: Asked::Refuses(Status::InternalFailure), ..Manners::envoy() });
+}
+
+#[test]
+fn on_a_bare_host_nothing_is_called_that_may_trap_there() {
+    let (mut vm, root) = with_keys(Manners::bare());
+    let stream = vm.request(root, with_token(&good_token()));
+    vm.close(stream);
+    for name in vm.calls().keys() {
+        let dangerous = name.contains("_shared_") || name == "proxy_call_foreign_function";
+        assert!(!dangerous, "{name} was called on a host that is not Envoy");
+    }
+}
+
+#[test]
+fn bytes_that_are_no_text_are_an_ordinary_refusal_and_the_next_request_is_served() {
+    let (mut vm, root) = with_keys(Manners::bare());
+    for bytes in [&b"\xff"[..], b"Bearer \xff\xfe.\x80.\xc0", b"\0", b"", b"Bearer ", b"bearer\ta.b.c"] {
+        let stream = vm.request(root, fields(&[("authorization", bytes), ("cookie", bytes), ("x-request-id", bytes)]));
+        assert_eq!(status(&vm, stream), 401, "{bytes:?}");
+    }
+    let mut head = with_token(&good_token());
+    head.push((String::from("x-custom"), b"\xff\xfe".to_vec()));
+    head.push((String::from("x-user-id"), b"\xff".to_vec()));
+    let stream = vm.request(root, head);
+    assert_eq!(forwarded(&vm, stream, "x-user-id"), ["alice@acme.com"]);
+}
+
+/// A request that must not pass: it waits, or the module traps, which a host takes for a failed stream.
+fn nothing_passes(manners: Manners, head: Fields) {
+    let (mut vm, root) = configured(manners, &inline_keys());
+    if let Ok(stream) = catch_unwind(AssertUnwindSafe(|| vm.request(root, head))) {
+        assert_eq!(vm.body(stream, 1, true), Action::Pause);
+        assert_eq!(vm.outcome(stream), Outcome::Waiting);
+    }
+}
+
+#[test]
+fn a_host_that_has_no_request_headers_lets_nothing_through() {
+    for status in [Status::NotFound, Status::BadArgument, Status::InternalFailure] {
+        // The SDK panics on a status that it does not know here: the host then fails the stream, closed.
+        let manners = Manners { request_headers: Asked::Refuses(status), ..Manners::bare() };
+        nothing_passes(manners, with_token(&good_token()));
+    }
+    let (mut vm, root) = configured(Manners::bare(), &inline_keys());
+    let stream = vm.request(root, Vec::new());
+    assert_eq!(status(&vm, stream), 401);
+}
+
+#[test]
+fn a_host_that_refuses_an_edit_or_a_reply_lets_nothing_through() {
+    for manners in [
+        Manners { header_edits: Asked::Refuses(Status::BadArgument), ..Manners::bare() },
+        Manners { header_edits: Asked::Traps, ..Manners::bare() },
+        Manners { replies: Asked::Refuses(Status::BadArgument), ..Manners::bare() },
+    ] {
+        let refuses_edits = manners.header_edits != Asked::Serves;
+        let head = if refuses_edits { with_token(&good_token()) } else { fields(&[]) };
+        nothing_passes(manners, head);
+    }
+}
+
+#[test]
+fn a_callout_that_is_refused_at_once_is_a_503_and_is_tried_again_later() {
+    for refusal in [Status::BadArgument, Status::InternalFailure] {
+        let (mut vm, root) =
+            configured(Manners { callouts: Asked::Refuses(refusal), ..Manners::bare() }, &fetched_keys());
+        let stream = vm.request(root, with_token(&good_token()));
+        tick_until(&mut vm, root, |vm| vm.outcome(stream) != Outcome::Waiting);
+        assert_eq!(status(&vm, stream), 503);
+        let tries = |vm: &embedded_host::Vm| vm.calls()["proxy_http_call"];
+        assert_eq!(tries(&vm), 1);
+        vm.pass(Duration::from_secs(60));
+        vm.tick(root);
+        assert_eq!(tries(&vm), 2, "{refusal:?}");
+    }
+}
+
+#[test]
+fn ticks_are_asked_for_seldom_when_there_is_nothing_to_do() {
+    let (mut vm, root) = with_keys(Manners::bare());
+    let asked = |vm: &embedded_host::Vm| vm.calls()["proxy_set_tick_period_milliseconds"];
+    let before = asked(&vm);
+    for _ in 0..20 {
+        let stream = vm.request(root, with_token(&good_token()));
+        vm.close(stream);
+    }
+    assert_eq!(asked(&vm), before, "a request that is decided at once needs no tick");
+    assert!(vm.tick_period(root).unwrap() >= Duration::from_secs(1), "{:?}", vm.tick_period(root));
+    // Two timers instead of one, as a host has after a trap: the same single fetch.
+    for _ in 0..10 {
+        vm.tick(root);
+    }
+    assert_eq!(vm.take_callout(), None);
+}
+
+#[test]
+fn a_clock_that_jumps_neither_traps_nor_lets_an_expired_token_pass() {
+    let (mut vm, root) = with_keys(Manners::bare());
+    let start = Duration::from_secs(super::NOW);
+    for clock in [Duration::ZERO, Duration::from_secs(10_000_000_000), Duration::from_nanos(u64::MAX), start] {
+        vm.set_clock(clock);
+        vm.tick(root);
+        if let Some(callout) = vm.take_callout() {
+            vm.answer(&callout, published());
+        }
+        let stream = vm.request(root, with_token(&good_token()));
+        tick_until(&mut vm, root, |vm| vm.outcome(stream) != Outcome::Waiting);
+        let passed = matches!(vm.outcome(stream), Outcome::Forwarded(_));
+        assert_eq!(passed, clock == start, "{clock:?}: {:?}", vm.log().last());
+    }
+}

@@ -1,0 +1,83 @@
+//! What the host is told of a configuration, and what the operator reads.
+
+use embedded_host::{Manners, RootId, SharedStore, Vm, imported};
+use serde_json::json;
+
+use super::{configured, fetched_keys, fields, inline_keys};
+
+fn refused(document: &[u8]) -> Vec<String> {
+    let mut vm = Vm::start(Manners::envoy());
+    let (root, accepted) = vm.configure(document);
+    assert!(!accepted, "{document:?}");
+    assert_eq!(vm.take_callout(), None);
+    let stream = vm.request(root, fields(&[]));
+    assert_eq!(vm.outcome(stream), embedded_host::Outcome::Waiting, "a request passed without a configuration");
+    vm.log().to_vec()
+}
+
+#[test]
+fn a_good_configuration_is_accepted_and_asks_for_a_tick_soon() {
+    let (vm, root) = configured(Manners::envoy(), &fetched_keys());
+    assert!(vm.tick_period(root).unwrap().as_millis() <= 50, "{:?}", vm.tick_period(root));
+    assert!(vm.log().iter().all(|line| !line.starts_with("error")), "{:?}", vm.log());
+}
+
+#[test]
+fn every_fault_of_a_configuration_is_logged_and_it_is_refused() {
+    let document = json!({ "providers": { "okta": {
+        "okta": { "domain": "acme-admin.okta.com" }, "audiences": [], "upstraem": "okta" } }, "extra": 1 });
+    let log = refused(document.to_string().as_bytes()).join("\n");
+    for named in ["upstraem", "extra", "audiences", "domain"] {
+        assert!(log.contains(named), "{named} is not in the log:\n{log}");
+    }
+}
+
+#[test]
+fn an_empty_configuration_is_refused() {
+    for empty in [&b""[..], b"  ", b"{}"] {
+        let log = refused(empty);
+        assert!(log.iter().any(|line| line.starts_with("error")), "{log:?}");
+    }
+}
+
+#[test]
+fn a_configuration_that_is_not_json_is_refused_with_a_hint() {
+    for not_json in [&b"providers:\n  okta: {}"[..], b"{\"providers\": ", b"\xff\xfe", b"[]"] {
+        let log = refused(not_json).join("\n");
+        assert!(log.contains("error") && log.to_lowercase().contains("json"), "{log}");
+    }
+}
+
+#[test]
+fn a_refused_configuration_says_nothing_of_its_values() {
+    let document = json!({ "providers": { "okta": { "issuer": 5, "secret-in-a-name": "s3cr3t-value" } } });
+    let log = refused(document.to_string().as_bytes()).join("\n");
+    assert!(!log.contains("s3cr3t-value"), "{log}");
+}
+
+#[test]
+fn the_module_starts_on_a_host_that_has_neither_metrics_nor_a_log_level() {
+    assert!(!imported().contains(&String::from("proxy_get_log_level")), "ngx_wasm_module does not start it");
+    let mut manners = Manners::bare();
+    manners.missing = &[
+        "proxy_get_log_level",
+        "proxy_define_metric",
+        "proxy_increment_metric",
+        "proxy_record_metric",
+        "proxy_get_metric",
+    ];
+    // Today the module imports no metrics; the day it does, it must live without them being served.
+    let mut started = Vm::try_start(Manners::bare(), &SharedStore::default()).unwrap();
+    assert!(started.configure(inline_keys().to_string().as_bytes()).1);
+    if !imported().iter().any(|name| name.ends_with("_metric")) {
+        Vm::try_start(manners, &SharedStore::default()).unwrap();
+    }
+}
+
+#[test]
+fn a_configuration_after_a_refused_one_is_taken() {
+    let mut vm = Vm::start(Manners::envoy());
+    let (root, accepted) = vm.configure(b"{}");
+    assert!(!accepted);
+    assert!(vm.reconfigure(RootId(root.0), inline_keys().to_string().as_bytes()));
+}

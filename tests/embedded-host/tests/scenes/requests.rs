@@ -1,0 +1,185 @@
+//! The main job, as a host with Envoy's manners sees it.
+
+use std::time::Duration;
+
+use embedded_host::{Action, Answer, Manners, Outcome};
+use serde_json::json;
+
+use super::signing::{SigningKey, payload, with};
+use super::{
+    NOW, configured, fetch_keys, fetched_keys, fields, forwarded, good_token, inline_keys, published, status,
+    tick_until, with_keys, with_token,
+};
+
+/// What one request may cost in calls to the host: each is a crossing into the host, and the price of a request on a
+/// busy gateway. Lower these when you can; raise them only with a reason.
+const MOST_CALLS_WHEN_ADMITTED: usize = 12;
+const MOST_CALLS_WHEN_REFUSED: usize = 6;
+
+#[test]
+fn keys_are_fetched_on_the_first_tick_and_a_good_request_goes_on_with_its_identity() {
+    let (mut vm, root) = configured(Manners::envoy(), &fetched_keys());
+    assert_eq!(vm.take_callout(), None, "some hosts allow no callout while they configure");
+    vm.tick(root);
+    let callout = vm.take_callout().unwrap();
+    assert_eq!(callout.upstream, "okta");
+    assert_eq!(callout.header(":method"), Some("GET"));
+    assert_eq!(callout.header(":authority"), Some("acme.okta.com"));
+    assert_eq!(callout.header(":path"), Some("/oauth2/default/v1/keys"));
+    assert_eq!(callout.header(":scheme"), Some("https"));
+    assert_eq!(callout.timeout, Duration::from_secs(5));
+    vm.answer(&callout, published());
+    assert_eq!(vm.take_callout(), None);
+
+    let mut head = with_token(&good_token());
+    head.extend(
+        [("x-user-id", "mallory"), ("X-User-Id", "mallory"), ("x_user_id", "mallory"), ("x-kept", "yes")]
+            .map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec())),
+    );
+    let stream = vm.request(root, head);
+    assert_eq!(forwarded(&vm, stream, "x-user-id"), ["alice@acme.com"]);
+    assert_eq!(forwarded(&vm, stream, "x-client-id"), ["0oa1client"]);
+    assert_eq!(forwarded(&vm, stream, "x-granted-scopes"), ["read:accounts write:accounts"]);
+    assert_eq!(forwarded(&vm, stream, "x-kept"), ["yes"]);
+    for gone in ["authorization", "X-User-Id", "x_user_id"] {
+        assert_eq!(forwarded(&vm, stream, gone), Vec::<String>::new(), "{gone}");
+    }
+    assert_eq!(vm.body(stream, 100, true), Action::Continue);
+    vm.close(stream);
+}
+
+#[test]
+fn a_request_without_a_good_token_is_answered_and_every_later_callback_pauses() {
+    let (mut vm, root) = with_keys(Manners::envoy());
+    let expired = SigningKey::a("k1").token(&with(&payload(NOW), json!({ "exp": NOW - 600 })));
+    let forged = SigningKey::b("k1").token(&payload(NOW));
+    for (head, expected, reason) in [
+        (fields(&[]), 401, "token_missing"),
+        (with_token(&expired), 401, "token_expired"),
+        (with_token(&forged), 401, "signature_invalid"),
+        (with_token("not-a-token"), 401, "token_opaque"),
+        (fields(&[("authorization", b"Bearer a.b.c"), ("authorization", b"Bearer a.b.c")]), 400, "credential_repeated"),
+    ] {
+        let stream = vm.request(root, head);
+        assert_eq!(status(&vm, stream), expected, "{reason}");
+        assert_eq!(vm.reasons().last().unwrap(), reason);
+        assert_eq!(vm.body(stream, 10, false), Action::Pause, "{reason}");
+        assert_eq!(vm.trailers(stream, Vec::new()), Action::Pause, "{reason}");
+        vm.close(stream);
+    }
+}
+
+#[test]
+fn a_post_that_comes_before_the_keys_waits_in_every_callback_and_is_resumed_by_the_root() {
+    let (mut vm, root) = configured(Manners::envoy(), &fetched_keys());
+    let good = vm.request(root, with_token(&good_token()));
+    let bad = vm.request(root, with_token(&SigningKey::b("k1").token(&payload(NOW))));
+    for stream in [good, bad] {
+        assert_eq!(vm.outcome(stream), Outcome::Waiting);
+        assert_eq!(vm.body(stream, 1024, false), Action::Pause, "forwarded undecided");
+        assert_eq!(vm.trailers(stream, Vec::new()), Action::Pause, "forwarded undecided");
+    }
+    fetch_keys(&mut vm, root);
+    tick_until(&mut vm, root, |vm| vm.outcome(bad) != Outcome::Waiting && vm.outcome(good) != Outcome::Waiting);
+    assert_eq!(forwarded(&vm, good, "x-user-id"), ["alice@acme.com"]);
+    assert_eq!(vm.body(good, 1024, true), Action::Continue);
+    assert_eq!(status(&vm, bad), 401);
+    assert_eq!(vm.body(bad, 1024, true), Action::Pause);
+}
+
+#[test]
+fn a_crowd_that_waits_is_released_in_bounded_batches() {
+    let (mut vm, root) = configured(Manners::envoy(), &fetched_keys());
+    let token = good_token();
+    let crowd: Vec<_> = (0..100).map(|_| vm.request(root, with_token(&token))).collect();
+    vm.tick(root);
+    let callout = vm.take_callout().unwrap();
+    let released = |vm: &embedded_host::Vm| crowd.iter().filter(|id| vm.outcome(**id) != Outcome::Waiting).count();
+    vm.answer(&callout, published());
+    let first = released(&vm);
+    assert!(first <= 50, "{first} streams released in one callback");
+    tick_until(&mut vm, root, |vm| released(vm) == crowd.len());
+    assert_eq!(vm.take_callout(), None, "one fetch serves them all");
+}
+
+#[test]
+fn managed_trailers_never_reach_the_backend() {
+    let (mut vm, root) = configured(Manners::envoy(), &inline_keys());
+    let stream = vm.request(root, with_token(&good_token()));
+    let trailers = [("x-user-id", "mallory"), ("grpc-status", "0"), ("X_Client_Id", "mallory")];
+    let trailers = trailers.iter().map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec())).collect();
+    assert_eq!(vm.trailers(stream, trailers), Action::Continue);
+    let names: Vec<String> = vm.trailers_of(stream).into_iter().map(|(name, _)| name).collect();
+    assert_eq!(names, ["grpc-status"]);
+}
+
+#[test]
+fn every_way_a_fetch_can_fail_is_a_503_and_the_next_answer_mends_it() {
+    let synthetic = |status: &str, body: &str| Answer {
+        headers: vec![(String::from(":status"), status.as_bytes().to_vec())],
+        body: body.as_bytes().to_vec(),
+    };
+    let answers = [
+        ("incomplete", Answer::none()),
+        ("status", Answer::new(500, b"")),
+        ("status", Answer::new(302, b"")),
+        ("not_a_key_set", Answer::new(200, b"<html>")),
+        ("not_a_key_set", Answer::new(200, b"")),
+        ("no_usable_key", Answer::new(200, b"{\"keys\":[]}")),
+        ("too_large", Answer::new(200, &vec![b' '; 12 << 20])),
+        ("timed_out", synthetic("504", "upstream request timeout")),
+        ("connection_failed", synthetic("503", "upstream connect error")),
+        ("tls_failed", synthetic("503", "reset reason: TLS_error")),
+        ("status", synthetic("\u{1}", "")),
+    ];
+    for (name, answer) in answers {
+        let (mut vm, root) = configured(Manners::envoy(), &fetched_keys());
+        let stream = vm.request(root, with_token(&good_token()));
+        vm.tick(root);
+        let callout = vm.take_callout().unwrap();
+        vm.answer(&callout, answer);
+        tick_until(&mut vm, root, |vm| vm.outcome(stream) != Outcome::Waiting);
+        assert_eq!(status(&vm, stream), 503, "{name}");
+        assert!(vm.log().iter().any(|line| line.contains(&format!("({name})"))), "{name}: {:?}", vm.log());
+        vm.pass(Duration::from_secs(10));
+        fetch_keys(&mut vm, root);
+        let stream = vm.request(root, with_token(&good_token()));
+        assert_eq!(forwarded(&vm, stream, "x-user-id"), ["alice@acme.com"], "{name}");
+    }
+}
+
+#[test]
+fn a_huge_body_is_not_copied_into_the_module() {
+    let (mut vm, root) = configured(Manners::envoy(), &inline_keys());
+    let stream = vm.request(root, with_token(&good_token()));
+    let before = vm.memory();
+    assert_eq!(vm.body(stream, 1 << 31, false), Action::Continue);
+    assert_eq!(vm.body(stream, (1 << 32) - 1, true), Action::Continue);
+    assert_eq!(vm.memory(), before);
+    assert_eq!(vm.calls().get("proxy_get_buffer_bytes").copied(), Some(1), "only the configuration is read");
+}
+
+#[test]
+fn a_request_costs_few_calls_to_the_host() {
+    let (mut vm, root) = configured(Manners::envoy(), &inline_keys());
+    let count = |vm: &embedded_host::Vm| vm.calls().values().sum::<usize>();
+    let token = good_token();
+    for (kind, head, most) in
+        [("admitted", with_token(&token), MOST_CALLS_WHEN_ADMITTED), ("refused", fields(&[]), MOST_CALLS_WHEN_REFUSED)]
+    {
+        let before = vm.calls().clone();
+        let stream = vm.request(root, head);
+        vm.close(stream);
+        let after = vm.calls();
+        let calls: Vec<String> = after
+            .iter()
+            .filter_map(|(name, now)| {
+                let made = now - before.get(name).copied().unwrap_or_default();
+                (made > 0).then(|| format!("{made} {}", name.trim_start_matches("proxy_")))
+            })
+            .collect();
+        let made = count(&vm) - before.values().sum::<usize>();
+        println!("host calls per {kind} request: {made} ({})", calls.join(", "));
+        assert!(made <= most, "{made} host calls per {kind} request: {calls:?}");
+    }
+}

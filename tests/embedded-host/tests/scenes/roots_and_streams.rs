@@ -1,0 +1,135 @@
+//! Many streams, and more than one configuration, in one VM.
+
+use std::time::Duration;
+
+use embedded_host::{Action, Answer, Manners, Outcome, Vm};
+use serde_json::json;
+
+use super::signing::{AUDIENCE, SigningKey, key_set, payload};
+use super::{
+    NOW, configured, fetch_keys, fetched_keys, forwarded, good_token, inline_keys, published, status, tick_until,
+    with_keys, with_token,
+};
+
+#[test]
+fn a_client_that_leaves_while_it_waits_is_forgotten_and_its_keys_still_come() {
+    let (mut vm, root) = configured(Manners::envoy(), &fetched_keys());
+    let gone = vm.request(root, with_token(&good_token()));
+    vm.tick(root);
+    vm.close(gone);
+    let callout = vm.take_callout().unwrap();
+    vm.answer(&callout, published());
+    assert_eq!(vm.outcome(gone), Outcome::Waiting);
+    let next = vm.request(root, with_token(&good_token()));
+    assert_eq!(forwarded(&vm, next, "x-user-id"), ["alice@acme.com"]);
+}
+
+#[test]
+fn a_stream_id_that_the_host_uses_again_is_a_new_request() {
+    let (mut vm, root) = configured(Manners::envoy(), &fetched_keys());
+    let first = vm.request(root, with_token(&good_token()));
+    vm.close(first);
+    let again = vm.request_again(first, root, with_token(&SigningKey::b("k1").token(&payload(NOW))));
+    fetch_keys(&mut vm, root);
+    tick_until(&mut vm, root, |vm| vm.outcome(again) != Outcome::Waiting);
+    assert_eq!(status(&vm, again), 401, "decided by the token of another request");
+}
+
+#[test]
+fn a_stream_id_that_is_in_use_twice_passes_nothing() {
+    let (mut vm, root) = with_keys(Manners::envoy());
+    let stream = vm.request(root, Vec::new());
+    assert!(vm.create_context(stream.0, root).is_err(), "the SDK refuses this with a trap, and a trap fails closed");
+}
+
+#[test]
+fn a_second_configuration_on_the_same_root_replaces_the_first() {
+    let (mut vm, root) = configured(Manners::envoy(), &inline_keys());
+    let other_keys = json!({ "providers": { "okta": { "issuer": super::ISSUER, "audiences": [AUDIENCE],
+        "jwks": { "inline": key_set(&[&SigningKey::b("k2")]) } } } });
+    assert!(vm.reconfigure(root, other_keys.to_string().as_bytes()));
+    let old = vm.request(root, with_token(&good_token()));
+    assert_eq!(status(&vm, old), 401);
+    let new = vm.request(root, with_token(&SigningKey::b("k2").token(&payload(NOW))));
+    assert_eq!(forwarded(&vm, new, "x-user-id"), ["alice@acme.com"]);
+}
+
+#[test]
+fn an_answer_to_a_fetch_of_a_configuration_that_was_replaced_brings_no_keys() {
+    let (mut vm, root) = configured(Manners::envoy(), &fetched_keys());
+    vm.tick(root);
+    let old = vm.take_callout().unwrap();
+    let other_issuer = json!({ "providers": { "other": { "issuer": super::ISSUER, "audiences": [AUDIENCE],
+        "upstream": "other", "jwks": { "uri": "https://other.example/keys" } } } });
+    assert!(vm.reconfigure(root, other_issuer.to_string().as_bytes()));
+    vm.tick(root);
+    let new = vm.take_callout().unwrap();
+    assert_eq!(new.upstream, "other");
+    vm.answer(&old, published());
+    let stream = vm.request(root, with_token(&good_token()));
+    assert_eq!(vm.outcome(stream), Outcome::Waiting, "decided with the keys of another issuer");
+    vm.answer(&new, Answer::new(200, key_set(&[&SigningKey::b("k1")]).to_string().as_bytes()));
+    tick_until(&mut vm, root, |vm| vm.outcome(stream) != Outcome::Waiting);
+    assert_eq!(status(&vm, stream), 401);
+}
+
+#[test]
+fn a_second_root_in_the_same_vm_has_keys_and_streams_of_its_own() {
+    let (mut vm, first) = configured(Manners::envoy(), &inline_keys());
+    let (second, accepted) = vm.configure(fetched_keys().to_string().as_bytes());
+    assert!(accepted);
+    let waiting = vm.request(second, with_token(&good_token()));
+    let decided = vm.request(first, with_token(&good_token()));
+    assert_eq!(vm.outcome(waiting), Outcome::Waiting);
+    assert_eq!(forwarded(&vm, decided, "x-user-id"), ["alice@acme.com"]);
+    vm.tick(first);
+    assert_eq!(vm.take_callout(), None);
+    fetch_keys(&mut vm, second);
+    tick_until(&mut vm, second, |vm| vm.outcome(waiting) != Outcome::Waiting);
+    assert_eq!(forwarded(&vm, waiting, "x-user-id"), ["alice@acme.com"]);
+}
+
+#[test]
+fn a_stream_parked_under_a_configuration_that_was_replaced_never_passes_undecided() {
+    let (mut vm, root) = configured(Manners::envoy(), &fetched_keys());
+    let stream = vm.request(root, with_token(&SigningKey::b("k1").token(&payload(NOW))));
+    vm.tick(root);
+    let callout = vm.take_callout().unwrap();
+    assert!(vm.reconfigure(root, inline_keys().to_string().as_bytes()));
+    vm.answer(&callout, Answer::new(200, key_set(&[&SigningKey::b("k1")]).to_string().as_bytes()));
+    for _ in 0..10 {
+        vm.pass(Duration::from_secs(10));
+        vm.tick(root);
+    }
+    assert_eq!(vm.body(stream, 10, true), Action::Pause);
+    assert!(!matches!(vm.outcome(stream), Outcome::Forwarded(_)));
+    vm.close(stream);
+}
+
+#[test]
+fn an_answer_that_nobody_asked_for_changes_nothing() {
+    let (mut vm, root) = configured(Manners::envoy(), &fetched_keys());
+    let stream = vm.request(root, with_token(&good_token()));
+    vm.tick(root);
+    let callout = vm.take_callout().unwrap();
+    vm.answer(&callout, Answer::new(500, b""));
+    tick_until(&mut vm, root, |vm| vm.outcome(stream) != Outcome::Waiting);
+    assert_eq!(status(&vm, stream), 503);
+}
+
+#[test]
+fn a_thousand_requests_do_not_grow_the_module() {
+    let (mut vm, root) = with_keys(Manners::envoy());
+    let churn = |vm: &mut Vm, count: usize| {
+        for number in 0..count {
+            let token = SigningKey::a("k1").token(&payload(NOW));
+            let head = if number % 10 == 0 { with_token(&token) } else { with_token(&format!("x{number}.y.z")) };
+            let stream = vm.request(root, head);
+            vm.close(stream);
+        }
+    };
+    churn(&mut vm, 100);
+    let before = vm.memory();
+    churn(&mut vm, 900);
+    assert!(vm.memory() <= before + 128 * 1024, "{before} -> {}", vm.memory());
+}

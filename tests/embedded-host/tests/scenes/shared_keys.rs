@@ -1,0 +1,82 @@
+//! Two VMs of one process that share what they fetch, on a host with Envoy's manners.
+
+use std::time::Duration;
+
+use embedded_host::{Answer, Manners, Outcome, RootId, SharedStore, Vm};
+
+use super::{fetched_keys, forwarded, good_token, published, status, tick_until, with_token};
+
+/// A process with two workers, configured alike.
+fn two_vms() -> [(Vm, RootId); 2] {
+    let store = SharedStore::default();
+    [(); 2].map(|()| {
+        let mut vm = Vm::start_sharing(Manners::envoy(), &store);
+        let (root, accepted) = vm.configure(fetched_keys().to_string().as_bytes());
+        assert!(accepted, "{:?}", vm.log());
+        (vm, root)
+    })
+}
+
+#[test]
+fn two_vms_of_one_process_make_one_callout_and_both_serve_requests_that_waited() {
+    let [(mut one, root_one), (mut two, root_two)] = two_vms();
+    let waits_at_one = one.request(root_one, with_token(&good_token()));
+    let waits_at_two = two.request(root_two, with_token(&good_token()));
+    one.tick(root_one);
+    two.tick(root_two);
+    let callout = one.take_callout().unwrap();
+    assert_eq!((one.take_callout(), two.take_callout()), (None, None), "one callout for both");
+    assert_eq!(two.outcome(waits_at_two), Outcome::Waiting);
+
+    one.answer(&callout, published());
+    tick_until(&mut one, root_one, |vm| vm.outcome(waits_at_one) != Outcome::Waiting);
+    assert!(two.deliver_queues() > 0, "the other VM is woken, not left to poll");
+    tick_until(&mut two, root_two, |vm| vm.outcome(waits_at_two) != Outcome::Waiting);
+    assert_eq!(forwarded(&one, waits_at_one, "x-user-id"), ["alice@acme.com"]);
+    assert_eq!(forwarded(&two, waits_at_two, "x-user-id"), ["alice@acme.com"]);
+
+    // Time for polls and second thoughts: nobody asks again.
+    for _ in 0..20 {
+        one.pass(Duration::from_millis(500));
+        two.pass(Duration::from_millis(500));
+        one.tick(root_one);
+        two.tick(root_two);
+        one.deliver_queues();
+        two.deliver_queues();
+    }
+    assert_eq!((one.take_callout(), two.take_callout()), (None, None), "a second callout");
+}
+
+#[test]
+fn a_failed_fetch_is_the_answer_of_both_vms() {
+    let [(mut one, root_one), (mut two, root_two)] = two_vms();
+    let waits_at_two = two.request(root_two, with_token(&good_token()));
+    one.tick(root_one);
+    two.tick(root_two);
+    let callout = one.take_callout().unwrap();
+    assert_eq!(two.take_callout(), None);
+    one.answer(&callout, Answer::new(500, b""));
+    two.deliver_queues();
+    tick_until(&mut two, root_two, |vm| vm.outcome(waits_at_two) != Outcome::Waiting);
+    assert_eq!(status(&two, waits_at_two), 503);
+}
+
+#[test]
+fn when_the_fetching_vm_dies_the_other_takes_over() {
+    let [(mut one, root_one), (mut two, root_two)] = two_vms();
+    one.tick(root_one);
+    assert!(one.take_callout().is_some());
+    drop(one);
+    two.tick(root_two);
+    for _ in 0..60 {
+        two.pass(Duration::from_secs(1));
+        two.tick(root_two);
+        if let Some(callout) = two.take_callout() {
+            two.answer(&callout, published());
+            let stream = two.request(root_two, with_token(&good_token()));
+            assert_eq!(forwarded(&two, stream, "x-user-id"), ["alice@acme.com"]);
+            return;
+        }
+    }
+    panic!("nobody fetches after the lease has run out: {:?}", two.log());
+}

@@ -1,0 +1,237 @@
+//! The targets that read one document: a token, a key set, a configuration, a request's head, a fetched answer.
+
+use std::cell::RefCell;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use okta_proxy_wasm::config;
+use okta_proxy_wasm::engine::{
+    Arrival, Engine, FetchOutcome, FetchResult, Jitter, PortableVerifier, Room, StreamId, Verdict,
+};
+use okta_proxy_wasm::http::{HeaderEdit, RequestHead};
+use okta_proxy_wasm::jose::{Algorithm, Claim, KeySet, UnverifiedToken};
+use okta_proxy_wasm::unix_time::UnixTime;
+use serde_json::{Value, json};
+
+use crate::NOW;
+use crate::signing::{AUDIENCE, ISSUER, SigningKey, key_set as document_of, payload};
+
+const ALGORITHMS: [&str; 9] = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA"];
+type Fields = Vec<(String, Vec<u8>)>;
+
+const OURS: [&str; 3] = ["x-user-id", "x-client-id", "x-granted-scopes"];
+
+fn published() -> &'static Value {
+    static SET: OnceLock<Value> = OnceLock::new();
+    SET.get_or_init(|| document_of(&[&SigningKey::a("k1")]))
+}
+
+fn good_token() -> &'static str {
+    static TOKEN: OnceLock<String> = OnceLock::new();
+    TOKEN.get_or_init(|| SigningKey::a("k1").token(&payload(NOW)))
+}
+
+fn engine_of(configuration: &Value) -> Engine {
+    let loaded = config::load(configuration.to_string().as_bytes()).expect("a good configuration");
+    Engine::new(loaded.policy, Box::new(PortableVerifier), Room::default(), UnixTime::from_secs(NOW))
+}
+
+/// A token: what parses has three parts, an algorithm that exists, and is verified by no key at all.
+pub(crate) fn token(input: &[u8]) {
+    let Ok(token) = UnverifiedToken::parse(input) else { return };
+    assert!(UnverifiedToken::has_three_parts(input));
+    assert!(input.is_ascii(), "foreign characters in base64url");
+    assert!(
+        token.held_bytes() < input.len().saturating_mul(8).saturating_add(1024),
+        "more memory than the text asks for"
+    );
+    if let Claim::Valid(issuer) = token.claimed_issuer() {
+        assert!(issuer.len() <= input.len());
+    }
+    assert!(token.verify(&[], &PortableVerifier).is_err(), "verified without a key");
+    let token = UnverifiedToken::parse(input).expect("it was read before");
+    let keys = KeySet::parse(published().to_string().as_bytes()).expect("a key set");
+    let candidates = keys.candidates(Some("k1"), Algorithm::parse("RS256").expect("an algorithm"));
+    if token.verify(&candidates, &PortableVerifier).is_ok() {
+        assert_eq!(input, good_token().as_bytes(), "forged, or a second form of the same token");
+    }
+}
+
+/// A key set: what is offered for an algorithm serves it, and checking a signature with it never panics.
+pub(crate) fn key_set(input: &[u8]) {
+    let Ok(set) = KeySet::parse(input) else { return };
+    assert_ne!(set.len(), 0, "a set without a usable key is a fault");
+    for algorithm in ALGORITHMS.into_iter().filter_map(Algorithm::parse) {
+        let candidates = set.candidates(None, algorithm);
+        assert!(candidates.iter().all(|key| key.serves(algorithm)));
+        let Some(first) = candidates.first() else { continue };
+        if let Some(id) = first.id() {
+            assert!(set.candidates(Some(id), algorithm).iter().all(|key| key.id() == Some(id) || key.id().is_none()));
+        }
+        let token = UnverifiedToken::parse(good_token().as_bytes()).expect("a token");
+        // A key of this input's making may verify what it likes; it must only not panic or loop.
+        let _ = token.verify(&candidates, &PortableVerifier);
+    }
+}
+
+/// A configuration: a policy that still asks for a token, or faults that can be shown.
+pub(crate) fn configuration(input: &[u8]) {
+    match config::load(input) {
+        Err(faults) => {
+            assert!(!faults.is_empty(), "refused without a reason");
+            for fault in faults {
+                let text = fault.to_string();
+                assert!(!text.chars().any(char::is_control), "a fault that breaks a log line: {text:?}");
+                assert!(text.len() < 4096 + input.len(), "a fault that floods the log");
+            }
+        }
+        Ok(loaded) => {
+            let now = UnixTime::from_secs(NOW);
+            let mut engine = Engine::new(loaded.policy, Box::new(PortableVerifier), Room::default(), now);
+            let arrival = engine.on_request(StreamId(1), &RequestHead::new(Vec::new()), now);
+            assert!(is_denied(&arrival), "a request without anything passes");
+            let outbox = engine.on_tick(now, Jitter(0));
+            assert!(outbox.next_tick.is_some_and(|next| next > now));
+        }
+    }
+}
+
+fn is_denied(arrival: &Arrival) -> bool {
+    matches!(arrival, Arrival::Decided(decision) if matches!(decision.verdict, Verdict::Deny(_)))
+}
+
+/// A request's head, its fields a line each, name and value apart by NUL; tokens in the `Authorization` header.
+pub(crate) fn request_head(input: &[u8]) {
+    thread_local! {
+        static ENGINE: RefCell<Engine> = RefCell::new(engine_of(&with_inline_keys(json!({}))));
+    }
+    let fields = fields_of(input);
+    let Some(seen) = ENGINE.with_borrow_mut(|engine| as_the_backend_sees(engine, &fields)) else { return };
+    let is_carrier = |name: &str| name.eq_ignore_ascii_case("authorization");
+    let offered: Vec<&[u8]> =
+        fields.iter().filter(|(name, _)| is_carrier(name)).map(|(_, value)| value.as_slice()).collect();
+    let [value] = offered.as_slice() else { panic!("{} credentials passed", offered.len()) };
+    let (scheme, token) = value.split_at_checked(7).expect("a scheme");
+    assert!(scheme.eq_ignore_ascii_case(b"Bearer "));
+    assert_eq!(token, good_token().as_bytes(), "another token passed");
+    assert!(!seen.iter().any(|(name, _)| is_carrier(name)));
+}
+
+/// The same with tokens in cookies and the query as well: of what passes, nothing that we take for a credential is left.
+pub(crate) fn request_places(input: &[u8]) {
+    thread_local! {
+        static ENGINE: RefCell<Engine> = RefCell::new(engine_of(&with_inline_keys(json!({
+            "from_headers": [{ "name": "authorization", "scheme": "Bearer" }, { "name": "x-token" }],
+            "from_cookies": ["access_token"], "from_params": ["access_token"] }))));
+    }
+    ENGINE.with_borrow_mut(|engine| {
+        let Some(seen) = as_the_backend_sees(engine, &fields_of(input)) else { return };
+        let Arrival::Decided(again) = engine.on_request(StreamId(1), &RequestHead::new(seen), UnixTime::from_secs(NOW))
+        else {
+            panic!("parked with inline keys")
+        };
+        assert_eq!(again.audit.reason(), "token_missing", "a credential went on to the backend");
+    });
+}
+
+fn with_inline_keys(token: Value) -> Value {
+    json!({ "token": token, "providers": { "okta": {
+        "issuer": ISSUER, "audiences": [AUDIENCE], "jwks": { "inline": published() } } } })
+}
+
+fn fields_of(input: &[u8]) -> Fields {
+    let lines = input.split(|byte| *byte == b'\n').map(|line| {
+        let mut parts = line.splitn(2, |byte| *byte == 0);
+        let name = String::from_utf8_lossy(parts.next().unwrap_or_default()).into_owned();
+        (name, parts.next().unwrap_or_default().to_vec())
+    });
+    lines.collect()
+}
+
+/// Decides a request; when it is allowed, the head that goes on, in which the identity headers are ours alone.
+fn as_the_backend_sees(engine: &mut Engine, fields: &Fields) -> Option<Fields> {
+    let arrival = engine.on_request(StreamId(1), &RequestHead::new(fields.clone()), UnixTime::from_secs(NOW));
+    let Arrival::Decided(decision) = arrival else { panic!("parked with inline keys") };
+    assert!(!decision.audit.to_json().contains('\n'));
+    let edits = match &decision.verdict {
+        Verdict::Deny(reply) => {
+            assert!((400..=503).contains(&reply.status));
+            return None;
+        }
+        Verdict::Allow(edits) => edits,
+    };
+    let mut head = fields.clone();
+    let mut replace = |name: &str, value: Option<&[u8]>| {
+        head.retain(|(held, _)| !held.eq_ignore_ascii_case(name));
+        head.extend(value.map(|value| (name.to_owned(), value.to_vec())));
+    };
+    for edit in edits {
+        match edit {
+            HeaderEdit::Remove(name) => replace(name, None),
+            HeaderEdit::Set(name, value) => replace(name.as_str(), Some(value.as_str().as_bytes())),
+            HeaderEdit::Rewrite(rest) => replace(rest.field(), Some(rest.as_bytes())),
+        }
+    }
+    for ours in OURS {
+        let spelling = |name: &str| name.to_ascii_lowercase().replace(['_', '.'], "-");
+        let seen: Vec<&str> =
+            head.iter().map(|(name, _)| name.as_str()).filter(|name| spelling(name) == ours).collect();
+        assert_eq!(seen, [ours], "an identity header of the client's making passed");
+    }
+    Some(head)
+}
+
+/// A fetched answer: the first line is its `Cache-Control`, the rest its body; without a body, a good set.
+pub(crate) fn fetch_answer(input: &[u8]) {
+    let mut engine = engine_of(&json!({ "providers": { "okta": {
+        "okta": { "domain": "acme.okta.com" }, "audiences": [AUDIENCE], "upstream": "okta" } } }));
+    let now = UnixTime::from_secs(NOW);
+    let fetch = engine.on_tick(now, Jitter(0)).fetches.remove(0);
+    let mut lines = input.splitn(2, |byte| *byte == b'\n');
+    let cache_control = lines.next().and_then(|line| String::from_utf8(line.to_vec()).ok());
+    let given = lines.next().unwrap_or_default();
+    let body = if given.is_empty() { published().to_string().into_bytes() } else { given.to_vec() };
+    let outcome = FetchOutcome::Response { status: 200, cache_control, body };
+    let outbox = engine.on_fetched(fetch.id, outcome, now);
+    let next = outbox.next_tick.expect("a tick");
+    assert!(next > now && next.since(now) <= Duration::from_secs(60), "a tick in {:?}", next.since(now));
+    let result = outbox.note.expect("a note").result;
+    let replaced = matches!(result, FetchResult::Replaced { .. });
+    assert!(replaced || !given.is_empty(), "a good set was not taken: {result:?}");
+    if replaced {
+        // A server can ask for a fetch a minute and no more, whatever it writes.
+        let later = now.plus(Duration::from_secs(40));
+        assert!(engine.on_tick(later, Jitter(0)).fetches.is_empty(), "the server drives us to fetch");
+    }
+    if given.is_empty() {
+        let head =
+            RequestHead::new(vec![("authorization".to_owned(), format!("Bearer {}", good_token()).into_bytes())]);
+        let Arrival::Decided(decision) = engine.on_request(StreamId(1), &head, now) else { panic!("parked with keys") };
+        assert!(matches!(decision.verdict, Verdict::Allow(_)));
+    }
+}
+
+/// The issuer whose metadata is read.
+pub(crate) const DISCOVERED: &str = "https://idp.example/realms/a";
+
+/// An issuer's metadata: whatever it says, the next callout goes to the issuer's own host, and no key comes of it.
+pub(crate) fn metadata(input: &[u8]) {
+    let mut engine = engine_of(&json!({ "providers": { "idp": {
+        "issuer": DISCOVERED, "audiences": [AUDIENCE], "upstream": "idp" } } }));
+    let now = UnixTime::from_secs(NOW);
+    let fetch = engine.on_tick(now, Jitter(0)).fetches.remove(0);
+    let outcome = FetchOutcome::Response { status: 200, cache_control: None, body: input.to_vec() };
+    let outbox = engine.on_fetched(fetch.id, outcome, now);
+    assert!(outbox.share.is_none_or(|(_, shared)| shared.answer.is_none()), "metadata was shared as keys");
+    if let Some(note) = outbox.note {
+        assert!(matches!(note.result, FetchResult::Failed { .. }), "metadata was taken for keys");
+    }
+    assert!(outbox.fetches.is_empty() && outbox.follow_ups.len() <= 1);
+    for next in outbox.follow_ups {
+        let address = &next.keys.address;
+        assert_eq!((address.upstream.as_str(), address.scheme.as_str()), ("idp", "https"));
+        assert!(address.authority.eq_ignore_ascii_case("idp.example"), "sent to {address}");
+        let is_plain = address.path.bytes().all(|byte| (b'!'..=b'~').contains(&byte));
+        assert!(address.path.starts_with('/') && is_plain, "a path that is none: {address}");
+    }
+}

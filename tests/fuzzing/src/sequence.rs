@@ -1,0 +1,305 @@
+//! The structured target: any sequence of requests, fetch answers, ticks, closed streams and jumps of the clock,
+//! beside a model that knows which tokens are good under the sets that were accepted last.
+//!
+//! Invariants: never allowed without a token that is good now; a good token whose key is held is allowed; each parked
+//! request is decided exactly once, and in the end every one is; what waits is bounded.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use arbitrary::{Arbitrary, Unstructured};
+use okta_proxy_wasm::config;
+use okta_proxy_wasm::engine::{
+    Arrival, BATCH, Decision, Engine, Fetch, FetchFault, FetchOutcome, FetchResult, Jitter, Outbox, PortableVerifier,
+    Room, StreamId, Verdict,
+};
+use okta_proxy_wasm::http::RequestHead;
+use okta_proxy_wasm::unix_time::UnixTime;
+use serde_json::json;
+
+use crate::NOW;
+use crate::signing::{AUDIENCE, SigningKey, key_set, payload, with};
+
+const ROOM: Room = Room { requests: 6, bytes: 64 * 1024 };
+const MAX_STEPS: usize = 200;
+const MAX_STALE: Duration = Duration::from_secs(3600);
+const SKEW: Duration = Duration::from_secs(60);
+const LIFETIME: u64 = 7200;
+/// Ticks in which everything that waits must come to its end once every fetch is answered.
+const LAST_TICKS: usize = 20;
+
+#[derive(Arbitrary, Clone, Copy, Debug)]
+enum Step {
+    Request { stream: u8, token: u8 },
+    Tick { jitter: u16 },
+    Answer { which: u8, answer: GivenAnswer },
+    Close { stream: u8 },
+    Pass { millis: u16 },
+    PassLong { minutes: u8 },
+    ClockBack { seconds: u16 },
+}
+
+#[derive(Arbitrary, Clone, Copy, Debug)]
+enum GivenAnswer {
+    /// These keys, by bit.
+    Keys(u8),
+    Garbage,
+    Status(u8),
+    Failed,
+}
+
+/// A token whose truth is known.
+struct KnownToken {
+    head: RequestHead,
+    /// The provider that it names, and the published key that signed it, when its claims are good.
+    signed: Option<(usize, u8)>,
+    expires: UnixTime,
+}
+
+/// Two issuers, each of which may publish either of two key pairs under ids of its own.
+const ISSUERS: [&str; 2] = ["https://one.example/", "https://two.example/"];
+
+fn keys(bits: u8) -> Vec<SigningKey> {
+    let all = [(1, SigningKey::a("k1")), (2, SigningKey::b("k2"))];
+    all.into_iter().filter(|(bit, _)| bits & bit != 0).map(|(_, key)| key).collect()
+}
+
+fn documents() -> &'static [Vec<u8>; 4] {
+    static DOCUMENTS: OnceLock<[Vec<u8>; 4]> = OnceLock::new();
+    DOCUMENTS.get_or_init(|| {
+        [0, 1, 2, 3].map(|bits| key_set(&keys(bits).iter().collect::<Vec<_>>()).to_string().into_bytes())
+    })
+}
+
+fn tokens() -> &'static [KnownToken] {
+    static TOKENS: OnceLock<Vec<KnownToken>> = OnceLock::new();
+    TOKENS.get_or_init(|| {
+        let mut tokens = Vec::new();
+        let mut add = |text: &str, signed: Option<(usize, u8)>, expires: u64| {
+            let fields = vec![(String::from("authorization"), format!("Bearer {text}").into_bytes())];
+            tokens.push(KnownToken { head: RequestHead::new(fields), signed, expires: UnixTime::from_secs(expires) });
+        };
+        for (provider, issuer) in ISSUERS.iter().enumerate() {
+            let claims = with(&payload(NOW), json!({ "iss": issuer, "exp": NOW + LIFETIME }));
+            let short = with(&claims, json!({ "exp": NOW + 300 }));
+            add(&SigningKey::a("k1").token(&claims), Some((provider, 1)), NOW + LIFETIME);
+            add(&SigningKey::b("k2").token(&claims), Some((provider, 2)), NOW + LIFETIME);
+            add(&SigningKey::a("k1").token(&short), Some((provider, 1)), NOW + 300);
+            // The right id and the wrong key, an id that nobody publishes, another audience.
+            add(&SigningKey::b("k1").token(&claims), None, NOW + LIFETIME);
+            add(&SigningKey::a("k9").token(&claims), None, NOW + LIFETIME);
+            add(&SigningKey::a("k8").token(&claims), None, NOW + LIFETIME);
+            add(&SigningKey::a("k1").token(&with(&claims, json!({ "aud": "other" }))), None, NOW + LIFETIME);
+        }
+        add(&SigningKey::a("k1").token(&with(&payload(NOW), json!({ "iss": "https://three.example/" }))), None, NOW);
+        add("opaque", None, NOW);
+        tokens
+    })
+}
+
+struct Scene {
+    engine: Engine,
+    now: UnixTime,
+    /// What waits, by stream: which token.
+    parked: BTreeMap<u32, usize>,
+    in_flight: Vec<Fetch>,
+    /// The keys that were accepted last, and when, per provider.
+    held: [Option<(u8, UnixTime)>; 2],
+    closed: BTreeSet<u32>,
+}
+
+/// Runs the sequence that the bytes describe.
+pub(crate) fn sequence(input: &[u8]) {
+    let mut source = Unstructured::new(input);
+    let mut scene = Scene::new();
+    for _ in 0..MAX_STEPS {
+        if source.is_empty() {
+            break;
+        }
+        let Ok(step) = Step::arbitrary(&mut source) else { break };
+        scene.take(step);
+        assert_eq!(scene.engine.parked(), scene.parked.len(), "after {step:?}");
+        assert!(scene.parked.len() <= ROOM.requests);
+    }
+    scene.end();
+}
+
+impl Scene {
+    fn new() -> Self {
+        let provider = |issuer: &str| {
+            json!({ "issuer": issuer, "audiences": [AUDIENCE], "upstream": "u", "clock_skew": "60s",
+                "jwks": { "uri": format!("{issuer}keys"), "refresh": "5m", "max_stale": "1h", "timeout": "5s" } })
+        };
+        let configuration = json!({ "providers": { "one": provider(ISSUERS[0]), "two": provider(ISSUERS[1]) } });
+        let loaded = config::load(configuration.to_string().as_bytes()).expect("a good configuration");
+        let now = UnixTime::from_secs(NOW);
+        let engine = Engine::new(loaded.policy, Box::new(PortableVerifier), ROOM, now);
+        Self { engine, now, parked: BTreeMap::new(), in_flight: Vec::new(), held: [None; 2], closed: BTreeSet::new() }
+    }
+
+    fn take(&mut self, step: Step) {
+        match step {
+            Step::Request { stream, token } => self.request(u32::from(stream), usize::from(token) % tokens().len()),
+            Step::Tick { jitter } => self.tick(jitter),
+            Step::Answer { which, answer } => {
+                if !self.in_flight.is_empty() {
+                    let fetch = self.in_flight.remove(usize::from(which) % self.in_flight.len());
+                    self.answer(&fetch, answer);
+                }
+            }
+            Step::Close { stream } => {
+                self.engine.on_stream_closed(StreamId(u32::from(stream)));
+                self.parked.remove(&u32::from(stream));
+                self.closed.insert(u32::from(stream));
+            }
+            Step::Pass { millis } => self.pass(Duration::from_millis(u64::from(millis))),
+            Step::PassLong { minutes } => self.pass(Duration::from_secs(60 * u64::from(minutes))),
+            Step::ClockBack { seconds } => {
+                self.now = UnixTime::from_millis(self.now.as_millis().saturating_sub(u64::from(seconds) * 1000));
+            }
+        }
+    }
+
+    fn pass(&mut self, time: Duration) {
+        self.now = self.now.plus(time);
+    }
+
+    fn request(&mut self, stream: u32, token: usize) {
+        // A stream that waits sends no second head; an id comes again only when its stream is gone.
+        if self.parked.contains_key(&stream) {
+            return;
+        }
+        match self.engine.on_request(StreamId(stream), &tokens()[token].head, self.now) {
+            Arrival::Decided(decision) => self.judge(token, &decision),
+            Arrival::Parked => {
+                assert!(!self.is_good_now(token), "a good token waits though its key is held");
+                self.parked.insert(stream, token);
+            }
+            Arrival::Answered(_) => panic!("nobody asked whether we are ready"),
+        }
+    }
+
+    fn tick(&mut self, jitter: u16) {
+        let outbox = self.engine.on_tick(self.now, Jitter(jitter));
+        self.carry_out(outbox);
+    }
+
+    fn answer(&mut self, fetch: &Fetch, answer: GivenAnswer) {
+        let response =
+            |status: u16, body: &[u8]| FetchOutcome::Response { status, cache_control: None, body: body.to_vec() };
+        let (outcome, accepted) = match answer {
+            GivenAnswer::Keys(bits) => {
+                let bits = bits & 3;
+                (response(200, &documents()[usize::from(bits)]), (bits != 0).then_some(bits))
+            }
+            GivenAnswer::Garbage => (response(200, b"{\"keys\":[5"), None),
+            GivenAnswer::Status(status) => (response(300 + u16::from(status), &documents()[3]), None),
+            GivenAnswer::Failed => (FetchOutcome::Failed(FetchFault::ConnectionFailed), None),
+        };
+        let provider = usize::from(fetch.keys.address.authority.starts_with("two"));
+        let outbox = self.engine.on_fetched(fetch.id, outcome, self.now);
+        // The model takes the engine's word for which answers were late, and for nothing else.
+        if let Some(note) = &outbox.note {
+            assert_eq!(note.provider, ["one", "two"][provider], "an answer for another provider");
+            match note.result {
+                FetchResult::Replaced { .. } => {
+                    let bits = accepted.expect("an answer without keys replaced the set");
+                    self.held[provider] = Some((bits, self.now));
+                }
+                FetchResult::Failed { .. } => assert_eq!(accepted, None, "a good set was refused"),
+                FetchResult::Late | FetchResult::Continues => {}
+            }
+        }
+        self.carry_out(outbox);
+    }
+
+    fn carry_out(&mut self, outbox: Outbox) {
+        assert!(outbox.decided.len() <= BATCH);
+        assert!(outbox.next_tick.is_some_and(|next| next > self.now), "no tick is planned");
+        for (stream, decision) in &outbox.decided {
+            let token = self.parked.remove(&stream.0);
+            let token = token.unwrap_or_else(|| panic!("{stream:?} was decided and does not wait"));
+            self.judge(token, decision);
+        }
+        self.in_flight.extend(outbox.fetches);
+    }
+
+    /// Whether the key of this token is in the set in use and its time is good.
+    fn is_good_now(&self, token: usize) -> bool {
+        let token = &tokens()[token];
+        let Some((provider, key)) = token.signed else { return false };
+        let Some((bits, fetched)) = self.held[provider] else { return false };
+        let issued = UnixTime::from_secs(NOW);
+        bits & key != 0
+            && self.now.since(fetched) < MAX_STALE
+            && self.now < token.expires.plus(SKEW)
+            && issued <= self.now.plus(SKEW)
+    }
+
+    fn judge(&self, token: usize, decision: &Decision) {
+        let allowed = matches!(decision.verdict, Verdict::Allow(_));
+        let good = self.is_good_now(token);
+        assert_eq!(allowed, good, "token {token} at {:?}: {}", self.now, decision.audit.reason());
+        if let Verdict::Deny(reply) = &decision.verdict {
+            assert!([400, 401, 503].contains(&reply.status));
+        }
+    }
+
+    /// Every fetch is answered, time passes: nothing waits in the end.
+    fn end(&mut self) {
+        for _ in 0..LAST_TICKS {
+            while let Some(fetch) = self.in_flight.pop() {
+                self.answer(&fetch, GivenAnswer::Failed);
+            }
+            self.pass(Duration::from_secs(1));
+            self.tick(0);
+        }
+        assert_eq!(self.parked.len(), 0, "requests wait for ever");
+    }
+}
+
+/// Sequences to begin with: the bytes of an `arbitrary` enum are a choice of 32 bits and then the fields.
+pub(crate) fn seeds() -> Vec<(&'static str, Vec<u8>)> {
+    // Seven kinds of step: choice `n` is picked by the upper bits, so the n-th seventh of the range.
+    let choice = |n: u32, of: u32| (u32::MAX / of * n + u32::MAX / of / 2).to_le_bytes();
+    let request = |stream: u8, token: u8| [&choice(0, 7)[..], &[stream, token]].concat();
+    let tick = || [&choice(1, 7)[..], &[0, 0]].concat();
+    let keys = |which: u8, bits: u8| [&choice(2, 7)[..], &[which], &choice(0, 4), &[bits]].concat();
+    let failed = |which: u8| [&choice(2, 7)[..], &[which], &choice(3, 4)].concat();
+    let close = |stream: u8| [&choice(3, 7)[..], &[stream]].concat();
+    let pass = |millis: u16| [&choice(4, 7)[..], &millis.to_le_bytes()].concat();
+    let long = |minutes: u8| [&choice(5, 7)[..], &[minutes]].concat();
+    let back = |seconds: u16| [&choice(6, 7)[..], &seconds.to_le_bytes()].concat();
+    let mut crowd = Vec::new();
+    for stream in 0..12 {
+        crowd.push(request(stream, stream));
+    }
+    crowd.extend([tick(), keys(0, 3), keys(0, 1), tick(), tick()]);
+    vec![
+        (
+            "cold_start",
+            [request(1, 0), request(2, 3), tick(), keys(0, 1), keys(0, 2), request(3, 8), request(4, 7)].concat(),
+        ),
+        (
+            "rotation",
+            [tick(), keys(0, 1), keys(0, 1), request(1, 1), tick(), keys(0, 2), request(2, 0), request(3, 1)].concat(),
+        ),
+        (
+            "outage",
+            [tick(), failed(0), failed(0), request(1, 0), pass(2000), tick(), request(2, 0), keys(0, 3), close(2)]
+                .concat(),
+        ),
+        (
+            "stale",
+            [tick(), keys(0, 1), long(59), request(1, 0), long(2), request(2, 0), tick(), failed(0), tick()].concat(),
+        ),
+        ("clock", [tick(), back(5000), request(1, 0), keys(0, 1), back(60), request(2, 0), long(200), tick()].concat()),
+        (
+            "unknown_ids",
+            [tick(), keys(0, 1), request(1, 4), request(2, 5), tick(), pass(10), keys(0, 1), request(3, 4), tick()]
+                .concat(),
+        ),
+        ("crowd", crowd.concat()),
+    ]
+}
