@@ -151,7 +151,7 @@ fn misbehaviours() -> Vec<(&'static str, Script)> {
         ("no_usable_key", Answer::json(200, &json!({ "keys": [] })).into()),
         ("no_usable_key", Answer::json(200, &json!({ "keys": [{ "kty": "oct", "k": "c2VjcmV0" }] })).into()),
         ("incomplete", Script::Raw(truncated)),
-        ("connection_failed", Script::Reset),
+        ("connection_closed", Script::Reset),
         ("too_large", Answer::new(200, huge.as_bytes()).into()),
         ("timed_out", Script::Silent),
     ]
@@ -217,4 +217,45 @@ fn a_slow_key_server_is_waited_for_within_the_timeout() {
         SigningKey::Active,
     );
     assert_eq!(scripted.status(&good), 200);
+}
+
+#[test]
+fn the_log_tells_apart_why_keys_cannot_be_had() {
+    let idp = AuthorizationServer::start();
+    let backend = Backend::start();
+    let configuration = |upstream: &str| json!({ "providers": { "okta": { "okta": { "domain": DNS_NAME }, "audiences": ["api://default"], "upstream": upstream } } });
+    let ca = idp.ca_pem_path();
+    let closes = ScriptedServer::start(|_, _| Script::Reset);
+    let envoy = EnvoyBuilder::new()
+        .listener(ListenerOptions::filtered("wrong-name", &configuration("wrong-name")))
+        .listener(ListenerOptions::filtered("no-endpoint", &configuration("no-endpoint")))
+        .listener(ListenerOptions::filtered("not-tls", &configuration("not-tls")))
+        .listener(ListenerOptions::filtered("closes", &configuration("closes")))
+        .listener(ListenerOptions::filtered("missing", &configuration("missing")))
+        .cluster(Cluster::backend("backend", backend.port()))
+        .cluster(Cluster::identity_provider("wrong-name", idp.port(), "other.okta.com", &ca))
+        .cluster(Cluster::identity_provider("not-tls", idp.plain_http_port(), DNS_NAME, &ca))
+        .cluster(Cluster::plain("closes", closes.port()))
+        .cluster(Cluster::without_endpoints("no-endpoint"))
+        .start();
+    for (listener, reason) in [
+        ("wrong-name", "connection_failed"),
+        ("not-tls", "connection_failed"),
+        ("closes", "connection_closed"),
+        ("no-endpoint", "upstream_unavailable"),
+        ("missing", "upstream_unknown"),
+    ] {
+        let says_so =
+            |line: &str| line.contains(&format!("wasm log {listener}")) && line.contains(&format!("failed ({reason})"));
+        until(&format!("{listener}: {reason}"), Duration::from_secs(15), || {
+            envoy.log().lines().any(says_so).then_some(())
+        });
+        let response = Request::get("/")
+            .bearer(&idp.sign(&json!({}), &json!({ "iss": ISSUER }), SigningKey::Active))
+            .send(envoy.port(listener));
+        assert_eq!(response.status, 503, "{listener}");
+    }
+    // What Envoy does not tell the filter, it tells the operator.
+    assert!(envoy.stat("cluster.wrong-name.ssl.fail_verify_san") > 0);
+    assert_eq!(backend.count(), 0);
 }

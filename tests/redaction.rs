@@ -133,7 +133,7 @@ fn no_parked_token_shows_in_any_form() {
     let late = engine.on_tick(start.plus(std::time::Duration::from_secs(60)), Jitter(0));
     assert_eq!(late.decided.len(), 1);
     take(&late.decided[0].1);
-    let failed = FetchOutcome::Failed(FetchFault::TlsFailed);
+    let failed = FetchOutcome::Failed(FetchFault::ConnectionFailed);
     let outbox = engine.on_fetched(late.fetches[0].id, failed, start.plus(std::time::Duration::from_secs(61)));
     let effects = format!("{outbox:?} {late:?}");
     let now = start.plus(std::time::Duration::from_secs(61));

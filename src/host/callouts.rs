@@ -64,7 +64,7 @@ pub(super) fn read_answer(header_count: usize, body_size: usize) -> FetchOutcome
     let is_synthetic = header("x-envoy-upstream-service-time").is_none();
     match status {
         504 if is_synthetic => FetchOutcome::Failed(FetchFault::TimedOut),
-        503 if is_synthetic && mentions_tls(&body) => FetchOutcome::Failed(FetchFault::TlsFailed),
+        503 if is_synthetic && says_closed(&body) => FetchOutcome::Failed(FetchFault::ConnectionClosed),
         503 if is_synthetic => FetchOutcome::Failed(FetchFault::ConnectionFailed),
         _ => FetchOutcome::Response { status, cache_control: header("cache-control"), body },
     }
@@ -75,7 +75,8 @@ fn header(name: &str) -> Option<String> {
     String::from_utf8(value).ok()
 }
 
-/// The host says why the transport failed in the text of its synthetic answer.
-fn mentions_tls(body: &[u8]) -> bool {
-    body.windows(3).any(|word| word == b"TLS")
+/// Envoy's text for a connection that came about and was closed; for one that did not, whether TLS or the
+/// address was the trouble, it has another and always the same.
+fn says_closed(body: &[u8]) -> bool {
+    String::from_utf8_lossy(body).contains("connection termination")
 }

@@ -76,10 +76,10 @@ pub enum FetchFault {
     UpstreamUnknown,
     /// The upstream has no endpoint that could be asked: DNS, health, circuit breaker.
     UpstreamUnavailable,
-    /// The connection failed before an answer came.
+    /// No connection came about: refused, unreachable, or TLS failed. Envoy does not tell these apart.
     ConnectionFailed,
-    /// The upstream's certificate was not accepted, or TLS failed otherwise.
-    TlsFailed,
+    /// The connection was closed before an answer came.
+    ConnectionClosed,
     /// Nothing came in time.
     TimedOut,
     /// The answer broke off, or was longer than the host holds.
@@ -141,7 +141,7 @@ impl FetchFault {
             Self::UpstreamUnknown => "upstream_unknown",
             Self::UpstreamUnavailable => "upstream_unavailable",
             Self::ConnectionFailed => "connection_failed",
-            Self::TlsFailed => "tls_failed",
+            Self::ConnectionClosed => "connection_closed",
             Self::TimedOut => "timed_out",
             Self::Incomplete => "incomplete",
             Self::TooLarge | Self::KeySet(KeySetFault::TooLarge) => "too_large",
@@ -164,8 +164,11 @@ impl FetchFault {
             Self::UpstreamUnavailable => {
                 "the upstream has no endpoint: look at its DNS name, health checks and circuit breakers"
             }
-            Self::ConnectionFailed => "no connection to the upstream's address",
-            Self::TlsFailed => "look at the upstream's trusted CA, SNI and subject alternative name",
+            Self::ConnectionFailed => {
+                "no connection to the upstream: refused, unreachable, or TLS failed (Envoy's stats of the cluster tell which: \
+                 ssl.fail_verify_san, ssl.fail_verify_error, ssl.connection_error, upstream_cx_connect_fail)"
+            }
+            Self::ConnectionClosed => "the server closed the connection without an answer",
             Self::TimedOut => "no answer within jwks.timeout",
             Self::Incomplete => "the answer broke off",
             Self::TooLarge | Self::KeySet(KeySetFault::TooLarge) => "an answer this long is no key set",

@@ -279,7 +279,7 @@ pub fn bad_answers() -> Vec<(&'static str, FetchOutcome)> {
     vec![
         ("J2 timeout", FetchOutcome::Failed(FetchFault::TimedOut)),
         ("J2 reset", FetchOutcome::Failed(FetchFault::ConnectionFailed)),
-        ("J2 TLS", FetchOutcome::Failed(FetchFault::TlsFailed)),
+        ("J2 closed", FetchOutcome::Failed(FetchFault::ConnectionClosed)),
         ("J2 broken off", FetchOutcome::Failed(FetchFault::Incomplete)),
         ("J2 no endpoint", FetchOutcome::Failed(FetchFault::UpstreamUnavailable)),
         ("J2 500", body(500, good.clone())),

@@ -129,7 +129,7 @@ fn every_way_a_fetch_can_fail_is_a_503_and_the_next_answer_mends_it() {
         ("too_large", Answer::new(200, &vec![b' '; 12 << 20])),
         ("timed_out", synthetic("504", "upstream request timeout")),
         ("connection_failed", synthetic("503", "upstream connect error")),
-        ("tls_failed", synthetic("503", "reset reason: TLS_error")),
+        ("connection_closed", synthetic("503", "reset reason: connection termination")),
         ("status", synthetic("\u{1}", "")),
     ];
     for (name, answer) in answers {
