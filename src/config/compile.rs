@@ -1,6 +1,7 @@
 //! The document -> [`Policy`]: what is needed together, what excludes what, what is refused because it
 //! cannot work or would not be safe.
 
+mod claim_to_headers;
 mod token_source;
 
 use std::collections::{BTreeMap, HashMap};
@@ -8,13 +9,11 @@ use std::time::Duration;
 
 use super::Loaded;
 use super::fault::{ConfigFault, ConfigProblem, Path};
-use super::schema::{ClaimToHeaderDocument, Document, JwksDocument, OktaDocument, ProviderDocument};
-use crate::http::HeaderName;
+use super::schema::{Document, JwksDocument, OktaDocument, ProviderDocument};
 use crate::jose::{Algorithm, KeySet};
 use crate::policy::callout_address::Scheme;
 use crate::policy::{
-    Audiences, CalloutAddress, ClaimFormat, ClaimNames, ClaimSource, Discovery, ForwardedClaim, Forwarding, KeyAddress,
-    KeyOrigin, Policy, Provider, RemoteKeys,
+    Audiences, CalloutAddress, ClaimNames, Discovery, Forwarding, KeyAddress, KeyOrigin, Policy, Provider, RemoteKeys,
 };
 
 const DEFAULT_SKEW: Duration = Duration::from_secs(60);
@@ -47,7 +46,8 @@ impl Findings<'_> {
 pub(super) fn document(document: Document, at: &Path, faults: &mut Vec<ConfigFault>) -> Option<Loaded> {
     let mut findings = Findings { faults, warnings: Vec::new() };
     let providers = providers(document.providers, &at.member("providers"), &mut findings);
-    let claims = forwarded_claims(document.claim_to_headers, &at.member("claim_to_headers"), &mut findings);
+    let claims =
+        claim_to_headers::forwarded_claims(document.claim_to_headers, &at.member("claim_to_headers"), &mut findings);
     let token = document.token.unwrap_or_default();
     let identity_headers = claims.as_deref().unwrap_or_default();
     let token_source = token_source::token_source(token, identity_headers, &at.member("token"), &mut findings);
@@ -370,46 +370,11 @@ fn readiness_path(path: Option<String>, at: &Path, findings: &mut Findings<'_>) 
     })
 }
 
-fn forwarded_claims(
-    documents: Option<Vec<ClaimToHeaderDocument>>,
-    at: &Path,
-    findings: &mut Findings<'_>,
-) -> Option<Vec<ForwardedClaim>> {
-    let Some(documents) = documents else { return default_forwarded_claims() };
-    let wanted = documents.len();
-    let mut claims: Vec<ForwardedClaim> = Vec::new();
-    for (index, document) in documents.into_iter().enumerate() {
-        let at = at.item(index);
-        let header_at = at.member("header");
-        let header = findings.needed(document.header, &header_at, "write the name of the header the backend receives");
-        let claim = findings.needed(document.claim, &at.member("claim"), "write the name of the claim");
-        let header = header.and_then(|name| {
-            let usable = HeaderName::parse(&name).filter(|name| !is_reserved(name.as_str()));
-            if usable.is_none() {
-                findings.unusable(&header_at, "not a header name, or one that the request itself needs");
-            }
-            usable
-        });
-        let (Some(header), Some(claim)) = (header, claim) else { continue };
-        if claims.iter().any(|other| other.header == header) {
-            findings.unusable(&header_at, "another entry writes the same header");
-        }
-        claims.push(ForwardedClaim {
-            header,
-            source: ClaimSource::Claim(claim.0),
-            format: document.format.unwrap_or(ClaimFormat::String),
-        });
-    }
-    (claims.len() == wanted).then_some(claims)
-}
-
-/// Headers that steer the request itself; a claim must not be able to.
-fn is_reserved(name: &str) -> bool {
-    const RESERVED: [&str; 12] = [
-        "authorization",
+/// Headers that steer the request itself or say where it comes from.
+fn steers_the_request(name: &str) -> bool {
+    const STEERING: [&str; 9] = [
         "connection",
         "content-length",
-        "cookie",
         "expect",
         "host",
         "keep-alive",
@@ -417,19 +382,6 @@ fn is_reserved(name: &str) -> bool {
         "trailer",
         "transfer-encoding",
         "upgrade",
-        "proxy-authorization",
     ];
-    RESERVED.contains(&name) || name.starts_with("x-envoy-") || name.starts_with("x-forwarded-")
-}
-
-fn default_forwarded_claims() -> Option<Vec<ForwardedClaim>> {
-    let default =
-        |header: &str, source, format| Some(ForwardedClaim { header: HeaderName::parse(header)?, source, format });
-    [
-        default("x-user-id", ClaimSource::Subject, ClaimFormat::String),
-        default("x-client-id", ClaimSource::Client, ClaimFormat::String),
-        default("x-granted-scopes", ClaimSource::Scopes, ClaimFormat::Space),
-    ]
-    .into_iter()
-    .collect()
+    STEERING.contains(&name) || name.starts_with("x-envoy-") || name.starts_with("x-forwarded-")
 }

@@ -8,19 +8,19 @@ use proxy_wasm::types::Action;
 
 use crate::engine::{Arrival, StreamId};
 use crate::host::carry_out::{answer, apply};
-use crate::host::root_context::Shared;
+use crate::host::root_state::RootState;
 use crate::host::streams::Passage;
 use crate::host::{clock, headers};
 
 /// The filter's side of one HTTP stream.
 pub(super) struct FilterStream {
     id: StreamId,
-    shared: Rc<Shared>,
+    shared: Rc<RootState>,
     passage: Rc<Cell<Passage>>,
 }
 
 impl FilterStream {
-    pub(super) fn new(context_id: u32, shared: Rc<Shared>) -> Self {
+    pub(super) fn new(context_id: u32, shared: Rc<RootState>) -> Self {
         Self { id: StreamId(context_id), shared, passage: Rc::new(Cell::new(Passage::Undecided)) }
     }
 

@@ -12,6 +12,7 @@ mod host_kind;
 mod http_context;
 mod native_crypto;
 mod root_context;
+mod root_state;
 mod shared_keys;
 mod streams;
 

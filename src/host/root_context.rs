@@ -2,7 +2,6 @@
 //! streams. One for each configuration in each VM; an old one goes on ticking for its own streams until
 //! the host has drained them.
 
-use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -12,58 +11,28 @@ use proxy_wasm::types::{BufferType, ContextType};
 
 use crate::config;
 use crate::engine::{Decision, Engine, Fetch, Outbox, Room, StreamId, Turn};
-use crate::host::callouts::{Callouts, read_answer};
+use crate::host::callouts::read_answer;
 use crate::host::carry_out::{apply, log_fetch};
 use crate::host::host_kind::is_envoy;
 use crate::host::http_context::FilterStream;
+use crate::host::root_state::{RootState, set_tick_period};
 use crate::host::shared_keys::SharedKeys;
-use crate::host::streams::{ParkedStreams, Passage};
+use crate::host::streams::Passage;
 use crate::host::{clock, native_crypto};
 use crate::unix_time::UnixTime;
 
-const SOONEST_TICK: Duration = Duration::from_millis(1);
 /// How often to look whether somebody else's fetch has ended, should its wake-up not reach us.
 const POLL_OTHERS: Duration = Duration::from_millis(50);
 
 /// The filter's side of one plugin configuration.
 pub(super) struct FilterRoot {
     context_id: u32,
-    shared: Rc<Shared>,
-}
-
-/// What the root and its streams share.
-#[derive(Default)]
-pub(super) struct Shared {
-    engine: RefCell<Option<Engine>>,
-    callouts: Callouts,
-    /// Set where the VMs of the process can share what they fetch.
-    shared_keys: RefCell<Option<Rc<SharedKeys>>>,
-    /// The parked streams.
-    pub(super) streams: ParkedStreams,
-}
-
-impl Shared {
-    /// Borrows the engine for one call that makes no host call; `None` without a configuration.
-    pub(super) fn with_engine<T>(&self, act: impl FnOnce(&mut Engine) -> T) -> Option<T> {
-        self.engine.borrow_mut().as_mut().map(act)
-    }
-
-    /// Asks for a tick of the root: fetches must be begun there, and a request cannot wait for the
-    /// next one that is planned.
-    pub(super) fn tick_soon(&self) {
-        set_tick_period(SOONEST_TICK);
-    }
-}
-
-fn set_tick_period(period: Duration) {
-    if let Err(status) = hostcalls::set_tick_period(period) {
-        log::error!("the host refused a tick ({status:?}); keys cannot be fetched");
-    }
+    shared: Rc<RootState>,
 }
 
 impl FilterRoot {
     pub(super) fn new(context_id: u32) -> Self {
-        Self { context_id, shared: Rc::new(Shared::default()) }
+        Self { context_id, shared: Rc::new(RootState::default()) }
     }
 
     /// Carries out the engine's effects, and those that follow from them.
@@ -169,7 +138,7 @@ impl FilterRoot {
 
     fn plan_tick(&self, next: Option<UnixTime>) {
         let Some(next) = next else { return };
-        let period = next.since(clock::now()).max(SOONEST_TICK);
+        let period = next.since(clock::now());
         let is_awaiting = self.sharing().is_some_and(|sharing| sharing.is_awaiting());
         set_tick_period(if is_awaiting { period.min(POLL_OTHERS) } else { period });
     }

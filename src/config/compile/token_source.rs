@@ -1,6 +1,6 @@
 //! `token` -> [`TokenSource`]: where tokens are looked for, without two places that contradict each other.
 
-use super::Findings;
+use super::{Findings, steers_the_request};
 use crate::config::fault::Path;
 use crate::config::schema::{FromHeaderDocument, TokenDocument};
 use crate::http::HeaderName;
@@ -136,29 +136,11 @@ fn add_header(sources: &mut Vec<HeaderSource>, new: HeaderSource, at: &Path, fin
     findings.unusable(at, hint);
 }
 
-/// Headers that steer the request itself, carry something else or are logged.
+/// Where no token can stand: what steers the request, describes its body, holds cookies or is logged.
 fn is_reserved(name: &str) -> bool {
-    const RESERVED: [&str; 17] = [
-        "connection",
-        "content-encoding",
-        "content-length",
-        "content-type",
-        "cookie",
-        "expect",
-        "host",
-        "keep-alive",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-        "x-forwarded-for",
-        "x-forwarded-host",
-        "x-forwarded-port",
-        "x-forwarded-proto",
-        // In every audit record.
-        "x-request-id",
-    ];
-    RESERVED.contains(&name) || name.starts_with("x-envoy-")
+    // The request id is in every audit record.
+    const OTHERS: [&str; 4] = ["content-encoding", "content-type", "cookie", "x-request-id"];
+    OTHERS.contains(&name) || steers_the_request(name)
 }
 
 /// A list of names, each once.

@@ -1,0 +1,59 @@
+//! `claim_to_headers` -> [`ForwardedClaim`]s: headers that a claim may write, each written by one.
+
+use super::{Findings, steers_the_request};
+use crate::config::fault::Path;
+use crate::config::schema::ClaimToHeaderDocument;
+use crate::http::HeaderName;
+use crate::policy::{ClaimFormat, ClaimSource, ForwardedClaim};
+
+/// Compiles `claim_to_headers`; `None` when there is a fault.
+pub(super) fn forwarded_claims(
+    documents: Option<Vec<ClaimToHeaderDocument>>,
+    at: &Path,
+    findings: &mut Findings<'_>,
+) -> Option<Vec<ForwardedClaim>> {
+    let Some(documents) = documents else { return default_forwarded_claims() };
+    let wanted = documents.len();
+    let mut claims: Vec<ForwardedClaim> = Vec::new();
+    for (index, document) in documents.into_iter().enumerate() {
+        let at = at.item(index);
+        let header_at = at.member("header");
+        let header = findings.needed(document.header, &header_at, "write the name of the header the backend receives");
+        let claim = findings.needed(document.claim, &at.member("claim"), "write the name of the claim");
+        let header = header.and_then(|name| {
+            let usable = HeaderName::parse(&name).filter(|name| !is_reserved(name.as_str()));
+            if usable.is_none() {
+                findings.unusable(&header_at, "not a header name, or one that the request itself needs");
+            }
+            usable
+        });
+        let (Some(header), Some(claim)) = (header, claim) else { continue };
+        if claims.iter().any(|other| other.header == header) {
+            findings.unusable(&header_at, "another entry writes the same header");
+        }
+        claims.push(ForwardedClaim {
+            header,
+            source: ClaimSource::Claim(claim.0),
+            format: document.format.unwrap_or(ClaimFormat::String),
+        });
+    }
+    (claims.len() == wanted).then_some(claims)
+}
+
+fn default_forwarded_claims() -> Option<Vec<ForwardedClaim>> {
+    let default =
+        |header: &str, source, format| Some(ForwardedClaim { header: HeaderName::parse(header)?, source, format });
+    [
+        default("x-user-id", ClaimSource::Subject, ClaimFormat::String),
+        default("x-client-id", ClaimSource::Client, ClaimFormat::String),
+        default("x-granted-scopes", ClaimSource::Scopes, ClaimFormat::Space),
+    ]
+    .into_iter()
+    .collect()
+}
+
+/// What a claim must not be able to write.
+fn is_reserved(name: &str) -> bool {
+    let holds_a_credential = ["authorization", "cookie", "proxy-authorization"].contains(&name);
+    holds_a_credential || steers_the_request(name)
+}

@@ -1,0 +1,47 @@
+//! What a root and its streams share: the engine, and who waits in it.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use proxy_wasm::hostcalls;
+
+use crate::engine::Engine;
+use crate::host::callouts::Callouts;
+use crate::host::shared_keys::SharedKeys;
+use crate::host::streams::ParkedStreams;
+
+const SOONEST_TICK: Duration = Duration::from_millis(1);
+
+/// What one root and its streams share.
+#[derive(Default)]
+pub(super) struct RootState {
+    /// Set once the configuration was accepted.
+    pub(super) engine: RefCell<Option<Engine>>,
+    /// The fetches under way.
+    pub(super) callouts: Callouts,
+    /// Set where the VMs of the process can share what they fetch.
+    pub(super) shared_keys: RefCell<Option<Rc<SharedKeys>>>,
+    /// The parked streams.
+    pub(super) streams: ParkedStreams,
+}
+
+impl RootState {
+    /// Borrows the engine for one call that makes no host call; `None` without a configuration.
+    pub(super) fn with_engine<T>(&self, act: impl FnOnce(&mut Engine) -> T) -> Option<T> {
+        self.engine.borrow_mut().as_mut().map(act)
+    }
+
+    /// Asks for a tick of the root: fetches must be begun there, and a request cannot wait for the
+    /// next one that is planned.
+    pub(super) fn tick_soon(&self) {
+        set_tick_period(SOONEST_TICK);
+    }
+}
+
+/// Asks for ticks of the root, the next one after `period`.
+pub(super) fn set_tick_period(period: Duration) {
+    if let Err(status) = hostcalls::set_tick_period(period.max(SOONEST_TICK)) {
+        log::error!("the host refused a tick ({status:?}); keys cannot be fetched");
+    }
+}
