@@ -111,6 +111,11 @@ fn ambiguous_or_deep_json_is_refused() {
 fn a_header_over_the_limit_is_not_decoded() {
     let header = format!(r#"{{"alg":"RS256","x":"{}"}}"#, "a".repeat(1600));
     assert_eq!(fault(&token(&header, PAYLOAD)), TokenFault::HeaderTooLarge);
+    // Three bytes are four characters: 1,536 bytes are exactly at the limit.
+    let empty = r#"{"alg":"RS256","x":""}"#.len();
+    let at_the_limit = format!(r#"{{"alg":"RS256","x":"{}"}}"#, "a".repeat(1536 - empty));
+    assert_eq!(encode(&at_the_limit).len(), MAX_HEADER_LENGTH);
+    assert!(UnverifiedToken::parse(token(&at_the_limit, PAYLOAD).as_bytes()).is_ok());
 }
 
 #[wasm_bindgen_test(unsupported = test)]
