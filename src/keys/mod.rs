@@ -142,7 +142,7 @@ impl ProviderKeys {
     pub fn record_name(&self) -> Option<String> {
         match &self.source {
             Source::Inline(_) => None,
-            Source::Remote(remote) => Some(sharing::record_name(remote.settings())),
+            Source::Remote(remote) => Some(remote.record_name().to_owned()),
         }
     }
 

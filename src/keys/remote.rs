@@ -8,7 +8,7 @@ use crate::keys::fetch::{
 };
 use crate::keys::sharing::SharedOutcome;
 use crate::keys::unknown_key_ids::UnknownKeyIds;
-use crate::keys::{CalloutEnd, LookUp, cache_control, metadata};
+use crate::keys::{CalloutEnd, LookUp, cache_control, metadata, sharing};
 use crate::policy::{CalloutAddress, Discovery, KeyAddress, RemoteKeys};
 use crate::unix_time::UnixTime;
 
@@ -26,6 +26,8 @@ const NEXT_MOMENT: Duration = Duration::from_millis(1);
 #[derive(Debug)]
 pub(super) struct Remote {
     settings: RemoteKeys,
+    /// The name of its shared records: a digest, asked for with every tick and made once.
+    record_name: String,
     /// The key address that the metadata gave, until a fetch from it fails.
     discovered: Option<CalloutAddress>,
     held: Option<Held>,
@@ -78,6 +80,7 @@ impl Remote {
     pub(super) fn new(settings: &RemoteKeys, now: UnixTime) -> Self {
         Self {
             settings: settings.clone(),
+            record_name: sharing::record_name(settings),
             discovered: None,
             held: None,
             begun: FetchNumber::default(),
@@ -91,8 +94,8 @@ impl Remote {
         }
     }
 
-    pub(super) const fn settings(&self) -> &RemoteKeys {
-        &self.settings
+    pub(super) fn record_name(&self) -> &str {
+        &self.record_name
     }
 
     pub(super) const fn longest_wait(&self) -> Duration {
