@@ -6,6 +6,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::rc::Rc;
 
 /// The head of a request as the host received it.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -213,6 +214,26 @@ impl HeaderEdit {
             Self::Rewrite(rest) => rest.bytes.len(),
         };
         bytes.saturating_add(size_of::<Self>())
+    }
+}
+
+/// Everything that is changed in the head of one request, in this order: what is taken out, then the identity.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeadEdits {
+    stripping: Vec<HeaderEdit>,
+    /// Made once for each token, and the same for all its requests.
+    identity: Rc<[HeaderEdit]>,
+}
+
+impl HeadEdits {
+    /// Takes out first, then writes.
+    pub const fn new(stripping: Vec<HeaderEdit>, identity: Rc<[HeaderEdit]>) -> Self {
+        Self { stripping, identity }
+    }
+
+    /// One edit after the other.
+    pub fn iter(&self) -> impl Iterator<Item = &HeaderEdit> {
+        self.stripping.iter().chain(self.identity.iter())
     }
 }
 

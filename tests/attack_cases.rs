@@ -259,7 +259,7 @@ impl Scene {
     fn take(&mut self, outbox: Outbox) -> Vec<Fetch> {
         self.decided.extend(outbox.decided);
         self.next_tick = outbox.next_tick;
-        self.notes.extend(outbox.note.map(|note| (note.provider, note.result)));
+        self.notes.extend(outbox.note.map(|note| (note.provider.to_string(), note.result)));
         outbox.fetches
     }
 

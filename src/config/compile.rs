@@ -9,11 +9,12 @@ use std::time::Duration;
 
 use super::Loaded;
 use super::fault::{ConfigFault, ConfigProblem, Path};
-use super::schema::{Document, JwksDocument, OktaDocument, ProviderDocument};
+use super::schema::{CacheDocument, Document, JwksDocument, OktaDocument, ProviderDocument};
 use crate::jose::{Algorithm, KeySet};
 use crate::policy::callout_address::Scheme;
 use crate::policy::{
-    Audiences, CalloutAddress, ClaimNames, Discovery, Forwarding, KeyAddress, KeyOrigin, Policy, Provider, RemoteKeys,
+    Audiences, CacheLimits, CalloutAddress, ClaimNames, Discovery, Forwarding, KeyAddress, KeyOrigin, Policy, Provider,
+    RemoteKeys,
 };
 
 const DEFAULT_SKEW: Duration = Duration::from_secs(60);
@@ -54,8 +55,17 @@ pub(super) fn document(document: Document, at: &Path, faults: &mut Vec<ConfigFau
     let readiness_path = readiness_path(document.readiness_path, &at.member("readiness_path"), &mut findings);
     let native_crypto = document.native_crypto.unwrap_or_default();
     let forwarding = Forwarding::new(claims?);
-    let policy = Policy::new(providers?, token_source?, forwarding, String::from(REALM), readiness_path);
+    let cache = cache_limits(document.cache.unwrap_or_default());
+    let policy = Policy::new(providers?, token_source?, forwarding, String::from(REALM), readiness_path, cache);
     Some(Loaded { policy, warnings: findings.warnings, native_crypto })
+}
+
+fn cache_limits(document: CacheDocument) -> CacheLimits {
+    let or = |written: Option<u32>, default: usize| {
+        written.map_or(default, |number| usize::try_from(number).unwrap_or(usize::MAX))
+    };
+    let default = CacheLimits::default();
+    CacheLimits { tokens: or(document.max_tokens, default.tokens), bytes: or(document.max_bytes, default.bytes) }
 }
 
 fn providers(
@@ -99,7 +109,7 @@ fn provider(name: String, document: ProviderDocument, at: &Path, findings: &mut 
     let client_ids = not_empty(document.client_ids, &at.member("client_ids"), findings);
     let claim_names = claim_names(document.subject_claim, document.client_claim, document.scope_claim);
     Some(Provider {
-        name,
+        name: name.into(),
         issuer: issuer?,
         audiences: audiences?,
         algorithms: algorithms?,

@@ -27,9 +27,22 @@ document! {
         /// the module itself otherwise. `off`: the module, always. Both are equally strict. Left out:
         /// `auto`.
         native_crypto: NativeCrypto,
+        /// What is remembered of tokens, so that their signatures are verified once.
+        cache: CacheDocument,
         /// A path that the filter answers itself, for health checks: 200 when this worker holds keys of
         /// every provider, otherwise 503. Left out: none.
         readiness_path: String,
+    }
+}
+
+document! {
+    /// What each worker remembers of verified tokens: until they expire, their key is withdrawn or others take their
+    /// place, those unused the longest first.
+    CacheDocument {
+        /// How many tokens. `0`: every token is verified with every request. Left out: 4096.
+        max_tokens: u32,
+        /// How many bytes they may take, about; a token takes some four times its length. Left out: 16777216.
+        max_bytes: u32,
     }
 }
 

@@ -1,7 +1,10 @@
 //! The audit record of one decision: what a security team needs to know of it, never a token.
 //!
 //! Only configured names and *proved* claims are in it; of a token that failed nothing but its failure.
-//! Every text is bounded, so no client decides how long a log line is.
+//! Every text is bounded, so no client decides how long a log line is. A record refers to what it tells
+//! and is written out only when somebody logs it: most admitted requests are not logged.
+
+use std::rc::Rc;
 
 use serde::Serialize;
 
@@ -14,65 +17,75 @@ use crate::policy::{AdmittedToken, Provider};
 const SCHEMA: u32 = 1;
 const MAX_TEXT_CHARS: usize = 256;
 
-/// One decision, as it is logged: a JSON object on one line.
-#[derive(Clone, Debug, Serialize)]
+/// One decision, as it may be logged.
+#[derive(Clone, Debug)]
 pub struct AuditRecord {
+    request_id: Option<String>,
+    provider: Option<Rc<str>>,
+    outcome: Outcome,
+}
+
+#[derive(Clone, Debug)]
+enum Outcome {
+    Allowed(Rc<AdmittedToken>),
+    Denied(DenyReason),
+}
+
+/// The record's members in their order.
+#[derive(Serialize)]
+struct Line<'a> {
     schema: u32,
     decision: &'static str,
     reason: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    request_id: Option<String>,
+    request_id: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    provider: Option<String>,
+    provider: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    subject: Option<String>,
+    subject: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    client: Option<String>,
+    client: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    jti: Option<String>,
+    jti: Option<&'a str>,
 }
 
 impl AuditRecord {
     /// A request that may pass.
-    pub fn allowed(request_id: Option<String>, provider: &Provider, token: &AdmittedToken) -> Self {
-        let jti = match token.claims().text("jti") {
-            Claim::Valid(id) => Some(bounded(id)),
-            Claim::Absent | Claim::Malformed => None,
-        };
-        Self {
-            schema: SCHEMA,
-            decision: "allow",
-            reason: "admitted",
-            request_id,
-            provider: Some(bounded(&provider.name)),
-            subject: token.subject().map(bounded),
-            client: token.client().map(bounded),
-            jti,
-        }
+    pub fn allowed(request_id: Option<String>, provider: Rc<str>, token: Rc<AdmittedToken>) -> Self {
+        Self { request_id, provider: Some(provider), outcome: Outcome::Allowed(token) }
     }
 
     /// A request that is refused; `provider` is known when the token names a configured issuer.
     pub fn denied(request_id: Option<String>, provider: Option<&Provider>, reason: DenyReason) -> Self {
-        Self {
-            schema: SCHEMA,
-            decision: "deny",
-            reason: reason.name(),
-            request_id,
-            provider: provider.map(|provider| bounded(&provider.name)),
-            subject: None,
-            client: None,
-            jti: None,
-        }
+        let provider = provider.map(|provider| Rc::clone(&provider.name));
+        Self { request_id, provider, outcome: Outcome::Denied(reason) }
     }
 
     /// The reason's name.
     pub const fn reason(&self) -> &'static str {
-        self.reason
+        match &self.outcome {
+            Outcome::Allowed(_) => "admitted",
+            Outcome::Denied(reason) => reason.name(),
+        }
     }
 
     /// The record as one line of JSON.
     pub fn to_json(&self) -> String {
-        serde_json::to_string(self).unwrap_or_default()
+        let (decision, token) = match &self.outcome {
+            Outcome::Allowed(token) => ("allow", Some(token.as_ref())),
+            Outcome::Denied(_) => ("deny", None),
+        };
+        let line = Line {
+            schema: SCHEMA,
+            decision,
+            reason: self.reason(),
+            request_id: self.request_id.as_deref(),
+            provider: self.provider.as_deref().map(bounded),
+            subject: token.and_then(AdmittedToken::subject).map(bounded),
+            client: token.and_then(AdmittedToken::client).map(bounded),
+            jti: token.and_then(token_id).map(bounded),
+        };
+        serde_json::to_string(&line).unwrap_or_default()
     }
 }
 
@@ -83,6 +96,14 @@ pub fn request_id_of(head: &RequestHead) -> Option<String> {
     plain.then(|| String::from_utf8_lossy(id).into_owned())
 }
 
-fn bounded(text: &str) -> String {
-    text.chars().take(MAX_TEXT_CHARS).collect()
+fn token_id(token: &AdmittedToken) -> Option<&str> {
+    match token.claims().text("jti") {
+        Claim::Valid(id) => Some(id),
+        Claim::Absent | Claim::Malformed => None,
+    }
+}
+
+fn bounded(text: &str) -> &str {
+    let end = text.char_indices().nth(MAX_TEXT_CHARS).map_or(text.len(), |(end, _)| end);
+    text.get(..end).unwrap_or_default()
 }

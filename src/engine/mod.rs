@@ -11,7 +11,9 @@ pub mod deny_reason;
 mod parked;
 pub mod reply;
 mod request;
+mod token_cache;
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use crate::http::{Reply, RequestHead};
@@ -23,7 +25,8 @@ use crate::unix_time::UnixTime;
 use deny_reason::DenyReason;
 use parked::{Parked, Patience};
 use reply::readiness_reply;
-use request::{Identified, NamedToken, Progress, identify};
+use request::{NamedToken, Progress, find_credential};
+use token_cache::TokenCache;
 
 pub use crate::jose::{Algorithm, Doubt, NativeVerifier, PortableVerifier, SignatureVerifier};
 pub use crate::keys::fetch::{FetchFault, FetchOutcome, FetchResult, Jitter, MAX_ANSWER_BYTES};
@@ -89,7 +92,7 @@ pub struct Outbox {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FetchNote {
     /// The operator's name for the provider.
-    pub provider: String,
+    pub provider: Rc<str>,
     /// How it ended.
     pub result: FetchResult,
 }
@@ -110,6 +113,7 @@ pub struct Engine {
     policy: Policy,
     verifier: Box<dyn SignatureVerifier>,
     keys: Vec<(ProviderId, ProviderKeys)>,
+    known: TokenCache,
     parked: Parked,
 }
 
@@ -117,20 +121,29 @@ impl Engine {
     /// An engine without keys: the first tick asks for them.
     pub fn new(policy: Policy, verifier: Box<dyn SignatureVerifier>, room: Room, now: UnixTime) -> Self {
         let keys = policy.providers().map(|(id, provider)| (id, ProviderKeys::new(&provider.keys, now))).collect();
-        Self { policy, verifier, keys, parked: Parked::new(room) }
+        let known = TokenCache::new(policy.cache);
+        Self { policy, verifier, keys, known, parked: Parked::new(room) }
     }
 
     /// A request has come.
     pub fn on_request(&mut self, stream: StreamId, head: &RequestHead, now: UnixTime) -> Arrival {
         if self.policy.readiness_path.as_deref().is_some_and(|path| asks_for(path, head)) {
-            return Arrival::Answered(readiness_reply(self.keys.iter().all(|(_, keys)| keys.are_held(now))));
+            return Arrival::Answered(readiness_reply(
+                self.keys.iter().all(|(_, keys)| keys.generation_in_use(now).is_some()),
+            ));
         }
-        match identify(head, &self.policy, now) {
-            Identified::Refused(decision) => Arrival::Decided(Box::new(decision)),
-            Identified::Named(token) => match self.decide(token, now) {
-                Progress::Decided(decision) => Arrival::Decided(Box::new(decision)),
-                Progress::Waiting(token) => self.park(stream, token, now),
-            },
+        let presented = match find_credential(head, &self.policy) {
+            Ok(presented) => presented,
+            Err(decision) => return Arrival::Decided(Box::new(decision)),
+        };
+        if let Some(grant) =
+            self.known.find(presented.text(), now, |id| keys_of(&self.keys, id)?.generation_in_use(now))
+        {
+            return Arrival::Decided(Box::new(presented.allow(grant)));
+        }
+        match presented.identify(&self.policy, now).map(|token| self.decide(token, now)) {
+            Ok(Progress::Decided(decision)) | Err(decision) => Arrival::Decided(Box::new(decision)),
+            Ok(Progress::Waiting(token)) => self.park(stream, token, now),
         }
     }
 
@@ -203,9 +216,17 @@ impl Engine {
 
     fn decide(&mut self, token: NamedToken, now: UnixTime) -> Progress {
         match keys_of_mut(&mut self.keys, token.provider()) {
-            Some(keys) => token.decide(&self.policy, keys, self.verifier.as_ref(), now),
+            Some(keys) => token.decide(&self.policy, keys, &mut self.known, self.verifier.as_ref(), now),
             // Every provider of the policy has keys by construction.
             None => Progress::Decided(token.refuse(&self.policy, DenyReason::KeyUnknown)),
+        }
+    }
+
+    /// Decides a request that waited: another one may have brought the same token.
+    fn decide_again(&mut self, token: NamedToken, now: UnixTime) -> Progress {
+        match self.known.find(token.text(), now, |id| keys_of(&self.keys, id)?.generation_in_use(now)) {
+            Some(grant) => Progress::Decided(token.allow(grant)),
+            None => self.decide(token, now),
         }
     }
 
@@ -224,7 +245,7 @@ impl Engine {
         self.parked.recall_overdue(now);
         for _ in 0..BATCH {
             let Some((stream, token, patience)) = self.parked.next_recalled() else { break };
-            match self.decide(token, now) {
+            match self.decide_again(token, now) {
                 Progress::Decided(decision) => outbox.decided.push((stream, decision)),
                 Progress::Waiting(token) if patience.is_over(now) => {
                     outbox.decided.push((stream, token.refuse(&self.policy, DenyReason::WaitTimedOut)));
@@ -240,7 +261,7 @@ impl Engine {
         if let Some(configured) = self.policy.provider(provider)
             && is_news
         {
-            outbox.note = Some(FetchNote { provider: configured.name.clone(), result });
+            outbox.note = Some(FetchNote { provider: Rc::clone(&configured.name), result });
             self.parked.recall(provider);
         }
     }

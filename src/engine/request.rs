@@ -1,16 +1,22 @@
 //! One request's states; each consumes itself, so a request is decided once and in one place.
 //!
-//! [`identify`] turns a head into a [`NamedToken`] (its provider is known, nothing is proved) or refuses;
+//! [`find_credential`] takes the credential out of a head; a token that was judged before is decided with what it
+//! granted then, any other one becomes a [`NamedToken`] (its provider is known, nothing is proved) or is refused;
 //! [`NamedToken::decide`] proves and judges it, or says that it must wait for keys and gives it back.
+
+use std::borrow::Cow;
+use std::rc::Rc;
 
 use crate::engine::audit::{AuditRecord, request_id_of};
 use crate::engine::deny_reason::DenyReason;
 use crate::engine::reply::reply_to;
-use crate::http::{HeaderEdit, Reply, RequestHead};
-use crate::jose::{Claim, SignatureVerifier, UnverifiedToken};
+use crate::engine::token_cache::{Grant, TokenCache};
+use crate::http::{HeadEdits, HeaderEdit, Reply, RequestHead};
+use crate::jose::{Claim, SignatureVerifier, TokenFault, UnverifiedToken};
 use crate::keys::{LookUp, ProviderKeys};
 use crate::policy::token_source::Credential;
 use crate::policy::{AdmittedToken, ClaimFault, Policy, Provider, ProviderId, Unwritable};
+use crate::redacted::Redacted;
 use crate::unix_time::UnixTime;
 
 /// What is to be done with one request, and what is to be logged of it.
@@ -26,7 +32,7 @@ pub struct Decision {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// It goes on to the backend with these edits.
-    Allow(Vec<HeaderEdit>),
+    Allow(HeadEdits),
     /// It ends here with this reply.
     Deny(Reply),
 }
@@ -49,15 +55,6 @@ pub(super) struct NamedToken {
     asked_at: UnixTime,
 }
 
-/// What a request's head says.
-#[derive(Debug)]
-pub(super) enum Identified {
-    /// It has a token of one of our providers.
-    Named(NamedToken),
-    /// It is refused already.
-    Refused(Decision),
-}
-
 /// How far a request got.
 #[derive(Debug)]
 pub(super) enum Progress {
@@ -65,46 +62,70 @@ pub(super) enum Progress {
     Waiting(NamedToken),
 }
 
-/// Finds the token of a request and the provider it names.
-pub(super) fn identify(head: &RequestHead, policy: &Policy, now: UnixTime) -> Identified {
+/// A request with a credential that could be a JWT; nothing of it was looked at.
+#[derive(Debug)]
+pub(super) struct Presented<'a> {
+    facts: RequestFacts,
+    text: Redacted<Cow<'a, [u8]>>,
+}
+
+/// Finds the credential of a request, and what is to be taken out of its head.
+pub(super) fn find_credential<'a>(head: &'a RequestHead, policy: &Policy) -> Result<Presented<'a>, Decision> {
     let mut facts = RequestFacts { request_id: request_id_of(head), stripping: Vec::new() };
-    let token = match find_token(head, policy) {
-        Ok(token) => token,
-        Err(reason) => return Identified::Refused(facts.deny(policy, None, reason)),
+    let text = match policy.token_source.find(head) {
+        Credential::Token(text) => text,
+        Credential::Absent => return Err(facts.deny(policy, None, DenyReason::TokenMissing)),
+        Credential::Repeated => return Err(facts.deny(policy, None, DenyReason::CredentialRepeated)),
+        Credential::Malformed => return Err(facts.deny(policy, None, DenyReason::CredentialMalformed)),
+        Credential::TooLarge => return Err(facts.deny(policy, None, DenyReason::TokenTooLarge)),
     };
     match policy.strip(head) {
         Ok(edits) => facts.stripping = edits,
-        Err(Unwritable) => {
-            return Identified::Refused(facts.deny(policy, None, DenyReason::CredentialMalformed));
-        }
+        Err(Unwritable) => return Err(facts.deny(policy, None, DenyReason::CredentialMalformed)),
     }
-    let issuer = match token.claimed_issuer() {
-        Claim::Valid(issuer) => issuer,
-        Claim::Absent | Claim::Malformed => {
-            return Identified::Refused(facts.deny(policy, None, ClaimFault::IssuerMalformed.into()));
-        }
-    };
-    let Some((id, provider)) = policy.provider_of(issuer) else {
-        return Identified::Refused(facts.deny(policy, None, ClaimFault::IssuerUnknown.into()));
-    };
-    if !provider.algorithms.contains(&token.header().algorithm) {
-        return Identified::Refused(facts.deny(policy, Some(provider), DenyReason::AlgorithmNotAllowed));
-    }
-    Identified::Named(NamedToken { facts, token, provider: id, asked_at: now })
+    Ok(Presented { facts, text: Redacted::new(text) })
 }
 
-fn find_token(head: &RequestHead, policy: &Policy) -> Result<UnverifiedToken, DenyReason> {
-    let text = match policy.token_source.find(head) {
-        Credential::Token(text) => text,
-        Credential::Absent => return Err(DenyReason::TokenMissing),
-        Credential::Repeated => return Err(DenyReason::CredentialRepeated),
-        Credential::Malformed => return Err(DenyReason::CredentialMalformed),
-        Credential::TooLarge => return Err(DenyReason::TokenTooLarge),
-    };
-    if !UnverifiedToken::has_three_parts(&text) {
-        return Err(DenyReason::TokenOpaque);
+impl Presented<'_> {
+    /// The credential.
+    pub(super) fn text(&self) -> &[u8] {
+        self.text.reveal()
     }
-    Ok(UnverifiedToken::parse(&text)?)
+
+    /// Lets the request pass: its token is known.
+    pub(super) fn allow(self, grant: &Grant) -> Decision {
+        self.facts.allow(grant)
+    }
+
+    /// Reads the token and finds the provider it names.
+    pub(super) fn identify(self, policy: &Policy, now: UnixTime) -> Result<NamedToken, Decision> {
+        let Self { facts, text } = self;
+        let text = text.reveal();
+        if !UnverifiedToken::has_three_parts(text) {
+            return Err(facts.deny(policy, None, DenyReason::TokenOpaque));
+        }
+        let token = match UnverifiedToken::parse(text) {
+            Ok(token) => token,
+            Err(fault) => return Err(facts.deny(policy, None, fault.into())),
+        };
+        let issuer = match token.claimed_issuer() {
+            Claim::Valid(issuer) => issuer,
+            Claim::Absent | Claim::Malformed => {
+                return Err(facts.deny(policy, None, ClaimFault::IssuerMalformed.into()));
+            }
+        };
+        let Some((id, provider)) = policy.provider_of(issuer) else {
+            return Err(facts.deny(policy, None, ClaimFault::IssuerUnknown.into()));
+        };
+        if !provider.algorithms.contains(&token.header().algorithm) {
+            return Err(facts.deny(policy, Some(provider), DenyReason::AlgorithmNotAllowed));
+        }
+        // A token that says itself that it has expired is not worth a signature check, let alone a fetch.
+        if matches!(token.claimed_expiry(), Claim::Valid(expiry) if provider.takes_as_expired(expiry, now)) {
+            return Err(facts.deny(policy, Some(provider), ClaimFault::Expired.into()));
+        }
+        Ok(NamedToken { facts, token, provider: id, asked_at: now })
+    }
 }
 
 impl NamedToken {
@@ -119,38 +140,62 @@ impl NamedToken {
         self.token.held_bytes().saturating_add(edits).saturating_add(512)
     }
 
+    /// The token as it was given.
+    pub(super) fn text(&self) -> &[u8] {
+        self.token.text().reveal()
+    }
+
     /// Decides, or waits when a fetch will tell more.
     pub(super) fn decide(
         self,
         policy: &Policy,
         keys: &mut ProviderKeys,
+        known: &mut TokenCache,
         verifier: &dyn SignatureVerifier,
         now: UnixTime,
     ) -> Progress {
-        let Some(provider) = policy.provider(self.provider) else {
-            return Progress::Decided(self.facts.deny(policy, None, ClaimFault::IssuerUnknown.into()));
+        let Self { facts, token, provider: id, asked_at } = self;
+        let Some(provider) = policy.provider(id) else {
+            return Progress::Decided(facts.deny(policy, None, ClaimFault::IssuerUnknown.into()));
         };
-        let header = self.token.header();
-        let candidates = match keys.look_up(header.key_id.as_deref(), header.algorithm, self.asked_at, now) {
+        let generation = keys.generation_in_use(now);
+        let header = token.header();
+        let candidates = match keys.look_up(header.key_id.as_deref(), header.algorithm, asked_at, now) {
             LookUp::Found(candidates) => candidates,
-            LookUp::Wait => return Progress::Waiting(self),
-            LookUp::Unknown => {
-                return Progress::Decided(self.facts.deny(policy, Some(provider), DenyReason::KeyUnknown));
-            }
+            LookUp::Wait => return Progress::Waiting(Self { facts, token, provider: id, asked_at }),
+            LookUp::Unknown => return Progress::Decided(facts.deny(policy, Some(provider), DenyReason::KeyUnknown)),
             LookUp::Unavailable(retry_after) => {
                 let reason = DenyReason::KeysUnavailable(retry_after);
-                return Progress::Decided(self.facts.deny(policy, Some(provider), reason));
+                return Progress::Decided(facts.deny(policy, Some(provider), reason));
             }
         };
-        let admitted = self
-            .token
-            .verify(&candidates, verifier)
-            .map_err(DenyReason::from)
-            .and_then(|token| AdmittedToken::admit(token, provider, now).map_err(DenyReason::from));
-        Progress::Decided(match admitted {
-            Ok(token) => self.facts.allow(policy, provider, &token),
-            Err(reason) => self.facts.deny(policy, Some(provider), reason),
+        let (text, held_bytes) = (Rc::clone(token.text().reveal()), token.held_bytes());
+        let is_known_bad = generation.is_some_and(|keys| known.is_known_bad(&text, keys, now));
+        let judged = if is_known_bad {
+            Err(TokenFault::SignatureInvalid.into())
+        } else {
+            token.verify(&candidates, verifier).map_err(DenyReason::from).and_then(|token| {
+                let token = AdmittedToken::admit(token, provider, now)?;
+                let identity = policy.forwarding.identity(&token).collect();
+                Ok(Grant { provider: id, issued_by: Rc::clone(&provider.name), token: Rc::new(token), identity })
+            })
+        };
+        match (&judged, generation) {
+            (Ok(grant), Some(keys)) => known.insert(text, grant.clone(), keys, held_bytes),
+            (Err(DenyReason::Token(TokenFault::SignatureInvalid)), Some(keys)) if !is_known_bad => {
+                known.insert_bad(text, keys, now);
+            }
+            (Ok(_) | Err(_), _) => {}
+        }
+        Progress::Decided(match judged {
+            Ok(grant) => facts.allow(&grant),
+            Err(reason) => facts.deny(policy, Some(provider), reason),
         })
+    }
+
+    /// Ends the wait: the token is known by now.
+    pub(super) fn allow(self, grant: &Grant) -> Decision {
+        self.facts.allow(grant)
     }
 
     /// Ends the wait with a refusal.
@@ -162,10 +207,10 @@ impl NamedToken {
 
 impl RequestFacts {
     /// The only place that lets a request pass: it takes the proof.
-    fn allow(self, policy: &Policy, provider: &Provider, token: &AdmittedToken) -> Decision {
-        let mut edits = self.stripping;
-        edits.extend(policy.forwarding.identity(token));
-        Decision { verdict: Verdict::Allow(edits), audit: AuditRecord::allowed(self.request_id, provider, token) }
+    fn allow(self, grant: &Grant) -> Decision {
+        let edits = HeadEdits::new(self.stripping, Rc::clone(&grant.identity));
+        let audit = AuditRecord::allowed(self.request_id, Rc::clone(&grant.issued_by), Rc::clone(&grant.token));
+        Decision { verdict: Verdict::Allow(edits), audit }
     }
 
     fn deny(self, policy: &Policy, provider: Option<&Provider>, reason: DenyReason) -> Decision {

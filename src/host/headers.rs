@@ -4,7 +4,7 @@
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::{MapType, Status};
 
-use crate::http::{HeaderEdit, Reply, RequestHead};
+use crate::http::{HeadEdits, HeaderEdit, Reply, RequestHead};
 
 /// The head of the request in hand.
 pub(super) fn request_head() -> Result<RequestHead, Status> {
@@ -12,8 +12,8 @@ pub(super) fn request_head() -> Result<RequestHead, Status> {
 }
 
 /// Changes the head of the request in hand.
-pub(super) fn edit_request(edits: &[HeaderEdit]) -> Result<(), Status> {
-    for edit in edits {
+pub(super) fn edit_request(edits: &HeadEdits) -> Result<(), Status> {
+    for edit in edits.iter() {
         match edit {
             HeaderEdit::Remove(name) => hostcalls::remove_map_value(MapType::HttpRequestHeaders, name)?,
             HeaderEdit::Set(name, value) => {

@@ -47,7 +47,8 @@ impl HttpContext for FilterStream {
             log::error!("the host has no request headers; the request is not let through");
             return Action::Pause;
         };
-        let arrival = self.shared.with_engine(|engine| engine.on_request(self.id, &head, clock::now()));
+        let now = clock::now();
+        let arrival = self.shared.with_engine(|engine| engine.on_request(self.id, &head, now));
         match arrival {
             Some(Arrival::Decided(decision)) => self.passage.set(apply(&decision)),
             Some(Arrival::Parked) => {

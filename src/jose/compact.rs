@@ -5,6 +5,8 @@
 //! (`zip`), nesting (`cty: JWT`). Key material offered by the token itself (`jwk`, `jku`, `x5u`,
 //! `x5c`) is never looked at. Length limits of the whole token belong to the caller.
 
+use std::rc::Rc;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
@@ -13,6 +15,7 @@ use super::algorithm::Algorithm;
 use super::claims::{Claim, Claims};
 use super::strict_json::{JsonLimits, parse_object};
 use crate::redacted::Redacted;
+use crate::unix_time::UnixTime;
 
 /// The longest JOSE header that is decoded, in characters of base64url.
 const MAX_HEADER_LENGTH: usize = 2048;
@@ -22,7 +25,8 @@ const CLAIMS_LIMITS: JsonLimits = JsonLimits { depth: 32, members: 256 };
 /// A token that was parsed and nothing more: whatever it says may be a lie.
 #[derive(Debug)]
 pub struct UnverifiedToken {
-    signing_input: Redacted<Vec<u8>>,
+    text: Redacted<Rc<[u8]>>,
+    signing_input_length: usize,
     signature: Redacted<Vec<u8>>,
     header: JoseHeader,
     claims: Claims,
@@ -87,7 +91,8 @@ impl UnverifiedToken {
         let claims = parse_object(&decode(payload)?, CLAIMS_LIMITS).map_err(|_| TokenFault::ClaimsJson)?;
         let signature = decode(signature)?;
         Ok(Self {
-            signing_input: Redacted::new(text.iter().copied().take(signing_input_length).collect()),
+            text: Redacted::new(Rc::from(text)),
+            signing_input_length,
             signature: Redacted::new(signature),
             header,
             claims: Claims::new(claims),
@@ -104,14 +109,24 @@ impl UnverifiedToken {
         self.claims.text("iss")
     }
 
-    /// About how many bytes this token holds on to while its request waits.
+    /// When the token *claims* to end: good for refusing it early, for nothing else.
+    pub fn claimed_expiry(&self) -> Claim<UnixTime> {
+        self.claims.time("exp")
+    }
+
+    /// The token as it was given.
+    pub fn text(&self) -> &Redacted<Rc<[u8]>> {
+        &self.text
+    }
+
+    /// About how many bytes this token holds on to, while its request waits or when it is kept.
     pub fn held_bytes(&self) -> usize {
         // The parsed claims take a small multiple of their text.
-        self.signing_input.reveal().len().saturating_mul(4)
+        self.text.reveal().len().saturating_mul(4)
     }
 
     pub(super) fn signing_input(&self) -> &[u8] {
-        self.signing_input.reveal()
+        self.text.reveal().get(..self.signing_input_length).unwrap_or_default()
     }
 
     pub(super) fn signature(&self) -> &[u8] {

@@ -117,9 +117,20 @@ impl KeySet {
         self.keys.is_empty()
     }
 
+    /// Whether the usable keys are the same: a token that one set verifies the other does too.
+    pub fn has_same_keys(&self, other: &Self) -> bool {
+        self.keys == other.keys
+    }
+
     /// Why the other keys of the document were skipped.
     pub fn skipped(&self) -> &[KeyFault] {
         &self.skipped
+    }
+
+    /// Whether there is any of [`Self::candidates`].
+    pub fn has_candidate(&self, key_id: Option<&str>, algorithm: Algorithm) -> bool {
+        let may_have_signed = |key: &Key| key_id.is_none() || key.id.is_none() || key.id.as_deref() == key_id;
+        self.keys.iter().any(|key| may_have_signed(key) && key.serves(algorithm))
     }
 
     /// The keys that may have signed a token of that `kid` and `alg`: those of exactly that id, else
@@ -268,6 +279,17 @@ fn point(members: &Map<String, Value>, length: usize) -> Result<Vec<u8>, KeyFaul
     }
     Ok([vec![4], x, y].concat())
 }
+
+impl PartialEq for Key {
+    /// The prepared form says everything of the key itself.
+    fn eq(&self, other: &Self) -> bool {
+        self.id == other.id
+            && self.algorithm == other.algorithm
+            && self.subject_public_key_info == other.subject_public_key_info
+    }
+}
+
+impl Eq for Key {}
 
 impl std::fmt::Debug for Key {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -8,6 +8,7 @@
 
 mod known_answers;
 
+use std::borrow::Cow;
 use std::fmt;
 
 use super::algorithm::Algorithm;
@@ -104,8 +105,8 @@ impl NativeVerifier {
         let not_der = || {
             let question = question(known.algorithm, &key, MESSAGE, &signature);
             question
-                .filter(|question| question.signature != signature)
-                .is_some_and(|question| self.ask(&Question { signature: signature.clone(), ..question }))
+                .filter(|question| *question.signature != *signature)
+                .is_some_and(|question| self.ask(&Question { signature: Cow::Borrowed(&signature), ..question }))
         };
         if !asked(&key, MESSAGE, &signature) {
             return Some(Doubt::GoodRefused);
@@ -143,12 +144,12 @@ impl SignatureVerifier for NativeVerifier {
 struct Question<'a> {
     hash: &'static str,
     public_key: &'a [u8],
-    signature: Vec<u8>,
+    signature: Cow<'a, [u8]>,
     message: &'a [u8],
 }
 
 /// What to ask; `None` when the answer is no without asking, or the function does not know the algorithm.
-fn question<'a>(algorithm: Algorithm, key: &'a Key, message: &'a [u8], signature: &[u8]) -> Option<Question<'a>> {
+fn question<'a>(algorithm: Algorithm, key: &'a Key, message: &'a [u8], signature: &'a [u8]) -> Option<Question<'a>> {
     use Algorithm::{EdDsa, Es256, Es384, Es512, Ps256, Ps384, Ps512, Rs256, Rs384, Rs512};
     let hash = match algorithm {
         Rs256 | Es256 => "sha256",
@@ -168,8 +169,8 @@ fn question<'a>(algorithm: Algorithm, key: &'a Key, message: &'a [u8], signature
         PublicKey::Ed25519(_) => false,
     };
     let encoded = || match &key.material {
-        PublicKey::P256(_) | PublicKey::P384(_) | PublicKey::P521(_) => der::ecdsa_signature(signature),
-        PublicKey::Rsa(_) | PublicKey::Ed25519(_) => signature.to_vec(),
+        PublicKey::P256(_) | PublicKey::P384(_) | PublicKey::P521(_) => Cow::Owned(der::ecdsa_signature(signature)),
+        PublicKey::Rsa(_) | PublicKey::Ed25519(_) => Cow::Borrowed(signature),
     };
     is_in_range.then(|| Question { hash, public_key: key.subject_public_key_info(), signature: encoded(), message })
 }

@@ -39,6 +39,17 @@ enum Source {
     Remote(Box<Remote>),
 }
 
+/// Which of the key sets held one after the other: what one verified is not verified by the next, unless that has
+/// the same keys and so the same number.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct KeyGeneration(u64);
+
+impl KeyGeneration {
+    const fn next(self) -> Self {
+        Self(self.0.wrapping_add(1))
+    }
+}
+
 /// What is known of the key that a token wants.
 #[derive(Debug)]
 pub enum LookUp<'a> {
@@ -90,11 +101,11 @@ impl ProviderKeys {
         }
     }
 
-    /// Whether there are keys that may be used.
-    pub fn are_held(&self, now: UnixTime) -> bool {
+    /// Which keys may be used now; `None`: none.
+    pub fn generation_in_use(&self, now: UnixTime) -> Option<KeyGeneration> {
         match &self.source {
-            Source::Inline(_) => true,
-            Source::Remote(remote) => remote.set_in_use(now).is_some(),
+            Source::Inline(_) => Some(KeyGeneration::default()),
+            Source::Remote(remote) => remote.generation_in_use(now),
         }
     }
 

@@ -8,7 +8,7 @@ use crate::keys::fetch::{
 };
 use crate::keys::sharing::SharedOutcome;
 use crate::keys::unknown_key_ids::UnknownKeyIds;
-use crate::keys::{CalloutEnd, LookUp, cache_control, metadata, sharing};
+use crate::keys::{CalloutEnd, KeyGeneration, LookUp, cache_control, metadata, sharing};
 use crate::policy::{CalloutAddress, Discovery, KeyAddress, RemoteKeys};
 use crate::unix_time::UnixTime;
 
@@ -46,6 +46,7 @@ pub(super) struct Remote {
 #[derive(Debug)]
 struct Held {
     set: KeySet,
+    generation: KeyGeneration,
     /// When the fetch that brought it began: it holds all that was published then.
     began: UnixTime,
     fetched_at: UnixTime,
@@ -106,10 +107,13 @@ impl Remote {
         self.in_flight.as_ref().is_some_and(|fetch| fetch.number == number)
     }
 
-    /// The set, unless it is too old.
-    pub(super) fn set_in_use(&self, now: UnixTime) -> Option<&KeySet> {
-        let held = self.held.as_ref()?;
-        (now.since(held.fetched_at) < self.settings.max_stale).then_some(&held.set)
+    /// What is held, unless it is too old.
+    fn in_use(&self, now: UnixTime) -> Option<&Held> {
+        self.held.as_ref().filter(|held| now.since(held.fetched_at) < self.settings.max_stale)
+    }
+
+    pub(super) fn generation_in_use(&self, now: UnixTime) -> Option<KeyGeneration> {
+        self.in_use(now).map(|held| held.generation)
     }
 
     pub(super) fn look_up(
@@ -120,11 +124,11 @@ impl Remote {
         now: UnixTime,
     ) -> LookUp<'_> {
         self.last_asked = self.last_asked.max(asked_at);
-        let is_found = self.set_in_use(now).map(|set| !set.candidates(key_id, algorithm).is_empty());
+        let is_found = self.in_use(now).map(|held| held.set.has_candidate(key_id, algorithm));
         match (is_found, key_id) {
             (None, _) => self.wait_for_first_set(asked_at, now),
             (Some(true), _) => {
-                let candidates = self.set_in_use(now).map(|set| set.candidates(key_id, algorithm));
+                let candidates = self.in_use(now).map(|held| held.set.candidates(key_id, algorithm));
                 LookUp::Found(candidates.unwrap_or_default())
             }
             // Without a `kid` there is nothing that a newer set could be searched for.
@@ -307,7 +311,12 @@ impl Remote {
         jitter: Jitter,
     ) -> FetchResult {
         let result = FetchResult::Replaced { usable: set.len(), skipped: set.skipped().len(), fetched_here: false };
-        self.held = Some(Held { set, began, fetched_at: at });
+        let generation = match &self.held {
+            None => KeyGeneration::default(),
+            Some(held) if held.set.has_same_keys(&set) => held.generation,
+            Some(held) => held.generation.next(),
+        };
+        self.held = Some(Held { set, generation, began, fetched_at: at });
         self.failures = 0;
         let fresh_for = self.settings.refresh.min(max_age.map_or(Duration::MAX, |age| age.max(SHORTEST_FRESHNESS)));
         self.next_attempt = at.plus(jitter.between_tenths(fresh_for, 8, 10));

@@ -4,6 +4,8 @@
 //! issuer's *access tokens* (RFC 7519, RFC 9068, Okta's shapes). Every claim that is looked at is either
 //! valid or a fault; one of the wrong type is never taken as absent.
 
+use std::time::Duration;
+
 use crate::jose::{Claim, Claims, VerifiedToken};
 use crate::policy::provider::{Audiences, Provider};
 use crate::unix_time::UnixTime;
@@ -15,6 +17,25 @@ pub struct AdmittedToken {
     subject: Option<String>,
     client: Option<String>,
     scopes: Vec<String>,
+    validity: Validity,
+}
+
+/// When a token is good, by what it says and the provider's clock skew.
+#[derive(Clone, Copy, Debug)]
+struct Validity {
+    /// The later of `nbf` and `iat`.
+    start: Option<UnixTime>,
+    skew: Duration,
+    /// `exp`, with the skew.
+    end: UnixTime,
+}
+
+impl Validity {
+    /// RFC 7519 sections 4.1.4 to 4.1.6: a token is good *before* `exp`, from `nbf` on, with the skew in the
+    /// token's favour.
+    fn contains(self, now: UnixTime) -> bool {
+        now < self.end && self.start.is_none_or(|start| now.plus(self.skew) >= start)
+    }
 }
 
 /// Why a token with a good signature is not accepted.
@@ -64,7 +85,7 @@ impl AdmittedToken {
         }
         check_kind(&token)?;
         check_audience(claims, &provider.audiences)?;
-        check_times(claims, provider, now)?;
+        let validity = check_times(claims, provider, now)?;
         if claims.contains("cnf") {
             return Err(ClaimFault::SenderConstrained);
         }
@@ -81,7 +102,12 @@ impl AdmittedToken {
         {
             return Err(ClaimFault::ClientUnexpected);
         }
-        Ok(Self { subject, client, scopes, claims: token.into_claims() })
+        Ok(Self { subject, client, scopes, validity, claims: token.into_claims() })
+    }
+
+    /// Whether it is still good at another time than that of its admission: nothing else it says changes.
+    pub fn is_current(&self, now: UnixTime) -> bool {
+        self.validity.contains(now)
     }
 
     /// Whom the token speaks for.
@@ -133,14 +159,12 @@ fn check_audience(claims: &Claims, expected: &Audiences) -> Result<(), ClaimFaul
     if is_expected { Ok(()) } else { Err(ClaimFault::AudienceUnexpected) }
 }
 
-/// RFC 7519 sections 4.1.4 to 4.1.6: a token is good *before* `exp`, from `nbf` on, with the skew in
-/// the token's favour.
-fn check_times(claims: &Claims, provider: &Provider, now: UnixTime) -> Result<(), ClaimFault> {
+fn check_times(claims: &Claims, provider: &Provider, now: UnixTime) -> Result<Validity, ClaimFault> {
     let skew = provider.clock_skew;
     let expiry = present_time(claims.time("exp"))?.ok_or(ClaimFault::ExpiryMissing)?;
     let not_before = present_time(claims.start("nbf"))?;
     let issued_at = present_time(claims.time("iat"))?;
-    if now >= expiry.plus(skew) {
+    if provider.takes_as_expired(expiry, now) {
         return Err(ClaimFault::Expired);
     }
     if not_before.is_some_and(|start| now.plus(skew) < start) {
@@ -150,10 +174,11 @@ fn check_times(claims: &Claims, provider: &Provider, now: UnixTime) -> Result<()
         return Err(ClaimFault::IssuedInTheFuture);
     }
     match (provider.max_token_lifetime, issued_at) {
-        (Some(limit), Some(issued)) if expiry.since(issued) <= limit => Ok(()),
-        (Some(_), _) => Err(ClaimFault::LifetimeTooLong),
-        (None, _) => Ok(()),
+        (Some(limit), Some(issued)) if expiry.since(issued) <= limit => {}
+        (None, _) => {}
+        (Some(_), _) => return Err(ClaimFault::LifetimeTooLong),
     }
+    Ok(Validity { start: not_before.max(issued_at), skew, end: expiry.plus(skew) })
 }
 
 fn present_time(claim: Claim<UnixTime>) -> Result<Option<UnixTime>, ClaimFault> {

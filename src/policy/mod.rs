@@ -34,6 +34,23 @@ pub struct Policy {
     pub realm: String,
     /// The path that is answered with whether there are keys.
     pub readiness_path: Option<String>,
+    /// How many verified tokens are remembered.
+    pub cache: CacheLimits,
+}
+
+/// How much is remembered of verified tokens, in one VM.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CacheLimits {
+    /// Tokens; none: every token is verified anew.
+    pub tokens: usize,
+    /// Bytes held by them, about.
+    pub bytes: usize,
+}
+
+impl Default for CacheLimits {
+    fn default() -> Self {
+        Self { tokens: 4096, bytes: 16 * 1024 * 1024 }
+    }
 }
 
 /// One of the policy's providers.
@@ -48,10 +65,11 @@ impl Policy {
         forwarding: Forwarding,
         realm: String,
         readiness_path: Option<String>,
+        cache: CacheLimits,
     ) -> Self {
         let by_issuer =
             providers.iter().enumerate().map(|(at, provider)| (provider.issuer.clone(), ProviderId(at))).collect();
-        Self { providers, by_issuer, token_source, forwarding, realm, readiness_path }
+        Self { providers, by_issuer, token_source, forwarding, realm, readiness_path, cache }
     }
 
     /// What is taken out of every request that goes on, whatever lets it: the headers that only we may

@@ -1,15 +1,17 @@
 //! One token issuer and what the operator expects of its tokens.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use super::callout_address::CalloutAddress;
 use crate::jose::{Algorithm, KeySet};
+use crate::unix_time::UnixTime;
 
 /// A token issuer.
 #[derive(Debug)]
 pub struct Provider {
     /// The operator's name for it, in logs.
-    pub name: String,
+    pub name: Rc<str>,
     /// The exact `iss` of its tokens.
     pub issuer: String,
     /// Who the tokens must be meant for.
@@ -26,6 +28,13 @@ pub struct Provider {
     pub claim_names: ClaimNames,
     /// Where its keys come from.
     pub keys: KeyOrigin,
+}
+
+impl Provider {
+    /// Whether a token with this `exp` has expired, the skew in its favour.
+    pub fn takes_as_expired(&self, expiry: UnixTime, now: UnixTime) -> bool {
+        now >= expiry.plus(self.clock_skew)
+    }
 }
 
 /// Who a token must be meant for (`aud`).

@@ -14,7 +14,7 @@ const SKEW_SECS: u64 = 30;
 
 fn provider() -> Provider {
     Provider {
-        name: "okta".to_owned(),
+        name: "okta".into(),
         issuer: ISSUER.to_owned(),
         audiences: Audiences::AnyOf(vec![AUDIENCE.to_owned(), "api://second".to_owned()]),
         algorithms: vec![Algorithm::Rs256],

@@ -12,7 +12,7 @@ const FORMATS: [ClaimFormat; 4] = [ClaimFormat::String, ClaimFormat::Space, Clai
 /// An admitted token with these claims beside issuer and expiry.
 fn token(claims: &Value) -> AdmittedToken {
     let provider = Provider {
-        name: "test".to_owned(),
+        name: "test".into(),
         issuer: "https://idp.example".to_owned(),
         audiences: Audiences::InsecureAny,
         algorithms: vec![Algorithm::Es256],

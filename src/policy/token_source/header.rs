@@ -71,6 +71,9 @@ impl HeaderForm {
     /// Hosts join the lines of a repeated `Authorization` with a comma. A comma is no part of a token,
     /// and in other schemes (`Digest`) it only counts when a credential of ours stands behind it.
     fn holds_a_second_credential(&self, value: &[u8]) -> bool {
+        if !value.contains(&b',') {
+            return false;
+        }
         let mut parts = value.split(|byte| *byte == b',');
         let first_is_ours = parts.next().is_some_and(|first| self.is_ours(first));
         parts.any(|part| first_is_ours || self.is_ours(part.trim_ascii_start()))

@@ -165,7 +165,7 @@ fn as_the_backend_sees(engine: &mut Engine, fields: &Fields) -> Option<Fields> {
         head.retain(|(held, _)| !held.eq_ignore_ascii_case(name));
         head.extend(value.map(|value| (name.to_owned(), value.to_vec())));
     };
-    for edit in edits {
+    for edit in edits.iter() {
         match edit {
             HeaderEdit::Remove(name) => replace(name, None),
             HeaderEdit::Set(name, value) => replace(name.as_str(), Some(value.as_str().as_bytes())),

@@ -201,7 +201,7 @@ impl Scene {
         let outbox = self.engine.on_fetched(fetch.id, outcome, self.now);
         // The model takes the engine's word for which answers were late, and for nothing else.
         if let Some(note) = &outbox.note {
-            assert_eq!(note.provider, ["one", "two"][provider], "an answer for another provider");
+            assert_eq!(*note.provider, *["one", "two"][provider], "an answer for another provider");
             match note.result {
                 FetchResult::Replaced { .. } => {
                     let bits = accepted.expect("an answer without keys replaced the set");

@@ -1,0 +1,162 @@
+//! Tokens that were judged before: verified ones with what they grant, and for a short while those whose
+//! signature does not hold.
+//!
+//! What is remembered is about the *token* only. Its key is every byte of it, compared and not only hashed, so
+//! two spellings of one token never meet; each configuration has a cache of its own, and the issuer in a token
+//! leads to one provider. An entry is good while the token is current and the provider's keys are those that
+//! verified it ([`KeyGeneration`]). Bad tokens live in a room of their own and push no good one out. When a room is
+//! full, what was not used for the longest time goes.
+
+use std::hash::{BuildHasher, DefaultHasher, Hash, Hasher};
+use std::rc::Rc;
+use std::time::Duration;
+
+use lru::{DefaultHasher as RandomHasher, LruCache};
+
+use crate::http::HeaderEdit;
+use crate::keys::KeyGeneration;
+use crate::policy::{AdmittedToken, CacheLimits, ProviderId};
+use crate::unix_time::UnixTime;
+
+/// So many bad signatures are remembered, and for so long: enough for a client that tries again and again.
+const MAX_BAD: CacheLimits = CacheLimits { tokens: 256, bytes: 256 * 1024 };
+const BAD_FOR: Duration = Duration::from_secs(5);
+/// What an entry takes beside its token and header values.
+const ENTRY_BYTES: usize = 512;
+/// How much of a token is hashed to find it: the end of its signature, which nobody without the key can choose.
+const HASHED_BYTES: usize = 64;
+
+/// An admitted token and what it gives its requests.
+#[derive(Clone, Debug)]
+pub(super) struct Grant {
+    pub(super) provider: ProviderId,
+    /// The provider's name.
+    pub(super) issued_by: Rc<str>,
+    pub(super) token: Rc<AdmittedToken>,
+    /// The headers that tell the backend.
+    pub(super) identity: Rc<[HeaderEdit]>,
+}
+
+/// What is known of tokens.
+pub(super) struct TokenCache {
+    verified: Room<(Grant, KeyGeneration), EndOfToken>,
+    bad: Room<(UnixTime, KeyGeneration), RandomHasher>,
+}
+
+impl TokenCache {
+    pub(super) fn new(limits: CacheLimits) -> Self {
+        // Without a cache nothing is remembered at all.
+        let bad = if limits.tokens == 0 { limits } else { MAX_BAD };
+        Self { verified: Room::new(limits, EndOfToken::default()), bad: Room::new(bad, RandomHasher::default()) }
+    }
+
+    /// What this token grants, if it was verified with the keys that are in use `now` and is current.
+    pub(super) fn find(
+        &mut self,
+        text: &[u8],
+        now: UnixTime,
+        keys_in_use: impl Fn(ProviderId) -> Option<KeyGeneration>,
+    ) -> Option<&Grant> {
+        let is_good = |(grant, verified_by): &(Grant, KeyGeneration)| {
+            grant.token.is_current(now) && keys_in_use(grant.provider) == Some(*verified_by)
+        };
+        self.verified.find(text, is_good).map(|(grant, _)| grant)
+    }
+
+    /// Remembers a token that was verified by these keys. `held_bytes` is what it takes, about.
+    pub(super) fn insert(&mut self, text: Rc<[u8]>, grant: Grant, verified_by: KeyGeneration, held_bytes: usize) {
+        let edits: usize = grant.identity.iter().map(HeaderEdit::held_bytes).sum();
+        self.verified.insert(text, (grant, verified_by), held_bytes.saturating_add(edits));
+    }
+
+    /// Whether the signature was seen not to hold a short while ago, with these keys.
+    pub(super) fn is_known_bad(&mut self, text: &[u8], keys: KeyGeneration, now: UnixTime) -> bool {
+        let is_good = |(seen_at, seen_with): &(UnixTime, KeyGeneration)| {
+            *seen_at <= now && now.since(*seen_at) < BAD_FOR && *seen_with == keys
+        };
+        self.bad.find(text, is_good).is_some()
+    }
+
+    /// Remembers a token whose signature does not hold with these keys.
+    pub(super) fn insert_bad(&mut self, text: Rc<[u8]>, keys: KeyGeneration, now: UnixTime) {
+        let length = text.len();
+        self.bad.insert(text, (now, keys), length);
+    }
+}
+
+/// So many entries at most, and so many bytes.
+struct Room<T, S> {
+    limits: CacheLimits,
+    held_bytes: usize,
+    entries: LruCache<Rc<[u8]>, Entry<T>, S>,
+}
+
+struct Entry<T> {
+    what: T,
+    bytes: usize,
+}
+
+impl<T, S: BuildHasher> Room<T, S> {
+    fn new(limits: CacheLimits, hasher: S) -> Self {
+        Self { limits, held_bytes: 0, entries: LruCache::unbounded_with_hasher(hasher) }
+    }
+
+    /// The entry of this token; one that is not good any more goes.
+    fn find(&mut self, text: &[u8], is_good: impl Fn(&T) -> bool) -> Option<&T> {
+        if !self.entries.get(text).map(|entry| is_good(&entry.what))? {
+            self.remove(text);
+            return None;
+        }
+        // What was just found is what was used last.
+        self.entries.peek_mru().map(|(_, entry)| &entry.what)
+    }
+
+    fn insert(&mut self, text: Rc<[u8]>, what: T, bytes: usize) {
+        let bytes = bytes.saturating_add(ENTRY_BYTES);
+        if self.limits.tokens == 0 || bytes > self.limits.bytes {
+            return;
+        }
+        self.remove(&text);
+        while self.entries.len() >= self.limits.tokens || self.held_bytes.saturating_add(bytes) > self.limits.bytes {
+            let Some((_, oldest)) = self.entries.pop_lru() else { break };
+            self.held_bytes = self.held_bytes.saturating_sub(oldest.bytes);
+        }
+        self.held_bytes = self.held_bytes.saturating_add(bytes);
+        self.entries.put(text, Entry { what, bytes });
+    }
+
+    fn remove(&mut self, text: &[u8]) {
+        if let Some(entry) = self.entries.pop(text) {
+            self.held_bytes = self.held_bytes.saturating_sub(entry.bytes);
+        }
+    }
+}
+
+/// Hashes the end of a token only. Two *verified* tokens that end alike cannot be made without the issuer's key, so
+/// nobody can fill one slot of the table with them.
+#[derive(Default)]
+struct EndOfToken(RandomHasher);
+
+impl BuildHasher for EndOfToken {
+    type Hasher = EndHasher;
+
+    fn build_hasher(&self) -> EndHasher {
+        EndHasher(self.0.build_hasher())
+    }
+}
+
+struct EndHasher(DefaultHasher);
+
+impl Hasher for EndHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.get(bytes.len().saturating_sub(HASHED_BYTES)..).unwrap_or_default().hash(&mut self.0);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0.finish()
+    }
+}
+
+#[cfg(test)]
+#[path = "token_cache/tests.rs"]
+mod tests;
