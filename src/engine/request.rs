@@ -101,11 +101,11 @@ impl Presented<'_> {
     pub(super) fn identify(self, policy: &Policy, now: UnixTime) -> Result<NamedToken, Decision> {
         let Self { facts, text } = self;
         let text = text.reveal();
-        if !UnverifiedToken::has_three_parts(text) {
-            return Err(facts.deny(policy, None, DenyReason::TokenOpaque));
-        }
         let token = match UnverifiedToken::parse(text) {
             Ok(token) => token,
+            Err(_) if !UnverifiedToken::has_three_parts(text) => {
+                return Err(facts.deny(policy, None, DenyReason::TokenOpaque));
+            }
             Err(fault) => return Err(facts.deny(policy, None, fault.into())),
         };
         let issuer = match token.claimed_issuer() {

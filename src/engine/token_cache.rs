@@ -103,6 +103,10 @@ impl<T, S: BuildHasher> Room<T, S> {
 
     /// The entry of this token; one that is not good any more goes.
     fn find(&mut self, text: &[u8], is_good: impl Fn(&T) -> bool) -> Option<&T> {
+        // As a rule no bad token is known: then none need be hashed.
+        if self.entries.is_empty() {
+            return None;
+        }
         if !self.entries.get(text).map(|entry| is_good(&entry.what))? {
             self.remove(text);
             return None;

@@ -121,7 +121,14 @@ impl<'a> Credential<'a> {
 /// `b64token` of RFC 6750: at least one character, padding only at the end.
 fn is_token68(text: &[u8]) -> bool {
     let body = text.iter().rposition(|byte| *byte != b'=').map_or(0, |last| last + 1);
-    body > 0 && text.iter().take(body).all(|byte| TOKEN68.get(usize::from(*byte)) == Some(&true))
+    let is_character = |byte: &u8| TOKEN68.get(usize::from(*byte)) == Some(&true);
+    // In strides without a way out in between: several times as fast.
+    body > 0
+        && text
+            .get(..body)
+            .unwrap_or_default()
+            .chunks(32)
+            .all(|stride| stride.iter().fold(true, |all, byte| all & is_character(byte)))
 }
 
 /// The characters of a `b64token`, looked up: a whole token is looked at with every request.

@@ -49,13 +49,19 @@ impl HeaderSource {
     pub(super) fn credential<'a>(&self, head: &'a RequestHead, max_bytes: usize) -> Credential<'a> {
         let mut values = head.values(self.name.as_str());
         let Some(value) = values.next() else { return Credential::Absent };
-        if values.next().is_some() || self.form.holds_a_second_credential(value) {
+        if values.next().is_some() {
             return Credential::Repeated;
         }
-        match self.form.strip_scheme(value) {
+        let credential = match self.form.strip_scheme(value) {
             Stripped::NotOurs => Credential::Absent,
             Stripped::NoBlank => Credential::Malformed,
             Stripped::Text(text) => Credential::read(Cow::Borrowed(text), max_bytes),
+        };
+        match credential {
+            // No token has a comma in it.
+            Credential::Token(_) => credential,
+            _ if self.form.holds_a_second_credential(value) => Credential::Repeated,
+            Credential::Absent | Credential::Repeated | Credential::Malformed | Credential::TooLarge => credential,
         }
     }
 }
@@ -71,9 +77,6 @@ impl HeaderForm {
     /// Hosts join the lines of a repeated `Authorization` with a comma. A comma is no part of a token,
     /// and in other schemes (`Digest`) it only counts when a credential of ours stands behind it.
     fn holds_a_second_credential(&self, value: &[u8]) -> bool {
-        if !value.contains(&b',') {
-            return false;
-        }
         let mut parts = value.split(|byte| *byte == b',');
         let first_is_ours = parts.next().is_some_and(|first| self.is_ours(first));
         parts.any(|part| first_is_ours || self.is_ours(part.trim_ascii_start()))
