@@ -47,7 +47,7 @@ enum Answered {
 }
 use Answered::{By, Later, Rows};
 
-/// Every case of the groups A to F, H, J and N. G is about token sources, I about path rules, K about caches, L about
+/// Every case of the groups A to F, H, J, K and N. G is about token sources, I about path rules, L about
 /// introspection, M about senders: they are answered where those are built.
 const CASES: [(&str, &str, Answered); 64] = [
     ("A1", "alg `none`, empty signature", Rows),
@@ -116,8 +116,8 @@ const CASES: [(&str, &str, Answered); 64] = [
     ("N3", "bodies and logs hold no token", By("redaction.rs", "no_decision_shows_a_token_in_any_form")),
 ];
 
-/// The cases of group J.
-const KEY_SET_CASES: [(&str, &str, Answered); 8] = [
+/// The cases of the groups J and K.
+const KEY_SET_CASES: [(&str, &str, Answered); 13] = [
     ("J1", "unknown kid flood -> at most 1 fetch per cooldown", Rows),
     ("J2", "timeout, reset, 500, 204, 302, HTML, truncated, `{}`, `keys:{}`, 10 MB", Rows),
     ("J3", "key removed from JWKS -> stops verifying at the next refresh", Rows),
@@ -125,6 +125,23 @@ const KEY_SET_CASES: [(&str, &str, Answered); 8] = [
     ("J5", "cluster name and authority only from config", Rows),
     ("J6", "Cache-Control clamped", Rows),
     ("J7", "keys for provider A while B's fetch fails", Rows),
+    ("K1", "cached OK for scope foo, then route needs bar -> 403", Later("requirements: the rules' issue")),
+    ("K2", "cached under introspection server A, used at a rule of B", Later("introspection's issue")),
+    (
+        "K3",
+        "cached token after key rotation, config change, exp -> re-verified",
+        By("token_cache.rs", "a_key_that_is_withdrawn_ends_the_tokens_that_it_verified"),
+    ),
+    (
+        "K4",
+        "exact token bytes; collision by concatenation impossible",
+        By("token_cache.rs", "any_other_spelling_of_a_known_token_is_judged_by_itself"),
+    ),
+    (
+        "K5",
+        "negative result cached -> short (<= 5 s)",
+        By("token_cache.rs", "a_bad_signature_is_remembered_for_five_seconds_and_only_with_the_same_keys"),
+    ),
     ("N4", "shared data corrupted / version skew", Later("tests of the shared keys, their own branch")),
 ];
 
@@ -150,7 +167,8 @@ fn every_case_of_the_attack_list_is_answered_or_has_its_place() {
             Later(place) => assert!(!place.is_empty() && !here.contains(&format!("\"{id} ")), "{id} has rows now"),
         }
     }
-    for (group, count) in [("A", 21), ("B", 6), ("C", 8), ("D", 5), ("E", 8), ("F", 6), ("H", 7), ("J", 7), ("N", 4)] {
+    let groups = [("A", 21), ("B", 6), ("C", 8), ("D", 5), ("E", 8), ("F", 6), ("H", 7), ("J", 7), ("K", 5), ("N", 4)];
+    for (group, count) in groups {
         let listed = ids.iter().filter(|id| id.starts_with(group)).count();
         assert_eq!(listed, count, "group {group} of the list has {count} cases");
     }
