@@ -34,7 +34,7 @@ say = @printf '\033[1m==> %s\033[0m\n' $(1)
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: $(ENVOY) $(NODE_MODULES) wasm ## Show the filter at work in a real Envoy (KEEP=1 leaves it running for you)
@@ -76,6 +76,16 @@ fmt: $(TARGETS) ## Format the code
 measure: $(ENVOY) $(NODE_MODULES) wasm ## Measure the CPU time per request beside no filter and Envoy's jwt_authn
 	@cargo build --quiet --locked --release --package testbed --bin measure
 	@target/release/measure
+
+# Without the filter's entry points, which import what only a proxy has.
+.PHONY: microbench
+microbench: $(TARGETS) ## Measure the parts of a decision, natively and as wasm under Node (ITEMS="RS256 decision")
+	@$(call need,node,install Node.js)
+	$(call say,"Native")
+	@cargo bench --locked --quiet --bench core -- $(ITEMS)
+	$(call say,"As wasm under Node")
+	@CARGO_TARGET_WASM32_WASIP1_RUNNER="node --no-warnings $(CURDIR)/benches/run-in-node.mjs" \
+		cargo bench --locked --quiet --no-default-features --target wasm32-wasip1 --bench core -- $(ITEMS)
 
 .PHONY: fuzz
 fuzz: $(TARGETS) $(CARGO_FUZZ) ## Fuzz each target for FUZZ_SECONDS=60; needs a nightly Rust; finds land in tests/data/fuzz

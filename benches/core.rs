@@ -1,0 +1,201 @@
+//! What the parts of a decision cost, natively and as wasm under V8: `make microbench`. Arguments choose items whose
+//! names contain one of them.
+//!
+//! Our own few lines of harness, because on a shared machine the clock and the neighbours change within seconds: all
+//! items run in turn, round after round, so that two of them can be compared. Criterion runs one after the other.
+
+#![allow(missing_docs, clippy::unwrap_used, reason = "a benchmark")]
+
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use okta_proxy_wasm::config;
+use okta_proxy_wasm::engine::{Engine, PortableVerifier, Room, SignatureVerifier, StreamId};
+use okta_proxy_wasm::http::RequestHead;
+use okta_proxy_wasm::jose::{Algorithm, JsonLimits, Key, KeySet, UnverifiedToken, parse_object};
+use okta_proxy_wasm::policy::{AdmittedToken, Policy};
+use okta_proxy_wasm::unix_time::UnixTime;
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+
+const WARM_UP: Duration = Duration::from_millis(150);
+/// Long enough for the clock, and short enough for many rounds.
+const BATCH: Duration = Duration::from_millis(2);
+const ROUNDS: usize = 50;
+/// The time in which the tokens are valid.
+const NOW: UnixTime = UnixTime::from_secs(1_800_000_000);
+
+struct Item {
+    name: &'static str,
+    run: Box<dyn FnMut()>,
+    batch: u32,
+    /// Microseconds for one run, one of each round.
+    times: Vec<f64>,
+}
+
+impl Item {
+    fn new<T>(name: &'static str, mut run: impl FnMut() -> T + 'static) -> Self {
+        Self { name, run: Box::new(move || drop(black_box(run()))), batch: 1, times: Vec::new() }
+    }
+
+    fn time(&mut self, runs: u32) -> Duration {
+        #[allow(clippy::disallowed_methods, reason = "the filter is given the time; a benchmark measures it")]
+        let began = Instant::now();
+        for _ in 0..runs {
+            (self.run)();
+        }
+        began.elapsed()
+    }
+
+    /// Until V8 has compiled it with all it can.
+    fn warm_up(&mut self) {
+        let mut spent = Duration::ZERO;
+        let mut fastest = Duration::MAX;
+        while spent < WARM_UP {
+            let took = self.time(8);
+            spent += took;
+            fastest = fastest.min(took / 8);
+        }
+        self.batch = u32::try_from(BATCH.as_nanos() / fastest.as_nanos().max(1)).unwrap().max(1);
+    }
+
+    fn measure(&mut self) {
+        let took = self.time(self.batch);
+        self.times.push(took.as_secs_f64() * 1e6 / f64::from(self.batch));
+    }
+}
+
+fn main() {
+    let wanted: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    let mut items = items();
+    items.retain(|item| wanted.is_empty() || wanted.iter().any(|part| item.name.contains(part)));
+    items.iter_mut().for_each(Item::warm_up);
+    for _ in 0..ROUNDS {
+        items.iter_mut().for_each(Item::measure);
+    }
+    println!("{:44} {:>9} {:>9}", "microseconds", "median", "minimum");
+    for item in &mut items {
+        item.times.sort_by(f64::total_cmp);
+        let (minimum, median) = (item.times.first().unwrap(), item.times.get(ROUNDS / 2).unwrap());
+        println!("{:44} {median:9.2} {minimum:9.2}", item.name);
+    }
+}
+
+/// Says yes: what is left is the cost of all the rest.
+struct Believing;
+
+impl SignatureVerifier for Believing {
+    fn verifies(&self, _: Algorithm, _: &Key, _: &[u8], _: &[u8]) -> bool {
+        true
+    }
+}
+
+/// What `benches/make-tokens.mjs` made.
+struct Material(Value);
+
+impl Material {
+    fn read() -> Self {
+        Self(serde_json::from_str(include_str!("tokens.json")).unwrap())
+    }
+
+    fn token(&self, name: &str) -> String {
+        self.0.pointer(&format!("/tokens/{name}")).unwrap().as_str().unwrap().to_owned()
+    }
+
+    fn payload(&self) -> String {
+        self.0.get("payload").unwrap().as_str().unwrap().to_owned()
+    }
+
+    fn keys(&self) -> KeySet {
+        KeySet::from_members(self.0.get("key_set").unwrap().as_object().unwrap()).unwrap()
+    }
+
+    /// One issuer whose keys stand in the configuration.
+    fn policy(&self) -> Policy {
+        let issuer = "https://acme.okta.com/oauth2/default";
+        let provider =
+            json!({ "issuer": issuer, "audiences": ["api://default"], "jwks": { "inline": self.0.get("key_set") } });
+        config::load(json!({ "providers": { "okta": provider } }).to_string().as_bytes()).unwrap().policy
+    }
+
+    /// The check of one token's signature, without anything else.
+    fn verification(&self, item: &'static str, name: &str) -> Item {
+        let token = self.token(name);
+        let keys = self.keys();
+        let parsed = UnverifiedToken::parse(token.as_bytes()).unwrap();
+        let algorithm = parsed.header().algorithm;
+        let key = (*keys.candidates(parsed.header().key_id.as_deref(), algorithm).first().unwrap()).clone();
+        let (message, signature) = token.rsplit_once('.').unwrap();
+        let (message, signature) = (message.to_owned(), URL_SAFE_NO_PAD.decode(signature).unwrap());
+        let verify = move || PortableVerifier.verifies(algorithm, &key, message.as_bytes(), &signature);
+        assert!(verify(), "{name}");
+        Item::new(item, verify)
+    }
+
+    /// The whole decision on a request.
+    fn decision(&self, item: &'static str, verifier: impl SignatureVerifier + 'static, head: RequestHead) -> Item {
+        let mut engine = Engine::new(self.policy(), Box::new(verifier), Room::default(), NOW);
+        Item::new(item, move || engine.on_request(StreamId(1), &head, NOW))
+    }
+}
+
+/// A browser's request, of twelve fields with the token.
+fn head(token: Option<&str>) -> RequestHead {
+    let plain = [
+        (":method", "GET"),
+        (":path", "/accounts/1234567/transactions?from=2026-01-01&limit=50"),
+        (":scheme", "https"),
+        (":authority", "api.acme.com"),
+        ("user-agent", "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/149.0.0.0"),
+        ("accept", "application/json"),
+        ("accept-language", "en-US,en;q=0.9"),
+        ("accept-encoding", "gzip, deflate, br, zstd"),
+        ("x-forwarded-for", "203.0.113.7"),
+        ("x-forwarded-proto", "https"),
+        ("x-request-id", "5f3c1a52-8f0e-4d0a-9a3b-0c5d6b7a8e9f"),
+    ];
+    let credential = token.map(|token| ("authorization".to_owned(), format!("Bearer {token}").into_bytes()));
+    let plain = plain.into_iter().map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec()));
+    RequestHead::new(plain.chain(credential).collect())
+}
+
+fn items() -> Vec<Item> {
+    let material = Material::read();
+    let token = material.token("RS256");
+    let payload = material.payload();
+    let encoded = URL_SAFE_NO_PAD.encode(&payload);
+    let message = vec![b'a'; 800];
+    let limits = JsonLimits { depth: 32, members: 256 };
+    let with_token = || head(Some(&token));
+    let (to_parse, to_admit) = (token.clone(), token.clone());
+    let (admitting, stripping) = (material.policy(), material.policy());
+    let keys = material.keys();
+    let (full, bare) = (with_token(), head(None));
+    vec![
+        Item::new("SHA-256 of 800 bytes", move || Sha256::digest(&message)),
+        Item::new("base64url: decode the payload", move || URL_SAFE_NO_PAD.decode(&encoded)),
+        Item::new("strict JSON: read the payload", move || parse_object(payload.as_bytes(), limits)),
+        Item::new("token: parse", move || UnverifiedToken::parse(to_parse.as_bytes())),
+        Item::new("token: parse, believe and admit", move || {
+            let token = UnverifiedToken::parse(to_admit.as_bytes()).unwrap();
+            let candidates = keys.candidates(token.header().key_id.as_deref(), Algorithm::Rs256);
+            let token = token.verify(&candidates, &Believing).unwrap();
+            AdmittedToken::admit(token, admitting.providers().next().unwrap().1, NOW).unwrap()
+        }),
+        Item::new("head of 12 fields: find and strip", move || {
+            black_box(stripping.token_source.find(&full));
+            stripping.strip(&full)
+        }),
+        material.verification("verify: RS256, 2048 bits", "RS256"),
+        material.verification("verify: RS256, 4096 bits", "RS256_4096"),
+        material.verification("verify: PS256, 2048 bits", "PS256"),
+        material.verification("verify: ES256", "ES256"),
+        material.verification("verify: ES384", "ES384"),
+        material.verification("verify: EdDSA", "EdDSA"),
+        material.decision("decision: admitted, RS256 2048", PortableVerifier, with_token()),
+        material.decision("decision: admitted, signature believed", Believing, with_token()),
+        material.decision("decision: refused, no token", PortableVerifier, bare),
+    ]
+}

@@ -1,0 +1,130 @@
+use super::super::tests::{SIZES, Xorshift, edges, one};
+use super::*;
+use num_bigint::BigUint;
+use wasm_bindgen_test::wasm_bindgen_test;
+
+fn modulus(n: &BigUint) -> Modulus {
+    Modulus::new(&n.to_bytes_be(), usize::try_from(n.bits()).unwrap())
+}
+
+impl Modulus {
+    fn digits_of(&self, number: &BigUint) -> Vec<u32> {
+        let mut digits = digits_from_bytes(&number.to_bytes_be(), self.digit_bits);
+        digits.resize(self.length, 0);
+        digits
+    }
+
+    fn number_of(&self, digits: &[u32]) -> BigUint {
+        assert!(digits.iter().all(|digit| u64::from(*digit) <= mask(self.digit_bits)), "{digits:x?}");
+        digits.iter().rev().fold(BigUint::ZERO, |number, digit| (number << self.digit_bits) + *digit)
+    }
+
+    /// Fails unless `a * b / R` is right and below twice the modulus, and the square of `a` the same as `a * a`.
+    fn assert_multiplies(&self, n: &BigUint, a: &BigUint, b: &BigUint, columns: &mut Columns) {
+        let r = one() << (self.digit_bits as usize * self.length);
+        assert!(r > n * 4_u32, "R is too small");
+        let mut product = self.digits_of(a);
+        self.multiply(&mut product, &self.digits_of(b), columns);
+        let (mut square, mut same) = (self.digits_of(a), self.digits_of(a));
+        self.square(&mut square, columns);
+        self.multiply(&mut same, &self.digits_of(a), columns);
+        assert_eq!(square, same, "{a:x} squared modulo {n:x}");
+        for (result, factor) in [(product, b), (square, a)] {
+            let result = self.number_of(&result);
+            assert!(result < n * 2_u32, "{a:x} * {factor:x} modulo {n:x}");
+            assert_eq!(result * &r % n, a * factor % n, "{a:x} * {factor:x} modulo {n:x}");
+        }
+    }
+}
+
+/// What multiplication goes wrong with first: what [`edges`] has, and what lies between the modulus and twice it.
+fn operands(n: &BigUint) -> Vec<BigUint> {
+    let ones = (one() << n.bits()) - one();
+    let mut numbers = edges(n);
+    numbers.extend([n.clone(), n + 1_u32, n * 2_u32 - 1_u32, n * 2_u32 - 2_u32]);
+    numbers.extend((0..usize::try_from(n.bits()).unwrap()).step_by(389).map(|bits| &ones >> bits));
+    numbers.retain(|number| *number < n * 2_u32);
+    numbers
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn no_column_overflows_at_any_size() {
+    for bits in 2048..=8192 {
+        let (digit_bits, length) = shape(bits);
+        let product = u128::from(mask(digit_bits)).pow(2);
+        let carried_in = u128::from(u64::MAX >> digit_bits);
+        let most = 2 * u128::try_from(length).unwrap() * product + 2 * carried_in;
+        assert!(most <= u128::from(u64::MAX), "{bits}");
+        assert!(length * digit_bits as usize >= bits + 2 && length.is_multiple_of(2), "{bits}");
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn products_and_squares_are_those_of_a_big_integer_library() {
+    for (at, bits) in SIZES.into_iter().chain([2801, 3074, 3077, 5003, 6144]).enumerate() {
+        let mut random = Xorshift(0x2545_f491_4f6c_dd1d ^ u64::try_from(at).unwrap());
+        let n = random.odd(bits);
+        let modulus = modulus(&n);
+        let mut columns = Columns::new(modulus.length);
+        let mut numbers = operands(&n);
+        numbers.extend((0..4).map(|_| random.number(bits + 1) % (&n * 2_u32)));
+        let some = [random.number(bits) % &n, &n * 2_u32 - 1_u32];
+        for a in &numbers {
+            for b in &some {
+                modulus.assert_multiplies(&n, a, b, &mut columns);
+            }
+        }
+    }
+}
+
+/// The largest columns there can be (tests check for overflow), and carries that run through all digits.
+#[wasm_bindgen_test(unsupported = test)]
+fn moduli_and_numbers_of_nothing_but_ones_or_zeros_are_multiplied() {
+    for bits in [2048_usize, 2049, 3072, 3073, 8192] {
+        for n in
+            [(one() << bits) - one(), (one() << (bits - 1)) + one(), (one() << bits) - (one() << (bits / 2)) - one()]
+        {
+            let modulus = modulus(&n);
+            let mut columns = Columns::new(modulus.length);
+            let all = operands(&n);
+            let [first, .., last] = all.as_slice() else { panic!() };
+            for a in &all {
+                for b in [first, last, &(&n - one()), &(&n + one()), &(&n * 2_u32 - 1_u32)] {
+                    modulus.assert_multiplies(&n, a, b, &mut columns);
+                }
+            }
+        }
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn powers_are_those_of_a_big_integer_library_for_any_odd_exponent() {
+    let mut random = Xorshift(23);
+    for round in 0..24 {
+        let bits = 2048 + usize::try_from(random.next() % 1200).unwrap();
+        let n = random.odd(bits);
+        let exponent = (random.next() >> (8 + 2 * round)) | 3;
+        let base = random.number(bits) % &n;
+        let length = n.to_bytes_be().len();
+        let mut bytes = base.to_bytes_be();
+        bytes.splice(0..0, vec![0; length - bytes.len()]);
+        let power = modulus(&n).power(&bytes, exponent).unwrap();
+        assert_eq!(power.len(), length);
+        assert_eq!(BigUint::from_bytes_be(&power), base.modpow(&exponent.into(), &n), "{base:x}^{exponent} mod {n:x}");
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_number_becomes_digits_and_bytes_again() {
+    let mut random = Xorshift(29);
+    for bits in [0, 1, 27, 28, 54, 56, 57, 216, 224, 2048] {
+        for digit_bits in [27, 28] {
+            let number = (random.number(bits + 1) >> 1_u32) | (one() << bits >> 1_u32);
+            let bytes = number.to_bytes_be();
+            let padded = [&[0, 0, 0, 0, 0], bytes.as_slice()].concat();
+            let digits = digits_from_bytes(&padded, digit_bits);
+            assert_ne!(digits.last(), Some(&0));
+            assert_eq!(bytes_from_digits(&digits, digit_bits, padded.len()), padded);
+        }
+    }
+}
