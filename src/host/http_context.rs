@@ -33,13 +33,18 @@ impl FilterStream {
     }
 }
 
-impl Context for FilterStream {
-    fn on_done(&mut self) -> bool {
-        self.shared.streams.take(self.id);
-        self.shared.with_engine(|engine| engine.on_stream_closed(self.id));
-        true
+/// The stream ended. The SDK drops its context in `proxy_on_delete`, the last callback of every stream on every
+/// host, so none before it is needed: `proxy_on_done` and `proxy_on_log` are not exported (`link/exports.txt`).
+/// No host call from here: the host holds no request any more, and the SDK a borrow of its contexts.
+impl Drop for FilterStream {
+    fn drop(&mut self) {
+        if self.shared.streams.take(self.id).is_some() {
+            self.shared.with_engine(|engine| engine.on_stream_closed(self.id));
+        }
     }
 }
+
+impl Context for FilterStream {}
 
 impl HttpContext for FilterStream {
     fn on_http_request_headers(&mut self, _num_headers: usize, _end_of_stream: bool) -> Action {

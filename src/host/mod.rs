@@ -20,6 +20,9 @@ use proxy_wasm::types::LogLevel;
 
 use root_context::FilterRoot;
 
+// The linker reads it (`link/wasm-ld`); named here, cargo links anew when it changes.
+const _: &str = include_str!("../../link/exports.txt");
+
 proxy_wasm::main! {{
     // Sets the panic hook too: without it a trap would leave no word in the host's log.
     proxy_wasm::set_log_level(LogLevel::Info);

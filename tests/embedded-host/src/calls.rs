@@ -50,6 +50,7 @@ const ENV: [&str; 37] = [
 ];
 const WASI: [&str; 5] = ["environ_get", "environ_sizes_get", "fd_write", "proc_exit", "random_get"];
 
+const ALLOCATE: &str = "proxy_on_memory_allocate";
 const CONFIGURATION: u32 = 7;
 const CALLOUT_BODY: u32 = 4;
 const REQUEST_HEADERS: u32 = 0;
@@ -363,11 +364,9 @@ impl Call<'_> {
     }
 
     fn allocate(&mut self, size: u32) -> Result<u32, Error> {
-        let allocate = self
-            .caller
-            .get_export("proxy_on_memory_allocate")
-            .and_then(|export| export.into_func())
-            .expect("the module allocates");
+        self.world().count_entry(ALLOCATE);
+        let allocate =
+            self.caller.get_export(ALLOCATE).and_then(|export| export.into_func()).expect("the module allocates");
         let mut address = [Val::I32(0)];
         allocate.call(&mut self.caller, &[Val::I32(size.cast_signed())], &mut address)?;
         Ok(address[0].i32().expect("an address").cast_unsigned())

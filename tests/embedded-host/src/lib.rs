@@ -138,7 +138,7 @@ impl Vm {
     /// A piece of the body arrives.
     pub fn body(&mut self, stream: StreamId, size: usize, last: bool) -> Action {
         let size = u32::try_from(size).expect("a size");
-        let action = self.expect("proxy_on_request_body", &[stream.0, size, u32::from(last)]);
+        let action = self.expect_if_exported("proxy_on_request_body", &[stream.0, size, u32::from(last)]);
         self.after(stream, action)
     }
 
@@ -146,14 +146,20 @@ impl Vm {
     pub fn trailers(&mut self, stream: StreamId, fields: Fields) -> Action {
         let count = u32::try_from(fields.len()).expect("a count");
         self.world_mut().stream_mut(stream.0).trailers = fields;
-        let action = self.expect("proxy_on_request_trailers", &[stream.0, count]);
+        let action = self.expect_if_exported("proxy_on_request_trailers", &[stream.0, count]);
         self.after(stream, action)
+    }
+
+    /// The backend's answer, or the filter's own, passes the filter: a head and a body in one piece.
+    pub fn response(&mut self, stream: StreamId) {
+        self.expect_if_exported("proxy_on_response_headers", &[stream.0, 1, 0]);
+        self.expect_if_exported("proxy_on_response_body", &[stream.0, 1, 1]);
     }
 
     /// The stream ends: the client left, or the exchange is over.
     pub fn close(&mut self, stream: StreamId) {
-        self.expect("proxy_on_done", &[stream.0]);
-        self.expect("proxy_on_log", &[stream.0]);
+        self.expect_if_exported("proxy_on_log", &[stream.0]);
+        self.expect_if_exported("proxy_on_done", &[stream.0]);
         self.expect("proxy_on_delete", &[stream.0]);
         self.world_mut().contexts.remove(&stream.0);
         self.world_mut().closed.insert(stream.0);
@@ -230,6 +236,11 @@ impl Vm {
         &self.store.data().calls
     }
 
+    /// How often the module was entered by each of its exports so far.
+    pub fn entries(&self) -> &BTreeMap<String, usize> {
+        &self.store.data().entries
+    }
+
     /// The bytes of memory that the module has now; it never gives any back.
     pub fn memory(&self) -> usize {
         self.instance.get_memory(&self.store, "memory").expect("a memory").data_size(&self.store)
@@ -261,6 +272,12 @@ impl Vm {
         self.call(callback, arguments).unwrap_or_else(|trap| panic!("{callback} trapped: {trap}"))
     }
 
+    /// The same, of a callback that a host does without: 0, which is "go on", where the module has none.
+    fn expect_if_exported(&mut self, callback: &str, arguments: &[u32]) -> u32 {
+        let is_exported = self.instance.get_func(&self.store, callback).is_some();
+        if is_exported { self.expect(callback, arguments) } else { 0 }
+    }
+
     fn call(&mut self, callback: &str, arguments: &[u32]) -> Result<u32, String> {
         let Some(function) = self.instance.get_func(&self.store, callback) else {
             return Err(String::from("the module has no such callback"));
@@ -268,6 +285,7 @@ impl Vm {
         if let Some(context) = arguments.first() {
             self.world_mut().effective = *context;
         }
+        self.world_mut().count_entry(callback);
         let arguments: Vec<Val> = arguments.iter().map(|value| Val::I32(value.cast_signed())).collect();
         let mut results = vec![Val::I32(0); function.ty(&self.store).results().len()];
         let ended: Result<(), Error> = function.call(&mut self.store, &arguments, &mut results);

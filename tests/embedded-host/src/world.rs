@@ -127,6 +127,7 @@ pub(crate) struct World {
     pub(crate) tick_periods: BTreeMap<u32, u32>,
     pub(crate) log: Vec<String>,
     pub(crate) calls: BTreeMap<String, usize>,
+    pub(crate) entries: BTreeMap<String, usize>,
 }
 
 impl World {
@@ -148,7 +149,13 @@ impl World {
             tick_periods: BTreeMap::new(),
             log: Vec::new(),
             calls: BTreeMap::new(),
+            entries: BTreeMap::new(),
         }
+    }
+
+    /// The module is entered by one of its exports.
+    pub(crate) fn count_entry(&mut self, export: &str) {
+        *self.entries.entry(export.to_owned()).or_default() += 1;
     }
 
     pub(crate) fn stream(&self, id: u32) -> &Stream {

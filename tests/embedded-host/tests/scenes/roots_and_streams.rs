@@ -11,6 +11,9 @@ use super::{
     with_keys, with_token,
 };
 
+/// How many requests may wait in one VM, as the README promises.
+const MOST_THAT_WAIT: usize = 4096;
+
 #[test]
 fn a_client_that_leaves_while_it_waits_is_forgotten_and_its_keys_still_come() {
     let (mut vm, root) = configured(Manners::envoy(), &fetched_keys());
@@ -22,6 +25,21 @@ fn a_client_that_leaves_while_it_waits_is_forgotten_and_its_keys_still_come() {
     assert_eq!(vm.outcome(gone), Outcome::Waiting);
     let next = vm.request(root, with_token(&good_token()));
     assert_eq!(forwarded(&vm, next, "x-user-id"), ["alice@acme.com"]);
+}
+
+#[test]
+fn clients_that_leave_while_they_wait_make_room_for_others() {
+    let (mut vm, root) = configured(Manners::envoy(), &fetched_keys());
+    let token = good_token();
+    for _ in 0..=MOST_THAT_WAIT {
+        let gone = vm.request(root, with_token(&token));
+        assert_eq!(vm.outcome(gone), Outcome::Waiting, "those that left still fill the room");
+        vm.close(gone);
+    }
+    let stays = vm.request(root, with_token(&token));
+    fetch_keys(&mut vm, root);
+    tick_until(&mut vm, root, |vm| vm.outcome(stays) != Outcome::Waiting);
+    assert_eq!(forwarded(&vm, stays, "x-user-id"), ["alice@acme.com"]);
 }
 
 #[test]
