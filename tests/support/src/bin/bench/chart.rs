@@ -19,8 +19,10 @@ const GROUP_TITLE: f64 = 17.0;
 const BAR: f64 = 11.0;
 const BAR_PITCH: f64 = 13.0;
 const GROUP_GAP: f64 = 11.0;
-/// A long bar is cut when it is more than this many times as long as the longest of the other subjects.
-const LONGEST_UNCUT: f64 = 1.5;
+/// Bars of the portable verification are cut where they exceed so many times the longest of the other subjects.
+const LONGEST_WHOLE: f64 = 2.5;
+/// Where they are cut then, in the same measure.
+const CUT_AT: f64 = 1.5;
 const TICKS: f64 = 5.0;
 
 const INK: &str = "#1f2328";
@@ -134,7 +136,8 @@ impl Scale {
             costs.map(|cost| cost.added.high).fold(1.0, f64::max)
         };
         let of_the_others = longest(&|subject| subject != Subject::OursPortable);
-        Self::up_to(longest(&|_| true).min(LONGEST_UNCUT * of_the_others))
+        let of_all = longest(&|_| true);
+        Self::up_to(if of_all > LONGEST_WHOLE * of_the_others { CUT_AT * of_the_others } else { of_all })
     }
 
     /// Ends at a round number, with about five steps to it.
@@ -177,7 +180,7 @@ mod tests {
             let finding = finding(Workload::NEW, [5.0, 40.0, 50.0, 30.0, portable]);
             Scale::of(&[&finding]).end
         };
-        assert_eq!([of_figures(70.0), of_figures(900.0)], [80.0, 80.0]);
+        assert_eq!([of_figures(110.0), of_figures(900.0)], [150.0, 80.0]);
         assert!(draw(&findings()).contains(">+160<"));
     }
 

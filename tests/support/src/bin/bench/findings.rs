@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use crate::cpu::{Cost, CpuFinding};
 use crate::latency::{Latency, LatencyFinding};
 use crate::machine::Machine;
-use crate::memory::{MemoryFinding, tokens_sent};
+use crate::memory::{MemoryFinding, WORKERS, tokens_sent};
 use crate::start::StartFinding;
 use crate::statistics::Quartiles;
 use crate::subjects::Subject;
@@ -78,7 +78,9 @@ fn latency(finding: &LatencyFinding) -> Value {
 }
 
 fn memory(finding: &MemoryFinding) -> Value {
-    let by_workers = |[one, three]: [f64; 2]| json!({"1": one, "3": three});
+    let by_workers = |sizes: [f64; WORKERS.len()]| {
+        by_name(WORKERS.into_iter().zip(sizes).map(|(workers, size)| (workers.to_string(), json!(size))))
+    };
     let over_tokens = finding.over_distinct_tokens.iter().enumerate();
     json!({
         "by_workers": {"none": by_workers(finding.no_filter), "ours": by_workers(finding.ours)},
@@ -109,8 +111,8 @@ pub mod tests {
             latency: vec![LatencyFinding { workload: Workload::NEW, latencies: Subject::ALL.map(latency).into() }],
             start: Some(StartFinding { repeats: 5, no_filter: 6.5, ours: 77.5 }),
             memory: Some(MemoryFinding {
-                no_filter: [31.0, 33.0],
-                ours: [61.0, 71.0],
+                no_filter: [30.0, 31.0, 33.0],
+                ours: [60.0, 70.0, 104.0],
                 over_distinct_tokens: vec![62.0, 68.0],
             }),
         }
@@ -125,11 +127,12 @@ pub mod tests {
             "/cpu_us_per_request/rs256-new/ours/ratio_to_jwt_authn",
             "/latency_us/rs256-new/jwt_authn/p99",
             "/ready_ms/ours",
+            "/resident_mib/by_workers/ours/16",
             "/resident_mib/per_worker",
             "/resident_mib/ours_by_distinct_tokens/100000",
         ]
         .map(|pointer| json.pointer(pointer).and_then(Value::as_f64));
-        let expected = [285_000.0, 30.0, 0.75, 922.0, 77.5, 4.0, 68.0];
+        let expected = [285_000.0, 30.0, 0.75, 922.0, 77.5, 104.0, 4.0, 68.0];
         assert_eq!(found, expected.map(Some));
     }
 }

@@ -1,10 +1,12 @@
 //! The findings for people: as tables on the terminal while they come, and as a page of Markdown.
 
+use std::iter;
+
 use crate::cpu::CpuFinding;
 use crate::findings::Findings;
 use crate::latency::{Latency, LatencyFinding, PIECES, RATE};
 use crate::machine::Machine;
-use crate::memory::{MemoryFinding, tokens_sent};
+use crate::memory::{MemoryFinding, WORKERS, tokens_sent};
 use crate::start::StartFinding;
 use crate::subjects::Subject;
 use crate::table::{table, with_thousands};
@@ -97,19 +99,26 @@ pub fn start_text(start: &StartFinding) -> String {
 
 /// What was done for the memory, and what came of it.
 pub fn memory_text(memory: &MemoryFinding) -> String {
-    let by_workers = |title: &str, sizes: [f64; 2]| vec![title.to_owned(), mebibytes(sizes[0]), mebibytes(sizes[1])];
+    let by_workers = |title: &str, sizes: [f64; WORKERS.len()]| -> Vec<String> {
+        [title.to_owned()].into_iter().chain(sizes.map(mebibytes)).collect()
+    };
     let rows =
         [by_workers(Subject::NoFilter.title(), memory.no_filter), by_workers(Subject::Ours.title(), memory.ours)];
+    let counts = WORKERS.map(|workers| if workers == 1 { "1 worker".to_owned() } else { format!("{workers} workers") });
+    let header: Vec<&str> = iter::once("MiB").chain(counts.iter().map(String::as_str)).collect();
     let over_tokens = memory.over_distinct_tokens.iter().enumerate();
     let over_tokens = over_tokens.map(|(place, size)| vec![with_thousands(tokens_sent(place)), mebibytes(*size)]);
     let last = with_thousands(tokens_sent(memory.over_distinct_tokens.len().saturating_sub(1)));
     format!(
-        "Resident memory of the Envoy process (`VmRSS`), with one worker and with three. A further worker takes {:.1} MiB \
-         more with ours than without a filter.\n\n{}\n\
+        "Resident memory of the Envoy process (`VmRSS`). A further worker takes {:.1} MiB more with ours than without a \
+         filter, before it has seen many tokens: the difference between {} and {} workers, for the first few live on \
+         what compiling the module left behind.\n\n{}\n\
          And with one worker over {last} tokens, no two alike, valid and signed with ES256 while they are sent: measured \
          before them, and after each step.\n\n{}",
         memory.per_worker(),
-        table(&["MiB", "1 worker", "3 workers"], &rows),
+        WORKERS[1],
+        WORKERS[2],
+        table(&header, &rows),
         table(&["distinct tokens", "MiB"], &over_tokens.collect::<Vec<_>>())
     )
 }
@@ -187,6 +196,7 @@ mod tests {
             "| okta-proxy-wasm                   |    214 |    924 |\n",
             "(median of 5): 6 ms without a filter, 78 ms with ours",
             "4.0 MiB more",
+            "| okta-proxy-wasm |     60.0 |      70.0 |      104.0 |\n",
             "| 100,000         | 68.0 |\n",
         ];
         for text in expected {
