@@ -88,8 +88,8 @@ impl Workload {
         let kind = self.kind.title();
         match self.traffic {
             Traffic::Repeated => format!("{kind}: one token, repeated"),
-            Traffic::SmallSet => format!("{kind}: 1,000 tokens in turn"),
-            Traffic::LargeSet => format!("{kind}: 100,000 tokens by chance"),
+            Traffic::SmallSet => format!("{kind}: 1,000 tokens, shuffled"),
+            Traffic::LargeSet => format!("{kind}: 100,000 tokens at random"),
             Traffic::New => format!("{kind}: a new token each time"),
             Traffic::NoToken => "refused: no token".to_owned(),
             Traffic::Expired => "refused: expired token".to_owned(),
