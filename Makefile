@@ -78,10 +78,11 @@ lint: $(TARGETS) $(CARGO_DENY) ## Check formatting, clippy (native and wasm), li
 fmt: $(TARGETS) ## Format the code
 	cargo fmt --all
 
-.PHONY: measure
-measure: $(ENVOY) $(NODE_MODULES) wasm ## Measure the CPU time per request beside no filter and Envoy's jwt_authn
-	@cargo build --quiet --locked --release --package testbed --bin measure
-	@target/release/measure
+.PHONY: bench
+bench: $(ENVOY) wasm ## Measure cost, latency, start and memory beside jwt_authn (ROUNDS=16 WORKLOADS=name,… PUBLISH=1)
+	@$(call need,git,install git)
+	@cargo build --quiet --locked --profile bench-tool --package testbed --bin bench
+	@target/bench-tool/bench --rounds=$(ROUNDS) --workloads=$(WORKLOADS) $(if $(PUBLISH),--publish)
 
 # Without the filter's entry points, which import what only a proxy has.
 .PHONY: microbench

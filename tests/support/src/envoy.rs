@@ -70,6 +70,15 @@ impl Envoy {
         self.admin_port
     }
 
+    /// Adds a listener while Envoy runs, and returns its port at once: nobody may listen there yet.
+    pub fn add_listener(&self, options: ListenerOptions) -> u16 {
+        let mut listeners = self.listeners.lock().expect("no panic");
+        let port = builder::free_ports(1)[0];
+        listeners.push(BoundListener { options, port });
+        bootstrap::write_listeners(self.directory.path(), &listeners);
+        port
+    }
+
     /// Puts `options` in the place of the listener of the same name, on the same port, and waits for Envoy's answer.
     pub fn replace_listener(&self, options: ListenerOptions) -> ListenerUpdate {
         let mut listeners = self.listeners.lock().expect("no panic");

@@ -1,4 +1,4 @@
-//! Where the project's files are: its root, and the filter as a built Wasm module.
+//! Where the project's files are: its root, the target directory, and the filter as a built Wasm module.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -41,6 +41,7 @@ fn built_module() -> PathBuf {
     target_directory().join("wasm32-wasip1/release/okta_proxy_wasm.wasm")
 }
 
-fn target_directory() -> PathBuf {
+/// Where Cargo builds: `CARGO_TARGET_DIR` if set, otherwise `target`.
+pub fn target_directory() -> PathBuf {
     project_root().join(env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into()))
 }

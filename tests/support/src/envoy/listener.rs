@@ -29,6 +29,8 @@ pub struct ListenerOptions {
     pub backend: String,
     /// Envoy answers 200 itself in place of the backend, once every filter has let the request pass.
     pub direct_response: bool,
+    /// A line of the access log for each request.
+    pub access_log: bool,
     /// `normalize_path`, `merge_slashes`, and the refusal of escaped slashes.
     pub path_normalization: bool,
     /// `use_remote_address`.
@@ -56,6 +58,7 @@ impl ListenerOptions {
             host_env_keys: Vec::new(),
             backend: "backend".to_owned(),
             direct_response: false,
+            access_log: true,
             path_normalization: true,
             use_remote_address: true,
             filters_before: Vec::new(),
@@ -101,7 +104,7 @@ impl ListenerOptions {
     }
 
     /// One line per request, without the query: a token may be in it.
-    fn access_log(&self) -> Value {
+    fn line_of_access_log(&self) -> Value {
         let format = format!(
             "access listener={} request=%REQ(X-REQUEST-ID)% %REQ(:METHOD)% %REQ_WITHOUT_QUERY(:PATH)% \
              code=%RESPONSE_CODE% details=%RESPONSE_CODE_DETAILS% flags=%RESPONSE_FLAGS%\n",
@@ -131,6 +134,7 @@ impl ListenerOptions {
         } else {
             route["route"] = json!({"cluster": self.backend, "timeout": "30s"});
         }
+        let access_log: Vec<_> = self.access_log.then(|| self.line_of_access_log()).into_iter().collect();
         let escaped_slashes = if self.path_normalization { "REJECT_REQUEST" } else { "KEEP_UNCHANGED" };
         json!({
             "@type": format!("{TYPE}/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"),
@@ -140,7 +144,7 @@ impl ListenerOptions {
             "merge_slashes": self.path_normalization,
             "path_with_escaped_slashes_action": escaped_slashes,
             "http_protocol_options": {"enable_trailers": true},
-            "access_log": [self.access_log()],
+            "access_log": access_log,
             "http_filters": self.http_filters(),
             "route_config": {
                 "name": self.name,
