@@ -114,6 +114,19 @@ fn powers_are_those_of_a_big_integer_library_for_any_odd_exponent() {
     }
 }
 
+/// Of 2070 bits R is just large enough: for such a modulus and base every tenth result comes out above the modulus.
+#[wasm_bindgen_test(unsupported = test)]
+fn a_power_is_below_the_modulus_even_where_the_last_product_is_not() {
+    let n = (one() << 2070_u32) - one();
+    let modulus = modulus(&n);
+    let mut random = Xorshift(31);
+    for _ in 0..100 {
+        let base = &n - random.number(2060) - 1_u32;
+        let power = modulus.power(&base.to_bytes_be(), 3).unwrap();
+        assert_eq!(BigUint::from_bytes_be(&power), base.modpow(&3_u32.into(), &n), "{base:x}^3 mod {n:x}");
+    }
+}
+
 #[wasm_bindgen_test(unsupported = test)]
 fn a_number_becomes_digits_and_bytes_again() {
     let mut random = Xorshift(29);
