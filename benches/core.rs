@@ -112,12 +112,13 @@ impl Material {
         KeySet::from_members(self.0.get("key_set").unwrap().as_object().unwrap()).unwrap()
     }
 
-    /// One issuer whose keys stand in the configuration.
-    fn policy(&self) -> Policy {
+    /// One issuer whose keys stand in the configuration, and room for so many tokens.
+    fn policy(&self, max_tokens: u32) -> Policy {
         let issuer = "https://acme.okta.com/oauth2/default";
         let provider =
             json!({ "issuer": issuer, "audiences": ["api://default"], "jwks": { "inline": self.0.get("key_set") } });
-        config::load(json!({ "providers": { "okta": provider } }).to_string().as_bytes()).unwrap().policy
+        let document = json!({ "providers": { "okta": provider }, "cache": { "max_tokens": max_tokens } });
+        config::load(document.to_string().as_bytes()).unwrap().policy
     }
 
     /// The check of one token's signature, without anything else.
@@ -134,9 +135,15 @@ impl Material {
         Item::new(item, verify)
     }
 
-    /// The whole decision on a request.
-    fn decision(&self, item: &'static str, verifier: impl SignatureVerifier + 'static, head: RequestHead) -> Item {
-        let mut engine = Engine::new(self.policy(), Box::new(verifier), Room::default(), NOW);
+    /// The whole decision on a request whose token is new, or with room for one known from the second time on.
+    fn decision(
+        &self,
+        item: &'static str,
+        max_tokens: u32,
+        verifier: impl SignatureVerifier + 'static,
+        head: RequestHead,
+    ) -> Item {
+        let mut engine = Engine::new(self.policy(max_tokens), Box::new(verifier), Room::default(), NOW);
         Item::new(item, move || engine.on_request(StreamId(1), &head, NOW))
     }
 }
@@ -170,7 +177,7 @@ fn items() -> Vec<Item> {
     let limits = JsonLimits { depth: 32, members: 256 };
     let with_token = || head(Some(&token));
     let (to_parse, to_admit) = (token.clone(), token.clone());
-    let (admitting, stripping) = (material.policy(), material.policy());
+    let (admitting, stripping) = (material.policy(0), material.policy(0));
     let keys = material.keys();
     let (full, bare) = (with_token(), head(None));
     vec![
@@ -194,8 +201,9 @@ fn items() -> Vec<Item> {
         material.verification("verify: ES256", "ES256"),
         material.verification("verify: ES384", "ES384"),
         material.verification("verify: EdDSA", "EdDSA"),
-        material.decision("decision: admitted, RS256 2048", PortableVerifier, with_token()),
-        material.decision("decision: admitted, signature believed", Believing, with_token()),
-        material.decision("decision: refused, no token", PortableVerifier, bare),
+        material.decision("decision: new token, RS256 2048", 0, PortableVerifier, with_token()),
+        material.decision("decision: new token, signature believed", 0, Believing, with_token()),
+        material.decision("decision: known token", 1, Believing, with_token()),
+        material.decision("decision: refused, no token", 0, PortableVerifier, bare),
     ]
 }

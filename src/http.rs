@@ -107,15 +107,18 @@ impl HeaderValue {
     /// Any text as a value: what is not printable ASCII, the percent sign, `separator` and blanks at
     /// the ends are percent-encoded, so that two different texts never give the same value.
     pub fn encode(text: &str, separator: Option<char>) -> Self {
-        let mut value = String::with_capacity(text.len());
         let last = text.len().saturating_sub(1);
-        for (at, byte) in text.bytes().enumerate() {
+        let is_plain = |(at, byte): (usize, u8)| {
             let blank_at_an_end = byte == b' ' && (at == 0 || at == last);
-            let plain = (b' '..=b'~').contains(&byte)
-                && byte != b'%'
-                && separator != Some(char::from(byte))
-                && !blank_at_an_end;
-            if plain {
+            (b' '..=b'~').contains(&byte) && byte != b'%' && separator != Some(char::from(byte)) && !blank_at_an_end
+        };
+        // As most are.
+        if text.bytes().enumerate().all(is_plain) {
+            return Self(text.to_owned());
+        }
+        let mut value = String::with_capacity(text.len());
+        for (at, byte) in text.bytes().enumerate() {
+            if is_plain((at, byte)) {
                 value.push(char::from(byte));
             } else {
                 value.push('%');

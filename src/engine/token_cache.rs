@@ -5,7 +5,8 @@
 //! two spellings of one token never meet; each configuration has a cache of its own, and the issuer in a token
 //! leads to one provider. An entry is good while the token is current and the provider's keys are those that
 //! verified it ([`KeyGeneration`]). Bad tokens live in a room of their own and push no good one out. When a room is
-//! full, what was not used for the longest time goes.
+//! full, what was not used for the longest time goes, and only for a token that is seen a second time: tokens that come
+//! once would else take the place of those that come again, and cost more to keep than to verify.
 
 use std::hash::{BuildHasher, DefaultHasher, Hash, Hasher};
 use std::rc::Rc;
@@ -25,6 +26,8 @@ const BAD_FOR: Duration = Duration::from_secs(5);
 const ENTRY_BYTES: usize = 512;
 /// How much of a token is hashed to find it: the end of its signature, which nobody without the key can choose.
 const HASHED_BYTES: usize = 64;
+/// How many tokens at most are remembered as seen, eight bytes each.
+const MAX_SEEN: usize = 1 << 16;
 
 /// An admitted token and what it gives its requests.
 #[derive(Clone, Debug)]
@@ -47,7 +50,7 @@ impl TokenCache {
     pub(super) fn new(limits: CacheLimits) -> Self {
         // Without a cache nothing is remembered at all.
         let bad = if limits.tokens == 0 { limits } else { MAX_BAD };
-        Self { verified: Room::new(limits, EndOfToken::default()), bad: Room::new(bad, RandomHasher::default()) }
+        Self { verified: Room::new(limits), bad: Room::new(bad) }
     }
 
     /// What this token grants, if it was verified with the keys that are in use `now` and is current.
@@ -89,6 +92,9 @@ struct Room<T, S> {
     limits: CacheLimits,
     held_bytes: usize,
     entries: LruCache<Rc<[u8]>, Entry<T>, S>,
+    hasher: S,
+    /// Hashes of tokens that came when there was no room, each in the place that it says itself.
+    seen: Vec<u64>,
 }
 
 struct Entry<T> {
@@ -96,9 +102,11 @@ struct Entry<T> {
     bytes: usize,
 }
 
-impl<T, S: BuildHasher> Room<T, S> {
-    fn new(limits: CacheLimits, hasher: S) -> Self {
-        Self { limits, held_bytes: 0, entries: LruCache::unbounded_with_hasher(hasher) }
+impl<T, S: BuildHasher + Clone + Default> Room<T, S> {
+    fn new(limits: CacheLimits) -> Self {
+        let hasher = S::default();
+        let entries = LruCache::unbounded_with_hasher(hasher.clone());
+        Self { limits, held_bytes: 0, entries, hasher, seen: vec![0; limits.tokens.min(MAX_SEEN)] }
     }
 
     /// The entry of this token; one that is not good any more goes.
@@ -121,12 +129,29 @@ impl<T, S: BuildHasher> Room<T, S> {
             return;
         }
         self.remove(&text);
-        while self.entries.len() >= self.limits.tokens || self.held_bytes.saturating_add(bytes) > self.limits.bytes {
+        if !self.has_room_for(bytes) && !self.is_seen_again(&text) {
+            return;
+        }
+        while !self.has_room_for(bytes) {
             let Some((_, oldest)) = self.entries.pop_lru() else { break };
             self.held_bytes = self.held_bytes.saturating_sub(oldest.bytes);
         }
         self.held_bytes = self.held_bytes.saturating_add(bytes);
         self.entries.put(text, Entry { what, bytes });
+    }
+
+    fn has_room_for(&self, bytes: usize) -> bool {
+        self.entries.len() < self.limits.tokens && self.held_bytes.saturating_add(bytes) <= self.limits.bytes
+    }
+
+    fn is_seen_again(&mut self, text: &[u8]) -> bool {
+        let hash = self.hasher.hash_one(text);
+        let places = u64::try_from(self.seen.len()).unwrap_or(u64::MAX);
+        let place = hash.checked_rem(places).and_then(|place| usize::try_from(place).ok());
+        match place.and_then(|place| self.seen.get_mut(place)) {
+            Some(seen) => std::mem::replace(seen, hash) == hash,
+            None => false,
+        }
     }
 
     fn remove(&mut self, text: &[u8]) {
@@ -138,7 +163,7 @@ impl<T, S: BuildHasher> Room<T, S> {
 
 /// Hashes the end of a token only. Two *verified* tokens that end alike cannot be made without the issuer's key, so
 /// nobody can fill one slot of the table with them.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct EndOfToken(RandomHasher);
 
 impl BuildHasher for EndOfToken {

@@ -41,14 +41,24 @@ pub enum JsonFault {
 /// # Errors
 /// The fault that was met first; the text itself is never part of it.
 pub fn parse_object(text: &[u8], limits: JsonLimits) -> Result<Map<String, Value>, JsonFault> {
+    // Once for the whole text, and not again for each string in it.
+    let text = std::str::from_utf8(text).map_err(|fault| not_utf_8(text, fault.valid_up_to()))?;
     let particular = Cell::new(None);
-    let mut deserializer = serde_json::Deserializer::from_slice(text);
+    let mut deserializer = serde_json::Deserializer::from_str(text);
     let seed = Strict { depth_left: limits.depth, members: limits.members, fault: &particular };
     let value =
         seed.deserialize(&mut deserializer).and_then(|value| deserializer.end().map(|()| value)).map_err(|error| {
             particular.get().unwrap_or(JsonFault::Syntax { line: error.line(), column: error.column() })
         })?;
     if let Value::Object(members) = value { Ok(members) } else { Err(JsonFault::NotAnObject) }
+}
+
+/// The place of the first byte that is no UTF-8.
+fn not_utf_8(text: &[u8], at: usize) -> JsonFault {
+    let before = text.get(..at).unwrap_or_default();
+    let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+    let column = before.iter().rev().take_while(|byte| **byte != b'\n').count() + 1;
+    JsonFault::Syntax { line, column }
 }
 
 #[derive(Clone, Copy)]
@@ -148,7 +158,11 @@ mod tests {
     const LIMITS: JsonLimits = JsonLimits { depth: 3, members: 4 };
 
     fn fault(text: &str) -> JsonFault {
-        parse_object(text.as_bytes(), LIMITS).unwrap_err()
+        fault_of(text.as_bytes())
+    }
+
+    fn fault_of(text: &[u8]) -> JsonFault {
+        parse_object(text, LIMITS).unwrap_err()
     }
 
     #[wasm_bindgen_test(unsupported = test)]
@@ -193,6 +207,6 @@ mod tests {
         ] {
             assert!(matches!(fault(text), JsonFault::Syntax { .. }), "{text}");
         }
-        assert!(matches!(parse_object(b"{\"a\":\"\xff\"}", LIMITS), Err(JsonFault::Syntax { .. })));
+        assert_eq!(fault_of(b"{\"a\":\n\"b\xff\"}"), JsonFault::Syntax { line: 2, column: 3 });
     }
 }
