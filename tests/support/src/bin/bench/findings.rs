@@ -45,7 +45,9 @@ impl Findings {
             "rounds": self.rounds,
             "cpu_us_per_request": by_name(self.cpu.iter().map(|finding| (finding.workload.name(), cpu(finding)))),
             "latency_us": by_name(self.latency.iter().map(|finding| (finding.workload.name(), latency(finding)))),
-            "ready_ms": self.start.as_ref().map(|start| json!({"none": start.no_filter, "ours": start.ours})),
+            "ready_ms": self.start.as_ref().map(|start| {
+                json!({"none": start.no_filter, "ours": start.ours, "ours_again": start.ours_again})
+            }),
             "resident_mib": self.memory.as_ref().map(memory),
         })
     }
@@ -109,7 +111,7 @@ pub mod tests {
             rounds: 16,
             cpu: vec![finding(Workload::NEW, [5.0, 40.0, 50.0, 30.0, 160.0])],
             latency: vec![LatencyFinding { workload: Workload::NEW, latencies: Subject::ALL.map(latency).into() }],
-            start: Some(StartFinding { repeats: 5, no_filter: 6.5, ours: 77.5 }),
+            start: Some(StartFinding { repeats: 5, no_filter: 6.5, ours: 77.5, ours_again: 9.5 }),
             memory: Some(MemoryFinding {
                 no_filter: [30.0, 31.0, 33.0],
                 ours: [60.0, 70.0, 104.0],

@@ -92,8 +92,9 @@ pub fn latency_table(finding: &LatencyFinding) -> String {
 pub fn start_text(start: &StartFinding) -> String {
     format!(
         "From writing the listener's file to the first answer, in an Envoy that runs and never had the module (median of \
-         {}): {:.0} ms without a filter, {:.0} ms with ours, whose module is compiled and configured meanwhile.\n",
-        start.repeats, start.no_filter, start.ours
+         {}): {:.0} ms without a filter, {:.0} ms with ours, whose module is compiled and configured meanwhile, {:.0} ms with \
+         another configuration of ours, whose module is there.\n",
+        start.repeats, start.no_filter, start.ours, start.ours_again
     )
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use testbed::{EnvoyBuilder, polling};
+use testbed::{Envoy, EnvoyBuilder, ListenerOptions, polling};
 
 use crate::progress::Progress;
 use crate::signing::SigningKey;
@@ -21,6 +21,8 @@ pub struct StartFinding {
     pub no_filter: f64,
     /// With ours, which is compiled and configured meanwhile.
     pub ours: f64,
+    /// With ours in an Envoy that has the module already: another listener with a configuration of its own.
+    pub ours_again: f64,
 }
 
 /// Measures it.
@@ -28,20 +30,22 @@ pub struct StartFinding {
 /// # Panics
 /// When an Envoy does not come up.
 pub fn measure(keys: &[SigningKey], token: &str) -> StartFinding {
-    let progress = Progress::new("start", 2 * REPEATS);
-    let mut taken = [Vec::new(), Vec::new()];
+    let progress = Progress::new("start", REPEATS);
+    let mut taken = [Vec::new(), Vec::new(), Vec::new()];
     for _ in 0..REPEATS {
-        for (subject, taken) in [Subject::NoFilter, Subject::Ours].into_iter().zip(&mut taken) {
-            taken.push(progress.after(milliseconds_to_the_first_answer(subject, keys, token)));
-        }
+        // One that never had the module: the second listener with it finds it compiled.
+        let envoy = EnvoyBuilder::new().concurrency(1).start();
+        let first_answer = |subject| milliseconds_to_the_first_answer(&envoy, alone(subject, keys), token);
+        taken[0].push(first_answer(Subject::NoFilter));
+        taken[1].push(first_answer(Subject::Ours));
+        taken[2].push(first_answer(Subject::OursPortable));
+        progress.after(());
     }
-    StartFinding { repeats: REPEATS, no_filter: median(&taken[0]), ours: median(&taken[1]) }
+    let [no_filter, ours, ours_again] = taken.map(|milliseconds| median(&milliseconds));
+    StartFinding { repeats: REPEATS, no_filter, ours, ours_again }
 }
 
-fn milliseconds_to_the_first_answer(subject: Subject, keys: &[SigningKey], token: &str) -> f64 {
-    // One that never had the module: a second listener would find it compiled.
-    let envoy = EnvoyBuilder::new().concurrency(1).start();
-    let listener = alone(subject, keys);
+fn milliseconds_to_the_first_answer(envoy: &Envoy, listener: ListenerOptions, token: &str) -> f64 {
     let request = with(token);
     let begin = Instant::now();
     let port = envoy.add_listener(listener);
