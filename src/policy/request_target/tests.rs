@@ -57,6 +57,19 @@ fn what_all_servers_read_alike_has_one_form() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
+fn a_path_in_normal_form_is_not_copied() {
+    let is_borrowed = |target: &'static str| {
+        matches!(RequestTarget::read(target.as_bytes(), Refuse).unwrap().path, NormalPath(Cow::Borrowed(_)))
+    };
+    for plain in ["/", "/a", "/a/b.c/d/", "/a?b#;%", "/!$&'()*+,=:@/~_-.", "/a.b/c."] {
+        assert!(is_borrowed(plain), "{plain}");
+    }
+    for other in ["//", "/.", "/a/.b", "/a;b", "/%61", "/a/%20", "/{"] {
+        assert!(!is_borrowed(other), "{other}");
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
 fn an_escape_is_decoded_once() {
     assert_eq!(read("/a/%252e%252e/b").as_deref(), Ok("/a/%252e%252e/b"));
     assert_eq!(read("/a%252Fb%255c%2500").as_deref(), Ok("/a%252Fb%255c%2500"));

@@ -18,9 +18,12 @@ use crate::policy::route::PatternFault;
 /// The longest path or regular expression of a rule, in bytes.
 pub const LONGEST_PATTERN: usize = 1024;
 
-/// How much a regular expression may take when compiled, in bytes: some thousand steps, each of which a request of
-/// [`LONGEST_PATH`](crate::policy::request_target::LONGEST_PATH) bytes may have to take for each of its bytes.
-const LARGEST_PROGRAM: usize = 64 * 1024;
+/// How much a regular expression may take when compiled, in bytes: about a thousand steps, each of which a path of
+/// [`LONGEST_PATH`](crate::policy::request_target::LONGEST_PATH) may cost for each of its bytes.
+const LARGEST_PROGRAM: usize = 32 * 1024;
+
+/// Up to this it is an expression that is too large, and no mistake in its writing.
+const LARGEST_TRIED: usize = 1024 * 1024;
 
 /// Groups within groups.
 const DEEPEST_NESTING: u32 = 32;
@@ -58,6 +61,9 @@ pub(super) struct PathRegex {
     regex: Regex,
     /// The path of which every path that matches has all segments: literally what the expression begins with.
     leading: NormalPath<'static>,
+    /// What every text that matches ends with. To compare that is a hundred times quicker than to run the expression.
+    ending: String,
+    case: LetterCase,
 }
 
 impl PathPattern {
@@ -101,14 +107,24 @@ impl PathPattern {
         }
         let leading = literal.rsplit_once('/').map_or("", |(whole_segments, _)| whole_segments);
         let leading = normal_text(&format!("{leading}/"), ambiguous)?;
-        Ok(Self { kind: Kind::Regex(PathRegex { regex, leading }), case })
+        let ending = ending_literal(text).to_owned();
+        Ok(Self { kind: Kind::Regex(PathRegex { regex, leading, ending, case }), case })
     }
 }
 
 impl PathRegex {
     pub(super) fn matches(&self, path: &NormalPath<'_>) -> bool {
         let shorter = path.as_str().strip_suffix('/').filter(|shorter| !shorter.is_empty());
-        self.regex.is_match(path.as_str()) || shorter.is_some_and(|shorter| self.regex.is_match(shorter))
+        self.matches_text(path.as_str()) || shorter.is_some_and(|shorter| self.matches_text(shorter))
+    }
+
+    fn matches_text(&self, text: &str) -> bool {
+        let end = text.len().checked_sub(self.ending.len()).and_then(|at| text.get(at..));
+        let ends_so = end.is_some_and(|end| match self.case {
+            LetterCase::Matters => end == self.ending,
+            LetterCase::Ignored => end.eq_ignore_ascii_case(&self.ending),
+        });
+        ends_so && self.regex.is_match(text)
     }
 
     pub(super) const fn leading(&self) -> &NormalPath<'static> {
@@ -130,7 +146,7 @@ fn compile(text: &str, case: LetterCase) -> Result<Regex, PatternFault> {
             .size_limit(size)
             .build()
     };
-    build(LARGEST_PROGRAM).map_err(|_| match build(LARGEST_PROGRAM * 16) {
+    build(LARGEST_PROGRAM).map_err(|_| match build(LARGEST_TRIED) {
         Ok(_) => PatternFault::RegexTooLarge,
         Err(_) => PatternFault::Regex,
     })
@@ -203,6 +219,21 @@ fn leading_literal(expression: &str) -> String {
         }
     }
     literal
+}
+
+/// What every text that the expression matches ends with; again rather too little.
+fn ending_literal(expression: &str) -> &str {
+    if branches_at_the_top(expression) {
+        return "";
+    }
+    let body = expression.strip_suffix('$').unwrap_or(expression);
+    let is_plain = |character: char| character.is_ascii_alphanumeric() || "-_~/".contains(character);
+    let (before, ending) = body.split_at_checked(body.trim_end_matches(is_plain).len()).unwrap_or_default();
+    if before.ends_with('\\') {
+        // It begins with what was escaped: `\d`, `\x41`.
+        return ending.find('/').and_then(|at| ending.get(at..)).unwrap_or_default();
+    }
+    ending
 }
 
 /// Whether there is, or may be, an alternation outside of every group: then nothing stands at the beginning of all.

@@ -33,7 +33,7 @@ struct Naive {
     methods: Vec<&'static str>,
 }
 
-const EXPRESSIONS: [&str; 24] = [
+const EXPRESSIONS: &[&str] = &[
     ".*",
     "/a/[^/]+",
     "/(a|b)/c",
@@ -58,6 +58,15 @@ const EXPRESSIONS: [&str; 24] = [
     "/(?:a/b|b/a)/.*",
     "/c/.{0,3}",
     "/a/b/c|.*/b",
+    "/[^/]+/b",
+    "/[^/]+/[^/]+/a",
+    r"/.*\w",
+    r"/.*\w/b/",
+    ".*[ab]",
+    "/.*(?i:b)/a",
+    "/[^/]+/(?i:b)",
+    r"/(a|b)/\x62/c$",
+    r"/.*\.b",
 ];
 const HOSTS: [&str; 7] = ["acme.com", "api.acme.com", "*.acme.com", "*.com", "*.api.acme.com", "[::1]", "x"];
 const METHODS: [&str; 4] = ["GET", "POST", "PUT", "HEAD"];
@@ -65,7 +74,7 @@ const METHODS: [&str; 4] = ["GET", "POST", "PUT", "HEAD"];
 impl Naive {
     fn random(lcg: &mut Lcg) -> Self {
         let kind = lcg.below(4);
-        let path = if kind == 3 { lcg.pick(&EXPRESSIONS).to_owned() } else { lcg.path() };
+        let path = if kind == 3 { lcg.pick(EXPRESSIONS).to_owned() } else { lcg.path() };
         let case = lcg.pick(&[Matters, Matters, Ignored]);
         Self { hosts: lcg.some(&HOSTS), kind, path, case, methods: lcg.some(&METHODS) }
     }
