@@ -266,3 +266,12 @@ fn branches_at_the_top(expression: &str) -> bool {
     }
     false
 }
+
+/// Where a regular expression is filed: what its matches begin and end with.
+#[cfg(test)]
+pub(super) fn filed_under(pattern: &PathPattern) -> Option<(&str, &str)> {
+    match &pattern.kind {
+        Kind::Regex(regex) => Some((regex.leading.as_str(), &regex.ending)),
+        Kind::Any | Kind::Exact(_) | Kind::Prefix(_) => None,
+    }
+}

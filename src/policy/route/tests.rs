@@ -122,6 +122,10 @@ fn a_regular_expression_is_found_wherever_its_matches_begin() {
         ("/a/[|]|/b", "/b"),
         ("/a/[]|]/b|/c", "/c"),
         (r"/a/\[|/b", "/b"),
+        ("/a/[(]|/b/c", "/b/c"),
+        ("/a/[[:alpha:](]|/b/c", "/b/c"),
+        ("/a/[](]/b|/c/d", "/c/d"),
+        ("/a/[^](]/b|/c/d", "/c/d"),
         (r"/a/(\)|x)/b|/c/d", "/c/d"),
         (r"/a/\(|/b/\)", "/b/)"),
         ("(?x)/a/b # (\n|/c/d", "/c/d"),
@@ -144,6 +148,25 @@ fn a_regular_expression_is_found_wherever_its_matches_begin() {
         ("/[^/]+/", "/x/"),
     ] {
         assert!(matches(&regex(expression), path), "{expression} and {path}");
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_regular_expression_is_filed_under_what_its_matches_begin_and_end_with() {
+    for (expression, leading, ending) in [
+        ("/a/b/[^/]+/c", "/a/b/", "/c"),
+        ("^/a/b$", "/a/", "/a/b"),
+        (r"/v1\.0/(a|b)/x-y", "/v1.0/", "/x-y"),
+        (r"/a\<b/c", "/", "b/c"),
+        ("/a/[(|]/b", "/a/", "/b"),
+        (r"/a/\d/\d/c", "/a/", "/c"),
+        (r"/a/\dc", "/a/", ""),
+        ("/a/bc?", "/a/", ""),
+        ("/a/b|/a/c", "/", ""),
+        ("(?i)/a/b", "/", ""),
+        (r".*\.json", "/", "json"),
+    ] {
+        assert_eq!(path_pattern::filed_under(&regex(expression)), Some((leading, ending)), "{expression}");
     }
 }
 
