@@ -158,16 +158,24 @@ impl NormalPath<'_> {
 
 /// The path when nothing has to be done to it and it has one reading, as nearly always.
 fn already_normal(path: &[u8]) -> Option<&str> {
-    let mut last = 0;
-    for byte in path {
-        let after_slash = last == b'/' && (*byte == b'/' || *byte == b'.');
-        if after_slash || *byte == b';' || !(is_segment_byte(*byte) || *byte == b'/') {
-            return None;
-        }
-        last = *byte;
-    }
-    std::str::from_utf8(path).ok()
+    let is_plain = |byte: &u8| PLAIN.get(usize::from(*byte)) == Some(&true);
+    // In strides without a way out in between: several times as fast.
+    let all_plain = path.chunks(32).all(|stride| stride.iter().fold(true, |all, byte| all & is_plain(byte)));
+    let has_odd_segment = path.windows(2).any(|pair| matches!(pair, [b'/', b'/' | b'.']));
+    if all_plain && !has_odd_segment { std::str::from_utf8(path).ok() } else { None }
 }
+
+/// What may stand in a path as it is and means the same to all, looked up: every request's path is looked at.
+#[allow(clippy::indexing_slicing, reason = "evaluated when this is compiled: out of bounds is an error there")]
+const PLAIN: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0_u8;
+    while byte < 0x80 {
+        table[byte as usize] = byte == b'/' || (is_segment_byte(byte) && byte != b';');
+        byte += 1;
+    }
+    table
+};
 
 /// The characters brought to one spelling; separators and dots are as they were.
 ///
