@@ -75,6 +75,9 @@ document! {
         client_claim: String,
         /// The claim that holds the scopes. Left out: the first present of `scp`, `scope`.
         scope_claim: String,
+        /// The claim that holds the user's groups: a name, or a list of names that leads to a nested one. Left out:
+        /// `groups`.
+        groups_claim: ClaimPath,
         /// The issuer's keys.
         jwks: JwksDocument,
     }
