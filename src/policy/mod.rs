@@ -1,13 +1,14 @@
 //! The operator's rules, compiled and immutable: a [`Policy`] that exists cannot be wrong.
 //!
 //! Made by `config`, read by `engine`. Knows what a token means ([`admit`]), where it is looked for
-//! ([`token_source`]) and what the backend is told of it ([`forward`]); knows neither JSON documents
+//! ([`token_source`]), what is demanded of it ([`requirement`]) and what the backend is told of it ([`forward`]); knows neither JSON documents
 //! nor hosts, keeps no state and reads no clock.
 
 pub mod admit;
 pub mod callout_address;
 pub mod forward;
 pub mod provider;
+pub mod requirement;
 pub mod token_source;
 
 use std::collections::HashMap;
@@ -19,6 +20,7 @@ pub use admit::{AdmittedToken, ClaimFault};
 pub use callout_address::CalloutAddress;
 pub use forward::{ClaimFormat, ClaimSource, ForwardedClaim, Forwarding};
 pub use provider::{Audiences, ClaimNames, Discovery, KeyAddress, KeyOrigin, Provider, RemoteKeys};
+pub use requirement::{Facts, Remedy, Requirement, Unmet, UnmetReason};
 pub use token_source::{TokenSource, Unwritable};
 
 /// The whole of what the operator wants.
