@@ -2,6 +2,8 @@
 //! cannot work or would not be safe.
 
 mod claim_to_headers;
+#[cfg_attr(not(test), expect(dead_code, reason = "called by the compiler of `rules`, which is yet to come"))]
+mod requirement;
 mod token_source;
 
 use std::collections::{BTreeMap, HashMap};

@@ -1,6 +1,8 @@
 //! The document as the operator writes it. The doc comments are the reference manual; every field may
 //! be left out here, and `compile` says which ones are needed together.
 
+pub mod require;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
