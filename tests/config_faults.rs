@@ -43,6 +43,25 @@ fn the_smallest_configuration_is_complete() {
 }
 
 #[test]
+fn groups_stand_under_their_usual_name_or_at_the_path_that_is_written() {
+    let groups = |changes: Value| {
+        let loaded = config::load(okta_with(changes).to_string().as_bytes()).unwrap();
+        let (_, provider) = loaded.policy.provider_of("https://acme.okta.com/oauth2/default").unwrap();
+        provider.claim_names.groups.to_vec()
+    };
+    assert_eq!(groups(json!({})), ["groups"]);
+    assert_eq!(groups(json!({ "groups_claim": "cognito:groups" })), ["cognito:groups"]);
+    assert_eq!(groups(json!({ "groups_claim": ["realm_access", "roles"] })), ["realm_access", "roles"]);
+    let hint = "expected a claim name, or a list of names that leads to a nested claim";
+    for wrong in [json!([]), json!(""), json!(5), json!(["a", ""])] {
+        assert_eq!(
+            faults(&okta_with(json!({ "groups_claim": wrong }))),
+            [format!("$.providers.okta.groups_claim: {hint}")]
+        );
+    }
+}
+
+#[test]
 fn every_fault_is_listed_at_once_with_its_path_and_a_hint() {
     let document = json!({
         "providers": {

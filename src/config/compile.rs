@@ -2,6 +2,8 @@
 //! cannot work or would not be safe.
 
 mod claim_to_headers;
+#[cfg_attr(not(test), expect(dead_code, reason = "called by the compiler of `rules`, which is yet to come"))]
+mod requirement;
 mod token_source;
 
 use std::collections::{BTreeMap, HashMap};
@@ -9,7 +11,7 @@ use std::time::Duration;
 
 use super::Loaded;
 use super::fault::{ConfigFault, ConfigProblem, Path};
-use super::schema::{CacheDocument, Document, JwksDocument, OktaDocument, ProviderDocument};
+use super::schema::{CacheDocument, ClaimPath, Document, JwksDocument, OktaDocument, ProviderDocument};
 use crate::jose::{Algorithm, KeySet};
 use crate::policy::callout_address::Scheme;
 use crate::policy::{
@@ -107,7 +109,8 @@ fn provider(name: String, document: ProviderDocument, at: &Path, findings: &mut 
         KeyOriginDocument { jwks: document.jwks.unwrap_or_default(), upstream: document.upstream, allow_http, is_okta };
     let keys = key_origin(origin, issuer.as_deref(), at, findings);
     let client_ids = not_empty(document.client_ids, &at.member("client_ids"), findings);
-    let claim_names = claim_names(document.subject_claim, document.client_claim, document.scope_claim);
+    let claim_names =
+        claim_names(document.subject_claim, document.client_claim, document.scope_claim, document.groups_claim);
     Some(Provider {
         name: name.into(),
         issuer: issuer?,
@@ -255,12 +258,18 @@ fn clock_skew(skew: Option<Duration>, is_okta: bool, at: &Path, findings: &mut F
     Some(skew)
 }
 
-fn claim_names(subject: Option<String>, client: Option<String>, scope: Option<String>) -> ClaimNames {
+fn claim_names(
+    subject: Option<String>,
+    client: Option<String>,
+    scope: Option<String>,
+    groups: Option<ClaimPath>,
+) -> ClaimNames {
     let usual = ClaimNames::default();
     ClaimNames {
         subject: subject.unwrap_or(usual.subject),
         client: client.map_or(usual.client, |name| vec![name]),
         scope: scope.map_or(usual.scope, |name| vec![name]),
+        groups: groups.map_or(usual.groups, |path| path.0.into()),
     }
 }
 

@@ -1,6 +1,8 @@
 //! The document as the operator writes it. The doc comments are the reference manual; every field may
 //! be left out here, and `compile` says which ones are needed together.
 
+pub mod require;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -75,6 +77,9 @@ document! {
         client_claim: String,
         /// The claim that holds the scopes. Left out: the first present of `scp`, `scope`.
         scope_claim: String,
+        /// The claim that holds the user's groups: a name, or a list of names that leads to a nested one. Left out:
+        /// `groups`.
+        groups_claim: ClaimPath,
         /// The issuer's keys.
         jwks: JwksDocument,
     }

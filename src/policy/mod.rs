@@ -1,8 +1,8 @@
 //! The operator's rules, compiled and immutable: a [`Policy`] that exists cannot be wrong.
 //!
 //! Made by `config`, read by `engine`. Knows what a token means ([`admit`]), where it is looked for
-//! ([`token_source`]), which rule a request comes under ([`route`], by its [`request_target`]) and what the backend
-//! is told of a token ([`forward`]); knows neither JSON documents
+//! ([`token_source`]), which rule a request comes under ([`route`], by its [`request_target`]), what is demanded of
+//! the token there ([`requirement`]) and what the backend is told of it ([`forward`]); knows neither JSON documents
 //! nor hosts, keeps no state and reads no clock.
 
 pub mod admit;
@@ -10,6 +10,7 @@ pub mod callout_address;
 pub mod forward;
 pub mod provider;
 pub mod request_target;
+pub mod requirement;
 pub mod route;
 pub mod token_source;
 
@@ -23,6 +24,7 @@ pub use callout_address::CalloutAddress;
 pub use forward::{ClaimFormat, ClaimSource, ForwardedClaim, Forwarding};
 pub use provider::{Audiences, ClaimNames, Discovery, KeyAddress, KeyOrigin, Provider, RemoteKeys};
 pub use request_target::{AmbiguousPaths, NormalPath, RequestTarget, TargetFault};
+pub use requirement::{Facts, Remedy, Requirement, Unmet, UnmetReason};
 pub use route::{HostPattern, LetterCase, Method, PathPattern, PatternFault, Route, RouteFault, RouteIndex, Router};
 pub use token_source::{TokenSource, Unwritable};
 
