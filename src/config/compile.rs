@@ -2,8 +2,8 @@
 //! cannot work or would not be safe.
 
 mod claim_to_headers;
-#[cfg_attr(not(test), expect(dead_code, reason = "called by the compiler of `rules`, which is yet to come"))]
 mod requirement;
+mod rules;
 mod token_source;
 
 use std::collections::{BTreeMap, HashMap};
@@ -56,10 +56,28 @@ pub(super) fn document(document: Document, at: &Path, faults: &mut Vec<ConfigFau
     let token_source = token_source::token_source(token, identity_headers, &at.member("token"), &mut findings);
     let readiness_path = readiness_path(document.readiness_path, &at.member("readiness_path"), &mut findings);
     let native_crypto = document.native_crypto.unwrap_or_default();
+    let responses = document.responses.unwrap_or_default();
+    let realm = realm(responses.realm, &at.member("responses").member("realm"), &mut findings);
+    let about_rules = rules::RulesDocument {
+        rules: document.rules,
+        default_rule: document.default_rule,
+        bypass_cors_preflight: document.bypass_cors_preflight.unwrap_or(false),
+        insecure_ambiguous_paths: document.insecure_ambiguous_paths.unwrap_or(false),
+    };
+    let rules = rules::rules(about_rules, at, &mut findings);
     let forwarding = Forwarding::new(claims?);
     let cache = cache_limits(document.cache.unwrap_or_default());
-    let policy = Policy::new(providers?, token_source?, forwarding, String::from(REALM), readiness_path, cache);
+    let policy = Policy::new(providers?, token_source?, rules?, forwarding, realm?, readiness_path, cache);
     Some(Loaded { policy, warnings: findings.warnings, native_crypto })
+}
+
+fn realm(written: Option<String>, at: &Path, findings: &mut Findings<'_>) -> Option<String> {
+    let realm = written.unwrap_or_else(|| String::from(REALM));
+    let is_plain = (1..=128).contains(&realm.len()) && realm.bytes().all(|byte| (b' '..=b'~').contains(&byte));
+    if !is_plain {
+        findings.unusable(at, "1 to 128 printable ASCII characters");
+    }
+    is_plain.then_some(realm)
 }
 
 fn cache_limits(document: CacheDocument) -> CacheLimits {

@@ -12,6 +12,7 @@ pub mod provider;
 pub mod request_target;
 pub mod requirement;
 pub mod route;
+pub mod rule;
 pub mod token_source;
 
 use std::collections::HashMap;
@@ -26,6 +27,7 @@ pub use provider::{Audiences, ClaimNames, Discovery, KeyAddress, KeyOrigin, Prov
 pub use request_target::{AmbiguousPaths, NormalPath, RequestTarget, TargetFault};
 pub use requirement::{Facts, Remedy, Requirement, Unmet, UnmetReason};
 pub use route::{HostPattern, LetterCase, Method, PathPattern, PatternFault, Route, RouteFault, RouteIndex, Router};
+pub use rule::{Access, NoTokenNeeded, Rule, RuleFault, RuleId, Rules};
 pub use token_source::{TokenSource, Unwritable};
 
 /// The whole of what the operator wants.
@@ -35,6 +37,8 @@ pub struct Policy {
     by_issuer: HashMap<String, ProviderId>,
     /// Where tokens are looked for.
     pub token_source: TokenSource,
+    /// Who may do what.
+    pub rules: Rules,
     /// What the backend is told.
     pub forwarding: Forwarding,
     /// The `realm` of challenges (RFC 9110 section 11.5).
@@ -69,6 +73,7 @@ impl Policy {
     pub fn new(
         providers: Vec<Provider>,
         token_source: TokenSource,
+        rules: Rules,
         forwarding: Forwarding,
         realm: String,
         readiness_path: Option<String>,
@@ -76,7 +81,7 @@ impl Policy {
     ) -> Self {
         let by_issuer =
             providers.iter().enumerate().map(|(at, provider)| (provider.issuer.clone(), ProviderId(at))).collect();
-        Self { providers, by_issuer, token_source, forwarding, realm, readiness_path, cache }
+        Self { providers, by_issuer, token_source, rules, forwarding, realm, readiness_path, cache }
     }
 
     /// What is taken out of every request that goes on, whatever lets it: the headers that only we may
