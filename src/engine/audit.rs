@@ -33,6 +33,8 @@ enum Outcome {
     Reported(Rc<AdmittedToken>, UnmetReason),
     AllowedWithoutToken,
     Denied(DenyReason),
+    /// A good token that does not do for the rule: whose it is was proved.
+    Unmet(Rc<AdmittedToken>, UnmetReason),
 }
 
 /// The record's members in their order.
@@ -84,6 +86,17 @@ impl AuditRecord {
         Self { request_id, rule: rule.name.clone(), provider, outcome: Outcome::Denied(reason) }
     }
 
+    /// A good token that may not do this.
+    pub fn unmet(
+        request_id: Option<String>,
+        rule: &Rule,
+        provider: Rc<str>,
+        token: Rc<AdmittedToken>,
+        reason: UnmetReason,
+    ) -> Self {
+        Self { request_id, rule: rule.name.clone(), provider: Some(provider), outcome: Outcome::Unmet(token, reason) }
+    }
+
     /// Whether a refusal was only reported.
     pub const fn is_reported(&self) -> bool {
         matches!(self.outcome, Outcome::Reported(..))
@@ -95,6 +108,7 @@ impl AuditRecord {
             Outcome::Allowed(_) | Outcome::Reported(..) => "admitted",
             Outcome::AllowedWithoutToken => "no_token_needed",
             Outcome::Denied(reason) => reason.name(),
+            Outcome::Unmet(_, reason) => reason.name(),
         }
     }
 
@@ -104,10 +118,11 @@ impl AuditRecord {
             Outcome::Allowed(token) | Outcome::Reported(token, _) => ("allow", Some(token.as_ref())),
             Outcome::AllowedWithoutToken => ("allow", None),
             Outcome::Denied(_) => ("deny", None),
+            Outcome::Unmet(token, _) => ("deny", Some(token.as_ref())),
         };
         let would_deny = match &self.outcome {
             Outcome::Reported(_, reason) => Some(reason.name()),
-            Outcome::Allowed(_) | Outcome::AllowedWithoutToken | Outcome::Denied(_) => None,
+            Outcome::Allowed(_) | Outcome::AllowedWithoutToken | Outcome::Denied(_) | Outcome::Unmet(..) => None,
         };
         let line = Line {
             schema: SCHEMA,

@@ -27,7 +27,7 @@ pub enum DenyReason {
     KeyUnknown,
     /// The claims do not say what they must.
     Claim(ClaimFault),
-    /// The request's target cannot be read in one way, or comes under rules that depend on who reads it.
+    /// The request's target or method cannot be read in one way, or it comes under rules that depend on who reads it.
     Rule(RuleFault),
     /// The rule lets nobody pass.
     AccessDenied,
@@ -97,6 +97,7 @@ impl DenyReason {
             Self::Rule(RuleFault::Target(TargetFault::ParameterInDotSegment)) => "path_parameter_in_dot_segment",
             Self::Rule(RuleFault::Target(TargetFault::DotsAfterEmptySegment)) => "path_dots_after_empty_segment",
             Self::Rule(RuleFault::Target(TargetFault::AboveRoot)) => "path_above_root",
+            Self::Rule(RuleFault::Method) => "method_malformed",
             Self::Rule(RuleFault::Route(RouteFault::HostUnusable)) => "host_unusable",
             Self::Rule(RuleFault::Route(RouteFault::PathAmbiguous)) => "path_ambiguous",
             Self::AccessDenied => "access_denied",

@@ -110,7 +110,9 @@ fn quoted_list(items: &[&str]) -> String {
 
 fn with_challenge(status: u16, challenge: &str, error: &str, description: &str) -> Reply {
     let mut reply = error_reply(status, error, description);
-    reply.headers.push((HeaderName::WWW_AUTHENTICATE, HeaderValue::encode(challenge, None)));
+    // As it is: an encoded `%` would make another scope of `a%b`. The loader lets nothing through that is not safe.
+    let value = HeaderValue::parse(challenge).unwrap_or_else(|| HeaderValue::encode(challenge, None));
+    reply.headers.push((HeaderName::WWW_AUTHENTICATE, value));
     reply
 }
 

@@ -229,9 +229,10 @@ impl RequestFacts {
             Ok(()) => self.allow(policy, grant, None),
             Err(unmet) if rule.report_only => self.allow(policy, grant, Some(unmet.reason)),
             Err(unmet) => {
-                let reason = DenyReason::Unmet(unmet.reason);
-                let provider = policy.provider(grant.provider);
-                self.deny_with(policy, provider, reason, &unmet.remedy)
+                let (issued_by, token) = (Rc::clone(&grant.issued_by), Rc::clone(&grant.token));
+                let audit = AuditRecord::unmet(self.request_id, rule, issued_by, token, unmet.reason);
+                let reply = reply_to(DenyReason::Unmet(unmet.reason), &unmet.remedy, &policy.realm);
+                Decision { verdict: Verdict::Deny(reply), audit }
             }
         }
     }
@@ -253,17 +254,7 @@ impl RequestFacts {
     }
 
     fn deny(self, policy: &Policy, provider: Option<&Provider>, reason: DenyReason) -> Decision {
-        self.deny_with(policy, provider, reason, &Remedy::None)
-    }
-
-    fn deny_with(
-        self,
-        policy: &Policy,
-        provider: Option<&Provider>,
-        reason: DenyReason,
-        remedy: &Remedy<'_>,
-    ) -> Decision {
         let audit = AuditRecord::denied(self.request_id, policy.rules.rule(self.rule), provider, reason);
-        Decision { verdict: Verdict::Deny(reply_to(reason, remedy, &policy.realm)), audit }
+        Decision { verdict: Verdict::Deny(reply_to(reason, &Remedy::None, &policy.realm)), audit }
     }
 }

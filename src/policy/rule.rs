@@ -66,6 +66,8 @@ pub enum RuleId {
 pub enum RuleFault {
     /// Its target cannot be read in one way.
     Target(TargetFault),
+    /// It has no method, or several: which one counts is for each server to guess.
+    Method,
     /// The rule depends on how a server reads it.
     Route(RouteFault),
 }
@@ -95,9 +97,8 @@ impl Rules {
             return Ok(RuleId::Otherwise);
         }
         let target = RequestTarget::of(head, self.ambiguous).map_err(RuleFault::Target)?;
-        // A field that is there twice is none: which one counts is for each server to guess.
+        let method = the_only(head, ":method").ok_or(RuleFault::Method)?;
         let authority = the_only(head, ":authority");
-        let method = the_only(head, ":method").unwrap_or_default();
         let found = self.router.find(authority, &target, method).map_err(RuleFault::Route)?;
         Ok(found.map_or(RuleId::Otherwise, RuleId::Numbered))
     }
@@ -144,6 +145,7 @@ impl Rule {
     }
 }
 
+/// A field that is there twice is none.
 fn the_only<'a>(head: &'a RequestHead, name: &str) -> Option<&'a [u8]> {
     let mut values = head.values(name);
     let first = values.next();
