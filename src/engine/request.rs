@@ -62,7 +62,7 @@ pub(super) struct NamedToken {
 /// How far a request got.
 #[derive(Debug)]
 pub(super) enum Progress {
-    Decided(Decision),
+    Decided(Box<Decision>),
     Waiting(NamedToken),
 }
 
@@ -75,7 +75,7 @@ pub(super) struct Presented<'a> {
 
 /// Finds the rule of a request, its credential, and what is to be taken out of its head; or decides at once, when the
 /// token does not matter or there is none.
-pub(super) fn find_credential<'a>(head: &'a RequestHead, policy: &Policy) -> Result<Presented<'a>, Decision> {
+pub(super) fn find_credential<'a>(head: &'a RequestHead, policy: &Policy) -> Result<Presented<'a>, Box<Decision>> {
     let mut facts = RequestFacts { request_id: request_id_of(head), rule: RuleId::Otherwise, stripping: Vec::new() };
     match policy.rules.find(head) {
         Ok(rule) => facts.rule = rule,
@@ -109,12 +109,12 @@ impl Presented<'_> {
     }
 
     /// Decides the request: its token is known.
-    pub(super) fn decide_by(self, policy: &Policy, grant: &Grant, now: UnixTime) -> Decision {
+    pub(super) fn decide_by(self, policy: &Policy, grant: &Grant, now: UnixTime) -> Box<Decision> {
         self.facts.decide_by(policy, grant, now)
     }
 
     /// Reads the token and finds the provider it names.
-    pub(super) fn identify(self, policy: &Policy, now: UnixTime) -> Result<NamedToken, Decision> {
+    pub(super) fn identify(self, policy: &Policy, now: UnixTime) -> Result<NamedToken, Box<Decision>> {
         let Self { facts, text } = self;
         let text = text.reveal();
         let token = match UnverifiedToken::parse(text) {
@@ -210,12 +210,12 @@ impl NamedToken {
     }
 
     /// Ends the wait: the token is known by now.
-    pub(super) fn decide_by(self, policy: &Policy, grant: &Grant, now: UnixTime) -> Decision {
+    pub(super) fn decide_by(self, policy: &Policy, grant: &Grant, now: UnixTime) -> Box<Decision> {
         self.facts.decide_by(policy, grant, now)
     }
 
     /// Ends the wait with a refusal.
-    pub(super) fn refuse(self, policy: &Policy, reason: DenyReason) -> Decision {
+    pub(super) fn refuse(self, policy: &Policy, reason: DenyReason) -> Box<Decision> {
         let provider = policy.provider(self.provider);
         self.facts.deny(policy, provider, reason)
     }
@@ -223,7 +223,7 @@ impl NamedToken {
 
 impl RequestFacts {
     /// What a good token may do is up to the rule, with every request.
-    fn decide_by(self, policy: &Policy, grant: &Grant, now: UnixTime) -> Decision {
+    fn decide_by(self, policy: &Policy, grant: &Grant, now: UnixTime) -> Box<Decision> {
         let rule = policy.rules.rule(self.rule);
         match rule.check(&grant.token, now) {
             Ok(()) => self.allow(policy, grant, None),
@@ -232,29 +232,29 @@ impl RequestFacts {
                 let (issued_by, token) = (Rc::clone(&grant.issued_by), Rc::clone(&grant.token));
                 let audit = AuditRecord::unmet(self.request_id, rule, issued_by, token, unmet.reason);
                 let reply = reply_to(DenyReason::Unmet(unmet.reason), &unmet.remedy, &policy.realm);
-                Decision { verdict: Verdict::Deny(reply), audit }
+                Box::new(Decision { verdict: Verdict::Deny(reply), audit })
             }
         }
     }
 
     /// One of the two places that let a request pass: it takes the proof. `unmet` is what is only reported.
-    fn allow(self, policy: &Policy, grant: &Grant, unmet: Option<UnmetReason>) -> Decision {
+    fn allow(self, policy: &Policy, grant: &Grant, unmet: Option<UnmetReason>) -> Box<Decision> {
         let edits = HeadEdits::new(self.stripping, Rc::clone(&grant.identity));
         let rule = policy.rules.rule(self.rule);
         let audit =
             AuditRecord::allowed(self.request_id, rule, Rc::clone(&grant.issued_by), Rc::clone(&grant.token), unmet);
-        Decision { verdict: Verdict::Allow(edits), audit }
+        Box::new(Decision { verdict: Verdict::Allow(edits), audit })
     }
 
     /// The other one: it takes the rule's word for it.
-    fn allow_without_token(self, policy: &Policy, _: &NoTokenNeeded) -> Decision {
+    fn allow_without_token(self, policy: &Policy, _: &NoTokenNeeded) -> Box<Decision> {
         let edits = HeadEdits::new(self.stripping, Rc::from([]));
         let audit = AuditRecord::allowed_without_token(self.request_id, policy.rules.rule(self.rule));
-        Decision { verdict: Verdict::Allow(edits), audit }
+        Box::new(Decision { verdict: Verdict::Allow(edits), audit })
     }
 
-    fn deny(self, policy: &Policy, provider: Option<&Provider>, reason: DenyReason) -> Decision {
+    fn deny(self, policy: &Policy, provider: Option<&Provider>, reason: DenyReason) -> Box<Decision> {
         let audit = AuditRecord::denied(self.request_id, policy.rules.rule(self.rule), provider, reason);
-        Decision { verdict: Verdict::Deny(reply_to(reason, &Remedy::None, &policy.realm)), audit }
+        Box::new(Decision { verdict: Verdict::Deny(reply_to(reason, &Remedy::None, &policy.realm)), audit })
     }
 }
