@@ -6,6 +6,8 @@
 
 mod gateway;
 
+use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
 use gateway::{API, Gateway, Setup, minimal_configuration};
@@ -304,6 +306,8 @@ fn no_spelling_of_a_path_brings_a_request_without_a_token_to_what_needs_one() {
     let mut closed = minimal_configuration();
     closed["rules"] = json!([{ "name": "admin", "match": { "path_prefix": "/admin", "ignore_case": true } }]);
     closed["default_rule"] = json!({ "access": "public" });
+    let mut lenient = opened.clone();
+    lenient["insecure_ambiguous_paths"] = json!(true);
     let raw = |name, configuration| ListenerOptions {
         path_normalization: false,
         ..ListenerOptions::filtered(name, configuration)
@@ -314,6 +318,7 @@ fn no_spelling_of_a_path_brings_a_request_without_a_token_to_what_needs_one() {
             raw("opened, raw", &opened),
             ListenerOptions::filtered("closed", &closed),
             raw("closed, raw", &closed),
+            raw("lenient", &lenient),
         ],
         workers: 1,
         ..Setup::default()
@@ -398,6 +403,14 @@ fn no_spelling_of_a_path_brings_a_request_without_a_token_to_what_needs_one() {
             assert_eq!(Request::get(target).bearer(&token).send(port).status, 200, "{listener}: {target}");
         }
     }
+    // What `insecure_ambiguous_paths` gives away, this test would have seen.
+    let lenient = gateway.envoy.port("lenient");
+    for (target, status) in [("/public/..;/admin", 200), ("/public/..%2fadmin", 200), ("/public/../admin", 401)] {
+        gateway.backend.clear();
+        assert_eq!(Request::get(target).send(lenient).status, status, "{target}");
+        let seen = gateway.backend.requests();
+        assert!(seen.iter().all(|seen| lenient_readings(&seen.path).contains(&"/admin".to_owned())), "{target}");
+    }
     for expected in [
         "api: /public/../admin 401",
         "opened, raw: /public/../admin 401",
@@ -415,4 +428,53 @@ fn no_spelling_of_a_path_brings_a_request_without_a_token_to_what_needs_one() {
         assert!(answers.contains(&expected.to_owned()), "not so: {expected}\n{}", answers.join("\n"));
     }
     gateway.assert_no_trap();
+}
+
+/// The request that an example describes.
+fn request_of(example: &Value, gateway: &Gateway) -> Request {
+    let (method, target) = example["request"].as_str().and_then(|text| text.split_once(' ')).expect("method and path");
+    let mut request = Request::new(method, target);
+    for (name, value) in example["headers"].as_object().into_iter().flatten() {
+        request = request.header(name, value.as_str().expect("a text"));
+    }
+    if let Some(body) = example["body"].as_str() {
+        request = request.body(body);
+    }
+    match &example["token"] {
+        Value::Null => request,
+        claims => request.bearer(&gateway.bent(claims.clone())),
+    }
+}
+
+#[test]
+fn every_example_answers_its_requests_as_it_says() {
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
+    let mut played = 0;
+    for entry in fs::read_dir(examples).expect("examples") {
+        let folder = entry.expect("a folder").path();
+        let Ok(requests) = fs::read_to_string(folder.join("requests.json")) else { continue };
+        let plugin = fs::read_to_string(folder.join("plugin.json")).expect("its configuration");
+        let configuration = serde_json::from_str(&plugin).expect("JSON");
+        let gateway = Setup { configuration, workers: 1, ..Setup::default() }.start();
+        let requests: Vec<Value> = serde_json::from_str(&requests).expect("a list");
+        for example in &requests {
+            let row = format!("{}: {example}", folder.display());
+            for member in example.as_object().into_iter().flatten().map(|(name, _)| name.as_str()) {
+                let known = ["what", "request", "headers", "body", "token", "status", "challenge", "backend"];
+                assert!(known.contains(&member), "{row}: {member} is nothing that is looked at");
+            }
+            gateway.backend.clear();
+            let response = request_of(example, &gateway).send(gateway.port());
+            assert_eq!(json!(response.status), example["status"], "{row}");
+            assert_eq!(gateway.backend.count(), usize::from(response.status == 200), "{row}");
+            assert_eq!(json!(response.header("www-authenticate")), example["challenge"], "{row}");
+            for (name, value) in example["backend"].as_object().into_iter().flatten() {
+                let expected: Vec<String> = value.as_str().map(str::to_owned).into_iter().collect();
+                assert_eq!(received(&response, name), expected, "{row}: {name}");
+            }
+            played += 1;
+        }
+        gateway.assert_no_trap();
+    }
+    assert!(played >= 20, "only {played} requests were played");
 }
