@@ -134,7 +134,7 @@ impl Engine {
         }
         let presented = match find_credential(head, &self.policy) {
             Ok(presented) => presented,
-            Err(decision) => return Arrival::Decided(Box::new(decision)),
+            Err(decision) => return Arrival::Decided(decision),
         };
         if let Some(grant) =
             self.known.find(presented.text(), now, |id| keys_of(&self.keys, id)?.generation_in_use(now))
@@ -142,7 +142,8 @@ impl Engine {
             return Arrival::Decided(Box::new(presented.decide_by(&self.policy, grant, now)));
         }
         match presented.identify(&self.policy, now).map(|token| self.decide(token, now)) {
-            Ok(Progress::Decided(decision)) | Err(decision) => Arrival::Decided(Box::new(decision)),
+            Ok(Progress::Decided(decision)) => Arrival::Decided(Box::new(decision)),
+            Err(decision) => Arrival::Decided(decision),
             Ok(Progress::Waiting(token)) => self.park(stream, token, now),
         }
     }

@@ -75,29 +75,29 @@ pub(super) struct Presented<'a> {
 
 /// Finds the rule of a request, its credential, and what is to be taken out of its head; or decides at once, when the
 /// token does not matter or there is none.
-pub(super) fn find_credential<'a>(head: &'a RequestHead, policy: &Policy) -> Result<Presented<'a>, Decision> {
+pub(super) fn find_credential<'a>(head: &'a RequestHead, policy: &Policy) -> Result<Presented<'a>, Box<Decision>> {
     let mut facts = RequestFacts { request_id: request_id_of(head), rule: RuleId::Otherwise, stripping: Vec::new() };
     match policy.rules.find(head) {
         Ok(rule) => facts.rule = rule,
-        Err(fault) => return Err(facts.deny(policy, None, fault.into())),
+        Err(fault) => return Err(Box::new(facts.deny(policy, None, fault.into()))),
     }
     if policy.rules.rule(facts.rule).access == Access::Deny {
-        return Err(facts.deny(policy, None, DenyReason::AccessDenied));
+        return Err(Box::new(facts.deny(policy, None, DenyReason::AccessDenied)));
     }
     match policy.strip(head) {
         Ok(edits) => facts.stripping = edits,
-        Err(Unwritable) => return Err(facts.deny(policy, None, DenyReason::CredentialMalformed)),
+        Err(Unwritable) => return Err(Box::new(facts.deny(policy, None, DenyReason::CredentialMalformed))),
     }
     let credential = policy.token_source.find(head);
     if let Some(proof) = policy.rules.without_token(facts.rule, &credential, head) {
-        return Err(facts.allow_without_token(policy, &proof));
+        return Err(Box::new(facts.allow_without_token(policy, &proof)));
     }
     let text = match credential {
         Credential::Token(text) => text,
-        Credential::Absent => return Err(facts.deny(policy, None, DenyReason::TokenMissing)),
-        Credential::Repeated => return Err(facts.deny(policy, None, DenyReason::CredentialRepeated)),
-        Credential::Malformed => return Err(facts.deny(policy, None, DenyReason::CredentialMalformed)),
-        Credential::TooLarge => return Err(facts.deny(policy, None, DenyReason::TokenTooLarge)),
+        Credential::Absent => return Err(Box::new(facts.deny(policy, None, DenyReason::TokenMissing))),
+        Credential::Repeated => return Err(Box::new(facts.deny(policy, None, DenyReason::CredentialRepeated))),
+        Credential::Malformed => return Err(Box::new(facts.deny(policy, None, DenyReason::CredentialMalformed))),
+        Credential::TooLarge => return Err(Box::new(facts.deny(policy, None, DenyReason::TokenTooLarge))),
     };
     Ok(Presented { facts, text: Redacted::new(text) })
 }
@@ -114,31 +114,31 @@ impl Presented<'_> {
     }
 
     /// Reads the token and finds the provider it names.
-    pub(super) fn identify(self, policy: &Policy, now: UnixTime) -> Result<NamedToken, Decision> {
+    pub(super) fn identify(self, policy: &Policy, now: UnixTime) -> Result<NamedToken, Box<Decision>> {
         let Self { facts, text } = self;
         let text = text.reveal();
         let token = match UnverifiedToken::parse(text) {
             Ok(token) => token,
             Err(_) if !UnverifiedToken::has_three_parts(text) => {
-                return Err(facts.deny(policy, None, DenyReason::TokenOpaque));
+                return Err(Box::new(facts.deny(policy, None, DenyReason::TokenOpaque)));
             }
-            Err(fault) => return Err(facts.deny(policy, None, fault.into())),
+            Err(fault) => return Err(Box::new(facts.deny(policy, None, fault.into()))),
         };
         let issuer = match token.claimed_issuer() {
             Claim::Valid(issuer) => issuer,
             Claim::Absent | Claim::Malformed => {
-                return Err(facts.deny(policy, None, ClaimFault::IssuerMalformed.into()));
+                return Err(Box::new(facts.deny(policy, None, ClaimFault::IssuerMalformed.into())));
             }
         };
         let Some((id, provider)) = policy.provider_of(issuer) else {
-            return Err(facts.deny(policy, None, ClaimFault::IssuerUnknown.into()));
+            return Err(Box::new(facts.deny(policy, None, ClaimFault::IssuerUnknown.into())));
         };
         if !provider.algorithms.contains(&token.header().algorithm) {
-            return Err(facts.deny(policy, Some(provider), DenyReason::AlgorithmNotAllowed));
+            return Err(Box::new(facts.deny(policy, Some(provider), DenyReason::AlgorithmNotAllowed)));
         }
         // A token that says itself that it has expired is not worth a signature check, let alone a fetch.
         if matches!(token.claimed_expiry(), Claim::Valid(expiry) if provider.takes_as_expired(expiry, now)) {
-            return Err(facts.deny(policy, Some(provider), ClaimFault::Expired.into()));
+            return Err(Box::new(facts.deny(policy, Some(provider), ClaimFault::Expired.into())));
         }
         Ok(NamedToken { facts, token, provider: id, asked_at: now })
     }
