@@ -23,6 +23,9 @@ use wasm_bindgen_test::wasm_bindgen_test;
 
 const NOW: u64 = 1_800_000_000;
 
+/// Fields of a request.
+type Fields<'a> = &'a [(&'a str, &'a str)];
+
 /// Verifies, and counts.
 struct Counting(Rc<Cell<usize>>);
 
@@ -264,7 +267,7 @@ fn nobody_passes_where_access_is_denied_whatever_they_bring() {
     })));
     let bearer = format!("Bearer {}", token(json!({})));
     let preflight = [("origin", "https://app.acme.com"), ("access-control-request-method", "GET")];
-    let rows: [&[(&str, &str)]; 6] = [
+    let rows: [Fields<'_>; 6] = [
         &[],
         &[("authorization", &bearer)],
         &preflight,
@@ -288,7 +291,7 @@ fn nobody_passes_where_access_is_denied_whatever_they_bring() {
 fn a_preflight_is_one_only_with_all_that_a_browser_sends() {
     let origin = ("origin", "https://app.acme.com");
     let wanted = ("access-control-request-method", "PUT");
-    let rows: [(&str, &[(&str, &str)], bool); 13] = [
+    let rows: [(&str, Fields<'_>, bool); 13] = [
         ("OPTIONS", &[origin, wanted], true),
         ("OPTIONS", &[origin, wanted, ("access-control-request-headers", "authorization")], true),
         ("OPTIONS", &[("Origin", "null"), ("Access-Control-Request-Method", "PUT")], true),
@@ -470,7 +473,7 @@ fn a_rule_for_a_host_is_for_every_spelling_of_it_and_no_other() {
         let decision = gate.decide(&fields);
         assert_eq!((reason(&decision), audit(&decision)["rule"].as_str()), (expected, Some(rule)), "{host}");
     }
-    let odd: [&[(&str, &str)]; 5] = [
+    let odd: [Fields<'_>; 5] = [
         &[],
         &[(":authority", "status.acme.com"), (":authority", "status.acme.com")],
         &[(":authority", "status.acme.com,api.acme.com")],

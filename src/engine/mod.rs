@@ -139,10 +139,11 @@ impl Engine {
         if let Some(grant) =
             self.known.find(presented.text(), now, |id| keys_of(&self.keys, id)?.generation_in_use(now))
         {
-            return Arrival::Decided(presented.decide_by(&self.policy, grant, now));
+            return Arrival::Decided(Box::new(presented.decide_by(&self.policy, grant, now)));
         }
         match presented.identify(&self.policy, now).map(|token| self.decide(token, now)) {
-            Ok(Progress::Decided(decision)) | Err(decision) => Arrival::Decided(decision),
+            Ok(Progress::Decided(decision)) => Arrival::Decided(Box::new(decision)),
+            Err(decision) => Arrival::Decided(decision),
             Ok(Progress::Waiting(token)) => self.park(stream, token, now),
         }
     }
@@ -237,7 +238,7 @@ impl Engine {
             self.parked.insert(stream, token, patience);
             Arrival::Parked
         } else {
-            Arrival::Decided(token.refuse(&self.policy, DenyReason::TooManyWaiting))
+            Arrival::Decided(Box::new(token.refuse(&self.policy, DenyReason::TooManyWaiting)))
         }
     }
 
@@ -246,9 +247,9 @@ impl Engine {
         for _ in 0..BATCH {
             let Some((stream, token, patience)) = self.parked.next_recalled() else { break };
             match self.decide_again(token, now) {
-                Progress::Decided(decision) => outbox.decided.push((stream, *decision)),
+                Progress::Decided(decision) => outbox.decided.push((stream, decision)),
                 Progress::Waiting(token) if patience.is_over(now) => {
-                    outbox.decided.push((stream, *token.refuse(&self.policy, DenyReason::WaitTimedOut)));
+                    outbox.decided.push((stream, token.refuse(&self.policy, DenyReason::WaitTimedOut)));
                 }
                 Progress::Waiting(token) => self.parked.insert(stream, token, patience),
             }

@@ -62,7 +62,7 @@ pub(super) struct NamedToken {
 /// How far a request got.
 #[derive(Debug)]
 pub(super) enum Progress {
-    Decided(Box<Decision>),
+    Decided(Decision),
     Waiting(NamedToken),
 }
 
@@ -79,25 +79,25 @@ pub(super) fn find_credential<'a>(head: &'a RequestHead, policy: &Policy) -> Res
     let mut facts = RequestFacts { request_id: request_id_of(head), rule: RuleId::Otherwise, stripping: Vec::new() };
     match policy.rules.find(head) {
         Ok(rule) => facts.rule = rule,
-        Err(fault) => return Err(facts.deny(policy, None, fault.into())),
+        Err(fault) => return Err(Box::new(facts.deny(policy, None, fault.into()))),
     }
     if policy.rules.rule(facts.rule).access == Access::Deny {
-        return Err(facts.deny(policy, None, DenyReason::AccessDenied));
+        return Err(Box::new(facts.deny(policy, None, DenyReason::AccessDenied)));
     }
     match policy.strip(head) {
         Ok(edits) => facts.stripping = edits,
-        Err(Unwritable) => return Err(facts.deny(policy, None, DenyReason::CredentialMalformed)),
+        Err(Unwritable) => return Err(Box::new(facts.deny(policy, None, DenyReason::CredentialMalformed))),
     }
     let credential = policy.token_source.find(head);
     if let Some(proof) = policy.rules.without_token(facts.rule, &credential, head) {
-        return Err(facts.allow_without_token(policy, &proof));
+        return Err(Box::new(facts.allow_without_token(policy, &proof)));
     }
     let text = match credential {
         Credential::Token(text) => text,
-        Credential::Absent => return Err(facts.deny(policy, None, DenyReason::TokenMissing)),
-        Credential::Repeated => return Err(facts.deny(policy, None, DenyReason::CredentialRepeated)),
-        Credential::Malformed => return Err(facts.deny(policy, None, DenyReason::CredentialMalformed)),
-        Credential::TooLarge => return Err(facts.deny(policy, None, DenyReason::TokenTooLarge)),
+        Credential::Absent => return Err(Box::new(facts.deny(policy, None, DenyReason::TokenMissing))),
+        Credential::Repeated => return Err(Box::new(facts.deny(policy, None, DenyReason::CredentialRepeated))),
+        Credential::Malformed => return Err(Box::new(facts.deny(policy, None, DenyReason::CredentialMalformed))),
+        Credential::TooLarge => return Err(Box::new(facts.deny(policy, None, DenyReason::TokenTooLarge))),
     };
     Ok(Presented { facts, text: Redacted::new(text) })
 }
@@ -109,7 +109,7 @@ impl Presented<'_> {
     }
 
     /// Decides the request: its token is known.
-    pub(super) fn decide_by(self, policy: &Policy, grant: &Grant, now: UnixTime) -> Box<Decision> {
+    pub(super) fn decide_by(self, policy: &Policy, grant: &Grant, now: UnixTime) -> Decision {
         self.facts.decide_by(policy, grant, now)
     }
 
@@ -120,25 +120,25 @@ impl Presented<'_> {
         let token = match UnverifiedToken::parse(text) {
             Ok(token) => token,
             Err(_) if !UnverifiedToken::has_three_parts(text) => {
-                return Err(facts.deny(policy, None, DenyReason::TokenOpaque));
+                return Err(Box::new(facts.deny(policy, None, DenyReason::TokenOpaque)));
             }
-            Err(fault) => return Err(facts.deny(policy, None, fault.into())),
+            Err(fault) => return Err(Box::new(facts.deny(policy, None, fault.into()))),
         };
         let issuer = match token.claimed_issuer() {
             Claim::Valid(issuer) => issuer,
             Claim::Absent | Claim::Malformed => {
-                return Err(facts.deny(policy, None, ClaimFault::IssuerMalformed.into()));
+                return Err(Box::new(facts.deny(policy, None, ClaimFault::IssuerMalformed.into())));
             }
         };
         let Some((id, provider)) = policy.provider_of(issuer) else {
-            return Err(facts.deny(policy, None, ClaimFault::IssuerUnknown.into()));
+            return Err(Box::new(facts.deny(policy, None, ClaimFault::IssuerUnknown.into())));
         };
         if !provider.algorithms.contains(&token.header().algorithm) {
-            return Err(facts.deny(policy, Some(provider), DenyReason::AlgorithmNotAllowed));
+            return Err(Box::new(facts.deny(policy, Some(provider), DenyReason::AlgorithmNotAllowed)));
         }
         // A token that says itself that it has expired is not worth a signature check, let alone a fetch.
         if matches!(token.claimed_expiry(), Claim::Valid(expiry) if provider.takes_as_expired(expiry, now)) {
-            return Err(facts.deny(policy, Some(provider), ClaimFault::Expired.into()));
+            return Err(Box::new(facts.deny(policy, Some(provider), ClaimFault::Expired.into())));
         }
         Ok(NamedToken { facts, token, provider: id, asked_at: now })
     }
@@ -210,12 +210,12 @@ impl NamedToken {
     }
 
     /// Ends the wait: the token is known by now.
-    pub(super) fn decide_by(self, policy: &Policy, grant: &Grant, now: UnixTime) -> Box<Decision> {
+    pub(super) fn decide_by(self, policy: &Policy, grant: &Grant, now: UnixTime) -> Decision {
         self.facts.decide_by(policy, grant, now)
     }
 
     /// Ends the wait with a refusal.
-    pub(super) fn refuse(self, policy: &Policy, reason: DenyReason) -> Box<Decision> {
+    pub(super) fn refuse(self, policy: &Policy, reason: DenyReason) -> Decision {
         let provider = policy.provider(self.provider);
         self.facts.deny(policy, provider, reason)
     }
@@ -223,7 +223,7 @@ impl NamedToken {
 
 impl RequestFacts {
     /// What a good token may do is up to the rule, with every request.
-    fn decide_by(self, policy: &Policy, grant: &Grant, now: UnixTime) -> Box<Decision> {
+    fn decide_by(self, policy: &Policy, grant: &Grant, now: UnixTime) -> Decision {
         let rule = policy.rules.rule(self.rule);
         match rule.check(&grant.token, now) {
             Ok(()) => self.allow(policy, grant, None),
@@ -232,29 +232,29 @@ impl RequestFacts {
                 let (issued_by, token) = (Rc::clone(&grant.issued_by), Rc::clone(&grant.token));
                 let audit = AuditRecord::unmet(self.request_id, rule, issued_by, token, unmet.reason);
                 let reply = reply_to(DenyReason::Unmet(unmet.reason), &unmet.remedy, &policy.realm);
-                Box::new(Decision { verdict: Verdict::Deny(reply), audit })
+                Decision { verdict: Verdict::Deny(reply), audit }
             }
         }
     }
 
     /// One of the two places that let a request pass: it takes the proof. `unmet` is what is only reported.
-    fn allow(self, policy: &Policy, grant: &Grant, unmet: Option<UnmetReason>) -> Box<Decision> {
+    fn allow(self, policy: &Policy, grant: &Grant, unmet: Option<UnmetReason>) -> Decision {
         let edits = HeadEdits::new(self.stripping, Rc::clone(&grant.identity));
         let rule = policy.rules.rule(self.rule);
         let audit =
             AuditRecord::allowed(self.request_id, rule, Rc::clone(&grant.issued_by), Rc::clone(&grant.token), unmet);
-        Box::new(Decision { verdict: Verdict::Allow(edits), audit })
+        Decision { verdict: Verdict::Allow(edits), audit }
     }
 
     /// The other one: it takes the rule's word for it.
-    fn allow_without_token(self, policy: &Policy, _: &NoTokenNeeded) -> Box<Decision> {
+    fn allow_without_token(self, policy: &Policy, _: &NoTokenNeeded) -> Decision {
         let edits = HeadEdits::new(self.stripping, Rc::from([]));
         let audit = AuditRecord::allowed_without_token(self.request_id, policy.rules.rule(self.rule));
-        Box::new(Decision { verdict: Verdict::Allow(edits), audit })
+        Decision { verdict: Verdict::Allow(edits), audit }
     }
 
-    fn deny(self, policy: &Policy, provider: Option<&Provider>, reason: DenyReason) -> Box<Decision> {
+    fn deny(self, policy: &Policy, provider: Option<&Provider>, reason: DenyReason) -> Decision {
         let audit = AuditRecord::denied(self.request_id, policy.rules.rule(self.rule), provider, reason);
-        Box::new(Decision { verdict: Verdict::Deny(reply_to(reason, &Remedy::None, &policy.realm)), audit })
+        Decision { verdict: Verdict::Deny(reply_to(reason, &Remedy::None, &policy.realm)), audit }
     }
 }

@@ -105,8 +105,8 @@ fn route(
     at: &Path,
     findings: &mut Findings<'_>,
 ) -> Option<Route> {
-    let hosts = all(document.hosts, HostPattern::parse, &at.member("hosts"), findings)?;
-    let methods = all(document.methods, Method::parse, &at.member("methods"), findings)?;
+    let hosts = all(document.hosts, HostPattern::parse, &at.member("hosts"), findings);
+    let methods = all(document.methods, Method::parse, &at.member("methods"), findings);
     let case = if document.ignore_case.unwrap_or(false) { LetterCase::Ignored } else { LetterCase::Matters };
     if case == LetterCase::Ignored && matches!(access, Access::Public | Access::Optional) {
         findings.unusable(
@@ -115,20 +115,21 @@ fn route(
         );
     }
     let path = match (document.path, document.path_prefix, document.path_regex) {
-        (None, None, None) => PathPattern::ANY,
-        (Some(text), None, None) => usable(PathPattern::exact(&text, case, ambiguous), &at.member("path"), findings)?,
+        (None, None, None) => Some(PathPattern::ANY),
+        (Some(text), None, None) => usable(PathPattern::exact(&text, case, ambiguous), &at.member("path"), findings),
         (None, Some(text), None) => {
-            usable(PathPattern::prefix(&text, case, ambiguous), &at.member("path_prefix"), findings)?
+            usable(PathPattern::prefix(&text, case, ambiguous), &at.member("path_prefix"), findings)
         }
         (None, None, Some(text)) => {
-            usable(PathPattern::regex(&text, case, ambiguous), &at.member("path_regex"), findings)?
+            usable(PathPattern::regex(&text, case, ambiguous), &at.member("path_regex"), findings)
         }
         _ => {
             findings.unusable(at, "one of `path`, `path_prefix` and `path_regex`");
-            return None;
+            None
         }
     };
-    Some(Route { hosts, path, methods })
+    // Only now: every fault is listed.
+    Some(Route { hosts: hosts?, path: path?, methods: methods? })
 }
 
 fn all<T>(
