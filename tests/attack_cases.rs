@@ -47,8 +47,8 @@ enum Answered {
 }
 use Answered::{By, Later, Rows};
 
-/// Every case of the groups A to F, H, J, K and N. G is about token sources, I about path rules, L about
-/// introspection, M about senders: they are answered where those are built.
+/// Every case of the groups A to F, H, J, K and N. G is about token sources, L about introspection, M about senders:
+/// they are answered where those are built.
 const CASES: [(&str, &str, Answered); 64] = [
     ("A1", "alg `none`, empty signature", Rows),
     ("A2", "alg `None`, `NONE`, `nOnE`, `none ` , `hs256`", Rows),
@@ -102,18 +102,48 @@ const CASES: [(&str, &str, Answered); 64] = [
     ("F2", "single provider configured without issuer -> cfg", Rows),
     ("F3", "`aud` missing, array with one match, non-string, empty, prefix, object", Rows),
     ("F4", "ID token where an access token is wanted", Rows),
-    ("F5", "token for tenant A at the route of tenant B", Later("routes: the rules' issue")),
-    ("F6", "scope `read` vs required `read:all`", Later("requirements: the rules' issue")),
+    (
+        "F5",
+        "token for tenant A at the route of tenant B",
+        By("rules.rs", "a_token_of_one_tenant_does_not_pass_at_the_route_of_another"),
+    ),
+    (
+        "F6",
+        "scope `read` vs required `read:all`",
+        By("rules.rs", "a_known_token_is_judged_by_the_rule_of_each_request"),
+    ),
     ("H1", "client sends the identity header itself", Rows),
     ("H2", "`X_User_Id`, `X.User.Id`, mixed -> removed too", Rows),
     ("H3", "duplicate identity header", Rows),
     ("H4", "claim value with CR LF, `,`, `;`, `=`, non-ASCII", Rows),
     ("H5", "trailers that repeat the identity header", Rows),
-    ("H6", "anonymous-allowed route + invalid token", Later("anonymous routes: the rules' issue")),
+    (
+        "H6",
+        "anonymous-allowed route + invalid token",
+        By("rules.rs", "with_an_optional_token_a_bad_one_is_worse_than_none"),
+    ),
     ("H7", "X-Forwarded-Uri / X-Original-URL spoof; no header-based skips", Rows),
     ("N1", "panic anywhere -> none reachable", Rows),
     ("N2", "config update, token flood, header flood -> memory flat", Rows),
     ("N3", "bodies and logs hold no token", By("redaction.rs", "no_decision_shows_a_token_in_any_form")),
+];
+
+/// The rows of group I stand with the router, each under its id; that none is missing is asserted there.
+const PATH_ROWS: Answered =
+    By("../src/policy/route/tests/attack_tests.rs", "every_case_about_paths_comes_under_the_right_rule_or_is_refused");
+
+/// The cases of the group I.
+const PATH_CASES: [(&str, &str, Answered); 10] = [
+    ("I1", "`/public/../admin`, escaped, `..%2f`, `..%5c`, `.%2e` -> as /admin or 400", PATH_ROWS),
+    ("I2", "`//admin`, `/./admin`, `/admin//x` -> the rule of /admin, or 400", PATH_ROWS),
+    ("I3", "`%2Fadmin`, `%5Cadmin`, `\\admin` -> 400", PATH_ROWS),
+    ("I4", "`/admin?x`, `/public?/../admin`, `/x?skip=/public` -> query never matched", PATH_ROWS),
+    ("I5", "`/admin#frag` and `%23`", PATH_ROWS),
+    ("I6", "`/Admin`, `/ADMIN` -> case-sensitive; a rule without a token never folds case", PATH_ROWS),
+    ("I7", "`/admin/`, `%20`, `%00`, `%0a`, overlong UTF-8, `/adm%69n`", PATH_ROWS),
+    ("I8", "prefix `/api` vs `/apifoo`, `/api;foo`", PATH_ROWS),
+    ("I9", "methods exact; an unknown one comes under no rule for a method", PATH_ROWS),
+    ("I10", "regex: `.` in literals, anchored, linear", PATH_ROWS),
 ];
 
 /// The cases of the groups J and K.
@@ -125,7 +155,11 @@ const KEY_SET_CASES: [(&str, &str, Answered); 13] = [
     ("J5", "cluster name and authority only from config", Rows),
     ("J6", "Cache-Control clamped", Rows),
     ("J7", "keys for provider A while B's fetch fails", Rows),
-    ("K1", "cached OK for scope foo, then route needs bar -> 403", Later("requirements: the rules' issue")),
+    (
+        "K1",
+        "cached OK for scope foo, then route needs bar -> 403",
+        By("rules.rs", "a_known_token_is_judged_by_the_rule_of_each_request"),
+    ),
     ("K2", "cached under introspection server A, used at a rule of B", Later("introspection's issue")),
     (
         "K3",
@@ -155,7 +189,7 @@ fn every_case_of_the_attack_list_is_answered_or_has_its_place() {
     ]
     .concat();
     let mut ids = Vec::new();
-    for (id, wording, answered) in CASES.iter().chain(&KEY_SET_CASES) {
+    for (id, wording, answered) in CASES.iter().chain(&PATH_CASES).chain(&KEY_SET_CASES) {
         ids.push(*id);
         match answered {
             Rows => assert!(here.contains(&format!("\"{id} ")), "no row for {id}: {wording}"),
@@ -163,11 +197,24 @@ fn every_case_of_the_attack_list_is_answered_or_has_its_place() {
                 let path = format!("{}/tests/{file}", env!("CARGO_MANIFEST_DIR"));
                 let text = std::fs::read_to_string(path).unwrap();
                 assert!(text.contains(&format!("fn {test}(")), "{id}: {file} has no {test}");
+                assert!(!id.starts_with('I') || text.contains(&format!("(\"{id} ")), "no row for {id}: {wording}");
             }
             Later(place) => assert!(!place.is_empty() && !here.contains(&format!("\"{id} ")), "{id} has rows now"),
         }
     }
-    let groups = [("A", 21), ("B", 6), ("C", 8), ("D", 5), ("E", 8), ("F", 6), ("H", 7), ("J", 7), ("K", 5), ("N", 4)];
+    let groups = [
+        ("A", 21),
+        ("B", 6),
+        ("C", 8),
+        ("D", 5),
+        ("E", 8),
+        ("F", 6),
+        ("H", 7),
+        ("I", 10),
+        ("J", 7),
+        ("K", 5),
+        ("N", 4),
+    ];
     for (group, count) in groups {
         let listed = ids.iter().filter(|id| id.starts_with(group)).count();
         assert_eq!(listed, count, "group {group} of the list has {count} cases");

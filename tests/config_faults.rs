@@ -43,6 +43,25 @@ fn the_smallest_configuration_is_complete() {
 }
 
 #[test]
+fn groups_stand_under_their_usual_name_or_at_the_path_that_is_written() {
+    let groups = |changes: Value| {
+        let loaded = config::load(okta_with(changes).to_string().as_bytes()).unwrap();
+        let (_, provider) = loaded.policy.provider_of("https://acme.okta.com/oauth2/default").unwrap();
+        provider.claim_names.groups.to_vec()
+    };
+    assert_eq!(groups(json!({})), ["groups"]);
+    assert_eq!(groups(json!({ "groups_claim": "cognito:groups" })), ["cognito:groups"]);
+    assert_eq!(groups(json!({ "groups_claim": ["realm_access", "roles"] })), ["realm_access", "roles"]);
+    let hint = "expected a claim name, or a list of names that leads to a nested claim";
+    for wrong in [json!([]), json!(""), json!(5), json!(["a", ""])] {
+        assert_eq!(
+            faults(&okta_with(json!({ "groups_claim": wrong }))),
+            [format!("$.providers.okta.groups_claim: {hint}")]
+        );
+    }
+}
+
+#[test]
 fn every_fault_is_listed_at_once_with_its_path_and_a_hint() {
     let document = json!({
         "providers": {
@@ -52,11 +71,11 @@ fn every_fault_is_listed_at_once_with_its_path_and_a_hint() {
         },
         "token": { "forward": "yes", "max_bytes": 5 },
         "claim_to_headers": [{ "header": "x y", "claim": "sub" }, { "claim": [] }],
-        "rules": []
+        "default_rules": []
     });
     let found = faults(&document);
     let expected = [
-        "$.rules: unknown field; remove it or check its spelling and place",
+        "$.default_rules: unknown field; did you mean `default_rule`?",
         "$.providers.okta.audience: unknown field; did you mean `audiences`?",
         "$.providers.okta.clock_skew: expected a duration such as \"30s\", \"1.5s\", \"5m\" or \"1h\"",
         "$.providers.okta.okta.domain: a domain only, such as acme.okta.com: no https://, no path",
@@ -342,6 +361,181 @@ fn places_for_a_token_are_read_and_the_risky_ones_warn() {
     assert!(found.iter().all(|line| line.contains("without a scheme")), "{found:?}");
 }
 
+fn with_rules(members: Value) -> Value {
+    let mut document = okta_with(json!({}));
+    document.as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
+    document
+}
+
+#[test]
+fn rules_that_cannot_be_meant_are_refused_each_with_its_path() {
+    const NEVER_LOOKED_AT: &str = "never looked at: with this `access` no token is asked for";
+    const OPTIONAL: &str =
+        "who leaves the token out would pass, and who has one might not; use \"token\", or a rule each";
+    const NOTHING_TO_REPORT: &str = "there is no `require` whose refusals could be reported";
+    const ONE_PATH: &str = "one of `path`, `path_prefix` and `path_regex`";
+    const CASE: &str = "not for a rule that lets requests pass without a token: where the backend tells letters apart, it would open other paths too";
+    const NAME: &str = "1 to 64 letters, digits, `-`, `_` and `.`: it becomes part of logs and metrics";
+    const ACCESS: &str = "expected one of \"public\", \"optional\", \"token\", \"deny\"";
+    const NO_REQUEST: &str = "an empty list: no request would come under this rule";
+    const PORT: &str = "write the host without a port; a request's port is not looked at";
+    const METHOD: &str = "expected a method as clients send it, in capitals: `GET`";
+    const NOT_NORMAL: &str = "paths are compared in normal form: no `.`, `..` or empty segments, no escapes for characters that need none, capitals in the others (`%C3%A9`)";
+    const PLACEHOLDER: &str =
+        "`*`, `{` and `}` are no placeholders here; use `path_prefix` for whole segments, or `path_regex`";
+    const REFUSED: &str = "every request for this path is refused, because servers may read it differently";
+    const REGEX: &str = "not a regular expression; look-around and back-references are not available";
+    const QUERY: &str = "rules do not look at the query; write the path alone";
+    let scoped = json!({ "scopes": ["a"] });
+    let of_match = |conditions: Value| json!({ "match": conditions });
+    // The one rule, where the fault is in it, and what is said.
+    let mut rows = vec![
+        (json!("x"), "", "expected an object"),
+        (json!({ "path": "/a" }), ".path", "unknown field; did you mean `match`?"),
+        (json!({ "requires": scoped }), ".requires", "unknown field; did you mean `require`?"),
+        (json!({ "access": "public", "require": scoped }), ".require", NEVER_LOOKED_AT),
+        (json!({ "access": "deny", "require": scoped }), ".require", NEVER_LOOKED_AT),
+        (json!({ "access": "optional", "require": scoped }), ".require", OPTIONAL),
+        (json!({ "report_only": true }), ".report_only", NOTHING_TO_REPORT),
+        (json!({ "access": "deny", "report_only": true }), ".report_only", NOTHING_TO_REPORT),
+        (json!({ "report_only": "yes", "require": scoped }), ".report_only", "expected true or false"),
+        (json!({ "require": {} }), ".require", "demands nothing; leave it out, or write what the token must have"),
+        (json!({ "require": { "scope": "a" } }), ".require.scope", "unknown field; did you mean `scopes`?"),
+        (
+            json!({ "require": { "scopes": [] } }),
+            ".require.scopes",
+            "an empty list; leave the field out or name at least one",
+        ),
+        (of_match(json!({ "path": "/a", "path_prefix": "/a" })), ".match", ONE_PATH),
+        (of_match(json!({ "path": "/a", "path_regex": "/a" })), ".match", ONE_PATH),
+        (of_match(json!({ "path_prefix": "/a", "path_regex": "/a" })), ".match", ONE_PATH),
+        (of_match(json!({ "host": "a.example" })), ".match.host", "unknown field; did you mean `hosts`?"),
+        (of_match(json!({ "hosts": [] })), ".match.hosts", NO_REQUEST),
+        (of_match(json!({ "hosts": "a.example" })), ".match.hosts", "expected a list"),
+        (of_match(json!({ "hosts": ["a.example", "a.example:443"] })), ".match.hosts[1]", PORT),
+        (of_match(json!({ "hosts": ["[::1]:80"] })), ".match.hosts[0]", PORT),
+        (of_match(json!({ "methods": [] })), ".match.methods", NO_REQUEST),
+        (of_match(json!({ "methods": ["GET", "get"] })), ".match.methods[1]", METHOD),
+        (of_match(json!({ "path": "a" })), ".match.path", "a path begins with `/`"),
+        (of_match(json!({ "path": "/a?x" })), ".match.path", QUERY),
+        (of_match(json!({ "path": "/a/*" })), ".match.path", PLACEHOLDER),
+        (of_match(json!({ "path_prefix": "/a/{id}" })), ".match.path_prefix", PLACEHOLDER),
+        (of_match(json!({ "path_prefix": "/a//b" })), ".match.path_prefix", NOT_NORMAL),
+        (of_match(json!({ "path_prefix": "/a%2fb" })), ".match.path_prefix", REFUSED),
+        (of_match(json!({ "path_regex": "/a(" })), ".match.path_regex", REGEX),
+        (of_match(json!({ "path_regex": "/a(?=b)" })), ".match.path_regex", REGEX),
+        (of_match(json!({ "path_regex": "a/b" })), ".match.path_regex", "a path begins with `/`"),
+        (json!({ "access": "public", "match": { "path": "/a", "ignore_case": true } }), ".match.ignore_case", CASE),
+        (
+            json!({ "access": "optional", "match": { "path_prefix": "/a", "ignore_case": true } }),
+            ".match.ignore_case",
+            CASE,
+        ),
+    ];
+    let long = "a".repeat(65);
+    for name in ["", " ", "a b", "a/b", "\u{e9}", "a\n", &long] {
+        rows.push((json!({ "name": name }), ".name", NAME));
+    }
+    for access in [json!("Public"), json!("jwt"), json!(true), json!("")] {
+        rows.push((json!({ "access": access }), ".access", ACCESS));
+    }
+    for host in ["", "*", "a_b.*", "http://a", "a/b", "127.1"] {
+        rows.push((
+            of_match(json!({ "hosts": [host] })),
+            ".match.hosts[0]",
+            if host == "http://a" {
+                PORT
+            } else {
+                "expected a host such as `api.acme.com`, `*.acme.com` or `[::1]`; for every host leave `hosts` out"
+            },
+        ));
+    }
+    for (rule, path, hint) in rows {
+        let found = faults(&with_rules(json!({ "rules": [{ "name": "fine" }, rule] })));
+        assert_eq!(found, [format!("$.rules[1]{path}: {hint}")], "{rule}");
+        // Elsewhere it is the same, without name and conditions.
+        if !path.starts_with(".match") && path != ".name" && !path.is_empty() && path != ".path" {
+            let found = faults(&with_rules(json!({ "default_rule": rule })));
+            assert_eq!(found, [format!("$.default_rule{path}: {hint}")], "{rule}");
+        }
+    }
+    for unknown in ["match", "name"] {
+        let found = faults(&with_rules(json!({ "default_rule": { unknown: {} } })));
+        assert!(found.iter().all(|fault| fault.starts_with(&format!("$.default_rule.{unknown}: unknown field"))));
+        assert_eq!(found.len(), 1, "{found:?}");
+    }
+}
+
+#[test]
+fn every_fault_of_every_rule_is_listed_and_names_are_there_once() {
+    let found = faults(&with_rules(json!({
+        "rules": [
+            { "name": "a", "match": { "path": "/a", "path_prefix": "/b", "hosts": [] }, "access": "public", "require": { "scopes": ["x y"] } },
+            { "name": "b" },
+            { "name": "a", "match": { "methods": ["get", "POST", "put"], "hosts": ["a:1"] }, "report_only": true },
+        ],
+        "default_rule": { "access": "deny", "require": { "groups": ["a"] } },
+        "bypass_cors_preflight": "yes",
+        "insecure_ambiguous_paths": 1,
+        "responses": { "realm": "a\nb", "format": "json" },
+    })));
+    let expected = [
+        "$.bypass_cors_preflight: expected true or false",
+        "$.insecure_ambiguous_paths: expected true or false",
+        "$.responses.format: unknown field; remove it or check its spelling and place",
+        "$.responses.realm: 1 to 128 printable ASCII characters",
+        "$.rules[0].match.hosts: an empty list: no request would come under this rule",
+        "$.rules[0].match: one of `path`, `path_prefix` and `path_regex`",
+        "$.rules[0].require.scopes[0]: one scope: ASCII without blanks, quotes and backslashes (RFC 6749 section 3.3); write several as several",
+        "$.rules[0].require: never looked at: with this `access` no token is asked for",
+        "$.rules[2].name: another rule has this name; the log could not tell them apart",
+        "$.rules[2].match.hosts[0]: write the host without a port; a request's port is not looked at",
+        "$.rules[2].match.methods[0]: expected a method as clients send it, in capitals: `GET`",
+        "$.rules[2].match.methods[2]: expected a method as clients send it, in capitals: `GET`",
+        "$.rules[2].report_only: there is no `require` whose refusals could be reported",
+        "$.default_rule.require: never looked at: with this `access` no token is asked for",
+    ];
+    for line in expected {
+        assert!(found.iter().any(|fault| fault == line), "not said: {line}\nsaid:\n{}", found.join("\n"));
+    }
+    assert_eq!(found.len(), expected.len(), "too much is said:\n{}", found.join("\n"));
+}
+
+#[test]
+fn a_realm_is_a_short_line_of_plain_text() {
+    let long = "a".repeat(129);
+    for realm in [json!(""), json!("a\r\nb"), json!("\u{e9}"), json!("a\tb"), json!("\u{7f}"), json!(long)] {
+        let found = faults(&with_rules(json!({ "responses": { "realm": realm } })));
+        assert_eq!(found, ["$.responses.realm: 1 to 128 printable ASCII characters"], "{realm}");
+    }
+    for realm in [json!(null), json!("acme"), json!("acme \"a\\b\" 50%"), json!(long[..128])] {
+        assert_eq!(faults(&with_rules(json!({ "responses": { "realm": realm } }))), [""; 0], "{realm}");
+    }
+    assert_eq!(faults(&with_rules(json!({ "responses": { "realm": 5 } }))), ["$.responses.realm: expected a string"]);
+}
+
+#[test]
+fn rules_in_every_form_are_read_and_what_weakens_them_warns() {
+    let warnings = |members: Value| config::load(with_rules(members).to_string().as_bytes()).unwrap().warnings;
+    let good = json!({
+        "rules": [
+            { "name": "health", "match": { "path": "/healthz" }, "access": "public" },
+            { "name": "Read-1.x_y", "match": { "path_prefix": "/a", "methods": ["GET", "M-SEARCH"], "hosts": ["a.example", "*.b.example", "[::1]"] },
+              "require": { "scopes": ["a"] }, "report_only": true },
+            { "match": { "path_regex": "/r/[0-9]{4}", "ignore_case": true }, "access": "deny" },
+            { "match": {}, "report_only": false, "access": "optional" },
+            {},
+        ],
+        "default_rule": { "access": null, "require": null }, "bypass_cors_preflight": true,
+        "insecure_ambiguous_paths": false, "responses": {},
+    });
+    assert_eq!(warnings(good), [""; 0]);
+    assert_eq!(warnings(json!({ "rules": {}, "default_rule": {} })), [""; 0], "an empty list as some hosts pass it");
+    let found = warnings(json!({ "insecure_ambiguous_paths": true, "rules": [{ "match": { "path": "/a%2Fb" } }] }));
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(found.iter().all(|line| line.starts_with("insecure_ambiguous_paths is on")), "{found:?}");
+}
+
 #[test]
 fn the_forms_in_which_hosts_pass_numbers_and_empty_lists_are_understood() {
     let mut document = okta_with(json!({}));
@@ -365,7 +559,11 @@ fn no_value_of_the_document_is_ever_in_a_fault() {
             "jwks": { "uri": SECRET, "inline": SECRET, "refresh": SECRET, "max_stale": SECRET } } },
         "token": { "from_headers": [{ "name": format!("{SECRET} x"), "scheme": format!("{SECRET} x") }, SECRET],
             "from_cookies": [format!("{SECRET};")], "from_params": [format!("{SECRET}&")], "forward": SECRET },
-        "claim_to_headers": [{ "header": format!("{SECRET} x"), "claim": [SECRET, 1], "format": SECRET }]
+        "claim_to_headers": [{ "header": format!("{SECRET} x"), "claim": [SECRET, 1], "format": SECRET }],
+        "rules": [{ "name": format!("{SECRET}/"), "access": SECRET, "require": { "scopes": [format!("{SECRET} x")], "acr": SECRET },
+            "match": { "path": SECRET, "hosts": [format!("{SECRET}:1")], "methods": [SECRET] } },
+            { "match": { "path_regex": format!("{SECRET}(") } }],
+        "responses": { "realm": format!("{SECRET}\n") }
     });
     let found = faults(&document).join("\n");
     assert!(!found.contains("hunter2"), "{found}");

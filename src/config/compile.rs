@@ -2,6 +2,8 @@
 //! cannot work or would not be safe.
 
 mod claim_to_headers;
+mod requirement;
+mod rules;
 mod token_source;
 
 use std::collections::{BTreeMap, HashMap};
@@ -9,7 +11,7 @@ use std::time::Duration;
 
 use super::Loaded;
 use super::fault::{ConfigFault, ConfigProblem, Path};
-use super::schema::{CacheDocument, Document, JwksDocument, OktaDocument, ProviderDocument};
+use super::schema::{CacheDocument, ClaimPath, Document, JwksDocument, OktaDocument, ProviderDocument};
 use crate::jose::{Algorithm, KeySet};
 use crate::policy::callout_address::Scheme;
 use crate::policy::{
@@ -54,10 +56,28 @@ pub(super) fn document(document: Document, at: &Path, faults: &mut Vec<ConfigFau
     let token_source = token_source::token_source(token, identity_headers, &at.member("token"), &mut findings);
     let readiness_path = readiness_path(document.readiness_path, &at.member("readiness_path"), &mut findings);
     let native_crypto = document.native_crypto.unwrap_or_default();
+    let responses = document.responses.unwrap_or_default();
+    let realm = realm(responses.realm, &at.member("responses").member("realm"), &mut findings);
+    let about_rules = rules::RulesDocument {
+        rules: document.rules,
+        default_rule: document.default_rule,
+        bypass_cors_preflight: document.bypass_cors_preflight.unwrap_or(false),
+        insecure_ambiguous_paths: document.insecure_ambiguous_paths.unwrap_or(false),
+    };
+    let rules = rules::rules(about_rules, at, &mut findings);
     let forwarding = Forwarding::new(claims?);
     let cache = cache_limits(document.cache.unwrap_or_default());
-    let policy = Policy::new(providers?, token_source?, forwarding, String::from(REALM), readiness_path, cache);
+    let policy = Policy::new(providers?, token_source?, rules?, forwarding, realm?, readiness_path, cache);
     Some(Loaded { policy, warnings: findings.warnings, native_crypto })
+}
+
+fn realm(written: Option<String>, at: &Path, findings: &mut Findings<'_>) -> Option<String> {
+    let realm = written.unwrap_or_else(|| String::from(REALM));
+    let is_plain = (1..=128).contains(&realm.len()) && realm.bytes().all(|byte| (b' '..=b'~').contains(&byte));
+    if !is_plain {
+        findings.unusable(at, "1 to 128 printable ASCII characters");
+    }
+    is_plain.then_some(realm)
 }
 
 fn cache_limits(document: CacheDocument) -> CacheLimits {
@@ -107,7 +127,8 @@ fn provider(name: String, document: ProviderDocument, at: &Path, findings: &mut 
         KeyOriginDocument { jwks: document.jwks.unwrap_or_default(), upstream: document.upstream, allow_http, is_okta };
     let keys = key_origin(origin, issuer.as_deref(), at, findings);
     let client_ids = not_empty(document.client_ids, &at.member("client_ids"), findings);
-    let claim_names = claim_names(document.subject_claim, document.client_claim, document.scope_claim);
+    let claim_names =
+        claim_names(document.subject_claim, document.client_claim, document.scope_claim, document.groups_claim);
     Some(Provider {
         name: name.into(),
         issuer: issuer?,
@@ -255,12 +276,18 @@ fn clock_skew(skew: Option<Duration>, is_okta: bool, at: &Path, findings: &mut F
     Some(skew)
 }
 
-fn claim_names(subject: Option<String>, client: Option<String>, scope: Option<String>) -> ClaimNames {
+fn claim_names(
+    subject: Option<String>,
+    client: Option<String>,
+    scope: Option<String>,
+    groups: Option<ClaimPath>,
+) -> ClaimNames {
     let usual = ClaimNames::default();
     ClaimNames {
         subject: subject.unwrap_or(usual.subject),
         client: client.map_or(usual.client, |name| vec![name]),
         scope: scope.map_or(usual.scope, |name| vec![name]),
+        groups: groups.map_or(usual.groups, |path| path.0.into()),
     }
 }
 

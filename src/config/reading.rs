@@ -25,22 +25,30 @@ pub(super) trait ReadObject: Sized {
     fn read_fields(members: &Map<String, Value>, at: &Path, faults: &mut Vec<ConfigFault>) -> Self;
 }
 
-/// Declares a structure of the document; each field becomes optional, its doc comment is the manual.
+/// Declares a structure of the document; each field becomes optional, its doc comment is the manual. One whose name is
+/// a word of Rust's own says how it is written: `conditions as "match": …`.
 macro_rules! document {
-    ($(#[$meta:meta])* $name:ident { $( $(#[$field_meta:meta])* $field:ident: $type:ty, )* }) => {
+    (@written $field:ident) => { stringify!($field) };
+    (@written $field:ident $written:literal) => { $written };
+    ($(#[$meta:meta])* $name:ident { $( $(#[$field_meta:meta])* $field:ident $(as $written:literal)?: $type:ty, )* }) => {
         $(#[$meta])*
         #[derive(Debug, Default)]
         pub struct $name { $( $(#[$field_meta])* pub $field: Option<$type>, )* }
 
         impl $crate::config::reading::ReadObject for $name {
-            const FIELDS: &'static [&'static str] = &[$(stringify!($field)),*];
+            const FIELDS: &'static [&'static str] =
+                &[$($crate::config::reading::document!(@written $field $($written)?)),*];
 
             fn read_fields(
                 members: &serde_json::Map<String, serde_json::Value>,
                 at: &$crate::config::fault::Path,
                 faults: &mut Vec<$crate::config::fault::ConfigFault>,
             ) -> Self {
-                Self { $( $field: $crate::config::reading::read_member(members, stringify!($field), at, faults), )* }
+                Self {
+                    $( $field: $crate::config::reading::read_member(
+                        members, $crate::config::reading::document!(@written $field $($written)?), at, faults
+                    ), )*
+                }
             }
         }
     };

@@ -1,6 +1,9 @@
 //! The document as the operator writes it. The doc comments are the reference manual; every field may
 //! be left out here, and `compile` says which ones are needed together.
 
+pub mod require;
+pub mod rules;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -11,6 +14,7 @@ use super::fault::{ConfigFault, ConfigProblem, Path};
 use super::reading::{Read, document};
 use crate::jose::Algorithm;
 use crate::policy::ClaimFormat;
+use rules::{DefaultRuleDocument, ResponsesDocument, RuleDocument};
 
 document! {
     /// The whole configuration.
@@ -19,6 +23,19 @@ document! {
         providers: BTreeMap<String, ProviderDocument>,
         /// Where the token is looked for and what becomes of it.
         token: TokenDocument,
+        /// Who may do what: the first rule counts whose `match` holds. A refusal for a path that two servers may read
+        /// differently comes before.
+        rules: Vec<RuleDocument>,
+        /// What counts where no rule does. Left out: `{"access": "token"}`.
+        default_rule: DefaultRuleDocument,
+        /// Lets CORS preflights (`OPTIONS` with `Origin` and `Access-Control-Request-Method`) pass without a token, to the
+        /// backend or a CORS filter that answers them. Not where `access` is `deny`. Left out: no.
+        bypass_cors_preflight: bool,
+        /// Takes paths as they are that two servers may read differently (`%2f`, `\`, `..;`), instead of refusing
+        /// them: a rule may then be met by a path that the backend reads as another. Left out: no.
+        insecure_ambiguous_paths: bool,
+        /// How refusals are written.
+        responses: ResponsesDocument,
         /// Which claims the backend receives in which headers. Left out: `x-user-id` (subject),
         /// `x-client-id` (client) and `x-granted-scopes` (scopes, blank between).
         claim_to_headers: Vec<ClaimToHeaderDocument>,
@@ -75,6 +92,9 @@ document! {
         client_claim: String,
         /// The claim that holds the scopes. Left out: the first present of `scp`, `scope`.
         scope_claim: String,
+        /// The claim that holds the user's groups: a name, or a list of names that leads to a nested one. Left out:
+        /// `groups`.
+        groups_claim: ClaimPath,
         /// The issuer's keys.
         jwks: JwksDocument,
     }

@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::engine::deny_reason::DenyReason;
 use crate::http::RequestHead;
 use crate::jose::Claim;
-use crate::policy::{AdmittedToken, Provider};
+use crate::policy::{AdmittedToken, Provider, Rule, UnmetReason};
 
 /// The version of the record's form.
 const SCHEMA: u32 = 1;
@@ -21,6 +21,7 @@ const MAX_TEXT_CHARS: usize = 256;
 #[derive(Clone, Debug)]
 pub struct AuditRecord {
     request_id: Option<String>,
+    rule: Option<Rc<str>>,
     provider: Option<Rc<str>>,
     outcome: Outcome,
 }
@@ -28,7 +29,12 @@ pub struct AuditRecord {
 #[derive(Clone, Debug)]
 enum Outcome {
     Allowed(Rc<AdmittedToken>),
+    /// Good for the rule but for this, which is only reported.
+    Reported(Rc<AdmittedToken>, UnmetReason),
+    AllowedWithoutToken,
     Denied(DenyReason),
+    /// A good token that does not do for the rule: whose it is was proved.
+    Unmet(Rc<AdmittedToken>, UnmetReason),
 }
 
 /// The record's members in their order.
@@ -40,6 +46,10 @@ struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     request_id: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    rule: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    would_deny: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     provider: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     subject: Option<&'a str>,
@@ -50,36 +60,77 @@ struct Line<'a> {
 }
 
 impl AuditRecord {
-    /// A request that may pass.
-    pub fn allowed(request_id: Option<String>, provider: Rc<str>, token: Rc<AdmittedToken>) -> Self {
-        Self { request_id, provider: Some(provider), outcome: Outcome::Allowed(token) }
+    /// A request that may pass; `unmet` would have kept it out if it were not only reported.
+    pub fn allowed(
+        request_id: Option<String>,
+        rule: &Rule,
+        provider: Rc<str>,
+        token: Rc<AdmittedToken>,
+        unmet: Option<UnmetReason>,
+    ) -> Self {
+        let outcome = match unmet {
+            None => Outcome::Allowed(token),
+            Some(reason) => Outcome::Reported(token, reason),
+        };
+        Self { request_id, rule: rule.name.clone(), provider: Some(provider), outcome }
+    }
+
+    /// A request that needs no token.
+    pub fn allowed_without_token(request_id: Option<String>, rule: &Rule) -> Self {
+        Self { request_id, rule: rule.name.clone(), provider: None, outcome: Outcome::AllowedWithoutToken }
     }
 
     /// A request that is refused; `provider` is known when the token names a configured issuer.
-    pub fn denied(request_id: Option<String>, provider: Option<&Provider>, reason: DenyReason) -> Self {
+    pub fn denied(request_id: Option<String>, rule: &Rule, provider: Option<&Provider>, reason: DenyReason) -> Self {
         let provider = provider.map(|provider| Rc::clone(&provider.name));
-        Self { request_id, provider, outcome: Outcome::Denied(reason) }
+        Self { request_id, rule: rule.name.clone(), provider, outcome: Outcome::Denied(reason) }
+    }
+
+    /// A good token that may not do this.
+    pub fn unmet(
+        request_id: Option<String>,
+        rule: &Rule,
+        provider: Rc<str>,
+        token: Rc<AdmittedToken>,
+        reason: UnmetReason,
+    ) -> Self {
+        Self { request_id, rule: rule.name.clone(), provider: Some(provider), outcome: Outcome::Unmet(token, reason) }
+    }
+
+    /// Whether a refusal was only reported.
+    pub const fn is_reported(&self) -> bool {
+        matches!(self.outcome, Outcome::Reported(..))
     }
 
     /// The reason's name.
     pub const fn reason(&self) -> &'static str {
         match &self.outcome {
-            Outcome::Allowed(_) => "admitted",
+            Outcome::Allowed(_) | Outcome::Reported(..) => "admitted",
+            Outcome::AllowedWithoutToken => "no_token_needed",
             Outcome::Denied(reason) => reason.name(),
+            Outcome::Unmet(_, reason) => reason.name(),
         }
     }
 
     /// The record as one line of JSON.
     pub fn to_json(&self) -> String {
         let (decision, token) = match &self.outcome {
-            Outcome::Allowed(token) => ("allow", Some(token.as_ref())),
+            Outcome::Allowed(token) | Outcome::Reported(token, _) => ("allow", Some(token.as_ref())),
+            Outcome::AllowedWithoutToken => ("allow", None),
             Outcome::Denied(_) => ("deny", None),
+            Outcome::Unmet(token, _) => ("deny", Some(token.as_ref())),
+        };
+        let would_deny = match &self.outcome {
+            Outcome::Reported(_, reason) => Some(reason.name()),
+            Outcome::Allowed(_) | Outcome::AllowedWithoutToken | Outcome::Denied(_) | Outcome::Unmet(..) => None,
         };
         let line = Line {
             schema: SCHEMA,
             decision,
             reason: self.reason(),
             request_id: self.request_id.as_deref(),
+            rule: self.rule.as_deref().map(bounded),
+            would_deny,
             provider: self.provider.as_deref().map(bounded),
             subject: token.and_then(AdmittedToken::subject).map(bounded),
             client: token.and_then(AdmittedToken::client).map(bounded),

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::jose::TokenFault;
-use crate::policy::ClaimFault;
+use crate::policy::{ClaimFault, RouteFault, RuleFault, TargetFault, UnmetReason};
 
 /// One reason per way to fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -27,6 +27,12 @@ pub enum DenyReason {
     KeyUnknown,
     /// The claims do not say what they must.
     Claim(ClaimFault),
+    /// The request's target or method cannot be read in one way, or it comes under rules that depend on who reads it.
+    Rule(RuleFault),
+    /// The rule lets nobody pass.
+    AccessDenied,
+    /// The token is good, and not for this.
+    Unmet(UnmetReason),
     /// The issuer's keys, or this one, cannot be had now.
     KeysUnavailable(Duration),
     /// The request waited for keys until its own deadline.
@@ -79,6 +85,23 @@ impl DenyReason {
             Self::Claim(ClaimFault::IdentityMalformed) => "identity_malformed",
             Self::Claim(ClaimFault::ClientUnexpected) => "client_unexpected",
             Self::Claim(ClaimFault::SenderConstrained) => "sender_constrained",
+            Self::Rule(RuleFault::Target(TargetFault::NotAPath)) => "path_malformed",
+            Self::Rule(RuleFault::Target(TargetFault::TooLong)) => "path_too_long",
+            Self::Rule(RuleFault::Target(TargetFault::EscapedSlash)) => "path_escaped_slash",
+            Self::Rule(RuleFault::Target(TargetFault::Backslash)) => "path_backslash",
+            Self::Rule(RuleFault::Target(TargetFault::ControlByte)) => "path_control_byte",
+            Self::Rule(RuleFault::Target(TargetFault::BrokenEscape)) => "path_broken_escape",
+            Self::Rule(RuleFault::Target(TargetFault::Fragment)) => "path_fragment",
+            Self::Rule(RuleFault::Target(TargetFault::RawByte)) => "path_raw_byte",
+            Self::Rule(RuleFault::Target(TargetFault::NotUtf8)) => "path_not_utf8",
+            Self::Rule(RuleFault::Target(TargetFault::ParameterInDotSegment)) => "path_parameter_in_dot_segment",
+            Self::Rule(RuleFault::Target(TargetFault::DotsAfterEmptySegment)) => "path_dots_after_empty_segment",
+            Self::Rule(RuleFault::Target(TargetFault::AboveRoot)) => "path_above_root",
+            Self::Rule(RuleFault::Method) => "method_malformed",
+            Self::Rule(RuleFault::Route(RouteFault::HostUnusable)) => "host_unusable",
+            Self::Rule(RuleFault::Route(RouteFault::PathAmbiguous)) => "path_ambiguous",
+            Self::AccessDenied => "access_denied",
+            Self::Unmet(reason) => reason.name(),
             Self::KeysUnavailable(_) => "keys_unavailable",
             Self::WaitTimedOut => "wait_timed_out",
             Self::TooManyWaiting => "too_many_waiting",
@@ -96,7 +119,10 @@ impl DenyReason {
             | Self::Token(_)
             | Self::AlgorithmNotAllowed
             | Self::KeyUnknown
-            | Self::Claim(_) => Blame::Client,
+            | Self::Claim(_)
+            | Self::Rule(_)
+            | Self::AccessDenied
+            | Self::Unmet(_) => Blame::Client,
             Self::KeysUnavailable(_) | Self::WaitTimedOut | Self::TooManyWaiting => Blame::Gateway,
         }
     }
@@ -111,5 +137,11 @@ impl From<TokenFault> for DenyReason {
 impl From<ClaimFault> for DenyReason {
     fn from(fault: ClaimFault) -> Self {
         Self::Claim(fault)
+    }
+}
+
+impl From<RuleFault> for DenyReason {
+    fn from(fault: RuleFault) -> Self {
+        Self::Rule(fault)
     }
 }

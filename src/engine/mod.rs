@@ -134,15 +134,16 @@ impl Engine {
         }
         let presented = match find_credential(head, &self.policy) {
             Ok(presented) => presented,
-            Err(decision) => return Arrival::Decided(Box::new(decision)),
+            Err(decision) => return Arrival::Decided(decision),
         };
         if let Some(grant) =
             self.known.find(presented.text(), now, |id| keys_of(&self.keys, id)?.generation_in_use(now))
         {
-            return Arrival::Decided(Box::new(presented.allow(grant)));
+            return Arrival::Decided(Box::new(presented.decide_by(&self.policy, grant, now)));
         }
         match presented.identify(&self.policy, now).map(|token| self.decide(token, now)) {
-            Ok(Progress::Decided(decision)) | Err(decision) => Arrival::Decided(Box::new(decision)),
+            Ok(Progress::Decided(decision)) => Arrival::Decided(Box::new(decision)),
+            Err(decision) => Arrival::Decided(decision),
             Ok(Progress::Waiting(token)) => self.park(stream, token, now),
         }
     }
@@ -225,7 +226,7 @@ impl Engine {
     /// Decides a request that waited: another one may have brought the same token.
     fn decide_again(&mut self, token: NamedToken, now: UnixTime) -> Progress {
         match self.known.find(token.text(), now, |id| keys_of(&self.keys, id)?.generation_in_use(now)) {
-            Some(grant) => Progress::Decided(token.allow(grant)),
+            Some(grant) => Progress::Decided(token.decide_by(&self.policy, grant, now)),
             None => self.decide(token, now),
         }
     }

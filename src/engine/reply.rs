@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::engine::deny_reason::DenyReason;
 use crate::http::{HeaderName, HeaderValue, Reply};
+use crate::policy::Remedy;
 
 /// What a class of refusals looks like from outside.
 enum Class {
@@ -15,6 +16,8 @@ enum Class {
     InvalidToken,
     /// 400 `invalid_request`.
     InvalidRequest,
+    /// 403 with what would help, or 401 when that is another log-in.
+    Forbidden,
     /// 503: undecidable now; no challenge, for another token would not help.
     Unavailable(Duration),
 }
@@ -23,8 +26,8 @@ enum Class {
 const RETRY_SOON: Duration = Duration::from_secs(1);
 const RETRY_AT_MOST: Duration = Duration::from_secs(60);
 
-/// The reply to a request that is refused for `reason`.
-pub fn reply_to(reason: DenyReason, realm: &str) -> Reply {
+/// The reply to a request that is refused for `reason`, which `remedy` would help.
+pub fn reply_to(reason: DenyReason, remedy: &Remedy<'_>, realm: &str) -> Reply {
     let realm = quoted(realm);
     match class_of(reason) {
         Class::NoCredential => {
@@ -42,6 +45,7 @@ pub fn reply_to(reason: DenyReason, realm: &str) -> Reply {
             "invalid_request",
             "The request is malformed or carries more than one credential.",
         ),
+        Class::Forbidden => forbidden(remedy, &realm),
         Class::Unavailable(retry_after) => {
             let mut reply =
                 error_reply(503, "temporarily_unavailable", "The request cannot be authorized at the moment.");
@@ -60,7 +64,7 @@ pub fn readiness_reply(is_ready: bool) -> Reply {
 fn class_of(reason: DenyReason) -> Class {
     match reason {
         DenyReason::TokenMissing => Class::NoCredential,
-        DenyReason::CredentialRepeated => Class::InvalidRequest,
+        DenyReason::CredentialRepeated | DenyReason::Rule(_) => Class::InvalidRequest,
         DenyReason::CredentialMalformed
         | DenyReason::TokenTooLarge
         | DenyReason::TokenOpaque
@@ -68,14 +72,47 @@ fn class_of(reason: DenyReason) -> Class {
         | DenyReason::AlgorithmNotAllowed
         | DenyReason::KeyUnknown
         | DenyReason::Claim(_) => Class::InvalidToken,
+        DenyReason::AccessDenied | DenyReason::Unmet(_) => Class::Forbidden,
         DenyReason::KeysUnavailable(retry_after) => Class::Unavailable(retry_after),
         DenyReason::WaitTimedOut | DenyReason::TooManyWaiting => Class::Unavailable(RETRY_SOON),
     }
 }
 
+/// A good token that may not do this (RFC 6750 section 3.1), or whose log-in will not do (RFC 9470 section 3).
+fn forbidden(remedy: &Remedy<'_>, realm: &str) -> Reply {
+    match remedy {
+        Remedy::None => error_reply(403, "access_denied", "The access token does not permit this request."),
+        Remedy::Scopes(scopes) => {
+            let challenge =
+                format!("Bearer realm={realm}, error=\"insufficient_scope\", scope={}", quoted_list(scopes));
+            with_challenge(403, &challenge, "insufficient_scope", "The access token lacks a scope.")
+        }
+        Remedy::Authentication { acr_values, max_age, scopes } => {
+            let mut challenge = format!("Bearer realm={realm}, error=\"insufficient_user_authentication\"");
+            if !acr_values.is_empty() {
+                challenge.push_str(&format!(", acr_values={}", quoted_list(acr_values)));
+            }
+            if let Some(age) = max_age {
+                challenge.push_str(&format!(", max_age={}", age.as_secs()));
+            }
+            if !scopes.is_empty() {
+                challenge.push_str(&format!(", scope={}", quoted_list(scopes)));
+            }
+            let description = "A stronger or more recent authentication is needed.";
+            with_challenge(401, &challenge, "insufficient_user_authentication", description)
+        }
+    }
+}
+
+fn quoted_list(items: &[&str]) -> String {
+    quoted(&items.join(" "))
+}
+
 fn with_challenge(status: u16, challenge: &str, error: &str, description: &str) -> Reply {
     let mut reply = error_reply(status, error, description);
-    reply.headers.push((HeaderName::WWW_AUTHENTICATE, HeaderValue::encode(challenge, None)));
+    // As it is: an encoded `%` would make another scope of `a%b`. The loader lets nothing through that is not safe.
+    let value = HeaderValue::parse(challenge).unwrap_or_else(|| HeaderValue::encode(challenge, None));
+    reply.headers.push((HeaderName::WWW_AUTHENTICATE, value));
     reply
 }
 

@@ -15,7 +15,10 @@ use crate::http::{HeadEdits, HeaderEdit, Reply, RequestHead};
 use crate::jose::{Claim, SignatureVerifier, TokenFault, UnverifiedToken};
 use crate::keys::{LookUp, ProviderKeys};
 use crate::policy::token_source::Credential;
-use crate::policy::{AdmittedToken, ClaimFault, Policy, Provider, ProviderId, Unwritable};
+use crate::policy::{
+    Access, AdmittedToken, ClaimFault, NoTokenNeeded, Policy, Provider, ProviderId, Remedy, RuleId, UnmetReason,
+    Unwritable,
+};
 use crate::redacted::Redacted;
 use crate::unix_time::UnixTime;
 
@@ -41,6 +44,7 @@ pub enum Verdict {
 #[derive(Debug)]
 pub(super) struct RequestFacts {
     request_id: Option<String>,
+    rule: RuleId,
     /// What is taken out of the head before it goes on.
     stripping: Vec<HeaderEdit>,
 }
@@ -69,20 +73,32 @@ pub(super) struct Presented<'a> {
     text: Redacted<Cow<'a, [u8]>>,
 }
 
-/// Finds the credential of a request, and what is to be taken out of its head.
-pub(super) fn find_credential<'a>(head: &'a RequestHead, policy: &Policy) -> Result<Presented<'a>, Decision> {
-    let mut facts = RequestFacts { request_id: request_id_of(head), stripping: Vec::new() };
-    let text = match policy.token_source.find(head) {
-        Credential::Token(text) => text,
-        Credential::Absent => return Err(facts.deny(policy, None, DenyReason::TokenMissing)),
-        Credential::Repeated => return Err(facts.deny(policy, None, DenyReason::CredentialRepeated)),
-        Credential::Malformed => return Err(facts.deny(policy, None, DenyReason::CredentialMalformed)),
-        Credential::TooLarge => return Err(facts.deny(policy, None, DenyReason::TokenTooLarge)),
-    };
+/// Finds the rule of a request, its credential, and what is to be taken out of its head; or decides at once, when the
+/// token does not matter or there is none.
+pub(super) fn find_credential<'a>(head: &'a RequestHead, policy: &Policy) -> Result<Presented<'a>, Box<Decision>> {
+    let mut facts = RequestFacts { request_id: request_id_of(head), rule: RuleId::Otherwise, stripping: Vec::new() };
+    match policy.rules.find(head) {
+        Ok(rule) => facts.rule = rule,
+        Err(fault) => return Err(Box::new(facts.deny(policy, None, fault.into()))),
+    }
+    if policy.rules.rule(facts.rule).access == Access::Deny {
+        return Err(Box::new(facts.deny(policy, None, DenyReason::AccessDenied)));
+    }
     match policy.strip(head) {
         Ok(edits) => facts.stripping = edits,
-        Err(Unwritable) => return Err(facts.deny(policy, None, DenyReason::CredentialMalformed)),
+        Err(Unwritable) => return Err(Box::new(facts.deny(policy, None, DenyReason::CredentialMalformed))),
     }
+    let credential = policy.token_source.find(head);
+    if let Some(proof) = policy.rules.without_token(facts.rule, &credential, head) {
+        return Err(Box::new(facts.allow_without_token(policy, &proof)));
+    }
+    let text = match credential {
+        Credential::Token(text) => text,
+        Credential::Absent => return Err(Box::new(facts.deny(policy, None, DenyReason::TokenMissing))),
+        Credential::Repeated => return Err(Box::new(facts.deny(policy, None, DenyReason::CredentialRepeated))),
+        Credential::Malformed => return Err(Box::new(facts.deny(policy, None, DenyReason::CredentialMalformed))),
+        Credential::TooLarge => return Err(Box::new(facts.deny(policy, None, DenyReason::TokenTooLarge))),
+    };
     Ok(Presented { facts, text: Redacted::new(text) })
 }
 
@@ -92,37 +108,37 @@ impl Presented<'_> {
         self.text.reveal()
     }
 
-    /// Lets the request pass: its token is known.
-    pub(super) fn allow(self, grant: &Grant) -> Decision {
-        self.facts.allow(grant)
+    /// Decides the request: its token is known.
+    pub(super) fn decide_by(self, policy: &Policy, grant: &Grant, now: UnixTime) -> Decision {
+        self.facts.decide_by(policy, grant, now)
     }
 
     /// Reads the token and finds the provider it names.
-    pub(super) fn identify(self, policy: &Policy, now: UnixTime) -> Result<NamedToken, Decision> {
+    pub(super) fn identify(self, policy: &Policy, now: UnixTime) -> Result<NamedToken, Box<Decision>> {
         let Self { facts, text } = self;
         let text = text.reveal();
         let token = match UnverifiedToken::parse(text) {
             Ok(token) => token,
             Err(_) if !UnverifiedToken::has_three_parts(text) => {
-                return Err(facts.deny(policy, None, DenyReason::TokenOpaque));
+                return Err(Box::new(facts.deny(policy, None, DenyReason::TokenOpaque)));
             }
-            Err(fault) => return Err(facts.deny(policy, None, fault.into())),
+            Err(fault) => return Err(Box::new(facts.deny(policy, None, fault.into()))),
         };
         let issuer = match token.claimed_issuer() {
             Claim::Valid(issuer) => issuer,
             Claim::Absent | Claim::Malformed => {
-                return Err(facts.deny(policy, None, ClaimFault::IssuerMalformed.into()));
+                return Err(Box::new(facts.deny(policy, None, ClaimFault::IssuerMalformed.into())));
             }
         };
         let Some((id, provider)) = policy.provider_of(issuer) else {
-            return Err(facts.deny(policy, None, ClaimFault::IssuerUnknown.into()));
+            return Err(Box::new(facts.deny(policy, None, ClaimFault::IssuerUnknown.into())));
         };
         if !provider.algorithms.contains(&token.header().algorithm) {
-            return Err(facts.deny(policy, Some(provider), DenyReason::AlgorithmNotAllowed));
+            return Err(Box::new(facts.deny(policy, Some(provider), DenyReason::AlgorithmNotAllowed)));
         }
         // A token that says itself that it has expired is not worth a signature check, let alone a fetch.
         if matches!(token.claimed_expiry(), Claim::Valid(expiry) if provider.takes_as_expired(expiry, now)) {
-            return Err(facts.deny(policy, Some(provider), ClaimFault::Expired.into()));
+            return Err(Box::new(facts.deny(policy, Some(provider), ClaimFault::Expired.into())));
         }
         Ok(NamedToken { facts, token, provider: id, asked_at: now })
     }
@@ -188,14 +204,14 @@ impl NamedToken {
             (Ok(_) | Err(_), _) => {}
         }
         Progress::Decided(match judged {
-            Ok(grant) => facts.allow(&grant),
+            Ok(grant) => facts.decide_by(policy, &grant, now),
             Err(reason) => facts.deny(policy, Some(provider), reason),
         })
     }
 
     /// Ends the wait: the token is known by now.
-    pub(super) fn allow(self, grant: &Grant) -> Decision {
-        self.facts.allow(grant)
+    pub(super) fn decide_by(self, policy: &Policy, grant: &Grant, now: UnixTime) -> Decision {
+        self.facts.decide_by(policy, grant, now)
     }
 
     /// Ends the wait with a refusal.
@@ -206,17 +222,39 @@ impl NamedToken {
 }
 
 impl RequestFacts {
-    /// The only place that lets a request pass: it takes the proof.
-    fn allow(self, grant: &Grant) -> Decision {
+    /// What a good token may do is up to the rule, with every request.
+    fn decide_by(self, policy: &Policy, grant: &Grant, now: UnixTime) -> Decision {
+        let rule = policy.rules.rule(self.rule);
+        match rule.check(&grant.token, now) {
+            Ok(()) => self.allow(policy, grant, None),
+            Err(unmet) if rule.report_only => self.allow(policy, grant, Some(unmet.reason)),
+            Err(unmet) => {
+                let (issued_by, token) = (Rc::clone(&grant.issued_by), Rc::clone(&grant.token));
+                let audit = AuditRecord::unmet(self.request_id, rule, issued_by, token, unmet.reason);
+                let reply = reply_to(DenyReason::Unmet(unmet.reason), &unmet.remedy, &policy.realm);
+                Decision { verdict: Verdict::Deny(reply), audit }
+            }
+        }
+    }
+
+    /// One of the two places that let a request pass: it takes the proof. `unmet` is what is only reported.
+    fn allow(self, policy: &Policy, grant: &Grant, unmet: Option<UnmetReason>) -> Decision {
         let edits = HeadEdits::new(self.stripping, Rc::clone(&grant.identity));
-        let audit = AuditRecord::allowed(self.request_id, Rc::clone(&grant.issued_by), Rc::clone(&grant.token));
+        let rule = policy.rules.rule(self.rule);
+        let audit =
+            AuditRecord::allowed(self.request_id, rule, Rc::clone(&grant.issued_by), Rc::clone(&grant.token), unmet);
+        Decision { verdict: Verdict::Allow(edits), audit }
+    }
+
+    /// The other one: it takes the rule's word for it.
+    fn allow_without_token(self, policy: &Policy, _: &NoTokenNeeded) -> Decision {
+        let edits = HeadEdits::new(self.stripping, Rc::from([]));
+        let audit = AuditRecord::allowed_without_token(self.request_id, policy.rules.rule(self.rule));
         Decision { verdict: Verdict::Allow(edits), audit }
     }
 
     fn deny(self, policy: &Policy, provider: Option<&Provider>, reason: DenyReason) -> Decision {
-        Decision {
-            verdict: Verdict::Deny(reply_to(reason, &policy.realm)),
-            audit: AuditRecord::denied(self.request_id, provider, reason),
-        }
+        let audit = AuditRecord::denied(self.request_id, policy.rules.rule(self.rule), provider, reason);
+        Decision { verdict: Verdict::Deny(reply_to(reason, &Remedy::None, &policy.realm)), audit }
     }
 }

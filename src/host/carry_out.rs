@@ -10,7 +10,12 @@ use crate::http::Reply;
 pub(super) fn apply(decision: &Decision) -> Passage {
     match &decision.verdict {
         Verdict::Allow(edits) => match headers::edit_request(edits) {
-            Ok(()) => Passage::Admitted,
+            Ok(()) => {
+                if decision.audit.is_reported() {
+                    log::info!("{}", decision.audit.to_json());
+                }
+                Passage::Admitted
+            }
             // Half-edited headers must not go on: the stream stays paused and runs into its timeout.
             Err(status) => {
                 log::error!("the host refused a header edit ({status:?}); the request is not let through");

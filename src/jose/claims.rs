@@ -93,6 +93,34 @@ impl Claims {
         }
     }
 
+    /// The value at a path of literal member names. It is absent where an object lacks the next name, and malformed
+    /// where there is no object to look in: then nobody can say what it would have held.
+    pub fn find(&self, path: &[String]) -> Claim<&Value> {
+        let Some((first, rest)) = path.split_first() else { return Claim::Absent };
+        let mut found = self.members.get(first);
+        for name in rest {
+            found = match found {
+                None => return Claim::Absent,
+                Some(Value::Object(members)) => members.get(name),
+                Some(_) => return Claim::Malformed,
+            };
+        }
+        found.map_or(Claim::Absent, Claim::Valid)
+    }
+
+    /// The names at a path: one as a string, or a list of them, which may be empty.
+    pub fn names(&self, path: &[String]) -> Claim<Vec<&str>> {
+        match self.find(path) {
+            Claim::Absent => Claim::Absent,
+            Claim::Valid(Value::String(name)) => Claim::Valid(vec![name]),
+            Claim::Valid(Value::Array(items)) => {
+                let names: Option<Vec<&str>> = items.iter().map(Value::as_str).collect();
+                names.map_or(Claim::Malformed, Claim::Valid)
+            }
+            Claim::Valid(_) | Claim::Malformed => Claim::Malformed,
+        }
+    }
+
     /// The value at a path of literal member names.
     pub fn at(&self, path: &[String]) -> Option<&Value> {
         let (first, rest) = path.split_first()?;
@@ -185,5 +213,43 @@ mod tests {
         assert_eq!(claims.at(&path), Some(&json!("t1")));
         assert_eq!(claims.at(&["https://acme.com/claims".to_owned(), "x".to_owned()]), None);
         assert_eq!(claims.at(&[]), None);
+    }
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn what_cannot_be_looked_into_is_malformed_and_not_absent() {
+        let claims = claims(json!({"a.b": 1, "a": {"b": {"c": true}, "n": null, "l": [{"c": 1}]}, "s": "text"}));
+        let find = |path: &[&str]| {
+            let path: Vec<String> = path.iter().map(|name| (*name).to_owned()).collect();
+            match claims.find(&path) {
+                Claim::Valid(value) => Claim::Valid(value.clone()),
+                Claim::Absent => Claim::Absent,
+                Claim::Malformed => Claim::Malformed,
+            }
+        };
+        assert_eq!(find(&["a.b"]), Claim::Valid(json!(1)));
+        assert_eq!(find(&["a", "b", "c"]), Claim::Valid(json!(true)));
+        assert_eq!(find(&["a", "n"]), Claim::Valid(json!(null)));
+        for absent in [&[][..], &["x"], &["x", "y"], &["a", "x"], &["a", "x", "y"], &["a", "b", "x"]] {
+            assert_eq!(find(absent), Claim::Absent, "{absent:?}");
+        }
+        for malformed in [&["s", "x"][..], &["a", "n", "x"], &["a", "l", "c"], &["a", "l", "0"], &["a.b", "c"]] {
+            assert_eq!(find(malformed), Claim::Malformed, "{malformed:?}");
+        }
+    }
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn names_are_one_or_a_list_and_an_empty_list_names_nobody() {
+        let names = |value: Value| match claims(json!({ "groups": value })).names(&["groups".to_owned()]) {
+            Claim::Valid(names) => Claim::Valid(names.into_iter().map(str::to_owned).collect::<Vec<_>>()),
+            Claim::Absent => Claim::Absent,
+            Claim::Malformed => Claim::Malformed,
+        };
+        assert_eq!(names(json!("a b")), Claim::Valid(vec!["a b".to_owned()]));
+        assert_eq!(names(json!(["a", "b"])), Claim::Valid(vec!["a".to_owned(), "b".to_owned()]));
+        assert_eq!(names(json!([])), Claim::Valid(vec![]));
+        for value in [json!(null), json!(["a", 1]), json!(["a", null]), json!([["a"]]), json!({"a": 1}), json!(5)] {
+            assert_eq!(names(value.clone()), Claim::Malformed, "{value}");
+        }
+        assert_eq!(claims(json!({})).names(&["groups".to_owned()]), Claim::Absent);
     }
 }

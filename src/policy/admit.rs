@@ -4,6 +4,7 @@
 //! issuer's *access tokens* (RFC 7519, RFC 9068, Okta's shapes). Every claim that is looked at is either
 //! valid or a fault; one of the wrong type is never taken as absent.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use crate::jose::{Claim, Claims, VerifiedToken};
@@ -17,6 +18,7 @@ pub struct AdmittedToken {
     subject: Option<String>,
     client: Option<String>,
     scopes: Vec<String>,
+    groups_claim: Rc<[String]>,
     validity: Validity,
 }
 
@@ -102,7 +104,8 @@ impl AdmittedToken {
         {
             return Err(ClaimFault::ClientUnexpected);
         }
-        Ok(Self { subject, client, scopes, validity, claims: token.into_claims() })
+        let groups_claim = Rc::clone(&names.groups);
+        Ok(Self { subject, client, scopes, groups_claim, validity, claims: token.into_claims() })
     }
 
     /// Whether it is still good at another time than that of its admission: nothing else it says changes.
@@ -123,6 +126,17 @@ impl AdmittedToken {
     /// What it grants.
     pub fn scopes(&self) -> &[String] {
         &self.scopes
+    }
+
+    /// The groups of the user, where its provider has them. They are judged when a rule asks for them and not at
+    /// admission: a route that wants no group has nothing against a token without, or with strange ones.
+    pub fn groups(&self) -> Claim<Vec<&str>> {
+        self.claims.names(&self.groups_claim)
+    }
+
+    /// How far the clock of its issuer and ours may differ.
+    pub const fn clock_skew(&self) -> Duration {
+        self.validity.skew
     }
 
     /// Everything else it says.

@@ -1,13 +1,18 @@
 //! The operator's rules, compiled and immutable: a [`Policy`] that exists cannot be wrong.
 //!
 //! Made by `config`, read by `engine`. Knows what a token means ([`admit`]), where it is looked for
-//! ([`token_source`]) and what the backend is told of it ([`forward`]); knows neither JSON documents
+//! ([`token_source`]), which rule a request comes under ([`route`], by its [`request_target`]), what is demanded of
+//! the token there ([`requirement`]) and what the backend is told of it ([`forward`]); knows neither JSON documents
 //! nor hosts, keeps no state and reads no clock.
 
 pub mod admit;
 pub mod callout_address;
 pub mod forward;
 pub mod provider;
+pub mod request_target;
+pub mod requirement;
+pub mod route;
+pub mod rule;
 pub mod token_source;
 
 use std::collections::HashMap;
@@ -19,6 +24,10 @@ pub use admit::{AdmittedToken, ClaimFault};
 pub use callout_address::CalloutAddress;
 pub use forward::{ClaimFormat, ClaimSource, ForwardedClaim, Forwarding};
 pub use provider::{Audiences, ClaimNames, Discovery, KeyAddress, KeyOrigin, Provider, RemoteKeys};
+pub use request_target::{AmbiguousPaths, NormalPath, RequestTarget, TargetFault};
+pub use requirement::{Facts, Remedy, Requirement, Unmet, UnmetReason};
+pub use route::{HostPattern, LetterCase, Method, PathPattern, PatternFault, Route, RouteFault, RouteIndex, Router};
+pub use rule::{Access, NoTokenNeeded, Rule, RuleFault, RuleId, Rules};
 pub use token_source::{TokenSource, Unwritable};
 
 /// The whole of what the operator wants.
@@ -28,6 +37,8 @@ pub struct Policy {
     by_issuer: HashMap<String, ProviderId>,
     /// Where tokens are looked for.
     pub token_source: TokenSource,
+    /// Who may do what.
+    pub rules: Rules,
     /// What the backend is told.
     pub forwarding: Forwarding,
     /// The `realm` of challenges (RFC 9110 section 11.5).
@@ -62,6 +73,7 @@ impl Policy {
     pub fn new(
         providers: Vec<Provider>,
         token_source: TokenSource,
+        rules: Rules,
         forwarding: Forwarding,
         realm: String,
         readiness_path: Option<String>,
@@ -69,7 +81,7 @@ impl Policy {
     ) -> Self {
         let by_issuer =
             providers.iter().enumerate().map(|(at, provider)| (provider.issuer.clone(), ProviderId(at))).collect();
-        Self { providers, by_issuer, token_source, forwarding, realm, readiness_path, cache }
+        Self { providers, by_issuer, token_source, rules, forwarding, realm, readiness_path, cache }
     }
 
     /// What is taken out of every request that goes on, whatever lets it: the headers that only we may

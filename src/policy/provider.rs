@@ -56,12 +56,19 @@ pub struct ClaimNames {
     pub client: Vec<String>,
     /// What it grants.
     pub scope: Vec<String>,
+    /// The path of literal names to the groups; shared with every token that is admitted.
+    pub groups: Rc<[String]>,
 }
 
 impl Default for ClaimNames {
     fn default() -> Self {
         let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
-        Self { subject: String::from("sub"), client: owned(&Self::USUAL_CLIENT), scope: owned(&Self::USUAL_SCOPE) }
+        Self {
+            subject: String::from("sub"),
+            client: owned(&Self::USUAL_CLIENT),
+            scope: owned(&Self::USUAL_SCOPE),
+            groups: Rc::from([Self::USUAL_GROUPS.to_owned()]),
+        }
     }
 }
 
@@ -70,6 +77,8 @@ impl ClaimNames {
     pub const USUAL_CLIENT: [&str; 3] = ["cid", "client_id", "azp"];
     /// Okta's name and RFC 9068's for the scopes.
     pub const USUAL_SCOPE: [&str; 2] = ["scp", "scope"];
+    /// The name that Okta suggests for the groups.
+    pub const USUAL_GROUPS: &str = "groups";
 }
 
 /// Where a provider's keys come from.

@@ -43,13 +43,21 @@ pub fn configuration_with_jwks(jwks: Value) -> Value {
 pub struct Setup {
     pub configuration: Value,
     pub listener: fn(ListenerOptions) -> ListenerOptions,
+    /// Beside the first one.
+    pub more_listeners: Vec<ListenerOptions>,
     pub gate: Mode,
     pub workers: u32,
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { configuration: minimal_configuration(), listener: |listener| listener, gate: Mode::Pass, workers: 2 }
+        Self {
+            configuration: minimal_configuration(),
+            listener: |listener| listener,
+            more_listeners: Vec::new(),
+            gate: Mode::Pass,
+            workers: 2,
+        }
     }
 }
 
@@ -60,9 +68,12 @@ impl Setup {
         let gate = Gate::in_front_of(idp.port());
         gate.set(self.gate);
         let backend = Backend::start();
-        let envoy = EnvoyBuilder::new()
-            .concurrency(self.workers)
-            .listener((self.listener)(ListenerOptions::filtered(API, &self.configuration)))
+        let first = (self.listener)(ListenerOptions::filtered(API, &self.configuration));
+        let builder = EnvoyBuilder::new().concurrency(self.workers).listener(first);
+        let envoy = self
+            .more_listeners
+            .into_iter()
+            .fold(builder, EnvoyBuilder::listener)
             .cluster(Cluster::backend("backend", backend.port()))
             .cluster(Cluster::without_endpoints("nowhere"))
             // Envoy counts the TLS handshake as connecting: a key server that is held must not fail there.

@@ -328,8 +328,12 @@ fn subject_client_and_scopes_may_be_absent() {
 
 #[wasm_bindgen_test(unsupported = test)]
 fn the_names_of_subject_client_and_scopes_are_the_providers() {
-    let claim_names =
-        ClaimNames { subject: "uid".to_owned(), client: vec!["app".to_owned()], scope: vec!["permissions".to_owned()] };
+    let claim_names = ClaimNames {
+        subject: "uid".to_owned(),
+        client: vec!["app".to_owned()],
+        scope: vec!["permissions".to_owned()],
+        ..ClaimNames::default()
+    };
     let provider = Provider { claim_names, ..provider() };
     let token = admit_at(&json!({"app": "web", "permissions": ["p"]}), &provider, NOW).unwrap();
     assert_eq!((token.subject(), token.client()), (Some("00u1"), Some("web")));
@@ -359,4 +363,18 @@ fn only_the_clients_allowed_are_admitted_under_whichever_name() {
     }
     let nobody = Provider { client_ids: Some(Vec::new()), ..self::provider() };
     assert_eq!(fault_with(&json!({}), &nobody), Some(ClaimFault::ClientUnexpected));
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn groups_stand_where_the_provider_has_them_and_strange_ones_are_no_reason_against_a_token() {
+    let nested = ClaimNames {
+        groups: ["realm_access".to_owned(), "roles".to_owned()].into_iter().collect(),
+        ..ClaimNames::default()
+    };
+    let nested = Provider { claim_names: nested, ..provider() };
+    let changes = json!({"groups": ["a"], "realm_access": {"roles": ["b", "c"]}});
+    assert_eq!(admit_at(&changes, &provider(), NOW).unwrap().groups(), Claim::Valid(vec!["a"]));
+    assert_eq!(admit_at(&changes, &nested, NOW).unwrap().groups(), Claim::Valid(vec!["b", "c"]));
+    assert_eq!(admit_at(&json!({}), &provider(), NOW).unwrap().groups(), Claim::Absent);
+    assert_eq!(admit_at(&json!({"groups": 5}), &provider(), NOW).unwrap().groups(), Claim::Malformed);
 }

@@ -59,7 +59,7 @@ pub fn seeds(target: &str) -> Vec<(&'static str, Vec<u8>)> {
         "providers": { "p": {
             "issuer": ISSUER, "audiences": ["a", "b"], "algorithms": ["RS256", "ES256", "EdDSA"], "clock_skew": "30s",
             "client_ids": ["c"], "max_token_lifetime": "1h", "subject_claim": "uid", "client_claim": "cid",
-            "scope_claim": "scp", "insecure_http": true, "upstream": "u",
+            "scope_claim": "scp", "groups_claim": ["r", "g"], "insecure_http": true, "upstream": "u",
             "jwks": { "uri": "http://localhost:80/keys", "refresh": "10m", "max_stale": "1h", "timeout": "5s" } } },
         "token": { "forward": true, "max_bytes": 4096 },
         "claim_to_headers": [{ "claim": "sub", "header": "x-sub" }] });

@@ -1,0 +1,330 @@
+//! `require` -> [`Requirement`]: demands that a token can meet, written so that they mean one thing.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::Findings;
+use crate::config::fault::{ConfigProblem, Path};
+use crate::config::schema::ClaimPath;
+use crate::config::schema::require::{AcrDocument, ClaimTestDocument, ClaimsDocument, RequireDocument};
+use crate::policy::Requirement;
+use crate::policy::requirement::{ClaimTest, Expected, Term, acr};
+
+/// How deep `any_of`, `all_of` and `not` may stand in each other: beyond that nobody can say what a rule means.
+const DEEPEST: usize = 6;
+/// Terms of one `require`, so that none makes each request of a route cost what a flood of them should.
+const MOST_TERMS: usize = 256;
+/// Entries of one list.
+const MOST_ENTRIES: usize = 1024;
+/// Scopes and `acr` values are named in challenges, and headers have their limits.
+const MOST_IN_A_CHALLENGE: usize = 64;
+
+/// Compiles a `require`; `None` when there is a fault.
+pub(super) fn requirement(document: RequireDocument, at: &Path, findings: &mut Findings<'_>) -> Option<Requirement> {
+    let requirement = Requirement::all(terms(document, at, Nesting::default(), findings)?);
+    if requirement.size() > MOST_TERMS {
+        findings.unusable(at, "more than 256 demands; have the issuer put what they amount to into a claim");
+        return None;
+    }
+    Some(requirement)
+}
+
+/// Where in the tree a document stands.
+#[derive(Clone, Copy, Default)]
+struct Nesting {
+    depth: usize,
+    is_negated: bool,
+}
+
+impl Nesting {
+    const fn within(self) -> Self {
+        Self { depth: self.depth + 1, is_negated: self.is_negated }
+    }
+}
+
+fn terms(document: RequireDocument, at: &Path, nesting: Nesting, findings: &mut Findings<'_>) -> Option<Vec<Term>> {
+    if nesting.depth > DEEPEST {
+        findings.unusable(at, "`any_of`, `all_of` and `not` stand in each other more than 6 deep");
+        return None;
+    }
+    let RequireDocument { scopes, any_scope, groups, client_ids, audiences, claims, acr, max_age, amr, .. } = document;
+    let mut terms = Vec::new();
+    terms.extend(scope_names(scopes, &at.member("scopes"), findings).map(Term::Scopes));
+    terms.extend(scope_names(any_scope, &at.member("any_scope"), findings).map(Term::AnyScope));
+    terms.extend(set(groups, &at.member("groups"), findings).map(Term::Groups));
+    terms.extend(set(client_ids, &at.member("client_ids"), findings).map(Term::Clients));
+    terms.extend(set(audiences, &at.member("audiences"), findings).map(Term::Audiences));
+    terms.extend(set(amr, &at.member("amr"), findings).map(Term::Methods));
+    if let Some(claims) = claims {
+        terms.extend(claim_tests(claims, &at.member("claims"), findings).into_iter().map(Term::Claim));
+    }
+    if nesting.is_negated {
+        for (name, is_written) in [("acr", acr.is_some()), ("max_age", max_age.is_some())] {
+            if is_written {
+                // A token that says nothing of its log-in would be let in for saying nothing.
+                findings.unusable(&at.member(name), "not within `not`: nobody can be told to log in less well");
+            }
+        }
+    } else {
+        terms.extend(authentication(acr, &at.member("acr"), findings).map(Term::Authentication));
+        terms.extend(max_age.and_then(|age| whole_seconds(age, &at.member("max_age"), findings)).map(Term::MaxAge));
+    }
+    for (at, inner) in written(document.all_of, &at.member("all_of"), findings) {
+        terms.extend(self::terms(inner, &at, nesting.within(), findings).unwrap_or_default());
+    }
+    let mut alternatives = Vec::new();
+    for (at, inner) in written(document.any_of, &at.member("any_of"), findings) {
+        alternatives.extend(self::terms(inner, &at, nesting.within(), findings).map(Requirement::all));
+    }
+    if !alternatives.is_empty() {
+        terms.push(Term::AnyOf(alternatives));
+    }
+    terms.extend(document.not.and_then(|inner| excluded(*inner, &at.member("not"), nesting, findings)).map(Term::Not));
+    if at.is_reported(findings.faults) {
+        return None;
+    }
+    if terms.is_empty() {
+        findings.unusable(at, "demands nothing; leave it out, or write what the token must have");
+        return None;
+    }
+    if contradict(&terms) {
+        findings.unusable(at, "no token can meet this: what it demands is kept out by its own `not`");
+        return None;
+    }
+    Some(terms)
+}
+
+fn written(
+    documents: Option<Vec<RequireDocument>>,
+    at: &Path,
+    findings: &mut Findings<'_>,
+) -> Vec<(Path, RequireDocument)> {
+    let documents = some(documents, at, findings).unwrap_or_default();
+    documents.into_iter().enumerate().map(|(index, document)| (at.item(index), document)).collect()
+}
+
+/// What `not` keeps out. "Not a and b" is read by some as "neither", so it must say which.
+fn excluded(
+    document: RequireDocument,
+    at: &Path,
+    nesting: Nesting,
+    findings: &mut Findings<'_>,
+) -> Option<Requirement> {
+    let written = members(&document);
+    let inner = terms(document, at, Nesting { is_negated: true, ..nesting.within() }, findings)?;
+    if written > 1 {
+        findings.unusable(at, "several members: write {\"any_of\": [...]} to keep out each, {\"all_of\": [...]} to keep out only what meets all");
+        return None;
+    }
+    Some(Requirement::all(inner))
+}
+
+fn members(document: &RequireDocument) -> usize {
+    let RequireDocument {
+        scopes,
+        any_scope,
+        groups,
+        client_ids,
+        audiences,
+        claims,
+        acr,
+        max_age,
+        amr,
+        any_of,
+        all_of,
+        not,
+    } = document;
+    let claims = match claims {
+        None => 0,
+        Some(ClaimsDocument::ByName(tests)) => tests.len(),
+        Some(ClaimsDocument::List(tests)) => tests.len(),
+    };
+    let lists = [scopes, any_scope, groups, client_ids, audiences, amr].iter().filter(|list| list.is_some()).count();
+    let others = [acr.is_some(), max_age.is_some(), any_of.is_some(), all_of.is_some(), not.is_some()];
+    claims + lists + others.iter().filter(|is_written| **is_written).count()
+}
+
+/// Whether a term is certain to fail where the others hold.
+fn contradict(terms: &[Term]) -> bool {
+    let is_implied = |inner: &Term| terms.iter().any(|term| implies(term, inner));
+    terms.iter().any(|term| matches!(term, Term::Not(inner) if inner.terms().iter().all(is_implied)))
+}
+
+fn implies(term: &Term, other: &Term) -> bool {
+    match (term, other) {
+        (Term::Scopes(granted), Term::AnyScope(some)) => granted.iter().any(|scope| some.contains(scope)),
+        (Term::Scopes(granted), Term::Scopes(all)) => all.iter().all(|scope| granted.contains(scope)),
+        (Term::Groups(few), Term::Groups(many))
+        | (Term::Clients(few), Term::Clients(many))
+        | (Term::Audiences(few), Term::Audiences(many)) => few.is_subset(many),
+        (term, other) => term == other,
+    }
+}
+
+/// A list of texts, in the order written, each once; `None` where nothing is written or with a fault.
+fn texts(
+    list: Option<Vec<String>>,
+    is_usable: impl Fn(&str) -> bool,
+    hint: &'static str,
+    at: &Path,
+    findings: &mut Findings<'_>,
+) -> Option<Vec<String>> {
+    let list = some(list, at, findings)?;
+    let mut seen = BTreeSet::new();
+    for (index, text) in list.iter().enumerate() {
+        if !is_usable(text) {
+            findings.unusable(&at.item(index), hint);
+        } else if !seen.insert(text) {
+            findings.unusable(&at.item(index), "named twice");
+        }
+    }
+    (!at.is_reported(findings.faults)).then_some(list)
+}
+
+/// A list of at least one and not too many.
+fn some<T>(list: Option<Vec<T>>, at: &Path, findings: &mut Findings<'_>) -> Option<Vec<T>> {
+    super::not_empty(list, at, findings).filter(|list| {
+        let is_short = list.len() <= MOST_ENTRIES;
+        if !is_short {
+            findings.unusable(at, "more than 1024 entries; have the issuer put what they amount to into a claim");
+        }
+        is_short
+    })
+}
+
+fn set(list: Option<Vec<String>>, at: &Path, findings: &mut Findings<'_>) -> Option<BTreeSet<String>> {
+    let is_usable = |text: &str| !text.is_empty() && text.trim() == text;
+    let texts = texts(list, is_usable, "empty, or with a blank before or behind it", at, findings)?;
+    Some(texts.into_iter().collect())
+}
+
+fn scope_names(list: Option<Vec<String>>, at: &Path, findings: &mut Findings<'_>) -> Option<Vec<String>> {
+    let hint =
+        "one scope: ASCII without blanks, quotes and backslashes (RFC 6749 section 3.3); write several as several";
+    texts(list, stands_in_a_challenge, hint, at, findings).filter(|scopes| fits_into_a_challenge(scopes, at, findings))
+}
+
+fn fits_into_a_challenge(words: &[String], at: &Path, findings: &mut Findings<'_>) -> bool {
+    let fits = words.len() <= MOST_IN_A_CHALLENGE;
+    if !fits {
+        findings.unusable(at, "more than 64 entries; they would not fit into the challenge that names them");
+    }
+    fits
+}
+
+/// The characters that RFC 6749 (appendix A) allows in scopes and RFC 9470 in `acr` values, between blanks.
+fn stands_in_a_challenge(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\')
+}
+
+fn authentication(document: Option<AcrDocument>, at: &Path, findings: &mut Findings<'_>) -> Option<Vec<String>> {
+    const UNKNOWN: &str = "none of Okta's values, which are `phrh`, `phr`, `urn:okta:loa:2fa:any`, `urn:okta:loa:2fa:any:ifpossible`, `urn:okta:loa:1fa:any` and `urn:okta:loa:1fa:pwd`; a value of another issuer is a URI";
+    let is_known = |value: &str| {
+        let is_uri =
+            stands_in_a_challenge(value) && is_uri(value) && !value.to_ascii_lowercase().starts_with("urn:okta:");
+        acr::OKTA_VALUES.contains(&value) || is_uri
+    };
+    let values = texts(document.map(|document| document.0), is_known, UNKNOWN, at, findings)
+        .filter(|values| fits_into_a_challenge(values, at, findings))?;
+    if values.iter().any(|value| value == "urn:okta:loa:2fa:any:ifpossible") {
+        let hint = "`urn:okta:loa:2fa:any:ifpossible` demands no second factor; tokens with one factor pass";
+        findings.warnings.push(at.fault(ConfigProblem::Unusable(hint)).to_string());
+    }
+    Some(values)
+}
+
+/// A scheme with something behind it (RFC 3986 section 3.1).
+fn is_uri(text: &str) -> bool {
+    text.split_once(':').is_some_and(|(scheme, rest)| {
+        let is_scheme_byte = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte);
+        scheme.starts_with(|first: char| first.is_ascii_alphabetic())
+            && scheme.bytes().all(is_scheme_byte)
+            && !rest.is_empty()
+    })
+}
+
+/// RFC 9470 writes `max_age` as whole seconds. With none at all each log-in is too old by the time its token is here.
+fn whole_seconds(age: Duration, at: &Path, findings: &mut Findings<'_>) -> Option<Duration> {
+    if age.subsec_nanos() != 0 || age.is_zero() {
+        findings.unusable(at, "whole seconds, at least \"1s\"");
+        return None;
+    }
+    Some(age)
+}
+
+fn claim_tests(document: ClaimsDocument, at: &Path, findings: &mut Findings<'_>) -> Vec<ClaimTest> {
+    let documents: Vec<(Path, Option<ClaimPath>, ClaimTestDocument)> = match document {
+        ClaimsDocument::ByName(tests) => tests
+            .into_iter()
+            .map(|(name, mut test)| {
+                let at = at.member(&name);
+                if test.claim.take().is_some() {
+                    findings.unusable(
+                        &at.member("claim"),
+                        "the name before it is the claim; for a path use the list form: [{\"claim\": [...], ...}]",
+                    );
+                }
+                (at, Some(ClaimPath(vec![name])), test)
+            })
+            .collect(),
+        ClaimsDocument::List(tests) => {
+            tests.into_iter().enumerate().map(|(index, mut test)| (at.item(index), test.claim.take(), test)).collect()
+        }
+    };
+    if documents.is_empty() && !at.is_reported(findings.faults) {
+        findings.unusable(at, "no claim is named; leave the field out or name at least one");
+    }
+    let mut tests: Vec<ClaimTest> = Vec::new();
+    for (at, path, document) in documents {
+        if path.as_ref().is_some_and(|ClaimPath(path)| path.iter().any(String::is_empty)) {
+            findings.unusable(&at, "the name of a claim is not empty");
+        }
+        let path =
+            findings.needed(path, &at.member("claim"), "write the name of the claim, or the names on the way to it");
+        let expected = expected(document, &at, findings);
+        let (Some(ClaimPath(path)), Some(expected)) = (path, expected) else { continue };
+        if let [name] = path.as_slice()
+            && ["scp", "scope"].contains(&name.as_str())
+        {
+            // As a text, "read write" is neither "read" nor "write"; behind `not` that would let everything in.
+            findings.unusable(&at, "scopes have fields of their own: `scopes` and `any_scope`");
+            continue;
+        }
+        let is_against = |other: &ClaimTest| {
+            other.path == path && (other.expected == Expected::Absence) != (expected == Expected::Absence)
+        };
+        if tests.iter().any(is_against) {
+            findings.unusable(&at, "contradicts another test of the same claim, one of which wants it not to be there");
+        }
+        tests.push(ClaimTest { path, expected });
+    }
+    tests
+}
+
+fn expected(document: ClaimTestDocument, at: &Path, findings: &mut Findings<'_>) -> Option<Expected> {
+    const HINT: &str = "exactly one test: `equals`, `contains`, `one_of`, `contains_all` or `exists`";
+    let one_of = some(document.one_of, &at.member("one_of"), findings);
+    let contains_all = some(document.contains_all, &at.member("contains_all"), findings);
+    let mut tests = [
+        document.equals.map(|value| Expected::OneOf(vec![value])),
+        document.contains.map(|value| Expected::OneOf(vec![value])),
+        one_of.map(Expected::OneOf),
+        contains_all.map(Expected::AllOf),
+        document.exists.map(|exists| if exists { Expected::Presence } else { Expected::Absence }),
+    ]
+    .into_iter()
+    .flatten();
+    let first = tests.next();
+    if (first.is_none() || tests.next().is_some()) && !at.is_reported(findings.faults) {
+        findings.unusable(at, HINT);
+        return None;
+    }
+    first
+}
+
+#[cfg(test)]
+#[path = "requirement/random_tests.rs"]
+mod random_tests;
+#[cfg(test)]
+#[path = "requirement/tests.rs"]
+mod tests;

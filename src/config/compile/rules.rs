@@ -1,0 +1,154 @@
+//! `rules` -> [`Rules`]: each with conditions that some request can meet, and with demands that mean something.
+
+use std::collections::BTreeSet;
+
+use super::Findings;
+use super::requirement::requirement;
+use crate::config::fault::Path;
+use crate::config::schema::require::RequireDocument;
+use crate::config::schema::rules::{DefaultRuleDocument, MatchDocument, RuleDocument};
+use crate::policy::{
+    Access, AmbiguousPaths, HostPattern, LetterCase, Method, PathPattern, PatternFault, Route, Router, Rule, Rules,
+};
+
+/// What of the document is about rules.
+pub(super) struct RulesDocument {
+    pub(super) rules: Option<Vec<RuleDocument>>,
+    pub(super) default_rule: Option<DefaultRuleDocument>,
+    pub(super) bypass_cors_preflight: bool,
+    pub(super) insecure_ambiguous_paths: bool,
+}
+
+/// Compiles the rules; `None` when there is a fault.
+pub(super) fn rules(document: RulesDocument, at: &Path, findings: &mut Findings<'_>) -> Option<Rules> {
+    let ambiguous = if document.insecure_ambiguous_paths {
+        findings.warnings.push(String::from(
+            "insecure_ambiguous_paths is on: a rule may be met by a path that the backend reads as another",
+        ));
+        AmbiguousPaths::InsecureAllow
+    } else {
+        AmbiguousPaths::Refuse
+    };
+    let mut names = BTreeSet::new();
+    let (mut routes, mut rules) = (Vec::new(), Vec::new());
+    let documents = document.rules.unwrap_or_default();
+    let written = documents.len();
+    for (index, document) in documents.into_iter().enumerate() {
+        let at = at.member("rules").item(index);
+        if document.name.as_ref().is_some_and(|name| !names.insert(name.clone())) {
+            findings.unusable(&at.member("name"), "another rule has this name; the log could not tell them apart");
+        }
+        let name = document.name.filter(|name| is_name(name, &at.member("name"), findings));
+        let access = document.access.unwrap_or_default();
+        let route = route(document.conditions.unwrap_or_default(), access, ambiguous, &at.member("match"), findings);
+        let what = Demands { access, require: document.require, report_only: document.report_only.unwrap_or(false) };
+        let rule = rule(name, what, &at, findings);
+        routes.extend(route);
+        rules.extend(rule);
+    }
+    let default = document.default_rule.unwrap_or_default();
+    let what = Demands {
+        access: default.access.unwrap_or_default(),
+        require: default.require,
+        report_only: default.report_only.unwrap_or(false),
+    };
+    let otherwise = rule(None, what, &at.member("default_rule"), findings);
+    let complete = routes.len() == written && rules.len() == written;
+    complete
+        .then(|| Some(Rules::new(Router::new(routes), rules, otherwise?, ambiguous, document.bypass_cors_preflight)))?
+}
+
+/// Whom a rule lets pass.
+struct Demands {
+    access: Access,
+    require: Option<RequireDocument>,
+    report_only: bool,
+}
+
+fn rule(name: Option<String>, what: Demands, at: &Path, findings: &mut Findings<'_>) -> Option<Rule> {
+    let Demands { access, require, report_only } = what;
+    let demands = require.is_some();
+    let requirement = require.map(|document| requirement(document, &at.member("require"), findings));
+    match access {
+        Access::Public | Access::Deny if demands => {
+            findings.unusable(&at.member("require"), "never looked at: with this `access` no token is asked for");
+        }
+        Access::Optional if demands => findings.unusable(
+            &at.member("require"),
+            "who leaves the token out would pass, and who has one might not; use \"token\", or a rule each",
+        ),
+        Access::Public | Access::Optional | Access::Token | Access::Deny => {}
+    }
+    if report_only && !demands {
+        findings.unusable(&at.member("report_only"), "there is no `require` whose refusals could be reported");
+    }
+    let requirement = match requirement {
+        None => None,
+        Some(compiled) => Some(compiled?),
+    };
+    Some(Rule { name: name.map(Into::into), access, requirement, report_only })
+}
+
+fn is_name(name: &str, at: &Path, findings: &mut Findings<'_>) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    let usable = (1..=64).contains(&name.len()) && name.bytes().all(is_plain);
+    if !usable {
+        findings.unusable(at, "1 to 64 letters, digits, `-`, `_` and `.`: it becomes part of logs and metrics");
+    }
+    usable
+}
+
+fn route(
+    document: MatchDocument,
+    access: Access,
+    ambiguous: AmbiguousPaths,
+    at: &Path,
+    findings: &mut Findings<'_>,
+) -> Option<Route> {
+    let hosts = all(document.hosts, HostPattern::parse, &at.member("hosts"), findings);
+    let methods = all(document.methods, Method::parse, &at.member("methods"), findings);
+    let case = if document.ignore_case.unwrap_or(false) { LetterCase::Ignored } else { LetterCase::Matters };
+    if case == LetterCase::Ignored && matches!(access, Access::Public | Access::Optional) {
+        findings.unusable(
+            &at.member("ignore_case"),
+            "not for a rule that lets requests pass without a token: where the backend tells letters apart, it would open other paths too",
+        );
+    }
+    let path = match (document.path, document.path_prefix, document.path_regex) {
+        (None, None, None) => Some(PathPattern::ANY),
+        (Some(text), None, None) => usable(PathPattern::exact(&text, case, ambiguous), &at.member("path"), findings),
+        (None, Some(text), None) => {
+            usable(PathPattern::prefix(&text, case, ambiguous), &at.member("path_prefix"), findings)
+        }
+        (None, None, Some(text)) => {
+            usable(PathPattern::regex(&text, case, ambiguous), &at.member("path_regex"), findings)
+        }
+        _ => {
+            findings.unusable(at, "one of `path`, `path_prefix` and `path_regex`");
+            None
+        }
+    };
+    // Only now: every fault is listed.
+    Some(Route { hosts: hosts?, path: path?, methods: methods? })
+}
+
+fn all<T>(
+    texts: Option<Vec<String>>,
+    parse: impl Fn(&str) -> Result<T, PatternFault>,
+    at: &Path,
+    findings: &mut Findings<'_>,
+) -> Option<Vec<T>> {
+    let Some(texts) = texts else { return Some(Vec::new()) };
+    if texts.is_empty() {
+        findings.unusable(at, "an empty list: no request would come under this rule");
+        return None;
+    }
+    let wanted = texts.len();
+    let parsed: Vec<T> =
+        texts.iter().enumerate().filter_map(|(index, text)| usable(parse(text), &at.item(index), findings)).collect();
+    (parsed.len() == wanted).then_some(parsed)
+}
+
+fn usable<T>(parsed: Result<T, PatternFault>, at: &Path, findings: &mut Findings<'_>) -> Option<T> {
+    parsed.map_err(|fault| findings.unusable(at, fault.hint())).ok()
+}

@@ -1,0 +1,78 @@
+//! `rules` as the operator writes them: which requests, and what it takes to pass.
+
+use serde_json::Value;
+
+use super::require::RequireDocument;
+use crate::config::fault::{ConfigFault, Path};
+use crate::config::reading::{Read, document, expect};
+use crate::policy::Access;
+
+document! {
+    /// One rule.
+    RuleDocument {
+        /// A name for the log, each once.
+        name: String,
+        /// The requests it is for. Left out: all.
+        conditions as "match": MatchDocument,
+        /// `public`: everybody passes, a token is not looked at (and is taken out all the same). `optional`: without a
+        /// credential a request passes, with one it must be good. `token`: a good token is needed. `deny`: nobody
+        /// passes. Left out: `token`.
+        access: Access,
+        /// What the token must have besides.
+        require: RequireDocument,
+        /// What `require` would refuse is let pass and logged (`would_deny`). A good token is needed all the same.
+        report_only: bool,
+    }
+}
+
+document! {
+    /// The requests of a rule: all that is written must hold. Nothing else of a request is looked at: neither its query
+    /// nor fields such as `x-original-url`.
+    MatchDocument {
+        /// The hosts, without ports: names, addresses, or `*.acme.com` for all below. Left out: all.
+        hosts: Vec<String>,
+        /// This path, with or without a slash at its end.
+        path: String,
+        /// This path and all below it: `/admin` is `/admin/x` too, and not `/administrator`.
+        path_prefix: String,
+        /// The whole path by a regular expression, linear in time.
+        path_regex: String,
+        /// Whether `/Admin` is `/admin`, for backends that route so. Not with `public` or `optional`. Left out: no.
+        ignore_case: bool,
+        /// The methods, in capitals. Left out: all.
+        methods: Vec<String>,
+    }
+}
+
+document! {
+    /// What counts where no rule does.
+    DefaultRuleDocument {
+        /// As in a rule.
+        access: Access,
+        /// As in a rule.
+        require: RequireDocument,
+        /// As in a rule.
+        report_only: bool,
+    }
+}
+
+document! {
+    /// How refusals are written.
+    ResponsesDocument {
+        /// The `realm` of challenges. Left out: `okta-proxy-wasm`.
+        realm: String,
+    }
+}
+
+impl Read for Access {
+    fn read(value: &Value, at: &Path, faults: &mut Vec<ConfigFault>) -> Option<Self> {
+        let access = match value.as_str() {
+            Some("public") => Some(Self::Public),
+            Some("optional") => Some(Self::Optional),
+            Some("token") => Some(Self::Token),
+            Some("deny") => Some(Self::Deny),
+            _ => None,
+        };
+        expect(access, "one of \"public\", \"optional\", \"token\", \"deny\"", at, faults)
+    }
+}

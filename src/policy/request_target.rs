@@ -1,0 +1,331 @@
+//! The request target (`:path`), read the one way that rules are written for, or refused.
+//!
+//! A rule that is matched against another path than the backend serves is no rule: `/public/../admin`,
+//! `/public/..;/admin`, `/public/..%2fadmin` have each opened a gateway (attack list, group I). So what all
+//! servers read alike is brought to one form, and what some read differently is refused before any rule is tried.
+//!
+//! | in the target | servers | here |
+//! |---|---|---|
+//! | `?` and behind | nobody's path | cut off |
+//! | `%61`, `%7e`, `%3A`, `%40` | decoded by all | decoded: whatever may stand in a segment as it is, does |
+//! | `%20`, `%23`, `%3F`, `%25`, `{`, `é` as `%C3%A9` | one ordinary character | its escape, in capitals |
+//! | `%252e` | decoded once; twice only against RFC 3986 section 2.4 | the text `%2e`: `%25` stays an escape |
+//! | `.`, `..`, `%2e` | taken out (RFC 3986 section 5.2.4) | taken out |
+//! | `..` above the root | Tomcat and nginx refuse, Go and URL parsers ignore | refused |
+//! | `/a//b` | nginx, Tomcat, Go: `/a/b`; Envoy if told to | `/a/b` |
+//! | `/a//../b` | Go, nginx, Tomcat: `/b`; Envoy, RFC 3986: `/a/b` | refused |
+//! | `//a/b` | most: `/a/b`; `new URL()`, `urlsplit()`: `/b` of the host `a` | `/a/b`, and `/b` as another reading |
+//! | `/a;x/b` | Tomcat, Jetty, Spring: `/a/b`; others: as it is | as it is, and `/a/b` as another reading |
+//! | `/a%3Bx/b` | Shiro: `/a/b` (CVE-2020-11989); others: `/a;x/b` | `/a;x/b`, and `/a/b` as another reading |
+//! | `/a/..;/b`, `/a/..%3b/b` | Tomcat: `/b`; others: as it is | refused |
+//! | `%2f`, `\`, `%5c` | a separator for some | refused |
+//! | control bytes, `#`, a blank, broken escapes, bytes that are no UTF-8 | cut off, dropped, replaced | refused |
+//!
+//! A target with several readings is one for the router: it passes when all of them come to the same rule.
+//! Letters keep their case. Nothing is decoded twice, and nothing here looks at rules or at other fields.
+
+use std::borrow::Cow;
+
+use crate::http::RequestHead;
+
+/// The longest path that is looked at, in bytes and without its query: what nginx, Apache and Tomcat take by
+/// default, and a bound to what a regular expression costs.
+pub const LONGEST_PATH: usize = 8192;
+
+/// `;` as it stands in a text whose readings are not known yet.
+const ESCAPED_SEMICOLON: &str = "%3B";
+
+/// What becomes of a target that two servers may read differently.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AmbiguousPaths {
+    /// It is refused.
+    #[default]
+    Refuse,
+    /// What is ambiguous is taken for ordinary characters of its segment, `%2f` among them, and `..` stops at the
+    /// root. Only right where the backend is known to read it so.
+    InsecureAllow,
+}
+
+/// Why a target is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TargetFault {
+    /// It does not begin with `/`, is missing or there twice: no rule could name it. The `*` of `OPTIONS` is none
+    /// either; hosts have no route for it (Envoy answers 404).
+    NotAPath,
+    /// Longer than [`LONGEST_PATH`].
+    TooLong,
+    /// `%2f`: a separator for servers that decode first (CVE-2021-29492).
+    EscapedSlash,
+    /// `\` or `%5c`: a separator for Windows, browsers and Envoy's normalisation.
+    Backslash,
+    /// A control byte, raw or escaped: dropped by some, the end of the text for others.
+    ControlByte,
+    /// `%` without two hexadecimal digits behind it.
+    BrokenEscape,
+    /// A raw `#`: some servers end the path there (CVE-2021-39156).
+    Fragment,
+    /// A raw blank, at which a request line may be cut, or a byte that is not ASCII.
+    RawByte,
+    /// Escaped bytes that are not UTF-8: an overlong `%c0%af` is a slash for lenient decoders.
+    NotUtf8,
+    /// `;` behind a dot segment: servers that take parameters out see `..` (Tomcat), others a name.
+    ParameterInDotSegment,
+    /// `..` behind an empty segment: whether that is the one to go depends on what is done first.
+    DotsAfterEmptySegment,
+    /// More `..` than there are segments before them.
+    AboveRoot,
+}
+
+/// A path in normal form: it begins with `/`, has no empty segment but perhaps a last one and no dot segments, every
+/// character that may stand in a segment stands for itself and every other is an escape in capitals.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct NormalPath<'a>(Cow<'a, str>);
+
+/// A request's target: its path, and what some servers might take for its path instead.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RequestTarget<'a> {
+    path: NormalPath<'a>,
+    other_readings: Vec<NormalPath<'static>>,
+}
+
+impl<'a> RequestTarget<'a> {
+    /// The target of a request: its one `:path`. Fields such as `x-original-url` are none.
+    ///
+    /// # Errors
+    /// When it cannot be read in one way.
+    pub fn of(head: &'a RequestHead, ambiguous: AmbiguousPaths) -> Result<Self, TargetFault> {
+        let mut values = head.values(":path");
+        match (values.next(), values.next()) {
+            (Some(target), None) => Self::read(target, ambiguous),
+            (None | Some(_), _) => Err(TargetFault::NotAPath),
+        }
+    }
+
+    /// Reads a target as it stands in `:path`.
+    ///
+    /// # Errors
+    /// When it cannot be read in one way.
+    pub fn read(target: &'a [u8], ambiguous: AmbiguousPaths) -> Result<Self, TargetFault> {
+        let path = target.split(|byte| *byte == b'?').next().unwrap_or_default();
+        if path.first() != Some(&b'/') {
+            return Err(TargetFault::NotAPath);
+        }
+        if path.len() > LONGEST_PATH {
+            return Err(TargetFault::TooLong);
+        }
+        if let Some(text) = already_normal(path) {
+            return Ok(Self { path: NormalPath(Cow::Borrowed(text)), other_readings: Vec::new() });
+        }
+        let text = spelled_alike(path, ambiguous)?;
+        let path = without_dot_segments(&text, ambiguous)?;
+        let mut other_readings = Vec::new();
+        for reading in readings(&text, ambiguous) {
+            let other = without_dot_segments(&reading, ambiguous)?;
+            if other != path && !other_readings.contains(&other) {
+                other_readings.push(other);
+            }
+        }
+        Ok(Self { path, other_readings })
+    }
+
+    /// The path, as most servers read it.
+    pub const fn path(&self) -> &NormalPath<'a> {
+        &self.path
+    }
+
+    /// The other paths that some server may read; seldom any.
+    pub fn other_readings(&self) -> &[NormalPath<'static>] {
+        &self.other_readings
+    }
+}
+
+impl NormalPath<'_> {
+    /// The path as text; ASCII.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The segments; none for `/`, and none for a slash at the end.
+    pub fn segments(&self) -> impl Iterator<Item = &str> {
+        self.0.split('/').filter(|segment| !segment.is_empty())
+    }
+
+    /// The same, on its own.
+    pub fn into_owned(self) -> NormalPath<'static> {
+        NormalPath(Cow::Owned(self.0.into_owned()))
+    }
+}
+
+/// The path when nothing has to be done to it and it has one reading, as nearly always.
+fn already_normal(path: &[u8]) -> Option<&str> {
+    let is_plain = |byte: &u8| PLAIN.get(usize::from(*byte)) == Some(&true);
+    // In strides without a way out in between: several times as fast.
+    let all_plain = path.chunks(32).all(|stride| stride.iter().fold(true, |all, byte| all & is_plain(byte)));
+    let has_odd_segment = path.windows(2).any(|pair| matches!(pair, [b'/', b'/' | b'.']));
+    if all_plain && !has_odd_segment { std::str::from_utf8(path).ok() } else { None }
+}
+
+/// What may stand in a path as it is and means the same to all, looked up: every request's path is looked at.
+#[allow(clippy::indexing_slicing, reason = "evaluated when this is compiled: out of bounds is an error there")]
+const PLAIN: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0_u8;
+    while byte < 0x80 {
+        table[byte as usize] = byte == b'/' || (is_segment_byte(byte) && byte != b';');
+        byte += 1;
+    }
+    table
+};
+
+/// The characters brought to one spelling; separators and dots are as they were.
+///
+/// RFC 3986 section 6.2.2.2 has only unreserved characters decoded. Servers decode `:`, `@`, `+` and their like as
+/// well, and with two spellings for them a rule for `/keys:revoke` would be none for `/keys%3Arevoke`.
+fn spelled_alike(path: &[u8], ambiguous: AmbiguousPaths) -> Result<String, TargetFault> {
+    let mut text = String::with_capacity(path.len());
+    let mut plain = Vec::with_capacity(path.len());
+    let mut left = path;
+    while let [byte, rest @ ..] = left {
+        left = rest;
+        let (character, is_escaped) = match (*byte, escape(rest)) {
+            (b'%', Some((character, behind))) => {
+                left = behind;
+                (character, true)
+            }
+            (raw, _) => (raw, false),
+        };
+        let fault = fault_of(character, is_escaped);
+        if let (Some(fault), AmbiguousPaths::Refuse) = (fault, ambiguous) {
+            return Err(fault);
+        }
+        plain.push(character);
+        // An escaped `;` is kept apart until its readings are known: some servers look for one before they decode.
+        let stands_for_itself = match character {
+            b'/' | b';' => !is_escaped,
+            other => is_segment_byte(other),
+        };
+        if stands_for_itself {
+            text.push(char::from(character));
+        } else {
+            push_escape(&mut text, character);
+        }
+    }
+    // An ASCII character is never part of a longer one, so that the whole is right when each run of escapes is.
+    if ambiguous == AmbiguousPaths::Refuse && std::str::from_utf8(&plain).is_err() {
+        return Err(TargetFault::NotUtf8);
+    }
+    Ok(text)
+}
+
+/// What speaks against a character in a target.
+const fn fault_of(character: u8, is_escaped: bool) -> Option<TargetFault> {
+    match (character, is_escaped) {
+        (0..=0x1f | 0x7f, _) => Some(TargetFault::ControlByte),
+        (b'\\', _) => Some(TargetFault::Backslash),
+        (b'/', true) => Some(TargetFault::EscapedSlash),
+        (b'%', false) => Some(TargetFault::BrokenEscape),
+        (b'#', false) => Some(TargetFault::Fragment),
+        (b' ' | 0x80.., false) => Some(TargetFault::RawByte),
+        _ => None,
+    }
+}
+
+/// The character behind a `%`, and what follows it.
+fn escape(text: &[u8]) -> Option<(u8, &[u8])> {
+    let [high, low, rest @ ..] = text else { return None };
+    let hex = |digit: u8| char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok());
+    Some((hex(*high)? << 4 | hex(*low)?, rest))
+}
+
+fn push_escape(text: &mut String, character: u8) {
+    text.push('%');
+    for nibble in [character >> 4, character & 15] {
+        text.extend(char::from_digit(u32::from(nibble), 16).map(|digit| digit.to_ascii_uppercase()));
+    }
+}
+
+/// `pchar` of RFC 3986 section 3.3 without its escapes: what may stand in a segment as it is.
+const fn is_segment_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric()
+        || matches!(byte, b'-' | b'.' | b'_' | b'~')
+        || matches!(byte, b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'=' | b':' | b'@')
+}
+
+/// Takes dot segments out and merges slashes.
+fn without_dot_segments(text: &str, ambiguous: AmbiguousPaths) -> Result<NormalPath<'static>, TargetFault> {
+    let refuses = ambiguous == AmbiguousPaths::Refuse;
+    // Empty segments stay until the end, for `..` to be seen behind one.
+    let mut kept: Vec<&str> = Vec::new();
+    let mut ends_with_slash = false;
+    for segment in text.split('/').skip(1) {
+        ends_with_slash = matches!(segment, "" | "." | "..");
+        match segment {
+            "." => {}
+            ".." => {
+                if refuses && kept.last() == Some(&"") {
+                    return Err(TargetFault::DotsAfterEmptySegment);
+                }
+                while kept.pop_if(|last| last.is_empty()).is_some() {}
+                if kept.pop().is_none() && refuses {
+                    return Err(TargetFault::AboveRoot);
+                }
+            }
+            named => {
+                let name = without_parameter(named, &[";", ESCAPED_SEMICOLON]);
+                if refuses && matches!(name, "." | "..") {
+                    return Err(TargetFault::ParameterInDotSegment);
+                }
+                kept.push(named);
+            }
+        }
+    }
+    let mut path = String::with_capacity(text.len());
+    for segment in kept.iter().filter(|segment| !segment.is_empty()) {
+        path.push('/');
+        path.push_str(segment);
+    }
+    if path.contains(ESCAPED_SEMICOLON) {
+        path = path.replace(ESCAPED_SEMICOLON, ";");
+    }
+    if ends_with_slash || path.is_empty() {
+        path.push('/');
+    }
+    Ok(NormalPath(Cow::Owned(path)))
+}
+
+/// What else the text may be for a server: the path of another host, or a path with parameters in its segments.
+fn readings(text: &str, ambiguous: AmbiguousPaths) -> Vec<String> {
+    if ambiguous == AmbiguousPaths::InsecureAllow {
+        return Vec::new();
+    }
+    let mut readings = Vec::new();
+    if text.starts_with("//") {
+        // RFC 3986 section 4.2, a network-path reference. Parsers that work as browsers do skip every slash.
+        let behind_host = text.trim_start_matches('/').split_once('/').map_or("", |(_, path)| path);
+        readings.push(format!("/{behind_host}"));
+    }
+    let bases = std::iter::once(text).chain(readings.iter().map(String::as_str));
+    let stripped: Vec<String> = bases
+        .flat_map(|base| {
+            let decoding_later = base.contains(';').then(|| without_parameters(base, &[";"]));
+            let decoding_first =
+                base.contains(ESCAPED_SEMICOLON).then(|| without_parameters(base, &[";", ESCAPED_SEMICOLON]));
+            decoding_later.into_iter().chain(decoding_first)
+        })
+        .collect();
+    readings.extend(stripped);
+    readings
+}
+
+/// Every segment up to the first of these marks in it.
+fn without_parameters(text: &str, marks: &[&str]) -> String {
+    let names: Vec<&str> = text.split('/').map(|segment| without_parameter(segment, marks)).collect();
+    names.join("/")
+}
+
+fn without_parameter<'a>(segment: &'a str, marks: &[&str]) -> &'a str {
+    marks.iter().fold(segment, |name, mark| name.split(mark).next().unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,190 @@
+//! What a rule demands of an admitted token, compiled and immutable.
+//!
+//! Called by the engine for each request, also for tokens that were remembered: what a token *is* may be remembered,
+//! what it *may do* here is judged anew (CVE-2021-32701). Knows the token and the time and nothing of the request;
+//! why it refuses is a [`UnmetReason`], and what would help the client is a [`Remedy`].
+//!
+//! All terms of a [`Requirement`] must hold. Judging is three-valued ([`verdict`]): a claim of the wrong type is
+//! neither there nor absent, and passes neither a demand nor its negation.
+//!
+//! **What the client is told** when several terms fail: what it can act on. A remedy is told only where a token that
+//! the client may ask for would pass; while anything else stands in the way (a group, a client, a claim) nobody is
+//! sent to log in again for nothing, and that reason is given. Of several reasons the first counts, in the order of
+//! [`Term`]. When both the log-in and the scopes fall short, both are told at once, as a demand for a better log-in.
+//! (A rule that keeps out by `not` the very scope that it asks for elsewhere is not reckoned with.)
+
+pub mod acr;
+mod claim_test;
+mod remedy;
+pub mod verdict;
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::admit::AdmittedToken;
+use crate::jose::Claim;
+use crate::unix_time::UnixTime;
+
+pub use claim_test::{ClaimTest, ClaimValue, Expected};
+pub use remedy::{Remedy, Unmet, UnmetReason};
+pub use verdict::{Doubt, Verdict};
+
+/// What a requirement is held against.
+#[derive(Clone, Copy, Debug)]
+pub struct Facts<'a> {
+    /// Who asks.
+    pub token: &'a AdmittedToken,
+    /// When.
+    pub now: UnixTime,
+}
+
+/// What a rule demands: all of its terms.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Requirement {
+    terms: Vec<Term>,
+}
+
+/// One demand. The order is that in which reasons are given.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Term {
+    /// `aud` names at least one of these: beyond those that the provider expects, for a route of its own.
+    Audiences(BTreeSet<String>),
+    /// The token was issued to one of these clients.
+    Clients(BTreeSet<String>),
+    /// The user is in at least one of these groups. A token without groups is not known to be in none: issuers leave
+    /// the claim out also when there are too many (Microsoft Entra ID beyond 200), so `not` does not pass it.
+    Groups(BTreeSet<String>),
+    /// A claim holds what it must.
+    Claim(ClaimTest),
+    /// The user was authenticated by all of these methods (`amr`, RFC 8176). Okta has them in ID tokens only.
+    Methods(BTreeSet<String>),
+    /// The requirement within is not met, and that is certain.
+    Not(Requirement),
+    /// The authentication was as strong as one of these ([`acr`]). A token without `acr` is not known to be strong,
+    /// nor to be weak.
+    Authentication(Vec<String>),
+    /// The user was authenticated not longer ago than this.
+    MaxAge(Duration),
+    /// The token grants all of these scopes. Compared whole: `read` grants no `read:all`, nor the reverse.
+    Scopes(Vec<String>),
+    /// The token grants at least one of these scopes; a client with none of them is told to ask for the first.
+    AnyScope(Vec<String>),
+    /// At least one of these is met. Last, so that the alternative that is told goes with all the rest.
+    AnyOf(Vec<Requirement>),
+}
+
+impl Requirement {
+    /// Demands all of these, judged in the order of [`Term`] whatever their order here.
+    pub fn all(mut terms: Vec<Term>) -> Self {
+        terms.sort_by_key(Term::place);
+        Self { terms }
+    }
+
+    /// Its terms.
+    pub fn terms(&self) -> &[Term] {
+        &self.terms
+    }
+
+    /// How many terms there are in it, those within others counted.
+    pub fn size(&self) -> usize {
+        let size = |term: &Term| match term {
+            Term::Not(inner) => 1 + inner.size(),
+            Term::AnyOf(alternatives) => 1 + alternatives.iter().map(Self::size).sum::<usize>(),
+            Term::Audiences(_)
+            | Term::Clients(_)
+            | Term::Groups(_)
+            | Term::Claim(_)
+            | Term::Methods(_)
+            | Term::Authentication(_)
+            | Term::MaxAge(_)
+            | Term::Scopes(_)
+            | Term::AnyScope(_) => 1,
+        };
+        self.terms.iter().map(size).sum()
+    }
+
+    /// Whether it is met.
+    pub fn judge(&self, facts: &Facts<'_>) -> Verdict {
+        Verdict::all(self.terms.iter().map(|term| term.judge(facts)))
+    }
+
+    /// Why it is not met and what would help.
+    ///
+    /// # Errors
+    /// Whenever it is not certain that it is met.
+    pub fn check(&self, facts: &Facts<'_>) -> Result<(), Unmet<'_>> {
+        match self.judge(facts) {
+            Verdict::Holds => Ok(()),
+            Verdict::Fails | Verdict::Unknown(_) => Err(remedy::unmet(self, facts)),
+        }
+    }
+}
+
+impl Term {
+    const fn place(&self) -> u8 {
+        match self {
+            Self::Audiences(_) => 0,
+            Self::Clients(_) => 1,
+            Self::Groups(_) => 2,
+            Self::Claim(_) => 3,
+            Self::Methods(_) => 4,
+            Self::Not(_) => 5,
+            Self::Authentication(_) => 6,
+            Self::MaxAge(_) => 7,
+            Self::Scopes(_) => 8,
+            Self::AnyScope(_) => 9,
+            Self::AnyOf(_) => 10,
+        }
+    }
+
+    /// Whether it holds.
+    fn judge(&self, facts: &Facts<'_>) -> Verdict {
+        let token = facts.token;
+        let has = |names: &BTreeSet<String>, found: &[&str]| found.iter().any(|name| names.contains(*name));
+        match self {
+            Self::Audiences(names) => told(token.claims().texts("aud"), |found| has(names, &found)),
+            Self::Clients(names) => told(token.client().map_or(Claim::Absent, Claim::Valid), |id| names.contains(id)),
+            Self::Groups(names) => told(token.groups(), |found| has(names, &found)),
+            Self::Claim(test) => test.judge(token.claims()),
+            Self::Methods(names) => {
+                told(token.claims().texts("amr"), |found| names.iter().all(|name| found.contains(&name.as_str())))
+            }
+            Self::Not(inner) => inner.judge(facts).negated(),
+            Self::AnyOf(alternatives) => Verdict::any(alternatives.iter().map(|inner| inner.judge(facts))),
+            Self::Authentication(demanded) => told(token.claims().text("acr"), |presented| {
+                demanded.iter().any(|demanded| acr::satisfies(presented, demanded))
+            }),
+            Self::MaxAge(max_age) => is_recent(token, *max_age, facts.now),
+            Self::Scopes(scopes) => Verdict::of(scopes.iter().all(|scope| token.scopes().contains(scope))),
+            Self::AnyScope(scopes) => Verdict::of(scopes.iter().any(|scope| token.scopes().contains(scope))),
+        }
+    }
+}
+
+/// OpenID Connect Core 3.1.2.1: too old is what was *more* than `max_age` ago, so the very second still passes. The
+/// issuer's clock may be behind ours or ahead, in the token's favour as with its other times; what lies further ahead
+/// is no time of a log-in that has been.
+fn is_recent(token: &AdmittedToken, max_age: Duration, now: UnixTime) -> Verdict {
+    let skew = token.clock_skew();
+    let logged_in = token.claims().time("auth_time");
+    if matches!(logged_in, Claim::Valid(logged_in) if logged_in > now.plus(skew)) {
+        return Verdict::Unknown(Doubt::Malformed);
+    }
+    told(logged_in, |logged_in| logged_in.plus(max_age).plus(skew) >= now)
+}
+
+/// The verdict on what a token tells; what it does not tell, or not clearly, is not known.
+fn told<T>(claim: Claim<T>, holds: impl FnOnce(T) -> bool) -> Verdict {
+    match claim {
+        Claim::Valid(value) => Verdict::of(holds(value)),
+        Claim::Absent => Verdict::Unknown(Doubt::Missing),
+        Claim::Malformed => Verdict::Unknown(Doubt::Malformed),
+    }
+}
+
+#[cfg(test)]
+#[path = "requirement/remedy_tests.rs"]
+mod remedy_tests;
+#[cfg(test)]
+#[path = "requirement/tests.rs"]
+mod tests;

@@ -1,0 +1,184 @@
+use super::tests::{NOW_SECS, list, one, set, token};
+use super::*;
+use serde_json::{Value, json};
+use wasm_bindgen_test::wasm_bindgen_test;
+
+const TWO_FACTORS: &str = "urn:okta:loa:2fa:any";
+const ONE_FACTOR: &str = "urn:okta:loa:1fa:any";
+
+fn unmet<'a>(requirement: &'a Requirement, claims: &Value) -> (UnmetReason, Remedy<'a>) {
+    let token = token(claims);
+    let unmet = requirement.check(&Facts { token: &token, now: UnixTime::from_secs(NOW_SECS) }).unwrap_err();
+    (unmet.reason, unmet.remedy)
+}
+
+fn scopes(names: &[&str]) -> Term {
+    Term::Scopes(list(names))
+}
+
+fn acr(values: &[&str]) -> Term {
+    Term::Authentication(list(values))
+}
+
+const fn max_age(seconds: u64) -> Term {
+    Term::MaxAge(Duration::from_secs(seconds))
+}
+
+fn groups(names: &[&str]) -> Term {
+    Term::Groups(set(names))
+}
+
+fn step_up<'a>(acr_values: &[&'a str], seconds: Option<u64>, scopes: &[&'a str]) -> Remedy<'a> {
+    Remedy::Authentication {
+        acr_values: acr_values.to_vec(),
+        max_age: seconds.map(Duration::from_secs),
+        scopes: scopes.to_vec(),
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn reasons_have_names_of_their_own() {
+    let names: BTreeSet<&str> = UnmetReason::ALL.iter().map(|reason| reason.name()).collect();
+    assert_eq!(names.len(), UnmetReason::ALL.len());
+    assert!(names.iter().all(|name| name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')));
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn who_lacks_a_scope_is_told_all_that_are_needed_and_not_the_missing_ones_only() {
+    let requirement = Requirement::all(vec![Term::AnyScope(list(&["x", "y"])), scopes(&["a", "b", "y"])]);
+    let lacks = |claims: Value| unmet(&requirement, &claims);
+    let told = |names: &[&'static str]| (UnmetReason::ScopeMissing, Remedy::Scopes(names.to_vec()));
+    assert_eq!(lacks(json!({"scp": ["a", "y"]})), told(&["a", "b", "y"]));
+    assert_eq!(lacks(json!({"scp": ["a", "b", "x"]})), told(&["a", "b", "y", "x"]));
+    assert_eq!(lacks(json!({})), told(&["a", "b", "y", "x"]));
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn who_has_none_of_several_scopes_is_told_the_first_and_the_one_it_has_is_kept() {
+    let requirement = Requirement::all(vec![Term::AnyScope(list(&["read", "admin"])), scopes(&["openid"])]);
+    let told = |names: &[&'static str]| (UnmetReason::ScopeMissing, Remedy::Scopes(names.to_vec()));
+    assert_eq!(unmet(&requirement, &json!({"scp": ["openid"]})), told(&["openid", "read"]));
+    assert_eq!(unmet(&requirement, &json!({"scp": ["admin"]})), told(&["openid", "admin"]));
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn who_logged_in_too_weakly_or_too_long_ago_is_told_both_demands() {
+    let requirement = Requirement::all(vec![scopes(&["pay"]), max_age(900), acr(&[TWO_FACTORS])]);
+    let recent = NOW_SECS - 10;
+    let rows = [
+        (json!({"scp": ["pay"], "auth_time": recent, "acr": ONE_FACTOR}), UnmetReason::AuthenticationTooWeak),
+        (json!({"scp": ["pay"], "auth_time": recent}), UnmetReason::AuthenticationTooWeak),
+        (json!({"scp": ["pay"], "auth_time": 5, "acr": TWO_FACTORS}), UnmetReason::AuthenticationTooOld),
+        (json!({"scp": ["pay"], "acr": "phr"}), UnmetReason::AuthenticationTooOld),
+        (json!({"scp": ["pay"], "auth_time": 5, "acr": ONE_FACTOR}), UnmetReason::AuthenticationTooWeak),
+    ];
+    for (claims, reason) in rows {
+        assert_eq!(unmet(&requirement, &claims), (reason, step_up(&[TWO_FACTORS], Some(900), &[])), "{claims}");
+    }
+    let age_alone = one(max_age(60));
+    assert_eq!(unmet(&age_alone, &json!({})), (UnmetReason::AuthenticationTooOld, step_up(&[], Some(60), &[])));
+    let strength_alone = one(acr(&["phrh", "phr"]));
+    let told = (UnmetReason::AuthenticationTooWeak, step_up(&["phrh", "phr"], None, &[]));
+    assert_eq!(unmet(&strength_alone, &json!({})), told);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn who_lacks_log_in_and_scopes_is_told_both_at_once() {
+    let requirement = Requirement::all(vec![scopes(&["pay", "see"]), acr(&[TWO_FACTORS])]);
+    let told = (UnmetReason::AuthenticationTooWeak, step_up(&[TWO_FACTORS], None, &["pay", "see"]));
+    assert_eq!(unmet(&requirement, &json!({"scp": ["see"]})), told);
+    let told = (UnmetReason::ScopeMissing, Remedy::Scopes(vec!["pay", "see"]));
+    assert_eq!(unmet(&requirement, &json!({"scp": ["see"], "acr": "phr"})), told);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn nobody_is_sent_to_log_in_or_to_ask_for_scopes_when_that_would_not_do() {
+    let final_terms = [
+        (Term::Audiences(set(&["api://z"])), UnmetReason::AudienceNotAllowed),
+        (Term::Clients(set(&["0oaZ"])), UnmetReason::ClientNotAllowed),
+        (groups(&["g"]), UnmetReason::GroupMissing),
+        (Term::Claim(ClaimTest { path: list(&["x"]), expected: Expected::Presence }), UnmetReason::ClaimUnmet),
+        (Term::Methods(set(&["hwk"])), UnmetReason::MethodMissing),
+        (Term::Not(one(Term::Clients(set(&["0oa1"])))), UnmetReason::Excluded),
+        (Term::Not(one(groups(&["suspended"]))), UnmetReason::ClaimMissing),
+        (Term::AnyOf(vec![one(groups(&["g"])), one(groups(&["h"]))]), UnmetReason::NoAlternative),
+    ];
+    for (term, reason) in &final_terms {
+        let requirement = Requirement::all(vec![scopes(&["a"]), acr(&["phr"]), max_age(9), term.clone()]);
+        assert_eq!(unmet(&requirement, &json!({})), (*reason, Remedy::None), "{term:?}");
+    }
+    // Of several the first in the order of the terms, however they were written.
+    let of_kinds = final_terms.iter().filter(|(_, reason)| *reason != UnmetReason::ClaimMissing);
+    for start in 0..final_terms.len() - 1 {
+        let rest: Vec<_> = of_kinds.clone().skip(start).collect();
+        let terms = rest.iter().rev().map(|(term, _)| term.clone()).collect();
+        assert_eq!(unmet(&Requirement::all(terms), &json!({})), (rest[0].1, Remedy::None));
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_malformed_claim_is_said_to_be_so_and_nothing_helps_against_it() {
+    let rows = [
+        (one(groups(&["g"])), json!({"groups": 5})),
+        (one(Term::Not(one(groups(&["g"])))), json!({"groups": 5})),
+        (one(acr(&["phr"])), json!({"acr": 5})),
+        (one(max_age(60)), json!({"auth_time": "now"})),
+        (one(max_age(60)), json!({"auth_time": NOW_SECS + 3600})),
+        (Requirement::all(vec![scopes(&["a"]), acr(&["phr"]), max_age(60)]), json!({"auth_time": null})),
+        (one(Term::Methods(set(&["hwk"]))), json!({"amr": 5})),
+    ];
+    for (requirement, claims) in rows {
+        assert_eq!(unmet(&requirement, &claims), (UnmetReason::ClaimMalformed, Remedy::None), "{requirement:?}");
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn of_alternatives_the_one_that_is_met_counts_then_the_first_that_a_token_could_meet() {
+    let alternatives = Term::AnyOf(vec![
+        Requirement::all(vec![groups(&["g"]), scopes(&["a"])]),
+        one(acr(&[TWO_FACTORS])),
+        one(scopes(&["c"])),
+    ]);
+    let requirement = Requirement::all(vec![alternatives, scopes(&["d"])]);
+    let missing = UnmetReason::ScopeMissing;
+    // In the group: the first; the scope is what it takes.
+    assert_eq!(unmet(&requirement, &json!({"groups": ["g"]})), (missing, Remedy::Scopes(vec!["d", "a"])));
+    // Not in the group: a log-in for the second, and the scope for the rest.
+    let told = (UnmetReason::AuthenticationTooWeak, step_up(&[TWO_FACTORS], None, &["d"]));
+    assert_eq!(unmet(&requirement, &json!({"groups": []})), told);
+    // The third is met and stays so; what it takes is among what is asked for.
+    assert_eq!(unmet(&requirement, &json!({"groups": ["g"], "scp": ["c"]})), (missing, Remedy::Scopes(vec!["d", "c"])));
+    // The second is met; it takes no scope.
+    assert_eq!(unmet(&requirement, &json!({"acr": "phr"})), (missing, Remedy::Scopes(vec!["d"])));
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn of_two_demands_on_one_log_in_what_meets_both_is_told_or_nothing() {
+    let both = |one: &[&str], other: &[&str]| {
+        let inner = Term::AnyOf(vec![Requirement::all(vec![acr(one), max_age(600)])]);
+        Requirement::all(vec![inner, acr(other), max_age(60)])
+    };
+    let rows: [(&[&str], &[&str], &[&str]); 4] = [
+        (&["phr"], &[TWO_FACTORS], &["phr"]),
+        (&[ONE_FACTOR], &["phrh", TWO_FACTORS], &["phrh", TWO_FACTORS]),
+        (&["u:gold", "phr"], &["u:silver", "u:gold"], &["u:gold"]),
+        (&[TWO_FACTORS], &[TWO_FACTORS], &[TWO_FACTORS]),
+    ];
+    for (one, other, told) in rows {
+        let requirement = both(one, other);
+        assert_eq!(unmet(&requirement, &json!({})), (UnmetReason::AuthenticationTooWeak, step_up(told, Some(60), &[])));
+    }
+    let never = both(&["u:gold"], &["u:silver"]);
+    assert_eq!(unmet(&never, &json!({})), (UnmetReason::NoAlternative, Remedy::None));
+    let never = Requirement::all(vec![acr(&["u:gold"]), acr(&["u:silver"])]);
+    assert_eq!(unmet(&never, &json!({})), (UnmetReason::AuthenticationTooWeak, Remedy::None));
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn an_alternative_that_does_not_go_with_the_rest_is_not_told_even_where_it_is_met_now() {
+    let inner = Term::AnyOf(vec![one(acr(&["phr"])), one(scopes(&["b"]))]);
+    let outer = Term::AnyOf(vec![Requirement::all(vec![scopes(&["a"]), inner]), one(scopes(&["c"]))]);
+    let requirement = Requirement::all(vec![acr(&["u:gold"]), outer]);
+    let told = (UnmetReason::AuthenticationTooWeak, step_up(&["u:gold"], None, &["a", "b"]));
+    assert_eq!(unmet(&requirement, &json!({"acr": "phr"})), told);
+}

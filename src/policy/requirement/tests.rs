@@ -1,0 +1,400 @@
+use super::*;
+use crate::jose::signing_fixture::{TestKey, verified};
+use crate::policy::provider::{Audiences, ClaimNames, KeyOrigin, Provider};
+use serde_json::{Value, json};
+use wasm_bindgen_test::wasm_bindgen_test;
+
+const ISSUER: &str = "https://acme.okta.com/oauth2/default";
+pub(super) const NOW_SECS: u64 = 1_700_000_000;
+const SKEW_SECS: u64 = 30;
+
+/// A token with these claims besides those that every token has; null takes one of those away.
+pub(super) fn token(changes: &Value) -> AdmittedToken {
+    let provider = Provider {
+        name: "okta".into(),
+        issuer: ISSUER.to_owned(),
+        audiences: Audiences::InsecureAny,
+        algorithms: vec![crate::jose::Algorithm::Es256],
+        clock_skew: Duration::from_secs(SKEW_SECS),
+        client_ids: None,
+        max_token_lifetime: None,
+        claim_names: ClaimNames::default(),
+        keys: KeyOrigin::Inline(TestKey::P256.key_set()),
+    };
+    let mut claims = json!({"iss": ISSUER, "exp": NOW_SECS + 3600, "sub": "alice", "cid": "0oa1", "aud": "api://a"});
+    for (name, value) in changes.as_object().unwrap() {
+        claims[name] = value.clone();
+    }
+    for name in ["cid", "aud"] {
+        if claims[name].is_null() {
+            claims.as_object_mut().unwrap().remove(name);
+        }
+    }
+    AdmittedToken::admit(verified(&claims, None), &provider, UnixTime::from_secs(NOW_SECS)).unwrap()
+}
+
+pub(super) fn set(names: &[&str]) -> BTreeSet<String> {
+    names.iter().map(|name| (*name).to_owned()).collect()
+}
+
+pub(super) fn list(names: &[&str]) -> Vec<String> {
+    names.iter().map(|name| (*name).to_owned()).collect()
+}
+
+pub(super) fn one(term: Term) -> Requirement {
+    Requirement::all(vec![term])
+}
+
+pub(super) fn judged_at(requirement: &Requirement, token: &AdmittedToken, now: UnixTime) -> Verdict {
+    let facts = Facts { token, now };
+    let verdict = requirement.judge(&facts);
+    assert_eq!(requirement.check(&facts).is_ok(), verdict == Verdict::Holds, "{requirement:?}");
+    verdict
+}
+
+fn judge(term: &Term, claims: &Value) -> Verdict {
+    judged_at(&one(term.clone()), &token(claims), UnixTime::from_secs(NOW_SECS))
+}
+
+const HOLDS: Verdict = Verdict::Holds;
+const FAILS: Verdict = Verdict::Fails;
+const MISSING: Verdict = Verdict::Unknown(Doubt::Missing);
+const MALFORMED: Verdict = Verdict::Unknown(Doubt::Malformed);
+
+/// Each row as it is, and behind `not`: what holds passes only the one, what fails only the other, and what cannot be
+/// judged neither.
+fn assert_rows(term: &Term, rows: &[(Value, Verdict)]) {
+    for (claims, expected) in rows {
+        assert_eq!(judge(term, claims), *expected, "{term:?} with {claims}");
+        let negated = match expected {
+            Verdict::Holds => FAILS,
+            Verdict::Fails => HOLDS,
+            Verdict::Unknown(_) => *expected,
+        };
+        assert_eq!(judge(&Term::Not(one(term.clone())), claims), negated, "not {term:?} with {claims}");
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn all_scopes_are_granted_and_compared_whole() {
+    let term = Term::Scopes(list(&["read:all", "write"]));
+    assert_rows(
+        &term,
+        &[
+            (json!({"scp": ["write", "x", "read:all"]}), HOLDS),
+            (json!({"scope": "x write read:all"}), HOLDS),
+            (json!({"scp": ["read", "write"]}), FAILS),
+            (json!({"scp": ["read:all"]}), FAILS),
+            (json!({"scp": ["read:allx", "write"]}), FAILS),
+            (json!({"scp": ["READ:ALL", "write"]}), FAILS),
+            (json!({"scope": "read :all write"}), FAILS),
+            (json!({"scope": "read:all,write"}), FAILS),
+            (json!({"scope": "write-read:all"}), FAILS),
+            (json!({"scp": []}), FAILS),
+            (json!({}), FAILS),
+        ],
+    );
+    assert_rows(
+        &Term::Scopes(list(&["read"])),
+        &[(json!({"scp": ["read:all"]}), FAILS), (json!({"scope": "read:all all:read"}), FAILS)],
+    );
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn any_scope_is_granted() {
+    assert_rows(
+        &Term::AnyScope(list(&["read", "write"])),
+        &[
+            (json!({"scp": ["write"]}), HOLDS),
+            (json!({"scope": "x read"}), HOLDS),
+            (json!({"scp": ["read:all"]}), FAILS),
+            (json!({"scope": "readwrite"}), FAILS),
+            (json!({}), FAILS),
+        ],
+    );
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn the_user_is_in_one_of_the_groups_and_no_groups_is_no_certainty() {
+    assert_rows(
+        &Term::Groups(set(&["admin", "finance manager"])),
+        &[
+            (json!({"groups": ["x", "admin"]}), HOLDS),
+            (json!({"groups": "finance manager"}), HOLDS),
+            (json!({"groups": ["Admin", "administrator", "finance", "admin "]}), FAILS),
+            (json!({"groups": "admin x"}), FAILS),
+            (json!({"groups": []}), FAILS),
+            (json!({}), MISSING),
+            (json!({"groups": null}), MALFORMED),
+            (json!({"groups": ["admin", 5]}), MALFORMED),
+            (json!({"groups": [["admin"]]}), MALFORMED),
+            (json!({"groups": {"admin": true}}), MALFORMED),
+            (json!({"groups": true}), MALFORMED),
+        ],
+    );
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn the_client_is_one_of_those_and_an_unknown_one_is_not() {
+    assert_rows(
+        &Term::Clients(set(&["0oa1", "0oa2"])),
+        &[
+            (json!({}), HOLDS),
+            (json!({"cid": null, "client_id": "0oa2"}), HOLDS),
+            (json!({"cid": "0oa"}), FAILS),
+            (json!({"cid": "0oa3", "client_id": "0oa1"}), FAILS),
+            (json!({"cid": null}), MISSING),
+        ],
+    );
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn the_audience_is_one_of_those() {
+    assert_rows(
+        &Term::Audiences(set(&["api://a", "api://b"])),
+        &[
+            (json!({}), HOLDS),
+            (json!({"aud": ["api://x", "api://b"]}), HOLDS),
+            (json!({"aud": "api://"}), FAILS),
+            (json!({"aud": ["api://x", "api://a/"]}), FAILS),
+            (json!({"aud": null}), MISSING),
+        ],
+    );
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn all_methods_were_used_and_none_known_is_no_certainty() {
+    assert_rows(
+        &Term::Methods(set(&["hwk", "pin"])),
+        &[
+            (json!({"amr": ["pin", "mfa", "hwk"]}), HOLDS),
+            (json!({"amr": ["pin"]}), FAILS),
+            (json!({"amr": "hwk"}), FAILS),
+            (json!({"amr": "hwk pin"}), FAILS),
+            (json!({}), MISSING),
+            (json!({"amr": []}), MALFORMED),
+            (json!({"amr": ["hwk", "pin", 1]}), MALFORMED),
+            (json!({"amr": null}), MALFORMED),
+        ],
+    );
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_stronger_authentication_will_do_and_an_unknown_one_will_not() {
+    assert_rows(
+        &Term::Authentication(list(&["urn:okta:loa:2fa:any"])),
+        &[
+            (json!({"acr": "urn:okta:loa:2fa:any"}), HOLDS),
+            (json!({"acr": "phr"}), HOLDS),
+            (json!({"acr": "urn:okta:loa:1fa:any"}), FAILS),
+            (json!({"acr": "urn:okta:loa:2fa:any:ifpossible"}), FAILS),
+            (json!({"acr": "https://idp.example/gold"}), FAILS),
+            (json!({"acr": ""}), FAILS),
+            (json!({}), MISSING),
+            (json!({"acr": null}), MALFORMED),
+            (json!({"acr": ["urn:okta:loa:2fa:any"]}), MALFORMED),
+            (json!({"acr": 2}), MALFORMED),
+        ],
+    );
+    assert_rows(
+        &Term::Authentication(list(&["https://idp.example/gold", "phr"])),
+        &[
+            (json!({"acr": "https://idp.example/gold"}), HOLDS),
+            (json!({"acr": "phrh"}), HOLDS),
+            (json!({"acr": "https://idp.example/platinum"}), FAILS),
+        ],
+    );
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn the_age_of_a_log_in_is_exact_to_the_millisecond_with_the_skew_in_its_favour() {
+    let requirement = one(Term::MaxAge(Duration::from_secs(900)));
+    let at = |auth_time: Value, millis: u64| {
+        judged_at(&requirement, &token(&json!({ "auth_time": auth_time })), UnixTime::from_millis(millis))
+    };
+    let logged_in = NOW_SECS - 100;
+    let last_moment = (logged_in + 900 + SKEW_SECS) * 1000;
+    assert_eq!(at(json!(logged_in), last_moment - 1), HOLDS);
+    assert_eq!(at(json!(logged_in), last_moment), HOLDS);
+    assert_eq!(at(json!(logged_in), last_moment + 1), FAILS);
+    let first_moment = (logged_in - SKEW_SECS) * 1000;
+    assert_eq!(at(json!(logged_in), first_moment), HOLDS);
+    assert_eq!(at(json!(logged_in), first_moment - 1), MALFORMED, "a log-in that is yet to come");
+    assert_eq!(at(json!(logged_in as f64 + 0.9), last_moment), HOLDS);
+    assert_eq!(at(json!(logged_in as f64 + 0.9), last_moment + 1), FAILS, "rounded down");
+    assert_eq!(at(json!(0), last_moment), FAILS);
+    assert_eq!(at(json!(logged_in), u64::MAX), FAILS);
+    assert_eq!(at(json!(253_402_300_799_u64), last_moment), MALFORMED);
+    for malformed in
+        [json!(logged_in.to_string()), json!(null), json!(true), json!([logged_in]), json!(-1), json!(1e308)]
+    {
+        assert_eq!(at(malformed.clone(), last_moment), MALFORMED, "{malformed}");
+    }
+    assert_rows(&Term::MaxAge(Duration::from_secs(1)), &[(json!({}), MISSING)]);
+}
+
+fn claim(path: &[&str], expected: Expected) -> Term {
+    Term::Claim(ClaimTest { path: list(path), expected })
+}
+
+fn texts(values: &[&str]) -> Vec<ClaimValue> {
+    values.iter().map(|value| ClaimValue::Text((*value).to_owned())).collect()
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_text_is_found_alone_or_in_a_list_and_never_within_another() {
+    assert_rows(
+        &claim(&["role"], Expected::OneOf(texts(&["admin", "owner"]))),
+        &[
+            (json!({"role": "admin"}), HOLDS),
+            (json!({"role": ["x", "owner"]}), HOLDS),
+            (json!({"role": "administrator"}), FAILS),
+            (json!({"role": "admin owner"}), FAILS),
+            (json!({"role": "Admin"}), FAILS),
+            (json!({"role": ["adm", "in"]}), FAILS),
+            (json!({"role": ""}), FAILS),
+            (json!({"role": []}), FAILS),
+            (json!({}), FAILS),
+            (json!({"ROLE": "admin"}), FAILS),
+            (json!({"role": null}), MALFORMED),
+            (json!({"role": 1}), MALFORMED),
+            (json!({"role": true}), MALFORMED),
+            (json!({"role": ["admin", 1]}), MALFORMED),
+            (json!({"role": [null, "admin"]}), MALFORMED),
+            (json!({"role": [["admin"]]}), MALFORMED),
+            (json!({"role": {"admin": true}}), MALFORMED),
+        ],
+    );
+    assert_rows(
+        &claim(&["role"], Expected::AllOf(texts(&["a", "b"]))),
+        &[
+            (json!({"role": ["b", "x", "a"]}), HOLDS),
+            (json!({"role": ["a", "a"]}), FAILS),
+            (json!({"role": "a"}), FAILS),
+            (json!({"role": "a b"}), FAILS),
+            (json!({}), FAILS),
+            (json!({"role": ["a", "b", {}]}), MALFORMED),
+        ],
+    );
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn numbers_and_truths_are_compared_by_value_and_by_type() {
+    assert_rows(
+        &claim(&["level"], Expected::OneOf(vec![ClaimValue::Number(5.0)])),
+        &[
+            (json!({"level": 5}), HOLDS),
+            (json!({"level": 5.0}), HOLDS),
+            (json!({"level": [1, 5]}), HOLDS),
+            (json!({"level": 5.000_001}), FAILS),
+            (json!({"level": -5}), FAILS),
+            (json!({"level": u64::MAX}), FAILS),
+            (json!({"level": "5"}), MALFORMED),
+            (json!({"level": true}), MALFORMED),
+        ],
+    );
+    // The greatest whole number that the loader lets through, and its neighbours, which are one double.
+    let greatest = claim(&["n"], Expected::OneOf(vec![ClaimValue::Number(9_007_199_254_740_991.0)]));
+    assert_eq!(judge(&greatest, &json!({"n": 9_007_199_254_740_991_u64})), HOLDS);
+    for other in [9_007_199_254_740_990_u64, 9_007_199_254_740_992, 9_007_199_254_740_993] {
+        assert_eq!(judge(&greatest, &json!({ "n": other })), FAILS, "{other}");
+    }
+    assert_rows(
+        &claim(&["verified"], Expected::OneOf(vec![ClaimValue::Bool(true)])),
+        &[
+            (json!({"verified": true}), HOLDS),
+            (json!({"verified": false}), FAILS),
+            (json!({"verified": "true"}), MALFORMED),
+            (json!({"verified": 1}), MALFORMED),
+        ],
+    );
+    let either = vec![ClaimValue::Number(5.0), ClaimValue::Text("5".to_owned())];
+    assert_rows(
+        &claim(&["level"], Expected::OneOf(either)),
+        &[
+            (json!({"level": "5"}), HOLDS),
+            (json!({"level": ["x", 5]}), HOLDS),
+            (json!({"level": ["x", 6]}), FAILS),
+            (json!({"level": [true, 5]}), MALFORMED),
+        ],
+    );
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_claim_is_there_or_not_and_null_is_neither() {
+    let rows = |there, not_there| {
+        [
+            (json!({"x": "a"}), there),
+            (json!({"x": ""}), there),
+            (json!({"x": false}), there),
+            (json!({"x": []}), there),
+            (json!({"x": {}}), there),
+            (json!({"X": 1}), not_there),
+            (json!({"x": null}), MALFORMED),
+        ]
+    };
+    assert_rows(&claim(&["x"], Expected::Presence), &rows(HOLDS, FAILS));
+    assert_rows(&claim(&["x"], Expected::Absence), &rows(FAILS, HOLDS));
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_path_is_literal_dots_and_all_and_what_is_no_object_leads_nowhere() {
+    let nested = claim(&["https://acme.com/claims", "tenant.id"], Expected::OneOf(texts(&["t1"])));
+    assert_rows(
+        &nested,
+        &[
+            (json!({"https://acme.com/claims": {"tenant.id": "t1"}}), HOLDS),
+            (json!({"https://acme.com/claims": {"tenant.id": ["t0", "t1"]}}), HOLDS),
+            (json!({"https://acme.com/claims": {"tenant": {"id": "t1"}}}), FAILS),
+            (json!({"https://acme.com/claims": {}}), FAILS),
+            (json!({"https://acme.com/claims.tenant.id": "t1"}), FAILS),
+            (json!({"https://acme": {"com/claims": {"tenant.id": "t1"}}}), FAILS),
+            (json!({"https://acme.com/claims": [{"tenant.id": "t1"}]}), MALFORMED),
+            (json!({"https://acme.com/claims": "t1"}), MALFORMED),
+            (json!({"https://acme.com/claims": null}), MALFORMED),
+        ],
+    );
+    assert_rows(
+        &claim(&["a.b"], Expected::OneOf(texts(&["t1"]))),
+        &[(json!({"a.b": "t1"}), HOLDS), (json!({"a": {"b": "t1"}}), FAILS)],
+    );
+    let absent = claim(&["a", "b"], Expected::Absence);
+    assert_rows(&absent, &[(json!({"a": {}}), HOLDS), (json!({}), HOLDS), (json!({"a": "text"}), MALFORMED)]);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn combinations_follow_the_three_valued_tables() {
+    // One term per verdict, for one and the same token.
+    let token = token(&json!({"scp": ["held"], "groups": 5}));
+    let holds = || Term::Scopes(list(&["held"]));
+    let fails = || Term::Scopes(list(&["other"]));
+    let unknown = || Term::Groups(set(&["g"]));
+    let not = |term| Term::Not(one(term));
+    let any = |terms: Vec<Term>| Term::AnyOf(terms.into_iter().map(one).collect());
+    let rows = [
+        (vec![], HOLDS),
+        (vec![holds(), holds()], HOLDS),
+        (vec![holds(), fails()], FAILS),
+        (vec![holds(), unknown()], MALFORMED),
+        (vec![unknown(), fails()], FAILS),
+        (vec![any(vec![fails(), holds()])], HOLDS),
+        (vec![any(vec![unknown(), holds()])], HOLDS),
+        (vec![any(vec![unknown(), fails()])], MALFORMED),
+        (vec![any(vec![fails(), fails()])], FAILS),
+        (vec![not(holds())], FAILS),
+        (vec![not(fails())], HOLDS),
+        (vec![not(unknown())], MALFORMED),
+        (vec![not(not(unknown()))], MALFORMED),
+        (vec![not(not(holds()))], HOLDS),
+        (vec![not(any(vec![unknown(), fails()]))], MALFORMED),
+        (vec![not(any(vec![unknown(), holds()]))], FAILS),
+        (vec![Term::Not(Requirement::all(vec![unknown(), fails()]))], HOLDS),
+        (vec![Term::Not(Requirement::all(vec![unknown(), holds()]))], MALFORMED),
+        (vec![any(vec![not(unknown()), not(fails())])], HOLDS),
+        (vec![holds(), any(vec![not(unknown()), unknown()])], MALFORMED),
+    ];
+    for (terms, expected) in rows {
+        let requirement = Requirement::all(terms);
+        assert_eq!(judged_at(&requirement, &token, UnixTime::from_secs(NOW_SECS)), expected, "{requirement:?}");
+    }
+}

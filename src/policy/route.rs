@@ -1,0 +1,121 @@
+//! Which of the operator's rules a request comes under: conditions on host, path and method, and the [`Router`]
+//! that finds the first rule whose conditions all hold.
+//!
+//! It looks at `:authority`, `:path` and `:method` and at nothing else of a request. A condition that is left out
+//! holds always. Knows nothing of what a rule asks for: a rule here is its place in the operator's order.
+
+mod host;
+mod path_pattern;
+mod router;
+
+use std::fmt;
+
+use crate::http::is_token;
+use crate::policy::request_target::{NormalPath, TargetFault};
+
+pub use host::HostPattern;
+pub use path_pattern::{LONGEST_PATTERN, LetterCase, PathPattern};
+pub use router::{RouteFault, RouteIndex, Router};
+
+/// The conditions of one rule.
+#[derive(Clone, Debug, Default)]
+pub struct Route {
+    /// One of these hosts; none: every host.
+    pub hosts: Vec<HostPattern>,
+    /// The path.
+    pub path: PathPattern,
+    /// One of these methods; none: every method.
+    pub methods: Vec<Method>,
+}
+
+/// A method as a rule names it. Methods are compared as they are (RFC 9110 section 9.1): `get` is none that a rule
+/// knows, and `X-HTTP-Method-Override` is not looked at.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Method(String);
+
+impl Method {
+    /// A method in capitals, registered or not.
+    ///
+    /// # Errors
+    /// When it is not a token or has a small letter, which no client sends: the rule would never be found.
+    pub fn parse(text: &str) -> Result<Self, PatternFault> {
+        let is_method = is_token(text) && !text.bytes().any(|byte| byte.is_ascii_lowercase());
+        if is_method { Ok(Self(text.to_owned())) } else { Err(PatternFault::Method) }
+    }
+
+    /// The method as it is written.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Why a condition cannot be used: mostly because no request would ever meet it, and a rule that is never found
+/// protects nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PatternFault {
+    /// A path that does not begin with `/`.
+    NotAPath,
+    /// Longer than [`LONGEST_PATTERN`].
+    TooLong,
+    /// A path with `?` or `#`, which rules never look at.
+    QueryOrFragment,
+    /// A path with `*`, `{` or `}`, meant as a placeholder.
+    Placeholder,
+    /// A path with `;`: what some servers take out of a segment.
+    Parameter,
+    /// A path that is not in normal form; this is how it is written.
+    NotNormal(NormalPath<'static>),
+    /// A path that is refused in every request.
+    Refused(TargetFault),
+    /// A regular expression that does not compile.
+    Regex,
+    /// A regular expression that is too large when compiled.
+    RegexTooLarge,
+    /// A regular expression with a character that is not ASCII.
+    RegexNotAscii,
+    /// A host that is neither a name nor an address nor `*.` and a name.
+    Host,
+    /// A host with a port.
+    HostPort,
+    /// A method that no client sends.
+    Method,
+}
+
+impl PatternFault {
+    /// What to write instead; for the fault of a configuration, and so without anything of the operator's text.
+    pub const fn hint(&self) -> &'static str {
+        match self {
+            Self::NotAPath => "a path begins with `/`",
+            Self::TooLong => "longer than 1024 bytes",
+            Self::QueryOrFragment => "rules do not look at the query; write the path alone",
+            Self::Placeholder => {
+                "`*`, `{` and `}` are no placeholders here; use `path_prefix` for whole segments, or `path_regex`"
+            }
+            Self::Parameter => {
+                "`;` and what follows it is no part of a name for every server; write the path without it"
+            }
+            Self::NotNormal(_) => {
+                "paths are compared in normal form: no `.`, `..` or empty segments, no escapes for characters that need \
+                 none, capitals in the others (`%C3%A9`)"
+            }
+            Self::Refused(_) => "every request for this path is refused, because servers may read it differently",
+            Self::Regex => "not a regular expression; look-around and back-references are not available",
+            Self::RegexTooLarge => "the regular expression is too large; use smaller repetitions",
+            Self::RegexNotAscii => "paths are compared percent-encoded: write `%C3%A9` for `é`",
+            Self::Host => {
+                "expected a host such as `api.acme.com`, `*.acme.com` or `[::1]`; for every host leave `hosts` out"
+            }
+            Self::HostPort => "write the host without a port; a request's port is not looked at",
+            Self::Method => "expected a method as clients send it, in capitals: `GET`",
+        }
+    }
+}
+
+impl fmt::Display for PatternFault {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.hint())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,331 @@
+mod attack_tests;
+mod model_tests;
+
+use super::*;
+use crate::policy::request_target::{AmbiguousPaths, RequestTarget};
+use wasm_bindgen_test::wasm_bindgen_test;
+
+use AmbiguousPaths::{InsecureAllow, Refuse};
+use LetterCase::{Ignored, Matters};
+
+fn exact(text: &str) -> PathPattern {
+    PathPattern::exact(text, Matters, Refuse).unwrap()
+}
+
+fn prefix(text: &str) -> PathPattern {
+    PathPattern::prefix(text, Matters, Refuse).unwrap()
+}
+
+fn regex(text: &str) -> PathPattern {
+    PathPattern::regex(text, Matters, Refuse).unwrap()
+}
+
+fn methods(names: &[&str]) -> Vec<Method> {
+    names.iter().map(|name| Method::parse(name).unwrap()).collect()
+}
+
+fn hosts(names: &[&str]) -> Vec<HostPattern> {
+    names.iter().map(|name| HostPattern::parse(name).unwrap()).collect()
+}
+
+fn on(path: PathPattern) -> Route {
+    Route { path, ..Route::default() }
+}
+
+fn find(router: &Router, host: &str, path: &str, method: &str) -> Result<Option<usize>, RouteFault> {
+    let target = RequestTarget::read(path.as_bytes(), Refuse).unwrap();
+    let found = router.find(Some(host.as_bytes()), &target, method.as_bytes())?;
+    Ok(found.map(RouteIndex::place))
+}
+
+/// Whether a rule for these paths is the one for this path.
+fn matches(pattern: &PathPattern, path: &str) -> bool {
+    find(&Router::new(vec![on(pattern.clone())]), "acme.com", path, "GET").unwrap().is_some()
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn the_first_rule_in_the_operators_order_wins_however_it_is_filed() {
+    let router = Router::new(vec![
+        on(exact("/a/b/c")),
+        Route { hosts: hosts(&["api.acme.com"]), path: prefix("/a/b"), methods: methods(&["POST"]) },
+        Route { hosts: hosts(&["*.acme.com"]), path: regex("/a/[^/]+/d"), methods: Vec::new() },
+        on(prefix("/a")),
+        on(prefix("/a/b")),
+        Route { hosts: hosts(&["api.acme.com"]), ..Route::default() },
+    ]);
+    for (host, path, method, place) in [
+        ("x", "/a/b/c", "GET", Some(0)),
+        ("api.acme.com", "/a/b/c", "POST", Some(0)),
+        ("api.acme.com", "/a/b/d", "POST", Some(1)),
+        ("api.acme.com", "/a/b/d", "GET", Some(2)),
+        ("x.y.acme.com", "/a/b/d", "POST", Some(2)),
+        ("acme.com", "/a/b/d", "POST", Some(3)),
+        ("x", "/a/b", "GET", Some(3)),
+        ("x", "/b", "GET", None),
+        ("api.acme.com", "/b", "GET", Some(5)),
+    ] {
+        assert_eq!(find(&router, host, path, method), Ok(place), "{method} {host}{path}");
+    }
+    assert_eq!(find(&Router::new(Vec::new()), "x", "/", "GET"), Ok(None));
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_prefix_is_whole_segments() {
+    for path in ["/admin", "/admin/", "/admin/users", "/admin/users/"] {
+        assert!(matches(&prefix("/admin"), path) && matches(&prefix("/admin/"), path), "{path}");
+    }
+    for path in ["/administrator", "/admin%20", "/admin.json", "/", "/x/admin", "/admi"] {
+        assert!(!matches(&prefix("/admin"), path), "{path}");
+    }
+    assert!(matches(&prefix("/"), "/") && matches(&prefix("/"), "/a/b"));
+    assert!(matches(&PathPattern::ANY, "/") && matches(&PathPattern::ANY, "/a/b"));
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_slash_at_the_end_is_no_way_past_a_rule() {
+    for pattern in [exact("/admin/users"), exact("/admin/users/")] {
+        assert!(matches(&pattern, "/admin/users") && matches(&pattern, "/admin/users/"));
+        assert!(!matches(&pattern, "/admin") && !matches(&pattern, "/admin/users/1"));
+    }
+    assert!(matches(&exact("/"), "/") && !matches(&exact("/"), "/a"));
+    assert!(matches(&regex("/reports/[0-9]{4}"), "/reports/2026/"));
+    assert!(matches(&regex("/reports/[0-9]{4}/"), "/reports/2026/"));
+    assert!(!matches(&regex("/reports/[0-9]{4}/"), "/reports/2026"), "a regular expression says so itself");
+    assert!(matches(&regex("/reports/[0-9]{4}/?"), "/reports/2026"));
+    assert!(!matches(&regex("/a/[^/]*"), "/a"), "a rule is not wider than it is written");
+    assert!(matches(&regex("/"), "/") && !matches(&regex("[^/]*"), "/"));
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_regular_expression_matches_the_whole_path() {
+    let reports = regex("/reports/[0-9]{4}");
+    assert!(matches(&reports, "/reports/2026"));
+    for path in ["/reports/20260", "/x/reports/2026", "/reports/2026/x", "/reports/202a", "/reports"] {
+        assert!(!matches(&reports, path), "{path}");
+    }
+    let either = regex("/a|/b/c");
+    assert!(matches(&either, "/a") && matches(&either, "/b/c"));
+    assert!(!matches(&either, "/a/b/c") && !matches(&either, "/a/x") && !matches(&either, "/x/b/c"));
+    assert!(matches(&regex("^/a/.*$"), "/a/b/c") && !matches(&regex("^/a$"), "/a/b"));
+    assert!(matches(&regex(r".*\.json"), "/a/b.json") && !matches(&regex(r".*\.json"), "/a/b_json"));
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_regular_expression_is_found_wherever_its_matches_begin() {
+    for (expression, path) in [
+        ("/a/b?/c", "/a/b/c"),
+        ("/a/b{0,1}c/d", "/a/c/d"),
+        ("/a/(b/)?c", "/a/c"),
+        ("/a(/b)*/c", "/a/c"),
+        ("/a/(b|c)/d", "/a/c/d"),
+        ("(/a|/b)/c", "/b/c"),
+        ("/a/[|]|/b", "/b"),
+        ("/a/[]|]/b|/c", "/c"),
+        (r"/a/\[|/b", "/b"),
+        ("/a/[(]|/b/c", "/b/c"),
+        ("/a/[[:alpha:](]|/b/c", "/b/c"),
+        ("/a/[](]/b|/c/d", "/c/d"),
+        ("/a/[^](]/b|/c/d", "/c/d"),
+        (r"/a/(\)|x)/b|/c/d", "/c/d"),
+        (r"/a/\(|/b/\)", "/b/)"),
+        ("(?x)/a/b # (\n|/c/d", "/c/d"),
+        ("/a/b(?x)# (\n|/c/d", "/c/d"),
+        ("(?i)/A/b", "/a/B"),
+        ("/a/(?i:B/C)/d", "/a/b/c/d"),
+        (r"/a/b\b/c", "/a/b/c"),
+        (r"/a\.b/c", "/a.b/c"),
+        (r"/a/\x62/c", "/a/b/c"),
+        ("/a/{1}b", "/a/b"),
+        ("/a/b+/c", "/a/bb/c"),
+        ("/?a?/?b", "/b"),
+        (r"/a/\w", "/a/x"),
+        (r"/a/\d/b/\x63", "/a/1/b/c"),
+        (r"/[^/]+/\d/users", "/a/1/users"),
+        ("/[^/]+/(a|b)c", "/x/bc"),
+        ("/[^/]+/(?i:a)B", "/x/AB"),
+        ("/[^/]+/[a-z]b$", "/x/ab"),
+        (r"/[^/]+/\$", "/x/$"),
+        ("/[^/]+/", "/x/"),
+    ] {
+        assert!(matches(&regex(expression), path), "{expression} and {path}");
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_regular_expression_is_filed_under_what_its_matches_begin_and_end_with() {
+    for (expression, leading, ending) in [
+        ("/a/b/[^/]+/c", "/a/b/", "/c"),
+        ("^/a/b$", "/a/", "/a/b"),
+        (r"/v1\.0/(a|b)/x-y", "/v1.0/", "/x-y"),
+        (r"/a\<b/c", "/", "b/c"),
+        ("/a/[(|]/b", "/a/", "/b"),
+        (r"/a/\d/\d/c", "/a/", "/c"),
+        (r"/a/\dc", "/a/", ""),
+        ("/a/bc?", "/a/", ""),
+        ("/a/b|/a/c", "/", ""),
+        ("(?i)/a/b", "/", ""),
+        (r".*\.json", "/", "json"),
+    ] {
+        assert_eq!(path_pattern::filed_under(&regex(expression)), Some((leading, ending)), "{expression}");
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn where_letters_do_not_matter_a_rule_covers_every_spelling() {
+    for pattern in [
+        PathPattern::exact("/Admin/caf%C3%A9", Ignored, Refuse).unwrap(),
+        PathPattern::prefix("/aDmin", Ignored, Refuse).unwrap(),
+        PathPattern::regex("/Admin/.*", Ignored, Refuse).unwrap(),
+    ] {
+        for path in ["/admin/caf%c3%a9", "/ADMIN/CAF%C3%A9", "/%41dmin/Caf%C3%A9"] {
+            assert!(matches(&pattern, path), "{pattern:?} and {path}");
+        }
+        assert!(!matches(&pattern, "/admins"));
+    }
+    let router = Router::new(vec![
+        on(exact("/Admin")),
+        on(PathPattern::prefix("/admin", Ignored, Refuse).unwrap()),
+        on(prefix("/ADMIN")),
+    ]);
+    for (path, place) in [("/Admin", 0), ("/admin", 1), ("/ADMIN", 1), ("/Admin/x", 1)] {
+        assert_eq!(find(&router, "x", path, "GET"), Ok(Some(place)), "{path}");
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_rule_for_a_host_covers_every_spelling_of_it_and_odd_ones_are_refused() {
+    let router = Router::new(vec![
+        Route { hosts: hosts(&["api.acme.com"]), ..Route::default() },
+        Route { hosts: hosts(&["*.acme.com", "acme.org"]), ..Route::default() },
+        on(prefix("/free")),
+    ]);
+    for (host, place) in [
+        ("api.acme.com", Some(0)),
+        ("API.acme.com", Some(0)),
+        ("api.acme.com.", Some(0)),
+        ("api.acme.com:443", Some(0)),
+        ("www.acme.com", Some(1)),
+        ("a.api.ACME.com.:8443", Some(1)),
+        ("acme.org", Some(1)),
+        ("acme.com", Some(2)),
+        ("notacme.com", Some(2)),
+        ("www.acme.org", Some(2)),
+    ] {
+        assert_eq!(find(&router, host, "/free", "GET"), Ok(place), "{host}");
+    }
+    let target = RequestTarget::read(b"/free", Refuse).unwrap();
+    for odd in [None, Some(&b""[..]), Some(b"api.acme.com\xff"), Some(b"api.acme.com,x"), Some(b"u@api.acme.com")] {
+        assert_eq!(router.find(odd, &target, b"GET"), Err(RouteFault::HostUnusable), "{odd:?}");
+    }
+    let without_hosts = Router::new(vec![on(prefix("/free"))]);
+    assert_eq!(without_hosts.find(None, &target, b"GET").unwrap().map(RouteIndex::place), Some(0));
+    assert_eq!(without_hosts.find(Some(b"\xff"), &target, b"GET").unwrap().map(RouteIndex::place), Some(0));
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn methods_are_compared_as_they_are() {
+    let router = Router::new(vec![
+        Route { path: prefix("/a"), methods: methods(&["GET", "HEAD"]), ..Route::default() },
+        Route { path: prefix("/a"), methods: methods(&["HEAD", "GET"]), ..Route::default() },
+        Route { path: prefix("/a"), methods: methods(&["GET", "PROPFIND"]), ..Route::default() },
+        on(prefix("/a")),
+    ]);
+    for (method, place) in
+        [("GET", 0), ("HEAD", 0), ("PROPFIND", 2), ("get", 3), ("GET ", 3), ("", 3), ("GE\u{130}", 3)]
+    {
+        assert_eq!(find(&router, "x", "/a", method), Ok(Some(place)), "{method:?}");
+    }
+    for bad in ["", "get", "Get", "GET ", "G/T", "GÉT"] {
+        assert_eq!(Method::parse(bad), Err(PatternFault::Method), "{bad:?}");
+    }
+    assert_eq!(Method::parse("M-SEARCH").unwrap().as_str(), "M-SEARCH");
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_path_with_two_readings_passes_when_they_come_to_the_same_rule() {
+    let router = Router::new(vec![on(prefix("/public")), on(prefix("/admin"))]);
+    for (path, place) in [
+        ("/admin/a;b;c", Ok(Some(1))),
+        ("/public/;x/a", Ok(Some(0))),
+        ("/orders/1;v=2", Ok(None)),
+        ("//orders/1", Ok(None)),
+        ("//admin/admin/x", Ok(Some(1))),
+        ("/admin;x/users", Err(RouteFault::PathAmbiguous)),
+        ("/;/admin", Err(RouteFault::PathAmbiguous)),
+        ("/public;/admin", Err(RouteFault::PathAmbiguous)),
+        ("/public%3b", Err(RouteFault::PathAmbiguous)),
+        ("//public/admin", Err(RouteFault::PathAmbiguous)),
+        ("//admin/x", Err(RouteFault::PathAmbiguous)),
+        ("//x/admin", Err(RouteFault::PathAmbiguous)),
+    ] {
+        assert_eq!(find(&router, "x", path, "GET"), place, "{path}");
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_path_that_no_request_would_ever_have_is_a_fault_with_a_hint() {
+    let normal = |text: &str| {
+        let path = RequestTarget::read(text.as_bytes(), Refuse).unwrap().path().clone().into_owned();
+        PatternFault::NotNormal(path)
+    };
+    for (text, fault) in [
+        ("", PatternFault::NotAPath),
+        ("admin", PatternFault::NotAPath),
+        ("https://acme.com/a", PatternFault::NotAPath),
+        ("/a?b", PatternFault::QueryOrFragment),
+        ("/a#b", PatternFault::QueryOrFragment),
+        ("/admin/*", PatternFault::Placeholder),
+        ("/users/{id}", PatternFault::Placeholder),
+        ("/a;b", PatternFault::Parameter),
+        ("/a//b", normal("/a/b")),
+        ("//a", normal("/a")),
+        ("/a/./b/../c", normal("/a/c")),
+        ("/%61", normal("/a")),
+        ("/caf%c3%a9", normal("/caf%C3%A9")),
+        ("/café", normal("/caf%C3%A9")),
+        ("/a%2Fb", PatternFault::Refused(TargetFault::EscapedSlash)),
+        ("/a b", PatternFault::Refused(TargetFault::RawByte)),
+        ("/a/..;/b", PatternFault::Refused(TargetFault::ParameterInDotSegment)),
+    ] {
+        assert_eq!(PathPattern::exact(text, Matters, Refuse).unwrap_err(), fault, "{text}");
+        assert_eq!(PathPattern::prefix(text, Matters, Refuse).unwrap_err(), fault, "{text}");
+        let hint = fault.hint();
+        assert!(hint.len() > 20 && fault.to_string() == hint && (text.is_empty() || !hint.contains(text)), "{hint}");
+    }
+    let long = format!("/{}", "a".repeat(LONGEST_PATTERN));
+    assert_eq!(PathPattern::exact(&long, Matters, Refuse).unwrap_err(), PatternFault::TooLong);
+    assert!(PathPattern::exact(&long[..LONGEST_PATTERN], Matters, Refuse).is_ok());
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn where_ambiguous_paths_are_allowed_rules_can_name_them() {
+    let router = Router::new(vec![
+        on(PathPattern::exact("/projects/a%2Fb", Matters, InsecureAllow).unwrap()),
+        on(PathPattern::prefix("/a;b", Matters, InsecureAllow).unwrap()),
+    ]);
+    for (path, place) in [("/projects/a%2fb", Some(0)), ("/a;b/c", Some(1)), ("/a%3bb", Some(1)), ("/a", None)] {
+        let target = RequestTarget::read(path.as_bytes(), InsecureAllow).unwrap();
+        assert_eq!(router.find(None, &target, b"GET").unwrap().map(RouteIndex::place), place, "{path}");
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_regular_expression_that_cannot_be_used_is_a_fault() {
+    let fault = |text: &str| PathPattern::regex(text, Matters, Refuse).unwrap_err();
+    for bad in ["/(", "/a)|(?:/b", r"/(a)\1", "/(?=a)", "/[z-a]", "/a**{", r"/\p{L}", "/(?x)#", &"(".repeat(40)] {
+        assert_eq!(fault(bad), PatternFault::Regex, "{bad}");
+    }
+    assert_eq!(fault("/(.{100}){100}"), PatternFault::RegexTooLarge);
+    assert_eq!(fault("/caf\u{e9}"), PatternFault::RegexNotAscii);
+    assert_eq!(fault(&"a".repeat(LONGEST_PATTERN + 1)), PatternFault::TooLong);
+    let longest = format!("/[{}]", "a".repeat(LONGEST_PATTERN - 3));
+    assert!(matches(&regex(&longest), "/a"));
+    for bad in ["", "reports/.*", "^a", "a"] {
+        assert_eq!(fault(bad), PatternFault::NotAPath, "{bad}");
+    }
+    assert!(matches!(fault("/a//b/.*"), PatternFault::NotNormal(_)));
+    assert!(matches!(fault("/%61/.*"), PatternFault::NotNormal(_)));
+    let uuid = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}";
+    let nested = format!("/tenants/{uuid}/users/{uuid}/(?:profile|settings|avatar)");
+    assert!(PathPattern::regex(&nested, Ignored, Refuse).is_ok());
+}
