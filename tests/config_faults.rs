@@ -531,6 +531,13 @@ fn rules_in_every_form_are_read_and_what_weakens_them_warns() {
     });
     assert_eq!(warnings(good), [""; 0]);
     assert_eq!(warnings(json!({ "rules": {}, "default_rule": {} })), [""; 0], "an empty list as some hosts pass it");
+    let many: Vec<Value> = (0..5000)
+        .map(|number| {
+            json!({ "name": format!("r{number}"), "match": { "path_prefix": format!("/r{number}"), "methods": ["GET"] },
+                "require": { "scopes": [format!("s{number}")] } })
+        })
+        .collect();
+    assert_eq!(warnings(json!({ "rules": many })), [""; 0], "thousands");
     let found = warnings(json!({ "insecure_ambiguous_paths": true, "rules": [{ "match": { "path": "/a%2Fb" } }] }));
     assert_eq!(found.len(), 1, "{found:?}");
     assert!(found.iter().all(|line| line.starts_with("insecure_ambiguous_paths is on")), "{found:?}");

@@ -147,3 +147,30 @@ fn no_parked_token_shows_in_any_form() {
         }
     }
 }
+
+/// Refusals by a rule and passages that are only reported tell whom they are about, and show nothing of the token.
+#[test]
+fn no_token_that_a_rule_refuses_shows_in_any_form() {
+    let token = SigningKey::a("k1").token(&payload(NOW));
+    for (report_only, subject) in [(false, "deny"), (true, "allow")] {
+        let configuration = json!({
+            "providers": { "okta": { "issuer": ISSUER, "audiences": [AUDIENCE],
+                "jwks": { "inline": key_set(&[&SigningKey::a("k1")]) } } },
+            "rules": [{ "name": "r", "require": { "scopes": ["pay"] }, "report_only": report_only }],
+        });
+        let loaded = config::load(configuration.to_string().as_bytes()).unwrap();
+        let now = UnixTime::from_secs(NOW);
+        let mut engine = Engine::new(loaded.policy, Box::new(PortableVerifier), Room::default(), now);
+        let fields = [(":method", "GET"), (":path", "/"), ("authorization", &*format!("Bearer {token}"))];
+        let head = fields.iter().map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec())).collect();
+        let Arrival::Decided(decision) = engine.on_request(StreamId(1), &RequestHead::new(head), now) else {
+            panic!("parked")
+        };
+        let record = decision.audit.to_json();
+        assert!(record.contains("alice@acme.com") && record.contains(subject), "{record}");
+        let text = format!("{decision:?} {record}");
+        for part in token.split('.') {
+            assert!(!text.contains(&part[..8]), "{text}");
+        }
+    }
+}
