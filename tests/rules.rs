@@ -291,7 +291,7 @@ fn nobody_passes_where_access_is_denied_whatever_they_bring() {
 fn a_preflight_is_one_only_with_all_that_a_browser_sends() {
     let origin = ("origin", "https://app.acme.com");
     let wanted = ("access-control-request-method", "PUT");
-    let rows: [(&str, Fields<'_>, bool); 13] = [
+    let rows: [(&str, Fields<'_>, bool); 15] = [
         ("OPTIONS", &[origin, wanted], true),
         ("OPTIONS", &[origin, wanted, ("access-control-request-headers", "authorization")], true),
         ("OPTIONS", &[("Origin", "null"), ("Access-Control-Request-Method", "PUT")], true),
@@ -302,6 +302,9 @@ fn a_preflight_is_one_only_with_all_that_a_browser_sends() {
         ("OPTIONS", &[("origin", ""), wanted], false),
         ("OPTIONS", &[origin, origin, wanted], false),
         ("OPTIONS", &[origin, wanted, wanted], false),
+        // As Envoy hands over two lines.
+        ("OPTIONS", &[("origin", "https://app.acme.com,https://evil.example"), wanted], false),
+        ("OPTIONS", &[origin, ("access-control-request-method", "PUT,GET")], false),
         ("options", &[origin, wanted], false),
         ("GET", &[origin, wanted], false),
         ("GET", &[origin, wanted, ("x-http-method-override", "OPTIONS")], false),
