@@ -63,6 +63,17 @@ pub fn seeds(target: &str) -> Vec<(&'static str, Vec<u8>)> {
             "jwks": { "uri": "http://localhost:80/keys", "refresh": "10m", "max_stale": "1h", "timeout": "5s" } } },
         "token": { "forward": true, "max_bytes": 4096 },
         "claim_to_headers": [{ "claim": "sub", "header": "x-sub" }] });
+    let mut ruled = remote.clone();
+    ruled["rules"] = json!([
+        { "name": "health", "match": { "path": "/healthz" }, "access": "public" },
+        { "name": "r", "match": { "hosts": ["*.acme.com", "[::1]"], "path_prefix": "/a", "methods": ["GET"], "ignore_case": true },
+          "require": { "scopes": ["r:a"], "any_scope": ["x", "y"], "acr": ["phr"], "max_age": "15m" } },
+        { "match": { "path_regex": "/[0-9]{4}(/.*)?" }, "report_only": true, "require": {
+          "any_of": [{ "groups": ["g"] }, { "claims": { "d": "f", "l": { "one_of": [3, true] } }, "client_ids": ["c"] }],
+          "all_of": [{ "amr": ["hwk"] }], "not": { "audiences": ["z"] } } }]);
+    ruled["default_rule"] = json!({ "access": "deny" });
+    ruled["bypass_cors_preflight"] = json!(true);
+    ruled["responses"] = json!({ "realm": "acme" });
     let ec = json!({ "keys": [
         { "kty": "EC", "crv": "P-256", "kid": "e", "alg": "ES256", "use": "sig", "key_ops": ["verify"],
           "x": "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU", "y": "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0" },
@@ -80,6 +91,7 @@ pub fn seeds(target: &str) -> Vec<(&'static str, Vec<u8>)> {
         "configuration" => vec![
             ("okta", remote.to_string().into_bytes()),
             ("whole", inline.to_string().into_bytes()),
+            ("rules", ruled.to_string().into_bytes()),
             ("keys_inline", json!({ "providers": { "p": { "issuer": ISSUER, "audiences": ["a"], "jwks": { "inline": ec } } } }).to_string().into()),
             ("faults", b"{\"providers\":{\"\":{\"okta\":{\"domain\":\"x/../y\"},\"audiences\":5,\"clock_skew\":\"9999999999999999999h\"}},\"x\":{}}".to_vec()),
         ],
