@@ -5,15 +5,17 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test")]
 
 mod signing;
+mod verdicts;
 
 use okta_proxy_wasm::config;
 use okta_proxy_wasm::engine::{
     Arrival, Decision, Engine, FetchOutcome, Jitter, PortableVerifier, Room, StreamId, Verdict,
 };
-use okta_proxy_wasm::http::{HeaderEdit, HeaderName, Reply, RequestHead};
+use okta_proxy_wasm::http::{HeaderName, Reply, RequestHead};
 use okta_proxy_wasm::unix_time::UnixTime;
 use serde_json::{Value, json};
 use signing::{AUDIENCE, ISSUER, SigningKey, key_set, payload, with};
+use verdicts::{edits, reason};
 use wasm_bindgen_test::wasm_bindgen_test;
 
 const NOW: u64 = 1_800_000_000;
@@ -50,28 +52,10 @@ fn with_payload(changes: Value) -> Decision {
     with_token(&SigningKey::a("k1").token(&with(&payload(NOW), changes)))
 }
 
-fn reason(decision: &Decision) -> &'static str {
-    decision.audit.reason()
-}
-
 fn reply(decision: &Decision) -> &Reply {
     match &decision.verdict {
         Verdict::Deny(reply) => reply,
         Verdict::Allow(_) => panic!("allowed"),
-    }
-}
-
-fn edits(decision: &Decision) -> Vec<String> {
-    match &decision.verdict {
-        Verdict::Deny(_) => panic!("denied: {}", reason(decision)),
-        Verdict::Allow(edits) => edits
-            .iter()
-            .map(|edit| match edit {
-                HeaderEdit::Remove(name) => format!("-{name}"),
-                HeaderEdit::Set(name, value) => format!("{}={}", name.as_str(), value.as_str()),
-                HeaderEdit::Rewrite(rest) => format!("{}~{}", rest.field(), String::from_utf8_lossy(rest.as_bytes())),
-            })
-            .collect(),
     }
 }
 

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test")]
 
 mod signing;
+mod verdicts;
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -14,11 +15,12 @@ use okta_proxy_wasm::engine::{
     Algorithm, Arrival, Decision, Engine, FetchOutcome, Jitter, PortableVerifier, Room, SignatureVerifier, StreamId,
     Verdict,
 };
-use okta_proxy_wasm::http::{HeaderEdit, HeaderName, RequestHead};
+use okta_proxy_wasm::http::{HeaderName, RequestHead};
 use okta_proxy_wasm::jose::Key;
 use okta_proxy_wasm::unix_time::UnixTime;
 use serde_json::{Value, json};
 use signing::{AUDIENCE, ISSUER, SigningKey, key_set, payload, with};
+use verdicts::{edits, reason};
 use wasm_bindgen_test::wasm_bindgen_test;
 
 const NOW: u64 = 1_800_000_000;
@@ -98,10 +100,6 @@ fn token(changes: Value) -> String {
     SigningKey::a("k1").token(&with(&payload(NOW), changes))
 }
 
-fn reason(decision: &Decision) -> &'static str {
-    decision.audit.reason()
-}
-
 /// 200 for what goes on to the backend.
 fn status(decision: &Decision) -> u16 {
     match &decision.verdict {
@@ -130,20 +128,6 @@ fn error(decision: &Decision) -> String {
 
 fn audit(decision: &Decision) -> Value {
     serde_json::from_str(&decision.audit.to_json()).unwrap()
-}
-
-fn edits(decision: &Decision) -> Vec<String> {
-    match &decision.verdict {
-        Verdict::Deny(_) => panic!("denied: {}", reason(decision)),
-        Verdict::Allow(edits) => edits
-            .iter()
-            .map(|edit| match edit {
-                HeaderEdit::Remove(name) => format!("-{name}"),
-                HeaderEdit::Set(name, value) => format!("{}={}", name.as_str(), value.as_str()),
-                HeaderEdit::Rewrite(rest) => format!("{}~{}", rest.field(), String::from_utf8_lossy(rest.as_bytes())),
-            })
-            .collect(),
-    }
 }
 
 #[wasm_bindgen_test(unsupported = test)]
