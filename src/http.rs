@@ -32,6 +32,14 @@ impl RequestHead {
         self.fields.iter().filter(move |(field, _)| field == name).map(|(_, value)| value.as_slice())
     }
 
+    /// About how many bytes it holds on to.
+    pub fn held_bytes(&self) -> usize {
+        let field = |(name, value): &(String, Vec<u8>)| {
+            name.len().saturating_add(value.len()).saturating_add(size_of::<(String, Vec<u8>)>())
+        };
+        self.fields.iter().map(field).fold(0, usize::saturating_add)
+    }
+
     /// The names present, in order, duplicates included.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.fields.iter().map(|(name, _)| name.as_str())

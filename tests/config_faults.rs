@@ -36,7 +36,7 @@ fn okta_with(changes: Value) -> Value {
 fn the_smallest_configuration_is_complete() {
     let loaded = config::load(okta_with(json!({})).to_string().as_bytes()).unwrap();
     assert_eq!(loaded.warnings, [""; 0]);
-    let (_, provider) = loaded.policy.provider_of("https://acme.okta.com/oauth2/default").unwrap();
+    let (_, provider) = loaded.policy.providers.of_issuer("https://acme.okta.com/oauth2/default").unwrap();
     assert_eq!(provider.clock_skew.as_secs(), 120);
     assert_eq!(loaded.policy.token_source.max_bytes, 8192);
     assert!(!loaded.policy.token_source.forward);
@@ -46,7 +46,7 @@ fn the_smallest_configuration_is_complete() {
 fn groups_stand_under_their_usual_name_or_at_the_path_that_is_written() {
     let groups = |changes: Value| {
         let loaded = config::load(okta_with(changes).to_string().as_bytes()).unwrap();
-        let (_, provider) = loaded.policy.provider_of("https://acme.okta.com/oauth2/default").unwrap();
+        let (_, provider) = loaded.policy.providers.of_issuer("https://acme.okta.com/oauth2/default").unwrap();
         provider.claim_names.groups.to_vec()
     };
     assert_eq!(groups(json!({})), ["groups"]);

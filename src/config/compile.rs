@@ -2,27 +2,17 @@
 //! cannot work or would not be safe.
 
 mod claim_to_headers;
+mod provider;
 mod requirement;
 mod rules;
 mod token_source;
 
-use std::collections::{BTreeMap, HashMap};
-use std::time::Duration;
-
 use super::Loaded;
 use super::fault::{ConfigFault, ConfigProblem, Path};
-use super::schema::{CacheDocument, ClaimPath, Document, JwksDocument, OktaDocument, ProviderDocument};
-use crate::jose::{Algorithm, KeySet};
-use crate::policy::callout_address::Scheme;
-use crate::policy::{
-    Audiences, CacheLimits, CalloutAddress, ClaimNames, Discovery, Forwarding, KeyAddress, KeyOrigin, Policy, Provider,
-    RemoteKeys,
-};
+use super::schema::rules::ResponsesDocument;
+use super::schema::{CacheDocument, Document};
+use crate::policy::{Answers, CacheLimits, Forwarding, Policy};
 
-const DEFAULT_SKEW: Duration = Duration::from_secs(60);
-/// What Okta's own verifiers allow.
-const OKTA_SKEW: Duration = Duration::from_secs(120);
-const MAX_SKEW: Duration = Duration::from_secs(300);
 const REALM: &str = "okta-proxy-wasm";
 
 /// What is collected on the way.
@@ -48,7 +38,7 @@ impl Findings<'_> {
 /// Compiles the whole document; `None` when there is a fault.
 pub(super) fn document(document: Document, at: &Path, faults: &mut Vec<ConfigFault>) -> Option<Loaded> {
     let mut findings = Findings { faults, warnings: Vec::new() };
-    let providers = providers(document.providers, &at.member("providers"), &mut findings);
+    let providers = provider::providers(document.providers, &at.member("providers"), &mut findings);
     let claims =
         claim_to_headers::forwarded_claims(document.claim_to_headers, &at.member("claim_to_headers"), &mut findings);
     let token = document.token.unwrap_or_default();
@@ -57,7 +47,7 @@ pub(super) fn document(document: Document, at: &Path, faults: &mut Vec<ConfigFau
     let readiness_path = readiness_path(document.readiness_path, &at.member("readiness_path"), &mut findings);
     let native_crypto = document.native_crypto.unwrap_or_default();
     let responses = document.responses.unwrap_or_default();
-    let realm = realm(responses.realm, &at.member("responses").member("realm"), &mut findings);
+    let answers = answers(responses, &at.member("responses"), &mut findings);
     let about_rules = rules::RulesDocument {
         rules: document.rules,
         default_rule: document.default_rule,
@@ -65,19 +55,25 @@ pub(super) fn document(document: Document, at: &Path, faults: &mut Vec<ConfigFau
         insecure_ambiguous_paths: document.insecure_ambiguous_paths.unwrap_or(false),
     };
     let rules = rules::rules(about_rules, at, &mut findings);
-    let forwarding = Forwarding::new(claims?);
-    let cache = cache_limits(document.cache.unwrap_or_default());
-    let policy = Policy::new(providers?, token_source?, rules?, forwarding, realm?, readiness_path, cache);
+    let policy = Policy {
+        providers: providers?,
+        token_source: token_source?,
+        rules: rules?,
+        forwarding: Forwarding::new(claims?),
+        answers: answers?,
+        readiness_path,
+        cache: cache_limits(document.cache.unwrap_or_default()),
+    };
     Some(Loaded { policy, warnings: findings.warnings, native_crypto })
 }
 
-fn realm(written: Option<String>, at: &Path, findings: &mut Findings<'_>) -> Option<String> {
-    let realm = written.unwrap_or_else(|| String::from(REALM));
+fn answers(document: ResponsesDocument, at: &Path, findings: &mut Findings<'_>) -> Option<Answers> {
+    let realm = document.realm.unwrap_or_else(|| String::from(REALM));
     let is_plain = (1..=128).contains(&realm.len()) && realm.bytes().all(|byte| (b' '..=b'~').contains(&byte));
     if !is_plain {
-        findings.unusable(at, "1 to 128 printable ASCII characters");
+        findings.unusable(&at.member("realm"), "1 to 128 printable ASCII characters");
     }
-    is_plain.then_some(realm)
+    is_plain.then_some(Answers { realm })
 }
 
 fn cache_limits(document: CacheDocument) -> CacheLimits {
@@ -88,175 +84,6 @@ fn cache_limits(document: CacheDocument) -> CacheLimits {
     CacheLimits { tokens: or(document.max_tokens, default.tokens), bytes: or(document.max_bytes, default.bytes) }
 }
 
-fn providers(
-    documents: Option<BTreeMap<String, ProviderDocument>>,
-    at: &Path,
-    findings: &mut Findings<'_>,
-) -> Option<Vec<Provider>> {
-    const HINT: &str = "name at least one token issuer: {\"okta\": {\"okta\": {\"domain\": \"acme.okta.com\"}, \"audiences\": [\"api://default\"], \"upstream\": \"okta\"}}";
-    let documents = findings.needed(documents, at, HINT)?;
-    if documents.is_empty() {
-        findings.needed(None::<()>, at, HINT);
-        return None;
-    }
-    let mut providers = Vec::new();
-    let mut issuers: HashMap<String, ()> = HashMap::new();
-    let wanted = documents.len();
-    for (name, document) in documents {
-        let at = at.member(&name);
-        let Some(provider) = provider(name, document, &at, findings) else { continue };
-        if issuers.insert(provider.issuer.clone(), ()).is_some() {
-            findings.unusable(&at, "another provider has the same issuer; a token must belong to exactly one");
-        }
-        providers.push(provider);
-    }
-    (providers.len() == wanted).then_some(providers)
-}
-
-fn provider(name: String, document: ProviderDocument, at: &Path, findings: &mut Findings<'_>) -> Option<Provider> {
-    let allow_http = document.insecure_http.unwrap_or(false);
-    if allow_http {
-        findings.warnings.push(format!("provider {name:?}: insecure_http is on, keys may be fetched without TLS"));
-    }
-    let is_okta = document.okta.is_some();
-    let issuer = issuer(document.okta, document.issuer, allow_http, at, findings);
-    let audiences = audiences(&name, document.audiences, document.insecure_any_audience.unwrap_or(false), at, findings);
-    let algorithms = algorithms(document.algorithms, &at.member("algorithms"), findings);
-    let clock_skew = clock_skew(document.clock_skew, is_okta, &at.member("clock_skew"), findings);
-    let origin =
-        KeyOriginDocument { jwks: document.jwks.unwrap_or_default(), upstream: document.upstream, allow_http, is_okta };
-    let keys = key_origin(origin, issuer.as_deref(), at, findings);
-    let client_ids = not_empty(document.client_ids, &at.member("client_ids"), findings);
-    let claim_names =
-        claim_names(document.subject_claim, document.client_claim, document.scope_claim, document.groups_claim);
-    Some(Provider {
-        name: name.into(),
-        issuer: issuer?,
-        audiences: audiences?,
-        algorithms: algorithms?,
-        clock_skew: clock_skew?,
-        client_ids,
-        max_token_lifetime: document.max_token_lifetime,
-        claim_names,
-        keys: keys?,
-    })
-}
-
-fn issuer(
-    okta: Option<OktaDocument>,
-    issuer: Option<String>,
-    allow_http: bool,
-    at: &Path,
-    findings: &mut Findings<'_>,
-) -> Option<String> {
-    match (okta, issuer) {
-        (Some(_), Some(_)) => {
-            findings.unusable(&at.member("issuer"), "the okta preset gives the issuer; write one of the two");
-            None
-        }
-        (Some(okta), None) => okta_issuer(okta, &at.member("okta"), findings),
-        (None, None) => findings.needed(
-            None,
-            &at.member("issuer"),
-            "write the exact `iss` of the tokens, or use the preset: \"okta\": {\"domain\": \"acme.okta.com\"}",
-        ),
-        (None, Some(issuer)) => {
-            let at = at.member("issuer");
-            let parsed = CalloutAddress::parse(&issuer, "");
-            match parsed {
-                None => findings.unusable(&at, "not an absolute https URL"),
-                Some(url) if url.scheme == Scheme::Http && !allow_http => {
-                    findings.unusable(&at, "an issuer is an https URL; for a test, set \"insecure_http\": true");
-                }
-                Some(url) if url.path.contains('?') => findings.unusable(&at, "an issuer has no query (RFC 8414)"),
-                Some(url) if is_okta_org_server(&url) => findings.unusable(
-                    &at,
-                    "tokens of the Okta org authorization server can be verified by Okta alone; use a custom one: https://{domain}/oauth2/default",
-                ),
-                Some(_) => return Some(issuer),
-            }
-            None
-        }
-    }
-}
-
-fn is_okta_org_server(issuer: &CalloutAddress) -> bool {
-    const OKTA_DOMAINS: [&str; 5] = [".okta.com", ".oktapreview.com", ".okta-emea.com", ".okta-gov.com", ".okta.mil"];
-    issuer.path == "/" && OKTA_DOMAINS.iter().any(|domain| issuer.authority.ends_with(domain))
-}
-
-fn okta_issuer(okta: OktaDocument, at: &Path, findings: &mut Findings<'_>) -> Option<String> {
-    let domain_at = at.member("domain");
-    let domain = findings.needed(okta.domain, &domain_at, "write the organisation's domain, such as acme.okta.com");
-    let domain = domain.filter(|domain| {
-        let host = domain.split(':').next().unwrap_or_default().to_ascii_lowercase();
-        let hint = if domain.contains(['{', '}', '<', '>']) || host.contains("youroktadomain") {
-            "a placeholder was left in; write your organisation's domain, such as acme.okta.com"
-        } else if host.split('.').next().is_some_and(|label| label.ends_with("-admin")) {
-            "this is the address of the admin console; leave \"-admin\" out"
-        } else if domain.contains('/') || CalloutAddress::parse(&format!("https://{domain}"), "").is_none() {
-            "a domain only, such as acme.okta.com: no https://, no path"
-        } else {
-            return true;
-        };
-        findings.unusable(&domain_at, hint);
-        false
-    });
-    let server_at = at.member("authorization_server");
-    let server = okta.authorization_server.unwrap_or_else(|| String::from("default"));
-    let is_id =
-        !server.is_empty() && server.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-');
-    if server == "org" {
-        findings.unusable(
-            &server_at,
-            "tokens of the Okta org authorization server can be verified by Okta alone; use a custom one, such as \"default\"",
-        );
-        return None;
-    }
-    if !is_id {
-        findings.unusable(&server_at, "the id of a custom authorization server, such as \"default\" or \"aus1a2b3c4\"");
-        return None;
-    }
-    domain.map(|domain| format!("https://{domain}/oauth2/{server}"))
-}
-
-fn audiences(
-    name: &str,
-    audiences: Option<Vec<String>>,
-    any: bool,
-    at: &Path,
-    findings: &mut Findings<'_>,
-) -> Option<Audiences> {
-    let field = at.member("audiences");
-    match (audiences, any) {
-        (Some(_), true) => {
-            findings.unusable(&at.member("insecure_any_audience"), "contradicts `audiences`; write one of the two");
-            None
-        }
-        (None, true) => {
-            findings.warnings.push(format!(
-                "provider {name:?}: insecure_any_audience is on, tokens made for other APIs are accepted"
-            ));
-            Some(Audiences::InsecureAny)
-        }
-        (None, false) => {
-            findings.needed(None, &field, "name who the tokens must be meant for, such as [\"api://default\"]")
-        }
-        (Some(audiences), false) if audiences.is_empty() || audiences.iter().any(String::is_empty) => {
-            if !field.is_reported(findings.faults) {
-                findings.unusable(&field, "at least one audience, none of them empty");
-            }
-            None
-        }
-        (Some(audiences), false) => Some(Audiences::AnyOf(audiences)),
-    }
-}
-
-fn algorithms(algorithms: Option<Vec<Algorithm>>, at: &Path, findings: &mut Findings<'_>) -> Option<Vec<Algorithm>> {
-    let algorithms = algorithms.unwrap_or_else(|| vec![Algorithm::Rs256]);
-    not_empty(Some(algorithms), at, findings)
-}
-
 /// A list that was written must hold something: an empty allow-list is a mistake either way it is read.
 fn not_empty<T>(list: Option<Vec<T>>, at: &Path, findings: &mut Findings<'_>) -> Option<Vec<T>> {
     list.filter(|items| {
@@ -265,135 +92,6 @@ fn not_empty<T>(list: Option<Vec<T>>, at: &Path, findings: &mut Findings<'_>) ->
         }
         !items.is_empty()
     })
-}
-
-fn clock_skew(skew: Option<Duration>, is_okta: bool, at: &Path, findings: &mut Findings<'_>) -> Option<Duration> {
-    let skew = skew.unwrap_or(if is_okta { OKTA_SKEW } else { DEFAULT_SKEW });
-    if skew > MAX_SKEW {
-        findings.unusable(at, "at most \"300s\": expired tokens are accepted for that long");
-        return None;
-    }
-    Some(skew)
-}
-
-fn claim_names(
-    subject: Option<String>,
-    client: Option<String>,
-    scope: Option<String>,
-    groups: Option<ClaimPath>,
-) -> ClaimNames {
-    let usual = ClaimNames::default();
-    ClaimNames {
-        subject: subject.unwrap_or(usual.subject),
-        client: client.map_or(usual.client, |name| vec![name]),
-        scope: scope.map_or(usual.scope, |name| vec![name]),
-        groups: groups.map_or(usual.groups, |path| path.0.into()),
-    }
-}
-
-/// What says where keys come from.
-struct KeyOriginDocument {
-    jwks: JwksDocument,
-    upstream: Option<String>,
-    allow_http: bool,
-    is_okta: bool,
-}
-
-fn key_origin(
-    origin: KeyOriginDocument,
-    issuer: Option<&str>,
-    at: &Path,
-    findings: &mut Findings<'_>,
-) -> Option<KeyOrigin> {
-    let KeyOriginDocument { jwks, upstream, allow_http, is_okta } = origin;
-    let at_jwks = at.member("jwks");
-    if let Some(inline) = jwks.inline {
-        if jwks.uri.is_some() {
-            findings.unusable(&at_jwks.member("uri"), "contradicts `inline`; write one of the two");
-            return None;
-        }
-        return match KeySet::from_members(&inline) {
-            Ok(keys) => Some(KeyOrigin::Inline(keys)),
-            Err(problem) => {
-                findings.faults.push(at_jwks.member("inline").fault(ConfigProblem::Keys(problem)));
-                None
-            }
-        };
-    }
-    let upstream = findings.needed(
-        upstream,
-        &at.member("upstream"),
-        "write the host's name for the connection to the issuer: on Envoy the name of a cluster",
-    );
-    let times = key_times(&jwks, &at_jwks, findings);
-    let address = key_address(jwks.uri, is_okta, issuer, upstream.as_deref().unwrap_or_default());
-    if let Err(problem) = &address {
-        findings.unusable(&at_jwks.member("uri"), problem);
-    }
-    let address = address.ok().flatten();
-    if let Some(KeyAddress::Known(known)) = &address
-        && known.scheme == Scheme::Http
-        && !allow_http
-    {
-        findings
-            .unusable(&at_jwks.member("uri"), "keys are fetched over https; for a test, set \"insecure_http\": true");
-        return None;
-    }
-    let upstream = upstream?;
-    if upstream.is_empty() {
-        findings.unusable(&at.member("upstream"), "an empty name");
-        return None;
-    }
-    let [refresh, max_stale, timeout, unknown_kid_cooldown] = times?;
-    Some(KeyOrigin::Remote(RemoteKeys { address: address?, refresh, max_stale, timeout, unknown_kid_cooldown }))
-}
-
-/// Written, derived for Okta, or else found by the issuer's metadata; nothing when the issuer itself was at
-/// fault, which is said already.
-fn key_address(
-    uri: Option<String>,
-    is_okta: bool,
-    issuer: Option<&str>,
-    upstream: &str,
-) -> Result<Option<KeyAddress>, &'static str> {
-    let known = match (uri, issuer) {
-        (Some(uri), _) => uri,
-        (None, Some(issuer)) if is_okta => format!("{issuer}/v1/keys"),
-        (None, issuer) => {
-            return Ok(issuer.and_then(|issuer| Discovery::of(issuer, upstream)).map(KeyAddress::Discovered));
-        }
-    };
-    CalloutAddress::parse(&known, upstream).map(KeyAddress::Known).map(Some).ok_or("not an absolute https URL")
-}
-
-/// Refresh, staleness, timeout and cooldown, each within its bounds.
-fn key_times(jwks: &JwksDocument, at: &Path, findings: &mut Findings<'_>) -> Option<[Duration; 4]> {
-    let mut bounded =
-        |value: Option<Duration>, name: &str, default: u64, (least, most): (Duration, Duration), hint: &'static str| {
-            let value = value.unwrap_or(Duration::from_secs(default));
-            let within = (least..=most).contains(&value);
-            if !within {
-                findings.unusable(&at.member(name), hint);
-            }
-            within.then_some(value)
-        };
-    let (second, hour) = (Duration::from_secs(1), Duration::from_secs(3600));
-    let refresh = bounded(jwks.refresh, "refresh", 3600, (second, 24 * hour), "between \"1s\" and \"24h\"");
-    let max_stale =
-        bounded(jwks.max_stale, "max_stale", 86_400, (second, 30 * 24 * hour), "between \"1s\" and \"720h\"");
-    let timeout = bounded(jwks.timeout, "timeout", 5, (second / 10, 60 * second), "between \"0.1s\" and \"60s\"");
-    let cooldown =
-        bounded(jwks.unknown_kid_cooldown, "unknown_kid_cooldown", 30, (second, hour), "between \"1s\" and \"1h\"");
-    let times = [refresh?, max_stale?, timeout?, cooldown?];
-    let [refresh, max_stale, ..] = times;
-    if max_stale < refresh {
-        findings.unusable(
-            &at.member("max_stale"),
-            "shorter than `refresh`: keys would be dropped before they are fetched again",
-        );
-        return None;
-    }
-    Some(times)
 }
 
 fn readiness_path(path: Option<String>, at: &Path, findings: &mut Findings<'_>) -> Option<String> {

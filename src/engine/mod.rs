@@ -120,7 +120,7 @@ pub struct Engine {
 impl Engine {
     /// An engine without keys: the first tick asks for them.
     pub fn new(policy: Policy, verifier: Box<dyn SignatureVerifier>, room: Room, now: UnixTime) -> Self {
-        let keys = policy.providers().map(|(id, provider)| (id, ProviderKeys::new(&provider.keys, now))).collect();
+        let keys = policy.providers.iter().map(|(id, provider)| (id, ProviderKeys::new(&provider.keys, now))).collect();
         let known = TokenCache::new(policy.cache);
         Self { policy, verifier, keys, known, parked: Parked::new(room) }
     }
@@ -215,7 +215,7 @@ impl Engine {
         self.parked.len()
     }
 
-    fn decide(&mut self, token: NamedToken, now: UnixTime) -> Progress {
+    fn decide<'a>(&mut self, token: NamedToken<'a>, now: UnixTime) -> Progress<'a> {
         match keys_of_mut(&mut self.keys, token.provider()) {
             Some(keys) => token.decide(&self.policy, keys, &mut self.known, self.verifier.as_ref(), now),
             // Every provider of the policy has keys by construction.
@@ -224,18 +224,18 @@ impl Engine {
     }
 
     /// Decides a request that waited: another one may have brought the same token.
-    fn decide_again(&mut self, token: NamedToken, now: UnixTime) -> Progress {
+    fn decide_again<'a>(&mut self, token: NamedToken<'a>, now: UnixTime) -> Progress<'a> {
         match self.known.find(token.text(), now, |id| keys_of(&self.keys, id)?.generation_in_use(now)) {
             Some(grant) => Progress::Decided(token.decide_by(&self.policy, grant, now)),
             None => self.decide(token, now),
         }
     }
 
-    fn park(&mut self, stream: StreamId, token: NamedToken, now: UnixTime) -> Arrival {
+    fn park(&mut self, stream: StreamId, token: NamedToken<'_>, now: UnixTime) -> Arrival {
         let wait = keys_of(&self.keys, token.provider()).map_or(Duration::ZERO, ProviderKeys::longest_wait);
         let patience = Patience { since: now, until: now.plus(wait).plus(WAIT_GRACE) };
         if self.parked.has_room_for(&token) {
-            self.parked.insert(stream, token, patience);
+            self.parked.insert(stream, token.into_owned(), patience);
             Arrival::Parked
         } else {
             Arrival::Decided(Box::new(token.refuse(&self.policy, DenyReason::TooManyWaiting)))
@@ -259,7 +259,7 @@ impl Engine {
     /// Something became known of a provider's keys: who waits for them is decided.
     fn take_note(&mut self, provider: ProviderId, result: FetchResult, outbox: &mut Outbox) {
         let is_news = !matches!(result, FetchResult::Late | FetchResult::Continues);
-        if let Some(configured) = self.policy.provider(provider)
+        if let Some(configured) = self.policy.providers.get(provider)
             && is_news
         {
             outbox.note = Some(FetchNote { provider: Rc::clone(&configured.name), result });

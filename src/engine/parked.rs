@@ -54,7 +54,7 @@ impl Patience {
 
 #[derive(Debug)]
 struct Waiting {
-    token: NamedToken,
+    token: NamedToken<'static>,
     patience: Patience,
     recalled: bool,
 }
@@ -65,13 +65,13 @@ impl Parked {
     }
 
     /// Whether this request may wait too.
-    pub(super) fn has_room_for(&self, token: &NamedToken) -> bool {
+    pub(super) fn has_room_for(&self, token: &NamedToken<'_>) -> bool {
         let bytes = self.held_bytes.saturating_add(token.held_bytes());
         self.waiting.len() < self.room.requests && bytes <= self.room.bytes
     }
 
     /// Takes a request in that has to wait.
-    pub(super) fn insert(&mut self, stream: StreamId, token: NamedToken, patience: Patience) {
+    pub(super) fn insert(&mut self, stream: StreamId, token: NamedToken<'static>, patience: Patience) {
         self.held_bytes = self.held_bytes.saturating_add(token.held_bytes());
         // A stream id that is still here was never closed by the host; the older request is forgotten.
         let replaced = self.waiting.insert(stream, Waiting { token, patience, recalled: false });
@@ -105,7 +105,7 @@ impl Parked {
     }
 
     /// The next recalled request, taken out.
-    pub(super) fn next_recalled(&mut self) -> Option<(StreamId, NamedToken, Patience)> {
+    pub(super) fn next_recalled(&mut self) -> Option<(StreamId, NamedToken<'static>, Patience)> {
         loop {
             let stream = self.recalled.pop_front()?;
             // One whose client left in the meantime is here no more.

@@ -5,8 +5,8 @@
 use std::time::Duration;
 
 use crate::engine::deny_reason::DenyReason;
-use crate::http::{HeaderName, HeaderValue, Reply};
-use crate::policy::Remedy;
+use crate::http::{HeaderName, HeaderValue, Reply, RequestHead};
+use crate::policy::{Answers, Remedy};
 
 /// What a class of refusals looks like from outside.
 enum Class {
@@ -26,10 +26,21 @@ enum Class {
 const RETRY_SOON: Duration = Duration::from_secs(1);
 const RETRY_AT_MOST: Duration = Duration::from_secs(60);
 
-/// The reply to a request that is refused for `reason`, which `remedy` would help.
-pub fn reply_to(reason: DenyReason, remedy: &Remedy<'_>, realm: &str) -> Reply {
-    let realm = quoted(realm);
-    match class_of(reason) {
+/// A request that is refused.
+#[derive(Debug)]
+pub struct Refusal<'a> {
+    /// Why.
+    pub reason: DenyReason,
+    /// What would help.
+    pub remedy: Remedy<'a>,
+    /// What the client has asked, and in which way it wants to be answered.
+    pub head: &'a RequestHead,
+}
+
+/// The reply to a refusal.
+pub fn reply_to(refusal: &Refusal<'_>, answers: &Answers) -> Reply {
+    let realm = quoted(&answers.realm);
+    match class_of(refusal.reason) {
         Class::NoCredential => {
             with_challenge(401, &format!("Bearer realm={realm}"), "unauthorized", "An access token is needed.")
         }
@@ -45,7 +56,7 @@ pub fn reply_to(reason: DenyReason, remedy: &Remedy<'_>, realm: &str) -> Reply {
             "invalid_request",
             "The request is malformed or carries more than one credential.",
         ),
-        Class::Forbidden => forbidden(remedy, &realm),
+        Class::Forbidden => forbidden(&refusal.remedy, &realm),
         Class::Unavailable(retry_after) => {
             let mut reply =
                 error_reply(503, "temporarily_unavailable", "The request cannot be authorized at the moment.");

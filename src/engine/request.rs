@@ -9,7 +9,7 @@ use std::rc::Rc;
 
 use crate::engine::audit::{AuditRecord, request_id_of};
 use crate::engine::deny_reason::DenyReason;
-use crate::engine::reply::reply_to;
+use crate::engine::reply::{Refusal, reply_to};
 use crate::engine::token_cache::{Grant, TokenCache};
 use crate::http::{HeadEdits, HeaderEdit, Reply, RequestHead};
 use crate::jose::{Claim, SignatureVerifier, TokenFault, UnverifiedToken};
@@ -40,10 +40,10 @@ pub enum Verdict {
     Deny(Reply),
 }
 
-/// What is kept of a request's head: enough to finish with it, without its bulk.
+/// A request whose rule is known. While it is decided at once its head stays where it is; one that waits takes it along.
 #[derive(Debug)]
-pub(super) struct RequestFacts {
-    request_id: Option<String>,
+pub(super) struct RequestFacts<'a> {
+    head: Cow<'a, RequestHead>,
     rule: RuleId,
     /// What is taken out of the head before it goes on.
     stripping: Vec<HeaderEdit>,
@@ -51,8 +51,8 @@ pub(super) struct RequestFacts {
 
 /// A request with a token that names one of our providers.
 #[derive(Debug)]
-pub(super) struct NamedToken {
-    facts: RequestFacts,
+pub(super) struct NamedToken<'a> {
+    facts: RequestFacts<'a>,
     token: UnverifiedToken,
     provider: ProviderId,
     /// When the request came: only keys published since can be missed.
@@ -61,22 +61,22 @@ pub(super) struct NamedToken {
 
 /// How far a request got.
 #[derive(Debug)]
-pub(super) enum Progress {
+pub(super) enum Progress<'a> {
     Decided(Decision),
-    Waiting(NamedToken),
+    Waiting(NamedToken<'a>),
 }
 
 /// A request with a credential that could be a JWT; nothing of it was looked at.
 #[derive(Debug)]
 pub(super) struct Presented<'a> {
-    facts: RequestFacts,
+    facts: RequestFacts<'a>,
     text: Redacted<Cow<'a, [u8]>>,
 }
 
 /// Finds the rule of a request, its credential, and what is to be taken out of its head; or decides at once, when the
 /// token does not matter or there is none.
 pub(super) fn find_credential<'a>(head: &'a RequestHead, policy: &Policy) -> Result<Presented<'a>, Box<Decision>> {
-    let mut facts = RequestFacts { request_id: request_id_of(head), rule: RuleId::Otherwise, stripping: Vec::new() };
+    let mut facts = RequestFacts { head: Cow::Borrowed(head), rule: RuleId::Otherwise, stripping: Vec::new() };
     match policy.rules.find(head) {
         Ok(rule) => facts.rule = rule,
         Err(fault) => return Err(Box::new(facts.deny(policy, None, fault.into()))),
@@ -102,7 +102,7 @@ pub(super) fn find_credential<'a>(head: &'a RequestHead, policy: &Policy) -> Res
     Ok(Presented { facts, text: Redacted::new(text) })
 }
 
-impl Presented<'_> {
+impl<'a> Presented<'a> {
     /// The credential.
     pub(super) fn text(&self) -> &[u8] {
         self.text.reveal()
@@ -114,7 +114,7 @@ impl Presented<'_> {
     }
 
     /// Reads the token and finds the provider it names.
-    pub(super) fn identify(self, policy: &Policy, now: UnixTime) -> Result<NamedToken, Box<Decision>> {
+    pub(super) fn identify(self, policy: &Policy, now: UnixTime) -> Result<NamedToken<'a>, Box<Decision>> {
         let Self { facts, text } = self;
         let text = text.reveal();
         let token = match UnverifiedToken::parse(text) {
@@ -130,7 +130,7 @@ impl Presented<'_> {
                 return Err(Box::new(facts.deny(policy, None, ClaimFault::IssuerMalformed.into())));
             }
         };
-        let Some((id, provider)) = policy.provider_of(issuer) else {
+        let Some((id, provider)) = policy.providers.of_issuer(issuer) else {
             return Err(Box::new(facts.deny(policy, None, ClaimFault::IssuerUnknown.into())));
         };
         if !provider.algorithms.contains(&token.header().algorithm) {
@@ -144,7 +144,7 @@ impl Presented<'_> {
     }
 }
 
-impl NamedToken {
+impl<'a> NamedToken<'a> {
     /// Whose token it says it is.
     pub(super) const fn provider(&self) -> ProviderId {
         self.provider
@@ -153,7 +153,15 @@ impl NamedToken {
     /// About how many bytes it holds on to while it waits.
     pub(super) fn held_bytes(&self) -> usize {
         let edits: usize = self.facts.stripping.iter().map(HeaderEdit::held_bytes).sum();
-        self.token.held_bytes().saturating_add(edits).saturating_add(512)
+        let parts = [self.token.held_bytes(), self.facts.head.held_bytes(), edits, 512];
+        parts.into_iter().fold(0, usize::saturating_add)
+    }
+
+    /// With a head of its own, for one that waits.
+    pub(super) fn into_owned(self) -> NamedToken<'static> {
+        let Self { facts: RequestFacts { head, rule, stripping }, token, provider, asked_at } = self;
+        let facts = RequestFacts { head: Cow::Owned(head.into_owned()), rule, stripping };
+        NamedToken { facts, token, provider, asked_at }
     }
 
     /// The token as it was given.
@@ -169,9 +177,9 @@ impl NamedToken {
         known: &mut TokenCache,
         verifier: &dyn SignatureVerifier,
         now: UnixTime,
-    ) -> Progress {
+    ) -> Progress<'a> {
         let Self { facts, token, provider: id, asked_at } = self;
-        let Some(provider) = policy.provider(id) else {
+        let Some(provider) = policy.providers.get(id) else {
             return Progress::Decided(facts.deny(policy, None, ClaimFault::IssuerUnknown.into()));
         };
         let generation = keys.generation_in_use(now);
@@ -216,12 +224,12 @@ impl NamedToken {
 
     /// Ends the wait with a refusal.
     pub(super) fn refuse(self, policy: &Policy, reason: DenyReason) -> Decision {
-        let provider = policy.provider(self.provider);
+        let provider = policy.providers.get(self.provider);
         self.facts.deny(policy, provider, reason)
     }
 }
 
-impl RequestFacts {
+impl RequestFacts<'_> {
     /// What a good token may do is up to the rule, with every request.
     fn decide_by(self, policy: &Policy, grant: &Grant, now: UnixTime) -> Decision {
         let rule = policy.rules.rule(self.rule);
@@ -230,9 +238,10 @@ impl RequestFacts {
             Err(unmet) if rule.report_only => self.allow(policy, grant, Some(unmet.reason)),
             Err(unmet) => {
                 let (issued_by, token) = (Rc::clone(&grant.issued_by), Rc::clone(&grant.token));
-                let audit = AuditRecord::unmet(self.request_id, rule, issued_by, token, unmet.reason);
-                let reply = reply_to(DenyReason::Unmet(unmet.reason), &unmet.remedy, &policy.realm);
-                Decision { verdict: Verdict::Deny(reply), audit }
+                let audit = AuditRecord::unmet(request_id_of(&self.head), rule, issued_by, token, unmet.reason);
+                let refusal =
+                    Refusal { reason: DenyReason::Unmet(unmet.reason), remedy: unmet.remedy, head: &self.head };
+                Decision { verdict: Verdict::Deny(reply_to(&refusal, &policy.answers)), audit }
             }
         }
     }
@@ -241,20 +250,26 @@ impl RequestFacts {
     fn allow(self, policy: &Policy, grant: &Grant, unmet: Option<UnmetReason>) -> Decision {
         let edits = HeadEdits::new(self.stripping, Rc::clone(&grant.identity));
         let rule = policy.rules.rule(self.rule);
-        let audit =
-            AuditRecord::allowed(self.request_id, rule, Rc::clone(&grant.issued_by), Rc::clone(&grant.token), unmet);
+        let audit = AuditRecord::allowed(
+            request_id_of(&self.head),
+            rule,
+            Rc::clone(&grant.issued_by),
+            Rc::clone(&grant.token),
+            unmet,
+        );
         Decision { verdict: Verdict::Allow(edits), audit }
     }
 
     /// The other one: it takes the rule's word for it.
     fn allow_without_token(self, policy: &Policy, _: &NoTokenNeeded) -> Decision {
         let edits = HeadEdits::new(self.stripping, Rc::from([]));
-        let audit = AuditRecord::allowed_without_token(self.request_id, policy.rules.rule(self.rule));
+        let audit = AuditRecord::allowed_without_token(request_id_of(&self.head), policy.rules.rule(self.rule));
         Decision { verdict: Verdict::Allow(edits), audit }
     }
 
     fn deny(self, policy: &Policy, provider: Option<&Provider>, reason: DenyReason) -> Decision {
-        let audit = AuditRecord::denied(self.request_id, policy.rules.rule(self.rule), provider, reason);
-        Decision { verdict: Verdict::Deny(reply_to(reason, &Remedy::None, &policy.realm)), audit }
+        let audit = AuditRecord::denied(request_id_of(&self.head), policy.rules.rule(self.rule), provider, reason);
+        let refusal = Refusal { reason, remedy: Remedy::None, head: &self.head };
+        Decision { verdict: Verdict::Deny(reply_to(&refusal, &policy.answers)), audit }
     }
 }

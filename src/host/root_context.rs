@@ -165,7 +165,7 @@ impl RootContext for FilterRoot {
                 for warning in &loaded.warnings {
                     log::warn!("{warning}");
                 }
-                let verifier = native_crypto::verifier(loaded.native_crypto, &loaded.policy.algorithms());
+                let verifier = native_crypto::verifier(loaded.native_crypto, &loaded.policy.providers.algorithms());
                 let engine = Engine::new(loaded.policy, verifier, Room::default(), clock::now());
                 self.shared.engine.replace(Some(engine));
                 self.shared.callouts.forget();

@@ -6,6 +6,7 @@
 //! nor hosts, keeps no state and reads no clock.
 
 pub mod admit;
+pub mod answers;
 pub mod callout_address;
 pub mod forward;
 pub mod provider;
@@ -15,15 +16,15 @@ pub mod route;
 pub mod rule;
 pub mod token_source;
 
-use std::collections::HashMap;
-
 use crate::http::{HeaderEdit, RequestHead};
-use crate::jose::Algorithm;
 
 pub use admit::{AdmittedToken, ClaimFault};
+pub use answers::Answers;
 pub use callout_address::CalloutAddress;
 pub use forward::{ClaimFormat, ClaimSource, ForwardedClaim, Forwarding};
-pub use provider::{Audiences, ClaimNames, Discovery, KeyAddress, KeyOrigin, Provider, RemoteKeys};
+pub use provider::{
+    Audiences, ClaimNames, Discovery, KeyAddress, KeyOrigin, Provider, ProviderId, Providers, RemoteKeys,
+};
 pub use request_target::{AmbiguousPaths, NormalPath, RequestTarget, TargetFault};
 pub use requirement::{Facts, Remedy, Requirement, Unmet, UnmetReason};
 pub use route::{HostPattern, LetterCase, Method, PathPattern, PatternFault, Route, RouteFault, RouteIndex, Router};
@@ -33,16 +34,16 @@ pub use token_source::{TokenSource, Unwritable};
 /// The whole of what the operator wants.
 #[derive(Debug)]
 pub struct Policy {
-    providers: Vec<Provider>,
-    by_issuer: HashMap<String, ProviderId>,
+    /// Whose tokens are accepted.
+    pub providers: Providers,
     /// Where tokens are looked for.
     pub token_source: TokenSource,
     /// Who may do what.
     pub rules: Rules,
     /// What the backend is told.
     pub forwarding: Forwarding,
-    /// The `realm` of challenges (RFC 9110 section 11.5).
-    pub realm: String,
+    /// How clients are answered.
+    pub answers: Answers,
     /// The path that is answered with whether there are keys.
     pub readiness_path: Option<String>,
     /// How many verified tokens are remembered.
@@ -64,26 +65,7 @@ impl Default for CacheLimits {
     }
 }
 
-/// One of the policy's providers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ProviderId(usize);
-
 impl Policy {
-    /// Puts a policy together. Issuers are taken to be distinct; the loader has seen to that.
-    pub fn new(
-        providers: Vec<Provider>,
-        token_source: TokenSource,
-        rules: Rules,
-        forwarding: Forwarding,
-        realm: String,
-        readiness_path: Option<String>,
-        cache: CacheLimits,
-    ) -> Self {
-        let by_issuer =
-            providers.iter().enumerate().map(|(at, provider)| (provider.issuer.clone(), ProviderId(at))).collect();
-        Self { providers, by_issuer, token_source, rules, forwarding, realm, readiness_path, cache }
-    }
-
     /// What is taken out of every request that goes on, whatever lets it: the headers that only we may
     /// write, and the credentials.
     ///
@@ -99,28 +81,5 @@ impl Policy {
     /// take it for an identity of ours, or for a credential that nobody has looked at.
     pub fn is_managed_trailer(&self, name: &str) -> bool {
         self.forwarding.is_managed(name) || self.token_source.is_carrier(name)
-    }
-
-    /// The provider whose issuer is exactly `issuer` (RFC 8725 section 3.8: no prefix, no folding).
-    pub fn provider_of(&self, issuer: &str) -> Option<(ProviderId, &Provider)> {
-        let id = *self.by_issuer.get(issuer)?;
-        self.providers.get(id.0).map(|provider| (id, provider))
-    }
-
-    /// All providers, in the order of the configuration.
-    pub fn providers(&self) -> impl Iterator<Item = (ProviderId, &Provider)> {
-        self.providers.iter().enumerate().map(|(at, provider)| (ProviderId(at), provider))
-    }
-
-    /// Every algorithm that some provider's tokens may be signed with.
-    pub fn algorithms(&self) -> Vec<Algorithm> {
-        let is_allowed =
-            |algorithm: &Algorithm| self.providers.iter().any(|known| known.algorithms.contains(algorithm));
-        Algorithm::ALL.into_iter().filter(is_allowed).collect()
-    }
-
-    /// The provider of that id, if it is one of this policy's.
-    pub fn provider(&self, id: ProviderId) -> Option<&Provider> {
-        self.providers.get(id.0)
     }
 }

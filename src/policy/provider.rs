@@ -1,5 +1,6 @@
 //! One token issuer and what the operator expects of its tokens.
 
+use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -135,6 +136,49 @@ impl Discovery {
         ];
         let documents = paths.map(|path| CalloutAddress { path, ..home.clone() }).to_vec();
         Some(Self { issuer: issuer.to_owned(), documents })
+    }
+}
+
+/// All providers.
+#[derive(Debug)]
+pub struct Providers {
+    providers: Vec<Provider>,
+    by_issuer: HashMap<String, ProviderId>,
+}
+
+/// One of the policy's providers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ProviderId(usize);
+
+impl Providers {
+    /// Puts them together. Issuers are taken to be distinct; the loader has seen to that.
+    pub fn new(providers: Vec<Provider>) -> Self {
+        let by_issuer =
+            providers.iter().enumerate().map(|(at, provider)| (provider.issuer.clone(), ProviderId(at))).collect();
+        Self { providers, by_issuer }
+    }
+
+    /// The provider whose issuer is exactly `issuer` (RFC 8725 section 3.8: no prefix, no folding).
+    pub fn of_issuer(&self, issuer: &str) -> Option<(ProviderId, &Provider)> {
+        let id = *self.by_issuer.get(issuer)?;
+        self.providers.get(id.0).map(|provider| (id, provider))
+    }
+
+    /// The provider of that id, if it is one of these.
+    pub fn get(&self, id: ProviderId) -> Option<&Provider> {
+        self.providers.get(id.0)
+    }
+
+    /// All of them, in the order of the configuration.
+    pub fn iter(&self) -> impl Iterator<Item = (ProviderId, &Provider)> {
+        self.providers.iter().enumerate().map(|(at, provider)| (ProviderId(at), provider))
+    }
+
+    /// Every algorithm that some provider's tokens may be signed with.
+    pub fn algorithms(&self) -> Vec<Algorithm> {
+        let is_allowed =
+            |algorithm: &Algorithm| self.providers.iter().any(|known| known.algorithms.contains(algorithm));
+        Algorithm::ALL.into_iter().filter(is_allowed).collect()
     }
 }
 
