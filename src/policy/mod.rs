@@ -6,6 +6,7 @@
 
 pub mod admit;
 pub mod callout_address;
+pub mod condition;
 pub mod forward;
 pub mod provider;
 pub mod token_source;
@@ -17,6 +18,7 @@ use crate::jose::Algorithm;
 
 pub use admit::{AdmittedToken, ClaimFault};
 pub use callout_address::CalloutAddress;
+pub use condition::{Condition, ConditionError, ConditionFault};
 pub use forward::{ClaimFormat, ClaimSource, ForwardedClaim, Forwarding};
 pub use provider::{Audiences, ClaimNames, Discovery, KeyAddress, KeyOrigin, Provider, RemoteKeys};
 pub use token_source::{TokenSource, Unwritable};
