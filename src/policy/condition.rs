@@ -82,3 +82,11 @@ impl std::fmt::Debug for Condition {
 #[cfg(test)]
 #[path = "condition/tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "condition/fault_tests.rs"]
+mod fault_tests;
+
+#[cfg(test)]
+#[path = "condition/hostile_tests.rs"]
+mod hostile_tests;

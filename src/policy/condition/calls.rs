@@ -47,7 +47,7 @@ fn has(checker: &mut Checker, argument: &Syntax) -> Result<Checked, FaultAt> {
     if let Form::Member(target, member) = &argument.form {
         checker.has(argument.offset, target, member)
     } else {
-        fault(argument.offset, ConditionProblem::Syntax("a member, as in has(claims.tenant)"))
+        fault(argument.start(), ConditionProblem::Syntax("a member, as in has(claims.tenant)"))
     }
 }
 
@@ -73,7 +73,7 @@ fn each(
 
 fn matches(checker: &mut Checker, text: &Syntax, pattern: &Syntax) -> Result<Checked, FaultAt> {
     let text = checker.of(text, &[Kind::Text], "a text")?.node;
-    let refuse = |hint: &'static str| FaultAt { offset: pattern.offset, problem: ConditionProblem::Pattern(hint) };
+    let refuse = |hint: &'static str| FaultAt { offset: pattern.start(), problem: ConditionProblem::Pattern(hint) };
     let Form::Text(written) = &pattern.form else {
         return Err(refuse("write it as a text, so that it is known at start"));
     };
@@ -124,7 +124,7 @@ fn time_part(checker: &mut Checker, part: TimePart, time: &Syntax, zone: Option<
     let offset = match zone {
         None => 0,
         Some(Syntax { form: Form::Text(zone), offset, .. }) => parse_zone(zone).ok_or(unknown(*offset))?,
-        Some(other) => return Err(unknown(other.offset)),
+        Some(other) => return Err(unknown(other.start())),
     };
     Ok(Checked { node: Node::TimePart(part, Box::new(time), offset), kind: Kind::Int })
 }
@@ -172,9 +172,8 @@ fn function(
 type Operand<'s> = (&'s Syntax, &'static [Kind]);
 
 fn plain(checker: &mut Checker, function: Function, kind: Kind, operands: &[Operand<'_>]) -> Result<Checked, FaultAt> {
-    let operand = |(operand, wanted): &Operand<'_>| {
-        Ok(checker.of(operand, wanted, "an operand of another type for this function")?.node)
-    };
+    let operand =
+        |(operand, wanted): &Operand<'_>| Ok(checker.of(operand, wanted, "a type that this function takes")?.node);
     let operands: Result<Vec<Node>, FaultAt> = operands.iter().map(operand).collect();
     Ok(Checked { node: Node::Call(function, operands?), kind })
 }

@@ -53,7 +53,7 @@ pub(super) fn check(syntax: &Syntax) -> Result<(Node, Vec<Attribute>), FaultAt> 
     let mut checker = Checker { attributes: BTreeSet::new(), variables: Vec::new() };
     let whole = checker.any(syntax)?;
     if !whole.kind.may_be(&[Kind::Bool]) {
-        return fault(syntax.offset, ConditionProblem::NotBoolean);
+        return fault(syntax.start(), ConditionProblem::NotBoolean);
     }
     Ok((whole.node, checker.attributes.into_iter().collect()))
 }
@@ -76,7 +76,7 @@ impl Checker {
     /// A value of one of these kinds, as far as can be told.
     pub(super) fn of(&mut self, syntax: &Syntax, wanted: &[Kind], hint: &'static str) -> Result<Checked, FaultAt> {
         let value = self.any(syntax)?;
-        if value.kind.may_be(wanted) { Ok(value) } else { fault(syntax.offset, ConditionProblem::WrongType(hint)) }
+        if value.kind.may_be(wanted) { Ok(value) } else { fault(syntax.start(), ConditionProblem::WrongType(hint)) }
     }
 
     pub(super) fn boolean(&mut self, syntax: &Syntax) -> Result<Node, FaultAt> {

@@ -39,6 +39,19 @@ pub(super) struct Syntax {
     depth: usize,
 }
 
+impl Syntax {
+    /// Where the text of it begins; `offset` is where its operator or last name stands.
+    pub(super) fn start(&self) -> usize {
+        if let Form::Member(target, _) | Form::Call { target: Some(target), .. } = &self.form {
+            target.start()
+        } else if let Form::Index(operands) | Form::Binary(_, operands) = &self.form {
+            operands.0.start()
+        } else {
+            self.offset
+        }
+    }
+}
+
 #[derive(Debug)]
 pub(super) enum Form {
     Null,
