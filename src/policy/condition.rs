@@ -90,3 +90,7 @@ mod fault_tests;
 #[cfg(test)]
 #[path = "condition/hostile_tests.rs"]
 mod hostile_tests;
+
+#[cfg(all(test, not(target_family = "wasm")))]
+#[path = "condition/differential_tests.rs"]
+mod differential_tests;

@@ -88,9 +88,14 @@ fn matches(checker: &mut Checker, text: &Syntax, pattern: &Syntax) -> Result<Che
 }
 
 /// What each byte of text may cost: the states of the expression, of which a counted repetition has more than it
-/// shows.
+/// shows, and one inside another their product.
 fn weight(pattern: &str) -> usize {
-    if pattern.contains('{') { LONGEST_PATTERN } else { pattern.len().saturating_add(1) }
+    let largest = |counts: &str| {
+        let counts = counts.split('}').next().unwrap_or_default();
+        counts.split(',').filter_map(|count| count.trim().parse::<usize>().ok()).max().unwrap_or(1).max(1)
+    };
+    let repeated = pattern.split('{').skip(1).map(largest).fold(1, usize::saturating_mul);
+    pattern.len().saturating_add(1).saturating_mul(repeated)
 }
 
 fn ip_in(checker: &mut Checker, address: &Syntax, networks: &Syntax) -> Result<Checked, FaultAt> {

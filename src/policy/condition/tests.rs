@@ -328,6 +328,7 @@ fn times_have_parts_in_utc_or_at_an_offset() {
         "timestamp('2024-02-29T00:00:00Z').getDayOfYear() == 59 && timestamp('1600-12-31T00:00:00Z').getDayOfYear() == 365",
         "timestamp('0001-01-01T00:00:00Z').getFullYear() == 1 && timestamp('1969-12-31T23:59:59.999Z') < timestamp(0)",
         "timestamp('2026-10-31T01:59:58.25+02:00') + duration('1d'.startsWith('1') ? '24h' : '0') == request.time",
+        "timestamp('2024-02-29T12:00:00+05:30').getHours() == 6 && timestamp('2024-02-29T12:00:00+05:30').getMinutes() == 30",
         "timestamp(claims.expires) > request.time && request.time + duration('-1.75s') > timestamp(claims.auth_time)",
         "duration('1h30m').getMinutes() == 90 && duration('90m') == duration('1h30m') && duration('1.5s').getMilliseconds() == 500",
         "duration('5m') + duration('55m') - duration('30m') == -duration('-30m') && duration('0') < duration('1ms')",
