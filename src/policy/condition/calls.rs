@@ -145,7 +145,8 @@ fn function(
     const SIZED: &[Kind] = &[Kind::Text, Kind::List, Kind::Map];
     const TO_INT: &[Kind] = &[Kind::Int, Kind::Double, Kind::Text, Kind::Time];
     const TO_DOUBLE: &[Kind] = &[Kind::Int, Kind::Double, Kind::Text];
-    const TO_TEXT: &[Kind] = &[Kind::Int, Kind::Double, Kind::Text, Kind::Bool];
+    // Not of doubles, which every implementation writes in its own way.
+    const TO_TEXT: &[Kind] = &[Kind::Int, Kind::Text, Kind::Bool];
     const TO_TIME: &[Kind] = &[Kind::Int, Kind::Text, Kind::Time];
     const TO_SPAN: &[Kind] = &[Kind::Text, Kind::Span];
     let (function, kind, operands): (_, _, Vec<Operand<'_>>) = match (name, target, arguments) {

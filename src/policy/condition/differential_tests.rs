@@ -13,7 +13,9 @@ fn value(json: &Json) -> cel::Value {
     match json {
         Json::Null => cel::Value::Null,
         Json::Bool(value) => cel::Value::Bool(*value),
-        Json::Number(number) => number.as_i64().map_or(cel::Value::Float(number.as_f64().unwrap()), cel::Value::Int),
+        Json::Number(number) => {
+            number.as_i64().map_or_else(|| cel::Value::Float(number.as_f64().unwrap_or(f64::NAN)), cel::Value::Int)
+        }
         Json::String(text) => text.as_str().into(),
         Json::Array(items) => items.iter().map(value).collect::<Vec<_>>().into(),
         Json::Object(members) => {
@@ -174,13 +176,17 @@ impl Grammar {
             ]);
         }
         match self.random.below(3) {
-            0 => format!("string({})", self.any(depth - 1)),
+            0 => {
+                let plain =
+                    self.one(&["claims.level", "claims.least", "claims.yes", "claims.text", "-3", "claims.none"]);
+                format!("string({plain})")
+            }
             _ => format!("({} + {})", self.text(depth - 1), self.text(depth - 1)),
         }
     }
 
     fn time(&mut self) -> String {
-        let seconds = i64::try_from(self.random.below(250_000_000_000)).unwrap() - 60_000_000_000;
+        let seconds = self.random.below(250_000_000_000).cast_signed() as i64 - 60_000_000_000;
         let span = self.one(&["1h", "-90m", "1.5s", "36h15m"]);
         match self.random.below(5) {
             0 => "timestamp(claims.time)".to_owned(),

@@ -148,7 +148,6 @@ pub(super) fn apply<'a>(
         }
         (Function::String, [Value::Text(text)]) => Ok(Value::Text(text.clone())),
         (Function::String, [Value::Int(number)]) => Ok(Value::Text(Cow::Owned(number.to_string()))),
-        (Function::String, [Value::Double(number)]) => Ok(Value::Text(Cow::Owned(number.to_string()))),
         (Function::String, [Value::Bool(value)]) => Ok(Value::Text(if *value { "true" } else { "false" }.into())),
         (Function::Timestamp, [Value::Int(seconds)]) => time(seconds.checked_mul(1000)),
         (Function::Timestamp, [Value::Text(text)]) => time(parse_time(text)),

@@ -1,6 +1,7 @@
 //! Addresses and ranges of addresses, as Envoy and operators write them.
 //!
 //! An IPv4 address that IPv6 carries (`::ffff:10.0.0.1`, what a dual-stack listener sees) is that IPv4 address.
+//! `core::net` is the types alone, without the sockets of `std::net`.
 
 use core::net::{IpAddr, Ipv6Addr, SocketAddr};
 
