@@ -147,7 +147,6 @@ impl<'a> Evaluation<'a> {
         for place in 0..items.len() {
             let item = items.item(place);
             let outcome = match (each.quantifier, self.judge(each, &item)) {
-                (_, Err(ConditionError::TooCostly)) => return Err(ConditionError::TooCostly),
                 (Quantifier::All, Ok(Some(Value::Bool(false)))) => return Ok(Value::Bool(false)),
                 (Quantifier::Exists, Ok(Some(Value::Bool(true)))) => return Ok(Value::Bool(true)),
                 (Quantifier::All | Quantifier::Exists, Err(error)) => {

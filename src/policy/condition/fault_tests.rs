@@ -152,7 +152,8 @@ fn what_is_too_long_or_too_deep_is_refused_and_what_is_just_not_is_read() {
     assert_eq!(row("(", "true", ")", 63), None);
     assert_eq!(row("(", "true", ")", 64), Some(P::TooDeep));
     assert_eq!(row("(", "true", ")", 2000), Some(P::TooDeep));
-    assert_eq!(row("!", "true", "", 62), None);
+    assert_eq!(row("!", "true", "", 63), None);
+    assert_eq!(row("!", "true", "", 64), Some(P::TooDeep));
     assert_eq!(row("!", "true", "", 4000), Some(P::TooDeep));
     assert_eq!(row("[", "", "", 4000), Some(P::TooDeep));
     assert_eq!(row("{1:", "", "", 1000), Some(P::TooDeep));

@@ -221,6 +221,19 @@ fn a_pseudo_header_is_no_header_so_that_no_path_but_the_normalised_one_is_seen()
 }
 
 #[wasm_bindgen_test(unsupported = test)]
+fn a_request_with_two_methods_or_none_has_no_method() {
+    let method = |name: &str| (name.to_owned(), b"GET".to_vec());
+    for (fields, wanted) in [
+        (vec![method(":method")], Ok(true)),
+        (vec![method(":method"), method(":method")], Err(E::WrongType)),
+        (vec![method("method")], Err(E::Missing)),
+    ] {
+        let scene = Scene { head: RequestHead::new(fields), ..Scene::new() };
+        assert_eq!(scene.holds("request.method == 'GET'"), wanted);
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
 fn an_error_gives_way_to_what_settles_the_matter_and_to_nothing_else() {
     all_hold(&[
         "!(false && claims.absent == 1)",
