@@ -16,8 +16,8 @@ use crate::jose::{Claim, SignatureVerifier, TokenFault, UnverifiedToken};
 use crate::keys::{LookUp, ProviderKeys};
 use crate::policy::token_source::Credential;
 use crate::policy::{
-    Access, AdmittedToken, ClaimFault, NoTokenNeeded, Policy, Provider, ProviderId, Remedy, RuleId, UnmetReason,
-    Unwritable,
+    Access, AdmittedToken, Asked, Attribute, AttributeValues, ClaimFault, NoTokenNeeded, Policy, Provider, ProviderId,
+    Remedy, RuleId, UnmetReason, Unwritable,
 };
 use crate::redacted::Redacted;
 use crate::unix_time::UnixTime;
@@ -44,6 +44,10 @@ pub enum Verdict {
 #[derive(Debug)]
 pub(super) struct RequestFacts<'a> {
     head: Cow<'a, RequestHead>,
+    /// When it came: what its conditions take for the time, and since when a key can have been missed.
+    came_at: UnixTime,
+    /// What the host said of it, where its rule asks.
+    attributes: AttributeValues,
     rule: RuleId,
     /// What is taken out of the head before it goes on.
     stripping: Vec<HeaderEdit>,
@@ -55,8 +59,6 @@ pub(super) struct NamedToken<'a> {
     facts: RequestFacts<'a>,
     token: UnverifiedToken,
     provider: ProviderId,
-    /// When the request came: only keys published since can be missed.
-    asked_at: UnixTime,
 }
 
 /// How far a request got.
@@ -75,8 +77,18 @@ pub(super) struct Presented<'a> {
 
 /// Finds the rule of a request, its credential, and what is to be taken out of its head; or decides at once, when the
 /// token does not matter or there is none.
-pub(super) fn find_credential<'a>(head: &'a RequestHead, policy: &Policy) -> Result<Presented<'a>, Box<Decision>> {
-    let mut facts = RequestFacts { head: Cow::Borrowed(head), rule: RuleId::Otherwise, stripping: Vec::new() };
+pub(super) fn find_credential<'a>(
+    head: &'a RequestHead,
+    policy: &Policy,
+    now: UnixTime,
+) -> Result<Presented<'a>, Box<Decision>> {
+    let mut facts = RequestFacts {
+        head: Cow::Borrowed(head),
+        came_at: now,
+        attributes: AttributeValues::default(),
+        rule: RuleId::Otherwise,
+        stripping: Vec::new(),
+    };
     match policy.rules.find(head) {
         Ok(rule) => facts.rule = rule,
         Err(fault) => return Err(Box::new(facts.deny(policy, None, fault.into()))),
@@ -106,6 +118,18 @@ impl<'a> Presented<'a> {
     /// The credential.
     pub(super) fn text(&self) -> &[u8] {
         self.text.reveal()
+    }
+
+    /// What has to be asked of the host before the rule can be judged; mostly nothing.
+    pub(super) fn asks(&self, policy: &Policy) -> Option<Rc<[Attribute]>> {
+        let attributes = policy.rules.rule(self.facts.rule).requirement.as_ref()?.attributes();
+        (!attributes.is_empty()).then(|| Rc::clone(attributes))
+    }
+
+    /// With the host's answer.
+    pub(super) fn with(mut self, attributes: AttributeValues) -> Self {
+        self.facts.attributes = attributes;
+        self
     }
 
     /// Decides the request: its token is known.
@@ -140,7 +164,7 @@ impl<'a> Presented<'a> {
         if matches!(token.claimed_expiry(), Claim::Valid(expiry) if provider.takes_as_expired(expiry, now)) {
             return Err(Box::new(facts.deny(policy, Some(provider), ClaimFault::Expired.into())));
         }
-        Ok(NamedToken { facts, token, provider: id, asked_at: now })
+        Ok(NamedToken { facts, token, provider: id })
     }
 }
 
@@ -159,9 +183,9 @@ impl<'a> NamedToken<'a> {
 
     /// With a head of its own, for one that waits.
     pub(super) fn into_owned(self) -> NamedToken<'static> {
-        let Self { facts: RequestFacts { head, rule, stripping }, token, provider, asked_at } = self;
-        let facts = RequestFacts { head: Cow::Owned(head.into_owned()), rule, stripping };
-        NamedToken { facts, token, provider, asked_at }
+        let Self { facts: RequestFacts { head, came_at, attributes, rule, stripping }, token, provider } = self;
+        let facts = RequestFacts { head: Cow::Owned(head.into_owned()), came_at, attributes, rule, stripping };
+        NamedToken { facts, token, provider }
     }
 
     /// The token as it was given.
@@ -178,15 +202,15 @@ impl<'a> NamedToken<'a> {
         verifier: &dyn SignatureVerifier,
         now: UnixTime,
     ) -> Progress<'a> {
-        let Self { facts, token, provider: id, asked_at } = self;
+        let Self { facts, token, provider: id } = self;
         let Some(provider) = policy.providers.get(id) else {
             return Progress::Decided(facts.deny(policy, None, ClaimFault::IssuerUnknown.into()));
         };
         let generation = keys.generation_in_use(now);
         let header = token.header();
-        let candidates = match keys.look_up(header.key_id.as_deref(), header.algorithm, asked_at, now) {
+        let candidates = match keys.look_up(header.key_id.as_deref(), header.algorithm, facts.came_at, now) {
             LookUp::Found(candidates) => candidates,
-            LookUp::Wait => return Progress::Waiting(Self { facts, token, provider: id, asked_at }),
+            LookUp::Wait => return Progress::Waiting(Self { facts, token, provider: id }),
             LookUp::Unknown => return Progress::Decided(facts.deny(policy, Some(provider), DenyReason::KeyUnknown)),
             LookUp::Unavailable(retry_after) => {
                 let reason = DenyReason::KeysUnavailable(retry_after);
@@ -233,7 +257,15 @@ impl RequestFacts<'_> {
     /// What a good token may do is up to the rule, with every request.
     fn decide_by(self, policy: &Policy, grant: &Grant, now: UnixTime) -> Decision {
         let rule = policy.rules.rule(self.rule);
-        match rule.check(&grant.token, now) {
+        let asked = Asked {
+            token: &grant.token,
+            provider: &grant.issued_by,
+            head: &self.head,
+            attributes: &self.attributes,
+            came_at: self.came_at,
+            now,
+        };
+        match policy.rules.check(self.rule, &asked) {
             Ok(()) => self.allow(policy, grant, None),
             Err(unmet) if rule.report_only => self.allow(policy, grant, Some(unmet.reason)),
             Err(unmet) => {

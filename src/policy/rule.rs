@@ -7,6 +7,7 @@
 use std::rc::Rc;
 
 use super::admit::AdmittedToken;
+use super::condition::{self, AttributeValues, TokenFacts};
 use super::request_target::{AmbiguousPaths, RequestTarget, TargetFault};
 use super::requirement::{Facts, Requirement, Unmet};
 use super::route::{RouteFault, RouteIndex, Router};
@@ -50,6 +51,23 @@ pub struct Rules {
     otherwise: Rule,
     ambiguous: AmbiguousPaths,
     bypass_cors_preflight: bool,
+}
+
+/// A request with a good token, as rules judge it.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    /// Who asks.
+    pub token: &'a AdmittedToken,
+    /// The operator's name for who issued the token.
+    pub provider: &'a str,
+    /// For what.
+    pub head: &'a RequestHead,
+    /// What the host said for [`Requirement::attributes`].
+    pub attributes: &'a AttributeValues,
+    /// When the request came.
+    pub came_at: UnixTime,
+    /// When it is decided.
+    pub now: UnixTime,
 }
 
 /// One of the rules.
@@ -111,6 +129,27 @@ impl Rules {
         }
     }
 
+    /// Whether the token may do what is asked under that rule.
+    ///
+    /// # Errors
+    /// Why not, and what would help.
+    pub fn check(&self, id: RuleId, asked: &Asked<'_>) -> Result<(), Unmet<'_>> {
+        let Asked { token, provider, head, attributes, came_at, now } = *asked;
+        match &self.rule(id).requirement {
+            None => Ok(()),
+            Some(requirement) if requirement.has_condition() => {
+                let target = RequestTarget::of(head, self.ambiguous).ok();
+                // What only some servers would read is no path to reckon with.
+                let target = target.as_ref().filter(|target| target.other_readings().is_empty());
+                let path = target.map(|target| target.path().as_str());
+                let token_facts = Some(TokenFacts::new(token, provider));
+                let request = condition::Facts::new(head, path, came_at, attributes, token_facts);
+                requirement.check(&Facts { token, now, request: Some(request) })
+            }
+            Some(requirement) => requirement.check(&Facts { token, now, request: None }),
+        }
+    }
+
     /// Whether the request passes without a token. A preflight carries none by design (Fetch, section 4.8), and is
     /// one only when it has all of what a browser sends with it.
     pub fn without_token(&self, id: RuleId, credential: &Credential<'_>, head: &RequestHead) -> Option<NoTokenNeeded> {
@@ -132,16 +171,6 @@ impl Rules {
             && the_only(head, ":method") == Some(b"OPTIONS")
             && has("origin")
             && has("access-control-request-method")
-    }
-}
-
-impl Rule {
-    /// Whether the token may do what is asked under this rule.
-    ///
-    /// # Errors
-    /// Why not, and what would help.
-    pub fn check(&self, token: &AdmittedToken, now: UnixTime) -> Result<(), Unmet<'_>> {
-        self.requirement.as_ref().map_or(Ok(()), |requirement| requirement.check(&Facts { token, now }))
     }
 }
 

@@ -1,14 +1,15 @@
 //! `require` -> [`Requirement`]: demands that a token can meet, written so that they mean one thing.
 
 use std::collections::BTreeSet;
+use std::rc::Rc;
 use std::time::Duration;
 
 use super::Findings;
 use crate::config::fault::{ConfigProblem, Path};
 use crate::config::schema::ClaimPath;
 use crate::config::schema::require::{AcrDocument, ClaimTestDocument, ClaimsDocument, RequireDocument};
-use crate::policy::Requirement;
 use crate::policy::requirement::{ClaimTest, Expected, Term, acr};
+use crate::policy::{Condition, Requirement};
 
 /// How deep `any_of`, `all_of` and `not` may stand in each other: beyond that nobody can say what a rule means.
 const DEEPEST: usize = 6;
@@ -48,12 +49,14 @@ fn terms(document: RequireDocument, at: &Path, nesting: Nesting, findings: &mut 
         return None;
     }
     let RequireDocument { scopes, any_scope, groups, client_ids, audiences, claims, acr, max_age, amr, .. } = document;
+    let condition = document.condition.and_then(|text| condition(&text, &at.member("condition"), findings));
     let mut terms = Vec::new();
     terms.extend(scope_names(scopes, &at.member("scopes"), findings).map(Term::Scopes));
     terms.extend(scope_names(any_scope, &at.member("any_scope"), findings).map(Term::AnyScope));
     terms.extend(set(groups, &at.member("groups"), findings).map(Term::Groups));
     terms.extend(set(client_ids, &at.member("client_ids"), findings).map(Term::Clients));
     terms.extend(set(audiences, &at.member("audiences"), findings).map(Term::Audiences));
+    terms.extend(condition.map(Rc::new).map(Term::Condition));
     terms.extend(set(amr, &at.member("amr"), findings).map(Term::Methods));
     if let Some(claims) = claims {
         terms.extend(claim_tests(claims, &at.member("claims"), findings).into_iter().map(Term::Claim));
@@ -130,6 +133,7 @@ fn members(document: &RequireDocument) -> usize {
         acr,
         max_age,
         amr,
+        condition,
         any_of,
         all_of,
         not,
@@ -140,7 +144,8 @@ fn members(document: &RequireDocument) -> usize {
         Some(ClaimsDocument::List(tests)) => tests.len(),
     };
     let lists = [scopes, any_scope, groups, client_ids, audiences, amr].iter().filter(|list| list.is_some()).count();
-    let others = [acr.is_some(), max_age.is_some(), any_of.is_some(), all_of.is_some(), not.is_some()];
+    let others =
+        [acr.is_some(), max_age.is_some(), condition.is_some(), any_of.is_some(), all_of.is_some(), not.is_some()];
     claims + lists + others.iter().filter(|is_written| **is_written).count()
 }
 
@@ -241,6 +246,11 @@ fn is_uri(text: &str) -> bool {
             && scheme.bytes().all(is_scheme_byte)
             && !rest.is_empty()
     })
+}
+
+fn condition(text: &str, at: &Path, findings: &mut Findings<'_>) -> Option<Condition> {
+    let parsed = Condition::parse(text);
+    parsed.map_err(|fault| findings.faults.push(at.fault(ConfigProblem::Condition(fault)))).ok()
 }
 
 /// RFC 9470 writes `max_age` as whole seconds. With none at all each log-in is too old by the time its token is here.

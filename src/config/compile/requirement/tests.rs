@@ -130,7 +130,7 @@ fn every_fault_is_said_once_where_it_is() {
         (json!("read"), "", "expected an object"),
         (json!({}), "", "demands nothing"),
         (json!({"scope": ["a"]}), ".scope", "did you mean `scopes`?"),
-        (json!({"condition": "true"}), ".condition", "unknown field"),
+        (json!({"condition": "maybe"}), ".condition", "unknown variable"),
         (json!({"scopes": "a"}), ".scopes", "expected a list"),
         (json!({"scopes": []}), ".scopes", "an empty list"),
         (json!({"scopes": {}}), ".scopes", "an empty list"),
