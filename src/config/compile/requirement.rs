@@ -223,29 +223,20 @@ fn stands_in_a_challenge(text: &str) -> bool {
 }
 
 fn authentication(document: Option<AcrDocument>, at: &Path, findings: &mut Findings<'_>) -> Option<Vec<String>> {
-    const UNKNOWN: &str = "none of Okta's values, which are `phrh`, `phr`, `urn:okta:loa:2fa:any`, `urn:okta:loa:2fa:any:ifpossible`, `urn:okta:loa:1fa:any` and `urn:okta:loa:1fa:pwd`; a value of another issuer is a URI";
-    let is_known = |value: &str| {
-        let is_uri =
-            stands_in_a_challenge(value) && is_uri(value) && !value.to_ascii_lowercase().starts_with("urn:okta:");
-        acr::OKTA_VALUES.contains(&value) || is_uri
+    const UNKNOWN: &str = "like one of Okta's values and none of them; they are `phrh`, `phr`, `urn:okta:loa:2fa:any`, `urn:okta:loa:2fa:any:ifpossible`, `urn:okta:loa:1fa:any` and `urn:okta:loa:1fa:pwd`; other issuers' are ASCII without blanks, quotes and backslashes";
+    let is_usable = |value: &str| {
+        let lower = value.to_ascii_lowercase();
+        // A slip here asks for a log-in that nobody can have.
+        let is_like_oktas = lower.starts_with("urn:okta:") || lower.starts_with("phr");
+        acr::OKTA_VALUES.contains(&value) || (stands_in_a_challenge(value) && !is_like_oktas)
     };
-    let values = texts(document.map(|document| document.0), is_known, UNKNOWN, at, findings)
+    let values = texts(document.map(|document| document.0), is_usable, UNKNOWN, at, findings)
         .filter(|values| fits_into_a_challenge(values, at, findings))?;
     if values.iter().any(|value| value == "urn:okta:loa:2fa:any:ifpossible") {
         let hint = "`urn:okta:loa:2fa:any:ifpossible` demands no second factor; tokens with one factor pass";
         findings.warnings.push(at.fault(ConfigProblem::Unusable(hint)).to_string());
     }
     Some(values)
-}
-
-/// A scheme with something behind it (RFC 3986 section 3.1).
-fn is_uri(text: &str) -> bool {
-    text.split_once(':').is_some_and(|(scheme, rest)| {
-        let is_scheme_byte = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte);
-        scheme.starts_with(|first: char| first.is_ascii_alphabetic())
-            && scheme.bytes().all(is_scheme_byte)
-            && !rest.is_empty()
-    })
 }
 
 fn condition(text: &str, at: &Path, findings: &mut Findings<'_>) -> Option<Condition> {
