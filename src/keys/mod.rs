@@ -12,7 +12,6 @@
 
 mod cache_control;
 pub mod fetch;
-mod metadata;
 mod remote;
 pub mod sharing;
 mod unknown_key_ids;

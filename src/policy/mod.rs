@@ -10,6 +10,8 @@ pub mod answers;
 pub mod callout_address;
 pub mod condition;
 pub mod forward;
+pub mod introspection;
+pub mod issuer_metadata;
 pub mod provider;
 pub mod request_target;
 pub mod requirement;
@@ -24,6 +26,10 @@ pub use answers::Answers;
 pub use callout_address::CalloutAddress;
 pub use condition::{Attribute, AttributeValues, Condition, ConditionError, ConditionFault};
 pub use forward::{ClaimFormat, ClaimSource, ForwardedClaim, Forwarding};
+pub use introspection::{
+    ClientAuthentication, Introspection, IntrospectionAddress, OpaqueTokens, RevocationSource,
+};
+pub use issuer_metadata::{MetadataFault, address_in_metadata};
 pub use provider::{
     Audiences, ClaimNames, Discovery, KeyAddress, KeyOrigin, Provider, ProviderId, Providers, RemoteKeys,
 };
