@@ -17,7 +17,6 @@ use crate::introspection::retry_after;
 use crate::unix_time::UnixTime;
 
 const VERSION: u8 = 1;
-const SLOT: Duration = Duration::from_secs(5);
 const SLOT_MILLIS: u64 = 5000;
 /// A minute, and the slot it begins in.
 const SLOTS: usize = 13;
@@ -192,9 +191,6 @@ impl Ledger {
         Some(Self { number: u64::from_le_bytes(*number), slots, blocked_until })
     }
 }
-
-/// How much earlier or later than it is asked for a slot can end.
-pub(super) const COARSENESS: Duration = SLOT;
 
 #[cfg(test)]
 mod tests {

@@ -89,6 +89,7 @@ impl Endpoint {
             Permit::Granted | Permit::Probe => {}
             Permit::Wait(_) | Permit::Probing => return None,
         }
+        search.circuit.begin(now);
         let number = number();
         search.asking = Some((number, Span { from: now, until: now.plus(patience) }));
         Some((number, search.step))

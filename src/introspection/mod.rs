@@ -26,6 +26,7 @@ mod queue;
 pub mod request;
 mod retry_after;
 pub mod revocation;
+pub mod revocation_feed;
 pub mod sharing;
 
 use std::rc::Rc;
@@ -248,7 +249,10 @@ impl ProviderIntrospection {
         for standing in [Standing::Known, Standing::Unknown] {
             while self.queue.has_next(standing, now) {
                 if !self.doors.pass(standing, now) {
-                    begun.recall.extend(self.dismiss_if_closed(standing, now));
+                    // A short while they wait for; to look again would lead back here, and round and round.
+                    if self.doors.pause(standing, now) > self.settings.timeout {
+                        begun.recall.extend(self.queue.dismiss(standing));
+                    }
                     break;
                 }
                 let Some(number) = self.queue.begin_next(standing, self.settings.timeout, now) else { break };
@@ -264,7 +268,7 @@ impl ProviderIntrospection {
         Call { number, purpose, timeout: self.settings.timeout }
     }
 
-    /// Whoever waits behind a door that has closed is to look again: there may be a stale answer, or none for long.
+    /// Whoever waits behind a door that has just closed is to look again: there may be a stale answer, or none for long.
     fn dismiss_if_closed(&mut self, standing: Standing, now: UnixTime) -> Vec<TokenDigest> {
         if self.doors.pause(standing, now) > Duration::ZERO { self.queue.dismiss(standing) } else { Vec::new() }
     }

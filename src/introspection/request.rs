@@ -240,7 +240,7 @@ mod tests {
         let post = ClientAuthentication::SecretPost { client_id: "0oa1".to_owned(), secret: secret("hunter2") };
         for client in [basic, post, key_jwt(TestKey::P256)] {
             let shown = format!("{:?} {client:?} {ENTROPY:?}", request_as(&client, 1).unwrap());
-            for hidden in ["t0k", "hunter2", "Basic", "client_assertion", "eyJ", "7, 7"] {
+            for hidden in ["t0k", "hunter2", "Basic ", "client_assertion", "eyJ", "7, 7"] {
                 assert!(!shown.contains(hidden), "{hidden} in {shown}");
             }
         }
