@@ -47,8 +47,8 @@ enum Answered {
 }
 use Answered::{By, Later, Rows};
 
-/// Every case of the groups A to F, H, J, K and N. G is about token sources, L about introspection, M about senders:
-/// they are answered where those are built.
+/// Every case of the groups A to F, H, J, K and N. G is about token sources, M about senders: they are answered where
+/// those are built.
 const CASES: [(&str, &str, Answered); 64] = [
     ("A1", "alg `none`, empty signature", Rows),
     ("A2", "alg `None`, `NONE`, `nOnE`, `none ` , `hs256`", Rows),
@@ -160,7 +160,11 @@ const KEY_SET_CASES: [(&str, &str, Answered); 13] = [
         "cached OK for scope foo, then route needs bar -> 403",
         By("rules.rs", "a_known_token_is_judged_by_the_rule_of_each_request"),
     ),
-    ("K2", "cached under introspection server A, used at a rule of B", Later("introspection's issue")),
+    (
+        "K2",
+        "cached under introspection server A, used at a rule of B",
+        By("../src/introspection/sharing.rs", "two_configurations_share_exactly_when_they_would_be_told_the_same"),
+    ),
     (
         "K3",
         "cached token after key rotation, config change, exp -> re-verified",
@@ -179,6 +183,37 @@ const KEY_SET_CASES: [(&str, &str, Answered); 13] = [
     ("N4", "shared data corrupted / version skew", Later("tests of the shared keys, their own branch")),
 ];
 
+/// The cases of the group L, where introspection is; those about the whole filter when the engine drives it.
+const INTROSPECTION_CASES: [(&str, &str, Answered); 5] = [
+    (
+        "L1",
+        "`active:\"true\"`, 1, missing, null -> not active",
+        By(
+            "../src/introspection/tests/failures.rs",
+            "an_answer_that_is_none_is_undecidable_and_never_active_or_inactive",
+        ),
+    ),
+    (
+        "L2",
+        "200 with HTML / other JSON / 401 / 500 / timeout -> 503; never OK",
+        By("../src/introspection/answer.rs", "each_failure_says_what_it_says_of_the_next_calls"),
+    ),
+    (
+        "L3",
+        "`iss`/`aud`/`client_id`/`exp`/`token_type` mismatched -> 401",
+        By(
+            "../src/introspection/tests.rs",
+            "a_token_that_is_active_and_not_meant_for_us_is_refused_and_remembered_as_such",
+        ),
+    ),
+    (
+        "L4",
+        "token only in the POST body, secret never logged, token not in URL",
+        By("../src/introspection/request.rs", "neither_token_nor_secret_nor_assertion_shows"),
+    ),
+    ("L5", "a JWT-shaped token at an opaque route, and reverse", Later("the engine's part of introspection")),
+];
+
 #[test]
 fn every_case_of_the_attack_list_is_answered_or_has_its_place() {
     let here = [
@@ -189,7 +224,7 @@ fn every_case_of_the_attack_list_is_answered_or_has_its_place() {
     ]
     .concat();
     let mut ids = Vec::new();
-    for (id, wording, answered) in CASES.iter().chain(&PATH_CASES).chain(&KEY_SET_CASES) {
+    for (id, wording, answered) in CASES.iter().chain(&PATH_CASES).chain(&KEY_SET_CASES).chain(&INTROSPECTION_CASES) {
         ids.push(*id);
         match answered {
             Rows => assert!(here.contains(&format!("\"{id} ")), "no row for {id}: {wording}"),
@@ -213,6 +248,7 @@ fn every_case_of_the_attack_list_is_answered_or_has_its_place() {
         ("I", 10),
         ("J", 7),
         ("K", 5),
+        ("L", 5),
         ("N", 4),
     ];
     for (group, count) in groups {

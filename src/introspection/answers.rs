@@ -162,8 +162,7 @@ impl Answers {
         if self.limits.tokens == 0 || held.bytes > self.limits.bytes {
             return;
         }
-        while self.active.len() >= self.limits.tokens
-            || self.held_bytes.saturating_add(held.bytes) > self.limits.bytes
+        while self.active.len() >= self.limits.tokens || self.held_bytes.saturating_add(held.bytes) > self.limits.bytes
         {
             let Some((_, oldest)) = self.active.pop_lru() else { break };
             self.held_bytes = self.held_bytes.saturating_sub(oldest.bytes);

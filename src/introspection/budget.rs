@@ -182,10 +182,7 @@ impl Ledger {
         let (blocked_until, rest) = rest.split_first_chunk::<8>()?;
         let mut slots = [Slot::default(); SLOTS];
         for (slot, [a, b, c, d, e, f, g, h]) in slots.iter_mut().zip(rest.as_chunks::<8>().0) {
-            *slot = Slot {
-                known: u32::from_le_bytes([*a, *b, *c, *d]),
-                unknown: u32::from_le_bytes([*e, *f, *g, *h]),
-            };
+            *slot = Slot { known: u32::from_le_bytes([*a, *b, *c, *d]), unknown: u32::from_le_bytes([*e, *f, *g, *h]) };
         }
         let blocked_until = UnixTime::from_millis(u64::from_le_bytes(*blocked_until));
         Some(Self { number: u64::from_le_bytes(*number), slots, blocked_until })
@@ -239,7 +236,7 @@ mod tests {
             random ^= random >> 7;
             random ^= random << 17;
             at += random % 700;
-            shared.take(if random % 3 == 0 { Known } else { Unknown }, at);
+            shared.take(if random.is_multiple_of(3) { Known } else { Unknown }, at);
         }
         assert!(shared.most_in_any_minute() <= 20, "{}", shared.most_in_any_minute());
         assert!(shared.made.len() > 200, "and it is used: {}", shared.made.len());
@@ -305,7 +302,8 @@ mod tests {
         let hour_before = START - 3_600_000;
         let wait = shared.take(Known, hour_before).unwrap();
         assert!(wait <= Duration::from_secs(65), "{wait:?}");
-        shared.record = Some(shared.budget.give_back(shared.record.as_deref(), Known, UnixTime::from_millis(hour_before)));
+        shared.record =
+            Some(shared.budget.give_back(shared.record.as_deref(), Known, UnixTime::from_millis(hour_before)));
         assert_eq!(shared.take(Known, hour_before), None, "and it goes on from there");
     }
 

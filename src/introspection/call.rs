@@ -292,7 +292,8 @@ mod tests {
     fn a_span_ends_at_its_end_and_when_the_clock_is_set_back() {
         let at = UnixTime::from_millis;
         let span = Span { from: at(10_000), until: at(20_000) };
-        for (now, lasts) in [(10_000, true), (19_999, true), (20_000, false), (9_000, true), (8_999, false), (0, false)] {
+        for (now, lasts) in [(10_000, true), (19_999, true), (20_000, false), (9_000, true), (8_999, false), (0, false)]
+        {
             assert_eq!(span.contains(at(now)), lasts, "{now}");
         }
     }

@@ -30,7 +30,9 @@ pub fn confirm(token: &AdmittedToken, answer: &ActiveToken) -> Result<(), Anothe
 
 fn agree(ours: Claim<&str>, said: Claim<&str>) -> Result<(), AnotherToken> {
     match (ours, said) {
-        (Claim::Absent, Claim::Absent | Claim::Valid(_)) | (Claim::Valid(_) | Claim::Malformed, Claim::Absent) => Ok(()),
+        (Claim::Absent, Claim::Absent | Claim::Valid(_)) | (Claim::Valid(_) | Claim::Malformed, Claim::Absent) => {
+            Ok(())
+        }
         (Claim::Valid(ours), Claim::Valid(said)) if ours == said => Ok(()),
         (Claim::Valid(_), Claim::Valid(_)) | (Claim::Malformed, Claim::Valid(_)) | (_, Claim::Malformed) => {
             Err(AnotherToken)

@@ -40,7 +40,9 @@ pub(crate) fn client(client_id: &str) -> ClientAuthentication {
 
 pub(crate) fn settings() -> Introspection {
     Introspection {
-        address: IntrospectionAddress::Known(CalloutAddress::parse(&format!("{ISSUER}/v1/introspect"), "okta").unwrap()),
+        address: IntrospectionAddress::Known(
+            CalloutAddress::parse(&format!("{ISSUER}/v1/introspect"), "okta").unwrap(),
+        ),
         client: client("0oaGateway"),
         cache_ttl: Duration::from_secs(30),
         inactive_cache_ttl: Duration::from_secs(5),
@@ -59,9 +61,10 @@ pub(crate) fn answer(changes: &Value) -> Vec<u8> {
         "iat": NOW.as_secs() - 60, "nbf": NOW.as_secs() - 60, "exp": NOW.as_secs() + 3600,
     });
     for (name, value) in changes.as_object().unwrap() {
-        match value {
-            Value::Null => drop(members.as_object_mut().unwrap().remove(name)),
-            value => members[name] = value.clone(),
+        if value.is_null() {
+            members.as_object_mut().unwrap().remove(name);
+        } else {
+            members[name] = value.clone();
         }
     }
     members.to_string().into_bytes()

@@ -95,8 +95,8 @@ impl Queue {
     /// Whether a token of that standing may be asked about now, as far as the queue knows.
     pub(super) fn has_next(&self, standing: Standing, now: UnixTime) -> bool {
         let unknown = || self.in_flight.values().filter(|call| call.subject.standing == Standing::Unknown).count();
-        let has_room = self.in_flight.len() < MAX_IN_FLIGHT
-            && (standing == Standing::Known || unknown() < MAX_UNKNOWN_IN_FLIGHT);
+        let has_room =
+            self.in_flight.len() < MAX_IN_FLIGHT && (standing == Standing::Known || unknown() < MAX_UNKNOWN_IN_FLIGHT);
         let line = match standing {
             Standing::Known => &self.known,
             Standing::Unknown => &self.unknown,

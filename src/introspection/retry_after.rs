@@ -13,7 +13,8 @@ pub(super) const LONGEST: Duration = Duration::from_secs(600);
 
 /// How long to ask nothing.
 pub(super) fn pause(retry_after: Option<&str>, rate_limit_reset: Option<&str>, now: UnixTime) -> Duration {
-    let asked = retry_after.and_then(|field| seconds(field).map(Duration::from_secs).or_else(|| Some(date(field)?.since(now))));
+    let asked =
+        retry_after.and_then(|field| seconds(field).map(Duration::from_secs).or_else(|| Some(date(field)?.since(now))));
     let reset = || Some(UnixTime::from_secs(seconds(rate_limit_reset?)?).since(now));
     asked.or_else(reset).unwrap_or(UNSAID).clamp(SHORTEST, LONGEST)
 }
@@ -28,8 +29,7 @@ fn seconds(field: &str) -> Option<u64> {
 /// `Sun, 06 Nov 1994 08:49:37 GMT`: the one form that is generated (RFC 9110 section 5.6.7). The two obsolete ones are
 /// read as no time at all, and so waited for as long as if nothing was said.
 fn date(field: &str) -> Option<UnixTime> {
-    const MONTHS: [&str; 12] =
-        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
     let (_, rest) = field.trim().split_once(", ")?;
     let mut parts = rest.split(' ');
     let day = fixed(parts.next()?, 2).filter(|day| (1..=31).contains(day))?;

@@ -229,10 +229,13 @@ mod tests {
 
     #[wasm_bindgen_test(unsupported = test)]
     fn records_come_back_as_they_went() {
-        for answer in [answer(b"{\"active\":true}"), answer(b""), SharedAnswer { slot: SharedSlot::Refused, ..answer(b"x") }] {
+        for answer in
+            [answer(b"{\"active\":true}"), answer(b""), SharedAnswer { slot: SharedSlot::Refused, ..answer(b"x") }]
+        {
             assert_eq!(SharedAnswer::from_bytes(&answer.to_bytes()), Some(answer));
         }
-        let CallTurn::Ours(lease) = CallTurn::of(digest("a"), Duration::from_secs(2), None, UnixTime::from_secs(1)) else {
+        let CallTurn::Ours(lease) = CallTurn::of(digest("a"), Duration::from_secs(2), None, UnixTime::from_secs(1))
+        else {
             panic!("nobody asks yet")
         };
         assert_eq!(CallLease::from_bytes(&lease.to_bytes()), Some(lease));

@@ -113,7 +113,13 @@ mod tests {
         for end in 0..good.len() {
             assert_eq!(signature_in(&good[..end]), None, "{end}");
         }
-        for bad in [&b"\x08\x00\x12\x01x"[..], b"\x08\x01\x12\x00", b"\x08\x01\x12\x01xy", b"\x12\x01x", b"\x08\x01\x12\xff\xff\xff\xff\x01"] {
+        for bad in [
+            &b"\x08\x00\x12\x01x"[..],
+            b"\x08\x01\x12\x00",
+            b"\x08\x01\x12\x01xy",
+            b"\x12\x01x",
+            b"\x08\x01\x12\xff\xff\xff\xff\x01",
+        ] {
             assert_eq!(signature_in(bad), None, "{bad:x?}");
         }
     }

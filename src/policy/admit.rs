@@ -230,7 +230,8 @@ fn check_active_type(claims: &Claims) -> Result<(), ClaimFault> {
         Claim::Valid(kind) if kind.eq_ignore_ascii_case("DPoP") => return Err(ClaimFault::SenderConstrained),
         Claim::Valid(_) | Claim::Malformed => return Err(ClaimFault::NotAnAccessToken),
     }
-    let another_kinds = |kind: &str| ["refresh", "offline", "id", "logout"].iter().any(|other| kind.eq_ignore_ascii_case(other));
+    let another_kinds =
+        |kind: &str| ["refresh", "offline", "id", "logout"].iter().any(|other| kind.eq_ignore_ascii_case(other));
     let is_of_another_kind = matches!(claims.text("typ"), Claim::Valid(kind) if another_kinds(kind))
         || matches!(claims.text("token_use"), Claim::Valid(usage) if usage != "access")
         || matches!(claims.text("token_usage"), Claim::Valid(usage) if usage != "access_token");
@@ -319,3 +320,7 @@ fn first_present<'a, T>(
 #[cfg(test)]
 #[path = "admit/tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "admit/active_tests.rs"]
+mod active_tests;

@@ -26,9 +26,7 @@ pub use answers::Answers;
 pub use callout_address::CalloutAddress;
 pub use condition::{Attribute, AttributeValues, Condition, ConditionError, ConditionFault};
 pub use forward::{ClaimFormat, ClaimSource, ForwardedClaim, Forwarding};
-pub use introspection::{
-    ClientAuthentication, Introspection, IntrospectionAddress, OpaqueTokens, RevocationSource,
-};
+pub use introspection::{ClientAuthentication, Introspection, IntrospectionAddress, OpaqueTokens, RevocationSource};
 pub use issuer_metadata::{MetadataFault, address_in_metadata};
 pub use provider::{
     Audiences, ClaimNames, Discovery, KeyAddress, KeyOrigin, Provider, ProviderId, Providers, RemoteKeys,

@@ -32,9 +32,10 @@ fn jwk(key: TestKey, changes: &Value) -> String {
         }
     }
     for (name, value) in changes.as_object().unwrap() {
-        match value {
-            Value::Null => drop(members.as_object_mut().unwrap().remove(name)),
-            value => members[name] = value.clone(),
+        if value.is_null() {
+            members.as_object_mut().unwrap().remove(name);
+        } else {
+            members[name] = value.clone();
         }
     }
     members.to_string()

@@ -1,0 +1,101 @@
+//! Several VMs of one process.
+
+use super::*;
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_budget_that_all_have_spent_is_waited_for_or_told() {
+    let mut scene = scene_with(|settings| settings.stale_if_error = Duration::from_secs(60));
+    scene.knows("user");
+    scene.now = at(30_000);
+    for token in ["user", "t", "u"] {
+        assert_eq!(scene.asks(token), "wait");
+    }
+    let calls = scene.calls();
+    assert_eq!(calls.len(), 3);
+    let spent = Postponed::BudgetSpent(Duration::from_secs(9));
+    let recalled = scene.introspection.postpone(calls[1].number, spent, scene.now);
+    assert_eq!(recalled.len(), 1);
+    assert_eq!(scene.asks("t"), "unavailable 9000");
+    assert!(scene.introspection.is_calling(calls[2].number), "one that was begun goes on");
+    scene.introspection.postpone(calls[0].number, spent, scene.now);
+    assert_eq!(scene.asks("user"), "Stale user");
+    scene.now = at(39_000);
+    assert_eq!((scene.asks("t"), scene.asks("user")), ("wait".to_owned(), "wait".to_owned()));
+    assert_eq!(scene.calls().len(), 2);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn what_another_worker_was_told_need_not_be_asked() {
+    let (mut one, mut two) = (scene(), scene());
+    for (changes, expected) in [(json!({}), "Fresh alice@acme.com"), (json!({"active": false}), "inactive")] {
+        let token = expected;
+        (one.now, two.now) = (NOW, NOW);
+        assert_eq!((one.asks(token), two.asks(token)), ("wait".to_owned(), "wait".to_owned()));
+        let end = one.answers(&changes);
+        let record = end.share.unwrap().to_bytes();
+        let shared = SharedAnswer::from_bytes(&record).unwrap();
+        let places = two.introspection.places(&shared.token);
+        assert_eq!(places.of_slot(shared.slot), one.introspection.places(&shared.token).of_slot(shared.slot));
+        assert!(!String::from_utf8_lossy(&record).contains(token));
+        let number = two.only_call();
+        two.now = at(100);
+        let end = two.introspection.adopt(number, &shared, &two.provider, two.now);
+        assert_eq!((end.result, end.recall.len()), (CallResult::Answered, 1));
+        assert_eq!(two.asks(token), expected);
+        assert!(!two.introspection.is_calling(number));
+    }
+    // It counts from when it was asked, not from when it was taken.
+    two.now = at(29_999);
+    assert_eq!(two.asks("Fresh alice@acme.com"), "Fresh alice@acme.com");
+    two.now = at(30_000);
+    assert_eq!(two.asks("Fresh alice@acme.com"), "wait");
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_record_that_is_old_or_another_tokens_or_from_the_future_is_none() {
+    let mut one = scene();
+    one.asks("t");
+    let shared = one.answers(&json!({})).share.unwrap();
+    let adopted = |change: &dyn Fn(&mut SharedAnswer), now: UnixTime| {
+        let mut two = scene();
+        two.now = now;
+        two.asks("t");
+        let number = two.only_call();
+        let mut shared = shared.clone();
+        change(&mut shared);
+        let end = two.introspection.adopt(number, &shared, &two.provider, two.now);
+        assert!(two.introspection.is_calling(number) || end.result == CallResult::Answered);
+        end.result == CallResult::Answered
+    };
+    assert!(adopted(&|_| {}, at(0)));
+    assert!(adopted(&|_| {}, at(29_999)));
+    assert!(!adopted(&|_| {}, at(30_000)));
+    assert!(!adopted(&|shared| shared.token = TokenDigest::of(TokenKind::Opaque, b"u"), at(0)));
+    assert!(!adopted(&|shared| shared.token = TokenDigest::of(TokenKind::Jwt, b"t"), at(0)));
+    assert!(!adopted(&|shared| shared.ended = at(1), at(0)));
+    assert!(!adopted(&|shared| shared.began = at(1), at(0)));
+    assert!(!adopted(&|shared| shared.body = b"{\"active\":\"true\"}".to_vec(), at(0)));
+    assert!(!adopted(&|shared| shared.body.truncate(20), at(0)));
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn while_another_worker_asks_the_call_waits_and_nothing_is_counted() {
+    let mut scene = scene_with(|settings| settings.requests_per_minute = NonZeroU32::MIN);
+    scene.asks("t");
+    let number = scene.only_call();
+    let turn = |lease| CallTurn::of(TokenDigest::of(TokenKind::Opaque, b"t"), Duration::from_secs(2), lease, NOW);
+    let CallTurn::Ours(lease) = turn(None) else { panic!("nobody asks yet") };
+    assert_eq!(turn(CallLease::from_bytes(&lease.to_bytes())), CallTurn::Theirs);
+    for _ in 0..5 {
+        scene.introspection.postpone(number, Postponed::AskedElsewhere, scene.now);
+    }
+    assert_eq!(scene.asks("t"), "wait");
+    assert_eq!(scene.calls(), []);
+    assert_eq!(scene.introspection.next_due(scene.now), Some(at(25)));
+    scene.now = at(25);
+    let again = scene.only_call();
+    assert_ne!(again, number);
+    scene.finish(again, response(200, answer(&json!({}))));
+    assert_eq!(scene.asks("t"), "Fresh alice@acme.com");
+    assert!(scene.asks("u").starts_with("unavailable"), "one a minute, and that was made");
+}
