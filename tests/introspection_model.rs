@@ -94,6 +94,7 @@ struct Model<'a> {
     shared: Vec<(usize, Said, SharedAnswer)>,
     /// Since when the clock was not set back.
     steady_since: UnixTime,
+    stale: Duration,
     counts: BTreeMap<&'static str, usize>,
 }
 
@@ -113,6 +114,7 @@ impl<'a> Model<'a> {
     fn new(policy: &'a Policy, seed: u64) -> Self {
         let (_, provider) = policy.providers.iter().next().unwrap();
         let client_id = "gateway".to_owned();
+        let stale = if seed % 4 < 2 { STALE } else { Duration::ZERO };
         let settings = Introspection {
             address: IntrospectionAddress::Known(CalloutAddress::parse("https://idp.example/i", "idp").unwrap()),
             client: ClientAuthentication::SecretPost { client_id, secret: Redacted::new(String::from("s")) },
@@ -120,7 +122,7 @@ impl<'a> Model<'a> {
             inactive_cache_ttl: INACTIVE_TTL,
             timeout: TIMEOUT,
             requests_per_minute: NonZeroU32::new(u32::try_from(BUDGET).unwrap()).unwrap(),
-            stale_if_error: if seed % 4 < 2 { STALE } else { Duration::ZERO },
+            stale_if_error: stale,
             opaque_tokens: OpaqueTokens::Taken,
         };
         let now = UnixTime::from_secs(START);
@@ -140,6 +142,7 @@ impl<'a> Model<'a> {
             waiting: Vec::new(),
             shared: Vec::new(),
             steady_since: now,
+            stale,
             counts: BTreeMap::new(),
         }
     }
@@ -173,7 +176,7 @@ impl<'a> Model<'a> {
                         "fresh"
                     }
                     Freshness::Stale => {
-                        assert!(now < until(TTL + STALE), "stale {:?} after it was asked for", now.since(*began));
+                        assert!(now < until(TTL + self.stale), "stale {:?} after it was asked for", now.since(*began));
                         assert!(self.is_hindered(token), "stale, and nothing was in the way");
                         "stale"
                     }
@@ -204,6 +207,13 @@ impl<'a> Model<'a> {
             && now < expiry.map_or(began.plus(TTL), |expiry| expiry.min(began.plus(TTL)))
         {
             assert_eq!(what, "fresh", "{:?} after it was asked for", now.since(*began));
+        }
+        // And where the operator wants that, what is old is better than nothing.
+        if let Some(Said { what: What::Active { expiry, .. }, began, ended }) = &said
+            && self.is_steady_since(*ended)
+            && now < expiry.map_or(began.plus(TTL + self.stale), |expiry| expiry.min(began.plus(TTL + self.stale)))
+        {
+            assert_ne!(what, "unavailable", "{:?} after it was asked for", now.since(*began));
         }
         self.count(what);
     }
@@ -459,7 +469,7 @@ impl<'a> Model<'a> {
 
     fn new_with(provider: &'a Provider, seed: u64, now: UnixTime) -> Self {
         let policy = policy();
-        let Model { introspection, random, .. } = Model::new(&policy, seed);
+        let Model { introspection, random, stale, .. } = Model::new(&policy, seed);
         Self {
             provider,
             introspection,
@@ -476,6 +486,7 @@ impl<'a> Model<'a> {
             waiting: Vec::new(),
             shared: Vec::new(),
             steady_since: now,
+            stale,
             counts: BTreeMap::new(),
         }
     }
