@@ -13,6 +13,7 @@
 )]
 
 mod bytes;
+mod introspection;
 mod sequence;
 #[path = "../../signing/mod.rs"]
 mod signing;
@@ -25,7 +26,7 @@ use signing::{ISSUER, SigningKey, key_set, payload};
 pub type Target = fn(&[u8]);
 
 /// Every target under its name, which is also its folder in `tests/data/fuzz`.
-pub const TARGETS: [(&str, Target); 8] = [
+pub const TARGETS: [(&str, Target); 10] = [
     ("token", bytes::token),
     ("key_set", bytes::key_set),
     ("configuration", bytes::configuration),
@@ -33,6 +34,8 @@ pub const TARGETS: [(&str, Target); 8] = [
     ("request_places", bytes::request_places),
     ("fetch_answer", bytes::fetch_answer),
     ("metadata", bytes::metadata),
+    ("introspection_answer", introspection::answer),
+    ("introspection_records", introspection::records),
     ("sequence", sequence::sequence),
 ];
 
@@ -127,6 +130,6 @@ pub fn seeds(target: &str) -> Vec<(&'static str, Vec<u8>)> {
             ]
         }
         "sequence" => sequence::seeds(),
-        _ => Vec::new(),
+        other => introspection::seeds(other),
     }
 }
