@@ -3,7 +3,7 @@
 //! Only status 200 with a boolean `active` says anything. Everything else is undecidable (503): the endpoint's failure
 //! is never the client's, and a client that is told `invalid_token` throws a good token away and logs in anew, in the
 //! midst of an outage. "Not active" it is all the same, in that nothing passes by it; and of a JSON object that has no
-//! boolean `active` nothing active survives either ([`Reading::ends_what_was_active`]): a server that begins to say
+//! boolean `active` nothing active survives either ([`Failure::ends_what_was_active`]): a server that begins to say
 //! `"active": "false"` must not be outvoted by its last good answer.
 
 use std::time::Duration;

@@ -11,7 +11,9 @@ use crate::introspection::call::{
 use crate::introspection::confirm::{self, confirm};
 use crate::introspection::queue::Full;
 use crate::introspection::request::{self, Entropy, HttpRequest, Message, Stamp, request_about};
-use crate::introspection::{Begun, Freshness, LookUp, NoRequest, ProviderIntrospection, RETRY, Refusal};
+use crate::introspection::{
+    Begun, Cause, Freshness, LookUp, NoRequest, ProviderIntrospection, RETRY, Refusal, Unavailable,
+};
 use crate::jitter::Jitter;
 use crate::jose::{ActiveToken, RsaSigner};
 use crate::policy::{AdmittedToken, ClaimFault};
@@ -30,7 +32,7 @@ impl ProviderIntrospection {
             }
             LookUp::Active(Active::Opaque(token), freshness) => LookUp::Active(token, freshness),
             // Kinds have digests of their own.
-            LookUp::Active(Active::Jwt(_), _) => LookUp::Unavailable(RETRY),
+            LookUp::Active(Active::Jwt(_), _) => unavailable(Cause::EndpointFailing, RETRY),
             LookUp::Refused(refusal) => LookUp::Refused(refusal),
             LookUp::Wait(token) => LookUp::Wait(token),
             LookUp::Unavailable(wait) => LookUp::Unavailable(wait),
@@ -50,7 +52,7 @@ impl ProviderIntrospection {
                 Ok(()) => LookUp::Active(answer, freshness),
                 Err(confirm::AnotherToken) => LookUp::Refused(Refusal::AnotherToken),
             },
-            LookUp::Active(Active::Opaque(_), _) => LookUp::Unavailable(RETRY),
+            LookUp::Active(Active::Opaque(_), _) => unavailable(Cause::EndpointFailing, RETRY),
             LookUp::Refused(refusal) => LookUp::Refused(refusal),
             LookUp::Wait(token) => LookUp::Wait(token),
             LookUp::Unavailable(wait) => LookUp::Unavailable(wait),
@@ -70,13 +72,13 @@ impl ProviderIntrospection {
             standing = Standing::Known;
             stale = held.is_usable(now).then(|| LookUp::Active(held.active.clone(), Freshness::Stale));
             if let Some(wait) = held.failure(asked_at, now) {
-                return stale.unwrap_or(LookUp::Unavailable(wait));
+                return stale.unwrap_or(unavailable(Cause::EndpointFailing, wait));
             }
         } else if let Some(refused) = self.answers.refused(&digest).filter(|refused| refused.counts(asked_at, now)) {
             return match refused.against {
                 Against::Inactive => LookUp::Refused(Refusal::Inactive),
                 Against::Claim(fault) => LookUp::Refused(Refusal::Claim(fault)),
-                Against::Unknown => LookUp::Unavailable(refused.lasts.until.since(now)),
+                Against::Unknown => unavailable(Cause::EndpointFailing, refused.lasts.until.since(now)),
             };
         }
         if self.queue.is_asked(&digest) {
@@ -87,12 +89,14 @@ impl ProviderIntrospection {
             return stale.clone();
         }
         if pause > self.settings.timeout {
-            return LookUp::Unavailable(pause);
+            let is_found = self.endpoint.pause(now) == Duration::ZERO;
+            let cause = if is_found { self.doors.cause(standing, now) } else { Cause::EndpointFailing };
+            return unavailable(cause, pause);
         }
         let subject = Subject { digest, kind, standing, text: Redacted::new(Rc::from(text)) };
         match self.queue.push(subject, self.settings.timeout, now) {
             Ok(()) => LookUp::Wait(digest),
-            Err(Full) => stale.unwrap_or(LookUp::Unavailable(RETRY)),
+            Err(Full) => stale.unwrap_or(unavailable(Cause::TooManyAsked, RETRY)),
         }
     }
 
@@ -197,4 +201,8 @@ impl ProviderIntrospection {
         let known = self.doors.pause(Standing::Known, now);
         known.min(self.doors.pause(Standing::Unknown, now)).max(self.endpoint.pause(now))
     }
+}
+
+const fn unavailable<T>(cause: Cause, wait: Duration) -> LookUp<T> {
+    LookUp::Unavailable(Unavailable { cause, wait })
 }

@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use crate::introspection::Cause;
 use crate::introspection::answer::Sign;
 use crate::introspection::budget::{Budget, Take};
 use crate::introspection::call::{Span, Standing};
@@ -39,6 +40,12 @@ impl Doors {
         let spent = door.spent.filter(|span| span.contains(now)).map_or(Duration::ZERO, |span| span.until.since(now));
         let budget = self.budget.wait(self.ledger.as_deref(), standing, now);
         door.circuit.pause(now).max(spent).max(budget)
+    }
+
+    /// What closes the door that is closed.
+    pub(super) fn cause(&self, standing: Standing, now: UnixTime) -> Cause {
+        let is_failing = self.door(standing).circuit.pause(now) > Duration::ZERO;
+        if is_failing { Cause::EndpointFailing } else { Cause::BudgetSpent }
     }
 
     /// Takes a call out of what may be made, if there is one.

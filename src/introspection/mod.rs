@@ -68,8 +68,28 @@ pub enum LookUp<T> {
     Refused(Refusal),
     /// A call that will tell is under way or comes soon: whoever waits for it is told by this.
     Wait(TokenDigest),
-    /// It cannot be known now; perhaps after this long.
-    Unavailable(Duration),
+    /// It cannot be known now.
+    Unavailable(Unavailable),
+}
+
+/// Why nothing can be known of a token now, and after how long that may change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Unavailable {
+    /// Why.
+    pub cause: Cause,
+    /// How long.
+    pub wait: Duration,
+}
+
+/// What stands in the way of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Cause {
+    /// The endpoint failed, or does not want to be asked.
+    EndpointFailing,
+    /// All calls of this minute were made.
+    BudgetSpent,
+    /// Too many tokens wait for their calls.
+    TooManyAsked,
 }
 
 /// How good an active answer is.

@@ -25,6 +25,8 @@ struct Scene {
     introspection: ProviderIntrospection,
     provider: Provider,
     now: UnixTime,
+    /// Why the last that was told so cannot be told anything.
+    cause: Option<Cause>,
 }
 
 fn at(millis: u64) -> UnixTime {
@@ -40,6 +42,7 @@ fn scene_of(settings: Introspection) -> Scene {
         introspection: ProviderIntrospection::new(settings, CacheLimits::default()),
         provider: provider(),
         now: NOW,
+        cause: None,
     }
 }
 
@@ -66,7 +69,10 @@ impl Scene {
             LookUp::Refused(Refusal::Inactive) => "inactive".to_owned(),
             LookUp::Refused(refusal) => format!("{refusal:?}"),
             LookUp::Wait(_) => "wait".to_owned(),
-            LookUp::Unavailable(wait) => format!("unavailable {}", wait.as_millis()),
+            LookUp::Unavailable(unavailable) => {
+                self.cause = Some(unavailable.cause);
+                format!("unavailable {}", unavailable.wait.as_millis())
+            }
         }
     }
 

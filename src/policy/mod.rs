@@ -1,9 +1,9 @@
 //! The operator's rules, compiled and immutable: a [`Policy`] that exists cannot be wrong.
 //!
 //! Made by `config`, read by `engine`. Knows what a token means ([`admit`]), where it is looked for
-//! ([`token_source`]), which rule a request comes under ([`route`], by its [`request_target`]), what is demanded of
-//! the token there ([`requirement`]) and what the backend is told of it ([`forward`]); knows neither JSON documents
-//! nor hosts, keeps no state and reads no clock.
+//! ([`token_source`]), how its issuer is asked about it ([`introspection`]), which rule a request comes under ([`route`],
+//! by its [`request_target`]), what is demanded of the token there ([`requirement`]) and what the backend is told of it
+//! ([`forward`]); knows neither JSON documents nor hosts, keeps no state and reads no clock.
 
 pub mod admit;
 pub mod answers;

@@ -73,7 +73,7 @@ fn what_waits_and_what_is_remembered_is_bounded() {
     let mut scene = scene_with(|settings| settings.requests_per_minute = NonZeroU32::new(1_000_000).unwrap());
     let told: Vec<String> = (0..2000).map(|token| scene.asks(&format!("t{token}"))).collect();
     assert_eq!(told.iter().filter(|told| *told == "wait").count(), 512);
-    assert_eq!(told.last().map(String::as_str), Some("unavailable 1000"));
+    assert_eq!((told.last().map(String::as_str), scene.cause), (Some("unavailable 1000"), Some(Cause::TooManyAsked)));
     assert_eq!(scene.calls().len(), 32, "at the same time");
     let long = "x".repeat(1024 * 1024);
     let told: Vec<String> = (0..10).map(|token| scene.asks(&format!("{long}{token}"))).collect();

@@ -165,7 +165,7 @@ fn a_429_silences_everybody_for_as_long_as_the_server_says() {
     let end = scene.finish(number, CallOutcome::Response { status: 429, retry_after, rate_limit_reset: None, body });
     assert_eq!(end.block, Some(at(20_000)));
     assert!(matches!(end.result, CallResult::Failed { fault: CallFault::TooManyRequests, .. }));
-    assert_eq!(scene.asks("u"), "unavailable 20000");
+    assert_eq!((scene.asks("u").as_str(), scene.cause), ("unavailable 20000", Some(Cause::EndpointFailing)));
     scene.now = at(19_999);
     assert_eq!(scene.asks("v"), "wait");
     assert_eq!(scene.calls(), []);

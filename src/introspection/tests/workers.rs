@@ -15,7 +15,7 @@ fn a_budget_that_all_have_spent_is_waited_for_or_told() {
     let spent = Postponed::BudgetSpent(Duration::from_secs(9));
     let recalled = scene.introspection.postpone(calls[1].number, spent, scene.now);
     assert_eq!(recalled.len(), 1);
-    assert_eq!(scene.asks("t"), "unavailable 9000");
+    assert_eq!((scene.asks("t").as_str(), scene.cause), ("unavailable 9000", Some(Cause::BudgetSpent)));
     assert!(scene.introspection.is_calling(calls[2].number), "one that was begun goes on");
     scene.introspection.postpone(calls[0].number, spent, scene.now);
     assert_eq!(scene.asks("user"), "Stale user");
