@@ -139,7 +139,7 @@ pub struct CallEnd {
 pub enum NoRequest {
     /// The call has ended already.
     Ended,
-    /// The host did not sign: the call is to be finished with [`CallFault::NotSigned`].
+    /// The host did not sign: the call is to be finished with [`call::CallFault::NotSigned`].
     NotSigned,
 }
 
