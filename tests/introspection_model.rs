@@ -272,6 +272,12 @@ impl<'a> Model<'a> {
         assert!(self.made.iter().filter(minute).count() <= BUDGET, "over the budget");
         assert!(unknown <= BUDGET / 2, "unknown tokens have more than their share");
         self.recall(&begun.recall);
+        let asked = self.introspection.figures().asked;
+        assert_eq!(
+            self.introspection.next_due(self.now).is_some(),
+            asked > 0,
+            "a tick for nothing, or none for what waits"
+        );
     }
 
     /// A call under way.
@@ -491,10 +497,11 @@ impl<'a> Model<'a> {
         }
     }
 
-    /// Time passes and nothing else: nobody is left waiting.
+    /// Time passes to where there is said to be something to do, and nothing else: nobody is left waiting.
     fn drain(&mut self) {
         for _ in 0..200 {
-            self.now = self.now.plus(Duration::from_secs(1));
+            let due = self.introspection.next_due(self.now).unwrap_or(self.now);
+            self.now = due.max(self.now.plus(Duration::from_millis(1)));
             let begun = self.introspection.begin_calls(Jitter(0), self.now);
             let mut recalled: BTreeSet<TokenDigest> = begun.recall.into_iter().collect();
             // Half of the endpoint's answers never come.

@@ -188,18 +188,16 @@ impl ProviderIntrospection {
         }
     }
 
-    /// When something is to be done without being asked; `None`: when the next request asks for it.
+    /// When something is to be done without being asked; `None`: when the next request or answer comes.
     pub fn next_due(&self, now: UnixTime) -> Option<UnixTime> {
-        let queued = self.queue.next_due().map(|due| {
-            let pause = if self.queue.has_waiting() { self.shortest_pause(now) } else { Duration::ZERO };
-            due.max(now.plus(pause))
+        let begins = [Standing::Known, Standing::Unknown].into_iter().filter_map(|standing| {
+            let first = self.queue.next_begin(standing)?;
+            // Then the end of a call says how it goes on, and to ask before would be to ask in vain.
+            let awaits_an_end = self.endpoint.is_asking() || self.doors.is_probing(standing, now);
+            let pause = self.doors.pause(standing, now).max(self.endpoint.pause(now));
+            (!awaits_an_end).then(|| first.max(now.plus(pause)))
         });
-        queued.into_iter().chain(self.endpoint.next_due()).min()
-    }
-
-    fn shortest_pause(&self, now: UnixTime) -> Duration {
-        let known = self.doors.pause(Standing::Known, now);
-        known.min(self.doors.pause(Standing::Unknown, now)).max(self.endpoint.pause(now))
+        begins.chain(self.queue.next_end()).chain(self.endpoint.next_due()).min()
     }
 }
 

@@ -42,6 +42,11 @@ impl Doors {
         door.circuit.pause(now).max(spent).max(budget)
     }
 
+    /// Whether a call is under way by which it is seen whether more can be made.
+    pub(super) fn is_probing(&self, standing: Standing, now: UnixTime) -> bool {
+        self.door(standing).circuit.permit(now) == Permit::Probing
+    }
+
     /// What closes the door that is closed.
     pub(super) fn cause(&self, standing: Standing, now: UnixTime) -> Cause {
         let is_failing = self.door(standing).circuit.pause(now) > Duration::ZERO;

@@ -144,6 +144,14 @@ impl Endpoint {
         }
     }
 
+    /// Whether the answer of a metadata call is waited for.
+    pub(super) const fn is_asking(&self) -> bool {
+        match self {
+            Self::Known(_) => false,
+            Self::Discovered(search) => search.asking.is_some(),
+        }
+    }
+
     pub(super) fn next_due(&self) -> Option<UnixTime> {
         match self {
             Self::Known(_) => None,

@@ -170,10 +170,20 @@ impl Queue {
         tokens
     }
 
-    /// When the first call is given up, or the first that waits may be made.
-    pub(super) fn next_due(&self) -> Option<UnixTime> {
-        let waiting = self.known.waiting.iter().chain(&self.unknown.waiting).map(|waiting| waiting.not_before);
+    /// When the first call is given up, or the first token that nobody waits for any more is sent away.
+    pub(super) fn next_end(&self) -> Option<UnixTime> {
+        let waiting = self.known.waiting.iter().chain(&self.unknown.waiting).map(|waiting| waiting.lasts.until);
         self.in_flight.values().map(|call| call.lasts.until).chain(waiting).min()
+    }
+
+    /// When the first that waits may be asked about; `None`: when a call has ended, or when there is one.
+    pub(super) fn next_begin(&self, standing: Standing) -> Option<UnixTime> {
+        let line = match standing {
+            Standing::Known => &self.known,
+            Standing::Unknown => &self.unknown,
+        };
+        let first = line.waiting.iter().map(|waiting| waiting.not_before).min()?;
+        self.has_next(standing, first).then_some(first)
     }
 
     /// How many tokens wait or are asked about.

@@ -98,3 +98,27 @@ fn what_waits_and_what_is_remembered_is_bounded() {
     }
     assert_eq!(small.asks("t999"), "Fresh alice@acme.com", "no number of bad tokens pushes a good one out");
 }
+
+#[wasm_bindgen_test(unsupported = test)]
+fn what_can_only_wait_for_an_answer_asks_for_no_tick_before() {
+    let mut scene = scene_with(|settings| settings.requests_per_minute = NonZeroU32::new(1_000_000).unwrap());
+    let due = |scene: &Scene| scene.introspection.next_due(scene.now);
+    assert_eq!(due(&scene), None);
+    for token in 0..40 {
+        scene.asks(&format!("t{token}"));
+    }
+    assert_eq!(due(&scene), Some(at(0)));
+    let calls = scene.calls();
+    assert_eq!((calls.len(), due(&scene)), (32, Some(at(3000))), "all that may be under way is");
+    scene.finish(calls[0].number, response(200, answer(&json!({}))));
+    assert_eq!(due(&scene), Some(at(0)), "now another one may");
+    for call in &calls[1..] {
+        scene.finish(call.number, CallOutcome::Failed(CallFault::ConnectionFailed));
+    }
+    scene.asks("u");
+    let wait = due(&scene).unwrap().since(scene.now);
+    assert!(wait > Duration::from_millis(900) && wait <= Duration::from_secs(1), "the circuit is open: {wait:?}");
+    scene.now = at(1000);
+    scene.asks("v");
+    assert_eq!((scene.calls().len(), due(&scene)), (1, Some(at(4000))), "one to see, the other waits for it");
+}
