@@ -25,7 +25,7 @@ use crate::unix_time::UnixTime;
 use deny_reason::DenyReason;
 use parked::{Parked, Patience};
 use reply::readiness_reply;
-use request::{NamedToken, Progress, find_credential};
+use request::{Early, NamedToken, Progress, find_credential};
 use token_cache::TokenCache;
 
 pub use crate::jose::{Algorithm, Doubt, NativeVerifier, PortableVerifier, SignatureVerifier};
@@ -156,14 +156,10 @@ impl Engine {
                 self.keys.iter().all(|(_, keys)| keys.generation_in_use(now).is_some()),
             ));
         }
-        let presented = match find_credential(head, &self.policy, now) {
+        let presented = match find_credential(head, attributes, &self.policy, now) {
             Ok(presented) => presented,
-            Err(decision) => return Arrival::Decided(decision),
-        };
-        let presented = match (attributes, presented.asks(&self.policy)) {
-            (Some(attributes), _) => presented.with(attributes),
-            (None, None) => presented,
-            (None, Some(asked)) => return Arrival::Asks(asked),
+            Err(Early::Decided(decision)) => return Arrival::Decided(decision),
+            Err(Early::Asks(asked)) => return Arrival::Asks(asked),
         };
         if let Some(grant) =
             self.known.find(presented.text(), now, |id| keys_of(&self.keys, id)?.generation_in_use(now))
