@@ -1,0 +1,55 @@
+//! The folders under `examples/`, each in a real Envoy with the folder's own `envoy.yaml`: every request of its
+//! `requests.json` is answered as it says. `make example` shows a reader the same.
+
+#![allow(missing_docs, reason = "a test")]
+
+use testbed::example::{self, Example, RunningExample};
+
+/// Plays a folder and tells every fault at once.
+fn play(name: &str) {
+    let example = Example::read(name);
+    let running = RunningExample::start(&example);
+    let mut faults = Vec::new();
+    for row in &example.rows {
+        faults.extend(
+            running.play(row).faults(row).iter().map(|fault| format!("{} ({}): {fault}", row.what, row.request)),
+        );
+    }
+    assert!(faults.is_empty(), "examples/{name}:\n{}", faults.join("\n"));
+    assert!(!running.has_trapped(), "examples/{name}: the filter trapped");
+}
+
+/// A test for each folder, and the list of those that have one.
+macro_rules! every_request_is_answered_as_the_folder_says {
+    ($($test:ident: $folder:literal,)*) => {
+        mod every_request_is_answered_as_the_folder_says {
+            $(#[test]
+            fn $test() {
+                super::play($folder);
+            })*
+        }
+        const PLAYED: &[&str] = &[$($folder),*];
+    };
+}
+
+every_request_is_answered_as_the_folder_says! {
+    microservices: "microservices",
+    okta: "okta",
+}
+
+#[test]
+fn no_folder_is_left_out() {
+    assert_eq!(example::names(), PLAYED);
+}
+
+#[test]
+fn the_list_of_examples_names_every_folder_and_each_says_how_to_run_it() {
+    let list = std::fs::read_to_string(testbed::module::project_root().join("examples/README.md")).unwrap_or_default();
+    for name in PLAYED {
+        assert!(list.contains(&format!("]({name})")), "examples/README.md does not lead to {name}");
+        let example = Example::read(name);
+        assert!(example.readme.contains(&format!("make example NAME={name}")), "{name}/README.md has no command");
+        assert!(!example.title().is_empty() && !example.about().is_empty(), "{name}/README.md says nothing");
+        assert!(example.rows.len() >= 5, "{name}/requests.json: only {} requests", example.rows.len());
+    }
+}

@@ -1,0 +1,184 @@
+//! An example's `envoy.yaml` on a test machine. Only what must differ there is changed: ports, where the module and the
+//! certificates are, and who is behind the clusters. What cannot be placed is a fault, so that nothing of the file is
+//! left out without a word.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+/// Who stands for an identity provider.
+pub struct PlacedProvider {
+    /// The issuer's host.
+    pub host: String,
+    /// Where it listens.
+    pub port: u16,
+    /// Who signed its certificate.
+    pub ca: PathBuf,
+}
+
+/// The files of a listener that speaks TLS.
+pub struct ListenerFiles<'a> {
+    /// The gateway's certificate.
+    pub certificate_chain: &'a Path,
+    /// Its key.
+    pub private_key: &'a Path,
+    /// Who signs the clients' certificates.
+    pub trusted_ca: &'a Path,
+}
+
+/// What things are on this machine.
+pub struct Machine<'a> {
+    /// The built module.
+    pub module: &'a Path,
+    /// By cluster.
+    pub providers: BTreeMap<String, PlacedProvider>,
+    /// Ports by cluster.
+    pub backends: BTreeMap<String, u16>,
+    /// For every listener.
+    pub files: ListenerFiles<'a>,
+}
+
+/// The clusters that the routes lead to.
+pub fn routed_clusters(bootstrap: &Value) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    visit(&bootstrap["static_resources"]["listeners"], &mut |name, value| {
+        if name == "cluster" {
+            found.extend(value.as_str().map(str::to_owned));
+        }
+    });
+    found
+}
+
+/// The listeners that speak TLS.
+pub fn tls_listeners(bootstrap: &Value) -> Vec<String> {
+    let listeners = bootstrap["static_resources"]["listeners"].as_array().into_iter().flatten();
+    let speaks_tls = |listener: &&Value| {
+        let chains = listener["filter_chains"].as_array().into_iter().flatten();
+        chains.into_iter().any(|chain| chain["transport_socket"].is_object())
+    };
+    listeners.filter(speaks_tls).filter_map(|listener| listener["name"].as_str().map(str::to_owned)).collect()
+}
+
+/// The bootstrap for this machine, or what could not be placed.
+pub fn place(bootstrap: &Value, machine: &Machine) -> Result<Value, Vec<String>> {
+    let mut placed = bootstrap.clone();
+    let mut faults = Vec::new();
+    placed["admin"]["address"] = loopback(0);
+    for listener in elements(&mut placed["static_resources"]["listeners"]) {
+        place_listener(listener, machine, &mut faults);
+    }
+    for cluster in elements(&mut placed["static_resources"]["clusters"]) {
+        if let Err(fault) = place_cluster(cluster, machine) {
+            faults.push(format!("cluster {}: {fault}", cluster["name"]));
+        }
+    }
+    visit(&placed, &mut |name, value| match name {
+        "filename" if !value.as_str().is_some_and(|path| Path::new(path).is_file()) => {
+            faults.push(format!("the file {value} is not on this machine and nothing stands for it"));
+        }
+        "socket_address" if value["address"] != "127.0.0.1" => {
+            faults.push(format!("the address {value} is not on this machine and nothing stands for it"));
+        }
+        _ => {}
+    });
+    if faults.is_empty() { Ok(placed) } else { Err(faults) }
+}
+
+fn place_listener(listener: &mut Value, machine: &Machine, faults: &mut Vec<String>) {
+    listener["address"] = loopback(0);
+    let files = &machine.files;
+    let mut modules = 0;
+    change(listener, &mut |name, value| match name {
+        "code" => {
+            modules += 1;
+            let written = value["local"]["filename"].as_str().unwrap_or_default();
+            if written.ends_with("/okta_proxy_wasm.wasm") {
+                value["local"]["filename"] = json!(machine.module);
+            } else {
+                faults.push(format!("{written:?} is not the module"));
+            }
+        }
+        "certificate_chain" => value["filename"] = json!(files.certificate_chain),
+        "private_key" => value["filename"] = json!(files.private_key),
+        "trusted_ca" => value["filename"] = json!(files.trusted_ca),
+        _ => {}
+    });
+    if modules == 0 {
+        faults.push(format!("listener {}: the filter is not in it", listener["name"]));
+    }
+}
+
+fn place_cluster(cluster: &mut Value, machine: &Machine) -> Result<(), String> {
+    let name = cluster["name"].as_str().unwrap_or_default().to_owned();
+    let port = match (machine.providers.get(&name), machine.backends.get(&name)) {
+        (Some(provider), None) => {
+            place_validated_tls(cluster, provider)?;
+            provider.port
+        }
+        (None, Some(port)) => *port,
+        (Some(_), Some(_)) => return Err("it is both a provider's upstream and a backend".to_owned()),
+        (None, None) => return Err("no provider names it as its upstream, and no route leads to it".to_owned()),
+    };
+    let mut endpoints = 0;
+    change(cluster, &mut |name, value| {
+        if name == "endpoint" {
+            endpoints += 1;
+            value["address"] = loopback(port);
+        }
+    });
+    cluster["type"] = json!("STATIC");
+    if endpoints == 1 { Ok(()) } else { Err(format!("it has {endpoints} endpoints, and one is expected")) }
+}
+
+/// TLS stays validated: only who signed the certificate is another on this machine.
+fn place_validated_tls(cluster: &mut Value, provider: &PlacedProvider) -> Result<(), String> {
+    let context = &mut cluster["transport_socket"]["typed_config"];
+    let validation = &mut context["common_tls_context"]["validation_context"];
+    if !validation["trusted_ca"]["filename"].is_string() {
+        return Err("its TLS is not validated: there is no trusted_ca".to_owned());
+    }
+    validation["trusted_ca"]["filename"] = json!(provider.ca);
+    let name_is_checked = validation["match_typed_subject_alt_names"]
+        == json!([{ "san_type": "DNS", "matcher": { "exact": provider.host } }]);
+    if context["sni"] == *provider.host && name_is_checked {
+        return Ok(());
+    }
+    Err(format!("its TLS does not ask for the issuer's host {}", provider.host))
+}
+
+fn loopback(port: u16) -> Value {
+    json!({ "socket_address": { "address": "127.0.0.1", "port_value": port } })
+}
+
+fn elements(value: &mut Value) -> impl Iterator<Item = &mut Value> {
+    value.as_array_mut().into_iter().flatten()
+}
+
+/// Shows every member of every object, from the outside in.
+fn visit(value: &Value, see: &mut impl FnMut(&str, &Value)) {
+    match value {
+        Value::Object(members) => {
+            for (name, member) in members {
+                see(name, member);
+                visit(member, see);
+            }
+        }
+        Value::Array(elements) => elements.iter().for_each(|element| visit(element, see)),
+        _ => {}
+    }
+}
+
+/// The same for what may be changed.
+fn change(value: &mut Value, see: &mut impl FnMut(&str, &mut Value)) {
+    match value {
+        Value::Object(members) => {
+            for (name, member) in members {
+                see(name, member);
+                change(member, see);
+            }
+        }
+        Value::Array(elements) => elements.iter_mut().for_each(|element| change(element, see)),
+        _ => {}
+    }
+}
