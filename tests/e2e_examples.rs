@@ -33,8 +33,18 @@ macro_rules! every_request_is_answered_as_the_folder_says {
 }
 
 every_request_is_answered_as_the_folder_says! {
+    ip_allow_list: "ip-allow-list",
+    legacy_headers: "legacy-headers",
     microservices: "microservices",
+    mtls_in_front: "mtls-in-front",
     okta: "okta",
+    partner_access: "partner-access",
+    rate_limits: "rate-limits",
+    response_headers: "response-headers",
+    retries_and_timeouts: "retries-and-timeouts",
+    service_to_service: "service-to-service",
+    several_issuers: "several-issuers",
+    step_up: "step-up",
 }
 
 #[test]

@@ -53,11 +53,13 @@ impl Outcome {
     pub fn answer(&self, row: &Row) -> String {
         let Some(Some(response)) = self.answers.last() else { return "the TLS handshake fails".to_owned() };
         let mut lines = vec![response.status.to_string()];
-        if let Some(error) = response.header("www-authenticate").as_deref().and_then(error_of) {
-            lines[0] = format!("{} {error}", response.status);
-        }
         lines.extend(row.response.keys().flat_map(|name| field_lines(name, response.headers(name))));
         lines.join("\n")
+    }
+
+    /// `WWW-Authenticate` of the last answer.
+    pub fn challenge(&self) -> Option<String> {
+        self.answers.last()?.as_ref()?.header("www-authenticate")
     }
 
     /// What reached a backend: where, if there are several, and the header fields in `names`.
@@ -111,8 +113,4 @@ fn values(headers: &Headers, name: &str) -> Vec<String> {
 
 fn field_lines(name: &str, values: Vec<String>) -> Vec<String> {
     values.iter().map(|value| format!("{name}: {value}")).collect()
-}
-
-fn error_of(challenge: &str) -> Option<&str> {
-    challenge.split_once("error=\"")?.1.split_once('"').map(|(error, _)| error)
 }

@@ -182,3 +182,92 @@ fn change(value: &mut Value, see: &mut impl FnMut(&str, &mut Value)) {
         _ => {}
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HERE: &str = env!("CARGO_MANIFEST_DIR");
+
+    fn bootstrap() -> Value {
+        let route = json!({ "route": { "cluster": "orders" } });
+        let code = json!({ "local": { "filename": "./target/okta_proxy_wasm.wasm" } });
+        let context = json!({ "sni": "acme.okta.com", "common_tls_context": { "validation_context": {
+            "trusted_ca": { "filename": "/etc/ssl/certs/ca-certificates.crt" },
+            "match_typed_subject_alt_names": [{ "san_type": "DNS", "matcher": { "exact": "acme.okta.com" } }] } } });
+        let cluster = |name, address| {
+            json!({ "name": name, "type": "STRICT_DNS", "load_assignment": { "endpoints": [{ "lb_endpoints": [
+                { "endpoint": { "address": { "socket_address": { "address": address, "port_value": 443 } } } }] }] } })
+        };
+        let mut okta = cluster("okta", "acme.okta.com");
+        okta["transport_socket"]["typed_config"] = context;
+        json!({
+            "admin": { "address": { "socket_address": { "address": "127.0.0.1", "port_value": 9901 } } },
+            "static_resources": {
+                "listeners": [{ "name": "api", "address": { "socket_address": { "address": "0.0.0.0", "port_value": 80 } },
+                    "filter_chains": [{ "code": code, "routes": [route] }] }],
+                "clusters": [okta, cluster("orders", "10.0.0.7")],
+            },
+        })
+    }
+
+    fn placed(bootstrap: &Value) -> Result<Value, Vec<String>> {
+        let file = Path::new(HERE).join("Cargo.toml");
+        let okta = PlacedProvider { host: "acme.okta.com".to_owned(), port: 1443, ca: file.clone() };
+        let machine = Machine {
+            module: &file,
+            providers: BTreeMap::from([("okta".to_owned(), okta)]),
+            backends: routed_clusters(bootstrap).into_iter().map(|cluster| (cluster, 1080)).collect(),
+            files: ListenerFiles { certificate_chain: &file, private_key: &file, trusted_ca: &file },
+        };
+        place(bootstrap, &machine)
+    }
+
+    #[test]
+    fn only_what_must_differ_is_changed() {
+        let text = placed(&bootstrap()).unwrap().to_string();
+        for gone in ["0.0.0.0", "10.0.0.7", "443}", "ca-certificates", "STRICT_DNS", "okta_proxy_wasm"] {
+            assert!(!text.replace("1443}", "").contains(gone), "{gone} is still in {text}");
+        }
+        for kept in ["\"sni\":\"acme.okta.com\"", "\"exact\":\"acme.okta.com\"", "1443", "1080"] {
+            assert!(text.contains(kept), "{kept} is not in {text}");
+        }
+    }
+
+    #[test]
+    fn what_has_no_place_is_said() {
+        let change = |pointer: &str, value: Value| {
+            let mut changed = bootstrap();
+            *changed.pointer_mut(pointer).unwrap() = value;
+            placed(&changed).unwrap_err().join("; ")
+        };
+        let okta = "/static_resources/clusters/0";
+        let validation = format!("{okta}/transport_socket/typed_config/common_tls_context/validation_context");
+        let listener = "/static_resources/listeners/0";
+        for (pointer, value, fault) in [
+            (format!("{okta}/name"), json!("other"), "no provider names it as its upstream"),
+            (
+                format!("{listener}/filter_chains/0/routes/0/route/cluster"),
+                json!("okta"),
+                "both a provider's upstream and a backend",
+            ),
+            (
+                format!("{okta}/transport_socket/typed_config/sni"),
+                json!("evil.com"),
+                "does not ask for the issuer's host",
+            ),
+            (format!("{validation}/match_typed_subject_alt_names"), json!([]), "does not ask for the issuer's host"),
+            (validation.clone(), json!({}), "TLS is not validated"),
+            (format!("{okta}/load_assignment"), json!({}), "0 endpoints"),
+            (
+                format!("{listener}/filter_chains/0/code"),
+                json!({ "local": { "filename": "other.wasm" } }),
+                "not the module",
+            ),
+            (format!("{listener}/filter_chains"), json!([]), "the filter is not in it"),
+            ("/admin".to_owned(), json!({ "access_log": { "filename": "/no/such/file" } }), "nothing stands for it"),
+        ] {
+            assert!(change(&pointer, value).contains(fault), "{pointer}: {fault}");
+        }
+    }
+}

@@ -67,6 +67,9 @@ fn play(name: &str, keep: bool, presentation: &Presentation) -> Result<bool, Sto
         presentation.check()?;
         let faults = outcome.faults(row);
         screen.row(&cells(row, &outcome, &shown), &faults);
+        if let Some(challenge) = outcome.challenge() {
+            screen.remark(&format!("WWW-Authenticate: {challenge}"));
+        }
         admitted += usize::from(outcome.was_forwarded());
         unexpected += usize::from(!faults.is_empty());
     }
