@@ -156,6 +156,7 @@ fn every_bootstrap_to_copy_keeps_what_the_promises_of_the_filter_rest_on() {
             "match_typed_subject_alt_names",
             "trusted_ca",
             "circuit_breakers",
+            "%REQ_WITHOUT_QUERY(",
         ] {
             assert!(text.contains(promised), "{} lacks {promised}", path.display());
         }

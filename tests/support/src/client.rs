@@ -166,9 +166,7 @@ impl Connection {
 
     /// On a stream that is connected, with the same limits.
     pub fn over(stream: TcpStream) -> io::Result<Self> {
-        stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(TIMEOUT))?;
-        stream.set_write_timeout(Some(TIMEOUT))?;
+        limit(&stream)?;
         Ok(Self { reader: MessageReader::new(stream), request_method: "GET".to_owned() })
     }
 
@@ -198,12 +196,21 @@ impl Connection {
     }
 }
 
-/// Connects to 127.0.0.1:`port` from another address of this machine, such as 127.0.0.2.
+/// Connects to 127.0.0.1:`port` from another address of this machine, such as 127.0.0.2. Reads and writes fail after
+/// 30 seconds.
 pub fn connect_from(address: Ipv4Addr, port: u16) -> io::Result<TcpStream> {
     let socket = net::socket(AddressFamily::INET, SocketType::STREAM, None)?;
     net::bind(&socket, &SocketAddrV4::new(address, 0))?;
     net::connect(&socket, &SocketAddrV4::new(Ipv4Addr::LOCALHOST, port))?;
-    Ok(TcpStream::from(socket))
+    let stream = TcpStream::from(socket);
+    limit(&stream)?;
+    Ok(stream)
+}
+
+fn limit(stream: &TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(TIMEOUT))?;
+    stream.set_write_timeout(Some(TIMEOUT))
 }
 
 /// Sends the requests over `concurrency` connections at a time. Those of the first round are all connected before

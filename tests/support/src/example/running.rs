@@ -5,7 +5,7 @@ use std::io;
 use std::net::{Ipv4Addr, TcpStream};
 use std::time::Duration;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 use tempfile::TempDir;
 
 use super::folder::Example;
@@ -81,18 +81,36 @@ impl RunningExample {
         *port.unwrap_or_else(|| panic!("which listener? there are {:?}", self.ports.keys()))
     }
 
-    /// A good token of a provider, or of the only one if none is named, with these claims in place of the usual ones.
+    /// A fresh token with the claims of a row, if it is to have one.
     ///
     /// # Panics
-    /// When there is none of that name, or there are several to choose from.
-    pub fn sign(&self, provider: Option<&str>, claims: &Map<String, Value>) -> String {
-        let found = match provider {
+    /// When no provider has the name of the one that is to sign, or there are several and it has none.
+    pub fn token(&self, row: &Row) -> Option<String> {
+        let provider = match &row.signed_by {
             Some(name) => self.providers.get(name),
             None if self.providers.len() == 1 => self.providers.values().next(),
             None => None,
         };
-        let found = found.unwrap_or_else(|| panic!("which provider? there are {:?}", self.providers.keys()));
-        tokens::signed(&found.server, claims)
+        row.token.as_ref().map(|claims| {
+            let provider = provider.unwrap_or_else(|| panic!("signed by whom? there are {:?}", self.providers.keys()));
+            tokens::signed(&provider.server, claims)
+        })
+    }
+
+    /// Where curl finds the listener of a row, and what it needs for TLS; the path follows.
+    pub fn curl_address(&self, row: &Row) -> String {
+        let port = self.port(row.listener.as_deref());
+        if !self.tls.contains(&port) {
+            return format!("http://127.0.0.1:{port}");
+        }
+        let ca = self.certificates.trusted.ca_pem_path();
+        let mut options = vec![format!("--cacert {} --resolve {GATEWAY_NAME}:{port}:127.0.0.1", ca.display())];
+        options.extend(
+            self.client_certificate(row)
+                .iter()
+                .map(|files| format!("--cert {} --key {}", files.certificate.display(), files.private_key.display())),
+        );
+        format!("{} https://{GATEWAY_NAME}:{port}", options.join(" "))
     }
 
     /// Sends the request of a row, as often as it says, and looks at what came of it everywhere.
@@ -123,8 +141,7 @@ impl RunningExample {
         for (name, value) in &row.headers {
             request = value.values().iter().fold(request, |request, value| request.header(name, value));
         }
-        if let Some(claims) = &row.token {
-            let token = self.sign(row.signed_by.as_deref(), claims);
+        if let Some(token) = self.token(row) {
             request = match &row.token_cookie {
                 Some(cookie) => request.header("cookie", format!("{cookie}={token}")),
                 None => request.bearer(&token),
@@ -140,14 +157,17 @@ impl RunningExample {
         let port = self.port(row.listener.as_deref());
         let from = row.from.as_deref().unwrap_or("127.0.0.1");
         let stream = connect_from(from.parse::<Ipv4Addr>().expect("an IPv4 address"), port)?;
-        if self.tls.contains(&port) { self.send_over_tls(row, request, stream) } else { plainly(request, stream) }
+        if !self.tls.contains(&port) {
+            return plainly(request, stream);
+        }
+        let ca = self.certificates.trusted.ca_pem_path();
+        tls::send(request, stream, GATEWAY_NAME, &ca, self.client_certificate(row).as_ref())
     }
 
-    fn send_over_tls(&self, row: &Row, request: &Request, stream: TcpStream) -> io::Result<Response> {
+    fn client_certificate(&self, row: &Row) -> Option<Certificate> {
         let Certificates { trusted, untrusted, .. } = &self.certificates;
         let certificate = row.certificate.as_ref().map(|name| trusted.issue(name));
-        let certificate = certificate.or_else(|| row.untrusted_certificate.as_ref().map(|name| untrusted.issue(name)));
-        tls::send(request, stream, GATEWAY_NAME, &trusted.ca_pem_path(), certificate.as_ref())
+        certificate.or_else(|| row.untrusted_certificate.as_ref().map(|name| untrusted.issue(name)))
     }
 
     /// Decisions that the filter always logs: refusals, and what rules on trial would have refused.
