@@ -3,8 +3,10 @@
 //! Envoy reaches it over TLS at [`AuthorizationServer::port`], trusting [`AuthorizationServer::ca_pem_path`];
 //! tests take tokens from the same provider over plain HTTP, and bend it through its control channel.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine;
@@ -126,6 +128,21 @@ impl AuthorizationServer {
             process.log().lines().find_map(|line| serde_json::from_str(line).ok())
         });
         Self { _process: process, directory, issuer: issuer.to_owned(), ready }
+    }
+
+    /// The server for this issuer that somebody in this process runs already, or a new one: for users that change
+    /// nothing about it. It ends with its last user.
+    ///
+    /// # Panics
+    /// When Node or the server's packages are missing, or it does not come up.
+    pub fn shared(issuer: &str) -> Arc<Self> {
+        static RUNNING: Mutex<BTreeMap<String, Weak<AuthorizationServer>>> = Mutex::new(BTreeMap::new());
+        let mut running = RUNNING.lock().expect("the server started last came up");
+        running.get(issuer).and_then(Weak::upgrade).unwrap_or_else(|| {
+            let server = Arc::new(Self::start_as(issuer));
+            running.insert(issuer.to_owned(), Arc::downgrade(&server));
+            server
+        })
     }
 
     /// The host Envoy's cluster must name in SNI and in the certificate check.

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::{Ipv4Addr, TcpStream};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -41,7 +42,7 @@ pub struct RunningExample {
 
 struct Provider {
     upstream: String,
-    server: AuthorizationServer,
+    server: Arc<AuthorizationServer>,
 }
 
 struct Certificates {
@@ -196,7 +197,7 @@ fn plainly(request: &Request, stream: TcpStream) -> io::Result<Response> {
 /// An authorization server for each provider of the configuration.
 fn providers(plugin: &Value) -> BTreeMap<String, Provider> {
     let start = |(name, written): (&String, &Value)| {
-        let server = AuthorizationServer::start_as(&issuer(written));
+        let server = AuthorizationServer::shared(&issuer(written));
         (name.clone(), Provider { upstream: text(&written["upstream"]), server })
     };
     plugin["providers"].as_object().expect("providers").iter().map(start).collect()
