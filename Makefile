@@ -42,7 +42,7 @@ demo: $(ENVOY) $(NODE_MODULES) wasm ## Show the filter at work in a real Envoy (
 	@target/debug/demo $(if $(KEEP),--keep)
 
 .PHONY: example
-example: $(if $(NAME),$(ENVOY) $(NODE_MODULES) wasm,$(TARGETS)) ## List the scenarios of examples/, or run one in a real Envoy: NAME=step-up (KEEP=1 leaves it running)
+example: $(if $(wildcard examples/$(NAME)/envoy.yaml),$(ENVOY) $(NODE_MODULES) wasm,$(TARGETS)) ## List the scenarios of examples/, or run one in a real Envoy: NAME=step-up (KEEP=1 leaves it running)
 	@cargo build --quiet --locked --package testbed --bin example
 	@target/debug/example $(NAME) $(if $(KEEP),--keep)
 
