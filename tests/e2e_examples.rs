@@ -3,7 +3,10 @@
 
 #![allow(missing_docs, reason = "a test")]
 
-use testbed::example::{self, Example, RunningExample};
+use std::fs;
+
+use testbed::example::{self, Example, Row, RunningExample};
+use testbed::module::project_root;
 
 /// Plays a folder and tells every fault at once.
 fn play(name: &str) {
@@ -53,8 +56,23 @@ fn no_folder_is_left_out() {
 }
 
 #[test]
+fn readers_are_told_of_every_member_that_a_request_may_have() {
+    let list = fs::read_to_string(project_root().join("examples/README.md")).unwrap_or_default();
+    let refusal = serde_json::from_str::<Row>(r#"{"no such member": 1}"#).err().map(|fault| fault.to_string());
+    let (_, members) = refusal.as_deref().and_then(|text| text.split_once("expected one of ")).unwrap_or_default();
+    let members: Vec<&str> = members.split('`').skip(1).step_by(2).collect();
+    assert!(members.len() >= 20, "only {members:?} found");
+    for member in members {
+        assert!(
+            list.contains(&format!("`{member}`")) || list.contains(&format!("`{member}: ")),
+            "no word of `{member}`"
+        );
+    }
+}
+
+#[test]
 fn the_list_of_examples_names_every_folder_and_each_says_how_to_run_it() {
-    let list = std::fs::read_to_string(testbed::module::project_root().join("examples/README.md")).unwrap_or_default();
+    let list = fs::read_to_string(project_root().join("examples/README.md")).unwrap_or_default();
     for name in PLAYED {
         assert!(list.contains(&format!("]({name})")), "examples/README.md does not lead to {name}");
         let example = Example::read(name);
