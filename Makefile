@@ -41,6 +41,11 @@ demo: $(ENVOY) $(NODE_MODULES) wasm ## Show the filter at work in a real Envoy (
 	@cargo build --quiet --locked --package testbed --bin demo
 	@target/debug/demo $(if $(KEEP),--keep)
 
+.PHONY: example
+example: $(if $(wildcard examples/$(NAME)/envoy.yaml),$(ENVOY) $(NODE_MODULES) wasm,$(TARGETS)) ## List the scenarios of examples/, or run one in a real Envoy: NAME=step-up (KEEP=1 leaves it running)
+	@cargo build --quiet --locked --package testbed --bin example
+	@target/debug/example $(NAME) $(if $(KEEP),--keep)
+
 .PHONY: test
 test: setup wasm vector-runner ## Run every test: native, as wasm under Node, and end to end in a real Envoy
 	$(call say,"Native tests and end-to-end tests in Envoy $(ENVOY_VERSION)")

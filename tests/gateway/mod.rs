@@ -145,12 +145,8 @@ impl Gateway {
 
     /// The reasons of the decisions logged so far.
     pub fn reasons(&self) -> Vec<String> {
-        let log = self.envoy.log();
-        let records = log.lines().filter_map(|line| line.find("{\"schema\"").map(|at| &line[at..]));
-        records
-            .filter_map(|text| serde_json::from_str::<Value>(text).ok())
-            .filter_map(|record| record["reason"].as_str().map(str::to_owned))
-            .collect()
+        let records = self.envoy.audit_records();
+        records.iter().filter_map(|record| record["reason"].as_str().map(str::to_owned)).collect()
     }
 
     /// Waits until the log tells of so many decisions for this reason, and fails on more.

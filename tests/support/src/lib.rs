@@ -8,6 +8,7 @@
 //!
 //! The crate panics freely: a panic is how a test reports what went wrong.
 
+pub mod faults;
 pub mod http1;
 mod open_files;
 pub mod polling;
@@ -23,6 +24,9 @@ pub mod scripted_server;
 pub mod authorization_server;
 pub mod envoy;
 pub mod module;
+
+pub mod example;
+pub mod presentation;
 
 pub use authorization_server::{AuthorizationServer, ClientTokenRequest, SigningKey, UserTokenRequest};
 pub use backend::Backend;
