@@ -32,6 +32,13 @@ impl RequestHead {
         self.fields.iter().filter(move |(field, _)| field == name).map(|(_, value)| value.as_slice())
     }
 
+    /// The value of a field that is there once: one that is there twice is none.
+    pub fn the_only(&self, name: &str) -> Option<&[u8]> {
+        let mut values = self.values(name);
+        let first = values.next();
+        first.filter(|_| values.next().is_none())
+    }
+
     /// About how many bytes it holds on to.
     pub fn held_bytes(&self) -> usize {
         let field = |(name, value): &(String, Vec<u8>)| {
@@ -66,6 +73,16 @@ impl HeaderName {
     pub const RETRY_AFTER: Self = Self(Cow::Borrowed("retry-after"));
     /// `www-authenticate`
     pub const WWW_AUTHENTICATE: Self = Self(Cow::Borrowed("www-authenticate"));
+    /// `location`
+    pub const LOCATION: Self = Self(Cow::Borrowed("location"));
+    /// `vary`
+    pub const VARY: Self = Self(Cow::Borrowed("vary"));
+    /// `access-control-allow-origin`
+    pub const ALLOW_ORIGIN: Self = Self(Cow::Borrowed("access-control-allow-origin"));
+    /// `access-control-allow-credentials`
+    pub const ALLOW_CREDENTIALS: Self = Self(Cow::Borrowed("access-control-allow-credentials"));
+    /// `access-control-expose-headers`
+    pub const EXPOSE_HEADERS: Self = Self(Cow::Borrowed("access-control-expose-headers"));
     /// `authorization`
     pub const AUTHORIZATION: Self = Self(Cow::Borrowed("authorization"));
 
