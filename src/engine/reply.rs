@@ -50,7 +50,8 @@ pub struct Refusal<'a> {
     pub head: &'a RequestHead,
 }
 
-/// The reply to a refusal.
+/// The reply to a refusal. One to `HEAD` has the body of the one to `GET`: hosts leave it out and keep its length and type,
+/// as RFC 9110 section 9.3.2 has it, which they could not if it were not there.
 pub fn reply_to(refusal: &Refusal<'_>, answers: &Answers) -> Reply {
     let message = Message::of(refusal);
     let custom = answers.custom.of(message.class());
@@ -77,10 +78,6 @@ pub fn reply_to(refusal: &Refusal<'_>, answers: &Answers) -> Reply {
     reply.headers.push((HeaderName::CACHE_CONTROL, HeaderValue::encode("no-store", None)));
     reply.headers.extend(answers.cors.iter().flat_map(|cors| who_may_read(cors, refusal.head)));
     reply.headers.extend(custom.headers.iter().cloned());
-    // Hosts differ in whether they leave the body out, and one behind this answer would be taken for the next one.
-    if refusal.head.the_only(":method") == Some(b"HEAD") {
-        reply.body.clear();
-    }
     reply
 }
 
