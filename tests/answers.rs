@@ -7,7 +7,7 @@
 mod signing;
 
 use okta_proxy_wasm::config;
-use okta_proxy_wasm::engine::{Arrival, Engine, PortableVerifier, Room, StreamId, Verdict};
+use okta_proxy_wasm::engine::{Arrival, Engine, FetchOutcome, Jitter, PortableVerifier, Room, StreamId, Verdict};
 use okta_proxy_wasm::http::{HeaderValue, Reply, RequestHead, is_token};
 use okta_proxy_wasm::unix_time::UnixTime;
 use serde_json::{Value, json};
@@ -45,7 +45,7 @@ impl Gate {
                 Verdict::Deny(reply) => (reply.clone(), decision.audit.reason()),
                 Verdict::Allow(_) => panic!("allowed"),
             },
-            Arrival::Parked | Arrival::Answered(_) => panic!("not decided"),
+            Arrival::Parked | Arrival::Answered(_) | Arrival::Asks(_) => panic!("not decided"),
         }
     }
 
@@ -494,6 +494,40 @@ fn scripts_of_allowed_origins_can_read_a_refusal_and_no_others() {
                 && all(&reply, "access-control-allow-headers").is_empty()
         );
     }
+}
+
+/// A request that waits takes along what its answer depends on.
+#[wasm_bindgen_test(unsupported = test)]
+fn who_has_waited_is_answered_in_the_same_way() {
+    let mut configuration = redirecting(json!({ "url": LOGIN }));
+    configuration["responses"]["cors"] = json!({ "allow_origins": ["https://app.acme.com"] });
+    let policy = config::load(configuration.to_string().as_bytes()).unwrap().policy;
+    let start = UnixTime::from_secs(NOW);
+    let mut engine = Engine::new(policy, Box::new(PortableVerifier), Room::default(), start);
+    let case = cases().pop().unwrap();
+    let asked: [&[(&str, &str)]; 3] =
+        [&[("origin", "https://app.acme.com")], &[(":method", "POST"), ("content-type", "application/grpc")], &[PAGE]];
+    for (stream, more) in asked.iter().enumerate() {
+        let head = RequestHead::new(case.fields(more));
+        assert!(matches!(engine.on_request(StreamId(stream as u32), &head, start), Arrival::Parked));
+    }
+    let mut outbox = engine.on_tick(start, Jitter(0));
+    let empty = json!({ "keys": [SigningKey::b("other").jwk()] }).to_string().into_bytes();
+    let fetched = FetchOutcome::Response { status: 200, cache_control: None, body: empty };
+    let ended = engine.on_fetched(outbox.fetches.remove(0).id, fetched, start);
+    let replies: Vec<&Reply> = ended
+        .decided
+        .iter()
+        .map(|(_, decision)| match &decision.verdict {
+            Verdict::Deny(reply) => reply,
+            Verdict::Allow(_) => panic!("allowed"),
+        })
+        .collect();
+    let statuses: Vec<u16> = replies.iter().map(|reply| reply.status).collect();
+    assert_eq!(statuses, [401, 401, 302]);
+    assert_eq!(all(replies[0], "access-control-allow-origin"), ["https://app.acme.com"]);
+    assert_eq!(text(replies[1]), "The access token is not valid.");
+    assert_eq!(all(replies[2], "location"), [format!("{LOGIN}?return_to=%2Fa")]);
 }
 
 /// What `xorshift` makes of a seed: a test that fails fails again.

@@ -8,6 +8,7 @@
 pub mod admit;
 pub mod answers;
 pub mod callout_address;
+pub mod condition;
 pub mod forward;
 pub mod provider;
 pub mod request_target;
@@ -21,6 +22,7 @@ use crate::http::{HeaderEdit, RequestHead};
 pub use admit::{AdmittedToken, ClaimFault};
 pub use answers::{AllowedOrigins, AnswerClass, Answers, BodyFormat, Cors, Detail, Login, OriginPattern};
 pub use callout_address::CalloutAddress;
+pub use condition::{Attribute, AttributeValues, Condition, ConditionError, ConditionFault};
 pub use forward::{ClaimFormat, ClaimSource, ForwardedClaim, Forwarding};
 pub use provider::{
     Audiences, ClaimNames, Discovery, KeyAddress, KeyOrigin, Provider, ProviderId, Providers, RemoteKeys,
@@ -28,7 +30,7 @@ pub use provider::{
 pub use request_target::{AmbiguousPaths, NormalPath, RequestTarget, TargetFault};
 pub use requirement::{Facts, Remedy, Requirement, Unmet, UnmetReason};
 pub use route::{HostPattern, LetterCase, Method, PathPattern, PatternFault, Route, RouteFault, RouteIndex, Router};
-pub use rule::{Access, NoTokenNeeded, Rule, RuleFault, RuleId, Rules};
+pub use rule::{Access, Asked, NoTokenNeeded, Rule, RuleFault, RuleId, Rules};
 pub use token_source::{TokenSource, Unwritable};
 
 /// The whole of what the operator wants.
