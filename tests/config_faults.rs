@@ -4,6 +4,9 @@
 #![allow(missing_docs, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
 #![allow(clippy::unwrap_used, reason = "a test")]
 
+#[path = "config_faults/responses.rs"]
+mod responses;
+
 use okta_proxy_wasm::config::{self, NativeCrypto};
 use serde_json::{Value, json};
 
@@ -482,12 +485,12 @@ fn every_fault_of_every_rule_is_listed_and_names_are_there_once() {
         "default_rule": { "access": "deny", "require": { "groups": ["a"] } },
         "bypass_cors_preflight": "yes",
         "insecure_ambiguous_paths": 1,
-        "responses": { "realm": "a\nb", "format": "json" },
+        "responses": { "realm": "a\nb", "formats": "json" },
     })));
     let expected = [
         "$.bypass_cors_preflight: expected true or false",
         "$.insecure_ambiguous_paths: expected true or false",
-        "$.responses.format: unknown field; remove it or check its spelling and place",
+        "$.responses.formats: unknown field; did you mean `format`?",
         "$.responses.realm: 1 to 128 printable ASCII characters",
         "$.rules[0].match.hosts: an empty list: no request would come under this rule",
         "$.rules[0].match: one of `path`, `path_prefix` and `path_regex`",
@@ -575,7 +578,10 @@ fn no_value_of_the_document_is_ever_in_a_fault() {
         "rules": [{ "name": format!("{SECRET}/"), "access": SECRET, "require": { "scopes": [format!("{SECRET} x")], "acr": SECRET },
             "match": { "path": SECRET, "hosts": [format!("{SECRET}:1")], "methods": [SECRET] } },
             { "match": { "path_regex": format!("{SECRET}(") } }],
-        "responses": { "realm": format!("{SECRET}\n") }
+        "responses": { "realm": format!("{SECRET}\n"), "format": SECRET, "detail": SECRET,
+            "custom": { "forbidden": { "body": SECRET.repeat(2000), "content_type": SECRET, "headers": { "x-a": format!("{SECRET}\n") } } },
+            "cors": { "allow_origins": [SECRET], "expose_headers": [format!("{SECRET} x")] },
+            "login": { "url": SECRET, "return_to_parameter": format!("{SECRET}&"), "return_base": SECRET } }
     });
     let found = faults(&document).join("\n");
     assert!(!found.contains("hunter2"), "{found}");

@@ -4,16 +4,14 @@
 mod claim_to_headers;
 mod provider;
 mod requirement;
+mod responses;
 mod rules;
 mod token_source;
 
 use super::Loaded;
 use super::fault::{ConfigFault, ConfigProblem, Path};
-use super::schema::rules::ResponsesDocument;
 use super::schema::{CacheDocument, Document};
-use crate::policy::{Answers, CacheLimits, Forwarding, Policy};
-
-const REALM: &str = "okta-proxy-wasm";
+use crate::policy::{CacheLimits, Forwarding, Policy};
 
 /// What is collected on the way.
 struct Findings<'a> {
@@ -47,14 +45,19 @@ pub(super) fn document(document: Document, at: &Path, faults: &mut Vec<ConfigFau
     let readiness_path = readiness_path(document.readiness_path, &at.member("readiness_path"), &mut findings);
     let native_crypto = document.native_crypto.unwrap_or_default();
     let responses = document.responses.unwrap_or_default();
-    let answers = answers(responses, &at.member("responses"), &mut findings);
     let about_rules = rules::RulesDocument {
+        login: responses.login.is_some(),
         rules: document.rules,
         default_rule: document.default_rule,
         bypass_cors_preflight: document.bypass_cors_preflight.unwrap_or(false),
         insecure_ambiguous_paths: document.insecure_ambiguous_paths.unwrap_or(false),
     };
+    if let Some(token_source) = &token_source {
+        about_rules.warn_of_redirects(token_source, &mut findings);
+    }
     let rules = rules::rules(about_rules, at, &mut findings);
+    let credentials = token_source.as_ref().map_or(&[][..], |source| &source.params);
+    let answers = responses::answers(responses, credentials, &at.member("responses"), &mut findings);
     let policy = Policy {
         providers: providers?,
         token_source: token_source?,
@@ -65,15 +68,6 @@ pub(super) fn document(document: Document, at: &Path, faults: &mut Vec<ConfigFau
         cache: cache_limits(document.cache.unwrap_or_default()),
     };
     Some(Loaded { policy, warnings: findings.warnings, native_crypto })
-}
-
-fn answers(document: ResponsesDocument, at: &Path, findings: &mut Findings<'_>) -> Option<Answers> {
-    let realm = document.realm.unwrap_or_else(|| String::from(REALM));
-    let is_plain = (1..=128).contains(&realm.len()) && realm.bytes().all(|byte| (b' '..=b'~').contains(&byte));
-    if !is_plain {
-        findings.unusable(&at.member("realm"), "1 to 128 printable ASCII characters");
-    }
-    is_plain.then_some(Answers { realm })
 }
 
 fn cache_limits(document: CacheDocument) -> CacheLimits {

@@ -2,6 +2,7 @@
 //! be left out here, and `compile` says which ones are needed together.
 
 pub mod require;
+pub mod responses;
 pub mod rules;
 
 use std::collections::BTreeMap;
@@ -14,7 +15,8 @@ use super::fault::{ConfigFault, ConfigProblem, Path};
 use super::reading::{Read, document};
 use crate::jose::Algorithm;
 use crate::policy::ClaimFormat;
-use rules::{DefaultRuleDocument, ResponsesDocument, RuleDocument};
+use responses::ResponsesDocument;
+use rules::{DefaultRuleDocument, RuleDocument};
 
 document! {
     /// The whole configuration.
@@ -34,7 +36,7 @@ document! {
         /// Takes paths as they are that two servers may read differently (`%2f`, `\`, `..;`), instead of refusing
         /// them: a rule may then be met by a path that the backend reads as another. Left out: no.
         insecure_ambiguous_paths: bool,
-        /// How refusals are written.
+        /// How refused clients are answered.
         responses: ResponsesDocument,
         /// Which claims the backend receives in which headers. Left out: `x-user-id` (subject),
         /// `x-client-id` (client) and `x-granted-scopes` (scopes, blank between).

@@ -277,8 +277,8 @@ impl RequestFacts<'_> {
             Err(unmet) => {
                 let (issued_by, token) = (Rc::clone(&grant.issued_by), Rc::clone(&grant.token));
                 let audit = AuditRecord::unmet(request_id_of(&self.head), rule, issued_by, token, unmet.reason);
-                let refusal =
-                    Refusal { reason: DenyReason::Unmet(unmet.reason), remedy: unmet.remedy, head: &self.head };
+                let reason = DenyReason::Unmet(unmet.reason);
+                let refusal = Refusal { reason, remedy: unmet.remedy, rule, head: &self.head };
                 Decision { verdict: Verdict::Deny(reply_to(&refusal, &policy.answers)), audit }
             }
         }
@@ -307,8 +307,9 @@ impl RequestFacts<'_> {
     }
 
     fn deny(self, policy: &Policy, provider: Option<&Provider>, reason: DenyReason) -> Decision {
-        let audit = AuditRecord::denied(request_id_of(&self.head), policy.rules.rule(self.rule), provider, reason);
-        let refusal = Refusal { reason, remedy: Remedy::None, head: &self.head };
+        let rule = policy.rules.rule(self.rule);
+        let audit = AuditRecord::denied(request_id_of(&self.head), rule, provider, reason);
+        let refusal = Refusal { reason, remedy: Remedy::None, rule, head: &self.head };
         Decision { verdict: Verdict::Deny(reply_to(&refusal, &policy.answers)), audit }
     }
 }

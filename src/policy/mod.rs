@@ -20,7 +20,7 @@ pub mod token_source;
 use crate::http::{HeaderEdit, RequestHead};
 
 pub use admit::{AdmittedToken, ClaimFault};
-pub use answers::Answers;
+pub use answers::{AllowedOrigins, AnswerClass, Answers, BodyFormat, Cors, Detail, Login, OriginPattern};
 pub use callout_address::CalloutAddress;
 pub use condition::{Attribute, AttributeValues, Condition, ConditionError, ConditionFault};
 pub use forward::{ClaimFormat, ClaimSource, ForwardedClaim, Forwarding};

@@ -40,6 +40,8 @@ pub struct Rule {
     pub requirement: Option<Requirement>,
     /// What is demanded is only reported: the token must be good, whatever else is unmet.
     pub report_only: bool,
+    /// Browsers that another log-in would help are sent to it instead of being told so.
+    pub redirect_browsers: bool,
 }
 
 /// All rules.
@@ -122,8 +124,8 @@ impl Rules {
             return Ok(RuleId::Otherwise);
         }
         let target = RequestTarget::of(head, self.ambiguous).map_err(RuleFault::Target)?;
-        let method = the_only(head, ":method").ok_or(RuleFault::Method)?;
-        let authority = the_only(head, ":authority");
+        let method = head.the_only(":method").ok_or(RuleFault::Method)?;
+        let authority = head.the_only(":authority");
         let found = self.router.find(authority, &target, method).map_err(RuleFault::Route)?;
         Ok(found.map_or(RuleId::Otherwise, RuleId::Numbered))
     }
@@ -201,17 +203,10 @@ impl Rules {
         // Envoy joins a repeated `Origin` with a comma: what no origin and no method has in it is not one.
         let is_one =
             |value: &[u8]| !value.is_empty() && value.iter().all(|byte| byte.is_ascii_graphic() && *byte != b',');
-        let has = |name| the_only(head, name).is_some_and(is_one);
+        let has = |name| head.the_only(name).is_some_and(is_one);
         self.bypass_cors_preflight
-            && the_only(head, ":method") == Some(b"OPTIONS")
+            && head.the_only(":method") == Some(b"OPTIONS")
             && has("origin")
             && has("access-control-request-method")
     }
-}
-
-/// A field that is there twice is none.
-fn the_only<'a>(head: &'a RequestHead, name: &str) -> Option<&'a [u8]> {
-    let mut values = head.values(name);
-    let first = values.next();
-    first.filter(|_| values.next().is_none())
 }

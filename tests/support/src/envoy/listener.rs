@@ -39,6 +39,8 @@ pub struct ListenerOptions {
     pub filters_before: Vec<Value>,
     /// HTTP filters between ours and the router.
     pub filters_after: Vec<Value>,
+    /// What the virtual host says to filters, by their names.
+    pub typed_per_filter_config: Value,
 }
 
 impl ListenerOptions {
@@ -63,6 +65,7 @@ impl ListenerOptions {
             use_remote_address: true,
             filters_before: Vec::new(),
             filters_after: Vec::new(),
+            typed_per_filter_config: json!({}),
         }
     }
 
@@ -148,7 +151,12 @@ impl ListenerOptions {
             "http_filters": self.http_filters(),
             "route_config": {
                 "name": self.name,
-                "virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [route]}],
+                "virtual_hosts": [{
+                    "name": "all",
+                    "domains": ["*"],
+                    "routes": [route],
+                    "typed_per_filter_config": self.typed_per_filter_config,
+                }],
             },
         })
     }
