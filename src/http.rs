@@ -66,6 +66,16 @@ impl HeaderName {
     pub const RETRY_AFTER: Self = Self(Cow::Borrowed("retry-after"));
     /// `www-authenticate`
     pub const WWW_AUTHENTICATE: Self = Self(Cow::Borrowed("www-authenticate"));
+    /// `allow`
+    pub const ALLOW: Self = Self(Cow::Borrowed("allow"));
+    /// `access-control-allow-origin`
+    pub const ACCESS_CONTROL_ALLOW_ORIGIN: Self = Self(Cow::Borrowed("access-control-allow-origin"));
+    /// `access-control-allow-methods`
+    pub const ACCESS_CONTROL_ALLOW_METHODS: Self = Self(Cow::Borrowed("access-control-allow-methods"));
+    /// `access-control-allow-headers`
+    pub const ACCESS_CONTROL_ALLOW_HEADERS: Self = Self(Cow::Borrowed("access-control-allow-headers"));
+    /// `access-control-max-age`
+    pub const ACCESS_CONTROL_MAX_AGE: Self = Self(Cow::Borrowed("access-control-max-age"));
     /// `authorization`
     pub const AUTHORIZATION: Self = Self(Cow::Borrowed("authorization"));
 

@@ -67,6 +67,11 @@ pub fn reply_to(refusal: &Refusal<'_>, answers: &Answers) -> Reply {
     }
 }
 
+/// The reply to a request whose decision could not be carried out: that is no fault of the client's.
+pub fn undelivered_reply() -> Reply {
+    error_reply(503, "temporarily_unavailable", "The request cannot be authorized at the moment.")
+}
+
 /// The reply to a question for readiness.
 pub fn readiness_reply(is_ready: bool) -> Reply {
     json_reply(if is_ready { 200 } else { 503 }, &serde_json::json!({ "ready": is_ready }))
@@ -83,7 +88,7 @@ fn class_of(reason: DenyReason) -> Class {
         | DenyReason::AlgorithmNotAllowed
         | DenyReason::KeyUnknown
         | DenyReason::Claim(_) => Class::InvalidToken,
-        DenyReason::AccessDenied | DenyReason::Unmet(_) => Class::Forbidden,
+        DenyReason::AccessDenied | DenyReason::IdentityTooLong | DenyReason::Unmet(_) => Class::Forbidden,
         DenyReason::KeysUnavailable(retry_after) => Class::Unavailable(retry_after),
         DenyReason::WaitTimedOut | DenyReason::TooManyWaiting => Class::Unavailable(RETRY_SOON),
     }

@@ -10,13 +10,15 @@ use std::rc::Rc;
 use crate::engine::audit::{AuditRecord, request_id_of};
 use crate::engine::deny_reason::DenyReason;
 use crate::engine::reply::{Refusal, reply_to};
+use crate::engine::resource_metadata::point_to_it;
 use crate::engine::token_cache::{Grant, TokenCache};
+use crate::engine::told::Told;
 use crate::http::{HeadEdits, HeaderEdit, Reply, RequestHead};
 use crate::jose::{Claim, SignatureVerifier, TokenFault, UnverifiedToken};
 use crate::keys::{LookUp, ProviderKeys};
 use crate::policy::token_source::Credential;
 use crate::policy::{
-    Access, AdmittedToken, ClaimFault, NoTokenNeeded, Policy, Provider, ProviderId, Remedy, RuleId, UnmetReason,
+    Access, AdmittedToken, ClaimFault, NoTokenNeeded, Policy, Provider, ProviderId, Remedy, Rule, RuleId, UnmetReason,
     Unwritable,
 };
 use crate::redacted::Redacted;
@@ -27,6 +29,8 @@ use crate::unix_time::UnixTime;
 pub struct Decision {
     /// What the host does.
     pub verdict: Verdict,
+    /// What later filters and the access log are told; nothing unless the operator wants it.
+    pub told: Told,
     /// What is logged.
     pub audit: AuditRecord,
 }
@@ -200,8 +204,10 @@ impl<'a> NamedToken<'a> {
         } else {
             token.verify(&candidates, verifier).map_err(DenyReason::from).and_then(|token| {
                 let token = AdmittedToken::admit(token, provider, now)?;
-                let identity = policy.forwarding.identity(&token).collect();
-                Ok(Grant { provider: id, issued_by: Rc::clone(&provider.name), token: Rc::new(token), identity })
+                let identity = policy.forwarding.identity(&token)?.into();
+                let state = policy.filter_state.of_token(&token)?.into();
+                let issued_by = Rc::clone(&provider.name);
+                Ok(Grant { provider: id, issued_by, token: Rc::new(token), identity, state })
             })
         };
         match (&judged, generation) {
@@ -241,7 +247,11 @@ impl RequestFacts<'_> {
                 let audit = AuditRecord::unmet(request_id_of(&self.head), rule, issued_by, token, unmet.reason);
                 let refusal =
                     Refusal { reason: DenyReason::Unmet(unmet.reason), remedy: unmet.remedy, head: &self.head };
-                Decision { verdict: Verdict::Deny(reply_to(&refusal, &policy.answers)), audit }
+                Decision {
+                    verdict: refused(&refusal, rule, policy),
+                    told: Told::of(&audit, Some(grant), policy),
+                    audit,
+                }
             }
         }
     }
@@ -257,19 +267,26 @@ impl RequestFacts<'_> {
             Rc::clone(&grant.token),
             unmet,
         );
-        Decision { verdict: Verdict::Allow(edits), audit }
+        Decision { verdict: Verdict::Allow(edits), told: Told::of(&audit, Some(grant), policy), audit }
     }
 
     /// The other one: it takes the rule's word for it.
     fn allow_without_token(self, policy: &Policy, _: &NoTokenNeeded) -> Decision {
         let edits = HeadEdits::new(self.stripping, Rc::from([]));
         let audit = AuditRecord::allowed_without_token(request_id_of(&self.head), policy.rules.rule(self.rule));
-        Decision { verdict: Verdict::Allow(edits), audit }
+        Decision { verdict: Verdict::Allow(edits), told: Told::of(&audit, None, policy), audit }
     }
 
     fn deny(self, policy: &Policy, provider: Option<&Provider>, reason: DenyReason) -> Decision {
-        let audit = AuditRecord::denied(request_id_of(&self.head), policy.rules.rule(self.rule), provider, reason);
+        let rule = policy.rules.rule(self.rule);
+        let audit = AuditRecord::denied(request_id_of(&self.head), rule, provider, reason);
         let refusal = Refusal { reason, remedy: Remedy::None, head: &self.head };
-        Decision { verdict: Verdict::Deny(reply_to(&refusal, &policy.answers)), audit }
+        Decision { verdict: refused(&refusal, rule, policy), told: Told::of(&audit, None, policy), audit }
     }
+}
+
+fn refused(refusal: &Refusal<'_>, rule: &Rule, policy: &Policy) -> Verdict {
+    let mut reply = reply_to(refusal, &policy.answers);
+    point_to_it(&mut reply, refusal, rule, &policy.resources);
+    Verdict::Deny(reply)
 }

@@ -7,6 +7,7 @@
 mod callouts;
 mod carry_out;
 mod clock;
+mod filter_state;
 mod headers;
 mod host_kind;
 mod http_context;

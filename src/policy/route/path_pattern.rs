@@ -112,6 +112,35 @@ impl PathPattern {
     }
 }
 
+impl PathPattern {
+    /// Whether it may be met by this path or one below it: too often where that is not plain to see.
+    pub fn may_meet_below(&self, path: &NormalPath<'_>) -> bool {
+        let path: Vec<String> = path.segments().map(|segment| self.folded(segment)).collect();
+        let leads_on = |own: &NormalPath<'_>| {
+            let own: Vec<String> = own.segments().map(|segment| self.folded(segment)).collect();
+            (own.starts_with(&path), path.starts_with(&own))
+        };
+        match &self.kind {
+            Kind::Any => true,
+            Kind::Exact(own) => leads_on(own).0,
+            Kind::Prefix(own) => leads_on(own).0 || leads_on(own).1,
+            Kind::Regex(regex) => leads_on(regex.leading()).0 || leads_on(regex.leading()).1,
+        }
+    }
+
+    /// Whether it is this one path.
+    pub fn is_exactly(&self, path: &str) -> bool {
+        matches!(&self.kind, Kind::Exact(own) if own.as_str() == path)
+    }
+
+    fn folded(&self, segment: &str) -> String {
+        match self.case {
+            LetterCase::Matters => segment.to_owned(),
+            LetterCase::Ignored => segment.to_ascii_lowercase(),
+        }
+    }
+}
+
 impl PathRegex {
     pub(super) fn matches(&self, path: &NormalPath<'_>) -> bool {
         let shorter = path.as_str().strip_suffix('/').filter(|shorter| !shorter.is_empty());
