@@ -16,9 +16,10 @@ pub(super) fn filter_state(
     at: &Path,
     findings: &mut Findings<'_>,
 ) -> Option<FilterState> {
-    let Some(documents) = super::not_empty(documents, at, findings) else {
-        return (!at.is_reported(findings.faults)).then(FilterState::default);
-    };
+    let documents = documents.unwrap_or_default();
+    if documents.is_empty() {
+        return Some(FilterState::default());
+    }
     let wanted = documents.len();
     let mut items: Vec<StateItem> = Vec::new();
     for (index, document) in documents.into_iter().enumerate() {

@@ -41,9 +41,7 @@ pub(super) fn protected_resources(
     at: &Path,
     findings: &mut Findings<'_>,
 ) -> Option<ProtectedResources> {
-    let Some(documents) = super::not_empty(documents, at, findings) else {
-        return (!at.is_reported(findings.faults)).then(ProtectedResources::default);
-    };
+    let documents = documents.unwrap_or_default();
     let wanted = documents.len();
     let mut resources: Vec<ProtectedResource> = Vec::new();
     for (index, document) in documents.into_iter().enumerate() {
