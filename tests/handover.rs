@@ -230,7 +230,7 @@ fn the_metadata_say_what_the_configuration_does() {
             "resource": "https://api.acme.com/mcp",
             "authorization_servers": [ISSUER, "https://login.acme.com"],
             "bearer_methods_supported": ["header"],
-            "scopes_supported": ["base", "mcp:admin", "mcp:root", "mcp:tools"],
+            "scopes_supported": ["mcp:admin", "mcp:root", "mcp:tools", "base"],
         })
     );
     assert_eq!(

@@ -1,8 +1,6 @@
 //! `protected_resources` -> [`ProtectedResources`]: the documents as they will be sent, and nothing in them that clients
 //! would stumble over.
 
-use std::collections::BTreeSet;
-
 use serde_json::{Map, Value, json};
 
 use super::Findings;
@@ -11,7 +9,8 @@ use crate::config::schema::handover::ProtectedResourceDocument;
 use crate::http::HeaderName;
 use crate::policy::token_source::{AuthScheme, HeaderForm, ParamName};
 use crate::policy::{
-    ProtectedResource, ProtectedResources, Providers, ResourceAddress, ResourceFault, Route, Rule, Rules, TokenSource,
+    ProtectedResource, ProtectedResources, Providers, Requirement, ResourceAddress, ResourceFault, Route, Rule, Rules,
+    TokenSource,
 };
 
 /// What the documents are derived from; what has faults of its own is not there.
@@ -174,11 +173,13 @@ fn scopes(
         around.rules().filter(|(route, _)| address.may_meet(&route.hosts, &route.path)).map(|(_, rule)| rule);
     let otherwise = around.rules.map(|(rules, _)| rules.otherwise());
     let enforced = reaching.chain(otherwise).filter(|rule| !rule.report_only);
-    let named: BTreeSet<&str> = enforced
-        .filter_map(|rule| rule.requirement.as_ref())
-        .flat_map(|requirement| requirement.scopes_named())
-        .collect();
-    named.into_iter().map(str::to_owned).collect()
+    let mut scopes: Vec<String> = Vec::new();
+    for scope in enforced.filter_map(|rule| rule.requirement.as_ref()).flat_map(Requirement::scopes_named) {
+        if !scopes.iter().any(|known| known == scope) {
+            scopes.push(scope.to_owned());
+        }
+    }
+    scopes
 }
 
 /// The ways of RFC 6750 by which a token may come; other headers, cookies and parameters have no name there.

@@ -115,29 +115,30 @@ impl PathPattern {
 impl PathPattern {
     /// Whether it may be met by this path or one below it: too often where that is not plain to see.
     pub fn may_meet_below(&self, path: &NormalPath<'_>) -> bool {
-        let path: Vec<String> = path.segments().map(|segment| self.folded(segment)).collect();
-        let leads_on = |own: &NormalPath<'_>| {
-            let own: Vec<String> = own.segments().map(|segment| self.folded(segment)).collect();
-            (own.starts_with(&path), path.starts_with(&own))
-        };
+        let is_above = |own: &NormalPath<'_>| self.leads(own, path);
+        let is_below = |own: &NormalPath<'_>| self.leads(path, own);
         match &self.kind {
             Kind::Any => true,
-            Kind::Exact(own) => leads_on(own).0,
-            Kind::Prefix(own) => leads_on(own).0 || leads_on(own).1,
-            Kind::Regex(regex) => leads_on(regex.leading()).0 || leads_on(regex.leading()).1,
+            Kind::Exact(own) => is_below(own),
+            Kind::Prefix(own) => is_above(own) || is_below(own),
+            Kind::Regex(regex) => is_above(regex.leading()) || is_below(regex.leading()),
         }
+    }
+
+    /// Whether the second path has all segments of the first.
+    fn leads(&self, first: &NormalPath<'_>, second: &NormalPath<'_>) -> bool {
+        let mut left = second.segments();
+        first.segments().all(|segment| {
+            left.next().is_some_and(|other| match self.case {
+                LetterCase::Matters => segment == other,
+                LetterCase::Ignored => segment.eq_ignore_ascii_case(other),
+            })
+        })
     }
 
     /// Whether it is this one path.
     pub fn is_exactly(&self, path: &str) -> bool {
         matches!(&self.kind, Kind::Exact(own) if own.as_str() == path)
-    }
-
-    fn folded(&self, segment: &str) -> String {
-        match self.case {
-            LetterCase::Matters => segment.to_owned(),
-            LetterCase::Ignored => segment.to_ascii_lowercase(),
-        }
     }
 }
 
