@@ -292,7 +292,7 @@ impl Scene {
         match self.engine.on_request(stream, &RequestHead::new(head), self.now) {
             Arrival::Decided(decision) => Ok(*decision),
             Arrival::Parked => Err(stream),
-            Arrival::Answered(_) => panic!("a question to the filter"),
+            Arrival::Answered(_) | Arrival::Asks(_) => panic!("a question to the filter"),
         }
     }
 

@@ -369,7 +369,8 @@ fn with_rules(members: Value) -> Value {
 
 #[test]
 fn rules_that_cannot_be_meant_are_refused_each_with_its_path() {
-    const NEVER_LOOKED_AT: &str = "never looked at: with this `access` no token is asked for";
+    const NEVER_LOOKED_AT: &str =
+        "with this `access` no token is looked at; there can be a `condition` on the request alone";
     const OPTIONAL: &str =
         "who leaves the token out would pass, and who has one might not; use \"token\", or a rule each";
     const NOTHING_TO_REPORT: &str = "there is no `require` whose refusals could be reported";
@@ -394,7 +395,11 @@ fn rules_that_cannot_be_meant_are_refused_each_with_its_path() {
         (json!({ "path": "/a" }), ".path", "unknown field; did you mean `match`?"),
         (json!({ "requires": scoped }), ".requires", "unknown field; did you mean `require`?"),
         (json!({ "access": "public", "require": scoped }), ".require", NEVER_LOOKED_AT),
-        (json!({ "access": "deny", "require": scoped }), ".require", NEVER_LOOKED_AT),
+        (
+            json!({ "access": "deny", "require": scoped }),
+            ".require",
+            "never looked at: with this `access` nobody passes",
+        ),
         (json!({ "access": "optional", "require": scoped }), ".require", OPTIONAL),
         (json!({ "report_only": true }), ".report_only", NOTHING_TO_REPORT),
         (json!({ "access": "deny", "report_only": true }), ".report_only", NOTHING_TO_REPORT),
@@ -487,13 +492,13 @@ fn every_fault_of_every_rule_is_listed_and_names_are_there_once() {
         "$.rules[0].match.hosts: an empty list: no request would come under this rule",
         "$.rules[0].match: one of `path`, `path_prefix` and `path_regex`",
         "$.rules[0].require.scopes[0]: one scope: ASCII without blanks, quotes and backslashes (RFC 6749 section 3.3); write several as several",
-        "$.rules[0].require: never looked at: with this `access` no token is asked for",
+        "$.rules[0].require: with this `access` no token is looked at; there can be a `condition` on the request alone",
         "$.rules[2].name: another rule has this name; the log could not tell them apart",
         "$.rules[2].match.hosts[0]: write the host without a port; a request's port is not looked at",
         "$.rules[2].match.methods[0]: expected a method as clients send it, in capitals: `GET`",
         "$.rules[2].match.methods[2]: expected a method as clients send it, in capitals: `GET`",
         "$.rules[2].report_only: there is no `require` whose refusals could be reported",
-        "$.default_rule.require: never looked at: with this `access` no token is asked for",
+        "$.default_rule.require: never looked at: with this `access` nobody passes",
     ];
     for line in expected {
         assert!(found.iter().any(|fault| fault == line), "not said: {line}\nsaid:\n{}", found.join("\n"));

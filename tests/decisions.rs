@@ -40,7 +40,7 @@ fn decide_at(configuration: &Value, fields: &[(&str, &str)]) -> Decision {
     let head = fields.iter().map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec())).collect();
     match engine(configuration).on_request(StreamId(1), &RequestHead::new(head), UnixTime::from_secs(NOW)) {
         Arrival::Decided(decision) => *decision,
-        Arrival::Parked | Arrival::Answered(_) => panic!("not decided"),
+        Arrival::Parked | Arrival::Answered(_) | Arrival::Asks(_) => panic!("not decided"),
     }
 }
 
@@ -393,7 +393,7 @@ fn a_request_that_waited_is_stripped_like_one_that_did_not() {
     assert!(matches!(parked, Arrival::Parked), "{parked:?}");
     match arrive(2, format!("access_token={token}; big={}", "b".repeat(20_000))) {
         Arrival::Decided(decision) => assert_eq!(reason(&decision), "too_many_waiting"),
-        Arrival::Parked | Arrival::Answered(_) => panic!("there is no room for its cookies"),
+        Arrival::Parked | Arrival::Answered(_) | Arrival::Asks(_) => panic!("there is no room for its cookies"),
     }
     let body = key_set(&[&key]).to_string().into_bytes();
     let outbox = engine.on_fetched(fetch.id, FetchOutcome::Response { status: 200, cache_control: None, body }, now);
@@ -418,7 +418,7 @@ fn a_token_is_good_before_exp_plus_the_skew_and_not_at_it() {
         let head = RequestHead::new(vec![("authorization".to_owned(), format!("Bearer {token}").into_bytes())]);
         match engine(&one_issuer()).on_request(StreamId(1), &head, now) {
             Arrival::Decided(decision) => reason(&decision),
-            Arrival::Parked | Arrival::Answered(_) => panic!("not decided"),
+            Arrival::Parked | Arrival::Answered(_) | Arrival::Asks(_) => panic!("not decided"),
         }
     };
     let end = UnixTime::from_secs(NOW + 60);

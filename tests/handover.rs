@@ -44,7 +44,7 @@ impl Gate {
     fn decide(&mut self, fields: &[(&str, &str)]) -> Decision {
         match self.arrive(fields) {
             Arrival::Decided(decision) => *decision,
-            Arrival::Parked | Arrival::Answered(_) => panic!("not decided"),
+            Arrival::Parked | Arrival::Answered(_) | Arrival::Asks(_) => panic!("not decided"),
         }
     }
 
@@ -60,7 +60,7 @@ impl Gate {
     fn answer(&mut self, method: &str, host: &str, path: &str) -> Option<Reply> {
         match self.arrive(&[(":method", method), (":authority", host), (":path", path)]) {
             Arrival::Answered(reply) => Some(reply),
-            Arrival::Decided(_) | Arrival::Parked => None,
+            Arrival::Decided(_) | Arrival::Parked | Arrival::Asks(_) => None,
         }
     }
 

@@ -205,7 +205,7 @@ impl<'a> Model<'a> {
                 self.count("parked");
                 self.waiting.insert(stream, Waiting { token, deadline: self.now.plus(DEADLINE) });
             }
-            Arrival::Answered(_) => panic!("a question to the filter"),
+            Arrival::Answered(_) | Arrival::Asks(_) => panic!("a question to the filter"),
         }
     }
 

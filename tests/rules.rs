@@ -64,7 +64,7 @@ impl Gate {
     fn decide(&mut self, fields: &[(&str, &str)]) -> Decision {
         match self.arrive(fields) {
             Arrival::Decided(decision) => *decision,
-            Arrival::Parked | Arrival::Answered(_) => panic!("not decided"),
+            Arrival::Parked | Arrival::Answered(_) | Arrival::Asks(_) => panic!("not decided"),
         }
     }
 

@@ -89,7 +89,7 @@ impl Scene {
     fn decision(&mut self, fields: &[(&str, &str)]) -> Decision {
         match self.request(fields) {
             Arrival::Decided(decision) => *decision,
-            Arrival::Parked | Arrival::Answered(_) => panic!("not decided"),
+            Arrival::Parked | Arrival::Answered(_) | Arrival::Asks(_) => panic!("not decided"),
         }
     }
 
@@ -99,7 +99,7 @@ impl Scene {
         let reason = match self.request(&[("authorization", &format!("Bearer {token}"))]) {
             Arrival::Decided(decision) => decision.audit.reason(),
             Arrival::Parked => "parked",
-            Arrival::Answered(_) => panic!("a question to the filter"),
+            Arrival::Answered(_) | Arrival::Asks(_) => panic!("a question to the filter"),
         };
         (reason, self.checked.get() - before)
     }

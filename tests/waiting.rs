@@ -67,7 +67,7 @@ impl Scene {
                 (stream, Some(reason))
             }
             Arrival::Parked => (stream, None),
-            Arrival::Answered(_) => panic!("a question to the filter"),
+            Arrival::Answered(_) | Arrival::Asks(_) => panic!("a question to the filter"),
         }
     }
 
@@ -625,7 +625,7 @@ fn a_worker_is_ready_when_it_holds_keys_of_every_provider() {
         ]);
         match scene.engine.on_request(StreamId(9), &head, scene.now) {
             Arrival::Answered(reply) => reply.status,
-            Arrival::Decided(_) | Arrival::Parked => 0,
+            Arrival::Decided(_) | Arrival::Parked | Arrival::Asks(_) => 0,
         }
     };
     assert_eq!(ask(&mut scene, "GET", "/ready"), 503);

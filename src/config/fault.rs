@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::jose::{JsonFault, KeySetFault};
+use crate::policy::ConditionFault;
 
 /// One fault of a configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +34,8 @@ pub enum ConfigProblem {
     Unusable(&'static str),
     /// A key set in the configuration that cannot be used.
     Keys(KeySetFault),
+    /// A condition that cannot be used, and where in it.
+    Condition(ConditionFault),
 }
 
 impl fmt::Display for ConfigFault {
@@ -56,6 +59,7 @@ impl fmt::Display for ConfigFault {
             ConfigProblem::WrongType(wanted) => write!(formatter, "expected {wanted}"),
             ConfigProblem::Missing(hint) => write!(formatter, "missing; {hint}"),
             ConfigProblem::Unusable(hint) => formatter.write_str(hint),
+            ConfigProblem::Condition(fault) => write!(formatter, "{fault}"),
             ConfigProblem::Keys(KeySetFault::TooLarge) => formatter.write_str("the key set is too large"),
             ConfigProblem::Keys(KeySetFault::Malformed) => formatter.write_str("not a key set; expected {\"keys\": [...]} (RFC 7517)"),
             ConfigProblem::Keys(KeySetFault::TooManyKeys) => formatter.write_str("more than 64 keys"),

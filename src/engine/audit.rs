@@ -31,7 +31,8 @@ enum Outcome {
     Allowed(Rc<AdmittedToken>),
     /// Good for the rule but for this, which is only reported.
     Reported(Rc<AdmittedToken>, UnmetReason),
-    AllowedWithoutToken,
+    /// A rule on trial would have kept it out for this.
+    AllowedWithoutToken(Option<UnmetReason>),
     Denied(DenyReason),
     /// A good token that does not do for the rule: whose it is was proved.
     Unmet(Rc<AdmittedToken>, UnmetReason),
@@ -75,9 +76,9 @@ impl AuditRecord {
         Self { request_id, rule: rule.name.clone(), provider: Some(provider), outcome }
     }
 
-    /// A request that needs no token.
-    pub fn allowed_without_token(request_id: Option<String>, rule: &Rule) -> Self {
-        Self { request_id, rule: rule.name.clone(), provider: None, outcome: Outcome::AllowedWithoutToken }
+    /// A request that needs no token; `unmet` as above.
+    pub fn allowed_without_token(request_id: Option<String>, rule: &Rule, unmet: Option<UnmetReason>) -> Self {
+        Self { request_id, rule: rule.name.clone(), provider: None, outcome: Outcome::AllowedWithoutToken(unmet) }
     }
 
     /// A request that is refused; `provider` is known when the token names a configured issuer.
@@ -99,13 +100,13 @@ impl AuditRecord {
 
     /// Whether a refusal was only reported.
     pub const fn is_reported(&self) -> bool {
-        matches!(self.outcome, Outcome::Reported(..))
+        matches!(self.outcome, Outcome::Reported(..) | Outcome::AllowedWithoutToken(Some(_)))
     }
 
     /// `allow` or `deny`.
     pub const fn verdict(&self) -> &'static str {
         match self.outcome {
-            Outcome::Allowed(_) | Outcome::Reported(..) | Outcome::AllowedWithoutToken => "allow",
+            Outcome::Allowed(_) | Outcome::Reported(..) | Outcome::AllowedWithoutToken(_) => "allow",
             Outcome::Denied(_) | Outcome::Unmet(..) => "deny",
         }
     }
@@ -124,7 +125,7 @@ impl AuditRecord {
     pub const fn reason(&self) -> &'static str {
         match &self.outcome {
             Outcome::Allowed(_) | Outcome::Reported(..) => "admitted",
-            Outcome::AllowedWithoutToken => "no_token_needed",
+            Outcome::AllowedWithoutToken(_) => "no_token_needed",
             Outcome::Denied(reason) => reason.name(),
             Outcome::Unmet(_, reason) => reason.name(),
         }
@@ -134,11 +135,11 @@ impl AuditRecord {
     pub fn to_json(&self) -> String {
         let token = match &self.outcome {
             Outcome::Allowed(token) | Outcome::Reported(token, _) | Outcome::Unmet(token, _) => Some(token.as_ref()),
-            Outcome::AllowedWithoutToken | Outcome::Denied(_) => None,
+            Outcome::AllowedWithoutToken(_) | Outcome::Denied(_) => None,
         };
         let would_deny = match &self.outcome {
-            Outcome::Reported(_, reason) => Some(reason.name()),
-            Outcome::Allowed(_) | Outcome::AllowedWithoutToken | Outcome::Denied(_) | Outcome::Unmet(..) => None,
+            Outcome::Reported(_, reason) | Outcome::AllowedWithoutToken(Some(reason)) => Some(reason.name()),
+            Outcome::Allowed(_) | Outcome::AllowedWithoutToken(None) | Outcome::Denied(_) | Outcome::Unmet(..) => None,
         };
         let line = Line {
             schema: SCHEMA,

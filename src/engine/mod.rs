@@ -27,12 +27,13 @@ use crate::unix_time::UnixTime;
 use deny_reason::DenyReason;
 use parked::{Parked, Patience};
 use reply::readiness_reply;
-use request::{NamedToken, Progress, find_credential};
+use request::{Early, NamedToken, Progress, find_credential};
 use token_cache::TokenCache;
 
 pub use crate::jose::{Algorithm, Doubt, NativeVerifier, PortableVerifier, SignatureVerifier};
 pub use crate::keys::fetch::{FetchFault, FetchOutcome, FetchResult, Jitter, MAX_ANSWER_BYTES};
 pub use crate::keys::sharing::{Lease, SharedAnswer, SharedOutcome, Turn};
+pub use crate::policy::{Attribute, AttributeValues};
 pub use parked::Room;
 pub use request::{Decision, Verdict};
 pub use told::Told;
@@ -109,6 +110,8 @@ pub enum Arrival {
     Parked,
     /// It was a question to the filter itself, and this is the answer.
     Answered(Reply),
+    /// Its rule wants to know these of the host first; then comes [`Engine::on_request_with`].
+    Asks(Rc<[Attribute]>),
 }
 
 /// Decides requests under one policy.
@@ -130,6 +133,27 @@ impl Engine {
 
     /// A request has come.
     pub fn on_request(&mut self, stream: StreamId, head: &RequestHead, now: UnixTime) -> Arrival {
+        self.arrive(stream, head, None, now)
+    }
+
+    /// The request that asked for `attributes` has them now, as far as the host has.
+    pub fn on_request_with(
+        &mut self,
+        stream: StreamId,
+        head: &RequestHead,
+        attributes: AttributeValues,
+        now: UnixTime,
+    ) -> Arrival {
+        self.arrive(stream, head, Some(attributes), now)
+    }
+
+    fn arrive(
+        &mut self,
+        stream: StreamId,
+        head: &RequestHead,
+        attributes: Option<AttributeValues>,
+        now: UnixTime,
+    ) -> Arrival {
         if self.policy.readiness_path.as_deref().is_some_and(|path| asks_for(path, head)) {
             return Arrival::Answered(readiness_reply(
                 self.keys.iter().all(|(_, keys)| keys.generation_in_use(now).is_some()),
@@ -138,9 +162,10 @@ impl Engine {
         if let Some(reply) = resource_metadata::answer(&self.policy.resources, head) {
             return Arrival::Answered(reply);
         }
-        let presented = match find_credential(head, &self.policy) {
+        let presented = match find_credential(head, attributes, &self.policy, now) {
             Ok(presented) => presented,
-            Err(decision) => return Arrival::Decided(decision),
+            Err(Early::Decided(decision)) => return Arrival::Decided(decision),
+            Err(Early::Asks(asked)) => return Arrival::Asks(asked),
         };
         if let Some(grant) =
             self.known.find(presented.text(), now, |id| keys_of(&self.keys, id)?.generation_in_use(now))

@@ -18,8 +18,8 @@ use crate::jose::{Claim, SignatureVerifier, TokenFault, UnverifiedToken};
 use crate::keys::{LookUp, ProviderKeys};
 use crate::policy::token_source::Credential;
 use crate::policy::{
-    Access, AdmittedToken, ClaimFault, NoTokenNeeded, Policy, Provider, ProviderId, Remedy, Rule, RuleId, UnmetReason,
-    Unwritable,
+    Access, AdmittedToken, Asked, Attribute, AttributeValues, ClaimFault, NoTokenNeeded, Policy, Provider, ProviderId,
+    Remedy, Rule, RuleId, UnmetReason, Unwritable,
 };
 use crate::redacted::Redacted;
 use crate::unix_time::UnixTime;
@@ -48,6 +48,10 @@ pub enum Verdict {
 #[derive(Debug)]
 pub(super) struct RequestFacts<'a> {
     head: Cow<'a, RequestHead>,
+    /// When it came: what its conditions take for the time, and since when a key can have been missed.
+    came_at: UnixTime,
+    /// What the host said of it, where its rule asks.
+    attributes: AttributeValues,
     rule: RuleId,
     /// What is taken out of the head before it goes on.
     stripping: Vec<HeaderEdit>,
@@ -59,8 +63,6 @@ pub(super) struct NamedToken<'a> {
     facts: RequestFacts<'a>,
     token: UnverifiedToken,
     provider: ProviderId,
-    /// When the request came: only keys published since can be missed.
-    asked_at: UnixTime,
 }
 
 /// How far a request got.
@@ -68,6 +70,20 @@ pub(super) struct NamedToken<'a> {
 pub(super) enum Progress<'a> {
     Decided(Decision),
     Waiting(NamedToken<'a>),
+}
+
+/// What may come of a request at the first look, instead of a credential.
+#[derive(Debug)]
+pub(super) enum Early {
+    Decided(Box<Decision>),
+    /// Its rule wants to know these of the host first.
+    Asks(Rc<[Attribute]>),
+}
+
+impl From<Decision> for Early {
+    fn from(decision: Decision) -> Self {
+        Self::Decided(Box::new(decision))
+    }
 }
 
 /// A request with a credential that could be a JWT; nothing of it was looked at.
@@ -79,31 +95,48 @@ pub(super) struct Presented<'a> {
 
 /// Finds the rule of a request, its credential, and what is to be taken out of its head; or decides at once, when the
 /// token does not matter or there is none.
-pub(super) fn find_credential<'a>(head: &'a RequestHead, policy: &Policy) -> Result<Presented<'a>, Box<Decision>> {
-    let mut facts = RequestFacts { head: Cow::Borrowed(head), rule: RuleId::Otherwise, stripping: Vec::new() };
+pub(super) fn find_credential<'a>(
+    head: &'a RequestHead,
+    attributes: Option<AttributeValues>,
+    policy: &Policy,
+    now: UnixTime,
+) -> Result<Presented<'a>, Early> {
+    let is_answered = attributes.is_some();
+    let mut facts = RequestFacts {
+        head: Cow::Borrowed(head),
+        came_at: now,
+        attributes: attributes.unwrap_or_default(),
+        rule: RuleId::Otherwise,
+        stripping: Vec::new(),
+    };
     match policy.rules.find(head) {
         Ok(rule) => facts.rule = rule,
-        Err(fault) => return Err(Box::new(facts.deny(policy, None, fault.into()))),
+        Err(fault) => return Err(facts.deny(policy, None, fault.into()).into()),
     }
     if policy.rules.rule(facts.rule).access == Access::Deny {
-        return Err(Box::new(facts.deny(policy, None, DenyReason::AccessDenied)));
+        return Err(facts.deny(policy, None, DenyReason::AccessDenied).into());
     }
     match policy.strip(head) {
         Ok(edits) => facts.stripping = edits,
-        Err(Unwritable) => return Err(Box::new(facts.deny(policy, None, DenyReason::CredentialMalformed))),
+        Err(Unwritable) => return Err(facts.deny(policy, None, DenyReason::CredentialMalformed).into()),
     }
     let credential = policy.token_source.find(head);
-    if let Some(proof) = policy.rules.without_token(facts.rule, &credential, head) {
-        return Err(Box::new(facts.allow_without_token(policy, &proof)));
+    if let (false, Some(asked)) = (is_answered, policy.rules.asks(facts.rule, &credential)) {
+        return Err(Early::Asks(asked));
     }
-    let text = match credential {
-        Credential::Token(text) => text,
-        Credential::Absent => return Err(Box::new(facts.deny(policy, None, DenyReason::TokenMissing))),
-        Credential::Repeated => return Err(Box::new(facts.deny(policy, None, DenyReason::CredentialRepeated))),
-        Credential::Malformed => return Err(Box::new(facts.deny(policy, None, DenyReason::CredentialMalformed))),
-        Credential::TooLarge => return Err(Box::new(facts.deny(policy, None, DenyReason::TokenTooLarge))),
+    match policy.rules.without_token(facts.rule, &credential, &facts.asked(None, now)) {
+        Ok(Some(proof)) => return Err(facts.allow_without_token(policy, &proof).into()),
+        Ok(None) => {}
+        Err(reason) => return Err(facts.deny(policy, None, DenyReason::Unmet(reason)).into()),
+    }
+    let reason = match credential {
+        Credential::Token(text) => return Ok(Presented { facts, text: Redacted::new(text) }),
+        Credential::Absent => DenyReason::TokenMissing,
+        Credential::Repeated => DenyReason::CredentialRepeated,
+        Credential::Malformed => DenyReason::CredentialMalformed,
+        Credential::TooLarge => DenyReason::TokenTooLarge,
     };
-    Ok(Presented { facts, text: Redacted::new(text) })
+    Err(facts.deny(policy, None, reason).into())
 }
 
 impl<'a> Presented<'a> {
@@ -144,7 +177,7 @@ impl<'a> Presented<'a> {
         if matches!(token.claimed_expiry(), Claim::Valid(expiry) if provider.takes_as_expired(expiry, now)) {
             return Err(Box::new(facts.deny(policy, Some(provider), ClaimFault::Expired.into())));
         }
-        Ok(NamedToken { facts, token, provider: id, asked_at: now })
+        Ok(NamedToken { facts, token, provider: id })
     }
 }
 
@@ -163,9 +196,9 @@ impl<'a> NamedToken<'a> {
 
     /// With a head of its own, for one that waits.
     pub(super) fn into_owned(self) -> NamedToken<'static> {
-        let Self { facts: RequestFacts { head, rule, stripping }, token, provider, asked_at } = self;
-        let facts = RequestFacts { head: Cow::Owned(head.into_owned()), rule, stripping };
-        NamedToken { facts, token, provider, asked_at }
+        let Self { facts: RequestFacts { head, came_at, attributes, rule, stripping }, token, provider } = self;
+        let facts = RequestFacts { head: Cow::Owned(head.into_owned()), came_at, attributes, rule, stripping };
+        NamedToken { facts, token, provider }
     }
 
     /// The token as it was given.
@@ -182,15 +215,15 @@ impl<'a> NamedToken<'a> {
         verifier: &dyn SignatureVerifier,
         now: UnixTime,
     ) -> Progress<'a> {
-        let Self { facts, token, provider: id, asked_at } = self;
+        let Self { facts, token, provider: id } = self;
         let Some(provider) = policy.providers.get(id) else {
             return Progress::Decided(facts.deny(policy, None, ClaimFault::IssuerUnknown.into()));
         };
         let generation = keys.generation_in_use(now);
         let header = token.header();
-        let candidates = match keys.look_up(header.key_id.as_deref(), header.algorithm, asked_at, now) {
+        let candidates = match keys.look_up(header.key_id.as_deref(), header.algorithm, facts.came_at, now) {
             LookUp::Found(candidates) => candidates,
-            LookUp::Wait => return Progress::Waiting(Self { facts, token, provider: id, asked_at }),
+            LookUp::Wait => return Progress::Waiting(Self { facts, token, provider: id }),
             LookUp::Unknown => return Progress::Decided(facts.deny(policy, Some(provider), DenyReason::KeyUnknown)),
             LookUp::Unavailable(retry_after) => {
                 let reason = DenyReason::KeysUnavailable(retry_after);
@@ -236,10 +269,15 @@ impl<'a> NamedToken<'a> {
 }
 
 impl RequestFacts<'_> {
+    fn asked<'b>(&'b self, token: Option<(&'b AdmittedToken, &'b str)>, now: UnixTime) -> Asked<'b> {
+        Asked { token, head: &self.head, attributes: &self.attributes, came_at: self.came_at, now }
+    }
+
     /// What a good token may do is up to the rule, with every request.
     fn decide_by(self, policy: &Policy, grant: &Grant, now: UnixTime) -> Decision {
         let rule = policy.rules.rule(self.rule);
-        match rule.check(&grant.token, now) {
+        let token = (grant.token.as_ref(), grant.issued_by.as_ref());
+        match policy.rules.check(self.rule, &self.asked(Some(token), now)) {
             Ok(()) => self.allow(policy, grant, None),
             Err(unmet) if rule.report_only => self.allow(policy, grant, Some(unmet.reason)),
             Err(unmet) => {
@@ -271,9 +309,10 @@ impl RequestFacts<'_> {
     }
 
     /// The other one: it takes the rule's word for it.
-    fn allow_without_token(self, policy: &Policy, _: &NoTokenNeeded) -> Decision {
+    fn allow_without_token(self, policy: &Policy, proof: &NoTokenNeeded) -> Decision {
         let edits = HeadEdits::new(self.stripping, Rc::from([]));
-        let audit = AuditRecord::allowed_without_token(request_id_of(&self.head), policy.rules.rule(self.rule));
+        let rule = policy.rules.rule(self.rule);
+        let audit = AuditRecord::allowed_without_token(request_id_of(&self.head), rule, proof.would_deny());
         Decision { verdict: Verdict::Allow(edits), told: Told::of(&audit, None, policy), audit }
     }
 

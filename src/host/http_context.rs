@@ -7,6 +7,7 @@ use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 
 use crate::engine::{Arrival, StreamId};
+use crate::host::attributes::request_attributes;
 use crate::host::carry_out::{answer, apply};
 use crate::host::root_state::RootState;
 use crate::host::streams::Passage;
@@ -53,7 +54,11 @@ impl HttpContext for FilterStream {
             return Action::Pause;
         };
         let now = clock::now();
-        let arrival = self.shared.with_engine(|engine| engine.on_request(self.id, &head, now));
+        let mut arrival = self.shared.with_engine(|engine| engine.on_request(self.id, &head, now));
+        if let Some(Arrival::Asks(attributes)) = arrival {
+            let values = request_attributes(&attributes);
+            arrival = self.shared.with_engine(|engine| engine.on_request_with(self.id, &head, values, now));
+        }
         match arrival {
             Some(Arrival::Decided(decision)) => self.passage.set(apply(&decision)),
             Some(Arrival::Parked) => {
@@ -61,6 +66,7 @@ impl HttpContext for FilterStream {
                 self.shared.tick_soon();
             }
             Some(Arrival::Answered(reply)) => self.passage.set(answer(&reply)),
+            Some(Arrival::Asks(_)) => log::error!("a request asks twice; it is not let through"),
             // A root whose configuration was refused serves no requests; if a host sends one, it waits
             // for its timeout rather than passing.
             None => log::error!("a request came before a configuration; it is not let through"),

@@ -4,6 +4,7 @@
 //! streams; [`http_context`] takes a request to the engine and does what it says. Every borrow of the
 //! engine ends before a host call begins.
 
+mod attributes;
 mod callouts;
 mod carry_out;
 mod clock;

@@ -33,6 +33,11 @@ impl Claims {
         Self { members }
     }
 
+    /// All of them as they stand, for who looks at types himself.
+    pub const fn members(&self) -> &Map<String, Value> {
+        &self.members
+    }
+
     /// Whether a claim of that name is there, whatever its value.
     pub fn contains(&self, name: &str) -> bool {
         self.members.contains_key(name)

@@ -9,6 +9,7 @@
 pub mod admit;
 pub mod answers;
 pub mod callout_address;
+pub mod condition;
 pub mod filter_state;
 pub mod forward;
 pub mod protected_resource;
@@ -24,6 +25,7 @@ use crate::http::{HeaderEdit, RequestHead};
 pub use admit::{AdmittedToken, ClaimFault};
 pub use answers::Answers;
 pub use callout_address::CalloutAddress;
+pub use condition::{Attribute, AttributeValues, Condition, ConditionError, ConditionFault};
 pub use filter_state::{DecisionPart, FilterState, StateEntry, StateItem, StateSource};
 pub use forward::{ClaimFormat, ClaimSource, ForwardedClaim, Forwarding, ValueTooLong};
 pub use protected_resource::{ProtectedResource, ProtectedResources, ResourceAddress, ResourceFault};
@@ -35,7 +37,7 @@ pub use requirement::{Facts, Remedy, Requirement, Unmet, UnmetReason};
 pub use route::{
     Authority, HostPattern, LetterCase, Method, PathPattern, PatternFault, Route, RouteFault, RouteIndex, Router,
 };
-pub use rule::{Access, NoTokenNeeded, Rule, RuleFault, RuleId, Rules};
+pub use rule::{Access, Asked, NoTokenNeeded, Rule, RuleFault, RuleId, Rules};
 pub use token_source::{TokenSource, Unwritable};
 
 /// The whole of what the operator wants.

@@ -20,9 +20,11 @@ mod scopes;
 pub mod verdict;
 
 use std::collections::BTreeSet;
+use std::rc::Rc;
 use std::time::Duration;
 
 use super::admit::AdmittedToken;
+use super::condition::{self, Attribute, Condition};
 use crate::jose::Claim;
 use crate::unix_time::UnixTime;
 
@@ -33,16 +35,20 @@ pub use verdict::{Doubt, Verdict};
 /// What a requirement is held against.
 #[derive(Clone, Copy, Debug)]
 pub struct Facts<'a> {
-    /// Who asks.
-    pub token: &'a AdmittedToken,
+    /// Who asks; nobody where a rule lets pass without a token: then nothing is known of one.
+    pub token: Option<&'a AdmittedToken>,
     /// When.
     pub now: UnixTime,
+    /// The request, for conditions; without it none can be judged.
+    pub request: Option<condition::Facts<'a>>,
 }
 
 /// What a rule demands: all of its terms.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Requirement {
     terms: Vec<Term>,
+    has_condition: bool,
+    attributes: Rc<[Attribute]>,
 }
 
 /// One demand. The order is that in which reasons are given.
@@ -57,6 +63,8 @@ pub enum Term {
     Groups(BTreeSet<String>),
     /// A claim holds what it must.
     Claim(ClaimTest),
+    /// The condition holds for the request and its token.
+    Condition(Rc<Condition>),
     /// The user was authenticated by all of these methods (`amr`, RFC 8176). Okta has them in ID tokens only.
     Methods(BTreeSet<String>),
     /// The requirement within is not met, and that is certain.
@@ -78,7 +86,24 @@ impl Requirement {
     /// Demands all of these, judged in the order of [`Term`] whatever their order here.
     pub fn all(mut terms: Vec<Term>) -> Self {
         terms.sort_by_key(Term::place);
-        Self { terms }
+        let has_condition = terms.iter().any(Term::has_condition);
+        let attributes: BTreeSet<Attribute> = terms.iter().flat_map(Term::attributes).collect();
+        Self { terms, has_condition, attributes: attributes.into_iter().collect() }
+    }
+
+    /// Whether it is about the request alone, and can be judged without a token.
+    pub fn is_about_request(&self) -> bool {
+        self.terms.iter().all(Term::is_about_request)
+    }
+
+    /// Whether anything in it is a condition.
+    pub const fn has_condition(&self) -> bool {
+        self.has_condition
+    }
+
+    /// What its conditions ask of the host, each once.
+    pub const fn attributes(&self) -> &Rc<[Attribute]> {
+        &self.attributes
     }
 
     /// Its terms.
@@ -88,20 +113,7 @@ impl Requirement {
 
     /// How many terms there are in it, those within others counted.
     pub fn size(&self) -> usize {
-        let size = |term: &Term| match term {
-            Term::Not(inner) => 1 + inner.size(),
-            Term::AnyOf(alternatives) => 1 + alternatives.iter().map(Self::size).sum::<usize>(),
-            Term::Audiences(_)
-            | Term::Clients(_)
-            | Term::Groups(_)
-            | Term::Claim(_)
-            | Term::Methods(_)
-            | Term::Authentication(_)
-            | Term::MaxAge(_)
-            | Term::Scopes(_)
-            | Term::AnyScope(_) => 1,
-        };
-        self.terms.iter().map(size).sum()
+        self.terms.iter().map(|term| 1 + term.inner().iter().map(Self::size).sum::<usize>()).sum()
     }
 
     /// Whether it is met.
@@ -128,19 +140,80 @@ impl Term {
             Self::Clients(_) => 1,
             Self::Groups(_) => 2,
             Self::Claim(_) => 3,
-            Self::Methods(_) => 4,
-            Self::Not(_) => 5,
-            Self::Authentication(_) => 6,
-            Self::MaxAge(_) => 7,
-            Self::Scopes(_) => 8,
-            Self::AnyScope(_) => 9,
-            Self::AnyOf(_) => 10,
+            Self::Condition(_) => 4,
+            Self::Methods(_) => 5,
+            Self::Not(_) => 6,
+            Self::Authentication(_) => 7,
+            Self::MaxAge(_) => 8,
+            Self::Scopes(_) => 9,
+            Self::AnyScope(_) => 10,
+            Self::AnyOf(_) => 11,
         }
+    }
+
+    /// The requirements within.
+    fn inner(&self) -> &[Requirement] {
+        match self {
+            Self::Not(inner) => std::slice::from_ref(inner),
+            Self::AnyOf(alternatives) => alternatives,
+            Self::Audiences(_)
+            | Self::Clients(_)
+            | Self::Groups(_)
+            | Self::Claim(_)
+            | Self::Condition(_)
+            | Self::Methods(_)
+            | Self::Authentication(_)
+            | Self::MaxAge(_)
+            | Self::Scopes(_)
+            | Self::AnyScope(_) => &[],
+        }
+    }
+
+    fn condition(&self) -> Option<&Condition> {
+        if let Self::Condition(condition) = self { Some(condition) } else { None }
+    }
+
+    fn has_condition(&self) -> bool {
+        self.condition().is_some() || self.inner().iter().any(Requirement::has_condition)
+    }
+
+    fn is_about_request(&self) -> bool {
+        let inner = self.inner();
+        let has_only_such = !inner.is_empty() && inner.iter().all(Requirement::is_about_request);
+        has_only_such || self.condition().is_some_and(Condition::is_about_request)
+    }
+
+    fn attributes(&self) -> impl Iterator<Item = Attribute> {
+        let own = self.condition().map_or(&[][..], Condition::attributes);
+        own.iter().chain(self.inner().iter().flat_map(|inner| inner.attributes.iter())).copied()
     }
 
     /// Whether it holds.
     fn judge(&self, facts: &Facts<'_>) -> Verdict {
-        let token = facts.token;
+        match self {
+            Self::Not(inner) => inner.judge(facts).negated(),
+            Self::AnyOf(alternatives) => Verdict::any(alternatives.iter().map(|inner| inner.judge(facts))),
+            Self::Condition(condition) => match facts.request.as_ref().map(|request| condition.holds(request)) {
+                Some(Ok(holds)) => Verdict::of(holds),
+                Some(Err(error)) => Verdict::Unknown(Doubt::Condition(error)),
+                None => Verdict::Unknown(Doubt::Missing),
+            },
+            Self::Audiences(_)
+            | Self::Clients(_)
+            | Self::Groups(_)
+            | Self::Claim(_)
+            | Self::Methods(_)
+            | Self::Authentication(_)
+            | Self::MaxAge(_)
+            | Self::Scopes(_)
+            | Self::AnyScope(_) => {
+                facts.token.map_or(Verdict::Unknown(Doubt::Missing), |token| self.judge_token(token, facts.now))
+            }
+        }
+    }
+
+    /// Whether it holds of a token; what is about more is not judged here.
+    fn judge_token(&self, token: &AdmittedToken, now: UnixTime) -> Verdict {
         let has = |names: &BTreeSet<String>, found: &[&str]| found.iter().any(|name| names.contains(*name));
         match self {
             Self::Audiences(names) => told(token.claims().texts("aud"), |found| has(names, &found)),
@@ -150,14 +223,13 @@ impl Term {
             Self::Methods(names) => {
                 told(token.claims().texts("amr"), |found| names.iter().all(|name| found.contains(&name.as_str())))
             }
-            Self::Not(inner) => inner.judge(facts).negated(),
-            Self::AnyOf(alternatives) => Verdict::any(alternatives.iter().map(|inner| inner.judge(facts))),
             Self::Authentication(demanded) => told(token.claims().text("acr"), |presented| {
                 demanded.iter().any(|demanded| acr::satisfies(presented, demanded))
             }),
-            Self::MaxAge(max_age) => is_recent(token, *max_age, facts.now),
+            Self::MaxAge(max_age) => is_recent(token, *max_age, now),
             Self::Scopes(scopes) => Verdict::of(scopes.iter().all(|scope| token.scopes().contains(scope))),
             Self::AnyScope(scopes) => Verdict::of(scopes.iter().any(|scope| token.scopes().contains(scope))),
+            Self::Not(_) | Self::AnyOf(_) | Self::Condition(_) => Verdict::Unknown(Doubt::Missing),
         }
     }
 }

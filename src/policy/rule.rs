@@ -7,8 +7,9 @@
 use std::rc::Rc;
 
 use super::admit::AdmittedToken;
+use super::condition::{self, Attribute, AttributeValues, TokenFacts};
 use super::request_target::{AmbiguousPaths, RequestTarget, TargetFault};
-use super::requirement::{Facts, Requirement, Unmet};
+use super::requirement::{Facts, Requirement, Unmet, UnmetReason};
 use super::route::{RouteFault, RouteIndex, Router};
 use super::token_source::Credential;
 use crate::http::RequestHead;
@@ -17,7 +18,7 @@ use crate::unix_time::UnixTime;
 /// Whether a token is needed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Access {
-    /// Everybody passes, and a token is not looked at.
+    /// A token is not looked at.
     Public,
     /// A request without a credential passes; one with a credential needs a good one.
     Optional,
@@ -35,7 +36,7 @@ pub struct Rule {
     pub name: Option<Rc<str>>,
     /// Whether a token is needed.
     pub access: Access,
-    /// What is demanded of the token.
+    /// What is demanded of the token and the request; of the request alone where a request may pass without a token.
     pub requirement: Option<Requirement>,
     /// What is demanded is only reported: the token must be good, whatever else is unmet.
     pub report_only: bool,
@@ -50,6 +51,21 @@ pub struct Rules {
     otherwise: Rule,
     ambiguous: AmbiguousPaths,
     bypass_cors_preflight: bool,
+}
+
+/// A request as rules judge it.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    /// Who asks: a good token, and the operator's name for who issued it.
+    pub token: Option<(&'a AdmittedToken, &'a str)>,
+    /// For what.
+    pub head: &'a RequestHead,
+    /// What the host said for [`Requirement::attributes`].
+    pub attributes: &'a AttributeValues,
+    /// When the request came.
+    pub came_at: UnixTime,
+    /// When it is decided.
+    pub now: UnixTime,
 }
 
 /// One of the rules.
@@ -74,7 +90,16 @@ pub enum RuleFault {
 
 /// That a request passes without a token.
 #[derive(Debug)]
-pub struct NoTokenNeeded(());
+pub struct NoTokenNeeded {
+    would_deny: Option<UnmetReason>,
+}
+
+impl NoTokenNeeded {
+    /// What would have kept the request out if its rule were not on trial.
+    pub const fn would_deny(&self) -> Option<UnmetReason> {
+        self.would_deny
+    }
+}
 
 impl Rules {
     /// Puts rules together; `router` knows the conditions of each, in the same order.
@@ -121,16 +146,65 @@ impl Rules {
         }
     }
 
+    /// Whether what is asked may be done under that rule.
+    ///
+    /// # Errors
+    /// Why not, and what would help.
+    pub fn check(&self, id: RuleId, asked: &Asked<'_>) -> Result<(), Unmet<'_>> {
+        let Asked { token, head, attributes, came_at, now } = *asked;
+        let token_facts = token.map(|(token, provider)| TokenFacts::new(token, provider));
+        let token = token.map(|(token, _)| token);
+        match &self.rule(id).requirement {
+            None => Ok(()),
+            Some(requirement) if requirement.has_condition() => {
+                let target = RequestTarget::of(head, self.ambiguous).ok();
+                // What only some servers would read is no path to reckon with.
+                let target = target.as_ref().filter(|target| target.other_readings().is_empty());
+                let path = target.map(|target| target.path().as_str());
+                let request = condition::Facts::new(head, path, came_at, attributes, token_facts);
+                requirement.check(&Facts { token, now, request: Some(request) })
+            }
+            Some(requirement) => requirement.check(&Facts { token, now, request: None }),
+        }
+    }
+
     /// Whether the request passes without a token. A preflight carries none by design (Fetch, section 4.8), and is
     /// one only when it has all of what a browser sends with it.
-    pub fn without_token(&self, id: RuleId, credential: &Credential<'_>, head: &RequestHead) -> Option<NoTokenNeeded> {
-        let passes = match self.rule(id).access {
+    ///
+    /// # Errors
+    /// Why not, where the rule asks for no token and demands something else.
+    pub fn without_token(
+        &self,
+        id: RuleId,
+        credential: &Credential<'_>,
+        asked: &Asked<'_>,
+    ) -> Result<Option<NoTokenNeeded>, UnmetReason> {
+        let rule = self.rule(id);
+        let is_judged = match rule.access {
             Access::Public => true,
-            Access::Optional => *credential == Credential::Absent || self.lets_preflight_pass(head),
-            Access::Token => self.lets_preflight_pass(head),
+            Access::Optional => *credential == Credential::Absent || self.lets_preflight_pass(asked.head),
+            Access::Token => {
+                return Ok(self.lets_preflight_pass(asked.head).then_some(NoTokenNeeded { would_deny: None }));
+            }
             Access::Deny => false,
         };
-        passes.then_some(NoTokenNeeded(()))
+        if !is_judged {
+            return Ok(None);
+        }
+        match self.check(id, asked) {
+            Ok(()) => Ok(Some(NoTokenNeeded { would_deny: None })),
+            Err(unmet) if rule.report_only => Ok(Some(NoTokenNeeded { would_deny: Some(unmet.reason) })),
+            Err(unmet) => Err(unmet.reason),
+        }
+    }
+
+    /// What has to be asked of the host before a request can be judged by that rule; mostly nothing.
+    pub fn asks(&self, id: RuleId, credential: &Credential<'_>) -> Option<Rc<[Attribute]>> {
+        let rule = self.rule(id);
+        let attributes = rule.requirement.as_ref()?.attributes();
+        // Who has no token where one is needed is refused whatever the host says.
+        let matters = rule.access != Access::Token || matches!(credential, Credential::Token(_));
+        (matters && !attributes.is_empty()).then(|| Rc::clone(attributes))
     }
 
     fn lets_preflight_pass(&self, head: &RequestHead) -> bool {
@@ -142,16 +216,6 @@ impl Rules {
             && the_only(head, ":method") == Some(b"OPTIONS")
             && has("origin")
             && has("access-control-request-method")
-    }
-}
-
-impl Rule {
-    /// Whether the token may do what is asked under this rule.
-    ///
-    /// # Errors
-    /// Why not, and what would help.
-    pub fn check(&self, token: &AdmittedToken, now: UnixTime) -> Result<(), Unmet<'_>> {
-        self.requirement.as_ref().map_or(Ok(()), |requirement| requirement.check(&Facts { token, now }))
     }
 }
 

@@ -1,14 +1,15 @@
 //! `require` -> [`Requirement`]: demands that a token can meet, written so that they mean one thing.
 
 use std::collections::BTreeSet;
+use std::rc::Rc;
 use std::time::Duration;
 
 use super::Findings;
 use crate::config::fault::{ConfigProblem, Path};
 use crate::config::schema::ClaimPath;
 use crate::config::schema::require::{AcrDocument, ClaimTestDocument, ClaimsDocument, RequireDocument};
-use crate::policy::Requirement;
 use crate::policy::requirement::{ClaimTest, Expected, Term, acr};
+use crate::policy::{Condition, Requirement};
 
 /// How deep `any_of`, `all_of` and `not` may stand in each other: beyond that nobody can say what a rule means.
 const DEEPEST: usize = 6;
@@ -51,12 +52,14 @@ fn terms(document: RequireDocument, at: &Path, nesting: Nesting, findings: &mut 
         return None;
     }
     let RequireDocument { scopes, any_scope, groups, client_ids, audiences, claims, acr, max_age, amr, .. } = document;
+    let condition = document.condition.and_then(|text| condition(&text, &at.member("condition"), findings));
     let mut terms = Vec::new();
     terms.extend(scope_names(scopes, &at.member("scopes"), findings).map(Term::Scopes));
     terms.extend(scope_names(any_scope, &at.member("any_scope"), findings).map(Term::AnyScope));
     terms.extend(set(groups, &at.member("groups"), findings).map(Term::Groups));
     terms.extend(set(client_ids, &at.member("client_ids"), findings).map(Term::Clients));
     terms.extend(set(audiences, &at.member("audiences"), findings).map(Term::Audiences));
+    terms.extend(condition.map(Rc::new).map(Term::Condition));
     terms.extend(set(amr, &at.member("amr"), findings).map(Term::Methods));
     if let Some(claims) = claims {
         terms.extend(claim_tests(claims, &at.member("claims"), findings).into_iter().map(Term::Claim));
@@ -133,6 +136,7 @@ fn members(document: &RequireDocument) -> usize {
         acr,
         max_age,
         amr,
+        condition,
         any_of,
         all_of,
         not,
@@ -143,7 +147,8 @@ fn members(document: &RequireDocument) -> usize {
         Some(ClaimsDocument::List(tests)) => tests.len(),
     };
     let lists = [scopes, any_scope, groups, client_ids, audiences, amr].iter().filter(|list| list.is_some()).count();
-    let others = [acr.is_some(), max_age.is_some(), any_of.is_some(), all_of.is_some(), not.is_some()];
+    let others =
+        [acr.is_some(), max_age.is_some(), condition.is_some(), any_of.is_some(), all_of.is_some(), not.is_some()];
     claims + lists + others.iter().filter(|is_written| **is_written).count()
 }
 
@@ -220,13 +225,14 @@ pub(super) fn stands_in_a_challenge(text: &str) -> bool {
 }
 
 fn authentication(document: Option<AcrDocument>, at: &Path, findings: &mut Findings<'_>) -> Option<Vec<String>> {
-    const UNKNOWN: &str = "none of Okta's values, which are `phrh`, `phr`, `urn:okta:loa:2fa:any`, `urn:okta:loa:2fa:any:ifpossible`, `urn:okta:loa:1fa:any` and `urn:okta:loa:1fa:pwd`; a value of another issuer is a URI";
-    let is_known = |value: &str| {
-        let is_uri =
-            stands_in_a_challenge(value) && is_uri(value) && !value.to_ascii_lowercase().starts_with("urn:okta:");
-        acr::OKTA_VALUES.contains(&value) || is_uri
+    const UNKNOWN: &str = "like one of Okta's values and none of them; they are `phrh`, `phr`, `urn:okta:loa:2fa:any`, `urn:okta:loa:2fa:any:ifpossible`, `urn:okta:loa:1fa:any` and `urn:okta:loa:1fa:pwd`; other issuers' are ASCII without blanks, quotes and backslashes";
+    let is_usable = |value: &str| {
+        let lower = value.to_ascii_lowercase();
+        // A slip here asks for a log-in that nobody can have.
+        let is_like_oktas = lower.starts_with("urn:okta:") || lower.starts_with("phr");
+        acr::OKTA_VALUES.contains(&value) || (stands_in_a_challenge(value) && !is_like_oktas)
     };
-    let values = texts(document.map(|document| document.0), is_known, UNKNOWN, at, findings)
+    let values = texts(document.map(|document| document.0), is_usable, UNKNOWN, at, findings)
         .filter(|values| fits_into_a_challenge(values, at, findings))?;
     if values.iter().any(|value| value == "urn:okta:loa:2fa:any:ifpossible") {
         let hint = "`urn:okta:loa:2fa:any:ifpossible` demands no second factor; tokens with one factor pass";
@@ -235,14 +241,9 @@ fn authentication(document: Option<AcrDocument>, at: &Path, findings: &mut Findi
     Some(values)
 }
 
-/// A scheme with something behind it (RFC 3986 section 3.1).
-fn is_uri(text: &str) -> bool {
-    text.split_once(':').is_some_and(|(scheme, rest)| {
-        let is_scheme_byte = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte);
-        scheme.starts_with(|first: char| first.is_ascii_alphabetic())
-            && scheme.bytes().all(is_scheme_byte)
-            && !rest.is_empty()
-    })
+fn condition(text: &str, at: &Path, findings: &mut Findings<'_>) -> Option<Condition> {
+    let parsed = Condition::parse(text);
+    parsed.map_err(|fault| findings.faults.push(at.fault(ConfigProblem::Condition(fault)))).ok()
 }
 
 /// RFC 9470 writes `max_age` as whole seconds. With none at all each log-in is too old by the time its token is here.

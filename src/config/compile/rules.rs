@@ -69,11 +69,18 @@ fn rule(name: Option<String>, what: Demands, at: &Path, findings: &mut Findings<
     let Demands { access, require, report_only } = what;
     let demands = require.is_some();
     let requirement = require.map(|document| requirement(document, &at.member("require"), findings));
+    let needs_token = requirement
+        .as_ref()
+        .is_some_and(|compiled| compiled.as_ref().is_none_or(|compiled| !compiled.is_about_request()));
     match access {
-        Access::Public | Access::Deny if demands => {
-            findings.unusable(&at.member("require"), "never looked at: with this `access` no token is asked for");
+        Access::Deny if demands => {
+            findings.unusable(&at.member("require"), "never looked at: with this `access` nobody passes");
         }
-        Access::Optional if demands => findings.unusable(
+        Access::Public if needs_token => findings.unusable(
+            &at.member("require"),
+            "with this `access` no token is looked at; there can be a `condition` on the request alone",
+        ),
+        Access::Optional if needs_token => findings.unusable(
             &at.member("require"),
             "who leaves the token out would pass, and who has one might not; use \"token\", or a rule each",
         ),

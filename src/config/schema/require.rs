@@ -51,6 +51,10 @@ document! {
         /// The user was authenticated by all of these methods (RFC 8176), such as `["hwk"]`. Okta has them in ID
         /// tokens only: use `acr` there.
         amr: Vec<String>,
+        /// An expression in CEL (the Common Expression Language) over the request and the token that is true, such as
+        /// `"ip_in(source.address, ['10.0.0.0/8'])"`. What cannot be judged, because a claim or attribute is not there
+        /// or of another type, refuses.
+        condition: String,
         /// At least one of these is met.
         any_of: Vec<RequireDocument>,
         /// Each of these is met.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::verdict::{Doubt, Verdict};
 use super::{Facts, Requirement, Term, acr};
+use crate::policy::condition::ConditionError;
 
 /// A requirement that is not met.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,6 +47,10 @@ pub enum UnmetReason {
     GroupMissing,
     /// A claim is not there or holds something else.
     ClaimUnmet,
+    /// A condition is not met.
+    ConditionUnmet,
+    /// A condition cannot be judged for this request and token.
+    ConditionFailed(ConditionError),
     /// `amr` lacks a method.
     MethodMissing,
     /// Kept out by `not`.
@@ -65,12 +70,13 @@ pub enum UnmetReason {
 }
 
 impl UnmetReason {
-    /// All of them.
-    pub const ALL: [Self; 12] = [
+    /// All of them, but one for each error of a condition ([`ConditionError::ALL`]).
+    pub const ALL: [Self; 13] = [
         Self::AudienceNotAllowed,
         Self::ClientNotAllowed,
         Self::GroupMissing,
         Self::ClaimUnmet,
+        Self::ConditionUnmet,
         Self::MethodMissing,
         Self::Excluded,
         Self::ClaimMissing,
@@ -88,6 +94,17 @@ impl UnmetReason {
             Self::ClientNotAllowed => "rule_client_not_allowed",
             Self::GroupMissing => "group_missing",
             Self::ClaimUnmet => "claim_unmet",
+            Self::ConditionUnmet => "condition_unmet",
+            Self::ConditionFailed(ConditionError::Missing) => "condition_value_missing",
+            Self::ConditionFailed(ConditionError::NoToken) => "condition_token_missing",
+            Self::ConditionFailed(ConditionError::WrongType) => "condition_wrong_type",
+            Self::ConditionFailed(ConditionError::NotText) => "condition_not_text",
+            Self::ConditionFailed(ConditionError::PathAmbiguous) => "condition_path_ambiguous",
+            Self::ConditionFailed(ConditionError::OutOfRange) => "condition_out_of_range",
+            Self::ConditionFailed(ConditionError::DivisionByZero) => "condition_division_by_zero",
+            Self::ConditionFailed(ConditionError::NotAnAddress) => "condition_not_an_address",
+            Self::ConditionFailed(ConditionError::NotBoolean) => "condition_not_boolean",
+            Self::ConditionFailed(ConditionError::TooCostly) => "condition_too_costly",
             Self::MethodMissing => "authentication_method_missing",
             Self::Excluded => "excluded",
             Self::ClaimMissing => "claim_missing",
@@ -130,8 +147,11 @@ impl<'a> Wanted<'a> {
 
     fn add(&mut self, term: &'a Term, facts: &Facts<'_>) -> Result<(), UnmetReason> {
         let verdict = term.judge(facts);
-        if verdict == Verdict::Unknown(Doubt::Malformed) && !matches!(term, Term::AnyOf(_)) {
-            return Err(UnmetReason::ClaimMalformed);
+        match verdict {
+            _ if matches!(term, Term::AnyOf(_)) => {}
+            Verdict::Unknown(Doubt::Malformed) => return Err(UnmetReason::ClaimMalformed),
+            Verdict::Unknown(Doubt::Condition(error)) => return Err(UnmetReason::ConditionFailed(error)),
+            Verdict::Unknown(Doubt::Missing) | Verdict::Holds | Verdict::Fails => {}
         }
         let is_met = verdict == Verdict::Holds;
         let final_unless_met = |reason| if is_met { Ok(()) } else { Err(reason) };
@@ -140,6 +160,7 @@ impl<'a> Wanted<'a> {
             Term::Clients(_) => final_unless_met(UnmetReason::ClientNotAllowed),
             Term::Groups(_) => final_unless_met(UnmetReason::GroupMissing),
             Term::Claim(_) => final_unless_met(UnmetReason::ClaimUnmet),
+            Term::Condition(_) => final_unless_met(UnmetReason::ConditionUnmet),
             Term::Methods(_) => final_unless_met(UnmetReason::MethodMissing),
             Term::Not(_) if verdict == Verdict::Fails => Err(UnmetReason::Excluded),
             Term::Not(_) => final_unless_met(UnmetReason::ClaimMissing),
@@ -161,7 +182,8 @@ impl<'a> Wanted<'a> {
                 self.lacks_scope |= !is_met;
                 // RFC 6750 has no "or". To name them all would make a reader ask for the administrator's scope as
                 // well, so it is the one that the token has, or the first.
-                let granted = scopes.iter().find(|scope| facts.token.scopes().contains(scope));
+                let granted =
+                    scopes.iter().find(|scope| facts.token.is_some_and(|token| token.scopes().contains(scope)));
                 granted.or(scopes.first()).into_iter().for_each(|scope| self.want_scope(scope));
                 Ok(())
             }

@@ -1,5 +1,6 @@
 use super::tests::{NOW_SECS, list, one, set, token};
 use super::*;
+use crate::policy::condition::ConditionError;
 use serde_json::{Value, json};
 use wasm_bindgen_test::wasm_bindgen_test;
 
@@ -8,7 +9,9 @@ const ONE_FACTOR: &str = "urn:okta:loa:1fa:any";
 
 fn unmet<'a>(requirement: &'a Requirement, claims: &Value) -> (UnmetReason, Remedy<'a>) {
     let token = token(claims);
-    let unmet = requirement.check(&Facts { token: &token, now: UnixTime::from_secs(NOW_SECS) }).unwrap_err();
+    let unmet = requirement
+        .check(&Facts { token: Some(&token), now: UnixTime::from_secs(NOW_SECS), request: None })
+        .unwrap_err();
     (unmet.reason, unmet.remedy)
 }
 
@@ -38,8 +41,10 @@ fn step_up<'a>(acr_values: &[&'a str], seconds: Option<u64>, scopes: &[&'a str])
 
 #[wasm_bindgen_test(unsupported = test)]
 fn reasons_have_names_of_their_own() {
-    let names: BTreeSet<&str> = UnmetReason::ALL.iter().map(|reason| reason.name()).collect();
-    assert_eq!(names.len(), UnmetReason::ALL.len());
+    let of_conditions = ConditionError::ALL.map(UnmetReason::ConditionFailed);
+    let all: Vec<UnmetReason> = UnmetReason::ALL.into_iter().chain(of_conditions).collect();
+    let names: BTreeSet<&str> = all.iter().map(|reason| reason.name()).collect();
+    assert_eq!(names.len(), all.len());
     assert!(names.iter().all(|name| name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')));
 }
 

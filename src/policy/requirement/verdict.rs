@@ -5,6 +5,8 @@
 //! what is *known* to hold passes, also behind `not`; and what cannot be judged matters only where it could have made
 //! a difference.
 
+use crate::policy::condition::ConditionError;
+
 /// Whether a demand is met.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
@@ -23,6 +25,8 @@ pub enum Doubt {
     Missing,
     /// It says it in a form that means nothing.
     Malformed,
+    /// A condition could not be judged.
+    Condition(ConditionError),
 }
 
 impl Verdict {

@@ -176,7 +176,7 @@ impl Scene {
                 assert!(!self.is_good_now(token), "a good token waits though its key is held");
                 self.parked.insert(stream, token);
             }
-            Arrival::Answered(_) => panic!("nobody asked whether we are ready"),
+            Arrival::Answered(_) | Arrival::Asks(_) => panic!("nobody asked whether we are ready"),
         }
     }
 

@@ -99,9 +99,10 @@ fn claims_are_written_by_name_or_as_a_list_with_paths() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn acr_is_a_value_of_oktas_or_a_uri_one_or_several() {
+fn acr_is_a_value_of_oktas_or_another_issuers_one_or_several() {
     let acr = |value: Value| terms(&json!({ "acr": value }));
-    for value in acr::OKTA_VALUES.into_iter().chain(["https://idp.example/gold", "urn:mace:incommon:iap:silver", "a:b"])
+    for value in
+        acr::OKTA_VALUES.into_iter().chain(["https://idp.example/gold", "urn:mace:incommon:iap:silver", "myACR", "2"])
     {
         assert_eq!(acr(json!(value)), [Term::Authentication(owned(&[value]))]);
     }
@@ -123,14 +124,14 @@ fn what_demands_less_than_its_name_says_is_warned_of() {
 
 #[wasm_bindgen_test(unsupported = test)]
 fn every_fault_is_said_once_where_it_is() {
-    let acr_hint = "none of Okta's values";
+    let acr_hint = "like one of Okta's values and none of them";
     let many = |count: usize| (0..count).map(|number| format!("n{number}")).collect::<Vec<_>>();
     let within_not = "not within `not`";
     let rows = [
         (json!("read"), "", "expected an object"),
         (json!({}), "", "demands nothing"),
         (json!({"scope": ["a"]}), ".scope", "did you mean `scopes`?"),
-        (json!({"condition": "true"}), ".condition", "unknown field"),
+        (json!({"condition": "maybe"}), ".condition", "unknown variable"),
         (json!({"scopes": "a"}), ".scopes", "expected a list"),
         (json!({"scopes": []}), ".scopes", "an empty list"),
         (json!({"scopes": {}}), ".scopes", "an empty list"),
@@ -154,16 +155,12 @@ fn every_fault_is_said_once_where_it_is() {
         (json!({"max_age": "900"}), ".max_age", "expected a duration"),
         (json!({"max_age": "0s"}), ".max_age", "whole seconds, at least"),
         (json!({"max_age": "1.5s"}), ".max_age", "whole seconds, at least"),
-        (json!({"acr": "2fa"}), ".acr[0]", acr_hint),
         (json!({"acr": "PHR"}), ".acr[0]", acr_hint),
         (json!({"acr": "urn:okta:loa:2fa:all"}), ".acr[0]", acr_hint),
         (json!({"acr": "URN:OKTA:loa:2fa:any"}), ".acr[0]", acr_hint),
         (json!({"acr": ["phr", "phrh phr"]}), ".acr[1]", acr_hint),
         (json!({"acr": ["https://idp.example/a b"]}), ".acr[0]", acr_hint),
-        (json!({"acr": ":x"}), ".acr[0]", acr_hint),
-        (json!({"acr": "1x:y"}), ".acr[0]", acr_hint),
-        (json!({"acr": "x:"}), ".acr[0]", acr_hint),
-        (json!({"acr": "a_b:c"}), ".acr[0]", acr_hint),
+        (json!({"acr": "a\"b"}), ".acr[0]", acr_hint),
         (json!({"acr": []}), ".acr", "an empty list"),
         (json!({"acr": ["phr", "phr"]}), ".acr[1]", "named twice"),
         (json!({"acr": 2}), ".acr", "expected an `acr` value"),
@@ -249,7 +246,7 @@ fn what_only_looks_contradictory_is_let_through() {
 #[wasm_bindgen_test(unsupported = test)]
 fn all_faults_are_said_at_once() {
     let document = json!({
-        "scopes": ["a b", "c", "c"], "acr": "mfa", "max_age": 5, "groups": [], "roles": ["x"],
+        "scopes": ["a b", "c", "c"], "acr": "phr2", "max_age": 5, "groups": [], "roles": ["x"],
         "claims": {"a": ["x"], "b": {"exists": 1}},
         "any_of": [{"scopes": ["ok"]}, {"client_ids": []}, {"any_of": [{}]}], "not": {"acr": "phr"}
     });

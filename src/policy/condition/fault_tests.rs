@@ -1,0 +1,177 @@
+use super::*;
+use wasm_bindgen_test::wasm_bindgen_test;
+
+use ConditionProblem as P;
+
+#[track_caller]
+fn faults(rows: &[(&str, usize, usize, ConditionProblem)]) {
+    let mut wrong = Vec::new();
+    for (text, line, column, problem) in rows {
+        match Condition::parse(text) {
+            Ok(_) => wrong.push(format!("{text}: accepted")),
+            Err(fault) => {
+                let is_of_kind = std::mem::discriminant(&fault.problem) == std::mem::discriminant(problem);
+                if !is_of_kind || (fault.line, fault.column) != (*line, *column) {
+                    wrong.push(format!("{text}: {fault:?}"));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn what_is_no_cel_is_refused_with_its_place() {
+    const ANY: &str = "";
+    faults(&[
+        ("", 1, 1, P::Syntax(ANY)),
+        ("true &&", 1, 8, P::Syntax(ANY)),
+        ("true\n  && # true", 2, 6, P::Syntax(ANY)),
+        ("// all\ntrue true", 2, 6, P::Syntax(ANY)),
+        ("'é' == 'é' é", 1, 12, P::Syntax(ANY)),
+        ("(true", 1, 6, P::Syntax(ANY)),
+        ("[true", 1, 6, P::Syntax(ANY)),
+        ("{'a': true", 1, 11, P::Syntax(ANY)),
+        ("{'a' true}", 1, 6, P::Syntax(ANY)),
+        ("request.method == 'GET", 1, 19, P::Syntax(ANY)),
+        ("request.method == 'GE\nT'", 1, 19, P::Syntax(ANY)),
+        ("'\\q' == ''", 1, 2, P::Syntax(ANY)),
+        ("'\\ud800' == ''", 1, 2, P::Syntax(ANY)),
+        ("'\\x4' == ''", 1, 2, P::Syntax(ANY)),
+        ("'\\", 1, 2, P::Syntax(ANY)),
+        ("9223372036854775808 > 0", 1, 1, P::Syntax(ANY)),
+        ("-9223372036854775809 > 0", 1, 1, P::Syntax(ANY)),
+        ("99999999999999999999 > 0", 1, 1, P::Syntax(ANY)),
+        ("1e999 > 0", 1, 1, P::Syntax(ANY)),
+        ("1e > 0", 1, 1, P::Syntax(ANY)),
+        ("12ab > 0", 1, 1, P::Syntax(ANY)),
+        ("0x > 0", 1, 1, P::Syntax(ANY)),
+        ("true ? true", 1, 12, P::Syntax(ANY)),
+        ("a = b", 1, 3, P::Syntax(ANY)),
+        ("true & true", 1, 6, P::Syntax(ANY)),
+        ("while", 1, 1, P::Syntax(ANY)),
+        ("has(request)", 1, 5, P::Syntax(ANY)),
+        ("claims.groups.exists(1, true)", 1, 22, P::Syntax(ANY)),
+        ("claims.", 1, 8, P::Syntax(ANY)),
+        ("size([1,,2]) > 1", 1, 9, P::Syntax(ANY)),
+        ("b'a' == b'a'", 1, 1, P::Unsupported(ANY)),
+        ("1u == 1u", 1, 1, P::Unsupported(ANY)),
+        ("claims.?a == 1", 1, 7, P::Unsupported(ANY)),
+        (".claims == 1", 1, 1, P::Unsupported(ANY)),
+        ("claims.`a` == 1", 1, 8, P::Unsupported(ANY)),
+        ("Message{a: 1} == 1", 1, 8, P::Unsupported(ANY)),
+    ]);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn names_that_are_not_there_are_refused_with_their_place() {
+    faults(&[
+        ("user == 'a'", 1, 1, P::UnknownName),
+        ("true || claim.a == 'a'", 1, 9, P::UnknownName),
+        ("[1].all(x, y == 1)", 1, 12, P::UnknownName),
+        ("[1].all(x, true) && x == 1", 1, 21, P::UnknownName),
+        ("request.foo == 1", 1, 9, P::UnknownAttribute),
+        ("has(request.foo)", 1, 13, P::UnknownAttribute),
+        ("source.mtls", 1, 8, P::UnknownAttribute),
+        ("connection.peer == 1", 1, 12, P::UnknownAttribute),
+        ("token.scope == 'a'", 1, 7, P::UnknownAttribute),
+        ("now() > request.time", 1, 1, P::UnknownFunction),
+        ("request.path.startswith('/')", 1, 14, P::UnknownFunction),
+        ("request.path.startsWith('/', 1)", 1, 14, P::UnknownFunction),
+        ("startsWith(request.path, '/')", 1, 1, P::UnknownFunction),
+        ("claims.groups.exists(x, y, true)", 1, 15, P::UnknownFunction),
+        ("request.headers['X-Device'] == 'a'", 1, 17, P::HeaderName),
+        ("request.headers[':path'] == 'a'", 1, 17, P::HeaderName),
+        ("'X-Device' in request.headers", 1, 12, P::HeaderName),
+        ("claims.groups.exists(claims, true)", 1, 22, P::NameTaken),
+        ("claims.groups.exists(request, true)", 1, 22, P::NameTaken),
+        ("[1].all(x, [1].all(x, true))", 1, 20, P::NameTaken),
+        ("[1].all(x, [1].all(y, [1].all(z, true)))", 1, 31, P::TooNested),
+    ]);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn what_can_never_work_is_refused_and_not_left_to_requests() {
+    const ANY: &str = "";
+    faults(&[
+        ("request.path", 1, 1, P::NotBoolean),
+        ("1 + 1", 1, 1, P::NotBoolean),
+        ("claims", 1, 1, P::NotBoolean),
+        ("[1].map(x, true)", 1, 1, P::NotBoolean),
+        ("request", 1, 1, P::WrongType(ANY)),
+        ("!request.path", 1, 2, P::WrongType(ANY)),
+        ("true && request.path", 1, 9, P::WrongType(ANY)),
+        ("request.path ? true : false", 1, 1, P::WrongType(ANY)),
+        ("request.path == 5", 1, 14, P::NeverEqual),
+        ("source.port != '443'", 1, 13, P::NeverEqual),
+        ("request.time == 'monday'", 1, 14, P::NeverEqual),
+        ("request.path > 5", 1, 14, P::WrongType(ANY)),
+        ("request.headers < request.headers", 1, 17, P::WrongType(ANY)),
+        ("'a' in 'abc'", 1, 5, P::WrongType(ANY)),
+        ("source.port + 'a' == 'a'", 1, 13, P::WrongType(ANY)),
+        ("source.port + 1.0 > 1.0", 1, 13, P::WrongType(ANY)),
+        ("request.time + request.time > request.time", 1, 14, P::WrongType(ANY)),
+        ("-request.path == ''", 1, 2, P::WrongType(ANY)),
+        ("source.port.startsWith('4')", 1, 1, P::WrongType(ANY)),
+        ("request.path.exists(x, true)", 1, 1, P::WrongType(ANY)),
+        ("request.path.foo == 1", 1, 1, P::WrongType(ANY)),
+        ("request.path[0] == '/'", 1, 1, P::WrongType(ANY)),
+        ("request.headers[0] == '/'", 1, 17, P::WrongType(ANY)),
+        ("token.scopes['a'] == 'a'", 1, 14, P::WrongType(ANY)),
+        ("{1.5: 1} == {}", 1, 2, P::WrongType(ANY)),
+        ("timestamp('yesterday') < request.time", 1, 11, P::WrongType(ANY)),
+        ("timestamp('2026-02-29T00:00:00Z') < request.time", 1, 11, P::WrongType(ANY)),
+        ("timestamp('2026-01-01T24:00:00Z') < request.time", 1, 11, P::WrongType(ANY)),
+        ("timestamp('2026-01-01') < request.time", 1, 11, P::WrongType(ANY)),
+        ("duration('1d') < duration('2h')", 1, 10, P::WrongType(ANY)),
+        ("duration('') < duration('2h')", 1, 10, P::WrongType(ANY)),
+        ("request.time.getHours('Europe/Berlin') < 1", 1, 23, P::TimeZone),
+        ("request.time.getHours(claims.zone) < 1", 1, 23, P::TimeZone),
+        ("request.time.getHours('+25:00') < 1", 1, 23, P::TimeZone),
+        ("ip_in(source.address, ['10.0.0.0/8', '10.0.0.0/33'])", 1, 38, P::Network),
+        ("ip_in(source.address, ['10.1.0.0/8'])", 1, 24, P::Network),
+        ("ip_in(source.port, ['10.0.0.0/8'])", 1, 7, P::WrongType(ANY)),
+        ("ip_in(source.address, '10.0.0.0/8')", 1, 23, P::WrongType(ANY)),
+        ("request.path.matches('(')", 1, 22, P::Pattern(ANY)),
+        ("request.path.matches('(a)\\\\1')", 1, 22, P::Pattern(ANY)),
+        ("request.path.matches(claims.pattern)", 1, 22, P::Pattern(ANY)),
+        ("request.path.matches('a{1000}{1000}')", 1, 22, P::Pattern(ANY)),
+    ]);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn what_is_too_long_or_too_deep_is_refused_and_what_is_just_not_is_read() {
+    let row = |open: &str, inner: &str, close: &str, times: usize| {
+        Condition::parse(&[&open.repeat(times), inner, &close.repeat(times)].concat()).err().map(|fault| fault.problem)
+    };
+    assert_eq!(Condition::parse(&format!("true{}", " ".repeat(LONGEST - 4))).err(), None);
+    assert_eq!(
+        Condition::parse(&format!("true{}", " ".repeat(LONGEST - 3))).err(),
+        Some(ConditionFault { line: 1, column: 1, problem: P::TooLong })
+    );
+    assert_eq!(row("(", "true", ")", 63), None);
+    assert_eq!(row("(", "true", ")", 64), Some(P::TooDeep));
+    assert_eq!(row("(", "true", ")", 2000), Some(P::TooDeep));
+    assert_eq!(row("!", "true", "", 63), None);
+    assert_eq!(row("!", "true", "", 64), Some(P::TooDeep));
+    assert_eq!(row("!", "true", "", 4000), Some(P::TooDeep));
+    assert_eq!(row("[", "", "", 4000), Some(P::TooDeep));
+    assert_eq!(row("{1:", "", "", 1000), Some(P::TooDeep));
+    assert_eq!(row("", "claims", ".a", 62), None);
+    assert_eq!(row("", "claims", ".a", 1000), Some(P::TooDeep));
+    assert_eq!(row("", "claims", "[0]", 1000), Some(P::TooDeep));
+    assert_eq!(row("", "1 == 1", "+1", 1000), Some(P::TooDeep));
+    assert_eq!(row("true?true:", "true", "", 400), Some(P::TooDeep));
+    assert_eq!(row("true&&", "true", "||true", 300), None, "chains of && and || are one node");
+    assert_eq!(row("f(", "", "", 2000), Some(P::TooDeep));
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_fault_says_nothing_of_the_expression() {
+    for text in ["s3cret == 1", "request.s3cret == 1", "s3cret()", "'s3cret", "ip_in(source.address, ['s3cret'])"] {
+        let fault = Condition::parse(text).unwrap_err();
+        assert!(!format!("{fault} {fault:?}").contains("s3cret"), "{fault}");
+    }
+    let fault = Condition::parse("true &&\n  request.foo").unwrap_err();
+    assert_eq!(fault.to_string(), "unknown attribute at line 2, column 11");
+}

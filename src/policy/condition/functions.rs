@@ -1,0 +1,178 @@
+//! Arithmetic and functions on values: checked, so that what does not fit is an error.
+
+use std::borrow::Cow;
+
+use super::calendar::{TimePart, in_range, parse_span, parse_time, span_in_range};
+use super::evaluate::Evaluation;
+use super::fault::ConditionError;
+use super::program::Function;
+use super::value::{List, Value};
+
+type Evaluated<T> = Result<T, ConditionError>;
+
+const WRONG: ConditionError = ConditionError::WrongType;
+const RANGE: ConditionError = ConditionError::OutOfRange;
+
+pub(super) fn text<'v>(value: &'v Value<'_>) -> Evaluated<&'v str> {
+    if let Value::Text(text) = value { Ok(text) } else { Err(WRONG) }
+}
+
+fn time<'a>(millis: Option<i64>) -> Evaluated<Value<'a>> {
+    millis.and_then(in_range).map(Value::Time).ok_or(RANGE)
+}
+
+fn span<'a>(millis: Option<i64>) -> Evaluated<Value<'a>> {
+    millis.and_then(span_in_range).map(Value::Span).ok_or(RANGE)
+}
+
+fn int<'a>(number: Option<i64>) -> Evaluated<Value<'a>> {
+    number.map(Value::Int).ok_or(RANGE)
+}
+
+pub(super) fn negate<'a>(operand: &Value<'a>) -> Evaluated<Value<'a>> {
+    if let Value::Int(number) = operand {
+        int(number.checked_neg())
+    } else if let Value::Double(number) = operand {
+        Ok(Value::Double(-number))
+    } else if let Value::Span(millis) = operand {
+        span(millis.checked_neg())
+    } else {
+        Err(WRONG)
+    }
+}
+
+pub(super) fn add<'a>(steps: &mut Evaluation<'a>, left: &Value<'a>, right: &Value<'a>) -> Evaluated<Value<'a>> {
+    match (left, right) {
+        (Value::Int(left), Value::Int(right)) => int(left.checked_add(*right)),
+        (Value::Double(left), Value::Double(right)) => Ok(Value::Double(left + right)),
+        (Value::Text(left), Value::Text(right)) => {
+            steps.spend(left.len().saturating_add(right.len()) / 16)?;
+            Ok(Value::Text(Cow::Owned([left.as_ref(), right.as_ref()].concat())))
+        }
+        (Value::List(left), Value::List(right)) => {
+            steps.spend(left.len().saturating_add(right.len()))?;
+            let all = |list: &List<'a>| (0..list.len()).map(|place| list.item(place)).collect::<Evaluated<Vec<_>>>();
+            let mut joined = all(left)?;
+            joined.extend(all(right)?);
+            Ok(Value::List(List::Made(joined.into())))
+        }
+        (Value::Time(point), Value::Span(by)) | (Value::Span(by), Value::Time(point)) => time(point.checked_add(*by)),
+        (Value::Span(left), Value::Span(right)) => span(left.checked_add(*right)),
+        _ => Err(WRONG),
+    }
+}
+
+pub(super) fn subtract<'a>(left: &Value<'a>, right: &Value<'a>) -> Evaluated<Value<'a>> {
+    match (left, right) {
+        (Value::Int(left), Value::Int(right)) => int(left.checked_sub(*right)),
+        (Value::Double(left), Value::Double(right)) => Ok(Value::Double(left - right)),
+        (Value::Time(point), Value::Span(by)) => time(point.checked_sub(*by)),
+        (Value::Time(left), Value::Time(right)) | (Value::Span(left), Value::Span(right)) => {
+            span(left.checked_sub(*right))
+        }
+        _ => Err(WRONG),
+    }
+}
+
+pub(super) fn multiply<'a>(left: &Value<'a>, right: &Value<'a>) -> Evaluated<Value<'a>> {
+    match (left, right) {
+        (Value::Int(left), Value::Int(right)) => int(left.checked_mul(*right)),
+        (Value::Double(left), Value::Double(right)) => Ok(Value::Double(left * right)),
+        _ => Err(WRONG),
+    }
+}
+
+pub(super) fn divide<'a>(left: &Value<'a>, right: &Value<'a>) -> Evaluated<Value<'a>> {
+    match (left, right) {
+        (Value::Int(_), Value::Int(0)) => Err(ConditionError::DivisionByZero),
+        (Value::Int(left), Value::Int(right)) => int(left.checked_div(*right)),
+        (Value::Double(left), Value::Double(right)) => Ok(Value::Double(left / right)),
+        _ => Err(WRONG),
+    }
+}
+
+pub(super) fn remainder<'a>(left: &Value<'a>, right: &Value<'a>) -> Evaluated<Value<'a>> {
+    match (left, right) {
+        (Value::Int(_), Value::Int(0)) => Err(ConditionError::DivisionByZero),
+        (Value::Int(left), Value::Int(right)) => int(left.checked_rem(*right)),
+        _ => Err(WRONG),
+    }
+}
+
+pub(super) fn time_part<'a>(part: TimePart, of: &Value<'a>, offset: i64) -> Evaluated<Value<'a>> {
+    if let Value::Time(millis) = of {
+        Ok(Value::Int(part.of(*millis, offset)))
+    } else if let Value::Span(millis) = of {
+        part.of_span(*millis).map(Value::Int).ok_or(WRONG)
+    } else {
+        Err(WRONG)
+    }
+}
+
+pub(super) fn apply<'a>(
+    steps: &mut Evaluation<'a>,
+    function: Function,
+    operands: &[Value<'a>],
+) -> Evaluated<Value<'a>> {
+    match (function, operands) {
+        (Function::Size, [Value::Text(text)]) => {
+            steps.spend(text.len() / 16)?;
+            int(i64::try_from(text.chars().count()).ok())
+        }
+        (Function::Size, [Value::List(list)]) => int(i64::try_from(list.len()).ok()),
+        (Function::Size, [Value::Map(map)]) => int(i64::try_from(map.len()).ok()),
+        (Function::StartsWith, [of, start]) => Ok(Value::Bool(text(of)?.starts_with(text(start)?))),
+        (Function::EndsWith, [of, end]) => Ok(Value::Bool(text(of)?.ends_with(text(end)?))),
+        (Function::Contains, [of, part]) => {
+            let (of, part) = (text(of)?, text(part)?);
+            steps.spend(of.len() / 16)?;
+            Ok(Value::Bool(of.contains(part)))
+        }
+        (Function::LowerAscii, [of]) => {
+            let of = text(of)?;
+            steps.spend(of.len() / 16)?;
+            Ok(Value::Text(Cow::Owned(of.to_ascii_lowercase())))
+        }
+        (Function::PathSegment, [path, Value::Int(place)]) => {
+            steps.spend(text(path)?.len() / 16)?;
+            path_segment(path, *place)
+        }
+        (Function::Int, [Value::Int(number)]) => Ok(Value::Int(*number)),
+        (Function::Int, [Value::Double(number)]) => int(whole(*number)),
+        (Function::Int, [Value::Text(text)]) => int(text.parse().ok()),
+        (Function::Int, [Value::Time(millis)]) => Ok(Value::Int(millis.div_euclid(1000))),
+        (Function::Double, [Value::Int(number)]) => Ok(Value::Double(nearest(*number))),
+        (Function::Double, [Value::Double(number)]) => Ok(Value::Double(*number)),
+        (Function::Double, [Value::Text(text)]) => {
+            text.parse().ok().filter(|number: &f64| number.is_finite()).map(Value::Double).ok_or(RANGE)
+        }
+        (Function::String, [Value::Text(text)]) => Ok(Value::Text(text.clone())),
+        (Function::String, [Value::Int(number)]) => Ok(Value::Text(Cow::Owned(number.to_string()))),
+        (Function::String, [Value::Bool(value)]) => Ok(Value::Text(if *value { "true" } else { "false" }.into())),
+        (Function::Timestamp, [Value::Int(seconds)]) => time(seconds.checked_mul(1000)),
+        (Function::Timestamp, [Value::Text(text)]) => time(parse_time(text)),
+        (Function::Timestamp, [Value::Time(millis)]) => Ok(Value::Time(*millis)),
+        (Function::Duration, [Value::Text(text)]) => span(parse_span(text)),
+        (Function::Duration, [Value::Span(millis)]) => Ok(Value::Span(*millis)),
+        _ => Err(WRONG),
+    }
+}
+
+/// The part of a path between two slashes, the first one having the number 1. An empty one is none.
+fn path_segment<'a>(path: &Value<'a>, place: i64) -> Evaluated<Value<'a>> {
+    let place = usize::try_from(place).ok().and_then(|place| place.checked_sub(1)).ok_or(RANGE)?;
+    let path = text(path)?.strip_prefix('/').ok_or(WRONG)?;
+    let segment = path.split('/').nth(place).filter(|segment| !segment.is_empty());
+    segment.map(|segment| Value::Text(Cow::Owned(segment.to_owned()))).ok_or(ConditionError::Missing)
+}
+
+#[allow(clippy::cast_possible_truncation, reason = "in range by the guard, and cut to the whole number on purpose")]
+fn whole(number: f64) -> Option<i64> {
+    const BEYOND: f64 = 9_223_372_036_854_775_808.0;
+    (number > -BEYOND && number < BEYOND).then_some(number as i64)
+}
+
+#[allow(clippy::cast_precision_loss, reason = "what a conversion to double is")]
+const fn nearest(number: i64) -> f64 {
+    number as f64
+}

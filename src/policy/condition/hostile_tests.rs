@@ -1,0 +1,241 @@
+use super::tests::Scene;
+use super::*;
+use serde_json::{Value as Json, json};
+use wasm_bindgen_test::wasm_bindgen_test;
+
+use ConditionError as E;
+
+#[wasm_bindgen_test(unsupported = test)]
+fn no_expression_costs_more_than_its_share() {
+    let scene = Scene::with_claims(&json!({
+        "groups": (0..2000).map(|number| format!("g{number}")).collect::<Vec<_>>(), "long": "a".repeat(8000),
+    }));
+    for expression in [
+        "claims.groups.all(a, claims.groups.all(b, true))",
+        "claims.groups.all(a, claims.groups.all(b, true)) || true",
+        "true && claims.groups.exists(a, claims.groups.exists(b, a == b + '!'))",
+        "claims.groups.map(a, claims.groups.map(b, a + b)) == []",
+        "claims.groups.all(a, !('x' in claims.groups))",
+        "claims.groups.all(a, claims.groups + claims.groups != [])",
+        "claims.groups.all(a, claims.groups == claims.groups)",
+        "claims.groups.map(a, claims.long + claims.long + claims.long) == []",
+        "claims.groups.all(a, !claims.long.contains('ab')) || true",
+        "claims.groups.all(a, !claims.long.matches('(a*)*b')) || true",
+        "claims.long.matches('(a{1,500}){1,1}b') || true",
+        "claims.groups.all(a, size(claims.long) > 0)",
+        "claims.groups.all(a, claims.long.lowerAscii() != '')",
+    ] {
+        let outcome = scene.holds(expression);
+        assert!(outcome == Err(E::TooCostly), "{expression}: {outcome:?}");
+    }
+    // What a real token holds is well within.
+    assert_eq!(scene.holds("claims.groups.exists(group, group.startsWith('g1999'))"), Ok(true));
+    assert_eq!(scene.holds("'g1999' in claims.groups && claims.long.matches('^a+$')"), Ok(true));
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_spent_condition_is_an_error_whatever_stands_beside_it() {
+    let scene = Scene::with_claims(&json!({ "groups": vec![1; 1000] }));
+    let costly = "claims.groups.all(a, claims.groups.all(b, a == b))";
+    for expression in
+        [format!("{costly} || true"), format!("true && {costly}"), format!("!({costly} && false)"), costly.to_owned()]
+    {
+        assert_eq!(scene.holds(&expression), Err(E::TooCostly), "{expression}");
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn claims_of_any_shape_are_values_or_errors() {
+    let mut deep = json!(1);
+    for _ in 0..60 {
+        deep = json!([deep]);
+    }
+    let shapes = [
+        json!(null),
+        json!(true),
+        json!(-0.0),
+        json!(1e308),
+        json!(5e-324),
+        json!(u64::MAX),
+        json!(i64::MIN),
+        json!(""),
+        json!("\u{0}\u{202e}\u{10ffff}é"),
+        json!([]),
+        json!({}),
+        json!([[[]], {"a": [null]}]),
+        deep,
+        json!({"": 1, "a.b": 2, "\u{0}": 3}),
+    ];
+    let expressions = [
+        "claims.a == claims.b",
+        "claims.a != claims.b",
+        "claims.a < claims.b",
+        "claims.a + claims.b == claims.a",
+        "claims.a - claims.b == claims.a",
+        "claims.a * claims.b == claims.a",
+        "claims.a / claims.b == claims.a",
+        "claims.a % claims.b == claims.a",
+        "claims.a in claims.b",
+        "-claims.a == claims.b",
+        "!claims.a",
+        "claims.a",
+        "claims.a[claims.b] == 1",
+        "claims.a.x == 1",
+        "has(claims.a.x)",
+        "size(claims.a) == 1",
+        "claims.a && claims.b",
+        "int(claims.a) == int(claims.b)",
+        "double(claims.a) == 1.0",
+        "string(claims.a) == string(claims.b)",
+        "timestamp(claims.a) == timestamp(claims.b)",
+        "timestamp(claims.a) - duration(claims.b) > timestamp(0)",
+        "duration(claims.a) == duration(claims.b)",
+        "claims.a.getHours() == claims.b.getDayOfYear('-23:59')",
+        "claims.a.matches('^.*$')",
+        "claims.a.startsWith(claims.b)",
+        "claims.a.contains(claims.b)",
+        "path_segment(claims.a, claims.b) == ''",
+        "ip_in(claims.a, claims.b)",
+        "ip_in(claims.a, [claims.b])",
+        "claims.a.all(x, claims.b.exists(y, x == y))",
+        "claims.a.map(x, x + claims.b) == claims.b",
+        "{claims.a: claims.b}[claims.a] == claims.b",
+        "[claims.a, claims.b] == [claims.b, claims.a]",
+        "request.headers[claims.a] == claims.b",
+        "claims.a ? claims.b : claims.a",
+        "claims.a in request.headers",
+    ];
+    for left in &shapes {
+        for right in &shapes {
+            let scene = Scene::with_claims(&json!({ "a": left, "b": right }));
+            for expression in expressions {
+                // The point is that it returns.
+                let _ = scene.holds(expression);
+            }
+            assert_ne!(scene.holds("claims.a == claims.a"), Ok(false), "{left}");
+        }
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn hostile_headers_and_paths_are_values_or_errors() {
+    for value in [b"".to_vec(), b"\xff".to_vec(), b"\0".to_vec(), vec![b'('; 60_000], "é\u{202e}".as_bytes().to_vec()]
+    {
+        for name in ["x-a", ":path", ":authority", ":method"] {
+            let scene = Scene::with_header(name, value.clone());
+            for expression in [
+                "request.headers['x-a'].matches('(.*)(.*)(.*)$')",
+                "request.path == request.query",
+                "request.host == request.method",
+                "request.headers.exists(n, request.headers[n].contains('('))",
+                "path_segment(request.url_path, 9223372036854775807) == ''",
+                "request.headers == request.headers",
+            ] {
+                let _ = scene.holds(expression);
+            }
+        }
+    }
+}
+
+/// Expressions made at random of the words that there are.
+#[wasm_bindgen_test(unsupported = test)]
+fn no_sequence_of_words_makes_the_reader_or_the_judge_fail() {
+    const WORDS: [&str; 62] = [
+        "true",
+        "false",
+        "null",
+        "0",
+        "1",
+        "-1",
+        "9223372036854775807",
+        "1.5",
+        "'a'",
+        "'10.0.0.1'",
+        "''",
+        "'é'",
+        "(",
+        "(",
+        ")",
+        ")",
+        "[",
+        "]",
+        "{",
+        "}",
+        ",",
+        ".",
+        ":",
+        "?",
+        "!",
+        "-",
+        "+",
+        "*",
+        "/",
+        "%",
+        "==",
+        "!=",
+        "<",
+        ">=",
+        "in",
+        "&&",
+        "||",
+        "claims",
+        "claims.groups",
+        "claims.level",
+        "claims.mixed",
+        "request.path",
+        "request.time",
+        "request.headers",
+        "source.address",
+        "token.scopes",
+        "x",
+        ".all(x,",
+        ".exists(x,",
+        ".map(x,",
+        ".size()",
+        "ip_in(",
+        "timestamp(",
+        "duration('1h')",
+        ".getHours()",
+        ".matches('a')",
+        "has(",
+        "path_segment(",
+        "'",
+        "\\",
+        "\u{0}",
+        "é",
+    ];
+    let scene = Scene::new();
+    let mut random = Random(0x9E37_79B9_7F4A_7C15);
+    let mut read = 0;
+    for _ in 0..30_000 {
+        let words: Vec<&str> = (0..random.below(14)).map(|_| *random.one(&WORDS)).collect();
+        let text = words.join(" ");
+        if Condition::parse(&text).is_ok() {
+            read += 1;
+            let _ = scene.holds(&text);
+        }
+    }
+    assert!(read > 30, "only {read} were expressions");
+}
+
+/// Small and repeatable; the same here and under Node.
+pub(super) struct Random(pub(super) u64);
+
+impl Random {
+    pub(super) fn below(&mut self, bound: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        usize::try_from(self.0 >> 33).unwrap() % bound
+    }
+
+    pub(super) fn one<'t, T>(&mut self, of: &'t [T]) -> &'t T {
+        &of[self.below(of.len())]
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_scene_without_claims_is_served() {
+    let none: Json = json!({});
+    assert_eq!(Scene::with_claims(&none).holds("!has(claims.a) && size(claims) == 0"), Ok(true));
+}

@@ -1,0 +1,77 @@
+//! Addresses and ranges of addresses, as Envoy and operators write them.
+//!
+//! An IPv4 address that IPv6 carries (`::ffff:10.0.0.1`, what a dual-stack listener sees) is that IPv4 address.
+//! `core::net` is the types alone, without the sockets of `std::net`.
+
+use core::net::{IpAddr, Ipv6Addr, SocketAddr};
+
+/// A range of addresses, `10.0.0.0/8`; one address is a range of one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Network {
+    /// As IPv6, without host bits.
+    base: u128,
+    /// Of the 128.
+    prefix: u32,
+}
+
+impl Network {
+    /// Host bits that are set (`10.1.2.3/8`) are more likely a slip than meant, and refused.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let (address, prefix) = match text.split_once('/') {
+            Some((address, prefix)) => (address, Some(prefix)),
+            None => (text, None),
+        };
+        let address: IpAddr = address.parse().ok()?;
+        let (bits, unused) = match address {
+            IpAddr::V4(_) => (32, 96),
+            IpAddr::V6(_) => (128, 0),
+        };
+        let prefix = match prefix {
+            None => bits,
+            Some(digits) if is_plain_number(digits) => digits.parse::<u32>().ok().filter(|prefix| *prefix <= bits)?,
+            Some(_) => return None,
+        };
+        let prefix = prefix.checked_add(unused)?;
+        let base = as_bits(address);
+        (base & mask(prefix) == base).then_some(Self { base, prefix })
+    }
+
+    fn contains(self, address: IpAddr) -> bool {
+        as_bits(address) & mask(self.prefix) == self.base
+    }
+}
+
+/// Whether that address, with or without a port, is in one of the ranges; `None` when it is no address.
+pub(super) fn is_in(address: &str, networks: &[Network]) -> Option<bool> {
+    let address = parse_address(address)?;
+    Some(networks.iter().any(|network| network.contains(address)))
+}
+
+/// `10.0.0.1`, `10.0.0.1:80`, `::1`, `[::1]` or `[::1]:80`.
+fn parse_address(text: &str) -> Option<IpAddr> {
+    if let Ok(address) = text.parse::<IpAddr>() {
+        return Some(address);
+    }
+    if let Ok(address) = text.parse::<SocketAddr>() {
+        return Some(address.ip());
+    }
+    let inner = text.strip_prefix('[')?.strip_suffix(']')?;
+    inner.parse::<Ipv6Addr>().ok().map(IpAddr::V6)
+}
+
+/// Digits and nothing else, none too many: what `parse` takes beside (`+8`, `08`) is no prefix length.
+fn is_plain_number(digits: &str) -> bool {
+    digits.bytes().all(|digit| digit.is_ascii_digit()) && (digits.len() == 1 || !digits.starts_with('0'))
+}
+
+fn as_bits(address: IpAddr) -> u128 {
+    match address {
+        IpAddr::V4(address) => address.to_ipv6_mapped().to_bits(),
+        IpAddr::V6(address) => address.to_bits(),
+    }
+}
+
+/// The first `prefix` bits of 128.
+fn mask(prefix: u32) -> u128 {
+    u128::MAX.checked_shl(128_u32.saturating_sub(prefix)).unwrap_or_default()
+}

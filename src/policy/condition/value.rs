@@ -1,0 +1,144 @@
+//! The values that expressions compute with. Claims and headers are read where they stand, and copied never.
+
+use std::borrow::Cow;
+use std::cmp::Ordering;
+use std::rc::Rc;
+
+use serde_json::{Map as JsonMap, Value as Json};
+
+use super::fault::ConditionError;
+use crate::http::RequestHead;
+
+/// One value. No `Debug`: it may be anything a client sent.
+#[derive(Clone)]
+pub(super) enum Value<'a> {
+    Null,
+    Bool(bool),
+    Int(i64),
+    Double(f64),
+    Text(Cow<'a, str>),
+    List(List<'a>),
+    Map(Map<'a>),
+    /// Milliseconds since the Unix epoch.
+    Time(i64),
+    /// Milliseconds.
+    Span(i64),
+}
+
+#[derive(Clone)]
+pub(super) enum List<'a> {
+    Json(&'a [Json]),
+    Texts(&'a [String]),
+    Made(Rc<[Value<'a>]>),
+}
+
+#[derive(Clone)]
+pub(super) enum Map<'a> {
+    Json(&'a JsonMap<String, Json>),
+    Headers(&'a RequestHead),
+    Made(Rc<[(Value<'a>, Value<'a>)]>),
+}
+
+impl<'a> Value<'a> {
+    /// A claim. A whole number is an integer, whatever its size: one that does not fit is not rounded, for it would
+    /// be equal to others then.
+    pub(super) fn of(json: &'a Json) -> Result<Self, ConditionError> {
+        match json {
+            Json::Null => Ok(Self::Null),
+            Json::Bool(value) => Ok(Self::Bool(*value)),
+            Json::Number(number) => match (number.as_i64(), number.is_u64(), number.as_f64()) {
+                (Some(number), _, _) => Ok(Self::Int(number)),
+                (None, false, Some(number)) => Ok(Self::Double(number)),
+                (None, true, _) | (None, _, None) => Err(ConditionError::OutOfRange),
+            },
+            Json::String(text) => Ok(Self::Text(Cow::Borrowed(text))),
+            Json::Array(items) => Ok(Self::List(List::Json(items))),
+            Json::Object(members) => Ok(Self::Map(Map::Json(members))),
+        }
+    }
+
+    /// Which of two values of one ordered type comes first; not-a-number comes nowhere.
+    pub(super) fn order(&self, other: &Self) -> Result<Option<Ordering>, ConditionError> {
+        match (self, other) {
+            (Self::Int(left), Self::Int(right))
+            | (Self::Time(left), Self::Time(right))
+            | (Self::Span(left), Self::Span(right)) => Ok(Some(left.cmp(right))),
+            (Self::Double(left), Self::Double(right)) => Ok(left.partial_cmp(right)),
+            (Self::Int(left), Self::Double(right)) => Ok(order_mixed(*left, *right)),
+            (Self::Double(left), Self::Int(right)) => Ok(order_mixed(*right, *left).map(Ordering::reverse)),
+            (Self::Text(left), Self::Text(right)) => Ok(Some(left.as_ref().cmp(right.as_ref()))),
+            (Self::Bool(left), Self::Bool(right)) => Ok(Some(left.cmp(right))),
+            _ => Err(ConditionError::WrongType),
+        }
+    }
+}
+
+/// Exact, where a conversion of the integer would round it to its neighbours.
+#[allow(clippy::cast_possible_truncation, reason = "in range by the guards, and whole")]
+fn order_mixed(whole: i64, double: f64) -> Option<Ordering> {
+    const BEYOND: f64 = 9_223_372_036_854_775_808.0;
+    if double.is_nan() {
+        None
+    } else if double >= BEYOND {
+        Some(Ordering::Less)
+    } else if double < -BEYOND {
+        Some(Ordering::Greater)
+    } else {
+        let floor = double.floor();
+        let fraction = if double > floor { Ordering::Less } else { Ordering::Equal };
+        Some(whole.cmp(&(floor as i64)).then(fraction))
+    }
+}
+
+impl<'a> List<'a> {
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Self::Json(items) => items.len(),
+            Self::Texts(items) => items.len(),
+            Self::Made(items) => items.len(),
+        }
+    }
+
+    /// The item at `index`, from 0; an error, too, where there is none.
+    pub(super) fn item(&self, index: usize) -> Result<Value<'a>, ConditionError> {
+        const NONE: ConditionError = ConditionError::Missing;
+        match self {
+            Self::Json(items) => Value::of(items.get(index).ok_or(NONE)?),
+            Self::Texts(items) => items.get(index).map(|text| Value::Text(Cow::Borrowed(text))).ok_or(NONE),
+            Self::Made(items) => items.get(index).cloned().ok_or(NONE),
+        }
+    }
+}
+
+impl<'a> Map<'a> {
+    /// How many names a walk over it visits.
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Self::Json(members) => members.len(),
+            Self::Headers(head) => header_names(head).len(),
+            Self::Made(entries) => entries.len(),
+        }
+    }
+
+    /// What a walk over it visits.
+    pub(super) fn keys(&self) -> Rc<[Value<'a>]> {
+        match self {
+            Self::Json(members) => members.keys().map(|name| Value::Text(Cow::Borrowed(name.as_str()))).collect(),
+            Self::Headers(head) => {
+                header_names(head).into_iter().map(|name| Value::Text(Cow::Borrowed(name))).collect()
+            }
+            Self::Made(entries) => entries.iter().map(|(key, _)| key.clone()).collect(),
+        }
+    }
+}
+
+/// Each once, and none of a pseudo-header. Heads are short: a host limits them to a hundred fields or so.
+fn header_names(head: &RequestHead) -> Vec<&str> {
+    let mut names: Vec<&str> = Vec::new();
+    for name in head.names() {
+        if !name.starts_with(':') && !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names
+}
