@@ -83,6 +83,14 @@ impl HeaderName {
     pub const ALLOW_CREDENTIALS: Self = Self(Cow::Borrowed("access-control-allow-credentials"));
     /// `access-control-expose-headers`
     pub const EXPOSE_HEADERS: Self = Self(Cow::Borrowed("access-control-expose-headers"));
+    /// `allow`
+    pub const ALLOW: Self = Self(Cow::Borrowed("allow"));
+    /// `access-control-allow-methods`
+    pub const ALLOW_METHODS: Self = Self(Cow::Borrowed("access-control-allow-methods"));
+    /// `access-control-allow-headers`
+    pub const ALLOW_HEADERS: Self = Self(Cow::Borrowed("access-control-allow-headers"));
+    /// `access-control-max-age`
+    pub const MAX_AGE: Self = Self(Cow::Borrowed("access-control-max-age"));
     /// `authorization`
     pub const AUTHORIZATION: Self = Self(Cow::Borrowed("authorization"));
 

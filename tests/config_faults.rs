@@ -232,7 +232,7 @@ fn with_token(token: Value) -> Value {
 #[test]
 fn places_for_a_token_that_cannot_be_meant_are_refused_each_with_its_path() {
     const NO_NAME: &str = "not a header name, or one that the request itself needs";
-    const IDENTITY: &str = "a header of `claim_to_headers`: it tells the backend who the user is and is never read";
+    const IDENTITY: &str = "a header of `claim_to_headers` or `forward_payload_header`: it tells the backend who the user is and is never read";
     let header = |name: &str| json!({ "from_headers": [{ "name": name }] });
     let with_cookie = |headers: Value| json!({ "from_headers": headers, "from_cookies": ["at"] });
     let mut rows = vec![
@@ -341,7 +341,7 @@ fn a_header_of_the_chosen_claims_is_no_place_for_a_token() {
     let found = faults(&document);
     assert_eq!(found.len(), 1, "{found:?}");
     assert!(
-        found.iter().all(|fault| fault.starts_with("$.token.from_headers[0].name: a header of `claim_to_headers`"))
+        found.iter().all(|fault| fault.starts_with("$.token.from_headers[0].name: a header of `claim_to_headers` or"))
     );
     document["token"] = json!({ "from_headers": [{ "name": "x-user-id" }] });
     assert_eq!(faults(&document), [""; 0], "the default identity headers are not in force here");
@@ -614,4 +614,136 @@ fn a_readiness_path_is_a_plain_path() {
     }
     document["readiness_path"] = json!("/healthz/ready");
     assert!(faults(&document).is_empty());
+}
+
+#[test]
+fn what_is_handed_over_is_refused_where_it_could_not_be_meant() {
+    let header = "not a header name, or one that the request itself needs";
+    let word = "one of \"decision\", \"reason\", \"rule\", \"provider\", \"subject\", \"client\", \"scopes\", \"token_id\", or an object with `name` and `claim`";
+    let host =
+        "the host in small letters, without user and without the port 443: clients compare the URL letter by letter";
+    let query = "a resource has no query and no fragment; write host and path alone";
+    let alike = "another entry is for the same resource, but for a slash at its end perhaps";
+    let name = "1 to 64 small letters, digits and `_`";
+    let api = "https://api.acme.com/mcp";
+    let rows = [
+        ("forward_payload_header", json!("x y"), "", header),
+        ("forward_payload_header", json!("authorization"), "", header),
+        ("forward_payload_header", json!("x-forwarded-for"), "", header),
+        ("forward_payload_header", json!(":path"), "", header),
+        ("forward_payload_header", json!(5), "", "expected a string"),
+        (
+            "forward_payload_header",
+            json!("X_User.ID"),
+            "",
+            "a header of `claim_to_headers`, or another spelling of one",
+        ),
+        ("filter_state", json!("subject"), "", "expected a list"),
+        ("filter_state", json!(["sub"]), "[0]", word),
+        ("filter_state", json!(["subject", 5]), "[1]", word),
+        ("filter_state", json!(["subject", "subject"]), "[1]", "another entry has this name"),
+        ("filter_state", json!([{ "name": "Tenant", "claim": "t" }]), "[0].name", name),
+        ("filter_state", json!([{ "name": "a.b", "claim": "t" }]), "[0].name", name),
+        (
+            "filter_state",
+            json!([{ "name": "subject", "claim": "t" }]),
+            "[0].name",
+            "this name stands for something else here; choose another",
+        ),
+        ("filter_state", json!([{ "name": "t" }]), "[0].claim", "missing; write the name of the claim"),
+        (
+            "filter_state",
+            json!([{ "claim": "t" }]),
+            "[0].name",
+            "missing; write what it is to be called, such as \"tenant\"",
+        ),
+        ("clear_route_cache", json!("yes"), "", "expected true or false"),
+        (
+            "protected_resources",
+            json!([{ "resource": "http://api.acme.com" }]),
+            "[0].resource",
+            "a resource is an https URL, such as \"https://api.acme.com/mcp\" (RFC 9728 section 1.2)",
+        ),
+        ("protected_resources", json!([{}]), "[0].resource", "missing; write the resource's `https` URL"),
+        ("protected_resources", json!([{ "resource": "https://API.acme.com" }]), "[0].resource", host),
+        ("protected_resources", json!([{ "resource": "https://api.acme.com?a" }]), "[0].resource", query),
+        ("protected_resources", json!([{ "resource": api }, { "resource": api }]), "[1].resource", alike),
+        ("protected_resources", json!([{ "resource": api }, { "resource": format!("{api}/") }]), "[1].resource", alike),
+        (
+            "protected_resources",
+            json!([{ "resource": "https://api.acme.com" }, { "resource": "https://api.acme.com/" }]),
+            "[1].resource",
+            alike,
+        ),
+        (
+            "protected_resources",
+            json!([{ "resource": api, "scopes_supported": [] }]),
+            "[0].scopes_supported",
+            "an empty list; leave the field out or name at least one",
+        ),
+        (
+            "protected_resources",
+            json!([{ "resource": api, "scopes_supported": ["a b"] }]),
+            "[0].scopes_supported[0]",
+            "one scope: ASCII without blanks, quotes and backslashes (RFC 6749 section 3.3); write several as several",
+        ),
+        (
+            "protected_resources",
+            json!([{ "resource": api, "authorization_servers": ["acme"] }]),
+            "[0].authorization_servers[0]",
+            "the https URL of an issuer, as its own metadata have it",
+        ),
+        (
+            "protected_resources",
+            json!([{ "resource": api, "resource_documentation": "acme.com" }]),
+            "[0].resource_documentation",
+            "the https URL of a page",
+        ),
+        (
+            "protected_resources",
+            json!([{ "resource": api, "resource_name": "" }]),
+            "[0].resource_name",
+            "a name of at most 256 bytes, without control characters",
+        ),
+    ];
+    for (field, value, path, hint) in rows {
+        let mut document = okta_with(json!({}));
+        document[field] = value.clone();
+        assert_eq!(faults(&document), [format!("$.{field}{path}: {hint}")], "{value}");
+    }
+    // Beside faults elsewhere these are told too.
+    let document = json!({ "providers": {}, "protected_resources": [{ "resource": "x" }], "filter_state": ["x"] });
+    assert_eq!(faults(&document).len(), 3, "{:?}", faults(&document));
+}
+
+#[test]
+fn a_payload_header_is_no_place_for_a_token_and_metadata_are_not_shadowed() {
+    let mut document = with_token(json!({ "from_headers": [{ "name": "x_payload" }] }));
+    document["forward_payload_header"] = json!("x-payload");
+    let found = faults(&document);
+    assert!(found.len() == 1 && found[0].starts_with("$.token.from_headers[0].name: a header of"), "{found:?}");
+
+    let mut document = okta_with(json!({}));
+    document["protected_resources"] = json!([{ "resource": "https://api.acme.com/mcp" }]);
+    document["readiness_path"] = json!("/.well-known/oauth-protected-resource/mcp");
+    let hint = "`readiness_path` is where the metadata of this resource stand";
+    assert_eq!(faults(&document), [format!("$.protected_resources[0].resource: {hint}")]);
+
+    let mut document = okta_with(json!({}));
+    document["protected_resources"] =
+        json!([{ "resource": "https://api.acme.com/mcp", "authorization_servers": ["https://login.acme.com"] }]);
+    let metadata = "/.well-known/oauth-protected-resource/mcp";
+    document["rules"] = json!([
+        { "name": "a", "match": { "path": metadata } },
+        { "name": "b", "match": { "path": metadata, "hosts": ["other.acme.com"] } },
+        { "name": "c", "match": { "path_prefix": metadata } },
+    ]);
+    let warnings = config::load(document.to_string().as_bytes()).unwrap().warnings;
+    assert_eq!(
+        warnings,
+        [
+            "protected_resources names an authorization server that is no provider's issuer (entry 0): are its tokens accepted?",
+            "the rule a is for the metadata of a protected resource, which the filter answers itself: no request comes under it",
+        ]
+    );
 }

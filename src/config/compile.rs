@@ -2,6 +2,8 @@
 //! cannot work or would not be safe.
 
 mod claim_to_headers;
+mod filter_state;
+mod protected_resource;
 mod provider;
 mod requirement;
 mod responses;
@@ -12,6 +14,7 @@ use super::Loaded;
 use super::fault::{ConfigFault, ConfigProblem, Path};
 use super::schema::{CacheDocument, Document};
 use crate::policy::{CacheLimits, Forwarding, Policy};
+use protected_resource::{Surroundings, protected_resources};
 
 /// What is collected on the way.
 struct Findings<'a> {
@@ -39,9 +42,16 @@ pub(super) fn document(document: Document, at: &Path, faults: &mut Vec<ConfigFau
     let providers = provider::providers(document.providers, &at.member("providers"), &mut findings);
     let claims =
         claim_to_headers::forwarded_claims(document.claim_to_headers, &at.member("claim_to_headers"), &mut findings);
+    let payload = claim_to_headers::payload_header(
+        document.forward_payload_header,
+        claims.as_deref().unwrap_or_default(),
+        &at.member("forward_payload_header"),
+        &mut findings,
+    );
+    let forwarding = claims.map(|claims| Forwarding::new(claims, payload));
     let token = document.token.unwrap_or_default();
-    let identity_headers = claims.as_deref().unwrap_or_default();
-    let token_source = token_source::token_source(token, identity_headers, &at.member("token"), &mut findings);
+    let token_source = token_source::token_source(token, forwarding.as_ref(), &at.member("token"), &mut findings);
+    let filter_state = filter_state::filter_state(document.filter_state, &at.member("filter_state"), &mut findings);
     let readiness_path = readiness_path(document.readiness_path, &at.member("readiness_path"), &mut findings);
     let native_crypto = document.native_crypto.unwrap_or_default();
     let responses = document.responses.unwrap_or_default();
@@ -58,11 +68,22 @@ pub(super) fn document(document: Document, at: &Path, faults: &mut Vec<ConfigFau
     let rules = rules::rules(about_rules, at, &mut findings);
     let credentials = token_source.as_ref().map_or(&[][..], |source| &source.params);
     let answers = responses::answers(responses, credentials, &at.member("responses"), &mut findings);
+    let around = Surroundings {
+        providers: providers.as_ref(),
+        token_source: token_source.as_ref(),
+        rules: rules.as_ref().map(|(rules, routes)| (rules, routes.as_slice())),
+        readiness_path: readiness_path.as_deref(),
+    };
+    let resources_at = at.member("protected_resources");
+    let resources = protected_resources(document.protected_resources, &around, &resources_at, &mut findings);
     let policy = Policy {
         providers: providers?,
         token_source: token_source?,
-        rules: rules?,
-        forwarding: Forwarding::new(claims?),
+        rules: rules?.0,
+        forwarding: forwarding?,
+        filter_state: filter_state?,
+        clear_route_cache: document.clear_route_cache.unwrap_or(false),
+        resources: resources?,
         answers: answers?,
         readiness_path,
         cache: cache_limits(document.cache.unwrap_or_default()),

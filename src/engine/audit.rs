@@ -103,6 +103,24 @@ impl AuditRecord {
         matches!(self.outcome, Outcome::Reported(..) | Outcome::AllowedWithoutToken(Some(_)))
     }
 
+    /// `allow` or `deny`.
+    pub const fn verdict(&self) -> &'static str {
+        match self.outcome {
+            Outcome::Allowed(_) | Outcome::Reported(..) | Outcome::AllowedWithoutToken(_) => "allow",
+            Outcome::Denied(_) | Outcome::Unmet(..) => "deny",
+        }
+    }
+
+    /// The rule's name.
+    pub fn rule(&self) -> Option<&str> {
+        self.rule.as_deref()
+    }
+
+    /// The operator's name for the issuer.
+    pub fn provider(&self) -> Option<&str> {
+        self.provider.as_deref()
+    }
+
     /// The reason's name.
     pub const fn reason(&self) -> &'static str {
         match &self.outcome {
@@ -115,11 +133,9 @@ impl AuditRecord {
 
     /// The record as one line of JSON.
     pub fn to_json(&self) -> String {
-        let (decision, token) = match &self.outcome {
-            Outcome::Allowed(token) | Outcome::Reported(token, _) => ("allow", Some(token.as_ref())),
-            Outcome::AllowedWithoutToken(_) => ("allow", None),
-            Outcome::Denied(_) => ("deny", None),
-            Outcome::Unmet(token, _) => ("deny", Some(token.as_ref())),
+        let token = match &self.outcome {
+            Outcome::Allowed(token) | Outcome::Reported(token, _) | Outcome::Unmet(token, _) => Some(token.as_ref()),
+            Outcome::AllowedWithoutToken(_) | Outcome::Denied(_) => None,
         };
         let would_deny = match &self.outcome {
             Outcome::Reported(_, reason) | Outcome::AllowedWithoutToken(Some(reason)) => Some(reason.name()),
@@ -127,7 +143,7 @@ impl AuditRecord {
         };
         let line = Line {
             schema: SCHEMA,
-            decision,
+            decision: self.verdict(),
             reason: self.reason(),
             request_id: self.request_id.as_deref(),
             rule: self.rule.as_deref().map(bounded),

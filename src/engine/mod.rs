@@ -11,7 +11,9 @@ pub mod deny_reason;
 mod parked;
 pub mod reply;
 mod request;
+mod resource_metadata;
 mod token_cache;
+mod told;
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -34,6 +36,7 @@ pub use crate::keys::sharing::{Lease, SharedAnswer, SharedOutcome, Turn};
 pub use crate::policy::{Attribute, AttributeValues};
 pub use parked::Room;
 pub use request::{Decision, Verdict};
+pub use told::Told;
 
 /// How many parked requests are decided in one go. More than some 270 at once overflow the host's stack
 /// (`reference/envoy.md`, trap 2), and each may cost a signature check that others wait behind.
@@ -155,6 +158,9 @@ impl Engine {
             return Arrival::Answered(readiness_reply(
                 self.keys.iter().all(|(_, keys)| keys.generation_in_use(now).is_some()),
             ));
+        }
+        if let Some(reply) = resource_metadata::answer(&self.policy.resources, head) {
+            return Arrival::Answered(reply);
         }
         let presented = match find_credential(head, attributes, &self.policy, now) {
             Ok(presented) => presented,

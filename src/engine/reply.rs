@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use crate::engine::deny_reason::DenyReason;
 use crate::http::{HeaderName, HeaderValue, Reply, RequestHead};
-use crate::policy::{AnswerClass, Answers, Cors, Remedy, Rule};
+use crate::policy::{AnswerClass, Cors, Policy, Remedy, Rule};
 
 /// What a refusal looks like from outside.
 enum Message<'a> {
@@ -52,7 +52,8 @@ pub struct Refusal<'a> {
 
 /// The reply to a refusal. One to `HEAD` has the body of the one to `GET`: hosts leave it out and keep its length and type,
 /// as RFC 9110 section 9.3.2 has it, which they could not if it were not there.
-pub fn reply_to(refusal: &Refusal<'_>, answers: &Answers) -> Reply {
+pub fn reply_to(refusal: &Refusal<'_>, policy: &Policy) -> Reply {
+    let answers = &policy.answers;
     let message = Message::of(refusal);
     let custom = answers.custom.of(message.class());
     let mut reply = match redirect::location(&message, refusal, answers) {
@@ -66,7 +67,7 @@ pub fn reply_to(refusal: &Refusal<'_>, answers: &Answers) -> Reply {
                 headers: vec![(HeaderName::CONTENT_TYPE, content_type)],
                 body,
             };
-            let challenge = challenge::challenge(&message, &answers.realm);
+            let challenge = challenge::challenge(&message, refusal, policy);
             reply.headers.extend(challenge.map(|challenge| (HeaderName::WWW_AUTHENTICATE, challenge)));
             if let Message::Unavailable(retry_after) = message {
                 let seconds = retry_after.clamp(RETRY_SOON, RETRY_AT_MOST).as_millis().div_ceil(1000).to_string();
@@ -81,15 +82,26 @@ pub fn reply_to(refusal: &Refusal<'_>, answers: &Answers) -> Reply {
     reply
 }
 
+/// The reply to a request whose decision could not be carried out: that is no fault of the client's.
+pub fn undelivered_reply() -> Reply {
+    let message = Message::Unavailable(RETRY_SOON);
+    plain_reply(503, &serde_json::json!({ "error": message.error(), "error_description": message.sentence() }))
+}
+
 /// The reply to a question for readiness.
 pub fn readiness_reply(is_ready: bool) -> Reply {
+    plain_reply(if is_ready { 200 } else { 503 }, &serde_json::json!({ "ready": is_ready }))
+}
+
+/// What is said whatever the operator's wishes and the client's ways.
+fn plain_reply(status: u16, body: &serde_json::Value) -> Reply {
     Reply {
-        status: if is_ready { 200 } else { 503 },
+        status,
         headers: vec![
             (HeaderName::CONTENT_TYPE, HeaderValue::encode("application/json", None)),
             (HeaderName::CACHE_CONTROL, HeaderValue::encode("no-store", None)),
         ],
-        body: serde_json::json!({ "ready": is_ready }).to_string().into_bytes(),
+        body: body.to_string().into_bytes(),
     }
 }
 
@@ -105,7 +117,7 @@ impl<'a> Message<'a> {
             | DenyReason::AlgorithmNotAllowed
             | DenyReason::KeyUnknown
             | DenyReason::Claim(_) => Self::InvalidToken,
-            DenyReason::AccessDenied | DenyReason::Unmet(_) => match &refusal.remedy {
+            DenyReason::AccessDenied | DenyReason::IdentityTooLong | DenyReason::Unmet(_) => match &refusal.remedy {
                 Remedy::None => Self::Forbidden,
                 Remedy::Scopes(scopes) => Self::ScopeMissing(scopes),
                 Remedy::Authentication { acr_values, max_age, scopes } => {

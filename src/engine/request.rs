@@ -11,6 +11,7 @@ use crate::engine::audit::{AuditRecord, request_id_of};
 use crate::engine::deny_reason::DenyReason;
 use crate::engine::reply::{Refusal, reply_to};
 use crate::engine::token_cache::{Grant, TokenCache};
+use crate::engine::told::Told;
 use crate::http::{HeadEdits, HeaderEdit, Reply, RequestHead};
 use crate::jose::{Claim, SignatureVerifier, TokenFault, UnverifiedToken};
 use crate::keys::{LookUp, ProviderKeys};
@@ -27,6 +28,8 @@ use crate::unix_time::UnixTime;
 pub struct Decision {
     /// What the host does.
     pub verdict: Verdict,
+    /// What later filters and the access log are told; nothing unless the operator wants it.
+    pub told: Told,
     /// What is logged.
     pub audit: AuditRecord,
 }
@@ -233,8 +236,10 @@ impl<'a> NamedToken<'a> {
         } else {
             token.verify(&candidates, verifier).map_err(DenyReason::from).and_then(|token| {
                 let token = AdmittedToken::admit(token, provider, now)?;
-                let identity = policy.forwarding.identity(&token).collect();
-                Ok(Grant { provider: id, issued_by: Rc::clone(&provider.name), token: Rc::new(token), identity })
+                let identity = policy.forwarding.identity(&token)?.into();
+                let state = policy.filter_state.of_token(&token)?.into();
+                let issued_by = Rc::clone(&provider.name);
+                Ok(Grant { provider: id, issued_by, token: Rc::new(token), identity, state })
             })
         };
         match (&judged, generation) {
@@ -279,7 +284,8 @@ impl RequestFacts<'_> {
                 let audit = AuditRecord::unmet(request_id_of(&self.head), rule, issued_by, token, unmet.reason);
                 let reason = DenyReason::Unmet(unmet.reason);
                 let refusal = Refusal { reason, remedy: unmet.remedy, rule, head: &self.head };
-                Decision { verdict: Verdict::Deny(reply_to(&refusal, &policy.answers)), audit }
+                let verdict = Verdict::Deny(reply_to(&refusal, policy));
+                Decision { verdict, told: Told::of(&audit, Some(grant), policy), audit }
             }
         }
     }
@@ -295,7 +301,7 @@ impl RequestFacts<'_> {
             Rc::clone(&grant.token),
             unmet,
         );
-        Decision { verdict: Verdict::Allow(edits), audit }
+        Decision { verdict: Verdict::Allow(edits), told: Told::of(&audit, Some(grant), policy), audit }
     }
 
     /// The other one: it takes the rule's word for it.
@@ -303,13 +309,14 @@ impl RequestFacts<'_> {
         let edits = HeadEdits::new(self.stripping, Rc::from([]));
         let rule = policy.rules.rule(self.rule);
         let audit = AuditRecord::allowed_without_token(request_id_of(&self.head), rule, proof.would_deny());
-        Decision { verdict: Verdict::Allow(edits), audit }
+        Decision { verdict: Verdict::Allow(edits), told: Told::of(&audit, None, policy), audit }
     }
 
     fn deny(self, policy: &Policy, provider: Option<&Provider>, reason: DenyReason) -> Decision {
         let rule = policy.rules.rule(self.rule);
         let audit = AuditRecord::denied(request_id_of(&self.head), rule, provider, reason);
         let refusal = Refusal { reason, remedy: Remedy::None, rule, head: &self.head };
-        Decision { verdict: Verdict::Deny(reply_to(&refusal, &policy.answers)), audit }
+        let verdict = Verdict::Deny(reply_to(&refusal, policy));
+        Decision { verdict, told: Told::of(&audit, None, policy), audit }
     }
 }

@@ -22,4 +22,4 @@ pub use compact::{TokenFault, UnverifiedToken};
 pub use jwk::{Key, KeySet, KeySetFault};
 pub use native::{Doubt, HostCall, NativeVerifier};
 pub use strict_json::{JsonFault, JsonLimits, parse_object};
-pub use verify::{PortableVerifier, SignatureVerifier, VerifiedToken};
+pub use verify::{PortableVerifier, SignatureVerifier, SignedPayload, VerifiedToken};

@@ -7,7 +7,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::jose::{Claim, Claims, VerifiedToken};
+use crate::jose::{Claim, Claims, SignedPayload, VerifiedToken};
 use crate::policy::provider::{Audiences, Provider};
 use crate::unix_time::UnixTime;
 
@@ -15,6 +15,7 @@ use crate::unix_time::UnixTime;
 #[derive(Debug)]
 pub struct AdmittedToken {
     claims: Claims,
+    payload: SignedPayload,
     subject: Option<String>,
     client: Option<String>,
     scopes: Vec<String>,
@@ -105,7 +106,8 @@ impl AdmittedToken {
             return Err(ClaimFault::ClientUnexpected);
         }
         let groups_claim = Rc::clone(&names.groups);
-        Ok(Self { subject, client, scopes, groups_claim, validity, claims: token.into_claims() })
+        let (claims, payload) = token.into_claims_and_payload();
+        Ok(Self { claims, payload, subject, client, scopes, groups_claim, validity })
     }
 
     /// Whether it is still good at another time than that of its admission: nothing else it says changes.
@@ -137,6 +139,11 @@ impl AdmittedToken {
     /// How far the clock of its issuer and ours may differ.
     pub const fn clock_skew(&self) -> Duration {
         self.validity.skew
+    }
+
+    /// All that it says, as it was signed.
+    pub const fn payload(&self) -> &SignedPayload {
+        &self.payload
     }
 
     /// Everything else it says.

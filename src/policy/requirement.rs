@@ -16,6 +16,7 @@
 pub mod acr;
 mod claim_test;
 mod remedy;
+mod scopes;
 pub mod verdict;
 
 use std::collections::BTreeSet;

@@ -130,6 +130,16 @@ impl Rules {
         Ok(found.map_or(RuleId::Otherwise, RuleId::Numbered))
     }
 
+    /// Those with conditions, in the operator's order.
+    pub fn in_order(&self) -> &[Rule] {
+        &self.rules
+    }
+
+    /// The one for everything else.
+    pub const fn otherwise(&self) -> &Rule {
+        &self.otherwise
+    }
+
     /// What that rule asks for.
     pub fn rule(&self, id: RuleId) -> &Rule {
         match id {

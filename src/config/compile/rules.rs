@@ -41,8 +41,8 @@ impl RulesDocument {
     }
 }
 
-/// Compiles the rules; `None` when there is a fault.
-pub(super) fn rules(document: RulesDocument, at: &Path, findings: &mut Findings<'_>) -> Option<Rules> {
+/// Compiles the rules, and gives their conditions in the same order too; `None` when there is a fault.
+pub(super) fn rules(document: RulesDocument, at: &Path, findings: &mut Findings<'_>) -> Option<(Rules, Vec<Route>)> {
     let ambiguous = if document.insecure_ambiguous_paths {
         findings.warnings.push(String::from(
             "insecure_ambiguous_paths is on: a rule may be met by a path that the backend reads as another",
@@ -84,8 +84,8 @@ pub(super) fn rules(document: RulesDocument, at: &Path, findings: &mut Findings<
     };
     let otherwise = rule(None, what, login, &at.member("default_rule"), findings);
     let complete = routes.len() == written && rules.len() == written;
-    complete
-        .then(|| Some(Rules::new(Router::new(routes), rules, otherwise?, ambiguous, document.bypass_cors_preflight)))?
+    let (router, otherwise) = (Router::new(routes.clone()), otherwise?);
+    complete.then(|| (Rules::new(router, rules, otherwise, ambiguous, document.bypass_cors_preflight), routes))
 }
 
 /// Whom a rule lets pass.

@@ -3,12 +3,13 @@
 
 use std::fmt::Write as _;
 
-use super::Message;
+use super::{Message, Refusal};
 use crate::http::HeaderValue;
+use crate::policy::Policy;
 
 /// The value of `WWW-Authenticate`; none where no other token is known to help.
-pub(super) fn challenge(message: &Message<'_>, realm: &str) -> Option<HeaderValue> {
-    let mut challenge = format!("Bearer realm={}", quoted(realm));
+pub(super) fn challenge(message: &Message<'_>, refusal: &Refusal<'_>, policy: &Policy) -> Option<HeaderValue> {
+    let mut challenge = format!("Bearer realm={}", quoted(&policy.answers.realm));
     match message {
         Message::Forbidden | Message::Unavailable(_) => return None,
         // Nothing was offered: nothing is said to be wrong with it.
@@ -30,6 +31,18 @@ pub(super) fn challenge(message: &Message<'_>, realm: &str) -> Option<HeaderValu
                 add(&mut challenge, "scope", &list(scopes));
             }
         }
+    }
+    // A malformed request is not mended by another token.
+    let is_malformed = matches!(message, Message::InvalidRequest);
+    if let (false, Some(resource)) = (is_malformed, policy.resources.of(refusal.head)) {
+        // Where no token was judged, MCP clients begin with these (MCP authorization, 2025-11-25).
+        let enforced = refusal.rule.requirement.as_ref().filter(|_| !refusal.rule.report_only);
+        let scopes = enforced.map(|requirement| requirement.scopes_to_ask_for()).unwrap_or_default();
+        if matches!(message, Message::NoCredential | Message::InvalidToken) && !scopes.is_empty() {
+            add(&mut challenge, "scope", &list(&scopes));
+        }
+        // RFC 9728 section 5.1
+        add(&mut challenge, "resource_metadata", &quoted(resource.address.metadata_address()));
     }
     // As it is: an encoded `%` would make another scope of `a%b`. The loader lets nothing through that is not safe.
     Some(HeaderValue::parse(&challenge).unwrap_or_else(|| HeaderValue::encode(&challenge, None)))

@@ -30,7 +30,7 @@ pub enum Property {
 pub struct Manners {
     /// `proxy_get_property`
     pub properties: Property,
-    /// `proxy_call_foreign_function`; served means that the functions are unknown, as in an Envoy without them.
+    /// `proxy_call_foreign_function`; served are those that change what becomes of a request, none that verifies.
     pub foreign_functions: Asked,
     /// Shared data and shared queues.
     pub shared_data: Asked,
@@ -40,6 +40,8 @@ pub struct Manners {
     pub metrics: Asked,
     /// `proxy_get_header_map_pairs` of a request.
     pub request_headers: Asked,
+    /// `proxy_set_property`: filter state, on Envoy.
+    pub filter_state: Asked,
     /// Changing headers.
     pub header_edits: Asked,
     /// `proxy_send_local_response`
@@ -60,6 +62,7 @@ impl Manners {
             callouts: Asked::Serves,
             metrics: Asked::Serves,
             request_headers: Asked::Serves,
+            filter_state: Asked::Serves,
             header_edits: Asked::Serves,
             replies: Asked::Serves,
             missing: &[],
@@ -73,6 +76,7 @@ impl Manners {
             properties: Property::Status(Status::InternalFailure),
             foreign_functions: Asked::Traps,
             shared_data: Asked::Traps,
+            filter_state: Asked::Traps,
             metrics: Asked::Refuses(Status::InternalFailure),
             missing: &["proxy_get_log_level"],
             first_callout_token: 0,

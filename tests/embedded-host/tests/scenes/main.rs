@@ -6,6 +6,7 @@
 
 mod bare_hosts;
 mod configuration;
+mod filter_state;
 mod requests;
 mod roots_and_streams;
 mod shared_keys;

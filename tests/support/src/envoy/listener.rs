@@ -31,6 +31,10 @@ pub struct ListenerOptions {
     pub direct_response: bool,
     /// A line of the access log for each request.
     pub access_log: bool,
+    /// What else each of these lines tells, in the access log's own language: `subject=%FILTER_STATE(wasm.s:PLAIN)%`.
+    pub access_log_fields: String,
+    /// Routes that are tried before the one to the backend.
+    pub routes_before: Vec<Value>,
     /// `normalize_path`, `merge_slashes`, and the refusal of escaped slashes.
     pub path_normalization: bool,
     /// `use_remote_address`.
@@ -61,12 +65,23 @@ impl ListenerOptions {
             backend: "backend".to_owned(),
             direct_response: false,
             access_log: true,
+            access_log_fields: String::new(),
+            routes_before: Vec::new(),
             path_normalization: true,
             use_remote_address: true,
             filters_before: Vec::new(),
             filters_after: Vec::new(),
             typed_per_filter_config: json!({}),
         }
+    }
+
+    /// The filter as it stands in this listener, to stand in another one too.
+    ///
+    /// # Panics
+    /// When it is left out.
+    pub fn filter(&self) -> Value {
+        let configuration = self.plugin_configuration.as_ref();
+        self.wasm_filter(configuration.unwrap_or_else(|| panic!("{} has no filter", self.name)))
     }
 
     fn http_filters(&self) -> Vec<Value> {
@@ -110,8 +125,8 @@ impl ListenerOptions {
     fn line_of_access_log(&self) -> Value {
         let format = format!(
             "access listener={} request=%REQ(X-REQUEST-ID)% %REQ(:METHOD)% %REQ_WITHOUT_QUERY(:PATH)% \
-             code=%RESPONSE_CODE% details=%RESPONSE_CODE_DETAILS% flags=%RESPONSE_FLAGS%\n",
-            self.name
+             code=%RESPONSE_CODE% details=%RESPONSE_CODE_DETAILS% flags=%RESPONSE_FLAGS% {}\n",
+            self.name, self.access_log_fields
         );
         json!({
             "name": "envoy.access_loggers.stdout",
@@ -137,6 +152,7 @@ impl ListenerOptions {
         } else {
             route["route"] = json!({"cluster": self.backend, "timeout": "30s"});
         }
+        let routes: Vec<_> = self.routes_before.iter().cloned().chain([route]).collect();
         let access_log: Vec<_> = self.access_log.then(|| self.line_of_access_log()).into_iter().collect();
         let escaped_slashes = if self.path_normalization { "REJECT_REQUEST" } else { "KEEP_UNCHANGED" };
         json!({
@@ -154,7 +170,7 @@ impl ListenerOptions {
                 "virtual_hosts": [{
                     "name": "all",
                     "domains": ["*"],
-                    "routes": [route],
+                    "routes": routes,
                     "typed_per_filter_config": self.typed_per_filter_config,
                 }],
             },
