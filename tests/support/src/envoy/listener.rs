@@ -125,9 +125,10 @@ impl ListenerOptions {
     fn line_of_access_log(&self) -> Value {
         let format = format!(
             "access listener={} request=%REQ(X-REQUEST-ID)% %REQ(:METHOD)% %REQ_WITHOUT_QUERY(:PATH)% \
-             code=%RESPONSE_CODE% details=%RESPONSE_CODE_DETAILS% flags=%RESPONSE_FLAGS% {}\n",
-            self.name, self.access_log_fields
+             code=%RESPONSE_CODE% details=%RESPONSE_CODE_DETAILS% flags=%RESPONSE_FLAGS%",
+            self.name
         );
+        let format = [format.as_str(), &self.access_log_fields].join(" ").trim_end().to_owned() + "\n";
         json!({
             "name": "envoy.access_loggers.stdout",
             "typed_config": {
