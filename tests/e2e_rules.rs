@@ -8,12 +8,10 @@ mod gateway;
 
 use std::fs;
 use std::path::Path;
-use std::time::Duration;
 
 use gateway::{API, Gateway, Setup, minimal_configuration};
 use serde_json::{Value, json};
 use testbed::authorization_server::{DEFAULT_AUDIENCE, now};
-use testbed::polling::until;
 use testbed::{ClientTokenRequest, ListenerOptions, Request, Response, UserTokenRequest};
 
 const TWO_FACTORS: &str = "urn:okta:loa:2fa:any";
@@ -46,18 +44,6 @@ fn with_rules() -> Value {
 
 fn start() -> Gateway {
     Setup { configuration: with_rules(), workers: 1, ..Setup::default() }.start()
-}
-
-/// The decisions logged so far.
-fn records(gateway: &Gateway) -> Vec<Value> {
-    let log = gateway.envoy.log();
-    let texts = log.lines().filter_map(|line| line.find("{\"schema\"").map(|at| &line[at..]));
-    texts.filter_map(|text| serde_json::from_str(text).ok()).collect()
-}
-
-/// Waits for the next records to be logged, and gives the last.
-fn record_number(gateway: &Gateway, count: usize) -> Value {
-    until("the record", Duration::from_secs(10), || records(gateway).get(count - 1).cloned())
 }
 
 /// The values of a header that the backend received, as its echo tells.
@@ -109,7 +95,7 @@ fn each_rule_asks_for_what_it_says_and_a_refusal_says_what_would_help() {
         assert_eq!(gateway.backend.count(), before + 1, "{rule}");
     }
     gateway.backend.clear();
-    let logged = records(&gateway).len();
+    let logged = gateway.records().len();
 
     let bare = Some(r#"Bearer realm="acme""#);
     let read = Some(r#"Bearer realm="acme", error="insufficient_scope", scope="read:accounts""#);
@@ -149,7 +135,7 @@ fn each_rule_asks_for_what_it_says_and_a_refusal_says_what_would_help() {
     ];
     for (index, (status, challenge, rule, reason, request)) in refused.iter().enumerate() {
         let response = request.send(gateway.port());
-        let record = record_number(&gateway, logged + index + 1);
+        let record = gateway.record_number(logged + index + 1);
         let row = format!("{rule} {reason} {request:?} {record}");
         assert_eq!(response.status, *status, "{row}");
         assert_eq!(response.header("www-authenticate").as_deref(), *challenge, "{row}");
@@ -213,10 +199,10 @@ fn what_passes_without_a_token_has_no_identity_and_each_route_judges_a_known_tok
     }
 
     // Only reported: it passes, the log says what it would have met. A bad token is refused all the same.
-    let logged = records(&gateway).len();
+    let logged = gateway.records().len();
     let reported = Request::get("/beta/x").bearer(&token).send(port);
     assert_eq!((reported.status, received(&reported, "x-user-id")), (200, vec!["alice@acme.com".to_owned()]));
-    let record = record_number(&gateway, logged + 1);
+    let record = gateway.record_number(logged + 1);
     assert_eq!(record["decision"], "allow", "{record}");
     assert_eq!((&record["would_deny"], &record["rule"]), (&json!("group_missing"), &json!("trial")), "{record}");
     assert_eq!(Request::get("/beta/x").bearer(&expired).send(port).status, 401);

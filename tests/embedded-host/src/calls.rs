@@ -318,17 +318,19 @@ impl Call<'_> {
     }
 
     fn property(&mut self) -> Result<Status, Error> {
-        let path = self.bytes(0);
-        let properties = self.world().manners.properties.clone();
-        match properties {
-            Property::Status(status) => Ok(status),
-            Property::Empty => self.give(2, b""),
-            Property::Envoy => match path.as_slice() {
-                b"xds\0node" => self.give(2, b"\x0a\x07gateway"),
-                b"xds\0node\0id" => self.give(2, b"gateway"),
-                b"xds\0node\0user_agent_name" => self.give(2, b"envoy"),
-                _ => Ok(Status::NotFound),
-            },
+        let path = String::from_utf8(self.bytes(0)).expect("names").replace('\0', ".");
+        self.world().properties_asked.push(path.clone());
+        let more = match self.world().manners.properties {
+            Property::Status(status) => return Ok(status),
+            Property::Empty => return self.give(2, b""),
+            Property::Envoy => &[],
+            Property::EnvoyAnd(more) => more,
+        };
+        let known: [(&str, &[u8]); 3] =
+            [("xds.node", b"\x0a\x07gateway"), ("xds.node.id", b"gateway"), ("xds.node.user_agent_name", b"envoy")];
+        match known.iter().chain(more).find(|(name, _)| *name == path) {
+            Some((_, value)) => self.give(2, value),
+            None => Ok(Status::NotFound),
         }
     }
 

@@ -1,10 +1,13 @@
-//! A throw-away certificate authority and the server certificates it issues, as PEM files.
-//! Used by the authorization server; Envoy is told to trust the CA's file.
+//! A throw-away certificate authority and the certificates it issues to servers and clients, as PEM files.
+//! Used by the authorization server and by listeners that speak TLS; Envoy is told to trust the CA's file.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
+use rcgen::{
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose, SanType,
+};
+use ring::digest::{SHA256, digest};
 
 /// A certificate authority that lives as long as the directory its files are written to.
 pub struct CertificateAuthority {
@@ -13,11 +16,23 @@ pub struct CertificateAuthority {
 }
 
 /// Where the PEM files of a server certificate are.
+#[derive(Clone, Debug)]
 pub struct ServerCertificate {
     /// The certificate, without the CA's.
     pub certificate: PathBuf,
     /// Its private key, PKCS#8.
     pub private_key: PathBuf,
+}
+
+/// A client certificate.
+#[derive(Clone, Debug)]
+pub struct ClientCertificate {
+    /// The certificate, without the CA's.
+    pub certificate: PathBuf,
+    /// Its private key, PKCS#8.
+    pub private_key: PathBuf,
+    /// SHA-256 of its DER form in lower-case hex.
+    pub sha256: String,
 }
 
 impl CertificateAuthority {
@@ -47,6 +62,26 @@ impl CertificateAuthority {
         let files = ServerCertificate {
             certificate: self.directory.join(format!("{dns_name}.pem")),
             private_key: self.directory.join(format!("{dns_name}.key.pem")),
+        };
+        fs::write(&files.certificate, certificate.pem()).expect("the certificate is written");
+        fs::write(&files.private_key, key.serialize_pem()).expect("the key is written");
+        files
+    }
+
+    /// Issues a certificate to the client `O=ACME, CN=<common_name>`, also known by a URI and a DNS name.
+    pub fn issue_to_client(&self, common_name: &str, uri: &str, dns_name: &str) -> ClientCertificate {
+        let key = KeyPair::generate().expect("a client key");
+        let mut params = CertificateParams::default();
+        params.distinguished_name = DistinguishedName::new();
+        params.distinguished_name.push(DnType::OrganizationName, "ACME");
+        params.distinguished_name.push(DnType::CommonName, common_name);
+        let name = |text: &str| text.to_owned().try_into().expect("ASCII");
+        params.subject_alt_names = vec![SanType::URI(name(uri)), SanType::DnsName(name(dns_name))];
+        let certificate = params.signed_by(&key, &self.issuer).expect("a client certificate");
+        let files = ClientCertificate {
+            certificate: self.directory.join(format!("{common_name}.client.pem")),
+            private_key: self.directory.join(format!("{common_name}.client.key.pem")),
+            sha256: digest(&SHA256, certificate.der()).as_ref().iter().map(|byte| format!("{byte:02x}")).collect(),
         };
         fs::write(&files.certificate, certificate.pem()).expect("the certificate is written");
         fs::write(&files.private_key, key.serialize_pem()).expect("the key is written");
