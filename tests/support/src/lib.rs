@@ -23,6 +23,7 @@ pub mod scripted_server;
 pub mod authorization_server;
 pub mod envoy;
 pub mod module;
+pub mod programs;
 
 pub use authorization_server::{AuthorizationServer, ClientTokenRequest, SigningKey, UserTokenRequest};
 pub use backend::Backend;

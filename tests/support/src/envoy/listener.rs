@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::module::wasm_module;
 use crate::tls::ServerCertificate;
@@ -60,6 +60,8 @@ pub struct ListenerOptions {
     pub use_remote_address: bool,
     /// Without it, plain text.
     pub tls: Option<DownstreamTls>,
+    /// What filters are told for this listener's only virtual host (`typed_per_filter_config`).
+    pub filter_settings: Vec<(&'static str, Value)>,
     /// HTTP filters in front of ours.
     pub filters_before: Vec<Value>,
     /// HTTP filters between ours and the router.
@@ -87,6 +89,7 @@ impl ListenerOptions {
             path_normalization: true,
             use_remote_address: true,
             tls: None,
+            filter_settings: Vec::new(),
             filters_before: Vec::new(),
             filters_after: Vec::new(),
         }
@@ -160,6 +163,8 @@ impl ListenerOptions {
         } else {
             route["route"] = json!({"cluster": self.backend, "timeout": "30s"});
         }
+        let settings = self.filter_settings.iter().map(|(filter, settings)| ((*filter).to_owned(), settings.clone()));
+        let settings: Map<String, Value> = settings.collect();
         let access_log: Vec<_> = self.access_log.then(|| self.line_of_access_log()).into_iter().collect();
         let escaped_slashes = if self.path_normalization { "REJECT_REQUEST" } else { "KEEP_UNCHANGED" };
         json!({
@@ -174,7 +179,12 @@ impl ListenerOptions {
             "http_filters": self.http_filters(),
             "route_config": {
                 "name": self.name,
-                "virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [route]}],
+                "virtual_hosts": [{
+                    "name": "all",
+                    "domains": ["*"],
+                    "routes": [route],
+                    "typed_per_filter_config": settings,
+                }],
             },
         })
     }
