@@ -80,7 +80,7 @@ fn marked(value: &Value, mark: &dyn Fn(&str) -> String) -> Value {
         Value::String(text) => Value::String(mark(text)),
         Value::Array(items) => items.iter().map(|item| marked(item, mark)).collect(),
         Value::Object(members) => members.iter().map(|(name, member)| (name.clone(), marked(member, mark))).collect(),
-        other => other.clone(),
+        Value::Null | Value::Bool(_) | Value::Number(_) => value.clone(),
     }
 }
 

@@ -81,7 +81,7 @@ fn other_rule(number: usize) -> Value {
     let service = format!("/service-{number}");
     let scopes = json!({ "scopes": [format!("service-{number}:read")] });
     let (matched, require) = match number % 5 {
-        _ if number % OPEN_EXPRESSIONS == 0 => {
+        _ if number.is_multiple_of(OPEN_EXPRESSIONS) => {
             (json!({ "path_regex": format!("/[a-z]+/internal-{number}(/.*)?") }), json!({ "groups": ["staff"] }))
         }
         0 => (json!({ "path_prefix": service }), scopes),
