@@ -273,14 +273,79 @@ fn a_request_that_waits_is_judged_by_what_it_was_when_it_came() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_condition_on_trial_is_reported_and_a_public_rule_has_none() {
+fn a_condition_on_trial_is_reported() {
     let rules =
         json!([{ "name": "trial", "require": { "condition": "claims.tenant == 'acme'" }, "report_only": true }]);
     let decision = decide(&mut engine(&configured(json!({ "rules": rules }))), &head("/", json!({}), &[]));
     let audit: Value = serde_json::from_str(&decision.audit.to_json()).unwrap();
     assert_eq!((&audit["decision"], &audit["would_deny"]), (&json!("allow"), &json!("condition_value_missing")));
-    let public = configured(json!({ "rules": [{ "access": "public", "require": { "condition": "true" } }] }));
-    assert!(config::load(public.to_string().as_bytes()).is_err());
+}
+
+fn anonymous(target: &str, more: &[(&str, &str)]) -> RequestHead {
+    let fields = [(":method", "GET"), (":authority", "api.acme.com"), (":path", target)];
+    let field = |(name, value): &(&str, &str)| ((*name).to_owned(), value.as_bytes().to_vec());
+    RequestHead::new(fields.iter().chain(more).map(field).collect())
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_rule_without_a_token_may_have_a_condition_on_the_request_alone() {
+    let inside = "ip_in(source.address, ['10.0.0.0/8'])";
+    let rules = json!([
+        { "name": "metrics", "match": { "path": "/metrics" }, "access": "public", "require": { "condition": inside } },
+        { "name": "news", "match": { "path": "/news" }, "access": "optional",
+          "require": { "not": { "condition": "'x-robot' in request.headers" } } },
+        { "name": "trial", "match": { "path": "/trial" }, "access": "public",
+          "require": { "any_of": [{ "condition": "request.method == 'POST'" }, { "condition": "request.query == 'a'" }] },
+          "report_only": true },
+    ]);
+    let mut engine = engine(&configured(json!({ "rules": rules, "bypass_cors_preflight": true })));
+    let now = UnixTime::from_secs(NOW);
+    let mut from = |head: &RequestHead, address: &[u8]| {
+        let Arrival::Asks(asked) = engine.on_request(StreamId(1), head, now) else { panic!("not asked") };
+        assert_eq!(asked.as_ref(), [Attribute::SourceAddress]);
+        decided(engine.on_request_with(StreamId(1), head, known(&[(Attribute::SourceAddress, address)]), now))
+    };
+    let good = head("/metrics", json!({}), &[]);
+    for head in [&anonymous("/metrics", &[]), &good, &anonymous("/metrics", &[("authorization", "Bearer x.y.z")])] {
+        assert_eq!(reason(&from(head, b"10.0.0.1:1")), "no_token_needed");
+        let refused = from(head, b"192.0.2.1:1");
+        let Verdict::Deny(reply) = &refused.verdict else { panic!("allowed") };
+        // No token would help: nobody is asked for one.
+        assert_eq!((reply.status, reply.header(&HeaderName::WWW_AUTHENTICATE)), (403, None));
+        assert_eq!(reason(&refused), "condition_unmet");
+    }
+    let mut judge = |head: &RequestHead| reason(&decide(&mut engine, head));
+    assert_eq!(judge(&anonymous("/news", &[])), "no_token_needed");
+    assert_eq!(judge(&anonymous("/news", &[("x-robot", "1")])), "excluded");
+    assert_eq!(judge(&head("/news", json!({}), &[])), "admitted");
+    assert_eq!(judge(&head("/news", json!({}), &[("x-robot", "1")])), "excluded");
+    assert_eq!(judge(&anonymous("/news", &[("authorization", "Bearer x.y.z")])), "token_encoding");
+    let on_trial = decide(&mut engine, &anonymous("/trial", &[]));
+    let audit: Value = serde_json::from_str(&on_trial.audit.to_json()).unwrap();
+    assert_eq!(
+        (&audit["decision"], &audit["reason"], &audit["would_deny"]),
+        (&json!("allow"), &json!("no_token_needed"), &json!("no_alternative_met"))
+    );
+    assert!(on_trial.audit.is_reported());
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_rule_without_a_token_has_no_condition_on_one() {
+    for access in ["public", "optional"] {
+        for require in [
+            json!({ "condition": "claims.tenant == 'acme'" }),
+            json!({ "condition": "request.method == 'GET' || token.client_id == 'x'" }),
+            json!({ "condition": "has(claims.tenant)" }),
+            json!({ "not": { "condition": "'a' in token.scopes" } }),
+            json!({ "condition": "request.method == 'GET'", "scopes": ["a"] }),
+            json!({ "any_of": [{ "condition": "request.method == 'GET'" }, { "groups": ["a"] }] }),
+        ] {
+            let document = configured(json!({ "rules": [{ "access": access, "require": require }] }));
+            let faults = config::load(document.to_string().as_bytes()).unwrap_err();
+            assert_eq!(faults.len(), 1, "{access} {require}");
+            assert_eq!(faults[0].path, "$.rules[0].require");
+        }
+    }
 }
 
 #[wasm_bindgen_test(unsupported = test)]

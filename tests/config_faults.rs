@@ -1,8 +1,11 @@
-//! What the loader says of configurations that cannot be used: every fault at once, each with its path and
-//! a hint, and never a value of the document.
+//! What the loader takes and what it refuses, a fault at a time; whole documents with all their faults are in
+//! `tests/golden_faults.rs`.
 
 #![allow(missing_docs, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
 #![allow(clippy::unwrap_used, reason = "a test")]
+
+#[path = "config_faults/responses.rs"]
+mod responses;
 
 use okta_proxy_wasm::config::{self, NativeCrypto};
 use serde_json::{Value, json};
@@ -59,43 +62,6 @@ fn groups_stand_under_their_usual_name_or_at_the_path_that_is_written() {
             [format!("$.providers.okta.groups_claim: {hint}")]
         );
     }
-}
-
-#[test]
-fn every_fault_is_listed_at_once_with_its_path_and_a_hint() {
-    let document = json!({
-        "providers": {
-            "okta": { "okta": { "domain": "https://acme.okta.com" }, "audience": ["api://default"], "clock_skew": 60 },
-            "other": { "issuer": "http://idp.example", "audiences": "api", "algorithms": ["HS256"], "upstream": "idp",
-                       "jwks": { "uri": "https://idp.example/keys", "refresh": "2h", "max_stale": "1h" } }
-        },
-        "token": { "forward": "yes", "max_bytes": 5 },
-        "claim_to_headers": [{ "header": "x y", "claim": "sub" }, { "claim": [] }],
-        "default_rules": []
-    });
-    let found = faults(&document);
-    let expected = [
-        "$.default_rules: unknown field; did you mean `default_rule`?",
-        "$.providers.okta.audience: unknown field; did you mean `audiences`?",
-        "$.providers.okta.clock_skew: expected a duration such as \"30s\", \"1.5s\", \"5m\" or \"1h\"",
-        "$.providers.okta.okta.domain: a domain only, such as acme.okta.com: no https://, no path",
-        "$.providers.okta.audiences: missing; name who the tokens must be meant for, such as [\"api://default\"]",
-        "$.providers.okta.upstream: missing; write the host's name for the connection to the issuer: on Envoy the name of a cluster",
-        "$.providers.other.issuer: an issuer is an https URL; for a test, set \"insecure_http\": true",
-        "$.providers.other.audiences: expected a list",
-        "$.providers.other.jwks.max_stale: shorter than `refresh`: keys would be dropped before they are fetched again",
-        "$.token.forward: expected true or false",
-        "$.token.max_bytes: between 256 and 61440",
-        "$.claim_to_headers[0].header: not a header name, or one that the request itself needs",
-        "$.claim_to_headers[1].header: missing; write the name of the header the backend receives",
-        "$.claim_to_headers[1].claim: expected a claim name, or a list of names that leads to a nested claim",
-    ];
-    for line in expected {
-        assert!(found.iter().any(|fault| fault == line), "not said: {line}\nsaid:\n{}", found.join("\n"));
-    }
-    let algorithm = "$.providers.other.algorithms[0]: not an algorithm that can be allowed";
-    assert!(found.iter().any(|fault| fault.starts_with(algorithm)), "{}", found.join("\n"));
-    assert_eq!(found.len(), expected.len() + 1, "too much is said:\n{}", found.join("\n"));
 }
 
 #[test]
@@ -229,7 +195,7 @@ fn with_token(token: Value) -> Value {
 #[test]
 fn places_for_a_token_that_cannot_be_meant_are_refused_each_with_its_path() {
     const NO_NAME: &str = "not a header name, or one that the request itself needs";
-    const IDENTITY: &str = "a header of `claim_to_headers`: it tells the backend who the user is and is never read";
+    const IDENTITY: &str = "a header of `claim_to_headers` or `forward_payload_header`: it tells the backend who the user is and is never read";
     let header = |name: &str| json!({ "from_headers": [{ "name": name }] });
     let with_cookie = |headers: Value| json!({ "from_headers": headers, "from_cookies": ["at"] });
     let mut rows = vec![
@@ -338,7 +304,7 @@ fn a_header_of_the_chosen_claims_is_no_place_for_a_token() {
     let found = faults(&document);
     assert_eq!(found.len(), 1, "{found:?}");
     assert!(
-        found.iter().all(|fault| fault.starts_with("$.token.from_headers[0].name: a header of `claim_to_headers`"))
+        found.iter().all(|fault| fault.starts_with("$.token.from_headers[0].name: a header of `claim_to_headers` or"))
     );
     document["token"] = json!({ "from_headers": [{ "name": "x-user-id" }] });
     assert_eq!(faults(&document), [""; 0], "the default identity headers are not in force here");
@@ -369,7 +335,8 @@ fn with_rules(members: Value) -> Value {
 
 #[test]
 fn rules_that_cannot_be_meant_are_refused_each_with_its_path() {
-    const NEVER_LOOKED_AT: &str = "never looked at: with this `access` no token is asked for";
+    const NEVER_LOOKED_AT: &str =
+        "with this `access` no token is looked at; there can be a `condition` on the request alone";
     const OPTIONAL: &str =
         "who leaves the token out would pass, and who has one might not; use \"token\", or a rule each";
     const NOTHING_TO_REPORT: &str = "there is no `require` whose refusals could be reported";
@@ -394,7 +361,11 @@ fn rules_that_cannot_be_meant_are_refused_each_with_its_path() {
         (json!({ "path": "/a" }), ".path", "unknown field; did you mean `match`?"),
         (json!({ "requires": scoped }), ".requires", "unknown field; did you mean `require`?"),
         (json!({ "access": "public", "require": scoped }), ".require", NEVER_LOOKED_AT),
-        (json!({ "access": "deny", "require": scoped }), ".require", NEVER_LOOKED_AT),
+        (
+            json!({ "access": "deny", "require": scoped }),
+            ".require",
+            "never looked at: with this `access` nobody passes",
+        ),
         (json!({ "access": "optional", "require": scoped }), ".require", OPTIONAL),
         (json!({ "report_only": true }), ".report_only", NOTHING_TO_REPORT),
         (json!({ "access": "deny", "report_only": true }), ".report_only", NOTHING_TO_REPORT),
@@ -467,41 +438,6 @@ fn rules_that_cannot_be_meant_are_refused_each_with_its_path() {
 }
 
 #[test]
-fn every_fault_of_every_rule_is_listed_and_names_are_there_once() {
-    let found = faults(&with_rules(json!({
-        "rules": [
-            { "name": "a", "match": { "path": "/a", "path_prefix": "/b", "hosts": [] }, "access": "public", "require": { "scopes": ["x y"] } },
-            { "name": "b" },
-            { "name": "a", "match": { "methods": ["get", "POST", "put"], "hosts": ["a:1"] }, "report_only": true },
-        ],
-        "default_rule": { "access": "deny", "require": { "groups": ["a"] } },
-        "bypass_cors_preflight": "yes",
-        "insecure_ambiguous_paths": 1,
-        "responses": { "realm": "a\nb", "format": "json" },
-    })));
-    let expected = [
-        "$.bypass_cors_preflight: expected true or false",
-        "$.insecure_ambiguous_paths: expected true or false",
-        "$.responses.format: unknown field; remove it or check its spelling and place",
-        "$.responses.realm: 1 to 128 printable ASCII characters",
-        "$.rules[0].match.hosts: an empty list: no request would come under this rule",
-        "$.rules[0].match: one of `path`, `path_prefix` and `path_regex`",
-        "$.rules[0].require.scopes[0]: one scope: ASCII without blanks, quotes and backslashes (RFC 6749 section 3.3); write several as several",
-        "$.rules[0].require: never looked at: with this `access` no token is asked for",
-        "$.rules[2].name: another rule has this name; the log could not tell them apart",
-        "$.rules[2].match.hosts[0]: write the host without a port; a request's port is not looked at",
-        "$.rules[2].match.methods[0]: expected a method as clients send it, in capitals: `GET`",
-        "$.rules[2].match.methods[2]: expected a method as clients send it, in capitals: `GET`",
-        "$.rules[2].report_only: there is no `require` whose refusals could be reported",
-        "$.default_rule.require: never looked at: with this `access` no token is asked for",
-    ];
-    for line in expected {
-        assert!(found.iter().any(|fault| fault == line), "not said: {line}\nsaid:\n{}", found.join("\n"));
-    }
-    assert_eq!(found.len(), expected.len(), "too much is said:\n{}", found.join("\n"));
-}
-
-#[test]
 fn a_realm_is_a_short_line_of_plain_text() {
     let long = "a".repeat(129);
     for realm in [json!(""), json!("a\r\nb"), json!("\u{e9}"), json!("a\tb"), json!("\u{7f}"), json!(long)] {
@@ -558,26 +494,6 @@ fn the_forms_in_which_hosts_pass_numbers_and_empty_lists_are_understood() {
 }
 
 #[test]
-fn no_value_of_the_document_is_ever_in_a_fault() {
-    const SECRET: &str = "hunter2-secret";
-    let document = json!({
-        "providers": { "okta": { "okta": { "domain": SECRET.repeat(2) + "/", "authorization_server": format!("{SECRET}/") }, "issuer": SECRET,
-            "audiences": SECRET, "upstream": [SECRET], "algorithms": [SECRET], "clock_skew": SECRET, "client_ids": SECRET,
-            "jwks": { "uri": SECRET, "inline": SECRET, "refresh": SECRET, "max_stale": SECRET } } },
-        "token": { "from_headers": [{ "name": format!("{SECRET} x"), "scheme": format!("{SECRET} x") }, SECRET],
-            "from_cookies": [format!("{SECRET};")], "from_params": [format!("{SECRET}&")], "forward": SECRET },
-        "claim_to_headers": [{ "header": format!("{SECRET} x"), "claim": [SECRET, 1], "format": SECRET }],
-        "rules": [{ "name": format!("{SECRET}/"), "access": SECRET, "require": { "scopes": [format!("{SECRET} x")], "acr": SECRET },
-            "match": { "path": SECRET, "hosts": [format!("{SECRET}:1")], "methods": [SECRET] } },
-            { "match": { "path_regex": format!("{SECRET}(") } }],
-        "responses": { "realm": format!("{SECRET}\n") }
-    });
-    let found = faults(&document).join("\n");
-    assert!(!found.contains("hunter2"), "{found}");
-    assert!(found.lines().count() >= 10, "{found}");
-}
-
-#[test]
 fn no_truncation_and_no_altered_byte_of_a_document_makes_the_loader_panic() {
     let text = okta_with(json!({ "jwks": { "refresh": "1h" } })).to_string();
     for end in 0..text.len() {
@@ -603,4 +519,136 @@ fn a_readiness_path_is_a_plain_path() {
     }
     document["readiness_path"] = json!("/healthz/ready");
     assert!(faults(&document).is_empty());
+}
+
+#[test]
+fn what_is_handed_over_is_refused_where_it_could_not_be_meant() {
+    let header = "not a header name, or one that the request itself needs";
+    let word = "one of \"decision\", \"reason\", \"rule\", \"provider\", \"subject\", \"client\", \"scopes\", \"token_id\", or an object with `name` and `claim`";
+    let host =
+        "the host in small letters, without user and without the port 443: clients compare the URL letter by letter";
+    let query = "a resource has no query and no fragment; write host and path alone";
+    let alike = "another entry is for the same resource, but for a slash at its end perhaps";
+    let name = "1 to 64 small letters, digits and `_`";
+    let api = "https://api.acme.com/mcp";
+    let rows = [
+        ("forward_payload_header", json!("x y"), "", header),
+        ("forward_payload_header", json!("authorization"), "", header),
+        ("forward_payload_header", json!("x-forwarded-for"), "", header),
+        ("forward_payload_header", json!(":path"), "", header),
+        ("forward_payload_header", json!(5), "", "expected a string"),
+        (
+            "forward_payload_header",
+            json!("X_User.ID"),
+            "",
+            "a header of `claim_to_headers`, or another spelling of one",
+        ),
+        ("filter_state", json!("subject"), "", "expected a list"),
+        ("filter_state", json!(["sub"]), "[0]", word),
+        ("filter_state", json!(["subject", 5]), "[1]", word),
+        ("filter_state", json!(["subject", "subject"]), "[1]", "another entry has this name"),
+        ("filter_state", json!([{ "name": "Tenant", "claim": "t" }]), "[0].name", name),
+        ("filter_state", json!([{ "name": "a.b", "claim": "t" }]), "[0].name", name),
+        (
+            "filter_state",
+            json!([{ "name": "subject", "claim": "t" }]),
+            "[0].name",
+            "this name stands for something else here; choose another",
+        ),
+        ("filter_state", json!([{ "name": "t" }]), "[0].claim", "missing; write the name of the claim"),
+        (
+            "filter_state",
+            json!([{ "claim": "t" }]),
+            "[0].name",
+            "missing; write what it is to be called, such as \"tenant\"",
+        ),
+        ("clear_route_cache", json!("yes"), "", "expected true or false"),
+        (
+            "protected_resources",
+            json!([{ "resource": "http://api.acme.com" }]),
+            "[0].resource",
+            "a resource is an https URL, such as \"https://api.acme.com/mcp\" (RFC 9728 section 1.2)",
+        ),
+        ("protected_resources", json!([{}]), "[0].resource", "missing; write the resource's `https` URL"),
+        ("protected_resources", json!([{ "resource": "https://API.acme.com" }]), "[0].resource", host),
+        ("protected_resources", json!([{ "resource": "https://api.acme.com?a" }]), "[0].resource", query),
+        ("protected_resources", json!([{ "resource": api }, { "resource": api }]), "[1].resource", alike),
+        ("protected_resources", json!([{ "resource": api }, { "resource": format!("{api}/") }]), "[1].resource", alike),
+        (
+            "protected_resources",
+            json!([{ "resource": "https://api.acme.com" }, { "resource": "https://api.acme.com/" }]),
+            "[1].resource",
+            alike,
+        ),
+        (
+            "protected_resources",
+            json!([{ "resource": api, "scopes_supported": [] }]),
+            "[0].scopes_supported",
+            "an empty list; leave the field out or name at least one",
+        ),
+        (
+            "protected_resources",
+            json!([{ "resource": api, "scopes_supported": ["a b"] }]),
+            "[0].scopes_supported[0]",
+            "one scope: ASCII without blanks, quotes and backslashes (RFC 6749 section 3.3); write several as several",
+        ),
+        (
+            "protected_resources",
+            json!([{ "resource": api, "authorization_servers": ["acme"] }]),
+            "[0].authorization_servers[0]",
+            "the https URL of an issuer, as its own metadata have it",
+        ),
+        (
+            "protected_resources",
+            json!([{ "resource": api, "resource_documentation": "acme.com" }]),
+            "[0].resource_documentation",
+            "the https URL of a page",
+        ),
+        (
+            "protected_resources",
+            json!([{ "resource": api, "resource_name": "" }]),
+            "[0].resource_name",
+            "a name of at most 256 bytes, without control characters",
+        ),
+    ];
+    for (field, value, path, hint) in rows {
+        let mut document = okta_with(json!({}));
+        document[field] = value.clone();
+        assert_eq!(faults(&document), [format!("$.{field}{path}: {hint}")], "{value}");
+    }
+    // Beside faults elsewhere these are told too.
+    let document = json!({ "providers": {}, "protected_resources": [{ "resource": "x" }], "filter_state": ["x"] });
+    assert_eq!(faults(&document).len(), 3, "{:?}", faults(&document));
+}
+
+#[test]
+fn a_payload_header_is_no_place_for_a_token_and_metadata_are_not_shadowed() {
+    let mut document = with_token(json!({ "from_headers": [{ "name": "x_payload" }] }));
+    document["forward_payload_header"] = json!("x-payload");
+    let found = faults(&document);
+    assert!(found.len() == 1 && found[0].starts_with("$.token.from_headers[0].name: a header of"), "{found:?}");
+
+    let mut document = okta_with(json!({}));
+    document["protected_resources"] = json!([{ "resource": "https://api.acme.com/mcp" }]);
+    document["readiness_path"] = json!("/.well-known/oauth-protected-resource/mcp");
+    let hint = "`readiness_path` is where the metadata of this resource stand";
+    assert_eq!(faults(&document), [format!("$.protected_resources[0].resource: {hint}")]);
+
+    let mut document = okta_with(json!({}));
+    document["protected_resources"] =
+        json!([{ "resource": "https://api.acme.com/mcp", "authorization_servers": ["https://login.acme.com"] }]);
+    let metadata = "/.well-known/oauth-protected-resource/mcp";
+    document["rules"] = json!([
+        { "name": "a", "match": { "path": metadata } },
+        { "name": "b", "match": { "path": metadata, "hosts": ["other.acme.com"] } },
+        { "name": "c", "match": { "path_prefix": metadata } },
+    ]);
+    let warnings = config::load(document.to_string().as_bytes()).unwrap().warnings;
+    assert_eq!(
+        warnings,
+        [
+            "protected_resources names an authorization server that is no provider's issuer (entry 0): are its tokens accepted?",
+            "the rule a is for the metadata of a protected resource, which the filter answers itself: no request comes under it",
+        ]
+    );
 }

@@ -1,10 +1,12 @@
 //! Every configuration that a reader may copy is loaded: the JSON blocks of the documentation, the examples'
-//! plugin.json, and the bootstrap under `envoy/`, which the real Envoy validates too.
+//! plugin.json, and the bootstrap under `envoy/`, which the real Envoy validates too (`tests/e2e_examples.rs` runs the
+//! others).
 
 #![allow(missing_docs, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 use std::fs;
+use std::iter;
 use std::path::{Path, PathBuf};
 
 use okta_proxy_wasm::config;
@@ -92,38 +94,79 @@ fn every_field_of_the_document_is_in_the_readme() {
     assert!(checked >= 65, "only {checked} fields found");
 }
 
+/// The bootstraps that a reader may copy, each with the plugin configuration that stands in it, and how often.
+fn bootstraps() -> Vec<(PathBuf, String, Vec<String>)> {
+    let folders = fs::read_dir(root().join("examples")).unwrap().map(|entry| entry.unwrap().path());
+    let examples = folders.filter(|path| path.is_dir()).map(|folder| folder.join("envoy.yaml"));
+    let read = |path: PathBuf| {
+        let text = fs::read_to_string(&path).unwrap();
+        let plugins = plugin_configurations(&text);
+        (path, text, plugins)
+    };
+    iter::once(root().join("envoy/envoy.yaml")).chain(examples).map(read).collect()
+}
+
+/// The blocks under `value: |`, without their indentation.
+fn plugin_configurations(bootstrap: &str) -> Vec<String> {
+    let indent = |line: &str| line.len() - line.trim_start().len();
+    let mut found = Vec::new();
+    let mut lines = bootstrap.lines().peekable();
+    while let Some(line) = lines.next() {
+        if line.trim() != "value: |" {
+            continue;
+        }
+        let mut block = String::new();
+        let inner = lines.peek().map_or(0, |first| indent(first));
+        assert!(inner > indent(line), "the block under {line:?} is empty");
+        while let Some(line) = lines.next_if(|line| line.trim().is_empty() || indent(line) >= inner) {
+            block.push_str(line.get(inner..).unwrap_or_default());
+            block.push('\n');
+        }
+        found.push(block);
+    }
+    found
+}
+
 #[test]
-fn every_example_loads() {
+fn every_example_loads_and_its_envoy_yaml_holds_its_plugin_json_letter_by_letter() {
     let mut loaded = 0;
-    for entry in fs::read_dir(root().join("examples")).unwrap() {
-        let plugin = entry.unwrap().path().join("plugin.json");
-        assert_loads(&plugin.display().to_string(), &fs::read_to_string(&plugin).unwrap());
+    for (path, _, plugins) in bootstraps().into_iter().skip(1) {
+        let file = path.with_file_name("plugin.json");
+        let plugin = fs::read_to_string(&file).unwrap();
+        assert_loads(&file.display().to_string(), &plugin);
+        assert!(!plugins.is_empty(), "{}: no `value: |`", path.display());
+        for held in plugins {
+            assert!(held == plugin, "{} is not what {} holds:\n{held}", file.display(), path.display());
+        }
         loaded += 1;
     }
-    assert!(loaded >= 1);
+    assert!(loaded >= 2, "only {loaded} examples found");
+}
+
+#[test]
+fn every_bootstrap_to_copy_keeps_what_the_promises_of_the_filter_rest_on() {
+    for (path, text, _) in bootstraps() {
+        for promised in [
+            "failure_policy: FAIL_RELOAD",
+            "use_remote_address: true",
+            "normalize_path: true",
+            "merge_slashes: true",
+            "path_with_escaped_slashes_action: REJECT_REQUEST",
+            "headers_with_underscores_action: DROP_HEADER",
+            "match_typed_subject_alt_names",
+            "trusted_ca",
+            "circuit_breakers",
+            "%REQ_WITHOUT_QUERY(",
+        ] {
+            assert!(text.contains(promised), "{} lacks {promised}", path.display());
+        }
+    }
 }
 
 #[test]
 fn the_bootstrap_to_copy_holds_a_configuration_that_loads_and_envoy_accepts_it() {
-    let path = root().join("envoy/envoy.yaml");
-    let text = fs::read_to_string(&path).unwrap();
-    let marker = text.lines().position(|line| line.trim() == "value: |").unwrap();
-    let indent = |line: &str| line.len() - line.trim_start().len();
-    let outer = indent(text.lines().nth(marker).unwrap());
-    let document: Vec<&str> =
-        text.lines().skip(marker + 1).take_while(|line| line.trim().is_empty() || indent(line) > outer).collect();
-    assert_loads("envoy/envoy.yaml", &document.join("\n"));
-    for promised in [
-        "failure_policy: FAIL_RELOAD",
-        "use_remote_address: true",
-        "normalize_path: true",
-        "merge_slashes: true",
-        "path_with_escaped_slashes_action: REJECT_REQUEST",
-        "match_typed_subject_alt_names",
-        "trusted_ca",
-        "circuit_breakers",
-    ] {
-        assert!(text.contains(promised), "envoy/envoy.yaml lacks {promised}");
-    }
+    let (path, _, plugins) = bootstraps().remove(0);
+    let [plugin] = plugins.as_slice() else { panic!("envoy/envoy.yaml holds {} configurations", plugins.len()) };
+    assert_loads("envoy/envoy.yaml", plugin);
     testbed::envoy::validate(&path).unwrap();
 }

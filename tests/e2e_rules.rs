@@ -6,14 +6,9 @@
 
 mod gateway;
 
-use std::fs;
-use std::path::Path;
-use std::time::Duration;
-
 use gateway::{API, Gateway, Setup, minimal_configuration};
 use serde_json::{Value, json};
 use testbed::authorization_server::{DEFAULT_AUDIENCE, now};
-use testbed::polling::until;
 use testbed::{ClientTokenRequest, ListenerOptions, Request, Response, UserTokenRequest};
 
 const TWO_FACTORS: &str = "urn:okta:loa:2fa:any";
@@ -46,18 +41,6 @@ fn with_rules() -> Value {
 
 fn start() -> Gateway {
     Setup { configuration: with_rules(), workers: 1, ..Setup::default() }.start()
-}
-
-/// The decisions logged so far.
-fn records(gateway: &Gateway) -> Vec<Value> {
-    let log = gateway.envoy.log();
-    let texts = log.lines().filter_map(|line| line.find("{\"schema\"").map(|at| &line[at..]));
-    texts.filter_map(|text| serde_json::from_str(text).ok()).collect()
-}
-
-/// Waits for the next records to be logged, and gives the last.
-fn record_number(gateway: &Gateway, count: usize) -> Value {
-    until("the record", Duration::from_secs(10), || records(gateway).get(count - 1).cloned())
 }
 
 /// The values of a header that the backend received, as its echo tells.
@@ -109,7 +92,7 @@ fn each_rule_asks_for_what_it_says_and_a_refusal_says_what_would_help() {
         assert_eq!(gateway.backend.count(), before + 1, "{rule}");
     }
     gateway.backend.clear();
-    let logged = records(&gateway).len();
+    let logged = gateway.envoy.audit_records().len();
 
     let bare = Some(r#"Bearer realm="acme""#);
     let read = Some(r#"Bearer realm="acme", error="insufficient_scope", scope="read:accounts""#);
@@ -149,7 +132,7 @@ fn each_rule_asks_for_what_it_says_and_a_refusal_says_what_would_help() {
     ];
     for (index, (status, challenge, rule, reason, request)) in refused.iter().enumerate() {
         let response = request.send(gateway.port());
-        let record = record_number(&gateway, logged + index + 1);
+        let record = gateway.record_number(logged + index + 1);
         let row = format!("{rule} {reason} {request:?} {record}");
         assert_eq!(response.status, *status, "{row}");
         assert_eq!(response.header("www-authenticate").as_deref(), *challenge, "{row}");
@@ -213,10 +196,10 @@ fn what_passes_without_a_token_has_no_identity_and_each_route_judges_a_known_tok
     }
 
     // Only reported: it passes, the log says what it would have met. A bad token is refused all the same.
-    let logged = records(&gateway).len();
+    let logged = gateway.envoy.audit_records().len();
     let reported = Request::get("/beta/x").bearer(&token).send(port);
     assert_eq!((reported.status, received(&reported, "x-user-id")), (200, vec!["alice@acme.com".to_owned()]));
-    let record = record_number(&gateway, logged + 1);
+    let record = gateway.record_number(logged + 1);
     assert_eq!(record["decision"], "allow", "{record}");
     assert_eq!((&record["would_deny"], &record["rule"]), (&json!("group_missing"), &json!("trial")), "{record}");
     assert_eq!(Request::get("/beta/x").bearer(&expired).send(port).status, 401);
@@ -428,51 +411,4 @@ fn no_spelling_of_a_path_brings_a_request_without_a_token_to_what_needs_one() {
         assert!(answers.contains(&expected.to_owned()), "not so: {expected}\n{}", answers.join("\n"));
     }
     gateway.assert_no_trap();
-}
-
-/// The request that an example describes.
-fn request_of(example: &Value, gateway: &Gateway) -> Request {
-    let (method, target) = example["request"].as_str().and_then(|text| text.split_once(' ')).expect("method and path");
-    let mut request = Request::new(method, target);
-    for (name, value) in example["headers"].as_object().into_iter().flatten() {
-        request = request.header(name, value.as_str().expect("a text"));
-    }
-    if let Some(body) = example["body"].as_str() {
-        request = request.body(body);
-    }
-    let claims = &example["token"];
-    if claims.is_null() { request } else { request.bearer(&gateway.bent(claims.clone())) }
-}
-
-#[test]
-fn every_example_answers_its_requests_as_it_says() {
-    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
-    let mut played = 0;
-    for entry in fs::read_dir(examples).expect("examples") {
-        let folder = entry.expect("a folder").path();
-        let Ok(requests) = fs::read_to_string(folder.join("requests.json")) else { continue };
-        let plugin = fs::read_to_string(folder.join("plugin.json")).expect("its configuration");
-        let configuration = serde_json::from_str(&plugin).expect("JSON");
-        let gateway = Setup { configuration, workers: 1, ..Setup::default() }.start();
-        let requests: Vec<Value> = serde_json::from_str(&requests).expect("a list");
-        for example in &requests {
-            let row = format!("{}: {example}", folder.display());
-            for member in example.as_object().into_iter().flatten().map(|(name, _)| name.as_str()) {
-                let known = ["what", "request", "headers", "body", "token", "status", "challenge", "backend"];
-                assert!(known.contains(&member), "{row}: {member} is nothing that is looked at");
-            }
-            gateway.backend.clear();
-            let response = request_of(example, &gateway).send(gateway.port());
-            assert_eq!(json!(response.status), example["status"], "{row}");
-            assert_eq!(gateway.backend.count(), usize::from(response.status == 200), "{row}");
-            assert_eq!(json!(response.header("www-authenticate")), example["challenge"], "{row}");
-            for (name, value) in example["backend"].as_object().into_iter().flatten() {
-                let expected: Vec<String> = value.as_str().map(str::to_owned).into_iter().collect();
-                assert_eq!(received(&response, name), expected, "{row}: {name}");
-            }
-            played += 1;
-        }
-        gateway.assert_no_trap();
-    }
-    assert!(played >= 20, "only {played} requests were played");
 }

@@ -2,18 +2,19 @@
 //! cannot work or would not be safe.
 
 mod claim_to_headers;
+mod filter_state;
+mod protected_resource;
 mod provider;
 mod requirement;
+mod responses;
 mod rules;
 mod token_source;
 
 use super::Loaded;
 use super::fault::{ConfigFault, ConfigProblem, Path};
-use super::schema::rules::ResponsesDocument;
 use super::schema::{CacheDocument, Document};
-use crate::policy::{Answers, CacheLimits, Forwarding, Policy};
-
-const REALM: &str = "okta-proxy-wasm";
+use crate::policy::{CacheLimits, Forwarding, Policy};
+use protected_resource::{Surroundings, protected_resources};
 
 /// What is collected on the way.
 struct Findings<'a> {
@@ -26,9 +27,9 @@ impl Findings<'_> {
         self.faults.push(at.fault(ConfigProblem::Unusable(hint)));
     }
 
-    /// A field that is needed; silent when what stands there was refused already.
+    /// A field that is needed; silent when what stands there was refused already, or what it would stand in.
     fn needed<T>(&mut self, value: Option<T>, at: &Path, hint: &'static str) -> Option<T> {
-        if value.is_none() && !at.is_reported(self.faults) {
+        if value.is_none() && !at.is_reported(self.faults) && !at.is_in_what_was_not_read(self.faults) {
             self.faults.push(at.fault(ConfigProblem::Missing(hint)));
         }
         value
@@ -41,39 +42,53 @@ pub(super) fn document(document: Document, at: &Path, faults: &mut Vec<ConfigFau
     let providers = provider::providers(document.providers, &at.member("providers"), &mut findings);
     let claims =
         claim_to_headers::forwarded_claims(document.claim_to_headers, &at.member("claim_to_headers"), &mut findings);
+    let payload = claim_to_headers::payload_header(
+        document.forward_payload_header,
+        claims.as_deref().unwrap_or_default(),
+        &at.member("forward_payload_header"),
+        &mut findings,
+    );
+    let forwarding = claims.map(|claims| Forwarding::new(claims, payload));
     let token = document.token.unwrap_or_default();
-    let identity_headers = claims.as_deref().unwrap_or_default();
-    let token_source = token_source::token_source(token, identity_headers, &at.member("token"), &mut findings);
+    let token_source = token_source::token_source(token, forwarding.as_ref(), &at.member("token"), &mut findings);
+    let filter_state = filter_state::filter_state(document.filter_state, &at.member("filter_state"), &mut findings);
     let readiness_path = readiness_path(document.readiness_path, &at.member("readiness_path"), &mut findings);
     let native_crypto = document.native_crypto.unwrap_or_default();
     let responses = document.responses.unwrap_or_default();
-    let answers = answers(responses, &at.member("responses"), &mut findings);
     let about_rules = rules::RulesDocument {
+        login: responses.login.is_some(),
         rules: document.rules,
         default_rule: document.default_rule,
         bypass_cors_preflight: document.bypass_cors_preflight.unwrap_or(false),
         insecure_ambiguous_paths: document.insecure_ambiguous_paths.unwrap_or(false),
     };
+    if let Some(token_source) = &token_source {
+        about_rules.warn_of_redirects(token_source, &mut findings);
+    }
     let rules = rules::rules(about_rules, at, &mut findings);
+    let credentials = token_source.as_ref().map_or(&[][..], |source| &source.params);
+    let answers = responses::answers(responses, credentials, &at.member("responses"), &mut findings);
+    let around = Surroundings {
+        providers: providers.as_ref(),
+        token_source: token_source.as_ref(),
+        rules: rules.as_ref().map(|(rules, routes)| (rules, routes.as_slice())),
+        readiness_path: readiness_path.as_deref(),
+    };
+    let resources_at = at.member("protected_resources");
+    let resources = protected_resources(document.protected_resources, &around, &resources_at, &mut findings);
     let policy = Policy {
         providers: providers?,
         token_source: token_source?,
-        rules: rules?,
-        forwarding: Forwarding::new(claims?),
+        rules: rules?.0,
+        forwarding: forwarding?,
+        filter_state: filter_state?,
+        clear_route_cache: document.clear_route_cache.unwrap_or(false),
+        resources: resources?,
         answers: answers?,
         readiness_path,
         cache: cache_limits(document.cache.unwrap_or_default()),
     };
     Some(Loaded { policy, warnings: findings.warnings, native_crypto })
-}
-
-fn answers(document: ResponsesDocument, at: &Path, findings: &mut Findings<'_>) -> Option<Answers> {
-    let realm = document.realm.unwrap_or_else(|| String::from(REALM));
-    let is_plain = (1..=128).contains(&realm.len()) && realm.bytes().all(|byte| (b' '..=b'~').contains(&byte));
-    if !is_plain {
-        findings.unusable(&at.member("realm"), "1 to 128 printable ASCII characters");
-    }
-    is_plain.then_some(Answers { realm })
 }
 
 fn cache_limits(document: CacheDocument) -> CacheLimits {

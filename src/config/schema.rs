@@ -1,7 +1,9 @@
 //! The document as the operator writes it. The doc comments are the reference manual; every field may
 //! be left out here, and `compile` says which ones are needed together.
 
+pub mod handover;
 pub mod require;
+pub mod responses;
 pub mod rules;
 
 use std::collections::BTreeMap;
@@ -14,7 +16,9 @@ use super::fault::{ConfigFault, ConfigProblem, Path};
 use super::reading::{Read, document};
 use crate::jose::Algorithm;
 use crate::policy::ClaimFormat;
-use rules::{DefaultRuleDocument, ResponsesDocument, RuleDocument};
+use handover::{FilterStateDocument, ProtectedResourceDocument};
+use responses::ResponsesDocument;
+use rules::{DefaultRuleDocument, RuleDocument};
 
 document! {
     /// The whole configuration.
@@ -34,11 +38,24 @@ document! {
         /// Takes paths as they are that two servers may read differently (`%2f`, `\`, `..;`), instead of refusing
         /// them: a rule may then be met by a path that the backend reads as another. Left out: no.
         insecure_ambiguous_paths: bool,
-        /// How refusals are written.
+        /// How refused clients are answered.
         responses: ResponsesDocument,
         /// Which claims the backend receives in which headers. Left out: `x-user-id` (subject),
         /// `x-client-id` (client) and `x-granted-scopes` (scopes, blank between).
         claim_to_headers: Vec<ClaimToHeaderDocument>,
+        /// A header in which the backend receives the token's whole payload as it was signed: base64url of JSON, without
+        /// padding. What a client sends under this name, in any spelling, is removed. Left out: none.
+        forward_payload_header: String,
+        /// What other filters and the access log are told of each request, in Envoy's filter state: of the decision
+        /// (`decision`, `reason`, `rule`, `provider`), of a token that was proved (`subject`, `client`, `scopes`,
+        /// `token_id`) and of claims of your choice. `decision` is always among them. Envoy only. Left out: nothing.
+        filter_state: Vec<FilterStateDocument>,
+        /// Has Envoy choose the route of an admitted request anew: for routes that match on `filter_state`. A change of
+        /// headers does so by itself. Envoy only. Left out: no.
+        clear_route_cache: bool,
+        /// The resources behind this filter, each with the metadata that tell a client who would give it a token (RFC
+        /// 9728; MCP). Served by the filter, and named in its challenges.
+        protected_resources: Vec<ProtectedResourceDocument>,
         /// Who verifies signatures. `auto`: the host, where it has a faster function for it that answers
         /// a test at start rightly (Envoy has one for RS256, RS384, RS512, ES256, ES384 and ES512), and
         /// the module itself otherwise. `off`: the module, always. Both are equally strict. Left out:

@@ -31,7 +31,8 @@ enum Outcome {
     Allowed(Rc<AdmittedToken>),
     /// Good for the rule but for this, which is only reported.
     Reported(Rc<AdmittedToken>, UnmetReason),
-    AllowedWithoutToken,
+    /// A rule on trial would have kept it out for this.
+    AllowedWithoutToken(Option<UnmetReason>),
     Denied(DenyReason),
     /// A good token that does not do for the rule: whose it is was proved.
     Unmet(Rc<AdmittedToken>, UnmetReason),
@@ -75,9 +76,9 @@ impl AuditRecord {
         Self { request_id, rule: rule.name.clone(), provider: Some(provider), outcome }
     }
 
-    /// A request that needs no token.
-    pub fn allowed_without_token(request_id: Option<String>, rule: &Rule) -> Self {
-        Self { request_id, rule: rule.name.clone(), provider: None, outcome: Outcome::AllowedWithoutToken }
+    /// A request that needs no token; `unmet` as above.
+    pub fn allowed_without_token(request_id: Option<String>, rule: &Rule, unmet: Option<UnmetReason>) -> Self {
+        Self { request_id, rule: rule.name.clone(), provider: None, outcome: Outcome::AllowedWithoutToken(unmet) }
     }
 
     /// A request that is refused; `provider` is known when the token names a configured issuer.
@@ -99,14 +100,32 @@ impl AuditRecord {
 
     /// Whether a refusal was only reported.
     pub const fn is_reported(&self) -> bool {
-        matches!(self.outcome, Outcome::Reported(..))
+        matches!(self.outcome, Outcome::Reported(..) | Outcome::AllowedWithoutToken(Some(_)))
+    }
+
+    /// `allow` or `deny`.
+    pub const fn verdict(&self) -> &'static str {
+        match self.outcome {
+            Outcome::Allowed(_) | Outcome::Reported(..) | Outcome::AllowedWithoutToken(_) => "allow",
+            Outcome::Denied(_) | Outcome::Unmet(..) => "deny",
+        }
+    }
+
+    /// The rule's name.
+    pub fn rule(&self) -> Option<&str> {
+        self.rule.as_deref()
+    }
+
+    /// The operator's name for the issuer.
+    pub fn provider(&self) -> Option<&str> {
+        self.provider.as_deref()
     }
 
     /// The reason's name.
     pub const fn reason(&self) -> &'static str {
         match &self.outcome {
             Outcome::Allowed(_) | Outcome::Reported(..) => "admitted",
-            Outcome::AllowedWithoutToken => "no_token_needed",
+            Outcome::AllowedWithoutToken(_) => "no_token_needed",
             Outcome::Denied(reason) => reason.name(),
             Outcome::Unmet(_, reason) => reason.name(),
         }
@@ -114,19 +133,17 @@ impl AuditRecord {
 
     /// The record as one line of JSON.
     pub fn to_json(&self) -> String {
-        let (decision, token) = match &self.outcome {
-            Outcome::Allowed(token) | Outcome::Reported(token, _) => ("allow", Some(token.as_ref())),
-            Outcome::AllowedWithoutToken => ("allow", None),
-            Outcome::Denied(_) => ("deny", None),
-            Outcome::Unmet(token, _) => ("deny", Some(token.as_ref())),
+        let token = match &self.outcome {
+            Outcome::Allowed(token) | Outcome::Reported(token, _) | Outcome::Unmet(token, _) => Some(token.as_ref()),
+            Outcome::AllowedWithoutToken(_) | Outcome::Denied(_) => None,
         };
         let would_deny = match &self.outcome {
-            Outcome::Reported(_, reason) => Some(reason.name()),
-            Outcome::Allowed(_) | Outcome::AllowedWithoutToken | Outcome::Denied(_) | Outcome::Unmet(..) => None,
+            Outcome::Reported(_, reason) | Outcome::AllowedWithoutToken(Some(reason)) => Some(reason.name()),
+            Outcome::Allowed(_) | Outcome::AllowedWithoutToken(None) | Outcome::Denied(_) | Outcome::Unmet(..) => None,
         };
         let line = Line {
             schema: SCHEMA,
-            decision,
+            decision: self.verdict(),
             reason: self.reason(),
             request_id: self.request_id.as_deref(),
             rule: self.rule.as_deref().map(bounded),

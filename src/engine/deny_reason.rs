@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::jose::TokenFault;
-use crate::policy::{ClaimFault, RouteFault, RuleFault, TargetFault, UnmetReason};
+use crate::policy::{ClaimFault, RouteFault, RuleFault, TargetFault, UnmetReason, ValueTooLong};
 
 /// One reason per way to fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -33,6 +33,8 @@ pub enum DenyReason {
     AccessDenied,
     /// The token is good, and not for this.
     Unmet(UnmetReason),
+    /// The token is good, and says something that is to be handed over and is too long for that.
+    IdentityTooLong,
     /// The issuer's keys, or this one, cannot be had now.
     KeysUnavailable(Duration),
     /// The request waited for keys until its own deadline.
@@ -102,6 +104,7 @@ impl DenyReason {
             Self::Rule(RuleFault::Route(RouteFault::PathAmbiguous)) => "path_ambiguous",
             Self::AccessDenied => "access_denied",
             Self::Unmet(reason) => reason.name(),
+            Self::IdentityTooLong => "identity_too_long",
             Self::KeysUnavailable(_) => "keys_unavailable",
             Self::WaitTimedOut => "wait_timed_out",
             Self::TooManyWaiting => "too_many_waiting",
@@ -122,6 +125,7 @@ impl DenyReason {
             | Self::Claim(_)
             | Self::Rule(_)
             | Self::AccessDenied
+            | Self::IdentityTooLong
             | Self::Unmet(_) => Blame::Client,
             Self::KeysUnavailable(_) | Self::WaitTimedOut | Self::TooManyWaiting => Blame::Gateway,
         }
@@ -137,6 +141,12 @@ impl From<TokenFault> for DenyReason {
 impl From<ClaimFault> for DenyReason {
     fn from(fault: ClaimFault) -> Self {
         Self::Claim(fault)
+    }
+}
+
+impl From<ValueTooLong> for DenyReason {
+    fn from(_: ValueTooLong) -> Self {
+        Self::IdentityTooLong
     }
 }
 

@@ -11,7 +11,9 @@ pub mod deny_reason;
 mod parked;
 pub mod reply;
 mod request;
+mod resource_metadata;
 mod token_cache;
+mod told;
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -25,7 +27,7 @@ use crate::unix_time::UnixTime;
 use deny_reason::DenyReason;
 use parked::{Parked, Patience};
 use reply::readiness_reply;
-use request::{NamedToken, Progress, find_credential};
+use request::{Early, NamedToken, Progress, find_credential};
 use token_cache::TokenCache;
 
 pub use crate::jose::{Algorithm, Doubt, NativeVerifier, PortableVerifier, SignatureVerifier};
@@ -34,6 +36,7 @@ pub use crate::keys::sharing::{Lease, SharedAnswer, SharedOutcome, Turn};
 pub use crate::policy::{Attribute, AttributeValues};
 pub use parked::Room;
 pub use request::{Decision, Verdict};
+pub use told::Told;
 
 /// How many parked requests are decided in one go. More than some 270 at once overflow the host's stack
 /// (`reference/envoy.md`, trap 2), and each may cost a signature check that others wait behind.
@@ -156,14 +159,13 @@ impl Engine {
                 self.keys.iter().all(|(_, keys)| keys.generation_in_use(now).is_some()),
             ));
         }
-        let presented = match find_credential(head, &self.policy, now) {
+        if let Some(reply) = resource_metadata::answer(&self.policy.resources, head) {
+            return Arrival::Answered(reply);
+        }
+        let presented = match find_credential(head, attributes, &self.policy, now) {
             Ok(presented) => presented,
-            Err(decision) => return Arrival::Decided(decision),
-        };
-        let presented = match (attributes, presented.asks(&self.policy)) {
-            (Some(attributes), _) => presented.with(attributes),
-            (None, None) => presented,
-            (None, Some(asked)) => return Arrival::Asks(asked),
+            Err(Early::Decided(decision)) => return Arrival::Decided(decision),
+            Err(Early::Asks(asked)) => return Arrival::Asks(asked),
         };
         if let Some(grant) =
             self.known.find(presented.text(), now, |id| keys_of(&self.keys, id)?.generation_in_use(now))

@@ -1,22 +1,33 @@
-//! The exhaustive map from why a request is refused to what the client is told (RFC 6750 section 3).
+//! The exhaustive map from why a request is refused to what the client is told.
 //!
-//! Terse on purpose: the client learns what kind of credential would help, never which check failed.
+//! What helps is said in the status and the challenge (RFC 6750 section 3, RFC 9470); the rooms below write the
+//! challenge, the body, the way to the log-in for browsers, and who may read it. Terse on purpose: the client learns
+//! what kind of credential would help, never which check failed. Of the request nothing gets into an answer but an
+//! `Origin` that is configured and, percent-encoded, the path that a browser asked for.
+
+mod body;
+mod challenge;
+mod redirect;
 
 use std::time::Duration;
 
 use crate::engine::deny_reason::DenyReason;
 use crate::http::{HeaderName, HeaderValue, Reply, RequestHead};
-use crate::policy::{Answers, Remedy};
+use crate::policy::{AnswerClass, Cors, Policy, Remedy, Rule};
 
-/// What a class of refusals looks like from outside.
-enum Class {
+/// What a refusal looks like from outside.
+enum Message<'a> {
     /// 401 with a bare challenge: nothing was offered, so nothing is said to be wrong.
     NoCredential,
     /// 401 `invalid_token`.
     InvalidToken,
+    /// 401 `insufficient_user_authentication` (RFC 9470 section 3).
+    LogInAnew { acr_values: &'a [&'a str], max_age: Option<Duration>, scopes: &'a [&'a str] },
     /// 400 `invalid_request`.
     InvalidRequest,
-    /// 403 with what would help, or 401 when that is another log-in.
+    /// 403 `insufficient_scope`.
+    ScopeMissing(&'a [&'a str]),
+    /// 403 without a challenge: no other token is known to help.
     Forbidden,
     /// 503: undecidable now; no challenge, for another token would not help.
     Unavailable(Duration),
@@ -33,105 +44,57 @@ pub struct Refusal<'a> {
     pub reason: DenyReason,
     /// What would help.
     pub remedy: Remedy<'a>,
+    /// The rule it comes under; where that cannot be told, the one for everything else.
+    pub rule: &'a Rule,
     /// What the client has asked, and in which way it wants to be answered.
     pub head: &'a RequestHead,
 }
 
-/// The reply to a refusal.
-pub fn reply_to(refusal: &Refusal<'_>, answers: &Answers) -> Reply {
-    let realm = quoted(&answers.realm);
-    match class_of(refusal.reason) {
-        Class::NoCredential => {
-            with_challenge(401, &format!("Bearer realm={realm}"), "unauthorized", "An access token is needed.")
+/// The reply to a refusal. One to `HEAD` has the body of the one to `GET`: hosts leave it out and keep its length and type,
+/// as RFC 9110 section 9.3.2 has it, which they could not if it were not there.
+pub fn reply_to(refusal: &Refusal<'_>, policy: &Policy) -> Reply {
+    let answers = &policy.answers;
+    let message = Message::of(refusal);
+    let custom = answers.custom.of(message.class());
+    let mut reply = match redirect::location(&message, refusal, answers) {
+        Some(location) => {
+            Reply { status: redirect::STATUS, headers: vec![(HeaderName::LOCATION, location)], body: Vec::new() }
         }
-        Class::InvalidToken => with_challenge(
-            401,
-            &format!("Bearer realm={realm}, error=\"invalid_token\""),
-            "invalid_token",
-            "The access token is not valid.",
-        ),
-        Class::InvalidRequest => with_challenge(
-            400,
-            &format!("Bearer realm={realm}, error=\"invalid_request\""),
-            "invalid_request",
-            "The request is malformed or carries more than one credential.",
-        ),
-        Class::Forbidden => forbidden(&refusal.remedy, &realm),
-        Class::Unavailable(retry_after) => {
-            let mut reply =
-                error_reply(503, "temporarily_unavailable", "The request cannot be authorized at the moment.");
-            let seconds = retry_after.clamp(RETRY_SOON, RETRY_AT_MOST).as_millis().div_ceil(1000).to_string();
-            reply.headers.push((HeaderName::RETRY_AFTER, HeaderValue::encode(&seconds, None)));
+        None => {
+            let (content_type, body) = body::body(&message, refusal, answers);
+            let mut reply = Reply {
+                status: message.class().status(),
+                headers: vec![(HeaderName::CONTENT_TYPE, content_type)],
+                body,
+            };
+            let challenge = challenge::challenge(&message, refusal, policy);
+            reply.headers.extend(challenge.map(|challenge| (HeaderName::WWW_AUTHENTICATE, challenge)));
+            if let Message::Unavailable(retry_after) = message {
+                let seconds = retry_after.clamp(RETRY_SOON, RETRY_AT_MOST).as_millis().div_ceil(1000).to_string();
+                reply.headers.push((HeaderName::RETRY_AFTER, HeaderValue::encode(&seconds, None)));
+            }
             reply
         }
-    }
+    };
+    reply.headers.push((HeaderName::CACHE_CONTROL, HeaderValue::encode("no-store", None)));
+    reply.headers.extend(answers.cors.iter().flat_map(|cors| who_may_read(cors, refusal.head)));
+    reply.headers.extend(custom.headers.iter().cloned());
+    reply
+}
+
+/// The reply to a request whose decision could not be carried out: that is no fault of the client's.
+pub fn undelivered_reply() -> Reply {
+    let message = Message::Unavailable(RETRY_SOON);
+    plain_reply(503, &serde_json::json!({ "error": message.error(), "error_description": message.sentence() }))
 }
 
 /// The reply to a question for readiness.
 pub fn readiness_reply(is_ready: bool) -> Reply {
-    json_reply(if is_ready { 200 } else { 503 }, &serde_json::json!({ "ready": is_ready }))
+    plain_reply(if is_ready { 200 } else { 503 }, &serde_json::json!({ "ready": is_ready }))
 }
 
-fn class_of(reason: DenyReason) -> Class {
-    match reason {
-        DenyReason::TokenMissing => Class::NoCredential,
-        DenyReason::CredentialRepeated | DenyReason::Rule(_) => Class::InvalidRequest,
-        DenyReason::CredentialMalformed
-        | DenyReason::TokenTooLarge
-        | DenyReason::TokenOpaque
-        | DenyReason::Token(_)
-        | DenyReason::AlgorithmNotAllowed
-        | DenyReason::KeyUnknown
-        | DenyReason::Claim(_) => Class::InvalidToken,
-        DenyReason::AccessDenied | DenyReason::Unmet(_) => Class::Forbidden,
-        DenyReason::KeysUnavailable(retry_after) => Class::Unavailable(retry_after),
-        DenyReason::WaitTimedOut | DenyReason::TooManyWaiting => Class::Unavailable(RETRY_SOON),
-    }
-}
-
-/// A good token that may not do this (RFC 6750 section 3.1), or whose log-in will not do (RFC 9470 section 3).
-fn forbidden(remedy: &Remedy<'_>, realm: &str) -> Reply {
-    match remedy {
-        Remedy::None => error_reply(403, "access_denied", "The access token does not permit this request."),
-        Remedy::Scopes(scopes) => {
-            let challenge =
-                format!("Bearer realm={realm}, error=\"insufficient_scope\", scope={}", quoted_list(scopes));
-            with_challenge(403, &challenge, "insufficient_scope", "The access token lacks a scope.")
-        }
-        Remedy::Authentication { acr_values, max_age, scopes } => {
-            let mut challenge = format!("Bearer realm={realm}, error=\"insufficient_user_authentication\"");
-            if !acr_values.is_empty() {
-                challenge.push_str(&format!(", acr_values={}", quoted_list(acr_values)));
-            }
-            if let Some(age) = max_age {
-                challenge.push_str(&format!(", max_age={}", age.as_secs()));
-            }
-            if !scopes.is_empty() {
-                challenge.push_str(&format!(", scope={}", quoted_list(scopes)));
-            }
-            let description = "A stronger or more recent authentication is needed.";
-            with_challenge(401, &challenge, "insufficient_user_authentication", description)
-        }
-    }
-}
-
-fn quoted_list(items: &[&str]) -> String {
-    quoted(&items.join(" "))
-}
-
-fn with_challenge(status: u16, challenge: &str, error: &str, description: &str) -> Reply {
-    let mut reply = error_reply(status, error, description);
-    // As it is: an encoded `%` would make another scope of `a%b`. The loader lets nothing through that is not safe.
-    let value = HeaderValue::parse(challenge).unwrap_or_else(|| HeaderValue::encode(challenge, None));
-    reply.headers.push((HeaderName::WWW_AUTHENTICATE, value));
-    reply
-}
-
-fn error_reply(status: u16, error: &str, description: &str) -> Reply {
-    json_reply(status, &serde_json::json!({ "error": error, "error_description": description }))
-}
-
-fn json_reply(status: u16, body: &serde_json::Value) -> Reply {
+/// What is said whatever the operator's wishes and the client's ways.
+fn plain_reply(status: u16, body: &serde_json::Value) -> Reply {
     Reply {
         status,
         headers: vec![
@@ -142,7 +105,83 @@ fn json_reply(status: u16, body: &serde_json::Value) -> Reply {
     }
 }
 
-/// A quoted-string (RFC 9110 section 5.6.4).
-fn quoted(text: &str) -> String {
-    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+impl<'a> Message<'a> {
+    fn of(refusal: &'a Refusal<'_>) -> Self {
+        match refusal.reason {
+            DenyReason::TokenMissing => Self::NoCredential,
+            DenyReason::CredentialRepeated | DenyReason::Rule(_) => Self::InvalidRequest,
+            DenyReason::CredentialMalformed
+            | DenyReason::TokenTooLarge
+            | DenyReason::TokenOpaque
+            | DenyReason::Token(_)
+            | DenyReason::AlgorithmNotAllowed
+            | DenyReason::KeyUnknown
+            | DenyReason::Claim(_) => Self::InvalidToken,
+            DenyReason::AccessDenied | DenyReason::IdentityTooLong | DenyReason::Unmet(_) => match &refusal.remedy {
+                Remedy::None => Self::Forbidden,
+                Remedy::Scopes(scopes) => Self::ScopeMissing(scopes),
+                Remedy::Authentication { acr_values, max_age, scopes } => {
+                    Self::LogInAnew { acr_values, max_age: *max_age, scopes }
+                }
+            },
+            DenyReason::KeysUnavailable(retry_after) => Self::Unavailable(retry_after),
+            DenyReason::WaitTimedOut | DenyReason::TooManyWaiting => Self::Unavailable(RETRY_SOON),
+        }
+    }
+
+    const fn class(&self) -> AnswerClass {
+        match self {
+            Self::NoCredential | Self::InvalidToken | Self::LogInAnew { .. } => AnswerClass::Unauthorized,
+            Self::InvalidRequest => AnswerClass::BadRequest,
+            Self::ScopeMissing(_) | Self::Forbidden => AnswerClass::Forbidden,
+            Self::Unavailable(_) => AnswerClass::Unavailable,
+        }
+    }
+
+    /// The error's name, as bodies have it.
+    const fn error(&self) -> &'static str {
+        match self {
+            Self::NoCredential => "unauthorized",
+            Self::InvalidToken => "invalid_token",
+            Self::LogInAnew { .. } => "insufficient_user_authentication",
+            Self::InvalidRequest => "invalid_request",
+            Self::ScopeMissing(_) => "insufficient_scope",
+            Self::Forbidden => "access_denied",
+            Self::Unavailable(_) => "temporarily_unavailable",
+        }
+    }
+
+    const fn sentence(&self) -> &'static str {
+        match self {
+            Self::NoCredential => "An access token is needed.",
+            Self::InvalidToken => "The access token is not valid.",
+            Self::LogInAnew { .. } => "A stronger or more recent authentication is needed.",
+            Self::InvalidRequest => "The request is malformed or carries more than one credential.",
+            Self::ScopeMissing(_) => "The access token lacks a scope.",
+            Self::Forbidden => "The access token does not permit this request.",
+            Self::Unavailable(_) => "The request cannot be authorized at the moment.",
+        }
+    }
+}
+
+/// The CORS header fields (Fetch, section 3.2). A preflight that is refused has them too: it fails by its status, and no
+/// method or header is allowed in it.
+fn who_may_read(cors: &Cors, head: &RequestHead) -> Vec<(HeaderName, HeaderValue)> {
+    // Also when none is there or it may not: another one's answer would be another.
+    let mut headers = vec![(HeaderName::VARY, HeaderValue::encode("Origin", None))];
+    if let Some(allowed) = head.the_only("origin").and_then(|origin| cors.origins.answer_to(origin)) {
+        headers.push((HeaderName::ALLOW_ORIGIN, allowed));
+        if cors.allow_credentials {
+            headers.push((HeaderName::ALLOW_CREDENTIALS, HeaderValue::encode("true", None)));
+        }
+        headers.push((HeaderName::EXPOSE_HEADERS, cors.expose.clone()));
+    }
+    headers
+}
+
+/// As Envoy tells: there the answer becomes a gRPC status, and its body that status's message.
+fn is_grpc(head: &RequestHead) -> bool {
+    let is_named =
+        |value: &[u8]| value.strip_prefix(b"application/grpc").is_some_and(|rest| matches!(rest, [] | [b'+', ..]));
+    head.values("content-type").any(is_named)
 }

@@ -11,6 +11,7 @@ use crate::engine::audit::{AuditRecord, request_id_of};
 use crate::engine::deny_reason::DenyReason;
 use crate::engine::reply::{Refusal, reply_to};
 use crate::engine::token_cache::{Grant, TokenCache};
+use crate::engine::told::Told;
 use crate::http::{HeadEdits, HeaderEdit, Reply, RequestHead};
 use crate::jose::{Claim, SignatureVerifier, TokenFault, UnverifiedToken};
 use crate::keys::{LookUp, ProviderKeys};
@@ -27,6 +28,8 @@ use crate::unix_time::UnixTime;
 pub struct Decision {
     /// What the host does.
     pub verdict: Verdict,
+    /// What later filters and the access log are told; nothing unless the operator wants it.
+    pub told: Told,
     /// What is logged.
     pub audit: AuditRecord,
 }
@@ -68,6 +71,20 @@ pub(super) enum Progress<'a> {
     Waiting(NamedToken<'a>),
 }
 
+/// What may come of a request at the first look, instead of a credential.
+#[derive(Debug)]
+pub(super) enum Early {
+    Decided(Box<Decision>),
+    /// Its rule wants to know these of the host first.
+    Asks(Rc<[Attribute]>),
+}
+
+impl From<Decision> for Early {
+    fn from(decision: Decision) -> Self {
+        Self::Decided(Box::new(decision))
+    }
+}
+
 /// A request with a credential that could be a JWT; nothing of it was looked at.
 #[derive(Debug)]
 pub(super) struct Presented<'a> {
@@ -79,57 +96,52 @@ pub(super) struct Presented<'a> {
 /// token does not matter or there is none.
 pub(super) fn find_credential<'a>(
     head: &'a RequestHead,
+    attributes: Option<AttributeValues>,
     policy: &Policy,
     now: UnixTime,
-) -> Result<Presented<'a>, Box<Decision>> {
+) -> Result<Presented<'a>, Early> {
+    let is_answered = attributes.is_some();
     let mut facts = RequestFacts {
         head: Cow::Borrowed(head),
         came_at: now,
-        attributes: AttributeValues::default(),
+        attributes: attributes.unwrap_or_default(),
         rule: RuleId::Otherwise,
         stripping: Vec::new(),
     };
     match policy.rules.find(head) {
         Ok(rule) => facts.rule = rule,
-        Err(fault) => return Err(Box::new(facts.deny(policy, None, fault.into()))),
+        Err(fault) => return Err(facts.deny(policy, None, fault.into()).into()),
     }
     if policy.rules.rule(facts.rule).access == Access::Deny {
-        return Err(Box::new(facts.deny(policy, None, DenyReason::AccessDenied)));
+        return Err(facts.deny(policy, None, DenyReason::AccessDenied).into());
     }
     match policy.strip(head) {
         Ok(edits) => facts.stripping = edits,
-        Err(Unwritable) => return Err(Box::new(facts.deny(policy, None, DenyReason::CredentialMalformed))),
+        Err(Unwritable) => return Err(facts.deny(policy, None, DenyReason::CredentialMalformed).into()),
     }
     let credential = policy.token_source.find(head);
-    if let Some(proof) = policy.rules.without_token(facts.rule, &credential, head) {
-        return Err(Box::new(facts.allow_without_token(policy, &proof)));
+    if let (false, Some(asked)) = (is_answered, policy.rules.asks(facts.rule, &credential)) {
+        return Err(Early::Asks(asked));
     }
-    let text = match credential {
-        Credential::Token(text) => text,
-        Credential::Absent => return Err(Box::new(facts.deny(policy, None, DenyReason::TokenMissing))),
-        Credential::Repeated => return Err(Box::new(facts.deny(policy, None, DenyReason::CredentialRepeated))),
-        Credential::Malformed => return Err(Box::new(facts.deny(policy, None, DenyReason::CredentialMalformed))),
-        Credential::TooLarge => return Err(Box::new(facts.deny(policy, None, DenyReason::TokenTooLarge))),
+    match policy.rules.without_token(facts.rule, &credential, &facts.asked(None, now)) {
+        Ok(Some(proof)) => return Err(facts.allow_without_token(policy, &proof).into()),
+        Ok(None) => {}
+        Err(reason) => return Err(facts.deny(policy, None, DenyReason::Unmet(reason)).into()),
+    }
+    let reason = match credential {
+        Credential::Token(text) => return Ok(Presented { facts, text: Redacted::new(text) }),
+        Credential::Absent => DenyReason::TokenMissing,
+        Credential::Repeated => DenyReason::CredentialRepeated,
+        Credential::Malformed => DenyReason::CredentialMalformed,
+        Credential::TooLarge => DenyReason::TokenTooLarge,
     };
-    Ok(Presented { facts, text: Redacted::new(text) })
+    Err(facts.deny(policy, None, reason).into())
 }
 
 impl<'a> Presented<'a> {
     /// The credential.
     pub(super) fn text(&self) -> &[u8] {
         self.text.reveal()
-    }
-
-    /// What has to be asked of the host before the rule can be judged; mostly nothing.
-    pub(super) fn asks(&self, policy: &Policy) -> Option<Rc<[Attribute]>> {
-        let attributes = policy.rules.rule(self.facts.rule).requirement.as_ref()?.attributes();
-        (!attributes.is_empty()).then(|| Rc::clone(attributes))
-    }
-
-    /// With the host's answer.
-    pub(super) fn with(mut self, attributes: AttributeValues) -> Self {
-        self.facts.attributes = attributes;
-        self
     }
 
     /// Decides the request: its token is known.
@@ -224,8 +236,10 @@ impl<'a> NamedToken<'a> {
         } else {
             token.verify(&candidates, verifier).map_err(DenyReason::from).and_then(|token| {
                 let token = AdmittedToken::admit(token, provider, now)?;
-                let identity = policy.forwarding.identity(&token).collect();
-                Ok(Grant { provider: id, issued_by: Rc::clone(&provider.name), token: Rc::new(token), identity })
+                let identity = policy.forwarding.identity(&token)?.into();
+                let state = policy.filter_state.of_token(&token)?.into();
+                let issued_by = Rc::clone(&provider.name);
+                Ok(Grant { provider: id, issued_by, token: Rc::new(token), identity, state })
             })
         };
         match (&judged, generation) {
@@ -254,26 +268,24 @@ impl<'a> NamedToken<'a> {
 }
 
 impl RequestFacts<'_> {
+    fn asked<'b>(&'b self, token: Option<(&'b AdmittedToken, &'b str)>, now: UnixTime) -> Asked<'b> {
+        Asked { token, head: &self.head, attributes: &self.attributes, came_at: self.came_at, now }
+    }
+
     /// What a good token may do is up to the rule, with every request.
     fn decide_by(self, policy: &Policy, grant: &Grant, now: UnixTime) -> Decision {
         let rule = policy.rules.rule(self.rule);
-        let asked = Asked {
-            token: &grant.token,
-            provider: &grant.issued_by,
-            head: &self.head,
-            attributes: &self.attributes,
-            came_at: self.came_at,
-            now,
-        };
-        match policy.rules.check(self.rule, &asked) {
+        let token = (grant.token.as_ref(), grant.issued_by.as_ref());
+        match policy.rules.check(self.rule, &self.asked(Some(token), now)) {
             Ok(()) => self.allow(policy, grant, None),
             Err(unmet) if rule.report_only => self.allow(policy, grant, Some(unmet.reason)),
             Err(unmet) => {
                 let (issued_by, token) = (Rc::clone(&grant.issued_by), Rc::clone(&grant.token));
                 let audit = AuditRecord::unmet(request_id_of(&self.head), rule, issued_by, token, unmet.reason);
-                let refusal =
-                    Refusal { reason: DenyReason::Unmet(unmet.reason), remedy: unmet.remedy, head: &self.head };
-                Decision { verdict: Verdict::Deny(reply_to(&refusal, &policy.answers)), audit }
+                let reason = DenyReason::Unmet(unmet.reason);
+                let refusal = Refusal { reason, remedy: unmet.remedy, rule, head: &self.head };
+                let verdict = Verdict::Deny(reply_to(&refusal, policy));
+                Decision { verdict, told: Told::of(&audit, Some(grant), policy), audit }
             }
         }
     }
@@ -289,19 +301,22 @@ impl RequestFacts<'_> {
             Rc::clone(&grant.token),
             unmet,
         );
-        Decision { verdict: Verdict::Allow(edits), audit }
+        Decision { verdict: Verdict::Allow(edits), told: Told::of(&audit, Some(grant), policy), audit }
     }
 
     /// The other one: it takes the rule's word for it.
-    fn allow_without_token(self, policy: &Policy, _: &NoTokenNeeded) -> Decision {
+    fn allow_without_token(self, policy: &Policy, proof: &NoTokenNeeded) -> Decision {
         let edits = HeadEdits::new(self.stripping, Rc::from([]));
-        let audit = AuditRecord::allowed_without_token(request_id_of(&self.head), policy.rules.rule(self.rule));
-        Decision { verdict: Verdict::Allow(edits), audit }
+        let rule = policy.rules.rule(self.rule);
+        let audit = AuditRecord::allowed_without_token(request_id_of(&self.head), rule, proof.would_deny());
+        Decision { verdict: Verdict::Allow(edits), told: Told::of(&audit, None, policy), audit }
     }
 
     fn deny(self, policy: &Policy, provider: Option<&Provider>, reason: DenyReason) -> Decision {
-        let audit = AuditRecord::denied(request_id_of(&self.head), policy.rules.rule(self.rule), provider, reason);
-        let refusal = Refusal { reason, remedy: Remedy::None, head: &self.head };
-        Decision { verdict: Verdict::Deny(reply_to(&refusal, &policy.answers)), audit }
+        let rule = policy.rules.rule(self.rule);
+        let audit = AuditRecord::denied(request_id_of(&self.head), rule, provider, reason);
+        let refusal = Refusal { reason, remedy: Remedy::None, rule, head: &self.head };
+        let verdict = Verdict::Deny(reply_to(&refusal, policy));
+        Decision { verdict, told: Told::of(&audit, None, policy), audit }
     }
 }

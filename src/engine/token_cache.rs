@@ -16,7 +16,7 @@ use lru::{DefaultHasher as RandomHasher, LruCache};
 
 use crate::http::HeaderEdit;
 use crate::keys::KeyGeneration;
-use crate::policy::{AdmittedToken, CacheLimits, ProviderId};
+use crate::policy::{AdmittedToken, CacheLimits, ProviderId, StateEntry};
 use crate::unix_time::UnixTime;
 
 /// So many bad signatures are remembered, and for so long: enough for a client that tries again and again.
@@ -38,6 +38,8 @@ pub(super) struct Grant {
     pub(super) token: Rc<AdmittedToken>,
     /// The headers that tell the backend.
     pub(super) identity: Rc<[HeaderEdit]>,
+    /// What tells later filters and the access log.
+    pub(super) state: Rc<[StateEntry]>,
 }
 
 /// What is known of tokens.
@@ -69,7 +71,9 @@ impl TokenCache {
     /// Remembers a token that was verified by these keys. `held_bytes` is what it takes, about.
     pub(super) fn insert(&mut self, text: Rc<[u8]>, grant: Grant, verified_by: KeyGeneration, held_bytes: usize) {
         let edits: usize = grant.identity.iter().map(HeaderEdit::held_bytes).sum();
-        self.verified.insert(text, (grant, verified_by), held_bytes.saturating_add(edits));
+        let state: usize = grant.state.iter().map(StateEntry::held_bytes).sum();
+        let bytes = held_bytes.saturating_add(edits).saturating_add(state);
+        self.verified.insert(text, (grant, verified_by), bytes);
     }
 
     /// Whether the signature was seen not to hold a short while ago, with these keys.

@@ -1,6 +1,8 @@
 //! Carrying out what the engine decided: exactly one of "go on" and "answer" for each stream.
 
+use crate::engine::reply::undelivered_reply;
 use crate::engine::{Decision, FetchNote, FetchResult, Verdict};
+use crate::host::filter_state::{Untold, clear_route_cache, tell};
 use crate::host::headers;
 use crate::host::streams::Passage;
 use crate::http::Reply;
@@ -8,18 +10,31 @@ use crate::http::Reply;
 /// Applies a decision to the stream whose context is in effect. The caller continues or resumes it when
 /// the answer is [`Passage::Admitted`], and only then.
 pub(super) fn apply(decision: &Decision) -> Passage {
+    // First of all: a reply ends the request, and its line in the access log should say why.
+    let told = tell(&decision.told).map_err(|fault| match fault {
+        Untold::TakenAlready => log::error!(
+            "another plugin has put a decision into this request's filter state: leave `filter_state` out of all but one"
+        ),
+        Untold::Host(status) => log::error!("the host refused a value for the filter state ({status:?})"),
+    });
     match &decision.verdict {
+        // Other filters would go by what somebody else has put there, or by half of it.
+        Verdict::Allow(_) if told.is_err() => answer(&undelivered_reply()),
         Verdict::Allow(edits) => match headers::edit_request(edits) {
+            Ok(()) if decision.told.clears_route_cache && clear_route_cache().is_err() => {
+                log::error!("the host does not choose the route anew; the request is not let through");
+                answer(&undelivered_reply())
+            }
             Ok(()) => {
                 if decision.audit.is_reported() {
                     log::info!("{}", decision.audit.to_json());
                 }
                 Passage::Admitted
             }
-            // Half-edited headers must not go on: the stream stays paused and runs into its timeout.
+            // Half-edited headers must not go on.
             Err(status) => {
                 log::error!("the host refused a header edit ({status:?}); the request is not let through");
-                Passage::Refused
+                answer(&undelivered_reply())
             }
         },
         Verdict::Deny(reply) => {

@@ -8,6 +8,7 @@ mod attributes;
 mod callouts;
 mod carry_out;
 mod clock;
+mod filter_state;
 mod headers;
 mod host_kind;
 mod http_context;

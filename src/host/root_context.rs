@@ -9,10 +9,11 @@ use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::{BufferType, ContextType};
 
-use crate::config;
+use crate::config::{self, Loaded};
 use crate::engine::{Decision, Engine, Fetch, Outbox, Room, StreamId, Turn};
 use crate::host::callouts::read_answer;
 use crate::host::carry_out::{apply, log_fetch};
+use crate::host::filter_state::declare;
 use crate::host::host_kind::is_envoy;
 use crate::host::http_context::FilterStream;
 use crate::host::root_state::{RootState, set_tick_period};
@@ -144,6 +145,24 @@ impl FilterRoot {
     }
 }
 
+/// Prepares the host for what is handed over by its own means; `false` when it has none. Without them a rule of another
+/// filter that wants an identity would miss it, and one that keeps somebody out would not know him.
+fn prepare_handover(loaded: &Loaded) -> bool {
+    let names: Vec<&str> = loaded.policy.filter_state.names().collect();
+    if names.is_empty() && !loaded.policy.clear_route_cache {
+        return true;
+    }
+    if !is_envoy() {
+        log::error!("the configuration is refused: `filter_state` and `clear_route_cache` are for Envoy only");
+        return false;
+    }
+    let declared = declare(names.into_iter());
+    if let Err(status) = declared {
+        log::error!("the configuration is refused: this Envoy does not declare `filter_state` ({status:?})");
+    }
+    declared.is_ok()
+}
+
 impl Context for FilterRoot {
     fn on_http_call_response(&mut self, token_id: u32, num_headers: usize, body_size: usize, _num_trailers: usize) {
         let Some(fetch) = self.shared.callouts.take(token_id) else { return };
@@ -164,6 +183,9 @@ impl RootContext for FilterRoot {
             Ok(loaded) => {
                 for warning in &loaded.warnings {
                     log::warn!("{warning}");
+                }
+                if !prepare_handover(&loaded) {
+                    return false;
                 }
                 let verifier = native_crypto::verifier(loaded.native_crypto, &loaded.policy.providers.algorithms());
                 let engine = Engine::new(loaded.policy, verifier, Room::default(), clock::now());

@@ -133,8 +133,8 @@ impl UnverifiedToken {
         self.signature.reveal()
     }
 
-    pub(super) fn into_header_and_claims(self) -> (JoseHeader, Claims) {
-        (self.header, self.claims)
+    pub(super) fn into_parts(self) -> (Redacted<Rc<[u8]>>, JoseHeader, Claims) {
+        (self.text, self.header, self.claims)
     }
 }
 

@@ -29,4 +29,4 @@ pub use native::{Doubt, HostCall, NativeVerifier};
 pub use native_signer::{CannotSign, NativeSigner};
 pub use private_key::{PrivateKey, PrivateKeyFault, RsaSigner, SignedBy};
 pub use strict_json::{JsonFault, JsonLimits, parse_object};
-pub use verify::{PortableVerifier, SignatureVerifier, VerifiedToken};
+pub use verify::{PortableVerifier, SignatureVerifier, SignedPayload, VerifiedToken};

@@ -3,18 +3,35 @@
 //! Which key and algorithm may be used is decided here and in `jwk`, before any signature code runs:
 //! a host's verifier accepts more than we do (RSA 1024, a P-256 key with SHA-384).
 
+use std::rc::Rc;
+
 use super::algorithm::Algorithm;
 use super::claims::Claims;
 use super::compact::{JoseHeader, TokenFault, UnverifiedToken};
 use super::jwk::{Key, PublicKey};
 use super::rsa::Hash;
+use crate::redacted::Redacted;
 
 /// A token whose signature holds under a key that was offered for it. Not yet one that is wanted:
 /// its times, audience and the rest are still to be judged.
 #[derive(Debug)]
 pub struct VerifiedToken {
+    text: Redacted<Rc<[u8]>>,
     header: JoseHeader,
     claims: Claims,
+}
+
+/// The payload of a token whose signature holds, in the very bytes that were signed. It shares the token's text, and is no
+/// more shown than that.
+#[derive(Clone, Debug)]
+pub struct SignedPayload(Redacted<Rc<[u8]>>);
+
+impl SignedPayload {
+    /// The payload as base64url without padding: the part of the token between its dots.
+    pub fn as_base64url(&self) -> &str {
+        let payload = self.0.reveal().split(|byte| *byte == b'.').nth(1);
+        payload.and_then(|payload| std::str::from_utf8(payload).ok()).unwrap_or_default()
+    }
 }
 
 impl VerifiedToken {
@@ -28,9 +45,9 @@ impl VerifiedToken {
         &self.claims
     }
 
-    /// The claims, when nothing else is needed.
-    pub fn into_claims(self) -> Claims {
-        self.claims
+    /// The claims, and the payload that they were read from, when nothing else is needed.
+    pub fn into_claims_and_payload(self) -> (Claims, SignedPayload) {
+        (self.claims, SignedPayload(self.text))
     }
 }
 
@@ -55,8 +72,8 @@ impl UnverifiedToken {
         if !proven {
             return Err(TokenFault::SignatureInvalid);
         }
-        let (header, claims) = self.into_header_and_claims();
-        Ok(VerifiedToken { header, claims })
+        let (text, header, claims) = self.into_parts();
+        Ok(VerifiedToken { text, header, claims })
     }
 }
 

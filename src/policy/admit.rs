@@ -7,7 +7,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::jose::{ActiveToken, Claim, Claims, VerifiedToken};
+use crate::jose::{ActiveToken, Claim, Claims, SignedPayload, VerifiedToken};
 use crate::policy::provider::{Audiences, Provider};
 use crate::unix_time::UnixTime;
 
@@ -15,6 +15,7 @@ use crate::unix_time::UnixTime;
 #[derive(Debug)]
 pub struct AdmittedToken {
     claims: Claims,
+    payload: Option<SignedPayload>,
     subject: Option<String>,
     client: Option<String>,
     scopes: Vec<String>,
@@ -87,7 +88,8 @@ impl AdmittedToken {
         }
         check_type(&token)?;
         let judged = judge(claims, provider, Proof::Signature, now)?;
-        Ok(judged.with(token.into_claims(), provider))
+        let (claims, payload) = token.into_claims_and_payload();
+        Ok(judged.with(claims, Some(payload), provider))
     }
 
     /// Judges a token that the introspection endpoint of `provider` called active, at the time `now`. Where the answer
@@ -111,7 +113,7 @@ impl AdmittedToken {
         }
         check_active_type(claims)?;
         let judged = judge(claims, provider, Proof::Answer { ends: answer_ends }, now)?;
-        Ok(judged.with(token.into_claims(), provider))
+        Ok(judged.with(token.into_claims(), None, provider))
     }
 
     /// Whether it is still good at another time than that of its admission: nothing else it says changes.
@@ -143,6 +145,11 @@ impl AdmittedToken {
     /// How far the clock of its issuer and ours may differ.
     pub const fn clock_skew(&self) -> Duration {
         self.validity.skew
+    }
+
+    /// All that it says, as it was signed; an opaque token signs nothing.
+    pub const fn payload(&self) -> Option<&SignedPayload> {
+        self.payload.as_ref()
     }
 
     /// Everything else it says.
@@ -179,10 +186,10 @@ struct Judged {
 }
 
 impl Judged {
-    fn with(self, claims: Claims, provider: &Provider) -> AdmittedToken {
+    fn with(self, claims: Claims, payload: Option<SignedPayload>, provider: &Provider) -> AdmittedToken {
         let Self { subject, client, scopes, validity } = self;
         let groups_claim = Rc::clone(&provider.claim_names.groups);
-        AdmittedToken { claims, subject, client, scopes, groups_claim, validity }
+        AdmittedToken { claims, payload, subject, client, scopes, groups_claim, validity }
     }
 }
 

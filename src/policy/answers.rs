@@ -1,9 +1,127 @@
 //! How clients are answered when they are refused, as the operator wants it. What they are told is up to
-//! `engine::reply`.
+//! `engine::reply`; the rooms below say which origins may read it, and where browsers log in.
+
+mod cors;
+mod login;
+
+use crate::http::{HeaderName, HeaderValue};
+
+pub use cors::{AllowedOrigins, Cors, OriginPattern};
+pub use login::{Login, LoginAddress, ReturnBase};
 
 /// The operator's wishes.
 #[derive(Debug)]
 pub struct Answers {
     /// The `realm` of challenges (RFC 9110 section 11.5).
     pub realm: String,
+    /// What bodies look like.
+    pub format: BodyFormat,
+    /// How much bodies say.
+    pub detail: Detail,
+    /// What the operator wrote instead.
+    pub custom: CustomAnswers,
+    /// Which pages of other origins may read refusals.
+    pub cors: Option<Cors>,
+    /// Where the browsers go that a rule redirects.
+    pub login: Option<Login>,
+}
+
+/// What a body looks like.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum BodyFormat {
+    /// `{"error": …, "error_description": …}`
+    #[default]
+    Json,
+    /// RFC 9457, with `error` besides.
+    Problem,
+    /// A sentence.
+    Text,
+}
+
+/// How much a body says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Detail {
+    /// What kind of credential would help.
+    #[default]
+    Terse,
+    /// Also which check failed.
+    Reason,
+}
+
+/// The status of a refusal, as operators speak of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AnswerClass {
+    /// 400
+    BadRequest,
+    /// 401
+    Unauthorized,
+    /// 403
+    Forbidden,
+    /// 503
+    Unavailable,
+}
+
+impl AnswerClass {
+    /// The HTTP status.
+    pub const fn status(self) -> u16 {
+        match self {
+            Self::BadRequest => 400,
+            Self::Unauthorized => 401,
+            Self::Forbidden => 403,
+            Self::Unavailable => 503,
+        }
+    }
+
+    /// Its phrase (RFC 9110 section 15).
+    pub const fn phrase(self) -> &'static str {
+        match self {
+            Self::BadRequest => "Bad Request",
+            Self::Unauthorized => "Unauthorized",
+            Self::Forbidden => "Forbidden",
+            Self::Unavailable => "Service Unavailable",
+        }
+    }
+}
+
+/// What the operator wrote for each class.
+#[derive(Debug, Default)]
+pub struct CustomAnswers {
+    /// 400
+    pub bad_request: CustomAnswer,
+    /// 401
+    pub unauthorized: CustomAnswer,
+    /// 403
+    pub forbidden: CustomAnswer,
+    /// 503
+    pub unavailable: CustomAnswer,
+}
+
+/// What the operator wrote for one of them.
+#[derive(Debug, Default)]
+pub struct CustomAnswer {
+    /// Instead of ours.
+    pub body: Option<CustomBody>,
+    /// Beside ours, and none that we write.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+/// A body and what it is.
+#[derive(Debug)]
+pub struct CustomBody {
+    /// `Content-Type`
+    pub content_type: HeaderValue,
+    /// The body.
+    pub bytes: Vec<u8>,
+}
+
+impl CustomAnswers {
+    /// What is written for this class.
+    pub const fn of(&self, class: AnswerClass) -> &CustomAnswer {
+        match class {
+            AnswerClass::BadRequest => &self.bad_request,
+            AnswerClass::Unauthorized => &self.unauthorized,
+            AnswerClass::Forbidden => &self.forbidden,
+            AnswerClass::Unavailable => &self.unavailable,
+        }
+    }
 }

@@ -29,9 +29,9 @@ pub use attribute::{Attribute, AttributeValues};
 pub use facts::{Facts, TokenFacts};
 pub use fault::{ConditionError, ConditionFault, ConditionProblem};
 
+use check::Program;
 use evaluate::Evaluation;
 use fault::FaultAt;
-use program::Node;
 use value::Value;
 
 /// More is a program, and not a condition.
@@ -40,8 +40,7 @@ const LONGEST: usize = 4096;
 /// A compiled condition.
 pub struct Condition {
     text: Box<str>,
-    program: Node,
-    attributes: Vec<Attribute>,
+    program: Program,
 }
 
 impl Condition {
@@ -54,13 +53,18 @@ impl Condition {
             return Err(FaultAt { offset: 0, problem: ConditionProblem::TooLong }.locate(text));
         }
         let checked = syntax::read(text).and_then(|syntax| check::check(&syntax));
-        let (program, attributes) = checked.map_err(|fault| fault.locate(text))?;
-        Ok(Self { text: text.into(), program, attributes })
+        let program = checked.map_err(|fault| fault.locate(text))?;
+        Ok(Self { text: text.into(), program })
     }
 
     /// What the host has to be asked for this condition, each once.
     pub fn attributes(&self) -> &[Attribute] {
-        &self.attributes
+        &self.program.attributes
+    }
+
+    /// Whether it is about the request alone.
+    pub const fn is_about_request(&self) -> bool {
+        !self.program.asks_for_token
     }
 
     /// Whether a request meets it.
@@ -68,7 +72,7 @@ impl Condition {
     /// # Errors
     /// When that cannot be told: the caller refuses the request.
     pub fn holds(&self, facts: &Facts<'_>) -> Result<bool, ConditionError> {
-        let whole = Evaluation::new(facts).value(&self.program)?;
+        let whole = Evaluation::new(facts).value(&self.program.node)?;
         if let Value::Bool(holds) = whole { Ok(holds) } else { Err(ConditionError::NotBoolean) }
     }
 }
@@ -83,7 +87,7 @@ impl PartialEq for Condition {
 impl std::fmt::Debug for Condition {
     /// Not the expression, which is a value of the operator's document.
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Condition").field("attributes", &self.attributes).finish_non_exhaustive()
+        formatter.debug_struct("Condition").field("attributes", &self.attributes()).finish_non_exhaustive()
     }
 }
 

@@ -11,10 +11,20 @@ use super::provider::ClaimNames;
 use crate::http::{HeaderEdit, HeaderName, HeaderValue, RequestHead};
 use crate::jose::Claim;
 
+/// The longest value of a claim, in bytes as it is written: the least that common servers take in one line of a header
+/// is 8190 with its name (Apache's `LimitRequestFieldSize`).
+const LONGEST_VALUE: usize = 8000;
+
+/// A claim's value is longer than backends take in a header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ValueTooLong;
+
 /// Which claims reach the backend under which names.
 #[derive(Clone, Debug, Default)]
 pub struct Forwarding {
     claims: Vec<ForwardedClaim>,
+    /// The header for the whole payload.
+    payload: Option<HeaderName>,
 }
 
 /// One claim in one header.
@@ -55,9 +65,9 @@ pub enum ClaimFormat {
 }
 
 impl Forwarding {
-    /// Forwards these claims and manages their headers.
-    pub const fn new(claims: Vec<ForwardedClaim>) -> Self {
-        Self { claims }
+    /// Forwards these claims, and the token's whole payload in another header, and manages these headers.
+    pub const fn new(claims: Vec<ForwardedClaim>, payload: Option<HeaderName>) -> Self {
+        Self { claims, payload }
     }
 
     /// Takes every header out that only we may write, in each spelling that is there.
@@ -72,25 +82,46 @@ impl Forwarding {
     }
 
     /// Writes the identity into a request that was stripped.
-    pub fn identity(&self, token: &AdmittedToken) -> impl Iterator<Item = HeaderEdit> {
-        let set = |forwarded: &ForwardedClaim| Some((forwarded.header.clone(), forwarded.value(token)?));
-        self.claims.iter().filter_map(set).map(|(name, value)| HeaderEdit::Set(name, value))
+    ///
+    /// # Errors
+    /// When a value is longer than backends take: told in part it would be another identity.
+    pub fn identity(&self, token: &AdmittedToken) -> Result<Vec<HeaderEdit>, ValueTooLong> {
+        let mut edits = Vec::with_capacity(self.claims.len() + 1);
+        for ForwardedClaim { header, source, format } in &self.claims {
+            edits.extend(source.written(*format, token)?.map(|value| HeaderEdit::Set(header.clone(), value)));
+        }
+        if let Some(header) = &self.payload {
+            // As it was signed: who reads it sees what was proved, and a token's own limit is its limit. An opaque token
+            // signs nothing, and nothing is made up for it.
+            let payload = token.payload().and_then(|payload| HeaderValue::parse(payload.as_base64url()));
+            edits.extend(payload.map(|value| HeaderEdit::Set(header.clone(), value)));
+        }
+        Ok(edits)
     }
 
     /// Whether a client may not set a header or trailer of that name.
     pub fn is_managed(&self, name: &str) -> bool {
-        self.claims.iter().any(|forwarded| forwarded.header.is_meant_by(name))
+        self.claims.iter().map(|claim| &claim.header).chain(&self.payload).any(|header| header.is_meant_by(name))
     }
 }
 
-impl ForwardedClaim {
-    /// `None` when the token says nothing of it: then the header stays away.
-    fn value(&self, token: &AdmittedToken) -> Option<HeaderValue> {
-        let value = self.source.value(token)?;
-        match self.format {
+impl ClaimSource {
+    /// The value in that form, made safe to write; `None` when the token says nothing of it.
+    ///
+    /// # Errors
+    /// When it is longer than [`LONGEST_VALUE`].
+    pub fn written(&self, format: ClaimFormat, token: &AdmittedToken) -> Result<Option<HeaderValue>, ValueTooLong> {
+        match self.value(token).and_then(|value| self.format(format, value)) {
+            Some(value) if value.as_str().len() > LONGEST_VALUE => Err(ValueTooLong),
+            value => Ok(value),
+        }
+    }
+
+    fn format(&self, format: ClaimFormat, value: Value) -> Option<HeaderValue> {
+        match format {
             ClaimFormat::Json => Some(json(&value)),
             // The text form of a list of scopes is RFC 6749's.
-            ClaimFormat::String if self.source.is_scopes() => list(&value, ' '),
+            ClaimFormat::String if self.is_scopes() => list(&value, ' '),
             ClaimFormat::String => match value {
                 Value::Null => None,
                 Value::String(text) => (!text.is_empty()).then(|| HeaderValue::encode(&text, None)),
@@ -101,9 +132,7 @@ impl ForwardedClaim {
             ClaimFormat::Comma => list(&value, ','),
         }
     }
-}
 
-impl ClaimSource {
     fn value(&self, token: &AdmittedToken) -> Option<Value> {
         match self {
             Self::Subject => token.subject().map(Value::from),

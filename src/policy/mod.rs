@@ -2,16 +2,19 @@
 //!
 //! Made by `config`, read by `engine`. Knows what a token means ([`admit`]), where it is looked for
 //! ([`token_source`]), how its issuer is asked about it ([`introspection`]), which rule a request comes under ([`route`],
-//! by its [`request_target`]), what is demanded of the token there ([`requirement`]) and what the backend is told of it
-//! ([`forward`]); knows neither JSON documents nor hosts, keeps no state and reads no clock.
+//! by its [`request_target`]), what is demanded of the token there ([`requirement`]), what the backend ([`forward`]) and
+//! other filters ([`filter_state`]) are told of it, and how the resources describe themselves ([`protected_resource`]);
+//! knows neither JSON documents nor hosts, keeps no state and reads no clock.
 
 pub mod admit;
 pub mod answers;
 pub mod callout_address;
 pub mod condition;
+pub mod filter_state;
 pub mod forward;
 pub mod introspection;
 pub mod issuer_metadata;
+pub mod protected_resource;
 pub mod provider;
 pub mod request_target;
 pub mod requirement;
@@ -22,18 +25,22 @@ pub mod token_source;
 use crate::http::{HeaderEdit, RequestHead};
 
 pub use admit::{AdmittedToken, ClaimFault};
-pub use answers::Answers;
+pub use answers::{AllowedOrigins, AnswerClass, Answers, BodyFormat, Cors, Detail, Login, OriginPattern};
 pub use callout_address::CalloutAddress;
 pub use condition::{Attribute, AttributeValues, Condition, ConditionError, ConditionFault};
-pub use forward::{ClaimFormat, ClaimSource, ForwardedClaim, Forwarding};
+pub use filter_state::{DecisionPart, FilterState, StateEntry, StateItem, StateSource};
+pub use forward::{ClaimFormat, ClaimSource, ForwardedClaim, Forwarding, ValueTooLong};
 pub use introspection::{ClientAuthentication, Introspection, IntrospectionAddress, OpaqueTokens, RevocationSource};
 pub use issuer_metadata::{MetadataFault, address_in_metadata};
+pub use protected_resource::{ProtectedResource, ProtectedResources, ResourceAddress, ResourceFault};
 pub use provider::{
     Audiences, ClaimNames, Discovery, KeyAddress, KeyOrigin, Provider, ProviderId, Providers, RemoteKeys,
 };
 pub use request_target::{AmbiguousPaths, NormalPath, RequestTarget, TargetFault};
 pub use requirement::{Facts, Remedy, Requirement, Unmet, UnmetReason};
-pub use route::{HostPattern, LetterCase, Method, PathPattern, PatternFault, Route, RouteFault, RouteIndex, Router};
+pub use route::{
+    Authority, HostPattern, LetterCase, Method, PathPattern, PatternFault, Route, RouteFault, RouteIndex, Router,
+};
 pub use rule::{Access, Asked, NoTokenNeeded, Rule, RuleFault, RuleId, Rules};
 pub use token_source::{TokenSource, Unwritable};
 
@@ -48,6 +55,12 @@ pub struct Policy {
     pub rules: Rules,
     /// What the backend is told.
     pub forwarding: Forwarding,
+    /// What later filters and the access log are told.
+    pub filter_state: FilterState,
+    /// Whether the host is to choose the route anew when that was told.
+    pub clear_route_cache: bool,
+    /// What clients without a token are told of where to get one.
+    pub resources: ProtectedResources,
     /// How clients are answered.
     pub answers: Answers,
     /// The path that is answered with whether there are keys.

@@ -16,6 +16,7 @@
 pub mod acr;
 mod claim_test;
 mod remedy;
+mod scopes;
 pub mod verdict;
 
 use std::collections::BTreeSet;
@@ -34,8 +35,8 @@ pub use verdict::{Doubt, Verdict};
 /// What a requirement is held against.
 #[derive(Clone, Copy, Debug)]
 pub struct Facts<'a> {
-    /// Who asks.
-    pub token: &'a AdmittedToken,
+    /// Who asks; nobody where a rule lets pass without a token: then nothing is known of one.
+    pub token: Option<&'a AdmittedToken>,
     /// When.
     pub now: UnixTime,
     /// The request, for conditions; without it none can be judged.
@@ -88,6 +89,11 @@ impl Requirement {
         let has_condition = terms.iter().any(Term::has_condition);
         let attributes: BTreeSet<Attribute> = terms.iter().flat_map(Term::attributes).collect();
         Self { terms, has_condition, attributes: attributes.into_iter().collect() }
+    }
+
+    /// Whether it is about the request alone, and can be judged without a token.
+    pub fn is_about_request(&self) -> bool {
+        self.terms.iter().all(Term::is_about_request)
     }
 
     /// Whether anything in it is a condition.
@@ -171,6 +177,12 @@ impl Term {
         self.condition().is_some() || self.inner().iter().any(Requirement::has_condition)
     }
 
+    fn is_about_request(&self) -> bool {
+        let inner = self.inner();
+        let has_only_such = !inner.is_empty() && inner.iter().all(Requirement::is_about_request);
+        has_only_such || self.condition().is_some_and(Condition::is_about_request)
+    }
+
     fn attributes(&self) -> impl Iterator<Item = Attribute> {
         let own = self.condition().map_or(&[][..], Condition::attributes);
         own.iter().chain(self.inner().iter().flat_map(|inner| inner.attributes.iter())).copied()
@@ -178,29 +190,46 @@ impl Term {
 
     /// Whether it holds.
     fn judge(&self, facts: &Facts<'_>) -> Verdict {
-        let token = facts.token;
+        match self {
+            Self::Not(inner) => inner.judge(facts).negated(),
+            Self::AnyOf(alternatives) => Verdict::any(alternatives.iter().map(|inner| inner.judge(facts))),
+            Self::Condition(condition) => match facts.request.as_ref().map(|request| condition.holds(request)) {
+                Some(Ok(holds)) => Verdict::of(holds),
+                Some(Err(error)) => Verdict::Unknown(Doubt::Condition(error)),
+                None => Verdict::Unknown(Doubt::Missing),
+            },
+            Self::Audiences(_)
+            | Self::Clients(_)
+            | Self::Groups(_)
+            | Self::Claim(_)
+            | Self::Methods(_)
+            | Self::Authentication(_)
+            | Self::MaxAge(_)
+            | Self::Scopes(_)
+            | Self::AnyScope(_) => {
+                facts.token.map_or(Verdict::Unknown(Doubt::Missing), |token| self.judge_token(token, facts.now))
+            }
+        }
+    }
+
+    /// Whether it holds of a token; what is about more is not judged here.
+    fn judge_token(&self, token: &AdmittedToken, now: UnixTime) -> Verdict {
         let has = |names: &BTreeSet<String>, found: &[&str]| found.iter().any(|name| names.contains(*name));
         match self {
             Self::Audiences(names) => told(token.claims().texts("aud"), |found| has(names, &found)),
             Self::Clients(names) => told(token.client().map_or(Claim::Absent, Claim::Valid), |id| names.contains(id)),
             Self::Groups(names) => told(token.groups(), |found| has(names, &found)),
             Self::Claim(test) => test.judge(token.claims()),
-            Self::Condition(condition) => match facts.request.as_ref().map(|request| condition.holds(request)) {
-                Some(Ok(holds)) => Verdict::of(holds),
-                Some(Err(error)) => Verdict::Unknown(Doubt::Condition(error)),
-                None => Verdict::Unknown(Doubt::Missing),
-            },
             Self::Methods(names) => {
                 told(token.claims().texts("amr"), |found| names.iter().all(|name| found.contains(&name.as_str())))
             }
-            Self::Not(inner) => inner.judge(facts).negated(),
-            Self::AnyOf(alternatives) => Verdict::any(alternatives.iter().map(|inner| inner.judge(facts))),
             Self::Authentication(demanded) => told(token.claims().text("acr"), |presented| {
                 demanded.iter().any(|demanded| acr::satisfies(presented, demanded))
             }),
-            Self::MaxAge(max_age) => is_recent(token, *max_age, facts.now),
+            Self::MaxAge(max_age) => is_recent(token, *max_age, now),
             Self::Scopes(scopes) => Verdict::of(scopes.iter().all(|scope| token.scopes().contains(scope))),
             Self::AnyScope(scopes) => Verdict::of(scopes.iter().any(|scope| token.scopes().contains(scope))),
+            Self::Not(_) | Self::AnyOf(_) | Self::Condition(_) => Verdict::Unknown(Doubt::Missing),
         }
     }
 }

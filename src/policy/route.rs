@@ -13,7 +13,7 @@ use std::fmt;
 use crate::http::is_token;
 use crate::policy::request_target::{NormalPath, TargetFault};
 
-pub use host::HostPattern;
+pub use host::{Authority, HostPattern};
 pub use path_pattern::{LONGEST_PATTERN, LetterCase, PathPattern};
 pub use router::{RouteFault, RouteIndex, Router};
 

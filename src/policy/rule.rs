@@ -7,9 +7,9 @@
 use std::rc::Rc;
 
 use super::admit::AdmittedToken;
-use super::condition::{self, AttributeValues, TokenFacts};
+use super::condition::{self, Attribute, AttributeValues, TokenFacts};
 use super::request_target::{AmbiguousPaths, RequestTarget, TargetFault};
-use super::requirement::{Facts, Requirement, Unmet};
+use super::requirement::{Facts, Requirement, Unmet, UnmetReason};
 use super::route::{RouteFault, RouteIndex, Router};
 use super::token_source::Credential;
 use crate::http::RequestHead;
@@ -18,7 +18,7 @@ use crate::unix_time::UnixTime;
 /// Whether a token is needed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Access {
-    /// Everybody passes, and a token is not looked at.
+    /// A token is not looked at.
     Public,
     /// A request without a credential passes; one with a credential needs a good one.
     Optional,
@@ -36,10 +36,12 @@ pub struct Rule {
     pub name: Option<Rc<str>>,
     /// Whether a token is needed.
     pub access: Access,
-    /// What is demanded of the token.
+    /// What is demanded of the token and the request; of the request alone where a request may pass without a token.
     pub requirement: Option<Requirement>,
     /// What is demanded is only reported: the token must be good, whatever else is unmet.
     pub report_only: bool,
+    /// Browsers that another log-in would help are sent to it instead of being told so.
+    pub redirect_browsers: bool,
 }
 
 /// All rules.
@@ -53,13 +55,11 @@ pub struct Rules {
     bypass_cors_preflight: bool,
 }
 
-/// A request with a good token, as rules judge it.
+/// A request as rules judge it.
 #[derive(Clone, Copy, Debug)]
 pub struct Asked<'a> {
-    /// Who asks.
-    pub token: &'a AdmittedToken,
-    /// The operator's name for who issued the token.
-    pub provider: &'a str,
+    /// Who asks: a good token, and the operator's name for who issued it.
+    pub token: Option<(&'a AdmittedToken, &'a str)>,
     /// For what.
     pub head: &'a RequestHead,
     /// What the host said for [`Requirement::attributes`].
@@ -92,7 +92,16 @@ pub enum RuleFault {
 
 /// That a request passes without a token.
 #[derive(Debug)]
-pub struct NoTokenNeeded(());
+pub struct NoTokenNeeded {
+    would_deny: Option<UnmetReason>,
+}
+
+impl NoTokenNeeded {
+    /// What would have kept the request out if its rule were not on trial.
+    pub const fn would_deny(&self) -> Option<UnmetReason> {
+        self.would_deny
+    }
+}
 
 impl Rules {
     /// Puts rules together; `router` knows the conditions of each, in the same order.
@@ -115,10 +124,20 @@ impl Rules {
             return Ok(RuleId::Otherwise);
         }
         let target = RequestTarget::of(head, self.ambiguous).map_err(RuleFault::Target)?;
-        let method = the_only(head, ":method").ok_or(RuleFault::Method)?;
-        let authority = the_only(head, ":authority");
+        let method = head.the_only(":method").ok_or(RuleFault::Method)?;
+        let authority = head.the_only(":authority");
         let found = self.router.find(authority, &target, method).map_err(RuleFault::Route)?;
         Ok(found.map_or(RuleId::Otherwise, RuleId::Numbered))
+    }
+
+    /// Those with conditions, in the operator's order.
+    pub fn in_order(&self) -> &[Rule] {
+        &self.rules
+    }
+
+    /// The one for everything else.
+    pub const fn otherwise(&self) -> &Rule {
+        &self.otherwise
     }
 
     /// What that rule asks for.
@@ -129,12 +148,14 @@ impl Rules {
         }
     }
 
-    /// Whether the token may do what is asked under that rule.
+    /// Whether what is asked may be done under that rule.
     ///
     /// # Errors
     /// Why not, and what would help.
     pub fn check(&self, id: RuleId, asked: &Asked<'_>) -> Result<(), Unmet<'_>> {
-        let Asked { token, provider, head, attributes, came_at, now } = *asked;
+        let Asked { token, head, attributes, came_at, now } = *asked;
+        let token_facts = token.map(|(token, provider)| TokenFacts::new(token, provider));
+        let token = token.map(|(token, _)| token);
         match &self.rule(id).requirement {
             None => Ok(()),
             Some(requirement) if requirement.has_condition() => {
@@ -142,7 +163,6 @@ impl Rules {
                 // What only some servers would read is no path to reckon with.
                 let target = target.as_ref().filter(|target| target.other_readings().is_empty());
                 let path = target.map(|target| target.path().as_str());
-                let token_facts = Some(TokenFacts::new(token, provider));
                 let request = condition::Facts::new(head, path, came_at, attributes, token_facts);
                 requirement.check(&Facts { token, now, request: Some(request) })
             }
@@ -152,31 +172,51 @@ impl Rules {
 
     /// Whether the request passes without a token. A preflight carries none by design (Fetch, section 4.8), and is
     /// one only when it has all of what a browser sends with it.
-    pub fn without_token(&self, id: RuleId, credential: &Credential<'_>, head: &RequestHead) -> Option<NoTokenNeeded> {
-        let passes = match self.rule(id).access {
+    ///
+    /// # Errors
+    /// Why not, where the rule asks for no token and demands something else.
+    pub fn without_token(
+        &self,
+        id: RuleId,
+        credential: &Credential<'_>,
+        asked: &Asked<'_>,
+    ) -> Result<Option<NoTokenNeeded>, UnmetReason> {
+        let rule = self.rule(id);
+        let is_judged = match rule.access {
             Access::Public => true,
-            Access::Optional => *credential == Credential::Absent || self.lets_preflight_pass(head),
-            Access::Token => self.lets_preflight_pass(head),
+            Access::Optional => *credential == Credential::Absent || self.lets_preflight_pass(asked.head),
+            Access::Token => {
+                return Ok(self.lets_preflight_pass(asked.head).then_some(NoTokenNeeded { would_deny: None }));
+            }
             Access::Deny => false,
         };
-        passes.then_some(NoTokenNeeded(()))
+        if !is_judged {
+            return Ok(None);
+        }
+        match self.check(id, asked) {
+            Ok(()) => Ok(Some(NoTokenNeeded { would_deny: None })),
+            Err(unmet) if rule.report_only => Ok(Some(NoTokenNeeded { would_deny: Some(unmet.reason) })),
+            Err(unmet) => Err(unmet.reason),
+        }
+    }
+
+    /// What has to be asked of the host before a request can be judged by that rule; mostly nothing.
+    pub fn asks(&self, id: RuleId, credential: &Credential<'_>) -> Option<Rc<[Attribute]>> {
+        let rule = self.rule(id);
+        let attributes = rule.requirement.as_ref()?.attributes();
+        // Who has no token where one is needed is refused whatever the host says.
+        let matters = rule.access != Access::Token || matches!(credential, Credential::Token(_));
+        (matters && !attributes.is_empty()).then(|| Rc::clone(attributes))
     }
 
     fn lets_preflight_pass(&self, head: &RequestHead) -> bool {
         // Envoy joins a repeated `Origin` with a comma: what no origin and no method has in it is not one.
         let is_one =
             |value: &[u8]| !value.is_empty() && value.iter().all(|byte| byte.is_ascii_graphic() && *byte != b',');
-        let has = |name| the_only(head, name).is_some_and(is_one);
+        let has = |name| head.the_only(name).is_some_and(is_one);
         self.bypass_cors_preflight
-            && the_only(head, ":method") == Some(b"OPTIONS")
+            && head.the_only(":method") == Some(b"OPTIONS")
             && has("origin")
             && has("access-control-request-method")
     }
-}
-
-/// A field that is there twice is none.
-fn the_only<'a>(head: &'a RequestHead, name: &str) -> Option<&'a [u8]> {
-    let mut values = head.values(name);
-    let first = values.next();
-    first.filter(|_| values.next().is_none())
 }

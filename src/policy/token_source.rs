@@ -16,7 +16,7 @@ use crate::http::{HeaderEdit, RequestHead};
 
 pub use cookie::CookieName;
 pub use header::{AuthScheme, HeaderForm, HeaderSource};
-pub use query::ParamName;
+pub use query::{ParamName, target_without};
 
 /// Where tokens are looked for, and what becomes of the credential.
 #[derive(Clone, Debug, PartialEq, Eq)]

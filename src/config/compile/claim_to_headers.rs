@@ -40,6 +40,25 @@ pub(super) fn forwarded_claims(
     (claims.len() == wanted).then_some(claims)
 }
 
+/// Compiles `forward_payload_header`. `claims` are the headers that are taken.
+pub(super) fn payload_header(
+    name: Option<String>,
+    claims: &[ForwardedClaim],
+    at: &Path,
+    findings: &mut Findings<'_>,
+) -> Option<HeaderName> {
+    let name = name?;
+    let header = HeaderName::parse(&name).filter(|name| !is_reserved(name.as_str()));
+    let Some(header) = header else {
+        findings.unusable(at, "not a header name, or one that the request itself needs");
+        return None;
+    };
+    if claims.iter().any(|claim| claim.header.is_meant_by(header.as_str())) {
+        findings.unusable(at, "a header of `claim_to_headers`, or another spelling of one");
+    }
+    Some(header)
+}
+
 fn default_forwarded_claims() -> Option<Vec<ForwardedClaim>> {
     let default =
         |header: &str, source, format| Some(ForwardedClaim { header: HeaderName::parse(header)?, source, format });

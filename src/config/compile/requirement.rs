@@ -20,6 +20,9 @@ const MOST_ENTRIES: usize = 1024;
 /// Scopes and `acr` values are named in challenges, and headers have their limits.
 const MOST_IN_A_CHALLENGE: usize = 64;
 
+pub(super) const SCOPE_HINT: &str =
+    "one scope: ASCII without blanks, quotes and backslashes (RFC 6749 section 3.3); write several as several";
+
 /// Compiles a `require`; `None` when there is a fault.
 pub(super) fn requirement(document: RequireDocument, at: &Path, findings: &mut Findings<'_>) -> Option<Requirement> {
     let requirement = Requirement::all(terms(document, at, Nesting::default(), findings)?);
@@ -204,9 +207,8 @@ fn set(list: Option<Vec<String>>, at: &Path, findings: &mut Findings<'_>) -> Opt
 }
 
 fn scope_names(list: Option<Vec<String>>, at: &Path, findings: &mut Findings<'_>) -> Option<Vec<String>> {
-    let hint =
-        "one scope: ASCII without blanks, quotes and backslashes (RFC 6749 section 3.3); write several as several";
-    texts(list, stands_in_a_challenge, hint, at, findings).filter(|scopes| fits_into_a_challenge(scopes, at, findings))
+    texts(list, stands_in_a_challenge, SCOPE_HINT, at, findings)
+        .filter(|scopes| fits_into_a_challenge(scopes, at, findings))
 }
 
 fn fits_into_a_challenge(words: &[String], at: &Path, findings: &mut Findings<'_>) -> bool {
@@ -218,7 +220,7 @@ fn fits_into_a_challenge(words: &[String], at: &Path, findings: &mut Findings<'_
 }
 
 /// The characters that RFC 6749 (appendix A) allows in scopes and RFC 9470 in `acr` values, between blanks.
-fn stands_in_a_challenge(text: &str) -> bool {
+pub(super) fn stands_in_a_challenge(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\')
 }
 

@@ -9,6 +9,7 @@ use crate::config::schema::require::RequireDocument;
 use crate::config::schema::rules::{DefaultRuleDocument, MatchDocument, RuleDocument};
 use crate::policy::{
     Access, AmbiguousPaths, HostPattern, LetterCase, Method, PathPattern, PatternFault, Route, Router, Rule, Rules,
+    TokenSource,
 };
 
 /// What of the document is about rules.
@@ -17,10 +18,31 @@ pub(super) struct RulesDocument {
     pub(super) default_rule: Option<DefaultRuleDocument>,
     pub(super) bypass_cors_preflight: bool,
     pub(super) insecure_ambiguous_paths: bool,
+    /// Whether there is a page to send browsers to.
+    pub(super) login: bool,
 }
 
-/// Compiles the rules; `None` when there is a fault.
-pub(super) fn rules(document: RulesDocument, at: &Path, findings: &mut Findings<'_>) -> Option<Rules> {
+impl RulesDocument {
+    /// What is no fault, and does not do what somebody expects.
+    pub(super) fn warn_of_redirects(&self, token_source: &TokenSource, findings: &mut Findings<'_>) {
+        let of_rules = self.rules.iter().flatten().map(|rule| rule.redirect_browsers);
+        let of_default = self.default_rule.iter().map(|rule| rule.redirect_browsers);
+        let redirects = of_rules.chain(of_default).any(|wanted| wanted == Some(true));
+        if self.login && !redirects {
+            findings.warnings.push(String::from(
+                "responses.login is there and no rule has `redirect_browsers`: no browser is ever sent there",
+            ));
+        }
+        if redirects && token_source.cookies.is_empty() {
+            findings.warnings.push(String::from(
+                "redirect_browsers is on and token.from_cookies is empty: a browser that goes to a page brings nothing but cookies, and is sent to the log-in for ever unless something in front makes a header of them",
+            ));
+        }
+    }
+}
+
+/// Compiles the rules, and gives their conditions in the same order too; `None` when there is a fault.
+pub(super) fn rules(document: RulesDocument, at: &Path, findings: &mut Findings<'_>) -> Option<(Rules, Vec<Route>)> {
     let ambiguous = if document.insecure_ambiguous_paths {
         findings.warnings.push(String::from(
             "insecure_ambiguous_paths is on: a rule may be met by a path that the backend reads as another",
@@ -29,6 +51,8 @@ pub(super) fn rules(document: RulesDocument, at: &Path, findings: &mut Findings<
     } else {
         AmbiguousPaths::Refuse
     };
+    let has_login = document.login || at.member("responses").is_reported(findings.faults);
+    let login = if has_login { LoginPage::Written } else { LoginPage::Missing };
     let mut names = BTreeSet::new();
     let (mut routes, mut rules) = (Vec::new(), Vec::new());
     let documents = document.rules.unwrap_or_default();
@@ -41,8 +65,13 @@ pub(super) fn rules(document: RulesDocument, at: &Path, findings: &mut Findings<
         let name = document.name.filter(|name| is_name(name, &at.member("name"), findings));
         let access = document.access.unwrap_or_default();
         let route = route(document.conditions.unwrap_or_default(), access, ambiguous, &at.member("match"), findings);
-        let what = Demands { access, require: document.require, report_only: document.report_only.unwrap_or(false) };
-        let rule = rule(name, what, &at, findings);
+        let what = Demands {
+            access,
+            require: document.require,
+            report_only: document.report_only.unwrap_or(false),
+            redirect_browsers: document.redirect_browsers.unwrap_or(false),
+        };
+        let rule = rule(name, what, login, &at, findings);
         routes.extend(route);
         rules.extend(rule);
     }
@@ -51,11 +80,12 @@ pub(super) fn rules(document: RulesDocument, at: &Path, findings: &mut Findings<
         access: default.access.unwrap_or_default(),
         require: default.require,
         report_only: default.report_only.unwrap_or(false),
+        redirect_browsers: default.redirect_browsers.unwrap_or(false),
     };
-    let otherwise = rule(None, what, &at.member("default_rule"), findings);
+    let otherwise = rule(None, what, login, &at.member("default_rule"), findings);
     let complete = routes.len() == written && rules.len() == written;
-    complete
-        .then(|| Some(Rules::new(Router::new(routes), rules, otherwise?, ambiguous, document.bypass_cors_preflight)))?
+    let (router, otherwise) = (Router::new(routes.clone()), otherwise?);
+    complete.then(|| (Rules::new(router, rules, otherwise, ambiguous, document.bypass_cors_preflight), routes))
 }
 
 /// Whom a rule lets pass.
@@ -63,17 +93,33 @@ struct Demands {
     access: Access,
     require: Option<RequireDocument>,
     report_only: bool,
+    redirect_browsers: bool,
 }
 
-fn rule(name: Option<String>, what: Demands, at: &Path, findings: &mut Findings<'_>) -> Option<Rule> {
-    let Demands { access, require, report_only } = what;
+/// Whether there is a page to send browsers to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum LoginPage {
+    /// There is one, or a fault in its place.
+    Written,
+    Missing,
+}
+
+fn rule(name: Option<String>, what: Demands, login: LoginPage, at: &Path, findings: &mut Findings<'_>) -> Option<Rule> {
+    let Demands { access, require, report_only, redirect_browsers } = what;
     let demands = require.is_some();
     let requirement = require.map(|document| requirement(document, &at.member("require"), findings));
+    let needs_token = requirement
+        .as_ref()
+        .is_some_and(|compiled| compiled.as_ref().is_none_or(|compiled| !compiled.is_about_request()));
     match access {
-        Access::Public | Access::Deny if demands => {
-            findings.unusable(&at.member("require"), "never looked at: with this `access` no token is asked for");
+        Access::Deny if demands => {
+            findings.unusable(&at.member("require"), "never looked at: with this `access` nobody passes");
         }
-        Access::Optional if demands => findings.unusable(
+        Access::Public if needs_token => findings.unusable(
+            &at.member("require"),
+            "with this `access` no token is looked at; there can be a `condition` on the request alone",
+        ),
+        Access::Optional if needs_token => findings.unusable(
             &at.member("require"),
             "who leaves the token out would pass, and who has one might not; use \"token\", or a rule each",
         ),
@@ -82,11 +128,23 @@ fn rule(name: Option<String>, what: Demands, at: &Path, findings: &mut Findings<
     if report_only && !demands {
         findings.unusable(&at.member("report_only"), "there is no `require` whose refusals could be reported");
     }
+    if redirect_browsers {
+        let at = at.member("redirect_browsers");
+        match access {
+            Access::Public | Access::Deny => {
+                findings.unusable(&at, "never happens: with this `access` no log-in makes a difference");
+            }
+            Access::Optional | Access::Token if login == LoginPage::Missing => {
+                findings.unusable(&at, "there is nowhere to send them; write `responses.login`");
+            }
+            Access::Optional | Access::Token => {}
+        }
+    }
     let requirement = match requirement {
         None => None,
         Some(compiled) => Some(compiled?),
     };
-    Some(Rule { name: name.map(Into::into), access, requirement, report_only })
+    Some(Rule { name: name.map(Into::into), access, requirement, report_only, redirect_browsers })
 }
 
 fn is_name(name: &str, at: &Path, findings: &mut Findings<'_>) -> bool {

@@ -5,17 +5,17 @@ use crate::config::fault::Path;
 use crate::config::schema::{FromHeaderDocument, TokenDocument};
 use crate::http::HeaderName;
 use crate::policy::token_source::{AuthScheme, CookieName, HeaderForm, HeaderSource, ParamName};
-use crate::policy::{ForwardedClaim, TokenSource};
+use crate::policy::{Forwarding, TokenSource};
 
 const DEFAULT_MAX_TOKEN_BYTES: u32 = 8192;
 /// Envoy's limit for all headers together.
 const MAX_TOKEN_BYTES: u32 = 60 * 1024;
 
-/// Compiles `token`; `None` when there is a fault. `claims` are the identity headers, which can be no
-/// place for a credential.
+/// Compiles `token`; `None` when there is a fault. `identity` are the headers that tell
+/// the backend, which can be no place for a credential.
 pub(super) fn token_source(
     token: TokenDocument,
-    claims: &[ForwardedClaim],
+    identity: Option<&Forwarding>,
     at: &Path,
     findings: &mut Findings<'_>,
 ) -> Option<TokenSource> {
@@ -27,7 +27,7 @@ pub(super) fn token_source(
     let cookies_at = at.member("from_cookies");
     let params_at = at.member("from_params");
     let headers = match token.from_headers {
-        Some(headers) => header_sources(headers, claims, &headers_at, findings),
+        Some(headers) => header_sources(headers, identity, &headers_at, findings),
         None => default_headers(),
     };
     let cookies = names(token.from_cookies, CookieName::parse, "not a cookie name (RFC 6265)", &cookies_at, findings);
@@ -58,7 +58,7 @@ fn default_headers() -> Option<Vec<HeaderSource>> {
 /// The headers, each name once with all its schemes.
 fn header_sources(
     documents: Vec<FromHeaderDocument>,
-    claims: &[ForwardedClaim],
+    identity: Option<&Forwarding>,
     at: &Path,
     findings: &mut Findings<'_>,
 ) -> Option<Vec<HeaderSource>> {
@@ -69,7 +69,7 @@ fn header_sources(
         let at = at.item(index);
         let (name_at, scheme_at) = (at.member("name"), at.member("scheme"));
         let name = findings.needed(document.name, &name_at, "write the name of the header that carries the token");
-        let name = name.and_then(|name| header_name(&name, claims, &name_at, findings));
+        let name = name.and_then(|name| header_name(&name, identity, &name_at, findings));
         let scheme = document.scheme.map(|scheme| {
             let scheme = AuthScheme::parse(&scheme);
             if scheme.is_none() {
@@ -96,7 +96,12 @@ fn header_sources(
     (read == wanted).then_some(sources)
 }
 
-fn header_name(name: &str, claims: &[ForwardedClaim], at: &Path, findings: &mut Findings<'_>) -> Option<HeaderName> {
+fn header_name(
+    name: &str,
+    identity: Option<&Forwarding>,
+    at: &Path,
+    findings: &mut Findings<'_>,
+) -> Option<HeaderName> {
     let usable = HeaderName::parse(name).filter(|name| !is_reserved(name.as_str()));
     let Some(name) = usable else {
         let is_cookie = name.eq_ignore_ascii_case("cookie");
@@ -108,8 +113,8 @@ fn header_name(name: &str, claims: &[ForwardedClaim], at: &Path, findings: &mut 
         findings.unusable(at, hint);
         return None;
     };
-    if claims.iter().any(|claim| claim.header.is_meant_by(name.as_str())) {
-        findings.unusable(at, "a header of `claim_to_headers`: it tells the backend who the user is and is never read");
+    if identity.is_some_and(|identity| identity.is_managed(name.as_str())) {
+        findings.unusable(at, "a header of `claim_to_headers` or `forward_payload_header`: it tells the backend who the user is and is never read");
         return None;
     }
     Some(name)

@@ -22,6 +22,9 @@ document! {
         require: RequireDocument,
         /// What `require` would refuse is let pass and logged (`would_deny`). A good token is needed all the same.
         report_only: bool,
+        /// Where another log-in would help, browsers that go to a page are sent to `responses.login` instead of being
+        /// answered 401. Left out: no.
+        redirect_browsers: bool,
     }
 }
 
@@ -53,14 +56,8 @@ document! {
         require: RequireDocument,
         /// As in a rule.
         report_only: bool,
-    }
-}
-
-document! {
-    /// How refusals are written.
-    ResponsesDocument {
-        /// The `realm` of challenges. Left out: `okta-proxy-wasm`.
-        realm: String,
+        /// As in a rule.
+        redirect_browsers: bool,
     }
 }
 

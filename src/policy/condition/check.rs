@@ -12,7 +12,8 @@ use super::syntax::{Form, Operator, Syntax};
 use crate::http::is_token;
 
 /// Variables with members that are known.
-const OBJECTS: [&str; 5] = ["request", "source", "destination", "connection", "token"];
+const OBJECTS: [&str; 5] = ["request", "source", "destination", "connection", TOKEN];
+const TOKEN: &str = "token";
 const CLAIMS: &str = "claims";
 const DEEPEST_MACRO: usize = 2;
 
@@ -48,18 +49,27 @@ pub(super) struct Checked {
     pub(super) kind: Kind,
 }
 
-/// Checks a whole condition; tells, too, which attributes it asks for.
-pub(super) fn check(syntax: &Syntax) -> Result<(Node, Vec<Attribute>), FaultAt> {
-    let mut checker = Checker { attributes: BTreeSet::new(), variables: Vec::new() };
+/// A condition that is one, and what it asks for.
+pub(super) struct Program {
+    pub(super) node: Node,
+    pub(super) attributes: Vec<Attribute>,
+    pub(super) asks_for_token: bool,
+}
+
+/// Checks a whole condition.
+pub(super) fn check(syntax: &Syntax) -> Result<Program, FaultAt> {
+    let mut checker = Checker { attributes: BTreeSet::new(), asks_for_token: false, variables: Vec::new() };
     let whole = checker.any(syntax)?;
     if !whole.kind.may_be(&[Kind::Bool]) {
         return fault(syntax.start(), ConditionProblem::NotBoolean);
     }
-    Ok((whole.node, checker.attributes.into_iter().collect()))
+    let Checker { attributes, asks_for_token, .. } = checker;
+    Ok(Program { node: whole.node, attributes: attributes.into_iter().collect(), asks_for_token })
 }
 
 pub(super) struct Checker {
     attributes: BTreeSet<Attribute>,
+    asks_for_token: bool,
     /// Of the macros around, outermost first.
     variables: Vec<String>,
 }
@@ -132,10 +142,11 @@ impl Checker {
         terms.iter().map(|term| self.boolean(term)).collect()
     }
 
-    fn name(&self, offset: usize, name: &str) -> Result<Checked, FaultAt> {
+    fn name(&mut self, offset: usize, name: &str) -> Result<Checked, FaultAt> {
         if let Some(depth) = self.variables.iter().position(|variable| variable == name) {
             Ok(checked(Node::Variable(depth), Kind::Any))
         } else if name == CLAIMS {
+            self.asks_for_token = true;
             Ok(checked(Node::Claims, Kind::Map))
         } else if OBJECTS.contains(&name) {
             fault(offset, ConditionProblem::WrongType("one of its attributes, such as request.method"))
@@ -171,6 +182,7 @@ impl Checker {
         if let Fact::OfHost(attribute) = fact {
             self.attributes.insert(attribute);
         }
+        self.asks_for_token |= object == TOKEN;
         Ok(fact)
     }
 

@@ -53,13 +53,14 @@ fn forwarding(claims: Vec<(&str, ClaimSource, ClaimFormat)>) -> Forwarding {
     let claims = claims.into_iter();
     Forwarding::new(
         claims.map(|(name, source, format)| ForwardedClaim { header: header(name), source, format }).collect(),
+        None,
     )
 }
 
 /// What the backend gets under `x-value`.
 fn written(token: &AdmittedToken, source: &ClaimSource, format: ClaimFormat) -> Option<String> {
     let forwarding = forwarding(vec![("X-Value", source.clone(), format)]);
-    match forwarding.identity(token).collect::<Vec<_>>().as_slice() {
+    match forwarding.identity(token).unwrap().as_slice() {
         [] => None,
         [HeaderEdit::Set(name, value)] => {
             assert_eq!(name.as_str(), "x-value");
@@ -276,7 +277,7 @@ fn what_the_client_sent_is_taken_out_whether_or_not_the_token_says_anything() {
         ("x-group", claim(&["groups"]), ClaimFormat::Comma),
     ]);
     assert_eq!(stripped(&forwarding, &["x-user-id", "x-group"]), ["x-user-id", "x-group"]);
-    let identity: Vec<HeaderEdit> = forwarding.identity(&token(&json!({"sub": "alice"}))).collect();
+    let identity = forwarding.identity(&token(&json!({"sub": "alice"}))).unwrap();
     assert_eq!(identity, [HeaderEdit::Set(header("x-user-id"), HeaderValue::parse("alice").unwrap())]);
 }
 
@@ -299,4 +300,34 @@ fn any_sign_in_a_name_folds_to_any_other() {
     for sign in "!#$%&'*+-.^_`|~".chars() {
         assert!(forwarding.is_managed(&format!("x{sign}user{sign}id")), "{sign}");
     }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_value_that_backends_would_not_take_is_no_identity_and_none_is_told_in_part() {
+    let identity = |length: usize, format| {
+        let forwarding = forwarding(vec![("x-user-id", ClaimSource::Subject, format)]);
+        forwarding.identity(&token(&json!({"sub": "a".repeat(length)}))).map(|edits| edits.len())
+    };
+    assert_eq!(identity(8000, ClaimFormat::String), Ok(1));
+    assert_eq!(identity(8001, ClaimFormat::String), Err(ValueTooLong));
+    // What counts is how it is written, quotes and escapes among it.
+    assert_eq!(identity(7999, ClaimFormat::Json), Err(ValueTooLong));
+    let forwarding = forwarding(vec![("x-name", claim(&["name"]), ClaimFormat::String)]);
+    assert_eq!(forwarding.identity(&token(&json!({"name": "\u{e9}".repeat(1334)}))), Err(ValueTooLong));
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn the_payload_goes_on_as_it_was_signed_and_nobody_else_writes_its_header() {
+    let forwarding = Forwarding::new(Vec::new(), Some(header("x-jwt-payload")));
+    let claims = json!({"sub": "Zo\u{eb}", "big": "x".repeat(9000)});
+    let token = token(&claims);
+    let [HeaderEdit::Set(name, value)] = &*forwarding.identity(&token).unwrap() else { panic!("one header") };
+    assert_eq!((name.as_str(), value.as_str()), ("x-jwt-payload", token.payload().unwrap().as_base64url()));
+    let decoded = crate::jose::signing_fixture::decoded(value.as_str());
+    assert_eq!(decoded["sub"], claims["sub"]);
+    assert!(!value.as_str().contains(['=', '.']), "no padding, and no other part of the token");
+    assert_eq!(
+        stripped(&forwarding, &["X-Jwt_Payload", "x-jwt-payload", "x-other"]),
+        ["x-jwt_payload", "x-jwt-payload"]
+    );
 }

@@ -182,7 +182,8 @@ impl<'a> Wanted<'a> {
                 self.lacks_scope |= !is_met;
                 // RFC 6750 has no "or". To name them all would make a reader ask for the administrator's scope as
                 // well, so it is the one that the token has, or the first.
-                let granted = scopes.iter().find(|scope| facts.token.scopes().contains(scope));
+                let granted =
+                    scopes.iter().find(|scope| facts.token.is_some_and(|token| token.scopes().contains(scope)));
                 granted.or(scopes.first()).into_iter().for_each(|scope| self.want_scope(scope));
                 Ok(())
             }

@@ -9,8 +9,9 @@ const ONE_FACTOR: &str = "urn:okta:loa:1fa:any";
 
 fn unmet<'a>(requirement: &'a Requirement, claims: &Value) -> (UnmetReason, Remedy<'a>) {
     let token = token(claims);
-    let unmet =
-        requirement.check(&Facts { token: &token, now: UnixTime::from_secs(NOW_SECS), request: None }).unwrap_err();
+    let unmet = requirement
+        .check(&Facts { token: Some(&token), now: UnixTime::from_secs(NOW_SECS), request: None })
+        .unwrap_err();
     (unmet.reason, unmet.remedy)
 }
 

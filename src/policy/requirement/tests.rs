@@ -46,7 +46,7 @@ pub(super) fn one(term: Term) -> Requirement {
 }
 
 pub(super) fn judged_at(requirement: &Requirement, token: &AdmittedToken, now: UnixTime) -> Verdict {
-    let facts = Facts { token, now, request: None };
+    let facts = Facts { token: Some(token), now, request: None };
     let verdict = requirement.judge(&facts);
     assert_eq!(requirement.check(&facts).is_ok(), verdict == Verdict::Holds, "{requirement:?}");
     verdict

@@ -25,6 +25,52 @@ pub enum HostPattern {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct HostName(String);
 
+/// Where a URL or a request's `:authority` leads: a host in normal form, and the port where one is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Authority {
+    host: HostName,
+    port: Option<u16>,
+}
+
+impl Authority {
+    /// Reads one; `None` when it is not to be told where it leads.
+    pub fn read(text: &[u8]) -> Option<Self> {
+        let host = HostName(read_host(text)?.into_owned());
+        let port = split_port(std::str::from_utf8(text).ok()?).1.filter(|port| !port.is_empty());
+        let port = match port {
+            None => None,
+            Some(port) => Some(port.parse().ok()?),
+        };
+        Some(Self { host, port })
+    }
+
+    /// The port, where one is written.
+    pub const fn port(&self) -> Option<u16> {
+        self.port
+    }
+
+    /// Whether both lead to one host, whatever the ports.
+    pub fn is_same_host(&self, other: &Self) -> bool {
+        self.host == other.host
+    }
+
+    /// Whether this is how it is written, and not another spelling of it.
+    pub fn is_written_as(&self, text: &str) -> bool {
+        let port = self.port.map(|port| format!(":{port}")).unwrap_or_default();
+        text.strip_prefix(self.host.as_str()) == Some(&port)
+    }
+
+    /// Whether it is one of the hosts of a rule.
+    pub fn meets(&self, pattern: &HostPattern) -> bool {
+        match pattern {
+            HostPattern::Exact(name) => self.host == *name,
+            HostPattern::Below(name) => {
+                self.host.0.strip_suffix(name.as_str()).is_some_and(|above| above.ends_with('.'))
+            }
+        }
+    }
+}
+
 impl HostPattern {
     /// `api.acme.com`, `*.acme.com`, `127.0.0.1` or `[::1]`.
     ///

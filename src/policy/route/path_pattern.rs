@@ -112,6 +112,36 @@ impl PathPattern {
     }
 }
 
+impl PathPattern {
+    /// Whether it may be met by this path or one below it: too often where that is not plain to see.
+    pub fn may_meet_below(&self, path: &NormalPath<'_>) -> bool {
+        let is_above = |own: &NormalPath<'_>| self.leads(own, path);
+        let is_below = |own: &NormalPath<'_>| self.leads(path, own);
+        match &self.kind {
+            Kind::Any => true,
+            Kind::Exact(own) => is_below(own),
+            Kind::Prefix(own) => is_above(own) || is_below(own),
+            Kind::Regex(regex) => is_above(regex.leading()) || is_below(regex.leading()),
+        }
+    }
+
+    /// Whether the second path has all segments of the first.
+    fn leads(&self, first: &NormalPath<'_>, second: &NormalPath<'_>) -> bool {
+        let mut left = second.segments();
+        first.segments().all(|segment| {
+            left.next().is_some_and(|other| match self.case {
+                LetterCase::Matters => segment == other,
+                LetterCase::Ignored => segment.eq_ignore_ascii_case(other),
+            })
+        })
+    }
+
+    /// Whether it is this one path.
+    pub fn is_exactly(&self, path: &str) -> bool {
+        matches!(&self.kind, Kind::Exact(own) if own.as_str() == path)
+    }
+}
+
 impl PathRegex {
     pub(super) fn matches(&self, path: &NormalPath<'_>) -> bool {
         let shorter = path.as_str().strip_suffix('/').filter(|shorter| !shorter.is_empty());

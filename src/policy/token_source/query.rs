@@ -18,6 +18,11 @@ impl ParamName {
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
         (!text.is_empty() && text.bytes().all(plain)).then(|| Self(text.to_owned()))
     }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
 }
 
 /// A request target in its three parts.
@@ -44,16 +49,10 @@ pub(super) fn credentials<'a>(
 
 /// The request target without the parameters of these names; every other byte stays.
 pub(super) fn strip(head: &RequestHead, names: &[ParamName]) -> Result<Option<HeaderEdit>, Unwritable> {
-    let is_ours = |param: &&[u8]| value(param, names).is_some() || hides_one(param, names);
     let mut edit = None;
     for target in targets(head, names) {
-        if !params(target.query).any(|param| is_ours(&param)) {
-            continue;
-        }
-        let others: Vec<&[u8]> = params(target.query).filter(|param| !is_ours(param)).collect();
-        let query = others.join(&b"&"[..]);
-        let mark: &[u8] = if query.is_empty() { b"" } else { b"?" };
-        let rest = Remainder::of_path([target.path, mark, &query, target.fragment].concat()).ok_or(Unwritable)?;
+        let Some(rest) = target.without(names) else { continue };
+        let rest = Remainder::of_path(rest).ok_or(Unwritable)?;
         // One request has one target; with two of them no edit would be right.
         if edit.replace(HeaderEdit::Rewrite(rest)).is_some() {
             return Err(Unwritable);
@@ -62,13 +61,35 @@ pub(super) fn strip(head: &RequestHead, names: &[ParamName]) -> Result<Option<He
     Ok(edit)
 }
 
-/// The request's target, looked at only when there is something to look for.
-fn targets<'a>(head: &'a RequestHead, names: &[ParamName]) -> impl Iterator<Item = Target<'a>> {
-    head.values(FIELD).take(if names.is_empty() { 0 } else { usize::MAX }).map(|text| {
+/// The one target of a request without the parameters of these names, for whom it is shown to; every other byte stays.
+pub fn target_without<'a>(head: &'a RequestHead, names: &[ParamName]) -> Option<Cow<'a, [u8]>> {
+    let text = head.the_only(FIELD)?;
+    Some(Target::of(text).without(names).map_or(Cow::Borrowed(text), Cow::Owned))
+}
+
+impl<'a> Target<'a> {
+    fn of(text: &'a [u8]) -> Self {
         let (rest, fragment) = split_before(text, b'#');
         let (path, query) = split_before(rest, b'?');
-        Target { path, query: query.strip_prefix(b"?").unwrap_or_default(), fragment }
-    })
+        Self { path, query: query.strip_prefix(b"?").unwrap_or_default(), fragment }
+    }
+
+    /// What is left without these parameters; `None` when it has none of them.
+    fn without(&self, names: &[ParamName]) -> Option<Vec<u8>> {
+        let is_ours = |param: &&[u8]| value(param, names).is_some() || hides_one(param, names);
+        if !params(self.query).any(|param| is_ours(&param)) {
+            return None;
+        }
+        let others: Vec<&[u8]> = params(self.query).filter(|param| !is_ours(param)).collect();
+        let query = others.join(&b"&"[..]);
+        let mark: &[u8] = if query.is_empty() { b"" } else { b"?" };
+        Some([self.path, mark, &query, self.fragment].concat())
+    }
+}
+
+/// The request's target, looked at only when there is something to look for.
+fn targets<'a>(head: &'a RequestHead, names: &[ParamName]) -> impl Iterator<Item = Target<'a>> {
+    head.values(FIELD).take(if names.is_empty() { 0 } else { usize::MAX }).map(Target::of)
 }
 
 fn split_before(text: &[u8], mark: u8) -> (&[u8], &[u8]) {

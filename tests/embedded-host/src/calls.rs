@@ -106,6 +106,7 @@ impl Call<'_> {
             let manners = &self.world().manners;
             match name {
                 "proxy_call_foreign_function" => manners.foreign_functions,
+                "proxy_set_property" => manners.filter_state,
                 "proxy_http_call" => manners.callouts,
                 "proxy_send_local_response" => manners.replies,
                 _ if name.ends_with("_metric") => manners.metrics,
@@ -176,6 +177,8 @@ impl Call<'_> {
             })),
             "proxy_http_call" => Ok(self.callout()),
             "proxy_get_property" => self.property(),
+            "proxy_set_property" => Ok(self.write_state()),
+            "proxy_call_foreign_function" => Ok(self.foreign_function()),
             "proxy_get_shared_data" => {
                 let key = self.bytes(0);
                 let held = self.world().shared.get(&key);
@@ -317,19 +320,46 @@ impl Call<'_> {
         Status::Ok
     }
 
-    fn property(&mut self) -> Result<Status, Error> {
-        let path = self.bytes(0);
-        let properties = self.world().manners.properties.clone();
-        match properties {
-            Property::Status(status) => Ok(status),
-            Property::Empty => self.give(2, b""),
-            Property::Envoy => match path.as_slice() {
-                b"xds\0node" => self.give(2, b"\x0a\x07gateway"),
-                b"xds\0node\0id" => self.give(2, b"gateway"),
-                b"xds\0node\0user_agent_name" => self.give(2, b"envoy"),
-                _ => Ok(Status::NotFound),
-            },
+    /// As Envoy has it for a name that was declared read-only: a second value is refused.
+    fn write_state(&mut self) -> Status {
+        let name = String::from_utf8(self.bytes(0)).expect("a name");
+        let value = String::from_utf8(self.bytes(2)).expect("a string, as declared");
+        let Some(stream) = self.world().effective_stream() else { return Status::NotFound };
+        if stream.state.contains_key(&name) {
+            return Status::BadArgument;
         }
+        stream.state.insert(name, value);
+        Status::Ok
+    }
+
+    fn foreign_function(&mut self) -> Status {
+        let (name, argument) = (self.bytes(0), self.bytes(2));
+        match name.as_slice() {
+            b"declare_property" => {
+                let root = self.world().effective_root();
+                if self.world().declared.insert((root, argument)) { Status::Ok } else { Status::BadArgument }
+            }
+            b"clear_route_cache" => Status::Ok,
+            _ => Status::NotFound,
+        }
+    }
+
+    fn property(&mut self) -> Result<Status, Error> {
+        let path = String::from_utf8(self.bytes(0)).expect("names").replace('\0', ".");
+        self.world().properties_asked.push(path.clone());
+        let more = match self.world().manners.properties {
+            Property::Status(status) => return Ok(status),
+            Property::Empty => return self.give(2, b""),
+            Property::Envoy => &[],
+            Property::EnvoyAnd(more) => more,
+        };
+        let known: [(&str, &[u8]); 3] =
+            [("xds.node", b"\x0a\x07gateway"), ("xds.node.id", b"gateway"), ("xds.node.user_agent_name", b"envoy")];
+        if let Some((_, value)) = known.iter().chain(more).find(|(name, _)| *name == path) {
+            return self.give(2, value);
+        }
+        let written = self.world().effective_stream().and_then(|stream| stream.state.get(&path).cloned());
+        written.map_or(Ok(Status::NotFound), |value| self.give(2, value.as_bytes()))
     }
 
     fn world(&mut self) -> &mut World {

@@ -135,6 +135,27 @@ impl Vm {
         stream
     }
 
+    /// What stands in a stream's filter state.
+    pub fn filter_state(&self, stream: StreamId) -> Vec<String> {
+        self.store.data().stream(stream.0).state.iter().map(|(name, value)| format!("{name}={value}")).collect()
+    }
+
+    /// What the roots have declared, as text.
+    pub fn declared(&self) -> Vec<String> {
+        self.store.data().declared.iter().map(|(_, argument)| argument.escape_ascii().to_string()).collect()
+    }
+
+    /// Another plugin in the chain writes into the filter state of the next request.
+    pub fn write_state_first(&mut self, root: RootId, fields: Fields, name: &str) -> StreamId {
+        let stream = StreamId(self.new_context(root.0));
+        let mut incoming = Stream::new(root.0, fields);
+        incoming.state.insert(name.to_owned(), String::from("of another plugin"));
+        self.world_mut().streams.insert(stream.0, incoming);
+        let action = self.expect("proxy_on_request_headers", &[stream.0, 0, 0]);
+        self.after(stream, action);
+        stream
+    }
+
     /// A piece of the body arrives.
     pub fn body(&mut self, stream: StreamId, size: usize, last: bool) -> Action {
         let size = u32::try_from(size).expect("a size");
@@ -234,6 +255,11 @@ impl Vm {
     /// How often each host function was called so far.
     pub fn calls(&self) -> &BTreeMap<String, usize> {
         &self.store.data().calls
+    }
+
+    /// The properties that the host was asked for so far, each by its path with dots.
+    pub fn properties_asked(&self) -> &[String] {
+        &self.store.data().properties_asked
     }
 
     /// How often the module was entered by each of its exports so far.

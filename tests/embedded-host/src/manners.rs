@@ -19,6 +19,8 @@ pub enum Asked {
 pub enum Property {
     /// Envoy's `xds.node` and nothing else.
     Envoy,
+    /// The same and these, each by its path with dots.
+    EnvoyAnd(&'static [(&'static str, &'static [u8])]),
     /// The same status for everything.
     Status(Status),
     /// Everything is there and empty.
@@ -30,7 +32,7 @@ pub enum Property {
 pub struct Manners {
     /// `proxy_get_property`
     pub properties: Property,
-    /// `proxy_call_foreign_function`; served means that the functions are unknown, as in an Envoy without them.
+    /// `proxy_call_foreign_function`; served are those that change what becomes of a request, none that verifies.
     pub foreign_functions: Asked,
     /// Shared data and shared queues.
     pub shared_data: Asked,
@@ -40,6 +42,8 @@ pub struct Manners {
     pub metrics: Asked,
     /// `proxy_get_header_map_pairs` of a request.
     pub request_headers: Asked,
+    /// `proxy_set_property`: filter state, on Envoy.
+    pub filter_state: Asked,
     /// Changing headers.
     pub header_edits: Asked,
     /// `proxy_send_local_response`
@@ -60,6 +64,7 @@ impl Manners {
             callouts: Asked::Serves,
             metrics: Asked::Serves,
             request_headers: Asked::Serves,
+            filter_state: Asked::Serves,
             header_edits: Asked::Serves,
             replies: Asked::Serves,
             missing: &[],
@@ -73,6 +78,7 @@ impl Manners {
             properties: Property::Status(Status::InternalFailure),
             foreign_functions: Asked::Traps,
             shared_data: Asked::Traps,
+            filter_state: Asked::Traps,
             metrics: Asked::Refuses(Status::InternalFailure),
             missing: &["proxy_get_log_level"],
             first_callout_token: 0,

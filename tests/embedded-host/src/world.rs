@@ -80,6 +80,8 @@ pub(crate) struct Stream {
     pub(crate) root: u32,
     pub(crate) headers: Fields,
     pub(crate) trailers: Fields,
+    /// Filter state: what was written under each name, once.
+    pub(crate) state: BTreeMap<String, String>,
     pub(crate) replies: Vec<Reply>,
     forwarded: Option<Fields>,
     pub(crate) resumed: usize,
@@ -87,7 +89,15 @@ pub(crate) struct Stream {
 
 impl Stream {
     pub(crate) const fn new(root: u32, headers: Fields) -> Self {
-        Self { root, headers, trailers: Vec::new(), replies: Vec::new(), forwarded: None, resumed: 0 }
+        Self {
+            root,
+            headers,
+            trailers: Vec::new(),
+            state: BTreeMap::new(),
+            replies: Vec::new(),
+            forwarded: None,
+            resumed: 0,
+        }
     }
 
     /// The head goes to the backend as it is now.
@@ -121,12 +131,15 @@ pub(crate) struct World {
     pub(crate) streams: BTreeMap<u32, Stream>,
     pub(crate) closed: BTreeSet<u32>,
     pub(crate) configuration: Vec<u8>,
+    /// What each root has declared, as it came.
+    pub(crate) declared: BTreeSet<(u32, Vec<u8>)>,
     pub(crate) callouts: Vec<Callout>,
     pub(crate) callouts_made: u32,
     pub(crate) answer: Option<Answer>,
     pub(crate) tick_periods: BTreeMap<u32, u32>,
     pub(crate) log: Vec<String>,
     pub(crate) calls: BTreeMap<String, usize>,
+    pub(crate) properties_asked: Vec<String>,
     pub(crate) entries: BTreeMap<String, usize>,
 }
 
@@ -143,12 +156,14 @@ impl World {
             streams: BTreeMap::new(),
             closed: BTreeSet::new(),
             configuration: Vec::new(),
+            declared: BTreeSet::new(),
             callouts: Vec::new(),
             callouts_made: 0,
             answer: None,
             tick_periods: BTreeMap::new(),
             log: Vec::new(),
             calls: BTreeMap::new(),
+            properties_asked: Vec::new(),
             entries: BTreeMap::new(),
         }
     }

@@ -13,7 +13,9 @@
 )]
 
 mod bytes;
+mod conditions;
 mod introspection;
+mod routes;
 mod sequence;
 #[path = "../../signing/mod.rs"]
 mod signing;
@@ -26,7 +28,7 @@ use signing::{ISSUER, SigningKey, key_set, payload};
 pub type Target = fn(&[u8]);
 
 /// Every target under its name, which is also its folder in `tests/data/fuzz`.
-pub const TARGETS: [(&str, Target); 10] = [
+pub const TARGETS: [(&str, Target); 12] = [
     ("token", bytes::token),
     ("key_set", bytes::key_set),
     ("configuration", bytes::configuration),
@@ -36,6 +38,8 @@ pub const TARGETS: [(&str, Target); 10] = [
     ("metadata", bytes::metadata),
     ("introspection_answer", introspection::answer),
     ("introspection_records", introspection::records),
+    ("condition", conditions::condition),
+    ("routes", routes::routes),
     ("sequence", sequence::sequence),
 ];
 
@@ -129,6 +133,8 @@ pub fn seeds(target: &str) -> Vec<(&'static str, Vec<u8>)> {
                 ("other_issuer", b"{\"issuer\":\"https://idp.example/realms/b\",\"jwks_uri\":\"https://idp.example/k\"}".to_vec()),
             ]
         }
+        "condition" => conditions::seeds(),
+        "routes" => routes::seeds(),
         "sequence" => sequence::seeds(),
         other => introspection::seeds(other),
     }

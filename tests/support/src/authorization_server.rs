@@ -3,8 +3,10 @@
 //! Envoy reaches it over TLS at [`AuthorizationServer::port`], trusting [`AuthorizationServer::ca_pem_path`];
 //! tests take tokens from the same provider over plain HTTP, and bend it through its control channel.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine;
@@ -18,16 +20,15 @@ use crate::polling;
 use crate::process::Process;
 use crate::tls::CertificateAuthority;
 
-/// The host Envoy's cluster must name in SNI and in the certificate check.
+/// The host of [`ISSUER`].
 pub const DNS_NAME: &str = "acme.okta.com";
-/// The issuer of every token.
+/// The issuer of every token, unless it is started as another one.
 pub const ISSUER: &str = "https://acme.okta.com/oauth2/default";
 /// The audience of an Okta authorization server that nobody configured.
 pub const DEFAULT_AUDIENCE: &str = "api://default";
 /// Tokens for this audience are opaque: only introspection tells what they are worth.
 pub const OPAQUE_AUDIENCE: &str = "api://opaque";
 
-const ISSUER_PATH: &str = "/oauth2/default";
 const TIME_TO_START: Duration = Duration::from_secs(20);
 
 /// A running authorization server. Dropping it ends the process.
@@ -35,6 +36,7 @@ pub struct AuthorizationServer {
     // Before the directory: the process is gone before its files are.
     _process: Process,
     directory: TempDir,
+    issuer: String,
     ready: Value,
 }
 
@@ -101,13 +103,21 @@ impl AuthorizationServer {
     /// # Panics
     /// When Node or the server's packages are missing, or it does not come up.
     pub fn start() -> Self {
+        Self::start_as(ISSUER)
+    }
+
+    /// The same for another issuer: `https`, a host and a path.
+    ///
+    /// # Panics
+    /// When Node or the server's packages are missing, or it does not come up.
+    pub fn start_as(issuer: &str) -> Self {
         if let Err(absence) = Self::check_installed() {
             panic!("{absence}");
         }
         let directory = TempDir::with_prefix("authorization-server-").expect("a temporary directory");
-        let certificate = CertificateAuthority::create(directory.path()).issue(DNS_NAME);
+        let certificate = CertificateAuthority::create(directory.path()).issue(host_and_path(issuer).0);
         let mut command = Command::new("node");
-        command.arg(program().join("server.mjs")).args(["--issuer", ISSUER]);
+        command.arg(program().join("server.mjs")).args(["--issuer", issuer]);
         command.arg("--cert").arg(&certificate.certificate).arg("--key").arg(&certificate.private_key);
         let log_path = directory.path().join("log");
         let mut process = Process::spawn("the authorization server", command, log_path).expect("node is installed");
@@ -117,7 +127,27 @@ impl AuthorizationServer {
             }
             process.log().lines().find_map(|line| serde_json::from_str(line).ok())
         });
-        Self { _process: process, directory, ready }
+        Self { _process: process, directory, issuer: issuer.to_owned(), ready }
+    }
+
+    /// The server for this issuer that somebody in this process runs already, or a new one: for users that change
+    /// nothing about it. It ends with its last user.
+    ///
+    /// # Panics
+    /// When Node or the server's packages are missing, or it does not come up.
+    pub fn shared(issuer: &str) -> Arc<Self> {
+        static RUNNING: Mutex<BTreeMap<String, Weak<AuthorizationServer>>> = Mutex::new(BTreeMap::new());
+        let mut running = RUNNING.lock().expect("the server started last came up");
+        running.get(issuer).and_then(Weak::upgrade).unwrap_or_else(|| {
+            let server = Arc::new(Self::start_as(issuer));
+            running.insert(issuer.to_owned(), Arc::downgrade(&server));
+            server
+        })
+    }
+
+    /// The host Envoy's cluster must name in SNI and in the certificate check.
+    pub fn host(&self) -> &str {
+        host_and_path(&self.issuer).0
     }
 
     /// Where it serves HTTPS.
@@ -170,7 +200,7 @@ impl AuthorizationServer {
     pub fn post_form(&self, endpoint: &str, client: &str, form: &[(&str, &str)]) -> Response {
         let (id, secret) = self.client_credentials(client);
         let pairs: Vec<_> = form.iter().map(|(name, value)| format!("{name}={}", percent_encoded(value))).collect();
-        Request::post(format!("{ISSUER_PATH}{endpoint}"))
+        Request::post(format!("{}{endpoint}", self.issuer_path()))
             .header("authorization", format!("Basic {}", STANDARD.encode(format!("{id}:{secret}"))))
             .header("content-type", "application/x-www-form-urlencoded")
             .body(pairs.join("&"))
@@ -194,7 +224,7 @@ impl AuthorizationServer {
         json!({
             "ver": 1,
             "jti": "AT.testbed0000000000000000000000000000000000",
-            "iss": ISSUER,
+            "iss": self.issuer,
             "aud": DEFAULT_AUDIENCE,
             "iat": now,
             "exp": now + 3600,
@@ -228,7 +258,7 @@ impl AuthorizationServer {
 
     /// The published key set.
     pub fn jwks(&self) -> Value {
-        Request::get(format!("{ISSUER_PATH}/v1/keys")).send(self.plain_http_port()).json()
+        Request::get(format!("{}/v1/keys", self.issuer_path())).send(self.plain_http_port()).json()
     }
 
     /// How many requests came to `path` over HTTPS, which is to say from Envoy.
@@ -238,7 +268,11 @@ impl AuthorizationServer {
 
     /// How many times the key set was fetched over HTTPS.
     pub fn key_fetches(&self) -> u64 {
-        self.requests_for(&format!("{ISSUER_PATH}/v1/keys"))
+        self.requests_for(&format!("{}/v1/keys", self.issuer_path()))
+    }
+
+    fn issuer_path(&self) -> &str {
+        host_and_path(&self.issuer).1
     }
 
     fn token(&self, client: &str, form: &[(&str, &str)]) -> String {
@@ -258,6 +292,12 @@ impl AuthorizationServer {
         let port = self.ready[name].as_u64().expect("the ready line has the port");
         port.try_into().expect("a port")
     }
+}
+
+/// The host of an issuer and its path.
+fn host_and_path(issuer: &str) -> (&str, &str) {
+    let rest = issuer.strip_prefix("https://").unwrap_or_else(|| panic!("{issuer} is no https issuer"));
+    rest.find('/').map(|at| rest.split_at(at)).unwrap_or_else(|| panic!("{issuer} has no path"))
 }
 
 fn program() -> PathBuf {

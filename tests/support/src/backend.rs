@@ -1,39 +1,82 @@
-//! The backend behind Envoy: answers 200 to everything with an echo of what it saw, and remembers it, so that a
-//! test can say which requests were forwarded and with which header fields.
+//! The backend behind Envoy: answers 200 to everything with an echo of what it saw, unless told otherwise, and
+//! remembers it, so that a test can say which requests were forwarded and with which header fields.
 
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::http1::Received;
-use crate::scripted_server::{Answer, ScriptedServer};
+use crate::scripted_server::{Answer, Script, ScriptedServer};
 
 /// A running backend. The body of its answers is
 /// `{"method", "path", "headers": [[name, value], ...], "body_length"}`.
-pub struct Backend(ScriptedServer);
+pub struct Backend {
+    server: ScriptedServer,
+    behaviour: Arc<Mutex<Behaviour>>,
+}
+
+/// How it answers, other than with 200 at once.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Behaviour {
+    /// The statuses of its first answers to a path; 200 follows.
+    pub answers: Vec<u16>,
+    /// How long each answer takes, in milliseconds.
+    pub takes_ms: u64,
+    /// Header fields of its answers.
+    pub headers: BTreeMap<String, String>,
+}
 
 impl Backend {
     /// Starts on a free port.
     pub fn start() -> Self {
-        Self(ScriptedServer::start(|received, _| Answer::json(200, &echo(received)).into()))
+        let behaviour = Arc::new(Mutex::new(Behaviour::default()));
+        let current = Arc::clone(&behaviour);
+        let script = move |received: &Received, seen_before| {
+            let behaviour = current.lock().expect("no panic").clone();
+            behaviour.script(received, seen_before)
+        };
+        Self { server: ScriptedServer::start(script), behaviour }
+    }
+
+    /// Answers so from now on.
+    pub fn behave(&self, behaviour: &Behaviour) {
+        *self.behaviour.lock().expect("no panic") = behaviour.clone();
     }
 
     /// Where it listens.
     pub fn port(&self) -> u16 {
-        self.0.port()
+        self.server.port()
     }
 
     /// Every request forwarded to it so far.
     pub fn requests(&self) -> Vec<Received> {
-        self.0.requests()
+        self.server.requests()
     }
 
     /// How many requests were forwarded to it.
     pub fn count(&self) -> usize {
-        self.0.count()
+        self.server.count()
     }
 
     /// Forgets the requests so far.
     pub fn clear(&self) {
-        self.0.clear();
+        self.server.clear();
+    }
+}
+
+impl Behaviour {
+    fn script(&self, received: &Received, seen_before: usize) -> Script {
+        let status = self.answers.get(seen_before).copied().unwrap_or(200);
+        let answer = Answer::json(status, &echo(received));
+        let answer = self.headers.iter().fold(answer, |answer, (name, value)| answer.header(name, value));
+        if self.takes_ms == 0 {
+            return answer.into();
+        }
+        Script::Slow { delay: Duration::from_millis(self.takes_ms), answer }
     }
 }
 
@@ -49,8 +92,6 @@ fn echo(received: &Received) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::client::{Connection, Request, send_many};
     use crate::polling;
@@ -92,6 +133,16 @@ mod tests {
         }
         backend.clear();
         assert_eq!(backend.count(), 0);
+    }
+
+    #[test]
+    fn fails_as_often_as_it_is_told_to() {
+        let backend = Backend::start();
+        let headers = BTreeMap::from([("x-powered-by".to_owned(), "PHP".to_owned())]);
+        backend.behave(&Behaviour { answers: vec![503, 500], takes_ms: 1, headers });
+        let answers: Vec<_> = (0..3).map(|_| Request::get("/").send(backend.port())).collect();
+        assert_eq!(answers.iter().map(|answer| answer.status).collect::<Vec<_>>(), [503, 500, 200]);
+        assert_eq!(answers[2].header("x-powered-by").as_deref(), Some("PHP"));
     }
 
     #[test]

@@ -1,11 +1,13 @@
 //! The HTTP/1.1 client of the tests: a request is the bytes the test wants it to be, malformed ones included.
 
 use std::io::{self, Write};
-use std::net::{Ipv4Addr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddrV4, TcpStream};
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
+
+use rustix::net::{self, AddressFamily, SocketType};
 
 use crate::http1::{MessageReader, Response};
 use crate::open_files;
@@ -45,6 +47,11 @@ impl Request {
     /// A POST, without a body until one is given.
     pub fn post(target: impl AsRef<[u8]>) -> Self {
         Self::new("POST", target)
+    }
+
+    /// The method.
+    pub fn method(&self) -> &str {
+        &self.method
     }
 
     /// Adds a header field; a second one of the same name is sent as a second line.
@@ -154,10 +161,12 @@ pub struct Connection {
 impl Connection {
     /// Connects to 127.0.0.1:`port`. Reads and writes fail after 30 seconds.
     pub fn open(port: u16) -> io::Result<Self> {
-        let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
-        stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(TIMEOUT))?;
-        stream.set_write_timeout(Some(TIMEOUT))?;
+        Self::over(TcpStream::connect((Ipv4Addr::LOCALHOST, port))?)
+    }
+
+    /// On a stream that is connected, with the same limits.
+    pub fn over(stream: TcpStream) -> io::Result<Self> {
+        limit(&stream)?;
         Ok(Self { reader: MessageReader::new(stream), request_method: "GET".to_owned() })
     }
 
@@ -185,6 +194,23 @@ impl Connection {
     pub fn read_response(&mut self) -> io::Result<Response> {
         self.reader.read_response(&self.request_method)
     }
+}
+
+/// Connects to 127.0.0.1:`port` from another address of this machine, such as 127.0.0.2. Reads and writes fail after
+/// 30 seconds.
+pub fn connect_from(address: Ipv4Addr, port: u16) -> io::Result<TcpStream> {
+    let socket = net::socket(AddressFamily::INET, SocketType::STREAM, None)?;
+    net::bind(&socket, &SocketAddrV4::new(address, 0))?;
+    net::connect(&socket, &SocketAddrV4::new(Ipv4Addr::LOCALHOST, port))?;
+    let stream = TcpStream::from(socket);
+    limit(&stream)?;
+    Ok(stream)
+}
+
+fn limit(stream: &TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(TIMEOUT))?;
+    stream.set_write_timeout(Some(TIMEOUT))
 }
 
 /// Sends the requests over `concurrency` connections at a time. Those of the first round are all connected before

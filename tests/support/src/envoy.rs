@@ -19,7 +19,7 @@ use tempfile::TempDir;
 pub use binary::{find_binary, validate};
 pub use builder::EnvoyBuilder;
 pub use cluster::Cluster;
-pub use listener::ListenerOptions;
+pub use listener::{ClientCertificates, DownstreamTls, ListenerOptions};
 
 use crate::client::{Request, percent_encoded};
 use crate::http1::Response;
@@ -128,6 +128,23 @@ impl Envoy {
         polling::until(&format!("the log to say {pattern:?}"), TIME_TO_LOG, || {
             self.log().lines().find(contains).map(str::to_owned)
         })
+    }
+
+    /// What the filter logged of its decisions so far.
+    pub fn audit_records(&self) -> Vec<Value> {
+        let log = self.log();
+        let records = log.lines().filter_map(|line| line.get(line.find("{\"schema\"")?..));
+        records.filter_map(|text| serde_json::from_str(text).ok()).collect()
+    }
+
+    /// Where the listeners of an Envoy listen that was started by [`EnvoyBuilder::start_as_written`], by their names.
+    pub fn listening_ports(&self) -> BTreeMap<String, u16> {
+        let answer = self.admin("GET", "/listeners?format=json").json();
+        let listener = |status: &Value| {
+            let port = status["local_address"]["socket_address"]["port_value"].as_u64()?;
+            Some((status["name"].as_str()?.to_owned(), port.try_into().ok()?))
+        };
+        answer["listener_statuses"].as_array().into_iter().flatten().filter_map(listener).collect()
     }
 
     /// The counters and gauges whose names match the regular expression `filter`.

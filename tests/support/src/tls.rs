@@ -1,10 +1,22 @@
-//! A throw-away certificate authority and the server certificates it issues, as PEM files.
-//! Used by the authorization server; Envoy is told to trust the CA's file.
+//! A throw-away certificate authority and the certificates it issues, as PEM files, and a client that shows one.
+//! Envoy is told to trust the CA's file.
 
 use std::fs;
+use std::io::{self, Write};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
+use rcgen::{
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose, SanType,
+};
+use ring::digest::{SHA256, digest};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+
+use crate::client::Request;
+use crate::http1::{MessageReader, Response};
 
 /// A certificate authority that lives as long as the directory its files are written to.
 pub struct CertificateAuthority {
@@ -12,12 +24,15 @@ pub struct CertificateAuthority {
     directory: PathBuf,
 }
 
-/// Where the PEM files of a server certificate are.
-pub struct ServerCertificate {
+/// Where the PEM files of a certificate are.
+#[derive(Clone, Debug)]
+pub struct Certificate {
     /// The certificate, without the CA's.
     pub certificate: PathBuf,
     /// Its private key, PKCS#8.
     pub private_key: PathBuf,
+    /// SHA-256 of its DER form in lower-case hex.
+    pub sha256: String,
 }
 
 impl CertificateAuthority {
@@ -40,16 +55,65 @@ impl CertificateAuthority {
     }
 
     /// Issues a certificate whose only subject alternative name is `dns_name`.
-    pub fn issue(&self, dns_name: &str) -> ServerCertificate {
-        let key = KeyPair::generate().expect("a server key");
+    pub fn issue(&self, dns_name: &str) -> Certificate {
+        let key = KeyPair::generate().expect("a key");
         let params = CertificateParams::new([dns_name.to_owned()]).expect("a valid DNS name");
-        let certificate = params.signed_by(&key, &self.issuer).expect("a server certificate");
-        let files = ServerCertificate {
-            certificate: self.directory.join(format!("{dns_name}.pem")),
-            private_key: self.directory.join(format!("{dns_name}.key.pem")),
+        let certificate = params.signed_by(&key, &self.issuer).expect("a certificate");
+        self.write(dns_name, &certificate, &key)
+    }
+
+    /// Issues a certificate to the client `O=ACME, CN=<common_name>`, also known by a URI and a DNS name.
+    pub fn issue_to_client(&self, common_name: &str, uri: &str, dns_name: &str) -> Certificate {
+        let key = KeyPair::generate().expect("a client key");
+        let mut params = CertificateParams::default();
+        params.distinguished_name = DistinguishedName::new();
+        params.distinguished_name.push(DnType::OrganizationName, "ACME");
+        params.distinguished_name.push(DnType::CommonName, common_name);
+        let name = |text: &str| text.to_owned().try_into().expect("ASCII");
+        params.subject_alt_names = vec![SanType::URI(name(uri)), SanType::DnsName(name(dns_name))];
+        let certificate = params.signed_by(&key, &self.issuer).expect("a client certificate");
+        self.write(&format!("{common_name}.client"), &certificate, &key)
+    }
+
+    fn write(&self, name: &str, certificate: &rcgen::Certificate, key: &KeyPair) -> Certificate {
+        let files = Certificate {
+            certificate: self.directory.join(format!("{name}.pem")),
+            private_key: self.directory.join(format!("{name}.key.pem")),
+            sha256: digest(&SHA256, certificate.der()).as_ref().iter().map(|byte| format!("{byte:02x}")).collect(),
         };
         fs::write(&files.certificate, certificate.pem()).expect("the certificate is written");
         fs::write(&files.private_key, key.serialize_pem()).expect("the key is written");
         files
     }
+}
+
+/// Sends a request over TLS on this connection, to a server of this name whose certificate `ca_pem` signed. An error
+/// is a handshake that failed, or no whole response.
+pub fn send(
+    request: &Request,
+    stream: TcpStream,
+    dns_name: &str,
+    ca_pem: &Path,
+    certificate: Option<&Certificate>,
+) -> io::Result<Response> {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_file(ca_pem).expect("a certificate")).expect("a CA");
+    let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("protocol versions")
+        .with_root_certificates(roots);
+    let config = match certificate {
+        None => config.with_no_client_auth(),
+        Some(files) => {
+            let chain = vec![CertificateDer::from_pem_file(&files.certificate).expect("a certificate")];
+            let key = PrivateKeyDer::from_pem_file(&files.private_key).expect("a key");
+            config.with_client_auth_cert(chain, key).expect("a certificate and its key")
+        }
+    };
+    let name = ServerName::try_from(dns_name.to_owned()).expect("a DNS name");
+    let connection = ClientConnection::new(Arc::new(config), name).map_err(io::Error::other)?;
+    let mut stream = StreamOwned::new(connection, stream);
+    stream.write_all(&request.to_bytes())?;
+    stream.flush()?;
+    MessageReader::new(stream).read_response(request.method())
 }

@@ -276,7 +276,7 @@ fn the_naive_evaluation_agrees_and_what_is_told_helps() {
         let Some(requirement) = compiled(&document).0 else { continue };
         for _ in 0..TOKENS_PER_DOCUMENT {
             let (claims, token) = &tokens[random.below(TOKENS)];
-            let facts = Facts { token, now, request: None };
+            let facts = Facts { token: Some(token), now, request: None };
             let verdict = requirement.judge(&facts);
             let truth = match verdict {
                 Verdict::Holds => Some(true),
@@ -317,7 +317,7 @@ fn the_naive_evaluation_agrees_and_what_is_told_helps() {
 }
 
 fn passes(requirement: &Requirement, claims: &Value, now: UnixTime) -> bool {
-    requirement.check(&Facts { token: &admitted(claims), now, request: None }).is_ok()
+    requirement.check(&Facts { token: Some(&admitted(claims)), now, request: None }).is_ok()
 }
 
 /// Where nothing is told, no scopes and no log-in would have helped; what is malformed is left as it is.

@@ -5,7 +5,9 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
 
 mod bare_hosts;
+mod conditions;
 mod configuration;
+mod filter_state;
 mod requests;
 mod roots_and_streams;
 mod shared_keys;

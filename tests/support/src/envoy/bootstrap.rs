@@ -46,6 +46,11 @@ pub(super) fn write(
             bootstrap["static_resources"]["listeners"] = listeners.iter().map(BoundListener::to_json).collect();
         }
     }
+    write_as_is(directory, &bootstrap)
+}
+
+/// Writes a bootstrap into `directory`, and returns its path.
+pub(super) fn write_as_is(directory: &Path, bootstrap: &Value) -> PathBuf {
     let path = directory.join("bootstrap.json");
     fs::write(&path, bootstrap.to_string()).expect("the bootstrap is written");
     path

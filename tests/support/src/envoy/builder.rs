@@ -1,6 +1,7 @@
 //! Describes an Envoy and starts it.
 
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::path::Path;
 use std::process::Command;
 use std::sync::Mutex;
 use std::time::Duration;
@@ -124,6 +125,17 @@ impl EnvoyBuilder {
         self.start_once().or_else(|log| if log.contains(PORT_TAKEN) { self.start_once() } else { Err(log) })
     }
 
+    /// Starts it from a bootstrap that somebody else wrote, in place of the listeners and clusters added here. Its
+    /// ports should be 0; which ones they became says [`Envoy::listening_ports`].
+    ///
+    /// # Panics
+    /// When it does not come up, with its log.
+    pub fn start_as_written(&self, bootstrap: &Value) -> Envoy {
+        let directory = TempDir::with_prefix("envoy-").expect("a temporary directory");
+        let config = bootstrap::write_as_is(directory.path(), bootstrap);
+        self.launch(directory, &config, Vec::new()).unwrap_or_else(|log| panic!("Envoy did not start:\n{log}"))
+    }
+
     fn start_once(&self) -> Result<Envoy, String> {
         let directory = TempDir::with_prefix("envoy-").expect("a temporary directory");
         let ports = free_ports(self.listeners.len());
@@ -131,6 +143,10 @@ impl EnvoyBuilder {
         let listeners: Vec<_> = self.listeners.iter().zip(ports).map(bind).collect();
         let config =
             bootstrap::write(directory.path(), self.listener_source, &listeners, &self.clusters, &self.runtime);
+        self.launch(directory, &config, listeners)
+    }
+
+    fn launch(&self, directory: TempDir, config: &Path, listeners: Vec<BoundListener>) -> Result<Envoy, String> {
         let admin_address = directory.path().join("admin-address");
 
         let mut command = Command::new(binary::path());

@@ -1,13 +1,36 @@
 //! A listener of a test's Envoy: an HTTP connection manager with the filter in it, or without.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
 use crate::module::wasm_module;
+use crate::tls::Certificate;
 
 const VM_ID: &str = "okta";
 const TYPE: &str = "type.googleapis.com";
+
+/// TLS towards clients, with HTTP/2 where a client offers it.
+#[derive(Clone, Debug)]
+pub struct DownstreamTls {
+    /// What the listener shows.
+    pub certificate: Certificate,
+    /// What is asked of clients.
+    pub clients: ClientCertificates,
+    /// Envoy's TLS inspector reads the name that the client asks for.
+    pub tls_inspector: bool,
+}
+
+/// Whether a listener asks for client certificates, and what becomes of them.
+#[derive(Clone, Debug)]
+pub enum ClientCertificates {
+    /// They are not asked for.
+    NotAsked,
+    /// Who shows one must have it from this CA; who shows none comes in too.
+    FromCa(PathBuf),
+    /// Any one will do, also one that nobody can vouch for (`trust_chain_verification: ACCEPT_UNTRUSTED`).
+    FromAnybody(PathBuf),
+}
 
 /// How a listener is set up. Take one of the constructors and change what the test is about:
 /// `ListenerOptions { failure_policy: "FAIL_CLOSED", ..ListenerOptions::filtered("api", &plugin) }`.
@@ -31,14 +54,22 @@ pub struct ListenerOptions {
     pub direct_response: bool,
     /// A line of the access log for each request.
     pub access_log: bool,
+    /// What else each of these lines tells, in the access log's own language: `subject=%FILTER_STATE(wasm.s:PLAIN)%`.
+    pub access_log_fields: String,
+    /// Routes that are tried before the one to the backend.
+    pub routes_before: Vec<Value>,
     /// `normalize_path`, `merge_slashes`, and the refusal of escaped slashes.
     pub path_normalization: bool,
     /// `use_remote_address`.
     pub use_remote_address: bool,
+    /// Without it, plain text.
+    pub tls: Option<DownstreamTls>,
     /// HTTP filters in front of ours.
     pub filters_before: Vec<Value>,
     /// HTTP filters between ours and the router.
     pub filters_after: Vec<Value>,
+    /// What the virtual host says to filters, by their names.
+    pub typed_per_filter_config: Value,
 }
 
 impl ListenerOptions {
@@ -59,11 +90,24 @@ impl ListenerOptions {
             backend: "backend".to_owned(),
             direct_response: false,
             access_log: true,
+            access_log_fields: String::new(),
+            routes_before: Vec::new(),
             path_normalization: true,
             use_remote_address: true,
+            tls: None,
             filters_before: Vec::new(),
             filters_after: Vec::new(),
+            typed_per_filter_config: json!({}),
         }
+    }
+
+    /// The filter as it stands in this listener, to stand in another one too.
+    ///
+    /// # Panics
+    /// When it is left out.
+    pub fn filter(&self) -> Value {
+        let configuration = self.plugin_configuration.as_ref();
+        self.wasm_filter(configuration.unwrap_or_else(|| panic!("{} has no filter", self.name)))
     }
 
     fn http_filters(&self) -> Vec<Value> {
@@ -107,9 +151,10 @@ impl ListenerOptions {
     fn line_of_access_log(&self) -> Value {
         let format = format!(
             "access listener={} request=%REQ(X-REQUEST-ID)% %REQ(:METHOD)% %REQ_WITHOUT_QUERY(:PATH)% \
-             code=%RESPONSE_CODE% details=%RESPONSE_CODE_DETAILS% flags=%RESPONSE_FLAGS%\n",
+             code=%RESPONSE_CODE% details=%RESPONSE_CODE_DETAILS% flags=%RESPONSE_FLAGS%",
             self.name
         );
+        let format = [format.as_str(), &self.access_log_fields].join(" ").trim_end().to_owned() + "\n";
         json!({
             "name": "envoy.access_loggers.stdout",
             "typed_config": {
@@ -134,6 +179,7 @@ impl ListenerOptions {
         } else {
             route["route"] = json!({"cluster": self.backend, "timeout": "30s"});
         }
+        let routes: Vec<_> = self.routes_before.iter().cloned().chain([route]).collect();
         let access_log: Vec<_> = self.access_log.then(|| self.line_of_access_log()).into_iter().collect();
         let escaped_slashes = if self.path_normalization { "REJECT_REQUEST" } else { "KEEP_UNCHANGED" };
         json!({
@@ -148,7 +194,12 @@ impl ListenerOptions {
             "http_filters": self.http_filters(),
             "route_config": {
                 "name": self.name,
-                "virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [route]}],
+                "virtual_hosts": [{
+                    "name": "all",
+                    "domains": ["*"],
+                    "routes": routes,
+                    "typed_per_filter_config": self.typed_per_filter_config,
+                }],
             },
         })
     }
@@ -164,13 +215,56 @@ pub(super) struct BoundListener {
 impl BoundListener {
     /// The `envoy.config.listener.v3.Listener`.
     pub(super) fn to_json(&self) -> Value {
-        json!({
+        let mut chain = json!({"filters": [{
+            "name": "envoy.filters.network.http_connection_manager",
+            "typed_config": self.options.connection_manager(),
+        }]});
+        if let Some(tls) = &self.options.tls {
+            chain["transport_socket"] = tls.transport_socket();
+        }
+        let mut listener = json!({
             "name": self.options.name,
             "address": {"socket_address": {"address": "127.0.0.1", "port_value": self.port}},
-            "filter_chains": [{"filters": [{
-                "name": "envoy.filters.network.http_connection_manager",
-                "typed_config": self.options.connection_manager(),
-            }]}],
+            "filter_chains": [chain],
+        });
+        if self.options.tls.as_ref().is_some_and(|tls| tls.tls_inspector) {
+            listener["listener_filters"] = json!([{
+                "name": "envoy.filters.listener.tls_inspector",
+                "typed_config": {
+                    "@type": format!("{TYPE}/envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector"),
+                },
+            }]);
+        }
+        listener
+    }
+}
+
+impl DownstreamTls {
+    fn transport_socket(&self) -> Value {
+        let mut common = json!({
+            "alpn_protocols": ["h2", "http/1.1"],
+            "tls_certificates": [{
+                "certificate_chain": {"filename": self.certificate.certificate},
+                "private_key": {"filename": self.certificate.private_key},
+            }],
+        });
+        let validation =
+            |ca_pem: &Path, trust: &str| json!({"trusted_ca": {"filename": ca_pem}, "trust_chain_verification": trust});
+        match &self.clients {
+            ClientCertificates::NotAsked => {}
+            ClientCertificates::FromCa(ca_pem) => {
+                common["validation_context"] = validation(ca_pem, "VERIFY_TRUST_CHAIN")
+            }
+            ClientCertificates::FromAnybody(ca_pem) => {
+                common["validation_context"] = validation(ca_pem, "ACCEPT_UNTRUSTED")
+            }
+        }
+        json!({
+            "name": "envoy.transport_sockets.tls",
+            "typed_config": {
+                "@type": format!("{TYPE}/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext"),
+                "common_tls_context": common,
+            },
         })
     }
 }

@@ -3,11 +3,10 @@
 use std::time::{Duration, Instant};
 use std::{io, panic, thread};
 
+use testbed::presentation::{Presentation, Screen, Stop, in_seconds};
 use testbed::{AuthorizationServer, Backend, Mode, Request, polling};
 
 use crate::case::{Case, Expected, Outcome};
-use crate::interruption::Interruption;
-use crate::screen::{Screen, in_seconds};
 use crate::stage::{Gateway, PLUGIN_CONFIGURATION, Stage};
 use crate::tokens::{Tokens, forged, unsigned};
 
@@ -16,16 +15,10 @@ const SILENCE: Duration = Duration::from_millis(600);
 const TIME_TO_RECOVER: Duration = Duration::from_secs(15);
 const BODY: &str = r#"{"amount": 100, "to": "bob"}"#;
 
-/// Why the demo does not go on.
-pub enum Stop {
-    /// Somebody asked it to end.
-    Interrupted,
-}
-
 /// The demo as far as it has come.
 pub struct Demo<'a> {
-    screen: Screen,
-    interruption: &'a Interruption,
+    presentation: &'a Presentation,
+    screen: &'a Screen,
     admitted: usize,
     refused: usize,
     unexpected: usize,
@@ -33,13 +26,8 @@ pub struct Demo<'a> {
 
 impl<'a> Demo<'a> {
     /// Nothing is shown yet.
-    pub fn new(screen: Screen, interruption: &'a Interruption) -> Self {
-        Self { screen, interruption, admitted: 0, refused: 0, unexpected: 0 }
-    }
-
-    /// Where it is shown.
-    pub fn screen(&self) -> &Screen {
-        &self.screen
+    pub fn new(presentation: &'a Presentation) -> Self {
+        Self { presentation, screen: &presentation.screen, admitted: 0, refused: 0, unexpected: 0 }
     }
 
     /// Says what is about to happen and what of it is real.
@@ -60,19 +48,20 @@ impl<'a> Demo<'a> {
     /// Starts the servers.
     pub fn set_the_stage(&self) -> Result<Stage, Stop> {
         self.screen.heading("Starting");
-        let authorization_server = self.doing(|| {
+        let authorization_server = self.presentation.doing(|| {
             let server = AuthorizationServer::start();
             let text = format!("authorization server: issues tokens, publishes {} keys", number_of_keys(&server));
             (server, text)
         })?;
-        let backend = self.doing(|| (Backend::start(), "backend: echoes what it receives".to_owned()))?;
+        let backend = self.presentation.doing(|| (Backend::start(), "backend: echoes what it receives".to_owned()))?;
         Ok(Stage::new(authorization_server, backend))
     }
 
     /// The first act.
     pub fn tokens_good_and_bad(&mut self, stage: &Stage) -> Result<(), Stop> {
-        let gateway = self.doing(|| (stage.gateway(Mode::Pass), "Envoy with the filter, two workers".to_owned()))?;
-        self.doing(|| ((), wait_for_keys(&gateway)))?;
+        let gateway =
+            self.presentation.doing(|| (stage.gateway(Mode::Pass), "Envoy with the filter, two workers".to_owned()))?;
+        self.presentation.doing(|| ((), wait_for_keys(&gateway)))?;
 
         self.screen.heading("The filter's whole configuration");
         self.screen.verbatim(PLUGIN_CONFIGURATION);
@@ -94,7 +83,7 @@ impl<'a> Demo<'a> {
         self.screen.heading("2. The issuer's keys come late, change, and cannot be had any more");
         let tokens = Tokens(&stage.authorization_server);
         let old = tokens.alices();
-        let gateway = self.doing(|| {
+        let gateway = self.presentation.doing(|| {
             let text = "another Envoy, started while the key server accepts connections and stays silent".to_owned();
             (stage.gateway(Mode::Hold), text)
         })?;
@@ -118,7 +107,7 @@ impl<'a> Demo<'a> {
     pub fn no_keys_to_be_had(&mut self, stage: &Stage) -> Result<Gateway, Stop> {
         self.screen.heading("3. No keys at all");
         let token = Tokens(&stage.authorization_server).alices();
-        let gateway = self.doing(|| {
+        let gateway = self.presentation.doing(|| {
             (stage.gateway(Mode::Refuse), "another Envoy, started while the key server is down".to_owned())
         })?;
         self.screen.table_head();
@@ -149,7 +138,8 @@ impl<'a> Demo<'a> {
         let began = Instant::now();
         let mut last = case.play(stage, gateway);
         polling::within(TIME_TO_RECOVER, || {
-            let may_end = last.as_ref().is_ok_and(|outcome| outcome.status() == 200) || self.interruption.has_come();
+            let may_end =
+                last.as_ref().is_ok_and(|outcome| outcome.status() == 200) || self.presentation.interruption.has_come();
             if !may_end {
                 last = case.play(stage, gateway);
             }
@@ -184,19 +174,19 @@ impl<'a> Demo<'a> {
     }
 
     fn show(&mut self, case: &Case, stage: &Stage, gateway: &Gateway) -> Result<(), Stop> {
-        self.check()?;
+        self.presentation.check()?;
         self.tell(case, case.play(stage, gateway), None)
     }
 
     fn show_timed(&mut self, case: &Case, stage: &Stage, gateway: &Gateway) -> Result<(), Stop> {
-        self.check()?;
+        self.presentation.check()?;
         let outcome = case.play(stage, gateway);
         let waited = outcome.as_ref().ok().map(Outcome::took);
         self.tell(case, outcome, waited)
     }
 
     fn tell(&mut self, case: &Case, outcome: io::Result<Outcome>, waited: Option<Duration>) -> Result<(), Stop> {
-        self.check()?;
+        self.presentation.check()?;
         let outcome = outcome.unwrap_or_else(|fault| panic!("Envoy gave no answer: {fault}"));
         let waited = waited.map(|waited| format!("after {}", in_seconds(waited)));
         let faults = case.faults(&outcome);
@@ -208,20 +198,6 @@ impl<'a> Demo<'a> {
             self.refused += 1
         }
         Ok(())
-    }
-
-    /// Does something and says so, with the time it took.
-    fn doing<T>(&self, work: impl FnOnce() -> (T, String)) -> Result<T, Stop> {
-        self.check()?;
-        let began = Instant::now();
-        let (value, text) = work();
-        self.check()?;
-        self.screen.done(&text, began.elapsed());
-        Ok(value)
-    }
-
-    fn check(&self) -> Result<(), Stop> {
-        if self.interruption.has_come() { Err(Stop::Interrupted) } else { Ok(()) }
     }
 }
 

@@ -4,6 +4,7 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use testbed::faults::Faults;
 use testbed::{Request, Response, polling};
 
 use crate::stage::{Gateway, Stage};
@@ -81,9 +82,7 @@ impl Case {
         polling::within(TIME_TO_LOG, || {
             let log = gateway.envoy.log();
             let id = log.lines().find_map(|line| request_id(line, &self.path))?;
-            let audit_records = log.lines().filter_map(|line| serde_json::from_str(line.get(line.find('{')?..)?).ok());
-            let of_request = |record: &Value| record["request_id"] == id;
-            let record = audit_records.into_iter().find(of_request)?;
+            let record = gateway.envoy.audit_records().into_iter().find(|record| record["request_id"] == id)?;
             record["reason"].as_str().map(str::to_owned)
         })
     }
@@ -230,17 +229,6 @@ impl Outcome {
         faults.expect("whether there is Retry-After", &(status == 503), &may_retry);
         faults.expect("the reason", &reason, &self.reason.as_deref().unwrap_or("not in the log"));
         faults.0
-    }
-}
-
-#[derive(Default)]
-struct Faults(Vec<String>);
-
-impl Faults {
-    fn expect<T: PartialEq + std::fmt::Debug>(&mut self, what: &str, expected: &T, found: &T) {
-        if expected != found {
-            self.0.push(format!("{what} should be {expected:?} and is {found:?}"));
-        }
     }
 }
 

@@ -1,8 +1,8 @@
 //! `--keep`: what a person can try while everything stays up.
 
 use testbed::authorization_server::DEFAULT_AUDIENCE;
+use testbed::presentation::Screen;
 
-use crate::screen::Screen;
 use crate::stage::{Gateway, Stage};
 
 /// Prints commands to try, with the real ports and credentials.

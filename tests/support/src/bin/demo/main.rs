@@ -6,27 +6,17 @@
 
 mod acts;
 mod case;
-mod interruption;
 mod keep;
-mod screen;
 mod stage;
 mod tokens;
 
-use std::panic::{self, AssertUnwindSafe};
+use std::env;
 use std::process::ExitCode;
 use std::time::Instant;
-use std::{env, iter};
 
-use testbed::{AuthorizationServer, envoy, module};
+use testbed::presentation::{MISUSED, Presentation, Stop, present};
 
-use acts::{Demo, Stop};
-use interruption::Interruption;
-use screen::Screen;
-
-const FAILED: u8 = 1;
-const MISUSED: u8 = 2;
-/// What a shell reports for a program ended by Ctrl-C.
-const INTERRUPTED: u8 = 130;
+use acts::Demo;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
@@ -38,38 +28,13 @@ fn main() -> ExitCode {
             return ExitCode::from(MISUSED);
         }
     };
-    if let Some(absence) = what_is_missing() {
-        eprintln!("The demo cannot start: {absence}.");
-        return ExitCode::from(FAILED);
-    }
-    ExitCode::from(run(keep))
-}
-
-fn what_is_missing() -> Option<String> {
-    let checks = iter::once(module::find_wasm_module().err())
-        .chain(iter::once_with(|| envoy::find_binary().err()))
-        .chain(iter::once_with(|| AuthorizationServer::check_installed().err()));
-    checks.flatten().next()
-}
-
-fn run(keep: bool) -> u8 {
-    let interruption = Interruption::listen();
-    say_panics_in_one_sentence();
-    let played = panic::catch_unwind(AssertUnwindSafe(|| play(keep, &interruption)));
-    match played {
-        Ok(Ok(true)) => 0,
-        Ok(Err(Stop::Interrupted)) => {
-            eprintln!("Interrupted; everything is ended and removed.");
-            INTERRUPTED
-        }
-        Ok(Ok(false)) | Err(_) => FAILED,
-    }
+    present("demo", |presentation| play(keep, presentation))
 }
 
 /// Shows everything; whether all was as expected.
-fn play(keep: bool, interruption: &Interruption) -> Result<bool, Stop> {
+fn play(keep: bool, presentation: &Presentation) -> Result<bool, Stop> {
     let began = Instant::now();
-    let mut demo = Demo::new(Screen::for_stdout(), interruption);
+    let mut demo = Demo::new(presentation);
     demo.introduce();
     let stage = demo.set_the_stage()?;
     demo.tokens_good_and_bad(&stage)?;
@@ -77,17 +42,9 @@ fn play(keep: bool, interruption: &Interruption) -> Result<bool, Stop> {
     let gateway = demo.no_keys_to_be_had(&stage)?;
     let all_expected = demo.summarize(began.elapsed());
     if keep {
-        keep::invite(demo.screen(), &stage, &gateway);
-        interruption.wait();
+        keep::invite(&presentation.screen, &stage, &gateway);
+        presentation.interruption.wait();
         println!("\nEnding Envoy, the authorization server and the backend.");
     }
     Ok(all_expected)
-}
-
-/// The testbed reports trouble by panicking; a newcomer is told in a sentence, not with a backtrace.
-fn say_panics_in_one_sentence() {
-    panic::set_hook(Box::new(|panic| {
-        let text = panic.payload_as_str().unwrap_or("something unforeseen happened");
-        eprintln!("\nThe demo had to stop: {text}.");
-    }));
 }

@@ -4,11 +4,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 
+use crate::process;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
-use testbed::process;
 
-/// Whether the demo was asked to end.
+/// Whether the program was asked to end.
 #[derive(Clone, Default)]
 pub struct Interruption(Arc<State>);
 
@@ -20,7 +20,7 @@ struct State {
 }
 
 impl Interruption {
-    /// Listens from now on. The demo ends its processes itself, in order, so they are shielded.
+    /// Listens from now on. The program ends its processes itself, in order, so they are shielded.
     pub fn listen() -> Self {
         process::shield_children_from_the_terminal();
         let interruption = Self::default();

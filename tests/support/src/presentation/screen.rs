@@ -1,4 +1,4 @@
-//! What the demo prints: marks, headings, and a table that fits 110 columns. Colours only where they are welcome,
+//! What is printed: marks, headings, and a table that fits 110 columns. Colours only where they are welcome,
 //! and nothing depends on them.
 
 use std::env;

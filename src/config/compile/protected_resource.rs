@@ -1,0 +1,203 @@
+//! `protected_resources` -> [`ProtectedResources`]: the documents as they will be sent, and nothing in them that clients
+//! would stumble over.
+
+use serde_json::{Map, Value, json};
+
+use super::Findings;
+use crate::config::fault::Path;
+use crate::config::schema::handover::ProtectedResourceDocument;
+use crate::http::HeaderName;
+use crate::policy::token_source::{AuthScheme, HeaderForm, ParamName};
+use crate::policy::{
+    ProtectedResource, ProtectedResources, Providers, Requirement, ResourceAddress, ResourceFault, Route, Rule, Rules,
+    TokenSource,
+};
+
+/// What the documents are derived from; what has faults of its own is not there.
+pub(super) struct Surroundings<'a> {
+    pub(super) providers: Option<&'a Providers>,
+    pub(super) token_source: Option<&'a TokenSource>,
+    /// The rules and, in the same order, the conditions of those that have any.
+    pub(super) rules: Option<(&'a Rules, &'a [Route])>,
+    pub(super) readiness_path: Option<&'a str>,
+}
+
+impl<'a> Surroundings<'a> {
+    fn issuers(&self) -> impl Iterator<Item = &'a str> {
+        self.providers.into_iter().flat_map(Providers::iter).map(|(_, provider)| provider.issuer.as_str())
+    }
+
+    /// Each rule with its conditions, but for the one that has none.
+    fn rules(&self) -> impl Iterator<Item = (&'a Route, &'a Rule)> {
+        self.rules.into_iter().flat_map(|(rules, routes)| routes.iter().zip(rules.in_order()))
+    }
+}
+
+/// Compiles `protected_resources`; `None` when there is a fault.
+pub(super) fn protected_resources(
+    documents: Option<Vec<ProtectedResourceDocument>>,
+    around: &Surroundings<'_>,
+    at: &Path,
+    findings: &mut Findings<'_>,
+) -> Option<ProtectedResources> {
+    let documents = documents.unwrap_or_default();
+    let wanted = documents.len();
+    let mut resources: Vec<ProtectedResource> = Vec::new();
+    for (index, document) in documents.into_iter().enumerate() {
+        let at = at.item(index);
+        let address_at = at.member("resource");
+        let text = findings.needed(document.resource.clone(), &address_at, "write the resource's `https` URL");
+        let address = text.and_then(|text| {
+            ResourceAddress::parse(&text).map_err(|fault| findings.unusable(&address_at, hint(fault))).ok()
+        });
+        let members = address.as_ref().and_then(|address| metadata(document, address, around, &at, findings));
+        let (Some(address), Some(members)) = (address, members) else { continue };
+        if resources.iter().any(|other| other.address.is_alike(&address)) {
+            findings
+                .unusable(&address_at, "another entry is for the same resource, but for a slash at its end perhaps");
+        }
+        if around.readiness_path == Some(address.metadata_path()) {
+            findings.unusable(&address_at, "`readiness_path` is where the metadata of this resource stand");
+        }
+        for (route, rule) in around.rules() {
+            if address.answers_instead_of(&route.hosts, &route.path) {
+                let name = rule.name.as_deref().unwrap_or("without a name");
+                findings.warnings.push(format!(
+                    "the rule {name} is for the metadata of a protected resource, which the filter answers itself: no request comes under it"
+                ));
+            }
+        }
+        resources.push(ProtectedResource { address, document: Value::Object(members).to_string().into_bytes() });
+    }
+    (resources.len() == wanted).then(|| ProtectedResources::new(resources))
+}
+
+const fn hint(fault: ResourceFault) -> &'static str {
+    match fault {
+        ResourceFault::NotHttps => {
+            "a resource is an https URL, such as \"https://api.acme.com/mcp\" (RFC 9728 section 1.2)"
+        }
+        ResourceFault::QueryOrFragment => "a resource has no query and no fragment; write host and path alone",
+        ResourceFault::Host => {
+            "the host in small letters, without user and without the port 443: clients compare the URL letter by letter"
+        }
+        ResourceFault::Path => {
+            "the path in normal form: no empty or dot segments, no `;`, no escapes for characters that need none"
+        }
+        ResourceFault::TooLong => "longer than 1024 bytes",
+    }
+}
+
+/// The metadata (RFC 9728 section 2).
+fn metadata(
+    document: ProtectedResourceDocument,
+    address: &ResourceAddress,
+    around: &Surroundings<'_>,
+    at: &Path,
+    findings: &mut Findings<'_>,
+) -> Option<Map<String, Value>> {
+    let servers =
+        authorization_servers(document.authorization_servers, around, &at.member("authorization_servers"), findings);
+    let scopes = scopes(document.scopes_supported, address, around, &at.member("scopes_supported"), findings);
+    let mut members = Map::new();
+    members.insert(String::from("resource"), json!(address.as_str()));
+    members.insert(String::from("authorization_servers"), json!(servers));
+    members.insert(String::from("bearer_methods_supported"), json!(bearer_methods(around.token_source)));
+    if !scopes.is_empty() {
+        members.insert(String::from("scopes_supported"), json!(scopes));
+    }
+    let name_at = at.member("resource_name");
+    if let Some(name) = document.resource_name {
+        if name.is_empty() || name.len() > 256 || name.chars().any(char::is_control) {
+            findings.unusable(&name_at, "a name of at most 256 bytes, without control characters");
+        }
+        members.insert(String::from("resource_name"), json!(name));
+    }
+    for (field, written) in [
+        ("resource_documentation", document.resource_documentation),
+        ("resource_policy_uri", document.resource_policy_uri),
+        ("resource_tos_uri", document.resource_tos_uri),
+    ] {
+        if let Some(page) = written {
+            if !is_https(&page) {
+                findings.unusable(&at.member(field), "the https URL of a page");
+            }
+            members.insert(field.to_owned(), json!(page));
+        }
+    }
+    (!at.is_reported(findings.faults)).then_some(members)
+}
+
+fn authorization_servers(
+    written: Option<Vec<String>>,
+    around: &Surroundings<'_>,
+    at: &Path,
+    findings: &mut Findings<'_>,
+) -> Vec<String> {
+    let Some(servers) = super::not_empty(written, at, findings) else {
+        return around.issuers().map(str::to_owned).collect();
+    };
+    for (index, server) in servers.iter().enumerate() {
+        if around.issuers().any(|issuer| issuer == server) {
+            continue;
+        }
+        if is_https(server) {
+            // There are issuers whose tokens name another `iss` than their metadata do (Microsoft Entra ID, version 1).
+            findings.warnings.push(format!(
+                "protected_resources names an authorization server that is no provider's issuer (entry {index}): are its tokens accepted?"
+            ));
+        } else {
+            findings.unusable(&at.item(index), "the https URL of an issuer, as its own metadata have it");
+        }
+    }
+    servers
+}
+
+/// Of rules that only concern other resources nothing is published: clients that are not told a scope ask for all of these.
+fn scopes(
+    written: Option<Vec<String>>,
+    address: &ResourceAddress,
+    around: &Surroundings<'_>,
+    at: &Path,
+    findings: &mut Findings<'_>,
+) -> Vec<String> {
+    if let Some(scopes) = super::not_empty(written, at, findings) {
+        for (index, scope) in scopes.iter().enumerate() {
+            if !super::requirement::stands_in_a_challenge(scope) {
+                findings.unusable(&at.item(index), super::requirement::SCOPE_HINT);
+            }
+        }
+        return scopes;
+    }
+    let reaching =
+        around.rules().filter(|(route, _)| address.may_meet(&route.hosts, &route.path)).map(|(_, rule)| rule);
+    let otherwise = around.rules.map(|(rules, _)| rules.otherwise());
+    let enforced = reaching.chain(otherwise).filter(|rule| !rule.report_only);
+    let mut scopes: Vec<String> = Vec::new();
+    for scope in enforced.filter_map(|rule| rule.requirement.as_ref()).flat_map(Requirement::scopes_named) {
+        if !scopes.iter().any(|known| known == scope) {
+            scopes.push(scope.to_owned());
+        }
+    }
+    scopes
+}
+
+/// The ways of RFC 6750 by which a token may come; other headers, cookies and parameters have no name there.
+fn bearer_methods(source: Option<&TokenSource>) -> Vec<&'static str> {
+    let Some(source) = source else { return Vec::new() };
+    let is_bearer = |form: &HeaderForm| match form {
+        HeaderForm::Schemes(schemes) => AuthScheme::parse("Bearer").is_some_and(|bearer| schemes.contains(&bearer)),
+        HeaderForm::Whole => false,
+    };
+    let takes_bearer =
+        source.headers.iter().any(|header| header.name == HeaderName::AUTHORIZATION && is_bearer(&header.form));
+    let takes_parameter = ParamName::parse("access_token").is_some_and(|name| source.params.contains(&name));
+    let methods = [("header", takes_bearer), ("query", takes_parameter)];
+    methods.into_iter().filter(|(_, is_taken)| *is_taken).map(|(method, _)| method).collect()
+}
+
+fn is_https(text: &str) -> bool {
+    let rest = text.strip_prefix("https://").unwrap_or_default();
+    let has_host = rest.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric() || byte == b'[');
+    has_host && text.len() <= 2048 && rest.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\')
+}

@@ -1,0 +1,101 @@
+//! `responses` as the operator writes it: how refused clients are answered.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use crate::config::fault::{ConfigFault, Path};
+use crate::config::reading::{Read, document, expect};
+use crate::policy::{BodyFormat, Detail};
+
+document! {
+    /// How refusals are written.
+    ResponsesDocument {
+        /// The `realm` of challenges. Left out: `okta-proxy-wasm`.
+        realm: String,
+        /// What bodies are: `json` (`error`, `error_description`), `problem` (RFC 9457) or `text`. Left out: `json`.
+        format: BodyFormat,
+        /// `terse`: what kind of credential would help. `reason`: also the exact reason, as the log has it, in bodies of
+        /// ours; it tells attackers which check failed, so this prints a warning. Left out: `terse`.
+        detail: Detail,
+        /// Bodies and headers of your own.
+        custom: CustomDocument,
+        /// Lets pages of other origins read refusals. Left out: their scripts see a network error.
+        cors: CorsDocument,
+        /// Where browsers are sent by rules with `redirect_browsers`.
+        login: LoginDocument,
+    }
+}
+
+document! {
+    /// What is answered instead, by status.
+    CustomDocument {
+        /// 400
+        bad_request: CustomAnswerDocument,
+        /// 401
+        unauthorized: CustomAnswerDocument,
+        /// 403
+        forbidden: CustomAnswerDocument,
+        /// 503
+        unavailable: CustomAnswerDocument,
+    }
+}
+
+document! {
+    /// What is answered instead with one status. gRPC clients and redirected browsers have the headers only.
+    CustomAnswerDocument {
+        /// The body, at most 16 KiB. Left out: ours.
+        body: String,
+        /// What it is. Left out: `text/plain; charset=utf-8`.
+        content_type: String,
+        /// More header fields, none that the filter or HTTP itself writes.
+        headers: BTreeMap<String, String>,
+    }
+}
+
+document! {
+    /// Which pages of other origins may read a refusal. Nothing else is answered for: let Envoy's CORS filter do that.
+    CorsDocument {
+        /// Origins as browsers send them, `https://app.acme.com`; `https://*.acme.com` for all below; or `*` alone.
+        allow_origins: Vec<String>,
+        /// Also to requests with cookies. Not with `*`. Left out: no.
+        allow_credentials: bool,
+        /// The header fields that scripts may read. Left out: `www-authenticate` and `retry-after`.
+        expose_headers: Vec<String>,
+    }
+}
+
+document! {
+    /// The application's login page.
+    LoginDocument {
+        /// Its address, `https`. Parameters of its own stay.
+        url: String,
+        /// The parameter that tells it where the browser was going. Left out: `return_to`.
+        return_to_parameter: String,
+        /// The origin before path and query there, such as `https://shop.acme.com`. Left out: a path and query only.
+        return_base: String,
+    }
+}
+
+impl Read for BodyFormat {
+    fn read(value: &Value, at: &Path, faults: &mut Vec<ConfigFault>) -> Option<Self> {
+        let format = match value.as_str() {
+            Some("json") => Some(Self::Json),
+            Some("problem") => Some(Self::Problem),
+            Some("text") => Some(Self::Text),
+            _ => None,
+        };
+        expect(format, "one of \"json\", \"problem\", \"text\"", at, faults)
+    }
+}
+
+impl Read for Detail {
+    fn read(value: &Value, at: &Path, faults: &mut Vec<ConfigFault>) -> Option<Self> {
+        let detail = match value.as_str() {
+            Some("terse") => Some(Self::Terse),
+            Some("reason") => Some(Self::Reason),
+            _ => None,
+        };
+        expect(detail, "one of \"terse\", \"reason\"", at, faults)
+    }
+}

@@ -1,0 +1,63 @@
+//! The challenge: which token would help (RFC 9110 section 11.6.1, RFC 6750 section 3, RFC 9470 section 3). Every parameter
+//! of it is written here.
+
+use std::fmt::Write as _;
+
+use super::{Message, Refusal};
+use crate::http::HeaderValue;
+use crate::policy::Policy;
+
+/// The value of `WWW-Authenticate`; none where no other token is known to help.
+pub(super) fn challenge(message: &Message<'_>, refusal: &Refusal<'_>, policy: &Policy) -> Option<HeaderValue> {
+    let mut challenge = format!("Bearer realm={}", quoted(&policy.answers.realm));
+    match message {
+        Message::Forbidden | Message::Unavailable(_) => return None,
+        // Nothing was offered: nothing is said to be wrong with it.
+        Message::NoCredential => {}
+        Message::InvalidToken | Message::InvalidRequest => add(&mut challenge, "error", &quoted(message.error())),
+        Message::ScopeMissing(scopes) => {
+            add(&mut challenge, "error", &quoted(message.error()));
+            add(&mut challenge, "scope", &list(scopes));
+        }
+        Message::LogInAnew { acr_values, max_age, scopes } => {
+            add(&mut challenge, "error", &quoted(message.error()));
+            if !acr_values.is_empty() {
+                add(&mut challenge, "acr_values", &list(acr_values));
+            }
+            if let Some(age) = max_age {
+                add(&mut challenge, "max_age", &age.as_secs().to_string());
+            }
+            if !scopes.is_empty() {
+                add(&mut challenge, "scope", &list(scopes));
+            }
+        }
+    }
+    // A malformed request is not mended by another token.
+    let is_malformed = matches!(message, Message::InvalidRequest);
+    if let (false, Some(resource)) = (is_malformed, policy.resources.of(refusal.head)) {
+        // Where no token was judged, MCP clients begin with these (MCP authorization, 2025-11-25).
+        let enforced = refusal.rule.requirement.as_ref().filter(|_| !refusal.rule.report_only);
+        let scopes = enforced.map(|requirement| requirement.scopes_to_ask_for()).unwrap_or_default();
+        if matches!(message, Message::NoCredential | Message::InvalidToken) && !scopes.is_empty() {
+            add(&mut challenge, "scope", &list(&scopes));
+        }
+        // RFC 9728 section 5.1
+        add(&mut challenge, "resource_metadata", &quoted(resource.address.metadata_address()));
+    }
+    // As it is: an encoded `%` would make another scope of `a%b`. The loader lets nothing through that is not safe.
+    Some(HeaderValue::parse(&challenge).unwrap_or_else(|| HeaderValue::encode(&challenge, None)))
+}
+
+fn add(challenge: &mut String, name: &str, value: &str) {
+    // Writing to a string does not fail.
+    let _ = write!(challenge, ", {name}={value}");
+}
+
+fn list(items: &[&str]) -> String {
+    quoted(&items.join(" "))
+}
+
+/// A quoted-string (RFC 9110 section 5.6.4).
+fn quoted(text: &str) -> String {
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+}

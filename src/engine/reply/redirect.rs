@@ -1,0 +1,223 @@
+//! Sending a browser to the log-in, where that would help and a person is going somewhere: not a script, which needs
+//! the 401 and its challenge, and could not follow to another origin.
+//!
+//! The configured address alone says where to. What the browser had asked for goes along as one encoded parameter,
+//! and only when it is a path here whoever reads it: `//evil.example`, `/\evil.example` and what would become one of them
+//! are left out, so that a login page which simply goes where it is told opens no other site.
+
+use super::{Message, Refusal, is_grpc};
+use crate::http::{HeaderValue, RequestHead};
+use crate::policy::token_source::target_without;
+use crate::policy::{Answers, Login};
+
+/// Found: only `GET` and `HEAD` are redirected, so nothing is sent anew as another method.
+pub(super) const STATUS: u16 = 302;
+
+/// The longest return address, before it is encoded.
+const MAX_RETURN_BYTES: usize = 2048;
+
+/// Where the browser is to go; none for all that is answered in the ordinary way.
+pub(super) fn location(message: &Message<'_>, refusal: &Refusal<'_>, answers: &Answers) -> Option<HeaderValue> {
+    let login = answers.login.as_ref().filter(|_| refusal.rule.redirect_browsers)?;
+    let step_up = match message {
+        Message::NoCredential | Message::InvalidToken => Vec::new(),
+        Message::LogInAnew { acr_values, max_age, scopes } => {
+            let age = max_age.map(|age| age.as_secs().to_string());
+            let params = [
+                ("acr_values", acr_values.join(" ")),
+                ("max_age", age.unwrap_or_default()),
+                ("scope", scopes.join(" ")),
+            ];
+            params.into_iter().filter(|(_, value)| !value.is_empty()).collect()
+        }
+        Message::InvalidRequest | Message::ScopeMissing(_) | Message::Forbidden | Message::Unavailable(_) => {
+            return None;
+        }
+    };
+    if !is_navigation(refusal.head) {
+        return None;
+    }
+    let return_to = return_address(refusal.head, login).map(|address| (login.return_to.as_str(), address));
+    let step_up = step_up.into_iter().map(|(name, value)| (name, percent_encoded(value.as_bytes())));
+    let params: Vec<(&str, String)> = return_to.into_iter().chain(step_up).collect();
+    HeaderValue::parse(&login.address.with(&params))
+}
+
+/// Whether a person's browser goes to another page by this request, as far as it tells.
+fn is_navigation(head: &RequestHead) -> bool {
+    let is_safe = matches!(head.the_only(":method"), Some(b"GET" | b"HEAD"));
+    // Fetch Metadata, where a browser sends it: only to `https` and the machine itself.
+    let mut modes = head.values("sec-fetch-mode");
+    let may_navigate = modes.next().is_none_or(|mode| mode == b"navigate") && modes.next().is_none();
+    // With these methods a page's script sends it, a page's link does not (Fetch, section 3.1).
+    let is_cross_origin_script = head.values("origin").next().is_some();
+    is_safe && may_navigate && !is_cross_origin_script && !is_grpc(head) && head.values("accept").any(names_a_page)
+}
+
+/// Whether `Accept` names a page: `*/*` is what scripts and tools send.
+fn names_a_page(accept: &[u8]) -> bool {
+    accept.split(|byte| *byte == b',').any(|range| {
+        let mut parts = range.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
+        let kind = parts.next().unwrap_or_default();
+        let is_page = [&b"text/html"[..], b"application/xhtml+xml"].iter().any(|page| kind.eq_ignore_ascii_case(page));
+        is_page && parts.all(|parameter| !rules_out(parameter))
+    })
+}
+
+/// `q=0`, or a weight that is no number.
+fn rules_out(parameter: &[u8]) -> bool {
+    let Some(weight) = parameter.strip_prefix(b"q=").or_else(|| parameter.strip_prefix(b"Q=")) else { return false };
+    let is_number = weight.iter().all(|byte| byte.is_ascii_digit() || *byte == b'.');
+    !(is_number && weight.iter().any(|byte| (b'1'..=b'9').contains(byte)))
+}
+
+/// Where the browser was going, encoded; none when it is not certain to be a place here.
+fn return_address(head: &RequestHead, login: &Login) -> Option<String> {
+    let target = target_without(head, &login.withheld)?;
+    if !is_a_place_here(&target) {
+        return None;
+    }
+    let base = login.return_base.as_ref().map_or("", |base| base.as_str());
+    Some(percent_encoded(&[base.as_bytes(), &target].concat()))
+}
+
+/// A path, and perhaps a query, that nobody takes for another host's: not as it is, not with backslashes turned, nor
+/// with dot segments or escapes resolved first.
+fn is_a_place_here(target: &[u8]) -> bool {
+    let is_short_and_plain =
+        target.len() <= MAX_RETURN_BYTES && target.iter().all(|byte| byte.is_ascii_graphic() && *byte != b'#');
+    let path = target.split(|byte| *byte == b'?').next().unwrap_or_default();
+    let Some(rest) = path.strip_prefix(b"/") else { return false };
+    let mut segments = rest.split(|byte| *byte == b'/').rev();
+    // A slash at the end is no empty segment.
+    let last = segments.next().unwrap_or_default();
+    let escapes = path.windows(3).filter(|window| window.first() == Some(&b'%'));
+    is_short_and_plain
+        && !path.contains(&b'\\')
+        && !is_dots(last)
+        && segments.all(|segment| !segment.is_empty() && !is_dots(segment))
+        && escapes.into_iter().all(|escape| !is_divisive(escape))
+}
+
+fn is_dots(segment: &[u8]) -> bool {
+    matches!(segment, b"." | b"..")
+}
+
+/// An escaped slash, backslash, dot, percent sign or control byte.
+fn is_divisive(escape: &[u8]) -> bool {
+    let upper: Vec<u8> = escape.to_ascii_uppercase();
+    matches!(upper.as_slice(), b"%2F" | b"%5C" | b"%2E" | b"%25" | b"%7F" | [b'%', b'0' | b'1', _])
+}
+
+/// Everything but unreserved characters (RFC 3986 section 2.3) escaped.
+fn percent_encoded(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len());
+    for byte in bytes {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(byte) {
+            text.push(char::from(*byte));
+        } else {
+            text.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wasm_bindgen_test::wasm_bindgen_test;
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn a_page_is_accepted_where_it_is_named_with_a_weight() {
+        for accept in [
+            "text/html",
+            "TEXT/HTML; charset=utf-8",
+            "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
+            "application/json, text/html;q=0.001",
+            "application/xhtml+xml ; q=1.0",
+        ] {
+            assert!(names_a_page(accept.as_bytes()), "{accept}");
+        }
+        for accept in [
+            "",
+            "*/*",
+            "text/*",
+            "application/json",
+            "text/html;q=0",
+            "text/html; q=0.000",
+            "text/html;q=",
+            "text/html;q=x1",
+            "text/html;Q=0",
+            "text/htmlx",
+            "application/json;x=text/html",
+            "image/avif,*/*;q=0.8",
+        ] {
+            assert!(!names_a_page(accept.as_bytes()), "{accept}");
+        }
+    }
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn only_a_place_here_is_returned_to() {
+        for target in [
+            "/",
+            "/a",
+            "/a/",
+            "/a/b?c=//d",
+            "/a?b=https://shop.acme.com/%2F",
+            "/a%20b",
+            "/:x@y",
+            "/a.b/.c/..d",
+            "/?",
+            "/a?..//",
+        ] {
+            assert!(is_a_place_here(target.as_bytes()), "{target}");
+        }
+        for target in [
+            "",
+            "a",
+            "*",
+            "?a",
+            "//evil.example",
+            "//",
+            "/a//b",
+            "/\\evil.example",
+            "/a\\b",
+            "/\t/evil.example",
+            "/a b",
+            "/a\r\nx: y",
+            "/a\0",
+            "https://evil.example/",
+            "http:evil",
+            "/.//evil.example",
+            "/./a",
+            "/a/..",
+            "/../a",
+            "/a/.",
+            "/..//evil.example",
+            "/%2fevil.example",
+            "/%5Cevil.example",
+            "/%5c",
+            "/%2e%2E/a",
+            "/%252fevil.example",
+            "/%09/evil.example",
+            "/a%00",
+            "/a%7f",
+            "/a#b",
+            "/é",
+            "/a?b=é",
+            "/a?b c",
+        ] {
+            assert!(!is_a_place_here(target.as_bytes()), "{target}");
+        }
+        let longest = format!("/{}", "a".repeat(MAX_RETURN_BYTES - 1));
+        assert!(is_a_place_here(longest.as_bytes()) && !is_a_place_here(format!("{longest}a").as_bytes()));
+    }
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn everything_but_unreserved_characters_is_encoded() {
+        assert_eq!(
+            percent_encoded(b"/a-b._~?x=1&y=%20+#\\\"<\r\n\xff"),
+            "%2Fa-b._~%3Fx%3D1%26y%3D%2520%2B%23%5C%22%3C%0D%0A%FF"
+        );
+    }
+}

@@ -1,0 +1,46 @@
+//! Protected resource metadata (RFC 9728): the answer to whoever asks for the document. Challenges point to it.
+
+use crate::http::{HeaderName, HeaderValue, Reply, RequestHead};
+use crate::policy::ProtectedResources;
+
+const METHODS: &str = "GET, HEAD, OPTIONS";
+
+/// The answer to a request for metadata, without a token and before all rules: who asks has none yet. The document is
+/// public, so that pages of any origin may read it: MCP clients also run in browsers.
+pub(super) fn answer(resources: &ProtectedResources, head: &RequestHead) -> Option<Reply> {
+    let resource = resources.described_at(head)?;
+    let mut methods = head.values(":method");
+    let reply = match (methods.next(), methods.next()) {
+        (Some(b"GET" | b"HEAD"), None) => reply(
+            200,
+            vec![
+                field(HeaderName::CONTENT_TYPE, "application/json"),
+                field(HeaderName::CACHE_CONTROL, "public, max-age=3600"),
+            ],
+            resource.document.clone(),
+        ),
+        // A preflight comes where a page sends a field of its own, as MCP clients do (`mcp-protocol-version`).
+        (Some(b"OPTIONS"), None) => reply(
+            204,
+            vec![
+                field(HeaderName::ALLOW, METHODS),
+                field(HeaderName::ALLOW_METHODS, METHODS),
+                field(HeaderName::ALLOW_HEADERS, "*"),
+                field(HeaderName::MAX_AGE, "3600"),
+            ],
+            Vec::new(),
+        ),
+        _ => reply(405, vec![field(HeaderName::ALLOW, METHODS)], Vec::new()),
+    };
+    Some(reply)
+}
+
+fn reply(status: u16, headers: Vec<(HeaderName, HeaderValue)>, body: Vec<u8>) -> Reply {
+    let mut headers = headers;
+    headers.push(field(HeaderName::ALLOW_ORIGIN, "*"));
+    Reply { status, headers, body }
+}
+
+fn field(name: HeaderName, value: &str) -> (HeaderName, HeaderValue) {
+    (name, HeaderValue::encode(value, None))
+}

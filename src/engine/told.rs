@@ -1,0 +1,37 @@
+//! What later filters and the access log are told of one request: of the decision always, of the token only where one
+//! was proved, also when the rule refuses it.
+
+use std::rc::Rc;
+
+use crate::engine::audit::AuditRecord;
+use crate::engine::token_cache::Grant;
+use crate::policy::{DecisionPart, Policy, StateEntry};
+
+/// Values for the host's filter state; none unless the operator wants some.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Told {
+    decision: Vec<StateEntry>,
+    /// Made once for each token, and the same for all its requests.
+    identity: Option<Rc<[StateEntry]>>,
+    /// Whether the host is to choose the route anew, should the request go on.
+    pub clears_route_cache: bool,
+}
+
+impl Told {
+    /// What is told with this record; `grant` is what a proved token gives.
+    pub(super) fn of(audit: &AuditRecord, grant: Option<&Grant>, policy: &Policy) -> Self {
+        let decision = policy.filter_state.of_decision(|part| match part {
+            DecisionPart::Verdict => Some(audit.verdict()),
+            DecisionPart::Reason => Some(audit.reason()),
+            DecisionPart::Rule => audit.rule(),
+            DecisionPart::Provider => audit.provider(),
+        });
+        let identity = grant.map(|grant| Rc::clone(&grant.state));
+        Self { decision, identity, clears_route_cache: policy.clear_route_cache }
+    }
+
+    /// One value after the other, the verdict first.
+    pub fn iter(&self) -> impl Iterator<Item = &StateEntry> {
+        self.decision.iter().chain(self.identity.iter().flat_map(|identity| identity.iter()))
+    }
+}

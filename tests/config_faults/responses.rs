@@ -1,0 +1,232 @@
+//! What is said of `responses` and of rules that redirect browsers.
+
+use okta_proxy_wasm::config;
+use serde_json::{Value, json};
+
+use super::{faults, okta_with};
+
+fn document(members: Value) -> Value {
+    let mut document = okta_with(json!({}));
+    for (name, value) in members.as_object().unwrap() {
+        document[name] = value.clone();
+    }
+    document
+}
+
+fn answering(responses: Value) -> Value {
+    document(json!({ "responses": responses }))
+}
+
+fn warnings(document: &Value) -> Vec<String> {
+    config::load(document.to_string().as_bytes()).unwrap().warnings
+}
+
+/// That exactly these lines are said, in any order.
+#[track_caller]
+fn assert_said(document: &Value, expected: &[&str]) {
+    let mut found = faults(document);
+    let mut expected: Vec<String> = expected.iter().map(|line| (*line).to_owned()).collect();
+    found.sort_unstable();
+    expected.sort_unstable();
+    assert_eq!(found, expected, "{document}");
+}
+
+#[test]
+fn every_fault_of_the_answers_is_listed_at_once() {
+    let document = document(json!({
+        "default_rule": { "redirect_browsers": "yes" },
+        "rules": [
+            { "match": { "path": "/a" }, "access": "deny", "redirect_browsers": true },
+            { "match": { "path": "/b" }, "access": "public", "redirect_browsers": true },
+        ],
+        "responses": {
+            "realm": "", "format": "html", "detail": "all",
+            "custom": {
+                "unauthorised": { "body": "x" },
+                "bad_request": {},
+                "unauthorized": { "content_type": "text/html", "headers": { "set-cookie": "a=1", "a b": "1" } },
+                "forbidden": { "body": "", "content_type": "html", "headers": { "x-a": "a\r\nset-cookie: z=1", "X-B": "1", "x-b": "2" } },
+                "unavailable": { "body": 5, "headers": {} },
+            },
+            "cors": { "allow_origins": ["https://app.acme.com/", "null", "*", "https://a.example", "https://a.example"], "expose_headers": ["*"] },
+            "login": { "url": "http://app.acme.com/login", "return_to_parameter": "scope", "return_base": "https://shop.acme.com/" },
+        },
+    }));
+    let never = "never happens: with this `access` no log-in makes a difference";
+    let origin =
+        "an origin such as \"https://app.acme.com\": scheme, host and port only, no path and no slash at the end";
+    let lines = [
+        "$.default_rule.redirect_browsers: expected true or false".to_owned(),
+        format!("$.rules[0].redirect_browsers: {never}"),
+        format!("$.rules[1].redirect_browsers: {never}"),
+        "$.responses.realm: 1 to 128 printable ASCII characters".to_owned(),
+        "$.responses.format: expected one of \"json\", \"problem\", \"text\"".to_owned(),
+        "$.responses.detail: expected one of \"terse\", \"reason\"".to_owned(),
+        "$.responses.custom.unauthorised: unknown field; did you mean `unauthorized`?".to_owned(),
+        "$.responses.custom.bad_request: nothing in it; write `body`, `headers` or both".to_owned(),
+        "$.responses.custom.unauthorized.content_type: there is no `body` that it could describe".to_owned(),
+        "$.responses.custom.unauthorized.headers.set-cookie: anybody can cause a refusal, other sites' pages too, and would set or end users' sessions by it".to_owned(),
+        "$.responses.custom.unauthorized.headers[\"a b\"]: not a header name".to_owned(),
+        "$.responses.custom.forbidden.body: 1 to 16384 bytes: it is sent with every refusal".to_owned(),
+        "$.responses.custom.forbidden.content_type: a media type such as \"text/html; charset=utf-8\"".to_owned(),
+        "$.responses.custom.forbidden.headers.x-a: a value of 1 to 1024 printable ASCII characters, no blank at either end".to_owned(),
+        "$.responses.custom.forbidden.headers.x-b: named twice: letter case does not matter".to_owned(),
+        "$.responses.custom.unavailable.body: expected a string".to_owned(),
+        "$.responses.custom.unavailable.headers: 1 to 16 header fields".to_owned(),
+        format!("$.responses.cors.allow_origins[0]: {origin}"),
+        "$.responses.cors.allow_origins[1]: `null` is the origin of every sandboxed page, local file and redirect: never to be trusted".to_owned(),
+        "$.responses.cors.allow_origins[2]: `*` stands alone: it allows every origin".to_owned(),
+        "$.responses.cors.allow_origins[4]: named twice".to_owned(),
+        "$.responses.cors.expose_headers[0]: the name of a header; `*` is not taken by every browser".to_owned(),
+        "$.responses.login.url: an https address such as \"https://app.acme.com/login\", without a fragment; http only to localhost".to_owned(),
+        "$.responses.login.return_to_parameter: a parameter name of at most 64 letters, digits and `-._~`, and not `acr_values`, `max_age` or `scope`, which step-up uses".to_owned(),
+        "$.responses.login.return_base: an origin such as \"https://shop.acme.com\", without a path and without a slash at its end".to_owned(),
+    ];
+    assert_said(&document, &lines.iter().map(String::as_str).collect::<Vec<_>>());
+}
+
+#[test]
+fn no_header_that_the_filter_or_http_writes_is_the_operators() {
+    for name in [
+        "WWW-Authenticate",
+        "Content-Length",
+        "Transfer-Encoding",
+        "Connection",
+        "Content-Type",
+        "Cache-Control",
+        "Expires",
+        "Pragma",
+        "Access-Control-Allow-Origin",
+        "access-control-max-age",
+        "Location",
+        "Refresh",
+        "Set-Cookie",
+        "Set-Cookie2",
+        "Vary",
+        "Retry-After",
+        "grpc-status",
+        "Grpc-Message",
+        "x-envoy-upstream-service-time",
+        "Content-Encoding",
+        "Trailer",
+        "Upgrade",
+        "Date",
+        "ETag",
+        ":status",
+        "",
+    ] {
+        let found = faults(&answering(json!({ "custom": { "forbidden": { "headers": { name: "1" } } } })));
+        assert!(found.len() == 1 && found[0].starts_with("$.responses.custom.forbidden.headers"), "{name}: {found:?}");
+    }
+    for name in [
+        "x-support",
+        "Strict-Transport-Security",
+        "Content-Security-Policy",
+        "Clear-Site-Data",
+        "link",
+        "x-frame-options",
+    ] {
+        assert_said(&answering(json!({ "custom": { "forbidden": { "headers": { name: "1" } } } })), &[]);
+    }
+    for value in ["", " a", "a ", "a\nb", "é", "a\0", &"a".repeat(1025)] {
+        let found = faults(&answering(json!({ "custom": { "unavailable": { "headers": { "x-a": value } } } })));
+        assert_eq!(found.len(), 1, "{value:?}: {found:?}");
+    }
+    let many: serde_json::Map<String, Value> = (0..17).map(|at| (format!("x-{at}"), json!("1"))).collect();
+    assert_said(
+        &answering(json!({ "custom": { "forbidden": { "headers": many } } })),
+        &["$.responses.custom.forbidden.headers: 1 to 16 header fields"],
+    );
+    assert_said(&answering(json!({ "custom": { "forbidden": { "body": "x".repeat(16384) } } })), &[]);
+    assert_eq!(faults(&answering(json!({ "custom": { "forbidden": { "body": "x".repeat(16385) } } }))).len(), 1);
+    assert_eq!(faults(&answering(json!({ "custom": {} }))).len(), 1);
+}
+
+#[test]
+fn everybody_and_credentials_exclude_each_other() {
+    let cors = |cors: Value| answering(json!({ "cors": cors }));
+    assert_said(&cors(json!({ "allow_origins": ["*"] })), &[]);
+    assert_said(
+        &cors(json!({ "allow_origins": ["https://*.acme.com"], "allow_credentials": true, "expose_headers": ["x-a"] })),
+        &[],
+    );
+    assert_said(
+        &cors(json!({ "allow_origins": ["*"], "allow_credentials": true })),
+        &["$.responses.cors.allow_credentials: not with `*`: no browser takes the two together"],
+    );
+    assert_said(
+        &cors(json!({})),
+        &[
+            "$.responses.cors.allow_origins: missing; name the origins that may read refusals, such as [\"https://app.acme.com\"]",
+        ],
+    );
+    let empty = "an empty list; leave the field out or name at least one";
+    assert_said(
+        &cors(json!({ "allow_origins": [], "expose_headers": [] })),
+        &[&format!("$.responses.cors.allow_origins: {empty}"), &format!("$.responses.cors.expose_headers: {empty}")],
+    );
+}
+
+#[test]
+fn browsers_are_redirected_to_somewhere() {
+    let login = |login: Value| {
+        document(json!({ "default_rule": { "redirect_browsers": true }, "responses": { "login": login } }))
+    };
+    let nowhere = "there is nowhere to send them; write `responses.login`";
+    assert_said(
+        &document(
+            json!({ "default_rule": { "redirect_browsers": true }, "rules": [{ "access": "optional", "redirect_browsers": true }] }),
+        ),
+        &[&format!("$.default_rule.redirect_browsers: {nowhere}"), &format!("$.rules[0].redirect_browsers: {nowhere}")],
+    );
+    assert_said(
+        &login(json!({})),
+        &["$.responses.login.url: missing; write the address of the application's login page"],
+    );
+    // A fault there is the only one.
+    assert_eq!(faults(&login(json!("https://app.acme.com/login"))), ["$.responses.login: expected an object"]);
+    for (url, name) in [
+        ("return_to=x", "return_to"),
+        ("a=1&acr_values=x", "return_to"),
+        ("max_age", "return_to"),
+        ("scope=", "next"),
+        ("next=/", "next"),
+    ] {
+        let url = format!("https://app.acme.com/login?{url}");
+        assert_said(
+            &login(json!({ "url": url, "return_to_parameter": name })),
+            &[
+                "$.responses.login.url: has a parameter that the filter adds; which one counts would be for the page to guess",
+            ],
+        );
+    }
+    for base in ["http://shop.acme.com", "https://shop.acme.com/a", "shop.acme.com", ""] {
+        assert_eq!(
+            faults(&login(json!({ "url": "https://app.acme.com/login", "return_base": base }))).len(),
+            1,
+            "{base}"
+        );
+    }
+    assert_said(
+        &login(json!({ "url": "http://localhost:3000/login?tenant=7", "return_base": "http://localhost:8080" })),
+        &[],
+    );
+}
+
+#[test]
+fn what_weakens_an_answer_or_does_nothing_is_warned_of() {
+    let login = json!({ "url": "https://app.acme.com/login" });
+    let said = |members: Value| -> Vec<String> {
+        warnings(&document(members)).iter().map(|line| line.chars().take(40).collect()).collect()
+    };
+    assert_eq!(said(json!({ "responses": { "detail": "reason" } })), ["responses.detail is \"reason\": refused cl"]);
+    assert_eq!(
+        said(json!({ "responses": { "detail": "terse", "login": login } })),
+        ["responses.login is there and no rule has"]
+    );
+    let redirecting = json!({ "rules": [{ "redirect_browsers": true }], "responses": { "login": login } });
+    assert_eq!(said(redirecting.clone()), ["redirect_browsers is on and token.from_c"]);
+    let mut with_cookies = redirecting;
+    with_cookies["token"] = json!({ "from_cookies": ["at"] });
+    assert_eq!(said(with_cookies), [""; 0]);
+}

@@ -1,0 +1,83 @@
+//! The folders under `examples/`, each in a real Envoy with the folder's own `envoy.yaml`: every request of its
+//! `requests.json` is answered as it says. `make example` shows a reader the same.
+
+#![allow(missing_docs, reason = "a test")]
+
+use std::fs;
+
+use testbed::example::{self, Example, Row, RunningExample};
+use testbed::module::project_root;
+
+/// Plays a folder and tells every fault at once.
+fn play(name: &str) {
+    let example = Example::read(name);
+    let running = RunningExample::start(&example);
+    let mut faults = Vec::new();
+    for row in &example.rows {
+        faults.extend(
+            running.play(row).faults(row).iter().map(|fault| format!("{} ({}): {fault}", row.what, row.request)),
+        );
+    }
+    assert!(faults.is_empty(), "examples/{name}:\n{}", faults.join("\n"));
+    assert!(!running.has_trapped(), "examples/{name}: the filter trapped");
+}
+
+/// A test for each folder, and the list of those that have one.
+macro_rules! every_request_is_answered_as_the_folder_says {
+    ($($test:ident: $folder:literal,)*) => {
+        mod every_request_is_answered_as_the_folder_says {
+            $(#[test]
+            fn $test() {
+                super::play($folder);
+            })*
+        }
+        const PLAYED: &[&str] = &[$($folder),*];
+    };
+}
+
+every_request_is_answered_as_the_folder_says! {
+    ip_allow_list: "ip-allow-list",
+    legacy_headers: "legacy-headers",
+    microservices: "microservices",
+    mtls_in_front: "mtls-in-front",
+    okta: "okta",
+    partner_access: "partner-access",
+    rate_limits: "rate-limits",
+    response_headers: "response-headers",
+    retries_and_timeouts: "retries-and-timeouts",
+    service_to_service: "service-to-service",
+    several_issuers: "several-issuers",
+    step_up: "step-up",
+}
+
+#[test]
+fn no_folder_is_left_out() {
+    assert_eq!(example::names(), PLAYED);
+}
+
+#[test]
+fn readers_are_told_of_every_member_that_a_request_may_have() {
+    let list = fs::read_to_string(project_root().join("examples/README.md")).unwrap_or_default();
+    let refusal = serde_json::from_str::<Row>(r#"{"no such member": 1}"#).err().map(|fault| fault.to_string());
+    let (_, members) = refusal.as_deref().and_then(|text| text.split_once("expected one of ")).unwrap_or_default();
+    let members: Vec<&str> = members.split('`').skip(1).step_by(2).collect();
+    assert!(members.len() >= 20, "only {members:?} found");
+    for member in members {
+        assert!(
+            list.contains(&format!("`{member}`")) || list.contains(&format!("`{member}: ")),
+            "no word of `{member}`"
+        );
+    }
+}
+
+#[test]
+fn the_list_of_examples_names_every_folder_and_each_says_how_to_run_it() {
+    let list = fs::read_to_string(project_root().join("examples/README.md")).unwrap_or_default();
+    for name in PLAYED {
+        assert!(list.contains(&format!("]({name})")), "examples/README.md does not lead to {name}");
+        let example = Example::read(name);
+        assert!(example.readme.contains(&format!("make example NAME={name}")), "{name}/README.md has no command");
+        assert!(!example.title().is_empty() && !example.about().is_empty(), "{name}/README.md says nothing");
+        assert!(example.rows.len() >= 5, "{name}/requests.json: only {} requests", example.rows.len());
+    }
+}

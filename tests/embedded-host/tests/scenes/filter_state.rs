@@ -1,0 +1,105 @@
+//! What other filters are told by hosts' own means: where there are none the configuration is refused, and where they
+//! fail nothing passes.
+
+use embedded_host::{Asked, Manners, Outcome, Property, Status, Vm};
+use serde_json::{Value, json};
+
+use super::signing::with;
+use super::{configured, fetch_keys, fetched_keys, fields, good_token, inline_keys, status, tick_until, with_token};
+
+/// Envoy with the functions that filter state needs.
+fn envoy() -> Manners {
+    Manners { foreign_functions: Asked::Serves, ..Manners::envoy() }
+}
+
+fn telling(document: &Value) -> Value {
+    with(document, json!({ "filter_state": ["subject", "reason"] }))
+}
+
+#[test]
+fn each_name_is_declared_as_a_string_of_one_request_that_is_written_once() {
+    let (mut vm, root) = configured(envoy(), &telling(&inline_keys()));
+    let declared = [
+        r"\n\rauth_decision\x10\x01\x18\x01",
+        r"\n\x0bauth_reason\x10\x01\x18\x01",
+        r"\n\x0cauth_subject\x10\x01\x18\x01",
+    ];
+    let mut found = vm.declared();
+    found.sort_unstable();
+    let mut expected = declared.to_vec();
+    expected.sort_unstable();
+    assert_eq!(found, expected);
+    // A root that is configured again has declared them already.
+    assert!(vm.reconfigure(root, telling(&inline_keys()).to_string().as_bytes()), "{:?}", vm.log());
+    let good = vm.request(root, with_token(&good_token()));
+    let all = ["auth_decision=allow", "auth_reason=admitted", "auth_subject=alice@acme.com"];
+    assert_eq!(vm.filter_state(good), all);
+    assert!(matches!(vm.outcome(good), Outcome::Forwarded(_)));
+    let bad = vm.request(root, fields(&[]));
+    assert_eq!(vm.filter_state(bad), ["auth_decision=deny", "auth_reason=token_missing"]);
+    assert_eq!(status(&vm, bad), 401);
+}
+
+#[test]
+fn a_request_that_waited_is_told_of_under_its_own_name_and_not_under_another() {
+    let (mut vm, root) = configured(envoy(), &telling(&fetched_keys()));
+    let good = vm.request(root, with_token(&good_token()));
+    let bad = vm.request(root, with_token("a.b.c"));
+    assert_eq!(vm.filter_state(good), [""; 0], "nothing is decided yet");
+    fetch_keys(&mut vm, root);
+    tick_until(&mut vm, root, |vm| vm.outcome(good) != Outcome::Waiting);
+    let all = ["auth_decision=allow", "auth_reason=admitted", "auth_subject=alice@acme.com"];
+    assert_eq!(vm.filter_state(good), all);
+    assert_eq!(vm.filter_state(bad), ["auth_decision=deny", "auth_reason=token_encoding"]);
+}
+
+#[test]
+fn a_host_without_filter_state_or_routes_refuses_a_configuration_that_wants_them() {
+    let clearing = with(&inline_keys(), json!({ "clear_route_cache": true }));
+    for (manners, document) in [
+        (Manners::bare(), telling(&inline_keys())),
+        (Manners::bare(), clearing),
+        (Manners { properties: Property::Empty, ..Manners::bare() }, telling(&inline_keys())),
+        // Its own version of Envoy, without the function.
+        (Manners { foreign_functions: Asked::Refuses(Status::NotFound), ..envoy() }, telling(&inline_keys())),
+        (Manners { foreign_functions: Asked::Refuses(Status::InternalFailure), ..envoy() }, telling(&inline_keys())),
+    ] {
+        let mut vm = Vm::start(manners);
+        let (root, accepted) = vm.configure(document.to_string().as_bytes());
+        assert!(!accepted, "{document}");
+        assert!(
+            vm.log().iter().any(|line| line.starts_with("error") && line.contains("filter_state")),
+            "{:?}",
+            vm.log()
+        );
+        let stream = vm.request(root, with_token(&good_token()));
+        assert_eq!(vm.outcome(stream), Outcome::Waiting, "a request passed without a configuration");
+        assert!(!vm.calls().contains_key("proxy_set_property"));
+    }
+}
+
+#[test]
+fn what_is_told_already_is_not_mixed_with_ours_and_nothing_passes() {
+    let (mut vm, root) = configured(envoy(), &telling(&inline_keys()));
+    let good = vm.write_state_first(root, with_token(&good_token()), "auth_decision");
+    assert_eq!(status(&vm, good), 503);
+    assert_eq!(vm.filter_state(good), ["auth_decision=of another plugin"]);
+    let bad = vm.write_state_first(root, fields(&[]), "auth_decision");
+    assert_eq!(status(&vm, bad), 401);
+}
+
+#[test]
+fn a_route_that_is_not_chosen_anew_is_none_to_pass_by() {
+    let document = with(&inline_keys(), json!({ "clear_route_cache": true }));
+    let (mut vm, root) = configured(envoy(), &document);
+    let calls = |vm: &Vm| vm.calls().get("proxy_call_foreign_function").copied().unwrap_or_default();
+    let before = calls(&vm);
+    let good = vm.request(root, with_token(&good_token()));
+    assert!(matches!(vm.outcome(good), Outcome::Forwarded(_)));
+    assert_eq!(calls(&vm), before + 1);
+    let bad = vm.request(root, fields(&[]));
+    assert_eq!((status(&vm, bad), calls(&vm)), (401, before + 1), "a refusal has no route");
+    let (mut vm, root) = configured(Manners::envoy(), &document);
+    let good = vm.request(root, with_token(&good_token()));
+    assert_eq!(status(&vm, good), 503);
+}

@@ -1,0 +1,116 @@
+//! What came of a row of `requests.json`, and how that differs from what the row says.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::row::Row;
+use crate::faults::Faults;
+use crate::http1::{Headers, Received, Response};
+
+/// What happened, everywhere.
+pub struct Outcome {
+    /// An answer for each time it was sent; `None` where the connection was refused.
+    pub(super) answers: Vec<Option<Response>>,
+    /// By cluster, what its backend got.
+    pub(super) received: BTreeMap<String, Vec<Received>>,
+    /// What the filter logged of its refusals.
+    pub(super) records: Vec<Value>,
+}
+
+impl Outcome {
+    /// What is not as the row says.
+    pub fn faults(&self, row: &Row) -> Vec<String> {
+        let mut faults = Faults::default();
+        let expected = if row.handshake_fails { None } else { row.status };
+        for answer in &self.answers {
+            faults.expect("the status", &expected, &answer.as_ref().map(|response| response.status));
+            let Some(response) = answer else { continue };
+            faults.expect("the challenge", &row.challenge, &response.header("www-authenticate"));
+            for (name, value) in &row.response {
+                faults.expect(&format!("{name} of the answer"), &one_or_none(value), &response.headers(name));
+            }
+        }
+        let received: Vec<_> = self.received().collect();
+        faults.expect("how often a backend was asked", &row.expected_forwarded(), &received.len());
+        for (cluster, request) in received {
+            if let Some(reached) = &row.reaches {
+                faults.expect("the backend that was reached", reached, cluster);
+            }
+            for (name, value) in &row.backend {
+                faults.expect(&format!("{name} at the backend"), &one_or_none(value), &values(&request.headers, name));
+            }
+        }
+        for (member, expected) in [("reason", &row.reason), ("would_deny", &row.would_deny)] {
+            let found: Vec<_> = self.told(member);
+            let expected: Vec<_> = expected.iter().flat_map(|reason| vec![reason.as_str(); row.times]).collect();
+            faults.expect(&format!("{member} in the log"), &expected, &found);
+        }
+        faults.0
+    }
+
+    /// The last answer in a few words, with the header fields that the row speaks of.
+    pub fn answer(&self, row: &Row) -> String {
+        let Some(Some(response)) = self.answers.last() else { return "the TLS handshake fails".to_owned() };
+        let mut lines = vec![response.status.to_string()];
+        lines.extend(row.response.keys().flat_map(|name| field_lines(name, response.headers(name))));
+        lines.join("\n")
+    }
+
+    /// `WWW-Authenticate` of the last answer.
+    pub fn challenge(&self) -> Option<String> {
+        self.answers.last()?.as_ref()?.header("www-authenticate")
+    }
+
+    /// What reached a backend: where, if there are several, and the header fields in `names`.
+    pub fn seen(&self, names: &[String]) -> String {
+        let Some((cluster, request)) = self.received().last() else { return "nothing".to_owned() };
+        let told = |name: &String| field_lines(name, values(&request.headers, name));
+        let mut lines: Vec<String> = names.iter().flat_map(told).collect();
+        if self.received.len() > 1 {
+            lines.insert(0, format!("at {cluster}:"));
+        }
+        match self.received().count() / self.answers.len() {
+            0 | 1 => {}
+            tries => lines.insert(0, format!("it {tries} times")),
+        }
+        if lines.is_empty() {
+            lines.push("it, without an identity".to_owned());
+        }
+        lines.join("\n")
+    }
+
+    /// The reason in the filter's log.
+    pub fn reason(&self) -> String {
+        let would_deny = self.told("would_deny").last().map(|reason| format!("on trial: {reason}"));
+        let reason = self.told("reason").last().map(|reason| (*reason).to_owned());
+        would_deny.or(reason).unwrap_or_else(|| "-".to_owned())
+    }
+
+    /// Whether a backend was asked.
+    pub fn was_forwarded(&self) -> bool {
+        self.received().next().is_some()
+    }
+
+    fn received(&self) -> impl Iterator<Item = (&String, &Received)> {
+        self.received.iter().flat_map(|(cluster, requests)| requests.iter().map(move |request| (cluster, request)))
+    }
+
+    /// What the log says under a name; of what passes on trial, `reason` only says so.
+    fn told(&self, member: &str) -> Vec<&str> {
+        let is_told = |record: &&Value| member != "reason" || record["decision"] == "deny";
+        self.records.iter().filter(is_told).filter_map(|record| record[member].as_str()).collect()
+    }
+}
+
+fn one_or_none(value: &Option<String>) -> Vec<String> {
+    value.iter().cloned().collect()
+}
+
+fn values(headers: &Headers, name: &str) -> Vec<String> {
+    headers.all(name).into_iter().map(|value| String::from_utf8_lossy(value).into_owned()).collect()
+}
+
+fn field_lines(name: &str, values: Vec<String>) -> Vec<String> {
+    values.iter().map(|value| format!("{name}: {value}")).collect()
+}

@@ -1,0 +1,115 @@
+//! One entry of an example's `requests.json`: a request, and what is to come of it. `examples/README.md` explains the
+//! members to readers; one that is unknown here is refused.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use crate::backend::Behaviour;
+
+/// A request and its answer, as written.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Row {
+    /// In words.
+    pub what: String,
+    /// Method and target.
+    pub request: String,
+    /// Header fields; a list is sent as several lines.
+    #[serde(default)]
+    pub headers: BTreeMap<String, OneOrMore>,
+    /// The body.
+    pub body: Option<String>,
+    /// The claims of the token that matter, over those of a good one; `null` takes one away. Left out: no token.
+    pub token: Option<Map<String, Value>>,
+    /// The provider whose authorization server signs the token; the only one, unless said.
+    pub signed_by: Option<String>,
+    /// Where the token stands in place of `Authorization: Bearer`: a cookie's name.
+    pub token_cookie: Option<String>,
+    /// The listener, where there are several.
+    pub listener: Option<String>,
+    /// The address the client connects from, 127.0.0.1 unless said.
+    pub from: Option<String>,
+    /// The DNS name in the client's certificate, signed by the CA that the listener trusts.
+    pub certificate: Option<String>,
+    /// The same, signed by a CA that nobody trusts.
+    pub untrusted_certificate: Option<String>,
+    /// What the backend does, other than to answer 200 at once.
+    #[serde(default)]
+    pub backend_does: Behaviour,
+    /// How often it is sent; each time the answer is the same.
+    #[serde(default = "once")]
+    pub times: usize,
+
+    /// The status of the answer.
+    pub status: Option<u16>,
+    /// In place of the status: there is no answer, the TLS handshake fails.
+    #[serde(default)]
+    pub handshake_fails: bool,
+    /// `WWW-Authenticate`; left out or `null`: there is none.
+    pub challenge: Option<String>,
+    /// Header fields of the answer; `null`: there is none of that name.
+    #[serde(default)]
+    pub response: BTreeMap<String, Option<String>>,
+    /// Header fields that reach the backend; `null`: none of that name does.
+    #[serde(default)]
+    pub backend: BTreeMap<String, Option<String>>,
+    /// The cluster whose backend is reached, where there are several.
+    pub reaches: Option<String>,
+    /// How many requests reach the backend each time: one if the status is 200, otherwise none, unless said.
+    pub forwarded: Option<usize>,
+    /// The reason in the filter's log; left out: the filter refuses nothing.
+    pub reason: Option<String>,
+    /// What the log says a rule on trial would have refused for.
+    pub would_deny: Option<String>,
+}
+
+/// A header's value, or several.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged)]
+pub enum OneOrMore {
+    /// One line.
+    One(String),
+    /// A line each.
+    More(Vec<String>),
+}
+
+impl OneOrMore {
+    /// The values.
+    pub fn values(&self) -> &[String] {
+        match self {
+            Self::One(value) => std::slice::from_ref(value),
+            Self::More(values) => values,
+        }
+    }
+}
+
+fn once() -> usize {
+    1
+}
+
+impl Row {
+    /// How many requests are to reach the backend, all times together.
+    pub fn expected_forwarded(&self) -> usize {
+        self.times * self.forwarded.unwrap_or(usize::from(self.status == Some(200)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_member_that_nobody_looks_at_is_refused() {
+        let read = |text| serde_json::from_str::<Row>(text);
+        assert!(read(r#"{"what": "", "request": "GET /", "status": 200, "backend_does": {"takes_ms": 1}}"#).is_ok());
+        for text in [
+            r#"{"what": "", "request": "GET /", "status": 200, "statsu": 401}"#,
+            r#"{"what": "", "request": "GET /", "status": 200, "backend_does": {"sleeps_ms": 1}}"#,
+            r#"{"what": "", "request": "GET /", "status": "200"}"#,
+        ] {
+            assert!(read(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,241 @@
+//! An example, running: its Envoy, an authorization server for each provider, a backend for each routed cluster.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::net::{Ipv4Addr, TcpStream};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::folder::Example;
+use super::outcome::Outcome;
+use super::placement::{self, ListenerFiles, Machine, PlacedProvider};
+use super::row::Row;
+use super::tokens;
+use crate::authorization_server::AuthorizationServer;
+use crate::backend::Backend;
+use crate::client::{Connection, Request, connect_from};
+use crate::envoy::{Envoy, EnvoyBuilder};
+use crate::http1::Response;
+use crate::module::wasm_module;
+use crate::polling;
+use crate::tls::{self, Certificate, CertificateAuthority};
+
+/// What the gateway's certificate says, and the `Host` of requests that bring none.
+const GATEWAY_NAME: &str = "api.acme.com";
+/// How long the log may take to tell of a request that was answered.
+const TIME_TO_LOG: Duration = Duration::from_secs(3);
+
+/// Everything an example needs. Dropping it ends all of it.
+pub struct RunningExample {
+    /// The gateway.
+    pub envoy: Envoy,
+    ports: BTreeMap<String, u16>,
+    /// Listeners that speak TLS.
+    tls: BTreeSet<u16>,
+    backends: BTreeMap<String, Backend>,
+    providers: BTreeMap<String, Provider>,
+    certificates: Certificates,
+}
+
+struct Provider {
+    upstream: String,
+    server: Arc<AuthorizationServer>,
+}
+
+struct Certificates {
+    trusted: CertificateAuthority,
+    untrusted: CertificateAuthority,
+    gateway: Certificate,
+    _directories: [TempDir; 2],
+}
+
+impl RunningExample {
+    /// Starts it.
+    ///
+    /// # Panics
+    /// When something of the bootstrap has no place on this machine, or does not start.
+    pub fn start(example: &Example) -> Self {
+        let providers = providers(&example.plugin_configuration());
+        let clusters = placement::routed_clusters(&example.bootstrap);
+        let backends: BTreeMap<_, _> = clusters.into_iter().map(|cluster| (cluster, Backend::start())).collect();
+        let certificates = Certificates::create();
+        let placed = placed(example, &providers, &backends, &certificates);
+        let envoy = EnvoyBuilder::new().start_as_written(&placed);
+        let ports = envoy.listening_ports();
+        let tls = placement::tls_listeners(&placed).iter().filter_map(|name| ports.get(name)).copied().collect();
+        Self { envoy, ports, tls, backends, providers, certificates }
+    }
+
+    /// Where a listener listens; the only one, if it is not named.
+    ///
+    /// # Panics
+    /// When there is none of that name, or there are several to choose from.
+    pub fn port(&self, listener: Option<&str>) -> u16 {
+        let port = match listener {
+            Some(name) => self.ports.get(name),
+            None if self.ports.len() == 1 => self.ports.values().next(),
+            None => None,
+        };
+        *port.unwrap_or_else(|| panic!("which listener? there are {:?}", self.ports.keys()))
+    }
+
+    /// A fresh token with the claims of a row, if it is to have one.
+    ///
+    /// # Panics
+    /// When no provider has the name of the one that is to sign, or there are several and it has none.
+    pub fn token(&self, row: &Row) -> Option<String> {
+        let provider = match &row.signed_by {
+            Some(name) => self.providers.get(name),
+            None if self.providers.len() == 1 => self.providers.values().next(),
+            None => None,
+        };
+        row.token.as_ref().map(|claims| {
+            let provider = provider.unwrap_or_else(|| panic!("signed by whom? there are {:?}", self.providers.keys()));
+            tokens::signed(&provider.server, claims)
+        })
+    }
+
+    /// Where curl finds the listener of a row, and what it needs for TLS; the path follows.
+    pub fn curl_address(&self, row: &Row) -> String {
+        let port = self.port(row.listener.as_deref());
+        if !self.tls.contains(&port) {
+            return format!("http://127.0.0.1:{port}");
+        }
+        let ca = self.certificates.trusted.ca_pem_path();
+        let mut options = vec![format!("--cacert {} --resolve {GATEWAY_NAME}:{port}:127.0.0.1", ca.display())];
+        options.extend(
+            self.client_certificate(row)
+                .iter()
+                .map(|files| format!("--cert {} --key {}", files.certificate.display(), files.private_key.display())),
+        );
+        format!("{} https://{GATEWAY_NAME}:{port}", options.join(" "))
+    }
+
+    /// Sends the request of a row, as often as it says, and looks at what came of it everywhere.
+    pub fn play(&self, row: &Row) -> Outcome {
+        for backend in self.backends.values() {
+            backend.clear();
+            backend.behave(&row.backend_does);
+        }
+        let logged_before = self.notable_records().len();
+        let request = self.request(row);
+        let answers: Vec<_> = (0..row.times).map(|_| self.send(row, &request).ok()).collect();
+        let expected = if row.reason.is_some() || row.would_deny.is_some() { row.times } else { 0 };
+        let told = || Some(self.notable_records()).filter(|records| records.len() >= logged_before + expected);
+        let records = polling::within(TIME_TO_LOG, told).unwrap_or_else(|| self.notable_records());
+        let received = self.backends.iter().map(|(name, backend)| (name.clone(), backend.requests())).collect();
+        Outcome { answers, received, records: records.into_iter().skip(logged_before).collect() }
+    }
+
+    /// Whether the filter's VM trapped, or Envoy failed a stream for it.
+    pub fn has_trapped(&self) -> bool {
+        let log = self.envoy.log();
+        ["panicked", "wasm_fail_stream", "Uncaught", "VM failed"].iter().any(|sign| log.contains(sign))
+    }
+
+    fn request(&self, row: &Row) -> Request {
+        let (method, target) = row.request.split_once(' ').unwrap_or_else(|| panic!("{:?} is no request", row.request));
+        let mut request = Request::new(method, target);
+        for (name, value) in &row.headers {
+            request = value.values().iter().fold(request, |request, value| request.header(name, value));
+        }
+        if let Some(token) = self.token(row) {
+            request = match &row.token_cookie {
+                Some(cookie) => request.header("cookie", format!("{cookie}={token}")),
+                None => request.bearer(&token),
+            };
+        }
+        if let Some(body) = &row.body {
+            request = request.body(body);
+        }
+        request
+    }
+
+    fn send(&self, row: &Row, request: &Request) -> io::Result<Response> {
+        let port = self.port(row.listener.as_deref());
+        let from = row.from.as_deref().unwrap_or("127.0.0.1");
+        let stream = connect_from(from.parse::<Ipv4Addr>().expect("an IPv4 address"), port)?;
+        if !self.tls.contains(&port) {
+            return plainly(request, stream);
+        }
+        let ca = self.certificates.trusted.ca_pem_path();
+        tls::send(request, stream, GATEWAY_NAME, &ca, self.client_certificate(row).as_ref())
+    }
+
+    fn client_certificate(&self, row: &Row) -> Option<Certificate> {
+        let Certificates { trusted, untrusted, .. } = &self.certificates;
+        let certificate = row.certificate.as_ref().map(|name| trusted.issue(name));
+        certificate.or_else(|| row.untrusted_certificate.as_ref().map(|name| untrusted.issue(name)))
+    }
+
+    /// Decisions that the filter always logs: refusals, and what rules on trial would have refused.
+    fn notable_records(&self) -> Vec<Value> {
+        let is_notable = |record: &Value| record["decision"] == "deny" || record["would_deny"].is_string();
+        self.envoy.audit_records().into_iter().filter(is_notable).collect()
+    }
+}
+
+impl Certificates {
+    fn create() -> Self {
+        let directories = [(); 2].map(|()| TempDir::with_prefix("certificates-").expect("a temporary directory"));
+        let [trusted, untrusted] =
+            directories.each_ref().map(|directory| CertificateAuthority::create(directory.path()));
+        let gateway = trusted.issue(GATEWAY_NAME);
+        Self { trusted, untrusted, gateway, _directories: directories }
+    }
+}
+
+fn plainly(request: &Request, stream: TcpStream) -> io::Result<Response> {
+    let mut connection = Connection::over(stream)?;
+    connection.send(request)?;
+    connection.read_response()
+}
+
+/// An authorization server for each provider of the configuration.
+fn providers(plugin: &Value) -> BTreeMap<String, Provider> {
+    let start = |(name, written): (&String, &Value)| {
+        let server = AuthorizationServer::shared(&issuer(written));
+        (name.clone(), Provider { upstream: text(&written["upstream"]), server })
+    };
+    plugin["providers"].as_object().expect("providers").iter().map(start).collect()
+}
+
+fn issuer(provider: &Value) -> String {
+    if let Some(domain) = provider["okta"]["domain"].as_str() {
+        let id = provider["okta"]["authorization_server"].as_str().unwrap_or("default");
+        return format!("https://{domain}/oauth2/{id}");
+    }
+    text(&provider["issuer"])
+}
+
+fn placed(
+    example: &Example,
+    providers: &BTreeMap<String, Provider>,
+    backends: &BTreeMap<String, Backend>,
+    certificates: &Certificates,
+) -> Value {
+    let place = |Provider { upstream, server }: &Provider| {
+        let placed = PlacedProvider { host: server.host().to_owned(), port: server.port(), ca: server.ca_pem_path() };
+        (upstream.clone(), placed)
+    };
+    let machine = Machine {
+        module: &wasm_module(),
+        providers: providers.values().map(place).collect(),
+        backends: backends.iter().map(|(cluster, backend)| (cluster.clone(), backend.port())).collect(),
+        files: ListenerFiles {
+            certificate_chain: &certificates.gateway.certificate,
+            private_key: &certificates.gateway.private_key,
+            trusted_ca: &certificates.trusted.ca_pem_path(),
+        },
+    };
+    placement::place(&example.bootstrap, &machine).unwrap_or_else(|faults| {
+        panic!("examples/{}/envoy.yaml cannot run on this machine:\n{}", example.name, faults.join("\n"))
+    })
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_else(|| panic!("{value} is not a text")).to_owned()
+}
