@@ -290,7 +290,7 @@ impl SignatureVerifier for Counting {
 }
 
 fn faults_of(configuration: &Value) -> String {
-    match config::load(configuration.to_string().as_bytes()) {
+    match config::load(configuration.to_string().as_bytes(), &config::no_environment) {
         Ok(_) => String::new(),
         Err(faults) => faults.iter().map(|fault| format!("{fault}\n")).collect(),
     }
@@ -309,7 +309,7 @@ struct Scene {
 
 impl Scene {
     fn new(configuration: &Value) -> Self {
-        let policy = config::load(configuration.to_string().as_bytes()).unwrap().policy;
+        let policy = config::load(configuration.to_string().as_bytes(), &config::no_environment).unwrap().policy;
         let (now, verified) = (UnixTime::from_secs(NOW), Counting::default());
         let engine = Engine::new(policy, Box::new(verified.clone()), Room::default(), now);
         Self { engine, now, verified, streams: 0, decided: Vec::new(), notes: Vec::new(), next_tick: None }

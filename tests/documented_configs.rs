@@ -16,7 +16,7 @@ fn root() -> PathBuf {
 }
 
 fn assert_loads(name: &str, document: &str) {
-    if let Err(faults) = config::load(document.as_bytes()) {
+    if let Err(faults) = config::load(document.as_bytes(), &|_| Some(String::from("set"))) {
         let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
         panic!("{name}: {}\n{document}", faults.join("\n"));
     }

@@ -529,7 +529,7 @@ impl<'a> Model<'a> {
 fn policy() -> Policy {
     let configuration = json!({ "providers": { "a": { "issuer": "https://idp.example", "audiences": ["api"],
         "clock_skew": "5s", "upstream": "idp" } } });
-    config::load(configuration.to_string().as_bytes()).unwrap().policy
+    config::load(configuration.to_string().as_bytes(), &config::no_environment).unwrap().policy
 }
 
 #[test]

@@ -46,7 +46,7 @@ fn no_decision_shows_a_token_in_any_form() {
         "issuer": ISSUER, "audiences": [AUDIENCE], "jwks": { "inline": key_set(&[&key]) } } },
         "token": { "from_headers": [{ "name": "authorization", "scheme": "Bearer" }, { "name": "x-api-token" }],
             "from_cookies": ["access_token"], "from_params": ["access_token"] } });
-    let loaded = config::load(configuration.to_string().as_bytes()).unwrap();
+    let loaded = config::load(configuration.to_string().as_bytes(), &config::no_environment).unwrap();
     let mut engine = Engine::new(loaded.policy, Box::new(PortableVerifier), Room::default(), UnixTime::from_secs(NOW));
 
     let bent = |changes| key.token(&with(&payload(NOW), changes));
@@ -110,7 +110,7 @@ fn no_decision_shows_a_token_in_any_form() {
 fn no_parked_token_shows_in_any_form() {
     let configuration = json!({ "providers": { "okta": {
         "okta": { "domain": "acme.okta.com" }, "audiences": [AUDIENCE], "upstream": "okta" } } });
-    let loaded = config::load(configuration.to_string().as_bytes()).unwrap();
+    let loaded = config::load(configuration.to_string().as_bytes(), &config::no_environment).unwrap();
     let room = Room { requests: 1, bytes: usize::MAX };
     let start = UnixTime::from_secs(NOW);
     let mut engine = Engine::new(loaded.policy, Box::new(PortableVerifier), room, start);
@@ -158,7 +158,7 @@ fn no_token_that_a_rule_refuses_shows_in_any_form() {
                 "jwks": { "inline": key_set(&[&SigningKey::a("k1")]) } } },
             "rules": [{ "name": "r", "require": { "scopes": ["pay"] }, "report_only": report_only }],
         });
-        let loaded = config::load(configuration.to_string().as_bytes()).unwrap();
+        let loaded = config::load(configuration.to_string().as_bytes(), &config::no_environment).unwrap();
         let now = UnixTime::from_secs(NOW);
         let mut engine = Engine::new(loaded.policy, Box::new(PortableVerifier), Room::default(), now);
         let fields = [(":method", "GET"), (":path", "/"), ("authorization", &*format!("Bearer {token}"))];

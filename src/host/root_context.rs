@@ -179,7 +179,7 @@ impl RootContext for FilterRoot {
             0 => Vec::new(),
             size => hostcalls::get_buffer(BufferType::PluginConfiguration, 0, size).ok().flatten().unwrap_or_default(),
         };
-        match config::load(&document) {
+        match config::load(&document, &|name| std::env::var(name).ok()) {
             Ok(loaded) => {
                 for warning in &loaded.warnings {
                     log::warn!("{warning}");

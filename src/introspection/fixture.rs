@@ -28,6 +28,7 @@ pub(crate) fn provider() -> Provider {
         max_token_lifetime: None,
         claim_names: ClaimNames::default(),
         keys: KeyOrigin::Inline(TestKey::P256.key_set()),
+        introspection: None,
     }
 }
 

@@ -218,7 +218,11 @@ mod tests {
             let token = UnverifiedToken::parse(text.as_bytes()).unwrap();
             assert_eq!((token.header().key_id.as_deref(), token.header().algorithm), (Some("k1"), Algorithm::Es256));
             let set = TestKey::P256.key_set();
-            token.verify(&set.candidates(None, Algorithm::Es256), &PortableVerifier).unwrap().into_claims_and_payload().0
+            token
+                .verify(&set.candidates(None, Algorithm::Es256), &PortableVerifier)
+                .unwrap()
+                .into_claims_and_payload()
+                .0
         };
         let claims = read(&assertion_of(1));
         for (name, expected) in [("iss", "0oa1"), ("sub", "0oa1"), ("aud", ENDPOINT)] {

@@ -49,6 +49,8 @@ pub use token_source::{TokenSource, Unwritable};
 pub struct Policy {
     /// Whose tokens are accepted.
     pub providers: Providers,
+    /// Where revoked tokens are listed.
+    pub revocations: Option<RevocationSource>,
     /// Where tokens are looked for.
     pub token_source: TokenSource,
     /// Who may do what.

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
+use super::introspection::{Surroundings, introspection, judge_opaque_tokens, share_out_opaque_tokens};
 use super::{Findings, not_empty};
 use crate::config::fault::{ConfigProblem, Path};
 use crate::config::schema::{ClaimPath, JwksDocument, OktaDocument, ProviderDocument};
@@ -29,18 +30,26 @@ pub(super) fn providers(
         findings.needed(None::<()>, at, HINT);
         return None;
     }
-    let mut providers = Vec::new();
+    let (mut providers, mut opaque) = (Vec::new(), Vec::new());
     let mut issuers: HashMap<String, ()> = HashMap::new();
     let wanted = documents.len();
     for (name, document) in documents {
         let at = at.member(&name);
+        if let Some(introspection) = &document.introspection {
+            opaque.push((at.member("introspection"), introspection.opaque_tokens));
+        }
         let Some(provider) = provider(name, document, &at, findings) else { continue };
         if issuers.insert(provider.issuer.clone(), ()).is_some() {
             findings.unusable(&at, "another provider has the same issuer; a token must belong to exactly one");
         }
         providers.push(provider);
     }
-    (providers.len() == wanted).then(|| Providers::new(providers))
+    judge_opaque_tokens(&opaque, findings);
+    if providers.len() < wanted {
+        return None;
+    }
+    share_out_opaque_tokens(&opaque, &mut providers, findings);
+    Some(Providers::new(providers))
 }
 
 fn provider(name: String, document: ProviderDocument, at: &Path, findings: &mut Findings<'_>) -> Option<Provider> {
@@ -53,12 +62,27 @@ fn provider(name: String, document: ProviderDocument, at: &Path, findings: &mut 
     let audiences = audiences(&name, document.audiences, document.insecure_any_audience.unwrap_or(false), at, findings);
     let algorithms = algorithms(document.algorithms, &at.member("algorithms"), findings);
     let clock_skew = clock_skew(document.clock_skew, is_okta, &at.member("clock_skew"), findings);
+    let around = Surroundings {
+        name: &name,
+        issuer: issuer.as_deref(),
+        upstream: document.upstream.as_deref(),
+        allow_http,
+        is_okta,
+        needs_upstream: document.jwks.as_ref().is_some_and(|jwks| jwks.inline.is_some()),
+        provider_at: at,
+    };
+    let introspection =
+        document.introspection.map(|document| introspection(document, &around, &at.member("introspection"), findings));
     let origin =
         KeyOriginDocument { jwks: document.jwks.unwrap_or_default(), upstream: document.upstream, allow_http, is_okta };
     let keys = key_origin(origin, issuer.as_deref(), at, findings);
     let client_ids = not_empty(document.client_ids, &at.member("client_ids"), findings);
     let claim_names =
         claim_names(document.subject_claim, document.client_claim, document.scope_claim, document.groups_claim);
+    let introspection = match introspection {
+        None => None,
+        Some(compiled) => Some(compiled?),
+    };
     Some(Provider {
         name: name.into(),
         issuer: issuer?,
@@ -69,6 +93,7 @@ fn provider(name: String, document: ProviderDocument, at: &Path, findings: &mut 
         max_token_lifetime: document.max_token_lifetime,
         claim_names,
         keys: keys?,
+        introspection,
     })
 }
 

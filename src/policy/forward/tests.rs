@@ -21,6 +21,7 @@ fn token(claims: &Value) -> AdmittedToken {
         max_token_lifetime: None,
         claim_names: ClaimNames::default(),
         keys: KeyOrigin::Inline(TestKey::P256.key_set()),
+        introspection: None,
     };
     let mut all = json!({"iss": "https://idp.example", "exp": 2000});
     for (name, value) in claims.as_object().unwrap() {

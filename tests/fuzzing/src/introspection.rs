@@ -24,7 +24,7 @@ use crate::signing::{AUDIENCE, ISSUER};
 
 fn policy() -> Policy {
     let configuration = json!({ "providers": { "a": { "issuer": ISSUER, "audiences": [AUDIENCE], "upstream": "a" } } });
-    config::load(configuration.to_string().as_bytes()).expect("a configuration").policy
+    config::load(configuration.to_string().as_bytes(), &config::no_environment).expect("a configuration").policy
 }
 
 fn settings() -> Introspection {
