@@ -145,6 +145,11 @@ impl Answers {
         self.active.get_mut(token)
     }
 
+    /// Whether an active answer is held, good or not any more.
+    pub(super) fn is_active(&self, token: &TokenDigest) -> bool {
+        self.active.contains(token)
+    }
+
     pub(super) fn refused(&mut self, token: &TokenDigest) -> Option<Refused> {
         self.refused.get(token).copied()
     }

@@ -59,6 +59,11 @@ impl ProviderIntrospection {
         }
     }
 
+    /// Whether an opaque token was active before: only its issuer can have made it.
+    pub fn standing_of_opaque(&self, token: &TokenDigest) -> Standing {
+        if self.answers.is_active(token) { Standing::Known } else { Standing::Unknown }
+    }
+
     fn find(&mut self, kind: TokenKind, text: &[u8], asked_at: UnixTime, now: UnixTime) -> LookUp<Active> {
         let digest = TokenDigest::of(kind, text);
         let (mut standing, mut stale) = match kind {
