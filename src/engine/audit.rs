@@ -82,7 +82,13 @@ impl AuditRecord {
 
     /// A request that needs no token; `unmet` as above.
     pub fn allowed_without_token(request_id: Option<String>, rule: &Rule, unmet: Option<UnmetReason>) -> Self {
-        Self { request_id, rule: rule.name.clone(), provider: None, outcome: Outcome::AllowedWithoutToken(unmet), introspection: None }
+        Self {
+            request_id,
+            rule: rule.name.clone(),
+            provider: None,
+            outcome: Outcome::AllowedWithoutToken(unmet),
+            introspection: None,
+        }
     }
 
     /// A request that is refused; `provider` is known when the token names a configured issuer.
@@ -99,7 +105,13 @@ impl AuditRecord {
         token: Rc<AdmittedToken>,
         reason: UnmetReason,
     ) -> Self {
-        Self { request_id, rule: rule.name.clone(), provider: Some(provider), outcome: Outcome::Unmet(token, reason), introspection: None }
+        Self {
+            request_id,
+            rule: rule.name.clone(),
+            provider: Some(provider),
+            outcome: Outcome::Unmet(token, reason),
+            introspection: None,
+        }
     }
 
     /// How good its issuer's answer was, where it was asked.

@@ -8,12 +8,16 @@ use std::time::Duration;
 use crate::engine::deny_reason::DenyReason;
 use crate::engine::token_cache::Grant;
 use crate::engine::{CallId, Inquiry, Outbox};
-use crate::introspection::call::{Standing, TokenDigest};
+use crate::introspection::call::{Call, Standing, TokenDigest};
 use crate::introspection::revocation_feed::{Judgement, PollNumber, PollOutcome, PollResult, RevocationFeed};
 use crate::introspection::{Cause, Freshness, LookUp, ProviderIntrospection, Refusal, Unavailable};
 use crate::jitter::Jitter;
-use crate::policy::{AdmittedToken, Policy, ProviderId};
+use crate::policy::{AdmittedToken, CacheLimits, Policy, ProviderId};
 use crate::unix_time::UnixTime;
+
+/// So much is remembered of answers at least, whatever the operator wants remembered of verified tokens: an answer that is
+/// forgotten at once reaches nobody who waits for it.
+const LEAST_REMEMBERED: CacheLimits = CacheLimits { tokens: 1024, bytes: 4 * 1024 * 1024 };
 
 /// The issuers that are asked, and the list.
 #[derive(Debug)]
@@ -55,7 +59,11 @@ pub(super) struct Question<'a> {
 impl Inquiries {
     /// Nothing was asked yet.
     pub(super) fn new(policy: &Policy, now: UnixTime) -> Self {
-        let introspection = |settings| ProviderIntrospection::new(settings, policy.cache);
+        let limits = CacheLimits {
+            tokens: policy.cache.tokens.max(LEAST_REMEMBERED.tokens),
+            bytes: policy.cache.bytes.max(LEAST_REMEMBERED.bytes),
+        };
+        let introspection = |settings| ProviderIntrospection::new(settings, limits);
         let introspections = policy
             .providers
             .iter()
@@ -79,7 +87,12 @@ impl Inquiries {
     }
 
     /// What is said of a JWT that was proved, and how good that is where its issuer was asked.
-    pub(super) fn about_jwt(&mut self, grant: &Grant, policy: &Policy, asked: &Question<'_>) -> Said<Option<Freshness>> {
+    pub(super) fn about_jwt(
+        &mut self,
+        grant: &Grant,
+        policy: &Policy,
+        asked: &Question<'_>,
+    ) -> Said<Option<Freshness>> {
         // First: it costs no call, and whatever the issuer says, a token on the list does not pass.
         if let Err(reason) = self.about_revocation(grant.provider, &grant.token, policy, asked.now) {
             return Said::Refused(reason);
@@ -139,11 +152,16 @@ impl Inquiries {
     }
 
     /// The calls and the poll that are due. Whoever waits for these is to look again.
-    pub(super) fn begin(&mut self, jitter: Jitter, now: UnixTime, outbox: &mut Outbox) -> Vec<(ProviderId, TokenDigest)> {
+    pub(super) fn begin(
+        &mut self,
+        jitter: Jitter,
+        now: UnixTime,
+        outbox: &mut Outbox,
+    ) -> Vec<(ProviderId, TokenDigest)> {
         let mut recall = Vec::new();
         for (provider, introspection) in &mut self.introspections {
             let begun = introspection.begin_calls(jitter, now);
-            let of_provider = |call: crate::introspection::call::Call| Inquiry {
+            let of_provider = |call: Call| Inquiry {
                 id: CallId { provider: *provider, number: call.number },
                 purpose: call.purpose,
                 timeout: call.timeout,

@@ -479,7 +479,11 @@ impl Engine {
         let due = self.keys.iter().filter_map(|(_, keys)| keys.next_due()).min();
         let deadline = self.parked.earliest_deadline();
         let idle = now.plus(IDLE_TICK);
-        due.into_iter().chain(self.inquiries.next_due(now)).chain(deadline).fold(idle, UnixTime::min).max(now.plus(NEXT_BATCH))
+        due.into_iter()
+            .chain(self.inquiries.next_due(now))
+            .chain(deadline)
+            .fold(idle, UnixTime::min)
+            .max(now.plus(NEXT_BATCH))
     }
 }
 

@@ -88,9 +88,8 @@ impl Parked {
     /// Whether this request may wait too.
     pub(super) fn has_room_for(&self, token: &NamedToken<'_>, awaited: Awaited) -> bool {
         let bytes = token.held_bytes();
-        let is_within = |held: Held, room: Room| {
-            held.requests < room.requests && held.bytes.saturating_add(bytes) <= room.bytes
-        };
+        let is_within =
+            |held: Held, room: Room| held.requests < room.requests && held.bytes.saturating_add(bytes) <= room.bytes;
         let all = Held { requests: self.waiting.len(), bytes: self.held_bytes };
         let half = Room { requests: self.room.requests / 2, bytes: self.room.bytes / 2 };
         is_within(all, self.room) && (!is_unknown(awaited) || is_within(self.unknown, half))

@@ -298,9 +298,10 @@ impl<'a> NamedToken<'a> {
         let judged = if is_known_bad {
             Err(TokenFault::SignatureInvalid.into())
         } else {
-            token.verify(&candidates, verifier).map_err(DenyReason::from).and_then(|token| {
-                Grant::of(id, provider, Rc::new(AdmittedToken::admit(token, provider, now)?), policy)
-            })
+            token
+                .verify(&candidates, verifier)
+                .map_err(DenyReason::from)
+                .and_then(|token| Grant::of(id, provider, Rc::new(AdmittedToken::admit(token, provider, now)?), policy))
         };
         match (&judged, generation) {
             (Ok(grant), Some(keys)) => known.insert(Rc::clone(&text), grant.clone(), keys, held_bytes),
@@ -378,13 +379,7 @@ impl RequestFacts<'_> {
     }
 
     /// What a good token may do is up to the rule, with every request.
-    fn decide_by(
-        self,
-        policy: &Policy,
-        grant: &Grant,
-        introspection: Option<Freshness>,
-        now: UnixTime,
-    ) -> Decision {
+    fn decide_by(self, policy: &Policy, grant: &Grant, introspection: Option<Freshness>, now: UnixTime) -> Decision {
         let rule = policy.rules.rule(self.rule);
         let token = (grant.token.as_ref(), grant.issued_by.as_ref());
         match policy.rules.check(self.rule, &self.asked(Some(token), now)) {
