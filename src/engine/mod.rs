@@ -8,6 +8,7 @@
 
 pub mod audit;
 pub mod deny_reason;
+mod effects;
 mod inquiries;
 mod parked;
 pub mod reply;
@@ -21,9 +22,7 @@ use std::time::Duration;
 
 use crate::http::{Reply, RequestHead};
 use crate::introspection::CallEnd;
-use crate::introspection::call::CallNumber;
 use crate::jose::RsaSigner;
-use crate::keys::fetch::{FetchNumber, KeyFetch};
 use crate::keys::{CalloutEnd, ProviderKeys};
 use crate::policy::{Policy, ProviderId};
 use crate::unix_time::UnixTime;
@@ -45,6 +44,7 @@ pub use crate::jose::{Algorithm, Doubt, NativeVerifier, PortableVerifier, Signat
 pub use crate::keys::fetch::{FetchFault, FetchOutcome, FetchResult, Jitter, MAX_ANSWER_BYTES};
 pub use crate::keys::sharing::{Lease, SharedAnswer, SharedOutcome, Turn};
 pub use crate::policy::{Attribute, AttributeValues};
+pub use effects::{CallId, CallNote, Fetch, FetchId, FetchNote, Inquiry, Outbox};
 pub use parked::Room;
 pub use request::{Decision, Verdict};
 pub use told::Told;
@@ -62,101 +62,6 @@ const IDLE_TICK: Duration = Duration::from_secs(10);
 /// The host's id of one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StreamId(pub u32);
-
-/// Which fetch of which provider; comes back with its outcome.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct FetchId {
-    provider: ProviderId,
-    number: FetchNumber,
-}
-
-impl FetchId {
-    /// Whether it is a fetch of this provider's keys.
-    pub fn is_of(self, provider: ProviderId) -> bool {
-        self.provider == provider
-    }
-}
-
-/// A fetch for the host to make.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fetch {
-    /// Comes back with the outcome.
-    pub id: FetchId,
-    /// What to fetch.
-    pub keys: KeyFetch,
-}
-
-/// Which introspection call of which provider; comes back with its outcome.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct CallId {
-    provider: ProviderId,
-    number: CallNumber,
-}
-
-impl CallId {
-    /// Whom it asks.
-    pub const fn provider(self) -> ProviderId {
-        self.provider
-    }
-}
-
-/// An introspection call for the host to make; [`Engine::call_request`] says what to send.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Inquiry {
-    /// Comes back with the outcome.
-    pub id: CallId,
-    /// What it is for: of the calls of one token in all VMs one is made, and each comes out of the budget of all.
-    pub purpose: Purpose,
-    /// How long it may take.
-    pub timeout: Duration,
-}
-
-/// Effects to carry out, in this order.
-#[derive(Debug, Default)]
-pub struct Outbox {
-    /// Fetches to begin, one at a time in the whole process where the host can see to that.
-    pub fetches: Vec<Fetch>,
-    /// Further callouts of a fetch that was begun already.
-    pub follow_ups: Vec<Fetch>,
-    /// What the other VMs of the process should know of a provider's keys.
-    pub share: Option<(ProviderId, SharedOutcome)>,
-    /// Introspection calls to make.
-    pub calls: Vec<Inquiry>,
-    /// What the other VMs of the process should know of a provider's token.
-    pub answer: Option<(ProviderId, SharedTokenAnswer)>,
-    /// A provider that no VM of the process is to call before then.
-    pub block: Option<(ProviderId, UnixTime)>,
-    /// The list of revoked tokens is to be asked for.
-    pub poll: Option<Poll>,
-    /// Parked streams that are decided now, at most [`BATCH`] of them.
-    pub decided: Vec<(StreamId, Decision)>,
-    /// When to tick at the latest.
-    pub next_tick: Option<UnixTime>,
-    /// What an operator should see of the fetch that just ended.
-    pub note: Option<FetchNote>,
-    /// The same of the introspection call that just ended.
-    pub call_note: Option<CallNote>,
-    /// The same of the poll.
-    pub poll_note: Option<PollResult>,
-}
-
-/// How a fetch of a provider's keys ended, for the log.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FetchNote {
-    /// The operator's name for the provider.
-    pub provider: Rc<str>,
-    /// How it ended.
-    pub result: FetchResult,
-}
-
-/// How an introspection call ended, for the log.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CallNote {
-    /// The operator's name for the provider.
-    pub provider: Rc<str>,
-    /// How it ended.
-    pub result: CallResult,
-}
 
 /// What became of a request that has just come.
 #[derive(Debug)]
