@@ -734,7 +734,7 @@ fn a_private_key_comes_from_the_environment_too() {
         let (_, provider) = policy.providers.of_opaque_tokens().unwrap();
         match &provider.introspection.as_ref().unwrap().client {
             ClientAuthentication::PrivateKeyJwt { key, .. } => key.id().map(str::to_owned),
-            _ => None,
+            ClientAuthentication::SecretBasic { .. } | ClientAuthentication::SecretPost { .. } => None,
         }
     };
     assert_eq!(id(json!({})).as_deref(), Some("own"));
