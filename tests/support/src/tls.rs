@@ -7,7 +7,7 @@ use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose, SanType};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
@@ -48,14 +48,18 @@ impl CertificateAuthority {
         self.directory.join("ca.pem")
     }
 
-    /// Issues a certificate whose only subject alternative name is `dns_name`.
-    pub fn issue(&self, dns_name: &str) -> Certificate {
+    /// Issues a certificate whose only subject alternative name is `name`: a DNS name, or a URI such as `spiffe://…`.
+    pub fn issue(&self, name: &str) -> Certificate {
         let key = KeyPair::generate().expect("a key");
-        let params = CertificateParams::new([dns_name.to_owned()]).expect("a valid DNS name");
+        let mut params = CertificateParams::default();
+        let text = name.try_into().expect("ASCII");
+        params.subject_alt_names =
+            vec![if name.contains("://") { SanType::URI(text) } else { SanType::DnsName(text) }];
+        let name = name.replace(['/', ':'], "_");
         let certificate = params.signed_by(&key, &self.issuer).expect("a certificate");
         let files = Certificate {
-            certificate: self.directory.join(format!("{dns_name}.pem")),
-            private_key: self.directory.join(format!("{dns_name}.key.pem")),
+            certificate: self.directory.join(format!("{name}.pem")),
+            private_key: self.directory.join(format!("{name}.key.pem")),
         };
         fs::write(&files.certificate, certificate.pem()).expect("the certificate is written");
         fs::write(&files.private_key, key.serialize_pem()).expect("the key is written");

@@ -16,6 +16,8 @@ pub struct Outcome {
     pub(super) received: BTreeMap<String, Vec<Received>>,
     /// What the filter logged of its refusals.
     pub(super) records: Vec<Value>,
+    /// What Envoy wrote into its access log, if that is JSON and a row asks for it.
+    pub(super) access_log: Vec<Value>,
 }
 
 impl Outcome {
@@ -29,6 +31,10 @@ impl Outcome {
             faults.expect("the challenge", &row.challenge, &response.header("www-authenticate"));
             for (name, value) in &row.response {
                 faults.expect(&format!("{name} of the answer"), &one_or_none(value), &response.headers(name));
+            }
+            let body: Value = serde_json::from_slice(&response.body).unwrap_or_default();
+            for (name, value) in &row.response_json {
+                faults.expect(&format!("{name} in the answer's body"), value, &body[name]);
             }
         }
         let received: Vec<_> = self.received().collect();
@@ -46,20 +52,36 @@ impl Outcome {
             let expected: Vec<_> = expected.iter().flat_map(|reason| vec![reason.as_str(); row.times]).collect();
             faults.expect(&format!("{member} in the log"), &expected, &found);
         }
+        if !row.access_log.is_empty() {
+            faults.expect("the lines in the access log", &self.answers.len(), &self.access_log.len());
+        }
+        for line in &self.access_log {
+            for (name, value) in &row.access_log {
+                faults.expect(&format!("{name} in the access log"), value, &line[name]);
+            }
+        }
         faults.0
     }
 
-    /// The last answer in a few words, with the header fields that the row speaks of.
-    pub fn answer(&self, row: &Row) -> String {
+    /// The status of the last answer.
+    pub fn status(&self) -> String {
         let Some(Some(response)) = self.answers.last() else { return "the TLS handshake fails".to_owned() };
-        let mut lines = vec![response.status.to_string()];
-        lines.extend(row.response.keys().flat_map(|name| field_lines(name, response.headers(name))));
-        lines.join("\n")
+        response.status.to_string()
     }
 
-    /// `WWW-Authenticate` of the last answer.
-    pub fn challenge(&self) -> Option<String> {
-        self.answers.last()?.as_ref()?.header("www-authenticate")
+    /// The last answer's challenge and the header fields that the row speaks of, and of its body and of the access log the
+    /// members that it speaks of.
+    pub fn details(&self, row: &Row) -> Vec<String> {
+        let Some(Some(response)) = self.answers.last() else { return Vec::new() };
+        let mut lines = field_lines("WWW-Authenticate", response.headers("www-authenticate"));
+        lines.extend(row.response.keys().flat_map(|name| field_lines(name, response.headers(name))));
+        let body: Value = serde_json::from_slice(&response.body).unwrap_or_default();
+        lines.extend(row.response_json.keys().map(|name| format!("{name:?}: {}", body[name])));
+        lines.extend(self.access_log.last().map(|line| {
+            let told = |name: &String| format!("{name}={}", line[name]);
+            format!("access log: {}", row.access_log.keys().map(told).collect::<Vec<_>>().join(" "))
+        }));
+        lines
     }
 
     /// What reached a backend: where, if there are several, and the header fields in `names`.
