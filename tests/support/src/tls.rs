@@ -53,8 +53,7 @@ impl CertificateAuthority {
         let key = KeyPair::generate().expect("a key");
         let mut params = CertificateParams::default();
         let text = name.try_into().expect("ASCII");
-        params.subject_alt_names =
-            vec![if name.contains("://") { SanType::URI(text) } else { SanType::DnsName(text) }];
+        params.subject_alt_names = vec![if name.contains("://") { SanType::URI(text) } else { SanType::DnsName(text) }];
         let name = name.replace(['/', ':'], "_");
         let certificate = params.signed_by(&key, &self.issuer).expect("a certificate");
         let files = Certificate {

@@ -74,20 +74,25 @@ impl Outcome {
     pub fn details(&self, row: &Row) -> Vec<String> {
         let Some(Some(response)) = self.answers.last() else { return Vec::new() };
         let mut lines = field_lines("WWW-Authenticate", response.headers("www-authenticate"));
-        lines.extend(row.response.keys().flat_map(|name| field_lines(name, response.headers(name))));
+        lines.extend(row.response.keys().flat_map(|name| field_lines_or_none(name, response.headers(name))));
         let body: Value = serde_json::from_slice(&response.body).unwrap_or_default();
         lines.extend(row.response_json.keys().map(|name| format!("{name:?}: {}", body[name])));
-        lines.extend(self.access_log.last().map(|line| {
+        let asked_for = self.access_log.last().filter(|_| !row.access_log.is_empty());
+        lines.extend(asked_for.map(|line| {
             let told = |name: &String| format!("{name}={}", line[name]);
             format!("access log: {}", row.access_log.keys().map(told).collect::<Vec<_>>().join(" "))
         }));
         lines
     }
 
-    /// What reached a backend: where, if there are several, and the header fields in `names`.
-    pub fn seen(&self, names: &[String]) -> String {
+    /// What reached a backend: where, if there are several, and the header fields in `names`; which are not there of those
+    /// that the row speaks of.
+    pub fn seen(&self, row: &Row, names: &[String]) -> String {
         let Some((cluster, request)) = self.received().last() else { return "nothing".to_owned() };
-        let told = |name: &String| field_lines(name, values(&request.headers, name));
+        let told = |name: &String| match row.backend.contains_key(name) {
+            true => field_lines_or_none(name, values(&request.headers, name)),
+            false => field_lines(name, values(&request.headers, name)),
+        };
         let mut lines: Vec<String> = names.iter().flat_map(told).collect();
         if self.received.len() > 1 {
             lines.insert(0, format!("at {cluster}:"));
@@ -131,6 +136,10 @@ fn one_or_none(value: &Option<String>) -> Vec<String> {
 
 fn values(headers: &Headers, name: &str) -> Vec<String> {
     headers.all(name).into_iter().map(|value| String::from_utf8_lossy(value).into_owned()).collect()
+}
+
+fn field_lines_or_none(name: &str, values: Vec<String>) -> Vec<String> {
+    if values.is_empty() { vec![format!("no {name}")] } else { field_lines(name, values) }
 }
 
 fn field_lines(name: &str, values: Vec<String>) -> Vec<String> {

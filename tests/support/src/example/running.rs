@@ -130,7 +130,8 @@ impl RunningExample {
         let expected = if row.reason.is_some() || row.would_deny.is_some() { row.times } else { 0 };
         let told = || Some(self.notable_records()).filter(|records| records.len() >= logged_before + expected);
         let records = polling::within(TIME_TO_LOG, told).unwrap_or_else(|| self.notable_records());
-        let access_logged = || Some(self.access_log()).filter(|lines| lines.len() >= access_logged_before + answers.len());
+        let access_logged =
+            || Some(self.access_log()).filter(|lines| lines.len() >= access_logged_before + answers.len());
         let access_log = match self.reads_access_log {
             true => polling::within(TIME_TO_LOG, access_logged).unwrap_or_else(|| self.access_log()),
             false => Vec::new(),
@@ -187,7 +188,12 @@ impl RunningExample {
 
     /// The lines of Envoy's access log that are JSON.
     fn access_log(&self) -> Vec<Value> {
-        self.envoy.log().lines().filter(|line| line.starts_with('{')).filter_map(|line| serde_json::from_str(line).ok()).collect()
+        self.envoy
+            .log()
+            .lines()
+            .filter(|line| line.starts_with('{'))
+            .filter_map(|line| serde_json::from_str(line).ok())
+            .collect()
     }
 
     /// Decisions that the filter always logs: refusals, and what rules on trial would have refused.

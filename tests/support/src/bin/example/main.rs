@@ -67,10 +67,11 @@ fn play(name: &str, keep: bool, presentation: &Presentation) -> Result<bool, Sto
         let outcome = running.play(row);
         presentation.check()?;
         let faults = outcome.faults(row);
-        let (beside, below): (Vec<_>, Vec<_>) = outcome.details(row).into_iter().partition(|line| Screen::fits_beside(line));
+        let (beside, below): (Vec<_>, Vec<_>) =
+            outcome.details(row).into_iter().partition(|line| Screen::fits_beside(line));
         screen.row(&cells(row, &outcome, beside, &shown), &faults);
         for line in below {
-            screen.remark(&line);
+            screen.remark(&format!("→ {line}"));
         }
         admitted += usize::from(outcome.was_forwarded());
         unexpected += usize::from(!faults.is_empty());
@@ -112,7 +113,7 @@ fn cells(row: &Row, outcome: &Outcome, beside: Vec<String>, shown: &[String]) ->
         request.push(format!("{} times", row.times));
     }
     let answer: Vec<_> = iter::once(outcome.status()).chain(beside).collect();
-    [request.join("\n"), answer.join("\n"), outcome.seen(shown), outcome.reason()]
+    [request.join("\n"), answer.join("\n"), outcome.seen(row, shown), outcome.reason()]
 }
 
 /// A claim's value as people write it.
