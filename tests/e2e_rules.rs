@@ -6,12 +6,9 @@
 
 mod gateway;
 
-use std::time::Duration;
-
 use gateway::{API, Gateway, Setup, minimal_configuration};
 use serde_json::{Value, json};
 use testbed::authorization_server::{DEFAULT_AUDIENCE, now};
-use testbed::polling::until;
 use testbed::{ClientTokenRequest, ListenerOptions, Request, Response, UserTokenRequest};
 
 const TWO_FACTORS: &str = "urn:okta:loa:2fa:any";
@@ -44,11 +41,6 @@ fn with_rules() -> Value {
 
 fn start() -> Gateway {
     Setup { configuration: with_rules(), workers: 1, ..Setup::default() }.start()
-}
-
-/// Waits for the next records to be logged, and gives the last.
-fn record_number(gateway: &Gateway, count: usize) -> Value {
-    until("the record", Duration::from_secs(10), || gateway.envoy.audit_records().get(count - 1).cloned())
 }
 
 /// The values of a header that the backend received, as its echo tells.
@@ -140,7 +132,7 @@ fn each_rule_asks_for_what_it_says_and_a_refusal_says_what_would_help() {
     ];
     for (index, (status, challenge, rule, reason, request)) in refused.iter().enumerate() {
         let response = request.send(gateway.port());
-        let record = record_number(&gateway, logged + index + 1);
+        let record = gateway.record_number(logged + index + 1);
         let row = format!("{rule} {reason} {request:?} {record}");
         assert_eq!(response.status, *status, "{row}");
         assert_eq!(response.header("www-authenticate").as_deref(), *challenge, "{row}");
@@ -207,7 +199,7 @@ fn what_passes_without_a_token_has_no_identity_and_each_route_judges_a_known_tok
     let logged = gateway.envoy.audit_records().len();
     let reported = Request::get("/beta/x").bearer(&token).send(port);
     assert_eq!((reported.status, received(&reported, "x-user-id")), (200, vec!["alice@acme.com".to_owned()]));
-    let record = record_number(&gateway, logged + 1);
+    let record = gateway.record_number(logged + 1);
     assert_eq!(record["decision"], "allow", "{record}");
     assert_eq!((&record["would_deny"], &record["rule"]), (&json!("group_missing"), &json!("trial")), "{record}");
     assert_eq!(Request::get("/beta/x").bearer(&expired).send(port).status, 401);

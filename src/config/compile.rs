@@ -27,9 +27,9 @@ impl Findings<'_> {
         self.faults.push(at.fault(ConfigProblem::Unusable(hint)));
     }
 
-    /// A field that is needed; silent when what stands there was refused already.
+    /// A field that is needed; silent when what stands there was refused already, or what it would stand in.
     fn needed<T>(&mut self, value: Option<T>, at: &Path, hint: &'static str) -> Option<T> {
-        if value.is_none() && !at.is_reported(self.faults) {
+        if value.is_none() && !at.is_reported(self.faults) && !at.is_in_what_was_not_read(self.faults) {
             self.faults.push(at.fault(ConfigProblem::Missing(hint)));
         }
         value

@@ -107,6 +107,12 @@ impl Path {
             |path: &str| path.strip_prefix(&self.0).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']));
         faults.iter().any(|fault| is_here_or_within(&fault.path))
     }
+
+    /// Whether something around it is of a wrong type: then nothing is known of what it holds.
+    pub(super) fn is_in_what_was_not_read(&self, faults: &[ConfigFault]) -> bool {
+        let is_around = |path: &str| self.0.strip_prefix(path).is_some_and(|rest| rest.starts_with(['.', '[']));
+        faults.iter().any(|fault| matches!(fault.problem, ConfigProblem::WrongType(_)) && is_around(&fault.path))
+    }
 }
 
 #[cfg(test)]
@@ -119,6 +125,18 @@ mod tests {
         let path = Path::root().member("providers").member("a.b\n").member("audiences").item(2);
         assert_eq!(path.0, r#"$.providers["a.b\n"].audiences[2]"#);
         assert!(Path::root().member(&"x".repeat(5000)).0.len() < 100);
+    }
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn what_was_not_read_silences_what_would_be_in_it() {
+        let at = Path::root().member("ab");
+        let faults = [at.item(1).fault(ConfigProblem::WrongType("an object"))];
+        assert!(at.item(1).member("x").is_in_what_was_not_read(&faults));
+        assert!(
+            !at.item(1).is_in_what_was_not_read(&faults) && !at.item(12).member("x").is_in_what_was_not_read(&faults)
+        );
+        let faults = [at.item(1).fault(ConfigProblem::Empty)];
+        assert!(!at.item(1).member("x").is_in_what_was_not_read(&faults));
     }
 
     #[wasm_bindgen_test(unsupported = test)]

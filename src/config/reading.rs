@@ -15,6 +15,11 @@ use super::fault::{ConfigFault, ConfigProblem, Path};
 pub(super) trait Read: Sized {
     /// The value, or `None` after adding to `faults` why not.
     fn read(value: &Value, at: &Path, faults: &mut Vec<ConfigFault>) -> Option<Self>;
+
+    /// What takes the place of an item that could not be read, so that those behind it keep theirs.
+    fn stand_in() -> Option<Self> {
+        None
+    }
 }
 
 /// A structure of the document: an object with a fixed set of fields, all of which may be left out.
@@ -85,6 +90,10 @@ impl<T: ReadObject> Read for T {
         let members = object(value, at, faults)?;
         Some(read_object(members, at, faults))
     }
+
+    fn stand_in() -> Option<Self> {
+        Some(T::read_fields(&Map::new(), &Path::root(), &mut Vec::new()))
+    }
 }
 
 impl Read for String {
@@ -135,7 +144,13 @@ impl<T: Read> Read for Vec<T> {
                 return None;
             }
         };
-        Some(items.iter().enumerate().filter_map(|(index, item)| T::read(item, &at.item(index), faults)).collect())
+        // All are read, and none moves up: what is said of them later is said by their places.
+        let items: Vec<Option<T>> = items
+            .iter()
+            .enumerate()
+            .map(|(index, item)| T::read(item, &at.item(index), faults).or_else(T::stand_in))
+            .collect();
+        items.into_iter().collect()
     }
 }
 

@@ -45,6 +45,8 @@ pub struct Setup {
     pub listener: fn(ListenerOptions) -> ListenerOptions,
     /// Beside the first one.
     pub more_listeners: Vec<ListenerOptions>,
+    /// Beside the backend's, the issuer's and the empty one.
+    pub more_clusters: Vec<Cluster>,
     pub gate: Mode,
     pub workers: u32,
 }
@@ -55,6 +57,7 @@ impl Default for Setup {
             configuration: minimal_configuration(),
             listener: |listener| listener,
             more_listeners: Vec::new(),
+            more_clusters: Vec::new(),
             gate: Mode::Pass,
             workers: 2,
         }
@@ -70,10 +73,11 @@ impl Setup {
         let backend = Backend::start();
         let first = (self.listener)(ListenerOptions::filtered(API, &self.configuration));
         let builder = EnvoyBuilder::new().concurrency(self.workers).listener(first);
+        let builder = self.more_listeners.into_iter().fold(builder, EnvoyBuilder::listener);
         let envoy = self
-            .more_listeners
+            .more_clusters
             .into_iter()
-            .fold(builder, EnvoyBuilder::listener)
+            .fold(builder, EnvoyBuilder::cluster)
             .cluster(Cluster::backend("backend", backend.port()))
             .cluster(Cluster::without_endpoints("nowhere"))
             // Envoy counts the TLS handshake as connecting: a key server that is held must not fail there.
@@ -122,6 +126,13 @@ impl Gateway {
     /// A connection of a client that takes its time, or leaves.
     pub fn connect(&self) -> Connection {
         Connection::open(self.port()).expect("the gateway listens")
+    }
+
+    /// Waits for the next records to be logged, and gives the last.
+    pub fn record_number(&self, count: usize) -> Value {
+        testbed::polling::until("the record", Duration::from_secs(10), || {
+            self.envoy.audit_records().get(count - 1).cloned()
+        })
     }
 
     /// Sends a request with this token.

@@ -15,7 +15,7 @@ pub enum Attribute {
     DestinationAddress,
     /// `destination.port`.
     DestinationPort,
-    /// `connection.mtls`: whether the client showed a certificate that was verified.
+    /// `connection.mtls`: whether the client showed a certificate; whether anybody verified it is up to the listener.
     Mtls,
     /// `connection.requested_server_name`: the SNI.
     RequestedServerName,

@@ -345,22 +345,21 @@ impl Call<'_> {
     }
 
     fn property(&mut self) -> Result<Status, Error> {
-        let path = self.bytes(0);
-        let properties = self.world().manners.properties.clone();
-        match properties {
-            Property::Status(status) => Ok(status),
-            Property::Empty => self.give(2, b""),
-            Property::Envoy => match path.as_slice() {
-                b"xds\0node" => self.give(2, b"\x0a\x07gateway"),
-                b"xds\0node\0id" => self.give(2, b"gateway"),
-                b"xds\0node\0user_agent_name" => self.give(2, b"envoy"),
-                name => {
-                    let name = String::from_utf8_lossy(name).into_owned();
-                    let written = self.world().effective_stream().and_then(|stream| stream.state.get(&name).cloned());
-                    written.map_or(Ok(Status::NotFound), |value| self.give(2, value.as_bytes()))
-                }
-            },
+        let path = String::from_utf8(self.bytes(0)).expect("names").replace('\0', ".");
+        self.world().properties_asked.push(path.clone());
+        let more = match self.world().manners.properties {
+            Property::Status(status) => return Ok(status),
+            Property::Empty => return self.give(2, b""),
+            Property::Envoy => &[],
+            Property::EnvoyAnd(more) => more,
+        };
+        let known: [(&str, &[u8]); 3] =
+            [("xds.node", b"\x0a\x07gateway"), ("xds.node.id", b"gateway"), ("xds.node.user_agent_name", b"envoy")];
+        if let Some((_, value)) = known.iter().chain(more).find(|(name, _)| *name == path) {
+            return self.give(2, value);
         }
+        let written = self.world().effective_stream().and_then(|stream| stream.state.get(&path).cloned());
+        written.map_or(Ok(Status::NotFound), |value| self.give(2, value.as_bytes()))
     }
 
     fn world(&mut self) -> &mut World {

@@ -257,6 +257,11 @@ impl Vm {
         &self.store.data().calls
     }
 
+    /// The properties that the host was asked for so far, each by its path with dots.
+    pub fn properties_asked(&self) -> &[String] {
+        &self.store.data().properties_asked
+    }
+
     /// How often the module was entered by each of its exports so far.
     pub fn entries(&self) -> &BTreeMap<String, usize> {
         &self.store.data().entries

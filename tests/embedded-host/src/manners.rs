@@ -19,6 +19,8 @@ pub enum Asked {
 pub enum Property {
     /// Envoy's `xds.node` and nothing else.
     Envoy,
+    /// The same and these, each by its path with dots.
+    EnvoyAnd(&'static [(&'static str, &'static [u8])]),
     /// The same status for everything.
     Status(Status),
     /// Everything is there and empty.

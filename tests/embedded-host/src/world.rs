@@ -139,6 +139,7 @@ pub(crate) struct World {
     pub(crate) tick_periods: BTreeMap<u32, u32>,
     pub(crate) log: Vec<String>,
     pub(crate) calls: BTreeMap<String, usize>,
+    pub(crate) properties_asked: Vec<String>,
     pub(crate) entries: BTreeMap<String, usize>,
 }
 
@@ -162,6 +163,7 @@ impl World {
             tick_periods: BTreeMap::new(),
             log: Vec::new(),
             calls: BTreeMap::new(),
+            properties_asked: Vec::new(),
             entries: BTreeMap::new(),
         }
     }

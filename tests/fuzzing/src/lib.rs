@@ -13,6 +13,8 @@
 )]
 
 mod bytes;
+mod conditions;
+mod routes;
 mod sequence;
 #[path = "../../signing/mod.rs"]
 mod signing;
@@ -25,7 +27,7 @@ use signing::{ISSUER, SigningKey, key_set, payload};
 pub type Target = fn(&[u8]);
 
 /// Every target under its name, which is also its folder in `tests/data/fuzz`.
-pub const TARGETS: [(&str, Target); 8] = [
+pub const TARGETS: [(&str, Target); 10] = [
     ("token", bytes::token),
     ("key_set", bytes::key_set),
     ("configuration", bytes::configuration),
@@ -33,6 +35,8 @@ pub const TARGETS: [(&str, Target); 8] = [
     ("request_places", bytes::request_places),
     ("fetch_answer", bytes::fetch_answer),
     ("metadata", bytes::metadata),
+    ("condition", conditions::condition),
+    ("routes", routes::routes),
     ("sequence", sequence::sequence),
 ];
 
@@ -126,6 +130,8 @@ pub fn seeds(target: &str) -> Vec<(&'static str, Vec<u8>)> {
                 ("other_issuer", b"{\"issuer\":\"https://idp.example/realms/b\",\"jwks_uri\":\"https://idp.example/k\"}".to_vec()),
             ]
         }
+        "condition" => conditions::seeds(),
+        "routes" => routes::seeds(),
         "sequence" => sequence::seeds(),
         _ => Vec::new(),
     }

@@ -19,7 +19,7 @@ use tempfile::TempDir;
 pub use binary::{find_binary, validate};
 pub use builder::EnvoyBuilder;
 pub use cluster::Cluster;
-pub use listener::ListenerOptions;
+pub use listener::{ClientCertificates, DownstreamTls, ListenerOptions};
 
 use crate::client::{Request, percent_encoded};
 use crate::http1::Response;

@@ -24,6 +24,7 @@ pub mod scripted_server;
 pub mod authorization_server;
 pub mod envoy;
 pub mod module;
+pub mod programs;
 
 pub mod example;
 pub mod presentation;
@@ -31,7 +32,9 @@ pub mod presentation;
 pub use authorization_server::{AuthorizationServer, ClientTokenRequest, SigningKey, UserTokenRequest};
 pub use backend::Backend;
 pub use client::{Connection, Request, send_many};
-pub use envoy::{Cluster, Envoy, EnvoyBuilder, ListenerOptions, ListenerUpdate};
+pub use envoy::{ClientCertificates, Cluster, DownstreamTls, Envoy, EnvoyBuilder, ListenerOptions, ListenerUpdate};
 pub use gate::{Gate, Mode};
 pub use http1::{Headers, Received, Response};
 pub use scripted_server::{Answer, Script, ScriptedServer};
+pub use tempfile::TempDir;
+pub use tls::{Certificate, CertificateAuthority};

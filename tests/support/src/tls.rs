@@ -7,7 +7,10 @@ use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose, SanType};
+use rcgen::{
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose, SanType,
+};
+use ring::digest::{SHA256, digest};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
@@ -22,11 +25,14 @@ pub struct CertificateAuthority {
 }
 
 /// Where the PEM files of a certificate are.
+#[derive(Clone, Debug)]
 pub struct Certificate {
     /// The certificate, without the CA's.
     pub certificate: PathBuf,
     /// Its private key, PKCS#8.
     pub private_key: PathBuf,
+    /// SHA-256 of its DER form in lower-case hex.
+    pub sha256: String,
 }
 
 impl CertificateAuthority {
@@ -54,11 +60,28 @@ impl CertificateAuthority {
         let mut params = CertificateParams::default();
         let text = name.try_into().expect("ASCII");
         params.subject_alt_names = vec![if name.contains("://") { SanType::URI(text) } else { SanType::DnsName(text) }];
-        let name = name.replace(['/', ':'], "_");
         let certificate = params.signed_by(&key, &self.issuer).expect("a certificate");
+        self.write(&name.replace(['/', ':'], "_"), &certificate, &key)
+    }
+
+    /// Issues a certificate to the client `O=ACME, CN=<common_name>`, also known by a URI and a DNS name.
+    pub fn issue_to_client(&self, common_name: &str, uri: &str, dns_name: &str) -> Certificate {
+        let key = KeyPair::generate().expect("a client key");
+        let mut params = CertificateParams::default();
+        params.distinguished_name = DistinguishedName::new();
+        params.distinguished_name.push(DnType::OrganizationName, "ACME");
+        params.distinguished_name.push(DnType::CommonName, common_name);
+        let name = |text: &str| text.to_owned().try_into().expect("ASCII");
+        params.subject_alt_names = vec![SanType::URI(name(uri)), SanType::DnsName(name(dns_name))];
+        let certificate = params.signed_by(&key, &self.issuer).expect("a client certificate");
+        self.write(&format!("{common_name}.client"), &certificate, &key)
+    }
+
+    fn write(&self, name: &str, certificate: &rcgen::Certificate, key: &KeyPair) -> Certificate {
         let files = Certificate {
             certificate: self.directory.join(format!("{name}.pem")),
             private_key: self.directory.join(format!("{name}.key.pem")),
+            sha256: digest(&SHA256, certificate.der()).as_ref().iter().map(|byte| format!("{byte:02x}")).collect(),
         };
         fs::write(&files.certificate, certificate.pem()).expect("the certificate is written");
         fs::write(&files.private_key, key.serialize_pem()).expect("the key is written");

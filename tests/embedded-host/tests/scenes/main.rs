@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
 
 mod bare_hosts;
+mod conditions;
 mod configuration;
 mod filter_state;
 mod requests;

@@ -4,6 +4,10 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
+use crate::tls::Certificate;
+
+const PROTOCOL_OPTIONS: &str = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
+
 /// An upstream of Envoy, or a callout target of the filter.
 #[derive(Clone, Debug)]
 pub struct Cluster(pub(super) Value);
@@ -16,13 +20,14 @@ impl Cluster {
         cluster["circuit_breakers"] = json!({"thresholds": [{
             "max_connections": most, "max_pending_requests": most, "max_requests": most,
         }]});
-        cluster["typed_extension_protocol_options"] = json!({
-            "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
-                "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
-                "explicit_http_config": {"http_protocol_options": {"enable_trailers": true}},
-            },
-        });
+        cluster["typed_extension_protocol_options"] =
+            spoken(&json!({"http_protocol_options": {"enable_trailers": true}}));
         Self(cluster)
+    }
+
+    /// The same towards a backend that speaks HTTP/2 alone, as gRPC servers do.
+    pub fn http2_backend(name: &str, port: u16) -> Self {
+        Self::backend(name, port).http2()
     }
 
     /// A cluster that has no endpoint: every request to it fails inside Envoy.
@@ -40,18 +45,22 @@ impl Cluster {
     pub fn identity_provider(name: &str, port: u16, dns_name: &str, ca_pem: &Path) -> Self {
         let mut cluster = on_loopback(name, port);
         cluster["circuit_breakers"] = json!({"thresholds": [{"max_requests": 64, "max_pending_requests": 64}]});
-        cluster["transport_socket"] = json!({
-            "name": "envoy.transport_sockets.tls",
-            "typed_config": {
-                "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
-                "sni": dns_name,
-                "common_tls_context": {"validation_context": {
-                    "trusted_ca": {"filename": ca_pem},
-                    "match_typed_subject_alt_names": [{"san_type": "DNS", "matcher": {"exact": dns_name}}],
-                }},
-            },
-        });
+        cluster["transport_socket"] = tls(dns_name, ca_pem);
         Self(cluster)
+    }
+
+    /// Shows this certificate to the server, which is reached over TLS.
+    pub fn with_certificate(mut self, own: &Certificate) -> Self {
+        self.0["transport_socket"]["typed_config"]["common_tls_context"]["tls_certificates"] = json!([{
+            "certificate_chain": {"filename": own.certificate}, "private_key": {"filename": own.private_key},
+        }]);
+        self
+    }
+
+    /// Speaks HTTP/2.
+    pub fn http2(mut self) -> Self {
+        self.0["typed_extension_protocol_options"] = spoken(&json!({"http2_protocol_options": {}}));
+        self
     }
 
     /// How long connecting, TLS included, may take instead of one second.
@@ -59,6 +68,27 @@ impl Cluster {
         self.0["connect_timeout"] = json!(timeout);
         self
     }
+}
+
+fn tls(dns_name: &str, ca_pem: &Path) -> Value {
+    json!({
+        "name": "envoy.transport_sockets.tls",
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
+            "sni": dns_name,
+            "common_tls_context": {"validation_context": {
+                "trusted_ca": {"filename": ca_pem},
+                "match_typed_subject_alt_names": [{"san_type": "DNS", "matcher": {"exact": dns_name}}],
+            }},
+        },
+    })
+}
+
+/// What is spoken to the endpoints of a cluster.
+fn spoken(explicit: &Value) -> Value {
+    json!({ PROTOCOL_OPTIONS: {
+        "@type": format!("type.googleapis.com/{PROTOCOL_OPTIONS}"), "explicit_http_config": explicit,
+    } })
 }
 
 fn on_loopback(name: &str, port: u16) -> Value {

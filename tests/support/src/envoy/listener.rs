@@ -1,13 +1,36 @@
 //! A listener of a test's Envoy: an HTTP connection manager with the filter in it, or without.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
 use crate::module::wasm_module;
+use crate::tls::Certificate;
 
 const VM_ID: &str = "okta";
 const TYPE: &str = "type.googleapis.com";
+
+/// TLS towards clients, with HTTP/2 where a client offers it.
+#[derive(Clone, Debug)]
+pub struct DownstreamTls {
+    /// What the listener shows.
+    pub certificate: Certificate,
+    /// What is asked of clients.
+    pub clients: ClientCertificates,
+    /// Envoy's TLS inspector reads the name that the client asks for.
+    pub tls_inspector: bool,
+}
+
+/// Whether a listener asks for client certificates, and what becomes of them.
+#[derive(Clone, Debug)]
+pub enum ClientCertificates {
+    /// They are not asked for.
+    NotAsked,
+    /// Who shows one must have it from this CA; who shows none comes in too.
+    FromCa(PathBuf),
+    /// Any one will do, also one that nobody can vouch for (`trust_chain_verification: ACCEPT_UNTRUSTED`).
+    FromAnybody(PathBuf),
+}
 
 /// How a listener is set up. Take one of the constructors and change what the test is about:
 /// `ListenerOptions { failure_policy: "FAIL_CLOSED", ..ListenerOptions::filtered("api", &plugin) }`.
@@ -39,6 +62,8 @@ pub struct ListenerOptions {
     pub path_normalization: bool,
     /// `use_remote_address`.
     pub use_remote_address: bool,
+    /// Without it, plain text.
+    pub tls: Option<DownstreamTls>,
     /// HTTP filters in front of ours.
     pub filters_before: Vec<Value>,
     /// HTTP filters between ours and the router.
@@ -69,6 +94,7 @@ impl ListenerOptions {
             routes_before: Vec::new(),
             path_normalization: true,
             use_remote_address: true,
+            tls: None,
             filters_before: Vec::new(),
             filters_after: Vec::new(),
             typed_per_filter_config: json!({}),
@@ -125,9 +151,10 @@ impl ListenerOptions {
     fn line_of_access_log(&self) -> Value {
         let format = format!(
             "access listener={} request=%REQ(X-REQUEST-ID)% %REQ(:METHOD)% %REQ_WITHOUT_QUERY(:PATH)% \
-             code=%RESPONSE_CODE% details=%RESPONSE_CODE_DETAILS% flags=%RESPONSE_FLAGS% {}\n",
-            self.name, self.access_log_fields
+             code=%RESPONSE_CODE% details=%RESPONSE_CODE_DETAILS% flags=%RESPONSE_FLAGS%",
+            self.name
         );
+        let format = [format.as_str(), &self.access_log_fields].join(" ").trim_end().to_owned() + "\n";
         json!({
             "name": "envoy.access_loggers.stdout",
             "typed_config": {
@@ -188,13 +215,56 @@ pub(super) struct BoundListener {
 impl BoundListener {
     /// The `envoy.config.listener.v3.Listener`.
     pub(super) fn to_json(&self) -> Value {
-        json!({
+        let mut chain = json!({"filters": [{
+            "name": "envoy.filters.network.http_connection_manager",
+            "typed_config": self.options.connection_manager(),
+        }]});
+        if let Some(tls) = &self.options.tls {
+            chain["transport_socket"] = tls.transport_socket();
+        }
+        let mut listener = json!({
             "name": self.options.name,
             "address": {"socket_address": {"address": "127.0.0.1", "port_value": self.port}},
-            "filter_chains": [{"filters": [{
-                "name": "envoy.filters.network.http_connection_manager",
-                "typed_config": self.options.connection_manager(),
-            }]}],
+            "filter_chains": [chain],
+        });
+        if self.options.tls.as_ref().is_some_and(|tls| tls.tls_inspector) {
+            listener["listener_filters"] = json!([{
+                "name": "envoy.filters.listener.tls_inspector",
+                "typed_config": {
+                    "@type": format!("{TYPE}/envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector"),
+                },
+            }]);
+        }
+        listener
+    }
+}
+
+impl DownstreamTls {
+    fn transport_socket(&self) -> Value {
+        let mut common = json!({
+            "alpn_protocols": ["h2", "http/1.1"],
+            "tls_certificates": [{
+                "certificate_chain": {"filename": self.certificate.certificate},
+                "private_key": {"filename": self.certificate.private_key},
+            }],
+        });
+        let validation =
+            |ca_pem: &Path, trust: &str| json!({"trusted_ca": {"filename": ca_pem}, "trust_chain_verification": trust});
+        match &self.clients {
+            ClientCertificates::NotAsked => {}
+            ClientCertificates::FromCa(ca_pem) => {
+                common["validation_context"] = validation(ca_pem, "VERIFY_TRUST_CHAIN")
+            }
+            ClientCertificates::FromAnybody(ca_pem) => {
+                common["validation_context"] = validation(ca_pem, "ACCEPT_UNTRUSTED")
+            }
+        }
+        json!({
+            "name": "envoy.transport_sockets.tls",
+            "typed_config": {
+                "@type": format!("{TYPE}/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext"),
+                "common_tls_context": common,
+            },
         })
     }
 }

@@ -2,13 +2,14 @@
 
 use std::fs;
 
+use testbed::Request;
 use testbed::load::Load;
 
 use crate::order::rotated;
 use crate::progress::Progress;
 use crate::statistics::{Quartiles, differences, median, quartiles};
 use crate::subjects::{Stand, Subject};
-use crate::workloads::{Prepared, REQUESTS_PER_ROUND, Workload};
+use crate::workloads::{Prepared, Workload};
 
 const CONNECTIONS: usize = 4;
 
@@ -53,25 +54,51 @@ impl CpuFinding {
 /// # Panics
 /// When a subject does not answer as it must.
 pub fn measure(stand: &Stand, workload: Workload, prepared: &Prepared, rounds: usize) -> CpuFinding {
-    let mut spent = vec![Vec::with_capacity(rounds); Subject::ALL.len()];
-    let warm_up = workload.warm_up_rounds();
-    let progress = Progress::new(&workload.title(), warm_up + rounds);
+    let lane =
+        |subject: Subject| Lane { port: stand.port(subject), expected_status: workload.expected_status(subject) };
+    let (lanes, warm_up) = (Subject::ALL.map(lane), workload.warm_up_rounds());
+    let spent = interleaved(stand.pid(), &lanes, &workload.title(), warm_up, rounds, |round| prepared.round(round));
+    CpuFinding::of(workload, &spent)
+}
+
+/// One of those that are compared.
+pub struct Lane {
+    /// Where it listens.
+    pub port: u16,
+    /// How it must answer.
+    pub expected_status: u16,
+}
+
+/// What Envoy spends on a request in each lane, in microseconds, a figure for each round after the first ones. All get
+/// the same requests in a round, one after the other, each time in another order.
+///
+/// # Panics
+/// When a lane does not answer as it must.
+pub fn interleaved(
+    envoy: u32,
+    lanes: &[Lane],
+    title: &str,
+    warm_up: usize,
+    rounds: usize,
+    requests: impl Fn(usize) -> Vec<Request>,
+) -> Vec<Vec<f64>> {
+    let mut spent = vec![Vec::with_capacity(rounds); lanes.len()];
+    let progress = Progress::new(title, warm_up + rounds);
     for round in 0..warm_up + rounds {
-        let requests = prepared.round(round);
-        for place in rotated(Subject::ALL.len(), round) {
-            let subject = Subject::ALL[place];
-            let expected_status = workload.expected_status(subject);
-            let load = Load { port: stand.port(subject), connections: CONNECTIONS, expected_status };
-            let before = cpu_nanoseconds(stand.pid());
+        let requests = requests(round);
+        for place in rotated(lanes.len(), round) {
+            let Lane { port, expected_status } = lanes[place];
+            let load = Load { port, connections: CONNECTIONS, expected_status };
+            let before = cpu_nanoseconds(envoy);
             load.send_all(&requests);
-            let nanoseconds = cpu_nanoseconds(stand.pid()) - before;
+            let nanoseconds = cpu_nanoseconds(envoy) - before;
             if round >= warm_up {
-                spent[place].push(nanoseconds as f64 / 1000.0 / REQUESTS_PER_ROUND as f64);
+                spent[place].push(nanoseconds as f64 / 1000.0 / requests.len() as f64);
             }
         }
         progress.after(());
     }
-    CpuFinding::of(workload, &spent)
+    spent
 }
 
 /// What all threads of a process have spent: the first field of each `schedstat`.

@@ -6,6 +6,7 @@ use crate::cpu::{Cost, CpuFinding};
 use crate::latency::{Latency, LatencyFinding};
 use crate::machine::Machine;
 use crate::memory::{MemoryFinding, WORKERS, tokens_sent};
+use crate::rules::{RuleCost, RulesFinding};
 use crate::start::StartFinding;
 use crate::statistics::Quartiles;
 use crate::subjects::Subject;
@@ -18,6 +19,8 @@ pub struct Findings {
     pub rounds: usize,
     /// CPU time, a workload each.
     pub cpu: Vec<CpuFinding>,
+    /// CPU time with rules.
+    pub rules: Option<RulesFinding>,
     /// Latency, a workload each.
     pub latency: Vec<LatencyFinding>,
     /// From configuration to the first answer.
@@ -44,6 +47,7 @@ impl Findings {
             "module": {"bytes": module_bytes, "bytes_gzipped": module_bytes_gzipped},
             "rounds": self.rounds,
             "cpu_us_per_request": by_name(self.cpu.iter().map(|finding| (finding.workload.name(), cpu(finding)))),
+            "cpu_us_per_request_by_rules": self.rules.as_ref().map(rules),
             "latency_us": by_name(self.latency.iter().map(|finding| (finding.workload.name(), latency(finding)))),
             "ready_ms": self.start.as_ref().map(|start| {
                 json!({"none": start.no_filter, "ours": start.ours, "ours_again": start.ours_again})
@@ -69,6 +73,19 @@ fn cpu(finding: &CpuFinding) -> Value {
         (cost.subject.name().to_owned(), subject)
     };
     by_name(finding.costs.iter().map(of_subject))
+}
+
+fn rules(finding: &RulesFinding) -> Value {
+    let of_quartiles = |Quartiles { low, median, high }: Quartiles| json!({"lower_quartile": low, "median": median, "upper_quartile": high});
+    let of_cost = |cost: &RuleCost| {
+        let found = json!({
+            "total": cost.total,
+            "added": of_quartiles(cost.added),
+            "added_to_no_rules": of_quartiles(cost.added_to_no_rules),
+        });
+        (cost.rules.name(), found)
+    };
+    by_name(finding.costs.iter().map(|(asked, costs)| (asked.name().to_owned(), by_name(costs.iter().map(of_cost)))))
 }
 
 fn latency(finding: &LatencyFinding) -> Value {
@@ -110,6 +127,7 @@ pub mod tests {
             machine: machine(),
             rounds: 16,
             cpu: vec![finding(Workload::NEW, [5.0, 40.0, 50.0, 30.0, 160.0])],
+            rules: Some(crate::rules::tests::finding()),
             latency: vec![LatencyFinding { workload: Workload::NEW, latencies: Subject::ALL.map(latency).into() }],
             start: Some(StartFinding { repeats: 5, no_filter: 6.5, ours: 77.5, ours_again: 9.5 }),
             memory: Some(MemoryFinding {
@@ -127,6 +145,7 @@ pub mod tests {
             "/module/bytes_gzipped",
             "/cpu_us_per_request/rs256-new/ours/added/median",
             "/cpu_us_per_request/rs256-new/ours/ratio_to_jwt_authn",
+            "/cpu_us_per_request_by_rules/last/rules_1000/added/median",
             "/latency_us/rs256-new/jwt_authn/p99",
             "/ready_ms/ours",
             "/resident_mib/by_workers/ours/16",
@@ -134,7 +153,7 @@ pub mod tests {
             "/resident_mib/ours_by_distinct_tokens/100000",
         ]
         .map(|pointer| json.pointer(pointer).and_then(Value::as_f64));
-        let expected = [285_000.0, 30.0, 0.75, 922.0, 77.5, 104.0, 4.0, 68.0];
+        let expected = [285_000.0, 30.0, 0.75, 12.0, 922.0, 77.5, 104.0, 4.0, 68.0];
         assert_eq!(found, expected.map(Some));
     }
 }

@@ -13,6 +13,7 @@ mod options;
 mod order;
 mod progress;
 mod report;
+mod rules;
 mod signing;
 mod start;
 mod statistics;
@@ -69,6 +70,7 @@ fn measure(options: &Options) -> Findings {
             latency: Vec::new(),
             start: None,
             memory: None,
+            rules: None,
         },
         keys,
     };
@@ -102,6 +104,11 @@ impl Bench {
                 let finding = latency::measure(stand, workload, &prepared);
                 println!("Latency at a fixed rate\n{}", report::latency_table(&finding));
                 self.findings.latency.push(finding);
+            }
+            Part::Rules => {
+                let finding = rules::measure(&self.keys, self.findings.rounds);
+                println!("Rules\n{}", report::rules_table(&finding));
+                self.findings.rules = Some(finding);
             }
             Part::Start => {
                 let finding = start::measure(&self.keys, &self.any_token());

@@ -10,6 +10,8 @@ const ROUNDS: usize = 16;
 pub enum Part {
     /// Latency of this workload.
     Latency(Workload),
+    /// CPU time with rules.
+    Rules,
     /// From configuration to the first answer.
     Start,
     /// Resident memory.
@@ -18,13 +20,14 @@ pub enum Part {
 
 impl Part {
     /// All of them.
-    pub const ALL: [Self; 4] =
-        [Self::Latency(Workload::REPEATED), Self::Latency(Workload::NEW), Self::Start, Self::Memory];
+    pub const ALL: [Self; 5] =
+        [Self::Rules, Self::Latency(Workload::REPEATED), Self::Latency(Workload::NEW), Self::Start, Self::Memory];
 
     /// By which it is chosen.
     pub fn name(self) -> String {
         match self {
             Self::Latency(workload) => format!("latency-{}", workload.name()),
+            Self::Rules => "rules".to_owned(),
             Self::Start => "start".to_owned(),
             Self::Memory => "memory".to_owned(),
         }
@@ -94,7 +97,7 @@ mod tests {
     fn without_options_everything_is_measured() {
         let options = read(&["--rounds=", "--workloads="]).unwrap();
         assert_eq!((options.rounds, options.publish), (ROUNDS, false));
-        assert_eq!((options.workloads.len(), options.parts.len()), (14, 4));
+        assert_eq!((options.workloads.len(), options.parts.len()), (14, 5));
     }
 
     #[test]

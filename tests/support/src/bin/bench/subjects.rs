@@ -103,8 +103,7 @@ pub fn alone(subject: Subject, keys: &[SigningKey]) -> ListenerOptions {
 }
 
 fn listener(subject: Subject, key_set: &Value, floor: &Path) -> ListenerOptions {
-    let bare =
-        ListenerOptions { direct_response: true, access_log: false, ..ListenerOptions::unfiltered(subject.name()) };
+    let bare = bare(subject.name());
     let filtered =
         |document: Value| ListenerOptions { plugin_configuration: Some(document.to_string()), ..bare.clone() };
     let jwt_authn = |cache| ListenerOptions { filters_before: vec![jwt_authn(key_set, cache)], ..bare.clone() };
@@ -120,6 +119,16 @@ fn listener(subject: Subject, key_set: &Value, floor: &Path) -> ListenerOptions 
             filtered(document)
         }
     }
+}
+
+/// A listener in which Envoy answers by itself, without a line in the log and without a filter.
+pub fn bare(name: &str) -> ListenerOptions {
+    ListenerOptions { direct_response: true, access_log: false, ..ListenerOptions::unfiltered(name) }
+}
+
+/// Our configuration with these keys in it.
+pub fn document_with_keys(keys: &[SigningKey]) -> Value {
+    document(&key_set(keys))
 }
 
 fn key_set(keys: &[SigningKey]) -> Value {
