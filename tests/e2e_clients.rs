@@ -230,7 +230,7 @@ mod browser {
     /// What the page saw of each call.
     fn seen_by_the_page(site: &ScriptedServer) -> Vec<Value> {
         let _browser = Browser::open(&format!("http://127.0.0.1:{}/", site.port()));
-        until("the page's results", Duration::from_secs(30), || {
+        until("the page's results", Duration::from_secs(90), || {
             let results = site.requests().into_iter().find(|request| request.path == "/results")?;
             Some(serde_json::from_slice(&results.body).expect("JSON"))
         })
