@@ -184,6 +184,7 @@ mod browser {
     const PAGE: &str = include_str!("clients/page.html");
     const BEFORE: &str = "cors before ours";
     const BEHIND: &str = "cors behind ours";
+    const OURS: &str = "cors of ours besides";
     const CLOSED: &str = "no preflight passes";
 
     /// Serves the page, and what it is to ask for.
@@ -227,10 +228,18 @@ mod browser {
         }
     }
 
+    /// With CORS fields of ours on refusals.
+    fn readable(name: &str) -> ListenerOptions {
+        let mut configuration = configuration();
+        configuration["bypass_cors_preflight"] = json!(true);
+        configuration["responses"]["cors"] = json!({ "allow_origins": ["*"] });
+        ListenerOptions { plugin_configuration: Some(configuration.to_string()), ..listener(name, true) }
+    }
+
     /// What the page saw of each call.
     fn seen_by_the_page(site: &ScriptedServer) -> Vec<Value> {
         let _browser = Browser::open(&format!("http://127.0.0.1:{}/", site.port()));
-        until("the page's results", Duration::from_secs(30), || {
+        until("the page's results", Duration::from_secs(90), || {
             let results = site.requests().into_iter().find(|request| request.path == "/results")?;
             Some(serde_json::from_slice(&results.body).expect("JSON"))
         })
@@ -243,6 +252,7 @@ mod browser {
             more_listeners: vec![
                 ListenerOptions { filters_before: vec![cors_filter()], ..listener(BEFORE, false) },
                 ListenerOptions { filters_after: vec![cors_filter()], ..listener(BEHIND, true) },
+                ListenerOptions { filters_after: vec![cors_filter()], ..readable(OURS) },
                 ListenerOptions { filters_after: vec![cors_filter()], ..listener(CLOSED, false) },
             ],
             workers: 1,
@@ -276,6 +286,11 @@ mod browser {
             (call(BEHIND, "GET", Some("x.y.z")), &unreadable),
             (call(BEHIND, "GET", None), &unreadable),
             (call(BEHIND, "DELETE", Some(&writer)), &unreadable),
+            // Nor need it, where our refusals say themselves who may read them.
+            (call(OURS, "GET", Some(&reader)), &served),
+            (call(OURS, "PUT", Some(&reader)), &scope),
+            (call(OURS, "GET", Some("x.y.z")), &refused(401, ", error=\"invalid_token\"")),
+            (call(OURS, "GET", None), &refused(401, "")),
             // Where preflights need a token no page of another origin gets through: browsers send none with them.
             (call(CLOSED, "GET", Some(&reader)), &unreadable),
             (call(CLOSED, "PUT", Some(&writer)), &unreadable),

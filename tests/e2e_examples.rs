@@ -36,8 +36,11 @@ macro_rules! every_request_is_answered_as_the_folder_says {
 }
 
 every_request_is_answered_as_the_folder_says! {
+    audit_trail: "audit-trail",
+    iot_gateway: "iot-gateway",
     ip_allow_list: "ip-allow-list",
     legacy_headers: "legacy-headers",
+    mcp_server: "mcp-server",
     microservices: "microservices",
     mtls_in_front: "mtls-in-front",
     okta: "okta",
@@ -47,7 +50,10 @@ every_request_is_answered_as_the_folder_says! {
     retries_and_timeouts: "retries-and-timeouts",
     service_to_service: "service-to-service",
     several_issuers: "several-issuers",
+    single_page_app: "single-page-app",
     step_up: "step-up",
+    step_up_web: "step-up-web",
+    webhooks: "webhooks",
 }
 
 #[test]

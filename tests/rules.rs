@@ -547,7 +547,7 @@ fn what_is_only_reported_lets_a_good_token_pass_and_no_other() {
         let mut gate = Gate::new(&configured(document));
         let unmet = gate.get("/a", &token(json!({ "groups": ["beta"] })));
         assert_eq!((status(&unmet), reason(&unmet)), (200, "admitted"));
-        assert!(unmet.audit.is_reported());
+        assert!(unmet.audit.would_deny().is_some());
         let expected = with(
             &json!({ "schema": 1, "decision": "allow", "reason": "admitted", "would_deny": "scope_missing",
                 "provider": "okta", "subject": "alice@acme.com", "client": "0oa1client", "jti": "AT.k8vHqQ0p" }),
@@ -557,7 +557,7 @@ fn what_is_only_reported_lets_a_good_token_pass_and_no_other() {
         assert!(edits(&unmet).contains(&"x-user-id=alice@acme.com".to_owned()));
         assert_eq!(audit(&gate.get("/a", &token(json!({}))))["would_deny"], "group_missing");
         let met = gate.get("/a", &token(json!({ "scp": ["beta"], "groups": ["beta"] })));
-        assert_eq!((reason(&met), met.audit.is_reported()), ("admitted", false));
+        assert_eq!((reason(&met), met.audit.would_deny()), ("admitted", None));
         assert_eq!(audit(&met)["would_deny"], Value::Null);
         for (credential, expected) in [
             (String::new(), "token_missing"),
@@ -567,7 +567,7 @@ fn what_is_only_reported_lets_a_good_token_pass_and_no_other() {
         ] {
             let decision = gate.get("/a", &credential);
             assert_eq!((status(&decision), reason(&decision)), (401, expected));
-            assert!(!decision.audit.is_reported());
+            assert_eq!(decision.audit.would_deny(), None);
         }
         let twice = gate.decide(&[
             (":method", "GET"),
@@ -732,7 +732,7 @@ fn who_waits_is_decided_under_the_rule_of_the_own_path() {
         let (_, decision) = found[0];
         assert_eq!((status(decision), reason(decision)), (expected_status, expected), "{path}");
         assert_eq!(audit(decision)["rule"].as_str().unwrap_or_default(), rule, "{path}");
-        assert_eq!(decision.audit.is_reported(), path == "/trial" && expected_status == 200, "{path}");
+        assert_eq!(decision.audit.would_deny().is_some(), path == "/trial" && expected_status == 200, "{path}");
         let has_scope = path == "/bar" || path.ends_with("../bar");
         if expected_status == 403 {
             assert_eq!(challenge(decision).is_some_and(|text| text.ends_with(r#"scope="bar""#)), has_scope, "{path}");

@@ -561,7 +561,7 @@ fn answered(decision: &Decision) -> Answer {
         status,
         identified,
         rule: record["rule"].as_str().map(str::to_owned),
-        reported: decision.audit.is_reported(),
+        reported: decision.audit.would_deny().is_some(),
     }
 }
 

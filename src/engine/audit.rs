@@ -120,9 +120,12 @@ impl AuditRecord {
         Self { introspection, ..self }
     }
 
-    /// Whether a refusal was only reported.
-    pub const fn is_reported(&self) -> bool {
-        matches!(self.outcome, Outcome::Reported(..) | Outcome::AllowedWithoutToken(Some(_)))
+    /// Why a rule on trial would have refused what passed.
+    pub const fn would_deny(&self) -> Option<&'static str> {
+        match self.outcome {
+            Outcome::Reported(_, reason) | Outcome::AllowedWithoutToken(Some(reason)) => Some(reason.name()),
+            Outcome::Allowed(_) | Outcome::AllowedWithoutToken(None) | Outcome::Denied(_) | Outcome::Unmet(..) => None,
+        }
     }
 
     /// `allow` or `deny`.
@@ -159,17 +162,13 @@ impl AuditRecord {
             Outcome::Allowed(token) | Outcome::Reported(token, _) | Outcome::Unmet(token, _) => Some(token.as_ref()),
             Outcome::AllowedWithoutToken(_) | Outcome::Denied(_) => None,
         };
-        let would_deny = match &self.outcome {
-            Outcome::Reported(_, reason) | Outcome::AllowedWithoutToken(Some(reason)) => Some(reason.name()),
-            Outcome::Allowed(_) | Outcome::AllowedWithoutToken(None) | Outcome::Denied(_) | Outcome::Unmet(..) => None,
-        };
         let line = Line {
             schema: SCHEMA,
             decision: self.verdict(),
             reason: self.reason(),
             request_id: self.request_id.as_deref(),
             rule: self.rule.as_deref().map(bounded),
-            would_deny,
+            would_deny: self.would_deny(),
             provider: self.provider.as_deref().map(bounded),
             subject: token.and_then(AdmittedToken::subject).map(bounded),
             client: token.and_then(AdmittedToken::client).map(bounded),

@@ -9,9 +9,8 @@ const METHODS: &str = "GET, HEAD, OPTIONS";
 /// public, so that pages of any origin may read it: MCP clients also run in browsers.
 pub(super) fn answer(resources: &ProtectedResources, head: &RequestHead) -> Option<Reply> {
     let resource = resources.described_at(head)?;
-    let mut methods = head.values(":method");
-    let reply = match (methods.next(), methods.next()) {
-        (Some(b"GET" | b"HEAD"), None) => reply(
+    let reply = match head.the_only(":method") {
+        Some(b"GET" | b"HEAD") => reply(
             200,
             vec![
                 field(HeaderName::CONTENT_TYPE, "application/json"),
@@ -20,7 +19,7 @@ pub(super) fn answer(resources: &ProtectedResources, head: &RequestHead) -> Opti
             resource.document.clone(),
         ),
         // A preflight comes where a page sends a field of its own, as MCP clients do (`mcp-protocol-version`).
-        (Some(b"OPTIONS"), None) => reply(
+        Some(b"OPTIONS") => reply(
             204,
             vec![
                 field(HeaderName::ALLOW, METHODS),

@@ -4,12 +4,13 @@ use crate::engine::reply::undelivered_reply;
 use crate::engine::{Decision, FetchNote, FetchResult, Verdict};
 use crate::host::filter_state::{Untold, clear_route_cache, tell};
 use crate::host::headers;
+use crate::host::metrics::Metrics;
 use crate::host::streams::Passage;
 use crate::http::Reply;
 
 /// Applies a decision to the stream whose context is in effect. The caller continues or resumes it when
 /// the answer is [`Passage::Admitted`], and only then.
-pub(super) fn apply(decision: &Decision) -> Passage {
+pub(super) fn apply(decision: &Decision, metrics: &Metrics) -> Passage {
     // First of all: a reply ends the request, and its line in the access log should say why.
     let told = tell(&decision.told).map_err(|fault| match fault {
         Untold::TakenAlready => log::error!(
@@ -26,7 +27,8 @@ pub(super) fn apply(decision: &Decision) -> Passage {
                 answer(&undelivered_reply())
             }
             Ok(()) => {
-                if decision.audit.is_reported() {
+                if let Some(reason) = decision.audit.would_deny() {
+                    metrics.count_on_trial(decision.audit.rule(), reason);
                     log::info!("{}", decision.audit.to_json());
                 }
                 Passage::Admitted

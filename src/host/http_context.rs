@@ -60,7 +60,7 @@ impl HttpContext for FilterStream {
             arrival = self.shared.with_engine(|engine| engine.on_request_with(self.id, &head, values, now));
         }
         match arrival {
-            Some(Arrival::Decided(decision)) => self.passage.set(apply(&decision)),
+            Some(Arrival::Decided(decision)) => self.passage.set(apply(&decision, &self.shared.metrics)),
             Some(Arrival::Parked) => {
                 self.shared.streams.insert(self.id, Rc::clone(&self.passage));
                 self.shared.tick_soon();

@@ -12,6 +12,7 @@ mod filter_state;
 mod headers;
 mod host_kind;
 mod http_context;
+mod metrics;
 mod native_crypto;
 mod root_context;
 mod root_state;

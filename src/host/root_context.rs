@@ -126,7 +126,7 @@ impl FilterRoot {
         if hostcalls::set_effective_context(stream.0).is_err() {
             return;
         }
-        passage.set(apply(decision));
+        passage.set(apply(decision, &self.shared.metrics));
         if passage.get() == Passage::Admitted
             && let Err(status) = hostcalls::resume_http_request()
         {
@@ -192,6 +192,7 @@ impl RootContext for FilterRoot {
                 self.shared.engine.replace(Some(engine));
                 self.shared.callouts.forget();
                 self.shared.shared_keys.replace(is_envoy().then(|| Rc::new(SharedKeys::join())));
+                self.shared.metrics.count_where(is_envoy());
                 // Not from here: some hosts allow no callout while they configure.
                 self.shared.tick_soon();
                 true

@@ -8,6 +8,7 @@ use proxy_wasm::hostcalls;
 
 use crate::engine::Engine;
 use crate::host::callouts::Callouts;
+use crate::host::metrics::Metrics;
 use crate::host::shared_keys::SharedKeys;
 use crate::host::streams::ParkedStreams;
 
@@ -24,6 +25,8 @@ pub(super) struct RootState {
     pub(super) shared_keys: RefCell<Option<Rc<SharedKeys>>>,
     /// The parked streams.
     pub(super) streams: ParkedStreams,
+    /// What is counted.
+    pub(super) metrics: Metrics,
 }
 
 impl RootState {

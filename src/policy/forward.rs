@@ -109,7 +109,7 @@ impl ClaimSource {
     /// The value in that form, made safe to write; `None` when the token says nothing of it.
     ///
     /// # Errors
-    /// When it is longer than [`LONGEST_VALUE`].
+    /// When it is longer than 8000 bytes as written.
     pub fn written(&self, format: ClaimFormat, token: &AdmittedToken) -> Result<Option<HeaderValue>, ValueTooLong> {
         match self.value(token).and_then(|value| self.format(format, value)) {
             Some(value) if value.as_str().len() > LONGEST_VALUE => Err(ValueTooLong),

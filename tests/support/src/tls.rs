@@ -54,12 +54,14 @@ impl CertificateAuthority {
         self.directory.join("ca.pem")
     }
 
-    /// Issues a certificate whose only subject alternative name is `dns_name`.
-    pub fn issue(&self, dns_name: &str) -> Certificate {
+    /// Issues a certificate whose only subject alternative name is `name`: a DNS name, or a URI such as `spiffe://…`.
+    pub fn issue(&self, name: &str) -> Certificate {
         let key = KeyPair::generate().expect("a key");
-        let params = CertificateParams::new([dns_name.to_owned()]).expect("a valid DNS name");
+        let mut params = CertificateParams::default();
+        let text = name.try_into().expect("ASCII");
+        params.subject_alt_names = vec![if name.contains("://") { SanType::URI(text) } else { SanType::DnsName(text) }];
         let certificate = params.signed_by(&key, &self.issuer).expect("a certificate");
-        self.write(dns_name, &certificate, &key)
+        self.write(&name.replace(['/', ':'], "_"), &certificate, &key)
     }
 
     /// Issues a certificate to the client `O=ACME, CN=<common_name>`, also known by a URI and a DNS name.

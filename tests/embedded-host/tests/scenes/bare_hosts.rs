@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use embedded_host::{Action, Asked, Fields, Manners, Outcome, Property, Status};
+use serde_json::json;
 
 use super::{
     configured, fetch_keys, fetched_keys, fields, forwarded, good_token, inline_keys, published, status, tick_until,
@@ -149,5 +150,21 @@ fn a_clock_that_jumps_neither_traps_nor_lets_an_expired_token_pass() {
         tick_until(&mut vm, root, |vm| vm.outcome(stream) != Outcome::Waiting);
         let passed = matches!(vm.outcome(stream), Outcome::Forwarded(_));
         assert_eq!(passed, clock == start, "{clock:?}: {:?}", vm.log().last());
+    }
+}
+
+#[test]
+fn what_a_rule_on_trial_would_refuse_is_counted_where_that_cannot_trap_and_passes_everywhere() {
+    let mut configuration = inline_keys();
+    configuration["rules"] = json!([{ "name": "a.b", "require": { "groups": ["x"] }, "report_only": true }]);
+    for (manners, counted) in [(Manners::envoy(), 2), (Manners::bare(), 0)] {
+        let (mut vm, root) = configured(manners, &configuration);
+        for _ in 0..2 {
+            let stream = vm.request(root, with_token(&good_token()));
+            assert_eq!(forwarded(&vm, stream, "x-user-id"), ["alice@acme.com"]);
+        }
+        let calls = |name: &str| vm.calls().get(name).copied().unwrap_or(0);
+        assert_eq!(calls("proxy_increment_metric"), counted);
+        assert_eq!(calls("proxy_define_metric"), counted.min(1));
     }
 }

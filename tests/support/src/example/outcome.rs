@@ -16,6 +16,8 @@ pub struct Outcome {
     pub(super) received: BTreeMap<String, Vec<Received>>,
     /// What the filter logged of its refusals.
     pub(super) records: Vec<Value>,
+    /// What Envoy wrote into its access log, if that is JSON and a row asks for it.
+    pub(super) access_log: Vec<Value>,
 }
 
 impl Outcome {
@@ -29,6 +31,10 @@ impl Outcome {
             faults.expect("the challenge", &row.challenge, &response.header("www-authenticate"));
             for (name, value) in &row.response {
                 faults.expect(&format!("{name} of the answer"), &one_or_none(value), &response.headers(name));
+            }
+            let body: Value = serde_json::from_slice(&response.body).unwrap_or_default();
+            for (name, value) in &row.response_json {
+                faults.expect(&format!("{name} in the answer's body"), value, &body[name]);
             }
         }
         let received: Vec<_> = self.received().collect();
@@ -46,26 +52,47 @@ impl Outcome {
             let expected: Vec<_> = expected.iter().flat_map(|reason| vec![reason.as_str(); row.times]).collect();
             faults.expect(&format!("{member} in the log"), &expected, &found);
         }
+        if !row.access_log.is_empty() {
+            faults.expect("the lines in the access log", &self.answers.len(), &self.access_log.len());
+        }
+        for line in &self.access_log {
+            for (name, value) in &row.access_log {
+                faults.expect(&format!("{name} in the access log"), value, &line[name]);
+            }
+        }
         faults.0
     }
 
-    /// The last answer in a few words, with the header fields that the row speaks of.
-    pub fn answer(&self, row: &Row) -> String {
+    /// The status of the last answer.
+    pub fn status(&self) -> String {
         let Some(Some(response)) = self.answers.last() else { return "the TLS handshake fails".to_owned() };
-        let mut lines = vec![response.status.to_string()];
-        lines.extend(row.response.keys().flat_map(|name| field_lines(name, response.headers(name))));
-        lines.join("\n")
+        response.status.to_string()
     }
 
-    /// `WWW-Authenticate` of the last answer.
-    pub fn challenge(&self) -> Option<String> {
-        self.answers.last()?.as_ref()?.header("www-authenticate")
+    /// The last answer's challenge and the header fields that the row speaks of, and of its body and of the access log the
+    /// members that it speaks of.
+    pub fn details(&self, row: &Row) -> Vec<String> {
+        let Some(Some(response)) = self.answers.last() else { return Vec::new() };
+        let mut lines = field_lines("WWW-Authenticate", response.headers("www-authenticate"));
+        lines.extend(row.response.keys().flat_map(|name| field_lines_or_none(name, response.headers(name))));
+        let body: Value = serde_json::from_slice(&response.body).unwrap_or_default();
+        lines.extend(row.response_json.keys().map(|name| format!("{name:?}: {}", body[name])));
+        let asked_for = self.access_log.last().filter(|_| !row.access_log.is_empty());
+        lines.extend(asked_for.map(|line| {
+            let told = |name: &String| format!("{name}={}", line[name]);
+            format!("access log: {}", row.access_log.keys().map(told).collect::<Vec<_>>().join(" "))
+        }));
+        lines
     }
 
-    /// What reached a backend: where, if there are several, and the header fields in `names`.
-    pub fn seen(&self, names: &[String]) -> String {
+    /// What reached a backend: where, if there are several, and the header fields in `names`; which are not there of those
+    /// that the row speaks of.
+    pub fn seen(&self, row: &Row, names: &[String]) -> String {
         let Some((cluster, request)) = self.received().last() else { return "nothing".to_owned() };
-        let told = |name: &String| field_lines(name, values(&request.headers, name));
+        let told = |name: &String| match row.backend.contains_key(name) {
+            true => field_lines_or_none(name, values(&request.headers, name)),
+            false => field_lines(name, values(&request.headers, name)),
+        };
         let mut lines: Vec<String> = names.iter().flat_map(told).collect();
         if self.received.len() > 1 {
             lines.insert(0, format!("at {cluster}:"));
@@ -109,6 +136,10 @@ fn one_or_none(value: &Option<String>) -> Vec<String> {
 
 fn values(headers: &Headers, name: &str) -> Vec<String> {
     headers.all(name).into_iter().map(|value| String::from_utf8_lossy(value).into_owned()).collect()
+}
+
+fn field_lines_or_none(name: &str, values: Vec<String>) -> Vec<String> {
+    if values.is_empty() { vec![format!("no {name}")] } else { field_lines(name, values) }
 }
 
 fn field_lines(name: &str, values: Vec<String>) -> Vec<String> {

@@ -31,7 +31,7 @@ pub struct Row {
     pub listener: Option<String>,
     /// The address the client connects from, 127.0.0.1 unless said.
     pub from: Option<String>,
-    /// The DNS name in the client's certificate, signed by the CA that the listener trusts.
+    /// The DNS name or the URI in the client's certificate, signed by the CA that the listener trusts.
     pub certificate: Option<String>,
     /// The same, signed by a CA that nobody trusts.
     pub untrusted_certificate: Option<String>,
@@ -52,6 +52,9 @@ pub struct Row {
     /// Header fields of the answer; `null`: there is none of that name.
     #[serde(default)]
     pub response: BTreeMap<String, Option<String>>,
+    /// Members of the JSON object in the answer's body.
+    #[serde(default)]
+    pub response_json: BTreeMap<String, Value>,
     /// Header fields that reach the backend; `null`: none of that name does.
     #[serde(default)]
     pub backend: BTreeMap<String, Option<String>>,
@@ -63,6 +66,9 @@ pub struct Row {
     pub reason: Option<String>,
     /// What the log says a rule on trial would have refused for.
     pub would_deny: Option<String>,
+    /// Members of Envoy's access log line, where it writes JSON; `null`: it says nothing of that.
+    #[serde(default)]
+    pub access_log: BTreeMap<String, Value>,
 }
 
 /// A header's value, or several.

@@ -38,6 +38,8 @@ pub struct RunningExample {
     backends: BTreeMap<String, Backend>,
     providers: BTreeMap<String, Provider>,
     certificates: Certificates,
+    /// Whether rows ask for lines of the access log; each row then waits for its own.
+    reads_access_log: bool,
 }
 
 struct Provider {
@@ -66,7 +68,8 @@ impl RunningExample {
         let envoy = EnvoyBuilder::new().start_as_written(&placed);
         let ports = envoy.listening_ports();
         let tls = placement::tls_listeners(&placed).iter().filter_map(|name| ports.get(name)).copied().collect();
-        Self { envoy, ports, tls, backends, providers, certificates }
+        let reads_access_log = example.rows.iter().any(|row| !row.access_log.is_empty());
+        Self { envoy, ports, tls, backends, providers, certificates, reads_access_log }
     }
 
     /// Where a listener listens; the only one, if it is not named.
@@ -121,13 +124,25 @@ impl RunningExample {
             backend.behave(&row.backend_does);
         }
         let logged_before = self.notable_records().len();
+        let access_logged_before = self.access_log().len();
         let request = self.request(row);
         let answers: Vec<_> = (0..row.times).map(|_| self.send(row, &request).ok()).collect();
         let expected = if row.reason.is_some() || row.would_deny.is_some() { row.times } else { 0 };
         let told = || Some(self.notable_records()).filter(|records| records.len() >= logged_before + expected);
         let records = polling::within(TIME_TO_LOG, told).unwrap_or_else(|| self.notable_records());
+        let access_logged =
+            || Some(self.access_log()).filter(|lines| lines.len() >= access_logged_before + answers.len());
+        let access_log = match self.reads_access_log {
+            true => polling::within(TIME_TO_LOG, access_logged).unwrap_or_else(|| self.access_log()),
+            false => Vec::new(),
+        };
         let received = self.backends.iter().map(|(name, backend)| (name.clone(), backend.requests())).collect();
-        Outcome { answers, received, records: records.into_iter().skip(logged_before).collect() }
+        Outcome {
+            answers,
+            received,
+            records: records.into_iter().skip(logged_before).collect(),
+            access_log: access_log.into_iter().skip(access_logged_before).collect(),
+        }
     }
 
     /// Whether the filter's VM trapped, or Envoy failed a stream for it.
@@ -169,6 +184,16 @@ impl RunningExample {
         let Certificates { trusted, untrusted, .. } = &self.certificates;
         let certificate = row.certificate.as_ref().map(|name| trusted.issue(name));
         certificate.or_else(|| row.untrusted_certificate.as_ref().map(|name| untrusted.issue(name)))
+    }
+
+    /// The lines of Envoy's access log that are JSON.
+    fn access_log(&self) -> Vec<Value> {
+        self.envoy
+            .log()
+            .lines()
+            .filter(|line| line.starts_with('{'))
+            .filter_map(|line| serde_json::from_str(line).ok())
+            .collect()
     }
 
     /// Decisions that the filter always logs: refusals, and what rules on trial would have refused.

@@ -77,6 +77,11 @@ impl Screen {
         println!("    {}", self.looking(Look::Dim, &"─".repeat(width)));
     }
 
+    /// Whether a detail of an answer is as short as the answer's column.
+    pub fn fits_beside(detail: &str) -> bool {
+        detail.chars().count() <= COLUMNS[1]
+    }
+
     /// A row; each line of a cell is broken if it is too long. `faults` say what is not as expected.
     pub fn row(&self, cells: &[String; 4], faults: &[String]) {
         let broken: Vec<Vec<String>> = cells.iter().zip(COLUMNS).map(|(cell, width)| wrapped(cell, width)).collect();

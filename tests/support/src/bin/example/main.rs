@@ -7,6 +7,7 @@ mod keep;
 
 use std::collections::BTreeSet;
 use std::env;
+use std::iter;
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -66,9 +67,11 @@ fn play(name: &str, keep: bool, presentation: &Presentation) -> Result<bool, Sto
         let outcome = running.play(row);
         presentation.check()?;
         let faults = outcome.faults(row);
-        screen.row(&cells(row, &outcome, &shown), &faults);
-        if let Some(challenge) = outcome.challenge() {
-            screen.remark(&format!("WWW-Authenticate: {challenge}"));
+        let (beside, below): (Vec<_>, Vec<_>) =
+            outcome.details(row).into_iter().partition(|line| Screen::fits_beside(line));
+        screen.row(&cells(row, &outcome, beside, &shown), &faults);
+        for line in below {
+            screen.remark(&format!("→ {line}"));
         }
         admitted += usize::from(outcome.was_forwarded());
         unexpected += usize::from(!faults.is_empty());
@@ -94,7 +97,7 @@ fn headers_to_show(example: &Example) -> Vec<String> {
     configured.into_iter().chain(others).collect()
 }
 
-fn cells(row: &Row, outcome: &Outcome, shown: &[String]) -> [String; 4] {
+fn cells(row: &Row, outcome: &Outcome, beside: Vec<String>, shown: &[String]) -> [String; 4] {
     let mut request = vec![row.what.clone(), row.request.clone()];
     for (name, value) in &row.headers {
         request.extend(value.values().iter().map(|value| format!("{name}: {value}")));
@@ -102,13 +105,15 @@ fn cells(row: &Row, outcome: &Outcome, shown: &[String]) -> [String; 4] {
     if let Some(claims) = &row.token {
         request.extend(claims.iter().map(|(name, value)| format!("token {name}: {}", in_words(value))));
     }
+    request.extend(row.token_cookie.iter().map(|name| format!("token in the cookie {name}")));
     request.extend(row.from.iter().map(|address| format!("from {address}")));
     request.extend(row.certificate.iter().map(|name| format!("certificate of {name}")));
     request.extend(row.untrusted_certificate.iter().map(|name| format!("self-made certificate of {name}")));
     if row.times > 1 {
         request.push(format!("{} times", row.times));
     }
-    [request.join("\n"), outcome.answer(row), outcome.seen(shown), outcome.reason()]
+    let answer: Vec<_> = iter::once(outcome.status()).chain(beside).collect();
+    [request.join("\n"), answer.join("\n"), outcome.seen(row, shown), outcome.reason()]
 }
 
 /// A claim's value as people write it.
