@@ -22,7 +22,6 @@ use std::time::Duration;
 
 use crate::http::{Reply, RequestHead};
 use crate::introspection::CallEnd;
-use crate::jose::RsaSigner;
 use crate::keys::{CalloutEnd, ProviderKeys};
 use crate::policy::{Policy, ProviderId};
 use crate::unix_time::UnixTime;
@@ -36,14 +35,21 @@ use token_cache::TokenCache;
 
 pub use crate::introspection::NoRequest;
 pub use crate::introspection::budget::{Budget, Take};
-pub use crate::introspection::call::{CallFault, CallOutcome, CallResult, Postponed, Purpose, TokenDigest};
+pub use crate::introspection::call::{
+    CallFault, CallOutcome, CallResult, MAX_ANSWER_BYTES as MAX_CALL_ANSWER_BYTES, Postponed, Purpose, Standing, TokenDigest,
+};
 pub use crate::introspection::request::{Entropy, HttpRequest, Message};
-pub use crate::introspection::revocation_feed::{Poll, PollFault, PollNumber, PollOutcome, PollResult};
+pub use crate::introspection::revocation_feed::{
+    MAX_ANSWER_BYTES as MAX_POLL_ANSWER_BYTES, Poll, PollFault, PollNumber, PollOutcome, PollResult,
+};
 pub use crate::introspection::sharing::{CallLease, CallTurn, Places, SharedAnswer as SharedTokenAnswer, SharedSlot};
-pub use crate::jose::{Algorithm, Doubt, NativeVerifier, PortableVerifier, SignatureVerifier};
+pub use crate::jose::private_key::NoRsaSigner;
+pub use crate::jose::{
+    Algorithm, CannotSign, Doubt, NativeSigner, NativeVerifier, PortableVerifier, RsaSigner, SignatureVerifier,
+};
 pub use crate::keys::fetch::{FetchFault, FetchOutcome, FetchResult, Jitter, MAX_ANSWER_BYTES};
 pub use crate::keys::sharing::{Lease, SharedAnswer, SharedOutcome, Turn};
-pub use crate::policy::{Attribute, AttributeValues};
+pub use crate::policy::{Attribute, AttributeValues, CalloutAddress};
 pub use effects::{CallId, CallNote, Fetch, FetchId, FetchNote, Inquiry, Outbox};
 pub use parked::Room;
 pub use request::{Decision, Verdict};
@@ -254,9 +260,9 @@ impl Engine {
         self.inquiries.of(call.provider).is_some_and(|introspection| introspection.is_calling(call.number))
     }
 
-    /// Where the VMs of the process keep what they share of the token that this call is about.
-    pub fn places(&self, call: CallId, token: &TokenDigest) -> Option<Places> {
-        self.inquiries.of(call.provider).map(|introspection| introspection.places(token))
+    /// Where the VMs of the process keep what they share of a provider's token.
+    pub fn places(&self, provider: ProviderId, token: &TokenDigest) -> Option<Places> {
+        self.inquiries.of(provider).map(|introspection| introspection.places(token))
     }
 
     /// The name of the record that the budget of all VMs stands in, and what takes a call out of it.

@@ -11,7 +11,7 @@ use proxy_wasm::types::{BufferType, ContextType};
 
 use crate::config::{self, Loaded};
 use crate::engine::{Decision, Engine, Fetch, Outbox, Room, StreamId, Turn};
-use crate::host::callouts::read_answer;
+use crate::host::callouts::{Errand, read_inquiry, read_keys, read_poll};
 use crate::host::carry_out::{apply, log_fetch};
 use crate::host::filter_state::declare;
 use crate::host::host_kind::is_envoy;
@@ -50,6 +50,12 @@ impl FilterRoot {
                     sharing.publish(record, outcome);
                 }
             }
+            if let Some(note) = &outbox.call_note {
+                self.shared.journal.log_call(note);
+            }
+            if let Some(result) = outbox.poll_note {
+                self.shared.journal.log_poll(result);
+            }
             for (stream, decision) in &outbox.decided {
                 self.release(*stream, decision);
             }
@@ -58,6 +64,12 @@ impl FilterRoot {
             }
             for fetch in &outbox.follow_ups {
                 outboxes.extend(self.call_out(fetch));
+            }
+            for inquiry in &outbox.calls {
+                outboxes.extend(self.shared.ask(inquiry));
+            }
+            if let Some(poll) = &outbox.poll {
+                outboxes.extend(self.shared.poll(poll));
             }
             // The last to be carried out knows best when the next tick is due; an earlier one may be sooner.
             next_tick = outbox.next_tick.into_iter().chain(next_tick).min();
@@ -165,9 +177,18 @@ fn prepare_handover(loaded: &Loaded) -> bool {
 
 impl Context for FilterRoot {
     fn on_http_call_response(&mut self, token_id: u32, num_headers: usize, body_size: usize, _num_trailers: usize) {
-        let Some(fetch) = self.shared.callouts.take(token_id) else { return };
-        let outcome = read_answer(num_headers, body_size);
-        if let Some(outbox) = self.shared.with_engine(|engine| engine.on_fetched(fetch, outcome, clock::now())) {
+        let outbox = match self.shared.callouts.take(token_id) {
+            None => None,
+            Some(Errand::Keys(fetch)) => {
+                let outcome = read_keys(num_headers, body_size);
+                self.shared.with_engine(|engine| engine.on_fetched(fetch, outcome, clock::now()))
+            }
+            Some(Errand::Inquiry(call, lease)) => {
+                self.shared.end_call(call, lease, read_inquiry(num_headers, body_size))
+            }
+            Some(Errand::Revocations(poll)) => self.shared.end_poll(poll, read_poll(num_headers, body_size)),
+        };
+        if let Some(outbox) = outbox {
             self.carry_out(outbox);
         }
     }
@@ -187,6 +208,13 @@ impl RootContext for FilterRoot {
                 if !prepare_handover(&loaded) {
                     return false;
                 }
+                let Ok(signer) = native_crypto::signer(&loaded) else {
+                    log::error!(
+                        "the configuration is refused: this host does not sign with an RSA `private_key` (Envoy does since 1.37); one of P-256 needs no host"
+                    );
+                    return false;
+                };
+                self.shared.signer.replace(signer);
                 let verifier = native_crypto::verifier(loaded.native_crypto, &loaded.policy.providers.algorithms());
                 let engine = Engine::new(loaded.policy, verifier, Room::default(), clock::now());
                 self.shared.engine.replace(Some(engine));

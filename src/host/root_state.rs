@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use proxy_wasm::hostcalls;
 
-use crate::engine::Engine;
+use crate::engine::{Engine, RsaSigner};
 use crate::host::callouts::Callouts;
+use crate::host::journal::Journal;
 use crate::host::metrics::Metrics;
 use crate::host::shared_keys::SharedKeys;
 use crate::host::streams::ParkedStreams;
@@ -19,14 +20,18 @@ const SOONEST_TICK: Duration = Duration::from_millis(1);
 pub(super) struct RootState {
     /// Set once the configuration was accepted.
     pub(super) engine: RefCell<Option<Engine>>,
-    /// The fetches under way.
+    /// The callouts under way.
     pub(super) callouts: Callouts,
     /// Set where the VMs of the process can share what they fetch.
     pub(super) shared_keys: RefCell<Option<Rc<SharedKeys>>>,
+    /// Who signs where the configuration has a key that only the host can sign with.
+    pub(super) signer: RefCell<Option<Rc<dyn RsaSigner>>>,
     /// The parked streams.
     pub(super) streams: ParkedStreams,
     /// What is counted.
     pub(super) metrics: Metrics,
+    /// What was logged lately.
+    pub(super) journal: Journal,
 }
 
 impl RootState {
