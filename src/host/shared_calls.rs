@@ -4,6 +4,7 @@
 //! What a record means is `introspection::sharing`'s and `introspection::budget`'s business; here bytes are moved. A
 //! host that does not swap ends in no call, never in one too many.
 
+use std::cmp::Reverse;
 use std::time::Duration;
 
 use crate::engine::{
@@ -66,10 +67,12 @@ pub(super) fn take_lease(
     Asking::Theirs
 }
 
-/// What others wrote where the answer about a token stands, be it about that one or another.
+/// What others wrote where the answer about a token stands, be it about that one or another; the newest first.
 pub(super) fn answers(places: &Places) -> Vec<SharedTokenAnswer> {
     let read = |slot| read(places.of_slot(slot)).0.and_then(|bytes| SharedTokenAnswer::from_bytes(&bytes));
-    [SharedSlot::Active, SharedSlot::Refused].into_iter().filter_map(read).collect()
+    let mut answers: Vec<_> = [SharedSlot::Active, SharedSlot::Refused].into_iter().filter_map(read).collect();
+    answers.sort_by_key(|answer| Reverse(answer.began));
+    answers
 }
 
 /// Tells the others what was answered.

@@ -1,0 +1,180 @@
+//! Tokens that their issuer is asked about, in a real Envoy: the endpoint is a server that does what the test says.
+
+#![allow(missing_docs, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
+
+mod gateway;
+mod signing;
+
+use std::time::Duration;
+
+use gateway::{Gateway, Setup};
+use serde_json::{Value, json};
+use signing::{AUDIENCE, ISSUER, SigningKey, key_set};
+use testbed::authorization_server::now;
+use testbed::http1::Received;
+use testbed::polling::until;
+use testbed::{Answer, Cluster, ListenerOptions, Request, Script, ScriptedServer, send_many};
+
+const SECRET: &str = "hunter2";
+/// Enough for a busy machine to send two thousand requests.
+const A_WHILE: Duration = Duration::from_secs(4);
+const MANY: usize = 2000;
+
+/// A gateway whose only issuer answers about tokens as the script says.
+fn asking(members: Value, script: impl Fn(&str, usize) -> Script + Send + Sync + 'static) -> (Gateway, ScriptedServer) {
+    let server = ScriptedServer::start(move |received, nth| script(&token_in(received), nth));
+    let mut introspection = json!({ "client_id": "0oaGateway", "client_secret": { "env": "OKTA_CLIENT_SECRET" } });
+    for (name, value) in members.as_object().into_iter().flatten() {
+        introspection[name] = value.clone();
+    }
+    let configuration = json!({ "providers": { "okta": {
+        "okta": { "domain": "acme.okta.com" }, "audiences": [AUDIENCE], "upstream": "scripted",
+        "jwks": { "inline": key_set(&[&SigningKey::a("k1")]) }, "introspection": introspection } } });
+    let gateway = Setup {
+        configuration,
+        listener: |listener| ListenerOptions { host_env_keys: vec!["OKTA_CLIENT_SECRET".to_owned()], ..listener },
+        more_clusters: vec![Cluster::plain("scripted", server.port())],
+        environment: vec![("OKTA_CLIENT_SECRET", SECRET.to_owned())],
+        ..Setup::default()
+    }
+    .start();
+    (gateway, server)
+}
+
+/// The token that is asked about.
+fn token_in(received: &Received) -> String {
+    let body = String::from_utf8_lossy(&received.body).into_owned();
+    let token = body.split('&').find_map(|parameter| parameter.strip_prefix("token="));
+    token.unwrap_or_else(|| panic!("no token in the body of a {}", received.method)).to_owned()
+}
+
+fn active(changes: Value) -> Script {
+    let mut members = json!({
+        "active": true, "token_type": "Bearer", "scope": "read:accounts", "client_id": "0oa1client",
+        "sub": "alice@acme.com", "iss": ISSUER, "aud": AUDIENCE, "iat": now(), "exp": now() + 3600,
+    });
+    for (name, value) in changes.as_object().into_iter().flatten() {
+        members[name] = value.clone();
+    }
+    Answer::json(200, &members).into()
+}
+
+fn inactive() -> Script {
+    Answer::json(200, &json!({ "active": false })).into()
+}
+
+#[test]
+fn what_the_issuer_says_of_a_token_decides_and_is_remembered() {
+    let (gateway, server) = asking(json!({}), |token, _| match token {
+        "good" => active(json!({})),
+        "elsewhere" => active(json!({ "aud": "api://other" })),
+        "expired" => active(json!({ "exp": now() - 600 })),
+        _ => inactive(),
+    });
+    for (token, status) in [("good", 200), ("elsewhere", 401), ("expired", 401), ("unheard-of", 401)] {
+        let before = server.count();
+        for _ in 0..5 {
+            assert_eq!(gateway.get(token).status, status, "{token}: {:?}", gateway.reasons());
+        }
+        assert_eq!(server.count() - before, 1, "{token}: all workers together ask once");
+    }
+    let received = &server.requests()[0];
+    assert_eq!((received.method.as_str(), received.path.as_str()), ("POST", "/oauth2/default/v1/introspect"));
+    assert_eq!(received.headers.text("authorization").as_deref(), Some("Basic MG9hR2F0ZXdheTpodW50ZXIy"));
+    let log = gateway.envoy.log();
+    for hidden in ["unheard-of", SECRET, "MG9hR2F0ZXdheTpodW50ZXIy"] {
+        assert!(!log.contains(hidden), "{hidden} is in the log");
+    }
+    gateway.assert_no_trap();
+}
+
+#[test]
+fn a_token_that_is_revoked_while_it_is_remembered_goes_on_for_cache_ttl_at_most() {
+    let (gateway, server) =
+        asking(json!({ "cache_ttl": "2s" }), |_, nth| if nth == 0 { active(json!({})) } else { inactive() });
+    assert_eq!(gateway.get("token").status, 200);
+    until("the refusal", Duration::from_secs(10), || (gateway.get("token").status == 401).then_some(()));
+    assert_eq!(server.count(), 2);
+    gateway.assert_no_trap();
+}
+
+#[test]
+fn two_thousand_simultaneous_requests_with_one_cold_token_are_one_call() {
+    let (gateway, server) = asking(json!({ "timeout": "10s" }), |_, _| match active(json!({})) {
+        Script::Respond(answer) => Script::Slow { delay: A_WHILE, answer },
+        other => other,
+    });
+    let requests = vec![Request::get("/accounts").bearer("cold"); MANY];
+    let answers = send_many(gateway.port(), &requests, MANY);
+    let passed = answers.iter().filter(|answer| answer.as_ref().is_ok_and(|response| response.status == 200)).count();
+    assert_eq!((passed, server.count(), gateway.backend.count()), (MANY, 1, MANY), "{:?}", gateway.reasons());
+    gateway.assert_no_trap();
+}
+
+#[test]
+fn an_endpoint_that_misbehaves_lets_nobody_pass_and_refuses_nobodys_token() {
+    let (gateway, server) = asking(json!({ "timeout": "1s" }), |token, _| match token {
+        "slow" => Script::Silent,
+        "reset" => Script::Reset,
+        "error" => Answer::new(500, "").into(),
+        "html" => Answer::new(200, "<html></html>").header("content-type", "text/html").into(),
+        "truncated" => Script::Raw(b"HTTP/1.1 200 OK\r\ncontent-length: 99\r\n\r\n{\"active\":true".to_vec()),
+        "huge" => Answer::new(200, vec![b' '; 10_000_000]).into(),
+        "twice" => Answer::new(200, r#"{"active":true,"active":true}"#).into(),
+        "text" => Answer::new(200, r#"{"active":"true"}"#).into(),
+        _ => active(json!({})),
+    });
+    for token in ["slow", "reset", "error", "html", "truncated", "huge", "twice", "text"] {
+        let response = gateway.get(token);
+        assert_eq!(response.status, 503, "{token}: {:?}", gateway.reasons());
+        assert!(response.header("retry-after").is_some(), "{token}");
+        assert_eq!(response.header("www-authenticate"), None, "{token}: another one would not help");
+    }
+    assert_eq!(gateway.backend.count(), 0);
+    assert!(server.count() >= 1);
+    until("the endpoint to be asked again", Duration::from_secs(60), || {
+        (gateway.get("good").status == 200).then_some(())
+    });
+    gateway.assert_no_trap();
+}
+
+#[test]
+fn an_endpoint_that_says_429_is_left_alone_for_as_long_as_it_says() {
+    let (gateway, server) = asking(json!({}), |token, nth| match (token, nth) {
+        (_, 0) => Answer::new(429, "").header("retry-after", "3").into(),
+        _ => active(json!({})),
+    });
+    for number in 0..20 {
+        assert_eq!(gateway.get(&format!("token-{number}")).status, 503);
+    }
+    assert_eq!(server.count(), 1, "by none of the workers");
+    until("its time to be over", Duration::from_secs(20), || (gateway.get("token").status == 200).then_some(()));
+    gateway.assert_no_trap();
+}
+
+#[test]
+fn a_flood_of_random_tokens_costs_no_more_than_half_of_the_budget_and_nobody_who_is_known() {
+    let (gateway, server) = asking(json!({ "requests_per_minute": 40, "cache_ttl": "1s" }), |token, _| {
+        if token == "good" { active(json!({})) } else { inactive() }
+    });
+    // Every worker knows it: what one has never seen active is nobody's to it.
+    for _ in 0..20 {
+        assert_eq!(gateway.get("good").status, 200);
+    }
+    let random: Vec<Request> =
+        (0..3000).map(|number| Request::get("/accounts").bearer(&format!("random-{number}"))).collect();
+    std::thread::scope(|scope| {
+        let flood = scope.spawn(|| send_many(gateway.port(), &random, 50));
+        while !flood.is_finished() {
+            assert_eq!(gateway.get("good").status, 200, "{:?}", gateway.reasons().last());
+            std::thread::sleep(Duration::from_millis(200));
+        }
+        for answer in flood.join().expect("no panic").into_iter().flatten() {
+            assert!([401, 503].contains(&answer.status), "{}", answer.status);
+        }
+    });
+    let about = |received: &Received| token_in(received);
+    let unknown = server.requests().iter().map(about).filter(|token| token != "good").count();
+    assert!(unknown < 20, "{unknown} calls for tokens that were never active");
+    gateway.assert_no_trap();
+}
