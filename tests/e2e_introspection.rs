@@ -7,6 +7,8 @@ mod signing;
 
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use gateway::{Gateway, Setup};
 use serde_json::{Value, json};
 use signing::{AUDIENCE, ISSUER, SigningKey, key_set};
@@ -27,14 +29,20 @@ fn asking(members: Value, script: impl Fn(&str, usize) -> Script + Send + Sync +
     for (name, value) in members.as_object().into_iter().flatten() {
         introspection[name] = value.clone();
     }
+    if introspection["client_auth"] == "private_key_jwt" {
+        introspection.as_object_mut().expect("an object").remove("client_secret");
+    }
     let configuration = json!({ "providers": { "okta": {
         "okta": { "domain": "acme.okta.com" }, "audiences": [AUDIENCE], "upstream": "scripted",
         "jwks": { "inline": key_set(&[&SigningKey::a("k1")]) }, "introspection": introspection } } });
     let gateway = Setup {
         configuration,
-        listener: |listener| ListenerOptions { host_env_keys: vec!["OKTA_CLIENT_SECRET".to_owned()], ..listener },
+        listener: |listener| ListenerOptions { host_env_keys: ["OKTA_CLIENT_SECRET", "OKTA_PRIVATE_KEY"].map(str::to_owned).to_vec(), ..listener },
         more_clusters: vec![Cluster::plain("scripted", server.port())],
-        environment: vec![("OKTA_CLIENT_SECRET", SECRET.to_owned())],
+        environment: vec![
+            ("OKTA_CLIENT_SECRET", SECRET.to_owned()),
+            ("OKTA_PRIVATE_KEY", include_str!("data/keys/rsa-2048-a.pem").to_owned()),
+        ],
         ..Setup::default()
     }
     .start();
@@ -85,6 +93,32 @@ fn what_the_issuer_says_of_a_token_decides_and_is_remembered() {
     for hidden in ["unheard-of", SECRET, "MG9hR2F0ZXdheTpodW50ZXIy"] {
         assert!(!log.contains(hidden), "{hidden} is in the log");
     }
+    gateway.assert_no_trap();
+}
+
+#[test]
+fn envoy_signs_with_an_rsa_key_whom_the_gateway_says_it_is() {
+    let members = json!({ "client_auth": "private_key_jwt", "private_key": { "env": "OKTA_PRIVATE_KEY" }, "key_id": "k7" });
+    let (gateway, server) = asking(members, |_, _| active(json!({})));
+    for token in ["one", "another"] {
+        assert_eq!(gateway.get(token).status, 200, "{:?}", gateway.reasons());
+    }
+    let identifiers = [0, 1].map(|at| {
+        let received = &server.requests()[at];
+        assert_eq!(received.headers.first("authorization"), None);
+        let body = String::from_utf8_lossy(&received.body).into_owned();
+        let assertion = body.split('&').find_map(|parameter| parameter.strip_prefix("client_assertion="));
+        let part = |number| {
+            let text = assertion.and_then(|text| text.split('.').nth(number)).expect("a JWT");
+            serde_json::from_slice::<Value>(&URL_SAFE_NO_PAD.decode(text).expect("base64url")).expect("JSON")
+        };
+        let (header, claims) = (part(0), part(1));
+        assert_eq!((&header["alg"], &header["kid"]), (&json!("RS256"), &json!("k7")));
+        assert_eq!((&claims["iss"], &claims["sub"]), (&json!("0oaGateway"), &json!("0oaGateway")));
+        assert_eq!(claims["aud"], format!("{ISSUER}/v1/introspect"));
+        claims["jti"].clone()
+    });
+    assert_ne!(identifiers[0], identifiers[1]);
     gateway.assert_no_trap();
 }
 

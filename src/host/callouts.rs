@@ -25,7 +25,7 @@ pub(super) enum Errand {
     Revocations(PollNumber),
 }
 
-/// A request to send.
+/// A request to send. Never shown: tokens and secrets are in it.
 #[derive(Clone, Copy)]
 pub(super) struct Outgoing<'a> {
     pub(super) address: &'a CalloutAddress,

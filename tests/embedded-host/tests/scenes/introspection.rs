@@ -10,12 +10,19 @@ use super::{AUDIENCE, ISSUER, NOW, SigningKey, forwarded, good_token, inline_key
 
 const TOKEN: &str = "opaque+token/of=alice";
 const SECRET: &str = "hunter2%";
-const ENVIRONMENT: &[&str] = &["OKTA_CLIENT_SECRET=hunter2%", "OTHER=x"];
+const ENVIRONMENT: &[&str] = &[
+    "OKTA_CLIENT_SECRET=hunter2%",
+    concat!("RSA_KEY=", include_str!("../../../data/keys/rsa-2048-a.pem")),
+    concat!("P256_KEY=", include_str!("../../../data/keys/ec-p256.pem")),
+];
 
 fn introspecting(members: Value) -> Value {
     let mut introspection = json!({ "client_id": "0oaGateway", "client_secret": { "env": "OKTA_CLIENT_SECRET" } });
     for (name, value) in members.as_object().unwrap() {
         introspection[name] = value.clone();
+    }
+    if introspection["client_auth"] == "private_key_jwt" {
+        introspection.as_object_mut().unwrap().remove("client_secret");
     }
     json!({ "providers": { "okta": {
         "okta": { "domain": "acme.okta.com" }, "audiences": [AUDIENCE], "upstream": "okta",
@@ -200,6 +207,27 @@ fn without_its_secret_a_configuration_is_refused() {
     let (_, accepted) = vm.configure(introspecting(json!({})).to_string().as_bytes());
     assert!(!accepted);
     assert!(vm.log().iter().any(|line| line.contains("OKTA_CLIENT_SECRET")), "{:?}", vm.log());
+}
+
+#[test]
+fn an_rsa_key_is_refused_where_the_host_does_not_sign_and_one_of_p256_needs_no_host() {
+    let signing = |variable| introspecting(json!({ "client_auth": "private_key_jwt", "private_key": { "env": variable } }));
+    for manners in [Manners::envoy(), Manners::bare()] {
+        let mut vm = Vm::start(Manners { environment: ENVIRONMENT, ..manners.clone() });
+        let (_, accepted) = vm.configure(signing("RSA_KEY").to_string().as_bytes());
+        assert!(!accepted);
+        assert!(vm.log().iter().any(|line| line.contains("does not sign")), "{:?}", vm.log());
+
+        let (mut vm, root) = started(manners, &SharedStore::default(), &signing("P256_KEY"));
+        let bodies = ["one", "another"].map(|token| {
+            vm.request(root, with_token(token));
+            let callout = asked(&mut vm, root);
+            assert_eq!(callout.header("authorization"), None);
+            String::from_utf8(callout.body).unwrap()
+        });
+        let assertions = bodies.map(|body| body.split_once("&client_assertion=").unwrap().1.to_owned());
+        assert_ne!(assertions[0], assertions[1], "each is used once");
+    }
 }
 
 #[test]
