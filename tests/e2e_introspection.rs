@@ -37,7 +37,10 @@ fn asking(members: Value, script: impl Fn(&str, usize) -> Script + Send + Sync +
         "jwks": { "inline": key_set(&[&SigningKey::a("k1")]) }, "introspection": introspection } } });
     let gateway = Setup {
         configuration,
-        listener: |listener| ListenerOptions { host_env_keys: ["OKTA_CLIENT_SECRET", "OKTA_PRIVATE_KEY"].map(str::to_owned).to_vec(), ..listener },
+        listener: |listener| ListenerOptions {
+            host_env_keys: ["OKTA_CLIENT_SECRET", "OKTA_PRIVATE_KEY"].map(str::to_owned).to_vec(),
+            ..listener
+        },
         more_clusters: vec![Cluster::plain("scripted", server.port())],
         environment: vec![
             ("OKTA_CLIENT_SECRET", SECRET.to_owned()),
@@ -98,7 +101,8 @@ fn what_the_issuer_says_of_a_token_decides_and_is_remembered() {
 
 #[test]
 fn envoy_signs_with_an_rsa_key_whom_the_gateway_says_it_is() {
-    let members = json!({ "client_auth": "private_key_jwt", "private_key": { "env": "OKTA_PRIVATE_KEY" }, "key_id": "k7" });
+    let members =
+        json!({ "client_auth": "private_key_jwt", "private_key": { "env": "OKTA_PRIVATE_KEY" }, "key_id": "k7" });
     let (gateway, server) = asking(members, |_, _| active(json!({})));
     for token in ["one", "another"] {
         assert_eq!(gateway.get(token).status, 200, "{:?}", gateway.reasons());

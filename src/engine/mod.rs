@@ -36,7 +36,8 @@ use token_cache::TokenCache;
 pub use crate::introspection::NoRequest;
 pub use crate::introspection::budget::{Budget, Take};
 pub use crate::introspection::call::{
-    CallFault, CallOutcome, CallResult, MAX_ANSWER_BYTES as MAX_CALL_ANSWER_BYTES, Postponed, Purpose, Standing, TokenDigest,
+    CallFault, CallOutcome, CallResult, MAX_ANSWER_BYTES as MAX_CALL_ANSWER_BYTES, Postponed, Purpose, Standing,
+    TokenDigest,
 };
 pub use crate::introspection::request::{Entropy, HttpRequest, Message};
 pub use crate::introspection::revocation_feed::{

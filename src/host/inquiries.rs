@@ -90,12 +90,7 @@ impl RootState {
         self.end_call(inquiry.id, lease, CallOutcome::Failed(fault))
     }
 
-    fn send(
-        &self,
-        request: &HttpRequest,
-        timeout: Duration,
-        errand: impl FnOnce() -> Errand,
-    ) -> Result<(), Trouble> {
+    fn send(&self, request: &HttpRequest, timeout: Duration, errand: impl FnOnce() -> Errand) -> Result<(), Trouble> {
         let address = &request.address;
         match &request.message {
             Message::Get => {

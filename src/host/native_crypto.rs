@@ -7,7 +7,9 @@ use std::rc::Rc;
 use proxy_wasm::hostcalls;
 
 use crate::config::{Loaded, NativeCrypto};
-use crate::engine::{Algorithm, CannotSign, NativeSigner, NativeVerifier, PortableVerifier, RsaSigner, SignatureVerifier};
+use crate::engine::{
+    Algorithm, CannotSign, NativeSigner, NativeVerifier, PortableVerifier, RsaSigner, SignatureVerifier,
+};
 use crate::host::host_kind::is_envoy;
 
 /// The verifier for the algorithms of a policy.

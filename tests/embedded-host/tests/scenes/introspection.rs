@@ -6,7 +6,9 @@ use std::time::Duration;
 use embedded_host::{Answer, Asked, Callout, Manners, Outcome, RootId, SharedStore, Vm};
 use serde_json::{Value, json};
 
-use super::{AUDIENCE, ISSUER, NOW, SigningKey, forwarded, good_token, inline_keys, key_set, status, tick_until, with_token};
+use super::{
+    AUDIENCE, ISSUER, NOW, SigningKey, forwarded, good_token, inline_keys, key_set, status, tick_until, with_token,
+};
 
 const TOKEN: &str = "opaque+token/of=alice";
 const SECRET: &str = "hunter2%";
@@ -211,7 +213,8 @@ fn without_its_secret_a_configuration_is_refused() {
 
 #[test]
 fn an_rsa_key_is_refused_where_the_host_does_not_sign_and_one_of_p256_needs_no_host() {
-    let signing = |variable| introspecting(json!({ "client_auth": "private_key_jwt", "private_key": { "env": variable } }));
+    let signing =
+        |variable| introspecting(json!({ "client_auth": "private_key_jwt", "private_key": { "env": variable } }));
     for manners in [Manners::envoy(), Manners::bare()] {
         let mut vm = Vm::start(Manners { environment: ENVIRONMENT, ..manners.clone() });
         let (_, accepted) = vm.configure(signing("RSA_KEY").to_string().as_bytes());
