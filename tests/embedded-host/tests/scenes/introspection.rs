@@ -10,7 +10,7 @@ use super::{
     AUDIENCE, ISSUER, NOW, SigningKey, forwarded, good_token, inline_keys, key_set, status, tick_until, with_token,
 };
 
-const TOKEN: &str = "opaque+token/of=alice";
+const TOKEN: &str = "opaque+token/of~alice==";
 const SECRET: &str = "hunter2%";
 const ENVIRONMENT: &[&str] = &[
     "OKTA_CLIENT_SECRET=hunter2%",
@@ -81,7 +81,7 @@ fn the_token_is_sent_in_the_body_and_neither_it_nor_the_secret_anywhere_else() {
         assert_eq!(callout.header(name), Some(expected), "{name}");
     }
     assert_eq!(callout.headers.len(), 7, "{:?}", callout.headers);
-    assert_eq!(callout.body, b"token=opaque%2Btoken%2Fof%3Dalice&token_type_hint=access_token");
+    assert_eq!(callout.body, b"token=opaque%2Btoken%2Fof%7Ealice%3D%3D&token_type_hint=access_token");
 
     vm.answer(&callout, active());
     tick_until(&mut vm, root, |vm| vm.outcome(waiting) != Outcome::Waiting);
