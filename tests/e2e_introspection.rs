@@ -60,6 +60,10 @@ fn token_in(received: &Received) -> String {
 }
 
 fn active(changes: Value) -> Script {
+    active_answer(changes).into()
+}
+
+fn active_answer(changes: Value) -> Answer {
     let mut members = json!({
         "active": true, "token_type": "Bearer", "scope": "read:accounts", "client_id": "0oa1client",
         "sub": "alice@acme.com", "iss": ISSUER, "aud": AUDIENCE, "iat": now(), "exp": now() + 3600,
@@ -67,7 +71,7 @@ fn active(changes: Value) -> Script {
     for (name, value) in changes.as_object().into_iter().flatten() {
         members[name] = value.clone();
     }
-    Answer::json(200, &members).into()
+    Answer::json(200, &members)
 }
 
 fn inactive() -> Script {
@@ -138,10 +142,8 @@ fn a_token_that_is_revoked_while_it_is_remembered_goes_on_for_cache_ttl_at_most(
 
 #[test]
 fn two_thousand_simultaneous_requests_with_one_cold_token_are_one_call() {
-    let (gateway, server) = asking(json!({ "timeout": "10s" }), |_, _| match active(json!({})) {
-        Script::Respond(answer) => Script::Slow { delay: A_WHILE, answer },
-        other => other,
-    });
+    let slowly = |_: &str, _| Script::Slow { delay: A_WHILE, answer: active_answer(json!({})) };
+    let (gateway, server) = asking(json!({ "timeout": "10s" }), slowly);
     let requests = vec![Request::get("/accounts").bearer("cold"); MANY];
     let answers = send_many(gateway.port(), &requests, MANY);
     let passed = answers.iter().filter(|answer| answer.as_ref().is_ok_and(|response| response.status == 200)).count();

@@ -16,11 +16,13 @@ const APART: Duration = Duration::from_secs(10);
 /// What was said lately. Its size is bounded: providers are the operator's, and faults are few.
 #[derive(Debug, Default)]
 pub(super) struct Journal {
-    /// By provider, or of the list, and fault.
-    said: RefCell<HashMap<(Option<Rc<str>>, &'static str), Said>>,
+    said: RefCell<HashMap<News, Said>>,
     /// How many entries the list had.
     entries: Cell<Option<usize>>,
 }
+
+/// Of which provider, or of the list, and the fault's name.
+type News = (Option<Rc<str>>, &'static str);
 
 #[derive(Clone, Copy, Debug)]
 struct Said {

@@ -261,6 +261,21 @@ fn a_call_that_cannot_be_made_gives_its_lease_back() {
 }
 
 #[test]
+fn a_call_of_a_configuration_that_was_replaced_keeps_nobody_from_asking_and_answers_nobody() {
+    let [(mut one, root_one), (mut two, root_two)] = two_vms(json!({}));
+    one.request(root_one, with_token(TOKEN));
+    let callout = asked(&mut one, root_one);
+    assert!(one.reconfigure(root_one, introspecting(json!({})).to_string().as_bytes()));
+    two.request(root_two, with_token(TOKEN));
+    asked(&mut two, root_two);
+
+    let waiting = one.request(root_one, with_token(TOKEN));
+    one.tick(root_one);
+    one.answer(&callout, active());
+    assert_eq!(one.outcome(waiting), Outcome::Waiting, "the other VM's answer is waited for");
+}
+
+#[test]
 fn the_list_of_revoked_tokens_is_polled_with_its_etag() {
     let mut configuration = inline_keys();
     configuration["revocations"] = json!({ "uri": "https://sec.acme.com/revoked.json", "upstream": "sec" });
