@@ -218,3 +218,29 @@ fn a_flood_of_random_tokens_costs_no_more_than_half_of_the_budget_and_nobody_who
     assert!(unknown < 20, "{unknown} calls for tokens that were never active");
     gateway.assert_no_trap();
 }
+
+#[test]
+fn whoever_is_on_the_list_of_revoked_tokens_is_refused_by_all_workers_also_when_the_list_is_gone() {
+    let server = ScriptedServer::start(|received, nth| match (received.headers.text("if-none-match"), nth) {
+        (None, 0..12) => Answer::json(200, &json!({ "revoked": [] })).header("etag", "\"none\"").into(),
+        (Some(tag), 0..12) if tag == "\"none\"" => Answer::new(304, "").into(),
+        (Some(tag), _) if tag == "\"none\"" => {
+            Answer::json(200, &json!({ "revoked": [{ "sub": "alice@acme.com" }] })).header("etag", "\"alice\"").into()
+        }
+        (None | Some(_), _) => Answer::new(500, "").into(),
+    });
+    let mut configuration = gateway::minimal_configuration();
+    configuration["revocations"] =
+        json!({ "uri": "https://sec.acme.com/revoked.json", "upstream": "scripted", "refresh": "1s" });
+    let more_clusters = vec![Cluster::plain("scripted", server.port())];
+    let gateway = Setup { configuration, more_clusters, ..Setup::default() }.start();
+    let token = gateway.alice();
+    until("the first list and the keys", Duration::from_secs(20), || (gateway.get(&token).status == 200).then_some(()));
+    until("the revocation", Duration::from_secs(30), || (gateway.get(&token).status == 401).then_some(()));
+    gateway.envoy.wait_for_log("the list of revoked tokens could not be read");
+    until("every worker to know", Duration::from_secs(20), || {
+        (0..20).all(|_| gateway.get(&token).status == 401).then_some(())
+    });
+    assert!(gateway.reasons().contains(&"token_revoked".to_owned()));
+    gateway.assert_no_trap();
+}

@@ -276,6 +276,31 @@ fn a_call_of_a_configuration_that_was_replaced_keeps_nobody_from_asking_and_answ
 }
 
 #[test]
+fn an_endpoint_that_is_not_known_is_found_by_the_metadata_and_these_are_told_no_secret() {
+    let issuer = "https://idp.acme.com";
+    let mut configuration = introspecting(json!({}));
+    let provider = &mut configuration["providers"]["okta"];
+    provider.as_object_mut().unwrap().remove("okta");
+    provider["issuer"] = json!(issuer);
+    let (mut vm, root) = started(Manners::envoy(), &SharedStore::default(), &configuration);
+    let waiting = vm.request(root, with_token(TOKEN));
+    let metadata = json!({ "issuer": issuer, "introspection_endpoint": "https://idp.acme.com/ask" }).to_string();
+    for answer in [Answer::new(404, b""), Answer::new(200, metadata.as_bytes())] {
+        let callout = asked(&mut vm, root);
+        assert_eq!((callout.header(":method"), callout.header("authorization")), (Some("GET"), None));
+        assert!(callout.header(":path").unwrap().starts_with("/.well-known/"), "{:?}", callout.headers);
+        assert_eq!(callout.body, b"");
+        vm.answer(&callout, answer);
+    }
+    let callout = asked(&mut vm, root);
+    assert_eq!((callout.header(":method"), callout.header(":path")), (Some("POST"), Some("/ask")));
+    let answer = json!({ "active": true, "sub": "alice@acme.com", "iss": issuer, "aud": AUDIENCE, "exp": NOW + 3600 });
+    vm.answer(&callout, Answer::new(200, answer.to_string().as_bytes()));
+    tick_until(&mut vm, root, |vm| vm.outcome(waiting) != Outcome::Waiting);
+    assert_eq!(forwarded(&vm, waiting, "x-user-id"), ["alice@acme.com"]);
+}
+
+#[test]
 fn the_list_of_revoked_tokens_is_polled_with_its_etag() {
     let mut configuration = inline_keys();
     configuration["revocations"] = json!({ "uri": "https://sec.acme.com/revoked.json", "upstream": "sec" });
