@@ -9,15 +9,17 @@
 #![allow(missing_docs, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
 #![allow(clippy::unwrap_used, reason = "a test")]
 
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
+use std::rc::Rc;
 use std::time::Duration;
 
 use okta_proxy_wasm::config;
 use okta_proxy_wasm::introspection::call::{
     Call, CallFault, CallNumber, CallOutcome, CallResult, Postponed, Purpose, Standing, TokenDigest, TokenKind,
 };
-use okta_proxy_wasm::introspection::sharing::{SharedAnswer, SharedSlot};
+use okta_proxy_wasm::introspection::sharing::{Places, SharedAnswer, SharedAnswers, SharedSlot};
 use okta_proxy_wasm::introspection::{CallEnd, Freshness, LookUp, ProviderIntrospection, Refusal};
 use okta_proxy_wasm::jitter::Jitter;
 use okta_proxy_wasm::policy::{
@@ -74,9 +76,44 @@ enum What {
     },
     Inactive,
     WrongAudience,
+    /// No answer at all, and the end of the one before.
+    Nonsense,
+}
+
+/// What all workers wrote, as a host holds it: one record a place. Here each token has places of its own.
+#[derive(Debug, Default)]
+struct Store {
+    records: RefCell<BTreeMap<(String, usize), (Said, SharedAnswer)>>,
+    was_read: Cell<bool>,
+}
+
+impl Store {
+    fn write(&self, places: &Places, said: &Said, answer: &SharedAnswer) {
+        let place = (places.of_slot(answer.slot).to_owned(), token_of(answer.token));
+        self.records.borrow_mut().insert(place, (said.clone(), answer.clone()));
+    }
+
+    /// The newest first.
+    fn of(&self, places: &Places) -> Vec<(Said, SharedAnswer)> {
+        let records = self.records.borrow();
+        let stands_there = |((place, _), _): &(&(String, usize), &(Said, SharedAnswer))| {
+            [SharedSlot::Active, SharedSlot::Refused].into_iter().any(|slot| places.of_slot(slot) == place)
+        };
+        let mut found: Vec<_> = records.iter().filter(stands_there).map(|(_, record)| record.clone()).collect();
+        found.sort_by_key(|(said, _)| std::cmp::Reverse(said.began));
+        found
+    }
+}
+
+impl SharedAnswers for Store {
+    fn read(&self, places: &Places) -> Vec<SharedAnswer> {
+        self.was_read.set(true);
+        self.of(places).into_iter().map(|(_, answer)| answer).collect()
+    }
 }
 
 struct Model<'a> {
+    store: Rc<Store>,
     provider: &'a Provider,
     introspection: ProviderIntrospection,
     random: Random,
@@ -126,9 +163,12 @@ impl<'a> Model<'a> {
             opaque_tokens: OpaqueTokens::Taken,
         };
         let now = UnixTime::from_secs(START);
+        let store = Rc::new(Store::default());
+        let others: Rc<dyn SharedAnswers> = Rc::clone(&store) as Rc<dyn SharedAnswers>;
         Self {
+            store,
             provider,
-            introspection: ProviderIntrospection::new(settings, CacheLimits::default()),
+            introspection: ProviderIntrospection::new(settings, CacheLimits::default(), others),
             random: Random(seed),
             now,
             serial: 0,
@@ -158,9 +198,13 @@ impl<'a> Model<'a> {
     /// Looks a token up and holds the result against the model.
     fn look(&mut self, token: usize, asked_at: UnixTime) {
         let now = self.now;
+        self.store.was_read.set(false);
+        let found = self.introspection.look_up_opaque(text(token).as_bytes(), self.provider, asked_at, now);
+        if self.store.was_read.get() {
+            self.learn(token);
+        }
         let said = self.said.get(&token).cloned();
         let answers_it = |said: &Said| said.began >= asked_at && said.began <= now;
-        let found = self.introspection.look_up_opaque(text(token).as_bytes(), asked_at, now);
         let what = match found {
             LookUp::Active(found, freshness) => {
                 let Some(Said { what: What::Active { subject, expiry }, began, .. }) = &said else {
@@ -188,6 +232,7 @@ impl<'a> Model<'a> {
                     What::Inactive => Refusal::Inactive,
                     What::WrongAudience => Refusal::Claim(ClaimFault::AudienceUnexpected),
                     What::Active { .. } => Refusal::Claim(ClaimFault::Expired),
+                    What::Nonsense => panic!("refused, and that was no answer"),
                 };
                 assert_eq!(refusal, expected);
                 let lasts = now < said.ended.plus(INACTIVE_TTL) || answers_it(said);
@@ -216,6 +261,29 @@ impl<'a> Model<'a> {
             assert_ne!(what, "unavailable", "{:?} after it was asked for", now.since(*began));
         }
         self.count(what);
+    }
+
+    /// What other workers wrote of a token was read: the newest that is in order and newer than what is known counts.
+    fn learn(&mut self, token: usize) {
+        for (said, _) in self.store.of(&self.introspection.places(&digest(token))) {
+            let is_news = self.said.get(&token).is_none_or(|known| said.began > known.began);
+            if is_news && said.ended <= self.now && self.now < self.lasts(&said, self.stale) {
+                self.count("learned");
+                if self.now < self.lasts(&said, Duration::ZERO) {
+                    self.trouble.remove(&token);
+                }
+                self.said.insert(token, said);
+            }
+        }
+    }
+
+    /// Until when what another worker was told counts, so long past its time if it is active.
+    fn lasts(&self, said: &Said, grace: Duration) -> UnixTime {
+        match said.what {
+            What::Inactive => said.ended.plus(INACTIVE_TTL),
+            What::Active { .. } | What::WrongAudience => said.began.plus(TTL + grace),
+            What::Nonsense => UnixTime::from_millis(0),
+        }
     }
 
     /// Whether something may stand in the way of a call: a failure since the token was answered, a door that closed a
@@ -309,7 +377,9 @@ impl<'a> Model<'a> {
         self.in_flight.remove(&number);
         self.trouble.remove(&token);
         self.said.insert(token, said.clone());
-        self.shared.push((token, said, end.share.clone().unwrap()));
+        let share = end.share.clone().unwrap();
+        self.store.write(&self.introspection.places(&digest(token)), &said, &share);
+        self.shared.push((token, said, share));
         self.count("answer");
         assert!(end.recall.contains(&digest(token)));
         self.recall(&end.recall);
@@ -325,7 +395,8 @@ impl<'a> Model<'a> {
     }
 
     fn fail(&mut self) {
-        let Some((number, token, _)) = self.some_call() else { return };
+        let Some((number, token, began)) = self.some_call() else { return };
+        let (.., standing) = self.in_flight[&number];
         let kind = self.random.below(7);
         let end = match kind {
             0 => self.finish(number, 429, Vec::new()),
@@ -340,7 +411,12 @@ impl<'a> Model<'a> {
                 self.introspection.finish_call(number, outcome, self.provider, jitter, self.now)
             }
         };
-        assert!(matches!(end.result, CallResult::Failed { .. }) && end.share.is_none());
+        assert!(matches!(end.result, CallResult::Failed { .. }));
+        assert_eq!(end.share.is_some(), kind == 3 && standing == Standing::Known, "only the end of what was active");
+        if let Some(share) = &end.share {
+            let said = Said { what: What::Nonsense, began, ended: self.now };
+            self.store.write(&self.introspection.places(&digest(token)), &said, share);
+        }
         self.in_flight.remove(&number);
         // A door may have closed for all of them.
         self.trouble_for_all();
@@ -404,11 +480,7 @@ impl<'a> Model<'a> {
         };
         let record = SharedAnswer::from_bytes(&shared.to_bytes()).unwrap();
         let is_news = self.said.get(&token).is_none_or(|known| said.began > known.began);
-        let lasts = match said.what {
-            What::Inactive => said.ended.plus(INACTIVE_TTL),
-            What::Active { .. } | What::WrongAudience => said.began.plus(TTL),
-        };
-        let is_of_use = is_news && said.ended <= self.now && self.now < lasts;
+        let is_of_use = is_news && said.ended <= self.now && self.now < self.lasts(&said, Duration::ZERO);
         let end = self.introspection.adopt(number, &record, self.provider, self.now);
         assert_eq!(end.result == CallResult::Answered, is_of_use, "{said:?}");
         if !is_of_use {
@@ -424,6 +496,13 @@ impl<'a> Model<'a> {
         self.recall(&end.recall);
     }
 
+    /// Another worker writes what it was told.
+    fn tell(&mut self) {
+        let token = self.random.pick(TOKENS);
+        let (said, answer) = self.given_elsewhere(token);
+        self.store.write(&self.introspection.places(&digest(token)), &said, &answer);
+    }
+
     fn answer_late(&mut self) {
         let Some(number) = self.late.pop() else { return };
         let end = self.finish(number, 200, br#"{"active":true,"aud":"api","sub":"late"}"#.to_vec());
@@ -432,7 +511,7 @@ impl<'a> Model<'a> {
     }
 
     fn step(&mut self) {
-        match self.random.below(20) {
+        match self.random.below(21) {
             0..=5 => {
                 let token = self.random.pick(TOKENS);
                 self.look(token, self.now);
@@ -443,7 +522,8 @@ impl<'a> Model<'a> {
             13 => self.postpone(),
             14 => self.adopt(),
             15 => self.answer_late(),
-            16 if self.random.below(8) == 0 => {
+            16 => self.tell(),
+            17 if self.random.below(8) == 0 => {
                 let back = self.random.below(200_000);
                 self.now = UnixTime::from_millis(self.now.as_millis() - back);
                 // Nothing that is timed by the clock that was can be counted on; the budget is started anew.
@@ -475,8 +555,9 @@ impl<'a> Model<'a> {
 
     fn new_with(provider: &'a Provider, seed: u64, now: UnixTime) -> Self {
         let policy = policy();
-        let Model { introspection, random, stale, .. } = Model::new(&policy, seed);
+        let Model { store, introspection, random, stale, .. } = Model::new(&policy, seed);
         Self {
+            store,
             provider,
             introspection,
             random,
@@ -514,7 +595,7 @@ impl<'a> Model<'a> {
             self.waiting.retain(|(token, asked_at)| {
                 !recalled.contains(&digest(*token))
                     || matches!(
-                        self.introspection.look_up_opaque(text(*token).as_bytes(), *asked_at, self.now),
+                        self.introspection.look_up_opaque(text(*token).as_bytes(), self.provider, *asked_at, self.now),
                         LookUp::Wait(_)
                     )
             });
@@ -565,6 +646,7 @@ fn in_any_order_of_events_what_requests_are_told_is_what_was_said_last_and_in_ti
         "429",
         "postponed",
         "adopted",
+        "learned",
         "shared and of no use",
         "given up",
         "late answer",

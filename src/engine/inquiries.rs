@@ -10,6 +10,7 @@ use crate::engine::token_cache::Grant;
 use crate::engine::{CallId, Inquiry, Outbox};
 use crate::introspection::call::{Call, Standing, TokenDigest};
 use crate::introspection::revocation_feed::{Judgement, PollNumber, PollOutcome, PollResult, RevocationFeed};
+use crate::introspection::sharing::SharedAnswers;
 use crate::introspection::{Cause, Freshness, LookUp, ProviderIntrospection, Refusal, Unavailable};
 use crate::jitter::Jitter;
 use crate::policy::{AdmittedToken, CacheLimits, Policy, ProviderId};
@@ -58,12 +59,12 @@ pub(super) struct Question<'a> {
 
 impl Inquiries {
     /// Nothing was asked yet.
-    pub(super) fn new(policy: &Policy, now: UnixTime) -> Self {
+    pub(super) fn new(policy: &Policy, others: &Rc<dyn SharedAnswers>, now: UnixTime) -> Self {
         let limits = CacheLimits {
             tokens: policy.cache.tokens.max(LEAST_REMEMBERED.tokens),
             bytes: policy.cache.bytes.max(LEAST_REMEMBERED.bytes),
         };
-        let introspection = |settings| ProviderIntrospection::new(settings, limits);
+        let introspection = |settings| ProviderIntrospection::new(settings, limits, Rc::clone(others));
         let introspections = policy
             .providers
             .iter()
@@ -100,11 +101,12 @@ impl Inquiries {
         if !asked.introspects {
             return Said::Good(None);
         }
-        let Some(introspection) = self.of_mut(grant.provider) else {
+        let asked_of = (self.of_mut(grant.provider), policy.providers.get(grant.provider));
+        let (Some(introspection), Some(provider)) = asked_of else {
             // The loader refuses such a rule: what cannot be asked is not known.
             return Said::Refused(DenyReason::IntrospectionUnavailable(Duration::ZERO));
         };
-        match introspection.look_up_jwt(asked.text, &grant.token, asked.came_at, asked.now) {
+        match introspection.look_up_jwt(asked.text, &grant.token, provider, asked.came_at, asked.now) {
             LookUp::Active(_, freshness) => Said::Good(Some(freshness)),
             LookUp::Refused(refusal) => Said::Refused(refusal.into()),
             LookUp::Unavailable(unavailable) => Said::Refused(unavailable.into()),
@@ -120,8 +122,11 @@ impl Inquiries {
         policy: &Policy,
         asked: &Question<'_>,
     ) -> Said<(Rc<AdmittedToken>, Freshness)> {
-        let Some(introspection) = self.of_mut(provider) else { return Said::Refused(DenyReason::TokenOpaque) };
-        match introspection.look_up_opaque(asked.text, asked.came_at, asked.now) {
+        let asked_of = (self.of_mut(provider), policy.providers.get(provider));
+        let (Some(introspection), Some(its_provider)) = asked_of else {
+            return Said::Refused(DenyReason::TokenOpaque);
+        };
+        match introspection.look_up_opaque(asked.text, its_provider, asked.came_at, asked.now) {
             LookUp::Active(token, freshness) => match self.about_revocation(provider, &token, policy, asked.now) {
                 Ok(()) => Said::Good((token, freshness)),
                 Err(reason) => Said::Refused(reason),

@@ -3,8 +3,8 @@
 //! Inputs are requests, the outcomes of fetches, calls and polls, ticks and closed streams, each with the time; outputs
 //! are a decision or "parked", and an [`Outbox`] of effects to carry out: what to fetch and to ask, parked streams
 //! that are decided now, and when to tick next. A parked request is decided *before* the host is told
-//! to continue, and each exactly once. The one thing it has done by others is the check of a signature
-//! ([`SignatureVerifier`]), which the host may do, and which calls nothing back.
+//! to continue, and each exactly once. What it has done by others is the check of a signature ([`SignatureVerifier`])
+//! and a look at what other VMs were told ([`SharedAnswers`]): the host may do both, and neither calls anything back.
 
 pub mod audit;
 pub mod deny_reason;
@@ -43,7 +43,9 @@ pub use crate::introspection::request::{Entropy, HttpRequest, Message};
 pub use crate::introspection::revocation_feed::{
     MAX_ANSWER_BYTES as MAX_POLL_ANSWER_BYTES, Poll, PollFault, PollNumber, PollOutcome, PollResult,
 };
-pub use crate::introspection::sharing::{CallLease, CallTurn, Places, SharedAnswer as SharedTokenAnswer, SharedSlot};
+pub use crate::introspection::sharing::{
+    CallLease, CallTurn, NothingShared, Places, SharedAnswer as SharedTokenAnswer, SharedAnswers, SharedSlot,
+};
 pub use crate::jose::private_key::NoRsaSigner;
 pub use crate::jose::{
     Algorithm, CannotSign, Doubt, NativeSigner, NativeVerifier, PortableVerifier, RsaSigner, SignatureVerifier,
@@ -94,11 +96,23 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// An engine without keys: the first tick asks for them.
+    /// The only engine of its process; without keys: the first tick asks for them.
     pub fn new(policy: Policy, verifier: Box<dyn SignatureVerifier>, room: Room, now: UnixTime) -> Self {
+        let others: Rc<dyn SharedAnswers> = Rc::new(NothingShared);
+        Self::among(&others, policy, verifier, room, now)
+    }
+
+    /// One of several, each in its VM: what `others` were told of a token need not be asked again.
+    pub fn among(
+        others: &Rc<dyn SharedAnswers>,
+        policy: Policy,
+        verifier: Box<dyn SignatureVerifier>,
+        room: Room,
+        now: UnixTime,
+    ) -> Self {
         let keys = policy.providers.iter().map(|(id, provider)| (id, ProviderKeys::new(&provider.keys, now))).collect();
         let known = TokenCache::new(policy.cache);
-        let inquiries = Inquiries::new(&policy, now);
+        let inquiries = Inquiries::new(&policy, others, now);
         Self { policy, verifier, keys, known, inquiries, parked: Parked::new(room) }
     }
 

@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use crate::engine::{
     CallFault, CallId, CallOutcome, HttpRequest, Inquiry, Message, NoRequest, NoRsaSigner, Outbox, Poll, PollNumber,
-    PollOutcome, Postponed, Purpose, RsaSigner, Standing, TokenDigest,
+    PollOutcome, Postponed, Purpose, RsaSigner, SharedAnswers, Standing, TokenDigest,
 };
 use crate::host::callouts::{Errand, Outgoing, Trouble};
 use crate::host::clock;
 use crate::host::root_state::RootState;
-use crate::host::shared_calls::{self, Asking, HeldLease};
+use crate::host::shared_calls::{self, Asking, HeldAnswers, HeldLease};
 
 const FORM: &str = "application/x-www-form-urlencoded";
 
@@ -50,7 +50,7 @@ impl RootState {
         let places = self.with_engine(|engine| engine.places(provider, &token)).flatten()?;
         let (record, budget) = self.with_engine(|engine| engine.call_budget(provider)).flatten()?;
         let asking = shared_calls::take_lease(&places, token, inquiry.timeout, || {
-            for answer in shared_calls::answers(&places) {
+            for answer in HeldAnswers.read(&places) {
                 effects.extend(self.with_engine(|engine| engine.on_answer_shared(call, &answer, clock::now())));
             }
             self.with_engine(|engine| engine.is_calling(call)).unwrap_or(false)

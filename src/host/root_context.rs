@@ -10,13 +10,14 @@ use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::{BufferType, ContextType};
 
 use crate::config::{self, Loaded};
-use crate::engine::{Decision, Engine, Fetch, Outbox, Room, StreamId, Turn};
+use crate::engine::{Decision, Engine, Fetch, NothingShared, Outbox, Room, SharedAnswers, StreamId, Turn};
 use crate::host::callouts::{Errand, read_inquiry, read_keys, read_poll};
 use crate::host::carry_out::{apply, log_fetch};
 use crate::host::filter_state::declare;
 use crate::host::host_kind::is_envoy;
 use crate::host::http_context::FilterStream;
 use crate::host::root_state::{RootState, set_tick_period};
+use crate::host::shared_calls::HeldAnswers;
 use crate::host::shared_keys::SharedKeys;
 use crate::host::streams::Passage;
 use crate::host::{clock, native_crypto};
@@ -216,7 +217,11 @@ impl RootContext for FilterRoot {
                 };
                 self.shared.signer.replace(signer);
                 let verifier = native_crypto::verifier(loaded.native_crypto, &loaded.policy.providers.algorithms());
-                let engine = Engine::new(loaded.policy, verifier, Room::default(), clock::now());
+                let others: Rc<dyn SharedAnswers> = match is_envoy() {
+                    true => Rc::new(HeldAnswers),
+                    false => Rc::new(NothingShared),
+                };
+                let engine = Engine::among(&others, loaded.policy, verifier, Room::default(), clock::now());
                 self.shared.engine.replace(Some(engine));
                 self.shared.callouts.forget();
                 self.shared.shared_keys.replace(is_envoy().then(|| Rc::new(SharedKeys::join())));

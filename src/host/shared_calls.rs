@@ -8,7 +8,8 @@ use std::cmp::Reverse;
 use std::time::Duration;
 
 use crate::engine::{
-    Budget, CallLease, CallTurn, Places, Postponed, SharedSlot, SharedTokenAnswer, Standing, Take, TokenDigest,
+    Budget, CallLease, CallTurn, Places, Postponed, SharedAnswers, SharedSlot, SharedTokenAnswer, Standing, Take,
+    TokenDigest,
 };
 use crate::host::clock;
 use crate::host::shared_data::{TRIES, read, write};
@@ -67,12 +68,17 @@ pub(super) fn take_lease(
     Asking::Theirs
 }
 
-/// What others wrote where the answer about a token stands, be it about that one or another; the newest first.
-pub(super) fn answers(places: &Places) -> Vec<SharedTokenAnswer> {
-    let read = |slot| read(places.of_slot(slot)).0.and_then(|bytes| SharedTokenAnswer::from_bytes(&bytes));
-    let mut answers: Vec<_> = [SharedSlot::Active, SharedSlot::Refused].into_iter().filter_map(read).collect();
-    answers.sort_by_key(|answer| Reverse(answer.began));
-    answers
+/// What the host holds of the answers of all its VMs.
+#[derive(Debug)]
+pub(super) struct HeldAnswers;
+
+impl SharedAnswers for HeldAnswers {
+    fn read(&self, places: &Places) -> Vec<SharedTokenAnswer> {
+        let read = |slot| read(places.of_slot(slot)).0.and_then(|bytes| SharedTokenAnswer::from_bytes(&bytes));
+        let mut answers: Vec<_> = [SharedSlot::Active, SharedSlot::Refused].into_iter().filter_map(read).collect();
+        answers.sort_by_key(|answer| Reverse(answer.began));
+        answers
+    }
 }
 
 /// Tells the others what was answered.

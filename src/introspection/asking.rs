@@ -16,17 +16,33 @@ use crate::introspection::{
 };
 use crate::jitter::Jitter;
 use crate::jose::{ActiveToken, RsaSigner};
-use crate::policy::{AdmittedToken, ClaimFault};
+use crate::policy::{AdmittedToken, ClaimFault, Provider};
 use crate::redacted::Redacted;
 use crate::unix_time::UnixTime;
+
+/// What is remembered of a token when a request asks.
+#[derive(Debug)]
+enum Remembered {
+    /// All that it is told.
+    Settled(LookUp<Active>),
+    /// It was active, and is to be asked about again; what it may be told if that cannot be.
+    Aged(Option<LookUp<Active>>),
+    Nothing,
+}
 
 /// How soon to look whether another VM has its answer.
 const LOOK_AGAIN: Duration = Duration::from_millis(25);
 
 impl ProviderIntrospection {
     /// What is known of a token that says nothing by itself, whose request came at `asked_at`.
-    pub fn look_up_opaque(&mut self, text: &[u8], asked_at: UnixTime, now: UnixTime) -> LookUp<Rc<AdmittedToken>> {
-        match self.find(TokenKind::Opaque, text, asked_at, now) {
+    pub fn look_up_opaque(
+        &mut self,
+        text: &[u8],
+        provider: &Provider,
+        asked_at: UnixTime,
+        now: UnixTime,
+    ) -> LookUp<Rc<AdmittedToken>> {
+        match self.find(TokenKind::Opaque, text, provider, asked_at, now) {
             LookUp::Active(Active::Opaque(token), _) if !token.is_current(now) => {
                 LookUp::Refused(Refusal::Claim(ClaimFault::Expired))
             }
@@ -44,10 +60,11 @@ impl ProviderIntrospection {
         &mut self,
         text: &[u8],
         token: &AdmittedToken,
+        provider: &Provider,
         asked_at: UnixTime,
         now: UnixTime,
     ) -> LookUp<Rc<ActiveToken>> {
-        match self.find(TokenKind::Jwt, text, asked_at, now) {
+        match self.find(TokenKind::Jwt, text, provider, asked_at, now) {
             LookUp::Active(Active::Jwt(answer), freshness) => match confirm(token, &answer) {
                 Ok(()) => LookUp::Active(answer, freshness),
                 Err(confirm::AnotherToken) => LookUp::Refused(Refusal::AnotherToken),
@@ -64,31 +81,33 @@ impl ProviderIntrospection {
         if self.answers.is_active(token) { Standing::Known } else { Standing::Unknown }
     }
 
-    fn find(&mut self, kind: TokenKind, text: &[u8], asked_at: UnixTime, now: UnixTime) -> LookUp<Active> {
+    fn find(
+        &mut self,
+        kind: TokenKind,
+        text: &[u8],
+        provider: &Provider,
+        asked_at: UnixTime,
+        now: UnixTime,
+    ) -> LookUp<Active> {
         let digest = TokenDigest::of(kind, text);
-        let (mut standing, mut stale) = match kind {
-            TokenKind::Opaque => (Standing::Unknown, None),
-            TokenKind::Jwt => (Standing::Known, None),
+        let (standing, mut stale) = match self.held(&digest, asked_at, now) {
+            Remembered::Settled(found) => return found,
+            Remembered::Aged(stale) => (Standing::Known, stale),
+            Remembered::Nothing => (kind.standing(), None),
         };
-        if let Some(held) = self.answers.active(&digest) {
-            if held.is_fresh(asked_at, now) {
-                return LookUp::Active(held.active.clone(), Freshness::Fresh);
-            }
-            standing = Standing::Known;
-            stale = held.is_usable(now).then(|| LookUp::Active(held.active.clone(), Freshness::Stale));
-            if let Some(wait) = held.failure(asked_at, now) {
-                return stale.unwrap_or(unavailable(Cause::EndpointFailing, wait));
-            }
-        } else if let Some(refused) = self.answers.refused(&digest).filter(|refused| refused.counts(asked_at, now)) {
-            return match refused.against {
-                Against::Inactive => LookUp::Refused(Refusal::Inactive),
-                Against::Claim(fault) => LookUp::Refused(Refusal::Claim(fault)),
-                Against::Unknown => unavailable(Cause::EndpointFailing, refused.lasts.until.since(now)),
-            };
-        }
         if self.queue.is_asked(&digest) {
             return LookUp::Wait(digest);
         }
+        let mut subject = Subject { digest, kind, standing, text: Redacted::new(Rc::from(text)) };
+        // Also before it is refused for want of calls: what another VM knows costs none.
+        if self.learn_from_others(&mut subject, provider, now) {
+            match self.held(&digest, asked_at, now) {
+                Remembered::Settled(found) => return found,
+                Remembered::Aged(aged) => stale = aged,
+                Remembered::Nothing => {}
+            }
+        }
+        let standing = subject.standing;
         let pause = self.doors.pause(standing, now).max(self.endpoint.pause(now));
         if let (Some(stale), true) = (&stale, pause > Duration::ZERO) {
             return stale.clone();
@@ -98,11 +117,32 @@ impl ProviderIntrospection {
             let cause = if is_found { self.doors.cause(standing, now) } else { Cause::EndpointFailing };
             return unavailable(cause, pause);
         }
-        let subject = Subject { digest, kind, standing, text: Redacted::new(Rc::from(text)) };
         match self.queue.push(subject, self.settings.timeout, now) {
             Ok(()) => LookUp::Wait(digest),
             Err(Full) => stale.unwrap_or(unavailable(Cause::TooManyAsked, RETRY)),
         }
+    }
+
+    /// What is remembered of a token.
+    fn held(&mut self, digest: &TokenDigest, asked_at: UnixTime, now: UnixTime) -> Remembered {
+        if let Some(held) = self.answers.active(digest) {
+            if held.is_fresh(asked_at, now) {
+                return Remembered::Settled(LookUp::Active(held.active.clone(), Freshness::Fresh));
+            }
+            let stale = held.is_usable(now).then(|| LookUp::Active(held.active.clone(), Freshness::Stale));
+            return match held.failure(asked_at, now) {
+                Some(wait) => Remembered::Settled(stale.unwrap_or(unavailable(Cause::EndpointFailing, wait))),
+                None => Remembered::Aged(stale),
+            };
+        }
+        let Some(refused) = self.answers.refused(digest).filter(|refused| refused.counts(asked_at, now)) else {
+            return Remembered::Nothing;
+        };
+        Remembered::Settled(match refused.against {
+            Against::Inactive => LookUp::Refused(Refusal::Inactive),
+            Against::Claim(fault) => LookUp::Refused(Refusal::Claim(fault)),
+            Against::Unknown => unavailable(Cause::EndpointFailing, refused.lasts.until.since(now)),
+        })
     }
 
     /// The calls that are due. Those that were never answered are given up.

@@ -28,6 +28,16 @@ pub enum TokenKind {
     Jwt,
 }
 
+impl TokenKind {
+    /// That of a token that was never asked about.
+    pub(super) const fn standing(self) -> Standing {
+        match self {
+            Self::Opaque => Standing::Unknown,
+            Self::Jwt => Standing::Known,
+        }
+    }
+}
+
 /// Whether anybody could have made the token up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Standing {

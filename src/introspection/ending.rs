@@ -59,22 +59,43 @@ impl ProviderIntrospection {
         let Some(call) = self.queue.in_flight(number).filter(|call| call.subject.digest == answer.token) else {
             return CallEnd::late();
         };
-        let (subject, times) = (call.subject.clone(), (answer.began, answer.ended));
+        let subject = call.subject.clone();
+        let Some(said) = self.news(answer, Duration::ZERO, now) else { return CallEnd::late() };
+        self.queue.finish(number);
+        self.doors.withdraw(subject.standing, now);
+        self.file(&subject, said, answer.body.len(), (answer.began, answer.ended), provider, now);
+        CallEnd { result: CallResult::Answered, recall: vec![answer.token], share: None, block: None }
+    }
+
+    /// Takes what other VMs were told of a token, up to what may serve when there is no call; whether that was anything.
+    /// A token that was active for one of them is known to all.
+    pub(super) fn learn_from_others(&mut self, subject: &mut Subject, provider: &Provider, now: UnixTime) -> bool {
+        let places = self.places(&subject.digest);
+        let mut has_learned = false;
+        for answer in self.others.read(&places).iter().filter(|answer| answer.token == subject.digest) {
+            if let Some(said) = self.news(answer, self.settings.stale_if_error, now) {
+                self.file(subject, said, answer.body.len(), (answer.began, answer.ended), provider, now);
+                has_learned = true;
+            }
+            if answer.slot == SharedSlot::Active {
+                subject.standing = Standing::Known;
+            }
+        }
+        has_learned
+    }
+
+    /// What another VM was told, when it is newer than what is held and still good; an active answer for so long past
+    /// its `cache_ttl`.
+    fn news(&self, answer: &SharedAnswer, grace: Duration, now: UnixTime) -> Option<IntrospectedToken> {
         let is_news = self.answers.began(&answer.token).is_none_or(|began| answer.began > began);
         // A record from the future is one from before the clock went back.
         let is_in_order = answer.began <= answer.ended && answer.ended <= now;
-        let Ok(said) = IntrospectedToken::read(&answer.body) else { return CallEnd::late() };
+        let said = IntrospectedToken::read(&answer.body).ok()?;
         let lasts = match said {
-            IntrospectedToken::Active(_) => answer.began.plus(self.settings.cache_ttl),
+            IntrospectedToken::Active(_) => answer.began.plus(self.settings.cache_ttl.saturating_add(grace)),
             IntrospectedToken::Inactive => answer.ended.plus(self.settings.inactive_cache_ttl),
         };
-        if !is_news || !is_in_order || now >= lasts {
-            return CallEnd::late();
-        }
-        self.queue.finish(number);
-        self.doors.withdraw(subject.standing, now);
-        self.file(&subject, said, answer.body.len(), times, provider, now);
-        CallEnd { result: CallResult::Answered, recall: vec![answer.token], share: None, block: None }
+        (is_news && is_in_order && now < lasts).then_some(said)
     }
 
     /// Remembers what was said of a token, asked and answered at these times.
@@ -136,7 +157,8 @@ impl ProviderIntrospection {
         if failure.doubts_the_address() {
             self.endpoint.lose();
         }
-        if failure.ends_what_was_active() {
+        let ends_what_was_active = failure.ends_what_was_active();
+        if ends_what_was_active {
             self.answers.forget(&digest);
         }
         let lasts = Span { from: now, until: now.plus(jitter.between_tenths(RETRY, 7, 10)) };
@@ -153,7 +175,17 @@ impl ProviderIntrospection {
             Sign::OfTheToken | Sign::OfTrouble | Sign::OfFailure => None,
         };
         let pause = self.doors.pause(standing, now);
-        CallEnd { result: CallResult::Failed { fault: failure.fault, pause }, recall, share: None, block }
+        // Takes the place of what was active, and reads as nothing: else that would be learned again, from ourselves. Not
+        // for any token: others have their answers in the same places.
+        let nothing = || SharedAnswer {
+            token: digest,
+            began: call.began,
+            ended: now,
+            body: Vec::new(),
+            slot: SharedSlot::Active,
+        };
+        let share = (ends_what_was_active && standing == Standing::Known).then(nothing);
+        CallEnd { result: CallResult::Failed { fault: failure.fault, pause }, recall, share, block }
     }
 
     pub(super) fn finish_metadata(

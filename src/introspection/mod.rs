@@ -31,6 +31,7 @@ pub mod revocation;
 pub mod revocation_feed;
 pub mod sharing;
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use crate::policy::{CacheLimits, ClaimFault, Introspection};
@@ -42,7 +43,7 @@ use call::{Call, CallResult, TokenDigest};
 use doors::Doors;
 use endpoint::Endpoint;
 use queue::Queue;
-use sharing::{Places, SharedAnswer};
+use sharing::{Places, SharedAnswer, SharedAnswers};
 
 /// A token whose call failed is not asked about again for so long.
 const RETRY: Duration = Duration::from_secs(1);
@@ -57,6 +58,7 @@ pub struct ProviderIntrospection {
     queue: Queue,
     doors: Doors,
     endpoint: Endpoint,
+    others: Rc<dyn SharedAnswers>,
 }
 
 /// What is known of a token.
@@ -144,8 +146,8 @@ pub enum NoRequest {
 }
 
 impl ProviderIntrospection {
-    /// Knows nothing yet. `limits` are those of the active tokens that are remembered.
-    pub fn new(settings: Introspection, limits: CacheLimits) -> Self {
+    /// Knows nothing yet but what `others` were told. `limits` are those of the active tokens that are remembered.
+    pub fn new(settings: Introspection, limits: CacheLimits, others: Rc<dyn SharedAnswers>) -> Self {
         let budget = Budget::new(settings.requests_per_minute);
         Self {
             record_name: sharing::record_name(&settings),
@@ -154,6 +156,7 @@ impl ProviderIntrospection {
             queue: Queue::default(),
             doors: Doors::new(budget),
             endpoint: Endpoint::new(&settings.address),
+            others,
             settings,
         }
     }

@@ -58,6 +58,22 @@ pub enum SharedSlot {
     Refused,
 }
 
+/// What the VMs of the process told each other of tokens, as far as the host has it. To read it calls nothing back.
+pub trait SharedAnswers: std::fmt::Debug {
+    /// What stands in these places, be it about their token or another that shares them; the newest first.
+    fn read(&self, places: &Places) -> Vec<SharedAnswer>;
+}
+
+/// Where VMs tell each other nothing.
+#[derive(Clone, Copy, Debug)]
+pub struct NothingShared;
+
+impl SharedAnswers for NothingShared {
+    fn read(&self, _: &Places) -> Vec<SharedAnswer> {
+        Vec::new()
+    }
+}
+
 /// Who asks about a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CallLease {

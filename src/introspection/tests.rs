@@ -8,7 +8,7 @@ use super::call::{
 };
 use super::fixture::{NOW, answer, provider, settings};
 use super::request::{Entropy, Message};
-use super::sharing::{CallLease, CallTurn, SharedAnswer, SharedSlot};
+use super::sharing::{CallLease, CallTurn, NothingShared, Places, SharedAnswer, SharedAnswers, SharedSlot};
 use super::*;
 use crate::jitter::Jitter;
 use crate::jose::private_key::NoRsaSigner;
@@ -39,7 +39,7 @@ fn response(status: u16, body: Vec<u8>) -> CallOutcome {
 
 fn scene_of(settings: Introspection) -> Scene {
     Scene {
-        introspection: ProviderIntrospection::new(settings, CacheLimits::default()),
+        introspection: ProviderIntrospection::new(settings, CacheLimits::default(), Rc::new(NothingShared)),
         provider: provider(),
         now: NOW,
         cause: None,
@@ -64,7 +64,7 @@ impl Scene {
 
     /// What a request is told that came at `asked_at`.
     fn asks_since(&mut self, token: &str, asked_at: UnixTime) -> String {
-        match self.introspection.look_up_opaque(token.as_bytes(), asked_at, self.now) {
+        match self.introspection.look_up_opaque(token.as_bytes(), &self.provider, asked_at, self.now) {
             LookUp::Active(token, freshness) => format!("{freshness:?} {}", token.subject().unwrap_or_default()),
             LookUp::Refused(Refusal::Inactive) => "inactive".to_owned(),
             LookUp::Refused(refusal) => format!("{refusal:?}"),
@@ -200,7 +200,7 @@ fn a_jwt_is_held_against_what_its_issuer_says_now() {
     let token = AdmittedToken::admit(verified(&claims, None), &provider(), NOW).unwrap();
     let looks = |scene: &mut Scene| {
         let now = scene.now;
-        match scene.introspection.look_up_jwt(b"a.b.c", &token, now, now) {
+        match scene.introspection.look_up_jwt(b"a.b.c", &token, &scene.provider, now, now) {
             LookUp::Active(_, freshness) => format!("{freshness:?}"),
             LookUp::Refused(refusal) => format!("{refusal:?}"),
             LookUp::Wait(_) => "wait".to_owned(),

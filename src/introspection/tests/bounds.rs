@@ -84,6 +84,7 @@ fn what_waits_and_what_is_remembered_is_bounded() {
     small.introspection = ProviderIntrospection::new(
         Introspection { requests_per_minute: NonZeroU32::new(1_000_000).unwrap(), ..settings() },
         limits,
+        Rc::new(NothingShared),
     );
     for token in 0..1000 {
         small.asks(&format!("t{token}"));

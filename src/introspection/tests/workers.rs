@@ -1,6 +1,7 @@
 //! Several VMs of one process.
 
 use super::*;
+use std::cell::RefCell;
 
 #[wasm_bindgen_test(unsupported = test)]
 fn a_budget_that_all_have_spent_is_waited_for_or_told() {
@@ -49,6 +50,82 @@ fn what_another_worker_was_told_need_not_be_asked() {
     assert_eq!(two.asks("Fresh alice@acme.com"), "Fresh alice@acme.com");
     two.now = at(30_000);
     assert_eq!(two.asks("Fresh alice@acme.com"), "wait");
+}
+
+/// What stands in the shared data, whatever the place.
+#[derive(Debug, Default)]
+struct Store(RefCell<Vec<SharedAnswer>>);
+
+impl SharedAnswers for Store {
+    fn read(&self, _: &Places) -> Vec<SharedAnswer> {
+        self.0.borrow().iter().rev().cloned().collect()
+    }
+}
+
+/// Two workers of one process, whose calls are all spent.
+fn two_workers(stale_if_error: Duration) -> (Rc<Store>, Scene, Scene) {
+    let store = Rc::new(Store::default());
+    let worker = || {
+        let settings = Introspection { stale_if_error, ..settings() };
+        let mut scene = scene_of(settings.clone());
+        let others: Rc<dyn SharedAnswers> = Rc::<Store>::clone(&store);
+        scene.introspection = ProviderIntrospection::new(settings, CacheLimits::default(), others);
+        scene
+    };
+    let (one, two) = (worker(), worker());
+    (store, one, two)
+}
+
+fn spend_all(scene: &mut Scene) {
+    scene.asks("spender");
+    let number = scene.only_call();
+    scene.introspection.postpone(number, Postponed::BudgetSpent(Duration::from_secs(30)), scene.now);
+    assert!(scene.asks("spender").starts_with("unavailable"));
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn what_another_worker_was_told_serves_where_no_call_may_be_made() {
+    let (store, mut one, mut two) = two_workers(Duration::from_secs(60));
+    for (token, changes) in [("alice", json!({"sub": "alice"})), ("gone", json!({"active": false}))] {
+        one.asks(token);
+        store.0.borrow_mut().push(one.answers(&changes).share.unwrap());
+    }
+    (two.now, one.now) = (at(1000), at(1000));
+    spend_all(&mut two);
+    assert_eq!((two.asks("alice"), two.asks("gone")), ("Fresh alice".to_owned(), "inactive".to_owned()));
+    assert!(two.asks("bob").starts_with("unavailable"));
+    // As old as it is to the one that asked.
+    let (_, _, mut three) = two_workers(Duration::ZERO);
+    let (_, mut four, _) = two_workers(Duration::from_secs(60));
+    for (worker, expected) in [(&mut three, "unavailable 30000"), (&mut four, "Stale alice")] {
+        let settings = worker.introspection.settings.clone();
+        let others: Rc<dyn SharedAnswers> = Rc::<Store>::clone(&store);
+        worker.introspection = ProviderIntrospection::new(settings, CacheLimits::default(), others);
+        worker.now = at(30_000);
+        spend_all(worker);
+        worker.introspection.doors.spend(Standing::Known, Duration::from_secs(30), worker.now);
+        assert_eq!(worker.asks("alice"), expected);
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn an_active_answer_that_was_ended_by_nonsense_is_not_learned_again() {
+    let (store, mut one, mut two) = two_workers(Duration::from_secs(60));
+    one.asks("t");
+    store.0.borrow_mut().push(one.answers(&json!({})).share.unwrap());
+    one.now = at(30_000);
+    assert_eq!(one.asks("t"), "wait");
+    let end = one.fails(response(200, br#"{"active":"false"}"#.to_vec()));
+    // It takes the place of the other.
+    let share = end.share.unwrap();
+    assert_eq!(share.slot, SharedSlot::Active);
+    *store.0.borrow_mut() = vec![share];
+    (one.now, two.now) = (at(32_000), at(32_000));
+    spend_all(&mut two);
+    two.introspection.doors.spend(Standing::Known, Duration::from_secs(30), two.now);
+    assert!(two.asks("t").starts_with("unavailable"));
+    one.introspection.doors.spend(Standing::Known, Duration::from_secs(30), one.now);
+    assert!(one.asks("t").starts_with("unavailable"));
 }
 
 #[wasm_bindgen_test(unsupported = test)]

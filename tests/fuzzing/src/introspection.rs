@@ -2,13 +2,14 @@
 
 use std::cell::RefCell;
 use std::num::NonZeroU32;
+use std::rc::Rc;
 use std::time::Duration;
 
 use okta_proxy_wasm::config;
 use okta_proxy_wasm::introspection::budget::{Budget, Take};
 use okta_proxy_wasm::introspection::call::{CallOutcome, CallResult, Standing};
 use okta_proxy_wasm::introspection::revocation::RevocationList;
-use okta_proxy_wasm::introspection::sharing::{CallLease, SharedAnswer};
+use okta_proxy_wasm::introspection::sharing::{CallLease, NothingShared, SharedAnswer};
 use okta_proxy_wasm::introspection::{LookUp, ProviderIntrospection};
 use okta_proxy_wasm::jitter::Jitter;
 use okta_proxy_wasm::jose::PrivateKey;
@@ -56,14 +57,14 @@ pub(crate) fn answer(input: &[u8]) {
     let now = UnixTime::from_secs(NOW);
     POLICY.with_borrow(|policy| {
         let (_, provider) = policy.providers.iter().next().expect("a provider");
-        let mut introspection = ProviderIntrospection::new(settings(), CacheLimits::default());
-        assert!(matches!(introspection.look_up_opaque(b"t", now, now), LookUp::Wait(_)));
+        let mut introspection = ProviderIntrospection::new(settings(), CacheLimits::default(), Rc::new(NothingShared));
+        assert!(matches!(introspection.look_up_opaque(b"t", provider, now, now), LookUp::Wait(_)));
         let call = introspection.begin_calls(Jitter(0), now).calls.remove(0);
         let outcome = CallOutcome::Response { status, retry_after, rate_limit_reset: None, body: body.clone() };
         let end = introspection.finish_call(call.number, outcome, provider, Jitter(0), now);
         assert_eq!(end.recall.len(), 1, "whoever waits is told");
         assert!(end.block.is_none_or(|until| until > now && until <= now.plus(Duration::from_secs(600))));
-        let found = introspection.look_up_opaque(b"t", now, now);
+        let found = introspection.look_up_opaque(b"t", provider, now, now);
         assert!(!matches!(found, LookUp::Wait(_)), "asked again and again");
         assert_eq!(matches!(found, LookUp::Unavailable(_)), matches!(end.result, CallResult::Failed { .. }));
         if let LookUp::Active(token, _) = found {
