@@ -318,6 +318,42 @@ fn a_jwt_that_is_bad_here_costs_no_call() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
+fn tokens_that_only_their_issuer_can_judge_are_asked_about_whatever_they_look_like() {
+    let org = "https://acme.okta.com";
+    let introspection = json!({ "client_id": "0oaGateway", "client_secret": { "env": "OKTA_CLIENT_SECRET" } });
+    let configuration = json!({ "providers": { "okta": {
+        "okta": { "domain": "acme.okta.com", "authorization_server": "org" }, "audiences": [org], "upstream": "okta",
+        "introspection": introspection,
+    } } });
+    let of_org =
+        |changes| with(&json!({ "iss": org, "aud": org, "exp": START + 600, "sub": "alice@acme.com" }), changes);
+    let (jwt, answer) = (SigningKey::a("k1").token(&of_org(json!({}))), || active(json!({ "iss": org, "aud": org })));
+    let mut scene = Scene::of(&configuration, Room::default());
+    assert_eq!(scene.request(&jwt).1, None, "nothing of it is believed here");
+    let call = scene.tick_begins_a_call();
+    let request = scene.engine.call_request(call.id, &Entropy([1; 32]), &NoRsaSigner, scene.now).unwrap();
+    assert_eq!(request.address.to_string(), format!("{org}/oauth2/v1/introspect"));
+    scene.answer(&call, inactive());
+    assert_eq!(scene.decided.last().map(|(_, decision)| decision.audit.reason()), Some("token_inactive"));
+    scene.pass(10_000);
+    assert_eq!(scene.ask_and_answer("/", &jwt, active(json!({ "iss": org }))), "audience_unexpected");
+    scene.pass(10_000);
+    assert_eq!(scene.ask_and_answer("/", &jwt, active(json!({ "aud": org }))), "issuer_unknown");
+    scene.pass(10_000);
+    assert_eq!(scene.ask_and_answer("/", &jwt, answer()), "admitted");
+    assert_eq!(scene.request(&jwt).1, Some("admitted"));
+    assert_eq!(scene.ask_and_answer("/", "opaque", answer()), "admitted");
+    // What says itself that it will not do costs no call.
+    for (changes, reason) in [
+        (json!({ "exp": START - 3600 }), "token_expired"),
+        (json!({ "iss": "https://acme.okta.com/oauth2/default" }), "issuer_unknown"),
+    ] {
+        assert_eq!(scene.request(&SigningKey::a("k1").token(&of_org(changes))).1, Some(reason));
+    }
+    assert_eq!(scene.tick().len(), 0);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
 fn two_thousand_requests_with_one_cold_token_are_one_call_and_released_in_batches() {
     for (path, token) in [("/", "opaque".to_owned()), ("/asked", jwt())] {
         let mut scene = Scene::new();

@@ -20,8 +20,8 @@ use crate::jose::{Claim, SignatureVerifier, TokenFault, UnverifiedToken};
 use crate::keys::{LookUp, ProviderKeys};
 use crate::policy::token_source::Credential;
 use crate::policy::{
-    Access, AdmittedToken, Asked, Attribute, AttributeValues, ClaimFault, NoTokenNeeded, Policy, Provider, ProviderId,
-    Remedy, RuleId, UnmetReason, Unwritable,
+    Access, AdmittedToken, Asked, Attribute, AttributeValues, ClaimFault, KeyOrigin, NoTokenNeeded, Policy, Provider,
+    ProviderId, Remedy, RuleId, UnmetReason, Unwritable,
 };
 use crate::redacted::Redacted;
 use crate::unix_time::UnixTime;
@@ -202,14 +202,19 @@ impl<'a> Presented<'a> {
         let Some((id, provider)) = policy.providers.of_issuer(issuer) else {
             return Err(Box::new(facts.deny(policy, None, ClaimFault::IssuerUnknown.into())));
         };
-        if !provider.algorithms.contains(&token.header().algorithm) {
+        let is_opaque = matches!(provider.keys, KeyOrigin::IssuerAlone);
+        if !is_opaque && !provider.algorithms.contains(&token.header().algorithm) {
             return Err(Box::new(facts.deny(policy, Some(provider), DenyReason::AlgorithmNotAllowed)));
         }
-        // A token that says itself that it has expired is not worth a signature check, let alone a fetch.
+        // A token that says itself that it has expired is not worth a signature check, let alone a fetch or a call.
         if matches!(token.claimed_expiry(), Claim::Valid(expiry) if provider.takes_as_expired(expiry, now)) {
             return Err(Box::new(facts.deny(policy, Some(provider), ClaimFault::Expired.into())));
         }
-        Ok(NamedToken { facts, token: Named::Jwt(token), provider: id })
+        let token = match is_opaque {
+            true => Named::Opaque(Redacted::new(Rc::from(text.as_ref()))),
+            false => Named::Jwt(token),
+        };
+        Ok(NamedToken { facts, token, provider: id })
     }
 }
 

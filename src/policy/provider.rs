@@ -92,6 +92,9 @@ pub enum KeyOrigin {
     Inline(KeySet),
     /// They are fetched.
     Remote(RemoteKeys),
+    /// There are none that anybody else could use: what its tokens are is known by introspection alone, whatever they
+    /// look like.
+    IssuerAlone,
 }
 
 /// How keys are fetched and how long they are good for.

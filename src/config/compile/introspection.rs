@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::Findings;
+use super::provider::Server;
 use crate::config::fault::{ConfigProblem, Path};
 use crate::config::schema::introspection::{
     ClientAuth, IntrospectionDocument, RevocationsDocument, Secret, SecretDocument,
@@ -31,7 +32,7 @@ pub(super) struct Surroundings<'a> {
     pub(super) issuer: Option<&'a str>,
     pub(super) upstream: Option<&'a str>,
     pub(super) allow_http: bool,
-    pub(super) is_okta: bool,
+    pub(super) server: Server,
     /// Whether nothing else of the provider wants an upstream, and says so when it is missing.
     pub(super) needs_upstream: bool,
     pub(super) provider_at: &'a Path,
@@ -176,10 +177,11 @@ fn address(
         }
     }
     let upstream = around.upstream.filter(|name| !name.is_empty());
-    let known = match (uri, around.issuer) {
-        (Some(uri), _) => uri,
-        (None, Some(issuer)) if around.is_okta => format!("{issuer}/v1/introspect"),
-        (None, issuer) => return Discovery::of(issuer?, upstream?).map(IntrospectionAddress::Discovered),
+    let known = match (uri, around.issuer, around.server) {
+        (Some(uri), ..) => uri,
+        (None, Some(issuer), Server::OktaCustom) => format!("{issuer}/v1/introspect"),
+        (None, Some(issuer), Server::OktaOrg) => format!("{issuer}/oauth2/v1/introspect"),
+        (None, issuer, _) => return Discovery::of(issuer?, upstream?).map(IntrospectionAddress::Discovered),
     };
     let address = CalloutAddress::parse(&known, upstream.unwrap_or_default());
     match &address {
