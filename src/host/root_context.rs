@@ -16,7 +16,7 @@ use crate::host::carry_out::{apply, log_fetch};
 use crate::host::filter_state::declare;
 use crate::host::host_kind::is_envoy;
 use crate::host::http_context::FilterStream;
-use crate::host::root_state::{RootState, set_tick_period};
+use crate::host::root_state::RootState;
 use crate::host::shared_calls::HeldAnswers;
 use crate::host::shared_keys::SharedKeys;
 use crate::host::streams::Passage;
@@ -154,7 +154,7 @@ impl FilterRoot {
         let Some(next) = next else { return };
         let period = next.since(clock::now());
         let is_awaiting = self.sharing().is_some_and(|sharing| sharing.is_awaiting());
-        set_tick_period(if is_awaiting { period.min(POLL_OTHERS) } else { period });
+        self.shared.tick_after(if is_awaiting { period.min(POLL_OTHERS) } else { period });
     }
 }
 
@@ -241,6 +241,7 @@ impl RootContext for FilterRoot {
     }
 
     fn on_tick(&mut self) {
+        self.shared.tick_came();
         self.learn_from_others();
         let outbox = self.shared.with_engine(|engine| engine.on_tick(clock::now(), clock::jitter()));
         if let Some(outbox) = outbox {

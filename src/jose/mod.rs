@@ -13,6 +13,7 @@ pub mod introspected;
 pub mod jwk;
 pub mod native;
 pub mod native_signer;
+mod pkcs8;
 pub mod private_key;
 mod rsa;
 #[cfg(test)]

@@ -8,22 +8,16 @@
 use std::fmt;
 
 use p256::ecdsa::signature::Signer as _;
-use p256::pkcs8::der::asn1::UintRef;
-use p256::pkcs8::der::{Decode as _, Reader as _, SecretDocument, SliceReader};
-use p256::pkcs8::{DecodePrivateKey as _, ObjectIdentifier, PrivateKeyInfoRef};
 use serde_json::{Map, Value};
 
 use super::algorithm::Algorithm;
 use super::der;
 use super::jwk::{KeyFault, PublicKey, octets, text};
+use super::pkcs8::{self, Parts};
 use super::rsa::{Hash, RsaPublicKey};
 use super::strict_json::{JsonLimits, parse_object};
 
 const LIMITS: JsonLimits = JsonLimits { depth: 4, members: 64 };
-/// rsaEncryption (RFC 8017 appendix A.1) and id-ecPublicKey (RFC 5480 section 2.1.1).
-const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
-const ELLIPTIC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
-const PEM_LABEL: &str = "PRIVATE KEY";
 
 /// A private key. `Debug` shows its id and algorithm only.
 #[derive(Clone)]
@@ -88,24 +82,23 @@ impl PrivateKey {
     }
 
     fn from_pem(pem: &str) -> Result<Self, PrivateKeyFault> {
-        let (label, document) = SecretDocument::from_pem(pem).map_err(|_| PrivateKeyFault::Malformed)?;
-        match label {
-            PEM_LABEL => {}
-            "ENCRYPTED PRIVATE KEY" => return Err(PrivateKeyFault::Encrypted),
-            _ => return Err(PrivateKeyFault::NotPkcs8),
-        }
-        let info = PrivateKeyInfoRef::from_der(document.as_bytes()).map_err(|_| PrivateKeyFault::Malformed)?;
-        let material = match info.algorithm.oid {
-            RSA => {
-                let (n, e) = rsa_public_half(info.private_key.as_bytes()).ok_or(PrivateKeyFault::Malformed)?;
-                let public = RsaPublicKey::new(&n, &e).ok_or(PrivateKeyFault::Weak)?;
-                Material::Rsa { pkcs8: document.as_bytes().to_vec(), public }
+        let document = pkcs8::from_pem(pem)?;
+        let material = match pkcs8::parts(&document)? {
+            Parts::Rsa { n, e } => {
+                let public = RsaPublicKey::new(n, e).ok_or(PrivateKeyFault::Weak)?;
+                Material::Rsa { pkcs8: document, public }
             }
-            // Another curve does not read.
-            ELLIPTIC => p256::ecdsa::SigningKey::from_pkcs8_der(document.as_bytes())
-                .map(|key| Material::P256(Box::new(key)))
-                .map_err(|_| PrivateKeyFault::Unsupported)?,
-            _ => return Err(PrivateKeyFault::Unsupported),
+            Parts::P256 { secret, public } => {
+                let key = p256_key(secret)?;
+                let is_consistent = public.is_none_or(|public| {
+                    p256::ecdsa::VerifyingKey::from_sec1_bytes(public)
+                        .is_ok_and(|public| public == *key.verifying_key())
+                });
+                if !is_consistent {
+                    return Err(PrivateKeyFault::Inconsistent);
+                }
+                Material::P256(Box::new(key))
+            }
         };
         Ok(Self { id: None, material })
     }
@@ -133,8 +126,7 @@ impl PrivateKey {
                 Material::Rsa { pkcs8: der::rsa_private_key(&numbers), public }
             }
             PublicKey::P256(public) => {
-                let secret = octets(members, "d")?;
-                let key = p256::ecdsa::SigningKey::from_slice(&secret).map_err(|_| PrivateKeyFault::Malformed)?;
+                let key = p256_key(&octets(members, "d")?)?;
                 if *key.verifying_key() != public {
                     return Err(PrivateKeyFault::Inconsistent);
                 }
@@ -203,19 +195,8 @@ impl RsaSigner for NoRsaSigner {
     }
 }
 
-/// Modulus and exponent of an `RSAPrivateKey` (RFC 8017 appendix A.1.2) of two primes.
-fn rsa_public_half(key: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
-    let mut reader = SliceReader::new(key).ok()?;
-    let halves: Result<_, p256::pkcs8::der::Error> = reader.sequence(|numbers| {
-        let version = u8::decode(numbers)?;
-        let (n, e) = (UintRef::decode(numbers)?, UintRef::decode(numbers)?);
-        for _ in 0..6 {
-            UintRef::decode(numbers)?;
-        }
-        Ok((version, n.as_bytes().to_vec(), e.as_bytes().to_vec()))
-    });
-    let (version, n, e) = halves.ok()?;
-    (version == 0 && reader.is_finished()).then_some((n, e))
+fn p256_key(secret: &[u8]) -> Result<p256::ecdsa::SigningKey, PrivateKeyFault> {
+    p256::ecdsa::SigningKey::from_slice(secret).map_err(|_| PrivateKeyFault::Malformed)
 }
 
 impl From<KeyFault> for PrivateKeyFault {

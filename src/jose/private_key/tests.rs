@@ -128,3 +128,13 @@ fn a_key_never_shows() {
         assert_eq!(shown, format!("PrivateKey {{ id: Some(\"k1\"), algorithm: {:?}, .. }}", key.algorithm()));
     }
 }
+
+#[wasm_bindgen_test(unsupported = test)]
+fn pem_whose_public_half_is_another_keys_is_refused() {
+    use base64::Engine as _;
+    let mut der = pkcs8::from_pem(TestKey::P256.pem()).unwrap();
+    *der.last_mut().unwrap() ^= 1;
+    let text = base64::engine::general_purpose::STANDARD.encode(&der);
+    let pem = format!("-----BEGIN PRIVATE KEY-----\n{text}\n-----END PRIVATE KEY-----\n");
+    assert_eq!(fault(&pem), Some(PrivateKeyFault::Inconsistent));
+}

@@ -6,7 +6,7 @@ import * as oidc from 'oidc-provider';
 import { TokenStore } from './token_store.mjs';
 
 const DEFAULT_AUDIENCE = 'api://default';
-// Access tokens for this audience are opaque, as those of Okta's org authorization server are to everybody but Okta.
+// Access tokens for audiences that begin so are opaque, as those of Okta's org authorization server are to everybody but Okta.
 const OPAQUE_AUDIENCE = 'api://opaque';
 const ACCESS_TOKEN_LIFETIME = 3600;
 
@@ -74,7 +74,7 @@ function resourceServer(context, audience, keyRing) {
   return {
     audience,
     scope: context.oidc.params.scope ?? '',
-    accessTokenFormat: audience === OPAQUE_AUDIENCE ? 'opaque' : 'jwt',
+    accessTokenFormat: audience.startsWith(OPAQUE_AUDIENCE) ? 'opaque' : 'jwt',
     jwt: { sign: { alg: 'RS256', kid: keyRing.active.kid } },
   };
 }

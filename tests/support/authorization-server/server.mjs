@@ -15,6 +15,7 @@ import { parseArgs } from 'node:util';
 import { controlListener } from './control.mjs';
 import { KeyRing } from './key_ring.mjs';
 import { CLIENTS, createProvider } from './okta_provider.mjs';
+import { StructuredTokens } from './structured_tokens.mjs';
 
 // The header Okta's documentation shows for the keys endpoint.
 const KEYS_CACHE_CONTROL = 'max-age=3832304, must-revalidate';
@@ -37,6 +38,7 @@ if (!options.cert || !options.key) {
 const issuer = new URL(options.issuer);
 const keyRing = await KeyRing.generate();
 const requestCounts = new Map();
+const structuredTokens = new StructuredTokens(keyRing);
 
 let answerAsProvider = createProvider(options.issuer, keyRing).callback();
 keyRing.onChange(() => {
@@ -44,7 +46,7 @@ keyRing.onChange(() => {
 });
 
 // Whatever host and port the request came to, the provider believes it was reached at its issuer.
-function answerUnderIssuer(request, response) {
+async function answerUnderIssuer(request, response) {
   if (!request.url.startsWith(`${issuer.pathname}/`)) {
     response.writeHead(404, { 'content-type': 'application/json' });
     response.end(JSON.stringify({ errorCode: 'E0000007', errorSummary: 'Not found' }));
@@ -55,6 +57,18 @@ function answerUnderIssuer(request, response) {
   request.headers.host = issuer.host;
   request.headers['x-forwarded-proto'] = 'https';
   if (request.url === '/v1/keys') response.setHeader('cache-control', KEYS_CACHE_CONTROL);
+  if (['/v1/introspect', '/v1/revoke'].includes(request.url)) {
+    let form = '';
+    for await (const piece of request) form += piece;
+    const answer = structuredTokens.answer(request.url, request.headers.authorization, form);
+    if (answer) {
+      response.writeHead(answer.status, { 'content-type': 'application/json' });
+      response.end(JSON.stringify(answer.body));
+      return;
+    }
+    // The provider takes a form that was read already from here.
+    request.body = form;
+  }
   answerAsProvider(request, response);
 }
 

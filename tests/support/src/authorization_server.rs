@@ -26,7 +26,7 @@ pub const DNS_NAME: &str = "acme.okta.com";
 pub const ISSUER: &str = "https://acme.okta.com/oauth2/default";
 /// The audience of an Okta authorization server that nobody configured.
 pub const DEFAULT_AUDIENCE: &str = "api://default";
-/// Tokens for this audience are opaque: only introspection tells what they are worth.
+/// Tokens for this audience, and for others that begin so, are opaque: only introspection tells what they are worth.
 pub const OPAQUE_AUDIENCE: &str = "api://opaque";
 
 const TIME_TO_START: Duration = Duration::from_secs(20);
@@ -196,6 +196,12 @@ impl AuthorizationServer {
         self.token("application", &form)
     }
 
+    /// From now on the issuer calls this token inactive (RFC 7009).
+    pub fn revoke(&self, token: &str) {
+        let response = self.post_form("/v1/revoke", "application", &[("token", token)]);
+        assert_eq!(response.status, 200, "{}", response.text());
+    }
+
     /// Posts a form to an endpoint of the issuer, such as `/v1/introspect`, authenticated as `client`.
     pub fn post_form(&self, endpoint: &str, client: &str, form: &[(&str, &str)]) -> Response {
         let (id, secret) = self.client_credentials(client);
@@ -269,6 +275,11 @@ impl AuthorizationServer {
     /// How many times the key set was fetched over HTTPS.
     pub fn key_fetches(&self) -> u64 {
         self.requests_for(&format!("{}/v1/keys", self.issuer_path()))
+    }
+
+    /// How many times it was asked about tokens over HTTPS.
+    pub fn introspections(&self) -> u64 {
+        self.requests_for(&format!("{}/v1/introspect", self.issuer_path()))
     }
 
     fn issuer_path(&self) -> &str {

@@ -96,7 +96,11 @@ fn load(envoy: &Envoy, subject: Subject, connections: usize) -> Load {
     Load { port: envoy.port(subject.name()), connections, expected_status: 200 }
 }
 
-fn resident_mebibytes(pid: u32) -> f64 {
+/// The resident memory of a process.
+///
+/// # Panics
+/// When it is gone.
+pub fn resident_mebibytes(pid: u32) -> f64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("Envoy runs, on Linux");
     resident_kibibytes(&status).expect("the status of a process has VmRSS") / 1024.0
 }
