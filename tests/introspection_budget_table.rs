@@ -5,16 +5,18 @@
 #![allow(missing_docs, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
 #![allow(clippy::unwrap_used, reason = "a test")]
 
+use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::num::NonZeroU32;
 use std::path::Path;
+use std::rc::Rc;
 use std::time::Duration;
 
 use okta_proxy_wasm::config;
 use okta_proxy_wasm::introspection::budget::Take;
-use okta_proxy_wasm::introspection::call::{Call, CallOutcome, CallResult, Postponed, Purpose};
-use okta_proxy_wasm::introspection::sharing::{SharedAnswer, SharedSlot};
+use okta_proxy_wasm::introspection::call::{Call, CallOutcome, Postponed, Purpose};
+use okta_proxy_wasm::introspection::sharing::{Places, SharedAnswer, SharedAnswers, SharedSlot};
 use okta_proxy_wasm::introspection::{Cause, LookUp, ProviderIntrospection, Unavailable};
 use okta_proxy_wasm::jitter::Jitter;
 use okta_proxy_wasm::policy::{
@@ -67,10 +69,20 @@ impl Seen {
     }
 }
 
+/// The active answers in the host's shared data, by their places.
+#[derive(Debug, Default)]
+struct Store(RefCell<HashMap<String, SharedAnswer>>);
+
+impl SharedAnswers for Store {
+    fn read(&self, places: &Places) -> Vec<SharedAnswer> {
+        self.0.borrow().get(places.of_slot(SharedSlot::Active)).cloned().into_iter().collect()
+    }
+}
+
 struct Process<'a> {
     policy: &'a Policy,
     workers: Vec<ProviderIntrospection>,
-    answers: HashMap<String, SharedAnswer>,
+    answers: Rc<Store>,
     budget: Option<Vec<u8>>,
     seen: Seen,
 }
@@ -90,9 +102,11 @@ impl<'a> Process<'a> {
             stale_if_error: Duration::ZERO,
             opaque_tokens: OpaqueTokens::Taken,
         };
-        let worker = |_| ProviderIntrospection::new(settings.clone(), LIMITS);
+        let answers = Rc::new(Store::default());
+        let others: Rc<dyn SharedAnswers> = Rc::<Store>::clone(&answers);
+        let worker = |_| ProviderIntrospection::new(settings.clone(), LIMITS, Rc::clone(&others));
         let workers = (0..setting.workers).map(worker).collect();
-        Self { policy, workers, answers: HashMap::new(), budget: None, seen: Seen::default() }
+        Self { policy, workers, answers, budget: None, seen: Seen::default() }
     }
 
     /// A request with a token comes to a worker, whose calls that are due are made before and after; the endpoint answers
@@ -103,10 +117,11 @@ impl<'a> Process<'a> {
         if self.workers[worker].next_due(now).is_some_and(|due| due <= now) {
             self.begin_calls(worker, at, now);
         }
-        let mut found = self.workers[worker].look_up_opaque(text.as_bytes(), now, now);
+        let (_, provider) = self.policy.providers.iter().next().unwrap();
+        let mut found = self.workers[worker].look_up_opaque(text.as_bytes(), provider, now, now);
         if matches!(found, LookUp::Wait(_)) {
             self.begin_calls(worker, at, now);
-            found = self.workers[worker].look_up_opaque(text.as_bytes(), now, now);
+            found = self.workers[worker].look_up_opaque(text.as_bytes(), provider, now, now);
         }
         match found {
             LookUp::Active(..) => true,
@@ -131,11 +146,6 @@ impl<'a> Process<'a> {
         let (_, provider) = self.policy.providers.iter().next().unwrap();
         let asking = &mut self.workers[worker];
         let places = asking.places(&digest);
-        if let Some(answer) = self.answers.get(places.of_slot(SharedSlot::Active))
-            && asking.adopt(call.number, answer, provider, now).result == CallResult::Answered
-        {
-            return;
-        }
         match asking.budget().take(self.budget.as_deref(), standing, now) {
             Take::Taken(record) => self.budget = Some(record),
             Take::Spent(wait) => {
@@ -148,7 +158,7 @@ impl<'a> Process<'a> {
         let outcome = CallOutcome::Response { status: 200, retry_after: None, rate_limit_reset: None, body };
         let end = asking.finish_call(call.number, outcome, provider, Jitter(0), now);
         let answer = end.share.expect("short enough to be shared");
-        self.answers.insert(places.of_slot(answer.slot).to_owned(), answer);
+        self.answers.0.borrow_mut().insert(places.of_slot(answer.slot).to_owned(), answer);
     }
 }
 

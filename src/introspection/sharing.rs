@@ -15,10 +15,10 @@ use crate::policy::{Introspection, IntrospectionAddress};
 use crate::unix_time::UnixTime;
 
 const VERSION: u8 = 1;
-const ACTIVE_SLOTS: u16 = 512;
+const ACTIVE_SLOTS: u16 = 4096;
 const REFUSED_SLOTS: u16 = 128;
 const LEASE_SLOTS: u16 = 128;
-/// An answer longer than this is not shared: all slots of a provider together take 2.6 MB at most.
+/// An answer longer than this is not shared: all slots of a provider together take 18 MB at most.
 pub const MAX_SHARED_BYTES: usize = 4096;
 /// How much longer than its call a lease runs: past that its holder is taken for dead.
 const LEASE_GRACE: Duration = Duration::from_millis(500);
