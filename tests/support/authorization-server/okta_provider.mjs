@@ -3,12 +3,14 @@
 
 import * as oidc from 'oidc-provider';
 
+import { KnownJwts } from './known_jwts.mjs';
 import { TokenStore } from './token_store.mjs';
 
 const DEFAULT_AUDIENCE = 'api://default';
-// Access tokens for this audience are opaque, as those of Okta's org authorization server are to everybody but Okta.
+// Access tokens for this audience, and those below it, are opaque, as those of Okta's org authorization server are to everybody but Okta.
 const OPAQUE_AUDIENCE = 'api://opaque';
-const ACCESS_TOKEN_LIFETIME = 3600;
+// For how many seconds tokens are issued; the control channel changes it.
+export const lifetime = { seconds: 3600 };
 
 // `service` gets tokens for itself, `application` for its users, `gateway` only introspects.
 export const CLIENTS = {
@@ -26,6 +28,7 @@ const USERS = {
 const tokenStore = new TokenStore();
 
 export function createProvider(issuer, keyRing) {
+  const knownJwts = new KnownJwts(tokenStore, keyRing);
   const provider = new oidc.Provider(issuer, {
     adapter: (model) => tokenStore.adapterFor(model),
     jwks: { keys: keyRing.published.map((key) => key.jwk) },
@@ -58,23 +61,33 @@ export function createProvider(issuer, keyRing) {
       },
     },
     cookies: { keys: ['cookies are never used by these grants'] },
-    ttl: { AccessToken: ACCESS_TOKEN_LIFETIME, ClientCredentials: ACCESS_TOKEN_LIFETIME },
+    ttl: { AccessToken: () => lifetime.seconds, ClientCredentials: () => lifetime.seconds },
     extraTokenClaims: identityClaims,
-    formats: { customizers: { jwt: oktaAccessToken } },
+    formats: {
+      customizers: {
+        jwt: async (context, token, jwt) => {
+          oktaAccessToken(jwt);
+          await knownJwts.keep(token, jwt.payload);
+        },
+      },
+    },
   });
   // The issuer's scheme and host are taken from headers that server.mjs sets.
   provider.proxy = true;
+  provider.use(knownJwts.middleware());
   provider.registerGrantType('password', (context) => passwordGrant(context, keyRing), ['username', 'password', 'scope', 'resource', 'acr_values']);
   provider.on('server_error', (context, error) => console.error(error));
   return provider;
 }
+
+const isOpaque = (audience) => audience === OPAQUE_AUDIENCE || audience.startsWith(`${OPAQUE_AUDIENCE}/`);
 
 // Any audience exists and grants whatever scopes are asked for: what a token may do is the filter's question.
 function resourceServer(context, audience, keyRing) {
   return {
     audience,
     scope: context.oidc.params.scope ?? '',
-    accessTokenFormat: audience === OPAQUE_AUDIENCE ? 'opaque' : 'jwt',
+    accessTokenFormat: isOpaque(audience) ? 'opaque' : 'jwt',
     jwt: { sign: { alg: 'RS256', kid: keyRing.active.kid } },
   };
 }
@@ -90,7 +103,7 @@ async function passwordGrant(context, keyRing) {
   token.resourceServer = new provider.ResourceServer(audience, resourceServer(context, audience, keyRing));
   context.body = {
     token_type: 'Bearer',
-    expires_in: ACCESS_TOKEN_LIFETIME,
+    expires_in: token.expiration,
     access_token: await token.save(),
     scope: params.scope,
   };
@@ -111,7 +124,7 @@ function identityClaims(context, token) {
 }
 
 // oidc-provider's RFC 9068 token becomes Okta's: `cid` and `scp` for `client_id` and `scope`, no `typ`.
-function oktaAccessToken(context, token, jwt) {
+function oktaAccessToken(jwt) {
   const { jti, iss, aud, iat, exp, sub, client_id: cid, scope, cnf, uid, auth_time, acr, groups } = jwt.payload;
   jwt.header = { typ: undefined };
   jwt.payload = {

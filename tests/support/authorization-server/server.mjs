@@ -14,7 +14,7 @@ import { parseArgs } from 'node:util';
 
 import { controlListener } from './control.mjs';
 import { KeyRing } from './key_ring.mjs';
-import { CLIENTS, createProvider } from './okta_provider.mjs';
+import { CLIENTS, createProvider, lifetime } from './okta_provider.mjs';
 
 // The header Okta's documentation shows for the keys endpoint.
 const KEYS_CACHE_CONTROL = 'max-age=3832304, must-revalidate';
@@ -74,7 +74,7 @@ async function listen(server, port) {
 }
 
 const credentials = { cert: readFileSync(options.cert), key: readFileSync(options.key) };
-const control = controlListener({ keyRing, requestCounts });
+const control = controlListener({ keyRing, lifetime, requestCounts });
 const ready = {
   https_port: await listen(https.createServer(credentials, countAndAnswer), options['https-port']),
   http_port: await listen(http.createServer(answerUnderIssuer), options['http-port']),
