@@ -14,18 +14,22 @@ use testbed::authorization_server::{DEFAULT_AUDIENCE, DNS_NAME, OPAQUE_AUDIENCE}
 use testbed::polling::until;
 use testbed::{ClientTokenRequest, ListenerOptions, Request, Response, SigningKey, UserTokenRequest};
 
-/// The server's client `gateway`.
+/// The server's clients `gateway`, `posting_gateway` and `signing_gateway`.
 const CLIENT_ID: &str = "0oa1gateway0000000d7";
 const CLIENT_SECRET: &str = "gateway-secret-Jw81";
+const POSTING_CLIENT_ID: &str = "0oa1gateway0post00d7";
+const POSTED_SECRET: &str = "gateway-secret-Jw82";
+const SIGNING_CLIENT_ID: &str = "0oa1gateway0sign00d7";
 const READ: &str = "read:accounts";
 
-/// A gateway that asks the authorization server: about JWTs below `/asked` only. `/orders` wants a scope.
-fn asking(members: Value) -> Gateway {
+/// The filter asks the authorization server: about JWTs below `/asked` only. `/orders` wants a scope.
+fn configuration(members: Value) -> Value {
     let mut introspection = json!({ "client_id": CLIENT_ID, "client_secret": { "env": "OKTA_CLIENT_SECRET" } });
     for (name, value) in members.as_object().into_iter().flatten() {
         introspection[name] = value.clone();
     }
-    let configuration = json!({
+    introspection.as_object_mut().expect("an object").retain(|_, value| !value.is_null());
+    json!({
         "providers": { "okta": {
             "okta": { "domain": DNS_NAME }, "audiences": [OPAQUE_AUDIENCE, DEFAULT_AUDIENCE], "upstream": "okta",
             "introspection": introspection } },
@@ -33,15 +37,28 @@ fn asking(members: Value) -> Gateway {
             { "name": "asked", "match": { "path_prefix": "/asked" }, "introspect": true },
             { "name": "orders", "match": { "path": "/orders" }, "require": { "scopes": ["write:orders"] } },
         ],
-    });
-    let gateway = Setup {
-        configuration,
-        listener: |listener| ListenerOptions { host_env_keys: vec!["OKTA_CLIENT_SECRET".to_owned()], ..listener },
-        environment: vec![("OKTA_CLIENT_SECRET", CLIENT_SECRET.to_owned())],
-        ..Setup::default()
-    }
-    .start();
-    assert_eq!(gateway.idp.client_credentials("gateway"), (CLIENT_ID.to_owned(), CLIENT_SECRET.to_owned()));
+    })
+}
+
+/// What the configuration names in the environment.
+fn environment() -> Vec<(&'static str, String)> {
+    vec![
+        ("OKTA_CLIENT_SECRET", CLIENT_SECRET.to_owned()),
+        ("POSTED_SECRET", POSTED_SECRET.to_owned()),
+        ("RSA_KEY", include_str!("data/keys/rsa-2048-a.pem").to_owned()),
+        ("P256_KEY", include_str!("data/keys/ec-p256.pem").to_owned()),
+    ]
+}
+
+fn seeing_secrets(listener: ListenerOptions) -> ListenerOptions {
+    let host_env_keys = environment().into_iter().map(|(name, _)| name.to_owned()).collect();
+    ListenerOptions { host_env_keys, ..listener }
+}
+
+fn asking(members: Value) -> Gateway {
+    let configuration = configuration(members);
+    let gateway =
+        Setup { configuration, listener: seeing_secrets, environment: environment(), ..Setup::default() }.start();
     gateway.wait_until_keys_are_held();
     gateway
 }
@@ -204,5 +221,43 @@ fn the_server_is_asked_about_a_jwt_where_a_rule_says_so_and_never_about_a_forged
     gateway.idp.revoke("application", &revoked);
     assert_eq!(get(&gateway, "/asked", &revoked).status, 401);
     assert_eq!(get(&gateway, "/accounts", &revoked).status, 200);
+    gateway.assert_no_trap();
+}
+
+#[test]
+fn the_server_believes_the_gateway_who_it_is_in_each_way_of_saying_so() {
+    let signing = |variable: &str, kid: &str| {
+        json!({ "client_id": SIGNING_CLIENT_ID, "client_secret": null, "client_auth": "private_key_jwt",
+            "private_key": { "env": variable }, "key_id": kid })
+    };
+    let ways = [
+        ("client_secret_basic", json!({}), 200),
+        (
+            "client_secret_post",
+            json!({ "client_id": POSTING_CLIENT_ID, "client_secret": { "env": "POSTED_SECRET" }, "client_auth": "client_secret_post" }),
+            200,
+        ),
+        ("private_key_jwt with RSA", signing("RSA_KEY", "rsa"), 200),
+        ("private_key_jwt with P-256", signing("P256_KEY", "p256"), 200),
+        ("another's secret", json!({ "client_secret": { "env": "POSTED_SECRET" } }), 503),
+        ("another's key", signing("P256_KEY", "rsa"), 503),
+    ];
+    let more_listeners = ways
+        .iter()
+        .map(|(name, members, _)| seeing_secrets(ListenerOptions::filtered(name, &configuration(members.clone()))))
+        .collect();
+    let gateway = Setup { more_listeners, environment: environment(), ..Setup::default() }.start();
+    for (name, _, status) in &ways {
+        let before = gateway.idp.introspections();
+        // None was asked about before: what one of them was told is nothing to the others.
+        let token = opaque_of_alice(&gateway);
+        let response = Request::get("/accounts").bearer(&token).send(gateway.envoy.port(name));
+        assert_eq!(response.status, *status, "{name}: {:?}", gateway.reasons());
+        assert_eq!(gateway.idp.introspections() - before, 1, "{name}");
+    }
+    let log = gateway.envoy.log();
+    for (_, secret) in environment() {
+        assert!(!log.contains(secret.lines().nth(1).unwrap_or(&secret)), "a secret is in the log");
+    }
     gateway.assert_no_trap();
 }

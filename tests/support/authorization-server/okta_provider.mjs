@@ -1,6 +1,9 @@
 // oidc-provider made to look like an Okta custom authorization server: Okta's paths, Okta's access tokens.
 // Created by server.mjs, and again each time the keys change.
 
+import { createPublicKey } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+
 import * as oidc from 'oidc-provider';
 
 import { KnownJwts } from './known_jwts.mjs';
@@ -12,13 +15,23 @@ const OPAQUE_AUDIENCE = 'api://opaque';
 // For how many seconds tokens are issued; the control channel changes it.
 export const lifetime = { seconds: 3600 };
 
-// `service` gets tokens for itself, `application` for its users, `gateway` only introspects.
+// `service` gets tokens for itself, `application` for its users, the gateways only introspect: each says in its own way
+// who it is, the last one by a signature.
 export const CLIENTS = {
   service: { client_id: '0oa1service0000000d7', client_secret: 'service-secret-k4Vq9' },
   application: { client_id: '0oa1application000d7', client_secret: 'application-secret-Zt3x' },
   gateway: { client_id: '0oa1gateway0000000d7', client_secret: 'gateway-secret-Jw81' },
+  posting_gateway: { client_id: '0oa1gateway0post00d7', client_secret: 'gateway-secret-Jw82' },
+  signing_gateway: { client_id: '0oa1gateway0sign00d7' },
 };
-const GRANT_TYPES = { service: ['client_credentials'], application: ['password'], gateway: [] };
+const GRANT_TYPES = { service: ['client_credentials'], application: ['password'] };
+const WAYS_TO_SAY_WHO = {
+  posting_gateway: { token_endpoint_auth_method: 'client_secret_post' },
+  signing_gateway: {
+    token_endpoint_auth_method: 'private_key_jwt',
+    jwks: { keys: [publicJwk('rsa', 'rsa-2048-a.pem'), publicJwk('p256', 'ec-p256.pem')] },
+  },
+};
 
 const USERS = {
   'alice@acme.com': { password: 'alice-password', uid: '00u1alice000000000d7', groups: ['Everyone', 'engineering'] },
@@ -34,10 +47,11 @@ export function createProvider(issuer, keyRing) {
     jwks: { keys: keyRing.published.map((key) => key.jwk) },
     clients: Object.entries(CLIENTS).map(([name, credentials]) => ({
       ...credentials,
-      grant_types: GRANT_TYPES[name],
+      grant_types: GRANT_TYPES[name] ?? [],
       redirect_uris: [],
       response_types: [],
       token_endpoint_auth_method: 'client_secret_basic',
+      ...WAYS_TO_SAY_WHO[name],
     })),
     routes: {
       authorization: '/v1/authorize',
@@ -78,6 +92,12 @@ export function createProvider(issuer, keyRing) {
   provider.registerGrantType('password', (context) => passwordGrant(context, keyRing), ['username', 'password', 'scope', 'resource', 'acr_values']);
   provider.on('server_error', (context, error) => console.error(error));
   return provider;
+}
+
+// The public part of a key pair of the tests.
+function publicJwk(kid, file) {
+  const pem = readFileSync(new URL(`../../data/keys/${file}`, import.meta.url));
+  return { ...createPublicKey(pem).export({ format: 'jwk' }), kid, use: 'sig' };
 }
 
 const isOpaque = (audience) => audience === OPAQUE_AUDIENCE || audience.startsWith(`${OPAQUE_AUDIENCE}/`);
