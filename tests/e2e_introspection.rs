@@ -2,81 +2,21 @@
 
 #![allow(missing_docs, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
 
+mod asking;
 mod gateway;
 mod signing;
 
 use std::time::Duration;
 
+use asking::{SECRET, active, asking, inactive};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use gateway::{Gateway, Setup};
+use gateway::Setup;
 use serde_json::{Value, json};
-use signing::{AUDIENCE, ISSUER, SigningKey, key_set};
+use signing::ISSUER;
 use testbed::authorization_server::now;
-use testbed::http1::Received;
 use testbed::polling::until;
-use testbed::{Answer, Cluster, ListenerOptions, Request, Script, ScriptedServer, send_many};
-
-const SECRET: &str = "hunter2";
-/// Enough for a busy machine to send two thousand requests.
-const A_WHILE: Duration = Duration::from_secs(4);
-const MANY: usize = 2000;
-
-/// A gateway whose only issuer answers about tokens as the script says.
-fn asking(members: Value, script: impl Fn(&str, usize) -> Script + Send + Sync + 'static) -> (Gateway, ScriptedServer) {
-    let server = ScriptedServer::start(move |received, nth| script(&token_in(received), nth));
-    let mut introspection = json!({ "client_id": "0oaGateway", "client_secret": { "env": "OKTA_CLIENT_SECRET" } });
-    for (name, value) in members.as_object().into_iter().flatten() {
-        introspection[name] = value.clone();
-    }
-    if introspection["client_auth"] == "private_key_jwt" {
-        introspection.as_object_mut().expect("an object").remove("client_secret");
-    }
-    let configuration = json!({ "providers": { "okta": {
-        "okta": { "domain": "acme.okta.com" }, "audiences": [AUDIENCE], "upstream": "scripted",
-        "jwks": { "inline": key_set(&[&SigningKey::a("k1")]) }, "introspection": introspection } } });
-    let gateway = Setup {
-        configuration,
-        listener: |listener| ListenerOptions {
-            host_env_keys: ["OKTA_CLIENT_SECRET", "OKTA_PRIVATE_KEY"].map(str::to_owned).to_vec(),
-            ..listener
-        },
-        more_clusters: vec![Cluster::plain("scripted", server.port())],
-        environment: vec![
-            ("OKTA_CLIENT_SECRET", SECRET.to_owned()),
-            ("OKTA_PRIVATE_KEY", include_str!("data/keys/rsa-2048-a.pem").to_owned()),
-        ],
-        ..Setup::default()
-    }
-    .start();
-    (gateway, server)
-}
-
-/// The token that is asked about.
-fn token_in(received: &Received) -> String {
-    let body = String::from_utf8_lossy(&received.body).into_owned();
-    let token = body.split('&').find_map(|parameter| parameter.strip_prefix("token="));
-    token.unwrap_or_else(|| panic!("no token in the body of a {}", received.method)).to_owned()
-}
-
-fn active(changes: Value) -> Script {
-    active_answer(changes).into()
-}
-
-fn active_answer(changes: Value) -> Answer {
-    let mut members = json!({
-        "active": true, "token_type": "Bearer", "scope": "read:accounts", "client_id": "0oa1client",
-        "sub": "alice@acme.com", "iss": ISSUER, "aud": AUDIENCE, "iat": now(), "exp": now() + 3600,
-    });
-    for (name, value) in changes.as_object().into_iter().flatten() {
-        members[name] = value.clone();
-    }
-    Answer::json(200, &members)
-}
-
-fn inactive() -> Script {
-    Answer::json(200, &json!({ "active": false })).into()
-}
+use testbed::{Answer, Cluster, Script, ScriptedServer};
 
 #[test]
 fn what_the_issuer_says_of_a_token_decides_and_is_remembered() {
@@ -131,27 +71,6 @@ fn envoy_signs_with_an_rsa_key_whom_the_gateway_says_it_is() {
 }
 
 #[test]
-fn a_token_that_is_revoked_while_it_is_remembered_goes_on_for_cache_ttl_at_most() {
-    let (gateway, server) =
-        asking(json!({ "cache_ttl": "2s" }), |_, nth| if nth == 0 { active(json!({})) } else { inactive() });
-    assert_eq!(gateway.get("token").status, 200);
-    until("the refusal", Duration::from_secs(10), || (gateway.get("token").status == 401).then_some(()));
-    assert_eq!(server.count(), 2);
-    gateway.assert_no_trap();
-}
-
-#[test]
-fn two_thousand_simultaneous_requests_with_one_cold_token_are_one_call() {
-    let slowly = |_: &str, _| Script::Slow { delay: A_WHILE, answer: active_answer(json!({})) };
-    let (gateway, server) = asking(json!({ "timeout": "10s" }), slowly);
-    let requests = vec![Request::get("/accounts").bearer("cold"); MANY];
-    let answers = send_many(gateway.port(), &requests, MANY);
-    let passed = answers.iter().filter(|answer| answer.as_ref().is_ok_and(|response| response.status == 200)).count();
-    assert_eq!((passed, server.count(), gateway.backend.count()), (MANY, 1, MANY), "{:?}", gateway.reasons());
-    gateway.assert_no_trap();
-}
-
-#[test]
 fn an_endpoint_that_misbehaves_lets_nobody_pass_and_refuses_nobodys_token() {
     let (gateway, server) = asking(json!({ "timeout": "1s" }), |token, _| match token {
         "slow" => Script::Silent,
@@ -175,47 +94,6 @@ fn an_endpoint_that_misbehaves_lets_nobody_pass_and_refuses_nobodys_token() {
     until("the endpoint to be asked again", Duration::from_secs(60), || {
         (gateway.get("good").status == 200).then_some(())
     });
-    gateway.assert_no_trap();
-}
-
-#[test]
-fn an_endpoint_that_says_429_is_left_alone_for_as_long_as_it_says() {
-    let (gateway, server) = asking(json!({}), |token, nth| match (token, nth) {
-        (_, 0) => Answer::new(429, "").header("retry-after", "3").into(),
-        _ => active(json!({})),
-    });
-    for number in 0..20 {
-        assert_eq!(gateway.get(&format!("token-{number}")).status, 503);
-    }
-    assert_eq!(server.count(), 1, "by none of the workers");
-    until("its time to be over", Duration::from_secs(20), || (gateway.get("token").status == 200).then_some(()));
-    gateway.assert_no_trap();
-}
-
-#[test]
-fn a_flood_of_random_tokens_costs_no_more_than_half_of_the_budget_and_nobody_who_is_known() {
-    let (gateway, server) = asking(json!({ "requests_per_minute": 40, "cache_ttl": "1s" }), |token, _| {
-        if token == "good" { active(json!({})) } else { inactive() }
-    });
-    // Every worker knows it: what one has never seen active is nobody's to it.
-    for _ in 0..20 {
-        assert_eq!(gateway.get("good").status, 200);
-    }
-    let random: Vec<Request> =
-        (0..3000).map(|number| Request::get("/accounts").bearer(&format!("random-{number}"))).collect();
-    std::thread::scope(|scope| {
-        let flood = scope.spawn(|| send_many(gateway.port(), &random, 50));
-        while !flood.is_finished() {
-            assert_eq!(gateway.get("good").status, 200, "{:?}", gateway.reasons().last());
-            std::thread::sleep(Duration::from_millis(200));
-        }
-        for answer in flood.join().expect("no panic").into_iter().flatten() {
-            assert!([401, 503].contains(&answer.status), "{}", answer.status);
-        }
-    });
-    let about = |received: &Received| token_in(received);
-    let unknown = server.requests().iter().map(about).filter(|token| token != "good").count();
-    assert!(unknown < 20, "{unknown} calls for tokens that were never active");
     gateway.assert_no_trap();
 }
 

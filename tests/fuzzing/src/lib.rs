@@ -14,6 +14,7 @@
 
 mod bytes;
 mod conditions;
+mod inquiries;
 mod introspection;
 mod routes;
 mod sequence;
@@ -28,7 +29,7 @@ use signing::{ISSUER, SigningKey, key_set, payload};
 pub type Target = fn(&[u8]);
 
 /// Every target under its name, which is also its folder in `tests/data/fuzz`.
-pub const TARGETS: [(&str, Target); 12] = [
+pub const TARGETS: [(&str, Target); 13] = [
     ("token", bytes::token),
     ("key_set", bytes::key_set),
     ("configuration", bytes::configuration),
@@ -41,6 +42,7 @@ pub const TARGETS: [(&str, Target); 12] = [
     ("condition", conditions::condition),
     ("routes", routes::routes),
     ("sequence", sequence::sequence),
+    ("inquiries", inquiries::inquiries),
 ];
 
 /// Runs the target of that name.
@@ -136,6 +138,7 @@ pub fn seeds(target: &str) -> Vec<(&'static str, Vec<u8>)> {
         "condition" => conditions::seeds(),
         "routes" => routes::seeds(),
         "sequence" => sequence::seeds(),
+        "inquiries" => inquiries::seeds(),
         other => introspection::seeds(other),
     }
 }

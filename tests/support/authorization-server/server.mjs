@@ -14,8 +14,9 @@ import { parseArgs } from 'node:util';
 
 import { controlListener } from './control.mjs';
 import { KeyRing } from './key_ring.mjs';
-import { CLIENTS, createProvider } from './okta_provider.mjs';
-import { StructuredTokens } from './structured_tokens.mjs';
+import { KnownJwts } from './known_jwts.mjs';
+import { CLIENTS, createProvider, lifetime } from './okta_provider.mjs';
+import { TokenStore } from './token_store.mjs';
 
 // The header Okta's documentation shows for the keys endpoint.
 const KEYS_CACHE_CONTROL = 'max-age=3832304, must-revalidate';
@@ -38,15 +39,16 @@ if (!options.cert || !options.key) {
 const issuer = new URL(options.issuer);
 const keyRing = await KeyRing.generate();
 const requestCounts = new Map();
-const structuredTokens = new StructuredTokens(keyRing);
+const tokenStore = new TokenStore();
+const knownJwts = new KnownJwts(tokenStore, keyRing);
 
-let answerAsProvider = createProvider(options.issuer, keyRing).callback();
+let answerAsProvider = createProvider(options.issuer, { keyRing, tokenStore, knownJwts }).callback();
 keyRing.onChange(() => {
-  answerAsProvider = createProvider(options.issuer, keyRing).callback();
+  answerAsProvider = createProvider(options.issuer, { keyRing, tokenStore, knownJwts }).callback();
 });
 
 // Whatever host and port the request came to, the provider believes it was reached at its issuer.
-async function answerUnderIssuer(request, response) {
+function answerUnderIssuer(request, response) {
   if (!request.url.startsWith(`${issuer.pathname}/`)) {
     response.writeHead(404, { 'content-type': 'application/json' });
     response.end(JSON.stringify({ errorCode: 'E0000007', errorSummary: 'Not found' }));
@@ -57,18 +59,6 @@ async function answerUnderIssuer(request, response) {
   request.headers.host = issuer.host;
   request.headers['x-forwarded-proto'] = 'https';
   if (request.url === '/v1/keys') response.setHeader('cache-control', KEYS_CACHE_CONTROL);
-  if (['/v1/introspect', '/v1/revoke'].includes(request.url)) {
-    let form = '';
-    for await (const piece of request) form += piece;
-    const answer = structuredTokens.answer(request.url, request.headers.authorization, form);
-    if (answer) {
-      response.writeHead(answer.status, { 'content-type': 'application/json' });
-      response.end(JSON.stringify(answer.body));
-      return;
-    }
-    // The provider takes a form that was read already from here.
-    request.body = form;
-  }
   answerAsProvider(request, response);
 }
 
@@ -88,7 +78,7 @@ async function listen(server, port) {
 }
 
 const credentials = { cert: readFileSync(options.cert), key: readFileSync(options.key) };
-const control = controlListener({ keyRing, requestCounts });
+const control = controlListener({ keyRing, knownJwts, lifetime, requestCounts });
 const ready = {
   https_port: await listen(https.createServer(credentials, countAndAnswer), options['https-port']),
   http_port: await listen(http.createServer(answerUnderIssuer), options['http-port']),

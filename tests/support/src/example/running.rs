@@ -138,7 +138,7 @@ impl RunningExample {
         let token = opaque.or_else(|| row.token.as_ref().map(|claims| tokens::signed(&provider.server, claims)));
         token.inspect(|token| {
             if row.revoked {
-                provider.server.revoke(token);
+                provider.server.revoke("application", token);
             }
         })
     }

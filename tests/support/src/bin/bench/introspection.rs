@@ -11,12 +11,12 @@ use testbed::{Answer, Cluster, Envoy, EnvoyBuilder, ListenerOptions, Request, Sc
 
 use crate::cpu::{Lane, interleaved};
 use crate::latency::paced;
-use crate::memory::resident_mebibytes;
 use crate::signing::SigningKey;
 use crate::statistics::{Quartiles, differences, median, quartiles};
 use crate::subjects::{bare, document_with_keys};
 use crate::tokens::{EXPIRES_AT, ISSUED_AT, claims};
 use crate::workloads::{REQUESTS_PER_ROUND, with};
+use testbed::process::resident_mebibytes;
 
 const WARM_UP_ROUNDS: usize = 2;
 const ENDPOINT: &str = "endpoint";
