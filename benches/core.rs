@@ -124,7 +124,7 @@ impl Material {
             json!({ "issuer": issuer, "audiences": ["api://default"], "jwks": { "inline": self.0.get("key_set") } });
         let document =
             json!({ "providers": { "okta": provider }, "cache": { "max_tokens": max_tokens }, "rules": rules });
-        config::load(document.to_string().as_bytes()).unwrap().policy
+        config::load(document.to_string().as_bytes(), &config::no_environment).unwrap().policy
     }
 
     /// The check of one token's signature, without anything else.

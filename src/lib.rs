@@ -12,11 +12,13 @@
 //! reads a clock or performs an effect.
 
 pub mod http;
+pub mod jitter;
 pub mod redacted;
 pub mod unix_time;
 
 pub mod config;
 pub mod engine;
+pub mod introspection;
 pub mod jose;
 pub mod keys;
 pub mod policy;

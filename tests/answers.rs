@@ -32,7 +32,7 @@ impl Gate {
     }
 
     fn configured(configuration: Value) -> Self {
-        let policy = config::load(configuration.to_string().as_bytes()).unwrap().policy;
+        let policy = config::load(configuration.to_string().as_bytes(), &config::no_environment).unwrap().policy;
         let room = Room { requests: 0, bytes: 0 };
         Self { engine: Engine::new(policy, Box::new(PortableVerifier), room, UnixTime::from_secs(NOW)), streams: 0 }
     }
@@ -501,7 +501,7 @@ fn scripts_of_allowed_origins_can_read_a_refusal_and_no_others() {
 fn who_has_waited_is_answered_in_the_same_way() {
     let mut configuration = redirecting(json!({ "url": LOGIN }));
     configuration["responses"]["cors"] = json!({ "allow_origins": ["https://app.acme.com"] });
-    let policy = config::load(configuration.to_string().as_bytes()).unwrap().policy;
+    let policy = config::load(configuration.to_string().as_bytes(), &config::no_environment).unwrap().policy;
     let start = UnixTime::from_secs(NOW);
     let mut engine = Engine::new(policy, Box::new(PortableVerifier), Room::default(), start);
     let case = cases().pop().unwrap();

@@ -9,6 +9,8 @@
 #[path = "attack_cases/advisories.rs"]
 mod advisories;
 mod forge;
+#[path = "attack_cases/introspection.rs"]
+mod introspection;
 #[path = "attack_cases/keys.rs"]
 mod keys;
 #[path = "attack_cases/requests.rs"]
@@ -35,6 +37,8 @@ use signing::{AUDIENCE, ISSUER, payload, with};
 
 const NOW: u64 = 1_800_000_000;
 const OTHER_ISSUER: &str = "https://idp.example";
+/// What the environment says of `CLIENT_SECRET`.
+const CLIENT_SECRET: &str = "hunter2";
 
 /// Where a case of the list is answered.
 enum Answered {
@@ -47,8 +51,8 @@ enum Answered {
 }
 use Answered::{By, Later, Rows};
 
-/// Every case of the groups A to F, H, J, K and N. G is about token sources, L about introspection, M about senders:
-/// they are answered where those are built.
+/// Every case of the groups A to F, H, J, K and N. G is about token sources, M about senders: they are answered where
+/// those are built.
 const CASES: [(&str, &str, Answered); 64] = [
     ("A1", "alg `none`, empty signature", Rows),
     ("A2", "alg `None`, `NONE`, `nOnE`, `none ` , `hs256`", Rows),
@@ -160,7 +164,7 @@ const KEY_SET_CASES: [(&str, &str, Answered); 13] = [
         "cached OK for scope foo, then route needs bar -> 403",
         By("rules.rs", "a_known_token_is_judged_by_the_rule_of_each_request"),
     ),
-    ("K2", "cached under introspection server A, used at a rule of B", Later("introspection's issue")),
+    ("K2", "cached under introspection server A, used at a rule of B", Rows),
     (
         "K3",
         "cached token after key rotation, config change, exp -> re-verified",
@@ -179,17 +183,27 @@ const KEY_SET_CASES: [(&str, &str, Answered); 13] = [
     ("N4", "shared data corrupted / version skew", Later("tests of the shared keys, their own branch")),
 ];
 
+/// The cases of the group L.
+const INTROSPECTION_CASES: [(&str, &str, Answered); 5] = [
+    ("L1", "`active:\"true\"`, 1, missing, null -> not active", Rows),
+    ("L2", "200 with HTML / other JSON / 401 / 500 / timeout -> 503; never OK", Rows),
+    ("L3", "`iss`/`aud`/`client_id`/`exp`/`token_type` mismatched -> 401", Rows),
+    ("L4", "token only in the POST body, secret never logged, token not in URL", Rows),
+    ("L5", "a JWT-shaped token at an opaque route, and reverse", Rows),
+];
+
 #[test]
 fn every_case_of_the_attack_list_is_answered_or_has_its_place() {
     let here = [
         include_str!("attack_cases/advisories.rs"),
+        include_str!("attack_cases/introspection.rs"),
         include_str!("attack_cases/keys.rs"),
         include_str!("attack_cases/requests.rs"),
         include_str!("attack_cases/tokens.rs"),
     ]
     .concat();
     let mut ids = Vec::new();
-    for (id, wording, answered) in CASES.iter().chain(&PATH_CASES).chain(&KEY_SET_CASES) {
+    for (id, wording, answered) in CASES.iter().chain(&PATH_CASES).chain(&KEY_SET_CASES).chain(&INTROSPECTION_CASES) {
         ids.push(*id);
         match answered {
             Rows => assert!(here.contains(&format!("\"{id} ")), "no row for {id}: {wording}"),
@@ -213,6 +227,7 @@ fn every_case_of_the_attack_list_is_answered_or_has_its_place() {
         ("I", 10),
         ("J", 7),
         ("K", 5),
+        ("L", 5),
         ("N", 4),
     ];
     for (group, count) in groups {
@@ -254,7 +269,7 @@ impl SignatureVerifier for Counting {
 }
 
 fn faults_of(configuration: &Value) -> String {
-    match config::load(configuration.to_string().as_bytes()) {
+    match config::load(configuration.to_string().as_bytes(), &config::no_environment) {
         Ok(_) => String::new(),
         Err(faults) => faults.iter().map(|fault| format!("{fault}\n")).collect(),
     }
@@ -273,7 +288,8 @@ struct Scene {
 
 impl Scene {
     fn new(configuration: &Value) -> Self {
-        let policy = config::load(configuration.to_string().as_bytes()).unwrap().policy;
+        let environment = |name: &str| (name == "CLIENT_SECRET").then(|| CLIENT_SECRET.to_owned());
+        let policy = config::load(configuration.to_string().as_bytes(), &environment).unwrap().policy;
         let (now, verified) = (UnixTime::from_secs(NOW), Counting::default());
         let engine = Engine::new(policy, Box::new(verified.clone()), Room::default(), now);
         Self { engine, now, verified, streams: 0, decided: Vec::new(), notes: Vec::new(), next_tick: None }
@@ -352,7 +368,7 @@ fn status_for(reason: &str) -> u16 {
     match reason {
         "admitted" => 200,
         "credential_repeated" => 400,
-        "keys_unavailable" | "wait_timed_out" | "too_many_waiting" => 503,
+        "keys_unavailable" | "wait_timed_out" | "too_many_waiting" | "introspection_unavailable" => 503,
         _ => 401,
     }
 }

@@ -34,7 +34,7 @@ fn configured(members: Value) -> Value {
 }
 
 fn engine(configuration: &Value) -> Engine {
-    let policy = config::load(configuration.to_string().as_bytes()).unwrap().policy;
+    let policy = config::load(configuration.to_string().as_bytes(), &config::no_environment).unwrap().policy;
     Engine::new(policy, Box::new(PortableVerifier), Room::default(), UnixTime::from_secs(NOW))
 }
 
@@ -341,7 +341,7 @@ fn a_rule_without_a_token_has_no_condition_on_one() {
             json!({ "any_of": [{ "condition": "request.method == 'GET'" }, { "groups": ["a"] }] }),
         ] {
             let document = configured(json!({ "rules": [{ "access": access, "require": require }] }));
-            let faults = config::load(document.to_string().as_bytes()).unwrap_err();
+            let faults = config::load(document.to_string().as_bytes(), &config::no_environment).unwrap_err();
             assert_eq!(faults.len(), 1, "{access} {require}");
             assert_eq!(faults[0].path, "$.rules[0].require");
         }
@@ -354,8 +354,11 @@ fn a_faulty_condition_is_a_fault_of_the_configuration_with_its_place() {
         ["claims.tenant = 'acme'", "claim.tenant == 'acme'", "1 + 1", "ip_in(source.address, ['10.0.0.1/8'])"];
     let any_of: Vec<Value> = conditions.iter().map(|condition| json!({ "condition": condition })).collect();
     let document = configured(json!({ "rules": [{ "require": { "any_of": any_of, "condition": 7 } }] }));
-    let faults: Vec<String> =
-        config::load(document.to_string().as_bytes()).unwrap_err().iter().map(ToString::to_string).collect();
+    let faults: Vec<String> = config::load(document.to_string().as_bytes(), &config::no_environment)
+        .unwrap_err()
+        .iter()
+        .map(ToString::to_string)
+        .collect();
     let expected = [
         "$.rules[0].require.condition: expected a string",
         "$.rules[0].require.any_of[0].condition: not a CEL expression: expected",

@@ -8,6 +8,7 @@
 mod responses;
 
 use okta_proxy_wasm::config::{self, NativeCrypto};
+use okta_proxy_wasm::policy::{ClientAuthentication, IntrospectionAddress};
 use serde_json::{Value, json};
 
 fn faults(document: &Value) -> Vec<String> {
@@ -15,7 +16,7 @@ fn faults(document: &Value) -> Vec<String> {
 }
 
 fn faults_of_text(document: &[u8]) -> Vec<String> {
-    match config::load(document) {
+    match config::load(document, &config::no_environment) {
         Ok(_) => Vec::new(),
         Err(faults) => faults.iter().map(ToString::to_string).collect(),
     }
@@ -37,7 +38,7 @@ fn okta_with(changes: Value) -> Value {
 
 #[test]
 fn the_smallest_configuration_is_complete() {
-    let loaded = config::load(okta_with(json!({})).to_string().as_bytes()).unwrap();
+    let loaded = config::load(okta_with(json!({})).to_string().as_bytes(), &config::no_environment).unwrap();
     assert_eq!(loaded.warnings, [""; 0]);
     let (_, provider) = loaded.policy.providers.of_issuer("https://acme.okta.com/oauth2/default").unwrap();
     assert_eq!(provider.clock_skew.as_secs(), 120);
@@ -48,7 +49,7 @@ fn the_smallest_configuration_is_complete() {
 #[test]
 fn groups_stand_under_their_usual_name_or_at_the_path_that_is_written() {
     let groups = |changes: Value| {
-        let loaded = config::load(okta_with(changes).to_string().as_bytes()).unwrap();
+        let loaded = config::load(okta_with(changes).to_string().as_bytes(), &config::no_environment).unwrap();
         let (_, provider) = loaded.policy.providers.of_issuer("https://acme.okta.com/oauth2/default").unwrap();
         provider.claim_names.groups.to_vec()
     };
@@ -119,7 +120,7 @@ fn the_okta_preset_refuses_what_cannot_be_meant() {
         json!({ "issuer": "https://acme.okta.com", "audiences": ["a"], "upstream": "okta", "jwks": { "uri": "https://acme.okta.com/oauth2/v1/keys" } }),
     );
     let found = faults(&org);
-    assert!(found.iter().any(|fault| fault.contains("org authorization server")), "{found:?}");
+    assert_eq!(found.iter().filter(|fault| fault.contains("org authorization server")).count(), 2, "{found:?}");
     let both = faults(&okta_with(json!({ "issuer": "https://acme.okta.com/oauth2/default" })));
     assert_eq!(both, ["$.providers.okta.issuer: the okta preset gives the issuer; write one of the two"]);
 }
@@ -158,7 +159,7 @@ fn who_verifies_signatures_is_auto_or_off() {
     ] {
         let mut document = okta_with(json!({}));
         document["native_crypto"] = written.clone();
-        let loaded = config::load(document.to_string().as_bytes());
+        let loaded = config::load(document.to_string().as_bytes(), &config::no_environment);
         assert_eq!(loaded.as_ref().ok().map(|loaded| loaded.native_crypto), expected, "{written}");
         if expected.is_none() {
             assert_eq!(faults(&document), ["$.native_crypto: expected one of \"auto\", \"off\""], "{written}");
@@ -179,7 +180,7 @@ fn what_weakens_has_insecure_in_its_name_and_warns() {
         json!({ "issuer": "http://127.0.0.1:9000", "insecure_http": true, "insecure_any_audience": true, "upstream": "idp",
         "jwks": { "uri": "http://127.0.0.1:9000/keys" } }),
     );
-    let loaded = config::load(document.to_string().as_bytes()).unwrap();
+    let loaded = config::load(document.to_string().as_bytes(), &config::no_environment).unwrap();
     assert_eq!(loaded.warnings.len(), 2);
     assert!(loaded.warnings.iter().all(|warning| warning.contains("insecure_")), "{:?}", loaded.warnings);
     let found = faults(&okta_with(json!({ "insecure_any_audience": true })));
@@ -312,7 +313,9 @@ fn a_header_of_the_chosen_claims_is_no_place_for_a_token() {
 
 #[test]
 fn places_for_a_token_are_read_and_the_risky_ones_warn() {
-    let warnings = |token: Value| config::load(with_token(token).to_string().as_bytes()).unwrap().warnings;
+    let warnings = |token: Value| {
+        config::load(with_token(token).to_string().as_bytes(), &config::no_environment).unwrap().warnings
+    };
     let good = json!({
         "from_headers": [{ "name": "Authorization", "scheme": "Bearer" }, { "name": "authorization", "scheme": "Token" },
                          { "name": "x-api-token", "scheme": null }],
@@ -452,7 +455,9 @@ fn a_realm_is_a_short_line_of_plain_text() {
 
 #[test]
 fn rules_in_every_form_are_read_and_what_weakens_them_warns() {
-    let warnings = |members: Value| config::load(with_rules(members).to_string().as_bytes()).unwrap().warnings;
+    let warnings = |members: Value| {
+        config::load(with_rules(members).to_string().as_bytes(), &config::no_environment).unwrap().warnings
+    };
     let good = json!({
         "rules": [
             { "name": "health", "match": { "path": "/healthz" }, "access": "public" },
@@ -488,7 +493,7 @@ fn the_forms_in_which_hosts_pass_numbers_and_empty_lists_are_understood() {
             .unwrap()
             .clone(),
     );
-    let loaded = config::load(document.to_string().as_bytes()).unwrap();
+    let loaded = config::load(document.to_string().as_bytes(), &config::no_environment).unwrap();
     assert_eq!(loaded.policy.token_source.max_bytes, 4096);
     assert!(!faults(&okta_with(json!({ "$schema": "x" }))).is_empty(), "tolerated at the top only");
 }
@@ -497,13 +502,13 @@ fn the_forms_in_which_hosts_pass_numbers_and_empty_lists_are_understood() {
 fn no_truncation_and_no_altered_byte_of_a_document_makes_the_loader_panic() {
     let text = okta_with(json!({ "jwks": { "refresh": "1h" } })).to_string();
     for end in 0..text.len() {
-        let _ = config::load(&text.as_bytes()[..end]);
+        let _ = config::load(&text.as_bytes()[..end], &config::no_environment);
     }
     for at in 0..text.len() {
         for byte in [b'"', b'{', b'0', b'\\', 0, 0xff] {
             let mut altered = text.clone().into_bytes();
             altered[at] = byte;
-            let _ = config::load(&altered);
+            let _ = config::load(&altered, &config::no_environment);
         }
     }
 }
@@ -643,12 +648,107 @@ fn a_payload_header_is_no_place_for_a_token_and_metadata_are_not_shadowed() {
         { "name": "b", "match": { "path": metadata, "hosts": ["other.acme.com"] } },
         { "name": "c", "match": { "path_prefix": metadata } },
     ]);
-    let warnings = config::load(document.to_string().as_bytes()).unwrap().warnings;
+    let warnings = config::load(document.to_string().as_bytes(), &config::no_environment).unwrap().warnings;
     assert_eq!(
         warnings,
         [
             "protected_resources names an authorization server that is no provider's issuer (entry 0): are its tokens accepted?",
             "the rule a is for the metadata of a protected resource, which the filter answers itself: no request comes under it",
         ]
+    );
+}
+
+/// The secret where it is looked for.
+fn environment(name: &str) -> Option<String> {
+    (name == "OKTA_CLIENT_SECRET").then(|| String::from("hunter2"))
+}
+
+fn asking(changes: Value) -> Value {
+    let mut members = json!({ "client_id": "0oa1", "client_secret": { "env": "OKTA_CLIENT_SECRET" } });
+    for (name, value) in changes.as_object().unwrap() {
+        members.as_object_mut().unwrap().insert(name.clone(), value.clone());
+    }
+    members
+}
+
+#[test]
+fn introspection_has_its_defaults_and_its_secret_from_the_environment() {
+    let text = okta_with(json!({ "introspection": asking(json!({})) })).to_string();
+    let loaded = config::load(text.as_bytes(), &environment).unwrap();
+    assert_eq!(loaded.warnings, [""; 0]);
+    let (id, provider) = loaded.policy.providers.of_opaque_tokens().unwrap();
+    assert_eq!(loaded.policy.providers.of_issuer(&provider.issuer).unwrap().0, id);
+    let settings = provider.introspection.as_ref().unwrap();
+    let times = [settings.cache_ttl, settings.inactive_cache_ttl, settings.timeout, settings.stale_if_error];
+    assert_eq!(times.map(|time| time.as_secs()), [30, 5, 2, 0]);
+    assert_eq!(settings.requests_per_minute.get(), 600);
+    let IntrospectionAddress::Known(address) = &settings.address else { panic!("it is derived") };
+    assert_eq!(address.to_string(), "https://acme.okta.com/oauth2/default/v1/introspect");
+    let ClientAuthentication::SecretBasic { client_id, secret } = &settings.client else { panic!("by default") };
+    assert_eq!((client_id.as_str(), secret.reveal().as_str()), ("0oa1", "hunter2"));
+    assert!(!format!("{:?}", loaded.policy).contains("hunter2"));
+}
+
+#[test]
+fn what_weakens_introspection_is_warned_of() {
+    let warnings = |provider: Value| config::load(provider.to_string().as_bytes(), &environment).unwrap().warnings;
+    let stale = warnings(okta_with(json!({ "introspection": asking(json!({ "stale_if_error": "5m" })) })));
+    assert!(stale.len() == 1 && stale[0].contains("stale_if_error is on"), "{stale:?}");
+    let any = json!({ "audiences": null, "insecure_any_audience": true, "introspection": asking(json!({})) });
+    let any = warnings(okta_with(any));
+    assert!(any.len() == 2 && any[1].contains("opaque tokens are taken"), "{any:?}");
+}
+
+#[test]
+fn opaque_tokens_are_one_providers_or_nobodys() {
+    let two = |first: Value, second: Value| {
+        json!({ "providers": {
+            "a": { "issuer": "https://a.example", "audiences": ["x"], "upstream": "a", "introspection": asking(first) },
+            "b": { "issuer": "https://b.example", "audiences": ["x"], "upstream": "b", "introspection": asking(second) },
+        } })
+    };
+    let taker = |document: Value| {
+        let policy = config::load(document.to_string().as_bytes(), &environment).unwrap().policy;
+        policy.providers.of_opaque_tokens().map(|(_, provider)| provider.name.to_string())
+    };
+    let says = |takes: bool| json!({ "opaque_tokens": takes });
+    assert_eq!(taker(two(says(false), says(true))).as_deref(), Some("b"));
+    assert_eq!(taker(two(says(true), says(false))).as_deref(), Some("a"));
+    assert_eq!(taker(two(says(false), says(false))), None);
+    assert_eq!(taker(okta_with(json!({ "introspection": asking(says(false)) }))), None);
+    assert_eq!(taker(okta_with(json!({}))), None);
+}
+
+#[test]
+fn a_private_key_comes_from_the_environment_too() {
+    let key = r#"{"kty":"EC","crv":"P-256","kid":"own","x":"MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4","y":"4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM","d":"870MB6gfuTJ4HtUnUvYMyJpr5eUZNP4Bk43bVdj3eAE"}"#;
+    let environment = |name: &str| (name == "KEY_1").then(|| key.to_owned());
+    let id = |changes: Value| {
+        let mut members =
+            json!({ "client_id": "0oa1", "client_auth": "private_key_jwt", "private_key": { "env": "KEY_1" } });
+        for (name, value) in changes.as_object().unwrap() {
+            members.as_object_mut().unwrap().insert(name.clone(), value.clone());
+        }
+        let text = okta_with(json!({ "introspection": members })).to_string();
+        let policy = config::load(text.as_bytes(), &environment).unwrap().policy;
+        let (_, provider) = policy.providers.of_opaque_tokens().unwrap();
+        match &provider.introspection.as_ref().unwrap().client {
+            ClientAuthentication::PrivateKeyJwt { key, .. } => key.id().map(str::to_owned),
+            ClientAuthentication::SecretBasic { .. } | ClientAuthentication::SecretPost { .. } => None,
+        }
+    };
+    assert_eq!(id(json!({})).as_deref(), Some("own"));
+    assert_eq!(id(json!({ "key_id": "k1" })).as_deref(), Some("k1"));
+}
+
+#[test]
+fn a_revocation_list_has_its_defaults() {
+    let mut document = okta_with(json!({}));
+    document["revocations"] = json!({ "uri": "https://sec.acme.com/revoked", "upstream": "sec" });
+    let source = config::load(document.to_string().as_bytes(), &environment).unwrap().policy.revocations.unwrap();
+    assert_eq!((source.refresh.as_secs(), source.timeout.as_secs()), (10, 2));
+    assert_eq!(
+        (source.address.to_string().as_str(), source.address.upstream.as_str()),
+        ("https://sec.acme.com/revoked", "sec")
     );
 }

@@ -27,7 +27,7 @@ fn one_issuer() -> Value {
 }
 
 fn engine(configuration: &Value) -> Engine {
-    let loaded = config::load(configuration.to_string().as_bytes()).unwrap();
+    let loaded = config::load(configuration.to_string().as_bytes(), &config::no_environment).unwrap();
     Engine::new(loaded.policy, Box::new(PortableVerifier), Room::default(), UnixTime::from_secs(NOW))
 }
 
@@ -377,7 +377,7 @@ fn a_request_that_waited_is_stripped_like_one_that_did_not() {
     let mut configuration = many_sources();
     configuration["providers"]["okta"]["jwks"] = json!({ "uri": format!("{ISSUER}/v1/keys") });
     configuration["providers"]["okta"]["upstream"] = json!("okta");
-    let loaded = config::load(configuration.to_string().as_bytes()).unwrap();
+    let loaded = config::load(configuration.to_string().as_bytes(), &config::no_environment).unwrap();
     let room = Room { requests: 100, bytes: 20_000 };
     let now = UnixTime::from_secs(NOW);
     let mut engine = Engine::new(loaded.policy, Box::new(PortableVerifier), room, now);

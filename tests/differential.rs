@@ -587,7 +587,7 @@ fn ours(cases: &[Case]) -> Vec<&'static str> {
         "clock_skew": format!("{TOLERANCE}s"), "algorithms": SIGNERS.map(|(name, _, _)| name),
         "jwks": { "inline": { "keys": keys() } } } }, "token": { "max_bytes": 61440 } });
     let now = UnixTime::from_secs(NOW);
-    let policy = config::load(configuration.to_string().as_bytes()).unwrap().policy;
+    let policy = config::load(configuration.to_string().as_bytes(), &config::no_environment).unwrap().policy;
     let mut engine = Engine::new(policy, Box::new(PortableVerifier), Room::default(), now);
     let mut judge = |token: &str| {
         let head = RequestHead::new(vec![("authorization".to_owned(), format!("Bearer {token}").into_bytes())]);

@@ -16,7 +16,11 @@ fn root() -> PathBuf {
 }
 
 fn assert_loads(name: &str, document: &str) {
-    if let Err(faults) = config::load(document.as_bytes()) {
+    let environment = |name: &str| {
+        let key = include_str!("data/keys/rsa-2048-a.pem");
+        Some(if name.ends_with("_PRIVATE_KEY") { key.to_owned() } else { String::from("set") })
+    };
+    if let Err(faults) = config::load(document.as_bytes(), &environment) {
         let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
         panic!("{name}: {}\n{document}", faults.join("\n"));
     }
@@ -45,19 +49,25 @@ fn without_comments(text: &str) -> String {
     text.lines().map(strip).collect::<Vec<_>>().join("\n")
 }
 
+/// `README.md` and the pages of `docs`.
+fn pages() -> Vec<PathBuf> {
+    let docs = fs::read_dir(root().join("docs")).unwrap().map(|entry| entry.unwrap().path());
+    let pages = docs.filter(|path| path.extension().is_some_and(|extension| extension == "md"));
+    iter::once(root().join("README.md")).chain(pages).collect()
+}
+
 #[test]
-fn every_json_block_of_the_readme_is_a_configuration_that_loads() {
-    let text = fs::read_to_string(root().join("README.md")).unwrap();
+fn every_json_block_of_the_readme_and_of_docs_is_a_configuration_that_loads() {
     let mut loaded = 0;
-    for block in blocks(&text, "json") {
-        assert_loads("README.md", &block);
-        loaded += 1;
+    for page in pages() {
+        let text = fs::read_to_string(&page).unwrap();
+        let plain = blocks(&text, "json").into_iter();
+        for block in plain.chain(blocks(&text, "jsonc").iter().map(|block| without_comments(block))) {
+            assert_loads(&page.display().to_string(), &block);
+            loaded += 1;
+        }
     }
-    for block in blocks(&text, "jsonc") {
-        assert_loads("README.md", &without_comments(&block));
-        loaded += 1;
-    }
-    assert!(loaded >= 2, "only {loaded} configurations found");
+    assert!(loaded >= 8, "only {loaded} configurations found");
 }
 
 /// The fields that a file's `document!`s have, by the names that the operator writes.

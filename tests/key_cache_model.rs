@@ -129,7 +129,7 @@ impl<'a> Model<'a> {
         let configuration = json!({ "providers": { "a": { "issuer": ISSUER, "audiences": [AUDIENCE], "upstream": "a",
             "algorithms": ["ES256"], "jwks": { "uri": "https://a.example/keys", "refresh": "1h", "max_stale": "2h",
             "timeout": "5s", "unknown_kid_cooldown": "30s" } } } });
-        let policy = config::load(configuration.to_string().as_bytes()).unwrap().policy;
+        let policy = config::load(configuration.to_string().as_bytes(), &config::no_environment).unwrap().policy;
         let now = UnixTime::from_secs(START);
         let room = Room { requests: ROOM, bytes: usize::MAX };
         Self {

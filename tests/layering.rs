@@ -8,15 +8,16 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Which rooms each room may name. The base files may be named by all.
-const MAY_NAME: [(&str, &[&str]); 6] = [
+const MAY_NAME: [(&str, &[&str]); 7] = [
     ("jose", &[]),
     ("policy", &["jose"]),
     ("config", &["policy", "jose"]),
     ("keys", &["policy", "jose"]),
-    ("engine", &["keys", "policy", "jose"]),
+    ("introspection", &["policy", "jose"]),
+    ("engine", &["keys", "introspection", "policy", "jose"]),
     ("host", &["engine", "config"]),
 ];
-const BASE: [&str; 3] = ["unix_time", "redacted", "http"];
+const BASE: [&str; 4] = ["unix_time", "jitter", "redacted", "http"];
 const LONGEST_FILE: usize = 450;
 
 fn root() -> &'static Path {

@@ -12,11 +12,12 @@ use std::sync::Mutex;
 use log::{LevelFilter, Log, Metadata, Record};
 use okta_proxy_wasm::config;
 use okta_proxy_wasm::engine::{
-    Arrival, Engine, FetchFault, FetchOutcome, Jitter, PortableVerifier, Room, StreamId, Verdict,
+    Arrival, CallFault, CallOutcome, Decision, Engine, Entropy, FetchFault, FetchOutcome, Inquiry, Jitter, Message,
+    NoRsaSigner, Outbox, PortableVerifier, Postponed, Room, StreamId, Verdict,
 };
 use okta_proxy_wasm::http::RequestHead;
 use okta_proxy_wasm::unix_time::UnixTime;
-use serde_json::json;
+use serde_json::{Value, json};
 use signing::{AUDIENCE, ISSUER, SigningKey, key_set, payload, with};
 
 const NOW: u64 = 1_800_000_000;
@@ -37,16 +38,21 @@ impl Log for Capture {
 
 static CAPTURED: Capture = Capture(Mutex::new(String::new()));
 
+fn capture() {
+    // Another test of this file may have been first.
+    let _ = log::set_logger(&CAPTURED);
+    log::set_max_level(LevelFilter::Trace);
+}
+
 #[test]
 fn no_decision_shows_a_token_in_any_form() {
-    log::set_logger(&CAPTURED).unwrap();
-    log::set_max_level(LevelFilter::Trace);
+    capture();
     let key = SigningKey::a("k1");
     let configuration = json!({ "providers": { "okta": {
         "issuer": ISSUER, "audiences": [AUDIENCE], "jwks": { "inline": key_set(&[&key]) } } },
         "token": { "from_headers": [{ "name": "authorization", "scheme": "Bearer" }, { "name": "x-api-token" }],
             "from_cookies": ["access_token"], "from_params": ["access_token"] } });
-    let loaded = config::load(configuration.to_string().as_bytes()).unwrap();
+    let loaded = config::load(configuration.to_string().as_bytes(), &config::no_environment).unwrap();
     let mut engine = Engine::new(loaded.policy, Box::new(PortableVerifier), Room::default(), UnixTime::from_secs(NOW));
 
     let bent = |changes| key.token(&with(&payload(NOW), changes));
@@ -110,7 +116,7 @@ fn no_decision_shows_a_token_in_any_form() {
 fn no_parked_token_shows_in_any_form() {
     let configuration = json!({ "providers": { "okta": {
         "okta": { "domain": "acme.okta.com" }, "audiences": [AUDIENCE], "upstream": "okta" } } });
-    let loaded = config::load(configuration.to_string().as_bytes()).unwrap();
+    let loaded = config::load(configuration.to_string().as_bytes(), &config::no_environment).unwrap();
     let room = Room { requests: 1, bytes: usize::MAX };
     let start = UnixTime::from_secs(NOW);
     let mut engine = Engine::new(loaded.policy, Box::new(PortableVerifier), room, start);
@@ -158,7 +164,7 @@ fn no_token_that_a_rule_refuses_shows_in_any_form() {
                 "jwks": { "inline": key_set(&[&SigningKey::a("k1")]) } } },
             "rules": [{ "name": "r", "require": { "scopes": ["pay"] }, "report_only": report_only }],
         });
-        let loaded = config::load(configuration.to_string().as_bytes()).unwrap();
+        let loaded = config::load(configuration.to_string().as_bytes(), &config::no_environment).unwrap();
         let now = UnixTime::from_secs(NOW);
         let mut engine = Engine::new(loaded.policy, Box::new(PortableVerifier), Room::default(), now);
         let fields = [(":method", "GET"), (":path", "/"), ("authorization", &*format!("Bearer {token}"))];
@@ -173,4 +179,168 @@ fn no_token_that_a_rule_refuses_shows_in_any_form() {
             assert!(!text.contains(&part[..8]), "{text}");
         }
     }
+}
+
+const CLIENT_SECRET: &str = "clientsecret-5Gh2kQ";
+const P256_KEY: &str = include_str!("data/keys/ec-p256.pem");
+/// What an endpoint says of a person beside what the log is to tell.
+const PRIVATE: &str = "privatedetail-of-alice";
+const OPAQUE: &str = "opaque-9f8e7d6c5b4a39281706";
+
+fn environment(name: &str) -> Option<String> {
+    match name {
+        "SECRET" => Some(CLIENT_SECRET.to_owned()),
+        "KEY" => Some(P256_KEY.to_owned()),
+        _ => None,
+    }
+}
+
+/// An engine that asks about every token, in one of the ways to say who asks.
+fn asking(who: &Value) -> Engine {
+    let mut introspection =
+        json!({ "client_id": "gateway", "requests_per_minute": 4, "cache_ttl": "1s", "stale_if_error": "1m" });
+    for (name, value) in who.as_object().unwrap() {
+        introspection[name] = value.clone();
+    }
+    let configuration = json!({
+        "providers": { "okta": { "okta": { "domain": "acme.okta.com" }, "audiences": [AUDIENCE], "upstream": "okta",
+            "jwks": { "inline": key_set(&[&SigningKey::a("k1")]) }, "introspection": introspection } },
+        "default_rule": { "introspect": true } });
+    let loaded = config::load(configuration.to_string().as_bytes(), &environment).unwrap();
+    assert!(!format!("{:?}", loaded.policy).contains(CLIENT_SECRET), "the policy shows the secret");
+    Engine::new(loaded.policy, Box::new(PortableVerifier), Room::default(), UnixTime::from_secs(NOW))
+}
+
+/// An engine and every text that was made of what it did.
+struct Told {
+    engine: Engine,
+    now: UnixTime,
+    streams: u32,
+    texts: Vec<String>,
+    reasons: Vec<&'static str>,
+}
+
+impl Told {
+    fn request(&mut self, token: &str) {
+        self.streams += 1;
+        let head = RequestHead::new(vec![("authorization".to_owned(), format!("Bearer {token}").into_bytes())]);
+        self.texts.push(format!("{head:?}"));
+        if let Arrival::Decided(decision) = self.engine.on_request(StreamId(self.streams), &head, self.now) {
+            self.decided(&decision);
+        }
+    }
+
+    fn decided(&mut self, decision: &Decision) {
+        if let Verdict::Deny(reply) = &decision.verdict {
+            self.texts.push(String::from_utf8_lossy(&reply.body).into_owned());
+        }
+        self.texts.extend([format!("{decision:?}"), decision.audit.to_json()]);
+        self.reasons.push(decision.audit.reason());
+    }
+
+    fn take(&mut self, outbox: Outbox) -> Vec<Inquiry> {
+        // The answer of the host for the others is theirs to read; what is shown of it is not.
+        self.texts.push(format!("{outbox:?}"));
+        outbox.decided.iter().for_each(|(_, decision)| self.decided(decision));
+        outbox.calls
+    }
+
+    /// The call that is due, and the secrets that it sends.
+    fn call(&mut self) -> (Inquiry, Vec<String>) {
+        let outbox = self.engine.on_tick(self.now, Jitter(0));
+        let call = self.take(outbox).remove(0);
+        let request = self.engine.call_request(call.id, &Entropy([7; 32]), &NoRsaSigner, self.now).unwrap();
+        self.texts.push(format!("{request:?}"));
+        let Message::PostForm { authorization, body } = &request.message else { panic!("a POST") };
+        let assertion = body.reveal().split("client_assertion=").nth(1).into_iter().flat_map(|text| text.split('.'));
+        let secrets =
+            assertion.map(str::to_owned).chain(authorization.iter().map(|value| value.reveal()[6..].to_owned()));
+        (call, secrets.collect())
+    }
+}
+
+/// Whatever is asked and answered about a token, nothing shows that is only the issuer's and ours to know.
+#[test]
+fn nothing_of_what_is_asked_and_answered_about_a_token_shows_in_any_form() {
+    capture();
+    let answer = |changes: Value| {
+        let members = json!({ "active": true, "iss": ISSUER, "aud": AUDIENCE, "sub": "alice@acme.com", "jti": "AT.1",
+            "email": PRIVATE, "exp": NOW + 3600 });
+        with(&members, changes).to_string()
+    };
+    let said = |status: u16, body: &str| {
+        let header = || Some(PRIVATE.to_owned());
+        CallOutcome::Response {
+            status,
+            retry_after: header(),
+            rate_limit_reset: header(),
+            body: body.as_bytes().to_vec(),
+        }
+    };
+    let outcomes = [
+        said(200, &answer(json!({}))),
+        said(200, &answer(json!({ "active": false }))),
+        said(200, &answer(json!({ "aud": PRIVATE }))),
+        said(200, &answer(json!({ "iss": PRIVATE }))),
+        said(200, &answer(json!({ "jti": "AT.2" }))),
+        said(200, &answer(json!({ "exp": PRIVATE }))),
+        said(200, &format!("<html>{PRIVATE}")),
+        said(401, &format!("{{\"error_description\":\"{PRIVATE}\"}}")),
+        said(429, PRIVATE),
+        said(500, PRIVATE),
+        CallOutcome::Failed(CallFault::TimedOut),
+    ];
+    let secret = |way: &str| json!({ "client_secret": { "env": "SECRET" }, "client_auth": way });
+    let key = json!({ "private_key": { "env": "KEY" }, "client_auth": "private_key_jwt" });
+    let jwt = SigningKey::a("k1").token(&with(&payload(NOW), json!({ "jti": "AT.1" })));
+    let mut reasons = Vec::new();
+    for who in [secret("client_secret_basic"), secret("client_secret_post"), key] {
+        for (token, outcome) in outcomes.iter().flat_map(|outcome| [(OPAQUE, outcome), (jwt.as_str(), outcome)]) {
+            let now = UnixTime::from_secs(NOW);
+            let mut told = Told { engine: asking(&who), now, streams: 0, texts: Vec::new(), reasons: Vec::new() };
+            told.request(token);
+            let (call, mut secrets) = told.call();
+            let ended = told.engine.on_call_ended(call.id, outcome.clone(), told.now, Jitter(0));
+            told.take(ended);
+            // Once more when it has aged: postponed, and then refused or stale, as others have spent the budget.
+            told.now = told.now.plus(std::time::Duration::from_secs(700));
+            told.request(token);
+            secrets.extend(told.call().1);
+            let spent = Postponed::BudgetSpent(std::time::Duration::from_secs(30));
+            let postponed = told.engine.on_call_postponed(call.id, spent, told.now);
+            told.take(postponed);
+            for seconds in [1, 60] {
+                told.now = told.now.plus(std::time::Duration::from_secs(seconds));
+                let ticked = told.engine.on_tick(told.now, Jitter(0));
+                told.take(ticked);
+            }
+            let of_token = token.split('.').filter(|part| part.len() > 8);
+            let of_key = P256_KEY.lines().filter(|line| !line.starts_with('-'));
+            let hidden: Vec<&str> = of_token
+                .chain(of_key)
+                .chain(secrets.iter().map(String::as_str))
+                .chain([CLIENT_SECRET, PRIVATE])
+                .map(|secret| &secret[..8])
+                .collect();
+            let logged = CAPTURED.0.lock().unwrap().clone();
+            for text in told.texts.iter().chain([&logged]) {
+                let shown = hidden.iter().find(|secret| text.contains(**secret));
+                assert_eq!(shown, None, "{outcome:?} shows in {text}");
+            }
+            assert_eq!(told.engine.parked(), 0, "{outcome:?}: somebody waits for ever");
+            reasons.extend(told.reasons);
+        }
+    }
+    reasons.sort_unstable();
+    reasons.dedup();
+    let all = [
+        "admitted",
+        "audience_unexpected",
+        "introspection_mismatch",
+        "introspection_unavailable",
+        "issuer_unknown",
+        "time_malformed",
+        "token_inactive",
+    ];
+    assert!(all.iter().all(|reason| reasons.contains(reason)), "not every way was gone: {reasons:?}");
 }

@@ -48,7 +48,7 @@ struct Gate {
 
 impl Gate {
     fn new(configuration: &Value) -> Self {
-        let policy = config::load(configuration.to_string().as_bytes()).unwrap().policy;
+        let policy = config::load(configuration.to_string().as_bytes(), &config::no_environment).unwrap().policy;
         let (checked, now) = (Rc::default(), UnixTime::from_secs(NOW));
         let verifier = Box::new(Counting(Rc::clone(&checked)));
         Self { engine: Engine::new(policy, verifier, Room::default(), now), checked, now, streams: 0 }

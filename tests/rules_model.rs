@@ -586,7 +586,7 @@ fn nothing_passes_that_a_naive_reader_of_the_rules_refuses() {
     for _ in 0..DOCUMENTS {
         let document = random.document();
         let configuration = with(&document, json!({ "providers": providers }));
-        let loaded = config::load(configuration.to_string().as_bytes());
+        let loaded = config::load(configuration.to_string().as_bytes(), &config::no_environment);
         let policy = loaded.unwrap_or_else(|faults| panic!("{faults:?} in {document}")).policy;
         let now = UnixTime::from_secs(NOW);
         let mut engine = Engine::new(policy, Box::new(verifier.clone()), Room::default(), now);

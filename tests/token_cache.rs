@@ -57,7 +57,7 @@ impl Scene {
                 "okta": { "domain": "acme.okta.com" }, "audiences": ["api://default"], "upstream": "okta" } },
             "cache": cache,
         });
-        let policy = config::load(configuration.to_string().as_bytes()).unwrap().policy;
+        let policy = config::load(configuration.to_string().as_bytes(), &config::no_environment).unwrap().policy;
         let (checked, now) = (Rc::default(), UnixTime::from_secs(START));
         let verifier = Box::new(Counting(Rc::clone(&checked)));
         let mut scene = Self { engine: Engine::new(policy, verifier, Room::default(), now), checked, now, streams: 0 };

@@ -45,7 +45,7 @@ impl Scene {
     }
 
     fn of(configuration: &Value, room: Room) -> Self {
-        let loaded = config::load(configuration.to_string().as_bytes()).unwrap();
+        let loaded = config::load(configuration.to_string().as_bytes(), &config::no_environment).unwrap();
         let now = UnixTime::from_secs(START);
         let engine = Engine::new(loaded.policy, Box::new(PortableVerifier), room, now);
         Self { engine, now, next_stream: 1, decided: Vec::new(), next_tick: None, last_result: None, shared: None }

@@ -3,6 +3,7 @@
 
 mod claim_to_headers;
 mod filter_state;
+mod introspection;
 mod protected_resource;
 mod provider;
 mod requirement;
@@ -10,9 +11,9 @@ mod responses;
 mod rules;
 mod token_source;
 
-use super::Loaded;
 use super::fault::{ConfigFault, ConfigProblem, Path};
 use super::schema::{CacheDocument, Document};
+use super::{Environment, Loaded};
 use crate::policy::{CacheLimits, Forwarding, Policy};
 use protected_resource::{Surroundings, protected_resources};
 
@@ -20,6 +21,7 @@ use protected_resource::{Surroundings, protected_resources};
 struct Findings<'a> {
     faults: &'a mut Vec<ConfigFault>,
     warnings: Vec<String>,
+    environment: &'a Environment<'a>,
 }
 
 impl Findings<'_> {
@@ -37,9 +39,15 @@ impl Findings<'_> {
 }
 
 /// Compiles the whole document; `None` when there is a fault.
-pub(super) fn document(document: Document, at: &Path, faults: &mut Vec<ConfigFault>) -> Option<Loaded> {
-    let mut findings = Findings { faults, warnings: Vec::new() };
+pub(super) fn document(
+    document: Document,
+    at: &Path,
+    environment: &Environment<'_>,
+    faults: &mut Vec<ConfigFault>,
+) -> Option<Loaded> {
+    let mut findings = Findings { faults, warnings: Vec::new(), environment };
     let providers = provider::providers(document.providers, &at.member("providers"), &mut findings);
+    let revocations = introspection::revocations(document.revocations, &at.member("revocations"), &mut findings);
     let claims =
         claim_to_headers::forwarded_claims(document.claim_to_headers, &at.member("claim_to_headers"), &mut findings);
     let payload = claim_to_headers::payload_header(
@@ -57,6 +65,7 @@ pub(super) fn document(document: Document, at: &Path, faults: &mut Vec<ConfigFau
     let responses = document.responses.unwrap_or_default();
     let about_rules = rules::RulesDocument {
         login: responses.login.is_some(),
+        introspecting: rules::Introspecting::of(providers.as_ref()),
         rules: document.rules,
         default_rule: document.default_rule,
         bypass_cors_preflight: document.bypass_cors_preflight.unwrap_or(false),
@@ -78,6 +87,7 @@ pub(super) fn document(document: Document, at: &Path, faults: &mut Vec<ConfigFau
     let resources = protected_resources(document.protected_resources, &around, &resources_at, &mut findings);
     let policy = Policy {
         providers: providers?,
+        revocations: revocations?,
         token_source: token_source?,
         rules: rules?.0,
         forwarding: forwarding?,

@@ -34,6 +34,8 @@ pub enum ConfigProblem {
     Unusable(&'static str),
     /// A key set in the configuration that cannot be used.
     Keys(KeySetFault),
+    /// An environment variable of that name is not set, or empty. It looks like a name, and never like a value.
+    Variable(String),
     /// A condition that cannot be used, and where in it.
     Condition(ConditionFault),
 }
@@ -59,6 +61,10 @@ impl fmt::Display for ConfigFault {
             ConfigProblem::WrongType(wanted) => write!(formatter, "expected {wanted}"),
             ConfigProblem::Missing(hint) => write!(formatter, "missing; {hint}"),
             ConfigProblem::Unusable(hint) => formatter.write_str(hint),
+            ConfigProblem::Variable(name) => write!(
+                formatter,
+                "the environment variable {name} is not set, or empty; on Envoy list it in vm_config.environment_variables.host_env_keys",
+            ),
             ConfigProblem::Condition(fault) => write!(formatter, "{fault}"),
             ConfigProblem::Keys(KeySetFault::TooLarge) => formatter.write_str("the key set is too large"),
             ConfigProblem::Keys(KeySetFault::Malformed) => formatter.write_str("not a key set; expected {\"keys\": [...]} (RFC 7517)"),

@@ -36,11 +36,19 @@ pub enum NativeCrypto {
     Off,
 }
 
-/// Reads a configuration.
+/// What the host's environment says under a name: secrets stand there, and not in the document.
+pub type Environment<'a> = dyn Fn(&str) -> Option<String> + 'a;
+
+/// An environment in which nothing is set.
+pub const fn no_environment(_: &str) -> Option<String> {
+    None
+}
+
+/// Reads a configuration, whose secrets stand in `environment`.
 ///
 /// # Errors
 /// Every fault of the document, each with its path and a hint. No value of the document is in them.
-pub fn load(document: &[u8]) -> Result<Loaded, Vec<ConfigFault>> {
+pub fn load(document: &[u8], environment: &Environment<'_>) -> Result<Loaded, Vec<ConfigFault>> {
     let root = fault::Path::root();
     let text = document.trim_ascii();
     match text.first() {
@@ -51,7 +59,7 @@ pub fn load(document: &[u8]) -> Result<Loaded, Vec<ConfigFault>> {
     let members = parse_object(text, LIMITS).map_err(|problem| vec![root.fault(ConfigProblem::Json(problem))])?;
     let mut faults = Vec::new();
     let document = reading::read_object::<schema::Document>(&members, &root, &mut faults);
-    let loaded = compile::document(document, &root, &mut faults);
+    let loaded = compile::document(document, &root, environment, &mut faults);
     match (faults.is_empty(), loaded) {
         (true, Some(loaded)) => Ok(loaded),
         _ => Err(faults),

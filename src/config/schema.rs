@@ -2,6 +2,7 @@
 //! be left out here, and `compile` says which ones are needed together.
 
 pub mod handover;
+pub mod introspection;
 pub mod require;
 pub mod responses;
 pub mod rules;
@@ -17,6 +18,7 @@ use super::reading::{Read, document};
 use crate::jose::Algorithm;
 use crate::policy::ClaimFormat;
 use handover::{FilterStateDocument, ProtectedResourceDocument};
+use introspection::{IntrospectionDocument, RevocationsDocument};
 use responses::ResponsesDocument;
 use rules::{DefaultRuleDocument, RuleDocument};
 
@@ -25,6 +27,9 @@ document! {
     Document {
         /// The token issuers, under names of your choice.
         providers: BTreeMap<String, ProviderDocument>,
+        /// A list of revoked tokens: a token on it is refused at once, whoever issued it. Until the list was read for the first
+        /// time, every request with a token is answered 503. Left out: none.
+        revocations: RevocationsDocument,
         /// Where the token is looked for and what becomes of it.
         token: TokenDocument,
         /// Who may do what: the first rule counts whose `match` holds. A refusal for a path that two servers may read
@@ -64,7 +69,7 @@ document! {
         /// What is remembered of tokens, so that their signatures are verified once.
         cache: CacheDocument,
         /// A path that the filter answers itself, for health checks: 200 when this worker holds keys of
-        /// every provider, otherwise 503. Left out: none.
+        /// every provider and, with `revocations`, a list, otherwise 503. Left out: none.
         readiness_path: String,
     }
 }
@@ -91,7 +96,7 @@ document! {
         audiences: Vec<String>,
         /// Accepts tokens for any audience: those made for other APIs too.
         insecure_any_audience: bool,
-        /// Allows `http` in `issuer` and `jwks.uri`.
+        /// Allows `http` in `issuer`, `jwks.uri` and `introspection.uri`.
         insecure_http: bool,
         /// The host's name for the connection to the issuer: on Envoy a cluster.
         upstream: String,
@@ -114,6 +119,8 @@ document! {
         groups_claim: ClaimPath,
         /// The issuer's keys.
         jwks: JwksDocument,
+        /// How the issuer is asked about tokens: opaque ones, and JWTs where a rule says `introspect`. Left out: never.
+        introspection: IntrospectionDocument,
     }
 }
 

@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use crate::engine::deny_reason::DenyReason;
 use crate::http::RequestHead;
+use crate::introspection::Freshness;
 use crate::jose::Claim;
 use crate::policy::{AdmittedToken, Provider, Rule, UnmetReason};
 
@@ -24,6 +25,7 @@ pub struct AuditRecord {
     rule: Option<Rc<str>>,
     provider: Option<Rc<str>>,
     outcome: Outcome,
+    introspection: Option<Freshness>,
 }
 
 #[derive(Clone, Debug)]
@@ -58,6 +60,8 @@ struct Line<'a> {
     client: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     jti: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    introspection: Option<&'static str>,
 }
 
 impl AuditRecord {
@@ -73,18 +77,24 @@ impl AuditRecord {
             None => Outcome::Allowed(token),
             Some(reason) => Outcome::Reported(token, reason),
         };
-        Self { request_id, rule: rule.name.clone(), provider: Some(provider), outcome }
+        Self { request_id, rule: rule.name.clone(), provider: Some(provider), outcome, introspection: None }
     }
 
     /// A request that needs no token; `unmet` as above.
     pub fn allowed_without_token(request_id: Option<String>, rule: &Rule, unmet: Option<UnmetReason>) -> Self {
-        Self { request_id, rule: rule.name.clone(), provider: None, outcome: Outcome::AllowedWithoutToken(unmet) }
+        Self {
+            request_id,
+            rule: rule.name.clone(),
+            provider: None,
+            outcome: Outcome::AllowedWithoutToken(unmet),
+            introspection: None,
+        }
     }
 
     /// A request that is refused; `provider` is known when the token names a configured issuer.
     pub fn denied(request_id: Option<String>, rule: &Rule, provider: Option<&Provider>, reason: DenyReason) -> Self {
         let provider = provider.map(|provider| Rc::clone(&provider.name));
-        Self { request_id, rule: rule.name.clone(), provider, outcome: Outcome::Denied(reason) }
+        Self { request_id, rule: rule.name.clone(), provider, outcome: Outcome::Denied(reason), introspection: None }
     }
 
     /// A good token that may not do this.
@@ -95,7 +105,19 @@ impl AuditRecord {
         token: Rc<AdmittedToken>,
         reason: UnmetReason,
     ) -> Self {
-        Self { request_id, rule: rule.name.clone(), provider: Some(provider), outcome: Outcome::Unmet(token, reason) }
+        Self {
+            request_id,
+            rule: rule.name.clone(),
+            provider: Some(provider),
+            outcome: Outcome::Unmet(token, reason),
+            introspection: None,
+        }
+    }
+
+    /// How good its issuer's answer was, where it was asked.
+    #[must_use]
+    pub fn introspected(self, introspection: Option<Freshness>) -> Self {
+        Self { introspection, ..self }
     }
 
     /// Why a rule on trial would have refused what passed.
@@ -151,6 +173,10 @@ impl AuditRecord {
             subject: token.and_then(AdmittedToken::subject).map(bounded),
             client: token.and_then(AdmittedToken::client).map(bounded),
             jti: token.and_then(token_id).map(bounded),
+            introspection: self.introspection.map(|freshness| match freshness {
+                Freshness::Fresh => "fresh",
+                Freshness::Stale => "stale",
+            }),
         };
         serde_json::to_string(&line).unwrap_or_default()
     }

@@ -35,9 +35,21 @@ pub enum DenyReason {
     Unmet(UnmetReason),
     /// The token is good, and says something that is to be handed over and is too long for that.
     IdentityTooLong,
+    /// Its issuer says that it is not active: expired, revoked, or never issued.
+    TokenInactive,
+    /// Its issuer's answer is about another token.
+    IntrospectionMismatch,
+    /// It is on the list of revoked tokens.
+    TokenRevoked,
     /// The issuer's keys, or this one, cannot be had now.
     KeysUnavailable(Duration),
-    /// The request waited for keys until its own deadline.
+    /// Its issuer cannot be asked now.
+    IntrospectionUnavailable(Duration),
+    /// Its issuer was asked about as many tokens as it may be.
+    IntrospectionBudgetSpent(Duration),
+    /// There never was a list of revoked tokens.
+    RevocationsUnavailable(Duration),
+    /// The request waited until its own deadline.
     WaitTimedOut,
     /// Too many requests wait already.
     TooManyWaiting,
@@ -105,6 +117,12 @@ impl DenyReason {
             Self::AccessDenied => "access_denied",
             Self::Unmet(reason) => reason.name(),
             Self::IdentityTooLong => "identity_too_long",
+            Self::TokenInactive => "token_inactive",
+            Self::IntrospectionMismatch => "introspection_mismatch",
+            Self::TokenRevoked => "token_revoked",
+            Self::IntrospectionUnavailable(_) => "introspection_unavailable",
+            Self::IntrospectionBudgetSpent(_) => "introspection_budget_spent",
+            Self::RevocationsUnavailable(_) => "revocations_unavailable",
             Self::KeysUnavailable(_) => "keys_unavailable",
             Self::WaitTimedOut => "wait_timed_out",
             Self::TooManyWaiting => "too_many_waiting",
@@ -126,8 +144,16 @@ impl DenyReason {
             | Self::Rule(_)
             | Self::AccessDenied
             | Self::IdentityTooLong
+            | Self::TokenInactive
+            | Self::IntrospectionMismatch
+            | Self::TokenRevoked
             | Self::Unmet(_) => Blame::Client,
-            Self::KeysUnavailable(_) | Self::WaitTimedOut | Self::TooManyWaiting => Blame::Gateway,
+            Self::KeysUnavailable(_)
+            | Self::IntrospectionUnavailable(_)
+            | Self::IntrospectionBudgetSpent(_)
+            | Self::RevocationsUnavailable(_)
+            | Self::WaitTimedOut
+            | Self::TooManyWaiting => Blame::Gateway,
         }
     }
 }

@@ -1,13 +1,15 @@
 //! The decision: a state machine that the host drives and that never calls out.
 //!
-//! Inputs are requests, the outcomes of fetches, ticks and closed streams, each with the time; outputs
-//! are a decision or "parked", and an [`Outbox`] of effects to carry out: fetches to make, parked streams
+//! Inputs are requests, the outcomes of fetches, calls and polls, ticks and closed streams, each with the time; outputs
+//! are a decision or "parked", and an [`Outbox`] of effects to carry out: what to fetch and to ask, parked streams
 //! that are decided now, and when to tick next. A parked request is decided *before* the host is told
-//! to continue, and each exactly once. The one thing it has done by others is the check of a signature
-//! ([`SignatureVerifier`]), which the host may do, and which calls nothing back.
+//! to continue, and each exactly once. What it has done by others is the check of a signature ([`SignatureVerifier`])
+//! and a look at what other VMs were told ([`SharedAnswers`]): the host may do both, and neither calls anything back.
 
 pub mod audit;
 pub mod deny_reason;
+mod effects;
+mod inquiries;
 mod parked;
 pub mod reply;
 mod request;
@@ -19,21 +21,39 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::http::{Reply, RequestHead};
-use crate::keys::fetch::{FetchNumber, KeyFetch};
+use crate::introspection::CallEnd;
 use crate::keys::{CalloutEnd, ProviderKeys};
 use crate::policy::{Policy, ProviderId};
 use crate::unix_time::UnixTime;
 
 use deny_reason::DenyReason;
+use inquiries::{Awaited, Inquiries, Said};
 use parked::{Parked, Patience};
 use reply::readiness_reply;
 use request::{Early, NamedToken, Progress, find_credential};
 use token_cache::TokenCache;
 
-pub use crate::jose::{Algorithm, Doubt, NativeVerifier, PortableVerifier, SignatureVerifier};
+pub use crate::introspection::NoRequest;
+pub use crate::introspection::budget::{Budget, Take};
+pub use crate::introspection::call::{
+    CallFault, CallOutcome, CallResult, MAX_ANSWER_BYTES as MAX_CALL_ANSWER_BYTES, Postponed, Purpose, Standing,
+    TokenDigest,
+};
+pub use crate::introspection::request::{Entropy, HttpRequest, Message};
+pub use crate::introspection::revocation_feed::{
+    MAX_ANSWER_BYTES as MAX_POLL_ANSWER_BYTES, Poll, PollFault, PollNumber, PollOutcome, PollResult,
+};
+pub use crate::introspection::sharing::{
+    CallLease, CallTurn, NothingShared, Places, SharedAnswer as SharedTokenAnswer, SharedAnswers, SharedSlot,
+};
+pub use crate::jose::private_key::NoRsaSigner;
+pub use crate::jose::{
+    Algorithm, CannotSign, Doubt, NativeSigner, NativeVerifier, PortableVerifier, RsaSigner, SignatureVerifier,
+};
 pub use crate::keys::fetch::{FetchFault, FetchOutcome, FetchResult, Jitter, MAX_ANSWER_BYTES};
 pub use crate::keys::sharing::{Lease, SharedAnswer, SharedOutcome, Turn};
-pub use crate::policy::{Attribute, AttributeValues};
+pub use crate::policy::{Attribute, AttributeValues, CalloutAddress};
+pub use effects::{CallId, CallNote, Fetch, FetchId, FetchNote, Inquiry, Outbox};
 pub use parked::Room;
 pub use request::{Decision, Verdict};
 pub use told::Told;
@@ -51,55 +71,6 @@ const IDLE_TICK: Duration = Duration::from_secs(10);
 /// The host's id of one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StreamId(pub u32);
-
-/// Which fetch of which provider; comes back with its outcome.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct FetchId {
-    provider: ProviderId,
-    number: FetchNumber,
-}
-
-impl FetchId {
-    /// Whether it is a fetch of this provider's keys.
-    pub fn is_of(self, provider: ProviderId) -> bool {
-        self.provider == provider
-    }
-}
-
-/// A fetch for the host to make.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fetch {
-    /// Comes back with the outcome.
-    pub id: FetchId,
-    /// What to fetch.
-    pub keys: KeyFetch,
-}
-
-/// Effects to carry out, in this order.
-#[derive(Debug, Default)]
-pub struct Outbox {
-    /// Fetches to begin, one at a time in the whole process where the host can see to that.
-    pub fetches: Vec<Fetch>,
-    /// Further callouts of a fetch that was begun already.
-    pub follow_ups: Vec<Fetch>,
-    /// What the other VMs of the process should know of a provider's keys.
-    pub share: Option<(ProviderId, SharedOutcome)>,
-    /// Parked streams that are decided now, at most [`BATCH`] of them.
-    pub decided: Vec<(StreamId, Decision)>,
-    /// When to tick at the latest.
-    pub next_tick: Option<UnixTime>,
-    /// What an operator should see of the fetch that just ended.
-    pub note: Option<FetchNote>,
-}
-
-/// How a fetch of a provider's keys ended, for the log.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FetchNote {
-    /// The operator's name for the provider.
-    pub provider: Rc<str>,
-    /// How it ended.
-    pub result: FetchResult,
-}
 
 /// What became of a request that has just come.
 #[derive(Debug)]
@@ -120,15 +91,29 @@ pub struct Engine {
     verifier: Box<dyn SignatureVerifier>,
     keys: Vec<(ProviderId, ProviderKeys)>,
     known: TokenCache,
+    inquiries: Inquiries,
     parked: Parked,
 }
 
 impl Engine {
-    /// An engine without keys: the first tick asks for them.
+    /// The only engine of its process; without keys: the first tick asks for them.
     pub fn new(policy: Policy, verifier: Box<dyn SignatureVerifier>, room: Room, now: UnixTime) -> Self {
+        let others: Rc<dyn SharedAnswers> = Rc::new(NothingShared);
+        Self::among(&others, policy, verifier, room, now)
+    }
+
+    /// One of several, each in its VM: what `others` were told of a token need not be asked again.
+    pub fn among(
+        others: &Rc<dyn SharedAnswers>,
+        policy: Policy,
+        verifier: Box<dyn SignatureVerifier>,
+        room: Room,
+        now: UnixTime,
+    ) -> Self {
         let keys = policy.providers.iter().map(|(id, provider)| (id, ProviderKeys::new(&provider.keys, now))).collect();
         let known = TokenCache::new(policy.cache);
-        Self { policy, verifier, keys, known, parked: Parked::new(room) }
+        let inquiries = Inquiries::new(&policy, others, now);
+        Self { policy, verifier, keys, known, inquiries, parked: Parked::new(room) }
     }
 
     /// A request has come.
@@ -155,9 +140,8 @@ impl Engine {
         now: UnixTime,
     ) -> Arrival {
         if self.policy.readiness_path.as_deref().is_some_and(|path| asks_for(path, head)) {
-            return Arrival::Answered(readiness_reply(
-                self.keys.iter().all(|(_, keys)| keys.generation_in_use(now).is_some()),
-            ));
+            let has_keys = self.keys.iter().all(|(_, keys)| keys.generation_in_use(now).is_some());
+            return Arrival::Answered(readiness_reply(has_keys && self.inquiries.is_list_read(now)));
         }
         if let Some(reply) = resource_metadata::answer(&self.policy.resources, head) {
             return Arrival::Answered(reply);
@@ -170,12 +154,24 @@ impl Engine {
         if let Some(grant) =
             self.known.find(presented.text(), now, |id| keys_of(&self.keys, id)?.generation_in_use(now))
         {
-            return Arrival::Decided(Box::new(presented.decide_by(&self.policy, grant, now)));
+            let question = presented.question(&self.policy, now);
+            return match self.inquiries.about_jwt(grant, &self.policy, &question) {
+                Said::Good(introspection) => {
+                    Arrival::Decided(Box::new(presented.decide_by(&self.policy, grant, introspection, now)))
+                }
+                Said::Refused(reason) => {
+                    Arrival::Decided(Box::new(presented.refuse(&self.policy, grant.provider, reason)))
+                }
+                Said::Wait(awaited) => match presented.identify(&self.policy, now) {
+                    Ok(token) => self.park(stream, token, awaited, now),
+                    Err(decision) => Arrival::Decided(decision),
+                },
+            };
         }
         match presented.identify(&self.policy, now).map(|token| self.decide(token, now)) {
             Ok(Progress::Decided(decision)) => Arrival::Decided(Box::new(decision)),
             Err(decision) => Arrival::Decided(decision),
-            Ok(Progress::Waiting(token)) => self.park(stream, token, now),
+            Ok(Progress::Waiting(token, awaited)) => self.park(stream, token, awaited, now),
         }
     }
 
@@ -186,6 +182,9 @@ impl Engine {
             if let Some(fetch) = keys.begin_fetch(now, jitter) {
                 outbox.fetches.push(Fetch { id: FetchId { provider: *provider, number: fetch.number }, keys: fetch });
             }
+        }
+        for (provider, token) in self.inquiries.begin(jitter, now, &mut outbox) {
+            self.parked.recall_answered(provider, token);
         }
         self.finish(outbox, now)
     }
@@ -231,6 +230,69 @@ impl Engine {
         self.keys.iter().filter_map(|(provider, keys)| Some((*provider, keys.record_name()?))).collect()
     }
 
+    /// What to send for an introspection call. `entropy` is new randomness, `signer` the host.
+    ///
+    /// # Errors
+    /// When there is nothing to send.
+    pub fn call_request(
+        &self,
+        call: CallId,
+        entropy: &Entropy,
+        signer: &dyn RsaSigner,
+        now: UnixTime,
+    ) -> Result<HttpRequest, NoRequest> {
+        let introspection = self.inquiries.of(call.provider).ok_or(NoRequest::Ended)?;
+        introspection.request(call.number, entropy, signer, now)
+    }
+
+    /// An introspection call has ended. `jitter` is new randomness.
+    pub fn on_call_ended(&mut self, call: CallId, outcome: CallOutcome, now: UnixTime, jitter: Jitter) -> Outbox {
+        let asked = (self.policy.providers.get(call.provider), self.inquiries.of_mut(call.provider));
+        let (Some(provider), Some(introspection)) = asked else { return self.finish(Outbox::default(), now) };
+        let end = introspection.finish_call(call.number, outcome, provider, jitter, now);
+        self.end_call(call, end, now)
+    }
+
+    /// Another VM of the process has the answer that this call is to bring.
+    pub fn on_answer_shared(&mut self, call: CallId, answer: &SharedTokenAnswer, now: UnixTime) -> Outbox {
+        let asked = (self.policy.providers.get(call.provider), self.inquiries.of_mut(call.provider));
+        let (Some(provider), Some(introspection)) = asked else { return self.finish(Outbox::default(), now) };
+        let end = introspection.adopt(call.number, answer, provider, now);
+        self.end_call(call, end, now)
+    }
+
+    /// An introspection call is not made now: another VM makes it, or all of them have made as many as they may.
+    pub fn on_call_postponed(&mut self, call: CallId, why: Postponed, now: UnixTime) -> Outbox {
+        let introspection = self.inquiries.of_mut(call.provider);
+        for token in introspection.map(|known| known.postpone(call.number, why, now)).unwrap_or_default() {
+            self.parked.recall_answered(call.provider, token);
+        }
+        self.finish(Outbox::default(), now)
+    }
+
+    /// Whether that call is still to be made or waited for.
+    pub fn is_calling(&self, call: CallId) -> bool {
+        self.inquiries.of(call.provider).is_some_and(|introspection| introspection.is_calling(call.number))
+    }
+
+    /// Where the VMs of the process keep what they share of a provider's token.
+    pub fn places(&self, provider: ProviderId, token: &TokenDigest) -> Option<Places> {
+        self.inquiries.of(provider).map(|introspection| introspection.places(token))
+    }
+
+    /// The name of the record that the budget of all VMs stands in, and what takes a call out of it.
+    pub fn call_budget(&self, provider: ProviderId) -> Option<(String, Budget)> {
+        self.inquiries.of(provider).map(|introspection| (introspection.budget_record(), introspection.budget()))
+    }
+
+    /// The poll has ended. `jitter` is new randomness.
+    pub fn on_polled(&mut self, poll: PollNumber, outcome: PollOutcome, now: UnixTime, jitter: Jitter) -> Outbox {
+        let mut outbox = Outbox::default();
+        let result = self.inquiries.finish_poll(poll, outcome, jitter, now);
+        outbox.poll_note = result.filter(|result| *result != PollResult::Late);
+        self.finish(outbox, now)
+    }
+
     /// The client of a parked request has gone, or the stream ended otherwise.
     pub fn on_stream_closed(&mut self, stream: StreamId) {
         self.parked.remove(stream);
@@ -247,26 +309,43 @@ impl Engine {
     }
 
     fn decide<'a>(&mut self, token: NamedToken<'a>, now: UnixTime) -> Progress<'a> {
-        match keys_of_mut(&mut self.keys, token.provider()) {
-            Some(keys) => token.decide(&self.policy, keys, &mut self.known, self.verifier.as_ref(), now),
+        let Self { policy, verifier, keys, known, inquiries, .. } = self;
+        match keys_of_mut(keys, token.provider()) {
+            Some(keys) => token.decide(policy, keys, known, inquiries, verifier.as_ref(), now),
             // Every provider of the policy has keys by construction.
-            None => Progress::Decided(token.refuse(&self.policy, DenyReason::KeyUnknown)),
+            None => Progress::Decided(token.refuse(policy, DenyReason::KeyUnknown)),
         }
     }
 
     /// Decides a request that waited: another one may have brought the same token.
     fn decide_again<'a>(&mut self, token: NamedToken<'a>, now: UnixTime) -> Progress<'a> {
-        match self.known.find(token.text(), now, |id| keys_of(&self.keys, id)?.generation_in_use(now)) {
-            Some(grant) => Progress::Decided(token.decide_by(&self.policy, grant, now)),
-            None => self.decide(token, now),
+        let Self { policy, keys, known, inquiries, .. } = self;
+        let grant = match token.may_be_remembered() {
+            true => known.find(token.text(), now, |id| keys_of(keys, id)?.generation_in_use(now)),
+            false => None,
+        };
+        let Some(grant) = grant else { return self.decide(token, now) };
+        match inquiries.about_jwt(grant, policy, &token.question(policy, now)) {
+            Said::Good(introspection) => Progress::Decided(token.decide_by(policy, grant, introspection, now)),
+            Said::Refused(reason) => Progress::Decided(token.refuse(policy, reason)),
+            Said::Wait(awaited) => Progress::Waiting(token, awaited),
         }
     }
 
-    fn park(&mut self, stream: StreamId, token: NamedToken<'_>, now: UnixTime) -> Arrival {
-        let wait = keys_of(&self.keys, token.provider()).map_or(Duration::ZERO, ProviderKeys::longest_wait);
+    fn park(&mut self, stream: StreamId, token: NamedToken<'_>, awaited: Awaited, now: UnixTime) -> Arrival {
+        let wait = match awaited {
+            Awaited::Answer { of, .. } => self.inquiries.longest_wait(of),
+            Awaited::Keys(of) => {
+                let for_keys = keys_of(&self.keys, of).map_or(Duration::ZERO, ProviderKeys::longest_wait);
+                // With them it is only known whether there is somebody to ask about.
+                let for_answer =
+                    if token.introspects(&self.policy) { self.inquiries.longest_wait(of) } else { Duration::ZERO };
+                for_keys.saturating_add(for_answer)
+            }
+        };
         let patience = Patience { since: now, until: now.plus(wait).plus(WAIT_GRACE) };
-        if self.parked.has_room_for(&token) {
-            self.parked.insert(stream, token.into_owned(), patience);
+        if self.parked.has_room_for(&token, awaited) {
+            self.parked.insert(stream, token.into_owned(), awaited, patience);
             Arrival::Parked
         } else {
             Arrival::Decided(Box::new(token.refuse(&self.policy, DenyReason::TooManyWaiting)))
@@ -279,12 +358,27 @@ impl Engine {
             let Some((stream, token, patience)) = self.parked.next_recalled() else { break };
             match self.decide_again(token, now) {
                 Progress::Decided(decision) => outbox.decided.push((stream, decision)),
-                Progress::Waiting(token) if patience.is_over(now) => {
+                Progress::Waiting(token, _) if patience.is_over(now) => {
                     outbox.decided.push((stream, token.refuse(&self.policy, DenyReason::WaitTimedOut)));
                 }
-                Progress::Waiting(token) => self.parked.insert(stream, token, patience),
+                Progress::Waiting(token, awaited) => self.parked.insert(stream, token, awaited, patience),
             }
         }
+    }
+
+    /// What the end of a call leads to, for the engine's requests and for the host.
+    fn end_call(&mut self, call: CallId, end: CallEnd, now: UnixTime) -> Outbox {
+        let mut outbox = Outbox::default();
+        let CallEnd { result, recall, share, block } = end;
+        for token in recall {
+            self.parked.recall_answered(call.provider, token);
+        }
+        outbox.answer = share.map(|answer| (call.provider, answer));
+        outbox.block = block.map(|until| (call.provider, until));
+        let is_news = !matches!(result, CallResult::Late | CallResult::Continues);
+        let provider = self.policy.providers.get(call.provider).filter(|_| is_news);
+        outbox.call_note = provider.map(|provider| CallNote { provider: Rc::clone(&provider.name), result });
+        self.finish(outbox, now)
     }
 
     /// Something became known of a provider's keys: who waits for them is decided.
@@ -311,7 +405,11 @@ impl Engine {
         let due = self.keys.iter().filter_map(|(_, keys)| keys.next_due()).min();
         let deadline = self.parked.earliest_deadline();
         let idle = now.plus(IDLE_TICK);
-        due.into_iter().chain(deadline).fold(idle, UnixTime::min).max(now.plus(NEXT_BATCH))
+        due.into_iter()
+            .chain(self.inquiries.next_due(now))
+            .chain(deadline)
+            .fold(idle, UnixTime::min)
+            .max(now.plus(NEXT_BATCH))
     }
 }
 

@@ -1,13 +1,16 @@
-//! The requests that wait for keys: bounded in number and bytes, each with a deadline of its own.
+//! The requests that wait for keys, or for what an issuer says of a token: bounded in number and bytes, each with a
+//! deadline of its own. Tokens of which nothing good is known take half of the room at most: anybody can make them up.
 //!
 //! A request here is either waiting or *recalled*: the reason it waits for may be gone, and it is to be
 //! decided with the next batch. Nothing is decided in here.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::time::Duration;
 
 use crate::engine::StreamId;
+use crate::engine::inquiries::Awaited;
 use crate::engine::request::NamedToken;
+use crate::introspection::call::{Standing, TokenDigest};
 use crate::policy::ProviderId;
 use crate::unix_time::UnixTime;
 
@@ -34,8 +37,18 @@ impl Default for Room {
 pub(super) struct Parked {
     room: Room,
     held_bytes: usize,
+    /// Those among them whose token nobody knows.
+    unknown: Held,
     waiting: HashMap<StreamId, Waiting>,
+    /// Who waits for what is said of a token: an answer looks for nobody else.
+    by_answer: HashMap<(ProviderId, TokenDigest), BTreeSet<StreamId>>,
     recalled: VecDeque<StreamId>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Held {
+    requests: usize,
+    bytes: usize,
 }
 
 /// How long a request may wait.
@@ -55,34 +68,69 @@ impl Patience {
 #[derive(Debug)]
 struct Waiting {
     token: NamedToken<'static>,
+    awaited: Awaited,
     patience: Patience,
     recalled: bool,
 }
 
 impl Parked {
     pub(super) fn new(room: Room) -> Self {
-        Self { room, held_bytes: 0, waiting: HashMap::new(), recalled: VecDeque::new() }
-    }
-
-    /// Whether this request may wait too.
-    pub(super) fn has_room_for(&self, token: &NamedToken<'_>) -> bool {
-        let bytes = self.held_bytes.saturating_add(token.held_bytes());
-        self.waiting.len() < self.room.requests && bytes <= self.room.bytes
-    }
-
-    /// Takes a request in that has to wait.
-    pub(super) fn insert(&mut self, stream: StreamId, token: NamedToken<'static>, patience: Patience) {
-        self.held_bytes = self.held_bytes.saturating_add(token.held_bytes());
-        // A stream id that is still here was never closed by the host; the older request is forgotten.
-        let replaced = self.waiting.insert(stream, Waiting { token, patience, recalled: false });
-        if let Some(older) = replaced {
-            self.held_bytes = self.held_bytes.saturating_sub(older.token.held_bytes());
+        Self {
+            room,
+            held_bytes: 0,
+            unknown: Held::default(),
+            waiting: HashMap::new(),
+            by_answer: HashMap::new(),
+            recalled: VecDeque::new(),
         }
     }
 
-    /// Recalls all that wait for this provider.
+    /// Whether this request may wait too.
+    pub(super) fn has_room_for(&self, token: &NamedToken<'_>, awaited: Awaited) -> bool {
+        let bytes = token.held_bytes();
+        let is_within =
+            |held: Held, room: Room| held.requests < room.requests && held.bytes.saturating_add(bytes) <= room.bytes;
+        let all = Held { requests: self.waiting.len(), bytes: self.held_bytes };
+        let half = Room { requests: self.room.requests / 2, bytes: self.room.bytes / 2 };
+        is_within(all, self.room) && (!is_unknown(awaited) || is_within(self.unknown, half))
+    }
+
+    /// Takes a request in that has to wait.
+    pub(super) fn insert(
+        &mut self,
+        stream: StreamId,
+        token: NamedToken<'static>,
+        awaited: Awaited,
+        patience: Patience,
+    ) {
+        // A stream id that is still here was never closed by the host; the older request is forgotten.
+        self.take(stream);
+        let bytes = token.held_bytes();
+        self.held_bytes = self.held_bytes.saturating_add(bytes);
+        if is_unknown(awaited) {
+            self.unknown.requests = self.unknown.requests.saturating_add(1);
+            self.unknown.bytes = self.unknown.bytes.saturating_add(bytes);
+        }
+        if let Awaited::Answer { of, about, .. } = awaited {
+            self.by_answer.entry((of, about)).or_default().insert(stream);
+        }
+        self.waiting.insert(stream, Waiting { token, awaited, patience, recalled: false });
+    }
+
+    /// Recalls all that wait for this provider's keys.
     pub(super) fn recall(&mut self, provider: ProviderId) {
-        self.recall_where(|waiting| waiting.token.provider() == provider);
+        self.recall_where(|waiting| waiting.awaited == Awaited::Keys(provider));
+    }
+
+    /// Recalls all that wait for what this provider says of a token.
+    pub(super) fn recall_answered(&mut self, provider: ProviderId, token: TokenDigest) {
+        // They leave the index with their recall, so that nobody is looked for twice.
+        for stream in self.by_answer.remove(&(provider, token)).unwrap_or_default() {
+            if let Some(waiting) = self.waiting.get_mut(&stream).filter(|waiting| !waiting.recalled) {
+                waiting.recalled = true;
+                self.recalled.push_back(stream);
+            }
+        }
     }
 
     /// Recalls all that have waited long enough.
@@ -137,7 +185,24 @@ impl Parked {
 
     fn take(&mut self, stream: StreamId) -> Option<Waiting> {
         let waiting = self.waiting.remove(&stream)?;
-        self.held_bytes = self.held_bytes.saturating_sub(waiting.token.held_bytes());
+        let bytes = waiting.token.held_bytes();
+        self.held_bytes = self.held_bytes.saturating_sub(bytes);
+        if is_unknown(waiting.awaited) {
+            self.unknown.requests = self.unknown.requests.saturating_sub(1);
+            self.unknown.bytes = self.unknown.bytes.saturating_sub(bytes);
+        }
+        if let Awaited::Answer { of, about, .. } = waiting.awaited
+            && let Some(streams) = self.by_answer.get_mut(&(of, about))
+        {
+            streams.remove(&stream);
+            if streams.is_empty() {
+                self.by_answer.remove(&(of, about));
+            }
+        }
         Some(waiting)
     }
+}
+
+const fn is_unknown(awaited: Awaited) -> bool {
+    matches!(awaited, Awaited::Answer { standing: Standing::Unknown, .. })
 }

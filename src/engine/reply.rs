@@ -116,7 +116,10 @@ impl<'a> Message<'a> {
             | DenyReason::Token(_)
             | DenyReason::AlgorithmNotAllowed
             | DenyReason::KeyUnknown
-            | DenyReason::Claim(_) => Self::InvalidToken,
+            | DenyReason::Claim(_)
+            | DenyReason::TokenInactive
+            | DenyReason::IntrospectionMismatch
+            | DenyReason::TokenRevoked => Self::InvalidToken,
             DenyReason::AccessDenied | DenyReason::IdentityTooLong | DenyReason::Unmet(_) => match &refusal.remedy {
                 Remedy::None => Self::Forbidden,
                 Remedy::Scopes(scopes) => Self::ScopeMissing(scopes),
@@ -124,7 +127,10 @@ impl<'a> Message<'a> {
                     Self::LogInAnew { acr_values, max_age: *max_age, scopes }
                 }
             },
-            DenyReason::KeysUnavailable(retry_after) => Self::Unavailable(retry_after),
+            DenyReason::KeysUnavailable(retry_after)
+            | DenyReason::IntrospectionUnavailable(retry_after)
+            | DenyReason::IntrospectionBudgetSpent(retry_after)
+            | DenyReason::RevocationsUnavailable(retry_after) => Self::Unavailable(retry_after),
             DenyReason::WaitTimedOut | DenyReason::TooManyWaiting => Self::Unavailable(RETRY_SOON),
         }
     }

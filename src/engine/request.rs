@@ -2,23 +2,26 @@
 //!
 //! [`find_credential`] takes the credential out of a head; a token that was judged before is decided with what it
 //! granted then, any other one becomes a [`NamedToken`] (its provider is known, nothing is proved) or is refused;
-//! [`NamedToken::decide`] proves and judges it, or says that it must wait for keys and gives it back.
+//! [`NamedToken::decide`] proves and judges it, or says what it must wait for and gives it back. An opaque token is proved by
+//! its issuer's answer; a JWT by its signature, and where the rule says so its issuer is asked about it besides.
 
 use std::borrow::Cow;
 use std::rc::Rc;
 
 use crate::engine::audit::{AuditRecord, request_id_of};
 use crate::engine::deny_reason::DenyReason;
+use crate::engine::inquiries::{Awaited, Inquiries, Question, Said};
 use crate::engine::reply::{Refusal, reply_to};
 use crate::engine::token_cache::{Grant, TokenCache};
 use crate::engine::told::Told;
 use crate::http::{HeadEdits, HeaderEdit, Reply, RequestHead};
+use crate::introspection::Freshness;
 use crate::jose::{Claim, SignatureVerifier, TokenFault, UnverifiedToken};
 use crate::keys::{LookUp, ProviderKeys};
 use crate::policy::token_source::Credential;
 use crate::policy::{
-    Access, AdmittedToken, Asked, Attribute, AttributeValues, ClaimFault, NoTokenNeeded, Policy, Provider, ProviderId,
-    Remedy, RuleId, UnmetReason, Unwritable,
+    Access, AdmittedToken, Asked, Attribute, AttributeValues, ClaimFault, KeyOrigin, NoTokenNeeded, Policy, Provider,
+    ProviderId, Remedy, RuleId, UnmetReason, Unwritable,
 };
 use crate::redacted::Redacted;
 use crate::unix_time::UnixTime;
@@ -60,15 +63,24 @@ pub(super) struct RequestFacts<'a> {
 #[derive(Debug)]
 pub(super) struct NamedToken<'a> {
     facts: RequestFacts<'a>,
-    token: UnverifiedToken,
+    token: Named,
     provider: ProviderId,
+}
+
+/// A token of which nothing is proved.
+#[derive(Debug)]
+enum Named {
+    /// It names its issuer itself.
+    Jwt(UnverifiedToken),
+    /// It says nothing; whose it is was configured.
+    Opaque(Redacted<Rc<[u8]>>),
 }
 
 /// How far a request got.
 #[derive(Debug)]
 pub(super) enum Progress<'a> {
     Decided(Decision),
-    Waiting(NamedToken<'a>),
+    Waiting(NamedToken<'a>, Awaited),
 }
 
 /// What may come of a request at the first look, instead of a credential.
@@ -144,9 +156,25 @@ impl<'a> Presented<'a> {
         self.text.reveal()
     }
 
+    /// What others are asked about it.
+    pub(super) fn question(&self, policy: &Policy, now: UnixTime) -> Question<'_> {
+        self.facts.question(self.text.reveal(), policy, now)
+    }
+
     /// Decides the request: its token is known.
-    pub(super) fn decide_by(self, policy: &Policy, grant: &Grant, now: UnixTime) -> Decision {
-        self.facts.decide_by(policy, grant, now)
+    pub(super) fn decide_by(
+        self,
+        policy: &Policy,
+        grant: &Grant,
+        introspection: Option<Freshness>,
+        now: UnixTime,
+    ) -> Decision {
+        self.facts.decide_by(policy, grant, introspection, now)
+    }
+
+    /// Refuses the request, whose token is this provider's.
+    pub(super) fn refuse(self, policy: &Policy, provider: ProviderId, reason: DenyReason) -> Decision {
+        self.facts.deny(policy, policy.providers.get(provider), reason)
     }
 
     /// Reads the token and finds the provider it names.
@@ -156,7 +184,12 @@ impl<'a> Presented<'a> {
         let token = match UnverifiedToken::parse(text) {
             Ok(token) => token,
             Err(_) if !UnverifiedToken::has_three_parts(text) => {
-                return Err(Box::new(facts.deny(policy, None, DenyReason::TokenOpaque)));
+                return match policy.providers.of_opaque_tokens() {
+                    Some((provider, _)) => {
+                        Ok(NamedToken { facts, token: Named::Opaque(Redacted::new(Rc::from(text.as_ref()))), provider })
+                    }
+                    None => Err(Box::new(facts.deny(policy, None, DenyReason::TokenOpaque))),
+                };
             }
             Err(fault) => return Err(Box::new(facts.deny(policy, None, fault.into()))),
         };
@@ -169,13 +202,18 @@ impl<'a> Presented<'a> {
         let Some((id, provider)) = policy.providers.of_issuer(issuer) else {
             return Err(Box::new(facts.deny(policy, None, ClaimFault::IssuerUnknown.into())));
         };
-        if !provider.algorithms.contains(&token.header().algorithm) {
+        let is_opaque = matches!(provider.keys, KeyOrigin::IssuerAlone);
+        if !is_opaque && !provider.algorithms.contains(&token.header().algorithm) {
             return Err(Box::new(facts.deny(policy, Some(provider), DenyReason::AlgorithmNotAllowed)));
         }
-        // A token that says itself that it has expired is not worth a signature check, let alone a fetch.
+        // A token that says itself that it has expired is not worth a signature check, let alone a fetch or a call.
         if matches!(token.claimed_expiry(), Claim::Valid(expiry) if provider.takes_as_expired(expiry, now)) {
             return Err(Box::new(facts.deny(policy, Some(provider), ClaimFault::Expired.into())));
         }
+        let token = match is_opaque {
+            true => Named::Opaque(Redacted::new(Rc::from(text.as_ref()))),
+            false => Named::Jwt(token),
+        };
         Ok(NamedToken { facts, token, provider: id })
     }
 }
@@ -189,7 +227,11 @@ impl<'a> NamedToken<'a> {
     /// About how many bytes it holds on to while it waits.
     pub(super) fn held_bytes(&self) -> usize {
         let edits: usize = self.facts.stripping.iter().map(HeaderEdit::held_bytes).sum();
-        let parts = [self.token.held_bytes(), self.facts.head.held_bytes(), edits, 512];
+        let token = match &self.token {
+            Named::Jwt(token) => token.held_bytes(),
+            Named::Opaque(text) => text.reveal().len(),
+        };
+        let parts = [token, self.facts.head.held_bytes(), edits, 512];
         parts.into_iter().fold(0, usize::saturating_add)
     }
 
@@ -202,15 +244,34 @@ impl<'a> NamedToken<'a> {
 
     /// The token as it was given.
     pub(super) fn text(&self) -> &[u8] {
-        self.token.text().reveal()
+        match &self.token {
+            Named::Jwt(token) => token.text().reveal(),
+            Named::Opaque(text) => text.reveal(),
+        }
     }
 
-    /// Decides, or waits when a fetch will tell more.
+    /// Whether it was proved before, if it is remembered: what its issuer says of an opaque token is remembered elsewhere.
+    pub(super) const fn may_be_remembered(&self) -> bool {
+        matches!(self.token, Named::Jwt(_))
+    }
+
+    /// What others are asked about it.
+    pub(super) fn question(&self, policy: &Policy, now: UnixTime) -> Question<'_> {
+        self.facts.question(self.text(), policy, now)
+    }
+
+    /// Whether its request's rule has issuers asked.
+    pub(super) fn introspects(&self, policy: &Policy) -> bool {
+        policy.rules.rule(self.facts.rule).introspects
+    }
+
+    /// Decides, or waits when a fetch or a call will tell more.
     pub(super) fn decide(
         self,
         policy: &Policy,
         keys: &mut ProviderKeys,
         known: &mut TokenCache,
+        inquiries: &mut Inquiries,
         verifier: &dyn SignatureVerifier,
         now: UnixTime,
     ) -> Progress<'a> {
@@ -218,11 +279,17 @@ impl<'a> NamedToken<'a> {
         let Some(provider) = policy.providers.get(id) else {
             return Progress::Decided(facts.deny(policy, None, ClaimFault::IssuerUnknown.into()));
         };
+        let token = match token {
+            Named::Jwt(token) => token,
+            Named::Opaque(text) => return decide_opaque(facts, text, (id, provider), policy, inquiries, now),
+        };
         let generation = keys.generation_in_use(now);
         let header = token.header();
         let candidates = match keys.look_up(header.key_id.as_deref(), header.algorithm, facts.came_at, now) {
             LookUp::Found(candidates) => candidates,
-            LookUp::Wait => return Progress::Waiting(Self { facts, token, provider: id }),
+            LookUp::Wait => {
+                return Progress::Waiting(Self { facts, token: Named::Jwt(token), provider: id }, Awaited::Keys(id));
+            }
             LookUp::Unknown => return Progress::Decided(facts.deny(policy, Some(provider), DenyReason::KeyUnknown)),
             LookUp::Unavailable(retry_after) => {
                 let reason = DenyReason::KeysUnavailable(retry_after);
@@ -230,34 +297,49 @@ impl<'a> NamedToken<'a> {
             }
         };
         let (text, held_bytes) = (Rc::clone(token.text().reveal()), token.held_bytes());
+        // It is used up by being proved; one that is asked about then may have to wait.
+        let again = policy.rules.rule(facts.rule).introspects.then(|| token.clone());
         let is_known_bad = generation.is_some_and(|keys| known.is_known_bad(&text, keys, now));
         let judged = if is_known_bad {
             Err(TokenFault::SignatureInvalid.into())
         } else {
-            token.verify(&candidates, verifier).map_err(DenyReason::from).and_then(|token| {
-                let token = AdmittedToken::admit(token, provider, now)?;
-                let identity = policy.forwarding.identity(&token)?.into();
-                let state = policy.filter_state.of_token(&token)?.into();
-                let issued_by = Rc::clone(&provider.name);
-                Ok(Grant { provider: id, issued_by, token: Rc::new(token), identity, state })
-            })
+            token
+                .verify(&candidates, verifier)
+                .map_err(DenyReason::from)
+                .and_then(|token| Grant::of(id, provider, Rc::new(AdmittedToken::admit(token, provider, now)?), policy))
         };
         match (&judged, generation) {
-            (Ok(grant), Some(keys)) => known.insert(text, grant.clone(), keys, held_bytes),
+            (Ok(grant), Some(keys)) => known.insert(Rc::clone(&text), grant.clone(), keys, held_bytes),
             (Err(DenyReason::Token(TokenFault::SignatureInvalid)), Some(keys)) if !is_known_bad => {
-                known.insert_bad(text, keys, now);
+                known.insert_bad(Rc::clone(&text), keys, now);
             }
             (Ok(_) | Err(_), _) => {}
         }
-        Progress::Decided(match judged {
-            Ok(grant) => facts.decide_by(policy, &grant, now),
-            Err(reason) => facts.deny(policy, Some(provider), reason),
+        let grant = match judged {
+            Ok(grant) => grant,
+            Err(reason) => return Progress::Decided(facts.deny(policy, Some(provider), reason)),
+        };
+        let said = inquiries.about_jwt(&grant, policy, &facts.question(&text, policy, now));
+        Progress::Decided(match (said, again) {
+            (Said::Good(introspection), _) => facts.decide_by(policy, &grant, introspection, now),
+            (Said::Refused(reason), _) => facts.deny(policy, Some(provider), reason),
+            (Said::Wait(awaited), Some(token)) => {
+                return Progress::Waiting(Self { facts, token: Named::Jwt(token), provider: id }, awaited);
+            }
+            // Nobody was asked.
+            (Said::Wait(_), None) => facts.deny(policy, Some(provider), DenyReason::WaitTimedOut),
         })
     }
 
     /// Ends the wait: the token is known by now.
-    pub(super) fn decide_by(self, policy: &Policy, grant: &Grant, now: UnixTime) -> Decision {
-        self.facts.decide_by(policy, grant, now)
+    pub(super) fn decide_by(
+        self,
+        policy: &Policy,
+        grant: &Grant,
+        introspection: Option<Freshness>,
+        now: UnixTime,
+    ) -> Decision {
+        self.facts.decide_by(policy, grant, introspection, now)
     }
 
     /// Ends the wait with a refusal.
@@ -267,21 +349,51 @@ impl<'a> NamedToken<'a> {
     }
 }
 
+/// Decides by what the issuer says of the token. The grant is made anew from each answer and never remembered: the answer is.
+fn decide_opaque<'a>(
+    facts: RequestFacts<'a>,
+    text: Redacted<Rc<[u8]>>,
+    (id, provider): (ProviderId, &Provider),
+    policy: &Policy,
+    inquiries: &mut Inquiries,
+    now: UnixTime,
+) -> Progress<'a> {
+    let said = inquiries.about_opaque(id, policy, &facts.question(text.reveal(), policy, now));
+    let (token, freshness) = match said {
+        Said::Good(good) => good,
+        Said::Refused(reason) => return Progress::Decided(facts.deny(policy, Some(provider), reason)),
+        Said::Wait(awaited) => {
+            return Progress::Waiting(NamedToken { facts, token: Named::Opaque(text), provider: id }, awaited);
+        }
+    };
+    let grant = Grant::of(id, provider, token, policy);
+    Progress::Decided(match grant {
+        Ok(grant) => facts.decide_by(policy, &grant, Some(freshness), now),
+        Err(reason) => facts.deny(policy, Some(provider), reason),
+    })
+}
+
 impl RequestFacts<'_> {
+    fn question<'b>(&self, text: &'b [u8], policy: &Policy, now: UnixTime) -> Question<'b> {
+        let introspects = policy.rules.rule(self.rule).introspects;
+        Question { text, introspects, came_at: self.came_at, now }
+    }
+
     fn asked<'b>(&'b self, token: Option<(&'b AdmittedToken, &'b str)>, now: UnixTime) -> Asked<'b> {
         Asked { token, head: &self.head, attributes: &self.attributes, came_at: self.came_at, now }
     }
 
     /// What a good token may do is up to the rule, with every request.
-    fn decide_by(self, policy: &Policy, grant: &Grant, now: UnixTime) -> Decision {
+    fn decide_by(self, policy: &Policy, grant: &Grant, introspection: Option<Freshness>, now: UnixTime) -> Decision {
         let rule = policy.rules.rule(self.rule);
         let token = (grant.token.as_ref(), grant.issued_by.as_ref());
         match policy.rules.check(self.rule, &self.asked(Some(token), now)) {
-            Ok(()) => self.allow(policy, grant, None),
-            Err(unmet) if rule.report_only => self.allow(policy, grant, Some(unmet.reason)),
+            Ok(()) => self.allow(policy, grant, None, introspection),
+            Err(unmet) if rule.report_only => self.allow(policy, grant, Some(unmet.reason), introspection),
             Err(unmet) => {
                 let (issued_by, token) = (Rc::clone(&grant.issued_by), Rc::clone(&grant.token));
-                let audit = AuditRecord::unmet(request_id_of(&self.head), rule, issued_by, token, unmet.reason);
+                let audit = AuditRecord::unmet(request_id_of(&self.head), rule, issued_by, token, unmet.reason)
+                    .introspected(introspection);
                 let reason = DenyReason::Unmet(unmet.reason);
                 let refusal = Refusal { reason, remedy: unmet.remedy, rule, head: &self.head };
                 let verdict = Verdict::Deny(reply_to(&refusal, policy));
@@ -291,7 +403,13 @@ impl RequestFacts<'_> {
     }
 
     /// One of the two places that let a request pass: it takes the proof. `unmet` is what is only reported.
-    fn allow(self, policy: &Policy, grant: &Grant, unmet: Option<UnmetReason>) -> Decision {
+    fn allow(
+        self,
+        policy: &Policy,
+        grant: &Grant,
+        unmet: Option<UnmetReason>,
+        introspection: Option<Freshness>,
+    ) -> Decision {
         let edits = HeadEdits::new(self.stripping, Rc::clone(&grant.identity));
         let rule = policy.rules.rule(self.rule);
         let audit = AuditRecord::allowed(
@@ -300,7 +418,8 @@ impl RequestFacts<'_> {
             Rc::clone(&grant.issued_by),
             Rc::clone(&grant.token),
             unmet,
-        );
+        )
+        .introspected(introspection);
         Decision { verdict: Verdict::Allow(edits), told: Told::of(&audit, Some(grant), policy), audit }
     }
 

@@ -14,9 +14,10 @@ use std::time::Duration;
 
 use lru::{DefaultHasher as RandomHasher, LruCache};
 
+use crate::engine::deny_reason::DenyReason;
 use crate::http::HeaderEdit;
 use crate::keys::KeyGeneration;
-use crate::policy::{AdmittedToken, CacheLimits, ProviderId, StateEntry};
+use crate::policy::{AdmittedToken, CacheLimits, Policy, Provider, ProviderId, StateEntry};
 use crate::unix_time::UnixTime;
 
 /// So many bad signatures are remembered, and for so long: enough for a client that tries again and again.
@@ -40,6 +41,23 @@ pub(super) struct Grant {
     pub(super) identity: Rc<[HeaderEdit]>,
     /// What tells later filters and the access log.
     pub(super) state: Rc<[StateEntry]>,
+}
+
+impl Grant {
+    /// What an admitted token of this provider gives its requests.
+    ///
+    /// # Errors
+    /// When something of it cannot be handed over.
+    pub(super) fn of(
+        id: ProviderId,
+        provider: &Provider,
+        token: Rc<AdmittedToken>,
+        policy: &Policy,
+    ) -> Result<Self, DenyReason> {
+        let identity = policy.forwarding.identity(&token)?.into();
+        let state = policy.filter_state.of_token(&token)?.into();
+        Ok(Self { provider: id, issued_by: Rc::clone(&provider.name), token, identity, state })
+    }
 }
 
 /// What is known of tokens.

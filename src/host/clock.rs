@@ -1,11 +1,14 @@
 //! The host's clock and randomness, turned into the core's inputs.
+//!
+//! The standard library draws 128 bits from the host (WASI `random_get`) and makes each hasher's key of them, no two
+//! alike in a VM.
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::time::UNIX_EPOCH;
 
 use proxy_wasm::hostcalls;
 
-use crate::engine::Jitter;
+use crate::engine::{Entropy, Jitter};
 use crate::unix_time::UnixTime;
 
 /// The time. A host without a clock puts us in 1970, where every token is issued in the future.
@@ -18,4 +21,13 @@ pub(super) fn now() -> UnixTime {
 pub(super) fn jitter() -> Jitter {
     let [low, high, ..] = RandomState::new().hash_one(()).to_le_bytes();
     Jitter(u16::from_le_bytes([low, high]))
+}
+
+/// New random bytes: four times what a hasher with a key of its own makes of nothing.
+pub(super) fn entropy() -> Entropy {
+    let mut bytes = [0; 32];
+    for part in bytes.chunks_exact_mut(8) {
+        part.copy_from_slice(&RandomState::new().hash_one(()).to_le_bytes());
+    }
+    Entropy(bytes)
 }

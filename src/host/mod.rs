@@ -12,10 +12,14 @@ mod filter_state;
 mod headers;
 mod host_kind;
 mod http_context;
+mod inquiries;
+mod journal;
 mod metrics;
 mod native_crypto;
 mod root_context;
 mod root_state;
+mod shared_calls;
+mod shared_data;
 mod shared_keys;
 mod streams;
 

@@ -1,10 +1,15 @@
 //! Who verifies signatures: the host where it is Envoy, has `verify_signature` and passes the test of
-//! `jose`, the module otherwise. Chosen once for each configuration, and told to the operator.
+//! `jose`, the module otherwise. Chosen once for each configuration, and told to the operator. And who signs
+//! with RSA: the host or nobody.
+
+use std::rc::Rc;
 
 use proxy_wasm::hostcalls;
 
-use crate::config::NativeCrypto;
-use crate::engine::{Algorithm, NativeVerifier, PortableVerifier, SignatureVerifier};
+use crate::config::{Loaded, NativeCrypto};
+use crate::engine::{
+    Algorithm, CannotSign, NativeSigner, NativeVerifier, PortableVerifier, RsaSigner, SignatureVerifier,
+};
 use crate::host::host_kind::is_envoy;
 
 /// The verifier for the algorithms of a policy.
@@ -22,6 +27,21 @@ pub(super) fn verifier(wanted: NativeCrypto, algorithms: &[Algorithm]) -> Box<dy
             Box::new(verifier)
         }
     }
+}
+
+/// The host as the signer of a configuration that has a key for it; `None` where it has none. `native_crypto` has no say:
+/// the module has no RSA of its own to sign with.
+pub(super) fn signer(loaded: &Loaded) -> Result<Option<Rc<dyn RsaSigner>>, CannotSign> {
+    let asked = loaded.policy.providers.iter().filter_map(|(_, provider)| provider.introspection.as_ref());
+    let mut keys = asked.filter_map(|settings| settings.client.key_of_host()).peekable();
+    if keys.peek().is_none() {
+        return Ok(None);
+    }
+    if !is_envoy() {
+        return Err(CannotSign);
+    }
+    let signer = NativeSigner::tested(Box::new(sign), keys)?;
+    Ok(Some(Rc::new(signer)))
 }
 
 fn tell(verifier: &NativeVerifier, algorithms: &[Algorithm]) {
@@ -51,4 +71,9 @@ fn names(algorithms: &[Algorithm]) -> String {
 /// On a host that does not know the function, Envoy excepted, this is a trap.
 fn verify_signature(arguments: &[u8]) -> Option<Vec<u8>> {
     hostcalls::call_foreign_function("verify_signature", Some(arguments)).ok().flatten()
+}
+
+/// As with `verify_signature`. An Envoy before 1.37 does not know it and says so.
+fn sign(arguments: &[u8]) -> Option<Vec<u8>> {
+    hostcalls::call_foreign_function("sign", Some(arguments)).ok().flatten()
 }

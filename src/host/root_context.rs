@@ -10,13 +10,14 @@ use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::{BufferType, ContextType};
 
 use crate::config::{self, Loaded};
-use crate::engine::{Decision, Engine, Fetch, Outbox, Room, StreamId, Turn};
-use crate::host::callouts::read_answer;
+use crate::engine::{Decision, Engine, Fetch, NothingShared, Outbox, Room, SharedAnswers, StreamId, Turn};
+use crate::host::callouts::{Errand, read_inquiry, read_keys, read_poll};
 use crate::host::carry_out::{apply, log_fetch};
 use crate::host::filter_state::declare;
 use crate::host::host_kind::is_envoy;
 use crate::host::http_context::FilterStream;
-use crate::host::root_state::{RootState, set_tick_period};
+use crate::host::root_state::RootState;
+use crate::host::shared_calls::HeldAnswers;
 use crate::host::shared_keys::SharedKeys;
 use crate::host::streams::Passage;
 use crate::host::{clock, native_crypto};
@@ -50,6 +51,12 @@ impl FilterRoot {
                     sharing.publish(record, outcome);
                 }
             }
+            if let Some(note) = &outbox.call_note {
+                self.shared.journal.log_call(note);
+            }
+            if let Some(result) = outbox.poll_note {
+                self.shared.journal.log_poll(result);
+            }
             for (stream, decision) in &outbox.decided {
                 self.release(*stream, decision);
             }
@@ -58,6 +65,12 @@ impl FilterRoot {
             }
             for fetch in &outbox.follow_ups {
                 outboxes.extend(self.call_out(fetch));
+            }
+            for inquiry in &outbox.calls {
+                outboxes.extend(self.shared.ask(inquiry));
+            }
+            if let Some(poll) = &outbox.poll {
+                outboxes.extend(self.shared.poll(poll));
             }
             // The last to be carried out knows best when the next tick is due; an earlier one may be sooner.
             next_tick = outbox.next_tick.into_iter().chain(next_tick).min();
@@ -141,7 +154,7 @@ impl FilterRoot {
         let Some(next) = next else { return };
         let period = next.since(clock::now());
         let is_awaiting = self.sharing().is_some_and(|sharing| sharing.is_awaiting());
-        set_tick_period(if is_awaiting { period.min(POLL_OTHERS) } else { period });
+        self.shared.tick_after(if is_awaiting { period.min(POLL_OTHERS) } else { period });
     }
 }
 
@@ -165,9 +178,18 @@ fn prepare_handover(loaded: &Loaded) -> bool {
 
 impl Context for FilterRoot {
     fn on_http_call_response(&mut self, token_id: u32, num_headers: usize, body_size: usize, _num_trailers: usize) {
-        let Some(fetch) = self.shared.callouts.take(token_id) else { return };
-        let outcome = read_answer(num_headers, body_size);
-        if let Some(outbox) = self.shared.with_engine(|engine| engine.on_fetched(fetch, outcome, clock::now())) {
+        let outbox = match self.shared.callouts.take(token_id) {
+            None => None,
+            Some(Errand::Keys(fetch)) => {
+                let outcome = read_keys(num_headers, body_size);
+                self.shared.with_engine(|engine| engine.on_fetched(fetch, outcome, clock::now()))
+            }
+            Some(Errand::Inquiry(call, lease)) => {
+                self.shared.end_call(call, lease, read_inquiry(num_headers, body_size))
+            }
+            Some(Errand::Revocations(poll)) => self.shared.end_poll(poll, read_poll(num_headers, body_size)),
+        };
+        if let Some(outbox) = outbox {
             self.carry_out(outbox);
         }
     }
@@ -179,7 +201,7 @@ impl RootContext for FilterRoot {
             0 => Vec::new(),
             size => hostcalls::get_buffer(BufferType::PluginConfiguration, 0, size).ok().flatten().unwrap_or_default(),
         };
-        match config::load(&document) {
+        match config::load(&document, &|name| std::env::var(name).ok()) {
             Ok(loaded) => {
                 for warning in &loaded.warnings {
                     log::warn!("{warning}");
@@ -187,8 +209,19 @@ impl RootContext for FilterRoot {
                 if !prepare_handover(&loaded) {
                     return false;
                 }
+                let Ok(signer) = native_crypto::signer(&loaded) else {
+                    log::error!(
+                        "the configuration is refused: this host does not sign with an RSA `private_key` (Envoy does since 1.37); one of P-256 needs no host"
+                    );
+                    return false;
+                };
+                self.shared.signer.replace(signer);
                 let verifier = native_crypto::verifier(loaded.native_crypto, &loaded.policy.providers.algorithms());
-                let engine = Engine::new(loaded.policy, verifier, Room::default(), clock::now());
+                let others: Rc<dyn SharedAnswers> = match is_envoy() {
+                    true => Rc::new(HeldAnswers),
+                    false => Rc::new(NothingShared),
+                };
+                let engine = Engine::among(&others, loaded.policy, verifier, Room::default(), clock::now());
                 self.shared.engine.replace(Some(engine));
                 self.shared.callouts.forget();
                 self.shared.shared_keys.replace(is_envoy().then(|| Rc::new(SharedKeys::join())));
@@ -208,6 +241,7 @@ impl RootContext for FilterRoot {
     }
 
     fn on_tick(&mut self) {
+        self.shared.tick_came();
         self.learn_from_others();
         let outbox = self.shared.with_engine(|engine| engine.on_tick(clock::now(), clock::jitter()));
         if let Some(outbox) = outbox {

@@ -1,13 +1,14 @@
 //! What a root and its streams share: the engine, and who waits in it.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
 use proxy_wasm::hostcalls;
 
-use crate::engine::Engine;
+use crate::engine::{Engine, RsaSigner};
 use crate::host::callouts::Callouts;
+use crate::host::journal::Journal;
 use crate::host::metrics::Metrics;
 use crate::host::shared_keys::SharedKeys;
 use crate::host::streams::ParkedStreams;
@@ -19,14 +20,20 @@ const SOONEST_TICK: Duration = Duration::from_millis(1);
 pub(super) struct RootState {
     /// Set once the configuration was accepted.
     pub(super) engine: RefCell<Option<Engine>>,
-    /// The fetches under way.
+    /// The callouts under way.
     pub(super) callouts: Callouts,
     /// Set where the VMs of the process can share what they fetch.
     pub(super) shared_keys: RefCell<Option<Rc<SharedKeys>>>,
+    /// Who signs where the configuration has a key that only the host can sign with.
+    pub(super) signer: RefCell<Option<Rc<dyn RsaSigner>>>,
     /// The parked streams.
     pub(super) streams: ParkedStreams,
+    /// Whether the soonest possible tick was asked for and did not come yet.
+    tick_is_soon: Cell<bool>,
     /// What is counted.
     pub(super) metrics: Metrics,
+    /// What was logged lately.
+    pub(super) journal: Journal,
 }
 
 impl RootState {
@@ -38,13 +45,24 @@ impl RootState {
     /// Asks for a tick of the root: fetches must be begun there, and a request cannot wait for the
     /// next one that is planned.
     pub(super) fn tick_soon(&self) {
-        set_tick_period(SOONEST_TICK);
+        // Envoy begins to count anew each time it is asked: requests that come faster than the tick would put it off, for
+        // as long as they come.
+        if !self.tick_is_soon.get() {
+            self.tick_after(SOONEST_TICK);
+        }
     }
-}
 
-/// Asks for ticks of the root, the next one after `period`.
-pub(super) fn set_tick_period(period: Duration) {
-    if let Err(status) = hostcalls::set_tick_period(period.max(SOONEST_TICK)) {
-        log::error!("the host refused a tick ({status:?}); keys cannot be fetched");
+    /// Asks for ticks of the root, the next one after `period`.
+    pub(super) fn tick_after(&self, period: Duration) {
+        let asked = hostcalls::set_tick_period(period.max(SOONEST_TICK));
+        self.tick_is_soon.set(asked.is_ok() && period <= SOONEST_TICK);
+        if let Err(status) = asked {
+            log::error!("the host refused a tick ({status:?}); keys cannot be fetched");
+        }
+    }
+
+    /// The tick has come.
+    pub(super) fn tick_came(&self) {
+        self.tick_is_soon.set(false);
     }
 }

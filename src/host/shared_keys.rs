@@ -7,16 +7,10 @@
 use std::cell::{Cell, RefCell};
 
 use proxy_wasm::hostcalls;
-use proxy_wasm::types::Status;
 
 use crate::engine::{Fetch, Lease, SharedOutcome, Turn};
+use crate::host::shared_data::{TRIES, prefixed, read, write};
 use crate::unix_time::UnixTime;
-
-const PREFIX: &str = "okta-proxy-wasm";
-/// "Only if there is no such entry": no entry of the host has this version.
-const ABSENT: u32 = u32::MAX;
-/// How often a compare-and-swap is tried again; each time somebody else has succeeded.
-const TRIES: usize = 64;
 
 thread_local! {
     /// This VM's number in the process: a new configuration in the same VM takes its queue over.
@@ -54,7 +48,7 @@ impl SharedKeys {
 
     /// What others wrote of a provider's keys.
     pub(super) fn outcomes(&self, record: &str) -> Vec<SharedOutcome> {
-        let read = |kind| read(&name(record, kind)).0.and_then(|bytes| SharedOutcome::from_bytes(&bytes));
+        let read = |kind| read(&of_record(record, kind)).0.and_then(|bytes| SharedOutcome::from_bytes(&bytes));
         [read("good"), read("failed")].into_iter().flatten().collect()
     }
 
@@ -67,7 +61,7 @@ impl SharedKeys {
         now: UnixTime,
         mut is_still_needed: impl FnMut() -> bool,
     ) -> Option<Turn> {
-        let key = name(record, "lease");
+        let key = of_record(record, "lease");
         for _ in 0..TRIES {
             let (lease, version) = read(&key);
             if !is_still_needed() {
@@ -88,12 +82,12 @@ impl SharedKeys {
     /// Writes the outcome of our fetch, gives the lease back and wakes the others.
     pub(super) fn publish(&self, record: &str, outcome: &SharedOutcome) {
         let kind = if outcome.answer.is_some() { "good" } else { "failed" };
-        let key = name(record, kind);
+        let key = of_record(record, kind);
         let (_, version) = read(&key);
         if write(&key, &outcome.to_bytes(), version).is_err() {
             log::warn!("another worker wrote its keys at the same moment");
         }
-        let key = name(record, "lease");
+        let key = of_record(record, "lease");
         if let (Some(lease), version) = read(&key)
             && let Some(lease) = Lease::from_bytes(&lease)
         {
@@ -122,26 +116,9 @@ impl SharedKeys {
     }
 }
 
-fn name(record: &str, kind: &str) -> String {
-    format!("{PREFIX}/{record}/{kind}")
-}
-
-/// A record and its version; a missing one is `ABSENT`.
-fn read(key: &str) -> (Option<Vec<u8>>, u32) {
-    match hostcalls::get_shared_data(key) {
-        Ok((value, Some(version))) => (value, version),
-        Ok((value, None)) => (value, ABSENT),
-        Err(_) => (None, ABSENT),
-    }
-}
-
-fn write(key: &str, value: &[u8], version: u32) -> Result<(), Status> {
-    hostcalls::set_shared_data(key, Some(value), Some(version))
-}
-
 /// The queues of all VMs, and the version of that list.
 fn queues() -> (Vec<u32>, u32) {
-    let (list, version) = read(&name("vms", "queues"));
+    let (list, version) = read(&of_record("vms", "queues"));
     let list = list.unwrap_or_default();
     let (ids, _) = list.as_chunks::<4>();
     (ids.iter().map(|id| u32::from_le_bytes(*id)).collect(), version)
@@ -152,7 +129,7 @@ fn queues() -> (Vec<u32>, u32) {
 fn own_queue() -> Option<u32> {
     let number = VM.get().or_else(next_vm_number)?;
     VM.set(Some(number));
-    let queue = hostcalls::register_shared_queue(&name("vms", &number.to_string())).ok()?;
+    let queue = hostcalls::register_shared_queue(&prefixed(&of_record("vms", &number.to_string()))).ok()?;
     for _ in 0..TRIES {
         let (mut ids, version) = queues();
         if ids.contains(&queue) {
@@ -160,7 +137,7 @@ fn own_queue() -> Option<u32> {
         }
         ids.push(queue);
         let list: Vec<u8> = ids.iter().flat_map(|id| id.to_le_bytes()).collect();
-        if write(&name("vms", "queues"), &list, version).is_ok() {
+        if write(&of_record("vms", "queues"), &list, version).is_ok() {
             return Some(queue);
         }
     }
@@ -168,7 +145,7 @@ fn own_queue() -> Option<u32> {
 }
 
 fn next_vm_number() -> Option<u32> {
-    let key = name("vms", "count");
+    let key = of_record("vms", "count");
     for _ in 0..TRIES {
         let (count, version) = read(&key);
         let bytes = count.and_then(|bytes| <[u8; 4]>::try_from(bytes.as_slice()).ok()).unwrap_or_default();
@@ -178,4 +155,9 @@ fn next_vm_number() -> Option<u32> {
         }
     }
     None
+}
+
+/// The key of a kind of record.
+fn of_record(record: &str, kind: &str) -> String {
+    format!("{record}/{kind}")
 }

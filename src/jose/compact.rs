@@ -23,7 +23,7 @@ const HEADER_LIMITS: JsonLimits = JsonLimits { depth: 8, members: 256 };
 const CLAIMS_LIMITS: JsonLimits = JsonLimits { depth: 32, members: 256 };
 
 /// A token that was parsed and nothing more: whatever it says may be a lie.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct UnverifiedToken {
     text: Redacted<Rc<[u8]>>,
     signing_input_length: usize,

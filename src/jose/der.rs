@@ -1,10 +1,12 @@
 //! DER (ITU-T X.690), as much of it as a host's library wants: a public key as `SubjectPublicKeyInfo`
-//! (RFC 5280 section 4.1, RFC 3279 section 2.3) and an ECDSA signature as a sequence of two integers.
+//! (RFC 5280 section 4.1, RFC 3279 section 2.3), our own RSA key as `PrivateKeyInfo` (RFC 5208 section 5) and an
+//! ECDSA signature as a sequence of two integers.
 //!
 //! Written only, never read: nothing that comes from outside is parsed here.
 
 const INTEGER: u8 = 0x02;
 const BIT_STRING: u8 = 0x03;
+const OCTET_STRING: u8 = 0x04;
 const SEQUENCE: u8 = 0x30;
 
 /// rsaEncryption, with the NULL that belongs to it (RFC 3279 section 2.3.1).
@@ -36,6 +38,14 @@ impl Curve {
 pub(super) fn rsa_public_key(n: &[u8], e: &[u8]) -> Vec<u8> {
     let key = tagged(SEQUENCE, &[&unsigned_integer(n), &unsigned_integer(e)]);
     subject_public_key_info(&[RSA_ENCRYPTION], &key)
+}
+
+/// The `PrivateKeyInfo` of an RSA key: `n`, `e`, `d`, `p`, `q`, `dp`, `dq`, `qi` (RFC 8017 appendix A.1.2).
+pub(super) fn rsa_private_key(numbers: &[Vec<u8>; 8]) -> Vec<u8> {
+    let version = unsigned_integer(&[]);
+    let numbers: Vec<Vec<u8>> = numbers.iter().map(|number| unsigned_integer(number)).collect();
+    let key = tagged(SEQUENCE, &[&version, &numbers.concat()]);
+    tagged(SEQUENCE, &[&version, &tagged(SEQUENCE, &[RSA_ENCRYPTION]), &tagged(OCTET_STRING, &[&key])])
 }
 
 /// The `SubjectPublicKeyInfo` of a point in SEC 1 form.

@@ -196,7 +196,7 @@ impl Key {
 
 impl PublicKey {
     /// The key and its `SubjectPublicKeyInfo`.
-    fn from_members(key_type: &str, members: &Map<String, Value>) -> Result<(Self, Vec<u8>), KeyFault> {
+    pub(super) fn from_members(key_type: &str, members: &Map<String, Value>) -> Result<(Self, Vec<u8>), KeyFault> {
         match (key_type, text(members, "crv")?) {
             ("RSA", _) => {
                 let (n, e) = (octets(members, "n")?, octets(members, "e")?);
@@ -250,7 +250,7 @@ fn is_for_verifying(members: &Map<String, Value>) -> Result<bool, KeyFault> {
     Ok(by_use && by_operations)
 }
 
-fn text<'a>(members: &'a Map<String, Value>, name: &str) -> Result<Option<&'a str>, KeyFault> {
+pub(super) fn text<'a>(members: &'a Map<String, Value>, name: &str) -> Result<Option<&'a str>, KeyFault> {
     match members.get(name) {
         None => Ok(None),
         Some(Value::String(text)) => Ok(Some(text)),
@@ -258,7 +258,7 @@ fn text<'a>(members: &'a Map<String, Value>, name: &str) -> Result<Option<&'a st
     }
 }
 
-fn octets(members: &Map<String, Value>, name: &str) -> Result<Vec<u8>, KeyFault> {
+pub(super) fn octets(members: &Map<String, Value>, name: &str) -> Result<Vec<u8>, KeyFault> {
     let encoded = text(members, name)?.ok_or(KeyFault::Malformed)?;
     decode(encoded.as_bytes()).map_err(|_| KeyFault::Malformed)
 }

@@ -190,7 +190,7 @@ impl Question<'_> {
     }
 }
 
-fn write_varint(encoded: &mut Vec<u8>, mut number: usize) {
+pub(super) fn write_varint(encoded: &mut Vec<u8>, mut number: usize) {
     while let rest @ 1.. = number >> 7 {
         encoded.push(0x80 | low_seven_bits(number));
         number = rest;

@@ -79,6 +79,11 @@ impl TestKey {
         URL_SAFE_NO_PAD.decode(self.private_jwk()[member].as_str().unwrap()).unwrap()
     }
 
+    /// Whether the private JWK has such a member.
+    pub(crate) fn has(self, member: &str) -> bool {
+        self.private_jwk().get(member).is_some()
+    }
+
     /// The public JWK with neither `kid` nor `alg` nor `use`.
     pub(crate) fn public_jwk(self) -> Value {
         let members = self.private_jwk().as_object().unwrap().iter();

@@ -7,24 +7,15 @@ use crate::jose::jwk::MAX_KEY_SET_BYTES;
 use crate::policy::CalloutAddress;
 use crate::unix_time::UnixTime;
 
+pub use crate::jitter::Jitter;
+pub use crate::policy::MetadataFault;
+
 /// The longest answer to a fetch that is worth reading.
 pub const MAX_ANSWER_BYTES: usize = MAX_KEY_SET_BYTES;
 
 /// The how-many-eth fetch of a provider's keys in this VM.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FetchNumber(pub(super) u64);
-
-/// A random fraction of 1, in 65536ths: spreads the fetches of many gateways.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Jitter(pub u16);
-
-impl Jitter {
-    /// A duration between `least` and `most` tenths of `whole`.
-    pub(super) fn between_tenths(self, whole: Duration, least: u32, most: u32) -> Duration {
-        let spread = whole * (most - least) / 10;
-        whole * least / 10 + spread * u32::from(self.0) / 65_536
-    }
-}
 
 /// Why a fetch is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,19 +87,6 @@ pub enum FetchFault {
     Elsewhere,
 }
 
-/// Why the issuer's metadata (RFC 8414, OpenID Connect Discovery) does not lead to its keys.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum MetadataFault {
-    /// No address answered 200 with a JSON object.
-    Malformed,
-    /// It describes another issuer (RFC 8414 section 3.3).
-    IssuerMismatch,
-    /// It has no usable `jwks_uri`.
-    NoKeyAddress,
-    /// Its `jwks_uri` is on another host than the issuer, or not https.
-    ForeignKeyAddress,
-}
-
 /// What a finished fetch changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FetchResult {
@@ -151,8 +129,8 @@ impl FetchFault {
             Self::KeySet(KeySetFault::NoUsableKey) => "no_usable_key",
             Self::Metadata(MetadataFault::Malformed) => "no_metadata",
             Self::Metadata(MetadataFault::IssuerMismatch) => "metadata_issuer_mismatch",
-            Self::Metadata(MetadataFault::NoKeyAddress) => "metadata_without_key_address",
-            Self::Metadata(MetadataFault::ForeignKeyAddress) => "metadata_key_address_foreign",
+            Self::Metadata(MetadataFault::NoAddress) => "metadata_without_key_address",
+            Self::Metadata(MetadataFault::ForeignAddress) => "metadata_key_address_foreign",
             Self::Elsewhere => "failed_in_another_worker",
         }
     }
@@ -182,8 +160,8 @@ impl FetchFault {
             Self::Metadata(MetadataFault::IssuerMismatch) => {
                 "the metadata describes another issuer: `issuer` must be written exactly as there"
             }
-            Self::Metadata(MetadataFault::NoKeyAddress) => "the metadata has no jwks_uri; write jwks.uri",
-            Self::Metadata(MetadataFault::ForeignKeyAddress) => {
+            Self::Metadata(MetadataFault::NoAddress) => "the metadata has no jwks_uri; write jwks.uri",
+            Self::Metadata(MetadataFault::ForeignAddress) => {
                 "the metadata's jwks_uri is not https on the issuer's own host; write jwks.uri, with its upstream"
             }
             Self::Elsewhere => "the worker that fetched for all logs why",

@@ -12,7 +12,6 @@
 
 mod cache_control;
 pub mod fetch;
-mod metadata;
 mod remote;
 pub mod sharing;
 mod unknown_key_ids;
@@ -79,6 +78,7 @@ impl ProviderKeys {
     pub fn new(origin: &KeyOrigin, now: UnixTime) -> Self {
         let source = match origin {
             KeyOrigin::Inline(set) => Source::Inline(set.clone()),
+            KeyOrigin::IssuerAlone => Source::Inline(KeySet::default()),
             KeyOrigin::Remote(settings) => Source::Remote(Box::new(Remote::new(settings, now))),
         };
         Self { source }

@@ -8,8 +8,8 @@ use crate::keys::fetch::{
 };
 use crate::keys::sharing::SharedOutcome;
 use crate::keys::unknown_key_ids::UnknownKeyIds;
-use crate::keys::{CalloutEnd, KeyGeneration, LookUp, cache_control, metadata, sharing};
-use crate::policy::{CalloutAddress, Discovery, KeyAddress, RemoteKeys};
+use crate::keys::{CalloutEnd, KeyGeneration, LookUp, cache_control, sharing};
+use crate::policy::{CalloutAddress, Discovery, KeyAddress, RemoteKeys, address_in_metadata};
 use crate::unix_time::UnixTime;
 
 const FIRST_BACK_OFF: Duration = Duration::from_secs(1);
@@ -364,7 +364,7 @@ fn next_step(
     let fault = match outcome {
         // No connection to the issuer: its other address is no better.
         FetchOutcome::Failed(fault) => return Err(*fault),
-        FetchOutcome::Response { status: 200, body, .. } => match metadata::key_address(body, discovery) {
+        FetchOutcome::Response { status: 200, body, .. } => match address_in_metadata(body, discovery, "jwks_uri") {
             Ok(address) => return Ok((Step::Keys, Some(address))),
             Err(fault) => fault,
         },

@@ -1,13 +1,13 @@
-//! [`VerifiedToken`] and the time -> [`AdmittedToken`]: the only place that makes one.
+//! [`VerifiedToken`] or [`ActiveToken`] and the time -> [`AdmittedToken`]: the only place that makes one.
 //!
-//! The signature holds already; here the claims are held against what the operator expects of this
-//! issuer's *access tokens* (RFC 7519, RFC 9068, Okta's shapes). Every claim that is looked at is either
-//! valid or a fault; one of the wrong type is never taken as absent.
+//! The signature holds already, or the issuer itself has said that the token is active; here the claims are held
+//! against what the operator expects of this issuer's *access tokens* (RFC 7519, RFC 9068, RFC 7662, Okta's shapes).
+//! Every claim that is looked at is either valid or a fault; one of the wrong type is never taken as absent.
 
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::jose::{Claim, Claims, SignedPayload, VerifiedToken};
+use crate::jose::{ActiveToken, Claim, Claims, SignedPayload, VerifiedToken};
 use crate::policy::provider::{Audiences, Provider};
 use crate::unix_time::UnixTime;
 
@@ -15,7 +15,7 @@ use crate::unix_time::UnixTime;
 #[derive(Debug)]
 pub struct AdmittedToken {
     claims: Claims,
-    payload: SignedPayload,
+    payload: Option<SignedPayload>,
     subject: Option<String>,
     client: Option<String>,
     scopes: Vec<String>,
@@ -41,7 +41,7 @@ impl Validity {
     }
 }
 
-/// Why a token with a good signature is not accepted.
+/// Why a token that is genuine is not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ClaimFault {
     /// `iss` is missing or not a string.
@@ -86,28 +86,34 @@ impl AdmittedToken {
         if claims.text("iss") != Claim::Valid(provider.issuer.as_str()) {
             return Err(ClaimFault::IssuerUnknown);
         }
-        check_kind(&token)?;
-        check_audience(claims, &provider.audiences)?;
-        let validity = check_times(claims, provider, now)?;
-        if claims.contains("cnf") {
-            return Err(ClaimFault::SenderConstrained);
-        }
-        let names = &provider.claim_names;
-        let subject = optional(claims.text(&names.subject))?.map(str::to_owned);
-        let client = first_present(&names.client, |name| claims.text(name))?.map(str::to_owned);
-        let scopes = first_present(&names.scope, |name| claims.scopes(name))?
-            .unwrap_or_default()
-            .into_iter()
-            .map(str::to_owned)
-            .collect();
-        if let Some(allowed) = &provider.client_ids
-            && !client.as_ref().is_some_and(|client| allowed.contains(client))
-        {
-            return Err(ClaimFault::ClientUnexpected);
-        }
-        let groups_claim = Rc::clone(&names.groups);
+        check_type(&token)?;
+        let judged = judge(claims, provider, Proof::Signature, now)?;
         let (claims, payload) = token.into_claims_and_payload();
-        Ok(Self { claims, payload, subject, client, scopes, groups_claim, validity })
+        Ok(judged.with(claims, Some(payload), provider))
+    }
+
+    /// Judges a token that the introspection endpoint of `provider` called active, at the time `now`. Where the answer
+    /// does not say when it expires, it is good until `answer_ends`: an answer is never good for ever.
+    ///
+    /// # Errors
+    /// The first expectation that is not met.
+    pub fn admit_active(
+        token: ActiveToken,
+        provider: &Provider,
+        answer_ends: UnixTime,
+        now: UnixTime,
+    ) -> Result<Self, ClaimFault> {
+        let claims = token.claims();
+        // Optional in an answer (RFC 7662 section 2.2), which comes from the provider itself; another one's is refused.
+        match claims.text("iss") {
+            Claim::Absent => {}
+            Claim::Valid(issuer) if issuer == provider.issuer => {}
+            Claim::Valid(_) => return Err(ClaimFault::IssuerUnknown),
+            Claim::Malformed => return Err(ClaimFault::IssuerMalformed),
+        }
+        check_active_type(claims)?;
+        let judged = judge(claims, provider, Proof::Answer { ends: answer_ends }, now)?;
+        Ok(judged.with(token.into_claims(), None, provider))
     }
 
     /// Whether it is still good at another time than that of its admission: nothing else it says changes.
@@ -141,9 +147,9 @@ impl AdmittedToken {
         self.validity.skew
     }
 
-    /// All that it says, as it was signed.
-    pub const fn payload(&self) -> &SignedPayload {
-        &self.payload
+    /// All that it says, as it was signed; an opaque token signs nothing.
+    pub const fn payload(&self) -> Option<&SignedPayload> {
+        self.payload.as_ref()
     }
 
     /// Everything else it says.
@@ -152,18 +158,99 @@ impl AdmittedToken {
     }
 }
 
-/// Access tokens only. Their `typ` is absent (Okta), `JWT` or `at+jwt` (RFC 9068 section 2.1, RFC 8725
-/// section 3.11); an ID token shows by Okta's `ID.` in its `jti`, by `nonce`, `at_hash` or `c_hash`, a logout or
-/// security event token by `events` (RFC 8417).
-fn check_kind(token: &VerifiedToken) -> Result<(), ClaimFault> {
+/// What proved the token.
+#[derive(Clone, Copy)]
+enum Proof {
+    /// Its signature: all it has to say stands in it.
+    Signature,
+    /// Its issuer's answer, which may leave things out (RFC 7662 section 2.2) and serves until then.
+    Answer { ends: UnixTime },
+}
+
+impl Proof {
+    /// Names that are the answer's own; what the operator wrote comes first.
+    const fn names(self) -> (&'static [&'static str], &'static [&'static str]) {
+        match self {
+            Self::Signature => (&[], &[]),
+            Self::Answer { .. } => (&["client_id"], &["scope"]),
+        }
+    }
+}
+
+/// What is taken from claims that are as they have to be.
+struct Judged {
+    subject: Option<String>,
+    client: Option<String>,
+    scopes: Vec<String>,
+    validity: Validity,
+}
+
+impl Judged {
+    fn with(self, claims: Claims, payload: Option<SignedPayload>, provider: &Provider) -> AdmittedToken {
+        let Self { subject, client, scopes, validity } = self;
+        let groups_claim = Rc::clone(&provider.claim_names.groups);
+        AdmittedToken { claims, payload, subject, client, scopes, groups_claim, validity }
+    }
+}
+
+/// What a token has to say, however it was proved.
+fn judge(claims: &Claims, provider: &Provider, proof: Proof, now: UnixTime) -> Result<Judged, ClaimFault> {
+    check_marks(claims)?;
+    check_audience(claims, &provider.audiences)?;
+    let validity = check_times(claims, provider, proof, now)?;
+    if claims.contains("cnf") {
+        return Err(ClaimFault::SenderConstrained);
+    }
+    let names = &provider.claim_names;
+    let (own_client, own_scope) = proof.names();
+    let subject = optional(claims.text(&names.subject))?.map(str::to_owned);
+    let client = first_present(&names.client, own_client, |name| claims.text(name))?.map(str::to_owned);
+    let scopes = first_present(&names.scope, own_scope, |name| claims.scopes(name))?
+        .unwrap_or_default()
+        .into_iter()
+        .map(str::to_owned)
+        .collect();
+    if let Some(allowed) = &provider.client_ids
+        && !client.as_ref().is_some_and(|client| allowed.contains(client))
+    {
+        return Err(ClaimFault::ClientUnexpected);
+    }
+    Ok(Judged { subject, client, scopes, validity })
+}
+
+/// Access tokens only: their `typ` is absent (Okta), `JWT` or `at+jwt` (RFC 9068 section 2.1, RFC 8725 section 3.11).
+fn check_type(token: &VerifiedToken) -> Result<(), ClaimFault> {
     let typ_is_right = token.header().token_type.as_deref().is_none_or(|name| {
         let name = name.to_ascii_lowercase();
         matches!(name.strip_prefix("application/").unwrap_or(&name), "jwt" | "at+jwt")
     });
-    let claims = token.claims();
+    if typ_is_right { Ok(()) } else { Err(ClaimFault::NotAnAccessToken) }
+}
+
+/// Access tokens only: an endpoint answers for refresh and ID tokens too (RFC 7662 section 2.1 lets it look for any).
+/// `token_type` is an access token's (RFC 6749 section 5.1): one that needs more than to be shown is not good as Bearer.
+/// Keycloak tells kinds apart by `typ`, Cognito by `token_use`, OpenIddict by `token_usage`.
+fn check_active_type(claims: &Claims) -> Result<(), ClaimFault> {
+    match claims.text("token_type") {
+        Claim::Absent => {}
+        Claim::Valid(kind) if kind.eq_ignore_ascii_case("Bearer") => {}
+        Claim::Valid(kind) if kind.eq_ignore_ascii_case("DPoP") => return Err(ClaimFault::SenderConstrained),
+        Claim::Valid(_) | Claim::Malformed => return Err(ClaimFault::NotAnAccessToken),
+    }
+    let another_kinds =
+        |kind: &str| ["refresh", "offline", "id", "logout"].iter().any(|other| kind.eq_ignore_ascii_case(other));
+    let is_of_another_kind = matches!(claims.text("typ"), Claim::Valid(kind) if another_kinds(kind))
+        || matches!(claims.text("token_use"), Claim::Valid(usage) if usage != "access")
+        || matches!(claims.text("token_usage"), Claim::Valid(usage) if usage != "access_token");
+    if is_of_another_kind { Err(ClaimFault::NotAnAccessToken) } else { Ok(()) }
+}
+
+/// An ID token shows by Okta's `ID.` in its `jti`, by `nonce`, `at_hash` or `c_hash`, a logout or security event token
+/// by `events` (RFC 8417).
+fn check_marks(claims: &Claims) -> Result<(), ClaimFault> {
     let is_another_kind = matches!(claims.text("jti"), Claim::Valid(id) if id.starts_with("ID."))
         || ["nonce", "at_hash", "c_hash", "events"].iter().any(|mark| claims.contains(mark));
-    if typ_is_right && !is_another_kind { Ok(()) } else { Err(ClaimFault::NotAnAccessToken) }
+    if is_another_kind { Err(ClaimFault::NotAnAccessToken) } else { Ok(()) }
 }
 
 fn check_audience(claims: &Claims, expected: &Audiences) -> Result<(), ClaimFault> {
@@ -180,12 +267,17 @@ fn check_audience(claims: &Claims, expected: &Audiences) -> Result<(), ClaimFaul
     if is_expected { Ok(()) } else { Err(ClaimFault::AudienceUnexpected) }
 }
 
-fn check_times(claims: &Claims, provider: &Provider, now: UnixTime) -> Result<Validity, ClaimFault> {
+fn check_times(claims: &Claims, provider: &Provider, proof: Proof, now: UnixTime) -> Result<Validity, ClaimFault> {
     let skew = provider.clock_skew;
-    let expiry = present_time(claims.time("exp"))?.ok_or(ClaimFault::ExpiryMissing)?;
+    let expiry = present_time(claims.time("exp"))?;
+    let end = match (expiry, proof) {
+        (Some(expiry), Proof::Signature | Proof::Answer { .. }) => expiry.plus(skew),
+        (None, Proof::Answer { ends }) => ends,
+        (None, Proof::Signature) => return Err(ClaimFault::ExpiryMissing),
+    };
     let not_before = present_time(claims.start("nbf"))?;
     let issued_at = present_time(claims.time("iat"))?;
-    if provider.takes_as_expired(expiry, now) {
+    if expiry.is_some_and(|expiry| provider.takes_as_expired(expiry, now)) {
         return Err(ClaimFault::Expired);
     }
     if not_before.is_some_and(|start| now.plus(skew) < start) {
@@ -194,12 +286,13 @@ fn check_times(claims: &Claims, provider: &Provider, now: UnixTime) -> Result<Va
     if issued_at.is_some_and(|issued| now.plus(skew) < issued) {
         return Err(ClaimFault::IssuedInTheFuture);
     }
-    match (provider.max_token_lifetime, issued_at) {
-        (Some(limit), Some(issued)) if expiry.since(issued) <= limit => {}
-        (None, _) => {}
-        (Some(_), _) => return Err(ClaimFault::LifetimeTooLong),
+    match (provider.max_token_lifetime, issued_at, expiry) {
+        (Some(limit), Some(issued), Some(expiry)) if expiry.since(issued) <= limit => {}
+        (None, _, _) => {}
+        // What does not say how long it lives may live longer.
+        (Some(_), _, _) => return Err(ClaimFault::LifetimeTooLong),
     }
-    Ok(Validity { start: not_before.max(issued_at), skew, end: expiry.plus(skew) })
+    Ok(Validity { start: not_before.max(issued_at), skew, end })
 }
 
 fn present_time(claim: Claim<UnixTime>) -> Result<Option<UnixTime>, ClaimFault> {
@@ -218,8 +311,12 @@ fn optional<T>(claim: Claim<T>) -> Result<Option<T>, ClaimFault> {
     }
 }
 
-fn first_present<'a, T>(names: &'a [String], claim: impl Fn(&'a str) -> Claim<T>) -> Result<Option<T>, ClaimFault> {
-    for name in names {
+fn first_present<'a, T>(
+    names: &'a [String],
+    further: &[&'static str],
+    claim: impl Fn(&'a str) -> Claim<T>,
+) -> Result<Option<T>, ClaimFault> {
+    for name in names.iter().map(String::as_str).chain(further.iter().copied()) {
         if let Some(value) = optional(claim(name))? {
             return Ok(Some(value));
         }
@@ -230,3 +327,7 @@ fn first_present<'a, T>(names: &'a [String], claim: impl Fn(&'a str) -> Claim<T>
 #[cfg(test)]
 #[path = "admit/tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "admit/active_tests.rs"]
+mod active_tests;

@@ -91,8 +91,9 @@ impl Forwarding {
             edits.extend(source.written(*format, token)?.map(|value| HeaderEdit::Set(header.clone(), value)));
         }
         if let Some(header) = &self.payload {
-            // As it was signed: who reads it sees what was proved, and a token's own limit is its limit.
-            let payload = HeaderValue::parse(token.payload().as_base64url());
+            // As it was signed: who reads it sees what was proved, and a token's own limit is its limit. An opaque token
+            // signs nothing, and nothing is made up for it.
+            let payload = token.payload().and_then(|payload| HeaderValue::parse(payload.as_base64url()));
             edits.extend(payload.map(|value| HeaderEdit::Set(header.clone(), value)));
         }
         Ok(edits)

@@ -1,10 +1,10 @@
 //! The operator's rules, compiled and immutable: a [`Policy`] that exists cannot be wrong.
 //!
 //! Made by `config`, read by `engine`. Knows what a token means ([`admit`]), where it is looked for
-//! ([`token_source`]), which rule a request comes under ([`route`], by its [`request_target`]), what is demanded of
-//! the token there ([`requirement`]), what the backend ([`forward`]) and other filters ([`filter_state`]) are told of it, and
-//! how the resources describe themselves ([`protected_resource`]); knows neither JSON documents nor hosts, keeps no state
-//! and reads no clock.
+//! ([`token_source`]), how its issuer is asked about it ([`introspection`]), which rule a request comes under ([`route`],
+//! by its [`request_target`]), what is demanded of the token there ([`requirement`]), what the backend ([`forward`]) and
+//! other filters ([`filter_state`]) are told of it, and how the resources describe themselves ([`protected_resource`]);
+//! knows neither JSON documents nor hosts, keeps no state and reads no clock.
 
 pub mod admit;
 pub mod answers;
@@ -12,6 +12,8 @@ pub mod callout_address;
 pub mod condition;
 pub mod filter_state;
 pub mod forward;
+pub mod introspection;
+pub mod issuer_metadata;
 pub mod protected_resource;
 pub mod provider;
 pub mod request_target;
@@ -28,6 +30,8 @@ pub use callout_address::CalloutAddress;
 pub use condition::{Attribute, AttributeValues, Condition, ConditionError, ConditionFault};
 pub use filter_state::{DecisionPart, FilterState, StateEntry, StateItem, StateSource};
 pub use forward::{ClaimFormat, ClaimSource, ForwardedClaim, Forwarding, ValueTooLong};
+pub use introspection::{ClientAuthentication, Introspection, IntrospectionAddress, OpaqueTokens, RevocationSource};
+pub use issuer_metadata::{MetadataFault, address_in_metadata};
 pub use protected_resource::{ProtectedResource, ProtectedResources, ResourceAddress, ResourceFault};
 pub use provider::{
     Audiences, ClaimNames, Discovery, KeyAddress, KeyOrigin, Provider, ProviderId, Providers, RemoteKeys,
@@ -45,6 +49,8 @@ pub use token_source::{TokenSource, Unwritable};
 pub struct Policy {
     /// Whose tokens are accepted.
     pub providers: Providers,
+    /// Where revoked tokens are listed.
+    pub revocations: Option<RevocationSource>,
     /// Where tokens are looked for.
     pub token_source: TokenSource,
     /// Who may do what.

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::callout_address::CalloutAddress;
+use super::introspection::{Introspection, OpaqueTokens};
 use crate::jose::{Algorithm, KeySet};
 use crate::unix_time::UnixTime;
 
@@ -29,6 +30,8 @@ pub struct Provider {
     pub claim_names: ClaimNames,
     /// Where its keys come from.
     pub keys: KeyOrigin,
+    /// How it is asked about tokens, if it is.
+    pub introspection: Option<Introspection>,
 }
 
 impl Provider {
@@ -89,6 +92,9 @@ pub enum KeyOrigin {
     Inline(KeySet),
     /// They are fetched.
     Remote(RemoteKeys),
+    /// There are none that anybody else could use: what its tokens are is known by introspection alone, whatever they
+    /// look like.
+    IssuerAlone,
 }
 
 /// How keys are fetched and how long they are good for.
@@ -167,6 +173,12 @@ impl Providers {
     /// The provider of that id, if it is one of these.
     pub fn get(&self, id: ProviderId) -> Option<&Provider> {
         self.providers.get(id.0)
+    }
+
+    /// The provider whose tokens those are that name no issuer.
+    pub fn of_opaque_tokens(&self) -> Option<(ProviderId, &Provider)> {
+        let takes = |settings: &Introspection| settings.opaque_tokens == OpaqueTokens::Taken;
+        self.iter().find(|(_, provider)| provider.introspection.as_ref().is_some_and(takes))
     }
 
     /// All of them, in the order of the configuration.

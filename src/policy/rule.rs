@@ -42,6 +42,8 @@ pub struct Rule {
     pub report_only: bool,
     /// Browsers that another log-in would help are sent to it instead of being told so.
     pub redirect_browsers: bool,
+    /// Its issuer is asked about a token, JWTs too.
+    pub introspects: bool,
 }
 
 /// All rules.

@@ -18,7 +18,7 @@ fn answering(responses: Value) -> Value {
 }
 
 fn warnings(document: &Value) -> Vec<String> {
-    config::load(document.to_string().as_bytes()).unwrap().warnings
+    config::load(document.to_string().as_bytes(), &config::no_environment).unwrap().warnings
 }
 
 /// That exactly these lines are said, in any order.

@@ -47,6 +47,8 @@ pub struct Setup {
     pub more_listeners: Vec<ListenerOptions>,
     /// Beside the backend's, the issuer's and the empty one.
     pub more_clusters: Vec<Cluster>,
+    /// Of Envoy; the listener says which the filter sees.
+    pub environment: Vec<(&'static str, String)>,
     pub gate: Mode,
     pub workers: u32,
 }
@@ -58,6 +60,7 @@ impl Default for Setup {
             listener: |listener| listener,
             more_listeners: Vec::new(),
             more_clusters: Vec::new(),
+            environment: Vec::new(),
             gate: Mode::Pass,
             workers: 2,
         }
@@ -74,6 +77,7 @@ impl Setup {
         let first = (self.listener)(ListenerOptions::filtered(API, &self.configuration));
         let builder = EnvoyBuilder::new().concurrency(self.workers).listener(first);
         let builder = self.more_listeners.into_iter().fold(builder, EnvoyBuilder::listener);
+        let builder = self.environment.iter().fold(builder, |builder, (name, value)| builder.env(name, value));
         let envoy = self
             .more_clusters
             .into_iter()

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
+use super::introspection::{Surroundings, introspection, judge_opaque_tokens, share_out_opaque_tokens};
 use super::{Findings, not_empty};
 use crate::config::fault::{ConfigProblem, Path};
 use crate::config::schema::{ClaimPath, JwksDocument, OktaDocument, ProviderDocument};
@@ -29,18 +30,26 @@ pub(super) fn providers(
         findings.needed(None::<()>, at, HINT);
         return None;
     }
-    let mut providers = Vec::new();
+    let (mut providers, mut opaque) = (Vec::new(), Vec::new());
     let mut issuers: HashMap<String, ()> = HashMap::new();
     let wanted = documents.len();
     for (name, document) in documents {
         let at = at.member(&name);
+        if let Some(introspection) = &document.introspection {
+            opaque.push((at.member("introspection"), introspection.opaque_tokens));
+        }
         let Some(provider) = provider(name, document, &at, findings) else { continue };
         if issuers.insert(provider.issuer.clone(), ()).is_some() {
             findings.unusable(&at, "another provider has the same issuer; a token must belong to exactly one");
         }
         providers.push(provider);
     }
-    (providers.len() == wanted).then(|| Providers::new(providers))
+    judge_opaque_tokens(&opaque, findings);
+    if providers.len() < wanted {
+        return None;
+    }
+    share_out_opaque_tokens(&opaque, &mut providers, findings);
+    Some(Providers::new(providers))
 }
 
 fn provider(name: String, document: ProviderDocument, at: &Path, findings: &mut Findings<'_>) -> Option<Provider> {
@@ -48,20 +57,52 @@ fn provider(name: String, document: ProviderDocument, at: &Path, findings: &mut 
     if allow_http {
         findings.warnings.push(format!("provider {name:?}: insecure_http is on, keys may be fetched without TLS"));
     }
-    let is_okta = document.okta.is_some();
     let issuer = issuer(document.okta, document.issuer, allow_http, at, findings);
+    let server = issuer.as_ref().map_or(Server::Other, |issuer| issuer.server);
+    let (judges_alone, can_be_asked) = (server == Server::OktaOrg, document.introspection.is_some());
+    if let Some(issuer) = issuer.as_ref().filter(|_| judges_alone && !can_be_asked) {
+        findings.unusable(
+            &issuer.at,
+            "tokens of the Okta org authorization server can be verified by Okta alone; use a custom one (https://{domain}/oauth2/default), or ask Okta about each of them: write `introspection`",
+        );
+    }
     let audiences = audiences(&name, document.audiences, document.insecure_any_audience.unwrap_or(false), at, findings);
     let algorithms = algorithms(document.algorithms, &at.member("algorithms"), findings);
-    let clock_skew = clock_skew(document.clock_skew, is_okta, &at.member("clock_skew"), findings);
-    let origin =
-        KeyOriginDocument { jwks: document.jwks.unwrap_or_default(), upstream: document.upstream, allow_http, is_okta };
-    let keys = key_origin(origin, issuer.as_deref(), at, findings);
+    let clock_skew = clock_skew(document.clock_skew, server, &at.member("clock_skew"), findings);
+    let around = Surroundings {
+        name: &name,
+        issuer: issuer.as_ref().map(|issuer| issuer.name.as_str()),
+        upstream: document.upstream.as_deref(),
+        allow_http,
+        server,
+        needs_upstream: judges_alone || document.jwks.as_ref().is_some_and(|jwks| jwks.inline.is_some()),
+        provider_at: at,
+    };
+    let introspection =
+        document.introspection.map(|document| introspection(document, &around, &at.member("introspection"), findings));
+    let keys = if judges_alone {
+        if document.jwks.is_some() {
+            findings.unusable(
+                &at.member("jwks"),
+                "no published key verifies tokens of the Okta org authorization server; leave the field out",
+            );
+        }
+        can_be_asked.then_some(KeyOrigin::IssuerAlone)
+    } else {
+        let (jwks, upstream) = (document.jwks.unwrap_or_default(), document.upstream);
+        let origin = KeyOriginDocument { jwks, upstream, allow_http, server };
+        key_origin(origin, issuer.as_ref().map(|issuer| issuer.name.as_str()), at, findings)
+    };
     let client_ids = not_empty(document.client_ids, &at.member("client_ids"), findings);
     let claim_names =
         claim_names(document.subject_claim, document.client_claim, document.scope_claim, document.groups_claim);
+    let introspection = match introspection {
+        None => None,
+        Some(compiled) => Some(compiled?),
+    };
     Some(Provider {
         name: name.into(),
-        issuer: issuer?,
+        issuer: issuer?.name,
         audiences: audiences?,
         algorithms: algorithms?,
         clock_skew: clock_skew?,
@@ -69,7 +110,25 @@ fn provider(name: String, document: ProviderDocument, at: &Path, findings: &mut 
         max_token_lifetime: document.max_token_lifetime,
         claim_names,
         keys: keys?,
+        introspection,
     })
+}
+
+/// What kind of server an issuer is, as far as that says where its endpoints are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Server {
+    /// A custom authorization server of Okta.
+    OktaCustom,
+    /// The one that an Okta organisation has of itself.
+    OktaOrg,
+    Other,
+}
+
+struct Issuer {
+    name: String,
+    server: Server,
+    /// Where the document says so.
+    at: Path,
 }
 
 fn issuer(
@@ -78,7 +137,7 @@ fn issuer(
     allow_http: bool,
     at: &Path,
     findings: &mut Findings<'_>,
-) -> Option<String> {
+) -> Option<Issuer> {
     match (okta, issuer) {
         (Some(_), Some(_)) => {
             findings.unusable(&at.member("issuer"), "the okta preset gives the issuer; write one of the two");
@@ -99,11 +158,10 @@ fn issuer(
                     findings.unusable(&at, "an issuer is an https URL; for a test, set \"insecure_http\": true");
                 }
                 Some(url) if url.path.contains('?') => findings.unusable(&at, "an issuer has no query (RFC 8414)"),
-                Some(url) if is_okta_org_server(&url) => findings.unusable(
-                    &at,
-                    "tokens of the Okta org authorization server can be verified by Okta alone; use a custom one: https://{domain}/oauth2/default",
-                ),
-                Some(_) => return Some(issuer),
+                Some(url) => {
+                    let server = if is_okta_org_server(&url) { Server::OktaOrg } else { Server::Other };
+                    return Some(Issuer { name: issuer, server, at });
+                }
             }
             None
         }
@@ -115,7 +173,7 @@ fn is_okta_org_server(issuer: &CalloutAddress) -> bool {
     issuer.path == "/" && OKTA_DOMAINS.iter().any(|domain| issuer.authority.ends_with(domain))
 }
 
-fn okta_issuer(okta: OktaDocument, at: &Path, findings: &mut Findings<'_>) -> Option<String> {
+fn okta_issuer(okta: OktaDocument, at: &Path, findings: &mut Findings<'_>) -> Option<Issuer> {
     let domain_at = at.member("domain");
     let domain = findings.needed(okta.domain, &domain_at, "write the organisation's domain, such as acme.okta.com");
     let domain = domain.filter(|domain| {
@@ -137,17 +195,17 @@ fn okta_issuer(okta: OktaDocument, at: &Path, findings: &mut Findings<'_>) -> Op
     let is_id =
         !server.is_empty() && server.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-');
     if server == "org" {
+        return Some(Issuer { name: format!("https://{}", domain?), server: Server::OktaOrg, at: server_at });
+    }
+    if !is_id {
         findings.unusable(
             &server_at,
-            "tokens of the Okta org authorization server can be verified by Okta alone; use a custom one, such as \"default\"",
+            "the id of a custom authorization server, such as \"default\" or \"aus1a2b3c4\", or \"org\" for the organisation's own",
         );
         return None;
     }
-    if !is_id {
-        findings.unusable(&server_at, "the id of a custom authorization server, such as \"default\" or \"aus1a2b3c4\"");
-        return None;
-    }
-    domain.map(|domain| format!("https://{domain}/oauth2/{server}"))
+    let name = format!("https://{}/oauth2/{server}", domain?);
+    Some(Issuer { name, server: Server::OktaCustom, at: server_at })
 }
 
 fn audiences(
@@ -187,8 +245,11 @@ fn algorithms(algorithms: Option<Vec<Algorithm>>, at: &Path, findings: &mut Find
     not_empty(Some(algorithms), at, findings)
 }
 
-fn clock_skew(skew: Option<Duration>, is_okta: bool, at: &Path, findings: &mut Findings<'_>) -> Option<Duration> {
-    let skew = skew.unwrap_or(if is_okta { OKTA_SKEW } else { DEFAULT_SKEW });
+fn clock_skew(skew: Option<Duration>, server: Server, at: &Path, findings: &mut Findings<'_>) -> Option<Duration> {
+    let skew = skew.unwrap_or(match server {
+        Server::OktaCustom | Server::OktaOrg => OKTA_SKEW,
+        Server::Other => DEFAULT_SKEW,
+    });
     if skew > MAX_SKEW {
         findings.unusable(at, "at most \"300s\": expired tokens are accepted for that long");
         return None;
@@ -216,7 +277,7 @@ struct KeyOriginDocument {
     jwks: JwksDocument,
     upstream: Option<String>,
     allow_http: bool,
-    is_okta: bool,
+    server: Server,
 }
 
 fn key_origin(
@@ -225,7 +286,7 @@ fn key_origin(
     at: &Path,
     findings: &mut Findings<'_>,
 ) -> Option<KeyOrigin> {
-    let KeyOriginDocument { jwks, upstream, allow_http, is_okta } = origin;
+    let KeyOriginDocument { jwks, upstream, allow_http, server } = origin;
     let at_jwks = at.member("jwks");
     if let Some(inline) = jwks.inline {
         if jwks.uri.is_some() {
@@ -246,7 +307,7 @@ fn key_origin(
         "write the host's name for the connection to the issuer: on Envoy the name of a cluster",
     );
     let times = key_times(&jwks, &at_jwks, findings);
-    let address = key_address(jwks.uri, is_okta, issuer, upstream.as_deref().unwrap_or_default());
+    let address = key_address(jwks.uri, server, issuer, upstream.as_deref().unwrap_or_default());
     if let Err(problem) = &address {
         findings.unusable(&at_jwks.member("uri"), problem);
     }
@@ -272,13 +333,13 @@ fn key_origin(
 /// fault, which is said already.
 fn key_address(
     uri: Option<String>,
-    is_okta: bool,
+    server: Server,
     issuer: Option<&str>,
     upstream: &str,
 ) -> Result<Option<KeyAddress>, &'static str> {
     let known = match (uri, issuer) {
         (Some(uri), _) => uri,
-        (None, Some(issuer)) if is_okta => format!("{issuer}/v1/keys"),
+        (None, Some(issuer)) if server == Server::OktaCustom => format!("{issuer}/v1/keys"),
         (None, issuer) => {
             return Ok(issuer.and_then(|issuer| Discovery::of(issuer, upstream)).map(KeyAddress::Discovered));
         }

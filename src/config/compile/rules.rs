@@ -8,8 +8,8 @@ use crate::config::fault::Path;
 use crate::config::schema::require::RequireDocument;
 use crate::config::schema::rules::{DefaultRuleDocument, MatchDocument, RuleDocument};
 use crate::policy::{
-    Access, AmbiguousPaths, HostPattern, LetterCase, Method, PathPattern, PatternFault, Route, Router, Rule, Rules,
-    TokenSource,
+    Access, AmbiguousPaths, HostPattern, LetterCase, Method, PathPattern, PatternFault, Providers, Route, Router, Rule,
+    Rules, TokenSource,
 };
 
 /// What of the document is about rules.
@@ -20,6 +20,28 @@ pub(super) struct RulesDocument {
     pub(super) insecure_ambiguous_paths: bool,
     /// Whether there is a page to send browsers to.
     pub(super) login: bool,
+    pub(super) introspecting: Introspecting,
+}
+
+/// Whether issuers can be asked about their tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Introspecting {
+    /// All of them can.
+    All,
+    /// Some cannot.
+    NotAll,
+    /// Another fault keeps us from knowing.
+    Unknown,
+}
+
+impl Introspecting {
+    pub(super) fn of(providers: Option<&Providers>) -> Self {
+        match providers {
+            None => Self::Unknown,
+            Some(providers) if providers.iter().all(|(_, provider)| provider.introspection.is_some()) => Self::All,
+            Some(_) => Self::NotAll,
+        }
+    }
 }
 
 impl RulesDocument {
@@ -52,6 +74,11 @@ pub(super) fn rules(document: RulesDocument, at: &Path, findings: &mut Findings<
         AmbiguousPaths::Refuse
     };
     let has_login = document.login || at.member("responses").is_reported(findings.faults);
+    let introspecting = if at.member("providers").is_reported(findings.faults) {
+        Introspecting::Unknown
+    } else {
+        document.introspecting
+    };
     let login = if has_login { LoginPage::Written } else { LoginPage::Missing };
     let mut names = BTreeSet::new();
     let (mut routes, mut rules) = (Vec::new(), Vec::new());
@@ -70,8 +97,9 @@ pub(super) fn rules(document: RulesDocument, at: &Path, findings: &mut Findings<
             require: document.require,
             report_only: document.report_only.unwrap_or(false),
             redirect_browsers: document.redirect_browsers.unwrap_or(false),
+            introspects: document.introspect.unwrap_or(false),
         };
-        let rule = rule(name, what, login, &at, findings);
+        let rule = rule(name, what, (login, introspecting), &at, findings);
         routes.extend(route);
         rules.extend(rule);
     }
@@ -81,8 +109,9 @@ pub(super) fn rules(document: RulesDocument, at: &Path, findings: &mut Findings<
         require: default.require,
         report_only: default.report_only.unwrap_or(false),
         redirect_browsers: default.redirect_browsers.unwrap_or(false),
+        introspects: default.introspect.unwrap_or(false),
     };
-    let otherwise = rule(None, what, login, &at.member("default_rule"), findings);
+    let otherwise = rule(None, what, (login, introspecting), &at.member("default_rule"), findings);
     let complete = routes.len() == written && rules.len() == written;
     let (router, otherwise) = (Router::new(routes.clone()), otherwise?);
     complete.then(|| (Rules::new(router, rules, otherwise, ambiguous, document.bypass_cors_preflight), routes))
@@ -94,6 +123,7 @@ struct Demands {
     require: Option<RequireDocument>,
     report_only: bool,
     redirect_browsers: bool,
+    introspects: bool,
 }
 
 /// Whether there is a page to send browsers to.
@@ -104,8 +134,14 @@ enum LoginPage {
     Missing,
 }
 
-fn rule(name: Option<String>, what: Demands, login: LoginPage, at: &Path, findings: &mut Findings<'_>) -> Option<Rule> {
-    let Demands { access, require, report_only, redirect_browsers } = what;
+fn rule(
+    name: Option<String>,
+    what: Demands,
+    (login, introspecting): (LoginPage, Introspecting),
+    at: &Path,
+    findings: &mut Findings<'_>,
+) -> Option<Rule> {
+    let Demands { access, require, report_only, redirect_browsers, introspects } = what;
     let demands = require.is_some();
     let requirement = require.map(|document| requirement(document, &at.member("require"), findings));
     let needs_token = requirement
@@ -140,11 +176,24 @@ fn rule(name: Option<String>, what: Demands, login: LoginPage, at: &Path, findin
             Access::Optional | Access::Token => {}
         }
     }
+    if introspects {
+        let at = at.member("introspect");
+        match (access, introspecting) {
+            (Access::Public | Access::Deny, _) => {
+                findings.unusable(&at, "never happens: with this `access` no token is looked at");
+            }
+            (Access::Optional | Access::Token, Introspecting::NotAll) => findings.unusable(
+                &at,
+                "a provider has no `introspection`: its tokens could not be asked about, and none of them would pass",
+            ),
+            (Access::Optional | Access::Token, Introspecting::All | Introspecting::Unknown) => {}
+        }
+    }
     let requirement = match requirement {
         None => None,
         Some(compiled) => Some(compiled?),
     };
-    Some(Rule { name: name.map(Into::into), access, requirement, report_only, redirect_browsers })
+    Some(Rule { name: name.map(Into::into), access, requirement, report_only, redirect_browsers, introspects })
 }
 
 fn is_name(name: &str, at: &Path, findings: &mut Findings<'_>) -> bool {

@@ -25,6 +25,9 @@ document! {
         /// Where another log-in would help, browsers that go to a page are sent to `responses.login` instead of being
         /// answered 401. Left out: no.
         redirect_browsers: bool,
+        /// The issuer is asked about each token, JWTs too: a revoked one is refused within `introspection.cache_ttl`. Not
+        /// with `public` or `deny`. Left out: no.
+        introspect: bool,
     }
 }
 
@@ -58,6 +61,8 @@ document! {
         report_only: bool,
         /// As in a rule.
         redirect_browsers: bool,
+        /// As in a rule.
+        introspect: bool,
     }
 }
 

@@ -23,6 +23,7 @@ fn provider() -> Provider {
         max_token_lifetime: None,
         claim_names: ClaimNames::default(),
         keys: KeyOrigin::Inline(TestKey::P256.key_set()),
+        introspection: None,
     }
 }
 

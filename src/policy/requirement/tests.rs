@@ -20,6 +20,7 @@ pub(super) fn token(changes: &Value) -> AdmittedToken {
         max_token_lifetime: None,
         claim_names: ClaimNames::default(),
         keys: KeyOrigin::Inline(TestKey::P256.key_set()),
+        introspection: None,
     };
     let mut claims = json!({"iss": ISSUER, "exp": NOW_SECS + 3600, "sub": "alice", "cid": "0oa1", "aud": "api://a"});
     for (name, value) in changes.as_object().unwrap() {

@@ -230,10 +230,22 @@ impl Call<'_> {
 
     fn wasi(&mut self, name: &str) -> Result<Status, Error> {
         match name {
-            "environ_get" => Ok(Status::Ok),
+            "environ_get" => {
+                let (mut pointer, mut text) = (self.number(0), self.number(1));
+                for variable in self.world().manners.environment {
+                    self.write(pointer, &text.to_le_bytes());
+                    self.write(text, format!("{variable}\0").as_bytes());
+                    pointer += 4;
+                    text += u32::try_from(variable.len() + 1).expect("a size");
+                }
+                Ok(Status::Ok)
+            }
             "environ_sizes_get" => {
-                self.write(self.number(0), &[0; 4]);
-                self.write(self.number(1), &[0; 4]);
+                let variables = self.world().manners.environment;
+                let count = u32::try_from(variables.len()).expect("a count");
+                let size = u32::try_from(variables.iter().map(|text| text.len() + 1).sum::<usize>()).expect("a size");
+                self.write(self.number(0), &count.to_le_bytes());
+                self.write(self.number(1), &size.to_le_bytes());
                 Ok(Status::Ok)
             }
             "random_get" => {
@@ -303,7 +315,7 @@ impl Call<'_> {
     }
 
     fn callout(&mut self) -> Status {
-        let (upstream, headers) = (self.bytes(0), deserialize(&self.bytes(2)));
+        let (upstream, headers, body) = (self.bytes(0), deserialize(&self.bytes(2)), self.bytes(4));
         for needed in [":method", ":path", ":authority"] {
             if !headers.iter().any(|(name, _)| name == needed) {
                 return Status::BadArgument;
@@ -315,7 +327,7 @@ impl Call<'_> {
         let token = self.world().manners.first_callout_token + self.world().callouts_made;
         self.world().callouts_made += 1;
         let upstream = String::from_utf8(upstream).expect("a name");
-        self.world().callouts.push(Callout { token, root, upstream, headers, timeout });
+        self.world().callouts.push(Callout { token, root, upstream, headers, body, timeout });
         self.write(self.number(9), &token.to_le_bytes());
         Status::Ok
     }

@@ -48,6 +48,8 @@ pub struct Manners {
     pub header_edits: Asked,
     /// `proxy_send_local_response`
     pub replies: Asked,
+    /// Environment variables that the module sees, as `NAME=value`.
+    pub environment: &'static [&'static str],
     /// Functions that the host does not have at all.
     pub missing: &'static [&'static str],
     /// What the first callout is called.
@@ -67,6 +69,7 @@ impl Manners {
             filter_state: Asked::Serves,
             header_edits: Asked::Serves,
             replies: Asked::Serves,
+            environment: &[],
             missing: &[],
             first_callout_token: 1,
         }

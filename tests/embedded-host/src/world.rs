@@ -40,6 +40,8 @@ pub struct Callout {
     pub upstream: String,
     /// Its head.
     pub headers: Fields,
+    /// Its body.
+    pub body: Vec<u8>,
     /// How long it may take.
     pub timeout: Duration,
 }

@@ -33,7 +33,8 @@ fn good_token() -> &'static str {
 }
 
 fn engine_of(configuration: &Value) -> Engine {
-    let loaded = config::load(configuration.to_string().as_bytes()).expect("a good configuration");
+    let loaded =
+        config::load(configuration.to_string().as_bytes(), &config::no_environment).expect("a good configuration");
     Engine::new(loaded.policy, Box::new(PortableVerifier), Room::default(), UnixTime::from_secs(NOW))
 }
 
@@ -77,7 +78,7 @@ pub(crate) fn key_set(input: &[u8]) {
 
 /// A configuration: a policy that still asks for a token, or faults that can be shown.
 pub(crate) fn configuration(input: &[u8]) {
-    match config::load(input) {
+    match config::load(input, &config::no_environment) {
         Err(faults) => {
             assert!(!faults.is_empty(), "refused without a reason");
             for fault in faults {

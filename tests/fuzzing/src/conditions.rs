@@ -38,7 +38,7 @@ fn keys() -> &'static KeySet {
 fn policy() -> Policy {
     let document = json!({ "providers": { "okta": {
         "issuer": ISSUER, "audiences": [AUDIENCE], "jwks": { "inline": key_set(&[&SigningKey::a("k1")]) } } } });
-    config::load(document.to_string().as_bytes()).expect("a good configuration").policy
+    config::load(document.to_string().as_bytes(), &config::no_environment).expect("a good configuration").policy
 }
 
 /// A token with this claim; none where it makes it one that is not admitted.

@@ -14,6 +14,8 @@
 
 mod bytes;
 mod conditions;
+mod inquiries;
+mod introspection;
 mod routes;
 mod sequence;
 #[path = "../../signing/mod.rs"]
@@ -27,7 +29,7 @@ use signing::{ISSUER, SigningKey, key_set, payload};
 pub type Target = fn(&[u8]);
 
 /// Every target under its name, which is also its folder in `tests/data/fuzz`.
-pub const TARGETS: [(&str, Target); 10] = [
+pub const TARGETS: [(&str, Target); 13] = [
     ("token", bytes::token),
     ("key_set", bytes::key_set),
     ("configuration", bytes::configuration),
@@ -35,9 +37,12 @@ pub const TARGETS: [(&str, Target); 10] = [
     ("request_places", bytes::request_places),
     ("fetch_answer", bytes::fetch_answer),
     ("metadata", bytes::metadata),
+    ("introspection_answer", introspection::answer),
+    ("introspection_records", introspection::records),
     ("condition", conditions::condition),
     ("routes", routes::routes),
     ("sequence", sequence::sequence),
+    ("inquiries", inquiries::inquiries),
 ];
 
 /// Runs the target of that name.
@@ -133,6 +138,7 @@ pub fn seeds(target: &str) -> Vec<(&'static str, Vec<u8>)> {
         "condition" => conditions::seeds(),
         "routes" => routes::seeds(),
         "sequence" => sequence::seeds(),
-        _ => Vec::new(),
+        "inquiries" => inquiries::seeds(),
+        other => introspection::seeds(other),
     }
 }

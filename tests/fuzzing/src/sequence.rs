@@ -132,7 +132,8 @@ impl Scene {
                 "jwks": { "uri": format!("{issuer}keys"), "refresh": "5m", "max_stale": "1h", "timeout": "5s" } })
         };
         let configuration = json!({ "providers": { "one": provider(ISSUERS[0]), "two": provider(ISSUERS[1]) } });
-        let loaded = config::load(configuration.to_string().as_bytes()).expect("a good configuration");
+        let loaded =
+            config::load(configuration.to_string().as_bytes(), &config::no_environment).expect("a good configuration");
         let now = UnixTime::from_secs(NOW);
         let engine = Engine::new(loaded.policy, Box::new(PortableVerifier), ROOM, now);
         Self { engine, now, parked: BTreeMap::new(), in_flight: Vec::new(), held: [None; 2], closed: BTreeSet::new() }

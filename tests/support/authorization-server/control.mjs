@@ -2,15 +2,21 @@
 // never reachable through the provider's ports.
 //
 //   POST /sign    {header, payload, key?}  -> {token}     key: "active" (default) | "previous" | "unpublished"
+//   POST /know    {payload}                -> {}          a JWT that says this is as if it had been issued
 //   POST /rotate                           -> kids        a new key signs; the oldest is dropped
 //   POST /retire  {kid}                    -> kids        the key is no longer published
+//   POST /lifetime {seconds}               -> {}          of the tokens issued from now on
 //   GET  /kids                             -> {active, previous, unpublished, published}
 //   GET  /counts                           -> {path: requests on the HTTPS port}
 //   GET  /health                           -> {}
 
-export function controlListener({ keyRing, requestCounts }) {
+export function controlListener({ keyRing, knownJwts, lifetime, requestCounts }) {
   const operations = {
     'POST /sign': async (body) => ({ token: keyRing.sign(body) }),
+    'POST /know': async ({ payload }) => {
+      await knownJwts.keepSigned(payload);
+      return {};
+    },
     'POST /rotate': async () => {
       await keyRing.rotate();
       return keyRing.kids();
@@ -18,6 +24,10 @@ export function controlListener({ keyRing, requestCounts }) {
     'POST /retire': async ({ kid }) => {
       keyRing.retire(kid);
       return keyRing.kids();
+    },
+    'POST /lifetime': async ({ seconds }) => {
+      lifetime.seconds = seconds;
+      return {};
     },
     'GET /kids': async () => keyRing.kids(),
     'GET /counts': async () => Object.fromEntries(requestCounts),

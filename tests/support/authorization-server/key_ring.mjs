@@ -76,4 +76,14 @@ export class KeyRing {
     const signature = crypto.sign('sha256', Buffer.from(signingInput), signingKey.privateKey);
     return `${signingInput}.${signature.toString('base64url')}`;
   }
+
+  // The payload of a compact JWS that a published key signed.
+  verified(token) {
+    const [header, payload, signature, ...rest] = token.split('.');
+    if (!signature || rest.length > 0) return undefined;
+    const isSignedBy = ({ privateKey }) => crypto.verify(
+      'sha256', Buffer.from(`${header}.${payload}`), crypto.createPublicKey(privateKey), Buffer.from(signature, 'base64url'),
+    );
+    return this.published.some(isSignedBy) ? JSON.parse(Buffer.from(payload, 'base64url')) : undefined;
+  }
 }

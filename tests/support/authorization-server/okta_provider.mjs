@@ -1,40 +1,51 @@
 // oidc-provider made to look like an Okta custom authorization server: Okta's paths, Okta's access tokens.
 // Created by server.mjs, and again each time the keys change.
 
+import { createPublicKey } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+
 import * as oidc from 'oidc-provider';
 
-import { TokenStore } from './token_store.mjs';
-
 const DEFAULT_AUDIENCE = 'api://default';
-// Access tokens for this audience are opaque, as those of Okta's org authorization server are to everybody but Okta.
+// Access tokens for this audience, and those below it, are opaque, as those of Okta's org authorization server are to everybody but Okta.
 const OPAQUE_AUDIENCE = 'api://opaque';
-const ACCESS_TOKEN_LIFETIME = 3600;
+// For how many seconds tokens are issued; the control channel changes it.
+export const lifetime = { seconds: 3600 };
 
-// `service` gets tokens for itself, `application` for its users, `gateway` only introspects.
+// `service` gets tokens for itself, `application` for its users, the gateways only introspect: each says in its own way
+// who it is, the last one by a signature.
 export const CLIENTS = {
   service: { client_id: '0oa1service0000000d7', client_secret: 'service-secret-k4Vq9' },
   application: { client_id: '0oa1application000d7', client_secret: 'application-secret-Zt3x' },
   gateway: { client_id: '0oa1gateway0000000d7', client_secret: 'gateway-secret-Jw81' },
+  posting_gateway: { client_id: '0oa1gateway0post00d7', client_secret: 'gateway-secret-Jw82' },
+  signing_gateway: { client_id: '0oa1gateway0sign00d7' },
 };
-const GRANT_TYPES = { service: ['client_credentials'], application: ['password'], gateway: [] };
+const GRANT_TYPES = { service: ['client_credentials'], application: ['password'] };
+const WAYS_TO_SAY_WHO = {
+  posting_gateway: { token_endpoint_auth_method: 'client_secret_post' },
+  signing_gateway: {
+    token_endpoint_auth_method: 'private_key_jwt',
+    jwks: { keys: [publicJwk('rsa', 'rsa-2048-a.pem'), publicJwk('p256', 'ec-p256.pem')] },
+  },
+};
 
 const USERS = {
   'alice@acme.com': { password: 'alice-password', uid: '00u1alice000000000d7', groups: ['Everyone', 'engineering'] },
   'bob@acme.com': { password: 'bob-password', uid: '00u1bob00000000000d7', groups: ['Everyone', 'finance_manager'] },
 };
 
-const tokenStore = new TokenStore();
-
-export function createProvider(issuer, keyRing) {
+export function createProvider(issuer, { keyRing, tokenStore, knownJwts }) {
   const provider = new oidc.Provider(issuer, {
     adapter: (model) => tokenStore.adapterFor(model),
     jwks: { keys: keyRing.published.map((key) => key.jwk) },
     clients: Object.entries(CLIENTS).map(([name, credentials]) => ({
       ...credentials,
-      grant_types: GRANT_TYPES[name],
+      grant_types: GRANT_TYPES[name] ?? [],
       redirect_uris: [],
       response_types: [],
       token_endpoint_auth_method: 'client_secret_basic',
+      ...WAYS_TO_SAY_WHO[name],
     })),
     routes: {
       authorization: '/v1/authorize',
@@ -58,23 +69,39 @@ export function createProvider(issuer, keyRing) {
       },
     },
     cookies: { keys: ['cookies are never used by these grants'] },
-    ttl: { AccessToken: ACCESS_TOKEN_LIFETIME, ClientCredentials: ACCESS_TOKEN_LIFETIME },
+    ttl: { AccessToken: () => lifetime.seconds, ClientCredentials: () => lifetime.seconds },
     extraTokenClaims: identityClaims,
-    formats: { customizers: { jwt: oktaAccessToken } },
+    formats: {
+      customizers: {
+        jwt: async (context, token, jwt) => {
+          oktaAccessToken(jwt);
+          await knownJwts.keep(token, jwt.payload);
+        },
+      },
+    },
   });
   // The issuer's scheme and host are taken from headers that server.mjs sets.
   provider.proxy = true;
+  provider.use(knownJwts.middleware());
   provider.registerGrantType('password', (context) => passwordGrant(context, keyRing), ['username', 'password', 'scope', 'resource', 'acr_values']);
   provider.on('server_error', (context, error) => console.error(error));
   return provider;
 }
+
+// The public part of a key pair of the tests.
+function publicJwk(kid, file) {
+  const pem = readFileSync(new URL(`../../data/keys/${file}`, import.meta.url));
+  return { ...createPublicKey(pem).export({ format: 'jwk' }), kid, use: 'sig' };
+}
+
+const isOpaque = (audience) => audience === OPAQUE_AUDIENCE || audience.startsWith(`${OPAQUE_AUDIENCE}/`);
 
 // Any audience exists and grants whatever scopes are asked for: what a token may do is the filter's question.
 function resourceServer(context, audience, keyRing) {
   return {
     audience,
     scope: context.oidc.params.scope ?? '',
-    accessTokenFormat: audience === OPAQUE_AUDIENCE ? 'opaque' : 'jwt',
+    accessTokenFormat: isOpaque(audience) ? 'opaque' : 'jwt',
     jwt: { sign: { alg: 'RS256', kid: keyRing.active.kid } },
   };
 }
@@ -90,7 +117,7 @@ async function passwordGrant(context, keyRing) {
   token.resourceServer = new provider.ResourceServer(audience, resourceServer(context, audience, keyRing));
   context.body = {
     token_type: 'Bearer',
-    expires_in: ACCESS_TOKEN_LIFETIME,
+    expires_in: token.expiration,
     access_token: await token.save(),
     scope: params.scope,
   };
@@ -111,7 +138,7 @@ function identityClaims(context, token) {
 }
 
 // oidc-provider's RFC 9068 token becomes Okta's: `cid` and `scp` for `client_id` and `scope`, no `typ`.
-function oktaAccessToken(context, token, jwt) {
+function oktaAccessToken(jwt) {
   const { jti, iss, aud, iat, exp, sub, client_id: cid, scope, cnf, uid, auth_time, acr, groups } = jwt.payload;
   jwt.header = { typ: undefined };
   jwt.payload = {

@@ -14,7 +14,9 @@ import { parseArgs } from 'node:util';
 
 import { controlListener } from './control.mjs';
 import { KeyRing } from './key_ring.mjs';
-import { CLIENTS, createProvider } from './okta_provider.mjs';
+import { KnownJwts } from './known_jwts.mjs';
+import { CLIENTS, createProvider, lifetime } from './okta_provider.mjs';
+import { TokenStore } from './token_store.mjs';
 
 // The header Okta's documentation shows for the keys endpoint.
 const KEYS_CACHE_CONTROL = 'max-age=3832304, must-revalidate';
@@ -37,10 +39,12 @@ if (!options.cert || !options.key) {
 const issuer = new URL(options.issuer);
 const keyRing = await KeyRing.generate();
 const requestCounts = new Map();
+const tokenStore = new TokenStore();
+const knownJwts = new KnownJwts(tokenStore, keyRing);
 
-let answerAsProvider = createProvider(options.issuer, keyRing).callback();
+let answerAsProvider = createProvider(options.issuer, { keyRing, tokenStore, knownJwts }).callback();
 keyRing.onChange(() => {
-  answerAsProvider = createProvider(options.issuer, keyRing).callback();
+  answerAsProvider = createProvider(options.issuer, { keyRing, tokenStore, knownJwts }).callback();
 });
 
 // Whatever host and port the request came to, the provider believes it was reached at its issuer.
@@ -74,7 +78,7 @@ async function listen(server, port) {
 }
 
 const credentials = { cert: readFileSync(options.cert), key: readFileSync(options.key) };
-const control = controlListener({ keyRing, requestCounts });
+const control = controlListener({ keyRing, knownJwts, lifetime, requestCounts });
 const ready = {
   https_port: await listen(https.createServer(credentials, countAndAnswer), options['https-port']),
   http_port: await listen(http.createServer(answerUnderIssuer), options['http-port']),

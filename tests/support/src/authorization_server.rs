@@ -26,7 +26,7 @@ pub const DNS_NAME: &str = "acme.okta.com";
 pub const ISSUER: &str = "https://acme.okta.com/oauth2/default";
 /// The audience of an Okta authorization server that nobody configured.
 pub const DEFAULT_AUDIENCE: &str = "api://default";
-/// Tokens for this audience are opaque: only introspection tells what they are worth.
+/// Tokens for this audience, and for those below it (`api://opaque/…`), are opaque: only introspection tells what they are worth.
 pub const OPAQUE_AUDIENCE: &str = "api://opaque";
 
 const TIME_TO_START: Duration = Duration::from_secs(20);
@@ -219,6 +219,11 @@ impl AuthorizationServer {
         text(&signed["token"])
     }
 
+    /// From now on a JWT with this payload is as if it had been issued: its issuer calls it active until it is revoked.
+    pub fn know(&self, payload: &Value) {
+        self.control("POST", "/know", &json!({ "payload": payload }));
+    }
+
     /// The payload of a good user token issued at `now` (Unix seconds) for an hour: for a test to bend and [`Self::sign`].
     pub fn base_claims(&self, now: u64) -> Value {
         json!({
@@ -239,6 +244,25 @@ impl AuthorizationServer {
     /// A new key is published and signs from now on; the oldest one is dropped.
     pub fn rotate(&self) {
         self.control("POST", "/rotate", &json!({}));
+    }
+
+    /// Tokens that are issued from now on live so long.
+    pub fn issue_for(&self, lifetime: Duration) {
+        self.control("POST", "/lifetime", &json!({"seconds": lifetime.as_secs()}));
+    }
+
+    /// Revokes a token (RFC 7009) as the client that it was issued to: `service` or `application`.
+    ///
+    /// # Panics
+    /// When the revocation endpoint refuses.
+    pub fn revoke(&self, client: &str, token: &str) {
+        let response = self.post_form("/v1/revoke", client, &[("token", token)]);
+        assert_eq!(response.status, 200, "{}", response.text());
+    }
+
+    /// How many introspection calls came over HTTPS, which is to say from Envoy.
+    pub fn introspections(&self) -> u64 {
+        self.requests_for(&format!("{}/v1/introspect", self.issuer_path()))
     }
 
     /// The key is no longer published.

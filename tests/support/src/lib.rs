@@ -17,6 +17,7 @@ pub mod tls;
 
 pub mod backend;
 pub mod client;
+pub mod flood;
 pub mod gate;
 pub mod load;
 pub mod scripted_server;

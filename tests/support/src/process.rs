@@ -89,6 +89,20 @@ impl Drop for Process {
     }
 }
 
+/// The resident memory of a process, in MiB.
+///
+/// # Panics
+/// When there is no such process, or this is not Linux.
+pub fn resident_mebibytes(pid: u32) -> f64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs, on Linux");
+    resident_kibibytes(&status).expect("the status of a process has VmRSS") / 1024.0
+}
+
+fn resident_kibibytes(status: &str) -> Option<f64> {
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    line.trim().strip_suffix(" kB")?.parse().ok()
+}
+
 #[cfg(test)]
 mod tests {
     use tempfile::TempDir;
@@ -110,5 +124,12 @@ mod tests {
         drop(process);
 
         assert!(!Path::new(&entry).exists());
+    }
+
+    #[test]
+    fn the_resident_size_is_read_from_the_status() {
+        let status = "Name:\tenvoy\nVmHWM:\t  70000 kB\nVmRSS:\t   61440 kB\nRssAnon:\t 1 kB\n";
+        assert_eq!(resident_kibibytes(status), Some(61440.0));
+        assert_eq!(resident_kibibytes("Name:\tenvoy\n"), None);
     }
 }

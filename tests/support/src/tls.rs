@@ -1,4 +1,5 @@
-//! A throw-away certificate authority and the certificates it issues, as PEM files, and a client that shows one.
+//! A throw-away certificate authority and the certificates it issues, as PEM files, and both ends of a
+//! connection: a client that may show one, a server that does.
 //! Envoy is told to trust the CA's file.
 
 use std::fs;
@@ -13,7 +14,7 @@ use rcgen::{
 use ring::digest::{SHA256, digest};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 
 use crate::client::Request;
 use crate::http1::{MessageReader, Response};
@@ -87,6 +88,20 @@ impl CertificateAuthority {
         fs::write(&files.private_key, key.serialize_pem()).expect("the key is written");
         files
     }
+}
+
+/// The server's end of TLS on a connection that was accepted, with this certificate. What fails, fails when it is read.
+pub fn serve(stream: TcpStream, files: &Certificate) -> io::Result<StreamOwned<ServerConnection, TcpStream>> {
+    let chain = vec![CertificateDer::from_pem_file(&files.certificate).expect("a certificate")];
+    let key = PrivateKeyDer::from_pem_file(&files.private_key).expect("a key");
+    let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("protocol versions")
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .expect("a certificate and its key");
+    let connection = ServerConnection::new(Arc::new(config)).map_err(io::Error::other)?;
+    Ok(StreamOwned::new(connection, stream))
 }
 
 /// Sends a request over TLS on this connection, to a server of this name whose certificate `ca_pem` signed. An error

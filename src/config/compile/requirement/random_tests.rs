@@ -90,6 +90,7 @@ fn admitted(claims: &Value) -> AdmittedToken {
         max_token_lifetime: None,
         claim_names: ClaimNames::default(),
         keys: KeyOrigin::Inline(TestKey::P256.key_set()),
+        introspection: None,
     };
     AdmittedToken::admit(verified(claims, None), &provider, UnixTime::from_secs(NOW)).unwrap()
 }

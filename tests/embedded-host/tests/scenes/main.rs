@@ -8,6 +8,7 @@ mod bare_hosts;
 mod conditions;
 mod configuration;
 mod filter_state;
+mod introspection;
 mod requests;
 mod roots_and_streams;
 mod shared_keys;

@@ -20,6 +20,8 @@ pub struct Example {
     pub bootstrap: Value,
     /// `requests.json`.
     pub rows: Vec<Row>,
+    /// `revoked.json`, where it has one: what `revocations` finds.
+    pub revoked: Option<String>,
 }
 
 impl Example {
@@ -40,6 +42,7 @@ impl Example {
             bootstrap: yaml_serde::from_str(&text("envoy.yaml")).unwrap_or_else(|fault| at_fault("envoy.yaml", &fault)),
             rows: serde_json::from_str(&text("requests.json"))
                 .unwrap_or_else(|fault| at_fault("requests.json", &fault)),
+            revoked: fs::read_to_string(root().join(name).join("revoked.json")).ok(),
         }
     }
 

@@ -16,6 +16,8 @@ pub struct Outcome {
     pub(super) received: BTreeMap<String, Vec<Received>>,
     /// What the filter logged of its refusals.
     pub(super) records: Vec<Value>,
+    /// How often issuers were asked about tokens.
+    pub(super) introspections: u64,
     /// What Envoy wrote into its access log, if that is JSON and a row asks for it.
     pub(super) access_log: Vec<Value>,
 }
@@ -47,6 +49,9 @@ impl Outcome {
                 faults.expect(&format!("{name} at the backend"), &one_or_none(value), &values(&request.headers, name));
             }
         }
+        if let Some(expected) = row.introspections {
+            faults.expect("how often the issuers were asked", &expected, &self.introspections);
+        }
         for (member, expected) in [("reason", &row.reason), ("would_deny", &row.would_deny)] {
             let found: Vec<_> = self.told(member);
             let expected: Vec<_> = expected.iter().flat_map(|reason| vec![reason.as_str(); row.times]).collect();
@@ -70,13 +75,18 @@ impl Outcome {
     }
 
     /// The last answer's challenge and the header fields that the row speaks of, and of its body and of the access log the
-    /// members that it speaks of.
+    /// members that it speaks of, and how often the issuers were asked where it speaks of that.
     pub fn details(&self, row: &Row) -> Vec<String> {
         let Some(Some(response)) = self.answers.last() else { return Vec::new() };
         let mut lines = field_lines("WWW-Authenticate", response.headers("www-authenticate"));
         lines.extend(row.response.keys().flat_map(|name| field_lines_or_none(name, response.headers(name))));
         let body: Value = serde_json::from_slice(&response.body).unwrap_or_default();
         lines.extend(row.response_json.keys().map(|name| format!("{name:?}: {}", body[name])));
+        lines.extend(row.introspections.map(|_| match self.introspections {
+            0 => "the issuer is not asked".to_owned(),
+            1 => "the issuer is asked once".to_owned(),
+            many => format!("the issuer is asked {many} times"),
+        }));
         let asked_for = self.access_log.last().filter(|_| !row.access_log.is_empty());
         lines.extend(asked_for.map(|line| {
             let told = |name: &String| format!("{name}={}", line[name]);

@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-/// Who stands for an identity provider.
-pub struct PlacedProvider {
-    /// The issuer's host.
+/// Who stands for a server that the filter itself asks: an identity provider, or whoever lists revoked tokens.
+pub struct Asked {
+    /// Its host, as the configuration has it.
     pub host: String,
     /// Where it listens.
     pub port: u16,
@@ -32,7 +32,7 @@ pub struct Machine<'a> {
     /// The built module.
     pub module: &'a Path,
     /// By cluster.
-    pub providers: BTreeMap<String, PlacedProvider>,
+    pub asked: BTreeMap<String, Asked>,
     /// Ports by cluster.
     pub backends: BTreeMap<String, u16>,
     /// For every listener.
@@ -111,14 +111,14 @@ fn place_listener(listener: &mut Value, machine: &Machine, faults: &mut Vec<Stri
 
 fn place_cluster(cluster: &mut Value, machine: &Machine) -> Result<(), String> {
     let name = cluster["name"].as_str().unwrap_or_default().to_owned();
-    let port = match (machine.providers.get(&name), machine.backends.get(&name)) {
-        (Some(provider), None) => {
-            place_validated_tls(cluster, provider)?;
-            provider.port
+    let port = match (machine.asked.get(&name), machine.backends.get(&name)) {
+        (Some(asked), None) => {
+            place_validated_tls(cluster, asked)?;
+            asked.port
         }
         (None, Some(port)) => *port,
-        (Some(_), Some(_)) => return Err("it is both a provider's upstream and a backend".to_owned()),
-        (None, None) => return Err("no provider names it as its upstream, and no route leads to it".to_owned()),
+        (Some(_), Some(_)) => return Err("it is both an upstream of the filter and a backend".to_owned()),
+        (None, None) => return Err("the filter does not name it as an upstream, and no route leads to it".to_owned()),
     };
     let mut endpoints = 0;
     change(cluster, &mut |name, value| {
@@ -132,19 +132,19 @@ fn place_cluster(cluster: &mut Value, machine: &Machine) -> Result<(), String> {
 }
 
 /// TLS stays validated: only who signed the certificate is another on this machine.
-fn place_validated_tls(cluster: &mut Value, provider: &PlacedProvider) -> Result<(), String> {
+fn place_validated_tls(cluster: &mut Value, asked: &Asked) -> Result<(), String> {
     let context = &mut cluster["transport_socket"]["typed_config"];
     let validation = &mut context["common_tls_context"]["validation_context"];
     if !validation["trusted_ca"]["filename"].is_string() {
         return Err("its TLS is not validated: there is no trusted_ca".to_owned());
     }
-    validation["trusted_ca"]["filename"] = json!(provider.ca);
+    validation["trusted_ca"]["filename"] = json!(asked.ca);
     let name_is_checked = validation["match_typed_subject_alt_names"]
-        == json!([{ "san_type": "DNS", "matcher": { "exact": provider.host } }]);
-    if context["sni"] == *provider.host && name_is_checked {
+        == json!([{ "san_type": "DNS", "matcher": { "exact": asked.host } }]);
+    if context["sni"] == *asked.host && name_is_checked {
         return Ok(());
     }
-    Err(format!("its TLS does not ask for the issuer's host {}", provider.host))
+    Err(format!("its TLS does not ask for the host {}", asked.host))
 }
 
 fn loopback(port: u16) -> Value {
@@ -213,10 +213,10 @@ mod tests {
 
     fn placed(bootstrap: &Value) -> Result<Value, Vec<String>> {
         let file = Path::new(HERE).join("Cargo.toml");
-        let okta = PlacedProvider { host: "acme.okta.com".to_owned(), port: 1443, ca: file.clone() };
+        let okta = Asked { host: "acme.okta.com".to_owned(), port: 1443, ca: file.clone() };
         let machine = Machine {
             module: &file,
-            providers: BTreeMap::from([("okta".to_owned(), okta)]),
+            asked: BTreeMap::from([("okta".to_owned(), okta)]),
             backends: routed_clusters(bootstrap).into_iter().map(|cluster| (cluster, 1080)).collect(),
             files: ListenerFiles { certificate_chain: &file, private_key: &file, trusted_ca: &file },
         };
@@ -245,18 +245,14 @@ mod tests {
         let validation = format!("{okta}/transport_socket/typed_config/common_tls_context/validation_context");
         let listener = "/static_resources/listeners/0";
         for (pointer, value, fault) in [
-            (format!("{okta}/name"), json!("other"), "no provider names it as its upstream"),
+            (format!("{okta}/name"), json!("other"), "does not name it as an upstream"),
             (
                 format!("{listener}/filter_chains/0/routes/0/route/cluster"),
                 json!("okta"),
-                "both a provider's upstream and a backend",
+                "both an upstream of the filter and a backend",
             ),
-            (
-                format!("{okta}/transport_socket/typed_config/sni"),
-                json!("evil.com"),
-                "does not ask for the issuer's host",
-            ),
-            (format!("{validation}/match_typed_subject_alt_names"), json!([]), "does not ask for the issuer's host"),
+            (format!("{okta}/transport_socket/typed_config/sni"), json!("evil.com"), "does not ask for the host"),
+            (format!("{validation}/match_typed_subject_alt_names"), json!([]), "does not ask for the host"),
             (validation.clone(), json!({}), "TLS is not validated"),
             (format!("{okta}/load_assignment"), json!({}), "0 endpoints"),
             (

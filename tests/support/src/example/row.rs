@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use crate::authorization_server::{OPAQUE_AUDIENCE, UserTokenRequest};
 use crate::backend::Behaviour;
 
 /// A request and its answer, as written.
@@ -23,6 +24,11 @@ pub struct Row {
     pub body: Option<String>,
     /// The claims of the token that matter, over those of a good one; `null` takes one away. Left out: no token.
     pub token: Option<Map<String, Value>>,
+    /// In place of `token`: one that the authorization server issues, and that says nothing itself.
+    pub opaque_token: Option<OpaqueToken>,
+    /// Whether the issuer has revoked the token before it is sent.
+    #[serde(default)]
+    pub revoked: bool,
     /// The provider whose authorization server signs the token; the only one, unless said.
     pub signed_by: Option<String>,
     /// Where the token stands in place of `Authorization: Bearer`: a cookie's name.
@@ -64,11 +70,32 @@ pub struct Row {
     pub forwarded: Option<usize>,
     /// The reason in the filter's log; left out: the filter refuses nothing.
     pub reason: Option<String>,
+    /// How often the issuers are asked about tokens, all times together.
+    pub introspections: Option<u64>,
     /// What the log says a rule on trial would have refused for.
     pub would_deny: Option<String>,
     /// Members of Envoy's access log line, where it writes JSON; `null`: it says nothing of that.
     #[serde(default)]
     pub access_log: BTreeMap<String, Value>,
+}
+
+/// What is asked of the authorization server for a token that says nothing itself.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct OpaqueToken {
+    /// The user.
+    pub user: String,
+    /// The scopes, space separated.
+    pub scopes: String,
+    /// The audience.
+    pub audience: String,
+}
+
+impl Default for OpaqueToken {
+    fn default() -> Self {
+        let UserTokenRequest { login, scopes, .. } = UserTokenRequest::default();
+        Self { user: login.to_owned(), scopes: scopes.to_owned(), audience: OPAQUE_AUDIENCE.to_owned() }
+    }
 }
 
 /// A header's value, or several.
@@ -113,6 +140,7 @@ mod tests {
         for text in [
             r#"{"what": "", "request": "GET /", "status": 200, "statsu": 401}"#,
             r#"{"what": "", "request": "GET /", "status": 200, "backend_does": {"sleeps_ms": 1}}"#,
+            r#"{"what": "", "request": "GET /", "status": 200, "opaque_token": {"scope": "read:accounts"}}"#,
             r#"{"what": "", "request": "GET /", "status": "200"}"#,
         ] {
             assert!(read(text).is_err(), "{text}");

@@ -1,4 +1,5 @@
-//! An example, running: its Envoy, an authorization server for each provider, a backend for each routed cluster.
+//! An example, running: its Envoy, an authorization server for each provider, the list of revoked tokens, a backend for
+//! each routed cluster.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -11,10 +12,11 @@ use tempfile::TempDir;
 
 use super::folder::Example;
 use super::outcome::Outcome;
-use super::placement::{self, ListenerFiles, Machine, PlacedProvider};
+use super::placement::{self, Asked, ListenerFiles, Machine};
+use super::revocation_list::RevocationList;
 use super::row::Row;
 use super::tokens;
-use crate::authorization_server::AuthorizationServer;
+use crate::authorization_server::{AuthorizationServer, UserTokenRequest};
 use crate::backend::Backend;
 use crate::client::{Connection, Request, connect_from};
 use crate::envoy::{Envoy, EnvoyBuilder};
@@ -27,6 +29,8 @@ use crate::tls::{self, Certificate, CertificateAuthority};
 const GATEWAY_NAME: &str = "api.acme.com";
 /// How long the log may take to tell of a request that was answered.
 const TIME_TO_LOG: Duration = Duration::from_secs(3);
+/// How long the filter may take to hold keys and lists, where the configuration has an address that tells.
+const TIME_TO_BE_READY: Duration = Duration::from_secs(20);
 
 /// Everything an example needs. Dropping it ends all of it.
 pub struct RunningExample {
@@ -37,6 +41,7 @@ pub struct RunningExample {
     tls: BTreeSet<u16>,
     backends: BTreeMap<String, Backend>,
     providers: BTreeMap<String, Provider>,
+    _revocations: Option<Revocations>,
     certificates: Certificates,
     /// Whether rows ask for lines of the access log; each row then waits for its own.
     reads_access_log: bool,
@@ -44,7 +49,15 @@ pub struct RunningExample {
 
 struct Provider {
     upstream: String,
+    secret_variable: Option<String>,
     server: Arc<AuthorizationServer>,
+}
+
+/// Who lists revoked tokens.
+struct Revocations {
+    upstream: String,
+    host: String,
+    list: RevocationList,
 }
 
 struct Certificates {
@@ -60,16 +73,35 @@ impl RunningExample {
     /// # Panics
     /// When something of the bootstrap has no place on this machine, or does not start.
     pub fn start(example: &Example) -> Self {
-        let providers = providers(&example.plugin_configuration());
+        let plugin = example.plugin_configuration();
+        let providers = providers(&plugin);
         let clusters = placement::routed_clusters(&example.bootstrap);
         let backends: BTreeMap<_, _> = clusters.into_iter().map(|cluster| (cluster, Backend::start())).collect();
         let certificates = Certificates::create();
-        let placed = placed(example, &providers, &backends, &certificates);
-        let envoy = EnvoyBuilder::new().start_as_written(&placed);
+        let revocations = Revocations::start(example, &plugin["revocations"], &certificates.trusted);
+        let placed = placed(example, asked(&providers, revocations.as_ref(), &certificates), &backends, &certificates);
+        let secrets = providers.values().filter_map(Provider::secret);
+        let builder = secrets.fold(EnvoyBuilder::new(), |builder, (name, secret)| builder.env(&name, &secret));
+        let envoy = builder.start_as_written(&placed);
         let ports = envoy.listening_ports();
         let tls = placement::tls_listeners(&placed).iter().filter_map(|name| ports.get(name)).copied().collect();
         let reads_access_log = example.rows.iter().any(|row| !row.access_log.is_empty());
-        Self { envoy, ports, tls, backends, providers, certificates, reads_access_log }
+        let running =
+            Self { envoy, ports, tls, backends, providers, _revocations: revocations, certificates, reads_access_log };
+        if let Some(path) = plugin["readiness_path"].as_str() {
+            running.wait_until_ready(path);
+        }
+        running
+    }
+
+    /// Waits as a load balancer does, on every listener.
+    fn wait_until_ready(&self, path: &str) {
+        let request = Request::get(path);
+        for port in self.ports.values() {
+            polling::until("the filter to be ready", TIME_TO_BE_READY, || {
+                request.try_send(*port).is_ok_and(|answer| answer.status == 200).then_some(())
+            });
+        }
     }
 
     /// Where a listener listens; the only one, if it is not named.
@@ -85,19 +117,29 @@ impl RunningExample {
         *port.unwrap_or_else(|| panic!("which listener? there are {:?}", self.ports.keys()))
     }
 
-    /// A fresh token with the claims of a row, if it is to have one.
+    /// A fresh token as a row wants it, if it is to have one.
     ///
     /// # Panics
-    /// When no provider has the name of the one that is to sign, or there are several and it has none.
+    /// When no provider has the name of the one that is to issue it, or there are several and it has none.
     pub fn token(&self, row: &Row) -> Option<String> {
         let provider = match &row.signed_by {
             Some(name) => self.providers.get(name),
             None if self.providers.len() == 1 => self.providers.values().next(),
             None => None,
         };
-        row.token.as_ref().map(|claims| {
-            let provider = provider.unwrap_or_else(|| panic!("signed by whom? there are {:?}", self.providers.keys()));
-            tokens::signed(&provider.server, claims)
+        if row.token.is_none() && row.opaque_token.is_none() {
+            return None;
+        }
+        let provider = provider.unwrap_or_else(|| panic!("signed by whom? there are {:?}", self.providers.keys()));
+        let opaque = row.opaque_token.as_ref().map(|wanted| {
+            let (login, scopes, audience) = (&wanted.user, &wanted.scopes, &wanted.audience);
+            provider.server.user_token(&UserTokenRequest { login, scopes, audience, acr: None })
+        });
+        let token = opaque.or_else(|| row.token.as_ref().map(|claims| tokens::signed(&provider.server, claims)));
+        token.inspect(|token| {
+            if row.revoked {
+                provider.server.revoke("application", token);
+            }
         })
     }
 
@@ -125,6 +167,7 @@ impl RunningExample {
         }
         let logged_before = self.notable_records().len();
         let access_logged_before = self.access_log().len();
+        let introspected_before = self.introspections();
         let request = self.request(row);
         let answers: Vec<_> = (0..row.times).map(|_| self.send(row, &request).ok()).collect();
         let expected = if row.reason.is_some() || row.would_deny.is_some() { row.times } else { 0 };
@@ -141,6 +184,7 @@ impl RunningExample {
             answers,
             received,
             records: records.into_iter().skip(logged_before).collect(),
+            introspections: self.introspections() - introspected_before,
             access_log: access_log.into_iter().skip(access_logged_before).collect(),
         }
     }
@@ -186,6 +230,10 @@ impl RunningExample {
         certificate.or_else(|| row.untrusted_certificate.as_ref().map(|name| untrusted.issue(name)))
     }
 
+    fn introspections(&self) -> u64 {
+        self.providers.values().map(|provider| provider.server.introspections()).sum()
+    }
+
     /// The lines of Envoy's access log that are JSON.
     fn access_log(&self) -> Vec<Value> {
         self.envoy
@@ -200,6 +248,24 @@ impl RunningExample {
     fn notable_records(&self) -> Vec<Value> {
         let is_notable = |record: &Value| record["decision"] == "deny" || record["would_deny"].is_string();
         self.envoy.audit_records().into_iter().filter(is_notable).collect()
+    }
+}
+
+impl Provider {
+    /// The environment variable that the gateway is to find its secret in, and the secret.
+    fn secret(&self) -> Option<(String, String)> {
+        let name = self.secret_variable.clone()?;
+        Some((name, self.server.client_credentials("gateway").1))
+    }
+}
+
+impl Revocations {
+    fn start(example: &Example, written: &Value, authority: &CertificateAuthority) -> Option<Self> {
+        let document = example.revoked.as_ref()?;
+        let uri = text(&written["uri"]);
+        let host = uri.split('/').nth(2).unwrap_or_default().to_owned();
+        let list = RevocationList::start(document, &authority.issue(&host));
+        Some(Self { upstream: text(&written["upstream"]), host, list })
     }
 }
 
@@ -223,7 +289,8 @@ fn plainly(request: &Request, stream: TcpStream) -> io::Result<Response> {
 fn providers(plugin: &Value) -> BTreeMap<String, Provider> {
     let start = |(name, written): (&String, &Value)| {
         let server = AuthorizationServer::shared(&issuer(written));
-        (name.clone(), Provider { upstream: text(&written["upstream"]), server })
+        let secret_variable = written["introspection"]["client_secret"]["env"].as_str().map(str::to_owned);
+        (name.clone(), Provider { upstream: text(&written["upstream"]), secret_variable, server })
     };
     plugin["providers"].as_object().expect("providers").iter().map(start).collect()
 }
@@ -236,19 +303,32 @@ fn issuer(provider: &Value) -> String {
     text(&provider["issuer"])
 }
 
+/// The servers that the filter itself asks, by their clusters.
+fn asked(
+    providers: &BTreeMap<String, Provider>,
+    revocations: Option<&Revocations>,
+    certificates: &Certificates,
+) -> BTreeMap<String, Asked> {
+    let provider = |Provider { upstream, server, .. }: &Provider| {
+        let asked = Asked { host: server.host().to_owned(), port: server.port(), ca: server.ca_pem_path() };
+        (upstream.clone(), asked)
+    };
+    let list = |Revocations { upstream, host, list }: &Revocations| {
+        let ca = certificates.trusted.ca_pem_path();
+        (upstream.clone(), Asked { host: host.clone(), port: list.port(), ca })
+    };
+    providers.values().map(provider).chain(revocations.map(list)).collect()
+}
+
 fn placed(
     example: &Example,
-    providers: &BTreeMap<String, Provider>,
+    asked: BTreeMap<String, Asked>,
     backends: &BTreeMap<String, Backend>,
     certificates: &Certificates,
 ) -> Value {
-    let place = |Provider { upstream, server }: &Provider| {
-        let placed = PlacedProvider { host: server.host().to_owned(), port: server.port(), ca: server.ca_pem_path() };
-        (upstream.clone(), placed)
-    };
     let machine = Machine {
         module: &wasm_module(),
-        providers: providers.values().map(place).collect(),
+        asked,
         backends: backends.iter().map(|(cluster, backend)| (cluster.clone(), backend.port())).collect(),
         files: ListenerFiles {
             certificate_chain: &certificates.gateway.certificate,

@@ -22,6 +22,7 @@ pub fn signed(server: &AuthorizationServer, claims: &Map<String, Value>) -> Stri
             other => drop(members.insert(name.clone(), other.clone())),
         }
     }
+    server.know(&payload);
     server.sign(&json!({}), &payload, SigningKey::Active)
 }
 

@@ -57,7 +57,7 @@ pub fn measure(stand: &Stand, workload: Workload, prepared: &Prepared, rounds: u
     let lane =
         |subject: Subject| Lane { port: stand.port(subject), expected_status: workload.expected_status(subject) };
     let (lanes, warm_up) = (Subject::ALL.map(lane), workload.warm_up_rounds());
-    let spent = interleaved(stand.pid(), &lanes, &workload.title(), warm_up, rounds, |round| prepared.round(round));
+    let spent = interleaved(stand.pid(), &lanes, &workload.title(), warm_up, rounds, |round, _| prepared.round(round));
     CpuFinding::of(workload, &spent)
 }
 
@@ -69,8 +69,8 @@ pub struct Lane {
     pub expected_status: u16,
 }
 
-/// What Envoy spends on a request in each lane, in microseconds, a figure for each round after the first ones. All get
-/// the same requests in a round, one after the other, each time in another order.
+/// What Envoy spends on a request in each lane, in microseconds, a figure for each round after the first ones. They
+/// are sent what `requests` says for a round and a lane, one after the other, each time in another order.
 ///
 /// # Panics
 /// When a lane does not answer as it must.
@@ -80,13 +80,13 @@ pub fn interleaved(
     title: &str,
     warm_up: usize,
     rounds: usize,
-    requests: impl Fn(usize) -> Vec<Request>,
+    requests: impl Fn(usize, usize) -> Vec<Request>,
 ) -> Vec<Vec<f64>> {
     let mut spent = vec![Vec::with_capacity(rounds); lanes.len()];
     let progress = Progress::new(title, warm_up + rounds);
     for round in 0..warm_up + rounds {
-        let requests = requests(round);
         for place in rotated(lanes.len(), round) {
+            let requests = requests(round, place);
             let Lane { port, expected_status } = lanes[place];
             let load = Load { port, connections: CONNECTIONS, expected_status };
             let before = cpu_nanoseconds(envoy);

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::cpu::{Cost, CpuFinding};
+use crate::introspection::{AskingCost, IntrospectionFinding, REMEMBERED};
 use crate::latency::{Latency, LatencyFinding};
 use crate::machine::Machine;
 use crate::memory::{MemoryFinding, WORKERS, tokens_sent};
@@ -21,6 +22,8 @@ pub struct Findings {
     pub cpu: Vec<CpuFinding>,
     /// CPU time with rules.
     pub rules: Option<RulesFinding>,
+    /// Where the issuer is asked about tokens.
+    pub introspection: Option<IntrospectionFinding>,
     /// Latency, a workload each.
     pub latency: Vec<LatencyFinding>,
     /// From configuration to the first answer.
@@ -48,6 +51,7 @@ impl Findings {
             "rounds": self.rounds,
             "cpu_us_per_request": by_name(self.cpu.iter().map(|finding| (finding.workload.name(), cpu(finding)))),
             "cpu_us_per_request_by_rules": self.rules.as_ref().map(rules),
+            "introspection": self.introspection.as_ref().map(introspection),
             "latency_us": by_name(self.latency.iter().map(|finding| (finding.workload.name(), latency(finding)))),
             "ready_ms": self.start.as_ref().map(|start| {
                 json!({"none": start.no_filter, "ours": start.ours, "ours_again": start.ours_again})
@@ -86,6 +90,22 @@ fn rules(finding: &RulesFinding) -> Value {
         (cost.rules.name(), found)
     };
     by_name(finding.costs.iter().map(|(asked, costs)| (asked.name().to_owned(), by_name(costs.iter().map(of_cost)))))
+}
+
+fn introspection(finding: &IntrospectionFinding) -> Value {
+    let of_cost = |cost: &AskingCost| {
+        let Quartiles { low, median, high } = cost.added;
+        let found = json!({
+            "cpu_us": {"total": cost.total, "added": {"lower_quartile": low, "median": median, "upper_quartile": high}},
+            "latency_us": {"p50": cost.p50.as_micros(), "p99": cost.p99.as_micros()},
+        });
+        (cost.asking.name().to_owned(), found)
+    };
+    let [with_one, with_all] = finding.memory;
+    json!({
+        "by_kind": by_name(finding.costs.iter().map(of_cost)),
+        "resident_mib_by_answers": {"1": with_one, REMEMBERED.to_string(): with_all},
+    })
 }
 
 fn latency(finding: &LatencyFinding) -> Value {
@@ -128,6 +148,7 @@ pub mod tests {
             rounds: 16,
             cpu: vec![finding(Workload::NEW, [5.0, 40.0, 50.0, 30.0, 160.0])],
             rules: Some(crate::rules::tests::finding()),
+            introspection: Some(crate::introspection::tests::finding()),
             latency: vec![LatencyFinding { workload: Workload::NEW, latencies: Subject::ALL.map(latency).into() }],
             start: Some(StartFinding { repeats: 5, no_filter: 6.5, ours: 77.5, ours_again: 9.5 }),
             memory: Some(MemoryFinding {
@@ -146,6 +167,9 @@ pub mod tests {
             "/cpu_us_per_request/rs256-new/ours/added/median",
             "/cpu_us_per_request/rs256-new/ours/ratio_to_jwt_authn",
             "/cpu_us_per_request_by_rules/last/rules_1000/added/median",
+            "/introspection/by_kind/opaque_new/cpu_us/added/median",
+            "/introspection/by_kind/ext_authz/latency_us/p99",
+            "/introspection/resident_mib_by_answers/4096",
             "/latency_us/rs256-new/jwt_authn/p99",
             "/ready_ms/ours",
             "/resident_mib/by_workers/ours/16",
@@ -153,7 +177,7 @@ pub mod tests {
             "/resident_mib/ours_by_distinct_tokens/100000",
         ]
         .map(|pointer| json.pointer(pointer).and_then(Value::as_f64));
-        let expected = [285_000.0, 30.0, 0.75, 12.0, 922.0, 77.5, 104.0, 4.0, 68.0];
+        let expected = [285_000.0, 30.0, 0.75, 12.0, 90.0, 760.0, 66.5, 922.0, 77.5, 104.0, 4.0, 68.0];
         assert_eq!(found, expected.map(Some));
     }
 }

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use testbed::Request;
 use testbed::load::Load;
 
+use crate::cpu::Lane;
 use crate::order::rotated;
 use crate::progress::Progress;
 use crate::statistics::percentile;
@@ -42,22 +44,28 @@ pub struct Latency {
 /// # Panics
 /// When a subject does not answer as it must.
 pub fn measure(stand: &Stand, workload: Workload, prepared: &Prepared) -> LatencyFinding {
-    let mut taken = vec![Vec::new(); Subject::ALL.len()];
-    let progress = Progress::new(&format!("latency, {}", workload.title()), PIECES);
+    let lane =
+        |subject: Subject| Lane { port: stand.port(subject), expected_status: workload.expected_status(subject) };
+    let title = format!("latency, {}", workload.title());
+    let taken = paced(&Subject::ALL.map(lane), &title, |piece, _| prepared.round(FIRST_PIECE + piece));
+    let latency = |(subject, [p50, p99]): (Subject, [Duration; 2])| Latency { subject, p50, p99 };
+    LatencyFinding { workload, latencies: Subject::ALL.into_iter().zip(taken).map(latency).collect() }
+}
+
+/// Median and 99th percentile of each lane, which is sent what `requests` says for a piece and a lane.
+///
+/// # Panics
+/// When a lane does not answer as it must.
+pub fn paced(lanes: &[Lane], title: &str, requests: impl Fn(usize, usize) -> Vec<Request>) -> Vec<[Duration; 2]> {
+    let mut taken = vec![Vec::new(); lanes.len()];
+    let progress = Progress::new(title, PIECES);
     for piece in 0..PIECES {
-        let requests = prepared.round(FIRST_PIECE + piece);
-        for place in rotated(Subject::ALL.len(), piece) {
-            let subject = Subject::ALL[place];
-            let expected_status = workload.expected_status(subject);
-            let load = Load { port: stand.port(subject), connections: CONNECTIONS, expected_status };
-            taken[place].extend(load.send_paced(&requests, INTERVAL));
+        for place in rotated(lanes.len(), piece) {
+            let Lane { port, expected_status } = lanes[place];
+            let load = Load { port, connections: CONNECTIONS, expected_status };
+            taken[place].extend(load.send_paced(&requests(piece, place), INTERVAL));
         }
         progress.after(());
     }
-    let latency = |(subject, taken): (Subject, Vec<Duration>)| Latency {
-        subject,
-        p50: percentile(&taken, 50),
-        p99: percentile(&taken, 99),
-    };
-    LatencyFinding { workload, latencies: Subject::ALL.into_iter().zip(taken).map(latency).collect() }
+    taken.iter().map(|taken| [50, 99].map(|percent| percentile(taken, percent))).collect()
 }

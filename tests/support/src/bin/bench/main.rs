@@ -6,6 +6,7 @@
 mod chart;
 mod cpu;
 mod findings;
+mod introspection;
 mod latency;
 mod machine;
 mod memory;
@@ -71,6 +72,7 @@ fn measure(options: &Options) -> Findings {
             start: None,
             memory: None,
             rules: None,
+            introspection: None,
         },
         keys,
     };
@@ -109,6 +111,11 @@ impl Bench {
                 let finding = rules::measure(&self.keys, self.findings.rounds);
                 println!("Rules\n{}", report::rules_table(&finding));
                 self.findings.rules = Some(finding);
+            }
+            Part::Introspection => {
+                let finding = introspection::measure(&self.keys, self.findings.rounds);
+                println!("Introspection\n{}", report::introspection_text(&finding));
+                self.findings.introspection = Some(finding);
             }
             Part::Start => {
                 let finding = start::measure(&self.keys, &self.any_token());

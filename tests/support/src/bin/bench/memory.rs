@@ -1,8 +1,7 @@
 //! What the filter holds: for each worker, and after a million tokens that it never saw before.
 
-use std::fs;
-
 use testbed::load::Load;
+use testbed::process::resident_mebibytes;
 use testbed::{Envoy, EnvoyBuilder};
 
 use crate::progress::Progress;
@@ -96,26 +95,9 @@ fn load(envoy: &Envoy, subject: Subject, connections: usize) -> Load {
     Load { port: envoy.port(subject.name()), connections, expected_status: 200 }
 }
 
-fn resident_mebibytes(pid: u32) -> f64 {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("Envoy runs, on Linux");
-    resident_kibibytes(&status).expect("the status of a process has VmRSS") / 1024.0
-}
-
-fn resident_kibibytes(status: &str) -> Option<f64> {
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    line.trim().strip_suffix(" kB")?.parse().ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_resident_size_is_read_from_the_status() {
-        let status = "Name:\tenvoy\nVmHWM:\t  70000 kB\nVmRSS:\t   61440 kB\nRssAnon:\t 1 kB\n";
-        assert_eq!(resident_kibibytes(status), Some(61440.0));
-        assert_eq!(resident_kibibytes("Name:\tenvoy\n"), None);
-    }
 
     #[test]
     fn a_worker_of_ours_is_compared_with_one_without_a_filter() {

@@ -12,6 +12,8 @@ pub enum Part {
     Latency(Workload),
     /// CPU time with rules.
     Rules,
+    /// CPU time, latency and memory where the issuer is asked about tokens.
+    Introspection,
     /// From configuration to the first answer.
     Start,
     /// Resident memory.
@@ -20,14 +22,21 @@ pub enum Part {
 
 impl Part {
     /// All of them.
-    pub const ALL: [Self; 5] =
-        [Self::Rules, Self::Latency(Workload::REPEATED), Self::Latency(Workload::NEW), Self::Start, Self::Memory];
+    pub const ALL: [Self; 6] = [
+        Self::Rules,
+        Self::Introspection,
+        Self::Latency(Workload::REPEATED),
+        Self::Latency(Workload::NEW),
+        Self::Start,
+        Self::Memory,
+    ];
 
     /// By which it is chosen.
     pub fn name(self) -> String {
         match self {
             Self::Latency(workload) => format!("latency-{}", workload.name()),
             Self::Rules => "rules".to_owned(),
+            Self::Introspection => "introspection".to_owned(),
             Self::Start => "start".to_owned(),
             Self::Memory => "memory".to_owned(),
         }
@@ -97,7 +106,7 @@ mod tests {
     fn without_options_everything_is_measured() {
         let options = read(&["--rounds=", "--workloads="]).unwrap();
         assert_eq!((options.rounds, options.publish), (ROUNDS, false));
-        assert_eq!((options.workloads.len(), options.parts.len()), (14, 5));
+        assert_eq!((options.workloads.len(), options.parts.len()), (14, 6));
     }
 
     #[test]

@@ -177,7 +177,7 @@ pub fn measure(keys: &[SigningKey], rounds: usize) -> RulesFinding {
         RuleSet::ALL.iter().map(|rules| Lane { port: envoy.port(&rules.name()), expected_status: 200 }).collect();
     let costs = Asked::ALL.map(|asked| {
         let request = asked.request(&token);
-        let spent = interleaved(envoy.pid(), &lanes, asked.title(), WARM_UP_ROUNDS, rounds, |_| {
+        let spent = interleaved(envoy.pid(), &lanes, asked.title(), WARM_UP_ROUNDS, rounds, |_, _| {
             vec![request.clone(); crate::workloads::REQUESTS_PER_ROUND]
         });
         (asked, RulesFinding::costs(&spent))

@@ -15,8 +15,9 @@ use crate::progress::Progress;
 use crate::signing::{Kind, SigningKey};
 
 /// 2026 and 2100: the same tokens serve every run.
-const ISSUED_AT: u64 = 1_767_225_600;
-const EXPIRES_AT: u64 = 4_102_444_800;
+pub const ISSUED_AT: u64 = 1_767_225_600;
+/// Long after every run.
+pub const EXPIRES_AT: u64 = 4_102_444_800;
 
 /// The claims of the token number `number`: those of an Okta access token for a user.
 pub fn claims(number: usize) -> Value {

@@ -1,5 +1,5 @@
-//! The issuer's metadata (RFC 8414 section 3, OpenID Connect Discovery 1.0 section 4) -> the address of
-//! its keys.
+//! The issuer's metadata (RFC 8414 section 3, OpenID Connect Discovery 1.0 section 4) -> where its keys and its
+//! endpoints are.
 //!
 //! The document is fetched from the issuer's own host through the configured upstream, must name exactly the
 //! configured issuer, and may only point to that same host: whoever can alter it cannot send us elsewhere.
@@ -7,25 +7,44 @@
 use serde_json::Value;
 
 use crate::jose::{JsonLimits, parse_object};
-use crate::keys::fetch::MetadataFault;
 use crate::policy::{CalloutAddress, Discovery};
 
 const LIMITS: JsonLimits = JsonLimits { depth: 8, members: 256 };
 
-/// The key address that a metadata document gives.
-pub(super) fn key_address(document: &[u8], discovery: &Discovery) -> Result<CalloutAddress, MetadataFault> {
+/// Why the issuer's metadata does not lead to what is looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum MetadataFault {
+    /// No address answered 200 with a JSON object.
+    Malformed,
+    /// It describes another issuer (RFC 8414 section 3.3).
+    IssuerMismatch,
+    /// It has no usable address of that name.
+    NoAddress,
+    /// Its address is on another host than the issuer, or not https.
+    ForeignAddress,
+}
+
+/// The address that a metadata document gives under `name`, such as `jwks_uri`.
+///
+/// # Errors
+/// When the document is not the issuer's own, or leads nowhere or elsewhere.
+pub fn address_in_metadata(
+    document: &[u8],
+    discovery: &Discovery,
+    name: &str,
+) -> Result<CalloutAddress, MetadataFault> {
     let members = parse_object(document, LIMITS).map_err(|_| MetadataFault::Malformed)?;
     if members.get("issuer").and_then(Value::as_str) != Some(discovery.issuer.as_str()) {
         return Err(MetadataFault::IssuerMismatch);
     }
     let home = discovery.documents.first().ok_or(MetadataFault::Malformed)?;
     let address = members
-        .get("jwks_uri")
+        .get(name)
         .and_then(Value::as_str)
         .and_then(|uri| CalloutAddress::parse(uri, &home.upstream))
-        .ok_or(MetadataFault::NoKeyAddress)?;
+        .ok_or(MetadataFault::NoAddress)?;
     let is_at_home = address.scheme == home.scheme && address.authority.eq_ignore_ascii_case(&home.authority);
-    if is_at_home { Ok(address) } else { Err(MetadataFault::ForeignKeyAddress) }
+    if is_at_home { Ok(address) } else { Err(MetadataFault::ForeignAddress) }
 }
 
 #[cfg(test)]
@@ -36,13 +55,22 @@ mod tests {
 
     fn address(document: &Value) -> Result<String, MetadataFault> {
         let discovery = Discovery::of("https://idp.example/realms/a", "idp").unwrap();
-        key_address(document.to_string().as_bytes(), &discovery).map(|address| address.to_string())
+        address_in_metadata(document.to_string().as_bytes(), &discovery, "jwks_uri").map(|address| address.to_string())
     }
 
     #[wasm_bindgen_test(unsupported = test)]
     fn the_key_address_is_taken_from_the_issuers_own_document() {
         let document = json!({ "issuer": "https://idp.example/realms/a", "jwks_uri": "https://idp.example/keys?x=1", "other": [1] });
         assert_eq!(address(&document).as_deref(), Ok("https://idp.example/keys?x=1"));
+    }
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn an_address_is_looked_for_under_its_own_name_only() {
+        let discovery = Discovery::of("https://idp.example", "idp").unwrap();
+        let document = br#"{"issuer":"https://idp.example","introspection_endpoint":"https://idp.example/i"}"#;
+        let address = |name| address_in_metadata(document, &discovery, name).map(|address| address.path);
+        assert_eq!(address("introspection_endpoint").as_deref(), Ok("/i"));
+        assert_eq!(address("jwks_uri"), Err(MetadataFault::NoAddress));
     }
 
     #[wasm_bindgen_test(unsupported = test)]
@@ -62,7 +90,7 @@ mod tests {
             );
         }
         for uri in [json!(null), json!(5), json!("keys"), json!("")] {
-            assert_eq!(with(ours(), uri.clone()), Err(MetadataFault::NoKeyAddress), "{uri}");
+            assert_eq!(with(ours(), uri.clone()), Err(MetadataFault::NoAddress), "{uri}");
         }
         for uri in [
             "https://evil.example/k",
@@ -70,12 +98,12 @@ mod tests {
             "https://idp.example:8443/k",
             "https://idp.example.evil/k",
         ] {
-            assert_eq!(with(ours(), json!(uri)), Err(MetadataFault::ForeignKeyAddress), "{uri}");
+            assert_eq!(with(ours(), json!(uri)), Err(MetadataFault::ForeignAddress), "{uri}");
         }
         assert_eq!(address(&json!([])), Err(MetadataFault::Malformed));
         let discovery = Discovery::of("https://idp.example", "idp").unwrap();
         let twice =
             br#"{"issuer":"https://idp.example","issuer":"https://idp.example","jwks_uri":"https://idp.example/k"}"#;
-        assert_eq!(key_address(twice, &discovery), Err(MetadataFault::Malformed));
+        assert_eq!(address_in_metadata(twice, &discovery, "jwks_uri"), Err(MetadataFault::Malformed));
     }
 }

@@ -1,0 +1,366 @@
+//! `introspection` -> [`Introspection`], `revocations` -> [`RevocationSource`]: endpoints that can be asked, by somebody
+//! who can say who he is, and bounds within which that hurts nobody.
+
+use std::num::NonZeroU32;
+use std::ops::RangeInclusive;
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::Findings;
+use super::provider::Server;
+use crate::config::fault::{ConfigProblem, Path};
+use crate::config::schema::introspection::{
+    ClientAuth, IntrospectionDocument, RevocationsDocument, Secret, SecretDocument,
+};
+use crate::jose::PrivateKey;
+use crate::jose::private_key::PrivateKeyFault;
+use crate::policy::callout_address::Scheme;
+use crate::policy::{
+    Audiences, CalloutAddress, ClientAuthentication, Discovery, Introspection, IntrospectionAddress, OpaqueTokens,
+    Provider, RevocationSource,
+};
+use crate::redacted::Redacted;
+
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3600);
+const MAX_NAME_BYTES: usize = 64;
+
+/// What a provider's endpoint is found by.
+pub(super) struct Surroundings<'a> {
+    pub(super) name: &'a str,
+    pub(super) issuer: Option<&'a str>,
+    pub(super) upstream: Option<&'a str>,
+    pub(super) allow_http: bool,
+    pub(super) server: Server,
+    /// Whether nothing else of the provider wants an upstream, and says so when it is missing.
+    pub(super) needs_upstream: bool,
+    pub(super) provider_at: &'a Path,
+}
+
+/// Compiles one provider's `introspection`; `None` when there is a fault.
+pub(super) fn introspection(
+    document: IntrospectionDocument,
+    around: &Surroundings<'_>,
+    at: &Path,
+    findings: &mut Findings<'_>,
+) -> Option<Introspection> {
+    let address = address(document.uri, around, &at.member("uri"), findings);
+    let who = WhoAsks {
+        client_id: document.client_id,
+        method: document.client_auth,
+        secret: document.client_secret,
+        private_key: document.private_key,
+        key_id: document.key_id,
+    };
+    let client = client(who, at, findings);
+    let mut time = |value: Option<Duration>, name: &str, default: Duration, bounds, hint| {
+        bounded(value.unwrap_or(default), &bounds, &at.member(name), hint, findings)
+    };
+    let cache_ttl = time(
+        document.cache_ttl,
+        "cache_ttl",
+        30 * SECOND,
+        Duration::ZERO..=HOUR,
+        "at most \"1h\": a revoked token may go on for that long",
+    );
+    let inactive_cache_ttl = time(
+        document.inactive_cache_ttl,
+        "inactive_cache_ttl",
+        5 * SECOND,
+        Duration::ZERO..=MINUTE,
+        "at most \"1m\": a token that becomes good stays refused for that long",
+    );
+    let timeout = time(
+        document.timeout,
+        "timeout",
+        2 * SECOND,
+        SECOND / 10..=10 * SECOND,
+        "between \"0.1s\" and \"10s\": requests wait for that long",
+    );
+    let stale_if_error = time(
+        document.stale_if_error,
+        "stale_if_error",
+        Duration::ZERO,
+        Duration::ZERO..=HOUR,
+        "at most \"1h\": while the endpoint fails, a revoked token may go on for that much longer",
+    );
+    let requests_per_minute =
+        NonZeroU32::new(document.requests_per_minute.unwrap_or(600)).filter(|n| n.get() <= 100_000);
+    if requests_per_minute.is_none() {
+        findings.unusable(
+            &at.member("requests_per_minute"),
+            "between 1 and 100000: the share of the issuer's rate limit that this gateway may use",
+        );
+    }
+    if stale_if_error.is_some_and(|time| !time.is_zero()) {
+        findings.warnings.push(format!(
+            "provider {:?}: stale_if_error is on, a token that is revoked while the endpoint fails goes on being accepted for that long",
+            around.name
+        ));
+    }
+    Some(Introspection {
+        address: address?,
+        client: client?,
+        cache_ttl: cache_ttl?,
+        inactive_cache_ttl: inactive_cache_ttl?,
+        timeout: timeout?,
+        requests_per_minute: requests_per_minute?,
+        stale_if_error: stale_if_error?,
+        // Shared out when all providers are known.
+        opaque_tokens: OpaqueTokens::Refused,
+    })
+}
+
+/// Finds out whether it can be said whose tokens opaque ones are: of one provider at most, for nothing in them tells.
+/// `written` are the places of `introspection` and what the operator says there.
+pub(super) fn judge_opaque_tokens(written: &[(Path, Option<bool>)], findings: &mut Findings<'_>) {
+    let takers = written.iter().filter(|(_, takes)| *takes == Some(true)).count();
+    for (at, takes) in written {
+        match takes {
+            Some(true) if takers > 1 => findings.unusable(
+                &at.member("opaque_tokens"),
+                "another provider takes opaque tokens too; nothing in such a token says whose it is",
+            ),
+            None if written.len() > 1 => {
+                findings.needed(
+                    None::<()>,
+                    &at.member("opaque_tokens"),
+                    "several providers introspect; write true for the one whose tokens are opaque, false for the others",
+                );
+            }
+            Some(_) | None => {}
+        }
+    }
+}
+
+/// Lets one provider take them, if one does.
+pub(super) fn share_out_opaque_tokens(
+    written: &[(Path, Option<bool>)],
+    providers: &mut [Provider],
+    findings: &mut Findings<'_>,
+) {
+    let asking = providers.iter_mut().filter(|provider| provider.introspection.is_some());
+    // As many as were written: this is asked of complete providers only.
+    for (provider, (_, takes)) in asking.zip(written) {
+        if !takes.unwrap_or(written.len() == 1) {
+            continue;
+        }
+        if provider.audiences == Audiences::InsecureAny {
+            findings.warnings.push(format!(
+                "provider {:?}: insecure_any_audience is on and opaque tokens are taken, whatever the issuer calls active is accepted",
+                provider.name
+            ));
+        }
+        if let Some(settings) = &mut provider.introspection {
+            settings.opaque_tokens = OpaqueTokens::Taken;
+        }
+    }
+}
+
+/// Written, derived for Okta, or else found by the issuer's metadata; nothing when the issuer itself was at fault.
+fn address(
+    uri: Option<String>,
+    around: &Surroundings<'_>,
+    at: &Path,
+    findings: &mut Findings<'_>,
+) -> Option<IntrospectionAddress> {
+    if around.needs_upstream {
+        let at = around.provider_at.member("upstream");
+        findings.needed(
+            around.upstream,
+            &at,
+            "write the host's name for the connection to the issuer, which is asked about tokens: on Envoy the name of a cluster",
+        );
+        if around.upstream == Some("") {
+            findings.unusable(&at, "an empty name");
+        }
+    }
+    let upstream = around.upstream.filter(|name| !name.is_empty());
+    let known = match (uri, around.issuer, around.server) {
+        (Some(uri), ..) => uri,
+        (None, Some(issuer), Server::OktaCustom) => format!("{issuer}/v1/introspect"),
+        (None, Some(issuer), Server::OktaOrg) => format!("{issuer}/oauth2/v1/introspect"),
+        (None, issuer, _) => return Discovery::of(issuer?, upstream?).map(IntrospectionAddress::Discovered),
+    };
+    let address = CalloutAddress::parse(&known, upstream.unwrap_or_default());
+    match &address {
+        None => findings.unusable(at, "not an absolute https URL"),
+        Some(address) if address.scheme == Scheme::Http && !around.allow_http => {
+            findings.unusable(at, "tokens are sent over https only; for a test, set \"insecure_http\": true");
+            return None;
+        }
+        Some(_) => {}
+    }
+    upstream?;
+    address.map(IntrospectionAddress::Known)
+}
+
+/// What of the document says who asks.
+struct WhoAsks {
+    client_id: Option<String>,
+    method: Option<ClientAuth>,
+    secret: Option<Secret>,
+    private_key: Option<Secret>,
+    key_id: Option<String>,
+}
+
+fn client(who: WhoAsks, at: &Path, findings: &mut Findings<'_>) -> Option<ClientAuthentication> {
+    let WhoAsks { client_id, method, secret, private_key, key_id } = who;
+    let (secret_at, key_at) = (at.member("client_secret"), at.member("private_key"));
+    let id_at = at.member("client_id");
+    let client_id = findings.needed(client_id, &id_at, "write the id of the client that may introspect: \"0oa...\"");
+    let client_id = client_id.filter(|id| {
+        let is_id = !id.is_empty() && id.bytes().all(|byte| (0x20..0x7f).contains(&byte));
+        if !is_id {
+            findings.unusable(&id_at, "a client's id: printable ASCII, not empty");
+        }
+        is_id
+    });
+    if at.member("client_auth").is_reported(findings.faults) {
+        return None;
+    }
+    let method = method.unwrap_or_default();
+    if method == ClientAuth::PrivateKeyJwt {
+        if secret.is_some() {
+            findings.unusable(&secret_at, "not with \"private_key_jwt\", which shows the endpoint no secret");
+        }
+        let key = findings.needed(
+            private_key,
+            &key_at,
+            "\"private_key_jwt\" signs with it; write where it is found: {\"env\": \"OKTA_PRIVATE_KEY\"}",
+        );
+        let text = key.and_then(|key| look_up(key, &key_at, findings));
+        let key = text.and_then(|text| {
+            PrivateKey::parse(text.reveal()).map_err(|fault| findings.unusable(&key_at, key_hint(fault))).ok()
+        });
+        let key_id = key_id.filter(|id| {
+            if id.is_empty() {
+                findings.unusable(&at.member("key_id"), "an empty id; leave the field out");
+            }
+            !id.is_empty()
+        });
+        let key = match (key?, key_id) {
+            (key, Some(id)) => key.with_id(id),
+            (key, None) => key,
+        };
+        return Some(ClientAuthentication::PrivateKeyJwt { client_id: client_id?, key: Rc::new(key) });
+    }
+    for (is_written, field) in [(private_key.is_some(), &key_at), (key_id.is_some(), &at.member("key_id"))] {
+        if is_written {
+            findings.unusable(field, "only with \"client_auth\": \"private_key_jwt\"");
+        }
+    }
+    let secret = findings.needed(
+        secret,
+        &secret_at,
+        "the endpoint answers clients only; write where the secret is found: {\"env\": \"OKTA_CLIENT_SECRET\"}",
+    );
+    let secret = secret.and_then(|secret| look_up(secret, &secret_at, findings));
+    let (client_id, secret) = (client_id?, secret?);
+    Some(match method {
+        ClientAuth::SecretPost => ClientAuthentication::SecretPost { client_id, secret },
+        ClientAuth::SecretBasic | ClientAuth::PrivateKeyJwt => ClientAuthentication::SecretBasic { client_id, secret },
+    })
+}
+
+/// What stands in the variable. A fault names the variable, so only what looks like the name of one is ever taken for it:
+/// somebody may have written the secret in its place.
+fn look_up(secret: Secret, at: &Path, findings: &mut Findings<'_>) -> Option<Redacted<String>> {
+    let at = at.member("env");
+    let Secret(SecretDocument { env }) = secret;
+    let name =
+        findings.needed(env, &at, "write the name of an environment variable, such as \"OKTA_CLIENT_SECRET\"")?;
+    let is_part = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
+    let begins = name.bytes().next().is_some_and(|first| !first.is_ascii_digit());
+    if !begins || name.len() > MAX_NAME_BYTES || !name.bytes().all(is_part) {
+        findings.unusable(&at, "not the name of an environment variable: capitals, digits and `_`");
+        return None;
+    }
+    let value = (findings.environment)(&name).filter(|value| !value.trim().is_empty());
+    if value.is_none() {
+        findings.faults.push(at.fault(ConfigProblem::Variable(name)));
+    }
+    value.map(Redacted::new)
+}
+
+const fn key_hint(fault: PrivateKeyFault) -> &'static str {
+    match fault {
+        PrivateKeyFault::Malformed => "the variable holds no private key: PKCS#8 in PEM, with its line ends, or a JWK",
+        PrivateKeyFault::NotPkcs8 => {
+            "the variable holds PEM of another form; `openssl pkcs8 -topk8 -nocrypt` converts it"
+        }
+        PrivateKeyFault::Encrypted => "the variable holds a key with a password, which nobody here could type",
+        PrivateKeyFault::Unsupported => {
+            "the variable holds a key of another kind; there are RSA (RS256) and P-256 (ES256)"
+        }
+        PrivateKeyFault::Weak => "the variable holds an RSA key below 2048 bits, or otherwise unfit",
+        PrivateKeyFault::Inconsistent => {
+            "the variable holds a key whose halves do not belong together, or not for signing"
+        }
+        PrivateKeyFault::NotPrivate => "the variable holds a public key; the private one is needed",
+    }
+}
+
+/// Compiles `revocations`; the outer `None` when there is a fault.
+#[allow(clippy::option_option, reason = "whether there is one, unless there is a fault")]
+pub(super) fn revocations(
+    document: Option<RevocationsDocument>,
+    at: &Path,
+    findings: &mut Findings<'_>,
+) -> Option<Option<RevocationSource>> {
+    let Some(document) = document else { return (!at.is_reported(findings.faults)).then_some(None) };
+    let RevocationsDocument { uri, upstream, refresh, timeout } = document;
+    let uri_at = at.member("uri");
+    let uri = findings.needed(uri, &uri_at, "write the address of the list of revoked tokens");
+    let upstream_at = at.member("upstream");
+    let upstream = findings.needed(
+        upstream,
+        &upstream_at,
+        "write the host's name for the connection to the list: on Envoy the name of a cluster",
+    );
+    let upstream = upstream.filter(|name| {
+        if name.is_empty() {
+            findings.unusable(&upstream_at, "an empty name");
+        }
+        !name.is_empty()
+    });
+    let address = uri.and_then(|uri| {
+        let address = CalloutAddress::parse(&uri, upstream.as_deref().unwrap_or_default());
+        let address = address.filter(|address| address.scheme == Scheme::Https);
+        if address.is_none() {
+            findings.unusable(&uri_at, "not an absolute https URL; whoever could keep the list away could undo it");
+        }
+        address
+    });
+    let refresh = bounded(
+        refresh.unwrap_or(10 * SECOND),
+        &(SECOND..=HOUR),
+        &at.member("refresh"),
+        "between \"1s\" and \"1h\": a revoked token may go on for that long",
+        findings,
+    );
+    let timeout = bounded(
+        timeout.unwrap_or(2 * SECOND),
+        &(SECOND / 10..=10 * SECOND),
+        &at.member("timeout"),
+        "between \"0.1s\" and \"10s\"",
+        findings,
+    );
+    upstream?;
+    Some(Some(RevocationSource { address: address?, refresh: refresh?, timeout: timeout? }))
+}
+
+fn bounded(
+    value: Duration,
+    bounds: &RangeInclusive<Duration>,
+    at: &Path,
+    hint: &'static str,
+    findings: &mut Findings<'_>,
+) -> Option<Duration> {
+    let within = bounds.contains(&value);
+    if !within {
+        findings.unusable(at, hint);
+    }
+    within.then_some(value)
+}

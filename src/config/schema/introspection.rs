@@ -1,0 +1,104 @@
+//! `introspection` and `revocations` as the operator writes them: how an issuer is asked about tokens, and where the
+//! revoked ones are listed. A secret is never written here, only where it is found.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::config::fault::{ConfigFault, ConfigProblem, Path};
+use crate::config::reading::{Read, document, expect};
+
+document! {
+    /// How the issuer is asked about tokens (RFC 7662).
+    IntrospectionDocument {
+        /// The endpoint. Left out: Okta's, with the preset; otherwise what the issuer's metadata names, which must be on
+        /// the issuer's own host.
+        uri: String,
+        /// Who asks: the id of a client that the issuer lets introspect.
+        client_id: String,
+        /// `client_secret_basic`, `client_secret_post` or `private_key_jwt`. Left out: `client_secret_basic`.
+        client_auth: ClientAuth,
+        /// Where the client's secret is: `{"env": "NAME"}`. Not with `private_key_jwt`.
+        client_secret: Secret,
+        /// Where the client's private key is, PKCS#8 in PEM or a JWK, RSA or P-256. With `private_key_jwt` only.
+        private_key: Secret,
+        /// The `kid` that the issuer knows the key by. Left out: the one in the JWK, or none.
+        key_id: String,
+        /// How long an active answer serves: so long a revoked token may go on. At most `"1h"`. Left out: `"30s"`.
+        cache_ttl: Duration,
+        /// How long a token that was refused is refused without asking again. At most `"1m"`. Left out: `"5s"`.
+        inactive_cache_ttl: Duration,
+        /// How long a call may take, and a request wait for it. Left out: `"2s"`.
+        timeout: Duration,
+        /// How many calls may be made in any minute, by all workers of the process together. Left out: 600.
+        requests_per_minute: u32,
+        /// How long past `cache_ttl` the last active answer serves when no other is to be had. At most `"1h"`. Left out:
+        /// `"0s"`, never.
+        stale_if_error: Duration,
+        /// Whether tokens that are no JWTs are this issuer's. Left out: yes, where no other provider has
+        /// `introspection`.
+        opaque_tokens: bool,
+    }
+}
+
+document! {
+    /// Where a secret is found.
+    SecretDocument {
+        /// The name of an environment variable, in capitals; Envoy passes on those that `vm_config` names.
+        env: String,
+    }
+}
+
+document! {
+    /// A list of revoked tokens that is polled.
+    RevocationsDocument {
+        /// The list, an `https` URL.
+        uri: String,
+        /// The host's name for the connection to it: on Envoy a cluster.
+        upstream: String,
+        /// How often it is asked for. Left out: `"10s"`.
+        refresh: Duration,
+        /// How long that may take. Left out: `"2s"`.
+        timeout: Duration,
+    }
+}
+
+/// A secret by reference.
+#[derive(Debug)]
+pub struct Secret(pub SecretDocument);
+
+impl Read for Secret {
+    fn read(value: &Value, at: &Path, faults: &mut Vec<ConfigFault>) -> Option<Self> {
+        if value.is_string() {
+            faults.push(at.fault(ConfigProblem::Unusable(
+                "a secret is not written here, but where it is found: {\"env\": \"OKTA_CLIENT_SECRET\"}; change the one that was",
+            )));
+            return None;
+        }
+        SecretDocument::read(value, at, faults).map(Self)
+    }
+}
+
+/// How the endpoint is told who asks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ClientAuth {
+    /// The secret in `Authorization`.
+    #[default]
+    SecretBasic,
+    /// The secret in the body.
+    SecretPost,
+    /// An assertion that is signed with the private key.
+    PrivateKeyJwt,
+}
+
+impl Read for ClientAuth {
+    fn read(value: &Value, at: &Path, faults: &mut Vec<ConfigFault>) -> Option<Self> {
+        let method = match value.as_str() {
+            Some("client_secret_basic") => Some(Self::SecretBasic),
+            Some("client_secret_post") => Some(Self::SecretPost),
+            Some("private_key_jwt") => Some(Self::PrivateKeyJwt),
+            _ => None,
+        };
+        expect(method, "one of \"client_secret_basic\", \"client_secret_post\", \"private_key_jwt\"", at, faults)
+    }
+}

@@ -1,0 +1,105 @@
+//! What the engine has the host do, as data: nothing here does anything.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::{CallResult, Decision, FetchResult, Poll, PollResult, Purpose, SharedOutcome, SharedTokenAnswer, StreamId};
+use crate::introspection::call::CallNumber;
+use crate::keys::fetch::{FetchNumber, KeyFetch};
+use crate::policy::ProviderId;
+use crate::unix_time::UnixTime;
+
+/// Which fetch of which provider; comes back with its outcome.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FetchId {
+    pub(super) provider: ProviderId,
+    pub(super) number: FetchNumber,
+}
+
+impl FetchId {
+    /// Whether it is a fetch of this provider's keys.
+    pub fn is_of(self, provider: ProviderId) -> bool {
+        self.provider == provider
+    }
+}
+
+/// A fetch for the host to make.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fetch {
+    /// Comes back with the outcome.
+    pub id: FetchId,
+    /// What to fetch.
+    pub keys: KeyFetch,
+}
+
+/// Which introspection call of which provider; comes back with its outcome.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CallId {
+    pub(super) provider: ProviderId,
+    pub(super) number: CallNumber,
+}
+
+impl CallId {
+    /// Whom it asks.
+    pub const fn provider(self) -> ProviderId {
+        self.provider
+    }
+}
+
+/// An introspection call for the host to make; [`super::Engine::call_request`] says what to send.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Inquiry {
+    /// Comes back with the outcome.
+    pub id: CallId,
+    /// What it is for: of the calls of one token in all VMs one is made, and each comes out of the budget of all.
+    pub purpose: Purpose,
+    /// How long it may take.
+    pub timeout: Duration,
+}
+
+/// Effects to carry out, in this order.
+#[derive(Debug, Default)]
+pub struct Outbox {
+    /// Fetches to begin, one at a time in the whole process where the host can see to that.
+    pub fetches: Vec<Fetch>,
+    /// Further callouts of a fetch that was begun already.
+    pub follow_ups: Vec<Fetch>,
+    /// What the other VMs of the process should know of a provider's keys.
+    pub share: Option<(ProviderId, SharedOutcome)>,
+    /// Introspection calls to make.
+    pub calls: Vec<Inquiry>,
+    /// What the other VMs of the process should know of a provider's token.
+    pub answer: Option<(ProviderId, SharedTokenAnswer)>,
+    /// A provider that no VM of the process is to call before then.
+    pub block: Option<(ProviderId, UnixTime)>,
+    /// The list of revoked tokens is to be asked for.
+    pub poll: Option<Poll>,
+    /// Parked streams that are decided now, at most [`super::BATCH`] of them.
+    pub decided: Vec<(StreamId, Decision)>,
+    /// When to tick at the latest.
+    pub next_tick: Option<UnixTime>,
+    /// What an operator should see of the fetch that just ended.
+    pub note: Option<FetchNote>,
+    /// The same of the introspection call that just ended.
+    pub call_note: Option<CallNote>,
+    /// The same of the poll.
+    pub poll_note: Option<PollResult>,
+}
+
+/// How a fetch of a provider's keys ended, for the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FetchNote {
+    /// The operator's name for the provider.
+    pub provider: Rc<str>,
+    /// How it ended.
+    pub result: FetchResult,
+}
+
+/// How an introspection call ended, for the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallNote {
+    /// The operator's name for the provider.
+    pub provider: Rc<str>,
+    /// How it ended.
+    pub result: CallResult,
+}

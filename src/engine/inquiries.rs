@@ -1,0 +1,222 @@
+//! What others say of tokens, beside what tokens say themselves: each issuer that is asked, and the list of revoked ones.
+//!
+//! Nothing here lets a request pass: it says what is known, what it is waited for, or why it is refused.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::engine::deny_reason::DenyReason;
+use crate::engine::token_cache::Grant;
+use crate::engine::{CallId, Inquiry, Outbox};
+use crate::introspection::call::{Call, Standing, TokenDigest};
+use crate::introspection::revocation_feed::{Judgement, PollNumber, PollOutcome, PollResult, RevocationFeed};
+use crate::introspection::sharing::SharedAnswers;
+use crate::introspection::{Cause, Freshness, LookUp, ProviderIntrospection, Refusal, Unavailable};
+use crate::jitter::Jitter;
+use crate::policy::{AdmittedToken, CacheLimits, Policy, ProviderId};
+use crate::unix_time::UnixTime;
+
+/// So much is remembered of answers at least, whatever the operator wants remembered of verified tokens: an answer that is
+/// forgotten at once reaches nobody who waits for it.
+const LEAST_REMEMBERED: CacheLimits = CacheLimits { tokens: 1024, bytes: 4 * 1024 * 1024 };
+
+/// The issuers that are asked, and the list.
+#[derive(Debug)]
+pub(super) struct Inquiries {
+    introspections: Vec<(ProviderId, ProviderIntrospection)>,
+    revocations: Option<RevocationFeed>,
+}
+
+/// What a request waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Awaited {
+    /// The keys of a provider.
+    Keys(ProviderId),
+    /// What a provider says of a token.
+    Answer { of: ProviderId, about: TokenDigest, standing: Standing },
+}
+
+/// What is said of a token.
+#[derive(Debug)]
+pub(super) enum Said<T> {
+    /// Nothing against it.
+    Good(T),
+    /// It does not pass.
+    Refused(DenyReason),
+    /// Something that is not known yet.
+    Wait(Awaited),
+}
+
+/// A token as a request brings it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Question<'a> {
+    pub(super) text: &'a [u8],
+    /// Whether the request's rule has its issuer asked about JWTs too.
+    pub(super) introspects: bool,
+    pub(super) came_at: UnixTime,
+    pub(super) now: UnixTime,
+}
+
+impl Inquiries {
+    /// Nothing was asked yet.
+    pub(super) fn new(policy: &Policy, others: &Rc<dyn SharedAnswers>, now: UnixTime) -> Self {
+        let limits = CacheLimits {
+            tokens: policy.cache.tokens.max(LEAST_REMEMBERED.tokens),
+            bytes: policy.cache.bytes.max(LEAST_REMEMBERED.bytes),
+        };
+        let introspection = |settings| ProviderIntrospection::new(settings, limits, Rc::clone(others));
+        let introspections = policy
+            .providers
+            .iter()
+            .filter_map(|(id, provider)| Some((id, introspection(provider.introspection.clone()?))))
+            .collect();
+        let revocations = policy.revocations.clone().map(|source| RevocationFeed::new(source, now));
+        Self { introspections, revocations }
+    }
+
+    pub(super) fn of(&self, provider: ProviderId) -> Option<&ProviderIntrospection> {
+        self.introspections.iter().find(|(id, _)| *id == provider).map(|(_, introspection)| introspection)
+    }
+
+    pub(super) fn of_mut(&mut self, provider: ProviderId) -> Option<&mut ProviderIntrospection> {
+        self.introspections.iter_mut().find(|(id, _)| *id == provider).map(|(_, introspection)| introspection)
+    }
+
+    /// How long a request may wait for what this provider says.
+    pub(super) fn longest_wait(&self, provider: ProviderId) -> Duration {
+        self.of(provider).map_or(Duration::ZERO, ProviderIntrospection::longest_wait)
+    }
+
+    /// What is said of a JWT that was proved, and how good that is where its issuer was asked.
+    pub(super) fn about_jwt(
+        &mut self,
+        grant: &Grant,
+        policy: &Policy,
+        asked: &Question<'_>,
+    ) -> Said<Option<Freshness>> {
+        // First: it costs no call, and whatever the issuer says, a token on the list does not pass.
+        if let Err(reason) = self.about_revocation(grant.provider, &grant.token, policy, asked.now) {
+            return Said::Refused(reason);
+        }
+        if !asked.introspects {
+            return Said::Good(None);
+        }
+        let asked_of = (self.of_mut(grant.provider), policy.providers.get(grant.provider));
+        let (Some(introspection), Some(provider)) = asked_of else {
+            // The loader refuses such a rule: what cannot be asked is not known.
+            return Said::Refused(DenyReason::IntrospectionUnavailable(Duration::ZERO));
+        };
+        match introspection.look_up_jwt(asked.text, &grant.token, provider, asked.came_at, asked.now) {
+            LookUp::Active(_, freshness) => Said::Good(Some(freshness)),
+            LookUp::Refused(refusal) => Said::Refused(refusal.into()),
+            LookUp::Unavailable(unavailable) => Said::Refused(unavailable.into()),
+            // It was proved: nobody can make up as many of those as he likes.
+            LookUp::Wait(about) => Said::Wait(Awaited::Answer { of: grant.provider, about, standing: Standing::Known }),
+        }
+    }
+
+    /// What is said of a token that says nothing itself.
+    pub(super) fn about_opaque(
+        &mut self,
+        provider: ProviderId,
+        policy: &Policy,
+        asked: &Question<'_>,
+    ) -> Said<(Rc<AdmittedToken>, Freshness)> {
+        let asked_of = (self.of_mut(provider), policy.providers.get(provider));
+        let (Some(introspection), Some(its_provider)) = asked_of else {
+            return Said::Refused(DenyReason::TokenOpaque);
+        };
+        match introspection.look_up_opaque(asked.text, its_provider, asked.came_at, asked.now) {
+            LookUp::Active(token, freshness) => match self.about_revocation(provider, &token, policy, asked.now) {
+                Ok(()) => Said::Good((token, freshness)),
+                Err(reason) => Said::Refused(reason),
+            },
+            LookUp::Refused(refusal) => Said::Refused(refusal.into()),
+            LookUp::Unavailable(unavailable) => Said::Refused(unavailable.into()),
+            LookUp::Wait(about) => {
+                let standing = introspection.standing_of_opaque(&about);
+                Said::Wait(Awaited::Answer { of: provider, about, standing })
+            }
+        }
+    }
+
+    fn about_revocation(
+        &self,
+        provider: ProviderId,
+        token: &AdmittedToken,
+        policy: &Policy,
+        now: UnixTime,
+    ) -> Result<(), DenyReason> {
+        let Some(feed) = &self.revocations else { return Ok(()) };
+        let issuer = policy.providers.get(provider).map_or("", |provider| provider.issuer.as_str());
+        match feed.judge(token, issuer, now) {
+            Judgement::NotListed => Ok(()),
+            Judgement::Revoked => Err(DenyReason::TokenRevoked),
+            Judgement::Unread(wait) => Err(DenyReason::RevocationsUnavailable(wait)),
+        }
+    }
+
+    /// The calls and the poll that are due. Whoever waits for these is to look again.
+    pub(super) fn begin(
+        &mut self,
+        jitter: Jitter,
+        now: UnixTime,
+        outbox: &mut Outbox,
+    ) -> Vec<(ProviderId, TokenDigest)> {
+        let mut recall = Vec::new();
+        for (provider, introspection) in &mut self.introspections {
+            let begun = introspection.begin_calls(jitter, now);
+            let of_provider = |call: Call| Inquiry {
+                id: CallId { provider: *provider, number: call.number },
+                purpose: call.purpose,
+                timeout: call.timeout,
+            };
+            outbox.calls.extend(begun.calls.into_iter().map(of_provider));
+            recall.extend(begun.recall.into_iter().map(|token| (*provider, token)));
+        }
+        outbox.poll = self.revocations.as_mut().and_then(|feed| feed.begin_poll(jitter, now));
+        recall
+    }
+
+    /// Takes the outcome of a poll.
+    pub(super) fn finish_poll(
+        &mut self,
+        number: PollNumber,
+        outcome: PollOutcome,
+        jitter: Jitter,
+        now: UnixTime,
+    ) -> Option<PollResult> {
+        self.revocations.as_mut().map(|feed| feed.finish_poll(number, outcome, jitter, now))
+    }
+
+    /// Whether there is a list, where there is to be one.
+    pub(super) fn is_list_read(&self, now: UnixTime) -> bool {
+        self.revocations.as_ref().is_none_or(|feed| feed.age(now).is_some())
+    }
+
+    /// When something is to be done without being asked.
+    pub(super) fn next_due(&self, now: UnixTime) -> Option<UnixTime> {
+        let calls = self.introspections.iter().filter_map(|(_, introspection)| introspection.next_due(now));
+        calls.chain(self.revocations.as_ref().map(RevocationFeed::next_due)).min()
+    }
+}
+
+impl From<Refusal> for DenyReason {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Inactive => Self::TokenInactive,
+            Refusal::Claim(fault) => Self::Claim(fault),
+            Refusal::AnotherToken => Self::IntrospectionMismatch,
+        }
+    }
+}
+
+impl From<Unavailable> for DenyReason {
+    fn from(Unavailable { cause, wait }: Unavailable) -> Self {
+        match cause {
+            Cause::EndpointFailing => Self::IntrospectionUnavailable(wait),
+            Cause::BudgetSpent => Self::IntrospectionBudgetSpent(wait),
+            Cause::TooManyAsked => Self::TooManyWaiting,
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! Introspection calls and the poll for revoked tokens: sent, and what their ends lead to.
+//!
+//! A call about a token is made by one VM of the process, and out of the budget of all, where the host shares data;
+//! where it does not, each VM is alone with the budget that its engine keeps.
+
+use std::time::Duration;
+
+use crate::engine::{
+    CallFault, CallId, CallOutcome, HttpRequest, Inquiry, Message, NoRequest, NoRsaSigner, Outbox, Poll, PollNumber,
+    PollOutcome, Postponed, Purpose, RsaSigner, SharedAnswers, Standing, TokenDigest,
+};
+use crate::host::callouts::{Errand, Outgoing, Trouble};
+use crate::host::clock;
+use crate::host::root_state::RootState;
+use crate::host::shared_calls::{self, Asking, HeldAnswers, HeldLease};
+
+const FORM: &str = "application/x-www-form-urlencoded";
+
+impl RootState {
+    /// Makes an introspection call, unless another VM makes it or has the answer, or nobody may; with what follows
+    /// at once.
+    pub(super) fn ask(&self, inquiry: &Inquiry) -> Vec<Outbox> {
+        let mut effects = Vec::new();
+        let lease = match inquiry.purpose {
+            // Costs nothing of the budget, and is asked for once in a VM's life.
+            Purpose::Metadata(_) => None,
+            Purpose::Token { .. } if !self.shares_data() => None,
+            Purpose::Token { digest, standing } => match self.secure(inquiry, digest, standing, &mut effects) {
+                Some(lease) => Some(lease),
+                None => return effects,
+            },
+        };
+        effects.extend(self.send_call(inquiry, lease));
+        effects
+    }
+
+    fn shares_data(&self) -> bool {
+        self.shared_keys.borrow().is_some()
+    }
+
+    /// The lease, when it is ours to ask and the budget of all allows it.
+    fn secure(
+        &self,
+        inquiry: &Inquiry,
+        token: TokenDigest,
+        standing: Standing,
+        effects: &mut Vec<Outbox>,
+    ) -> Option<HeldLease> {
+        let (call, provider) = (inquiry.id, inquiry.id.provider());
+        let places = self.with_engine(|engine| engine.places(provider, &token)).flatten()?;
+        let (record, budget) = self.with_engine(|engine| engine.call_budget(provider)).flatten()?;
+        let asking = shared_calls::take_lease(&places, token, inquiry.timeout, || {
+            for answer in HeldAnswers.read(&places) {
+                effects.extend(self.with_engine(|engine| engine.on_answer_shared(call, &answer, clock::now())));
+            }
+            self.with_engine(|engine| engine.is_calling(call)).unwrap_or(false)
+        });
+        let why = match asking {
+            Asking::Nobodys => return None,
+            Asking::Theirs => Postponed::AskedElsewhere,
+            Asking::Ours(lease) => match shared_calls::take_from_budget(&record, budget, standing) {
+                Ok(()) => return Some(lease),
+                Err(why) => {
+                    lease.give_back();
+                    why
+                }
+            },
+        };
+        effects.extend(self.with_engine(|engine| engine.on_call_postponed(call, why, clock::now())));
+        None
+    }
+
+    /// Sends a call; with what follows when it ended at once.
+    fn send_call(&self, inquiry: &Inquiry, mut lease: Option<HeldLease>) -> Option<Outbox> {
+        let (entropy, now) = (clock::entropy(), clock::now());
+        let signer = self.signer.borrow().clone();
+        let signer: &dyn RsaSigner = signer.as_deref().unwrap_or(&NoRsaSigner);
+        let request = self.with_engine(|engine| engine.call_request(inquiry.id, &entropy, signer, now))?;
+        let fault: CallFault = match request {
+            Ok(request) => match self.send(&request, inquiry.timeout, || Errand::Inquiry(inquiry.id, lease.take())) {
+                Ok(()) => return None,
+                Err(trouble) => trouble.into(),
+            },
+            Err(NoRequest::NotSigned) => CallFault::NotSigned,
+            Err(NoRequest::Ended) => {
+                lease.into_iter().for_each(HeldLease::give_back);
+                return None;
+            }
+        };
+        self.end_call(inquiry.id, lease, CallOutcome::Failed(fault))
+    }
+
+    fn send(&self, request: &HttpRequest, timeout: Duration, errand: impl FnOnce() -> Errand) -> Result<(), Trouble> {
+        let address = &request.address;
+        match &request.message {
+            Message::Get => {
+                let request = Outgoing { address, timeout, method: "GET", headers: &[], body: None };
+                self.callouts.send(request, errand)
+            }
+            Message::PostForm { authorization, body } => {
+                let mut headers = vec![("content-type", FORM)];
+                headers.extend(authorization.as_ref().map(|value| ("authorization", value.reveal().as_str())));
+                let body = Some(body.reveal().as_bytes());
+                self.callouts.send(Outgoing { address, timeout, method: "POST", headers: &headers, body }, errand)
+            }
+        }
+    }
+
+    /// A call has ended: the other VMs are told before they may ask themselves.
+    pub(super) fn end_call(&self, call: CallId, lease: Option<HeldLease>, outcome: CallOutcome) -> Option<Outbox> {
+        let (now, jitter) = (clock::now(), clock::jitter());
+        let outbox = self.with_engine(|engine| engine.on_call_ended(call, outcome, now, jitter));
+        if let Some(outbox) = &outbox
+            && self.shares_data()
+        {
+            self.tell_others(outbox);
+        }
+        lease.into_iter().for_each(HeldLease::give_back);
+        outbox
+    }
+
+    fn tell_others(&self, outbox: &Outbox) {
+        if let Some((provider, answer)) = &outbox.answer
+            && let Some(places) = self.with_engine(|engine| engine.places(*provider, &answer.token)).flatten()
+        {
+            shared_calls::publish(&places, answer);
+        }
+        if let Some((provider, until)) = outbox.block
+            && let Some((record, budget)) = self.with_engine(|engine| engine.call_budget(provider)).flatten()
+        {
+            shared_calls::block_budget(&record, budget, until);
+        }
+    }
+
+    /// Asks for the list of revoked tokens; with what follows when that ended at once.
+    pub(super) fn poll(&self, poll: &Poll) -> Option<Outbox> {
+        let headers: Vec<(&str, &str)> =
+            poll.if_none_match.iter().map(|etag| ("if-none-match", etag.as_str())).collect();
+        let (address, timeout) = (&poll.address, poll.timeout);
+        let request = Outgoing { address, timeout, method: "GET", headers: &headers, body: None };
+        match self.callouts.send(request, || Errand::Revocations(poll.number)) {
+            Ok(()) => None,
+            Err(trouble) => self.end_poll(poll.number, PollOutcome::Failed(trouble.into())),
+        }
+    }
+
+    /// A poll has ended.
+    pub(super) fn end_poll(&self, poll: PollNumber, outcome: PollOutcome) -> Option<Outbox> {
+        let (now, jitter) = (clock::now(), clock::jitter());
+        self.with_engine(|engine| engine.on_polled(poll, outcome, now, jitter))
+    }
+}

@@ -1,0 +1,251 @@
+//! What is known of a token, and which calls are due: the part of [`ProviderIntrospection`] before a call is made.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::introspection::answer::{Failure, Sign};
+use crate::introspection::answers::{Active, Against};
+use crate::introspection::call::{
+    Call, CallFault, CallNumber, CallOutcome, Postponed, Purpose, Standing, Subject, TokenDigest, TokenKind,
+};
+use crate::introspection::confirm::{self, confirm};
+use crate::introspection::queue::Full;
+use crate::introspection::request::{self, Entropy, HttpRequest, Message, Stamp, request_about};
+use crate::introspection::{
+    Begun, Cause, Freshness, LookUp, NoRequest, ProviderIntrospection, RETRY, Refusal, Unavailable,
+};
+use crate::jitter::Jitter;
+use crate::jose::{ActiveToken, RsaSigner};
+use crate::policy::{AdmittedToken, ClaimFault, Provider};
+use crate::redacted::Redacted;
+use crate::unix_time::UnixTime;
+
+/// What is remembered of a token when a request asks.
+#[derive(Debug)]
+enum Remembered {
+    /// All that it is told.
+    Settled(LookUp<Active>),
+    /// It was active, and is to be asked about again; what it may be told if that cannot be.
+    Aged(Option<LookUp<Active>>),
+    Nothing,
+}
+
+/// How soon to look whether another VM has its answer.
+const LOOK_AGAIN: Duration = Duration::from_millis(25);
+
+impl ProviderIntrospection {
+    /// What is known of a token that says nothing by itself, whose request came at `asked_at`.
+    pub fn look_up_opaque(
+        &mut self,
+        text: &[u8],
+        provider: &Provider,
+        asked_at: UnixTime,
+        now: UnixTime,
+    ) -> LookUp<Rc<AdmittedToken>> {
+        match self.find(TokenKind::Opaque, text, provider, asked_at, now) {
+            LookUp::Active(Active::Opaque(token), _) if !token.is_current(now) => {
+                LookUp::Refused(Refusal::Claim(ClaimFault::Expired))
+            }
+            LookUp::Active(Active::Opaque(token), freshness) => LookUp::Active(token, freshness),
+            // Kinds have digests of their own.
+            LookUp::Active(Active::Jwt(_), _) => unavailable(Cause::EndpointFailing, RETRY),
+            LookUp::Refused(refusal) => LookUp::Refused(refusal),
+            LookUp::Wait(token) => LookUp::Wait(token),
+            LookUp::Unavailable(wait) => LookUp::Unavailable(wait),
+        }
+    }
+
+    /// What the issuer says of a JWT that was proved and admitted as `token`, whose request came at `asked_at`.
+    pub fn look_up_jwt(
+        &mut self,
+        text: &[u8],
+        token: &AdmittedToken,
+        provider: &Provider,
+        asked_at: UnixTime,
+        now: UnixTime,
+    ) -> LookUp<Rc<ActiveToken>> {
+        match self.find(TokenKind::Jwt, text, provider, asked_at, now) {
+            LookUp::Active(Active::Jwt(answer), freshness) => match confirm(token, &answer) {
+                Ok(()) => LookUp::Active(answer, freshness),
+                Err(confirm::AnotherToken) => LookUp::Refused(Refusal::AnotherToken),
+            },
+            LookUp::Active(Active::Opaque(_), _) => unavailable(Cause::EndpointFailing, RETRY),
+            LookUp::Refused(refusal) => LookUp::Refused(refusal),
+            LookUp::Wait(token) => LookUp::Wait(token),
+            LookUp::Unavailable(wait) => LookUp::Unavailable(wait),
+        }
+    }
+
+    /// Whether an opaque token was active before: only its issuer can have made it.
+    pub fn standing_of_opaque(&self, token: &TokenDigest) -> Standing {
+        if self.answers.is_active(token) { Standing::Known } else { Standing::Unknown }
+    }
+
+    fn find(
+        &mut self,
+        kind: TokenKind,
+        text: &[u8],
+        provider: &Provider,
+        asked_at: UnixTime,
+        now: UnixTime,
+    ) -> LookUp<Active> {
+        let digest = TokenDigest::of(kind, text);
+        let (standing, mut stale) = match self.held(&digest, asked_at, now) {
+            Remembered::Settled(found) => return found,
+            Remembered::Aged(stale) => (Standing::Known, stale),
+            Remembered::Nothing => (kind.standing(), None),
+        };
+        if self.queue.is_asked(&digest) {
+            return LookUp::Wait(digest);
+        }
+        let mut subject = Subject { digest, kind, standing, text: Redacted::new(Rc::from(text)) };
+        // Also before it is refused for want of calls: what another VM knows costs none.
+        if self.learn_from_others(&mut subject, provider, now) {
+            match self.held(&digest, asked_at, now) {
+                Remembered::Settled(found) => return found,
+                Remembered::Aged(aged) => stale = aged,
+                Remembered::Nothing => {}
+            }
+        }
+        let standing = subject.standing;
+        let pause = self.doors.pause(standing, now).max(self.endpoint.pause(now));
+        if let (Some(stale), true) = (&stale, pause > Duration::ZERO) {
+            return stale.clone();
+        }
+        if pause > self.settings.timeout {
+            let is_found = self.endpoint.pause(now) == Duration::ZERO;
+            let cause = if is_found { self.doors.cause(standing, now) } else { Cause::EndpointFailing };
+            return unavailable(cause, pause);
+        }
+        match self.queue.push(subject, self.settings.timeout, now) {
+            Ok(()) => LookUp::Wait(digest),
+            Err(Full) => stale.unwrap_or(unavailable(Cause::TooManyAsked, RETRY)),
+        }
+    }
+
+    /// What is remembered of a token.
+    fn held(&mut self, digest: &TokenDigest, asked_at: UnixTime, now: UnixTime) -> Remembered {
+        if let Some(held) = self.answers.active(digest) {
+            if held.is_fresh(asked_at, now) {
+                return Remembered::Settled(LookUp::Active(held.active.clone(), Freshness::Fresh));
+            }
+            let stale = held.is_usable(now).then(|| LookUp::Active(held.active.clone(), Freshness::Stale));
+            return match held.failure(asked_at, now) {
+                Some(wait) => Remembered::Settled(stale.unwrap_or(unavailable(Cause::EndpointFailing, wait))),
+                None => Remembered::Aged(stale),
+            };
+        }
+        let Some(refused) = self.answers.refused(digest).filter(|refused| refused.counts(asked_at, now)) else {
+            return Remembered::Nothing;
+        };
+        Remembered::Settled(match refused.against {
+            Against::Inactive => LookUp::Refused(Refusal::Inactive),
+            Against::Claim(fault) => LookUp::Refused(Refusal::Claim(fault)),
+            Against::Unknown => unavailable(Cause::EndpointFailing, refused.lasts.until.since(now)),
+        })
+    }
+
+    /// The calls that are due. Those that were never answered are given up.
+    pub fn begin_calls(&mut self, jitter: Jitter, now: UnixTime) -> Begun {
+        let mut begun = Begun { calls: Vec::new(), recall: self.queue.dismiss_overdue(now) };
+        let timed_out = Failure { fault: CallFault::TimedOut, sign: Sign::OfTrouble };
+        for number in self.queue.given_up(now) {
+            begun.recall.extend(self.fail(number, timed_out, jitter, now).recall);
+        }
+        if let Some(number) = self.endpoint.given_up(now) {
+            let end = self.finish_metadata(number, &CallOutcome::Failed(CallFault::TimedOut), jitter, now);
+            begun.recall.extend(end.into_iter().flat_map(|end| end.recall));
+        }
+        if !self.queue.has_waiting() {
+            return begun;
+        }
+        if self.endpoint.address().is_none() {
+            let queue = &mut self.queue;
+            let patience = self.settings.timeout.saturating_add(RETRY);
+            if let Some((number, step)) = self.endpoint.begin(|| queue.next_number(), patience, now) {
+                begun.calls.push(self.call(number, Purpose::Metadata(step)));
+            }
+            return begun;
+        }
+        for standing in [Standing::Known, Standing::Unknown] {
+            while self.queue.has_next(standing, now) {
+                if !self.doors.pass(standing, now) {
+                    // A short while they wait for; to look again would lead back here, and round and round.
+                    if self.doors.pause(standing, now) > self.settings.timeout {
+                        begun.recall.extend(self.queue.dismiss(standing));
+                    }
+                    break;
+                }
+                let Some(number) = self.queue.begin_next(standing, self.settings.timeout, now) else { break };
+                let Some(call) = self.queue.in_flight(number) else { break };
+                let digest = call.subject.digest;
+                begun.calls.push(self.call(number, Purpose::Token { digest, standing }));
+            }
+        }
+        begun
+    }
+
+    const fn call(&self, number: CallNumber, purpose: Purpose) -> Call {
+        Call { number, purpose, timeout: self.settings.timeout }
+    }
+
+    /// Whoever waits behind a door that has just closed is to look again: there may be a stale answer, or none for long.
+    pub(super) fn dismiss_if_closed(&mut self, standing: Standing, now: UnixTime) -> Vec<TokenDigest> {
+        if self.doors.pause(standing, now) > Duration::ZERO { self.queue.dismiss(standing) } else { Vec::new() }
+    }
+
+    /// What to send for a call.
+    ///
+    /// # Errors
+    /// When there is nothing to send.
+    pub fn request(
+        &self,
+        number: CallNumber,
+        entropy: &Entropy,
+        signer: &dyn RsaSigner,
+        now: UnixTime,
+    ) -> Result<HttpRequest, NoRequest> {
+        if let Some(address) = self.endpoint.document(number) {
+            return Ok(HttpRequest { address: address.clone(), message: Message::Get });
+        }
+        let call = self.queue.in_flight(number).ok_or(NoRequest::Ended)?;
+        let endpoint = self.endpoint.address().ok_or(NoRequest::Ended)?;
+        let stamp = Stamp { number, entropy, now };
+        request_about(call.subject.text.reveal(), endpoint, &self.settings.client, &stamp, signer)
+            .map_err(|request::NotSigned| NoRequest::NotSigned)
+    }
+
+    /// Whether that call is still to be made or waited for.
+    pub fn is_calling(&self, number: CallNumber) -> bool {
+        self.queue.is_in_flight(number) || self.endpoint.document(number).is_some()
+    }
+
+    /// A call is not made now. Whoever waits for the tokens that come back is to look again.
+    pub fn postpone(&mut self, number: CallNumber, why: Postponed, now: UnixTime) -> Vec<TokenDigest> {
+        let Some(standing) = self.queue.put_back(number, now.plus(LOOK_AGAIN)) else { return Vec::new() };
+        self.doors.withdraw(standing, now);
+        match why {
+            Postponed::AskedElsewhere => Vec::new(),
+            Postponed::BudgetSpent(wait) => {
+                self.doors.spend(standing, wait, now);
+                self.dismiss_if_closed(standing, now)
+            }
+        }
+    }
+
+    /// When something is to be done without being asked; `None`: when the next request or answer comes.
+    pub fn next_due(&self, now: UnixTime) -> Option<UnixTime> {
+        let begins = [Standing::Known, Standing::Unknown].into_iter().filter_map(|standing| {
+            let first = self.queue.next_begin(standing)?;
+            // Then the end of a call says how it goes on, and to ask before would be to ask in vain.
+            let awaits_an_end = self.endpoint.is_asking() || self.doors.is_probing(standing, now);
+            let pause = self.doors.pause(standing, now).max(self.endpoint.pause(now));
+            (!awaits_an_end).then(|| first.max(now.plus(pause)))
+        });
+        begins.chain(self.queue.next_end()).chain(self.endpoint.next_due()).min()
+    }
+}
+
+const fn unavailable<T>(cause: Cause, wait: Duration) -> LookUp<T> {
+    LookUp::Unavailable(Unavailable { cause, wait })
+}

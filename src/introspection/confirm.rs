@@ -1,0 +1,84 @@
+//! A JWT that was proved here, held against what its issuer says of it now.
+
+use crate::jose::{ActiveToken, Claim};
+use crate::policy::AdmittedToken;
+
+/// The answer is about another token than the one that was asked about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AnotherToken;
+
+/// Whether the answer is about this token: where both say who issued it, for whom, to which client and under which
+/// number, they say the same. What grants it is the token itself; the answer only has not to contradict it.
+///
+/// # Errors
+/// When they differ, or the answer has no readable value where the token has one.
+pub fn confirm(token: &AdmittedToken, answer: &ActiveToken) -> Result<(), AnotherToken> {
+    let said = answer.claims();
+    for name in ["iss", "sub", "jti"] {
+        agree(token.claims().text(name), said.text(name))?;
+    }
+    let ours = token.client().map_or(Claim::Absent, Claim::Valid);
+    for name in ["client_id", "cid", "azp"] {
+        // `azp` of a token that has a `client_id` too may be another party's (OpenID Connect Core section 2).
+        if !said.contains(name) {
+            continue;
+        }
+        return agree(ours, said.text(name));
+    }
+    Ok(())
+}
+
+fn agree(ours: Claim<&str>, said: Claim<&str>) -> Result<(), AnotherToken> {
+    match (ours, said) {
+        (Claim::Absent, Claim::Absent | Claim::Valid(_)) | (Claim::Valid(_) | Claim::Malformed, Claim::Absent) => {
+            Ok(())
+        }
+        (Claim::Valid(ours), Claim::Valid(said)) if ours == said => Ok(()),
+        (Claim::Valid(_), Claim::Valid(_)) | (Claim::Malformed, Claim::Valid(_)) | (_, Claim::Malformed) => {
+            Err(AnotherToken)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::introspection::fixture::{NOW, active, provider};
+    use crate::jose::signing_fixture::verified;
+    use serde_json::{Value, json};
+    use wasm_bindgen_test::wasm_bindgen_test;
+
+    fn verdict(token: &Value, answer: &Value) -> bool {
+        let mut claims = json!({ "iss": provider().issuer, "aud": "api://default", "exp": NOW.as_secs() + 60 });
+        for (name, value) in token.as_object().unwrap() {
+            claims[name] = value.clone();
+        }
+        let token = AdmittedToken::admit(verified(&claims, None), &provider(), NOW).unwrap();
+        confirm(&token, &active(answer)).is_ok()
+    }
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn an_answer_about_another_token_confirms_nothing() {
+        let okta = json!({"sub": "alice", "cid": "0oa1", "jti": "AT.1"});
+        assert!(verdict(&okta, &json!({"sub": "alice", "client_id": "0oa1", "jti": "AT.1", "iss": provider().issuer})));
+        assert!(verdict(&okta, &json!({})), "an answer may say nothing but active");
+        assert!(verdict(&json!({}), &json!({"sub": "alice", "client_id": "x", "jti": "y"})));
+        for other in [
+            json!({"sub": "bob"}),
+            json!({"sub": "Alice"}),
+            json!({"client_id": "0oa2"}),
+            json!({"cid": "0oa2"}),
+            json!({"azp": "0oa2"}),
+            json!({"jti": "AT.2"}),
+            json!({"iss": "https://evil.example"}),
+            json!({"sub": 5}),
+            json!({"client_id": null}),
+            json!({"jti": ["AT.1"]}),
+            json!({"iss": [provider().issuer]}),
+        ] {
+            assert!(!verdict(&okta, &other), "{other}");
+        }
+        assert!(!verdict(&json!({"jti": 5}), &json!({"jti": "5"})), "what cannot be read is not the same");
+        assert!(verdict(&json!({"jti": 5}), &json!({})));
+    }
+}

@@ -1,0 +1,258 @@
+mod bounds;
+mod failures;
+mod workers;
+
+use super::budget::Take;
+use super::call::{
+    Call, CallFault, CallNumber, CallOutcome, CallResult, Postponed, Purpose, Standing, TokenDigest, TokenKind,
+};
+use super::fixture::{NOW, answer, provider, settings};
+use super::request::{Entropy, Message};
+use super::sharing::{CallLease, CallTurn, NothingShared, Places, SharedAnswer, SharedAnswers, SharedSlot};
+use super::*;
+use crate::jitter::Jitter;
+use crate::jose::private_key::NoRsaSigner;
+use crate::jose::signing_fixture::verified;
+use crate::policy::{AdmittedToken, CalloutAddress, Discovery, IntrospectionAddress, MetadataFault, Provider};
+use serde_json::{Value, json};
+use std::num::NonZeroU32;
+use wasm_bindgen_test::wasm_bindgen_test;
+
+const FULL: Jitter = Jitter(u16::MAX);
+const ENTROPY: Entropy = Entropy([1; 32]);
+
+struct Scene {
+    introspection: ProviderIntrospection,
+    provider: Provider,
+    now: UnixTime,
+    /// Why the last that was told so cannot be told anything.
+    cause: Option<Cause>,
+}
+
+fn at(millis: u64) -> UnixTime {
+    NOW.plus(Duration::from_millis(millis))
+}
+
+fn response(status: u16, body: Vec<u8>) -> CallOutcome {
+    CallOutcome::Response { status, retry_after: None, rate_limit_reset: None, body }
+}
+
+fn scene_of(settings: Introspection) -> Scene {
+    Scene {
+        introspection: ProviderIntrospection::new(settings, CacheLimits::default(), Rc::new(NothingShared)),
+        provider: provider(),
+        now: NOW,
+        cause: None,
+    }
+}
+
+fn scene() -> Scene {
+    scene_of(settings())
+}
+
+fn scene_with(change: impl FnOnce(&mut Introspection)) -> Scene {
+    let mut settings = settings();
+    change(&mut settings);
+    scene_of(settings)
+}
+
+impl Scene {
+    /// What a request is told that comes now.
+    fn asks(&mut self, token: &str) -> String {
+        self.asks_since(token, self.now)
+    }
+
+    /// What a request is told that came at `asked_at`.
+    fn asks_since(&mut self, token: &str, asked_at: UnixTime) -> String {
+        match self.introspection.look_up_opaque(token.as_bytes(), &self.provider, asked_at, self.now) {
+            LookUp::Active(token, freshness) => format!("{freshness:?} {}", token.subject().unwrap_or_default()),
+            LookUp::Refused(Refusal::Inactive) => "inactive".to_owned(),
+            LookUp::Refused(refusal) => format!("{refusal:?}"),
+            LookUp::Wait(_) => "wait".to_owned(),
+            LookUp::Unavailable(unavailable) => {
+                self.cause = Some(unavailable.cause);
+                format!("unavailable {}", unavailable.wait.as_millis())
+            }
+        }
+    }
+
+    fn calls(&mut self) -> Vec<Call> {
+        self.introspection.begin_calls(FULL, self.now).calls
+    }
+
+    fn only_call(&mut self) -> CallNumber {
+        let calls = self.calls();
+        assert_eq!(calls.len(), 1);
+        calls[0].number
+    }
+
+    fn finish(&mut self, number: CallNumber, outcome: CallOutcome) -> CallEnd {
+        self.introspection.finish_call(number, outcome, &self.provider, FULL, self.now)
+    }
+
+    fn answers(&mut self, changes: &Value) -> CallEnd {
+        let number = self.only_call();
+        self.finish(number, response(200, answer(changes)))
+    }
+
+    /// Makes a token known as active.
+    fn knows(&mut self, token: &str) {
+        assert_eq!(self.asks(token), "wait");
+        self.answers(&json!({"sub": token}));
+        assert_eq!(self.asks(token), format!("Fresh {token}"));
+    }
+
+    fn fails(&mut self, outcome: CallOutcome) -> CallEnd {
+        let number = self.only_call();
+        self.finish(number, outcome)
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn an_answer_serves_to_the_end_of_its_ttl_and_no_longer() {
+    let mut scene = scene();
+    scene.knows("t");
+    scene.now = at(29_999);
+    assert_eq!(scene.asks("t"), "Fresh t");
+    scene.now = at(30_000);
+    assert_eq!(scene.asks("t"), "wait");
+    let number = scene.only_call();
+    scene.finish(number, response(200, br#"{"active":false}"#.to_vec()));
+    assert_eq!(scene.asks("t"), "inactive", "revoked while it was remembered");
+    scene.now = at(34_999);
+    assert_eq!(scene.asks("t"), "inactive");
+    scene.now = at(35_000);
+    assert_eq!(scene.asks("t"), "wait");
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn an_answer_serves_no_longer_than_its_token_lives() {
+    let mut scene = scene();
+    scene.asks("t");
+    scene.answers(&json!({"exp": NOW.as_secs() + 10}));
+    scene.now = at(9_999);
+    assert_eq!(scene.asks("t"), "Fresh alice@acme.com");
+    scene.now = at(10_000);
+    assert_eq!(scene.asks("t"), "wait", "by our clock it has expired: its issuer is asked");
+    // The issuer's clock is behind ours: whoever waited is served, the next asks again.
+    scene.answers(&json!({"exp": NOW.as_secs() + 10}));
+    assert_eq!(scene.asks_since("t", at(10_000)), "Fresh alice@acme.com");
+    assert_eq!(scene.asks_since("t", at(10_001)), "wait");
+    scene.now = at(40_000);
+    scene.calls();
+    let mut late = super::tests::scene();
+    late.now = at(40_000);
+    late.asks("t");
+    late.answers(&json!({"exp": NOW.as_secs() + 10}));
+    assert_eq!(late.asks_since("t", at(40_000)), "Claim(Expired)", "past the skew nobody is believed");
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn without_a_ttl_each_request_is_served_by_a_call_that_began_after_it_came() {
+    let mut scene = scene_with(|settings| settings.cache_ttl = Duration::ZERO);
+    assert_eq!(scene.asks("t"), "wait");
+    scene.now = at(5);
+    let number = scene.only_call();
+    scene.now = at(6);
+    assert_eq!(scene.asks("t"), "wait");
+    scene.now = at(50);
+    scene.finish(number, response(200, answer(&json!({}))));
+    assert_eq!(scene.asks_since("t", at(0)), "Fresh alice@acme.com");
+    assert_eq!(scene.asks_since("t", at(5)), "Fresh alice@acme.com");
+    assert_eq!(scene.asks_since("t", at(6)), "wait", "it came when the call was under way");
+    assert_eq!(scene.calls().len(), 1);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_token_that_is_active_and_not_meant_for_us_is_refused_and_remembered_as_such() {
+    for (changes, refusal) in [
+        (json!({"aud": "api://other"}), "Claim(AudienceUnexpected)"),
+        (json!({"aud": null}), "Claim(AudienceMissing)"),
+        (json!({"iss": "https://evil.example"}), "Claim(IssuerUnknown)"),
+        (json!({"iss": [super::fixture::ISSUER]}), "Claim(IssuerMalformed)"),
+        (json!({"exp": "soon"}), "Claim(TimeMalformed)"),
+        (json!({"exp": NOW.as_secs() - 30}), "Claim(Expired)"),
+        (json!({"nbf": NOW.as_secs() + 31}), "Claim(NotYetValid)"),
+        (json!({"token_type": "DPoP"}), "Claim(SenderConstrained)"),
+        (json!({"cnf": {}}), "Claim(SenderConstrained)"),
+        (json!({"jti": "ID.1"}), "Claim(NotAnAccessToken)"),
+        (json!({"client_id": 5}), "Claim(IdentityMalformed)"),
+    ] {
+        let mut scene = scene();
+        scene.asks("t");
+        let end = scene.answers(&changes);
+        assert_eq!(end.share.unwrap().slot, SharedSlot::Refused, "{changes}");
+        assert_eq!(scene.asks("t"), refusal, "{changes}");
+        assert_eq!(scene.introspection.figures().active, 0, "{changes}");
+        scene.now = at(4999);
+        assert_eq!((scene.asks("t"), scene.calls().len()), (refusal.to_owned(), 0), "{changes}");
+        scene.now = at(5000);
+        assert_eq!(scene.asks("t"), "wait", "{changes}");
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_jwt_is_held_against_what_its_issuer_says_now() {
+    let claims = json!({
+        "iss": super::fixture::ISSUER, "aud": "api://default", "exp": NOW.as_secs() + 600, "sub": "alice@acme.com", "cid": "0oa1",
+        "jti": "AT.1",
+    });
+    let token = AdmittedToken::admit(verified(&claims, None), &provider(), NOW).unwrap();
+    let looks = |scene: &mut Scene| {
+        let now = scene.now;
+        match scene.introspection.look_up_jwt(b"a.b.c", &token, &scene.provider, now, now) {
+            LookUp::Active(_, freshness) => format!("{freshness:?}"),
+            LookUp::Refused(refusal) => format!("{refusal:?}"),
+            LookUp::Wait(_) => "wait".to_owned(),
+            LookUp::Unavailable(_) => "unavailable".to_owned(),
+        }
+    };
+    for (changes, expected) in [
+        (json!({}), "Fresh"),
+        (json!({"aud": "somebody else", "iss": null}), "Fresh"),
+        (json!({"jti": "AT.2"}), "AnotherToken"),
+        (json!({"sub": "bob"}), "AnotherToken"),
+        (json!({"exp": "soon"}), "Claim(TimeMalformed)"),
+        (json!({"active": false}), "Inactive"),
+    ] {
+        let mut scene = scene();
+        assert_eq!(looks(&mut scene), "wait");
+        let calls = scene.calls();
+        assert!(matches!(calls[0].purpose, Purpose::Token { standing: Standing::Known, .. }), "its signature holds");
+        scene.finish(calls[0].number, response(200, answer(&changes)));
+        assert_eq!(looks(&mut scene), expected, "{changes}");
+        assert_eq!(scene.asks("a.b.c"), "wait", "as an opaque token it is another question");
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_request_has_the_token_in_its_body_and_there_is_none_for_a_call_that_ended() {
+    let mut scene = scene();
+    scene.asks("s3cret");
+    let number = scene.only_call();
+    let request = scene.introspection.request(number, &ENTROPY, &NoRsaSigner, NOW).unwrap();
+    let address = CalloutAddress::parse("https://acme.okta.com/oauth2/default/v1/introspect", "okta").unwrap();
+    assert_eq!(request.address, address);
+    let Message::PostForm { body, .. } = &request.message else { panic!("a POST") };
+    assert!(body.reveal().contains("token=s3cret&"));
+    let calls = scene.calls();
+    let shown = format!("{:?} {request:?} {calls:?}", scene.introspection);
+    assert!(!shown.contains("s3cret") && !shown.contains("hunter2"), "{shown}");
+    scene.finish(number, response(200, answer(&json!({}))));
+    assert_eq!(scene.introspection.request(number, &ENTROPY, &NoRsaSigner, NOW), Err(NoRequest::Ended));
+    let shown = format!("{:?}", scene.introspection);
+    assert!(!shown.contains("alice"), "{shown}");
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_clock_that_is_set_back_leaves_nobody_waiting_and_nothing_fresh_for_ever() {
+    let mut scene = scene();
+    scene.knows("t");
+    scene.asks("u");
+    scene.calls();
+    scene.now = UnixTime::from_millis(NOW.as_millis() - 3_600_000);
+    assert_eq!(scene.asks("t"), "wait");
+    let begun = scene.introspection.begin_calls(FULL, scene.now);
+    assert_eq!(begun.recall.len(), 1, "the call of another time is given up");
+    assert_eq!(begun.calls.len(), 1);
+}

@@ -1,0 +1,270 @@
+//! What fails, and what follows from it.
+
+use super::*;
+
+#[wasm_bindgen_test(unsupported = test)]
+fn an_answer_that_is_none_is_undecidable_and_never_active_or_inactive() {
+    let long = answer(&json!({"x": "a".repeat(10 * 1024 * 1024)}));
+    let truncated = answer(&json!({}))[..100].to_vec();
+    for (outcome, name) in [
+        (response(200, b"<html><body>Maintenance</body></html>".to_vec()), "not_json"),
+        (response(200, truncated), "not_json"),
+        (response(200, long), "too_large"),
+        (response(200, Vec::new()), "not_json"),
+        (response(200, b"[]".to_vec()), "not_json"),
+        (response(200, br#"{"active":true,"active":true}"#.to_vec()), "not_json"),
+        (response(200, answer(&json!({"active": "true"}))), "not_an_introspection_answer"),
+        (response(200, answer(&json!({"active": 1}))), "not_an_introspection_answer"),
+        (response(200, answer(&json!({"active": null}))), "not_an_introspection_answer"),
+        (response(200, answer(&json!({"active": []}))), "not_an_introspection_answer"),
+        (response(201, answer(&json!({}))), "status"),
+        (response(302, answer(&json!({}))), "status"),
+        (response(401, answer(&json!({}))), "credentials_refused"),
+        (response(403, answer(&json!({}))), "credentials_refused"),
+        (response(500, answer(&json!({}))), "status"),
+        (CallOutcome::Failed(CallFault::TimedOut), "timed_out"),
+        (CallOutcome::Failed(CallFault::Incomplete), "incomplete"),
+    ] {
+        let mut scene = scene();
+        scene.asks("t");
+        let end = scene.fails(outcome);
+        let CallResult::Failed { fault, .. } = end.result else { panic!("{name}: {:?}", end.result) };
+        assert_eq!((fault.name(), end.share), (name, None));
+        assert!(scene.asks("t").starts_with("unavailable"), "{name}");
+        assert_eq!(scene.calls(), [], "{name}: not asked again at once");
+        scene.now = at(1000);
+        assert!(scene.asks_since("t", NOW).starts_with("unavailable"), "{name}: whoever waited is told");
+        assert_eq!(scene.asks("t"), "wait", "{name}: later it is");
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn stale_answers_serve_only_where_asked_for_only_so_long_and_never_past_a_no() {
+    let error = || response(500, Vec::new());
+    let mut strict = scene();
+    strict.knows("t");
+    strict.now = at(30_000);
+    strict.asks("t");
+    strict.fails(error());
+    assert!(strict.asks("t").starts_with("unavailable"));
+
+    let stale = || scene_with(|settings| settings.stale_if_error = Duration::from_secs(60));
+    let mut scene = stale();
+    scene.knows("t");
+    scene.now = at(30_000);
+    assert_eq!(scene.asks("t"), "wait", "while it can be asked it is");
+    scene.fails(error());
+    assert_eq!(scene.asks_since("t", at(30_000)), "Stale t");
+    assert_eq!((scene.asks("t"), scene.calls().len()), ("Stale t".to_owned(), 0));
+    scene.now = at(31_001);
+    assert_eq!(scene.asks("t"), "wait", "and after a moment it is asked again");
+    scene.fails(response(200, b"<html>".to_vec()));
+    assert_eq!(scene.asks("t"), "Stale t");
+    scene.now = at(89_999);
+    scene.asks("t");
+    scene.fails(error());
+    assert_eq!(scene.asks("t"), "Stale t");
+    scene.now = at(90_000);
+    assert!(scene.asks("t").starts_with("unavailable"), "its time is over");
+
+    for no in [&br#"{"active":false}"#[..], br#"{"active":"false"}"#, b"{}"] {
+        let mut scene = stale();
+        scene.knows("t");
+        scene.now = at(30_000);
+        scene.asks("t");
+        scene.fails(response(200, no.to_vec()));
+        assert!(!scene.asks("t").contains("Stale"), "{no:?}");
+        scene.now = at(40_000);
+        scene.asks("t");
+        scene.fails(error());
+        assert!(scene.asks("t").starts_with("unavailable"), "{no:?}: nothing is left of it");
+    }
+
+    let mut scene = stale();
+    scene.asks("t");
+    scene.answers(&json!({"exp": NOW.as_secs() + 40}));
+    scene.now = at(39_999);
+    scene.asks("t");
+    scene.fails(error());
+    assert_eq!(scene.asks("t"), "Stale alice@acme.com");
+    scene.now = at(40_000);
+    assert!(!scene.asks("t").contains("Stale"), "never past exp");
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn tokens_that_make_the_endpoint_fail_close_the_door_for_their_like_only() {
+    let mut scene = scene_with(|settings| settings.cache_ttl = Duration::from_secs(1));
+    scene.knows("user");
+    for token in 0..5 {
+        scene.asks(&format!("odd{token}"));
+        scene.fails(response(500, Vec::new()));
+    }
+    assert_eq!(scene.asks("new"), "wait", "for a short while one waits");
+    assert_eq!(scene.calls(), []);
+    scene.now = at(1000);
+    assert_eq!(scene.asks("user"), "wait");
+    let calls = scene.calls();
+    assert_eq!(calls.len(), 2, "the known one, and one unknown to see");
+    for call in calls {
+        scene.finish(call.number, response(200, answer(&json!({"sub": "user"}))));
+    }
+    assert_eq!(scene.asks("user"), "Fresh user");
+    for token in 0..100 {
+        scene.asks(&format!("long{token}"));
+        let end = scene.fails(response(400, Vec::new()));
+        let CallResult::Failed { pause, .. } = end.result else { panic!("{end:?}") };
+        assert_eq!(pause, Duration::ZERO, "the endpoint answers, if not for these");
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn an_endpoint_that_fails_is_left_alone_and_then_asked_once() {
+    let mut scene = scene();
+    for token in 0..10 {
+        scene.asks(&format!("t{token}"));
+    }
+    let calls = scene.calls();
+    assert_eq!(calls.len(), 10);
+    scene.asks("waits");
+    let mut recalled = 0;
+    for call in calls {
+        recalled += scene.finish(call.number, CallOutcome::Failed(CallFault::ConnectionFailed)).recall.len();
+    }
+    assert_eq!(recalled, 11, "whoever was in line looks again too");
+    for expected in [1, 2, 4, 8] {
+        for token in 0..10 {
+            scene.asks(&format!("u{expected}{token}"));
+        }
+        assert_eq!(scene.calls(), []);
+        scene.now = scene.now.plus(Duration::from_secs(expected));
+        for token in 0..10 {
+            scene.asks(&format!("v{expected}{token}"));
+        }
+        let number = scene.only_call();
+        scene.finish(number, CallOutcome::Failed(CallFault::ConnectionFailed));
+    }
+    let told = scene.asks("w");
+    assert!(told.starts_with("unavailable 15"), "{told}");
+    scene.now = scene.now.plus(Duration::from_secs(16));
+    scene.asks("x");
+    scene.answers(&json!({}));
+    for token in 0..10 {
+        scene.asks(&format!("y{token}"));
+    }
+    assert_eq!(scene.calls().len(), 10);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_429_silences_everybody_for_as_long_as_the_server_says() {
+    let mut scene = scene_with(|settings| settings.stale_if_error = Duration::from_secs(600));
+    scene.knows("user");
+    scene.asks("t");
+    let number = scene.only_call();
+    let body = Vec::new();
+    let retry_after = Some("20".to_owned());
+    let end = scene.finish(number, CallOutcome::Response { status: 429, retry_after, rate_limit_reset: None, body });
+    assert_eq!(end.block, Some(at(20_000)));
+    assert!(matches!(end.result, CallResult::Failed { fault: CallFault::TooManyRequests, .. }));
+    assert_eq!((scene.asks("u").as_str(), scene.cause), ("unavailable 20000", Some(Cause::EndpointFailing)));
+    scene.now = at(19_999);
+    assert_eq!(scene.asks("v"), "wait");
+    assert_eq!(scene.calls(), []);
+    scene.now = at(20_000);
+    assert_eq!(scene.calls().len(), 1);
+    assert_eq!(scene.asks("user"), "Fresh user");
+    // Another worker was told: the shared budget says so here.
+    let blocked = scene.introspection.budget().block(None, at(40_000), scene.now);
+    let taken = scene.introspection.budget().take(Some(&blocked), Standing::Known, scene.now);
+    assert_eq!(taken, Take::Spent(Duration::from_secs(20)));
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn credentials_that_are_refused_are_not_tried_again_and_again() {
+    let mut scene = scene();
+    scene.asks("t");
+    let end = scene.fails(response(401, br#"{"error":"invalid_client"}"#.to_vec()));
+    let CallResult::Failed { fault: CallFault::CredentialsRefused(401), pause } = end.result else { panic!("{end:?}") };
+    assert!(pause > Duration::ZERO);
+    scene.asks("u");
+    assert_eq!(scene.calls(), []);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_call_that_is_never_answered_is_given_up() {
+    let mut scene = scene();
+    scene.asks("t");
+    let number = scene.only_call();
+    scene.now = at(2999);
+    assert_eq!((scene.calls().len(), scene.asks("t")), (0, "wait".to_owned()));
+    scene.now = at(3000);
+    let begun = scene.introspection.begin_calls(FULL, scene.now);
+    assert_eq!(begun.recall.len(), 1);
+    assert!(scene.asks_since("t", NOW).starts_with("unavailable"));
+    let late = scene.finish(number, response(200, answer(&json!({}))));
+    assert_eq!(late.result, CallResult::Late);
+    assert!(scene.asks_since("t", NOW).starts_with("unavailable"), "a late answer changes nothing");
+}
+
+fn discovered() -> Scene {
+    scene_with(|settings| {
+        let discovery = Discovery::of("https://idp.example/realms/a", "idp").unwrap();
+        settings.address = IntrospectionAddress::Discovered(discovery);
+    })
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn an_endpoint_is_found_at_its_issuers_own_host() {
+    let mut scene = discovered();
+    assert_eq!(scene.calls(), [], "nobody needs it yet");
+    scene.asks("t");
+    let call = scene.calls().remove(0);
+    assert_eq!(call.purpose, Purpose::Metadata(0));
+    assert_eq!(scene.calls(), [], "once");
+    let sent = |scene: &Scene, number| scene.introspection.request(number, &ENTROPY, &NoRsaSigner, NOW).unwrap();
+    let first = sent(&scene, call.number);
+    assert_eq!(first.address.to_string(), "https://idp.example/realms/a/.well-known/openid-configuration");
+    assert_eq!(first.message, Message::Get);
+    assert_eq!(scene.finish(call.number, response(404, Vec::new())).result, CallResult::Continues);
+    let call = scene.calls().remove(0);
+    let second = sent(&scene, call.number).address.to_string();
+    assert_eq!(second, "https://idp.example/.well-known/oauth-authorization-server/realms/a");
+    let document = json!({"issuer": "https://idp.example/realms/a", "introspection_endpoint": "https://idp.example/i"});
+    let end = scene.finish(call.number, response(200, document.to_string().into_bytes()));
+    assert_eq!(end.result, CallResult::Discovered);
+    let number = scene.only_call();
+    let request = sent(&scene, number);
+    assert_eq!(request.address.to_string(), "https://idp.example/i");
+    assert!(matches!(request.message, Message::PostForm { .. }));
+    // What is not there any more is looked for anew.
+    scene.finish(number, response(404, Vec::new()));
+    scene.asks("u");
+    assert_eq!(scene.calls().remove(0).purpose, Purpose::Metadata(0));
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn metadata_that_leads_elsewhere_or_nowhere_is_a_failure_that_backs_off() {
+    for (endpoint, fault) in [
+        (json!("https://evil.example/i"), MetadataFault::ForeignAddress),
+        (json!("http://idp.example/i"), MetadataFault::ForeignAddress),
+        (json!(null), MetadataFault::NoAddress),
+    ] {
+        let mut scene = discovered();
+        scene.asks("t");
+        let number = scene.only_call();
+        let document = json!({"issuer": "https://idp.example/realms/a", "introspection_endpoint": endpoint});
+        let end = scene.finish(number, response(200, document.to_string().into_bytes()));
+        let CallResult::Failed { fault: CallFault::Metadata(found), pause } = end.result else { panic!("{end:?}") };
+        assert_eq!((found, end.recall.len()), (fault, 1));
+        assert!(pause > Duration::ZERO);
+        scene.asks("u");
+        assert_eq!(scene.calls(), []);
+        for expected in [1, 2, 4] {
+            scene.now = scene.now.plus(Duration::from_secs(expected));
+            scene.asks("v");
+            let number = scene.only_call();
+            scene.finish(number, response(500, Vec::new()));
+        }
+        let told = scene.asks("w");
+        assert!(told.starts_with("unavailable 7"), "{told}");
+    }
+}

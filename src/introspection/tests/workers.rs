@@ -1,0 +1,178 @@
+//! Several VMs of one process.
+
+use super::*;
+use std::cell::RefCell;
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_budget_that_all_have_spent_is_waited_for_or_told() {
+    let mut scene = scene_with(|settings| settings.stale_if_error = Duration::from_secs(60));
+    scene.knows("user");
+    scene.now = at(30_000);
+    for token in ["user", "t", "u"] {
+        assert_eq!(scene.asks(token), "wait");
+    }
+    let calls = scene.calls();
+    assert_eq!(calls.len(), 3);
+    let spent = Postponed::BudgetSpent(Duration::from_secs(9));
+    let recalled = scene.introspection.postpone(calls[1].number, spent, scene.now);
+    assert_eq!(recalled.len(), 1);
+    assert_eq!((scene.asks("t").as_str(), scene.cause), ("unavailable 9000", Some(Cause::BudgetSpent)));
+    assert!(scene.introspection.is_calling(calls[2].number), "one that was begun goes on");
+    scene.introspection.postpone(calls[0].number, spent, scene.now);
+    assert_eq!(scene.asks("user"), "Stale user");
+    scene.now = at(39_000);
+    assert_eq!((scene.asks("t"), scene.asks("user")), ("wait".to_owned(), "wait".to_owned()));
+    assert_eq!(scene.calls().len(), 2);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn what_another_worker_was_told_need_not_be_asked() {
+    let (mut one, mut two) = (scene(), scene());
+    for (changes, expected) in [(json!({}), "Fresh alice@acme.com"), (json!({"active": false}), "inactive")] {
+        let token = expected;
+        (one.now, two.now) = (NOW, NOW);
+        assert_eq!((one.asks(token), two.asks(token)), ("wait".to_owned(), "wait".to_owned()));
+        let end = one.answers(&changes);
+        let record = end.share.unwrap().to_bytes();
+        let shared = SharedAnswer::from_bytes(&record).unwrap();
+        let places = two.introspection.places(&shared.token);
+        assert_eq!(places.of_slot(shared.slot), one.introspection.places(&shared.token).of_slot(shared.slot));
+        assert!(!String::from_utf8_lossy(&record).contains(token));
+        let number = two.only_call();
+        two.now = at(100);
+        let end = two.introspection.adopt(number, &shared, &two.provider, two.now);
+        assert_eq!((end.result, end.recall.len()), (CallResult::Answered, 1));
+        assert_eq!(two.asks(token), expected);
+        assert!(!two.introspection.is_calling(number));
+    }
+    // It counts from when it was asked, not from when it was taken.
+    two.now = at(29_999);
+    assert_eq!(two.asks("Fresh alice@acme.com"), "Fresh alice@acme.com");
+    two.now = at(30_000);
+    assert_eq!(two.asks("Fresh alice@acme.com"), "wait");
+}
+
+/// What stands in the shared data, whatever the place.
+#[derive(Debug, Default)]
+struct Store(RefCell<Vec<SharedAnswer>>);
+
+impl SharedAnswers for Store {
+    fn read(&self, _: &Places) -> Vec<SharedAnswer> {
+        self.0.borrow().iter().rev().cloned().collect()
+    }
+}
+
+/// Two workers of one process, whose calls are all spent.
+fn two_workers(stale_if_error: Duration) -> (Rc<Store>, Scene, Scene) {
+    let store = Rc::new(Store::default());
+    let worker = || {
+        let settings = Introspection { stale_if_error, ..settings() };
+        let mut scene = scene_of(settings.clone());
+        let others: Rc<dyn SharedAnswers> = Rc::<Store>::clone(&store);
+        scene.introspection = ProviderIntrospection::new(settings, CacheLimits::default(), others);
+        scene
+    };
+    let (one, two) = (worker(), worker());
+    (store, one, two)
+}
+
+fn spend_all(scene: &mut Scene) {
+    scene.asks("spender");
+    let number = scene.only_call();
+    scene.introspection.postpone(number, Postponed::BudgetSpent(Duration::from_secs(30)), scene.now);
+    assert!(scene.asks("spender").starts_with("unavailable"));
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn what_another_worker_was_told_serves_where_no_call_may_be_made() {
+    let (store, mut one, mut two) = two_workers(Duration::from_secs(60));
+    for (token, changes) in [("alice", json!({"sub": "alice"})), ("gone", json!({"active": false}))] {
+        one.asks(token);
+        store.0.borrow_mut().push(one.answers(&changes).share.unwrap());
+    }
+    (two.now, one.now) = (at(1000), at(1000));
+    spend_all(&mut two);
+    assert_eq!((two.asks("alice"), two.asks("gone")), ("Fresh alice".to_owned(), "inactive".to_owned()));
+    assert!(two.asks("bob").starts_with("unavailable"));
+    // As old as it is to the one that asked.
+    let (_, _, mut three) = two_workers(Duration::ZERO);
+    let (_, mut four, _) = two_workers(Duration::from_secs(60));
+    for (worker, expected) in [(&mut three, "unavailable 30000"), (&mut four, "Stale alice")] {
+        let settings = worker.introspection.settings.clone();
+        let others: Rc<dyn SharedAnswers> = Rc::<Store>::clone(&store);
+        worker.introspection = ProviderIntrospection::new(settings, CacheLimits::default(), others);
+        worker.now = at(30_000);
+        spend_all(worker);
+        worker.introspection.doors.spend(Standing::Known, Duration::from_secs(30), worker.now);
+        assert_eq!(worker.asks("alice"), expected);
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn an_active_answer_that_was_ended_by_nonsense_is_not_learned_again() {
+    let (store, mut one, mut two) = two_workers(Duration::from_secs(60));
+    one.asks("t");
+    store.0.borrow_mut().push(one.answers(&json!({})).share.unwrap());
+    one.now = at(30_000);
+    assert_eq!(one.asks("t"), "wait");
+    let end = one.fails(response(200, br#"{"active":"false"}"#.to_vec()));
+    // It takes the place of the other.
+    let share = end.share.unwrap();
+    assert_eq!(share.slot, SharedSlot::Active);
+    *store.0.borrow_mut() = vec![share];
+    (one.now, two.now) = (at(32_000), at(32_000));
+    spend_all(&mut two);
+    two.introspection.doors.spend(Standing::Known, Duration::from_secs(30), two.now);
+    assert!(two.asks("t").starts_with("unavailable"));
+    one.introspection.doors.spend(Standing::Known, Duration::from_secs(30), one.now);
+    assert!(one.asks("t").starts_with("unavailable"));
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_record_that_is_old_or_another_tokens_or_from_the_future_is_none() {
+    let mut one = scene();
+    one.asks("t");
+    let shared = one.answers(&json!({})).share.unwrap();
+    let adopted = |change: &dyn Fn(&mut SharedAnswer), now: UnixTime| {
+        let mut two = scene();
+        two.now = now;
+        two.asks("t");
+        let number = two.only_call();
+        let mut shared = shared.clone();
+        change(&mut shared);
+        let end = two.introspection.adopt(number, &shared, &two.provider, two.now);
+        assert!(two.introspection.is_calling(number) || end.result == CallResult::Answered);
+        end.result == CallResult::Answered
+    };
+    assert!(adopted(&|_| {}, at(0)));
+    assert!(adopted(&|_| {}, at(29_999)));
+    assert!(!adopted(&|_| {}, at(30_000)));
+    assert!(!adopted(&|shared| shared.token = TokenDigest::of(TokenKind::Opaque, b"u"), at(0)));
+    assert!(!adopted(&|shared| shared.token = TokenDigest::of(TokenKind::Jwt, b"t"), at(0)));
+    assert!(!adopted(&|shared| shared.ended = at(1), at(0)));
+    assert!(!adopted(&|shared| shared.began = at(1), at(0)));
+    assert!(!adopted(&|shared| shared.body = b"{\"active\":\"true\"}".to_vec(), at(0)));
+    assert!(!adopted(&|shared| shared.body.truncate(20), at(0)));
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn while_another_worker_asks_the_call_waits_and_nothing_is_counted() {
+    let mut scene = scene_with(|settings| settings.requests_per_minute = NonZeroU32::MIN);
+    scene.asks("t");
+    let number = scene.only_call();
+    let turn = |lease| CallTurn::of(TokenDigest::of(TokenKind::Opaque, b"t"), Duration::from_secs(2), lease, NOW);
+    let CallTurn::Ours(lease) = turn(None) else { panic!("nobody asks yet") };
+    assert_eq!(turn(CallLease::from_bytes(&lease.to_bytes())), CallTurn::Theirs);
+    for _ in 0..5 {
+        scene.introspection.postpone(number, Postponed::AskedElsewhere, scene.now);
+    }
+    assert_eq!(scene.asks("t"), "wait");
+    assert_eq!(scene.calls(), []);
+    assert_eq!(scene.introspection.next_due(scene.now), Some(at(25)));
+    scene.now = at(25);
+    let again = scene.only_call();
+    assert_ne!(again, number);
+    scene.finish(again, response(200, answer(&json!({}))));
+    assert_eq!(scene.asks("t"), "Fresh alice@acme.com");
+    assert!(scene.asks("u").starts_with("unavailable"), "one a minute, and that was made");
+}

@@ -1,0 +1,30 @@
+//! Randomness as an input: the core makes none, whoever calls hands it in.
+
+use std::time::Duration;
+
+/// A random fraction of 1, in 65536ths: spreads the calls of many gateways.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Jitter(pub u16);
+
+impl Jitter {
+    /// A duration between `least` and `most` tenths of `whole`.
+    #[must_use]
+    pub fn between_tenths(self, whole: Duration, least: u32, most: u32) -> Duration {
+        let spread = whole * most.saturating_sub(least) / 10;
+        whole * least / 10 + spread * u32::from(self.0) / 65_536
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wasm_bindgen_test::wasm_bindgen_test;
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn it_stays_between_its_ends() {
+        let ten = Duration::from_secs(10);
+        assert_eq!(Jitter(0).between_tenths(ten, 7, 10), Duration::from_secs(7));
+        assert_eq!(Jitter(32_768).between_tenths(ten, 8, 10), Duration::from_secs(9));
+        assert!(Jitter(u16::MAX).between_tenths(ten, 7, 10) < ten);
+    }
+}

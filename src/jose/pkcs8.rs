@@ -1,0 +1,145 @@
+//! PKCS#8 in PEM (RFC 7468 section 10, RFC 5958): as much of it as the operator's own key takes.
+//!
+//! A reader of DER at large is 40 kB of the module. This one knows the few forms that a key to sign with comes in, and
+//! refuses all others. What it reads is the operator's; nothing of a request or of an issuer comes here.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use super::private_key::PrivateKeyFault;
+
+const INTEGER: u8 = 0x02;
+const BIT_STRING: u8 = 0x03;
+const OCTET_STRING: u8 = 0x04;
+const OBJECT_IDENTIFIER: u8 = 0x06;
+const SEQUENCE: u8 = 0x30;
+/// Context-specific and constructed: the parameters and the public half in an `ECPrivateKey` (RFC 5915 section 3).
+const PARAMETERS: u8 = 0xa0;
+const PUBLIC_KEY: u8 = 0xa1;
+
+/// rsaEncryption (RFC 8017 appendix A.1), id-ecPublicKey and secp256r1 (RFC 5480 section 2.1.1).
+const RSA: &[u8] = b"\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01";
+const ELLIPTIC: &[u8] = b"\x2a\x86\x48\xce\x3d\x02\x01";
+const P256: &[u8] = b"\x2a\x86\x48\xce\x3d\x03\x01\x07";
+
+/// What a key consists of.
+#[derive(Clone, Copy)]
+pub(super) enum Parts<'a> {
+    /// Modulus and exponent, big-endian; the rest is for who signs.
+    Rsa { n: &'a [u8], e: &'a [u8] },
+    /// The secret number, and the public point in SEC 1 form where it is said.
+    P256 { secret: &'a [u8], public: Option<&'a [u8]> },
+}
+
+/// The DER inside the PEM.
+pub(super) fn from_pem(pem: &str) -> Result<Vec<u8>, PrivateKeyFault> {
+    let label =
+        |line: &str, edge: &str| -> Option<String> { Some(line.strip_prefix(edge)?.strip_suffix("-----")?.to_owned()) };
+    let mut lines = pem.lines().map(str::trim);
+    let begin = lines.next().and_then(|line| label(line, "-----BEGIN ")).ok_or(PrivateKeyFault::Malformed)?;
+    let end = lines.next_back().and_then(|line| label(line, "-----END "));
+    if end.as_ref() != Some(&begin) {
+        return Err(PrivateKeyFault::Malformed);
+    }
+    match begin.as_str() {
+        "PRIVATE KEY" => {}
+        "ENCRYPTED PRIVATE KEY" => return Err(PrivateKeyFault::Encrypted),
+        _ => return Err(PrivateKeyFault::NotPkcs8),
+    }
+    STANDARD.decode(lines.collect::<String>()).map_err(|_| PrivateKeyFault::Malformed)
+}
+
+/// The parts of a `PrivateKeyInfo`.
+pub(super) fn parts(der: &[u8]) -> Result<Parts<'_>, PrivateKeyFault> {
+    let (mut algorithm, key) = algorithm_and_key(der).ok_or(PrivateKeyFault::Malformed)?;
+    match algorithm.take(OBJECT_IDENTIFIER).ok_or(PrivateKeyFault::Malformed)? {
+        RSA => rsa(key).ok_or(PrivateKeyFault::Malformed),
+        ELLIPTIC if algorithm.take(OBJECT_IDENTIFIER) == Some(P256) => p256(key).ok_or(PrivateKeyFault::Malformed),
+        _ => Err(PrivateKeyFault::Unsupported),
+    }
+}
+
+fn algorithm_and_key(der: &[u8]) -> Option<(Reader<'_>, &[u8])> {
+    let mut info = Reader(Reader(der).only(SEQUENCE)?);
+    // Version 1 may have a public half behind the key, which nobody needs.
+    if !matches!(info.take(INTEGER)?, [0 | 1]) {
+        return None;
+    }
+    Some((Reader(info.take(SEQUENCE)?), info.take(OCTET_STRING)?))
+}
+
+/// An `RSAPrivateKey` of two primes (RFC 8017 appendix A.1.2).
+fn rsa(key: &[u8]) -> Option<Parts<'_>> {
+    let mut numbers = Reader(Reader(key).only(SEQUENCE)?);
+    if numbers.take(INTEGER)? != [0] {
+        return None;
+    }
+    let (n, e) = (numbers.unsigned()?, numbers.unsigned()?);
+    for _ in 0..6 {
+        numbers.unsigned()?;
+    }
+    numbers.0.is_empty().then_some(Parts::Rsa { n, e })
+}
+
+/// An `ECPrivateKey` (RFC 5915 section 3) whose curve the algorithm says.
+fn p256(key: &[u8]) -> Option<Parts<'_>> {
+    let mut members = Reader(Reader(key).only(SEQUENCE)?);
+    if members.take(INTEGER)? != [1] {
+        return None;
+    }
+    let secret = members.take(OCTET_STRING)?;
+    if let Some(parameters) = members.take(PARAMETERS)
+        && Reader(parameters).only(OBJECT_IDENTIFIER)? != P256
+    {
+        return None;
+    }
+    let public = match members.take(PUBLIC_KEY) {
+        // Whole bytes: none of the last one's bits is unused.
+        Some(public) => Some(Reader(public).only(BIT_STRING)?.strip_prefix(&[0])?),
+        None => None,
+    };
+    members.0.is_empty().then_some(Parts::P256 { secret, public })
+}
+
+/// What is left to be read.
+struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    /// The content of the next element, if it has this tag; else nothing is read.
+    fn take(&mut self, tag: u8) -> Option<&'a [u8]> {
+        let (found, rest) = self.0.split_first()?;
+        let (length, rest) = if *found == tag { length(rest)? } else { return None };
+        let (content, rest) = rest.split_at_checked(length)?;
+        self.0 = rest;
+        Some(content)
+    }
+
+    /// The content of the one element there is.
+    fn only(mut self, tag: u8) -> Option<&'a [u8]> {
+        let content = self.take(tag)?;
+        self.0.is_empty().then_some(content)
+    }
+
+    /// The digits of the next element, a number that is not negative, in the one form that DER has for it.
+    fn unsigned(&mut self) -> Option<&'a [u8]> {
+        match self.take(INTEGER)? {
+            [] | [0x80..=0xff, ..] | [0, 0..=0x7f, ..] => None,
+            [0, digits @ ..] if !digits.is_empty() => Some(digits),
+            digits => Some(digits),
+        }
+    }
+}
+
+/// A length, in as few bytes as it takes, and what comes behind it. No key is longer than 64 kB.
+fn length(bytes: &[u8]) -> Option<(usize, &[u8])> {
+    match bytes {
+        [short @ 0..=0x7f, rest @ ..] => Some((usize::from(*short), rest)),
+        [0x81, length @ 0x80..=0xff, rest @ ..] => Some((usize::from(*length), rest)),
+        [0x82, high @ 1..=0xff, low, rest @ ..] => Some((usize::from(u16::from_be_bytes([*high, *low])), rest)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+#[path = "pkcs8/tests.rs"]
+mod tests;

@@ -1,0 +1,225 @@
+//! The gateway's own key: what it signs with when it has to say to an issuer who it is (RFC 7523).
+//!
+//! ES256 is signed here, deterministically (RFC 6979: no randomness that could be bad). RS256 wants private RSA
+//! arithmetic in constant time, which this module does not have: the host signs ([`RsaSigner`]), and its signature is
+//! verified here before it is used, so that a host that errs neither sends nonsense nor, by a fault in its arithmetic,
+//! gives the key away. Read from PKCS#8 in PEM, or from a JWK as Okta's console hands it out.
+
+use std::fmt;
+
+use p256::ecdsa::signature::Signer as _;
+use serde_json::{Map, Value};
+
+use super::algorithm::Algorithm;
+use super::der;
+use super::jwk::{KeyFault, PublicKey, octets, text};
+use super::pkcs8::{self, Parts};
+use super::rsa::{Hash, RsaPublicKey};
+use super::strict_json::{JsonLimits, parse_object};
+
+const LIMITS: JsonLimits = JsonLimits { depth: 4, members: 64 };
+
+/// A private key. `Debug` shows its id and algorithm only.
+#[derive(Clone)]
+pub struct PrivateKey {
+    id: Option<String>,
+    material: Material,
+}
+
+#[derive(Clone)]
+enum Material {
+    P256(Box<p256::ecdsa::SigningKey>),
+    Rsa { pkcs8: Vec<u8>, public: RsaPublicKey },
+}
+
+/// Why a text is no key to sign with. No part of the text is in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PrivateKeyFault {
+    /// Neither PEM nor a JWK, or one that does not read.
+    Malformed,
+    /// PEM of another form: PKCS#1, SEC 1, or a certificate. `openssl pkcs8 -topk8 -nocrypt` converts.
+    NotPkcs8,
+    /// PEM that wants a password.
+    Encrypted,
+    /// Another kind of key than RSA or P-256, or a JWK for another algorithm than RS256 or ES256.
+    Unsupported,
+    /// An RSA key below 2048 bits, or otherwise unfit.
+    Weak,
+    /// The private half does not belong to the public one, or the key is not for signing.
+    Inconsistent,
+    /// A JWK without its private half.
+    NotPrivate,
+}
+
+/// Who signs with a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SignedBy {
+    /// This module.
+    Module,
+    /// The host, if it can: one that cannot must refuse the configuration.
+    Host,
+}
+
+/// Signs with RSASSA-PKCS1-v1_5 and SHA-256: the host.
+pub trait RsaSigner {
+    /// The signature over `message` with the key `pkcs8` (DER); `None` when the host does not give one.
+    fn sign_rs256(&self, pkcs8: &[u8], message: &[u8]) -> Option<Vec<u8>>;
+}
+
+impl PrivateKey {
+    /// Reads PKCS#8 in PEM or a JWK.
+    ///
+    /// # Errors
+    /// Why it cannot be used.
+    pub fn parse(text: &str) -> Result<Self, PrivateKeyFault> {
+        let text = text.trim();
+        if text.starts_with('{') {
+            let members = parse_object(text.as_bytes(), LIMITS).map_err(|_| PrivateKeyFault::Malformed)?;
+            Self::from_members(&members)
+        } else {
+            Self::from_pem(text)
+        }
+    }
+
+    fn from_pem(pem: &str) -> Result<Self, PrivateKeyFault> {
+        let document = pkcs8::from_pem(pem)?;
+        let material = match pkcs8::parts(&document)? {
+            Parts::Rsa { n, e } => {
+                let public = RsaPublicKey::new(n, e).ok_or(PrivateKeyFault::Weak)?;
+                Material::Rsa { pkcs8: document, public }
+            }
+            Parts::P256 { secret, public } => {
+                let key = p256_key(secret)?;
+                let is_consistent = public.is_none_or(|public| {
+                    p256::ecdsa::VerifyingKey::from_sec1_bytes(public)
+                        .is_ok_and(|public| public == *key.verifying_key())
+                });
+                if !is_consistent {
+                    return Err(PrivateKeyFault::Inconsistent);
+                }
+                Material::P256(Box::new(key))
+            }
+        };
+        Ok(Self { id: None, material })
+    }
+
+    fn from_members(members: &Map<String, Value>) -> Result<Self, PrivateKeyFault> {
+        let kind = text(members, "kty")?.ok_or(PrivateKeyFault::Malformed)?;
+        if !members.contains_key("d") {
+            return Err(PrivateKeyFault::NotPrivate);
+        }
+        if text(members, "use")?.is_some_and(|purpose| purpose != "sig") {
+            return Err(PrivateKeyFault::Inconsistent);
+        }
+        let material = match PublicKey::from_members(kind, members)?.0 {
+            PublicKey::Rsa(public) => {
+                let numbers = [
+                    octets(members, "n")?,
+                    octets(members, "e")?,
+                    octets(members, "d")?,
+                    octets(members, "p")?,
+                    octets(members, "q")?,
+                    octets(members, "dp")?,
+                    octets(members, "dq")?,
+                    octets(members, "qi")?,
+                ];
+                Material::Rsa { pkcs8: der::rsa_private_key(&numbers), public }
+            }
+            PublicKey::P256(public) => {
+                let key = p256_key(&octets(members, "d")?)?;
+                if *key.verifying_key() != public {
+                    return Err(PrivateKeyFault::Inconsistent);
+                }
+                Material::P256(Box::new(key))
+            }
+            PublicKey::P384(_) | PublicKey::P521(_) | PublicKey::Ed25519(_) => {
+                return Err(PrivateKeyFault::Unsupported);
+            }
+        };
+        let key = Self { id: text(members, "kid")?.map(str::to_owned), material };
+        match text(members, "alg")? {
+            Some(name) if name != key.algorithm().name() => Err(PrivateKeyFault::Unsupported),
+            Some(_) | None => Ok(key),
+        }
+    }
+
+    /// Under this `kid`.
+    #[must_use]
+    pub fn with_id(self, id: String) -> Self {
+        Self { id: Some(id), ..self }
+    }
+
+    /// Its `kid`.
+    pub fn id(&self) -> Option<&str> {
+        self.id.as_deref()
+    }
+
+    /// What it signs with.
+    pub const fn algorithm(&self) -> Algorithm {
+        match self.material {
+            Material::P256(_) => Algorithm::Es256,
+            Material::Rsa { .. } => Algorithm::Rs256,
+        }
+    }
+
+    /// Who has to sign.
+    pub const fn signed_by(&self) -> SignedBy {
+        match self.material {
+            Material::P256(_) => SignedBy::Module,
+            Material::Rsa { .. } => SignedBy::Host,
+        }
+    }
+
+    /// The signature over `message` as a JWS has it; `None` when the host does not give a good one.
+    pub fn sign(&self, message: &[u8], host: &dyn RsaSigner) -> Option<Vec<u8>> {
+        match &self.material {
+            Material::P256(key) => {
+                let signature: p256::ecdsa::Signature = key.try_sign(message).ok()?;
+                Some(signature.to_bytes().to_vec())
+            }
+            Material::Rsa { pkcs8, public } => {
+                let signature = host.sign_rs256(pkcs8, message)?;
+                public.verifies_pkcs1(Hash::Sha256, message, &signature).then_some(signature)
+            }
+        }
+    }
+}
+
+/// For where there is no host that signs.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoRsaSigner;
+
+impl RsaSigner for NoRsaSigner {
+    fn sign_rs256(&self, _: &[u8], _: &[u8]) -> Option<Vec<u8>> {
+        None
+    }
+}
+
+fn p256_key(secret: &[u8]) -> Result<p256::ecdsa::SigningKey, PrivateKeyFault> {
+    p256::ecdsa::SigningKey::from_slice(secret).map_err(|_| PrivateKeyFault::Malformed)
+}
+
+impl From<KeyFault> for PrivateKeyFault {
+    fn from(fault: KeyFault) -> Self {
+        match fault {
+            KeyFault::Malformed => Self::Malformed,
+            KeyFault::Unsupported => Self::Unsupported,
+            KeyFault::NotForVerifying | KeyFault::Private | KeyFault::Inconsistent => Self::Inconsistent,
+            KeyFault::Weak => Self::Weak,
+        }
+    }
+}
+
+impl fmt::Debug for PrivateKey {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("PrivateKey")
+            .field("id", &self.id)
+            .field("algorithm", &self.algorithm())
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+#[path = "private_key/tests.rs"]
+mod tests;

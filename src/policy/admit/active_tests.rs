@@ -1,0 +1,180 @@
+//! What an introspection answer has to say to be taken for an access token of ours.
+
+use super::*;
+use crate::jose::signing_fixture::TestKey;
+use crate::jose::{Algorithm, IntrospectedToken};
+use crate::policy::provider::{ClaimNames, KeyOrigin};
+use serde_json::{Value, json};
+use wasm_bindgen_test::wasm_bindgen_test;
+
+const ISSUER: &str = "https://acme.okta.com/oauth2/default";
+const NOW_SECS: u64 = 1_700_000_000;
+const NOW: UnixTime = UnixTime::from_secs(NOW_SECS);
+const SKEW_SECS: u64 = 30;
+const ENDS: UnixTime = UnixTime::from_secs(NOW_SECS + 31);
+
+fn provider() -> Provider {
+    Provider {
+        name: "okta".into(),
+        issuer: ISSUER.to_owned(),
+        audiences: Audiences::AnyOf(vec!["api://default".to_owned()]),
+        algorithms: vec![Algorithm::Rs256],
+        clock_skew: Duration::from_secs(SKEW_SECS),
+        client_ids: None,
+        max_token_lifetime: None,
+        claim_names: ClaimNames::default(),
+        keys: KeyOrigin::Inline(TestKey::P256.key_set()),
+        introspection: None,
+    }
+}
+
+/// An answer as Okta gives it, with `changes` to it; a change to null takes the member away.
+fn active(changes: &Value) -> ActiveToken {
+    let mut members = json!({
+        "active": true, "token_type": "Bearer", "scope": "openid orders:read", "client_id": "0oa1", "sub": "alice@acme.com",
+        "username": "alice@acme.com", "iss": ISSUER, "aud": "api://default", "jti": "AT.1", "uid": "00u1",
+        "iat": NOW_SECS - 60, "nbf": NOW_SECS - 60, "exp": NOW_SECS + 3600, "device_id": "q4SZgrA9sOeHkfst5uaa",
+    });
+    for (name, value) in changes.as_object().unwrap() {
+        if value.is_null() {
+            members.as_object_mut().unwrap().remove(name);
+        } else {
+            members[name] = value.clone();
+        }
+    }
+    match IntrospectedToken::read(members.to_string().as_bytes()).unwrap() {
+        IntrospectedToken::Active(token) => token,
+        IntrospectedToken::Inactive => panic!("active"),
+    }
+}
+
+fn admit_by(changes: &Value, provider: &Provider, now: UnixTime) -> Result<AdmittedToken, ClaimFault> {
+    AdmittedToken::admit_active(active(changes), provider, ENDS, now)
+}
+
+fn fault(changes: &Value) -> Option<ClaimFault> {
+    admit_by(changes, &provider(), NOW).err()
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn an_answer_as_okta_gives_it_is_admitted_with_the_same_identity_as_its_jwt() {
+    let token = admit_by(&json!({}), &provider(), NOW).unwrap();
+    assert_eq!(token.subject(), Some("alice@acme.com"));
+    assert_eq!(token.client(), Some("0oa1"));
+    assert_eq!(token.scopes(), ["openid", "orders:read"]);
+    assert_eq!(token.claims().text("uid"), Claim::Valid("00u1"));
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn names_of_jwts_and_of_answers_become_the_same() {
+    let with = |changes: Value| {
+        let token = admit_by(&changes, &provider(), NOW).unwrap();
+        (token.client().map(str::to_owned), token.scopes().join(" "))
+    };
+    let expected = (Some("0oa1".to_owned()), "a b".to_owned());
+    assert_eq!(with(json!({"client_id": null, "cid": "0oa1", "scope": null, "scp": ["a", "b"]})), expected);
+    assert_eq!(with(json!({"client_id": null, "azp": "0oa1", "scope": "a  b"})), expected);
+    let mut own = provider();
+    own.claim_names.client = vec!["app".to_owned()];
+    own.claim_names.scope = vec!["rights".to_owned()];
+    let token = admit_by(&json!({"scope": "a b"}), &own, NOW).unwrap();
+    assert_eq!((token.client(), token.scopes().join(" ")), (Some("0oa1"), "a b".to_owned()), "the answer's own names");
+    let token = admit_by(&json!({"app": "x", "rights": ["c"]}), &own, NOW).unwrap();
+    assert_eq!((token.client(), token.scopes().join(" ")), (Some("x"), "c".to_owned()), "the operator's come first");
+    assert_eq!(admit_by(&json!({"app": 5}), &own, NOW).err(), Some(ClaimFault::IdentityMalformed));
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn the_issuer_may_be_left_out_and_may_not_be_another() {
+    assert_eq!(fault(&json!({"iss": null})), None);
+    for other in ["https://acme.okta.com/oauth2/default/", "https://acme.okta.com", ""] {
+        assert_eq!(fault(&json!({"iss": other})), Some(ClaimFault::IssuerUnknown), "{other}");
+    }
+    for malformed in [json!([ISSUER]), json!(5), json!({})] {
+        assert_eq!(fault(&json!({"iss": malformed})), Some(ClaimFault::IssuerMalformed), "{malformed}");
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn the_audience_is_demanded_as_of_a_jwt() {
+    assert_eq!(fault(&json!({"aud": ["x", "api://default"]})), None);
+    assert_eq!(fault(&json!({"aud": null})), Some(ClaimFault::AudienceMissing));
+    assert_eq!(fault(&json!({"aud": "api://default/"})), Some(ClaimFault::AudienceUnexpected));
+    assert_eq!(fault(&json!({"aud": []})), Some(ClaimFault::AudienceMalformed));
+    let any = Provider { audiences: Audiences::InsecureAny, ..provider() };
+    assert!(admit_by(&json!({"aud": null}), &any, NOW).is_ok());
+    assert_eq!(admit_by(&json!({"aud": 5}), &any, NOW).err(), Some(ClaimFault::AudienceMalformed));
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn times_are_judged_to_the_millisecond() {
+    let exp = json!({"exp": NOW_SECS - SKEW_SECS + 1});
+    assert!(admit_by(&exp, &provider(), UnixTime::from_millis(NOW_SECS * 1000 + 999)).is_ok());
+    assert_eq!(admit_by(&exp, &provider(), UnixTime::from_secs(NOW_SECS + 1)).err(), Some(ClaimFault::Expired));
+    assert_eq!(fault(&json!({"nbf": NOW_SECS + SKEW_SECS})), None);
+    assert_eq!(fault(&json!({"nbf": NOW_SECS + SKEW_SECS + 1})), Some(ClaimFault::NotYetValid));
+    assert_eq!(fault(&json!({"iat": NOW_SECS + SKEW_SECS + 1})), Some(ClaimFault::IssuedInTheFuture));
+    for name in ["exp", "nbf", "iat"] {
+        assert_eq!(fault(&json!({ name: "soon" })), Some(ClaimFault::TimeMalformed), "{name}");
+    }
+    let token = admit_by(&json!({}), &provider(), NOW).unwrap();
+    assert!(token.is_current(UnixTime::from_secs(NOW_SECS + 3629)));
+    assert!(!token.is_current(UnixTime::from_secs(NOW_SECS + 3630)));
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn without_exp_it_is_good_as_long_as_its_answer_and_no_longer() {
+    let token = admit_by(&json!({"exp": null}), &provider(), NOW).unwrap();
+    assert!(token.is_current(UnixTime::from_millis(ENDS.as_millis() - 1)));
+    assert!(!token.is_current(ENDS));
+    let limited = Provider { max_token_lifetime: Some(Duration::from_secs(7200)), ..provider() };
+    assert!(admit_by(&json!({}), &limited, NOW).is_ok());
+    for unsaid in [json!({"exp": null}), json!({"iat": null}), json!({"exp": NOW_SECS + 7141})] {
+        assert_eq!(admit_by(&unsaid, &limited, NOW).err(), Some(ClaimFault::LifetimeTooLong), "{unsaid}");
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn only_bearer_access_tokens_are_taken() {
+    for fine in [
+        json!({"token_type": null}),
+        json!({"token_type": "bearer"}),
+        json!({"token_type": "BEARER"}),
+        json!({"typ": "Bearer"}),
+        json!({"typ": "JWT"}),
+        json!({"token_use": "access"}),
+        json!({"token_usage": "access_token"}),
+    ] {
+        assert_eq!(fault(&fine), None, "{fine}");
+    }
+    for other in [
+        json!({"token_type": "mac"}),
+        json!({"token_type": "refresh_token"}),
+        json!({"token_type": "N_A"}),
+        json!({"token_type": 5}),
+        json!({"typ": "Refresh"}),
+        json!({"typ": "Offline"}),
+        json!({"typ": "ID"}),
+        json!({"typ": "Logout"}),
+        json!({"token_use": "id"}),
+        json!({"token_usage": "refresh_token"}),
+        json!({"jti": "ID.1"}),
+        json!({"nonce": "n"}),
+        json!({"at_hash": "h"}),
+        json!({"c_hash": "h"}),
+        json!({"events": {}}),
+    ] {
+        assert_eq!(fault(&other), Some(ClaimFault::NotAnAccessToken), "{other}");
+    }
+    for bound in [json!({"token_type": "DPoP"}), json!({"token_type": "dpop"}), json!({"cnf": {"jkt": "x"}})] {
+        assert_eq!(fault(&bound), Some(ClaimFault::SenderConstrained), "{bound}");
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn the_clients_that_are_allowed_are_those_of_jwts() {
+    let strict = Provider { client_ids: Some(vec!["0oa1".to_owned()]), ..provider() };
+    assert!(admit_by(&json!({}), &strict, NOW).is_ok());
+    assert_eq!(admit_by(&json!({"client_id": "0oa2"}), &strict, NOW).err(), Some(ClaimFault::ClientUnexpected));
+    assert_eq!(admit_by(&json!({"client_id": null}), &strict, NOW).err(), Some(ClaimFault::ClientUnexpected));
+}

@@ -1,0 +1,124 @@
+//! Tokens that their issuer is asked about, in a real Envoy: the endpoint is a server that does what the test says.
+
+#![allow(missing_docs, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
+
+mod asking;
+mod gateway;
+mod signing;
+
+use std::time::Duration;
+
+use asking::{SECRET, active, asking, inactive};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use gateway::Setup;
+use serde_json::{Value, json};
+use signing::ISSUER;
+use testbed::authorization_server::now;
+use testbed::polling::until;
+use testbed::{Answer, Cluster, Script, ScriptedServer};
+
+#[test]
+fn what_the_issuer_says_of_a_token_decides_and_is_remembered() {
+    let (gateway, server) = asking(json!({}), |token, _| match token {
+        "good" => active(json!({})),
+        "elsewhere" => active(json!({ "aud": "api://other" })),
+        "expired" => active(json!({ "exp": now() - 600 })),
+        _ => inactive(),
+    });
+    for (token, status) in [("good", 200), ("elsewhere", 401), ("expired", 401), ("unheard-of", 401)] {
+        let before = server.count();
+        for _ in 0..5 {
+            assert_eq!(gateway.get(token).status, status, "{token}: {:?}", gateway.reasons());
+        }
+        assert_eq!(server.count() - before, 1, "{token}: all workers together ask once");
+    }
+    let received = &server.requests()[0];
+    assert_eq!((received.method.as_str(), received.path.as_str()), ("POST", "/oauth2/default/v1/introspect"));
+    assert_eq!(received.headers.text("authorization").as_deref(), Some("Basic MG9hR2F0ZXdheTpodW50ZXIy"));
+    let log = gateway.envoy.log();
+    for hidden in ["unheard-of", SECRET, "MG9hR2F0ZXdheTpodW50ZXIy"] {
+        assert!(!log.contains(hidden), "{hidden} is in the log");
+    }
+    gateway.assert_no_trap();
+}
+
+#[test]
+fn envoy_signs_with_an_rsa_key_whom_the_gateway_says_it_is() {
+    let members =
+        json!({ "client_auth": "private_key_jwt", "private_key": { "env": "OKTA_PRIVATE_KEY" }, "key_id": "k7" });
+    let (gateway, server) = asking(members, |_, _| active(json!({})));
+    for token in ["one", "another"] {
+        assert_eq!(gateway.get(token).status, 200, "{:?}", gateway.reasons());
+    }
+    let identifiers = [0, 1].map(|at| {
+        let received = &server.requests()[at];
+        assert_eq!(received.headers.first("authorization"), None);
+        let body = String::from_utf8_lossy(&received.body).into_owned();
+        let assertion = body.split('&').find_map(|parameter| parameter.strip_prefix("client_assertion="));
+        let part = |number| {
+            let text = assertion.and_then(|text| text.split('.').nth(number)).expect("a JWT");
+            serde_json::from_slice::<Value>(&URL_SAFE_NO_PAD.decode(text).expect("base64url")).expect("JSON")
+        };
+        let (header, claims) = (part(0), part(1));
+        assert_eq!((&header["alg"], &header["kid"]), (&json!("RS256"), &json!("k7")));
+        assert_eq!((&claims["iss"], &claims["sub"]), (&json!("0oaGateway"), &json!("0oaGateway")));
+        assert_eq!(claims["aud"], format!("{ISSUER}/v1/introspect"));
+        claims["jti"].clone()
+    });
+    assert_ne!(identifiers[0], identifiers[1]);
+    gateway.assert_no_trap();
+}
+
+#[test]
+fn an_endpoint_that_misbehaves_lets_nobody_pass_and_refuses_nobodys_token() {
+    let (gateway, server) = asking(json!({ "timeout": "1s" }), |token, _| match token {
+        "slow" => Script::Silent,
+        "reset" => Script::Reset,
+        "error" => Answer::new(500, "").into(),
+        "html" => Answer::new(200, "<html></html>").header("content-type", "text/html").into(),
+        "truncated" => Script::Raw(b"HTTP/1.1 200 OK\r\ncontent-length: 99\r\n\r\n{\"active\":true".to_vec()),
+        "huge" => Answer::new(200, vec![b' '; 10_000_000]).into(),
+        "twice" => Answer::new(200, r#"{"active":true,"active":true}"#).into(),
+        "text" => Answer::new(200, r#"{"active":"true"}"#).into(),
+        _ => active(json!({})),
+    });
+    for token in ["slow", "reset", "error", "html", "truncated", "huge", "twice", "text"] {
+        let response = gateway.get(token);
+        assert_eq!(response.status, 503, "{token}: {:?}", gateway.reasons());
+        assert!(response.header("retry-after").is_some(), "{token}");
+        assert_eq!(response.header("www-authenticate"), None, "{token}: another one would not help");
+    }
+    assert_eq!(gateway.backend.count(), 0);
+    assert!(server.count() >= 1);
+    until("the endpoint to be asked again", Duration::from_secs(60), || {
+        (gateway.get("good").status == 200).then_some(())
+    });
+    gateway.assert_no_trap();
+}
+
+#[test]
+fn whoever_is_on_the_list_of_revoked_tokens_is_refused_by_all_workers_also_when_the_list_is_gone() {
+    let server = ScriptedServer::start(|received, nth| match (received.headers.text("if-none-match"), nth) {
+        (None, 0..12) => Answer::json(200, &json!({ "revoked": [] })).header("etag", "\"none\"").into(),
+        (Some(tag), 0..12) if tag == "\"none\"" => Answer::new(304, "").into(),
+        (Some(tag), _) if tag == "\"none\"" => {
+            Answer::json(200, &json!({ "revoked": [{ "sub": "alice@acme.com" }] })).header("etag", "\"alice\"").into()
+        }
+        (None | Some(_), _) => Answer::new(500, "").into(),
+    });
+    let mut configuration = gateway::minimal_configuration();
+    configuration["revocations"] =
+        json!({ "uri": "https://sec.acme.com/revoked.json", "upstream": "scripted", "refresh": "1s" });
+    let more_clusters = vec![Cluster::plain("scripted", server.port())];
+    let gateway = Setup { configuration, more_clusters, ..Setup::default() }.start();
+    let token = gateway.alice();
+    until("the first list and the keys", Duration::from_secs(20), || (gateway.get(&token).status == 200).then_some(()));
+    until("the revocation", Duration::from_secs(30), || (gateway.get(&token).status == 401).then_some(()));
+    gateway.envoy.wait_for_log("the list of revoked tokens could not be read");
+    until("every worker to know", Duration::from_secs(20), || {
+        (0..20).all(|_| gateway.get(&token).status == 401).then_some(())
+    });
+    assert!(gateway.reasons().contains(&"token_revoked".to_owned()));
+    gateway.assert_no_trap();
+}

@@ -1,0 +1,330 @@
+//! Tokens that their issuer is asked about: what is sent, what two VMs of a process make of it together, and what a host
+//! without shared data does.
+
+use std::time::Duration;
+
+use embedded_host::{Answer, Asked, Callout, Manners, Outcome, RootId, SharedStore, Vm};
+use serde_json::{Value, json};
+
+use super::{
+    AUDIENCE, ISSUER, NOW, SigningKey, forwarded, good_token, inline_keys, key_set, status, tick_until, with_token,
+};
+
+const TOKEN: &str = "opaque+token/of~alice==";
+const SECRET: &str = "hunter2%";
+const ENVIRONMENT: &[&str] = &[
+    "OKTA_CLIENT_SECRET=hunter2%",
+    concat!("RSA_KEY=", include_str!("../../../data/keys/rsa-2048-a.pem")),
+    concat!("P256_KEY=", include_str!("../../../data/keys/ec-p256.pem")),
+];
+
+fn introspecting(members: Value) -> Value {
+    let mut introspection = json!({ "client_id": "0oaGateway", "client_secret": { "env": "OKTA_CLIENT_SECRET" } });
+    for (name, value) in members.as_object().unwrap() {
+        introspection[name] = value.clone();
+    }
+    if introspection["client_auth"] == "private_key_jwt" {
+        introspection.as_object_mut().unwrap().remove("client_secret");
+    }
+    json!({ "providers": { "okta": {
+        "okta": { "domain": "acme.okta.com" }, "audiences": [AUDIENCE], "upstream": "okta",
+        "jwks": { "inline": key_set(&[&SigningKey::a("k1")]) }, "introspection": introspection } } })
+}
+
+fn started(manners: Manners, store: &SharedStore, configuration: &Value) -> (Vm, RootId) {
+    let mut vm = Vm::start_sharing(Manners { environment: ENVIRONMENT, ..manners }, store);
+    let (root, accepted) = vm.configure(configuration.to_string().as_bytes());
+    assert!(accepted, "{:?}", vm.log());
+    (vm, root)
+}
+
+/// A process with two workers, configured alike.
+fn two_vms(members: Value) -> [(Vm, RootId); 2] {
+    let (store, configuration) = (SharedStore::default(), introspecting(members));
+    [(); 2].map(|()| started(Manners::envoy(), &store, &configuration))
+}
+
+fn active() -> Answer {
+    let members = json!({
+        "active": true, "token_type": "Bearer", "scope": "read:accounts", "client_id": "0oa1client",
+        "sub": "alice@acme.com", "iss": ISSUER, "aud": AUDIENCE, "iat": NOW, "exp": NOW + 3600,
+    });
+    Answer::new(200, members.to_string().as_bytes())
+}
+
+fn with_header(mut answer: Answer, name: &str, value: &str) -> Answer {
+    answer.headers.push((name.to_owned(), value.as_bytes().to_vec()));
+    answer
+}
+
+/// The call that a request with this token leads to.
+fn asked(vm: &mut Vm, root: RootId) -> Callout {
+    vm.tick(root);
+    vm.take_callout().unwrap_or_else(|| panic!("nobody is asked: {:?}", vm.log()))
+}
+
+#[test]
+fn the_token_is_sent_in_the_body_and_neither_it_nor_the_secret_anywhere_else() {
+    let (mut vm, root) = started(Manners::envoy(), &SharedStore::default(), &introspecting(json!({})));
+    let waiting = vm.request(root, with_token(TOKEN));
+    let callout = asked(&mut vm, root);
+    assert_eq!((callout.upstream.as_str(), callout.timeout), ("okta", Duration::from_secs(2)));
+    for (name, expected) in [
+        (":method", "POST"),
+        (":scheme", "https"),
+        (":authority", "acme.okta.com"),
+        (":path", "/oauth2/default/v1/introspect"),
+        ("accept", "application/json"),
+        ("content-type", "application/x-www-form-urlencoded"),
+        ("authorization", "Basic MG9hR2F0ZXdheTpodW50ZXIyJTI1"),
+    ] {
+        assert_eq!(callout.header(name), Some(expected), "{name}");
+    }
+    assert_eq!(callout.headers.len(), 7, "{:?}", callout.headers);
+    assert_eq!(callout.body, b"token=opaque%2Btoken%2Fof%7Ealice%3D%3D&token_type_hint=access_token");
+
+    vm.answer(&callout, active());
+    tick_until(&mut vm, root, |vm| vm.outcome(waiting) != Outcome::Waiting);
+    assert_eq!(forwarded(&vm, waiting, "x-user-id"), ["alice@acme.com"]);
+    let again = vm.request(root, with_token(TOKEN));
+    assert_eq!(forwarded(&vm, again, "x-user-id"), ["alice@acme.com"], "it is remembered");
+    assert_eq!(vm.take_callout(), None);
+    for hidden in [TOKEN, "opaque%2B", SECRET, "MG9hR2F0"] {
+        assert!(!vm.log().iter().any(|line| line.contains(hidden)), "{:?}", vm.log());
+    }
+}
+
+#[test]
+fn a_token_that_is_not_active_is_refused_and_no_other_body_lets_it_pass() {
+    for (answer, expected) in [
+        (Answer::new(200, br#"{"active":false}"#), 401),
+        (Answer::new(200, br#"{"active":"true"}"#), 503),
+        (Answer::new(200, b"<html>"), 503),
+        (Answer::new(200, &[b' '; 100_000]), 503),
+        (Answer::new(500, b""), 503),
+        (Answer::new(401, b""), 503),
+        (Answer::none(), 503),
+    ] {
+        let (mut vm, root) = started(Manners::envoy(), &SharedStore::default(), &introspecting(json!({})));
+        let waiting = vm.request(root, with_token(TOKEN));
+        let callout = asked(&mut vm, root);
+        vm.answer(&callout, answer);
+        tick_until(&mut vm, root, |vm| vm.outcome(waiting) != Outcome::Waiting);
+        assert_eq!(status(&vm, waiting), expected, "{:?}", vm.log());
+    }
+}
+
+#[test]
+fn two_vms_ask_once_about_a_token_and_both_serve_requests_that_waited() {
+    let [(mut one, root_one), (mut two, root_two)] = two_vms(json!({}));
+    let waits_at_one = one.request(root_one, with_token(TOKEN));
+    let waits_at_two = two.request(root_two, with_token(TOKEN));
+    let callout = asked(&mut one, root_one);
+    two.tick(root_two);
+    assert_eq!((one.take_callout(), two.take_callout()), (None, None), "one call for both");
+    for vm in [&mut one, &mut two] {
+        vm.pass(Duration::from_millis(100));
+    }
+    two.tick(root_two);
+    assert_eq!((two.take_callout(), two.outcome(waits_at_two)), (None, Outcome::Waiting));
+
+    one.answer(&callout, active());
+    tick_until(&mut one, root_one, |vm| vm.outcome(waits_at_one) != Outcome::Waiting);
+    tick_until(&mut two, root_two, |vm| vm.outcome(waits_at_two) != Outcome::Waiting);
+    assert_eq!(forwarded(&one, waits_at_one, "x-user-id"), ["alice@acme.com"]);
+    assert_eq!(forwarded(&two, waits_at_two, "x-user-id"), ["alice@acme.com"]);
+    assert_eq!((one.take_callout(), two.take_callout()), (None, None), "a second call");
+}
+
+#[test]
+fn a_lease_is_given_back_when_the_call_fails_and_runs_out_when_its_vm_dies() {
+    let [(mut one, root_one), (mut two, root_two)] = two_vms(json!({}));
+    one.request(root_one, with_token(TOKEN));
+    let callout = asked(&mut one, root_one);
+    one.answer(&callout, Answer::new(500, b""));
+    two.request(root_two, with_token(TOKEN));
+    assert!(asked(&mut two, root_two).body.starts_with(b"token=opaque"));
+    drop(two);
+
+    let store = SharedStore::default();
+    let [(mut one, root_one), (mut two, root_two)] =
+        [(); 2].map(|()| started(Manners::envoy(), &store, &introspecting(json!({ "timeout": "1s" }))));
+    one.request(root_one, with_token(TOKEN));
+    asked(&mut one, root_one);
+    drop(one);
+    two.pass(Duration::from_millis(1400));
+    two.request(root_two, with_token(TOKEN));
+    two.tick(root_two);
+    assert_eq!(two.take_callout(), None, "it may be answered yet");
+    two.pass(Duration::from_millis(200));
+    asked(&mut two, root_two);
+}
+
+#[test]
+fn the_budget_is_one_for_all_vms() {
+    // Half of it, and so one call, is for tokens that nobody knows.
+    let [(mut one, root_one), (mut two, root_two)] = two_vms(json!({ "requests_per_minute": 2 }));
+    one.request(root_one, with_token(TOKEN));
+    asked(&mut one, root_one);
+    let waiting = two.request(root_two, with_token("another"));
+    tick_until(&mut two, root_two, |vm| vm.outcome(waiting) != Outcome::Waiting);
+    assert_eq!(status(&two, waiting), 503);
+    assert!(two.reasons().contains(&"introspection_budget_spent".to_owned()), "{:?}", two.log());
+    assert_eq!(two.take_callout(), None);
+}
+
+#[test]
+fn an_endpoint_that_wants_to_be_left_alone_is_left_alone_by_all_vms() {
+    let [(mut one, root_one), (mut two, root_two)] = two_vms(json!({}));
+    one.request(root_one, with_token(TOKEN));
+    let callout = asked(&mut one, root_one);
+    // What it says beside, and how much of it, is nothing to the point.
+    let answer = with_header(Answer::new(429, &[b'x'; 100_000]), "retry-after", "20");
+    one.answer(&callout, answer);
+    let waiting = two.request(root_two, with_token("another"));
+    tick_until(&mut two, root_two, |vm| vm.outcome(waiting) != Outcome::Waiting);
+    assert_eq!((status(&two, waiting), two.take_callout()), (503, None));
+    two.pass(Duration::from_secs(21));
+    two.request(root_two, with_token("another"));
+    asked(&mut two, root_two);
+}
+
+#[test]
+fn on_a_host_without_shared_data_each_vm_asks_for_itself_and_calls_nothing_that_may_trap() {
+    let (mut vm, root) = started(Manners::bare(), &SharedStore::default(), &introspecting(json!({})));
+    let waiting = vm.request(root, with_token(TOKEN));
+    let callout = asked(&mut vm, root);
+    vm.answer(&callout, active());
+    tick_until(&mut vm, root, |vm| vm.outcome(waiting) != Outcome::Waiting);
+    assert_eq!(forwarded(&vm, waiting, "x-user-id"), ["alice@acme.com"]);
+    for name in vm.calls().keys() {
+        let dangerous = name.contains("_shared_") || name == "proxy_call_foreign_function";
+        assert!(!dangerous, "{name} was called on a host that is not Envoy");
+    }
+}
+
+#[test]
+fn without_its_secret_a_configuration_is_refused() {
+    let mut vm = Vm::start(Manners::envoy());
+    let (_, accepted) = vm.configure(introspecting(json!({})).to_string().as_bytes());
+    assert!(!accepted);
+    assert!(vm.log().iter().any(|line| line.contains("OKTA_CLIENT_SECRET")), "{:?}", vm.log());
+}
+
+#[test]
+fn an_rsa_key_is_refused_where_the_host_does_not_sign_and_one_of_p256_needs_no_host() {
+    let signing =
+        |variable| introspecting(json!({ "client_auth": "private_key_jwt", "private_key": { "env": variable } }));
+    for manners in [Manners::envoy(), Manners::bare()] {
+        let mut vm = Vm::start(Manners { environment: ENVIRONMENT, ..manners.clone() });
+        let (_, accepted) = vm.configure(signing("RSA_KEY").to_string().as_bytes());
+        assert!(!accepted);
+        assert!(vm.log().iter().any(|line| line.contains("does not sign")), "{:?}", vm.log());
+
+        let (mut vm, root) = started(manners, &SharedStore::default(), &signing("P256_KEY"));
+        let bodies = ["one", "another"].map(|token| {
+            vm.request(root, with_token(token));
+            let callout = asked(&mut vm, root);
+            assert_eq!(callout.header("authorization"), None);
+            String::from_utf8(callout.body).unwrap()
+        });
+        let assertions = bodies.map(|body| body.split_once("&client_assertion=").unwrap().1.to_owned());
+        assert_ne!(assertions[0], assertions[1], "each is used once");
+    }
+}
+
+#[test]
+fn refused_credentials_are_an_error_in_the_log_and_not_one_for_each_token() {
+    let (mut vm, root) = started(Manners::envoy(), &SharedStore::default(), &introspecting(json!({})));
+    for number in 0..5 {
+        vm.request(root, with_token(&format!("opaque-{number}")));
+    }
+    vm.tick(root);
+    while let Some(callout) = vm.take_callout() {
+        vm.answer(&callout, Answer::new(403, b""));
+    }
+    let is_error = |line: &&String| line.starts_with("error: ") && line.contains("credentials_refused");
+    assert_eq!(vm.log().iter().filter(is_error).count(), 1, "{:?}", vm.log());
+}
+
+#[test]
+fn a_call_that_cannot_be_made_gives_its_lease_back() {
+    let store = SharedStore::default();
+    let refusing = Manners { callouts: Asked::Refuses(embedded_host::Status::BadArgument), ..Manners::envoy() };
+    let (mut one, root_one) = started(refusing, &store, &introspecting(json!({})));
+    let (mut two, root_two) = started(Manners::envoy(), &store, &introspecting(json!({})));
+    let waiting = one.request(root_one, with_token(TOKEN));
+    tick_until(&mut one, root_one, |vm| vm.outcome(waiting) != Outcome::Waiting);
+    assert_eq!(status(&one, waiting), 503);
+    two.request(root_two, with_token(TOKEN));
+    asked(&mut two, root_two);
+}
+
+#[test]
+fn a_call_of_a_configuration_that_was_replaced_keeps_nobody_from_asking_and_answers_nobody() {
+    let [(mut one, root_one), (mut two, root_two)] = two_vms(json!({}));
+    one.request(root_one, with_token(TOKEN));
+    let callout = asked(&mut one, root_one);
+    assert!(one.reconfigure(root_one, introspecting(json!({})).to_string().as_bytes()));
+    two.request(root_two, with_token(TOKEN));
+    asked(&mut two, root_two);
+
+    let waiting = one.request(root_one, with_token(TOKEN));
+    one.tick(root_one);
+    one.answer(&callout, active());
+    assert_eq!(one.outcome(waiting), Outcome::Waiting, "the other VM's answer is waited for");
+}
+
+#[test]
+fn an_endpoint_that_is_not_known_is_found_by_the_metadata_and_these_are_told_no_secret() {
+    let issuer = "https://idp.acme.com";
+    let mut configuration = introspecting(json!({}));
+    let provider = &mut configuration["providers"]["okta"];
+    provider.as_object_mut().unwrap().remove("okta");
+    provider["issuer"] = json!(issuer);
+    let (mut vm, root) = started(Manners::envoy(), &SharedStore::default(), &configuration);
+    let waiting = vm.request(root, with_token(TOKEN));
+    let metadata = json!({ "issuer": issuer, "introspection_endpoint": "https://idp.acme.com/ask" }).to_string();
+    for answer in [Answer::new(404, b""), Answer::new(200, metadata.as_bytes())] {
+        let callout = asked(&mut vm, root);
+        assert_eq!((callout.header(":method"), callout.header("authorization")), (Some("GET"), None));
+        assert!(callout.header(":path").unwrap().starts_with("/.well-known/"), "{:?}", callout.headers);
+        assert_eq!(callout.body, b"");
+        vm.answer(&callout, answer);
+    }
+    let callout = asked(&mut vm, root);
+    assert_eq!((callout.header(":method"), callout.header(":path")), (Some("POST"), Some("/ask")));
+    let answer = json!({ "active": true, "sub": "alice@acme.com", "iss": issuer, "aud": AUDIENCE, "exp": NOW + 3600 });
+    vm.answer(&callout, Answer::new(200, answer.to_string().as_bytes()));
+    tick_until(&mut vm, root, |vm| vm.outcome(waiting) != Outcome::Waiting);
+    assert_eq!(forwarded(&vm, waiting, "x-user-id"), ["alice@acme.com"]);
+}
+
+#[test]
+fn the_list_of_revoked_tokens_is_polled_with_its_etag() {
+    let mut configuration = inline_keys();
+    configuration["revocations"] = json!({ "uri": "https://sec.acme.com/revoked.json", "upstream": "sec" });
+    let (mut vm, root) = started(Manners::bare(), &SharedStore::default(), &configuration);
+    let unread = vm.request(root, with_token(&good_token()));
+    assert_eq!(status(&vm, unread), 503, "until there is a list");
+    let poll = asked(&mut vm, root);
+    assert_eq!((poll.upstream.as_str(), poll.header(":path")), ("sec", Some("/revoked.json")));
+    assert_eq!((poll.header(":method"), poll.header("if-none-match"), poll.body.len()), (Some("GET"), None, 0));
+    vm.answer(&poll, with_header(Answer::new(200, br#"{"revoked":[]}"#), "etag", "\"a\""));
+    let passes = vm.request(root, with_token(&good_token()));
+    assert_eq!(forwarded(&vm, passes, "x-user-id"), ["alice@acme.com"]);
+
+    vm.pass(Duration::from_secs(10));
+    let poll = asked(&mut vm, root);
+    assert_eq!(poll.header("if-none-match"), Some("\"a\""));
+    vm.answer(&poll, Answer::new(200, br#"{"revoked":[{"sub":"alice@acme.com"}]}"#));
+    let revoked = vm.request(root, with_token(&good_token()));
+    assert_eq!(status(&vm, revoked), 401);
+
+    vm.pass(Duration::from_secs(10));
+    let poll = asked(&mut vm, root);
+    vm.answer(&poll, Answer::none());
+    let still = vm.request(root, with_token(&good_token()));
+    assert_eq!(status(&vm, still), 401);
+    assert!(vm.log().iter().any(|line| line.starts_with("warn: the list of revoked tokens could not be read")));
+}

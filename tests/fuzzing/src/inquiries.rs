@@ -1,0 +1,417 @@
+//! The structured target of introspection: any sequence of requests with opaque tokens and JWTs, ends of calls with any
+//! status and body, answers of other VMs, postponements, polls for the list of revoked tokens, closed streams and ticks,
+//! beside a model that knows what was said of each token last.
+//!
+//! Invariants: never allowed without an active answer that still counts (an opaque token, and a JWT where its rule asks)
+//! and without a signature that holds (every JWT), and never while the list names it or was not read yet; each parked
+//! request is decided exactly once, and in the end every one is; what waits is bounded.
+
+use std::collections::BTreeMap;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use arbitrary::{Arbitrary, Unstructured};
+use okta_proxy_wasm::config;
+use okta_proxy_wasm::engine::{
+    Arrival, BATCH, CallFault, CallOutcome, CallResult, Decision, Engine, Inquiry, Jitter, Outbox, Poll, PollOutcome,
+    PollResult, PortableVerifier, Postponed, Purpose, Room, SharedSlot, SharedTokenAnswer, StreamId, TokenDigest,
+    Verdict,
+};
+use okta_proxy_wasm::http::RequestHead;
+use okta_proxy_wasm::introspection::call::TokenKind;
+use okta_proxy_wasm::unix_time::UnixTime;
+use serde_json::{Value, json};
+
+use crate::NOW;
+use crate::signing::{AUDIENCE, ISSUER, SigningKey, key_set, payload, with};
+
+const ROOM: Room = Room { requests: 6, bytes: 64 * 1024 };
+const MAX_STEPS: usize = 200;
+const CACHE_TTL: Duration = Duration::from_secs(30);
+const SKEW: Duration = Duration::from_secs(60);
+const LIFETIME: u64 = 300;
+/// Ticks in which everything that waits must come to its end once every call is answered.
+const LAST_TICKS: usize = 20;
+
+#[derive(Arbitrary, Clone, Debug)]
+enum Step {
+    Request { stream: u8, token: u8, is_asked: bool },
+    Tick { jitter: u16 },
+    End { which: u8, answer: GivenAnswer },
+    Share { which: u8, answer: GivenAnswer, millis_ago: u16, lasted: u16 },
+    Postpone { which: u8, spent_for: Option<u8> },
+    Poll { answer: GivenList },
+    Close { stream: u8 },
+    Pass { millis: u16 },
+    PassLong { seconds: u8 },
+}
+
+#[derive(Arbitrary, Clone, Debug)]
+enum GivenAnswer {
+    Active,
+    /// Of another audience and with another number than any token has.
+    ActiveElsewhere,
+    Inactive,
+    Bytes(Vec<u8>),
+    Status {
+        status: u8,
+        retry_after: Option<u16>,
+    },
+    Failed,
+}
+
+#[derive(Arbitrary, Clone, Copy, Debug)]
+enum GivenList {
+    Empty,
+    WithAlice,
+    Unchanged,
+    Garbage,
+    Failed,
+}
+
+/// A token whose truth is known.
+struct KnownToken {
+    text: String,
+    kind: TokenKind,
+    /// Whether its signature holds and its claims are good.
+    is_proved: bool,
+}
+
+fn tokens() -> &'static [KnownToken] {
+    static TOKENS: OnceLock<Vec<KnownToken>> = OnceLock::new();
+    TOKENS.get_or_init(|| {
+        let claims = with(&payload(NOW), json!({ "exp": NOW + LIFETIME }));
+        let jwt = |text, is_proved| KnownToken { text, kind: TokenKind::Jwt, is_proved };
+        let opaque = |text: &str| KnownToken { text: text.to_owned(), kind: TokenKind::Opaque, is_proved: false };
+        vec![
+            opaque("first"),
+            opaque("second"),
+            opaque("third"),
+            opaque("a.b.c.d.e"),
+            jwt(SigningKey::a("k1").token(&claims), true),
+            jwt(SigningKey::a("k1").token(&with(&claims, json!({ "scp": ["other"] }))), true),
+            jwt(SigningKey::b("k1").token(&claims), false),
+            jwt(SigningKey::a("k1").token(&with(&claims, json!({ "aud": "other" }))), false),
+        ]
+    })
+}
+
+fn body_of(answer: &GivenAnswer) -> Option<Vec<u8>> {
+    let active =
+        json!({ "active": true, "iss": ISSUER, "aud": AUDIENCE, "sub": "alice@acme.com", "exp": NOW + LIFETIME });
+    match answer {
+        GivenAnswer::Active => Some(active.to_string().into_bytes()),
+        GivenAnswer::ActiveElsewhere => {
+            Some(with(&active, json!({ "aud": "api://other", "jti": "AT.other" })).to_string().into_bytes())
+        }
+        GivenAnswer::Inactive => Some(b"{\"active\":false}".to_vec()),
+        GivenAnswer::Bytes(bytes) => Some(bytes.clone()),
+        GivenAnswer::Status { .. } | GivenAnswer::Failed => None,
+    }
+}
+
+/// What was said of a token last.
+#[derive(Clone, Copy, Debug)]
+struct Answered {
+    began: UnixTime,
+    is_active: bool,
+}
+
+/// A request that waits.
+#[derive(Clone, Copy, Debug)]
+struct Waiting {
+    token: usize,
+    is_asked: bool,
+    since: UnixTime,
+}
+
+struct Scene {
+    engine: Engine,
+    now: UnixTime,
+    parked: BTreeMap<u32, Waiting>,
+    /// The calls that the host was told to make, when it was told, and about which token.
+    in_flight: Vec<(Inquiry, UnixTime, usize)>,
+    answered: BTreeMap<usize, Answered>,
+    poll: Option<Poll>,
+    /// Whether alice is on the list that was read last.
+    alice_is_listed: Option<bool>,
+}
+
+/// Runs the sequence that the bytes describe.
+pub(crate) fn inquiries(input: &[u8]) {
+    let mut source = Unstructured::new(input);
+    let mut scene = Scene::new();
+    for _ in 0..MAX_STEPS {
+        if source.is_empty() {
+            break;
+        }
+        let Ok(step) = Step::arbitrary(&mut source) else { break };
+        let shown = format!("{step:?}");
+        scene.take(step);
+        assert_eq!(scene.engine.parked(), scene.parked.len(), "after {shown}");
+        assert!(scene.parked.len() <= ROOM.requests);
+    }
+    scene.end();
+}
+
+impl Scene {
+    fn new() -> Self {
+        let configuration = json!({
+            "providers": { "one": { "issuer": ISSUER, "audiences": [AUDIENCE], "upstream": "u", "clock_skew": "60s",
+                "jwks": { "inline": key_set(&[&SigningKey::a("k1")]) },
+                "introspection": { "uri": "https://one.example/introspect", "client_id": "gateway",
+                    "client_secret": { "env": "SECRET" }, "cache_ttl": "30s", "requests_per_minute": 20 } } },
+            "rules": [{ "match": { "path": "/asked" }, "introspect": true }],
+            "revocations": { "uri": "https://sec.example/revoked", "upstream": "sec" } });
+        let secret = |name: &str| (name == "SECRET").then(|| "hunter2".to_owned());
+        let loaded = config::load(configuration.to_string().as_bytes(), &secret).expect("a good configuration");
+        let now = UnixTime::from_secs(NOW);
+        let engine = Engine::new(loaded.policy, Box::new(PortableVerifier), ROOM, now);
+        Self {
+            engine,
+            now,
+            parked: BTreeMap::new(),
+            in_flight: Vec::new(),
+            answered: BTreeMap::new(),
+            poll: None,
+            alice_is_listed: None,
+        }
+    }
+
+    fn take(&mut self, step: Step) {
+        match step {
+            Step::Request { stream, token, is_asked } => {
+                self.request(u32::from(stream), usize::from(token) % tokens().len(), is_asked);
+            }
+            Step::Tick { jitter } => {
+                let outbox = self.engine.on_tick(self.now, Jitter(jitter));
+                self.carry_out(outbox);
+            }
+            Step::End { which, answer } => {
+                if let Some((call, began, token)) = self.pick(which) {
+                    self.end_call(&call, began, token, &answer);
+                }
+            }
+            Step::Share { which, answer, millis_ago, lasted } => self.share(which, &answer, millis_ago, lasted),
+            Step::Postpone { which, spent_for } => {
+                if let Some((call, ..)) = self.pick(which) {
+                    let why = match spent_for {
+                        Some(seconds) => Postponed::BudgetSpent(Duration::from_secs(u64::from(seconds))),
+                        None => Postponed::AskedElsewhere,
+                    };
+                    let outbox = self.engine.on_call_postponed(call.id, why, self.now);
+                    self.carry_out(outbox);
+                }
+            }
+            Step::Poll { answer } => self.end_poll(answer),
+            Step::Close { stream } => {
+                self.engine.on_stream_closed(StreamId(u32::from(stream)));
+                self.parked.remove(&u32::from(stream));
+            }
+            Step::Pass { millis } => self.now = self.now.plus(Duration::from_millis(u64::from(millis))),
+            Step::PassLong { seconds } => self.now = self.now.plus(Duration::from_secs(u64::from(seconds))),
+        }
+    }
+
+    fn pick(&mut self, which: u8) -> Option<(Inquiry, UnixTime, usize)> {
+        let count = self.in_flight.len();
+        (count > 0).then(|| self.in_flight.remove(usize::from(which) % count))
+    }
+
+    fn request(&mut self, stream: u32, token: usize, is_asked: bool) {
+        // A stream that waits sends no second head; an id comes again only when its stream is gone.
+        if self.parked.contains_key(&stream) {
+            return;
+        }
+        let path = if is_asked { "/asked" } else { "/" };
+        let head = RequestHead::new(vec![
+            (":method".to_owned(), b"GET".to_vec()),
+            (":path".to_owned(), path.as_bytes().to_vec()),
+            ("authorization".to_owned(), format!("Bearer {}", tokens()[token].text).into_bytes()),
+        ]);
+        let waiting = Waiting { token, is_asked, since: self.now };
+        match self.engine.on_request(StreamId(stream), &head, self.now) {
+            Arrival::Decided(decision) => self.judge(waiting, &decision),
+            Arrival::Parked => {
+                let known = &tokens()[token];
+                assert!(known.kind == TokenKind::Opaque || (known.is_proved && is_asked), "nobody is to be asked");
+                self.parked.insert(stream, waiting);
+            }
+            Arrival::Answered(_) | Arrival::Asks(_) => panic!("nobody asked the filter itself"),
+        }
+    }
+
+    fn end_call(&mut self, call: &Inquiry, began: UnixTime, token: usize, answer: &GivenAnswer) {
+        let outcome = match (answer, body_of(answer)) {
+            (_, Some(body)) => response(200, None, body),
+            // A status that is not 200 says nothing, whatever its body.
+            (GivenAnswer::Status { status, retry_after }, None) => response(
+                201 + u16::from(*status),
+                retry_after.map(|seconds| seconds.to_string()),
+                body_of(&GivenAnswer::Active).unwrap_or_default(),
+            ),
+            (_, None) => CallOutcome::Failed(CallFault::ConnectionFailed),
+        };
+        let outbox = self.engine.on_call_ended(call.id, outcome, self.now, Jitter(0));
+        self.learn(&outbox, began, token, answer);
+        self.carry_out(outbox);
+    }
+
+    fn share(&mut self, which: u8, answer: &GivenAnswer, millis_ago: u16, lasted: u16) {
+        let count = self.in_flight.len();
+        let Some((call, _, token)) = self.in_flight.get(usize::from(which) % count.max(1)).cloned() else { return };
+        let Purpose::Token { digest, .. } = call.purpose else { panic!("the endpoint is known") };
+        let began = UnixTime::from_millis(self.now.as_millis().saturating_sub(u64::from(millis_ago)));
+        let ended = began.plus(Duration::from_millis(u64::from(lasted)));
+        let Some(body) = body_of(answer) else { return };
+        let shared = SharedTokenAnswer { token: digest, began, ended, body, slot: SharedSlot::Active };
+        let outbox = self.engine.on_answer_shared(call.id, &shared, self.now);
+        if outbox.call_note.is_some() {
+            self.in_flight.retain(|(other, ..)| other.id != call.id);
+        }
+        self.learn(&outbox, began, token, answer);
+        self.carry_out(outbox);
+    }
+
+    /// The model takes the engine's word for which answers were late, and for nothing else.
+    fn learn(&mut self, outbox: &Outbox, began: UnixTime, token: usize, answer: &GivenAnswer) {
+        let Some(note) = &outbox.call_note else { return };
+        match note.result {
+            CallResult::Answered => {
+                let body = body_of(answer).expect("something was said");
+                let read: Value = serde_json::from_slice(&body).expect("JSON");
+                let is_active = read["active"] == json!(true);
+                assert!(is_active || read["active"] == json!(false), "neither yes nor no was an answer");
+                // Of an opaque token the answer is all there is.
+                let is_ours = match tokens()[token].kind {
+                    TokenKind::Opaque => read["aud"] == json!(AUDIENCE),
+                    TokenKind::Jwt => !matches!(answer, GivenAnswer::ActiveElsewhere),
+                };
+                self.answered.insert(token, Answered { began, is_active: is_active && is_ours });
+            }
+            CallResult::Failed { .. } => {
+                let is_good =
+                    matches!(answer, GivenAnswer::Active | GivenAnswer::ActiveElsewhere | GivenAnswer::Inactive);
+                assert!(!is_good, "a good answer was none");
+            }
+            CallResult::Discovered | CallResult::Continues | CallResult::Late => panic!("no news was told"),
+        }
+    }
+
+    fn end_poll(&mut self, answer: GivenList) {
+        let Some(poll) = self.poll.take() else { return };
+        let listed = |entries: Value| json!({ "revoked": entries }).to_string().into_bytes();
+        let (status, body, is_listed) = match answer {
+            GivenList::Empty => (200, listed(json!([])), Some(false)),
+            GivenList::WithAlice => (200, listed(json!([{ "sub": "alice@acme.com" }])), Some(true)),
+            GivenList::Unchanged => (304, Vec::new(), None),
+            GivenList::Garbage => (200, b"{\"revoked\":[{}]}".to_vec(), None),
+            GivenList::Failed => (500, listed(json!([])), None),
+        };
+        let outcome = PollOutcome::Response { status, etag: None, body };
+        let outbox = self.engine.on_polled(poll.number, outcome, self.now, Jitter(0));
+        if matches!(outbox.poll_note, Some(PollResult::Replaced(_))) {
+            self.alice_is_listed = Some(is_listed.expect("what is no list was applied"));
+        }
+        self.carry_out(outbox);
+    }
+
+    fn carry_out(&mut self, outbox: Outbox) {
+        assert!(outbox.decided.len() <= BATCH);
+        assert!(outbox.next_tick.is_some_and(|next| next > self.now), "no tick is planned");
+        for (stream, decision) in &outbox.decided {
+            let waited = self.parked.remove(&stream.0);
+            let waited = waited.unwrap_or_else(|| panic!("{stream:?} was decided and does not wait"));
+            self.judge(waited, decision);
+        }
+        for call in outbox.calls {
+            let Purpose::Token { digest, .. } = call.purpose else { panic!("the endpoint is known") };
+            let is_it = |token: &KnownToken| TokenDigest::of(token.kind, token.text.as_bytes()) == digest;
+            let token = tokens().iter().position(is_it).expect("nobody sent it");
+            assert!(tokens()[token].kind == TokenKind::Opaque || tokens()[token].is_proved, "a forged JWT cost a call");
+            self.in_flight.push((call, self.now, token));
+        }
+        self.poll = outbox.poll.or(self.poll.take());
+    }
+
+    /// Whether an active answer counts for this request: it has not aged, or was asked for since the request came.
+    fn is_active(&self, asked: Waiting) -> bool {
+        self.answered.get(&asked.token).is_some_and(|answered| {
+            let counts = self.now < answered.began.plus(CACHE_TTL) || answered.began >= asked.since;
+            answered.is_active && counts
+        })
+    }
+
+    fn judge(&self, asked: Waiting, decision: &Decision) {
+        let token = &tokens()[asked.token];
+        let Verdict::Allow(_) = &decision.verdict else {
+            let Verdict::Deny(reply) = &decision.verdict else { return };
+            assert!([401, 503].contains(&reply.status), "{}", reply.status);
+            return;
+        };
+        assert_eq!(self.alice_is_listed, Some(false), "she is on the list, or nobody knows");
+        assert!(self.now < UnixTime::from_secs(NOW + LIFETIME).plus(SKEW), "it has expired");
+        let needs_answer = token.kind == TokenKind::Opaque || asked.is_asked;
+        assert!(token.kind == TokenKind::Opaque || token.is_proved, "a JWT passed unproved");
+        assert!(!needs_answer || self.is_active(asked), "{asked:?} passed at {:?}: {:?}", self.now, self.answered);
+    }
+
+    /// Every call and poll fails, time passes: nothing waits in the end.
+    fn end(&mut self) {
+        for _ in 0..LAST_TICKS {
+            while let Some((call, began, token)) = self.pick(0) {
+                self.end_call(&call, began, token, &GivenAnswer::Failed);
+            }
+            self.end_poll(GivenList::Failed);
+            self.now = self.now.plus(Duration::from_secs(1));
+            let outbox = self.engine.on_tick(self.now, Jitter(0));
+            self.carry_out(outbox);
+        }
+        assert_eq!(self.parked.len(), 0, "requests wait for ever");
+    }
+}
+
+fn response(status: u16, retry_after: Option<String>, body: Vec<u8>) -> CallOutcome {
+    CallOutcome::Response { status, retry_after, rate_limit_reset: None, body }
+}
+
+/// Sequences to begin with: the bytes of an `arbitrary` enum are a choice of 32 bits and then the fields.
+pub(crate) fn seeds() -> Vec<(&'static str, Vec<u8>)> {
+    // Choice `n` is picked by the upper bits, so the n-th part of the range.
+    let choice = |n: u32, of: u32| (u32::MAX / of * n + u32::MAX / of / 2).to_le_bytes();
+    let request = |stream: u8, token: u8, is_asked: u8| [&choice(0, 9)[..], &[stream, token, is_asked]].concat();
+    let tick = || [&choice(1, 9)[..], &[0, 0]].concat();
+    let end = |answer: u32| [&choice(2, 9)[..], &[0], &choice(answer, 6)].concat();
+    let share = |answer: u32, ago: u16| {
+        [&choice(3, 9)[..], &[0], &choice(answer, 6), &ago.to_le_bytes(), &50_u16.to_le_bytes()].concat()
+    };
+    let postpone = || [&choice(4, 9)[..], &[0, 0]].concat();
+    let spent = |seconds: u8| [&choice(4, 9)[..], &[0, 1, seconds]].concat();
+    let poll = |list: u32| [&choice(5, 9)[..], &choice(list, 5)].concat();
+    let close = |stream: u8| [&choice(6, 9)[..], &[stream]].concat();
+    let pass = |millis: u16| [&choice(7, 9)[..], &millis.to_le_bytes()].concat();
+    let long = |seconds: u8| [&choice(8, 9)[..], &[seconds]].concat();
+    let ready = || [tick(), poll(0)].concat();
+    vec![
+        ("active", [ready(), request(1, 0, 0), tick(), end(0), request(2, 0, 0), long(31), request(3, 0, 0)].concat()),
+        ("revoked", [ready(), request(1, 4, 1), tick(), end(0), long(31), request(2, 4, 1), tick(), end(2)].concat()),
+        ("elsewhere", [ready(), request(1, 0, 0), request(2, 4, 1), tick(), end(1), end(1), request(3, 0, 1)].concat()),
+        ("shared", [ready(), request(1, 1, 0), tick(), share(0, 100), request(2, 1, 0), share(2, 10)].concat()),
+        (
+            "postponed",
+            [ready(), request(1, 2, 0), tick(), postpone(), pass(30), tick(), spent(40), request(2, 4, 1), close(1)]
+                .concat(),
+        ),
+        ("forged", [ready(), request(1, 6, 1), request(2, 7, 1), request(3, 6, 0), tick()].concat()),
+        ("failing", [ready(), request(1, 3, 0), tick(), end(5), pass(900), request(2, 3, 0), tick(), end(2)].concat()),
+        (
+            "listed",
+            [ready(), request(1, 0, 0), tick(), end(0), long(11), tick(), poll(1), request(2, 0, 0), request(3, 4, 0)]
+                .concat(),
+        ),
+        (
+            "unread",
+            [request(1, 4, 0), request(2, 0, 0), tick(), end(0), request(3, 0, 0), poll(3), request(4, 4, 1)].concat(),
+        ),
+    ]
+}
