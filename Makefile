@@ -80,8 +80,8 @@ package: wasm wasm-nginx ## Fill dist/: module, OCI image, Kong bundle, SBOM, li
 	$(call say,"What a release consists of into dist")
 	@cargo build --quiet --locked --package packaging
 	@SOURCE_DATE_EPOCH="$${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct 2>/dev/null || echo 0)}" \
-		REVISION="$${REVISION:-$$(git rev-parse HEAD 2>/dev/null || true)}" \
-		target/debug/package $(MODULE) target/nginx/$(MODULE:target/%=%) dist
+		REVISION="$${REVISION:-$$(git describe --always --dirty --abbrev=40 --exclude='*' 2>/dev/null || true)}" \
+		target/debug/packaging $(MODULE) target/nginx/$(MODULE:target/%=%) dist
 
 # That host's source calls every callback of the ABI without looking whether the module has it. For all others link/wasm-ld leaves out what is not on link/exports.txt.
 .PHONY: wasm-nginx

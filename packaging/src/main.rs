@@ -1,4 +1,4 @@
-//! `package MODULE MODULE-WITH-EVERY-CALLBACK FOLDER`: fills the folder (`make package`).
+//! `packaging MODULE MODULE-WITH-EVERY-CALLBACK FOLDER`: fills the folder (`make package`).
 //!
 //! From the environment: `SOURCE_DATE_EPOCH` (seconds, of the commit), `REVISION` and `SOURCE_URL` (may be missing).
 
@@ -17,7 +17,7 @@ fn main() -> ExitCode {
     let arguments: Vec<PathBuf> = env::args_os().skip(1).map(PathBuf::from).collect();
     let outcome = match arguments.as_slice() {
         [module, module_with_every_callback, folder] => package(module, module_with_every_callback, folder),
-        _ => Err(String::from("usage: package MODULE MODULE-WITH-EVERY-CALLBACK FOLDER")),
+        _ => Err(String::from("usage: packaging MODULE MODULE-WITH-EVERY-CALLBACK FOLDER")),
     };
     match outcome {
         Ok(digests) => {
@@ -25,7 +25,7 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(fault) => {
-            eprintln!("package: {fault}");
+            eprintln!("packaging: {fault}");
             ExitCode::FAILURE
         }
     }
