@@ -25,6 +25,8 @@ DIFFERENTIAL := tests/differential
 JUDGE_JOSE := $(DIFFERENTIAL)/node_modules/.installed
 JUDGE_JOSERFC := $(TOOLS)/differential-venv/.installed
 REGISTRY := $(TOOLS)/registry/.installed
+CRDS := tests/crds
+SCHEMAS := $(CRDS)/node_modules/.installed
 CLIENTS := tests/clients
 CLIENTS_IN_NODE := $(CLIENTS)/node_modules/.installed
 CLIENTS_IN_PYTHON := $(TOOLS)/clients-venv/.installed
@@ -135,7 +137,7 @@ mutants: $(TARGETS) $(CARGO_MUTANTS) ## Change the proof's code in every small w
 	$(CARGO_MUTANTS)/bin/cargo-mutants mutants --no-shuffle --output target $(MUTANTS_FLAGS)
 
 .PHONY: setup
-setup: $(TARGETS) $(ENVOY) $(NODE_MODULES) $(JUDGE_JOSE) $(JUDGE_JOSERFC) $(CLIENTS_IN_NODE) $(CLIENTS_IN_PYTHON) $(REGISTRY) $(WASM_BINDGEN) ## Install what the other targets need (they do so themselves)
+setup: $(TARGETS) $(ENVOY) $(NODE_MODULES) $(JUDGE_JOSE) $(JUDGE_JOSERFC) $(CLIENTS_IN_NODE) $(CLIENTS_IN_PYTHON) $(REGISTRY) $(SCHEMAS) $(WASM_BINDGEN) ## Install what the other targets need (they do so themselves)
 
 .PHONY: clean
 clean: ## Remove everything that was built; `make distclean` removes the tools too
@@ -143,7 +145,7 @@ clean: ## Remove everything that was built; `make distclean` removes the tools t
 
 .PHONY: distclean
 distclean: clean ## Remove everything that was built or installed
-	rm -rf $(TOOLS) $(AUTHORIZATION_SERVER)/node_modules $(DIFFERENTIAL)/node_modules $(CLIENTS)/node_modules
+	rm -rf $(TOOLS) $(AUTHORIZATION_SERVER)/node_modules $(DIFFERENTIAL)/node_modules $(CLIENTS)/node_modules $(CRDS)/node_modules
 
 # --- what the targets need -------------------------------------------------------------------------
 
@@ -192,6 +194,12 @@ $(CLIENTS_IN_NODE): $(CLIENTS)/package-lock.json $(CLIENTS)/unpack-browser.mjs
 	$(call say,"A gRPC client and a browser for the tests (npm, about 90 MB)")
 	@npm ci --silent --no-audit --no-fund --ignore-scripts --prefix $(CLIENTS) || { echo "npm could not install the clients: is there a network?" >&2; exit 1; }
 	@node $(CLIENTS)/unpack-browser.mjs
+	@touch $@
+
+$(SCHEMAS): $(CRDS)/package-lock.json
+	@$(call need,npm,install Node.js with npm)
+	$(call say,"Istio's schemas for the tests (npm @kubernetes-models/istio)")
+	@npm ci --silent --no-audit --no-fund --ignore-scripts --prefix $(CRDS) || { echo "npm could not install Istio's schemas: is there a network?" >&2; exit 1; }
 	@touch $@
 
 # Wheels that carry their own libcurl with HTTP/2: the curl of a machine may be old, or not there.

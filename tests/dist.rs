@@ -131,6 +131,17 @@ fn the_module_for_kong_has_every_callback_and_its_configuration_is_handed_over_a
     assert_eq!(meta.get("config_schema"), None, "Kong writes what has a schema anew, and `[]` as `{{}}`");
 }
 
+/// What an operator applies as it is: nothing but the registry's name is to be put in.
+#[test]
+fn the_manifests_of_a_release_pin_its_image() {
+    let digests = fs::read_to_string(dist().join("DIGESTS")).unwrap();
+    let image = digests.lines().find(|line| line.contains("oci:// URL")).unwrap().rsplit(' ').next().unwrap();
+    for file in ["istio/wasm-plugin.yaml", "istio/traffic-extension.yaml", "envoy-gateway/extension-policy.yaml"] {
+        let text = fs::read_to_string(dist().join("deploy").join(file)).unwrap();
+        assert!(text.contains(&format!("sha256: \"{image}\"")), "{file}");
+    }
+}
+
 /// A path of the machine that built it in the module: it would be other bytes elsewhere, and tell of that machine.
 #[test]
 fn the_module_names_no_folder_of_the_machine_that_built_it() {

@@ -9,6 +9,7 @@ pub mod digest;
 pub mod dist;
 pub mod kong;
 pub mod licences;
+pub mod manifests;
 pub mod oci_image;
 pub mod release;
 pub mod sbom;

@@ -11,7 +11,7 @@ use packaging::crates::Crates;
 use packaging::digest::sha256;
 use packaging::dist::Dist;
 use packaging::release::Release;
-use packaging::{kong, licences, oci_image, sbom};
+use packaging::{kong, licences, manifests, oci_image, sbom};
 
 fn main() -> ExitCode {
     let arguments: Vec<PathBuf> = env::args_os().skip(1).map(PathBuf::from).collect();
@@ -45,6 +45,7 @@ fn package(module: &Path, module_with_every_callback: &Path, folder: &Path) -> R
     let mut dist = Dist::empty(folder)?;
     dist.write("okta_proxy_wasm.wasm", &module)?;
     let manifest = oci_image::write(&mut dist, "oci", &release, &module)?;
+    manifests::write(&mut dist, Path::new("."), &manifest)?;
     kong::write(&mut dist, &read(module_with_every_callback)?)?;
     dist.write("okta_proxy_wasm.cdx.json", sbom::document(&crates, &module).as_bytes())?;
     dist.write("THIRD-PARTY-LICENSES", licences::notices(&crates)?.as_bytes())?;
