@@ -48,6 +48,7 @@ fn package(module: &Path, module_with_every_callback: &Path, folder: &Path) -> R
     manifests::write(&mut dist, Path::new("."), &manifest)?;
     kong::write(&mut dist, &read(module_with_every_callback)?)?;
     dist.write("okta_proxy_wasm.cdx.json", sbom::document(&crates, &module).as_bytes())?;
+    dist.write("LICENSE", &read(Path::new("LICENSE"))?)?;
     dist.write("THIRD-PARTY-LICENSES", licences::notices(&crates)?.as_bytes())?;
     dist.write("RUST-STANDARD-LIBRARY.html", &notices_of_the_standard_library()?)?;
     let digests = digests(&release, &manifest, &sha256(&module));
