@@ -62,9 +62,12 @@ test: setup package reproducible vector-runner ## Run every test: native, as was
 	CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER="$(CURDIR)/$(WASM_BINDGEN)/bin/wasm-bindgen-test-runner" \
 		cargo test --locked --target wasm32-unknown-unknown --lib --test decisions --test waiting --test token_cache --test rules --test conditions --test answers --test handover --test introspection
 
-# The module tells which crates it is made of (cargo-auditable), and not where it was built (link/path-flags).
+# The module tells which crates it is made of (cargo-auditable), and not where it was built (link/path-flags). `cargo auditable` would
+# have cargo call its wrapper by its whole path, which cargo mixes into every symbol's hash: other bytes in each folder. So it is called
+# by name, as that command would call it.
 BUILD_MODULE = CARGO_TARGET_WASM32_WASIP1_RUSTFLAGS="$$(link/path-flags)" PATH="$(CURDIR)/$(CARGO_AUDITABLE)/bin:$$PATH" \
-	cargo auditable build --locked --release --lib --target wasm32-wasip1
+	RUSTC_WORKSPACE_WRAPPER=cargo-auditable CARGO_AUDITABLE_ORIG_ARGS='{"offline":false,"locked":true,"frozen":false,"config":[]}' \
+	cargo build --locked --release --lib --target wasm32-wasip1
 
 .PHONY: wasm
 wasm: $(TARGETS) $(CARGO_AUDITABLE) ## Build the module and print its size
