@@ -9,7 +9,7 @@ use std::fs;
 use std::iter;
 use std::path::{Path, PathBuf};
 
-use okta_proxy_wasm::config;
+use okta_proxy_wasm::config::{self, manual};
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).to_owned()
@@ -23,6 +23,12 @@ fn assert_loads(name: &str, document: &str) {
     if let Err(faults) = config::load(document.as_bytes(), &environment) {
         let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
         panic!("{name}: {}\n{document}", faults.join("\n"));
+    }
+    let value = serde_json::from_str(document).unwrap();
+    for schema in [manual::json_schema(), manual::json_schema_draft_04()] {
+        if let Err(fault) = jsonschema::validate(&schema, &value) {
+            panic!("{name} is not by the schema: {fault} at {}\n{document}", fault.instance_path());
+        }
     }
 }
 

@@ -1,10 +1,12 @@
 //! The operator's JSON document; after this room nothing knows that there was JSON.
 //!
 //! [`load`] turns bytes into a [`crate::policy::Policy`] or into every fault at once. [`schema`] is the
-//! document as it is written, `reading` how one is read without stopping at the first fault.
+//! document as it is written, `reading` how one is read without stopping at the first fault, `manual` describes it.
 
 mod compile;
 mod fault;
+#[cfg(not(target_family = "wasm"))]
+pub mod manual;
 mod reading;
 pub mod schema;
 

@@ -35,10 +35,25 @@ pub(super) trait ReadObject: Sized {
 macro_rules! document {
     (@written $field:ident) => { stringify!($field) };
     (@written $field:ident $written:literal) => { $written };
-    ($(#[$meta:meta])* $name:ident { $( $(#[$field_meta:meta])* $field:ident $(as $written:literal)?: $type:ty, )* }) => {
-        $(#[$meta])*
+    ($(#[doc = $doc:literal])* $name:ident {
+        $( $(#[doc = $field_doc:literal])* $field:ident $(as $written:literal)?: $type:ty, )*
+    }) => {
+        $(#[doc = $doc])*
         #[derive(Debug, Default)]
-        pub struct $name { $( $(#[$field_meta])* pub $field: Option<$type>, )* }
+        pub struct $name { $( $(#[doc = $field_doc])* pub $field: Option<$type>, )* }
+
+        #[cfg(not(target_family = "wasm"))]
+        impl $crate::config::manual::Described for $name {
+            fn describe(manual: &mut $crate::config::manual::Manual) -> serde_json::Value {
+                manual.structure(stringify!($name), &[$($doc),*], |manual| vec![
+                    $( $crate::config::manual::Field {
+                        name: $crate::config::reading::document!(@written $field $($written)?),
+                        doc: $crate::config::manual::text(&[$($field_doc),*]),
+                        value: <$type as $crate::config::manual::Described>::describe(manual),
+                    }, )*
+                ])
+            }
+        }
 
         impl $crate::config::reading::ReadObject for $name {
             const FIELDS: &'static [&'static str] =
@@ -59,6 +74,20 @@ macro_rules! document {
     };
 }
 pub(super) use document;
+
+/// A choice among words.
+pub(super) trait Words: Copy + 'static {
+    /// Each word and what it means.
+    const WORDS: &'static [(&'static str, Self)];
+    /// What is wanted where something else stands.
+    const WANTED: &'static str;
+}
+
+/// Reads one of the words.
+pub(super) fn read_word<T: Words>(value: &Value, at: &Path, faults: &mut Vec<ConfigFault>) -> Option<T> {
+    let found = T::WORDS.iter().find(|(word, _)| value.as_str() == Some(word)).map(|(_, meaning)| *meaning);
+    expect(found, T::WANTED, at, faults)
+}
 
 /// Reads a structure and refuses the members that are none of its fields.
 pub(super) fn read_object<T: ReadObject>(members: &Map<String, Value>, at: &Path, faults: &mut Vec<ConfigFault>) -> T {

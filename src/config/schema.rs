@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 
 use super::NativeCrypto;
 use super::fault::{ConfigFault, ConfigProblem, Path};
-use super::reading::{Read, document};
+use super::reading::{Read, Words, document, read_word};
 use crate::jose::Algorithm;
 use crate::policy::ClaimFormat;
 use handover::{FilterStateDocument, ProtectedResourceDocument};
@@ -125,11 +125,12 @@ document! {
 }
 
 document! {
-    /// An Okta custom authorization server.
+    /// An authorization server of Okta.
     OktaDocument {
         /// The organisation's domain, `acme.okta.com`, or its custom domain.
         domain: String,
-        /// The id of the authorization server. Left out: `default`.
+        /// The id of a custom authorization server, or `org` for the organisation's own, whose tokens only Okta can judge:
+        /// it needs `introspection`. Left out: `default`.
         authorization_server: String,
     }
 }
@@ -228,26 +229,25 @@ impl Read for Algorithm {
     }
 }
 
+impl Words for NativeCrypto {
+    const WORDS: &'static [(&'static str, Self)] = &[("auto", Self::Auto), ("off", Self::Off)];
+    const WANTED: &'static str = "one of \"auto\", \"off\"";
+}
+
 impl Read for NativeCrypto {
     fn read(value: &Value, at: &Path, faults: &mut Vec<ConfigFault>) -> Option<Self> {
-        let wanted = match value.as_str() {
-            Some("auto") => Some(Self::Auto),
-            Some("off") => Some(Self::Off),
-            _ => None,
-        };
-        super::reading::expect(wanted, "one of \"auto\", \"off\"", at, faults)
+        read_word(value, at, faults)
     }
+}
+
+impl Words for ClaimFormat {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("string", Self::String), ("space", Self::Space), ("comma", Self::Comma), ("json", Self::Json)];
+    const WANTED: &'static str = "one of \"string\", \"space\", \"comma\", \"json\"";
 }
 
 impl Read for ClaimFormat {
     fn read(value: &Value, at: &Path, faults: &mut Vec<ConfigFault>) -> Option<Self> {
-        let format = match value.as_str() {
-            Some("string") => Some(Self::String),
-            Some("space") => Some(Self::Space),
-            Some("comma") => Some(Self::Comma),
-            Some("json") => Some(Self::Json),
-            _ => None,
-        };
-        super::reading::expect(format, "one of \"string\", \"space\", \"comma\", \"json\"", at, faults)
+        read_word(value, at, faults)
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::config::fault::{ConfigFault, ConfigProblem, Path};
-use crate::config::reading::{Read, document, expect};
+use crate::config::reading::{Read, Words, document, read_word};
 
 document! {
     /// How the issuer is asked about tokens (RFC 7662).
@@ -91,14 +91,17 @@ pub enum ClientAuth {
     PrivateKeyJwt,
 }
 
+impl Words for ClientAuth {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("client_secret_basic", Self::SecretBasic),
+        ("client_secret_post", Self::SecretPost),
+        ("private_key_jwt", Self::PrivateKeyJwt),
+    ];
+    const WANTED: &'static str = "one of \"client_secret_basic\", \"client_secret_post\", \"private_key_jwt\"";
+}
+
 impl Read for ClientAuth {
     fn read(value: &Value, at: &Path, faults: &mut Vec<ConfigFault>) -> Option<Self> {
-        let method = match value.as_str() {
-            Some("client_secret_basic") => Some(Self::SecretBasic),
-            Some("client_secret_post") => Some(Self::SecretPost),
-            Some("private_key_jwt") => Some(Self::PrivateKeyJwt),
-            _ => None,
-        };
-        expect(method, "one of \"client_secret_basic\", \"client_secret_post\", \"private_key_jwt\"", at, faults)
+        read_word(value, at, faults)
     }
 }

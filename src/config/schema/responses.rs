@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use crate::config::fault::{ConfigFault, Path};
-use crate::config::reading::{Read, document, expect};
+use crate::config::reading::{Read, Words, document, read_word};
 use crate::policy::{BodyFormat, Detail};
 
 document! {
@@ -77,25 +77,25 @@ document! {
     }
 }
 
+impl Words for BodyFormat {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("json", Self::Json), ("problem", Self::Problem), ("text", Self::Text)];
+    const WANTED: &'static str = "one of \"json\", \"problem\", \"text\"";
+}
+
 impl Read for BodyFormat {
     fn read(value: &Value, at: &Path, faults: &mut Vec<ConfigFault>) -> Option<Self> {
-        let format = match value.as_str() {
-            Some("json") => Some(Self::Json),
-            Some("problem") => Some(Self::Problem),
-            Some("text") => Some(Self::Text),
-            _ => None,
-        };
-        expect(format, "one of \"json\", \"problem\", \"text\"", at, faults)
+        read_word(value, at, faults)
     }
+}
+
+impl Words for Detail {
+    const WORDS: &'static [(&'static str, Self)] = &[("terse", Self::Terse), ("reason", Self::Reason)];
+    const WANTED: &'static str = "one of \"terse\", \"reason\"";
 }
 
 impl Read for Detail {
     fn read(value: &Value, at: &Path, faults: &mut Vec<ConfigFault>) -> Option<Self> {
-        let detail = match value.as_str() {
-            Some("terse") => Some(Self::Terse),
-            Some("reason") => Some(Self::Reason),
-            _ => None,
-        };
-        expect(detail, "one of \"terse\", \"reason\"", at, faults)
+        read_word(value, at, faults)
     }
 }

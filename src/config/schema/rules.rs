@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::require::RequireDocument;
 use crate::config::fault::{ConfigFault, Path};
-use crate::config::reading::{Read, document, expect};
+use crate::config::reading::{Read, Words, document, read_word};
 use crate::policy::Access;
 
 document! {
@@ -66,15 +66,14 @@ document! {
     }
 }
 
+impl Words for Access {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("public", Self::Public), ("optional", Self::Optional), ("token", Self::Token), ("deny", Self::Deny)];
+    const WANTED: &'static str = "one of \"public\", \"optional\", \"token\", \"deny\"";
+}
+
 impl Read for Access {
     fn read(value: &Value, at: &Path, faults: &mut Vec<ConfigFault>) -> Option<Self> {
-        let access = match value.as_str() {
-            Some("public") => Some(Self::Public),
-            Some("optional") => Some(Self::Optional),
-            Some("token") => Some(Self::Token),
-            Some("deny") => Some(Self::Deny),
-            _ => None,
-        };
-        expect(access, "one of \"public\", \"optional\", \"token\", \"deny\"", at, faults)
+        read_word(value, at, faults)
     }
 }
