@@ -8,14 +8,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Which rooms each room may name. The base files may be named by all.
-const MAY_NAME: [(&str, &[&str]); 7] = [
+const MAY_NAME: [(&str, &[&str]); 8] = [
     ("jose", &[]),
     ("policy", &["jose"]),
     ("config", &["policy", "jose"]),
     ("keys", &["policy", "jose"]),
     ("introspection", &["policy", "jose"]),
     ("engine", &["keys", "introspection", "policy", "jose"]),
-    ("host", &["engine", "config"]),
+    ("metrics", &[]),
+    ("host", &["engine", "config", "metrics"]),
 ];
 const BASE: [&str; 4] = ["unix_time", "jitter", "redacted", "http"];
 const LONGEST_FILE: usize = 450;

@@ -26,7 +26,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(25);
 impl ProviderIntrospection {
     /// What is known of a token that says nothing by itself, whose request came at `asked_at`.
     pub fn look_up_opaque(&mut self, text: &[u8], asked_at: UnixTime, now: UnixTime) -> LookUp<Rc<AdmittedToken>> {
-        match self.find(TokenKind::Opaque, text, asked_at, now) {
+        let found = match self.find(TokenKind::Opaque, text, asked_at, now) {
             LookUp::Active(Active::Opaque(token), _) if !token.is_current(now) => {
                 LookUp::Refused(Refusal::Claim(ClaimFault::Expired))
             }
@@ -36,7 +36,9 @@ impl ProviderIntrospection {
             LookUp::Refused(refusal) => LookUp::Refused(refusal),
             LookUp::Wait(token) => LookUp::Wait(token),
             LookUp::Unavailable(wait) => LookUp::Unavailable(wait),
-        }
+        };
+        self.look_ups.count(&found);
+        found
     }
 
     /// What the issuer says of a JWT that was proved and admitted as `token`, whose request came at `asked_at`.
@@ -47,7 +49,7 @@ impl ProviderIntrospection {
         asked_at: UnixTime,
         now: UnixTime,
     ) -> LookUp<Rc<ActiveToken>> {
-        match self.find(TokenKind::Jwt, text, asked_at, now) {
+        let found = match self.find(TokenKind::Jwt, text, asked_at, now) {
             LookUp::Active(Active::Jwt(answer), freshness) => match confirm(token, &answer) {
                 Ok(()) => LookUp::Active(answer, freshness),
                 Err(confirm::AnotherToken) => LookUp::Refused(Refusal::AnotherToken),
@@ -56,7 +58,9 @@ impl ProviderIntrospection {
             LookUp::Refused(refusal) => LookUp::Refused(refusal),
             LookUp::Wait(token) => LookUp::Wait(token),
             LookUp::Unavailable(wait) => LookUp::Unavailable(wait),
-        }
+        };
+        self.look_ups.count(&found);
+        found
     }
 
     /// Whether an opaque token was active before: only its issuer can have made it.

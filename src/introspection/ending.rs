@@ -74,7 +74,7 @@ impl ProviderIntrospection {
         self.queue.finish(number);
         self.doors.withdraw(subject.standing, now);
         self.file(&subject, said, answer.body.len(), times, provider, now);
-        CallEnd { result: CallResult::Answered, recall: vec![answer.token], share: None, block: None }
+        CallEnd { result: CallResult::TakenOver, recall: vec![answer.token], share: None, block: None }
     }
 
     /// Remembers what was said of a token, asked and answered at these times.

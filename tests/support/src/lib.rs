@@ -25,6 +25,7 @@ pub mod authorization_server;
 pub mod envoy;
 pub mod module;
 pub mod programs;
+pub mod prometheus;
 
 pub mod example;
 pub mod presentation;
