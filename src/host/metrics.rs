@@ -63,6 +63,9 @@ impl Metrics {
             Ok(Times { decision: define(&metrics::DECISION_TIME, &[])?, parked: define(&metrics::PARKED_TIME, &[])? })
         };
         self.times.set(if host_can { self.unless_refused(times) } else { None });
+        for outcome in ["accepted", "refused"] {
+            self.add(metrics::CONFIGURATIONS.name_with(&[outcome]), Kind::Counter, 0);
+        }
     }
 
     pub(super) fn are_counted(&self) -> bool {
@@ -157,10 +160,10 @@ impl Metrics {
         self.add(metric.name_with(labels), metric.kind, 1);
     }
 
-    /// Adds to a counter, or says what a gauge is now.
+    /// Adds to a counter, or says what a gauge is now. A counter is there from the first time on, be it with nothing: when
+    /// it comes with its first event, that event is no increase to who looks from time to time.
     pub(super) fn add(&self, name: String, kind: Kind, value: u64) {
-        // A host takes it for a mistake to count nothing.
-        if !self.are_counted.get() || (kind == Kind::Counter && value == 0) {
+        if !self.are_counted.get() {
             return;
         }
         let known = self.by_name.borrow().get(&name).copied();
@@ -174,6 +177,8 @@ impl Metrics {
                 }
             };
             match kind {
+                // To a host that is a mistake.
+                Kind::Counter if value == 0 => Ok(()),
                 Kind::Counter => hostcalls::increment_metric(number, i64::try_from(value).unwrap_or(i64::MAX)),
                 Kind::Sum | Kind::Most | Kind::Histogram => hostcalls::record_metric(number, value),
             }
