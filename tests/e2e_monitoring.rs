@@ -124,6 +124,8 @@ fn every_query_of_the_dashboard_and_every_series_of_an_alert_has_something_to_sa
     }
     gateway.idp.rotate();
     until("the new key", A_WHILE, || (gateway.get(&gateway.alice()).status == 200).then_some(()));
+    let refused_so_far = r#"okta_proxy_wasm_configurations_total{outcome="refused"} == 0"#;
+    until("the first scrape", A_WHILE, || (!prometheus.query(refused_so_far).is_empty()).then_some(()));
     let mut faulty = configuration.clone();
     faulty["providers"] = json!({});
     assert!(matches!(gateway.envoy.replace_listener(listener(&faulty)), ListenerUpdate::Rejected(_)));
