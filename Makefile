@@ -12,6 +12,7 @@ CARGO_AUDITABLE_VERSION := 0.7.7
 CARGO_DENY_VERSION := 0.20.2
 CARGO_FUZZ_VERSION := 0.13.2
 CARGO_MUTANTS_VERSION := 27.1.0
+# Debian 12's, for amd64: its package holds everything but libc.
 # How long `make fuzz` runs each target.
 FUZZ_SECONDS := 60
 # The test runner and the library it runs must be of one version.
@@ -24,7 +25,7 @@ NODE_MODULES := $(AUTHORIZATION_SERVER)/node_modules/.installed
 DIFFERENTIAL := tests/differential
 JUDGE_JOSE := $(DIFFERENTIAL)/node_modules/.installed
 JUDGE_JOSERFC := $(TOOLS)/differential-venv/.installed
-REGISTRY := $(TOOLS)/registry/.installed
+DEBIAN := $(TOOLS)/debian/.installed
 CRDS := tests/crds
 SCHEMAS := $(CRDS)/node_modules/.installed
 CLIENTS := tests/clients
@@ -55,7 +56,7 @@ example: $(if $(wildcard examples/$(NAME)/envoy.yaml),$(ENVOY) $(NODE_MODULES) w
 	@target/debug/example $(NAME) $(if $(KEEP),--keep)
 
 .PHONY: test
-test: setup package reproducible vector-runner ## Run every test: native, as wasm under Node, and end to end in a real Envoy
+test: setup package reproducible vector-runner monitoring ## Run every test: native, as wasm under Node, and end to end in a real Envoy
 	$(call say,"Native tests and end-to-end tests in Envoy $(ENVOY_VERSION)")
 	cargo test --locked --workspace --no-fail-fast
 	$(call say,"The core's tests as wasm under Node")
@@ -97,6 +98,12 @@ wasm-nginx: $(TARGETS) $(CARGO_AUDITABLE) ## Build the module for nginx with ngx
 .PHONY: vector-runner
 vector-runner: $(TARGETS) ## Build the module that judges test vectors inside Envoy (for the tests)
 	cargo build --locked --quiet --release --package vector-runner --target wasm32-wasip1 --target-dir target/vector-runner
+
+.PHONY: monitoring
+monitoring: $(DEBIAN) ## Check the alert rules, and that each fires when it should and only then
+	$(call say,"The alert rules of monitoring/")
+	@$(dir $(DEBIAN))usr/bin/promtool check rules monitoring/alerts.yaml
+	@$(dir $(DEBIAN))usr/bin/promtool test rules monitoring/alerts_test.yaml
 
 .PHONY: lint
 lint: $(TARGETS) $(CARGO_DENY) ## Check formatting, clippy (native and wasm), licences, bans and sources
@@ -140,7 +147,7 @@ mutants: $(TARGETS) $(CARGO_MUTANTS) ## Change the proof's code in every small w
 	$(CARGO_MUTANTS)/bin/cargo-mutants mutants --no-shuffle --output target $(MUTANTS_FLAGS)
 
 .PHONY: setup
-setup: $(TARGETS) $(ENVOY) $(NODE_MODULES) $(JUDGE_JOSE) $(JUDGE_JOSERFC) $(CLIENTS_IN_NODE) $(CLIENTS_IN_PYTHON) $(REGISTRY) $(SCHEMAS) $(WASM_BINDGEN) ## Install what the other targets need (they do so themselves)
+setup: $(TARGETS) $(ENVOY) $(NODE_MODULES) $(JUDGE_JOSE) $(JUDGE_JOSERFC) $(CLIENTS_IN_NODE) $(CLIENTS_IN_PYTHON) $(DEBIAN) $(SCHEMAS) $(WASM_BINDGEN) ## Install what the other targets need (they do so themselves)
 
 .PHONY: clean
 clean: ## Remove everything that was built; `make distclean` removes the tools too
@@ -215,9 +222,9 @@ $(CLIENTS_IN_PYTHON): $(CLIENTS)/requirements.txt
 	@touch $@
 
 # Debian's packages, unpacked and not installed, by a package list of our own: neither root nor a fresh list of the system's is needed.
-$(REGISTRY): tests/registry/debian-packages.sha256
-	@$(call need,apt-get,the registry of the tests comes from Debian 12)
-	$(call say,"A registry and skopeo for the tests (Debian) into .tools")
+$(DEBIAN): tests/support/debian-packages.sha256
+	@$(call need,apt-get,the registry and the Prometheus of the tests come from Debian 12)
+	$(call say,"A registry, skopeo and Prometheus for the tests (Debian) into .tools (about 60 MB)")
 	@rm -rf $(@D) && mkdir -p $(@D)/lists/partial $(@D)/archives/partial
 	@cd $(@D) && apt="apt-get -qq -o Dir::State::Lists=$$PWD/lists -o Dir::Cache=$$PWD -o APT::Sandbox::User=root" \
 		&& $$apt update 2>/dev/null \

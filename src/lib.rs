@@ -21,6 +21,7 @@ pub mod engine;
 pub mod introspection;
 pub mod jose;
 pub mod keys;
+pub mod metrics;
 pub mod policy;
 
 #[cfg(all(feature = "filter", target_arch = "wasm32", not(target_os = "unknown")))]

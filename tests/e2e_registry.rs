@@ -24,7 +24,7 @@ const NAME: &str = "acme/okta-proxy-wasm";
 const PULLED: &str = "pulled";
 
 fn tools() -> PathBuf {
-    let tools = project_root().join(".tools/registry");
+    let tools = project_root().join(".tools/debian");
     assert!(tools.join(".installed").is_file(), "the registry is not installed: run `make setup`");
     tools
 }

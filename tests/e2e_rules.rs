@@ -205,7 +205,7 @@ fn what_passes_without_a_token_has_no_identity_and_each_route_judges_a_known_tok
     let record = gateway.record_number(logged + 1);
     assert_eq!(record["decision"], "allow", "{record}");
     assert_eq!((&record["would_deny"], &record["rule"]), (&json!("group_missing"), &json!("trial")), "{record}");
-    let counter = "wasmcustom.okta_proxy_wasm.would_deny.rule.trial.reason.group_missing";
+    let counter = "wasmcustom.okta_proxy_wasm.would_deny_total.reason.group_missing.rule.trial";
     until("the count", Duration::from_secs(10), || (gateway.envoy.stat(counter) == 1).then_some(()));
     assert_eq!(Request::get("/beta/x").bearer(&expired).send(port).status, 401);
     assert_eq!(Request::get("/beta/x").send(port).status, 401);

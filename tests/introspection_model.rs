@@ -340,7 +340,7 @@ impl<'a> Model<'a> {
         assert!(self.made.iter().filter(minute).count() <= BUDGET, "over the budget");
         assert!(unknown <= BUDGET / 2, "unknown tokens have more than their share");
         self.recall(&begun.recall);
-        let asked = self.introspection.figures().asked;
+        let asked = self.introspection.figures(self.now).asked;
         assert_eq!(
             self.introspection.next_due(self.now).is_some(),
             asked > 0,
@@ -482,7 +482,7 @@ impl<'a> Model<'a> {
         let is_news = self.said.get(&token).is_none_or(|known| said.began > known.began);
         let is_of_use = is_news && said.ended <= self.now && self.now < self.lasts(&said, Duration::ZERO);
         let end = self.introspection.adopt(number, &record, self.provider, self.now);
-        assert_eq!(end.result == CallResult::Answered, is_of_use, "{said:?}");
+        assert_eq!(end.result == CallResult::TakenOver, is_of_use, "{said:?}");
         if !is_of_use {
             self.count("shared and of no use");
             return;
@@ -599,11 +599,11 @@ impl<'a> Model<'a> {
                         LookUp::Wait(_)
                     )
             });
-            if self.waiting.is_empty() && self.introspection.figures().asked == 0 {
+            if self.waiting.is_empty() && self.introspection.figures(self.now).asked == 0 {
                 return;
             }
         }
-        panic!("left waiting: {:?}, {:?}", self.waiting, self.introspection.figures());
+        panic!("left waiting: {:?}, {:?}", self.waiting, self.introspection.figures(self.now));
     }
 }
 

@@ -162,7 +162,10 @@ fn keys_are_fetched_before_the_first_request() {
     assert_eq!(fetch.keys.timeout, Duration::from_secs(5));
     assert_eq!(scene.tick(), [], "one fetch at a time");
     scene.answer(&fetch, published(&[&SigningKey::a("k1")]));
-    assert_eq!(scene.last_result, Some(FetchResult::Replaced { usable: 1, skipped: 0, fetched_here: true }));
+    assert_eq!(
+        scene.last_result,
+        Some(FetchResult::Replaced { usable: 1, skipped: 0, is_other: false, fetched_here: true })
+    );
     assert_eq!(scene.request(&SigningKey::a("k1").token(&payload(START))).1, Some("admitted"));
 }
 
@@ -538,7 +541,10 @@ fn what_another_worker_fetched_decides_who_waits_here() {
     here.learn(&shared);
     assert_eq!(here.reason_of(waiting), Some("admitted"));
     assert!(!here.engine.is_fetching(unmade.id), "its own fetch is needed no more");
-    assert_eq!(here.last_result, Some(FetchResult::Replaced { usable: 1, skipped: 0, fetched_here: false }));
+    assert_eq!(
+        here.last_result,
+        Some(FetchResult::Replaced { usable: 1, skipped: 0, is_other: false, fetched_here: false })
+    );
     here.last_result = None;
     here.learn(&shared);
     assert_eq!(here.last_result, None, "the same again is no news");

@@ -21,12 +21,19 @@ use protected_resource::{Surroundings, protected_resources};
 struct Findings<'a> {
     faults: &'a mut Vec<ConfigFault>,
     warnings: Vec<String>,
+    relaxed: usize,
     environment: &'a Environment<'a>,
 }
 
 impl Findings<'_> {
     fn unusable(&mut self, at: &Path, hint: &'static str) {
         self.faults.push(at.fault(ConfigProblem::Unusable(hint)));
+    }
+
+    /// A check that the operator switched off.
+    fn relaxed(&mut self, warning: String) {
+        self.relaxed = self.relaxed.saturating_add(1);
+        self.warnings.push(warning);
     }
 
     /// A field that is needed; silent when what stands there was refused already, or what it would stand in.
@@ -45,7 +52,7 @@ pub(super) fn document(
     environment: &Environment<'_>,
     faults: &mut Vec<ConfigFault>,
 ) -> Option<Loaded> {
-    let mut findings = Findings { faults, warnings: Vec::new(), environment };
+    let mut findings = Findings { faults, warnings: Vec::new(), relaxed: 0, environment };
     let providers = provider::providers(document.providers, &at.member("providers"), &mut findings);
     let revocations = introspection::revocations(document.revocations, &at.member("revocations"), &mut findings);
     let claims =
@@ -98,7 +105,7 @@ pub(super) fn document(
         readiness_path,
         cache: cache_limits(document.cache.unwrap_or_default()),
     };
-    Some(Loaded { policy, warnings: findings.warnings, native_crypto })
+    Some(Loaded { policy, warnings: findings.warnings, relaxed: findings.relaxed, native_crypto })
 }
 
 fn cache_limits(document: CacheDocument) -> CacheLimits {

@@ -137,13 +137,13 @@ impl AuditRecord {
     }
 
     /// The rule's name.
-    pub fn rule(&self) -> Option<&str> {
-        self.rule.as_deref()
+    pub const fn rule(&self) -> Option<&Rc<str>> {
+        self.rule.as_ref()
     }
 
     /// The operator's name for the issuer.
-    pub fn provider(&self) -> Option<&str> {
-        self.provider.as_deref()
+    pub const fn provider(&self) -> Option<&Rc<str>> {
+        self.provider.as_ref()
     }
 
     /// The reason's name.

@@ -17,6 +17,11 @@ pub struct FetchId {
 }
 
 impl FetchId {
+    /// Whose keys it is to bring.
+    pub const fn provider(self) -> ProviderId {
+        self.provider
+    }
+
     /// Whether it is a fetch of this provider's keys.
     pub fn is_of(self, provider: ProviderId) -> bool {
         self.provider == provider

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::engine::deny_reason::DenyReason;
+use crate::engine::figures::RevocationFigures;
 use crate::engine::token_cache::Grant;
 use crate::engine::{CallId, Inquiry, Outbox};
 use crate::introspection::call::{Call, Standing, TokenDigest};
@@ -187,6 +188,11 @@ impl Inquiries {
         now: UnixTime,
     ) -> Option<PollResult> {
         self.revocations.as_mut().map(|feed| feed.finish_poll(number, outcome, jitter, now))
+    }
+
+    /// The list in numbers, where there is to be one.
+    pub(super) fn revocation_figures(&self, now: UnixTime) -> Option<RevocationFigures> {
+        self.revocations.as_ref().map(|feed| RevocationFigures { age: feed.age(now), entries: feed.entries() })
     }
 
     /// Whether there is a list, where there is to be one.

@@ -9,6 +9,7 @@
 pub mod audit;
 pub mod deny_reason;
 mod effects;
+pub mod figures;
 mod inquiries;
 mod parked;
 pub mod reply;
@@ -50,7 +51,7 @@ pub use crate::jose::private_key::NoRsaSigner;
 pub use crate::jose::{
     Algorithm, CannotSign, Doubt, NativeSigner, NativeVerifier, PortableVerifier, RsaSigner, SignatureVerifier,
 };
-pub use crate::keys::fetch::{FetchFault, FetchOutcome, FetchResult, Jitter, MAX_ANSWER_BYTES};
+pub use crate::keys::fetch::{FetchCause, FetchFault, FetchOutcome, FetchResult, Jitter, MAX_ANSWER_BYTES};
 pub use crate::keys::sharing::{Lease, SharedAnswer, SharedOutcome, Turn};
 pub use crate::policy::{Attribute, AttributeValues, CalloutAddress};
 pub use effects::{CallId, CallNote, Fetch, FetchId, FetchNote, Inquiry, Outbox};
@@ -223,6 +224,11 @@ impl Engine {
     /// Whether that fetch is still needed.
     pub fn is_fetching(&self, fetch: FetchId) -> bool {
         keys_of(&self.keys, fetch.provider).is_some_and(|keys| keys.is_fetching(fetch.number))
+    }
+
+    /// The operator's name for a provider.
+    pub fn provider_name(&self, provider: ProviderId) -> Option<Rc<str>> {
+        self.policy.providers.get(provider).map(|provider| Rc::clone(&provider.name))
     }
 
     /// The providers whose keys are fetched, and the names under which the VMs of a process share them.

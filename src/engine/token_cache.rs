@@ -60,8 +60,23 @@ impl Grant {
     }
 }
 
+/// The verified tokens in numbers, for the operator's metrics.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TokenCacheFigures {
+    /// Tokens that are remembered.
+    pub tokens: usize,
+    /// The bytes they take, about.
+    pub bytes: usize,
+    /// How often one was found.
+    pub hits: u64,
+    /// How often none was.
+    pub misses: u64,
+}
+
 /// What is known of tokens.
 pub(super) struct TokenCache {
+    hits: u64,
+    misses: u64,
     verified: Room<(Grant, KeyGeneration), EndOfToken>,
     bad: Room<(UnixTime, KeyGeneration), RandomHasher>,
 }
@@ -70,7 +85,7 @@ impl TokenCache {
     pub(super) fn new(limits: CacheLimits) -> Self {
         // Without a cache nothing is remembered at all.
         let bad = if limits.tokens == 0 { limits } else { MAX_BAD };
-        Self { verified: Room::new(limits), bad: Room::new(bad) }
+        Self { hits: 0, misses: 0, verified: Room::new(limits), bad: Room::new(bad) }
     }
 
     /// What this token grants, if it was verified with the keys that are in use `now` and is current.
@@ -83,7 +98,16 @@ impl TokenCache {
         let is_good = |(grant, verified_by): &(Grant, KeyGeneration)| {
             grant.token.is_current(now) && keys_in_use(grant.provider) == Some(*verified_by)
         };
-        self.verified.find(text, is_good).map(|(grant, _)| grant)
+        let found = self.verified.find(text, is_good).map(|(grant, _)| grant);
+        let count = if found.is_some() { &mut self.hits } else { &mut self.misses };
+        *count = count.saturating_add(1);
+        found
+    }
+
+    /// The numbers as they are.
+    pub(super) fn figures(&self) -> TokenCacheFigures {
+        let (tokens, bytes) = (self.verified.entries.len(), self.verified.held_bytes);
+        TokenCacheFigures { tokens, bytes, hits: self.hits, misses: self.misses }
     }
 
     /// Remembers a token that was verified by these keys. `held_bytes` is what it takes, about.

@@ -23,8 +23,8 @@ impl Told {
         let decision = policy.filter_state.of_decision(|part| match part {
             DecisionPart::Verdict => Some(audit.verdict()),
             DecisionPart::Reason => Some(audit.reason()),
-            DecisionPart::Rule => audit.rule(),
-            DecisionPart::Provider => audit.provider(),
+            DecisionPart::Rule => audit.rule().map(|name| &**name),
+            DecisionPart::Provider => audit.provider().map(|name| &**name),
         });
         let identity = grant.map(|grant| Rc::clone(&grant.state));
         Self { decision, identity, clears_route_cache: policy.clear_route_cache }

@@ -6,7 +6,7 @@ use crate::host::filter_state::{Untold, clear_route_cache, tell};
 use crate::host::headers;
 use crate::host::metrics::Metrics;
 use crate::host::streams::Passage;
-use crate::http::Reply;
+use crate::http::{HeadEdits, Reply};
 
 /// Applies a decision to the stream whose context is in effect. The caller continues or resumes it when
 /// the answer is [`Passage::Admitted`], and only then.
@@ -19,31 +19,37 @@ pub(super) fn apply(decision: &Decision, metrics: &Metrics) -> Passage {
         Untold::Host(status) => log::error!("the host refused a value for the filter state ({status:?})"),
     });
     match &decision.verdict {
-        // Other filters would go by what somebody else has put there, or by half of it.
-        Verdict::Allow(_) if told.is_err() => answer(&undelivered_reply()),
-        Verdict::Allow(edits) => match headers::edit_request(edits) {
-            Ok(()) if decision.told.clears_route_cache && clear_route_cache().is_err() => {
-                log::error!("the host does not choose the route anew; the request is not let through");
-                answer(&undelivered_reply())
+        Verdict::Allow(edits) if told.is_ok() && is_handed_over(edits, decision.told.clears_route_cache) => {
+            metrics.count_decision(&decision.audit);
+            if decision.audit.would_deny().is_some() {
+                log::info!("{}", decision.audit.to_json());
             }
-            Ok(()) => {
-                if let Some(reason) = decision.audit.would_deny() {
-                    metrics.count_on_trial(decision.audit.rule(), reason);
-                    log::info!("{}", decision.audit.to_json());
-                }
-                Passage::Admitted
-            }
-            // Half-edited headers must not go on.
-            Err(status) => {
-                log::error!("the host refused a header edit ({status:?}); the request is not let through");
-                answer(&undelivered_reply())
-            }
-        },
+            Passage::Admitted
+        }
+        // Half-edited headers must not go on; other filters would go by what somebody else has put there, or by half of it.
+        Verdict::Allow(_) => {
+            metrics.count_undelivered(&decision.audit);
+            answer(&undelivered_reply())
+        }
         Verdict::Deny(reply) => {
+            metrics.count_decision(&decision.audit);
             log::info!("{}", decision.audit.to_json());
             answer(reply)
         }
     }
+}
+
+/// Whether the host took all that the backend is told, and chose its route by it where it is to.
+fn is_handed_over(edits: &HeadEdits, clears_route_cache: bool) -> bool {
+    if let Err(status) = headers::edit_request(edits) {
+        log::error!("the host refused a header edit ({status:?}); the request is not let through");
+        return false;
+    }
+    if clears_route_cache && clear_route_cache().is_err() {
+        log::error!("the host does not choose the route anew; the request is not let through");
+        return false;
+    }
+    true
 }
 
 /// Answers the stream whose context is in effect.
@@ -58,10 +64,10 @@ pub(super) fn answer(reply: &Reply) -> Passage {
 pub(super) fn log_fetch(note: &FetchNote) {
     let provider = &note.provider;
     match note.result {
-        FetchResult::Replaced { usable, skipped: 0, fetched_here } => {
+        FetchResult::Replaced { usable, skipped: 0, fetched_here, .. } => {
             log::info!("provider {provider:?}: {usable} keys {}", origin(fetched_here));
         }
-        FetchResult::Replaced { usable, skipped, fetched_here } => {
+        FetchResult::Replaced { usable, skipped, fetched_here, .. } => {
             log::warn!("provider {provider:?}: {usable} keys {}, {skipped} skipped as unusable", origin(fetched_here));
         }
         FetchResult::Failed { fault, retry_in } => {

@@ -4,7 +4,7 @@
 //! alike in a VM.
 
 use std::hash::{BuildHasher as _, RandomState};
-use std::time::UNIX_EPOCH;
+use std::time::{Duration, UNIX_EPOCH};
 
 use proxy_wasm::hostcalls;
 
@@ -13,8 +13,18 @@ use crate::unix_time::UnixTime;
 
 /// The time. A host without a clock puts us in 1970, where every token is issued in the future.
 pub(super) fn now() -> UnixTime {
+    at(since_epoch())
+}
+
+/// The time as finely as the host has it, to tell how long something took.
+pub(super) fn since_epoch() -> Duration {
     let elapsed = hostcalls::get_current_time().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
-    UnixTime::from_millis(0).plus(elapsed.unwrap_or_default())
+    elapsed.unwrap_or_default()
+}
+
+/// The same for the core.
+pub(super) fn at(since_epoch: Duration) -> UnixTime {
+    UnixTime::from_millis(0).plus(since_epoch)
 }
 
 /// New randomness, from the keys that the standard library draws for each hasher.

@@ -10,7 +10,7 @@ use crate::engine::{Arrival, StreamId};
 use crate::host::attributes::request_attributes;
 use crate::host::carry_out::{answer, apply};
 use crate::host::root_state::RootState;
-use crate::host::streams::Passage;
+use crate::host::streams::{Passage, Waiting};
 use crate::host::{clock, headers};
 
 /// The filter's side of one HTTP stream.
@@ -53,16 +53,21 @@ impl HttpContext for FilterStream {
             log::error!("the host has no request headers; the request is not let through");
             return Action::Pause;
         };
-        let now = clock::now();
+        let began = clock::since_epoch();
+        let now = clock::at(began);
         let mut arrival = self.shared.with_engine(|engine| engine.on_request(self.id, &head, now));
         if let Some(Arrival::Asks(attributes)) = arrival {
             let values = request_attributes(&attributes);
             arrival = self.shared.with_engine(|engine| engine.on_request_with(self.id, &head, values, now));
         }
         match arrival {
-            Some(Arrival::Decided(decision)) => self.passage.set(apply(&decision, &self.shared.metrics)),
+            Some(Arrival::Decided(decision)) => {
+                self.passage.set(apply(&decision, &self.shared.metrics));
+                // With a clock that was set back meanwhile it took no time.
+                self.shared.metrics.time_decision(clock::since_epoch().saturating_sub(began));
+            }
             Some(Arrival::Parked) => {
-                self.shared.streams.insert(self.id, Rc::clone(&self.passage));
+                self.shared.streams.insert(self.id, Waiting { passage: Rc::clone(&self.passage), since: now });
                 self.shared.tick_soon();
             }
             Some(Arrival::Answered(reply)) => self.passage.set(answer(&reply)),

@@ -53,7 +53,7 @@ impl Journal {
                     log::warn!("{line}");
                 }
             }
-            CallResult::Answered | CallResult::Continues | CallResult::Late => {}
+            CallResult::Answered | CallResult::TakenOver | CallResult::Continues | CallResult::Late => {}
         }
     }
 

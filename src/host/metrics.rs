@@ -1,48 +1,228 @@
-//! What is counted: on Envoy alone, for the SDK panics on a host that refuses a metric.
+//! Counting in the host: on Envoy alone, for the SDK panics on a host that refuses a metric.
 //!
-//! Names are made of the operator's and of reasons, never of what a request says: there is no end to those, and a metric
-//! is never freed.
+//! The first of a kind defines the host's metric and remembers its number; from then on a request costs two increments and
+//! no text is put together for it.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::rc::Rc;
+use std::time::Duration;
 
 use proxy_wasm::hostcalls;
-use proxy_wasm::types::MetricType;
+use proxy_wasm::types::{MetricType, Status};
 
-/// The host's numbers of the metrics that were counted so far, by their names.
+use crate::engine::audit::AuditRecord;
+use crate::engine::{CallNote, CallResult, FetchNote, FetchResult, PollResult};
+use crate::metrics::{self, Kind, Metric};
+
+/// What rules are called that the operator gave no name.
+const UNNAMED: &str = "(unnamed)";
+/// Why a request is refused that was to pass, and that the host did not take the identity of.
+const UNDELIVERED: &str = "undelivered";
+
+/// The host's numbers of the metrics that were told so far.
 #[derive(Debug, Default)]
 pub(super) struct Metrics {
     are_counted: Cell<bool>,
-    ids: RefCell<HashMap<String, u32>>,
+    decisions: RefCell<HashMap<Decided, Numbers>>,
+    by_name: RefCell<HashMap<String, u32>>,
+    times: Cell<Option<Times>>,
+}
+
+/// Decisions that are counted alike.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Decided {
+    rule: Option<Rc<str>>,
+    provider: Option<Rc<str>>,
+    reason: &'static str,
+    would_deny: Option<&'static str>,
+}
+
+/// What counts them.
+#[derive(Clone, Copy, Debug)]
+struct Numbers {
+    of_rule: u32,
+    of_provider: Option<u32>,
+    on_trial: Option<u32>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Times {
+    decision: u32,
+    parked: u32,
 }
 
 impl Metrics {
-    /// Counts only where the host is one that can.
-    pub(super) fn count_where(&self, host_can: bool) {
+    /// Begins anew with a configuration, where the host is one that counts.
+    pub(super) fn begin(&self, host_can: bool) {
+        self.decisions.take();
+        self.by_name.take();
         self.are_counted.set(host_can);
+        // Here, and not with the first request: a host that does not know metrics ends the module at its start.
+        let times = || {
+            Ok(Times { decision: define(&metrics::DECISION_TIME, &[])?, parked: define(&metrics::PARKED_TIME, &[])? })
+        };
+        self.times.set(if host_can { self.unless_refused(times) } else { None });
+        for outcome in ["accepted", "refused"] {
+            self.add(metrics::CONFIGURATIONS.name_with(&[outcome]), Kind::Counter, 0);
+        }
     }
 
-    /// A request that passes, and that its rule would have refused for this reason were it not on trial.
-    pub(super) fn count_on_trial(&self, rule: Option<&str>, reason: &'static str) {
-        // A dot in a name would end the label that Envoy makes of it.
-        let rule = rule.unwrap_or("default_rule").replace('.', "_");
-        self.increment(format!("okta_proxy_wasm.would_deny.rule.{rule}.reason.{reason}"));
+    pub(super) fn are_counted(&self) -> bool {
+        self.are_counted.get()
     }
 
-    fn increment(&self, name: String) {
+    /// A decision was carried out.
+    pub(super) fn count_decision(&self, audit: &AuditRecord) {
+        self.count_as(audit, audit.verdict(), audit.reason(), audit.would_deny());
+    }
+
+    /// A request was to pass, and the host did not take its headers or state.
+    pub(super) fn count_undelivered(&self, audit: &AuditRecord) {
+        self.count_as(audit, "deny", UNDELIVERED, None);
+    }
+
+    fn count_as(&self, audit: &AuditRecord, verdict: &str, reason: &'static str, would_deny: Option<&'static str>) {
         if !self.are_counted.get() {
             return;
         }
-        let known = self.ids.borrow().get(&name).copied();
-        let counted = match known {
-            Some(id) => hostcalls::increment_metric(id, 1),
-            None => hostcalls::define_metric(MetricType::Counter, &name).and_then(|id| {
-                self.ids.borrow_mut().insert(name, id);
-                hostcalls::increment_metric(id, 1)
-            }),
-        };
-        if let Err(status) = counted {
-            log::error!("the host does not count ({status:?})");
+        let decided = Decided { rule: audit.rule().cloned(), provider: audit.provider().cloned(), reason, would_deny };
+        let known = self.decisions.borrow().get(&decided).copied();
+        self.unless_refused(|| {
+            let numbers = match known {
+                Some(numbers) => numbers,
+                None => {
+                    let numbers = decided.define(verdict)?;
+                    self.decisions.borrow_mut().insert(decided, numbers);
+                    numbers
+                }
+            };
+            let all = [Some(numbers.of_rule), numbers.of_provider, numbers.on_trial];
+            all.into_iter().flatten().try_for_each(|number| hostcalls::increment_metric(number, 1))
+        });
+    }
+
+    /// How long a decision took that was made at once.
+    pub(super) fn time_decision(&self, took: Duration) {
+        if let Some(times) = self.times.get() {
+            self.unless_refused(|| hostcalls::record_metric(times.decision, whole(took.as_micros())));
         }
     }
+
+    /// How long a request waited that is decided now.
+    pub(super) fn time_parked(&self, waited: Duration) {
+        if let Some(times) = self.times.get() {
+            self.unless_refused(|| hostcalls::record_metric(times.parked, whole(waited.as_millis())));
+        }
+    }
+
+    /// A fetch of keys has ended.
+    pub(super) fn count_fetch(&self, note: &FetchNote) {
+        let provider = &note.provider;
+        let outcome = match note.result {
+            FetchResult::Replaced { fetched_here: true, .. } => "fetched",
+            FetchResult::Replaced { fetched_here: false, .. } => "taken_over",
+            FetchResult::Failed { fault, .. } => fault.name(),
+            FetchResult::Continues | FetchResult::Late => return,
+        };
+        self.count(&metrics::KEY_FETCHES, &[outcome, provider]);
+        if matches!(note.result, FetchResult::Replaced { is_other: true, fetched_here: true, .. }) {
+            self.count(&metrics::KEY_CHANGES, &[provider]);
+        }
+    }
+
+    /// An introspection call has ended, or was spared by another worker's.
+    pub(super) fn count_call(&self, note: &CallNote) {
+        let provider = &note.provider;
+        let outcome = match note.result {
+            CallResult::TakenOver => return self.count(&metrics::INTROSPECTION_TAKEN_OVER, &[provider]),
+            CallResult::Answered => "answered",
+            CallResult::Discovered => "discovered",
+            CallResult::Failed { fault, .. } => fault.name(),
+            CallResult::Continues | CallResult::Late => return,
+        };
+        self.count(&metrics::INTROSPECTION_CALLS, &[outcome, provider]);
+    }
+
+    /// A poll has ended.
+    pub(super) fn count_poll(&self, result: PollResult) {
+        let outcome = match result {
+            PollResult::Replaced(_) => "replaced",
+            PollResult::Unchanged => "unchanged",
+            PollResult::Failed { fault, .. } => fault.name(),
+            PollResult::Late => return,
+        };
+        self.count(&metrics::REVOCATION_POLLS, &[outcome]);
+    }
+
+    /// Something has happened once more.
+    pub(super) fn count(&self, metric: &Metric, labels: &[&str]) {
+        self.add(metric.name_with(labels), metric.kind, 1);
+    }
+
+    /// Adds to a counter, or says what a gauge is now. A counter is there from the first time on, be it with nothing: when
+    /// it comes with its first event, that event is no increase to who looks from time to time.
+    pub(super) fn add(&self, name: String, kind: Kind, value: u64) {
+        if !self.are_counted.get() {
+            return;
+        }
+        let known = self.by_name.borrow().get(&name).copied();
+        self.unless_refused(|| {
+            let number = match known {
+                Some(number) => number,
+                None => {
+                    let number = hostcalls::define_metric(kind_in_host(kind), &name)?;
+                    self.by_name.borrow_mut().insert(name, number);
+                    number
+                }
+            };
+            match kind {
+                // To a host that is a mistake.
+                Kind::Counter if value == 0 => Ok(()),
+                Kind::Counter => hostcalls::increment_metric(number, i64::try_from(value).unwrap_or(i64::MAX)),
+                Kind::Sum | Kind::Most | Kind::Histogram => hostcalls::record_metric(number, value),
+            }
+        });
+    }
+
+    /// Tells the host something; when it refuses, nothing is counted from then on.
+    fn unless_refused<T>(&self, tell: impl FnOnce() -> Result<T, Status>) -> Option<T> {
+        match tell() {
+            Ok(told) => Some(told),
+            Err(status) => {
+                self.are_counted.set(false);
+                self.times.set(None);
+                log::error!("the host does not count ({status:?}): from now on there are no metrics");
+                None
+            }
+        }
+    }
+}
+
+impl Decided {
+    fn define(&self, verdict: &str) -> Result<Numbers, Status> {
+        let rule = self.rule.as_deref().unwrap_or(UNNAMED);
+        let on_trial = self.would_deny.map(|reason| define(&metrics::WOULD_DENY, &[reason, rule])).transpose()?;
+        let provider = self.provider.as_deref();
+        let of_provider = provider
+            .map(|provider| define(&metrics::PROVIDER_DECISIONS, &[verdict, self.reason, provider]))
+            .transpose()?;
+        Ok(Numbers { of_rule: define(&metrics::DECISIONS, &[verdict, self.reason, rule])?, of_provider, on_trial })
+    }
+}
+
+fn define(metric: &Metric, labels: &[&str]) -> Result<u32, Status> {
+    hostcalls::define_metric(kind_in_host(metric.kind), &metric.name_with(labels))
+}
+
+const fn kind_in_host(kind: Kind) -> MetricType {
+    match kind {
+        Kind::Counter => MetricType::Counter,
+        Kind::Sum | Kind::Most => MetricType::Gauge,
+        Kind::Histogram => MetricType::Histogram,
+    }
+}
+
+fn whole(number: u128) -> u64 {
+    u64::try_from(number).unwrap_or(u64::MAX)
 }

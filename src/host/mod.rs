@@ -16,6 +16,7 @@ mod inquiries;
 mod journal;
 mod metrics;
 mod native_crypto;
+mod reporting;
 mod root_context;
 mod root_state;
 mod shared_calls;

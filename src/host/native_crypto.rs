@@ -12,11 +12,20 @@ use crate::engine::{
 };
 use crate::host::host_kind::is_envoy;
 
+/// By whom how many of the algorithms in use are verified.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Verification {
+    pub(super) by_host: usize,
+    pub(super) by_module: usize,
+    /// By the module, because the host was asked and failed.
+    pub(super) in_doubt: usize,
+}
+
 /// The verifier for the algorithms of a policy.
-pub(super) fn verifier(wanted: NativeCrypto, algorithms: &[Algorithm]) -> Box<dyn SignatureVerifier> {
-    let portable = |why: &str| -> Box<dyn SignatureVerifier> {
+pub(super) fn verifier(wanted: NativeCrypto, algorithms: &[Algorithm]) -> (Box<dyn SignatureVerifier>, Verification) {
+    let portable = |why: &str| -> (Box<dyn SignatureVerifier>, Verification) {
         log::info!("signatures are verified by the module: {why}");
-        Box::new(PortableVerifier)
+        (Box::new(PortableVerifier), Verification { by_module: algorithms.len(), ..Verification::default() })
     };
     match wanted {
         NativeCrypto::Off => portable("native_crypto is off"),
@@ -24,7 +33,9 @@ pub(super) fn verifier(wanted: NativeCrypto, algorithms: &[Algorithm]) -> Box<dy
         NativeCrypto::Auto => {
             let verifier = NativeVerifier::tested(Box::new(verify_signature), algorithms);
             tell(&verifier, algorithms);
-            Box::new(verifier)
+            let (by_host, in_doubt) = (verifier.by_host().len(), verifier.doubts().len());
+            let by_module = algorithms.len().saturating_sub(by_host).saturating_sub(in_doubt);
+            (Box::new(verifier), Verification { by_host, by_module, in_doubt })
         }
     }
 }

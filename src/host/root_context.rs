@@ -10,17 +10,19 @@ use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::{BufferType, ContextType};
 
 use crate::config::{self, Loaded};
-use crate::engine::{Decision, Engine, Fetch, NothingShared, Outbox, Room, SharedAnswers, StreamId, Turn};
+use crate::engine::{Decision, Engine, Fetch, FetchCause, NothingShared, Outbox, Room, SharedAnswers, StreamId, Turn};
 use crate::host::callouts::{Errand, read_inquiry, read_keys, read_poll};
 use crate::host::carry_out::{apply, log_fetch};
 use crate::host::filter_state::declare;
 use crate::host::host_kind::is_envoy;
 use crate::host::http_context::FilterStream;
+use crate::host::reporting::Setting;
 use crate::host::root_state::RootState;
 use crate::host::shared_calls::HeldAnswers;
 use crate::host::shared_keys::SharedKeys;
-use crate::host::streams::Passage;
+use crate::host::streams::{Passage, Waiting};
 use crate::host::{clock, native_crypto};
+use crate::metrics::{self, reports};
 use crate::unix_time::UnixTime;
 
 /// How often to look whether somebody else's fetch has ended, should its wake-up not reach us.
@@ -44,6 +46,7 @@ impl FilterRoot {
         while let Some(outbox) = outboxes.pop() {
             if let Some(note) = &outbox.note {
                 log_fetch(note);
+                self.shared.metrics.count_fetch(note);
             }
             if let (Some((provider, outcome)), Some(sharing)) = (&outbox.share, self.sharing()) {
                 let records = self.shared.with_engine(|engine| engine.shared_records()).unwrap_or_default();
@@ -53,9 +56,11 @@ impl FilterRoot {
             }
             if let Some(note) = &outbox.call_note {
                 self.shared.journal.log_call(note);
+                self.shared.metrics.count_call(note);
             }
             if let Some(result) = outbox.poll_note {
                 self.shared.journal.log_poll(result);
+                self.shared.metrics.count_poll(result);
             }
             for (stream, decision) in &outbox.decided {
                 self.release(*stream, decision);
@@ -84,10 +89,10 @@ impl FilterRoot {
 
     /// Begins a fetch, unless another VM makes it for us.
     fn begin(&self, fetch: Fetch) -> Vec<Outbox> {
-        let Some(sharing) = self.sharing() else { return self.call_out(&fetch) };
+        let Some(sharing) = self.sharing() else { return self.begin_here(&fetch) };
         let records = self.shared.with_engine(|engine| engine.shared_records()).unwrap_or_default();
         let Some((provider, record)) = records.into_iter().find(|(provider, _)| fetch.id.is_of(*provider)) else {
-            return self.call_out(&fetch);
+            return self.begin_here(&fetch);
         };
         let mut effects = Vec::new();
         let turn = sharing.take_turn(&record, &fetch, clock::now(), || {
@@ -99,13 +104,23 @@ impl FilterRoot {
         });
         match turn {
             None => {}
-            Some(Turn::Ours(_)) => effects.extend(self.call_out(&fetch)),
+            Some(Turn::Ours(_)) => effects.extend(self.begin_here(&fetch)),
             Some(Turn::Theirs) => sharing.wait_for_others(fetch),
             Some(Turn::CoolingDown(wait)) => {
                 effects.extend(self.shared.with_engine(|engine| engine.on_postponed(fetch.id, wait, clock::now())));
             }
         }
         effects
+    }
+
+    /// Makes the first callout of a fetch.
+    fn begin_here(&self, fetch: &Fetch) -> Vec<Outbox> {
+        if fetch.keys.cause == FetchCause::UnknownKeyId
+            && let Some(name) = self.shared.with_engine(|engine| engine.provider_name(fetch.id.provider())).flatten()
+        {
+            self.shared.metrics.count(&metrics::UNKNOWN_KEY_FETCHES, &[&name]);
+        }
+        self.call_out(fetch)
     }
 
     /// Makes a callout of a fetch; with an effect when it ended at once.
@@ -134,12 +149,13 @@ impl FilterRoot {
 
     /// Takes a parked stream to its end: edits and resume, or a reply, never both.
     fn release(&self, stream: StreamId, decision: &Decision) {
-        let Some(passage) = self.shared.streams.take(stream) else { return };
+        let Some(Waiting { passage, since }) = self.shared.streams.take(stream) else { return };
         // The host knows the stream no more: its client left, and there is nobody to answer.
         if hostcalls::set_effective_context(stream.0).is_err() {
             return;
         }
         passage.set(apply(decision, &self.shared.metrics));
+        self.shared.metrics.time_parked(clock::now().since(since));
         if passage.get() == Passage::Admitted
             && let Err(status) = hostcalls::resume_http_request()
         {
@@ -150,11 +166,58 @@ impl FilterRoot {
         }
     }
 
+    /// Takes the configuration in, or says why not.
+    fn configure(&self, plugin_configuration_size: usize) -> bool {
+        let document = match plugin_configuration_size {
+            0 => Vec::new(),
+            size => hostcalls::get_buffer(BufferType::PluginConfiguration, 0, size).ok().flatten().unwrap_or_default(),
+        };
+        match config::load(&document, &|name| std::env::var(name).ok()) {
+            Ok(loaded) => {
+                for warning in &loaded.warnings {
+                    log::warn!("{warning}");
+                }
+                if !prepare_handover(&loaded) {
+                    return false;
+                }
+                let Ok(signer) = native_crypto::signer(&loaded) else {
+                    log::error!(
+                        "the configuration is refused: this host does not sign with an RSA `private_key` (Envoy does since 1.37); one of P-256 needs no host"
+                    );
+                    return false;
+                };
+                self.shared.signer.replace(signer);
+                let (verifier, verification) =
+                    native_crypto::verifier(loaded.native_crypto, &loaded.policy.providers.algorithms());
+                self.shared.reporter.begin(Setting { verification, relaxed: loaded.relaxed });
+                let others: Rc<dyn SharedAnswers> = match is_envoy() {
+                    true => Rc::new(HeldAnswers),
+                    false => Rc::new(NothingShared),
+                };
+                let engine = Engine::among(&others, loaded.policy, verifier, Room::default(), clock::now());
+                self.shared.engine.replace(Some(engine));
+                self.shared.callouts.forget();
+                self.shared.shared_keys.replace(is_envoy().then(|| Rc::new(SharedKeys::join())));
+                // Not from here: some hosts allow no callout while they configure.
+                self.shared.tick_soon();
+                true
+            }
+            Err(faults) => {
+                log::error!("the configuration is refused, {} fault(s):", faults.len());
+                for fault in &faults {
+                    log::error!("  {fault}");
+                }
+                false
+            }
+        }
+    }
+
     fn plan_tick(&self, next: Option<UnixTime>) {
         let Some(next) = next else { return };
         let period = next.since(clock::now());
         let is_awaiting = self.sharing().is_some_and(|sharing| sharing.is_awaiting());
-        self.shared.tick_after(if is_awaiting { period.min(POLL_OTHERS) } else { period });
+        let period = if is_awaiting { period.min(POLL_OTHERS) } else { period };
+        self.shared.tick_after(if self.shared.metrics.are_counted() { period.min(reports::EVERY) } else { period });
     }
 }
 
@@ -197,47 +260,11 @@ impl Context for FilterRoot {
 
 impl RootContext for FilterRoot {
     fn on_configure(&mut self, plugin_configuration_size: usize) -> bool {
-        let document = match plugin_configuration_size {
-            0 => Vec::new(),
-            size => hostcalls::get_buffer(BufferType::PluginConfiguration, 0, size).ok().flatten().unwrap_or_default(),
-        };
-        match config::load(&document, &|name| std::env::var(name).ok()) {
-            Ok(loaded) => {
-                for warning in &loaded.warnings {
-                    log::warn!("{warning}");
-                }
-                if !prepare_handover(&loaded) {
-                    return false;
-                }
-                let Ok(signer) = native_crypto::signer(&loaded) else {
-                    log::error!(
-                        "the configuration is refused: this host does not sign with an RSA `private_key` (Envoy does since 1.37); one of P-256 needs no host"
-                    );
-                    return false;
-                };
-                self.shared.signer.replace(signer);
-                let verifier = native_crypto::verifier(loaded.native_crypto, &loaded.policy.providers.algorithms());
-                let others: Rc<dyn SharedAnswers> = match is_envoy() {
-                    true => Rc::new(HeldAnswers),
-                    false => Rc::new(NothingShared),
-                };
-                let engine = Engine::among(&others, loaded.policy, verifier, Room::default(), clock::now());
-                self.shared.engine.replace(Some(engine));
-                self.shared.callouts.forget();
-                self.shared.shared_keys.replace(is_envoy().then(|| Rc::new(SharedKeys::join())));
-                self.shared.metrics.count_where(is_envoy());
-                // Not from here: some hosts allow no callout while they configure.
-                self.shared.tick_soon();
-                true
-            }
-            Err(faults) => {
-                log::error!("the configuration is refused, {} fault(s):", faults.len());
-                for fault in &faults {
-                    log::error!("  {fault}");
-                }
-                false
-            }
-        }
+        self.shared.metrics.begin(is_envoy());
+        let is_accepted = self.configure(plugin_configuration_size);
+        let outcome = if is_accepted { "accepted" } else { "refused" };
+        self.shared.metrics.count(&metrics::CONFIGURATIONS, &[outcome]);
+        is_accepted
     }
 
     fn on_tick(&mut self) {
@@ -247,6 +274,7 @@ impl RootContext for FilterRoot {
         if let Some(outbox) = outbox {
             self.carry_out(outbox);
         }
+        self.shared.report();
     }
 
     fn on_queue_ready(&mut self, queue_id: u32) {

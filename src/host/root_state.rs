@@ -10,6 +10,7 @@ use crate::engine::{Engine, RsaSigner};
 use crate::host::callouts::Callouts;
 use crate::host::journal::Journal;
 use crate::host::metrics::Metrics;
+use crate::host::reporting::Reporter;
 use crate::host::shared_keys::SharedKeys;
 use crate::host::streams::ParkedStreams;
 
@@ -32,6 +33,8 @@ pub(super) struct RootState {
     tick_is_soon: Cell<bool>,
     /// What is counted.
     pub(super) metrics: Metrics,
+    /// What is told of it every few seconds.
+    pub(super) reporter: Reporter,
     /// What was logged lately.
     pub(super) journal: Journal,
 }

@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use crate::engine::StreamId;
+use crate::unix_time::UnixTime;
 
 /// Whether a stream may pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,16 +24,25 @@ pub(super) enum Passage {
 
 /// The parked streams' passages, shared between their own contexts and the root that opens them.
 #[derive(Debug, Default)]
-pub(super) struct ParkedStreams(RefCell<HashMap<StreamId, Rc<Cell<Passage>>>>);
+pub(super) struct ParkedStreams(RefCell<HashMap<StreamId, Waiting>>);
+
+/// A stream that waits.
+#[derive(Clone, Debug)]
+pub(super) struct Waiting {
+    /// Whether it may pass.
+    pub(super) passage: Rc<Cell<Passage>>,
+    /// When it came.
+    pub(super) since: UnixTime,
+}
 
 impl ParkedStreams {
     /// Remembers a stream that waits.
-    pub(super) fn insert(&self, stream: StreamId, passage: Rc<Cell<Passage>>) {
-        self.0.borrow_mut().insert(stream, passage);
+    pub(super) fn insert(&self, stream: StreamId, waiting: Waiting) {
+        self.0.borrow_mut().insert(stream, waiting);
     }
 
     /// Forgets a stream: it is decided, or gone.
-    pub(super) fn take(&self, stream: StreamId) -> Option<Rc<Cell<Passage>>> {
+    pub(super) fn take(&self, stream: StreamId) -> Option<Waiting> {
         self.0.borrow_mut().remove(&stream)
     }
 }

@@ -42,7 +42,7 @@ impl ProviderIntrospection {
         asked_at: UnixTime,
         now: UnixTime,
     ) -> LookUp<Rc<AdmittedToken>> {
-        match self.find(TokenKind::Opaque, text, provider, asked_at, now) {
+        let found = match self.find(TokenKind::Opaque, text, provider, asked_at, now) {
             LookUp::Active(Active::Opaque(token), _) if !token.is_current(now) => {
                 LookUp::Refused(Refusal::Claim(ClaimFault::Expired))
             }
@@ -52,7 +52,9 @@ impl ProviderIntrospection {
             LookUp::Refused(refusal) => LookUp::Refused(refusal),
             LookUp::Wait(token) => LookUp::Wait(token),
             LookUp::Unavailable(wait) => LookUp::Unavailable(wait),
-        }
+        };
+        self.look_ups.count(&found);
+        found
     }
 
     /// What the issuer says of a JWT that was proved and admitted as `token`, whose request came at `asked_at`.
@@ -64,7 +66,7 @@ impl ProviderIntrospection {
         asked_at: UnixTime,
         now: UnixTime,
     ) -> LookUp<Rc<ActiveToken>> {
-        match self.find(TokenKind::Jwt, text, provider, asked_at, now) {
+        let found = match self.find(TokenKind::Jwt, text, provider, asked_at, now) {
             LookUp::Active(Active::Jwt(answer), freshness) => match confirm(token, &answer) {
                 Ok(()) => LookUp::Active(answer, freshness),
                 Err(confirm::AnotherToken) => LookUp::Refused(Refusal::AnotherToken),
@@ -73,7 +75,9 @@ impl ProviderIntrospection {
             LookUp::Refused(refusal) => LookUp::Refused(refusal),
             LookUp::Wait(token) => LookUp::Wait(token),
             LookUp::Unavailable(wait) => LookUp::Unavailable(wait),
-        }
+        };
+        self.look_ups.count(&found);
+        found
     }
 
     /// Whether an opaque token was active before: only its issuer can have made it.

@@ -178,6 +178,8 @@ pub enum CallFault {
 pub enum CallResult {
     /// The endpoint has said what it knows of the token.
     Answered,
+    /// It has said so to another VM, and this one did not ask.
+    TakenOver,
     /// The endpoint has been found.
     Discovered,
     /// It has not.

@@ -47,6 +47,11 @@ impl Doors {
         self.door(standing).circuit.permit(now) == Permit::Probing
     }
 
+    /// Whether the endpoint fails, or wants to be left alone, as far as tokens of either standing have shown.
+    pub(super) fn is_failing(&self, now: UnixTime) -> bool {
+        [&self.known, &self.unknown].iter().any(|door| door.circuit.pause(now) > Duration::ZERO)
+    }
+
     /// What closes the door that is closed.
     pub(super) fn cause(&self, standing: Standing, now: UnixTime) -> Cause {
         let is_failing = self.door(standing).circuit.pause(now) > Duration::ZERO;

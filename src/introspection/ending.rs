@@ -64,7 +64,7 @@ impl ProviderIntrospection {
         self.queue.finish(number);
         self.doors.withdraw(subject.standing, now);
         self.file(&subject, said, answer.body.len(), (answer.began, answer.ended), provider, now);
-        CallEnd { result: CallResult::Answered, recall: vec![answer.token], share: None, block: None }
+        CallEnd { result: CallResult::TakenOver, recall: vec![answer.token], share: None, block: None }
     }
 
     /// Takes what other VMs were told of a token, up to what may serve when there is no call; whether that was anything.

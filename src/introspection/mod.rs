@@ -22,6 +22,7 @@ pub mod confirm;
 mod doors;
 mod ending;
 mod endpoint;
+pub mod figures;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod queue;
@@ -42,6 +43,7 @@ use budget::Budget;
 use call::{Call, CallResult, TokenDigest};
 use doors::Doors;
 use endpoint::Endpoint;
+use figures::LookUps;
 use queue::Queue;
 use sharing::{Places, SharedAnswer, SharedAnswers};
 
@@ -59,6 +61,7 @@ pub struct ProviderIntrospection {
     doors: Doors,
     endpoint: Endpoint,
     others: Rc<dyn SharedAnswers>,
+    look_ups: LookUps,
 }
 
 /// What is known of a token.
@@ -157,6 +160,7 @@ impl ProviderIntrospection {
             doors: Doors::new(budget),
             endpoint: Endpoint::new(&settings.address),
             others,
+            look_ups: LookUps::default(),
             settings,
         }
     }
@@ -180,22 +184,6 @@ impl ProviderIntrospection {
     pub const fn budget(&self) -> Budget {
         self.budget
     }
-
-    /// How many active tokens are remembered, the bytes they take, and how many tokens are being asked about.
-    pub fn figures(&self) -> Figures {
-        Figures { active: self.answers.len(), bytes: self.answers.held_bytes(), asked: self.queue.len() }
-    }
-}
-
-/// For the operator's metrics.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Figures {
-    /// Active tokens that are remembered.
-    pub active: usize,
-    /// The bytes they take, about.
-    pub bytes: usize,
-    /// Tokens that wait for their call or are asked about.
-    pub asked: usize,
 }
 
 impl CallEnd {

@@ -96,6 +96,8 @@ pub enum FetchResult {
         usable: usize,
         /// Keys that cannot.
         skipped: usize,
+        /// Whether other keys than these were held.
+        is_other: bool,
         /// Whether this VM fetched it, or another one of the process.
         fetched_here: bool,
     },

@@ -62,6 +62,17 @@ pub enum LookUp<'a> {
     Unavailable(Duration),
 }
 
+/// A provider's keys in numbers, for the operator's metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyFigures {
+    /// Keys that are held, be they too old or not.
+    pub held: usize,
+    /// How long ago they were fetched; `None`: they are the configuration's, or there are none.
+    pub age: Option<Duration>,
+    /// Whether there are any to verify with.
+    pub are_usable: bool,
+}
+
 /// What the end of a callout leads to.
 #[derive(Debug)]
 pub struct CalloutEnd {
@@ -162,6 +173,14 @@ impl ProviderKeys {
         match &mut self.source {
             Source::Inline(_) => FetchResult::Late,
             Source::Remote(remote) => remote.adopt(outcome, jitter, now),
+        }
+    }
+
+    /// The numbers as they are `now`.
+    pub fn figures(&self, now: UnixTime) -> KeyFigures {
+        match &self.source {
+            Source::Inline(set) => KeyFigures { held: set.len(), age: None, are_usable: true },
+            Source::Remote(remote) => remote.figures(now),
         }
     }
 

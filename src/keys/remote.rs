@@ -8,7 +8,7 @@ use crate::keys::fetch::{
 };
 use crate::keys::sharing::SharedOutcome;
 use crate::keys::unknown_key_ids::UnknownKeyIds;
-use crate::keys::{CalloutEnd, KeyGeneration, LookUp, cache_control, sharing};
+use crate::keys::{CalloutEnd, KeyFigures, KeyGeneration, LookUp, cache_control, sharing};
 use crate::policy::{CalloutAddress, Discovery, KeyAddress, RemoteKeys, address_in_metadata};
 use crate::unix_time::UnixTime;
 
@@ -114,6 +114,14 @@ impl Remote {
 
     pub(super) fn generation_in_use(&self, now: UnixTime) -> Option<KeyGeneration> {
         self.in_use(now).map(|held| held.generation)
+    }
+
+    pub(super) fn figures(&self, now: UnixTime) -> KeyFigures {
+        KeyFigures {
+            held: self.held.as_ref().map_or(0, |held| held.set.len()),
+            age: self.held.as_ref().map(|held| now.since(held.fetched_at)),
+            are_usable: self.in_use(now).is_some(),
+        }
     }
 
     pub(super) fn look_up(
@@ -310,17 +318,18 @@ impl Remote {
         at: UnixTime,
         jitter: Jitter,
     ) -> FetchResult {
-        let result = FetchResult::Replaced { usable: set.len(), skipped: set.skipped().len(), fetched_here: false };
+        let (usable, skipped) = (set.len(), set.skipped().len());
+        let is_other = self.held.as_ref().is_some_and(|held| !held.set.has_same_keys(&set));
         let generation = match &self.held {
             None => KeyGeneration::default(),
-            Some(held) if held.set.has_same_keys(&set) => held.generation,
-            Some(held) => held.generation.next(),
+            Some(held) if is_other => held.generation.next(),
+            Some(held) => held.generation,
         };
         self.held = Some(Held { set, generation, began, fetched_at: at });
         self.failures = 0;
         let fresh_for = self.settings.refresh.min(max_age.map_or(Duration::MAX, |age| age.max(SHORTEST_FRESHNESS)));
         self.next_attempt = at.plus(jitter.between_tenths(fresh_for, 8, 10));
-        result
+        FetchResult::Replaced { usable, skipped, is_other, fetched_here: false }
     }
 
     fn fail(&mut self, number: FetchNumber, fault: FetchFault, now: UnixTime) -> FetchResult {
@@ -350,7 +359,9 @@ impl Remote {
 
 fn fetched_here(result: FetchResult) -> FetchResult {
     match result {
-        FetchResult::Replaced { usable, skipped, .. } => FetchResult::Replaced { usable, skipped, fetched_here: true },
+        FetchResult::Replaced { usable, skipped, is_other, .. } => {
+            FetchResult::Replaced { usable, skipped, is_other, fetched_here: true }
+        }
         FetchResult::Failed { .. } | FetchResult::Continues | FetchResult::Late => result,
     }
 }

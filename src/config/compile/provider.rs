@@ -55,7 +55,7 @@ pub(super) fn providers(
 fn provider(name: String, document: ProviderDocument, at: &Path, findings: &mut Findings<'_>) -> Option<Provider> {
     let allow_http = document.insecure_http.unwrap_or(false);
     if allow_http {
-        findings.warnings.push(format!("provider {name:?}: insecure_http is on, keys may be fetched without TLS"));
+        findings.relaxed(format!("provider {name:?}: insecure_http is on, keys may be fetched without TLS"));
     }
     let issuer = issuer(document.okta, document.issuer, allow_http, at, findings);
     let server = issuer.as_ref().map_or(Server::Other, |issuer| issuer.server);
@@ -222,7 +222,7 @@ fn audiences(
             None
         }
         (None, true) => {
-            findings.warnings.push(format!(
+            findings.relaxed(format!(
                 "provider {name:?}: insecure_any_audience is on, tokens made for other APIs are accepted"
             ));
             Some(Audiences::InsecureAny)

@@ -66,7 +66,7 @@ impl RulesDocument {
 /// Compiles the rules, and gives their conditions in the same order too; `None` when there is a fault.
 pub(super) fn rules(document: RulesDocument, at: &Path, findings: &mut Findings<'_>) -> Option<(Rules, Vec<Route>)> {
     let ambiguous = if document.insecure_ambiguous_paths {
-        findings.warnings.push(String::from(
+        findings.relaxed(String::from(
             "insecure_ambiguous_paths is on: a rule may be met by a path that the backend reads as another",
         ));
         AmbiguousPaths::InsecureAllow

@@ -41,7 +41,7 @@ fn what_another_worker_was_told_need_not_be_asked() {
         let number = two.only_call();
         two.now = at(100);
         let end = two.introspection.adopt(number, &shared, &two.provider, two.now);
-        assert_eq!((end.result, end.recall.len()), (CallResult::Answered, 1));
+        assert_eq!((end.result, end.recall.len()), (CallResult::TakenOver, 1));
         assert_eq!(two.asks(token), expected);
         assert!(!two.introspection.is_calling(number));
     }
@@ -141,8 +141,8 @@ fn a_record_that_is_old_or_another_tokens_or_from_the_future_is_none() {
         let mut shared = shared.clone();
         change(&mut shared);
         let end = two.introspection.adopt(number, &shared, &two.provider, two.now);
-        assert!(two.introspection.is_calling(number) || end.result == CallResult::Answered);
-        end.result == CallResult::Answered
+        assert!(two.introspection.is_calling(number) || end.result == CallResult::TakenOver);
+        end.result == CallResult::TakenOver
     };
     assert!(adopted(&|_| {}, at(0)));
     assert!(adopted(&|_| {}, at(29_999)));

@@ -109,7 +109,8 @@ impl Call<'_> {
                 "proxy_set_property" => manners.filter_state,
                 "proxy_http_call" => manners.callouts,
                 "proxy_send_local_response" => manners.replies,
-                _ if name.ends_with("_metric") => manners.metrics,
+                "proxy_define_metric" => manners.metrics,
+                _ if name.ends_with("_metric") => manners.counting,
                 _ if name.contains("_shared_") => manners.shared_data,
                 "proxy_remove_header_map_value" | "proxy_replace_header_map_value" | "proxy_add_header_map_value" => {
                     manners.header_edits
@@ -220,10 +221,21 @@ impl Call<'_> {
                 }
             }
             "proxy_define_metric" => {
-                self.write(self.number(3), &1_u32.to_le_bytes());
+                let name = String::from_utf8_lossy(&self.bytes(1)).into_owned();
+                self.world().metrics.push((name, 0));
+                let id = u32::try_from(self.world().metrics.len()).expect("an id");
+                self.write(self.number(3), &id.to_le_bytes());
                 Ok(Status::Ok)
             }
-            "proxy_increment_metric" | "proxy_record_metric" | "proxy_done" => Ok(Status::Ok),
+            "proxy_increment_metric" | "proxy_record_metric" => {
+                let id = self.number(0) as usize;
+                let Some((_, told)) = self.world().metrics.get_mut(id.wrapping_sub(1)) else {
+                    return Ok(Status::BadArgument);
+                };
+                *told += 1;
+                Ok(Status::Ok)
+            }
+            "proxy_done" => Ok(Status::Ok),
             _ => Err(Error::new(format!("no test expects a call of {name}"))),
         }
     }

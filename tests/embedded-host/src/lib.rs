@@ -262,6 +262,11 @@ impl Vm {
         &self.store.data().properties_asked
     }
 
+    /// How often the host was told something of the metric of that name.
+    pub fn told_of_metric(&self, name: &str) -> usize {
+        self.store.data().metrics.iter().filter(|(metric, _)| metric == name).map(|(_, told)| told).sum()
+    }
+
     /// How often the module was entered by each of its exports so far.
     pub fn entries(&self) -> &BTreeMap<String, usize> {
         &self.store.data().entries

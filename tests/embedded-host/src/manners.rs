@@ -38,8 +38,10 @@ pub struct Manners {
     pub shared_data: Asked,
     /// `proxy_http_call`
     pub callouts: Asked,
-    /// Metrics.
+    /// Making a metric.
     pub metrics: Asked,
+    /// Counting with one, and setting it.
+    pub counting: Asked,
     /// `proxy_get_header_map_pairs` of a request.
     pub request_headers: Asked,
     /// `proxy_set_property`: filter state, on Envoy.
@@ -65,6 +67,7 @@ impl Manners {
             shared_data: Asked::Serves,
             callouts: Asked::Serves,
             metrics: Asked::Serves,
+            counting: Asked::Serves,
             request_headers: Asked::Serves,
             filter_state: Asked::Serves,
             header_edits: Asked::Serves,
@@ -82,7 +85,8 @@ impl Manners {
             foreign_functions: Asked::Traps,
             shared_data: Asked::Traps,
             filter_state: Asked::Traps,
-            metrics: Asked::Refuses(Status::InternalFailure),
+            metrics: Asked::Traps,
+            counting: Asked::Traps,
             missing: &["proxy_get_log_level"],
             first_callout_token: 0,
             ..Self::envoy()

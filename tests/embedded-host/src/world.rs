@@ -139,6 +139,8 @@ pub(crate) struct World {
     pub(crate) callouts_made: u32,
     pub(crate) answer: Option<Answer>,
     pub(crate) tick_periods: BTreeMap<u32, u32>,
+    /// Metrics by their names, in the order of their ids, and how often something was told of each.
+    pub(crate) metrics: Vec<(String, usize)>,
     pub(crate) log: Vec<String>,
     pub(crate) calls: BTreeMap<String, usize>,
     pub(crate) properties_asked: Vec<String>,
@@ -163,6 +165,7 @@ impl World {
             callouts_made: 0,
             answer: None,
             tick_periods: BTreeMap::new(),
+            metrics: Vec::new(),
             log: Vec::new(),
             calls: BTreeMap::new(),
             properties_asked: Vec::new(),

@@ -277,7 +277,7 @@ impl Scene {
     fn learn(&mut self, outbox: &Outbox, began: UnixTime, token: usize, answer: &GivenAnswer) {
         let Some(note) = &outbox.call_note else { return };
         match note.result {
-            CallResult::Answered => {
+            CallResult::Answered | CallResult::TakenOver => {
                 let body = body_of(answer).expect("something was said");
                 let read: Value = serde_json::from_slice(&body).expect("JSON");
                 let is_active = read["active"] == json!(true);

@@ -26,6 +26,8 @@ pub mod authorization_server;
 pub mod envoy;
 pub mod module;
 pub mod programs;
+pub mod prometheus;
+pub mod prometheus_text;
 
 pub mod example;
 pub mod presentation;

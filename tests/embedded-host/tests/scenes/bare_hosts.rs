@@ -39,8 +39,23 @@ fn a_host_that_only_looks_like_envoy_and_knows_no_foreign_function_serves_too() 
 }
 
 #[test]
-fn a_host_whose_metrics_fail_serves_too() {
-    the_main_job_works(Manners { metrics: Asked::Refuses(Status::InternalFailure), ..Manners::envoy() });
+fn a_host_that_does_not_count_with_the_metrics_it_has_made_serves_too_and_is_asked_once() {
+    let manners = Manners { counting: Asked::Refuses(Status::NotFound), ..Manners::envoy() };
+    the_main_job_works(manners.clone());
+    let (mut vm, root) = with_keys(manners);
+    for _ in 0..5 {
+        let stream = vm.request(root, with_token(&good_token()));
+        assert_eq!(forwarded(&vm, stream, "x-user-id"), ["alice@acme.com"]);
+    }
+    assert_eq!(vm.calls().get("proxy_increment_metric"), Some(&1));
+    assert_eq!(vm.log().iter().filter(|line| line.contains("does not count")).count(), 1);
+}
+
+/// The SDK panics there and leaves nothing to decide: better at the start than with a request.
+#[test]
+fn a_host_that_looks_like_envoy_and_refuses_to_make_metrics_is_noticed_before_there_are_requests() {
+    let manners = Manners { metrics: Asked::Refuses(Status::InternalFailure), ..Manners::envoy() };
+    assert!(catch_unwind(AssertUnwindSafe(|| configured(manners, &inline_keys()))).is_err());
 }
 
 #[test]
@@ -49,7 +64,7 @@ fn on_a_bare_host_nothing_is_called_that_may_trap_there() {
     let stream = vm.request(root, with_token(&good_token()));
     vm.close(stream);
     for name in vm.calls().keys() {
-        let dangerous = name.contains("_shared_") || name == "proxy_call_foreign_function";
+        let dangerous = name.contains("_shared_") || name.ends_with("_metric") || name == "proxy_call_foreign_function";
         assert!(!dangerous, "{name} was called on a host that is not Envoy");
     }
 }
@@ -164,7 +179,10 @@ fn what_a_rule_on_trial_would_refuse_is_counted_where_that_cannot_trap_and_passe
             assert_eq!(forwarded(&vm, stream, "x-user-id"), ["alice@acme.com"]);
         }
         let calls = |name: &str| vm.calls().get(name).copied().unwrap_or(0);
-        assert_eq!(calls("proxy_increment_metric"), counted);
-        assert_eq!(calls("proxy_define_metric"), counted.min(1));
+        // The configuration; then of each request its rule's, its provider's, and what would have been.
+        assert_eq!(calls("proxy_increment_metric"), if counted == 0 { 0 } else { 1 + 3 * counted });
+        // Those, another outcome of configurations, and the two histograms.
+        assert_eq!(calls("proxy_define_metric"), if counted == 0 { 0 } else { 2 + 3 + 2 });
+        assert_eq!(calls("proxy_record_metric"), counted, "its time");
     }
 }

@@ -86,6 +86,11 @@ fn what_is_told_already_is_not_mixed_with_ours_and_nothing_passes() {
     assert_eq!(vm.filter_state(good), ["auth_decision=of another plugin"]);
     let bad = vm.write_state_first(root, fields(&[]), "auth_decision");
     assert_eq!(status(&vm, bad), 401);
+    let counted = |verdict_and_reason: &str| {
+        vm.told_of_metric(&format!("okta_proxy_wasm.decisions_total.{verdict_and_reason}.rule.%28unnamed%29"))
+    };
+    assert_eq!(counted("verdict.deny.reason.undelivered"), 1, "what does not pass is not counted as passed");
+    assert_eq!(counted("verdict.allow.reason.admitted"), 0);
 }
 
 #[test]

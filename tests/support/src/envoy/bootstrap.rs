@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::cluster::Cluster;
 use super::listener::BoundListener;
+use crate::module::project_root;
 
 const LISTENERS_FILE: &str = "listeners.json";
 
@@ -33,6 +34,7 @@ pub(super) fn write(
         "admin": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": 0}}},
         "layered_runtime": {"layers": [{"name": "testbed", "static_layer": runtime}]},
         "static_resources": {"clusters": clusters},
+        "stats_config": stats_config(),
     });
     match source {
         ListenerSource::Watched => {
@@ -47,6 +49,13 @@ pub(super) fn write(
         }
     }
     write_as_is(directory, &bootstrap)
+}
+
+/// What users copy: how the names of the filter's metrics become labels.
+fn stats_config() -> Value {
+    let text = fs::read_to_string(project_root().join("envoy/envoy.yaml")).expect("envoy/envoy.yaml");
+    let mut bootstrap: Value = yaml_serde::from_str(&text).expect("envoy/envoy.yaml is YAML");
+    bootstrap["stats_config"].take()
 }
 
 /// Writes a bootstrap into `directory`, and returns its path.

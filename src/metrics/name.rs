@@ -1,0 +1,132 @@
+//! The host's names of metrics: `okta_proxy_wasm.decisions_total.verdict.deny.reason.token_expired.rule.read`.
+
+use std::fmt::Write as _;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+
+use super::{ALL, Metric};
+
+const PREFIX: &str = "okta_proxy_wasm.";
+/// Longer words of the operator's end in a digest of what was left out.
+const LONGEST_WORD: usize = 64;
+
+impl Metric {
+    /// The name of the member with these labels.
+    pub fn name_with(&self, values: &[&str]) -> String {
+        let mut name = format!("{PREFIX}{}", self.name);
+        for (label, value) in self.labels.iter().zip(values) {
+            name.push('.');
+            name.push_str(label);
+            name.push('.');
+            push_word(&mut name, value);
+        }
+        name
+    }
+
+    /// Whose member a name is of.
+    pub(super) fn of_name(name: &str) -> Option<&'static Self> {
+        let family = name.strip_prefix(PREFIX)?.split('.').next()?;
+        ALL.iter().find(|metric| metric.name == family)
+    }
+}
+
+/// Writes a word so that no other word is written alike, and no host or scraper takes part of it for something else. Plain
+/// words stay as they are, and so do dots within them: a word of the operator's ends its name. The others are percent-encoded.
+fn push_word(name: &mut String, word: &str) {
+    let whole = word.len() <= LONGEST_WORD;
+    let kept = word.get(..word.floor_char_boundary(LONGEST_WORD)).unwrap_or_default();
+    let bytes = kept.as_bytes();
+    let is_plain = |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(byte));
+    for (at, byte) in bytes.iter().enumerate() {
+        let before = at.checked_sub(1).and_then(|before| bytes.get(before));
+        // A host may drop a dot at the end, and two in a row.
+        let dot_within = *byte == b'.' && is_plain(before) && is_plain(bytes.get(at.saturating_add(1)));
+        if is_plain(Some(byte)) || dot_within {
+            name.push(char::from(*byte));
+        } else {
+            // Writing to a text does not fail.
+            let _ = write!(name, "%{byte:02X}");
+        }
+    }
+    if !whole {
+        let mut hasher = DefaultHasher::new();
+        word.hash(&mut hasher);
+        let _ = write!(name, "~{:016x}", hasher.finish());
+    } else if word.is_empty() {
+        name.push('%');
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{DECISIONS, KEYS, REPORTS};
+    use super::*;
+    use std::collections::HashSet;
+    use wasm_bindgen_test::wasm_bindgen_test;
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn names_carry_their_labels_in_order_and_plain_words_as_they_are() {
+        let name = DECISIONS.name_with(&["deny", "token_expired", "accounts.read-v1"]);
+        assert_eq!(name, "okta_proxy_wasm.decisions_total.verdict.deny.reason.token_expired.rule.accounts.read-v1");
+        assert_eq!(REPORTS.name_with(&[]), "okta_proxy_wasm.reports_total");
+        assert_eq!(Metric::of_name(&name), Some(&DECISIONS));
+        assert_eq!(Metric::of_name("okta_proxy_wasm.unheard_of.rule.x"), None);
+        assert_eq!(Metric::of_name("keys.provider.okta"), None);
+    }
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn no_two_words_are_written_alike_and_none_with_a_byte_that_means_something_elsewhere() {
+        let long = |last: char| format!("{}{last}", "a".repeat(5000));
+        let words = [
+            "",
+            "%",
+            ".",
+            "..",
+            "a.",
+            ".a",
+            "a..b",
+            "a.b",
+            "a_b",
+            "a b",
+            "a%20b",
+            "a%2Eb",
+            "ä",
+            "a\nb",
+            "a\"b",
+            "a\\b",
+            "a{b}",
+            "a~b",
+            "(unnamed)",
+            "\0",
+            "a.rule.b",
+            "🙂",
+            &long('b'),
+            &long('c'),
+            &"a".repeat(64),
+            &"a".repeat(65),
+            &"ä".repeat(32),
+            &"ä".repeat(33),
+        ];
+        let names: HashSet<String> = words.iter().map(|word| KEYS.name_with(&[word])).collect();
+        assert_eq!(names.len(), words.len(), "{names:?}");
+        for name in names {
+            let word = name.strip_prefix("okta_proxy_wasm.keys.provider.").unwrap();
+            assert!(!word.is_empty() && word.len() <= 3 * LONGEST_WORD + 17, "{name}");
+            assert!(word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.%~".contains(&byte)), "{name}");
+            assert!(!word.starts_with('.') && !word.ends_with('.') && !word.contains(".."), "{name}");
+        }
+    }
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn every_metric_has_a_name_of_its_own_that_prometheus_takes() {
+        let names: HashSet<&str> = ALL.iter().map(|metric| metric.name).collect();
+        assert_eq!(names.len(), ALL.len());
+        for metric in ALL {
+            assert!(metric.name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'), "{}", metric.name);
+            assert_eq!(metric.name.ends_with("_total"), metric.kind == super::super::Kind::Counter, "{}", metric.name);
+            let of_operator = |label: &&str| ["rule", "provider"].contains(label);
+            let operators = metric.labels.iter().filter(|label| of_operator(label)).count();
+            let is_last = metric.labels.last().is_some_and(of_operator);
+            assert!(operators == 0 || (operators == 1 && is_last), "{}", metric.name);
+        }
+    }
+}
