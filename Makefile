@@ -63,6 +63,11 @@ wasm: $(TARGETS) ## Build the module and print its size
 	cargo build --locked --release --lib --target wasm32-wasip1
 	@printf '    %s: %d bytes (%d gzipped)\n' $(MODULE) "$$(stat -c %s $(MODULE))" "$$(gzip -9c $(MODULE) | wc -c)"
 
+.PHONY: cli
+cli: $(TARGETS) ## Build the command-line tool: target/release/okta-proxy-wasm
+	$(call say,"Building the command-line tool")
+	cargo build --locked --release --package okta-proxy-wasm-cli
+
 # That host's source calls every callback of the ABI without looking whether the module has it. For all others link/wasm-ld leaves out what is not on link/exports.txt.
 .PHONY: wasm-nginx
 wasm-nginx: $(TARGETS) ## Build the module for nginx with ngx_wasm_module, with every callback, into target/nginx
