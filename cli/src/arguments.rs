@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
-/// Checks, explains and tests configurations of okta-proxy-wasm, with the filter's own code.
+/// Checks, explains, tests and imports configurations of okta-proxy-wasm, with the filter's own code.
 #[derive(Debug, Parser)]
 #[command(
     name = "okta-proxy-wasm",
@@ -27,6 +27,8 @@ pub enum Command {
     Explain(Box<Explain>),
     /// Hold a policy against the decisions that are expected of it
     Test(Test),
+    /// Write the configuration that another filter's means, and what it cannot say
+    Import(Import),
     /// Write the script that completes this command in a shell
     #[command(after_help = "Example:\n  okta-proxy-wasm completions bash > /etc/bash_completion.d/okta-proxy-wasm")]
     Completions {
@@ -148,4 +150,27 @@ pub struct Test {
     /// How the outcome is written
     #[arg(long, value_enum, default_value_t)]
     pub format: ReportFormat,
+}
+
+/// Whose configuration is imported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ImportFrom {
+    /// Envoy's JwtAuthentication, alone or in a bootstrap
+    EnvoyJwtAuthn,
+    /// Istio's RequestAuthentication and AuthorizationPolicy
+    Istio,
+}
+
+/// `import`
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Examples:\n  okta-proxy-wasm import --from envoy-jwt-authn envoy.yaml > plugin.json\n  okta-proxy-wasm import --from istio request-authentication.yaml > plugin.json\n\nWhat does not carry over is said on standard error, with its place. Where it would let more pass, the result refuses\ninstead, or there is none.\nExit status: 0 there is a result, 1 there is none, 2 a file cannot be used."
+)]
+pub struct Import {
+    /// Whose configuration it is
+    #[arg(long, value_enum)]
+    pub from: ImportFrom,
+    /// The file, YAML or JSON; `-` for standard input
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
 }

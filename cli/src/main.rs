@@ -1,7 +1,7 @@
 //! The command-line tool: what the filter would do with a configuration and a request, without a proxy.
 //!
 //! Nothing is decided here. `check` is the filter's loader, `explain` and `test` are its engine with the clock, the keys
-//! and the answers of issuers given to it.
+//! and the answers of issuers given to it; `import` writes a document that its loader has to accept.
 
 mod arguments;
 mod check;
@@ -11,6 +11,7 @@ mod explain;
 mod failure;
 mod fetch;
 mod gateway;
+mod import;
 mod input;
 mod output;
 mod plugin;
@@ -52,5 +53,6 @@ fn run(command: &Command) -> Result<Outcome, Failure> {
             output::write(&String::from_utf8_lossy(&script));
             Ok(Outcome::Fine)
         }
+        Command::Import(arguments) => import::run(arguments),
     }
 }
