@@ -76,6 +76,11 @@ wasm: $(TARGETS) $(CARGO_AUDITABLE) ## Build the module and print its size
 	$(BUILD_MODULE)
 	@printf '    %s: %d bytes (%d gzipped)\n' $(MODULE) "$$(stat -c %s $(MODULE))" "$$(gzip -9c $(MODULE) | wc -c)"
 
+.PHONY: cli
+cli: $(TARGETS) ## Build the command-line tool: target/release/okta-proxy-wasm
+	$(call say,"Building the command-line tool")
+	cargo build --locked --release --package okta-proxy-wasm-cli
+
 .PHONY: reproducible
 reproducible: wasm ## Build the module again in another place and compare the bytes
 	$(call say,"Building it again elsewhere: the bytes must be the same")

@@ -9,6 +9,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use flate2::read::ZlibDecoder;
+use jsonschema::Draft;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use testbed::module::{project_root, wasm_module};
@@ -109,7 +110,7 @@ fn every_crate_whose_code_is_in_the_module_has_its_licence_in_the_notices() {
 
 /// ngx_wasm_module calls every callback of the ABI without looking whether it is there.
 #[test]
-fn the_module_for_kong_has_every_callback_and_its_configuration_is_handed_over_as_it_is() {
+fn the_module_for_kong_has_every_callback_and_a_schema_that_kong_can_read() {
     let kong = dist().join("kong");
     let module = fs::read(kong.join("okta_proxy_wasm.wasm")).unwrap();
     let mut exported = BTreeSet::new();
@@ -128,7 +129,11 @@ fn the_module_for_kong_has_every_callback_and_its_configuration_is_handed_over_a
         assert!(exported.contains(callback), "{callback}");
     }
     let meta: Value = serde_json::from_slice(&fs::read(kong.join("okta_proxy_wasm.meta.json")).unwrap()).unwrap();
-    assert_eq!(meta.get("config_schema"), None, "Kong writes what has a schema anew, and `[]` as `{{}}`");
+    assert_eq!(Draft::default().detect(&meta["config_schema"]), Draft::Draft4);
+    let validator = jsonschema::validator_for(&meta["config_schema"]).unwrap();
+    let plugin = fs::read_to_string("examples/okta/plugin.json").unwrap();
+    assert!(validator.is_valid(&serde_json::from_str(&plugin).unwrap()));
+    assert!(!validator.is_valid(&serde_json::json!({ "providers": { "okta": { "audience": "one" } } })));
 }
 
 /// What an operator applies as it is: nothing but the registry's name is to be put in.

@@ -129,8 +129,21 @@ fn the_architecture_names_only_what_is_there() {
     let mut checked = 0;
     for quoted in text.split('`').skip(1).step_by(2) {
         let folder = quoted.split('/').next().unwrap_or_default();
-        if ["src", "tests", "envoy", "examples", "benches", "link", "packaging", "deploy", "docs", ".ci", ".cargo"]
-            .contains(&folder)
+        if [
+            "src",
+            "tests",
+            "cli",
+            "envoy",
+            "examples",
+            "benches",
+            "link",
+            "packaging",
+            "deploy",
+            "docs",
+            ".ci",
+            ".cargo",
+        ]
+        .contains(&folder)
             && !quoted.contains(['*', ' '])
         {
             assert!(root().join(quoted).exists(), "ARCHITECTURE.md names {quoted}");

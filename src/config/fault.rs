@@ -76,18 +76,19 @@ impl fmt::Display for ConfigFault {
     }
 }
 
-/// A place in the document.
+/// A place in the document, as [`ConfigFault::path`] names it.
 #[derive(Clone, Debug)]
-pub(super) struct Path(String);
+pub struct Path(String);
 
 impl Path {
-    pub(super) fn root() -> Self {
+    /// The whole document.
+    pub fn root() -> Self {
         Self(String::from("$"))
     }
 
     /// The member `name` of this object. A name that is no plain word is quoted, its control bytes
     /// escaped and its length bounded: names come from the document too.
-    pub(super) fn member(&self, name: &str) -> Self {
+    pub fn member(&self, name: &str) -> Self {
         let plain = !name.is_empty()
             && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-' || byte == b'$');
         let short: String = name.chars().take(64).collect();
@@ -99,8 +100,13 @@ impl Path {
     }
 
     /// The item `at` of this list.
-    pub(super) fn item(&self, at: usize) -> Self {
+    pub fn item(&self, at: usize) -> Self {
         Self(format!("{}[{at}]", self.0))
+    }
+
+    /// How it is written.
+    pub fn as_str(&self) -> &str {
+        &self.0
     }
 
     pub(super) fn fault(&self, problem: ConfigProblem) -> ConfigFault {

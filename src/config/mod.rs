@@ -13,7 +13,7 @@ pub mod schema;
 use crate::jose::{JsonLimits, parse_object};
 use crate::policy::Policy;
 
-pub use fault::{ConfigFault, ConfigProblem};
+pub use fault::{ConfigFault, ConfigProblem, Path};
 
 const LIMITS: JsonLimits = JsonLimits { depth: 64, members: 4096 };
 

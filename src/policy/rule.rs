@@ -155,21 +155,31 @@ impl Rules {
     /// # Errors
     /// Why not, and what would help.
     pub fn check(&self, id: RuleId, asked: &Asked<'_>) -> Result<(), Unmet<'_>> {
+        match &self.rule(id).requirement {
+            None => Ok(()),
+            Some(requirement) => self.with_facts(requirement, asked, |facts| requirement.check(facts)),
+        }
+    }
+
+    /// What a requirement is held against, for `judge`; who explains a decision holds each of its terms against the same.
+    pub fn with_facts<T>(
+        &self,
+        requirement: &Requirement,
+        asked: &Asked<'_>,
+        judge: impl FnOnce(&Facts<'_>) -> T,
+    ) -> T {
         let Asked { token, head, attributes, came_at, now } = *asked;
         let token_facts = token.map(|(token, provider)| TokenFacts::new(token, provider));
         let token = token.map(|(token, _)| token);
-        match &self.rule(id).requirement {
-            None => Ok(()),
-            Some(requirement) if requirement.has_condition() => {
-                let target = RequestTarget::of(head, self.ambiguous).ok();
-                // What only some servers would read is no path to reckon with.
-                let target = target.as_ref().filter(|target| target.other_readings().is_empty());
-                let path = target.map(|target| target.path().as_str());
-                let request = condition::Facts::new(head, path, came_at, attributes, token_facts);
-                requirement.check(&Facts { token, now, request: Some(request) })
-            }
-            Some(requirement) => requirement.check(&Facts { token, now, request: None }),
+        if !requirement.has_condition() {
+            return judge(&Facts { token, now, request: None });
         }
+        let target = RequestTarget::of(head, self.ambiguous).ok();
+        // What only some servers would read is no path to reckon with.
+        let target = target.as_ref().filter(|target| target.other_readings().is_empty());
+        let path = target.map(|target| target.path().as_str());
+        let request = condition::Facts::new(head, path, came_at, attributes, token_facts);
+        judge(&Facts { token, now, request: Some(request) })
     }
 
     /// Whether the request passes without a token. A preflight carries none by design (Fetch, section 4.8), and is

@@ -1,0 +1,205 @@
+//! The configuration as it is in force: with its defaults, and with the Okta preset expanded. It can be loaded again, and
+//! means the same. What the operator wrote is kept; secrets are not in it, for they are not in the document.
+
+use std::time::Duration;
+
+use okta_proxy_wasm::config::{Loaded, NativeCrypto};
+use okta_proxy_wasm::policy::{
+    Access, AnswerClass, Answers, Audiences, BodyFormat, ClaimNames, ClientAuthentication, Detail, Introspection,
+    IntrospectionAddress, KeyAddress, KeyOrigin, OpaqueTokens, Policy, Provider, Rule,
+};
+use serde_json::{Map, Value, json};
+
+/// The whole document.
+pub fn document(written: &Value, loaded: &Loaded) -> Value {
+    let policy = &loaded.policy;
+    let mut members = written.as_object().cloned().unwrap_or_default();
+    members.remove("$schema");
+    let mut providers = Map::new();
+    for (_, provider) in policy.providers.iter() {
+        let written = written.pointer("/providers").and_then(|all| all.get(provider.name.as_ref()));
+        providers.insert(provider.name.to_string(), self::provider(written.unwrap_or(&Value::Null), provider));
+    }
+    members.insert(String::from("providers"), Value::Object(providers));
+    if let (Some(source), Some(revocations)) = (&policy.revocations, members.get_mut("revocations")) {
+        set(revocations, "refresh", duration(source.refresh));
+        set(revocations, "timeout", duration(source.timeout));
+    }
+    let token = member(&mut members, "token");
+    default(token, "from_headers", json!([{ "name": "authorization", "scheme": "Bearer" }]));
+    default(token, "from_cookies", json!([]));
+    default(token, "from_params", json!([]));
+    set(token, "forward", json!(policy.token_source.forward));
+    set(token, "max_bytes", json!(policy.token_source.max_bytes));
+    rules(&mut members, policy);
+    responses(member(&mut members, "responses"), &policy.answers);
+    let cache = member(&mut members, "cache");
+    set(cache, "max_tokens", json!(policy.cache.tokens));
+    set(cache, "max_bytes", json!(policy.cache.bytes));
+    let native_crypto = match loaded.native_crypto {
+        NativeCrypto::Auto => "auto",
+        NativeCrypto::Off => "off",
+    };
+    members.insert(String::from("native_crypto"), json!(native_crypto));
+    members.insert(String::from("clear_route_cache"), json!(policy.clear_route_cache));
+    // What is left out means more than a value could say: `null` is the three headers of the manual, or none.
+    for name in ["claim_to_headers", "forward_payload_header", "readiness_path", "revocations"] {
+        members.entry(name).or_insert(Value::Null);
+    }
+    for name in ["filter_state", "protected_resources"] {
+        let value = members.entry(name).or_insert(Value::Null);
+        if value.is_null() {
+            *value = json!([]);
+        }
+    }
+    for name in ["bypass_cors_preflight", "insecure_ambiguous_paths"] {
+        let value = members.entry(name).or_insert(Value::Null);
+        if value.is_null() {
+            *value = json!(false);
+        }
+    }
+    Value::Object(members)
+}
+
+fn provider(written: &Value, provider: &Provider) -> Value {
+    let mut members = written.as_object().cloned().unwrap_or_default();
+    // The issuer alone would not say of a custom domain that it is the organisation's own server.
+    let is_known_by_preset = matches!(provider.keys, KeyOrigin::IssuerAlone) && members.contains_key("okta");
+    if !is_known_by_preset {
+        members.remove("okta");
+        members.insert(String::from("issuer"), json!(provider.issuer));
+    }
+    match &provider.audiences {
+        Audiences::AnyOf(names) => members.insert(String::from("audiences"), json!(names)),
+        Audiences::InsecureAny => members.insert(String::from("insecure_any_audience"), json!(true)),
+    };
+    let algorithms: Vec<&str> = provider.algorithms.iter().map(|algorithm| algorithm.name()).collect();
+    members.insert(String::from("algorithms"), json!(algorithms));
+    members.insert(String::from("clock_skew"), duration(provider.clock_skew));
+    for name in ["client_ids", "max_token_lifetime", "client_claim", "scope_claim"] {
+        members.entry(name).or_insert(Value::Null);
+    }
+    let ClaimNames { subject, groups, .. } = &provider.claim_names;
+    members.insert(String::from("subject_claim"), json!(subject));
+    members.insert(String::from("groups_claim"), json!(groups.as_ref()));
+    if let KeyOrigin::Remote(keys) = &provider.keys {
+        let uri = match &keys.address {
+            KeyAddress::Known(address) => json!(address.to_string()),
+            // The issuer's metadata will say.
+            KeyAddress::Discovered(_) => Value::Null,
+        };
+        let jwks = member(&mut members, "jwks");
+        set(jwks, "uri", uri);
+        set(jwks, "refresh", duration(keys.refresh));
+        set(jwks, "max_stale", duration(keys.max_stale));
+        set(jwks, "timeout", duration(keys.timeout));
+        set(jwks, "unknown_kid_cooldown", duration(keys.unknown_kid_cooldown));
+    }
+    if let Some(settings) = &provider.introspection {
+        introspection(member(&mut members, "introspection"), settings);
+    }
+    Value::Object(members)
+}
+
+fn introspection(members: &mut Value, settings: &Introspection) {
+    let uri = match &settings.address {
+        IntrospectionAddress::Known(address) => json!(address.to_string()),
+        IntrospectionAddress::Discovered(_) => Value::Null,
+    };
+    let method = match &settings.client {
+        ClientAuthentication::SecretBasic { .. } => "client_secret_basic",
+        ClientAuthentication::SecretPost { .. } => "client_secret_post",
+        ClientAuthentication::PrivateKeyJwt { .. } => "private_key_jwt",
+    };
+    set(members, "uri", uri);
+    set(members, "client_auth", json!(method));
+    set(members, "cache_ttl", duration(settings.cache_ttl));
+    set(members, "inactive_cache_ttl", duration(settings.inactive_cache_ttl));
+    set(members, "timeout", duration(settings.timeout));
+    set(members, "requests_per_minute", json!(settings.requests_per_minute.get()));
+    set(members, "stale_if_error", duration(settings.stale_if_error));
+    set(members, "opaque_tokens", json!(settings.opaque_tokens == OpaqueTokens::Taken));
+}
+
+fn rules(members: &mut Map<String, Value>, policy: &Policy) {
+    let written = members.entry("rules").or_insert(Value::Null);
+    if !written.is_array() {
+        *written = json!([]);
+    }
+    for (value, rule) in written.as_array_mut().into_iter().flatten().zip(policy.rules.in_order()) {
+        self::rule(value, rule);
+    }
+    rule(member(members, "default_rule"), policy.rules.otherwise());
+}
+
+fn rule(members: &mut Value, rule: &Rule) {
+    let access = match rule.access {
+        Access::Public => "public",
+        Access::Optional => "optional",
+        Access::Token => "token",
+        Access::Deny => "deny",
+    };
+    set(members, "access", json!(access));
+    set(members, "report_only", json!(rule.report_only));
+    set(members, "redirect_browsers", json!(rule.redirect_browsers));
+    set(members, "introspect", json!(rule.introspects));
+}
+
+fn responses(members: &mut Value, answers: &Answers) {
+    let format = match answers.format {
+        BodyFormat::Json => "json",
+        BodyFormat::Problem => "problem",
+        BodyFormat::Text => "text",
+    };
+    let detail = match answers.detail {
+        Detail::Terse => "terse",
+        Detail::Reason => "reason",
+    };
+    set(members, "realm", json!(answers.realm));
+    set(members, "format", json!(format));
+    set(members, "detail", json!(detail));
+    if let (Some(cors), Some(written)) = (&answers.cors, members.get_mut("cors")) {
+        set(written, "allow_credentials", json!(cors.allow_credentials));
+        default(written, "expose_headers", json!(["www-authenticate", "retry-after"]));
+    }
+    if let (Some(login), Some(written)) = (&answers.login, members.get_mut("login")) {
+        set(written, "return_to_parameter", json!(login.return_to.as_str()));
+    }
+    let classes = [
+        ("bad_request", AnswerClass::BadRequest),
+        ("unauthorized", AnswerClass::Unauthorized),
+        ("forbidden", AnswerClass::Forbidden),
+        ("unavailable", AnswerClass::Unavailable),
+    ];
+    for (name, class) in classes {
+        let answer = answers.custom.of(class);
+        if let (Some(body), Some(written)) = (&answer.body, members.pointer_mut(&format!("/custom/{name}"))) {
+            set(written, "content_type", json!(body.content_type.as_str()));
+        }
+    }
+}
+
+/// As the document has durations.
+fn duration(time: Duration) -> Value {
+    json!(format!("{}s", time.as_secs_f64()))
+}
+
+fn member<'a>(members: &'a mut Map<String, Value>, name: &str) -> &'a mut Value {
+    let value = members.entry(name).or_insert(Value::Null);
+    if value.is_null() {
+        *value = json!({});
+    }
+    value
+}
+
+fn set(object: &mut Value, name: &str, value: Value) {
+    if let Some(members) = object.as_object_mut() {
+        members.insert(name.to_owned(), value);
+    }
+}
+
+fn default(object: &mut Value, name: &str, value: Value) {
+    if object.get(name).is_none_or(Value::is_null) {
+        set(object, name, value);
+    }
+}

@@ -1,0 +1,214 @@
+//! `explain`: what the filter does with one request, and why.
+
+use std::path::Path;
+
+use okta_proxy_wasm::engine::{Decision, Verdict};
+use okta_proxy_wasm::http::Reply;
+use okta_proxy_wasm::policy::Policy;
+use okta_proxy_wasm::unix_time::UnixTime;
+use serde_json::{Value, json};
+
+use crate::arguments::{Explain, Format};
+use crate::clock;
+use crate::failure::{Failure, Outcome};
+use crate::gateway::{self, Answer, Configuration, Issuers, Judged};
+use crate::input;
+use crate::output;
+use crate::plugin;
+use crate::request::{self, Request};
+use crate::secrets::Secrets;
+use crate::steps::{Look, Mark, Step};
+use crate::style::Style;
+
+/// What is to be shown.
+struct Told {
+    now: UnixTime,
+    request: Request,
+    policy: Policy,
+    steps: Vec<Step>,
+    judged: Judged,
+}
+
+/// Explains the request.
+pub fn run(arguments: &Explain) -> Result<Outcome, Failure> {
+    let told = judge(arguments)?;
+    match arguments.format {
+        Format::Text => print_text(&told, Style::of_stdout()),
+        Format::Json => output::line(&format!("{:#}", as_json(&told))),
+    }
+    let is_refused = match &told.judged.answer {
+        Answer::Decided(decision) => matches!(decision.verdict, Verdict::Deny(_)),
+        Answer::Answered(_) => false,
+    };
+    Ok(Outcome::unless(is_refused))
+}
+
+fn judge(arguments: &Explain) -> Result<Told, Failure> {
+    let plugin = plugin::read_one(&arguments.config)?;
+    let now = match &arguments.at {
+        None => clock::now(),
+        Some(text) => clock::parse(text).ok_or_else(|| Failure(format!("{text:?} is no time")))?,
+    };
+    let mut request = Request::parse(&arguments.request)?;
+    for header in &arguments.headers {
+        let (name, value) = header
+            .split_once(':')
+            .ok_or_else(|| Failure(format!("a header is NAME: VALUE, and {header:?} is none")))?;
+        request.add(name, value);
+    }
+    if let Some(token) = &arguments.token {
+        let places = plugin.document.get("token").unwrap_or(&Value::Null);
+        request.add_token(&token_text(token)?, places)?;
+    }
+    let given = arguments.attribute.iter().map(|pair| {
+        pair.split_once('=').ok_or_else(|| Failure(format!("an attribute is NAME=VALUE, and {pair:?} is none")))
+    });
+    let attributes = request::attributes(given.collect::<Result<Vec<_>, _>>()?)?;
+    let read = |path: &Option<std::path::PathBuf>| path.as_deref().map(input::read).transpose();
+    let issuers = Issuers {
+        fetches: arguments.fetch,
+        introspection: read(&arguments.introspection)?,
+        revocations: read(&arguments.revocations)?,
+    };
+    let keys = arguments.keys.as_deref().map(key_set).transpose()?;
+    let head = request.head();
+    let configuration = Configuration::new(&plugin, Secrets::assumed()?, |policy| {
+        let Some(keys) = &keys else { return Ok(Vec::new()) };
+        // Those of the issuer that the token names.
+        let provider = gateway::asked_provider(policy, &head).and_then(|id| policy.providers.get(id));
+        Ok(provider.into_iter().map(|provider| (provider.name.to_string(), keys.clone())).collect())
+    })?;
+    let judged = configuration.judge(&head, &attributes, &issuers, now)?;
+    let policy = configuration.policy()?;
+    let look = Look {
+        policy: &policy,
+        document: configuration.document(),
+        head: &head,
+        attributes: &attributes,
+        fetched: judged.fetched.as_ref(),
+        introspection: issuers.introspection.as_deref(),
+        now,
+    };
+    let steps = match &judged.answer {
+        Answer::Decided(decision) => explained(look.steps(), decision),
+        Answer::Answered(_) => Vec::new(),
+    };
+    Ok(Told { now, request, policy, steps, judged })
+}
+
+/// A refusal for which no step shows a reason has the engine's own.
+fn explained(mut steps: Vec<Step>, decision: &Decision) -> Vec<Step> {
+    let is_denied = matches!(decision.verdict, Verdict::Deny(_));
+    if is_denied && !steps.iter().any(|step| step.mark == Mark::Bad) {
+        let says = decision.audit.reason().to_owned();
+        steps.push(Step { what: "engine", mark: Mark::Bad, says, details: Vec::new() });
+    }
+    steps
+}
+
+/// The token itself, `@FILE` or `-`.
+fn token_text(given: &str) -> Result<String, Failure> {
+    let text = match (given, given.strip_prefix('@')) {
+        ("-", _) => input::read_text(Path::new("-"))?,
+        (_, Some(path)) => input::read_text(Path::new(path))?,
+        (text, None) => text.to_owned(),
+    };
+    Ok(text.trim().to_owned())
+}
+
+fn key_set(path: &Path) -> Result<Value, Failure> {
+    serde_json::from_slice(&input::read(path)?).map_err(|_| Failure::of_file(path, "not JSON"))
+}
+
+fn print_text(told: &Told, style: Style) {
+    let line = |text: String| output::line(&text);
+    let values =
+        |name: &str| told.request.shown(&told.policy.token_source).into_iter().find(|(field, _)| field == name);
+    let value = |name: &str| values(name).map(|(_, value)| value).unwrap_or_default();
+    line(style.strong(&format!("{} {}{}", value(":method"), value(":authority"), value(":path"))));
+    line(style.faint(&format!("at {}", clock::shown(told.now))));
+    for note in &told.judged.notes {
+        line(style.faint(note));
+    }
+    for step in &told.steps {
+        line(format!("{} {:<13} {}", sign(step.mark, style), step.what, step.says));
+        for (mark, says) in &step.details {
+            line(format!("  {:14} {} {says}", "", sign(*mark, style)));
+        }
+    }
+    line(String::new());
+    match &told.judged.answer {
+        Answer::Answered(reply) => {
+            line(style.strong("The filter answers itself:"));
+            reply_lines(reply).into_iter().for_each(line);
+        }
+        Answer::Decided(decision) => {
+            let audit = &decision.audit;
+            match &decision.verdict {
+                Verdict::Deny(reply) => {
+                    line(format!("{} {}", style.bad("Refused:"), audit.reason()));
+                    reply_lines(reply).into_iter().for_each(line);
+                }
+                Verdict::Allow(edits) => {
+                    let trial =
+                        audit.would_deny().map(|reason| format!(", and a rule on trial would refuse it: {reason}"));
+                    line(format!("{} {}{}", style.good("Passes:"), audit.reason(), trial.unwrap_or_default()));
+                    line(String::from("The backend gets"));
+                    for (name, value) in told.request.edited(edits).shown(&told.policy.token_source) {
+                        line(format!("  {name}: {value}"));
+                    }
+                }
+            }
+            line(style.faint(&format!("log: {}", audit.to_json())));
+        }
+    }
+}
+
+fn sign(mark: Mark, style: Style) -> String {
+    match mark {
+        Mark::Good => style.good("+"),
+        Mark::Bad => style.bad("x"),
+        Mark::Plain => style.faint("."),
+    }
+}
+
+fn reply_lines(reply: &Reply) -> Vec<String> {
+    let headers = reply.headers.iter().map(|(name, value)| format!("  {}: {}", name.as_str(), value.as_str()));
+    let body = String::from_utf8_lossy(&reply.body).into_owned();
+    let status = std::iter::once(format!("  {}", reply.status));
+    status.chain(headers).chain((!body.is_empty()).then(|| format!("  {body}"))).collect()
+}
+
+fn as_json(told: &Told) -> Value {
+    let steps: Vec<Value> = told.steps.iter().map(Step::as_json).collect();
+    let common = json!({ "at": clock::shown(told.now), "notes": told.judged.notes, "steps": steps });
+    let more = match &told.judged.answer {
+        Answer::Answered(reply) => json!({ "verdict": "answered", "answer": reply_json(reply) }),
+        Answer::Decided(decision) => {
+            let audit: Value = serde_json::from_str(&decision.audit.to_json()).unwrap_or_default();
+            let (answer, backend) = match &decision.verdict {
+                Verdict::Deny(reply) => (reply_json(reply), Value::Null),
+                Verdict::Allow(edits) => {
+                    let fields = told.request.edited(edits).shown(&told.policy.token_source);
+                    (
+                        Value::Null,
+                        fields.into_iter().map(|(name, value)| json!({ "name": name, "value": value })).collect(),
+                    )
+                }
+            };
+            json!({
+                "verdict": decision.audit.verdict(), "reason": decision.audit.reason(), "audit": audit,
+                "answer": answer, "backend": backend,
+            })
+        }
+    };
+    let mut members = common.as_object().cloned().unwrap_or_default();
+    members.extend(more.as_object().cloned().unwrap_or_default());
+    Value::Object(members)
+}
+
+fn reply_json(reply: &Reply) -> Value {
+    let headers: Vec<Value> =
+        reply.headers.iter().map(|(name, value)| json!({ "name": name.as_str(), "value": value.as_str() })).collect();
+    json!({ "status": reply.status, "headers": headers, "body": String::from_utf8_lossy(&reply.body) })
+}

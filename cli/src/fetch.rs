@@ -1,0 +1,47 @@
+//! Fetches keys as a host would for the filter: no redirects, the machine's own trust in certificates.
+
+use std::io::Read as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use okta_proxy_wasm::engine::{CalloutAddress, FetchFault, FetchOutcome, MAX_ANSWER_BYTES};
+use ureq::Agent;
+use ureq::tls::{RootCerts, TlsConfig};
+
+/// What came, and a sentence about it.
+pub fn get(address: &CalloutAddress, timeout: Duration) -> (FetchOutcome, String) {
+    match attempt(address, timeout) {
+        Ok((status, cache_control, body)) => {
+            let note = format!("GET {address}: {status}, {} bytes", body.len());
+            (FetchOutcome::Response { status, cache_control, body }, note)
+        }
+        Err(error) => {
+            let is_late = matches!(error, ureq::Error::Timeout(_));
+            let fault = if is_late { FetchFault::TimedOut } else { FetchFault::ConnectionFailed };
+            (FetchOutcome::Failed(fault), format!("GET {address}: {error}"))
+        }
+    }
+}
+
+fn attempt(address: &CalloutAddress, timeout: Duration) -> Result<(u16, Option<String>, Vec<u8>), ureq::Error> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let tls = TlsConfig::builder()
+        .root_certs(RootCerts::PlatformVerifier)
+        .unversioned_rustls_crypto_provider(provider)
+        .build();
+    let agent: Agent = Agent::config_builder()
+        .timeout_global(Some(timeout))
+        .max_redirects(0)
+        .http_status_as_error(false)
+        .tls_config(tls)
+        .build()
+        .into();
+    let mut response = agent.get(address.to_string()).header("accept", "application/json").call()?;
+    let cache_control =
+        response.headers().get("cache-control").and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let mut body = Vec::new();
+    // One byte more than is read, so that the filter sees that it is too long.
+    let limit = u64::try_from(MAX_ANSWER_BYTES).unwrap_or(u64::MAX).saturating_add(1);
+    response.body_mut().as_reader().take(limit).read_to_end(&mut body).map_err(ureq::Error::Io)?;
+    Ok((response.status().as_u16(), cache_control, body))
+}

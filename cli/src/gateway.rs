@@ -1,0 +1,266 @@
+//! One request through the filter's own engine, with all that a host and the issuers would give it.
+
+use std::collections::VecDeque;
+
+use okta_proxy_wasm::config::{self, Loaded};
+use okta_proxy_wasm::engine::{
+    Arrival, AttributeValues, CallOutcome, Decision, Engine, Fetch, FetchOutcome, Inquiry, Jitter, Outbox, PollOutcome,
+    PortableVerifier, Purpose, Room, StreamId,
+};
+use okta_proxy_wasm::http::{Reply, RequestHead};
+use okta_proxy_wasm::jose::{Claim, KeySet, UnverifiedToken};
+use okta_proxy_wasm::policy::token_source::Credential;
+use okta_proxy_wasm::policy::{KeyOrigin, Policy, ProviderId};
+use okta_proxy_wasm::unix_time::UnixTime;
+use serde_json::{Value, json};
+
+use crate::failure::Failure;
+use crate::fetch;
+use crate::plugin::Plugin;
+use crate::secrets::Secrets;
+
+const STREAM: StreamId = StreamId(1);
+const NO_JITTER: Jitter = Jitter(u16::MAX);
+/// What an engine does for one request takes fewer turns than this.
+const TURNS: usize = 64;
+
+/// What the issuers would say.
+#[derive(Default)]
+pub struct Issuers {
+    /// Whether keys are fetched from where the filter would.
+    pub fetches: bool,
+    /// The answer to a question about the token.
+    pub introspection: Option<Vec<u8>>,
+    /// The list of revoked tokens.
+    pub revocations: Option<Vec<u8>>,
+}
+
+/// What the filter did.
+pub struct Judged {
+    /// With the request.
+    pub answer: Answer,
+    /// The keys that were fetched.
+    pub fetched: Option<KeySet>,
+    /// What happened on the way.
+    pub notes: Vec<String>,
+}
+
+/// What became of the request.
+pub enum Answer {
+    /// It was decided.
+    Decided(Box<Decision>),
+    /// The filter itself was asked.
+    Answered(Reply),
+}
+
+/// A configuration with which requests can be judged, again and again.
+pub struct Configuration {
+    document: Vec<u8>,
+    secrets: Secrets,
+    as_json: Value,
+}
+
+impl Configuration {
+    /// Takes a configuration; a faulty one is none. `keys`, where given, take the place of those of the providers that
+    /// they name.
+    pub fn new(
+        plugin: &Plugin,
+        secrets: Secrets,
+        keys: impl FnOnce(&Policy) -> Result<Vec<(String, Value)>, Failure>,
+    ) -> Result<Self, Failure> {
+        let written = Self { document: plugin.text.clone().into_bytes(), as_json: plugin.document.clone(), secrets };
+        let policy = written.load(&plugin.place)?.policy;
+        let mut document = plugin.document.clone();
+        let has_keys = |name: &str| {
+            let provider = policy.providers.iter().find(|(_, provider)| provider.name.as_ref() == name);
+            provider.is_some_and(|(_, provider)| !matches!(provider.keys, KeyOrigin::IssuerAlone))
+        };
+        for (name, keys) in keys(&policy)?.into_iter().filter(|(name, _)| has_keys(name)) {
+            if let Some(provider) = document.pointer_mut("/providers").and_then(|all| all.get_mut(&name)) {
+                provider["jwks"] = json!({ "inline": keys });
+            }
+        }
+        // The answer is at hand, wherever the endpoint is: it is not looked for.
+        for (_, provider) in policy.providers.iter() {
+            let settings = document.pointer_mut("/providers").and_then(|all| all.get_mut(provider.name.as_ref()));
+            let settings = settings.and_then(|settings| settings.get_mut("introspection"));
+            if let Some(settings) = settings.filter(|settings| settings.get("uri").is_none_or(Value::is_null)) {
+                settings["uri"] = json!(format!("{}/introspect", provider.issuer.trim_end_matches('/')));
+            }
+        }
+        let with_keys = Self { document: document.to_string().into_bytes(), as_json: document, ..written };
+        with_keys.load(&plugin.place)?;
+        Ok(with_keys)
+    }
+
+    fn load(&self, place: &str) -> Result<Loaded, Failure> {
+        config::load(&self.document, &self.secrets.environment(&self.as_json)).map_err(|faults| {
+            let faults: Vec<String> = faults.iter().map(|fault| format!("\n  {fault}")).collect();
+            Failure(format!("{place}: the configuration is refused{}", faults.concat()))
+        })
+    }
+
+    /// Its policy. An engine keeps its own.
+    pub fn policy(&self) -> Result<Policy, Failure> {
+        Ok(self.load("the configuration")?.policy)
+    }
+
+    /// The document that it was read from.
+    pub const fn document(&self) -> &Value {
+        &self.as_json
+    }
+
+    /// Has an engine of its own judge one request.
+    pub fn judge(
+        &self,
+        head: &RequestHead,
+        attributes: &AttributeValues,
+        issuers: &Issuers,
+        now: UnixTime,
+    ) -> Result<Judged, Failure> {
+        let policy = self.policy()?;
+        let wanted = asked_provider(&policy, head);
+        let engine = Engine::new(policy, Box::new(PortableVerifier), Room::default(), now);
+        let run = Run {
+            engine,
+            issuers,
+            wanted,
+            now,
+            fetches: VecDeque::new(),
+            calls: VecDeque::new(),
+            decided: None,
+            fetched: None,
+            notes: Vec::new(),
+        };
+        run.finish(head, attributes)
+    }
+}
+
+/// Whose keys a request may need: the filter fetches those of all providers, and here nobody else's are wanted.
+pub fn asked_provider(policy: &Policy, head: &RequestHead) -> Option<ProviderId> {
+    let Credential::Token(text) = policy.token_source.find(head) else { return None };
+    let token = UnverifiedToken::parse(&text).ok()?;
+    match token.claimed_issuer() {
+        Claim::Valid(issuer) => policy.providers.of_issuer(issuer).map(|(id, _)| id),
+        Claim::Absent | Claim::Malformed => None,
+    }
+}
+
+/// An engine at work, and its host.
+struct Run<'a> {
+    engine: Engine,
+    issuers: &'a Issuers,
+    wanted: Option<ProviderId>,
+    now: UnixTime,
+    fetches: VecDeque<Fetch>,
+    calls: VecDeque<Inquiry>,
+    decided: Option<Box<Decision>>,
+    fetched: Option<KeySet>,
+    notes: Vec<String>,
+}
+
+impl Run<'_> {
+    fn finish(mut self, head: &RequestHead, attributes: &AttributeValues) -> Result<Judged, Failure> {
+        self.tick();
+        let mut arrival = self.engine.on_request(STREAM, head, self.now);
+        if let Arrival::Asks(_) = arrival {
+            arrival = self.engine.on_request_with(STREAM, head, attributes.clone(), self.now);
+        }
+        match arrival {
+            Arrival::Decided(decision) => self.decided = Some(decision),
+            Arrival::Answered(reply) => return Ok(self.ended(Answer::Answered(reply))),
+            Arrival::Parked | Arrival::Asks(_) => {}
+        }
+        for _ in 0..TURNS {
+            if let Some(decision) = self.decided.take() {
+                return Ok(self.ended(Answer::Decided(decision)));
+            }
+            self.turn()?;
+        }
+        Err(Failure(String::from("the request waits, and nothing that was given helps it on")))
+    }
+
+    fn ended(self, answer: Answer) -> Judged {
+        Judged { answer, fetched: self.fetched, notes: self.notes }
+    }
+
+    /// Does one thing that the request may wait for.
+    fn turn(&mut self) -> Result<(), Failure> {
+        let is_wanted = |fetch: &Fetch| self.wanted.is_some_and(|provider| fetch.id.is_of(provider));
+        if let Some(at) = self.fetches.iter().position(is_wanted)
+            && let Some(fetch) = self.fetches.remove(at)
+        {
+            return self.fetch(&fetch);
+        }
+        if let Some(call) = self.calls.pop_front() {
+            return self.answer(&call);
+        }
+        self.tick();
+        if self.fetches.is_empty() && self.calls.is_empty() && self.decided.is_none() {
+            self.now = self.now.plus(std::time::Duration::from_secs(1));
+        }
+        Ok(())
+    }
+
+    fn tick(&mut self) {
+        let outbox = self.engine.on_tick(self.now, NO_JITTER);
+        self.take(outbox);
+    }
+
+    fn fetch(&mut self, fetch: &Fetch) -> Result<(), Failure> {
+        if !self.issuers.fetches {
+            return Err(Failure(format!(
+                "the token can be judged with its issuer's keys only: give them with --keys FILE, or take --fetch to have {} asked",
+                fetch.keys.address
+            )));
+        }
+        let (outcome, note) = fetch::get(&fetch.keys.address, fetch.keys.timeout);
+        self.notes.push(note);
+        if let FetchOutcome::Response { status: 200, body, .. } = &outcome
+            && let Ok(keys) = KeySet::parse(body)
+        {
+            self.fetched = Some(keys);
+        }
+        let outbox = self.engine.on_fetched(fetch.id, outcome, self.now);
+        self.take(outbox);
+        Ok(())
+    }
+
+    fn answer(&mut self, call: &Inquiry) -> Result<(), Failure> {
+        let Some(body) = self.issuers.introspection.clone() else {
+            return Err(Failure(String::from(
+                "the token's issuer would be asked about it: give its answer with --introspection FILE",
+            )));
+        };
+        match call.purpose {
+            Purpose::Token { .. } => {}
+            Purpose::Metadata(_) => return Err(Failure(String::from("the introspection endpoint is not known"))),
+        }
+        let outcome = CallOutcome::Response { status: 200, retry_after: None, rate_limit_reset: None, body };
+        let outbox = self.engine.on_call_ended(call.id, outcome, self.now, NO_JITTER);
+        self.take(outbox);
+        Ok(())
+    }
+
+    fn take(&mut self, outbox: Outbox) {
+        self.fetches.extend(outbox.fetches);
+        self.fetches.extend(outbox.follow_ups);
+        self.calls.extend(outbox.calls);
+        for (_, decision) in outbox.decided {
+            self.decided = Some(Box::new(decision));
+        }
+        if let Some(note) = outbox.call_note {
+            self.notes.push(format!("{}: asked about the token: {:?}", note.provider, note.result));
+        }
+        if let Some(poll) = outbox.poll {
+            let empty = || b"{\"revoked\":[]}".to_vec();
+            let body = self.issuers.revocations.clone().unwrap_or_else(empty);
+            let outcome = PollOutcome::Response { status: 200, etag: None, body };
+            let outbox = self.engine.on_polled(poll.number, outcome, self.now, NO_JITTER);
+            if let Some(result) = &outbox.poll_note {
+                self.notes.push(format!("the list of revoked tokens: {result:?}"));
+            }
+            self.take(outbox);
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! `import`: what another filter's configuration means, as one of ours.
+//!
+//! Never more permissive than what it is made from: what cannot be said as strictly is said more strictly, or there is no
+//! result. Each such place is named.
+
+mod draft;
+mod envoy;
+mod fields;
+mod istio;
+
+use okta_proxy_wasm::config;
+use serde_json::Value;
+
+use crate::arguments::{Import, ImportFrom};
+use crate::failure::{Failure, Outcome};
+use crate::input;
+use crate::output;
+use crate::plugin::yaml_documents;
+
+/// What becomes of something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// The result lets less pass, or hands less over.
+    Stricter,
+    /// It is not carried over, and lets nothing more pass.
+    Left,
+    /// There is no result.
+    Fatal,
+}
+
+/// Something that does not carry over as it is.
+#[derive(Debug)]
+pub struct Remark {
+    place: String,
+    effect: Effect,
+    says: String,
+}
+
+/// All of them.
+#[derive(Debug, Default)]
+pub struct Remarks(Vec<Remark>);
+
+impl Remarks {
+    fn add(&mut self, effect: Effect, place: &str, says: impl Into<String>) {
+        self.0.push(Remark { place: place.to_owned(), effect, says: says.into() });
+    }
+
+    /// What lets less pass here.
+    pub fn stricter(&mut self, place: &str, says: impl Into<String>) {
+        self.add(Effect::Stricter, place, says);
+    }
+
+    /// What is not carried over.
+    pub fn left(&mut self, place: &str, says: impl Into<String>) {
+        self.add(Effect::Left, place, says);
+    }
+
+    /// What leaves no result.
+    pub fn fatal(&mut self, place: &str, says: impl Into<String>) {
+        self.add(Effect::Fatal, place, says);
+    }
+
+    fn has_fatal(&self) -> bool {
+        self.0.iter().any(|remark| remark.effect == Effect::Fatal)
+    }
+}
+
+/// Imports the file.
+pub fn run(arguments: &Import) -> Result<Outcome, Failure> {
+    let documents = yaml_documents(&arguments.file, &input::read_text(&arguments.file)?)?;
+    let mut remarks = Remarks::default();
+    let drafted = match arguments.from {
+        ImportFrom::EnvoyJwtAuthn => envoy::import(&documents, &mut remarks),
+        ImportFrom::Istio => istio::import(&documents, &mut remarks),
+    };
+    let accepted = drafted.filter(|_| !remarks.has_fatal()).and_then(|document| accepted(document, &mut remarks));
+    for Remark { place, effect, says } in &remarks.0 {
+        let effect = match effect {
+            Effect::Stricter => "stricter here",
+            Effect::Left => "not carried over",
+            Effect::Fatal => "cannot be imported",
+        };
+        eprintln!("{place}: {effect}: {says}");
+    }
+    let Some((document, warnings)) = accepted else { return Ok(Outcome::Found) };
+    warnings.iter().for_each(|warning| eprintln!("$: warning: {warning}"));
+    output::line(&format!("{document:#}"));
+    Ok(Outcome::Fine)
+}
+
+/// What the filter itself would load.
+fn accepted(document: Value, remarks: &mut Remarks) -> Option<(Value, Vec<String>)> {
+    match config::load(document.to_string().as_bytes(), &config::no_environment) {
+        Ok(loaded) => Some((document, loaded.warnings)),
+        Err(faults) => {
+            for fault in faults {
+                remarks.fatal("$", format!("the result would be refused: {fault}"));
+            }
+            None
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! Envoy's JwtProvider -> a provider of ours, and what it does with tokens.
+
+use std::fs;
+
+use serde_json::{Map, Value, json};
+
+use crate::import::Remarks;
+use crate::import::draft::{Draft, Handling, cel_text, is_duration};
+use crate::import::fields::Fields;
+
+/// A provider, for the requirements that name it.
+#[derive(Debug)]
+pub struct Imported {
+    /// Its name.
+    pub name: String,
+    /// Whom its tokens must be for; nobody in particular where there are none.
+    pub audiences: Vec<String>,
+    /// The same and those that single rules want instead.
+    pub all_audiences: Vec<String>,
+    /// What its tokens must meet besides, wherever they are wanted; one will do.
+    pub demands: Vec<Value>,
+}
+
+impl Imported {
+    /// Whether every token that the provider admits is good for whoever wants one of it.
+    pub fn demands_nothing_more(&self) -> bool {
+        self.demands.is_empty() && self.audiences == self.all_audiences
+    }
+
+    /// A rule wants other audiences instead, which the provider has to admit.
+    pub fn also_for(&mut self, audiences: Vec<String>, draft: &mut Draft) {
+        if self.audiences.is_empty() {
+            return;
+        }
+        for audience in audiences {
+            if !self.all_audiences.contains(&audience) {
+                self.all_audiences.push(audience);
+            }
+        }
+        if let Some(provider) = draft.providers.get_mut(&self.name) {
+            provider["audiences"] = json!(self.all_audiences);
+        }
+    }
+}
+
+/// Reads a provider into the draft.
+pub fn import(name: &str, fields: &Fields<'_>, draft: &mut Draft, remarks: &mut Remarks) -> Option<Imported> {
+    let place = &fields.place;
+    let Some(issuer) = fields.text("issuer").filter(|issuer| !issuer.is_empty()) else {
+        remarks.fatal(place, "a provider without an issuer, whose tokens may be anybody's: write its issuer");
+        return None;
+    };
+    let mut provider = Map::new();
+    provider.insert(String::from("issuer"), json!(issuer));
+    let audiences = fields.texts("audiences");
+    if audiences.is_empty() {
+        provider.insert(String::from("insecure_any_audience"), json!(true));
+    } else {
+        provider.insert(String::from("audiences"), json!(audiences));
+    }
+    if audiences.iter().any(|name| name.starts_with("http") || name.ends_with('/')) {
+        remarks.stricter(place, "audiences: compared letter by letter, with their scheme and a slash at the end");
+    }
+    if let Some(seconds) = fields.whole("clock_skew_seconds") {
+        if seconds > 300 {
+            remarks.stricter(place, "clock_skew_seconds: at most 300 s");
+        }
+        provider.insert(String::from("clock_skew"), json!(format!("{}s", seconds.min(300))));
+    }
+    if let Some(longest) = fields.text("max_lifetime") {
+        provider.insert(String::from("max_token_lifetime"), json!(longest));
+        remarks.stricter(place, "max_lifetime: is held against exp - iat, and a token without iat is refused");
+    }
+    keys(fields, &mut provider, remarks)?;
+    let demands = subjects(fields, remarks)?;
+    let handling = handling(fields, remarks);
+    leftovers(fields, remarks);
+    remarks.stricter(
+        place,
+        "tokens signed by another algorithm than RS256 are refused; name those that are used in `algorithms`",
+    );
+    draft.providers.insert(name.to_owned(), Value::Object(provider));
+    draft.handling.push((place.clone(), handling));
+    Some(Imported { name: name.to_owned(), all_audiences: audiences.clone(), audiences, demands })
+}
+
+/// What has no counterpart and demands nothing; what is not known could, and leaves no result.
+fn leftovers(fields: &Fields<'_>, remarks: &mut Remarks) {
+    let place = &fields.place;
+    for (harmless, why) in [
+        ("payload_in_metadata", "the payload goes into no metadata; see filter_state and forward_payload_header"),
+        ("header_in_metadata", "the token's header goes into no metadata"),
+        ("failed_status_in_metadata", "the reason goes into no metadata; see filter_state"),
+        ("normalize_payload_in_metadata", "there are no metadata"),
+        ("clear_route_cache", "the route is chosen anew whenever headers change"),
+        ("jwt_cache_config", "verified tokens are remembered by default, see cache"),
+        ("pad_forward_payload_header", "the forwarded payload has no padding"),
+    ] {
+        if fields.get(harmless).is_some() {
+            remarks.left(place, format!("{harmless}: {why}"));
+        }
+    }
+    let _always_so_here = fields.get("require_expiration");
+    for name in fields.rest() {
+        remarks.fatal(place, format!("{name} is not known here, or of another type, and could demand something"));
+    }
+}
+
+fn keys(fields: &Fields<'_>, provider: &mut Map<String, Value>, remarks: &mut Remarks) -> Option<()> {
+    if let Some(local) = fields.object("local_jwks") {
+        let text = match (local.text("inline_string"), local.text("filename")) {
+            (Some(text), _) => Some(text.to_owned()),
+            (None, Some(file)) => fs::read_to_string(file).ok(),
+            (None, None) => None,
+        };
+        let Some(keys) = text.and_then(|text| serde_json::from_str::<Value>(&text).ok()) else {
+            remarks.fatal(&local.place, "the keys are not there to be read: give them as inline_string");
+            return None;
+        };
+        provider.insert(String::from("jwks"), json!({ "inline": keys }));
+        return Some(());
+    }
+    let Some(remote) = fields.object("remote_jwks") else {
+        remarks.fatal(&fields.place, "neither remote_jwks nor local_jwks says where the keys are");
+        return None;
+    };
+    let mut jwks = Map::new();
+    if let Some(http) = remote.object("http_uri") {
+        if let Some(uri) = http.text("uri") {
+            jwks.insert(String::from("uri"), json!(uri));
+            if uri.starts_with("http://") {
+                provider.insert(String::from("insecure_http"), json!(true));
+            }
+        }
+        if let Some(cluster) = http.text("cluster") {
+            provider.insert(String::from("upstream"), json!(cluster));
+        }
+        if let Some(timeout) = http.text("timeout").filter(|text| is_duration(text)) {
+            jwks.insert(String::from("timeout"), json!(timeout));
+        }
+    }
+    if let Some(refresh) = remote.text("cache_duration").filter(|text| is_duration(text)) {
+        jwks.insert(String::from("refresh"), json!(refresh));
+    }
+    for name in ["async_fetch", "retry_policy"] {
+        if remote.get(name).is_some() {
+            remarks
+                .left(&remote.place, format!("{name}: keys are fetched in the background, and again when that fails"));
+        }
+    }
+    provider.insert(String::from("jwks"), Value::Object(jwks));
+    Some(())
+}
+
+/// `subjects`: who the tokens must be of.
+fn subjects(fields: &Fields<'_>, remarks: &mut Remarks) -> Option<Vec<Value>> {
+    let Some(subjects) = fields.object("subjects") else { return Some(Vec::new()) };
+    let demand = if let Some(exact) = subjects.text("exact") {
+        Some(json!({ "claims": { "sub": exact } }))
+    } else if let Some(prefix) = subjects.text("prefix") {
+        Some(json!({ "condition": format!("token.subject.startsWith({})", cel_text(prefix)) }))
+    } else if let Some(suffix) = subjects.text("suffix") {
+        Some(json!({ "condition": format!("token.subject.endsWith({})", cel_text(suffix)) }))
+    } else {
+        let contained = subjects.text("contains");
+        contained.map(|text| json!({ "condition": format!("token.subject.contains({})", cel_text(text)) }))
+    };
+    match demand {
+        Some(demand) if subjects.rest().is_empty() => Some(vec![demand]),
+        Some(_) | None => {
+            remarks.fatal(&subjects.place, "only exact, prefix, suffix and contains can be said here");
+            None
+        }
+    }
+}
+
+fn handling(fields: &Fields<'_>, remarks: &mut Remarks) -> Handling {
+    let mut handling = Handling { forward: fields.is_true("forward"), ..Handling::default() };
+    for (index, header) in fields.list("from_headers").iter().enumerate() {
+        let header = Fields::of(header, format!("{}.from_headers[{index}]", fields.place));
+        if let Some(name) = header.text("name") {
+            let prefix = header.text("value_prefix").unwrap_or_default();
+            handling.headers.extend(Handling::header(name, prefix, &header.place, remarks));
+        }
+    }
+    let json = |names: Vec<String>| names.into_iter().map(|name| json!(name)).collect::<Vec<Value>>();
+    handling.cookies = json(fields.texts("from_cookies"));
+    handling.params = json(fields.texts("from_params"));
+    if fields.list("from_headers").is_empty() {
+        handling = handling.or_bearer(&fields.place, remarks);
+    }
+    for claim in fields.list("claim_to_headers") {
+        let claim = Fields::of(claim, "");
+        if let (Some(header), Some(name)) = (claim.text("header_name"), claim.text("claim_name")) {
+            let path: Vec<&str> = name.split('.').collect();
+            handling.claims.push(json!({ "header": header, "claim": path }));
+        }
+    }
+    if !handling.claims.is_empty() {
+        remarks
+            .left(&fields.place, "claim_to_headers: lists and objects are written as JSON, and not as base64url of it");
+    }
+    handling.payload = fields.text("forward_payload_header").map(str::to_owned);
+    handling
+}

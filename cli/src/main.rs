@@ -1,0 +1,67 @@
+//! The command-line tool: what the filter would do with a configuration and a request, without a proxy.
+//!
+//! Nothing is decided here. `check` is the filter's loader, `explain` and `test` are its engine with the clock, the keys
+//! and the answers of issuers given to it; `import` writes a document that its loader has to accept.
+
+mod arguments;
+mod check;
+mod clock;
+mod effective;
+mod explain;
+mod failure;
+mod fetch;
+mod gateway;
+mod import;
+mod input;
+mod output;
+mod plugin;
+mod policy_tests;
+mod positions;
+mod request;
+mod secrets;
+mod signing;
+mod steps;
+mod style;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, Parser as _};
+use okta_proxy_wasm::config::manual;
+
+use arguments::{Command, CommandLine, Draft};
+use failure::{Failure, Outcome};
+
+fn main() -> ExitCode {
+    match run(&CommandLine::parse().command) {
+        Ok(Outcome::Fine) => ExitCode::SUCCESS,
+        Ok(Outcome::Found) => ExitCode::from(1),
+        Err(failure) => {
+            eprintln!("okta-proxy-wasm: {failure}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run(command: &Command) -> Result<Outcome, Failure> {
+    match command {
+        Command::Check(arguments) => check::run(arguments),
+        Command::Explain(arguments) => explain::run(arguments),
+        Command::Test(arguments) => policy_tests::run(arguments),
+        Command::Schema { draft } => {
+            let schema = match draft {
+                Draft::Of2020 => manual::json_schema(),
+                Draft::Of2013 => manual::json_schema_draft_04(),
+            };
+            output::write(&format!("{schema:#}\n"));
+            Ok(Outcome::Fine)
+        }
+        Command::Completions { shell } => {
+            let mut command = CommandLine::command();
+            let mut script = Vec::new();
+            clap_complete::generate(*shell, &mut command, "okta-proxy-wasm", &mut script);
+            output::write(&String::from_utf8_lossy(&script));
+            Ok(Outcome::Fine)
+        }
+        Command::Import(arguments) => import::run(arguments),
+    }
+}

@@ -1,0 +1,279 @@
+//! `test`: cases of a policy, each judged by the filter's own engine and held against what is expected.
+
+mod document;
+mod report;
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use okta_proxy_wasm::engine::{Decision, Verdict};
+use okta_proxy_wasm::http::{HeaderName, Reply};
+use okta_proxy_wasm::policy::{Audiences, Policy, Provider};
+use okta_proxy_wasm::unix_time::UnixTime;
+use serde_json::{Map, Value, json};
+
+use crate::arguments::Test;
+use crate::clock;
+use crate::failure::{Failure, Outcome};
+use crate::gateway::{Answer, Configuration, Issuers};
+use crate::input;
+use crate::plugin;
+use crate::request::{self, Request};
+use crate::secrets::Secrets;
+use crate::signing::RunKeys;
+use document::{Case, Expectation, Suite, TIMES};
+
+/// What came of one case.
+pub struct CaseResult {
+    /// Its name.
+    pub name: String,
+    /// What is not as expected, a line each; none: all is.
+    pub differences: Vec<String>,
+    /// How long it took.
+    pub took: Duration,
+}
+
+/// What came of one file.
+pub struct SuiteResult {
+    /// The file.
+    pub file: PathBuf,
+    /// Its cases.
+    pub cases: Vec<CaseResult>,
+    /// The rules that no case came under.
+    pub untested: Vec<String>,
+}
+
+/// Runs every file.
+pub fn run(arguments: &Test) -> Result<Outcome, Failure> {
+    // One key for all: to make one takes longer than the cases.
+    let keys = RunKeys::default();
+    let mut results = Vec::new();
+    for file in &arguments.files {
+        results.push(run_suite(file, arguments.config.as_deref(), &keys)?);
+    }
+    report::print(&results, arguments.format);
+    Ok(Outcome::unless(results.iter().flat_map(|suite| &suite.cases).any(|case| !case.differences.is_empty())))
+}
+
+fn run_suite(file: &Path, config: Option<&Path>, keys: &RunKeys) -> Result<SuiteResult, Failure> {
+    let suite = Suite::read(file, &input::read_text(file)?)?;
+    let beside = |path: &str| file.parent().unwrap_or(Path::new("")).join(path);
+    let config = config.map_or_else(|| beside(&suite.config), Path::to_owned);
+    let plugin = plugin::read_one(&config)?;
+    let configuration = Configuration::new(&plugin, Secrets::assumed()?, |policy| {
+        let of = |provider: &Provider| Ok((provider.name.to_string(), keys.key_set(&provider.algorithms)?));
+        policy.providers.iter().map(|(_, provider)| of(provider)).collect()
+    })?;
+    let bench = Bench { policy: configuration.policy()?, configuration, suite: &suite, keys };
+    let mut cases = Vec::new();
+    let mut rules_met = Vec::new();
+    for case in &suite.cases {
+        let begun = Instant::now();
+        let found =
+            bench.judge(case).map_err(|failure| Failure::of_file(file, format!("{:?}: {failure}", case.name)))?;
+        rules_met.extend(found.rule.clone());
+        let differences = differences(&case.expect, &found);
+        cases.push(CaseResult { name: case.name.clone(), differences, took: begun.elapsed() });
+    }
+    let named = bench.policy.rules.in_order().iter().filter_map(|rule| rule.name.as_deref());
+    let untested = named.filter(|name| !rules_met.iter().any(|met| met == name)).map(str::to_owned).collect();
+    Ok(SuiteResult { file: file.to_owned(), cases, untested })
+}
+
+/// What the filter did, in the words of an expectation.
+struct Found {
+    decision: &'static str,
+    status: Option<u16>,
+    reason: Option<&'static str>,
+    rule: Option<String>,
+    would_deny: Option<&'static str>,
+    reply: Option<Reply>,
+    backend: Option<Request>,
+}
+
+impl Found {
+    fn of(answer: Answer, request: &Request) -> Self {
+        let decision = match answer {
+            Answer::Decided(decision) => decision,
+            Answer::Answered(reply) => {
+                let status = Some(reply.status);
+                let reply = Some(reply);
+                let (reason, rule, would_deny, backend) = (None, None, None, None);
+                return Self { decision: "answered", status, reason, rule, would_deny, reply, backend };
+            }
+        };
+        let Decision { verdict, audit, .. } = *decision;
+        let (reply, backend) = match verdict {
+            Verdict::Allow(edits) => (None, Some(request.edited(&edits))),
+            Verdict::Deny(reply) => (Some(reply), None),
+        };
+        Self {
+            decision: audit.verdict(),
+            status: reply.as_ref().map(|reply| reply.status),
+            reason: Some(audit.reason()),
+            rule: audit.rule().map(|rule| rule.as_ref().to_owned()),
+            would_deny: audit.would_deny(),
+            reply,
+            backend,
+        }
+    }
+}
+
+/// A configuration with the keys of this run, and the cases' common ground.
+struct Bench<'a> {
+    configuration: Configuration,
+    policy: Policy,
+    suite: &'a Suite,
+    keys: &'a RunKeys,
+}
+
+impl Bench<'_> {
+    fn judge(&self, case: &Case) -> Result<Found, Failure> {
+        let defaults = &self.suite.defaults;
+        let now = match case.at.as_ref().or(defaults.at.as_ref()) {
+            None => clock::now(),
+            Some(text) => clock::parse(text).ok_or_else(|| Failure(format!("{text:?} is no time")))?,
+        };
+        let mut request = Request::parse(&case.request)?;
+        if let Some(host) = &defaults.host
+            && !case.request.contains("://")
+        {
+            request.add("host", host);
+        }
+        for (name, values) in defaults.headers.iter().filter(|(name, _)| !case.headers.contains_key(*name)) {
+            values.each().iter().for_each(|value| request.add(name, value));
+        }
+        for (name, values) in &case.headers {
+            values.each().iter().for_each(|value| request.add(name, value));
+        }
+        let mut issuers = Issuers::default();
+        if let Some(token) = self.token(case, now)? {
+            let places = self.configuration.document().get("token").unwrap_or(&Value::Null);
+            request.add_token(&token, places)?;
+        }
+        if let Some(answer) = &case.introspection {
+            let answer = self.with_times(answer.clone(), now)?;
+            issuers.introspection = Some(Value::Object(answer).to_string().into_bytes());
+        }
+        if let Some(list) = &case.revoked {
+            issuers.revocations = Some(json!({ "revoked": list }).to_string().into_bytes());
+        }
+        let given = case.attributes.iter().map(|(name, value)| (name.clone(), plain_text(value)));
+        let given: Vec<(String, String)> = given.collect();
+        let attributes = request::attributes(given.iter().map(|(name, value)| (name.as_str(), value.as_str())))?;
+        let judged = self.configuration.judge(&request.head(), &attributes, &issuers, now)?;
+        Ok(Found::of(judged.answer, &request))
+    }
+
+    /// The text of the case's token: signed, as it is, or one that says nothing.
+    fn token(&self, case: &Case, now: UnixTime) -> Result<Option<String>, Failure> {
+        if let Some(text) = &case.token_text {
+            return Ok(Some(text.clone()));
+        }
+        let Some(claims) = &case.token else {
+            let is_opaque = case.introspection.is_some();
+            return Ok(is_opaque.then(|| String::from("opaque-token-of-this-case")));
+        };
+        let provider = self.provider(case.signed_by.as_deref())?;
+        let mut all = Map::new();
+        all.insert(String::from("iss"), json!(provider.issuer));
+        if let Audiences::AnyOf(names) = &provider.audiences {
+            all.insert(String::from("aud"), json!(names.first()));
+        }
+        all.insert(String::from("iat"), json!("now"));
+        all.insert(String::from("exp"), json!("+1h"));
+        for (name, value) in self.suite.defaults.token.iter().chain(claims) {
+            if value.is_null() {
+                all.remove(name);
+            } else {
+                all.insert(name.clone(), value.clone());
+            }
+        }
+        let all = self.with_times(all, now)?;
+        let algorithm = provider.algorithms.first().copied();
+        let algorithm = algorithm.ok_or_else(|| Failure(String::from("the provider allows no algorithm")))?;
+        self.keys.token(algorithm, &Value::Object(all)).map(Some)
+    }
+
+    fn provider(&self, name: Option<&str>) -> Result<&Provider, Failure> {
+        let mut providers = self.policy.providers.iter().map(|(_, provider)| provider);
+        match name {
+            Some(name) => providers
+                .find(|provider| provider.name.as_ref() == name)
+                .ok_or_else(|| Failure(format!("there is no provider {name:?}"))),
+            None => match (providers.next(), providers.next()) {
+                (Some(provider), None) => Ok(provider),
+                _ => Err(Failure(String::from("there are several providers: say which with `signed_by`"))),
+            },
+        }
+    }
+
+    /// Times that are written as `-10m` or `now`, in seconds.
+    fn with_times(&self, mut claims: Map<String, Value>, now: UnixTime) -> Result<Map<String, Value>, Failure> {
+        for name in TIMES {
+            if let Some(Value::String(text)) = claims.get(name) {
+                let time = clock::parse_relative(text).and_then(|by| clock::shifted(now, by));
+                let time = time.or_else(|| clock::parse(text).map(UnixTime::as_secs));
+                let time =
+                    time.ok_or_else(|| Failure(format!("{name}: {text:?} is no time: write -10m, +1h or now")))?;
+                claims.insert(name.to_owned(), json!(time));
+            }
+        }
+        Ok(claims)
+    }
+}
+
+/// Numbers and truth as they are written.
+fn plain_text(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+/// Every expectation that is not met.
+fn differences(expect: &Expectation, found: &Found) -> Vec<String> {
+    let mut differences = Vec::new();
+    let mut differs = |what: &str, expected: &str, found: &str| {
+        if expected != found {
+            differences.push(format!("{what}: expected {expected}, found {found}"));
+        }
+    };
+    let none = "none";
+    let why = found.reason.map(|reason| format!(" ({reason})")).unwrap_or_default();
+    if let Some(decision) = expect.decision
+        && decision.name() != found.decision
+    {
+        differs("decision", decision.name(), &format!("{}{why}", found.decision));
+    }
+    if let Some(status) = expect.status {
+        let found = found.status.map_or_else(|| format!("the backend's{why}"), |status| status.to_string());
+        differs("status", &status.to_string(), &found);
+    }
+    for (what, expected, found) in [
+        ("reason", &expect.reason, found.reason),
+        ("rule", &expect.rule, found.rule.as_deref()),
+        ("would_deny", &expect.would_deny, found.would_deny),
+    ] {
+        if let Some(expected) = expected {
+            differs(what, expected.as_deref().unwrap_or(none), found.unwrap_or(none));
+        }
+    }
+    if let Some(expected) = &expect.challenge {
+        let challenge = found.reply.as_ref().and_then(|reply| reply.header(&HeaderName::WWW_AUTHENTICATE));
+        differs("challenge", expected.as_deref().unwrap_or(none), challenge.unwrap_or(none));
+    }
+    for (name, expected) in &expect.headers {
+        let values = found.backend.as_ref().map(|request| request.values(&name.to_ascii_lowercase()).join(", "));
+        let is_there = values.filter(|value| !value.is_empty());
+        let nothing = if found.backend.is_some() { none } else { "no request to the backend" };
+        differs(
+            &format!("backend's {name}"),
+            expected.as_deref().unwrap_or(none),
+            is_there.as_deref().unwrap_or(nothing),
+        );
+    }
+    for (name, expected) in &expect.response {
+        let header = HeaderName::parse(name);
+        let value = header.and_then(|name| found.reply.as_ref()?.header(&name).map(str::to_owned));
+        differs(&format!("response's {name}"), expected.as_deref().unwrap_or(none), value.as_deref().unwrap_or(none));
+    }
+    differences
+}

@@ -1,0 +1,177 @@
+//! Where in a file the places are that faults name: line and column.
+
+use std::collections::BTreeMap;
+
+use okta_proxy_wasm::config::Path;
+
+/// A line and a column, from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Position {
+    /// The line.
+    pub line: usize,
+    /// The column, in characters.
+    pub column: usize,
+}
+
+/// Where in its file a document begins.
+#[derive(Clone, Copy, Debug)]
+pub struct Origin {
+    /// How many lines stand before it, and how far it is indented; nothing where that is not known.
+    shift: Option<(usize, usize)>,
+}
+
+impl Origin {
+    /// The file is the document.
+    pub const fn whole() -> Self {
+        Self { shift: Some((0, 0)) }
+    }
+
+    /// The document stands in a block of the file, each line indented alike. A block that is there several times is
+    /// found the first time.
+    pub fn of_block(file: &str, block: &str) -> Self {
+        let file: Vec<&str> = file.lines().collect();
+        let block: Vec<&str> = block.lines().collect();
+        let first = block.first().copied().unwrap_or_default();
+        let indents = |lines: &[&str], indent: usize| {
+            lines.iter().zip(&block).all(|(line, wanted)| {
+                wanted.trim().is_empty() && line.trim().is_empty() || line.get(indent..) == Some(*wanted)
+            })
+        };
+        let shift = file.windows(block.len().max(1)).enumerate().find_map(|(before, lines)| {
+            let indent = lines.first()?.len().checked_sub(first.len())?;
+            indents(lines, indent).then_some((before, indent))
+        });
+        Self { shift }
+    }
+
+    fn place(self, Position { line, column }: Position) -> Option<Position> {
+        self.shift.map(|(lines, columns)| Position { line: line + lines, column: column + columns })
+    }
+}
+
+/// The places of a JSON document.
+#[derive(Debug, Default)]
+pub struct Positions {
+    by_path: BTreeMap<String, usize>,
+    text: String,
+}
+
+impl Positions {
+    /// Of a document; none where it does not read.
+    pub fn of(text: &str) -> Self {
+        let mut reader = Reader { text, at: 0, by_path: BTreeMap::new() };
+        let _whole_or_up_to_the_fault = reader.value(&Path::root());
+        Self { by_path: reader.by_path, text: text.to_owned() }
+    }
+
+    /// Where the place stands, or what is around it: a member that is missing stands nowhere.
+    pub fn find(&self, path: &str, origin: Origin) -> Option<Position> {
+        let mut path = path;
+        loop {
+            if let Some(at) = self.by_path.get(path) {
+                let before = self.text.get(..*at)?;
+                let line = before.matches('\n').count() + 1;
+                let column = before.rsplit('\n').next()?.chars().count() + 1;
+                return origin.place(Position { line, column });
+            }
+            path = path.get(..path.rfind(['.', '['])?)?;
+        }
+    }
+}
+
+/// Walks through JSON text; `None` where it is none.
+struct Reader<'a> {
+    text: &'a str,
+    at: usize,
+    by_path: BTreeMap<String, usize>,
+}
+
+impl Reader<'_> {
+    fn next(&mut self) -> Option<u8> {
+        let blank = |byte: &u8| byte.is_ascii_whitespace();
+        let rest = self.text.as_bytes().get(self.at..)?;
+        self.at += rest.iter().take_while(|byte| blank(byte)).count();
+        self.text.as_bytes().get(self.at).copied()
+    }
+
+    fn take(&mut self, wanted: u8) -> Option<()> {
+        (self.next()? == wanted).then(|| self.at += 1)
+    }
+
+    fn value(&mut self, path: &Path) -> Option<()> {
+        let first = self.next()?;
+        self.by_path.entry(path.as_str().to_owned()).or_insert(self.at);
+        match first {
+            b'{' => self.items(b'}', |reader, _| {
+                reader.next()?;
+                let start = reader.at;
+                let name = reader.string()?;
+                let path = path.member(&name);
+                reader.by_path.entry(path.as_str().to_owned()).or_insert(start);
+                reader.take(b':')?;
+                reader.value(&path)
+            }),
+            b'[' => self.items(b']', |reader, index| reader.value(&path.item(index))),
+            b'"' => self.string().map(drop),
+            _ => {
+                let rest = self.text.as_bytes().get(self.at..)?;
+                let length = rest.iter().take_while(|byte| !b",]} \t\r\n".contains(byte)).count();
+                self.at += length;
+                (length > 0).then_some(())
+            }
+        }
+    }
+
+    fn items(&mut self, end: u8, mut item: impl FnMut(&mut Self, usize) -> Option<()>) -> Option<()> {
+        self.at += 1;
+        let mut index = 0;
+        while self.next()? != end {
+            if index > 0 {
+                self.take(b',')?;
+            }
+            item(self, index)?;
+            index += 1;
+        }
+        self.take(end)
+    }
+
+    fn string(&mut self) -> Option<String> {
+        let rest = self.text.get(self.at..)?;
+        let mut escaped = false;
+        let end = rest.bytes().enumerate().skip(1).find(|(_, byte)| {
+            let ends = *byte == b'"' && !escaped;
+            escaped = *byte == b'\\' && !escaped;
+            ends
+        });
+        let quoted = rest.get(..=end?.0)?;
+        self.at += quoted.len();
+        serde_json::from_str(quoted).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_found_by_its_path_and_a_missing_one_by_what_is_around_it() {
+        let text = "{\n  \"a\": { \"b.c\": [1,\n    {\"é\\\"\": 2, \"d\": \"x\\\\\"}] }\n}";
+        let positions = Positions::of(text);
+        let find = |path: &str| positions.find(path, Origin::whole()).map(|found| (found.line, found.column));
+        assert_eq!(find("$"), Some((1, 1)));
+        assert_eq!(find("$.a"), Some((2, 3)));
+        assert_eq!(find("$.a[\"b.c\"][0]"), Some((2, 18)));
+        assert_eq!(find("$.a[\"b.c\"][1].d"), Some((3, 16)));
+        assert_eq!(find("$.a[\"b.c\"][1].missing"), Some((3, 5)));
+        assert_eq!(find("$.missing.further"), Some((1, 1)));
+    }
+
+    #[test]
+    fn a_block_is_found_in_its_file() {
+        let file = "x: y\nvalue: |\n    {\n\n      \"a\": 1\n    }\n";
+        let block = "{\n\n  \"a\": 1\n}\n";
+        let found = Positions::of(block).find("$.a", Origin::of_block(file, block)).unwrap();
+        assert_eq!((found.line, found.column), (5, 7));
+        assert_eq!(Positions::of(block).find("$.a", Origin::of_block("x: y", block)), None);
+    }
+}

@@ -1,0 +1,157 @@
+//! A request as the command line and the test files have it -> the head that the filter sees.
+
+use okta_proxy_wasm::engine::{Attribute, AttributeValues};
+use okta_proxy_wasm::http::{HeadEdits, HeaderEdit, RequestHead};
+use okta_proxy_wasm::policy::TokenSource;
+use okta_proxy_wasm::policy::token_source::target_without;
+
+use crate::failure::Failure;
+
+/// A request's head, in order.
+#[derive(Clone, Debug)]
+pub struct Request {
+    fields: Vec<(String, Vec<u8>)>,
+}
+
+impl Request {
+    /// `GET https://api.acme.com/orders?x=1`, or `GET /orders`. Where no host is said it is `localhost`.
+    pub fn parse(line: &str) -> Result<Self, Failure> {
+        let (method, target) =
+            line.trim().split_once(' ').ok_or_else(|| Failure(format!("{line:?} is no request: write METHOD URL")))?;
+        let target = target.trim();
+        let (scheme, authority, path) = match target.split_once("://") {
+            Some((scheme, rest)) => {
+                let at = rest.find(['/', '?']).unwrap_or(rest.len());
+                let (authority, path) = rest.split_at(at);
+                (scheme, authority, if path.starts_with('/') { path.to_owned() } else { format!("/{path}") })
+            }
+            None if target.starts_with('/') || target == "*" => ("https", "localhost", target.to_owned()),
+            None => return Err(Failure(format!("{target:?} is neither a URL nor a path"))),
+        };
+        let field = |name: &str, value: &str| (name.to_owned(), value.as_bytes().to_vec());
+        let fields = vec![
+            field(":method", method),
+            field(":scheme", scheme),
+            field(":authority", authority),
+            field(":path", path.as_str()),
+        ];
+        Ok(Self { fields })
+    }
+
+    /// One more header. `host` is the authority, as a proxy has it.
+    pub fn add(&mut self, name: &str, value: &str) {
+        let name = name.trim().to_ascii_lowercase();
+        let value = value.trim().as_bytes().to_vec();
+        match self.fields.iter_mut().find(|(field, _)| field == ":authority") {
+            Some((_, authority)) if name == "host" => *authority = value,
+            _ => self.fields.push((name, value)),
+        }
+    }
+
+    /// Puts a token where the configuration looks first.
+    pub fn add_token(&mut self, token: &str, places: &serde_json::Value) -> Result<(), Failure> {
+        let first = |name: &str| places.get(name).and_then(|all| all.get(0)).cloned();
+        let text = |value: &serde_json::Value| value.as_str().map(str::to_owned);
+        let header = match places.get("from_headers") {
+            None | Some(serde_json::Value::Null) => Some((String::from("authorization"), Some(String::from("Bearer")))),
+            Some(_) => first("from_headers")
+                .and_then(|header| Some((text(header.get("name")?)?, header.get("scheme").and_then(text)))),
+        };
+        if let Some((name, scheme)) = header {
+            let value = scheme.map_or_else(|| token.to_owned(), |scheme| format!("{scheme} {token}"));
+            self.add(&name, &value);
+        } else if let Some(cookie) = first("from_cookies").as_ref().and_then(text) {
+            self.add("cookie", &format!("{cookie}={token}"));
+        } else if let Some(name) = first("from_params").as_ref().and_then(text)
+            && let Some((_, path)) = self.fields.iter_mut().find(|(field, _)| field == ":path")
+        {
+            let mark = if path.contains(&b'?') { '&' } else { '?' };
+            path.extend(format!("{mark}{name}={token}").into_bytes());
+        } else {
+            return Err(Failure(String::from("the configuration looks for a token nowhere")));
+        }
+        Ok(())
+    }
+
+    /// As the filter sees it.
+    pub fn head(&self) -> RequestHead {
+        RequestHead::new(self.fields.clone())
+    }
+
+    /// What is left of it behind the filter.
+    pub fn edited(&self, edits: &HeadEdits) -> Self {
+        let mut fields = self.fields.clone();
+        for edit in edits.iter() {
+            match edit {
+                HeaderEdit::Remove(name) => fields.retain(|(field, _)| field != name),
+                HeaderEdit::Set(name, value) => {
+                    fields.retain(|(field, _)| field != name.as_str());
+                    fields.push((name.as_str().to_owned(), value.as_str().as_bytes().to_vec()));
+                }
+                HeaderEdit::Rewrite(rest) => {
+                    let at = fields.iter().position(|(field, _)| field == rest.field());
+                    fields.retain(|(field, _)| field != rest.field());
+                    let at = at.unwrap_or(fields.len()).min(fields.len());
+                    fields.insert(at, (rest.field().to_owned(), rest.as_bytes().to_vec()));
+                }
+            }
+        }
+        Self { fields }
+    }
+
+    /// The values under a name, as text.
+    pub fn values(&self, name: &str) -> Vec<String> {
+        let found = self.fields.iter().filter(|(field, _)| field == name);
+        found.map(|(_, value)| String::from_utf8_lossy(value).into_owned()).collect()
+    }
+
+    /// Names and values to be shown: what may hold a credential is not.
+    pub fn shown(&self, source: &TokenSource) -> Vec<(String, String)> {
+        let head = self.head();
+        let shown = |(name, value): &(String, Vec<u8>)| {
+            let value = if name == ":path" {
+                let without = target_without(&head, &source.params);
+                without.map(|path| String::from_utf8_lossy(&path).into_owned()).unwrap_or_default()
+            } else if source.is_carrier(name) || name == "authorization" || name == "cookie" {
+                format!("(not shown, {} bytes)", value.len())
+            } else {
+                String::from_utf8_lossy(value).into_owned()
+            };
+            (name.clone(), value)
+        };
+        self.fields.iter().map(shown).collect()
+    }
+}
+
+/// What conditions ask of the host, from names and values as Envoy has them.
+pub fn attributes<'a>(given: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<AttributeValues, Failure> {
+    let mut values = AttributeValues::default();
+    for (name, value) in given {
+        let attribute = Attribute::ALL
+            .into_iter()
+            .find(|attribute| attribute.path().join(".") == name)
+            .ok_or_else(|| Failure(format!("{name:?} is no attribute that is asked of the host")))?;
+        let wrong = || Failure(format!("{value:?} is no value of {name}"));
+        let property = match attribute {
+            Attribute::SourcePort | Attribute::DestinationPort => {
+                value.parse::<u16>().map_err(|_| wrong()).map(|port| i64::from(port).to_le_bytes().to_vec())?
+            }
+            Attribute::Mtls => vec![u8::from(value.parse::<bool>().map_err(|_| wrong())?)],
+            // Envoy gives an address with its port.
+            Attribute::SourceAddress | Attribute::DestinationAddress if !value.contains(':') => {
+                format!("{value}:0").into_bytes()
+            }
+            Attribute::SourceAddress
+            | Attribute::DestinationAddress
+            | Attribute::RequestProtocol
+            | Attribute::RequestedServerName
+            | Attribute::TlsVersion
+            | Attribute::PeerSubject
+            | Attribute::PeerUri
+            | Attribute::PeerDns
+            | Attribute::PeerDigest => value.as_bytes().to_vec(),
+        };
+        values.insert(attribute, property);
+    }
+    Ok(values)
+}

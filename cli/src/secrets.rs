@@ -1,0 +1,93 @@
+//! What stands in the environment variables that a configuration names. None of it is ever shown.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::env;
+
+use serde_json::Value;
+
+use crate::arguments::SecretSources;
+use crate::failure::Failure;
+use crate::input;
+use crate::signing;
+
+/// Looks variables up.
+pub struct Secrets {
+    from_file: BTreeMap<String, String>,
+    assumes: bool,
+    /// A private key, for who only has to have one.
+    any_key: String,
+}
+
+impl Secrets {
+    /// As the command line says.
+    pub fn new(sources: &SecretSources) -> Result<Self, Failure> {
+        let mut from_file = BTreeMap::new();
+        if let Some(path) = &sources.env_file {
+            for line in input::read_text(path)?.lines().map(str::trim) {
+                if line.is_empty() || line.starts_with('#') {
+                    continue;
+                }
+                let line = line.strip_prefix("export ").unwrap_or(line);
+                let Some((name, value)) = line.split_once('=') else {
+                    return Err(Failure::of_file(path, "expected NAME=value in each line"));
+                };
+                from_file.insert(name.trim().to_owned(), unquoted(value.trim()));
+            }
+        }
+        Ok(Self { from_file, assumes: sources.assume_env, any_key: signing::some_private_key()? })
+    }
+
+    /// Every variable is set.
+    pub fn assumed() -> Result<Self, Failure> {
+        Self::new(&SecretSources { env_file: None, assume_env: true })
+    }
+
+    /// What the document's variables hold: a key where it wants one.
+    pub fn environment(&self, document: &Value) -> impl Fn(&str) -> Option<String> {
+        let keys = variables_of(document, "private_key");
+        move |name| {
+            let found = self.from_file.get(name).cloned().or_else(|| env::var(name).ok());
+            found.filter(|value| !value.trim().is_empty()).or_else(|| {
+                let assumed = if keys.contains(name) { self.any_key.clone() } else { String::from("assumed") };
+                self.assumes.then_some(assumed)
+            })
+        }
+    }
+}
+
+/// `\n` in double quotes is a line end, so that a key in PEM fits into a line.
+fn unquoted(value: &str) -> String {
+    let within = |quote: char| value.strip_prefix(quote).and_then(|rest| rest.strip_suffix(quote));
+    match (within('"'), within('\'')) {
+        (Some(text), _) => text.replace("\\n", "\n"),
+        (None, Some(text)) => text.to_owned(),
+        (None, None) => value.to_owned(),
+    }
+}
+
+/// The variables that stand behind a member of that name, anywhere.
+fn variables_of(value: &Value, member: &str) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    visit_secrets(value, &mut |name, variable| {
+        if name == member {
+            found.insert(variable.to_owned());
+        }
+    });
+    found
+}
+
+/// Tells of each `"name": {"env": "VARIABLE"}` in a document.
+pub fn visit_secrets(value: &Value, tell: &mut impl FnMut(&str, &str)) {
+    match value {
+        Value::Object(members) => {
+            for (name, member) in members {
+                if let Some(Value::String(variable)) = member.get("env") {
+                    tell(name, variable);
+                }
+                visit_secrets(member, tell);
+            }
+        }
+        Value::Array(items) => items.iter().for_each(|item| visit_secrets(item, tell)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}

@@ -1,0 +1,345 @@
+//! What the filter looks at, one thing after the other, each judged by the filter's own code: the same functions that the
+//! engine calls. The engine's decision is made elsewhere, and it alone counts.
+
+mod claims;
+mod requirement;
+
+use okta_proxy_wasm::engine::{AttributeValues, PortableVerifier};
+use okta_proxy_wasm::http::RequestHead;
+use okta_proxy_wasm::jose::{Claim, IntrospectedToken, KeySet, UnverifiedToken, VerifiedToken};
+use okta_proxy_wasm::policy::token_source::Credential;
+use okta_proxy_wasm::policy::{Access, AdmittedToken, Asked, KeyOrigin, Policy, Provider, RuleId, TokenSource};
+use okta_proxy_wasm::unix_time::UnixTime;
+use serde_json::{Value, json};
+
+use crate::clock;
+
+/// How a step went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mark {
+    /// As it has to.
+    Good,
+    /// Not so: here the request is stopped.
+    Bad,
+    /// Something to know.
+    Plain,
+}
+
+impl Mark {
+    /// Good or bad.
+    pub const fn of(is_good: bool) -> Self {
+        if is_good { Self::Good } else { Self::Bad }
+    }
+
+    /// Its name in JSON.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Good => "good",
+            Self::Bad => "bad",
+            Self::Plain => "plain",
+        }
+    }
+}
+
+/// One thing that was looked at.
+#[derive(Debug)]
+pub struct Step {
+    /// What.
+    pub what: &'static str,
+    /// How it went.
+    pub mark: Mark,
+    /// A sentence.
+    pub says: String,
+    /// More of them, each with how it went.
+    pub details: Vec<(Mark, String)>,
+}
+
+impl Step {
+    fn new(what: &'static str, mark: Mark, says: impl Into<String>) -> Self {
+        Self { what, mark, says: says.into(), details: Vec::new() }
+    }
+
+    /// For programs.
+    pub fn as_json(&self) -> Value {
+        let details: Vec<Value> =
+            self.details.iter().map(|(mark, says)| json!({ "outcome": mark.name(), "says": says })).collect();
+        json!({ "step": self.what, "outcome": self.mark.name(), "says": self.says, "details": details })
+    }
+}
+
+/// A request and all that it is judged by.
+pub struct Look<'a> {
+    /// The operator's rules.
+    pub policy: &'a Policy,
+    /// The same as they were written.
+    pub document: &'a Value,
+    /// The request.
+    pub head: &'a RequestHead,
+    /// What the host says of it.
+    pub attributes: &'a AttributeValues,
+    /// The keys that were fetched for it.
+    pub fetched: Option<&'a KeySet>,
+    /// What its issuer says.
+    pub introspection: Option<&'a [u8]>,
+    /// When.
+    pub now: UnixTime,
+}
+
+impl Look<'_> {
+    /// All steps up to the one that stops the request.
+    pub fn steps(&self) -> Vec<Step> {
+        let mut steps = Vec::new();
+        // Whether it went through to the end or was stopped stands in the steps.
+        let _stopped = self.walk(&mut steps);
+        steps
+    }
+
+    fn walk(&self, steps: &mut Vec<Step>) -> Option<()> {
+        let rule = self.rule(steps)?;
+        let text = self.credential(rule, steps)?;
+        if !UnverifiedToken::has_three_parts(&text) {
+            let Some((_, provider)) = self.policy.providers.of_opaque_tokens() else {
+                steps.push(Step::new("token", Mark::Bad, "no JWT, and no provider is asked about others"));
+                return None;
+            };
+            steps.push(Step::new("token", Mark::Plain, format!("no JWT: {} is asked about it", provider.name)));
+            return self.asked_about(provider, rule, steps);
+        }
+        let token = match UnverifiedToken::parse(&text) {
+            Ok(token) => token,
+            Err(fault) => {
+                steps.push(Step::new("token", Mark::Bad, format!("not a token that could be verified: {fault:?}")));
+                return None;
+            }
+        };
+        let header = token.header();
+        let mut step = Step::new("token", Mark::Plain, format!("a JWT of {} bytes", text.len()));
+        step.details.push((Mark::Plain, format!("alg {}", header.algorithm)));
+        step.details.push((Mark::Plain, format!("kid {}", header.key_id.as_deref().unwrap_or("(none)"))));
+        step.details.push((Mark::Plain, format!("typ {}", header.token_type.as_deref().unwrap_or("(none)"))));
+        steps.push(step);
+        let provider = self.provider(&token, steps)?;
+        if matches!(provider.keys, KeyOrigin::IssuerAlone) {
+            let says = format!("only {} itself can tell whose tokens are its own: it is asked", provider.name);
+            steps.push(Step::new("key", Mark::Plain, says));
+            return self.asked_about(provider, rule, steps);
+        }
+        let verified = self.verified(token, provider, steps)?;
+        let told = claims::told(verified.claims(), provider, self.now);
+        let admitted = AdmittedToken::admit(verified, provider, self.now);
+        steps.push(claims::step(told, admitted.as_ref().err().copied()));
+        self.granted(rule, &admitted.ok()?, provider, steps)
+    }
+
+    /// The keys that may have signed the token, and whether one did.
+    fn verified(&self, token: UnverifiedToken, provider: &Provider, steps: &mut Vec<Step>) -> Option<VerifiedToken> {
+        let keys = match &provider.keys {
+            KeyOrigin::Inline(keys) => Some(keys),
+            KeyOrigin::Remote(_) | KeyOrigin::IssuerAlone => self.fetched,
+        };
+        let Some(keys) = keys else {
+            steps.push(Step::new("key", Mark::Bad, "there are no keys of this provider"));
+            return None;
+        };
+        let algorithm = token.header().algorithm;
+        let candidates = keys.candidates(token.header().key_id.as_deref(), algorithm);
+        let ids: Vec<&str> = candidates.iter().map(|key| key.id().unwrap_or("(without kid)")).collect();
+        let says = match ids.as_slice() {
+            [] => format!("none of the provider's {} keys has this kid and serves {algorithm}", keys.len()),
+            ids => format!("of the provider's {} keys: {}", keys.len(), ids.join(", ")),
+        };
+        steps.push(Step::new("key", Mark::of(!candidates.is_empty()), says));
+        if candidates.is_empty() {
+            return None;
+        }
+        let verified = token.verify(&candidates, &PortableVerifier);
+        let says = if verified.is_ok() { "it holds" } else { "it does not hold under this key" };
+        steps.push(Step::new("signature", Mark::of(verified.is_ok()), says));
+        verified.ok()
+    }
+
+    fn rule(&self, steps: &mut Vec<Step>) -> Option<RuleId> {
+        let id = match self.policy.rules.find(self.head) {
+            Ok(id) => id,
+            Err(fault) => {
+                steps.push(Step::new("rule", Mark::Bad, format!("the request comes under none: {fault:?}")));
+                return None;
+            }
+        };
+        let rule = self.policy.rules.rule(id);
+        let place = match id {
+            RuleId::Numbered(index) => {
+                let name = rule.name.as_deref().map(|name| format!(" {name:?}")).unwrap_or_default();
+                format!("rules[{}]{name}", index.place())
+            }
+            RuleId::Otherwise => String::from("default_rule"),
+        };
+        let (mark, access) = match rule.access {
+            Access::Public => (Mark::Good, "public: a token is not looked at"),
+            Access::Optional => (Mark::Good, "optional: a token is looked at where there is one"),
+            Access::Token => (Mark::Good, "a good token is needed"),
+            Access::Deny => (Mark::Bad, "nobody passes"),
+        };
+        let trial = if rule.report_only { ", on trial (report_only)" } else { "" };
+        steps.push(Step::new("rule", mark, format!("{place}: {access}{trial}")));
+        (rule.access != Access::Deny).then_some(id)
+    }
+
+    /// The token, where one is looked at.
+    fn credential(&self, id: RuleId, steps: &mut Vec<Step>) -> Option<Vec<u8>> {
+        let credential = self.policy.token_source.find(self.head);
+        let rule = self.policy.rules.rule(id);
+        let found = match &credential {
+            Credential::Token(_) => format!("one token, in {}", self.place()),
+            Credential::Absent => String::from("none"),
+            Credential::Repeated => String::from("more than one"),
+            Credential::Malformed => String::from("something that is not one token"),
+            Credential::TooLarge => String::from("longer than token.max_bytes"),
+        };
+        let asked = self.asked(None);
+        match self.policy.rules.without_token(id, &credential, &asked) {
+            Ok(Some(proof)) => {
+                steps.push(Step::new("credential", Mark::Good, format!("{found}; none is needed")));
+                if let Some(reason) = proof.would_deny() {
+                    steps.push(Step::new("requirement", Mark::Plain, format!("only reported: {}", reason.name())));
+                }
+                return None;
+            }
+            Ok(None) => {}
+            Err(reason) => {
+                steps.push(Step::new("requirement", Mark::Bad, reason.name()));
+                return None;
+            }
+        }
+        let token = match credential {
+            Credential::Token(text) => Some(text.into_owned()),
+            Credential::Absent | Credential::Repeated | Credential::Malformed | Credential::TooLarge => None,
+        };
+        let mark = Mark::of(token.is_some());
+        let says =
+            if rule.access == Access::Token || token.is_some() { found } else { format!("{found}, which is bad") };
+        steps.push(Step::new("credential", mark, says));
+        token
+    }
+
+    /// Which of the places it stands in: each asked alone.
+    fn place(&self) -> String {
+        let source = &self.policy.token_source;
+        let only = TokenSource { headers: Vec::new(), cookies: Vec::new(), params: Vec::new(), ..source.clone() };
+        let has = |alone: TokenSource| alone.find(self.head) != Credential::Absent;
+        for header in &source.headers {
+            if has(TokenSource { headers: vec![header.clone()], ..only.clone() }) {
+                return format!("the header {}", header.name.as_str());
+            }
+        }
+        for param in &source.params {
+            if has(TokenSource { params: vec![param.clone()], ..only.clone() }) {
+                return format!("the query parameter {}", param.as_str());
+            }
+        }
+        String::from("a cookie")
+    }
+
+    fn asked<'b>(&'b self, token: Option<(&'b AdmittedToken, &'b str)>) -> Asked<'b> {
+        Asked { token, head: self.head, attributes: self.attributes, came_at: self.now, now: self.now }
+    }
+
+    fn provider(&self, token: &UnverifiedToken, steps: &mut Vec<Step>) -> Option<&Provider> {
+        let issuer = match token.claimed_issuer() {
+            Claim::Valid(issuer) => issuer,
+            Claim::Absent | Claim::Malformed => {
+                steps.push(Step::new("provider", Mark::Bad, "the token names no issuer"));
+                return None;
+            }
+        };
+        let Some((_, provider)) = self.policy.providers.of_issuer(issuer) else {
+            let mut step = Step::new("provider", Mark::Bad, format!("none has the token's issuer {issuer:?}"));
+            for (_, provider) in self.policy.providers.iter() {
+                step.details.push((Mark::Plain, format!("{}: {:?}", provider.name, provider.issuer)));
+            }
+            steps.push(step);
+            return None;
+        };
+        steps.push(Step::new("provider", Mark::Good, format!("{}, of the issuer {issuer:?}", provider.name)));
+        let algorithm = token.header().algorithm;
+        let allowed: Vec<&str> = provider.algorithms.iter().map(|algorithm| algorithm.name()).collect();
+        let is_verified_here = !matches!(provider.keys, KeyOrigin::IssuerAlone);
+        let is_allowed = !is_verified_here || provider.algorithms.contains(&algorithm);
+        if is_verified_here {
+            let says = format!("{algorithm}; allowed are {}", allowed.join(", "));
+            steps.push(Step::new("algorithm", Mark::of(is_allowed), says));
+        }
+        if let Claim::Valid(expiry) = token.claimed_expiry()
+            && is_allowed
+            && provider.takes_as_expired(expiry, self.now)
+        {
+            let says =
+                format!("it says itself that it expired at {}; its signature is not looked at", clock::shown(expiry));
+            steps.push(Step::new("claims", Mark::Bad, says));
+            return None;
+        }
+        is_allowed.then_some(provider)
+    }
+
+    /// A token of which only its issuer can say anything.
+    fn asked_about(&self, provider: &Provider, rule: RuleId, steps: &mut Vec<Step>) -> Option<()> {
+        let active = match IntrospectedToken::read(self.introspection?) {
+            Ok(IntrospectedToken::Active(token)) => token,
+            Ok(IntrospectedToken::Inactive) => {
+                steps.push(Step::new("introspection", Mark::Bad, "it is not active"));
+                return None;
+            }
+            Err(fault) => {
+                steps.push(Step::new("introspection", Mark::Bad, format!("no answer to that: {fault:?}")));
+                return None;
+            }
+        };
+        steps.push(Step::new("introspection", Mark::Good, "it is active"));
+        let told = claims::told(active.claims(), provider, self.now);
+        let ttl = provider.introspection.as_ref().map_or(std::time::Duration::ZERO, |settings| settings.cache_ttl);
+        let admitted = AdmittedToken::admit_active(active, provider, self.now.plus(ttl), self.now);
+        steps.push(claims::step(told, admitted.as_ref().err().copied()));
+        self.granted(rule, &admitted.ok()?, provider, steps)
+    }
+
+    /// A good token: what the backend is told of it, and whether it does for the rule.
+    fn granted(&self, id: RuleId, token: &AdmittedToken, provider: &Provider, steps: &mut Vec<Step>) -> Option<()> {
+        let name = |found: Option<&str>| found.map_or_else(|| String::from("(none)"), |found| format!("{found:?}"));
+        let mut step = Step::new("identity", Mark::Good, format!("subject {}", name(token.subject())));
+        step.details.push((Mark::Plain, format!("client {}", name(token.client()))));
+        step.details.push((Mark::Plain, format!("scopes {:?}", token.scopes())));
+        if let Claim::Valid(groups) = token.groups() {
+            step.details.push((Mark::Plain, format!("groups {groups:?}")));
+        }
+        steps.push(step);
+        if self.policy.forwarding.identity(token).is_err() {
+            steps.push(Step::new("headers", Mark::Bad, "a value is too long to be handed over"));
+            return None;
+        }
+        let rule = self.policy.rules.rule(id);
+        if rule.introspects {
+            steps.push(Step::new("introspection", Mark::Plain, "the rule has the issuer asked as well"));
+        }
+        let Some(requirement) = &rule.requirement else { return Some(()) };
+        let asked = self.asked(Some((token, &provider.name)));
+        let checked = self.policy.rules.check(id, &asked);
+        let (mark, says) = match &checked {
+            Ok(()) => (Mark::Good, String::from("met")),
+            Err(unmet) if rule.report_only => (Mark::Plain, format!("only reported: {}", unmet.reason.name())),
+            Err(unmet) => (Mark::Bad, unmet.reason.name().to_owned()),
+        };
+        let mut step = Step::new("requirement", mark, says);
+        step.details = requirement::details(requirement, &self.policy.rules, &asked, self.written(id));
+        steps.push(step);
+        checked.ok()
+    }
+
+    /// What the operator wrote as `require`.
+    fn written(&self, id: RuleId) -> &Value {
+        let place = match id {
+            RuleId::Numbered(index) => format!("/rules/{}/require", index.place()),
+            RuleId::Otherwise => String::from("/default_rule/require"),
+        };
+        self.document.pointer(&place).unwrap_or(&Value::Null)
+    }
+}

@@ -1,0 +1,79 @@
+//! What a rule demands, each demand judged alone.
+
+use okta_proxy_wasm::policy::requirement::{ClaimTest, Expected, Term, Verdict};
+use okta_proxy_wasm::policy::{Asked, Facts, Requirement, Rules};
+use serde_json::Value;
+
+use super::Mark;
+
+/// Each demand with how it is met. `written` is the operator's `require`.
+pub fn details(requirement: &Requirement, rules: &Rules, asked: &Asked<'_>, written: &Value) -> Vec<(Mark, String)> {
+    let mut details = Vec::new();
+    rules.with_facts(requirement, asked, |facts| {
+        for term in requirement.terms() {
+            tell(term, facts, written, 0, &mut details);
+        }
+    });
+    details
+}
+
+fn tell(term: &Term, facts: &Facts<'_>, written: &Value, depth: usize, details: &mut Vec<(Mark, String)>) {
+    let verdict = Requirement::all(vec![term.clone()]).judge(facts);
+    let (mark, how) = match verdict {
+        Verdict::Holds => (Mark::Good, String::new()),
+        Verdict::Fails => (Mark::Bad, String::new()),
+        Verdict::Unknown(doubt) => (Mark::Bad, format!(" (cannot be judged: {doubt:?})")),
+    };
+    // Within `not` and `any_of` what does not hold is no fault of its own.
+    let mark = if depth > 0 && mark == Mark::Bad { Mark::Plain } else { mark };
+    details.push((mark, format!("{}{}{how}", "  ".repeat(depth), sentence(term, written))));
+    let inner: &[Requirement] = match term {
+        Term::Not(inner) => std::slice::from_ref(inner),
+        Term::AnyOf(alternatives) => alternatives,
+        Term::Audiences(_)
+        | Term::Clients(_)
+        | Term::Groups(_)
+        | Term::Claim(_)
+        | Term::Condition(_)
+        | Term::Methods(_)
+        | Term::Authentication(_)
+        | Term::MaxAge(_)
+        | Term::Scopes(_)
+        | Term::AnyScope(_) => &[],
+    };
+    for requirement in inner {
+        for term in requirement.terms() {
+            tell(term, facts, &Value::Null, depth + 1, details);
+        }
+    }
+}
+
+fn sentence(term: &Term, written: &Value) -> String {
+    match term {
+        Term::Audiences(names) => format!("audiences: one of {names:?}"),
+        Term::Clients(names) => format!("client_ids: one of {names:?}"),
+        Term::Groups(names) => format!("groups: one of {names:?}"),
+        Term::Claim(test) => claim(test),
+        Term::Condition(_) => match written.get("condition").and_then(Value::as_str) {
+            Some(text) => format!("condition: {text}"),
+            None => String::from("condition"),
+        },
+        Term::Methods(names) => format!("amr: all of {names:?}"),
+        Term::Not(_) => String::from("not"),
+        Term::Authentication(values) => format!("acr: at least one of {values:?}"),
+        Term::MaxAge(age) => format!("max_age: {} s", age.as_secs()),
+        Term::Scopes(scopes) => format!("scopes: all of {scopes:?}"),
+        Term::AnyScope(scopes) => format!("any_scope: one of {scopes:?}"),
+        Term::AnyOf(alternatives) => format!("any_of: {} alternatives", alternatives.len()),
+    }
+}
+
+fn claim(ClaimTest { path, expected }: &ClaimTest) -> String {
+    let path = path.join(" > ");
+    match expected {
+        Expected::OneOf(values) => format!("claim {path}: one of {values:?}"),
+        Expected::AllOf(values) => format!("claim {path}: all of {values:?}"),
+        Expected::Presence => format!("claim {path}: is there"),
+        Expected::Absence => format!("claim {path}: is not there"),
+    }
+}
