@@ -229,7 +229,7 @@ $(CLIENTS_IN_PYTHON): $(CLIENTS)/requirements.txt
 # Debian's packages, unpacked and not installed, by a package list of our own: neither root nor a fresh list of the system's is needed.
 $(DEBIAN): tests/support/debian-packages.sha256
 	@$(call need,apt-get,the registry and the Prometheus of the tests come from Debian 12)
-	$(call say,"A registry, skopeo and Prometheus for the tests (Debian) into .tools (about 60 MB)")
+	$(call say,"A registry and skopeo and Prometheus for the tests (Debian) into .tools")
 	@rm -rf $(@D) && mkdir -p $(@D)/lists/partial $(@D)/archives/partial
 	@cd $(@D) && apt="apt-get -qq -o Dir::State::Lists=$$PWD/lists -o Dir::Cache=$$PWD -o APT::Sandbox::User=root" \
 		&& $$apt update 2>/dev/null \
