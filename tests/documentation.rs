@@ -93,7 +93,10 @@ fn every_relative_link_and_anchor_leads_to_something_that_is_there() {
             let (file, anchor) = target.split_once('#').unwrap_or((&target, ""));
             let file = if file.is_empty() { text.clone() } else { plain(&text.parent().unwrap().join(file)) };
             assert!(file.exists(), "{name}: {target} leads to nothing");
-            assert!(anchor.is_empty() || anchors(&read(&file)).contains(anchor), "{name}: {target} has no such heading");
+            assert!(
+                anchor.is_empty() || anchors(&read(&file)).contains(anchor),
+                "{name}: {target} has no such heading"
+            );
             // What lies outside of the book is not there for its readers: it is named and not linked.
             let is_in_book = text.starts_with(root().join("docs"));
             assert!(!is_in_book || file.starts_with(root().join("docs")), "{name}: {target} leads out of the book");

@@ -68,7 +68,7 @@ fn every_json_block_of_the_documentation_is_a_configuration_that_loads() {
         assert_loads(&page, &text);
         loaded += 1;
     }
-    assert!(loaded >= 25, "only {loaded} configurations found");
+    assert!(loaded >= 20, "only {loaded} configurations found");
 }
 
 /// The plugin configurations in a YAML document: Istio's and Envoy Gateway's under their names, Envoy's as a text.
