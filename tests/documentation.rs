@@ -75,7 +75,7 @@ fn plain(path: &Path) -> PathBuf {
         match part {
             Component::ParentDir => assert!(plain.pop(), "{} leads above the root", path.display()),
             Component::CurDir => {}
-            other => plain.push(other),
+            Component::Normal(_) | Component::RootDir | Component::Prefix(_) => plain.push(part),
         }
     }
     plain
