@@ -12,7 +12,7 @@ CARGO_AUDITABLE_VERSION := 0.7.7
 CARGO_DENY_VERSION := 0.20.2
 CARGO_FUZZ_VERSION := 0.13.2
 CARGO_MUTANTS_VERSION := 27.1.0
-# Debian 12's, for amd64: its package holds everything but libc.
+MDBOOK_VERSION := 0.5.4
 # How long `make fuzz` runs each target.
 FUZZ_SECONDS := 60
 # The test runner and the library it runs must be of one version.
@@ -37,6 +37,7 @@ CARGO_AUDITABLE := $(TOOLS)/cargo-auditable-$(CARGO_AUDITABLE_VERSION)
 CARGO_DENY := $(TOOLS)/cargo-deny-$(CARGO_DENY_VERSION)
 CARGO_FUZZ := $(TOOLS)/cargo-fuzz-$(CARGO_FUZZ_VERSION)
 CARGO_MUTANTS := $(TOOLS)/cargo-mutants-$(CARGO_MUTANTS_VERSION)
+MDBOOK := $(TOOLS)/mdbook-$(MDBOOK_VERSION)
 MODULE := target/wasm32-wasip1/release/okta_proxy_wasm.wasm
 
 say = @printf '\033[1m==> %s\033[0m\n' $(1)
@@ -109,6 +110,14 @@ monitoring: $(DEBIAN) ## Check the alert rules, and that each fires when it shou
 	$(call say,"The alert rules of monitoring/")
 	@$(dir $(DEBIAN))usr/bin/promtool check rules monitoring/alerts.yaml
 	@$(dir $(DEBIAN))usr/bin/promtool test rules monitoring/alerts_test.yaml
+
+# What is generated from the types is written first: the book shows the code that is there.
+.PHONY: docs
+docs: $(MDBOOK) ## Write the configuration reference from the types, and build docs/ as a book into target/book
+	$(call say,"The configuration reference and the schema from the types")
+	@UPDATE_GOLDEN=1 cargo test --quiet --locked --test schema -- the_files_are_what_the_types_say >/dev/null
+	@$(MDBOOK)/bin/mdbook build --dest-dir $(CURDIR)/target/book docs
+	@printf '    target/book/index.html\n'
 
 .PHONY: lint
 lint: $(TARGETS) $(CARGO_DENY) ## Check formatting, clippy (native and wasm), licences, bans and sources
@@ -264,4 +273,9 @@ $(CARGO_FUZZ): | $(TARGETS)
 $(CARGO_MUTANTS): | $(TARGETS)
 	$(call say,"cargo-mutants $(CARGO_MUTANTS_VERSION): compiled once in some 4 minutes")
 	@cargo install --quiet cargo-mutants --version $(CARGO_MUTANTS_VERSION) --root $@.partial --target-dir target/tools
+	@rm -rf $@ && mv $@.partial $@
+
+$(MDBOOK): | $(TARGETS)
+	$(call say,"mdBook $(MDBOOK_VERSION): compiled once in some 4 minutes")
+	@cargo install --quiet mdbook --version $(MDBOOK_VERSION) --no-default-features --features search --root $@.partial --target-dir target/tools
 	@rm -rf $@ && mv $@.partial $@

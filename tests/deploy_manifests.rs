@@ -5,6 +5,8 @@
 #![allow(missing_docs, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
 #![allow(clippy::unwrap_used, reason = "a test")]
 
+mod pages;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write as _;
@@ -18,9 +20,11 @@ use testbed::module::project_root;
 
 /// A file's objects.
 fn objects(file: &str) -> Vec<Value> {
-    let text = fs::read_to_string(project_root().join("deploy").join(file)).unwrap();
-    let documents = yaml_serde::Deserializer::from_str(&text);
-    documents.map(|document| Value::deserialize(document).unwrap()).collect()
+    objects_in(&fs::read_to_string(project_root().join("deploy").join(file)).unwrap())
+}
+
+fn objects_in(text: &str) -> Vec<Value> {
+    yaml_serde::Deserializer::from_str(text).map(|document| Value::deserialize(document).unwrap()).collect()
 }
 
 fn object(file: &str, kind: &str) -> Value {
@@ -133,6 +137,19 @@ fn istio_s_schemas_find_nothing_wrong_and_do_find_what_is_wrong() {
     for kind in ["ServiceEntry", "DestinationRule", "WasmPlugin"] {
         assert!(faults.contains(&format!("{kind}: ")), "{faults}");
     }
+}
+
+#[test]
+fn the_guide_from_istio_begins_and_ends_with_what_istio_s_schemas_take() {
+    let guide = fs::read_to_string(project_root().join("docs/guides/from-istio.md")).unwrap();
+    let blocks = pages::blocks(&guide).into_iter().filter(|block| block.language.starts_with("yaml"));
+    let all: Vec<Value> = blocks.flat_map(|block| objects_in(&block.text)).collect();
+    let kinds: Vec<&Value> = all.iter().map(|object| &object["kind"]).collect();
+    assert_eq!(kinds, ["RequestAuthentication", "AuthorizationPolicy", "AuthorizationPolicy", "WasmPlugin"]);
+    assert_eq!(faults_by_schema(&all), "");
+    let plugin = &all[3]["spec"];
+    assert_pinned(&plugin["url"], &plugin["sha256"]);
+    assert_eq!(upstream_of(&plugin["pluginConfig"], &[]), "outbound|443||acme.okta.com");
 }
 
 /// Whoever adds a file gets a test for it.

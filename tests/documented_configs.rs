@@ -1,19 +1,21 @@
-//! Every configuration that a reader may copy is loaded: the JSON blocks of the documentation, the examples'
-//! plugin.json, and the bootstrap under `envoy/`, which the real Envoy validates too (`tests/e2e_examples.rs` runs the
-//! others).
+//! Every configuration that a reader may copy is loaded: the JSON blocks of the documentation, what its YAML blocks hold,
+//! the examples' plugin.json, and the bootstrap under `envoy/`. The real Envoy validates that and every bootstrap in the
+//! documentation (`tests/e2e_examples.rs` runs the others).
 
 #![allow(missing_docs, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
 #![allow(clippy::unwrap_used, reason = "a test")]
 
+mod pages;
+
 use std::fs;
 use std::iter;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use okta_proxy_wasm::config::{self, manual};
-
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).to_owned()
-}
+use pages::{Block, blocks, pages_of_the_book, root};
+use serde::Deserialize as _;
+use serde_json::Value;
+use testbed::TempDir;
 
 fn assert_loads(name: &str, document: &str) {
     let environment = |name: &str| {
@@ -32,19 +34,6 @@ fn assert_loads(name: &str, document: &str) {
     }
 }
 
-/// The fenced blocks of a language in a Markdown text.
-fn blocks(text: &str, language: &str) -> Vec<String> {
-    let mut found = Vec::new();
-    let mut lines = text.lines();
-    while let Some(line) = lines.next() {
-        if line.trim_start() == format!("```{language}") {
-            let block: Vec<&str> = lines.by_ref().take_while(|line| line.trim_start() != "```").collect();
-            found.push(block.join("\n"));
-        }
-    }
-    found
-}
-
 /// `jsonc` is JSON with `//` comments; no string of ours holds two slashes behind a blank.
 fn without_comments(text: &str) -> String {
     let strip = |line: &str| match line.find(" //") {
@@ -55,59 +44,84 @@ fn without_comments(text: &str) -> String {
     text.lines().map(strip).collect::<Vec<_>>().join("\n")
 }
 
-/// `README.md` and the pages of `docs`.
-fn pages() -> Vec<PathBuf> {
-    let docs = fs::read_dir(root().join("docs")).unwrap().map(|entry| entry.unwrap().path());
-    let pages = docs.filter(|path| path.extension().is_some_and(|extension| extension == "md"));
-    iter::once(root().join("README.md")).chain(pages).collect()
-}
-
-#[test]
-fn every_json_block_of_the_readme_and_of_docs_is_a_configuration_that_loads() {
-    let mut loaded = 0;
-    for page in pages() {
-        let text = fs::read_to_string(&page).unwrap();
-        let plain = blocks(&text, "json").into_iter();
-        for block in plain.chain(blocks(&text, "jsonc").iter().map(|block| without_comments(block))) {
-            assert_loads(&page.display().to_string(), &block);
-            loaded += 1;
-        }
-    }
-    assert!(loaded >= 8, "only {loaded} configurations found");
-}
-
-/// The fields that a file's `document!`s have, by the names that the operator writes.
-fn fields(schema: &str) -> Vec<String> {
-    let field = |line: &str| {
-        let (left, kind) = line.strip_prefix("        ")?.split_once(": ")?;
-        let name = left.split_once(" as ").map_or(left, |(_, written)| written.trim_matches('"'));
-        let is_name =
-            !name.is_empty() && name.chars().all(|character| character.is_ascii_lowercase() || character == '_');
-        (kind.ends_with(',') && is_name).then(|| name.to_owned())
+/// The blocks of `README.md` and of the book, each with the page that it is on.
+fn documented() -> Vec<(String, Block)> {
+    let pages = iter::once(root().join("README.md")).chain(pages_of_the_book());
+    let of_page = |page: PathBuf| {
+        let name = page.strip_prefix(root()).unwrap().display().to_string();
+        blocks(&fs::read_to_string(&page).unwrap()).into_iter().map(move |block| (name.clone(), block))
     };
-    let mut found = Vec::new();
-    for document in schema.split("\ndocument! {\n").skip(1) {
-        found.extend(document.lines().take_while(|line| *line != "}").filter_map(field));
-    }
-    found
+    pages.flat_map(of_page).collect()
 }
 
 #[test]
-fn every_field_of_the_document_is_in_the_readme() {
-    let readme = fs::read_to_string(root().join("README.md")).unwrap();
-    let mut files = vec![root().join("src/config/schema.rs")];
-    files.extend(fs::read_dir(root().join("src/config/schema")).unwrap().map(|entry| entry.unwrap().path()));
-    let mut checked = 0;
-    for file in files {
-        let names = fields(&fs::read_to_string(&file).unwrap());
-        assert!(!names.is_empty(), "no fields found in {}", file.display());
-        for name in names {
-            let forms = [format!("`{name}`"), format!(".{name}`"), format!("\"{name}\"")];
-            assert!(forms.iter().any(|form| readme.contains(form)), "README.md does not name `{name}`");
-            checked += 1;
+fn every_json_block_of_the_documentation_is_a_configuration_that_loads() {
+    let mut loaded = 0;
+    for (page, block) in documented() {
+        let text = match block.language.as_str() {
+            "json" => block.text,
+            "jsonc" => without_comments(&block.text),
+            // A block of another name would be loaded by nobody. `theirs` is what readers come with.
+            "" | "sh" | "yaml" | "yaml theirs" => continue,
+            other => panic!("{page}: a block of {other:?}"),
+        };
+        assert_loads(&page, &text);
+        loaded += 1;
+    }
+    assert!(loaded >= 20, "only {loaded} configurations found");
+}
+
+/// The plugin configurations in a YAML document: Istio's and Envoy Gateway's under their names, Envoy's as a text.
+fn plugins_in(document: &Value, found: &mut Vec<String>) {
+    let is_string_value = |members: &serde_json::Map<String, Value>| {
+        members.get("@type").is_some_and(|kind| kind == "type.googleapis.com/google.protobuf.StringValue")
+    };
+    match document {
+        Value::Object(members) => {
+            if is_string_value(members) {
+                found.push(members["value"].as_str().unwrap().to_owned());
+            }
+            for (name, member) in members {
+                if name == "pluginConfig" {
+                    found.push(member.to_string());
+                } else {
+                    plugins_in(member, found);
+                }
+            }
+        }
+        Value::Array(items) => items.iter().for_each(|item| plugins_in(item, found)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+#[test]
+fn every_yaml_block_of_the_documentation_reads_and_what_it_holds_loads_and_envoy_accepts_its_bootstraps() {
+    let (mut loaded, mut validated) = (0, 0);
+    for (page, block) in documented() {
+        if !block.language.starts_with("yaml") {
+            continue;
+        }
+        for document in yaml_serde::Deserializer::from_str(&block.text) {
+            let document = Value::deserialize(document).unwrap_or_else(|fault| panic!("{page}: {fault}"));
+            let mut plugins = Vec::new();
+            plugins_in(&document, &mut plugins);
+            assert!(block.language == "yaml" || plugins.is_empty(), "{page}: ours is marked as theirs");
+            plugins.iter().for_each(|plugin| assert_loads(&page, plugin));
+            loaded += plugins.len();
+            if document.get("static_resources").is_none() {
+                continue;
+            }
+            if block.language == "yaml" {
+                assert_keeps_promises(&page, &block.text);
+            }
+            let folder = TempDir::new().unwrap();
+            let file = folder.path().join("envoy.yaml");
+            fs::write(&file, &block.text).unwrap();
+            testbed::envoy::validate(&file).unwrap_or_else(|fault| panic!("{page}: {fault}"));
+            validated += 1;
         }
     }
-    assert!(checked >= 65, "only {checked} fields found");
+    assert!(loaded >= 2 && validated >= 2, "{loaded} loaded, {validated} validated");
 }
 
 /// The bootstraps that a reader may copy, each with the plugin configuration that stands in it, and how often.
@@ -159,23 +173,29 @@ fn every_example_loads_and_its_envoy_yaml_holds_its_plugin_json_letter_by_letter
     assert!(loaded >= 2, "only {loaded} examples found");
 }
 
+/// What the promises of the filter rest on, wherever it is configured.
+fn assert_keeps_promises(name: &str, bootstrap: &str) {
+    for promised in [
+        "failure_policy: FAIL_RELOAD",
+        "use_remote_address: true",
+        "normalize_path: true",
+        "merge_slashes: true",
+        "path_with_escaped_slashes_action: REJECT_REQUEST",
+        "headers_with_underscores_action: DROP_HEADER",
+        "match_typed_subject_alt_names",
+        "trusted_ca",
+        "circuit_breakers",
+    ] {
+        assert!(bootstrap.contains(promised), "{name} lacks {promised}");
+    }
+}
+
 #[test]
 fn every_bootstrap_to_copy_keeps_what_the_promises_of_the_filter_rest_on() {
     for (path, text, _) in bootstraps() {
-        for promised in [
-            "failure_policy: FAIL_RELOAD",
-            "use_remote_address: true",
-            "normalize_path: true",
-            "merge_slashes: true",
-            "path_with_escaped_slashes_action: REJECT_REQUEST",
-            "headers_with_underscores_action: DROP_HEADER",
-            "match_typed_subject_alt_names",
-            "trusted_ca",
-            "circuit_breakers",
-            "%REQ_WITHOUT_QUERY(",
-        ] {
-            assert!(text.contains(promised), "{} lacks {promised}", path.display());
-        }
+        let name = path.display().to_string();
+        assert_keeps_promises(&name, &text);
+        assert!(text.contains("%REQ_WITHOUT_QUERY("), "{name} logs queries");
     }
 }
 
