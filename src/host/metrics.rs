@@ -131,15 +131,14 @@ impl Metrics {
         }
     }
 
-    /// An introspection call has ended, or was spared by another worker's.
+    /// An introspection call has ended.
     pub(super) fn count_call(&self, note: &CallNote) {
         let provider = &note.provider;
         let outcome = match note.result {
-            CallResult::TakenOver => return self.count(&metrics::INTROSPECTION_TAKEN_OVER, &[provider]),
             CallResult::Answered => "answered",
             CallResult::Discovered => "discovered",
             CallResult::Failed { fault, .. } => fault.name(),
-            CallResult::Continues | CallResult::Late => return,
+            CallResult::TakenOver | CallResult::Continues | CallResult::Late => return,
         };
         self.count(&metrics::INTROSPECTION_CALLS, &[outcome, provider]);
     }

@@ -104,7 +104,8 @@ fn counts(figures: &Figures) -> Vec<(String, u64)> {
         .map(|(result, count)| (metrics::TOKEN_CACHE_LOOK_UPS.name_with(&[result]), count))
         .into();
     for ProviderFigures { name, introspection, .. } in &figures.providers {
-        let Some(IntrospectionFigures { look_ups, .. }) = introspection else { continue };
+        let Some(IntrospectionFigures { look_ups, taken_over, .. }) = introspection else { continue };
+        counts.push((metrics::INTROSPECTION_TAKEN_OVER.name_with(&[name]), *taken_over));
         let results = [
             ("active", look_ups.fresh),
             ("stale", look_ups.stale),

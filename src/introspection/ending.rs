@@ -64,6 +64,7 @@ impl ProviderIntrospection {
         self.queue.finish(number);
         self.doors.withdraw(subject.standing, now);
         self.file(&subject, said, answer.body.len(), (answer.began, answer.ended), provider, now);
+        self.taken_over = self.taken_over.saturating_add(1);
         CallEnd { result: CallResult::TakenOver, recall: vec![answer.token], share: None, block: None }
     }
 
@@ -75,6 +76,7 @@ impl ProviderIntrospection {
         for answer in self.others.read(&places).iter().filter(|answer| answer.token == subject.digest) {
             if let Some(said) = self.news(answer, self.settings.stale_if_error, now) {
                 self.file(subject, said, answer.body.len(), (answer.began, answer.ended), provider, now);
+                self.taken_over = self.taken_over.saturating_add(1);
                 has_learned = true;
             }
             if answer.slot == SharedSlot::Active {

@@ -18,6 +18,8 @@ pub struct Figures {
     pub is_paused: bool,
     /// What the look-ups led to.
     pub look_ups: LookUps,
+    /// Answers that other VMs were given, so that calls were spared.
+    pub taken_over: u64,
 }
 
 /// How often a look-up led to what.
@@ -65,6 +67,7 @@ impl ProviderIntrospection {
             calls_per_minute: self.settings.requests_per_minute.get(),
             is_paused: self.doors.is_failing(now) || !self.endpoint.pause(now).is_zero(),
             look_ups: self.look_ups,
+            taken_over: self.taken_over,
         }
     }
 }

@@ -62,6 +62,7 @@ pub struct ProviderIntrospection {
     endpoint: Endpoint,
     others: Rc<dyn SharedAnswers>,
     look_ups: LookUps,
+    taken_over: u64,
 }
 
 /// What is known of a token.
@@ -161,6 +162,7 @@ impl ProviderIntrospection {
             endpoint: Endpoint::new(&settings.address),
             others,
             look_ups: LookUps::default(),
+            taken_over: 0,
             settings,
         }
     }
