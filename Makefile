@@ -74,7 +74,7 @@ BUILD_MODULE = CARGO_TARGET_WASM32_WASIP1_RUSTFLAGS="$$(link/path-flags)" PATH="
 .PHONY: wasm
 wasm: $(TARGETS) $(CARGO_AUDITABLE) ## Build the module and print its size
 	$(call say,"Building the module for wasm32-wasip1")
-	$(BUILD_MODULE)
+	@$(BUILD_MODULE)
 	@printf '    %s: %d bytes (%d gzipped)\n' $(MODULE) "$$(stat -c %s $(MODULE))" "$$(gzip -9c $(MODULE) | wc -c)"
 
 .PHONY: cli
@@ -99,7 +99,7 @@ package: wasm wasm-nginx ## Fill dist/: module, OCI image, Kong bundle, SBOM, li
 .PHONY: wasm-nginx
 wasm-nginx: $(TARGETS) $(CARGO_AUDITABLE) ## Build the module for nginx with ngx_wasm_module, with every callback, into target/nginx
 	$(call say,"Building the module with every callback of the ABI")
-	OKTA_PROXY_WASM_EXPORTS=all $(BUILD_MODULE) --target-dir target/nginx
+	@OKTA_PROXY_WASM_EXPORTS=all $(BUILD_MODULE) --target-dir target/nginx
 
 .PHONY: vector-runner
 vector-runner: $(TARGETS) ## Build the module that judges test vectors inside Envoy (for the tests)
