@@ -116,6 +116,14 @@ impl FilterRoot {
         effect.into_iter().collect()
     }
 
+    /// Nobody here waits for what is being fetched any more: whoever does elsewhere may fetch it.
+    fn give_up_fetches(&self) {
+        self.shared.callouts.forget();
+        if let Some(sharing) = self.sharing() {
+            sharing.give_up();
+        }
+    }
+
     /// Takes over what other VMs fetched since.
     fn learn_from_others(&self) {
         let Some(sharing) = self.sharing() else { return };
@@ -155,6 +163,14 @@ impl FilterRoot {
         let period = next.since(clock::now());
         let is_awaiting = self.sharing().is_some_and(|sharing| sharing.is_awaiting());
         self.shared.tick_after(if is_awaiting { period.min(POLL_OTHERS) } else { period });
+    }
+}
+
+/// The host takes a configuration away that was replaced. What it is fetching ends with it, unanswered, while roots of the
+/// same configuration on other workers live on for the requests that wait in them: they must be free to fetch.
+impl Drop for FilterRoot {
+    fn drop(&mut self) {
+        self.give_up_fetches();
     }
 }
 
@@ -223,7 +239,7 @@ impl RootContext for FilterRoot {
                 };
                 let engine = Engine::among(&others, loaded.policy, verifier, Room::default(), clock::now());
                 self.shared.engine.replace(Some(engine));
-                self.shared.callouts.forget();
+                self.give_up_fetches();
                 self.shared.shared_keys.replace(is_envoy().then(|| Rc::new(SharedKeys::join())));
                 self.shared.metrics.count_where(is_envoy());
                 // Not from here: some hosts allow no callout while they configure.
