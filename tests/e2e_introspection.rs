@@ -6,6 +6,7 @@ mod asking;
 mod gateway;
 mod signing;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use asking::{SECRET, active, asking, inactive};
@@ -15,6 +16,7 @@ use gateway::Setup;
 use serde_json::{Value, json};
 use signing::ISSUER;
 use testbed::authorization_server::now;
+use testbed::envoy::version;
 use testbed::polling::until;
 use testbed::{Answer, Cluster, Script, ScriptedServer};
 
@@ -47,7 +49,15 @@ fn what_the_issuer_says_of_a_token_decides_and_is_remembered() {
 fn envoy_signs_with_an_rsa_key_whom_the_gateway_says_it_is() {
     let members =
         json!({ "client_auth": "private_key_jwt", "private_key": { "env": "OKTA_PRIVATE_KEY" }, "key_id": "k7" });
-    let (gateway, server) = asking(members, |_, _| active(json!({})));
+    let start = || asking(members, |_, _| active(json!({})));
+    // Envoy cannot sign before 1.37. There nobody is to find that out by a token that is not asked about.
+    if version().starts_with("1.36.") {
+        let refusal = catch_unwind(AssertUnwindSafe(start)).err().expect("the configuration is refused");
+        let why = refusal.downcast_ref::<String>().expect("a text");
+        assert!(why.contains("this host does not sign with an RSA `private_key`"), "{why}");
+        return;
+    }
+    let (gateway, server) = start();
     for token in ["one", "another"] {
         assert_eq!(gateway.get(token).status, 200, "{:?}", gateway.reasons());
     }

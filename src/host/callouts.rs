@@ -83,7 +83,7 @@ impl Callouts {
         }
     }
 
-    /// Forgets all that are under way: those of a configuration that was replaced. The next one numbers its
+    /// Forgets all that are under way: those of a configuration that was replaced or taken away. The next one numbers its
     /// providers, fetches and calls anew, so an old answer would bring the keys of another issuer. Nobody is kept
     /// from asking by a call whose answer is not wanted.
     pub(super) fn forget(&self) {

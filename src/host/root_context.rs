@@ -131,6 +131,14 @@ impl FilterRoot {
         effect.into_iter().collect()
     }
 
+    /// Nobody here waits for what is being fetched any more: whoever does elsewhere may fetch it.
+    fn give_up_fetches(&self) {
+        self.shared.callouts.forget();
+        if let Some(sharing) = self.sharing() {
+            sharing.give_up();
+        }
+    }
+
     /// Takes over what other VMs fetched since.
     fn learn_from_others(&self) {
         let Some(sharing) = self.sharing() else { return };
@@ -196,7 +204,7 @@ impl FilterRoot {
                 };
                 let engine = Engine::among(&others, loaded.policy, verifier, Room::default(), clock::now());
                 self.shared.engine.replace(Some(engine));
-                self.shared.callouts.forget();
+                self.give_up_fetches();
                 self.shared.shared_keys.replace(is_envoy().then(|| Rc::new(SharedKeys::join())));
                 // Not from here: some hosts allow no callout while they configure.
                 self.shared.tick_soon();
@@ -218,6 +226,14 @@ impl FilterRoot {
         let is_awaiting = self.sharing().is_some_and(|sharing| sharing.is_awaiting());
         let period = if is_awaiting { period.min(POLL_OTHERS) } else { period };
         self.shared.tick_after(if self.shared.metrics.are_counted() { period.min(reports::EVERY) } else { period });
+    }
+}
+
+/// The host takes a configuration away that was replaced. What it is fetching ends with it, unanswered, while roots of the
+/// same configuration on other workers live on for the requests that wait in them: they must be free to fetch.
+impl Drop for FilterRoot {
+    fn drop(&mut self) {
+        self.give_up_fetches();
     }
 }
 

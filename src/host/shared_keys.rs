@@ -5,6 +5,7 @@
 //! other hosts trap on shared data that is not set up, and there each VM fetches for itself.
 
 use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 
 use proxy_wasm::hostcalls;
 
@@ -23,6 +24,8 @@ pub(super) struct SharedKeys {
     queue: Option<u32>,
     /// Fetches that somebody else may be making.
     awaiting: RefCell<Vec<Fetch>>,
+    /// The leases on fetches that we make, by record.
+    held: RefCell<HashMap<String, Lease>>,
 }
 
 impl SharedKeys {
@@ -34,7 +37,7 @@ impl SharedKeys {
                 "the host has no shared queues for the filter: keys that another worker fetched are found by polling"
             );
         }
-        Self { queue, awaiting: RefCell::default() }
+        Self { queue, awaiting: RefCell::default(), held: RefCell::default() }
     }
 
     /// Whether this root's queue is the one that has become ready; then it is emptied.
@@ -70,6 +73,7 @@ impl SharedKeys {
             match Turn::of(&fetch.keys, lease.as_deref().and_then(Lease::from_bytes), now) {
                 Turn::Ours(ours) => {
                     if write(&key, &ours.to_bytes(), version).is_ok() {
+                        self.held.borrow_mut().insert(record.to_owned(), ours);
                         return Some(Turn::Ours(ours));
                     }
                 }
@@ -87,6 +91,7 @@ impl SharedKeys {
         if write(&key, &outcome.to_bytes(), version).is_err() {
             log::warn!("another worker wrote its keys at the same moment");
         }
+        self.held.borrow_mut().remove(record);
         let key = of_record(record, "lease");
         if let (Some(lease), version) = read(&key)
             && let Some(lease) = Lease::from_bytes(&lease)
@@ -97,6 +102,19 @@ impl SharedKeys {
         for queue in queues().0.into_iter().filter(|queue| Some(*queue) != self.queue) {
             // A VM that is gone has no queue to be woken by.
             let _ = hostcalls::enqueue_shared_queue(queue, Some(b"keys"));
+        }
+    }
+
+    /// Lets others fetch what we were about to: they look whether it is their turn. Where a lease has run out and somebody else
+    /// has put his in its place, that one stays.
+    pub(super) fn give_up(&self) {
+        for (record, ours) in self.held.take() {
+            let key = of_record(&record, "lease");
+            let (held, version) = read(&key);
+            if held.and_then(|bytes| Lease::from_bytes(&bytes)) == Some(ours) {
+                // When this fails somebody took it just now.
+                let _ = write(&key, &ours.given_back().to_bytes(), version);
+            }
         }
     }
 

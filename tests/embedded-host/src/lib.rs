@@ -186,6 +186,13 @@ impl Vm {
         self.world_mut().closed.insert(stream.0);
     }
 
+    /// A configuration is taken away: it was replaced, and nobody in this VM is served by it any more.
+    pub fn remove_root(&mut self, root: RootId) {
+        self.expect_if_exported("proxy_on_done", &[root.0]);
+        self.expect("proxy_on_delete", &[root.0]);
+        self.world_mut().contexts.remove(&root.0);
+    }
+
     /// A root's timer fires.
     pub fn tick(&mut self, root: RootId) {
         self.expect("proxy_on_tick", &[root.0]);

@@ -16,7 +16,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tempfile::TempDir;
 
-pub use binary::{find_binary, validate};
+pub use binary::{NEWEST_VERSION, find_binary, validate, version};
 pub use builder::EnvoyBuilder;
 pub use cluster::Cluster;
 pub use listener::{ClientCertificates, DownstreamTls, ListenerOptions};

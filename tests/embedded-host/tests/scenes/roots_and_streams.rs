@@ -42,6 +42,24 @@ fn clients_that_leave_while_they_wait_make_room_for_others() {
     assert_eq!(forwarded(&vm, stays, "x-user-id"), ["alice@acme.com"]);
 }
 
+/// Envoy begins to count anew each time that it is asked for a tick: a crowd that comes faster than the tick would put it
+/// off for as long as it comes.
+#[test]
+fn a_crowd_that_has_to_wait_asks_for_its_tick_once() {
+    let (mut vm, root) = configured(Manners::envoy(), &fetched_keys());
+    let asked = |vm: &Vm| vm.calls()["proxy_set_tick_period_milliseconds"];
+    vm.tick(root);
+    for _ in 0..2 {
+        let before = asked(&vm);
+        let crowd: Vec<_> = (0..100).map(|_| vm.request(root, with_token(&good_token()))).collect();
+        assert_eq!(asked(&vm), before + 1, "for the whole crowd");
+        assert_eq!(vm.tick_period(root), Some(Duration::from_millis(1)));
+        assert!(crowd.iter().all(|stream| vm.outcome(*stream) == Outcome::Waiting));
+        // Who comes after the tick needs another one.
+        vm.tick(root);
+    }
+}
+
 #[test]
 fn a_stream_id_that_the_host_uses_again_is_a_new_request() {
     let (mut vm, root) = configured(Manners::envoy(), &fetched_keys());

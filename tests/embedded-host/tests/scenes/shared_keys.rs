@@ -61,6 +61,24 @@ fn a_failed_fetch_is_the_answer_of_both_vms() {
     assert_eq!(status(&two, waits_at_two), 503);
 }
 
+/// Envoy does this when the filter alone is replaced (ECDS): its main thread, which serves nobody, lets go at once, and the
+/// workers when the last request is over that waits there.
+#[test]
+fn when_the_fetching_configuration_is_taken_away_the_other_vm_fetches_without_waiting_for_its_lease() {
+    let [(mut one, root_one), (mut two, root_two)] = two_vms();
+    let waits = two.request(root_two, with_token(&good_token()));
+    one.tick(root_one);
+    two.tick(root_two);
+    assert!(one.take_callout().is_some() && two.take_callout().is_none());
+    one.remove_root(root_one);
+    two.pass(Duration::from_millis(50));
+    two.tick(root_two);
+    let callout = two.take_callout().expect("it is its turn");
+    two.answer(&callout, published());
+    tick_until(&mut two, root_two, |vm| vm.outcome(waits) != Outcome::Waiting);
+    assert_eq!(forwarded(&two, waits, "x-user-id"), ["alice@acme.com"]);
+}
+
 #[test]
 fn when_the_fetching_vm_dies_the_other_takes_over() {
     let [(mut one, root_one), (mut two, root_two)] = two_vms();

@@ -5,7 +5,6 @@ use std::num::NonZero;
 use std::process::Command;
 use std::thread;
 
-use testbed::envoy::find_binary;
 use testbed::module::{project_root, wasm_module};
 
 /// What a reader needs to judge the figures, and to repeat them.
@@ -36,7 +35,6 @@ impl Machine {
     pub fn here() -> Self {
         let processors = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
         let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-        let envoy = find_binary().unwrap_or_else(|absence| panic!("{absence}"));
         let module = wasm_module();
         let size = fs::metadata(&module).expect("the module can be read").len();
         let compressed = output_of(Command::new("gzip").args(["-9", "--stdout", "--no-name"]).arg(&module));
@@ -44,7 +42,7 @@ impl Machine {
             processor: processor(&processors).unwrap_or("unknown processor").to_owned(),
             cores: thread::available_parallelism().map_or(1, NonZero::get),
             kernel: kernel.trim().to_owned(),
-            envoy: envoy_version(&first_line(Command::new(envoy).arg("--version"))),
+            envoy: testbed::envoy::version(),
             rustc: first_line(Command::new("rustc").arg("--version")),
             date: first_line(Command::new("date").args(["-u", "+%Y-%m-%d"])),
             commit: first_line(Command::new("git").args(["describe", "--always", "--dirty", "--exclude=*"])),
@@ -55,11 +53,6 @@ impl Machine {
 
 fn processor(processors: &str) -> Option<&str> {
     processors.lines().find_map(|line| Some(line.strip_prefix("model name")?.split_once(": ")?.1))
-}
-
-/// From `/path/envoy  version: <hash>/1.40.0/Clean/RELEASE/BoringSSL`.
-fn envoy_version(said: &str) -> String {
-    said.split('/').rev().nth(3).unwrap_or(said).to_owned()
 }
 
 fn first_line(command: &mut Command) -> String {
@@ -93,7 +86,6 @@ pub mod tests {
 
     #[test]
     fn versions_and_models_are_found_in_what_programs_say() {
-        assert_eq!(envoy_version("envoy  version: 0a1b/1.40.0/Clean/RELEASE/BoringSSL"), "1.40.0");
         assert_eq!(processor("processor\t: 0\nmodel name\t: Abacus: 3000\n"), Some("Abacus: 3000"));
     }
 }
