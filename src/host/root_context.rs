@@ -205,7 +205,7 @@ impl FilterRoot {
                 let engine = Engine::among(&others, loaded.policy, verifier, Room::default(), clock::now());
                 self.shared.engine.replace(Some(engine));
                 self.give_up_fetches();
-                self.shared.shared_keys.replace(is_envoy().then(|| Rc::new(SharedKeys::join())));
+                self.shared.shared_keys.replace(is_envoy().then(|| Rc::new(SharedKeys::join(self.context_id))));
                 // Not from here: some hosts allow no callout while they configure.
                 self.shared.tick_soon();
                 true
@@ -234,6 +234,9 @@ impl FilterRoot {
 impl Drop for FilterRoot {
     fn drop(&mut self) {
         self.give_up_fetches();
+        if let Some(sharing) = self.sharing() {
+            sharing.leave();
+        }
     }
 }
 
@@ -295,7 +298,7 @@ impl RootContext for FilterRoot {
 
     fn on_queue_ready(&mut self, queue_id: u32) {
         if self.sharing().is_some_and(|sharing| sharing.take_wake_up(queue_id)) {
-            self.learn_from_others();
+            self.on_tick();
         }
     }
 

@@ -52,6 +52,7 @@ impl RootState {
         // as long as they come.
         if !self.tick_is_soon.get() {
             self.tick_after(SOONEST_TICK);
+            self.shared_keys.borrow().iter().for_each(|sharing| sharing.wake_self());
         }
     }
 

@@ -14,7 +14,7 @@ use crate::host::shared_data::{TRIES, prefixed, read, write};
 use crate::unix_time::UnixTime;
 
 thread_local! {
-    /// This VM's number in the process: a new configuration in the same VM takes its queue over.
+    /// This VM's number in the process.
     static VM: Cell<Option<u32>> = const { Cell::new(None) };
 }
 
@@ -29,9 +29,9 @@ pub(super) struct SharedKeys {
 }
 
 impl SharedKeys {
-    /// Joins the VMs of this process.
-    pub(super) fn join() -> Self {
-        let queue = own_queue();
+    /// Has the root of this number join those of all VMs of this process.
+    pub(super) fn join(root: u32) -> Self {
+        let queue = own_queue(root);
         if queue.is_none() {
             log::warn!(
                 "the host has no shared queues for the filter: keys that another worker fetched are found by polling"
@@ -47,6 +47,14 @@ impl SharedKeys {
         }
         while let Ok(Some(_)) = hostcalls::dequeue_shared_queue(queue) {}
         true
+    }
+
+    /// Has the host call this root as soon as the present callback has ended, sooner than any tick.
+    pub(super) fn wake_self(&self) {
+        if let Some(queue) = self.queue {
+            // When this fails there is the tick.
+            let _ = hostcalls::enqueue_shared_queue(queue, Some(b"calls"));
+        }
     }
 
     /// What others wrote of a provider's keys.
@@ -99,9 +107,19 @@ impl SharedKeys {
             // When this fails our lease had run out and somebody else took it: then it is theirs.
             let _ = write(&key, &lease.given_back().to_bytes(), version);
         }
-        for queue in queues().0.into_iter().filter(|queue| Some(*queue) != self.queue) {
-            // A VM that is gone has no queue to be woken by.
-            let _ = hostcalls::enqueue_shared_queue(queue, Some(b"keys"));
+        let others = queues().0.into_iter().filter(|queue| Some(*queue) != self.queue);
+        // A VM that is gone has no queue to be woken by.
+        let gone = |queue: &u32| hostcalls::enqueue_shared_queue(*queue, Some(b"keys")).is_err();
+        let gone: Vec<u32> = others.filter(gone).collect();
+        if !gone.is_empty() {
+            change_queues(|queues| queues.retain(|queue| !gone.contains(queue)));
+        }
+    }
+
+    /// Leaves the others, who need not be told any more.
+    pub(super) fn leave(&self) {
+        if let Some(ours) = self.queue {
+            change_queues(|queues| queues.retain(|queue| *queue != ours));
         }
     }
 
@@ -134,7 +152,7 @@ impl SharedKeys {
     }
 }
 
-/// The queues of all VMs, and the version of that list.
+/// The queues of all roots, and the version of that list.
 fn queues() -> (Vec<u32>, u32) {
     let (list, version) = read(&of_record("vms", "queues"));
     let list = list.unwrap_or_default();
@@ -142,24 +160,27 @@ fn queues() -> (Vec<u32>, u32) {
     (ids.iter().map(|id| u32::from_le_bytes(*id)).collect(), version)
 }
 
-/// The queue that wakes this VM. Each VM has a name of its own, for the host wakes only the last that
-/// registered one.
-fn own_queue() -> Option<u32> {
-    let number = VM.get().or_else(next_vm_number)?;
-    VM.set(Some(number));
-    let queue = hostcalls::register_shared_queue(&prefixed(&of_record("vms", &number.to_string()))).ok()?;
-    for _ in 0..TRIES {
+/// Changes that list; `false` when others did so all the time.
+fn change_queues(change: impl Fn(&mut Vec<u32>)) -> bool {
+    (0..TRIES).any(|_| {
         let (mut ids, version) = queues();
-        if ids.contains(&queue) {
-            return Some(queue);
-        }
-        ids.push(queue);
+        change(&mut ids);
         let list: Vec<u8> = ids.iter().flat_map(|id| id.to_le_bytes()).collect();
-        if write(&of_record("vms", "queues"), &list, version).is_ok() {
-            return Some(queue);
+        write(&of_record("vms", "queues"), &list, version).is_ok()
+    })
+}
+
+/// The queue that wakes this root. Each has a name of its own, for the host wakes only the last that registered one.
+fn own_queue(root: u32) -> Option<u32> {
+    let vm = VM.get().or_else(next_vm_number)?;
+    VM.set(Some(vm));
+    let queue = hostcalls::register_shared_queue(&prefixed(&of_record("vms", &format!("{vm}/{root}")))).ok()?;
+    let is_listed = change_queues(|queues| {
+        if !queues.contains(&queue) {
+            queues.push(queue);
         }
-    }
-    None
+    });
+    is_listed.then_some(queue)
 }
 
 fn next_vm_number() -> Option<u32> {

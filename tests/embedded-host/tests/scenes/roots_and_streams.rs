@@ -61,6 +61,28 @@ fn a_crowd_that_has_to_wait_asks_for_its_tick_once() {
 }
 
 #[test]
+fn who_has_to_wait_has_its_root_woken_sooner_than_by_a_tick() {
+    let (mut vm, first) = configured(Manners::envoy(), &fetched_keys());
+    let (second, _) = vm.configure(fetched_keys().to_string().as_bytes());
+    // Both configurations begin with one fetch of their keys, in vain.
+    vm.deliver_queues();
+    let callout = vm.take_callout().expect("the first of them has asked");
+    vm.answer(&callout, Answer::new(500, b""));
+    vm.deliver_queues();
+    assert_eq!(vm.take_callout(), None);
+    vm.pass(Duration::from_secs(60));
+    for root in [first, second] {
+        vm.request(root, with_token(&good_token()));
+        assert_eq!(vm.deliver_queues(), 1);
+        let callout = vm.take_callout().expect("keys are fetched for it");
+        assert_eq!(callout.root, root.0);
+        vm.answer(&callout, Answer::new(500, b""));
+        vm.deliver_queues();
+        vm.pass(Duration::from_secs(60));
+    }
+}
+
+#[test]
 fn a_stream_id_that_the_host_uses_again_is_a_new_request() {
     let (mut vm, root) = configured(Manners::envoy(), &fetched_keys());
     let first = vm.request(root, with_token(&good_token()));

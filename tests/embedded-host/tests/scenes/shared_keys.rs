@@ -28,6 +28,7 @@ fn two_vms_of_one_process_make_one_callout_and_both_serve_requests_that_waited()
     assert_eq!((one.take_callout(), two.take_callout()), (None, None), "one callout for both");
     assert_eq!(two.outcome(waits_at_two), Outcome::Waiting);
 
+    two.deliver_queues();
     one.answer(&callout, published());
     tick_until(&mut one, root_one, |vm| vm.outcome(waits_at_one) != Outcome::Waiting);
     assert!(two.deliver_queues() > 0, "the other VM is woken, not left to poll");
@@ -77,6 +78,32 @@ fn when_the_fetching_configuration_is_taken_away_the_other_vm_fetches_without_wa
     two.answer(&callout, published());
     tick_until(&mut two, root_two, |vm| vm.outcome(waits) != Outcome::Waiting);
     assert_eq!(forwarded(&two, waits, "x-user-id"), ["alice@acme.com"]);
+}
+
+#[test]
+fn a_configuration_that_was_taken_away_is_not_woken_any_more() {
+    let [(mut one, root_one), (mut two, root_two)] = two_vms();
+    one.deliver_queues();
+    one.remove_root(root_one);
+    two.tick(root_two);
+    let callout = two.take_callout().unwrap();
+    two.answer(&callout, published());
+    assert_eq!(one.deliver_queues(), 0);
+}
+
+#[test]
+fn each_root_of_a_vm_is_woken_by_what_another_vm_fetched() {
+    let [(mut one, root_one), (mut two, first)] = two_vms();
+    let (second, accepted) = two.configure(fetched_keys().to_string().as_bytes());
+    assert!(accepted, "{:?}", two.log());
+    let waiting = [first, second].map(|root| two.request(root, with_token(&good_token())));
+    one.tick(root_one);
+    let callout = one.take_callout().unwrap();
+    two.deliver_queues();
+    assert_eq!(two.take_callout(), None, "the other VM is asking");
+    one.answer(&callout, published());
+    two.deliver_queues();
+    assert_eq!(waiting.map(|stream| two.outcome(stream) != Outcome::Waiting), [true, true], "without a tick");
 }
 
 #[test]
