@@ -1,4 +1,7 @@
-//! Finds our configurations: a file is one, or an Envoy configuration with some in it.
+//! Finds our configurations: a file is one, or one of Envoy, Istio, Envoy Gateway or Kong with some in it.
+
+mod envoy;
+mod manifests;
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -14,8 +17,9 @@ use crate::secrets::visit_secrets;
 
 /// The same as the filter's own.
 const LIMITS: JsonLimits = JsonLimits { depth: 64, members: 4096 };
-const STRING_VALUE: &str = "google.protobuf.StringValue";
-const WASM_FILTER: &str = "envoy.extensions.filters.http.wasm.v3.Wasm";
+/// What a host's configuration has at its top, and ours never has.
+const OF_HOSTS: [&str; 6] =
+    ["static_resources", "dynamic_resources", "resources", "@type", "apiVersion", "_format_version"];
 
 /// One configuration of ours.
 pub struct Plugin {
@@ -27,7 +31,7 @@ pub struct Plugin {
     pub document: Value,
     /// Where in its file it stands.
     pub origin: Origin,
-    /// What of Envoy's configuration weakens or breaks it.
+    /// What around it weakens or breaks it.
     pub warnings: Vec<String>,
 }
 
@@ -38,11 +42,10 @@ pub fn read(path: &Path) -> Result<Vec<Plugin>, Failure> {
     let is_yaml = path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml");
     let is_object = bytes.trim_ascii_start().first() == Some(&b'{');
     let read = if is_object { serde_json::from_slice::<Value>(&bytes).ok() } else { None };
-    let is_of_envoy = ["static_resources", "dynamic_resources", "resources", "@type"]
-        .iter()
-        .any(|member| read.as_ref().is_some_and(|document| document.get(*member).is_some()));
+    let is_of_host =
+        OF_HOSTS.iter().any(|member| read.as_ref().is_some_and(|document| document.get(*member).is_some()));
     let is_plain_yaml = path.as_os_str() == "-" && !is_object && !bytes.trim_ascii().is_empty();
-    if !(is_yaml || is_of_envoy || is_plain_yaml) {
+    if !(is_yaml || is_of_host || is_plain_yaml) {
         // The filter says of bytes that are no text that they are no JSON, and so does this.
         let text = String::from_utf8_lossy(&bytes).into_owned();
         return Ok(vec![Plugin {
@@ -55,7 +58,7 @@ pub fn read(path: &Path) -> Result<Vec<Plugin>, Failure> {
     }
     let text = String::from_utf8(bytes).map_err(|_| Failure::of_file(path, "not UTF-8"))?;
     let documents = yaml_documents(path, &text)?;
-    let found: Vec<Plugin> = documents.iter().flat_map(|document| of_envoy(&name, &text, document)).collect();
+    let found: Vec<Plugin> = documents.iter().flat_map(|document| held_by(&name, &text, document)).collect();
     if found.is_empty() {
         return Err(Failure::of_file(path, "no plugin with a configuration of okta-proxy-wasm in it"));
     }
@@ -88,26 +91,81 @@ fn document_of(text: &str) -> Value {
     parse_object(text.trim_ascii().as_bytes(), LIMITS).map_or(Value::Null, Value::Object)
 }
 
-fn of_envoy(file: &str, text: &str, document: &Value) -> Vec<Plugin> {
-    let clusters = names_of_clusters(document);
+/// What a host's configuration has for a plugin of ours.
+struct Held<'a> {
+    /// The object that says where the module comes from and when it may be missing.
+    around: &'a Value,
+    /// Where it stands below the host's object.
+    below: String,
+    /// The configuration, as the filter gets it.
+    text: String,
+    host: Host<'a>,
+}
+
+/// Whose configuration holds it.
+enum Host<'a> {
+    /// With the clusters, where all of them are there.
+    Envoy(Option<&'a BTreeSet<String>>),
+    /// With the phase that the plugin is put into.
+    Istio(Option<&'a str>),
+    EnvoyGateway,
+    Kong,
+}
+
+impl Held<'_> {
+    /// What around `document`, which is ours, weakens or breaks it.
+    fn warnings(&self, document: &Value) -> Vec<String> {
+        match self.host {
+            Host::Envoy(clusters) => envoy::warnings(self.around, document, clusters),
+            Host::Istio(phase) => manifests::istio_warnings(self.around, phase, document),
+            Host::EnvoyGateway => manifests::gateway_warnings(self.around, document),
+            // All that could weaken it stands in nginx's own configuration.
+            Host::Kong => Vec::new(),
+        }
+    }
+}
+
+/// All of ours in a document of a host's.
+fn held_by(file: &str, text: &str, document: &Value) -> Vec<Plugin> {
+    let clusters = envoy::names_of_clusters(document);
     let mut found = Vec::new();
     visit(document, "$", &mut |at, value| {
-        let Some(filter) = filter_config(value) else { return };
-        let Some(held) = configuration_of(filter) else { return };
-        let read = document_of(&held);
-        let is_ours = read.get("providers").is_some() || names_our_module(filter);
-        if !is_ours {
-            return;
+        for held in envoy::held(value, clusters.as_ref()).into_iter().chain(manifests::held(value)) {
+            let document = document_of(&held.text);
+            if document.get("providers").is_some() || names_our_module(held.around) {
+                found.push(Plugin {
+                    place: format!("{file}: {at}{}", held.below),
+                    origin: Origin::of_block(text, &held.text),
+                    warnings: held.warnings(&document),
+                    document,
+                    text: held.text,
+                });
+            }
         }
-        found.push(Plugin {
-            place: format!("{file}: {at}"),
-            origin: Origin::of_block(text, &held),
-            warnings: host_warnings(filter, &read, clusters.as_ref()),
-            document: read,
-            text: held,
-        });
     });
     found
+}
+
+/// Where the module comes from, wherever it is said.
+fn names_our_module(around: &Value) -> bool {
+    let code = around.pointer("/vm_config/code").or(around.get("code")).or(around.get("url")).or(around.get("name"));
+    let code = code.map(Value::to_string).unwrap_or_default();
+    code.contains("okta_proxy_wasm") || code.contains("okta-proxy-wasm")
+}
+
+/// The variables that a configuration names and the host does not pass on; `list` is where it would say that it does.
+fn variables_not_passed(document: &Value, list: &str, is_passed: impl Fn(&str) -> bool) -> Vec<String> {
+    let mut warnings = Vec::new();
+    visit_secrets(document, &mut |_, variable| {
+        if !is_passed(variable) {
+            warnings.push(format!("the variable {variable} is not among {list}: the plugin will not find it"));
+        }
+    });
+    warnings
+}
+
+fn fails_open() -> String {
+    String::from("the plugin fails open: when it does not run, every request passes unchecked")
 }
 
 /// Tells of every object in a document, with its place.
@@ -126,70 +184,4 @@ pub fn visit(value: &Value, at: &str, tell: &mut impl FnMut(&str, &Value)) {
         }
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
-}
-
-/// The `config` of a Wasm filter: `value` is its `typed_config`, as such or as a TypedStruct.
-fn filter_config(value: &Value) -> Option<&Value> {
-    let is_wasm = |name: &str| value.get(name).and_then(Value::as_str).is_some_and(|kind| kind.ends_with(WASM_FILTER));
-    if is_wasm("@type") {
-        return value.get("config");
-    }
-    if is_wasm("type_url") { value.get("value")?.get("config") } else { None }
-}
-
-/// What the plugin gets. Of another type than text it gets bytes that are no JSON, which it says.
-fn configuration_of(filter: &Value) -> Option<String> {
-    let configuration = filter.get("configuration")?;
-    let is_text = configuration.get("@type").and_then(Value::as_str).is_some_and(|kind| kind.ends_with(STRING_VALUE));
-    match configuration.get("value") {
-        Some(Value::String(text)) if is_text => Some(text.clone()),
-        Some(_) | None => Some(String::from("not a google.protobuf.StringValue")),
-    }
-}
-
-fn names_our_module(filter: &Value) -> bool {
-    let code = filter.pointer("/vm_config/code").map(Value::to_string).unwrap_or_default();
-    code.contains("okta_proxy_wasm") || code.contains("okta-proxy-wasm")
-}
-
-/// The static clusters; nothing where others may come.
-fn names_of_clusters(document: &Value) -> Option<BTreeSet<String>> {
-    if document.get("dynamic_resources").is_some() {
-        return None;
-    }
-    let clusters = document.pointer("/static_resources/clusters")?.as_array()?;
-    Some(clusters.iter().filter_map(|cluster| cluster.get("name")?.as_str().map(str::to_owned)).collect())
-}
-
-/// What the filter's promises rest on and only Envoy's configuration says.
-fn host_warnings(filter: &Value, document: &Value, clusters: Option<&BTreeSet<String>>) -> Vec<String> {
-    let mut warnings = Vec::new();
-    let is_open = filter.get("fail_open") == Some(&Value::Bool(true))
-        || filter.get("failure_policy").and_then(Value::as_str) == Some("FAIL_OPEN");
-    if is_open {
-        warnings.push(String::from("the plugin fails open: when it does not run, every request passes unchecked"));
-    }
-    let passed = filter.pointer("/vm_config/environment_variables");
-    let is_passed = |name: &str| {
-        let listed = passed.and_then(|passed| passed.get("host_env_keys")?.as_array());
-        listed.is_some_and(|keys| keys.iter().any(|key| key.as_str() == Some(name)))
-            || passed.and_then(|passed| passed.get("key_values")?.get(name)).is_some()
-    };
-    visit_secrets(document, &mut |_, variable| {
-        if !is_passed(variable) {
-            warnings.push(format!(
-                "the variable {variable} is not among vm_config.environment_variables: the plugin will not find it"
-            ));
-        }
-    });
-    let providers = document.get("providers").and_then(Value::as_object).into_iter().flat_map(|all| all.values());
-    for source in providers.chain(document.get("revocations")) {
-        let upstream = source.get("upstream").and_then(Value::as_str);
-        if let (Some(upstream), Some(clusters)) = (upstream, clusters)
-            && !clusters.contains(upstream)
-        {
-            warnings.push(format!("there is no cluster {upstream:?}, which the configuration names as upstream"));
-        }
-    }
-    warnings
 }

@@ -96,6 +96,61 @@ fn what_breaks_the_plugin_in_envoys_part_is_a_warning() {
     assert_eq!(run_with_input(&["check", "-"], &weak).status, 1, "the secret is not there");
 }
 
+#[test]
+fn the_objects_of_istio_and_envoy_gateway_are_read_as_they_are_applied() {
+    for (file, place) in [
+        ("istio/wasm-plugin.yaml", "$.spec.pluginConfig"),
+        ("istio/traffic-extension.yaml", "$.spec.wasm.pluginConfig"),
+        ("envoy-gateway/extension-policy.yaml", "$.spec.wasm[0].config"),
+    ] {
+        let path = format!("deploy/{file}");
+        let found = run(&["check", "--assume-env", "--deny-warnings", &path]);
+        assert_eq!(found.status, 0, "{path}: {}", found.transcript());
+        assert!(found.stdout.contains(place) && found.stdout.contains("no fault"), "{path}: {}", found.transcript());
+        let yaml = fs::read_to_string(root().join(&path)).unwrap();
+        let broken = run_with_input(&["check", "--assume-env", "-"], &yaml.replacen("audiences:", "audience:", 1));
+        assert_eq!(broken.status, 1, "{path}: {}", broken.transcript());
+        assert!(broken.stdout.contains("did you mean `audiences`?"), "{path}: {}", broken.transcript());
+        let weak = yaml
+            .replace("FAIL_RELOAD", "FAIL_OPEN")
+            .replace("failOpen: false", "failOpen: true")
+            .replace("phase: AUTHN", "phase: STATS")
+            .replace("name: OKTA_CLIENT_SECRET, v", "name: OTHER, v")
+            .replace("hostKeys: [OKTA_CLIENT_SECRET]", "hostKeys: []")
+            .replace("sha256:", "tag:");
+        let found = run_with_input(&["check", "--assume-env", "-"], &weak);
+        let mut all = vec!["fails open", "OKTA_CLIENT_SECRET is not among", "no `sha256` pins"];
+        all.extend(path.contains("istio").then_some("phase: AUTHN"));
+        for said in all {
+            assert!(found.stdout.contains(said), "{path}: {said}: {}", found.transcript());
+        }
+        assert_eq!(found.stdout.matches("warning:").count(), if path.contains("istio") { 4 } else { 3 }, "{path}");
+    }
+}
+
+#[test]
+fn an_object_without_a_configuration_is_an_empty_one_and_objects_of_others_are_none() {
+    let ours = "apiVersion: extensions.istio.io/v1alpha1\nkind: WasmPlugin\nspec: {phase: AUTHN, url: 'oci://ghcr.io/acme/okta-proxy-wasm@sha256:0'}";
+    let found = run_with_input(&["check", "-"], ours);
+    assert_eq!(found.status, 1, "{}", found.transcript());
+    assert!(found.stdout.contains("1 fault"), "{}", found.transcript());
+    let anothers = ours.replace("okta-proxy-wasm", "basic-auth");
+    assert_eq!(run_with_input(&["check", "-"], &anothers).status, 2);
+}
+
+#[test]
+fn a_filter_chain_of_kong_holds_a_text_or_an_object() {
+    let keys = r#"{"providers": {"acme": {"issuer": "https://idp.acme.com", "audiences": ["api"], "algorithms": ["ES256"], "upstream": "idp"}}}"#;
+    for (written, is_right) in [(keys.to_owned(), true), (format!("'{keys}'"), true), (String::from("'{}'"), false)] {
+        let chain = format!(
+            "_format_version: '3.0'\nservices:\n- name: api\n  url: http://127.0.0.1:8080\n  filter_chains:\n  - filters:\n    - name: okta_proxy_wasm\n      config: {written}\n"
+        );
+        let found = run_with_input(&["check", "-"], &chain);
+        assert_eq!(found.status, i32::from(!is_right), "{written}: {}", found.transcript());
+        assert!(found.stdout.contains("$.services[0].filter_chains[0].filters[0].config"), "{}", found.transcript());
+    }
+}
+
 /// What a policy is, without the order that hash tables have.
 fn parts(document: &[u8]) -> Vec<String> {
     let environment = |_: &str| Some(String::from("secret-value"));

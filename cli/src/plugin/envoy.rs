@@ -1,0 +1,72 @@
+//! Ours in a configuration of Envoy.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use crate::plugin::{Held, Host, fails_open, variables_not_passed};
+
+const STRING_VALUE: &str = "google.protobuf.StringValue";
+const WASM_FILTER: &str = "envoy.extensions.filters.http.wasm.v3.Wasm";
+
+/// What a Wasm filter gets, if `value` is the `typed_config` of one.
+pub(super) fn held<'a>(value: &'a Value, clusters: Option<&'a BTreeSet<String>>) -> Option<Held<'a>> {
+    let filter = filter_config(value)?;
+    let text = configuration_of(filter)?;
+    Some(Held { around: filter, below: String::new(), text, host: Host::Envoy(clusters) })
+}
+
+/// The `config` of a Wasm filter: `value` is its `typed_config`, as such or as a TypedStruct.
+fn filter_config(value: &Value) -> Option<&Value> {
+    let is_wasm = |name: &str| value.get(name).and_then(Value::as_str).is_some_and(|kind| kind.ends_with(WASM_FILTER));
+    if is_wasm("@type") {
+        return value.get("config");
+    }
+    if is_wasm("type_url") { value.get("value")?.get("config") } else { None }
+}
+
+/// What the plugin gets. Of another type than text it gets bytes that are no JSON, which it says.
+fn configuration_of(filter: &Value) -> Option<String> {
+    let configuration = filter.get("configuration")?;
+    let is_text = configuration.get("@type").and_then(Value::as_str).is_some_and(|kind| kind.ends_with(STRING_VALUE));
+    match configuration.get("value") {
+        Some(Value::String(text)) if is_text => Some(text.clone()),
+        Some(_) | None => Some(String::from("not a google.protobuf.StringValue")),
+    }
+}
+
+/// The static clusters; nothing where others may come.
+pub(super) fn names_of_clusters(document: &Value) -> Option<BTreeSet<String>> {
+    if document.get("dynamic_resources").is_some() {
+        return None;
+    }
+    let clusters = document.pointer("/static_resources/clusters")?.as_array()?;
+    Some(clusters.iter().filter_map(|cluster| cluster.get("name")?.as_str().map(str::to_owned)).collect())
+}
+
+/// What the filter's promises rest on and only Envoy's configuration says.
+pub(super) fn warnings(filter: &Value, document: &Value, clusters: Option<&BTreeSet<String>>) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let is_open = filter.get("fail_open") == Some(&Value::Bool(true))
+        || filter.get("failure_policy").and_then(Value::as_str) == Some("FAIL_OPEN");
+    if is_open {
+        warnings.push(fails_open());
+    }
+    let passed = filter.pointer("/vm_config/environment_variables");
+    let is_passed = |name: &str| {
+        let listed = passed.and_then(|passed| passed.get("host_env_keys")?.as_array());
+        listed.is_some_and(|keys| keys.iter().any(|key| key.as_str() == Some(name)))
+            || passed.and_then(|passed| passed.get("key_values")?.get(name)).is_some()
+    };
+    warnings.extend(variables_not_passed(document, "vm_config.environment_variables", is_passed));
+    let providers = document.get("providers").and_then(Value::as_object).into_iter().flat_map(|all| all.values());
+    for source in providers.chain(document.get("revocations")) {
+        let upstream = source.get("upstream").and_then(Value::as_str);
+        if let (Some(upstream), Some(clusters)) = (upstream, clusters)
+            && !clusters.contains(upstream)
+        {
+            warnings.push(format!("there is no cluster {upstream:?}, which the configuration names as upstream"));
+        }
+    }
+    warnings
+}

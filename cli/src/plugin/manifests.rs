@@ -1,0 +1,97 @@
+//! Ours in the objects of Istio, Envoy Gateway and Kong, whose hosts make a text of what is written there as YAML.
+
+use serde_json::Value;
+
+use crate::plugin::{Held, Host, fails_open, variables_not_passed};
+
+/// What the plugins of an object get, if `value` is one that has some.
+pub(super) fn held(value: &Value) -> Vec<Held<'_>> {
+    let kind = value.get("kind").and_then(Value::as_str).unwrap_or_default();
+    let of_istio = match kind {
+        "WasmPlugin" => value.get("spec").map(|plugin| (plugin, ".spec.pluginConfig")),
+        "TrafficExtension" => value.pointer("/spec/wasm").map(|plugin| (plugin, ".spec.wasm.pluginConfig")),
+        _ => None,
+    };
+    let phase = value.pointer("/spec/phase").and_then(Value::as_str);
+    let of_istio = of_istio.map(|(plugin, below)| Held {
+        around: plugin,
+        below: below.to_owned(),
+        text: text_of(plugin.get("pluginConfig")),
+        host: Host::Istio(phase),
+    });
+    let of_gateway = (kind == "EnvoyExtensionPolicy").then(|| value.pointer("/spec/wasm")?.as_array()).flatten();
+    let of_gateway = of_gateway.into_iter().flatten().enumerate().map(|(index, plugin)| Held {
+        around: plugin,
+        below: format!(".spec.wasm[{index}].config"),
+        text: text_of(plugin.get("config")),
+        host: Host::EnvoyGateway,
+    });
+    // A chain of Kong's stands below a service, below a route or by itself.
+    let of_kong = value.get("filters").and_then(Value::as_array).filter(|_| kind.is_empty());
+    let of_kong = of_kong.into_iter().flatten().enumerate().filter(|(_, filter)| filter.get("name").is_some());
+    let of_kong = of_kong.map(|(index, filter)| Held {
+        around: filter,
+        below: format!(".filters[{index}].config"),
+        text: text_of(filter.get("config")),
+        host: Host::Kong,
+    });
+    of_istio.into_iter().chain(of_gateway).chain(of_kong).collect()
+}
+
+/// As the filter gets it: a text as it stands, an object as JSON, and nothing at all when there is nothing.
+fn text_of(configuration: Option<&Value>) -> String {
+    match configuration {
+        Some(Value::String(text)) => text.clone(),
+        Some(written) => written.to_string(),
+        None => String::new(),
+    }
+}
+
+/// What of Istio's object weakens or breaks it.
+pub(super) fn istio_warnings(plugin: &Value, phase: Option<&str>, document: &Value) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if plugin.get("failStrategy").and_then(Value::as_str) == Some("FAIL_OPEN") {
+        warnings.push(fails_open());
+    }
+    if phase != Some("AUTHN") {
+        warnings.push(String::from(
+            "without `phase: AUTHN` the plugin stands behind Istio's own authentication and authorization, which see the request before it was judged",
+        ));
+    }
+    let url = plugin.get("url").and_then(Value::as_str).unwrap_or_default();
+    if !url.starts_with("file://") && !has_digest(plugin.get("sha256"), url) {
+        warnings.push(not_pinned());
+    }
+    let passed = plugin.pointer("/vmConfig/env").and_then(Value::as_array);
+    let is_passed = |name: &str| {
+        let mut all = passed.into_iter().flatten();
+        all.any(|variable| variable.get("name").and_then(Value::as_str) == Some(name))
+    };
+    warnings.extend(variables_not_passed(document, "vmConfig.env", is_passed));
+    warnings
+}
+
+/// What of Envoy Gateway's policy weakens or breaks it.
+pub(super) fn gateway_warnings(plugin: &Value, document: &Value) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if plugin.get("failOpen") == Some(&Value::Bool(true)) {
+        warnings.push(fails_open());
+    }
+    let source = plugin.pointer("/code/image").or(plugin.pointer("/code/http"));
+    let url = source.and_then(|source| source.get("url")?.as_str()).unwrap_or_default();
+    if !has_digest(source.and_then(|source| source.get("sha256")), url) {
+        warnings.push(not_pinned());
+    }
+    let passed = plugin.pointer("/env/hostKeys").and_then(Value::as_array);
+    let is_passed = |name: &str| passed.into_iter().flatten().any(|key| key.as_str() == Some(name));
+    warnings.extend(variables_not_passed(document, "env.hostKeys", is_passed));
+    warnings
+}
+
+fn has_digest(sha256: Option<&Value>, url: &str) -> bool {
+    sha256.and_then(Value::as_str).is_some_and(|digest| !digest.is_empty()) || url.contains("@sha256:")
+}
+
+fn not_pinned() -> String {
+    String::from("no `sha256` pins the module: what runs is decided by whoever may push to where it comes from")
+}
