@@ -103,9 +103,10 @@ fn the_manifests_of_envoy_gateway_load_fail_closed_and_their_cluster_is_one_that
     let file = folder.path().join("envoy.yaml");
     fs::write(&file, bootstrap).unwrap();
     testbed::envoy::validate(&file).unwrap();
-    // The cluster of the bootstrap to copy, where each line has its reason.
+    // The cluster of an example that asks Okta about tokens too.
     let copied: Value =
-        yaml_serde::from_str(&fs::read_to_string(project_root().join("envoy/envoy.yaml")).unwrap()).unwrap();
+        yaml_serde::from_str(&fs::read_to_string(project_root().join("examples/revocation/envoy.yaml")).unwrap())
+            .unwrap();
     assert_eq!(clusters["static_resources"]["clusters"][0], copied["static_resources"]["clusters"][0]);
 }
 
