@@ -64,6 +64,7 @@ fn complete() -> Value {
         "claim_to_headers": [{ "header": "x-user-id", "claim": "sub" }],
         "filter_state": ["subject", { "name": "tenant", "claim": ["org", "tenant"] }],
         "protected_resources": [{ "resource": "https://api.acme.com/" }],
+        "audit": { "allowed": "sampled", "sample": 0.5 },
         "responses": { "cors": { "allow_origins": ["https://app.acme.com"] }, "login": { "url": "https://app.acme.com/login" } },
         "rules": [{
             "match": { "path": "/" }, "redirect_browsers": true,

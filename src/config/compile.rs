@@ -1,6 +1,7 @@
 //! The document -> [`Policy`]: what is needed together, what excludes what, what is refused because it
 //! cannot work or would not be safe.
 
+mod audit;
 mod claim_to_headers;
 mod filter_state;
 mod introspection;
@@ -60,6 +61,7 @@ pub(super) fn document(
     let token = document.token.unwrap_or_default();
     let token_source = token_source::token_source(token, forwarding.as_ref(), &at.member("token"), &mut findings);
     let filter_state = filter_state::filter_state(document.filter_state, &at.member("filter_state"), &mut findings);
+    let audit = audit::audit(document.audit.unwrap_or_default(), &at.member("audit"), &mut findings);
     let readiness_path = readiness_path(document.readiness_path, &at.member("readiness_path"), &mut findings);
     let native_crypto = document.native_crypto.unwrap_or_default();
     let responses = document.responses.unwrap_or_default();
@@ -95,6 +97,7 @@ pub(super) fn document(
         clear_route_cache: document.clear_route_cache.unwrap_or(false),
         resources: resources?,
         answers: answers?,
+        audit: audit?,
         readiness_path,
         cache: cache_limits(document.cache.unwrap_or_default()),
     };

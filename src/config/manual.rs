@@ -12,6 +12,7 @@ use serde_json::{Map, Value, json};
 
 use super::NativeCrypto;
 use super::reading::Words;
+use super::schema::audit::ExtentWord;
 use super::schema::handover::{FilterStateDocument, StateClaimDocument, WORDS};
 use super::schema::introspection::{ClientAuth, Secret, SecretDocument};
 use super::schema::require::{AcrDocument, ClaimTestDocument, ClaimsDocument, RequireDocument};
@@ -194,6 +195,7 @@ described! {
     String: json!({ "type": "string" });
     bool: json!({ "type": "boolean" });
     u32: json!({ "type": "integer", "minimum": 0, "maximum": u32::MAX });
+    f64: json!({ "type": "number" });
     Duration: json!({ "type": "string", "pattern": "^[0-9][0-9.]*[smh]$" });
     Map<String, Value>: json!({ "type": "object" });
     Access: words::<Self>();
@@ -201,6 +203,7 @@ described! {
     ClaimFormat: words::<Self>();
     ClientAuth: words::<Self>();
     Detail: words::<Self>();
+    ExtentWord: words::<Self>();
     NativeCrypto: words::<Self>();
     Algorithm: json!({ "type": "string", "enum": Algorithm::ALL.map(Algorithm::name) });
     ClaimPath: json!({ "anyOf": [

@@ -14,6 +14,7 @@ mod parked;
 pub mod reply;
 mod request;
 mod resource_metadata;
+mod sampling;
 mod token_cache;
 mod told;
 
@@ -31,6 +32,7 @@ use inquiries::{Awaited, Inquiries, Said};
 use parked::{Parked, Patience};
 use reply::readiness_reply;
 use request::{Early, NamedToken, Progress, find_credential};
+use sampling::Sampling;
 use token_cache::TokenCache;
 
 pub use crate::introspection::NoRequest;
@@ -93,32 +95,37 @@ pub struct Engine {
     known: TokenCache,
     inquiries: Inquiries,
     parked: Parked,
+    sampling: Sampling,
 }
 
 impl Engine {
-    /// The only engine of its process; without keys: the first tick asks for them.
+    /// The only engine of its process; without keys: the first tick asks for them. Which decisions are logged where a share
+    /// of them is, is the same each time: an engine for tests.
     pub fn new(policy: Policy, verifier: Box<dyn SignatureVerifier>, room: Room, now: UnixTime) -> Self {
         let others: Rc<dyn SharedAnswers> = Rc::new(NothingShared);
-        Self::among(&others, policy, verifier, room, now)
+        Self::among(&others, policy, verifier, room, &Entropy([0; 32]), now)
     }
 
-    /// One of several, each in its VM: what `others` were told of a token need not be asked again.
+    /// One of several, each in its VM: what `others` were told of a token need not be asked again. `seed` is new randomness.
     pub fn among(
         others: &Rc<dyn SharedAnswers>,
         policy: Policy,
         verifier: Box<dyn SignatureVerifier>,
         room: Room,
+        seed: &Entropy,
         now: UnixTime,
     ) -> Self {
         let keys = policy.providers.iter().map(|(id, provider)| (id, ProviderKeys::new(&provider.keys, now))).collect();
         let known = TokenCache::new(policy.cache);
         let inquiries = Inquiries::new(&policy, others, now);
-        Self { policy, verifier, keys, known, inquiries, parked: Parked::new(room) }
+        let sampling = Sampling::new(policy.audit, seed);
+        Self { policy, verifier, keys, known, inquiries, parked: Parked::new(room), sampling }
     }
 
     /// A request has come.
     pub fn on_request(&mut self, stream: StreamId, head: &RequestHead, now: UnixTime) -> Arrival {
-        self.arrive(stream, head, None, now)
+        let arrival = self.arrive(stream, head, None, now);
+        self.enter(arrival)
     }
 
     /// The request that asked for `attributes` has them now, as far as the host has.
@@ -129,7 +136,15 @@ impl Engine {
         attributes: AttributeValues,
         now: UnixTime,
     ) -> Arrival {
-        self.arrive(stream, head, Some(attributes), now)
+        let arrival = self.arrive(stream, head, Some(attributes), now);
+        self.enter(arrival)
+    }
+
+    fn enter(&mut self, mut arrival: Arrival) -> Arrival {
+        if let Arrival::Decided(decision) = &mut arrival {
+            decision.audit.enter(self.sampling.entry(&decision.audit));
+        }
+        arrival
     }
 
     fn arrive(
@@ -356,13 +371,19 @@ impl Engine {
         self.parked.recall_overdue(now);
         for _ in 0..BATCH {
             let Some((stream, token, patience)) = self.parked.next_recalled() else { break };
-            match self.decide_again(token, now) {
-                Progress::Decided(decision) => outbox.decided.push((stream, decision)),
+            let mut decision = match self.decide_again(token, now) {
+                Progress::Decided(decision) => decision,
                 Progress::Waiting(token, _) if patience.is_over(now) => {
-                    outbox.decided.push((stream, token.refuse(&self.policy, DenyReason::WaitTimedOut)));
+                    token.refuse(&self.policy, DenyReason::WaitTimedOut)
                 }
-                Progress::Waiting(token, awaited) => self.parked.insert(stream, token, awaited, patience),
-            }
+                Progress::Waiting(token, awaited) => {
+                    self.parked.insert(stream, token, awaited, patience);
+                    continue;
+                }
+            };
+            decision.audit.wait(now.since(patience.since));
+            decision.audit.enter(self.sampling.entry(&decision.audit));
+            outbox.decided.push((stream, decision));
         }
     }
 

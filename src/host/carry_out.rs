@@ -29,8 +29,8 @@ pub(super) fn apply(decision: &Decision, metrics: &Metrics) -> Passage {
             Ok(()) => {
                 if let Some(reason) = decision.audit.would_deny() {
                     metrics.count_on_trial(decision.audit.rule(), reason);
-                    log::info!("{}", decision.audit.to_json());
                 }
+                log_decision(decision);
                 Passage::Admitted
             }
             // Half-edited headers must not go on.
@@ -40,9 +40,15 @@ pub(super) fn apply(decision: &Decision, metrics: &Metrics) -> Passage {
             }
         },
         Verdict::Deny(reply) => {
-            log::info!("{}", decision.audit.to_json());
+            log_decision(decision);
             answer(reply)
         }
+    }
+}
+
+fn log_decision(decision: &Decision) {
+    if decision.audit.is_logged() {
+        log::info!("{}", decision.audit.to_json());
     }
 }
 

@@ -221,7 +221,8 @@ impl RootContext for FilterRoot {
                     true => Rc::new(HeldAnswers),
                     false => Rc::new(NothingShared),
                 };
-                let engine = Engine::among(&others, loaded.policy, verifier, Room::default(), clock::now());
+                let (seed, now) = (clock::entropy(), clock::now());
+                let engine = Engine::among(&others, loaded.policy, verifier, Room::default(), &seed, now);
                 self.shared.engine.replace(Some(engine));
                 self.shared.callouts.forget();
                 self.shared.shared_keys.replace(is_envoy().then(|| Rc::new(SharedKeys::join())));
