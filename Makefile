@@ -60,7 +60,7 @@ test: setup package reproducible vector-runner ## Run every test: native, as was
 	cargo test --locked --workspace --no-fail-fast
 	$(call say,"The core's tests as wasm under Node")
 	CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER="$(CURDIR)/$(WASM_BINDGEN)/bin/wasm-bindgen-test-runner" \
-		cargo test --locked --target wasm32-unknown-unknown --lib --test decisions --test waiting --test token_cache --test rules --test conditions --test answers --test handover --test introspection
+		cargo test --locked --target wasm32-unknown-unknown --lib --test decisions --test waiting --test token_cache --test rules --test conditions --test answers --test debug_answers --test handover --test introspection
 
 # The module tells which crates it is made of (cargo-auditable), and not where it was built (link/path-flags). `cargo auditable` would
 # have cargo call its wrapper by its whole path, which cargo mixes into every symbol's hash: other bytes in each folder. So it is called

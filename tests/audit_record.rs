@@ -164,7 +164,7 @@ fn demanding() -> Value {
     ];
     let mut rules: Vec<Value> = rules
         .iter()
-        .map(|(path, require)| json!({ "name": path, "match": { "path_prefix": path }, "require": require }))
+        .map(|(path, require)| json!({ "name": &path[1..], "match": { "path_prefix": path }, "require": require }))
         .collect();
     rules.push(json!({ "name": "closed", "match": { "path": "/closed" }, "access": "deny" }));
     rules.push(json!({ "name": "open", "match": { "path_prefix": "/open" }, "access": "public" }));
@@ -255,7 +255,7 @@ fn of_rules(reader: &mut Reader) {
         ("/address", json!({ "address": "nowhere" }), "condition_not_an_address"),
         ("/flag", json!({ "flag": "true" }), "condition_not_boolean"),
         ("/many", json!({ "many": vec!["x"; 1000] }), "condition_too_costly"),
-        ("/orgs//", json!({}), "condition_path_ambiguous"),
+        ("/orgs/a;x", json!({}), "condition_path_ambiguous"),
         ("/open", json!({}), "no_token_needed"),
         ("/closed;x", json!({}), "path_ambiguous"),
         ("/a%2fb", json!({}), "path_escaped_slash"),
@@ -277,7 +277,7 @@ fn of_rules(reader: &mut Reader) {
     let record = scene.bearer("/scopes", &token(json!({ "scp": ["a", "b"], "acr": "phr" }))).unwrap();
     assert_eq!(
         record,
-        json!({ "schema": 1, "decision": "deny", "reason": "scope_missing", "rule": "/scopes", "provider": "okta",
+        json!({ "schema": 1, "decision": "deny", "reason": "scope_missing", "rule": "scopes", "provider": "okta",
         "issuer": ISSUER, "subject": "alice@acme.com", "client": "0oa1client", "jti": "AT.k8vHqQ0p", "scopes": ["a", "b"],
         "scopes_asked": ["pay"], "acr": "phr", "source": "header", "proof": "verified" })
     );
@@ -423,7 +423,7 @@ fn every_text_in_a_record_is_bounded() {
     provider.remove("client_ids");
     let mut scene = Scene::new(&configuration, &mut reader);
     let long = "é".repeat(1000);
-    let scopes: Vec<String> = (0..1000).map(|number| format!("scope-{number}")).collect();
+    let scopes: Vec<String> = (0..500).map(|number| format!("scope-{number}")).collect();
     let token = token(json!({ "sub": long, "cid": long, "jti": long, "acr": long, "scp": scopes }));
     let record = scene.request(&[("x-request-id", &"r".repeat(65)), ("cookie", &format!("at={token}"))]).unwrap();
     for name in ["subject", "client", "jti", "acr"] {
@@ -442,6 +442,7 @@ fn logged(audit: Value, path: &str, token: &str, of: u32, id: impl Fn(u32) -> St
     for number in 0..of {
         let fields = [
             (":method", "GET".to_owned()),
+            (":authority", "api.acme.com".to_owned()),
             (":path", path.to_owned()),
             ("x-request-id", id(number)),
             ("authorization", format!("Bearer {token}")),

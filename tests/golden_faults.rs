@@ -171,13 +171,14 @@ fn texts_in(source: &str) -> Vec<String> {
 #[test]
 fn everything_that_the_loader_can_say_of_a_fault_is_said_of_some_document() {
     // Sentences that are none of a fault, or that no document can bring about.
-    const OTHERS: [&str; 15] = [
+    const OTHERS: [&str; 16] = [
         " is on", // Warnings.
         "without a name",
         "the rule {name} is for the metadata",
         "names an authorization server that is no provider's issuer",
         "attackers among them",
         "leaves no trace",
+        "learns of every refusal",
         "no refusal is logged",
         "no browser is ever sent there",
         "text/plain; charset=utf-8", // What is written unless the operator writes something.
@@ -201,6 +202,7 @@ fn everything_that_the_loader_can_say_of_a_fault_is_said_of_some_document() {
         "src/config/compile.rs",
         "src/config/compile/audit.rs",
         "src/config/compile/claim_to_headers.rs",
+        "src/config/compile/debug.rs",
         "src/config/compile/filter_state.rs",
         "src/config/compile/protected_resource.rs",
         "src/config/compile/introspection.rs",

@@ -3,6 +3,7 @@
 
 mod audit;
 mod claim_to_headers;
+mod debug;
 mod filter_state;
 mod introspection;
 mod protected_resource;
@@ -77,8 +78,8 @@ pub(super) fn document(
         about_rules.warn_of_redirects(token_source, &mut findings);
     }
     let rules = rules::rules(about_rules, at, &mut findings);
-    let credentials = token_source.as_ref().map_or(&[][..], |source| &source.params);
-    let answers = responses::answers(responses, credentials, &at.member("responses"), &mut findings);
+    let written = responses::Written { token_source: token_source.as_ref(), forwarding: forwarding.as_ref() };
+    let answers = responses::answers(responses, &written, &at.member("responses"), &mut findings);
     let around = Surroundings {
         providers: providers.as_ref(),
         token_source: token_source.as_ref(),

@@ -22,7 +22,7 @@ use crate::policy::requirement::ClaimValue;
 use crate::policy::{Access, BodyFormat, ClaimFormat, Detail};
 
 /// Which fields nobody can leave out. The loader says so too, and of others that depend on each other.
-const REQUIRED: [(&str, &[&str]); 11] = [
+const REQUIRED: [(&str, &[&str]); 12] = [
     ("Document", &["providers"]),
     ("OktaDocument", &["domain"]),
     ("FromHeaderDocument", &["name"]),
@@ -32,6 +32,7 @@ const REQUIRED: [(&str, &[&str]); 11] = [
     ("RevocationsDocument", &["uri", "upstream"]),
     ("StateClaimDocument", &["name", "claim"]),
     ("ProtectedResourceDocument", &["resource"]),
+    ("DebugDocument", &["secret"]),
     ("CorsDocument", &["allow_origins"]),
     ("LoginDocument", &["url"]),
 ];

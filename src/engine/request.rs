@@ -408,7 +408,8 @@ impl RequestFacts<'_> {
                     .found_in(self.source)
                     .proved(evidence);
                 let reason = DenyReason::Unmet(unmet.reason);
-                let refusal = Refusal { reason, remedy: unmet.remedy, rule, head: &self.head };
+                let (provider, token) = (policy.providers.get(grant.provider), Some((grant.token.as_ref(), now)));
+                let refusal = Refusal { reason, remedy: unmet.remedy, rule, provider, token, head: &self.head };
                 let verdict = Verdict::Deny(reply_to(&refusal, policy));
                 Decision { verdict, told: Told::of(&audit, Some(grant), policy), audit }
             }
@@ -438,7 +439,7 @@ impl RequestFacts<'_> {
         let rule = policy.rules.rule(self.rule);
         let audit =
             AuditRecord::denied(request_id_of(&self.head), rule, reason).issued_by(provider).found_in(self.source);
-        let refusal = Refusal { reason, remedy: Remedy::None, rule, head: &self.head };
+        let refusal = Refusal { reason, remedy: Remedy::None, rule, provider, token: None, head: &self.head };
         let verdict = Verdict::Deny(reply_to(&refusal, policy));
         Decision { verdict, told: Told::of(&audit, None, policy), audit }
     }

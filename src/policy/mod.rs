@@ -26,7 +26,7 @@ pub mod token_source;
 use crate::http::{HeaderEdit, RequestHead};
 
 pub use admit::{AdmittedToken, ClaimFault};
-pub use answers::{AllowedOrigins, AnswerClass, Answers, BodyFormat, Cors, Detail, Login, OriginPattern};
+pub use answers::{AllowedOrigins, AnswerClass, Answers, BodyFormat, Cors, DebugCallers, Detail, Login, OriginPattern};
 pub use audit_trail::{AuditTrail, Extent, Share};
 pub use callout_address::CalloutAddress;
 pub use condition::{Attribute, AttributeValues, Condition, ConditionError, ConditionFault};
@@ -92,19 +92,21 @@ impl Default for CacheLimits {
 
 impl Policy {
     /// What is taken out of every request that goes on, whatever lets it: the headers that only we may
-    /// write, and the credentials.
+    /// write, the credentials, and the secret of those that are told more.
     ///
     /// # Errors
     /// When a credential cannot be taken out; then the request must not go on.
     pub fn strip(&self, head: &RequestHead) -> Result<Vec<HeaderEdit>, Unwritable> {
         let mut edits = self.forwarding.strip(head);
         edits.extend(self.token_source.strip(head)?);
+        edits.extend(self.answers.debug.iter().flat_map(|callers| callers.strip(head)));
         Ok(edits)
     }
 
     /// Whether a trailer of that name is taken out: a backend that merges trailers into headers would
     /// take it for an identity of ours, or for a credential that nobody has looked at.
     pub fn is_managed_trailer(&self, name: &str) -> bool {
-        self.forwarding.is_managed(name) || self.token_source.is_carrier(name)
+        let is_debug = self.answers.debug.as_ref().is_some_and(|callers| callers.is_meant_by(name));
+        self.forwarding.is_managed(name) || self.token_source.is_carrier(name) || is_debug
     }
 }
