@@ -306,13 +306,12 @@ fn of_waits(reader: &mut Reader) {
     let good = token(json!({}));
     assert_eq!(scene.bearer("/", &good), None);
     assert_eq!(scene.reason("/", &good), "too_many_waiting");
-    let fetch = scene.tick().fetches.remove(0);
     scene.now = scene.now.plus(Duration::from_secs(60));
     let late = scene.engine.on_tick(scene.now, NO_JITTER);
     let record = scene.read_all(&late).remove(0);
     assert_eq!((&record["reason"], &record["waited_ms"]), (&json!("wait_timed_out"), &json!(60_000)));
     let failed = FetchOutcome::Failed(FetchFault::ConnectionFailed);
-    scene.engine.on_fetched(fetch.id, failed, scene.now);
+    scene.engine.on_fetched(late.fetches[0].id, failed, scene.now);
     assert_eq!(scene.reason("/", &good), "keys_unavailable");
 }
 
