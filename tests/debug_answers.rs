@@ -142,8 +142,9 @@ fn everybody_else_is_told_what_they_always_are() {
 fn the_answer_is_otherwise_the_same_whatever_its_form() {
     let good = token();
     let page = ("accept", "text/html");
-    let forms: [(Value, &str, &[(&str, &str)]); 6] = [
-        (json!({ "format": "problem" }), "/group", &[]),
+    let none: &[(&str, &str)] = &[];
+    let forms = [
+        (json!({ "format": "problem" }), "/group", none),
         (json!({ "custom": { "forbidden": { "body": "no", "headers": { "x-support": "help" } } } }), "/group", &[]),
         (json!({}), "/group", &[("content-type", "application/grpc")]),
         (json!({}), "/group", &[(":method", "HEAD")]),
