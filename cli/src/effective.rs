@@ -67,7 +67,7 @@ fn provider(written: &Value, provider: &Provider) -> Value {
     let is_known_by_preset = matches!(provider.keys, KeyOrigin::IssuerAlone) && members.contains_key("okta");
     if !is_known_by_preset {
         members.remove("okta");
-        members.insert(String::from("issuer"), json!(provider.issuer));
+        members.insert(String::from("issuer"), json!(provider.issuer.as_ref()));
     }
     match &provider.audiences {
         Audiences::AnyOf(names) => members.insert(String::from("audiences"), json!(names)),

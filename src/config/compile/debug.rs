@@ -1,0 +1,58 @@
+//! `responses.debug` -> [`DebugCallers`]: a secret that nobody guesses, in a header that nobody else writes.
+
+use super::introspection::look_up;
+use super::responses::why_not_yours;
+use super::{Findings, steers_the_request};
+use crate::config::fault::Path;
+use crate::config::schema::responses::DebugDocument;
+use crate::http::{HeaderName, HeaderValue};
+use crate::policy::DebugCallers;
+
+const HEADER: &str = "x-auth-debug";
+const SECRET_BYTES: std::ops::RangeInclusive<usize> = 16..=256;
+
+/// Compiles `debug`; `None` when there is a fault. `is_taken` knows the headers that stand for something else.
+pub(super) fn debug(
+    document: DebugDocument,
+    is_taken: &dyn Fn(&HeaderName) -> bool,
+    at: &Path,
+    findings: &mut Findings<'_>,
+) -> Option<DebugCallers> {
+    let DebugDocument { header, secret } = document;
+    let (header_at, secret_at) = (at.member("header"), at.member("secret"));
+    let header = header.map_or_else(|| HeaderName::parse(HEADER), |name| HeaderName::parse(&name));
+    let header = header.filter(|name| {
+        let name = name.as_str();
+        name.len() <= 64 && !steers_the_request(name) && why_not_yours(name).is_none()
+    });
+    if header.is_none() {
+        findings.unusable(&header_at, "the name of a header of your own, such as \"x-auth-debug\"");
+    }
+    let header = header.filter(|name| {
+        let is_taken = is_taken(name);
+        if is_taken {
+            findings.unusable(&header_at, "this header stands for something else here; choose another");
+        }
+        !is_taken
+    });
+    let secret = findings.needed(
+        secret,
+        &secret_at,
+        "who shows it is told why a request is refused; write where it is found: {\"env\": \"AUTH_DEBUG_KEY\"}",
+    );
+    let secret = secret.and_then(|secret| look_up(secret, &secret_at, findings));
+    let secret = secret.filter(|secret| {
+        let is_usable = SECRET_BYTES.contains(&secret.reveal().len()) && HeaderValue::parse(secret.reveal()).is_some();
+        if !is_usable {
+            findings.unusable(
+                &secret_at,
+                "the variable must hold 16 to 256 printable ASCII characters; `openssl rand -hex 16` makes some",
+            );
+        }
+        is_usable
+    });
+    findings.warnings.push(String::from(
+        "responses.debug is on: whoever knows its secret learns of every refusal which check failed, and may try until none does",
+    ));
+    Some(DebugCallers::new(header?, secret?.reveal().as_bytes()))
+}
