@@ -2,7 +2,7 @@
 //! has, and nothing of what the token says. A header field and no body: so it stands beside a body of the operator's, in
 //! answers to gRPC, to `HEAD` and to browsers.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value};
 
 use super::Refusal;
 use crate::http::{HeaderName, HeaderValue};
@@ -14,19 +14,21 @@ const MAX_CLAIMS: usize = 32;
 /// The answer's field, where the request shows the secret.
 pub(super) fn field(refusal: &Refusal<'_>, policy: &Policy) -> Option<(HeaderName, HeaderValue)> {
     let callers = policy.answers.debug.as_ref().filter(|callers| callers.sent(refusal.head))?;
-    let mut answer = json!({ "reason": refusal.reason.name() });
-    let short = |name: &str| Value::from(name.chars().take(MAX_NAME_CHARS).collect::<String>());
-    if let (Some(members), Some(rule)) = (answer.as_object_mut(), &refusal.rule.name) {
-        members.insert(String::from("rule"), short(rule));
-    }
-    if let (Some(members), Some(provider)) = (answer.as_object_mut(), refusal.provider) {
-        members.insert(String::from("provider"), short(&provider.name));
-    }
+    let name = |name: &str| Value::from(name.chars().take(MAX_NAME_CHARS).collect::<String>());
     let claims = claims(refusal);
-    if let (Some(members), false) = (answer.as_object_mut(), claims.is_empty()) {
-        members.insert(String::from("claims"), Value::from(claims));
+    let members = [
+        ("reason", Some(Value::from(refusal.reason.name()))),
+        ("rule", refusal.rule.name.as_deref().map(name)),
+        ("provider", refusal.provider.map(|provider| name(&provider.name))),
+        ("claims", (!claims.is_empty()).then(|| Value::from(claims))),
+    ];
+    let mut answer = Map::new();
+    for (member, value) in members {
+        if let Some(value) = value {
+            answer.insert(member.to_owned(), value);
+        }
     }
-    Some((callers.header().clone(), HeaderValue::json(&answer)))
+    Some((callers.header().clone(), HeaderValue::json(&Value::Object(answer))))
 }
 
 /// The claims that the rule's unmet demands are about, by the names that the operator knows them by; one that is nested by

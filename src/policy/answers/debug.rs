@@ -16,7 +16,7 @@ pub struct DebugCallers {
 impl DebugCallers {
     /// Those that show `secret` in `header`.
     pub fn new(header: HeaderName, secret: &[u8]) -> Self {
-        Self { header, digest: Redacted::new(Sha256::digest(secret).into()) }
+        Self { header, digest: Redacted::new(digest(secret)) }
     }
 
     /// Where the secret is shown, and the answer given.
@@ -28,23 +28,36 @@ impl DebugCallers {
     /// much of a guess is right, nor how long the secret is.
     pub fn sent(&self, head: &RequestHead) -> bool {
         head.the_only(self.header.as_str()).is_some_and(|shown| {
-            let shown: [u8; 32] = Sha256::digest(shown).into();
-            shown.iter().zip(self.digest.reveal()).fold(0, |difference, (one, other)| difference | (one ^ other)) == 0
+            digest(shown)
+                .iter()
+                .zip(self.digest.reveal())
+                .fold(0, |difference, (one, other)| difference | (one ^ other))
+                == 0
         })
     }
 
     /// Takes the header out of what the backend sees, in each spelling that is there, whatever it holds.
     pub fn strip(&self, head: &RequestHead) -> Vec<HeaderEdit> {
-        let mut spellings: Vec<&str> = head.names().filter(|name| self.is_meant_by(name)).collect();
-        spellings.sort_unstable();
-        spellings.dedup();
-        spellings.into_iter().map(|name| HeaderEdit::Remove(name.to_owned())).collect()
+        let mut edits = Vec::new();
+        for name in head.names().filter(|name| self.is_meant_by(name)) {
+            let edit = HeaderEdit::Remove(name.to_owned());
+            if !edits.contains(&edit) {
+                edits.push(edit);
+            }
+        }
+        edits
     }
 
     /// Whether a field of that name could be taken for the header.
     pub fn is_meant_by(&self, name: &str) -> bool {
         self.header.is_meant_by(name)
     }
+}
+
+fn digest(text: &[u8]) -> [u8; 32] {
+    let mut hasher = Sha256::new();
+    hasher.update(text);
+    hasher.finalize().into()
 }
 
 #[cfg(test)]
