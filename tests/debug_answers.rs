@@ -205,7 +205,14 @@ fn the_operator_may_name_the_header_and_is_warned_at_start() {
     assert_eq!(loaded.warnings.iter().filter(|warning| is_told(warning)).count(), 1);
     // A secret that could be guessed, or that no header can carry, is none.
     let document = configuration(json!({})).to_string();
-    for secret in ["fifteen-letters", "sixteen letters\n", "sixteen-lettersé", &"x".repeat(257)] {
+    for secret in [
+        "fifteen-letters",
+        "sixteen-letters\n",
+        " sixteen-letters",
+        "seven-een letters",
+        "sixteen-letters\u{e9}",
+        &"x".repeat(257),
+    ] {
         let faults = config::load(document.as_bytes(), &|_| Some(secret.to_owned())).unwrap_err();
         let told: Vec<String> = faults.iter().map(ToString::to_string).collect();
         assert!(
@@ -214,4 +221,99 @@ fn the_operator_may_name_the_header_and_is_warned_at_start() {
         );
     }
     assert!(config::load(document.as_bytes(), &|_| Some("sixteen-letters!".to_owned())).is_ok());
+    for unset in [None, Some(String::new()), Some(" ".repeat(16))] {
+        let faults = config::load(document.as_bytes(), &|_| unset.clone()).unwrap_err();
+        assert!(
+            faults.iter().all(|fault| fault.to_string().starts_with("$.responses.debug.secret.env: ")),
+            "{faults:?}"
+        );
+    }
+}
+
+/// What stood in such a field would be a request's id in our log, or missing behind us.
+#[wasm_bindgen_test(unsupported = test)]
+fn no_header_that_means_something_else_carries_the_secret() {
+    for header in [
+        "x-request-id",
+        "X-Request-Id",
+        "user-agent",
+        "referer",
+        "authorization",
+        "cookie",
+        "origin",
+        "accept",
+        "sec-fetch-mode",
+        "x-forwarded-for",
+        "x-envoy-original-path",
+        "host",
+        "content-length",
+        "content-type",
+        "www-authenticate",
+        "grpc-status",
+        "access-control-allow-origin",
+        "x-user-id",
+        "x_user_id",
+        ":path",
+        "two words",
+        "",
+    ] {
+        let responses = json!({ "debug": { "header": header, "secret": { "env": "AUTH_DEBUG_KEY" } } });
+        let faults = config::load(configuration(responses).to_string().as_bytes(), &environment).unwrap_err();
+        assert!(faults.iter().all(|fault| fault.to_string().starts_with("$.responses.debug.header: ")), "{faults:?}");
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn no_name_of_the_configuration_breaks_out_of_the_answer() {
+    let hostile = "o\r\nset-cookie: a=b\u{7f}\u{e9}\u{1f511}\"";
+    let mut document = configuration(json!({}));
+    let provider = document["providers"]["okta"].take();
+    document["providers"] = json!({ hostile: provider });
+    document["rules"] = json!([{ "match": { "path": "/" }, "require": { "claims": { hostile: "x" } } }]);
+    let policy = config::load(document.to_string().as_bytes(), &environment).unwrap().policy;
+    let now = UnixTime::from_secs(NOW);
+    let mut engine = Engine::new(policy, Box::new(PortableVerifier), Room::default(), now);
+    let bearer = format!("Bearer {}", token());
+    let fields = [(":method", "GET"), (":authority", "a"), (":path", "/"), ("authorization", &*bearer), SHOWN];
+    let head = RequestHead::new(fields.map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec())).to_vec());
+    let Arrival::Decided(decision) = engine.on_request(StreamId(1), &head, now) else { panic!("not decided") };
+    let reply = reply(&decision);
+    let told = told(reply);
+    assert_eq!(told, Some(json!({ "reason": "claim_unmet", "provider": hostile, "claims": [hostile] })));
+    let written = reply.headers.iter().flat_map(|(_, value)| value.as_str().bytes());
+    assert!(written.into_iter().all(|byte| (b' '..=b'~').contains(&byte)), "{reply:?}");
+}
+
+/// A preflight that passes by itself, and a request whose token goes on too, are requests that go on.
+#[wasm_bindgen_test(unsupported = test)]
+fn whatever_lets_a_request_pass_the_secret_stays_here() {
+    let mut document = configuration(json!({}));
+    document["bypass_cors_preflight"] = json!(true);
+    document["token"]["forward"] = json!(true);
+    document["rules"] = json!([
+        { "match": { "path": "/maybe" }, "access": "optional" },
+        { "match": { "path": "/trial" }, "require": { "groups": ["nobody"] }, "report_only": true },
+    ]);
+    let policy = config::load(document.to_string().as_bytes(), &environment).unwrap().policy;
+    let now = UnixTime::from_secs(NOW);
+    let mut engine = Engine::new(policy, Box::new(PortableVerifier), Room::default(), now);
+    let bearer = format!("Bearer {}", token());
+    let authorized = [("authorization", &*bearer)];
+    let preflight = [("origin", "https://app.acme.com"), ("access-control-request-method", "PUT")];
+    for (method, path, more) in [
+        ("OPTIONS", "/", &preflight[..]),
+        ("GET", "/maybe", &[]),
+        ("GET", "/maybe", &authorized),
+        ("GET", "/trial", &authorized),
+        ("GET", "/", &authorized),
+    ] {
+        let fields = [(":method", method), (":authority", "a"), (":path", path), SHOWN, ("x_auth_debug", "other")];
+        let fields = fields.iter().chain(more).map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec()));
+        let head = RequestHead::new(fields.collect());
+        let Arrival::Decided(decision) = engine.on_request(StreamId(1), &head, now) else { panic!("not decided") };
+        let Verdict::Allow(edits) = &decision.verdict else { panic!("{path}: {}", decision.audit.reason()) };
+        for name in ["x-auth-debug", "x_auth_debug"] {
+            assert!(edits.iter().any(|edit| *edit == HeaderEdit::Remove(name.to_owned())), "{method} {path}: {name}");
+        }
+    }
 }

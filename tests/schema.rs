@@ -74,7 +74,7 @@ fn complete() -> Value {
 }
 
 fn faults(document: &Value) -> Vec<String> {
-    match config::load(document.to_string().as_bytes(), &|_| Some(String::from("set for these tests"))) {
+    match config::load(document.to_string().as_bytes(), &|_| Some(String::from("set-for-these-tests"))) {
         Ok(_) => Vec::new(),
         Err(faults) => faults.iter().map(ToString::to_string).collect(),
     }

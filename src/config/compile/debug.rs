@@ -5,11 +5,29 @@ use super::responses::why_not_yours;
 use super::{Findings, steers_the_request};
 use crate::config::fault::Path;
 use crate::config::schema::responses::DebugDocument;
-use crate::http::{HeaderName, HeaderValue};
+use crate::http::HeaderName;
 use crate::policy::DebugCallers;
 
 const HEADER: &str = "x-auth-debug";
 const SECRET_BYTES: std::ops::RangeInclusive<usize> = 16..=256;
+/// Fields that clients send for something else. Some would be missed by the backend; some are written to logs, ours among
+/// them, as what they are taken for.
+const TAKEN_IN_REQUESTS: [&str; 14] = [
+    "accept",
+    "accept-encoding",
+    "accept-language",
+    "authorization",
+    "cookie",
+    "origin",
+    "proxy-authorization",
+    "range",
+    "referer",
+    "sec-fetch-mode",
+    "traceparent",
+    "tracestate",
+    "user-agent",
+    "x-request-id",
+];
 
 /// Compiles `debug`; `None` when there is a fault. `is_taken` knows the headers that stand for something else.
 pub(super) fn debug(
@@ -23,7 +41,8 @@ pub(super) fn debug(
     let header = header.map_or_else(|| HeaderName::parse(HEADER), |name| HeaderName::parse(&name));
     let header = header.filter(|name| {
         let name = name.as_str();
-        name.len() <= 64 && !steers_the_request(name) && why_not_yours(name).is_none()
+        let is_taken = TAKEN_IN_REQUESTS.contains(&name) || steers_the_request(name);
+        name.len() <= 64 && !is_taken && why_not_yours(name).is_none()
     });
     if header.is_none() {
         findings.unusable(&header_at, "the name of a header of your own, such as \"x-auth-debug\"");
@@ -42,11 +61,12 @@ pub(super) fn debug(
     );
     let secret = secret.and_then(|secret| look_up(secret, &secret_at, findings));
     let secret = secret.filter(|secret| {
-        let is_usable = SECRET_BYTES.contains(&secret.reveal().len()) && HeaderValue::parse(secret.reveal()).is_some();
+        let is_visible = secret.reveal().bytes().all(|byte| byte.is_ascii_graphic());
+        let is_usable = SECRET_BYTES.contains(&secret.reveal().len()) && is_visible;
         if !is_usable {
             findings.unusable(
                 &secret_at,
-                "the variable must hold 16 to 256 printable ASCII characters; `openssl rand -hex 16` makes some",
+                "the variable must hold 16 to 256 ASCII characters and no blank; `openssl rand -hex 16` makes some",
             );
         }
         is_usable
