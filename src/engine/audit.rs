@@ -13,7 +13,7 @@ use crate::engine::deny_reason::DenyReason;
 use crate::http::RequestHead;
 use crate::introspection::Freshness;
 use crate::jose::Claim;
-use crate::policy::{AdmittedToken, Place, Provider, Requirement, Rule, Share, UnmetReason};
+use crate::policy::{AdmittedToken, AuditTrail, Extent, Place, Provider, Requirement, Rule, Share, UnmetReason};
 
 /// The version of the record's form.
 const SCHEMA: u32 = 1;
@@ -209,13 +209,13 @@ impl AuditRecord {
         self.entry != Entry::LeftOut
     }
 
-    /// Whether it tells of a refusal, be it one on trial.
-    pub(super) const fn is_of_refusal(&self) -> bool {
+    /// How much of its kind is logged: a refusal on trial counts as one.
+    pub const fn extent(&self, trail: &AuditTrail) -> Extent {
         match self.outcome {
             Outcome::Denied(_) | Outcome::Unmet(..) | Outcome::Reported(..) | Outcome::AllowedWithoutToken(Some(_)) => {
-                true
+                trail.denied
             }
-            Outcome::Allowed(_) | Outcome::AllowedWithoutToken(None) => false,
+            Outcome::Allowed(_) | Outcome::AllowedWithoutToken(None) => trail.allowed,
         }
     }
 

@@ -27,8 +27,7 @@ impl Sampling {
 
     /// Whether this record is to be logged, and as one of how many; asked once for each decision.
     pub(super) fn entry(&mut self, record: &AuditRecord) -> Entry {
-        let extent = if record.is_of_refusal() { self.trail.denied } else { self.trail.allowed };
-        match extent {
+        match record.extent(&self.trail) {
             Extent::All => Entry::Whole,
             Extent::Sampled(share) if share.takes_in(self.draw()) => Entry::Sample(share),
             Extent::Sampled(_) | Extent::None => Entry::LeftOut,
