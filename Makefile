@@ -72,7 +72,7 @@ test: setup package reproducible vector-runner monitoring ## Run every test: nat
 	cargo test --locked --workspace --no-fail-fast
 	$(call say,"The core's tests as wasm under Node")
 	CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER="$(CURDIR)/$(WASM_BINDGEN)/bin/wasm-bindgen-test-runner" \
-		cargo test --locked --target wasm32-unknown-unknown --lib --test decisions --test waiting --test token_cache --test rules --test conditions --test answers --test handover --test introspection
+		cargo test --locked --target wasm32-unknown-unknown --lib --test decisions --test waiting --test token_cache --test rules --test conditions --test answers --test debug_answers --test handover --test introspection
 	$(call say,"The oldest Envoy that we support: $(OLDEST_ENVOY_VERSION)")
 	$(call in_envoy,$(OLDEST_ENVOY_VERSION)) $(OLDEST_TESTS:%=--test %)
 

@@ -8,6 +8,8 @@ use std::borrow::Cow;
 use std::fmt;
 use std::rc::Rc;
 
+use serde_json::Value;
+
 /// The head of a request as the host received it.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct RequestHead {
@@ -160,6 +162,22 @@ impl HeaderValue {
             }
         }
         Self(value)
+    }
+
+    /// JSON with everything beyond ASCII escaped the JSON way, which any parser undoes.
+    pub fn json(value: &Value) -> Self {
+        let mut text = String::new();
+        for character in value.to_string().chars() {
+            if (' '..='~').contains(&character) {
+                text.push(character);
+            } else {
+                let mut units = [0; 2];
+                for unit in character.encode_utf16(&mut units) {
+                    text.push_str(&format!("\\u{unit:04x}"));
+                }
+            }
+        }
+        Self::parse(&text).unwrap_or_else(|| Self::encode(&text, None))
     }
 
     /// Several values in one field, `separator` between them; each was encoded with that separator.

@@ -529,7 +529,7 @@ fn a_readiness_path_is_a_plain_path() {
 #[test]
 fn what_is_handed_over_is_refused_where_it_could_not_be_meant() {
     let header = "not a header name, or one that the request itself needs";
-    let word = "one of \"decision\", \"reason\", \"rule\", \"provider\", \"subject\", \"client\", \"scopes\", \"token_id\", or an object with `name` and `claim`";
+    let word = "one of \"decision\", \"reason\", \"rule\", \"would_deny\", \"provider\", \"issuer\", \"subject\", \"client\", \"token_id\", \"scopes\", \"scopes_asked\", \"acr\", \"source\", \"proof\", \"introspection\", or an object with `name` and `claim`";
     let host =
         "the host in small letters, without user and without the port 443: clients compare the URL letter by letter";
     let query = "a resource has no query and no fragment; write host and path alone";

@@ -20,7 +20,7 @@ use testbed::TempDir;
 fn assert_loads(name: &str, document: &str) {
     let environment = |name: &str| {
         let key = include_str!("data/keys/rsa-2048-a.pem");
-        Some(if name.ends_with("_PRIVATE_KEY") { key.to_owned() } else { String::from("set") })
+        Some(if name.ends_with("_PRIVATE_KEY") { key.to_owned() } else { String::from("set-and-long-enough") })
     };
     if let Err(faults) = config::load(document.as_bytes(), &environment) {
         let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();

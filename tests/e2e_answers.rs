@@ -225,3 +225,41 @@ fn scripts_of_allowed_origins_read_refusals_with_envoys_cors_filter_and_without(
     assert_eq!(gateway.backend.count(), 0, "a refused request was forwarded");
     gateway.assert_no_trap();
 }
+
+#[test]
+fn only_who_shows_the_secret_is_told_why_and_neither_the_backend_nor_the_log_sees_it() {
+    const SECRET: &str = "debug-0123456789abcdef";
+    let mut configuration = configuration();
+    configuration["responses"]["debug"] = json!({ "secret": { "env": "AUTH_DEBUG_KEY" } });
+    let gateway = Setup {
+        configuration,
+        listener: |listener| ListenerOptions { host_env_keys: vec!["AUTH_DEBUG_KEY".to_owned()], ..listener },
+        environment: vec![("AUTH_DEBUG_KEY", SECRET.to_owned())],
+        workers: 1,
+        ..Setup::default()
+    }
+    .start();
+    let (port, token) = (gateway.port(), gateway.alice());
+    let told = |response: &Response| {
+        let values = response.headers("x-auth-debug");
+        assert!(values.len() < 2, "{values:?}");
+        values.first().map(|value| serde_json::from_str::<Value>(value).expect("JSON"))
+    };
+    let group = Request::get("/reports").bearer(&token);
+    let refused = group.clone().header("x-auth-debug", SECRET).send(port);
+    assert_eq!(told(&refused), Some(json!({ "reason": "group_missing", "provider": "okta", "claims": ["groups"] })));
+    assert_eq!((refused.status, refused.text()), (403, "<h1>Not yours</h1>".to_owned()));
+    let grpc = Request::post("/reports").header("content-type", "application/grpc").bearer(&token);
+    let grpc = grpc.header("x-auth-debug", SECRET).body(b"\0\0\0\0\0").send(port);
+    assert_eq!((grpc.header("grpc-status").as_deref(), told(&grpc).is_some()), (Some("7"), true));
+    for request in [group.clone(), group.header("x-auth-debug", "debug-0123456789abcdee")] {
+        assert_eq!(told(&request.send(port)), None);
+    }
+    let passed = Request::get("/cart").bearer(&token).header("X-Auth-Debug", SECRET).header("x_auth_debug", SECRET);
+    assert_eq!((passed.send(port).status, gateway.backend.count()), (200, 1));
+    let seen = format!("{:?}", gateway.backend.requests());
+    assert!(!seen.contains(SECRET) && !seen.to_lowercase().contains("debug"), "{seen}");
+    let log = gateway.envoy.log();
+    assert!(log.contains("responses.debug is on") && !log.contains(SECRET));
+    gateway.assert_no_trap();
+}

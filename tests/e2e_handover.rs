@@ -283,3 +283,23 @@ fn other_filters_and_routes_go_by_what_was_handed_over_and_by_nothing_that_a_cli
     }
     gateway.assert_no_trap();
 }
+
+#[test]
+fn the_log_has_the_decisions_that_the_operator_wants_there() {
+    let audited = |audit: Value| configured(json!({ "audit": audit }));
+    let more = ListenerOptions::filtered("more", &audited(json!({ "allowed": "sampled", "sample": 1 })));
+    let configuration = audited(json!({ "allowed": "all", "denied": "none" }));
+    let gateway = Setup { configuration, more_listeners: vec![more], workers: 1, ..Setup::default() }.start();
+    let token = gateway.alice();
+    for port in [gateway.port(), gateway.envoy.port("more")] {
+        for (token, status) in [(&*token, 200), ("x", 401)] {
+            assert_eq!(Request::get("/").bearer(token).send(port).status, status);
+        }
+    }
+    let records = until("three records", Duration::from_secs(10), || {
+        Some(gateway.envoy.audit_records()).filter(|records| records.len() >= 3)
+    });
+    let told: Vec<_> = records.iter().map(|record| json!([record["decision"], record["sampled"]])).collect();
+    assert_eq!(told, [json!(["allow", null]), json!(["allow", 1.0]), json!(["deny", null])], "{records:?}");
+    assert!(gateway.envoy.log().contains("audit.denied is "), "no warning");
+}

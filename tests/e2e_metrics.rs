@@ -151,6 +151,36 @@ fn every_decision_is_counted_once_under_its_rule_and_once_under_its_provider() {
 }
 
 #[test]
+fn a_decision_is_counted_whether_or_not_its_record_is_written() {
+    let key = SigningKey::a("k1");
+    let configuration = json!({
+        "providers": { "acme": issuer_of(&key) },
+        "rules": [{ "name": "trial", "match": { "path": "/beta" }, "require": { "groups": ["x"] }, "report_only": true }],
+        "audit": { "allowed": "sampled", "sample": 1e-9, "denied": "none" },
+    });
+    let gateway = Setup { configuration, ..Setup::default() }.start();
+    let good = key.token(&payload(now()));
+    for (times, path, token, status) in [(6, "/", &*good, 200), (5, "/beta", &good, 200), (4, "/", "x", 401)] {
+        for _ in 0..times {
+            assert_eq!(Request::get(path).bearer(token).send(gateway.port()).status, status, "{path}");
+        }
+    }
+    let envoy = &gateway.envoy;
+    let decisions = [
+        ("reason=admitted rule=%28unnamed%29 verdict=allow", 6),
+        ("reason=admitted rule=trial verdict=allow", 5),
+        ("reason=token_opaque rule=%28unnamed%29 verdict=deny", 4),
+    ];
+    expect(envoy, "decisions_total", &decisions);
+    expect(envoy, "provider_decisions_total", &[("provider=acme reason=admitted verdict=allow", 11)]);
+    expect(envoy, "would_deny_total", &[("reason=group_missing rule=trial", 5)]);
+    // By the time of a report Envoy has written its log.
+    expect(envoy, "workers", &[("", REPORTERS)]);
+    assert_eq!(envoy.audit_records(), Vec::<Value>::new());
+    gateway.assert_no_trap();
+}
+
+#[test]
 fn keys_that_age_change_and_cannot_be_had_are_seen() {
     let jwks = json!({ "refresh": "60s", "unknown_kid_cooldown": "1s", "timeout": "1s" });
     let configuration = gateway::configuration_with_jwks(jwks);

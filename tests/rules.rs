@@ -550,7 +550,8 @@ fn what_is_only_reported_lets_a_good_token_pass_and_no_other() {
         assert!(unmet.audit.would_deny().is_some());
         let expected = with(
             &json!({ "schema": 1, "decision": "allow", "reason": "admitted", "would_deny": "scope_missing",
-                "provider": "okta", "subject": "alice@acme.com", "client": "0oa1client", "jti": "AT.k8vHqQ0p" }),
+                "provider": "okta", "issuer": ISSUER, "subject": "alice@acme.com", "client": "0oa1client", "jti": "AT.k8vHqQ0p",
+                "scopes": ["read:accounts", "write:accounts"], "scopes_asked": ["beta"], "source": "header", "proof": "verified" }),
             json!({ "rule": name }),
         );
         assert_eq!(audit(&unmet), expected);
@@ -665,9 +666,11 @@ fn the_audit_record_names_the_rule_and_who_was_refused() {
     let token = token(json!({}));
     let record = json!({ "schema": 1, "decision": "allow", "reason": "no_token_needed", "rule": "open" });
     assert_eq!(audit(&gate.get("/open", &token)), record);
-    let refused = json!({ "schema": 1, "decision": "deny", "reason": "scope_missing", "provider": "okta",
-        "subject": "alice@acme.com", "client": "0oa1client", "jti": "AT.k8vHqQ0p" });
-    assert_eq!(audit(&gate.get("/pay", &token)), with(&refused, json!({ "rule": "Pay-1.x_y" })));
+    let refused = json!({ "schema": 1, "decision": "deny", "reason": "scope_missing", "provider": "okta", "issuer": ISSUER,
+        "subject": "alice@acme.com", "client": "0oa1client", "jti": "AT.k8vHqQ0p", "scopes": ["read:accounts", "write:accounts"],
+        "scopes_asked": ["pay"], "source": "header", "proof": "remembered" });
+    let first = json!({ "rule": "Pay-1.x_y", "proof": "verified" });
+    assert_eq!(audit(&gate.get("/pay", &token)), with(&refused, first));
     assert_eq!(
         audit(&gate.get("/pay", &token)),
         with(&refused, json!({ "rule": "Pay-1.x_y" })),
@@ -675,9 +678,10 @@ fn the_audit_record_names_the_rule_and_who_was_refused() {
     );
     assert_eq!(audit(&gate.get("/nameless", &token)), refused);
     // Of a token that is not good nothing is told.
-    let record = json!({ "schema": 1, "decision": "deny", "reason": "signature_invalid", "rule": "Pay-1.x_y", "provider": "okta" });
+    let record = json!({ "schema": 1, "decision": "deny", "reason": "signature_invalid", "rule": "Pay-1.x_y",
+        "provider": "okta", "issuer": ISSUER, "scopes_asked": ["pay"], "source": "header" });
     assert_eq!(audit(&gate.get("/pay", &SigningKey::b("k1").token(&payload(NOW)))), record);
-    let record = json!({ "schema": 1, "decision": "deny", "reason": "token_missing", "rule": "Pay-1.x_y" });
+    let record = json!({ "schema": 1, "decision": "deny", "reason": "token_missing", "rule": "Pay-1.x_y", "scopes_asked": ["pay"] });
     assert_eq!(audit(&gate.get("/pay", "")), record);
 }
 

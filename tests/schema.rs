@@ -64,7 +64,8 @@ fn complete() -> Value {
         "claim_to_headers": [{ "header": "x-user-id", "claim": "sub" }],
         "filter_state": ["subject", { "name": "tenant", "claim": ["org", "tenant"] }],
         "protected_resources": [{ "resource": "https://api.acme.com/" }],
-        "responses": { "cors": { "allow_origins": ["https://app.acme.com"] }, "login": { "url": "https://app.acme.com/login" } },
+        "audit": { "allowed": "sampled", "sample": 0.5 },
+        "responses": { "debug": { "secret": { "env": "DEBUG" } }, "cors": { "allow_origins": ["https://app.acme.com"] }, "login": { "url": "https://app.acme.com/login" } },
         "rules": [{
             "match": { "path": "/" }, "redirect_browsers": true,
             "require": { "acr": "phr", "claims": { "level": 3, "team": { "one_of": ["a"] } }, "not": { "groups": ["g"] } },
@@ -73,7 +74,7 @@ fn complete() -> Value {
 }
 
 fn faults(document: &Value) -> Vec<String> {
-    match config::load(document.to_string().as_bytes(), &|_| Some(String::from("set"))) {
+    match config::load(document.to_string().as_bytes(), &|_| Some(String::from("set-for-these-tests"))) {
         Ok(_) => Vec::new(),
         Err(faults) => faults.iter().map(ToString::to_string).collect(),
     }

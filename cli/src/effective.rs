@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use okta_proxy_wasm::config::{Loaded, NativeCrypto};
 use okta_proxy_wasm::policy::{
-    Access, AnswerClass, Answers, Audiences, BodyFormat, ClaimNames, ClientAuthentication, Detail, Introspection,
-    IntrospectionAddress, KeyAddress, KeyOrigin, OpaqueTokens, Policy, Provider, Rule,
+    Access, AnswerClass, Answers, Audiences, AuditTrail, BodyFormat, ClaimNames, ClientAuthentication, Detail, Extent,
+    Introspection, IntrospectionAddress, KeyAddress, KeyOrigin, OpaqueTokens, Policy, Provider, Rule,
 };
 use serde_json::{Map, Value, json};
 
@@ -33,6 +33,7 @@ pub fn document(written: &Value, loaded: &Loaded) -> Value {
     set(token, "max_bytes", json!(policy.token_source.max_bytes));
     rules(&mut members, policy);
     responses(member(&mut members, "responses"), &policy.answers);
+    audit(member(&mut members, "audit"), policy.audit);
     let cache = member(&mut members, "cache");
     set(cache, "max_tokens", json!(policy.cache.tokens));
     set(cache, "max_bytes", json!(policy.cache.bytes));
@@ -67,7 +68,7 @@ fn provider(written: &Value, provider: &Provider) -> Value {
     let is_known_by_preset = matches!(provider.keys, KeyOrigin::IssuerAlone) && members.contains_key("okta");
     if !is_known_by_preset {
         members.remove("okta");
-        members.insert(String::from("issuer"), json!(provider.issuer));
+        members.insert(String::from("issuer"), json!(provider.issuer.as_ref()));
     }
     match &provider.audiences {
         Audiences::AnyOf(names) => members.insert(String::from("audiences"), json!(names)),
@@ -158,6 +159,9 @@ fn responses(members: &mut Value, answers: &Answers) {
     set(members, "realm", json!(answers.realm));
     set(members, "format", json!(format));
     set(members, "detail", json!(detail));
+    if let (Some(callers), Some(written)) = (&answers.debug, members.get_mut("debug")) {
+        set(written, "header", json!(callers.header().as_str()));
+    }
     if let (Some(cors), Some(written)) = (&answers.cors, members.get_mut("cors")) {
         set(written, "allow_credentials", json!(cors.allow_credentials));
         default(written, "expose_headers", json!(["www-authenticate", "retry-after"]));
@@ -176,6 +180,20 @@ fn responses(members: &mut Value, answers: &Answers) {
         if let (Some(body), Some(written)) = (&answer.body, members.pointer_mut(&format!("/custom/{name}"))) {
             set(written, "content_type", json!(body.content_type.as_str()));
         }
+    }
+}
+
+fn audit(members: &mut Value, trail: AuditTrail) {
+    let word = |extent: Extent| match extent {
+        Extent::All => "all",
+        Extent::Sampled(_) => "sampled",
+        Extent::None => "none",
+    };
+    set(members, "allowed", json!(word(trail.allowed)));
+    set(members, "denied", json!(word(trail.denied)));
+    // Where nothing is sampled the share is a fault.
+    if let (Extent::Sampled(share), _) | (_, Extent::Sampled(share)) = (trail.allowed, trail.denied) {
+        set(members, "sample", json!(share.as_number()));
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use okta_proxy_wasm::engine::{Decision, Verdict};
 use okta_proxy_wasm::http::Reply;
-use okta_proxy_wasm::policy::Policy;
+use okta_proxy_wasm::policy::{Extent, Policy};
 use okta_proxy_wasm::unix_time::UnixTime;
 use serde_json::{Value, json};
 
@@ -159,7 +159,12 @@ fn print_text(told: &Told, style: Style) {
                     }
                 }
             }
-            line(style.faint(&format!("log: {}", audit.to_json())));
+            let logged = match audit.extent(&told.policy.audit) {
+                Extent::All => String::from("log:"),
+                Extent::Sampled(share) => format!("log, of such requests a share of {}:", share.as_number()),
+                Extent::None => String::from("not in the log (`audit`):"),
+            };
+            line(style.faint(&format!("{logged} {}", audit.to_json())));
         }
     }
 }
@@ -186,6 +191,11 @@ fn as_json(told: &Told) -> Value {
         Answer::Answered(reply) => json!({ "verdict": "answered", "answer": reply_json(reply) }),
         Answer::Decided(decision) => {
             let audit: Value = serde_json::from_str(&decision.audit.to_json()).unwrap_or_default();
+            let logged = match decision.audit.extent(&told.policy.audit) {
+                Extent::All => "all",
+                Extent::Sampled(_) => "sampled",
+                Extent::None => "none",
+            };
             let (answer, backend) = match &decision.verdict {
                 Verdict::Deny(reply) => (reply_json(reply), Value::Null),
                 Verdict::Allow(edits) => {
@@ -198,6 +208,7 @@ fn as_json(told: &Told) -> Value {
             };
             json!({
                 "verdict": decision.audit.verdict(), "reason": decision.audit.reason(), "audit": audit,
+                "logged": logged,
                 "answer": answer, "backend": backend,
             })
         }

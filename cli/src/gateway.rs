@@ -138,7 +138,7 @@ impl Configuration {
 
 /// Whose keys a request may need: the filter fetches those of all providers, and here nobody else's are wanted.
 pub fn asked_provider(policy: &Policy, head: &RequestHead) -> Option<ProviderId> {
-    let Credential::Token(text) = policy.token_source.find(head) else { return None };
+    let Credential::Token(text, _) = policy.token_source.find(head) else { return None };
     let token = UnverifiedToken::parse(&text).ok()?;
     match token.claimed_issuer() {
         Claim::Valid(issuer) => policy.providers.of_issuer(issuer).map(|(id, _)| id),

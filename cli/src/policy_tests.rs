@@ -176,7 +176,7 @@ impl Bench<'_> {
         };
         let provider = self.provider(case.signed_by.as_deref())?;
         let mut all = Map::new();
-        all.insert(String::from("iss"), json!(provider.issuer));
+        all.insert(String::from("iss"), json!(provider.issuer.as_ref()));
         if let Audiences::AnyOf(names) = &provider.audiences {
             all.insert(String::from("aud"), json!(names.first()));
         }

@@ -10,6 +10,9 @@ use crate::failure::Failure;
 use crate::input;
 use crate::signing;
 
+/// Taken for what a variable holds: long enough for every secret.
+const ASSUMED: &str = "assumed-by-the-command-line";
+
 /// Looks variables up.
 pub struct Secrets {
     from_file: BTreeMap<String, String>,
@@ -48,7 +51,7 @@ impl Secrets {
         move |name| {
             let found = self.from_file.get(name).cloned().or_else(|| env::var(name).ok());
             found.filter(|value| !value.trim().is_empty()).or_else(|| {
-                let assumed = if keys.contains(name) { self.any_key.clone() } else { String::from("assumed") };
+                let assumed = if keys.contains(name) { self.any_key.clone() } else { String::from(ASSUMED) };
                 self.assumes.then_some(assumed)
             })
         }

@@ -190,7 +190,7 @@ impl Look<'_> {
         let credential = self.policy.token_source.find(self.head);
         let rule = self.policy.rules.rule(id);
         let found = match &credential {
-            Credential::Token(_) => format!("one token, in {}", self.place()),
+            Credential::Token(..) => format!("one token, in {}", self.place()),
             Credential::Absent => String::from("none"),
             Credential::Repeated => String::from("more than one"),
             Credential::Malformed => String::from("something that is not one token"),
@@ -212,7 +212,7 @@ impl Look<'_> {
             }
         }
         let token = match credential {
-            Credential::Token(text) => Some(text.into_owned()),
+            Credential::Token(text, _) => Some(text.into_owned()),
             Credential::Absent | Credential::Repeated | Credential::Malformed | Credential::TooLarge => None,
         };
         let mark = Mark::of(token.is_some());

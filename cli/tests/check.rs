@@ -153,7 +153,7 @@ fn a_filter_chain_of_kong_holds_a_text_or_an_object() {
 
 /// What a policy is, without the order that hash tables have.
 fn parts(document: &[u8]) -> Vec<String> {
-    let environment = |_: &str| Some(String::from("secret-value"));
+    let environment = |_: &str| Some(String::from("the-value-of-a-variable"));
     let loaded = config::load(document, &environment).unwrap();
     let text = format!("{:?} {:?} {:?}", loaded.policy, loaded.warnings, loaded.native_crypto);
     let mut parts: Vec<String> = text.split([',', '{', '}']).map(|part| part.trim().to_owned()).collect();
@@ -179,7 +179,7 @@ fn the_effective_configuration_means_the_same_and_is_its_own() {
 fn the_effective_configuration_names_secrets_and_shows_none() {
     let directory = tempfile::tempdir().unwrap();
     let variables = directory.path().join("secrets.env");
-    fs::write(&variables, "OKTA_CLIENT_SECRET=hunter2\n").unwrap();
+    fs::write(&variables, "OKTA_CLIENT_SECRET=hunter2\nAUTH_DEBUG_KEY=hunter2-hunter2-hunter2\n").unwrap();
     let variables = variables.to_str().unwrap();
     let found = run(&["check", "--effective", "--env-file", variables, "cli/tests/data/whole.json"]);
     assert_golden("check-effective", &found.transcript());

@@ -1,7 +1,9 @@
 //! The document -> [`Policy`]: what is needed together, what excludes what, what is refused because it
 //! cannot work or would not be safe.
 
+mod audit;
 mod claim_to_headers;
+mod debug;
 mod filter_state;
 mod introspection;
 mod protected_resource;
@@ -67,6 +69,7 @@ pub(super) fn document(
     let token = document.token.unwrap_or_default();
     let token_source = token_source::token_source(token, forwarding.as_ref(), &at.member("token"), &mut findings);
     let filter_state = filter_state::filter_state(document.filter_state, &at.member("filter_state"), &mut findings);
+    let audit = audit::audit(document.audit.unwrap_or_default(), &at.member("audit"), &mut findings);
     let readiness_path = readiness_path(document.readiness_path, &at.member("readiness_path"), &mut findings);
     let native_crypto = document.native_crypto.unwrap_or_default();
     let responses = document.responses.unwrap_or_default();
@@ -82,8 +85,8 @@ pub(super) fn document(
         about_rules.warn_of_redirects(token_source, &mut findings);
     }
     let rules = rules::rules(about_rules, at, &mut findings);
-    let credentials = token_source.as_ref().map_or(&[][..], |source| &source.params);
-    let answers = responses::answers(responses, credentials, &at.member("responses"), &mut findings);
+    let written = responses::Written { token_source: token_source.as_ref(), forwarding: forwarding.as_ref() };
+    let answers = responses::answers(responses, &written, &at.member("responses"), &mut findings);
     let around = Surroundings {
         providers: providers.as_ref(),
         token_source: token_source.as_ref(),
@@ -102,6 +105,7 @@ pub(super) fn document(
         clear_route_cache: document.clear_route_cache.unwrap_or(false),
         resources: resources?,
         answers: answers?,
+        audit: audit?,
         readiness_path,
         cache: cache_limits(document.cache.unwrap_or_default()),
     };

@@ -12,6 +12,7 @@ use serde_json::{Map, Value, json};
 
 use super::NativeCrypto;
 use super::reading::Words;
+use super::schema::audit::ExtentWord;
 use super::schema::handover::{FilterStateDocument, StateClaimDocument, WORDS};
 use super::schema::introspection::{ClientAuth, Secret, SecretDocument};
 use super::schema::require::{AcrDocument, ClaimTestDocument, ClaimsDocument, RequireDocument};
@@ -21,7 +22,7 @@ use crate::policy::requirement::ClaimValue;
 use crate::policy::{Access, BodyFormat, ClaimFormat, Detail};
 
 /// Which fields nobody can leave out. The loader says so too, and of others that depend on each other.
-const REQUIRED: [(&str, &[&str]); 11] = [
+const REQUIRED: [(&str, &[&str]); 12] = [
     ("Document", &["providers"]),
     ("OktaDocument", &["domain"]),
     ("FromHeaderDocument", &["name"]),
@@ -31,6 +32,7 @@ const REQUIRED: [(&str, &[&str]); 11] = [
     ("RevocationsDocument", &["uri", "upstream"]),
     ("StateClaimDocument", &["name", "claim"]),
     ("ProtectedResourceDocument", &["resource"]),
+    ("DebugDocument", &["secret"]),
     ("CorsDocument", &["allow_origins"]),
     ("LoginDocument", &["url"]),
 ];
@@ -194,6 +196,7 @@ described! {
     String: json!({ "type": "string" });
     bool: json!({ "type": "boolean" });
     u32: json!({ "type": "integer", "minimum": 0, "maximum": u32::MAX });
+    f64: json!({ "type": "number" });
     Duration: json!({ "type": "string", "pattern": "^[0-9][0-9.]*[smh]$" });
     Map<String, Value>: json!({ "type": "object" });
     Access: words::<Self>();
@@ -201,6 +204,7 @@ described! {
     ClaimFormat: words::<Self>();
     ClientAuth: words::<Self>();
     Detail: words::<Self>();
+    ExtentWord: words::<Self>();
     NativeCrypto: words::<Self>();
     Algorithm: json!({ "type": "string", "enum": Algorithm::ALL.map(Algorithm::name) });
     ClaimPath: json!({ "anyOf": [

@@ -149,6 +149,12 @@ impl Read for u32 {
     }
 }
 
+impl Read for f64 {
+    fn read(value: &Value, at: &Path, faults: &mut Vec<ConfigFault>) -> Option<Self> {
+        expect(value.as_f64(), "a number", at, faults)
+    }
+}
+
 impl Read for Duration {
     fn read(value: &Value, at: &Path, faults: &mut Vec<ConfigFault>) -> Option<Self> {
         let duration = value.as_str().and_then(parse_duration);

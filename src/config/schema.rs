@@ -1,6 +1,7 @@
 //! The document as the operator writes it. The doc comments are the reference manual; every field may
 //! be left out here, and `compile` says which ones are needed together.
 
+pub mod audit;
 pub mod handover;
 pub mod introspection;
 pub mod require;
@@ -17,6 +18,7 @@ use super::fault::{ConfigFault, ConfigProblem, Path};
 use super::reading::{Read, Words, document, read_word};
 use crate::jose::Algorithm;
 use crate::policy::ClaimFormat;
+use audit::AuditDocument;
 use handover::{FilterStateDocument, ProtectedResourceDocument};
 use introspection::{IntrospectionDocument, RevocationsDocument};
 use responses::ResponsesDocument;
@@ -52,12 +54,16 @@ document! {
         /// padding. What a client sends under this name, in any spelling, is removed. Left out: none.
         forward_payload_header: String,
         /// What other filters and the access log are told of each request, in Envoy's filter state: of the decision
-        /// (`decision`, `reason`, `rule`, `provider`), of a token that was proved (`subject`, `client`, `scopes`,
-        /// `token_id`) and of claims of your choice. `decision` is always among them. Envoy only. Left out: nothing.
+        /// (`decision`, `reason`, `rule`, `would_deny`, `provider`, `issuer`, `scopes_asked`, `source`, `proof`,
+        /// `introspection`), of a token that was proved (`subject`, `client`, `token_id`, `scopes`, `acr`) and of claims of
+        /// your choice: as in the record that is logged, where `token_id` is called `jti`. `decision` is always among them.
+        /// Envoy only. Left out: nothing.
         filter_state: Vec<FilterStateDocument>,
         /// Has Envoy choose the route of an admitted request anew: for routes that match on `filter_state`. A change of
         /// headers does so by itself. Envoy only. Left out: no.
         clear_route_cache: bool,
+        /// Which decisions are logged, one JSON object a line.
+        audit: AuditDocument,
         /// The resources behind this filter, each with the metadata that tell a client who would give it a token (RFC
         /// 9728; MCP). Served by the filter, and named in its challenges.
         protected_resources: Vec<ProtectedResourceDocument>,

@@ -5,6 +5,7 @@
 //! and is written out only when somebody logs it: most admitted requests are not logged.
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -12,20 +13,64 @@ use crate::engine::deny_reason::DenyReason;
 use crate::http::RequestHead;
 use crate::introspection::Freshness;
 use crate::jose::Claim;
-use crate::policy::{AdmittedToken, Provider, Rule, UnmetReason};
+use crate::policy::{AdmittedToken, AuditTrail, Extent, Place, Provider, Requirement, Rule, Share, UnmetReason};
 
 /// The version of the record's form.
 const SCHEMA: u32 = 1;
 const MAX_TEXT_CHARS: usize = 256;
+const MAX_LISTED: usize = 64;
+const MAX_LISTED_BYTES: usize = 2048;
 
 /// One decision, as it may be logged.
 #[derive(Clone, Debug)]
 pub struct AuditRecord {
     request_id: Option<String>,
     rule: Option<Rc<str>>,
-    provider: Option<Rc<str>>,
+    requirement: Option<Rc<Requirement>>,
+    issued_by: Option<IssuedBy>,
     outcome: Outcome,
-    introspection: Option<Freshness>,
+    source: Option<Place>,
+    evidence: Option<Evidence>,
+    waited: Option<Duration>,
+    entry: Entry,
+}
+
+/// Whether a record is logged.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum Entry {
+    /// It is, as all of its kind are.
+    #[default]
+    Whole,
+    /// It is, and others of its kind are not.
+    Sample(Share),
+    /// It is not.
+    LeftOut,
+}
+
+/// How a good token was proved for one request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Evidence {
+    pub(super) proof: Proof,
+    /// How good its issuer's answer was, where it was asked.
+    pub(super) introspection: Option<Freshness>,
+}
+
+/// What a good token was proved by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Proof {
+    /// Its signature, for this request.
+    Verified,
+    /// Its signature, for an earlier one.
+    Remembered,
+    /// Its issuer's word.
+    Introspected,
+}
+
+#[derive(Clone, Debug)]
+struct IssuedBy {
+    /// The operator's name for the issuer.
+    provider: Rc<str>,
+    issuer: Rc<str>,
 }
 
 #[derive(Clone, Debug)]
@@ -40,7 +85,7 @@ enum Outcome {
     Unmet(Rc<AdmittedToken>, UnmetReason),
 }
 
-/// The record's members in their order.
+/// The record's members in their order; `docs/audit-record.schema.json` describes them.
 #[derive(Serialize)]
 struct Line<'a> {
     schema: u32,
@@ -55,21 +100,36 @@ struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     provider: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    issuer: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     subject: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     client: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     jti: Option<&'a str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    scopes: Vec<&'a str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    scopes_asked: Vec<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    acr: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    proof: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     introspection: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    waited_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sampled: Option<f64>,
 }
 
 impl AuditRecord {
     /// A request that may pass; `unmet` would have kept it out if it were not only reported.
-    pub fn allowed(
+    pub(super) fn allowed(
         request_id: Option<String>,
         rule: &Rule,
-        provider: Rc<str>,
         token: Rc<AdmittedToken>,
         unmet: Option<UnmetReason>,
     ) -> Self {
@@ -77,47 +137,86 @@ impl AuditRecord {
             None => Outcome::Allowed(token),
             Some(reason) => Outcome::Reported(token, reason),
         };
-        Self { request_id, rule: rule.name.clone(), provider: Some(provider), outcome, introspection: None }
+        Self::new(request_id, rule, outcome)
     }
 
     /// A request that needs no token; `unmet` as above.
-    pub fn allowed_without_token(request_id: Option<String>, rule: &Rule, unmet: Option<UnmetReason>) -> Self {
-        Self {
-            request_id,
-            rule: rule.name.clone(),
-            provider: None,
-            outcome: Outcome::AllowedWithoutToken(unmet),
-            introspection: None,
-        }
+    pub(super) fn allowed_without_token(request_id: Option<String>, rule: &Rule, unmet: Option<UnmetReason>) -> Self {
+        Self::new(request_id, rule, Outcome::AllowedWithoutToken(unmet))
     }
 
-    /// A request that is refused; `provider` is known when the token names a configured issuer.
-    pub fn denied(request_id: Option<String>, rule: &Rule, provider: Option<&Provider>, reason: DenyReason) -> Self {
-        let provider = provider.map(|provider| Rc::clone(&provider.name));
-        Self { request_id, rule: rule.name.clone(), provider, outcome: Outcome::Denied(reason), introspection: None }
+    /// A request that is refused.
+    pub(super) fn denied(request_id: Option<String>, rule: &Rule, reason: DenyReason) -> Self {
+        Self::new(request_id, rule, Outcome::Denied(reason))
     }
 
     /// A good token that may not do this.
-    pub fn unmet(
+    pub(super) fn unmet(
         request_id: Option<String>,
         rule: &Rule,
-        provider: Rc<str>,
         token: Rc<AdmittedToken>,
         reason: UnmetReason,
     ) -> Self {
+        Self::new(request_id, rule, Outcome::Unmet(token, reason))
+    }
+
+    fn new(request_id: Option<String>, rule: &Rule, outcome: Outcome) -> Self {
         Self {
             request_id,
             rule: rule.name.clone(),
-            provider: Some(provider),
-            outcome: Outcome::Unmet(token, reason),
-            introspection: None,
+            requirement: rule.requirement.clone(),
+            issued_by: None,
+            outcome,
+            source: None,
+            evidence: None,
+            waited: None,
+            entry: Entry::Whole,
         }
     }
 
-    /// How good its issuer's answer was, where it was asked.
+    /// The provider is known when the token names a configured issuer, proved or not.
     #[must_use]
-    pub fn introspected(self, introspection: Option<Freshness>) -> Self {
-        Self { introspection, ..self }
+    pub(super) fn issued_by(self, provider: Option<&Provider>) -> Self {
+        let issued_by =
+            |provider: &Provider| IssuedBy { provider: Rc::clone(&provider.name), issuer: Rc::clone(&provider.issuer) };
+        Self { issued_by: provider.map(issued_by), ..self }
+    }
+
+    /// Where the token stood.
+    #[must_use]
+    pub(super) fn found_in(self, source: Option<Place>) -> Self {
+        Self { source, ..self }
+    }
+
+    /// How a good token was proved.
+    #[must_use]
+    pub(super) fn proved(self, evidence: Evidence) -> Self {
+        Self { evidence: Some(evidence), ..self }
+    }
+
+    /// The request was parked for so long.
+    pub(super) const fn wait(&mut self, waited: Duration) {
+        self.waited = Some(waited);
+    }
+
+    /// Says whether it is logged; until then it is.
+    pub(super) const fn enter(&mut self, entry: Entry) {
+        self.entry = entry;
+    }
+
+    /// Whether somebody is to log it.
+    pub fn is_logged(&self) -> bool {
+        self.entry != Entry::LeftOut
+    }
+
+    /// How much of its kind is logged: a refusal on trial counts as one.
+    pub const fn extent(&self, trail: &AuditTrail) -> Extent {
+        match self.outcome {
+            Outcome::Denied(_) | Outcome::Unmet(..) | Outcome::Reported(..) | Outcome::AllowedWithoutToken(Some(_)) => {
+                trail.denied
+            }
+            Outcome::Allowed(_) | Outcome::AllowedWithoutToken(None) => trail.allowed,
+        }
     }
 
     /// Why a rule on trial would have refused what passed.
@@ -142,8 +241,41 @@ impl AuditRecord {
     }
 
     /// The operator's name for the issuer.
-    pub const fn provider(&self) -> Option<&Rc<str>> {
-        self.provider.as_ref()
+    pub fn provider(&self) -> Option<&Rc<str>> {
+        self.issued_by.as_ref().map(|issued_by| &issued_by.provider)
+    }
+
+    /// The issuer.
+    pub fn issuer(&self) -> Option<&str> {
+        self.issued_by.as_ref().map(|issued_by| &*issued_by.issuer)
+    }
+
+    /// The scopes that the rule asks for, of several that would do the first.
+    pub fn scopes_asked(&self) -> Vec<&str> {
+        self.requirement.as_ref().map(|requirement| requirement.scopes_to_ask_for()).unwrap_or_default()
+    }
+
+    /// Where the token stood: `header`, `cookie` or `query`.
+    pub fn source(&self) -> Option<&'static str> {
+        self.source.map(Place::name)
+    }
+
+    /// What a good token was proved by: `verified`, `remembered` or `introspected`.
+    pub fn proof(&self) -> Option<&'static str> {
+        self.evidence.map(|evidence| match evidence.proof {
+            Proof::Verified => "verified",
+            Proof::Remembered => "remembered",
+            Proof::Introspected => "introspected",
+        })
+    }
+
+    /// How good its issuer's answer was: `fresh` or `stale`.
+    pub fn introspection(&self) -> Option<&'static str> {
+        let introspection = self.evidence.and_then(|evidence| evidence.introspection);
+        introspection.map(|freshness| match freshness {
+            Freshness::Fresh => "fresh",
+            Freshness::Stale => "stale",
+        })
     }
 
     /// The reason's name.
@@ -169,14 +301,22 @@ impl AuditRecord {
             request_id: self.request_id.as_deref(),
             rule: self.rule.as_deref().map(bounded),
             would_deny: self.would_deny(),
-            provider: self.provider.as_deref().map(bounded),
+            provider: self.provider().map(|name| bounded(name)),
+            issuer: self.issuer().map(bounded),
             subject: token.and_then(AdmittedToken::subject).map(bounded),
             client: token.and_then(AdmittedToken::client).map(bounded),
-            jti: token.and_then(token_id).map(bounded),
-            introspection: self.introspection.map(|freshness| match freshness {
-                Freshness::Fresh => "fresh",
-                Freshness::Stale => "stale",
-            }),
+            jti: token.and_then(|token| claim(token, "jti")).map(bounded),
+            scopes: token.map(|token| listed(token.scopes().iter().map(String::as_str))).unwrap_or_default(),
+            scopes_asked: listed(self.scopes_asked().into_iter()),
+            acr: token.and_then(|token| claim(token, "acr")).map(bounded),
+            source: self.source(),
+            proof: self.proof(),
+            introspection: self.introspection(),
+            waited_ms: self.waited.map(|waited| u64::try_from(waited.as_millis()).unwrap_or(u64::MAX)),
+            sampled: match self.entry {
+                Entry::Sample(share) => Some(share.as_number()),
+                Entry::Whole | Entry::LeftOut => None,
+            },
         };
         serde_json::to_string(&line).unwrap_or_default()
     }
@@ -189,11 +329,22 @@ pub fn request_id_of(head: &RequestHead) -> Option<String> {
     plain.then(|| String::from_utf8_lossy(id).into_owned())
 }
 
-fn token_id(token: &AdmittedToken) -> Option<&str> {
-    match token.claims().text("jti") {
-        Claim::Valid(id) => Some(id),
+fn claim<'a>(token: &'a AdmittedToken, name: &str) -> Option<&'a str> {
+    match token.claims().text(name) {
+        Claim::Valid(text) => Some(text),
         Claim::Absent | Claim::Malformed => None,
     }
+}
+
+/// As many of them as there is room for.
+fn listed<'a>(texts: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+    let mut room = MAX_LISTED_BYTES;
+    let fits = |text: &&str| {
+        let left = room.checked_sub(text.len());
+        room = left.unwrap_or_default();
+        left.is_some()
+    };
+    texts.map(bounded).take(MAX_LISTED).take_while(fits).collect()
 }
 
 fn bounded(text: &str) -> &str {

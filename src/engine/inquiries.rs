@@ -149,7 +149,7 @@ impl Inquiries {
         now: UnixTime,
     ) -> Result<(), DenyReason> {
         let Some(feed) = &self.revocations else { return Ok(()) };
-        let issuer = policy.providers.get(provider).map_or("", |provider| provider.issuer.as_str());
+        let issuer = policy.providers.get(provider).map_or("", |provider| &provider.issuer);
         match feed.judge(token, issuer, now) {
             Judgement::NotListed => Ok(()),
             Judgement::Revoked => Err(DenyReason::TokenRevoked),

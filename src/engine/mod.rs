@@ -7,6 +7,7 @@
 //! and a look at what other VMs were told ([`SharedAnswers`]): the host may do both, and neither calls anything back.
 
 pub mod audit;
+mod batch;
 pub mod deny_reason;
 mod effects;
 pub mod figures;
@@ -15,6 +16,7 @@ mod parked;
 pub mod reply;
 mod request;
 mod resource_metadata;
+mod sampling;
 mod token_cache;
 mod told;
 
@@ -32,6 +34,7 @@ use inquiries::{Awaited, Inquiries, Said};
 use parked::{Parked, Patience};
 use reply::readiness_reply;
 use request::{Early, NamedToken, Progress, find_credential};
+use sampling::Sampling;
 use token_cache::TokenCache;
 
 pub use crate::introspection::NoRequest;
@@ -54,14 +57,12 @@ pub use crate::jose::{
 pub use crate::keys::fetch::{FetchCause, FetchFault, FetchOutcome, FetchResult, Jitter, MAX_ANSWER_BYTES};
 pub use crate::keys::sharing::{Lease, SharedAnswer, SharedOutcome, Turn};
 pub use crate::policy::{Attribute, AttributeValues, CalloutAddress};
+pub use batch::BATCH;
 pub use effects::{CallId, CallNote, Fetch, FetchId, FetchNote, Inquiry, Outbox};
 pub use parked::Room;
 pub use request::{Decision, Verdict};
 pub use told::Told;
 
-/// How many parked requests are decided in one go. More than some 270 at once overflow the host's stack
-/// (`reference/envoy.md`, trap 2), and each may cost a signature check that others wait behind.
-pub const BATCH: usize = 32;
 /// How soon the next batch follows.
 const NEXT_BATCH: Duration = Duration::from_millis(1);
 /// The host ends a fetch in time; this is how much longer a request waits in case it does not.
@@ -94,32 +95,37 @@ pub struct Engine {
     known: TokenCache,
     inquiries: Inquiries,
     parked: Parked,
+    sampling: Sampling,
 }
 
 impl Engine {
-    /// The only engine of its process; without keys: the first tick asks for them.
+    /// The only engine of its process; without keys: the first tick asks for them. Which decisions are logged where a share
+    /// of them is, is the same each time: an engine for tests.
     pub fn new(policy: Policy, verifier: Box<dyn SignatureVerifier>, room: Room, now: UnixTime) -> Self {
         let others: Rc<dyn SharedAnswers> = Rc::new(NothingShared);
-        Self::among(&others, policy, verifier, room, now)
+        Self::among(&others, policy, verifier, room, &Entropy([0; 32]), now)
     }
 
-    /// One of several, each in its VM: what `others` were told of a token need not be asked again.
+    /// One of several, each in its VM: what `others` were told of a token need not be asked again. `seed` is new randomness.
     pub fn among(
         others: &Rc<dyn SharedAnswers>,
         policy: Policy,
         verifier: Box<dyn SignatureVerifier>,
         room: Room,
+        seed: &Entropy,
         now: UnixTime,
     ) -> Self {
         let keys = policy.providers.iter().map(|(id, provider)| (id, ProviderKeys::new(&provider.keys, now))).collect();
         let known = TokenCache::new(policy.cache);
         let inquiries = Inquiries::new(&policy, others, now);
-        Self { policy, verifier, keys, known, inquiries, parked: Parked::new(room) }
+        let sampling = Sampling::new(policy.audit, seed);
+        Self { policy, verifier, keys, known, inquiries, parked: Parked::new(room), sampling }
     }
 
     /// A request has come.
     pub fn on_request(&mut self, stream: StreamId, head: &RequestHead, now: UnixTime) -> Arrival {
-        self.arrive(stream, head, None, now)
+        let arrival = self.arrive(stream, head, None, now);
+        self.enter(arrival)
     }
 
     /// The request that asked for `attributes` has them now, as far as the host has.
@@ -130,7 +136,15 @@ impl Engine {
         attributes: AttributeValues,
         now: UnixTime,
     ) -> Arrival {
-        self.arrive(stream, head, Some(attributes), now)
+        let arrival = self.arrive(stream, head, Some(attributes), now);
+        self.enter(arrival)
+    }
+
+    fn enter(&mut self, mut arrival: Arrival) -> Arrival {
+        if let Arrival::Decided(decision) = &mut arrival {
+            decision.audit.enter(self.sampling.entry(&decision.audit));
+        }
+        arrival
     }
 
     fn arrive(
@@ -323,21 +337,6 @@ impl Engine {
         }
     }
 
-    /// Decides a request that waited: another one may have brought the same token.
-    fn decide_again<'a>(&mut self, token: NamedToken<'a>, now: UnixTime) -> Progress<'a> {
-        let Self { policy, keys, known, inquiries, .. } = self;
-        let grant = match token.may_be_remembered() {
-            true => known.find(token.text(), now, |id| keys_of(keys, id)?.generation_in_use(now)),
-            false => None,
-        };
-        let Some(grant) = grant else { return self.decide(token, now) };
-        match inquiries.about_jwt(grant, policy, &token.question(policy, now)) {
-            Said::Good(introspection) => Progress::Decided(token.decide_by(policy, grant, introspection, now)),
-            Said::Refused(reason) => Progress::Decided(token.refuse(policy, reason)),
-            Said::Wait(awaited) => Progress::Waiting(token, awaited),
-        }
-    }
-
     fn park(&mut self, stream: StreamId, token: NamedToken<'_>, awaited: Awaited, now: UnixTime) -> Arrival {
         let wait = match awaited {
             Awaited::Answer { of, .. } => self.inquiries.longest_wait(of),
@@ -355,20 +354,6 @@ impl Engine {
             Arrival::Parked
         } else {
             Arrival::Decided(Box::new(token.refuse(&self.policy, DenyReason::TooManyWaiting)))
-        }
-    }
-
-    fn decide_a_batch(&mut self, now: UnixTime, outbox: &mut Outbox) {
-        self.parked.recall_overdue(now);
-        for _ in 0..BATCH {
-            let Some((stream, token, patience)) = self.parked.next_recalled() else { break };
-            match self.decide_again(token, now) {
-                Progress::Decided(decision) => outbox.decided.push((stream, decision)),
-                Progress::Waiting(token, _) if patience.is_over(now) => {
-                    outbox.decided.push((stream, token.refuse(&self.policy, DenyReason::WaitTimedOut)));
-                }
-                Progress::Waiting(token, awaited) => self.parked.insert(stream, token, awaited, patience),
-            }
         }
     }
 

@@ -1,19 +1,22 @@
 //! The exhaustive map from why a request is refused to what the client is told.
 //!
 //! What helps is said in the status and the challenge (RFC 6750 section 3, RFC 9470); the rooms below write the
-//! challenge, the body, the way to the log-in for browsers, and who may read it. Terse on purpose: the client learns
+//! challenge, the body, the way to the log-in for browsers, and who may read it; one more tells those that show a secret
+//! what the log has. Terse on purpose: the client learns
 //! what kind of credential would help, never which check failed. Of the request nothing gets into an answer but an
 //! `Origin` that is configured and, percent-encoded, the path that a browser asked for.
 
 mod body;
 mod challenge;
+mod debug;
 mod redirect;
 
 use std::time::Duration;
 
 use crate::engine::deny_reason::DenyReason;
 use crate::http::{HeaderName, HeaderValue, Reply, RequestHead};
-use crate::policy::{AnswerClass, Cors, Policy, Remedy, Rule};
+use crate::policy::{AdmittedToken, AnswerClass, Cors, Policy, Provider, Remedy, Rule};
+use crate::unix_time::UnixTime;
 
 /// What a refusal looks like from outside.
 enum Message<'a> {
@@ -46,6 +49,10 @@ pub struct Refusal<'a> {
     pub remedy: Remedy<'a>,
     /// The rule it comes under; where that cannot be told, the one for everything else.
     pub rule: &'a Rule,
+    /// Whose token it is, or says it is.
+    pub provider: Option<&'a Provider>,
+    /// The good token that does not do, and when.
+    pub token: Option<(&'a AdmittedToken, UnixTime)>,
     /// What the client has asked, and in which way it wants to be answered.
     pub head: &'a RequestHead,
 }
@@ -79,6 +86,7 @@ pub fn reply_to(refusal: &Refusal<'_>, policy: &Policy) -> Reply {
     reply.headers.push((HeaderName::CACHE_CONTROL, HeaderValue::encode("no-store", None)));
     reply.headers.extend(answers.cors.iter().flat_map(|cors| who_may_read(cors, refusal.head)));
     reply.headers.extend(custom.headers.iter().cloned());
+    reply.headers.extend(debug::field(refusal, policy));
     reply
 }
 

@@ -8,7 +8,7 @@
 use std::borrow::Cow;
 use std::rc::Rc;
 
-use crate::engine::audit::{AuditRecord, request_id_of};
+use crate::engine::audit::{AuditRecord, Evidence, Proof, request_id_of};
 use crate::engine::deny_reason::DenyReason;
 use crate::engine::inquiries::{Awaited, Inquiries, Question, Said};
 use crate::engine::reply::{Refusal, reply_to};
@@ -20,8 +20,8 @@ use crate::jose::{Claim, SignatureVerifier, TokenFault, UnverifiedToken};
 use crate::keys::{LookUp, ProviderKeys};
 use crate::policy::token_source::Credential;
 use crate::policy::{
-    Access, AdmittedToken, Asked, Attribute, AttributeValues, ClaimFault, KeyOrigin, NoTokenNeeded, Policy, Provider,
-    ProviderId, Remedy, RuleId, UnmetReason, Unwritable,
+    Access, AdmittedToken, Asked, Attribute, AttributeValues, ClaimFault, KeyOrigin, NoTokenNeeded, Place, Policy,
+    Provider, ProviderId, Remedy, RuleId, UnmetReason, Unwritable,
 };
 use crate::redacted::Redacted;
 use crate::unix_time::UnixTime;
@@ -57,6 +57,8 @@ pub(super) struct RequestFacts<'a> {
     rule: RuleId,
     /// What is taken out of the head before it goes on.
     stripping: Vec<HeaderEdit>,
+    /// Where its token stands.
+    source: Option<Place>,
 }
 
 /// A request with a token that names one of our providers.
@@ -119,6 +121,7 @@ pub(super) fn find_credential<'a>(
         attributes: attributes.unwrap_or_default(),
         rule: RuleId::Otherwise,
         stripping: Vec::new(),
+        source: None,
     };
     match policy.rules.find(head) {
         Ok(rule) => facts.rule = rule,
@@ -141,7 +144,10 @@ pub(super) fn find_credential<'a>(
         Err(reason) => return Err(facts.deny(policy, None, DenyReason::Unmet(reason)).into()),
     }
     let reason = match credential {
-        Credential::Token(text) => return Ok(Presented { facts, text: Redacted::new(text) }),
+        Credential::Token(text, place) => {
+            facts.source = Some(place);
+            return Ok(Presented { facts, text: Redacted::new(text) });
+        }
         Credential::Absent => DenyReason::TokenMissing,
         Credential::Repeated => DenyReason::CredentialRepeated,
         Credential::Malformed => DenyReason::CredentialMalformed,
@@ -169,7 +175,7 @@ impl<'a> Presented<'a> {
         introspection: Option<Freshness>,
         now: UnixTime,
     ) -> Decision {
-        self.facts.decide_by(policy, grant, introspection, now)
+        self.facts.decide_by(policy, grant, Evidence { proof: Proof::Remembered, introspection }, now)
     }
 
     /// Refuses the request, whose token is this provider's.
@@ -237,8 +243,8 @@ impl<'a> NamedToken<'a> {
 
     /// With a head of its own, for one that waits.
     pub(super) fn into_owned(self) -> NamedToken<'static> {
-        let Self { facts: RequestFacts { head, came_at, attributes, rule, stripping }, token, provider } = self;
-        let facts = RequestFacts { head: Cow::Owned(head.into_owned()), came_at, attributes, rule, stripping };
+        let Self { facts: RequestFacts { head, came_at, attributes, rule, stripping, source }, token, provider } = self;
+        let facts = RequestFacts { head: Cow::Owned(head.into_owned()), came_at, attributes, rule, stripping, source };
         NamedToken { facts, token, provider }
     }
 
@@ -321,7 +327,9 @@ impl<'a> NamedToken<'a> {
         };
         let said = inquiries.about_jwt(&grant, policy, &facts.question(&text, policy, now));
         Progress::Decided(match (said, again) {
-            (Said::Good(introspection), _) => facts.decide_by(policy, &grant, introspection, now),
+            (Said::Good(introspection), _) => {
+                facts.decide_by(policy, &grant, Evidence { proof: Proof::Verified, introspection }, now)
+            }
             (Said::Refused(reason), _) => facts.deny(policy, Some(provider), reason),
             (Said::Wait(awaited), Some(token)) => {
                 return Progress::Waiting(Self { facts, token: Named::Jwt(token), provider: id }, awaited);
@@ -339,7 +347,7 @@ impl<'a> NamedToken<'a> {
         introspection: Option<Freshness>,
         now: UnixTime,
     ) -> Decision {
-        self.facts.decide_by(policy, grant, introspection, now)
+        self.facts.decide_by(policy, grant, Evidence { proof: Proof::Remembered, introspection }, now)
     }
 
     /// Ends the wait with a refusal.
@@ -368,7 +376,10 @@ fn decide_opaque<'a>(
     };
     let grant = Grant::of(id, provider, token, policy);
     Progress::Decided(match grant {
-        Ok(grant) => facts.decide_by(policy, &grant, Some(freshness), now),
+        Ok(grant) => {
+            let evidence = Evidence { proof: Proof::Introspected, introspection: Some(freshness) };
+            facts.decide_by(policy, &grant, evidence, now)
+        }
         Err(reason) => facts.deny(policy, Some(provider), reason),
     })
 }
@@ -384,18 +395,21 @@ impl RequestFacts<'_> {
     }
 
     /// What a good token may do is up to the rule, with every request.
-    fn decide_by(self, policy: &Policy, grant: &Grant, introspection: Option<Freshness>, now: UnixTime) -> Decision {
+    fn decide_by(self, policy: &Policy, grant: &Grant, evidence: Evidence, now: UnixTime) -> Decision {
         let rule = policy.rules.rule(self.rule);
         let token = (grant.token.as_ref(), grant.issued_by.as_ref());
         match policy.rules.check(self.rule, &self.asked(Some(token), now)) {
-            Ok(()) => self.allow(policy, grant, None, introspection),
-            Err(unmet) if rule.report_only => self.allow(policy, grant, Some(unmet.reason), introspection),
+            Ok(()) => self.allow(policy, grant, None, evidence),
+            Err(unmet) if rule.report_only => self.allow(policy, grant, Some(unmet.reason), evidence),
             Err(unmet) => {
-                let (issued_by, token) = (Rc::clone(&grant.issued_by), Rc::clone(&grant.token));
-                let audit = AuditRecord::unmet(request_id_of(&self.head), rule, issued_by, token, unmet.reason)
-                    .introspected(introspection);
+                let token = Rc::clone(&grant.token);
+                let audit = AuditRecord::unmet(request_id_of(&self.head), rule, token, unmet.reason)
+                    .issued_by(policy.providers.get(grant.provider))
+                    .found_in(self.source)
+                    .proved(evidence);
                 let reason = DenyReason::Unmet(unmet.reason);
-                let refusal = Refusal { reason, remedy: unmet.remedy, rule, head: &self.head };
+                let (provider, token) = (policy.providers.get(grant.provider), Some((grant.token.as_ref(), now)));
+                let refusal = Refusal { reason, remedy: unmet.remedy, rule, provider, token, head: &self.head };
                 let verdict = Verdict::Deny(reply_to(&refusal, policy));
                 Decision { verdict, told: Told::of(&audit, Some(grant), policy), audit }
             }
@@ -403,23 +417,13 @@ impl RequestFacts<'_> {
     }
 
     /// One of the two places that let a request pass: it takes the proof. `unmet` is what is only reported.
-    fn allow(
-        self,
-        policy: &Policy,
-        grant: &Grant,
-        unmet: Option<UnmetReason>,
-        introspection: Option<Freshness>,
-    ) -> Decision {
+    fn allow(self, policy: &Policy, grant: &Grant, unmet: Option<UnmetReason>, evidence: Evidence) -> Decision {
         let edits = HeadEdits::new(self.stripping, Rc::clone(&grant.identity));
         let rule = policy.rules.rule(self.rule);
-        let audit = AuditRecord::allowed(
-            request_id_of(&self.head),
-            rule,
-            Rc::clone(&grant.issued_by),
-            Rc::clone(&grant.token),
-            unmet,
-        )
-        .introspected(introspection);
+        let audit = AuditRecord::allowed(request_id_of(&self.head), rule, Rc::clone(&grant.token), unmet)
+            .issued_by(policy.providers.get(grant.provider))
+            .found_in(self.source)
+            .proved(evidence);
         Decision { verdict: Verdict::Allow(edits), told: Told::of(&audit, Some(grant), policy), audit }
     }
 
@@ -433,8 +437,9 @@ impl RequestFacts<'_> {
 
     fn deny(self, policy: &Policy, provider: Option<&Provider>, reason: DenyReason) -> Decision {
         let rule = policy.rules.rule(self.rule);
-        let audit = AuditRecord::denied(request_id_of(&self.head), rule, provider, reason);
-        let refusal = Refusal { reason, remedy: Remedy::None, rule, head: &self.head };
+        let audit =
+            AuditRecord::denied(request_id_of(&self.head), rule, reason).issued_by(provider).found_in(self.source);
+        let refusal = Refusal { reason, remedy: Remedy::None, rule, provider, token: None, head: &self.head };
         let verdict = Verdict::Deny(reply_to(&refusal, policy));
         Decision { verdict, told: Told::of(&audit, None, policy), audit }
     }

@@ -1,6 +1,7 @@
 //! What later filters and the access log are told of one request: of the decision always, of the token only where one
 //! was proved, also when the rule refuses it.
 
+use std::borrow::Cow;
 use std::rc::Rc;
 
 use crate::engine::audit::AuditRecord;
@@ -21,10 +22,18 @@ impl Told {
     /// What is told with this record; `grant` is what a proved token gives.
     pub(super) fn of(audit: &AuditRecord, grant: Option<&Grant>, policy: &Policy) -> Self {
         let decision = policy.filter_state.of_decision(|part| match part {
-            DecisionPart::Verdict => Some(audit.verdict()),
-            DecisionPart::Reason => Some(audit.reason()),
-            DecisionPart::Rule => audit.rule().map(|name| &**name),
-            DecisionPart::Provider => audit.provider().map(|name| &**name),
+            DecisionPart::Verdict => Some(audit.verdict().into()),
+            DecisionPart::Reason => Some(audit.reason().into()),
+            DecisionPart::Rule => audit.rule().map(|name| Cow::from(&**name)),
+            DecisionPart::Provider => audit.provider().map(|name| Cow::from(&**name)),
+            DecisionPart::Issuer => audit.issuer().map(Cow::from),
+            DecisionPart::WouldDeny => audit.would_deny().map(Cow::from),
+            DecisionPart::ScopesAsked => {
+                Some(audit.scopes_asked().join(" ").into()).filter(|scopes: &Cow<'_, str>| !scopes.is_empty())
+            }
+            DecisionPart::Source => audit.source().map(Cow::from),
+            DecisionPart::Proof => audit.proof().map(Cow::from),
+            DecisionPart::Introspection => audit.introspection().map(Cow::from),
         });
         let identity = grant.map(|grant| Rc::clone(&grant.state));
         Self { decision, identity, clears_route_cache: policy.clear_route_cache }

@@ -21,9 +21,7 @@ pub(super) fn apply(decision: &Decision, metrics: &Metrics) -> Passage {
     match &decision.verdict {
         Verdict::Allow(edits) if told.is_ok() && is_handed_over(edits, decision.told.clears_route_cache) => {
             metrics.count_decision(&decision.audit);
-            if decision.audit.would_deny().is_some() {
-                log::info!("{}", decision.audit.to_json());
-            }
+            log_decision(decision);
             Passage::Admitted
         }
         // Half-edited headers must not go on; other filters would go by what somebody else has put there, or by half of it.
@@ -33,7 +31,7 @@ pub(super) fn apply(decision: &Decision, metrics: &Metrics) -> Passage {
         }
         Verdict::Deny(reply) => {
             metrics.count_decision(&decision.audit);
-            log::info!("{}", decision.audit.to_json());
+            log_decision(decision);
             answer(reply)
         }
     }
@@ -50,6 +48,12 @@ fn is_handed_over(edits: &HeadEdits, clears_route_cache: bool) -> bool {
         return false;
     }
     true
+}
+
+fn log_decision(decision: &Decision) {
+    if decision.audit.is_logged() {
+        log::info!("{}", decision.audit.to_json());
+    }
 }
 
 /// Answers the stream whose context is in effect.

@@ -202,7 +202,8 @@ impl FilterRoot {
                     true => Rc::new(HeldAnswers),
                     false => Rc::new(NothingShared),
                 };
-                let engine = Engine::among(&others, loaded.policy, verifier, Room::default(), clock::now());
+                let (seed, now) = (clock::entropy(), clock::now());
+                let engine = Engine::among(&others, loaded.policy, verifier, Room::default(), &seed, now);
                 self.shared.engine.replace(Some(engine));
                 self.give_up_fetches();
                 self.shared.shared_keys.replace(is_envoy().then(|| Rc::new(SharedKeys::join(self.context_id))));

@@ -49,7 +49,7 @@ mod tests {
     use wasm_bindgen_test::wasm_bindgen_test;
 
     fn verdict(token: &Value, answer: &Value) -> bool {
-        let mut claims = json!({ "iss": provider().issuer, "aud": "api://default", "exp": NOW.as_secs() + 60 });
+        let mut claims = json!({ "iss": &*provider().issuer, "aud": "api://default", "exp": NOW.as_secs() + 60 });
         for (name, value) in token.as_object().unwrap() {
             claims[name] = value.clone();
         }
@@ -60,7 +60,10 @@ mod tests {
     #[wasm_bindgen_test(unsupported = test)]
     fn an_answer_about_another_token_confirms_nothing() {
         let okta = json!({"sub": "alice", "cid": "0oa1", "jti": "AT.1"});
-        assert!(verdict(&okta, &json!({"sub": "alice", "client_id": "0oa1", "jti": "AT.1", "iss": provider().issuer})));
+        assert!(verdict(
+            &okta,
+            &json!({"sub": "alice", "client_id": "0oa1", "jti": "AT.1", "iss": &*provider().issuer})
+        ));
         assert!(verdict(&okta, &json!({})), "an answer may say nothing but active");
         assert!(verdict(&json!({}), &json!({"sub": "alice", "client_id": "x", "jti": "y"})));
         for other in [
@@ -74,7 +77,7 @@ mod tests {
             json!({"sub": 5}),
             json!({"client_id": null}),
             json!({"jti": ["AT.1"]}),
-            json!({"iss": [provider().issuer]}),
+            json!({"iss": [&*provider().issuer]}),
         ] {
             assert!(!verdict(&okta, &other), "{other}");
         }

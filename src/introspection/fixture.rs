@@ -20,7 +20,7 @@ pub(crate) const ISSUER: &str = "https://acme.okta.com/oauth2/default";
 pub(crate) fn provider() -> Provider {
     Provider {
         name: "okta".into(),
-        issuer: ISSUER.to_owned(),
+        issuer: ISSUER.into(),
         audiences: Audiences::AnyOf(vec!["api://default".to_owned()]),
         algorithms: vec![Algorithm::Es256],
         clock_skew: Duration::from_secs(30),

@@ -1,12 +1,14 @@
 //! How clients are answered when they are refused, as the operator wants it. What they are told is up to
-//! `engine::reply`; the rooms below say which origins may read it, and where browsers log in.
+//! `engine::reply`; the rooms below say which origins may read it, who is told more, and where browsers log in.
 
 mod cors;
+mod debug;
 mod login;
 
 use crate::http::{HeaderName, HeaderValue};
 
 pub use cors::{AllowedOrigins, Cors, OriginPattern};
+pub use debug::DebugCallers;
 pub use login::{Login, LoginAddress, ReturnBase};
 
 /// The operator's wishes.
@@ -20,6 +22,8 @@ pub struct Answers {
     pub detail: Detail,
     /// What the operator wrote instead.
     pub custom: CustomAnswers,
+    /// Who is told the exact reason.
+    pub debug: Option<DebugCallers>,
     /// Which pages of other origins may read refusals.
     pub cors: Option<Cors>,
     /// Where the browsers go that a rule redirects.

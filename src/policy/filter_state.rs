@@ -5,6 +5,7 @@
 //! what is told of a *decision* with each. Values are as safe to write as those of headers: an access log in text form
 //! would print a line break as one. Who may be told what is decided in the engine: of a token that was not proved nothing.
 
+use std::borrow::Cow;
 use std::rc::Rc;
 
 use super::admit::AdmittedToken;
@@ -63,6 +64,18 @@ pub enum DecisionPart {
     Rule,
     /// The issuer's name, if the token names one of ours.
     Provider,
+    /// That issuer.
+    Issuer,
+    /// Why a rule on trial would have refused what passed.
+    WouldDeny,
+    /// The scopes that the rule asks for.
+    ScopesAsked,
+    /// Where the token stood.
+    Source,
+    /// How it was proved.
+    Proof,
+    /// How good its issuer's answer was, where it was asked.
+    Introspection,
 }
 
 impl FilterState {
@@ -102,9 +115,9 @@ impl FilterState {
     }
 
     /// What is told of a decision, the verdict first; `tell` knows the parts, those that there are.
-    pub fn of_decision<'a>(&self, tell: impl Fn(DecisionPart) -> Option<&'a str>) -> Vec<StateEntry> {
+    pub fn of_decision<'a>(&self, tell: impl Fn(DecisionPart) -> Option<Cow<'a, str>>) -> Vec<StateEntry> {
         let entry = |(name, part): &(Rc<str>, DecisionPart)| {
-            let value = HeaderValue::encode(tell(*part)?, None);
+            let value = HeaderValue::encode(&tell(*part)?, None);
             Some(StateEntry { name: Rc::clone(name), value })
         };
         self.decision.iter().filter_map(entry).collect()

@@ -119,14 +119,14 @@ impl ClaimSource {
 
     fn format(&self, format: ClaimFormat, value: Value) -> Option<HeaderValue> {
         match format {
-            ClaimFormat::Json => Some(json(&value)),
+            ClaimFormat::Json => Some(HeaderValue::json(&value)),
             // The text form of a list of scopes is RFC 6749's.
             ClaimFormat::String if self.is_scopes() => list(&value, ' '),
             ClaimFormat::String => match value {
                 Value::Null => None,
                 Value::String(text) => (!text.is_empty()).then(|| HeaderValue::encode(&text, None)),
                 Value::Bool(_) | Value::Number(_) => Some(HeaderValue::encode(&value.to_string(), None)),
-                Value::Array(_) | Value::Object(_) => Some(json(&value)),
+                Value::Array(_) | Value::Object(_) => Some(HeaderValue::json(&value)),
             },
             ClaimFormat::Space => list(&value, ' '),
             ClaimFormat::Comma => list(&value, ','),
@@ -183,22 +183,6 @@ fn list(value: &Value, separator: char) -> Option<HeaderValue> {
         })
         .collect();
     written.filter(|items| !items.is_empty()).map(|items| HeaderValue::join(&items, separator))
-}
-
-/// JSON with everything beyond ASCII escaped the JSON way, which any parser undoes.
-fn json(value: &Value) -> HeaderValue {
-    let mut text = String::new();
-    for character in value.to_string().chars() {
-        if (' '..='~').contains(&character) {
-            text.push(character);
-        } else {
-            let mut units = [0; 2];
-            for unit in character.encode_utf16(&mut units) {
-                text.push_str(&format!("\\u{unit:04x}"));
-            }
-        }
-    }
-    HeaderValue::parse(&text).unwrap_or_else(|| HeaderValue::encode(&text, None))
 }
 
 #[cfg(test)]

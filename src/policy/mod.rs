@@ -3,11 +3,12 @@
 //! Made by `config`, read by `engine`. Knows what a token means ([`admit`]), where it is looked for
 //! ([`token_source`]), how its issuer is asked about it ([`introspection`]), which rule a request comes under ([`route`],
 //! by its [`request_target`]), what is demanded of the token there ([`requirement`]), what the backend ([`forward`]) and
-//! other filters ([`filter_state`]) are told of it, and how the resources describe themselves ([`protected_resource`]);
+//! other filters ([`filter_state`]) are told of it, what is logged ([`audit_trail`]), and how the resources describe themselves ([`protected_resource`]);
 //! knows neither JSON documents nor hosts, keeps no state and reads no clock.
 
 pub mod admit;
 pub mod answers;
+pub mod audit_trail;
 pub mod callout_address;
 pub mod condition;
 pub mod filter_state;
@@ -25,7 +26,8 @@ pub mod token_source;
 use crate::http::{HeaderEdit, RequestHead};
 
 pub use admit::{AdmittedToken, ClaimFault};
-pub use answers::{AllowedOrigins, AnswerClass, Answers, BodyFormat, Cors, Detail, Login, OriginPattern};
+pub use answers::{AllowedOrigins, AnswerClass, Answers, BodyFormat, Cors, DebugCallers, Detail, Login, OriginPattern};
+pub use audit_trail::{AuditTrail, Extent, Share};
 pub use callout_address::CalloutAddress;
 pub use condition::{Attribute, AttributeValues, Condition, ConditionError, ConditionFault};
 pub use filter_state::{DecisionPart, FilterState, StateEntry, StateItem, StateSource};
@@ -42,7 +44,7 @@ pub use route::{
     Authority, HostPattern, LetterCase, Method, PathPattern, PatternFault, Route, RouteFault, RouteIndex, Router,
 };
 pub use rule::{Access, Asked, NoTokenNeeded, Rule, RuleFault, RuleId, Rules};
-pub use token_source::{TokenSource, Unwritable};
+pub use token_source::{Place, TokenSource, Unwritable};
 
 /// The whole of what the operator wants.
 #[derive(Debug)]
@@ -65,6 +67,8 @@ pub struct Policy {
     pub resources: ProtectedResources,
     /// How clients are answered.
     pub answers: Answers,
+    /// Which decisions are logged.
+    pub audit: AuditTrail,
     /// The path that is answered with whether there are keys.
     pub readiness_path: Option<String>,
     /// How many verified tokens are remembered.
@@ -88,19 +92,21 @@ impl Default for CacheLimits {
 
 impl Policy {
     /// What is taken out of every request that goes on, whatever lets it: the headers that only we may
-    /// write, and the credentials.
+    /// write, the credentials, and the secret of those that are told more.
     ///
     /// # Errors
     /// When a credential cannot be taken out; then the request must not go on.
     pub fn strip(&self, head: &RequestHead) -> Result<Vec<HeaderEdit>, Unwritable> {
         let mut edits = self.forwarding.strip(head);
         edits.extend(self.token_source.strip(head)?);
+        edits.extend(self.answers.debug.iter().flat_map(|callers| callers.strip(head)));
         Ok(edits)
     }
 
     /// Whether a trailer of that name is taken out: a backend that merges trailers into headers would
     /// take it for an identity of ours, or for a credential that nobody has looked at.
     pub fn is_managed_trailer(&self, name: &str) -> bool {
-        self.forwarding.is_managed(name) || self.token_source.is_carrier(name)
+        let is_debug = self.answers.debug.as_ref().is_some_and(|callers| callers.is_meant_by(name));
+        self.forwarding.is_managed(name) || self.token_source.is_carrier(name) || is_debug
     }
 }

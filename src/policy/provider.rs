@@ -15,7 +15,7 @@ pub struct Provider {
     /// The operator's name for it, in logs.
     pub name: Rc<str>,
     /// The exact `iss` of its tokens.
-    pub issuer: String,
+    pub issuer: Rc<str>,
     /// Who the tokens must be meant for.
     pub audiences: Audiences,
     /// The algorithms its tokens may be signed with.
@@ -149,7 +149,7 @@ impl Discovery {
 #[derive(Debug)]
 pub struct Providers {
     providers: Vec<Provider>,
-    by_issuer: HashMap<String, ProviderId>,
+    by_issuer: HashMap<Rc<str>, ProviderId>,
 }
 
 /// One of the policy's providers.
@@ -160,7 +160,7 @@ impl Providers {
     /// Puts them together. Issuers are taken to be distinct; the loader has seen to that.
     pub fn new(providers: Vec<Provider>) -> Self {
         let by_issuer =
-            providers.iter().enumerate().map(|(at, provider)| (provider.issuer.clone(), ProviderId(at))).collect();
+            providers.iter().enumerate().map(|(at, provider)| (Rc::clone(&provider.issuer), ProviderId(at))).collect();
         Self { providers, by_issuer }
     }
 

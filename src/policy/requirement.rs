@@ -17,6 +17,7 @@ pub mod acr;
 mod claim_test;
 mod remedy;
 mod scopes;
+mod unmet_claims;
 pub mod verdict;
 
 use std::collections::BTreeSet;

@@ -37,7 +37,7 @@ pub struct Rule {
     /// Whether a token is needed.
     pub access: Access,
     /// What is demanded of the token and the request; of the request alone where a request may pass without a token.
-    pub requirement: Option<Requirement>,
+    pub requirement: Option<Rc<Requirement>>,
     /// What is demanded is only reported: the token must be good, whatever else is unmet.
     pub report_only: bool,
     /// Browsers that another log-in would help are sent to it instead of being told so.
@@ -217,7 +217,7 @@ impl Rules {
         let rule = self.rule(id);
         let attributes = rule.requirement.as_ref()?.attributes();
         // Who has no token where one is needed is refused whatever the host says.
-        let matters = rule.access != Access::Token || matches!(credential, Credential::Token(_));
+        let matters = rule.access != Access::Token || matches!(credential, Credential::Token(..));
         (matters && !attributes.is_empty()).then(|| Rc::clone(attributes))
     }
 

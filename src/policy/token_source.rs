@@ -38,14 +38,36 @@ pub struct TokenSource {
 pub enum Credential<'a> {
     /// Nothing, or a scheme that is not ours (`Basic`, `Negotiate`).
     Absent,
-    /// One token, as it was meant: without scheme, quotes and percent-encoding.
-    Token(Cow<'a, [u8]>),
+    /// One token, as it was meant: without scheme, quotes and percent-encoding; and where it stands.
+    Token(Cow<'a, [u8]>, Place),
     /// More than one credential.
     Repeated,
     /// The place for a credential with something in it that is not one token.
     Malformed,
     /// A token over the limit; it is not looked at.
     TooLarge,
+}
+
+/// A kind of place for a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// A header field.
+    Header,
+    /// A cookie.
+    Cookie,
+    /// A parameter of the query.
+    Query,
+}
+
+impl Place {
+    /// Its name in the log.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Header => "header",
+            Self::Cookie => "cookie",
+            Self::Query => "query",
+        }
+    }
 }
 
 /// A credential stands in a field that could not be written back safely: the host gave bytes in it that
@@ -96,11 +118,11 @@ impl TokenSource {
 
 impl<'a> Credential<'a> {
     /// What stands in a place for a credential and is to be one token.
-    fn read(text: Cow<'a, [u8]>, max_bytes: usize) -> Self {
+    fn read(text: Cow<'a, [u8]>, place: Place, max_bytes: usize) -> Self {
         if text.len() > max_bytes {
             Self::TooLarge
         } else if is_token68(&text) {
-            Self::Token(text)
+            Self::Token(text, place)
         } else {
             Self::Malformed
         }
@@ -111,8 +133,8 @@ impl<'a> Credential<'a> {
         match (self, other) {
             (Self::Absent, one) | (one, Self::Absent) => one,
             (
-                Self::Token(_) | Self::Repeated | Self::Malformed | Self::TooLarge,
-                Self::Token(_) | Self::Repeated | Self::Malformed | Self::TooLarge,
+                Self::Token(..) | Self::Repeated | Self::Malformed | Self::TooLarge,
+                Self::Token(..) | Self::Repeated | Self::Malformed | Self::TooLarge,
             ) => Self::Repeated,
         }
     }

@@ -266,7 +266,7 @@ fn client(who: WhoAsks, at: &Path, findings: &mut Findings<'_>) -> Option<Client
 
 /// What stands in the variable. A fault names the variable, so only what looks like the name of one is ever taken for it:
 /// somebody may have written the secret in its place.
-fn look_up(secret: Secret, at: &Path, findings: &mut Findings<'_>) -> Option<Redacted<String>> {
+pub(super) fn look_up(secret: Secret, at: &Path, findings: &mut Findings<'_>) -> Option<Redacted<String>> {
     let at = at.member("env");
     let Secret(SecretDocument { env }) = secret;
     let name =

@@ -24,7 +24,7 @@ pub(super) struct Surroundings<'a> {
 
 impl<'a> Surroundings<'a> {
     fn issuers(&self) -> impl Iterator<Item = &'a str> {
-        self.providers.into_iter().flat_map(Providers::iter).map(|(_, provider)| provider.issuer.as_str())
+        self.providers.into_iter().flat_map(Providers::iter).map(|(_, provider)| &*provider.issuer)
     }
 
     /// Each rule with its conditions, but for the one that has none.
@@ -174,7 +174,7 @@ fn scopes(
     let otherwise = around.rules.map(|(rules, _)| rules.otherwise());
     let enforced = reaching.chain(otherwise).filter(|rule| !rule.report_only);
     let mut scopes: Vec<String> = Vec::new();
-    for scope in enforced.filter_map(|rule| rule.requirement.as_ref()).flat_map(Requirement::scopes_named) {
+    for scope in enforced.filter_map(|rule| rule.requirement.as_deref()).flat_map(Requirement::scopes_named) {
         if !scopes.iter().any(|known| known == scope) {
             scopes.push(scope.to_owned());
         }

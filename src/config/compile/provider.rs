@@ -1,6 +1,7 @@
 //! `providers` -> [`Providers`]: each with an issuer of its own, keys that can be had and checks that mean something.
 
 use std::collections::{BTreeMap, HashMap};
+use std::rc::Rc;
 use std::time::Duration;
 
 use super::introspection::{Surroundings, introspection, judge_opaque_tokens, share_out_opaque_tokens};
@@ -31,7 +32,7 @@ pub(super) fn providers(
         return None;
     }
     let (mut providers, mut opaque) = (Vec::new(), Vec::new());
-    let mut issuers: HashMap<String, ()> = HashMap::new();
+    let mut issuers: HashMap<Rc<str>, ()> = HashMap::new();
     let wanted = documents.len();
     for (name, document) in documents {
         let at = at.member(&name);
@@ -102,7 +103,7 @@ fn provider(name: String, document: ProviderDocument, at: &Path, findings: &mut 
     };
     Some(Provider {
         name: name.into(),
-        issuer: issuer?.name,
+        issuer: issuer?.name.into(),
         audiences: audiences?,
         algorithms: algorithms?,
         clock_skew: clock_skew?,

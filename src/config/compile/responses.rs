@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::debug::debug;
 use super::{Findings, not_empty};
 use crate::config::fault::Path;
 use crate::config::schema::responses::{
@@ -11,7 +12,7 @@ use crate::config::schema::responses::{
 use crate::http::{HeaderName, HeaderValue, is_token};
 use crate::policy::answers::{CustomAnswer, CustomAnswers, CustomBody, LoginAddress, ReturnBase};
 use crate::policy::token_source::ParamName;
-use crate::policy::{AllowedOrigins, Answers, Cors, Detail, Login, OriginPattern};
+use crate::policy::{AllowedOrigins, Answers, Cors, Detail, Forwarding, Login, OriginPattern, TokenSource};
 
 const REALM: &str = "okta-proxy-wasm";
 const RETURN_TO: &str = "return_to";
@@ -24,13 +25,34 @@ const MAX_BODY_BYTES: usize = 16 * 1024;
 const MAX_HEADERS: usize = 16;
 const MAX_HEADER_BYTES: usize = 1024;
 
-/// Compiles `responses`; `None` when there is a fault. `credentials` are the parameters that may carry the token.
+/// What else has headers and parameters of its own.
+pub(super) struct Written<'a> {
+    pub(super) token_source: Option<&'a TokenSource>,
+    pub(super) forwarding: Option<&'a Forwarding>,
+}
+
+impl Written<'_> {
+    /// Whether that header stands for a credential, an identity or an answer of the operator's.
+    fn has(&self, name: &HeaderName, custom: Option<&CustomAnswers>) -> bool {
+        let is_of = |answer: &CustomAnswer| answer.headers.iter().any(|(header, _)| header == name);
+        self.token_source.is_some_and(|source| source.is_carrier(name.as_str()))
+            || self.forwarding.is_some_and(|forwarding| forwarding.is_managed(name.as_str()))
+            || custom.is_some_and(|custom| {
+                [&custom.bad_request, &custom.unauthorized, &custom.forbidden, &custom.unavailable]
+                    .into_iter()
+                    .any(is_of)
+            })
+    }
+}
+
+/// Compiles `responses`; `None` when there is a fault.
 pub(super) fn answers(
     document: ResponsesDocument,
-    credentials: &[ParamName],
+    written: &Written<'_>,
     at: &Path,
     findings: &mut Findings<'_>,
 ) -> Option<Answers> {
+    let credentials = written.token_source.map_or(&[][..], |source| &source.params);
     let realm = document.realm.unwrap_or_else(|| String::from(REALM));
     let is_plain = (1..=128).contains(&realm.len()) && realm.bytes().all(|byte| (b' '..=b'~').contains(&byte));
     if !is_plain {
@@ -46,12 +68,17 @@ pub(super) fn answers(
         || Some(CustomAnswers::default()),
         |custom| custom_answers(custom, &at.member("custom"), findings),
     );
+    let debug = document.debug.map(|document| {
+        let is_taken = |name: &HeaderName| written.has(name, custom.as_ref());
+        debug(document, &is_taken, &at.member("debug"), findings)
+    });
     let cors = document.cors.map(|cors| self::cors(cors, &at.member("cors"), findings));
     let login = document.login.map(|login| self::login(login, credentials, &at.member("login"), findings));
     // Only now: every fault is listed.
+    let debug = debug.map_or(Some(None), |debug| debug.map(Some))?;
     let (cors, login) = (cors.map_or(Some(None), |cors| cors.map(Some))?, login.map_or(Some(None), |it| it.map(Some))?);
     let format = document.format.unwrap_or_default();
-    is_plain.then_some(Answers { realm, format, detail, custom: custom?, cors, login })
+    is_plain.then_some(Answers { realm, format, detail, custom: custom?, debug, cors, login })
 }
 
 fn custom_answers(document: CustomDocument, at: &Path, findings: &mut Findings<'_>) -> Option<CustomAnswers> {
@@ -140,7 +167,7 @@ fn own_headers(
 }
 
 /// Why a field is not the operator's to write.
-fn why_not_yours(name: &str) -> Option<&'static str> {
+pub(super) fn why_not_yours(name: &str) -> Option<&'static str> {
     match name {
         "content-type" => Some("write `content_type` beside `body`"),
         "cache-control" | "expires" | "pragma" | "age" => {

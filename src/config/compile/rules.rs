@@ -1,6 +1,7 @@
 //! `rules` -> [`Rules`]: each with conditions that some request can meet, and with demands that mean something.
 
 use std::collections::BTreeSet;
+use std::rc::Rc;
 
 use super::Findings;
 use super::requirement::requirement;
@@ -193,6 +194,7 @@ fn rule(
         None => None,
         Some(compiled) => Some(compiled?),
     };
+    let requirement = requirement.map(Rc::new);
     Some(Rule { name: name.map(Into::into), access, requirement, report_only, redirect_browsers, introspects })
 }
 

@@ -51,20 +51,45 @@ pub enum FilterStateDocument {
 }
 
 /// The words, the verdict's first.
-pub const WORDS: [&str; 8] = ["decision", "reason", "rule", "provider", "subject", "client", "scopes", "token_id"];
+pub const WORDS: [&str; 15] = [
+    "decision",
+    "reason",
+    "rule",
+    "would_deny",
+    "provider",
+    "issuer",
+    "subject",
+    "client",
+    "token_id",
+    "scopes",
+    "scopes_asked",
+    "acr",
+    "source",
+    "proof",
+    "introspection",
+];
 
 /// What a word stands for.
 pub fn meaning(word: &str) -> Option<StateSource> {
+    let decision = |part| Some(StateSource::Decision(part));
     let identity = |source, format| Some(StateSource::Claim(source, format));
+    let claim = |name: &str| identity(ClaimSource::Claim(vec![name.to_owned()]), ClaimFormat::String);
     match word {
-        "decision" => Some(StateSource::Decision(DecisionPart::Verdict)),
-        "reason" => Some(StateSource::Decision(DecisionPart::Reason)),
-        "rule" => Some(StateSource::Decision(DecisionPart::Rule)),
-        "provider" => Some(StateSource::Decision(DecisionPart::Provider)),
+        "decision" => decision(DecisionPart::Verdict),
+        "reason" => decision(DecisionPart::Reason),
+        "rule" => decision(DecisionPart::Rule),
+        "would_deny" => decision(DecisionPart::WouldDeny),
+        "provider" => decision(DecisionPart::Provider),
+        "issuer" => decision(DecisionPart::Issuer),
+        "scopes_asked" => decision(DecisionPart::ScopesAsked),
+        "source" => decision(DecisionPart::Source),
+        "proof" => decision(DecisionPart::Proof),
+        "introspection" => decision(DecisionPart::Introspection),
         "subject" => identity(ClaimSource::Subject, ClaimFormat::String),
         "client" => identity(ClaimSource::Client, ClaimFormat::String),
         "scopes" => identity(ClaimSource::Scopes, ClaimFormat::Space),
-        "token_id" => identity(ClaimSource::Claim(vec![String::from("jti")]), ClaimFormat::String),
+        "token_id" => claim("jti"),
+        "acr" => claim("acr"),
         _ => None,
     }
 }
@@ -78,7 +103,7 @@ impl Read for FilterStateDocument {
         let found = word.and_then(|word| Some(Self::Word(word, meaning(word)?)));
         if found.is_none() {
             faults.push(at.fault(ConfigProblem::Unusable(
-                "one of \"decision\", \"reason\", \"rule\", \"provider\", \"subject\", \"client\", \"scopes\", \"token_id\", or an object with `name` and `claim`",
+                "one of \"decision\", \"reason\", \"rule\", \"would_deny\", \"provider\", \"issuer\", \"subject\", \"client\", \"token_id\", \"scopes\", \"scopes_asked\", \"acr\", \"source\", \"proof\", \"introspection\", or an object with `name` and `claim`",
             )));
         }
         found

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use super::introspection::Secret;
 use crate::config::fault::{ConfigFault, Path};
 use crate::config::reading::{Read, Words, document, read_word};
 use crate::policy::{BodyFormat, Detail};
@@ -18,12 +19,26 @@ document! {
         /// `terse`: what kind of credential would help. `reason`: also the exact reason, as the log has it, in bodies of
         /// ours; it tells attackers which check failed, so this prints a warning. Left out: `terse`.
         detail: Detail,
+        /// Tells callers that you trust the exact reason. Prints a warning. Left out: nobody.
+        debug: DebugDocument,
         /// Bodies and headers of your own.
         custom: CustomDocument,
         /// Lets pages of other origins read refusals. Left out: their scripts see a network error.
         cors: CorsDocument,
         /// Where browsers are sent by rules with `redirect_browsers`.
         login: LoginDocument,
+    }
+}
+
+document! {
+    /// Callers that are told why they are refused: in the answer to a request that shows the secret in this header, a field of
+    /// the same name has the exact reason, the rule, the provider and the claims that its demands are about, as JSON. Never
+    /// what a claim says. The header is taken out of what goes on to the backend.
+    DebugDocument {
+        /// The header. Left out: `x-auth-debug`.
+        header: String,
+        /// Where the secret is found, 16 characters or more: `{"env": "NAME"}`.
+        secret: Secret,
     }
 }
 

@@ -16,7 +16,7 @@ const ENDS: UnixTime = UnixTime::from_secs(NOW_SECS + 31);
 fn provider() -> Provider {
     Provider {
         name: "okta".into(),
-        issuer: ISSUER.to_owned(),
+        issuer: ISSUER.into(),
         audiences: Audiences::AnyOf(vec!["api://default".to_owned()]),
         algorithms: vec![Algorithm::Rs256],
         clock_skew: Duration::from_secs(SKEW_SECS),

@@ -15,7 +15,7 @@ const SKEW_SECS: u64 = 30;
 fn provider() -> Provider {
     Provider {
         name: "okta".into(),
-        issuer: ISSUER.to_owned(),
+        issuer: ISSUER.into(),
         audiences: Audiences::AnyOf(vec![AUDIENCE.to_owned(), "api://second".to_owned()]),
         algorithms: vec![Algorithm::Rs256],
         clock_skew: Duration::from_secs(SKEW_SECS),

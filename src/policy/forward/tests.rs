@@ -13,7 +13,7 @@ const FORMATS: [ClaimFormat; 4] = [ClaimFormat::String, ClaimFormat::Space, Clai
 fn token(claims: &Value) -> AdmittedToken {
     let provider = Provider {
         name: "test".into(),
-        issuer: "https://idp.example".to_owned(),
+        issuer: "https://idp.example".into(),
         audiences: Audiences::InsecureAny,
         algorithms: vec![Algorithm::Es256],
         clock_skew: Duration::ZERO,

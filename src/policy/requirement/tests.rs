@@ -12,7 +12,7 @@ const SKEW_SECS: u64 = 30;
 pub(super) fn token(changes: &Value) -> AdmittedToken {
     let provider = Provider {
         name: "okta".into(),
-        issuer: ISSUER.to_owned(),
+        issuer: ISSUER.into(),
         audiences: Audiences::InsecureAny,
         algorithms: vec![crate::jose::Algorithm::Es256],
         clock_skew: Duration::from_secs(SKEW_SECS),

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{Credential, Unwritable};
+use super::{Credential, Place, Unwritable};
 use crate::http::{HeaderEdit, Remainder, RequestHead, is_token};
 
 /// The field that holds the cookies.
@@ -26,7 +26,7 @@ pub(super) fn credentials<'a>(
     max_bytes: usize,
 ) -> impl Iterator<Item = Credential<'a>> {
     pairs(head).filter_map(move |pair| match value(pair, names) {
-        Some(value) => Some(Credential::read(Cow::Borrowed(unquoted(value)), max_bytes)),
+        Some(value) => Some(Credential::read(Cow::Borrowed(unquoted(value)), Place::Cookie, max_bytes)),
         None => hides_one(pair, names).then_some(Credential::Malformed),
     })
 }

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::Credential;
+use super::{Credential, Place};
 use crate::http::{HeaderName, RequestHead, is_token, is_token_byte};
 
 /// A header field that carries a credential.
@@ -55,11 +55,11 @@ impl HeaderSource {
         let credential = match self.form.strip_scheme(value) {
             Stripped::NotOurs => Credential::Absent,
             Stripped::NoBlank => Credential::Malformed,
-            Stripped::Text(text) => Credential::read(Cow::Borrowed(text), max_bytes),
+            Stripped::Text(text) => Credential::read(Cow::Borrowed(text), Place::Header, max_bytes),
         };
         match credential {
             // No token has a comma in it.
-            Credential::Token(_) => credential,
+            Credential::Token(..) => credential,
             _ if self.form.holds_a_second_credential(value) => Credential::Repeated,
             Credential::Absent | Credential::Repeated | Credential::Malformed | Credential::TooLarge => credential,
         }

@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use super::{Credential, Unwritable};
+use super::{Credential, Place, Unwritable};
 use crate::http::{HeaderEdit, Remainder, RequestHead};
 
 const FIELD: &str = ":path";
@@ -42,7 +42,7 @@ pub(super) fn credentials<'a>(
     targets(head, names).flat_map(|target| params(target.query)).filter_map(move |param| match value(param, names) {
         // Three characters of the query are one of the token at best.
         Some(value) if value.len() / 3 > max_bytes => Some(Credential::TooLarge),
-        Some(value) => Some(Credential::read(decoded(value), max_bytes)),
+        Some(value) => Some(Credential::read(decoded(value), Place::Query, max_bytes)),
         None => hides_one(param, names).then_some(Credential::Malformed),
     })
 }

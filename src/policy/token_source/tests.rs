@@ -29,7 +29,7 @@ fn head(fields: &[(&str, &[u8])]) -> RequestHead {
 
 fn found(source: &TokenSource, fields: &[(&str, &[u8])]) -> String {
     match source.find(&head(fields)) {
-        Credential::Token(token) => format!("token {}", String::from_utf8_lossy(&token)),
+        Credential::Token(token, _) => format!("token {}", String::from_utf8_lossy(&token)),
         other @ (Credential::Absent | Credential::Repeated | Credential::Malformed | Credential::TooLarge) => {
             format!("{other:?}")
         }

@@ -82,7 +82,7 @@ fn claims(random: &mut Random) -> Value {
 fn admitted(claims: &Value) -> AdmittedToken {
     let provider = Provider {
         name: "idp".into(),
-        issuer: "https://idp.example".to_owned(),
+        issuer: "https://idp.example".into(),
         audiences: Audiences::InsecureAny,
         algorithms: Vec::new(),
         clock_skew: Duration::from_secs(SKEW),

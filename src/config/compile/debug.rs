@@ -1,0 +1,78 @@
+//! `responses.debug` -> [`DebugCallers`]: a secret that nobody guesses, in a header that nobody else writes.
+
+use super::introspection::look_up;
+use super::responses::why_not_yours;
+use super::{Findings, steers_the_request};
+use crate::config::fault::Path;
+use crate::config::schema::responses::DebugDocument;
+use crate::http::HeaderName;
+use crate::policy::DebugCallers;
+
+const HEADER: &str = "x-auth-debug";
+const SECRET_BYTES: std::ops::RangeInclusive<usize> = 16..=256;
+/// Fields that clients send for something else. Some would be missed by the backend; some are written to logs, ours among
+/// them, as what they are taken for.
+const TAKEN_IN_REQUESTS: [&str; 14] = [
+    "accept",
+    "accept-encoding",
+    "accept-language",
+    "authorization",
+    "cookie",
+    "origin",
+    "proxy-authorization",
+    "range",
+    "referer",
+    "sec-fetch-mode",
+    "traceparent",
+    "tracestate",
+    "user-agent",
+    "x-request-id",
+];
+
+/// Compiles `debug`; `None` when there is a fault. `is_taken` knows the headers that stand for something else.
+pub(super) fn debug(
+    document: DebugDocument,
+    is_taken: &dyn Fn(&HeaderName) -> bool,
+    at: &Path,
+    findings: &mut Findings<'_>,
+) -> Option<DebugCallers> {
+    let DebugDocument { header, secret } = document;
+    let (header_at, secret_at) = (at.member("header"), at.member("secret"));
+    let header = header.map_or_else(|| HeaderName::parse(HEADER), |name| HeaderName::parse(&name));
+    let header = header.filter(|name| {
+        let name = name.as_str();
+        let is_taken = TAKEN_IN_REQUESTS.contains(&name) || steers_the_request(name);
+        name.len() <= 64 && !is_taken && why_not_yours(name).is_none()
+    });
+    if header.is_none() {
+        findings.unusable(&header_at, "the name of a header of your own, such as \"x-auth-debug\"");
+    }
+    let header = header.filter(|name| {
+        let is_taken = is_taken(name);
+        if is_taken {
+            findings.unusable(&header_at, "this header stands for something else here; choose another");
+        }
+        !is_taken
+    });
+    let secret = findings.needed(
+        secret,
+        &secret_at,
+        "who shows it is told why a request is refused; write where it is found: {\"env\": \"AUTH_DEBUG_KEY\"}",
+    );
+    let secret = secret.and_then(|secret| look_up(secret, &secret_at, findings));
+    let secret = secret.filter(|secret| {
+        let is_visible = secret.reveal().bytes().all(|byte| byte.is_ascii_graphic());
+        let is_usable = SECRET_BYTES.contains(&secret.reveal().len()) && is_visible;
+        if !is_usable {
+            findings.unusable(
+                &secret_at,
+                "the variable must hold 16 to 256 ASCII characters and no blank; `openssl rand -hex 16` makes some",
+            );
+        }
+        is_usable
+    });
+    findings.warnings.push(String::from(
+        "responses.debug is on: whoever knows its secret learns of every refusal which check failed, and may try until none does",
+    ));
+    Some(DebugCallers::new(header?, secret?.reveal().as_bytes()))
+}

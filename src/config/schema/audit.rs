@@ -1,0 +1,43 @@
+//! `audit` as the operator writes it: which decisions are logged.
+
+use serde_json::Value;
+
+use crate::config::fault::{ConfigFault, Path};
+use crate::config::reading::{Read, Words, document, read_word};
+
+document! {
+    /// Which decisions are logged. What a rule with `report_only` would have refused counts as refused.
+    AuditDocument {
+        /// Requests that pass: `all`, `sampled` or `none`. Left out: `none`.
+        allowed: ExtentWord,
+        /// The share of what is `sampled`, more than 0 and at most 1, chosen by chance; the record names it as `sampled`.
+        /// Left out: 0.01.
+        sample: f64,
+        /// Requests that are refused: `all`, `sampled` or `none`. Anything but `all` prints a warning: of an attack only a
+        /// part is seen, or nothing. Left out: `all`.
+        denied: ExtentWord,
+    }
+}
+
+/// How much is logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExtentWord {
+    /// Everything.
+    All,
+    /// A share.
+    Sampled,
+    /// Nothing.
+    None,
+}
+
+impl Words for ExtentWord {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("all", Self::All), ("sampled", Self::Sampled), ("none", Self::None)];
+    const WANTED: &'static str = "one of \"all\", \"sampled\", \"none\"";
+}
+
+impl Read for ExtentWord {
+    fn read(value: &Value, at: &Path, faults: &mut Vec<ConfigFault>) -> Option<Self> {
+        read_word(value, at, faults)
+    }
+}

@@ -1,0 +1,67 @@
+//! Which decisions are logged where the operator wants a share of them.
+//!
+//! Chance decides, and no request has a say in it: not the id that came with it, and no number of requests that are sent
+//! to find out which one is next. A number is drawn where one is needed, of a seed that the host made at start; the host is
+//! asked for no more.
+
+use std::hash::{DefaultHasher, Hasher as _};
+
+use crate::engine::Entropy;
+use crate::engine::audit::{AuditRecord, Entry};
+use crate::policy::{AuditTrail, Extent};
+
+/// Draws for one decision after the other.
+pub(super) struct Sampling {
+    trail: AuditTrail,
+    /// Nobody outside knows what is hashed.
+    seeded: DefaultHasher,
+    drawn: u64,
+}
+
+impl Sampling {
+    pub(super) fn new(trail: AuditTrail, seed: &Entropy) -> Self {
+        let mut seeded = DefaultHasher::new();
+        seeded.write(&seed.0);
+        Self { trail, seeded, drawn: 0 }
+    }
+
+    /// Whether this record is to be logged, and as one of how many; asked once for each decision.
+    pub(super) fn entry(&mut self, record: &AuditRecord) -> Entry {
+        match record.extent(&self.trail) {
+            Extent::All => Entry::Whole,
+            Extent::Sampled(share) if share.takes_in(self.draw()) => Entry::Sample(share),
+            Extent::Sampled(_) | Extent::None => Entry::LeftOut,
+        }
+    }
+
+    fn draw(&mut self) -> u32 {
+        self.drawn = self.drawn.wrapping_add(1);
+        let mut hasher = self.seeded.clone();
+        hasher.write_u64(self.drawn);
+        let [a, b, c, d, ..] = hasher.finish().to_le_bytes();
+        u32::from_le_bytes([a, b, c, d])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wasm_bindgen_test::wasm_bindgen_test;
+
+    fn drawn(seed: u8) -> Vec<u32> {
+        let mut sampling = Sampling::new(AuditTrail::default(), &Entropy([seed; 32]));
+        (0..10_000).map(|_| sampling.draw()).collect()
+    }
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn numbers_are_spread_evenly_and_differ_with_the_seed() {
+        let numbers = drawn(1);
+        for quarter in 0..4 {
+            let found = numbers.iter().filter(|number| *number >> 30 == quarter).count();
+            // Five standard deviations.
+            assert!((2283..=2717).contains(&found), "{quarter}: {found}");
+        }
+        assert!(numbers.iter().zip(drawn(2)).filter(|(one, other)| *one == other).count() < 3);
+        assert_eq!(numbers, drawn(1));
+    }
+}

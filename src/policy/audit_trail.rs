@@ -1,0 +1,72 @@
+//! Which decisions are logged, as the operator wants it. The record itself is `engine::audit`.
+
+/// How much of each kind is logged. What a rule on trial would have refused counts as refused.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AuditTrail {
+    /// Of requests that pass.
+    pub allowed: Extent,
+    /// Of requests that are refused, or would be.
+    pub denied: Extent,
+}
+
+impl Default for AuditTrail {
+    fn default() -> Self {
+        Self { allowed: Extent::None, denied: Extent::All }
+    }
+}
+
+/// How much is logged.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Extent {
+    /// Everything.
+    All,
+    /// A share, chosen by chance.
+    Sampled(Share),
+    /// Nothing.
+    None,
+}
+
+/// A share of the whole: more than nothing, at most all.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Share(f64);
+
+impl Share {
+    /// One in a hundred.
+    pub const ONE_PERCENT: Self = Self(0.01);
+
+    /// The share, if it is one.
+    pub fn new(share: f64) -> Option<Self> {
+        (share > 0.0 && share <= 1.0).then_some(Self(share))
+    }
+
+    /// As a number.
+    pub const fn as_number(self) -> f64 {
+        self.0
+    }
+
+    /// Whether it takes in what drew this number, any being as likely as any other.
+    pub fn takes_in(self, drawn: u32) -> bool {
+        f64::from(drawn) / (f64::from(u32::MAX) + 1.0) < self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wasm_bindgen_test::wasm_bindgen_test;
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn a_share_is_more_than_nothing_and_at_most_all() {
+        for share in [0.0, -0.1, 1.000_001, f64::NAN, f64::INFINITY] {
+            assert_eq!(Share::new(share), None, "{share}");
+        }
+        assert_eq!(Share::new(1.0).map(Share::as_number), Some(1.0));
+    }
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn all_takes_in_every_number_and_a_quarter_the_first_quarter() {
+        assert!([0, 1 << 31, u32::MAX].into_iter().all(|drawn| Share(1.0).takes_in(drawn)));
+        assert!(Share(0.25).takes_in((1 << 30) - 1) && !Share(0.25).takes_in(1 << 30));
+        assert!(Share(f64::MIN_POSITIVE).takes_in(0) && !Share(f64::MIN_POSITIVE).takes_in(1));
+    }
+}

@@ -1,0 +1,64 @@
+//! Which claims a token would have to have otherwise, for people who look for the reason of a refusal.
+
+use super::{Facts, Requirement, Term, Verdict};
+use crate::policy::admit::AdmittedToken;
+use crate::policy::provider::ClaimNames;
+use crate::unix_time::UnixTime;
+
+impl Requirement {
+    /// The claims that the demands are about which this token does not certainly meet, each once, as paths of names: of
+    /// alternatives those of all. What a condition asks for is not among them.
+    pub fn unmet_claims(&self, token: &AdmittedToken, now: UnixTime, names: &ClaimNames) -> Vec<Vec<String>> {
+        let mut found = Vec::new();
+        self.add_unmet(&Facts { token: Some(token), now, request: None }, names, &mut found);
+        found
+    }
+
+    fn add_unmet(&self, facts: &Facts<'_>, names: &ClaimNames, found: &mut Vec<Vec<String>>) {
+        for term in self.terms.iter().filter(|term| term.judge(facts) != Verdict::Holds) {
+            match term {
+                // What is kept out is what holds.
+                Term::Not(inner) => {
+                    inner.terms.iter().filter_map(|term| term.claim(names)).for_each(|path| add(found, path))
+                }
+                Term::AnyOf(alternatives) => {
+                    alternatives.iter().for_each(|alternative| alternative.add_unmet(facts, names, found));
+                }
+                Term::Audiences(_)
+                | Term::Clients(_)
+                | Term::Groups(_)
+                | Term::Claim(_)
+                | Term::Condition(_)
+                | Term::Methods(_)
+                | Term::Authentication(_)
+                | Term::MaxAge(_)
+                | Term::Scopes(_)
+                | Term::AnyScope(_) => term.claim(names).into_iter().for_each(|path| add(found, path)),
+            }
+        }
+    }
+}
+
+impl Term {
+    /// The claim that it is about; the first of those that may have its place.
+    fn claim(&self, names: &ClaimNames) -> Option<Vec<String>> {
+        let named = |name: &str| Some(vec![name.to_owned()]);
+        match self {
+            Self::Audiences(_) => named("aud"),
+            Self::Clients(_) => names.client.first().and_then(|name| named(name)),
+            Self::Groups(_) => Some(names.groups.to_vec()),
+            Self::Claim(test) => Some(test.path.clone()),
+            Self::Methods(_) => named("amr"),
+            Self::Authentication(_) => named("acr"),
+            Self::MaxAge(_) => named("auth_time"),
+            Self::Scopes(_) | Self::AnyScope(_) => names.scope.first().and_then(|name| named(name)),
+            Self::Condition(_) | Self::Not(_) | Self::AnyOf(_) => None,
+        }
+    }
+}
+
+fn add(found: &mut Vec<Vec<String>>, path: Vec<String>) {
+    if !found.contains(&path) {
+        found.push(path);
+    }
+}
