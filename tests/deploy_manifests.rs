@@ -146,11 +146,24 @@ fn the_guide_from_istio_begins_and_ends_with_what_istio_s_schemas_take() {
     let blocks = pages::blocks(&guide).into_iter().filter(|block| block.language.starts_with("yaml"));
     let all: Vec<Value> = blocks.flat_map(|block| objects_in(&block.text)).collect();
     let kinds: Vec<&Value> = all.iter().map(|object| &object["kind"]).collect();
-    assert_eq!(kinds, ["RequestAuthentication", "AuthorizationPolicy", "AuthorizationPolicy", "WasmPlugin"]);
-    assert_eq!(faults_by_schema(&all), "");
+    let expected =
+        ["RequestAuthentication", "AuthorizationPolicy", "AuthorizationPolicy", "WasmPlugin", "TrafficExtension"];
+    assert_eq!(kinds, expected);
+    // The schemas are older than the last.
+    assert_eq!(faults_by_schema(&all[..4]), "");
     let plugin = &all[3]["spec"];
     assert_pinned(&plugin["url"], &plugin["sha256"]);
     assert_eq!(upstream_of(&plugin["pluginConfig"], &[]), "outbound|443||acme.okta.com");
+    let extension = &all[4]["spec"];
+    for name in ["selector", "phase"] {
+        assert_eq!(extension[name], plugin[name], "{name}");
+    }
+    for (name, value) in extension["wasm"].as_object().unwrap() {
+        assert_eq!(*value, plugin[name], "{name}");
+    }
+    let members = |value: &Value| value.as_object().unwrap().len();
+    // All but the configuration, and the two that stay outside.
+    assert_eq!(members(&extension["wasm"]) + 3, members(plugin));
 }
 
 fn text(file: &str) -> String {
