@@ -62,7 +62,7 @@ demo: $(ENVOY) $(NODE_MODULES) wasm ## Show the filter at work in a real Envoy (
 	@target/debug/demo $(if $(KEEP),--keep)
 
 .PHONY: example
-example: $(if $(wildcard examples/$(NAME)/envoy.yaml),$(ENVOY) $(NODE_MODULES) wasm,$(TARGETS)) ## List the scenarios of examples/, or run one in a real Envoy: NAME=step-up (KEEP=1 leaves it running)
+example: $(if $(wildcard examples/$(NAME)/envoy.yaml),$(ENVOY) $(NODE_MODULES) $(if $(wildcard examples/$(NAME)/ratelimit.yaml),$(CLIENTS_IN_NODE)) wasm,$(TARGETS)) ## List the scenarios of examples/, or run one in a real Envoy: NAME=step-up (KEEP=1 leaves it running)
 	@cargo build --quiet --locked --package testbed --bin example
 	@target/debug/example $(NAME) $(if $(KEEP),--keep)
 
@@ -236,7 +236,7 @@ $(JUDGE_JOSERFC): $(DIFFERENTIAL)/requirements.txt
 # Nothing that a package brings is run while it is installed; the browser is unpacked by a script of ours.
 $(CLIENTS_IN_NODE): $(CLIENTS)/package-lock.json $(CLIENTS)/unpack-browser.mjs
 	@$(call need,npm,install Node.js with npm)
-	$(call say,"A gRPC client and a browser for the tests (npm, about 90 MB)")
+	$(call say,"A gRPC client and servers and a browser for the tests (npm, about 90 MB)")
 	@npm ci --silent --no-audit --no-fund --ignore-scripts --prefix $(CLIENTS) || { echo "npm could not install the clients: is there a network?" >&2; exit 1; }
 	@node $(CLIENTS)/unpack-browser.mjs
 	@touch $@

@@ -1,6 +1,7 @@
-//! The Kubernetes manifests under `deploy/`, which operators copy: each holds a configuration that loads, names a cluster
-//! that the same folder makes, fails closed and pins what it runs. Istio's are held against its published schemas; of Envoy
-//! Gateway's no registry has any. Neither runs here.
+//! The manifests and configurations under `deploy/`, which operators copy. Those for Kubernetes: each holds a configuration
+//! that loads, names a cluster that the same folder makes, fails closed and pins what it runs. Istio's are held against its
+//! published schemas; of Envoy Gateway's no registry has any. Those for nginx and Kong: each asks its host for nothing that
+//! it lacks. None of these hosts runs here.
 
 #![allow(missing_docs, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
 #![allow(clippy::unwrap_used, reason = "a test")]
@@ -12,7 +13,7 @@ use std::fs;
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 
-use okta_proxy_wasm::config;
+use okta_proxy_wasm::config::{self, manual};
 use serde::Deserialize as _;
 use serde_json::{Value, json};
 use testbed::TempDir;
@@ -146,16 +147,168 @@ fn the_guide_from_istio_begins_and_ends_with_what_istio_s_schemas_take() {
     let blocks = pages::blocks(&guide).into_iter().filter(|block| block.language.starts_with("yaml"));
     let all: Vec<Value> = blocks.flat_map(|block| objects_in(&block.text)).collect();
     let kinds: Vec<&Value> = all.iter().map(|object| &object["kind"]).collect();
-    assert_eq!(kinds, ["RequestAuthentication", "AuthorizationPolicy", "AuthorizationPolicy", "WasmPlugin"]);
-    assert_eq!(faults_by_schema(&all), "");
+    let expected =
+        ["RequestAuthentication", "AuthorizationPolicy", "AuthorizationPolicy", "WasmPlugin", "TrafficExtension"];
+    assert_eq!(kinds, expected);
+    // The schemas are older than the last.
+    assert_eq!(faults_by_schema(&all[..4]), "");
     let plugin = &all[3]["spec"];
     assert_pinned(&plugin["url"], &plugin["sha256"]);
     assert_eq!(upstream_of(&plugin["pluginConfig"], &[]), "outbound|443||acme.okta.com");
+    let extension = &all[4]["spec"];
+    for name in ["selector", "phase"] {
+        assert_eq!(extension[name], plugin[name], "{name}");
+    }
+    for (name, value) in extension["wasm"].as_object().unwrap() {
+        assert_eq!(*value, plugin[name], "{name}");
+    }
+    let members = |value: &Value| value.as_object().unwrap().len();
+    // All but the configuration, and the two that stay outside.
+    assert_eq!(members(&extension["wasm"]) + 3, members(plugin));
+}
+
+fn text(file: &str) -> String {
+    fs::read_to_string(project_root().join("deploy").join(file)).unwrap()
+}
+
+/// The one configuration that `nginx.conf` hands to the filter, between quotes.
+fn in_nginx() -> String {
+    let conf = text("nginx/nginx.conf");
+    let parts: Vec<&str> = conf.split("proxy_wasm okta '").collect();
+    let [_, rest] = parts.as_slice() else { panic!("{} configurations", parts.len() - 1) };
+    rest.split_once("';").unwrap().0.to_owned()
+}
+
+/// The lines of a configuration file without its comments, each without the space around it.
+fn settings(conf: &str) -> Vec<&str> {
+    conf.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')).collect()
+}
+
+/// What is said about the host before anything else.
+fn assert_says_what_is_missing(conf: &str) {
+    let head: Vec<&str> = conf.lines().take_while(|line| line.starts_with('#')).collect();
+    let head = head.join(" ");
+    for said in [
+        "NOT RUN by us",
+        "hands over no identity",
+        "wait for keys",
+        "No introspection",
+        "No filter state",
+        "Kong and nginx",
+    ] {
+        assert!(head.contains(said), "{said:?} is not in: {head}");
+    }
+}
+
+/// Every member's name in a document.
+fn names(document: &Value, found: &mut BTreeSet<String>) {
+    match document {
+        Value::Object(members) => members.iter().for_each(|(name, member)| {
+            found.insert(name.clone());
+            names(member, found);
+        }),
+        Value::Array(items) => items.iter().for_each(|item| names(item, found)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+/// It loads, its keys stand in it, and whatever nginx has no means for does not.
+fn assert_for_nginx(plugin: &Value) {
+    let loaded = config::load(&serde_json::to_vec(plugin).unwrap(), &|_| None);
+    if let Err(faults) = loaded {
+        panic!("{}", faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"));
+    }
+    let mut found = BTreeSet::new();
+    names(plugin, &mut found);
+    // A call, Envoy's filter state, or a header that stands for an identity.
+    for impossible in [
+        "upstream",
+        "uri",
+        "introspection",
+        "introspect",
+        "revocations",
+        "filter_state",
+        "clear_route_cache",
+        "forward_payload_header",
+        "env",
+    ] {
+        assert!(!found.contains(impossible), "{impossible} is not for this host");
+    }
+    for provider in plugin["providers"].as_object().unwrap().values() {
+        assert!(!provider["jwks"]["inline"]["keys"].as_array().unwrap().is_empty());
+    }
+    assert_eq!(plugin["claim_to_headers"], json!([]), "left out, headers are written that clients can forge");
+    assert_eq!(plugin["token"]["forward"], true, "the backend has to judge it again");
+    assert_eq!(plugin["native_crypto"], "off");
+}
+
+#[test]
+fn the_configuration_for_nginx_loads_asks_for_nothing_that_nginx_lacks_and_reaches_the_filter_as_it_is() {
+    let conf = text("nginx/nginx.conf");
+    let plugin = in_nginx();
+    assert_for_nginx(&serde_json::from_str(&plugin).unwrap());
+    assert_says_what_is_missing(&conf);
+    // nginx reads these within quotes, and no text that is longer than its buffer.
+    assert!(!plugin.contains(['\\', '\'', '$']) && plugin.len() < 4096, "{} bytes", plugin.len());
+    let settings = settings(&conf);
+    for secure in [
+        "tls_verify_cert on;",
+        "tls_verify_host on;",
+        "proxy_wasm_isolation none;",
+        "underscores_in_headers off;",
+        "merge_slashes on;",
+        "listen 127.0.0.1:8080;",
+    ] {
+        assert!(settings.contains(&secure), "{secure}");
+    }
+    for header in ["X-User-Id", "X-Client-Id", "X-Granted-Scopes"] {
+        assert!(settings.contains(&format!("proxy_set_header {header} \"\";").as_str()), "{header}");
+    }
+    // Those answer before the filter does.
+    assert!(!settings.iter().any(|line| line.starts_with("return") || line.starts_with("rewrite")));
+    let count = |sign: char| conf.matches(sign).count();
+    assert_eq!(count('{'), count('}'));
+}
+
+#[test]
+fn the_configuration_for_kong_is_by_the_schema_that_kong_is_given_and_the_same_as_for_nginx() {
+    let kong = objects("kong/kong.yaml").remove(0);
+    assert_eq!(kong["_format_version"], "3.0");
+    let [service] = kong["services"].as_array().unwrap().as_slice() else { panic!("{kong}") };
+    let [chain] = service["filter_chains"].as_array().unwrap().as_slice() else { panic!("{service}") };
+    let [filter] = chain["filters"].as_array().unwrap().as_slice() else { panic!("{chain}") };
+    // The name of the files in the bundle.
+    assert_eq!(filter["name"], "okta_proxy_wasm");
+    let plugin = &filter["config"];
+    assert_for_nginx(plugin);
+    assert_eq!(*plugin, serde_json::from_str::<Value>(&in_nginx()).unwrap());
+    if let Err(fault) = jsonschema::validate(&manual::json_schema_draft_04(), plugin) {
+        panic!("{fault} at {}", fault.instance_path());
+    }
+    // What Kong's Lua makes of an empty list.
+    let rewritten = plugin.to_string().replace("\"claim_to_headers\":[]", "\"claim_to_headers\":{}");
+    assert_ne!(rewritten, plugin.to_string());
+    assert!(config::load(rewritten.as_bytes(), &|_| None).is_ok());
+    assert_says_what_is_missing(&text("kong/kong.yaml"));
+
+    let conf = text("kong/kong.conf");
+    let settings = settings(&conf);
+    for needed in [
+        "wasm = on",
+        "wasm_filters_path = /etc/kong/wasm",
+        "database = off",
+        "declarative_config = /etc/kong/kong.yaml",
+        "nginx_wasm_tls_verify_cert = on",
+        "nginx_wasm_tls_verify_host = on",
+        "nginx_http_proxy_wasm_isolation = none",
+    ] {
+        assert!(settings.contains(&needed), "{needed}");
+    }
 }
 
 /// Whoever adds a file gets a test for it.
 #[test]
-fn no_manifest_is_left_out() {
+fn no_file_is_left_out() {
     let deploy = project_root().join("deploy");
     let mut found = BTreeSet::new();
     for folder in fs::read_dir(&deploy).unwrap().map(|entry| entry.unwrap().path()) {
@@ -169,6 +322,9 @@ fn no_manifest_is_left_out() {
         "istio/identity-provider.yaml",
         "istio/traffic-extension.yaml",
         "istio/wasm-plugin.yaml",
+        "kong/kong.conf",
+        "kong/kong.yaml",
+        "nginx/nginx.conf",
     ];
     assert_eq!(found, tested.into_iter().map(str::to_owned).collect());
 }

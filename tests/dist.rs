@@ -138,12 +138,16 @@ fn the_module_for_kong_has_every_callback_and_a_schema_that_kong_can_read() {
 
 /// What an operator applies as it is: nothing but the registry's name is to be put in.
 #[test]
-fn the_manifests_of_a_release_pin_its_image() {
+fn the_manifests_of_a_release_pin_its_image_and_the_files_for_nginx_and_kong_are_with_them() {
     let digests = fs::read_to_string(dist().join("DIGESTS")).unwrap();
     let image = digests.lines().find(|line| line.contains("oci:// URL")).unwrap().rsplit(' ').next().unwrap();
     for file in ["istio/wasm-plugin.yaml", "istio/traffic-extension.yaml", "envoy-gateway/extension-policy.yaml"] {
         let text = fs::read_to_string(dist().join("deploy").join(file)).unwrap();
         assert!(text.contains(&format!("sha256: \"{image}\"")), "{file}");
+    }
+    for file in ["nginx/nginx.conf", "kong/kong.conf", "kong/kong.yaml"] {
+        let path = Path::new("deploy").join(file);
+        assert_eq!(fs::read(dist().join(&path)).unwrap(), fs::read(project_root().join(&path)).unwrap(), "{file}");
     }
 }
 

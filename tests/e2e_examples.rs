@@ -37,6 +37,7 @@ macro_rules! every_request_is_answered_as_the_folder_says {
 
 every_request_is_answered_as_the_folder_says! {
     audit_trail: "audit-trail",
+    global_rate_limits: "global-rate-limits",
     iot_gateway: "iot-gateway",
     ip_allow_list: "ip-allow-list",
     legacy_headers: "legacy-headers",

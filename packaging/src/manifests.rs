@@ -1,4 +1,4 @@
-//! The Kubernetes manifests of `deploy/`, with the digest of this release's image where they have noughts.
+//! The manifests and configurations of `deploy/`, with the digest of this release's image where they have noughts.
 
 use std::fs;
 use std::path::Path;

@@ -28,6 +28,7 @@ pub mod module;
 pub mod programs;
 pub mod prometheus;
 pub mod prometheus_text;
+pub mod rate_limit_service;
 
 pub mod example;
 pub mod presentation;
@@ -38,6 +39,7 @@ pub use client::{Connection, Request, send_many};
 pub use envoy::{ClientCertificates, Cluster, DownstreamTls, Envoy, EnvoyBuilder, ListenerOptions, ListenerUpdate};
 pub use gate::{Gate, Mode};
 pub use http1::{Headers, Received, Response};
+pub use rate_limit_service::RateLimitService;
 pub use scripted_server::{Answer, Script, ScriptedServer};
 pub use tempfile::TempDir;
 pub use tls::{Certificate, CertificateAuthority};

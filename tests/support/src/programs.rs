@@ -1,4 +1,4 @@
-//! The clients of `tests/clients`, which are not ours: curl's library, a gRPC client and server, a browser. They are
+//! The clients of `tests/clients`, which are not ours: curl's library, a gRPC client and servers, a browser. They are
 //! installed by `make setup`, and each run is a process of its own.
 
 use std::io::Write;
@@ -58,11 +58,7 @@ fn list(answer: Value) -> Vec<Value> {
 }
 
 /// A running gRPC server that answers with what it was called with. Dropping it ends it.
-pub struct GrpcServer {
-    _process: Process,
-    port: u16,
-    _directory: TempDir,
-}
+pub struct GrpcServer(NodeServer);
 
 impl GrpcServer {
     /// Starts it on a free port.
@@ -70,21 +66,39 @@ impl GrpcServer {
     /// # Panics
     /// When Node or the packages are missing, or it does not come up.
     pub fn start() -> Self {
-        let directory = TempDir::with_prefix("grpc-server-").expect("a temporary directory");
-        let mut command = Command::new("node");
-        command.arg(clients().join("grpc-server.mjs"));
-        let mut process = Process::spawn("the gRPC server", command, directory.path().join("log")).expect("node");
-        let port = polling::until("the gRPC server to start", TIME_TO_START, || {
-            assert_eq!(process.exit_status(), None, "the gRPC server ended, run `make setup`: {}", process.log());
-            let ready: Value = process.log().lines().find_map(|line| serde_json::from_str(line).ok())?;
-            ready["port"].as_u64().and_then(|port| u16::try_from(port).ok())
-        });
-        Self { _process: process, port, _directory: directory }
+        Self(NodeServer::start("grpc-server.mjs", &[]))
     }
 
     /// Where it listens.
     pub fn port(&self) -> u16 {
-        self.port
+        self.0.port
+    }
+}
+
+/// A running server of `tests/clients`, which says `{"port": …}` once it listens. Dropping it ends it.
+pub(crate) struct NodeServer {
+    process: Process,
+    pub(crate) port: u16,
+    _directory: TempDir,
+}
+
+impl NodeServer {
+    pub(crate) fn start(script: &str, arguments: &[String]) -> Self {
+        let directory = TempDir::with_prefix("node-server-").expect("a temporary directory");
+        let mut command = Command::new("node");
+        command.arg(clients().join(script)).args(arguments);
+        let mut process = Process::spawn(script, command, directory.path().join("log")).expect("node");
+        let port = polling::until(&format!("{script} to start"), TIME_TO_START, || {
+            assert_eq!(process.exit_status(), None, "{script} ended, run `make setup`: {}", process.log());
+            let ready: Value = process.log().lines().find_map(|line| serde_json::from_str(line).ok())?;
+            ready["port"].as_u64().and_then(|port| u16::try_from(port).ok())
+        });
+        Self { process, port, _directory: directory }
+    }
+
+    /// What it has said since it listens, a line each.
+    pub(crate) fn said(&self) -> Vec<Value> {
+        self.process.log().lines().skip(1).filter_map(|line| serde_json::from_str(line).ok()).collect()
     }
 }
 

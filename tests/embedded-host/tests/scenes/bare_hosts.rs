@@ -1,11 +1,13 @@
 //! Hosts that are not Envoy: what they lack must not be asked for where asking traps, and whatever they answer ends in
 //! a decision or a pause, never in a pass.
 
+use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use embedded_host::{Action, Asked, Fields, Manners, Outcome, Property, Status};
 use serde_json::json;
+use testbed::module::project_root;
 
 use super::{
     configured, fetch_keys, fetched_keys, fields, forwarded, good_token, inline_keys, published, status, tick_until,
@@ -66,6 +68,23 @@ fn on_a_bare_host_nothing_is_called_that_may_trap_there() {
     for name in vm.calls().keys() {
         let dangerous = name.contains("_shared_") || name.ends_with("_metric") || name == "proxy_call_foreign_function";
         assert!(!dangerous, "{name} was called on a host that is not Envoy");
+    }
+}
+
+/// The file that operators of nginx copy; Kong's holds the same (`tests/deploy_manifests.rs`). Its key is nobody's.
+#[test]
+fn what_is_made_ready_for_nginx_starts_on_a_bare_host_calls_nobody_and_refuses_until_it_has_your_keys() {
+    let conf = fs::read_to_string(project_root().join("deploy/nginx/nginx.conf")).unwrap();
+    let (_, rest) = conf.split_once("proxy_wasm okta '").unwrap();
+    let plugin = serde_json::from_str(rest.split_once("';").unwrap().0).unwrap();
+    let (mut vm, root) = configured(Manners { callouts: Asked::Traps, ..Manners::bare() }, &plugin);
+    for head in [fields(&[]), with_token("x.y.z"), with_token(&good_token())] {
+        let stream = vm.request(root, head);
+        assert_eq!(status(&vm, stream), 401);
+        vm.close(stream);
+    }
+    for _ in 0..3 {
+        vm.tick(root);
     }
 }
 

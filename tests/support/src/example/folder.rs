@@ -22,6 +22,8 @@ pub struct Example {
     pub rows: Vec<Row>,
     /// `revoked.json`, where it has one: what `revocations` finds.
     pub revoked: Option<String>,
+    /// `ratelimit.yaml`, where it has one: the limits of the service that Envoy asks.
+    pub limits: Option<Value>,
 }
 
 impl Example {
@@ -34,6 +36,7 @@ impl Example {
             let path = root().join(name).join(file);
             fs::read_to_string(&path).unwrap_or_else(|fault| panic!("{}: {fault}", path.display()))
         };
+        let optional = |file: &str| fs::read_to_string(root().join(name).join(file)).ok();
         let at_fault = |file: &str, fault: &dyn std::fmt::Display| -> ! { panic!("examples/{name}/{file}: {fault}") };
         Self {
             name: name.to_owned(),
@@ -42,7 +45,9 @@ impl Example {
             bootstrap: yaml_serde::from_str(&text("envoy.yaml")).unwrap_or_else(|fault| at_fault("envoy.yaml", &fault)),
             rows: serde_json::from_str(&text("requests.json"))
                 .unwrap_or_else(|fault| at_fault("requests.json", &fault)),
-            revoked: fs::read_to_string(root().join(name).join("revoked.json")).ok(),
+            revoked: optional("revoked.json"),
+            limits: optional("ratelimit.yaml")
+                .map(|text| yaml_serde::from_str(&text).unwrap_or_else(|fault| at_fault("ratelimit.yaml", &fault))),
         }
     }
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-/// Who stands for a server that the filter itself asks: an identity provider, or whoever lists revoked tokens.
+/// Who stands for a server that the gateway itself asks: an identity provider, whoever lists revoked tokens, or counts requests.
 pub struct Asked {
     /// Its host, as the configuration has it.
     pub host: String,
@@ -50,6 +50,25 @@ pub fn routed_clusters(bootstrap: &Value) -> BTreeSet<String> {
     found
 }
 
+/// The cluster of the rate-limit service and its host, where Envoy asks one.
+pub fn rate_limit_service(bootstrap: &Value) -> Option<(String, String)> {
+    let mut named = None;
+    visit(&bootstrap["static_resources"]["listeners"], &mut |name, value| {
+        if name == "rate_limit_service" {
+            named = value["grpc_service"]["envoy_grpc"]["cluster_name"].as_str().map(str::to_owned);
+        }
+    });
+    let cluster = named?;
+    let mut clusters = bootstrap["static_resources"]["clusters"].as_array()?.iter();
+    let mut host = None;
+    visit(clusters.find(|it| it["name"] == cluster)?, &mut |name, value| {
+        if name == "socket_address" {
+            host = value["address"].as_str().map(str::to_owned);
+        }
+    });
+    Some((cluster, host?))
+}
+
 /// The listeners that speak TLS.
 pub fn tls_listeners(bootstrap: &Value) -> Vec<String> {
     let listeners = bootstrap["static_resources"]["listeners"].as_array().into_iter().flatten();
@@ -90,7 +109,8 @@ fn place_listener(listener: &mut Value, machine: &Machine, faults: &mut Vec<Stri
     let files = &machine.files;
     let mut modules = 0;
     change(listener, &mut |name, value| match name {
-        "code" => {
+        // A text is a status.
+        "code" if value.is_object() => {
             modules += 1;
             let written = value["local"]["filename"].as_str().unwrap_or_default();
             if written.ends_with("/okta_proxy_wasm.wasm") {
@@ -117,8 +137,8 @@ fn place_cluster(cluster: &mut Value, machine: &Machine) -> Result<(), String> {
             asked.port
         }
         (None, Some(port)) => *port,
-        (Some(_), Some(_)) => return Err("it is both an upstream of the filter and a backend".to_owned()),
-        (None, None) => return Err("the filter does not name it as an upstream, and no route leads to it".to_owned()),
+        (Some(_), Some(_)) => return Err("it is both asked by the gateway and a backend".to_owned()),
+        (None, None) => return Err("neither the filter nor a rate limit names it, and no route leads to it".to_owned()),
     };
     let mut endpoints = 0;
     change(cluster, &mut |name, value| {
@@ -245,11 +265,11 @@ mod tests {
         let validation = format!("{okta}/transport_socket/typed_config/common_tls_context/validation_context");
         let listener = "/static_resources/listeners/0";
         for (pointer, value, fault) in [
-            (format!("{okta}/name"), json!("other"), "does not name it as an upstream"),
+            (format!("{okta}/name"), json!("other"), "neither the filter nor a rate limit names it"),
             (
                 format!("{listener}/filter_chains/0/routes/0/route/cluster"),
                 json!("okta"),
-                "both an upstream of the filter and a backend",
+                "both asked by the gateway and a backend",
             ),
             (format!("{okta}/transport_socket/typed_config/sni"), json!("evil.com"), "does not ask for the host"),
             (format!("{validation}/match_typed_subject_alt_names"), json!([]), "does not ask for the host"),

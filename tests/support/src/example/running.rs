@@ -1,5 +1,5 @@
-//! An example, running: its Envoy, an authorization server for each provider, the list of revoked tokens, a backend for
-//! each routed cluster.
+//! An example, running: its Envoy, an authorization server for each provider, the list of revoked tokens, the rate-limit
+//! service, a backend for each routed cluster.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -23,6 +23,7 @@ use crate::envoy::{Envoy, EnvoyBuilder};
 use crate::http1::Response;
 use crate::module::wasm_module;
 use crate::polling;
+use crate::rate_limit_service::RateLimitService;
 use crate::tls::{self, Certificate, CertificateAuthority};
 
 /// What the gateway's certificate says, and the `Host` of requests that bring none.
@@ -42,6 +43,7 @@ pub struct RunningExample {
     backends: BTreeMap<String, Backend>,
     providers: BTreeMap<String, Provider>,
     _revocations: Option<Revocations>,
+    _rate_limits: Option<RateLimits>,
     certificates: Certificates,
     /// Whether rows ask for lines of the access log; each row then waits for its own.
     reads_access_log: bool,
@@ -60,6 +62,12 @@ struct Revocations {
     list: RevocationList,
 }
 
+/// Who counts requests.
+struct RateLimits {
+    cluster: String,
+    service: Arc<RateLimitService>,
+}
+
 struct Certificates {
     trusted: CertificateAuthority,
     untrusted: CertificateAuthority,
@@ -73,21 +81,44 @@ impl RunningExample {
     /// # Panics
     /// When something of the bootstrap has no place on this machine, or does not start.
     pub fn start(example: &Example) -> Self {
+        let service = example.limits.as_ref().map(|limits| {
+            let (_, host) = placement::rate_limit_service(&example.bootstrap).expect("Envoy asks the service");
+            Arc::new(RateLimitService::start(&host, limits))
+        });
+        Self::start_beside(example, service)
+    }
+
+    /// The same beside others, with a rate-limit service for all of them.
+    ///
+    /// # Panics
+    /// As [`Self::start`].
+    pub fn start_beside(example: &Example, service: Option<Arc<RateLimitService>>) -> Self {
         let plugin = example.plugin_configuration();
         let providers = providers(&plugin);
         let clusters = placement::routed_clusters(&example.bootstrap);
         let backends: BTreeMap<_, _> = clusters.into_iter().map(|cluster| (cluster, Backend::start())).collect();
         let certificates = Certificates::create();
         let revocations = Revocations::start(example, &plugin["revocations"], &certificates.trusted);
-        let placed = placed(example, asked(&providers, revocations.as_ref(), &certificates), &backends, &certificates);
+        let rate_limits = RateLimits::of(example, service);
+        let asked = asked(&providers, revocations.as_ref(), rate_limits.as_ref(), &certificates);
+        let placed = placed(example, asked, &backends, &certificates);
         let secrets = providers.values().filter_map(Provider::secret);
         let builder = secrets.fold(EnvoyBuilder::new(), |builder, (name, secret)| builder.env(&name, &secret));
         let envoy = builder.start_as_written(&placed);
         let ports = envoy.listening_ports();
         let tls = placement::tls_listeners(&placed).iter().filter_map(|name| ports.get(name)).copied().collect();
         let reads_access_log = example.rows.iter().any(|row| !row.access_log.is_empty());
-        let running =
-            Self { envoy, ports, tls, backends, providers, _revocations: revocations, certificates, reads_access_log };
+        let running = Self {
+            envoy,
+            ports,
+            tls,
+            backends,
+            providers,
+            _revocations: revocations,
+            _rate_limits: rate_limits,
+            certificates,
+            reads_access_log,
+        };
         if let Some(path) = plugin["readiness_path"].as_str() {
             running.wait_until_ready(path);
         }
@@ -269,6 +300,13 @@ impl Revocations {
     }
 }
 
+impl RateLimits {
+    fn of(example: &Example, service: Option<Arc<RateLimitService>>) -> Option<Self> {
+        let (cluster, _) = placement::rate_limit_service(&example.bootstrap)?;
+        service.map(|service| Self { cluster, service })
+    }
+}
+
 impl Certificates {
     fn create() -> Self {
         let directories = [(); 2].map(|()| TempDir::with_prefix("certificates-").expect("a temporary directory"));
@@ -303,10 +341,11 @@ fn issuer(provider: &Value) -> String {
     text(&provider["issuer"])
 }
 
-/// The servers that the filter itself asks, by their clusters.
+/// The servers that the gateway itself asks, by their clusters.
 fn asked(
     providers: &BTreeMap<String, Provider>,
     revocations: Option<&Revocations>,
+    rate_limits: Option<&RateLimits>,
     certificates: &Certificates,
 ) -> BTreeMap<String, Asked> {
     let provider = |Provider { upstream, server, .. }: &Provider| {
@@ -317,7 +356,11 @@ fn asked(
         let ca = certificates.trusted.ca_pem_path();
         (upstream.clone(), Asked { host: host.clone(), port: list.port(), ca })
     };
-    providers.values().map(provider).chain(revocations.map(list)).collect()
+    let counted = |RateLimits { cluster, service }: &RateLimits| {
+        let asked = Asked { host: service.host().to_owned(), port: service.gate.port(), ca: service.ca_pem_path() };
+        (cluster.clone(), asked)
+    };
+    providers.values().map(provider).chain(revocations.map(list)).chain(rate_limits.map(counted)).collect()
 }
 
 fn placed(

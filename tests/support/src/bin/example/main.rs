@@ -54,7 +54,7 @@ fn play(name: &str, keep: bool, presentation: &Presentation) -> Result<bool, Sto
     screen.verbatim(&example.plugin);
     screen.heading("Starting");
     let running = presentation.doing(|| {
-        let text = "an authorization server for each issuer, the backends, and Envoy with this folder's envoy.yaml";
+        let text = "an authorization server for each issuer, what else Envoy asks, the backends, and Envoy with this folder's envoy.yaml";
         (RunningExample::start(&example), text.to_owned())
     })?;
 
