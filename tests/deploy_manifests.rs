@@ -131,14 +131,32 @@ fn faults_by_schema(objects: &[Value]) -> String {
 fn istio_s_schemas_find_nothing_wrong_and_do_find_what_is_wrong() {
     let mut all = objects("istio/identity-provider.yaml");
     all.extend(objects("istio/wasm-plugin.yaml"));
+    all.extend(objects("istio/metrics.yaml"));
     assert_eq!(faults_by_schema(&all), "");
     all[0]["spec"]["ports"][0]["number"] = json!("https");
     all[1]["spec"]["trafficPolicy"]["tls"]["mode"] = json!("SAFE");
     all[2]["spec"]["failStrategy"] = json!("RELOAD");
+    all[3]["spec"]["configPatches"][0]["applyTo"] = json!("BOOT");
     let faults = faults_by_schema(&all);
-    for kind in ["ServiceEntry", "DestinationRule", "WasmPlugin"] {
+    for kind in ["ServiceEntry", "DestinationRule", "WasmPlugin", "EnvoyFilter"] {
         assert!(faults.contains(&format!("{kind}: ")), "{faults}");
     }
+}
+
+/// A real Prometheus reads what these make of the metrics: `tests/e2e_monitoring.rs`, with those of `envoy/envoy.yaml`.
+#[test]
+fn labels_are_made_alike_by_every_bootstrap_that_is_to_be_copied() {
+    let bootstrap = |file: &str| -> Value {
+        yaml_serde::from_str(&fs::read_to_string(project_root().join("envoy").join(file)).unwrap()).unwrap()
+    };
+    let labels = bootstrap("envoy.yaml")["stats_config"].take();
+    assert!(labels["stats_tags"].as_array().unwrap().len() > 5, "{labels}");
+    assert_eq!(bootstrap("dynamic/envoy.yaml")["stats_config"], labels);
+    let proxy = object("envoy-gateway/proxy.yaml", "EnvoyProxy");
+    let merged: Value = yaml_serde::from_str(proxy["spec"]["bootstrap"]["value"].as_str().unwrap()).unwrap();
+    assert_eq!(merged["stats_config"], labels);
+    let patch = &object("istio/metrics.yaml", "EnvoyFilter")["spec"]["configPatches"][0];
+    assert_eq!(patch["patch"]["value"]["stats_config"], labels);
 }
 
 #[test]
@@ -320,6 +338,7 @@ fn no_file_is_left_out() {
         "envoy-gateway/extension-policy.yaml",
         "envoy-gateway/proxy.yaml",
         "istio/identity-provider.yaml",
+        "istio/metrics.yaml",
         "istio/traffic-extension.yaml",
         "istio/wasm-plugin.yaml",
         "kong/kong.conf",

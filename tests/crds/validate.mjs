@@ -4,9 +4,10 @@
 import { readFileSync } from "node:fs";
 import { WasmPlugin } from "@kubernetes-models/istio/extensions.istio.io/v1alpha1";
 import { DestinationRule, ServiceEntry } from "@kubernetes-models/istio/networking.istio.io/v1";
+import { EnvoyFilter } from "@kubernetes-models/istio/networking.istio.io/v1alpha3";
 import { AuthorizationPolicy, RequestAuthentication } from "@kubernetes-models/istio/security.istio.io/v1";
 
-const kinds = { WasmPlugin, DestinationRule, ServiceEntry, AuthorizationPolicy, RequestAuthentication };
+const kinds = { WasmPlugin, DestinationRule, ServiceEntry, EnvoyFilter, AuthorizationPolicy, RequestAuthentication };
 
 for (const object of JSON.parse(readFileSync(0, "utf8"))) {
   const kind = kinds[object.kind];
