@@ -243,8 +243,8 @@ $(CLIENTS_IN_NODE): $(CLIENTS)/package-lock.json $(CLIENTS)/unpack-browser.mjs
 
 $(SCHEMAS): $(CRDS)/package-lock.json
 	@$(call need,npm,install Node.js with npm)
-	$(call say,"Istio's schemas for the tests (npm @kubernetes-models/istio)")
-	@npm ci --silent --no-audit --no-fund --ignore-scripts --prefix $(CRDS) || { echo "npm could not install Istio's schemas: is there a network?" >&2; exit 1; }
+	$(call say,"Schemas of Istio and Envoy Gateway for the tests (npm @kubernetes-models)")
+	@npm ci --silent --no-audit --no-fund --ignore-scripts --prefix $(CRDS) || { echo "npm could not install the schemas: is there a network?" >&2; exit 1; }
 	@touch $@
 
 # Wheels that carry their own libcurl with HTTP/2: the curl of a machine may be old, or not there.

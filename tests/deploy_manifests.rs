@@ -1,7 +1,7 @@
 //! The manifests and configurations under `deploy/`, which operators copy. Those for Kubernetes: each holds a configuration
-//! that loads, names a cluster that the same folder makes, fails closed and pins what it runs. Istio's are held against its
-//! published schemas; of Envoy Gateway's no registry has any. Those for nginx and Kong: each asks its host for nothing that
-//! it lacks. None of these hosts runs here.
+//! that loads, names a cluster that the same folder makes, fails closed and pins what it runs. They are held against the
+//! published schemas of Istio, which has none yet of `TrafficExtension`, and of Envoy Gateway. Those for nginx and Kong: each
+//! asks its host for nothing that it lacks. None of these hosts runs here.
 
 #![allow(missing_docs, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
 #![allow(clippy::unwrap_used, reason = "a test")]
@@ -111,7 +111,7 @@ fn the_manifests_of_envoy_gateway_load_fail_closed_and_their_cluster_is_one_that
     assert_eq!(clusters["static_resources"]["clusters"][0], copied["static_resources"]["clusters"][0]);
 }
 
-/// What Istio's schemas find wrong, a line each.
+/// What the schemas find wrong, a line each.
 fn faults_by_schema(objects: &[Value]) -> String {
     let crds = project_root().join("tests/crds");
     assert!(crds.join("node_modules/.installed").is_file(), "the schemas are not installed: run `make setup`");
@@ -140,6 +140,26 @@ fn istio_s_schemas_find_nothing_wrong_and_do_find_what_is_wrong() {
     let faults = faults_by_schema(&all);
     for kind in ["ServiceEntry", "DestinationRule", "WasmPlugin", "EnvoyFilter"] {
         assert!(faults.contains(&format!("{kind}: ")), "{faults}");
+    }
+}
+
+#[test]
+fn envoy_gateway_s_schemas_find_nothing_wrong_and_do_find_what_is_wrong() {
+    let mut all = objects("envoy-gateway/extension-policy.yaml");
+    all.extend(objects("envoy-gateway/proxy.yaml"));
+    let page = fs::read_to_string(project_root().join("docs/deploying.md")).unwrap();
+    let blocks = pages::blocks(&page).into_iter().filter(|block| block.text.contains("kind: BackendTrafficPolicy"));
+    all.extend(blocks.flat_map(|block| objects_in(&block.text)));
+    let kinds: Vec<&str> = all.iter().map(|object| object["kind"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["EnvoyExtensionPolicy", "EnvoyProxy", "ClientTrafficPolicy", "BackendTrafficPolicy"]);
+    assert_eq!(faults_by_schema(&all), "");
+    all[0]["spec"]["wasm"][0]["failOpen"] = json!("no");
+    all[1]["spec"]["bootstrap"]["type"] = json!("Mix");
+    all[2]["spec"]["path"]["escapedSlashesAction"] = json!("Refuse");
+    all[3]["spec"]["rateLimit"]["global"]["rules"][0]["limit"]["unit"] = json!("Minutes");
+    let faults = faults_by_schema(&all);
+    for kind in ["EnvoyExtensionPolicy", "EnvoyProxy", "ClientTrafficPolicy", "BackendTrafficPolicy"] {
+        assert!(faults.contains(&format!("{kind}: ")), "{kind}: {faults}");
     }
 }
 
