@@ -40,13 +40,15 @@ impl SharedKeys {
         Self { queue, awaiting: RefCell::default(), held: RefCell::default() }
     }
 
-    /// Whether this root's queue is the one that has become ready; then it is emptied.
+    /// Whether this root's queue is the one that has become ready. It is emptied.
     pub(super) fn take_wake_up(&self, queue: u32) -> bool {
-        if self.queue != Some(queue) {
-            return false;
-        }
         while let Ok(Some(_)) = hostcalls::dequeue_shared_queue(queue) {}
-        true
+        let is_ours = self.queue == Some(queue);
+        if !is_ours {
+            // That of a root of our number in a VM that was here before and crashed: nobody else will strike it off.
+            change_queues(|queues| queues.retain(|listed| *listed != queue));
+        }
+        is_ours
     }
 
     /// Has the host call this root as soon as the present callback has ended, sooner than any tick.

@@ -75,6 +75,17 @@ impl Vm {
         Self::try_start(manners, shared).expect("the module starts")
     }
 
+    /// The module has crashed, and the host starts it anew in its place: what others put into the old one's queues reaches
+    /// the new one, in the context of the same number.
+    #[must_use]
+    pub fn start_anew(mut self) -> Self {
+        let old = self.world_mut();
+        let (manners, shared, vm, now) = (old.manners.clone(), old.shared.clone(), old.vm, old.now);
+        let mut anew = Self::start_sharing(manners, &shared);
+        (anew.world_mut().vm, anew.world_mut().now) = (vm, now);
+        anew
+    }
+
     /// The same; an error when the module does not link or traps.
     pub fn try_start(manners: Manners, shared: &SharedStore) -> Result<Self, String> {
         let module = module();
@@ -213,12 +224,14 @@ impl Vm {
         self.world_mut().answer = None;
     }
 
-    /// Wakes the module for everything that was put into the queues of this VM.
+    /// Wakes the module for everything that was put into the queues of this VM, as long as their roots are there.
     pub fn deliver_queues(&mut self) -> usize {
         let mut delivered = 0;
         while let Some((root, queue)) = self.world_mut().next_wake_up() {
-            self.expect("proxy_on_queue_ready", &[root, queue]);
-            delivered += 1;
+            if self.world_mut().contexts.contains(&root) {
+                self.expect("proxy_on_queue_ready", &[root, queue]);
+                delivered += 1;
+            }
         }
         delivered
     }

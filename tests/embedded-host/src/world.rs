@@ -124,7 +124,8 @@ impl Stream {
 pub(crate) struct World {
     pub(crate) manners: Manners,
     pub(crate) shared: SharedStore,
-    vm: u32,
+    /// Whose queues wake it.
+    pub(crate) vm: u32,
     pub(crate) now: Duration,
     pub(crate) random: u64,
     pub(crate) effective: u32,

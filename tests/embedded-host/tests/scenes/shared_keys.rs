@@ -88,7 +88,32 @@ fn a_configuration_that_was_taken_away_is_not_woken_any_more() {
     two.tick(root_two);
     let callout = two.take_callout().unwrap();
     two.answer(&callout, published());
+    assert_eq!(two.calls()["proxy_enqueue_shared_queue"], 1, "its own configuration's");
     assert_eq!(one.deliver_queues(), 0);
+}
+
+/// The crashed one could not leave, and its queue leads to the root of the same number.
+#[test]
+fn a_queue_that_a_crashed_vm_left_behind_is_struck_off_when_it_wakes_another_root() {
+    let [(one, _), (mut two, root_two)] = two_vms();
+    let mut one = one.start_anew();
+    let (root_one, accepted) = one.configure(fetched_keys().to_string().as_bytes());
+    assert!(accepted, "{:?}", one.log());
+    let told = |vm: &Vm| vm.calls().get("proxy_enqueue_shared_queue").copied().unwrap_or(0);
+    let mut fetch = |one: &mut Vm| {
+        two.pass(Duration::from_secs(7200));
+        two.tick(root_two);
+        let before = told(&two);
+        let callout = two.take_callout().expect("keys are renewed");
+        two.answer(&callout, published());
+        one.pass(Duration::from_secs(7200));
+        one.deliver_queues();
+        told(&two) - before
+    };
+    assert_eq!(fetch(&mut one), 2, "the queue that is left behind, and the new one");
+    assert_eq!(fetch(&mut one), 1);
+    let served = one.request(root_one, with_token(&good_token()));
+    assert_ne!(one.outcome(served), Outcome::Waiting);
 }
 
 #[test]
