@@ -153,7 +153,7 @@ impl Term {
     }
 
     /// The requirements within.
-    fn inner(&self) -> &[Requirement] {
+    pub fn inner(&self) -> &[Requirement] {
         match self {
             Self::Not(inner) => std::slice::from_ref(inner),
             Self::AnyOf(alternatives) => alternatives,

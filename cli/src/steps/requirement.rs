@@ -27,21 +27,7 @@ fn tell(term: &Term, facts: &Facts<'_>, written: &Value, depth: usize, details: 
     // Within `not` and `any_of` what does not hold is no fault of its own.
     let mark = if depth > 0 && mark == Mark::Bad { Mark::Plain } else { mark };
     details.push((mark, format!("{}{}{how}", "  ".repeat(depth), sentence(term, written))));
-    let inner: &[Requirement] = match term {
-        Term::Not(inner) => std::slice::from_ref(inner),
-        Term::AnyOf(alternatives) => alternatives,
-        Term::Audiences(_)
-        | Term::Clients(_)
-        | Term::Groups(_)
-        | Term::Claim(_)
-        | Term::Condition(_)
-        | Term::Methods(_)
-        | Term::Authentication(_)
-        | Term::MaxAge(_)
-        | Term::Scopes(_)
-        | Term::AnyScope(_) => &[],
-    };
-    for requirement in inner {
+    for requirement in term.inner() {
         for term in requirement.terms() {
             tell(term, facts, &Value::Null, depth + 1, details);
         }

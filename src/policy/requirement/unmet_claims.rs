@@ -16,24 +16,12 @@ impl Requirement {
 
     fn add_unmet(&self, facts: &Facts<'_>, names: &ClaimNames, found: &mut Vec<Vec<String>>) {
         for term in self.terms.iter().filter(|term| term.judge(facts) != Verdict::Holds) {
-            match term {
+            if let Term::Not(inner) = term {
                 // What is kept out is what holds.
-                Term::Not(inner) => {
-                    inner.terms.iter().filter_map(|term| term.claim(names)).for_each(|path| add(found, path))
-                }
-                Term::AnyOf(alternatives) => {
-                    alternatives.iter().for_each(|alternative| alternative.add_unmet(facts, names, found));
-                }
-                Term::Audiences(_)
-                | Term::Clients(_)
-                | Term::Groups(_)
-                | Term::Claim(_)
-                | Term::Condition(_)
-                | Term::Methods(_)
-                | Term::Authentication(_)
-                | Term::MaxAge(_)
-                | Term::Scopes(_)
-                | Term::AnyScope(_) => term.claim(names).into_iter().for_each(|path| add(found, path)),
+                inner.terms.iter().filter_map(|term| term.claim(names)).for_each(|path| add(found, path));
+            } else {
+                term.claim(names).into_iter().for_each(|path| add(found, path));
+                term.inner().iter().for_each(|alternative| alternative.add_unmet(facts, names, found));
             }
         }
     }
