@@ -38,6 +38,11 @@ impl SharedStore {
         self.0.borrow().values.keys().map(|key| String::from_utf8_lossy(key).into_owned()).collect()
     }
 
+    /// Somebody else in the process puts this there.
+    pub fn overwrite(&self, key: &[u8], value: &[u8]) {
+        self.set(key, value, 0);
+    }
+
     pub(crate) fn new_vm(&self) -> u32 {
         let mut inner = self.0.borrow_mut();
         inner.next_vm += 1;

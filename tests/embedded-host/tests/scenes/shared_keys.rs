@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use embedded_host::{Answer, Manners, Outcome, RootId, SharedStore, Vm};
 
-use super::{fetched_keys, forwarded, good_token, published, status, tick_until, with_token};
+use super::signing::{SigningKey, payload};
+use super::{NOW, fetched_keys, forwarded, good_token, published, status, tick_until, with_token};
 
 /// A process with two workers, configured alike.
 fn two_vms() -> [(Vm, RootId); 2] {
@@ -46,6 +47,42 @@ fn two_vms_of_one_process_make_one_callout_and_both_serve_requests_that_waited()
         two.deliver_queues();
     }
     assert_eq!((one.take_callout(), two.take_callout()), (None, None), "a second callout");
+}
+
+/// Any plugin of the same `vm_id` writes there.
+#[test]
+fn whatever_stands_in_the_shared_records_traps_nothing_and_lets_nobody_in() {
+    let junk: [&[u8]; 6] = [b"", b"\0", b"\xff\xff\xff", &[0xff; 64], b"{\"keys\":[]}", &[0; 4096]];
+    for junk in junk {
+        let store = SharedStore::default();
+        let mut vm = Vm::start_sharing(Manners::envoy(), &store);
+        let (root, accepted) = vm.configure(fetched_keys().to_string().as_bytes());
+        assert!(accepted, "{:?}", vm.log());
+        vm.tick(root);
+        let callout = vm.take_callout().unwrap();
+        vm.answer(&callout, published());
+        let records = store.keys();
+        assert!(records.iter().any(|record| record.ends_with("vms/queues")), "{records:?}");
+        assert!(records.iter().any(|record| record.ends_with("good")), "{records:?}");
+        // Once for what is held, once for what comes.
+        for turn in 1..=2 {
+            records.iter().for_each(|record| store.overwrite(record.as_bytes(), junk));
+            vm.pass(Duration::from_secs(7200));
+            vm.deliver_queues();
+            vm.tick(root);
+            let claims = payload(NOW + turn * 7200);
+            let forged = vm.request(root, with_token(&SigningKey::b("k1").token(&claims)));
+            let good = vm.request(root, with_token(&SigningKey::a("k1").token(&claims)));
+            vm.deliver_queues();
+            while let Some(callout) = vm.take_callout() {
+                vm.answer(&callout, published());
+            }
+            tick_until(&mut vm, root, |vm| vm.outcome(forged) != Outcome::Waiting);
+            assert_eq!(status(&vm, forged), 401, "{junk:?}");
+            assert_eq!(forwarded(&vm, good, "x-user-id"), ["alice@acme.com"], "{junk:?}");
+        }
+        vm.remove_root(root);
+    }
 }
 
 #[test]
