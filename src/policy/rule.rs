@@ -10,7 +10,7 @@ use super::admit::AdmittedToken;
 use super::condition::{self, Attribute, AttributeValues, TokenFacts};
 use super::request_target::{AmbiguousPaths, RequestTarget, TargetFault};
 use super::requirement::{Facts, Requirement, Unmet, UnmetReason};
-use super::route::{Method, RouteFault, RouteIndex, Router};
+use super::route::{AmbiguousHosts, Method, RouteFault, RouteIndex, Router};
 use super::token_source::Credential;
 use crate::http::RequestHead;
 use crate::unix_time::UnixTime;
@@ -186,6 +186,10 @@ impl Rules {
         let target = target.as_ref().filter(|target| target.other_readings().is_empty());
         let path = target.map(|target| target.path().as_str());
         let request = condition::Facts::new(head, path, came_at, attributes, token_facts);
+        let request = match self.router.ambiguous_hosts() {
+            AmbiguousHosts::Reject => request,
+            AmbiguousHosts::InsecureAllow => request.ignoring_host_spelling(),
+        };
         judge(&Facts { token, now, request: Some(request) })
     }
 
