@@ -14,6 +14,8 @@ use serde_json::Value;
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct RequestHead {
     fields: Vec<(String, Vec<u8>)>,
+    /// More of the request follows: a body, or trailers.
+    is_followed: bool,
 }
 
 impl RequestHead {
@@ -26,7 +28,19 @@ impl RequestHead {
                 name.make_ascii_lowercase();
             }
         }
-        Self { fields }
+        Self { fields, is_followed: false }
+    }
+
+    /// The same, of a request that does not end with its head.
+    #[must_use]
+    pub fn followed_by_more(self) -> Self {
+        Self { is_followed: true, ..self }
+    }
+
+    /// Whether a backend could read a body: the host says that more follows, or a field announces it.
+    pub fn may_have_body(&self) -> bool {
+        let mut lengths = self.values("content-length");
+        self.is_followed || lengths.any(|length| length != b"0") || self.values("transfer-encoding").next().is_some()
     }
 
     /// Every value given under `name` (lower case), in order.
