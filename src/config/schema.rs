@@ -45,6 +45,10 @@ document! {
         /// Takes paths as they are that two servers may read differently (`%2f`, `\`, `..;`), instead of refusing
         /// them: a rule may then be met by a path that the backend reads as another. Left out: no.
         insecure_ambiguous_paths: bool,
+        /// Headers that change the target of a request (`x-forwarded-host`, `x-original-url`) and that the backend still
+        /// receives, as clients send them: names of the list in `docs/security.md`, each weakens the rules. For a trusted
+        /// proxy in front that sets and overwrites them. Left out: none.
+        insecure_keep_target_headers: Vec<String>,
         /// How refused clients are answered.
         responses: ResponsesDocument,
         /// Which claims the backend receives in which headers. Left out: `x-user-id` (subject),
