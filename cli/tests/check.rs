@@ -9,6 +9,7 @@
     reason = "a test"
 )]
 
+mod surroundings;
 mod tool;
 
 use std::fs;
