@@ -5,6 +5,8 @@
 #![allow(missing_docs, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
 
 mod gateway;
+mod pages;
+mod rewrites;
 
 use std::time::Duration;
 

@@ -27,6 +27,8 @@ fn every_example_has_no_fault_as_plugin_json_and_in_its_envoy_yaml() {
             let has_warnings = found.stdout.contains("warning:");
             assert!(found.status == i32::from(has_warnings), "{path}: {}", found.transcript());
             assert!(found.stdout.contains("no fault"), "{path}: {}", found.transcript());
+            // What is said of Envoy's part begins with its path.
+            assert!(!found.stdout.contains("warning: $."), "{path}: {}", found.transcript());
             assert_eq!(run(&["check", "--assume-env", &path]).status, 0, "{path}");
         }
     }

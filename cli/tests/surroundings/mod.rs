@@ -371,3 +371,34 @@ fn a_manifest_that_leaves_ports_or_routes_without_the_filter_is_a_warning() {
         assert!(found.stdout.contains(&format!("warning: {path}: ")), "{}", found.transcript());
     }
 }
+
+/// The fenced blocks of a language on a page.
+fn blocks(page: &str, language: &str) -> Vec<String> {
+    let fence = format!("\n```{language}\n");
+    page.split(&fence).skip(1).map(|rest| rest.split("\n```").next().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn the_open_routes_of_the_documentation_are_warned_of_and_the_closed_ones_have_two_paths() {
+    let page = fs::read_to_string(root().join("docs/rewrites.md")).unwrap();
+    let warnings = |configuration: &str, routes: &str| {
+        let mut example = bootstrap(&serde_json::from_str(configuration).unwrap());
+        let routes: Value = yaml_serde::from_str(routes).unwrap();
+        put(
+            &mut example,
+            &format!("{MANAGER}/route_config/virtual_hosts"),
+            json!([{ "name": "all", "domains": ["*"], "routes": routes["routes"] }]),
+        );
+        warnings(&example)
+    };
+    let configurations = blocks(&page, "json");
+    let open = warnings(&configurations[0], &blocks(&page, "yaml theirs")[0]).join("\n");
+    for said in
+        ["\"/apiadmin\" is forwarded as \"/admin\"", "`path_separated_prefix: /static`", "clusters[0]", "disabled here"]
+    {
+        assert!(open.contains(said), "{said:?} is not in:\n{open}");
+    }
+    let closed = warnings(&configurations[1], &blocks(&page, "yaml")[0]);
+    // The rules are for both paths.
+    assert!(closed.len() == 1 && closed[0].contains("one resource has two paths"), "{closed:#?}");
+}
