@@ -52,7 +52,7 @@ fn bad_rewrites_reach_what_the_rules_close_and_the_documented_ones_do_not() {
     let alice = gateway.alice();
     for (path, open, closed) in [
         ("/api/admin", None, None),
-        ("/api/orders", Some("/orders"), Some("/orders")),
+        ("/api/orders", Some("//orders"), Some("/orders")),
         ("/static/site.css", Some("/files//site.css"), Some("/files/site.css")),
         ("/apiadmin", Some("/admin"), Some("/apiadmin")),
         ("/static../secret/a", Some("/files/../secret/a"), Some("/static../secret/a")),

@@ -42,7 +42,8 @@ fn bootstrap(plugin: &Value) -> Value {
             { "name": "static", "domains": ["static.acme.com"], "routes": [
                 { "match": { "prefix": "/" }, "route": { "cluster": "files" } }] },
             { "name": "api", "domains": ["api.acme.com", "*.acme.com"], "routes": [
-                { "match": { "path_separated_prefix": "/api" }, "route": { "cluster": "api", "prefix_rewrite": "/" } },
+                { "match": { "path_separated_prefix": "/api" }, "route": { "cluster": "api",
+                    "regex_rewrite": { "pattern": { "regex": "^/api/*" }, "substitution": "/" } } },
                 { "match": { "prefix": "/v2/" }, "route": { "cluster": "api-2", "prefix_rewrite": "/" } }] },
         ] },
     });
@@ -232,7 +233,19 @@ fn a_rewrite_that_is_not_by_whole_segments_is_a_warning() {
             json!({ "prefix": "/static" }),
             json!({ "prefixRewrite": "/files/" }),
             ".match.prefix",
-            "`path_separated_prefix: /static`",
+            "`path_separated_prefix: /static` with `prefix_rewrite: /files`",
+        ),
+        (
+            json!({ "path_separated_prefix": "/api.v1" }),
+            json!({ "prefix_rewrite": "/" }),
+            ".route.prefix_rewrite",
+            r"`regex_rewrite: {pattern: {regex: ^/api\.v1/*}, substitution: /}`",
+        ),
+        (
+            json!({ "path_separated_prefix": "/api" }),
+            json!({ "prefix_rewrite": "/v1/" }),
+            ".route.prefix_rewrite",
+            "\"/api/admin\" is forwarded as \"/v1//admin\"",
         ),
         (json!({ "prefix": "/api" }), expression("^/api/?"), ".match.prefix", "`path_separated_prefix: /api`"),
         (
@@ -266,8 +279,8 @@ fn a_rewrite_that_is_not_by_whole_segments_is_a_warning() {
         assert_warns(&route(matched, action), &format!("{place}{at}"), &[text]);
     }
     let good = [
-        (json!({ "path_separated_prefix": "/api" }), json!({ "prefix_rewrite": "/" })),
-        (json!({ "path_separated_prefix": "/api" }), expression("^/api/?")),
+        (json!({ "path_separated_prefix": "/api" }), json!({ "prefix_rewrite": "/v1" })),
+        (json!({ "path_separated_prefix": "/api" }), expression("^/api/*")),
         (json!({ "prefix": "/api/" }), json!({ "prefix_rewrite": "/v1/" })),
         (json!({ "path": "/api" }), json!({ "prefix_rewrite": "/v1" })),
         (json!({ "prefix": "/api" }), json!({ "prefix_rewrite": "" })),
@@ -276,7 +289,7 @@ fn a_rewrite_that_is_not_by_whole_segments_is_a_warning() {
     for (matched, action) in good {
         assert_eq!(warnings(&route(matched.clone(), action.clone())), Vec::<String>::new(), "{matched} {action}");
     }
-    let mut two = route(json!({ "path_separated_prefix": "/api" }), json!({ "prefix_rewrite": "/" }));
+    let mut two = route(json!({ "path_separated_prefix": "/api" }), expression("^/api/*"));
     let routes = two.pointer_mut(&format!("{MANAGER}/route_config/virtual_hosts/0/routes")).unwrap();
     routes.as_array_mut().unwrap().push(json!({ "match": { "prefix": "/" }, "route": { "cluster": "other" } }));
     assert_warns(&two, &format!("{place}.route"), &["routes[1] forwards to it without a rewrite", "two paths"]);

@@ -92,7 +92,8 @@ fn rewrite(at: &str, matched: &Value, action: &Value) -> Option<String> {
             let becomes = to.map(|to| format!(" as {:?}", format!("{to}admin"))).unwrap_or_default();
             Some(format!(
                 "{at}.match.prefix: a prefix knows no segments, so {from:?} is forwarded{becomes} (`{kind}`), and \
-                 the rules for {prefix:?} do not match it; write `path_separated_prefix: {prefix}`"
+                 the rules for {prefix:?} do not match it; write `path_separated_prefix: {prefix}`{}",
+                by_segments(prefix, to)
             ))
         }
         Some(prefix) => {
@@ -104,11 +105,33 @@ fn rewrite(at: &str, matched: &Value, action: &Value) -> Option<String> {
                 format!("{to}admin")
             ))
         }
+        None if to.is_some_and(|to| to.ends_with('/')) && string(matched, "path_separated_prefix").is_some() => {
+            let prefix = string(matched, "path_separated_prefix")?;
+            Some(format!(
+                "{at}.route.prefix_rewrite: {:?} is forwarded as {:?}, with two slashes; keep \
+                 `path_separated_prefix: {prefix}`{}",
+                format!("{prefix}/admin"),
+                format!("{}/admin", to?),
+                by_segments(prefix, to)
+            ))
+        }
         None if by_expression && field(matched, "safe_regex").is_some() => Some(format!(
             "{at}.route.regex_rewrite: the rules do not see the path that this expression makes; match by \
              `path_separated_prefix`, and write the rules for every path that can be rewritten to a protected one"
         )),
         None => None,
+    }
+}
+
+/// How to rewrite what `path_separated_prefix` matches: it takes no slash off, so a target must not end in one.
+fn by_segments(prefix: &str, to: Option<&str>) -> String {
+    match to.map(|to| to.trim_end_matches('/')) {
+        Some("") => {
+            let escaped = prefix.replace('.', "\\.");
+            format!(" with `regex_rewrite: {{pattern: {{regex: ^{escaped}/*}}, substitution: /}}`")
+        }
+        Some(to) => format!(" with `prefix_rewrite: {to}`"),
+        None => String::new(),
     }
 }
 
