@@ -3,6 +3,7 @@
 //! Envoy's own normalisation.
 
 #![allow(missing_docs, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
+#![allow(clippy::unwrap_used, reason = "a test")]
 
 mod gateway;
 mod pages;

@@ -43,12 +43,12 @@ pub(super) fn warnings(place: &str, manager: &Value, rules: &RuleSet<'_>) -> Vec
         return warnings;
     }
     for (at, domain) in &domains {
-        let is_catch_all = domain == &"*";
-        let is_named = !is_catch_all && hosts.iter().any(|(_, host)| overlap(host, domain));
+        let is_named = hosts.iter().any(|(_, host)| covers(host, domain));
         // One that serves all hosts alone tells no hosts apart.
-        if !is_named && !(is_catch_all && domains.len() == 1) {
+        let is_only_one = domain == &"*" && domains.len() == 1;
+        if !is_named && !is_only_one {
             warnings.push(format!(
-                "{at}: no rule has {domain:?} among its `hosts`, so rules without `hosts` and `default_rule` decide \
+                "{at}: no rule names all of {domain:?} in its `hosts`, so rules without `hosts` and `default_rule` decide \
                  here; write a rule for this host, or `\"default_rule\": {{\"access\": \"deny\"}}`"
             ));
         }
@@ -117,6 +117,17 @@ fn overlap(host: &str, domain: &str) -> bool {
     }
 }
 
+/// Whether a host of a rule is all that a domain of Envoy's is.
+fn covers(host: &str, domain: &str) -> bool {
+    let domain = split_port(domain).0.to_ascii_lowercase();
+    let host = host.to_ascii_lowercase();
+    match (host.strip_prefix('*'), domain.strip_prefix('*')) {
+        (Some(below), Some(ending)) => ending.ends_with(below),
+        (None, Some(_)) => false,
+        (_, None) => !domain.ends_with('*') && overlap(&host, &domain),
+    }
+}
+
 fn split_port(domain: &str) -> (&str, Option<&str>) {
     match domain.rsplit_once(':') {
         Some((name, port)) if !port.contains(']') => (name, Some(port)),
@@ -152,6 +163,22 @@ mod tests {
             ("[::1]", "[::1]:80", true),
         ] {
             assert_eq!(overlap(host, domain), expected, "{host} {domain}");
+        }
+    }
+
+    #[test]
+    fn a_host_covers_a_domain_that_has_no_other_names() {
+        for (host, domain, expected) in [
+            ("a.com", "A.com:443", true),
+            ("*.a.com", "x.a.com", true),
+            ("*.a.com", "*.a.com", true),
+            ("*.a.com", "*.x.a.com", true),
+            ("*.x.a.com", "*.a.com", false),
+            ("x.a.com", "*.a.com", false),
+            ("x.a.com", "x.*", false),
+            ("*.a.com", "*", false),
+        ] {
+            assert_eq!(covers(host, domain), expected, "{host} {domain}");
         }
     }
 }
