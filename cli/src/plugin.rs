@@ -120,8 +120,10 @@ impl Held<'_> {
             Host::Envoy(clusters) => envoy::warnings(self.around, document, clusters),
             Host::Istio(spec) => manifests::istio_warnings(self.around, spec, document),
             Host::EnvoyGateway(spec) => manifests::gateway_warnings(self.around, spec, document),
-            // All that could weaken it stands in nginx's own configuration.
-            Host::Kong => Vec::new(),
+            Host::Kong => vec![String::from(
+                "the module does not work in Kong: it opens the gateway or takes it down; do not use it there \
+                 (docs/deploying.md, \"Kong and nginx\")",
+            )],
         }
     }
 }
