@@ -116,6 +116,37 @@ fn every_page_is_in_the_book_once_and_nothing_else_is() {
     assert_eq!(found, expected);
 }
 
+/// The sections of the page on deploying that are about a host, by their headings.
+const HOSTS: [&str; 5] = ["Envoy", "Istio", "Envoy Gateway", "Higress", "Kong and nginx"];
+
+#[test]
+fn every_host_s_section_ends_with_a_request_without_a_token_that_gets_401() {
+    let page = read(&root().join("docs/deploying.md"));
+    for host in HOSTS {
+        let section = page.split(&format!("\n## {host}\n")).nth(1).unwrap_or_else(|| panic!("no section {host}"));
+        let section = section.split("\n## ").next().unwrap().trim_end();
+        let (_, last) = section.trim_end_matches("```").rsplit_once("```sh\n").unwrap_or_else(|| panic!("{host}"));
+        assert!(section.ends_with("```"), "{host}: the check is not at the end");
+        let is_check = |line: &str| line.starts_with("curl ") && line.contains("# expected: HTTP/1.1 401 Unauthorized");
+        assert!(last.lines().any(is_check), "{host}: {last}");
+    }
+}
+
+#[test]
+fn readers_learn_first_that_the_module_does_not_work_in_nginx_and_kong() {
+    for (file, said) in [
+        ("docs/introduction.md", "In nginx and Kong it does not work"),
+        ("docs/deploying.md", "| **nginx, Kong** | **does not work: do not use it.**"),
+        ("docs/guides/from-kong.md", "**The module does not work in Kong itself.**"),
+        ("docs/security.md", "**nginx and Kong**: the module [does not work there]"),
+    ] {
+        assert!(read(&root().join(file)).contains(said), "{file} does not say: {said}");
+    }
+    let page = read(&root().join("docs/deploying.md"));
+    let section = page.split("\n## Kong and nginx\n").nth(1).unwrap().trim_start();
+    assert!(section.starts_with("**The module does not work in nginx and Kong. Do not use it there**"), "{section}");
+}
+
 /// The names that the `name` functions of a file give: `=> "token_expired"`.
 fn names_in(file: &str) -> BTreeSet<String> {
     let text = read(&root().join(file));

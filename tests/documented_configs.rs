@@ -182,6 +182,8 @@ fn assert_keeps_promises(name: &str, bootstrap: &str) {
         "merge_slashes: true",
         "path_with_escaped_slashes_action: REJECT_REQUEST",
         "headers_with_underscores_action: DROP_HEADER",
+        "strip_any_host_port: true",
+        "strip_trailing_host_dot: true",
         "match_typed_subject_alt_names",
         "trusted_ca",
         "circuit_breakers",

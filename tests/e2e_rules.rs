@@ -3,10 +3,14 @@
 //! Envoy's own normalisation.
 
 #![allow(missing_docs, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
+#![allow(clippy::unwrap_used, reason = "a test")]
 
 mod gateway;
 #[path = "e2e_rules/hosts_and_methods.rs"]
 mod hosts_and_methods;
+mod pages;
+#[path = "e2e_rules/rewrites.rs"]
+mod rewrites;
 
 use std::time::Duration;
 

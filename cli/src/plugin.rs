@@ -106,9 +106,10 @@ struct Held<'a> {
 enum Host<'a> {
     /// With the clusters, where all of them are there.
     Envoy(Option<&'a BTreeSet<String>>),
-    /// With the phase that the plugin is put into.
-    Istio(Option<&'a str>),
-    EnvoyGateway,
+    /// With the object's `spec`.
+    Istio(&'a Value),
+    /// With the object's `spec`.
+    EnvoyGateway(&'a Value),
     Kong,
 }
 
@@ -117,10 +118,12 @@ impl Held<'_> {
     fn warnings(&self, document: &Value) -> Vec<String> {
         match self.host {
             Host::Envoy(clusters) => envoy::warnings(self.around, document, clusters),
-            Host::Istio(phase) => manifests::istio_warnings(self.around, phase, document),
-            Host::EnvoyGateway => manifests::gateway_warnings(self.around, document),
-            // All that could weaken it stands in nginx's own configuration.
-            Host::Kong => Vec::new(),
+            Host::Istio(spec) => manifests::istio_warnings(self.around, spec, document),
+            Host::EnvoyGateway(spec) => manifests::gateway_warnings(self.around, spec, document),
+            Host::Kong => vec![String::from(
+                "the module does not work in Kong: it opens the gateway or takes it down; do not use it there \
+                 (docs/deploying.md, \"Kong and nginx\")",
+            )],
         }
     }
 }
@@ -128,27 +131,43 @@ impl Held<'_> {
 /// All of ours in a document of a host's.
 fn held_by(file: &str, text: &str, document: &Value) -> Vec<Plugin> {
     let clusters = envoy::names_of_clusters(document);
+    let mut managers = envoy::connection_managers(document);
     let mut found = Vec::new();
+    let mut places = Vec::new();
     visit(document, "$", &mut |at, value| {
         for held in envoy::held(value, clusters.as_ref()).into_iter().chain(manifests::held(value)) {
             let document = document_of(&held.text);
             if document.get("providers").is_some() || names_our_module(held.around) {
+                let mut warnings = held.warnings(&document);
+                let manager = managers.iter().find(|manager| manager.holds(at));
+                warnings.extend(manager.into_iter().flat_map(|manager| manager.warnings(at, &document)));
+                places.push(at.to_owned());
                 found.push(Plugin {
                     place: format!("{file}: {at}{}", held.below),
                     origin: Origin::of_block(text, &held.text),
-                    warnings: held.warnings(&document),
+                    warnings,
                     document,
                     text: held.text,
                 });
             }
         }
     });
+    managers.retain(|manager| !places.iter().any(|at| manager.holds(at)));
+    // Said once, with the first of ours.
+    if let Some(first) = found.first_mut() {
+        first.warnings.extend(managers.iter().filter_map(envoy::ConnectionManager::unprotected));
+    }
     found
 }
 
 /// Where the module comes from, wherever it is said.
 fn names_our_module(around: &Value) -> bool {
-    let code = around.pointer("/vm_config/code").or(around.get("code")).or(around.get("url")).or(around.get("name"));
+    let code = around
+        .pointer("/vm_config/code")
+        .or(around.pointer("/vmConfig/code"))
+        .or(around.get("code"))
+        .or(around.get("url"))
+        .or(around.get("name"));
     let code = code.map(Value::to_string).unwrap_or_default();
     code.contains("okta_proxy_wasm") || code.contains("okta-proxy-wasm")
 }
@@ -169,7 +188,7 @@ fn fails_open() -> String {
 }
 
 /// Tells of every object in a document, with its place.
-pub fn visit(value: &Value, at: &str, tell: &mut impl FnMut(&str, &Value)) {
+pub fn visit<'a>(value: &'a Value, at: &str, tell: &mut impl FnMut(&str, &'a Value)) {
     match value {
         Value::Object(members) => {
             tell(at, value);

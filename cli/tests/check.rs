@@ -9,6 +9,7 @@
     reason = "a test"
 )]
 
+mod surroundings;
 mod tool;
 
 use std::fs;
@@ -26,6 +27,8 @@ fn every_example_has_no_fault_as_plugin_json_and_in_its_envoy_yaml() {
             let has_warnings = found.stdout.contains("warning:");
             assert!(found.status == i32::from(has_warnings), "{path}: {}", found.transcript());
             assert!(found.stdout.contains("no fault"), "{path}: {}", found.transcript());
+            // What is said of Envoy's part begins with its path.
+            assert!(!found.stdout.contains("warning: $."), "{path}: {}", found.transcript());
             assert_eq!(run(&["check", "--assume-env", &path]).status, 0, "{path}");
         }
     }
@@ -148,6 +151,7 @@ fn a_filter_chain_of_kong_holds_a_text_or_an_object() {
         let found = run_with_input(&["check", "-"], &chain);
         assert_eq!(found.status, i32::from(!is_right), "{written}: {}", found.transcript());
         assert!(found.stdout.contains("$.services[0].filter_chains[0].filters[0].config"), "{}", found.transcript());
+        assert!(found.stdout.contains("warning: the module does not work in Kong"), "{}", found.transcript());
     }
 }
 

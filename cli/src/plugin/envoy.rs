@@ -1,13 +1,23 @@
 //! Ours in a configuration of Envoy.
 
+mod connection_manager;
+mod fields;
+mod hosts;
+mod routes;
+mod rules;
+
 use std::collections::BTreeSet;
 
 use serde_json::Value;
 
 use crate::plugin::{Held, Host, fails_open, variables_not_passed};
+pub(super) use connection_manager::{ConnectionManager, connection_managers};
+use fields::{field, is_true, list};
 
 const STRING_VALUE: &str = "google.protobuf.StringValue";
 const WASM_FILTER: &str = "envoy.extensions.filters.http.wasm.v3.Wasm";
+/// `FailurePolicy.FAIL_OPEN`.
+const FAIL_OPEN: u64 = 3;
 
 /// What a Wasm filter gets, if `value` is the `typed_config` of one.
 pub(super) fn held<'a>(value: &'a Value, clusters: Option<&'a BTreeSet<String>>) -> Option<Held<'a>> {
@@ -47,16 +57,18 @@ pub(super) fn names_of_clusters(document: &Value) -> Option<BTreeSet<String>> {
 /// What the filter's promises rest on and only Envoy's configuration says.
 pub(super) fn warnings(filter: &Value, document: &Value, clusters: Option<&BTreeSet<String>>) -> Vec<String> {
     let mut warnings = Vec::new();
-    let is_open = filter.get("fail_open") == Some(&Value::Bool(true))
-        || filter.get("failure_policy").and_then(Value::as_str) == Some("FAIL_OPEN");
+    // An enumeration may be written as its number.
+    let policy = field(filter, "failure_policy");
+    let is_open = is_true(filter, "fail_open")
+        || policy.is_some_and(|policy| policy.as_str() == Some("FAIL_OPEN") || policy.as_u64() == Some(FAIL_OPEN));
     if is_open {
         warnings.push(fails_open());
     }
-    let passed = filter.pointer("/vm_config/environment_variables");
+    let passed = field(filter, "vm_config").and_then(|vm| field(vm, "environment_variables"));
     let is_passed = |name: &str| {
-        let listed = passed.and_then(|passed| passed.get("host_env_keys")?.as_array());
-        listed.is_some_and(|keys| keys.iter().any(|key| key.as_str() == Some(name)))
-            || passed.and_then(|passed| passed.get("key_values")?.get(name)).is_some()
+        let listed = passed.map(|passed| list(passed, "host_env_keys")).unwrap_or_default();
+        listed.iter().any(|key| key.as_str() == Some(name))
+            || passed.and_then(|passed| field(passed, "key_values")?.get(name)).is_some()
     };
     warnings.extend(variables_not_passed(document, "vm_config.environment_variables", is_passed));
     let providers = document.get("providers").and_then(Value::as_object).into_iter().flat_map(|all| all.values());

@@ -12,19 +12,19 @@ pub(super) fn held(value: &Value) -> Vec<Held<'_>> {
         "TrafficExtension" => value.pointer("/spec/wasm").map(|plugin| (plugin, ".spec.wasm.pluginConfig")),
         _ => None,
     };
-    let phase = value.pointer("/spec/phase").and_then(Value::as_str);
+    let spec = value.get("spec").unwrap_or(&Value::Null);
     let of_istio = of_istio.map(|(plugin, below)| Held {
         around: plugin,
         below: below.to_owned(),
         text: text_of(plugin.get("pluginConfig")),
-        host: Host::Istio(phase),
+        host: Host::Istio(spec),
     });
     let of_gateway = (kind == "EnvoyExtensionPolicy").then(|| value.pointer("/spec/wasm")?.as_array()).flatten();
     let of_gateway = of_gateway.into_iter().flatten().enumerate().map(|(index, plugin)| Held {
         around: plugin,
         below: format!(".spec.wasm[{index}].config"),
         text: text_of(plugin.get("config")),
-        host: Host::EnvoyGateway,
+        host: Host::EnvoyGateway(spec),
     });
     // A chain of Kong's stands below a service, below a route or by itself.
     let of_kong = value.get("filters").and_then(Value::as_array).filter(|_| kind.is_empty());
@@ -48,12 +48,17 @@ fn text_of(configuration: Option<&Value>) -> String {
 }
 
 /// What of Istio's object weakens or breaks it.
-pub(super) fn istio_warnings(plugin: &Value, phase: Option<&str>, document: &Value) -> Vec<String> {
+pub(super) fn istio_warnings(plugin: &Value, spec: &Value, document: &Value) -> Vec<String> {
     let mut warnings = Vec::new();
     if plugin.get("failStrategy").and_then(Value::as_str) == Some("FAIL_OPEN") {
         warnings.push(fails_open());
     }
-    if phase != Some("AUTHN") {
+    if spec.get("match").is_some_and(|selected| *selected != Value::Array(Vec::new())) {
+        warnings.push(String::from(
+            "$.spec.match: requests on the ports that it does not name are forwarded without a check; remove it",
+        ));
+    }
+    if spec.get("phase").and_then(Value::as_str) != Some("AUTHN") {
         warnings.push(String::from(
             "without `phase: AUTHN` the plugin stands behind Istio's own authentication and authorization, which see the request before it was judged",
         ));
@@ -72,10 +77,18 @@ pub(super) fn istio_warnings(plugin: &Value, phase: Option<&str>, document: &Val
 }
 
 /// What of Envoy Gateway's policy weakens or breaks it.
-pub(super) fn gateway_warnings(plugin: &Value, document: &Value) -> Vec<String> {
+pub(super) fn gateway_warnings(plugin: &Value, spec: &Value, document: &Value) -> Vec<String> {
     let mut warnings = Vec::new();
     if plugin.get("failOpen") == Some(&Value::Bool(true)) {
         warnings.push(fails_open());
+    }
+    let targets = spec.get("targetRefs").and_then(Value::as_array).into_iter().flatten();
+    let targets = targets.chain(spec.get("targetRef"));
+    if spec.get("targetSelectors").is_some() || targets.into_iter().any(|target| !is_whole_gateway(target)) {
+        warnings.push(String::from(
+            "$.spec.targetRefs: routes and listeners that it does not name, and those that are added later, are forwarded \
+             without a check; name the Gateway, without `sectionName`",
+        ));
     }
     let source = plugin.pointer("/code/image").or(plugin.pointer("/code/http"));
     let url = source.and_then(|source| source.get("url")?.as_str()).unwrap_or_default();
@@ -86,6 +99,10 @@ pub(super) fn gateway_warnings(plugin: &Value, document: &Value) -> Vec<String> 
     let is_passed = |name: &str| passed.into_iter().flatten().any(|key| key.as_str() == Some(name));
     warnings.extend(variables_not_passed(document, "env.hostKeys", is_passed));
     warnings
+}
+
+fn is_whole_gateway(target: &Value) -> bool {
+    target.get("kind").and_then(Value::as_str) == Some("Gateway") && target.get("sectionName").is_none()
 }
 
 fn has_digest(sha256: Option<&Value>, url: &str) -> bool {

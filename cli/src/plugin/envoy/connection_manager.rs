@@ -1,0 +1,191 @@
+//! The HTTP connection managers of a file, and what the filter's decisions rest on in the one that holds it.
+
+use serde_json::Value;
+
+use super::fields::{field, is_true, is_type, list, string};
+use super::rules::RuleSet;
+use super::{filter_config, hosts, routes};
+use crate::plugin::visit;
+
+const MANAGER: &str = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
+
+/// HTTP filters that answer a request themselves: in front of ours they answer requests that nobody checked.
+const ANSWERS_BY_ITSELF: [&str; 4] =
+    [".filters.http.router.", ".filters.http.cache", ".filters.http.file_server.", ".filters.http.mcp_router."];
+/// HTTP filters that change method and path: behind ours the backend sees others than the rules.
+const CHANGES_THE_TARGET: [&str; 2] = [".filters.http.grpc_json_transcoder.", ".filters.http.connect_grpc_bridge."];
+
+/// A connection manager and its place.
+pub(in crate::plugin) struct ConnectionManager<'a> {
+    place: String,
+    written: &'a Value,
+}
+
+/// All in a document.
+pub(in crate::plugin) fn connection_managers(document: &Value) -> Vec<ConnectionManager<'_>> {
+    let mut found = Vec::new();
+    visit(document, "$", &mut |at, value| {
+        if is_type(value, MANAGER) {
+            found.push(ConnectionManager { place: at.to_owned(), written: value });
+        }
+    });
+    found
+}
+
+impl ConnectionManager<'_> {
+    /// Whether something stands in it.
+    pub(in crate::plugin) fn holds(&self, at: &str) -> bool {
+        at.strip_prefix(&self.place).is_some_and(|rest| rest.starts_with(['.', '[']))
+    }
+
+    /// What to say of one that none of ours stands in, unless it only redirects and answers by itself.
+    pub(in crate::plugin) fn unprotected(&self) -> Option<String> {
+        let mut forwards = ["rds", "scoped_routes"].iter().any(|name| field(self.written, name).is_some());
+        visit(self.written, "$", &mut |_, value| {
+            forwards |= field(value, "match").is_some_and(Value::is_object) && field(value, "route").is_some();
+        });
+        let place = &self.place;
+        forwards.then(|| {
+            format!(
+                "{place}.http_filters: okta-proxy-wasm is not in this list, and every request that arrives here is \
+                 forwarded without a check; add the filter, or remove the routes"
+            )
+        })
+    }
+
+    /// What weakens the plugin whose configuration stands at `at`.
+    pub(in crate::plugin) fn warnings(&self, at: &str, document: &Value) -> Vec<String> {
+        let rules = RuleSet::of(document);
+        let mut warnings = self.options(&rules);
+        let is_of_upgrade =
+            ["upgrade_configs", "upgradeConfigs"].iter().any(|name| at.starts_with(&format!("{}.{name}[", self.place)));
+        if !is_of_upgrade {
+            warnings.extend(self.filters(at, &rules));
+        }
+        warnings.extend(self.upgrades());
+        warnings.extend(hosts::warnings(&self.place, self.written, &rules));
+        let name = self.filter_at(at).and_then(|(_, filter)| string(filter, "name"));
+        warnings.extend(routes::warnings(&self.place, self.written, name, &rules));
+        warnings
+    }
+
+    /// Settings whose default lets the filter and the backend read one request differently.
+    fn options(&self, rules: &RuleSet<'_>) -> Vec<String> {
+        let mut warnings = Vec::new();
+        let mut warn = |name: &str, reason: &str, write: &str| {
+            warnings.push(format!("{}.{name}: {reason}; write `{write}`", self.place));
+        };
+        if !is_true(self.written, "use_remote_address") {
+            let reason = "not `true`, so a client chooses its own address (`source.address`) and request id";
+            warn("use_remote_address", reason, "use_remote_address: true");
+        }
+        let common = field(self.written, "common_http_protocol_options");
+        let underscores = common.and_then(|common| string(common, "headers_with_underscores_action"));
+        if !matches!(underscores, Some("DROP_HEADER" | "REJECT_REQUEST")) {
+            warn(
+                "common_http_protocol_options.headers_with_underscores_action",
+                "headers such as `x_user_id` are forwarded, which CGI, WSGI and PHP backends read as `x-user-id`",
+                "headers_with_underscores_action: DROP_HEADER",
+            );
+        }
+        if !rules.is_empty() {
+            for name in ["normalize_path", "merge_slashes"] {
+                if !is_true(self.written, name) {
+                    let reason = "not `true`, so the backend gets another path than the rules compare";
+                    warn(name, reason, &format!("{name}: true"));
+                }
+            }
+            let escaped = string(self.written, "path_with_escaped_slashes_action");
+            if !matches!(escaped, Some("REJECT_REQUEST" | "UNESCAPE_AND_REDIRECT" | "UNESCAPE_AND_FORWARD")) {
+                warn(
+                    "path_with_escaped_slashes_action",
+                    "`%2f` and `%5c` stay in the path, which some backends read as slashes",
+                    "path_with_escaped_slashes_action: REJECT_REQUEST",
+                );
+            }
+        }
+        warnings
+    }
+
+    /// An upgrade with a list of filters of its own does not run those of `http_filters`.
+    fn upgrades(&self) -> Vec<String> {
+        let lacks_ours = |(index, upgrade): (usize, &Value)| {
+            let filters = list(upgrade, "filters");
+            let is_wasm = |filter: &Value| field(filter, "typed_config").and_then(filter_config).is_some();
+            (!filters.is_empty() && !filters.iter().any(is_wasm)).then(|| {
+                format!(
+                    "{}.upgrade_configs[{index}].filters: requests that ask for this upgrade run these filters in place \
+                     of `http_filters`, and are forwarded without a check; remove the list, or add the filter to it",
+                    self.place
+                )
+            })
+        };
+        list(self.written, "upgrade_configs").iter().enumerate().filter_map(lacks_ours).collect()
+    }
+
+    /// The HTTP filter that the place stands in, and its number.
+    fn filter_at(&self, at: &str) -> Option<(usize, &Value)> {
+        let place = format!("{}.http_filters[", self.place);
+        let camel = format!("{}.httpFilters[", self.place);
+        let (number, _) = at.strip_prefix(&place).or_else(|| at.strip_prefix(&camel))?.split_once(']')?;
+        let number = number.parse().ok()?;
+        Some((number, list(self.written, "http_filters").get(number)?))
+    }
+
+    /// Where in the list the filter stands, and what stands before and behind it.
+    fn filters(&self, at: &str, rules: &RuleSet<'_>) -> Vec<String> {
+        let mut warnings = Vec::new();
+        let Some((number, ours)) = self.filter_at(at) else {
+            return vec![format!(
+                "{at}: the filter is not in the `http_filters` of its connection manager and runs only where \
+                 something else says so; put it into {}.http_filters",
+                self.place
+            )];
+        };
+        let place = |number: usize| format!("{}.http_filters[{number}]", self.place);
+        if is_true(ours, "disabled") {
+            warnings.push(format!(
+                "{}.disabled: a route that does not enable the filter forwards requests without a check; remove it",
+                place(number)
+            ));
+        }
+        if is_true(ours, "is_optional") {
+            warnings.push(format!(
+                "{}.is_optional: an Envoy without WebAssembly ignores the filter and forwards every request; remove it",
+                place(number)
+            ));
+        }
+        let is_nested = !["typed_config", "typedConfig"].iter().any(|name| at == format!("{}.{name}", place(number)));
+        if is_nested && field(ours, "config_discovery").is_none() {
+            warnings.push(format!(
+                "{at}: the filter stands inside of another one, which decides whether it runs; give it an entry of \
+                 its own in {}.http_filters",
+                self.place
+            ));
+        }
+        for (other, filter) in list(self.written, "http_filters").iter().enumerate() {
+            let kind = field(filter, "typed_config").map(kind_of).unwrap_or_default();
+            let is_one_of = |kinds: &[&str]| kinds.iter().any(|wanted| kind.contains(wanted));
+            if other < number && is_one_of(&ANSWERS_BY_ITSELF) {
+                warnings.push(format!(
+                    "{}: this filter answers requests before they are checked; move it behind {}",
+                    place(other),
+                    place(number)
+                ));
+            }
+            if other > number && !rules.is_empty() && is_one_of(&CHANGES_THE_TARGET) {
+                warnings.push(format!(
+                    "{}: this filter changes method and path behind the rules, so each gRPC method has two names; \
+                     move it before {} and write the rules for `/package.Service/Method`",
+                    place(other),
+                    place(number)
+                ));
+            }
+        }
+        warnings
+    }
+}
+
+fn kind_of(configuration: &Value) -> String {
+    ["@type", "type_url"].iter().filter_map(|name| string(configuration, name)).collect()
+}

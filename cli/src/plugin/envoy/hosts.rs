@@ -1,0 +1,184 @@
+//! The rules' hosts against the domains of Envoy's virtual hosts.
+//!
+//! The filter compares a host without its port and its last dot; Envoy compares it as it is written, unless its options
+//! remove both. A request can then match the rule of one host and be served by the virtual host of another.
+
+use serde_json::Value;
+
+use super::fields::{field, is_true, list, string};
+use super::rules::RuleSet;
+use crate::plugin::visit;
+
+pub(super) fn warnings(place: &str, manager: &Value, rules: &RuleSet<'_>) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if rules.compare_hosts() {
+        warnings.extend(spellings(place, manager));
+    }
+    let hosts = rules.hosts();
+    if hosts.is_empty() {
+        return warnings;
+    }
+    let domains = domains(place, manager);
+    for (at, domain) in &domains {
+        if split_port(domain).1.is_some() {
+            warnings.push(format!(
+                "{at}: rules compare hosts without ports, so {domain:?} and the same name without the port are one \
+                 host for them and two for Envoy; write the domain without the port"
+            ));
+        }
+    }
+    if domains.is_empty() {
+        return warnings;
+    }
+    for (at, host) in &hosts {
+        if !domains.iter().any(|(_, domain)| overlap(host, domain)) {
+            warnings.push(format!(
+                "{at}: no virtual host in {place} serves {host:?}, so this host never matches; correct the name or \
+                 add the virtual host"
+            ));
+        }
+    }
+    // What no rule names is denied: nothing to say.
+    if rules.deny_by_default() {
+        return warnings;
+    }
+    for (at, domain) in &domains {
+        let is_named = hosts.iter().any(|(_, host)| covers(host, domain));
+        // One that serves all hosts alone tells no hosts apart.
+        let is_only_one = domain == &"*" && domains.len() == 1;
+        if !is_named && !is_only_one {
+            warnings.push(format!(
+                "{at}: no rule names all of {domain:?} in its `hosts`, so rules without `hosts` and `default_rule` decide \
+                 here; write a rule for this host, or `\"default_rule\": {{\"access\": \"deny\"}}`"
+            ));
+        }
+    }
+    warnings
+}
+
+/// Whether Envoy compares the host as the rules do.
+fn spellings(place: &str, manager: &Value) -> Vec<String> {
+    let mut ignores_port = is_true(manager, "strip_any_host_port");
+    ignores_port |=
+        field(manager, "route_config").is_some_and(|routes| is_true(routes, "ignore_port_in_host_matching"));
+    let mut warnings = Vec::new();
+    if !ignores_port {
+        let only = if is_true(manager, "strip_matching_host_port") {
+            "`strip_matching_host_port` removes the port of the listener only, so "
+        } else {
+            ""
+        };
+        warnings.push(format!(
+            "{place}.strip_any_host_port: {only}`acme.com:81` has the rules of `acme.com` and another virtual host; \
+             write `strip_any_host_port: true`"
+        ));
+    }
+    if !is_true(manager, "strip_trailing_host_dot") {
+        warnings.push(format!(
+            "{place}.strip_trailing_host_dot: `acme.com.` has the rules of `acme.com` and another virtual host; \
+             write `strip_trailing_host_dot: true`"
+        ));
+    }
+    warnings
+}
+
+/// The domains of all virtual hosts, each with its place.
+fn domains<'a>(place: &str, manager: &'a Value) -> Vec<(String, &'a str)> {
+    let mut found = Vec::new();
+    visit(manager, place, &mut |at, value| {
+        if string(value, "name").is_some() {
+            let domains = list(value, "domains").iter().enumerate();
+            found.extend(domains.filter_map(|(index, name)| Some((format!("{at}.domains[{index}]"), name.as_str()?))));
+        }
+    });
+    found
+}
+
+/// Whether a host can be both: one of a rule's (`a.com`, `*.a.com`), and one of a domain of Envoy's (`a.com`, `*.a.com`,
+/// `*-a.com`, `a.*`, `*`).
+fn overlap(host: &str, domain: &str) -> bool {
+    let host = host.to_ascii_lowercase();
+    let host = host.strip_suffix('.').unwrap_or(&host);
+    let domain = split_port(domain).0.to_ascii_lowercase();
+    let below = host.strip_prefix('*');
+    if let Some(ending) = domain.strip_prefix('*') {
+        return match below {
+            // Both say how a name ends.
+            Some(below) => below.ends_with(ending) || ending.ends_with(below),
+            None => host.len() > ending.len() && host.ends_with(ending),
+        };
+    }
+    match (domain.strip_suffix('*'), below) {
+        (Some(beginning), None) => host.len() > beginning.len() && host.starts_with(beginning),
+        // One says how a name begins, the other how it ends.
+        (Some(_), Some(_)) => true,
+        (None, Some(below)) => domain.len() > below.len() && domain.ends_with(below),
+        (None, None) => host == domain,
+    }
+}
+
+/// Whether a host of a rule is all that a domain of Envoy's is.
+fn covers(host: &str, domain: &str) -> bool {
+    let domain = split_port(domain).0.to_ascii_lowercase();
+    let host = host.to_ascii_lowercase();
+    match (host.strip_prefix('*'), domain.strip_prefix('*')) {
+        (Some(below), Some(ending)) => ending.ends_with(below),
+        (None, Some(_)) => false,
+        (_, None) => !domain.ends_with('*') && overlap(&host, &domain),
+    }
+}
+
+fn split_port(domain: &str) -> (&str, Option<&str>) {
+    match domain.rsplit_once(':') {
+        Some((name, port)) if !port.contains(']') => (name, Some(port)),
+        Some(_) | None => (domain, None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_and_domains_overlap_where_one_name_is_in_both() {
+        for (host, domain, expected) in [
+            ("a.com", "a.com", true),
+            ("A.com.", "a.COM", true),
+            ("a.com", "a.com:443", true),
+            ("a.com", "b.com", false),
+            ("a.com", "*", true),
+            ("a.com", "*.a.com", false),
+            ("x.a.com", "*.a.com", true),
+            ("x.a.com", "*-a.com", false),
+            ("x.a.com", "x.*", true),
+            ("x.a.com", "y.*", false),
+            ("*.a.com", "x.a.com", true),
+            ("*.a.com", "a.com", false),
+            ("*.a.com", "*.a.com", true),
+            ("*.a.com", "*.x.a.com", true),
+            ("*.x.a.com", "*.a.com", true),
+            ("*.a.com", "*.b.com", false),
+            ("*.a.com", "x.*", true),
+            ("[::1]", "[::1]", true),
+            ("[::1]", "[::1]:80", true),
+        ] {
+            assert_eq!(overlap(host, domain), expected, "{host} {domain}");
+        }
+    }
+
+    #[test]
+    fn a_host_covers_a_domain_that_has_no_other_names() {
+        for (host, domain, expected) in [
+            ("a.com", "A.com:443", true),
+            ("*.a.com", "x.a.com", true),
+            ("*.a.com", "*.a.com", true),
+            ("*.a.com", "*.x.a.com", true),
+            ("*.x.a.com", "*.a.com", false),
+            ("x.a.com", "*.a.com", false),
+            ("x.a.com", "x.*", false),
+            ("*.a.com", "*", false),
+        ] {
+            assert_eq!(covers(host, domain), expected, "{host} {domain}");
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! Envoy's routes behind the filter: where it is disabled, and what they change that the rules have compared.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::fields::{field, is_true, is_type, string};
+use super::rules::RuleSet;
+use crate::plugin::visit;
+
+const FILTER_CONFIG: &str = "envoy.config.route.v3.FilterConfig";
+
+/// `filter` is the name of ours in `http_filters`.
+pub(super) fn warnings(place: &str, manager: &Value, filter: Option<&str>, rules: &RuleSet<'_>) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let by_vhds = field(manager, "route_config").and_then(|routes| field(routes, "vhds")).map(|_| "route_config.vhds");
+    let elsewhere = ["rds", "scoped_routes"].into_iter().filter(|name| field(manager, name).is_some());
+    for name in elsewhere.chain(by_vhds) {
+        warnings.push(format!(
+            "{place}.{name}: the routes are not in this file: neither their hosts and rewrites are checked, nor \
+             whether one disables the filter"
+        ));
+    }
+    let mut clusters: BTreeMap<&str, Names> = BTreeMap::new();
+    visit(manager, place, &mut |at, value| {
+        warnings.extend(filter.and_then(|filter| disabled(at, value, filter)));
+        if rules.is_empty() {
+            return;
+        }
+        let (Some(matched), Some(action)) = (field(value, "match"), field(value, "route")) else { return };
+        let rewrite = rewrite(at, matched, action);
+        warnings.extend(rewrite);
+        warnings.extend(chosen_by_the_client(at, action, rules));
+        if field(matched, "case_sensitive") == Some(&Value::Bool(false))
+            && let Some(rule) = rules.case_sensitive()
+        {
+            warnings.push(format!(
+                "{at}.match.case_sensitive: the route ignores letter case and the rule at {rule} does not; write \
+                 `\"ignore_case\": true` into the rule"
+            ));
+        }
+        if let Some(cluster) = string(action, "cluster") {
+            let names = clusters.entry(cluster).or_default();
+            let is_rewritten = string(action, "prefix_rewrite").is_some() || field(action, "regex_rewrite").is_some();
+            let names = if is_rewritten { &mut names.rewritten } else { &mut names.as_is };
+            names.get_or_insert_with(|| at.to_owned());
+        }
+    });
+    for (cluster, names) in clusters {
+        if let Names { rewritten: Some(rewritten), as_is: Some(as_is) } = names {
+            warnings.push(format!(
+                "{rewritten}.route: the path is rewritten for the cluster {cluster:?}, and {as_is} forwards to it \
+                 without a rewrite: one resource has two paths; write the rules for both, or remove one of the routes"
+            ));
+        }
+    }
+    warnings
+}
+
+/// The first route to a cluster that rewrites the path, and the first that does not.
+#[derive(Default)]
+struct Names {
+    rewritten: Option<String>,
+    as_is: Option<String>,
+}
+
+/// A route, virtual host, weighted cluster or route configuration that switches the filter off.
+fn disabled(at: &str, value: &Value, filter: &str) -> Option<String> {
+    let (member, overrides) =
+        ["typed_per_filter_config", "typedPerFilterConfig"].iter().find_map(|name| Some((name, value.get(*name)?)))?;
+    let written = overrides.get(filter)?;
+    // A TypedStruct holds its message in `value`.
+    let message = written.get("value").filter(|_| is_type(written, "TypedStruct")).unwrap_or(written);
+    let disables = is_type(written, FILTER_CONFIG) || message != written;
+    (disables && is_true(message, "disabled")).then(|| {
+        format!(
+            "{at}.{member}.{filter}: the filter is disabled here: these requests are forwarded without a check and \
+             with the identity headers that the client sent; remove it and write a rule with `\"access\": \"public\"`"
+        )
+    })
+}
+
+/// Rewrites that are not by whole segments: the backend gets a path that no rule has seen.
+fn rewrite(at: &str, matched: &Value, action: &Value) -> Option<String> {
+    let prefix = string(matched, "prefix");
+    let to = string(action, "prefix_rewrite").filter(|to| !to.is_empty());
+    let by_expression = field(action, "regex_rewrite").is_some();
+    let kind = if to.is_some() { "prefix_rewrite" } else { "regex_rewrite" };
+    match prefix {
+        Some(prefix) if !prefix.ends_with('/') && (to.is_some() || by_expression) => {
+            let from = format!("{prefix}admin");
+            let becomes = to.map(|to| format!(" as {:?}", format!("{to}admin"))).unwrap_or_default();
+            Some(format!(
+                "{at}.match.prefix: a prefix knows no segments, so {from:?} is forwarded{becomes} (`{kind}`), and \
+                 the rules for {prefix:?} do not match it; write `path_separated_prefix: {prefix}`{}",
+                by_segments(prefix, to)
+            ))
+        }
+        Some(prefix) => {
+            let to = to.filter(|to| !to.ends_with('/'))?;
+            Some(format!(
+                "{at}.route.prefix_rewrite: {:?} is forwarded as {:?}, which glues two segments; write \
+                 `prefix_rewrite: {to}/`",
+                format!("{prefix}admin"),
+                format!("{to}admin")
+            ))
+        }
+        None if to.is_some_and(|to| to.ends_with('/')) && string(matched, "path_separated_prefix").is_some() => {
+            let prefix = string(matched, "path_separated_prefix")?;
+            Some(format!(
+                "{at}.route.prefix_rewrite: {:?} is forwarded as {:?}, with two slashes; keep \
+                 `path_separated_prefix: {prefix}`{}",
+                format!("{prefix}/admin"),
+                format!("{}/admin", to?),
+                by_segments(prefix, to)
+            ))
+        }
+        None if by_expression && field(matched, "safe_regex").is_some() => Some(format!(
+            "{at}.route.regex_rewrite: the rules do not see the path that this expression makes; match by \
+             `path_separated_prefix`, and write the rules for every path that can be rewritten to a protected one"
+        )),
+        None => None,
+    }
+}
+
+/// How to rewrite what `path_separated_prefix` matches: it takes no slash off, so a target must not end in one.
+fn by_segments(prefix: &str, to: Option<&str>) -> String {
+    match to.map(|to| to.trim_end_matches('/')) {
+        Some("") => {
+            let escaped = prefix.replace('.', "\\.");
+            format!(" with `regex_rewrite: {{pattern: {{regex: ^{escaped}/*}}, substitution: /}}`")
+        }
+        Some(to) => format!(" with `prefix_rewrite: {to}`"),
+        None => String::new(),
+    }
+}
+
+/// Actions that take from a header of the request where it goes.
+fn chosen_by_the_client(at: &str, action: &Value, rules: &RuleSet<'_>) -> Vec<String> {
+    let mut found = Vec::new();
+    if let Some(header) = string(action, "cluster_header") {
+        found.push(format!(
+            "{at}.route.cluster_header: the header {header:?} chooses the cluster, which no rule compares; remove it \
+             from clients' requests, or write `cluster`"
+        ));
+    }
+    for name in ["host_rewrite_header", "host_rewrite_path_regex"] {
+        if field(action, name).is_some() && rules.compare_hosts() {
+            found.push(format!(
+                "{at}.route.{name}: the request chooses the host that the backend sees, and rules compare the one it \
+                 came with; write `host_rewrite_literal`"
+            ));
+        }
+    }
+    found
+}
