@@ -2,4 +2,5 @@
 const [framework, port] = process.argv.slice(2);
 const file = framework.replace(/\d+$/, '');
 const { serve } = await import(`./${file}.mjs`);
-await serve(Number(port), framework);
+// A socket's path serves too.
+await serve(Number(port) || port, framework);

@@ -7,6 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::backend::{Absence, Kind, RunningBackend};
+use super::execution::Execution;
 use super::client::{Client, Common, http1_bytes};
 use super::gateway::{AttackedGateway, VARIANTS, Variant, is_served};
 use super::oracle::{Violation, violations};
@@ -17,7 +18,8 @@ use crate::polling;
 const BATCH: usize = 100;
 /// Backends under attack at the same time.
 const AT_ONCE: usize = 4;
-const TIME_TO_REPORT: Duration = Duration::from_secs(10);
+const TIME_TO_REPORT: Duration = Duration::from_secs(3);
+const TRIES: usize = 4;
 
 /// What one backend executed.
 #[derive(Debug, Default)]
@@ -32,7 +34,7 @@ pub struct Outcome {
     pub other_paths: Table,
     /// Backends for which the time was over before every request was sent.
     pub unfinished: Vec<String>,
-    /// Backends that could not be run, and why.
+    /// Backends that could not be run, or did not execute honest requests any more, and why.
     pub absent: Vec<Absence>,
 }
 
@@ -46,7 +48,7 @@ struct Attempt {
 /// than `most` seconds.
 ///
 /// # Panics
-/// When an honest request is not executed, or the filter traps.
+/// When the filter traps.
 pub fn run(kinds: &[&'static Kind], spellings: &[Spelling], most: Option<Duration>) -> Outcome {
     let mut outcome = Outcome::default();
     let mut backends = Vec::new();
@@ -83,7 +85,10 @@ fn attack(
 ) -> Outcome {
     let mut outcome = Outcome::default();
     let mut side = Side { gateway, backend: &mut backend, client: Client::default(), attempts: HashMap::new(), next: 0 };
-    side.expect_honest();
+    if let Err(fault) = side.expect_honest() {
+        outcome.absent.push(fault);
+        return outcome;
+    }
     let mut requests = Vec::new();
     for spelling in spellings {
         let chosen = |&&variant: &&Variant| is_served(spelling.policy, variant) && is_worth(spelling, variant);
@@ -96,7 +101,10 @@ fn attack(
             break;
         }
         side.send(batch);
-        side.judge(&mut outcome);
+        if let Err(fault) = side.judge(&mut outcome) {
+            outcome.absent.push(fault);
+            break;
+        }
         outcome.sent += batch.len();
     }
     outcome
@@ -127,21 +135,34 @@ impl Side<'_> {
         (id, status)
     }
 
-    /// Sends the honest requests, and waits until the backend has executed each.
-    fn expect_honest(&mut self) {
-        for spelling in honest() {
-            let variants = VARIANTS.iter().filter(|&&variant| is_served(spelling.policy, variant));
-            for &variant in variants {
-                let (id, status) = self.send_one(&spelling, variant);
-                let what = format!("{} to execute {} {variant:?}, status {status:?}", self.backend.kind.name, name(&spelling));
-                let executed = polling::until(&what, TIME_TO_REPORT, || {
-                    self.backend.new_executions().into_iter().find(|execution| execution.attempt == id)
-                });
-                assert_ne!(executed.operation, "none", "{what}");
-                let wrong = violations(spelling.policy, spelling.credential, None, &executed);
-                assert_eq!(wrong, [], "{what}: {executed:?}");
+    /// Sends a request until the backend has executed it, and gives all that it executed meanwhile.
+    fn until_executed(&mut self, spelling: &Spelling, variant: Variant) -> Result<Vec<Execution>, String> {
+        let mut executions = Vec::new();
+        let mut status = None;
+        for _ in 0..TRIES {
+            let id;
+            (id, status) = self.send_one(spelling, variant);
+            let found = polling::within(TIME_TO_REPORT, || {
+                executions.extend(self.backend.new_executions());
+                let is_it = |execution: &Execution| execution.attempt == id && execution.operation != "none";
+                executions.iter().any(is_it).then_some(())
+            });
+            if found.is_some() {
+                return Ok(executions);
             }
         }
+        let (backend, request) = (self.backend.kind.name, name(spelling));
+        Err(format!("{backend} does not execute the honest request {request} ({variant:?}): status {status:?}"))
+    }
+
+    /// Sends the honest requests, and waits until the backend has executed each.
+    fn expect_honest(&mut self) -> Result<(), String> {
+        for spelling in honest() {
+            for variant in VARIANTS.into_iter().filter(|&variant| is_served(spelling.policy, variant)) {
+                self.until_executed(&spelling, variant)?;
+            }
+        }
+        Ok(())
     }
 
     fn send(&mut self, batch: &[(&Spelling, Variant)]) {
@@ -151,14 +172,8 @@ impl Side<'_> {
     }
 
     /// Waits until the backend has executed one more honest request, and judges all that it executed until then.
-    fn judge(&mut self, outcome: &mut Outcome) {
-        let last = &honest()[0];
-        let (id, _) = self.send_one(last, Variant::Shipped);
-        let mut executions = Vec::new();
-        polling::until("the last request of a batch", TIME_TO_REPORT, || {
-            executions.extend(self.backend.new_executions());
-            executions.iter().any(|execution| execution.attempt == id).then_some(())
-        });
+    fn judge(&mut self, outcome: &mut Outcome) -> Result<(), String> {
+        let executions = self.until_executed(&honest()[0], Variant::Shipped)?;
         outcome.executed += executions.len();
         for execution in &executions {
             let Some(attempt) = self.attempts.get(&execution.attempt) else {
@@ -181,6 +196,7 @@ impl Side<'_> {
                 self.note(outcome, &case, example);
             }
         }
+        Ok(())
     }
 
     fn note(&self, outcome: &mut Outcome, case: &str, example: String) {
@@ -204,6 +220,7 @@ impl Outcome {
             self.other_paths.entry(kind).or_default().extend(backends);
         }
         self.unfinished.extend(other.unfinished);
+        self.absent.extend(other.absent);
     }
 
     /// The findings as text, empty if there are none.
