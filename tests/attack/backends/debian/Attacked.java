@@ -74,9 +74,9 @@ public final class Attacked {
         Tomcat tomcat = new Tomcat();
         tomcat.setBaseDir(System.getenv("FOLDER"));
         tomcat.setPort(Integer.parseInt(arguments[0]));
-        tomcat.setHostname("127.0.0.1");
-        tomcat.getConnector();
-        tomcat.getHost().setName("localhost");
+
+        tomcat.getConnector().setProperty("address", "127.0.0.1");
+
         Context context = tomcat.addContext("", new File(System.getenv("FOLDER")).getAbsolutePath());
         String[][] operations = {
             {"admin", "GET POST", "/admin"}, {"users", "GET", "/admin/users"}, {"internal", "GET", "/internal"},

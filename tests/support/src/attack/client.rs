@@ -9,7 +9,7 @@ use super::http2::{Field, Http2};
 use super::spelling::{Protocol, Spelling};
 use crate::http1::MessageReader;
 
-const TIME_TO_RESPOND: Duration = Duration::from_secs(10);
+const TIME_TO_RESPOND: Duration = Duration::from_secs(4);
 
 /// The header by which Envoy chooses the backend.
 pub const BACKEND: &str = "x-backend";
@@ -88,6 +88,8 @@ pub fn http1_bytes(spelling: &Spelling, common: &Common<'_>) -> Vec<u8> {
     line(b"host", &spelling.host);
     line(BACKEND.as_bytes(), common.backend.as_bytes());
     line(b"x-attempt", common.attempt.as_bytes());
+    // What a server folds into the line before it falls on this one.
+    line(b"accept", b"*/*");
     for (name, value) in &spelling.headers {
         line(name, value);
     }

@@ -112,7 +112,10 @@ fn listener(policy: &Policy, variant: Variant, jwks: &Value, introspection_port:
         connection_manager_fields: json!({
             "common_http_protocol_options": {"headers_with_underscores_action": underscores},
             "http_protocol_options": {"enable_trailers": true, "allow_custom_methods": is_plain},
-            "http2_protocol_options": {"allow_connect": is_plain},
+            "http2_protocol_options": {
+                "allow_connect": is_plain, "override_stream_error_on_invalid_http_message": true,
+            },
+            "delayed_close_timeout": "0.02s",
             "route_config": {"name": "attack", "virtual_hosts": virtual_hosts()},
         }),
         ..ListenerOptions::filtered(&name(policy, variant), &configuration)
