@@ -283,6 +283,7 @@ fn of_rules(reader: &mut Reader) {
     );
     for (fields, expected) in [
         (&[(":authority", "a..b")][..], "host_unusable"),
+        (&[(":authority", "admin.acme.com:81")], "host_ambiguous"),
         (&[(":method", "GET"), (":method", "PUT")], "method_malformed"),
     ] {
         assert_eq!(scene.request(fields).unwrap()["reason"], expected);

@@ -5,6 +5,8 @@
 #![allow(missing_docs, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
 
 mod gateway;
+#[path = "e2e_rules/hosts_and_methods.rs"]
+mod hosts_and_methods;
 
 use std::time::Duration;
 
@@ -128,8 +130,9 @@ fn each_rule_asks_for_what_it_says_and_a_refusal_says_what_would_help() {
         (403, None, "finance", "group_missing", Request::get("/reports/2026").bearer(&engineer)),
         (403, None, "finance", "group_missing", Request::get("/reports/2026").bearer(&reader)),
         (403, None, "batch", "rule_client_not_allowed", Request::post("/batch").bearer(&writer)),
-        (403, partners, "partner", "scope_missing", at("EU.Partner.acme.com:8443", Request::get("/")).bearer(&reader)),
-        (403, partners, "partner", "scope_missing", at("eu.partner.acme.com.", Request::get("/")).bearer(&reader)),
+        (403, partners, "partner", "scope_missing", at("EU.Partner.acme.com", Request::get("/")).bearer(&reader)),
+        (400, malformed, "", "host_ambiguous", at("EU.Partner.acme.com:8443", Request::get("/")).bearer(&reader)),
+        (400, malformed, "", "host_ambiguous", at("eu.partner.acme.com.", Request::get("/")).bearer(&reader)),
         (400, malformed, "", "host_unusable", at("a..b", Request::get("/accounts")).bearer(&reader)),
         (401, bare, "", "token_missing", Request::get("/elsewhere")),
     ];

@@ -53,7 +53,7 @@ pub fn document(written: &Value, loaded: &Loaded) -> Value {
             *value = json!([]);
         }
     }
-    for name in ["bypass_cors_preflight", "insecure_ambiguous_paths"] {
+    for name in ["bypass_cors_preflight", "insecure_ambiguous_paths", "insecure_ambiguous_hosts"] {
         let value = members.entry(name).or_insert(Value::Null);
         if value.is_null() {
             *value = json!(false);

@@ -45,6 +45,10 @@ document! {
         /// Takes paths as they are that two servers may read differently (`%2f`, `\`, `..;`), instead of refusing
         /// them: a rule may then be met by a path that the backend reads as another. Left out: no.
         insecure_ambiguous_paths: bool,
+        /// Applies a rule for `api.acme.com` also to `api.acme.com:8443` and `api.acme.com.`, which Envoy compares as other
+        /// hosts unless it strips port and trailing dot before the filter. Default: such a request is rejected with 400
+        /// if the host as written comes under another rule. An empty port (`api.acme.com:`) is always rejected. Left out: no.
+        insecure_ambiguous_hosts: bool,
         /// How refused clients are answered.
         responses: ResponsesDocument,
         /// Which claims the backend receives in which headers. Left out: `x-user-id` (subject),

@@ -16,7 +16,8 @@
 //! | `/a//../b` | Go, nginx, Tomcat: `/b`; Envoy, RFC 3986: `/a/b` | refused |
 //! | `//a/b` | most: `/a/b`; `new URL()`, `urlsplit()`: `/b` of the host `a` | `/a/b`, and `/b` as another reading |
 //! | `/a;x/b` | Tomcat, Jetty, Spring: `/a/b`; others: as it is | as it is, and `/a/b` as another reading |
-//! | `/a%3Bx/b` | Shiro: `/a/b` (CVE-2020-11989); others: `/a;x/b` | `/a;x/b`, and `/a/b` as another reading |
+//! | `/a;/b` | Fastify 3 and 4, restify: `/a`, the rest is the query | as it is, and `/a` as another reading |
+//! | `/a%3Bx/b` | Shiro: `/a/b` (CVE-2020-11989); others: `/a;x/b` | `/a;x/b`, and `/a/b` and `/a` as other readings |
 //! | `/a/..;/b`, `/a/..%3b/b` | Tomcat: `/b`; others: as it is | refused |
 //! | `%2f`, `\`, `%5c` | a separator for some | refused |
 //! | control bytes, `#`, a blank, broken escapes, bytes that are no UTF-8 | cut off, dropped, replaced | refused |
@@ -271,7 +272,7 @@ fn without_dot_segments(text: &str, ambiguous: AmbiguousPaths) -> Result<NormalP
                 }
             }
             named => {
-                let name = without_parameter(named, &[";", ESCAPED_SEMICOLON]);
+                let name = before_mark(named, &[";", ESCAPED_SEMICOLON]);
                 if refuses && matches!(name, "." | "..") {
                     return Err(TargetFault::ParameterInDotSegment);
                 }
@@ -293,7 +294,8 @@ fn without_dot_segments(text: &str, ambiguous: AmbiguousPaths) -> Result<NormalP
     Ok(NormalPath(Cow::Owned(path)))
 }
 
-/// What else the text may be for a server: the path of another host, or a path with parameters in its segments.
+/// What else the text may be for a server: the path of another host, a path with parameters in its segments, or a
+/// path that ends at the first `;`.
 fn readings(text: &str, ambiguous: AmbiguousPaths) -> Vec<String> {
     if ambiguous == AmbiguousPaths::InsecureAllow {
         return Vec::new();
@@ -307,10 +309,11 @@ fn readings(text: &str, ambiguous: AmbiguousPaths) -> Vec<String> {
     let bases = std::iter::once(text).chain(readings.iter().map(String::as_str));
     let stripped: Vec<String> = bases
         .flat_map(|base| {
-            let decoding_later = base.contains(';').then(|| without_parameters(base, &[";"]));
-            let decoding_first =
-                base.contains(ESCAPED_SEMICOLON).then(|| without_parameters(base, &[";", ESCAPED_SEMICOLON]));
-            decoding_later.into_iter().chain(decoding_first)
+            // Servers that look for `;` before they decode, and servers that decode first.
+            let marks: [(bool, &[&str]); 2] =
+                [(base.contains(';'), &[";"]), (base.contains(ESCAPED_SEMICOLON), &[";", ESCAPED_SEMICOLON])];
+            let present = marks.into_iter().filter(|(is_present, _)| *is_present);
+            present.flat_map(move |(_, marks)| [without_parameters(base, marks), before_mark(base, marks).to_owned()])
         })
         .collect();
     readings.extend(stripped);
@@ -319,12 +322,13 @@ fn readings(text: &str, ambiguous: AmbiguousPaths) -> Vec<String> {
 
 /// Every segment up to the first of these marks in it.
 fn without_parameters(text: &str, marks: &[&str]) -> String {
-    let names: Vec<&str> = text.split('/').map(|segment| without_parameter(segment, marks)).collect();
+    let names: Vec<&str> = text.split('/').map(|segment| before_mark(segment, marks)).collect();
     names.join("/")
 }
 
-fn without_parameter<'a>(segment: &'a str, marks: &[&str]) -> &'a str {
-    marks.iter().fold(segment, |name, mark| name.split(mark).next().unwrap_or_default())
+/// The text up to the first of these marks.
+fn before_mark<'a>(text: &'a str, marks: &[&str]) -> &'a str {
+    marks.iter().fold(text, |name, mark| name.split(mark).next().unwrap_or_default())
 }
 
 #[cfg(test)]

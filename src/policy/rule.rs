@@ -10,7 +10,7 @@ use super::admit::AdmittedToken;
 use super::condition::{self, Attribute, AttributeValues, TokenFacts};
 use super::request_target::{AmbiguousPaths, RequestTarget, TargetFault};
 use super::requirement::{Facts, Requirement, Unmet, UnmetReason};
-use super::route::{RouteFault, RouteIndex, Router};
+use super::route::{Method, RouteFault, RouteIndex, Router};
 use super::token_source::Credential;
 use crate::http::RequestHead;
 use crate::unix_time::UnixTime;
@@ -86,7 +86,7 @@ pub enum RuleId {
 pub enum RuleFault {
     /// Its target cannot be read in one way.
     Target(TargetFault),
-    /// It has no method, or several: which one counts is for each server to guess.
+    /// Its method is missing, repeated, not a token, or has a lower-case letter.
     Method,
     /// The rule depends on how a server reads it.
     Route(RouteFault),
@@ -122,6 +122,13 @@ impl Rules {
     /// # Errors
     /// When it cannot be told.
     pub fn find(&self, head: &RequestHead) -> Result<RuleId, RuleFault> {
+        // Conditions read host and method too, so these are checked without rules as well.
+        if head.values(":method").any(|method| !Method::is_well_formed(method)) {
+            return Err(RuleFault::Method);
+        }
+        if head.values(":authority").any(|authority| authority.ends_with(b":")) {
+            return Err(RuleFault::Route(RouteFault::HostUnusable));
+        }
         if self.rules.is_empty() {
             return Ok(RuleId::Otherwise);
         }
