@@ -186,7 +186,9 @@ impl Side<'_> {
                 let path = execution.path.as_deref().unwrap_or_default();
                 let other = OtherPath::between(&spelling.target, path);
                 if let (Violation::NotAllowed { .. }, Some(other)) = (&violation, other) {
-                    outcome.other_paths.entry(other).or_default().insert(self.backend.kind.name.to_owned());
+                    let example = format!("{} executed {} {path}", name(spelling), execution.method);
+                    let examples = outcome.other_paths.entry(other).or_default();
+                    examples.entry(self.backend.kind.name.to_owned()).or_insert(example);
                     continue;
                 }
                 let case = format!("{} {} {:?}: {violation}", spelling.family, spelling.policy.name, attempt.variant);
@@ -223,9 +225,14 @@ impl Outcome {
         self.absent.extend(other.absent);
     }
 
-    /// The findings as text, empty if there are none.
+    /// The findings as text, with examples of other paths.
     pub fn report(&self) -> String {
         let mut text = String::new();
+        for (kind, examples) in &self.other_paths {
+            for (backend, example) in examples {
+                let _ = writeln!(text, "{backend}: other path ({}): {}", kind.name(), example.escape_debug());
+            }
+        }
         for ((backend, case), (count, example)) in &self.findings {
             let _ = writeln!(text, "{backend}: {case} ({count} times)\n    {example}");
         }

@@ -109,7 +109,11 @@ fn foreign_credentials(
         let text = value.strip_prefix("Bearer ").unwrap_or(value);
         policy.forwards && token == Some(text)
     };
-    let is_credential = |value: &str| value.contains(MARKER) || token.is_some_and(|token| value.contains(token));
+    // Credentials of another scheme are none of the filter's.
+    let is_of_another_scheme = |value: &str| value.starts_with("Basic ");
+    let is_credential = |value: &str| {
+        !is_of_another_scheme(value) && (value.contains(MARKER) || token.is_some_and(|token| value.contains(token)))
+    };
     let mut seen = places.iter().flat_map(|values| values.iter());
     let foreign = seen.find(|value| is_credential(value) && !is_checked(value));
     foreign.map(|value| Violation::ForeignCredential(value.chars().take(60).collect()))

@@ -1,7 +1,7 @@
 //! Spellings that a rule does not fold because they are other paths (RFC 3986), and that some backend serves as if they
 //! were the same. A policy that is closed by default does not open them; one that is open to every token does.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// Why a backend takes a path for another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -108,14 +108,14 @@ fn folded(path: &str) -> String {
     path.chars().filter_map(fold).collect::<String>().to_lowercase()
 }
 
-/// Which backends take which of these for the same path.
-pub type Table = BTreeMap<OtherPath, BTreeSet<String>>;
+/// Which backends take which of these for the same path, each with an example.
+pub type Table = BTreeMap<OtherPath, BTreeMap<String, String>>;
 
 /// The table as Markdown, as the documentation has it.
 pub fn markdown(table: &Table) -> String {
     let mut text = String::from("| Spelling | Backends that serve it as the same path |\n|---|---|\n");
     for (kind, backends) in table {
-        let names: Vec<&str> = backends.iter().map(String::as_str).collect();
+        let names: Vec<&str> = backends.keys().map(String::as_str).collect();
         text.push_str(&format!("| {} | {} |\n", kind.name(), names.join(", ")));
     }
     text

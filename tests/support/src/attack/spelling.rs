@@ -131,6 +131,7 @@ pub fn all(random: &mut Random, count: usize) -> Vec<Spelling> {
     requests.extend(headers::all());
     requests.extend(credentials::all());
     requests.extend(identity::all());
+    requests.extend(known_attacks());
     requests
 }
 

@@ -47,11 +47,11 @@ fn main() -> ExitCode {
     }
     println!("{} requests, {} executions", outcome.sent, outcome.executed);
     println!("\nOther paths to a rule, the same path to a backend:\n\n{}", markdown(&outcome.other_paths));
+    println!("{}", outcome.report());
     if outcome.findings.is_empty() {
         println!("no violation");
         return ExitCode::SUCCESS;
     }
-    println!("{}", outcome.report());
     println!("{} kinds of violation", outcome.findings.len());
     ExitCode::FAILURE
 }
