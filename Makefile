@@ -175,9 +175,9 @@ microbench: $(TARGETS) ## Measure the parts of a decision, natively and as wasm 
 		cargo bench --locked --quiet --no-default-features --target wasm32-wasip1 --bench core -- $(ITEMS)
 
 .PHONY: attack
-attack: $(ENVOY) $(ATTACKED_IN_NODE) $(ATTACKED_IN_PYTHON) $(ATTACKED_FROM_DEBIAN) wasm ## Attack the filter in front of real backends (BACKENDS="fastify4 restify" SEED=1 ATTACK_SECONDS=3600)
+attack: $(ENVOY) $(ATTACKED_IN_NODE) $(ATTACKED_IN_PYTHON) $(ATTACKED_FROM_DEBIAN) wasm ## Attack the filter in front of real backends (BACKENDS="fastify4 restify" SEED=1 ATTACK_SECONDS=60 a backend)
 	@cargo build --quiet --locked --package testbed --bin attack
-	@target/debug/attack --seed=$(or $(SEED),1) --seconds=$(or $(ATTACK_SECONDS),0) $(BACKENDS)
+	@target/debug/attack --seed=$(or $(SEED),1) --seconds=$(or $(ATTACK_SECONDS),0) --family="$(FAMILY)" $(BACKENDS)
 
 .PHONY: fuzz
 fuzz: $(TARGETS) $(CARGO_FUZZ) ## Fuzz each target for FUZZ_SECONDS=60; needs a nightly Rust; finds land in tests/data/fuzz

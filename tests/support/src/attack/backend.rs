@@ -71,7 +71,10 @@ pub const KINDS: &[Kind] = &[
     kind("django-gunicorn", Runtime::Python("django", "gunicorn")),
     kind("django-uwsgi", Runtime::Python("django", "uwsgi")),
     kind("django-httptools", Runtime::Python("django-asgi", "uvicorn-httptools")),
-    Kind { environment: &[("TRUST_FORWARDED", "1")], ..kind("django-forwarded", Runtime::Python("django", "waitress")) },
+    Kind {
+        environment: &[("TRUST_FORWARDED", "1")],
+        ..kind("django-forwarded", Runtime::Python("django", "waitress"))
+    },
     kind("fastapi-h11", Runtime::Python("fastapi", "uvicorn-h11")),
     kind("fastapi-httptools", Runtime::Python("fastapi", "uvicorn-httptools")),
     kind("fastapi-hypercorn", Runtime::Python("fastapi", "hypercorn")),

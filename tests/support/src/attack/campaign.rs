@@ -2,17 +2,19 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
+use std::fs;
 use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use super::backend::{Absence, Kind, RunningBackend};
-use super::execution::Execution;
 use super::client::{Client, Common, http1_bytes};
+use super::execution::Execution;
 use super::gateway::{AttackedGateway, VARIANTS, Variant, is_served};
 use super::oracle::{Violation, violations};
-use super::other_path::{OtherPath, Table};
+use super::other_path::{OtherPath, Table, undocumented};
 use super::spelling::{Spelling, honest};
+use crate::module::project_root;
 use crate::polling;
 
 const BATCH: usize = 100;
@@ -84,7 +86,8 @@ fn attack(
     most: Option<Duration>,
 ) -> Outcome {
     let mut outcome = Outcome::default();
-    let mut side = Side { gateway, backend: &mut backend, client: Client::default(), attempts: HashMap::new(), next: 0 };
+    let mut side =
+        Side { gateway, backend: &mut backend, client: Client::default(), attempts: HashMap::new(), next: 0 };
     if let Err(fault) = side.expect_honest() {
         outcome.absent.push(fault);
         return outcome;
@@ -194,7 +197,8 @@ impl Side<'_> {
                 let case = format!("{} {} {:?}: {violation}", spelling.family, spelling.policy.name, attempt.variant);
                 let bytes = http1_bytes(spelling, &Common { backend: self.backend.kind.name, attempt: "1" });
                 let request = String::from_utf8_lossy(&bytes).escape_debug().to_string();
-                let example = format!("{:?} {:?} {request} executed {execution:?}", spelling.protocol, spelling.credential);
+                let example =
+                    format!("{:?} {:?} {request} executed {execution:?}", spelling.protocol, spelling.credential);
                 self.note(outcome, &case, example);
             }
         }
@@ -225,14 +229,20 @@ impl Outcome {
         self.absent.extend(other.absent);
     }
 
-    /// The findings as text, with examples of other paths.
-    pub fn report(&self) -> String {
-        let mut text = String::new();
-        for (kind, examples) in &self.other_paths {
-            for (backend, example) in examples {
-                let _ = writeln!(text, "{backend}: other path ({}): {}", kind.name(), example.escape_debug());
-            }
+    /// What was seen that is neither allowed nor in the documentation's table of other paths; empty: the filter held.
+    pub fn failures(&self) -> String {
+        let page = fs::read_to_string(project_root().join("docs/security.md")).expect("docs/security.md");
+        let undocumented = undocumented(&self.other_paths, &page);
+        let mut text = self.report();
+        for line in undocumented {
+            let _ = writeln!(text, "not in the table of docs/security.md: {}", line.escape_debug());
         }
+        text
+    }
+
+    /// The findings as text.
+    fn report(&self) -> String {
+        let mut text = String::new();
         for ((backend, case), (count, example)) in &self.findings {
             let _ = writeln!(text, "{backend}: {case} ({count} times)\n    {example}");
         }

@@ -52,9 +52,9 @@ impl AttackedGateway {
         });
         let quiet = EnvoyBuilder::new().component_log_level("wasm:error");
         let builder = listeners.fold(quiet, EnvoyBuilder::listener).env(SECRET, "secret");
-        let clusters = backends.iter().map(|backend| {
-            Cluster::backend(backend.kind.name, backend.port).one_request_per_connection()
-        });
+        let clusters = backends
+            .iter()
+            .map(|backend| Cluster::backend(backend.kind.name, backend.port).one_request_per_connection());
         let builder = clusters.fold(builder, EnvoyBuilder::cluster);
         let envoy = builder.cluster(Cluster::plain(INTROSPECTION, introspection.port())).start();
         Self { envoy, issuer, _introspection: introspection }

@@ -206,11 +206,13 @@ mod tests {
 
     #[test]
     fn a_credential_that_the_backend_sees_was_checked() {
-        let seeing =
-            |param: &str| Execution { param: vec![param.to_owned()], ..executed("/optional", "GET") };
+        let seeing = |param: &str| Execution { param: vec![param.to_owned()], ..executed("/optional", "GET") };
         assert!(!is_violated(&FORWARDING, Credential::Alice, &seeing("a.b.c")));
         assert!(is_violated(&FORWARDING, Credential::Alice, &seeing("mallory.b.c")));
         assert!(is_violated(&REMOVING, Credential::Alice, &seeing("a.b.c")));
-        assert!(!is_violated(&CLOSED, Credential::Alice, &seeing("mallory.b.c")), "it is no place for a credential there");
+        assert!(
+            !is_violated(&CLOSED, Credential::Alice, &seeing("mallory.b.c")),
+            "it is no place for a credential there"
+        );
     }
 }

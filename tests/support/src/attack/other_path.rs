@@ -111,6 +111,21 @@ fn folded(path: &str) -> String {
 /// Which backends take which of these for the same path, each with an example.
 pub type Table = BTreeMap<OtherPath, BTreeMap<String, String>>;
 
+/// Each kind and backend of a table that is not in the text of the documentation.
+pub fn undocumented(table: &Table, documentation: &str) -> Vec<String> {
+    let row_of = |kind: OtherPath| {
+        let begin = format!("| {} |", kind.name());
+        documentation.lines().find(|line| line.starts_with(&begin)).unwrap_or_default()
+    };
+    let is_documented = |kind: OtherPath, backend: &str| {
+        let cells = row_of(kind).split('|').nth(2).unwrap_or_default();
+        cells.split(',').any(|name| name.trim() == backend)
+    };
+    let seen = table.iter().flat_map(|(kind, examples)| examples.iter().map(move |example| (*kind, example)));
+    let missing = seen.filter(|(kind, (backend, _))| !is_documented(*kind, backend));
+    missing.map(|(kind, (backend, example))| format!("{} at {backend}: {example}", kind.name())).collect()
+}
+
 /// The table as Markdown, as the documentation has it.
 pub fn markdown(table: &Table) -> String {
     let mut text = String::from("| Spelling | Backends that serve it as the same path |\n|---|---|\n");
@@ -124,6 +139,15 @@ pub fn markdown(table: &Table) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_the_table_of_the_documentation_lacks_is_named() {
+        let examples = ["koa", "express4"].map(|backend| (backend.to_owned(), "GET /Admin".to_owned()));
+        let table = Table::from([(OtherPath::LetterCase, BTreeMap::from(examples))]);
+        assert_eq!(undocumented(&table, &markdown(&table)), [] as [&str; 0]);
+        assert_eq!(undocumented(&table, "| letter case | express4, koala |"), ["letter case at koa: GET /Admin"]);
+        assert_eq!(undocumented(&table, "").len(), 2);
+    }
 
     #[test]
     fn a_difference_is_named_and_equal_paths_have_none() {

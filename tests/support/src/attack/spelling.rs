@@ -50,7 +50,13 @@ pub struct Spelling {
 
 impl Spelling {
     /// A request over HTTP/1.1 that shows its token in the usual place.
-    pub fn new(family: &'static str, policy: &'static Policy, credential: Credential, method: &str, target: &str) -> Self {
+    pub fn new(
+        family: &'static str,
+        policy: &'static Policy,
+        credential: Credential,
+        method: &str,
+        target: &str,
+    ) -> Self {
         let request = Self {
             family,
             policy,
@@ -104,8 +110,14 @@ impl Spelling {
     pub fn with_token(&self, token: Option<&str>) -> Self {
         let Some(token) = token else { return self.clone() };
         let filled = |text: &[u8]| replaced(text, TOKEN, token.as_bytes());
-        let all = |fields: &[(Vec<u8>, Vec<u8>)]| fields.iter().map(|(name, value)| (filled(name), filled(value))).collect();
-        Self { target: filled(&self.target), headers: all(&self.headers), trailers: all(&self.trailers), ..self.clone() }
+        let all =
+            |fields: &[(Vec<u8>, Vec<u8>)]| fields.iter().map(|(name, value)| (filled(name), filled(value))).collect();
+        Self {
+            target: filled(&self.target),
+            headers: all(&self.headers),
+            trailers: all(&self.trailers),
+            ..self.clone()
+        }
     }
 }
 
@@ -131,6 +143,7 @@ pub fn all(random: &mut Random, count: usize) -> Vec<Spelling> {
     requests.extend(headers::all());
     requests.extend(credentials::all());
     requests.extend(identity::all());
+    requests.extend(paths::other_paths());
     requests.extend(known_attacks());
     requests
 }
@@ -142,6 +155,7 @@ pub fn short(random: &mut Random, count: usize) -> Vec<Spelling> {
     for family in [hosts::all(), methods::all(), headers::all(), credentials::all(), identity::all()] {
         requests.extend(random.sample(family, count / 4));
     }
+    requests.extend(random.sample(paths::other_paths(), count / 2));
     requests.extend(known_attacks());
     requests
 }

@@ -6,21 +6,81 @@ use super::super::policy::{FORWARDING, Policy, REMOVING};
 use super::{Spelling, over_both};
 
 const PARAMETERS: [&str; 42] = [
-    "access_token", "access.token", "access%2etoken", "access%5ftoken", "access%5Ftoken", "access token", "access+token",
-    "access%20token", "access-token", "access_token[]", "access_token%5b%5d", "access_token[0]", "access_token[x]", "access_token[",
-    "access_token]", "[access_token]", "access[token", "access[token]", "+access_token", "%20access_token", "%09access_token",
-    "%0aaccess_token", "access_token%00", "access_token%00x", "access_token%20", "access_token+", "Access_Token", "ACCESS_TOKEN",
-    "%61ccess_token", "%2561ccess_token", "access_token.x", ".access_token", "_access_token", "access_token%5B0%5D%5Bx%5D",
-    "access%C2%A0token", "%C2%A0access_token", "%EF%BB%BFaccess_token", "access_token%E2%80%8B", "%u0061ccess_token",
-    "access_token%", "access_token%3d", "a%63cess_token[]",
+    "access_token",
+    "access.token",
+    "access%2etoken",
+    "access%5ftoken",
+    "access%5Ftoken",
+    "access token",
+    "access+token",
+    "access%20token",
+    "access-token",
+    "access_token[]",
+    "access_token%5b%5d",
+    "access_token[0]",
+    "access_token[x]",
+    "access_token[",
+    "access_token]",
+    "[access_token]",
+    "access[token",
+    "access[token]",
+    "+access_token",
+    "%20access_token",
+    "%09access_token",
+    "%0aaccess_token",
+    "access_token%00",
+    "access_token%00x",
+    "access_token%20",
+    "access_token+",
+    "Access_Token",
+    "ACCESS_TOKEN",
+    "%61ccess_token",
+    "%2561ccess_token",
+    "access_token.x",
+    ".access_token",
+    "_access_token",
+    "access_token%5B0%5D%5Bx%5D",
+    "access%C2%A0token",
+    "%C2%A0access_token",
+    "%EF%BB%BFaccess_token",
+    "access_token%E2%80%8B",
+    "%u0061ccess_token",
+    "access_token%",
+    "access_token%3d",
+    "a%63cess_token[]",
 ];
 const SEPARATORS: [&str; 12] = ["&", ";", "&&", "?", "%26", "&amp;", ",", "%3f", "#", "+", "\u{a0}", "|"];
 const COOKIES: [&str; 30] = [
-    "access_token", "access.token", "access token", "access%5ftoken", "%61ccess_token", "access_token[]", "access_token[x]",
-    "access_token[", "access[token", "Access_Token", "ACCESS_TOKEN", "\"access_token\"", " access_token", "\taccess_token",
-    "access_token ", "access_token\t", "\u{a0}access_token", "access_token\u{a0}", "\u{2003}access_token", "\u{feff}access_token",
-    "\u{1c}access_token", "\u{b}access_token", "$access_token", "x,access_token", "x access_token", "__Host-access_token",
-    "__Secure-access_token", "access_token\u{85}", "+access_token", "\0access_token",
+    "access_token",
+    "access.token",
+    "access token",
+    "access%5ftoken",
+    "%61ccess_token",
+    "access_token[]",
+    "access_token[x]",
+    "access_token[",
+    "access[token",
+    "Access_Token",
+    "ACCESS_TOKEN",
+    "\"access_token\"",
+    " access_token",
+    "\taccess_token",
+    "access_token ",
+    "access_token\t",
+    "\u{a0}access_token",
+    "access_token\u{a0}",
+    "\u{2003}access_token",
+    "\u{feff}access_token",
+    "\u{1c}access_token",
+    "\u{b}access_token",
+    "$access_token",
+    "x,access_token",
+    "x access_token",
+    "__Host-access_token",
+    "__Secure-access_token",
+    "access_token\u{85}",
+    "+access_token",
+    "\0access_token",
 ];
 
 /// Every spelling that is written down.
@@ -66,12 +126,26 @@ pub fn all() -> Vec<Spelling> {
             let request = get(Anonymous, anonymous).header("cookie", "x=1");
             requests.push(request.header(name, format!("access_token={MARKER}")));
         }
-        for name in ["authorization", "Authorization_", "http_authorization", "x-authorization", "proxy-authorization", "authorization."] {
-            for value in [format!("Bearer {MARKER}"), format!("bearer\t{MARKER}"), format!("Bearer, {MARKER}"), format!("Basic {MARKER}")] {
+        for name in [
+            "authorization",
+            "Authorization_",
+            "http_authorization",
+            "x-authorization",
+            "proxy-authorization",
+            "authorization.",
+        ] {
+            for value in [
+                format!("Bearer {MARKER}"),
+                format!("bearer\t{MARKER}"),
+                format!("Bearer, {MARKER}"),
+                format!("Basic {MARKER}"),
+            ] {
                 requests.push(get(Anonymous, anonymous).header(name, value));
             }
         }
-        for value in [format!("x=1; x=access_token={MARKER}"), format!("x=1; access_token={MARKER}; access_token={MARKER}")] {
+        for value in
+            [format!("x=1; x=access_token={MARKER}"), format!("x=1; access_token={MARKER}; access_token={MARKER}")]
+        {
             requests.push(get(Anonymous, anonymous).header("cookie", value));
         }
     }

@@ -8,7 +8,8 @@ use super::{Spelling, over_both};
 pub fn all() -> Vec<Spelling> {
     let mut requests = Vec::new();
     let request = |credential, host: &str| Spelling::new("host", &HOSTS, credential, "GET", "/admin").host(host);
-    for (credential, name) in [(Anonymous, "static.acme.com"), (Alice, "admin.acme.com"), (Anonymous, "admin.acme.com")] {
+    for (credential, name) in [(Anonymous, "static.acme.com"), (Alice, "admin.acme.com"), (Anonymous, "admin.acme.com")]
+    {
         let spelled = [
             name.to_owned(),
             name.to_uppercase(),
@@ -74,9 +75,23 @@ pub fn all() -> Vec<Spelling> {
             requests.push(Spelling { target: target.into_bytes(), ..request(credential, "static.acme.com") });
         }
         for field in [
-            "host", "Host", "x-forwarded-host", "X_Forwarded_Host", "x.forwarded.host", "x-forwarded-server", "x-original-host",
-            "x-host", "x-real-host", "x-http-host-override", "forwarded-host", "x-proxy-host", "x-envoy-original-host", "http_host",
-            "x-forwarded-host-original", "front-end-host", "x-backend-host",
+            "host",
+            "Host",
+            "x-forwarded-host",
+            "X_Forwarded_Host",
+            "x.forwarded.host",
+            "x-forwarded-server",
+            "x-original-host",
+            "x-host",
+            "x-real-host",
+            "x-http-host-override",
+            "forwarded-host",
+            "x-proxy-host",
+            "x-envoy-original-host",
+            "http_host",
+            "x-forwarded-host-original",
+            "front-end-host",
+            "x-backend-host",
         ] {
             requests.push(request(credential, "static.acme.com").header(field, name));
             requests.push(request(credential, name).header(field, "static.acme.com"));

@@ -8,20 +8,29 @@ use super::{Spelling, over_both};
 /// Every spelling of a managed name.
 fn names(name: &str) -> Vec<String> {
     let folded = name.replace('-', "_");
-    let mut found = vec![name.to_owned(), name.to_uppercase(), folded.to_uppercase(), folded.clone(), name.replace('-', ".")];
+    let mut found =
+        vec![name.to_owned(), name.to_uppercase(), folded.to_uppercase(), folded.clone(), name.replace('-', ".")];
     for byte in (0x21..0x7f).map(char::from).filter(|byte| *byte != ':' && !byte.is_ascii_alphanumeric()) {
         found.push(name.replacen('-', &byte.to_string(), 1));
         found.push(name.replace('-', &byte.to_string()));
         found.push(format!("{name}{byte}"));
         found.push(format!("{byte}{name}"));
     }
-    for prefix in ["http-", "http_", "grpc-metadata-", "Grpc-Metadata-", "x-", "proxy-", "redirect_", "http.", "grpcgateway-"] {
+    for prefix in
+        ["http-", "http_", "grpc-metadata-", "Grpc-Metadata-", "x-", "proxy-", "redirect_", "http.", "grpcgateway-"]
+    {
         found.push(format!("{prefix}{name}"));
         found.push(format!("{prefix}{folded}"));
     }
     found.extend([
-        format!("{name} "), format!("{name}\t"), format!(" {name}"), name.replace('-', "--"), name.replace('-', ""),
-        name.replace('-', "\u{2010}"), name.replace('-', "\u{ad}"), format!("{name}\0"),
+        format!("{name} "),
+        format!("{name}\t"),
+        format!(" {name}"),
+        name.replace('-', "--"),
+        name.replace('-', ""),
+        name.replace('-', "\u{2010}"),
+        name.replace('-', "\u{ad}"),
+        format!("{name}\0"),
     ]);
     found
 }
@@ -37,7 +46,9 @@ pub fn all() -> Vec<Spelling> {
             requests.push(get(Anonymous, "/optional").header(&spelled, value));
             requests.push(get(Anonymous, "/public/x").header(&spelled, value));
         }
-        for listed in [name.to_owned(), format!("close, {name}"), format!("upgrade, {name}"), format!("keep-alive,{name}")] {
+        for listed in
+            [name.to_owned(), format!("close, {name}"), format!("upgrade, {name}"), format!("keep-alive,{name}")]
+        {
             requests.push(get(Alice, "/accounts/7").header("connection", listed));
         }
         requests.push(get(Alice, "/accounts/7").header("x-y", format!("1\n{name}: {value}")));
@@ -55,8 +66,15 @@ fn trailers() -> Vec<Spelling> {
     let mut requests = Vec::new();
     for credential in [Anonymous, Alice] {
         for (name, value) in [
-            ("x-user-id", MARKER), ("X_User_Id", MARKER), ("x.user.id", MARKER), ("x-groups", "admin"), ("x_groups", "admin"),
-            ("authorization", "Bearer mallory"), ("cookie", "access_token=mallory"), ("script_name", "/x"), ("x-forwarded-host", "x"),
+            ("x-user-id", MARKER),
+            ("X_User_Id", MARKER),
+            ("x.user.id", MARKER),
+            ("x-groups", "admin"),
+            ("x_groups", "admin"),
+            ("authorization", "Bearer mallory"),
+            ("cookie", "access_token=mallory"),
+            ("script_name", "/x"),
+            ("x-forwarded-host", "x"),
         ] {
             let post = Spelling::new("trailer", &CLOSED, credential, "POST", "/optional");
             requests.push(post.clone().trailer(name, value));

@@ -5,9 +5,23 @@ use super::super::policy::{CLOSED, MEMBERS};
 use super::{Spelling, over_both};
 
 const OVERRIDES: [&str; 17] = [
-    "x-http-method-override", "X_HTTP_Method_Override", "x.http.method.override", "x-http-method", "X_HTTP_METHOD",
-    "x-method-override", "x_method_override", "x-method", "method-override", "http-method-override", "x-original-method",
-    "x-forwarded-method", "x-http-verb", "x-requested-method", "request-method", "request_method", "_method",
+    "x-http-method-override",
+    "X_HTTP_Method_Override",
+    "x.http.method.override",
+    "x-http-method",
+    "X_HTTP_METHOD",
+    "x-method-override",
+    "x_method_override",
+    "x-method",
+    "method-override",
+    "http-method-override",
+    "x-original-method",
+    "x-forwarded-method",
+    "x-http-verb",
+    "x-requested-method",
+    "request-method",
+    "request_method",
+    "_method",
 ];
 
 /// Every spelling that is written down.
@@ -16,16 +30,48 @@ pub fn all() -> Vec<Spelling> {
     for policy in [&MEMBERS, &CLOSED] {
         let request = |method: &str, target: &str| Spelling::new("method", policy, Alice, method, target);
         for method in [
-            "delete", "Delete", "dElEtE", "DELETe", "DELETE ", " DELETE", "DELETE\t", "DELETE\0", "DELETE1", "XDELETE", "DEL",
-            "DELETE;", "DELETE,GET", "GET,DELETE", "DELETE/GET", "D%45LETE", "\"DELETE\"", "'DELETE'", "DELETE\u{a0}", "ＤＥＬＥＴＥ",
-            "*", "post", "Post", "pOST", "head", "Get", "get", "OPTIONS", "options", "PATCH", "PURGE", "CONNECT", "TRACE", "M-SEARCH",
+            "delete",
+            "Delete",
+            "dElEtE",
+            "DELETe",
+            "DELETE ",
+            " DELETE",
+            "DELETE\t",
+            "DELETE\0",
+            "DELETE1",
+            "XDELETE",
+            "DEL",
+            "DELETE;",
+            "DELETE,GET",
+            "GET,DELETE",
+            "DELETE/GET",
+            "D%45LETE",
+            "\"DELETE\"",
+            "'DELETE'",
+            "DELETE\u{a0}",
+            "ＤＥＬＥＴＥ",
+            "*",
+            "post",
+            "Post",
+            "pOST",
+            "head",
+            "Get",
+            "get",
+            "OPTIONS",
+            "options",
+            "PATCH",
+            "PURGE",
+            "CONNECT",
+            "TRACE",
+            "M-SEARCH",
         ] {
             requests.push(request(method, "/accounts/7"));
             requests.push(Spelling { body: Some(Vec::new()), ..request(method, "/accounts/7") });
         }
         for field in OVERRIDES {
             for (method, value) in [("GET", "DELETE"), ("POST", "DELETE"), ("POST", "delete"), ("HEAD", "DELETE")] {
-                requests.push(Spelling { body: Some(Vec::new()), ..request(method, "/accounts/7").header(field, value) });
+                requests
+                    .push(Spelling { body: Some(Vec::new()), ..request(method, "/accounts/7").header(field, value) });
             }
         }
         for name in ["_method", "_METHOD", "x-http-method-override", "method", "_HttpMethod", "http_method"] {

@@ -7,17 +7,90 @@ use super::{Spelling, over_both};
 
 /// What may stand between the path of an operation and what makes it look like another one.
 const SEPARATORS: [&str; 63] = [
-    ";", "%3b", "%3B", "?", "%3f", "#", "%23", "%00", "%0a", "%0d%0a", "%20", "%09", "%0b", "%7f", "\\", "%5c", "%2f", "%2F",
-    "/", "//", "/.", "/..", "/./", "/../", "/..;/", "/.;/", "/;/", "&", ",", ":", "!", "|", "~", "@", "$", "+", "=", "*", "'",
-    "(", ".", "..", "%2e", "%2e/", "%252e", "%252f", "%253b", "%c0%af", "%ef%bc%8f", "%e2%88%95", "%e2%80%a8", "%85", "%a0",
-    "%c2%a0", "%ff", "%c0%bb", "%ef%bc%9b", "%u003b", "%", "%%", "%0", " ", "\t",
+    ";",
+    "%3b",
+    "%3B",
+    "?",
+    "%3f",
+    "#",
+    "%23",
+    "%00",
+    "%0a",
+    "%0d%0a",
+    "%20",
+    "%09",
+    "%0b",
+    "%7f",
+    "\\",
+    "%5c",
+    "%2f",
+    "%2F",
+    "/",
+    "//",
+    "/.",
+    "/..",
+    "/./",
+    "/../",
+    "/..;/",
+    "/.;/",
+    "/;/",
+    "&",
+    ",",
+    ":",
+    "!",
+    "|",
+    "~",
+    "@",
+    "$",
+    "+",
+    "=",
+    "*",
+    "'",
+    "(",
+    ".",
+    "..",
+    "%2e",
+    "%2e/",
+    "%252e",
+    "%252f",
+    "%253b",
+    "%c0%af",
+    "%ef%bc%8f",
+    "%e2%88%95",
+    "%e2%80%a8",
+    "%85",
+    "%a0",
+    "%c2%a0",
+    "%ff",
+    "%c0%bb",
+    "%ef%bc%9b",
+    "%u003b",
+    "%",
+    "%%",
+    "%0",
+    " ",
+    "\t",
 ];
 const TAILS: [&str; 5] = ["x.css", ".css", "a=b/x.css", "/x.css", "x/y.js"];
 const UPWARDS: [&str; 15] = [
-    "..", "%2e%2e", ".%2e", "%2E.", "..;", "..;x", "..%3b", "..%00", "..%20", "..%09", "...", "%252e%252e", "%c0%ae%c0%ae",
-    "..\\", "..%5c",
+    "..",
+    "%2e%2e",
+    ".%2e",
+    "%2E.",
+    "..;",
+    "..;x",
+    "..%3b",
+    "..%00",
+    "..%20",
+    "..%09",
+    "...",
+    "%252e%252e",
+    "%c0%ae%c0%ae",
+    "..\\",
+    "..%5c",
 ];
-const SLASHES: [&str; 12] = ["/", "//", "%2f", "%5c", "\\", "%252f", "/./", "/;/", "%c0%af", "%ef%bc%8f", "/%20/", ";/"];
+const SLASHES: [&str; 12] =
+    ["/", "//", "%2f", "%5c", "\\", "%252f", "/./", "/;/", "%c0%af", "%ef%bc%8f", "/%20/", ";/"];
 
 /// The protected operations: method, path, and whose request it is.
 fn protected() -> Vec<Spelling> {
@@ -58,8 +131,32 @@ pub fn all() -> Vec<Spelling> {
             }
         }
         for prefix in [
-            "/", "//", "/;", "/;x", "/.", "/./", "/public//..", "/%2f", "//x.css", "//public", "/\\", "/%5c", "http://api.acme.com",
-            "http://x.css", "http:/", "/http://x", "*", "", ".", "?/..", "/?/..", "/#/..", "/%00", "/ ", "/%20", "/%ef%bb%bf",
+            "/",
+            "//",
+            "/;",
+            "/;x",
+            "/.",
+            "/./",
+            "/public//..",
+            "/%2f",
+            "//x.css",
+            "//public",
+            "/\\",
+            "/%5c",
+            "http://api.acme.com",
+            "http://x.css",
+            "http:/",
+            "/http://x",
+            "*",
+            "",
+            ".",
+            "?/..",
+            "/?/..",
+            "/#/..",
+            "/%00",
+            "/ ",
+            "/%20",
+            "/%ef%bb%bf",
         ] {
             requests.push(with_target(&request, format!("{prefix}{path}")));
             requests.push(with_target(&request, format!("{prefix}{path}?x=/x.css")));
@@ -95,13 +192,68 @@ fn letters(path: &str) -> Vec<String> {
             with(&format!("{letter}%c2%ad")),
             with(&format!("{letter}%e2%80%8b")),
         ]);
-        for (same, other) in [('s', "ſ"), ('k', "K"), ('i', "ı"), ('i', "İ"), ('a', "ª"), ('o', "º"), ('c', "ⅽ"), ('7', "٧")] {
+        for (same, other) in
+            [('s', "ſ"), ('k', "K"), ('i', "ı"), ('i', "İ"), ('a', "ª"), ('o', "º"), ('c', "ⅽ"), ('7', "٧")]
+        {
             if letter == same {
                 found.push(with(&escaped(other)));
             }
         }
     }
     found
+}
+
+/// What a backend may take for a protected path that is another path to a rule: the table in `docs/security.md` is made of it.
+pub fn other_paths() -> Vec<Spelling> {
+    let mut requests = Vec::new();
+    for request in [
+        Spelling::new("other path", &MEMBERS, Alice, "GET", "/admin"),
+        Spelling::new("other path", &MEMBERS, Admin, "GET", "/internal"),
+    ] {
+        let path = String::from_utf8_lossy(&request.target).into_owned();
+        requests.extend(letters(&path).into_iter().map(|target| with_target(&request, target)));
+        let tails = [
+            ".css",
+            ".json",
+            ".html",
+            ".",
+            "..",
+            "%20",
+            "%09",
+            "%20/",
+            "+",
+            "%c2%a0",
+            "%e2%80%a8",
+            "::$DATA",
+            "~",
+            "~1",
+            "!",
+            "$",
+            "&",
+            "'",
+            "(",
+            ")",
+            "*",
+            ",",
+            "=",
+            ":",
+            "@",
+            "|",
+            "^",
+            "`",
+            "\"",
+            "<",
+            "%0a",
+            "%00",
+            ".php",
+            "/index.html",
+            "/x",
+            "/x.css",
+            "//x",
+        ];
+        requests.extend(tails.map(|tail| with_target(&request, format!("{path}{tail}"))));
+    }
+    requests
 }
 
 /// Every byte, raw and as an escape, behind the path, before a suffix and before the path.
