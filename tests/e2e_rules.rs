@@ -390,7 +390,7 @@ fn no_spelling_of_a_path_brings_a_request_without_a_token_to_what_needs_one() {
             assert_eq!(Request::get(target).send(port).status, 200, "{listener}: {target}");
         }
         let token = gateway.alice();
-        for target in ["/admin", "/admin/", "/admin?x", "/admin/%61", "/public/../admin"] {
+        for target in ["/admin", "/admin/", "/admin?x", "/admin/%61"] {
             assert_eq!(Request::get(target).bearer(&token).send(port).status, 200, "{listener}: {target}");
         }
     }
@@ -404,8 +404,8 @@ fn no_spelling_of_a_path_brings_a_request_without_a_token_to_what_needs_one() {
     }
     for expected in [
         "api: /public/../admin 401",
-        "opened, raw: /public/../admin 401",
-        "opened, raw: /public/%2e%2e/admin 401",
+        "opened, raw: /public/../admin 400",
+        "opened, raw: /public/%2e%2e/admin 400",
         "opened, raw: /public/..;/admin 400",
         "opened, raw: /admin%2f.. 400",
         "opened, raw: //admin 401",

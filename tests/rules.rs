@@ -414,7 +414,7 @@ fn the_first_rule_that_matches_decides_alone() {
         ("GET", "/healthz/x", "", "access_denied"),
         ("GET", "/accounts", "read", "admitted"),
         ("HEAD", "/accounts/1", "read", "admitted"),
-        ("GET", "/x/../accounts//1", "read", "admitted"),
+        ("GET", "/accounts/x/..//1", "read", "admitted"),
         ("GET", "/%61ccounts", "read", "admitted"),
         ("POST", "/accounts/1", "write", "scope_missing"),
         ("PURGE", "/accounts/1", "write", "scope_missing"),
@@ -590,6 +590,9 @@ fn a_target_that_servers_read_differently_is_refused_before_any_rule_and_only_wh
         ("/public;x/a", "path_ambiguous"),
         ("//public", "path_ambiguous"),
         ("/x;/../public/a", "path_ambiguous"),
+        ("/x/../public/a", "path_ambiguous"),
+        ("/public/../x", "path_ambiguous"),
+        ("/public/%2e%2e/x", "path_ambiguous"),
         ("/public/a;x", "no_token_needed"),
     ] {
         assert_eq!(reason(&parameters.get(target, "")), expected, "{target}");
@@ -790,7 +793,7 @@ fn who_waits_is_decided_under_the_rule_of_the_own_path() {
         ("/trial", good, "trial", 200, "admitted"),
         ("/optional", good, "optional", 200, "admitted"),
         ("/x", good, "", 403, "group_missing"),
-        ("/foo/../bar", good, "bar", 403, "scope_missing"),
+        ("/bar/../bar", good, "bar", 403, "scope_missing"),
         ("/optional", bad, "optional", 401, "signature_invalid"),
         ("/trial", bad, "trial", 401, "signature_invalid"),
     ];

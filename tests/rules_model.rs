@@ -355,6 +355,12 @@ impl Request {
                 ] {
                     let text = if backslash_separates { text.replace('\\', "/") } else { text };
                     readings.push(without_dots(&text));
+                    readings.push(text.split('/').filter(|segment| !segment.is_empty()).fold(
+                        String::from("/"),
+                        |path, segment| {
+                            if path == "/" { path + segment } else { path + "/" + segment }
+                        },
+                    ));
                 }
             }
         }

@@ -10,7 +10,7 @@
 //! | `%61`, `%7e`, `%3A`, `%40` | decoded by all | decoded: whatever may stand in a segment as it is, does |
 //! | `%20`, `%23`, `%3F`, `%25`, `{`, `é` as `%C3%A9` | one ordinary character | its escape, in capitals |
 //! | `%252e` | decoded once; twice only against RFC 3986 section 2.4 | the text `%2e`: `%25` stays an escape |
-//! | `.`, `..`, `%2e` | taken out (RFC 3986 section 5.2.4) | taken out |
+//! | `/a/../b`, `/a/%2e%2e/b`, `/./b` | Envoy (`normalize_path`), nginx: `/b` (RFC 3986 section 5.2.4); Express, Fastify, WSGI: as it is | `/b`, and as it is as another reading |
 //! | `..` above the root | Tomcat and nginx refuse, Go and URL parsers ignore | refused |
 //! | `/a//b` | nginx, Tomcat, Go: `/a/b`; Envoy if told to | `/a/b` |
 //! | `/a//../b` | Go, nginx, Tomcat: `/b`; Envoy, RFC 3986: `/a/b` | refused |
@@ -120,11 +120,18 @@ impl<'a> RequestTarget<'a> {
         let text = spelled_alike(path, ambiguous)?;
         let path = without_dot_segments(&text, ambiguous)?;
         let mut other_readings = Vec::new();
-        for reading in readings(&text, ambiguous) {
-            let other = without_dot_segments(&reading, ambiguous)?;
+        let mut add = |other: NormalPath<'static>| {
             if other != path && !other_readings.contains(&other) {
                 other_readings.push(other);
             }
+        };
+        let readings = readings(&text, ambiguous);
+        for reading in &readings {
+            add(without_dot_segments(reading, ambiguous)?);
+        }
+        if ambiguous == AmbiguousPaths::Refuse {
+            let texts = std::iter::once(&text).chain(&readings);
+            texts.filter(|text| has_dot_segments(text)).for_each(|text| add(with_dot_segments(text)));
         }
         Ok(Self { path, other_readings })
     }
@@ -134,7 +141,7 @@ impl<'a> RequestTarget<'a> {
         &self.path
     }
 
-    /// The other paths that some server may read; seldom any.
+    /// The other paths that some server may read; seldom any. They may have dot segments, which are names for such a server.
     pub fn other_readings(&self) -> &[NormalPath<'static>] {
         &self.other_readings
     }
@@ -280,8 +287,22 @@ fn without_dot_segments(text: &str, ambiguous: AmbiguousPaths) -> Result<NormalP
             }
         }
     }
-    let mut path = String::with_capacity(text.len());
-    for segment in kept.iter().filter(|segment| !segment.is_empty()) {
+    Ok(joined(kept.into_iter(), ends_with_slash))
+}
+
+/// Merges slashes, and keeps dot segments as names.
+fn with_dot_segments(text: &str) -> NormalPath<'static> {
+    joined(text.split('/').skip(1), text.ends_with('/'))
+}
+
+fn has_dot_segments(text: &str) -> bool {
+    text.split('/').any(|segment| matches!(segment, "." | ".."))
+}
+
+/// The path of these segments without the empty ones.
+fn joined<'a>(segments: impl Iterator<Item = &'a str>, ends_with_slash: bool) -> NormalPath<'static> {
+    let mut path = String::new();
+    for segment in segments.filter(|segment| !segment.is_empty()) {
         path.push('/');
         path.push_str(segment);
     }
@@ -291,7 +312,7 @@ fn without_dot_segments(text: &str, ambiguous: AmbiguousPaths) -> Result<NormalP
     if ends_with_slash || path.is_empty() {
         path.push('/');
     }
-    Ok(NormalPath(Cow::Owned(path)))
+    NormalPath(Cow::Owned(path))
 }
 
 /// What else the text may be for a server: the path of another host, a path with parameters in its segments, or a

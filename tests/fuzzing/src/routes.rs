@@ -140,7 +140,11 @@ fn scene(source: &mut Unstructured<'_>) -> Result<()> {
         std::iter::once(read.path().as_str()).chain(read.other_readings().iter().map(|path| path.as_str())).collect();
     for reading in &readings {
         assert!(reading.starts_with('/') && reading.is_ascii(), "no path: {reading:?}");
-        assert!(!reading.split('/').any(|segment| segment == "." || segment == ".."), "dots are left: {reading:?}");
+        // Another reading may keep dot segments, as servers do that do not resolve them.
+        if reading.split('/').any(|segment| segment == "." || segment == "..") {
+            assert_ne!(*reading, read.path().as_str(), "dots are left");
+            continue;
+        }
         let again = RequestTarget::read(reading.as_bytes(), ambiguous);
         assert_eq!(again.as_ref().map(|again| again.path().as_str()), Ok(*reading), "another path when read again");
     }
