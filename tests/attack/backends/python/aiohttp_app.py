@@ -27,9 +27,9 @@ def handler(operation, path, method=None):
 
 
 @web.middleware
-async def nothing(request, handle):
+async def nothing(request, handler):
     try:
-        return await handle(request)
+        return await handler(request)
     except web.HTTPException:
         return await done(request, "none", None, status=404)
 
