@@ -327,6 +327,9 @@ fn places_for_a_token_are_read_and_the_risky_ones_warn() {
     let found = warnings(json!({ "from_params": ["access_token"] }));
     assert_eq!(found.len(), 1);
     assert!(found.iter().all(|line| line.contains("token.from_params") && !line.contains("access_token")), "{found:?}");
+    let found = warnings(json!({ "from_cookies": ["at"], "insecure_exact_names": true }));
+    assert_eq!(found.len(), 1);
+    assert!(found.iter().all(|line| line.starts_with("token.insecure_exact_names is on")), "{found:?}");
     let found = warnings(json!({ "from_headers": [{ "name": "authorization" }] }));
     assert_eq!(found.len(), 1);
     assert!(found.iter().all(|line| line.contains("without a scheme")), "{found:?}");

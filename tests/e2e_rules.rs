@@ -14,6 +14,7 @@ use gateway::{API, Gateway, Setup, minimal_configuration};
 use serde_json::{Value, json};
 use testbed::authorization_server::{DEFAULT_AUDIENCE, now};
 use testbed::polling::until;
+use testbed::programs::http2_requests;
 use testbed::{ClientTokenRequest, ListenerOptions, Request, Response, UserTokenRequest};
 
 const TWO_FACTORS: &str = "urn:okta:loa:2fa:any";
@@ -221,11 +222,31 @@ fn preflights_pass_and_what_only_looks_like_one_does_not(gateway: &Gateway) {
     let origin = |request: Request| request.header("origin", "https://app.acme.com");
     let preflight = |path: &str| origin(Request::new("OPTIONS", path)).header("access-control-request-method", "POST");
     for path in ["/accounts", "/payments", "/catalog", "/elsewhere"] {
-        let response = preflight(path).header("x-user-id", "mallory").send(port);
-        assert_eq!((response.status, received(&response, "x-user-id")), (200, Vec::new()), "{path}");
+        let bare = preflight(path).header("x-user-id", "mallory");
+        let with_credentials = bare.clone().bearer("x.y.z").header("cookie", "sid=1").header("content-length", "0");
+        let requests = if path == "/catalog" { vec![bare] } else { vec![bare, with_credentials] };
+        for request in requests {
+            let response = request.send(port);
+            assert_eq!(response.status, 200, "{path}");
+            for name in ["x-user-id", "authorization", "cookie"] {
+                assert_eq!(received(&response, name), [""; 0], "{path}");
+            }
+        }
     }
-    assert_eq!(gateway.backend.count(), seen + 4);
+    let over_http2 = |chunks: &[&str], method: &str| {
+        let headers = json!({ "origin": "https://app.acme.com", "access-control-request-method": "POST" });
+        let path = format!("/accounts{method}");
+        let request = json!({ "port": port, "method": "OPTIONS", "path": path, "headers": headers, "chunks": chunks });
+        http2_requests(&json!([request]))[0]["status"].clone()
+    };
+    assert_eq!(over_http2(&[], ""), 200);
+    assert_eq!(gateway.backend.count(), seen + 8);
+    assert_eq!(over_http2(&["amount=7"], ""), 401, "a body that no field announces");
+    assert_eq!(over_http2(&[], "?_method=DELETE"), 401);
     for (status, request) in [
+        (401, preflight("/accounts").body("amount=7")),
+        (401, preflight("/accounts").chunked(&[b"amount=7"])),
+        (401, preflight("/accounts").header("x-http-method-override", "DELETE")),
         (401, origin(Request::new("OPTIONS", "/accounts"))),
         (401, Request::new("OPTIONS", "/accounts").header("access-control-request-method", "POST")),
         (401, preflight("/accounts").header("origin", "https://two.acme.com")),
@@ -236,7 +257,7 @@ fn preflights_pass_and_what_only_looks_like_one_does_not(gateway: &Gateway) {
     ] {
         assert_eq!(request.send(port).status, status, "{request:?}");
     }
-    assert_eq!(gateway.backend.count(), seen + 4, "what is no preflight passed as one");
+    assert_eq!(gateway.backend.count(), seen + 8, "what is no preflight passed as one");
 }
 
 /// What some server would serve for a path as it was received: `;…` taken out of the segments or not, before or

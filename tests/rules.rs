@@ -208,6 +208,17 @@ fn who_passes_without_a_token_brings_no_identity_and_no_credential_to_the_backen
     let decision = gate.decide(&[&fields[..], &spoofed].concat());
     assert_eq!((reason(&decision), edits(&decision)), ("no_token_needed", gone.map(str::to_owned).to_vec()));
     assert_eq!(gate.checked.get(), 0, "nobody looks at a token that does not matter");
+    // Nothing of a preflight reaches the backend as a checked credential, also where checked ones do.
+    let mut forwarding = Gate::new(&configured(json!({
+        "rules": [{ "match": { "path": "/optional" }, "access": "optional" }], "bypass_cors_preflight": true,
+        "token": { "forward": true, "from_headers": [{ "name": "x-token" }], "from_cookies": ["at"], "from_params": ["at"] },
+    })));
+    for path in ["/optional?at=a&x=1", "/a?at=a&x=1"] {
+        let credentials = [("x-token", "a"), ("authorization", "Basic YTpi"), ("cookie", "sid=1; at=a; At=b")];
+        let decision = forwarding.decide(&[&[fields[0], (":path", path)][..], &fields[2..4], &credentials].concat());
+        let rest = format!(":path~{}", path.replace("at=a&", ""));
+        assert_eq!(edits(&decision), ["-x-token", "-authorization", "-cookie", &rest], "{path}");
+    }
     // A credential that cannot be taken out safely goes nowhere, public or not.
     for path in ["/public?at=x;at=y", "/public?x;at=y"] {
         let decision = gate.decide(&[(":method", "GET"), (":path", path), ("cookie", "x=\r\ny: z; at=q")]);
@@ -275,7 +286,7 @@ fn nobody_passes_where_access_is_denied_whatever_they_bring() {
 fn a_preflight_is_one_only_with_all_that_a_browser_sends() {
     let origin = ("origin", "https://app.acme.com");
     let wanted = ("access-control-request-method", "PUT");
-    let rows: [(&str, Fields<'_>, bool); 14] = [
+    let rows: [(&str, Fields<'_>, bool); 21] = [
         ("OPTIONS", &[origin, wanted], true),
         ("OPTIONS", &[origin, wanted, ("access-control-request-headers", "authorization")], true),
         ("OPTIONS", &[("Origin", "null"), ("Access-Control-Request-Method", "PUT")], true),
@@ -289,6 +300,14 @@ fn a_preflight_is_one_only_with_all_that_a_browser_sends() {
         // As Envoy hands over two lines.
         ("OPTIONS", &[("origin", "https://app.acme.com,https://evil.example"), wanted], false),
         ("OPTIONS", &[origin, ("access-control-request-method", "PUT,GET")], false),
+        // A body, or a method of their own choice, for a backend that runs the handler of the path.
+        ("OPTIONS", &[origin, wanted, ("content-length", "0")], true),
+        ("OPTIONS", &[origin, wanted, ("content-length", "1")], false),
+        ("OPTIONS", &[origin, wanted, ("content-length", "00")], false),
+        ("OPTIONS", &[origin, wanted, ("transfer-encoding", "chunked")], false),
+        ("OPTIONS", &[origin, wanted, ("x-http-method-override", "DELETE")], false),
+        ("OPTIONS", &[origin, wanted, ("X_HTTP_Method", "DELETE")], false),
+        ("OPTIONS", &[origin, wanted, ("x-method-override", "DELETE")], false),
         ("GET", &[origin, wanted], false),
         ("GET", &[origin, wanted, ("x-http-method-override", "OPTIONS")], false),
     ];
@@ -306,8 +325,25 @@ fn a_preflight_is_one_only_with_all_that_a_browser_sends() {
             }
         }
     }
-    // The method twice: it is not known which one counts.
     let mut gate = Gate::new(&configured(json!({ "bypass_cors_preflight": true })));
+    for (path, expected) in [
+        ("/a?x=1", "no_token_needed"),
+        ("/a?_method=DELETE", "token_missing"),
+        ("/a?x=1&%5Fmethod=DELETE", "token_missing"),
+        ("/a?x=1;_Method=DELETE", "token_missing"),
+    ] {
+        let fields = [(":method", "OPTIONS"), (":path", path), origin, wanted];
+        assert_eq!(reason(&gate.decide(&fields)), expected, "{path}");
+    }
+    // Over HTTP/2 a body needs no field that announces it.
+    let fields = [(":method", "OPTIONS"), (":path", "/a"), origin, wanted];
+    let fields = fields.map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec())).to_vec();
+    let head = RequestHead::new(fields).followed_by_more();
+    match gate.engine.on_request(StreamId(1_000), &head, gate.now) {
+        Arrival::Decided(decision) => assert_eq!(reason(&decision), "token_missing"),
+        other => panic!("{other:?}"),
+    }
+    // The method twice: it is not known which one counts.
     let decision = gate.decide(&[(":method", "OPTIONS"), (":method", "OPTIONS"), (":path", "/a"), origin, wanted]);
     assert_eq!(reason(&decision), "token_missing");
 }

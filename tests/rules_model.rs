@@ -469,15 +469,17 @@ fn matches_regex(regex: &str, path: &str) -> bool {
 fn condition_holds(condition: &Value, claims: &Value, path: &str, method: &str) -> Option<bool> {
     let team = &claims["team"];
     match condition.as_str()? {
-        // Values of different types are different.
-        "claims.team == 'a'" => (!team.is_null()).then(|| team == "a"),
+        // Values of different types are not compared.
+        "claims.team == 'a'" => team.is_string().then(|| team == "a"),
         "path_segment(request.url_path, 1) == claims.team" => {
             let first = path.split('/').find(|segment| !segment.is_empty())?;
-            (!team.is_null()).then(|| team == first)
+            team.is_string().then(|| team == first)
         }
         "request.method == 'GET' || 'staff' in claims.groups" => {
             let is_staff = match &claims["groups"] {
-                Value::Array(groups) => Some(groups.iter().any(|group| group == "staff")),
+                Value::Array(groups) => {
+                    groups.iter().all(Value::is_string).then(|| groups.iter().any(|group| group == "staff"))
+                }
                 Value::Object(groups) => Some(groups.contains_key("staff")),
                 Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => None,
             };

@@ -30,6 +30,7 @@ pub fn document(written: &Value, loaded: &Loaded) -> Value {
     default(token, "from_cookies", json!([]));
     default(token, "from_params", json!([]));
     set(token, "forward", json!(policy.token_source.forward));
+    set(token, "insecure_exact_names", json!(policy.token_source.exact_names));
     set(token, "max_bytes", json!(policy.token_source.max_bytes));
     rules(&mut members, policy);
     responses(member(&mut members, "responses"), &policy.answers);

@@ -15,6 +15,7 @@ pub mod filter_state;
 pub mod forward;
 pub mod introspection;
 pub mod issuer_metadata;
+mod preflight;
 pub mod protected_resource;
 pub mod provider;
 pub mod request_target;

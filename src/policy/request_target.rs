@@ -239,7 +239,7 @@ const fn fault_of(character: u8, is_escaped: bool) -> Option<TargetFault> {
 }
 
 /// The character behind a `%`, and what follows it.
-fn escape(text: &[u8]) -> Option<(u8, &[u8])> {
+pub(super) fn escape(text: &[u8]) -> Option<(u8, &[u8])> {
     let [high, low, rest @ ..] = text else { return None };
     let hex = |digit: u8| char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok());
     Some((hex(*high)? << 4 | hex(*low)?, rest))
@@ -250,6 +250,11 @@ fn push_escape(text: &mut String, character: u8) {
     for nibble in [character >> 4, character & 15] {
         text.extend(char::from_digit(u32::from(nibble), 16).map(|digit| digit.to_ascii_uppercase()));
     }
+}
+
+/// Whether a text is the same in a path and decoded: no character of it is escaped there.
+pub fn needs_no_escape(text: &str) -> bool {
+    text.bytes().all(|byte| byte == b'/' || is_segment_byte(byte))
 }
 
 /// `pchar` of RFC 3986 section 3.3 without its escapes: what may stand in a segment as it is.

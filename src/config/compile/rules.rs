@@ -78,7 +78,7 @@ pub(super) fn rules(document: RulesDocument, at: &Path, findings: &mut Findings<
     };
     let ambiguous_hosts = if document.insecure_ambiguous_hosts {
         findings.relaxed(String::from(
-            "insecure_ambiguous_hosts is on: a rule for a host also applies to that host with a port or a trailing dot, which Envoy may route to another virtual host",
+            "insecure_ambiguous_hosts is on: a rule or condition for a host also applies to that host with a port or a trailing dot, which Envoy may route to another virtual host",
         ));
         AmbiguousHosts::InsecureAllow
     } else {

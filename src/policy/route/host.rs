@@ -115,7 +115,7 @@ impl HostName {
 }
 
 /// The host that a request's `:authority` names, in normal form; `None` when that is not to be told.
-pub(super) fn read_host(authority: &[u8]) -> Option<Cow<'_, str>> {
+pub(in crate::policy) fn read_host(authority: &[u8]) -> Option<Cow<'_, str>> {
     let (host, port) = split_port(std::str::from_utf8(authority).ok()?);
     // No client sends an empty port, and servers disagree whether `acme.com:` is `acme.com`.
     if port.is_some_and(|port| port.is_empty() || !port.bytes().all(|byte| byte.is_ascii_digit())) {

@@ -105,6 +105,11 @@ impl Router {
         Self { ambiguous_hosts, ..self }
     }
 
+    /// The treatment of hosts that are not written in their normal form.
+    pub const fn ambiguous_hosts(&self) -> AmbiguousHosts {
+        self.ambiguous_hosts
+    }
+
     /// The first rule for a request, by its `:authority` as it came, its target and its `:method`; `None` when
     /// there is none.
     ///
