@@ -187,5 +187,6 @@ pub fn honest() -> Vec<Spelling> {
         request(&CLOSED, Credential::Alice, "GET", "/accounts/7"),
         request(&CLOSED, Credential::Admin, "DELETE", "/accounts/7"),
         request(&MEMBERS, Credential::Admin, "GET", "/admin"),
+        request(&MEMBERS, Credential::Alice, "GET", "/orgs/acme%20inc/data"),
     ]
 }
