@@ -15,7 +15,7 @@ use std::borrow::Cow;
 use crate::http::{HeaderEdit, RequestHead};
 
 pub use cookie::CookieName;
-pub use header::{AuthScheme, HeaderForm, HeaderSource};
+pub use header::{AuthScheme, HeaderForm, HeaderSource, ValuePrefix};
 pub use query::{ParamName, target_without};
 
 /// Where tokens are looked for, and what becomes of the credential.

@@ -19,6 +19,7 @@ pub(super) struct RulesDocument {
     pub(super) default_rule: Option<DefaultRuleDocument>,
     pub(super) bypass_cors_preflight: bool,
     pub(super) insecure_ambiguous_paths: bool,
+    pub(super) strict_path_spelling: bool,
     /// Whether there is a page to send browsers to.
     pub(super) login: bool,
     pub(super) introspecting: Introspecting,
@@ -115,7 +116,10 @@ pub(super) fn rules(document: RulesDocument, at: &Path, findings: &mut Findings<
     let otherwise = rule(None, what, (login, introspecting), &at.member("default_rule"), findings);
     let complete = routes.len() == written && rules.len() == written;
     let (router, otherwise) = (Router::new(routes.clone()), otherwise?);
-    complete.then(|| (Rules::new(router, rules, otherwise, ambiguous, document.bypass_cors_preflight), routes))
+    complete.then(|| {
+        let rules = Rules::new(router, rules, otherwise, ambiguous, document.bypass_cors_preflight);
+        (rules.with_strict_path_spelling(document.strict_path_spelling), routes)
+    })
 }
 
 /// Whom a rule lets pass.
