@@ -14,6 +14,8 @@ use serde_json::Value;
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct RequestHead {
     fields: Vec<(String, Vec<u8>)>,
+    /// More of the request follows: a body, or trailers.
+    is_followed: bool,
 }
 
 impl RequestHead {
@@ -26,7 +28,19 @@ impl RequestHead {
                 name.make_ascii_lowercase();
             }
         }
-        Self { fields }
+        Self { fields, is_followed: false }
+    }
+
+    /// The same, of a request that does not end with its head.
+    #[must_use]
+    pub fn followed_by_more(self) -> Self {
+        Self { is_followed: true, ..self }
+    }
+
+    /// Whether a backend could read a body: the host says that more follows, or a field announces it.
+    pub fn may_have_body(&self) -> bool {
+        let mut lengths = self.values("content-length");
+        self.is_followed || lengths.any(|length| length != b"0") || self.values("transfer-encoding").next().is_some()
     }
 
     /// Every value given under `name` (lower case), in order.
@@ -101,20 +115,24 @@ impl HeaderName {
         is_token(text).then(|| Self(Cow::Owned(text.to_ascii_lowercase())))
     }
 
-    /// Whether a backend that folds case and takes all but letters and digits for one sign, as lighttpd does
-    /// for CGI and FastCGI, would take `spelling` for this name: `X_User_Id`, `X.User.Id` and `X-User-ID`
-    /// are one variable there.
+    /// Whether a backend could take `spelling` for this name: see [`fold_alike`].
     pub fn is_meant_by(&self, spelling: &str) -> bool {
-        fn fold(byte: u8) -> u8 {
-            if byte.is_ascii_alphanumeric() { byte.to_ascii_lowercase() } else { b'-' }
-        }
-        spelling.len() == self.0.len() && spelling.bytes().map(fold).eq(self.0.bytes().map(fold))
+        fold_alike(&self.0, spelling)
     }
 
     /// The name as it is written.
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+/// Whether a backend that folds case and takes all but letters and digits for one sign, as lighttpd does for CGI and
+/// FastCGI, reads two names of header fields as one: `X_User_Id`, `X.User.Id` and `X-User-ID` are one variable there.
+pub fn fold_alike(one: &str, other: &str) -> bool {
+    fn fold(byte: u8) -> u8 {
+        if byte.is_ascii_alphanumeric() { byte.to_ascii_lowercase() } else { b'-' }
+    }
+    one.len() == other.len() && one.bytes().map(fold).eq(other.bytes().map(fold))
 }
 
 /// A token of RFC 9110 section 5.6.2: what names of header fields, schemes and cookies are.

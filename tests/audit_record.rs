@@ -283,6 +283,7 @@ fn of_rules(reader: &mut Reader) {
     );
     for (fields, expected) in [
         (&[(":authority", "a..b")][..], "host_unusable"),
+        (&[(":authority", "admin.acme.com:81")], "host_ambiguous"),
         (&[(":method", "GET"), (":method", "PUT")], "method_malformed"),
     ] {
         assert_eq!(scene.request(fields).unwrap()["reason"], expected);
@@ -297,6 +298,19 @@ fn of_rules(reader: &mut Reader) {
     assert_eq!((&trial["decision"], &trial["would_deny"]), (&json!("allow"), &json!("group_missing")));
     let preview = scene.request(&[(":path", "/preview")]).unwrap();
     assert_eq!((&preview["reason"], &preview["would_deny"]), (&json!("no_token_needed"), &json!("condition_unmet")));
+    let condition = "request.host == 'acme.com' && request.headers['x-device'] == 'a'";
+    let conditional =
+        json!({ "providers": { "okta": inline() }, "default_rule": { "require": { "condition": condition } } });
+    let mut spelled = Scene::new(&conditional, reader);
+    for (host, devices, expected) in [
+        ("a..b", &["a"][..], "condition_host_malformed"),
+        ("acme.com:81", &["a"], "condition_host_ambiguous"),
+        ("acme.com", &["a", "b"], "condition_header_ambiguous"),
+    ] {
+        let mut fields = vec![(":authority", host), ("authorization", &*bearer)];
+        fields.extend(devices.iter().map(|device| ("x-device", *device)));
+        assert_eq!(spelled.request(&fields).unwrap()["reason"], expected);
+    }
 }
 
 fn of_waits(reader: &mut Reader) {

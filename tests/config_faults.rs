@@ -4,6 +4,8 @@
 #![allow(missing_docs, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
 #![allow(clippy::unwrap_used, reason = "a test")]
 
+#[path = "config_faults/method_gaps.rs"]
+mod method_gaps;
 #[path = "config_faults/responses.rs"]
 mod responses;
 
@@ -347,6 +349,9 @@ fn places_for_a_token_are_read_and_the_risky_ones_warn() {
     let found = warnings(json!({ "from_params": ["access_token"] }));
     assert_eq!(found.len(), 1);
     assert!(found.iter().all(|line| line.contains("token.from_params") && !line.contains("access_token")), "{found:?}");
+    let found = warnings(json!({ "from_cookies": ["at"], "insecure_exact_names": true }));
+    assert_eq!(found.len(), 1);
+    assert!(found.iter().all(|line| line.starts_with("token.insecure_exact_names is on")), "{found:?}");
     let found = warnings(json!({ "from_headers": [{ "name": "authorization" }] }));
     assert_eq!(found.len(), 1);
     assert!(found.iter().all(|line| line.contains("without a scheme")), "{found:?}");
@@ -483,7 +488,7 @@ fn rules_in_every_form_are_read_and_what_weakens_them_warns() {
     let good = json!({
         "rules": [
             { "name": "health", "match": { "path": "/healthz" }, "access": "public" },
-            { "name": "Read-1.x_y", "match": { "path_prefix": "/a", "methods": ["GET", "M-SEARCH"], "hosts": ["a.example", "*.b.example", "[::1]"] },
+            { "name": "Read-1.x_y", "match": { "path_prefix": "/a", "methods": ["GET", "HEAD", "M-SEARCH"], "hosts": ["a.example", "*.b.example", "[::1]"] },
               "require": { "scopes": ["a"] }, "report_only": true },
             { "match": { "path_regex": "/r/[0-9]{4}", "ignore_case": true }, "access": "deny" },
             { "match": {}, "report_only": false, "access": "optional" },
@@ -496,7 +501,7 @@ fn rules_in_every_form_are_read_and_what_weakens_them_warns() {
     assert_eq!(warnings(json!({ "rules": {}, "default_rule": {} })), [""; 0], "an empty list as some hosts pass it");
     let many: Vec<Value> = (0..5000)
         .map(|number| {
-            json!({ "name": format!("r{number}"), "match": { "path_prefix": format!("/r{number}"), "methods": ["GET"] },
+            json!({ "name": format!("r{number}"), "match": { "path_prefix": format!("/r{number}"), "methods": ["GET", "HEAD"] },
                 "require": { "scopes": [format!("s{number}")] } })
         })
         .collect();
@@ -504,6 +509,9 @@ fn rules_in_every_form_are_read_and_what_weakens_them_warns() {
     let found = warnings(json!({ "insecure_ambiguous_paths": true, "rules": [{ "match": { "path": "/a%2Fb" } }] }));
     assert_eq!(found.len(), 1, "{found:?}");
     assert!(found.iter().all(|line| line.starts_with("insecure_ambiguous_paths is on")), "{found:?}");
+    let found =
+        warnings(json!({ "insecure_ambiguous_hosts": true, "rules": [{ "match": { "hosts": ["a.acme.com"] } }] }));
+    assert!(found.len() == 1 && found[0].starts_with("insecure_ambiguous_hosts is on"), "{found:?}");
 }
 
 #[test]

@@ -9,16 +9,17 @@ mod signing;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use asking::{SECRET, active, asking, inactive};
+use asking::{SECRET, active, active_answer, asking, asking_with, inactive, introspecting, with_environment};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use gateway::Setup;
 use serde_json::{Value, json};
-use signing::ISSUER;
+use signing::{ISSUER, SigningKey, payload};
 use testbed::authorization_server::now;
 use testbed::envoy::version;
 use testbed::polling::until;
-use testbed::{Answer, Cluster, Script, ScriptedServer};
+use testbed::programs::http2_requests;
+use testbed::{Answer, Cluster, ListenerOptions, Request, Script, ScriptedServer};
 
 #[test]
 fn what_the_issuer_says_of_a_token_decides_and_is_remembered() {
@@ -43,6 +44,46 @@ fn what_the_issuer_says_of_a_token_decides_and_is_remembered() {
         assert!(!log.contains(hidden), "{hidden} is in the log");
     }
     gateway.assert_no_trap();
+}
+
+fn managed_trailers_of_an_introspected_request_are_removed(listener: fn(ListenerOptions) -> ListenerOptions) {
+    let mut configuration = introspecting(json!({}));
+    configuration["default_rule"] = json!({ "introspect": true });
+    let setup = Setup { configuration, listener, ..Setup::default() };
+    let slow = Duration::from_secs(1);
+    let (gateway, server) =
+        asking_with(setup, move |_, _| Script::Slow { delay: slow, answer: active_answer(json!({})) });
+    let jwt = SigningKey::a("k1").token(&payload(now()));
+    for (at, token) in ["opaque", jwt.as_str()].into_iter().enumerate() {
+        let request = Request::post("/accounts").bearer(token).chunked(&[b"body"]);
+        let request =
+            request.trailer("x-user-id", "mallory").trailer("Authorization", "Bearer mallory").trailer("x-sum", "7");
+        assert_eq!(request.send(gateway.port()).status, 200, "{:?}", gateway.reasons());
+        assert_eq!(server.count(), at + 1, "the request was pending");
+    }
+    let over_http2 = json!([{ "port": gateway.port(), "method": "POST", "path": "/accounts", "chunks": ["body"],
+        "headers": { "authorization": "Bearer another" },
+        "trailers": { "x-user-id": "mallory", "x_client_id": "mallory", "x-sum": "7" } }]);
+    assert_eq!(http2_requests(&over_http2)[0]["status"], 200, "{:?}", gateway.reasons());
+    assert_eq!((server.count(), gateway.backend.count()), (3, 3));
+    for request in gateway.backend.requests() {
+        let names: Vec<&str> = request.trailers.0.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["x-sum"], "{request:?}");
+    }
+    gateway.assert_no_trap();
+}
+
+#[test]
+fn managed_trailers_of_an_introspected_request_never_reach_the_backend_by_default() {
+    managed_trailers_of_an_introspected_request_are_removed(with_environment);
+}
+
+#[test]
+fn managed_trailers_of_an_introspected_request_never_reach_the_backend_with_allow_on_headers_stop_iteration() {
+    managed_trailers_of_an_introspected_request_are_removed(|listener| ListenerOptions {
+        allow_on_headers_stop_iteration: Some(true),
+        ..with_environment(listener)
+    });
 }
 
 #[test]

@@ -84,6 +84,58 @@ fn a_post_with_a_body_is_not_forwarded_undecided_without_allow_on_headers_stop_i
     a_post_with_a_body_waits(|listener| ListenerOptions { allow_on_headers_stop_iteration: Some(false), ..listener });
 }
 
+const FORGED_TRAILERS: [(&str, &str); 4] =
+    [("x-user-id", "mallory"), ("x_granted.scopes", "mallory"), ("authorization", "Bearer mallory"), ("x-sum", "7")];
+
+/// Sends requests with forged trailers over HTTP/1.1 and HTTP/2 while there are no keys.
+fn managed_trailers_of_a_pending_request_are_removed(listener: fn(ListenerOptions) -> ListenerOptions) {
+    let gateway = without_keys(listener);
+    let token = gateway.alice();
+    let trailers: serde_json::Map<String, serde_json::Value> =
+        FORGED_TRAILERS.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect();
+    let http2 = json!([&["first", "second"][..], &[]].map(|chunks| json!({
+        "port": gateway.port(), "method": "POST", "path": "/accounts", "chunks": chunks, "trailers": trailers,
+        "headers": { "authorization": format!("Bearer {token}") } })));
+    let http1 = FORGED_TRAILERS
+        .iter()
+        .fold(Request::post("/accounts").bearer(&token).chunked(&[b"first", b"second"]), |request, (name, value)| {
+            request.trailer(name, value)
+        });
+    std::thread::scope(|scope| {
+        let over_http2 = scope.spawn(|| testbed::programs::http2_requests(&http2));
+        let over_http1 = scope.spawn(|| http1.send(gateway.port()));
+        wait_until_active(&gateway, 3);
+        // The bodies and trailers are in the filter too.
+        std::thread::sleep(Duration::from_millis(300));
+        assert_eq!(gateway.backend.count(), 0, "a request was forwarded undecided");
+        gateway.gate.set(Mode::Pass);
+        let over_http2 = over_http2.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        assert!(over_http2.iter().all(|response| response["status"] == 200), "{over_http2:?}");
+        let over_http1 = over_http1.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        assert_eq!(over_http1.status, 200);
+    });
+    let forwarded = gateway.backend.requests();
+    assert_eq!(forwarded.len(), 3);
+    for request in forwarded {
+        let names: Vec<&str> = request.trailers.0.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["x-sum"], "{request:?}");
+    }
+    assert_serves_on(&gateway);
+}
+
+#[test]
+fn managed_trailers_of_a_pending_request_never_reach_the_backend_by_default() {
+    managed_trailers_of_a_pending_request_are_removed(|listener| listener);
+}
+
+#[test]
+fn managed_trailers_of_a_pending_request_never_reach_the_backend_with_allow_on_headers_stop_iteration() {
+    managed_trailers_of_a_pending_request_are_removed(|listener| ListenerOptions {
+        allow_on_headers_stop_iteration: Some(true),
+        ..listener
+    });
+}
+
 #[test]
 fn a_thousand_waiting_requests_are_admitted_once_each() {
     let gateway = without_keys(|listener| listener);

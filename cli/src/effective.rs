@@ -30,6 +30,7 @@ pub fn document(written: &Value, loaded: &Loaded) -> Value {
     default(token, "from_cookies", json!([]));
     default(token, "from_params", json!([]));
     set(token, "forward", json!(policy.token_source.forward));
+    set(token, "insecure_exact_names", json!(policy.token_source.exact_names));
     set(token, "max_bytes", json!(policy.token_source.max_bytes));
     rules(&mut members, policy);
     responses(member(&mut members, "responses"), &policy.answers);
@@ -53,7 +54,7 @@ pub fn document(written: &Value, loaded: &Loaded) -> Value {
             *value = json!([]);
         }
     }
-    for name in ["bypass_cors_preflight", "insecure_ambiguous_paths"] {
+    for name in ["bypass_cors_preflight", "insecure_ambiguous_paths", "insecure_ambiguous_hosts"] {
         let value = members.entry(name).or_insert(Value::Null);
         if value.is_null() {
             *value = json!(false);

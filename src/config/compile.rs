@@ -6,6 +6,7 @@ mod claim_to_headers;
 mod debug;
 mod filter_state;
 mod introspection;
+mod method_gaps;
 mod protected_resource;
 mod provider;
 mod requirement;
@@ -89,6 +90,7 @@ pub(super) fn document(
         bypass_cors_preflight: document.bypass_cors_preflight.unwrap_or(false),
         insecure_ambiguous_paths: document.insecure_ambiguous_paths.unwrap_or(false),
         strict_path_spelling: document.strict_path_spelling.unwrap_or(false),
+        insecure_ambiguous_hosts: document.insecure_ambiguous_hosts.unwrap_or(false),
     };
     if let Some(token_source) = &token_source {
         about_rules.warn_of_redirects(token_source, &mut findings);

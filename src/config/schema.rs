@@ -40,7 +40,9 @@ document! {
         /// What counts where no rule does. Left out: `{"access": "token"}`.
         default_rule: DefaultRuleDocument,
         /// Lets CORS preflights (`OPTIONS` with `Origin` and `Access-Control-Request-Method`) pass without a token, to the
-        /// backend or a CORS filter that answers them. Not where `access` is `deny`. Left out: no.
+        /// backend or a CORS filter that answers them: only without a body, and without credentials and cookies, which are
+        /// removed. Not where `access` is `deny`. Many backends run the handler of a path for `OPTIONS` too: better have
+        /// Envoy's CORS filter in front of this one answer preflights. Left out: no.
         bypass_cors_preflight: bool,
         /// Takes paths as they are that two servers may read differently (`%2f`, `\`, `..;`), instead of refusing
         /// them: a rule may then be met by a path that the backend reads as another. Left out: no.
@@ -48,6 +50,10 @@ document! {
         /// Rejects a request with 400 (`path_ambiguous`) when its path, compared as the client wrote it, matches another
         /// rule than its normal form. For rules that were written for a filter that does not normalize paths. Left out: no.
         strict_path_spelling: bool,
+        /// Applies a rule for `api.acme.com` also to `api.acme.com:8443` and `api.acme.com.`, which Envoy compares as other
+        /// hosts unless it strips port and trailing dot before the filter. Default: such a request is rejected with 400
+        /// if the host as written comes under another rule. An empty port (`api.acme.com:`) is always rejected. Left out: no.
+        insecure_ambiguous_hosts: bool,
         /// How refused clients are answered.
         responses: ResponsesDocument,
         /// Which claims the backend receives in which headers. Left out: `x-user-id` (subject),
@@ -174,14 +180,19 @@ document! {
         /// The headers that may carry the token. Left out: `authorization` with the scheme `Bearer`; what
         /// is written replaces that.
         from_headers: Vec<FromHeaderDocument>,
-        /// The cookies that may carry the token, case-sensitive. Left out: none.
+        /// The cookies that may carry the token, case-sensitive. A cookie that common frameworks read under one of these
+        /// names (`Access_Token`, `access.token`, `access_token[]`) is rejected and removed. Left out: none.
         from_cookies: Vec<String>,
-        /// The query parameters that may carry the token, case-sensitive. Left out: none. Such tokens end
-        /// up in access logs (RFC 6750 section 5.3), so this prints a warning.
+        /// The query parameters that may carry the token, case-sensitive; other spellings are rejected and removed like
+        /// those of cookies. Left out: none. Such tokens end up in access logs (RFC 6750 section 5.3), so this prints a
+        /// warning.
         from_params: Vec<String>,
         /// Whether the backend receives the credential. Left out: no, every header, cookie and parameter
         /// above is taken out.
         forward: bool,
+        /// Compares the names of cookies and query parameters exactly: another spelling is neither rejected nor removed, and
+        /// a backend may read an unchecked token there. Left out: no.
+        insecure_exact_names: bool,
         /// The longest token that is looked at, in bytes. Left out: 8192.
         max_bytes: u32,
     }

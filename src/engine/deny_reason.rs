@@ -113,6 +113,7 @@ impl DenyReason {
             Self::Rule(RuleFault::Target(TargetFault::AboveRoot)) => "path_above_root",
             Self::Rule(RuleFault::Method) => "method_malformed",
             Self::Rule(RuleFault::Route(RouteFault::HostUnusable)) => "host_unusable",
+            Self::Rule(RuleFault::Route(RouteFault::HostAmbiguous)) => "host_ambiguous",
             Self::Rule(RuleFault::Route(RouteFault::PathAmbiguous)) => "path_ambiguous",
             Self::AccessDenied => "access_denied",
             Self::Unmet(reason) => reason.name(),

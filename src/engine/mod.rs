@@ -8,6 +8,7 @@
 
 pub mod audit;
 mod batch;
+mod decision;
 pub mod deny_reason;
 mod effects;
 pub mod figures;
@@ -58,9 +59,9 @@ pub use crate::keys::fetch::{FetchCause, FetchFault, FetchOutcome, FetchResult, 
 pub use crate::keys::sharing::{Lease, SharedAnswer, SharedOutcome, Turn};
 pub use crate::policy::{Attribute, AttributeValues, CalloutAddress};
 pub use batch::BATCH;
+pub use decision::{Decision, Verdict};
 pub use effects::{CallId, CallNote, Fetch, FetchId, FetchNote, Inquiry, Outbox};
 pub use parked::Room;
-pub use request::{Decision, Verdict};
 pub use told::Told;
 
 /// How soon the next batch follows.

@@ -9,12 +9,13 @@ use std::borrow::Cow;
 use std::rc::Rc;
 
 use crate::engine::audit::{AuditRecord, Evidence, Proof, request_id_of};
+use crate::engine::decision::{Decision, Verdict};
 use crate::engine::deny_reason::DenyReason;
 use crate::engine::inquiries::{Awaited, Inquiries, Question, Said};
 use crate::engine::reply::{Refusal, reply_to};
 use crate::engine::token_cache::{Grant, TokenCache};
 use crate::engine::told::Told;
-use crate::http::{HeadEdits, HeaderEdit, Reply, RequestHead};
+use crate::http::{HeadEdits, HeaderEdit, RequestHead};
 use crate::introspection::Freshness;
 use crate::jose::{Claim, SignatureVerifier, TokenFault, UnverifiedToken};
 use crate::keys::{LookUp, ProviderKeys};
@@ -25,26 +26,6 @@ use crate::policy::{
 };
 use crate::redacted::Redacted;
 use crate::unix_time::UnixTime;
-
-/// What is to be done with one request, and what is to be logged of it.
-#[derive(Clone, Debug)]
-pub struct Decision {
-    /// What the host does.
-    pub verdict: Verdict,
-    /// What later filters and the access log are told; nothing unless the operator wants it.
-    pub told: Told,
-    /// What is logged.
-    pub audit: AuditRecord,
-}
-
-/// What the host does with a request.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// It goes on to the backend with these edits.
-    Allow(HeadEdits),
-    /// It ends here with this reply.
-    Deny(Reply),
-}
 
 /// A request whose rule is known. While it is decided at once its head stays where it is; one that waits takes it along.
 #[derive(Debug)]
@@ -130,15 +111,16 @@ pub(super) fn find_credential<'a>(
     if policy.rules.rule(facts.rule).access == Access::Deny {
         return Err(facts.deny(policy, None, DenyReason::AccessDenied).into());
     }
-    match policy.strip(head) {
-        Ok(edits) => facts.stripping = edits,
-        Err(Unwritable) => return Err(facts.deny(policy, None, DenyReason::CredentialMalformed).into()),
-    }
+    facts = facts.with_stripping(policy.strip(head), policy)?;
     let credential = policy.token_source.find(head);
     if let (false, Some(asked)) = (is_answered, policy.rules.asks(facts.rule, &credential)) {
         return Err(Early::Asks(asked));
     }
     match policy.rules.without_token(facts.rule, &credential, &facts.asked(None, now)) {
+        Ok(Some(proof)) if proof.is_preflight() => {
+            let edits = policy.token_source.strip_preflight(head, std::mem::take(&mut facts.stripping));
+            return Err(facts.with_stripping(edits, policy)?.allow_without_token(policy, &proof).into());
+        }
         Ok(Some(proof)) => return Err(facts.allow_without_token(policy, &proof).into()),
         Ok(None) => {}
         Err(reason) => return Err(facts.deny(policy, None, DenyReason::Unmet(reason)).into()),
@@ -385,6 +367,14 @@ fn decide_opaque<'a>(
 }
 
 impl RequestFacts<'_> {
+    /// With these edits; rejects the request when a credential cannot be removed.
+    fn with_stripping(self, edits: Result<Vec<HeaderEdit>, Unwritable>, policy: &Policy) -> Result<Self, Early> {
+        match edits {
+            Ok(stripping) => Ok(Self { stripping, ..self }),
+            Err(Unwritable) => Err(self.deny(policy, None, DenyReason::CredentialMalformed).into()),
+        }
+    }
+
     fn question<'b>(&self, text: &'b [u8], policy: &Policy, now: UnixTime) -> Question<'b> {
         let introspects = policy.rules.rule(self.rule).introspects;
         Question { text, introspects, came_at: self.came_at, now }

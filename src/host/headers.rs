@@ -6,9 +6,10 @@ use proxy_wasm::types::{MapType, Status};
 
 use crate::http::{HeadEdits, HeaderEdit, Reply, RequestHead};
 
-/// The head of the request in hand.
-pub(super) fn request_head() -> Result<RequestHead, Status> {
-    hostcalls::get_map_bytes(MapType::HttpRequestHeaders).map(RequestHead::new)
+/// The head of the request in hand, and whether the request ends with it.
+pub(super) fn request_head(end_of_stream: bool) -> Result<RequestHead, Status> {
+    let head = hostcalls::get_map_bytes(MapType::HttpRequestHeaders).map(RequestHead::new)?;
+    Ok(if end_of_stream { head } else { head.followed_by_more() })
 }
 
 /// Changes the head of the request in hand.

@@ -4,8 +4,9 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use proxy_wasm::traits::{Context, HttpContext};
-use proxy_wasm::types::Action;
+use proxy_wasm::types::{Action, Status};
 
+use crate::engine::reply::undelivered_reply;
 use crate::engine::{Arrival, StreamId};
 use crate::host::attributes::request_attributes;
 use crate::host::carry_out::{answer, apply};
@@ -48,8 +49,8 @@ impl Drop for FilterStream {
 impl Context for FilterStream {}
 
 impl HttpContext for FilterStream {
-    fn on_http_request_headers(&mut self, _num_headers: usize, _end_of_stream: bool) -> Action {
-        let Ok(head) = headers::request_head() else {
+    fn on_http_request_headers(&mut self, _num_headers: usize, end_of_stream: bool) -> Action {
+        let Ok(head) = headers::request_head(end_of_stream) else {
             log::error!("the host has no request headers; the request is not let through");
             return Action::Pause;
         };
@@ -84,23 +85,35 @@ impl HttpContext for FilterStream {
     }
 
     fn on_http_request_trailers(&mut self, _num_trailers: usize) -> Action {
-        if self.passage.get() == Passage::Admitted {
-            self.remove_managed_trailers();
+        // In every state: with `allow_on_headers_stop_iteration` Envoy calls this while the request is pending, and not
+        // again after it is resumed.
+        if let Err(status) = self.remove_managed_trailers() {
+            log::error!("removing a request trailer failed ({status:?}); the request is rejected");
+            self.reject();
         }
         self.action()
     }
 }
 
 impl FilterStream {
-    /// A backend that merges trailers into headers would take a managed one for ours.
-    fn remove_managed_trailers(&self) {
-        let names = headers::request_trailer_names().unwrap_or_default();
-        for name in names {
+    /// Removes the trailers that a backend which merges trailers into headers would take for ours or for a credential.
+    fn remove_managed_trailers(&self) -> Result<(), Status> {
+        for name in headers::request_trailer_names()? {
             let managed = self.shared.with_engine(|engine| engine.is_managed_trailer(&name)).unwrap_or(true);
-            if managed && headers::remove_request_trailer(&name).is_err() {
-                log::error!("the host refused to remove a trailer; the request is not let through");
-                self.passage.set(Passage::Refused);
+            if managed {
+                headers::remove_request_trailer(&name)?;
             }
+        }
+        Ok(())
+    }
+
+    /// Rejects the request, also when it is pending or admitted, unless it was rejected before.
+    fn reject(&self) {
+        if self.shared.streams.take(self.id).is_some() {
+            self.shared.with_engine(|engine| engine.on_stream_closed(self.id));
+        }
+        if self.passage.get() != Passage::Refused {
+            self.passage.set(answer(&undelivered_reply()));
         }
     }
 }

@@ -7,6 +7,9 @@
 //! our own `ip_in(address, [ranges])` and `path_segment(path, number)`. What of CEL is not (messages, bytes, unsigned
 //! numbers, optional values, names of time zones) is a fault when the expression is read.
 //!
+//! A comparison of values of different types is an error, where CEL says that they differ: `claims.role != 'guest'` must
+//! not hold for `["guest"]`. Numbers are of one type, and every value can be compared with a literal `null`.
+//!
 //! An expression is compiled once, by `config`, and judged by every request that its rule concerns. Judging takes a
 //! bounded number of steps and a bounded stack, reads no clock, and ends in true, false or an error, on which the
 //! caller refuses.
@@ -21,6 +24,7 @@ mod fault;
 mod functions;
 mod lexer;
 mod network;
+mod normal_form;
 mod program;
 mod syntax;
 mod value;
@@ -30,7 +34,7 @@ pub use facts::{Facts, TokenFacts};
 pub use fault::{ConditionError, ConditionFault, ConditionProblem};
 
 use check::Program;
-use evaluate::Evaluation;
+use evaluate::{Evaluation, STEPS};
 use fault::FaultAt;
 use value::Value;
 
@@ -72,8 +76,24 @@ impl Condition {
     /// # Errors
     /// When that cannot be told: the caller refuses the request.
     pub fn holds(&self, facts: &Facts<'_>) -> Result<bool, ConditionError> {
-        let whole = Evaluation::new(facts).value(&self.program.node)?;
-        if let Value::Bool(holds) = whole { Ok(holds) } else { Err(ConditionError::NotBoolean) }
+        let mut steps = STEPS;
+        let holds = self.evaluate(facts, &mut steps)?;
+        for (reading, ambiguous) in facts.other_readings(&self.program.facts) {
+            match self.evaluate(&reading, &mut steps) {
+                Ok(value) if value == holds => {}
+                Err(ConditionError::TooCostly) => return Err(ConditionError::TooCostly),
+                Ok(_) | Err(_) => return Err(ambiguous),
+            }
+        }
+        Ok(holds)
+    }
+
+    /// In so many steps, for all readings of a request together.
+    fn evaluate(&self, facts: &Facts<'_>, steps: &mut usize) -> Result<bool, ConditionError> {
+        let mut evaluation = Evaluation::new(facts, *steps);
+        let whole = evaluation.value(&self.program.node);
+        *steps = evaluation.steps_left();
+        if let Value::Bool(holds) = whole? { Ok(holds) } else { Err(ConditionError::NotBoolean) }
     }
 }
 

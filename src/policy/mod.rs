@@ -15,6 +15,7 @@ pub mod filter_state;
 pub mod forward;
 pub mod introspection;
 pub mod issuer_metadata;
+mod preflight;
 pub mod protected_resource;
 pub mod provider;
 pub mod request_target;
@@ -41,7 +42,8 @@ pub use provider::{
 pub use request_target::{AmbiguousPaths, NormalPath, RequestTarget, TargetFault};
 pub use requirement::{Facts, Remedy, Requirement, Unmet, UnmetReason};
 pub use route::{
-    Authority, HostPattern, LetterCase, Method, PathPattern, PatternFault, Route, RouteFault, RouteIndex, Router,
+    AmbiguousHosts, Authority, HostPattern, LetterCase, Method, PathPattern, PatternFault, Route, RouteFault,
+    RouteIndex, Router,
 };
 pub use rule::{Access, Asked, NoTokenNeeded, Rule, RuleFault, RuleId, Rules};
 pub use token_source::{Place, TokenSource, Unwritable};

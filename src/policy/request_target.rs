@@ -10,13 +10,14 @@
 //! | `%61`, `%7e`, `%3A`, `%40` | decoded by all | decoded: whatever may stand in a segment as it is, does |
 //! | `%20`, `%23`, `%3F`, `%25`, `{`, `é` as `%C3%A9` | one ordinary character | its escape, in capitals |
 //! | `%252e` | decoded once; twice only against RFC 3986 section 2.4 | the text `%2e`: `%25` stays an escape |
-//! | `.`, `..`, `%2e` | taken out (RFC 3986 section 5.2.4) | taken out |
+//! | `/a/../b`, `/a/%2e%2e/b`, `/./b` | Envoy (`normalize_path`), nginx: `/b` (RFC 3986 section 5.2.4); Express, Fastify, WSGI: as it is | `/b`, and as it is as another reading |
 //! | `..` above the root | Tomcat and nginx refuse, Go and URL parsers ignore | refused |
 //! | `/a//b` | nginx, Tomcat, Go: `/a/b`; Envoy if told to | `/a/b` |
 //! | `/a//../b` | Go, nginx, Tomcat: `/b`; Envoy, RFC 3986: `/a/b` | refused |
 //! | `//a/b` | most: `/a/b`; `new URL()`, `urlsplit()`: `/b` of the host `a` | `/a/b`, and `/b` as another reading |
 //! | `/a;x/b` | Tomcat, Jetty, Spring: `/a/b`; others: as it is | as it is, and `/a/b` as another reading |
-//! | `/a%3Bx/b` | Shiro: `/a/b` (CVE-2020-11989); others: `/a;x/b` | `/a;x/b`, and `/a/b` as another reading |
+//! | `/a;/b` | Fastify 3 and 4, restify: `/a`, the rest is the query | as it is, and `/a` as another reading |
+//! | `/a%3Bx/b` | Shiro: `/a/b` (CVE-2020-11989); others: `/a;x/b` | `/a;x/b`, and `/a/b` and `/a` as other readings |
 //! | `/a/..;/b`, `/a/..%3b/b` | Tomcat: `/b`; others: as it is | refused |
 //! | `%2f`, `\`, `%5c` | a separator for some | refused |
 //! | control bytes, `#`, a blank, broken escapes, bytes that are no UTF-8 | cut off, dropped, replaced | refused |
@@ -119,11 +120,18 @@ impl<'a> RequestTarget<'a> {
         let text = spelled_alike(path, ambiguous)?;
         let path = without_dot_segments(&text, ambiguous)?;
         let mut other_readings = Vec::new();
-        for reading in readings(&text, ambiguous) {
-            let other = without_dot_segments(&reading, ambiguous)?;
+        let mut add = |other: NormalPath<'static>| {
             if other != path && !other_readings.contains(&other) {
                 other_readings.push(other);
             }
+        };
+        let readings = readings(&text, ambiguous);
+        for reading in &readings {
+            add(without_dot_segments(reading, ambiguous)?);
+        }
+        if ambiguous == AmbiguousPaths::Refuse {
+            let texts = std::iter::once(&text).chain(&readings);
+            texts.filter(|text| has_dot_segments(text)).for_each(|text| add(with_dot_segments(text)));
         }
         Ok(Self { path, other_readings })
     }
@@ -147,7 +155,7 @@ impl<'a> RequestTarget<'a> {
         &self.path
     }
 
-    /// The other paths that some server may read; seldom any.
+    /// The other paths that some server may read; seldom any. They may have dot segments, which are names for such a server.
     pub fn other_readings(&self) -> &[NormalPath<'static>] {
         &self.other_readings
     }
@@ -245,7 +253,7 @@ const fn fault_of(character: u8, is_escaped: bool) -> Option<TargetFault> {
 }
 
 /// The character behind a `%`, and what follows it.
-fn escape(text: &[u8]) -> Option<(u8, &[u8])> {
+pub(super) fn escape(text: &[u8]) -> Option<(u8, &[u8])> {
     let [high, low, rest @ ..] = text else { return None };
     let hex = |digit: u8| char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok());
     Some((hex(*high)? << 4 | hex(*low)?, rest))
@@ -256,6 +264,11 @@ fn push_escape(text: &mut String, character: u8) {
     for nibble in [character >> 4, character & 15] {
         text.extend(char::from_digit(u32::from(nibble), 16).map(|digit| digit.to_ascii_uppercase()));
     }
+}
+
+/// Whether a text is the same in a path and decoded: no character of it is escaped there.
+pub fn needs_no_escape(text: &str) -> bool {
+    text.bytes().all(|byte| byte == b'/' || is_segment_byte(byte))
 }
 
 /// `pchar` of RFC 3986 section 3.3 without its escapes: what may stand in a segment as it is.
@@ -285,7 +298,7 @@ fn without_dot_segments(text: &str, ambiguous: AmbiguousPaths) -> Result<NormalP
                 }
             }
             named => {
-                let name = without_parameter(named, &[";", ESCAPED_SEMICOLON]);
+                let name = before_mark(named, &[";", ESCAPED_SEMICOLON]);
                 if refuses && matches!(name, "." | "..") {
                     return Err(TargetFault::ParameterInDotSegment);
                 }
@@ -293,8 +306,22 @@ fn without_dot_segments(text: &str, ambiguous: AmbiguousPaths) -> Result<NormalP
             }
         }
     }
-    let mut path = String::with_capacity(text.len());
-    for segment in kept.iter().filter(|segment| !segment.is_empty()) {
+    Ok(joined(kept.into_iter(), ends_with_slash))
+}
+
+/// Merges slashes, and keeps dot segments as names.
+fn with_dot_segments(text: &str) -> NormalPath<'static> {
+    joined(text.split('/').skip(1), text.ends_with('/'))
+}
+
+fn has_dot_segments(text: &str) -> bool {
+    text.split('/').any(|segment| matches!(segment, "." | ".."))
+}
+
+/// The path of these segments without the empty ones.
+fn joined<'a>(segments: impl Iterator<Item = &'a str>, ends_with_slash: bool) -> NormalPath<'static> {
+    let mut path = String::new();
+    for segment in segments.filter(|segment| !segment.is_empty()) {
         path.push('/');
         path.push_str(segment);
     }
@@ -304,10 +331,11 @@ fn without_dot_segments(text: &str, ambiguous: AmbiguousPaths) -> Result<NormalP
     if ends_with_slash || path.is_empty() {
         path.push('/');
     }
-    Ok(NormalPath(Cow::Owned(path)))
+    NormalPath(Cow::Owned(path))
 }
 
-/// What else the text may be for a server: the path of another host, or a path with parameters in its segments.
+/// What else the text may be for a server: the path of another host, a path with parameters in its segments, or a
+/// path that ends at the first `;`.
 fn readings(text: &str, ambiguous: AmbiguousPaths) -> Vec<String> {
     if ambiguous == AmbiguousPaths::InsecureAllow {
         return Vec::new();
@@ -321,10 +349,11 @@ fn readings(text: &str, ambiguous: AmbiguousPaths) -> Vec<String> {
     let bases = std::iter::once(text).chain(readings.iter().map(String::as_str));
     let stripped: Vec<String> = bases
         .flat_map(|base| {
-            let decoding_later = base.contains(';').then(|| without_parameters(base, &[";"]));
-            let decoding_first =
-                base.contains(ESCAPED_SEMICOLON).then(|| without_parameters(base, &[";", ESCAPED_SEMICOLON]));
-            decoding_later.into_iter().chain(decoding_first)
+            // Servers that look for `;` before they decode, and servers that decode first.
+            let marks: [(bool, &[&str]); 2] =
+                [(base.contains(';'), &[";"]), (base.contains(ESCAPED_SEMICOLON), &[";", ESCAPED_SEMICOLON])];
+            let present = marks.into_iter().filter(|(is_present, _)| *is_present);
+            present.flat_map(move |(_, marks)| [without_parameters(base, marks), before_mark(base, marks).to_owned()])
         })
         .collect();
     readings.extend(stripped);
@@ -333,12 +362,13 @@ fn readings(text: &str, ambiguous: AmbiguousPaths) -> Vec<String> {
 
 /// Every segment up to the first of these marks in it.
 fn without_parameters(text: &str, marks: &[&str]) -> String {
-    let names: Vec<&str> = text.split('/').map(|segment| without_parameter(segment, marks)).collect();
+    let names: Vec<&str> = text.split('/').map(|segment| before_mark(segment, marks)).collect();
     names.join("/")
 }
 
-fn without_parameter<'a>(segment: &'a str, marks: &[&str]) -> &'a str {
-    marks.iter().fold(segment, |name, mark| name.split(mark).next().unwrap_or_default())
+/// The text up to the first of these marks.
+fn before_mark<'a>(text: &'a str, marks: &[&str]) -> &'a str {
+    marks.iter().fold(text, |name, mark| name.split(mark).next().unwrap_or_default())
 }
 
 #[cfg(test)]

@@ -10,12 +10,13 @@ mod router;
 
 use std::fmt;
 
-use crate::http::is_token;
+use crate::http::is_token_byte;
 use crate::policy::request_target::{NormalPath, TargetFault};
 
+pub(super) use host::read_host;
 pub use host::{Authority, HostPattern};
 pub use path_pattern::{LONGEST_PATTERN, LetterCase, PathPattern};
-pub use router::{RouteFault, RouteIndex, Router};
+pub use router::{AmbiguousHosts, RouteFault, RouteIndex, Router};
 
 /// The conditions of one rule.
 #[derive(Clone, Debug, Default)]
@@ -28,8 +29,17 @@ pub struct Route {
     pub methods: Vec<Method>,
 }
 
-/// A method as a rule names it. Methods are compared as they are (RFC 9110 section 9.1): `get` is none that a rule
-/// knows, and `X-HTTP-Method-Override` is not looked at.
+impl Route {
+    /// Whether every request with this method that meets hosts and path of `other` certainly meets this route.
+    pub fn covers(&self, other: &Self, method: &str) -> bool {
+        let has_method = self.methods.is_empty() || self.methods.iter().any(|own| own.as_str() == method);
+        let covers_host = |host: &HostPattern| self.hosts.iter().any(|own| own.covers(host));
+        let covers_hosts = self.hosts.is_empty() || (!other.hosts.is_empty() && other.hosts.iter().all(covers_host));
+        has_method && covers_hosts && self.path.covers(&other.path)
+    }
+}
+
+/// A method as a rule names it. Methods are compared as they are (RFC 9110 section 9.1).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Method(String);
 
@@ -39,8 +49,13 @@ impl Method {
     /// # Errors
     /// When it is not a token or has a small letter, which no client sends: the rule would never be found.
     pub fn parse(text: &str) -> Result<Self, PatternFault> {
-        let is_method = is_token(text) && !text.bytes().any(|byte| byte.is_ascii_lowercase());
-        if is_method { Ok(Self(text.to_owned())) } else { Err(PatternFault::Method) }
+        if Self::is_well_formed(text.as_bytes()) { Ok(Self(text.to_owned())) } else { Err(PatternFault::Method) }
+    }
+
+    /// Whether a request's method is a token without lower-case letters, as all registered methods are (RFC 9110
+    /// section 16.1.1). Many servers convert the method to upper case: for them `delete` is `DELETE`.
+    pub fn is_well_formed(method: &[u8]) -> bool {
+        !method.is_empty() && method.iter().all(|byte| is_token_byte(*byte) && !byte.is_ascii_lowercase())
     }
 
     /// The method as it is written.

@@ -8,9 +8,10 @@ use std::rc::Rc;
 
 use super::admit::AdmittedToken;
 use super::condition::{self, Attribute, AttributeValues, TokenFacts};
+use super::preflight::is_preflight;
 use super::request_target::{AmbiguousPaths, RequestTarget, TargetFault};
 use super::requirement::{Facts, Requirement, Unmet, UnmetReason};
-use super::route::{RouteFault, RouteIndex, Router};
+use super::route::{AmbiguousHosts, Method, RouteFault, RouteIndex, Router};
 use super::token_source::Credential;
 use crate::http::RequestHead;
 use crate::unix_time::UnixTime;
@@ -87,7 +88,7 @@ pub enum RuleId {
 pub enum RuleFault {
     /// Its target cannot be read in one way.
     Target(TargetFault),
-    /// It has no method, or several: which one counts is for each server to guess.
+    /// Its method is missing, repeated, not a token, or has a lower-case letter.
     Method,
     /// The rule depends on how a server reads it.
     Route(RouteFault),
@@ -97,12 +98,18 @@ pub enum RuleFault {
 #[derive(Debug)]
 pub struct NoTokenNeeded {
     would_deny: Option<UnmetReason>,
+    is_preflight: bool,
 }
 
 impl NoTokenNeeded {
     /// What would have kept the request out if its rule were not on trial.
     pub const fn would_deny(&self) -> Option<UnmetReason> {
         self.would_deny
+    }
+
+    /// Whether the request passes only as a preflight, its credentials unchecked.
+    pub const fn is_preflight(&self) -> bool {
+        self.is_preflight
     }
 }
 
@@ -130,6 +137,13 @@ impl Rules {
     /// # Errors
     /// When it cannot be told.
     pub fn find(&self, head: &RequestHead) -> Result<RuleId, RuleFault> {
+        // Conditions read host and method too, so these are checked without rules as well.
+        if head.values(":method").any(|method| !Method::is_well_formed(method)) {
+            return Err(RuleFault::Method);
+        }
+        if head.values(":authority").any(|authority| authority.ends_with(b":")) {
+            return Err(RuleFault::Route(RouteFault::HostUnusable));
+        }
         if self.rules.is_empty() {
             return Ok(RuleId::Otherwise);
         }
@@ -190,6 +204,10 @@ impl Rules {
         let target = target.as_ref().filter(|target| target.other_readings().is_empty());
         let path = target.map(|target| target.path().as_str());
         let request = condition::Facts::new(head, path, came_at, attributes, token_facts);
+        let request = match self.router.ambiguous_hosts() {
+            AmbiguousHosts::Reject => request,
+            AmbiguousHosts::InsecureAllow => request.ignoring_host_spelling(),
+        };
         judge(&Facts { token, now, request: Some(request) })
     }
 
@@ -205,20 +223,22 @@ impl Rules {
         asked: &Asked<'_>,
     ) -> Result<Option<NoTokenNeeded>, UnmetReason> {
         let rule = self.rule(id);
-        let is_judged = match rule.access {
-            Access::Public => true,
-            Access::Optional => *credential == Credential::Absent || self.lets_preflight_pass(asked.head),
-            Access::Token => {
-                return Ok(self.lets_preflight_pass(asked.head).then_some(NoTokenNeeded { would_deny: None }));
-            }
-            Access::Deny => false,
+        let is_preflight = match rule.access {
+            Access::Public => false,
+            Access::Optional => *credential != Credential::Absent && self.lets_preflight_pass(asked.head),
+            Access::Token => self.lets_preflight_pass(asked.head),
+            Access::Deny => return Ok(None),
         };
-        if !is_judged {
-            return Ok(None);
+        let pass = |would_deny| Ok(Some(NoTokenNeeded { would_deny, is_preflight }));
+        match rule.access {
+            Access::Token if is_preflight => return pass(None),
+            Access::Optional if is_preflight || *credential == Credential::Absent => {}
+            Access::Public => {}
+            Access::Optional | Access::Token | Access::Deny => return Ok(None),
         }
         match self.check(id, asked) {
-            Ok(()) => Ok(Some(NoTokenNeeded { would_deny: None })),
-            Err(unmet) if rule.report_only => Ok(Some(NoTokenNeeded { would_deny: Some(unmet.reason) })),
+            Ok(()) => pass(None),
+            Err(unmet) if rule.report_only => pass(Some(unmet.reason)),
             Err(unmet) => Err(unmet.reason),
         }
     }
@@ -233,13 +253,6 @@ impl Rules {
     }
 
     fn lets_preflight_pass(&self, head: &RequestHead) -> bool {
-        // Envoy joins a repeated `Origin` with a comma: what no origin and no method has in it is not one.
-        let is_one =
-            |value: &[u8]| !value.is_empty() && value.iter().all(|byte| byte.is_ascii_graphic() && *byte != b',');
-        let has = |name| head.the_only(name).is_some_and(is_one);
-        self.bypass_cors_preflight
-            && head.the_only(":method") == Some(b"OPTIONS")
-            && has("origin")
-            && has("access-control-request-method")
+        self.bypass_cors_preflight && is_preflight(head)
     }
 }

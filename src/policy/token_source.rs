@@ -7,15 +7,17 @@
 //! know one kind of place each; trailers and rewritten addresses (`x-original-url`) are no place at all.
 
 mod cookie;
+mod folding;
 mod header;
 mod query;
 
 use std::borrow::Cow;
 
-use crate::http::{HeaderEdit, RequestHead};
+use crate::http::{HeaderEdit, HeaderName, RequestHead};
 
 pub use cookie::CookieName;
 pub use header::{AuthScheme, HeaderForm, HeaderSource, ValuePrefix};
+pub(super) use query::has_param;
 pub use query::{ParamName, target_without};
 
 /// Where tokens are looked for, and what becomes of the credential.
@@ -29,6 +31,9 @@ pub struct TokenSource {
     pub params: Vec<ParamName>,
     /// Whether the backend may see the credential.
     pub forward: bool,
+    /// Whether cookies and parameters that backends could read under one of these names are ignored instead of rejected
+    /// and removed.
+    pub exact_names: bool,
     /// The longest token that is looked at, in bytes.
     pub max_bytes: usize,
 }
@@ -75,43 +80,110 @@ impl Place {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unwritable;
 
+/// The names that are looked for in one kind of place.
+#[derive(Debug)]
+struct Names<'a, N> {
+    names: &'a [N],
+    /// Whether spellings that backends read as one of them count.
+    folds: bool,
+}
+
+impl<N> Clone for Names<'_, N> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<N> Copy for Names<'_, N> {}
+
+/// One cookie or parameter.
+enum NamedPart<'a> {
+    /// It has one of the names, and this value.
+    Exact(&'a [u8]),
+    /// A backend could read it, or a part of it, under one of the names. The filter reads no token from it.
+    Folded,
+    /// It has another name.
+    Other,
+}
+
+impl NamedPart<'_> {
+    /// Whether it never reaches the backend. A credential that the filter did not read is not forwarded either.
+    const fn is_removed(&self, forward: bool) -> bool {
+        match self {
+            Self::Exact(_) => !forward,
+            Self::Folded => true,
+            Self::Other => false,
+        }
+    }
+}
+
 impl TokenSource {
+    const fn cookie_names(&self) -> Names<'_, CookieName> {
+        Names { names: self.cookies.as_slice(), folds: !self.exact_names }
+    }
+
+    const fn param_names(&self) -> Names<'_, ParamName> {
+        Names { names: self.params.as_slice(), folds: !self.exact_names }
+    }
+
     /// Finds the credential, in all places.
     pub fn find<'a>(&self, head: &'a RequestHead) -> Credential<'a> {
         let headers = self.headers.iter().map(|source| source.credential(head, self.max_bytes));
-        let cookies = cookie::credentials(head, &self.cookies, self.max_bytes);
-        let params = query::credentials(head, &self.params, self.max_bytes);
+        let cookies = cookie::credentials(head, self.cookie_names(), self.max_bytes);
+        let params = query::credentials(head, self.param_names(), self.max_bytes);
         headers.chain(cookies).chain(params).fold(Credential::Absent, Credential::and)
     }
 
-    /// Takes the credentials out of what the backend sees, whether or not one of them was used. Another
-    /// spelling of a header's name goes in any case: nobody has looked at it.
+    /// Removes the credentials from what the backend sees, whether or not one of them was used. A spelling that the filter
+    /// does not read and a backend could is removed in any case.
     ///
     /// # Errors
-    /// When one cannot be taken out; then the request must not go on.
+    /// When one cannot be removed; then the request must not be forwarded.
     pub fn strip(&self, head: &RequestHead) -> Result<Vec<HeaderEdit>, Unwritable> {
         let mut edits = Vec::new();
         for source in &self.headers {
             if !self.forward {
                 edits.push(HeaderEdit::Remove(source.name.as_str().to_owned()));
             }
-            for name in head.names().filter(|name| *name != source.name.as_str()) {
+            for name in head.names().filter(|name| source.is_unread(name)) {
                 let edit = HeaderEdit::Remove(name.to_owned());
-                if source.name.is_meant_by(name) && !edits.contains(&edit) {
+                if !self.has_header(name) && !edits.contains(&edit) {
                     edits.push(edit);
                 }
             }
         }
-        if !self.forward {
-            edits.extend(cookie::strip(head, &self.cookies)?);
-            edits.extend(query::strip(head, &self.params)?);
-        }
+        edits.extend(cookie::strip(head, self.cookie_names(), self.forward)?);
+        edits.extend(query::strip(head, self.param_names(), self.forward)?);
         Ok(edits)
+    }
+
+    /// What [`Self::strip`] and others remove from a request, without all cookies and without the credentials that are
+    /// forwarded otherwise: of a preflight that passes without a token. Browsers send none with it, and nobody has checked
+    /// these.
+    ///
+    /// # Errors
+    /// When one cannot be removed; then the request must not be forwarded.
+    pub fn strip_preflight(&self, head: &RequestHead, edits: Vec<HeaderEdit>) -> Result<Vec<HeaderEdit>, Unwritable> {
+        let mut edits = edits;
+        edits.retain(|edit| !matches!(edit, HeaderEdit::Rewrite(_)));
+        let carriers = self.headers.iter().map(|source| source.name.as_str());
+        for name in carriers.chain([HeaderName::AUTHORIZATION.as_str(), cookie::FIELD]) {
+            let edit = HeaderEdit::Remove(name.to_owned());
+            if head.values(name).next().is_some() && !edits.contains(&edit) {
+                edits.push(edit);
+            }
+        }
+        edits.extend(query::strip(head, self.param_names(), false)?);
+        Ok(edits)
+    }
+
+    fn has_header(&self, name: &str) -> bool {
+        self.headers.iter().any(|source| source.name.as_str() == name)
     }
 
     /// Whether a field of that name can carry a credential, in any spelling.
     pub fn is_carrier(&self, name: &str) -> bool {
-        let is_header = self.headers.iter().any(|source| source.name.is_meant_by(name));
+        let is_header = self.headers.iter().any(|source| source.name.is_meant_by(name) || source.is_unread(name));
         is_header || (!self.cookies.is_empty() && name.eq_ignore_ascii_case(cookie::FIELD))
     }
 }

@@ -29,7 +29,31 @@ pub fn asking_from(
     members: Value,
     script: impl Fn(&str, usize) -> Script + Send + Sync + 'static,
 ) -> (Gateway, ScriptedServer) {
+    let setup =
+        Setup { configuration: introspecting(members), listener: with_environment, workers, ..Setup::default() };
+    asking_with(setup, script)
+}
+
+/// The same with a configuration of [`introspecting`] and a listener of [`with_environment`], both changed by the test.
+pub fn asking_with(
+    setup: Setup,
+    script: impl Fn(&str, usize) -> Script + Send + Sync + 'static,
+) -> (Gateway, ScriptedServer) {
     let server = ScriptedServer::start(move |received, nth| script(&token_in(received), nth));
+    let gateway = Setup {
+        more_clusters: vec![Cluster::plain("scripted", server.port())],
+        environment: vec![
+            ("OKTA_CLIENT_SECRET", SECRET.to_owned()),
+            ("OKTA_PRIVATE_KEY", include_str!("../data/keys/rsa-2048-a.pem").to_owned()),
+        ],
+        ..setup
+    }
+    .start();
+    (gateway, server)
+}
+
+/// The configuration: `members` are those of `introspection`.
+pub fn introspecting(members: Value) -> Value {
     let mut introspection = json!({ "client_id": "0oaGateway", "client_secret": { "env": "OKTA_CLIENT_SECRET" } });
     for (name, value) in members.as_object().into_iter().flatten() {
         introspection[name] = value.clone();
@@ -37,25 +61,17 @@ pub fn asking_from(
     if introspection["client_auth"] == "private_key_jwt" {
         introspection.as_object_mut().expect("an object").remove("client_secret");
     }
-    let configuration = json!({ "providers": { "okta": {
+    json!({ "providers": { "okta": {
         "okta": { "domain": "acme.okta.com" }, "audiences": [AUDIENCE], "upstream": "scripted",
-        "jwks": { "inline": key_set(&[&SigningKey::a("k1")]) }, "introspection": introspection } } });
-    let gateway = Setup {
-        configuration,
-        listener: |listener| ListenerOptions {
-            host_env_keys: ["OKTA_CLIENT_SECRET", "OKTA_PRIVATE_KEY"].map(str::to_owned).to_vec(),
-            ..listener
-        },
-        more_clusters: vec![Cluster::plain("scripted", server.port())],
-        environment: vec![
-            ("OKTA_CLIENT_SECRET", SECRET.to_owned()),
-            ("OKTA_PRIVATE_KEY", include_str!("../data/keys/rsa-2048-a.pem").to_owned()),
-        ],
-        workers,
-        ..Setup::default()
+        "jwks": { "inline": key_set(&[&SigningKey::a("k1")]) }, "introspection": introspection } } })
+}
+
+/// The filter sees the secrets of the environment.
+pub fn with_environment(listener: ListenerOptions) -> ListenerOptions {
+    ListenerOptions {
+        host_env_keys: ["OKTA_CLIENT_SECRET", "OKTA_PRIVATE_KEY"].map(str::to_owned).to_vec(),
+        ..listener
     }
-    .start();
-    (gateway, server)
 }
 
 /// The token that is asked about.

@@ -247,7 +247,7 @@ fn unread_locations(handling: &[(String, Handling)], common: &Handling, remarks:
         }
         Location::Param(name) => {
             let name: String = name.chars().map(plain_or_escaped).collect();
-            format!("!request.query.matches({})", cel_text(&format!("(?:^|&){name}(?:=|&|$)")))
+            format!("!request.raw_query.matches({})", cel_text(&format!("(?:^|&){name}(?:=|&|$)")))
         }
     };
     let parts: Vec<String> = unread.into_iter().map(absent).collect();

@@ -4,13 +4,14 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use super::Findings;
+use super::method_gaps::warn_of_method_gaps;
 use super::requirement::requirement;
 use crate::config::fault::Path;
 use crate::config::schema::require::RequireDocument;
 use crate::config::schema::rules::{DefaultRuleDocument, MatchDocument, RuleDocument};
 use crate::policy::{
-    Access, AmbiguousPaths, HostPattern, LetterCase, Method, PathPattern, PatternFault, Providers, Route, Router, Rule,
-    Rules, TokenSource,
+    Access, AmbiguousHosts, AmbiguousPaths, HostPattern, LetterCase, Method, PathPattern, PatternFault, Providers,
+    Route, Router, Rule, Rules, TokenSource,
 };
 
 /// What of the document is about rules.
@@ -20,6 +21,7 @@ pub(super) struct RulesDocument {
     pub(super) bypass_cors_preflight: bool,
     pub(super) insecure_ambiguous_paths: bool,
     pub(super) strict_path_spelling: bool,
+    pub(super) insecure_ambiguous_hosts: bool,
     /// Whether there is a page to send browsers to.
     pub(super) login: bool,
     pub(super) introspecting: Introspecting,
@@ -75,6 +77,14 @@ pub(super) fn rules(document: RulesDocument, at: &Path, findings: &mut Findings<
     } else {
         AmbiguousPaths::Refuse
     };
+    let ambiguous_hosts = if document.insecure_ambiguous_hosts {
+        findings.relaxed(String::from(
+            "insecure_ambiguous_hosts is on: a rule or condition for a host also applies to that host with a port or a trailing dot, which Envoy may route to another virtual host",
+        ));
+        AmbiguousHosts::InsecureAllow
+    } else {
+        AmbiguousHosts::Reject
+    };
     let has_login = document.login || at.member("responses").is_reported(findings.faults);
     let introspecting = if at.member("providers").is_reported(findings.faults) {
         Introspecting::Unknown
@@ -115,10 +125,12 @@ pub(super) fn rules(document: RulesDocument, at: &Path, findings: &mut Findings<
     };
     let otherwise = rule(None, what, (login, introspecting), &at.member("default_rule"), findings);
     let complete = routes.len() == written && rules.len() == written;
-    let (router, otherwise) = (Router::new(routes.clone()), otherwise?);
+    let (router, otherwise) = (Router::new(routes.clone()).with_ambiguous_hosts(ambiguous_hosts), otherwise?);
     complete.then(|| {
-        let rules = Rules::new(router, rules, otherwise, ambiguous, document.bypass_cors_preflight);
-        (rules.with_strict_path_spelling(document.strict_path_spelling), routes)
+        let rules = Rules::new(router, rules, otherwise, ambiguous, document.bypass_cors_preflight)
+            .with_strict_path_spelling(document.strict_path_spelling);
+        warn_of_method_gaps(&rules, &routes, at, findings);
+        (rules, routes)
     })
 }
 

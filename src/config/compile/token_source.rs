@@ -47,7 +47,14 @@ pub(super) fn token_source(
         ));
     }
     let max_bytes = usize::try_from(max_bytes).unwrap_or(usize::MAX);
-    Some(TokenSource { headers, cookies, params, forward: token.forward.unwrap_or(false), max_bytes })
+    let exact_names = token.insecure_exact_names.unwrap_or(false);
+    if exact_names {
+        findings.relaxed(String::from(
+            "token.insecure_exact_names is on: a backend may read a cookie or query parameter that the filter neither checks nor removes as a checked token",
+        ));
+    }
+    let forward = token.forward.unwrap_or(false);
+    Some(TokenSource { headers, cookies, params, forward, exact_names, max_bytes })
 }
 
 fn default_headers() -> Option<Vec<HeaderSource>> {

@@ -35,6 +35,10 @@ pub enum Attribute {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum AttributeKind {
     Text,
+    /// An IP address with its port.
+    Address,
+    /// A host name without port.
+    ServerName,
     Int,
     Bool,
 }
@@ -78,10 +82,9 @@ impl Attribute {
         match self {
             Self::SourcePort | Self::DestinationPort => AttributeKind::Int,
             Self::Mtls => AttributeKind::Bool,
+            Self::SourceAddress | Self::DestinationAddress => AttributeKind::Address,
+            Self::RequestedServerName => AttributeKind::ServerName,
             Self::RequestProtocol
-            | Self::SourceAddress
-            | Self::DestinationAddress
-            | Self::RequestedServerName
             | Self::TlsVersion
             | Self::PeerSubject
             | Self::PeerUri
@@ -99,7 +102,7 @@ pub struct AttributeValues {
 
 impl AttributeValues {
     /// Takes one property as the host encodes it: a text as it is, a number in eight bytes with the least first,
-    /// a flag in one byte. A property the host does not have, or has empty, is not given at all.
+    /// a flag in one byte. A property that the host does not have need not be given; an empty one is missing too.
     pub fn insert(&mut self, attribute: Attribute, property: Vec<u8>) {
         self.values.retain(|(other, _)| *other != attribute);
         self.values.push((attribute, property));

@@ -3,9 +3,10 @@
 use regex_lite::RegexBuilder;
 
 use super::calendar::{TimePart, parse_span, parse_time, parse_zone};
-use super::check::{Checked, Checker, Kind};
+use super::check::{Checked, Checker, Kind, comparable};
 use super::fault::{ConditionProblem, FaultAt, fault};
 use super::network::Network;
+use super::normal_form::never_contains;
 use super::program::{Constant, Each, Function, Node, Pattern, Quantifier};
 use super::syntax::{Form, Syntax};
 
@@ -178,10 +179,22 @@ fn function(
 type Operand<'s> = (&'s Syntax, &'static [Kind]);
 
 fn plain(checker: &mut Checker, function: Function, kind: Kind, operands: &[Operand<'_>]) -> Result<Checked, FaultAt> {
-    let operand =
-        |(operand, wanted): &Operand<'_>| Ok(checker.of(operand, wanted, "a type that this function takes")?.node);
-    let operands: Result<Vec<Node>, FaultAt> = operands.iter().map(operand).collect();
-    Ok(Checked { node: Node::Call(function, operands?), kind })
+    const HINT: &str = "a type that this function takes";
+    let searches = matches!(function, Function::StartsWith | Function::EndsWith | Function::Contains);
+    if let ([(of, texts), (part, _)], true) = (operands, searches) {
+        let (of, checked) = (checker.of(of, texts, HINT)?, checker.of(part, texts, HINT)?);
+        if let Some(form) = never_contains(&of.node, &checked.node) {
+            return fault(part.start(), ConditionProblem::NotNormal(form));
+        }
+        return Ok(Checked { node: Node::Call(function, comparable(of, checked).into()), kind });
+    }
+    let operand = |(operand, wanted): &Operand<'_>| checker.of(operand, wanted, HINT);
+    let operands: Vec<Checked> = operands.iter().map(operand).collect::<Result<_, FaultAt>>()?;
+    let is_path = matches!(operands.as_slice(), [Checked { kind: Kind::Path, .. }]);
+    let keeps_path = is_path && matches!(function, Function::LowerAscii | Function::String);
+    let kind = if keeps_path { Kind::Path } else { kind };
+    let operands = operands.into_iter().map(|operand| operand.node).collect();
+    Ok(Checked { node: Node::Call(function, operands), kind })
 }
 
 /// A conversion of a text that stands in the expression is done once, and faults there.

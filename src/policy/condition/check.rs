@@ -7,6 +7,7 @@ use super::attribute::{Attribute, AttributeKind};
 use super::calls;
 use super::facts::Fact;
 use super::fault::{ConditionProblem, FaultAt, fault};
+use super::normal_form::{beside_path, never_equal};
 use super::program::{Constant, Node};
 use super::syntax::{Form, Operator, Syntax};
 use crate::http::is_token;
@@ -27,6 +28,8 @@ pub(super) enum Kind {
     Int,
     Double,
     Text,
+    /// A text: a path, with escapes.
+    Path,
     List,
     Map,
     Time,
@@ -35,7 +38,17 @@ pub(super) enum Kind {
 
 impl Kind {
     pub(super) fn may_be(self, wanted: &[Self]) -> bool {
-        self == Self::Any || wanted.contains(&self)
+        self == Self::Any || wanted.contains(&self.unescaped())
+    }
+
+    const fn unescaped(self) -> Self {
+        if matches!(self, Self::Path) { Self::Text } else { self }
+    }
+
+    /// Whether two values may be equal.
+    fn is_alike(self, other: Self) -> bool {
+        let either_is_any = self == Self::Any || other == Self::Any;
+        either_is_any || self.unescaped() == other.unescaped() || (self.is_number() && other.is_number())
     }
 
     const fn is_number(self) -> bool {
@@ -52,22 +65,25 @@ pub(super) struct Checked {
 /// A condition that is one, and what it asks for.
 pub(super) struct Program {
     pub(super) node: Node,
+    pub(super) facts: Vec<Fact>,
     pub(super) attributes: Vec<Attribute>,
     pub(super) asks_for_token: bool,
 }
 
 /// Checks a whole condition.
 pub(super) fn check(syntax: &Syntax) -> Result<Program, FaultAt> {
-    let mut checker = Checker { attributes: BTreeSet::new(), asks_for_token: false, variables: Vec::new() };
+    let mut checker =
+        Checker { facts: Vec::new(), attributes: BTreeSet::new(), asks_for_token: false, variables: Vec::new() };
     let whole = checker.any(syntax)?;
     if !whole.kind.may_be(&[Kind::Bool]) {
         return fault(syntax.start(), ConditionProblem::NotBoolean);
     }
-    let Checker { attributes, asks_for_token, .. } = checker;
-    Ok(Program { node: whole.node, attributes: attributes.into_iter().collect(), asks_for_token })
+    let Checker { facts, attributes, asks_for_token, .. } = checker;
+    Ok(Program { node: whole.node, facts, attributes: attributes.into_iter().collect(), asks_for_token })
 }
 
 pub(super) struct Checker {
+    facts: Vec<Fact>,
     attributes: BTreeSet<Attribute>,
     asks_for_token: bool,
     /// Of the macros around, outermost first.
@@ -132,7 +148,11 @@ impl Checker {
                 let (condition, yes, no) = &**parts;
                 let condition = self.boolean(condition)?;
                 let (yes, no) = (self.any(yes)?, self.any(no)?);
-                let kind = if yes.kind == no.kind { yes.kind } else { Kind::Any };
+                let kind = match (yes.kind, no.kind) {
+                    (yes, no) if yes == no => yes,
+                    (yes, no) if yes.is_alike(no) && (yes == Kind::Path || no == Kind::Path) => Kind::Path,
+                    _ => Kind::Any,
+                };
                 Ok(checked(Node::If(Box::new((condition, yes.node, no.node))), kind))
             }
         }
@@ -177,8 +197,15 @@ impl Checker {
     }
 
     fn fact(&mut self, offset: usize, object: &str, name: &str) -> Result<Fact, FaultAt> {
-        let unknown = FaultAt { offset, problem: ConditionProblem::UnknownAttribute };
-        let fact = Fact::named(object, name).ok_or(unknown)?;
+        let problem = match (object, name) {
+            ("request", "path") => ConditionProblem::RawAttribute(
+                "request.url_path (in normal form, without the query) or request.raw_path (as received)",
+            ),
+            ("request", "query") => ConditionProblem::RawAttribute("request.raw_query (as received)"),
+            _ => ConditionProblem::UnknownAttribute,
+        };
+        let fact = Fact::named(object, name).ok_or(FaultAt { offset, problem })?;
+        self.facts.push(fact);
         if let Fact::OfHost(attribute) = fact {
             self.attributes.insert(attribute);
         }
@@ -237,12 +264,17 @@ impl Checker {
             (target, Node::Constant(Constant::Text(name))) => {
                 Ok(checked(Node::Member(Box::new(target), name), Kind::Any))
             }
+            (target, node) if key.kind == Kind::Path => {
+                let key = Node::WithoutEscapes(Box::new(node));
+                Ok(checked(Node::Index(Box::new((target, key))), Kind::Any))
+            }
             (target, key) => Ok(checked(Node::Index(Box::new((target, key))), Kind::Any)),
         }
     }
 
     fn binary(&mut self, offset: usize, operator: Operator, left: &Syntax, right: &Syntax) -> Result<Checked, FaultAt> {
         let (left, right) = (self.any(left)?, self.any(right)?);
+        let compares = matches!(operator, Operator::Equal | Operator::NotEqual | Operator::In);
         let kind = match result_kind(operator, left.kind, right.kind) {
             Some(kind) => kind,
             None if matches!(operator, Operator::Equal | Operator::NotEqual) => {
@@ -250,11 +282,28 @@ impl Checker {
             }
             None => return fault(offset, ConditionProblem::WrongType("operands that go together with this operator")),
         };
-        let node = match (operator, left.node, right.node) {
+        if let Some(form) = never_equal(&left.node, &right.node).filter(|_| compares) {
+            return fault(offset, ConditionProblem::NotNormal(form));
+        }
+        let left_kind = left.kind;
+        let [left, right] = if compares { comparable(left, right) } else { [left.node, right.node] };
+        let node = match (operator, left, right) {
             (Operator::In, Node::Constant(Constant::Text(name)), Node::Headers) => {
                 Node::HasHeader(header_name(offset, &name)?)
             }
+            (Operator::Equal, node, Node::Constant(Constant::Null))
+            | (Operator::Equal, Node::Constant(Constant::Null), node) => Node::IsNull(Box::new(node)),
+            (Operator::NotEqual, node, Node::Constant(Constant::Null))
+            | (Operator::NotEqual, Node::Constant(Constant::Null), node) => {
+                Node::Not(Box::new(Node::IsNull(Box::new(node))))
+            }
             (Operator::In, left, Node::List(items)) => match constants(&items) {
+                Some(constants)
+                    if !constants.is_empty()
+                        && !constants.iter().any(|one| left_kind.is_alike(kind_of_constant(one))) =>
+                {
+                    return fault(offset, ConditionProblem::NeverEqual);
+                }
                 Some(constants) => Node::IsOneOf(Box::new(left), constants),
                 None => Node::Binary(operator, Box::new((left, Node::List(items)))),
             },
@@ -273,6 +322,24 @@ fn constants(items: &[Node]) -> Option<Vec<Constant>> {
     items.iter().map(constant).collect()
 }
 
+/// The operands of a comparison. Beside a path, what only the request tells is checked for escapes.
+pub(super) fn comparable(left: Checked, right: Checked) -> [Node; 2] {
+    let has_path = left.kind == Kind::Path || right.kind == Kind::Path;
+    [left.node, right.node].map(|node| if has_path { beside_path(node) } else { node })
+}
+
+const fn kind_of_constant(constant: &Constant) -> Kind {
+    match constant {
+        Constant::Null => Kind::Null,
+        Constant::Bool(_) => Kind::Bool,
+        Constant::Int(_) => Kind::Int,
+        Constant::Double(_) => Kind::Double,
+        Constant::Text(_) => Kind::Text,
+        Constant::Time(_) => Kind::Time,
+        Constant::Span(_) => Kind::Span,
+    }
+}
+
 /// Requests have header names in lower case only: in another spelling one is never there.
 fn header_name(offset: usize, name: &str) -> Result<String, FaultAt> {
     if is_token(name) && !name.bytes().any(|byte| byte.is_ascii_uppercase()) {
@@ -287,14 +354,15 @@ const fn kind_of(fact: Fact) -> Kind {
         Fact::Time => Kind::Time,
         Fact::Scopes => Kind::List,
         Fact::OfHost(attribute) => match attribute.kind() {
-            AttributeKind::Text => Kind::Text,
+            AttributeKind::Text | AttributeKind::Address | AttributeKind::ServerName => Kind::Text,
             AttributeKind::Int => Kind::Int,
             AttributeKind::Bool => Kind::Bool,
         },
-        Fact::Path
-        | Fact::UrlPath
-        | Fact::Query
+        Fact::UrlPath => Kind::Path,
+        Fact::RawPath
+        | Fact::RawQuery
         | Fact::Host
+        | Fact::RawHost
         | Fact::Scheme
         | Fact::Method
         | Fact::Referer
@@ -309,8 +377,7 @@ const fn kind_of(fact: Fact) -> Kind {
 
 /// What an operator gives; `None` when its operands do not go together, whatever their values.
 fn result_kind(operator: Operator, left: Kind, right: Kind) -> Option<Kind> {
-    let either_is_any = left == Kind::Any || right == Kind::Any;
-    let are_alike = left == right || either_is_any || (left.is_number() && right.is_number());
+    let are_alike = left.is_alike(right);
     match operator {
         Operator::Equal | Operator::NotEqual => are_alike.then_some(Kind::Bool),
         Operator::Less | Operator::LessOrEqual | Operator::Greater | Operator::GreaterOrEqual => {
@@ -334,10 +401,12 @@ fn result_kind(operator: Operator, left: Kind, right: Kind) -> Option<Kind> {
     }
 }
 
-/// Two of one kind give that kind; with one that is not known, any may come out.
+/// Two of one kind give that kind; with one that is not known, any may come out. A path with more text stays a path.
 fn same(left: Kind, right: Kind, of: &[Kind]) -> Option<Kind> {
     if !left.may_be(of) || !right.may_be(of) {
         None
+    } else if (left == Kind::Path || right == Kind::Path) && left.is_alike(right) {
+        Some(Kind::Path)
     } else if left == Kind::Any || right == Kind::Any {
         Some(Kind::Any)
     } else {

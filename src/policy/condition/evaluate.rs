@@ -1,7 +1,8 @@
 //! Program and facts -> a value, in a bounded number of steps and never a panic.
 //!
 //! `&&`, `||`, `all` and `exists` are CEL's: an error on one side gives way to a `false`, or `true`, on the other that
-//! settles the matter anyway. All other errors are the whole's.
+//! settles the matter anyway. All other errors are the whole's. Unlike CEL's, a comparison of values of different types
+//! is an error.
 
 use std::cmp::Ordering;
 use std::rc::Rc;
@@ -10,13 +11,13 @@ use super::facts::Facts;
 use super::fault::ConditionError;
 use super::functions;
 use super::network::{Network, is_in};
-use super::program::{Each, Node, Pattern, Quantifier};
+use super::program::{Constant, Each, Node, Pattern, Quantifier};
 use super::syntax::Operator;
 use super::value::{List, Map, Value};
 
 /// How many nodes are looked at for one request; texts and lists count by their length. Most take a few
 /// dozen; the costliest of this many take 2 ms in V8, and 5 ms when all of them go into a regular expression.
-const STEPS: usize = 50_000;
+pub(super) const STEPS: usize = 50_000;
 
 type Evaluated<T> = Result<T, ConditionError>;
 
@@ -28,8 +29,12 @@ pub(super) struct Evaluation<'a> {
 }
 
 impl<'a> Evaluation<'a> {
-    pub(super) const fn new(facts: &'a Facts<'a>) -> Self {
-        Self { facts, steps_left: STEPS, variables: Vec::new() }
+    pub(super) const fn new(facts: &'a Facts<'a>, steps: usize) -> Self {
+        Self { facts, steps_left: steps, variables: Vec::new() }
+    }
+
+    pub(super) const fn steps_left(&self) -> usize {
+        self.steps_left
     }
 
     /// Once spent, every further step is an error as well: none is given way to another value.
@@ -58,8 +63,8 @@ impl<'a> Evaluation<'a> {
             Node::HasFact(fact) => is_there(self.facts.read(*fact)),
             Node::Claims => Ok(Value::Map(Map::Json(self.facts.token()?.claims.members()))),
             Node::Headers => Ok(Value::Map(Map::Headers(self.facts.head))),
-            Node::Header(name) => self.facts.header(name).map(Value::Text),
-            Node::HasHeader(name) => Ok(Value::Bool(self.facts.has_header(name))),
+            Node::Header(name) => self.facts.header(name),
+            Node::HasHeader(name) => self.facts.has_header(name).map(Value::Bool),
             Node::Variable(depth) => self.variables.get(*depth).cloned().ok_or(ConditionError::Missing),
             Node::Member(target, name) => {
                 let target = self.value(target)?;
@@ -92,14 +97,15 @@ impl<'a> Evaluation<'a> {
                 let chosen = if self.boolean(&parts.0)? { &parts.1 } else { &parts.2 };
                 self.value(chosen)
             }
+            Node::IsNull(operand) => Ok(Value::Bool(matches!(self.value(operand)?, Value::Null))),
             Node::IsOneOf(operand, constants) => {
                 let operand = self.value(operand)?;
-                for constant in constants {
-                    if self.equal(&operand, &constant.value())? {
-                        return Ok(Value::Bool(true));
-                    }
-                }
-                Ok(Value::Bool(false))
+                self.is_one_of(&operand, constants).map(Value::Bool)
+            }
+            Node::WithoutEscapes(operand) => {
+                let operand = self.value(operand)?;
+                functions::check_without_escapes(self, &operand)?;
+                Ok(operand)
             }
             Node::Matches(text, pattern) => {
                 let text = self.value(text)?;
@@ -212,7 +218,8 @@ impl<'a> Evaluation<'a> {
         let mut made: Vec<(Value<'a>, Value<'a>)> = Vec::with_capacity(entries.len());
         for (key, value) in entries {
             let key = self.value(key)?;
-            if !matches!(key, Value::Text(_) | Value::Int(_) | Value::Bool(_)) || self.entry(&made, &key)?.is_some() {
+            let is_key = matches!(key, Value::Text(_) | Value::Int(_) | Value::Bool(_));
+            if !is_key || self.entry(&made, &key)?.is_some() {
                 return Err(ConditionError::WrongType);
             }
             made.push((key, self.value(value)?));
@@ -225,19 +232,15 @@ impl<'a> Evaluation<'a> {
         entries: &'e [(Value<'a>, Value<'a>)],
         key: &Value<'_>,
     ) -> Evaluated<Option<&'e Value<'a>>> {
-        for (other, value) in entries {
-            if self.equal(other, key)? {
-                return Ok(Some(value));
-            }
-        }
-        Ok(None)
+        self.spend(entries.len())?;
+        Ok(entries.iter().find(|(other, _)| other.is_key(key)).map(|(_, value)| value))
     }
 
     fn member(&mut self, target: &Value<'a>, name: &str) -> Evaluated<Value<'a>> {
         let Value::Map(map) = target else { return Err(ConditionError::WrongType) };
         match map {
             Map::Json(members) => Value::of(members.get(name).ok_or(ConditionError::Missing)?),
-            Map::Headers(_) => self.facts.header(name).map(Value::Text),
+            Map::Headers(_) => self.facts.header(name),
             Map::Made(entries) => {
                 let found = self.entry(entries, &Value::Text(name.into()))?;
                 found.cloned().ok_or(ConditionError::Missing)
@@ -277,58 +280,75 @@ impl<'a> Evaluation<'a> {
         }
     }
 
+    /// A list that the operator wrote may have several types; the value must be of one of them.
+    fn is_one_of(&mut self, wanted: &Value<'_>, constants: &[Constant]) -> Evaluated<bool> {
+        let is_null = |constant: &Constant| matches!(constant, Constant::Null);
+        let mut is_comparable = constants.iter().all(is_null);
+        for constant in constants {
+            self.spend(1)?;
+            let value = constant.value();
+            if is_null(constant) && matches!(wanted, Value::Null) {
+                return Ok(true);
+            }
+            if !is_null(constant) && wanted.is_of_type(&value) {
+                is_comparable = true;
+                if self.equal(wanted, &value)? {
+                    return Ok(true);
+                }
+            }
+        }
+        if is_comparable { Ok(false) } else { Err(ConditionError::WrongType) }
+    }
+
+    /// An item, or all keys, of another type are an error, found or not.
     fn contains(&mut self, container: &Value<'a>, wanted: &Value<'a>) -> Evaluated<bool> {
         match (container, wanted) {
             (Value::List(list), _) => {
+                let mut is_found = false;
                 for place in 0..list.len() {
-                    if self.equal(&list.item(place)?, wanted)? {
-                        return Ok(true);
-                    }
+                    is_found |= self.equal(&list.item(place)?, wanted)?;
                 }
-                Ok(false)
+                Ok(is_found)
             }
             (Value::Map(Map::Json(members)), Value::Text(name)) => Ok(members.contains_key(name.as_ref())),
-            (Value::Map(Map::Headers(_)), Value::Text(name)) => Ok(self.facts.has_header(name)),
-            (Value::Map(Map::Made(entries)), _) => Ok(self.entry(entries, wanted)?.is_some()),
-            (Value::Map(_), _) => Ok(false),
+            (Value::Map(Map::Headers(_)), Value::Text(name)) => self.facts.has_header(name),
+            (Value::Map(Map::Made(entries)), _) => {
+                let is_found = self.entry(entries, wanted)?.is_some();
+                let is_comparable = entries.is_empty() || entries.iter().any(|(key, _)| key.is_of_type(wanted));
+                if is_comparable { Ok(is_found) } else { Err(ConditionError::WrongType) }
+            }
             _ => Err(ConditionError::WrongType),
         }
     }
 
-    /// CEL's: values of different types are different, but for numbers, which are equal when their values are.
-    /// As deep as the token's JSON and the expression are.
+    /// Values of different types are an error, wherever they stand. Numbers are equal when their values are. As deep as
+    /// the token's JSON and the expression are.
     fn equal(&mut self, left: &Value<'_>, right: &Value<'_>) -> Evaluated<bool> {
         self.spend(1)?;
         match (left, right) {
             (Value::Null, Value::Null) => Ok(true),
             (Value::List(left), Value::List(right)) => {
-                if left.len() != right.len() {
-                    return Ok(false);
+                let mut are_equal = left.len() == right.len();
+                for place in 0..left.len().min(right.len()) {
+                    are_equal &= self.equal(&left.item(place)?, &right.item(place)?)?;
                 }
-                for place in 0..left.len() {
-                    if !self.equal(&left.item(place)?, &right.item(place)?)? {
-                        return Ok(false);
-                    }
-                }
-                Ok(true)
+                Ok(are_equal)
             }
             (Value::Map(left), Value::Map(right)) => self.equal_maps(left, right),
-            _ => Ok(left.order(right).is_ok_and(|order| order == Some(Ordering::Equal))),
+            _ => Ok(left.order(right)? == Some(Ordering::Equal)),
         }
     }
 
     fn equal_maps(&mut self, left: &Map<'_>, right: &Map<'_>) -> Evaluated<bool> {
         self.spend(left.len())?;
-        if left.len() != right.len() {
-            return Ok(false);
-        }
+        let mut are_equal = left.len() == right.len();
         for key in left.keys().iter() {
-            match (entry_of(left, key)?, entry_of(right, key)?) {
-                (Some(left), Some(right)) if self.equal(&left, &right)? => {}
-                _ => return Ok(false),
-            }
+            are_equal &= match (entry_of(left, key)?, entry_of(right, key)?) {
+                (Some(left), Some(right)) => self.equal(&left, &right)?,
+                _ => false,
+            };
         }
-        Ok(true)
+        Ok(are_equal)
     }
 
     fn matches(&mut self, text: &Value<'_>, pattern: &Pattern) -> Evaluated<bool> {
@@ -351,10 +371,7 @@ fn entry_of<'m>(map: &Map<'m>, key: &Value<'_>) -> Evaluated<Option<Value<'m>>> 
     match (map, key) {
         (Map::Json(members), Value::Text(name)) => members.get(name.as_ref()).map(Value::of).transpose(),
         (Map::Made(entries), _) => {
-            let is_key = |(other, _): &&(Value<'m>, Value<'m>)| {
-                other.order(key).is_ok_and(|order| order == Some(Ordering::Equal))
-            };
-            Ok(entries.iter().find(is_key).map(|(_, value)| value.clone()))
+            Ok(entries.iter().find(|(other, _)| other.is_key(key)).map(|(_, value)| value.clone()))
         }
         (Map::Headers(_), _) => Err(ConditionError::WrongType),
         (Map::Json(_), _) => Ok(None),

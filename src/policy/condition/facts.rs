@@ -1,17 +1,20 @@
 //! What a condition is judged by: one request, and the token that it brought.
 //!
-//! The path is the one that rules are matched by, so that no spelling of a path passes a condition which its
-//! rule did not mean. Of a name that the request has several times, all values count, with commas between.
+//! Host and path are in the normal form that rules are matched by, and names of attributes without one begin with
+//! `raw_`. Where some server may act on another spelling of host or path, the condition is evaluated for that one too
+//! ([`Facts::other_readings`]).
 
 use std::borrow::Cow;
 use std::str::from_utf8;
 
 use super::attribute::{Attribute, AttributeKind, AttributeValues};
 use super::fault::ConditionError;
+use super::network::without_mapping;
 use super::value::{List, Value};
-use crate::http::RequestHead;
+use crate::http::{RequestHead, fold_alike};
 use crate::jose::{Claim, Claims};
 use crate::policy::admit::AdmittedToken;
+use crate::policy::route::read_host;
 use crate::unix_time::UnixTime;
 
 /// Everything a condition may ask for.
@@ -22,6 +25,17 @@ pub struct Facts<'a> {
     time: UnixTime,
     attributes: &'a AttributeValues,
     token: Option<TokenFacts<'a>>,
+    as_written: AsWritten,
+    ignores_host_spelling: bool,
+}
+
+/// Which attributes are read as the client wrote them instead of in normal form. Letter case is normal in both.
+#[derive(Clone, Copy, Debug, Default)]
+struct AsWritten {
+    /// With its port and trailing dot, which Envoy's virtual hosts compare.
+    host: bool,
+    /// With the slash at its end, which most servers ignore and some do not.
+    path: bool,
 }
 
 /// What a condition may ask of the token.
@@ -56,10 +70,11 @@ impl std::fmt::Debug for TokenFacts<'_> {
 /// One thing that a condition may ask for by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fact {
-    Path,
     UrlPath,
-    Query,
+    RawPath,
+    RawQuery,
     Host,
+    RawHost,
     Scheme,
     Method,
     Referer,
@@ -82,10 +97,11 @@ impl Fact {
             return Some(Self::OfHost(attribute));
         }
         match (object, member) {
-            ("request", "path") => Some(Self::Path),
             ("request", "url_path") => Some(Self::UrlPath),
-            ("request", "query") => Some(Self::Query),
+            ("request", "raw_path") => Some(Self::RawPath),
+            ("request", "raw_query") => Some(Self::RawQuery),
             ("request", "host") => Some(Self::Host),
+            ("request", "raw_host") => Some(Self::RawHost),
             ("request", "scheme") => Some(Self::Scheme),
             ("request", "method") => Some(Self::Method),
             ("request", "referer") => Some(Self::Referer),
@@ -113,7 +129,39 @@ impl<'a> Facts<'a> {
         attributes: &'a AttributeValues,
         token: Option<TokenFacts<'a>>,
     ) -> Self {
-        Self { head, url_path, time, attributes, token }
+        Self {
+            head,
+            url_path,
+            time,
+            attributes,
+            token,
+            as_written: AsWritten { host: false, path: false },
+            ignores_host_spelling: false,
+        }
+    }
+
+    /// The same facts, for a proxy whose virtual hosts are known to ignore the host's port and trailing dot.
+    #[must_use]
+    pub const fn ignoring_host_spelling(self) -> Self {
+        Self { ignores_host_spelling: true, ..self }
+    }
+
+    /// The same request in every other spelling that a server may act on, and the error if the condition's value
+    /// depends on it. Rarely any.
+    pub(super) fn other_readings(&self, asked: &[Fact]) -> Vec<(Self, ConditionError)> {
+        let mut readings = Vec::new();
+        if asked.contains(&Fact::UrlPath) && self.url_path.is_some_and(|path| without_slash(path) != path) {
+            let reading = Self { as_written: AsWritten { path: true, ..self.as_written }, ..*self };
+            readings.push((reading, ConditionError::PathAmbiguous));
+        }
+        if asked.contains(&Fact::Host) && !self.ignores_host_spelling && self.has_other_host() {
+            let with_host = |facts: &Self| Self { as_written: AsWritten { host: true, ..facts.as_written }, ..*facts };
+            let both: Option<Self> = readings.first().map(|(reading, _)| with_host(reading));
+            readings.extend(
+                [self].into_iter().map(with_host).chain(both).map(|facts| (facts, ConditionError::HostAmbiguous)),
+            );
+        }
+        readings
     }
 
     pub(super) fn token(&self) -> Result<TokenFacts<'a>, ConditionError> {
@@ -122,24 +170,16 @@ impl<'a> Facts<'a> {
 
     pub(super) fn read(&self, fact: Fact) -> Result<Value<'a>, ConditionError> {
         match fact {
-            Fact::Path => Ok(Value::Text(match self.query()? {
-                None => Cow::Borrowed(self.url_path()?),
-                Some(query) => Cow::Owned([self.url_path()?, "?", query].concat()),
-            })),
             Fact::UrlPath => self.url_path().map(text),
-            Fact::Query => Ok(text(self.query()?.unwrap_or_default())),
-            // One host in two spellings is one host; a condition is written in lower case.
-            Fact::Host => match self.only(":authority")? {
-                host if host.bytes().any(|byte| byte.is_ascii_uppercase()) => {
-                    Ok(Value::Text(Cow::Owned(host.to_ascii_lowercase())))
-                }
-                host => Ok(text(host)),
-            },
-            Fact::Scheme => self.only(":scheme").map(text),
+            Fact::RawPath => self.only(":path").map(text),
+            Fact::RawQuery => Ok(text(self.only(":path")?.split_once('?').map(|(_, query)| query).unwrap_or_default())),
+            Fact::Host => self.host().map(Value::Text),
+            Fact::RawHost => self.only(":authority").map(text),
+            Fact::Scheme => self.only(":scheme").map(lower_case),
             Fact::Method => self.only(":method").map(text),
-            Fact::Referer => self.header("referer").map(Value::Text),
-            Fact::UserAgent => self.header("user-agent").map(Value::Text),
-            Fact::Id => self.header("x-request-id").map(Value::Text),
+            Fact::Referer => self.header("referer"),
+            Fact::UserAgent => self.header("user-agent"),
+            Fact::Id => self.header("x-request-id"),
             Fact::Time => i64::try_from(self.time.as_millis()).map_err(|_| ConditionError::OutOfRange).map(Value::Time),
             Fact::OfHost(attribute) => self.attribute(attribute),
             Fact::Issuer => match self.token()?.claims.text("iss") {
@@ -154,16 +194,40 @@ impl<'a> Facts<'a> {
         }
     }
 
-    /// Every value under that name, in lower case and no pseudo-header's: those have facts of their own, whose
-    /// path is the normalised one.
-    pub(super) fn header(&self, name: &str) -> Result<Cow<'a, str>, ConditionError> {
-        let mut values = self.head.values(name).filter(|_| !name.starts_with(':'));
-        let first = Cow::Borrowed(as_text(values.next().ok_or(ConditionError::Missing)?)?);
-        values.try_fold(first, |joined, value| Ok(Cow::Owned([&joined, ",", as_text(value)?].concat())))
+    /// The value of the header with that name.
+    pub(super) fn header(&self, name: &str) -> Result<Value<'a>, ConditionError> {
+        if !self.has_header(name)? {
+            return Err(ConditionError::Missing);
+        }
+        self.only(name).map(text)
     }
 
-    pub(super) fn has_header(&self, name: &str) -> bool {
-        !name.starts_with(':') && self.head.values(name).next().is_some()
+    /// Whether there is a header with that name, in lower case. Pseudo-headers have attributes of their own.
+    ///
+    /// # Errors
+    /// When it is repeated, or there in a spelling that backends take for the same name: of `x-device` and `X_Device`
+    /// each reads what it finds first, last, or both joined.
+    pub(super) fn has_header(&self, name: &str) -> Result<bool, ConditionError> {
+        if name.starts_with(':') {
+            return Ok(false);
+        }
+        let mut alike = self.head.names().filter(|other| fold_alike(name, other));
+        match (alike.next(), alike.next()) {
+            (None, _) => Ok(false),
+            (Some(only), None) if only == name => Ok(true),
+            (Some(_), _) => Err(ConditionError::HeaderAmbiguous),
+        }
+    }
+
+    fn host(&self) -> Result<Cow<'a, str>, ConditionError> {
+        let written = self.only(":authority")?;
+        let host = read_host(written.as_bytes()).ok_or(ConditionError::HostMalformed)?;
+        Ok(if self.as_written.host { Cow::Owned(written.to_ascii_lowercase()) } else { host })
+    }
+
+    fn has_other_host(&self) -> bool {
+        let written = self.head.the_only(":authority").unwrap_or_default();
+        read_host(written).is_some_and(|host| !written.eq_ignore_ascii_case(host.as_bytes()))
     }
 
     fn only(&self, name: &str) -> Result<&'a str, ConditionError> {
@@ -176,16 +240,16 @@ impl<'a> Facts<'a> {
     }
 
     fn url_path(&self) -> Result<&'a str, ConditionError> {
-        self.url_path.ok_or(ConditionError::PathAmbiguous)
-    }
-
-    fn query(&self) -> Result<Option<&'a str>, ConditionError> {
-        Ok(self.only(":path")?.split_once('?').map(|(_, query)| query))
+        let path = self.url_path.ok_or(ConditionError::PathAmbiguous)?;
+        Ok(if self.as_written.path { path } else { without_slash(path) })
     }
 
     fn attribute(&self, attribute: Attribute) -> Result<Value<'a>, ConditionError> {
-        let property = self.attributes.get(attribute).ok_or(ConditionError::Missing)?;
+        let property = self.attributes.get(attribute).filter(|property| !property.is_empty());
+        let property = property.ok_or(ConditionError::Missing)?;
         match attribute.kind() {
+            AttributeKind::Address => as_text(property).map(without_mapping).map(Value::Text),
+            AttributeKind::ServerName => server_name(as_text(property)?),
             AttributeKind::Text => as_text(property).map(text),
             AttributeKind::Int => {
                 property.try_into().map(|bytes| Value::Int(i64::from_le_bytes(bytes))).map_err(|_| WRONG)
@@ -201,8 +265,25 @@ impl<'a> Facts<'a> {
 
 const WRONG: ConditionError = ConditionError::WrongType;
 
+/// The path without the slash at its end, as rules are matched; `/` stays `/`.
+fn without_slash(path: &str) -> &str {
+    path.strip_suffix('/').filter(|path| !path.is_empty()).unwrap_or(path)
+}
+
+/// The name that a client asked for in its TLS handshake. RFC 6066 section 3 permits no port and no trailing dot.
+fn server_name(written: &str) -> Result<Value<'_>, ConditionError> {
+    let host = read_host(written.as_bytes()).ok_or(ConditionError::HostMalformed)?;
+    let is_normal = written.eq_ignore_ascii_case(&host);
+    if is_normal { Ok(Value::Text(host)) } else { Err(ConditionError::HostAmbiguous) }
+}
+
 const fn text(text: &str) -> Value<'_> {
     Value::Text(Cow::Borrowed(text))
+}
+
+fn lower_case(text: &str) -> Value<'_> {
+    let is_lower = !text.bytes().any(|byte| byte.is_ascii_uppercase());
+    Value::Text(if is_lower { Cow::Borrowed(text) } else { Cow::Owned(text.to_ascii_lowercase()) })
 }
 
 fn as_text(bytes: &[u8]) -> Result<&str, ConditionError> {

@@ -31,12 +31,16 @@ pub enum ConditionProblem {
     UnknownName,
     /// No such member of `request`, `source`, `destination`, `connection` or `token`.
     UnknownAttribute,
+    /// An attribute under the name that Envoy gives it, whose name here says that it is raw; what to write instead.
+    RawAttribute(&'static str),
     /// No function of that name that is called like this.
     UnknownFunction,
     /// Another type than what stands here; what would do.
     WrongType(&'static str),
     /// Operands that can never be equal, because they are of different types.
     NeverEqual,
+    /// A constant that the attribute's normal form never has; what the normal form is.
+    NotNormal(&'static str),
     /// The whole is not true or false.
     NotBoolean,
     /// A regular expression that cannot be used; why.
@@ -69,11 +73,13 @@ impl fmt::Display for ConditionProblem {
             Self::UnknownName => formatter
                 .write_str("unknown variable; there are request, source, destination, connection, claims and token"),
             Self::UnknownAttribute => formatter.write_str("unknown attribute"),
+            Self::RawAttribute(wanted) => write!(formatter, "unknown attribute; write {wanted}"),
             Self::UnknownFunction => {
                 formatter.write_str("unknown function, or called with another number of arguments")
             }
             Self::WrongType(wanted) => write!(formatter, "wrong type: expected {wanted}"),
             Self::NeverEqual => formatter.write_str("compares different types, which are never equal"),
+            Self::NotNormal(wanted) => write!(formatter, "never true of the attribute's normal form: {wanted}"),
             Self::NotBoolean => formatter.write_str("the condition is neither true nor false"),
             Self::Pattern(hint) => write!(formatter, "unusable regular expression: {hint}"),
             Self::Network => {
@@ -96,10 +102,17 @@ pub enum ConditionError {
     NoToken,
     /// A value of another type than the operation needs.
     WrongType,
-    /// Bytes of the request that are not UTF-8.
+    /// Bytes of the request that are not UTF-8, or a path segment that is not plain text when decoded.
     NotText,
-    /// The path is asked for, and servers may read it differently.
+    /// The path is asked for, and servers may read it differently, or it is compared with a text that would have
+    /// escapes in a path.
     PathAmbiguous,
+    /// The host is asked for and has no normal form.
+    HostMalformed,
+    /// The host is asked for, and the condition has another value for the host as written.
+    HostAmbiguous,
+    /// A header is asked for that is repeated or has a second spelling.
+    HeaderAmbiguous,
     /// A number or time outside the range of its type, or a text that is no number.
     OutOfRange,
     /// A division by zero.
@@ -114,12 +127,15 @@ pub enum ConditionError {
 
 impl ConditionError {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 13] = [
         Self::Missing,
         Self::NoToken,
         Self::WrongType,
         Self::NotText,
         Self::PathAmbiguous,
+        Self::HostMalformed,
+        Self::HostAmbiguous,
+        Self::HeaderAmbiguous,
         Self::OutOfRange,
         Self::DivisionByZero,
         Self::NotAnAddress,

@@ -7,6 +7,7 @@ use super::evaluate::Evaluation;
 use super::fault::ConditionError;
 use super::program::Function;
 use super::value::{List, Value};
+use crate::policy::request_target::{escape, needs_no_escape};
 
 type Evaluated<T> = Result<T, ConditionError>;
 
@@ -135,7 +136,7 @@ pub(super) fn apply<'a>(
         }
         (Function::PathSegment, [path, Value::Int(place)]) => {
             steps.spend(text(path)?.len() / 16)?;
-            path_segment(path, *place)
+            path_segment(text(path)?, *place)
         }
         (Function::Int, [Value::Int(number)]) => Ok(Value::Int(*number)),
         (Function::Int, [Value::Double(number)]) => int(whole(*number)),
@@ -158,12 +159,51 @@ pub(super) fn apply<'a>(
     }
 }
 
-/// The part of a path between two slashes, the first one having the number 1. An empty one is none.
-fn path_segment<'a>(path: &Value<'a>, place: i64) -> Evaluated<Value<'a>> {
+/// The part of a path between two slashes, decoded. The first one has the number 1; an empty one is missing.
+fn path_segment<'a>(path: &str, place: i64) -> Evaluated<Value<'a>> {
     let place = usize::try_from(place).ok().and_then(|place| place.checked_sub(1)).ok_or(RANGE)?;
-    let path = text(path)?.strip_prefix('/').ok_or(WRONG)?;
+    let path = path.strip_prefix('/').ok_or(WRONG)?;
     let segment = path.split('/').nth(place).filter(|segment| !segment.is_empty());
-    segment.map(|segment| Value::Text(Cow::Owned(segment.to_owned()))).ok_or(ConditionError::Missing)
+    let decoded = decode_segment(segment.ok_or(ConditionError::Missing)?);
+    decoded.map(|text| Value::Text(Cow::Owned(text))).ok_or(ConditionError::NotText)
+}
+
+/// Decodes the escapes of one segment, once. `None` for a broken escape, for bytes that are not UTF-8, and for control
+/// characters and separators, which no segment has for every server.
+fn decode_segment(segment: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(segment.len());
+    let mut rest = segment.as_bytes();
+    while let [byte, behind @ ..] = rest {
+        let (byte, behind) = if *byte == b'%' { escape(behind)? } else { (*byte, behind) };
+        bytes.push(byte);
+        rest = behind;
+    }
+    let is_plain =
+        |text: &String| !text.contains(|character: char| character.is_control() || "/\\".contains(character));
+    String::from_utf8(bytes).ok().filter(is_plain)
+}
+
+/// A value that is compared with a path, or a list or map of such values: an error where it would have an escape there,
+/// for `acme%20inc` in a path is the text `acme inc`.
+pub(super) fn check_without_escapes(steps: &mut Evaluation<'_>, value: &Value<'_>) -> Evaluated<()> {
+    let check_all = |steps: &mut Evaluation<'_>, items: &List<'_>| {
+        steps.spend(items.len())?;
+        (0..items.len()).try_for_each(|place| check_text(steps, &items.item(place)?))
+    };
+    if let Value::List(items) = value {
+        check_all(steps, items)
+    } else if let Value::Map(map) = value {
+        check_all(steps, &List::Made(map.keys()))
+    } else {
+        check_text(steps, value)
+    }
+}
+
+/// Of another type than text it is not comparable anyway.
+fn check_text(steps: &mut Evaluation<'_>, value: &Value<'_>) -> Evaluated<()> {
+    let Value::Text(text) = value else { return Ok(()) };
+    steps.spend(text.len() / 16)?;
+    if needs_no_escape(text) { Ok(()) } else { Err(ConditionError::PathAmbiguous) }
 }
 
 #[allow(clippy::cast_possible_truncation, reason = "in range by the guard, and cut to the whole number on purpose")]

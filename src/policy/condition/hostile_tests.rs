@@ -113,6 +113,11 @@ fn claims_of_any_shape_are_values_or_errors() {
                 let _ = scene.holds(expression);
             }
             assert_ne!(scene.holds("claims.a == claims.a"), Ok(false), "{left}");
+            if std::mem::discriminant(left) != std::mem::discriminant(right) {
+                for expression in ["claims.a == claims.b", "claims.a != claims.b", "claims.a in [claims.b]"] {
+                    assert!(scene.holds(expression).is_err(), "{expression} for {left} and {right}");
+                }
+            }
         }
     }
 }
@@ -125,7 +130,7 @@ fn hostile_headers_and_paths_are_values_or_errors() {
             let scene = Scene::with_header(name, value.clone());
             for expression in [
                 "request.headers['x-a'].matches('(.*)(.*)(.*)$')",
-                "request.path == request.query",
+                "request.raw_path == request.raw_query && request.url_path != request.raw_path",
                 "request.host == request.method",
                 "request.headers.exists(n, request.headers[n].contains('('))",
                 "path_segment(request.url_path, 9223372036854775807) == ''",
@@ -137,10 +142,18 @@ fn hostile_headers_and_paths_are_values_or_errors() {
     }
 }
 
+#[wasm_bindgen_test(unsupported = test)]
+fn a_host_with_a_port_is_ambiguous_unless_the_proxy_ignores_ports() {
+    let scene = Scene::with_header(":authority", b"Api.acme.com:8443".to_vec());
+    let condition = "request.host == 'api.acme.com'";
+    assert_eq!(scene.holds(condition), Err(E::HostAmbiguous));
+    assert_eq!(scene.holds_with_any_host(condition), Ok(true));
+}
+
 /// Expressions made at random of the words that there are.
 #[wasm_bindgen_test(unsupported = test)]
 fn no_sequence_of_words_makes_the_reader_or_the_judge_fail() {
-    const WORDS: [&str; 62] = [
+    const WORDS: [&str; 64] = [
         "true",
         "false",
         "null",
@@ -182,7 +195,9 @@ fn no_sequence_of_words_makes_the_reader_or_the_judge_fail() {
         "claims.groups",
         "claims.level",
         "claims.mixed",
-        "request.path",
+        "request.url_path",
+        "request.raw_path",
+        "request.host",
         "request.time",
         "request.headers",
         "source.address",

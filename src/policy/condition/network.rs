@@ -3,7 +3,8 @@
 //! An IPv4 address that IPv6 carries (`::ffff:10.0.0.1`, what a dual-stack listener sees) is that IPv4 address.
 //! `core::net` is the types alone, without the sockets of `std::net`.
 
-use core::net::{IpAddr, Ipv6Addr, SocketAddr};
+use core::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
+use std::borrow::Cow;
 
 /// A range of addresses, `10.0.0.0/8`; one address is a range of one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +58,13 @@ fn parse_address(text: &str) -> Option<IpAddr> {
     }
     let inner = text.strip_prefix('[')?.strip_suffix(']')?;
     inner.parse::<Ipv6Addr>().ok().map(IpAddr::V6)
+}
+
+/// The address that Envoy gives, where an IPv4 address is written as IPv6 (`[::ffff:10.0.0.1]:80`) as IPv4.
+pub(super) fn without_mapping(text: &str) -> Cow<'_, str> {
+    let mapped = text.strip_prefix('[').and_then(|_| text.parse::<SocketAddrV6>().ok());
+    let address = mapped.and_then(|address| Some((address.ip().to_ipv4_mapped()?, address.port())));
+    address.map_or(Cow::Borrowed(text), |(address, port)| Cow::Owned(format!("{address}:{port}")))
 }
 
 /// Digits and nothing else, none too many: what `parse` takes beside (`+8`, `08`) is no prefix length.

@@ -30,7 +30,10 @@ pub(super) enum Node {
     Both(Vec<Node>),
     Either(Vec<Node>),
     If(Box<(Node, Node, Node)>),
+    IsNull(Box<Node>),
     IsOneOf(Box<Node>, Vec<Constant>),
+    /// A value that is compared with a path: an error where it would have an escape there.
+    WithoutEscapes(Box<Node>),
     Matches(Box<Node>, Pattern),
     IsInNetworks(Box<Node>, Vec<Network>),
     /// Ranges that only the request tells.

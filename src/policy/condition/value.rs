@@ -41,20 +41,40 @@ pub(super) enum Map<'a> {
 
 impl<'a> Value<'a> {
     /// A claim. A whole number is an integer, whatever its size: one that does not fit is not rounded, for it would
-    /// be equal to others then.
+    /// be equal to others then. Doubles beyond 64 bits are such numbers, rounded by the JSON parser.
     pub(super) fn of(json: &'a Json) -> Result<Self, ConditionError> {
         match json {
             Json::Null => Ok(Self::Null),
             Json::Bool(value) => Ok(Self::Bool(*value)),
             Json::Number(number) => match (number.as_i64(), number.is_u64(), number.as_f64()) {
                 (Some(number), _, _) => Ok(Self::Int(number)),
-                (None, false, Some(number)) => Ok(Self::Double(number)),
-                (None, true, _) | (None, _, None) => Err(ConditionError::OutOfRange),
+                (None, false, Some(number)) if number.abs() < BEYOND => Ok(Self::Double(number)),
+                (None, _, _) => Err(ConditionError::OutOfRange),
             },
             Json::String(text) => Ok(Self::Text(Cow::Borrowed(text))),
             Json::Array(items) => Ok(Self::List(List::Json(items))),
             Json::Object(members) => Ok(Self::Map(Map::Json(members))),
         }
+    }
+
+    /// Whether two values are of one type. Numbers are, whole or not.
+    pub(super) const fn is_of_type(&self, other: &Self) -> bool {
+        matches!(
+            (self, other),
+            (Self::Null, Self::Null)
+                | (Self::Bool(_), Self::Bool(_))
+                | (Self::Int(_) | Self::Double(_), Self::Int(_) | Self::Double(_))
+                | (Self::Text(_), Self::Text(_))
+                | (Self::List(_), Self::List(_))
+                | (Self::Map(_), Self::Map(_))
+                | (Self::Time(_), Self::Time(_))
+                | (Self::Span(_), Self::Span(_))
+        )
+    }
+
+    /// Whether two keys of a map are the same one. Keys of different types differ.
+    pub(super) fn is_key(&self, other: &Self) -> bool {
+        self.order(other).is_ok_and(|order| order == Some(Ordering::Equal))
     }
 
     /// Which of two values of one ordered type comes first; not-a-number comes nowhere.
@@ -73,10 +93,12 @@ impl<'a> Value<'a> {
     }
 }
 
+/// The first whole number beyond 64 bits.
+const BEYOND: f64 = 9_223_372_036_854_775_808.0;
+
 /// Exact, where a conversion of the integer would round it to its neighbours.
 #[allow(clippy::cast_possible_truncation, reason = "in range by the guards, and whole")]
 fn order_mixed(whole: i64, double: f64) -> Option<Ordering> {
-    const BEYOND: f64 = 9_223_372_036_854_775_808.0;
     if double.is_nan() {
         None
     } else if double >= BEYOND {

@@ -3,6 +3,9 @@
 //! `API.acme.com`, `api.acme.com.` and `api.acme.com:443` are one host: a rule for it must not be dodged by another
 //! spelling. The port is not looked at, for clients leave out the usual one. A host that cannot be brought to one
 //! form is none that comes under the rules for all hosts: it is refused, where any rule names a host.
+//!
+//! Envoy's virtual hosts compare the host as written, with its port and trailing dot. The router therefore rejects a
+//! request whose host comes under another rule as written than in normal form.
 
 use core::net::{Ipv4Addr, Ipv6Addr};
 use std::borrow::Cow;
@@ -36,8 +39,7 @@ impl Authority {
     /// Reads one; `None` when it is not to be told where it leads.
     pub fn read(text: &[u8]) -> Option<Self> {
         let host = HostName(read_host(text)?.into_owned());
-        let port = split_port(std::str::from_utf8(text).ok()?).1.filter(|port| !port.is_empty());
-        let port = match port {
+        let port = match split_port(std::str::from_utf8(text).ok()?).1 {
             None => None,
             Some(port) => Some(port.parse().ok()?),
         };
@@ -64,9 +66,7 @@ impl Authority {
     pub fn meets(&self, pattern: &HostPattern) -> bool {
         match pattern {
             HostPattern::Exact(name) => self.host == *name,
-            HostPattern::Below(name) => {
-                self.host.0.strip_suffix(name.as_str()).is_some_and(|above| above.ends_with('.'))
-            }
+            HostPattern::Below(name) => name.is_above(&self.host),
         }
     }
 }
@@ -91,7 +91,23 @@ impl HostPattern {
     }
 }
 
+impl HostPattern {
+    /// Whether every host of `other` is one of this pattern.
+    pub fn covers(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Exact(own), Self::Exact(name)) => own == name,
+            (Self::Exact(_), Self::Below(_)) => false,
+            (Self::Below(own), Self::Exact(name)) => own.is_above(name),
+            (Self::Below(own), Self::Below(name)) => own == name || own.is_above(name),
+        }
+    }
+}
+
 impl HostName {
+    fn is_above(&self, other: &Self) -> bool {
+        other.0.strip_suffix(&self.0).is_some_and(|labels| labels.ends_with('.'))
+    }
+
     /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -99,9 +115,10 @@ impl HostName {
 }
 
 /// The host that a request's `:authority` names, in normal form; `None` when that is not to be told.
-pub(super) fn read_host(authority: &[u8]) -> Option<Cow<'_, str>> {
+pub(in crate::policy) fn read_host(authority: &[u8]) -> Option<Cow<'_, str>> {
     let (host, port) = split_port(std::str::from_utf8(authority).ok()?);
-    if !port.unwrap_or_default().bytes().all(|byte| byte.is_ascii_digit()) {
+    // No client sends an empty port, and servers disagree whether `acme.com:` is `acme.com`.
+    if port.is_some_and(|port| port.is_empty() || !port.bytes().all(|byte| byte.is_ascii_digit())) {
         return None;
     }
     if let Some(address) = host.strip_prefix('[') {
@@ -144,14 +161,7 @@ mod tests {
 
     #[wasm_bindgen_test(unsupported = test)]
     fn every_spelling_of_a_host_is_that_host() {
-        let spellings = [
-            "api.acme.com",
-            "API.acme.COM",
-            "api.acme.com.",
-            "api.acme.com:443",
-            "Api.Acme.Com.:8443",
-            "api.acme.com:",
-        ];
+        let spellings = ["api.acme.com", "API.acme.COM", "api.acme.com.", "api.acme.com:443", "Api.Acme.Com.:8443"];
         for spelling in spellings {
             assert_eq!(read_host(spelling.as_bytes()).as_deref(), Some("api.acme.com"), "{spelling}");
         }
@@ -176,6 +186,9 @@ mod tests {
             ".api.acme.com",
             "api..acme.com",
             "api.acme.com:x",
+            "api.acme.com:",
+            "api.acme.com.:",
+            "[::1]:",
             "api.acme.com:443:443",
             "user@api.acme.com",
             "api.acme.com/x",

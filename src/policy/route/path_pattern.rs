@@ -125,6 +125,23 @@ impl PathPattern {
         }
     }
 
+    /// Whether every path of `other` is certainly one of this pattern; `false` where that is not plain to see.
+    pub fn covers(&self, other: &Self) -> bool {
+        let compares_as_loosely = self.case == LetterCase::Ignored || other.case == LetterCase::Matters;
+        match (&self.kind, &other.kind) {
+            (Kind::Any, _) => true,
+            (Kind::Prefix(own), Kind::Exact(path) | Kind::Prefix(path)) => compares_as_loosely && self.leads(own, path),
+            (Kind::Prefix(own), Kind::Regex(regex)) => compares_as_loosely && self.leads(own, regex.leading()),
+            (Kind::Exact(own), Kind::Exact(path)) => {
+                compares_as_loosely && self.leads(own, path) && other.leads(path, own)
+            }
+            (Kind::Regex(own), Kind::Regex(regex)) => {
+                self.case == other.case && own.regex.as_str() == regex.regex.as_str()
+            }
+            (Kind::Prefix(_) | Kind::Exact(_) | Kind::Regex(_), _) => false,
+        }
+    }
+
     /// Whether the second path has all segments of the first.
     fn leads(&self, first: &NormalPath<'_>, second: &NormalPath<'_>) -> bool {
         let mut left = second.segments();

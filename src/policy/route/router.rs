@@ -26,10 +26,24 @@ impl RouteIndex {
 /// Why a request comes under no rule, and not under the one for everything else either: it is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RouteFault {
-    /// Some rule names a host, and it is not to be told which one the request names.
+    /// The host has an empty port, or a rule names a host and the request's host is missing, repeated or invalid.
     HostUnusable,
+    /// The host is not written in its normal form, and as written it comes under another rule. Envoy's virtual hosts
+    /// compare `:authority` as written, with its port and trailing dot.
+    HostAmbiguous,
     /// Servers may read the path differently, and the readings come under different rules.
     PathAmbiguous,
+}
+
+/// Which rule applies to a host that is not written in its normal form: with a port, a trailing dot, or another
+/// spelling of an IPv6 address.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AmbiguousHosts {
+    /// The request is rejected if the rule for the normal form differs from the rule for the host as written.
+    #[default]
+    Reject,
+    /// The rule for the normal form. Only correct where the proxy in front of the backend ignores port and trailing dot too.
+    InsecureAllow,
 }
 
 /// All rules' conditions, filed.
@@ -39,6 +53,7 @@ pub struct Router {
     by_host: HashMap<String, Paths>,
     /// By the name above those that match.
     below_host: HashMap<String, Paths>,
+    ambiguous_hosts: AmbiguousHosts,
 }
 
 /// The rules for a host. Where letters do not matter they are filed, and looked up, in small ones.
@@ -84,6 +99,17 @@ impl Router {
         router
     }
 
+    /// The same router, with this treatment of hosts that are not written in their normal form.
+    #[must_use]
+    pub fn with_ambiguous_hosts(self, ambiguous_hosts: AmbiguousHosts) -> Self {
+        Self { ambiguous_hosts, ..self }
+    }
+
+    /// The treatment of hosts that are not written in their normal form.
+    pub const fn ambiguous_hosts(&self) -> AmbiguousHosts {
+        self.ambiguous_hosts
+    }
+
     /// The first rule for a request, by its `:authority` as it came, its target and its `:method`; `None` when
     /// there is none.
     ///
@@ -95,16 +121,33 @@ impl Router {
         target: &RequestTarget<'_>,
         method: &[u8],
     ) -> Result<Option<RouteIndex>, RouteFault> {
-        let host = if self.by_host.is_empty() && self.below_host.is_empty() {
-            None
-        } else {
-            Some(authority.and_then(read_host).ok_or(RouteFault::HostUnusable)?)
-        };
-        let found = self.first(host.as_deref(), target.path(), method);
-        if target.other_readings().iter().any(|path| self.first(host.as_deref(), path, method) != found) {
-            return Err(RouteFault::PathAmbiguous);
+        if self.by_host.is_empty() && self.below_host.is_empty() {
+            return self.first_of_all_readings(None, target, method);
+        }
+        let authority = authority.ok_or(RouteFault::HostUnusable)?;
+        let host = read_host(authority).ok_or(RouteFault::HostUnusable)?;
+        let found = self.first_of_all_readings(Some(&host), target, method)?;
+        let is_normal = authority.eq_ignore_ascii_case(host.as_bytes());
+        // No rule names a port, a trailing dot or a second spelling of an address: as written, the host is one that no
+        // rule names.
+        if self.ambiguous_hosts == AmbiguousHosts::Reject
+            && !is_normal
+            && self.first_of_all_readings(None, target, method) != Ok(found)
+        {
+            return Err(RouteFault::HostAmbiguous);
         }
         Ok(found)
+    }
+
+    fn first_of_all_readings(
+        &self,
+        host: Option<&str>,
+        target: &RequestTarget<'_>,
+        method: &[u8],
+    ) -> Result<Option<RouteIndex>, RouteFault> {
+        let found = self.first(host, target.path(), method);
+        let differs = |path| self.first(host, path, method) != found;
+        if target.other_readings().iter().any(differs) { Err(RouteFault::PathAmbiguous) } else { Ok(found) }
     }
 
     fn first(&self, host: Option<&str>, path: &NormalPath<'_>, method: &[u8]) -> Option<RouteIndex> {

@@ -194,11 +194,12 @@ fn where_letters_do_not_matter_a_rule_covers_every_spelling() {
 
 #[wasm_bindgen_test(unsupported = test)]
 fn a_rule_for_a_host_covers_every_spelling_of_it_and_odd_ones_are_refused() {
-    let router = Router::new(vec![
+    let routes = vec![
         Route { hosts: hosts(&["api.acme.com"]), ..Route::default() },
         Route { hosts: hosts(&["*.acme.com", "acme.org"]), ..Route::default() },
         on(prefix("/free")),
-    ]);
+    ];
+    let router = Router::new(routes).with_ambiguous_hosts(AmbiguousHosts::InsecureAllow);
     for (host, place) in [
         ("api.acme.com", Some(0)),
         ("API.acme.com", Some(0)),
@@ -223,6 +224,46 @@ fn a_rule_for_a_host_covers_every_spelling_of_it_and_odd_ones_are_refused() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
+fn a_host_that_comes_under_another_rule_as_written_is_rejected() {
+    let router = Router::new(vec![
+        Route { hosts: hosts(&["static.acme.com", "*.cdn.acme.com", "[2001:db8::1]"]), ..Route::default() },
+        on(prefix("/free")),
+        Route { hosts: hosts(&["api.acme.com"]), ..on(prefix("/free")) },
+    ]);
+    for host in ["static.acme.com", "STATIC.acme.com", "a.CDN.acme.com", "[2001:db8::1]", "[2001:DB8::1]"] {
+        assert_eq!(find(&router, host, "/admin", "GET"), Ok(Some(0)), "{host}");
+    }
+    for host in [
+        "static.acme.com:81",
+        "static.acme.com:80",
+        "static.acme.com.",
+        "Static.acme.com.:443",
+        "a.cdn.acme.com:81",
+        "a.cdn.acme.com.",
+        "[2001:db8::1]:81",
+        "[2001:db8:0::1]",
+        "[2001:0db8::1]",
+    ] {
+        for path in ["/admin", "/free"] {
+            assert_eq!(find(&router, host, path, "GET"), Err(RouteFault::HostAmbiguous), "{host}{path}");
+        }
+    }
+    // Both spellings come under the same rule.
+    for host in ["api.acme.com:8443", "api.acme.com.", "other:1", "127.0.0.1:8080"] {
+        assert_eq!(find(&router, host, "/free", "GET"), Ok(Some(1)), "{host}");
+        assert_eq!(find(&router, host, "/admin", "GET"), Ok(None), "{host}");
+    }
+    for host in ["static.acme.com:", "static.acme.com.:", "api.acme.com:", "other:", "[::1]:"] {
+        assert_eq!(find(&router, host, "/free", "GET"), Err(RouteFault::HostUnusable), "{host}");
+    }
+    // The readings of the path differ for one spelling of the host alone.
+    let by_path =
+        Router::new(vec![Route { hosts: hosts(&["static.acme.com"]), ..Route::default() }, on(prefix("/a/b"))]);
+    assert_eq!(find(&by_path, "static.acme.com", "/a;x/b", "GET"), Ok(Some(0)));
+    assert_eq!(find(&by_path, "static.acme.com:81", "/a;x/b", "GET"), Err(RouteFault::HostAmbiguous));
+}
+
+#[wasm_bindgen_test(unsupported = test)]
 fn methods_are_compared_as_they_are() {
     let router = Router::new(vec![
         Route { path: prefix("/a"), methods: methods(&["GET", "HEAD"]), ..Route::default() },
@@ -239,6 +280,12 @@ fn methods_are_compared_as_they_are() {
         assert_eq!(Method::parse(bad), Err(PatternFault::Method), "{bad:?}");
     }
     assert_eq!(Method::parse("M-SEARCH").unwrap().as_str(), "M-SEARCH");
+    for method in ["delete", "dElEtE", "DELETe", "", "GET ", " GET", "GE\u{130}", "PO\u{17f}T", "GET\t", "a"] {
+        assert!(!Method::is_well_formed(method.as_bytes()), "{method:?}");
+    }
+    for method in ["GET", "VERSION-CONTROL", "BASELINE-CONTROL", "M-SEARCH", "PURGE", "X_1"] {
+        assert!(Method::is_well_formed(method.as_bytes()), "{method:?}");
+    }
 }
 
 #[wasm_bindgen_test(unsupported = test)]
@@ -246,6 +293,7 @@ fn a_path_with_two_readings_passes_when_they_come_to_the_same_rule() {
     let router = Router::new(vec![on(prefix("/public")), on(prefix("/admin"))]);
     for (path, place) in [
         ("/admin/a;b;c", Ok(Some(1))),
+        ("/admin/a;b/c", Ok(Some(1))),
         ("/public/;x/a", Ok(Some(0))),
         ("/orders/1;v=2", Ok(None)),
         ("//orders/1", Ok(None)),
@@ -253,12 +301,33 @@ fn a_path_with_two_readings_passes_when_they_come_to_the_same_rule() {
         ("/admin;x/users", Err(RouteFault::PathAmbiguous)),
         ("/;/admin", Err(RouteFault::PathAmbiguous)),
         ("/public;/admin", Err(RouteFault::PathAmbiguous)),
+        ("/admin;/x.css", Err(RouteFault::PathAmbiguous)),
+        ("/orders;/../admin", Err(RouteFault::PathAmbiguous)),
         ("/public%3b", Err(RouteFault::PathAmbiguous)),
         ("//public/admin", Err(RouteFault::PathAmbiguous)),
         ("//admin/x", Err(RouteFault::PathAmbiguous)),
         ("//x/admin", Err(RouteFault::PathAmbiguous)),
     ] {
         assert_eq!(find(&router, "x", path, "GET"), place, "{path}");
+    }
+}
+
+/// Fastify 3 and 4, Fastify 5 with `useSemicolonDelimiter`, and restify serve `/admin` for `/admin;/x.css`.
+#[wasm_bindgen_test(unsupported = test)]
+fn a_semicolon_that_ends_the_path_for_some_servers_is_no_way_past_a_rule() {
+    let public_assets = Router::new(vec![on(regex(r".*\.(css|js|png)"))]);
+    for path in ["/admin;/x.css", "/admin;x.css", "/admin%3B/x.css", "/admin/;a.js", "/;/x.png", "/admin;.css?x"] {
+        assert_eq!(find(&public_assets, "x", path, "GET"), Err(RouteFault::PathAmbiguous), "{path}");
+    }
+    assert_eq!(find(&public_assets, "x", "/a/x.css", "GET"), Ok(Some(0)));
+    let accounts = Router::new(vec![
+        Route { methods: methods(&["DELETE"]), ..on(regex("/accounts/[0-9]+")) },
+        on(exact("/admin")),
+    ]);
+    for (method, path) in
+        [("DELETE", "/accounts/7;/x"), ("DELETE", "/accounts/7;x=/y"), ("GET", "/admin;a=b/c"), ("GET", "/admin;/")]
+    {
+        assert_eq!(find(&accounts, "x", path, method), Err(RouteFault::PathAmbiguous), "{path}");
     }
 }
 

@@ -2,7 +2,8 @@
 
 use std::borrow::Cow;
 
-use super::{Credential, Place, Unwritable};
+use super::folding::folds_to;
+use super::{Credential, NamedPart, Names, Place, Unwritable};
 use crate::http::{HeaderEdit, Remainder, RequestHead, is_token};
 
 /// The field that holds the cookies.
@@ -22,46 +23,73 @@ impl CookieName {
 /// What each cookie of these names offers.
 pub(super) fn credentials<'a>(
     head: &'a RequestHead,
-    names: &[CookieName],
+    names: Names<'_, CookieName>,
     max_bytes: usize,
 ) -> impl Iterator<Item = Credential<'a>> {
-    pairs(head).filter_map(move |pair| match value(pair, names) {
-        Some(value) => Some(Credential::read(Cow::Borrowed(unquoted(value)), Place::Cookie, max_bytes)),
-        None => hides_one(pair, names).then_some(Credential::Malformed),
+    pairs(head, names).filter_map(move |pair| match part(pair, names) {
+        NamedPart::Exact(value) => Some(Credential::read(Cow::Borrowed(unquoted(value)), Place::Cookie, max_bytes)),
+        NamedPart::Folded => Some(Credential::Malformed),
+        NamedPart::Other => None,
     })
 }
 
 /// The field without the cookies of these names; the others stay as they are, on one line.
-pub(super) fn strip(head: &RequestHead, names: &[CookieName]) -> Result<Option<HeaderEdit>, Unwritable> {
-    let is_ours = |pair: &&[u8]| value(pair, names).is_some() || hides_one(pair, names);
-    if !pairs(head).any(|pair| is_ours(&pair)) {
+pub(super) fn strip(
+    head: &RequestHead,
+    names: Names<'_, CookieName>,
+    forward: bool,
+) -> Result<Option<HeaderEdit>, Unwritable> {
+    let is_removed = |pair: &&[u8]| part(pair, names).is_removed(forward);
+    if !pairs(head, names).any(|pair| is_removed(&pair)) {
         return Ok(None);
     }
-    let others: Vec<&[u8]> = pairs(head).filter(|pair| !pair.is_empty() && !is_ours(pair)).collect();
+    let others: Vec<&[u8]> = pairs(head, names).filter(|pair| !pair.is_empty() && !is_removed(pair)).collect();
     if others.is_empty() {
         return Ok(Some(HeaderEdit::Remove(FIELD.to_owned())));
     }
     Remainder::of_cookie(others.join(&b"; "[..])).map(HeaderEdit::Rewrite).map(Some).ok_or(Unwritable)
 }
 
-fn pairs(head: &RequestHead) -> impl Iterator<Item = &[u8]> {
-    head.values(FIELD).flat_map(|line| line.split(|byte| *byte == b';')).map(<[u8]>::trim_ascii)
+/// The cookies of the request, looked at only when there is something to look for.
+fn pairs<'a>(head: &'a RequestHead, names: Names<'_, CookieName>) -> impl Iterator<Item = &'a [u8]> {
+    let lines = head.values(FIELD).take(if names.names.is_empty() { 0 } else { usize::MAX });
+    lines.flat_map(|line| line.split(|byte| *byte == b';')).map(<[u8]>::trim_ascii)
 }
 
-/// The value of a pair whose name is one of `names`. Blanks around `=` are not in the grammar, but
-/// backends trim them.
-fn value<'a>(pair: &'a [u8], names: &[CookieName]) -> Option<&'a [u8]> {
+/// What a pair is. Blanks around `=` are not in the grammar, but backends trim them.
+fn part<'a>(pair: &'a [u8], names: Names<'_, CookieName>) -> NamedPart<'a> {
+    let (name, value) = name_and_value(pair);
+    if is_exact(name, names) {
+        return NamedPart::Exact(value);
+    }
+    let is_folded =
+        is_folded(name, names) || hidden_names(pair).any(|name| is_exact(name, names) || is_folded(name, names));
+    if is_folded { NamedPart::Folded } else { NamedPart::Other }
+}
+
+/// The names that readers find within a pair who take a comma (RFC 2965) or a blank (Python's) for the end of a cookie.
+fn hidden_names(pair: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let equal_signs = pair.iter().enumerate().filter(|(_, byte)| **byte == b'=');
+    equal_signs.filter_map(|(at, _)| {
+        let before = pair.get(..at)?;
+        let end = before.iter().rposition(u8::is_ascii_graphic)?;
+        let start = before.get(..end)?.iter().rposition(|byte| *byte == b',' || !byte.is_ascii_graphic())?;
+        before.get(start + 1..=end)
+    })
+}
+
+fn name_and_value(pair: &[u8]) -> (&[u8], &[u8]) {
     let end = pair.iter().position(|byte| *byte == b'=').unwrap_or(pair.len());
-    let (name, rest) = pair.split_at_checked(end)?;
-    let name = name.trim_ascii_end();
-    let is_named = names.iter().any(|wanted| wanted.0.as_bytes() == name);
-    is_named.then(|| rest.strip_prefix(b"=").unwrap_or_default().trim_ascii_start())
+    let (name, rest) = pair.split_at_checked(end).unwrap_or((pair, b""));
+    (name.trim_ascii_end(), rest.strip_prefix(b"=").unwrap_or_default().trim_ascii_start())
 }
 
-/// Some readers take a comma (RFC 2965) or a blank (Python's) for the end of a cookie, and would find in
-/// another cookie's value one of ours, which we have not looked at.
-fn hides_one(pair: &[u8], names: &[CookieName]) -> bool {
-    pair.split(|byte| b", \t".contains(byte)).skip(1).any(|part| part.contains(&b'=') && value(part, names).is_some())
+fn is_exact(name: &[u8], names: Names<'_, CookieName>) -> bool {
+    names.names.iter().any(|wanted| wanted.0.as_bytes() == name)
+}
+
+fn is_folded(name: &[u8], names: Names<'_, CookieName>) -> bool {
+    names.folds && names.names.iter().any(|wanted| folds_to(name, wanted.0.as_bytes()))
 }
 
 /// A value may stand in quotes, which are no part of it.

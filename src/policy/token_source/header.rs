@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::{Credential, Place};
-use crate::http::{HeaderName, RequestHead, is_token, is_token_byte};
+use crate::http::{HeaderName, RequestHead, fold_alike, is_token, is_token_byte};
 
 /// A header field that carries a credential.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,6 +13,19 @@ pub struct HeaderSource {
     /// How the token stands in it.
     pub form: HeaderForm,
 }
+
+/// Headers that backends read a token from instead of `authorization`: proxies' own (RFC 9110 section 11.7.1), what rewrites of
+/// Apache leave for PHP and CGI, what Google's gateways and oauth2-proxy write. No client sends them. All end with an `n`.
+const ALTERNATIVES: [&str; 8] = [
+    "http-authorization",
+    "proxy-authorization",
+    "redirect-http-authorization",
+    "redirect-x-http-authorization",
+    "x-auth-request-access-token",
+    "x-forwarded-access-token",
+    "x-forwarded-authorization",
+    "x-http-authorization",
+];
 
 /// How a token stands in a header field.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,6 +88,12 @@ impl PartialEq for AuthScheme {
 impl Eq for AuthScheme {}
 
 impl HeaderSource {
+    /// Whether a backend could find a credential in a header of that name instead of this one. The filter reads none there.
+    pub(super) fn is_unread(&self, name: &str) -> bool {
+        let is_spelling = name != self.name.as_str() && self.name.is_meant_by(name);
+        is_spelling || (self.name == HeaderName::AUTHORIZATION && is_alternative(name))
+    }
+
     /// What the field offers.
     pub(super) fn credential<'a>(&self, head: &'a RequestHead, max_bytes: usize) -> Credential<'a> {
         let mut values = head.values(self.name.as_str());
@@ -94,6 +113,11 @@ impl HeaderSource {
             Credential::Absent | Credential::Repeated | Credential::Malformed | Credential::TooLarge => credential,
         }
     }
+}
+
+/// Whether `name` is one of [`ALTERNATIVES`] in any spelling that backends fold together.
+fn is_alternative(name: &str) -> bool {
+    name.ends_with(['n', 'N']) && ALTERNATIVES.iter().any(|alternative| fold_alike(name, alternative))
 }
 
 /// What is left of a value without its scheme.

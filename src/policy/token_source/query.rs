@@ -3,7 +3,8 @@
 
 use std::borrow::Cow;
 
-use super::{Credential, Place, Unwritable};
+use super::folding::{decoded, folds_to};
+use super::{Credential, NamedPart, Names, Place, Unwritable};
 use crate::http::{HeaderEdit, Remainder, RequestHead};
 
 const FIELD: &str = ":path";
@@ -36,22 +37,27 @@ struct Target<'a> {
 /// What each parameter of these names offers.
 pub(super) fn credentials<'a>(
     head: &'a RequestHead,
-    names: &[ParamName],
+    names: Names<'_, ParamName>,
     max_bytes: usize,
 ) -> impl Iterator<Item = Credential<'a>> {
-    targets(head, names).flat_map(|target| params(target.query)).filter_map(move |param| match value(param, names) {
+    targets(head, names).flat_map(|target| params(target.query)).filter_map(move |param| match part(param, names) {
         // Three characters of the query are one of the token at best.
-        Some(value) if value.len() / 3 > max_bytes => Some(Credential::TooLarge),
-        Some(value) => Some(Credential::read(decoded(value), Place::Query, max_bytes)),
-        None => hides_one(param, names).then_some(Credential::Malformed),
+        NamedPart::Exact(value) if value.len() / 3 > max_bytes => Some(Credential::TooLarge),
+        NamedPart::Exact(value) => Some(Credential::read(decoded(value), Place::Query, max_bytes)),
+        NamedPart::Folded => Some(Credential::Malformed),
+        NamedPart::Other => None,
     })
 }
 
 /// The request target without the parameters of these names; every other byte stays.
-pub(super) fn strip(head: &RequestHead, names: &[ParamName]) -> Result<Option<HeaderEdit>, Unwritable> {
+pub(super) fn strip(
+    head: &RequestHead,
+    names: Names<'_, ParamName>,
+    forward: bool,
+) -> Result<Option<HeaderEdit>, Unwritable> {
     let mut edit = None;
     for target in targets(head, names) {
-        let Some(rest) = target.without(names) else { continue };
+        let Some(rest) = target.without(names, forward) else { continue };
         let rest = Remainder::of_path(rest).ok_or(Unwritable)?;
         // One request has one target; with two of them no edit would be right.
         if edit.replace(HeaderEdit::Rewrite(rest)).is_some() {
@@ -64,7 +70,15 @@ pub(super) fn strip(head: &RequestHead, names: &[ParamName]) -> Result<Option<He
 /// The one target of a request without the parameters of these names, for whom it is shown to; every other byte stays.
 pub fn target_without<'a>(head: &'a RequestHead, names: &[ParamName]) -> Option<Cow<'a, [u8]>> {
     let text = head.the_only(FIELD)?;
-    Some(Target::of(text).without(names).map_or(Cow::Borrowed(text), Cow::Owned))
+    let rest = Target::of(text).without(Names { names, folds: true }, false);
+    Some(rest.map_or(Cow::Borrowed(text), Cow::Owned))
+}
+
+/// Whether a backend could find a parameter called `name` in the query.
+pub fn has_param(head: &RequestHead, name: &[u8]) -> bool {
+    let targets = head.values(FIELD).map(Target::of);
+    let mut params = targets.flat_map(|target| target.query.split(|byte| b"&;".contains(byte)));
+    params.any(|param| folds_to(split_before(param, b'=').0, name))
 }
 
 impl<'a> Target<'a> {
@@ -74,13 +88,13 @@ impl<'a> Target<'a> {
         Self { path, query: query.strip_prefix(b"?").unwrap_or_default(), fragment }
     }
 
-    /// What is left without these parameters; `None` when it has none of them.
-    fn without(&self, names: &[ParamName]) -> Option<Vec<u8>> {
-        let is_ours = |param: &&[u8]| value(param, names).is_some() || hides_one(param, names);
-        if !params(self.query).any(|param| is_ours(&param)) {
+    /// What is left without these parameters; `None` when nothing is removed.
+    fn without(&self, names: Names<'_, ParamName>, forward: bool) -> Option<Vec<u8>> {
+        let is_removed = |param: &&[u8]| part(param, names).is_removed(forward);
+        if !params(self.query).any(|param| is_removed(&param)) {
             return None;
         }
-        let others: Vec<&[u8]> = params(self.query).filter(|param| !is_ours(param)).collect();
+        let others: Vec<&[u8]> = params(self.query).filter(|param| !is_removed(param)).collect();
         let query = others.join(&b"&"[..]);
         let mark: &[u8] = if query.is_empty() { b"" } else { b"?" };
         Some([self.path, mark, &query, self.fragment].concat())
@@ -88,8 +102,8 @@ impl<'a> Target<'a> {
 }
 
 /// The request's target, looked at only when there is something to look for.
-fn targets<'a>(head: &'a RequestHead, names: &[ParamName]) -> impl Iterator<Item = Target<'a>> {
-    head.values(FIELD).take(if names.is_empty() { 0 } else { usize::MAX }).map(Target::of)
+fn targets<'a>(head: &'a RequestHead, names: Names<'_, ParamName>) -> impl Iterator<Item = Target<'a>> {
+    head.values(FIELD).take(if names.names.is_empty() { 0 } else { usize::MAX }).map(Target::of)
 }
 
 fn split_before(text: &[u8], mark: u8) -> (&[u8], &[u8]) {
@@ -101,44 +115,28 @@ fn params(query: &[u8]) -> impl Iterator<Item = &[u8]> {
     query.split(|byte| *byte == b'&')
 }
 
-/// The value, still encoded, of a parameter whose decoded name is one of `names`.
-fn value<'a>(param: &'a [u8], names: &[ParamName]) -> Option<&'a [u8]> {
+/// What a parameter is; its value still encoded.
+fn part<'a>(param: &'a [u8], names: Names<'_, ParamName>) -> NamedPart<'a> {
     let (name, rest) = split_before(param, b'=');
+    if is_exact(name, names) {
+        return NamedPart::Exact(rest.strip_prefix(b"=").unwrap_or_default());
+    }
+    // Some readers take `;` for `&` (CVE-2021-23336), and would find in another parameter's value one of ours, which we
+    // have not looked at.
+    let mut hidden = param.split(|byte| *byte == b';').skip(1).filter(|part| part.contains(&b'='));
+    let is_folded = is_folded(name, names)
+        || hidden.any(|part| {
+            let (name, _) = split_before(part, b'=');
+            is_exact(name, names) || is_folded(name, names)
+        });
+    if is_folded { NamedPart::Folded } else { NamedPart::Other }
+}
+
+fn is_exact(name: &[u8], names: Names<'_, ParamName>) -> bool {
     let name = decoded(name);
-    let is_named = names.iter().any(|wanted| wanted.0.as_bytes() == name.as_ref());
-    is_named.then(|| rest.strip_prefix(b"=").unwrap_or_default())
+    names.names.iter().any(|wanted| wanted.0.as_bytes() == name.as_ref())
 }
 
-/// Some readers take `;` for `&` (CVE-2021-23336), and would find in another parameter's value one of
-/// ours, which we have not looked at.
-fn hides_one(param: &[u8], names: &[ParamName]) -> bool {
-    param.split(|byte| *byte == b';').skip(1).any(|part| part.contains(&b'=') && value(part, names).is_some())
-}
-
-/// A form decoded: `+` is a blank, a broken escape stands for itself.
-fn decoded(text: &[u8]) -> Cow<'_, [u8]> {
-    if !text.iter().any(|byte| b"%+".contains(byte)) {
-        return Cow::Borrowed(text);
-    }
-    let mut plain = Vec::with_capacity(text.len());
-    let mut left = text;
-    while let [byte, rest @ ..] = left {
-        left = rest;
-        match (byte, rest) {
-            (b'%', [high, low, after @ ..]) => match (hex(*high), hex(*low)) {
-                (Some(high), Some(low)) => {
-                    plain.push(high << 4 | low);
-                    left = after;
-                }
-                (None, _) | (_, None) => plain.push(b'%'),
-            },
-            (b'+', _) => plain.push(b' '),
-            (byte, _) => plain.push(*byte),
-        }
-    }
-    Cow::Owned(plain)
-}
-
-fn hex(digit: u8) -> Option<u8> {
-    char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
+fn is_folded(name: &[u8], names: Names<'_, ParamName>) -> bool {
+    names.folds && names.names.iter().any(|wanted| folds_to(name, wanted.0.as_bytes()))
 }

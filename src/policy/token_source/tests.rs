@@ -1,3 +1,5 @@
+mod other_spellings;
+
 use super::*;
 use crate::http::HeaderName;
 use wasm_bindgen_test::wasm_bindgen_test;
@@ -13,6 +15,7 @@ fn everywhere() -> TokenSource {
         cookies: vec![CookieName::parse("access_token").unwrap(), CookieName::parse("__Host-at").unwrap()],
         params: vec![ParamName::parse("access_token").unwrap(), ParamName::parse("t").unwrap()],
         forward: false,
+        exact_names: false,
         max_bytes: 16,
     }
 }
@@ -172,9 +175,7 @@ fn a_cookie_is_found_by_its_exact_name_over_all_lines() {
     assert_eq!(in_cookies(&["sid=1;\taccess_token \t= a.b.c ; x=y"]), "token a.b.c", "as lenient backends read it");
     assert_eq!(in_cookies(&["access_token=\"a.b.c\""]), "token a.b.c");
     assert_eq!(in_cookies(&["__Host-at=a=="]), "token a==");
-    for other in
-        ["Access_Token=a", "access_tokens=a", "xaccess_token=a", "sid=access_token", "access%5Ftoken=a", "", ";;"]
-    {
+    for other in ["access_tokens=a", "xaccess_token=a", "sid=access_token", "", ";;"] {
         assert_eq!(in_cookies(&[other]), "Absent", "{other}");
     }
     for bad in [
@@ -223,11 +224,8 @@ fn a_parameter_is_found_by_its_decoded_name_in_the_query_only() {
         "/a;access_token=a",
         "/a#?access_token=a",
         "/a%3Faccess_token=a",
-        "/a?Access_Token=a",
         "/a?access_token2=a",
-        "/a?access+token=a",
         "/a?access%token=a",
-        "/a?access%255Ftoken=a",
         "/a?x=access_token",
         "/a?x=1%26access_token=a",
         "/a?%3F=1",
@@ -268,7 +266,14 @@ fn what_only_a_more_lenient_reader_would_find_is_refused_and_taken_out() {
         assert_eq!(in_path(path), "Malformed", "{path}");
         assert_eq!(rest_of(":path", &[path.as_bytes()]), ":path~/", "{path}");
     }
-    for line in ["x=1,access_token=a", "x=1, access_token=a", "x=1 access_token=a", "x=\"1\taccess_token=a\""] {
+    for line in [
+        "x=1,access_token=a",
+        "x=1, access_token=a",
+        "x=1 access_token=a",
+        "x=\"1\taccess_token=a\"",
+        "x=1 access_token =a",
+        "x access_token=a",
+    ] {
         assert_eq!(in_cookies(&[line]), "Malformed", "{line}");
         assert_eq!(rest_of("cookie", &[line.as_bytes()]), "-cookie", "{line}");
     }
@@ -314,7 +319,7 @@ fn the_cookie_is_taken_out_and_the_others_stay_byte_for_byte() {
     assert_eq!(rest(&[b"access_token=a;", b"access_token=b; __Host-at=c"]), "-cookie");
     assert_eq!(rest(&[b"access_token=not a token; b=1"]), "cookie~b=1");
     assert_eq!(rest(&[b"sid=1;;  x=y", b"z=1"]), "", "without a credential nothing is touched");
-    assert_eq!(rest(&[b"Access_Token=a; xaccess_token=b"]), "");
+    assert_eq!(rest(&[b"access-token=a; xaccess_token=b"]), "");
 }
 
 #[wasm_bindgen_test(unsupported = test)]
@@ -330,7 +335,7 @@ fn the_parameter_is_taken_out_and_the_rest_of_the_path_stays_byte_for_byte() {
         ("/a?access_token=a&", ":path~/a"),
         ("/a?x=1&access_token=a#f", ":path~/a?x=1#f"),
         ("/a?access_token=%20&x", ":path~/a?x"),
-        ("/a?x=1&Access_Token=a", ""),
+        ("/a?x=1&access-token=a", ""),
         ("/a?", ""),
         ("/a", ""),
     ];

@@ -110,6 +110,24 @@ pub(crate) fn seeds() -> Vec<(&'static str, Vec<u8>)> {
     vec![
         ("tenant", seed("claims.c == path_segment(request.url_path, 2)", "\"acme\"", "/orgs/acme?x=1", b"")),
         (
+            "normal-form",
+            seed(
+                "request.host != 'b.com' && request.url_path in ['/a', claims.c] || path_segment(request.raw_path, 1) == claims.c",
+                "\"a b\"",
+                "/a%20b/",
+                b"",
+            ),
+        ),
+        (
+            "types",
+            seed(
+                "claims.c != 'guest' && !(claims.c in [1, 'a', null]) && [claims.c] != ['x']",
+                "[\"guest\"]",
+                "/",
+                b"",
+            ),
+        ),
+        (
             "office",
             seed(
                 "ip_in(source.address, ['10.0.0.0/8', 'fd00::/8']) && request.time.getHours('+02:00') < 20",
@@ -141,7 +159,7 @@ pub(crate) fn seeds() -> Vec<(&'static str, Vec<u8>)> {
         (
             "texts",
             seed(
-                "request.path.matches('^/[a-z]+(\\\\?.*)?$') ? request.headers['x-device'].contains('d') : request.query.lowerAscii().endsWith('x')",
+                "request.url_path.matches('^/[a-z]+$') ? request.headers['x-device'].contains('d') : request.raw_query.lowerAscii().endsWith('x')",
                 "\"\u{e9}\"",
                 "/a?B=X",
                 b"",

@@ -53,6 +53,16 @@ pub fn grpc_calls(calls: &Value) -> Vec<Value> {
     list(answer_of(node, calls))
 }
 
+/// HTTP/2 requests, as `tests/clients/http2-requests.mjs` describes them, sent at the same time; the response to each.
+///
+/// # Panics
+/// When Node is not installed, or fails.
+pub fn http2_requests(requests: &Value) -> Vec<Value> {
+    let mut node = Command::new("node");
+    node.arg(clients().join("http2-requests.mjs"));
+    list(answer_of(node, requests))
+}
+
 fn list(answer: Value) -> Vec<Value> {
     answer.as_array().unwrap_or_else(|| panic!("{answer} is no list")).clone()
 }

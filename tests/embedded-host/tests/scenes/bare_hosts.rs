@@ -137,6 +137,18 @@ fn a_host_that_refuses_an_edit_or_a_reply_lets_nothing_through() {
 }
 
 #[test]
+fn a_host_that_refuses_to_remove_a_trailer_forwards_nothing() {
+    for header_edits in [Asked::Refuses(Status::BadArgument), Asked::Refuses(Status::NotFound), Asked::Traps] {
+        let (mut vm, root) = configured(Manners { header_edits, ..Manners::bare() }, &fetched_keys());
+        let stream = vm.request(root, with_token(&good_token()));
+        let trailers = vec![("x-user-id".to_owned(), b"mallory".to_vec())];
+        let action = catch_unwind(AssertUnwindSafe(|| vm.trailers(stream, trailers)));
+        assert!(matches!(action, Err(_) | Ok(Action::Pause)), "{header_edits:?}");
+        assert_eq!(vm.outcome(stream), Outcome::Waiting, "{header_edits:?}");
+    }
+}
+
+#[test]
 fn a_callout_that_is_refused_at_once_is_a_503_and_is_tried_again_later() {
     for refusal in [Status::BadArgument, Status::InternalFailure] {
         let (mut vm, root) =

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use embedded_host::{Answer, Asked, Callout, Manners, Outcome, RootId, SharedStore, Vm};
+use embedded_host::{Action, Answer, Asked, Callout, Manners, Outcome, RootId, SharedStore, Vm};
 use serde_json::{Value, json};
 
 use super::{
@@ -61,6 +61,24 @@ fn with_header(mut answer: Answer, name: &str, value: &str) -> Answer {
 fn asked(vm: &mut Vm, root: RootId) -> Callout {
     vm.tick(root);
     vm.take_callout().unwrap_or_else(|| panic!("nobody is asked: {:?}", vm.log()))
+}
+
+#[test]
+fn managed_trailers_of_a_request_whose_token_is_introspected_are_removed_before_it_is_resumed() {
+    for token in [TOKEN.to_owned(), good_token()] {
+        let mut configuration = introspecting(json!({}));
+        configuration["default_rule"] = json!({ "introspect": true });
+        let (mut vm, root) = started(Manners::envoy(), &SharedStore::default(), &configuration);
+        let stream = vm.request(root, with_token(&token));
+        let trailers = [("x-user-id", "mallory"), ("x-checksum", "0")];
+        let trailers = trailers.map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec())).to_vec();
+        assert_eq!(vm.trailers(stream, trailers), Action::Pause);
+        let callout = asked(&mut vm, root);
+        vm.answer(&callout, active());
+        tick_until(&mut vm, root, |vm| vm.outcome(stream) != Outcome::Waiting);
+        assert_eq!(forwarded(&vm, stream, "x-user-id"), ["alice@acme.com"]);
+        assert_eq!(vm.trailers_of(stream), [("x-checksum".to_owned(), b"0".to_vec())]);
+    }
 }
 
 #[test]

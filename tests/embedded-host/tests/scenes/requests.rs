@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use embedded_host::{Action, Answer, Manners, Outcome};
+use embedded_host::{Action, Answer, Fields, Manners, Outcome, StreamId, Vm};
 use serde_json::json;
 
 use super::signing::{SigningKey, payload, with};
@@ -99,7 +99,7 @@ fn a_crowd_that_waits_is_released_in_bounded_batches() {
     let crowd: Vec<_> = (0..100).map(|_| vm.request(root, with_token(&token))).collect();
     vm.tick(root);
     let callout = vm.take_callout().unwrap();
-    let released = |vm: &embedded_host::Vm| crowd.iter().filter(|id| vm.outcome(**id) != Outcome::Waiting).count();
+    let released = |vm: &Vm| crowd.iter().filter(|id| vm.outcome(**id) != Outcome::Waiting).count();
     vm.answer(&callout, published());
     let first = released(&vm);
     assert!(first <= 50, "{first} streams released in one callback");
@@ -107,15 +107,50 @@ fn a_crowd_that_waits_is_released_in_bounded_batches() {
     assert_eq!(vm.take_callout(), None, "one fetch serves them all");
 }
 
+/// Trailers of which a client controls all, three of them named like what only the filter writes.
+fn forged_trailers() -> Fields {
+    let trailers = [("x-user-id", "mallory"), ("x-checksum", "0"), ("X_Client_Id", "mallory"), ("Authorization", "a")];
+    trailers.iter().map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec())).collect()
+}
+
+fn trailer_names(vm: &Vm, stream: StreamId) -> Vec<String> {
+    vm.trailers_of(stream).into_iter().map(|(name, _)| name).collect()
+}
+
 #[test]
 fn managed_trailers_never_reach_the_backend() {
     let (mut vm, root) = configured(Manners::envoy(), &inline_keys());
     let stream = vm.request(root, with_token(&good_token()));
-    let trailers = [("x-user-id", "mallory"), ("grpc-status", "0"), ("X_Client_Id", "mallory")];
-    let trailers = trailers.iter().map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec())).collect();
-    assert_eq!(vm.trailers(stream, trailers), Action::Continue);
-    let names: Vec<String> = vm.trailers_of(stream).into_iter().map(|(name, _)| name).collect();
-    assert_eq!(names, ["grpc-status"]);
+    assert_eq!(vm.trailers(stream, forged_trailers()), Action::Continue);
+    assert_eq!(trailer_names(&vm, stream), ["x-checksum"]);
+}
+
+/// With `allow_on_headers_stop_iteration` Envoy calls the trailer callback while the request is pending, and not again
+/// after it is resumed.
+#[test]
+fn managed_trailers_of_a_pending_request_are_removed_before_it_is_resumed() {
+    let (mut vm, root) = configured(Manners::envoy(), &fetched_keys());
+    let good = vm.request(root, with_token(&good_token()));
+    let bad = vm.request(root, with_token(&SigningKey::b("k1").token(&payload(NOW))));
+    for stream in [good, bad] {
+        assert_eq!(vm.body(stream, 1024, false), Action::Pause);
+        assert_eq!(vm.trailers(stream, forged_trailers()), Action::Pause);
+        assert_eq!(trailer_names(&vm, stream), ["x-checksum"]);
+    }
+    fetch_keys(&mut vm, root);
+    tick_until(&mut vm, root, |vm| vm.outcome(bad) != Outcome::Waiting && vm.outcome(good) != Outcome::Waiting);
+    assert_eq!(forwarded(&vm, good, "x-user-id"), ["alice@acme.com"]);
+    assert_eq!(trailer_names(&vm, good), ["x-checksum"]);
+    assert_eq!(status(&vm, bad), 401);
+}
+
+#[test]
+fn managed_trailers_of_a_rejected_request_are_removed() {
+    let (mut vm, root) = configured(Manners::envoy(), &inline_keys());
+    let stream = vm.request(root, fields(&[]));
+    assert_eq!(status(&vm, stream), 401);
+    assert_eq!(vm.trailers(stream, forged_trailers()), Action::Pause);
+    assert_eq!(trailer_names(&vm, stream), ["x-checksum"]);
 }
 
 #[test]

@@ -70,6 +70,8 @@ pub struct ListenerOptions {
     pub filters_after: Vec<Value>,
     /// What the virtual host says to filters, by their names.
     pub typed_per_filter_config: Value,
+    /// Fields of the HTTP connection manager that replace those that follow from the rest.
+    pub connection_manager_fields: Value,
 }
 
 impl ListenerOptions {
@@ -98,6 +100,7 @@ impl ListenerOptions {
             filters_before: Vec::new(),
             filters_after: Vec::new(),
             typed_per_filter_config: json!({}),
+            connection_manager_fields: json!({}),
         }
     }
 
@@ -182,7 +185,7 @@ impl ListenerOptions {
         let routes: Vec<_> = self.routes_before.iter().cloned().chain([route]).collect();
         let access_log: Vec<_> = self.access_log.then(|| self.line_of_access_log()).into_iter().collect();
         let escaped_slashes = if self.path_normalization { "REJECT_REQUEST" } else { "KEEP_UNCHANGED" };
-        json!({
+        let mut manager = json!({
             "@type": format!("{TYPE}/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"),
             "stat_prefix": self.name,
             "use_remote_address": self.use_remote_address,
@@ -201,7 +204,11 @@ impl ListenerOptions {
                     "typed_per_filter_config": self.typed_per_filter_config,
                 }],
             },
-        })
+        });
+        for (field, value) in self.connection_manager_fields.as_object().into_iter().flatten() {
+            manager[field] = value.clone();
+        }
+        manager
     }
 }
 

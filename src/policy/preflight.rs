@@ -1,0 +1,27 @@
+//! CORS preflights (Fetch, section 4.8): what a browser asks before it sends a request of a page of another origin.
+
+use super::token_source::has_param;
+use crate::http::{RequestHead, fold_alike};
+
+/// Headers by which frameworks take another method than the request's own.
+const METHOD_OVERRIDES: [&str; 3] = ["x-http-method", "x-http-method-override", "x-method-override"];
+/// The query parameter for the same.
+const METHOD_PARAM: &[u8] = b"_method";
+
+/// Whether a request is a preflight: it has all of what a browser sends with one, and nothing that would make a backend do
+/// more than answer it. Many backends run the handler of the path for `OPTIONS` too.
+pub(super) fn is_preflight(head: &RequestHead) -> bool {
+    // Envoy joins a repeated `Origin` with a comma: what no origin and no method has in it is not one.
+    let is_one = |value: &[u8]| !value.is_empty() && value.iter().all(|byte| byte.is_ascii_graphic() && *byte != b',');
+    let has = |name| head.the_only(name).is_some_and(is_one);
+    head.the_only(":method") == Some(b"OPTIONS")
+        && has("origin")
+        && has("access-control-request-method")
+        && !head.may_have_body()
+        && !overrides_method(head)
+}
+
+fn overrides_method(head: &RequestHead) -> bool {
+    let is_override = |name: &str| METHOD_OVERRIDES.iter().any(|header| fold_alike(header, name));
+    head.names().any(is_override) || has_param(head, METHOD_PARAM)
+}

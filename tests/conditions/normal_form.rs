@@ -1,0 +1,265 @@
+//! Conditions see the normal form that rules see, and no second spelling of a request changes what they say.
+
+use super::*;
+
+/// `/orgs/acme%20inc` is the path of the tenant `acme inc`, and not that of a tenant which calls itself `acme%20inc`.
+#[wasm_bindgen_test(unsupported = test)]
+fn a_path_segment_is_compared_as_decoded_text() {
+    let condition = "claims.tenant == path_segment(request.url_path, 2)";
+    let judge = |tenant: &str, target: &str| {
+        reason(&decide(&mut demanding(condition), &head(target, json!({ "tenant": tenant }), &[])))
+    };
+    for (tenant, target, expected) in [
+        ("acme%20inc", "/orgs/acme%20inc/users", "condition_unmet"),
+        ("acme inc", "/orgs/acme%20inc/users", "admitted"),
+        ("acme%20inc", "/orgs/acme%2520inc", "admitted"),
+        ("acme inc", "/orgs/acme%2520inc", "condition_unmet"),
+        ("acme+inc", "/orgs/acme+inc", "admitted"),
+        ("acme inc", "/orgs/acme+inc", "condition_unmet"),
+        ("caf\u{e9}", "/orgs/caf%C3%A9/", "admitted"),
+        ("caf\u{e9}", "/orgs/caf%c3%a9", "admitted"),
+        ("caf%C3%A9", "/orgs/caf%C3%A9", "condition_unmet"),
+        ("100%", "/orgs/100%25", "admitted"),
+        ("a?b#c", "/orgs/a%3Fb%23c", "admitted"),
+        ("a\u{85}b", "/orgs/a%C2%85b", "condition_not_text"),
+    ] {
+        assert_eq!(judge(tenant, target), expected, "{tenant:?} at {target}");
+    }
+    // With the refusals switched off, what is no text is refused here.
+    let relaxed = configured(json!({ "insecure_ambiguous_paths": true, "rules": [
+        { "require": { "condition": "path_segment(request.url_path, 2) != 'acme'" } }] }));
+    for segment in ["a%2Fb", "a%5Cb", "a%00", "a%7F", "a%0Ab", "%FF", "%C0%AF"] {
+        let head = head(&format!("/orgs/{segment}"), json!({}), &[]);
+        assert_eq!(reason(&decide(&mut engine(&relaxed), &head)), "condition_not_text", "{segment}");
+    }
+}
+
+/// `request.url_path == '/orgs/' + claims.tenant` has the same hole as a segment that is not decoded.
+#[wasm_bindgen_test(unsupported = test)]
+fn a_claim_that_would_have_an_escape_in_a_path_is_not_compared_with_one() {
+    for condition in [
+        "request.url_path == '/orgs/' + claims.tenant",
+        "'/orgs/' + claims.tenant == request.url_path",
+        "request.url_path != '/orgs/' + claims.tenant",
+        "request.url_path.startsWith('/orgs/' + claims.tenant)",
+        "!request.url_path.endsWith(claims.tenant)",
+        "request.url_path.contains(claims.tenant)",
+        "request.url_path.lowerAscii().contains(claims.tenant)",
+        "(request.url_path + '/x').contains(claims.tenant)",
+        "request.url_path in ['/orgs/' + claims.tenant]",
+        "request.url_path in claims.paths",
+    ] {
+        for tenant in ["acme%20inc", "acme inc", "caf\u{e9}"] {
+            let claims = json!({ "tenant": tenant, "paths": [format!("/orgs/{tenant}")] });
+            let decision = decide(&mut demanding(condition), &head("/orgs/acme%20inc", claims, &[]));
+            assert_eq!(reason(&decision), "condition_path_ambiguous", "{condition} for {tenant}");
+        }
+    }
+    let claims = || json!({ "tenant": "acme", "paths": ["/orgs/acme", "/orgs/b"] });
+    for condition in ["request.url_path == '/orgs/' + claims.tenant", "request.url_path in claims.paths"] {
+        assert_eq!(judged(condition, claims(), &[]), "admitted", "{condition}");
+    }
+}
+
+fn at(method: &str, host: &str, target: &str, more: &[(&str, &str)]) -> RequestHead {
+    let fields = [(":method", method), (":authority", host), (":path", target)];
+    let field = |(name, value): &(&str, &str)| ((*name).to_owned(), value.as_bytes().to_vec());
+    RequestHead::new(fields.iter().chain(more).map(field).collect())
+}
+
+/// An anonymous request under a public rule with this condition.
+fn judged_at(condition: &str, host: &str, target: &str) -> &'static str {
+    let rules = json!([{ "name": "all", "access": "public", "require": { "condition": condition } }]);
+    reason(&decide(&mut engine(&configured(json!({ "rules": rules }))), &at("GET", host, target, &[])))
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn the_slash_at_the_end_of_a_path_changes_no_condition() {
+    const ALLOWED: &str = "no_token_needed";
+    const DENIED: &str = "condition_unmet";
+    // With a slash some servers read a path below `/admin/`, others `/admin`.
+    const AMBIGUOUS: &str = "condition_path_ambiguous";
+    for (condition, without, with_slash) in [
+        ("request.url_path != '/admin'", DENIED, AMBIGUOUS),
+        ("!request.url_path.endsWith('/admin')", DENIED, AMBIGUOUS),
+        ("!(request.url_path in ['/admin', '/root'])", DENIED, AMBIGUOUS),
+        ("!request.url_path.matches('^/admin$')", DENIED, AMBIGUOUS),
+        ("request.url_path == '/admin'", ALLOWED, AMBIGUOUS),
+        ("request.url_path in ['/admin']", ALLOWED, AMBIGUOUS),
+        ("request.url_path.matches('^/[a-z]+$')", ALLOWED, AMBIGUOUS),
+        ("!request.url_path.startsWith('/admin/')", ALLOWED, AMBIGUOUS),
+        ("!request.url_path.matches('^/admin/')", ALLOWED, AMBIGUOUS),
+        ("request.url_path.startsWith('/admin')", ALLOWED, ALLOWED),
+        ("request.url_path.matches('^/admin/?$')", ALLOWED, ALLOWED),
+        ("path_segment(request.url_path, 1) == 'admin'", ALLOWED, ALLOWED),
+        ("path_segment(request.url_path, 1) != 'admin'", DENIED, DENIED),
+        ("has(request.url_path)", ALLOWED, ALLOWED),
+        ("request.raw_path == '/admin'", ALLOWED, DENIED),
+        ("request.method == 'GET'", ALLOWED, ALLOWED),
+    ] {
+        assert_eq!(judged_at(condition, "acme.com", "/admin"), without, "{condition}");
+        for target in ["/admin/", "/admin//", "/admin/.", "/admin/x/..", "/%61dmin/"] {
+            assert_eq!(judged_at(condition, "acme.com", target), with_slash, "{condition} at {target}");
+        }
+    }
+    assert_eq!(judged_at("request.url_path == '/'", "acme.com", "/"), ALLOWED);
+    assert_eq!(judged_at("request.url_path == '/'", "acme.com", "/x/.."), ALLOWED);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_condition_sees_the_normal_form_of_the_host() {
+    const ALLOWED: &str = "no_token_needed";
+    let judge = |condition: &str, host: &str| judged_at(condition, host, "/");
+    for condition in [
+        "request.host != 'admin.acme.com'",
+        "!request.host.startsWith('admin.')",
+        "!(request.host in ['admin.acme.com'])",
+        "!request.host.matches('^admin[.]acme[.]com$')",
+    ] {
+        for host in ["admin.acme.com", "ADMIN.acme.com"] {
+            assert_eq!(judge(condition, host), "condition_unmet", "{condition} for {host}");
+        }
+        for host in ["admin.acme.com:8443", "admin.acme.com.", "Admin.Acme.Com.:81"] {
+            let reason = judge(condition, host);
+            assert!(
+                ["condition_unmet", "condition_host_ambiguous"].contains(&reason),
+                "{condition} for {host}: {reason}"
+            );
+        }
+    }
+    // Envoy's virtual hosts compare the host as written: `static.acme.com:81` may be served by another one.
+    for host in ["static.acme.com:81", "static.acme.com.", "Static.acme.com:443"] {
+        for condition in ["request.host == 'static.acme.com'", "request.host.endsWith('.acme.com')"] {
+            assert_eq!(judge(condition, host), "condition_host_ambiguous", "{condition} for {host}");
+        }
+        for condition in
+            ["request.host != 'admin.acme.com'", "request.host.contains('acme')", "request.method == 'GET'"]
+        {
+            assert_eq!(judge(condition, host), ALLOWED, "{condition} for {host}");
+        }
+    }
+    assert_eq!(judge("request.host == 'static.acme.com'", "STATIC.acme.com"), ALLOWED);
+    assert_eq!(judge("request.host == '[::1]'", "[::1]"), ALLOWED);
+    assert_eq!(judge("request.host == '[::1]'", "[0::1]"), "condition_host_ambiguous");
+    assert_eq!(judge("request.raw_host == 'Static.acme.com:81'", "Static.acme.com:81"), ALLOWED);
+    // Readings of host and path that would cancel each other out.
+    for condition in [
+        "request.host != 'a.com' || request.url_path == '/x'",
+        "request.host == 'a.com' || request.url_path == '/x'",
+        "(request.host == 'a.com') == (request.url_path == '/x')",
+    ] {
+        assert_ne!(judged_at(condition, "a.com:81", "/x/"), ALLOWED, "{condition}");
+    }
+    let relaxed = configured(json!({ "insecure_ambiguous_hosts": true, "rules": [
+        { "access": "public", "require": { "condition": "request.host == 'static.acme.com'" } }] }));
+    let with_port = at("GET", "static.acme.com:81", "/", &[]);
+    assert_eq!(reason(&decide(&mut engine(&relaxed), &with_port)), ALLOWED);
+    for host in ["", "a..com", "user@a.com", "a.com:b", "127.1", "a.com/x", "a.com,b.com", "a b"] {
+        for condition in ["request.host == 'a.com'", "request.host != 'a.com'", "has(request.host)"] {
+            assert_eq!(judge(condition, host), "condition_host_malformed", "{condition} for {host:?}");
+        }
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_header_that_is_there_twice_or_in_two_spellings_is_not_judged() {
+    let judge = |condition: &str, more: &[(&str, &str)]| {
+        let rules = json!([{ "name": "all", "access": "public", "require": { "condition": condition } }]);
+        reason(&decide(&mut engine(&configured(json!({ "rules": rules }))), &at("GET", "a.com", "/", more)))
+    };
+    for more in [
+        &[("x-device", "d-8"), ("x-device", "d-7")][..],
+        &[("x-device", "d-7"), ("x_device", "d-8")],
+        &[("X_DEVICE", "d-8"), ("x-device", "d-7")],
+        &[("x.device", "d-8"), ("x-device", "d-7")],
+    ] {
+        for condition in [
+            "request.headers['x-device'] != 'd-8'",
+            "request.headers['x-device'] == 'd-7'",
+            "request.headers['x-' + 'device'] != 'd-8'",
+            "!request.headers.exists(name, name == 'x-device' && request.headers[name] == 'd-8')",
+        ] {
+            assert_eq!(judge(condition, more), "condition_header_ambiguous", "{condition} for {more:?}");
+        }
+    }
+    // Under CGI and WSGI `X_Debug` is `X-Debug`.
+    for condition in ["!('x-debug' in request.headers)", "!(('x-' + 'debug') in request.headers)"] {
+        assert_eq!(judge(condition, &[("x_debug", "1")]), "condition_header_ambiguous", "{condition}");
+        assert_eq!(judge(condition, &[("x-debug", "1")]), "condition_unmet", "{condition}");
+        assert_eq!(judge(condition, &[("x-debugs", "1")]), "no_token_needed", "{condition}");
+    }
+    assert_eq!(judge("!('x_debug' in request.headers)", &[("x-debug", "1")]), "condition_header_ambiguous");
+    let agent = "request.useragent != 'curl'";
+    assert_eq!(judge(agent, &[("user-agent", "a"), ("user-agent", "curl")]), "condition_header_ambiguous");
+    assert_eq!(judge(agent, &[("user-agent", "a")]), "no_token_needed");
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_property_that_is_empty_is_missing_and_a_mapped_address_is_the_ipv4_address() {
+    let judge = |condition: &str, values: &[(Attribute, &[u8])]| {
+        let mut engine = demanding(condition);
+        let head = head("/", json!({}), &[]);
+        let now = UnixTime::from_secs(NOW);
+        let Arrival::Asks(_) = engine.on_request(StreamId(1), &head, now) else { panic!("not asked") };
+        reason(&decided(engine.on_request_with(StreamId(1), &head, known(values), now)))
+    };
+    for attribute in Attribute::ALL {
+        let [object, member] = attribute.path();
+        let condition = format!("{object}.{member} == {object}.{member}");
+        assert_eq!(judge(&condition, &[(attribute, b"")]), "condition_value_missing", "{condition}");
+        assert_eq!(judge(&format!("!has({object}.{member})"), &[(attribute, b"")]), "admitted", "{condition}");
+    }
+    let outside = "!source.address.startsWith('10.')";
+    for address in ["10.0.0.1:9", "[::ffff:10.0.0.1]:9", "[::FFFF:a00:1]:9", "[0:0::ffff:10.0.0.1]:9"] {
+        assert_eq!(judge(outside, &[(Attribute::SourceAddress, address.as_bytes())]), "condition_unmet", "{address}");
+    }
+    let name = "connection.requested_server_name != 'admin.acme.com'";
+    for (sni, expected) in [
+        ("admin.acme.com", "condition_unmet"),
+        ("ADMIN.acme.com", "condition_unmet"),
+        ("admin.acme.com.", "condition_host_ambiguous"),
+        ("admin.acme.com:443", "condition_host_ambiguous"),
+        ("static.acme.com", "admitted"),
+    ] {
+        assert_eq!(judge(name, &[(Attribute::RequestedServerName, sni.as_bytes())]), expected, "{sni}");
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_constant_that_the_normal_form_never_has_and_the_name_of_a_raw_value_are_faults() {
+    let fault = |condition: &str| {
+        let document = configured(json!({ "rules": [{ "require": { "condition": condition } }] }));
+        config::load(document.to_string().as_bytes(), &config::no_environment).err().map(|faults| faults[0].to_string())
+    };
+    for (condition, hint) in [
+        ("request.path == '/a'", "request.url_path"),
+        ("has(request.path)", "request.raw_path"),
+        ("request.query == 'a'", "request.raw_query"),
+        ("request.host != 'api.acme.com:8443'", "without port"),
+        ("request.host == 'API.acme.com'", "lower case"),
+        ("'api.acme.com.' == request.host", "dot"),
+        ("request.host in ['api.acme.com', 'b.com:1']", "without port"),
+        ("request.host.endsWith(':8443')", "without port"),
+        ("request.host.startsWith('API.')", "lower case"),
+        ("request.url_path != '/admin/'", "slash"),
+        ("request.url_path != '/acme inc'", "normal form"),
+        ("request.url_path != '/%61dmin'", "normal form"),
+        ("request.url_path in ['/a?b']", "normal form"),
+        ("request.url_path.contains('acme inc')", "normal form"),
+        ("request.url_path != 'admin'", "normal form"),
+        ("request.method != 'delete'", "capitals"),
+        ("request.method in ['get']", "capitals"),
+        ("request.method in [1, true]", "different types"),
+    ] {
+        let found = fault(condition);
+        assert!(found.as_ref().is_some_and(|found| found.contains(hint)), "{condition}: {found:?}");
+    }
+    for condition in [
+        "request.host == 'api.acme.com' && request.host.endsWith('.acme.com') && request.host != '[::1]'",
+        "request.url_path == '/acme%20inc' && request.url_path != '/' && request.url_path.startsWith('/a/')",
+        "request.url_path.contains('%20') && request.url_path in ['/a', '/a;b']",
+        "request.method != 'DELETE' && request.method.lowerAscii() == 'get'",
+    ] {
+        assert_eq!(fault(condition), None, "{condition}");
+    }
+}
