@@ -198,7 +198,7 @@ fn with_token(token: Value) -> Value {
 #[test]
 fn places_for_a_token_that_cannot_be_meant_are_refused_each_with_its_path() {
     const NO_NAME: &str = "not a header name, or one that the request itself needs";
-    const IDENTITY: &str = "a header of `claim_to_headers` or `forward_payload_header`: it tells the backend who the user is and is never read";
+    const IDENTITY: &str = "a header of `claim_to_headers`, `forward_payload_header` or `request_headers_to_remove`: it tells the backend who the user is and is never read";
     let header = |name: &str| json!({ "from_headers": [{ "name": name }] });
     let with_cookie = |headers: Value| json!({ "from_headers": headers, "from_cookies": ["at"] });
     let mut rows = vec![
@@ -230,6 +230,28 @@ fn places_for_a_token_that_cannot_be_meant_are_refused_each_with_its_path() {
             "unknown field; did you mean `scheme`?",
         ),
         (json!({ "from_headers": [{ "name": "x-a", "scheme": 5 }] }), ".from_headers[0].scheme", "expected a string"),
+        (
+            json!({ "from_headers": [{ "name": "x-a", "value_prefix": " x" }] }),
+            ".from_headers[0].value_prefix",
+            "printable ASCII that does not begin with a blank, such as \"Bearer \"",
+        ),
+        (
+            json!({ "from_headers": [{ "name": "x-a", "scheme": "Bearer", "value_prefix": "x" }] }),
+            ".from_headers[0].value_prefix",
+            "not together with `scheme`; write one of the two",
+        ),
+        (
+            with_cookie(
+                json!([{ "name": "x-a", "value_prefix": "Token " }, { "name": "x-a", "value_prefix": "token" }]),
+            ),
+            ".from_headers[1]",
+            "another entry has the same `value_prefix`, or one that contains it",
+        ),
+        (
+            with_cookie(json!([{ "name": "x-a", "value_prefix": "Token " }, { "name": "x-a" }])),
+            ".from_headers[1]",
+            "another entry reads the same header with a `value_prefix`, or without one; write one of the two",
+        ),
         (
             header("Cookie"),
             ".from_headers[0].name",
@@ -307,7 +329,7 @@ fn a_header_of_the_chosen_claims_is_no_place_for_a_token() {
     let found = faults(&document);
     assert_eq!(found.len(), 1, "{found:?}");
     assert!(
-        found.iter().all(|fault| fault.starts_with("$.token.from_headers[0].name: a header of `claim_to_headers` or"))
+        found.iter().all(|fault| fault.starts_with("$.token.from_headers[0].name: a header of `claim_to_headers`,"))
     );
     document["token"] = json!({ "from_headers": [{ "name": "x-user-id" }] });
     assert_eq!(faults(&document), [""; 0], "the default identity headers are not in force here");
@@ -539,6 +561,8 @@ fn what_is_handed_over_is_refused_where_it_could_not_be_meant() {
     let header = "not a header name (RFC 9110 section 5.1)";
     let credential = "reserved: it carries credentials; choose a header of your own";
     let proxy = "reserved: Envoy and other proxies write it; choose a header of your own";
+    let needed = "not a header name, or one that the request itself needs";
+    let duplicate = "duplicate entry: this header, or another spelling of it, is removed already";
     let word = "one of \"decision\", \"reason\", \"rule\", \"would_deny\", \"provider\", \"issuer\", \"subject\", \"client\", \"token_id\", \"scopes\", \"scopes_asked\", \"acr\", \"source\", \"proof\", \"introspection\", or an object with `name` and `claim`";
     let host =
         "the host in small letters, without user and without the port 443: clients compare the URL letter by letter";
@@ -552,6 +576,10 @@ fn what_is_handed_over_is_refused_where_it_could_not_be_meant() {
         ("forward_payload_header", json!("x-forwarded-for"), "", proxy),
         ("forward_payload_header", json!(":path"), "", header),
         ("forward_payload_header", json!(5), "", "expected a string"),
+        ("request_headers_to_remove", json!(["x y"]), "[0]", needed),
+        ("request_headers_to_remove", json!(["cookie"]), "[0]", needed),
+        ("request_headers_to_remove", json!(["x-a", "X_A"]), "[1]", duplicate),
+        ("request_headers_to_remove", json!(["X-User.Id"]), "[0]", duplicate),
         (
             "forward_payload_header",
             json!("X_User.ID"),

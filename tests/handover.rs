@@ -370,3 +370,68 @@ fn without_rules_a_challenge_names_the_metadata_too() {
     assert_eq!(refusal(&gate.get(HOST, "/mcp%2f", "")).1, r#"Bearer realm="okta-proxy-wasm""#);
     assert_eq!(refusal(&Gate::new(json!({})).get(HOST, "/mcp", "")).1, r#"Bearer realm="okta-proxy-wasm""#);
 }
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_header_to_remove_is_removed_in_every_spelling_and_never_written() {
+    let mut gate = Gate::new(json!({
+        "claim_to_headers": [], "request_headers_to_remove": ["Kubeflow-Userid"],
+        "rules": [{ "match": { "path": "/open" }, "access": "public" }, { "match": { "path": "/maybe" }, "access": "optional" }] }));
+    let bearer = format!("Bearer {}", token(json!({})));
+    let spoofed = [
+        ("kubeflow-userid", "admin"),
+        ("Kubeflow_Userid", "admin"),
+        ("kubeflow.userid", "admin"),
+        ("x-kubeflow-userid", "a"),
+    ];
+    for (path, authorization) in [("/", Some(bearer.as_str())), ("/maybe", None), ("/open", None)] {
+        let mut fields = vec![(":method", "GET"), (":authority", HOST), (":path", path)];
+        fields.extend(authorization.map(|value| ("authorization", value)));
+        fields.extend(spoofed);
+        let found = edits(&gate.decide(&fields));
+        let removed: Vec<&String> = found.iter().filter(|edit| edit.contains("userid")).collect();
+        assert_eq!(removed, ["-kubeflow-userid", "-kubeflow_userid", "-kubeflow.userid"], "{path}");
+    }
+    assert!(gate.engine.is_managed_trailer("KUBEFLOW_USERID") && !gate.engine.is_managed_trailer("x-other"));
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_value_prefix_is_compared_byte_for_byte_and_rejected_elsewhere_in_the_value() {
+    let mut gate = Gate::new(json!({
+        "token": { "from_headers": [{ "name": "authorization", "value_prefix": "Bearer " }, { "name": "x-t", "value_prefix": "token=" }] },
+        "default_rule": { "access": "optional" } }));
+    let token = token(json!({}));
+    for (name, value, expected) in [
+        ("authorization", format!("Bearer {token}"), "admitted"),
+        ("x-t", format!("token={token}"), "admitted"),
+        ("authorization", String::from("Basic YTpi"), "no_token_needed"),
+        ("authorization", format!("bearer {token}"), "credential_malformed"),
+        ("authorization", format!("xBearer {token}"), "credential_malformed"),
+        ("authorization", format!("Basic YTpi Bearer {token}"), "credential_malformed"),
+        ("authorization", format!("Bearer  {token}"), "credential_malformed"),
+        ("x-t", format!("a; token={token}"), "credential_malformed"),
+    ] {
+        let fields = [(":method", "GET"), (":authority", HOST), (":path", "/"), (name, value.as_str())];
+        assert_eq!(reason(&gate.decide(&fields)), expected, "{name}: {value}");
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_strict_path_spelling_rejects_a_path_whose_normal_form_matches_another_rule() {
+    let rules = json!([{ "match": { "path_regex": "/keys:list" }, "access": "public" },
+        { "match": { "path_regex": "/adm%69n.*" }, "access": "deny" }, { "match": { "path_regex": "/a.*" }, "access": "public" }]);
+    let mut lenient = Gate::new(json!({ "rules": rules }));
+    let mut strict = Gate::new(json!({ "rules": rules, "strict_path_spelling": true }));
+    for (path, lenient_reason, strict_reason) in [
+        ("/keys:list", "no_token_needed", "no_token_needed"),
+        ("/keys%3Alist", "no_token_needed", "path_ambiguous"),
+        ("/%61", "no_token_needed", "path_ambiguous"),
+        ("/x/../a", "no_token_needed", "path_ambiguous"),
+        ("/adm%69n", "no_token_needed", "path_ambiguous"),
+        ("/a/%3A", "no_token_needed", "no_token_needed"),
+        ("/b%3A", "token_missing", "token_missing"),
+        ("/keys%3Alist?x=/a", "no_token_needed", "path_ambiguous"),
+    ] {
+        assert_eq!(reason(&lenient.get(HOST, path, "")), lenient_reason, "{path}");
+        assert_eq!(reason(&strict.get(HOST, path, "")), strict_reason, "{path}");
+    }
+}

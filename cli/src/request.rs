@@ -53,13 +53,15 @@ impl Request {
         let first = |name: &str| places.get(name).and_then(|all| all.get(0)).cloned();
         let text = |value: &serde_json::Value| value.as_str().map(str::to_owned);
         let header = match places.get("from_headers") {
-            None | Some(serde_json::Value::Null) => Some((String::from("authorization"), Some(String::from("Bearer")))),
-            Some(_) => first("from_headers")
-                .and_then(|header| Some((text(header.get("name")?)?, header.get("scheme").and_then(text)))),
+            None | Some(serde_json::Value::Null) => Some((String::from("authorization"), String::from("Bearer "))),
+            Some(_) => first("from_headers").and_then(|header| {
+                let scheme = header.get("scheme").and_then(text).map(|scheme| format!("{scheme} "));
+                let prefix = scheme.or_else(|| header.get("value_prefix").and_then(text));
+                Some((text(header.get("name")?)?, prefix.unwrap_or_default()))
+            }),
         };
-        if let Some((name, scheme)) = header {
-            let value = scheme.map_or_else(|| token.to_owned(), |scheme| format!("{scheme} {token}"));
-            self.add(&name, &value);
+        if let Some((name, prefix)) = header {
+            self.add(&name, &format!("{prefix}{token}"));
         } else if let Some(cookie) = first("from_cookies").as_ref().and_then(text) {
             self.add("cookie", &format!("{cookie}={token}"));
         } else if let Some(name) = first("from_params").as_ref().and_then(text)

@@ -10,6 +10,10 @@
     reason = "a test"
 )]
 
+#[path = "import/istio_model.rs"]
+mod istio_model;
+#[path = "import/side_by_side.rs"]
+mod side_by_side;
 #[path = "../../tests/signing/mod.rs"]
 mod signing;
 mod tool;
@@ -85,7 +89,32 @@ fn what_could_let_more_pass_leaves_no_result() {
         (jwt_authn(&json!({ "bypass_cors_preflight": "yes" })), "bypass_cors_preflight"),
         (provider(json!({ "subjects": { "safe_regex": { "regex": "a+" } } })), "subjects"),
         (provider(json!({ "remote_jwks": null, "local_jwks": { "filename": "/no/such/file" } })), "inline_string"),
-        (provider(json!({ "from_headers": [{ "name": "x-t", "value_prefix": "odd=" }] })), "no place for a token"),
+        (provider(json!({ "from_headers": [{ "value_prefix": "odd=" }] })), "tokens in it would not be validated"),
+        (provider(json!({ "from_headers": [{ "name": "x-t", "value_prefix": "Bearer" }] })), "ends within a word"),
+        (provider(json!({ "claim_to_headers": [{ "claim_name": "sub" }] })), "clients could write it"),
+        (provider(json!({ "payload_in_metadata": "jwt" })), "other filters (RBAC, Lua) may deny requests"),
+        (provider(json!({ "failed_status_in_metadata": "jwt" })), "other filters (RBAC, Lua) may deny requests"),
+        (provider(json!({ "remote_jwks": { "http_uri": { "uri": null } } })), "http_uri.uri is missing"),
+        (provider(json!({ "local_jwks": { "inline_string": "{}" } })), "both remote_jwks and local_jwks"),
+        (jwt_authn(&json!({ "requirement_map": { "r": { "provider_name": "okta" } } })), "no rule names it"),
+        (
+            json!({ "route_config": { "rds": {} }, "filter": with(&jwt_authn(&json!({
+                "requirement_map": { "r": { "provider_name": "okta" } },
+                "rules": [{ "match": { "prefix": "/a" } }, { "match": { "prefix": "/" }, "requirement_name": "r" }] })),
+                json!({ "@type": "x/envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication" })) }),
+            "routes that are not in this file (RDS) may name it",
+        ),
+        (
+            json!({ "http_filters": [
+                with(&jwt_authn(&json!({})), json!({ "@type": "x/envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication" })),
+                with(&jwt_authn(&json!({})), json!({ "@type": "x/envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication" })) ] }),
+            "one listener has jwt_authn twice",
+        ),
+        (
+            json!({ "a": { "type_url": "x/envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication", "value": {} },
+            "b": with(&jwt_authn(&json!({})), json!({ "@type": "x/envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication" })) }),
+            "TypedStruct",
+        ),
         (jwt_authn(&json!({ "filter_state_rules": { "name": "x" } })), "filter_state_rules"),
         (jwt_authn(&json!({ "demands_of_tomorrow": {} })), "demands_of_tomorrow"),
         (
@@ -116,6 +145,17 @@ fn what_could_let_more_pass_leaves_no_result() {
             istio("RequestAuthentication", json!({ "jwtRules": [{ "issuer": "https://a.b", "tomorrow": 1 }] })),
             "tomorrow",
         ),
+        (istio("RequestAuthentication", json!({ "jwtRule": [] })), "jwtRule is not known here"),
+        (istio("AuthorizationPolicy", json!({ "action": "DENY", "rule": [{}] })), "rule is not known here"),
+        (istio("AuthorizationPolicy", json!({ "action": 7, "rules": [{}] })), "CUSTOM"),
+        (istio("ClusterRbacConfig", json!({ "mode": "ON" })), "may restrict access"),
+        (
+            istio("AuthorizationPolicy", json!({})).replace(
+                "\"kind\":\"AuthorizationPolicy\"",
+                "\"kind\":\"AuthorizationPolicy\",\"metadata\":{\"annotations\":{\"istio.io/dry-run\":\"yes\"}}",
+            ),
+            "neither true nor false",
+        ),
     ] {
         let found = import("istio", &document);
         assert!(found.status == 1 && found.stdout.is_empty(), "{said}: {}", found.transcript());
@@ -126,7 +166,11 @@ fn what_could_let_more_pass_leaves_no_result() {
 #[test]
 fn a_token_that_may_be_missing_is_optional_just_where_nothing_more_is_wanted_of_one() {
     let access = |changes: Value| {
-        let rules = json!([{ "match": { "prefix": "/" }, "requires": { "allow_missing": {} } }]);
+        let mut rules = json!([{ "match": { "prefix": "/" }, "requires": { "allow_missing": {} } }]);
+        if changes.get("requirement_map").is_some() {
+            let named = json!({ "match": { "prefix": "/x" }, "requirement_name": "x" });
+            rules.as_array_mut().unwrap().push(named);
+        }
         let filter = jwt_authn(&with(&changes, json!({ "rules": rules })));
         let found = import("envoy-jwt-authn", &filter.to_string());
         assert_eq!(found.status, 0, "{}", found.transcript());
@@ -137,6 +181,44 @@ fn a_token_that_may_be_missing_is_optional_just_where_nothing_more_is_wanted_of_
     let named =
         json!({ "x": { "provider_and_audiences": { "provider_name": "okta", "audiences": ["api://special"] } } });
     assert_eq!(access(json!({ "requirement_map": named })), "token");
+}
+
+/// Kubeflow issue 6702: both providers write one header, from different claims.
+#[test]
+fn a_header_that_only_some_providers_write_is_still_removed_from_requests() {
+    let claim = |name: &str| json!([{ "header_name": "Kubeflow-Userid", "claim_name": name }]);
+    let filter = jwt_authn(&json!({ "providers": {
+        "okta": { "claim_to_headers": claim("email"), "forward_payload_header": "x-jwt-payload" },
+        "m2m": { "issuer": "https://idp.partner.example", "claim_to_headers": claim("sub"),
+            "remote_jwks": { "http_uri": { "uri": "https://idp.partner.example/keys", "cluster": "m2m" } } },
+    } }));
+    let found = import("envoy-jwt-authn", &filter.to_string());
+    assert_eq!(found.status, 0, "{}", found.transcript());
+    assert_eq!(found.json()["claim_to_headers"], json!([]));
+    let mut removed: Vec<String> = serde_json::from_value(found.json()["request_headers_to_remove"].clone()).unwrap();
+    removed.sort();
+    assert_eq!(removed, ["kubeflow-userid", "x-jwt-payload"]);
+    assert!(found.stderr.contains("removed from requests and not written"), "{}", found.transcript());
+}
+
+/// Istio evaluates conditions after it wrote the header; here they see what the client sent.
+#[test]
+fn a_condition_on_a_header_that_the_filter_manages_is_not_converted() {
+    let policies = |key: &str| {
+        let key = format!("request.headers[{key}]");
+        let authentication = json!({ "apiVersion": "security.istio.io/v1", "kind": "RequestAuthentication",
+            "spec": { "jwtRules": [{ "issuer": ISSUER, "jwksUri": "https://idp.acme.com/keys",
+                "outputClaimToHeaders": [{ "header": "x-user-id", "claim": "sub" }] }] } });
+        let policy = json!({ "apiVersion": "security.istio.io/v1", "kind": "AuthorizationPolicy",
+            "spec": { "rules": [{ "when": [{ "key": key, "values": ["alice"] }] }] } });
+        let found = import("istio", &format!("{authentication}\n---\n{policy}"));
+        assert_eq!(found.status, 0, "{}", found.transcript());
+        found.json()["rules"].as_array().unwrap().len()
+    };
+    assert_eq!(policies("x-channel"), 1);
+    for managed in ["x-user-id", "X-User-Id", "x_user_id", "Authorization"] {
+        assert_eq!(policies(managed), 0, "{managed}");
+    }
 }
 
 /// What is not understood of a rule closes it, or leaves it out where it opened.

@@ -68,7 +68,15 @@ pub(super) fn document(
         &at.member("forward_payload_header"),
         &mut findings,
     );
-    let forwarding = claims.map(|claims| Forwarding::new(claims, payload));
+    let removed = claim_to_headers::removed_headers(
+        document.request_headers_to_remove,
+        claims.as_deref().unwrap_or_default(),
+        payload.as_ref(),
+        &at.member("request_headers_to_remove"),
+        &mut findings,
+    );
+    let forwarding =
+        claims.zip(removed).map(|(claims, removed)| Forwarding::new(claims, payload).also_removing(removed));
     let token = document.token.unwrap_or_default();
     let token_source = token_source::token_source(token, forwarding.as_ref(), &at.member("token"), &mut findings);
     let filter_state = filter_state::filter_state(document.filter_state, &at.member("filter_state"), &mut findings);
@@ -88,6 +96,7 @@ pub(super) fn document(
         default_rule: document.default_rule,
         bypass_cors_preflight: document.bypass_cors_preflight.unwrap_or(false),
         insecure_ambiguous_paths: document.insecure_ambiguous_paths.unwrap_or(false),
+        strict_path_spelling: document.strict_path_spelling.unwrap_or(false),
         insecure_ambiguous_hosts: document.insecure_ambiguous_hosts.unwrap_or(false),
     };
     if let Some(token_source) = &token_source {

@@ -47,6 +47,9 @@ document! {
         /// Takes paths as they are that two servers may read differently (`%2f`, `\`, `..;`), instead of refusing
         /// them: a rule may then be met by a path that the backend reads as another. Left out: no.
         insecure_ambiguous_paths: bool,
+        /// Rejects a request with 400 (`path_ambiguous`) when its path, compared as the client wrote it, matches another
+        /// rule than its normal form. For rules that were written for a filter that does not normalize paths. Left out: no.
+        strict_path_spelling: bool,
         /// Applies a rule for `api.acme.com` also to `api.acme.com:8443` and `api.acme.com.`, which Envoy compares as other
         /// hosts unless it strips port and trailing dot before the filter. Default: such a request is rejected with 400
         /// if the host as written comes under another rule. An empty port (`api.acme.com:`) is always rejected. Left out: no.
@@ -63,6 +66,10 @@ document! {
         /// A header in which the backend receives the token's whole payload as it was signed: base64url of JSON, without
         /// padding. What a client sends under this name, in any spelling, is removed. Left out: none.
         forward_payload_header: String,
+        /// Headers that are removed from every request, in any spelling, and from its trailers: headers that tell the backend
+        /// who the user is and that only another part of the system may write. The headers of `claim_to_headers` and
+        /// `forward_payload_header` are removed without being listed here. Left out: none.
+        request_headers_to_remove: Vec<String>,
         /// What other filters and the access log are told of each request, in Envoy's filter state: of the decision
         /// (`decision`, `reason`, `rule`, `would_deny`, `provider`, `issuer`, `scopes_asked`, `source`, `proof`,
         /// `introspection`), of a token that was proved (`subject`, `client`, `token_id`, `scopes`, `acr`) and of claims of
@@ -202,6 +209,9 @@ document! {
         name: String,
         /// The scheme before the token, case-insensitive. Left out: the whole value is the token.
         scheme: String,
+        /// What stands before the token, compared byte for byte, as in Envoy's `jwt_authn`: `"Bearer "`. A value that has it
+        /// elsewhere, or in other letters, is rejected. Not together with `scheme`. Left out: nothing.
+        value_prefix: String,
     }
 }
 

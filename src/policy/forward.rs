@@ -33,6 +33,8 @@ pub struct Forwarding {
     claims: Vec<ForwardedClaim>,
     /// The header for the whole payload.
     payload: Option<HeaderName>,
+    /// Headers that are removed and never written.
+    removed: Vec<HeaderName>,
 }
 
 /// One claim in one header.
@@ -75,7 +77,14 @@ pub enum ClaimFormat {
 impl Forwarding {
     /// Forwards these claims, and the token's whole payload in another header, and manages these headers.
     pub const fn new(claims: Vec<ForwardedClaim>, payload: Option<HeaderName>) -> Self {
-        Self { claims, payload }
+        Self { claims, payload, removed: Vec::new() }
+    }
+
+    /// Also removes these headers from every request, without writing them.
+    #[must_use]
+    pub fn also_removing(mut self, removed: Vec<HeaderName>) -> Self {
+        self.removed = removed;
+        self
     }
 
     /// Takes every header out that only we may write, in each spelling that is there.
@@ -109,7 +118,8 @@ impl Forwarding {
 
     /// Whether a client may not set a header or trailer of that name.
     pub fn is_managed(&self, name: &str) -> bool {
-        self.claims.iter().map(|claim| &claim.header).chain(&self.payload).any(|header| header.is_meant_by(name))
+        let written = self.claims.iter().map(|claim| &claim.header).chain(&self.payload);
+        written.chain(&self.removed).any(|header| header.is_meant_by(name))
     }
 }
 

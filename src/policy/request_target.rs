@@ -136,6 +136,20 @@ impl<'a> RequestTarget<'a> {
         Ok(Self { path, other_readings })
     }
 
+    /// Adds the path as the client wrote it to the other readings.
+    ///
+    /// # Errors
+    /// When it is no text.
+    pub fn with_reading_as_written(mut self, head: &RequestHead) -> Result<Self, TargetFault> {
+        let target = head.the_only(":path").ok_or(TargetFault::NotAPath)?;
+        let written = target.split(|byte| *byte == b'?').next().unwrap_or_default();
+        if written != self.path.as_str().as_bytes() {
+            let written = std::str::from_utf8(written).map_err(|_| TargetFault::NotUtf8)?;
+            self.other_readings.push(NormalPath(Cow::Owned(written.to_owned())));
+        }
+        Ok(self)
+    }
+
     /// The path, as most servers read it.
     pub const fn path(&self) -> &NormalPath<'a> {
         &self.path

@@ -56,6 +56,7 @@ pub struct Rules {
     otherwise: Rule,
     ambiguous: AmbiguousPaths,
     bypass_cors_preflight: bool,
+    strict_path_spelling: bool,
 }
 
 /// A request as rules judge it.
@@ -121,7 +122,14 @@ impl Rules {
         ambiguous: AmbiguousPaths,
         bypass_cors_preflight: bool,
     ) -> Self {
-        Self { router, rules, otherwise, ambiguous, bypass_cors_preflight }
+        Self { router, rules, otherwise, ambiguous, bypass_cors_preflight, strict_path_spelling: false }
+    }
+
+    /// Whether a path as the client wrote it must match the same rule as its normal form.
+    #[must_use]
+    pub fn with_strict_path_spelling(mut self, strict: bool) -> Self {
+        self.strict_path_spelling = strict;
+        self
     }
 
     /// The rule that a request comes under. Without rules its path is not looked at.
@@ -139,7 +147,10 @@ impl Rules {
         if self.rules.is_empty() {
             return Ok(RuleId::Otherwise);
         }
-        let target = RequestTarget::of(head, self.ambiguous).map_err(RuleFault::Target)?;
+        let mut target = RequestTarget::of(head, self.ambiguous).map_err(RuleFault::Target)?;
+        if self.strict_path_spelling {
+            target = target.with_reading_as_written(head).map_err(RuleFault::Target)?;
+        }
         let method = head.the_only(":method").ok_or(RuleFault::Method)?;
         let authority = head.the_only(":authority");
         let found = self.router.find(authority, &target, method).map_err(RuleFault::Route)?;

@@ -16,7 +16,7 @@ use std::borrow::Cow;
 use crate::http::{HeaderEdit, HeaderName, RequestHead};
 
 pub use cookie::CookieName;
-pub use header::{AuthScheme, HeaderForm, HeaderSource};
+pub use header::{AuthScheme, HeaderForm, HeaderSource, ValuePrefix};
 pub(super) use query::has_param;
 pub use query::{ParamName, target_without};
 

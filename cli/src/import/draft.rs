@@ -3,56 +3,88 @@
 use serde_json::{Map, Value, json};
 
 use super::Remarks;
+use super::fields::Fields;
 
-/// Where a provider's tokens are looked for, and what becomes of them.
+/// A place from which a provider's tokens are read.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Location {
+    /// A header, and what stands before the token in it.
+    Header(String, String),
+    /// A cookie.
+    Cookie(String),
+    /// A query parameter.
+    Param(String),
+}
+
+/// Where a provider's tokens are read from, and what the backend receives.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Handling {
-    /// `from_headers`, `from_cookies`, `from_params`.
-    pub headers: Vec<Value>,
-    /// Cookies.
-    pub cookies: Vec<Value>,
-    /// Query parameters.
-    pub params: Vec<Value>,
+    /// Where tokens are read from.
+    pub locations: Vec<Location>,
     /// Whether the backend sees the token.
     pub forward: bool,
-    /// `claim_to_headers`.
-    pub claims: Vec<Value>,
+    /// `claim_to_headers`: a header and the path of a claim.
+    pub claims: Vec<(String, Vec<String>)>,
     /// `forward_payload_header`.
     pub payload: Option<String>,
 }
 
 impl Handling {
-    /// The header in which tokens come unless somebody says otherwise.
-    pub fn bearer() -> Value {
-        json!({ "name": "authorization", "scheme": "Bearer" })
-    }
-
-    /// What was said of where tokens come; nothing is the usual header.
-    pub fn or_bearer(mut self, place: &str, remarks: &mut Remarks) -> Self {
-        if self.headers.is_empty() && self.cookies.is_empty() && self.params.is_empty() {
-            self.headers.push(Self::bearer());
-            remarks.stricter(
-                place,
-                "a token in the query parameter access_token is not taken; write token.from_params to have it so",
-            );
+    /// The locations, or those that both Envoy and Istio use by default.
+    pub fn or_default_locations(mut self) -> Self {
+        if self.locations.is_empty() {
+            self.locations = vec![
+                Location::Header(String::from("authorization"), String::from("Bearer ")),
+                Location::Param(String::from("access_token")),
+            ];
         }
         self
     }
 
-    /// A header's value that begins with a scheme and a blank, or is the whole token.
-    pub fn header(name: &str, prefix: &str, place: &str, remarks: &mut Remarks) -> Option<Value> {
-        let name = name.to_ascii_lowercase();
-        match prefix.strip_suffix(' ') {
-            _ if prefix.is_empty() => Some(json!({ "name": name })),
-            Some(scheme) if !scheme.is_empty() && !scheme.contains(' ') => {
-                Some(json!({ "name": name, "scheme": scheme }))
-            }
-            Some(_) | None => {
-                remarks.stricter(place, format!("a token behind {prefix:?} in the header {name} is not found"));
-                None
-            }
-        }
+    /// The headers whose content the original decides: those it writes, and those it reads a token from.
+    pub fn header_names(&self) -> impl Iterator<Item = &str> {
+        let read = self.locations.iter().filter_map(|location| match location {
+            Location::Header(name, _) => Some(name.as_str()),
+            Location::Cookie(_) | Location::Param(_) => None,
+        });
+        read.chain(self.claims.iter().map(|(header, _)| header.as_str())).chain(self.payload.as_deref())
     }
+}
+
+/// A header that tokens are read from.
+pub fn header_location(
+    name: Option<&str>,
+    prefix: &str,
+    fields: &Fields<'_>,
+    remarks: &mut Remarks,
+) -> Option<Location> {
+    // The original skips what is no part of a token behind the prefix; here the token begins where the prefix ends.
+    if prefix.ends_with(|last: char| last.is_ascii_alphanumeric() || "-_.".contains(last)) {
+        remarks.fatal(
+            &fields.place,
+            format!("the prefix {prefix:?} ends within a word; write what separates it from the token too"),
+        );
+        return None;
+    }
+    if let (Some(name), []) = (name, fields.rest().as_slice()) {
+        return Some(Location::Header(name.to_ascii_lowercase(), prefix.to_owned()));
+    }
+    remarks.fatal(&fields.place, "a header that is not understood: tokens in it would not be validated");
+    None
+}
+
+/// A claim and the header it is written into.
+pub fn claim_header(
+    header: Option<&str>,
+    claim: Option<&str>,
+    fields: &Fields<'_>,
+    remarks: &mut Remarks,
+) -> Option<(String, Vec<String>)> {
+    if let (Some(header), Some(claim), []) = (header, claim, fields.rest().as_slice()) {
+        return Some((header.to_ascii_lowercase(), claim.split('.').map(str::to_owned).collect()));
+    }
+    remarks.fatal(&fields.place, "a claim header that is not understood: clients could write it");
+    None
 }
 
 /// A document in the making.
@@ -73,54 +105,183 @@ pub struct Draft {
 impl Draft {
     /// The document; nothing where there would be no place for a token.
     pub fn finish(self, remarks: &mut Remarks) -> Option<Value> {
-        let Self { providers, handling, rules, default_rule, more } = self;
+        let Self { mut providers, handling, mut rules, mut default_rule, more } = self;
         let Some((first_place, first)) = handling.first() else {
             remarks.fatal("$", "there is no provider");
             return None;
         };
         let mut common = first.clone();
         for (place, other) in &handling {
-            let mut kept = |mine: &mut Vec<Value>, theirs: &[Value], what: &str| {
-                let before = mine.len();
-                mine.retain(|item| theirs.contains(item));
-                if mine.len() < before || mine.len() < theirs.len() {
-                    remarks.stricter(place, format!("{what}: only what all providers have in common is carried over"));
-                }
-            };
-            kept(&mut common.headers, &other.headers, "headers with a token");
-            kept(&mut common.cookies, &other.cookies, "cookies with a token");
-            kept(&mut common.params, &other.params, "query parameters with a token");
-            kept(&mut common.claims, &other.claims, "claims in headers");
+            common.locations.retain(|location| other.locations.contains(location));
+            common.claims.retain(|claim| other.claims.contains(claim));
             if other.forward != common.forward {
                 remarks.stricter(place, "the token is not forwarded: not all providers have it so");
                 common.forward = false;
             }
             if other.payload != common.payload {
-                remarks.stricter(place, "the payload is not forwarded: not all providers have it so");
                 common.payload = None;
             }
         }
-        if common.headers.is_empty() && common.cookies.is_empty() && common.params.is_empty() {
+        if common.locations.is_empty() {
             remarks.fatal(first_place, "the providers have no place for a token in common");
             return None;
         }
+        literal_claims(&mut common, &mut providers, first_place, remarks);
+        let guard = unread_locations(&handling, &common, remarks);
+        if let Some(guard) = &guard {
+            rules.iter_mut().chain([&mut default_rule]).for_each(|rule| demand_condition(rule, guard));
+        }
+        let removed = removed_headers(&handling, &common, remarks);
         let mut document = more;
         document.insert(String::from("providers"), Value::Object(providers));
-        document.insert(
-            String::from("token"),
-            json!({
-                "from_headers": common.headers, "from_cookies": common.cookies, "from_params": common.params,
-                "forward": common.forward,
-            }),
-        );
-        document.insert(String::from("claim_to_headers"), Value::Array(common.claims));
+        document.insert(String::from("token"), token(&common));
+        let claim = |(header, path): &(String, Vec<String>)| json!({ "header": header, "claim": path });
+        document.insert(String::from("claim_to_headers"), common.claims.iter().map(claim).collect());
         if let Some(name) = common.payload {
             document.insert(String::from("forward_payload_header"), json!(name));
+        }
+        if !removed.is_empty() {
+            document.insert(String::from("request_headers_to_remove"), json!(removed));
+        }
+        if !rules.is_empty() {
+            // Rules here match normal forms; the original matches the path as it came.
+            document.insert(String::from("strict_path_spelling"), json!(true));
         }
         document.insert(String::from("rules"), Value::Array(rules));
         document.insert(String::from("default_rule"), default_rule);
         Some(Value::Object(document))
     }
+}
+
+/// `token` for these locations.
+fn token(common: &Handling) -> Value {
+    let (mut headers, mut cookies, mut params) = (Vec::new(), Vec::new(), Vec::new());
+    for location in &common.locations {
+        match location {
+            Location::Header(name, prefix) if prefix.is_empty() => headers.push(json!({ "name": name })),
+            Location::Header(name, prefix) => headers.push(json!({ "name": name, "value_prefix": prefix })),
+            Location::Cookie(name) => cookies.push(name),
+            Location::Param(name) => params.push(name),
+        }
+    }
+    json!({ "from_headers": headers, "from_cookies": cookies, "from_params": params, "forward": common.forward })
+}
+
+/// Client and scope claims have several usual names here, of which the first present counts; the original reads one.
+fn literal_claims(common: &mut Handling, providers: &mut Map<String, Value>, place: &str, remarks: &mut Remarks) {
+    for (names, setting) in [(&["cid", "client_id", "azp"][..], "client_claim"), (&["scp", "scope"][..], "scope_claim")]
+    {
+        let usual = |path: &[String]| matches!(path, [name] if names.contains(&name.as_str()));
+        let Some(first) = common.claims.iter().find(|(_, path)| usual(path)).cloned() else { continue };
+        common.claims.retain(|(header, path)| {
+            let kept = !usual(path) || *path == first.1;
+            if !kept {
+                remarks.stricter(
+                    place,
+                    format!("the header {header} is removed and not written: only one of {} can be", names.join(", ")),
+                );
+            }
+            kept
+        });
+        for provider in providers.values_mut() {
+            provider[setting] = json!(first.1.concat());
+        }
+    }
+}
+
+/// The headers that some provider writes and the result does not: clients must not write them either.
+fn removed_headers(handling: &[(String, Handling)], common: &Handling, remarks: &mut Remarks) -> Vec<String> {
+    let mut written: Vec<String> = common.claims.iter().map(|(header, _)| folded(header)).collect();
+    written.extend(common.payload.iter().map(|header| folded(header)));
+    let mut removed = Vec::new();
+    for (place, other) in handling {
+        for header in other.claims.iter().map(|(header, _)| header).chain(&other.payload) {
+            if !written.contains(&folded(header)) {
+                written.push(folded(header));
+                removed.push(header.to_ascii_lowercase());
+                remarks.stricter(
+                    place,
+                    format!("the header {header} is removed from requests and not written: not all providers write the same into it"),
+                );
+            }
+        }
+    }
+    removed
+}
+
+/// A condition that no request meets which has a credential where only some providers read one. The original rejects such
+/// a credential when it is bad, and accepts it from those providers alone.
+fn unread_locations(handling: &[(String, Handling)], common: &Handling, remarks: &mut Remarks) -> Option<String> {
+    let mut unread: Vec<&Location> = Vec::new();
+    for (place, other) in handling {
+        for location in &other.locations {
+            if !common.locations.contains(location) && !unread.contains(&location) {
+                unread.push(location);
+                let what = match location {
+                    Location::Header(name, prefix) if prefix.is_empty() => format!("the header {name}"),
+                    Location::Header(name, prefix) => format!("the header {name} with {prefix:?} in it"),
+                    Location::Cookie(name) => format!("the cookie {name}"),
+                    Location::Param(name) => format!("the query parameter {name}"),
+                };
+                remarks.stricter(
+                    place,
+                    format!("a request with {what} is rejected by every rule that looks at tokens: not all providers read it"),
+                );
+            }
+        }
+    }
+    let absent = |location: &Location| match location {
+        Location::Header(name, prefix) => {
+            let name = cel_text(name);
+            match prefix.is_empty() {
+                true => format!("!({name} in request.headers)"),
+                false => {
+                    let prefix = cel_text(prefix);
+                    format!("(!({name} in request.headers) || !request.headers[{name}].contains({prefix}))")
+                }
+            }
+        }
+        Location::Cookie(name) => {
+            let start = cel_text(&format!("{name}="));
+            format!("(!('cookie' in request.headers) || !request.headers['cookie'].contains({start}))")
+        }
+        Location::Param(name) => {
+            let name: String = name.chars().map(plain_or_escaped).collect();
+            format!("!request.raw_query.matches({})", cel_text(&format!("(?:^|&){name}(?:=|&|$)")))
+        }
+    };
+    let parts: Vec<String> = unread.into_iter().map(absent).collect();
+    (!parts.is_empty()).then(|| parts.join(" && "))
+}
+
+/// A character of a query parameter's name as a regular expression: as it is, or percent-encoded.
+fn plain_or_escaped(character: char) -> String {
+    let hex = format!("{:02X}", u32::from(character));
+    let digit = |digit: char| match digit.is_ascii_digit() {
+        true => digit.to_string(),
+        false => format!("[{digit}{}]", digit.to_ascii_lowercase()),
+    };
+    let escaped: String = hex.chars().map(digit).collect();
+    format!("(?:{}|%{escaped})", regex_of(&character.to_string()))
+}
+
+/// A header name as a backend may fold it.
+pub fn folded(name: &str) -> String {
+    name.chars()
+        .map(|character| if character.is_ascii_alphanumeric() { character.to_ascii_lowercase() } else { '-' })
+        .collect()
+}
+
+/// Adds a condition to a rule that looks at tokens.
+fn demand_condition(rule: &mut Value, condition: &str) {
+    let looks_at_tokens = matches!(rule.get("access").and_then(Value::as_str), Some("optional" | "token"));
+    let Some(members) = rule.as_object_mut().filter(|_| looks_at_tokens) else { return };
+    let require = members.entry("require").or_insert_with(|| json!({}));
+    let both = match require.get("condition").and_then(Value::as_str) {
+        Some(written) => format!("({written}) && {condition}"),
+        None => condition.to_owned(),
+    };
+    require["condition"] = json!(both);
 }
 
 /// `require` of these alternatives, any of which will do; nothing where one demands nothing.
@@ -139,37 +300,63 @@ pub fn any_of(mut alternatives: Vec<Map<String, Value>>) -> Option<Value> {
     }
 }
 
-/// A rule for these requests. For us a path with a slash at its end is one with that without, and a host one with that with
-/// a port; for others they are not. What only they tell apart is refused, for the rules behind this one might ask for more.
-pub fn rule(conditions: &Value, access: &str, require: Option<Value>) -> Value {
-    let mut require = require;
-    if access != "deny" {
-        let written = require.as_ref().and_then(|require| require.get("condition")?.as_str().map(str::to_owned));
-        let mut parts: Vec<String> = written.into_iter().collect();
-        parts.extend(exact_path(conditions));
-        parts.extend(exact_host(conditions));
-        if !parts.is_empty() {
-            let condition = match parts.as_slice() {
-                [only] => only.clone(),
-                parts => parts.iter().map(|part| format!("({part})")).collect::<Vec<_>>().join(" && "),
-            };
-            let members = require.get_or_insert_with(|| json!({}));
-            members["condition"] = json!(condition);
-        }
+/// The rules for these requests. A regular expression is met here by a path with one slash more at its end, and a host by
+/// the same host with a port; for the original they are others. The first is denied by a rule of its own, the second by
+/// a condition: rules behind may demand more.
+pub fn rules(name: &str, conditions: &Value, access: &str, require: Option<Value>) -> Vec<Value> {
+    let rule = |name: String, conditions: &Value, access: &str, require: Option<Value>| {
+        let mut rule = Map::new();
+        rule.insert(String::from("name"), json!(name));
+        rule.insert(String::from("match"), conditions.clone());
+        rule.insert(String::from("access"), json!(access));
+        rule.extend(require.map(|require| (String::from("require"), require)));
+        Value::Object(rule)
+    };
+    if access == "deny" {
+        return vec![rule(name.to_owned(), conditions, access, None)];
     }
-    let mut rule = Map::new();
-    rule.insert(String::from("match"), conditions.clone());
-    rule.insert(String::from("access"), json!(access));
-    rule.extend(require.map(|require| (String::from("require"), require)));
-    Value::Object(rule)
+    let mut rules = Vec::new();
+    let regex = conditions.get("path_regex").and_then(Value::as_str);
+    if let Some(regex) = regex.filter(|regex| !allows_slash_at_end(regex)) {
+        let with_slash = with_member(conditions, "path_regex", json!(format!("(?:{regex})/")));
+        rules.push(rule(format!("{name}-slash"), &with_slash, "deny", None));
+    }
+    let mut conditions = conditions.clone();
+    let ignores_case = conditions.get("ignore_case").is_some();
+    let mut require = require;
+    if let Some(host) = exact_host(&conditions) {
+        let require = require.get_or_insert_with(|| json!({}));
+        let both = match require.get("condition").and_then(Value::as_str) {
+            Some(written) => format!("({written}) && ({host})"),
+            None => host,
+        };
+        require["condition"] = json!(both);
+    }
+    if let (Some(members), "public" | "optional") = (conditions.as_object_mut(), access) {
+        members.remove("ignore_case");
+    }
+    rules.push(rule(name.to_owned(), &conditions, access, require));
+    if ignores_case && access == "optional" {
+        let in_any_case = with_member(&conditions, "ignore_case", json!(true));
+        rules.push(rule(format!("{name}-case"), &in_any_case, "deny", None));
+    }
+    rules
 }
 
-fn exact_path(conditions: &Value) -> Option<String> {
-    let regex = conditions.get("path_regex")?.as_str()?;
-    let case = if conditions.get("ignore_case").is_some() { "(?i)" } else { "" };
-    let exactly = format!("request.url_path.matches({})", cel_text(&format!("{case}^(?:{regex})$")));
-    // These are met by either.
-    (!regex.ends_with(".*") && !regex.ends_with('/')).then_some(exactly)
+/// The same object with one member more, or another value of it.
+fn with_member(object: &Value, name: &str, member: Value) -> Value {
+    let mut members = object.as_object().cloned().unwrap_or_default();
+    members.insert(name.to_owned(), member);
+    Value::Object(members)
+}
+
+/// Whether every path that matches also matches with a slash at its end; not certain where there are alternatives.
+fn allows_slash_at_end(regex: &str) -> bool {
+    let ends_in_anything = regex.strip_suffix(".*").is_some_and(|start| {
+        let backslashes = start.bytes().rev().take_while(|byte| *byte == b'\\').count();
+        backslashes.is_multiple_of(2)
+    });
+    !regex.contains('|') && (ends_in_anything || regex.ends_with("(?:/.*)?"))
 }
 
 fn exact_host(conditions: &Value) -> Option<String> {
@@ -179,17 +366,6 @@ fn exact_host(conditions: &Value) -> Option<String> {
         None => format!("request.host == {}", cel_text(&host)),
     };
     Some(hosts.map(is_one).collect::<Vec<_>>().join(" || "))
-}
-
-/// The rules with names, by their places.
-pub fn named(rules: impl IntoIterator<Item = (usize, Value)>) -> Vec<Value> {
-    let name = |(index, mut rule): (usize, Value)| {
-        if let Some(members) = rule.as_object_mut() {
-            members.insert(String::from("name"), json!(format!("rule-{index}")));
-        }
-        rule
-    };
-    rules.into_iter().map(name).collect()
 }
 
 /// A text in CEL.

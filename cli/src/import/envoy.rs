@@ -24,11 +24,12 @@ pub fn import(documents: &[Value], remarks: &mut Remarks) -> Option<Value> {
     let providers = providers(&fields, &mut draft, remarks);
     let map = fields.get("requirement_map").cloned().unwrap_or_default();
     let requirements = Requirements { providers: &providers, map: &map };
-    let rules = fields.list("rules").iter().enumerate().filter_map(|(index, rule)| {
+    let rules = fields.list("rules");
+    only_rules_name(&map, rules, documents, &fields.place, remarks);
+    for (index, rule) in rules.iter().enumerate() {
         let rule = Fields::of(rule, format!("{}.rules[{index}]", fields.place));
-        Some((index, self::rule(&rule, &requirements, remarks)?))
-    });
-    draft.rules = draft::named(rules);
+        draft.rules.extend(self::rule(index, &rule, &requirements, remarks));
+    }
     if fields.get("filter_state_rules").is_some() {
         remarks.fatal(&fields.place, "filter_state_rules: what other filters say decides, which is not known here");
     }
@@ -45,9 +46,9 @@ pub fn import(documents: &[Value], remarks: &mut Remarks) -> Option<Value> {
         remarks
             .fatal(&fields.place, format!("{name} is not known here, or of another type, and could demand something"));
     }
-    remarks.left(
+    remarks.stricter(
         &fields.place,
-        "paths are compared in normal form: keep normalize_path and merge_slashes on, as envoy/envoy.yaml does",
+        "a path that comes under one rule as it was written and under another in normal form is rejected",
     );
     remarks.stricter(
         &fields.place,
@@ -63,9 +64,12 @@ fn find(documents: &[Value], remarks: &mut Remarks) -> Option<(String, Value)> {
     let mut found: Vec<(String, Value)> = Vec::new();
     for document in documents {
         visit(document, "$", &mut |at, value| {
-            let kind = value.get("@type").and_then(Value::as_str).unwrap_or_default();
+            let kind_of = |name: &str| value.get(name).and_then(Value::as_str).unwrap_or_default();
+            let (kind, wrapped) = (kind_of("@type"), kind_of("type_url"));
             if kind.ends_with(FILTER) {
                 found.push((at.to_owned(), value.clone()));
+            } else if wrapped.ends_with(FILTER) || wrapped.ends_with(PER_ROUTE) {
+                remarks.fatal(at, "a TypedStruct of jwt_authn: write it as typed_config of its own type");
             } else if kind.ends_with(PER_ROUTE) {
                 let disables = value.get("disabled") == Some(&Value::Bool(true));
                 if disables {
@@ -75,7 +79,7 @@ fn find(documents: &[Value], remarks: &mut Remarks) -> Option<(String, Value)> {
                 }
             }
         });
-        let is_bare = found.is_empty() && document.get("providers").is_some();
+        let is_bare = document.get("@type").is_none() && document.get("providers").is_some();
         if is_bare {
             found.push((String::from("$"), document.clone()));
         }
@@ -88,7 +92,42 @@ fn find(documents: &[Value], remarks: &mut Remarks) -> Option<(String, Value)> {
         remarks.fatal(&first.0, "several JwtAuthentication that differ are in it; give one of them alone");
         return None;
     }
+    let chain = |at: &str| {
+        let filters = [".http_filters[", ".httpFilters["];
+        filters.iter().find_map(|filters| at.rsplit_once(filters)).map(|(chain, _)| chain.to_owned())
+    };
+    let mut chains: Vec<String> = found.iter().filter_map(|(at, _)| chain(at)).collect();
+    chains.sort();
+    if chains.windows(2).any(|pair| matches!(pair, [one, other] if one == other)) {
+        remarks.fatal(&first.0, "one listener has jwt_authn twice: both must admit a request there");
+        return None;
+    }
     Some(first)
+}
+
+/// A requirement that no rule names is for routes, and where routes come from elsewhere they may name any.
+fn only_rules_name(map: &Value, rules: &[Value], documents: &[Value], place: &str, remarks: &mut Remarks) {
+    let mut routes_are_elsewhere = false;
+    for document in documents {
+        visit(document, "$", &mut |_, value| {
+            let sources = ["rds", "vhds", "scoped_routes", "scopedRoutes"];
+            routes_are_elsewhere |= sources.iter().any(|source| value.get(source).is_some());
+        });
+    }
+    for name in map.as_object().into_iter().flat_map(|map| map.keys()) {
+        let is_this = |rule: &Value| Fields::of(rule, "").text("requirement_name") == Some(name);
+        if !rules.iter().any(is_this) {
+            remarks.fatal(
+                place,
+                format!("requirement_map.{name}: no rule names it, and the routes that do are not imported"),
+            );
+        } else if routes_are_elsewhere {
+            remarks.fatal(
+                place,
+                format!("requirement_map.{name}: routes that are not in this file (RDS) may name it; write it into the rules as `requires`"),
+            );
+        }
+    }
 }
 
 fn providers(fields: &Fields<'_>, draft: &mut Draft, remarks: &mut Remarks) -> Vec<Imported> {
@@ -113,8 +152,8 @@ fn providers(fields: &Fields<'_>, draft: &mut Draft, remarks: &mut Remarks) -> V
     providers
 }
 
-/// A rule; nothing where it only opened what is left to the rules behind it.
-fn rule(fields: &Fields<'_>, requirements: &Requirements<'_>, remarks: &mut Remarks) -> Option<Value> {
+/// The rules that one means; none where it only opened what is left to the rules behind it.
+fn rule(index: usize, fields: &Fields<'_>, requirements: &Requirements<'_>, remarks: &mut Remarks) -> Vec<Value> {
     let named = fields.text("requirement_name").map(str::to_owned);
     let needs = match (fields.get("requires"), named) {
         (None, None) => Needs::Nothing,
@@ -128,27 +167,15 @@ fn rule(fields: &Fields<'_>, requirements: &Requirements<'_>, remarks: &mut Rema
     let mut rest = fields.rest();
     let route::Matched { conditions, missing } = found;
     rest.extend(missing);
-    let (conditions, access, require) = said(needs, conditions, &rest, &fields.place, remarks)?;
-    Some(draft::rule(&conditions, access, require))
-}
-
-/// `match`, `access` and `require` of a rule; nothing where it is left to the rules behind it. `rest` is what of its match
-/// is not understood.
-fn said(
-    needs: Needs,
-    mut conditions: Value,
-    rest: &[String],
-    place: &str,
-    remarks: &mut Remarks,
-) -> Option<(Value, &'static str, Option<Value>)> {
+    let name = format!("rule-{index}");
     if !rest.is_empty() {
         let what = rest.join(", ");
         if needs == Needs::Nothing {
-            remarks.stricter(place, format!("{what}: the rule is left out, the rules behind it count"));
-            return None;
+            remarks.stricter(&fields.place, format!("{what}: the rule is left out, the rules behind it count"));
+            return Vec::new();
         }
-        remarks.stricter(place, format!("{what}: nothing passes where this rule could count"));
-        return Some((conditions, "deny", None));
+        remarks.stricter(&fields.place, format!("{what}: nothing passes where this rule could count"));
+        return draft::rules(&name, &conditions, "deny", None);
     }
     let (access, require) = match needs {
         Needs::Nothing => ("public", None),
@@ -156,10 +183,8 @@ fn said(
         Needs::Token(alternatives) => ("token", any_of(alternatives)),
         Needs::Impossible => ("deny", None),
     };
-    if let (Some(members), "public" | "optional") = (conditions.as_object_mut(), access)
-        && members.remove("ignore_case").is_some()
-    {
-        remarks.stricter(place, "what needs no token is open in the letter case that is written only");
+    if conditions.get("ignore_case").is_some() && matches!(access, "public" | "optional") {
+        remarks.stricter(&fields.place, "what needs no token is open in the letter case that is written only");
     }
-    Some((conditions, access, require))
+    draft::rules(&name, &conditions, access, require)
 }

@@ -11,40 +11,51 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value, json};
 
 use super::Remarks;
-use super::draft::{Draft, Handling, is_duration};
+use super::draft::{Draft, Handling, Location, claim_header, folded, header_location, is_duration};
 use super::fields::Fields;
+use policy::Known;
 
 /// The document that they mean together.
 pub fn import(documents: &[Value], remarks: &mut Remarks) -> Option<Value> {
     let mut draft = Draft::default();
     let mut policies = Vec::new();
     let mut scopes = BTreeSet::new();
-    for (index, document) in documents.iter().enumerate() {
-        let fields = Fields::of(document, format!("$[{index}]"));
+    let mut split_claims = vec![String::from("scope"), String::from("permission")];
+    for (place, document) in resources(documents) {
+        let fields = Fields::of(document, place.clone());
         let kind = fields.text("kind").unwrap_or_default();
         let group = fields.text("apiVersion").unwrap_or_default();
         let is_ours = group.starts_with("security.istio.io/");
-        let spec = document.get("spec").cloned().unwrap_or_default();
+        let spec_place = format!("{place}.spec");
+        let spec = document.get("spec").unwrap_or(&Value::Null);
         match kind {
             "RequestAuthentication" if is_ours => {
                 scopes.insert(scope(document));
-                providers(&Fields::of(&spec, format!("{}.spec", fields.place)), &mut draft, remarks);
+                split_claims.extend(providers(&Fields::of(spec, spec_place), &mut draft, remarks));
             }
-            "AuthorizationPolicy" if is_ours => {
-                scopes.insert(scope(document));
-                policies.push((format!("{}.spec", fields.place), spec));
-            }
+            "AuthorizationPolicy" if is_ours => match dry_run(document) {
+                Some(false) => {
+                    scopes.insert(scope(document));
+                    policies.push((spec_place, spec.clone()));
+                }
+                Some(true) => remarks.left(&place, "istio.io/dry-run: Istio does not enforce this policy"),
+                None => remarks.fatal(&place, "istio.io/dry-run is neither true nor false"),
+            },
             "PeerAuthentication" if is_ours => {
-                remarks.left(&fields.place, "PeerAuthentication: mTLS is the listener's; see connection.mtls");
+                remarks.left(&place, "PeerAuthentication: mTLS is the listener's; see connection.mtls");
             }
-            _ => remarks
-                .left(&fields.place, format!("{kind:?} is neither RequestAuthentication nor AuthorizationPolicy")),
+            _ if group.contains("istio.io/") || ["RequestAuthentication", "AuthorizationPolicy"].contains(&kind) => {
+                remarks.fatal(&place, format!("{kind:?} of {group:?} may restrict access and is not understood; give RequestAuthentication and AuthorizationPolicy of security.istio.io alone"));
+            }
+            _ => remarks.left(&place, format!("{kind:?} is neither RequestAuthentication nor AuthorizationPolicy")),
         }
     }
     if scopes.len() > 1 {
         remarks.fatal("$", "the documents are for different workloads; give those of one workload");
     }
-    draft.rules = policy::rules(&policies, remarks);
+    let managed = draft.handling.iter().flat_map(|(_, handling)| handling.header_names()).map(folded).collect();
+    let known = Known { managed, split_claims };
+    draft.rules = policy::rules(&policies, &known, remarks);
     draft.default_rule = match policy::has_allow(&policies) {
         true => json!({ "access": "deny" }),
         // A bad token is refused there, and none is needed.
@@ -53,13 +64,37 @@ pub fn import(documents: &[Value], remarks: &mut Remarks) -> Option<Value> {
     draft.finish(remarks)
 }
 
+/// The resources, with those of lists.
+fn resources(documents: &[Value]) -> Vec<(String, &Value)> {
+    let mut found = Vec::new();
+    for (index, document) in documents.iter().enumerate() {
+        match document.get("items").and_then(Value::as_array) {
+            Some(items) if document.get("kind").and_then(Value::as_str).is_some_and(|kind| kind.ends_with("List")) => {
+                found.extend(items.iter().enumerate().map(|(at, item)| (format!("$[{index}].items[{at}]"), item)));
+            }
+            Some(_) | None => found.push((format!("$[{index}]"), document)),
+        }
+    }
+    found
+}
+
+/// Whether Istio only reports what the policy would do; nothing where that is not certain.
+fn dry_run(document: &Value) -> Option<bool> {
+    match document.pointer("/metadata/annotations/istio.io~1dry-run") {
+        None => Some(false),
+        Some(value) => value.as_str().and_then(|text| text.parse().ok()),
+    }
+}
+
 /// Where a document counts: its namespace and what it selects.
 fn scope(document: &Value) -> String {
     let part = |pointer: &str| document.pointer(pointer).unwrap_or(&Value::Null).to_string();
     ["/metadata/namespace", "/spec/selector", "/spec/targetRef", "/spec/targetRefs"].map(part).join(" ")
 }
 
-fn providers(spec: &Fields<'_>, draft: &mut Draft, remarks: &mut Remarks) {
+/// Reads the providers, and gives the claims that are lists with blanks between their items.
+fn providers(spec: &Fields<'_>, draft: &mut Draft, remarks: &mut Remarks) -> Vec<String> {
+    let mut split_claims = Vec::new();
     for (index, rule) in spec.list("jwtRules").iter().enumerate() {
         let fields = Fields::of(rule, format!("{}.jwtRules[{index}]", spec.place));
         let place = fields.place.clone();
@@ -96,9 +131,14 @@ fn providers(spec: &Fields<'_>, draft: &mut Draft, remarks: &mut Remarks) {
         }
         provider.insert(String::from("jwks"), Value::Object(jwks));
         draft.handling.push((place.clone(), handling(&fields, remarks)));
-        if fields.get("spaceDelimitedClaims").is_some() {
-            remarks.stricter(&place, "spaceDelimitedClaims: only scopes are taken apart at blanks");
+        let split = fields.texts("spaceDelimitedClaims");
+        if !split.is_empty() {
+            remarks.stricter(
+                &place,
+                "spaceDelimitedClaims: rules about these claims are not converted where that matters",
+            );
         }
+        split_claims.extend(split);
         for name in fields.rest() {
             remarks.fatal(&place, format!("{name} is not known here, or of another type, and could demand something"));
         }
@@ -108,29 +148,27 @@ fn providers(spec: &Fields<'_>, draft: &mut Draft, remarks: &mut Remarks) {
         );
         draft.providers.insert(name, Value::Object(provider));
     }
+    let _are_in_the_scope = ["selector", "targetRef", "targetRefs"].map(|name| spec.get(name));
+    for name in spec.rest() {
+        remarks.fatal(&spec.place, format!("{name} is not known here, or of another type"));
+    }
+    split_claims
 }
 
 fn handling(fields: &Fields<'_>, remarks: &mut Remarks) -> Handling {
     let mut handling = Handling { forward: fields.is_true("forwardOriginalToken"), ..Handling::default() };
-    for header in fields.list("fromHeaders") {
-        let header = Fields::of(header, fields.place.clone());
-        if let Some(name) = header.text("name") {
-            let prefix = header.text("prefix").unwrap_or_default();
-            handling.headers.extend(Handling::header(name, prefix, &header.place, remarks));
-        }
+    for (index, header) in fields.list("fromHeaders").iter().enumerate() {
+        let header = Fields::of(header, format!("{}.fromHeaders[{index}]", fields.place));
+        let (name, prefix) = (header.text("name"), header.text("prefix").unwrap_or_default());
+        handling.locations.extend(header_location(name, prefix, &header, remarks));
     }
-    let names = |name: &str| fields.texts(name).into_iter().map(|name| json!(name)).collect::<Vec<Value>>();
-    handling.cookies = names("fromCookies");
-    handling.params = names("fromParams");
-    if fields.list("fromHeaders").is_empty() {
-        handling = handling.or_bearer(&fields.place, remarks);
-    }
-    for claim in fields.list("outputClaimToHeaders") {
-        let claim = Fields::of(claim, "");
-        if let (Some(header), Some(name)) = (claim.text("header"), claim.text("claim")) {
-            let path: Vec<&str> = name.split('.').collect();
-            handling.claims.push(json!({ "header": header, "claim": path }));
-        }
+    handling.locations.extend(fields.texts("fromCookies").into_iter().map(Location::Cookie));
+    handling.locations.extend(fields.texts("fromParams").into_iter().map(Location::Param));
+    handling = handling.or_default_locations();
+    for (index, claim) in fields.list("outputClaimToHeaders").iter().enumerate() {
+        let claim = Fields::of(claim, format!("{}.outputClaimToHeaders[{index}]", fields.place));
+        let (header, name) = (claim.text("header"), claim.text("claim"));
+        handling.claims.extend(claim_header(header, name, &claim, remarks));
     }
     handling.payload = fields.text("outputPayloadToHeader").map(str::to_owned);
     handling

@@ -52,6 +52,39 @@ pub(super) fn payload_header(
     Some(header)
 }
 
+/// Compiles `request_headers_to_remove`; `None` when there is a fault. `claims` and `payload` are removed already.
+pub(super) fn removed_headers(
+    names: Option<Vec<String>>,
+    claims: &[ForwardedClaim],
+    payload: Option<&HeaderName>,
+    at: &Path,
+    findings: &mut Findings<'_>,
+) -> Option<Vec<HeaderName>> {
+    let names = names.unwrap_or_default();
+    let wanted = names.len();
+    let mut removed: Vec<HeaderName> = Vec::new();
+    for (index, name) in names.iter().enumerate() {
+        let at = at.item(index);
+        let Some(header) = HeaderName::parse(name).filter(|name| !is_needed(name)) else {
+            findings.unusable(&at, "not a header name, or one that the request itself needs");
+            continue;
+        };
+        let mut known = claims.iter().map(|claim| &claim.header).chain(payload).chain(&removed);
+        if known.any(|known| known.is_meant_by(header.as_str())) {
+            findings.unusable(&at, "duplicate entry: this header, or another spelling of it, is removed already");
+        }
+        removed.push(header);
+    }
+    (removed.len() == wanted).then_some(removed)
+}
+
+/// Whether a request cannot do without the header: it frames the message, or Envoy routes and traces by it.
+fn is_needed(name: &HeaderName) -> bool {
+    let is_framing = reserved(name) == Some(Reserved::Framing);
+    let is_envoys = matches!(name.as_str(), "x-forwarded-for" | "x-forwarded-proto" | "x-request-id");
+    is_framing || is_envoys || name.as_str() == "cookie" || name.as_str().starts_with("x-envoy-")
+}
+
 fn default_forwarded_claims() -> Option<Vec<ForwardedClaim>> {
     let default =
         |header: &str, source, format| Some(ForwardedClaim { header: HeaderName::parse(header)?, source, format });

@@ -187,6 +187,7 @@ fn bearer_methods(source: Option<&TokenSource>) -> Vec<&'static str> {
     let Some(source) = source else { return Vec::new() };
     let is_bearer = |form: &HeaderForm| match form {
         HeaderForm::Schemes(schemes) => AuthScheme::parse("Bearer").is_some_and(|bearer| schemes.contains(&bearer)),
+        HeaderForm::Prefixes(prefixes) => prefixes.iter().any(|prefix| prefix.as_str() == "Bearer "),
         HeaderForm::Whole => false,
     };
     let takes_bearer =

@@ -20,6 +20,7 @@ pub(super) struct RulesDocument {
     pub(super) default_rule: Option<DefaultRuleDocument>,
     pub(super) bypass_cors_preflight: bool,
     pub(super) insecure_ambiguous_paths: bool,
+    pub(super) strict_path_spelling: bool,
     pub(super) insecure_ambiguous_hosts: bool,
     /// Whether there is a page to send browsers to.
     pub(super) login: bool,
@@ -126,7 +127,8 @@ pub(super) fn rules(document: RulesDocument, at: &Path, findings: &mut Findings<
     let complete = routes.len() == written && rules.len() == written;
     let (router, otherwise) = (Router::new(routes.clone()).with_ambiguous_hosts(ambiguous_hosts), otherwise?);
     complete.then(|| {
-        let rules = Rules::new(router, rules, otherwise, ambiguous, document.bypass_cors_preflight);
+        let rules = Rules::new(router, rules, otherwise, ambiguous, document.bypass_cors_preflight)
+            .with_strict_path_spelling(document.strict_path_spelling);
         warn_of_method_gaps(&rules, &routes, at, findings);
         (rules, routes)
     })

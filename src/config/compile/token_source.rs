@@ -5,7 +5,7 @@ use super::reserved_headers::steers_the_request;
 use crate::config::fault::Path;
 use crate::config::schema::{FromHeaderDocument, TokenDocument};
 use crate::http::HeaderName;
-use crate::policy::token_source::{AuthScheme, CookieName, HeaderForm, HeaderSource, ParamName};
+use crate::policy::token_source::{AuthScheme, CookieName, HeaderForm, HeaderSource, ParamName, ValuePrefix};
 use crate::policy::{Forwarding, TokenSource};
 
 const DEFAULT_MAX_TOKEN_BYTES: u32 = 8192;
@@ -78,6 +78,17 @@ fn header_sources(
         let (name_at, scheme_at) = (at.member("name"), at.member("scheme"));
         let name = findings.needed(document.name, &name_at, "write the name of the header that carries the token");
         let name = name.and_then(|name| header_name(&name, identity, &name_at, findings));
+        let prefix_at = at.member("value_prefix");
+        let prefix = document.value_prefix.map(|prefix| {
+            let prefix = ValuePrefix::parse(&prefix);
+            if prefix.is_none() {
+                findings.unusable(&prefix_at, "printable ASCII that does not begin with a blank, such as \"Bearer \"");
+            }
+            prefix
+        });
+        if prefix.is_some() && document.scheme.is_some() {
+            findings.unusable(&prefix_at, "not together with `scheme`; write one of the two");
+        }
         let scheme = document.scheme.map(|scheme| {
             let scheme = AuthScheme::parse(&scheme);
             if scheme.is_none() {
@@ -86,12 +97,13 @@ fn header_sources(
             scheme
         });
         let Some(name) = name else { continue };
-        let form = match scheme {
-            Some(None) => continue,
+        let form = match (scheme, prefix) {
+            (Some(None), _) | (_, Some(None)) => continue,
             // What was written there is no string; that is said already.
-            None if scheme_at.is_reported(findings.faults) => continue,
-            None => HeaderForm::Whole,
-            Some(Some(scheme)) => HeaderForm::Schemes(vec![scheme]),
+            _ if scheme_at.is_reported(findings.faults) || prefix_at.is_reported(findings.faults) => continue,
+            (None, None) => HeaderForm::Whole,
+            (Some(Some(scheme)), _) => HeaderForm::Schemes(vec![scheme]),
+            (None, Some(Some(prefix))) => HeaderForm::Prefixes(vec![prefix]),
         };
         if form == HeaderForm::Whole && name == HeaderName::AUTHORIZATION {
             findings.warnings.push(String::from(
@@ -122,7 +134,7 @@ fn header_name(
         return None;
     };
     if identity.is_some_and(|identity| identity.is_managed(name.as_str())) {
-        findings.unusable(at, "a header of `claim_to_headers` or `forward_payload_header`: it tells the backend who the user is and is never read");
+        findings.unusable(at, "a header of `claim_to_headers`, `forward_payload_header` or `request_headers_to_remove`: it tells the backend who the user is and is never read");
         return None;
     }
     Some(name)
@@ -139,11 +151,24 @@ fn add_header(sources: &mut Vec<HeaderSource>, new: HeaderSource, at: &Path, fin
             known.extend(new);
             return;
         }
+        (HeaderForm::Prefixes(known), HeaderForm::Prefixes(new))
+            if !new.iter().any(|prefix| known.iter().any(|known| known.overlaps(prefix))) =>
+        {
+            known.extend(new);
+            return;
+        }
         (HeaderForm::Schemes(_), HeaderForm::Schemes(_)) | (HeaderForm::Whole, HeaderForm::Whole) => {
             "another entry says the same"
         }
+        (HeaderForm::Prefixes(_), HeaderForm::Prefixes(_)) => {
+            "another entry has the same `value_prefix`, or one that contains it"
+        }
         (HeaderForm::Schemes(_), HeaderForm::Whole) | (HeaderForm::Whole, HeaderForm::Schemes(_)) => {
             "another entry reads the same header with a scheme, or without one; write one of the two"
+        }
+        (HeaderForm::Prefixes(_), HeaderForm::Schemes(_) | HeaderForm::Whole)
+        | (HeaderForm::Schemes(_) | HeaderForm::Whole, HeaderForm::Prefixes(_)) => {
+            "another entry reads the same header with a `value_prefix`, or without one; write one of the two"
         }
     };
     findings.unusable(at, hint);

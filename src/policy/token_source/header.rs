@@ -35,6 +35,36 @@ pub enum HeaderForm {
     /// One of these schemes, one blank, the token (RFC 6750 section 2.1). Another scheme is no
     /// credential of ours.
     Schemes(Vec<AuthScheme>),
+    /// One of these texts, byte for byte, then the token: what Envoy's `jwt_authn` searches a value for. A value that has
+    /// one elsewhere, or in other letters, is malformed: another reader may find a token in it.
+    Prefixes(Vec<ValuePrefix>),
+}
+
+/// What stands before a token in a header field's value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ValuePrefix(String);
+
+impl ValuePrefix {
+    /// The text, or `None` when no value begins with it.
+    pub fn parse(text: &str) -> Option<Self> {
+        let printable = text.bytes().all(|byte| (b' '..=b'~').contains(&byte));
+        (printable && !text.is_empty() && !text.starts_with(' ')).then(|| Self(text.to_owned()))
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether one of the two is found in the other.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        self.is_in(other.0.as_bytes()) || other.is_in(self.0.as_bytes())
+    }
+
+    /// Whether it is in a value, in letters of any case.
+    fn is_in(&self, value: &[u8]) -> bool {
+        value.windows(self.0.len()).any(|part| part.eq_ignore_ascii_case(self.0.as_bytes()))
+    }
 }
 
 /// The name of an authentication scheme.
@@ -114,6 +144,14 @@ impl HeaderForm {
     fn strip_scheme<'a>(&self, value: &'a [u8]) -> Stripped<'a> {
         let schemes = match self {
             Self::Whole => return Stripped::Text(value),
+            Self::Prefixes(prefixes) => {
+                let text = prefixes.iter().find_map(|prefix| value.strip_prefix(prefix.0.as_bytes()));
+                return match text {
+                    Some(text) => Stripped::Text(text),
+                    None if prefixes.iter().any(|prefix| prefix.is_in(value)) => Stripped::NoBlank,
+                    None => Stripped::NotOurs,
+                };
+            }
             Self::Schemes(schemes) => schemes,
         };
         let end = value.iter().position(|byte| !is_token_byte(*byte)).unwrap_or(value.len());

@@ -5,7 +5,7 @@ use std::fs;
 use serde_json::{Map, Value, json};
 
 use crate::import::Remarks;
-use crate::import::draft::{Draft, Handling, cel_text, is_duration};
+use crate::import::draft::{Draft, Handling, Location, cel_text, claim_header, header_location, is_duration};
 use crate::import::fields::Fields;
 
 /// A provider, for the requirements that name it.
@@ -68,8 +68,13 @@ pub fn import(name: &str, fields: &Fields<'_>, draft: &mut Draft, remarks: &mut 
         provider.insert(String::from("clock_skew"), json!(format!("{}s", seconds.min(300))));
     }
     if let Some(longest) = fields.text("max_lifetime") {
+        // There `exp - now` is limited. That is at most `exp - iat` only if `iat` is not in the future.
         provider.insert(String::from("max_token_lifetime"), json!(longest));
-        remarks.stricter(place, "max_lifetime: is held against exp - iat, and a token without iat is refused");
+        provider.insert(String::from("clock_skew"), json!("0s"));
+        remarks.stricter(
+            place,
+            "max_lifetime: limits exp - iat, a token without iat is rejected, and clock_skew is 0 s for it",
+        );
     }
     keys(fields, &mut provider, remarks)?;
     let demands = subjects(fields, remarks)?;
@@ -88,16 +93,22 @@ pub fn import(name: &str, fields: &Fields<'_>, draft: &mut Draft, remarks: &mut 
 fn leftovers(fields: &Fields<'_>, remarks: &mut Remarks) {
     let place = &fields.place;
     for (harmless, why) in [
-        ("payload_in_metadata", "the payload goes into no metadata; see filter_state and forward_payload_header"),
-        ("header_in_metadata", "the token's header goes into no metadata"),
-        ("failed_status_in_metadata", "the reason goes into no metadata; see filter_state"),
-        ("normalize_payload_in_metadata", "there are no metadata"),
         ("clear_route_cache", "the route is chosen anew whenever headers change"),
         ("jwt_cache_config", "verified tokens are remembered by default, see cache"),
         ("pad_forward_payload_header", "the forwarded payload has no padding"),
     ] {
         if fields.get(harmless).is_some() {
             remarks.left(place, format!("{harmless}: {why}"));
+        }
+    }
+    for metadata in
+        ["payload_in_metadata", "header_in_metadata", "failed_status_in_metadata", "normalize_payload_in_metadata"]
+    {
+        if fields.get(metadata).is_some() {
+            remarks.fatal(
+                place,
+                format!("{metadata}: other filters (RBAC, Lua) may deny requests by this metadata, and none is written here; remove the field if no filter reads it"),
+            );
         }
     }
     let _always_so_here = fields.get("require_expiration");
@@ -107,6 +118,10 @@ fn leftovers(fields: &Fields<'_>, remarks: &mut Remarks) {
 }
 
 fn keys(fields: &Fields<'_>, provider: &mut Map<String, Value>, remarks: &mut Remarks) -> Option<()> {
+    if fields.get("local_jwks").is_some() && fields.get("remote_jwks").is_some() {
+        remarks.fatal(&fields.place, "both remote_jwks and local_jwks are set; keep one");
+        return None;
+    }
     if let Some(local) = fields.object("local_jwks") {
         let text = match (local.text("inline_string"), local.text("filename")) {
             (Some(text), _) => Some(text.to_owned()),
@@ -125,19 +140,20 @@ fn keys(fields: &Fields<'_>, provider: &mut Map<String, Value>, remarks: &mut Re
         return None;
     };
     let mut jwks = Map::new();
-    if let Some(http) = remote.object("http_uri") {
-        if let Some(uri) = http.text("uri") {
-            jwks.insert(String::from("uri"), json!(uri));
-            if uri.starts_with("http://") {
-                provider.insert(String::from("insecure_http"), json!(true));
-            }
-        }
-        if let Some(cluster) = http.text("cluster") {
-            provider.insert(String::from("upstream"), json!(cluster));
-        }
-        if let Some(timeout) = http.text("timeout").filter(|text| is_duration(text)) {
-            jwks.insert(String::from("timeout"), json!(timeout));
-        }
+    let http = remote.object("http_uri");
+    let Some(uri) = http.as_ref().and_then(|http| http.text("uri")) else {
+        remarks.fatal(&remote.place, "http_uri.uri is missing: keys from another place could be trusted instead");
+        return None;
+    };
+    jwks.insert(String::from("uri"), json!(uri));
+    if uri.starts_with("http://") {
+        provider.insert(String::from("insecure_http"), json!(true));
+    }
+    if let Some(cluster) = http.as_ref().and_then(|http| http.text("cluster")) {
+        provider.insert(String::from("upstream"), json!(cluster));
+    }
+    if let Some(timeout) = http.as_ref().and_then(|http| http.text("timeout")).filter(|text| is_duration(text)) {
+        jwks.insert(String::from("timeout"), json!(timeout));
     }
     if let Some(refresh) = remote.text("cache_duration").filter(|text| is_duration(text)) {
         jwks.insert(String::from("refresh"), json!(refresh));
@@ -178,27 +194,20 @@ fn handling(fields: &Fields<'_>, remarks: &mut Remarks) -> Handling {
     let mut handling = Handling { forward: fields.is_true("forward"), ..Handling::default() };
     for (index, header) in fields.list("from_headers").iter().enumerate() {
         let header = Fields::of(header, format!("{}.from_headers[{index}]", fields.place));
-        if let Some(name) = header.text("name") {
-            let prefix = header.text("value_prefix").unwrap_or_default();
-            handling.headers.extend(Handling::header(name, prefix, &header.place, remarks));
-        }
+        let (name, prefix) = (header.text("name"), header.text("value_prefix").unwrap_or_default());
+        handling.locations.extend(header_location(name, prefix, &header, remarks));
     }
-    let json = |names: Vec<String>| names.into_iter().map(|name| json!(name)).collect::<Vec<Value>>();
-    handling.cookies = json(fields.texts("from_cookies"));
-    handling.params = json(fields.texts("from_params"));
-    if fields.list("from_headers").is_empty() {
-        handling = handling.or_bearer(&fields.place, remarks);
-    }
-    for claim in fields.list("claim_to_headers") {
-        let claim = Fields::of(claim, "");
-        if let (Some(header), Some(name)) = (claim.text("header_name"), claim.text("claim_name")) {
-            let path: Vec<&str> = name.split('.').collect();
-            handling.claims.push(json!({ "header": header, "claim": path }));
-        }
+    handling.locations.extend(fields.texts("from_cookies").into_iter().map(Location::Cookie));
+    handling.locations.extend(fields.texts("from_params").into_iter().map(Location::Param));
+    handling = handling.or_default_locations();
+    for (index, claim) in fields.list("claim_to_headers").iter().enumerate() {
+        let claim = Fields::of(claim, format!("{}.claim_to_headers[{index}]", fields.place));
+        let (header, name) = (claim.text("header_name"), claim.text("claim_name"));
+        handling.claims.extend(claim_header(header, name, &claim, remarks));
     }
     if !handling.claims.is_empty() {
         remarks
-            .left(&fields.place, "claim_to_headers: lists and objects are written as JSON, and not as base64url of it");
+            .left(&fields.place, "claim_to_headers: lists and objects are written as JSON and not as base64url of it, and `%` and what is not printable ASCII percent-encoded");
     }
     handling.payload = fields.text("forward_payload_header").map(str::to_owned);
     handling

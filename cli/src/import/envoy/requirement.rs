@@ -59,7 +59,8 @@ impl Requirements<'_> {
         } else if fields.get("allow_missing_or_failed").is_some() {
             remarks.stricter(place, "allow_missing_or_failed: a bad token is refused");
             self.token_if_any(place, remarks)
-        } else if fields.rest().is_empty() {
+        } else if value.as_object().is_some_and(Map::is_empty) {
+            // Envoy admits every request where a requirement is not set.
             Needs::Nothing
         } else {
             Needs::Impossible

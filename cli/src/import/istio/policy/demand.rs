@@ -2,7 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::import::draft::cel_text;
+use super::Known;
+use crate::import::draft::{cel_text, folded};
 use crate::import::fields::Fields;
 
 /// What a rule depends on besides the operation.
@@ -22,7 +23,7 @@ pub enum Demand {
 pub const HAS_SUBJECT: &str = "token.subject != ''";
 
 /// Reads `from` and `when` of a rule.
-pub fn demand(rule: &Fields<'_>) -> Demand {
+pub fn demand(rule: &Fields<'_>, known: &Known) -> Demand {
     let (from, when) = (rule.list("from"), rule.list("when"));
     if when.is_empty()
         && let [source] = from
@@ -37,7 +38,7 @@ pub fn demand(rule: &Fields<'_>) -> Demand {
     }
     let mut conditions = Vec::new();
     for condition in when {
-        let Some(found) = self::condition(&Fields::of(condition, "")) else { return Demand::Unknown };
+        let Some(found) = self::condition(&Fields::of(condition, ""), known) else { return Demand::Unknown };
         conditions.push(found);
     }
     if from.is_empty() && conditions.is_empty() {
@@ -94,7 +95,7 @@ fn principal(name: &str) -> Option<Map<String, Value>> {
 }
 
 /// One entry of `when`.
-fn condition(fields: &Fields<'_>) -> Option<Value> {
+fn condition(fields: &Fields<'_>, known: &Known) -> Option<Value> {
     let key = fields.text("key")?;
     let (values, not_values) = (fields.texts("values"), fields.texts("notValues"));
     let has_wildcard = |values: &[String]| values.iter().any(|value| value.contains('*'));
@@ -103,10 +104,15 @@ fn condition(fields: &Fields<'_>) -> Option<Value> {
     }
     if let Some(path) = claim_path(key) {
         let test = |values: &[String]| json!({ "claims": [{ "claim": path, "one_of": values }] });
+        // `a b` is two values there, and one here.
+        let is_split = matches!(path.as_slice(), [name] if known.split_claims.contains(name));
+        let is_whole = |values: &[String]| !values.iter().any(|value| value.is_empty() || value.contains(' '));
         return match (values.as_slice(), not_values.as_slice()) {
-            ([any], []) if any == "*" => Some(json!({ "claims": [{ "claim": path, "exists": true }] })),
-            (values, []) if !values.is_empty() && !has_wildcard(values) => Some(test(values)),
-            ([], values) if !values.is_empty() => Some(json!({ "not": test(values) })),
+            // `*` is a text that is not empty there; here a claim also exists with an empty text or list.
+            (values, []) if !values.is_empty() && !has_wildcard(values) && (!is_split || is_whole(values)) => {
+                Some(test(values))
+            }
+            ([], values) if !values.is_empty() && !is_split => Some(json!({ "not": test(values) })),
             _ => None,
         };
     }
@@ -123,6 +129,10 @@ fn condition(fields: &Fields<'_>) -> Option<Value> {
         }
         _ => {
             let name = key.strip_prefix("request.headers[")?.strip_suffix(']')?.to_ascii_lowercase();
+            // A client may send what it likes in a header that is only written or removed after conditions are evaluated.
+            if known.managed.contains(&folded(&name)) || values.iter().any(String::is_empty) {
+                return None;
+            }
             let name = cel_text(&name);
             let is = |value: &String| format!("request.headers[{name}] == {}", cel_text(value));
             Some(json!({ "condition": values.iter().map(is).collect::<Vec<_>>().join(" || ") }))

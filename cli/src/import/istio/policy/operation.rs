@@ -5,8 +5,9 @@ use serde_json::{Map, Value, json};
 use crate::import::draft::regex_of;
 use crate::import::fields::Fields;
 
-/// The matches, and what of them could not be said; without it more is matched.
-pub fn operations(to: &[Value]) -> (Vec<Value>, Vec<String>) {
+/// The matches, and what of them could not be said; without it more is matched. A pattern that Istio and the filter may
+/// read differently matches less where `allows`, and more where not.
+pub fn operations(to: &[Value], allows: bool) -> (Vec<Value>, Vec<String>) {
     let (mut matches, mut missing) = (Vec::new(), Vec::new());
     for item in to {
         let item = Fields::of(item, "");
@@ -45,7 +46,10 @@ pub fn operations(to: &[Value]) -> (Vec<Value>, Vec<String>) {
         }
         for path in paths {
             let mut conditions = common.clone();
-            conditions.insert(String::from("path_regex"), json!(pattern(&path)));
+            match pattern(&path, allows) {
+                Some(regex) => drop(conditions.insert(String::from("path_regex"), json!(regex))),
+                None => missing.push(format!("the path {path:?}")),
+            }
             matches.push(Value::Object(conditions));
         }
     }
@@ -55,18 +59,28 @@ pub fn operations(to: &[Value]) -> (Vec<Value>, Vec<String>) {
     (matches, missing)
 }
 
-/// `/a`, `/a*`, `*/a`, and templates with `{*}` for a segment and `{**}` for any number of them.
-fn pattern(path: &str) -> String {
-    if path.contains("{*}") || path.contains("{**}") {
-        let parts: Vec<String> =
-            path.split("{**}").map(|part| part.split("{*}").map(regex_of).collect::<Vec<_>>().join("[^/]+")).collect();
-        return parts.join(".*");
+/// `/a`, `/a*`, `*/a`, and templates with `{*}` for a segment and `{**}` for any number of them. A wildcard elsewhere is
+/// read in more than one way.
+fn pattern(path: &str, allows: bool) -> Option<String> {
+    if path.contains(['{', '}']) {
+        let (segment, segments) = if allows { (SEGMENT, SEGMENTS) } else { ("[^/]*", ".*") };
+        let part = |part: &str| match part {
+            "{*}" => Some(segment.to_owned()),
+            "{**}" => Some(segments.to_owned()),
+            literal => (!literal.contains(['{', '}', '*'])).then(|| regex_of(literal)),
+        };
+        let parts: Option<Vec<String>> = path.split('/').map(part).collect();
+        return parts.map(|parts| parts.join("/"));
     }
-    if let Some(prefix) = path.strip_suffix('*') {
-        format!("{}.*", regex_of(prefix))
-    } else if let Some(suffix) = path.strip_prefix('*') {
-        format!(".*{}", regex_of(suffix))
-    } else {
-        regex_of(path)
+    let (start, end) = (path.strip_suffix('*'), path.strip_prefix('*'));
+    match (start, end) {
+        (Some(prefix), None) if !prefix.contains('*') => Some(format!("{}.*", regex_of(prefix))),
+        (None, Some(suffix)) if !suffix.contains('*') => Some(format!(".*{}", regex_of(suffix))),
+        (None, None) if !path.contains('*') => Some(regex_of(path)),
+        (None | Some(_), None | Some(_)) => None,
     }
 }
+
+/// What `{*}` and `{**}` certainly match in Envoy's URI templates: no other characters.
+const SEGMENT: &str = "[a-zA-Z0-9._~%!$&'()+,;:@-]+";
+const SEGMENTS: &str = "[a-zA-Z0-9._~%!$&'()+,;:@/-]*";
