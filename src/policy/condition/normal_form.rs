@@ -70,16 +70,16 @@ fn has_lower_case(text: &str) -> bool {
 
 /// An operand that is compared with a path, with a check of what only the request tells. Constants are the operator's own.
 pub(super) fn beside_path(node: Node) -> Node {
-    match node {
-        Node::Constant(_) | Node::Fact(Fact::UrlPath) => node,
-        Node::List(items) => Node::List(items.into_iter().map(beside_path).collect()),
-        Node::Binary(Operator::Add, operands) => {
-            let (left, right) = *operands;
-            Node::Binary(Operator::Add, Box::new((beside_path(left), beside_path(right))))
-        }
-        Node::Call(function @ (Function::LowerAscii | Function::String), operands) => {
-            Node::Call(function, operands.into_iter().map(beside_path).collect())
-        }
-        other => Node::WithoutEscapes(Box::new(other)),
+    if matches!(node, Node::Constant(_) | Node::Fact(Fact::UrlPath)) {
+        node
+    } else if let Node::List(items) = node {
+        Node::List(items.into_iter().map(beside_path).collect())
+    } else if let Node::Binary(Operator::Add, operands) = node {
+        let (left, right) = *operands;
+        Node::Binary(Operator::Add, Box::new((beside_path(left), beside_path(right))))
+    } else if let Node::Call(function @ (Function::LowerAscii | Function::String), operands) = node {
+        Node::Call(function, operands.into_iter().map(beside_path).collect())
+    } else {
+        Node::WithoutEscapes(Box::new(node))
     }
 }
