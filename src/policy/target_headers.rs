@@ -118,6 +118,33 @@ const fn starts() -> [usize; LONGEST + 2] {
     starts
 }
 
+/// For each length the last letters of the names of both lists. Most names of a request are told apart by this alone.
+const ENDS: [u32; LONGEST + 1] = ends();
+
+#[allow(clippy::indexing_slicing, reason = "evaluated when this is compiled: out of bounds is an error there")]
+const fn ends() -> [u32; LONGEST + 1] {
+    let mut ends = [0; LONGEST + 1];
+    let mut at = 0;
+    while at < TARGET_HEADERS.len() + PROTECTED_HEADERS.len() {
+        let name = if at < TARGET_HEADERS.len() {
+            TARGET_HEADERS[at].name.as_bytes()
+        } else {
+            PROTECTED_HEADERS[at - TARGET_HEADERS.len()].as_bytes()
+        };
+        let last = name[name.len() - 1];
+        assert!(last.is_ascii_lowercase(), "a name ends with a small letter");
+        ends[name.len()] |= 1 << (last - b'a');
+        at += 1;
+    }
+    ends
+}
+
+fn has_listed_end(name: &str) -> bool {
+    let last = name.bytes().next_back().map_or(u32::MAX, |last| u32::from(last).wrapping_sub(u32::from(b'a')));
+    let ends = ENDS.get(name.len()).copied().unwrap_or_default();
+    last < 26 && ends & (1_u32 << last) != 0
+}
+
 /// Which target headers reach the backend after all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TargetHeaders {
@@ -138,11 +165,10 @@ impl TargetHeaders {
 
 /// Whether a trailer of that name, in lower case, is removed: no proxy sends these headers as trailers.
 pub fn removes_trailer(name: &str) -> bool {
-    // A pseudo-header.
-    if name.starts_with(':') {
+    let bare = unprefixed(name);
+    if !has_listed_end(bare) {
         return false;
     }
-    let bare = unprefixed(name);
     is_target(bare) || PROTECTED_HEADERS.iter().any(|header| fold_alike(bare, header) && name != *header)
 }
 
