@@ -193,6 +193,32 @@ fn condition(material: &Material, token: &str) -> Item {
     Item::new("condition: claim, path and address", judge)
 }
 
+/// A request of so many fields, the token among them: the first ones of [`head`], then what browsers and proxies add.
+fn head_of(fields: usize, token: &str) -> RequestHead {
+    let more = [
+        "accept-charset",
+        "cache-control",
+        "content-length",
+        "content-type",
+        "cookie",
+        "if-none-match",
+        "origin",
+        "priority",
+        "referer",
+        "sec-ch-ua",
+        "sec-fetch-dest",
+        "sec-fetch-mode",
+        "sec-fetch-site",
+        "traceparent",
+        "tracestate",
+        "x-csrf-token",
+    ];
+    let field = |name: &str| (name.to_owned(), head(Some(token)).the_only(name).unwrap_or(b"1").to_vec());
+    let head = head(Some(token));
+    let names = head.names().filter(|name| *name != "authorization").chain(more);
+    RequestHead::new(names.take(fields - 1).chain(["authorization"]).map(field).collect())
+}
+
 /// A browser's request, of twelve fields with the token.
 fn head(token: Option<&str>) -> RequestHead {
     let plain = [
@@ -229,6 +255,11 @@ fn items() -> Vec<Item> {
         let (policy, head) = (material.policy_with_rules(0, &rules(count)), with_token());
         Item::new(name, move || policy.rules.find(&head))
     };
+    let strip = |name, fields| {
+        let (policy, head) = (material.policy(0), head_of(fields, &token));
+        assert_eq!(head.names().count(), fields);
+        Item::new(name, move || policy.strip(&head))
+    };
     vec![
         Item::new("SHA-256 of 800 bytes", move || Sha256::digest(&message)),
         Item::new("base64url: decode the payload", move || URL_SAFE_NO_PAD.decode(&encoded)),
@@ -244,6 +275,8 @@ fn items() -> Vec<Item> {
             black_box(stripping.token_source.find(&full));
             stripping.strip(&full)
         }),
+        strip("head of 8 fields: strip", 8),
+        strip("head of 28 fields: strip", 28),
         found("rules: find the last of 1", 1),
         found("rules: find the last of 100", 100),
         found("rules: find the last of 1,000", 1000),

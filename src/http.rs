@@ -109,15 +109,19 @@ impl HeaderName {
     pub const MAX_AGE: Self = Self(Cow::Borrowed("access-control-max-age"));
     /// `authorization`
     pub const AUTHORIZATION: Self = Self(Cow::Borrowed("authorization"));
+    /// `connection`
+    pub const CONNECTION: Self = Self(Cow::Borrowed("connection"));
 
     /// The name in lower case, or `None` when it is not a token (RFC 9110 section 5.6.2).
     pub fn parse(text: &str) -> Option<Self> {
         is_token(text).then(|| Self(Cow::Owned(text.to_ascii_lowercase())))
     }
 
-    /// Whether a backend could take `spelling` for this name: see [`fold_alike`].
+    /// Whether some backend reads a field called `spelling` as this one. Backends fold case; lighttpd replaces all but
+    /// letters and digits with `_` for CGI and FastCGI, so that `X_User_Id`, `X.User.Id` and `X-User-ID` are one
+    /// variable; grpc-gateway removes a prefix.
     pub fn is_meant_by(&self, spelling: &str) -> bool {
-        fold_alike(&self.0, spelling)
+        fold_alike(unprefixed(spelling), unprefixed(&self.0))
     }
 
     /// The name as it is written.
@@ -126,13 +130,33 @@ impl HeaderName {
     }
 }
 
-/// Whether a backend that folds case and takes all but letters and digits for one sign, as lighttpd does for CGI and
-/// FastCGI, reads two names of header fields as one: `X_User_Id`, `X.User.Id` and `X-User-ID` are one variable there.
+/// Whether two names are equal for a backend that ignores case and takes all but letters and digits for one sign.
+/// Names differ at their end more often than at their beginning.
 pub fn fold_alike(one: &str, other: &str) -> bool {
     fn fold(byte: u8) -> u8 {
-        if byte.is_ascii_alphanumeric() { byte.to_ascii_lowercase() } else { b'-' }
+        // A colon begins a pseudo-header, which is no field.
+        if byte.is_ascii_alphanumeric() || byte == b':' { byte.to_ascii_lowercase() } else { b'-' }
     }
-    one.len() == other.len() && one.bytes().map(fold).eq(other.bytes().map(fold))
+    one.len() == other.len() && one.bytes().rev().map(fold).eq(other.bytes().rev().map(fold))
+}
+
+/// The prefixes of grpc-gateway: `Grpc-Metadata-X-User-Id` becomes the metadata `x-user-id`, and it passes standard
+/// fields on as `grpcgateway-authorization`.
+const GRPC_GATEWAY_PREFIXES: [&str; 2] = ["grpc-metadata-", "grpcgateway-"];
+
+/// A name without the prefixes that grpc-gateway removes or adds, repeated ones too.
+pub fn unprefixed(name: &str) -> &str {
+    let mut rest = name;
+    // Only a few names begin like this: the common case is one comparison.
+    while rest.as_bytes().first().is_some_and(|first| first.eq_ignore_ascii_case(&b'g')) {
+        let bare = GRPC_GATEWAY_PREFIXES.iter().find_map(|prefix| {
+            let (start, bare) = rest.split_at_checked(prefix.len())?;
+            fold_alike(start, prefix).then_some(bare)
+        });
+        let Some(bare) = bare else { break };
+        rest = bare;
+    }
+    rest
 }
 
 /// A token of RFC 9110 section 5.6.2: what names of header fields, schemes and cookies are.
@@ -160,11 +184,26 @@ impl HeaderValue {
     /// Any text as a value: what is not printable ASCII, the percent sign, `separator` and blanks at
     /// the ends are percent-encoded, so that two different texts never give the same value.
     pub fn encode(text: &str, separator: Option<char>) -> Self {
-        let last = text.len().saturating_sub(1);
-        let is_plain = |(at, byte): (usize, u8)| {
-            let blank_at_an_end = byte == b' ' && (at == 0 || at == last);
-            (b' '..=b'~').contains(&byte) && byte != b'%' && separator != Some(char::from(byte)) && !blank_at_an_end
-        };
+        Self::encode_where(text, |at, byte| separator == Some(char::from(byte)) || is_blank_at_an_end(text, at, byte))
+    }
+
+    /// A text of a claim, as [`Self::encode`] writes it, and with these bytes percent-encoded too:
+    ///
+    /// * every comma: RFC 9110 section 5.3 makes a list of a field with commas, and HAProxy reads it so;
+    /// * the `=` of `=?`, which begins an encoded word (RFC 2047): `CherryPy` decodes `=?utf-8?q?admin?=`;
+    /// * without a separator a `[` or `{` at the beginning: only lists and objects, written as JSON, begin like this.
+    pub fn encode_claim(text: &str, separator: Option<char>) -> Self {
+        Self::encode_where(text, |at, byte| match byte {
+            b',' => true,
+            b'=' => text.as_bytes().get(at + 1) == Some(&b'?'),
+            b'[' | b'{' => at == 0 && separator.is_none(),
+            _ => separator == Some(char::from(byte)) || is_blank_at_an_end(text, at, byte),
+        })
+    }
+
+    /// Percent-encodes what is not printable ASCII, the percent sign, and the bytes that `is_special`.
+    fn encode_where(text: &str, is_special: impl Fn(usize, u8) -> bool) -> Self {
+        let is_plain = |(at, byte): (usize, u8)| (b' '..=b'~').contains(&byte) && byte != b'%' && !is_special(at, byte);
         // As most are.
         if text.bytes().enumerate().all(is_plain) {
             return Self(text.to_owned());
@@ -182,11 +221,15 @@ impl HeaderValue {
         Self(value)
     }
 
-    /// JSON with everything beyond ASCII escaped the JSON way, which any parser undoes.
+    /// JSON with everything beyond ASCII escaped the JSON way, which any parser undoes; so is the `=` of `=?`, which
+    /// begins an encoded word (RFC 2047).
     pub fn json(value: &Value) -> Self {
         let mut text = String::new();
-        for character in value.to_string().chars() {
-            if (' '..='~').contains(&character) {
+        let value = value.to_string();
+        let mut characters = value.chars().peekable();
+        while let Some(character) = characters.next() {
+            let begins_encoded_word = character == '=' && characters.peek() == Some(&'?');
+            if (' '..='~').contains(&character) && !begins_encoded_word {
                 text.push(character);
             } else {
                 let mut units = [0; 2];
@@ -220,6 +263,10 @@ impl fmt::Debug for HeaderValue {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(&self.0, formatter)
     }
+}
+
+fn is_blank_at_an_end(text: &str, at: usize, byte: u8) -> bool {
+    byte == b' ' && (at == 0 || at + 1 == text.len())
 }
 
 fn hex_digit(nibble: u8) -> char {

@@ -172,7 +172,7 @@ fn demanding() -> Value {
     rules.push(json!({ "name": "trial", "match": { "path": "/trial" }, "require": { "groups": ["beta"] }, "report_only": true }));
     rules.push(json!({ "name": "preview", "match": { "path": "/preview" }, "access": "optional", "report_only": true,
         "require": { "condition": "request.method == 'POST'" } }));
-    json!({ "providers": { "okta": inline() }, "rules": rules,
+    json!({ "providers": { "okta": inline() }, "rules": rules, "filter_state": [{ "name": "account", "claim": "account" }],
         "token": { "from_headers": [{ "name": "authorization", "scheme": "Bearer" }], "from_cookies": ["at"],
             "from_params": ["at"], "max_bytes": 20000 } })
 }
@@ -213,6 +213,7 @@ fn of_tokens(reader: &mut Reader) {
         (token(json!({ "cid": "0oa2other" })), "client_unexpected"),
         (token(json!({ "cnf": {} })), "sender_constrained"),
         (token(json!({ "sub": "x".repeat(9000) })), "identity_too_long"),
+        (token(json!({ "account": 1e30 })), "identity_number_inexact"),
     ];
     for (token, expected) in rows {
         assert_eq!(scene.reason("/", &token), expected);

@@ -234,10 +234,11 @@ fn the_path_of_a_condition_is_the_one_that_rules_are_matched_by() {
     let alone = json!({ "default_rule": { "require": { "condition": tenant } } });
     for members in [&ruled, &alone] {
         for target in ["/orgs/acme", "/orgs/./acme/x?y", "/orgs/%61cme", "//orgs/acme", "/x/../orgs/acme"] {
-            let expected = if target.starts_with("//") { "condition_path_ambiguous" } else { "admitted" };
+            let is_ambiguous = target.starts_with("//") || target.contains("/.");
+            let expected = if is_ambiguous { "condition_path_ambiguous" } else { "admitted" };
             assert_eq!(judge(members.clone(), target), expected, "{target}");
         }
-        for target in ["/orgs/other", "/orgs/acme/../other", "/orgs/Acme"] {
+        for target in ["/orgs/other", "/orgs/Acme"] {
             assert_eq!(judge(members.clone(), target), "condition_unmet", "{target}");
         }
         // `/orgs/acme` to some servers, `/orgs/acme;x` to others.

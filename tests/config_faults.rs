@@ -536,7 +536,9 @@ fn a_readiness_path_is_a_plain_path() {
 
 #[test]
 fn what_is_handed_over_is_refused_where_it_could_not_be_meant() {
-    let header = "not a header name, or one that the request itself needs";
+    let header = "not a header name (RFC 9110 section 5.1)";
+    let credential = "reserved: it carries credentials; choose a header of your own";
+    let proxy = "reserved: Envoy and other proxies write it; choose a header of your own";
     let word = "one of \"decision\", \"reason\", \"rule\", \"would_deny\", \"provider\", \"issuer\", \"subject\", \"client\", \"token_id\", \"scopes\", \"scopes_asked\", \"acr\", \"source\", \"proof\", \"introspection\", or an object with `name` and `claim`";
     let host =
         "the host in small letters, without user and without the port 443: clients compare the URL letter by letter";
@@ -546,8 +548,8 @@ fn what_is_handed_over_is_refused_where_it_could_not_be_meant() {
     let api = "https://api.acme.com/mcp";
     let rows = [
         ("forward_payload_header", json!("x y"), "", header),
-        ("forward_payload_header", json!("authorization"), "", header),
-        ("forward_payload_header", json!("x-forwarded-for"), "", header),
+        ("forward_payload_header", json!("authorization"), "", credential),
+        ("forward_payload_header", json!("x-forwarded-for"), "", proxy),
         ("forward_payload_header", json!(":path"), "", header),
         ("forward_payload_header", json!(5), "", "expected a string"),
         (
@@ -759,4 +761,104 @@ fn a_revocation_list_has_its_defaults() {
         (source.address.to_string().as_str(), source.address.upstream.as_str()),
         ("https://sec.acme.com/revoked", "sec")
     );
+}
+
+#[test]
+fn claim_headers_that_are_reserved_or_fold_to_another_are_rejected() {
+    let entry = |header: &str| json!({ "header": header, "claim": "sub" });
+    let found = |headers: &[&str]| {
+        let mut document = okta_with(json!({}));
+        document["claim_to_headers"] = headers.iter().map(|header| entry(header)).collect();
+        faults(&document)
+    };
+    for name in [
+        "content_length",
+        "Content.Length",
+        "x_forwarded_for",
+        "x-forwarded-proto",
+        "proxy",
+        "via",
+        "forwarded",
+        "host",
+        "te",
+        "trailer",
+        "transfer_encoding",
+        "upgrade",
+        "expect",
+        "cookie",
+        "authorization",
+        "connection",
+        "keep_alive",
+        "x-request-id",
+        "x_envoy_internal",
+        "x-original-url",
+        "script_name",
+        "x-http-method-override",
+        "user-agent",
+        "sec-fetch-mode",
+        "grpc-metadata-authorization",
+        "Grpc-Metadata-Forwarded",
+        "grpc-metadata-",
+    ] {
+        let found = found(&[name]);
+        assert!(
+            matches!(&*found, [fault] if fault.starts_with("$.claim_to_headers[0].header: reserved: ")),
+            "{name} {found:?}"
+        );
+    }
+    let another = "another entry writes the same header, or another spelling of it that backends fold to one";
+    for other in
+        ["x-user-id", "X-User-Id", "x_user_id", "x.user.id", "grpc-metadata-x-user-id", "Grpc_Metadata.X_User_Id"]
+    {
+        assert_eq!(found(&["x-user-id", other]), [format!("$.claim_to_headers[1].header: {another}")], "{other}");
+    }
+    let free = [
+        "x-forwarded-user",
+        "x-forwarded-email",
+        "x-forwarded-groups",
+        "x-forwarded-preferred-username",
+        "x-forwarded-access-token",
+        "grpc-metadata-x-tenant",
+        "remote-user",
+    ];
+    assert_eq!(found(&free), [""; 0]);
+    let mut document = okta_with(json!({}));
+    document["forward_payload_header"] = json!("Grpc-Metadata-X-User-Id");
+    assert_eq!(
+        faults(&document),
+        ["$.forward_payload_header: a header of `claim_to_headers`, or another spelling of one"]
+    );
+    let carrier = json!({ "from_headers": [{ "name": "x-token" }, { "name": "grpc-metadata-x-token" }] });
+    let found = faults(&with_token(carrier));
+    assert_eq!(found, ["$.token.from_headers[1]: another entry names the same header in another spelling"]);
+    for name in ["x-original-url", "proxy", "x_forwarded_for"] {
+        let found = faults(&with_token(json!({ "from_headers": [{ "name": name }] })));
+        assert_eq!(found.len(), 1, "{name} {found:?}");
+    }
+    assert_eq!(faults(&with_token(json!({ "from_headers": [{ "name": "x-forwarded-access-token" }] }))), [""; 0]);
+}
+
+#[test]
+fn target_headers_are_kept_by_name_only_and_each_warns() {
+    let kept = |names: Value| {
+        let mut document = okta_with(json!({}));
+        document["insecure_keep_target_headers"] = names;
+        document
+    };
+    let loaded =
+        config::load(kept(json!(["X-Forwarded-Host", "script_name"])).to_string().as_bytes(), &config::no_environment)
+            .unwrap();
+    assert_eq!((loaded.warnings.len(), loaded.relaxed), (2, 2), "{:?}", loaded.warnings);
+    assert!(loaded.warnings.iter().all(|line| line.starts_with("insecure_keep_target_headers has ")));
+    let unknown = "not a header that is removed because it changes the target; docs/security.md lists them";
+    for name in ["x-user-id", "x_forwarded_host", "x-forwarded-for", "*", ""] {
+        let found = faults(&kept(json!([name])));
+        assert_eq!(found, [format!("$.insecure_keep_target_headers[0]: {unknown}")], "{name}");
+    }
+    assert_eq!(
+        faults(&kept(json!(["forwarded", "Forwarded"]))),
+        ["$.insecure_keep_target_headers[1]: duplicate entry"]
+    );
+    assert_eq!(faults(&kept(json!([]))).len(), 1);
+    assert_eq!(faults(&kept(json!("forwarded"))).len(), 1);
 }

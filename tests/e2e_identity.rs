@@ -5,10 +5,14 @@
 
 mod gateway;
 
+use std::time::Duration;
+
 use gateway::{API, Gateway, Setup, minimal_configuration};
+use okta_proxy_wasm::policy::target_headers::TARGET_HEADERS;
 use serde_json::{Value, json};
 use testbed::authorization_server::now;
 use testbed::envoy::ListenerUpdate;
+use testbed::polling::until;
 use testbed::{
     Backend, ClientTokenRequest, Cluster, EnvoyBuilder, ListenerOptions, Request, SigningKey, UserTokenRequest,
 };
@@ -227,4 +231,128 @@ fn requests_of_one_connection_are_decided_one_by_one() {
         assert_eq!(connection.read_response().expect("an answer").status, if good { 200 } else { 401 });
     }
     assert_eq!(gateway.backend.count(), 2);
+}
+
+/// Item 4 of the attacks on real backends: gunicorn takes `SCRIPT_NAME` from the request, Rack `X-Forwarded-Host`.
+#[test]
+fn headers_that_change_the_target_never_reach_the_backend() {
+    let mut keeping = minimal_configuration();
+    keeping["insecure_keep_target_headers"] = json!(["x-forwarded-host"]);
+    let by_envoy = json!({
+        "match": { "prefix": "/rewritten" },
+        "route": { "cluster": "backend", "host_rewrite_literal": "internal.acme.com", "append_x_forwarded_host": true,
+            "prefix_rewrite": "/new" },
+    });
+    let setup = Setup {
+        listener: |listener| ListenerOptions { use_remote_address: false, ..listener },
+        more_listeners: vec![
+            ListenerOptions::filtered("keeping", &keeping),
+            ListenerOptions {
+                routes_before: vec![by_envoy],
+                ..ListenerOptions::filtered("rewriting", &minimal_configuration())
+            },
+        ],
+        ..Setup::default()
+    };
+    let gateway = setup.start();
+    let alice = gateway.alice();
+    // One spelling in each request: Envoy takes a hundred headers.
+    let spellings: [fn(&str) -> String; 4] = [
+        str::to_owned,
+        |name| name.replace('-', "_"),
+        |name| name.replace(['-', '_'], "."),
+        |name| format!("Grpc-Metadata-{name}"),
+    ];
+    let seen = |listener: &str, path: &str, spelling: fn(&str) -> String| {
+        let names = TARGET_HEADERS.iter().map(|header| spelling(header.name));
+        let others = ["x_forwarded_for", "Content.Type", "x_forwarded_client_cert"].map(str::to_owned);
+        let request = Request::post(path).bearer(&alice).header("x-forwarded-user", "stays");
+        let request = request.header("content-type", "text/plain").chunked(&[b"body"]);
+        let request = names.clone().chain(others).fold(request, |request, name| request.header(name, "evil"));
+        let request = names.fold(request, |request, name| request.trailer(name, "evil"));
+        gateway.backend.clear();
+        assert_eq!(request.send(gateway.envoy.port(listener)).status, 200, "{listener}");
+        let seen = gateway.backend.requests().remove(0);
+        assert_eq!(seen.headers.text("x-forwarded-user").as_deref(), Some("stays"));
+        assert_eq!(seen.headers.text("content-type").as_deref(), Some("text/plain"));
+        assert!(seen.trailers.0.is_empty(), "{:?}", seen.trailers);
+        let evil = seen.headers.0.iter().filter(|(_, value)| value.windows(4).any(|part| part == b"evil"));
+        let evil: Vec<String> = evil.map(|(name, _)| name.clone()).collect();
+        (seen, evil)
+    };
+    for spelling in spellings {
+        assert_eq!(seen(API, "/accounts", spelling).1, [""; 0], "{}", spelling("x-a"));
+    }
+    assert_eq!(seen("keeping", "/accounts", str::to_owned).1, ["x-forwarded-host"]);
+    assert_eq!(seen("keeping", "/accounts", |name| name.replace('-', "_")).1, [""; 0]);
+    let (seen, evil) = seen("rewriting", "/rewritten/a", str::to_owned);
+    assert_eq!(evil, [""; 0]);
+    assert_eq!(seen.headers.all("x-forwarded-host"), [b"api.acme.com"], "what Envoy itself adds behind the filter");
+    assert_eq!(seen.headers.all("x-envoy-original-path"), [b"/rewritten/a"]);
+    gateway.envoy.wait_for_log("insecure_keep_target_headers has x-forwarded-host");
+    gateway.assert_no_trap();
+}
+
+/// Go and Apache remove every header that `connection` names, and Envoy passes it on with an upgrade.
+#[test]
+fn an_upgrade_names_no_header_that_the_backend_would_remove() {
+    let upgrading = json!({
+        "match": { "prefix": "/" },
+        "route": { "cluster": "backend", "upgrade_configs": [{ "upgrade_type": "websocket" }] },
+    });
+    let listener = ListenerOptions {
+        routes_before: vec![upgrading],
+        ..ListenerOptions::filtered("upgrading", &minimal_configuration())
+    };
+    let gateway = Setup { more_listeners: vec![listener], ..Setup::default() }.start();
+    let alice = gateway.alice();
+    for (connection, expected) in [
+        ("Upgrade", "Upgrade"),
+        ("keep-alive, Upgrade", "keep-alive, Upgrade"),
+        ("Upgrade, x-user-id", "upgrade"),
+        ("x-user-id,upgrade", "upgrade"),
+        ("upgrade,X_User_Id , x-granted-scopes", "upgrade"),
+    ] {
+        gateway.backend.clear();
+        let request = Request::get("/socket")
+            .bearer(&alice)
+            .header("connection", connection)
+            .header("upgrade", "websocket")
+            .header("sec-websocket-version", "13")
+            .header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==");
+        // The backend speaks no WebSocket; what it received is what counts.
+        let _ = request.try_send(gateway.envoy.port("upgrading"));
+        let seen = until("the request", Duration::from_secs(10), || gateway.backend.requests().into_iter().next());
+        assert_eq!(seen.headers.text("upgrade").as_deref(), Some("websocket"), "{connection}");
+        assert_eq!(seen.headers.text("connection").as_deref(), Some(expected), "{connection}");
+        assert_eq!(seen.headers.text("x-user-id").as_deref(), Some("alice@acme.com"), "{connection}");
+        assert_eq!(seen.headers.all("sec-websocket-key").len(), 1);
+    }
+    gateway.assert_no_trap();
+}
+
+#[test]
+fn what_grpc_gateway_would_read_as_an_identity_or_a_credential_is_removed() {
+    let gateway = Gateway::start();
+    let token = gateway.bent(json!({ "sub": "", "scp": null }));
+    let request = Request::post("/accounts")
+        .bearer(&token)
+        .header("Grpc-Metadata-X-User-Id", "mallory")
+        .header("grpc_metadata_x_user_id", "mallory")
+        .header("Grpcgateway-X-User-Id", "mallory")
+        .header("Grpc-Metadata-Authorization", "Bearer mallory")
+        .header("grpcgateway-authorization", "Bearer mallory")
+        .header("grpc-metadata-x-trace", "stays")
+        .chunked(&[b"body"])
+        .trailer("grpc-metadata-x-user-id", "mallory")
+        .trailer("grpc-metadata-authorization", "Bearer mallory");
+    assert_eq!(request.send(gateway.port()).status, 200);
+    let seen = gateway.backend.requests().remove(0);
+    assert!(
+        !format!("{seen:?}").contains(&format!("{:?}", b"mallory").trim_matches(['[', ']']).to_owned()),
+        "{seen:?}"
+    );
+    assert_eq!(seen.headers.text("grpc-metadata-x-trace").as_deref(), Some("stays"));
+    assert!(seen.trailers.0.is_empty(), "{:?}", seen.trailers);
+    assert_eq!(seen.headers.all("x-user-id").len(), 0, "an empty subject is no header");
 }

@@ -45,7 +45,9 @@ pub fn document(written: &Value, loaded: &Loaded) -> Value {
     members.insert(String::from("native_crypto"), json!(native_crypto));
     members.insert(String::from("clear_route_cache"), json!(policy.clear_route_cache));
     // What is left out means more than a value could say: `null` is the three headers of the manual, or none.
-    for name in ["claim_to_headers", "forward_payload_header", "readiness_path", "revocations"] {
+    for name in
+        ["claim_to_headers", "forward_payload_header", "insecure_keep_target_headers", "readiness_path", "revocations"]
+    {
         members.entry(name).or_insert(Value::Null);
     }
     for name in ["filter_state", "protected_resources"] {

@@ -10,8 +10,10 @@ mod method_gaps;
 mod protected_resource;
 mod provider;
 mod requirement;
+mod reserved_headers;
 mod responses;
 mod rules;
+mod target_headers;
 mod token_source;
 
 use super::fault::{ConfigFault, ConfigProblem, Path};
@@ -70,6 +72,11 @@ pub(super) fn document(
     let token = document.token.unwrap_or_default();
     let token_source = token_source::token_source(token, forwarding.as_ref(), &at.member("token"), &mut findings);
     let filter_state = filter_state::filter_state(document.filter_state, &at.member("filter_state"), &mut findings);
+    let target_headers = target_headers::target_headers(
+        document.insecure_keep_target_headers,
+        &at.member("insecure_keep_target_headers"),
+        &mut findings,
+    );
     let audit = audit::audit(document.audit.unwrap_or_default(), &at.member("audit"), &mut findings);
     let readiness_path = readiness_path(document.readiness_path, &at.member("readiness_path"), &mut findings);
     let native_crypto = document.native_crypto.unwrap_or_default();
@@ -103,6 +110,7 @@ pub(super) fn document(
         token_source: token_source?,
         rules: rules?.0,
         forwarding: forwarding?,
+        target_headers: target_headers?,
         filter_state: filter_state?,
         clear_route_cache: document.clear_route_cache.unwrap_or(false),
         resources: resources?,
@@ -141,20 +149,4 @@ fn readiness_path(path: Option<String>, at: &Path, findings: &mut Findings<'_>) 
         }
         is_path
     })
-}
-
-/// Headers that steer the request itself or say where it comes from.
-fn steers_the_request(name: &str) -> bool {
-    const STEERING: [&str; 9] = [
-        "connection",
-        "content-length",
-        "expect",
-        "host",
-        "keep-alive",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-    ];
-    STEERING.contains(&name) || name.starts_with("x-envoy-") || name.starts_with("x-forwarded-")
 }

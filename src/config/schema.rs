@@ -51,6 +51,10 @@ document! {
         /// hosts unless it strips port and trailing dot before the filter. Default: such a request is rejected with 400
         /// if the host as written comes under another rule. An empty port (`api.acme.com:`) is always rejected. Left out: no.
         insecure_ambiguous_hosts: bool,
+        /// Headers that change the target of a request (`x-forwarded-host`, `x-original-url`) and that the backend still
+        /// receives, as clients send them: names of the list in `docs/security.md`, each weakens the rules. For a trusted
+        /// proxy in front that sets and overwrites them. Left out: none.
+        insecure_keep_target_headers: Vec<String>,
         /// How refused clients are answered.
         responses: ResponsesDocument,
         /// Which claims the backend receives in which headers. Left out: `x-user-id` (subject),

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::jose::TokenFault;
-use crate::policy::{ClaimFault, RouteFault, RuleFault, TargetFault, UnmetReason, ValueTooLong};
+use crate::policy::{ClaimFault, RouteFault, RuleFault, TargetFault, Unforwardable, UnmetReason};
 
 /// One reason per way to fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -35,6 +35,8 @@ pub enum DenyReason {
     Unmet(UnmetReason),
     /// The token is good, and says something that is to be handed over and is too long for that.
     IdentityTooLong,
+    /// The token is good, and a number that is to be forwarded was rounded when it was read.
+    IdentityNumberInexact,
     /// Its issuer says that it is not active: expired, revoked, or never issued.
     TokenInactive,
     /// Its issuer's answer is about another token.
@@ -118,6 +120,7 @@ impl DenyReason {
             Self::AccessDenied => "access_denied",
             Self::Unmet(reason) => reason.name(),
             Self::IdentityTooLong => "identity_too_long",
+            Self::IdentityNumberInexact => "identity_number_inexact",
             Self::TokenInactive => "token_inactive",
             Self::IntrospectionMismatch => "introspection_mismatch",
             Self::TokenRevoked => "token_revoked",
@@ -145,6 +148,7 @@ impl DenyReason {
             | Self::Rule(_)
             | Self::AccessDenied
             | Self::IdentityTooLong
+            | Self::IdentityNumberInexact
             | Self::TokenInactive
             | Self::IntrospectionMismatch
             | Self::TokenRevoked
@@ -171,9 +175,12 @@ impl From<ClaimFault> for DenyReason {
     }
 }
 
-impl From<ValueTooLong> for DenyReason {
-    fn from(_: ValueTooLong) -> Self {
-        Self::IdentityTooLong
+impl From<Unforwardable> for DenyReason {
+    fn from(fault: Unforwardable) -> Self {
+        match fault {
+            Unforwardable::TooLong => Self::IdentityTooLong,
+            Unforwardable::NumberInexact => Self::IdentityNumberInexact,
+        }
     }
 }
 

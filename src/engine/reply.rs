@@ -128,7 +128,10 @@ impl<'a> Message<'a> {
             | DenyReason::TokenInactive
             | DenyReason::IntrospectionMismatch
             | DenyReason::TokenRevoked => Self::InvalidToken,
-            DenyReason::AccessDenied | DenyReason::IdentityTooLong | DenyReason::Unmet(_) => match &refusal.remedy {
+            DenyReason::AccessDenied
+            | DenyReason::IdentityTooLong
+            | DenyReason::IdentityNumberInexact
+            | DenyReason::Unmet(_) => match &refusal.remedy {
                 Remedy::None => Self::Forbidden,
                 Remedy::Scopes(scopes) => Self::ScopeMissing(scopes),
                 Remedy::Authentication { acr_values, max_age, scopes } => {

@@ -27,7 +27,10 @@ fn what_a_backend_would_fold_to_a_name_means_it() {
     for spelling in ["x-user-id", "X_User_Id", "x.user-ID", "x~user!id"] {
         assert!(name.is_meant_by(spelling), "{spelling}");
     }
-    for spelling in ["x-user-idx", "xuserid", "x-user-i1", ""] {
+    for spelling in ["grpc-metadata-x-user-id", "Grpc_Metadata-X_User_Id", "grpcgateway-x-user-id"] {
+        assert!(name.is_meant_by(spelling), "{spelling}");
+    }
+    for spelling in ["x-user-idx", "xuserid", "x-user-i1", "", "grpc-metadata-x-user", ":x-user-id", "x:user:id"] {
         assert!(!name.is_meant_by(spelling), "{spelling}");
     }
 }

@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use std::rc::Rc;
 
 use super::admit::AdmittedToken;
-use super::forward::{ClaimFormat, ClaimSource, ValueTooLong};
+use super::forward::{ClaimFormat, ClaimSource, Unforwardable};
 use crate::http::HeaderValue;
 
 /// One value under one name.
@@ -104,8 +104,8 @@ impl FilterState {
     /// What is told of a token.
     ///
     /// # Errors
-    /// When a value is too long to be told whole.
-    pub fn of_token(&self, token: &AdmittedToken) -> Result<Vec<StateEntry>, ValueTooLong> {
+    /// When a value cannot be written whole and exactly.
+    pub fn of_token(&self, token: &AdmittedToken) -> Result<Vec<StateEntry>, Unforwardable> {
         let mut entries = Vec::with_capacity(self.identity.len());
         for (name, source, format) in &self.identity {
             let value = source.written(*format, token)?;

@@ -15,9 +15,17 @@ use crate::jose::Claim;
 /// is 8190 with its name (Apache's `LimitRequestFieldSize`).
 const LONGEST_VALUE: usize = 8000;
 
-/// A claim's value is longer than backends take in a header.
+/// From here on two whole numbers are one double: `18446744073709551617` was read as `18446744073709551616`.
+const INEXACT: f64 = 9_007_199_254_740_992.0;
+
+/// Why a claim is not forwarded. In part, or rounded, it would be another identity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ValueTooLong;
+pub enum Unforwardable {
+    /// The value is longer than backends take in a header.
+    TooLong,
+    /// A whole number in it does not fit into 64 bits, and was rounded when the token was read.
+    NumberInexact,
+}
 
 /// Which claims reach the backend under which names.
 #[derive(Clone, Debug, Default)]
@@ -54,7 +62,7 @@ pub enum ClaimSource {
 /// How a claim's value is written into a header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClaimFormat {
-    /// Text as it is; numbers and booleans as in JSON; lists and objects as JSON.
+    /// Text with commas percent-encoded; numbers and booleans as in JSON; lists and objects as JSON.
     String,
     /// The elements of a list with a blank between them.
     Space,
@@ -84,8 +92,8 @@ impl Forwarding {
     /// Writes the identity into a request that was stripped.
     ///
     /// # Errors
-    /// When a value is longer than backends take: told in part it would be another identity.
-    pub fn identity(&self, token: &AdmittedToken) -> Result<Vec<HeaderEdit>, ValueTooLong> {
+    /// When a value cannot be written whole and exactly.
+    pub fn identity(&self, token: &AdmittedToken) -> Result<Vec<HeaderEdit>, Unforwardable> {
         let mut edits = Vec::with_capacity(self.claims.len() + 1);
         for ForwardedClaim { header, source, format } in &self.claims {
             edits.extend(source.written(*format, token)?.map(|value| HeaderEdit::Set(header.clone(), value)));
@@ -109,10 +117,14 @@ impl ClaimSource {
     /// The value in that form, made safe to write; `None` when the token says nothing of it.
     ///
     /// # Errors
-    /// When it is longer than 8000 bytes as written.
-    pub fn written(&self, format: ClaimFormat, token: &AdmittedToken) -> Result<Option<HeaderValue>, ValueTooLong> {
-        match self.value(token).and_then(|value| self.format(format, value)) {
-            Some(value) if value.as_str().len() > LONGEST_VALUE => Err(ValueTooLong),
+    /// When it is longer than 8000 bytes as written, or a number in it was rounded.
+    pub fn written(&self, format: ClaimFormat, token: &AdmittedToken) -> Result<Option<HeaderValue>, Unforwardable> {
+        let Some(value) = self.value(token) else { return Ok(None) };
+        if holds_inexact_number(&value) {
+            return Err(Unforwardable::NumberInexact);
+        }
+        match self.format(format, value) {
+            Some(value) if value.as_str().len() > LONGEST_VALUE => Err(Unforwardable::TooLong),
             value => Ok(value),
         }
     }
@@ -124,7 +136,7 @@ impl ClaimSource {
             ClaimFormat::String if self.is_scopes() => list(&value, ' '),
             ClaimFormat::String => match value {
                 Value::Null => None,
-                Value::String(text) => (!text.is_empty()).then(|| HeaderValue::encode(&text, None)),
+                Value::String(text) => (!text.is_empty()).then(|| HeaderValue::encode_claim(&text, None)),
                 Value::Bool(_) | Value::Number(_) => Some(HeaderValue::encode(&value.to_string(), None)),
                 Value::Array(_) | Value::Object(_) => Some(HeaderValue::json(&value)),
             },
@@ -165,6 +177,16 @@ impl ClaimSource {
     }
 }
 
+fn holds_inexact_number(value: &Value) -> bool {
+    match value {
+        // What fits into 64 bits was read as an integer.
+        Value::Number(number) => number.is_f64() && number.as_f64().is_none_or(|number| number.abs() >= INEXACT),
+        Value::Array(items) => items.iter().any(holds_inexact_number),
+        Value::Object(members) => members.values().any(holds_inexact_number),
+        Value::Null | Value::Bool(_) | Value::String(_) => false,
+    }
+}
+
 /// A list of scalars with a separator between them; anything nested is not written this way, and an
 /// empty text is left out: between separators it could not be seen, at an end it would be a blank.
 fn list(value: &Value, separator: char) -> Option<HeaderValue> {
@@ -177,7 +199,7 @@ fn list(value: &Value, separator: char) -> Option<HeaderValue> {
         .into_iter()
         .filter(|item| item.as_str() != Some(""))
         .map(|item| match item {
-            Value::String(text) => Some(HeaderValue::encode(text, Some(separator))),
+            Value::String(text) => Some(HeaderValue::encode_claim(text, Some(separator))),
             Value::Bool(_) | Value::Number(_) => Some(HeaderValue::encode(&item.to_string(), Some(separator))),
             Value::Null | Value::Array(_) | Value::Object(_) => None,
         })

@@ -22,9 +22,10 @@ pub mod request_target;
 pub mod requirement;
 pub mod route;
 pub mod rule;
+pub mod target_headers;
 pub mod token_source;
 
-use crate::http::{HeaderEdit, RequestHead};
+use crate::http::{HeaderEdit, HeaderName, HeaderValue, RequestHead};
 
 pub use admit::{AdmittedToken, ClaimFault};
 pub use answers::{AllowedOrigins, AnswerClass, Answers, BodyFormat, Cors, DebugCallers, Detail, Login, OriginPattern};
@@ -32,7 +33,7 @@ pub use audit_trail::{AuditTrail, Extent, Share};
 pub use callout_address::CalloutAddress;
 pub use condition::{Attribute, AttributeValues, Condition, ConditionError, ConditionFault};
 pub use filter_state::{DecisionPart, FilterState, StateEntry, StateItem, StateSource};
-pub use forward::{ClaimFormat, ClaimSource, ForwardedClaim, Forwarding, ValueTooLong};
+pub use forward::{ClaimFormat, ClaimSource, ForwardedClaim, Forwarding, Unforwardable};
 pub use introspection::{ClientAuthentication, Introspection, IntrospectionAddress, OpaqueTokens, RevocationSource};
 pub use issuer_metadata::{MetadataFault, address_in_metadata};
 pub use protected_resource::{ProtectedResource, ProtectedResources, ResourceAddress, ResourceFault};
@@ -46,6 +47,7 @@ pub use route::{
     RouteIndex, Router,
 };
 pub use rule::{Access, Asked, NoTokenNeeded, Rule, RuleFault, RuleId, Rules};
+pub use target_headers::{TargetHeader, TargetHeaders};
 pub use token_source::{Place, TokenSource, Unwritable};
 
 /// The whole of what the operator wants.
@@ -61,6 +63,8 @@ pub struct Policy {
     pub rules: Rules,
     /// What the backend is told.
     pub forwarding: Forwarding,
+    /// Which headers that change the target reach the backend.
+    pub target_headers: TargetHeaders,
     /// What later filters and the access log are told.
     pub filter_state: FilterState,
     /// Whether the host is to choose the route anew when that was told.
@@ -93,22 +97,55 @@ impl Default for CacheLimits {
 }
 
 impl Policy {
-    /// What is taken out of every request that goes on, whatever lets it: the headers that only we may
-    /// write, the credentials, and the secret of those that are told more.
+    /// What is changed in the head of every request that is forwarded, whatever allows it: identity headers that the
+    /// client sent, headers that change the target, credentials and the secret of `responses.debug` are removed, and
+    /// `connection` names none of them.
     ///
     /// # Errors
-    /// When a credential cannot be taken out; then the request must not go on.
+    /// When a credential cannot be removed; then the request must not be forwarded.
     pub fn strip(&self, head: &RequestHead) -> Result<Vec<HeaderEdit>, Unwritable> {
-        let mut edits = self.forwarding.strip(head);
+        let mut edits = Vec::new();
+        let mut has_connection = false;
+        for name in head.names() {
+            if self.forwarding.is_managed(name) || self.target_headers.removes_header(name) {
+                let edit = HeaderEdit::Remove(name.to_owned());
+                if !edits.contains(&edit) {
+                    edits.push(edit);
+                }
+            }
+            has_connection |= name == HeaderName::CONNECTION.as_str();
+        }
         edits.extend(self.token_source.strip(head)?);
         edits.extend(self.answers.debug.iter().flat_map(|callers| callers.strip(head)));
+        if has_connection {
+            edits.extend(connection_edit(head));
+        }
         Ok(edits)
     }
 
-    /// Whether a trailer of that name is taken out: a backend that merges trailers into headers would
-    /// take it for an identity of ours, or for a credential that nobody has looked at.
+    /// Whether a trailer of that name is removed: a backend that merges trailers into headers would take it for an
+    /// identity of ours, a header of a proxy, or a credential that was not checked.
     pub fn is_managed_trailer(&self, name: &str) -> bool {
         let is_debug = self.answers.debug.as_ref().is_some_and(|callers| callers.is_meant_by(name));
-        self.forwarding.is_managed(name) || self.token_source.is_carrier(name) || is_debug
+        let is_target = target_headers::removes_trailer(&name.to_ascii_lowercase());
+        self.forwarding.is_managed(name) || self.token_source.is_carrier(name) || is_target || is_debug
     }
+}
+
+/// Envoy removes the headers that `connection` names, and `connection` itself, but not from a request for an upgrade:
+/// there `Connection: upgrade, x-user-id` reaches the backend, and Go and Apache remove our `x-user-id` (RFC 9110
+/// section 7.6.1).
+fn connection_edit(head: &RequestHead) -> Option<HeaderEdit> {
+    let name = HeaderName::CONNECTION;
+    let is_option =
+        |known: &[&str], option: &[u8]| known.iter().any(|known| option.eq_ignore_ascii_case(known.as_bytes()));
+    let options =
+        || head.values(name.as_str()).flat_map(|value| value.split(|byte| *byte == b',')).map(<[u8]>::trim_ascii);
+    if options().all(|option| is_option(&["upgrade", "keep-alive", "close", ""], option)) {
+        return None;
+    }
+    if options().any(|option| is_option(&["upgrade"], option)) {
+        return HeaderValue::parse("upgrade").map(|value| HeaderEdit::Set(name, value));
+    }
+    Some(HeaderEdit::Remove(name.as_str().to_owned()))
 }

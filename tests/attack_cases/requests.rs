@@ -1,5 +1,6 @@
 //! Groups H and N: what a request carries besides its token, and what nothing may bring down.
 
+use okta_proxy_wasm::policy::target_headers::TARGET_HEADERS;
 use serde_json::{Value, json};
 
 use super::forge::{Forge, base64url};
@@ -75,9 +76,67 @@ fn what_a_client_says_of_itself_does_not_reach_the_backend() {
 }
 
 #[test]
+fn a_header_that_changes_the_target_is_removed_whatever_the_rule() {
+    let mut open = two_issuers();
+    open["default_rule"] = json!({ "access": "public" });
+    for configuration in [two_issuers(), open] {
+        let scene = Scene::new(&configuration);
+        for header in TARGET_HEADERS {
+            for name in
+                [header.name.to_owned(), header.name.replace('-', "_"), format!("Grpc.Metadata-{}", header.name)]
+            {
+                let fields: Vec<(&str, &[u8])> = vec![(&name, b"evil"), ("accept", b"*/*"), (&name, b"evil")];
+                let decision = sent(&configuration, &claiming(json!({})), &fields);
+                let arrived = at_the_backend(&decision, &fields);
+                assert!(arrived.iter().all(|(_, value)| value != "evil"), "{name}: {arrived:?}");
+                assert!(arrived.iter().any(|(name, _)| name == "accept"), "{name}: {arrived:?}");
+                assert!(scene.engine.is_managed_trailer(&name), "{name}");
+            }
+        }
+    }
+    let mut kept = two_issuers();
+    kept["insecure_keep_target_headers"] = json!(["x-forwarded-host"]);
+    let fields: Vec<(&str, &[u8])> =
+        vec![("x-forwarded-host", b"proxy"), ("X_Forwarded_Host", b"evil"), ("forwarded", b"evil")];
+    let arrived = at_the_backend(&sent(&kept, &claiming(json!({})), &fields), &fields);
+    assert!(arrived.contains(&("x-forwarded-host".to_owned(), "proxy".to_owned())), "{arrived:?}");
+    assert!(arrived.iter().all(|(_, value)| value != "evil"), "{arrived:?}");
+    assert!(Scene::new(&kept).engine.is_managed_trailer("X-Forwarded-Host"));
+}
+
+#[test]
+fn connection_names_nothing_but_the_upgrade() {
+    for (values, expected) in [
+        (&["upgrade"][..], None),
+        (&["keep-alive, Upgrade"], None),
+        (&["close"], None),
+        (&[""], None),
+        (&["Upgrade, x-user-id"], Some("connection=upgrade")),
+        (&["x-user-id,UPGRADE"], Some("connection=upgrade")),
+        (&["upgrade", "X_User_Id"], Some("connection=upgrade")),
+        (&["upgrade, \u{ff}"], Some("connection=upgrade")),
+        (&["close, x-user-id"], Some("-connection")),
+        (&["upgradex"], Some("-connection")),
+    ] {
+        let fields: Vec<(&str, &[u8])> = values.iter().map(|value| ("Connection", value.as_bytes())).collect();
+        let decision = sent(&two_issuers(), &claiming(json!({})), &fields);
+        let found: Vec<String> = edits(&decision).into_iter().filter(|edit| edit.contains("connection")).collect();
+        assert_eq!(found, expected.into_iter().collect::<Vec<_>>(), "{values:?}");
+    }
+}
+
+#[test]
 fn a_trailer_cannot_repeat_an_identity_header() {
     let scene = Scene::new(&two_issuers());
-    for name in ["x-user-id", "x_user_id", "x.user.id", "X-User-Id", "x-client-id", "x.granted.scopes"] {
+    for name in [
+        "x-user-id",
+        "x_user_id",
+        "x.user.id",
+        "X-User-Id",
+        "x-client-id",
+        "x.granted.scopes",
+        "Grpc-Metadata-X-User-Id",
+    ] {
         assert!(scene.engine.is_managed_trailer(name), "H5 trailers that repeat the identity header: {name}");
     }
     for name in ["grpc-status", "x-user-idx", "x-user", "user-id"] {

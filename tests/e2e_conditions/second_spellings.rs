@@ -31,7 +31,7 @@ fn no_spelling_of_a_request_or_type_of_a_claim_passes_a_condition() {
         ("admitted", role(json!("admin"))),
         ("condition_unmet", role(json!("guest"))),
         ("condition_wrong_type", role(json!(["guest"]))),
-        ("condition_wrong_type", role(json!(null))),
+        ("condition_wrong_type", role(json!({ "guest": true }))),
         ("condition_wrong_type", role(json!(0))),
         ("condition_wrong_type", get("/active", json!({ "suspended": "true" }))),
         ("condition_value_missing", get("/active", json!({}))),

@@ -1,6 +1,7 @@
 //! `claim_to_headers` -> [`ForwardedClaim`]s: headers that a claim may write, each written by one.
 
-use super::{Findings, steers_the_request};
+use super::Findings;
+use super::reserved_headers::{Reserved, reserved};
 use crate::config::fault::Path;
 use crate::config::schema::ClaimToHeaderDocument;
 use crate::http::HeaderName;
@@ -20,16 +21,13 @@ pub(super) fn forwarded_claims(
         let header_at = at.member("header");
         let header = findings.needed(document.header, &header_at, "write the name of the header the backend receives");
         let claim = findings.needed(document.claim, &at.member("claim"), "write the name of the claim");
-        let header = header.and_then(|name| {
-            let usable = HeaderName::parse(&name).filter(|name| !is_reserved(name.as_str()));
-            if usable.is_none() {
-                findings.unusable(&header_at, "not a header name, or one that the request itself needs");
-            }
-            usable
-        });
+        let header = header.and_then(|name| own_header(&name, &header_at, findings));
         let (Some(header), Some(claim)) = (header, claim) else { continue };
-        if claims.iter().any(|other| other.header == header) {
-            findings.unusable(&header_at, "another entry writes the same header");
+        if claims.iter().any(|other| other.header.is_meant_by(header.as_str())) {
+            findings.unusable(
+                &header_at,
+                "another entry writes the same header, or another spelling of it that backends fold to one",
+            );
         }
         claims.push(ForwardedClaim {
             header,
@@ -47,12 +45,7 @@ pub(super) fn payload_header(
     at: &Path,
     findings: &mut Findings<'_>,
 ) -> Option<HeaderName> {
-    let name = name?;
-    let header = HeaderName::parse(&name).filter(|name| !is_reserved(name.as_str()));
-    let Some(header) = header else {
-        findings.unusable(at, "not a header name, or one that the request itself needs");
-        return None;
-    };
+    let header = own_header(&name?, at, findings)?;
     if claims.iter().any(|claim| claim.header.is_meant_by(header.as_str())) {
         findings.unusable(at, "a header of `claim_to_headers`, or another spelling of one");
     }
@@ -71,8 +64,16 @@ fn default_forwarded_claims() -> Option<Vec<ForwardedClaim>> {
     .collect()
 }
 
-/// What a claim must not be able to write.
-fn is_reserved(name: &str) -> bool {
-    let holds_a_credential = ["authorization", "cookie", "proxy-authorization"].contains(&name);
-    holds_a_credential || steers_the_request(name)
+/// A header that claims may be written to.
+fn own_header(name: &str, at: &Path, findings: &mut Findings<'_>) -> Option<HeaderName> {
+    let header = HeaderName::parse(name);
+    let fault = match &header {
+        None => Some("not a header name (RFC 9110 section 5.1)"),
+        Some(header) => reserved(header).map(Reserved::reason),
+    };
+    if let Some(fault) = fault {
+        findings.unusable(at, fault);
+        return None;
+    }
+    header
 }

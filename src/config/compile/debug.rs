@@ -1,8 +1,9 @@
 //! `responses.debug` -> [`DebugCallers`]: a secret that nobody guesses, in a header that nobody else writes.
 
+use super::Findings;
 use super::introspection::look_up;
+use super::reserved_headers::reserved;
 use super::responses::why_not_yours;
-use super::{Findings, steers_the_request};
 use crate::config::fault::Path;
 use crate::config::schema::responses::DebugDocument;
 use crate::http::HeaderName;
@@ -10,24 +11,6 @@ use crate::policy::DebugCallers;
 
 const HEADER: &str = "x-auth-debug";
 const SECRET_BYTES: std::ops::RangeInclusive<usize> = 16..=256;
-/// Fields that clients send for something else. Some would be missed by the backend; some are written to logs, ours among
-/// them, as what they are taken for.
-const TAKEN_IN_REQUESTS: [&str; 14] = [
-    "accept",
-    "accept-encoding",
-    "accept-language",
-    "authorization",
-    "cookie",
-    "origin",
-    "proxy-authorization",
-    "range",
-    "referer",
-    "sec-fetch-mode",
-    "traceparent",
-    "tracestate",
-    "user-agent",
-    "x-request-id",
-];
 
 /// Compiles `debug`; `None` when there is a fault. `is_taken` knows the headers that stand for something else.
 pub(super) fn debug(
@@ -39,11 +22,8 @@ pub(super) fn debug(
     let DebugDocument { header, secret } = document;
     let (header_at, secret_at) = (at.member("header"), at.member("secret"));
     let header = header.map_or_else(|| HeaderName::parse(HEADER), |name| HeaderName::parse(&name));
-    let header = header.filter(|name| {
-        let name = name.as_str();
-        let is_taken = TAKEN_IN_REQUESTS.contains(&name) || steers_the_request(name);
-        name.len() <= 64 && !is_taken && why_not_yours(name).is_none()
-    });
+    let header = header
+        .filter(|name| name.as_str().len() <= 64 && reserved(name).is_none() && why_not_yours(name.as_str()).is_none());
     if header.is_none() {
         findings.unusable(&header_at, "the name of a header of your own, such as \"x-auth-debug\"");
     }

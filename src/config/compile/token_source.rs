@@ -1,6 +1,7 @@
 //! `token` -> [`TokenSource`]: where tokens are looked for, without two places that contradict each other.
 
-use super::{Findings, steers_the_request};
+use super::Findings;
+use super::reserved_headers::steers_the_request;
 use crate::config::fault::Path;
 use crate::config::schema::{FromHeaderDocument, TokenDocument};
 use crate::http::HeaderName;
@@ -109,7 +110,7 @@ fn header_name(
     at: &Path,
     findings: &mut Findings<'_>,
 ) -> Option<HeaderName> {
-    let usable = HeaderName::parse(name).filter(|name| !is_reserved(name.as_str()));
+    let usable = HeaderName::parse(name).filter(|name| !is_reserved(name));
     let Some(name) = usable else {
         let is_cookie = name.eq_ignore_ascii_case("cookie");
         let hint = if is_cookie {
@@ -148,11 +149,9 @@ fn add_header(sources: &mut Vec<HeaderSource>, new: HeaderSource, at: &Path, fin
     findings.unusable(at, hint);
 }
 
-/// Where no token can stand: what steers the request, describes its body, holds cookies or is logged.
-fn is_reserved(name: &str) -> bool {
-    // The request id is in every audit record.
-    const OTHERS: [&str; 4] = ["content-encoding", "content-type", "cookie", "x-request-id"];
-    OTHERS.contains(&name) || steers_the_request(name)
+/// Where no token can stand: what steers the request, describes its body, or holds cookies.
+fn is_reserved(name: &HeaderName) -> bool {
+    name.is_meant_by("cookie") || steers_the_request(name)
 }
 
 /// A list of names, each once.

@@ -124,7 +124,7 @@ fn no_value_breaks_out_of_its_header() {
         ("%0D%0A", ["%250D%250A", "%250D%250A", "%250D%250A", r#""%0D%0A""#]),
         (" a ", ["%20a%20", "%20a%20", "%20a%20", r#"" a ""#]),
         (" ", ["%20", "%20", "%20", r#"" ""#]),
-        ("a,b c", ["a,b c", "a,b%20c", "a%2Cb c", r#""a,b c""#]),
+        ("a,b c", ["a%2Cb c", "a%2Cb%20c", "a%2Cb c", r#""a,b c""#]),
         (r#"a"b\c"#, [r#"a"b\c"#, r#"a"b\c"#, r#"a"b\c"#, r#""a\"b\\c""#]),
     ] {
         assert_eq!(in_each_format(&json!(value)), all(expected), "{value:?}");
@@ -135,15 +135,17 @@ fn no_value_breaks_out_of_its_header() {
 fn an_element_never_becomes_two() {
     let list = json!(["a b", "c,d", "e%f", "g\r\nh", " i "]);
     let [_, space, comma, json] = in_each_format(&list);
-    assert_eq!(space.as_deref(), Some("a%20b c,d e%25f g%0D%0Ah %20i%20"));
+    assert_eq!(space.as_deref(), Some("a%20b c%2Cd e%25f g%0D%0Ah %20i%20"));
     assert_eq!(comma.as_deref(), Some("a b,c%2Cd,e%25f,g%0D%0Ah,%20i%20"));
     assert_eq!(serde_json::from_str::<Value>(&json.unwrap()).unwrap(), list);
 }
 
 #[wasm_bindgen_test(unsupported = test)]
 fn different_values_are_written_differently() {
-    let values =
-        ["a b", "a%20b", "a%2520b", "a,b", "a%2Cb", "\u{e9}", "%C3%A9", "e\u{301}", "A B", "a  b", " a b", "a b "];
+    let values = [
+        "a b", "a%20b", "a%2520b", "a,b", "a%2Cb", "=?a", "%3D?a", "\u{e9}", "%C3%A9", "e\u{301}", "A B", "a  b",
+        " a b", "a b ",
+    ];
     for format in FORMATS {
         let mut seen: Vec<String> = Vec::new();
         for value in values {
@@ -310,11 +312,11 @@ fn a_value_that_backends_would_not_take_is_no_identity_and_none_is_told_in_part(
         forwarding.identity(&token(&json!({"sub": "a".repeat(length)}))).map(|edits| edits.len())
     };
     assert_eq!(identity(8000, ClaimFormat::String), Ok(1));
-    assert_eq!(identity(8001, ClaimFormat::String), Err(ValueTooLong));
+    assert_eq!(identity(8001, ClaimFormat::String), Err(Unforwardable::TooLong));
     // What counts is how it is written, quotes and escapes among it.
-    assert_eq!(identity(7999, ClaimFormat::Json), Err(ValueTooLong));
+    assert_eq!(identity(7999, ClaimFormat::Json), Err(Unforwardable::TooLong));
     let forwarding = forwarding(vec![("x-name", claim(&["name"]), ClaimFormat::String)]);
-    assert_eq!(forwarding.identity(&token(&json!({"name": "\u{e9}".repeat(1334)}))), Err(ValueTooLong));
+    assert_eq!(forwarding.identity(&token(&json!({"name": "\u{e9}".repeat(1334)}))), Err(Unforwardable::TooLong));
 }
 
 #[wasm_bindgen_test(unsupported = test)]
@@ -331,4 +333,111 @@ fn the_payload_goes_on_as_it_was_signed_and_nobody_else_writes_its_header() {
         stripped(&forwarding, &["X-Jwt_Payload", "x-jwt-payload", "x-other"]),
         ["x-jwt_payload", "x-jwt-payload"]
     );
+}
+
+/// `CherryPy` decodes RFC 2047 in every header: `=?utf-8?q?admin?=` would be `admin` there.
+#[wasm_bindgen_test(unsupported = test)]
+fn an_encoded_word_is_written_so_that_no_backend_decodes_it() {
+    for (value, expected) in [
+        ("=?utf-8?q?admin?=", ["%3D?utf-8?q?admin?=", r#""\u003d?utf-8?q?admin?=""#]),
+        ("x =?utf-8?b?YWRtaW4=?=", ["x %3D?utf-8?b?YWRtaW4%3D?=", r#""x \u003d?utf-8?b?YWRtaW4\u003d?=""#]),
+        ("==?", ["=%3D?", r#""=\u003d?""#]),
+        ("a=b?c", ["a=b?c", r#""a=b?c""#]),
+        ("=", ["=", r#""=""#]),
+    ] {
+        let [string, space, comma, json] = in_each_format(&json!(value));
+        assert_eq!((string.as_deref(), json.as_deref()), (Some(expected[0]), Some(expected[1])), "{value}");
+        for written in [space, comma] {
+            assert!(!written.unwrap().contains("=?"), "{value}");
+        }
+        assert_eq!(serde_json::from_str::<Value>(&json.unwrap()).unwrap(), json!(value));
+    }
+    let nested = json!({"=?k": ["=?v"]});
+    let [string, _, _, json] = in_each_format(&nested);
+    for written in [string.unwrap(), json.unwrap()] {
+        assert!(!written.contains("=?"), "{written}");
+        assert_eq!(serde_json::from_str::<Value>(&written).unwrap(), nested);
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_text_that_looks_like_json_differs_from_the_list_or_object() {
+    for (text, value) in [(r#"["admin"]"#, json!(["admin"])), (r#"{"a":1}"#, json!({"a": 1})), ("[]", json!([]))] {
+        let [as_text, ..] = in_each_format(&json!(text));
+        let [as_value, ..] = in_each_format(&value);
+        assert_ne!(as_text, as_value, "{text}");
+        assert!(as_text.unwrap().starts_with(['%']), "{text}");
+    }
+    assert_eq!(in_each_format(&json!("a[0]"))[0].as_deref(), Some("a[0]"));
+}
+
+/// RFC 9110 section 5.3 and `HAProxy`'s `req.hdr`: a comma ends a value.
+#[wasm_bindgen_test(unsupported = test)]
+fn no_text_has_a_comma_that_a_proxy_could_split_at() {
+    for value in [json!("mallory,admin"), json!(["mallory,admin", "b"]), json!("Doe, Jane")] {
+        let [string, space, comma, _] = in_each_format(&value);
+        assert!(!space.unwrap().contains(','), "{value}");
+        assert_eq!(comma.unwrap().matches(',').count(), value.as_array().map_or(0, |items| items.len() - 1), "{value}");
+        if value.is_string() {
+            assert!(!string.unwrap().contains(','), "{value}");
+        }
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_number_that_was_rounded_is_not_forwarded_in_any_format() {
+    let written = |text: &str, format| {
+        let value: Value = serde_json::from_str(text).unwrap();
+        claim(&["c"]).written(format, &token(&json!({ "c": value })))
+    };
+    for format in FORMATS {
+        for text in [
+            "18446744073709551616",
+            "18446744073709551617",
+            "-9223372036854775809",
+            "1e300",
+            "9007199254740993.0",
+            r#"["a", 18446744073709551617]"#,
+            r#"{"a": {"b": [18446744073709551617]}}"#,
+        ] {
+            assert_eq!(written(text, format), Err(Unforwardable::NumberInexact), "{format:?} {text}");
+        }
+        for text in ["18446744073709551615", "-9223372036854775808", "9007199254740993", "1.5", "9007199254740991.0"] {
+            assert!(written(text, format).unwrap().is_some(), "{format:?} {text}");
+        }
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn an_empty_subject_is_no_header() {
+    let token = token(&json!({"sub": "", "cid": ""}));
+    for source in [ClaimSource::Subject, ClaimSource::Client, claim(&["sub"])] {
+        for format in [ClaimFormat::String, ClaimFormat::Space, ClaimFormat::Comma] {
+            assert_eq!(written(&token, &source, format), None, "{source:?} {format:?}");
+        }
+    }
+}
+
+/// grpc-gateway removes `Grpc-Metadata-`; its own metadata for standard fields begin with `grpcgateway-`.
+#[wasm_bindgen_test(unsupported = test)]
+fn names_that_grpc_gateway_turns_into_a_managed_one_are_managed() {
+    let plain = forwarding(vec![("x-user-id", ClaimSource::Subject, ClaimFormat::String)]);
+    let prefixed = forwarding(vec![("grpc-metadata-x-user-id", ClaimSource::Subject, ClaimFormat::String)]);
+    for name in [
+        "x-user-id",
+        "grpc-metadata-x-user-id",
+        "Grpc-Metadata-X-User-Id",
+        "grpc_metadata_x_user_id",
+        "grpc.metadata-x_user.id",
+        "grpcgateway-x-user-id",
+        "grpc-metadata-grpc-metadata-x-user-id",
+        "grpc-metadata-grpcgateway-x-user-id",
+    ] {
+        assert!(plain.is_managed(name) && prefixed.is_managed(name), "{name}");
+    }
+    for name in
+        ["grpc-metadata-", "grpc-x-user-id", "grpc-metadata-x-user", "rpc-metadata-x-user-id", "grpcmetadata-x-user-id"]
+    {
+        assert!(!plain.is_managed(name) && !prefixed.is_managed(name), "{name}");
+    }
 }

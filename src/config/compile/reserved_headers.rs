@@ -1,0 +1,99 @@
+//! Request headers that stand for something else, so that no claim, token or debug secret is written or read there.
+
+use crate::http::{HeaderName, unprefixed};
+use crate::policy::target_headers::{PROTECTED_HEADERS, is_target};
+
+/// What a reserved header is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reserved {
+    /// The connection or the frame of the message.
+    Framing,
+    /// A client's credential.
+    Credential,
+    /// Written by Envoy or another proxy.
+    Proxy,
+    /// Read by backends as the target of the request.
+    Target,
+    /// Sent by clients for the backend.
+    Client,
+}
+
+impl Reserved {
+    /// Why no claim is written there.
+    pub(super) const fn reason(self) -> &'static str {
+        match self {
+            Self::Framing => {
+                "reserved: it frames the message or belongs to the connection; choose a header of your own"
+            }
+            Self::Credential => "reserved: it carries credentials; choose a header of your own",
+            Self::Proxy => "reserved: Envoy and other proxies write it; choose a header of your own",
+            Self::Target => {
+                "reserved: backends read the target of the request from it (docs/security.md); choose a header of your own"
+            }
+            Self::Client => "reserved: clients send it to the backend; choose a header of your own",
+        }
+    }
+}
+
+/// Names of the `x-forwarded-` family that hold an identity or a token, as oauth2-proxy sets them.
+const FORWARDED_IDENTITY: [&str; 5] = [
+    "x-forwarded-access-token",
+    "x-forwarded-email",
+    "x-forwarded-groups",
+    "x-forwarded-preferred-username",
+    "x-forwarded-user",
+];
+
+/// What the header is reserved for, in any spelling that a backend folds to it.
+pub(super) fn reserved(name: &HeaderName) -> Option<Reserved> {
+    let bare = unprefixed(name.as_str());
+    let folded: String =
+        bare.chars().map(|sign| if sign.is_ascii_alphanumeric() { sign.to_ascii_lowercase() } else { '-' }).collect();
+    let folded = folded.as_str();
+    if FORWARDED_IDENTITY.contains(&folded) {
+        return None;
+    }
+    if is_target(bare) {
+        return Some(Reserved::Target);
+    }
+    match folded {
+        // Nothing is left behind the prefix of grpc-gateway.
+        "" => Some(Reserved::Framing),
+        "connection" | "content-encoding" | "content-length" | "content-range" | "content-type" | "expect" | "host"
+        | "http2-settings" | "keep-alive" | "max-forwards" | "proxy-connection" | "te" | "trailer"
+        | "transfer-encoding" | "upgrade" => Some(Reserved::Framing),
+        "authorization" | "cookie" | "cookie2" | "proxy-authorization" => Some(Reserved::Credential),
+        "client-ip" | "true-client-ip" | "via" | "x-client-ip" | "x-cluster-client-ip" | "x-real-ip" => {
+            Some(Reserved::Proxy)
+        }
+        "access-control-request-headers"
+        | "access-control-request-method"
+        | "cache-control"
+        | "date"
+        | "destination"
+        | "dpop"
+        | "from"
+        | "last-event-id"
+        | "origin"
+        | "pragma"
+        | "range"
+        | "referer"
+        | "traceparent"
+        | "tracestate"
+        | "user-agent" => Some(Reserved::Client),
+        _ if PROTECTED_HEADERS.contains(&folded) => Some(Reserved::Proxy),
+        _ if ["x-envoy-", "x-forwarded-"].iter().any(|family| folded.starts_with(family)) => Some(Reserved::Proxy),
+        _ if folded.starts_with("grpc-") => Some(Reserved::Framing),
+        _ if ["accept", "if-", "sec-"].iter().any(|family| folded.starts_with(family)) => Some(Reserved::Client),
+        _ => None,
+    }
+}
+
+/// Whether no token and no secret can be read from it.
+pub(super) fn steers_the_request(name: &HeaderName) -> bool {
+    matches!(reserved(name), Some(Reserved::Framing | Reserved::Proxy | Reserved::Target))
+}
+
+#[cfg(test)]
+#[path = "reserved_headers/tests.rs"]
+mod tests;

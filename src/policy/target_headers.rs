@@ -1,0 +1,163 @@
+//! Request headers by which a backend serves another path, method or host than the one the rules decided for.
+//!
+//! A reverse proxy sets them; behind Envoy they come from the client. They are removed in every spelling that folds to
+//! their name, as headers and trailers, whatever the rule. `docs/security.md` has the same table (held equal by a test).
+
+use crate::http::{fold_alike, unprefixed};
+
+/// A header that changes the target of a request.
+#[derive(Debug, PartialEq, Eq)]
+pub struct TargetHeader {
+    /// The name as its readers spell it, in lower case.
+    pub name: &'static str,
+    /// What it changes.
+    pub changes: &'static str,
+    /// Software that reads it.
+    pub readers: &'static str,
+}
+
+const fn row(name: &'static str, changes: &'static str, readers: &'static str) -> TargetHeader {
+    TargetHeader { name, changes, readers }
+}
+
+const PATH: &str = "path";
+const HOST: &str = "host";
+const METHOD: &str = "method";
+const ADDRESS: &str = "server address";
+const IDENTITY: &str = "identity";
+const FILE: &str = "served file";
+const OUTGOING: &str = "outgoing requests";
+
+/// All of them, the shortest names first.
+pub const TARGET_HEADERS: &[TargetHeader] = &[
+    row("$wsat", IDENTITY, "WebSphere and Liberty (authentication type)"),
+    row("$wscc", IDENTITY, "WebSphere and Liberty (client certificate)"),
+    row("$wsra", ADDRESS, "WebSphere and Liberty (client address)"),
+    row("$wsrh", ADDRESS, "WebSphere and Liberty (client host)"),
+    row("$wsru", IDENTITY, "WebSphere and Liberty (remote user)"),
+    row("$wssn", HOST, "WebSphere and Liberty"),
+    row("$wssp", HOST, "WebSphere and Liberty (port)"),
+    row("proxy", OUTGOING, "CGI programs, PHP and Go under CGI (httpoxy, CVE-2016-5385)"),
+    row("x-host", HOST, "CamCOPS, PHP applications behind a proxy"),
+    row("_method", METHOD, "no reader is known as a header; frameworks read the form field"),
+    row("forwarded", HOST, "Rack, Spring, Symfony, aiohttp, Jetty"),
+    row("path_info", PATH, "gunicorn (`forwarder_headers`)"),
+    row("script_name", PATH, "gunicorn (`forwarder_headers`)"),
+    row("x-proxyhost", HOST, "Apache NiFi"),
+    row("x-real-path", PATH, "WSGI adapters for Vercel"),
+    row("x-http-method", METHOD, "OData and SharePoint, method-override for Express"),
+    row("x-invoke-path", PATH, "Next.js 13, WSGI adapters for Vercel"),
+    row("x-rewrite-url", PATH, "Symfony, Laminas, Zend, Magento 1 (IIS with ISAPI_Rewrite)"),
+    row("x-script-name", PATH, "Radicale, klaus, OctoPrint, Tandoor, Flask's ReverseProxied"),
+    row("x-ingress-path", PATH, "Home Assistant add-ons"),
+    row("x-matched-path", PATH, "Next.js, WSGI adapters for Vercel"),
+    row("x-original-uri", PATH, "authorization services behind nginx `auth_request`, WSGI adapters for Vercel"),
+    row("x-original-url", PATH, "Symfony, Laminas, Zend, Drupal (IIS URL Rewrite), Authelia"),
+    row("x-accel-mapping", FILE, "Rack::Sendfile (CVE-2025-61780)"),
+    row("x-forwarded-uri", PATH, "oauth2-proxy (CVE-2026-40575), Authelia, WSGI adapters for Vercel"),
+    row("x-original-host", HOST, "IIS behind Azure Application Gateway, PHP applications behind ngrok"),
+    row("x-sendfile-type", FILE, "Rack::Sendfile (CVE-2025-61780), Symfony BinaryFileResponse"),
+    row("x-forwarded-host", HOST, "Rack, Rails, Express, Django, Symfony, Laravel, Spring, ASP.NET, ProxyFix, Astro"),
+    row("x-forwarded-path", PATH, "Flask applications, WSGI adapters, backends of Kong"),
+    row("x-forwarded-port", HOST, "Rack, Django, Symfony, Spring, ProxyFix, Astro (CVE-2025-64525)"),
+    row("x-method-override", METHOD, "method-override for Express, PHP frameworks"),
+    row("x-original-method", METHOD, "authorization services behind nginx `auth_request`"),
+    row("x-forwarded-method", METHOD, "oauth2-proxy, Authelia"),
+    row("x-forwarded-prefix", PATH, "Spring, Symfony, ProxyFix, ASP.NET, Apache NiFi"),
+    row("x-forwarded-server", HOST, "Jetty, OctoPrint, PHP applications (Apache mod_proxy)"),
+    row("x-proxycontextpath", PATH, "Apache NiFi"),
+    row("x-forwarded-context", PATH, "Apache NiFi, Spark, Impala (Apache Knox)"),
+    row("x-http-host-override", HOST, "no reader is known; PortSwigger lists it among host overrides"),
+    row("x-envoy-original-host", HOST, "backends of Envoy that rewrites"),
+    row(
+        "x-envoy-original-path",
+        PATH,
+        "backends of Envoy that rewrites, Envoy's access log and tracing (CVE-2023-27487)",
+    ),
+    row("x-http-method-override", METHOD, "Rack, Symfony, Laravel, Yii, CakePHP, Slim, Jersey, Play, grpc-gateway"),
+    row("x-forwarded-script-name", PATH, "CamCOPS, WSGI middleware"),
+    row("x-middleware-subrequest", PATH, "Next.js (CVE-2025-29927)"),
+    row("x-envoy-original-dst-host", ADDRESS, "Envoy's ORIGINAL_DST clusters with `use_http_header`"),
+];
+
+/// Headers that Envoy or HTTP itself writes. The filter leaves them alone; another spelling (`x_forwarded_for`,
+/// `Content.Length`, `Grpc-Metadata-X-Forwarded-For`) is removed: Envoy did not see it, a backend that folds names would.
+pub const PROTECTED_HEADERS: &[&str] = &[
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "cookie",
+    "transfer-encoding",
+    "x-envoy-external-address",
+    "x-envoy-internal",
+    "x-forwarded-client-cert",
+    "x-forwarded-for",
+    "x-forwarded-proto",
+    "x-request-id",
+];
+
+const LONGEST: usize = 32;
+
+/// Where the names of each length begin in [`TARGET_HEADERS`], and where those of the longest end.
+const STARTS: [usize; LONGEST + 2] = starts();
+
+#[allow(clippy::indexing_slicing, reason = "evaluated when this is compiled: out of bounds is an error there")]
+const fn starts() -> [usize; LONGEST + 2] {
+    let mut starts = [0; LONGEST + 2];
+    let mut at = 0;
+    while at < TARGET_HEADERS.len() {
+        let length = TARGET_HEADERS[at].name.len();
+        assert!(at == 0 || TARGET_HEADERS[at - 1].name.len() <= length, "the shortest names come first");
+        let mut longer = length + 1;
+        while longer < starts.len() {
+            starts[longer] += 1;
+            longer += 1;
+        }
+        at += 1;
+    }
+    starts
+}
+
+/// Which target headers reach the backend after all.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TargetHeaders {
+    kept: Vec<&'static str>,
+}
+
+impl TargetHeaders {
+    /// Keeps these, in the spelling of the list only.
+    pub fn keeping(kept: &[&'static TargetHeader]) -> Self {
+        Self { kept: kept.iter().map(|header| header.name).collect() }
+    }
+
+    /// Whether a header of that name, in lower case, is removed.
+    pub fn removes_header(&self, name: &str) -> bool {
+        removes_trailer(name) && !self.kept.contains(&name)
+    }
+}
+
+/// Whether a trailer of that name, in lower case, is removed: no proxy sends these headers as trailers.
+pub fn removes_trailer(name: &str) -> bool {
+    // A pseudo-header.
+    if name.starts_with(':') {
+        return false;
+    }
+    let bare = unprefixed(name);
+    is_target(bare) || PROTECTED_HEADERS.iter().any(|header| fold_alike(bare, header) && name != *header)
+}
+
+/// The header on the list with this name, in any case and no other spelling.
+pub fn find(name: &str) -> Option<&'static TargetHeader> {
+    TARGET_HEADERS.iter().find(|header| header.name.eq_ignore_ascii_case(name))
+}
+
+/// Whether a backend could take a field of this name for one on the list.
+pub fn is_target(name: &str) -> bool {
+    let (start, end) = (STARTS.get(name.len()), STARTS.get(name.len().saturating_add(1)));
+    let candidates = start.zip(end).and_then(|(start, end)| TARGET_HEADERS.get(*start..*end));
+    candidates.is_some_and(|headers| headers.iter().any(|header| fold_alike(name, header.name)))
+}
+
+#[cfg(test)]
+#[path = "target_headers/tests.rs"]
+mod tests;
