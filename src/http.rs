@@ -120,8 +120,13 @@ impl HeaderName {
     /// Whether some backend reads a field called `spelling` as this one. Backends fold case; lighttpd replaces all but
     /// letters and digits with `_` for CGI and FastCGI, so that `X_User_Id`, `X.User.Id` and `X-User-ID` are one
     /// variable; grpc-gateway removes a prefix.
+    #[inline]
     pub fn is_meant_by(&self, spelling: &str) -> bool {
-        fold_alike(unprefixed(spelling), unprefixed(&self.0))
+        // Called for every field of every request: most names differ in length, and few begin like a prefix.
+        if may_be_prefixed(spelling) || may_be_prefixed(&self.0) {
+            return fold_alike(unprefixed(spelling), unprefixed(&self.0));
+        }
+        fold_alike(spelling, &self.0)
     }
 
     /// The name as it is written.
@@ -131,13 +136,24 @@ impl HeaderName {
 }
 
 /// Whether two names are equal for a backend that ignores case and takes all but letters and digits for one sign.
-/// Names differ at their end more often than at their beginning.
+#[inline]
 pub fn fold_alike(one: &str, other: &str) -> bool {
+    one.len() == other.len() && has_folded_bytes_of(one, other)
+}
+
+/// Names differ at their end more often than at their beginning.
+fn has_folded_bytes_of(one: &str, other: &str) -> bool {
     fn fold(byte: u8) -> u8 {
         // A colon begins a pseudo-header, which is no field.
         if byte.is_ascii_alphanumeric() || byte == b':' { byte.to_ascii_lowercase() } else { b'-' }
     }
-    one.len() == other.len() && one.bytes().rev().map(fold).eq(other.bytes().rev().map(fold))
+    one.bytes().rev().map(fold).eq(other.bytes().rev().map(fold))
+}
+
+/// Whether [`unprefixed`] may remove something.
+#[inline]
+fn may_be_prefixed(name: &str) -> bool {
+    name.as_bytes().first().is_some_and(|first| first | 0x20 == b'g')
 }
 
 /// The prefixes of grpc-gateway: `Grpc-Metadata-X-User-Id` becomes the metadata `x-user-id`, and it passes standard
@@ -145,10 +161,14 @@ pub fn fold_alike(one: &str, other: &str) -> bool {
 const GRPC_GATEWAY_PREFIXES: [&str; 2] = ["grpc-metadata-", "grpcgateway-"];
 
 /// A name without the prefixes that grpc-gateway removes or adds, repeated ones too.
+#[inline]
 pub fn unprefixed(name: &str) -> &str {
+    if may_be_prefixed(name) { without_prefixes(name) } else { name }
+}
+
+fn without_prefixes(name: &str) -> &str {
     let mut rest = name;
-    // Only a few names begin like this: the common case is one comparison.
-    while rest.as_bytes().first().is_some_and(|first| first.eq_ignore_ascii_case(&b'g')) {
+    while may_be_prefixed(rest) {
         let bare = GRPC_GATEWAY_PREFIXES.iter().find_map(|prefix| {
             let (start, bare) = rest.split_at_checked(prefix.len())?;
             fold_alike(start, prefix).then_some(bare)

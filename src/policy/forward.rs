@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::admit::AdmittedToken;
 use super::provider::ClaimNames;
-use crate::http::{HeaderEdit, HeaderName, HeaderValue, RequestHead};
+use crate::http::{HeaderEdit, HeaderName, HeaderValue, RequestHead, unprefixed};
 use crate::jose::Claim;
 
 /// The longest value of a claim, in bytes as it is written: the least that common servers take in one line of a header
@@ -35,6 +35,8 @@ pub struct Forwarding {
     payload: Option<HeaderName>,
     /// Headers that are removed and never written.
     removed: Vec<HeaderName>,
+    /// The lengths of all their names, a bit each: most fields of a request are told apart by this alone.
+    lengths: u64,
 }
 
 /// One claim in one header.
@@ -76,15 +78,25 @@ pub enum ClaimFormat {
 
 impl Forwarding {
     /// Forwards these claims, and the token's whole payload in another header, and manages these headers.
-    pub const fn new(claims: Vec<ForwardedClaim>, payload: Option<HeaderName>) -> Self {
-        Self { claims, payload, removed: Vec::new() }
+    pub fn new(claims: Vec<ForwardedClaim>, payload: Option<HeaderName>) -> Self {
+        Self { claims, payload, removed: Vec::new(), lengths: 0 }.with_lengths()
     }
 
     /// Also removes these headers from every request, without writing them.
     #[must_use]
     pub fn also_removing(mut self, removed: Vec<HeaderName>) -> Self {
         self.removed = removed;
+        self.with_lengths()
+    }
+
+    fn with_lengths(mut self) -> Self {
+        self.lengths = self.managed().fold(0, |lengths, header| lengths | length_bit(header.as_str()));
         self
+    }
+
+    /// Every header that a client may not set.
+    fn managed(&self) -> impl Iterator<Item = &HeaderName> {
+        self.claims.iter().map(|claim| &claim.header).chain(&self.payload).chain(&self.removed)
     }
 
     /// Takes every header out that only we may write, in each spelling that is there.
@@ -118,9 +130,13 @@ impl Forwarding {
 
     /// Whether a client may not set a header or trailer of that name.
     pub fn is_managed(&self, name: &str) -> bool {
-        let written = self.claims.iter().map(|claim| &claim.header).chain(&self.payload);
-        written.chain(&self.removed).any(|header| header.is_meant_by(name))
+        self.lengths & length_bit(name) != 0 && self.managed().any(|header| header.is_meant_by(name))
     }
+}
+
+/// The bit of a name's length without prefix; the longest share one.
+fn length_bit(name: &str) -> u64 {
+    1 << unprefixed(name).len().min(63)
 }
 
 impl ClaimSource {

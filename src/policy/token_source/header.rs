@@ -91,7 +91,7 @@ impl HeaderSource {
     /// Whether a backend could find a credential in a header of that name instead of this one. The filter reads none there.
     pub(super) fn is_unread(&self, name: &str) -> bool {
         let is_spelling = name != self.name.as_str() && self.name.is_meant_by(name);
-        is_spelling || (self.name == HeaderName::AUTHORIZATION && is_alternative(name))
+        is_spelling || (is_alternative(name) && self.name == HeaderName::AUTHORIZATION)
     }
 
     /// What the field offers.
