@@ -324,7 +324,7 @@ fn a_browser_goes_to_the_log_in_where_that_helps_and_all_others_are_told() {
         &[("accept", "text/html")],
         &[("accept", "image/png"), ("accept", "application/xhtml+xml;q=0.1")],
     ];
-    let others: [&[(&str, &str)]; 14] = [
+    let others: [&[(&str, &str)]; 13] = [
         &[],
         &[("accept", "*/*")],
         &[("accept", "text/*, application/json")],
@@ -338,7 +338,6 @@ fn a_browser_goes_to_the_log_in_where_that_helps_and_all_others_are_told() {
         &[(":method", "POST"), PAGE],
         &[(":method", "DELETE"), PAGE, ("sec-fetch-mode", "navigate")],
         &[(":method", "OPTIONS"), PAGE, ("access-control-request-method", "GET")],
-        &[(":method", "head"), PAGE],
     ];
     let mut plain = Gate::new(json!({ "login": { "url": LOGIN } }));
     for case in &cases() {

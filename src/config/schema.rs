@@ -50,9 +50,10 @@ document! {
         /// Rejects a request with 400 (`path_ambiguous`) when its path, compared as the client wrote it, matches another
         /// rule than its normal form. For rules that were written for a filter that does not normalize paths. Left out: no.
         strict_path_spelling: bool,
-        /// Applies a rule for `api.acme.com` also to `api.acme.com:8443` and `api.acme.com.`, which Envoy compares as other
-        /// hosts unless it strips port and trailing dot before the filter. Default: such a request is rejected with 400
-        /// if the host as written comes under another rule. An empty port (`api.acme.com:`) is always rejected. Left out: no.
+        /// Applies a rule or condition for `api.acme.com` also to `api.acme.com:8443` and `api.acme.com.`, which Envoy compares
+        /// as other hosts unless it strips port and trailing dot before the filter. Left out: no, such a request is rejected
+        /// with 400 if the host as written comes under another rule, and a condition whose value depends on it rejects. An
+        /// empty port (`api.acme.com:`) is always rejected with 400.
         insecure_ambiguous_hosts: bool,
         /// Headers that change the target of a request (`x-forwarded-host`, `x-original-url`) and that the backend still
         /// receives, as clients send them: names of the list in `docs/security.md`, each weakens the rules. For a trusted

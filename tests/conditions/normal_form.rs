@@ -98,12 +98,13 @@ fn the_slash_at_the_end_of_a_path_changes_no_condition() {
         ("request.method == 'GET'", ALLOWED, ALLOWED),
     ] {
         assert_eq!(judged_at(condition, "acme.com", "/admin"), without, "{condition}");
-        for target in ["/admin/", "/admin//", "/admin/.", "/admin/x/..", "/%61dmin/"] {
+        for target in ["/admin/", "/admin//", "/%61dmin/"] {
             assert_eq!(judged_at(condition, "acme.com", target), with_slash, "{condition} at {target}");
         }
     }
     assert_eq!(judged_at("request.url_path == '/'", "acme.com", "/"), ALLOWED);
-    assert_eq!(judged_at("request.url_path == '/'", "acme.com", "/x/.."), ALLOWED);
+    // Servers that do not resolve dot segments read another path.
+    assert_eq!(judged_at("request.url_path == '/'", "acme.com", "/x/.."), AMBIGUOUS);
 }
 
 #[wasm_bindgen_test(unsupported = test)]
