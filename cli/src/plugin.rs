@@ -153,7 +153,7 @@ fn held_by(file: &str, text: &str, document: &Value) -> Vec<Plugin> {
         }
     });
     managers.retain(|manager| !places.iter().any(|at| manager.holds(at)));
-    // Said once, with the first of ours.
+    // Reported once, with the first plugin of this filter.
     if let Some(first) = found.first_mut() {
         first.warnings.extend(managers.iter().filter_map(envoy::ConnectionManager::unprotected));
     }

@@ -1,11 +1,10 @@
 //! CORS preflights (Fetch, section 4.8): what a browser asks before it sends a request of a page of another origin.
 
+use super::target_headers::changes_method;
 use super::token_source::has_param;
-use crate::http::{RequestHead, fold_alike};
+use crate::http::RequestHead;
 
-/// Headers by which frameworks take another method than the request's own.
-const METHOD_OVERRIDES: [&str; 3] = ["x-http-method", "x-http-method-override", "x-method-override"];
-/// The query parameter for the same.
+/// The query parameter by which frameworks take another method than the request's own.
 const METHOD_PARAM: &[u8] = b"_method";
 
 /// Whether a request is a preflight: it has all of what a browser sends with one, and nothing that would make a backend do
@@ -22,6 +21,5 @@ pub(super) fn is_preflight(head: &RequestHead) -> bool {
 }
 
 fn overrides_method(head: &RequestHead) -> bool {
-    let is_override = |name: &str| METHOD_OVERRIDES.iter().any(|header| fold_alike(header, name));
-    head.names().any(is_override) || has_param(head, METHOD_PARAM)
+    head.names().any(changes_method) || has_param(head, METHOD_PARAM)
 }

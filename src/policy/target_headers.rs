@@ -184,6 +184,12 @@ pub fn is_target(name: &str) -> bool {
     candidates.is_some_and(|headers| headers.iter().any(|header| fold_alike(name, header.name)))
 }
 
+/// Whether a backend could take the method of the request from a field of this name.
+pub fn changes_method(name: &str) -> bool {
+    let name = unprefixed(name);
+    TARGET_HEADERS.iter().any(|header| header.changes == METHOD && fold_alike(name, header.name))
+}
+
 #[cfg(test)]
 #[path = "target_headers/tests.rs"]
 mod tests;

@@ -9,7 +9,7 @@ use crate::plugin::visit;
 
 const MANAGER: &str = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
 
-/// HTTP filters that answer a request themselves: in front of ours they answer requests that nobody checked.
+/// HTTP filters that respond themselves: before this filter they respond to unchecked requests.
 const ANSWERS_BY_ITSELF: [&str; 4] =
     [".filters.http.router.", ".filters.http.cache", ".filters.http.file_server.", ".filters.http.mcp_router."];
 /// HTTP filters that change method and path: behind ours the backend sees others than the rules.
@@ -33,12 +33,12 @@ pub(in crate::plugin) fn connection_managers(document: &Value) -> Vec<Connection
 }
 
 impl ConnectionManager<'_> {
-    /// Whether something stands in it.
+    /// Whether the place `at` is inside it.
     pub(in crate::plugin) fn holds(&self, at: &str) -> bool {
         at.strip_prefix(&self.place).is_some_and(|rest| rest.starts_with(['.', '[']))
     }
 
-    /// What to say of one that none of ours stands in, unless it only redirects and answers by itself.
+    /// The warning for a connection manager without this filter, unless it only redirects or responds itself.
     pub(in crate::plugin) fn unprotected(&self) -> Option<String> {
         let mut forwards = ["rds", "scoped_routes"].iter().any(|name| field(self.written, name).is_some());
         visit(self.written, "$", &mut |_, value| {
