@@ -42,6 +42,14 @@ impl Credential {
         }
     }
 
+    /// The subject as `docs/tokens.md` says that it is written into a header.
+    pub const fn user_header(self) -> Option<&'static str> {
+        match self {
+            Self::Anonymous | Self::Alice | Self::Admin | Self::Eve => self.subject(),
+            Self::Quentin => Some("%3D?utf-8?q?root?="),
+        }
+    }
+
     /// The token's groups.
     pub const fn groups(self) -> &'static [&'static str] {
         match self {

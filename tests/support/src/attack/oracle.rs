@@ -77,7 +77,7 @@ fn hosts_of(execution: &Execution) -> Vec<String> {
 }
 
 fn foreign_identity(credential: Credential, execution: &Execution) -> Option<Violation> {
-    let subject = credential.subject();
+    let subject = credential.user_header();
     let groups = credential.groups().join(",");
     let user_is_right = match execution.user.as_slice() {
         [] => true,
@@ -202,6 +202,10 @@ mod tests {
             assert!(is_violated(&CLOSED, Credential::Alice, &seeing(&user, &groups)), "{user:?} {groups:?}");
         }
         assert!(is_violated(&CLOSED, Credential::Anonymous, &seeing(&["alice"], &[])));
+        assert!(!is_violated(&CLOSED, Credential::Quentin, &seeing(&["%3D?utf-8?q?root?="], &["staff"])));
+        for decoded in ["root", "=?utf-8?q?root?="] {
+            assert!(is_violated(&CLOSED, Credential::Quentin, &seeing(&[decoded], &["staff"])), "{decoded}");
+        }
     }
 
     #[test]
