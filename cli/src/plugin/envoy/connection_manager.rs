@@ -123,7 +123,7 @@ impl ConnectionManager<'_> {
         list(self.written, "upgrade_configs").iter().enumerate().filter_map(lacks_ours).collect()
     }
 
-    /// The HTTP filter that the place stands in, and its number.
+    /// The HTTP filter that contains the place, and its index.
     fn filter_at(&self, at: &str) -> Option<(usize, &Value)> {
         let place = format!("{}.http_filters[", self.place);
         let camel = format!("{}.httpFilters[", self.place);

@@ -10,7 +10,7 @@ use crate::plugin::visit;
 
 const FILTER_CONFIG: &str = "envoy.config.route.v3.FilterConfig";
 
-/// `filter` is the name of ours in `http_filters`.
+/// `filter` is the name of this filter in `http_filters`.
 pub(super) fn warnings(place: &str, manager: &Value, filter: Option<&str>, rules: &RuleSet<'_>) -> Vec<String> {
     let mut warnings = Vec::new();
     let by_vhds = field(manager, "route_config").and_then(|routes| field(routes, "vhds")).map(|_| "route_config.vhds");
