@@ -106,25 +106,38 @@ impl<R: Read> MessageReader<R> {
 
     /// The next request with its whole body, or `None` if the peer left between requests.
     pub fn read_request(&mut self) -> io::Result<Option<Received>> {
+        let Some(head) = self.read_request_head()? else {
+            return Ok(None);
+        };
+        self.read_request_body(head).map(Some)
+    }
+
+    /// The next request up to the end of its head, or `None` if the peer left between requests. Body and trailers are
+    /// empty until [`Self::read_request_body`] has read them.
+    pub fn read_request_head(&mut self) -> io::Result<Option<Received>> {
         let Some(head) = self.read_head()? else {
             return Ok(None);
         };
         let mut fields = [httparse::EMPTY_HEADER; MOST_HEADERS];
         let mut parsed = httparse::Request::new(&mut fields);
         parsed.parse(&head).map_err(invalid)?;
-        let mut received = Received {
+        Ok(Some(Received {
             method: parsed.method.unwrap_or_default().to_owned(),
             path: parsed.path.unwrap_or_default().to_owned(),
             headers: Headers::from(&*parsed.headers),
             body: Vec::new(),
             trailers: Headers::default(),
-        };
+        }))
+    }
+
+    /// The body and the trailers of the request whose head was read last.
+    pub fn read_request_body(&mut self, mut received: Received) -> io::Result<Received> {
         if is_chunked(&received.headers) {
             (received.body, received.trailers) = self.read_chunks()?;
         } else if let Some(length) = content_length(&received.headers)? {
             received.body = self.take(length)?;
         }
-        Ok(Some(received))
+        Ok(received)
     }
 
     /// The next final response to a request with method `request_method`; interim (1xx) ones are passed over.

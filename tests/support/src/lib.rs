@@ -24,6 +24,7 @@ pub mod scripted_server;
 
 pub mod attack;
 pub mod authorization_server;
+pub mod chaos;
 pub mod envoy;
 pub mod module;
 pub mod programs;

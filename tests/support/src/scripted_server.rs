@@ -89,8 +89,10 @@ pub struct ScriptedServer {
 }
 
 type ScriptFor = dyn Fn(&Received, usize) -> Script + Send + Sync;
+type OnHead = dyn Fn(&Received) + Send + Sync;
 
 struct Shared {
+    on_head: Box<OnHead>,
     script: Box<ScriptFor>,
     requests: Mutex<Vec<Received>>,
     seen_per_path: Mutex<HashMap<String, usize>>,
@@ -101,12 +103,21 @@ struct Shared {
 impl ScriptedServer {
     /// Starts on a free port. `script` gets each request and how many with the same path came before it.
     pub fn start(script: impl Fn(&Received, usize) -> Script + Send + Sync + 'static) -> Self {
+        Self::start_observing_heads(|_| {}, script)
+    }
+
+    /// The same; `on_head` gets each request as soon as its head was read, whether its body ever arrives or not.
+    pub fn start_observing_heads(
+        on_head: impl Fn(&Received) + Send + Sync + 'static,
+        script: impl Fn(&Received, usize) -> Script + Send + Sync + 'static,
+    ) -> Self {
         open_files::raise_limit();
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
         // A burst of a thousand connections does not fit the standard library's backlog of 128.
         rustix::net::listen(&listener, BACKLOG).expect("a longer backlog");
         let port = listener.local_addr().expect("a bound socket").port();
         let shared = Arc::new(Shared {
+            on_head: Box::new(on_head),
             script: Box::new(script),
             requests: Mutex::default(),
             seen_per_path: Mutex::default(),
@@ -136,6 +147,11 @@ impl ScriptedServer {
     /// How many requests came for `path`.
     pub fn count_for(&self, path: &str) -> usize {
         self.shared.seen_per_path.lock().expect("no panic").get(path).copied().unwrap_or(0)
+    }
+
+    /// How many connections are open.
+    pub fn open_connections(&self) -> usize {
+        self.shared.connections.lock().expect("no panic").len()
     }
 
     /// Forgets the requests so far; the script counts from 0 again.
@@ -179,7 +195,9 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
 fn serve_connection(mut stream: &TcpStream, shared: &Shared) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let mut reader = MessageReader::new(stream);
-    while let Some(received) = reader.read_request()? {
+    while let Some(head) = reader.read_request_head()? {
+        (shared.on_head)(&head);
+        let received = reader.read_request_body(head)?;
         let method = received.method.clone();
         match shared.script_for(received) {
             Script::Respond(answer) => stream.write_all(&answer.to_bytes(&method))?,
@@ -237,6 +255,19 @@ mod tests {
         assert_eq!(Request::get("/short").try_send(port).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
         assert_eq!(Request::get("/gone").try_send(port).unwrap_err().kind(), io::ErrorKind::ConnectionReset);
         assert_eq!((server.count(), server.count_for("/keys")), (5, 2));
+    }
+
+    #[test]
+    fn a_head_is_observed_before_its_body_arrives() {
+        let heads = Arc::new(Mutex::new(Vec::new()));
+        let seen = Arc::clone(&heads);
+        let on_head = move |head: &Received| seen.lock().unwrap().push(head.path.clone());
+        let server = ScriptedServer::start_observing_heads(on_head, |_, _| Answer::new(200, "").into());
+        let mut leaving = Connection::open(server.port()).unwrap();
+        leaving.write(b"POST /half HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\n\r\nhel").unwrap();
+        crate::polling::until("the head", Duration::from_secs(5), || (heads.lock().unwrap().len() == 1).then_some(()));
+        drop(leaving);
+        assert_eq!((heads.lock().unwrap()[0].as_str(), server.count()), ("/half", 0));
     }
 
     #[test]
