@@ -15,6 +15,7 @@ pub mod http;
 pub mod jitter;
 pub mod redacted;
 pub mod unix_time;
+pub mod wake_slots;
 
 pub mod config;
 pub mod engine;

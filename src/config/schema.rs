@@ -29,8 +29,8 @@ document! {
     Document {
         /// The token issuers, under names of your choice.
         providers: BTreeMap<String, ProviderDocument>,
-        /// A list of revoked tokens: a token on it is refused at once, whoever issued it. Until the list was read for the first
-        /// time, every request with a token is answered 503. Left out: none.
+        /// A list of revoked tokens: a token on it is refused at once, whoever issued it. Until a first list was
+        /// read, requests with a token wait for it, and are answered 503 when it cannot be read. Left out: none.
         revocations: RevocationsDocument,
         /// Where the token is looked for and what becomes of it.
         token: TokenDocument,

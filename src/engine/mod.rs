@@ -17,6 +17,7 @@ mod parked;
 pub mod reply;
 mod request;
 mod resource_metadata;
+mod revocations;
 mod sampling;
 mod token_cache;
 mod told;
@@ -48,6 +49,7 @@ pub use crate::introspection::request::{Entropy, HttpRequest, Message};
 pub use crate::introspection::revocation_feed::{
     MAX_ANSWER_BYTES as MAX_POLL_ANSWER_BYTES, Poll, PollFault, PollNumber, PollOutcome, PollResult,
 };
+pub use crate::introspection::revocation_sharing::{ListChange, ListDocument, ListNews, ListState};
 pub use crate::introspection::sharing::{
     CallLease, CallTurn, NothingShared, Places, SharedAnswer as SharedTokenAnswer, SharedAnswers, SharedSlot,
 };
@@ -157,7 +159,7 @@ impl Engine {
     ) -> Arrival {
         if self.policy.readiness_path.as_deref().is_some_and(|path| asks_for(path, head)) {
             let has_keys = self.keys.iter().all(|(_, keys)| keys.generation_in_use(now).is_some());
-            return Arrival::Answered(readiness_reply(has_keys && self.inquiries.is_list_read(now)));
+            return Arrival::Answered(readiness_reply(has_keys && self.inquiries.has_list()));
         }
         if let Some(reply) = resource_metadata::answer(&self.policy.resources, head) {
             return Arrival::Answered(reply);
@@ -306,14 +308,6 @@ impl Engine {
         self.inquiries.of(provider).map(|introspection| (introspection.budget_record(), introspection.budget()))
     }
 
-    /// The poll has ended. `jitter` is new randomness.
-    pub fn on_polled(&mut self, poll: PollNumber, outcome: PollOutcome, now: UnixTime, jitter: Jitter) -> Outbox {
-        let mut outbox = Outbox::default();
-        let result = self.inquiries.finish_poll(poll, outcome, jitter, now);
-        outbox.poll_note = result.filter(|result| *result != PollResult::Late);
-        self.finish(outbox, now)
-    }
-
     /// The client of a parked request has gone, or the stream ended otherwise.
     pub fn on_stream_closed(&mut self, stream: StreamId) {
         self.parked.remove(stream);
@@ -339,14 +333,18 @@ impl Engine {
     }
 
     fn park(&mut self, stream: StreamId, token: NamedToken<'_>, awaited: Awaited, now: UnixTime) -> Arrival {
+        let provider = token.provider();
+        let for_keys = keys_of(&self.keys, provider).map_or(Duration::ZERO, ProviderKeys::longest_wait);
+        let for_answer = self.inquiries.longest_wait(provider);
+        let for_list = self.inquiries.longest_wait_for_list();
+        // With what comes first it is only known whether there is more to wait for.
         let wait = match awaited {
-            Awaited::Answer { of, .. } => self.inquiries.longest_wait(of),
-            Awaited::Keys(of) => {
-                let for_keys = keys_of(&self.keys, of).map_or(Duration::ZERO, ProviderKeys::longest_wait);
-                // With them it is only known whether there is somebody to ask about.
-                let for_answer =
-                    if token.introspects(&self.policy) { self.inquiries.longest_wait(of) } else { Duration::ZERO };
-                for_keys.saturating_add(for_answer)
+            Awaited::Answer { .. } => for_answer.saturating_add(for_list),
+            Awaited::Revocations if token.introspects(&self.policy) => for_list.saturating_add(for_answer),
+            Awaited::Revocations => for_list,
+            Awaited::Keys(_) => {
+                let for_answer = if token.introspects(&self.policy) { for_answer } else { Duration::ZERO };
+                for_keys.saturating_add(for_list).saturating_add(for_answer)
             }
         };
         let patience = Patience { since: now, until: now.plus(wait).plus(WAIT_GRACE) };

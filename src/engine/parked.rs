@@ -133,6 +133,11 @@ impl Parked {
         }
     }
 
+    /// Recalls all that wait for the first list of revoked tokens.
+    pub(super) fn recall_list(&mut self) {
+        self.recall_where(|waiting| waiting.awaited == Awaited::Revocations);
+    }
+
     /// Recalls all that have waited long enough.
     pub(super) fn recall_overdue(&mut self, now: UnixTime) {
         self.recall_where(|waiting| waiting.patience.is_over(now));

@@ -286,7 +286,8 @@ impl<'a> NamedToken<'a> {
         };
         let (text, held_bytes) = (Rc::clone(token.text().reveal()), token.held_bytes());
         // It is used up by being proved; one that is asked about then may have to wait.
-        let again = policy.rules.rule(facts.rule).introspects.then(|| token.clone());
+        let may_wait = policy.rules.rule(facts.rule).introspects || !inquiries.has_list();
+        let again = may_wait.then(|| token.clone());
         let is_known_bad = generation.is_some_and(|keys| known.is_known_bad(&text, keys, now));
         let judged = if is_known_bad {
             Err(TokenFault::SignatureInvalid.into())

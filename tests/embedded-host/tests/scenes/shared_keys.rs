@@ -62,7 +62,7 @@ fn whatever_stands_in_the_shared_records_traps_nothing_and_lets_nobody_in() {
         let callout = vm.take_callout().unwrap();
         vm.answer(&callout, published());
         let records = store.keys();
-        assert!(records.iter().any(|record| record.ends_with("vms/queues")), "{records:?}");
+        assert!(records.iter().any(|record| record.ends_with("roots/slots")), "{records:?}");
         assert!(records.iter().any(|record| record.ends_with("good")), "{records:?}");
         // Once for what is held, once for what comes.
         for turn in 1..=2 {
