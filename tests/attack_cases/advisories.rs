@@ -152,8 +152,11 @@ fn cve_2025_22149_a_key_that_was_removed_verifies_nothing() {
     let fetch = scene.tick_begins_a_fetch();
     scene.answer(&fetch, published(&[Forge::RsaB.jwk("other")]));
     assert_eq!(scene.reason(&token), "parked");
-    let fetch = scene.tick_begins_a_fetch();
-    scene.answer(&fetch, published(&[Forge::RsaB.jwk("other")]));
+    for _ in 0..2 {
+        let fetch = scene.tick_begins_a_fetch();
+        scene.answer(&fetch, published(&[Forge::RsaB.jwk("other")]));
+        scene.pass(4);
+    }
     assert_eq!(scene.decided.last().unwrap().1.audit.reason(), "key_unknown");
 }
 
