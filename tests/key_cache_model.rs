@@ -383,6 +383,7 @@ impl<'a> Model<'a> {
 
     /// Somebody sets the clock back. The host ticks every few seconds.
     fn set_back(&mut self) {
+        self.tick();
         let back = self.random.below(3) * self.random.below(5_000_000);
         self.now = UnixTime::from_millis(self.now.as_millis() - back);
         // One fetch more than else: nobody knows any more when the last ones were.

@@ -18,7 +18,7 @@ const MAY_NAME: [(&str, &[&str]); 8] = [
     ("metrics", &[]),
     ("host", &["engine", "config", "metrics"]),
 ];
-const BASE: [&str; 4] = ["unix_time", "jitter", "redacted", "http"];
+const BASE: [&str; 5] = ["unix_time", "jitter", "memory", "redacted", "http"];
 const LONGEST_FILE: usize = 450;
 
 fn root() -> &'static Path {

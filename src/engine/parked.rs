@@ -24,12 +24,16 @@ const CLOCK_TOLERANCE: Duration = Duration::from_secs(1);
 /// A provider's part of the places for untrusted tokens, however many providers there are.
 const LEAST_PART: Room = Room { requests: 64, bytes: 1024 * 1024 };
 
+/// What a request takes beside what it holds: its place in a hash table, which is a quarter full when it has just
+/// grown, and in those of the recalled and of who waits for which answer.
+const ENTRY_BYTES: usize = 4 * size_of::<(StreamId, Waiting)>() + 512;
+
 /// How much may wait in one VM.
 #[derive(Clone, Copy, Debug)]
 pub struct Room {
     /// Requests.
     pub requests: usize,
-    /// Bytes held by them, about.
+    /// Bytes held by them in this VM. What the host holds of them is not known here.
     pub bytes: usize,
 }
 
@@ -124,7 +128,7 @@ impl Parked {
 
     /// Whether this request may wait too.
     pub(super) fn has_room_for(&self, token: &NamedToken<'_>, awaited: Awaited) -> bool {
-        let bytes = token.held_bytes();
+        let bytes = bytes_of(token);
         let has_part = |provider: ProviderId| {
             let held = self.by_provider.get(&provider).copied().unwrap_or_default();
             self.untrusted.has_room_for(bytes, self.half) && held.has_room_for(bytes, self.part)
@@ -142,7 +146,7 @@ impl Parked {
     ) {
         // A stream id that is still here was never closed by the host; the older request is forgotten.
         self.take(stream);
-        let bytes = token.held_bytes();
+        let bytes = bytes_of(&token);
         self.all.add(bytes);
         if let Some(provider) = untrusted_of(awaited) {
             self.untrusted.add(bytes);
@@ -239,6 +243,10 @@ impl Parked {
         }
         Some(waiting)
     }
+}
+
+fn bytes_of(token: &NamedToken<'_>) -> usize {
+    token.held_bytes().saturating_add(ENTRY_BYTES)
 }
 
 /// Whose token it says it is, when anybody could have made it up.

@@ -19,6 +19,7 @@ use crate::http::{HeadEdits, HeaderEdit, RequestHead};
 use crate::introspection::Freshness;
 use crate::jose::{Claim, SignatureVerifier, TokenFault, UnverifiedToken};
 use crate::keys::{Arrived, LookUp, ProviderKeys};
+use crate::memory;
 use crate::policy::token_source::Credential;
 use crate::policy::{
     Access, AdmittedToken, Asked, Attribute, AttributeValues, ClaimFault, KeyOrigin, NoTokenNeeded, Place, Policy,
@@ -215,15 +216,15 @@ impl<'a> NamedToken<'a> {
         self.provider
     }
 
-    /// About how many bytes it holds on to while it waits.
+    /// How many bytes it holds while it waits, beside itself.
     pub(super) fn held_bytes(&self) -> usize {
-        let edits: usize = self.facts.stripping.iter().map(HeaderEdit::held_bytes).sum();
         let token = match &self.token {
-            Named::Jwt(token) => token.held_bytes(),
-            Named::Opaque(text) => text.reveal().len(),
+            Named::Jwt(token) => token.parked_bytes(),
+            Named::Opaque(text) => memory::allocation(text.reveal().len().saturating_add(2 * size_of::<usize>())),
         };
-        let parts = [token, self.facts.head.held_bytes(), edits, 512];
-        parts.into_iter().fold(0, usize::saturating_add)
+        let parts = [self.facts.head.held_bytes(), self.facts.attributes.held_bytes()];
+        let edits = self.facts.stripping.iter().map(HeaderEdit::held_bytes);
+        parts.into_iter().chain(edits).fold(token, usize::saturating_add)
     }
 
     /// With a head of its own, for one that waits.
@@ -233,7 +234,8 @@ impl<'a> NamedToken<'a> {
             token,
             provider,
         } = self;
-        let head = Cow::Owned(head.into_owned());
+        let (head, mut stripping) = (Cow::Owned(head.into_owned()), stripping);
+        stripping.shrink_to_fit();
         let facts = RequestFacts { head, came_at, arrived, attributes, rule, stripping, source };
         NamedToken { facts, token, provider }
     }
