@@ -317,7 +317,7 @@ fn of_rules(reader: &mut Reader) {
 fn of_waits(reader: &mut Reader) {
     let configuration = json!({ "providers": { "okta": { "okta": { "domain": "acme.okta.com" }, "audiences": [AUDIENCE],
         "upstream": "okta" } } });
-    let mut scene = Scene::with_room(&configuration, Room { requests: 1, bytes: usize::MAX }, reader);
+    let mut scene = Scene::with_room(&configuration, Room { requests: 2, bytes: usize::MAX }, reader);
     let good = token(json!({}));
     assert_eq!(scene.bearer("/", &good), None);
     assert_eq!(scene.reason("/", &good), "too_many_waiting");

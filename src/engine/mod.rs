@@ -57,6 +57,7 @@ pub use crate::jose::private_key::NoRsaSigner;
 pub use crate::jose::{
     Algorithm, CannotSign, Doubt, NativeSigner, NativeVerifier, PortableVerifier, RsaSigner, SignatureVerifier,
 };
+pub use crate::keys::Sequence;
 pub use crate::keys::fetch::{FetchCause, FetchFault, FetchOutcome, FetchResult, Jitter, MAX_ANSWER_BYTES};
 pub use crate::keys::sharing::{Lease, SharedAnswer, SharedOutcome, Turn};
 pub use crate::policy::{Attribute, AttributeValues, CalloutAddress};
@@ -122,7 +123,8 @@ impl Engine {
         let known = TokenCache::new(policy.cache);
         let inquiries = Inquiries::new(&policy, others, now);
         let sampling = Sampling::new(policy.audit, seed);
-        Self { policy, verifier, keys, known, inquiries, parked: Parked::new(room), sampling }
+        let parked = Parked::new(room, policy.providers.iter().count());
+        Self { policy, verifier, keys, known, inquiries, parked, sampling }
     }
 
     /// A request has come.
@@ -229,11 +231,13 @@ impl Engine {
         self.finish(outbox, now)
     }
 
-    /// A fetch must not be made before so long has passed: another VM has made one for the same cause.
-    pub fn on_postponed(&mut self, fetch: FetchId, wait: Duration, now: UnixTime) -> Outbox {
+    /// What the lease of the process says of a fetch: whether it is to be made now, by this VM or another one.
+    pub fn on_turn(&mut self, fetch: FetchId, turn: Turn, now: UnixTime) -> Outbox {
         if let Some(keys) = keys_of_mut(&mut self.keys, fetch.provider) {
-            keys.postpone(fetch.number, wait, now);
-            self.parked.recall(fetch.provider);
+            keys.take_turn(fetch.number, turn, now);
+            if matches!(turn, Turn::CoolingDown { .. }) {
+                self.parked.recall(fetch.provider);
+            }
         }
         self.finish(Outbox::default(), now)
     }

@@ -103,13 +103,13 @@ impl FilterRoot {
             }
             self.shared.with_engine(|engine| engine.is_fetching(fetch.id)).unwrap_or(false)
         });
+        if let Some(turn) = turn {
+            effects.extend(self.shared.with_engine(|engine| engine.on_turn(fetch.id, turn, clock::now())));
+        }
         match turn {
-            None => {}
             Some(Turn::Ours(_)) => effects.extend(self.begin_here(&fetch)),
-            Some(Turn::Theirs) => sharing.wait_for_others(fetch),
-            Some(Turn::CoolingDown(wait)) => {
-                effects.extend(self.shared.with_engine(|engine| engine.on_postponed(fetch.id, wait, clock::now())));
-            }
+            Some(Turn::Theirs(_)) => sharing.wait_for_others(fetch),
+            Some(Turn::CoolingDown { .. }) | None => {}
         }
         effects
     }

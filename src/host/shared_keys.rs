@@ -1,7 +1,7 @@
 //! One fetch for all the VMs of a process: lease and hand-over through the host's shared data.
 //!
-//! Whoever can put its lease there fetches, writes the outcome beside it and wakes the others through
-//! their queues. What a record means is `keys::sharing`'s business; here bytes are moved. Only on Envoy:
+//! The VM that can put its lease there fetches and writes the outcome beside it; then its root wakes the others
+//! (`wake_ups`). What a record means is `keys::sharing`'s business; here bytes are moved. Only on Envoy:
 //! other hosts trap on shared data that is not set up, and there each VM fetches for itself.
 
 use std::cell::RefCell;
@@ -49,40 +49,28 @@ impl SharedKeys {
                         return Some(Turn::Ours(ours));
                     }
                 }
-                turn @ (Turn::Theirs | Turn::CoolingDown(_)) => return Some(turn),
+                turn @ (Turn::Theirs(_) | Turn::CoolingDown { .. }) => return Some(turn),
             }
         }
-        Some(Turn::Theirs)
+        // Somebody else has taken it each time.
+        let last = read(&key).0.as_deref().and_then(Lease::from_bytes);
+        Some(Turn::Theirs(last.map_or(fetch.keys.sequence, |lease| lease.sequence)))
     }
 
     /// Writes the outcome of our fetch and gives the lease back.
     pub(super) fn publish(&self, record: &str, outcome: &SharedOutcome) {
         let kind = if outcome.answer.is_some() { "good" } else { "failed" };
-        let key = of_record(record, kind);
-        let (_, version) = read(&key);
-        if write(&key, &outcome.to_bytes(), version).is_err() {
-            log::warn!("another worker wrote its keys at the same moment");
-        }
-        self.held.borrow_mut().remove(record);
-        let key = of_record(record, "lease");
-        if let (Some(lease), version) = read(&key)
-            && let Some(lease) = Lease::from_bytes(&lease)
-        {
-            // When this fails our lease had run out and somebody else took it: then it is theirs.
-            let _ = write(&key, &lease.given_back().to_bytes(), version);
+        write_newer(&of_record(record, kind), outcome);
+        let held = self.held.borrow_mut().remove(record);
+        if let Some(ours) = held {
+            give_back(record, ours);
         }
     }
 
-    /// Lets others fetch what we were about to: they look whether it is their turn. Where a lease has run out and somebody else
-    /// has put his in its place, that one stays.
+    /// Lets others fetch what we were about to: they look whether it is their turn.
     pub(super) fn give_up(&self) {
         for (record, ours) in self.held.take() {
-            let key = of_record(&record, "lease");
-            let (held, version) = read(&key);
-            if held.and_then(|bytes| Lease::from_bytes(&bytes)) == Some(ours) {
-                // When this fails somebody took it just now.
-                let _ = write(&key, &ours.given_back().to_bytes(), version);
-            }
+            give_back(&record, ours);
         }
     }
 
@@ -100,6 +88,30 @@ impl SharedKeys {
     pub(super) fn is_awaiting(&self) -> bool {
         !self.awaiting.borrow().is_empty()
     }
+}
+
+/// Gives a lease back. Where it has run out and somebody else has put his in its place, that one stays.
+fn give_back(record: &str, ours: Lease) {
+    let key = of_record(record, "lease");
+    let (held, version) = read(&key);
+    if held.and_then(|bytes| Lease::from_bytes(&bytes)) == Some(ours) {
+        // When this fails somebody took it just now.
+        let _ = write(&key, &ours.given_back().to_bytes(), version);
+    }
+}
+
+/// Writes an outcome, unless that of a later fetch stands there: our lease may have run out.
+fn write_newer(key: &str, outcome: &SharedOutcome) {
+    for _ in 0..TRIES {
+        let (held, version) = read(key);
+        let held = held.and_then(|bytes| SharedOutcome::from_bytes(&bytes));
+        if held.is_some_and(|held| held.sequence.is_newer_than(outcome.sequence))
+            || write(key, &outcome.to_bytes(), version).is_ok()
+        {
+            return;
+        }
+    }
+    log::warn!("the other workers could not be told of a fetch of keys");
 }
 
 /// The key of a kind of record.

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use embedded_host::{Answer, Manners, Outcome, RootId, SharedStore, Vm};
+use embedded_host::{Answer, Callout, Manners, Outcome, RootId, SharedStore, Vm};
 
-use super::signing::{SigningKey, payload};
+use super::signing::{SigningKey, key_set, payload};
 use super::{NOW, fetched_keys, forwarded, good_token, published, status, tick_until, with_token};
 
 /// A process with two workers, configured alike.
@@ -97,6 +97,58 @@ fn a_failed_fetch_is_the_answer_of_both_vms() {
     two.deliver_queues();
     tick_until(&mut two, root_two, |vm| vm.outcome(waits_at_two) != Outcome::Waiting);
     assert_eq!(status(&two, waits_at_two), 503);
+}
+
+fn vm_in(store: &SharedStore) -> (Vm, RootId) {
+    let mut vm = Vm::start_sharing(Manners::envoy(), store);
+    let (root, accepted) = vm.configure(fetched_keys().to_string().as_bytes());
+    assert!(accepted, "{:?}", vm.log());
+    (vm, root)
+}
+
+/// The first VM's lease has run out, the second one has another. Returns them with their callouts.
+fn two_leases(store: &SharedStore) -> [(Vm, Callout); 2] {
+    let [(mut one, root_one), (mut two, root_two)] = [vm_in(store), vm_in(store)];
+    one.tick(root_one);
+    let first = one.take_callout().unwrap();
+    two.pass(Duration::from_millis(6500));
+    two.tick(root_two);
+    let second = two.take_callout().expect("the lease has run out");
+    [(one, first), (two, second)]
+}
+
+#[test]
+fn a_late_response_does_not_release_the_lease_of_another_vm() {
+    let store = SharedStore::default();
+    let [(mut one, first), (mut two, second)] = two_leases(&store);
+    let (mut three, root) = vm_in(&store);
+    three.pass(Duration::from_millis(6500));
+    three.tick(root);
+    one.answer(&first, Answer::new(500, b""));
+    for _ in 0..20 {
+        three.pass(Duration::from_millis(200));
+        three.tick(root);
+        assert_eq!(three.take_callout(), None, "the second VM is fetching");
+    }
+    two.answer(&second, published());
+    three.deliver_queues();
+    let stream = three.request(root, with_token(&good_token()));
+    assert_eq!(forwarded(&three, stream, "x-user-id"), ["alice@acme.com"]);
+}
+
+#[test]
+fn a_late_response_does_not_replace_newer_keys() {
+    let store = SharedStore::default();
+    let [(mut one, first), (mut two, second)] = two_leases(&store);
+    two.answer(&second, published());
+    let old = key_set(&[&SigningKey::b("old")]).to_string();
+    one.answer(&first, Answer::new(200, old.as_bytes()));
+    let (mut three, root) = vm_in(&store);
+    three.pass(Duration::from_millis(6500));
+    three.tick(root);
+    assert_eq!(three.take_callout(), None);
+    let stream = three.request(root, with_token(&good_token()));
+    assert_eq!(forwarded(&three, stream, "x-user-id"), ["alice@acme.com"]);
 }
 
 /// Envoy does this when the filter alone is replaced (ECDS): its main thread, which serves nobody, lets go at once, and the
