@@ -66,6 +66,11 @@ impl RequestHead {
         self.fields.iter().map(field).fold(list, usize::saturating_add)
     }
 
+    /// The fields, in order.
+    pub fn fields(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.fields.iter().map(|(name, value)| (name.as_str(), value.as_slice()))
+    }
+
     /// The names present, in order, duplicates included.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.fields.iter().map(|(name, _)| name.as_str())
