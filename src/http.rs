@@ -10,6 +10,8 @@ use std::rc::Rc;
 
 use serde_json::Value;
 
+use crate::memory;
+
 /// The head of a request as the host received it.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct RequestHead {
@@ -55,12 +57,18 @@ impl RequestHead {
         first.filter(|_| values.next().is_none())
     }
 
-    /// About how many bytes it holds on to.
+    /// How many bytes a copy of it holds: one without the spare capacity that the host may have left.
     pub fn held_bytes(&self) -> usize {
         let field = |(name, value): &(String, Vec<u8>)| {
-            name.len().saturating_add(value.len()).saturating_add(size_of::<(String, Vec<u8>)>())
+            memory::allocation(name.len()).saturating_add(memory::allocation(value.len()))
         };
-        self.fields.iter().map(field).fold(0, usize::saturating_add)
+        let list = memory::list::<(String, Vec<u8>)>(self.fields.len());
+        self.fields.iter().map(field).fold(list, usize::saturating_add)
+    }
+
+    /// The fields, in order.
+    pub fn fields(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.fields.iter().map(|(name, value)| (name.as_str(), value.as_slice()))
     }
 
     /// The names present, in order, duplicates included.
@@ -345,12 +353,14 @@ pub enum HeaderEdit {
 }
 
 impl HeaderEdit {
-    /// About how many bytes it holds on to.
+    /// How many bytes it holds.
     pub fn held_bytes(&self) -> usize {
         let bytes = match self {
-            Self::Remove(name) => name.len(),
-            Self::Set(name, value) => name.0.len().saturating_add(value.0.len()),
-            Self::Rewrite(rest) => rest.bytes.len(),
+            Self::Remove(name) => memory::allocation(name.capacity()),
+            Self::Set(name, value) => {
+                memory::allocation(name.0.len()).saturating_add(memory::allocation(value.0.capacity()))
+            }
+            Self::Rewrite(rest) => memory::allocation(rest.bytes.capacity()),
         };
         bytes.saturating_add(size_of::<Self>())
     }

@@ -13,8 +13,10 @@
 
 pub mod http;
 pub mod jitter;
+pub mod memory;
 pub mod redacted;
 pub mod unix_time;
+pub mod wake_slots;
 
 pub mod config;
 pub mod engine;

@@ -42,6 +42,64 @@ impl UnixTime {
     }
 }
 
+/// A time that never goes back, for spans: milliseconds from an arbitrary origin.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct MonotonicTime {
+    millis: u64,
+}
+
+impl MonotonicTime {
+    /// The point `by` later, at most the end of time.
+    #[must_use]
+    pub fn plus(self, by: Duration) -> Self {
+        Self { millis: self.millis.saturating_add(millis_of(by)) }
+    }
+
+    /// The point `by` earlier, at least the origin.
+    #[must_use]
+    pub fn minus(self, by: Duration) -> Self {
+        Self { millis: self.millis.saturating_sub(millis_of(by)) }
+    }
+
+    /// How long ago `earlier` was; zero when it lies ahead.
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_millis(self.millis.saturating_sub(earlier.millis))
+    }
+}
+
+/// Makes a [`MonotonicTime`] of the wall clock. When that is set back, time goes on from where it was: what ends in a
+/// minute ends in a minute. When it is set forward, the step counts as time that passed.
+#[derive(Clone, Copy, Debug)]
+pub struct MonotonicClock {
+    latest: UnixTime,
+    /// How far the wall clock was set back in all.
+    set_back: u64,
+}
+
+impl MonotonicClock {
+    /// A clock that runs with the wall clock from now on.
+    pub const fn new(now: UnixTime) -> Self {
+        Self { latest: now, set_back: 0 }
+    }
+
+    /// What it is when the wall clock says `now`. A step back is noticed by [`Self::advance`]; until then time stands.
+    pub fn at(&self, now: UnixTime) -> MonotonicTime {
+        MonotonicTime { millis: self.latest.max(now).millis.saturating_add(self.set_back) }
+    }
+
+    /// The same, and notices when the wall clock was set back.
+    pub fn advance(&mut self, now: UnixTime) -> MonotonicTime {
+        self.set_back = self.set_back.saturating_add(self.latest.millis.saturating_sub(now.millis));
+        self.latest = now;
+        self.at(now)
+    }
+
+    /// What the wall clock says then, if it is not set.
+    pub const fn wall(&self, at: MonotonicTime) -> UnixTime {
+        UnixTime { millis: at.millis.saturating_sub(self.set_back) }
+    }
+}
+
 fn millis_of(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
@@ -64,5 +122,18 @@ mod tests {
         let earlier = UnixTime::from_secs(100);
         assert_eq!(UnixTime::from_secs(40).since(earlier), Duration::ZERO);
         assert_eq!(UnixTime::from_secs(101).since(earlier), Duration::from_secs(1));
+    }
+    #[wasm_bindgen_test(unsupported = test)]
+    fn a_span_lasts_as_long_as_it_should_when_the_wall_clock_is_set_back() {
+        let mut clock = MonotonicClock::new(UnixTime::from_secs(1000));
+        let start = clock.advance(UnixTime::from_secs(1000));
+        let end = start.plus(Duration::from_secs(10));
+        assert_eq!(clock.wall(end), UnixTime::from_secs(1010));
+        let set_back = UnixTime::from_secs(400);
+        assert_eq!(clock.at(set_back), start, "not noticed yet");
+        assert_eq!(clock.advance(set_back), start);
+        assert_eq!(clock.wall(end), UnixTime::from_secs(410));
+        assert_eq!(clock.advance(UnixTime::from_secs(409)).since(start), Duration::from_secs(9));
+        assert_eq!(clock.advance(UnixTime::from_secs(410)), end);
     }
 }

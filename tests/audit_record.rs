@@ -317,7 +317,7 @@ fn of_rules(reader: &mut Reader) {
 fn of_waits(reader: &mut Reader) {
     let configuration = json!({ "providers": { "okta": { "okta": { "domain": "acme.okta.com" }, "audiences": [AUDIENCE],
         "upstream": "okta" } } });
-    let mut scene = Scene::with_room(&configuration, Room { requests: 1, bytes: usize::MAX }, reader);
+    let mut scene = Scene::with_room(&configuration, Room { requests: 2, bytes: usize::MAX }, reader);
     let good = token(json!({}));
     assert_eq!(scene.bearer("/", &good), None);
     assert_eq!(scene.reason("/", &good), "too_many_waiting");
@@ -374,7 +374,12 @@ fn of_what_issuers_say(reader: &mut Reader) {
     configuration["revocations"] = json!({ "uri": "https://sec.acme.com/revoked", "upstream": "sec" });
     configuration["default_rule"] = json!({});
     let mut scene = Scene::new(&configuration, reader);
-    assert_eq!(scene.reason("/", &token(json!({}))), "revocations_unavailable");
+    assert_eq!(scene.bearer("/", &token(json!({}))), None, "it waits for the first list");
+    let poll = scene.tick().poll.unwrap();
+    let outcome = PollOutcome::Response { status: 500, etag: None, body: Vec::new() };
+    let outbox = scene.engine.on_polled(poll.number, outcome, scene.now, NO_JITTER);
+    assert_eq!(scene.read_all(&outbox)[0]["reason"], "revocations_unavailable");
+    scene.now = scene.now.plus(Duration::from_secs(1));
     let poll = scene.tick().poll.unwrap();
     let list = json!({ "revoked": [{ "sub": "alice@acme.com" }] }).to_string().into_bytes();
     let outcome = PollOutcome::Response { status: 200, etag: None, body: list };

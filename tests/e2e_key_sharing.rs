@@ -1,21 +1,26 @@
 //! One fetch of keys for all workers of an Envoy, and key servers that misbehave: every request is answered
 //! correctly throughout, and the issuer is asked no more often than it must be.
 
+#![allow(clippy::disallowed_methods, reason = "a test measures how long things take")]
 #![allow(missing_docs, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
 
 mod gateway;
 
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use gateway::{API, Gateway, Setup, minimal_configuration};
 use serde_json::{Value, json};
 use testbed::authorization_server::{DNS_NAME, ISSUER};
 use testbed::envoy::ListenerUpdate;
 use testbed::polling::until;
 use testbed::{
-    Answer, AuthorizationServer, Backend, Cluster, EnvoyBuilder, ListenerOptions, Request, Script, ScriptedServer,
-    SigningKey,
+    Answer, AuthorizationServer, Backend, Cluster, Connection, EnvoyBuilder, ListenerOptions, Request, Script,
+    ScriptedServer, SigningKey,
 };
 
 fn four_workers() -> Gateway {
@@ -40,23 +45,87 @@ fn four_workers_start_with_one_fetch_and_a_rotation_costs_one_more() {
     gateway.assert_no_trap();
 }
 
-#[test]
-fn a_flood_of_random_key_ids_costs_one_fetch_per_cooldown_in_the_whole_process() {
-    let gateway = four_workers();
-    let before = gateway.idp.key_fetches();
-    let requests: Vec<Request> = (0..400)
-        .map(|number| {
-            let header = json!({ "kid": format!("random-{number}") });
-            Request::get("/").bearer(&gateway.idp.sign(&header, &json!({ "iss": ISSUER }), SigningKey::Unpublished))
-        })
-        .collect();
-    for answer in testbed::send_many(gateway.port(), &requests, 40) {
-        let status = answer.expect("an answer").status;
-        assert!([401, 503].contains(&status), "{status}");
+/// The token with another key id: whoever sees one token can make these.
+fn with_key_id(token: &str, kid: &str) -> String {
+    let (_, rest) = token.split_once('.').expect("a JWT");
+    let header = json!({ "alg": "RS256", "typ": "JWT", "kid": kid }).to_string();
+    format!("{}.{rest}", URL_SAFE_NO_PAD.encode(header))
+}
+
+/// A client that sends 250 tokens a second, each with another key id, and waits a second for each response.
+fn flood(port: u16, token: &str, number: usize, sent: &AtomicUsize, done: &AtomicBool) {
+    let mut connections = VecDeque::new();
+    while !done.load(Ordering::Relaxed) {
+        let begun = Instant::now();
+        for _ in 0..10 {
+            let nth = sent.fetch_add(1, Ordering::Relaxed);
+            let request = Request::get("/").bearer(&with_key_id(token, &format!("random-{number}-{nth}")));
+            let connection = Connection::open(port).and_then(|mut connection| {
+                connection.send(&request)?;
+                Ok(connection)
+            });
+            connections.extend(connection);
+        }
+        connections.drain(..connections.len().saturating_sub(250));
+        std::thread::sleep(Duration::from_millis(40).saturating_sub(begun.elapsed()));
     }
-    assert_eq!(gateway.get(&gateway.alice()).status, 200);
-    let fetches = gateway.idp.key_fetches() - before;
-    assert!(fetches <= 1, "{fetches} fetches within one cooldown");
+}
+
+/// Ends the flood, also when the test has failed.
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// The 5 s that the documentation promises, and one for a test machine with other work.
+const LONGEST: Duration = Duration::from_secs(6);
+
+#[test]
+fn in_a_flood_of_random_key_ids_a_rotated_key_works_soon_and_fetches_are_few() {
+    let gateway = four_workers();
+    let old = gateway.alice();
+    let (begun, before) = (Instant::now(), gateway.idp.key_fetches());
+    let (sent, done) = (AtomicUsize::new(0), AtomicBool::new(false));
+    let delays: Vec<Duration> = std::thread::scope(|scope| {
+        let _stop = Stop(&done);
+        for number in 0..4 {
+            let (port, old, sent, done) = (gateway.port(), &old, &sent, &done);
+            scope.spawn(move || flood(port, old, number, sent, done));
+        }
+        let rotations = (0..3).map(|round| {
+            until("the flood to cause a fetch", Duration::from_secs(60), || {
+                (gateway.idp.key_fetches() > before + round).then_some(())
+            });
+            let known = gateway.alice();
+            gateway.idp.rotate();
+            let rotated = Instant::now();
+            let request = Request::get("/").bearer(&gateway.idp.sign(
+                &json!({}),
+                &gateway.bent_payload(json!({})),
+                SigningKey::Active,
+            ));
+            until("the rotated key to work in all workers", Duration::from_secs(60), || {
+                let answers = testbed::send_many(gateway.port(), &vec![request.clone(); 12], 12);
+                let statuses: Vec<u16> =
+                    answers.into_iter().filter_map(Result::ok).map(|answer| answer.status).collect();
+                assert!(statuses.iter().all(|status| [200, 503].contains(status)), "{statuses:?}");
+                (statuses.len() == 12 && statuses.iter().all(|status| *status == 200)).then_some(())
+            });
+            let delay = rotated.elapsed();
+            assert_eq!(gateway.get(&known).status, 200, "known keys are not touched by it");
+            delay
+        });
+        rotations.collect()
+    });
+    let (fetches, took) = (gateway.idp.key_fetches() - before, begun.elapsed());
+    let sent = sent.into_inner();
+    println!("{sent} random key ids in {took:?}: {fetches} fetches; rotated keys worked after {delays:?}");
+    assert!(delays.iter().all(|delay| *delay <= LONGEST), "{delays:?}");
+    assert!(fetches <= 3 + took.as_secs() / 4, "{fetches} fetches in {took:?}");
+    assert!(sent > 1000, "no flood: {sent}");
     gateway.assert_no_trap();
 }
 
@@ -217,6 +286,37 @@ fn a_slow_key_server_is_waited_for_within_the_timeout() {
         SigningKey::Active,
     );
     assert_eq!(scripted.status(&good), 200);
+}
+
+#[test]
+fn tokens_that_are_ahead_of_the_issuers_key_set_by_two_seconds_are_never_called_bad() {
+    let scripted = Scripted::start(good_keys, json!({}));
+    let claims = scripted.idp.base_claims(testbed::authorization_server::now());
+    let token = scripted.idp.sign(&json!({}), &claims, SigningKey::Active);
+    until("the keys", Duration::from_secs(10), || (scripted.status(&token) == 200).then_some(()));
+    scripted.idp.rotate();
+    let token = scripted.idp.sign(&json!({}), &claims, SigningKey::Active);
+    let first = Instant::now();
+    let ask = |number: u64| {
+        std::thread::sleep(Duration::from_millis(number * 100));
+        let begun = first.elapsed();
+        (begun, scripted.status(&token))
+    };
+    let statuses: Vec<(Duration, u16)> = std::thread::scope(|scope| {
+        let ask = &ask;
+        let clients: Vec<_> = (0..60).map(|number| scope.spawn(move || ask(number))).collect();
+        std::thread::sleep(Duration::from_secs(2).saturating_sub(first.elapsed()));
+        scripted.set(good_keys(&scripted.idp));
+        clients.into_iter().map(|client| client.join().expect("no panic")).collect()
+    });
+    let count = |wanted: u16| statuses.iter().filter(|(_, status)| *status == wanted).count();
+    println!("ahead by 2 s: {} times 200, {} times 503, {} times 401", count(200), count(503), count(401));
+    assert!(statuses.iter().all(|(_, status)| [200, 503].contains(status)), "{statuses:?}");
+    assert!(statuses.iter().all(|(begun, status)| *status == 200 || begun.as_secs() < 5), "{statuses:?}");
+    // One that stays ahead is called bad in the end.
+    let never = scripted.idp.sign(&json!({}), &claims, SigningKey::Unpublished);
+    until("the refusal", Duration::from_secs(30), || (scripted.status(&never) == 401).then_some(()));
+    assert!(!scripted.envoy.log().contains("panicked"));
 }
 
 #[test]

@@ -8,9 +8,8 @@ mod gateway;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use gateway::{Gateway, Setup, configuration_with_jwks};
+use gateway::{Setup, configuration_with_jwks};
 use serde_json::json;
-use testbed::authorization_server::now;
 use testbed::polling::until;
 use testbed::{Mode, Request, SigningKey};
 
@@ -38,9 +37,6 @@ fn no_good_token_is_refused_while_the_issuer_rotates_its_keys() {
             until("requests under this key", Duration::from_secs(20), || {
                 (gateway.backend.count() > before + 40).then_some(())
             });
-            // A second unknown key within the cooldown would be answered with 503, not 401.
-            let second = now();
-            until("the cooldown to pass", Duration::from_secs(5), || (now() > second + 1).then_some(()));
             gateway.idp.rotate();
             assert_ne!(gateway.idp.kid(SigningKey::Active), key);
         }
@@ -116,27 +112,4 @@ fn a_key_that_is_withdrawn_stops_verifying_with_the_next_fetch() {
     gateway.idp.retire(&withdrawn);
     until("the refusal", Duration::from_secs(10), || (gateway.get(&token).status == 401).then_some(()));
     assert!(gateway.reasons().contains(&"key_unknown".to_owned()));
-}
-
-#[test]
-fn a_flood_of_unknown_key_ids_reaches_the_issuer_once_per_cooldown() {
-    let gateway = Gateway::start();
-    gateway.wait_until_keys_are_held();
-    let token = gateway.alice();
-    let before = gateway.idp.key_fetches();
-    for number in 0..300 {
-        let forged = gateway.idp.sign(
-            &json!({ "kid": format!("random-{number}") }),
-            &json!({ "iss": testbed::authorization_server::ISSUER }),
-            SigningKey::Unpublished,
-        );
-        let status = Request::get("/").bearer(&forged).send(gateway.port()).status;
-        assert!([401, 503].contains(&status), "{status}");
-        if number % 50 == 0 {
-            assert_eq!(gateway.get(&token).status, 200, "known keys are not touched by it");
-        }
-    }
-    let fetches = gateway.idp.key_fetches() - before;
-    assert!(fetches <= 2, "{fetches} fetches: more than one for each of the two workers within the cooldown");
-    gateway.assert_no_trap();
 }

@@ -5,6 +5,9 @@
 #![allow(missing_docs, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
 #![allow(clippy::disallowed_methods, reason = "a test judges answers by when they were given")]
 
+#[path = "e2e_reload/dependencies.rs"]
+mod dependencies;
+mod signing;
 mod steady_load;
 
 use std::collections::HashSet;

@@ -544,9 +544,14 @@ impl Scene {
 #[wasm_bindgen_test(unsupported = test)]
 fn who_is_on_the_list_is_refused_at_once_remembered_or_not() {
     let mut scene = Scene::of(&with_list(json!({})), Room::default());
-    assert_eq!(scene.request(&jwt()).1, Some("revocations_unavailable"), "nobody knows who is on it");
+    let (waits, reason) = scene.request(&jwt());
+    assert_eq!(reason, None, "the first poll comes");
+    scene.list(500, &json!({}));
+    assert_eq!(scene.reason_of(waits), Some("revocations_unavailable"), "nobody knows who is on it");
+    assert_eq!(scene.request(&jwt()).1, Some("revocations_unavailable"));
     assert_eq!(scene.last_reply().0, 503);
     assert!(scene.last_reply().1.is_some() && !scene.is_ready());
+    scene.pass(1_000);
     scene.list(200, &json!({ "revoked": [] }));
     assert!(scene.is_ready());
     assert_eq!(scene.request(&jwt()).1, Some("admitted"));
@@ -567,4 +572,51 @@ fn who_is_on_the_list_is_refused_at_once_remembered_or_not() {
     scene.pass(60_000);
     scene.list(200, &json!({ "revoked": [{ "jti": "AT.other" }] }));
     assert_eq!(scene.request(&jwt()).1, Some("admitted"));
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn requests_that_come_before_the_first_list_wait_for_it_and_are_decided_by_it() {
+    let mut scene = Scene::of(&with_list(json!({})), Room::default());
+    let revoked = SigningKey::a("k1").token(&with(&payload(START), json!({ "sub": "mallory" })));
+    let (bad, _) = scene.request(&revoked);
+    let (good, _) = scene.request(&jwt());
+    let (asked, _) = scene.request_for("/asked", &jwt());
+    let (opaque, _) = scene.request("opaque");
+    let outbox = scene.engine.on_tick(scene.now, NO_JITTER);
+    let poll = outbox.poll.clone().unwrap();
+    let about_opaque = scene.take(outbox).remove(0);
+    scene.answer(&about_opaque, active(json!({})));
+    for stream in [bad, good, asked, opaque] {
+        assert_eq!(scene.reason_of(stream), None, "it waits for the list");
+    }
+    scene.pass(1_500);
+    let (later, reason) = scene.request(&jwt());
+    assert_eq!(reason, None, "the poll is under way");
+    let body = json!({ "revoked": [{ "sub": "mallory" }] }).to_string().into_bytes();
+    let outcome = PollOutcome::Response { status: 200, etag: None, body };
+    let outbox = scene.engine.on_polled(poll.number, outcome, scene.now, NO_JITTER);
+    scene.take(outbox);
+    let reasons = [bad, good, opaque, later].map(|stream| scene.reason_of(stream));
+    assert_eq!(reasons, [Some("token_revoked"), Some("admitted"), Some("admitted"), Some("admitted")]);
+    assert_eq!(scene.reason_of(asked), None, "now its issuer is asked");
+    let about_jwt = scene.tick_begins_a_call();
+    scene.answer(&about_jwt, active(json!({})));
+    assert_eq!(scene.reason_of(asked), Some("admitted"));
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_request_that_waits_for_the_first_list_is_decided_by_the_one_that_other_workers_hold() {
+    let mut holder = Scene::of(&with_list(json!({})), Room::default());
+    let poll = holder.tick_begins_a_poll();
+    let body = json!({ "revoked": [{ "sub": "mallory" }] }).to_string().into_bytes();
+    let outcome = PollOutcome::Response { status: 200, etag: None, body };
+    let news = holder.engine.on_polled(poll.number, outcome, holder.now, NO_JITTER).list_news.unwrap();
+    let mut scene = Scene::of(&with_list(json!({})), Room::default());
+    assert!(scene.engine.lacks_list() && scene.engine.list_record() == holder.engine.list_record());
+    let revoked = SigningKey::a("k1").token(&with(&payload(START), json!({ "sub": "mallory" })));
+    let waiting = [revoked, jwt()].map(|token| scene.request(&token).0);
+    let outbox = scene.engine.on_list_shared(news.state, &news.document.unwrap(), scene.now);
+    scene.take(outbox);
+    assert_eq!(waiting.map(|stream| scene.reason_of(stream)), [Some("token_revoked"), Some("admitted")]);
+    assert!(!scene.engine.lacks_list() && scene.is_ready());
 }

@@ -1,9 +1,11 @@
 //! The keys over time against a naive model: random sequences of requests, fetch answers, ticks, closed streams and
-//! steps of the clock, also backwards. The model knows what was published and when; the engine has to agree with it.
+//! steps of the clock, back and forward. The model knows what was published and when, and has a clock that is never set;
+//! the engine, which has none, has to agree with it.
 //!
 //! What must hold whatever happens: nothing passes without a signature of a key in the provider's current set; each
-//! parked request is decided once or closed; one fetch at a time; fetches for unknown key ids a cooldown apart; a set
-//! older than `max_stale` decides nothing; what waits is bounded.
+//! parked request is decided once or closed; one fetch at a time; fetches for unknown key ids come out of a token bucket;
+//! a key id is called unknown only by a fetch that began after the request came and a cooldown after the first token
+//! that named it; a set older than `max_stale` decides nothing; what waits is bounded; and in the end a new key is found.
 #![cfg(not(target_family = "wasm"))]
 #![allow(missing_docs, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
 #![allow(clippy::unwrap_used, reason = "a test")]
@@ -32,12 +34,13 @@ const SEQUENCES: u64 = 2000;
 const STEPS: usize = 60;
 const ROOM: usize = 6;
 const TIMEOUT: Duration = Duration::from_secs(5);
-const GIVE_UP: Duration = Duration::from_secs(7);
+const GIVE_UP: u64 = 7000;
 /// How far the clock may go back without anybody having set it.
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(1);
 const DEADLINE: Duration = Duration::from_secs(6);
-const COOLDOWN: Duration = Duration::from_secs(30);
-const MAX_STALE: Duration = Duration::from_secs(2 * 3600);
+const COOLDOWN: u64 = 4000;
+const BURST: f64 = 3.0;
+const MAX_STALE: u64 = 2 * 3_600_000;
 
 /// Which of two key pairs: the one of the test data, or the one of the opposite point.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,18 +110,34 @@ type Published = Vec<(&'static str, Pair)>;
 struct Waiting {
     token: usize,
     deadline: UnixTime,
+    came: Moment,
+}
+
+/// A moment: how many events came before it, and the milliseconds of a clock that is never set.
+#[derive(Clone, Copy)]
+struct Moment {
+    event: u64,
+    millis: u64,
 }
 
 struct Model<'a> {
     tokens: &'a [Token],
     engine: Engine,
     random: Random,
+    /// What the wall clock says.
     now: UnixTime,
+    /// What one says that is never set.
+    millis: u64,
+    events: u64,
     streams: u32,
-    held: Option<(Published, UnixTime)>,
-    in_flight: Option<(Fetch, UnixTime)>,
+    /// The set held, when its fetch began and when it ended.
+    held: Option<(Published, Moment, u64)>,
+    in_flight: Option<(Fetch, Moment)>,
     late: Vec<Fetch>,
-    last_unknown: Option<UnixTime>,
+    /// The fetches that are left to unknown key ids, and as of when.
+    bucket: (f64, u64),
+    first_named: BTreeMap<&'static str, u64>,
+    called_unknown: BTreeMap<&'static str, u64>,
     waiting: BTreeMap<StreamId, Waiting>,
     done: BTreeSet<StreamId>,
     counts: BTreeMap<&'static str, usize>,
@@ -128,20 +147,25 @@ impl<'a> Model<'a> {
     fn new(tokens: &'a [Token], seed: u64) -> Self {
         let configuration = json!({ "providers": { "a": { "issuer": ISSUER, "audiences": [AUDIENCE], "upstream": "a",
             "algorithms": ["ES256"], "jwks": { "uri": "https://a.example/keys", "refresh": "1h", "max_stale": "2h",
-            "timeout": "5s", "unknown_kid_cooldown": "30s" } } } });
+            "timeout": "5s", "unknown_kid_cooldown": "4s" } } } });
         let policy = config::load(configuration.to_string().as_bytes(), &config::no_environment).unwrap().policy;
         let now = UnixTime::from_secs(START);
-        let room = Room { requests: ROOM, bytes: usize::MAX };
+        // Half of the places is for tokens that wait for a key.
+        let room = Room { requests: 2 * ROOM, bytes: usize::MAX };
         Self {
             tokens,
             engine: Engine::new(policy, Box::new(PortableVerifier), room, now),
             random: Random(seed),
             now,
+            millis: 0,
+            events: 0,
             streams: 0,
             held: None,
             in_flight: None,
             late: Vec::new(),
-            last_unknown: None,
+            bucket: (BURST, 0),
+            first_named: BTreeMap::new(),
+            called_unknown: BTreeMap::new(),
             waiting: BTreeMap::new(),
             done: BTreeSet::new(),
             counts: BTreeMap::new(),
@@ -154,8 +178,8 @@ impl<'a> Model<'a> {
 
     /// What a set in use says of a token: `None` when it has no key of that id, or there is no set.
     fn verdict(&self, token: usize) -> Option<&'static str> {
-        let (published, at) = self.held.as_ref()?;
-        if self.now.since(*at) >= MAX_STALE {
+        let (published, _, at) = self.held.as_ref()?;
+        if self.millis - at >= MAX_STALE {
             return None;
         }
         let token = &self.tokens[token];
@@ -165,7 +189,22 @@ impl<'a> Model<'a> {
     }
 
     fn is_in_use(&self) -> bool {
-        self.held.as_ref().is_some_and(|(_, at)| self.now.since(*at) < MAX_STALE)
+        self.held.as_ref().is_some_and(|(_, _, at)| self.millis - at < MAX_STALE)
+    }
+
+    fn moment(&mut self) -> Moment {
+        self.events += 1;
+        Moment { event: self.events, millis: self.millis }
+    }
+
+    /// Whether the issuer has had its time to publish the key, and was asked since this request came.
+    fn may_be_called_unknown(&self, token: usize, came: Moment) -> bool {
+        let kid = self.tokens[token].kid;
+        let is_remembered = self.called_unknown.get(kid).is_some_and(|at| self.millis - at < COOLDOWN);
+        let is_judged_by = |began: &Moment| {
+            began.event > came.event && self.first_named.get(kid).is_some_and(|at| began.millis >= at + COOLDOWN)
+        };
+        self.is_in_use() && (is_remembered || self.held.as_ref().is_some_and(|(_, began, _)| is_judged_by(began)))
     }
 
     /// Whether a wait with this deadline is over: it has come, or the clock was set back before the wait began.
@@ -174,13 +213,20 @@ impl<'a> Model<'a> {
     }
 
     /// A decision must be what the model says at this moment.
-    fn judge(&mut self, token: usize, deadline: Option<UnixTime>, decision: &Decision) {
+    fn judge(&mut self, token: usize, came: Moment, deadline: Option<UnixTime>, decision: &Decision) {
         let reason = decision.audit.reason();
         assert_eq!(matches!(decision.verdict, Verdict::Allow(_)), reason == "admitted");
         match self.verdict(token) {
             Some(expected) => assert_eq!(reason, expected, "a key of that id is held"),
             None => match reason {
-                "key_unknown" => assert!(self.is_in_use(), "called unknown without a set to look in"),
+                "key_unknown" => {
+                    assert!(self.may_be_called_unknown(token, came), "called unknown too early");
+                    let kid = self.tokens[token].kid;
+                    let is_remembered = self.called_unknown.get(kid).is_some_and(|at| self.millis - at < COOLDOWN);
+                    if !is_remembered {
+                        self.called_unknown.insert(kid, self.millis);
+                    }
+                }
                 "keys_unavailable" => {}
                 "too_many_waiting" => assert!(deadline.is_none() && self.waiting.len() == ROOM),
                 "wait_timed_out" => assert!(deadline.is_some_and(|deadline| self.is_over(deadline))),
@@ -192,18 +238,27 @@ impl<'a> Model<'a> {
 
     fn request(&mut self) {
         let token = usize::try_from(self.random.below(self.tokens.len() as u64)).unwrap();
+        self.request_with(token);
+    }
+
+    /// What is decided at once, if it is.
+    fn request_with(&mut self, token: usize) -> Option<&'static str> {
+        let came = self.moment();
+        self.first_named.entry(self.tokens[token].kid).or_insert(self.millis);
         self.streams += 1;
         let stream = StreamId(self.streams);
         let head = RequestHead::new(vec![("authorization".to_owned(), self.tokens[token].bearer.clone())]);
         match self.engine.on_request(stream, &head, self.now) {
             Arrival::Decided(decision) => {
-                self.judge(token, None, &decision);
+                self.judge(token, came, None, &decision);
                 self.done.insert(stream);
+                Some(decision.audit.reason())
             }
             Arrival::Parked => {
                 assert_eq!(self.verdict(token), None, "parked though it could be decided");
                 self.count("parked");
-                self.waiting.insert(stream, Waiting { token, deadline: self.now.plus(DEADLINE) });
+                self.waiting.insert(stream, Waiting { token, deadline: self.now.plus(DEADLINE), came });
+                None
             }
             Arrival::Answered(_) | Arrival::Asks(_) => panic!("a question to the filter"),
         }
@@ -214,20 +269,21 @@ impl<'a> Model<'a> {
         let outbox = self.engine.on_tick(self.now, jitter);
         assert!(outbox.fetches.len() <= 1 && outbox.note.is_none());
         // One that the host never answered is given up, whether or not the next one is due yet.
-        if let Some((older, _)) = self.in_flight.take_if(|(_, began)| self.now >= began.plus(GIVE_UP)) {
+        if let Some((older, _)) = self.in_flight.take_if(|(_, began)| self.millis >= began.millis + GIVE_UP) {
             self.late.push(older);
         }
         for fetch in outbox.fetches.clone() {
             assert!(self.in_flight.is_none(), "two fetches at a time");
             if fetch.keys.cause == FetchCause::UnknownKeyId {
-                if let Some(last) = self.last_unknown.filter(|last| *last <= self.now) {
-                    assert!(self.now.since(last) >= COOLDOWN, "unknown-kid fetches {:?} apart", self.now.since(last));
-                }
-                self.last_unknown = Some(self.now);
+                let (left, at) = self.bucket;
+                let left = BURST.min(left + (self.millis - at) as f64 / COOLDOWN as f64);
+                assert!(left > 0.999, "a fetch for an unknown key id with {left} left");
+                self.bucket = (left - 1.0, self.millis);
                 self.count("fetch for an unknown id");
             }
             self.count("fetch");
-            self.in_flight = Some((fetch, self.now));
+            let began = self.moment();
+            self.in_flight = Some((fetch, began));
         }
         self.take(outbox);
     }
@@ -237,7 +293,7 @@ impl<'a> Model<'a> {
         for (stream, decision) in outbox.decided {
             let waiting = self.waiting.remove(&stream).expect("decided and did not wait: twice, or after its end");
             assert!(self.done.insert(stream), "decided twice");
-            self.judge(waiting.token, Some(waiting.deadline), &decision);
+            self.judge(waiting.token, waiting.came, Some(waiting.deadline), &decision);
         }
         let next = outbox.next_tick.expect("an engine that is never asked again");
         assert!(next > self.now, "a tick that is due at once and for ever");
@@ -257,8 +313,12 @@ impl<'a> Model<'a> {
     }
 
     fn answer(&mut self, good: bool) {
-        let Some((fetch, _)) = self.in_flight.take() else { return };
         let published = self.published();
+        self.answer_with(good, published);
+    }
+
+    fn answer_with(&mut self, good: bool, published: Published) {
+        let Some((fetch, began)) = self.in_flight.take() else { return };
         let document = |published: &Published| {
             let keys: Vec<Value> = published.iter().map(|(kid, pair)| pair.jwk(kid)).collect();
             json!({ "keys": keys }).to_string().into_bytes()
@@ -279,7 +339,7 @@ impl<'a> Model<'a> {
             }
         };
         if good {
-            self.held = Some((published, self.now));
+            self.held = Some((published, began, self.millis));
         }
         let outbox = self.engine.on_fetched(fetch.id, outcome, self.now);
         assert!(outbox.note.is_some() && outbox.fetches.is_empty());
@@ -318,6 +378,28 @@ impl<'a> Model<'a> {
         let step = [1, 20, 500, 1000, 3000, 7000, 31_000, 60_000, 700_000, 3_600_000, 7_200_000]
             [usize::try_from(self.random.below(11)).unwrap()];
         self.now = self.now.plus(Duration::from_millis(step));
+        self.millis += step;
+    }
+
+    /// Somebody sets the clock back. The host ticks every few seconds.
+    fn set_back(&mut self) {
+        self.tick();
+        let back = self.random.below(3) * self.random.below(5_000_000);
+        self.now = UnixTime::from_millis(self.now.as_millis() - back);
+        // One fetch more than else: nobody knows any more when the last ones were.
+        let (left, at) = self.bucket;
+        self.bucket = (left.max(1.0), at);
+        self.tick();
+        self.count("clock back");
+    }
+
+    /// Somebody sets it forward: nobody can tell from time that passed.
+    fn set_forward(&mut self) {
+        let step = self.random.below(10_000_000);
+        self.now = self.now.plus(Duration::from_millis(step));
+        self.millis += step;
+        self.tick();
+        self.count("clock forward");
     }
 
     fn step(&mut self) {
@@ -328,22 +410,40 @@ impl<'a> Model<'a> {
             13 => self.answer(false),
             14 => self.answer_late(),
             15 => self.close(),
-            16 => {
-                let back = self.random.below(1_200_000);
-                self.now = UnixTime::from_millis(self.now.as_millis() - back);
-                self.count("clock back");
-            }
+            16 => match self.random.below(3) {
+                0 => self.set_forward(),
+                _ => self.set_back(),
+            },
             _ => self.pass(),
         }
         assert_eq!(self.engine.parked(), self.waiting.len(), "who waits");
         assert!(self.engine.parked() <= ROOM, "more wait than there is room for");
     }
 
+    /// The issuer is well again and publishes a new key: in seconds its tokens pass, whatever was before; with no keys
+    /// in use it takes as long as a back-off.
+    fn recover(&mut self) {
+        let new = self.tokens.iter().position(|token| token.kid == "k4" && token.pair == Pair::A).unwrap();
+        let seconds = if self.is_in_use() { 20 } else { 70 };
+        for _ in 0..seconds * 2 {
+            self.tick();
+            self.answer_with(true, vec![("k4", Pair::A)]);
+            if self.request_with(new) == Some("admitted") {
+                return self.count("recovered");
+            }
+            self.now = self.now.plus(Duration::from_millis(500));
+            self.millis += 500;
+        }
+        panic!("no new key in {seconds} s");
+    }
+
     /// Time passes and nothing else: nobody is left waiting.
     fn end(&mut self) {
         // As far forward as the clock may have gone back.
         let last_deadline = self.waiting.values().map(|waiting| waiting.deadline).max();
-        self.now = last_deadline.map_or(self.now, |deadline| deadline.max(self.now)).plus(TIMEOUT);
+        let now = last_deadline.map_or(self.now, |deadline| deadline.max(self.now)).plus(TIMEOUT);
+        self.millis += u64::try_from(now.since(self.now).as_millis()).unwrap();
+        self.now = now;
         self.tick();
         assert_eq!((self.engine.parked(), self.waiting.len()), (0, 0), "left waiting for ever");
         assert_eq!(self.done.len(), usize::try_from(self.streams).unwrap(), "not each decided or closed");
@@ -361,6 +461,7 @@ fn in_any_order_of_events_the_keys_are_what_a_naive_model_says() {
             for _ in 0..STEPS {
                 model.step();
             }
+            model.recover();
             model.end();
             model.counts
         };
@@ -387,6 +488,8 @@ fn in_any_order_of_events_the_keys_are_what_a_naive_model_says() {
         "late answer",
         "closed",
         "clock back",
+        "clock forward",
+        "recovered",
     ] {
         assert!(counts.get(what).is_some_and(|times| *times >= 100), "{what}: {:?}", counts.get(what));
     }

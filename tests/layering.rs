@@ -18,7 +18,7 @@ const MAY_NAME: [(&str, &[&str]); 8] = [
     ("metrics", &[]),
     ("host", &["engine", "config", "metrics"]),
 ];
-const BASE: [&str; 4] = ["unix_time", "jitter", "redacted", "http"];
+const BASE: [&str; 6] = ["unix_time", "wake_slots", "jitter", "memory", "redacted", "http"];
 const LONGEST_FILE: usize = 450;
 
 fn root() -> &'static Path {
@@ -86,7 +86,9 @@ fn imports_point_down_only() {
 fn base_files_name_no_room() {
     for (path, text) in sources() {
         if BASE.contains(&room_of(&path).as_str()) {
-            assert_eq!(rooms_named(&text), Vec::<String>::new(), "{}", path.display());
+            let rooms: Vec<_> =
+                rooms_named(&text).into_iter().filter(|named| !BASE.contains(&named.as_str())).collect();
+            assert_eq!(rooms, Vec::<String>::new(), "{}", path.display());
         }
     }
 }

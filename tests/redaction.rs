@@ -117,7 +117,7 @@ fn no_parked_token_shows_in_any_form() {
     let configuration = json!({ "providers": { "okta": {
         "okta": { "domain": "acme.okta.com" }, "audiences": [AUDIENCE], "upstream": "okta" } } });
     let loaded = config::load(configuration.to_string().as_bytes(), &config::no_environment).unwrap();
-    let room = Room { requests: 1, bytes: usize::MAX };
+    let room = Room { requests: 2, bytes: usize::MAX };
     let start = UnixTime::from_secs(NOW);
     let mut engine = Engine::new(loaded.policy, Box::new(PortableVerifier), room, start);
     let token = SigningKey::a("k1").token(&payload(NOW));

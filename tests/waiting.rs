@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use okta_proxy_wasm::config;
 use okta_proxy_wasm::engine::{
-    Arrival, BATCH, Decision, Engine, Fetch, FetchFault, FetchOutcome, FetchResult, Jitter, Outbox, PortableVerifier,
-    Room, SharedAnswer, SharedOutcome, StreamId, Verdict,
+    Arrival, BATCH, CallOutcome, Decision, Engine, Fetch, FetchFault, FetchOutcome, FetchResult, Jitter, Lease, Outbox,
+    PortableVerifier, Room, SharedAnswer, SharedOutcome, StreamId, Turn, Verdict,
 };
 use okta_proxy_wasm::http::{HeaderName, RequestHead};
 use okta_proxy_wasm::unix_time::UnixTime;
@@ -224,47 +224,143 @@ fn back_off_grows_and_stays_short_while_there_are_no_keys_at_all() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn an_unknown_key_id_causes_one_fetch_per_cooldown_and_is_remembered() {
+fn unknown_key_ids_take_fetches_from_a_bucket_that_refills_in_seconds() {
+    let known = SigningKey::a("k1");
+    let mut scene = with_keys(&known);
+    for kid in ["other-1", "other-2", "other-3"] {
+        assert_eq!(scene.request(&SigningKey::b(kid).token(&payload(START))).1, None, "it waits for the fetch");
+        let fetch = scene.tick_begins_a_fetch();
+        scene.answer(&fetch, published(&[&known]));
+    }
+    scene.pass(1);
+    let new = SigningKey::b("new");
+    let (waiting, reason) = scene.request(&new.token(&payload(START)));
+    assert_eq!((reason, scene.tick()), (None, vec![]), "none is left, and the next one is near");
+    assert_eq!(scene.next_tick, Some(UnixTime::from_secs(START + 4)));
+    assert_eq!(scene.request(&known.token(&payload(START))).1, Some("admitted"), "known keys are not touched by it");
+    scene.pass(3);
+    let fetch = scene.tick_begins_a_fetch();
+    scene.answer(&fetch, published(&[&known, &new]));
+    assert_eq!(scene.reason_of(waiting), Some("admitted"));
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_key_id_that_stays_unknown_is_called_so_a_cooldown_after_its_first_token() {
     let known = SigningKey::a("k1");
     let mut scene = with_keys(&known);
     let forged = SigningKey::b("other").token(&payload(START));
     let (first, reason) = scene.request(&forged);
-    assert_eq!(reason, None, "it waits for the fetch");
+    assert_eq!(reason, None);
     let fetch = scene.tick_begins_a_fetch();
     scene.answer(&fetch, published(&[&known]));
-    assert_eq!(scene.reason_of(first), Some("key_unknown"));
-    scene.pass(1);
-    assert_eq!(scene.request(&forged).1, Some("key_unknown"), "remembered");
-    let another = SigningKey::b("yet-another").token(&payload(START));
-    let (third, reason) = scene.request(&another);
-    assert_eq!(reason, Some("keys_unavailable"), "it cannot be known before the cooldown is over");
-    assert_eq!(scene.retry_after(third).as_deref(), Some("29"));
-    assert_eq!(scene.tick(), []);
-    assert_eq!(scene.request(&known.token(&payload(START))).1, Some("admitted"), "known keys are not touched by it");
-}
-
-/// Whoever sends invented key ids spends the fetch of the cooldown; that must not keep a rotated key out for
-/// longer than that, nor need another request to find it.
-#[wasm_bindgen_test(unsupported = test)]
-fn a_key_published_within_the_cooldown_is_found_at_its_end() {
-    let (old, new) = (SigningKey::a("old"), SigningKey::b("new"));
-    let mut scene = with_keys(&old);
-    scene.request(&SigningKey::b("invented").token(&payload(START)));
-    let fetch = scene.tick_begins_a_fetch();
-    scene.answer(&fetch, published(&[&old]));
-    scene.pass(10);
-    assert_eq!(scene.request(&new.token(&payload(START))).1, Some("keys_unavailable"));
-    scene.tick();
-    assert_eq!(scene.next_tick, Some(scene.now.plus(Duration::from_secs(10))), "an idle tick at the latest");
-    scene.pass(16);
-    let (late, reason) = scene.request(&new.token(&payload(START)));
-    assert_eq!(reason, None, "so near the end it waits");
+    assert_eq!(scene.reason_of(first), None, "the key may be about to be published");
     scene.pass(3);
     assert_eq!(scene.tick(), []);
     scene.pass(1);
     let fetch = scene.tick_begins_a_fetch();
+    scene.answer(&fetch, published(&[&known]));
+    assert_eq!(scene.reason_of(first), Some("key_unknown"));
+    scene.pass(3);
+    assert_eq!(scene.request(&forged).1, Some("key_unknown"), "remembered, for seconds");
+    assert_eq!(scene.tick(), []);
+    scene.pass(1);
+    let (again, reason) = scene.request(&forged);
+    assert_eq!(reason, None);
+    let fetch = scene.tick_begins_a_fetch();
+    scene.answer(&fetch, published(&[&known]));
+    assert_eq!(scene.reason_of(again), Some("key_unknown"), "and its first token was long ago");
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_key_that_is_published_two_seconds_after_its_first_token_is_never_called_unknown() {
+    let (old, new) = (SigningKey::a("old"), SigningKey::b("new"));
+    for timeout in ["5s", "0.5s"] {
+        let mut scene = Scene::of(
+            &json!({ "providers": { "okta": { "okta": { "domain": "acme.okta.com" }, "audiences": ["api://default"],
+                "upstream": "okta", "jwks": { "timeout": timeout } } } }),
+            Room::default(),
+        );
+        let fetch = scene.tick_begins_a_fetch();
+        scene.answer(&fetch, published(&[&old]));
+        let mut streams = Vec::new();
+        for tenth in 0..60 {
+            let keys: &[&SigningKey] = if tenth < 20 { &[&old] } else { &[&old, &new] };
+            streams.push((tenth, scene.request(&new.token(&payload(START))).0));
+            for fetch in scene.tick() {
+                scene.answer(&fetch, published(keys));
+            }
+            scene.now = scene.now.plus(Duration::from_millis(100));
+        }
+        for (tenth, stream) in streams {
+            let reason = scene.reason_of(stream).unwrap();
+            assert!(["admitted", "keys_unavailable"].contains(&reason), "{timeout} {tenth}: {reason}");
+            assert!(reason == "admitted" || (timeout == "0.5s" && tenth < 40), "{timeout} {tenth}: {reason}");
+            assert!(reason == "admitted" || scene.retry_after(stream).is_some(), "{timeout} {tenth}");
+        }
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn in_a_flood_of_unknown_key_ids_a_rotated_key_works_within_five_seconds() {
+    let (old, new) = (SigningKey::a("old"), SigningKey::b("new"));
+    let (genuine, forged) = (new.token(&payload(START)), SigningKey::b("forged").token(&payload(START)));
+    let (_, signed) = forged.split_once('.').unwrap();
+    let header = |number: u64| signing::encode(&json!({ "alg": "RS256", "kid": format!("{number}") }).to_string());
+    // Whatever the state of the bucket at the rotation.
+    for rotation in [20_000, 20_050, 22_000, 23_950] {
+        let mut scene = with_keys(&old);
+        let (mut fetches, mut works) = (0, None);
+        for tick in 0..600_u64 {
+            let millis = tick * 50;
+            for number in 0..10 {
+                scene.request(&format!("{}.{signed}", header(tick * 10 + number)));
+            }
+            if millis >= rotation {
+                let (stream, reason) = scene.request(&genuine);
+                assert_ne!(reason, Some("key_unknown"));
+                if reason == Some("admitted") {
+                    works = works.or(Some(millis - rotation));
+                }
+                scene.engine.on_stream_closed(stream);
+            }
+            for fetch in scene.tick() {
+                fetches += 1;
+                let keys: &[&SigningKey] = if millis < rotation { &[&old] } else { &[&old, &new] };
+                scene.now = scene.now.plus(Duration::from_millis(20));
+                scene.answer(&fetch, published(keys));
+                scene.now = UnixTime::from_millis(START * 1000 + millis);
+            }
+            scene.decided.clear();
+            scene.now = UnixTime::from_millis(START * 1000 + millis + 50);
+        }
+        assert!(works.is_some_and(|millis| millis <= 5000), "rotated at {rotation}: works after {works:?} ms");
+        assert!((8..=3 + 30 / 4).contains(&fetches), "{fetches} fetches in 30 s");
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn after_the_clock_was_set_back_a_new_key_is_found_as_before() {
+    let (old, new) = (SigningKey::a("old"), SigningKey::b("new"));
+    let mut scene = with_keys(&old);
+    scene.now = UnixTime::from_secs(START - 3600);
+    let (stream, reason) = scene.request(&new.token(&payload(START - 3600)));
+    assert_eq!(reason, None, "the set was fetched before the request came, whatever the clock says");
+    let fetch = scene.tick_begins_a_fetch();
     scene.answer(&fetch, published(&[&old, &new]));
-    assert_eq!(scene.reason_of(late), Some("admitted"));
+    assert_eq!(scene.reason_of(stream), Some("admitted"));
+    // And what lies ahead by the old clock is not an hour off.
+    let mut scene = with_keys(&old);
+    for kid in ["x", "y", "z"] {
+        scene.request(&SigningKey::b(kid).token(&payload(START)));
+        let fetch = scene.tick_begins_a_fetch();
+        scene.answer(&fetch, published(&[&old]));
+    }
+    scene.request(&new.token(&payload(START)));
+    scene.now = UnixTime::from_secs(START - 3600);
+    let (stream, _) = scene.request(&new.token(&payload(START - 3600)));
+    let fetch = scene.tick_begins_a_fetch();
+    scene.answer(&fetch, published(&[&old, &new]));
+    assert_eq!(scene.reason_of(stream), Some("admitted"));
 }
 
 #[wasm_bindgen_test(unsupported = test)]
@@ -303,6 +399,10 @@ fn a_key_that_is_published_no_more_verifies_nothing_from_then_on() {
     let fetch = scene.tick_begins_a_fetch();
     scene.answer(&fetch, published(&[&new]));
     let (stream, _) = scene.request(&token);
+    let fetch = scene.tick_begins_a_fetch();
+    scene.answer(&fetch, published(&[&new]));
+    assert_eq!(scene.reason_of(stream), None, "it is unknown for the first time");
+    scene.pass(4);
     let fetch = scene.tick_begins_a_fetch();
     scene.answer(&fetch, published(&[&new]));
     assert_eq!(scene.reason_of(stream), Some("key_unknown"));
@@ -425,7 +525,8 @@ fn a_client_that_leaves_is_never_decided_and_strands_nobody() {
 #[wasm_bindgen_test(unsupported = test)]
 fn waiting_is_bounded_in_number_and_in_bytes() {
     let token = SigningKey::a("k1").token(&payload(START));
-    let mut scene = Scene::with_room(Room { requests: 2, bytes: usize::MAX });
+    // Anybody can make up a token that waits for a key: half of the places are for them.
+    let mut scene = Scene::with_room(Room { requests: 4, bytes: usize::MAX });
     assert_eq!(scene.request(&token).1, None);
     let (second, reason) = scene.request(&token);
     assert_eq!(reason, None);
@@ -435,9 +536,62 @@ fn waiting_is_bounded_in_number_and_in_bytes() {
     scene.engine.on_stream_closed(second);
     assert_eq!(scene.request(&token).1, None, "a place that is free again");
 
-    let mut scene = Scene::with_room(Room { requests: usize::MAX, bytes: 20_000 });
+    let mut scene = Scene::with_room(Room { requests: usize::MAX, bytes: 40_000 });
     let parked = (0..1000).filter(|_| scene.request(&token).1.is_none()).count();
     assert!((2..20).contains(&parked), "{parked}");
+}
+
+/// A flood of tokens of one issuer takes no place of another one's, nor of a token that is known.
+#[wasm_bindgen_test(unsupported = test)]
+fn unknown_key_ids_take_their_issuers_part_of_half_of_the_places() {
+    let (old, opaque) = (SigningKey::a("old"), "0123456789abcdef");
+    let configuration = json!({
+        "providers": {
+            "flooded": { "issuer": "https://a.example", "audiences": ["api"], "upstream": "a",
+                "jwks": { "uri": "https://a.example/keys" } },
+            "other": { "issuer": "https://b.example", "audiences": ["api"], "upstream": "b",
+                "jwks": { "uri": "https://b.example/keys" } },
+            "opaque": { "issuer": "https://c.example", "audiences": ["api"], "upstream": "c",
+                "jwks": { "inline": key_set(&[&old]) },
+                "introspection": { "uri": "https://c.example/introspect", "client_id": "x",
+                    "client_secret": { "env": "SECRET" }, "opaque_tokens": true, "cache_ttl": "1s" } },
+        },
+    });
+    let secret = |_: &str| Some(String::from("secret"));
+    let loaded = config::load(configuration.to_string().as_bytes(), &secret).unwrap();
+    let now = UnixTime::from_secs(START);
+    let room = Room { requests: 600, bytes: usize::MAX };
+    let engine = Engine::new(loaded.policy, Box::new(PortableVerifier), room, now);
+    let mut scene =
+        Scene { engine, now, next_stream: 1, decided: Vec::new(), next_tick: None, last_result: None, shared: None };
+    for fetch in scene.tick() {
+        scene.answer(&fetch, published(&[&old]));
+    }
+    // The opaque token is known from now on.
+    let (stream, _) = scene.request(opaque);
+    let outbox = scene.engine.on_tick(scene.now, NO_JITTER);
+    let body = br#"{"active":true,"iss":"https://c.example","aud":"api","exp":4102444800,"sub":"alice"}"#.to_vec();
+    let outcome = CallOutcome::Response { status: 200, retry_after: None, rate_limit_reset: None, body };
+    let outbox = scene.engine.on_call_ended(outbox.calls[0].id, outcome, scene.now, NO_JITTER);
+    scene.take(outbox);
+    assert_eq!(scene.reason_of(stream), Some("admitted"));
+    scene.pass(60);
+
+    let token = |issuer: &str, kid: usize| {
+        let header = json!({ "alg": "RS256", "kid": format!("unknown-{kid}") }).to_string();
+        let payload = json!({ "iss": issuer, "aud": "api", "exp": 4_102_444_800_u64 }).to_string();
+        format!("{}.{}.c2ln", signing::encode(&header), signing::encode(&payload))
+    };
+    let parked = |scene: &mut Scene, issuer: &str| {
+        (0..1000).filter(|kid| scene.request(&token(issuer, *kid)).1.is_none()).count()
+    };
+    assert_eq!(parked(&mut scene, "https://a.example"), 100, "a third of the half");
+    assert_eq!(scene.request(&token("https://a.example", 0)).1, Some("too_many_waiting"));
+    assert_eq!(scene.request(opaque).1, None, "a known token waits for its renewal");
+    assert_eq!(parked(&mut scene, "https://b.example"), 100, "another issuer's part is untouched");
+    let strangers = (0..1000).filter(|number| scene.request(&format!("unknown-opaque-{number:08}")).1.is_none());
+    assert_eq!(strangers.count(), 100, "so is that of opaque tokens");
+    assert_eq!(scene.request(opaque).1, None);
 }
 
 #[wasm_bindgen_test(unsupported = test)]
@@ -447,6 +601,8 @@ fn a_clock_that_jumps_neither_stops_refreshes_nor_drops_keys() {
     scene.now = UnixTime::from_secs(START - 86_400);
     let token = key.token(&payload(scene.now.as_secs()));
     assert_eq!(scene.request(&token).1, Some("admitted"));
+    assert_eq!(scene.tick(), []);
+    scene.pass(3600);
     assert_eq!(scene.tick().len(), 1, "the refresh is not put off for a day");
 }
 
@@ -560,23 +716,76 @@ fn what_another_worker_fetched_decides_who_waits_here() {
     assert_eq!(here.request(&key.token(&payload(here.now.as_secs()))).1, Some("admitted"));
 }
 
+/// What the lease of the process says of a fetch.
+fn take_turn(scene: &mut Scene, lease: &mut Option<Lease>, fetch: &Fetch) -> Turn {
+    let turn = Turn::of(&fetch.keys, *lease, scene.now);
+    if let Turn::Ours(taken) = turn {
+        *lease = Some(taken);
+    }
+    let outbox = scene.engine.on_turn(fetch.id, turn, scene.now);
+    scene.take(outbox);
+    turn
+}
+
+/// Two workers that hold the same keys, and the lease of their process.
+fn two_workers(key: &SigningKey) -> (Scene, Scene, Option<Lease>) {
+    let (mut here, mut there, mut lease) = (Scene::new(), Scene::new(), None);
+    let fetch = here.tick_begins_a_fetch();
+    assert!(matches!(take_turn(&mut here, &mut lease, &fetch), Turn::Ours(_)));
+    here.answer(&fetch, published(&[key]));
+    there.learn(&here.shared.take().unwrap());
+    (here, there, lease.map(Lease::given_back))
+}
+
+/// A worker fetches for a key id that nobody knows, and has the lease.
+fn fetches_for(worker: &mut Scene, lease: &mut Option<Lease>, kid: &str) -> Fetch {
+    worker.request(&SigningKey::b(kid).token(&payload(START)));
+    let fetch = worker.tick_begins_a_fetch();
+    assert!(matches!(take_turn(worker, lease, &fetch), Turn::Ours(_)));
+    fetch
+}
+
 #[wasm_bindgen_test(unsupported = test)]
 fn a_fetch_of_another_worker_that_began_earlier_does_not_condemn_a_key() {
     let (old, new) = (SigningKey::a("old"), SigningKey::b("new"));
-    let (mut here, mut there) = (with_keys(&old), Scene::new());
-    there.pass(1);
-    let early = there.tick_begins_a_fetch();
-    here.pass(2);
+    let (mut here, mut there, mut lease) = two_workers(&old);
+    let early = fetches_for(&mut there, &mut lease, "another");
     let (waiting, _) = here.request(&new.token(&payload(START)));
     let own = here.tick_begins_a_fetch();
-    there.pass(1);
+    assert!(matches!(take_turn(&mut here, &mut lease, &own), Turn::Theirs(_)));
     there.answer(&early, published(&[&old]));
-    here.pass(1);
+    lease = lease.map(Lease::given_back);
     here.learn(&there.shared.take().unwrap());
     assert_eq!(here.reason_of(waiting), None);
     assert!(here.engine.is_fetching(own.id));
+    assert!(matches!(take_turn(&mut here, &mut lease, &own), Turn::Ours(_)));
     here.answer(&own, published(&[&old, &new]));
     assert_eq!(here.reason_of(waiting), Some("admitted"));
+}
+
+/// What a worker reads in the lease tells it which fetches began later.
+#[wasm_bindgen_test(unsupported = test)]
+fn a_fetch_of_another_worker_that_began_later_decides_like_an_own_one() {
+    let old = SigningKey::a("old");
+    let (mut here, mut there, mut lease) = two_workers(&old);
+    let (waiting, _) = here.request(&SigningKey::b("new").token(&payload(START)));
+    let own = here.tick_begins_a_fetch();
+    for kid in ["x", "y", "z"] {
+        let fetch = fetches_for(&mut there, &mut lease, kid);
+        if kid != "z" {
+            assert!(matches!(take_turn(&mut here, &mut lease, &own), Turn::Theirs(_)));
+        }
+        there.answer(&fetch, published(&[&old]));
+        lease = lease.map(Lease::given_back);
+        assert_eq!(here.reason_of(waiting), None, "{kid}");
+        here.learn(&there.shared.take().unwrap());
+        if kid == "x" {
+            assert!(here.engine.is_fetching(own.id), "that fetch was under way when the lease was read");
+            here.pass(4);
+            there.pass(4);
+        }
+    }
+    assert_eq!(here.reason_of(waiting), Some("key_unknown"), "the last one began after the lease was read");
 }
 
 #[wasm_bindgen_test(unsupported = test)]
@@ -585,7 +794,8 @@ fn a_fetch_that_is_put_off_for_another_workers_sake_comes_later() {
     let mut scene = with_keys(&key);
     let (waiting, _) = scene.request(&SigningKey::b("unknown").token(&payload(START)));
     let fetch = scene.tick_begins_a_fetch();
-    let outbox = scene.engine.on_postponed(fetch.id, Duration::from_secs(20), scene.now);
+    let turn = Turn::CoolingDown { wait: Duration::from_secs(20), sequence: fetch.keys.sequence };
+    let outbox = scene.engine.on_turn(fetch.id, turn, scene.now);
     scene.take(outbox);
     assert_eq!(scene.reason_of(waiting), Some("keys_unavailable"));
     assert_eq!(scene.retry_after(waiting).as_deref(), Some("20"));
@@ -595,7 +805,7 @@ fn a_fetch_that_is_put_off_for_another_workers_sake_comes_later() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn records_that_are_broken_stale_or_from_the_future_are_ignored() {
+fn records_that_are_broken_or_stale_are_ignored() {
     let key = SigningKey::a("k1");
     let mut there = Scene::new();
     let fetch = there.tick_begins_a_fetch();
@@ -605,17 +815,37 @@ fn records_that_are_broken_stale_or_from_the_future_are_ignored() {
         answer: shared.answer.clone().map(|answer| SharedAnswer { body: b"{}".to_vec(), ..answer }),
         ..shared.clone()
     };
-    let future = SharedOutcome { ended: UnixTime::from_secs(START + 60), ..shared.clone() };
-    for record in [broken, future] {
-        let mut here = Scene::new();
-        here.learn(&record);
-        assert_eq!(here.last_result, None);
-        assert_eq!(here.request(&key.token(&payload(START))).1, None);
-    }
+    let mut here = Scene::new();
+    here.learn(&broken);
+    assert_eq!(here.last_result, None);
+    assert_eq!(here.request(&key.token(&payload(START))).1, None);
     let mut here = Scene::new();
     here.pass(86_400);
     here.learn(&shared);
     assert_eq!(here.last_result, None, "older than max_stale");
+}
+
+/// After the clock was set back all that was shared ended in the future.
+#[wasm_bindgen_test(unsupported = test)]
+fn a_record_from_before_the_clock_was_set_back_is_taken_and_soon_renewed_and_blocks_no_later_one() {
+    let (old, new) = (SigningKey::a("old"), SigningKey::b("new"));
+    let mut there = Scene::new();
+    let fetch = there.tick_begins_a_fetch();
+    there.answer(&fetch, published(&[&old]));
+    let shared = there.shared.take().unwrap();
+    let mut here = Scene::new();
+    here.now = UnixTime::from_secs(START - 3600);
+    here.learn(&shared);
+    assert_eq!(here.request(&old.token(&payload(START - 3600))).1, Some("admitted"));
+    assert_eq!(here.tick().len(), 1, "nobody knows how old it is");
+    there.now = here.now;
+    there.tick();
+    there.pass(3600);
+    let fetch = there.tick_begins_a_fetch();
+    there.answer(&fetch, published(&[&old, &new]));
+    here.pass(3600);
+    here.learn(&there.shared.take().unwrap());
+    assert_eq!(here.request(&new.token(&payload(START))).1, Some("admitted"));
 }
 
 #[wasm_bindgen_test(unsupported = test)]

@@ -29,8 +29,8 @@ document! {
     Document {
         /// The token issuers, under names of your choice.
         providers: BTreeMap<String, ProviderDocument>,
-        /// A list of revoked tokens: a token on it is refused at once, whoever issued it. Until the list was read for the first
-        /// time, every request with a token is answered 503. Left out: none.
+        /// A list of revoked tokens: a token on it is refused at once, whoever issued it. Until a first list was
+        /// read, requests with a token wait for it, and are answered 503 when it cannot be read. Left out: none.
         revocations: RevocationsDocument,
         /// Where the token is looked for and what becomes of it.
         token: TokenDocument,
@@ -174,7 +174,8 @@ document! {
         max_stale: Duration,
         /// How long a fetch may take, and a request wait for it. Left out: `"5s"`.
         timeout: Duration,
-        /// Unknown key ids cause at most one fetch in this time. Left out: `"30s"`.
+        /// How often unknown key ids may cause a fetch: three at once, then one in this time. So long after its first
+        /// token an unknown key id is answered with 503 and not with 401, 30 s at most. Left out: `"4s"`.
         unknown_kid_cooldown: Duration,
     }
 }

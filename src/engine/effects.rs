@@ -3,7 +3,9 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::{CallResult, Decision, FetchResult, Poll, PollResult, Purpose, SharedOutcome, SharedTokenAnswer, StreamId};
+use super::{
+    CallResult, Decision, FetchResult, ListNews, Poll, PollResult, Purpose, SharedOutcome, SharedTokenAnswer, StreamId,
+};
 use crate::introspection::call::CallNumber;
 use crate::keys::fetch::{FetchNumber, KeyFetch};
 use crate::policy::ProviderId;
@@ -79,6 +81,8 @@ pub struct Outbox {
     pub block: Option<(ProviderId, UnixTime)>,
     /// The list of revoked tokens is to be asked for.
     pub poll: Option<Poll>,
+    /// What the other VMs of the process should know of the list of revoked tokens.
+    pub list_news: Option<ListNews>,
     /// Parked streams that are decided now, at most [`super::BATCH`] of them.
     pub decided: Vec<(StreamId, Decision)>,
     /// When to tick at the latest.

@@ -10,7 +10,7 @@ use crate::engine::figures::RevocationFigures;
 use crate::engine::token_cache::Grant;
 use crate::engine::{CallId, Inquiry, Outbox};
 use crate::introspection::call::{Call, Standing, TokenDigest};
-use crate::introspection::revocation_feed::{Judgement, PollNumber, PollOutcome, PollResult, RevocationFeed};
+use crate::introspection::revocation_feed::{Judgement, RevocationFeed};
 use crate::introspection::sharing::SharedAnswers;
 use crate::introspection::{Cause, Freshness, LookUp, ProviderIntrospection, Refusal, Unavailable};
 use crate::jitter::Jitter;
@@ -25,7 +25,7 @@ const LEAST_REMEMBERED: CacheLimits = CacheLimits { tokens: 1024, bytes: 4 * 102
 #[derive(Debug)]
 pub(super) struct Inquiries {
     introspections: Vec<(ProviderId, ProviderIntrospection)>,
-    revocations: Option<RevocationFeed>,
+    pub(super) revocations: Option<RevocationFeed>,
 }
 
 /// What a request waits for.
@@ -35,6 +35,8 @@ pub(super) enum Awaited {
     Keys(ProviderId),
     /// What a provider says of a token.
     Answer { of: ProviderId, about: TokenDigest, standing: Standing },
+    /// The first list of revoked tokens.
+    Revocations,
 }
 
 /// What is said of a token.
@@ -96,8 +98,10 @@ impl Inquiries {
         asked: &Question<'_>,
     ) -> Said<Option<Freshness>> {
         // First: it costs no call, and whatever the issuer says, a token on the list does not pass.
-        if let Err(reason) = self.about_revocation(grant.provider, &grant.token, policy, asked.now) {
-            return Said::Refused(reason);
+        match self.about_revocation(grant.provider, &grant.token, policy, asked.now) {
+            Said::Good(()) => {}
+            Said::Refused(reason) => return Said::Refused(reason),
+            Said::Wait(awaited) => return Said::Wait(awaited),
         }
         if !asked.introspects {
             return Said::Good(None);
@@ -129,8 +133,9 @@ impl Inquiries {
         };
         match introspection.look_up_opaque(asked.text, its_provider, asked.came_at, asked.now) {
             LookUp::Active(token, freshness) => match self.about_revocation(provider, &token, policy, asked.now) {
-                Ok(()) => Said::Good((token, freshness)),
-                Err(reason) => Said::Refused(reason),
+                Said::Good(()) => Said::Good((token, freshness)),
+                Said::Refused(reason) => Said::Refused(reason),
+                Said::Wait(awaited) => Said::Wait(awaited),
             },
             LookUp::Refused(refusal) => Said::Refused(refusal.into()),
             LookUp::Unavailable(unavailable) => Said::Refused(unavailable.into()),
@@ -147,13 +152,14 @@ impl Inquiries {
         token: &AdmittedToken,
         policy: &Policy,
         now: UnixTime,
-    ) -> Result<(), DenyReason> {
-        let Some(feed) = &self.revocations else { return Ok(()) };
+    ) -> Said<()> {
+        let Some(feed) = &self.revocations else { return Said::Good(()) };
         let issuer = policy.providers.get(provider).map_or("", |provider| &provider.issuer);
         match feed.judge(token, issuer, now) {
-            Judgement::NotListed => Ok(()),
-            Judgement::Revoked => Err(DenyReason::TokenRevoked),
-            Judgement::Unread(wait) => Err(DenyReason::RevocationsUnavailable(wait)),
+            Judgement::NotListed => Said::Good(()),
+            Judgement::Revoked => Said::Refused(DenyReason::TokenRevoked),
+            Judgement::Pending => Said::Wait(Awaited::Revocations),
+            Judgement::Unavailable(wait) => Said::Refused(DenyReason::RevocationsUnavailable(wait)),
         }
     }
 
@@ -179,25 +185,20 @@ impl Inquiries {
         recall
     }
 
-    /// Takes the outcome of a poll.
-    pub(super) fn finish_poll(
-        &mut self,
-        number: PollNumber,
-        outcome: PollOutcome,
-        jitter: Jitter,
-        now: UnixTime,
-    ) -> Option<PollResult> {
-        self.revocations.as_mut().map(|feed| feed.finish_poll(number, outcome, jitter, now))
-    }
-
     /// The list in numbers, where there is to be one.
     pub(super) fn revocation_figures(&self, now: UnixTime) -> Option<RevocationFigures> {
         self.revocations.as_ref().map(|feed| RevocationFigures { age: feed.age(now), entries: feed.entries() })
     }
 
     /// Whether there is a list, where there is to be one.
-    pub(super) fn is_list_read(&self, now: UnixTime) -> bool {
-        self.revocations.as_ref().is_none_or(|feed| feed.age(now).is_some())
+    pub(super) fn has_list(&self) -> bool {
+        self.revocations.as_ref().is_none_or(RevocationFeed::has_list)
+    }
+
+    /// How long a request may wait for the first list.
+    pub(super) fn longest_wait_for_list(&self) -> Duration {
+        let feed = self.revocations.as_ref().filter(|feed| !feed.has_list());
+        feed.map_or(Duration::ZERO, RevocationFeed::longest_wait)
     }
 
     /// When something is to be done without being asked.

@@ -17,6 +17,7 @@ mod parked;
 pub mod reply;
 mod request;
 mod resource_metadata;
+mod revocations;
 mod sampling;
 mod token_cache;
 mod told;
@@ -48,6 +49,7 @@ pub use crate::introspection::request::{Entropy, HttpRequest, Message};
 pub use crate::introspection::revocation_feed::{
     MAX_ANSWER_BYTES as MAX_POLL_ANSWER_BYTES, Poll, PollFault, PollNumber, PollOutcome, PollResult,
 };
+pub use crate::introspection::revocation_sharing::{ListChange, ListDocument, ListNews, ListState};
 pub use crate::introspection::sharing::{
     CallLease, CallTurn, NothingShared, Places, SharedAnswer as SharedTokenAnswer, SharedAnswers, SharedSlot,
 };
@@ -55,6 +57,7 @@ pub use crate::jose::private_key::NoRsaSigner;
 pub use crate::jose::{
     Algorithm, CannotSign, Doubt, NativeSigner, NativeVerifier, PortableVerifier, RsaSigner, SignatureVerifier,
 };
+pub use crate::keys::Sequence;
 pub use crate::keys::fetch::{FetchCause, FetchFault, FetchOutcome, FetchResult, Jitter, MAX_ANSWER_BYTES};
 pub use crate::keys::sharing::{Lease, SharedAnswer, SharedOutcome, Turn};
 pub use crate::policy::{Attribute, AttributeValues, CalloutAddress};
@@ -120,7 +123,8 @@ impl Engine {
         let known = TokenCache::new(policy.cache);
         let inquiries = Inquiries::new(&policy, others, now);
         let sampling = Sampling::new(policy.audit, seed);
-        Self { policy, verifier, keys, known, inquiries, parked: Parked::new(room), sampling }
+        let parked = Parked::new(room, policy.providers.iter().count());
+        Self { policy, verifier, keys, known, inquiries, parked, sampling }
     }
 
     /// A request has come.
@@ -157,7 +161,7 @@ impl Engine {
     ) -> Arrival {
         if self.policy.readiness_path.as_deref().is_some_and(|path| asks_for(path, head)) {
             let has_keys = self.keys.iter().all(|(_, keys)| keys.generation_in_use(now).is_some());
-            return Arrival::Answered(readiness_reply(has_keys && self.inquiries.is_list_read(now)));
+            return Arrival::Answered(readiness_reply(has_keys && self.inquiries.has_list()));
         }
         if let Some(reply) = resource_metadata::answer(&self.policy.resources, head) {
             return Arrival::Answered(reply);
@@ -227,11 +231,13 @@ impl Engine {
         self.finish(outbox, now)
     }
 
-    /// A fetch must not be made before so long has passed: another VM has made one for the same cause.
-    pub fn on_postponed(&mut self, fetch: FetchId, wait: Duration, now: UnixTime) -> Outbox {
+    /// What the lease of the process says of a fetch: whether it is to be made now, by this VM or another one.
+    pub fn on_turn(&mut self, fetch: FetchId, turn: Turn, now: UnixTime) -> Outbox {
         if let Some(keys) = keys_of_mut(&mut self.keys, fetch.provider) {
-            keys.postpone(fetch.number, wait, now);
-            self.parked.recall(fetch.provider);
+            keys.take_turn(fetch.number, turn, now);
+            if matches!(turn, Turn::CoolingDown { .. }) {
+                self.parked.recall(fetch.provider);
+            }
         }
         self.finish(Outbox::default(), now)
     }
@@ -306,14 +312,6 @@ impl Engine {
         self.inquiries.of(provider).map(|introspection| (introspection.budget_record(), introspection.budget()))
     }
 
-    /// The poll has ended. `jitter` is new randomness.
-    pub fn on_polled(&mut self, poll: PollNumber, outcome: PollOutcome, now: UnixTime, jitter: Jitter) -> Outbox {
-        let mut outbox = Outbox::default();
-        let result = self.inquiries.finish_poll(poll, outcome, jitter, now);
-        outbox.poll_note = result.filter(|result| *result != PollResult::Late);
-        self.finish(outbox, now)
-    }
-
     /// The client of a parked request has gone, or the stream ended otherwise.
     pub fn on_stream_closed(&mut self, stream: StreamId) {
         self.parked.remove(stream);
@@ -339,14 +337,18 @@ impl Engine {
     }
 
     fn park(&mut self, stream: StreamId, token: NamedToken<'_>, awaited: Awaited, now: UnixTime) -> Arrival {
+        let provider = token.provider();
+        let for_keys = keys_of(&self.keys, provider).map_or(Duration::ZERO, ProviderKeys::longest_wait);
+        let for_answer = self.inquiries.longest_wait(provider);
+        let for_list = self.inquiries.longest_wait_for_list();
+        // With what comes first it is only known whether there is more to wait for.
         let wait = match awaited {
-            Awaited::Answer { of, .. } => self.inquiries.longest_wait(of),
-            Awaited::Keys(of) => {
-                let for_keys = keys_of(&self.keys, of).map_or(Duration::ZERO, ProviderKeys::longest_wait);
-                // With them it is only known whether there is somebody to ask about.
-                let for_answer =
-                    if token.introspects(&self.policy) { self.inquiries.longest_wait(of) } else { Duration::ZERO };
-                for_keys.saturating_add(for_answer)
+            Awaited::Answer { .. } => for_answer.saturating_add(for_list),
+            Awaited::Revocations if token.introspects(&self.policy) => for_list.saturating_add(for_answer),
+            Awaited::Revocations => for_list,
+            Awaited::Keys(_) => {
+                let for_answer = if token.introspects(&self.policy) { for_answer } else { Duration::ZERO };
+                for_keys.saturating_add(for_list).saturating_add(for_answer)
             }
         };
         let patience = Patience { since: now, until: now.plus(wait).plus(WAIT_GRACE) };

@@ -1,5 +1,9 @@
 //! The requests that wait for keys, or for what an issuer says of a token: bounded in number and bytes, each with a
-//! deadline of its own. Tokens of which nothing good is known take half of the room at most: anybody can make them up.
+//! deadline of its own.
+//!
+//! A token of which nothing good is known anybody can make up: one that waits for a key, be it the first key set, and an
+//! opaque one that was never active. These share half of the places, and each provider has an equal part of that half, so
+//! that a flood of tokens of one issuer takes no place of another one's, nor of a token that is known.
 //!
 //! A request here is either waiting or *recalled*: the reason it waits for may be gone, and it is to be
 //! decided with the next batch. Nothing is decided in here.
@@ -17,12 +21,19 @@ use crate::unix_time::UnixTime;
 /// Clocks are corrected by less than this without anybody having set them back.
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(1);
 
+/// A provider's part of the places for untrusted tokens, however many providers there are.
+const LEAST_PART: Room = Room { requests: 64, bytes: 1024 * 1024 };
+
+/// What a request takes beside what it holds: its place in a hash table, which is a quarter full when it has just
+/// grown, and in those of the recalled and of who waits for which answer.
+const ENTRY_BYTES: usize = 4 * size_of::<(StreamId, Waiting)>() + 512;
+
 /// How much may wait in one VM.
 #[derive(Clone, Copy, Debug)]
 pub struct Room {
     /// Requests.
     pub requests: usize,
-    /// Bytes held by them, about.
+    /// Bytes held by them in this VM. What the host holds of them is not known here.
     pub bytes: usize,
 }
 
@@ -36,9 +47,13 @@ impl Default for Room {
 #[derive(Debug)]
 pub(super) struct Parked {
     room: Room,
-    held_bytes: usize,
-    /// Those among them whose token nobody knows.
-    unknown: Held,
+    all: Held,
+    /// Those among them whose token anybody could make up, together and by provider.
+    untrusted: Held,
+    by_provider: HashMap<ProviderId, Held>,
+    /// Of those.
+    half: Room,
+    part: Room,
     waiting: HashMap<StreamId, Waiting>,
     /// Who waits for what is said of a token: an answer looks for nobody else.
     by_answer: HashMap<(ProviderId, TokenDigest), BTreeSet<StreamId>>,
@@ -49,6 +64,22 @@ pub(super) struct Parked {
 struct Held {
     requests: usize,
     bytes: usize,
+}
+
+impl Held {
+    const fn has_room_for(self, bytes: usize, room: Room) -> bool {
+        self.requests < room.requests && self.bytes.saturating_add(bytes) <= room.bytes
+    }
+
+    const fn add(&mut self, bytes: usize) {
+        self.requests = self.requests.saturating_add(1);
+        self.bytes = self.bytes.saturating_add(bytes);
+    }
+
+    const fn remove(&mut self, bytes: usize) {
+        self.requests = self.requests.saturating_sub(1);
+        self.bytes = self.bytes.saturating_sub(bytes);
+    }
 }
 
 /// How long a request may wait.
@@ -70,15 +101,25 @@ struct Waiting {
     token: NamedToken<'static>,
     awaited: Awaited,
     patience: Patience,
+    bytes: usize,
     recalled: bool,
 }
 
 impl Parked {
-    pub(super) fn new(room: Room) -> Self {
+    /// Room for the requests of so many providers.
+    pub(super) fn new(room: Room, providers: usize) -> Self {
+        let half = Room { requests: room.requests / 2, bytes: room.bytes / 2 };
+        let part = |all: usize, least: usize| all.checked_div(providers).unwrap_or(all).max(least).min(all);
         Self {
             room,
-            held_bytes: 0,
-            unknown: Held::default(),
+            all: Held::default(),
+            untrusted: Held::default(),
+            by_provider: HashMap::new(),
+            half,
+            part: Room {
+                requests: part(half.requests, LEAST_PART.requests),
+                bytes: part(half.bytes, LEAST_PART.bytes),
+            },
             waiting: HashMap::new(),
             by_answer: HashMap::new(),
             recalled: VecDeque::new(),
@@ -87,12 +128,12 @@ impl Parked {
 
     /// Whether this request may wait too.
     pub(super) fn has_room_for(&self, token: &NamedToken<'_>, awaited: Awaited) -> bool {
-        let bytes = token.held_bytes();
-        let is_within =
-            |held: Held, room: Room| held.requests < room.requests && held.bytes.saturating_add(bytes) <= room.bytes;
-        let all = Held { requests: self.waiting.len(), bytes: self.held_bytes };
-        let half = Room { requests: self.room.requests / 2, bytes: self.room.bytes / 2 };
-        is_within(all, self.room) && (!is_unknown(awaited) || is_within(self.unknown, half))
+        let bytes = bytes_of(token);
+        let has_part = |provider: ProviderId| {
+            let held = self.by_provider.get(&provider).copied().unwrap_or_default();
+            self.untrusted.has_room_for(bytes, self.half) && held.has_room_for(bytes, self.part)
+        };
+        self.all.has_room_for(bytes, self.room) && untrusted_of(awaited).is_none_or(has_part)
     }
 
     /// Takes a request in that has to wait.
@@ -105,16 +146,16 @@ impl Parked {
     ) {
         // A stream id that is still here was never closed by the host; the older request is forgotten.
         self.take(stream);
-        let bytes = token.held_bytes();
-        self.held_bytes = self.held_bytes.saturating_add(bytes);
-        if is_unknown(awaited) {
-            self.unknown.requests = self.unknown.requests.saturating_add(1);
-            self.unknown.bytes = self.unknown.bytes.saturating_add(bytes);
+        let bytes = bytes_of(&token);
+        self.all.add(bytes);
+        if let Some(provider) = untrusted_of(awaited) {
+            self.untrusted.add(bytes);
+            self.by_provider.entry(provider).or_default().add(bytes);
         }
         if let Awaited::Answer { of, about, .. } = awaited {
             self.by_answer.entry((of, about)).or_default().insert(stream);
         }
-        self.waiting.insert(stream, Waiting { token, awaited, patience, recalled: false });
+        self.waiting.insert(stream, Waiting { token, awaited, patience, bytes, recalled: false });
     }
 
     /// Recalls all that wait for this provider's keys.
@@ -131,6 +172,11 @@ impl Parked {
                 self.recalled.push_back(stream);
             }
         }
+    }
+
+    /// Recalls all that wait for the first list of revoked tokens.
+    pub(super) fn recall_list(&mut self) {
+        self.recall_where(|waiting| waiting.awaited == Awaited::Revocations);
     }
 
     /// Recalls all that have waited long enough.
@@ -185,11 +231,12 @@ impl Parked {
 
     fn take(&mut self, stream: StreamId) -> Option<Waiting> {
         let waiting = self.waiting.remove(&stream)?;
-        let bytes = waiting.token.held_bytes();
-        self.held_bytes = self.held_bytes.saturating_sub(bytes);
-        if is_unknown(waiting.awaited) {
-            self.unknown.requests = self.unknown.requests.saturating_sub(1);
-            self.unknown.bytes = self.unknown.bytes.saturating_sub(bytes);
+        self.all.remove(waiting.bytes);
+        if let Some(provider) = untrusted_of(waiting.awaited) {
+            self.untrusted.remove(waiting.bytes);
+            if let Some(held) = self.by_provider.get_mut(&provider) {
+                held.remove(waiting.bytes);
+            }
         }
         if let Awaited::Answer { of, about, .. } = waiting.awaited
             && let Some(streams) = self.by_answer.get_mut(&(of, about))
@@ -203,6 +250,14 @@ impl Parked {
     }
 }
 
-const fn is_unknown(awaited: Awaited) -> bool {
-    matches!(awaited, Awaited::Answer { standing: Standing::Unknown, .. })
+fn bytes_of(token: &NamedToken<'_>) -> usize {
+    token.held_bytes().saturating_add(ENTRY_BYTES)
+}
+
+/// Whose token it says it is, when anybody could have made it up.
+const fn untrusted_of(awaited: Awaited) -> Option<ProviderId> {
+    match awaited {
+        Awaited::Keys(provider) | Awaited::Answer { of: provider, standing: Standing::Unknown, .. } => Some(provider),
+        Awaited::Answer { standing: Standing::Known, .. } | Awaited::Revocations => None,
+    }
 }

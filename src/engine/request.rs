@@ -18,7 +18,8 @@ use crate::engine::told::Told;
 use crate::http::{HeadEdits, HeaderEdit, RequestHead};
 use crate::introspection::Freshness;
 use crate::jose::{Claim, SignatureVerifier, TokenFault, UnverifiedToken};
-use crate::keys::{LookUp, ProviderKeys};
+use crate::keys::{Arrived, LookUp, ProviderKeys};
+use crate::memory;
 use crate::policy::token_source::Credential;
 use crate::policy::{
     Access, AdmittedToken, Asked, Attribute, AttributeValues, ClaimFault, KeyOrigin, NoTokenNeeded, Place, Policy,
@@ -31,8 +32,10 @@ use crate::unix_time::UnixTime;
 #[derive(Debug)]
 pub(super) struct RequestFacts<'a> {
     head: Cow<'a, RequestHead>,
-    /// When it came: what its conditions take for the time, and since when a key can have been missed.
+    /// When it came: what its conditions take for the time.
     came_at: UnixTime,
+    /// The same among its provider's fetches, once a key was looked for.
+    arrived: Option<Arrived>,
     /// What the host said of it, where its rule asks.
     attributes: AttributeValues,
     rule: RuleId,
@@ -99,6 +102,7 @@ pub(super) fn find_credential<'a>(
     let mut facts = RequestFacts {
         head: Cow::Borrowed(head),
         came_at: now,
+        arrived: None,
         attributes: attributes.unwrap_or_default(),
         rule: RuleId::Otherwise,
         stripping: Vec::new(),
@@ -212,21 +216,27 @@ impl<'a> NamedToken<'a> {
         self.provider
     }
 
-    /// About how many bytes it holds on to while it waits.
+    /// How many bytes it holds while it waits, beside itself.
     pub(super) fn held_bytes(&self) -> usize {
-        let edits: usize = self.facts.stripping.iter().map(HeaderEdit::held_bytes).sum();
         let token = match &self.token {
-            Named::Jwt(token) => token.held_bytes(),
-            Named::Opaque(text) => text.reveal().len(),
+            Named::Jwt(token) => token.parked_bytes(),
+            Named::Opaque(text) => memory::allocation(text.reveal().len().saturating_add(2 * size_of::<usize>())),
         };
-        let parts = [token, self.facts.head.held_bytes(), edits, 512];
-        parts.into_iter().fold(0, usize::saturating_add)
+        let parts = [self.facts.head.held_bytes(), self.facts.attributes.held_bytes()];
+        let edits = self.facts.stripping.iter().map(HeaderEdit::held_bytes);
+        parts.into_iter().chain(edits).fold(token, usize::saturating_add)
     }
 
     /// With a head of its own, for one that waits.
     pub(super) fn into_owned(self) -> NamedToken<'static> {
-        let Self { facts: RequestFacts { head, came_at, attributes, rule, stripping, source }, token, provider } = self;
-        let facts = RequestFacts { head: Cow::Owned(head.into_owned()), came_at, attributes, rule, stripping, source };
+        let Self {
+            facts: RequestFacts { head, came_at, arrived, attributes, rule, stripping, source },
+            token,
+            provider,
+        } = self;
+        let (head, mut stripping) = (Cow::Owned(head.into_owned()), stripping);
+        stripping.shrink_to_fit();
+        let facts = RequestFacts { head, came_at, arrived, attributes, rule, stripping, source };
         NamedToken { facts, token, provider }
     }
 
@@ -263,7 +273,7 @@ impl<'a> NamedToken<'a> {
         verifier: &dyn SignatureVerifier,
         now: UnixTime,
     ) -> Progress<'a> {
-        let Self { facts, token, provider: id } = self;
+        let Self { mut facts, token, provider: id } = self;
         let Some(provider) = policy.providers.get(id) else {
             return Progress::Decided(facts.deny(policy, None, ClaimFault::IssuerUnknown.into()));
         };
@@ -273,7 +283,8 @@ impl<'a> NamedToken<'a> {
         };
         let generation = keys.generation_in_use(now);
         let header = token.header();
-        let candidates = match keys.look_up(header.key_id.as_deref(), header.algorithm, facts.came_at, now) {
+        let arrived = *facts.arrived.get_or_insert(keys.arrived(now));
+        let candidates = match keys.look_up(header.key_id.as_deref(), header.algorithm, arrived, now) {
             LookUp::Found(candidates) => candidates,
             LookUp::Wait => {
                 return Progress::Waiting(Self { facts, token: Named::Jwt(token), provider: id }, Awaited::Keys(id));
@@ -286,7 +297,8 @@ impl<'a> NamedToken<'a> {
         };
         let (text, held_bytes) = (Rc::clone(token.text().reveal()), token.held_bytes());
         // It is used up by being proved; one that is asked about then may have to wait.
-        let again = policy.rules.rule(facts.rule).introspects.then(|| token.clone());
+        let may_wait = policy.rules.rule(facts.rule).introspects || !inquiries.has_list();
+        let again = may_wait.then(|| token.clone());
         let is_known_bad = generation.is_some_and(|keys| known.is_known_bad(&text, keys, now));
         let judged = if is_known_bad {
             Err(TokenFault::SignatureInvalid.into())

@@ -13,6 +13,7 @@ use crate::host::callouts::{Errand, Outgoing, Trouble};
 use crate::host::clock;
 use crate::host::root_state::RootState;
 use crate::host::shared_calls::{self, Asking, HeldAnswers, HeldLease};
+use crate::host::shared_list;
 
 const FORM: &str = "application/x-www-form-urlencoded";
 
@@ -147,6 +148,22 @@ impl RootState {
     /// A poll has ended.
     pub(super) fn end_poll(&self, poll: PollNumber, outcome: PollOutcome) -> Option<Outbox> {
         let (now, jitter) = (clock::now(), clock::jitter());
-        self.with_engine(|engine| engine.on_polled(poll, outcome, now, jitter))
+        let outbox = self.with_engine(|engine| engine.on_polled(poll, outcome, now, jitter));
+        if self.shares_data()
+            && let Some(news) = outbox.as_ref().and_then(|outbox| outbox.list_news.as_ref())
+            && let Some(record) = self.with_engine(|engine| engine.list_record()).flatten()
+            && shared_list::publish(&record, news)
+        {
+            self.wake_ups.wake_others();
+        }
+        outbox
+    }
+
+    /// Takes over the list of revoked tokens that others hold, where there is none here.
+    pub(super) fn learn_list(&self) -> Option<Outbox> {
+        let record =
+            self.with_engine(|engine| if engine.lacks_list() { engine.list_record() } else { None }).flatten()?;
+        let (state, document) = shared_list::held(&record)?;
+        self.with_engine(|engine| engine.on_list_shared(state, &document, clock::now()))
     }
 }

@@ -65,6 +65,10 @@ impl Journal {
                     log::info!("the list of revoked tokens has {entries} entries");
                 }
             }
+            PollResult::TakenOver(entries) => {
+                self.entries.set(Some(entries));
+                log::info!("the list of revoked tokens has {entries} entries (taken over from another worker)");
+            }
             PollResult::Failed { fault, retry_in } => {
                 let name = fault.name();
                 if let Some(withheld) = self.may_say(None, name) {

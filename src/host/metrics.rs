@@ -1,7 +1,8 @@
 //! Counting in the host: on Envoy alone, for the SDK panics on a host that refuses a metric.
 //!
 //! The first of a kind defines the host's metric and remembers its number; from then on a request costs two increments and
-//! no text is put together for it.
+//! no text is put together for it. A VM defines each metric once, whatever number of configurations it is given: a host
+//! keeps what each definition takes for as long as the VM runs.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -20,12 +21,16 @@ const UNNAMED: &str = "(unnamed)";
 /// Why a request is refused that was to pass, and that the host did not take the identity of.
 const UNDELIVERED: &str = "undelivered";
 
-/// The host's numbers of the metrics that were told so far.
+thread_local! {
+    /// The host's numbers of the metrics that this VM has defined.
+    static DEFINED: RefCell<HashMap<String, u32>> = RefCell::default();
+}
+
+/// What one configuration counts.
 #[derive(Debug, Default)]
 pub(super) struct Metrics {
     are_counted: Cell<bool>,
     decisions: RefCell<HashMap<Decided, Numbers>>,
-    by_name: RefCell<HashMap<String, u32>>,
     times: Cell<Option<Times>>,
 }
 
@@ -56,7 +61,6 @@ impl Metrics {
     /// Begins anew with a configuration, where the host is one that counts.
     pub(super) fn begin(&self, host_can: bool) {
         self.decisions.take();
-        self.by_name.take();
         self.are_counted.set(host_can);
         // Here, and not with the first request: a host that does not know metrics ends the module at its start.
         let times = || {
@@ -147,6 +151,7 @@ impl Metrics {
     pub(super) fn count_poll(&self, result: PollResult) {
         let outcome = match result {
             PollResult::Replaced(_) => "replaced",
+            PollResult::TakenOver(_) => "taken_over",
             PollResult::Unchanged => "unchanged",
             PollResult::Failed { fault, .. } => fault.name(),
             PollResult::Late => return,
@@ -165,16 +170,8 @@ impl Metrics {
         if !self.are_counted.get() {
             return;
         }
-        let known = self.by_name.borrow().get(&name).copied();
         self.unless_refused(|| {
-            let number = match known {
-                Some(number) => number,
-                None => {
-                    let number = hostcalls::define_metric(kind_in_host(kind), &name)?;
-                    self.by_name.borrow_mut().insert(name, number);
-                    number
-                }
-            };
+            let number = number_of(kind, name)?;
             match kind {
                 // To a host that is a mistake.
                 Kind::Counter if value == 0 => Ok(()),
@@ -211,7 +208,17 @@ impl Decided {
 }
 
 fn define(metric: &Metric, labels: &[&str]) -> Result<u32, Status> {
-    hostcalls::define_metric(kind_in_host(metric.kind), &metric.name_with(labels))
+    number_of(metric.kind, metric.name_with(labels))
+}
+
+/// The host's number of a metric, which is defined if it is new.
+fn number_of(kind: Kind, name: String) -> Result<u32, Status> {
+    if let Some(number) = DEFINED.with_borrow(|defined| defined.get(&name).copied()) {
+        return Ok(number);
+    }
+    let number = hostcalls::define_metric(kind_in_host(kind), &name)?;
+    DEFINED.with_borrow_mut(|defined| defined.insert(name, number));
+    Ok(number)
 }
 
 const fn kind_in_host(kind: Kind) -> MetricType {

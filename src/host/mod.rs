@@ -22,7 +22,9 @@ mod root_state;
 mod shared_calls;
 mod shared_data;
 mod shared_keys;
+mod shared_list;
 mod streams;
+mod wake_ups;
 
 use proxy_wasm::types::LogLevel;
 

@@ -53,6 +53,7 @@ impl FilterRoot {
                 for (_, record) in records.iter().filter(|(id, _)| id == provider) {
                     sharing.publish(record, outcome);
                 }
+                self.shared.wake_ups.wake_others();
             }
             if let Some(note) = &outbox.call_note {
                 self.shared.journal.log_call(note);
@@ -102,13 +103,13 @@ impl FilterRoot {
             }
             self.shared.with_engine(|engine| engine.is_fetching(fetch.id)).unwrap_or(false)
         });
+        if let Some(turn) = turn {
+            effects.extend(self.shared.with_engine(|engine| engine.on_turn(fetch.id, turn, clock::now())));
+        }
         match turn {
-            None => {}
             Some(Turn::Ours(_)) => effects.extend(self.begin_here(&fetch)),
-            Some(Turn::Theirs) => sharing.wait_for_others(fetch),
-            Some(Turn::CoolingDown(wait)) => {
-                effects.extend(self.shared.with_engine(|engine| engine.on_postponed(fetch.id, wait, clock::now())));
-            }
+            Some(Turn::Theirs(_)) => sharing.wait_for_others(fetch),
+            Some(Turn::CoolingDown { .. }) | None => {}
         }
         effects
     }
@@ -149,6 +150,9 @@ impl FilterRoot {
                 let effect = self.shared.with_engine(|engine| engine.on_shared(provider, outcome, now, jitter));
                 effect.into_iter().for_each(|outbox| self.carry_out(outbox));
             }
+        }
+        if let Some(outbox) = self.shared.learn_list() {
+            self.carry_out(outbox);
         }
         for fetch in sharing.take_awaiting() {
             self.begin(fetch).into_iter().for_each(|outbox| self.carry_out(outbox));
@@ -206,7 +210,7 @@ impl FilterRoot {
                 let engine = Engine::among(&others, loaded.policy, verifier, Room::default(), &seed, now);
                 self.shared.engine.replace(Some(engine));
                 self.give_up_fetches();
-                self.shared.shared_keys.replace(is_envoy().then(|| Rc::new(SharedKeys::join(self.context_id))));
+                self.shared.shared_keys.replace(is_envoy().then(Rc::default));
                 // Not from here: some hosts allow no callout while they configure.
                 self.shared.tick_soon();
                 true
@@ -235,9 +239,7 @@ impl FilterRoot {
 impl Drop for FilterRoot {
     fn drop(&mut self) {
         self.give_up_fetches();
-        if let Some(sharing) = self.sharing() {
-            sharing.leave();
-        }
+        self.shared.wake_ups.leave();
     }
 }
 
@@ -289,6 +291,9 @@ impl RootContext for FilterRoot {
 
     fn on_tick(&mut self) {
         self.shared.tick_came();
+        if self.sharing().is_some() {
+            self.shared.wake_ups.confirm();
+        }
         self.learn_from_others();
         let outbox = self.shared.with_engine(|engine| engine.on_tick(clock::now(), clock::jitter()));
         if let Some(outbox) = outbox {
@@ -298,7 +303,7 @@ impl RootContext for FilterRoot {
     }
 
     fn on_queue_ready(&mut self, queue_id: u32) {
-        if self.sharing().is_some_and(|sharing| sharing.take_wake_up(queue_id)) {
+        if self.shared.wake_ups.take(queue_id) {
             self.on_tick();
         }
     }

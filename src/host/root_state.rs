@@ -13,6 +13,7 @@ use crate::host::metrics::Metrics;
 use crate::host::reporting::Reporter;
 use crate::host::shared_keys::SharedKeys;
 use crate::host::streams::ParkedStreams;
+use crate::host::wake_ups::WakeUps;
 
 const SOONEST_TICK: Duration = Duration::from_millis(1);
 
@@ -25,6 +26,8 @@ pub(super) struct RootState {
     pub(super) callouts: Callouts,
     /// Set where the VMs of the process can share what they fetch.
     pub(super) shared_keys: RefCell<Option<Rc<SharedKeys>>>,
+    /// How this root is woken by others and by itself.
+    pub(super) wake_ups: WakeUps,
     /// Who signs where the configuration has a key that only the host can sign with.
     pub(super) signer: RefCell<Option<Rc<dyn RsaSigner>>>,
     /// The parked streams.
@@ -52,7 +55,7 @@ impl RootState {
         // as long as they come.
         if !self.tick_is_soon.get() {
             self.tick_after(SOONEST_TICK);
-            self.shared_keys.borrow().iter().for_each(|sharing| sharing.wake_self());
+            self.wake_ups.wake_self();
         }
     }
 

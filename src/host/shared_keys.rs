@@ -1,27 +1,19 @@
 //! One fetch for all the VMs of a process: lease and hand-over through the host's shared data.
 //!
-//! Whoever can put its lease there fetches, writes the outcome beside it and wakes the others through
-//! their queues. What a record means is `keys::sharing`'s business; here bytes are moved. Only on Envoy:
+//! The VM that can put its lease there fetches and writes the outcome beside it; then its root wakes the others
+//! (`wake_ups`). What a record means is `keys::sharing`'s business; here bytes are moved. Only on Envoy:
 //! other hosts trap on shared data that is not set up, and there each VM fetches for itself.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::HashMap;
 
-use proxy_wasm::hostcalls;
-
 use crate::engine::{Fetch, Lease, SharedOutcome, Turn};
-use crate::host::shared_data::{TRIES, prefixed, read, write};
+use crate::host::shared_data::{TRIES, read, write};
 use crate::unix_time::UnixTime;
 
-thread_local! {
-    /// This VM's number in the process.
-    static VM: Cell<Option<u32>> = const { Cell::new(None) };
-}
-
 /// One root's part in the sharing.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct SharedKeys {
-    queue: Option<u32>,
     /// Fetches that somebody else may be making.
     awaiting: RefCell<Vec<Fetch>>,
     /// The leases on fetches that we make, by record.
@@ -29,36 +21,6 @@ pub(super) struct SharedKeys {
 }
 
 impl SharedKeys {
-    /// Has the root of this number join those of all VMs of this process.
-    pub(super) fn join(root: u32) -> Self {
-        let queue = own_queue(root);
-        if queue.is_none() {
-            log::warn!(
-                "the host has no shared queues for the filter: keys that another worker fetched are found by polling"
-            );
-        }
-        Self { queue, awaiting: RefCell::default(), held: RefCell::default() }
-    }
-
-    /// Whether this root's queue is the one that has become ready. It is emptied.
-    pub(super) fn take_wake_up(&self, queue: u32) -> bool {
-        while let Ok(Some(_)) = hostcalls::dequeue_shared_queue(queue) {}
-        let is_ours = self.queue == Some(queue);
-        if !is_ours {
-            // That of a root of our number in a VM that was here before and crashed: nobody else will strike it off.
-            change_queues(|queues| queues.retain(|listed| *listed != queue));
-        }
-        is_ours
-    }
-
-    /// Has the host call this root as soon as the present callback has ended, sooner than any tick.
-    pub(super) fn wake_self(&self) {
-        if let Some(queue) = self.queue {
-            // When this fails there is the tick.
-            let _ = hostcalls::enqueue_shared_queue(queue, Some(b"calls"));
-        }
-    }
-
     /// What others wrote of a provider's keys.
     pub(super) fn outcomes(&self, record: &str) -> Vec<SharedOutcome> {
         let read = |kind| read(&of_record(record, kind)).0.and_then(|bytes| SharedOutcome::from_bytes(&bytes));
@@ -87,54 +49,28 @@ impl SharedKeys {
                         return Some(Turn::Ours(ours));
                     }
                 }
-                turn @ (Turn::Theirs | Turn::CoolingDown(_)) => return Some(turn),
+                turn @ (Turn::Theirs(_) | Turn::CoolingDown { .. }) => return Some(turn),
             }
         }
-        Some(Turn::Theirs)
+        // Somebody else has taken it each time.
+        let last = read(&key).0.as_deref().and_then(Lease::from_bytes);
+        Some(Turn::Theirs(last.map_or(fetch.keys.sequence, |lease| lease.sequence)))
     }
 
-    /// Writes the outcome of our fetch, gives the lease back and wakes the others.
+    /// Writes the outcome of our fetch and gives the lease back.
     pub(super) fn publish(&self, record: &str, outcome: &SharedOutcome) {
         let kind = if outcome.answer.is_some() { "good" } else { "failed" };
-        let key = of_record(record, kind);
-        let (_, version) = read(&key);
-        if write(&key, &outcome.to_bytes(), version).is_err() {
-            log::warn!("another worker wrote its keys at the same moment");
-        }
-        self.held.borrow_mut().remove(record);
-        let key = of_record(record, "lease");
-        if let (Some(lease), version) = read(&key)
-            && let Some(lease) = Lease::from_bytes(&lease)
-        {
-            // When this fails our lease had run out and somebody else took it: then it is theirs.
-            let _ = write(&key, &lease.given_back().to_bytes(), version);
-        }
-        let others = queues().0.into_iter().filter(|queue| Some(*queue) != self.queue);
-        // A VM that is gone has no queue to be woken by.
-        let gone = |queue: &u32| hostcalls::enqueue_shared_queue(*queue, Some(b"keys")).is_err();
-        let gone: Vec<u32> = others.filter(gone).collect();
-        if !gone.is_empty() {
-            change_queues(|queues| queues.retain(|queue| !gone.contains(queue)));
+        write_newer(&of_record(record, kind), outcome);
+        let held = self.held.borrow_mut().remove(record);
+        if let Some(ours) = held {
+            give_back(record, ours);
         }
     }
 
-    /// Leaves the others, who need not be told any more.
-    pub(super) fn leave(&self) {
-        if let Some(ours) = self.queue {
-            change_queues(|queues| queues.retain(|queue| *queue != ours));
-        }
-    }
-
-    /// Lets others fetch what we were about to: they look whether it is their turn. Where a lease has run out and somebody else
-    /// has put his in its place, that one stays.
+    /// Lets others fetch what we were about to: they look whether it is their turn.
     pub(super) fn give_up(&self) {
         for (record, ours) in self.held.take() {
-            let key = of_record(&record, "lease");
-            let (held, version) = read(&key);
-            if held.and_then(|bytes| Lease::from_bytes(&bytes)) == Some(ours) {
-                // When this fails somebody took it just now.
-                let _ = write(&key, &ours.given_back().to_bytes(), version);
-            }
+            give_back(&record, ours);
         }
     }
 
@@ -154,48 +90,28 @@ impl SharedKeys {
     }
 }
 
-/// The queues of all roots, and the version of that list.
-fn queues() -> (Vec<u32>, u32) {
-    let (list, version) = read(&of_record("vms", "queues"));
-    let list = list.unwrap_or_default();
-    let (ids, _) = list.as_chunks::<4>();
-    (ids.iter().map(|id| u32::from_le_bytes(*id)).collect(), version)
+/// Gives a lease back. Where it has run out and somebody else has put his in its place, that one stays.
+fn give_back(record: &str, ours: Lease) {
+    let key = of_record(record, "lease");
+    let (held, version) = read(&key);
+    if held.and_then(|bytes| Lease::from_bytes(&bytes)) == Some(ours) {
+        // When this fails somebody took it just now.
+        let _ = write(&key, &ours.given_back().to_bytes(), version);
+    }
 }
 
-/// Changes that list; `false` when others did so all the time.
-fn change_queues(change: impl Fn(&mut Vec<u32>)) -> bool {
-    (0..TRIES).any(|_| {
-        let (mut ids, version) = queues();
-        change(&mut ids);
-        let list: Vec<u8> = ids.iter().flat_map(|id| id.to_le_bytes()).collect();
-        write(&of_record("vms", "queues"), &list, version).is_ok()
-    })
-}
-
-/// The queue that wakes this root. Each has a name of its own, for the host wakes only the last that registered one.
-fn own_queue(root: u32) -> Option<u32> {
-    let vm = VM.get().or_else(next_vm_number)?;
-    VM.set(Some(vm));
-    let queue = hostcalls::register_shared_queue(&prefixed(&of_record("vms", &format!("{vm}/{root}")))).ok()?;
-    let is_listed = change_queues(|queues| {
-        if !queues.contains(&queue) {
-            queues.push(queue);
-        }
-    });
-    is_listed.then_some(queue)
-}
-
-fn next_vm_number() -> Option<u32> {
-    let key = of_record("vms", "count");
+/// Writes an outcome, unless that of a later fetch stands there: our lease may have run out.
+fn write_newer(key: &str, outcome: &SharedOutcome) {
     for _ in 0..TRIES {
-        let (count, version) = read(&key);
-        let bytes = count.and_then(|bytes| <[u8; 4]>::try_from(bytes.as_slice()).ok()).unwrap_or_default();
-        let number = u32::from_le_bytes(bytes);
-        if write(&key, &number.checked_add(1)?.to_le_bytes(), version).is_ok() {
-            return Some(number);
+        let (held, version) = read(key);
+        let held = held.and_then(|bytes| SharedOutcome::from_bytes(&bytes));
+        if held.is_some_and(|held| held.sequence.is_newer_than(outcome.sequence))
+            || write(key, &outcome.to_bytes(), version).is_ok()
+        {
+            return;
         }
     }
-    None
+    log::warn!("the other workers could not be told of a fetch of keys");
 }
 
 /// The key of a kind of record.

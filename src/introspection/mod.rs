@@ -30,6 +30,7 @@ pub mod request;
 mod retry_after;
 pub mod revocation;
 pub mod revocation_feed;
+pub mod revocation_sharing;
 pub mod sharing;
 
 use std::rc::Rc;

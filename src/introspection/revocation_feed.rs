@@ -1,8 +1,9 @@
 //! The revocation list over time: polled with its ETag, kept when that fails, and never missing unnoticed.
 //!
-//! Until a first list was read nobody can say who is on it: that is undecidable ([`Judgement::Unread`]), as with keys
-//! that were never fetched. Else a restart while the feed is down would let everybody in who was locked out. Afterwards
-//! the last good list counts, however old; its age is there for metrics and readiness.
+//! Until a first list was read nobody can say who is on it: requests wait for the first poll ([`Judgement::Pending`]), and
+//! when that fails they are rejected ([`Judgement::Unavailable`]), as with keys that were never fetched. Else a restart
+//! while the server is down would admit revoked tokens. A root without a list takes over the one that other roots of the
+//! process hold. Afterwards the last good list counts, however old; its age is there for metrics and readiness.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -10,6 +11,7 @@ use std::time::Duration;
 use crate::http::HeaderValue;
 use crate::introspection::call::{CallFault, Span};
 use crate::introspection::revocation::{ListFault, MAX_LIST_BYTES, RevocationList};
+use crate::introspection::revocation_sharing::{ListDigest, ListDocument, ListNews, ListState, record_name};
 use crate::jitter::Jitter;
 use crate::policy::{AdmittedToken, CalloutAddress, RevocationSource};
 use crate::unix_time::UnixTime;
@@ -27,6 +29,7 @@ const MAX_ETAG_BYTES: usize = 256;
 #[derive(Debug)]
 pub struct RevocationFeed {
     source: RevocationSource,
+    record_name: String,
     held: Option<Held>,
     begun: PollNumber,
     in_flight: Option<(PollNumber, Span)>,
@@ -38,6 +41,9 @@ pub struct RevocationFeed {
 struct Held {
     list: Rc<RevocationList>,
     etag: Option<HeaderValue>,
+    digest: ListDigest,
+    /// When the poll began that brought it.
+    began: UnixTime,
     /// When the server last said that this is the list.
     confirmed_at: UnixTime,
 }
@@ -91,6 +97,8 @@ pub enum PollFault {
 pub enum PollResult {
     /// Another list is held, of so many entries.
     Replaced(usize),
+    /// The list of another VM of the process is held, of so many entries.
+    TakenOver(usize),
     /// The one that is held is still the list.
     Unchanged,
     /// Nothing changed; the last good list stays in force.
@@ -111,21 +119,57 @@ pub enum Judgement {
     NotListed,
     /// It is.
     Revoked,
-    /// There never was a list: undecidable, perhaps for this long.
-    Unread(Duration),
+    /// There is no list yet, and the first poll comes or is under way.
+    Pending,
+    /// There is no list yet, perhaps for this long.
+    Unavailable(Duration),
+}
+
+/// What the end of a poll leads to.
+#[derive(Debug)]
+pub struct PollEnd {
+    /// What changed.
+    pub result: PollResult,
+    /// What the other VMs of the process should know.
+    pub news: Option<ListNews>,
 }
 
 impl RevocationFeed {
     /// Nothing was read yet.
     pub fn new(source: RevocationSource, now: UnixTime) -> Self {
         let next_attempt = Span { from: now, until: now };
-        Self { source, held: None, begun: PollNumber::default(), in_flight: None, failures: 0, next_attempt }
+        let record_name = record_name(&source);
+        Self {
+            source,
+            record_name,
+            held: None,
+            begun: PollNumber::default(),
+            in_flight: None,
+            failures: 0,
+            next_attempt,
+        }
+    }
+
+    /// The name under which the VMs of the process share the list.
+    pub fn record_name(&self) -> &str {
+        &self.record_name
+    }
+
+    /// How long a request may wait for the first list.
+    pub const fn longest_wait(&self) -> Duration {
+        self.source.timeout
+    }
+
+    /// Whether there is a list.
+    pub const fn has_list(&self) -> bool {
+        self.held.is_some()
     }
 
     /// Whether the token, of this issuer, is on the list.
     pub fn judge(&self, token: &AdmittedToken, issuer: &str, now: UnixTime) -> Judgement {
         match &self.held {
-            None => Judgement::Unread(self.next_attempt.until.since(now)),
+            None if self.in_flight.is_some() || !self.next_attempt.contains(now) => Judgement::Pending,
+            None => Judgement::Unavailable(self.next_attempt.until.since(now)),
             Some(held) if held.list.revokes(token, issuer) => Judgement::Revoked,
             Some(_) => Judgement::NotListed,
         }
@@ -164,21 +208,15 @@ impl RevocationFeed {
     }
 
     /// Takes the outcome of a poll.
-    pub fn finish_poll(
-        &mut self,
-        number: PollNumber,
-        outcome: PollOutcome,
-        jitter: Jitter,
-        now: UnixTime,
-    ) -> PollResult {
-        if self.in_flight.take_if(|(asking, _)| *asking == number).is_none() {
-            return PollResult::Late;
-        }
-        match self.take(outcome, now) {
-            Ok(result) => {
+    pub fn finish_poll(&mut self, number: PollNumber, outcome: PollOutcome, jitter: Jitter, now: UnixTime) -> PollEnd {
+        let Some((_, lasts)) = self.in_flight.take_if(|(asking, _)| *asking == number) else {
+            return PollEnd { result: PollResult::Late, news: None };
+        };
+        let (result, document) = match self.take(outcome, lasts.from, now) {
+            Ok(done) => {
                 self.failures = 0;
                 self.wait(jitter.between_tenths(self.source.refresh, 9, 10), now);
-                result
+                done
             }
             Err(fault) => {
                 let doubled = FIRST_BACK_OFF * (1 << self.failures.min(6));
@@ -187,24 +225,46 @@ impl RevocationFeed {
                 let longest = LONGEST_BACK_OFF.min(self.source.refresh.max(FIRST_BACK_OFF));
                 let retry_in = jitter.between_tenths(doubled.min(longest), 7, 10);
                 self.wait(retry_in, now);
-                PollResult::Failed { fault, retry_in }
+                (PollResult::Failed { fault, retry_in }, None)
             }
-        }
+        };
+        // Also after a failure: it says that this list is still held.
+        let news = self.held.as_ref().map(|held| ListNews { state: held.state(now), document });
+        PollEnd { result, news }
     }
 
-    fn take(&mut self, outcome: PollOutcome, now: UnixTime) -> Result<PollResult, PollFault> {
+    /// Takes over the list that another VM of the process holds, if there is none here.
+    pub fn adopt(&mut self, state: ListState, document: &ListDocument, now: UnixTime) -> Option<PollResult> {
+        let is_usable = self.held.is_none() && state.is_held(&self.source, now) && document.digest() == state.digest;
+        let list = RevocationList::parse(&document.body).ok().filter(|_| is_usable)?;
+        let entries = list.len();
+        let ListState { digest, began, confirmed_at, .. } = state;
+        self.held = Some(Held { list: Rc::new(list), etag: read_etag(document), digest, began, confirmed_at });
+        if self.in_flight.is_none() {
+            self.wait(self.source.refresh.saturating_sub(now.since(confirmed_at)), now);
+        }
+        Some(PollResult::TakenOver(entries))
+    }
+
+    fn take(
+        &mut self,
+        outcome: PollOutcome,
+        began: UnixTime,
+        now: UnixTime,
+    ) -> Result<(PollResult, Option<ListDocument>), PollFault> {
         match (outcome, &mut self.held) {
             (PollOutcome::Failed(fault), _) => Err(PollFault::Call(fault)),
             (PollOutcome::Response { status: 304, .. }, Some(held)) if held.etag.is_some() => {
-                held.confirmed_at = now;
-                Ok(PollResult::Unchanged)
+                (held.began, held.confirmed_at) = (began, now);
+                Ok((PollResult::Unchanged, None))
             }
             (PollOutcome::Response { status: 200, etag, body }, held) => {
                 let list = RevocationList::parse(&body).map_err(PollFault::List)?;
                 let entries = list.len();
-                let etag = etag.filter(|etag| etag.len() <= MAX_ETAG_BYTES).and_then(|etag| HeaderValue::parse(&etag));
-                *held = Some(Held { list: Rc::new(list), etag, confirmed_at: now });
-                Ok(PollResult::Replaced(entries))
+                let document = ListDocument { etag, body };
+                let (etag, digest) = (read_etag(&document), document.digest());
+                *held = Some(Held { list: Rc::new(list), etag, digest, began, confirmed_at: now });
+                Ok((PollResult::Replaced(entries), Some(document)))
             }
             (PollOutcome::Response { status, .. }, _) => Err(PollFault::Status(status)),
         }
@@ -220,6 +280,17 @@ impl RevocationFeed {
     }
 }
 
+impl Held {
+    const fn state(&self, now: UnixTime) -> ListState {
+        ListState { digest: self.digest, began: self.began, confirmed_at: self.confirmed_at, held_at: now }
+    }
+}
+
+fn read_etag(document: &ListDocument) -> Option<HeaderValue> {
+    let etag = document.etag.as_deref().filter(|etag| etag.len() <= MAX_ETAG_BYTES)?;
+    HeaderValue::parse(etag)
+}
+
 impl PollFault {
     /// The stable name of the fault, for logs and metrics.
     pub const fn name(self) -> &'static str {
@@ -232,111 +303,4 @@ impl PollFault {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::introspection::fixture::{ISSUER, NOW, active, provider};
-    use serde_json::json;
-    use wasm_bindgen_test::wasm_bindgen_test;
-
-    const FULL: Jitter = Jitter(u16::MAX);
-    const ALICE: &[u8] = br#"{"revoked":[{"sub":"alice"}]}"#;
-
-    fn feed() -> RevocationFeed {
-        let source = RevocationSource {
-            address: CalloutAddress::parse("https://ops.example/revoked", "ops").unwrap(),
-            refresh: Duration::from_secs(10),
-            timeout: Duration::from_secs(2),
-        };
-        RevocationFeed::new(source, NOW)
-    }
-
-    fn at(seconds: u64) -> UnixTime {
-        NOW.plus(Duration::from_secs(seconds))
-    }
-
-    fn response(status: u16, etag: Option<&str>, body: &[u8]) -> PollOutcome {
-        PollOutcome::Response { status, etag: etag.map(str::to_owned), body: body.to_vec() }
-    }
-
-    fn judge(feed: &RevocationFeed, subject: &str) -> Judgement {
-        let claims = json!({"sub": subject, "aud": "api://default", "iat": 5});
-        let token = AdmittedToken::admit_active(active(&claims), &provider(), NOW, NOW).unwrap();
-        feed.judge(&token, ISSUER, NOW)
-    }
-
-    fn poll(feed: &mut RevocationFeed, seconds: u64, outcome: PollOutcome) -> PollResult {
-        let number = feed.begin_poll(FULL, at(seconds)).expect("due").number;
-        assert_eq!(feed.begin_poll(FULL, at(seconds)), None, "one at a time");
-        feed.finish_poll(number, outcome, FULL, at(seconds))
-    }
-
-    #[wasm_bindgen_test(unsupported = test)]
-    fn a_list_is_polled_and_confirmed_by_its_etag() {
-        let mut feed = feed();
-        let first = feed.begin_poll(FULL, at(0)).unwrap();
-        assert_eq!((first.if_none_match, first.address.to_string()), (None, "https://ops.example/revoked".to_owned()));
-        let result = feed.finish_poll(first.number, response(200, Some("W/\"a\""), ALICE), FULL, at(0));
-        assert_eq!(result, PollResult::Replaced(1));
-        assert_eq!((judge(&feed, "alice"), judge(&feed, "bob")), (Judgement::Revoked, Judgement::NotListed));
-        assert_eq!(feed.begin_poll(FULL, at(9)), None);
-        let second = feed.begin_poll(FULL, at(10)).unwrap();
-        assert_eq!(second.if_none_match.unwrap().as_str(), "W/\"a\"");
-        assert_eq!(feed.finish_poll(second.number, response(304, None, b""), FULL, at(10)), PollResult::Unchanged);
-        assert_eq!((judge(&feed, "alice"), feed.age(at(12))), (Judgement::Revoked, Some(Duration::from_secs(2))));
-        assert_eq!(feed.finish_poll(second.number, response(200, None, ALICE), FULL, at(10)), PollResult::Late);
-        assert_eq!(poll(&mut feed, 20, response(200, None, br#"{"revoked":[]}"#)), PollResult::Replaced(0));
-        assert_eq!(judge(&feed, "alice"), Judgement::NotListed);
-    }
-
-    #[wasm_bindgen_test(unsupported = test)]
-    fn every_kind_of_failure_keeps_the_last_list_and_shows() {
-        let mut feed = feed();
-        assert!(matches!(judge(&feed, "alice"), Judgement::Unread(_)));
-        poll(&mut feed, 0, response(200, Some("\"a\""), ALICE));
-        let mut now = 20;
-        for (outcome, name) in [
-            (PollOutcome::Failed(CallFault::TimedOut), "timed_out"),
-            (response(500, None, ALICE), "status"),
-            (response(302, None, ALICE), "status"),
-            (response(200, None, b"<html>"), "not_a_revocation_list"),
-            (response(200, None, br#"{"revoked":[{"sub":"bob"},{}]}"#), "entry_malformed"),
-            (response(200, None, &vec![b' '; MAX_LIST_BYTES + 1]), "too_large"),
-        ] {
-            let PollResult::Failed { fault, retry_in } = poll(&mut feed, now, outcome) else { panic!("{name}") };
-            assert_eq!(fault.name(), name);
-            assert!(retry_in <= Duration::from_secs(10) && retry_in > Duration::ZERO, "{retry_in:?}");
-            assert_eq!((judge(&feed, "alice"), judge(&feed, "bob")), (Judgement::Revoked, Judgement::NotListed));
-            now += 20;
-        }
-        assert_eq!(feed.age(at(now)), Some(Duration::from_secs(now)));
-    }
-
-    #[wasm_bindgen_test(unsupported = test)]
-    fn without_a_first_list_nothing_is_said_of_anybody() {
-        let mut feed = feed();
-        let failed = poll(&mut feed, 0, response(304, None, b""));
-        assert!(matches!(failed, PollResult::Failed { fault: PollFault::Status(304), .. }), "{failed:?}");
-        assert!(matches!(judge(&feed, "bob"), Judgement::Unread(_)));
-        assert_eq!(feed.age(at(0)), None);
-    }
-
-    #[wasm_bindgen_test(unsupported = test)]
-    fn a_poll_that_is_never_answered_and_a_clock_that_goes_back_do_not_end_the_polling() {
-        let mut feed = feed();
-        let lost = feed.begin_poll(FULL, at(0)).unwrap();
-        assert_eq!(feed.begin_poll(FULL, at(3)), None);
-        assert_eq!(feed.begin_poll(FULL, at(4)), None, "given up, and not due yet");
-        let next = feed.begin_poll(FULL, at(5)).unwrap();
-        assert_eq!(feed.finish_poll(lost.number, response(200, None, ALICE), FULL, at(5)), PollResult::Late);
-        feed.finish_poll(next.number, response(200, None, ALICE), FULL, at(5));
-        let hour_before = UnixTime::from_millis(NOW.as_millis() - 3_600_000);
-        assert!(feed.begin_poll(FULL, hour_before).is_some());
-    }
-
-    #[wasm_bindgen_test(unsupported = test)]
-    fn an_etag_that_cannot_be_written_is_none() {
-        let mut feed = feed();
-        poll(&mut feed, 0, response(200, Some("\"a\"\r\nx: y"), ALICE));
-        assert_eq!(feed.begin_poll(FULL, at(10)).unwrap().if_none_match, None);
-    }
-}
+mod tests;

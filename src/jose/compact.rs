@@ -14,6 +14,7 @@ use serde_json::{Map, Value};
 use super::algorithm::Algorithm;
 use super::claims::{Claim, Claims};
 use super::strict_json::{JsonLimits, parse_object};
+use crate::memory;
 use crate::redacted::Redacted;
 use crate::unix_time::UnixTime;
 
@@ -119,10 +120,19 @@ impl UnverifiedToken {
         &self.text
     }
 
-    /// About how many bytes this token holds on to, while its request waits or when it is kept.
+    /// About how many bytes this token holds on to when it is kept.
     pub fn held_bytes(&self) -> usize {
         // The parsed claims take a small multiple of their text.
         self.text.reveal().len().saturating_mul(4)
+    }
+
+    /// How many bytes it holds: of small claims many times their text.
+    pub fn parked_bytes(&self) -> usize {
+        let header = [&self.header.key_id, &self.header.token_type];
+        let header = header.into_iter().flatten().map(|text| memory::allocation(text.capacity()));
+        let text = self.text.reveal().len().saturating_add(2 * size_of::<usize>());
+        let parts = [text, self.signature.reveal().capacity()].map(memory::allocation);
+        parts.into_iter().chain(header).fold(memory::members(self.claims.members()), usize::saturating_add)
     }
 
     pub(super) fn signing_input(&self) -> &[u8] {

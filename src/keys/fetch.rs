@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use crate::jose::KeySetFault;
 use crate::jose::jwk::MAX_KEY_SET_BYTES;
+use crate::keys::order::Sequence;
 use crate::policy::CalloutAddress;
-use crate::unix_time::UnixTime;
 
 pub use crate::jitter::Jitter;
 pub use crate::policy::MetadataFault;
@@ -22,8 +22,7 @@ pub struct FetchNumber(pub(super) u64);
 pub enum FetchCause {
     /// There are no keys, or those held want refreshing.
     Due,
-    /// A token named a key that the set held does not have: such fetches are a cooldown apart, in the
-    /// whole process.
+    /// A token named a key that the set held does not have: such fetches are limited, in the whole process.
     UnknownKeyId,
 }
 
@@ -38,9 +37,9 @@ pub struct KeyFetch {
     pub timeout: Duration,
     /// Why.
     pub cause: FetchCause,
-    /// When the fetch began: what it brings is what was published then or later.
-    pub began: UnixTime,
-    /// How far apart fetches for unknown key ids are.
+    /// Its number in the process, as far as this VM knows; that in the lease counts.
+    pub sequence: Sequence,
+    /// How long it takes until one more fetch for an unknown key id is allowed.
     pub cooldown: Duration,
 }
 

@@ -7,11 +7,14 @@
 //!
 //! The rules: a set is replaced whole, so a key that is gone verifies nothing from then on; a failed
 //! fetch changes nothing but the time of the next; the last good set stays in use up to `max_stale`;
-//! an unknown `kid` is judged only by a fetch that began after the request came, and such fetches are
-//! a cooldown apart.
+//! an unknown `kid` is judged only by a fetch that began after the request came, and a cooldown after a token named
+//! that `kid` first; such fetches are limited by a token bucket.
 
 mod cache_control;
 pub mod fetch;
+mod fetch_limit;
+mod key_response;
+mod order;
 mod remote;
 pub mod sharing;
 mod unknown_key_ids;
@@ -24,7 +27,9 @@ use crate::unix_time::UnixTime;
 
 use fetch::{FetchNumber, FetchOutcome, FetchResult, Jitter, KeyFetch};
 use remote::Remote;
-use sharing::SharedOutcome;
+use sharing::{SharedOutcome, Turn};
+
+pub use order::{Arrived, Sequence};
 
 /// The keys of one provider over time.
 #[derive(Debug)]
@@ -95,12 +100,20 @@ impl ProviderKeys {
         Self { source }
     }
 
-    /// The keys for a token of that `kid` and `alg`, whose request came at `asked_at`.
+    /// What a request notes that comes now, for its look-ups.
+    pub fn arrived(&self, now: UnixTime) -> Arrived {
+        match &self.source {
+            Source::Inline(_) => Arrived::default(),
+            Source::Remote(remote) => remote.arrived(now),
+        }
+    }
+
+    /// The keys for a token of that `kid` and `alg`, whose request `arrived` then.
     pub fn look_up(
         &mut self,
         key_id: Option<&str>,
         algorithm: Algorithm,
-        asked_at: UnixTime,
+        arrived: Arrived,
         now: UnixTime,
     ) -> LookUp<'_> {
         match &mut self.source {
@@ -108,7 +121,7 @@ impl ProviderKeys {
                 let candidates = set.candidates(key_id, algorithm);
                 if candidates.is_empty() { LookUp::Unknown } else { LookUp::Found(candidates) }
             }
-            Source::Remote(remote) => remote.look_up(key_id, algorithm, asked_at, now),
+            Source::Remote(remote) => remote.look_up(key_id, algorithm, arrived, now),
         }
     }
 
@@ -152,11 +165,11 @@ impl ProviderKeys {
         }
     }
 
-    /// Puts a fetch for an unknown key off: another VM made one a short while ago.
-    pub fn postpone(&mut self, number: FetchNumber, wait: Duration, now: UnixTime) {
+    /// Takes what the lease of the process says of a fetch that was begun.
+    pub fn take_turn(&mut self, number: FetchNumber, turn: Turn, now: UnixTime) {
         match &mut self.source {
             Source::Inline(_) => {}
-            Source::Remote(remote) => remote.postpone(number, wait, now),
+            Source::Remote(remote) => remote.take_turn(number, turn, now),
         }
     }
 

@@ -1,16 +1,20 @@
 //! Keys that are fetched: what is held, which fetch is under way, and when the next one is due.
+//!
+//! No wall-clock time is compared with another one, but for the age of what other VMs shared: what is newer is told by
+//! [`FetchOrder`], and spans end by a [`MonotonicClock`].
 
 use std::time::Duration;
 
 use crate::jose::{Algorithm, KeySet};
-use crate::keys::fetch::{
-    FetchCause, FetchFault, FetchNumber, FetchOutcome, FetchResult, Jitter, KeyFetch, MetadataFault,
-};
-use crate::keys::sharing::SharedOutcome;
-use crate::keys::unknown_key_ids::UnknownKeyIds;
-use crate::keys::{CalloutEnd, KeyFigures, KeyGeneration, LookUp, cache_control, sharing};
-use crate::policy::{CalloutAddress, Discovery, KeyAddress, RemoteKeys, address_in_metadata};
-use crate::unix_time::UnixTime;
+use crate::keys::fetch::{FetchCause, FetchFault, FetchNumber, FetchOutcome, FetchResult, Jitter, KeyFetch};
+use crate::keys::fetch_limit::TokenBucket;
+use crate::keys::key_response::{Step, next_step, read_key_set};
+use crate::keys::order::{Arrived, Began, FetchOrder, Moment, Sequence};
+use crate::keys::sharing::{SharedOutcome, Turn};
+use crate::keys::unknown_key_ids::{UnknownKeyIds, lag};
+use crate::keys::{CalloutEnd, KeyFigures, KeyGeneration, LookUp, sharing};
+use crate::policy::{CalloutAddress, KeyAddress, RemoteKeys};
+use crate::unix_time::{MonotonicClock, MonotonicTime, UnixTime};
 
 const FIRST_BACK_OFF: Duration = Duration::from_secs(1);
 const LONGEST_BACK_OFF: Duration = Duration::from_secs(60);
@@ -20,8 +24,6 @@ const LONGEST_BACK_OFF_WITHOUT_KEYS: Duration = Duration::from_secs(5);
 const SHORTEST_FRESHNESS: Duration = Duration::from_secs(60);
 /// A host that never answers a callout must not keep us from asking again.
 const ANSWER_GRACE: Duration = Duration::from_secs(2);
-/// Enough that a fetch began later than what was asked just now.
-const NEXT_MOMENT: Duration = Duration::from_millis(1);
 
 #[derive(Debug)]
 pub(super) struct Remote {
@@ -30,68 +32,72 @@ pub(super) struct Remote {
     record_name: String,
     /// The key address that the metadata gave, until a fetch from it fails.
     discovered: Option<CalloutAddress>,
+    clock: MonotonicClock,
+    order: FetchOrder,
     held: Option<Held>,
     begun: FetchNumber,
     /// A fetch that somebody needs, and from when it may be made.
     wanted: Option<Wanted>,
     in_flight: Option<InFlight>,
-    /// When the last fetch that failed began.
-    last_failed: Option<UnixTime>,
+    /// The last fetch that failed.
+    last_failed: Option<(Sequence, Moment)>,
     failures: u32,
-    next_attempt: UnixTime,
-    last_asked: UnixTime,
+    next_attempt: MonotonicTime,
     unknown: UnknownKeyIds,
+    /// The fetches that unknown key ids may cause in this VM; the lease counts those of the process.
+    bucket: TokenBucket,
+    /// When the process has a fetch for them again, as far as this VM knows.
+    allowed_from: MonotonicTime,
 }
 
 #[derive(Debug)]
 struct Held {
     set: KeySet,
     generation: KeyGeneration,
+    sequence: Sequence,
     /// When the fetch that brought it began: it holds all that was published then.
-    began: UnixTime,
-    fetched_at: UnixTime,
+    began: Began,
+    fetched_at: MonotonicTime,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Wanted {
-    from: UnixTime,
+    from: MonotonicTime,
     cause: FetchCause,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 struct InFlight {
     number: FetchNumber,
-    began: UnixTime,
-    give_up_at: UnixTime,
+    sequence: Sequence,
+    began: Began,
+    give_up_at: MonotonicTime,
+    /// Whether this VM has the lease on it; else another one may be making it.
+    is_leased: bool,
     jitter: Jitter,
     cause: FetchCause,
     step: Step,
 }
 
-/// Which callout of a fetch is under way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Step {
-    /// The how-many-eth metadata address.
-    Metadata(usize),
-    /// The key set.
-    Keys,
-}
-
 impl Remote {
     pub(super) fn new(settings: &RemoteKeys, now: UnixTime) -> Self {
+        let clock = MonotonicClock::new(now);
         Self {
             settings: settings.clone(),
             record_name: sharing::record_name(settings),
             discovered: None,
+            clock,
+            order: FetchOrder::default(),
             held: None,
             begun: FetchNumber::default(),
             wanted: None,
             in_flight: None,
             last_failed: None,
             failures: 0,
-            next_attempt: now,
-            last_asked: UnixTime::from_millis(0),
+            next_attempt: clock.at(now),
             unknown: UnknownKeyIds::default(),
+            bucket: TokenBucket::default(),
+            allowed_from: MonotonicTime::default(),
         }
     }
 
@@ -107,16 +113,22 @@ impl Remote {
         self.in_flight.as_ref().is_some_and(|fetch| fetch.number == number)
     }
 
+    /// What a request notes that comes now.
+    pub(super) fn arrived(&self, now: UnixTime) -> Arrived {
+        self.order.arrived(self.clock.at(now))
+    }
+
     /// What is held, unless it is too old.
-    fn in_use(&self, now: UnixTime) -> Option<&Held> {
+    fn in_use(&self, now: MonotonicTime) -> Option<&Held> {
         self.held.as_ref().filter(|held| now.since(held.fetched_at) < self.settings.max_stale)
     }
 
     pub(super) fn generation_in_use(&self, now: UnixTime) -> Option<KeyGeneration> {
-        self.in_use(now).map(|held| held.generation)
+        self.in_use(self.clock.at(now)).map(|held| held.generation)
     }
 
     pub(super) fn figures(&self, now: UnixTime) -> KeyFigures {
+        let now = self.clock.at(now);
         KeyFigures {
             held: self.held.as_ref().map_or(0, |held| held.set.len()),
             age: self.held.as_ref().map(|held| now.since(held.fetched_at)),
@@ -128,184 +140,235 @@ impl Remote {
         &mut self,
         key_id: Option<&str>,
         algorithm: Algorithm,
-        asked_at: UnixTime,
-        now: UnixTime,
+        arrived: Arrived,
+        wall: UnixTime,
     ) -> LookUp<'_> {
-        self.last_asked = self.last_asked.max(asked_at);
+        let now = self.clock.advance(wall);
         let is_found = self.in_use(now).map(|held| held.set.has_candidate(key_id, algorithm));
         match (is_found, key_id) {
-            (None, _) => self.wait_for_first_set(asked_at, now),
+            (None, _) => self.wait_for_first_set(arrived, now),
             (Some(true), _) => {
                 let candidates = self.in_use(now).map(|held| held.set.candidates(key_id, algorithm));
                 LookUp::Found(candidates.unwrap_or_default())
             }
             // Without a `kid` there is nothing that a newer set could be searched for.
             (Some(false), None) => LookUp::Unknown,
-            (Some(false), Some(key_id)) => self.wait_for_key(key_id, asked_at, now),
+            (Some(false), Some(key_id)) => self.wait_for_key(key_id, arrived, now, wall),
         }
     }
 
     /// Nothing held that may be used.
-    fn wait_for_first_set(&mut self, asked_at: UnixTime, now: UnixTime) -> LookUp<'_> {
+    fn wait_for_first_set(&mut self, arrived: Arrived, now: MonotonicTime) -> LookUp<'_> {
         let is_wanted_soon = self.wanted.is_some_and(|wanted| wanted.from.since(now) <= self.settings.timeout);
         if self.in_flight.is_some() || is_wanted_soon {
             return LookUp::Wait;
         }
-        if self.last_failed.is_some_and(|began| began > asked_at) || now < self.next_attempt {
+        if self.has_failed_since(arrived) || now < self.next_attempt {
             return LookUp::Unavailable(self.next_attempt.since(now));
         }
         self.wanted = Some(Wanted { from: now, cause: FetchCause::Due });
         LookUp::Wait
     }
 
+    fn has_failed_since(&self, arrived: Arrived) -> bool {
+        self.last_failed.is_some_and(|(_, began)| began > arrived.moment)
+    }
+
     /// A set is held and this key is not in it.
-    fn wait_for_key(&mut self, key_id: &str, asked_at: UnixTime, now: UnixTime) -> LookUp<'_> {
+    fn wait_for_key(&mut self, key_id: &str, arrived: Arrived, now: MonotonicTime, wall: UnixTime) -> LookUp<'_> {
         let cooldown = self.settings.unknown_kid_cooldown;
-        if self.unknown.is_remembered(key_id, now) {
+        // While no fetch is left one is planned, so that a key that was published meanwhile is found without another
+        // request.
+        let mut pause = self.bucket.wait(cooldown, wall).max(self.allowed_from.since(now));
+        let mut sighting = self.unknown.sight(key_id, now);
+        if sighting.as_ref().is_some_and(|sighting| sighting.is_unknown(now)) {
             return LookUp::Unknown;
         }
-        if self.held.as_ref().is_some_and(|held| held.began > asked_at) {
-            self.unknown.remember(key_id, now, cooldown);
-            return LookUp::Unknown;
+        if let Some(held) = self.held.as_ref().filter(|held| held.began.moment > arrived.moment) {
+            // Its tokens may be ahead of the issuer's key set: the key may be about to be published.
+            let Some(sighting) = &mut sighting else { return LookUp::Unavailable(pause.max(lag(cooldown))) };
+            let published_by = sighting.first.plus(lag(cooldown));
+            if held.began.at >= published_by {
+                sighting.is_found_unknown(now, cooldown);
+                return LookUp::Unknown;
+            }
+            sighting.is_missed(now);
+            pause = pause.max(published_by.since(now));
+        } else if let Some(sighting) = sighting {
+            pause = pause.max(sighting.pause(now));
         }
         if self.in_flight.is_some() {
             return LookUp::Wait;
         }
-        if self.last_failed.is_some_and(|began| began > asked_at) {
+        if self.has_failed_since(arrived) {
             return LookUp::Unavailable(self.next_attempt.since(now));
         }
-        let wait = match self.wanted {
-            Some(wanted) => wanted.from.since(now),
-            None => {
-                // Within the cooldown the fetch is planned for its end, so that a key that was published
-                // meanwhile is found without another request.
-                let wait = self.unknown.cooldown_left(now, cooldown);
-                self.wanted = Some(Wanted { from: now.plus(wait), cause: FetchCause::UnknownKeyId });
-                wait
-            }
-        };
-        if wait <= self.settings.timeout { LookUp::Wait } else { LookUp::Unavailable(wait) }
+        let planned = Wanted { from: now.plus(pause), cause: FetchCause::UnknownKeyId };
+        let wanted = self.wanted.filter(|wanted| wanted.from <= planned.from).unwrap_or(planned);
+        self.wanted = Some(wanted);
+        let is_in_time = |at: MonotonicTime| at.since(arrived.at) <= self.settings.timeout;
+        if is_in_time(wanted.from) { LookUp::Wait } else { LookUp::Unavailable(wanted.from.since(now)) }
     }
 
-    pub(super) fn begin_fetch(&mut self, now: UnixTime, jitter: Jitter) -> Option<KeyFetch> {
-        if let Some(fetch) = &self.in_flight {
+    pub(super) fn begin_fetch(&mut self, wall: UnixTime, jitter: Jitter) -> Option<KeyFetch> {
+        let now = self.clock.advance(wall);
+        if let Some(fetch) = self.in_flight {
             if now < fetch.give_up_at {
                 return None;
             }
-            let number = fetch.number;
-            self.fail(number, FetchFault::TimedOut, now);
+            self.fail(fetch.number, FetchFault::TimedOut, now);
         }
-        // What lies further off than anything is ever planned is from before the clock went back.
-        let furthest = self.settings.refresh.max(LONGEST_BACK_OFF).max(self.settings.unknown_kid_cooldown);
-        let is_due = |at: UnixTime| now >= at || at.since(now) > furthest;
-        let cause = match self.wanted {
-            Some(wanted) if is_due(wanted.from) => wanted.cause,
-            _ if is_due(self.next_attempt) => FetchCause::Due,
-            Some(_) | None => return None,
-        };
+        let cause = self.due_cause(now, wall)?;
         self.wanted = None;
-        if cause == FetchCause::UnknownKeyId {
-            self.unknown.fetch_begins(now);
-        }
         self.begun.0 += 1;
         let step = match (&self.settings.address, &self.discovered) {
             (KeyAddress::Discovered(_), None) => Step::Metadata(0),
             (KeyAddress::Discovered(_) | KeyAddress::Known(_), _) => Step::Keys,
         };
-        let began = now.max(self.last_asked.plus(NEXT_MOMENT));
-        let give_up_at = now.plus(self.settings.timeout).plus(ANSWER_GRACE);
-        self.in_flight = Some(InFlight { number: self.begun, began, give_up_at, jitter, cause, step });
+        self.in_flight = Some(InFlight {
+            number: self.begun,
+            sequence: self.order.number(),
+            began: self.order.begin(now),
+            give_up_at: now.plus(self.settings.timeout).plus(ANSWER_GRACE),
+            is_leased: false,
+            jitter,
+            cause,
+            step,
+        });
         self.callout(now)
     }
 
+    /// Why a fetch is to be made now, if one is.
+    fn due_cause(&mut self, now: MonotonicTime, wall: UnixTime) -> Option<FetchCause> {
+        match self.wanted.filter(|wanted| now >= wanted.from) {
+            Some(Wanted { cause: FetchCause::UnknownKeyId, .. }) => {
+                match self.bucket.take(self.settings.unknown_kid_cooldown, wall) {
+                    Ok(bucket) => {
+                        self.bucket = bucket;
+                        return Some(FetchCause::UnknownKeyId);
+                    }
+                    Err(wait) => {
+                        self.wanted = Some(Wanted { from: now.plus(wait), cause: FetchCause::UnknownKeyId });
+                    }
+                }
+            }
+            Some(Wanted { cause: FetchCause::Due, .. }) => return Some(FetchCause::Due),
+            None => {}
+        }
+        (now >= self.next_attempt).then_some(FetchCause::Due)
+    }
+
     /// The callout that the fetch under way is at; all of a fetch's callouts share its time.
-    fn callout(&self, now: UnixTime) -> Option<KeyFetch> {
+    fn callout(&self, now: MonotonicTime) -> Option<KeyFetch> {
         let fetch = self.in_flight.as_ref()?;
         let address = match (&self.settings.address, fetch.step) {
             (KeyAddress::Known(address), _) => address,
             (KeyAddress::Discovered(_), Step::Keys) => self.discovered.as_ref()?,
             (KeyAddress::Discovered(discovery), Step::Metadata(at)) => discovery.documents.get(at)?,
         };
-        let elapsed = now.since(fetch.began);
+        let elapsed = now.since(fetch.began.at);
         Some(KeyFetch {
             number: fetch.number,
             address: address.clone(),
             timeout: self.settings.timeout.saturating_sub(elapsed).max(Duration::from_millis(100)),
             cause: fetch.cause,
-            began: fetch.began,
+            sequence: fetch.sequence,
             cooldown: self.settings.unknown_kid_cooldown,
         })
     }
 
-    pub(super) fn finish_callout(&mut self, number: FetchNumber, outcome: FetchOutcome, now: UnixTime) -> CalloutEnd {
-        let Some(fetch) = self.in_flight.as_ref().filter(|fetch| fetch.number == number) else {
+    pub(super) fn finish_callout(&mut self, number: FetchNumber, outcome: FetchOutcome, wall: UnixTime) -> CalloutEnd {
+        let now = self.clock.advance(wall);
+        let Some(fetch) = self.in_flight.filter(|fetch| fetch.number == number) else {
             return CalloutEnd { result: FetchResult::Late, next: None, share: None };
         };
-        let (began, jitter) = (fetch.began, fetch.jitter);
-        if let (Step::Metadata(at), KeyAddress::Discovered(discovery)) = (fetch.step, &self.settings.address) {
-            return match next_step(&outcome, discovery, at) {
-                Ok((step, address)) => {
-                    self.discovered = address;
-                    if let Some(fetch) = &mut self.in_flight {
-                        fetch.step = step;
+        let fault =
+            if let (Step::Metadata(at), KeyAddress::Discovered(discovery)) = (fetch.step, &self.settings.address) {
+                match next_step(&outcome, discovery, at) {
+                    Ok((step, address)) => {
+                        self.discovered = address;
+                        self.in_flight = Some(InFlight { step, ..fetch });
+                        return CalloutEnd { result: FetchResult::Continues, next: self.callout(now), share: None };
                     }
-                    CalloutEnd { result: FetchResult::Continues, next: self.callout(now), share: None }
+                    Err(fault) => fault,
                 }
-                Err(fault) => self.failed_here(number, &outcome, fault, now),
+            } else {
+                match read_key_set(&outcome) {
+                    Ok((set, max_age)) => {
+                        self.in_flight = None;
+                        let share = Some(SharedOutcome::of(fetch.sequence, &outcome, true, wall));
+                        let result = self.replace(set, max_age, (fetch.sequence, fetch.began), now, fetch.jitter);
+                        return CalloutEnd { result: fetched_here(result), next: None, share };
+                    }
+                    Err(fault) => fault,
+                }
             };
-        }
-        match read_key_set(&outcome) {
-            Ok((set, max_age)) => {
-                self.in_flight = None;
-                let share = Some(SharedOutcome::of(began, &outcome, true, now));
-                let result = self.replace(set, max_age, began, now, jitter);
-                CalloutEnd { result: fetched_here(result), next: None, share }
-            }
-            Err(fault) => self.failed_here(number, &outcome, fault, now),
-        }
-    }
-
-    fn failed_here(
-        &mut self,
-        number: FetchNumber,
-        outcome: &FetchOutcome,
-        fault: FetchFault,
-        now: UnixTime,
-    ) -> CalloutEnd {
-        let began = self.in_flight.as_ref().map_or(now, |fetch| fetch.began);
-        let share = Some(SharedOutcome::of(began, outcome, false, now));
+        let share = Some(SharedOutcome::of(fetch.sequence, &outcome, false, wall));
         CalloutEnd { result: self.fail(number, fault, now), next: None, share }
     }
 
-    pub(super) fn postpone(&mut self, number: FetchNumber, wait: Duration, now: UnixTime) {
-        if let Some(fetch) = self.in_flight.take_if(|fetch| fetch.number == number) {
-            self.wanted = Some(Wanted { from: now.plus(wait), cause: fetch.cause });
+    /// What the lease says of the fetch that was begun.
+    pub(super) fn take_turn(&mut self, number: FetchNumber, turn: Turn, wall: UnixTime) {
+        let now = self.clock.advance(wall);
+        let Some(fetch) = self.in_flight.filter(|fetch| fetch.number == number) else { return };
+        match turn {
+            Turn::Ours(lease) => {
+                self.order.observe(lease.sequence, now);
+                self.in_flight = Some(InFlight { sequence: lease.sequence, is_leased: true, ..fetch });
+            }
+            Turn::Theirs(sequence) => self.order.observe(sequence, now),
+            Turn::CoolingDown { wait, sequence } => {
+                self.order.observe(sequence, now);
+                self.drop_unmade(fetch);
+                self.allowed_from = now.plus(wait);
+                self.wanted = Some(Wanted { from: self.allowed_from, cause: fetch.cause });
+            }
         }
     }
 
-    pub(super) fn adopt(&mut self, outcome: SharedOutcome, jitter: Jitter, now: UnixTime) -> FetchResult {
-        let held = self.held.as_ref().map(|held| held.began);
-        let known = if outcome.answer.is_some() { held } else { held.max(self.last_failed) };
-        // A record from the future is one from before the clock went back.
-        if known.is_some_and(|known| outcome.began <= known) || outcome.ended > now {
+    /// That fetch need not be made any more.
+    fn drop_unmade(&mut self, fetch: InFlight) {
+        self.in_flight = None;
+        if fetch.cause == FetchCause::UnknownKeyId && !fetch.is_leased {
+            self.bucket = self.bucket.give_back(self.settings.unknown_kid_cooldown);
+        }
+    }
+
+    pub(super) fn adopt(&mut self, outcome: SharedOutcome, jitter: Jitter, wall: UnixTime) -> FetchResult {
+        let now = self.clock.advance(wall);
+        let held = self.held.as_ref().map(|held| held.sequence);
+        let failed = self.last_failed.map(|(sequence, _)| sequence).filter(|_| outcome.answer.is_none());
+        let is_known = |known: Sequence| !outcome.sequence.is_newer_than(known);
+        if held.is_some_and(is_known) || failed.is_some_and(is_known) {
             return FetchResult::Late;
         }
+        let (sequence, began) = (outcome.sequence, self.order.began(outcome.sequence));
+        // One that ended in the future ended before the clock was set back: nobody knows when.
+        let ended = now.minus(wall.since(outcome.ended));
         let result = match outcome.answer {
             Some(answer) => {
                 let response =
                     FetchOutcome::Response { status: 200, cache_control: answer.cache_control, body: answer.body };
                 // One that does not read was not written by us.
                 let Ok((set, max_age)) = read_key_set(&response) else { return FetchResult::Late };
-                if now.since(outcome.ended) >= self.settings.max_stale {
+                if now.since(ended) >= self.settings.max_stale {
                     return FetchResult::Late;
                 }
-                self.replace(set, max_age, outcome.began, outcome.ended, jitter)
+                let result = self.replace(set, max_age, (sequence, began), ended, jitter);
+                if outcome.ended > wall {
+                    self.next_attempt = now;
+                }
+                result
             }
-            None => self.note_failure(FetchFault::Elsewhere, outcome.began, outcome.ended, jitter),
+            None => self.note_failure(FetchFault::Elsewhere, (sequence, began.moment), ended, jitter),
         };
+        self.order.learn(sequence);
         // For a refresh somebody else's fetch is as good as ours; for an unknown key only one that began no
         // earlier tells what ours would.
-        self.in_flight.take_if(|fetch| fetch.cause == FetchCause::Due || fetch.began <= outcome.began);
+        let is_done = |fetch: &InFlight| fetch.cause == FetchCause::Due || fetch.began.moment <= began.moment;
+        if let Some(fetch) = self.in_flight.filter(is_done) {
+            self.drop_unmade(fetch);
+        }
         result
     }
 
@@ -314,8 +377,8 @@ impl Remote {
         &mut self,
         set: KeySet,
         max_age: Option<Duration>,
-        began: UnixTime,
-        at: UnixTime,
+        (sequence, began): (Sequence, Began),
+        at: MonotonicTime,
         jitter: Jitter,
     ) -> FetchResult {
         let (usable, skipped) = (set.len(), set.skipped().len());
@@ -325,35 +388,41 @@ impl Remote {
             Some(held) if is_other => held.generation.next(),
             Some(held) => held.generation,
         };
-        self.held = Some(Held { set, generation, began, fetched_at: at });
+        self.held = Some(Held { set, generation, sequence, began, fetched_at: at });
         self.failures = 0;
         let fresh_for = self.settings.refresh.min(max_age.map_or(Duration::MAX, |age| age.max(SHORTEST_FRESHNESS)));
         self.next_attempt = at.plus(jitter.between_tenths(fresh_for, 8, 10));
         FetchResult::Replaced { usable, skipped, is_other, fetched_here: false }
     }
 
-    fn fail(&mut self, number: FetchNumber, fault: FetchFault, now: UnixTime) -> FetchResult {
+    fn fail(&mut self, number: FetchNumber, fault: FetchFault, now: MonotonicTime) -> FetchResult {
         let Some(fetch) = self.in_flight.take_if(|fetch| fetch.number == number) else { return FetchResult::Late };
         self.discovered = None;
-        self.note_failure(fault, fetch.began, now, fetch.jitter)
+        self.note_failure(fault, (fetch.sequence, fetch.began.moment), now, fetch.jitter)
     }
 
-    fn note_failure(&mut self, fault: FetchFault, began: UnixTime, at: UnixTime, jitter: Jitter) -> FetchResult {
+    fn note_failure(
+        &mut self,
+        fault: FetchFault,
+        failed: (Sequence, Moment),
+        at: MonotonicTime,
+        jitter: Jitter,
+    ) -> FetchResult {
         let longest = if self.held.is_some() { LONGEST_BACK_OFF } else { LONGEST_BACK_OFF_WITHOUT_KEYS };
         let doubled = FIRST_BACK_OFF * (1 << self.failures.min(6));
         self.failures = self.failures.saturating_add(1);
-        self.last_failed = self.last_failed.max(Some(began));
+        self.last_failed = Some(failed);
         let back_off = jitter.between_tenths(doubled.min(longest), 7, 10);
         self.next_attempt = at.plus(back_off);
         FetchResult::Failed { fault, retry_in: back_off }
     }
 
     pub(super) fn next_due(&self) -> UnixTime {
-        match (&self.in_flight, self.wanted) {
+        self.clock.wall(match (&self.in_flight, self.wanted) {
             (Some(fetch), _) => fetch.give_up_at,
             (None, Some(wanted)) => wanted.from.min(self.next_attempt),
             (None, None) => self.next_attempt,
-        }
+        })
     }
 }
 
@@ -363,39 +432,5 @@ fn fetched_here(result: FetchResult) -> FetchResult {
             FetchResult::Replaced { usable, skipped, is_other, fetched_here: true }
         }
         FetchResult::Failed { .. } | FetchResult::Continues | FetchResult::Late => result,
-    }
-}
-
-/// Where the answer to a metadata callout leads: to the keys, or to the next metadata address.
-fn next_step(
-    outcome: &FetchOutcome,
-    discovery: &Discovery,
-    at: usize,
-) -> Result<(Step, Option<CalloutAddress>), FetchFault> {
-    let fault = match outcome {
-        // No connection to the issuer: its other address is no better.
-        FetchOutcome::Failed(fault) => return Err(*fault),
-        FetchOutcome::Response { status: 200, body, .. } => match address_in_metadata(body, discovery, "jwks_uri") {
-            Ok(address) => return Ok((Step::Keys, Some(address))),
-            Err(fault) => fault,
-        },
-        FetchOutcome::Response { status: 400..=499, .. } => MetadataFault::Malformed,
-        FetchOutcome::Response { status, .. } => return Err(FetchFault::Status(*status)),
-    };
-    let is_last = at + 1 >= discovery.documents.len();
-    if is_last || fault != MetadataFault::Malformed {
-        return Err(FetchFault::Metadata(fault));
-    }
-    Ok((Step::Metadata(at + 1), None))
-}
-
-fn read_key_set(outcome: &FetchOutcome) -> Result<(KeySet, Option<Duration>), FetchFault> {
-    match outcome {
-        FetchOutcome::Failed(fault) => Err(*fault),
-        FetchOutcome::Response { status: 200, cache_control, body } => {
-            let set = KeySet::parse(body).map_err(FetchFault::KeySet)?;
-            Ok((set, cache_control.as_deref().and_then(cache_control::max_age)))
-        }
-        FetchOutcome::Response { status, .. } => Err(FetchFault::Status(*status)),
     }
 }

@@ -9,18 +9,20 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 
 use crate::keys::fetch::{FetchCause, FetchOutcome, KeyFetch};
+use crate::keys::fetch_limit::TokenBucket;
+use crate::keys::order::Sequence;
 use crate::policy::{KeyAddress, RemoteKeys};
 use crate::unix_time::UnixTime;
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 /// How much longer than its fetch a lease runs: past that its holder is taken for dead.
 const LEASE_GRACE: Duration = Duration::from_secs(1);
 
 /// The end of a fetch, as one VM tells the others.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SharedOutcome {
-    /// When the fetch began.
-    pub began: UnixTime,
+    /// Which fetch of the process it was.
+    pub sequence: Sequence,
     /// When it ended.
     pub ended: UnixTime,
     /// What the key server said, when that was a key set; else the fetch failed.
@@ -36,13 +38,15 @@ pub struct SharedAnswer {
     pub body: Vec<u8>,
 }
 
-/// Who may fetch.
+/// Who may fetch. No two fetches have the same lease: each has another number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lease {
     /// Until when somebody fetches; nobody does when that has passed.
     pub until: UnixTime,
-    /// When the last fetch for an unknown key id began.
-    pub unknown_key_fetch: UnixTime,
+    /// Which fetch of the process it is, or the last one was.
+    pub sequence: Sequence,
+    /// When as many fetches for unknown key ids are allowed again as there may be at most.
+    pub limit_full_at: UnixTime,
 }
 
 /// Whose turn it is to fetch.
@@ -50,10 +54,15 @@ pub struct Lease {
 pub enum Turn {
     /// Ours, when this lease can be put in the place of the one that was read.
     Ours(Lease),
-    /// Somebody fetches already.
-    Theirs,
-    /// Nobody's: fetches for unknown key ids are allowed again after this long.
-    CoolingDown(Duration),
+    /// Somebody makes the fetch of this number.
+    Theirs(Sequence),
+    /// Nobody's.
+    CoolingDown {
+        /// How long no fetch for an unknown key id is allowed.
+        wait: Duration,
+        /// The number of the last fetch.
+        sequence: Sequence,
+    },
 }
 
 /// The name of a provider's records: what is fetched and through which upstream, so that two
@@ -81,20 +90,20 @@ pub(super) fn record_name(settings: &RemoteKeys) -> String {
 
 impl SharedOutcome {
     /// The end of `fetch`, which this VM made.
-    pub(super) fn of(began: UnixTime, outcome: &FetchOutcome, is_good: bool, now: UnixTime) -> Self {
+    pub(super) fn of(sequence: Sequence, outcome: &FetchOutcome, is_good: bool, now: UnixTime) -> Self {
         let answer = match outcome {
             FetchOutcome::Response { cache_control, body, .. } if is_good => {
                 Some(SharedAnswer { cache_control: cache_control.clone(), body: body.clone() })
             }
             FetchOutcome::Response { .. } | FetchOutcome::Failed(_) => None,
         };
-        Self { began, ended: now, answer }
+        Self { sequence, ended: now, answer }
     }
 
     /// As bytes.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = vec![VERSION];
-        bytes.extend(self.began.as_millis().to_le_bytes());
+        bytes.extend(self.sequence.0.to_le_bytes());
         bytes.extend(self.ended.as_millis().to_le_bytes());
         match &self.answer {
             None => bytes.push(0),
@@ -112,7 +121,8 @@ impl SharedOutcome {
     /// From bytes; `None` when they are not of this form.
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let mut reader = Reader(bytes);
-        let (began, ended) = reader.header()?;
+        reader.version()?;
+        let (sequence, ended) = (Sequence(reader.number()?), reader.time()?);
         let answer = match reader.take::<1>()? {
             [0] if reader.0.is_empty() => None,
             [1] => {
@@ -124,7 +134,7 @@ impl SharedOutcome {
             }
             _ => return None,
         };
-        Some(Self { began, ended, answer })
+        Some(Self { sequence, ended, answer })
     }
 }
 
@@ -133,15 +143,17 @@ impl Lease {
     pub fn to_bytes(self) -> Vec<u8> {
         let mut bytes = vec![VERSION];
         bytes.extend(self.until.as_millis().to_le_bytes());
-        bytes.extend(self.unknown_key_fetch.as_millis().to_le_bytes());
+        bytes.extend(self.sequence.0.to_le_bytes());
+        bytes.extend(self.limit_full_at.as_millis().to_le_bytes());
         bytes
     }
 
     /// From bytes; `None` when they are not of this form.
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let mut reader = Reader(bytes);
-        let (until, unknown_key_fetch) = reader.header()?;
-        reader.0.is_empty().then_some(Self { until, unknown_key_fetch })
+        reader.version()?;
+        let lease = Self { until: reader.time()?, sequence: Sequence(reader.number()?), limit_full_at: reader.time()? };
+        reader.0.is_empty().then_some(lease)
     }
 
     /// The lease once its holder is done.
@@ -155,22 +167,22 @@ impl Turn {
     /// Whose turn it is to make `fetch`, with `lease` in the shared data.
     pub fn of(fetch: &KeyFetch, lease: Option<Lease>, now: UnixTime) -> Self {
         let longest = fetch.timeout + LEASE_GRACE;
-        let lease =
-            lease.unwrap_or(Lease { until: UnixTime::from_millis(0), unknown_key_fetch: UnixTime::from_millis(0) });
+        let sequence = lease.map_or(fetch.sequence, |lease| fetch.sequence.newer(lease.sequence.next()));
         // One that runs longer than any is ever written is from before the clock went back.
-        if now < lease.until && lease.until.since(now) <= longest * 10 {
-            return Self::Theirs;
+        let runs = |lease: &Lease| now < lease.until && lease.until.since(now) <= longest * 10;
+        if let Some(lease) = lease.filter(runs) {
+            return Self::Theirs(lease.sequence);
         }
-        let mut unknown_key_fetch = lease.unknown_key_fetch;
+        let mut bucket = lease.map(|lease| TokenBucket::full_at(lease.limit_full_at)).unwrap_or_default();
         if fetch.cause == FetchCause::UnknownKeyId {
-            let elapsed = now.since(unknown_key_fetch);
-            let is_in_the_past = unknown_key_fetch <= now;
-            if is_in_the_past && elapsed < fetch.cooldown {
-                return Self::CoolingDown(fetch.cooldown.saturating_sub(elapsed));
+            match (bucket.take(fetch.cooldown, now), lease) {
+                (Ok(taken), _) => bucket = taken,
+                (Err(wait), Some(lease)) => return Self::CoolingDown { wait, sequence: lease.sequence },
+                // A new bucket is full.
+                (Err(_), None) => {}
             }
-            unknown_key_fetch = now;
         }
-        Self::Ours(Lease { until: now.plus(longest), unknown_key_fetch })
+        Self::Ours(Lease { until: now.plus(longest), sequence, limit_full_at: bucket.is_full_at() })
     }
 }
 
@@ -187,12 +199,12 @@ impl Reader<'_> {
         self.take::<8>().map(u64::from_le_bytes)
     }
 
-    /// The version and the two times that every record begins with.
-    fn header(&mut self) -> Option<(UnixTime, UnixTime)> {
-        if self.take::<1>()? != [VERSION] {
-            return None;
-        }
-        Some((UnixTime::from_millis(self.number()?), UnixTime::from_millis(self.number()?)))
+    fn time(&mut self) -> Option<UnixTime> {
+        self.number().map(UnixTime::from_millis)
+    }
+
+    fn version(&mut self) -> Option<()> {
+        (self.take::<1>()? == [VERSION]).then_some(())
     }
 }
 
@@ -209,14 +221,14 @@ mod tests {
             address: CalloutAddress::parse("https://a/keys", "okta").unwrap(),
             timeout: Duration::from_secs(5),
             cause,
-            began: UnixTime::from_secs(1000),
-            cooldown: Duration::from_secs(30),
+            sequence: Sequence(1),
+            cooldown: Duration::from_secs(4),
         }
     }
 
     fn good(body: &[u8], cache_control: Option<&str>) -> SharedOutcome {
         let answer = SharedAnswer { cache_control: cache_control.map(str::to_owned), body: body.to_vec() };
-        SharedOutcome { began: UnixTime::from_millis(5), ended: UnixTime::from_millis(7), answer: Some(answer) }
+        SharedOutcome { sequence: Sequence(5), ended: UnixTime::from_millis(7), answer: Some(answer) }
     }
 
     #[wasm_bindgen_test(unsupported = test)]
@@ -225,7 +237,8 @@ mod tests {
         for record in [good(b"{\"keys\":[]}", Some("max-age=5")), good(b"", None), failed] {
             assert_eq!(SharedOutcome::from_bytes(&record.to_bytes()), Some(record));
         }
-        let lease = Lease { until: UnixTime::from_secs(5), unknown_key_fetch: UnixTime::from_secs(3) };
+        let lease =
+            Lease { until: UnixTime::from_secs(5), sequence: Sequence(9), limit_full_at: UnixTime::from_secs(3) };
         assert_eq!(Lease::from_bytes(&lease.to_bytes()), Some(lease));
     }
 
@@ -235,7 +248,7 @@ mod tests {
         for end in 0..17 {
             assert_eq!(SharedOutcome::from_bytes(&bytes[..end]), None, "{end}");
         }
-        for alien in [&b""[..], b"\x02", &[0xff; 40], &[VERSION; 100], b"{\"keys\":[]}"] {
+        for alien in [&b""[..], b"\x01", &[0xff; 40], &[VERSION; 100], b"{\"keys\":[]}"] {
             assert_eq!(SharedOutcome::from_bytes(alien), None, "{alien:?}");
             assert_eq!(Lease::from_bytes(alien), None, "{alien:?}");
         }
@@ -250,20 +263,50 @@ mod tests {
         let Turn::Ours(lease) = Turn::of(&fetch(FetchCause::Due), None, now) else { panic!("nobody fetches yet") };
         assert_eq!(lease.until, UnixTime::from_secs(1006));
         let later = |seconds| Turn::of(&fetch(FetchCause::Due), Some(lease), UnixTime::from_secs(seconds));
-        assert_eq!(later(1005), Turn::Theirs);
+        assert_eq!(later(1005), Turn::Theirs(lease.sequence));
         assert!(matches!(later(1006), Turn::Ours(_)));
         assert!(matches!(later(10), Turn::Ours(_)), "the clock went back: nobody waits a quarter of an hour");
         assert!(matches!(Turn::of(&fetch(FetchCause::Due), Some(lease.given_back()), now), Turn::Ours(_)));
     }
 
     #[wasm_bindgen_test(unsupported = test)]
-    fn fetches_for_unknown_key_ids_are_a_cooldown_apart_in_the_whole_process() {
+    fn fetches_for_unknown_key_ids_come_out_of_one_bucket_in_the_whole_process() {
         let turn = |cause, lease, seconds| Turn::of(&fetch(cause), lease, UnixTime::from_secs(seconds));
-        let Turn::Ours(lease) = turn(FetchCause::UnknownKeyId, None, 1000) else { panic!("the first is allowed") };
-        let lease = Some(lease.given_back());
-        assert_eq!(turn(FetchCause::UnknownKeyId, lease, 1010), Turn::CoolingDown(Duration::from_secs(20)));
-        let Turn::Ours(due) = turn(FetchCause::Due, lease, 1010) else { panic!("a refresh is not held up by it") };
-        assert_eq!(due.unknown_key_fetch, UnixTime::from_secs(1000), "nor does it start the cooldown anew");
-        assert!(matches!(turn(FetchCause::UnknownKeyId, lease, 1030), Turn::Ours(_)));
+        let mut lease: Option<Lease> = None;
+        for number in 1..=3 {
+            let Turn::Ours(taken) = turn(FetchCause::UnknownKeyId, lease, 1000) else { panic!("three are allowed") };
+            assert_eq!(taken.sequence, Sequence(number));
+            lease = Some(taken.given_back());
+        }
+        let refused = |wait| Turn::CoolingDown { wait: Duration::from_secs(wait), sequence: Sequence(3) };
+        assert_eq!(turn(FetchCause::UnknownKeyId, lease, 1001), refused(3));
+        let Turn::Ours(due) = turn(FetchCause::Due, lease, 1001) else { panic!("a refresh is not held up by it") };
+        assert_eq!(due.limit_full_at, lease.unwrap().limit_full_at, "nor does it take one");
+        assert!(matches!(turn(FetchCause::UnknownKeyId, lease, 1004), Turn::Ours(_)));
+        let Turn::Ours(taken) = turn(FetchCause::UnknownKeyId, lease, 10) else { panic!("the clock went back") };
+        let wait = Duration::from_secs(4);
+        let refused = Turn::CoolingDown { wait, sequence: taken.sequence };
+        assert_eq!(turn(FetchCause::UnknownKeyId, Some(taken.given_back()), 10), refused, "one, not three");
+    }
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn every_lease_is_newer_than_what_its_taker_and_the_record_know() {
+        let lease = |sequence| Lease {
+            until: UnixTime::from_millis(0),
+            sequence: Sequence(sequence),
+            limit_full_at: UnixTime::from_millis(0),
+        };
+        let number = |known, lease| {
+            let fetch = KeyFetch { sequence: Sequence(known), ..fetch(FetchCause::Due) };
+            match Turn::of(&fetch, lease, UnixTime::from_secs(1000)) {
+                Turn::Ours(lease) => lease.sequence,
+                turn @ (Turn::Theirs(_) | Turn::CoolingDown { .. }) => panic!("{turn:?}"),
+            }
+        };
+        assert_eq!(number(1, None), Sequence(1));
+        assert_eq!(number(1, Some(lease(7))), Sequence(8));
+        assert_eq!(number(9, Some(lease(7))), Sequence(9), "the record was lost and begun anew");
+        assert_eq!(number(9, Some(lease(u64::MAX))), Sequence(9), "corrupt: older than nine by ten");
+        assert_eq!(number(9, Some(lease(1 << 62))), Sequence((1 << 62) + 1), "corrupt: and all follow it");
     }
 }

@@ -1,50 +1,100 @@
-//! Key ids that the issuer does not publish: remembered for a while, and the brake on the fetches they
-//! cause. Bounded: a flood of random ids can neither grow memory nor drive the issuer.
+//! Key ids that the issuer does not publish: since when they are seen, and which of them are known to be unknown.
+//!
+//! Bounded and hashed. An entry is never pushed out by others: while the memory is full a new id is not remembered, and
+//! a token with an id that is not remembered is never called unknown (503 instead of 401).
 
 use std::collections::HashMap;
 use std::time::Duration;
 
-use crate::unix_time::UnixTime;
+use sha2::{Digest as _, Sha256};
 
-const MAX_REMEMBERED: usize = 256;
-/// No real key id is longer; a longer one is not worth the memory.
-const MAX_ID_BYTES: usize = 128;
+use crate::unix_time::MonotonicTime;
+
+/// Some 300 kB.
+const MAX_REMEMBERED: usize = 4096;
+/// An id that was not seen for so long is forgotten.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(120);
+/// How often room is made for new ones.
+const SWEEP_EVERY: Duration = Duration::from_secs(1);
+/// The same id is looked for again after this long at the earliest: its requests would else spend the whole burst at once.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// How long an issuer's key set may lag its tokens, and an id is called unknown without looking, whatever the cooldown.
+const LONGEST_LAG: Duration = Duration::from_secs(30);
+const LONGEST_MEMORY: Duration = Duration::from_secs(10);
+
+/// What is known of one id.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sighting {
+    /// When a token named it first.
+    pub(super) first: MonotonicTime,
+    last: MonotonicTime,
+    unknown_until: MonotonicTime,
+    retry_from: MonotonicTime,
+}
 
 /// The unknown key ids of one provider.
 #[derive(Debug, Default)]
 pub(super) struct UnknownKeyIds {
-    until: HashMap<String, UnixTime>,
-    last_fetch: Option<UnixTime>,
+    seen: HashMap<[u8; 16], Sighting>,
+    sweep_from: MonotonicTime,
+}
+
+/// How long after the first sighting of a key id the issuer may still be about to publish the key.
+pub(super) fn lag(cooldown: Duration) -> Duration {
+    cooldown.min(LONGEST_LAG)
+}
+
+impl Sighting {
+    /// Whether it was looked for in a current set a short while ago.
+    pub(super) fn is_unknown(&self, now: MonotonicTime) -> bool {
+        now < self.unknown_until
+    }
+
+    /// It is not published: remembered for seconds.
+    pub(super) fn is_found_unknown(&mut self, now: MonotonicTime, cooldown: Duration) {
+        self.unknown_until = now.plus(cooldown.min(LONGEST_MEMORY));
+    }
+
+    /// It is not published yet.
+    pub(super) fn is_missed(&mut self, now: MonotonicTime) {
+        self.retry_from = now.plus(RETRY_AFTER);
+    }
+
+    /// How long it is not looked for.
+    pub(super) fn pause(&self, now: MonotonicTime) -> Duration {
+        self.retry_from.since(now)
+    }
 }
 
 impl UnknownKeyIds {
-    /// Whether this id was looked for in a current set a short while ago.
-    pub(super) fn is_remembered(&self, key_id: &str, now: UnixTime) -> bool {
-        self.until.get(key_id).is_some_and(|until| now < *until)
-    }
-
-    /// Remembers that this id is not published, for one cooldown.
-    pub(super) fn remember(&mut self, key_id: &str, now: UnixTime, cooldown: Duration) {
-        if key_id.len() > MAX_ID_BYTES {
-            return;
+    /// A token names this id; `None`: too many others are remembered.
+    pub(super) fn sight(&mut self, key_id: &str, now: MonotonicTime) -> Option<&mut Sighting> {
+        let hash = hash_of(key_id);
+        if !self.seen.contains_key(&hash) {
+            if self.seen.len() >= MAX_REMEMBERED && now >= self.sweep_from {
+                self.sweep_from = now.plus(SWEEP_EVERY);
+                self.seen.retain(|_, sighting| now.since(sighting.last) < FORGOTTEN_AFTER);
+            }
+            if self.seen.len() >= MAX_REMEMBERED {
+                return None;
+            }
         }
-        if self.until.len() >= MAX_REMEMBERED {
-            self.until.retain(|_, until| now < *until);
+        let never = MonotonicTime::default();
+        let new = Sighting { first: now, last: now, unknown_until: never, retry_from: never };
+        let sighting = self.seen.entry(hash).or_insert(new);
+        if now.since(sighting.last) >= FORGOTTEN_AFTER {
+            *sighting = new;
         }
-        if self.until.len() < MAX_REMEMBERED {
-            self.until.insert(key_id.to_owned(), now.plus(cooldown));
-        }
+        sighting.last = now;
+        Some(sighting)
     }
+}
 
-    /// How long until a fetch for an unknown id is allowed.
-    pub(super) fn cooldown_left(&self, now: UnixTime, cooldown: Duration) -> Duration {
-        self.last_fetch.map_or(Duration::ZERO, |last| cooldown.saturating_sub(now.since(last)))
-    }
-
-    /// Such a fetch begins.
-    pub(super) fn fetch_begins(&mut self, now: UnixTime) {
-        self.last_fetch = Some(now);
-    }
+/// Enough of SHA-256 that nobody finds a second id with the hash of another one.
+fn hash_of(key_id: &str) -> [u8; 16] {
+    let digest: [u8; 32] = Sha256::digest(key_id).into();
+    let (head, _) = digest.split_first_chunk::<16>().unwrap_or((&[0; 16], &[]));
+    *head
 }
 
 #[cfg(test)]
@@ -52,35 +102,38 @@ mod tests {
     use super::*;
     use wasm_bindgen_test::wasm_bindgen_test;
 
-    #[wasm_bindgen_test(unsupported = test)]
-    fn memory_is_bounded_and_forgets() {
-        let cooldown = Duration::from_secs(30);
-        let mut unknown = UnknownKeyIds::default();
-        let start = UnixTime::from_secs(1000);
-        for number in 0..100_000 {
-            unknown.remember(&format!("kid{number}"), start, cooldown);
-        }
-        assert_eq!(unknown.until.len(), MAX_REMEMBERED);
-        assert!(unknown.is_remembered("kid0", start));
-        let later = start.plus(cooldown);
-        assert!(!unknown.is_remembered("kid0", later));
-        unknown.remember("new", later, cooldown);
-        assert!(unknown.is_remembered("new", later));
-        unknown.remember(&"x".repeat(1000), later, cooldown);
-        assert_eq!(unknown.until.len(), 1);
+    fn at(millis: u64) -> MonotonicTime {
+        MonotonicTime::default().plus(Duration::from_millis(millis))
     }
 
     #[wasm_bindgen_test(unsupported = test)]
-    fn fetches_are_a_cooldown_apart_also_when_the_clock_goes_back() {
-        let cooldown = Duration::from_secs(30);
+    fn a_flood_neither_grows_the_memory_nor_pushes_an_id_out() {
         let mut unknown = UnknownKeyIds::default();
-        let start = UnixTime::from_secs(1000);
-        let seconds = |unknown: &UnknownKeyIds, now| unknown.cooldown_left(now, cooldown).as_secs();
-        assert_eq!(seconds(&unknown, start), 0);
-        unknown.fetch_begins(start);
-        assert_eq!(seconds(&unknown, start), 30);
-        assert_eq!(seconds(&unknown, start.plus(Duration::from_secs(20))), 10);
-        assert_eq!(seconds(&unknown, start.plus(cooldown)), 0);
-        assert_eq!(seconds(&unknown, UnixTime::from_secs(10)), 30, "the clock went back: a cooldown at most");
+        assert!(unknown.sight("honest", at(0)).is_some());
+        let mut millis = 0;
+        for number in 0..600_000 {
+            millis = number;
+            unknown.sight(&format!("kid{number}"), at(millis));
+            assert!(unknown.seen.len() <= MAX_REMEMBERED);
+            if number % 60_000 == 0 {
+                let honest = unknown.sight("honest", at(millis)).unwrap();
+                assert_eq!(honest.first, at(0), "seen every minute");
+            }
+        }
+        assert!(unknown.sight("another", at(millis)).is_none(), "full");
+        let later = at(millis + 121_000);
+        assert_eq!(unknown.sight("another", later).unwrap().first, later);
+        assert_eq!(unknown.seen.len(), 1, "the flood is forgotten");
+    }
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn an_id_of_any_length_takes_the_same_room_and_is_unknown_for_seconds() {
+        let mut unknown = UnknownKeyIds::default();
+        let long = "x".repeat(100_000);
+        unknown.sight(&long, at(0)).unwrap().is_found_unknown(at(0), Duration::from_secs(3600));
+        assert!(unknown.sight(&long, at(9_999)).unwrap().is_unknown(at(9_999)));
+        assert!(!unknown.sight(&long, at(10_000)).unwrap().is_unknown(at(10_000)));
+        assert_eq!(unknown.sight(&long, at(10_000)).unwrap().first, at(0), "but not new");
+        assert_eq!(unknown.sight(&long, at(130_000)).unwrap().first, at(130_000), "forgotten");
     }
 }

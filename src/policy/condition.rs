@@ -15,6 +15,7 @@
 //! caller refuses.
 
 mod attribute;
+mod budget;
 mod calendar;
 mod calls;
 mod check;
@@ -30,11 +31,13 @@ mod syntax;
 mod value;
 
 pub use attribute::{Attribute, AttributeValues};
+pub use budget::RequestBudget;
 pub use facts::{Facts, TokenFacts};
 pub use fault::{ConditionError, ConditionFault, ConditionProblem};
 
+use budget::{STEPS, Steps};
 use check::Program;
-use evaluate::{Evaluation, STEPS};
+use evaluate::Evaluation;
 use fault::FaultAt;
 use value::Value;
 
@@ -76,10 +79,16 @@ impl Condition {
     /// # Errors
     /// When that cannot be told: the caller refuses the request.
     pub fn holds(&self, facts: &Facts<'_>) -> Result<bool, ConditionError> {
-        let mut steps = STEPS;
-        let holds = self.evaluate(facts, &mut steps)?;
+        match facts.budget {
+            Some(budget) => budget.judge(self, |steps| self.judge(facts, steps)),
+            None => self.judge(facts, &mut Steps::new(STEPS)),
+        }
+    }
+
+    fn judge(&self, facts: &Facts<'_>, steps: &mut Steps) -> Result<bool, ConditionError> {
+        let holds = self.evaluate(facts, steps)?;
         for (reading, ambiguous) in facts.other_readings(&self.program.facts) {
-            match self.evaluate(&reading, &mut steps) {
+            match self.evaluate(&reading, steps) {
                 Ok(value) if value == holds => {}
                 Err(ConditionError::TooCostly) => return Err(ConditionError::TooCostly),
                 Ok(_) | Err(_) => return Err(ambiguous),
@@ -89,11 +98,12 @@ impl Condition {
     }
 
     /// In so many steps, for all readings of a request together.
-    fn evaluate(&self, facts: &Facts<'_>, steps: &mut usize) -> Result<bool, ConditionError> {
-        let mut evaluation = Evaluation::new(facts, *steps);
-        let whole = evaluation.value(&self.program.node);
-        *steps = evaluation.steps_left();
-        if let Value::Bool(holds) = whole? { Ok(holds) } else { Err(ConditionError::NotBoolean) }
+    fn evaluate(&self, facts: &Facts<'_>, steps: &mut Steps) -> Result<bool, ConditionError> {
+        if let Value::Bool(holds) = Evaluation::new(facts, steps).value(&self.program.node)? {
+            Ok(holds)
+        } else {
+            Err(ConditionError::NotBoolean)
+        }
     }
 }
 

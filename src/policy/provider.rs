@@ -108,7 +108,7 @@ pub struct RemoteKeys {
     pub max_stale: Duration,
     /// How long one fetch may take, and so how long a request waits for it.
     pub timeout: Duration,
-    /// Tokens with unknown key ids cause at most one fetch in this time.
+    /// Tokens with unknown key ids cause one fetch in this time, and a few more at once.
     pub unknown_kid_cooldown: Duration,
 }
 

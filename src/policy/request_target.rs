@@ -298,7 +298,7 @@ fn without_dot_segments(text: &str, ambiguous: AmbiguousPaths) -> Result<NormalP
                 }
             }
             named => {
-                let name = before_mark(named, &[";", ESCAPED_SEMICOLON]);
+                let name = before_parameter(named, Semicolon::Decoded);
                 if refuses && matches!(name, "." | "..") {
                     return Err(TargetFault::ParameterInDotSegment);
                 }
@@ -350,25 +350,42 @@ fn readings(text: &str, ambiguous: AmbiguousPaths) -> Vec<String> {
     let stripped: Vec<String> = bases
         .flat_map(|base| {
             // Servers that look for `;` before they decode, and servers that decode first.
-            let marks: [(bool, &[&str]); 2] =
-                [(base.contains(';'), &[";"]), (base.contains(ESCAPED_SEMICOLON), &[";", ESCAPED_SEMICOLON])];
+            let marks =
+                [(base.contains(';'), Semicolon::AsWritten), (base.contains(ESCAPED_SEMICOLON), Semicolon::Decoded)];
             let present = marks.into_iter().filter(|(is_present, _)| *is_present);
-            present.flat_map(move |(_, marks)| [without_parameters(base, marks), before_mark(base, marks).to_owned()])
+            present.flat_map(move |(_, mark)| [without_parameters(base, mark), before_parameter(base, mark).to_owned()])
         })
         .collect();
     readings.extend(stripped);
     readings
 }
 
-/// Every segment up to the first of these marks in it.
-fn without_parameters(text: &str, marks: &[&str]) -> String {
-    let names: Vec<&str> = text.split('/').map(|segment| before_mark(segment, marks)).collect();
+/// Every segment without its parameters.
+fn without_parameters(text: &str, mark: Semicolon) -> String {
+    let names: Vec<&str> = text.split('/').map(|segment| before_parameter(segment, mark)).collect();
     names.join("/")
 }
 
-/// The text up to the first of these marks.
-fn before_mark<'a>(text: &'a str, marks: &[&str]) -> &'a str {
-    marks.iter().fold(text, |name, mark| name.split(mark).next().unwrap_or_default())
+/// Which semicolons begin a parameter.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Semicolon {
+    /// Those that are written as such.
+    AsWritten,
+    /// Escaped ones too.
+    Decoded,
+}
+
+/// The text up to the first parameter. A path of semicolons has thousands of segments: each byte is looked at once.
+fn before_parameter(text: &str, mark: Semicolon) -> &str {
+    let bytes = text.as_bytes();
+    let is_escaped = |at: usize| bytes.get(at..).is_some_and(|rest| rest.starts_with(ESCAPED_SEMICOLON.as_bytes()));
+    let begins = |(at, byte): (usize, &u8)| match byte {
+        b';' => true,
+        b'%' => mark == Semicolon::Decoded && is_escaped(at),
+        _ => false,
+    };
+    let end = bytes.iter().enumerate().position(begins).unwrap_or(bytes.len());
+    text.get(..end).unwrap_or_default()
 }
 
 #[cfg(test)]

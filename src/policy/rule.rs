@@ -203,7 +203,8 @@ impl Rules {
         // What only some servers would read is no path to reckon with.
         let target = target.as_ref().filter(|target| target.other_readings().is_empty());
         let path = target.map(|target| target.path().as_str());
-        let request = condition::Facts::new(head, path, came_at, attributes, token_facts);
+        let budget = condition::RequestBudget::default();
+        let request = condition::Facts::new(head, path, came_at, attributes, token_facts).sharing(&budget);
         let request = match self.router.ambiguous_hosts() {
             AmbiguousHosts::Reject => request,
             AmbiguousHosts::InsecureAllow => request.ignoring_host_spelling(),

@@ -70,6 +70,11 @@ impl SigningKey {
     }
 }
 
+/// As it stands in a token.
+pub fn encode(text: &str) -> String {
+    URL_SAFE_NO_PAD.encode(text)
+}
+
 /// A key set document of these keys.
 pub fn key_set(keys: &[&SigningKey]) -> Value {
     json!({ "keys": keys.iter().map(|key| key.jwk()).collect::<Vec<_>>() })

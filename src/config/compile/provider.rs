@@ -365,7 +365,7 @@ fn key_times(jwks: &JwksDocument, at: &Path, findings: &mut Findings<'_>) -> Opt
         bounded(jwks.max_stale, "max_stale", 86_400, (second, 30 * 24 * hour), "between \"1s\" and \"720h\"");
     let timeout = bounded(jwks.timeout, "timeout", 5, (second / 10, 60 * second), "between \"0.1s\" and \"60s\"");
     let cooldown =
-        bounded(jwks.unknown_kid_cooldown, "unknown_kid_cooldown", 30, (second, hour), "between \"1s\" and \"1h\"");
+        bounded(jwks.unknown_kid_cooldown, "unknown_kid_cooldown", 4, (second, hour), "between \"1s\" and \"1h\"");
     let times = [refresh?, max_stale?, timeout?, cooldown?];
     let [refresh, max_stale, ..] = times;
     if max_stale < refresh {

@@ -2,6 +2,8 @@
 //!
 //! What a request's head says (`request.path`, `request.headers`, …) is no attribute: it is at hand already.
 
+use crate::memory;
+
 /// One value that the host is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Attribute {
@@ -106,6 +108,12 @@ impl AttributeValues {
     pub fn insert(&mut self, attribute: Attribute, property: Vec<u8>) {
         self.values.retain(|(other, _)| *other != attribute);
         self.values.push((attribute, property));
+    }
+
+    /// How many bytes they hold.
+    pub fn held_bytes(&self) -> usize {
+        let properties = self.values.iter().map(|(_, property)| memory::allocation(property.capacity()));
+        properties.fold(memory::list::<(Attribute, Vec<u8>)>(self.values.capacity()), usize::saturating_add)
     }
 
     pub(super) fn get(&self, attribute: Attribute) -> Option<&[u8]> {

@@ -7,48 +7,27 @@
 use std::cmp::Ordering;
 use std::rc::Rc;
 
-use super::facts::Facts;
+use super::budget::Steps;
+use super::facts::{ADDRESS, Facts};
 use super::fault::ConditionError;
-use super::functions;
+use super::functions::{self, ALLOCATION};
 use super::network::{Network, is_in};
 use super::program::{Constant, Each, Node, Pattern, Quantifier};
 use super::syntax::Operator;
 use super::value::{List, Map, Value};
 
-/// How many nodes are looked at for one request; texts and lists count by their length. Most take a few
-/// dozen; the costliest of this many take 2 ms in V8, and 5 ms when all of them go into a regular expression.
-pub(super) const STEPS: usize = 50_000;
-
 type Evaluated<T> = Result<T, ConditionError>;
 
 pub(super) struct Evaluation<'a> {
     facts: &'a Facts<'a>,
-    steps_left: usize,
+    steps: &'a mut Steps,
     /// Of the macros around, outermost first.
     variables: Vec<Value<'a>>,
 }
 
 impl<'a> Evaluation<'a> {
-    pub(super) const fn new(facts: &'a Facts<'a>, steps: usize) -> Self {
-        Self { facts, steps_left: steps, variables: Vec::new() }
-    }
-
-    pub(super) const fn steps_left(&self) -> usize {
-        self.steps_left
-    }
-
-    /// Once spent, every further step is an error as well: none is given way to another value.
-    pub(super) fn spend(&mut self, steps: usize) -> Evaluated<()> {
-        match self.steps_left.checked_sub(steps) {
-            Some(left) => {
-                self.steps_left = left;
-                Ok(())
-            }
-            None => {
-                self.steps_left = 0;
-                Err(ConditionError::TooCostly)
-            }
-        }
+    pub(super) const fn new(facts: &'a Facts<'a>, steps: &'a mut Steps) -> Self {
+        Self { facts, steps, variables: Vec::new() }
     }
 
     pub(super) fn boolean(&mut self, node: &'a Node) -> Evaluated<bool> {
@@ -56,15 +35,15 @@ impl<'a> Evaluation<'a> {
     }
 
     pub(super) fn value(&mut self, node: &'a Node) -> Evaluated<Value<'a>> {
-        self.spend(1)?;
+        self.steps.spend(1)?;
         match node {
             Node::Constant(constant) => Ok(constant.value()),
-            Node::Fact(fact) => self.facts.read(*fact),
-            Node::HasFact(fact) => is_there(self.facts.read(*fact)),
+            Node::Fact(fact) => self.facts.read(*fact, self.steps),
+            Node::HasFact(fact) => is_there(self.facts.read(*fact, self.steps)),
             Node::Claims => Ok(Value::Map(Map::Json(self.facts.token()?.claims.members()))),
             Node::Headers => Ok(Value::Map(Map::Headers(self.facts.head))),
-            Node::Header(name) => self.facts.header(name),
-            Node::HasHeader(name) => self.facts.has_header(name).map(Value::Bool),
+            Node::Header(name) => self.facts.header(name, self.steps),
+            Node::HasHeader(name) => self.facts.has_header(name, self.steps).map(Value::Bool),
             Node::Variable(depth) => self.variables.get(*depth).cloned().ok_or(ConditionError::Missing),
             Node::Member(target, name) => {
                 let target = self.value(target)?;
@@ -80,6 +59,7 @@ impl<'a> Evaluation<'a> {
                 self.index(&target, &key)
             }
             Node::List(items) => {
+                self.steps.spend(2 * ALLOCATION)?;
                 let items: Evaluated<Rc<[_]>> = items.iter().map(|item| self.value(item)).collect();
                 Ok(Value::List(List::Made(items?)))
             }
@@ -104,7 +84,7 @@ impl<'a> Evaluation<'a> {
             }
             Node::WithoutEscapes(operand) => {
                 let operand = self.value(operand)?;
-                functions::check_without_escapes(self, &operand)?;
+                functions::check_without_escapes(self.steps, &operand)?;
                 Ok(operand)
             }
             Node::Matches(text, pattern) => {
@@ -113,22 +93,30 @@ impl<'a> Evaluation<'a> {
             }
             Node::IsInNetworks(address, networks) => {
                 let address = self.value(address)?;
-                self.spend(networks.len() / 8)?;
+                self.steps.spend(ADDRESS.saturating_add(networks.len() / 8))?;
                 is_in(functions::text(&address)?, networks).map(Value::Bool).ok_or(ConditionError::NotAnAddress)
             }
             Node::IsInListed(operands) => {
                 let address = self.value(&operands.0)?;
                 let Value::List(listed) = self.value(&operands.1)? else { return Err(ConditionError::WrongType) };
-                self.spend(listed.len())?;
-                let network =
-                    |place| Network::parse(functions::text(&listed.item(place)?)?).ok_or(ConditionError::NotAnAddress);
-                let networks: Vec<Network> = (0..listed.len()).map(network).collect::<Evaluated<_>>()?;
+                self.steps.spend(ADDRESS)?;
+                let mut networks: Vec<Network> = Vec::new();
+                for place in 0..listed.len() {
+                    let item = listed.item(place)?;
+                    let text = functions::text(&item)?;
+                    self.steps.spend(ADDRESS)?;
+                    self.steps.spend_bytes(text.len())?;
+                    networks.push(Network::parse(text).ok_or(ConditionError::NotAnAddress)?);
+                }
                 is_in(functions::text(&address)?, &networks).map(Value::Bool).ok_or(ConditionError::NotAnAddress)
             }
-            Node::TimePart(part, time, offset) => functions::time_part(*part, &self.value(time)?, *offset),
+            Node::TimePart(part, time, offset) => {
+                self.steps.spend(1)?;
+                functions::time_part(*part, &self.value(time)?, *offset)
+            }
             Node::Call(function, operands) => {
                 let operands: Evaluated<Vec<Value<'a>>> = operands.iter().map(|operand| self.value(operand)).collect();
-                functions::apply(self, *function, &operands?)
+                functions::apply(self.steps, *function, &operands?)
             }
             Node::Each(each) => self.each(each),
         }
@@ -141,6 +129,7 @@ impl<'a> Evaluation<'a> {
             match self.boolean(term) {
                 Ok(value) if value == settling => return Ok(Value::Bool(settling)),
                 Ok(_) => {}
+                Err(ConditionError::TooCostly) => return Err(ConditionError::TooCostly),
                 Err(error) => first_error = first_error.or(Some(error)),
             }
         }
@@ -155,7 +144,7 @@ impl<'a> Evaluation<'a> {
             let outcome = match (each.quantifier, self.judge(each, &item)) {
                 (Quantifier::All, Ok(Some(Value::Bool(false)))) => return Ok(Value::Bool(false)),
                 (Quantifier::Exists, Ok(Some(Value::Bool(true)))) => return Ok(Value::Bool(true)),
-                (Quantifier::All | Quantifier::Exists, Err(error)) => {
+                (Quantifier::All | Quantifier::Exists, Err(error)) if error != ConditionError::TooCostly => {
                     first_error = first_error.or(Some(error));
                     continue;
                 }
@@ -185,8 +174,7 @@ impl<'a> Evaluation<'a> {
         if let Value::List(list) = range {
             Ok(list)
         } else if let Value::Map(map) = range {
-            self.spend(map.len())?;
-            Ok(List::Made(map.keys()))
+            map.keys(self.steps).map(List::Made)
         } else {
             Err(ConditionError::WrongType)
         }
@@ -194,7 +182,7 @@ impl<'a> Evaluation<'a> {
 
     /// What a macro's body says of one item; `None` of one that is left out. Boolean for all but `map`.
     fn judge(&mut self, each: &'a Each, item: &Evaluated<Value<'a>>) -> Evaluated<Option<Value<'a>>> {
-        self.spend(1)?;
+        self.steps.spend(1)?;
         self.variables.push(item.clone()?);
         let judged = self.judge_body(each);
         self.variables.pop();
@@ -215,6 +203,7 @@ impl<'a> Evaluation<'a> {
     }
 
     fn map(&mut self, entries: &'a [(Node, Node)]) -> Evaluated<Value<'a>> {
+        self.steps.spend(3 * ALLOCATION)?;
         let mut made: Vec<(Value<'a>, Value<'a>)> = Vec::with_capacity(entries.len());
         for (key, value) in entries {
             let key = self.value(key)?;
@@ -227,20 +216,29 @@ impl<'a> Evaluation<'a> {
         Ok(Value::Map(Map::Made(made.into())))
     }
 
-    fn entry<'e>(
+    fn entry<'e, 'v>(
         &mut self,
-        entries: &'e [(Value<'a>, Value<'a>)],
+        entries: &'e [(Value<'v>, Value<'v>)],
         key: &Value<'_>,
-    ) -> Evaluated<Option<&'e Value<'a>>> {
-        self.spend(entries.len())?;
-        Ok(entries.iter().find(|(other, _)| other.is_key(key)).map(|(_, value)| value))
+    ) -> Evaluated<Option<&'e Value<'v>>> {
+        for (other, value) in entries {
+            self.steps.spend(1)?;
+            self.steps.spend_bytes(other.compared_bytes(key))?;
+            if other.is_key(key) {
+                return Ok(Some(value));
+            }
+        }
+        Ok(None)
     }
 
     fn member(&mut self, target: &Value<'a>, name: &str) -> Evaluated<Value<'a>> {
         let Value::Map(map) = target else { return Err(ConditionError::WrongType) };
         match map {
-            Map::Json(members) => Value::of(members.get(name).ok_or(ConditionError::Missing)?),
-            Map::Headers(_) => self.facts.header(name),
+            Map::Json(members) => {
+                self.steps.spend_bytes(name.len())?;
+                Value::of(members.get(name).ok_or(ConditionError::Missing)?)
+            }
+            Map::Headers(_) => self.facts.header(name, self.steps),
             Map::Made(entries) => {
                 let found = self.entry(entries, &Value::Text(name.into()))?;
                 found.cloned().ok_or(ConditionError::Missing)
@@ -262,17 +260,15 @@ impl<'a> Evaluation<'a> {
     }
 
     fn binary(&mut self, operator: Operator, left: &Value<'a>, right: &Value<'a>) -> Evaluated<Value<'a>> {
-        let ordered =
-            |accepted: fn(Ordering) -> bool| left.order(right).map(|order| Value::Bool(order.is_some_and(accepted)));
         match operator {
             Operator::Equal => self.equal(left, right).map(Value::Bool),
             Operator::NotEqual => self.equal(left, right).map(|equal| Value::Bool(!equal)),
-            Operator::Less => ordered(Ordering::is_lt),
-            Operator::LessOrEqual => ordered(Ordering::is_le),
-            Operator::Greater => ordered(Ordering::is_gt),
-            Operator::GreaterOrEqual => ordered(Ordering::is_ge),
+            Operator::Less => self.ordered(left, right, Ordering::is_lt),
+            Operator::LessOrEqual => self.ordered(left, right, Ordering::is_le),
+            Operator::Greater => self.ordered(left, right, Ordering::is_gt),
+            Operator::GreaterOrEqual => self.ordered(left, right, Ordering::is_ge),
             Operator::In => self.contains(right, left).map(Value::Bool),
-            Operator::Add => functions::add(self, left, right),
+            Operator::Add => functions::add(self.steps, left, right),
             Operator::Subtract => functions::subtract(left, right),
             Operator::Multiply => functions::multiply(left, right),
             Operator::Divide => functions::divide(left, right),
@@ -280,12 +276,17 @@ impl<'a> Evaluation<'a> {
         }
     }
 
+    fn ordered(&mut self, left: &Value<'a>, right: &Value<'a>, accepted: fn(Ordering) -> bool) -> Evaluated<Value<'a>> {
+        self.steps.spend_bytes(left.compared_bytes(right))?;
+        left.order(right).map(|order| Value::Bool(order.is_some_and(accepted)))
+    }
+
     /// A list that the operator wrote may have several types; the value must be of one of them.
     fn is_one_of(&mut self, wanted: &Value<'_>, constants: &[Constant]) -> Evaluated<bool> {
         let is_null = |constant: &Constant| matches!(constant, Constant::Null);
         let mut is_comparable = constants.iter().all(is_null);
         for constant in constants {
-            self.spend(1)?;
+            self.steps.spend(1)?;
             let value = constant.value();
             if is_null(constant) && matches!(wanted, Value::Null) {
                 return Ok(true);
@@ -310,8 +311,11 @@ impl<'a> Evaluation<'a> {
                 }
                 Ok(is_found)
             }
-            (Value::Map(Map::Json(members)), Value::Text(name)) => Ok(members.contains_key(name.as_ref())),
-            (Value::Map(Map::Headers(_)), Value::Text(name)) => self.facts.has_header(name),
+            (Value::Map(Map::Json(members)), Value::Text(name)) => {
+                self.steps.spend_bytes(name.len())?;
+                Ok(members.contains_key(&**name))
+            }
+            (Value::Map(Map::Headers(_)), Value::Text(name)) => self.facts.has_header(name, self.steps),
             (Value::Map(Map::Made(entries)), _) => {
                 let is_found = self.entry(entries, wanted)?.is_some();
                 let is_comparable = entries.is_empty() || entries.iter().any(|(key, _)| key.is_of_type(wanted));
@@ -324,7 +328,7 @@ impl<'a> Evaluation<'a> {
     /// Values of different types are an error, wherever they stand. Numbers are equal when their values are. As deep as
     /// the token's JSON and the expression are.
     fn equal(&mut self, left: &Value<'_>, right: &Value<'_>) -> Evaluated<bool> {
-        self.spend(1)?;
+        self.steps.spend(1)?;
         match (left, right) {
             (Value::Null, Value::Null) => Ok(true),
             (Value::List(left), Value::List(right)) => {
@@ -335,15 +339,22 @@ impl<'a> Evaluation<'a> {
                 Ok(are_equal)
             }
             (Value::Map(left), Value::Map(right)) => self.equal_maps(left, right),
-            _ => Ok(left.order(right)? == Some(Ordering::Equal)),
+            (left, right) => {
+                self.steps.spend_bytes(left.compared_bytes(right))?;
+                Ok(left.order(right)? == Some(Ordering::Equal))
+            }
         }
     }
 
+    /// Headers are compared one by one, and never as a whole.
     fn equal_maps(&mut self, left: &Map<'_>, right: &Map<'_>) -> Evaluated<bool> {
-        self.spend(left.len())?;
-        let mut are_equal = left.len() == right.len();
-        for key in left.keys().iter() {
-            are_equal &= match (entry_of(left, key)?, entry_of(right, key)?) {
+        if matches!((left, right), (Map::Headers(_), _) | (_, Map::Headers(_))) {
+            return Err(ConditionError::WrongType);
+        }
+        let (keys, count) = (left.keys(self.steps)?, right.keys(self.steps)?.len());
+        let mut are_equal = keys.len() == count;
+        for key in keys.iter() {
+            are_equal &= match (self.entry_of(left, key)?, self.entry_of(right, key)?) {
                 (Some(left), Some(right)) => self.equal(&left, &right)?,
                 _ => false,
             };
@@ -351,9 +362,21 @@ impl<'a> Evaluation<'a> {
         Ok(are_equal)
     }
 
+    fn entry_of<'m>(&mut self, map: &Map<'m>, key: &Value<'_>) -> Evaluated<Option<Value<'m>>> {
+        match (map, key) {
+            (Map::Json(members), Value::Text(name)) => {
+                self.steps.spend_bytes(name.len())?;
+                members.get(&**name).map(Value::of).transpose()
+            }
+            (Map::Made(entries), _) => Ok(self.entry(entries, key)?.cloned()),
+            (Map::Headers(_), _) => Err(ConditionError::WrongType),
+            (Map::Json(_), _) => Ok(None),
+        }
+    }
+
     fn matches(&mut self, text: &Value<'_>, pattern: &Pattern) -> Evaluated<bool> {
         let text = functions::text(text)?;
-        self.spend(text.len().saturating_mul(pattern.weight) / 4)?;
+        self.steps.spend(pattern.cost(text.len()))?;
         Ok(pattern.regex.is_match(text))
     }
 }
@@ -363,17 +386,5 @@ fn is_there<'a>(read: Evaluated<Value<'a>>) -> Evaluated<Value<'a>> {
         Ok(_) => Ok(Value::Bool(true)),
         Err(ConditionError::Missing) => Ok(Value::Bool(false)),
         Err(error) => Err(error),
-    }
-}
-
-/// Headers are compared one by one, and never as a whole.
-fn entry_of<'m>(map: &Map<'m>, key: &Value<'_>) -> Evaluated<Option<Value<'m>>> {
-    match (map, key) {
-        (Map::Json(members), Value::Text(name)) => members.get(name.as_ref()).map(Value::of).transpose(),
-        (Map::Made(entries), _) => {
-            Ok(entries.iter().find(|(other, _)| other.is_key(key)).map(|(_, value)| value.clone()))
-        }
-        (Map::Headers(_), _) => Err(ConditionError::WrongType),
-        (Map::Json(_), _) => Ok(None),
     }
 }

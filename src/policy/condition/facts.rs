@@ -8,9 +8,10 @@ use std::borrow::Cow;
 use std::str::from_utf8;
 
 use super::attribute::{Attribute, AttributeKind, AttributeValues};
+use super::budget::{RequestBudget, Steps};
 use super::fault::ConditionError;
 use super::network::without_mapping;
-use super::value::{List, Value};
+use super::value::{List, Text, Value};
 use crate::http::{RequestHead, fold_alike};
 use crate::jose::{Claim, Claims};
 use crate::policy::admit::AdmittedToken;
@@ -27,6 +28,7 @@ pub struct Facts<'a> {
     token: Option<TokenFacts<'a>>,
     as_written: AsWritten,
     ignores_host_spelling: bool,
+    pub(super) budget: Option<&'a RequestBudget>,
 }
 
 /// Which attributes are read as the client wrote them instead of in normal form. Letter case is normal in both.
@@ -137,7 +139,15 @@ impl<'a> Facts<'a> {
             token,
             as_written: AsWritten { host: false, path: false },
             ignores_host_spelling: false,
+            budget: None,
         }
+    }
+
+    /// The same facts, for conditions that share the budget of one request and are judged once each. Without it each has
+    /// a budget of its own.
+    #[must_use]
+    pub const fn sharing(self, budget: &'a RequestBudget) -> Self {
+        Self { budget: Some(budget), ..self }
     }
 
     /// The same facts, for a proxy whose virtual hosts are known to ignore the host's port and trailing dot.
@@ -168,20 +178,24 @@ impl<'a> Facts<'a> {
         self.token.ok_or(ConditionError::NoToken)
     }
 
-    pub(super) fn read(&self, fact: Fact) -> Result<Value<'a>, ConditionError> {
+    pub(super) fn read(&self, fact: Fact, steps: &mut Steps) -> Result<Value<'a>, ConditionError> {
         match fact {
             Fact::UrlPath => self.url_path().map(text),
-            Fact::RawPath => self.only(":path").map(text),
-            Fact::RawQuery => Ok(text(self.only(":path")?.split_once('?').map(|(_, query)| query).unwrap_or_default())),
-            Fact::Host => self.host().map(Value::Text),
-            Fact::RawHost => self.only(":authority").map(text),
-            Fact::Scheme => self.only(":scheme").map(lower_case),
-            Fact::Method => self.only(":method").map(text),
-            Fact::Referer => self.header("referer"),
-            Fact::UserAgent => self.header("user-agent"),
-            Fact::Id => self.header("x-request-id"),
+            Fact::RawPath => self.only(":path", steps).map(text),
+            Fact::RawQuery => {
+                let target = self.only(":path", steps)?;
+                steps.spend_bytes(target.len())?;
+                Ok(text(target.split_once('?').map(|(_, query)| query).unwrap_or_default()))
+            }
+            Fact::Host => self.host(steps).map(|host| Value::Text(host.into())),
+            Fact::RawHost => self.only(":authority", steps).map(text),
+            Fact::Scheme => lower_case(self.only(":scheme", steps)?, steps),
+            Fact::Method => self.only(":method", steps).map(text),
+            Fact::Referer => self.header("referer", steps),
+            Fact::UserAgent => self.header("user-agent", steps),
+            Fact::Id => self.header("x-request-id", steps),
             Fact::Time => i64::try_from(self.time.as_millis()).map_err(|_| ConditionError::OutOfRange).map(Value::Time),
-            Fact::OfHost(attribute) => self.attribute(attribute),
+            Fact::OfHost(attribute) => self.attribute(attribute, steps),
             Fact::Issuer => match self.token()?.claims.text("iss") {
                 Claim::Valid(issuer) => Ok(text(issuer)),
                 Claim::Absent => Err(ConditionError::Missing),
@@ -195,11 +209,9 @@ impl<'a> Facts<'a> {
     }
 
     /// The value of the header with that name.
-    pub(super) fn header(&self, name: &str) -> Result<Value<'a>, ConditionError> {
-        if !self.has_header(name)? {
-            return Err(ConditionError::Missing);
-        }
-        self.only(name).map(text)
+    pub(super) fn header(&self, name: &str, steps: &mut Steps) -> Result<Value<'a>, ConditionError> {
+        let value = self.find_header(name, steps)?.ok_or(ConditionError::Missing)?;
+        as_text(value, steps).map(text)
     }
 
     /// Whether there is a header with that name, in lower case. Pseudo-headers have attributes of their own.
@@ -207,20 +219,28 @@ impl<'a> Facts<'a> {
     /// # Errors
     /// When it is repeated, or there in a spelling that backends take for the same name: of `x-device` and `X_Device`
     /// each reads what it finds first, last, or both joined.
-    pub(super) fn has_header(&self, name: &str) -> Result<bool, ConditionError> {
+    pub(super) fn has_header(&self, name: &str, steps: &mut Steps) -> Result<bool, ConditionError> {
+        self.find_header(name, steps).map(|found| found.is_some())
+    }
+
+    fn find_header(&self, name: &str, steps: &mut Steps) -> Result<Option<&'a [u8]>, ConditionError> {
         if name.starts_with(':') {
-            return Ok(false);
+            return Ok(None);
         }
-        let mut alike = self.head.names().filter(|other| fold_alike(name, other));
+        // A name of another length is told apart at once, one of this length byte by byte.
+        let cost = |other: &str| if other.len() == name.len() { name.len().saturating_add(1) } else { 1 };
+        steps.spend(self.head.names().map(cost).fold(0, usize::saturating_add) / 8)?;
+        let mut alike = self.head.fields().filter(|(other, _)| fold_alike(name, other));
         match (alike.next(), alike.next()) {
-            (None, _) => Ok(false),
-            (Some(only), None) if only == name => Ok(true),
+            (None, _) => Ok(None),
+            (Some((only, value)), None) if only == name => Ok(Some(value)),
             (Some(_), _) => Err(ConditionError::HeaderAmbiguous),
         }
     }
 
-    fn host(&self) -> Result<Cow<'a, str>, ConditionError> {
-        let written = self.only(":authority")?;
+    fn host(&self, steps: &mut Steps) -> Result<Cow<'a, str>, ConditionError> {
+        let written = self.only(":authority", steps)?;
+        steps.spend(written.len() / 2)?;
         let host = read_host(written.as_bytes()).ok_or(ConditionError::HostMalformed)?;
         Ok(if self.as_written.host { Cow::Owned(written.to_ascii_lowercase()) } else { host })
     }
@@ -230,10 +250,11 @@ impl<'a> Facts<'a> {
         read_host(written).is_some_and(|host| !written.eq_ignore_ascii_case(host.as_bytes()))
     }
 
-    fn only(&self, name: &str) -> Result<&'a str, ConditionError> {
+    fn only(&self, name: &str, steps: &mut Steps) -> Result<&'a str, ConditionError> {
+        steps.spend(self.head.fields().count() / 4)?;
         let mut values = self.head.values(name);
         match (values.next(), values.next()) {
-            (Some(value), None) => as_text(value),
+            (Some(value), None) => as_text(value, steps),
             (Some(_), Some(_)) => Err(ConditionError::WrongType),
             (None, _) => Err(ConditionError::Missing),
         }
@@ -244,13 +265,19 @@ impl<'a> Facts<'a> {
         Ok(if self.as_written.path { path } else { without_slash(path) })
     }
 
-    fn attribute(&self, attribute: Attribute) -> Result<Value<'a>, ConditionError> {
+    fn attribute(&self, attribute: Attribute, steps: &mut Steps) -> Result<Value<'a>, ConditionError> {
         let property = self.attributes.get(attribute).filter(|property| !property.is_empty());
         let property = property.ok_or(ConditionError::Missing)?;
         match attribute.kind() {
-            AttributeKind::Address => as_text(property).map(without_mapping).map(Value::Text),
-            AttributeKind::ServerName => server_name(as_text(property)?),
-            AttributeKind::Text => as_text(property).map(text),
+            AttributeKind::Address => {
+                steps.spend(ADDRESS)?;
+                Ok(Value::Text(without_mapping(as_text(property, steps)?).into()))
+            }
+            AttributeKind::ServerName => {
+                steps.spend(property.len() / 2)?;
+                server_name(as_text(property, steps)?)
+            }
+            AttributeKind::Text => as_text(property, steps).map(text),
             AttributeKind::Int => {
                 property.try_into().map(|bytes| Value::Int(i64::from_le_bytes(bytes))).map_err(|_| WRONG)
             }
@@ -265,6 +292,9 @@ impl<'a> Facts<'a> {
 
 const WRONG: ConditionError = ConditionError::WrongType;
 
+/// What reading an address costs.
+pub(super) const ADDRESS: usize = 8;
+
 /// The path without the slash at its end, as rules are matched; `/` stays `/`.
 fn without_slash(path: &str) -> &str {
     path.strip_suffix('/').filter(|path| !path.is_empty()).unwrap_or(path)
@@ -274,18 +304,20 @@ fn without_slash(path: &str) -> &str {
 fn server_name(written: &str) -> Result<Value<'_>, ConditionError> {
     let host = read_host(written.as_bytes()).ok_or(ConditionError::HostMalformed)?;
     let is_normal = written.eq_ignore_ascii_case(&host);
-    if is_normal { Ok(Value::Text(host)) } else { Err(ConditionError::HostAmbiguous) }
+    if is_normal { Ok(Value::Text(host.into())) } else { Err(ConditionError::HostAmbiguous) }
 }
 
 const fn text(text: &str) -> Value<'_> {
-    Value::Text(Cow::Borrowed(text))
+    Value::Text(Text::Borrowed(text))
 }
 
-fn lower_case(text: &str) -> Value<'_> {
+fn lower_case<'a>(text: &'a str, steps: &mut Steps) -> Result<Value<'a>, ConditionError> {
+    steps.spend_bytes(text.len().saturating_mul(2))?;
     let is_lower = !text.bytes().any(|byte| byte.is_ascii_uppercase());
-    Value::Text(if is_lower { Cow::Borrowed(text) } else { Cow::Owned(text.to_ascii_lowercase()) })
+    Ok(Value::Text(if is_lower { text.into() } else { text.to_ascii_lowercase().into() }))
 }
 
-fn as_text(bytes: &[u8]) -> Result<&str, ConditionError> {
+fn as_text<'a>(bytes: &'a [u8], steps: &mut Steps) -> Result<&'a str, ConditionError> {
+    steps.spend_bytes(bytes.len())?;
     from_utf8(bytes).map_err(|_| ConditionError::NotText)
 }

@@ -9,6 +9,7 @@ use ConditionError as E;
 fn no_expression_costs_more_than_its_share() {
     let scene = Scene::with_claims(&json!({
         "groups": (0..2000).map(|number| format!("g{number}")).collect::<Vec<_>>(), "long": "a".repeat(8000),
+        "text": "a".repeat(2000),
     }));
     for expression in [
         "claims.groups.all(a, claims.groups.all(b, true))",
@@ -30,7 +31,101 @@ fn no_expression_costs_more_than_its_share() {
     }
     // What a real token holds is well within.
     assert_eq!(scene.holds("claims.groups.exists(group, group.startsWith('g1999'))"), Ok(true));
-    assert_eq!(scene.holds("'g1999' in claims.groups && claims.long.matches('^a+$')"), Ok(true));
+    assert_eq!(scene.holds("'g1999' in claims.groups && claims.text.matches('^a+$')"), Ok(true));
+}
+
+/// A list literal with room in a condition.
+fn repeated(body: &str) -> String {
+    format!("[{}0].all(i, {body})", "0, ".repeat(400))
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn bytes_of_a_request_are_charged_whatever_is_done_with_them() {
+    let long = 30_000;
+    let texts = ["a".repeat(long), "0h".repeat(long / 2), "0".repeat(long), format!("/{}", "a/".repeat(long / 2))];
+    for (text, body) in [
+        (0, "request.headers['x-a'] != 'b'"),
+        (0, "request.headers['x-a'] == request.headers['x-b']"),
+        (0, "request.headers['x-a'] <= request.headers['x-b']"),
+        (0, "request.headers['x-a'] in [request.headers['x-b'], request.method]"),
+        (0, "request.headers['x-a'].startsWith(request.headers['x-b'])"),
+        (0, "request.headers['x-a'].endsWith(request.headers['x-b'])"),
+        (0, "request.headers['x-a'].contains(request.headers['x-b'])"),
+        (0, "request.headers['x-a'] + request.headers['x-b'] != ''"),
+        (0, "request.headers['x-a'].lowerAscii() != ''"),
+        (0, "size(request.headers['x-a']) > 0"),
+        (0, "{request.headers['x-a']: 1}[request.headers['x-b']] == 1"),
+        (0, "has({request.headers['x-a']: 1}.a) || true"),
+        (0, "request.headers['x-a'].matches('^a') || true"),
+        (1, "duration(request.headers['x-a']) == duration('0s') || true"),
+        (2, "int(request.headers['x-a']) == 0"),
+        (2, "double(request.headers['x-a']) == 0.0"),
+        (2, "timestamp(request.headers['x-a']) == timestamp(0) || true"),
+        (3, "path_segment(request.headers['x-a'], 1) == 'a'"),
+    ] {
+        let scene = Scene::with_headers(&[("x-a", &texts[text]), ("x-b", &texts[text]), (":method", "GET")]);
+        let expression = repeated(body);
+        assert_eq!(scene.holds(&expression), Err(E::TooCostly), "{expression}");
+        let charged = scene.charged(body);
+        assert!(charged >= long / 16, "{body}: {charged} steps for {long} bytes");
+    }
+}
+
+/// A proxy may accept as many header fields as it likes; Envoy accepts 100 by default.
+#[wasm_bindgen_test(unsupported = test)]
+fn header_fields_are_charged_whatever_is_done_with_them() {
+    let names: Vec<String> = (0..10_000).map(|number| format!("{number:05}x")).collect();
+    let fields = |count: usize| names.iter().take(count).map(|name| (name.as_str(), "1")).collect::<Vec<_>>();
+    let repeated_name = vec![("x-a", "1"); 10_000];
+    for (head, expression) in [
+        (fields(10_000), "request.headers.all(n, n in request.headers)".to_owned()),
+        (fields(10_000), "request.headers.exists(n, request.headers[n] == '2')".to_owned()),
+        (fields(10_000), "size(request.headers) > 0".to_owned()),
+        (fields(1000), repeated("!('00000y' in request.headers)")),
+        (fields(1000), repeated("!has(request.headers.abcdef)")),
+        (fields(1000), "request.headers.all(n, request.headers.all(m, n == m || n != m))".to_owned()),
+        (repeated_name.clone(), repeated("!('x-b' in request.headers)")),
+        (repeated_name.clone(), repeated("request.raw_path == '/' || true")),
+    ] {
+        assert_eq!(Scene::with_headers(&head).holds(&expression), Err(E::TooCostly), "{expression}");
+    }
+    // Repeated headers are not joined: a condition on one is an error, whose cost does not depend on their values.
+    let long = "a".repeat(6000);
+    let scene = Scene::with_headers(&vec![("x-a", long.as_str()); 10]);
+    assert_eq!(scene.holds("request.headers['x-a'] != ''"), Err(E::HeaderAmbiguous));
+    assert!(scene.charged("request.headers['x-a'] != ''") < 20);
+    // What clients really send is well within.
+    let scene = Scene::with_headers(&fields(100));
+    assert_eq!(scene.holds("request.headers.all(n, n in request.headers && n.startsWith('0'))"), Ok(true));
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_made_text_is_not_copied_by_those_who_read_it() {
+    let scene = Scene::with_headers(&[("x-a", &"a".repeat(30_000))]);
+    let once = scene.charged("[request.headers['x-a'].lowerAscii()].all(x, true)");
+    let twice = scene.charged("[request.headers['x-a'].lowerAscii()].all(x, [x, x, x, x].all(y, true))");
+    assert!(once > 3000 && twice < once + 100, "{once}, {twice}");
+}
+
+/// The worst that a shared budget can lead to is a rejected request, also behind `not` and beside what holds.
+#[wasm_bindgen_test(unsupported = test)]
+fn the_conditions_of_a_request_share_one_budget() {
+    let scene = Scene::with_headers(&[("x-a", &"a".repeat(30_000))]);
+    let half = Condition::parse(&format!("[{}0].all(i, size(request.headers['x-a']) > 0)", "0, ".repeat(3))).unwrap();
+    let cheap = Condition::parse("size(request.headers['x-a']) > 0").unwrap();
+    scene.with_budget(|facts| {
+        assert_eq!(half.holds(facts), Ok(true));
+        // Each is judged once, however often it is asked for.
+        for _ in 0..100 {
+            assert_eq!(half.holds(facts), Ok(true));
+        }
+        assert_eq!(cheap.holds(facts), Ok(true));
+        let another = Condition::parse("size(request.headers['x-a']) > 1").unwrap();
+        assert_eq!(another.holds(facts), Err(E::TooCostly));
+        let any = Condition::parse("true").unwrap();
+        assert_eq!(any.holds(facts), Err(E::TooCostly));
+        assert_eq!(cheap.holds(facts), Ok(true));
+    });
 }
 
 #[wasm_bindgen_test(unsupported = test)]

@@ -1,12 +1,10 @@
 //! A checked expression: every name resolved, every pattern and range of addresses compiled.
 
-use std::borrow::Cow;
-
 use super::calendar::TimePart;
 use super::facts::Fact;
 use super::network::Network;
 use super::syntax::Operator;
-use super::value::Value;
+use super::value::{Text, Value};
 
 /// One node. The depth is bounded by that of the syntax.
 pub(super) enum Node {
@@ -63,7 +61,7 @@ impl Constant {
             Self::Bool(value) => Value::Bool(*value),
             Self::Int(number) => Value::Int(*number),
             Self::Double(number) => Value::Double(*number),
-            Self::Text(text) => Value::Text(Cow::Borrowed(text)),
+            Self::Text(text) => Value::Text(Text::Borrowed(text)),
             Self::Time(millis) => Value::Time(*millis),
             Self::Span(millis) => Value::Span(*millis),
         }
@@ -74,6 +72,13 @@ impl Constant {
 pub(super) struct Pattern {
     pub(super) regex: regex_lite::Regex,
     pub(super) weight: usize,
+}
+
+impl Pattern {
+    /// What a search in a text of that length costs: the states that each byte may lead to, and the byte itself.
+    pub(super) fn cost(&self, length: usize) -> usize {
+        (length.saturating_mul(self.weight.saturating_add(4)) / 2).saturating_add(16)
+    }
 }
 
 /// A function whose operands are values and nothing else. As many of them as `arity` says.

@@ -85,6 +85,24 @@ impl Scene {
         Self { head: RequestHead::new(vec![(name.to_owned(), value)]), ..Self::new() }
     }
 
+    pub(super) fn with_headers(fields: &[(&str, &str)]) -> Self {
+        let field = |(name, value): &(&str, &str)| ((*name).to_owned(), value.as_bytes().to_vec());
+        Self { head: RequestHead::new(fields.iter().map(field).collect()), ..Self::new() }
+    }
+
+    /// How many steps an expression is charged for.
+    pub(super) fn charged(&self, expression: &str) -> usize {
+        let facts = Facts::new(&self.head, Some(&self.url_path), NOW, &self.attributes, None);
+        let mut steps = Steps::new(STEPS);
+        let _ = Condition::parse(expression).unwrap().judge(&facts, &mut steps);
+        STEPS - steps.left()
+    }
+
+    pub(super) fn with_budget(&self, judge: impl FnOnce(&Facts<'_>)) {
+        let budget = RequestBudget::default();
+        judge(&Facts::new(&self.head, Some(&self.url_path), NOW, &self.attributes, None).sharing(&budget));
+    }
+
     pub(super) fn holds(&self, expression: &str) -> Result<bool, ConditionError> {
         let condition = Condition::parse(expression).unwrap_or_else(|fault| panic!("{expression}: {fault}"));
         let token = TokenFacts {

@@ -2,10 +2,13 @@
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
+use std::collections::HashSet;
+use std::ops::Deref;
 use std::rc::Rc;
 
 use serde_json::{Map as JsonMap, Value as Json};
 
+use super::budget::Steps;
 use super::fault::ConditionError;
 use crate::http::RequestHead;
 
@@ -16,13 +19,52 @@ pub(super) enum Value<'a> {
     Bool(bool),
     Int(i64),
     Double(f64),
-    Text(Cow<'a, str>),
+    Text(Text<'a>),
     List(List<'a>),
     Map(Map<'a>),
     /// Milliseconds since the Unix epoch.
     Time(i64),
     /// Milliseconds.
     Span(i64),
+}
+
+/// A string. One that an expression made is shared from then on: no variable or list copies it.
+#[derive(Clone)]
+pub(super) enum Text<'a> {
+    Borrowed(&'a str),
+    Made(Rc<str>),
+}
+
+impl Deref for Text<'_> {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        match self {
+            Self::Borrowed(text) => text,
+            Self::Made(text) => text,
+        }
+    }
+}
+
+impl<'a> From<&'a str> for Text<'a> {
+    fn from(text: &'a str) -> Self {
+        Self::Borrowed(text)
+    }
+}
+
+impl From<String> for Text<'_> {
+    fn from(text: String) -> Self {
+        Self::Made(text.into())
+    }
+}
+
+impl<'a> From<Cow<'a, str>> for Text<'a> {
+    fn from(text: Cow<'a, str>) -> Self {
+        match text {
+            Cow::Borrowed(text) => Self::Borrowed(text),
+            Cow::Owned(text) => text.into(),
+        }
+    }
 }
 
 #[derive(Clone)]
@@ -51,7 +93,7 @@ impl<'a> Value<'a> {
                 (None, false, Some(number)) if number.abs() < BEYOND => Ok(Self::Double(number)),
                 (None, _, _) => Err(ConditionError::OutOfRange),
             },
-            Json::String(text) => Ok(Self::Text(Cow::Borrowed(text))),
+            Json::String(text) => Ok(Self::Text(Text::Borrowed(text))),
             Json::Array(items) => Ok(Self::List(List::Json(items))),
             Json::Object(members) => Ok(Self::Map(Map::Json(members))),
         }
@@ -72,6 +114,11 @@ impl<'a> Value<'a> {
         )
     }
 
+    /// How many bytes a comparison of two values looks at; those of lists and maps are compared one by one.
+    pub(super) fn compared_bytes(&self, other: &Self) -> usize {
+        if let (Self::Text(left), Self::Text(right)) = (self, other) { left.len().min(right.len()) } else { 0 }
+    }
+
     /// Whether two keys of a map are the same one. Keys of different types differ.
     pub(super) fn is_key(&self, other: &Self) -> bool {
         self.order(other).is_ok_and(|order| order == Some(Ordering::Equal))
@@ -86,7 +133,7 @@ impl<'a> Value<'a> {
             (Self::Double(left), Self::Double(right)) => Ok(left.partial_cmp(right)),
             (Self::Int(left), Self::Double(right)) => Ok(order_mixed(*left, *right)),
             (Self::Double(left), Self::Int(right)) => Ok(order_mixed(*right, *left).map(Ordering::reverse)),
-            (Self::Text(left), Self::Text(right)) => Ok(Some(left.as_ref().cmp(right.as_ref()))),
+            (Self::Text(left), Self::Text(right)) => Ok(Some(str::cmp(left, right))),
             (Self::Bool(left), Self::Bool(right)) => Ok(Some(left.cmp(right))),
             _ => Err(ConditionError::WrongType),
         }
@@ -126,41 +173,34 @@ impl<'a> List<'a> {
         const NONE: ConditionError = ConditionError::Missing;
         match self {
             Self::Json(items) => Value::of(items.get(index).ok_or(NONE)?),
-            Self::Texts(items) => items.get(index).map(|text| Value::Text(Cow::Borrowed(text))).ok_or(NONE),
+            Self::Texts(items) => items.get(index).map(|text| Value::Text(Text::Borrowed(text))).ok_or(NONE),
             Self::Made(items) => items.get(index).cloned().ok_or(NONE),
         }
     }
 }
 
 impl<'a> Map<'a> {
-    /// How many names a walk over it visits.
-    pub(super) fn len(&self) -> usize {
-        match self {
-            Self::Json(members) => members.len(),
-            Self::Headers(head) => header_names(head).len(),
-            Self::Made(entries) => entries.len(),
-        }
-    }
-
     /// What a walk over it visits.
-    pub(super) fn keys(&self) -> Rc<[Value<'a>]> {
+    pub(super) fn keys(&self, steps: &mut Steps) -> Result<Rc<[Value<'a>]>, ConditionError> {
+        let text = |name: &'a str| Value::Text(Text::Borrowed(name));
         match self {
-            Self::Json(members) => members.keys().map(|name| Value::Text(Cow::Borrowed(name.as_str()))).collect(),
-            Self::Headers(head) => {
-                header_names(head).into_iter().map(|name| Value::Text(Cow::Borrowed(name))).collect()
+            Self::Json(members) => {
+                steps.spend(members.len())?;
+                Ok(members.keys().map(|name| text(name)).collect())
             }
-            Self::Made(entries) => entries.iter().map(|(key, _)| key.clone()).collect(),
+            Self::Headers(head) => Ok(header_names(head, steps)?.into_iter().map(text).collect()),
+            Self::Made(entries) => {
+                steps.spend(entries.len())?;
+                Ok(entries.iter().map(|(key, _)| key.clone()).collect())
+            }
         }
     }
 }
 
-/// Each once, and none of a pseudo-header. Heads are short: a host limits them to a hundred fields or so.
-fn header_names(head: &RequestHead) -> Vec<&str> {
-    let mut names: Vec<&str> = Vec::new();
-    for name in head.names() {
-        if !name.starts_with(':') && !names.contains(&name) {
-            names.push(name);
-        }
-    }
-    names
+/// Each once, in order, and none of a pseudo-header.
+fn header_names<'a>(head: &'a RequestHead, steps: &mut Steps) -> Result<Vec<&'a str>, ConditionError> {
+    let cost = head.names().map(|name| name.len().saturating_add(64)).fold(0, usize::saturating_add);
+    steps.spend_bytes(cost)?;
+    let mut seen = HashSet::new();
+    Ok(head.names().filter(|name| !name.starts_with(':') && seen.insert(*name)).collect())
 }

@@ -150,12 +150,14 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new(manners: Manners, shared: SharedStore) -> Self {
+        let vm = shared.new_vm();
         Self {
-            vm: shared.new_vm(),
+            vm,
             manners,
             shared,
             now: Duration::from_secs(1_800_000_000),
-            random: 0x9e37_79b9_7f4a_7c15,
+            // The same in each run, and another in each VM.
+            random: 0x9e37_79b9_7f4a_7c15 ^ u64::from(vm),
             effective: 0,
             contexts: BTreeSet::new(),
             streams: BTreeMap::new(),

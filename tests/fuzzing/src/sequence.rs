@@ -101,11 +101,13 @@ fn tokens() -> &'static [KnownToken] {
 struct Scene {
     engine: Engine,
     now: UnixTime,
+    /// How much time has passed, whatever the clock says.
+    passed: Duration,
     /// What waits, by stream: which token.
     parked: BTreeMap<u32, usize>,
     in_flight: Vec<Fetch>,
     /// The keys that were accepted last, and when, per provider.
-    held: [Option<(u8, UnixTime)>; 2],
+    held: [Option<(u8, Duration)>; 2],
     closed: BTreeSet<u32>,
 }
 
@@ -136,7 +138,15 @@ impl Scene {
             config::load(configuration.to_string().as_bytes(), &config::no_environment).expect("a good configuration");
         let now = UnixTime::from_secs(NOW);
         let engine = Engine::new(loaded.policy, Box::new(PortableVerifier), ROOM, now);
-        Self { engine, now, parked: BTreeMap::new(), in_flight: Vec::new(), held: [None; 2], closed: BTreeSet::new() }
+        Self {
+            engine,
+            now,
+            passed: Duration::ZERO,
+            parked: BTreeMap::new(),
+            in_flight: Vec::new(),
+            held: [None; 2],
+            closed: BTreeSet::new(),
+        }
     }
 
     fn take(&mut self, step: Step) {
@@ -157,13 +167,17 @@ impl Scene {
             Step::Pass { millis } => self.pass(Duration::from_millis(u64::from(millis))),
             Step::PassLong { minutes } => self.pass(Duration::from_secs(60 * u64::from(minutes))),
             Step::ClockBack { seconds } => {
+                // The host ticks every few seconds: that the clock was set is noticed.
+                self.tick(0);
                 self.now = UnixTime::from_millis(self.now.as_millis().saturating_sub(u64::from(seconds) * 1000));
+                self.tick(0);
             }
         }
     }
 
     fn pass(&mut self, time: Duration) {
         self.now = self.now.plus(time);
+        self.passed += time;
     }
 
     fn request(&mut self, stream: u32, token: usize) {
@@ -206,7 +220,7 @@ impl Scene {
             match note.result {
                 FetchResult::Replaced { .. } => {
                     let bits = accepted.expect("an answer without keys replaced the set");
-                    self.held[provider] = Some((bits, self.now));
+                    self.held[provider] = Some((bits, self.passed));
                 }
                 FetchResult::Failed { .. } => assert_eq!(accepted, None, "a good set was refused"),
                 FetchResult::Late | FetchResult::Continues => {}
@@ -233,7 +247,7 @@ impl Scene {
         let Some((bits, fetched)) = self.held[provider] else { return false };
         let issued = UnixTime::from_secs(NOW);
         bits & key != 0
-            && self.now.since(fetched) < MAX_STALE
+            && self.passed - fetched < MAX_STALE
             && self.now < token.expires.plus(SKEW)
             && issued <= self.now.plus(SKEW)
     }

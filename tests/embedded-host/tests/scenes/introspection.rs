@@ -323,12 +323,13 @@ fn the_list_of_revoked_tokens_is_polled_with_its_etag() {
     let mut configuration = inline_keys();
     configuration["revocations"] = json!({ "uri": "https://sec.acme.com/revoked.json", "upstream": "sec" });
     let (mut vm, root) = started(Manners::bare(), &SharedStore::default(), &configuration);
-    let unread = vm.request(root, with_token(&good_token()));
-    assert_eq!(status(&vm, unread), 503, "until there is a list");
+    let waits = vm.request(root, with_token(&good_token()));
     let poll = asked(&mut vm, root);
+    assert_eq!(vm.outcome(waits), Outcome::Waiting, "until there is a list");
     assert_eq!((poll.upstream.as_str(), poll.header(":path")), ("sec", Some("/revoked.json")));
     assert_eq!((poll.header(":method"), poll.header("if-none-match"), poll.body.len()), (Some("GET"), None, 0));
     vm.answer(&poll, with_header(Answer::new(200, br#"{"revoked":[]}"#), "etag", "\"a\""));
+    assert_eq!(forwarded(&vm, waits, "x-user-id"), ["alice@acme.com"]);
     let passes = vm.request(root, with_token(&good_token()));
     assert_eq!(forwarded(&vm, passes, "x-user-id"), ["alice@acme.com"]);
 

@@ -9,6 +9,7 @@ mod conditions;
 mod configuration;
 mod filter_state;
 mod introspection;
+mod reloads;
 mod requests;
 mod roots_and_streams;
 mod shared_keys;

@@ -65,7 +65,8 @@ fn who_has_to_wait_has_its_root_woken_sooner_than_by_a_tick() {
     let (mut vm, first) = configured(Manners::envoy(), &fetched_keys());
     let (second, _) = vm.configure(fetched_keys().to_string().as_bytes());
     // Both configurations begin with one fetch of their keys, in vain.
-    vm.deliver_queues();
+    vm.tick(first);
+    vm.tick(second);
     let callout = vm.take_callout().expect("the first of them has asked");
     vm.answer(&callout, Answer::new(500, b""));
     vm.deliver_queues();

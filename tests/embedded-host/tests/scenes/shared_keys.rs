@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use embedded_host::{Answer, Manners, Outcome, RootId, SharedStore, Vm};
+use embedded_host::{Answer, Callout, Manners, Outcome, RootId, SharedStore, Vm};
 
-use super::signing::{SigningKey, payload};
+use super::signing::{SigningKey, key_set, payload};
 use super::{NOW, fetched_keys, forwarded, good_token, published, status, tick_until, with_token};
 
 /// A process with two workers, configured alike.
@@ -62,7 +62,7 @@ fn whatever_stands_in_the_shared_records_traps_nothing_and_lets_nobody_in() {
         let callout = vm.take_callout().unwrap();
         vm.answer(&callout, published());
         let records = store.keys();
-        assert!(records.iter().any(|record| record.ends_with("vms/queues")), "{records:?}");
+        assert!(records.iter().any(|record| record.ends_with("roots/slots")), "{records:?}");
         assert!(records.iter().any(|record| record.ends_with("good")), "{records:?}");
         // Once for what is held, once for what comes.
         for turn in 1..=2 {
@@ -99,6 +99,58 @@ fn a_failed_fetch_is_the_answer_of_both_vms() {
     assert_eq!(status(&two, waits_at_two), 503);
 }
 
+fn vm_in(store: &SharedStore) -> (Vm, RootId) {
+    let mut vm = Vm::start_sharing(Manners::envoy(), store);
+    let (root, accepted) = vm.configure(fetched_keys().to_string().as_bytes());
+    assert!(accepted, "{:?}", vm.log());
+    (vm, root)
+}
+
+/// The first VM's lease has run out, the second one has another. Returns them with their callouts.
+fn two_leases(store: &SharedStore) -> [(Vm, Callout); 2] {
+    let [(mut one, root_one), (mut two, root_two)] = [vm_in(store), vm_in(store)];
+    one.tick(root_one);
+    let first = one.take_callout().unwrap();
+    two.pass(Duration::from_millis(6500));
+    two.tick(root_two);
+    let second = two.take_callout().expect("the lease has run out");
+    [(one, first), (two, second)]
+}
+
+#[test]
+fn a_late_response_does_not_release_the_lease_of_another_vm() {
+    let store = SharedStore::default();
+    let [(mut one, first), (mut two, second)] = two_leases(&store);
+    let (mut three, root) = vm_in(&store);
+    three.pass(Duration::from_millis(6500));
+    three.tick(root);
+    one.answer(&first, Answer::new(500, b""));
+    for _ in 0..20 {
+        three.pass(Duration::from_millis(200));
+        three.tick(root);
+        assert_eq!(three.take_callout(), None, "the second VM is fetching");
+    }
+    two.answer(&second, published());
+    three.deliver_queues();
+    let stream = three.request(root, with_token(&good_token()));
+    assert_eq!(forwarded(&three, stream, "x-user-id"), ["alice@acme.com"]);
+}
+
+#[test]
+fn a_late_response_does_not_replace_newer_keys() {
+    let store = SharedStore::default();
+    let [(mut one, first), (mut two, second)] = two_leases(&store);
+    two.answer(&second, published());
+    let old = key_set(&[&SigningKey::b("old")]).to_string();
+    one.answer(&first, Answer::new(200, old.as_bytes()));
+    let (mut three, root) = vm_in(&store);
+    three.pass(Duration::from_millis(6500));
+    three.tick(root);
+    assert_eq!(three.take_callout(), None);
+    let stream = three.request(root, with_token(&good_token()));
+    assert_eq!(forwarded(&three, stream, "x-user-id"), ["alice@acme.com"]);
+}
+
 /// Envoy does this when the filter alone is replaced (ECDS): its main thread, which serves nobody, lets go at once, and the
 /// workers when the last request is over that waits there.
 #[test]
@@ -120,37 +172,38 @@ fn when_the_fetching_configuration_is_taken_away_the_other_vm_fetches_without_wa
 #[test]
 fn a_configuration_that_was_taken_away_is_not_woken_any_more() {
     let [(mut one, root_one), (mut two, root_two)] = two_vms();
-    one.deliver_queues();
+    one.tick(root_one);
     one.remove_root(root_one);
     two.tick(root_two);
     let callout = two.take_callout().unwrap();
     two.answer(&callout, published());
-    assert_eq!(two.calls()["proxy_enqueue_shared_queue"], 1, "its own configuration's");
+    assert_eq!(two.calls().get("proxy_enqueue_shared_queue"), None, "nobody else is there");
     assert_eq!(one.deliver_queues(), 0);
 }
 
-/// The crashed one could not leave, and its queue leads to the root of the same number.
+/// The crashed VM could not free its slot, and its queue leads to the root of the same number.
 #[test]
-fn a_queue_that_a_crashed_vm_left_behind_is_struck_off_when_it_wakes_another_root() {
-    let [(one, _), (mut two, root_two)] = two_vms();
+fn a_queue_that_a_crashed_vm_left_behind_is_released_when_it_wakes_another_root() {
+    let [(mut one, root_one), (mut two, root_two)] = two_vms();
+    one.tick(root_one);
     let mut one = one.start_anew();
     let (root_one, accepted) = one.configure(fetched_keys().to_string().as_bytes());
     assert!(accepted, "{:?}", one.log());
-    let told = |vm: &Vm| vm.calls().get("proxy_enqueue_shared_queue").copied().unwrap_or(0);
+    one.tick(root_one);
+    let woken = |vm: &Vm| vm.calls().get("proxy_enqueue_shared_queue").copied().unwrap_or(0);
     let mut fetch = |one: &mut Vm| {
-        two.pass(Duration::from_secs(7200));
+        // Past the lease of the crashed VM, and past the wait after a failure.
+        two.pass(Duration::from_secs(8));
         two.tick(root_two);
-        let before = told(&two);
-        let callout = two.take_callout().expect("keys are renewed");
-        two.answer(&callout, published());
-        one.pass(Duration::from_secs(7200));
+        let before = woken(&two);
+        let callout = two.take_callout().expect("keys are fetched");
+        two.answer(&callout, Answer::new(500, b""));
+        one.pass(Duration::from_secs(8));
         one.deliver_queues();
-        told(&two) - before
+        woken(&two) - before
     };
     assert_eq!(fetch(&mut one), 2, "the queue that is left behind, and the new one");
     assert_eq!(fetch(&mut one), 1);
-    let served = one.request(root_one, with_token(&good_token()));
-    assert_ne!(one.outcome(served), Outcome::Waiting);
 }
 
 #[test]
@@ -161,6 +214,7 @@ fn each_root_of_a_vm_is_woken_by_what_another_vm_fetched() {
     let waiting = [first, second].map(|root| two.request(root, with_token(&good_token())));
     one.tick(root_one);
     let callout = one.take_callout().unwrap();
+    [first, second].into_iter().for_each(|root| two.tick(root));
     two.deliver_queues();
     assert_eq!(two.take_callout(), None, "the other VM is asking");
     one.answer(&callout, published());

@@ -1,0 +1,195 @@
+//! The queues by which the roots of a process wake each other, as bytes in the host's shared data.
+//!
+//! A host keeps a queue for as long as the process runs, with all that was put into it. So queues are reused: each root
+//! holds a numbered slot, and the number is the name of its queue. A root confirms its slot every few seconds. A slot
+//! that nobody confirms is free after a while: its root is gone, also where the host removed the VM without a callback.
+
+use std::time::Duration;
+
+use crate::unix_time::UnixTime;
+
+/// How often a root confirms its slot.
+pub const CONFIRM_EVERY: Duration = Duration::from_secs(10);
+/// How long a slot is held without being confirmed: long enough for a worker that is busy.
+const HELD_FOR: Duration = Duration::from_secs(40);
+/// More than any machine has workers and configurations that are being replaced.
+const MOST_SLOTS: usize = 1024;
+const SLOT_BYTES: usize = 20;
+const VERSION: u8 = 1;
+
+/// The slots of all roots.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WakeSlots(Vec<Option<Slot>>);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Slot {
+    /// A random number that only the holder knows.
+    owner: u64,
+    /// The host's number of its queue; 0 until it is registered.
+    queue: u32,
+    confirmed_at: UnixTime,
+}
+
+impl Slot {
+    /// A time that far in the future is from before the clock was set back.
+    fn is_held(self, now: UnixTime) -> bool {
+        now.since(self.confirmed_at) < HELD_FOR && self.confirmed_at.since(now) < HELD_FOR
+    }
+}
+
+impl WakeSlots {
+    /// Reads the record. Bytes of another form are an empty record.
+    pub fn from_bytes(record: Option<&[u8]>) -> Self {
+        let slots = record.and_then(|bytes| bytes.strip_prefix(&[VERSION])).unwrap_or_default();
+        let (slots, rest) = slots.as_chunks::<SLOT_BYTES>();
+        if !rest.is_empty() || slots.len() > MOST_SLOTS {
+            return Self::default();
+        }
+        Self(slots.iter().map(read_slot).collect())
+    }
+
+    /// The record.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = vec![VERSION];
+        for slot in &self.0 {
+            let slot = slot.unwrap_or(Slot { owner: 0, queue: 0, confirmed_at: UnixTime::from_millis(0) });
+            bytes.extend(slot.owner.to_le_bytes());
+            bytes.extend(slot.queue.to_le_bytes());
+            bytes.extend(slot.confirmed_at.as_millis().to_le_bytes());
+        }
+        bytes
+    }
+
+    /// Gives `owner` the first free slot; its number, or `None` when all are held.
+    pub fn claim(&mut self, owner: u64, now: UnixTime) -> Option<usize> {
+        let free = self.0.iter().position(|slot| !slot.is_some_and(|slot| slot.is_held(now)));
+        let number = free.unwrap_or(self.0.len());
+        let claimed = Some(Slot { owner, queue: 0, confirmed_at: now });
+        match self.0.get_mut(number) {
+            Some(slot) => *slot = claimed,
+            None if number < MOST_SLOTS => self.0.push(claimed),
+            None => return None,
+        }
+        Some(number)
+    }
+
+    /// Says that `owner` is still there, and which queue wakes it; `false` when it has no slot.
+    pub fn confirm(&mut self, owner: u64, queue: u32, now: UnixTime) -> bool {
+        let mut own = self.0.iter_mut().flatten().filter(|slot| slot.owner == owner);
+        own.next().map(|slot| (slot.queue, slot.confirmed_at) = (queue, now)).is_some()
+    }
+
+    /// Frees the slot of `owner`.
+    pub fn release(&mut self, owner: u64) {
+        self.free(|slot| slot.owner == owner);
+    }
+
+    /// Frees the slot of a queue that leads to nobody.
+    pub fn release_queue(&mut self, queue: u32) {
+        self.free(|slot| slot.queue == queue);
+    }
+
+    fn free(&mut self, is_meant: impl Fn(&Slot) -> bool) {
+        for slot in &mut self.0 {
+            slot.take_if(|slot| is_meant(slot));
+        }
+        while self.0.pop_if(|slot| slot.is_none()).is_some() {}
+    }
+
+    /// The queues of all roots but `owner`.
+    pub fn others(&self, owner: u64, now: UnixTime) -> Vec<u32> {
+        let others = self.0.iter().flatten().filter(|slot| slot.owner != owner && slot.queue != 0 && slot.is_held(now));
+        others.map(|slot| slot.queue).collect()
+    }
+}
+
+fn read_slot(bytes: &[u8; SLOT_BYTES]) -> Option<Slot> {
+    let (owner, rest) = bytes.split_first_chunk::<8>()?;
+    let (queue, rest) = rest.split_first_chunk::<4>()?;
+    let (confirmed_at, _) = rest.split_first_chunk::<8>()?;
+    let owner = u64::from_le_bytes(*owner);
+    let confirmed_at = UnixTime::from_millis(u64::from_le_bytes(*confirmed_at));
+    (owner != 0).then_some(Slot { owner, queue: u32::from_le_bytes(*queue), confirmed_at })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wasm_bindgen_test::wasm_bindgen_test;
+
+    const NOW: UnixTime = UnixTime::from_secs(1_800_000_000);
+
+    fn at(seconds: u64) -> UnixTime {
+        NOW.plus(Duration::from_secs(seconds))
+    }
+
+    /// A root that claims a slot and registers the queue `100 + number`.
+    fn join(slots: &mut WakeSlots, owner: u64, now: UnixTime) -> usize {
+        let number = slots.claim(owner, now).expect("a free slot");
+        assert!(slots.confirm(owner, 100 + u32::try_from(number).unwrap(), now));
+        *slots = WakeSlots::from_bytes(Some(&slots.to_bytes()));
+        number
+    }
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn each_root_has_a_slot_and_wakes_all_others() {
+        let mut slots = WakeSlots::default();
+        assert_eq!([1, 2, 3].map(|owner| join(&mut slots, owner, NOW)), [0, 1, 2]);
+        assert_eq!(slots.others(2, at(1)), [100, 102]);
+        slots.release(1);
+        assert_eq!(slots.others(2, at(1)), [102]);
+        assert_eq!(join(&mut slots, 4, at(1)), 0, "the first free one");
+        slots.release_queue(102);
+        assert_eq!(slots.others(2, at(1)), [100]);
+        slots.release(4);
+        slots.release(2);
+        assert_eq!(slots.to_bytes(), [VERSION], "free slots at the end take no bytes");
+    }
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn a_root_that_is_gone_without_a_word_is_not_woken_and_its_slot_is_used_again() {
+        let mut slots = WakeSlots::default();
+        let mut now = NOW;
+        for reload in 0..10_000_u64 {
+            now = now.plus(Duration::from_secs(1));
+            join(&mut slots, 1000 + reload, now);
+            assert!(slots.0.len() <= 41, "{} slots after {reload} roots", slots.0.len());
+        }
+        assert!(slots.confirm(1000 + 9_999, 7, now), "a root that is there keeps its slot");
+        assert_eq!(slots.others(1, now.plus(Duration::from_secs(39))), [7]);
+        assert_eq!(slots.others(1, now.plus(Duration::from_secs(40))), [0; 0]);
+        assert!(!slots.confirm(1000, 7, now), "the slot of the first is another's");
+    }
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn a_slot_that_is_claimed_but_has_no_queue_yet_wakes_nobody() {
+        let mut slots = WakeSlots::default();
+        slots.claim(1, NOW);
+        assert_eq!(slots.others(2, NOW), [0; 0]);
+    }
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn a_clock_that_is_set_back_keeps_no_slot_for_hours() {
+        let mut slots = WakeSlots::default();
+        join(&mut slots, 1, NOW);
+        let hour_before = UnixTime::from_secs(1_800_000_000 - 3600);
+        assert_eq!(slots.others(2, hour_before), [0; 0]);
+        assert!(slots.confirm(1, 100, hour_before), "its root says that it is there");
+        assert_eq!(slots.others(2, hour_before), [100]);
+    }
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn other_bytes_are_an_empty_record_and_the_number_of_slots_is_bounded() {
+        let mut full = WakeSlots::default();
+        for owner in 1..=1024 {
+            join(&mut full, owner, NOW);
+        }
+        assert_eq!(full.claim(2000, NOW), None);
+        let mut too_many = full.to_bytes();
+        too_many.extend([1; SLOT_BYTES]);
+        for alien in [&b""[..], b"\0", &[0xff; 40], &[VERSION; 40], b"{}", &too_many] {
+            assert_eq!(WakeSlots::from_bytes(Some(alien)), WakeSlots::default());
+        }
+        assert_eq!(WakeSlots::from_bytes(None), WakeSlots::default());
+    }
+}
