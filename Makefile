@@ -179,6 +179,12 @@ attack: $(ENVOY) $(ATTACKED_IN_NODE) $(ATTACKED_IN_PYTHON) $(ATTACKED_FROM_DEBIA
 	@cargo build --quiet --locked --package testbed --bin attack
 	@target/debug/attack --seed=$(or $(SEED),1) --seconds=$(or $(ATTACK_SECONDS),0) --family="$(FAMILY)" $(BACKENDS)
 
+# `SECONDS` is bash's own variable in recipes: make passes its value on as an option.
+.PHONY: chaos
+chaos: $(ENVOY) wasm ## Run a real Envoy under faults, rotations, reloads and floods, and check each response (SEED=1 SECONDS=60 RELOADS=1000)
+	@cargo build --quiet --locked --package testbed --bin chaos
+	@target/debug/chaos --seed=$(or $(SEED),1) --seconds=$(or $(SECONDS),60) --reloads=$(or $(RELOADS),1000)
+
 .PHONY: fuzz
 fuzz: $(TARGETS) $(CARGO_FUZZ) ## Fuzz each target for FUZZ_SECONDS=60; needs a nightly Rust; finds land in tests/data/fuzz
 	@rustup toolchain list | grep -q '^nightly' || { echo "fuzzing needs a nightly Rust: rustup toolchain install nightly --profile minimal" >&2; exit 1; }

@@ -13,8 +13,8 @@ fn nothing_is_violated(seed: u64) {
     println!("seed {seed}\n{}", outcome.summary);
     assert_eq!(outcome.violations, BTreeMap::new(), "\n{}", outcome.examples);
     // Else nothing was tried.
-    assert!(outcome.requests > 2000, "only {} requests", outcome.requests);
-    assert!(outcome.healthy > 500, "only {} requests were served while all was healthy", outcome.healthy);
+    assert!(outcome.requests > 1000, "only {} requests", outcome.requests);
+    assert!(outcome.healthy > 100, "only {} requests were served while all was healthy", outcome.healthy);
 }
 
 #[test]
@@ -23,4 +23,16 @@ fn no_invariant_is_violated_under_chaos() {
     for seed in [1, 2, 3] {
         nothing_is_violated(seed);
     }
+}
+
+/// A host keeps what a module defines in it. Reloads are measured after the first ones, which fill caches.
+#[test]
+fn reloads_cost_no_memory() {
+    let memory = measure_reloads(4, 50, 200, Delivery::Extension);
+    let [resident, allocated] = [memory.resident_kibibytes_per_reload(), memory.allocated_kibibytes_per_reload()];
+    eprintln!(
+        "{resident:.1} KiB of resident memory and {allocated:.1} KiB of Envoy's own per reload in {:.1?}",
+        memory.lasted
+    );
+    assert!(allocated < 16.0, "{allocated:.1} KiB of Envoy's own memory per reload");
 }

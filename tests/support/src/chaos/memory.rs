@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::gateway::{EXTENSION, ExtensionFile};
+use super::gateway::ExtensionFile;
 use crate::envoy::{Cluster, Envoy, EnvoyBuilder, ListenerOptions};
 use crate::polling;
 use crate::process::resident_mebibytes;
@@ -148,7 +148,6 @@ fn options(number: usize) -> ListenerOptions {
 /// Reloads the configuration so many times, and measures what is left behind. Reloads before the first measurement fill
 /// what is filled once.
 pub fn measure_reloads(workers: u32, warm_up: usize, reloads: usize, delivery: Delivery) -> ReloadMemory {
-    let _ = EXTENSION;
     let reloading = Reloading::start(workers, delivery);
     for number in 1..=warm_up {
         reloading.reload(number);
