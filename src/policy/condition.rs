@@ -122,6 +122,10 @@ impl std::fmt::Debug for Condition {
 }
 
 #[cfg(test)]
+#[path = "condition/scene_of_tests.rs"]
+mod scene_of_tests;
+
+#[cfg(test)]
 #[path = "condition/tests.rs"]
 mod tests;
 

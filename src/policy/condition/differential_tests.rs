@@ -6,7 +6,7 @@
 //! nowhere else. A value of ours is always `cel`'s.
 
 use super::hostile_tests::Random;
-use super::tests::Scene;
+use super::scene_of_tests::Scene;
 use super::*;
 use cel::{Context, Env, Program};
 use serde_json::{Value as Json, json};

@@ -1,4 +1,4 @@
-use super::tests::Scene;
+use super::scene_of_tests::Scene;
 use super::*;
 use serde_json::{Value as Json, json};
 use wasm_bindgen_test::wasm_bindgen_test;
