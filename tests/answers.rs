@@ -511,8 +511,8 @@ fn who_has_waited_is_answered_in_the_same_way() {
         assert!(matches!(engine.on_request(StreamId(stream as u32), &head, start), Arrival::Parked));
     }
     let mut outbox = engine.on_tick(start, Jitter(0));
-    let empty = json!({ "keys": [SigningKey::b("other").jwk()] }).to_string().into_bytes();
-    let fetched = FetchOutcome::Response { status: 200, cache_control: None, body: empty };
+    let another = json!({ "keys": [SigningKey::b("k1").jwk()] }).to_string().into_bytes();
+    let fetched = FetchOutcome::Response { status: 200, cache_control: None, body: another };
     let ended = engine.on_fetched(outbox.fetches.remove(0).id, fetched, start);
     let replies: Vec<&Reply> = ended
         .decided
