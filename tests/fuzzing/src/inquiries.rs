@@ -234,7 +234,9 @@ impl Scene {
             Arrival::Decided(decision) => self.judge(waiting, &decision),
             Arrival::Parked => {
                 let known = &tokens()[token];
-                assert!(known.kind == TokenKind::Opaque || (known.is_proved && is_asked), "nobody is to be asked");
+                let waits_for_list = self.alice_is_listed.is_none();
+                let is_due = known.kind == TokenKind::Opaque || (known.is_proved && (is_asked || waits_for_list));
+                assert!(is_due, "nobody is to be asked");
                 self.parked.insert(stream, waiting);
             }
             Arrival::Answered(_) | Arrival::Asks(_) => panic!("nobody asked the filter itself"),
