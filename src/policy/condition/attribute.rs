@@ -108,7 +108,8 @@ impl AttributeValues {
         self.values.push((attribute, property));
     }
 
-    pub(super) fn get(&self, attribute: Attribute) -> Option<&[u8]> {
+    /// What was given, empty or not; `None`: nothing was.
+    pub fn get(&self, attribute: Attribute) -> Option<&[u8]> {
         self.values.iter().find(|(other, _)| *other == attribute).map(|(_, property)| property.as_slice())
     }
 }
