@@ -29,7 +29,7 @@ document! {
     Document {
         /// The token issuers, under names of your choice.
         providers: BTreeMap<String, ProviderDocument>,
-        /// A list of revoked tokens: a token on it is refused at once, whoever issued it. Until a first list was
+        /// A list of revoked tokens: a token on it is rejected at once, whatever its issuer. Until a first list was
         /// read, requests with a token wait for it, and are answered 503 when it cannot be read. Left out: none.
         revocations: RevocationsDocument,
         /// Where the token is looked for and what becomes of it.

@@ -100,7 +100,7 @@ fn give_back(record: &str, ours: Lease) {
     }
 }
 
-/// Writes an outcome, unless that of a later fetch stands there: our lease may have run out.
+/// Writes an outcome, unless the record holds that of a later fetch: the lease of this VM may have run out.
 fn write_newer(key: &str, outcome: &SharedOutcome) {
     for _ in 0..TRIES {
         let (held, version) = read(key);
@@ -111,7 +111,7 @@ fn write_newer(key: &str, outcome: &SharedOutcome) {
             return;
         }
     }
-    log::warn!("the other workers could not be told of a fetch of keys");
+    log::warn!("the outcome of a fetch of keys was not shared: other workers wrote theirs each time");
 }
 
 /// The key of a kind of record.

@@ -5,7 +5,7 @@ use crate::engine::{ListChange, ListDocument, ListNews, ListState};
 use crate::host::clock;
 use crate::host::shared_data::{TRIES, read, write};
 
-/// What others hold.
+/// The list that other workers hold.
 pub(super) fn held(record: &str) -> Option<(ListState, ListDocument)> {
     let state = ListState::from_bytes(&read(&state_key(record)).0?)?;
     let document = ListDocument::from_bytes(&read(&document_key(record)).0?)?;
