@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use jsonschema::Validator;
 use okta_proxy_wasm::config;
+use okta_proxy_wasm::engine::audit::MAX_BYTES;
 use okta_proxy_wasm::engine::{
     Arrival, CallFault, CallOutcome, Decision, Engine, FetchFault, FetchOutcome, Jitter, Outbox, PollOutcome,
     PortableVerifier, Postponed, Room, StreamId,
@@ -49,9 +50,12 @@ impl Reader {
     }
 
     fn read(&mut self, decision: &Decision) -> Value {
-        let line = decision.audit.to_json();
-        assert!(line.len() < 10_000 && !line.contains('\n'), "{line}");
-        let record: Value = serde_json::from_str(&line).unwrap();
+        self.read_line(&decision.audit.to_json())
+    }
+
+    fn read_line(&mut self, line: &str) -> Value {
+        assert!(line.len() <= MAX_BYTES && !line.contains('\n'), "{} bytes: {line}", line.len());
+        let record: Value = serde_json::from_str(line).unwrap();
         let faults: Vec<String> = self.validator.iter_errors(&record).map(|fault| fault.to_string()).collect();
         assert!(faults.is_empty(), "{record}: {faults:?}");
         self.reasons.insert(record["reason"].as_str().unwrap().to_owned());
@@ -417,6 +421,14 @@ fn every_record_is_as_the_schema_says_and_the_schema_says_no_more() {
         json!({ "providers": { "okta": inline() }, "audit": { "denied": "sampled", "sample": 0.999_999_999 } });
     assert_eq!(Scene::new(&sampled, &mut reader).request(&[]).unwrap()["sampled"], 0.999_999_999);
 
+    let flooded = json!({ "providers": { "okta": inline() }, "audit": { "denied_per_second": 1 } });
+    let mut scene = Scene::new(&flooded, &mut reader);
+    scene.request(&[]);
+    scene.request(&[]);
+    let outbox = scene.engine.on_tick(scene.now.plus(Duration::from_secs(1)), NO_JITTER);
+    let [record] = &*outbox.suppressed else { panic!("no record") };
+    scene.reader.read_line(&record.to_json());
+
     let reasons = reasons_in_the_code();
     let reached = reasons.iter().filter(|reason| !UNREACHABLE.contains(&reason.as_str())).cloned().collect();
     assert_eq!(reader.reasons, reached, "a row is missing");
@@ -441,14 +453,52 @@ fn every_text_in_a_record_is_bounded() {
     let provider = configuration["providers"]["okta"].as_object_mut().unwrap();
     provider.remove("client_ids");
     let mut scene = Scene::new(&configuration, &mut reader);
-    let long = "é".repeat(1000);
-    let scopes: Vec<String> = (0..500).map(|number| format!("scope-{number}")).collect();
-    let token = token(json!({ "sub": long, "cid": long, "jti": long, "acr": long, "scp": scopes }));
-    let record = scene.request(&[("x-request-id", &"r".repeat(65)), ("cookie", &format!("at={token}"))]).unwrap();
-    for name in ["subject", "client", "jti", "acr"] {
-        assert_eq!(record[name].as_str().unwrap().chars().count(), 256, "{name}");
+    // What is longest when it is written, at each offset of a character's end.
+    for (pad, part) in (0..6).flat_map(|pad| ["a", "é", "€", "\u{10ffff}", "\"", "\n", "\u{1}"].map(|part| (pad, part)))
+    {
+        let long = format!("{}{}", "a".repeat(pad), part.repeat(1000));
+        let scopes: Vec<String> = (0..500).map(|number| format!("scope-{number}")).collect();
+        let token = token(json!({ "sub": long, "cid": long, "jti": long, "acr": long, "scp": scopes }));
+        let record = scene.request(&[("x-request-id", &"r".repeat(65)), ("cookie", &format!("at={token}"))]).unwrap();
+        for name in ["subject", "client", "jti", "acr"] {
+            let text = record[name].as_str().unwrap();
+            let whole = text.strip_suffix('…').expect("marked as cut");
+            let written = serde_json::to_string(text).unwrap().len() - 2;
+            assert!(long.starts_with(whole) && (250..=256).contains(&written), "{name}: {text}");
+        }
+        let listed = record["scopes"].as_array().unwrap();
+        assert_eq!((listed.len(), &listed[63], record.get("request_id")), (64, &json!("…"), None));
     }
-    assert_eq!((record["scopes"].as_array().unwrap().len(), record.get("request_id")), (64, None));
+    // Nothing is cut that has room.
+    let fits = "é".repeat(128);
+    let record = scene.bearer("/", &token(json!({ "sub": fits, "scp": ["a", "b"] }))).unwrap();
+    assert_eq!((&record["subject"], &record["scopes"]), (&json!(fits), &json!(["a", "b"])));
+}
+
+/// Everything that a record can have, as long as it can be.
+#[test]
+fn the_largest_record_has_four_kibibytes_at_most() {
+    let mut reader = Reader::new();
+    let long = |name: char| format!("{name}{}", "\u{1}".repeat(300));
+    let scopes: Vec<String> = (0..200).map(|number| format!("{number:03}{}", "s".repeat(5))).collect();
+    let mut configuration = demanding();
+    let mut provider = configuration["providers"]["okta"].take();
+    provider.as_object_mut().unwrap().remove("client_ids");
+    let issuer = format!("https://acme.okta.com/{}", "i".repeat(300));
+    provider["issuer"] = json!(issuer);
+    let name = "p".repeat(300);
+    configuration["providers"] = json!({ name: provider });
+    configuration["rules"] =
+        json!([{ "name": "r".repeat(300), "match": { "path": "/" }, "require": { "scopes": scopes } }]);
+    configuration["audit"] = json!({ "denied": "sampled", "sample": 0.999_999_999_999_9 });
+    let mut scene = Scene::new(&configuration, &mut reader);
+    let claims = json!({ "iss": issuer, "sub": long('s'), "cid": long('c'), "jti": long('j'), "acr": long('a'),
+        "scp": scopes.iter().map(|scope| format!("x{scope}")).collect::<Vec<_>>() });
+    let id = "\"".repeat(64);
+    let fields = [("x-request-id", &*id), ("authorization", &format!("Bearer {}", token(claims)))];
+    let record = scene.request(&fields).unwrap();
+    let written = record.to_string().len();
+    assert!((3200..=MAX_BYTES).contains(&written), "{written} bytes: {record}");
 }
 
 /// How many of so many requests are logged, and what the last one says of itself.
@@ -493,10 +543,58 @@ fn refusals_are_logged_and_what_passes_is_not_unless_the_operator_wants_it_other
     }
 }
 
+/// 20 lines a second for each reason by default; what has none of its own is in a record that says how many.
+#[test]
+fn of_a_flood_of_refusals_a_few_are_logged_and_all_are_counted() {
+    let good = token(json!({}));
+    for (audit, of_refusals, of_admitted) in [
+        (json!({ "allowed": "all" }), 20, 2000),
+        (json!({ "allowed": "all", "denied_per_second": 3 }), 3, 2000),
+        (json!({ "allowed": "all", "denied_per_second": 0 }), 2000, 2000),
+    ] {
+        for (path, expected) in
+            [("/closed", of_refusals), ("/groups", of_refusals), ("/trial", of_refusals), ("/", of_admitted)]
+        {
+            let found = logged(audit.clone(), path, &good, 2000, |number| number.to_string()).0;
+            assert_eq!(found, expected, "{path}: {audit}");
+        }
+    }
+    let mut reader = Reader::new();
+    let mut scene = Scene::new(&demanding(), &mut reader);
+    let mut logged = 0;
+    for _ in 0..1000 {
+        for path in ["/closed", "/trial"] {
+            let fields = [(":path", path), ("authorization", &*format!("Bearer {good}"))]
+                .map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec()));
+            let start = [(":method", "GET"), (":authority", "a.com")]
+                .map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec()));
+            let head = RequestHead::new(fields.into_iter().chain(start).collect());
+            let Arrival::Decided(decision) = scene.engine.on_request(StreamId(1), &head, scene.now) else {
+                panic!("parked")
+            };
+            logged += u32::from(decision.audit.is_logged());
+        }
+    }
+    assert_eq!(logged, 40);
+    let at_once = scene.engine.on_tick(scene.now, NO_JITTER);
+    assert!(at_once.suppressed.is_empty() && at_once.next_tick <= Some(scene.now.plus(Duration::from_secs(1))));
+    let outbox = scene.engine.on_tick(scene.now.plus(Duration::from_secs(1)), NO_JITTER);
+    let records: Vec<Value> =
+        outbox.suppressed.iter().map(|record| scene.reader.read_line(&record.to_json())).collect();
+    assert_eq!(
+        records,
+        [
+            json!({ "schema": 1, "decision": "deny", "reason": "access_denied", "suppressed": 980 }),
+            json!({ "schema": 1, "decision": "allow", "reason": "admitted", "would_deny": "group_missing", "suppressed": 980 }),
+        ]
+    );
+    assert_eq!(scene.engine.take_suppressed(), []);
+}
+
 #[test]
 fn a_share_is_logged_whatever_the_requests_say_and_records_tell_which() {
     let good = token(json!({}));
-    let one_in_ten = json!({ "allowed": "sampled", "denied": "sampled", "sample": 0.1 });
+    let one_in_ten = json!({ "allowed": "sampled", "denied": "sampled", "sample": 0.1, "denied_per_second": 0 });
     for path in ["/", "/closed", "/trial"] {
         // Five standard deviations about 200. The same id each time is no way in, nor out.
         for id in [&(|_| "same".to_owned()) as &dyn Fn(u32) -> String, &|number| number.to_string()] {
@@ -524,6 +622,9 @@ fn what_weakens_the_trail_prints_a_warning() {
     {
         assert_eq!(warnings(quiet), Vec::<String>::new());
     }
+    let found = warnings(json!({ "denied_per_second": 0 }));
+    assert!(matches!(&*found, [one] if one.starts_with("audit.denied_per_second is 0")), "{found:?}");
+    assert_eq!(warnings(json!({ "denied_per_second": 1 })), Vec::<String>::new());
     for denied in ["sampled", "none"] {
         let found = warnings(json!({ "denied": denied }));
         assert!(matches!(&*found, [one] if one.starts_with(&format!("audit.denied is {denied:?}"))), "{found:?}");

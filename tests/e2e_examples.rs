@@ -4,6 +4,9 @@
 #![allow(missing_docs, reason = "a test")]
 
 use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::time::Duration;
 
 use testbed::example::{self, Example, Row, RunningExample};
 use testbed::module::project_root;
@@ -57,6 +60,36 @@ every_request_is_answered_as_the_folder_says! {
     step_up: "step-up",
     step_up_web: "step-up-web",
     webhooks: "webhooks",
+}
+
+/// Clients put tokens into queries, and scripts into fragments, which browsers do not send and others do.
+#[test]
+fn the_access_log_has_no_query_and_no_fragment() {
+    for name in ["okta", "audit-trail"] {
+        let running = RunningExample::start(&Example::read(name));
+        for target in [
+            "/first?access_token=SECRET1#access_token=SECRET2",
+            "/second#access_token=SECRET3",
+            "/third?a=b?c&access_token=SECRET4",
+            "http://acme.com/fourth?x#access_token=SECRET5",
+            "/fifth%2f?access_token=SECRET6",
+            "/last?access_token=SECRET7",
+        ] {
+            let mut stream = TcpStream::connect(("127.0.0.1", running.port(None))).expect("a connection");
+            let head = format!("GET {target} HTTP/1.1\r\nhost: acme.com\r\nconnection: close\r\n\r\n");
+            stream.write_all(head.as_bytes()).expect("a request");
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).expect("a response");
+            assert!(answer.starts_with("HTTP/1.1 4"), "{name}: {target}: {answer}");
+        }
+        let deadline = Duration::from_secs(20);
+        let log =
+            until("the line of the last request", deadline, || Some(running.log()).filter(|log| log.contains("/last")));
+        for path in ["/first", "/second", "/third", "/fourth", "/fifth%2f"] {
+            assert!(log.contains(path), "{name}: no line of {path}: {log}");
+        }
+        assert!(!log.contains("SECRET") && !log.contains("access_token"), "{name}: {log}");
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The configuration as it is in force: with its defaults, and with the Okta preset expanded. It can be loaded again, and
 //! means the same. What the operator wrote is kept; secrets are not in it, for they are not in the document.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use okta_proxy_wasm::config::{Loaded, NativeCrypto};
@@ -194,6 +195,7 @@ fn audit(members: &mut Value, trail: AuditTrail) {
     };
     set(members, "allowed", json!(word(trail.allowed)));
     set(members, "denied", json!(word(trail.denied)));
+    set(members, "denied_per_second", json!(trail.denied_per_second.map_or(0, NonZeroU32::get)));
     // Where nothing is sampled the share is a fault.
     if let (Extent::Sampled(share), _) | (_, Extent::Sampled(share)) = (trail.allowed, trail.denied) {
         set(members, "sample", json!(share.as_number()));

@@ -1,9 +1,10 @@
 //! The audit record of one decision: what a security team needs to know of it, never a token.
 //!
 //! Only configured names and *proved* claims are in it; of a token that failed nothing but its failure.
-//! Every text is bounded, so no client decides how long a log line is. A record refers to what it tells
-//! and is written out only when somebody logs it: most admitted requests are not logged.
+//! Every string is bounded in bytes, so no client decides how long a log line is: a record has [`MAX_BYTES`] at most. A
+//! record refers to what it tells and is written out only when somebody logs it: most admitted requests are not logged.
 
+use std::borrow::Cow;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -16,10 +17,17 @@ use crate::jose::Claim;
 use crate::policy::{AdmittedToken, AuditTrail, Extent, Place, Provider, Requirement, Rule, Share, UnmetReason};
 
 /// The version of the record's form.
-const SCHEMA: u32 = 1;
-const MAX_TEXT_CHARS: usize = 256;
+pub(super) const SCHEMA: u32 = 1;
+/// The longest record, as it is written.
+pub const MAX_BYTES: usize = 4096;
+/// The longest string, as JSON writes it.
+const MAX_TEXT_BYTES: usize = 256;
+/// What the entries of a list have together, and how many there are.
+const MAX_GRANTED_BYTES: usize = 768;
+const MAX_ASKED_BYTES: usize = 512;
 const MAX_LISTED: usize = 64;
-const MAX_LISTED_BYTES: usize = 2048;
+/// The end of a string that was cut, and the last entry of such a list.
+const CUT: &str = "…";
 
 /// One decision, as it may be logged.
 #[derive(Clone, Debug)]
@@ -45,6 +53,16 @@ pub enum Entry {
     Sample(Share),
     /// It is not.
     LeftOut,
+}
+
+/// What refusals have in common that are limited together. Not the rule: with a thousand rules a client that asks for
+/// each would have a thousand times as many lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct RefusalKind {
+    /// `allow` where the rule is `report_only`.
+    pub(super) decision: &'static str,
+    pub(super) reason: &'static str,
+    pub(super) would_deny: Option<&'static str>,
 }
 
 /// How a good token was proved for one request.
@@ -94,25 +112,25 @@ struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     request_id: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    rule: Option<&'a str>,
+    rule: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     would_deny: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    provider: Option<&'a str>,
+    provider: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    issuer: Option<&'a str>,
+    issuer: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    subject: Option<&'a str>,
+    subject: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    client: Option<&'a str>,
+    client: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    jti: Option<&'a str>,
+    jti: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    scopes: Vec<&'a str>,
+    scopes: Vec<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    scopes_asked: Vec<&'a str>,
+    scopes_asked: Vec<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    acr: Option<&'a str>,
+    acr: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     source: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -219,6 +237,16 @@ impl AuditRecord {
         }
     }
 
+    /// What a refusal, also one on trial, has in common with others; nothing of what is admitted.
+    pub(super) const fn refusal(&self) -> Option<RefusalKind> {
+        match self.outcome {
+            Outcome::Denied(_) | Outcome::Unmet(..) | Outcome::Reported(..) | Outcome::AllowedWithoutToken(Some(_)) => {
+                Some(RefusalKind { decision: self.verdict(), reason: self.reason(), would_deny: self.would_deny() })
+            }
+            Outcome::Allowed(_) | Outcome::AllowedWithoutToken(None) => None,
+        }
+    }
+
     /// Why a rule on trial would have refused what passed.
     pub const fn would_deny(&self) -> Option<&'static str> {
         match self.outcome {
@@ -306,8 +334,10 @@ impl AuditRecord {
             subject: token.and_then(AdmittedToken::subject).map(bounded),
             client: token.and_then(AdmittedToken::client).map(bounded),
             jti: token.and_then(|token| claim(token, "jti")).map(bounded),
-            scopes: token.map(|token| listed(token.scopes().iter().map(String::as_str))).unwrap_or_default(),
-            scopes_asked: listed(self.scopes_asked().into_iter()),
+            scopes: token
+                .map(|token| listed(token.scopes().iter().map(String::as_str), MAX_GRANTED_BYTES))
+                .unwrap_or_default(),
+            scopes_asked: listed(self.scopes_asked().into_iter(), MAX_ASKED_BYTES),
             acr: token.and_then(|token| claim(token, "acr")).map(bounded),
             source: self.source(),
             proof: self.proof(),
@@ -337,17 +367,50 @@ fn claim<'a>(token: &'a AdmittedToken, name: &str) -> Option<&'a str> {
 }
 
 /// As many of them as there is room for.
-fn listed<'a>(texts: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
-    let mut room = MAX_LISTED_BYTES;
-    let fits = |text: &&str| {
-        let left = room.checked_sub(text.len());
-        room = left.unwrap_or_default();
-        left.is_some()
-    };
-    texts.map(bounded).take(MAX_LISTED).take_while(fits).collect()
+fn listed<'a>(texts: impl Iterator<Item = &'a str>, room: usize) -> Vec<Cow<'a, str>> {
+    let mut listed = Vec::new();
+    let mut room = room;
+    for text in texts {
+        let text = bounded(text);
+        // With its quotes and comma.
+        let written = text.chars().map(written_bytes).fold(3, usize::saturating_add);
+        match room.checked_sub(written) {
+            Some(left) if listed.len().saturating_add(1) < MAX_LISTED => room = left,
+            _ => {
+                listed.push(Cow::Borrowed(CUT));
+                break;
+            }
+        }
+        listed.push(text);
+    }
+    listed
 }
 
-fn bounded(text: &str) -> &str {
-    let end = text.char_indices().nth(MAX_TEXT_CHARS).map_or(text.len(), |(end, _)| end);
-    text.get(..end).unwrap_or_default()
+/// As much of a string as there is room for, up to a character's end.
+fn bounded(text: &str) -> Cow<'_, str> {
+    // Most are short, whatever is in them.
+    if text.len() <= MAX_TEXT_BYTES / 6 {
+        return Cow::Borrowed(text);
+    }
+    let mut written = 0_usize;
+    let mut cut_at = 0;
+    for (at, character) in text.char_indices() {
+        if written.saturating_add(CUT.len()) <= MAX_TEXT_BYTES {
+            cut_at = at;
+        }
+        written = written.saturating_add(written_bytes(character));
+        if written > MAX_TEXT_BYTES {
+            return Cow::Owned([text.get(..cut_at).unwrap_or_default(), CUT].concat());
+        }
+    }
+    Cow::Borrowed(text)
+}
+
+/// How long a character is in JSON.
+const fn written_bytes(character: char) -> usize {
+    match character {
+        '"' | '\\' | '\n' | '\r' | '\t' | '\u{8}' | '\u{c}' => 2,
+        '\0'..='\u{1f}' => 6,
+        other => other.len_utf8(),
+    }
 }

@@ -25,7 +25,7 @@ impl Engine {
                 }
             };
             decision.audit.wait(now.since(patience.since));
-            decision.audit.enter(self.sampling.entry(&decision.audit));
+            decision.audit.enter(self.sampling.entry(&decision.audit, now));
             outbox.decided.push((stream, decision));
         }
     }

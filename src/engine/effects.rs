@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::{
     CallResult, Decision, FetchResult, ListNews, Poll, PollResult, Purpose, SharedOutcome, SharedTokenAnswer, StreamId,
 };
+use crate::engine::log_limit::SuppressedRecords;
 use crate::introspection::call::CallNumber;
 use crate::keys::fetch::{FetchNumber, KeyFetch};
 use crate::policy::ProviderId;
@@ -85,6 +86,8 @@ pub struct Outbox {
     pub list_news: Option<ListNews>,
     /// Parked streams that are decided now, at most [`super::BATCH`] of them.
     pub decided: Vec<(StreamId, Decision)>,
+    /// What is logged of refusals that had no line of their own.
+    pub suppressed: Vec<SuppressedRecords>,
     /// When to tick at the latest.
     pub next_tick: Option<UnixTime>,
     /// What an operator should see of the fetch that just ended.

@@ -13,6 +13,7 @@ pub mod deny_reason;
 mod effects;
 pub mod figures;
 mod inquiries;
+mod log_limit;
 mod parked;
 pub mod reply;
 mod request;
@@ -64,6 +65,7 @@ pub use crate::policy::{Attribute, AttributeValues, CalloutAddress};
 pub use batch::BATCH;
 pub use decision::{Decision, Verdict};
 pub use effects::{CallId, CallNote, Fetch, FetchId, FetchNote, Inquiry, Outbox};
+pub use log_limit::SuppressedRecords;
 pub use parked::Room;
 pub use told::Told;
 
@@ -130,7 +132,7 @@ impl Engine {
     /// A request has come.
     pub fn on_request(&mut self, stream: StreamId, head: &RequestHead, now: UnixTime) -> Arrival {
         let arrival = self.arrive(stream, head, None, now);
-        self.enter(arrival)
+        self.enter(arrival, now)
     }
 
     /// The request that asked for `attributes` has them now, as far as the host has.
@@ -142,12 +144,12 @@ impl Engine {
         now: UnixTime,
     ) -> Arrival {
         let arrival = self.arrive(stream, head, Some(attributes), now);
-        self.enter(arrival)
+        self.enter(arrival, now)
     }
 
-    fn enter(&mut self, mut arrival: Arrival) -> Arrival {
+    fn enter(&mut self, mut arrival: Arrival, now: UnixTime) -> Arrival {
         if let Arrival::Decided(decision) = &mut arrival {
-            decision.audit.enter(self.sampling.entry(&decision.audit));
+            decision.audit.enter(self.sampling.entry(&decision.audit, now));
         }
         arrival
     }
@@ -197,7 +199,7 @@ impl Engine {
 
     /// Time has passed. `jitter` is new randomness.
     pub fn on_tick(&mut self, now: UnixTime, jitter: Jitter) -> Outbox {
-        let mut outbox = Outbox::default();
+        let mut outbox = Outbox { suppressed: self.sampling.take_suppressed(Some(now)), ..Outbox::default() };
         for (provider, keys) in &mut self.keys {
             if let Some(fetch) = keys.begin_fetch(now, jitter) {
                 outbox.fetches.push(Fetch { id: FetchId { provider: *provider, number: fetch.number }, keys: fetch });
@@ -322,6 +324,11 @@ impl Engine {
         self.policy.is_managed_trailer(name)
     }
 
+    /// The records that the log is still owed when the engine ends.
+    pub fn take_suppressed(&mut self) -> Vec<SuppressedRecords> {
+        self.sampling.take_suppressed(None)
+    }
+
     /// How many requests wait.
     pub fn parked(&self) -> usize {
         self.parked.len()
@@ -402,6 +409,7 @@ impl Engine {
         due.into_iter()
             .chain(self.inquiries.next_due(now))
             .chain(deadline)
+            .chain(self.sampling.next_due())
             .fold(idle, UnixTime::min)
             .max(now.plus(NEXT_BATCH))
     }

@@ -2,13 +2,15 @@
 //!
 //! Chance decides, and no request has a say in it: not the id that came with it, and no number of requests that are sent
 //! to find out which one is next. A number is drawn where one is needed, of a seed that the host made at start; the host is
-//! asked for no more.
+//! asked for no more. Of refusals no more are logged than [`LogLimit`] admits.
 
 use std::hash::{DefaultHasher, Hasher as _};
 
 use crate::engine::Entropy;
 use crate::engine::audit::{AuditRecord, Entry};
-use crate::policy::{AuditTrail, Extent};
+use crate::engine::log_limit::{LogLimit, SuppressedRecords};
+use crate::policy::{AuditTrail, Extent, Share};
+use crate::unix_time::UnixTime;
 
 /// Draws for one decision after the other.
 pub(super) struct Sampling {
@@ -16,22 +18,39 @@ pub(super) struct Sampling {
     /// Nobody outside knows what is hashed.
     seeded: DefaultHasher,
     drawn: u64,
+    limit: LogLimit,
 }
 
 impl Sampling {
     pub(super) fn new(trail: AuditTrail, seed: &Entropy) -> Self {
         let mut seeded = DefaultHasher::new();
         seeded.write(&seed.0);
-        Self { trail, seeded, drawn: 0 }
+        let share = if let Extent::Sampled(share) = trail.denied { Some(share) } else { None };
+        let limit = LogLimit::new(trail.denied_per_second, share.map(Share::as_number));
+        Self { trail, seeded, drawn: 0, limit }
     }
 
     /// Whether this record is to be logged, and as one of how many; asked once for each decision.
-    pub(super) fn entry(&mut self, record: &AuditRecord) -> Entry {
-        match record.extent(&self.trail) {
+    pub(super) fn entry(&mut self, record: &AuditRecord, now: UnixTime) -> Entry {
+        let entry = match record.extent(&self.trail) {
             Extent::All => Entry::Whole,
             Extent::Sampled(share) if share.takes_in(self.draw()) => Entry::Sample(share),
-            Extent::Sampled(_) | Extent::None => Entry::LeftOut,
+            Extent::Sampled(_) | Extent::None => return Entry::LeftOut,
+        };
+        match record.refusal() {
+            Some(kind) if !self.limit.admits(kind, now) => Entry::LeftOut,
+            _ => entry,
         }
+    }
+
+    /// The records of refusals that the limit kept out of the log for a second or longer; of all without `now`.
+    pub(super) fn take_suppressed(&mut self, now: Option<UnixTime>) -> Vec<SuppressedRecords> {
+        self.limit.take_suppressed(now)
+    }
+
+    /// When there are such records.
+    pub(super) fn next_due(&self) -> Option<UnixTime> {
+        self.limit.next_due()
     }
 
     fn draw(&mut self) -> u32 {

@@ -1,7 +1,7 @@
 //! Carrying out what the engine decided: exactly one of "go on" and "answer" for each stream.
 
 use crate::engine::reply::undelivered_reply;
-use crate::engine::{Decision, FetchNote, FetchResult, Verdict};
+use crate::engine::{Decision, FetchNote, FetchResult, SuppressedRecords, Verdict};
 use crate::host::filter_state::{Untold, clear_route_cache, tell};
 use crate::host::headers;
 use crate::host::metrics::Metrics;
@@ -53,6 +53,13 @@ fn is_handed_over(edits: &HeadEdits, clears_route_cache: bool) -> bool {
 fn log_decision(decision: &Decision) {
     if decision.audit.is_logged() {
         log::info!("{}", decision.audit.to_json());
+    }
+}
+
+/// Logs how many refusals had no line of their own.
+pub(super) fn log_suppressed(records: &[SuppressedRecords]) {
+    for record in records {
+        log::info!("{}", record.to_json());
     }
 }
 

@@ -12,7 +12,7 @@ use proxy_wasm::types::{BufferType, ContextType};
 use crate::config::{self, Loaded};
 use crate::engine::{Decision, Engine, Fetch, FetchCause, NothingShared, Outbox, Room, SharedAnswers, StreamId, Turn};
 use crate::host::callouts::{Errand, read_inquiry, read_keys, read_poll};
-use crate::host::carry_out::{apply, log_fetch};
+use crate::host::carry_out::{apply, log_fetch, log_suppressed};
 use crate::host::filter_state::declare;
 use crate::host::host_kind::is_envoy;
 use crate::host::http_context::FilterStream;
@@ -63,6 +63,7 @@ impl FilterRoot {
                 self.shared.journal.log_poll(result);
                 self.shared.metrics.count_poll(result);
             }
+            log_suppressed(&outbox.suppressed);
             for (stream, decision) in &outbox.decided {
                 self.release(*stream, decision);
             }
@@ -140,6 +141,11 @@ impl FilterRoot {
         }
     }
 
+    /// The engine ends: no refusal that it counted is lost.
+    fn end_log(&self) {
+        log_suppressed(&self.shared.with_engine(|engine| engine.take_suppressed()).unwrap_or_default());
+    }
+
     /// Takes over what other VMs fetched since.
     fn learn_from_others(&self) {
         let Some(sharing) = self.sharing() else { return };
@@ -208,6 +214,7 @@ impl FilterRoot {
                 };
                 let (seed, now) = (clock::entropy(), clock::now());
                 let engine = Engine::among(&others, loaded.policy, verifier, Room::default(), &seed, now);
+                self.end_log();
                 self.shared.engine.replace(Some(engine));
                 self.give_up_fetches();
                 self.shared.shared_keys.replace(is_envoy().then(Rc::default));
@@ -238,6 +245,7 @@ impl FilterRoot {
 /// same configuration on other workers live on for the requests that wait in them: they must be free to fetch.
 impl Drop for FilterRoot {
     fn drop(&mut self) {
+        self.end_log();
         self.give_up_fetches();
         self.shared.wake_ups.leave();
     }

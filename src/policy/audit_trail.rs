@@ -1,5 +1,7 @@
 //! Which decisions are logged, as the operator wants it. The record itself is `engine::audit`.
 
+use std::num::NonZeroU32;
+
 /// How much of each kind is logged. What a rule on trial would have refused counts as refused.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AuditTrail {
@@ -7,11 +9,19 @@ pub struct AuditTrail {
     pub allowed: Extent,
     /// Of requests that are refused, or would be.
     pub denied: Extent,
+    /// How many of the latter one worker logs in a second for each reason; all, if there is no limit. The others are
+    /// counted.
+    pub denied_per_second: Option<NonZeroU32>,
+}
+
+impl AuditTrail {
+    /// Clients that are refused for one reason 20 times in a second, by each worker, are a flood or broken.
+    pub const DENIED_PER_SECOND: Option<NonZeroU32> = NonZeroU32::new(20);
 }
 
 impl Default for AuditTrail {
     fn default() -> Self {
-        Self { allowed: Extent::None, denied: Extent::All }
+        Self { allowed: Extent::None, denied: Extent::All, denied_per_second: Self::DENIED_PER_SECOND }
     }
 }
 

@@ -1,5 +1,7 @@
 //! `audit` -> [`AuditTrail`]: refusals are all logged unless the operator wants it otherwise, and is told what that means.
 
+use std::num::NonZeroU32;
+
 use super::Findings;
 use crate::config::fault::Path;
 use crate::config::schema::audit::{AuditDocument, ExtentWord};
@@ -7,7 +9,7 @@ use crate::policy::{AuditTrail, Extent, Share};
 
 /// Compiles `audit`; `None` when there is a fault.
 pub(super) fn audit(document: AuditDocument, at: &Path, findings: &mut Findings<'_>) -> Option<AuditTrail> {
-    let AuditDocument { allowed, sample, denied } = document;
+    let AuditDocument { allowed, sample, denied, denied_per_second } = document;
     let sample_at = at.member("sample");
     let is_sampled = [allowed, denied].contains(&Some(ExtentWord::Sampled));
     if sample.is_some() && !is_sampled && !at.is_reported(findings.faults) {
@@ -30,6 +32,11 @@ pub(super) fn audit(document: AuditDocument, at: &Path, findings: &mut Findings<
         )),
         Some(ExtentWord::All) | None => {}
     }
+    if denied_per_second == Some(0) && denied != Some(ExtentWord::None) {
+        findings.warnings.push(String::from(
+            "audit.denied_per_second is 0: whoever sends bad requests decides how much is logged; set a limit",
+        ));
+    }
     let share = share?;
     let extent = |word: ExtentWord| match word {
         ExtentWord::All => Extent::All,
@@ -37,5 +44,9 @@ pub(super) fn audit(document: AuditDocument, at: &Path, findings: &mut Findings<
         ExtentWord::None => Extent::None,
     };
     let default = AuditTrail::default();
-    Some(AuditTrail { allowed: allowed.map_or(default.allowed, extent), denied: denied.map_or(default.denied, extent) })
+    Some(AuditTrail {
+        allowed: allowed.map_or(default.allowed, extent),
+        denied: denied.map_or(default.denied, extent),
+        denied_per_second: denied_per_second.map_or(default.denied_per_second, NonZeroU32::new),
+    })
 }

@@ -16,6 +16,9 @@ document! {
         /// Requests that are refused: `all`, `sampled` or `none`. Anything but `all` prints a warning: of an attack only a
         /// part is seen, or nothing. Left out: `all`.
         denied: ExtentWord,
+        /// How many refusals with the same reason each worker logs in a second. The others are counted, and a record with
+        /// `suppressed` says how many they were. `0`: no limit, which prints a warning. Left out: 20.
+        denied_per_second: u32,
     }
 }
 

@@ -220,6 +220,11 @@ impl RunningExample {
         }
     }
 
+    /// What Envoy has written: its log and the access log.
+    pub fn log(&self) -> String {
+        self.envoy.log()
+    }
+
     /// Whether the filter's VM trapped, or Envoy failed a stream for it.
     pub fn has_trapped(&self) -> bool {
         let log = self.envoy.log();
