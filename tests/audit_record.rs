@@ -456,7 +456,7 @@ fn every_text_in_a_record_is_bounded() {
     // What is longest when it is written, at each offset of a character's end.
     for (pad, part) in (0..6).flat_map(|pad| ["a", "é", "€", "\u{10ffff}", "\"", "\n", "\u{1}"].map(|part| (pad, part)))
     {
-        let long = format!("{}{}", "a".repeat(pad), part.repeat(1000));
+        let long = format!("{}{}", "a".repeat(pad), part.repeat(300));
         let scopes: Vec<String> = (0..500).map(|number| format!("scope-{number}")).collect();
         let token = token(json!({ "sub": long, "cid": long, "jti": long, "acr": long, "scp": scopes }));
         let record = scene.request(&[("x-request-id", &"r".repeat(65)), ("cookie", &format!("at={token}"))]).unwrap();
@@ -480,7 +480,7 @@ fn every_text_in_a_record_is_bounded() {
 fn the_largest_record_has_four_kibibytes_at_most() {
     let mut reader = Reader::new();
     let long = |name: char| format!("{name}{}", "\u{1}".repeat(300));
-    let scopes: Vec<String> = (0..200).map(|number| format!("{number:03}{}", "s".repeat(5))).collect();
+    let scopes: Vec<String> = (0..60).map(|number| format!("{number:03}{}", "s".repeat(8))).collect();
     let mut configuration = demanding();
     let mut provider = configuration["providers"]["okta"].take();
     provider.as_object_mut().unwrap().remove("client_ids");
@@ -489,7 +489,7 @@ fn the_largest_record_has_four_kibibytes_at_most() {
     let name = "p".repeat(300);
     configuration["providers"] = json!({ name: provider });
     configuration["rules"] =
-        json!([{ "name": "r".repeat(300), "match": { "path": "/" }, "require": { "scopes": scopes } }]);
+        json!([{ "name": "r".repeat(64), "match": { "path": "/" }, "require": { "scopes": scopes } }]);
     configuration["audit"] = json!({ "denied": "sampled", "sample": 0.999_999_999_999_9 });
     let mut scene = Scene::new(&configuration, &mut reader);
     let claims = json!({ "iss": issuer, "sub": long('s'), "cid": long('c'), "jti": long('j'), "acr": long('a'),
@@ -498,7 +498,7 @@ fn the_largest_record_has_four_kibibytes_at_most() {
     let fields = [("x-request-id", &*id), ("authorization", &format!("Bearer {}", token(claims)))];
     let record = scene.request(&fields).unwrap();
     let written = record.to_string().len();
-    assert!((3200..=MAX_BYTES).contains(&written), "{written} bytes: {record}");
+    assert!((3000..=MAX_BYTES).contains(&written), "{written} bytes: {record}");
 }
 
 /// How many of so many requests are logged, and what the last one says of itself.
