@@ -5,7 +5,7 @@
 
 mod gateway;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use gateway::{API, Gateway, Setup, minimal_configuration};
 use serde_json::{Value, json};
@@ -281,6 +281,28 @@ fn other_filters_and_routes_go_by_what_was_handed_over_and_by_nothing_that_a_cli
     for gone in ["e30", "e31", "x_jwt", "x.jwt", "x_user", "root"] {
         assert!(!seen.contains(gone), "{gone}: {seen}");
     }
+    gateway.assert_no_trap();
+}
+
+/// A client that sends bad requests as fast as it can does not fill the disk, and no refusal is lost.
+#[test]
+fn of_a_flood_of_refusals_the_log_has_a_few_and_the_number_of_the_others() {
+    const SENT: u64 = 3000;
+    let gateway = Setup { configuration: configured(json!({})), workers: 1, ..Setup::default() }.start();
+    let began = Instant::now();
+    for number in 0..SENT {
+        let status = Request::get("/").bearer(&format!("forged-{number}")).send(gateway.port()).status;
+        assert_eq!(status, 401);
+    }
+    let seconds = began.elapsed().as_secs() + 2;
+    let sum = |records: &[Value]| records.iter().map(|record| record["suppressed"].as_u64().unwrap_or(1)).sum::<u64>();
+    let records = until("a record of every refusal", Duration::from_secs(30), || {
+        Some(gateway.envoy.audit_records()).filter(|records| sum(records) >= SENT)
+    });
+    assert_eq!(sum(&records), SENT, "{records:?}");
+    let own = records.iter().filter(|record| record["suppressed"].is_null()).count();
+    assert!(own >= 20 && u64::try_from(own).is_ok_and(|own| own <= 20 * seconds), "{own} lines in {seconds} s");
+    assert!(own < records.len() && records.iter().all(|record| record["reason"] == "token_opaque"), "{records:?}");
     gateway.assert_no_trap();
 }
 
