@@ -15,7 +15,7 @@ use okta_proxy_wasm::config;
 use okta_proxy_wasm::engine::audit::MAX_BYTES;
 use okta_proxy_wasm::engine::{
     Arrival, CallFault, CallOutcome, Decision, Engine, FetchFault, FetchOutcome, Jitter, Outbox, PollOutcome,
-    PortableVerifier, Postponed, Room, StreamId,
+    PortableVerifier, Postponed, RateLimitFields, Room, StreamId,
 };
 use okta_proxy_wasm::http::RequestHead;
 use okta_proxy_wasm::unix_time::UnixTime;
@@ -343,7 +343,7 @@ fn of_what_issuers_say(reader: &mut Reader) {
     let answer = |changes: Value| CallOutcome::Response {
         status: 200,
         retry_after: None,
-        rate_limit_reset: None,
+        rate_limit: RateLimitFields::default(),
         body: with(&json!({ "active": true, "sub": "alice@acme.com", "aud": AUDIENCE, "exp": NOW + 3600 }), changes)
             .to_string()
             .into_bytes(),

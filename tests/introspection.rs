@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use okta_proxy_wasm::config;
 use okta_proxy_wasm::engine::{
-    Arrival, BATCH, CallFault, CallOutcome, CallResult, Decision, Engine, Entropy, Inquiry, Jitter, Message, Outbox,
-    Poll, PollOutcome, PortableVerifier, Room, StreamId, Verdict,
+    Arrival, Attribute, AttributeValues, BATCH, CallFault, CallOutcome, CallResult, Decision, Engine, Entropy, Inquiry,
+    Jitter, Message, Outbox, Poll, PollOutcome, PortableVerifier, Postponed, RateLimitFields, Room, StreamId, Verdict,
 };
 use okta_proxy_wasm::http::{HeadEdits, HeaderName, RequestHead};
 use okta_proxy_wasm::jose::private_key::NoRsaSigner;
@@ -61,7 +61,12 @@ fn active(changes: Value) -> CallOutcome {
 }
 
 fn response(status: u16, body: &str) -> CallOutcome {
-    CallOutcome::Response { status, retry_after: None, rate_limit_reset: None, body: body.as_bytes().to_vec() }
+    CallOutcome::Response {
+        status,
+        retry_after: None,
+        rate_limit: RateLimitFields::default(),
+        body: body.as_bytes().to_vec(),
+    }
 }
 
 fn inactive() -> CallOutcome {
@@ -506,6 +511,173 @@ fn a_token_that_fails_by_its_answer_is_never_in_the_memory_of_verified_ones() {
         scene.pass(1);
     }
     assert_eq!(scene.ask_and_answer("/", "opaque", inactive()), "token_inactive");
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_queued_call_is_dropped_when_the_last_request_that_waits_for_it_closes() {
+    let mut scene = Scene::new();
+    let (first, _) = scene.request("opaque");
+    let (second, _) = scene.request("opaque");
+    scene.engine.on_stream_closed(first);
+    assert_eq!(scene.tick().len(), 1, "another request waits");
+    scene.engine.on_stream_closed(second);
+    // Thousands that come and go at once cost nothing, JWTs neither, and leave the minute's calls to others.
+    let mut scene = Scene::with(json!({ "requests_per_minute": 10 }));
+    for number in 0..3000 {
+        let (stream, reason) = scene.request(&format!("random{number}"));
+        assert_eq!(reason, None, "{number}");
+        scene.engine.on_stream_closed(stream);
+        if number % 100 == 0 {
+            assert_eq!(scene.tick().len(), 0, "{number}");
+        }
+    }
+    let (stream, _) = scene.request_for("/asked", &jwt());
+    scene.engine.on_stream_closed(stream);
+    assert_eq!(scene.tick().len(), 0);
+    assert_eq!(scene.ask_and_answer("/", "honest", active(json!({}))), "admitted");
+    let figures = scene.engine.figures(scene.now).providers[0].introspection.unwrap();
+    assert_eq!((figures.asked, scene.engine.parked()), (0, 0));
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_request_that_may_not_wait_causes_no_call() {
+    let room = Room { requests: 8, bytes: 1024 * 1024 };
+    let mut scene = Scene::of(&configuration(json!({})), room);
+    for token in 0..4 {
+        assert_eq!(scene.request(&format!("random{token}")).1, None);
+    }
+    for token in 4..8 {
+        assert_eq!(scene.request(&format!("random{token}")).1, Some("too_many_waiting"));
+    }
+    assert_eq!(scene.request("random0").1, Some("too_many_waiting"), "and nobody else's call is dropped");
+    assert_eq!(scene.tick().len(), 4);
+}
+
+/// A scene on a host that knows where requests come from, with a rule that wants to know the server's name.
+struct Addressed(Scene);
+
+impl Addressed {
+    fn new(introspection: Value) -> Self {
+        let mut document = configuration(introspection);
+        let condition = "connection.requested_server_name == 'api.acme.com'";
+        document["rules"]
+            .as_array_mut()
+            .unwrap()
+            .push(json!({ "name": "named", "match": { "path": "/named" }, "require": { "condition": condition } }));
+        let mut scene = Scene::of(&document, Room::default());
+        let environment = |name: &str| (name == "OKTA_CLIENT_SECRET").then(|| SECRET.to_owned());
+        let policy = config::load(document.to_string().as_bytes(), &environment).unwrap().policy;
+        let engine = Engine::new(policy, Box::new(PortableVerifier), Room::default(), scene.now);
+        scene.engine = engine.asking_for_addresses();
+        Self(scene)
+    }
+
+    /// What becomes of a request, and what the host was asked for.
+    fn request(&mut self, path: &str, token: &str, address: &str) -> (Option<&'static str>, Vec<Attribute>) {
+        let scene = &mut self.0;
+        let stream = StreamId(scene.next_stream);
+        scene.next_stream += 1;
+        let head = RequestHead::new(vec![
+            (":method".to_owned(), b"GET".to_vec()),
+            (":authority".to_owned(), b"api.acme.com".to_vec()),
+            (":path".to_owned(), path.as_bytes().to_vec()),
+            ("authorization".to_owned(), format!("Bearer {token}").into_bytes()),
+        ]);
+        let (mut values, mut asked) = (AttributeValues::default(), Vec::new());
+        let mut arrival = scene.engine.on_request(stream, &head, scene.now);
+        while let Arrival::Asks(attributes) = &arrival {
+            for attribute in attributes.iter() {
+                let value = if *attribute == Attribute::SourceAddress { address } else { "api.acme.com" };
+                values.insert(*attribute, value.as_bytes().to_vec());
+                asked.push(*attribute);
+            }
+            assert!(asked.len() <= 2, "asked again and again: {asked:?}");
+            arrival = scene.engine.on_request_with(stream, &head, values.clone(), scene.now);
+        }
+        match arrival {
+            Arrival::Decided(decision) => (Some(decision.audit.reason()), asked),
+            Arrival::Parked => (None, asked),
+            Arrival::Answered(_) | Arrival::Asks(_) => panic!("a question to the filter"),
+        }
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn the_host_is_asked_for_the_address_when_a_call_for_an_unknown_token_is_to_be_made_and_never_else() {
+    let mut scene = Addressed::new(json!({ "requests_per_minute": 20 }));
+    let address = Attribute::SourceAddress;
+    let name = Attribute::RequestedServerName;
+    assert_eq!(scene.request("/", &jwt(), "192.0.2.1:80"), (Some("admitted"), vec![]));
+    assert_eq!(scene.request("/asked", &jwt(), "192.0.2.1:80"), (None, vec![]), "its client is in the token");
+    assert_eq!(scene.request("/", "opaque", "192.0.2.1:80"), (None, vec![address]));
+    assert_eq!(scene.request("/named", "another", "192.0.2.1:80"), (None, vec![name, address]));
+    for call in scene.0.tick() {
+        scene.0.answer(&call, active(json!({})));
+    }
+    assert_eq!(scene.request("/", "opaque", "192.0.2.1:80"), (Some("admitted"), vec![]), "cached");
+    assert_eq!(scene.request("/named", "another", "192.0.2.1:80"), (Some("admitted"), vec![name]));
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn an_address_over_its_share_is_a_503_and_another_one_has_its_calls() {
+    let mut scene = Addressed::new(json!({ "requests_per_minute": 60 }));
+    let flood = |scene: &mut Addressed, of: &str, address: &str| {
+        let mut calls = 0;
+        for number in 0..100 {
+            let (reason, _) = scene.request("/", &format!("random{number}-{of}"), address);
+            assert!(reason.is_none_or(|reason| reason == "introspection_budget_spent"), "{reason:?}");
+            for call in scene.0.tick() {
+                calls += 1;
+                scene.0.answer(&call, inactive());
+            }
+        }
+        calls
+    };
+    assert_eq!(flood(&mut scene, "a", "192.0.2.1:80"), 10, "a third of the half of 60");
+    // Ports are free to choose, and so are the addresses of an IPv6 network.
+    assert_eq!(flood(&mut scene, "b", "192.0.2.1:81"), 0);
+    assert_eq!(flood(&mut scene, "c", "[2001:db8::1]:80"), 7, "a third of the rest, and one for the fraction");
+    assert_eq!(flood(&mut scene, "d", "[2001:db8::2]:80"), 0);
+    assert_eq!(scene.request("/", "visitor", "192.0.2.2:80").0, None);
+    // A host that has no address: what is left for all.
+    assert_eq!(scene.request("/", "somebody", "").0, None);
+    assert_eq!(scene.0.tick().len(), 2);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn the_token_cache_counts_what_it_can_hold() {
+    let mut scene = Scene::new();
+    for token in ["a.b.c", "a.b", "~~"] {
+        scene.request(token);
+    }
+    scene.tick();
+    assert_eq!(scene.ask_and_answer("/", "another", active(json!({}))), "admitted");
+    scene.request("another");
+    let counted = |scene: &Scene| {
+        let figures = scene.engine.figures(scene.now).token_cache;
+        (figures.hits, figures.misses)
+    };
+    assert_eq!(counted(&scene), (0, 0), "opaque tokens, and what is no token");
+    scene.request(&jwt());
+    scene.request(&jwt());
+    assert_eq!(counted(&scene), (1, 1));
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_limit_that_another_worker_met_is_the_endpoints_failure_and_no_spent_budget() {
+    for (why, reason) in [
+        (Postponed::Blocked(Duration::from_secs(20)), "introspection_unavailable"),
+        (Postponed::BudgetSpent(Duration::from_secs(20)), "introspection_budget_spent"),
+        (Postponed::ShareSpent(Duration::from_secs(20)), "introspection_budget_spent"),
+    ] {
+        let mut scene = Scene::new();
+        let (stream, _) = scene.request("opaque");
+        let call = scene.tick_begins_a_call();
+        let outbox = scene.engine.on_call_postponed(call.id, why, scene.now);
+        scene.take(outbox);
+        assert_eq!(scene.reason_of(stream), Some(reason));
+        assert_eq!(scene.last_reply(), (503, Some("20".to_owned())));
+    }
 }
 
 /// A list at this address.

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use okta_proxy_wasm::config;
 use okta_proxy_wasm::introspection::budget::Take;
-use okta_proxy_wasm::introspection::call::{Call, CallOutcome, Postponed, Purpose};
+use okta_proxy_wasm::introspection::call::{Call, CallOutcome, Caller, Purpose, RateLimitFields};
 use okta_proxy_wasm::introspection::sharing::{Places, SharedAnswer, SharedAnswers, SharedSlot};
 use okta_proxy_wasm::introspection::{Cause, LookUp, ProviderIntrospection, Unavailable};
 use okta_proxy_wasm::jitter::Jitter;
@@ -142,20 +142,21 @@ impl<'a> Process<'a> {
     }
 
     fn make(&mut self, worker: usize, call: &Call, at: u64, now: UnixTime) {
-        let Purpose::Token { digest, standing } = call.purpose else { panic!("the address is known") };
+        let Purpose::Token { digest, standing, requester } = call.purpose else { panic!("the address is known") };
         let (_, provider) = self.policy.providers.iter().next().unwrap();
         let asking = &mut self.workers[worker];
         let places = asking.places(&digest);
-        match asking.budget().take(self.budget.as_deref(), standing, now) {
+        match asking.budget().take(self.budget.as_deref(), Caller { standing, requester }, now) {
             Take::Taken(record) => self.budget = Some(record),
-            Take::Spent(wait) => {
-                asking.postpone(call.number, Postponed::BudgetSpent(wait), now);
+            Take::Denied(denied) => {
+                asking.postpone(call.number, denied.into(), now);
                 return;
             }
         }
         self.seen.calls.push(at);
         let body = json!({ "active": true, "sub": "alice", "aud": "api" }).to_string().into_bytes();
-        let outcome = CallOutcome::Response { status: 200, retry_after: None, rate_limit_reset: None, body };
+        let outcome =
+            CallOutcome::Response { status: 200, retry_after: None, rate_limit: RateLimitFields::default(), body };
         let end = asking.finish_call(call.number, outcome, provider, Jitter(0), now);
         let answer = end.share.expect("short enough to be shared");
         self.answers.0.borrow_mut().insert(places.of_slot(answer.slot).to_owned(), answer);

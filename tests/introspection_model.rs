@@ -17,7 +17,8 @@ use std::time::Duration;
 
 use okta_proxy_wasm::config;
 use okta_proxy_wasm::introspection::call::{
-    Call, CallFault, CallNumber, CallOutcome, CallResult, Postponed, Purpose, Standing, TokenDigest, TokenKind,
+    Call, CallFault, CallNumber, CallOutcome, CallResult, Postponed, Purpose, RateLimitFields, Standing, TokenDigest,
+    TokenKind,
 };
 use okta_proxy_wasm::introspection::sharing::{Places, SharedAnswer, SharedAnswers, SharedSlot};
 use okta_proxy_wasm::introspection::{CallEnd, Freshness, LookUp, ProviderIntrospection, Refusal};
@@ -326,7 +327,7 @@ impl<'a> Model<'a> {
             self.count("given up");
         }
         for Call { number, purpose, timeout } in begun.calls {
-            let Purpose::Token { digest, standing } = purpose else { panic!("the address is known") };
+            let Purpose::Token { digest, standing, .. } = purpose else { panic!("the address is known") };
             let token = token_of(digest);
             assert_eq!(timeout, TIMEOUT);
             assert!(self.in_flight.values().all(|(other, ..)| *other != token), "two calls at a time");
@@ -389,7 +390,7 @@ impl<'a> Model<'a> {
 
     fn finish(&mut self, number: CallNumber, status: u16, body: Vec<u8>) -> CallEnd {
         let retry_after = Some("7".to_owned());
-        let outcome = CallOutcome::Response { status, retry_after, rate_limit_reset: None, body };
+        let outcome = CallOutcome::Response { status, retry_after, rate_limit: RateLimitFields::default(), body };
         let jitter = self.jitter();
         self.introspection.finish_call(number, outcome, self.provider, jitter, self.now)
     }

@@ -13,7 +13,7 @@ use log::{LevelFilter, Log, Metadata, Record};
 use okta_proxy_wasm::config;
 use okta_proxy_wasm::engine::{
     Arrival, CallFault, CallOutcome, Decision, Engine, Entropy, FetchFault, FetchOutcome, Inquiry, Jitter, Message,
-    NoRsaSigner, Outbox, PortableVerifier, Postponed, Room, StreamId, Verdict,
+    NoRsaSigner, Outbox, PortableVerifier, Postponed, RateLimitFields, Room, StreamId, Verdict,
 };
 use okta_proxy_wasm::http::RequestHead;
 use okta_proxy_wasm::unix_time::UnixTime;
@@ -273,7 +273,7 @@ fn nothing_of_what_is_asked_and_answered_about_a_token_shows_in_any_form() {
         CallOutcome::Response {
             status,
             retry_after: header(),
-            rate_limit_reset: header(),
+            rate_limit: RateLimitFields { limit: header(), remaining: header(), reset: header() },
             body: body.as_bytes().to_vec(),
         }
     };

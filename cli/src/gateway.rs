@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use okta_proxy_wasm::config::{self, Loaded};
 use okta_proxy_wasm::engine::{
     Arrival, AttributeValues, CallOutcome, Decision, Engine, Fetch, FetchOutcome, Inquiry, Jitter, Outbox, PollOutcome,
-    PortableVerifier, Purpose, Room, StreamId,
+    PortableVerifier, Purpose, RateLimitFields, Room, StreamId,
 };
 use okta_proxy_wasm::http::{Reply, RequestHead};
 use okta_proxy_wasm::jose::{Claim, KeySet, UnverifiedToken};
@@ -236,7 +236,8 @@ impl Run<'_> {
             Purpose::Token { .. } => {}
             Purpose::Metadata(_) => return Err(Failure(String::from("the introspection endpoint is not known"))),
         }
-        let outcome = CallOutcome::Response { status: 200, retry_after: None, rate_limit_reset: None, body };
+        let outcome =
+            CallOutcome::Response { status: 200, retry_after: None, rate_limit: RateLimitFields::default(), body };
         let outbox = self.engine.on_call_ended(call.id, outcome, self.now, NO_JITTER);
         self.take(outbox);
         Ok(())

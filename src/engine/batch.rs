@@ -16,6 +16,8 @@ impl Engine {
             let Some((stream, token, patience)) = self.parked.next_recalled() else { break };
             let mut decision = match self.decide_again(token, now) {
                 Progress::Decided(decision) => decision,
+                // The host is asked while a request's callback runs, and one that waits does not ask.
+                Progress::AddressNeeded => continue,
                 Progress::Waiting(token, _) if patience.is_over(now) => {
                     token.refuse(&self.policy, DenyReason::WaitTimedOut)
                 }
@@ -37,7 +39,12 @@ impl Engine {
             true => known.find(token.text(), now, |id| keys_of(keys, id)?.generation_in_use(now)),
             false => None,
         };
-        let Some(grant) = grant else { return self.decide(token, now) };
+        let Some(grant) = grant else {
+            if token.may_be_remembered() {
+                known.count_miss();
+            }
+            return self.decide(token, now);
+        };
         match inquiries.about_jwt(grant, policy, &token.question(policy, now)) {
             Said::Good(introspection) => Progress::Decided(token.decide_by(policy, grant, introspection, now)),
             Said::Refused(reason) => Progress::Decided(token.refuse(policy, reason)),

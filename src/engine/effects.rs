@@ -1,5 +1,6 @@
 //! What the engine has the host do, as data: nothing here does anything.
 
+use std::num::NonZeroU32;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -80,6 +81,8 @@ pub struct Outbox {
     pub answer: Option<(ProviderId, SharedTokenAnswer)>,
     /// A provider that no VM of the process is to call before then.
     pub block: Option<(ProviderId, UnixTime)>,
+    /// The limit that a provider's server states itself, in calls a minute.
+    pub ceiling: Option<(ProviderId, NonZeroU32)>,
     /// The list of revoked tokens is to be asked for.
     pub poll: Option<Poll>,
     /// What the other VMs of the process should know of the list of revoked tokens.

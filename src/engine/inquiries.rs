@@ -10,9 +10,10 @@ use crate::engine::figures::RevocationFigures;
 use crate::engine::token_cache::Grant;
 use crate::engine::{CallId, Inquiry, Outbox};
 use crate::introspection::call::{Call, Standing, TokenDigest};
+use crate::introspection::requester::Sender;
 use crate::introspection::revocation_feed::{Judgement, RevocationFeed};
 use crate::introspection::sharing::SharedAnswers;
-use crate::introspection::{Cause, Freshness, LookUp, ProviderIntrospection, Refusal, Unavailable};
+use crate::introspection::{AddressNeeded, Cause, Freshness, LookUp, ProviderIntrospection, Refusal, Unavailable};
 use crate::jitter::Jitter;
 use crate::policy::{AdmittedToken, CacheLimits, Policy, ProviderId};
 use crate::unix_time::UnixTime;
@@ -62,12 +63,12 @@ pub(super) struct Question<'a> {
 
 impl Inquiries {
     /// Nothing was asked yet.
-    pub(super) fn new(policy: &Policy, others: &Rc<dyn SharedAnswers>, now: UnixTime) -> Self {
+    pub(super) fn new(policy: &Policy, others: &Rc<dyn SharedAnswers>, seed: &Entropy, now: UnixTime) -> Self {
         let limits = CacheLimits {
             tokens: policy.cache.tokens.max(LEAST_REMEMBERED.tokens),
             bytes: policy.cache.bytes.max(LEAST_REMEMBERED.bytes),
         };
-        let introspection = |settings| ProviderIntrospection::new(settings, limits, Rc::clone(others));
+        let introspection = |settings| ProviderIntrospection::new(settings, limits, Rc::clone(others)).with_seed(seed);
         let introspections = policy
             .providers
             .iter()
@@ -121,17 +122,21 @@ impl Inquiries {
     }
 
     /// What is said of a token that says nothing itself.
+    ///
+    /// # Errors
+    /// When a call would be made for it, and the host is to be asked for whom first.
     pub(super) fn about_opaque(
         &mut self,
         provider: ProviderId,
+        sender: Sender,
         policy: &Policy,
         asked: &Question<'_>,
-    ) -> Said<(Rc<AdmittedToken>, Freshness)> {
+    ) -> Result<Said<(Rc<AdmittedToken>, Freshness)>, AddressNeeded> {
         let asked_of = (self.of_mut(provider), policy.providers.get(provider));
         let (Some(introspection), Some(its_provider)) = asked_of else {
-            return Said::Refused(DenyReason::TokenOpaque);
+            return Ok(Said::Refused(DenyReason::TokenOpaque));
         };
-        match introspection.look_up_opaque(asked.text, its_provider, asked.came_at, asked.now) {
+        Ok(match introspection.look_up_opaque_from(sender, asked.text, its_provider, asked.came_at, asked.now)? {
             LookUp::Active(token, freshness) => match self.about_revocation(provider, &token, policy, asked.now) {
                 Said::Good(()) => Said::Good((token, freshness)),
                 Said::Refused(reason) => Said::Refused(reason),
@@ -143,7 +148,12 @@ impl Inquiries {
                 let standing = introspection.standing_of_opaque(&about);
                 Said::Wait(Awaited::Answer { of: provider, about, standing })
             }
-        }
+        })
+    }
+
+    /// No request waits any more for what that provider says of a token.
+    pub(super) fn abandon(&mut self, provider: ProviderId, token: &TokenDigest) {
+        self.of_mut(provider).into_iter().for_each(|introspection| introspection.abandon(token));
     }
 
     fn about_revocation(

@@ -36,15 +36,15 @@ use deny_reason::DenyReason;
 use inquiries::{Awaited, Inquiries, Said};
 use parked::{Parked, Patience};
 use reply::readiness_reply;
-use request::{Early, NamedToken, Progress, find_credential};
+use request::{Addresses, Early, NamedToken, Progress, find_credential};
 use sampling::Sampling;
 use token_cache::TokenCache;
 
 pub use crate::introspection::NoRequest;
-pub use crate::introspection::budget::{Budget, Take};
+pub use crate::introspection::budget::{Budget, Denied, Take};
 pub use crate::introspection::call::{
-    CallFault, CallOutcome, CallResult, MAX_ANSWER_BYTES as MAX_CALL_ANSWER_BYTES, Postponed, Purpose, Standing,
-    TokenDigest,
+    CallFault, CallOutcome, CallResult, Caller, MAX_ANSWER_BYTES as MAX_CALL_ANSWER_BYTES, Postponed, Purpose,
+    RateLimitFields, Standing, TokenDigest,
 };
 pub use crate::introspection::request::{Entropy, HttpRequest, Message};
 pub use crate::introspection::revocation_feed::{
@@ -89,7 +89,8 @@ pub enum Arrival {
     Parked,
     /// It was a question to the filter itself, and this is the answer.
     Answered(Reply),
-    /// Its rule wants to know these of the host first; then comes [`Engine::on_request_with`].
+    /// These are to be asked of the host first; then comes [`Engine::on_request_with`], with what was given before too. It
+    /// may ask twice: for what its rule wants to know, and for the client's address.
     Asks(Rc<[Attribute]>),
 }
 
@@ -102,6 +103,8 @@ pub struct Engine {
     inquiries: Inquiries,
     parked: Parked,
     sampling: Sampling,
+    /// Whether the host can be asked where a request comes from.
+    asks_for_addresses: bool,
 }
 
 impl Engine {
@@ -123,10 +126,17 @@ impl Engine {
     ) -> Self {
         let keys = policy.providers.iter().map(|(id, provider)| (id, ProviderKeys::new(&provider.keys, now))).collect();
         let known = TokenCache::new(policy.cache);
-        let inquiries = Inquiries::new(&policy, others, now);
+        let inquiries = Inquiries::new(&policy, others, seed, now);
         let sampling = Sampling::new(policy.audit, seed);
         let parked = Parked::new(room, policy.providers.iter().count());
-        Self { policy, verifier, keys, known, inquiries, parked, sampling }
+        Self { policy, verifier, keys, known, inquiries, parked, sampling, asks_for_addresses: false }
+    }
+
+    /// The same on a host that knows clients' addresses: it is asked for one ([`Arrival::Asks`]) before a call is made for
+    /// an unknown token. Without, all clients share what there is.
+    #[must_use]
+    pub fn asking_for_addresses(self) -> Self {
+        Self { asks_for_addresses: true, ..self }
     }
 
     /// A request has come.
@@ -168,7 +178,8 @@ impl Engine {
         if let Some(reply) = resource_metadata::answer(&self.policy.resources, head) {
             return Arrival::Answered(reply);
         }
-        let presented = match find_credential(head, attributes, &self.policy, now) {
+        let hosts = if self.asks_for_addresses { Addresses::Known } else { Addresses::Unknown };
+        let presented = match find_credential(head, attributes, hosts, &self.policy, now) {
             Ok(presented) => presented,
             Err(Early::Decided(decision)) => return Arrival::Decided(decision),
             Err(Early::Asks(asked)) => return Arrival::Asks(asked),
@@ -190,10 +201,17 @@ impl Engine {
                 },
             };
         }
-        match presented.identify(&self.policy, now).map(|token| self.decide(token, now)) {
-            Ok(Progress::Decided(decision)) => Arrival::Decided(Box::new(decision)),
-            Err(decision) => Arrival::Decided(decision),
-            Ok(Progress::Waiting(token, awaited)) => self.park(stream, token, awaited, now),
+        let token = match presented.identify(&self.policy, now) {
+            Ok(token) => token,
+            Err(decision) => return Arrival::Decided(decision),
+        };
+        if token.may_be_remembered() {
+            self.known.count_miss();
+        }
+        match self.decide(token, now) {
+            Progress::Decided(decision) => Arrival::Decided(Box::new(decision)),
+            Progress::AddressNeeded => Arrival::Asks(Rc::from([Attribute::SourceAddress])),
+            Progress::Waiting(token, awaited) => self.park(stream, token, awaited, now),
         }
     }
 
@@ -316,7 +334,9 @@ impl Engine {
 
     /// The client of a parked request has gone, or the stream ended otherwise.
     pub fn on_stream_closed(&mut self, stream: StreamId) {
-        self.parked.remove(stream);
+        if let Some((provider, token)) = self.parked.remove(stream) {
+            self.inquiries.abandon(provider, &token);
+        }
     }
 
     /// Whether a trailer of that name is taken out of requests that go on.
@@ -363,6 +383,11 @@ impl Engine {
             self.parked.insert(stream, token.into_owned(), awaited, patience);
             Arrival::Parked
         } else {
+            if let Awaited::Answer { of, about, .. } = awaited
+                && !self.parked.is_awaited(of, about)
+            {
+                self.inquiries.abandon(of, &about);
+            }
             Arrival::Decided(Box::new(token.refuse(&self.policy, DenyReason::TooManyWaiting)))
         }
     }
@@ -370,12 +395,13 @@ impl Engine {
     /// What the end of a call leads to, for the engine's requests and for the host.
     fn end_call(&mut self, call: CallId, end: CallEnd, now: UnixTime) -> Outbox {
         let mut outbox = Outbox::default();
-        let CallEnd { result, recall, share, block } = end;
+        let CallEnd { result, recall, share, block, ceiling } = end;
         for token in recall {
             self.parked.recall_answered(call.provider, token);
         }
         outbox.answer = share.map(|answer| (call.provider, answer));
         outbox.block = block.map(|until| (call.provider, until));
+        outbox.ceiling = ceiling.map(|limit| (call.provider, limit));
         let is_news = !matches!(result, CallResult::Late | CallResult::Continues);
         let provider = self.policy.providers.get(call.provider).filter(|_| is_news);
         outbox.call_note = provider.map(|provider| CallNote { provider: Rc::clone(&provider.name), result });

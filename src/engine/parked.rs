@@ -214,9 +214,17 @@ impl Parked {
         !self.recalled.is_empty()
     }
 
-    /// Forgets a request.
-    pub(super) fn remove(&mut self, stream: StreamId) {
-        self.take(stream);
+    /// Forgets a request; gives the token of which it was the last to wait for what is said.
+    pub(super) fn remove(&mut self, stream: StreamId) -> Option<(ProviderId, TokenDigest)> {
+        match self.take(stream)?.awaited {
+            Awaited::Answer { of, about, .. } if !self.is_awaited(of, about) => Some((of, about)),
+            Awaited::Answer { .. } | Awaited::Keys(_) => None,
+        }
+    }
+
+    /// Whether a request waits for what this provider says of a token.
+    pub(super) fn is_awaited(&self, provider: ProviderId, token: TokenDigest) -> bool {
+        self.by_answer.contains_key(&(provider, token))
     }
 
     /// How many wait.

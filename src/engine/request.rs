@@ -16,7 +16,8 @@ use crate::engine::reply::{Refusal, reply_to};
 use crate::engine::token_cache::{Grant, TokenCache};
 use crate::engine::told::Told;
 use crate::http::{HeadEdits, HeaderEdit, RequestHead};
-use crate::introspection::Freshness;
+use crate::introspection::requester::{Requester, Sender};
+use crate::introspection::{AddressNeeded, Freshness};
 use crate::jose::{Claim, SignatureVerifier, TokenFault, UnverifiedToken};
 use crate::keys::{Arrived, LookUp, ProviderKeys};
 use crate::memory;
@@ -43,6 +44,15 @@ pub(super) struct RequestFacts<'a> {
     stripping: Vec<HeaderEdit>,
     /// Where its token stands.
     source: Option<Place>,
+    /// For whom a call is made about its token, if it is unknown.
+    sender: Sender,
+}
+
+/// Whether the host knows where requests come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Addresses {
+    Known,
+    Unknown,
 }
 
 /// A request with a token that names one of our providers.
@@ -67,6 +77,8 @@ enum Named {
 pub(super) enum Progress<'a> {
     Decided(Decision),
     Waiting(NamedToken<'a>, Awaited),
+    /// The host is to be asked for the client's address.
+    AddressNeeded,
 }
 
 /// What may come of a request at the first look, instead of a credential.
@@ -95,10 +107,17 @@ pub(super) struct Presented<'a> {
 pub(super) fn find_credential<'a>(
     head: &'a RequestHead,
     attributes: Option<AttributeValues>,
+    hosts: Addresses,
     policy: &Policy,
     now: UnixTime,
 ) -> Result<Presented<'a>, Early> {
     let is_answered = attributes.is_some();
+    let address = attributes.as_ref().and_then(|values| values.get(Attribute::SourceAddress));
+    let sender = match (hosts, address) {
+        (Addresses::Known, None) => Sender::NotAsked,
+        (Addresses::Known, Some(address)) => Requester::at_address(address).map_or(Sender::Anonymous, Sender::Known),
+        (Addresses::Unknown, _) => Sender::Anonymous,
+    };
     let mut facts = RequestFacts {
         head: Cow::Borrowed(head),
         came_at: now,
@@ -107,6 +126,7 @@ pub(super) fn find_credential<'a>(
         rule: RuleId::Otherwise,
         stripping: Vec::new(),
         source: None,
+        sender,
     };
     match policy.rules.find(head) {
         Ok(rule) => facts.rule = rule,
@@ -229,14 +249,16 @@ impl<'a> NamedToken<'a> {
 
     /// With a head of its own, for one that waits.
     pub(super) fn into_owned(self) -> NamedToken<'static> {
-        let Self {
-            facts: RequestFacts { head, came_at, arrived, attributes, rule, stripping, source },
-            token,
-            provider,
-        } = self;
-        let (head, mut stripping) = (Cow::Owned(head.into_owned()), stripping);
+        let Self { facts, token, provider } = self;
+        let RequestFacts { head, came_at, arrived, attributes, rule, mut stripping, source, sender } = facts;
+        // The host is asked while the request's callback runs, and not again.
+        let sender = match sender {
+            Sender::NotAsked => Sender::Known(Requester::of_the_rest()),
+            Sender::Anonymous | Sender::Known(_) => sender,
+        };
+        let head = Cow::Owned(head.into_owned());
         stripping.shrink_to_fit();
-        let facts = RequestFacts { head, came_at, arrived, attributes, rule, stripping, source };
+        let facts = RequestFacts { head, came_at, arrived, attributes, rule, stripping, source, sender };
         NamedToken { facts, token, provider }
     }
 
@@ -360,11 +382,12 @@ fn decide_opaque<'a>(
     inquiries: &mut Inquiries,
     now: UnixTime,
 ) -> Progress<'a> {
-    let said = inquiries.about_opaque(id, policy, &facts.question(text.reveal(), policy, now));
+    let said = inquiries.about_opaque(id, facts.sender, policy, &facts.question(text.reveal(), policy, now));
     let (token, freshness) = match said {
-        Said::Good(good) => good,
-        Said::Refused(reason) => return Progress::Decided(facts.deny(policy, Some(provider), reason)),
-        Said::Wait(awaited) => {
+        Err(AddressNeeded) => return Progress::AddressNeeded,
+        Ok(Said::Good(good)) => good,
+        Ok(Said::Refused(reason)) => return Progress::Decided(facts.deny(policy, Some(provider), reason)),
+        Ok(Said::Wait(awaited)) => {
             return Progress::Waiting(NamedToken { facts, token: Named::Opaque(text), provider: id }, awaited);
         }
     };

@@ -4,14 +4,11 @@ use proxy_wasm::hostcalls;
 
 use crate::engine::{Attribute, AttributeValues};
 
-/// What the host says of the request in hand. An attribute that it does not have, or has empty, is left out, and a
-/// condition that cannot do without refuses.
-pub(super) fn request_attributes(attributes: &[Attribute]) -> AttributeValues {
-    let mut values = AttributeValues::default();
+/// Adds what the host says of the request in hand. An attribute that it does not have is empty, and a condition that
+/// cannot do without refuses.
+pub(super) fn read_attributes(attributes: &[Attribute], values: &mut AttributeValues) {
     for attribute in attributes {
-        if let Ok(Some(property)) = hostcalls::get_property(attribute.path().to_vec()) {
-            values.insert(*attribute, property);
-        }
+        let property = hostcalls::get_property(attribute.path().to_vec()).ok().flatten();
+        values.insert(*attribute, property.unwrap_or_default());
     }
-    values
 }

@@ -10,7 +10,7 @@ use proxy_wasm::types::{BufferType, MapType, Status};
 
 use crate::engine::{
     CallFault, CallId, CallOutcome, CalloutAddress, Fetch, FetchFault, FetchId, FetchOutcome, MAX_ANSWER_BYTES,
-    MAX_CALL_ANSWER_BYTES, MAX_POLL_ANSWER_BYTES, PollNumber, PollOutcome,
+    MAX_CALL_ANSWER_BYTES, MAX_POLL_ANSWER_BYTES, PollNumber, PollOutcome, RateLimitFields,
 };
 use crate::host::shared_calls::HeldLease;
 
@@ -117,7 +117,11 @@ pub(super) fn read_inquiry(header_count: usize, body_size: usize) -> CallOutcome
         Ok((status, body)) => CallOutcome::Response {
             status,
             retry_after: header("retry-after"),
-            rate_limit_reset: header("x-rate-limit-reset"),
+            rate_limit: RateLimitFields {
+                limit: header("x-rate-limit-limit"),
+                remaining: header("x-rate-limit-remaining"),
+                reset: header("x-rate-limit-reset"),
+            },
             body,
         },
         Err(trouble) => CallOutcome::Failed(trouble.into()),

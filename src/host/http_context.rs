@@ -7,12 +7,15 @@ use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::{Action, Status};
 
 use crate::engine::reply::undelivered_reply;
-use crate::engine::{Arrival, StreamId};
-use crate::host::attributes::request_attributes;
+use crate::engine::{Arrival, AttributeValues, StreamId};
+use crate::host::attributes::read_attributes;
 use crate::host::carry_out::{answer, apply};
 use crate::host::root_state::RootState;
 use crate::host::streams::{Passage, Waiting};
 use crate::host::{clock, headers};
+
+/// How often the engine may ask for attributes of one request.
+const MAX_ASKED: usize = 2;
 
 /// The filter's side of one HTTP stream.
 pub(super) struct FilterStream {
@@ -57,8 +60,11 @@ impl HttpContext for FilterStream {
         let began = clock::since_epoch();
         let now = clock::at(began);
         let mut arrival = self.shared.with_engine(|engine| engine.on_request(self.id, &head, now));
-        if let Some(Arrival::Asks(attributes)) = arrival {
-            let values = request_attributes(&attributes);
+        let mut values = AttributeValues::default();
+        for _ in 0..MAX_ASKED {
+            let Some(Arrival::Asks(attributes)) = &arrival else { break };
+            read_attributes(attributes, &mut values);
+            let values = values.clone();
             arrival = self.shared.with_engine(|engine| engine.on_request_with(self.id, &head, values, now));
         }
         match arrival {
@@ -72,7 +78,7 @@ impl HttpContext for FilterStream {
                 self.shared.tick_soon();
             }
             Some(Arrival::Answered(reply)) => self.passage.set(answer(&reply)),
-            Some(Arrival::Asks(_)) => log::error!("a request asks twice; it is not let through"),
+            Some(Arrival::Asks(_)) => log::error!("a request asks again and again; it is rejected"),
             // A root whose configuration was refused serves no requests; if a host sends one, it waits
             // for its timeout rather than passing.
             None => log::error!("a request came before a configuration; it is not let through"),

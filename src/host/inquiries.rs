@@ -6,8 +6,8 @@
 use std::time::Duration;
 
 use crate::engine::{
-    CallFault, CallId, CallOutcome, HttpRequest, Inquiry, Message, NoRequest, NoRsaSigner, Outbox, Poll, PollNumber,
-    PollOutcome, Postponed, Purpose, RsaSigner, SharedAnswers, Standing, TokenDigest,
+    CallFault, CallId, CallOutcome, Caller, HttpRequest, Inquiry, Message, NoRequest, NoRsaSigner, Outbox, Poll,
+    PollNumber, PollOutcome, Postponed, Purpose, RsaSigner, SharedAnswers, TokenDigest,
 };
 use crate::host::callouts::{Errand, Outgoing, Trouble};
 use crate::host::clock;
@@ -26,10 +26,12 @@ impl RootState {
             // Costs nothing of the budget, and is asked for once in a VM's life.
             Purpose::Metadata(_) => None,
             Purpose::Token { .. } if !self.shares_data() => None,
-            Purpose::Token { digest, standing } => match self.secure(inquiry, digest, standing, &mut effects) {
-                Some(lease) => Some(lease),
-                None => return effects,
-            },
+            Purpose::Token { digest, standing, requester } => {
+                match self.secure(inquiry, digest, Caller { standing, requester }, &mut effects) {
+                    Some(lease) => Some(lease),
+                    None => return effects,
+                }
+            }
         };
         effects.extend(self.send_call(inquiry, lease));
         effects
@@ -44,7 +46,7 @@ impl RootState {
         &self,
         inquiry: &Inquiry,
         token: TokenDigest,
-        standing: Standing,
+        caller: Caller,
         effects: &mut Vec<Outbox>,
     ) -> Option<HeldLease> {
         let (call, provider) = (inquiry.id, inquiry.id.provider());
@@ -59,7 +61,7 @@ impl RootState {
         let why = match asking {
             Asking::Nobodys => return None,
             Asking::Theirs => Postponed::AskedElsewhere,
-            Asking::Ours(lease) => match shared_calls::take_from_budget(&record, budget, standing) {
+            Asking::Ours(lease) => match shared_calls::take_from_budget(&record, budget, caller) {
                 Ok(()) => return Some(lease),
                 Err(why) => {
                     lease.give_back();
@@ -130,6 +132,11 @@ impl RootState {
             && let Some((record, budget)) = self.with_engine(|engine| engine.call_budget(provider)).flatten()
         {
             shared_calls::block_budget(&record, budget, until);
+        }
+        if let Some((provider, ceiling)) = outbox.ceiling
+            && let Some((record, budget)) = self.with_engine(|engine| engine.call_budget(provider)).flatten()
+        {
+            shared_calls::lower_budget(&record, budget, ceiling);
         }
     }
 

@@ -215,6 +215,7 @@ impl FilterRoot {
                 let (seed, now) = (clock::entropy(), clock::now());
                 let engine = Engine::among(&others, loaded.policy, verifier, Room::default(), &seed, now);
                 self.end_log();
+                let engine = engine.asking_for_addresses();
                 self.shared.engine.replace(Some(engine));
                 self.give_up_fetches();
                 self.shared.shared_keys.replace(is_envoy().then(Rc::default));

@@ -5,10 +5,11 @@
 //! host that does not swap ends in no call, never in one too many.
 
 use std::cmp::Reverse;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use crate::engine::{
-    Budget, CallLease, CallTurn, Places, Postponed, SharedAnswers, SharedSlot, SharedTokenAnswer, Standing, Take,
+    Budget, CallLease, CallTurn, Caller, Places, Postponed, SharedAnswers, SharedSlot, SharedTokenAnswer, Take,
     TokenDigest,
 };
 use crate::host::clock;
@@ -90,11 +91,11 @@ pub(super) fn publish(places: &Places, answer: &SharedTokenAnswer) {
 }
 
 /// Takes a call out of the budget of all.
-pub(super) fn take_from_budget(record: &str, budget: Budget, standing: Standing) -> Result<(), Postponed> {
+pub(super) fn take_from_budget(record: &str, budget: Budget, caller: Caller) -> Result<(), Postponed> {
     for _ in 0..TRIES {
         let (held, version) = read(record);
-        match budget.take(held.as_deref(), standing, clock::now()) {
-            Take::Spent(wait) => return Err(Postponed::BudgetSpent(wait)),
+        match budget.take(held.as_deref(), caller, clock::now()) {
+            Take::Denied(denied) => return Err(denied.into()),
             Take::Taken(ledger) if write(record, &ledger, version).is_ok() => return Ok(()),
             Take::Taken(_) => {}
         }
@@ -104,11 +105,20 @@ pub(super) fn take_from_budget(record: &str, budget: Budget, standing: Standing)
 
 /// Nobody calls until then.
 pub(super) fn block_budget(record: &str, budget: Budget, until: UnixTime) {
+    change_budget(record, |held| budget.block(held, until, clock::now()));
+}
+
+/// The server states its own limit.
+pub(super) fn lower_budget(record: &str, budget: Budget, ceiling: NonZeroU32) {
+    change_budget(record, |held| budget.lower(held, ceiling, clock::now()));
+}
+
+fn change_budget(record: &str, change: impl Fn(Option<&[u8]>) -> Vec<u8>) {
     for _ in 0..TRIES {
         let (held, version) = read(record);
-        if write(record, &budget.block(held.as_deref(), until, clock::now()), version).is_ok() {
+        if write(record, &change(held.as_deref()), version).is_ok() {
             return;
         }
     }
-    log::warn!("the other workers could not be told that an introspection endpoint wants to be left alone");
+    log::warn!("writing what an introspection endpoint says of its rate limit to shared data failed");
 }

@@ -55,8 +55,8 @@ impl Reading {
             CallOutcome::Response { status: 401, .. } => (CallFault::CredentialsRefused(401), Sign::OfFailure),
             // What we may ask might.
             CallOutcome::Response { status: 403, .. } => (CallFault::CredentialsRefused(403), Sign::OfTrouble),
-            CallOutcome::Response { status: 429, retry_after, rate_limit_reset, .. } => {
-                let pause = retry_after::pause(retry_after.as_deref(), rate_limit_reset.as_deref(), now);
+            CallOutcome::Response { status: 429, retry_after, rate_limit, .. } => {
+                let pause = retry_after::pause(retry_after.as_deref(), rate_limit, now);
                 (CallFault::TooManyRequests, Sign::ToWait(pause))
             }
             CallOutcome::Response { status: status @ (400 | 413 | 414 | 422 | 431), .. } => {
@@ -89,13 +89,14 @@ impl Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::introspection::call::RateLimitFields;
     use wasm_bindgen_test::wasm_bindgen_test;
 
     const NOW: UnixTime = UnixTime::from_secs(1_700_000_000);
 
     fn response(status: u16, body: &[u8]) -> CallOutcome {
         let retry_after = (status == 429).then(|| "7".to_owned());
-        CallOutcome::Response { status, retry_after, rate_limit_reset: None, body: body.to_vec() }
+        CallOutcome::Response { status, retry_after, rate_limit: RateLimitFields::default(), body: body.to_vec() }
     }
 
     fn failure(outcome: &CallOutcome) -> (&'static str, Sign) {

@@ -11,6 +11,7 @@ use std::time::Duration;
 use lru::LruCache;
 
 use crate::introspection::call::{Span, TokenDigest};
+use crate::introspection::requester::Requester;
 use crate::jose::ActiveToken;
 use crate::policy::{AdmittedToken, CacheLimits, ClaimFault, Introspection};
 use crate::unix_time::UnixTime;
@@ -76,6 +77,17 @@ pub(super) struct Times {
     pub(super) began: UnixTime,
     pub(super) ended: UnixTime,
     pub(super) expiry: Option<UnixTime>,
+}
+
+impl Active {
+    /// For whom a call about it is made.
+    pub(super) fn requester(&self) -> Option<Requester> {
+        match self {
+            Self::Opaque(token) => Requester::of_token(token),
+            // Its request brings the token itself.
+            Self::Jwt(_) => None,
+        }
+    }
 }
 
 impl Held {

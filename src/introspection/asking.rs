@@ -5,14 +5,17 @@ use std::time::Duration;
 
 use crate::introspection::answer::{Failure, Sign};
 use crate::introspection::answers::{Active, Against};
+use crate::introspection::budget::Denied;
 use crate::introspection::call::{
-    Call, CallFault, CallNumber, CallOutcome, Postponed, Purpose, Standing, Subject, TokenDigest, TokenKind,
+    Call, CallFault, CallNumber, CallOutcome, Caller, Postponed, Purpose, Standing, Subject, TokenDigest, TokenKind,
 };
+use crate::introspection::call_limits::Acquire;
 use crate::introspection::confirm::{self, confirm};
 use crate::introspection::queue::Full;
 use crate::introspection::request::{self, Entropy, HttpRequest, Message, Stamp, request_about};
+use crate::introspection::requester::{Requester, Sender};
 use crate::introspection::{
-    Begun, Cause, Freshness, LookUp, NoRequest, ProviderIntrospection, RETRY, Refusal, Unavailable,
+    AddressNeeded, Begun, Cause, Freshness, LookUp, NoRequest, ProviderIntrospection, RETRY, Refusal, Unavailable,
 };
 use crate::jitter::Jitter;
 use crate::jose::{ActiveToken, RsaSigner};
@@ -30,11 +33,35 @@ enum Remembered {
     Nothing,
 }
 
+/// A token that a request brings.
+#[derive(Clone, Copy)]
+struct Question<'a> {
+    kind: TokenKind,
+    text: &'a [u8],
+    asked_at: UnixTime,
+    of: Of<'a>,
+}
+
+/// Who asks about a token that was never active.
+#[derive(Clone, Copy)]
+enum Of<'a> {
+    /// Whoever sent the request.
+    Sender(Sender),
+    /// The client of a token that is verified.
+    Token(&'a AdmittedToken),
+}
+
+impl Of<'_> {
+    const fn is_settled(self) -> bool {
+        !matches!(self, Self::Sender(Sender::NotAsked))
+    }
+}
+
 /// How soon to look whether another VM has its answer.
 const LOOK_AGAIN: Duration = Duration::from_millis(25);
 
 impl ProviderIntrospection {
-    /// What is known of a token that says nothing by itself, whose request came at `asked_at`.
+    /// What is known of a token that says nothing by itself, whose request came at `asked_at` from nobody knows where.
     pub fn look_up_opaque(
         &mut self,
         text: &[u8],
@@ -42,7 +69,27 @@ impl ProviderIntrospection {
         asked_at: UnixTime,
         now: UnixTime,
     ) -> LookUp<Rc<AdmittedToken>> {
-        let found = match self.find(TokenKind::Opaque, text, provider, asked_at, now) {
+        let found = self.look_up_opaque_from(Sender::Anonymous, text, provider, asked_at, now);
+        found.unwrap_or(unavailable(Cause::TooManyAsked, RETRY))
+    }
+
+    /// What is known of a token that says nothing by itself, whose request came at `asked_at` from `sender`.
+    ///
+    /// # Errors
+    /// When there would be a call for it, and it is not known for whom.
+    pub fn look_up_opaque_from(
+        &mut self,
+        sender: Sender,
+        text: &[u8],
+        provider: &Provider,
+        asked_at: UnixTime,
+        now: UnixTime,
+    ) -> Result<LookUp<Rc<AdmittedToken>>, AddressNeeded> {
+        let found = match self.find(
+            Question { kind: TokenKind::Opaque, text, asked_at, of: Of::Sender(sender) },
+            provider,
+            now,
+        )? {
             LookUp::Active(Active::Opaque(token), _) if !token.is_current(now) => {
                 LookUp::Refused(Refusal::Claim(ClaimFault::Expired))
             }
@@ -54,7 +101,7 @@ impl ProviderIntrospection {
             LookUp::Unavailable(wait) => LookUp::Unavailable(wait),
         };
         self.look_ups.count(&found);
-        found
+        Ok(found)
     }
 
     /// What the issuer says of a JWT that was proved and admitted as `token`, whose request came at `asked_at`.
@@ -66,7 +113,9 @@ impl ProviderIntrospection {
         asked_at: UnixTime,
         now: UnixTime,
     ) -> LookUp<Rc<ActiveToken>> {
-        let found = match self.find(TokenKind::Jwt, text, provider, asked_at, now) {
+        let question = Question { kind: TokenKind::Jwt, text, asked_at, of: Of::Token(token) };
+        let found = self.find(question, provider, now).unwrap_or(unavailable(Cause::TooManyAsked, RETRY));
+        let found = match found {
             LookUp::Active(Active::Jwt(answer), freshness) => match confirm(token, &answer) {
                 Ok(()) => LookUp::Active(answer, freshness),
                 Err(confirm::AnotherToken) => LookUp::Refused(Refusal::AnotherToken),
@@ -87,44 +136,64 @@ impl ProviderIntrospection {
 
     fn find(
         &mut self,
-        kind: TokenKind,
-        text: &[u8],
+        question: Question<'_>,
         provider: &Provider,
-        asked_at: UnixTime,
         now: UnixTime,
-    ) -> LookUp<Active> {
+    ) -> Result<LookUp<Active>, AddressNeeded> {
+        let Question { kind, text, asked_at, of } = question;
         let digest = TokenDigest::of(kind, text);
         let (standing, mut stale) = match self.held(&digest, asked_at, now) {
-            Remembered::Settled(found) => return found,
+            Remembered::Settled(found) => return Ok(found),
             Remembered::Aged(stale) => (Standing::Known, stale),
             Remembered::Nothing => (kind.standing(), None),
         };
         if self.queue.is_asked(&digest) {
-            return LookUp::Wait(digest);
+            // Who joins those that wait may have to be asked about anew when they are dismissed.
+            let is_settled = standing == Standing::Known || of.is_settled();
+            return if is_settled { Ok(LookUp::Wait(digest)) } else { Err(AddressNeeded) };
         }
-        let mut subject = Subject { digest, kind, standing, text: Redacted::new(Rc::from(text)) };
+        let text = Redacted::new(Rc::from(text));
+        let mut subject = Subject { digest, kind, caller: standing.into(), text };
         // Also before it is refused for want of calls: what another VM knows costs none.
         if self.learn_from_others(&mut subject, provider, now) {
             match self.held(&digest, asked_at, now) {
-                Remembered::Settled(found) => return found,
+                Remembered::Settled(found) => return Ok(found),
                 Remembered::Aged(aged) => stale = aged,
                 Remembered::Nothing => {}
             }
         }
-        let standing = subject.standing;
-        let pause = self.doors.pause(standing, now).max(self.endpoint.pause(now));
-        if let (Some(stale), true) = (&stale, pause > Duration::ZERO) {
-            return stale.clone();
+        // The common limits first: where they leave nothing, the host need not be asked for an address.
+        if let Some(found) = self.refuse_call(subject.caller, &stale, now) {
+            return Ok(found);
         }
-        if pause > self.settings.timeout {
-            let is_found = self.endpoint.pause(now) == Duration::ZERO;
-            let cause = if is_found { self.doors.cause(standing, now) } else { Cause::EndpointFailing };
-            return unavailable(cause, pause);
+        subject.caller.requester = match (subject.caller.standing, of) {
+            (_, Of::Token(token)) => Requester::of_token(token),
+            (Standing::Known, Of::Sender(_)) => self.answers.active(&digest).and_then(|held| held.active.requester()),
+            (Standing::Unknown, Of::Sender(Sender::NotAsked)) => return Err(AddressNeeded),
+            (Standing::Unknown, Of::Sender(Sender::Anonymous)) => None,
+            (Standing::Unknown, Of::Sender(Sender::Known(requester))) => Some(requester),
+        };
+        if let Some(found) = self.refuse_call(subject.caller, &stale, now) {
+            return Ok(found);
         }
-        match self.queue.push(subject, self.settings.timeout, now) {
+        Ok(match self.queue.push(subject, self.settings.timeout, now) {
             Ok(()) => LookUp::Wait(digest),
             Err(Full) => stale.unwrap_or(unavailable(Cause::TooManyAsked, RETRY)),
+        })
+    }
+
+    /// What is said of a token when no call can be made for it soon; a stale answer, if there is one, serves as soon as
+    /// there would be any wait.
+    fn refuse_call(&self, caller: Caller, stale: &Option<LookUp<Active>>, now: UnixTime) -> Option<LookUp<Active>> {
+        let pause = self.limits.pause(caller, now).max(self.endpoint.pause(now));
+        if let (Some(stale), true) = (stale, pause > Duration::ZERO) {
+            return Some(stale.clone());
         }
+        (pause > self.settings.timeout).then(|| {
+            let is_found = self.endpoint.pause(now) == Duration::ZERO;
+            let cause = if is_found { self.limits.cause(caller.standing, now) } else { Cause::EndpointFailing };
+            unavailable(cause, pause)
+        })
     }
 
     /// What is remembered of a token.
@@ -172,18 +241,26 @@ impl ProviderIntrospection {
             return begun;
         }
         for standing in [Standing::Known, Standing::Unknown] {
-            while self.queue.has_next(standing, now) {
-                if !self.doors.pass(standing, now) {
-                    // A short while they wait for; to look again would lead back here, and round and round.
-                    if self.doors.pause(standing, now) > self.settings.timeout {
-                        begun.recall.extend(self.queue.dismiss(standing));
+            while let Some(caller) = self.queue.next_caller(standing, now) {
+                match self.limits.try_acquire(caller, now) {
+                    Acquire::Granted => {}
+                    Acquire::OverShare(wait) => {
+                        begun.recall.extend(self.dismiss_or_delay(caller, wait, now));
+                        continue;
                     }
-                    break;
+                    Acquire::Closed => {
+                        // A short while they wait for; to look again would lead back here, and round and round.
+                        if self.limits.pause(standing, now) > self.settings.timeout {
+                            begun.recall.extend(self.queue.dismiss(standing));
+                        }
+                        break;
+                    }
                 }
                 let Some(number) = self.queue.begin_next(standing, self.settings.timeout, now) else { break };
                 let Some(call) = self.queue.in_flight(number) else { break };
                 let digest = call.subject.digest;
-                begun.calls.push(self.call(number, Purpose::Token { digest, standing }));
+                let purpose = Purpose::Token { digest, standing, requester: caller.requester };
+                begun.calls.push(self.call(number, purpose));
             }
         }
         begun
@@ -195,7 +272,21 @@ impl ProviderIntrospection {
 
     /// Whoever waits behind a door that has just closed is to look again: there may be a stale answer, or none for long.
     pub(super) fn dismiss_if_closed(&mut self, standing: Standing, now: UnixTime) -> Vec<TokenDigest> {
-        if self.doors.pause(standing, now) > Duration::ZERO { self.queue.dismiss(standing) } else { Vec::new() }
+        if self.limits.pause(standing, now) > Duration::ZERO { self.queue.dismiss(standing) } else { Vec::new() }
+    }
+
+    /// There is no call for this caller for so long: its tokens are dismissed, or wait where that is short.
+    fn dismiss_or_delay(&mut self, caller: Caller, wait: Duration, now: UnixTime) -> Vec<TokenDigest> {
+        if wait > self.settings.timeout {
+            return self.queue.dismiss_of(caller);
+        }
+        self.queue.delay(caller, now.plus(wait));
+        Vec::new()
+    }
+
+    /// No request waits for that token any more: a call that was not begun is not made.
+    pub fn abandon(&mut self, token: &TokenDigest) {
+        self.queue.abandon(token);
     }
 
     /// What to send for a call.
@@ -226,13 +317,22 @@ impl ProviderIntrospection {
 
     /// A call is not made now. Whoever waits for the tokens that come back is to look again.
     pub fn postpone(&mut self, number: CallNumber, why: Postponed, now: UnixTime) -> Vec<TokenDigest> {
-        let Some(standing) = self.queue.put_back(number, now.plus(LOOK_AGAIN)) else { return Vec::new() };
-        self.doors.withdraw(standing, now);
-        match why {
-            Postponed::AskedElsewhere => Vec::new(),
-            Postponed::BudgetSpent(wait) => {
-                self.doors.spend(standing, wait, now);
-                self.dismiss_if_closed(standing, now)
+        let Some(caller) = self.queue.put_back(number, now.plus(LOOK_AGAIN)) else { return Vec::new() };
+        self.limits.withdraw(caller, now);
+        let denied = match why {
+            Postponed::AskedElsewhere => return Vec::new(),
+            Postponed::BudgetSpent(wait) => Denied::Spent(wait),
+            Postponed::ShareSpent(wait) => Denied::ShareSpent(wait),
+            Postponed::Blocked(wait) => Denied::Blocked(wait),
+        };
+        self.limits.deny(caller, denied, now);
+        match denied {
+            Denied::Spent(_) => self.dismiss_if_closed(caller.standing, now),
+            Denied::ShareSpent(wait) => self.dismiss_or_delay(caller, wait, now),
+            Denied::Blocked(_) => {
+                let mut recall = self.dismiss_if_closed(Standing::Known, now);
+                recall.extend(self.dismiss_if_closed(Standing::Unknown, now));
+                recall
             }
         }
     }
@@ -242,8 +342,8 @@ impl ProviderIntrospection {
         let begins = [Standing::Known, Standing::Unknown].into_iter().filter_map(|standing| {
             let first = self.queue.next_begin(standing)?;
             // Then the end of a call says how it goes on, and to ask before would be to ask in vain.
-            let awaits_an_end = self.endpoint.is_asking() || self.doors.is_probing(standing, now);
-            let pause = self.doors.pause(standing, now).max(self.endpoint.pause(now));
+            let awaits_an_end = self.endpoint.is_asking() || self.limits.is_probing(standing, now);
+            let pause = self.limits.pause(standing, now).max(self.endpoint.pause(now));
             (!awaits_an_end).then(|| first.max(now.plus(pause)))
         });
         begins.chain(self.queue.next_end()).chain(self.endpoint.next_due()).min()

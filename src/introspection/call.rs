@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 
+use crate::introspection::budget::Denied;
+use crate::introspection::requester::Requester;
 use crate::jose::AnswerFault;
 use crate::jose::introspected::MAX_INTROSPECTION_BYTES;
 use crate::policy::MetadataFault;
@@ -45,6 +47,21 @@ pub enum Standing {
     Known,
     /// Any text at all.
     Unknown,
+}
+
+/// For whom a call is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Caller {
+    /// Of the token.
+    pub standing: Standing,
+    /// Whose share of the calls it counts against; `None`: nobody knows, and it is limited with all others only.
+    pub requester: Option<Requester>,
+}
+
+impl From<Standing> for Caller {
+    fn from(standing: Standing) -> Self {
+        Self { standing, requester: None }
+    }
 }
 
 /// A token by its SHA-256, with its kind: what is remembered and shared of it. Two tokens never meet, and the memory of
@@ -104,6 +121,8 @@ pub enum Purpose {
         digest: TokenDigest,
         /// From which part of the budget.
         standing: Standing,
+        /// Out of whose share.
+        requester: Option<Requester>,
     },
 }
 
@@ -112,7 +131,7 @@ pub enum Purpose {
 pub(super) struct Subject {
     pub(super) digest: TokenDigest,
     pub(super) kind: TokenKind,
-    pub(super) standing: Standing,
+    pub(super) caller: Caller,
     pub(super) text: Redacted<Rc<[u8]>>,
 }
 
@@ -125,8 +144,8 @@ pub enum CallOutcome {
         status: u16,
         /// Its `Retry-After`.
         retry_after: Option<String>,
-        /// Its `X-Rate-Limit-Reset`: Okta's way to say the same, in seconds after the epoch.
-        rate_limit_reset: Option<String>,
+        /// What it says of the server's rate limit.
+        rate_limit: RateLimitFields,
         /// Its body.
         body: Vec<u8>,
     },
@@ -142,6 +161,17 @@ impl fmt::Debug for CallOutcome {
             Self::Failed(fault) => write!(formatter, "Failed({fault:?})"),
         }
     }
+}
+
+/// The fields with which Okta tells its rate limit, as they were sent.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RateLimitFields {
+    /// `X-Rate-Limit-Limit`: the requests that are allowed in a minute.
+    pub limit: Option<String>,
+    /// `X-Rate-Limit-Remaining`: those that are left.
+    pub remaining: Option<String>,
+    /// `X-Rate-Limit-Reset`: when all of them are again, in seconds after the epoch.
+    pub reset: Option<String>,
 }
 
 /// Why a call brought no answer.
@@ -202,6 +232,20 @@ pub enum Postponed {
     AskedElsewhere,
     /// The budget of all VMs together is spent for so long.
     BudgetSpent(Duration),
+    /// The requester has had its share of the budget of all VMs together for so long.
+    ShareSpent(Duration),
+    /// The server told another VM that it wants to be left alone for so long.
+    Blocked(Duration),
+}
+
+impl From<Denied> for Postponed {
+    fn from(denied: Denied) -> Self {
+        match denied {
+            Denied::Blocked(wait) => Self::Blocked(wait),
+            Denied::Spent(wait) => Self::BudgetSpent(wait),
+            Denied::ShareSpent(wait) => Self::ShareSpent(wait),
+        }
+    }
 }
 
 /// Something that ends at a time, if the clock is not set back before it began.
@@ -315,7 +359,7 @@ mod tests {
         let outcome = CallOutcome::Response {
             status: 200,
             retry_after: None,
-            rate_limit_reset: None,
+            rate_limit: RateLimitFields::default(),
             body: b"{\"sub\":\"alice\"}".to_vec(),
         };
         assert_eq!(format!("{outcome:?}"), "Response(200, 15 bytes)");

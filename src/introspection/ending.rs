@@ -1,12 +1,16 @@
 //! What the end of a call, here or in another VM, leads to: the part of [`ProviderIntrospection`] after it was made.
 
+use std::num::NonZeroU32;
 use std::rc::Rc;
 use std::time::Duration;
 
 use crate::introspection::answer::{Failure, Reading, Sign};
 use crate::introspection::answers::{Active, Against, Failed, Held, Refused, Times};
-use crate::introspection::call::{CallNumber, CallOutcome, CallResult, Span, Standing, Subject, TokenKind};
+use crate::introspection::call::{
+    CallNumber, CallOutcome, CallResult, Caller, RateLimitFields, Span, Standing, Subject, TokenKind,
+};
 use crate::introspection::endpoint::Found;
+use crate::introspection::retry_after;
 use crate::introspection::sharing::{MAX_SHARED_BYTES, SharedAnswer, SharedSlot};
 use crate::introspection::{CallEnd, ProviderIntrospection, RETRY};
 use crate::jitter::Jitter;
@@ -32,10 +36,20 @@ impl ProviderIntrospection {
         }
         let said = match Reading::of(&outcome, now) {
             Reading::Said(said) => said,
-            Reading::Nothing(failure) => return self.fail(number, failure, jitter, now),
+            Reading::Nothing(failure) => {
+                let ceiling = match &outcome {
+                    CallOutcome::Response { rate_limit, .. } => self.lower_limit(rate_limit, now),
+                    CallOutcome::Failed(_) => None,
+                };
+                return CallEnd { ceiling, ..self.fail(number, failure, jitter, now) };
+            }
+        };
+        let rate_limit = match &outcome {
+            CallOutcome::Response { rate_limit, .. } => rate_limit.clone(),
+            CallOutcome::Failed(_) => RateLimitFields::default(),
         };
         let Some(call) = self.queue.finish(number) else { return CallEnd::late() };
-        self.doors.succeed(call.subject.standing);
+        self.limits.succeed(call.subject.caller.standing);
         let body = match outcome {
             CallOutcome::Response { body, .. } => body,
             CallOutcome::Failed(_) => Vec::new(),
@@ -50,7 +64,21 @@ impl ProviderIntrospection {
             body,
             slot,
         });
-        CallEnd { result: CallResult::Answered, recall: vec![token], share, block: None }
+        let mut recall = vec![token];
+        let exhausted = retry_after::exhausted(&rate_limit, now);
+        if let Some(pause) = exhausted {
+            self.limits.hold(pause, now);
+            for standing in [Standing::Known, Standing::Unknown] {
+                recall.extend(self.dismiss_if_closed(standing, now));
+            }
+        }
+        let ceiling = self.lower_limit(&rate_limit, now);
+        CallEnd { result: CallResult::Answered, recall, share, block: exhausted.map(|pause| now.plus(pause)), ceiling }
+    }
+
+    /// Takes what a response says of the server's limit; gives it when the other VMs are to be told.
+    fn lower_limit(&mut self, fields: &RateLimitFields, now: UnixTime) -> Option<NonZeroU32> {
+        retry_after::ceiling(fields, now).filter(|ceiling| self.limits.lower(*ceiling, now))
     }
 
     /// Takes an answer that another VM was given to the question of this call, when it is news here. Then the call need
@@ -62,10 +90,10 @@ impl ProviderIntrospection {
         let subject = call.subject.clone();
         let Some(said) = self.news(answer, Duration::ZERO, now) else { return CallEnd::late() };
         self.queue.finish(number);
-        self.doors.withdraw(subject.standing, now);
+        self.limits.withdraw(subject.caller, now);
         self.file(&subject, said, answer.body.len(), (answer.began, answer.ended), provider, now);
         self.taken_over = self.taken_over.saturating_add(1);
-        CallEnd { result: CallResult::TakenOver, recall: vec![answer.token], share: None, block: None }
+        CallEnd { result: CallResult::TakenOver, recall: vec![answer.token], share: None, block: None, ceiling: None }
     }
 
     /// Takes what other VMs were told of a token, up to what may serve when there is no call; whether that was anything.
@@ -80,7 +108,7 @@ impl ProviderIntrospection {
                 has_learned = true;
             }
             if answer.slot == SharedSlot::Active {
-                subject.standing = Standing::Known;
+                subject.caller.standing = Standing::Known;
             }
         }
         has_learned
@@ -154,8 +182,8 @@ impl ProviderIntrospection {
 
     pub(super) fn fail(&mut self, number: CallNumber, failure: Failure, jitter: Jitter, now: UnixTime) -> CallEnd {
         let Some(call) = self.queue.finish(number) else { return CallEnd::late() };
-        let Subject { digest, standing, .. } = call.subject;
-        self.doors.fail(standing, failure.sign, jitter, now);
+        let Subject { digest, caller: Caller { standing, .. }, .. } = call.subject;
+        self.limits.fail(standing, failure.sign, jitter, now);
         if failure.doubts_the_address() {
             self.endpoint.lose();
         }
@@ -176,7 +204,7 @@ impl ProviderIntrospection {
             Sign::ToWait(pause) => Some(now.plus(pause)),
             Sign::OfTheToken | Sign::OfTrouble | Sign::OfFailure => None,
         };
-        let pause = self.doors.pause(standing, now);
+        let pause = self.limits.pause(standing, now);
         // Takes the place of what was active, and reads as nothing: else that would be learned again, from ourselves. Not
         // for any token: others have their answers in the same places.
         let nothing = || SharedAnswer {
@@ -187,7 +215,7 @@ impl ProviderIntrospection {
             slot: SharedSlot::Active,
         };
         let share = (ends_what_was_active && standing == Standing::Known).then(nothing);
-        CallEnd { result: CallResult::Failed { fault: failure.fault, pause }, recall, share, block }
+        CallEnd { result: CallResult::Failed { fault: failure.fault, pause }, recall, share, block, ceiling: None }
     }
 
     pub(super) fn finish_metadata(
@@ -207,6 +235,6 @@ impl ProviderIntrospection {
                 (CallResult::Failed { fault, pause: self.endpoint.pause(now) }, recall)
             }
         };
-        Some(CallEnd { result, recall, share: None, block: None })
+        Some(CallEnd { result, recall, share: None, block: None, ceiling: None })
     }
 }

@@ -12,7 +12,7 @@ pub struct Figures {
     pub bytes: usize,
     /// Tokens that wait for their call or are asked about.
     pub asked: usize,
-    /// The calls that may be made in a minute.
+    /// The calls that may be made in a minute: as configured, or fewer where the server says so.
     pub calls_per_minute: u32,
     /// Whether no call is made for a while, because the endpoint fails or wants to be left alone.
     pub is_paused: bool,
@@ -64,8 +64,8 @@ impl ProviderIntrospection {
             active: self.answers.len(),
             bytes: self.answers.held_bytes(),
             asked: self.queue.len(),
-            calls_per_minute: self.settings.requests_per_minute.get(),
-            is_paused: self.doors.is_failing(now) || !self.endpoint.pause(now).is_zero(),
+            calls_per_minute: self.limits.limit(now),
+            is_paused: self.limits.is_failing(now) || !self.endpoint.pause(now).is_zero(),
             look_ups: self.look_ups,
             taken_over: self.taken_over,
         }

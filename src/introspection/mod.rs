@@ -17,22 +17,26 @@ mod answers;
 mod asking;
 pub mod budget;
 pub mod call;
+mod call_limits;
 mod circuit;
 pub mod confirm;
-mod doors;
 mod ending;
 mod endpoint;
 pub mod figures;
 #[cfg(test)]
 pub(crate) mod fixture;
+mod ledger;
 mod queue;
 pub mod request;
+pub mod requester;
 mod retry_after;
 pub mod revocation;
 pub mod revocation_feed;
 pub mod revocation_sharing;
+mod shares;
 pub mod sharing;
 
+use std::num::NonZeroU32;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -42,10 +46,11 @@ use crate::unix_time::UnixTime;
 use answers::Answers;
 use budget::Budget;
 use call::{Call, CallResult, TokenDigest};
-use doors::Doors;
+use call_limits::CallLimits;
 use endpoint::Endpoint;
 use figures::LookUps;
 use queue::Queue;
+use request::Entropy;
 use sharing::{Places, SharedAnswer, SharedAnswers};
 
 /// A token whose call failed is not asked about again for so long.
@@ -59,7 +64,7 @@ pub struct ProviderIntrospection {
     budget: Budget,
     answers: Answers,
     queue: Queue,
-    doors: Doors,
+    limits: CallLimits,
     endpoint: Endpoint,
     others: Rc<dyn SharedAnswers>,
     look_ups: LookUps,
@@ -93,7 +98,7 @@ pub struct Unavailable {
 pub enum Cause {
     /// The endpoint failed, or does not want to be asked.
     EndpointFailing,
-    /// All calls of this minute were made.
+    /// All calls of this minute were made, or this client has had its share.
     BudgetSpent,
     /// Too many tokens wait for their calls.
     TooManyAsked,
@@ -119,6 +124,11 @@ pub enum Refusal {
     AnotherToken,
 }
 
+/// A call for an unknown token would be made, and it is not known for whom: the host is to be asked for the client's
+/// address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AddressNeeded;
+
 /// Calls to make, and who need not wait for one.
 #[derive(Debug, Default)]
 pub struct Begun {
@@ -139,6 +149,8 @@ pub struct CallEnd {
     pub share: Option<SharedAnswer>,
     /// Until when none of them is to call: for [`Budget::block`].
     pub block: Option<UnixTime>,
+    /// The server's own limit, when the others are to be told: for [`Budget::lower`].
+    pub ceiling: Option<NonZeroU32>,
 }
 
 /// Why there is no request to send.
@@ -159,13 +171,22 @@ impl ProviderIntrospection {
             budget,
             answers: Answers::new(limits),
             queue: Queue::default(),
-            doors: Doors::new(budget),
+            limits: CallLimits::new(budget, UnixTime::from_millis(0)),
             endpoint: Endpoint::new(&settings.address),
             others,
             look_ups: LookUps::default(),
             taken_over: 0,
             settings,
         }
+    }
+
+    /// The same with randomness, so that nobody can choose with whom to share a count of calls.
+    #[must_use]
+    pub fn with_seed(mut self, seed: &Entropy) -> Self {
+        let seed = seed.0.first_chunk().copied().unwrap_or_default();
+        self.budget = self.budget.with_seed(seed);
+        self.limits = CallLimits::new(self.budget, UnixTime::from_millis(0));
+        self
     }
 
     /// How long a request may wait for a call.
@@ -191,7 +212,7 @@ impl ProviderIntrospection {
 
 impl CallEnd {
     const fn late() -> Self {
-        Self { result: CallResult::Late, recall: Vec::new(), share: None, block: None }
+        Self { result: CallResult::Late, recall: Vec::new(), share: None, block: None, ceiling: None }
     }
 }
 

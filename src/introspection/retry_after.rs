@@ -1,8 +1,10 @@
 //! When a server that was asked too often wants to be asked again: `Retry-After` (RFC 9110 section 10.2.3), or Okta's
-//! `X-Rate-Limit-Reset`.
+//! `X-Rate-Limit-Reset`; and what Okta says of its rate limit before that happens.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
+use crate::introspection::call::RateLimitFields;
 use crate::unix_time::UnixTime;
 
 /// A server that names no time: half of the minute in which limits are counted.
@@ -11,12 +13,37 @@ const SHORTEST: Duration = Duration::from_secs(1);
 /// What a mistyped or hostile field may cost at most.
 pub(super) const LONGEST: Duration = Duration::from_secs(600);
 
+/// The limits in question are those of a minute, and clocks differ.
+const LONGEST_TO_RESET: Duration = Duration::from_secs(60);
+const CLOCK_TOLERANCE: Duration = Duration::from_secs(60);
+
 /// How long to ask nothing.
-pub(super) fn pause(retry_after: Option<&str>, rate_limit_reset: Option<&str>, now: UnixTime) -> Duration {
+pub(super) fn pause(retry_after: Option<&str>, fields: &RateLimitFields, now: UnixTime) -> Duration {
     let asked =
         retry_after.and_then(|field| seconds(field).map(Duration::from_secs).or_else(|| Some(date(field)?.since(now))));
-    let reset = || Some(UnixTime::from_secs(seconds(rate_limit_reset?)?).since(now));
+    let reset = || Some(reset_of(fields)?.since(now));
     asked.or_else(reset).unwrap_or(UNSAID).clamp(SHORTEST, LONGEST)
+}
+
+/// How many requests the server allows in a minute. Nothing that could be about another time than a minute counts, nor
+/// 0, which Okta says where its limit of simultaneous requests is exceeded.
+pub(super) fn ceiling(fields: &RateLimitFields, now: UnixTime) -> Option<NonZeroU32> {
+    let reset = reset_of(fields)?;
+    let is_of_a_minute =
+        reset.since(now) <= LONGEST_TO_RESET.saturating_add(CLOCK_TOLERANCE) && now.since(reset) <= CLOCK_TOLERANCE;
+    let limit = u32::try_from(seconds(fields.limit.as_deref()?)?).ok()?;
+    NonZeroU32::new(limit).filter(|_| is_of_a_minute)
+}
+
+/// How long the server will answer 429, when this was the last request that it allows.
+pub(super) fn exhausted(fields: &RateLimitFields, now: UnixTime) -> Option<Duration> {
+    ceiling(fields, now)?;
+    let wait = reset_of(fields)?.since(now).min(LONGEST_TO_RESET);
+    (seconds(fields.remaining.as_deref()?)? == 0 && wait > Duration::ZERO).then_some(wait.max(SHORTEST))
+}
+
+fn reset_of(fields: &RateLimitFields) -> Option<UnixTime> {
+    Some(UnixTime::from_secs(seconds(fields.reset.as_deref()?)?))
 }
 
 /// Digits; more of them than fit mean "very long".
@@ -62,7 +89,10 @@ mod tests {
     #[wasm_bindgen_test(unsupported = test)]
     fn seconds_dates_and_resets_are_read_and_bounded() {
         let now = UnixTime::from_secs(784_111_777); // Sun, 06 Nov 1994 08:49:37 GMT
-        let wait = |retry, reset| pause(retry, reset, now).as_secs();
+        let wait = |retry, reset: Option<&str>| {
+            let fields = RateLimitFields { reset: reset.map(str::to_owned), ..RateLimitFields::default() };
+            pause(retry, &fields, now).as_secs()
+        };
         for (field, expected) in [
             ("5", 5),
             (" 120 ", 120),
@@ -99,6 +129,56 @@ mod tests {
         assert_eq!(wait(Some("7"), Some("784111797")), 7, "the standard's field comes first");
         assert_eq!(wait(Some("soon"), Some("784111797")), 20);
         assert_eq!(wait(None, None), 30);
+    }
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn a_limit_counts_when_it_is_one_number_and_of_a_minute() {
+        let now = UnixTime::from_secs(1_700_000_000);
+        let fields = |limit: &str, remaining: &str, reset: &str| {
+            let [limit, remaining, reset] = [limit, remaining, reset].map(|text| Some(text.to_owned()));
+            RateLimitFields { limit, remaining, reset }
+        };
+        let limit = |text: &str| ceiling(&fields(text, "5", "1700000030"), now).map(NonZeroU32::get);
+        assert_eq!((limit("300"), limit(" 300 "), limit("4294967295")), (Some(300), Some(300), Some(u32::MAX)));
+        for junk in [
+            "",
+            "0",
+            "00",
+            "-1",
+            "+300",
+            "300, 600",
+            "300;w=60",
+            "1e3",
+            "4294967296",
+            "99999999999999999999",
+            "\u{663}",
+        ] {
+            assert_eq!(limit(junk), None, "{junk}");
+        }
+        let reset = |text: &str| ceiling(&fields("300", "5", text), now).is_some();
+        assert!(reset("1700000000") && reset("1699999940") && reset("1700000120"));
+        for junk in ["", "30", "1699999939", "1700000121", "1700000030000", "soon"] {
+            assert!(!reset(junk), "{junk}");
+        }
+        assert_eq!(ceiling(&RateLimitFields { reset: None, ..fields("300", "5", "") }, now), None);
+    }
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn a_limit_that_is_used_up_is_waited_for_for_a_minute_at_most() {
+        let now = UnixTime::from_secs(1_700_000_000);
+        let wait = |limit: &str, remaining: &str, reset: &str| {
+            let [limit, remaining, reset] = [limit, remaining, reset].map(|text| Some(text.to_owned()));
+            exhausted(&RateLimitFields { limit, remaining, reset }, now).map(|wait| wait.as_secs())
+        };
+        assert_eq!(wait("300", "0", "1700000030"), Some(30));
+        assert_eq!(wait("300", "0", "1700000090"), Some(60), "a clock that is not ours");
+        assert_eq!(wait("300", "0", "1700000000"), None, "over already");
+        assert_eq!(wait("300", "1", "1700000030"), None);
+        for junk in ["", "-1", "0, 0", "none"] {
+            assert_eq!(wait("300", junk, "1700000030"), None, "{junk}");
+        }
+        assert_eq!(wait("0", "0", "1700000030"), None, "a limit of simultaneous requests");
+        assert_eq!(wait("300", "0", "1700009999"), None);
     }
 
     #[wasm_bindgen_test(unsupported = test)]

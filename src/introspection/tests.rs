@@ -1,10 +1,12 @@
 mod bounds;
 mod failures;
+mod fairness;
 mod workers;
 
-use super::budget::Take;
+use super::budget::{Denied, Take};
 use super::call::{
-    Call, CallFault, CallNumber, CallOutcome, CallResult, Postponed, Purpose, Standing, TokenDigest, TokenKind,
+    Call, CallFault, CallNumber, CallOutcome, CallResult, Postponed, Purpose, RateLimitFields, Standing, TokenDigest,
+    TokenKind,
 };
 use super::fixture::{NOW, answer, provider, settings};
 use super::request::{Entropy, Message};
@@ -34,7 +36,7 @@ fn at(millis: u64) -> UnixTime {
 }
 
 fn response(status: u16, body: Vec<u8>) -> CallOutcome {
-    CallOutcome::Response { status, retry_after: None, rate_limit_reset: None, body }
+    CallOutcome::Response { status, retry_after: None, rate_limit: RateLimitFields::default(), body }
 }
 
 fn scene_of(settings: Introspection) -> Scene {

@@ -1,7 +1,9 @@
 //! Group L, and K2: what an endpoint that is asked about tokens may answer, whom a token is told to, and whose answer
 //! counts for what.
 
-use okta_proxy_wasm::engine::{CallFault, CallOutcome, Entropy, Inquiry, Jitter, Message, NoRsaSigner};
+use okta_proxy_wasm::engine::{
+    CallFault, CallOutcome, Entropy, Inquiry, Jitter, Message, NoRsaSigner, RateLimitFields,
+};
 use okta_proxy_wasm::http::HeaderName;
 use serde_json::{Value, json};
 
@@ -28,7 +30,7 @@ fn asking() -> Value {
 }
 
 fn said(status: u16, body: impl Into<Vec<u8>>) -> CallOutcome {
-    CallOutcome::Response { status, retry_after: None, rate_limit_reset: None, body: body.into() }
+    CallOutcome::Response { status, retry_after: None, rate_limit: RateLimitFields::default(), body: body.into() }
 }
 
 /// A good answer, some of its members changed; `null` removes one.

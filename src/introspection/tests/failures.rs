@@ -162,7 +162,10 @@ fn a_429_silences_everybody_for_as_long_as_the_server_says() {
     let number = scene.only_call();
     let body = Vec::new();
     let retry_after = Some("20".to_owned());
-    let end = scene.finish(number, CallOutcome::Response { status: 429, retry_after, rate_limit_reset: None, body });
+    let end = scene.finish(
+        number,
+        CallOutcome::Response { status: 429, retry_after, rate_limit: RateLimitFields::default(), body },
+    );
     assert_eq!(end.block, Some(at(20_000)));
     assert!(matches!(end.result, CallResult::Failed { fault: CallFault::TooManyRequests, .. }));
     assert_eq!((scene.asks("u").as_str(), scene.cause), ("unavailable 20000", Some(Cause::EndpointFailing)));
@@ -175,7 +178,7 @@ fn a_429_silences_everybody_for_as_long_as_the_server_says() {
     // Another worker was told: the shared budget says so here.
     let blocked = scene.introspection.budget().block(None, at(40_000), scene.now);
     let taken = scene.introspection.budget().take(Some(&blocked), Standing::Known, scene.now);
-    assert_eq!(taken, Take::Spent(Duration::from_secs(20)));
+    assert_eq!(taken, Take::Denied(Denied::Blocked(Duration::from_secs(20))));
 }
 
 #[wasm_bindgen_test(unsupported = test)]

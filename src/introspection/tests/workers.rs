@@ -103,7 +103,7 @@ fn what_another_worker_was_told_serves_where_no_call_may_be_made() {
         worker.introspection = ProviderIntrospection::new(settings, CacheLimits::default(), others);
         worker.now = at(30_000);
         spend_all(worker);
-        worker.introspection.doors.spend(Standing::Known, Duration::from_secs(30), worker.now);
+        worker.introspection.limits.deny(Standing::Known.into(), Denied::Spent(Duration::from_secs(30)), worker.now);
         assert_eq!(worker.asks("alice"), expected);
     }
 }
@@ -122,9 +122,9 @@ fn an_active_answer_that_was_ended_by_nonsense_is_not_learned_again() {
     *store.0.borrow_mut() = vec![share];
     (one.now, two.now) = (at(32_000), at(32_000));
     spend_all(&mut two);
-    two.introspection.doors.spend(Standing::Known, Duration::from_secs(30), two.now);
+    two.introspection.limits.deny(Standing::Known.into(), Denied::Spent(Duration::from_secs(30)), two.now);
     assert!(two.asks("t").starts_with("unavailable"));
-    one.introspection.doors.spend(Standing::Known, Duration::from_secs(30), one.now);
+    one.introspection.limits.deny(Standing::Known.into(), Denied::Spent(Duration::from_secs(30)), one.now);
     assert!(one.asks("t").starts_with("unavailable"));
 }
 

@@ -116,7 +116,8 @@ impl AttributeValues {
         properties.fold(memory::list::<(Attribute, Vec<u8>)>(self.values.capacity()), usize::saturating_add)
     }
 
-    pub(super) fn get(&self, attribute: Attribute) -> Option<&[u8]> {
+    /// What was given, empty or not; `None`: nothing was.
+    pub fn get(&self, attribute: Attribute) -> Option<&[u8]> {
         self.values.iter().find(|(other, _)| *other == attribute).map(|(_, property)| property.as_slice())
     }
 }

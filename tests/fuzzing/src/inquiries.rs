@@ -14,8 +14,8 @@ use arbitrary::{Arbitrary, Unstructured};
 use okta_proxy_wasm::config;
 use okta_proxy_wasm::engine::{
     Arrival, BATCH, CallFault, CallOutcome, CallResult, Decision, Engine, Inquiry, Jitter, Outbox, Poll, PollOutcome,
-    PollResult, PortableVerifier, Postponed, Purpose, Room, SharedSlot, SharedTokenAnswer, StreamId, TokenDigest,
-    Verdict,
+    PollResult, PortableVerifier, Postponed, Purpose, RateLimitFields, Room, SharedSlot, SharedTokenAnswer, StreamId,
+    TokenDigest, Verdict,
 };
 use okta_proxy_wasm::http::RequestHead;
 use okta_proxy_wasm::introspection::call::TokenKind;
@@ -374,7 +374,7 @@ impl Scene {
 }
 
 fn response(status: u16, retry_after: Option<String>, body: Vec<u8>) -> CallOutcome {
-    CallOutcome::Response { status, retry_after, rate_limit_reset: None, body }
+    CallOutcome::Response { status, retry_after, rate_limit: RateLimitFields::default(), body }
 }
 
 /// Sequences to begin with: the bytes of an `arbitrary` enum are a choice of 32 bits and then the fields.

@@ -6,8 +6,9 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use okta_proxy_wasm::config;
-use okta_proxy_wasm::introspection::budget::{Budget, Take};
-use okta_proxy_wasm::introspection::call::{CallOutcome, CallResult, Standing};
+use okta_proxy_wasm::introspection::budget::{Budget, Denied, Take};
+use okta_proxy_wasm::introspection::call::{CallOutcome, CallResult, Caller, RateLimitFields, Standing};
+use okta_proxy_wasm::introspection::requester::Requester;
 use okta_proxy_wasm::introspection::revocation::RevocationList;
 use okta_proxy_wasm::introspection::sharing::{CallLease, NothingShared, SharedAnswer};
 use okta_proxy_wasm::introspection::{LookUp, ProviderIntrospection};
@@ -60,7 +61,8 @@ pub(crate) fn answer(input: &[u8]) {
         let mut introspection = ProviderIntrospection::new(settings(), CacheLimits::default(), Rc::new(NothingShared));
         assert!(matches!(introspection.look_up_opaque(b"t", provider, now, now), LookUp::Wait(_)));
         let call = introspection.begin_calls(Jitter(0), now).calls.remove(0);
-        let outcome = CallOutcome::Response { status, retry_after, rate_limit_reset: None, body: body.clone() };
+        let outcome =
+            CallOutcome::Response { status, retry_after, rate_limit: RateLimitFields::default(), body: body.clone() };
         let end = introspection.finish_call(call.number, outcome, provider, Jitter(0), now);
         assert_eq!(end.recall.len(), 1, "whoever waits is told");
         assert!(end.block.is_none_or(|until| until > now && until <= now.plus(Duration::from_secs(600))));
@@ -96,11 +98,15 @@ pub(crate) fn records(input: &[u8]) {
     let now = UnixTime::from_secs(NOW);
     let budget = Budget::new(NonZeroU32::MIN);
     for standing in [Standing::Known, Standing::Unknown] {
-        match budget.take(Some(input), standing, now) {
-            Take::Taken(record) => {
-                assert!(matches!(budget.take(Some(&record), standing, now), Take::Spent(_)), "more than the budget");
+        for requester in [None, Requester::at_address(b"192.0.2.1:80")] {
+            let caller = Caller { standing, requester };
+            match budget.take(Some(input), caller, now) {
+                Take::Taken(record) => {
+                    let again = budget.take(Some(&record), caller, now);
+                    assert!(matches!(again, Take::Denied(Denied::Spent(_))), "more than the budget");
+                }
+                Take::Denied(denied) => assert!(denied.wait() <= Duration::from_secs(600), "waits: {denied:?}"),
             }
-            Take::Spent(wait) => assert!(wait <= Duration::from_secs(600), "waits for {wait:?}"),
         }
     }
     if let Ok(text) = std::str::from_utf8(input) {

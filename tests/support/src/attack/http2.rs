@@ -16,6 +16,8 @@ pub(crate) const WINDOW_UPDATE: u8 = 8;
 pub(crate) const END_STREAM: u8 = 1;
 pub(crate) const END_HEADERS: u8 = 4;
 pub(crate) const ACK: u8 = 1;
+/// The error code of a client that has lost interest (RFC 9113 section 7).
+const CANCEL: [u8; 4] = 8_u32.to_be_bytes();
 pub(crate) const WIDE_WINDOW: [u8; 4] = (1_u32 << 30).to_be_bytes();
 
 /// A field of a header block.
@@ -65,6 +67,36 @@ impl Http2 {
         }
         self.stream.write_all(&bytes)?;
         self.read_until_end_of(id)
+    }
+
+    /// Opens so many streams with the request that `fields` gives for each, and resets each at once, in one write.
+    pub fn open_and_reset(&mut self, streams: usize, fields: impl Fn(usize) -> Vec<Field>) -> io::Result<()> {
+        let mut bytes = Vec::new();
+        for number in 0..streams {
+            let id = self.next_stream;
+            self.next_stream += 2;
+            bytes.extend(frame(HEADERS, END_HEADERS | END_STREAM, id, &block(&fields(number))));
+            bytes.extend(frame(RST_STREAM, 0, id, &CANCEL));
+        }
+        self.stream.write_all(&bytes)
+    }
+
+    /// Waits until the server has read all that was sent: it acknowledges a PING in turn.
+    pub fn wait_until_read(&mut self) -> io::Result<()> {
+        self.stream.write_all(&frame(PING, 0, 0, &[7; 8]))?;
+        loop {
+            let mut head = [0; 9];
+            self.stream.read_exact(&mut head)?;
+            let [high, middle, low, kind, flags, ..] = head;
+            let mut payload = vec![0; u32::from_be_bytes([0, high, middle, low]) as usize];
+            self.stream.read_exact(&mut payload)?;
+            match (kind, flags & ACK) {
+                (PING, ACK) => return Ok(()),
+                (SETTINGS, 0) => self.stream.write_all(&frame(kind, ACK, 0, &[]))?,
+                (GOAWAY, _) => return Err(io::ErrorKind::ConnectionAborted.into()),
+                _ => {}
+            }
+        }
     }
 
     fn read_until_end_of(&mut self, id: u32) -> io::Result<End> {

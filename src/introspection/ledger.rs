@@ -1,0 +1,234 @@
+//! The calls of the last minute, as the VMs of a process share them: in slots of five seconds, and for each requester.
+//! What they mean for the next call is `budget`'s business.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use crate::introspection::call::{Caller, Standing};
+use crate::introspection::requester::Requester;
+use crate::introspection::retry_after;
+use crate::introspection::shares::{self, Seed, Shares};
+use crate::unix_time::UnixTime;
+
+const VERSION: u8 = 2;
+const SLOT_MILLIS: u64 = 5000;
+/// A minute, and the slot it begins in.
+pub(super) const SLOTS: usize = 13;
+const HEAD_BYTES: usize = 1 + 8 + 8 + 4 + 8 + SLOTS * 8;
+pub(super) const RECORD_BYTES: usize = HEAD_BYTES + shares::RECORD_BYTES;
+/// A server's limit counts for so long after it was last stated.
+const CEILING_LASTS: Duration = Duration::from_secs(300);
+
+/// The calls that began in one slot of time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Slot {
+    known: u32,
+    unknown: u32,
+}
+
+impl Slot {
+    const fn of(&mut self, standing: Standing) -> &mut u32 {
+        match standing {
+            Standing::Known => &mut self.known,
+            Standing::Unknown => &mut self.unknown,
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Ledger {
+    /// Which slot since the epoch the first one is; the others follow back in time.
+    number: u64,
+    slots: [Slot; SLOTS],
+    blocked_until: UnixTime,
+    /// The server's own limit; 0: not known.
+    ceiling: u32,
+    ceiling_until: UnixTime,
+    shares: Shares,
+}
+
+impl Ledger {
+    /// Without a call. `seed` is randomness.
+    pub(super) fn new(seed: Seed, now: UnixTime) -> Self {
+        let never = UnixTime::from_millis(0);
+        Self {
+            number: now.as_millis() / SLOT_MILLIS,
+            slots: [Slot::default(); SLOTS],
+            blocked_until: never,
+            ceiling: 0,
+            ceiling_until: never,
+            shares: Shares::new(seed, now),
+        }
+    }
+
+    /// The record as it stands `now`.
+    pub(super) fn read(record: &[u8], now: UnixTime) -> Option<Self> {
+        let mut ledger = Self::from_bytes(record)?;
+        ledger.advance(now);
+        Some(ledger)
+    }
+
+    /// Forgets what is over a minute old.
+    pub(super) fn advance(&mut self, now: UnixTime) {
+        self.shares.advance(now);
+        // Longer than anybody is ever told to wait: from before the clock went back.
+        if self.blocked_until.since(now) > retry_after::LONGEST {
+            self.blocked_until = UnixTime::from_millis(0);
+        }
+        if self.ceiling_until.since(now) > CEILING_LASTS {
+            self.ceiling_until = UnixTime::from_millis(0);
+        }
+        let number = now.as_millis() / SLOT_MILLIS;
+        if self.number > number.saturating_add(1) {
+            // The same, and nobody knows when the calls were made: as if it were now.
+            let all = self.slots.iter().fold(Slot::default(), |all, slot| Slot {
+                known: all.known.saturating_add(slot.known),
+                unknown: all.unknown.saturating_add(slot.unknown),
+            });
+            self.slots = [Slot::default(); SLOTS];
+            self.number = number;
+            if let Some(first) = self.slots.first_mut() {
+                *first = all;
+            }
+        }
+        let passed = usize::try_from(number.saturating_sub(self.number)).unwrap_or(SLOTS).min(SLOTS);
+        self.slots.rotate_right(passed);
+        self.slots.iter_mut().take(passed).for_each(|slot| *slot = Slot::default());
+        self.number = self.number.max(number);
+    }
+
+    /// All calls that count so many slots from now.
+    pub(super) fn all(&self, slots: usize) -> u64 {
+        self.kept(slots).map(|slot| u64::from(slot.known).saturating_add(u64::from(slot.unknown))).sum()
+    }
+
+    /// Those among them for unknown tokens.
+    pub(super) fn unknown(&self, slots: usize) -> u64 {
+        self.kept(slots).map(|slot| u64::from(slot.unknown)).sum()
+    }
+
+    fn kept(&self, slots: usize) -> impl Iterator<Item = &Slot> {
+        self.slots.iter().take(SLOTS.saturating_sub(slots))
+    }
+
+    /// The calls for a requester in the minute before `time`.
+    pub(super) fn calls_of(&self, requester: Requester, time: UnixTime) -> u64 {
+        self.shares.of(requester, time)
+    }
+
+    /// When the slot begins that is so many after the current one.
+    pub(super) fn slot_after(&self, slots: usize) -> UnixTime {
+        let number = self.number.saturating_add(u64::try_from(slots).unwrap_or(u64::MAX));
+        UnixTime::from_millis(number.saturating_mul(SLOT_MILLIS))
+    }
+
+    pub(super) fn add(&mut self, caller: Caller) {
+        if let Some(slot) = self.slots.first_mut() {
+            let count = slot.of(caller.standing);
+            *count = count.saturating_add(1);
+        }
+        caller.requester.into_iter().for_each(|requester| self.shares.add(requester));
+    }
+
+    /// A call that was added is not made.
+    pub(super) fn take_back(&mut self, caller: Caller) {
+        for slot in &mut self.slots {
+            let count = slot.of(caller.standing);
+            if *count > 0 {
+                *count = count.saturating_sub(1);
+                caller.requester.into_iter().for_each(|requester| self.shares.take_back(requester));
+                return;
+            }
+        }
+    }
+
+    /// Nobody calls until then.
+    pub(super) fn block(&mut self, until: UnixTime, now: UnixTime) {
+        self.blocked_until = self.blocked_until.max(until.min(now.plus(retry_after::LONGEST)));
+    }
+
+    pub(super) fn blocked_for(&self, now: UnixTime) -> Duration {
+        self.blocked_until.since(now)
+    }
+
+    /// The server states its limit, which replaces what it stated before.
+    pub(super) fn lower(&mut self, ceiling: NonZeroU32, now: UnixTime) {
+        self.ceiling = ceiling.get();
+        self.ceiling_until = now.plus(CEILING_LASTS);
+    }
+
+    /// The server's limit, if it was stated lately.
+    pub(super) fn ceiling(&self, now: UnixTime) -> Option<NonZeroU32> {
+        NonZeroU32::new(self.ceiling).filter(|_| now < self.ceiling_until)
+    }
+
+    pub(super) fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(RECORD_BYTES);
+        bytes.push(VERSION);
+        bytes.extend(self.number.to_le_bytes());
+        bytes.extend(self.blocked_until.as_millis().to_le_bytes());
+        bytes.extend(self.ceiling.to_le_bytes());
+        bytes.extend(self.ceiling_until.as_millis().to_le_bytes());
+        for slot in &self.slots {
+            bytes.extend(slot.known.to_le_bytes());
+            bytes.extend(slot.unknown.to_le_bytes());
+        }
+        self.shares.write(&mut bytes);
+        bytes
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let rest = bytes.strip_prefix(&[VERSION]).filter(|_| bytes.len() == RECORD_BYTES)?;
+        let (number, rest) = rest.split_first_chunk::<8>()?;
+        let (blocked_until, rest) = rest.split_first_chunk::<8>()?;
+        let (ceiling, rest) = rest.split_first_chunk::<4>()?;
+        let (ceiling_until, rest) = rest.split_first_chunk::<8>()?;
+        let (counts, shares) = rest.split_at_checked(SLOTS.saturating_mul(8))?;
+        let mut slots = [Slot::default(); SLOTS];
+        for (slot, [a, b, c, d, e, f, g, h]) in slots.iter_mut().zip(counts.as_chunks::<8>().0) {
+            *slot = Slot { known: u32::from_le_bytes([*a, *b, *c, *d]), unknown: u32::from_le_bytes([*e, *f, *g, *h]) };
+        }
+        Some(Self {
+            number: u64::from_le_bytes(*number),
+            slots,
+            blocked_until: UnixTime::from_millis(u64::from_le_bytes(*blocked_until)),
+            ceiling: u32::from_le_bytes(*ceiling),
+            ceiling_until: UnixTime::from_millis(u64::from_le_bytes(*ceiling_until)),
+            shares: Shares::read(shares)?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wasm_bindgen_test::wasm_bindgen_test;
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn a_record_comes_back_as_it_was_written_and_nothing_else_is_one() {
+        let now = UnixTime::from_secs(1_700_000_000);
+        let mut ledger = Ledger::new([7; 16], now);
+        let requester = Requester::at_address(b"192.0.2.1");
+        ledger.add(Caller { standing: Standing::Unknown, requester });
+        ledger.block(now.plus(Duration::from_secs(5)), now);
+        ledger.lower(NonZeroU32::new(300).unwrap(), now);
+        let bytes = ledger.to_bytes();
+        assert_eq!(bytes.len(), RECORD_BYTES);
+        assert_eq!(Ledger::read(&bytes, now), Some(ledger));
+        for end in 0..bytes.len() {
+            assert_eq!(Ledger::read(&bytes[..end], now), None, "{end}");
+        }
+    }
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn a_stated_limit_counts_for_five_minutes_and_not_longer_when_the_clock_goes_back() {
+        let at = |seconds: u64| UnixTime::from_secs(1_700_000_000 + seconds);
+        let mut ledger = Ledger::new([0; 16], at(0));
+        let limit = NonZeroU32::new(300);
+        ledger.lower(limit.unwrap(), at(0));
+        assert_eq!((ledger.ceiling(at(299)), ledger.ceiling(at(300))), (limit, None));
+        let hour_before = UnixTime::from_secs(1_700_000_000 - 3600);
+        ledger.advance(hour_before);
+        assert_eq!(ledger.ceiling(hour_before), None);
+    }
+}

@@ -1,0 +1,106 @@
+//! For whom a call is made: the address of a client whose token is unknown, or the OAuth client of a token that is
+//! verified or was active before. Only a hash of it is kept and shared.
+
+use core::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::fmt;
+
+use sha2::{Digest as _, Sha256};
+
+use crate::policy::AdmittedToken;
+
+/// One client, for fair shares of calls. Hashes of addresses and of client ids never meet.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Requester([u8; 16]);
+
+/// The sender of a request with an unknown token, as far as the host says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sender {
+    /// The host was not asked yet, and can be.
+    NotAsked,
+    /// The host has no address. All such requests share what there is, without an order among them.
+    Anonymous,
+    /// Requests of one address, or of one network of IPv6.
+    Known(Requester),
+}
+
+impl Requester {
+    /// The client at an address with or without port, as hosts write it; `None` if it is no IP address. An IPv6 client
+    /// has a /64 to choose addresses from, so that all of it counts as one.
+    pub fn at_address(property: &[u8]) -> Option<Self> {
+        let network = match without_port(std::str::from_utf8(property).ok()?)?.to_canonical() {
+            IpAddr::V4(address) => address.to_ipv6_mapped(),
+            IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)),
+        };
+        Some(Self::of(b"address:", &network.octets()))
+    }
+
+    /// The OAuth client that a token was issued to; its subject where it names none.
+    pub fn of_token(token: &AdmittedToken) -> Option<Self> {
+        let client = token.client().map(|client| Self::of(b"client:", client.as_bytes()));
+        client.or_else(|| Some(Self::of(b"subject:", token.subject()?.as_bytes())))
+    }
+
+    /// All requests of which the host can no longer be asked, as one client.
+    pub(crate) fn of_the_rest() -> Self {
+        Self::of(b"rest:", b"")
+    }
+
+    pub(super) const fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+
+    fn of(kind: &[u8], name: &[u8]) -> Self {
+        let mut hasher = Sha256::new();
+        hasher.update(kind);
+        hasher.update(name);
+        let digest: [u8; 32] = hasher.finalize().into();
+        Self(digest.first_chunk().copied().unwrap_or_default())
+    }
+}
+
+/// Enough to tell two apart.
+impl fmt::Debug for Requester {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [a, b, c, d, ..] = self.0;
+        write!(formatter, "Requester({a:02x}{b:02x}{c:02x}{d:02x})")
+    }
+}
+
+/// `192.0.2.1`, `192.0.2.1:80`, `::1` or `[::1]:80`.
+fn without_port(text: &str) -> Option<IpAddr> {
+    text.parse::<IpAddr>().or_else(|_| text.parse::<SocketAddr>().map(|address| address.ip())).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wasm_bindgen_test::wasm_bindgen_test;
+
+    fn at(address: &str) -> Option<Requester> {
+        Requester::at_address(address.as_bytes())
+    }
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn ports_and_spellings_of_one_address_are_one_requester() {
+        for (one, other) in [
+            ("192.0.2.1:1234", "192.0.2.1"),
+            ("192.0.2.1:0", "192.0.2.1:65535"),
+            ("[::ffff:192.0.2.1]:80", "192.0.2.1"),
+            ("[2001:db8::1]:80", "2001:db8::ffff:ffff:ffff:ffff"),
+        ] {
+            assert_eq!(at(one), at(other), "{one} {other}");
+            assert!(at(one).is_some(), "{one}");
+        }
+    }
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn other_addresses_and_other_networks_are_other_requesters() {
+        assert_ne!(at("192.0.2.1"), at("192.0.2.2"));
+        assert_ne!(at("2001:db8:0:1::1"), at("2001:db8:0:2::1"));
+        assert_ne!(at("192.0.2.1"), Some(Requester::of_the_rest()));
+        for other in ["", "localhost:80", "/run/envoy.sock", "@/abstract", "envoy://internal", "192.0.2.1:", "\u{ff}"] {
+            assert_eq!(at(other), None, "{other}");
+        }
+        assert_eq!(Requester::at_address(b"\xff\xfe"), None);
+    }
+}

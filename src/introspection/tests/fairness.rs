@@ -1,0 +1,262 @@
+//! One client among others: calls that nobody waits for, turns, shares, and what the server says of its limit.
+
+use super::*;
+use crate::introspection::call::Caller;
+use crate::introspection::requester::{Requester, Sender};
+
+fn address(number: u16) -> Sender {
+    let [a, b] = number.to_be_bytes();
+    Requester::at_address(format!("10.0.{a}.{b}").as_bytes()).map_or(Sender::Anonymous, Sender::Known)
+}
+
+fn digest(token: &str) -> TokenDigest {
+    TokenDigest::of(TokenKind::Opaque, token.as_bytes())
+}
+
+impl Scene {
+    /// What a request from there is told.
+    fn asks_from(&mut self, sender: Sender, token: &str) -> &'static str {
+        let (provider, now) = (&self.provider, self.now);
+        match self.introspection.look_up_opaque_from(sender, token.as_bytes(), provider, now, now) {
+            Err(AddressNeeded) => "address needed",
+            Ok(LookUp::Active(..)) => "active",
+            Ok(LookUp::Refused(_)) => "refused",
+            Ok(LookUp::Wait(_)) => "wait",
+            Ok(LookUp::Unavailable(unavailable)) => {
+                self.cause = Some(unavailable.cause);
+                "unavailable"
+            }
+        }
+    }
+
+    /// The tokens that are asked about now.
+    fn asked_about(&mut self) -> Vec<(CallNumber, TokenDigest)> {
+        let about = |call: Call| match call.purpose {
+            Purpose::Token { digest, .. } => (call.number, digest),
+            Purpose::Metadata(_) => panic!("the address is known"),
+        };
+        self.calls().into_iter().map(about).collect()
+    }
+}
+
+fn limited(requests_per_minute: u32) -> Scene {
+    scene_with(|settings| settings.requests_per_minute = NonZeroU32::new(requests_per_minute).unwrap())
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_call_that_nobody_waits_for_is_not_made_and_costs_nothing() {
+    let mut scene = limited(2);
+    for token in ["a", "b", "c"] {
+        assert_eq!(scene.asks(token), "wait");
+        scene.introspection.abandon(&digest(token));
+    }
+    assert_eq!((scene.calls(), scene.introspection.figures(scene.now).asked), (vec![], 0));
+    assert_eq!(scene.introspection.next_due(scene.now), None);
+    // A call that was begun goes on: it is paid for.
+    scene.asks("d");
+    let number = scene.only_call();
+    scene.introspection.abandon(&digest("d"));
+    assert!(scene.introspection.is_calling(number));
+    scene.finish(number, response(200, answer(&json!({}))));
+    assert_eq!(scene.asks("d"), "Fresh alice@acme.com");
+    assert!(scene.asks("e").starts_with("unavailable"), "one call for unknown tokens, and it was made");
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_call_that_waits_for_another_worker_is_dropped_with_its_request_and_given_back() {
+    let mut scene = limited(2);
+    scene.asks("t");
+    let number = scene.only_call();
+    scene.introspection.postpone(number, Postponed::AskedElsewhere, scene.now);
+    scene.introspection.abandon(&digest("t"));
+    scene.now = at(25);
+    assert_eq!(scene.calls(), []);
+    scene.asks("u");
+    assert_eq!(scene.calls().len(), 1);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn the_host_is_asked_for_an_address_only_when_it_decides_about_a_call() {
+    let mut scene = limited(10);
+    scene.knows("known");
+    assert_eq!(scene.asks_from(Sender::NotAsked, "known"), "active");
+    assert_eq!(scene.asks_from(Sender::NotAsked, "new"), "address needed");
+    assert_eq!(scene.introspection.figures(scene.now).asked, 0);
+    assert_eq!(scene.asks_from(address(1), "new"), "wait");
+    assert_eq!(scene.asks_from(Sender::NotAsked, "new"), "address needed", "also to join those that wait");
+    scene.answers(&json!({ "active": false }));
+    assert_eq!(scene.asks_from(Sender::NotAsked, "new"), "refused");
+    scene.now = at(30_000);
+    assert_eq!(scene.asks_from(Sender::NotAsked, "known"), "wait", "it was active: its client counts");
+    for number in 2..5 {
+        assert_eq!(scene.asks_from(address(number), &format!("n{number}")), "wait");
+    }
+    scene.calls();
+    assert_eq!(scene.asks_from(Sender::NotAsked, "late"), "unavailable", "nobody can have a call");
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn an_address_over_its_share_is_refused_at_once_and_another_one_is_not() {
+    let mut scene = limited(150);
+    let mut made = 0;
+    for number in 0..200 {
+        scene.asks_from(address(1), &format!("random{number}"));
+        for (call, _) in scene.asked_about() {
+            made += 1;
+            scene.finish(call, response(200, br#"{"active":false}"#.to_vec()));
+        }
+    }
+    assert_eq!(made, 25, "a third of the half of 150");
+    assert_eq!((scene.asks_from(address(1), "one more"), scene.cause), ("unavailable", Some(Cause::BudgetSpent)));
+    assert_eq!(scene.asks_from(address(2), "visitor"), "wait");
+    assert_eq!(scene.asked_about().len(), 1);
+    // Without an address there is only the common limit.
+    assert_eq!(scene.asks_from(Sender::Anonymous, "somebody"), "wait");
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn addresses_take_turns_and_none_holds_all_places_or_all_calls() {
+    let mut scene = limited(100_000);
+    let flood: Vec<&str> = (0..600).map(|number| scene.asks_from(address(1), &format!("random{number}"))).collect();
+    let places = flood.iter().filter(|told| **told == "wait").count();
+    assert!((170..=172).contains(&places), "{places} of 512 places");
+    assert_eq!(scene.cause, Some(Cause::TooManyAsked));
+    for number in 0..3 {
+        assert_eq!(scene.asks_from(address(2), &format!("visitor{number}")), "wait");
+    }
+    let first = scene.asked_about();
+    let visitors = (0..3).filter(|number| {
+        let token = digest(&format!("visitor{number}"));
+        first.iter().any(|(_, about)| *about == token)
+    });
+    assert_eq!(visitors.count(), 3, "all of whoever has few are in the first calls");
+    assert!(first.len() <= 3 + 11, "{} calls at a time, a third of 32 of them for one address", first.len());
+    // Each end of a call lets the next one begin, in turns.
+    for number in 3..6 {
+        assert_eq!(scene.asks_from(address(2), &format!("visitor{number}")), "wait");
+    }
+    for (call, _) in &first[..6] {
+        scene.finish(*call, response(200, br#"{"active":false}"#.to_vec()));
+    }
+    let next: Vec<TokenDigest> = scene.asked_about().into_iter().map(|(_, about)| about).collect();
+    for number in 3..6 {
+        assert!(next.contains(&digest(&format!("visitor{number}"))), "visitor{number} is behind a crowd");
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn whoever_has_had_the_share_of_all_workers_is_dismissed_alone() {
+    let mut scene = limited(600);
+    for (sender, token) in [(1, "a"), (1, "b"), (2, "c")] {
+        assert_eq!(scene.asks_from(address(sender), token), "wait");
+    }
+    let calls = scene.asked_about();
+    let of = |token: &str| calls.iter().find(|(_, about)| *about == digest(token)).unwrap().0;
+    let recalled = scene.introspection.postpone(of("a"), Postponed::ShareSpent(Duration::from_secs(20)), scene.now);
+    assert_eq!(recalled, [digest("a")]);
+    assert_eq!(scene.asks_from(address(1), "a"), "unavailable");
+    assert!(scene.introspection.is_calling(of("b")) && scene.introspection.is_calling(of("c")));
+    assert_eq!(scene.asks_from(address(2), "d"), "wait");
+    scene.now = at(20_000);
+    assert_eq!(scene.asks_from(address(1), "a"), "wait");
+    // A short time is waited for, without looking again all the while.
+    let call = scene.asked_about().into_iter().find(|(_, about)| *about == digest("a")).unwrap().0;
+    let recalled = scene.introspection.postpone(call, Postponed::ShareSpent(Duration::from_secs(1)), scene.now);
+    assert_eq!(recalled, []);
+    assert_eq!(scene.asked_about(), []);
+    scene.now = at(21_000);
+    assert_eq!(scene.asked_about().len(), 1);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn another_workers_429_is_told_as_the_endpoints_failure() {
+    for standing in [Standing::Unknown, Standing::Known] {
+        let mut scene = scene();
+        scene.knows("user");
+        scene.now = at(30_000);
+        scene.asks(if standing == Standing::Known { "user" } else { "t" });
+        let number = scene.only_call();
+        let recalled = scene.introspection.postpone(number, Postponed::Blocked(Duration::from_secs(20)), scene.now);
+        assert_eq!(recalled.len(), 1);
+        for token in ["t", "user"] {
+            assert_eq!(scene.asks(token), "unavailable 20000", "{token}");
+            assert_eq!(scene.cause, Some(Cause::EndpointFailing), "{token}");
+        }
+        assert!(scene.introspection.figures(scene.now).is_paused);
+        scene.now = at(50_000);
+        assert_eq!(scene.asks("t"), "wait");
+    }
+}
+
+fn stating(limit: &str, remaining: &str, reset_in: u64, body: Vec<u8>) -> CallOutcome {
+    let reset = (NOW.as_secs() + reset_in).to_string();
+    let [limit, remaining, reset] = [limit.to_owned(), remaining.to_owned(), reset].map(Some);
+    CallOutcome::Response {
+        status: 200,
+        retry_after: None,
+        rate_limit: RateLimitFields { limit, remaining, reset },
+        body,
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_stated_limit_lowers_ours_is_shared_when_it_changes_and_is_forgotten_in_time() {
+    let mut scene = limited(600);
+    for (limit, shared, effective) in [
+        ("300", Some(300), 300),
+        ("300", None, 300),
+        ("junk", None, 300),
+        ("1200", Some(1200), 600),
+        ("40", Some(40), 40),
+    ] {
+        scene.asks(&format!("t{limit}{shared:?}"));
+        let number = scene.only_call();
+        let end = scene.finish(number, stating(limit, "9", 30, answer(&json!({}))));
+        assert_eq!(end.ceiling.map(NonZeroU32::get), shared, "{limit}");
+        assert_eq!((end.result, end.block), (CallResult::Answered, None));
+        assert_eq!(scene.introspection.figures(scene.now).calls_per_minute, effective, "{limit}");
+    }
+    scene.now = at(300_000);
+    assert_eq!(scene.introspection.figures(scene.now).calls_per_minute, 600);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn whoever_made_the_last_call_that_the_server_allows_waits_for_the_next_minute() {
+    let mut scene = scene();
+    for token in ["t", "u"] {
+        scene.asks(token);
+    }
+    let numbers: Vec<_> = scene.calls().iter().map(|call| call.number).collect();
+    scene.asks("v");
+    let end = scene.finish(numbers[0], stating("300", "0", 20, answer(&json!({}))));
+    assert_eq!((end.result, end.block), (CallResult::Answered, Some(at(20_000))));
+    assert_eq!(end.recall.len(), 2, "the answered one, and the one that has no call yet");
+    assert_eq!(scene.asks("t"), "Fresh alice@acme.com");
+    assert_eq!((scene.asks("v").as_str(), scene.cause), ("unavailable 20000", Some(Cause::EndpointFailing)));
+    scene.now = at(20_000);
+    assert_eq!(scene.asks("v"), "wait");
+    assert_eq!(scene.calls().len(), 1);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn one_oauth_client_leaves_calls_to_others_whatever_its_tokens() {
+    let mut scene = limited(150);
+    let mut made = [0, 0];
+    for number in 0..400 {
+        let greedy = number < 390;
+        let claims = json!({ "iss": super::super::fixture::ISSUER, "aud": "api://default", "exp": NOW.as_secs() + 600,
+            "cid": if greedy { "greedy" } else { "modest" }, "jti": format!("AT.{number}") });
+        let token = AdmittedToken::admit(verified(&claims, None), &provider(), NOW).unwrap();
+        let text = format!("jwt{number}");
+        let (provider, now) = (&scene.provider, scene.now);
+        scene.introspection.look_up_jwt(text.as_bytes(), &token, provider, now, now);
+        for (call, _) in scene.asked_about() {
+            made[usize::from(!greedy)] += 1;
+            scene.finish(call, response(200, br#"{"active":false}"#.to_vec()));
+        }
+    }
+    assert!((130..=134).contains(&made[0]), "{made:?}");
+    assert_eq!(made[1], 10, "{made:?}");
+    let caller = Caller { standing: Standing::Known, requester: None };
+    assert_eq!(scene.introspection.limits.pause(caller, scene.now), Duration::ZERO);
+}
