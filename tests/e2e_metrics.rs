@@ -287,7 +287,7 @@ fn what_issuers_are_asked_and_say_is_counted() {
     assert!(look_ups["provider=okta result=wait"] >= 3, "{look_ups:?}");
     assert!(look_ups["provider=okta result=endpoint_failing"] >= 1, "{look_ups:?}");
     assert_eq!(look_ups["provider=okta result=stale"], 0, "{look_ups:?}");
-    expect(envoy, "introspection_budget_per_minute", &[("provider=okta", 600)]);
+    expect(envoy, "introspection_budget_per_minute", &[("provider=okta", 150)]);
     let held = family(envoy, "introspection_answers")["provider=okta"];
     assert!((1..=2).contains(&held), "{held}: by the workers that were asked");
     assert!(family(envoy, "introspection_answer_bytes")["provider=okta"] > 500);

@@ -6,7 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 use std::cell::RefCell;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fs;
 use std::num::NonZeroU32;
 use std::path::Path;
@@ -15,9 +15,12 @@ use std::time::Duration;
 
 use okta_proxy_wasm::config;
 use okta_proxy_wasm::introspection::budget::Take;
-use okta_proxy_wasm::introspection::call::{Call, CallOutcome, Caller, Purpose, RateLimitFields};
+use okta_proxy_wasm::introspection::call::{
+    Call, CallOutcome, Caller, Purpose, RateLimitFields, TokenDigest, TokenKind,
+};
+use okta_proxy_wasm::introspection::requester::{Requester, Sender};
 use okta_proxy_wasm::introspection::sharing::{Places, SharedAnswer, SharedAnswers, SharedSlot};
-use okta_proxy_wasm::introspection::{Cause, LookUp, ProviderIntrospection, Unavailable};
+use okta_proxy_wasm::introspection::{Cause, LookUp, ProviderIntrospection, Refusal, Unavailable};
 use okta_proxy_wasm::jitter::Jitter;
 use okta_proxy_wasm::policy::{
     CacheLimits, CalloutAddress, ClientAuthentication, Introspection, IntrospectionAddress, OpaqueTokens, Policy,
@@ -81,6 +84,8 @@ impl SharedAnswers for Store {
 
 struct Process<'a> {
     policy: &'a Policy,
+    /// Tokens that nobody issued.
+    random: HashSet<TokenDigest>,
     workers: Vec<ProviderIntrospection>,
     answers: Rc<Store>,
     budget: Option<Vec<u8>>,
@@ -106,27 +111,36 @@ impl<'a> Process<'a> {
         let others: Rc<dyn SharedAnswers> = Rc::<Store>::clone(&answers);
         let worker = |_| ProviderIntrospection::new(settings.clone(), LIMITS, Rc::clone(&others));
         let workers = (0..setting.workers).map(worker).collect();
-        Self { policy, workers, answers, budget: None, seen: Seen::default() }
+        Self { policy, random: HashSet::new(), workers, answers, budget: None, seen: Seen::default() }
     }
 
     /// A request with a token comes to a worker, whose calls that are due are made before and after; the endpoint answers
     /// at once. Whether the token is let pass now.
     fn request(&mut self, worker: usize, token: u64, at: u64) -> bool {
+        self.request_from(Sender::Anonymous, worker, &format!("token-{token}"), at)
+    }
+
+    /// The same from an address.
+    fn request_from(&mut self, sender: Sender, worker: usize, text: &str, at: u64) -> bool {
         let now = UnixTime::from_millis(START + at);
-        let text = format!("token-{token}");
         if self.workers[worker].next_due(now).is_some_and(|due| due <= now) {
             self.begin_calls(worker, at, now);
         }
         let (_, provider) = self.policy.providers.iter().next().unwrap();
-        let mut found = self.workers[worker].look_up_opaque(text.as_bytes(), provider, now, now);
+        let look = |introspection: &mut ProviderIntrospection| {
+            let found = introspection.look_up_opaque_from(sender, text.as_bytes(), provider, now, now);
+            found.expect("the address is known")
+        };
+        let mut found = look(&mut self.workers[worker]);
         if matches!(found, LookUp::Wait(_)) {
             self.begin_calls(worker, at, now);
-            found = self.workers[worker].look_up_opaque(text.as_bytes(), provider, now, now);
+            found = look(&mut self.workers[worker]);
         }
         match found {
             LookUp::Active(..) => true,
             // For a call within the next two seconds.
             LookUp::Wait(_) => false,
+            LookUp::Refused(Refusal::Inactive) => false,
             LookUp::Unavailable(Unavailable { cause: Cause::BudgetSpent | Cause::TooManyAsked, .. }) => {
                 self.seen.refused.push(at);
                 false
@@ -154,7 +168,11 @@ impl<'a> Process<'a> {
             }
         }
         self.seen.calls.push(at);
-        let body = json!({ "active": true, "sub": "alice", "aud": "api" }).to_string().into_bytes();
+        let body = match self.random.contains(&digest) {
+            true => json!({ "active": false }),
+            false => json!({ "active": true, "sub": "alice", "aud": "api" }),
+        };
+        let body = body.to_string().into_bytes();
         let outcome =
             CallOutcome::Response { status: 200, retry_after: None, rate_limit: RateLimitFields::default(), body };
         let end = asking.finish_call(call.number, outcome, provider, Jitter(0), now);
@@ -288,4 +306,78 @@ fn each_row_of_the_table_of_starts_is_how_long_it_takes_to_ask_about_all() {
         let minutes = (all_known as f64 / MINUTE as f64 * 10.0).ceil() / 10.0;
         assert_eq!(row[2], Some(minutes), "{row:?}");
     }
+}
+
+/// What a flood of random tokens leads to, of which so many come a second, from so many addresses.
+struct Flooded {
+    /// Calls for random tokens, in the minute with most of them.
+    calls: u64,
+    /// The new tokens of others that were answered within a second.
+    at_once: u64,
+    /// The longest that one of them waited, in seconds.
+    longest: u64,
+}
+
+fn flood(per_second: u64, addresses: u64, requests_per_minute: u32) -> Flooded {
+    const SECONDS: u64 = 300;
+    let configuration =
+        json!({ "providers": { "a": { "issuer": "https://idp.example", "audiences": ["api"], "upstream": "idp" } } });
+    let policy = config::load(configuration.to_string().as_bytes(), &config::no_environment).unwrap().policy;
+    let cache_ttl = Duration::from_secs(300);
+    let setting = Setting { tokens: 0, cache_ttl, workers: 2, requests_per_minute, come_over: Duration::ZERO };
+    let mut process = Process::new(&policy, setting);
+    let address = |network: u64, number: u64| {
+        let address = format!("10.{network}.{}.{}:1", number / 256, number % 256);
+        Sender::Known(Requester::at_address(address.as_bytes()).unwrap())
+    };
+    let (mut random_calls, mut waiting, mut waits) = (Vec::new(), Vec::new(), Vec::new());
+    let mut sent = 0;
+    for second in 0..SECONDS {
+        for number in 0..per_second {
+            let at = second * 1000 + number * 1000 / per_second;
+            let text = format!("random-{sent}");
+            process.random.insert(TokenDigest::of(TokenKind::Opaque, text.as_bytes()));
+            let before = process.seen.calls.len();
+            process.request_from(address(1, sent % addresses), usize::from(sent % 2 == 1), &text, at);
+            random_calls.extend(process.seen.calls[before..].iter().copied());
+            sent += 1;
+        }
+        // A visitor every five seconds, once the flood has had a minute, who tries again every second.
+        if second % 5 == 0 && (60..240).contains(&second) {
+            waiting.push(second);
+        }
+        let now = second * 1000 + 999;
+        waiting.retain(|came| {
+            let is_active = process.request_from(address(2, *came), 0, &format!("visitor-{came}"), now);
+            if is_active {
+                waits.push(second - came);
+            }
+            !is_active
+        });
+    }
+    process.seen.assert_within(u64::from(requests_per_minute));
+    assert_eq!(waits.len() + waiting.len(), 36);
+    waits.extend(waiting.iter().map(|came| SECONDS - came));
+    let in_minute = |from: &u64| random_calls.iter().filter(|at| (*from..from + MINUTE).contains(*at)).count() as u64;
+    Flooded {
+        calls: random_calls.iter().map(in_minute).max().unwrap_or(0),
+        at_once: waits.iter().filter(|wait| **wait == 0).count() as u64 * 100 / 36,
+        longest: waits.into_iter().max().unwrap_or(0),
+    }
+}
+
+#[test]
+fn each_row_of_the_table_of_floods_is_what_random_tokens_lead_to() {
+    let mut wrong = Vec::new();
+    for row in rows("| random tokens a second |") {
+        let [per_second, addresses, budget] = [row[0], row[1], row[2]].map(whole);
+        let flooded = flood(per_second, addresses, u32::try_from(budget).unwrap());
+        let Flooded { calls, at_once, longest } = flooded;
+        let line = format!("| {per_second} | {addresses} | {budget} | {calls} | {at_once} % | {longest}s |");
+        println!("{line}");
+        if row[3..] != [calls, at_once, longest].map(|number| Some(number as f64)) {
+            wrong.push(line);
+        }
+    }
+    assert!(wrong.is_empty(), "played otherwise: {wrong:#?}");
 }

@@ -28,6 +28,7 @@ use std::time::Duration;
 
 use crate::http::{Reply, RequestHead};
 use crate::introspection::CallEnd;
+use crate::introspection::requester::Sender;
 use crate::keys::{CalloutEnd, ProviderKeys};
 use crate::policy::{Policy, ProviderId};
 use crate::unix_time::UnixTime;
@@ -36,7 +37,7 @@ use deny_reason::DenyReason;
 use inquiries::{Awaited, Inquiries, Said};
 use parked::{Parked, Patience};
 use reply::readiness_reply;
-use request::{Addresses, Early, NamedToken, Progress, find_credential};
+use request::{Early, NamedToken, Progress, find_credential};
 use sampling::Sampling;
 use token_cache::TokenCache;
 
@@ -178,8 +179,9 @@ impl Engine {
         if let Some(reply) = resource_metadata::answer(&self.policy.resources, head) {
             return Arrival::Answered(reply);
         }
-        let hosts = if self.asks_for_addresses { Addresses::Known } else { Addresses::Unknown };
-        let presented = match find_credential(head, attributes, hosts, &self.policy, now) {
+        let address = attributes.as_ref().and_then(|values| values.get(Attribute::SourceAddress));
+        let sender = if self.asks_for_addresses { Sender::at_address(address) } else { Sender::Anonymous };
+        let presented = match find_credential(head, attributes, sender, &self.policy, now) {
             Ok(presented) => presented,
             Err(Early::Decided(decision)) => return Arrival::Decided(decision),
             Err(Early::Asks(asked)) => return Arrival::Asks(asked),

@@ -16,7 +16,7 @@ use crate::engine::reply::{Refusal, reply_to};
 use crate::engine::token_cache::{Grant, TokenCache};
 use crate::engine::told::Told;
 use crate::http::{HeadEdits, HeaderEdit, RequestHead};
-use crate::introspection::requester::{Requester, Sender};
+use crate::introspection::requester::Sender;
 use crate::introspection::{AddressNeeded, Freshness};
 use crate::jose::{Claim, SignatureVerifier, TokenFault, UnverifiedToken};
 use crate::keys::{Arrived, LookUp, ProviderKeys};
@@ -46,13 +46,6 @@ pub(super) struct RequestFacts<'a> {
     source: Option<Place>,
     /// For whom a call is made about its token, if it is unknown.
     sender: Sender,
-}
-
-/// Whether the host knows where requests come from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Addresses {
-    Known,
-    Unknown,
 }
 
 /// A request with a token that names one of our providers.
@@ -107,17 +100,11 @@ pub(super) struct Presented<'a> {
 pub(super) fn find_credential<'a>(
     head: &'a RequestHead,
     attributes: Option<AttributeValues>,
-    hosts: Addresses,
+    sender: Sender,
     policy: &Policy,
     now: UnixTime,
 ) -> Result<Presented<'a>, Early> {
     let is_answered = attributes.is_some();
-    let address = attributes.as_ref().and_then(|values| values.get(Attribute::SourceAddress));
-    let sender = match (hosts, address) {
-        (Addresses::Known, None) => Sender::NotAsked,
-        (Addresses::Known, Some(address)) => Requester::at_address(address).map_or(Sender::Anonymous, Sender::Known),
-        (Addresses::Unknown, _) => Sender::Anonymous,
-    };
     let mut facts = RequestFacts {
         head: Cow::Borrowed(head),
         came_at: now,
@@ -251,12 +238,7 @@ impl<'a> NamedToken<'a> {
     pub(super) fn into_owned(self) -> NamedToken<'static> {
         let Self { facts, token, provider } = self;
         let RequestFacts { head, came_at, arrived, attributes, rule, mut stripping, source, sender } = facts;
-        // The host is asked while the request's callback runs, and not again.
-        let sender = match sender {
-            Sender::NotAsked => Sender::Known(Requester::of_the_rest()),
-            Sender::Anonymous | Sender::Known(_) => sender,
-        };
-        let head = Cow::Owned(head.into_owned());
+        let (head, sender) = (Cow::Owned(head.into_owned()), sender.settled());
         stripping.shrink_to_fit();
         let facts = RequestFacts { head, came_at, arrived, attributes, rule, stripping, source, sender };
         NamedToken { facts, token, provider }

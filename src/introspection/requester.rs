@@ -41,7 +41,7 @@ impl Requester {
     }
 
     /// All requests of which the host can no longer be asked, as one client.
-    pub(crate) fn of_the_rest() -> Self {
+    fn of_the_rest() -> Self {
         Self::of(b"rest:", b"")
     }
 
@@ -55,6 +55,24 @@ impl Requester {
         hasher.update(name);
         let digest: [u8; 32] = hasher.finalize().into();
         Self(digest.first_chunk().copied().unwrap_or_default())
+    }
+}
+
+impl Sender {
+    /// The sender of a request by what the host answered, empty if it has no address; `None`: it was not asked.
+    pub(crate) fn at_address(property: Option<&[u8]>) -> Self {
+        match property {
+            None => Self::NotAsked,
+            Some(address) => Requester::at_address(address).map_or(Self::Anonymous, Self::Known),
+        }
+    }
+
+    /// Of a request that is parked: the host is asked while the callback of its head runs, and not later.
+    pub(crate) fn settled(self) -> Self {
+        match self {
+            Self::NotAsked => Self::Known(Requester::of_the_rest()),
+            Self::Anonymous | Self::Known(_) => self,
+        }
     }
 }
 

@@ -24,6 +24,9 @@ use crate::redacted::Redacted;
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
+/// Half of the 300 that the smallest Okta organisation has for all custom authorization servers: the other half is for its
+/// other applications, and for a second gateway while one is replaced.
+const DEFAULT_REQUESTS_PER_MINUTE: u32 = 150;
 const MAX_NAME_BYTES: usize = 64;
 
 /// What a provider's endpoint is found by.
@@ -85,8 +88,8 @@ pub(super) fn introspection(
         Duration::ZERO..=HOUR,
         "at most \"1h\": while the endpoint fails, a revoked token may go on for that much longer",
     );
-    let requests_per_minute =
-        NonZeroU32::new(document.requests_per_minute.unwrap_or(600)).filter(|n| n.get() <= 100_000);
+    let requests_per_minute = NonZeroU32::new(document.requests_per_minute.unwrap_or(DEFAULT_REQUESTS_PER_MINUTE))
+        .filter(|n| n.get() <= 100_000);
     if requests_per_minute.is_none() {
         findings.unusable(
             &at.member("requests_per_minute"),

@@ -30,7 +30,8 @@ document! {
         inactive_cache_ttl: Duration,
         /// How long a call may take, and a request wait for it. Left out: `"2s"`.
         timeout: Duration,
-        /// How many calls may be made in any minute, by all workers of the process together. Left out: 600.
+        /// How many calls may be made in any minute, by all workers of the process together. Left out: 150,
+        /// half of the limit of the smallest Okta organisation. A lower limit that the server states replaces it.
         requests_per_minute: u32,
         /// How long past `cache_ttl` the last active answer serves when no other is to be had. At most `"1h"`. Left out:
         /// `"0s"`, never.
