@@ -2,6 +2,7 @@
 //! claim headers, and what a client can do to any of it, which is nothing.
 
 #![allow(missing_docs, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
+#![allow(clippy::disallowed_methods, reason = "records are limited by the second")]
 
 mod gateway;
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 use okta_proxy_wasm::config;
 use okta_proxy_wasm::engine::{
     Arrival, BATCH, CallOutcome, Decision, Engine, Fetch, FetchFault, FetchOutcome, FetchResult, Jitter, Lease, Outbox,
-    PortableVerifier, Room, SharedAnswer, SharedOutcome, StreamId, Turn, Verdict,
+    PortableVerifier, RateLimitFields, Room, SharedAnswer, SharedOutcome, StreamId, Turn, Verdict,
 };
 use okta_proxy_wasm::http::{HeaderName, RequestHead};
 use okta_proxy_wasm::unix_time::UnixTime;
@@ -571,7 +571,8 @@ fn unknown_key_ids_take_their_issuers_part_of_half_of_the_places() {
     let (stream, _) = scene.request(opaque);
     let outbox = scene.engine.on_tick(scene.now, NO_JITTER);
     let body = br#"{"active":true,"iss":"https://c.example","aud":"api","exp":4102444800,"sub":"alice"}"#.to_vec();
-    let outcome = CallOutcome::Response { status: 200, retry_after: None, rate_limit_reset: None, body };
+    let outcome =
+        CallOutcome::Response { status: 200, retry_after: None, rate_limit: RateLimitFields::default(), body };
     let outbox = scene.engine.on_call_ended(outbox.calls[0].id, outcome, scene.now, NO_JITTER);
     scene.take(outbox);
     assert_eq!(scene.reason_of(stream), Some("admitted"));

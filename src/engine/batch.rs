@@ -1,14 +1,49 @@
-//! Deciding the requests that waited, so many at a time: each was parked for keys or for what its issuer says of its token.
+//! Parking requests that wait for keys, a list or what their issuer says, and deciding them afterwards, so many at a time.
 
+use std::time::Duration;
+
+use super::inquiries::Awaited;
+use super::parked::Patience;
 use super::request::{NamedToken, Progress};
-use super::{DenyReason, Engine, Outbox, Said, keys_of};
+use super::{Arrival, DenyReason, Engine, Outbox, ProviderKeys, Said, StreamId, keys_of};
 use crate::unix_time::UnixTime;
 
 /// How many parked requests are decided in one go. More than some 270 at once overflow the host's stack
 /// (`reference/envoy.md`, trap 2), and each may cost a signature check that others wait behind.
 pub const BATCH: usize = 32;
+/// The host ends a fetch in time; this is how much longer a request waits in case it does not.
+const WAIT_GRACE: Duration = Duration::from_secs(1);
 
 impl Engine {
+    pub(super) fn park(&mut self, stream: StreamId, token: NamedToken<'_>, awaited: Awaited, now: UnixTime) -> Arrival {
+        let provider = token.provider();
+        let for_keys = keys_of(&self.keys, provider).map_or(Duration::ZERO, ProviderKeys::longest_wait);
+        let for_answer = self.inquiries.longest_wait(provider);
+        let for_list = self.inquiries.longest_wait_for_list();
+        // With what comes first it is only known whether there is more to wait for.
+        let wait = match awaited {
+            Awaited::Answer { .. } => for_answer.saturating_add(for_list),
+            Awaited::Revocations if token.introspects(&self.policy) => for_list.saturating_add(for_answer),
+            Awaited::Revocations => for_list,
+            Awaited::Keys(_) => {
+                let for_answer = if token.introspects(&self.policy) { for_answer } else { Duration::ZERO };
+                for_keys.saturating_add(for_list).saturating_add(for_answer)
+            }
+        };
+        let patience = Patience { since: now, until: now.plus(wait).plus(WAIT_GRACE) };
+        if self.parked.has_room_for(&token, awaited) {
+            self.parked.insert(stream, token.into_owned(), awaited, patience);
+            Arrival::Parked
+        } else {
+            if let Awaited::Answer { of, about, .. } = awaited
+                && !self.parked.is_awaited(of, about)
+            {
+                self.inquiries.abandon(of, &about);
+            }
+            Arrival::Decided(Box::new(token.refuse(&self.policy, DenyReason::TooManyWaiting)))
+        }
+    }
+
     /// Decides those that need not wait on.
     pub(super) fn decide_a_batch(&mut self, now: UnixTime, outbox: &mut Outbox) {
         self.parked.recall_overdue(now);
@@ -16,8 +51,8 @@ impl Engine {
             let Some((stream, token, patience)) = self.parked.next_recalled() else { break };
             let mut decision = match self.decide_again(token, now) {
                 Progress::Decided(decision) => decision,
-                // The host is asked while a request's callback runs, and one that waits does not ask.
-                Progress::AddressNeeded => continue,
+                // It does not ask: what sent it was settled when it was parked. If it did, it must not be lost.
+                Progress::AddressNeeded(token) => token.refuse(&self.policy, DenyReason::TooManyWaiting),
                 Progress::Waiting(token, _) if patience.is_over(now) => {
                     token.refuse(&self.policy, DenyReason::WaitTimedOut)
                 }

@@ -10,6 +10,7 @@ use crate::engine::figures::RevocationFigures;
 use crate::engine::token_cache::Grant;
 use crate::engine::{CallId, Inquiry, Outbox};
 use crate::introspection::call::{Call, Standing, TokenDigest};
+use crate::introspection::request::Entropy;
 use crate::introspection::requester::Sender;
 use crate::introspection::revocation_feed::{Judgement, RevocationFeed};
 use crate::introspection::sharing::SharedAnswers;

@@ -17,6 +17,7 @@ mod log_limit;
 mod parked;
 pub mod reply;
 mod request;
+mod request_facts;
 mod resource_metadata;
 mod revocations;
 mod sampling;
@@ -34,8 +35,8 @@ use crate::policy::{Policy, ProviderId};
 use crate::unix_time::UnixTime;
 
 use deny_reason::DenyReason;
-use inquiries::{Awaited, Inquiries, Said};
-use parked::{Parked, Patience};
+use inquiries::{Inquiries, Said};
+use parked::Parked;
 use reply::readiness_reply;
 use request::{Early, NamedToken, Progress, find_credential};
 use sampling::Sampling;
@@ -72,8 +73,6 @@ pub use told::Told;
 
 /// How soon the next batch follows.
 const NEXT_BATCH: Duration = Duration::from_millis(1);
-/// The host ends a fetch in time; this is how much longer a request waits in case it does not.
-const WAIT_GRACE: Duration = Duration::from_secs(1);
 /// With nothing to do, look again after this long: the clock may have jumped, another VM may have news.
 const IDLE_TICK: Duration = Duration::from_secs(10);
 
@@ -212,7 +211,7 @@ impl Engine {
         }
         match self.decide(token, now) {
             Progress::Decided(decision) => Arrival::Decided(Box::new(decision)),
-            Progress::AddressNeeded => Arrival::Asks(Rc::from([Attribute::SourceAddress])),
+            Progress::AddressNeeded(_) => Arrival::Asks(Rc::from([Attribute::SourceAddress])),
             Progress::Waiting(token, awaited) => self.park(stream, token, awaited, now),
         }
     }
@@ -362,35 +361,6 @@ impl Engine {
             Some(keys) => token.decide(policy, keys, known, inquiries, verifier.as_ref(), now),
             // Every provider of the policy has keys by construction.
             None => Progress::Decided(token.refuse(policy, DenyReason::KeyUnknown)),
-        }
-    }
-
-    fn park(&mut self, stream: StreamId, token: NamedToken<'_>, awaited: Awaited, now: UnixTime) -> Arrival {
-        let provider = token.provider();
-        let for_keys = keys_of(&self.keys, provider).map_or(Duration::ZERO, ProviderKeys::longest_wait);
-        let for_answer = self.inquiries.longest_wait(provider);
-        let for_list = self.inquiries.longest_wait_for_list();
-        // With what comes first it is only known whether there is more to wait for.
-        let wait = match awaited {
-            Awaited::Answer { .. } => for_answer.saturating_add(for_list),
-            Awaited::Revocations if token.introspects(&self.policy) => for_list.saturating_add(for_answer),
-            Awaited::Revocations => for_list,
-            Awaited::Keys(_) => {
-                let for_answer = if token.introspects(&self.policy) { for_answer } else { Duration::ZERO };
-                for_keys.saturating_add(for_list).saturating_add(for_answer)
-            }
-        };
-        let patience = Patience { since: now, until: now.plus(wait).plus(WAIT_GRACE) };
-        if self.parked.has_room_for(&token, awaited) {
-            self.parked.insert(stream, token.into_owned(), awaited, patience);
-            Arrival::Parked
-        } else {
-            if let Awaited::Answer { of, about, .. } = awaited
-                && !self.parked.is_awaited(of, about)
-            {
-                self.inquiries.abandon(of, &about);
-            }
-            Arrival::Decided(Box::new(token.refuse(&self.policy, DenyReason::TooManyWaiting)))
         }
     }
 

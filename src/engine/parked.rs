@@ -218,7 +218,7 @@ impl Parked {
     pub(super) fn remove(&mut self, stream: StreamId) -> Option<(ProviderId, TokenDigest)> {
         match self.take(stream)?.awaited {
             Awaited::Answer { of, about, .. } if !self.is_awaited(of, about) => Some((of, about)),
-            Awaited::Answer { .. } | Awaited::Keys(_) => None,
+            Awaited::Answer { .. } | Awaited::Keys(_) | Awaited::Revocations => None,
         }
     }
 

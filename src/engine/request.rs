@@ -8,45 +8,24 @@
 use std::borrow::Cow;
 use std::rc::Rc;
 
-use crate::engine::audit::{AuditRecord, Evidence, Proof, request_id_of};
-use crate::engine::decision::{Decision, Verdict};
+use crate::engine::audit::{Evidence, Proof};
+use crate::engine::decision::Decision;
 use crate::engine::deny_reason::DenyReason;
 use crate::engine::inquiries::{Awaited, Inquiries, Question, Said};
-use crate::engine::reply::{Refusal, reply_to};
+use crate::engine::request_facts::RequestFacts;
 use crate::engine::token_cache::{Grant, TokenCache};
-use crate::engine::told::Told;
-use crate::http::{HeadEdits, HeaderEdit, RequestHead};
+use crate::http::{HeaderEdit, RequestHead};
 use crate::introspection::requester::Sender;
 use crate::introspection::{AddressNeeded, Freshness};
 use crate::jose::{Claim, SignatureVerifier, TokenFault, UnverifiedToken};
-use crate::keys::{Arrived, LookUp, ProviderKeys};
+use crate::keys::{LookUp, ProviderKeys};
 use crate::memory;
 use crate::policy::token_source::Credential;
 use crate::policy::{
-    Access, AdmittedToken, Asked, Attribute, AttributeValues, ClaimFault, KeyOrigin, NoTokenNeeded, Place, Policy,
-    Provider, ProviderId, Remedy, RuleId, UnmetReason, Unwritable,
+    Access, AdmittedToken, Attribute, AttributeValues, ClaimFault, KeyOrigin, Policy, Provider, ProviderId, RuleId,
 };
 use crate::redacted::Redacted;
 use crate::unix_time::UnixTime;
-
-/// A request whose rule is known. While it is decided at once its head stays where it is; one that waits takes it along.
-#[derive(Debug)]
-pub(super) struct RequestFacts<'a> {
-    head: Cow<'a, RequestHead>,
-    /// When it came: what its conditions take for the time.
-    came_at: UnixTime,
-    /// The same among its provider's fetches, once a key was looked for.
-    arrived: Option<Arrived>,
-    /// What the host said of it, where its rule asks.
-    attributes: AttributeValues,
-    rule: RuleId,
-    /// What is taken out of the head before it goes on.
-    stripping: Vec<HeaderEdit>,
-    /// Where its token stands.
-    source: Option<Place>,
-    /// For whom a call is made about its token, if it is unknown.
-    sender: Sender,
-}
 
 /// A request with a token that names one of our providers.
 #[derive(Debug)]
@@ -71,7 +50,7 @@ pub(super) enum Progress<'a> {
     Decided(Decision),
     Waiting(NamedToken<'a>, Awaited),
     /// The host is to be asked for the client's address.
-    AddressNeeded,
+    AddressNeeded(NamedToken<'a>),
 }
 
 /// What may come of a request at the first look, instead of a credential.
@@ -80,6 +59,12 @@ pub(super) enum Early {
     Decided(Box<Decision>),
     /// Its rule wants to know these of the host first.
     Asks(Rc<[Attribute]>),
+}
+
+impl From<Box<Decision>> for Early {
+    fn from(decision: Box<Decision>) -> Self {
+        Self::Decided(decision)
+    }
 }
 
 impl From<Decision> for Early {
@@ -366,7 +351,9 @@ fn decide_opaque<'a>(
 ) -> Progress<'a> {
     let said = inquiries.about_opaque(id, facts.sender, policy, &facts.question(text.reveal(), policy, now));
     let (token, freshness) = match said {
-        Err(AddressNeeded) => return Progress::AddressNeeded,
+        Err(AddressNeeded) => {
+            return Progress::AddressNeeded(NamedToken { facts, token: Named::Opaque(text), provider: id });
+        }
         Ok(Said::Good(good)) => good,
         Ok(Said::Refused(reason)) => return Progress::Decided(facts.deny(policy, Some(provider), reason)),
         Ok(Said::Wait(awaited)) => {
@@ -381,73 +368,4 @@ fn decide_opaque<'a>(
         }
         Err(reason) => facts.deny(policy, Some(provider), reason),
     })
-}
-
-impl RequestFacts<'_> {
-    /// With these edits; rejects the request when a credential cannot be removed.
-    fn with_stripping(self, edits: Result<Vec<HeaderEdit>, Unwritable>, policy: &Policy) -> Result<Self, Early> {
-        match edits {
-            Ok(stripping) => Ok(Self { stripping, ..self }),
-            Err(Unwritable) => Err(self.deny(policy, None, DenyReason::CredentialMalformed).into()),
-        }
-    }
-
-    fn question<'b>(&self, text: &'b [u8], policy: &Policy, now: UnixTime) -> Question<'b> {
-        let introspects = policy.rules.rule(self.rule).introspects;
-        Question { text, introspects, came_at: self.came_at, now }
-    }
-
-    fn asked<'b>(&'b self, token: Option<(&'b AdmittedToken, &'b str)>, now: UnixTime) -> Asked<'b> {
-        Asked { token, head: &self.head, attributes: &self.attributes, came_at: self.came_at, now }
-    }
-
-    /// What a good token may do is up to the rule, with every request.
-    fn decide_by(self, policy: &Policy, grant: &Grant, evidence: Evidence, now: UnixTime) -> Decision {
-        let rule = policy.rules.rule(self.rule);
-        let token = (grant.token.as_ref(), grant.issued_by.as_ref());
-        match policy.rules.check(self.rule, &self.asked(Some(token), now)) {
-            Ok(()) => self.allow(policy, grant, None, evidence),
-            Err(unmet) if rule.report_only => self.allow(policy, grant, Some(unmet.reason), evidence),
-            Err(unmet) => {
-                let token = Rc::clone(&grant.token);
-                let audit = AuditRecord::unmet(request_id_of(&self.head), rule, token, unmet.reason)
-                    .issued_by(policy.providers.get(grant.provider))
-                    .found_in(self.source)
-                    .proved(evidence);
-                let reason = DenyReason::Unmet(unmet.reason);
-                let (provider, token) = (policy.providers.get(grant.provider), Some((grant.token.as_ref(), now)));
-                let refusal = Refusal { reason, remedy: unmet.remedy, rule, provider, token, head: &self.head };
-                let verdict = Verdict::Deny(reply_to(&refusal, policy));
-                Decision { verdict, told: Told::of(&audit, Some(grant), policy), audit }
-            }
-        }
-    }
-
-    /// One of the two places that let a request pass: it takes the proof. `unmet` is what is only reported.
-    fn allow(self, policy: &Policy, grant: &Grant, unmet: Option<UnmetReason>, evidence: Evidence) -> Decision {
-        let edits = HeadEdits::new(self.stripping, Rc::clone(&grant.identity));
-        let rule = policy.rules.rule(self.rule);
-        let audit = AuditRecord::allowed(request_id_of(&self.head), rule, Rc::clone(&grant.token), unmet)
-            .issued_by(policy.providers.get(grant.provider))
-            .found_in(self.source)
-            .proved(evidence);
-        Decision { verdict: Verdict::Allow(edits), told: Told::of(&audit, Some(grant), policy), audit }
-    }
-
-    /// The other one: it takes the rule's word for it.
-    fn allow_without_token(self, policy: &Policy, proof: &NoTokenNeeded) -> Decision {
-        let edits = HeadEdits::new(self.stripping, Rc::from([]));
-        let rule = policy.rules.rule(self.rule);
-        let audit = AuditRecord::allowed_without_token(request_id_of(&self.head), rule, proof.would_deny());
-        Decision { verdict: Verdict::Allow(edits), told: Told::of(&audit, None, policy), audit }
-    }
-
-    fn deny(self, policy: &Policy, provider: Option<&Provider>, reason: DenyReason) -> Decision {
-        let rule = policy.rules.rule(self.rule);
-        let audit =
-            AuditRecord::denied(request_id_of(&self.head), rule, reason).issued_by(provider).found_in(self.source);
-        let refusal = Refusal { reason, remedy: Remedy::None, rule, provider, token: None, head: &self.head };
-        let verdict = Verdict::Deny(reply_to(&refusal, policy));
-        Decision { verdict, told: Told::of(&audit, None, policy), audit }
-    }
 }

@@ -273,7 +273,9 @@ mod tests {
             assert!((left..=left + 2).contains(&newcomers), "{addresses}: {newcomers} left");
         }
         let mut shared = Shared::new(150);
-        (0..1000).for_each(|_| drop(shared.take(caller(Unknown, 1), START)));
+        for _ in 0..1000 {
+            shared.take(caller(Unknown, 1), START);
+        }
         let denied = shared.budget.take(shared.record.as_deref(), caller(Unknown, 1), UnixTime::from_millis(START));
         let Take::Denied(Denied::ShareSpent(wait)) = denied else { panic!("{denied:?}") };
         assert!(wait <= Duration::from_secs(65), "{wait:?}");
