@@ -161,7 +161,12 @@ impl Gateway {
     /// The reasons of the decisions logged so far.
     pub fn reasons(&self) -> Vec<String> {
         let records = self.envoy.audit_records();
-        records.iter().filter_map(|record| record["reason"].as_str().map(str::to_owned)).collect()
+        let reasons = records.iter().filter_map(|record| {
+            let reason = record["reason"].as_str()?;
+            let decisions = record["suppressed"].as_u64().unwrap_or(1);
+            Some(std::iter::repeat_n(reason.to_owned(), usize::try_from(decisions).ok()?))
+        });
+        reasons.flatten().collect()
     }
 
     /// Waits until the log tells of so many decisions for this reason, and fails on more.
