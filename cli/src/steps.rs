@@ -14,6 +14,9 @@ use serde_json::{Value, json};
 
 use crate::clock;
 
+/// What helps a client that has a token of the other authorization server of its Okta organization.
+const ORG_SERVER: &str = "the token is of the Okta org authorization server: have the client ask for a token of ISSUER, or configure a provider for the org authorization server with `introspection`";
+
 /// How a step went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mark {
@@ -256,6 +259,9 @@ impl Look<'_> {
             let mut step = Step::new("provider", Mark::Bad, format!("none has the token's issuer {issuer:?}"));
             for (_, provider) in self.policy.providers.iter() {
                 step.details.push((Mark::Plain, format!("{}: {:?}", provider.name, provider.issuer)));
+                // Okta's custom authorization servers are below the issuer of its org authorization server.
+                let below = provider.issuer.strip_prefix(issuer).filter(|path| path.starts_with("/oauth2/"));
+                step.details.extend(below.map(|_| (Mark::Plain, ORG_SERVER.replace("ISSUER", &provider.issuer))));
             }
             steps.push(step);
             return None;

@@ -83,6 +83,23 @@ fn a_request_that_passes_is_told_with_all_its_steps_and_what_the_backend_gets() 
 }
 
 #[test]
+fn a_token_of_the_okta_org_authorization_server_is_told_with_what_helps() {
+    let issuer = Issuer::new();
+    let hint = "the token is of the Okta org authorization server";
+    for (iss, is_of_org) in [
+        ("https://acme.okta.com", true),
+        ("https://evil.example", false),
+        ("https://acme.okta.com/oauth2", false),
+        ("", false),
+    ] {
+        let run = issuer.explain(CONFIG, &issuer.token(json!({ "iss": iss })), &["--request", "GET /orders/1"]);
+        let transcript = run.transcript();
+        assert!(transcript.contains("issuer_unknown"), "{transcript}");
+        assert_eq!(transcript.contains(hint), is_of_org, "{iss}: {transcript}");
+    }
+}
+
+#[test]
 fn the_step_that_stops_a_request_is_the_last_and_there_is_one_just_when_it_is_refused() {
     let issuer = Issuer::new();
     let stranger = SigningKey::b("k1").token(&payload(NOW));

@@ -93,7 +93,11 @@ pub fn reply_to(refusal: &Refusal<'_>, policy: &Policy) -> Reply {
 /// The reply to a request whose decision could not be carried out: that is no fault of the client's.
 pub fn undelivered_reply() -> Reply {
     let message = Message::Unavailable(RETRY_SOON);
-    plain_reply(503, &serde_json::json!({ "error": message.error(), "error_description": message.sentence() }))
+    let body = serde_json::json!({ "error": message.error(), "error_description": message.sentence() });
+    let mut reply = plain_reply(503, &body);
+    let seconds = RETRY_SOON.as_secs().to_string();
+    reply.headers.push((HeaderName::RETRY_AFTER, HeaderValue::encode(&seconds, None)));
+    reply
 }
 
 /// The reply to a question for readiness.

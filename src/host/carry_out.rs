@@ -2,34 +2,33 @@
 
 use crate::engine::reply::undelivered_reply;
 use crate::engine::{Decision, FetchNote, FetchResult, SuppressedRecords, Verdict};
-use crate::host::filter_state::{Untold, clear_route_cache, tell};
+use crate::host::filter_state::{clear_route_cache, tell};
 use crate::host::headers;
+use crate::host::host_error::HostError;
 use crate::host::metrics::Metrics;
 use crate::host::streams::Passage;
 use crate::http::{HeadEdits, Reply};
 
 /// Applies a decision to the stream whose context is in effect. The caller continues or resumes it when
-/// the answer is [`Passage::Admitted`], and only then.
+/// the result is [`Passage::Admitted`], and only then.
 pub(super) fn apply(decision: &Decision, metrics: &Metrics) -> Passage {
-    // First of all: a reply ends the request, and its line in the access log should say why.
-    let told = tell(&decision.told).map_err(|fault| match fault {
-        Untold::TakenAlready => log::error!(
-            "another plugin has put a decision into this request's filter state: leave `filter_state` out of all but one"
-        ),
-        Untold::Host(status) => log::error!("the host refused a value for the filter state ({status:?})"),
-    });
+    // Before the response: it ends the request, and its line in the access log should say why.
+    let told = tell(&decision.told);
     match &decision.verdict {
-        Verdict::Allow(edits) if told.is_ok() && is_handed_over(edits, decision.told.clears_route_cache) => {
+        Verdict::Allow(edits) => {
+            if let Err(error) = told.and_then(|()| hand_over(edits, decision.told.clears_route_cache)) {
+                // Neither half-edited headers nor half of the filter state may reach the backend or another filter.
+                metrics.count_undelivered(&decision.audit);
+                return reject(error);
+            }
             metrics.count_decision(&decision.audit);
             log_decision(decision);
             Passage::Admitted
         }
-        // Half-edited headers must not go on; other filters would go by what somebody else has put there, or by half of it.
-        Verdict::Allow(_) => {
-            metrics.count_undelivered(&decision.audit);
-            answer(&undelivered_reply())
-        }
         Verdict::Deny(reply) => {
+            if let Err(error) = told {
+                log::error!("{error}; the request is rejected anyway");
+            }
             metrics.count_decision(&decision.audit);
             log_decision(decision);
             answer(reply)
@@ -37,17 +36,16 @@ pub(super) fn apply(decision: &Decision, metrics: &Metrics) -> Passage {
     }
 }
 
-/// Whether the host took all that the backend is told, and chose its route by it where it is to.
-fn is_handed_over(edits: &HeadEdits, clears_route_cache: bool) -> bool {
-    if let Err(status) = headers::edit_request(edits) {
-        log::error!("the host refused a header edit ({status:?}); the request is not let through");
-        return false;
-    }
-    if clears_route_cache && clear_route_cache().is_err() {
-        log::error!("the host does not choose the route anew; the request is not let through");
-        return false;
-    }
-    true
+/// Edits the request for the backend, and has the host choose the route again where the configuration says so.
+fn hand_over(edits: &HeadEdits, clears_route_cache: bool) -> Result<(), HostError> {
+    headers::edit_request(edits)?;
+    if clears_route_cache { clear_route_cache() } else { Ok(()) }
+}
+
+/// Rejects the request whose context is in effect with 503: what its decision needs, the host cannot do.
+pub(super) fn reject(error: HostError) -> Passage {
+    log::error!("{error}; the request is rejected");
+    answer(&undelivered_reply())
 }
 
 fn log_decision(decision: &Decision) {
@@ -65,8 +63,8 @@ pub(super) fn log_suppressed(records: &[SuppressedRecords]) {
 
 /// Answers the stream whose context is in effect.
 pub(super) fn answer(reply: &Reply) -> Passage {
-    if let Err(status) = headers::send_reply(reply) {
-        log::error!("the host refused a reply ({status:?}); the request is not let through");
+    if let Err(error) = headers::send_reply(reply) {
+        log::error!("{error}; the request stays paused");
     }
     Passage::Refused
 }

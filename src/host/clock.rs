@@ -11,7 +11,7 @@ use proxy_wasm::hostcalls;
 use crate::engine::{Entropy, Jitter};
 use crate::unix_time::UnixTime;
 
-/// The time. A host without a clock puts us in 1970, where every token is issued in the future.
+/// The time. Without one it would be 1970, where every token is issued in the future.
 pub(super) fn now() -> UnixTime {
     at(since_epoch())
 }

@@ -8,15 +8,7 @@ use proxy_wasm::hostcalls;
 use proxy_wasm::types::Status;
 
 use crate::engine::Told;
-
-/// Why nothing was told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Untold {
-    /// Another plugin has told already, most likely this filter a second time in one chain.
-    TakenAlready,
-    /// The host does not answer as Envoy does.
-    Host(Status),
-}
+use crate::host::host_error::HostError;
 
 /// Declares the names.
 pub(super) fn declare<'a>(names: impl Iterator<Item = &'a str>) -> Result<(), Status> {
@@ -31,25 +23,26 @@ pub(super) fn declare<'a>(names: impl Iterator<Item = &'a str>) -> Result<(), St
 }
 
 /// Tells of the request whose context is in effect, once.
-pub(super) fn tell(told: &Told) -> Result<(), Untold> {
+pub(super) fn tell(told: &Told) -> Result<(), HostError> {
     for (at, entry) in told.iter().enumerate() {
         // `set_property` panics when the name was written before, so the first one, which is always written, is asked for.
         if at == 0 {
-            match hostcalls::get_property(vec![&*entry.name]) {
-                Ok(None) => {}
-                Ok(Some(_)) => return Err(Untold::TakenAlready),
-                Err(status) => return Err(Untold::Host(status)),
+            let written = hostcalls::get_property(vec![&*entry.name]);
+            if written.map_err(HostError::of("reading the filter state"))?.is_some() {
+                return Err(HostError::FilterStateTaken);
             }
         }
         let value = entry.value.as_str().as_bytes();
-        hostcalls::set_property(vec![&*entry.name], Some(value)).map_err(Untold::Host)?;
+        let set = hostcalls::set_property(vec![&*entry.name], Some(value));
+        set.map_err(HostError::of("writing the filter state"))?;
     }
     Ok(())
 }
 
-/// Has the route of the request whose context is in effect chosen anew.
-pub(super) fn clear_route_cache() -> Result<(), Status> {
-    hostcalls::call_foreign_function("clear_route_cache", None).map(|_| ())
+/// Has the host choose the route again, of the request whose context is in effect.
+pub(super) fn clear_route_cache() -> Result<(), HostError> {
+    let cleared = hostcalls::call_foreign_function("clear_route_cache", None);
+    cleared.map(|_| ()).map_err(HostError::of("clear_route_cache"))
 }
 
 /// Envoy's `DeclarePropertyArguments`: 1 name, 2 readonly, 3 type (1: string), 5 span (0, and so left out: the filter

@@ -2,47 +2,49 @@
 //! value that is not UTF-8, and one such request would take the worker down.
 
 use proxy_wasm::hostcalls;
-use proxy_wasm::types::{MapType, Status};
+use proxy_wasm::types::MapType;
 
+use crate::host::host_error::HostError;
 use crate::http::{HeadEdits, HeaderEdit, Reply, RequestHead};
 
 /// The head of the request in hand, and whether the request ends with it.
-pub(super) fn request_head(end_of_stream: bool) -> Result<RequestHead, Status> {
-    let head = hostcalls::get_map_bytes(MapType::HttpRequestHeaders).map(RequestHead::new)?;
+pub(super) fn request_head(end_of_stream: bool) -> Result<RequestHead, HostError> {
+    let fields = hostcalls::get_map_bytes(MapType::HttpRequestHeaders);
+    let head = fields.map(RequestHead::new).map_err(HostError::of("reading the request headers"))?;
     Ok(if end_of_stream { head } else { head.followed_by_more() })
 }
 
 /// Changes the head of the request in hand.
-pub(super) fn edit_request(edits: &HeadEdits) -> Result<(), Status> {
-    for edit in edits.iter() {
-        match edit {
-            HeaderEdit::Remove(name) => hostcalls::remove_map_value(MapType::HttpRequestHeaders, name)?,
-            HeaderEdit::Set(name, value) => {
-                let value = value.as_str().as_bytes();
-                hostcalls::set_map_value_bytes(MapType::HttpRequestHeaders, name.as_str(), Some(value))?;
-            }
-            HeaderEdit::Rewrite(rest) => {
-                let bytes = Some(rest.as_bytes());
-                hostcalls::set_map_value_bytes(MapType::HttpRequestHeaders, rest.field(), bytes)?;
-            }
+pub(super) fn edit_request(edits: &HeadEdits) -> Result<(), HostError> {
+    let edit = |edit: &HeaderEdit| match edit {
+        HeaderEdit::Remove(name) => hostcalls::remove_map_value(MapType::HttpRequestHeaders, name),
+        HeaderEdit::Set(name, value) => {
+            let value = value.as_str().as_bytes();
+            hostcalls::set_map_value_bytes(MapType::HttpRequestHeaders, name.as_str(), Some(value))
         }
-    }
-    Ok(())
+        HeaderEdit::Rewrite(rest) => {
+            hostcalls::set_map_value_bytes(MapType::HttpRequestHeaders, rest.field(), Some(rest.as_bytes()))
+        }
+    };
+    edits.iter().try_for_each(edit).map_err(HostError::of("changing a request header"))
 }
 
 /// The names of the trailers of the request in hand.
-pub(super) fn request_trailer_names() -> Result<Vec<String>, Status> {
-    let trailers = hostcalls::get_map_bytes(MapType::HttpRequestTrailers)?;
+pub(super) fn request_trailer_names() -> Result<Vec<String>, HostError> {
+    let trailers = hostcalls::get_map_bytes(MapType::HttpRequestTrailers);
+    let trailers = trailers.map_err(HostError::of("reading the request trailers"))?;
     Ok(trailers.into_iter().map(|(name, _)| name).collect())
 }
 
 /// Removes a trailer of the request in hand.
-pub(super) fn remove_request_trailer(name: &str) -> Result<(), Status> {
-    hostcalls::remove_map_value(MapType::HttpRequestTrailers, name)
+pub(super) fn remove_request_trailer(name: &str) -> Result<(), HostError> {
+    let removed = hostcalls::remove_map_value(MapType::HttpRequestTrailers, name);
+    removed.map_err(HostError::of("removing a request trailer"))
 }
 
 /// Answers the request in hand.
-pub(super) fn send_reply(reply: &Reply) -> Result<(), Status> {
+pub(super) fn send_reply(reply: &Reply) -> Result<(), HostError> {
     let headers = reply.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-    hostcalls::send_http_response(u32::from(reply.status), headers, Some(&reply.body))
+    let sent = hostcalls::send_http_response(u32::from(reply.status), headers, Some(&reply.body));
+    sent.map_err(HostError::of("sending a response"))
 }

@@ -4,12 +4,12 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use proxy_wasm::traits::{Context, HttpContext};
-use proxy_wasm::types::{Action, Status};
+use proxy_wasm::types::Action;
 
-use crate::engine::reply::undelivered_reply;
 use crate::engine::{Arrival, AttributeValues, StreamId};
 use crate::host::attributes::read_attributes;
-use crate::host::carry_out::{answer, apply};
+use crate::host::carry_out::{answer, apply, reject};
+use crate::host::host_error::HostError;
 use crate::host::root_state::RootState;
 use crate::host::streams::{Passage, Waiting};
 use crate::host::{clock, headers};
@@ -53,9 +53,12 @@ impl Context for FilterStream {}
 
 impl HttpContext for FilterStream {
     fn on_http_request_headers(&mut self, _num_headers: usize, end_of_stream: bool) -> Action {
-        let Ok(head) = headers::request_head(end_of_stream) else {
-            log::error!("the host has no request headers; the request is not let through");
-            return Action::Pause;
+        let head = match headers::request_head(end_of_stream) {
+            Ok(head) => head,
+            Err(error) => {
+                self.reject(error);
+                return self.action();
+            }
         };
         let began = clock::since_epoch();
         let now = clock::at(began);
@@ -78,10 +81,8 @@ impl HttpContext for FilterStream {
                 self.shared.tick_soon();
             }
             Some(Arrival::Answered(reply)) => self.passage.set(answer(&reply)),
-            Some(Arrival::Asks(_)) => log::error!("a request asks again and again; it is rejected"),
-            // A root whose configuration was refused serves no requests; if a host sends one, it waits
-            // for its timeout rather than passing.
-            None => log::error!("a request came before a configuration; it is not let through"),
+            Some(Arrival::Asks(_)) => self.reject(HostError::AttributesRequestedAgain),
+            None => self.reject(HostError::NoConfiguration),
         }
         self.action()
     }
@@ -93,9 +94,8 @@ impl HttpContext for FilterStream {
     fn on_http_request_trailers(&mut self, _num_trailers: usize) -> Action {
         // In every state: with `allow_on_headers_stop_iteration` Envoy calls this while the request is pending, and not
         // again after it is resumed.
-        if let Err(status) = self.remove_managed_trailers() {
-            log::error!("removing a request trailer failed ({status:?}); the request is rejected");
-            self.reject();
+        if let Err(error) = self.remove_managed_trailers() {
+            self.reject(error);
         }
         self.action()
     }
@@ -103,7 +103,7 @@ impl HttpContext for FilterStream {
 
 impl FilterStream {
     /// Removes the trailers that a backend which merges trailers into headers would take for ours or for a credential.
-    fn remove_managed_trailers(&self) -> Result<(), Status> {
+    fn remove_managed_trailers(&self) -> Result<(), HostError> {
         for name in headers::request_trailer_names()? {
             let managed = self.shared.with_engine(|engine| engine.is_managed_trailer(&name)).unwrap_or(true);
             if managed {
@@ -114,12 +114,12 @@ impl FilterStream {
     }
 
     /// Rejects the request, also when it is pending or admitted, unless it was rejected before.
-    fn reject(&self) {
+    fn reject(&self, error: HostError) {
         if self.shared.streams.take(self.id).is_some() {
             self.shared.with_engine(|engine| engine.on_stream_closed(self.id));
         }
         if self.passage.get() != Passage::Refused {
-            self.passage.set(answer(&undelivered_reply()));
+            self.passage.set(reject(error));
         }
     }
 }

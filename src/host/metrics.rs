@@ -1,4 +1,5 @@
-//! Counting in the host: on Envoy alone, for the SDK panics on a host that refuses a metric.
+//! Counting in the host: on Envoy alone, for the SDK panics when defining a metric fails. It returns an error of an
+//! increment or a record of a metric that the host does not know.
 //!
 //! The first of a kind defines the host's metric and remembers its number; from then on a request costs two increments and
 //! no text is put together for it. A VM defines each metric once, whatever number of configurations it is given: a host
@@ -18,7 +19,7 @@ use crate::metrics::{self, Kind, Metric};
 
 /// What rules are called that the operator gave no name.
 const UNNAMED: &str = "(unnamed)";
-/// Why a request is refused that was to pass, and that the host did not take the identity of.
+/// The reason of a request that was to be forwarded and was rejected: the host cannot do what its decision needs.
 const UNDELIVERED: &str = "undelivered";
 
 thread_local! {
@@ -81,7 +82,7 @@ impl Metrics {
         self.count_as(audit, audit.verdict(), audit.reason(), audit.would_deny());
     }
 
-    /// A request was to pass, and the host did not take its headers or state.
+    /// A request was to be forwarded and was rejected: the host cannot do what its decision needs.
     pub(super) fn count_undelivered(&self, audit: &AuditRecord) {
         self.count_as(audit, "deny", UNDELIVERED, None);
     }
@@ -188,7 +189,7 @@ impl Metrics {
             Err(status) => {
                 self.are_counted.set(false);
                 self.times.set(None);
-                log::error!("the host does not count ({status:?}): from now on there are no metrics");
+                log::error!("updating a metric failed ({status:?}); metrics are off until the next configuration");
                 None
             }
         }

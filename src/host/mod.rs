@@ -10,6 +10,7 @@ mod carry_out;
 mod clock;
 mod filter_state;
 mod headers;
+mod host_error;
 mod host_kind;
 mod http_context;
 mod inquiries;

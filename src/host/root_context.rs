@@ -12,8 +12,9 @@ use proxy_wasm::types::{BufferType, ContextType};
 use crate::config::{self, Loaded};
 use crate::engine::{Decision, Engine, Fetch, FetchCause, NothingShared, Outbox, Room, SharedAnswers, StreamId, Turn};
 use crate::host::callouts::{Errand, read_inquiry, read_keys, read_poll};
-use crate::host::carry_out::{apply, log_fetch, log_suppressed};
+use crate::host::carry_out::{apply, log_fetch, log_suppressed, reject};
 use crate::host::filter_state::declare;
+use crate::host::host_error::HostError;
 use crate::host::host_kind::is_envoy;
 use crate::host::http_context::FilterStream;
 use crate::host::reporting::Setting;
@@ -168,8 +169,10 @@ impl FilterRoot {
     /// Takes a parked stream to its end: edits and resume, or a reply, never both.
     fn release(&self, stream: StreamId, decision: &Decision) {
         let Some(Waiting { passage, since }) = self.shared.streams.take(stream) else { return };
-        // The host knows the stream no more: its client left, and there is nobody to answer.
-        if hostcalls::set_effective_context(stream.0).is_err() {
+        // A stream that ended is not parked any more (`proxy_on_delete`), so Envoy knows this one. Where a host does not,
+        // there is no call that could end the request: it stays paused until the host's own time-out.
+        if let Err(status) = hostcalls::set_effective_context(stream.0) {
+            log::error!("set_effective_context failed ({status:?}); a pending request gets no response");
             return;
         }
         passage.set(apply(decision, &self.shared.metrics));
@@ -177,10 +180,11 @@ impl FilterRoot {
         if passage.get() == Passage::Admitted
             && let Err(status) = hostcalls::resume_http_request()
         {
-            log::error!("the host did not resume a request ({status:?})");
+            passage.set(reject(HostError::of("resuming a request")(status)));
         }
-        if hostcalls::set_effective_context(self.context_id).is_err() {
-            log::error!("the host does not know its own root context");
+        // What follows in this callback acts on the root whatever the context in effect is: the timer and the callouts.
+        if let Err(status) = hostcalls::set_effective_context(self.context_id) {
+            log::error!("set_effective_context failed ({status:?}) for the root context");
         }
     }
 

@@ -61,11 +61,8 @@ impl RootState {
 
     /// Asks for ticks of the root, the next one after `period`.
     pub(super) fn tick_after(&self, period: Duration) {
-        let asked = hostcalls::set_tick_period(period.max(SOONEST_TICK));
-        self.tick_is_soon.set(asked.is_ok() && period <= SOONEST_TICK);
-        if let Err(status) = asked {
-            log::error!("the host refused a tick ({status:?}); keys cannot be fetched");
-        }
+        let is_set = hostcalls::set_tick_period(period.max(SOONEST_TICK)).is_ok();
+        self.tick_is_soon.set(is_set && period <= SOONEST_TICK);
     }
 
     /// The tick has come.

@@ -13,11 +13,8 @@ pub(super) const TRIES: usize = 64;
 
 /// A record and its version, also where there is none.
 pub(super) fn read(key: &str) -> (Option<Vec<u8>>, u32) {
-    match hostcalls::get_shared_data(&prefixed(key)) {
-        Ok((value, Some(version))) => (value, version),
-        Ok((value, None)) => (value, ABSENT),
-        Err(_) => (None, ABSENT),
-    }
+    let (value, version) = hostcalls::get_shared_data(&prefixed(key)).unwrap_or_default();
+    (value, version.unwrap_or(ABSENT))
 }
 
 /// Puts `value` in the place of what was read.

@@ -4,7 +4,8 @@
 //! back is the caller's. The function takes more than we do (SHA-1, RSA 1024, a P-256 key with SHA-384),
 //! so what is asked is decided before: the key and its algorithm by `jwk`, a signature's length and
 //! range here. Only the one answer that says "valid" counts: a host that answers anything else, or
-//! nonsense, can refuse good tokens and never let a bad one pass.
+//! nonsense, can refuse good tokens and never let a bad one pass. A call that fails is no verdict: then the module
+//! verifies the signature itself.
 
 mod known_answers;
 
@@ -18,7 +19,7 @@ use super::jwk::{Key, PublicKey};
 use super::verify::{PortableVerifier, SignatureVerifier};
 use known_answers::{KNOWN_ANSWERS, KnownAnswer, MESSAGE, OTHER_MESSAGE};
 
-/// Takes the arguments of `verify_signature` to the host and brings its answer, if there is one.
+/// Calls `verify_signature` with these arguments; `None` when the call fails.
 pub type HostCall = Box<dyn Fn(&[u8]) -> Option<Vec<u8>>>;
 
 /// The protobuf of `VerifySignatureResult { result: true }`, and nothing else.
@@ -100,13 +101,14 @@ impl NativeVerifier {
             return Some(Doubt::GoodRefused);
         };
         let asked = |key: &Key, message: &[u8], signature: &[u8]| {
-            question(known.algorithm, key, message, signature).is_some_and(|question| self.ask(&question))
+            question(known.algorithm, key, message, signature).is_some_and(|question| self.ask(&question) == Some(true))
         };
         let not_der = || {
             let question = question(known.algorithm, &key, MESSAGE, &signature);
             question
                 .filter(|question| *question.signature != *signature)
-                .is_some_and(|question| self.ask(&Question { signature: Cow::Borrowed(&signature), ..question }))
+                .map(|question| Question { signature: Cow::Borrowed(&signature), ..question })
+                .is_some_and(|question| self.ask(&question) == Some(true))
         };
         if !asked(&key, MESSAGE, &signature) {
             return Some(Doubt::GoodRefused);
@@ -125,18 +127,21 @@ impl NativeVerifier {
         Some(Doubt::BadAccepted(bad))
     }
 
-    fn ask(&self, question: &Question<'_>) -> bool {
-        (self.call)(&question.to_protobuf()).is_some_and(|answer| answer == VALID)
+    /// Whether the host calls the signature valid; `None` when the call fails.
+    fn ask(&self, question: &Question<'_>) -> Option<bool> {
+        (self.call)(&question.to_protobuf()).map(|answer| answer == VALID)
     }
 }
 
 impl SignatureVerifier for NativeVerifier {
     fn verifies(&self, algorithm: Algorithm, key: &Key, message: &[u8], signature: &[u8]) -> bool {
-        if self.by_host.contains(&algorithm) {
-            question(algorithm, key, message, signature).is_some_and(|question| self.ask(&question))
-        } else {
-            PortableVerifier.verifies(algorithm, key, message, signature)
+        let by_module = || PortableVerifier.verifies(algorithm, key, message, signature);
+        if !self.by_host.contains(&algorithm) {
+            return by_module();
         }
+        // A call that fails says nothing of the token: a good one must not be rejected for it.
+        question(algorithm, key, message, signature)
+            .is_some_and(|question| self.ask(&question).unwrap_or_else(by_module))
     }
 }
 

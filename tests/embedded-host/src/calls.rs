@@ -4,6 +4,7 @@ use wasmi::{Caller, Error, Memory, Val};
 
 use crate::abi::{Status, deserialize, serialize};
 use crate::manners::{Asked, Property};
+use crate::signatures::verify_signature;
 use crate::world::{Callout, Reply, World};
 use std::time::Duration;
 
@@ -80,15 +81,14 @@ pub(crate) fn call(
     });
     let memory = caller.get_export("memory").and_then(|export| export.into_memory()).expect("a memory");
     let mut served = Call { caller, memory, arguments: arguments.collect() };
-    let status = match room {
-        "env" => {
-            *served.world().calls.entry(name.to_owned()).or_default() += 1;
-            served.env(name)?
-        }
-        _ => served.wasi(name)?,
+    let subject = served.subject(name);
+    let status = match served.world().fault_of_next_call(name, subject) {
+        Some(status) => status,
+        None if room == "env" => served.env(name)? as i32,
+        None => served.wasi(name)? as i32,
     };
     if let Some(result) = results.first_mut() {
-        *result = Val::I32(status as i32);
+        *result = Val::I32(status);
     }
     Ok(())
 }
@@ -101,29 +101,40 @@ struct Call<'a> {
 
 impl Call<'_> {
     fn env(&mut self, name: &str) -> Result<Status, Error> {
-        let of_request_headers = name == "proxy_get_header_map_pairs" && self.number(0) == REQUEST_HEADERS;
-        let asked = {
-            let manners = &self.world().manners;
-            match name {
-                "proxy_call_foreign_function" => manners.foreign_functions,
-                "proxy_set_property" => manners.filter_state,
-                "proxy_http_call" => manners.callouts,
-                "proxy_send_local_response" => manners.replies,
-                "proxy_define_metric" => manners.metrics,
-                _ if name.ends_with("_metric") => manners.counting,
-                _ if name.contains("_shared_") => manners.shared_data,
-                "proxy_remove_header_map_value" | "proxy_replace_header_map_value" | "proxy_add_header_map_value" => {
-                    manners.header_edits
-                }
-                _ if of_request_headers => manners.request_headers,
-                _ => Asked::Serves,
-            }
+        let manners = &self.world().manners;
+        let asked = match name {
+            "proxy_call_foreign_function" => manners.foreign_functions,
+            "proxy_set_property" => manners.filter_state,
+            "proxy_http_call" => manners.callouts,
+            _ if name.ends_with("_metric") => manners.metrics,
+            _ if name.contains("_shared_") => manners.shared_data,
+            _ => Asked::Serves,
         };
         match asked {
             Asked::Serves => self.serve(name),
             Asked::Refuses(status) => Ok(status),
             Asked::Traps => Err(Error::new(format!("this host traps on {name}"))),
         }
+    }
+
+    /// What the call is about, where it names something: without the parts of a name that differ from one configuration
+    /// or token to another.
+    fn subject(&self, function: &str) -> String {
+        let name = match function {
+            "proxy_get_property" | "proxy_set_property" | "proxy_call_foreign_function" => self.bytes(0),
+            "proxy_get_shared_data" | "proxy_set_shared_data" => {
+                let key = self.bytes(0);
+                let kind = key.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+                if kind.iter().all(u8::is_ascii_digit) { b"slot".to_vec() } else { kind.to_vec() }
+            }
+            "proxy_get_header_map_value" | "proxy_remove_header_map_value" | "proxy_replace_header_map_value" => {
+                self.bytes(1)
+            }
+            "proxy_set_effective_context" if self.number(0) == self.caller.data().active => b"root".to_vec(),
+            "proxy_set_effective_context" => b"stream".to_vec(),
+            _ => Vec::new(),
+        };
+        String::from_utf8_lossy(&name).replace('\0', ".")
     }
 
     fn serve(&mut self, name: &str) -> Result<Status, Error> {
@@ -179,7 +190,7 @@ impl Call<'_> {
             "proxy_http_call" => Ok(self.callout()),
             "proxy_get_property" => self.property(),
             "proxy_set_property" => Ok(self.write_state()),
-            "proxy_call_foreign_function" => Ok(self.foreign_function()),
+            "proxy_call_foreign_function" => self.foreign_function(),
             "proxy_get_shared_data" => {
                 let key = self.bytes(0);
                 let held = self.world().shared.get(&key);
@@ -334,8 +345,8 @@ impl Call<'_> {
             }
         }
         let timeout = Duration::from_millis(u64::from(self.number(8)));
-        let root = self.world().effective_root();
-        assert_eq!(root, self.world().effective, "a request owns a callout: its answer is lost when the client leaves");
+        let (root, active) = (self.world().effective_root(), self.world().active);
+        assert_eq!(root, active, "a request owns a callout: its response is lost when the client leaves");
         let token = self.world().manners.first_callout_token + self.world().callouts_made;
         self.world().callouts_made += 1;
         let upstream = String::from_utf8(upstream).expect("a name");
@@ -356,15 +367,20 @@ impl Call<'_> {
         Status::Ok
     }
 
-    fn foreign_function(&mut self) -> Status {
+    fn foreign_function(&mut self) -> Result<Status, Error> {
         let (name, argument) = (self.bytes(0), self.bytes(2));
         match name.as_slice() {
             b"declare_property" => {
                 let root = self.world().effective_root();
-                if self.world().declared.insert((root, argument)) { Status::Ok } else { Status::BadArgument }
+                Ok(if self.world().declared.insert((root, argument)) { Status::Ok } else { Status::BadArgument })
             }
-            b"clear_route_cache" => Status::Ok,
-            _ => Status::NotFound,
+            b"clear_route_cache" => {
+                let Some(stream) = self.world().effective_stream() else { return Ok(Status::BadArgument) };
+                stream.is_route_cleared = true;
+                Ok(Status::Ok)
+            }
+            b"verify_signature" => self.give(4, &verify_signature(&argument)),
+            _ => Ok(Status::NotFound),
         }
     }
 

@@ -15,8 +15,10 @@
 
 mod abi;
 mod calls;
+mod faults;
 mod manners;
 mod shared;
+mod signatures;
 mod world;
 
 use std::collections::BTreeMap;
@@ -27,9 +29,10 @@ use std::time::Duration;
 use wasmi::{Engine, Error, ExternType, Instance, Linker, Module, Store, Val};
 
 pub use abi::{Action, Status};
-pub use manners::{Asked, Manners, Property};
+pub use faults::{Fault, FaultyCalls};
+pub use manners::{Asked, Manners, OnTrap, Property};
 pub use shared::SharedStore;
-pub use world::{Answer, Callout, Outcome, Reply};
+pub use world::{Answer, Callout, HostCall, Outcome, Reply};
 use world::{Stream, World};
 
 /// Header or trailer fields.
@@ -59,9 +62,9 @@ fn module() -> &'static Module {
     })
 }
 
-/// The names of the functions that the module imports from `env`.
+/// The names of the functions that the module imports.
 pub fn imported() -> Vec<String> {
-    module().imports().filter(|import| import.module() == "env").map(|import| import.name().to_owned()).collect()
+    module().imports().map(|import| import.name().to_owned()).collect()
 }
 
 impl Vm {
@@ -149,6 +152,11 @@ impl Vm {
     /// What stands in a stream's filter state.
     pub fn filter_state(&self, stream: StreamId) -> Vec<String> {
         self.store.data().stream(stream.0).state.iter().map(|(name, value)| format!("{name}={value}")).collect()
+    }
+
+    /// Whether the host is to choose the route of a stream again.
+    pub fn is_route_cleared(&self, stream: StreamId) -> bool {
+        self.store.data().stream(stream.0).is_route_cleared
     }
 
     /// What the roots have declared, as text.
@@ -256,6 +264,11 @@ impl Vm {
         self.store.data().stream(stream.0).trailers.clone()
     }
 
+    /// The trailers that the backend got.
+    pub fn forwarded_trailers(&self, stream: StreamId) -> Fields {
+        self.store.data().stream(stream.0).forwarded_trailers.clone()
+    }
+
     /// The tick period that a root asked for last.
     pub fn tick_period(&self, root: RootId) -> Option<Duration> {
         self.store.data().tick_periods.get(&root.0).map(|millis| Duration::from_millis(u64::from(*millis)))
@@ -272,9 +285,19 @@ impl Vm {
         records.filter_map(|(_, rest)| rest.split_once('"')).map(|(reason, _)| reason.to_owned()).collect()
     }
 
+    /// Why the module trapped, on a host that takes that [closed](OnTrap::FailClosed).
+    pub fn trap(&self) -> Option<&str> {
+        self.store.data().trap.as_deref()
+    }
+
     /// How often each host function was called so far.
     pub fn calls(&self) -> &BTreeMap<String, usize> {
         &self.store.data().calls
+    }
+
+    /// The calls of host functions so far, in order.
+    pub fn trace(&self) -> &[HostCall] {
+        &self.store.data().trace
     }
 
     /// The properties that the host was asked for so far, each by its path with dots.
@@ -311,16 +334,24 @@ impl Vm {
     }
 
     fn after(&mut self, stream: StreamId, action: u32) -> Action {
-        let action = if action == 0 { Action::Continue } else { Action::Pause };
+        let action = if action == 0 && self.trap().is_none() { Action::Continue } else { Action::Pause };
         if action == Action::Continue {
             self.world_mut().stream_mut(stream.0).forward();
         }
         action
     }
 
-    /// A callback that must not trap.
+    /// Calls a callback. One that traps returns 0, and later ones are not called, where the host [fails
+    /// closed](OnTrap::FailClosed).
     fn expect(&mut self, callback: &str, arguments: &[u32]) -> u32 {
-        self.call(callback, arguments).unwrap_or_else(|trap| panic!("{callback} trapped: {trap}"))
+        if self.trap().is_some() {
+            return 0;
+        }
+        self.call(callback, arguments).unwrap_or_else(|trap| {
+            assert!(self.store.data().manners.on_trap == OnTrap::FailClosed, "{callback} trapped: {trap}");
+            self.world_mut().trap = Some(format!("{callback}: {trap}"));
+            0
+        })
     }
 
     /// The same, of a callback that a host does without: 0, which is "go on", where the module has none.
@@ -334,9 +365,10 @@ impl Vm {
             return Err(String::from("the module has no such callback"));
         };
         if let Some(context) = arguments.first() {
-            self.world_mut().effective = *context;
+            (self.world_mut().active, self.world_mut().effective) = (*context, *context);
         }
         self.world_mut().count_entry(callback);
+        callback.clone_into(&mut self.world_mut().callback);
         let arguments: Vec<Val> = arguments.iter().map(|value| Val::I32(value.cast_signed())).collect();
         let mut results = vec![Val::I32(0); function.ty(&self.store).results().len()];
         let ended: Result<(), Error> = function.call(&mut self.store, &arguments, &mut results);

@@ -2,6 +2,7 @@
 //! foreign functions that it does not know and on shared data without a zone; others answer with an error.
 
 use crate::abi::Status;
+use crate::faults::Fault;
 
 /// How a host takes a call that not every host serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,30 +33,35 @@ pub enum Property {
 pub struct Manners {
     /// `proxy_get_property`
     pub properties: Property,
-    /// `proxy_call_foreign_function`; served are those that change what becomes of a request, none that verifies.
+    /// `proxy_call_foreign_function`; `declare_property`, `clear_route_cache` and `verify_signature` are served.
     pub foreign_functions: Asked,
     /// Shared data and shared queues.
     pub shared_data: Asked,
     /// `proxy_http_call`
     pub callouts: Asked,
-    /// Making a metric.
+    /// Defining, incrementing and recording metrics.
     pub metrics: Asked,
-    /// Counting with one, and setting it.
-    pub counting: Asked,
-    /// `proxy_get_header_map_pairs` of a request.
-    pub request_headers: Asked,
     /// `proxy_set_property`: filter state, on Envoy.
     pub filter_state: Asked,
-    /// Changing headers.
-    pub header_edits: Asked,
-    /// `proxy_send_local_response`
-    pub replies: Asked,
     /// Environment variables that the module sees, as `NAME=value`.
     pub environment: &'static [&'static str],
     /// Functions that the host does not have at all.
     pub missing: &'static [&'static str],
     /// What the first callout is called.
     pub first_callout_token: u32,
+    /// A host function that fails.
+    pub fault: Option<Fault>,
+    /// What a trap of the module leads to.
+    pub on_trap: OnTrap,
+}
+
+/// What a trap of the module leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnTrap {
+    /// The test fails.
+    FailTest,
+    /// As in Envoy: the VM is not called any more, and nothing that was not forwarded before is forwarded.
+    FailClosed,
 }
 
 impl Manners {
@@ -67,14 +73,12 @@ impl Manners {
             shared_data: Asked::Serves,
             callouts: Asked::Serves,
             metrics: Asked::Serves,
-            counting: Asked::Serves,
-            request_headers: Asked::Serves,
             filter_state: Asked::Serves,
-            header_edits: Asked::Serves,
-            replies: Asked::Serves,
             environment: &[],
             missing: &[],
             first_callout_token: 1,
+            fault: None,
+            on_trap: OnTrap::FailTest,
         }
     }
 
@@ -86,7 +90,6 @@ impl Manners {
             shared_data: Asked::Traps,
             filter_state: Asked::Traps,
             metrics: Asked::Traps,
-            counting: Asked::Traps,
             missing: &["proxy_get_log_level"],
             first_callout_token: 0,
             ..Self::envoy()

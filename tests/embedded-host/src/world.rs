@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::Fields;
+use crate::faults::Fault;
 use crate::manners::Manners;
 use crate::shared::SharedStore;
 
@@ -54,6 +55,17 @@ impl Callout {
     }
 }
 
+/// A call of a host function.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct HostCall {
+    /// The function.
+    pub function: String,
+    /// The callback that made it.
+    pub callback: String,
+    /// What it is about: a property, a header, a foreign function, a kind of shared record.
+    pub subject: String,
+}
+
 /// How a callout ends; without headers, there was no answer.
 #[derive(Clone, Debug, Default)]
 pub struct Answer {
@@ -84,8 +96,11 @@ pub(crate) struct Stream {
     pub(crate) trailers: Fields,
     /// Filter state: what was written under each name, once.
     pub(crate) state: BTreeMap<String, String>,
+    /// Whether the host is to choose its route again.
+    pub(crate) is_route_cleared: bool,
     pub(crate) replies: Vec<Reply>,
     forwarded: Option<Fields>,
+    pub(crate) forwarded_trailers: Fields,
     pub(crate) resumed: usize,
 }
 
@@ -96,17 +111,20 @@ impl Stream {
             headers,
             trailers: Vec::new(),
             state: BTreeMap::new(),
+            is_route_cleared: false,
             replies: Vec::new(),
             forwarded: None,
+            forwarded_trailers: Vec::new(),
             resumed: 0,
         }
     }
 
-    /// The head goes to the backend as it is now.
+    /// The head goes to the backend as it is now, and the trailers that have come.
     pub(crate) fn forward(&mut self) {
         if self.forwarded.is_none() {
             self.forwarded = Some(self.headers.clone());
         }
+        self.forwarded_trailers.clone_from(&self.trailers);
     }
 
     pub(crate) fn outcome(&self, id: u32) -> Outcome {
@@ -128,6 +146,9 @@ pub(crate) struct World {
     pub(crate) vm: u32,
     pub(crate) now: Duration,
     pub(crate) random: u64,
+    /// The context that the module was called for: the SDK files callouts under it.
+    pub(crate) active: u32,
+    /// The context that host functions act on.
     pub(crate) effective: u32,
     /// The ids of contexts that were made and not deleted.
     pub(crate) contexts: BTreeSet<u32>,
@@ -146,6 +167,11 @@ pub(crate) struct World {
     pub(crate) calls: BTreeMap<String, usize>,
     pub(crate) properties_asked: Vec<String>,
     pub(crate) entries: BTreeMap<String, usize>,
+    /// The callback that runs, or ran last.
+    pub(crate) callback: String,
+    pub(crate) trace: Vec<HostCall>,
+    /// Why the module trapped.
+    pub(crate) trap: Option<String>,
 }
 
 impl World {
@@ -158,6 +184,7 @@ impl World {
             now: Duration::from_secs(1_800_000_000),
             // The same in each run, and another in each VM.
             random: 0x9e37_79b9_7f4a_7c15 ^ u64::from(vm),
+            active: 0,
             effective: 0,
             contexts: BTreeSet::new(),
             streams: BTreeMap::new(),
@@ -173,12 +200,29 @@ impl World {
             calls: BTreeMap::new(),
             properties_asked: Vec::new(),
             entries: BTreeMap::new(),
+            callback: String::new(),
+            trace: Vec::new(),
+            trap: None,
         }
     }
 
     /// The module is entered by one of its exports.
     pub(crate) fn count_entry(&mut self, export: &str) {
         *self.entries.entry(export.to_owned()).or_default() += 1;
+    }
+
+    /// Counts a call of a host function; with the status that it returns when the function is faulty.
+    pub(crate) fn fault_of_next_call(&mut self, function: &str, subject: String) -> Option<i32> {
+        let number = {
+            let calls = self.calls.entry(function.to_owned()).or_default();
+            *calls += 1;
+            *calls
+        };
+        let (function, callback) = (function.to_owned(), self.callback.clone());
+        let is_faulty = |fault: &Fault| fault.is_in(&function, number);
+        let status = self.manners.fault.filter(is_faulty).map(|fault| fault.status);
+        self.trace.push(HostCall { function, callback, subject });
+        status
     }
 
     pub(crate) fn stream(&self, id: u32) -> &Stream {

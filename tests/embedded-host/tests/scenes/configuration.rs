@@ -3,7 +3,7 @@
 use embedded_host::{Manners, RootId, SharedStore, Vm, imported};
 use serde_json::json;
 
-use super::{configured, fetched_keys, fields, inline_keys};
+use super::{configured, fetched_keys, fields, inline_keys, status};
 
 fn refused(document: &[u8]) -> Vec<String> {
     let mut vm = Vm::start(Manners::envoy());
@@ -11,7 +11,7 @@ fn refused(document: &[u8]) -> Vec<String> {
     assert!(!accepted, "{document:?}");
     assert_eq!(vm.take_callout(), None);
     let stream = vm.request(root, fields(&[]));
-    assert_eq!(vm.outcome(stream), embedded_host::Outcome::Waiting, "a request passed without a configuration");
+    assert_eq!(status(&vm, stream), 503, "a request without a configuration");
     vm.log().to_vec()
 }
 

@@ -7,8 +7,10 @@
 mod bare_hosts;
 mod conditions;
 mod configuration;
+mod faults;
 mod filter_state;
 mod introspection;
+mod journey;
 mod reloads;
 mod requests;
 mod roots_and_streams;

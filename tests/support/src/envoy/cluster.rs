@@ -36,6 +36,14 @@ impl Cluster {
         Self(cluster(name, json!(endpoints)))
     }
 
+    /// A cluster whose only endpoint is unhealthy, and no panic threshold: every request to it fails inside Envoy.
+    pub fn unhealthy(name: &str, port: u16) -> Self {
+        let mut cluster = on_loopback(name, port);
+        cluster["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["health_status"] = json!("UNHEALTHY");
+        cluster["common_lb_config"] = json!({"healthy_panic_threshold": {"value": 0}});
+        Self(cluster)
+    }
+
     /// Plain HTTP on 127.0.0.1:`port`, with Envoy's own defaults.
     pub fn plain(name: &str, port: u16) -> Self {
         Self(on_loopback(name, port))
