@@ -81,6 +81,7 @@ fn provider(written: &Value, provider: &Provider) -> Value {
     let algorithms: Vec<&str> = provider.algorithms.iter().map(|algorithm| algorithm.name()).collect();
     members.insert(String::from("algorithms"), json!(algorithms));
     members.insert(String::from("clock_skew"), duration(provider.clock_skew));
+    members.insert(String::from("accept_nonce"), json!(provider.accept_nonce));
     for name in ["client_ids", "max_token_lifetime", "client_claim", "scope_claim"] {
         members.entry(name).or_insert(Value::Null);
     }

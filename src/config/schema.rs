@@ -132,6 +132,10 @@ document! {
         client_ids: Vec<String>,
         /// The longest `exp - iat` that is accepted. Left out: no limit.
         max_token_lifetime: Duration,
+        /// Accepts a `nonce` in tokens that a claim calls access tokens (`typ: "Bearer"`, `token_use: "access"`), as Keycloak
+        /// before 25 issues them after a sign-in in a browser. Without it `nonce` marks an ID token, unless the `typ` of the
+        /// header is `at+jwt`. Left out: no.
+        accept_nonce: bool,
         /// The claim that names whom the token speaks for. Left out: `sub`.
         subject_claim: String,
         /// The claim that names the client. Left out: the first present of `cid`, `client_id`, `azp`.

@@ -40,11 +40,20 @@ pub fn address_in_metadata(
     let home = discovery.documents.first().ok_or(MetadataFault::Malformed)?;
     let address = members
         .get(name)
-        .and_then(Value::as_str)
+        .and_then(single_string)
         .and_then(|uri| CalloutAddress::parse(uri, &home.upstream))
         .ok_or(MetadataFault::NoAddress)?;
     let is_at_home = address.scheme == home.scheme && address.authority.eq_ignore_ascii_case(&home.authority);
     if is_at_home { Ok(address) } else { Err(MetadataFault::ForeignAddress) }
+}
+
+/// A string, or a list of one: serializers that do not know the cardinality of a member write it as a list.
+fn single_string(value: &Value) -> Option<&str> {
+    match value {
+        Value::String(text) => Some(text),
+        Value::Array(items) if items.len() == 1 => items.first().and_then(Value::as_str),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => None,
+    }
 }
 
 #[cfg(test)]
@@ -62,6 +71,8 @@ mod tests {
     fn the_key_address_is_taken_from_the_issuers_own_document() {
         let document = json!({ "issuer": "https://idp.example/realms/a", "jwks_uri": "https://idp.example/keys?x=1", "other": [1] });
         assert_eq!(address(&document).as_deref(), Ok("https://idp.example/keys?x=1"));
+        let listed = json!({ "issuer": "https://idp.example/realms/a", "jwks_uri": ["https://idp.example/keys"] });
+        assert_eq!(address(&listed).as_deref(), Ok("https://idp.example/keys"));
     }
 
     #[wasm_bindgen_test(unsupported = test)]
@@ -89,7 +100,8 @@ mod tests {
                 "{issuer}"
             );
         }
-        for uri in [json!(null), json!(5), json!("keys"), json!("")] {
+        let two = json!(["https://idp.example/k", "https://idp.example/k2"]);
+        for uri in [json!(null), json!([]), two, json!([null]), json!(5), json!("keys"), json!("")] {
             assert_eq!(with(ours(), uri.clone()), Err(MetadataFault::NoAddress), "{uri}");
         }
         for uri in [

@@ -23,11 +23,12 @@ pub mod requirement;
 pub mod route;
 pub mod rule;
 pub mod target_headers;
+mod token_kind;
 pub mod token_source;
 
 use crate::http::{HeaderEdit, HeaderName, HeaderValue, RequestHead};
 
-pub use admit::{AdmittedToken, ClaimFault};
+pub use admit::{AdmittedToken, ClaimFault, check_confirming_kind};
 pub use answers::{AllowedOrigins, AnswerClass, Answers, BodyFormat, Cors, DebugCallers, Detail, Login, OriginPattern};
 pub use audit_trail::{AuditTrail, Extent, Share};
 pub use callout_address::CalloutAddress;

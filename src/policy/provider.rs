@@ -26,6 +26,8 @@ pub struct Provider {
     pub client_ids: Option<Vec<String>>,
     /// The longest `exp - iat` that is accepted.
     pub max_token_lifetime: Option<Duration>,
+    /// Whether its access tokens may have a `nonce`.
+    pub accept_nonce: bool,
     /// Where subject, client and scopes stand.
     pub claim_names: ClaimNames,
     /// Where its keys come from.

@@ -109,6 +109,7 @@ fn provider(name: String, document: ProviderDocument, at: &Path, findings: &mut 
         clock_skew: clock_skew?,
         client_ids,
         max_token_lifetime: document.max_token_lifetime,
+        accept_nonce: document.accept_nonce.unwrap_or(false),
         claim_names,
         keys: keys?,
         introspection,
