@@ -107,8 +107,7 @@ pub(super) fn record_name(settings: &Introspection) -> String {
         }
     };
     if let Some(address) = address {
-        add(&address.upstream);
-        add(&address.to_string());
+        address.identity().for_each(|part| add(&part));
     }
     add(settings.client.client_id());
     hasher.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect()

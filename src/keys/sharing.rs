@@ -65,7 +65,7 @@ pub enum Turn {
     },
 }
 
-/// The name of a provider's records: what is fetched and through which upstream, so that two
+/// The name of a provider's records: what is fetched, through which upstream and with which headers, so that two
 /// configurations share exactly when they mean the same.
 pub(super) fn record_name(settings: &RemoteKeys) -> String {
     let mut hasher = Sha256::new();
@@ -81,8 +81,7 @@ pub(super) fn record_name(settings: &RemoteKeys) -> String {
         }
     };
     if let Some(address) = address {
-        add(&address.upstream);
-        add(&address.to_string());
+        address.identity().for_each(|part| add(&part));
     }
     let digest = hasher.finalize();
     digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect()

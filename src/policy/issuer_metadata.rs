@@ -42,6 +42,7 @@ pub fn address_in_metadata(
         .get(name)
         .and_then(single_string)
         .and_then(|uri| CalloutAddress::parse(uri, &home.upstream))
+        .map(|address| address.with_headers(&home.headers))
         .ok_or(MetadataFault::NoAddress)?;
     let is_at_home = address.scheme == home.scheme && address.authority.eq_ignore_ascii_case(&home.authority);
     if is_at_home { Ok(address) } else { Err(MetadataFault::ForeignAddress) }

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::callout_address::CalloutAddress;
+use super::callout_headers::CalloutHeaders;
 use super::introspection::{Introspection, OpaqueTokens};
 use crate::jose::{Algorithm, KeySet};
 use crate::unix_time::UnixTime;
@@ -123,6 +124,17 @@ pub enum KeyAddress {
     Discovered(Discovery),
 }
 
+impl KeyAddress {
+    /// The same, with these headers for every callout.
+    #[must_use]
+    pub fn with_headers(self, headers: &CalloutHeaders) -> Self {
+        match self {
+            Self::Known(address) => Self::Known(address.with_headers(headers)),
+            Self::Discovered(discovery) => Self::Discovered(discovery.with_headers(headers)),
+        }
+    }
+}
+
 /// How to find an issuer's keys by its metadata.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Discovery {
@@ -144,6 +156,13 @@ impl Discovery {
         ];
         let documents = paths.map(|path| CalloutAddress { path, ..home.clone() }).to_vec();
         Some(Self { issuer: issuer.to_owned(), documents })
+    }
+
+    /// The same, with these headers for every callout.
+    #[must_use]
+    pub fn with_headers(self, headers: &CalloutHeaders) -> Self {
+        let documents = self.documents.into_iter().map(|document| document.with_headers(headers)).collect();
+        Self { documents, ..self }
     }
 }
 
