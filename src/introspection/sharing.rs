@@ -304,6 +304,13 @@ mod tests {
         };
         let name = of("https://a/i", "u", "c");
         assert_eq!(name, of("https://a/i", "u", "c"));
+        let mut tenant = settings();
+        let header = (HeaderName::parse("x-tenant").unwrap(), Redacted::new(String::from("a")));
+        let address = CalloutAddress::parse("https://a/i", "u").unwrap();
+        let address = address.with_headers(&CalloutHeaders::new(vec![header]));
+        tenant.address = IntrospectionAddress::Known(address);
+        tenant.client = crate::introspection::fixture::client("c");
+        assert_ne!(name, record_name(&tenant), "another header");
         for other in [of("https://a/j", "u", "c"), of("https://a/i", "v", "c"), of("https://a/i", "u", "d")] {
             assert_ne!(name, other);
         }

@@ -60,6 +60,9 @@ fn single_string(value: &Value) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::HeaderName;
+    use crate::policy::CalloutHeaders;
+    use crate::redacted::Redacted;
     use serde_json::json;
     use wasm_bindgen_test::wasm_bindgen_test;
 
@@ -74,6 +77,16 @@ mod tests {
         assert_eq!(address(&document).as_deref(), Ok("https://idp.example/keys?x=1"));
         let listed = json!({ "issuer": "https://idp.example/realms/a", "jwks_uri": ["https://idp.example/keys"] });
         assert_eq!(address(&listed).as_deref(), Ok("https://idp.example/keys"));
+    }
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn an_address_from_the_metadata_keeps_the_headers_of_its_upstream() {
+        let field = (HeaderName::parse("x-waf-key").unwrap(), Redacted::new(String::from("a")));
+        let headers = CalloutHeaders::new(vec![field]);
+        let discovery = Discovery::of("https://idp.example", "idp").unwrap().with_headers(&headers);
+        assert!(discovery.documents.iter().all(|document| document.headers == headers));
+        let document = br#"{"issuer":"https://idp.example","jwks_uri":"https://idp.example/k"}"#;
+        assert_eq!(address_in_metadata(document, &discovery, "jwks_uri").unwrap().headers, headers);
     }
 
     #[wasm_bindgen_test(unsupported = test)]
