@@ -223,9 +223,11 @@ impl std::fmt::Debug for SharedAnswer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::HeaderName;
     use crate::introspection::call::TokenKind;
     use crate::introspection::fixture::settings;
-    use crate::policy::CalloutAddress;
+    use crate::policy::{CalloutAddress, CalloutHeaders};
+    use crate::redacted::Redacted;
     use std::collections::HashSet;
     use wasm_bindgen_test::wasm_bindgen_test;
 
