@@ -80,13 +80,8 @@ pub(crate) fn call(
     });
     let memory = caller.get_export("memory").and_then(|export| export.into_memory()).expect("a memory");
     let mut served = Call { caller, memory, arguments: arguments.collect() };
-    let status = match room {
-        "env" => {
-            *served.world().calls.entry(name.to_owned()).or_default() += 1;
-            served.env(name)?
-        }
-        _ => served.wasi(name)?,
-    };
+    *served.world().calls.entry(name.to_owned()).or_default() += 1;
+    let status = if room == "env" { served.env(name)? } else { served.wasi(name)? };
     if let Some(result) = results.first_mut() {
         *result = Val::I32(status as i32);
     }
@@ -261,6 +256,11 @@ impl Call<'_> {
                 Ok(Status::Ok)
             }
             "random_get" => {
+                match self.world().manners.random {
+                    Asked::Serves => {}
+                    Asked::Refuses(status) => return Ok(status),
+                    Asked::Traps => return Err(Error::new("this host has no random_get")),
+                }
                 let bytes: Vec<u8> = (0..self.number(1)).map(|_| self.random()).collect();
                 self.write(self.number(0), &bytes);
                 Ok(Status::Ok)

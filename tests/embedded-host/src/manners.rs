@@ -50,6 +50,8 @@ pub struct Manners {
     pub header_edits: Asked,
     /// `proxy_send_local_response`
     pub replies: Asked,
+    /// `random_get`
+    pub random: Asked,
     /// Environment variables that the module sees, as `NAME=value`.
     pub environment: &'static [&'static str],
     /// Functions that the host does not have at all.
@@ -72,6 +74,7 @@ impl Manners {
             filter_state: Asked::Serves,
             header_edits: Asked::Serves,
             replies: Asked::Serves,
+            random: Asked::Serves,
             environment: &[],
             missing: &[],
             first_callout_token: 1,

@@ -67,6 +67,20 @@ fn random_bytes_come_from_the_host_each_time() {
     }
 }
 
+/// The standard library traps there when it makes its first hasher: a host fails the plugin, closed.
+#[test]
+fn a_host_that_gives_no_random_bytes_lets_nothing_through() {
+    for random in [Asked::Refuses(Status::InternalFailure), Asked::Traps] {
+        let manners = Manners { random, ..Manners::bare() };
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            let (mut vm, root) = configured(manners, &inline_keys());
+            let stream = vm.request(root, with_token(&good_token()));
+            matches!(vm.outcome(stream), Outcome::Forwarded(_))
+        }));
+        assert!(!outcome.unwrap_or(false), "{random:?}");
+    }
+}
+
 /// The SDK panics there and leaves nothing to decide: better at the start than with a request.
 #[test]
 fn a_host_that_looks_like_envoy_and_refuses_to_make_metrics_is_noticed_before_there_are_requests() {
