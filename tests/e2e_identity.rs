@@ -197,7 +197,10 @@ fn identity_and_token_in_x_forwarded_headers_reach_the_backend_without_the_clien
         { "header": "x-forwarded-groups", "claim": "groups", "format": "comma" },
     ]);
     configuration["token"] = json!({ "from_headers": [{ "name": "x-forwarded-access-token" }] });
-    let gateway = Setup { configuration, ..Setup::default() }.start();
+    let mut with_payload = minimal_configuration();
+    with_payload["forward_payload_header"] = json!("x-forwarded-access-token");
+    let more_listeners = vec![ListenerOptions::filtered("payload", &with_payload)];
+    let gateway = Setup { configuration, more_listeners, ..Setup::default() }.start();
     let token = gateway.bent(json!({ "email": "alice@acme.com", "groups": ["a", "b"] }));
     let names = ["x-forwarded-user", "x-forwarded-email", "x-forwarded-preferred-username", "x-forwarded-groups"];
     let spellings: [fn(&str) -> String; 3] =
@@ -218,6 +221,14 @@ fn identity_and_token_in_x_forwarded_headers_reach_the_backend_without_the_clien
         let is_mallory = |(_, value): &(String, Vec<u8>)| value == b"mallory";
         assert!(!seen.headers.0.iter().chain(&seen.trailers.0).any(is_mallory), "{seen:?}");
     }
+    gateway.backend.clear();
+    let request = Request::get("/accounts").bearer(&token).header("x_forwarded_access_token", "mallory");
+    let request = request.header("X-Forwarded-Access-Token", "mallory");
+    assert_eq!(request.send(gateway.envoy.port("payload")).status, 200, "{:?}", gateway.reasons());
+    let seen = gateway.backend.requests().remove(0);
+    let payload = token.split('.').nth(1).unwrap_or_default().as_bytes();
+    assert_eq!(seen.headers.all("x-forwarded-access-token"), [payload], "the payload and not the client's value");
+    assert_eq!(seen.headers.all("x_forwarded_access_token").len(), 0);
     gateway.assert_no_trap();
 }
 

@@ -51,9 +51,9 @@ pub enum ClaimFault {
     IssuerUnknown,
     /// Another kind of token: an ID token, a logout token, a DPoP proof.
     NotAnAccessToken,
-    /// `aud` is missing, or names nobody.
+    /// `aud` is missing.
     AudienceMissing,
-    /// `aud` is neither a string nor a list of strings.
+    /// `aud` is neither a string nor a list of strings with an item.
     AudienceMalformed,
     /// `aud` names nobody that is expected.
     AudienceUnexpected,
@@ -251,6 +251,8 @@ fn check_audience(claims: &Claims, expected: &Audiences) -> Result<(), ClaimFaul
         (Claim::Valid(audiences), _) => audiences,
         (Claim::Malformed, _) => return Err(ClaimFault::AudienceMalformed),
         (Claim::Absent, Audiences::InsecureAny) => return Ok(()),
+        // `null` or an empty list.
+        (Claim::Absent, Audiences::AnyOf(_)) if claims.contains("aud") => return Err(ClaimFault::AudienceMalformed),
         (Claim::Absent, Audiences::AnyOf(_)) => return Err(ClaimFault::AudienceMissing),
     };
     let is_expected = match expected {
