@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::jose::{ActiveToken, Claim, Claims, SignedPayload, VerifiedToken};
 use crate::policy::provider::{Audiences, Provider};
-use crate::policy::token_kind::{Nonce, check_kind};
+use crate::policy::token_kind::{self, Kind, Nonce};
 use crate::unix_time::UnixTime;
 
 /// A token that is proved, current and meant for us: identity may be taken from it.
@@ -232,6 +232,14 @@ fn check_type(token: &VerifiedToken) -> Result<(), ClaimFault> {
 fn media_type(token: &VerifiedToken) -> Option<String> {
     let name = token.header().token_type.as_deref()?.to_ascii_lowercase();
     Some(name.strip_prefix("application/").unwrap_or(&name).to_owned())
+}
+
+fn check_kind(claims: &Claims, nonce: Nonce) -> Result<(), ClaimFault> {
+    match token_kind::kind(claims, nonce) {
+        Kind::Access => Ok(()),
+        Kind::SenderConstrained => Err(ClaimFault::SenderConstrained),
+        Kind::Other => Err(ClaimFault::NotAnAccessToken),
+    }
 }
 
 /// Rejects an introspection response that names a JWT another kind of token. Its `nonce` was judged with the JWT.

@@ -1,13 +1,12 @@
 //! Which kind of token the claims describe: access tokens are accepted, tokens that say that they are another kind are
 //! not (RFC 9068 section 5, RFC 8725 section 3.11).
 //!
-//! No issuer marks its access tokens like another, so the rule is a list of what is *not* one. The same rule applies to
+//! Issuers name access tokens in many ways, so the rule lists the kinds that are *not* one. The same rule applies to
 //! JWTs and to introspection responses: an endpoint also knows refresh and ID tokens (RFC 7662 section 2.1).
 
 use serde_json::Value;
 
 use crate::jose::{Claim, Claims};
-use crate::policy::admit::ClaimFault;
 
 /// The claims that name the kind of a token: `typ` (Keycloak), `token_type` (RFC 7662; Salesforce and Django write a kind
 /// there), `token_use` (Cognito, Ory Hydra), `token_usage` (OpenIddict), `tokenName` (ForgeRock).
@@ -47,6 +46,17 @@ const ACCESS_KINDS: [&str; 4] = ["access", "at", "bearer", "dpop"];
 /// logout tokens are too. No access token has them.
 const OTHER_KINDS_MARKS: [&str; 3] = ["at_hash", "c_hash", "events"];
 
+/// What a token is by its claims.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// An access token, or nothing says otherwise.
+    Access,
+    /// An access token that its type binds to a sender.
+    SenderConstrained,
+    /// Another kind, or a claim that names a kind is of the wrong type.
+    Other,
+}
+
 /// Where a `nonce` is no sign of an ID token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Nonce {
@@ -58,18 +68,18 @@ pub(super) enum Nonce {
     Rejected,
 }
 
-/// Rejects what is not an access token, and what is bound to a sender by its token type.
-pub(super) fn check_kind(claims: &Claims, nonce: Nonce) -> Result<(), ClaimFault> {
+/// The kind of the token with these claims.
+pub(super) fn kind(claims: &Claims, nonce: Nonce) -> Kind {
     let mut is_named_access = false;
     let mut is_sender_constrained = false;
     for name in KIND_CLAIMS {
         match claims.texts(name) {
             Claim::Absent => {}
-            Claim::Malformed => return Err(ClaimFault::NotAnAccessToken),
+            Claim::Malformed => return Kind::Other,
             Claim::Valid(kinds) => {
                 for kind in kinds.into_iter().map(normalized) {
                     if OTHER_KINDS.contains(&kind.as_str()) {
-                        return Err(ClaimFault::NotAnAccessToken);
+                        return Kind::Other;
                     }
                     is_sender_constrained |= kind == "dpop";
                     is_named_access |= ACCESS_KINDS.contains(&kind.as_str());
@@ -86,10 +96,11 @@ pub(super) fn check_kind(claims: &Claims, nonce: Nonce) -> Result<(), ClaimFault
     // Okta numbers its ID tokens like this.
     let is_okta_id_token = matches!(claims.text("jti"), Claim::Valid(id) if id.starts_with("ID."));
     let is_marked = OTHER_KINDS_MARKS.iter().any(|mark| has(mark)) || (has("nonce") && !has_accepted_nonce);
-    if is_okta_id_token || is_marked {
-        return Err(ClaimFault::NotAnAccessToken);
+    match (is_okta_id_token || is_marked, is_sender_constrained) {
+        (true, _) => Kind::Other,
+        (false, true) => Kind::SenderConstrained,
+        (false, false) => Kind::Access,
     }
-    if is_sender_constrained { Err(ClaimFault::SenderConstrained) } else { Ok(()) }
 }
 
 /// A kind without what issuers write around it: `ID`, `id_token`, `id-token`, `id_token+jwt` and
