@@ -163,7 +163,7 @@ fn cases() -> Vec<Case> {
             "insufficient_user_authentication",
             "A stronger or more recent authentication is needed.",
             Some(
-                r#", error="insufficient_user_authentication", acr_values="urn:okta:loa:2fa:any", max_age=900, scope="pay""#,
+                r#", error="insufficient_user_authentication", acr_values="urn:okta:loa:2fa:any", max_age="900", scope="pay""#,
             ),
             Some("&acr_values=urn%3Aokta%3Aloa%3A2fa%3Aany&max_age=900&scope=pay"),
         ),

@@ -197,7 +197,11 @@ fn with_token(token: Value) -> Value {
 
 #[test]
 fn places_for_a_token_that_cannot_be_meant_are_refused_each_with_its_path() {
-    const NO_NAME: &str = "not a header name, or one that the request itself needs";
+    const NO_NAME: &str = "not a header name (RFC 9110 section 5.1)";
+    const FRAMING: &str = "reserved: it frames the message or belongs to the connection; choose a header of your own";
+    const PROXY: &str = "reserved: Envoy and other proxies write it; choose a header of your own";
+    const TARGET: &str =
+        "reserved: backends read the target of the request from it (docs/security.md); choose a header of your own";
     const IDENTITY: &str = "a header of `claim_to_headers`, `forward_payload_header` or `request_headers_to_remove`: it tells the backend who the user is and is never read";
     let header = |name: &str| json!({ "from_headers": [{ "name": name }] });
     let with_cookie = |headers: Value| json!({ "from_headers": headers, "from_cookies": ["at"] });
@@ -284,21 +288,26 @@ fn places_for_a_token_that_cannot_be_meant_are_refused_each_with_its_path() {
         (json!({ "from_cookies": "at" }), ".from_cookies", "expected a list"),
         (json!({ "from_params": [5] }), ".from_params[0]", "expected a string"),
     ];
-    for name in [
-        "",
-        "a b",
-        ":path",
-        ":authority",
-        "host",
-        "Host",
-        "content-length",
-        "transfer-encoding",
-        "connection",
-        "x-envoy-original-path",
-        "x-forwarded-for",
-        "x-request-id",
+    for (name, hint) in [
+        ("", NO_NAME),
+        ("a b", NO_NAME),
+        (":path", NO_NAME),
+        (":authority", NO_NAME),
+        ("host", FRAMING),
+        ("Host", FRAMING),
+        ("content-length", FRAMING),
+        ("transfer-encoding", FRAMING),
+        ("connection", FRAMING),
+        ("x-envoy-original-path", TARGET),
+        ("x-envoy-internal", PROXY),
+        ("x-forwarded-for", PROXY),
+        ("x-forwarded-proto", PROXY),
+        ("x-forwarded-host", TARGET),
+        ("x-forwarded-port", TARGET),
+        ("x-forwarded-client-cert", PROXY),
+        ("x-request-id", PROXY),
     ] {
-        rows.push((header(name), ".from_headers[0].name", NO_NAME));
+        rows.push((header(name), ".from_headers[0].name", hint));
     }
     for scheme in ["", "Bearer ", "a b", "Bearer:", "é"] {
         rows.push((

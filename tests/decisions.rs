@@ -184,6 +184,8 @@ fn a_bad_token_is_answered_alike_whatever_is_wrong_with_it() {
         ("issuer_malformed", with_payload(json!({ "iss": null }))),
         ("not_an_access_token", with_payload(json!({ "nonce": "n" }))),
         ("not_an_access_token", with_payload(json!({ "jti": "ID.abc" }))),
+        ("not_an_access_token", with_payload(json!({ "token_use": "id" }))),
+        ("identity_malformed", with_payload(json!({ "jti": 7 }))),
         ("sender_constrained", with_payload(json!({ "cnf": { "jkt": "x" } }))),
         ("identity_malformed", with_payload(json!({ "sub": 7 }))),
         ("key_unknown", with_token(&SigningKey::a("k2").token(&payload(NOW)))),

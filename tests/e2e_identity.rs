@@ -186,6 +186,52 @@ fn the_operator_chooses_claims_headers_and_forwarding() {
     assert_eq!(received(&echo, "authorization"), [format!("Bearer {token}")]);
 }
 
+/// oauth2-proxy, Argo CD and Kubernetes dashboards read these headers.
+#[test]
+fn identity_and_token_in_x_forwarded_headers_reach_the_backend_without_the_clients_own() {
+    let mut configuration = minimal_configuration();
+    configuration["claim_to_headers"] = json!([
+        { "header": "x-forwarded-user", "claim": "sub" },
+        { "header": "x-forwarded-email", "claim": "email" },
+        { "header": "X-Forwarded-Preferred-Username", "claim": "preferred_username" },
+        { "header": "x-forwarded-groups", "claim": "groups", "format": "comma" },
+    ]);
+    configuration["token"] = json!({ "from_headers": [{ "name": "x-forwarded-access-token" }] });
+    let mut with_payload = minimal_configuration();
+    with_payload["forward_payload_header"] = json!("x-forwarded-access-token");
+    let more_listeners = vec![ListenerOptions::filtered("payload", &with_payload)];
+    let gateway = Setup { configuration, more_listeners, ..Setup::default() }.start();
+    let token = gateway.bent(json!({ "email": "alice@acme.com", "groups": ["a", "b"] }));
+    let names = ["x-forwarded-user", "x-forwarded-email", "x-forwarded-preferred-username", "x-forwarded-groups"];
+    let spellings: [fn(&str) -> String; 3] =
+        [str::to_owned, |name| name.replace('-', "_"), |name| name.to_uppercase().replace('-', ".")];
+    for spelling in spellings {
+        gateway.backend.clear();
+        let request = Request::post("/accounts").header("x-forwarded-access-token", &token).chunked(&[b"body"]);
+        let request = names.iter().fold(request, |request, name| {
+            request.header(spelling(name), "mallory").trailer(spelling(name), "mallory")
+        });
+        assert_eq!(request.send(gateway.port()).status, 200, "{:?}", gateway.reasons());
+        let seen = gateway.backend.requests().remove(0);
+        assert_eq!(seen.headers.all("x-forwarded-user"), [b"alice@acme.com"]);
+        assert_eq!(seen.headers.all("x-forwarded-email"), [b"alice@acme.com"]);
+        assert_eq!(seen.headers.all("x-forwarded-groups"), [b"a,b"]);
+        assert_eq!(seen.headers.all("x-forwarded-preferred-username").len(), 0, "the token has no such claim");
+        assert_eq!(seen.headers.all("x-forwarded-access-token").len(), 0, "the credential is removed");
+        let is_mallory = |(_, value): &(String, Vec<u8>)| value == b"mallory";
+        assert!(!seen.headers.0.iter().chain(&seen.trailers.0).any(is_mallory), "{seen:?}");
+    }
+    gateway.backend.clear();
+    let request = Request::get("/accounts").bearer(&token).header("x_forwarded_access_token", "mallory");
+    let request = request.header("X-Forwarded-Access-Token", "mallory");
+    assert_eq!(request.send(gateway.envoy.port("payload")).status, 200, "{:?}", gateway.reasons());
+    let seen = gateway.backend.requests().remove(0);
+    let payload = token.split('.').nth(1).unwrap_or_default().as_bytes();
+    assert_eq!(seen.headers.all("x-forwarded-access-token"), [payload], "the payload and not the client's value");
+    assert_eq!(seen.headers.all("x_forwarded_access_token").len(), 0);
+    gateway.assert_no_trap();
+}
+
 #[test]
 fn a_configuration_with_faults_is_refused_and_all_of_them_are_in_the_log() {
     let bad = json!({ "providers": { "okta": { "okta": { "domain": "acme-admin.okta.com" }, "upstream": "okta" } }, "tokn": {} });

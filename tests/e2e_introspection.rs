@@ -14,7 +14,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use gateway::Setup;
 use serde_json::{Value, json};
-use signing::{ISSUER, SigningKey, payload};
+use signing::{AUDIENCE, ISSUER, SigningKey, key_set, payload};
 use testbed::authorization_server::now;
 use testbed::envoy::version;
 use testbed::polling::until;
@@ -84,6 +84,56 @@ fn managed_trailers_of_an_introspected_request_never_reach_the_backend_with_allo
         allow_on_headers_stop_iteration: Some(true),
         ..with_environment(listener)
     });
+}
+
+/// AWS WAF and Cloudflare answer a callout without `user-agent` with 403; others ask for a key of their own.
+#[test]
+fn every_callout_carries_a_user_agent_and_the_operators_headers() {
+    let user_agent = concat!("okta-proxy-wasm/", env!("CARGO_PKG_VERSION"));
+    let server = ScriptedServer::start(move |received, _| {
+        let has = |name: &str, value: &str| received.headers.all(name) == [value.as_bytes()];
+        let of_list = has("user-agent", "acme-gateway/1") && has("authorization", SECRET);
+        match received.path.as_str() {
+            "/revoked" if of_list => Answer::json(200, &json!({ "revoked": [] })).into(),
+            _ if !has("user-agent", user_agent) || !has("x-waf-key", SECRET) => Answer::new(403, "blocked").into(),
+            "/oauth2/default/.well-known/openid-configuration" => {
+                let at = |path: &str| format!("https://acme.okta.com/{path}");
+                let endpoints =
+                    json!({ "issuer": ISSUER, "jwks_uri": at("keys"), "introspection_endpoint": at("ask") });
+                Answer::json(200, &endpoints).into()
+            }
+            "/keys" => Answer::json(200, &key_set(&[&SigningKey::a("k1")])).into(),
+            "/ask" => active(json!({})),
+            _ => Answer::new(404, "").into(),
+        }
+    });
+    let secret = json!({ "env": "OKTA_CLIENT_SECRET" });
+    let configuration = json!({
+        "providers": { "idp": {
+            "issuer": ISSUER, "audiences": [AUDIENCE], "upstream": "scripted", "callout_headers": { "X-WAF-Key": secret },
+            "introspection": { "client_id": "0oaGateway", "client_secret": secret } } },
+        "revocations": { "uri": "https://lists.acme.com/revoked", "upstream": "scripted",
+            "callout_headers": { "user-agent": "acme-gateway/1", "authorization": secret } },
+    });
+    let gateway = Setup {
+        configuration,
+        listener: with_environment,
+        more_clusters: vec![Cluster::plain("scripted", server.port())],
+        environment: vec![("OKTA_CLIENT_SECRET", SECRET.to_owned())],
+        ..Setup::default()
+    }
+    .start();
+    let jwt = SigningKey::a("k1").token(&payload(now()));
+    for token in [jwt.as_str(), "opaque"] {
+        assert_eq!(gateway.get(token).status, 200, "{:?} {:?}", gateway.reasons(), server.requests());
+    }
+    let requests = server.requests();
+    for path in ["/oauth2/default/.well-known/openid-configuration", "/keys", "/ask", "/revoked"] {
+        assert!(requests.iter().any(|received| received.path == path), "no callout to {path}");
+    }
+    let log = gateway.envoy.log();
+    assert!(!log.contains(SECRET) && !log.contains("(status)"), "{log}");
+    gateway.assert_no_trap();
 }
 
 #[test]

@@ -110,7 +110,7 @@ fn each_rule_asks_for_what_it_says_and_a_refusal_says_what_would_help() {
     let partners = Some(r#"Bearer realm="acme", error="insufficient_scope", scope="partner""#);
     let step_up = Some(concat!(
         r#"Bearer realm="acme", error="insufficient_user_authentication", "#,
-        r#"acr_values="urn:okta:loa:2fa:any", max_age=900"#
+        r#"acr_values="urn:okta:loa:2fa:any", max_age="900""#
     ));
     let malformed = Some(r#"Bearer realm="acme", error="invalid_request""#);
     let refused = [

@@ -57,6 +57,7 @@ fn environment(name: &str) -> Option<String> {
     match name {
         "SECRET" => Some(SECRET.to_owned()),
         "EMPTY" => Some(String::from(" \n")),
+        "LINE_END" => Some(format!("{SECRET}\n")),
         "KEY_ENCRYPTED" => Some(pem("ENCRYPTED PRIVATE KEY", "MAMCAQA=")),
         "KEY_SEC1" => Some(pem("EC PRIVATE KEY", "MAMCAQA=")),
         "KEY_OKP" => Some(String::from(r#"{"kty":"OKP","crv":"X25519","x":"AAAA","d":"AAAA"}"#)),

@@ -204,6 +204,7 @@ fn asking(who: &Value) -> Engine {
     }
     let configuration = json!({
         "providers": { "okta": { "okta": { "domain": "acme.okta.com" }, "audiences": [AUDIENCE], "upstream": "okta",
+            "callout_headers": { "x-waf-key": { "env": "SECRET" } },
             "jwks": { "inline": key_set(&[&SigningKey::a("k1")]) }, "introspection": introspection } },
         "default_rule": { "introspect": true } });
     let loaded = config::load(configuration.to_string().as_bytes(), &environment).unwrap();

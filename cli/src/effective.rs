@@ -25,6 +25,7 @@ pub fn document(written: &Value, loaded: &Loaded) -> Value {
     if let (Some(source), Some(revocations)) = (&policy.revocations, members.get_mut("revocations")) {
         set(revocations, "refresh", duration(source.refresh));
         set(revocations, "timeout", duration(source.timeout));
+        default(revocations, "callout_headers", Value::Null);
     }
     let token = member(&mut members, "token");
     default(token, "from_headers", json!([{ "name": "authorization", "scheme": "Bearer" }]));
@@ -81,7 +82,8 @@ fn provider(written: &Value, provider: &Provider) -> Value {
     let algorithms: Vec<&str> = provider.algorithms.iter().map(|algorithm| algorithm.name()).collect();
     members.insert(String::from("algorithms"), json!(algorithms));
     members.insert(String::from("clock_skew"), duration(provider.clock_skew));
-    for name in ["client_ids", "max_token_lifetime", "client_claim", "scope_claim"] {
+    members.insert(String::from("accept_nonce"), json!(provider.accept_nonce));
+    for name in ["client_ids", "max_token_lifetime", "client_claim", "scope_claim", "callout_headers"] {
         members.entry(name).or_insert(Value::Null);
     }
     let ClaimNames { subject, groups, .. } = &provider.claim_names;

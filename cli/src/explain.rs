@@ -2,8 +2,10 @@
 
 use std::path::Path;
 
+use okta_proxy_wasm::config::{ConfigFault, ConfigProblem};
 use okta_proxy_wasm::engine::{Decision, Verdict};
 use okta_proxy_wasm::http::Reply;
+use okta_proxy_wasm::jose::KeySet;
 use okta_proxy_wasm::policy::{Extent, Policy};
 use okta_proxy_wasm::unix_time::UnixTime;
 use serde_json::{Value, json};
@@ -116,8 +118,12 @@ fn token_text(given: &str) -> Result<String, Failure> {
     Ok(text.trim().to_owned())
 }
 
+/// The key set in a file, read as the filter reads a fetched one.
 fn key_set(path: &Path) -> Result<Value, Failure> {
-    serde_json::from_slice(&input::read(path)?).map_err(|_| Failure::of_file(path, "not JSON"))
+    let text = input::read(path)?;
+    let rejected = |fault| ConfigFault { path: String::from("$"), problem: ConfigProblem::Keys(fault) };
+    KeySet::parse(&text).map_err(|fault| Failure::of_file(path, rejected(fault)))?;
+    serde_json::from_slice(&text).map_err(|_| Failure::of_file(path, "not JSON"))
 }
 
 fn print_text(told: &Told, style: Style) {

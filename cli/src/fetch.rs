@@ -36,7 +36,9 @@ fn attempt(address: &CalloutAddress, timeout: Duration) -> Result<(u16, Option<S
         .tls_config(tls)
         .build()
         .into();
-    let mut response = agent.get(address.to_string()).header("accept", "application/json").call()?;
+    let request = agent.get(address.to_string()).header("accept", "application/json");
+    let request = address.headers.fields().fold(request, |request, (name, value)| request.header(name, value));
+    let mut response = request.call()?;
     let cache_control =
         response.headers().get("cache-control").and_then(|value| value.to_str().ok()).map(str::to_owned);
     let mut body = Vec::new();

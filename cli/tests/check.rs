@@ -49,7 +49,7 @@ fn faulty_documents() -> Vec<String> {
 fn every_faulty_document_is_refused_with_the_faults_that_the_filter_logs() {
     let directory = tempfile::tempdir().unwrap();
     let variables = directory.path().join("secrets.env");
-    fs::write(&variables, "# a comment\nSECRET=\"s3cret\"\nEMPTY=\" \"\n").unwrap();
+    fs::write(&variables, "# a comment\nSECRET=\"s3cret\"\nEMPTY=\" \"\nLINE_END=\"s3cret\\n\"\n").unwrap();
     for name in faulty_documents() {
         let path = format!("tests/data/faults/{name}.json");
         let found = run(&["check", "--format", "json", "--env-file", variables.to_str().unwrap(), &path]);

@@ -67,6 +67,27 @@ fn marks(run: &Run) -> Vec<(String, String)> {
     steps.iter().map(|step| (text(step, "step"), text(step, "outcome"))).collect()
 }
 
+/// The filter rejects a set with a member twice; a reader that takes the last one verified with other keys.
+#[test]
+fn a_key_set_is_read_as_the_filter_reads_it() {
+    let issuer = Issuer::new();
+    let keys = key_set(&[&SigningKey::a("k1")]).to_string();
+    let request = ["--request", "GET https://shop.acme.com/orders/1"];
+    let twice = keys.replacen('{', r#"{"keys":[],"#, 1);
+    let key_twice = keys.replacen(r#""kid":"k1""#, r#""kid":"other","kid":"k1""#, 1);
+    assert_ne!(key_twice, keys);
+    let deep = keys.replacen('{', &format!(r#"{{"x":{}{},"#, "[".repeat(20), "]".repeat(20)), 1);
+    for text in [&*twice, &key_twice, &deep, "[]", "{}"] {
+        issuer.file("keys.json", text);
+        let run = issuer.explain("examples/step-up/plugin.json", &issuer.token(json!({})), &request);
+        assert_eq!(run.status, 2, "{text}: {}", run.transcript());
+        assert!(run.stderr.contains("keys.json: $: not a key set"), "{text}: {}", run.stderr);
+    }
+    issuer.file("keys.json", r#"{"keys":[]}"#);
+    let run = issuer.explain("examples/step-up/plugin.json", &issuer.token(json!({})), &request);
+    assert!(run.stderr.contains("no key here can verify a signature"), "{}", run.stderr);
+}
+
 #[test]
 fn a_request_that_passes_is_told_with_all_its_steps_and_what_the_backend_gets() {
     let issuer = Issuer::new();

@@ -2,6 +2,7 @@
 //! cannot work or would not be safe.
 
 mod audit;
+mod callout_headers;
 mod claim_to_headers;
 mod debug;
 mod filter_state;

@@ -14,7 +14,7 @@ use super::NativeCrypto;
 use super::reading::Words;
 use super::schema::audit::ExtentWord;
 use super::schema::handover::{FilterStateDocument, StateClaimDocument, WORDS};
-use super::schema::introspection::{ClientAuth, Secret, SecretDocument};
+use super::schema::introspection::{CalloutHeaderValue, ClientAuth, Secret, SecretDocument};
 use super::schema::require::{AcrDocument, ClaimTestDocument, ClaimsDocument, RequireDocument};
 use super::schema::{ClaimPath, Document};
 use crate::jose::Algorithm;
@@ -236,6 +236,12 @@ impl Described for Box<RequireDocument> {
 impl Described for Secret {
     fn describe(manual: &mut Manual) -> Value {
         SecretDocument::describe(manual)
+    }
+}
+
+impl Described for CalloutHeaderValue {
+    fn describe(manual: &mut Manual) -> Value {
+        json!({ "anyOf": [{ "type": "string", "minLength": 1 }, Secret::describe(manual)] })
     }
 }
 

@@ -20,7 +20,7 @@ use crate::jose::Algorithm;
 use crate::policy::ClaimFormat;
 use audit::AuditDocument;
 use handover::{FilterStateDocument, ProtectedResourceDocument};
-use introspection::{IntrospectionDocument, RevocationsDocument};
+use introspection::{CalloutHeaderValue, IntrospectionDocument, RevocationsDocument};
 use responses::ResponsesDocument;
 use rules::{DefaultRuleDocument, RuleDocument};
 
@@ -124,6 +124,10 @@ document! {
         insecure_http: bool,
         /// The host's name for the connection to the issuer: on Envoy a cluster.
         upstream: String,
+        /// Header fields of every callout to the issuer (keys, metadata, introspection), such as the key that a web
+        /// application firewall asks for: `{"x-waf-key": {"env": "WAF_KEY"}}`. `user-agent` replaces the filter's own,
+        /// `okta-proxy-wasm/` and its version. Left out: none.
+        callout_headers: BTreeMap<String, CalloutHeaderValue>,
         /// The algorithms tokens may be signed with. Left out: `["RS256"]`.
         algorithms: Vec<Algorithm>,
         /// How far the issuer's clock and ours may differ, at most `"300s"`. Left out: `"60s"`.
@@ -132,6 +136,10 @@ document! {
         client_ids: Vec<String>,
         /// The longest `exp - iat` that is accepted. Left out: no limit.
         max_token_lifetime: Duration,
+        /// Accepts a `nonce` in tokens that a claim calls access tokens (`typ: "Bearer"`, `token_use: "access"`), as Keycloak
+        /// before 25 issues them after a sign-in in a browser. Without it `nonce` marks an ID token, unless the `typ` of the
+        /// header is `at+jwt`. Left out: no.
+        accept_nonce: bool,
         /// The claim that names whom the token speaks for. Left out: `sub`.
         subject_claim: String,
         /// The claim that names the client. Left out: the first present of `cid`, `client_id`, `azp`.

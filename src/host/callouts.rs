@@ -72,6 +72,7 @@ impl Callouts {
             (":path", address.path.as_str()),
             ("accept", "application/json"),
         ];
+        fields.extend(address.headers.fields());
         fields.extend(headers);
         match hostcalls::dispatch_http_call(&address.upstream, fields, body, Vec::new(), timeout) {
             Ok(token) => {

@@ -1,9 +1,8 @@
 //! The host's clock and randomness, turned into the core's inputs.
 //!
-//! The standard library draws 128 bits from the host (WASI `random_get`) and makes each hasher's key of them, no two
-//! alike in a VM.
+//! Random bytes come from the host's `random_get` (WASI) each time. The standard library's hashers ask it only once and
+//! derive all their keys from that.
 
-use std::hash::{BuildHasher as _, RandomState};
 use std::time::{Duration, UNIX_EPOCH};
 
 use proxy_wasm::hostcalls;
@@ -27,17 +26,15 @@ pub(super) fn at(since_epoch: Duration) -> UnixTime {
     UnixTime::from_millis(0).plus(since_epoch)
 }
 
-/// New randomness, from the keys that the standard library draws for each hasher.
+/// New randomness for pauses. A host without any makes all gateways pause alike.
 pub(super) fn jitter() -> Jitter {
-    let [low, high, ..] = RandomState::new().hash_one(()).to_le_bytes();
-    Jitter(u16::from_le_bytes([low, high]))
+    let mut bytes = [0; 2];
+    let is_random = getrandom::fill(&mut bytes).is_ok();
+    Jitter(if is_random { u16::from_le_bytes(bytes) } else { 0 })
 }
 
-/// New random bytes: four times what a hasher with a key of its own makes of nothing.
-pub(super) fn entropy() -> Entropy {
+/// New random bytes; `None` when the host gives none.
+pub(super) fn entropy() -> Option<Entropy> {
     let mut bytes = [0; 32];
-    for part in bytes.chunks_exact_mut(8) {
-        part.copy_from_slice(&RandomState::new().hash_one(()).to_le_bytes());
-    }
-    Entropy(bytes)
+    getrandom::fill(&mut bytes).ok().map(|()| Entropy(bytes))
 }

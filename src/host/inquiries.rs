@@ -75,10 +75,15 @@ impl RootState {
 
     /// Sends a call; with what follows when it ended at once.
     fn send_call(&self, inquiry: &Inquiry, mut lease: Option<HeldLease>) -> Option<Outbox> {
-        let (entropy, now) = (clock::entropy(), clock::now());
         let signer = self.signer.borrow().clone();
         let signer: &dyn RsaSigner = signer.as_deref().unwrap_or(&NoRsaSigner);
-        let request = self.with_engine(|engine| engine.call_request(inquiry.id, &entropy, signer, now))?;
+        let request = match clock::entropy() {
+            Some(entropy) => {
+                self.with_engine(|engine| engine.call_request(inquiry.id, &entropy, signer, clock::now()))?
+            }
+            // Without random bytes an assertion would not be unique (`jti`).
+            None => Err(NoRequest::NotSigned),
+        };
         let fault: CallFault = match request {
             Ok(request) => match self.send(&request, inquiry.timeout, || Errand::Inquiry(inquiry.id, lease.take())) {
                 Ok(()) => return None,

@@ -5,6 +5,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::engine::Entropy;
 use crate::engine::figures::{Figures, IntrospectionFigures, ProviderFigures};
 use crate::host::clock;
 use crate::host::native_crypto::Verification;
@@ -40,9 +41,8 @@ pub(super) struct Setting {
 
 impl Reporter {
     /// Begins anew with a configuration: its engine counts from nothing.
-    pub(super) fn begin(&self, setting: Setting) {
-        let entropy = clock::entropy().0;
-        let (first, _) = entropy.split_first_chunk().unwrap_or((&[0; 8], &[]));
+    pub(super) fn begin(&self, entropy: &Entropy, setting: Setting) {
+        let (first, _) = entropy.0.split_first_chunk().unwrap_or((&[0; 8], &[]));
         self.by.set(u64::from_le_bytes(*first));
         self.last.set(None);
         self.told.take();

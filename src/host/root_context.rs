@@ -211,13 +211,16 @@ impl FilterRoot {
                 self.shared.signer.replace(signer);
                 let (verifier, verification) =
                     native_crypto::verifier(loaded.native_crypto, &loaded.policy.providers.algorithms());
-                self.shared.reporter.begin(Setting { verification, relaxed: loaded.relaxed });
+                let (Some(seed), Some(reporter)) = (clock::entropy(), clock::entropy()) else {
+                    log::error!("the configuration is refused: the host gives no random bytes (`random_get`)");
+                    return false;
+                };
+                self.shared.reporter.begin(&reporter, Setting { verification, relaxed: loaded.relaxed });
                 let others: Rc<dyn SharedAnswers> = match is_envoy() {
                     true => Rc::new(HeldAnswers),
                     false => Rc::new(NothingShared),
                 };
-                let (seed, now) = (clock::entropy(), clock::now());
-                let engine = Engine::among(&others, loaded.policy, verifier, Room::default(), &seed, now);
+                let engine = Engine::among(&others, loaded.policy, verifier, Room::default(), &seed, clock::now());
                 self.end_log();
                 let engine = engine.asking_for_addresses();
                 self.shared.engine.replace(Some(engine));

@@ -42,7 +42,7 @@ impl WakeUps {
 
     /// Takes a slot, then registers its queue: the host wakes the last root that registered it.
     fn join(&self, now: UnixTime) -> Option<u32> {
-        let [a, b, c, d, e, f, g, h, ..] = clock::entropy().0;
+        let [a, b, c, d, e, f, g, h, ..] = clock::entropy()?.0;
         let owner = u64::from_le_bytes([a, b, c, d, e, f, g, h]).max(1);
         self.owner.set(owner);
         let number = change(|slots| slots.claim(owner, now))??;

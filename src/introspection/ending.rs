@@ -15,7 +15,7 @@ use crate::introspection::sharing::{MAX_SHARED_BYTES, SharedAnswer, SharedSlot};
 use crate::introspection::{CallEnd, ProviderIntrospection, RETRY};
 use crate::jitter::Jitter;
 use crate::jose::{ActiveToken, Claim, IntrospectedToken};
-use crate::policy::{AdmittedToken, ClaimFault, Provider};
+use crate::policy::{AdmittedToken, ClaimFault, Provider, check_confirming_kind};
 use crate::unix_time::UnixTime;
 
 /// However short `cache_ttl`, an answer is good for those who waited for it.
@@ -171,7 +171,10 @@ impl ProviderIntrospection {
     ) -> Result<Active, ClaimFault> {
         match kind {
             TokenKind::Jwt if token.claims().time("exp") == Claim::Malformed => Err(ClaimFault::TimeMalformed),
-            TokenKind::Jwt => Ok(Active::Jwt(Rc::new(token))),
+            TokenKind::Jwt => {
+                check_confirming_kind(&token)?;
+                Ok(Active::Jwt(Rc::new(token)))
+            }
             TokenKind::Opaque => {
                 let longest = self.settings.cache_ttl.max(SHORTEST_USE).saturating_add(self.settings.stale_if_error);
                 let token = AdmittedToken::admit_active(token, provider, now.plus(longest), now)?;

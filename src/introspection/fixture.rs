@@ -26,6 +26,7 @@ pub(crate) fn provider() -> Provider {
         clock_skew: Duration::from_secs(30),
         client_ids: None,
         max_token_lifetime: None,
+        accept_nonce: false,
         claim_names: ClaimNames::default(),
         keys: KeyOrigin::Inline(TestKey::P256.key_set()),
         introspection: None,

@@ -149,7 +149,7 @@ impl ListState {
 /// they mean the same list.
 pub(super) fn record_name(source: &RevocationSource) -> String {
     let mut hasher = Sha256::new();
-    for part in ["revocation list", &source.address.upstream, &source.address.to_string()] {
+    for part in [String::from("revocation list")].into_iter().chain(source.address.identity()) {
         hasher.update((part.len() as u64).to_le_bytes());
         hasher.update(part.as_bytes());
     }

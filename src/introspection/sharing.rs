@@ -107,8 +107,7 @@ pub(super) fn record_name(settings: &Introspection) -> String {
         }
     };
     if let Some(address) = address {
-        add(&address.upstream);
-        add(&address.to_string());
+        address.identity().for_each(|part| add(&part));
     }
     add(settings.client.client_id());
     hasher.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
@@ -224,9 +223,11 @@ impl std::fmt::Debug for SharedAnswer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::HeaderName;
     use crate::introspection::call::TokenKind;
     use crate::introspection::fixture::settings;
-    use crate::policy::CalloutAddress;
+    use crate::policy::{CalloutAddress, CalloutHeaders};
+    use crate::redacted::Redacted;
     use std::collections::HashSet;
     use wasm_bindgen_test::wasm_bindgen_test;
 
@@ -305,6 +306,13 @@ mod tests {
         };
         let name = of("https://a/i", "u", "c");
         assert_eq!(name, of("https://a/i", "u", "c"));
+        let mut tenant = settings();
+        let header = (HeaderName::parse("x-tenant").unwrap(), Redacted::new(String::from("a")));
+        let address = CalloutAddress::parse("https://a/i", "u").unwrap();
+        let address = address.with_headers(&CalloutHeaders::new(vec![header]));
+        tenant.address = IntrospectionAddress::Known(address);
+        tenant.client = crate::introspection::fixture::client("c");
+        assert_ne!(name, record_name(&tenant), "another header");
         for other in [of("https://a/j", "u", "c"), of("https://a/i", "v", "c"), of("https://a/i", "u", "d")] {
             assert_ne!(name, other);
         }

@@ -216,6 +216,10 @@ fn a_jwt_is_held_against_what_its_issuer_says_now() {
         (json!({"sub": "bob"}), "AnotherToken"),
         (json!({"exp": "soon"}), "Claim(TimeMalformed)"),
         (json!({"active": false}), "Inactive"),
+        (json!({"token_use": "refresh_token"}), "Claim(NotAnAccessToken)"),
+        (json!({"typ": "ID"}), "Claim(NotAnAccessToken)"),
+        (json!({"token_type": "DPoP"}), "Claim(SenderConstrained)"),
+        (json!({"nonce": "n", "token_use": "access_token"}), "Fresh"),
     ] {
         let mut scene = scene();
         assert_eq!(looks(&mut scene), "wait");

@@ -2,6 +2,9 @@
 //!
 //! A claim of the wrong type is a fault and never "absent": taking `"exp": "soon"` as no expiry is
 //! how jsonwebtoken let expired tokens through (CVE-2026-25537).
+//!
+//! Serializers write `null` and `[]` for what an issuer leaves out. Strings and lists read them as absent, because an
+//! absent one grants nothing. Times do not: a token without `nbf` is valid earlier.
 
 use serde_json::{Map, Value};
 
@@ -43,10 +46,10 @@ impl Claims {
         self.members.contains_key(name)
     }
 
-    /// A string.
+    /// A string; `null` is none.
     pub fn text(&self, name: &str) -> Claim<&str> {
         match self.members.get(name) {
-            None => Claim::Absent,
+            None | Some(Value::Null) => Claim::Absent,
             Some(Value::String(text)) => Claim::Valid(text),
             Some(_) => Claim::Malformed,
         }
@@ -70,12 +73,13 @@ impl Claims {
         }
     }
 
-    /// A string, or a list of strings and nothing else; an empty list is no value.
+    /// A string, or a list of strings and nothing else; an empty list and `null` are absent.
     pub fn texts(&self, name: &str) -> Claim<Vec<&str>> {
         match self.members.get(name) {
-            None => Claim::Absent,
+            None | Some(Value::Null) => Claim::Absent,
             Some(Value::String(text)) => Claim::Valid(vec![text]),
-            Some(Value::Array(items)) if !items.is_empty() => {
+            Some(Value::Array(items)) if items.is_empty() => Claim::Absent,
+            Some(Value::Array(items)) => {
                 let texts: Option<Vec<&str>> = items.iter().map(Value::as_str).collect();
                 texts.map_or(Claim::Malformed, Claim::Valid)
             }
@@ -84,10 +88,10 @@ impl Claims {
     }
 
     /// Scopes: a space-delimited string (RFC 6749 section 3.3) or a list of scopes, each without a
-    /// blank (Okta's `scp`). An empty string and an empty list grant nothing.
+    /// space (Okta's `scp`). An empty string and an empty list grant nothing; `null` is absent.
     pub fn scopes(&self, name: &str) -> Claim<Vec<&str>> {
         match self.members.get(name) {
-            None => Claim::Absent,
+            None | Some(Value::Null) => Claim::Absent,
             Some(Value::String(text)) => Claim::Valid(text.split(' ').filter(|scope| !scope.is_empty()).collect()),
             Some(Value::Array(items)) => {
                 let scopes: Option<Vec<&str>> =
@@ -194,10 +198,24 @@ mod tests {
     fn a_string_or_list_holds_strings_only() {
         assert_eq!(claims(json!({"aud": "a"})).texts("aud"), Claim::Valid(vec!["a"]));
         assert_eq!(claims(json!({"aud": ["a", "b"]})).texts("aud"), Claim::Valid(vec!["a", "b"]));
-        for value in [json!([]), json!(["a", 1]), json!({"a": 1}), json!(5), json!(null)] {
+        for value in [json!(["a", 1]), json!(["a", null]), json!({"a": 1}), json!({}), json!(5), json!(false)] {
             assert_eq!(claims(json!({ "aud": value })).texts("aud"), Claim::Malformed, "{value}");
         }
         assert_eq!(claims(json!({})).texts("aud"), Claim::Absent);
+    }
+
+    /// Ory Hydra writes `"aud": []`, Gluu and Janssen write `null` for every member without a value.
+    #[wasm_bindgen_test(unsupported = test)]
+    fn null_and_an_empty_list_are_an_absent_string_or_list_and_no_time() {
+        let null = claims(json!({ "a": null }));
+        assert_eq!(null.text("a"), Claim::Absent);
+        assert_eq!(null.texts("a"), Claim::Absent);
+        assert_eq!(null.scopes("a"), Claim::Absent);
+        assert_eq!((null.time("a"), null.start("a")), (Claim::Malformed, Claim::Malformed));
+        let empty = claims(json!({ "a": [] }));
+        assert_eq!(empty.texts("a"), Claim::Absent);
+        assert_eq!(empty.scopes("a"), Claim::Valid(Vec::new()));
+        assert_eq!(empty.text("a"), Claim::Malformed);
     }
 
     #[wasm_bindgen_test(unsupported = test)]
@@ -205,7 +223,7 @@ mod tests {
         assert_eq!(claims(json!({"scp": ["a:r", "b"]})).scopes("scp"), Claim::Valid(vec!["a:r", "b"]));
         assert_eq!(claims(json!({"scope": "a:r  b"})).scopes("scope"), Claim::Valid(vec!["a:r", "b"]));
         assert_eq!(claims(json!({"scp": []})).scopes("scp"), Claim::Valid(vec![]));
-        for value in [json!(["a b"]), json!([""]), json!([1]), json!(1), json!(null)] {
+        for value in [json!(["a b"]), json!([""]), json!([1]), json!(1), json!([null])] {
             assert_eq!(claims(json!({ "scp": value })).scopes("scp"), Claim::Malformed, "{value}");
         }
     }

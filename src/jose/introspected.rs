@@ -11,6 +11,9 @@ use super::strict_json::{JsonLimits, parse_object};
 
 /// The longest answer that is read.
 pub const MAX_INTROSPECTION_BYTES: usize = 64 * 1024;
+/// The optional members of RFC 7662 section 2.2. Serializers write `null` for those that are unset.
+const MAY_BE_NULL: [&str; 11] =
+    ["scope", "client_id", "username", "token_type", "exp", "iat", "nbf", "sub", "aud", "iss", "jti"];
 const LIMITS: JsonLimits = JsonLimits { depth: 32, members: 256 };
 
 /// What the endpoint says of a token.
@@ -49,7 +52,9 @@ impl IntrospectedToken {
         if body.len() > MAX_INTROSPECTION_BYTES {
             return Err(AnswerFault::TooLarge);
         }
-        let members = parse_object(body, LIMITS).map_err(|_| AnswerFault::NotAnObject)?;
+        let mut members = parse_object(body, LIMITS).map_err(|_| AnswerFault::NotAnObject)?;
+        // `active` alone says whether the token is current, so an unset time takes nothing away.
+        members.retain(|name, value| !(value.is_null() && MAY_BE_NULL.contains(&name.as_str())));
         match members.get("active") {
             Some(Value::Bool(true)) => Ok(Self::Active(ActiveToken { claims: Claims::new(members) })),
             Some(Value::Bool(false)) => Ok(Self::Inactive),

@@ -65,7 +65,7 @@ pub enum Turn {
     },
 }
 
-/// The name of a provider's records: what is fetched and through which upstream, so that two
+/// The name of a provider's records: what is fetched, through which upstream and with which headers, so that two
 /// configurations share exactly when they mean the same.
 pub(super) fn record_name(settings: &RemoteKeys) -> String {
     let mut hasher = Sha256::new();
@@ -81,8 +81,7 @@ pub(super) fn record_name(settings: &RemoteKeys) -> String {
         }
     };
     if let Some(address) = address {
-        add(&address.upstream);
-        add(&address.to_string());
+        address.identity().for_each(|part| add(&part));
     }
     let digest = hasher.finalize();
     digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
@@ -211,8 +210,10 @@ impl Reader<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::HeaderName;
     use crate::keys::fetch::FetchNumber;
-    use crate::policy::CalloutAddress;
+    use crate::policy::{CalloutAddress, CalloutHeaders};
+    use crate::redacted::Redacted;
     use wasm_bindgen_test::wasm_bindgen_test;
 
     fn fetch(cause: FetchCause) -> KeyFetch {
@@ -229,6 +230,36 @@ mod tests {
     fn good(body: &[u8], cache_control: Option<&str>) -> SharedOutcome {
         let answer = SharedAnswer { cache_control: cache_control.map(str::to_owned), body: body.to_vec() };
         SharedOutcome { sequence: Sequence(5), ended: UnixTime::from_millis(7), answer: Some(answer) }
+    }
+
+    /// A header may choose the tenant whose keys are fetched.
+    #[wasm_bindgen_test(unsupported = test)]
+    fn configurations_with_other_callout_headers_share_no_keys() {
+        let name = |fields: &[(&str, &str)]| {
+            let field =
+                |(name, value): &(&str, &str)| (HeaderName::parse(name).unwrap(), Redacted::new((*value).to_owned()));
+            let headers = CalloutHeaders::new(fields.iter().map(field).collect());
+            let second = Duration::from_secs(1);
+            record_name(&RemoteKeys {
+                address: KeyAddress::Known(CalloutAddress::parse("https://a/keys", "okta").unwrap())
+                    .with_headers(&headers),
+                refresh: second,
+                max_stale: second,
+                timeout: second,
+                unknown_kid_cooldown: second,
+            })
+        };
+        let names = [
+            name(&[]),
+            name(&[("x-tenant", "a")]),
+            name(&[("x-tenant", "b")]),
+            name(&[("x-other", "a")]),
+            name(&[("x-tenant", "a"), ("x-other", "a")]),
+        ];
+        for (at, one) in names.iter().enumerate() {
+            assert!(!names[..at].contains(one), "{at}");
+        }
+        assert_eq!(names[1], name(&[("x-tenant", "a")]));
     }
 
     #[wasm_bindgen_test(unsupported = test)]

@@ -1,13 +1,15 @@
 //! The host's names of metrics: `okta_proxy_wasm.decisions_total.verdict.deny.reason.token_expired.rule.read`.
 
 use std::fmt::Write as _;
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+
+use sha2::{Digest as _, Sha256};
 
 use super::{ALL, Metric};
 
 const PREFIX: &str = "okta_proxy_wasm.";
-/// Longer words of the operator's end in a digest of what was left out.
+/// Longer words of the operator's end in a digest of the whole word.
 const LONGEST_WORD: usize = 64;
+const DIGEST_BYTES: usize = 8;
 
 impl Metric {
     /// The name of the member with these labels.
@@ -48,9 +50,11 @@ fn push_word(name: &mut String, word: &str) {
         }
     }
     if !whole {
-        let mut hasher = DefaultHasher::new();
-        word.hash(&mut hasher);
-        let _ = write!(name, "~{:016x}", hasher.finish());
+        // Not the standard library's hasher: dashboards and alerts keep these names when Rust changes it.
+        name.push('~');
+        for byte in Sha256::digest(word.as_bytes()).iter().take(DIGEST_BYTES) {
+            let _ = write!(name, "{byte:02x}");
+        }
     } else if word.is_empty() {
         name.push('%');
     }
@@ -71,6 +75,12 @@ mod tests {
         assert_eq!(Metric::of_name(&name), Some(&DECISIONS));
         assert_eq!(Metric::of_name("okta_proxy_wasm.unheard_of.rule.x"), None);
         assert_eq!(Metric::of_name("keys.provider.okta"), None);
+    }
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn a_long_word_ends_in_a_digest_that_never_changes() {
+        let name = KEYS.name_with(&[&"a".repeat(65)]);
+        assert_eq!(name, format!("okta_proxy_wasm.keys.provider.{}~635361c48bb9eab1", "a".repeat(64)));
     }
 
     #[wasm_bindgen_test(unsupported = test)]

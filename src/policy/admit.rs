@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use crate::jose::{ActiveToken, Claim, Claims, SignedPayload, VerifiedToken};
 use crate::policy::provider::{Audiences, Provider};
+use crate::policy::token_kind::{self, Kind, Nonce};
 use crate::unix_time::UnixTime;
 
 /// A token that is proved, current and meant for us: identity may be taken from it.
@@ -52,7 +53,7 @@ pub enum ClaimFault {
     NotAnAccessToken,
     /// `aud` is missing.
     AudienceMissing,
-    /// `aud` is neither a string nor a list of strings.
+    /// `aud` is neither a string nor a list of strings with an item.
     AudienceMalformed,
     /// `aud` names nobody that is expected.
     AudienceUnexpected,
@@ -68,7 +69,7 @@ pub enum ClaimFault {
     IssuedInTheFuture,
     /// `exp - iat` exceeds the provider's limit, or `iat` is missing where there is one.
     LifetimeTooLong,
-    /// The subject, client or scope claim is of the wrong type.
+    /// The subject, client or scope claim, or `jti`, is of the wrong type.
     IdentityMalformed,
     /// The client is none of those allowed.
     ClientUnexpected,
@@ -87,6 +88,8 @@ impl AdmittedToken {
             return Err(ClaimFault::IssuerUnknown);
         }
         check_type(&token)?;
+        let nonce = if media_type(&token).as_deref() == Some("at+jwt") { Nonce::Accepted } else { nonce_of(provider) };
+        check_kind(claims, nonce)?;
         let judged = judge(claims, provider, Proof::Signature, now)?;
         let (claims, payload) = token.into_claims_and_payload();
         Ok(judged.with(claims, Some(payload), provider))
@@ -111,7 +114,7 @@ impl AdmittedToken {
             Claim::Valid(_) => return Err(ClaimFault::IssuerUnknown),
             Claim::Malformed => return Err(ClaimFault::IssuerMalformed),
         }
-        check_active_type(claims)?;
+        check_kind(claims, nonce_of(provider))?;
         let judged = judge(claims, provider, Proof::Answer { ends: answer_ends }, now)?;
         Ok(judged.with(token.into_claims(), None, provider))
     }
@@ -195,7 +198,6 @@ impl Judged {
 
 /// What a token has to say, however it was proved.
 fn judge(claims: &Claims, provider: &Provider, proof: Proof, now: UnixTime) -> Result<Judged, ClaimFault> {
-    check_marks(claims)?;
     check_audience(claims, &provider.audiences)?;
     let validity = check_times(claims, provider, proof, now)?;
     if claims.contains("cnf") {
@@ -203,6 +205,8 @@ fn judge(claims: &Claims, provider: &Provider, proof: Proof, now: UnixTime) -> R
     }
     let names = &provider.claim_names;
     let (own_client, own_scope) = proof.names();
+    // The list of revoked tokens names them by it.
+    optional(claims.text("jti"))?;
     let subject = optional(claims.text(&names.subject))?.map(str::to_owned);
     let client = first_present(&names.client, own_client, |name| claims.text(name))?.map(str::to_owned);
     let scopes = first_present(&names.scope, own_scope, |name| claims.scopes(name))?
@@ -220,37 +224,34 @@ fn judge(claims: &Claims, provider: &Provider, proof: Proof, now: UnixTime) -> R
 
 /// Access tokens only: their `typ` is absent (Okta), `JWT` or `at+jwt` (RFC 9068 section 2.1, RFC 8725 section 3.11).
 fn check_type(token: &VerifiedToken) -> Result<(), ClaimFault> {
-    let typ_is_right = token.header().token_type.as_deref().is_none_or(|name| {
-        let name = name.to_ascii_lowercase();
-        matches!(name.strip_prefix("application/").unwrap_or(&name), "jwt" | "at+jwt")
-    });
-    if typ_is_right { Ok(()) } else { Err(ClaimFault::NotAnAccessToken) }
+    let is_accepted = media_type(token).is_none_or(|name| matches!(name.as_str(), "jwt" | "at+jwt"));
+    if is_accepted { Ok(()) } else { Err(ClaimFault::NotAnAccessToken) }
 }
 
-/// Access tokens only: an endpoint answers for refresh and ID tokens too (RFC 7662 section 2.1 lets it look for any).
-/// `token_type` is an access token's (RFC 6749 section 5.1): one that needs more than to be shown is not good as Bearer.
-/// Keycloak tells kinds apart by `typ`, Cognito by `token_use`, OpenIddict by `token_usage`.
-fn check_active_type(claims: &Claims) -> Result<(), ClaimFault> {
-    match claims.text("token_type") {
-        Claim::Absent => {}
-        Claim::Valid(kind) if kind.eq_ignore_ascii_case("Bearer") => {}
-        Claim::Valid(kind) if kind.eq_ignore_ascii_case("DPoP") => return Err(ClaimFault::SenderConstrained),
-        Claim::Valid(_) | Claim::Malformed => return Err(ClaimFault::NotAnAccessToken),
+/// `typ` of the JOSE header in lower case, without `application/` (RFC 7515 section 4.1.9).
+fn media_type(token: &VerifiedToken) -> Option<String> {
+    let name = token.header().token_type.as_deref()?.to_ascii_lowercase();
+    Some(name.strip_prefix("application/").unwrap_or(&name).to_owned())
+}
+
+fn check_kind(claims: &Claims, nonce: Nonce) -> Result<(), ClaimFault> {
+    match token_kind::kind(claims, nonce) {
+        Kind::Access => Ok(()),
+        Kind::SenderConstrained => Err(ClaimFault::SenderConstrained),
+        Kind::Other => Err(ClaimFault::NotAnAccessToken),
     }
-    let another_kinds =
-        |kind: &str| ["refresh", "offline", "id", "logout"].iter().any(|other| kind.eq_ignore_ascii_case(other));
-    let is_of_another_kind = matches!(claims.text("typ"), Claim::Valid(kind) if another_kinds(kind))
-        || matches!(claims.text("token_use"), Claim::Valid(usage) if usage != "access")
-        || matches!(claims.text("token_usage"), Claim::Valid(usage) if usage != "access_token");
-    if is_of_another_kind { Err(ClaimFault::NotAnAccessToken) } else { Ok(()) }
 }
 
-/// An ID token shows by Okta's `ID.` in its `jti`, by `nonce`, `at_hash` or `c_hash`, a logout or security event token
-/// by `events` (RFC 8417).
-fn check_marks(claims: &Claims) -> Result<(), ClaimFault> {
-    let is_another_kind = matches!(claims.text("jti"), Claim::Valid(id) if id.starts_with("ID."))
-        || ["nonce", "at_hash", "c_hash", "events"].iter().any(|mark| claims.contains(mark));
-    if is_another_kind { Err(ClaimFault::NotAnAccessToken) } else { Ok(()) }
+/// Rejects an introspection response that names a JWT another kind of token. Its `nonce` was judged with the JWT.
+///
+/// # Errors
+/// When it is not an access token, or is bound to its sender.
+pub fn check_confirming_kind(token: &ActiveToken) -> Result<(), ClaimFault> {
+    check_kind(token.claims(), Nonce::Accepted)
+}
+
+const fn nonce_of(provider: &Provider) -> Nonce {
+    if provider.accept_nonce { Nonce::AcceptedInAccessTokens } else { Nonce::Rejected }
 }
 
 fn check_audience(claims: &Claims, expected: &Audiences) -> Result<(), ClaimFault> {
@@ -258,6 +259,8 @@ fn check_audience(claims: &Claims, expected: &Audiences) -> Result<(), ClaimFaul
         (Claim::Valid(audiences), _) => audiences,
         (Claim::Malformed, _) => return Err(ClaimFault::AudienceMalformed),
         (Claim::Absent, Audiences::InsecureAny) => return Ok(()),
+        // `null` or an empty list.
+        (Claim::Absent, Audiences::AnyOf(_)) if claims.contains("aud") => return Err(ClaimFault::AudienceMalformed),
         (Claim::Absent, Audiences::AnyOf(_)) => return Err(ClaimFault::AudienceMissing),
     };
     let is_expected = match expected {

@@ -3,6 +3,8 @@
 
 use std::fmt;
 
+use super::callout_headers::CalloutHeaders;
+
 /// An address the host can fetch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CalloutAddress {
@@ -14,6 +16,8 @@ pub struct CalloutAddress {
     pub authority: String,
     /// `:path`: path and optional query.
     pub path: String,
+    /// What is sent there beside the request itself.
+    pub headers: CalloutHeaders,
 }
 
 /// The scheme of a URL.
@@ -58,7 +62,20 @@ impl CalloutAddress {
             scheme,
             authority: authority.to_owned(),
             path,
+            headers: CalloutHeaders::default(),
         })
+    }
+
+    /// The same address, with these headers.
+    #[must_use]
+    pub fn with_headers(self, headers: &CalloutHeaders) -> Self {
+        Self { headers: headers.clone(), ..self }
+    }
+
+    /// What tells two addresses apart: the workers of a process share what they fetch by it.
+    pub fn identity(&self) -> impl Iterator<Item = String> {
+        let headers = self.headers.operators().flat_map(|(name, value)| [name.to_owned(), value.to_owned()]);
+        [self.upstream.clone(), self.to_string()].into_iter().chain(headers)
     }
 }
 

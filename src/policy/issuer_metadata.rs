@@ -40,16 +40,29 @@ pub fn address_in_metadata(
     let home = discovery.documents.first().ok_or(MetadataFault::Malformed)?;
     let address = members
         .get(name)
-        .and_then(Value::as_str)
+        .and_then(single_string)
         .and_then(|uri| CalloutAddress::parse(uri, &home.upstream))
+        .map(|address| address.with_headers(&home.headers))
         .ok_or(MetadataFault::NoAddress)?;
     let is_at_home = address.scheme == home.scheme && address.authority.eq_ignore_ascii_case(&home.authority);
     if is_at_home { Ok(address) } else { Err(MetadataFault::ForeignAddress) }
 }
 
+/// A string, or a list of one: serializers that do not know the cardinality of a member write it as a list.
+fn single_string(value: &Value) -> Option<&str> {
+    match value {
+        Value::String(text) => Some(text),
+        Value::Array(items) if items.len() == 1 => items.first().and_then(Value::as_str),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::HeaderName;
+    use crate::policy::CalloutHeaders;
+    use crate::redacted::Redacted;
     use serde_json::json;
     use wasm_bindgen_test::wasm_bindgen_test;
 
@@ -62,6 +75,18 @@ mod tests {
     fn the_key_address_is_taken_from_the_issuers_own_document() {
         let document = json!({ "issuer": "https://idp.example/realms/a", "jwks_uri": "https://idp.example/keys?x=1", "other": [1] });
         assert_eq!(address(&document).as_deref(), Ok("https://idp.example/keys?x=1"));
+        let listed = json!({ "issuer": "https://idp.example/realms/a", "jwks_uri": ["https://idp.example/keys"] });
+        assert_eq!(address(&listed).as_deref(), Ok("https://idp.example/keys"));
+    }
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn an_address_from_the_metadata_keeps_the_headers_of_its_upstream() {
+        let field = (HeaderName::parse("x-waf-key").unwrap(), Redacted::new(String::from("a")));
+        let headers = CalloutHeaders::new(vec![field]);
+        let discovery = Discovery::of("https://idp.example", "idp").unwrap().with_headers(&headers);
+        assert!(discovery.documents.iter().all(|document| document.headers == headers));
+        let document = br#"{"issuer":"https://idp.example","jwks_uri":"https://idp.example/k"}"#;
+        assert_eq!(address_in_metadata(document, &discovery, "jwks_uri").unwrap().headers, headers);
     }
 
     #[wasm_bindgen_test(unsupported = test)]
@@ -89,7 +114,8 @@ mod tests {
                 "{issuer}"
             );
         }
-        for uri in [json!(null), json!(5), json!("keys"), json!("")] {
+        let two = json!(["https://idp.example/k", "https://idp.example/k2"]);
+        for uri in [json!(null), json!([]), two, json!([null]), json!(5), json!("keys"), json!("")] {
             assert_eq!(with(ours(), uri.clone()), Err(MetadataFault::NoAddress), "{uri}");
         }
         for uri in [

@@ -10,6 +10,7 @@ pub mod admit;
 pub mod answers;
 pub mod audit_trail;
 pub mod callout_address;
+pub mod callout_headers;
 pub mod condition;
 pub mod filter_state;
 pub mod forward;
@@ -23,14 +24,16 @@ pub mod requirement;
 pub mod route;
 pub mod rule;
 pub mod target_headers;
+mod token_kind;
 pub mod token_source;
 
 use crate::http::{HeaderEdit, HeaderName, HeaderValue, RequestHead};
 
-pub use admit::{AdmittedToken, ClaimFault};
+pub use admit::{AdmittedToken, ClaimFault, check_confirming_kind};
 pub use answers::{AllowedOrigins, AnswerClass, Answers, BodyFormat, Cors, DebugCallers, Detail, Login, OriginPattern};
 pub use audit_trail::{AuditTrail, Extent, Share};
 pub use callout_address::CalloutAddress;
+pub use callout_headers::CalloutHeaders;
 pub use condition::{Attribute, AttributeValues, Condition, ConditionError, ConditionFault};
 pub use filter_state::{DecisionPart, FilterState, StateEntry, StateItem, StateSource};
 pub use forward::{ClaimFormat, ClaimSource, ForwardedClaim, Forwarding, Unforwardable};

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::callout_address::CalloutAddress;
+use super::callout_headers::CalloutHeaders;
 use super::introspection::{Introspection, OpaqueTokens};
 use crate::jose::{Algorithm, KeySet};
 use crate::unix_time::UnixTime;
@@ -26,6 +27,8 @@ pub struct Provider {
     pub client_ids: Option<Vec<String>>,
     /// The longest `exp - iat` that is accepted.
     pub max_token_lifetime: Option<Duration>,
+    /// Whether its access tokens may have a `nonce`.
+    pub accept_nonce: bool,
     /// Where subject, client and scopes stand.
     pub claim_names: ClaimNames,
     /// Where its keys come from.
@@ -121,6 +124,17 @@ pub enum KeyAddress {
     Discovered(Discovery),
 }
 
+impl KeyAddress {
+    /// The same, with these headers for every callout.
+    #[must_use]
+    pub fn with_headers(self, headers: &CalloutHeaders) -> Self {
+        match self {
+            Self::Known(address) => Self::Known(address.with_headers(headers)),
+            Self::Discovered(discovery) => Self::Discovered(discovery.with_headers(headers)),
+        }
+    }
+}
+
 /// How to find an issuer's keys by its metadata.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Discovery {
@@ -142,6 +156,13 @@ impl Discovery {
         ];
         let documents = paths.map(|path| CalloutAddress { path, ..home.clone() }).to_vec();
         Some(Self { issuer: issuer.to_owned(), documents })
+    }
+
+    /// The same, with these headers for every callout.
+    #[must_use]
+    pub fn with_headers(self, headers: &CalloutHeaders) -> Self {
+        let documents = self.documents.into_iter().map(|document| document.with_headers(headers)).collect();
+        Self { documents, ..self }
     }
 }
 

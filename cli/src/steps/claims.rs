@@ -7,6 +7,10 @@ use okta_proxy_wasm::unix_time::UnixTime;
 use super::{Mark, Step};
 use crate::clock;
 
+/// The claims by which a token is recognized as another kind.
+const KIND: [&str; 9] =
+    ["typ", "token_type", "token_use", "token_usage", "tokenName", "nonce", "at_hash", "c_hash", "events"];
+
 /// One claim, what it is and what is expected of it.
 pub struct Told {
     name: &'static str,
@@ -44,8 +48,7 @@ pub fn told(claims: &Claims, provider: &Provider, now: UnixTime) -> Vec<Told> {
         of("iat", format!("{}{}", time("iat"), limit.unwrap_or_default())),
         of("client", format!("{client}{allowed}")),
     ];
-    let marks = ["typ", "jti", "nonce", "at_hash", "c_hash", "events", "token_type", "cnf"];
-    for name in marks.into_iter().filter(|name| claims.contains(name)) {
+    for name in KIND.into_iter().chain(["jti", "cnf"]).filter(|name| claims.contains(name)) {
         told.push(of(name, value(name)));
     }
     told
@@ -75,14 +78,15 @@ pub fn step(told: Vec<Told>, fault: Option<ClaimFault>) -> Step {
 const fn about(fault: ClaimFault) -> &'static [&'static str] {
     match fault {
         ClaimFault::IssuerMalformed | ClaimFault::IssuerUnknown => &["iss"],
-        ClaimFault::NotAnAccessToken => &["typ", "jti", "nonce", "at_hash", "c_hash", "events", "token_type"],
+        ClaimFault::NotAnAccessToken => &KIND,
         ClaimFault::AudienceMissing | ClaimFault::AudienceMalformed | ClaimFault::AudienceUnexpected => &["aud"],
         ClaimFault::ExpiryMissing | ClaimFault::Expired => &["exp"],
         ClaimFault::TimeMalformed => &["exp", "nbf", "iat"],
         ClaimFault::NotYetValid => &["nbf"],
         ClaimFault::IssuedInTheFuture | ClaimFault::LifetimeTooLong => &["iat"],
-        ClaimFault::IdentityMalformed | ClaimFault::ClientUnexpected => &["client"],
-        ClaimFault::SenderConstrained => &["cnf", "token_type"],
+        ClaimFault::IdentityMalformed => &["client", "jti"],
+        ClaimFault::ClientUnexpected => &["client"],
+        ClaimFault::SenderConstrained => &["cnf", "typ", "token_type"],
     }
 }
 
@@ -100,7 +104,7 @@ const fn sentence(fault: ClaimFault) -> &'static str {
         ClaimFault::NotYetValid => "it is not valid yet",
         ClaimFault::IssuedInTheFuture => "it was issued in the future",
         ClaimFault::LifetimeTooLong => "it lives longer than `max_token_lifetime`, or does not say how long",
-        ClaimFault::IdentityMalformed => "the claim for subject, client or scopes is of the wrong type",
+        ClaimFault::IdentityMalformed => "the claim for subject, client or scopes, or `jti`, is of the wrong type",
         ClaimFault::ClientUnexpected => "its client is none of `client_ids`",
         ClaimFault::SenderConstrained => "it is bound to its sender (`cnf`), which is not checked",
     }

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::Findings;
+use super::callout_headers::callout_headers;
 use super::provider::Server;
 use crate::config::fault::{ConfigProblem, Path};
 use crate::config::schema::introspection::{
@@ -16,8 +17,8 @@ use crate::jose::PrivateKey;
 use crate::jose::private_key::PrivateKeyFault;
 use crate::policy::callout_address::Scheme;
 use crate::policy::{
-    Audiences, CalloutAddress, ClientAuthentication, Discovery, Introspection, IntrospectionAddress, OpaqueTokens,
-    Provider, RevocationSource,
+    Audiences, CalloutAddress, CalloutHeaders, ClientAuthentication, Discovery, Introspection, IntrospectionAddress,
+    OpaqueTokens, Provider, RevocationSource,
 };
 use crate::redacted::Redacted;
 
@@ -34,6 +35,7 @@ pub(super) struct Surroundings<'a> {
     pub(super) name: &'a str,
     pub(super) issuer: Option<&'a str>,
     pub(super) upstream: Option<&'a str>,
+    pub(super) headers: &'a CalloutHeaders,
     pub(super) allow_http: bool,
     pub(super) server: Server,
     /// Whether nothing else of the provider wants an upstream, and says so when it is missing.
@@ -184,7 +186,10 @@ fn address(
         (Some(uri), ..) => uri,
         (None, Some(issuer), Server::OktaCustom) => format!("{issuer}/v1/introspect"),
         (None, Some(issuer), Server::OktaOrg) => format!("{issuer}/oauth2/v1/introspect"),
-        (None, issuer, _) => return Discovery::of(issuer?, upstream?).map(IntrospectionAddress::Discovered),
+        (None, issuer, _) => {
+            let discovery = Discovery::of(issuer?, upstream?)?;
+            return Some(IntrospectionAddress::Discovered(discovery.with_headers(around.headers)));
+        }
     };
     let address = CalloutAddress::parse(&known, upstream.unwrap_or_default());
     match &address {
@@ -196,7 +201,7 @@ fn address(
         Some(_) => {}
     }
     upstream?;
-    address.map(IntrospectionAddress::Known)
+    address.map(|address| IntrospectionAddress::Known(address.with_headers(around.headers)))
 }
 
 /// What of the document says who asks.
@@ -313,7 +318,8 @@ pub(super) fn revocations(
     findings: &mut Findings<'_>,
 ) -> Option<Option<RevocationSource>> {
     let Some(document) = document else { return (!at.is_reported(findings.faults)).then_some(None) };
-    let RevocationsDocument { uri, upstream, refresh, timeout } = document;
+    let RevocationsDocument { uri, upstream, callout_headers: headers, refresh, timeout } = document;
+    let headers = callout_headers(headers, false, &at.member("callout_headers"), findings);
     let uri_at = at.member("uri");
     let uri = findings.needed(uri, &uri_at, "write the address of the list of revoked tokens");
     let upstream_at = at.member("upstream");
@@ -351,7 +357,8 @@ pub(super) fn revocations(
         findings,
     );
     upstream?;
-    Some(Some(RevocationSource { address: address?, refresh: refresh?, timeout: timeout? }))
+    let address = address?.with_headers(&headers?);
+    Some(Some(RevocationSource { address, refresh: refresh?, timeout: timeout? }))
 }
 
 fn bounded(

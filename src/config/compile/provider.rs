@@ -4,14 +4,17 @@ use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 use std::time::Duration;
 
+use super::callout_headers::callout_headers;
 use super::introspection::{Surroundings, introspection, judge_opaque_tokens, share_out_opaque_tokens};
 use super::{Findings, not_empty};
 use crate::config::fault::{ConfigProblem, Path};
+use crate::config::schema::introspection::{ClientAuth, IntrospectionDocument};
 use crate::config::schema::{ClaimPath, JwksDocument, OktaDocument, ProviderDocument};
 use crate::jose::{Algorithm, KeySet};
 use crate::policy::callout_address::Scheme;
 use crate::policy::{
-    Audiences, CalloutAddress, ClaimNames, Discovery, KeyAddress, KeyOrigin, Provider, Providers, RemoteKeys,
+    Audiences, CalloutAddress, CalloutHeaders, ClaimNames, Discovery, KeyAddress, KeyOrigin, Provider, Providers,
+    RemoteKeys,
 };
 
 const DEFAULT_SKEW: Duration = Duration::from_secs(60);
@@ -53,11 +56,12 @@ pub(super) fn providers(
     Some(Providers::new(providers))
 }
 
-fn provider(name: String, document: ProviderDocument, at: &Path, findings: &mut Findings<'_>) -> Option<Provider> {
+fn provider(name: String, mut document: ProviderDocument, at: &Path, findings: &mut Findings<'_>) -> Option<Provider> {
     let allow_http = document.insecure_http.unwrap_or(false);
     if allow_http {
         findings.relaxed(format!("provider {name:?}: insecure_http is on, keys may be fetched without TLS"));
     }
+    let headers = headers(&mut document, at, findings);
     let issuer = issuer(document.okta, document.issuer, allow_http, at, findings);
     let server = issuer.as_ref().map_or(Server::Other, |issuer| issuer.server);
     let (judges_alone, can_be_asked) = (server == Server::OktaOrg, document.introspection.is_some());
@@ -70,10 +74,12 @@ fn provider(name: String, document: ProviderDocument, at: &Path, findings: &mut 
     let audiences = audiences(&name, document.audiences, document.insecure_any_audience.unwrap_or(false), at, findings);
     let algorithms = algorithms(document.algorithms, &at.member("algorithms"), findings);
     let clock_skew = clock_skew(document.clock_skew, server, &at.member("clock_skew"), findings);
+    let no_headers = CalloutHeaders::default();
     let around = Surroundings {
         name: &name,
         issuer: issuer.as_ref().map(|issuer| issuer.name.as_str()),
         upstream: document.upstream.as_deref(),
+        headers: headers.as_ref().unwrap_or(&no_headers),
         allow_http,
         server,
         needs_upstream: judges_alone || document.jwks.as_ref().is_some_and(|jwks| jwks.inline.is_some()),
@@ -91,7 +97,8 @@ fn provider(name: String, document: ProviderDocument, at: &Path, findings: &mut 
         can_be_asked.then_some(KeyOrigin::IssuerAlone)
     } else {
         let (jwks, upstream) = (document.jwks.unwrap_or_default(), document.upstream);
-        let origin = KeyOriginDocument { jwks, upstream, allow_http, server };
+        let headers = headers.clone().unwrap_or_default();
+        let origin = KeyOriginDocument { jwks, upstream, headers, allow_http, server };
         key_origin(origin, issuer.as_ref().map(|issuer| issuer.name.as_str()), at, findings)
     };
     let client_ids = not_empty(document.client_ids, &at.member("client_ids"), findings);
@@ -101,6 +108,7 @@ fn provider(name: String, document: ProviderDocument, at: &Path, findings: &mut 
         None => None,
         Some(compiled) => Some(compiled?),
     };
+    headers?;
     Some(Provider {
         name: name.into(),
         issuer: issuer?.name.into(),
@@ -109,10 +117,24 @@ fn provider(name: String, document: ProviderDocument, at: &Path, findings: &mut 
         clock_skew: clock_skew?,
         client_ids,
         max_token_lifetime: document.max_token_lifetime,
+        accept_nonce: document.accept_nonce.unwrap_or(false),
         claim_names,
         keys: keys?,
         introspection,
     })
+}
+
+/// What callouts to the issuer carry.
+fn headers(document: &mut ProviderDocument, at: &Path, findings: &mut Findings<'_>) -> Option<CalloutHeaders> {
+    let at = at.member("callout_headers");
+    let has_inline_keys = document.jwks.as_ref().is_some_and(|jwks| jwks.inline.is_some());
+    if document.callout_headers.is_some() && has_inline_keys && document.introspection.is_none() {
+        findings.unusable(&at, "no callout is made: the keys are `inline`, and there is no `introspection`; remove it");
+    }
+    let authenticates =
+        |document: &IntrospectionDocument| document.client_auth.unwrap_or_default() == ClientAuth::SecretBasic;
+    let sets_authorization = document.introspection.as_ref().is_some_and(authenticates);
+    callout_headers(document.callout_headers.take(), sets_authorization, &at, findings)
 }
 
 /// What kind of server an issuer is, as far as that says where its endpoints are.
@@ -277,6 +299,7 @@ fn claim_names(
 struct KeyOriginDocument {
     jwks: JwksDocument,
     upstream: Option<String>,
+    headers: CalloutHeaders,
     allow_http: bool,
     server: Server,
 }
@@ -287,7 +310,7 @@ fn key_origin(
     at: &Path,
     findings: &mut Findings<'_>,
 ) -> Option<KeyOrigin> {
-    let KeyOriginDocument { jwks, upstream, allow_http, server } = origin;
+    let KeyOriginDocument { jwks, upstream, headers, allow_http, server } = origin;
     let at_jwks = at.member("jwks");
     if let Some(inline) = jwks.inline {
         if jwks.uri.is_some() {
@@ -312,7 +335,7 @@ fn key_origin(
     if let Err(problem) = &address {
         findings.unusable(&at_jwks.member("uri"), problem);
     }
-    let address = address.ok().flatten();
+    let address = address.ok().flatten().map(|address| address.with_headers(&headers));
     if let Some(KeyAddress::Known(known)) = &address
         && known.scheme == Scheme::Http
         && !allow_http

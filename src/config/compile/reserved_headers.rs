@@ -89,11 +89,6 @@ pub(super) fn reserved(name: &HeaderName) -> Option<Reserved> {
     }
 }
 
-/// Whether no token and no secret can be read from it.
-pub(super) fn steers_the_request(name: &HeaderName) -> bool {
-    matches!(reserved(name), Some(Reserved::Framing | Reserved::Proxy | Reserved::Target))
-}
-
 #[cfg(test)]
 #[path = "reserved_headers/tests.rs"]
 mod tests;

@@ -1,7 +1,7 @@
 //! `token` -> [`TokenSource`]: where tokens are looked for, without two places that contradict each other.
 
 use super::Findings;
-use super::reserved_headers::steers_the_request;
+use super::reserved_headers::{Reserved, reserved};
 use crate::config::fault::Path;
 use crate::config::schema::{FromHeaderDocument, TokenDocument};
 use crate::http::HeaderName;
@@ -122,17 +122,18 @@ fn header_name(
     at: &Path,
     findings: &mut Findings<'_>,
 ) -> Option<HeaderName> {
-    let usable = HeaderName::parse(name).filter(|name| !is_reserved(name));
-    let Some(name) = usable else {
-        let is_cookie = name.eq_ignore_ascii_case("cookie");
-        let hint = if is_cookie {
-            "cookies have a field of their own: name the cookie in `from_cookies`"
-        } else {
-            "not a header name, or one that the request itself needs"
-        };
-        findings.unusable(at, hint);
-        return None;
+    let name = match HeaderName::parse(name) {
+        None => Err("not a header name (RFC 9110 section 5.1)"),
+        Some(name) if name.is_meant_by("cookie") => {
+            Err("cookies have a field of their own: name the cookie in `from_cookies`")
+        }
+        Some(name) => match reserved(&name) {
+            // Where no token can be: what steers the request, or describes its body.
+            Some(kind @ (Reserved::Framing | Reserved::Proxy | Reserved::Target)) => Err(kind.reason()),
+            Some(Reserved::Credential | Reserved::Client) | None => Ok(name),
+        },
     };
+    let name = name.map_err(|hint| findings.unusable(at, hint)).ok()?;
     if identity.is_some_and(|identity| identity.is_managed(name.as_str())) {
         findings.unusable(at, "a header of `claim_to_headers`, `forward_payload_header` or `request_headers_to_remove`: it tells the backend who the user is and is never read");
         return None;
@@ -172,11 +173,6 @@ fn add_header(sources: &mut Vec<HeaderSource>, new: HeaderSource, at: &Path, fin
         }
     };
     findings.unusable(at, hint);
-}
-
-/// Where no token can stand: what steers the request, describes its body, or holds cookies.
-fn is_reserved(name: &HeaderName) -> bool {
-    name.is_meant_by("cookie") || steers_the_request(name)
 }
 
 /// A list of names, each once.

@@ -1,12 +1,13 @@
 //! `introspection` and `revocations` as the operator writes them: how an issuer is asked about tokens, and where the
 //! revoked ones are listed. A secret is never written here, only where it is found.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::Value;
 
 use crate::config::fault::{ConfigFault, ConfigProblem, Path};
-use crate::config::reading::{Read, Words, document, read_word};
+use crate::config::reading::{Read, Words, document, expect, read_word};
 
 document! {
     /// How the issuer is asked about tokens (RFC 7662).
@@ -57,6 +58,9 @@ document! {
         uri: String,
         /// The host's name for the connection to it: on Envoy a cluster.
         upstream: String,
+        /// Header fields of every callout to it, as `callout_headers` of a provider: `{"authorization": {"env":
+        /// "REVOCATIONS_AUTHORIZATION"}}`. Left out: none.
+        callout_headers: BTreeMap<String, CalloutHeaderValue>,
         /// How often it is asked for. Left out: `"10s"`.
         refresh: Duration,
         /// How long that may take. Left out: `"2s"`.
@@ -77,6 +81,27 @@ impl Read for Secret {
             return None;
         }
         SecretDocument::read(value, at, faults).map(Self)
+    }
+}
+
+/// The value of a header field: as it is, or where the secret is found.
+#[derive(Debug)]
+pub enum CalloutHeaderValue {
+    /// The value.
+    Text(String),
+    /// Where it is.
+    Secret(Secret),
+}
+
+impl Read for CalloutHeaderValue {
+    fn read(value: &Value, at: &Path, faults: &mut Vec<ConfigFault>) -> Option<Self> {
+        match value {
+            Value::String(text) => Some(Self::Text(text.clone())),
+            Value::Object(_) => Secret::read(value, at, faults).map(Self::Secret),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) => {
+                expect(None, "a string, or where a secret is found: {\"env\": \"NAME\"}", at, faults)
+            }
+        }
     }
 }
 

@@ -25,7 +25,7 @@ pub(super) fn challenge(message: &Message<'_>, refusal: &Refusal<'_>, policy: &P
                 add(&mut challenge, "acr_values", &list(acr_values));
             }
             if let Some(age) = max_age {
-                add(&mut challenge, "max_age", &age.as_secs().to_string());
+                add(&mut challenge, "max_age", &quoted(&age.as_secs().to_string()));
             }
             if !scopes.is_empty() {
                 add(&mut challenge, "scope", &list(scopes));

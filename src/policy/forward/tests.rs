@@ -19,6 +19,7 @@ fn token(claims: &Value) -> AdmittedToken {
         clock_skew: Duration::ZERO,
         client_ids: None,
         max_token_lifetime: None,
+        accept_nonce: false,
         claim_names: ClaimNames::default(),
         keys: KeyOrigin::Inline(TestKey::P256.key_set()),
         introspection: None,

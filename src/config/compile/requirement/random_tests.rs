@@ -88,6 +88,7 @@ fn admitted(claims: &Value) -> AdmittedToken {
         clock_skew: Duration::from_secs(SKEW),
         client_ids: None,
         max_token_lifetime: None,
+        accept_nonce: false,
         claim_names: ClaimNames::default(),
         keys: KeyOrigin::Inline(TestKey::P256.key_set()),
         introspection: None,

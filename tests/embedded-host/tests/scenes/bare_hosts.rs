@@ -5,7 +5,7 @@ use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use embedded_host::{Action, Asked, Fault, FaultyCalls, Manners, Outcome, Property, Status};
+use embedded_host::{Action, Asked, Fault, FaultyCalls, Manners, Outcome, Property, Status, Vm};
 use serde_json::json;
 use testbed::module::project_root;
 
@@ -53,6 +53,20 @@ fn a_host_that_does_not_count_with_the_metrics_it_has_made_serves_too_and_is_ask
     }
     assert_eq!(vm.calls().get("proxy_increment_metric"), Some(&1));
     assert_eq!(vm.log().iter().filter(|line| line.contains("updating a metric failed")).count(), 1);
+}
+
+/// The standard library's hashers ask once and derive the rest.
+#[test]
+fn random_bytes_come_from_the_host_each_time() {
+    let (mut vm, root) = configured(Manners::bare(), &fetched_keys());
+    let asked = |vm: &Vm| vm.calls().get("random_get").copied().unwrap_or(0);
+    let mut before = asked(&vm);
+    assert!(before >= 2, "the engine and the reports have their own: {before}");
+    for _ in 0..3 {
+        vm.tick(root);
+        assert!(asked(&vm) > before, "the pause before the next fetch");
+        before = asked(&vm);
+    }
 }
 
 /// The SDK panics there and leaves nothing to decide: better at the start than with a request.

@@ -98,7 +98,8 @@ fn the_token_is_sent_in_the_body_and_neither_it_nor_the_secret_anywhere_else() {
     ] {
         assert_eq!(callout.header(name), Some(expected), "{name}");
     }
-    assert_eq!(callout.headers.len(), 7, "{:?}", callout.headers);
+    assert!(callout.header("user-agent").is_some_and(|agent| agent.starts_with("okta-proxy-wasm/")));
+    assert_eq!(callout.headers.len(), 8, "{:?}", callout.headers);
     assert_eq!(callout.body, b"token=opaque%2Btoken%2Fof%7Ealice%3D%3D&token_type_hint=access_token");
 
     vm.answer(&callout, active());

@@ -1,0 +1,67 @@
+//! The header fields that every callout to an upstream carries: `user-agent`, and those that the operator adds.
+//!
+//! AWS WAF and Cloudflare answer a request without `user-agent` with 403.
+
+use std::fmt;
+use std::rc::Rc;
+
+use crate::http::HeaderName;
+use crate::redacted::Redacted;
+
+/// The `user-agent` of callouts, unless the operator sets another one.
+pub const USER_AGENT: &str = concat!("okta-proxy-wasm/", env!("CARGO_PKG_VERSION"));
+const USER_AGENT_NAME: &str = "user-agent";
+
+/// The fields that the operator adds to callouts. Their values may be secrets.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct CalloutHeaders(Rc<[(HeaderName, Redacted<String>)]>);
+
+impl CalloutHeaders {
+    /// Takes the fields. The loader has checked names and values.
+    pub fn new(fields: Vec<(HeaderName, Redacted<String>)>) -> Self {
+        Self(fields.into())
+    }
+
+    /// All fields to send, `user-agent` first.
+    pub fn fields(&self) -> impl Iterator<Item = (&str, &str)> {
+        let sets_user_agent = self.0.iter().any(|(name, _)| name.as_str() == USER_AGENT_NAME);
+        let user_agent = (!sets_user_agent).then_some((USER_AGENT_NAME, USER_AGENT));
+        user_agent.into_iter().chain(self.operators())
+    }
+
+    /// The operator's fields: what is fetched may depend on them, so the workers share by them.
+    pub fn operators(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.reveal().as_str()))
+    }
+}
+
+impl fmt::Debug for CalloutHeaders {
+    /// Names only.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_list().entries(self.0.iter().map(|(name, _)| name.as_str())).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wasm_bindgen_test::wasm_bindgen_test;
+
+    fn headers(fields: &[(&str, &str)]) -> CalloutHeaders {
+        let field =
+            |(name, value): &(&str, &str)| (HeaderName::parse(name).unwrap(), Redacted::new((*value).to_owned()));
+        CalloutHeaders::new(fields.iter().map(field).collect())
+    }
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn a_user_agent_is_always_sent_and_the_operators_replaces_it() {
+        let version = env!("CARGO_PKG_VERSION");
+        let own = format!("okta-proxy-wasm/{version}");
+        assert_eq!(CalloutHeaders::default().fields().collect::<Vec<_>>(), [("user-agent", own.as_str())]);
+        let more = headers(&[("x-waf-key", "s3cret")]);
+        assert_eq!(more.fields().collect::<Vec<_>>(), [("user-agent", own.as_str()), ("x-waf-key", "s3cret")]);
+        let other = headers(&[("User-Agent", "acme/1")]);
+        assert_eq!(other.fields().collect::<Vec<_>>(), [("user-agent", "acme/1")]);
+        assert_eq!(format!("{more:?}"), r#"["x-waf-key"]"#);
+    }
+}
