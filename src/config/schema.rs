@@ -153,7 +153,7 @@ document! {
 document! {
     /// An authorization server of Okta.
     OktaDocument {
-        /// The organisation's domain, `acme.okta.com`, or its custom domain.
+        /// The organisation's domain, `acme.okta.com`, or its custom domain, without a port; in any case of letters.
         domain: String,
         /// The id of a custom authorization server, or `org` for the organisation's own, whose tokens only Okta can judge:
         /// it needs `introspection`. Left out: `default`.

@@ -2,9 +2,10 @@
 
 use okta_proxy_wasm::config;
 use okta_proxy_wasm::http::RequestHead;
+use okta_proxy_wasm::policy::{KeyAddress, KeyOrigin};
 use serde_json::{Value, json};
 
-use super::{asking, environment, faults, provider};
+use super::{asking, environment, faults, okta_with, provider};
 
 /// A provider of this issuer whose keys are at a configured address.
 fn with_keys(issuer: &str) -> Value {
@@ -97,4 +98,87 @@ fn metadata_of_resources_names_only_issuers_that_are_urls() {
         faults(&with(json!(["accounts.google.com"]))),
         ["$.protected_resources[0].authorization_servers[0]: the https URL of an issuer, as its own metadata have it"]
     );
+}
+
+fn warnings(document: &Value) -> Vec<String> {
+    config::load(document.to_string().as_bytes(), &config::no_environment).unwrap().warnings
+}
+
+#[test]
+fn domain_of_the_okta_preset_is_converted_to_lower_case() {
+    for domain in ["ACME.Okta.com", "acme.okta.com", "Acme.OktaPreview.com", "Login.ACME.com"] {
+        let document = okta_with(json!({ "okta": { "domain": domain } }));
+        let loaded = config::load(document.to_string().as_bytes(), &config::no_environment).unwrap();
+        let issuer = format!("https://{}/oauth2/default", domain.to_ascii_lowercase());
+        let (_, provider) = loaded.policy.providers.of_issuer(&issuer).unwrap();
+        let KeyOrigin::Remote(keys) = &provider.keys else { panic!("the keys are fetched") };
+        let KeyAddress::Known(address) = &keys.address else { panic!("the address is derived") };
+        assert_eq!(address.to_string(), format!("{issuer}/v1/keys"));
+    }
+    for (domain, hint) in [
+        ("acme.okta.com:443", "leave the port out"),
+        ("ACME.okta.com:8443", "leave the port out"),
+        ("login.acme.com:443", "leave the port out"),
+        ("acme.okta.com.", "a domain only"),
+    ] {
+        let found = faults(&okta_with(json!({ "okta": { "domain": domain } })));
+        assert_eq!(found.len(), 1, "{domain}: {found:?}");
+        assert!(found[0].starts_with("$.providers.okta.okta.domain: ") && found[0].contains(hint), "{found:?}");
+    }
+}
+
+#[test]
+fn issuer_that_is_the_address_of_metadata_is_a_fault() {
+    for issuer in [
+        "https://idp.example/.well-known/openid-configuration",
+        "https://idp.example/realms/a/.well-known/openid-configuration",
+        "https://idp.example/.well-known/oauth-authorization-server",
+        "https://idp.example/.well-known/oauth-authorization-server/realms/a",
+    ] {
+        let found = faults(&provider(with_keys(issuer)));
+        assert_eq!(found.len(), 1, "{issuer}: {found:?}");
+        assert!(found[0].contains("this is the address of the metadata; write the `issuer`"), "{found:?}");
+    }
+}
+
+#[test]
+fn okta_issuer_that_no_token_of_okta_has_is_a_fault() {
+    for (issuer, hint) in [
+        ("https://ACME.okta.com/oauth2/default", "no token of Okta has this `iss`"),
+        ("https://acme.okta.com:443/oauth2/default", "no token of Okta has this `iss`"),
+        ("https://acme.okta.com/oauth2/default/", "no token of Okta has this `iss`"),
+        ("http://acme.okta.com/oauth2/default", "no token of Okta has this `iss`"),
+        ("acme.okta.com:443", "no token of Okta has this `iss`"),
+        ("acme.okta.com", "no token of Okta has this `iss`"),
+        ("https://acme-admin.okta.com/oauth2/default", "-admin"),
+        ("https://yourOktaDomain.okta.com/oauth2/default", "placeholder"),
+    ] {
+        let found = faults(&provider(with_keys(issuer)));
+        assert_eq!(found.len(), 1, "{issuer}: {found:?}");
+        assert!(found[0].starts_with("$.providers.okta.issuer: ") && found[0].contains(hint), "{found:?}");
+    }
+    for issuer in ["alice@acme.okta.com", "https://okta.acme.com/", "https://acme.okta.com.example/"] {
+        assert_eq!(warnings(&provider(with_keys(issuer))), [""; 0], "{issuer}");
+    }
+}
+
+#[test]
+fn okta_issuer_without_the_preset_is_warned_of_unless_everything_is_written() {
+    let okta = "https://acme.okta.com/oauth2/default";
+    let preset = "provider \"okta\": `issuer` is an authorization server of Okta; write the preset `okta` instead";
+    for (changes, is_warned_of) in [
+        (json!({ "jwks": {} }), true),
+        (json!({}), true),
+        (json!({ "jwks": {}, "clock_skew": "120s" }), true),
+        (json!({ "clock_skew": "120s" }), false),
+    ] {
+        let mut members = with_keys(okta);
+        members.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+        let found = warnings(&provider(members));
+        assert_eq!(found.len(), usize::from(is_warned_of), "{changes}: {found:?}");
+        assert!(found.iter().all(|warning| warning.starts_with(preset)), "{found:?}");
+    }
+    let port = warnings(&provider(with_keys("https://idp.example:443/")));
+    assert_eq!(port.len(), 1, "{port:?}");
+    assert!(port[0].contains("has the port 443"), "{port:?}");
 }

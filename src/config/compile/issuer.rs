@@ -7,6 +7,9 @@ use crate::policy::CalloutAddress;
 use crate::policy::callout_address::Scheme;
 
 const MAX_ISSUER_BYTES: usize = 2048;
+const OKTA_DOMAINS: [&str; 5] = [".okta.com", ".oktapreview.com", ".okta-emea.com", ".okta-gov.com", ".okta.mil"];
+const PLACEHOLDER: &str = "a placeholder was left in; write your organisation's domain, such as acme.okta.com";
+const ADMIN_CONSOLE: &str = "this is the address of the admin console; leave \"-admin\" out";
 
 /// What kind of server an issuer is: it determines where the endpoints are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +35,8 @@ pub(super) struct IssuerDocument {
     issuer: Option<String>,
     allow_http: bool,
     derived: Derived,
+    /// Whether the document has all that the Okta preset would add: key address and clock skew.
+    needs_no_preset: bool,
 }
 
 /// Which addresses are derived from the issuer or found in its metadata.
@@ -47,11 +52,13 @@ impl IssuerDocument {
         let has_keys = document.jwks.as_ref().is_some_and(|jwks| jwks.uri.is_some() || jwks.inline.is_some());
         let needs_endpoint = document.introspection.as_ref().is_some_and(|settings| settings.uri.is_none());
         let derived = Derived { keys: !has_keys, introspection: needs_endpoint };
-        Self { okta: document.okta.take(), issuer: document.issuer.take(), allow_http, derived }
+        let has_inline = document.jwks.as_ref().is_some_and(|jwks| jwks.inline.is_some());
+        let needs_no_preset = has_inline || (has_keys && document.clock_skew.is_some());
+        Self { okta: document.okta.take(), issuer: document.issuer.take(), allow_http, derived, needs_no_preset }
     }
 
     /// Compiles the issuer; `None` when there is a fault.
-    pub(super) fn compile(self, at: &Path, findings: &mut Findings<'_>) -> Option<Issuer> {
+    pub(super) fn compile(self, provider: &str, at: &Path, findings: &mut Findings<'_>) -> Option<Issuer> {
         let issuer_at = at.member("issuer");
         match (self.okta, self.issuer) {
             (Some(_), Some(_)) => {
@@ -65,7 +72,10 @@ impl IssuerDocument {
                 "write the exact `iss` of the tokens, or use the preset: \"okta\": {\"domain\": \"acme.okta.com\"}",
             ),
             (None, Some(name)) => match server_of(&name, self.derived, self.allow_http) {
-                Ok(server) => Some(Issuer { name, server, at: issuer_at }),
+                Ok(server) => {
+                    warn_of_issuer(&name, server, self.needs_no_preset, provider, findings);
+                    Some(Issuer { name, server, at: issuer_at })
+                }
                 Err(hint) => {
                     findings.unusable(&issuer_at, hint);
                     None
@@ -79,6 +89,7 @@ impl IssuerDocument {
 /// addresses are derived must be an `https` URL (RFC 8414 section 2).
 fn server_of(issuer: &str, derived: Derived, allow_http: bool) -> Result<Server, &'static str> {
     check_text(issuer)?;
+    check_okta(issuer)?;
     let url = CalloutAddress::parse(issuer, "");
     if url.as_ref().is_some_and(is_okta_org_server) {
         return Ok(Server::OktaOrg);
@@ -107,6 +118,11 @@ fn check_text(issuer: &str) -> Result<(), &'static str> {
     if issuer.chars().any(char::is_control) || issuer.trim() != issuer {
         return Err("contains a control character, or a space at its start or end");
     }
+    if issuer.contains("/.well-known/") {
+        return Err(
+            "this is the address of the metadata; write the `issuer` that it contains: without `/.well-known/openid-configuration` or `/.well-known/oauth-authorization-server`",
+        );
+    }
     if issuer.contains(['*', '{', '}', '<', '>']) {
         return Err(
             "contains a pattern or a placeholder; `iss` is compared exactly, so write it as the tokens have it",
@@ -115,9 +131,54 @@ fn check_text(issuer: &str) -> Result<(), &'static str> {
     Ok(())
 }
 
+/// Rejects what looks like an issuer of Okta and is not in any token of Okta.
+fn check_okta(issuer: &str) -> Result<(), &'static str> {
+    let (scheme, rest) = issuer.split_once("://").unwrap_or(("", issuer));
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let host = authority.split(':').next().unwrap_or_default().to_ascii_lowercase();
+    if authority.contains('@') || !is_okta_domain(&host) {
+        return Ok(());
+    }
+    if host.contains("youroktadomain") {
+        return Err(PLACEHOLDER);
+    }
+    if is_admin_console(&host) {
+        return Err(ADMIN_CONSOLE);
+    }
+    if scheme != "https" || authority != host || issuer.ends_with('/') {
+        return Err(
+            "no token of Okta has this `iss`: it begins with https://, has the domain in lower case and no port, and does not end with `/`, as https://acme.okta.com/oauth2/default; use the preset, which writes it that way",
+        );
+    }
+    Ok(())
+}
+
+/// Warns of an issuer that works but is probably not what the operator wants.
+fn warn_of_issuer(issuer: &str, server: Server, needs_no_preset: bool, provider: &str, findings: &mut Findings<'_>) {
+    let Some(url) = CalloutAddress::parse(issuer, "") else { return };
+    let is_custom_server = server == Server::Other && is_okta_domain(&url.authority);
+    if is_custom_server && !needs_no_preset {
+        findings.warnings.push(format!(
+            "provider {provider:?}: `issuer` is an authorization server of Okta; write the preset `okta` instead, which also sets the address of its keys and a clock skew of 120 s"
+        ));
+    }
+    if url.scheme == Scheme::Https && url.authority.ends_with(":443") {
+        findings.warnings.push(format!(
+            "provider {provider:?}: `issuer` has the port 443, which the `iss` of most tokens leaves out; compare it with a token"
+        ));
+    }
+}
+
 fn is_okta_org_server(issuer: &CalloutAddress) -> bool {
-    const OKTA_DOMAINS: [&str; 5] = [".okta.com", ".oktapreview.com", ".okta-emea.com", ".okta-gov.com", ".okta.mil"];
-    issuer.path == "/" && OKTA_DOMAINS.iter().any(|domain| issuer.authority.ends_with(domain))
+    issuer.path == "/" && is_okta_domain(&issuer.authority)
+}
+
+fn is_okta_domain(host: &str) -> bool {
+    OKTA_DOMAINS.iter().any(|domain| host.ends_with(domain))
+}
+
+fn is_admin_console(host: &str) -> bool {
+    host.split('.').next().is_some_and(|label| label.ends_with("-admin"))
 }
 
 fn okta_issuer(okta: OktaDocument, at: &Path, findings: &mut Findings<'_>) -> Option<Issuer> {
@@ -126,17 +187,24 @@ fn okta_issuer(okta: OktaDocument, at: &Path, findings: &mut Findings<'_>) -> Op
     let domain = domain.filter(|domain| {
         let host = domain.split(':').next().unwrap_or_default().to_ascii_lowercase();
         let hint = if domain.contains(['{', '}', '<', '>']) || host.contains("youroktadomain") {
-            "a placeholder was left in; write your organisation's domain, such as acme.okta.com"
-        } else if host.split('.').next().is_some_and(|label| label.ends_with("-admin")) {
-            "this is the address of the admin console; leave \"-admin\" out"
-        } else if domain.contains('/') || CalloutAddress::parse(&format!("https://{domain}"), "").is_none() {
+            PLACEHOLDER
+        } else if is_admin_console(&host) {
+            ADMIN_CONSOLE
+        } else if domain.contains('/')
+            || host.ends_with('.')
+            || CalloutAddress::parse(&format!("https://{domain}"), "").is_none()
+        {
             "a domain only, such as acme.okta.com: no https://, no path"
+        } else if domain.ends_with(":443") || (domain.contains(':') && is_okta_domain(&host)) {
+            "leave the port out: no token of Okta has it in its `iss`"
         } else {
             return true;
         };
         findings.unusable(&domain_at, hint);
         false
     });
+    // Host names are case-insensitive; `iss` is compared exactly, and Okta writes its domain in lower case.
+    let domain = domain.map(|domain| domain.to_ascii_lowercase());
     let server_at = at.member("authorization_server");
     let server = okta.authorization_server.unwrap_or_else(|| String::from("default"));
     let is_id =

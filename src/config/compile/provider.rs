@@ -59,7 +59,7 @@ fn provider(name: String, mut document: ProviderDocument, at: &Path, findings: &
     if allow_http {
         findings.relaxed(format!("provider {name:?}: insecure_http is on, keys may be fetched without TLS"));
     }
-    let issuer = IssuerDocument::of(&mut document, allow_http).compile(at, findings);
+    let issuer = IssuerDocument::of(&mut document, allow_http).compile(&name, at, findings);
     let server = issuer.as_ref().map_or(Server::Other, |issuer| issuer.server);
     let (judges_alone, can_be_asked) = (server == Server::OktaOrg, document.introspection.is_some());
     if let Some(issuer) = issuer.as_ref().filter(|_| judges_alone && !can_be_asked) {
