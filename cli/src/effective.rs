@@ -72,7 +72,8 @@ fn provider(written: &Value, provider: &Provider) -> Value {
     let is_known_by_preset = matches!(provider.keys, KeyOrigin::IssuerAlone) && members.contains_key("okta");
     if !is_known_by_preset {
         members.remove("okta");
-        members.insert(String::from("issuer"), json!(provider.issuer.as_ref()));
+        // One with `{tenant}` stays as it is written.
+        members.entry("issuer").or_insert_with(|| json!(provider.issuer.as_ref()));
     }
     match &provider.audiences {
         Audiences::AnyOf(names) => members.insert(String::from("audiences"), json!(names)),
@@ -81,7 +82,7 @@ fn provider(written: &Value, provider: &Provider) -> Value {
     let algorithms: Vec<&str> = provider.algorithms.iter().map(|algorithm| algorithm.name()).collect();
     members.insert(String::from("algorithms"), json!(algorithms));
     members.insert(String::from("clock_skew"), duration(provider.clock_skew));
-    for name in ["client_ids", "max_token_lifetime", "client_claim", "scope_claim"] {
+    for name in ["additional_issuers", "tenants", "client_ids", "max_token_lifetime", "client_claim", "scope_claim"] {
         members.entry(name).or_insert(Value::Null);
     }
     let ClaimNames { subject, groups, .. } = &provider.claim_names;

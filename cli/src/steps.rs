@@ -255,7 +255,8 @@ impl Look<'_> {
         let Some((_, provider)) = self.policy.providers.of_issuer(issuer) else {
             let mut step = Step::new("provider", Mark::Bad, format!("none has the token's issuer {issuer:?}"));
             for (_, provider) in self.policy.providers.iter() {
-                step.details.push((Mark::Plain, format!("{}: {:?}", provider.name, provider.issuer)));
+                let names = provider.issuers().map(|issuer| format!("{}: {issuer:?}", provider.name));
+                step.details.extend(names.map(|name| (Mark::Plain, name)));
             }
             steps.push(step);
             return None;

@@ -14,7 +14,7 @@ use crate::introspection::revocation_feed::{Judgement, RevocationFeed};
 use crate::introspection::sharing::SharedAnswers;
 use crate::introspection::{Cause, Freshness, LookUp, ProviderIntrospection, Refusal, Unavailable};
 use crate::jitter::Jitter;
-use crate::policy::{AdmittedToken, CacheLimits, Policy, ProviderId};
+use crate::policy::{AdmittedToken, CacheLimits, Policy, Provider, ProviderId};
 use crate::unix_time::UnixTime;
 
 /// So much is remembered of answers at least, whatever the operator wants remembered of verified tokens: an answer that is
@@ -98,7 +98,7 @@ impl Inquiries {
         asked: &Question<'_>,
     ) -> Said<Option<Freshness>> {
         // First: it costs no call, and whatever the issuer says, a token on the list does not pass.
-        match self.about_revocation(grant.provider, &grant.token, policy, asked.now) {
+        match self.about_revocation(grant.provider, &grant.token, grant.issuer.as_ref(), policy, asked.now) {
             Said::Good(()) => {}
             Said::Refused(reason) => return Said::Refused(reason),
             Said::Wait(awaited) => return Said::Wait(awaited),
@@ -132,11 +132,14 @@ impl Inquiries {
             return Said::Refused(DenyReason::TokenOpaque);
         };
         match introspection.look_up_opaque(asked.text, its_provider, asked.came_at, asked.now) {
-            LookUp::Active(token, freshness) => match self.about_revocation(provider, &token, policy, asked.now) {
-                Said::Good(()) => Said::Good((token, freshness)),
-                Said::Refused(reason) => Said::Refused(reason),
-                Said::Wait(awaited) => Said::Wait(awaited),
-            },
+            LookUp::Active(token, freshness) => {
+                let issuer = its_provider.issuer_of(token.claims());
+                match self.about_revocation(provider, &token, issuer, policy, asked.now) {
+                    Said::Good(()) => Said::Good((token, freshness)),
+                    Said::Refused(reason) => Said::Refused(reason),
+                    Said::Wait(awaited) => Said::Wait(awaited),
+                }
+            }
             LookUp::Refused(refusal) => Said::Refused(refusal.into()),
             LookUp::Unavailable(unavailable) => Said::Refused(unavailable.into()),
             LookUp::Wait(about) => {
@@ -146,16 +149,19 @@ impl Inquiries {
         }
     }
 
+    /// Where the issuer is not known, the entries of each issuer of the provider count.
     fn about_revocation(
         &self,
         provider: ProviderId,
         token: &AdmittedToken,
+        issuer: Option<&Rc<str>>,
         policy: &Policy,
         now: UnixTime,
     ) -> Said<()> {
         let Some(feed) = &self.revocations else { return Said::Good(()) };
-        let issuer = policy.providers.get(provider).map_or("", |provider| &provider.issuer);
-        match feed.judge(token, issuer, now) {
+        let all = policy.providers.get(provider).filter(|_| issuer.is_none()).map(Provider::issuers);
+        let issuers = issuer.into_iter().chain(all.into_iter().flatten()).map(|issuer| &**issuer);
+        match feed.judge(token, issuers, now) {
             Judgement::NotListed => Said::Good(()),
             Judgement::Revoked => Said::Refused(DenyReason::TokenRevoked),
             Judgement::Pending => Said::Wait(Awaited::Revocations),

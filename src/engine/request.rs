@@ -43,6 +43,8 @@ pub(super) struct RequestFacts<'a> {
     stripping: Vec<HeaderEdit>,
     /// Where its token stands.
     source: Option<Place>,
+    /// The configured issuer that its token names, proved or not.
+    issuer: Option<Rc<str>>,
 }
 
 /// A request with a token that names one of our providers.
@@ -107,6 +109,7 @@ pub(super) fn find_credential<'a>(
         rule: RuleId::Otherwise,
         stripping: Vec::new(),
         source: None,
+        issuer: None,
     };
     match policy.rules.find(head) {
         Ok(rule) => facts.rule = rule,
@@ -164,24 +167,25 @@ impl<'a> Presented<'a> {
         self.facts.decide_by(policy, grant, Evidence { proof: Proof::Remembered, introspection }, now)
     }
 
-    /// Refuses the request, whose token is this provider's.
-    pub(super) fn refuse(self, policy: &Policy, provider: ProviderId, reason: DenyReason) -> Decision {
-        self.facts.deny(policy, policy.providers.get(provider), reason)
+    /// Refuses the request, whose token is known.
+    pub(super) fn refuse(self, policy: &Policy, grant: &Grant, reason: DenyReason) -> Decision {
+        let facts = RequestFacts { issuer: grant.issuer.clone(), ..self.facts };
+        facts.deny(policy, policy.providers.get(grant.provider), reason)
     }
 
     /// Reads the token and finds the provider it names.
     pub(super) fn identify(self, policy: &Policy, now: UnixTime) -> Result<NamedToken<'a>, Box<Decision>> {
-        let Self { facts, text } = self;
+        let Self { mut facts, text } = self;
         let text = text.reveal();
+        let opaque = |text: &[u8]| Named::Opaque(Redacted::new(Rc::from(text)));
         let token = match UnverifiedToken::parse(text) {
             Ok(token) => token,
             Err(_) if !UnverifiedToken::has_three_parts(text) => {
-                return match policy.providers.of_opaque_tokens() {
-                    Some((provider, _)) => {
-                        Ok(NamedToken { facts, token: Named::Opaque(Redacted::new(Rc::from(text.as_ref()))), provider })
-                    }
-                    None => Err(Box::new(facts.deny(policy, None, DenyReason::TokenOpaque))),
+                let Some((id, provider)) = policy.providers.of_opaque_tokens() else {
+                    return Err(Box::new(facts.deny(policy, None, DenyReason::TokenOpaque)));
                 };
+                facts.issuer = provider.only_issuer().cloned();
+                return Ok(NamedToken { facts, token: opaque(text), provider: id });
             }
             Err(fault) => return Err(Box::new(facts.deny(policy, None, fault.into()))),
         };
@@ -194,6 +198,7 @@ impl<'a> Presented<'a> {
         let Some((id, provider)) = policy.providers.of_issuer(issuer) else {
             return Err(Box::new(facts.deny(policy, None, ClaimFault::IssuerUnknown.into())));
         };
+        facts.issuer = provider.issuer_named(issuer).cloned();
         let is_opaque = matches!(provider.keys, KeyOrigin::IssuerAlone);
         if !is_opaque && !provider.algorithms.contains(&token.header().algorithm) {
             return Err(Box::new(facts.deny(policy, Some(provider), DenyReason::AlgorithmNotAllowed)));
@@ -202,10 +207,7 @@ impl<'a> Presented<'a> {
         if matches!(token.claimed_expiry(), Claim::Valid(expiry) if provider.takes_as_expired(expiry, now)) {
             return Err(Box::new(facts.deny(policy, Some(provider), ClaimFault::Expired.into())));
         }
-        let token = match is_opaque {
-            true => Named::Opaque(Redacted::new(Rc::from(text.as_ref()))),
-            false => Named::Jwt(token),
-        };
+        let token = if is_opaque { opaque(text) } else { Named::Jwt(token) };
         Ok(NamedToken { facts, token, provider: id })
     }
 }
@@ -230,13 +232,13 @@ impl<'a> NamedToken<'a> {
     /// With a head of its own, for one that waits.
     pub(super) fn into_owned(self) -> NamedToken<'static> {
         let Self {
-            facts: RequestFacts { head, came_at, arrived, attributes, rule, stripping, source },
+            facts: RequestFacts { head, came_at, arrived, attributes, rule, stripping, source, issuer },
             token,
             provider,
         } = self;
         let (head, mut stripping) = (Cow::Owned(head.into_owned()), stripping);
         stripping.shrink_to_fit();
-        let facts = RequestFacts { head, came_at, arrived, attributes, rule, stripping, source };
+        let facts = RequestFacts { head, came_at, arrived, attributes, rule, stripping, source, issuer };
         NamedToken { facts, token, provider }
     }
 
@@ -346,8 +348,7 @@ impl<'a> NamedToken<'a> {
 
     /// Ends the wait with a refusal.
     pub(super) fn refuse(self, policy: &Policy, reason: DenyReason) -> Decision {
-        let provider = policy.providers.get(self.provider);
-        self.facts.deny(policy, provider, reason)
+        self.facts.deny(policy, policy.providers.get(self.provider), reason)
     }
 }
 
@@ -368,8 +369,7 @@ fn decide_opaque<'a>(
             return Progress::Waiting(NamedToken { facts, token: Named::Opaque(text), provider: id }, awaited);
         }
     };
-    let grant = Grant::of(id, provider, token, policy);
-    Progress::Decided(match grant {
+    Progress::Decided(match Grant::of(id, provider, token, policy) {
         Ok(grant) => {
             let evidence = Evidence { proof: Proof::Introspected, introspection: Some(freshness) };
             facts.decide_by(policy, &grant, evidence, now)
@@ -404,9 +404,8 @@ impl RequestFacts<'_> {
             Ok(()) => self.allow(policy, grant, None, evidence),
             Err(unmet) if rule.report_only => self.allow(policy, grant, Some(unmet.reason), evidence),
             Err(unmet) => {
-                let token = Rc::clone(&grant.token);
-                let audit = AuditRecord::unmet(request_id_of(&self.head), rule, token, unmet.reason)
-                    .issued_by(policy.providers.get(grant.provider))
+                let audit = AuditRecord::unmet(request_id_of(&self.head), rule, Rc::clone(&grant.token), unmet.reason)
+                    .issued_by(policy.providers.get(grant.provider), grant.issuer.clone())
                     .found_in(self.source)
                     .proved(evidence);
                 let reason = DenyReason::Unmet(unmet.reason);
@@ -423,7 +422,7 @@ impl RequestFacts<'_> {
         let edits = HeadEdits::new(self.stripping, Rc::clone(&grant.identity));
         let rule = policy.rules.rule(self.rule);
         let audit = AuditRecord::allowed(request_id_of(&self.head), rule, Rc::clone(&grant.token), unmet)
-            .issued_by(policy.providers.get(grant.provider))
+            .issued_by(policy.providers.get(grant.provider), grant.issuer.clone())
             .found_in(self.source)
             .proved(evidence);
         Decision { verdict: Verdict::Allow(edits), told: Told::of(&audit, Some(grant), policy), audit }
@@ -439,8 +438,9 @@ impl RequestFacts<'_> {
 
     fn deny(self, policy: &Policy, provider: Option<&Provider>, reason: DenyReason) -> Decision {
         let rule = policy.rules.rule(self.rule);
-        let audit =
-            AuditRecord::denied(request_id_of(&self.head), rule, reason).issued_by(provider).found_in(self.source);
+        let audit = AuditRecord::denied(request_id_of(&self.head), rule, reason)
+            .issued_by(provider, self.issuer)
+            .found_in(self.source);
         let refusal = Refusal { reason, remedy: Remedy::None, rule, provider, token: None, head: &self.head };
         let verdict = Verdict::Deny(reply_to(&refusal, policy));
         Decision { verdict, told: Told::of(&audit, None, policy), audit }

@@ -182,3 +182,48 @@ fn okta_issuer_without_the_preset_is_warned_of_unless_everything_is_written() {
     assert_eq!(port.len(), 1, "{port:?}");
     assert!(port[0].contains("has the port 443"), "{port:?}");
 }
+
+#[test]
+fn provider_has_each_listed_issuer_and_one_for_each_tenant() {
+    let mut members = with_keys("https://login.microsoftonline.com/{tenant}/v2.0");
+    members["additional_issuers"] = json!(["https://sts.windows.net/{tenant}/", "acme.com"]);
+    members["tenants"] = json!(["0a1b", "2c3d"]);
+    let document = provider(members);
+    let loaded = config::load(document.to_string().as_bytes(), &config::no_environment).unwrap();
+    let issuers = [
+        "https://login.microsoftonline.com/0a1b/v2.0",
+        "https://login.microsoftonline.com/2c3d/v2.0",
+        "https://sts.windows.net/0a1b/",
+        "https://sts.windows.net/2c3d/",
+        "acme.com",
+    ];
+    let (_, provider) = loaded.policy.providers.of_issuer("acme.com").unwrap();
+    assert_eq!(provider.issuers().map(|issuer| &**issuer).collect::<Vec<_>>(), issuers);
+    for issuer in issuers {
+        assert!(loaded.policy.providers.of_issuer(issuer).is_some(), "{issuer}");
+    }
+    for issuer in ["https://login.microsoftonline.com/{tenant}/v2.0", "https://login.microsoftonline.com/4e5f/v2.0"] {
+        assert!(loaded.policy.providers.of_issuer(issuer).is_none(), "{issuer}");
+    }
+}
+
+#[test]
+fn addresses_are_derived_from_the_first_issuer_alone() {
+    let loaded = |members: Value| {
+        let document = provider(members);
+        config::load(document.to_string().as_bytes(), &config::no_environment).unwrap()
+    };
+    let preset = loaded(json!({ "okta": { "domain": "acme.okta.com" }, "audiences": ["a"], "upstream": "okta",
+        "additional_issuers": ["https://login.acme.com/oauth2/default"] }));
+    let (_, provider) = preset.policy.providers.of_issuer("https://login.acme.com/oauth2/default").unwrap();
+    let KeyOrigin::Remote(keys) = &provider.keys else { panic!("the keys are fetched") };
+    let KeyAddress::Known(address) = &keys.address else { panic!("the address is derived") };
+    assert_eq!(address.to_string(), "https://acme.okta.com/oauth2/default/v1/keys");
+    let metadata = loaded(json!({ "issuer": "https://idp.example", "audiences": ["a"], "upstream": "idp",
+        "additional_issuers": ["https://other.example"] }));
+    let (_, provider) = metadata.policy.providers.of_issuer("https://other.example").unwrap();
+    let KeyOrigin::Remote(keys) = &provider.keys else { panic!("the keys are fetched") };
+    let KeyAddress::Discovered(discovery) = &keys.address else { panic!("the metadata has the address") };
+    assert_eq!(discovery.issuer, "https://idp.example");
+    assert!(discovery.documents.iter().all(|document| document.authority == "idp.example"));
+}

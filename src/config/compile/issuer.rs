@@ -1,12 +1,18 @@
 //! `issuer`, `okta` -> [`Issuer`]: the `iss` of a provider's tokens, and whether addresses can be derived from it.
 
-use super::Findings;
+use super::{Findings, not_empty};
 use crate::config::fault::Path;
 use crate::config::schema::{OktaDocument, ProviderDocument};
 use crate::policy::CalloutAddress;
 use crate::policy::callout_address::Scheme;
 
 const MAX_ISSUER_BYTES: usize = 2048;
+/// So many issuers may one provider have.
+const MAX_ISSUERS: usize = 256;
+const TOO_MANY: &str = "more than 256 issuers of one provider";
+/// What a tenant is put in the place of.
+const TENANT: &str = "{tenant}";
+pub(super) const OKTA_ORG_HINT: &str = "tokens of the Okta org authorization server can be verified by Okta alone; use a custom one (https://{domain}/oauth2/default), or ask Okta about each of them: write `introspection`";
 const OKTA_DOMAINS: [&str; 5] = [".okta.com", ".oktapreview.com", ".okta-emea.com", ".okta-gov.com", ".okta.mil"];
 const PLACEHOLDER: &str = "a placeholder was left in; write your organisation's domain, such as acme.okta.com";
 const ADMIN_CONSOLE: &str = "this is the address of the admin console; leave \"-admin\" out";
@@ -23,7 +29,9 @@ pub(super) enum Server {
 
 /// The issuer of a provider.
 pub(super) struct Issuer {
+    /// The first one, from which addresses are derived where they are.
     pub(super) name: String,
+    pub(super) additional: Vec<String>,
     pub(super) server: Server,
     /// The field that determines it.
     pub(super) at: Path,
@@ -33,6 +41,8 @@ pub(super) struct Issuer {
 pub(super) struct IssuerDocument {
     okta: Option<OktaDocument>,
     issuer: Option<String>,
+    additional: Option<Vec<String>>,
+    tenants: Option<Vec<String>>,
     allow_http: bool,
     derived: Derived,
     /// Whether the document has all that the Okta preset would add: key address and clock skew.
@@ -54,13 +64,26 @@ impl IssuerDocument {
         let derived = Derived { keys: !has_keys, introspection: needs_endpoint };
         let has_inline = document.jwks.as_ref().is_some_and(|jwks| jwks.inline.is_some());
         let needs_no_preset = has_inline || (has_keys && document.clock_skew.is_some());
-        Self { okta: document.okta.take(), issuer: document.issuer.take(), allow_http, derived, needs_no_preset }
+        Self {
+            okta: document.okta.take(),
+            issuer: document.issuer.take(),
+            additional: document.additional_issuers.take(),
+            tenants: document.tenants.take(),
+            allow_http,
+            derived,
+            needs_no_preset,
+        }
     }
 
-    /// Compiles the issuer; `None` when there is a fault.
+    /// Compiles the issuers; `None` when there is a fault.
     pub(super) fn compile(self, provider: &str, at: &Path, findings: &mut Findings<'_>) -> Option<Issuer> {
-        let issuer_at = at.member("issuer");
-        match (self.okta, self.issuer) {
+        let Self { okta, issuer, additional, tenants, allow_http, derived, needs_no_preset } = self;
+        let (issuer_at, tenants_at) = (at.member("issuer"), at.member("tenants"));
+        let has_tenants = tenants.is_some();
+        let tenants = checked_tenants(tenants, &tenants_at, findings);
+        let are_tenants_faulty = tenants_at.is_reported(findings.faults);
+        let mut list = IssuerList { tenants, are_tenants_faulty, ..IssuerList::default() };
+        let first = match (okta, issuer) {
             (Some(_), Some(_)) => {
                 findings.unusable(&issuer_at, "the okta preset gives the issuer; write one of the two");
                 None
@@ -71,25 +94,122 @@ impl IssuerDocument {
                 &issuer_at,
                 "write the exact `iss` of the tokens, or use the preset: \"okta\": {\"domain\": \"acme.okta.com\"}",
             ),
-            (None, Some(name)) => match server_of(&name, self.derived, self.allow_http) {
-                Ok(server) => {
-                    warn_of_issuer(&name, server, self.needs_no_preset, provider, findings);
-                    Some(Issuer { name, server, at: issuer_at })
+            (None, Some(name)) => {
+                let server = list.expand(&name, true).and_then(|()| server_of(&name, derived, allow_http));
+                match server {
+                    Ok(server) => {
+                        warn_of_issuer(&name, server, needs_no_preset, provider, findings);
+                        Some((name, server, issuer_at.clone()))
+                    }
+                    Err(hint) => {
+                        findings.unusable(&issuer_at, hint);
+                        None
+                    }
                 }
-                Err(hint) => {
-                    findings.unusable(&issuer_at, hint);
-                    None
-                }
-            },
+            }
+        };
+        if list.issuers.is_empty()
+            && let Some((name, ..)) = &first
+        {
+            list.issuers.push(name.clone());
+        }
+        let is_org = first.as_ref().is_none_or(|(_, server, _)| *server == Server::OktaOrg);
+        let additional_at = at.member("additional_issuers");
+        for (index, issuer) in not_empty(additional, &additional_at, findings).into_iter().flatten().enumerate() {
+            if let Err(hint) = list.expand(&issuer, is_org) {
+                findings.unusable(&additional_at.item(index), hint);
+            }
+        }
+        if has_tenants && !list.uses_tenants && !are_tenants_faulty {
+            findings.unusable(&tenants_at, "no issuer contains `{tenant}`, which a tenant would replace");
+        }
+        if list.is_too_long {
+            let at = if list.uses_tenants { &tenants_at } else { &additional_at };
+            findings.unusable(at, TOO_MANY);
+        }
+        if tenants_at.is_reported(findings.faults) || additional_at.is_reported(findings.faults) {
+            return None;
+        }
+        let (_, server, at) = first?;
+        let mut issuers = list.issuers.into_iter();
+        Some(Issuer { name: issuers.next()?, additional: issuers.collect(), server, at })
+    }
+}
+
+/// The issuers of a provider, as far as they are compiled.
+#[derive(Default)]
+struct IssuerList {
+    tenants: Vec<String>,
+    are_tenants_faulty: bool,
+    uses_tenants: bool,
+    is_too_long: bool,
+    issuers: Vec<String>,
+}
+
+impl IssuerList {
+    /// Adds what is written, or one issuer for each tenant where `{tenant}` is written. Org authorization servers of Okta
+    /// have no keys: they are no further issuers of a provider that has.
+    fn expand(&mut self, written: &str, may_be_org: bool) -> Result<(), &'static str> {
+        let Some((before, after)) = written.split_once(TENANT) else {
+            return self.add(written.to_owned(), may_be_org);
+        };
+        let may_be_org = may_be_org && !self.issuers.is_empty();
+        self.uses_tenants = true;
+        if after.contains(TENANT) {
+            return Err("contains `{tenant}` twice; a tenant replaces one of them");
+        }
+        if self.tenants.is_empty() && !self.are_tenants_faulty {
+            return Err("contains `{tenant}`; list the tenants in `tenants`");
+        }
+        for tenant in self.tenants.clone() {
+            self.add(format!("{before}{tenant}{after}"), may_be_org)?;
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, issuer: String, may_be_org: bool) -> Result<(), &'static str> {
+        if self.issuers.len() >= MAX_ISSUERS {
+            self.is_too_long = true;
+            return Ok(());
+        }
+        check_text(&issuer)?;
+        check_okta(&issuer)?;
+        check_entra(&issuer)?;
+        if !may_be_org && CalloutAddress::parse(&issuer, "").is_some_and(|url| is_okta_org_server(&url)) {
+            return Err(OKTA_ORG_HINT);
+        }
+        if self.issuers.contains(&issuer) {
+            return Err("duplicate entry: the provider has this issuer already");
+        }
+        self.issuers.push(issuer);
+        Ok(())
+    }
+}
+
+/// The tenants, where each is one that can be part of an issuer.
+fn checked_tenants(tenants: Option<Vec<String>>, at: &Path, findings: &mut Findings<'_>) -> Vec<String> {
+    let tenants = not_empty(tenants, at, findings).unwrap_or_default();
+    if tenants.len() > MAX_ISSUERS {
+        findings.unusable(at, TOO_MANY);
+        return Vec::new();
+    }
+    let mut good = Vec::new();
+    for (index, tenant) in tenants.into_iter().enumerate() {
+        let is_part = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~%".contains(&byte);
+        if tenant.is_empty() || !tenant.bytes().all(is_part) {
+            findings.unusable(&at.item(index), "a tenant as it is in `iss`: letters, digits and `-._~%`");
+        } else if good.contains(&tenant) {
+            findings.unusable(&at.item(index), "duplicate entry");
+        } else {
+            good.push(tenant);
         }
     }
+    good
 }
 
 /// The server of an issuer that is written out. `iss` is any string (RFC 7519 section 4.1.1); only an issuer from which
 /// addresses are derived must be an `https` URL (RFC 8414 section 2).
 fn server_of(issuer: &str, derived: Derived, allow_http: bool) -> Result<Server, &'static str> {
-    check_text(issuer)?;
-    check_okta(issuer)?;
     let url = CalloutAddress::parse(issuer, "");
     if url.as_ref().is_some_and(is_okta_org_server) {
         return Ok(Server::OktaOrg);
@@ -153,6 +273,20 @@ fn check_okta(issuer: &str) -> Result<(), &'static str> {
     Ok(())
 }
 
+/// Rejects the issuers of Microsoft Entra that name no tenant: they are in its metadata, and in no token.
+fn check_entra(issuer: &str) -> Result<(), &'static str> {
+    let rest = ["https://login.microsoftonline.com/", "https://sts.windows.net/"]
+        .iter()
+        .find_map(|host| issuer.strip_prefix(host));
+    let tenant = rest.and_then(|rest| rest.split('/').next()).unwrap_or_default();
+    if ["common", "organizations", "consumers"].contains(&tenant) {
+        return Err(
+            "no token of Microsoft Entra has this `iss`: it names the id of the tenant; write `{tenant}` there and list the ids in `tenants`",
+        );
+    }
+    Ok(())
+}
+
 /// Warns of an issuer that works but is probably not what the operator wants.
 fn warn_of_issuer(issuer: &str, server: Server, needs_no_preset: bool, provider: &str, findings: &mut Findings<'_>) {
     let Some(url) = CalloutAddress::parse(issuer, "") else { return };
@@ -181,7 +315,7 @@ fn is_admin_console(host: &str) -> bool {
     host.split('.').next().is_some_and(|label| label.ends_with("-admin"))
 }
 
-fn okta_issuer(okta: OktaDocument, at: &Path, findings: &mut Findings<'_>) -> Option<Issuer> {
+fn okta_issuer(okta: OktaDocument, at: &Path, findings: &mut Findings<'_>) -> Option<(String, Server, Path)> {
     let domain_at = at.member("domain");
     let domain = findings.needed(okta.domain, &domain_at, "write the organisation's domain, such as acme.okta.com");
     let domain = domain.filter(|domain| {
@@ -210,7 +344,7 @@ fn okta_issuer(okta: OktaDocument, at: &Path, findings: &mut Findings<'_>) -> Op
     let is_id =
         !server.is_empty() && server.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-');
     if server == "org" {
-        return Some(Issuer { name: format!("https://{}", domain?), server: Server::OktaOrg, at: server_at });
+        return Some((format!("https://{}", domain?), Server::OktaOrg, server_at));
     }
     if !is_id {
         findings.unusable(
@@ -220,5 +354,5 @@ fn okta_issuer(okta: OktaDocument, at: &Path, findings: &mut Findings<'_>) -> Op
         return None;
     }
     let name = format!("https://{}/oauth2/{server}", domain?);
-    Some(Issuer { name, server: Server::OktaCustom, at: server_at })
+    Some((name, Server::OktaCustom, server_at))
 }

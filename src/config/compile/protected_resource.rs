@@ -25,7 +25,8 @@ pub(super) struct Surroundings<'a> {
 impl<'a> Surroundings<'a> {
     /// The issuers that are URLs: `authorization_servers` has no others (RFC 9728 section 2, RFC 8414 section 2).
     fn issuers(&self) -> impl Iterator<Item = &'a str> {
-        let issuers = self.providers.into_iter().flat_map(Providers::iter).map(|(_, provider)| &*provider.issuer);
+        let providers = self.providers.into_iter().flat_map(Providers::iter);
+        let issuers = providers.flat_map(|(_, provider)| provider.issuers()).map(|issuer| &**issuer);
         issuers.filter(|issuer| CalloutAddress::parse(issuer, "").is_some())
     }
 

@@ -1,11 +1,11 @@
 //! `providers` -> [`Providers`]: each with an issuer of its own, keys that can be had and checks that mean something.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashSet};
 use std::rc::Rc;
 use std::time::Duration;
 
 use super::introspection::{Surroundings, introspection, judge_opaque_tokens, share_out_opaque_tokens};
-use super::issuer::{IssuerDocument, Server};
+use super::issuer::{IssuerDocument, OKTA_ORG_HINT, Server};
 use super::{Findings, not_empty};
 use crate::config::fault::{ConfigProblem, Path};
 use crate::config::schema::{ClaimPath, JwksDocument, ProviderDocument};
@@ -33,7 +33,7 @@ pub(super) fn providers(
         return None;
     }
     let (mut providers, mut opaque) = (Vec::new(), Vec::new());
-    let mut issuers: HashMap<Rc<str>, ()> = HashMap::new();
+    let mut issuers: HashSet<Rc<str>> = HashSet::new();
     let wanted = documents.len();
     for (name, document) in documents {
         let at = at.member(&name);
@@ -41,9 +41,10 @@ pub(super) fn providers(
             opaque.push((at.member("introspection"), introspection.opaque_tokens));
         }
         let Some(provider) = provider(name, document, &at, findings) else { continue };
-        if issuers.insert(provider.issuer.clone(), ()).is_some() {
+        if provider.issuers().any(|issuer| issuers.contains(issuer)) {
             findings.unusable(&at, "another provider has the same issuer; a token must belong to exactly one");
         }
+        issuers.extend(provider.issuers().map(Rc::clone));
         providers.push(provider);
     }
     judge_opaque_tokens(&opaque, findings);
@@ -63,10 +64,7 @@ fn provider(name: String, mut document: ProviderDocument, at: &Path, findings: &
     let server = issuer.as_ref().map_or(Server::Other, |issuer| issuer.server);
     let (judges_alone, can_be_asked) = (server == Server::OktaOrg, document.introspection.is_some());
     if let Some(issuer) = issuer.as_ref().filter(|_| judges_alone && !can_be_asked) {
-        findings.unusable(
-            &issuer.at,
-            "tokens of the Okta org authorization server can be verified by Okta alone; use a custom one (https://{domain}/oauth2/default), or ask Okta about each of them: write `introspection`",
-        );
+        findings.unusable(&issuer.at, OKTA_ORG_HINT);
     }
     let audiences = audiences(&name, document.audiences, document.insecure_any_audience.unwrap_or(false), at, findings);
     let algorithms = algorithms(document.algorithms, &at.member("algorithms"), findings);
@@ -102,9 +100,11 @@ fn provider(name: String, mut document: ProviderDocument, at: &Path, findings: &
         None => None,
         Some(compiled) => Some(compiled?),
     };
+    let issuer = issuer?;
     Some(Provider {
         name: name.into(),
-        issuer: issuer?.name.into(),
+        issuer: issuer.name.into(),
+        additional_issuers: issuer.additional.into_iter().map(Rc::from).collect(),
         audiences: audiences?,
         algorithms: algorithms?,
         clock_skew: clock_skew?,
