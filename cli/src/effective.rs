@@ -73,7 +73,9 @@ fn provider(written: &Value, provider: &Provider) -> Value {
     if !is_known_by_preset {
         members.remove("okta");
         // One with `{tenant}` stays as it is written.
-        members.entry("issuer").or_insert_with(|| json!(provider.issuer.as_ref()));
+        if members.get("issuer").is_none_or(Value::is_null) {
+            members.insert(String::from("issuer"), json!(provider.issuer.as_ref()));
+        }
     }
     match &provider.audiences {
         Audiences::AnyOf(names) => members.insert(String::from("audiences"), json!(names)),

@@ -118,7 +118,7 @@ document! {
         /// `jwks.inline`, or with `introspection` without `uri`. Otherwise any string without control characters and
         /// spaces, such as `accounts.google.com`. Not together with `okta`.
         issuer: String,
-        /// Further values of `iss`, for tokens that are signed with the same keys and judged alike. No address is derived
+        /// Further values of `iss`, for tokens that are signed with the same keys and validated alike. No address is derived
         /// from them. At most 256 issuers, with `tenants`. Left out: none.
         additional_issuers: Vec<String>,
         /// What may stand in the place of `{tenant}` in `issuer` and `additional_issuers`: each tenant makes one issuer, and

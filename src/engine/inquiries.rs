@@ -14,7 +14,7 @@ use crate::introspection::revocation_feed::{Judgement, RevocationFeed};
 use crate::introspection::sharing::SharedAnswers;
 use crate::introspection::{Cause, Freshness, LookUp, ProviderIntrospection, Refusal, Unavailable};
 use crate::jitter::Jitter;
-use crate::policy::{AdmittedToken, CacheLimits, Policy, Provider, ProviderId};
+use crate::policy::{AdmittedToken, CacheLimits, ClaimFault, Policy, ProviderId};
 use crate::unix_time::UnixTime;
 
 /// So much is remembered of answers at least, whatever the operator wants remembered of verified tokens: an answer that is
@@ -159,7 +159,10 @@ impl Inquiries {
         now: UnixTime,
     ) -> Said<()> {
         let Some(feed) = &self.revocations else { return Said::Good(()) };
-        let all = policy.providers.get(provider).filter(|_| issuer.is_none()).map(Provider::issuers);
+        let Some(its_provider) = policy.providers.get(provider) else {
+            return Said::Refused(ClaimFault::IssuerUnknown.into());
+        };
+        let all = issuer.is_none().then(|| its_provider.issuers());
         let issuers = issuer.into_iter().chain(all.into_iter().flatten()).map(|issuer| &**issuer);
         match feed.judge(token, issuers, now) {
             Judgement::NotListed => Said::Good(()),

@@ -245,7 +245,7 @@ fn check_text(issuer: &str) -> Result<(), &'static str> {
     }
     if issuer.contains(['*', '{', '}', '<', '>']) {
         return Err(
-            "contains a pattern or a placeholder; `iss` is compared exactly, so write it as the tokens have it",
+            "contains a pattern or a placeholder; `iss` is compared exactly, so write it as the tokens have it; for several tenants write `{tenant}` and list them in `tenants`",
         );
     }
     Ok(())
