@@ -475,3 +475,48 @@ fn the_audit_record_names_whom_and_why_and_bounds_what_a_client_can_write() {
     let record: Value = serde_json::from_str(&denied.audit.to_json()).unwrap();
     assert_eq!(record, json!({ "schema": 1, "decision": "deny", "reason": "token_missing" }));
 }
+
+#[wasm_bindgen_test(unsupported = test)]
+fn token_of_each_issuer_of_a_provider_is_accepted_and_its_issuer_is_named() {
+    let mut configuration = one_issuer();
+    let okta = &mut configuration["providers"]["okta"];
+    okta["issuer"] = json!("https://login.example/{tenant}/v2.0");
+    okta["additional_issuers"] = json!(["acme.com"]);
+    okta["tenants"] = json!(["t1", "t2"]);
+    configuration["claim_to_headers"] = json!([{ "header": "x-issuer", "claim": "iss" }]);
+    configuration["filter_state"] = json!(["issuer"]);
+    configuration["rules"] = json!([
+        { "match": { "path": "/t2" }, "require": { "condition": "token.issuer == 'https://login.example/t2/v2.0'" } }]);
+    let decide = |issuer: &str, path: &str, changes: Value| {
+        let claims = with(&with(&payload(NOW), json!({ "iss": issuer })), changes);
+        let token = format!("Bearer {}", SigningKey::a("k1").token(&claims));
+        decide_at(&configuration, &[(":method", "GET"), (":path", path), ("authorization", &token)])
+    };
+    let line = |decision: &Decision| serde_json::from_str::<Value>(&decision.audit.to_json()).unwrap();
+    for issuer in ["https://login.example/t1/v2.0", "https://login.example/t2/v2.0", "acme.com"] {
+        let decision = decide(issuer, "/", json!({}));
+        assert_eq!(edits(&decision), ["-authorization", &format!("x-issuer={issuer}")]);
+        assert_eq!((&line(&decision)["provider"], &line(&decision)["issuer"]), (&json!("okta"), &json!(issuer)));
+        let told: Vec<_> = decision.told.iter().map(|entry| format!("{entry:?}")).collect();
+        assert!(told.iter().any(|entry| entry.contains(issuer)), "{told:?}");
+        let expired = decide(issuer, "/", json!({ "exp": NOW - 3600 }));
+        assert_eq!((reason(&expired), &line(&expired)["issuer"]), ("token_expired", &json!(issuer)));
+        let on_rule = decide(issuer, "/t2", json!({}));
+        assert_eq!(reason(&on_rule) == "admitted", issuer.contains("/t2/"), "{issuer}");
+        assert_eq!(line(&on_rule)["issuer"], issuer, "a token that a rule rejects");
+    }
+    for issuer in [
+        "https://login.example/t3/v2.0",
+        "https://login.example/{tenant}/v2.0",
+        "https://login.example//v2.0",
+        "https://login.example/t1/v2.0/",
+        "https://login.example/t1/../t2/v2.0",
+        "https://login.example/T1/v2.0",
+        "t1",
+        "ACME.com",
+        "",
+    ] {
+        let decision = decide(issuer, "/", json!({}));
+        assert_eq!((reason(&decision), line(&decision).get("issuer")), ("issuer_unknown", None), "{issuer}");
+    }
+}

@@ -792,3 +792,51 @@ fn a_request_that_waits_for_the_first_list_is_decided_by_the_one_that_other_work
     assert_eq!(waiting.map(|stream| scene.reason_of(stream)), [Some("token_revoked"), Some("admitted")]);
     assert!(!scene.engine.lacks_list() && scene.is_ready());
 }
+
+/// The provider has two issuers; both sign with the same keys and are asked at one endpoint.
+fn with_two_issuers() -> Value {
+    let mut document = with_list(json!({}));
+    document["providers"]["okta"]["additional_issuers"] = json!(["https://login.acme.com/oauth2/default"]);
+    document
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn issuer_of_an_opaque_token_is_the_one_in_the_introspection_response() {
+    let mut scene = Scene::of(&with_two_issuers(), Room::default());
+    scene.list(200, &json!({ "revoked": [] }));
+    for (token, issuer) in [("o1", ISSUER), ("o2", "https://login.acme.com/oauth2/default")] {
+        assert_eq!(scene.ask_and_answer("/", token, active(json!({ "iss": issuer }))), "admitted");
+        assert_eq!(scene.last_line()["issuer"], issuer);
+    }
+    assert_eq!(scene.ask_and_answer("/", "o3", active(json!({ "iss": null }))), "admitted");
+    assert_eq!(scene.last_line().get("issuer"), None, "it may be each of the two");
+    assert_eq!(scene.last_line()["provider"], "okta");
+    let other = active(json!({ "iss": "https://login.acme.com/oauth2/other" }));
+    assert_eq!(scene.ask_and_answer("/", "o4", other), "issuer_unknown");
+    let second = active(json!({ "iss": "https://login.acme.com/oauth2/default" }));
+    assert_eq!(scene.ask_and_answer("/asked", &jwt(), second), "introspection_mismatch", "the token names the first");
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn entry_of_the_revocation_list_is_for_the_issuer_that_the_token_names() {
+    let mut scene = Scene::of(&with_two_issuers(), Room::default());
+    let second = "https://login.acme.com/oauth2/default";
+    let jwt_of = |issuer: &str| SigningKey::a("k1").token(&with(&payload(START), json!({ "iss": issuer })));
+    scene.list(200, &json!({ "revoked": [] }));
+    for (token, issuer) in [("o1", json!(ISSUER)), ("o2", json!(second)), ("o3", Value::Null)] {
+        assert_eq!(scene.ask_and_answer("/", token, active(json!({ "iss": issuer }))), "admitted");
+    }
+    scene.pass(10_000);
+    scene.list(200, &json!({ "revoked": [{ "sub": "alice@acme.com", "iss": second }] }));
+    for (token, expected) in [
+        (jwt_of(ISSUER), "admitted"),
+        (jwt_of(second), "token_revoked"),
+        ("o1".to_owned(), "admitted"),
+        ("o2".to_owned(), "token_revoked"),
+        ("o3".to_owned(), "token_revoked"),
+    ] {
+        assert_eq!(scene.request(&token).1, Some(expected), "{token}");
+    }
+    assert_eq!(scene.request(&jwt_of(second)).1, Some("token_revoked"));
+    assert_eq!(scene.last_line()["issuer"], second);
+}

@@ -73,7 +73,10 @@ fn provider(written: &Value, provider: &Provider) -> Value {
     let is_known_by_preset = matches!(provider.keys, KeyOrigin::IssuerAlone) && members.contains_key("okta");
     if !is_known_by_preset {
         members.remove("okta");
-        members.insert(String::from("issuer"), json!(provider.issuer.as_ref()));
+        // One with `{tenant}` stays as it is written.
+        if members.get("issuer").is_none_or(Value::is_null) {
+            members.insert(String::from("issuer"), json!(provider.issuer.as_ref()));
+        }
     }
     match &provider.audiences {
         Audiences::AnyOf(names) => members.insert(String::from("audiences"), json!(names)),
@@ -83,7 +86,15 @@ fn provider(written: &Value, provider: &Provider) -> Value {
     members.insert(String::from("algorithms"), json!(algorithms));
     members.insert(String::from("clock_skew"), duration(provider.clock_skew));
     members.insert(String::from("accept_nonce"), json!(provider.accept_nonce));
-    for name in ["client_ids", "max_token_lifetime", "client_claim", "scope_claim", "callout_headers"] {
+    for name in [
+        "additional_issuers",
+        "tenants",
+        "client_ids",
+        "max_token_lifetime",
+        "client_claim",
+        "scope_claim",
+        "callout_headers",
+    ] {
         members.entry(name).or_insert(Value::Null);
     }
     let ClaimNames { subject, groups, .. } = &provider.claim_names;

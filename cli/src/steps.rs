@@ -258,7 +258,9 @@ impl Look<'_> {
         let Some((_, provider)) = self.policy.providers.of_issuer(issuer) else {
             let mut step = Step::new("provider", Mark::Bad, format!("none has the token's issuer {issuer:?}"));
             for (_, provider) in self.policy.providers.iter() {
-                step.details.push((Mark::Plain, format!("{}: {:?}", provider.name, provider.issuer)));
+                for issuer in provider.issuers() {
+                    step.details.push((Mark::Plain, format!("{}: {issuer:?}", provider.name)));
+                }
                 // Okta's custom authorization servers are below the issuer of its org authorization server.
                 let below = provider.issuer.strip_prefix(issuer).filter(|path| path.starts_with("/oauth2/"));
                 step.details.extend(below.map(|_| (Mark::Plain, ORG_SERVER.replace("ISSUER", &provider.issuer))));

@@ -249,3 +249,26 @@ fn an_organisations_own_server_stays_one_in_the_effective_configuration() {
     assert!(effective.stdout.contains("https://login.acme.com/oauth2/v1/introspect"), "{}", effective.stdout);
     assert_eq!(run_with_input(&arguments, &effective.stdout).stdout, effective.stdout);
 }
+
+#[test]
+fn effective_configuration_keeps_every_issuer() {
+    let document = r#"{"providers": {
+        "entra": {"issuer": "https://login.example/{tenant}/v2.0", "tenants": ["t1", "t2"], "audiences": ["a"],
+            "jwks": {"uri": "https://login.example/keys"}, "upstream": "idp"},
+        "okta": {"okta": {"domain": "ACME.okta.com"}, "issuer": null, "additional_issuers": ["https://login.acme.com/oauth2/default"],
+            "audiences": ["a"], "upstream": "okta"}
+    }}"#;
+    let arguments = ["check", "--effective", "-"];
+    let effective = run_with_input(&arguments, document);
+    assert_eq!(effective.status, 0, "{}", effective.transcript());
+    let shown: serde_json::Value = serde_json::from_str(&effective.stdout).unwrap();
+    for (place, expected) in [
+        ("/providers/entra/issuer", "https://login.example/{tenant}/v2.0"),
+        ("/providers/entra/tenants/1", "t2"),
+        ("/providers/okta/issuer", "https://acme.okta.com/oauth2/default"),
+        ("/providers/okta/additional_issuers/0", "https://login.acme.com/oauth2/default"),
+    ] {
+        assert_eq!(shown.pointer(place).and_then(serde_json::Value::as_str), Some(expected), "{place}");
+    }
+    assert_eq!(run_with_input(&arguments, &effective.stdout).stdout, effective.stdout);
+}

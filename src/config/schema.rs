@@ -114,13 +114,21 @@ document! {
     ProviderDocument {
         /// The Okta preset: gives issuer, key address, RS256 and a clock skew of 120 seconds.
         okta: OktaDocument,
-        /// The exact `iss` of the tokens, an `https` URL. Not together with `okta`.
+        /// The exact `iss` of the tokens. An `https` URL when its metadata is needed: without `jwks.uri` and
+        /// `jwks.inline`, or with `introspection` without `uri`. Otherwise any string without control characters and
+        /// spaces, such as `accounts.google.com`. Not together with `okta`.
         issuer: String,
+        /// Further values of `iss`, for tokens that are signed with the same keys and validated alike. No address is derived
+        /// from them. At most 256 issuers, with `tenants`. Left out: none.
+        additional_issuers: Vec<String>,
+        /// What may stand in the place of `{tenant}` in `issuer` and `additional_issuers`: each tenant makes one issuer, and
+        /// tokens of other tenants are rejected. Left out: none.
+        tenants: Vec<String>,
         /// The token's `aud` must name one of these.
         audiences: Vec<String>,
         /// Accepts tokens for any audience: those made for other APIs too.
         insecure_any_audience: bool,
-        /// Allows `http` in `issuer`, `jwks.uri` and `introspection.uri`.
+        /// Allows `http` in `jwks.uri`, `introspection.uri` and an `issuer` from which addresses are derived.
         insecure_http: bool,
         /// The host's name for the connection to the issuer: on Envoy a cluster.
         upstream: String,
@@ -159,7 +167,7 @@ document! {
 document! {
     /// An authorization server of Okta.
     OktaDocument {
-        /// The organisation's domain, `acme.okta.com`, or its custom domain.
+        /// The organisation's domain, `acme.okta.com`, or its custom domain, without a port; in any case of letters.
         domain: String,
         /// The id of a custom authorization server, or `org` for the organisation's own, whose tokens only Okta can judge:
         /// it needs `introspection`. Left out: `default`.

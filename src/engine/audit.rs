@@ -88,7 +88,8 @@ pub(super) enum Proof {
 struct IssuedBy {
     /// The operator's name for the issuer.
     provider: Rc<str>,
-    issuer: Rc<str>,
+    /// The issuer that the token names; not known of an opaque token whose provider has several.
+    issuer: Option<Rc<str>>,
 }
 
 #[derive(Clone, Debug)]
@@ -194,9 +195,8 @@ impl AuditRecord {
 
     /// The provider is known when the token names a configured issuer, proved or not.
     #[must_use]
-    pub(super) fn issued_by(self, provider: Option<&Provider>) -> Self {
-        let issued_by =
-            |provider: &Provider| IssuedBy { provider: Rc::clone(&provider.name), issuer: Rc::clone(&provider.issuer) };
+    pub(super) fn issued_by(self, provider: Option<&Provider>, issuer: Option<Rc<str>>) -> Self {
+        let issued_by = |provider: &Provider| IssuedBy { provider: Rc::clone(&provider.name), issuer };
         Self { issued_by: provider.map(issued_by), ..self }
     }
 
@@ -275,7 +275,7 @@ impl AuditRecord {
 
     /// The issuer.
     pub fn issuer(&self) -> Option<&str> {
-        self.issued_by.as_ref().map(|issued_by| &*issued_by.issuer)
+        self.issued_by.as_ref().and_then(|issued_by| issued_by.issuer.as_deref())
     }
 
     /// The scopes that the rule asks for, of several that would do the first.

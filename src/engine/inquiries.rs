@@ -16,7 +16,7 @@ use crate::introspection::revocation_feed::{Judgement, RevocationFeed};
 use crate::introspection::sharing::SharedAnswers;
 use crate::introspection::{AddressNeeded, Cause, Freshness, LookUp, ProviderIntrospection, Refusal, Unavailable};
 use crate::jitter::Jitter;
-use crate::policy::{AdmittedToken, CacheLimits, Policy, ProviderId};
+use crate::policy::{AdmittedToken, CacheLimits, ClaimFault, Policy, ProviderId};
 use crate::unix_time::UnixTime;
 
 /// So much is remembered of answers at least, whatever the operator wants remembered of verified tokens: an answer that is
@@ -100,7 +100,7 @@ impl Inquiries {
         asked: &Question<'_>,
     ) -> Said<Option<Freshness>> {
         // First: it costs no call, and whatever the issuer says, a token on the list does not pass.
-        match self.about_revocation(grant.provider, &grant.token, policy, asked.now) {
+        match self.about_revocation(grant.provider, &grant.token, grant.issuer.as_ref(), policy, asked.now) {
             Said::Good(()) => {}
             Said::Refused(reason) => return Said::Refused(reason),
             Said::Wait(awaited) => return Said::Wait(awaited),
@@ -138,11 +138,14 @@ impl Inquiries {
             return Ok(Said::Refused(DenyReason::TokenOpaque));
         };
         Ok(match introspection.look_up_opaque_from(sender, asked.text, its_provider, asked.came_at, asked.now)? {
-            LookUp::Active(token, freshness) => match self.about_revocation(provider, &token, policy, asked.now) {
-                Said::Good(()) => Said::Good((token, freshness)),
-                Said::Refused(reason) => Said::Refused(reason),
-                Said::Wait(awaited) => Said::Wait(awaited),
-            },
+            LookUp::Active(token, freshness) => {
+                let issuer = its_provider.issuer_of(token.claims());
+                match self.about_revocation(provider, &token, issuer, policy, asked.now) {
+                    Said::Good(()) => Said::Good((token, freshness)),
+                    Said::Refused(reason) => Said::Refused(reason),
+                    Said::Wait(awaited) => Said::Wait(awaited),
+                }
+            }
             LookUp::Refused(refusal) => Said::Refused(refusal.into()),
             LookUp::Unavailable(unavailable) => Said::Refused(unavailable.into()),
             LookUp::Wait(about) => {
@@ -157,16 +160,22 @@ impl Inquiries {
         self.of_mut(provider).into_iter().for_each(|introspection| introspection.abandon(token));
     }
 
+    /// Where the issuer is not known, the entries of each issuer of the provider count.
     fn about_revocation(
         &self,
         provider: ProviderId,
         token: &AdmittedToken,
+        issuer: Option<&Rc<str>>,
         policy: &Policy,
         now: UnixTime,
     ) -> Said<()> {
         let Some(feed) = &self.revocations else { return Said::Good(()) };
-        let issuer = policy.providers.get(provider).map_or("", |provider| &provider.issuer);
-        match feed.judge(token, issuer, now) {
+        let Some(its_provider) = policy.providers.get(provider) else {
+            return Said::Refused(ClaimFault::IssuerUnknown.into());
+        };
+        let all = issuer.is_none().then(|| its_provider.issuers());
+        let issuers = issuer.into_iter().chain(all.into_iter().flatten()).map(|issuer| &**issuer);
+        match feed.judge(token, issuers, now) {
             Judgement::NotListed => Said::Good(()),
             Judgement::Revoked => Said::Refused(DenyReason::TokenRevoked),
             Judgement::Pending => Said::Wait(Awaited::Revocations),

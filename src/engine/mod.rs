@@ -193,9 +193,7 @@ impl Engine {
                 Said::Good(introspection) => {
                     Arrival::Decided(Box::new(presented.decide_by(&self.policy, grant, introspection, now)))
                 }
-                Said::Refused(reason) => {
-                    Arrival::Decided(Box::new(presented.refuse(&self.policy, grant.provider, reason)))
-                }
+                Said::Refused(reason) => Arrival::Decided(Box::new(presented.refuse(&self.policy, grant, reason))),
                 Said::Wait(awaited) => match presented.identify(&self.policy, now) {
                     Ok(token) => self.park(stream, token, awaited, now),
                     Err(decision) => Arrival::Decided(decision),

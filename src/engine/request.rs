@@ -99,6 +99,7 @@ pub(super) fn find_credential<'a>(
         stripping: Vec::new(),
         source: None,
         sender,
+        issuer: None,
     };
     match policy.rules.find(head) {
         Ok(rule) => facts.rule = rule,
@@ -156,24 +157,25 @@ impl<'a> Presented<'a> {
         self.facts.decide_by(policy, grant, Evidence { proof: Proof::Remembered, introspection }, now)
     }
 
-    /// Refuses the request, whose token is this provider's.
-    pub(super) fn refuse(self, policy: &Policy, provider: ProviderId, reason: DenyReason) -> Decision {
-        self.facts.deny(policy, policy.providers.get(provider), reason)
+    /// Refuses the request, whose token is known.
+    pub(super) fn refuse(self, policy: &Policy, grant: &Grant, reason: DenyReason) -> Decision {
+        let facts = RequestFacts { issuer: grant.issuer.clone(), ..self.facts };
+        facts.deny(policy, policy.providers.get(grant.provider), reason)
     }
 
     /// Reads the token and finds the provider it names.
     pub(super) fn identify(self, policy: &Policy, now: UnixTime) -> Result<NamedToken<'a>, Box<Decision>> {
-        let Self { facts, text } = self;
+        let Self { mut facts, text } = self;
         let text = text.reveal();
+        let opaque = |text: &[u8]| Named::Opaque(Redacted::new(Rc::from(text)));
         let token = match UnverifiedToken::parse(text) {
             Ok(token) => token,
             Err(_) if !UnverifiedToken::has_three_parts(text) => {
-                return match policy.providers.of_opaque_tokens() {
-                    Some((provider, _)) => {
-                        Ok(NamedToken { facts, token: Named::Opaque(Redacted::new(Rc::from(text.as_ref()))), provider })
-                    }
-                    None => Err(Box::new(facts.deny(policy, None, DenyReason::TokenOpaque))),
+                let Some((id, provider)) = policy.providers.of_opaque_tokens() else {
+                    return Err(Box::new(facts.deny(policy, None, DenyReason::TokenOpaque)));
                 };
+                facts.issuer = provider.only_issuer().cloned();
+                return Ok(NamedToken { facts, token: opaque(text), provider: id });
             }
             Err(fault) => return Err(Box::new(facts.deny(policy, None, fault.into()))),
         };
@@ -186,6 +188,7 @@ impl<'a> Presented<'a> {
         let Some((id, provider)) = policy.providers.of_issuer(issuer) else {
             return Err(Box::new(facts.deny(policy, None, ClaimFault::IssuerUnknown.into())));
         };
+        facts.issuer = provider.issuer_named(issuer).cloned();
         let is_opaque = matches!(provider.keys, KeyOrigin::IssuerAlone);
         if !is_opaque && !provider.algorithms.contains(&token.header().algorithm) {
             return Err(Box::new(facts.deny(policy, Some(provider), DenyReason::AlgorithmNotAllowed)));
@@ -194,10 +197,7 @@ impl<'a> Presented<'a> {
         if matches!(token.claimed_expiry(), Claim::Valid(expiry) if provider.takes_as_expired(expiry, now)) {
             return Err(Box::new(facts.deny(policy, Some(provider), ClaimFault::Expired.into())));
         }
-        let token = match is_opaque {
-            true => Named::Opaque(Redacted::new(Rc::from(text.as_ref()))),
-            false => Named::Jwt(token),
-        };
+        let token = if is_opaque { opaque(text) } else { Named::Jwt(token) };
         Ok(NamedToken { facts, token, provider: id })
     }
 }
@@ -222,10 +222,10 @@ impl<'a> NamedToken<'a> {
     /// With a head of its own, for one that waits.
     pub(super) fn into_owned(self) -> NamedToken<'static> {
         let Self { facts, token, provider } = self;
-        let RequestFacts { head, came_at, arrived, attributes, rule, mut stripping, source, sender } = facts;
+        let RequestFacts { head, came_at, arrived, attributes, rule, mut stripping, source, issuer, sender } = facts;
         let (head, sender) = (Cow::Owned(head.into_owned()), sender.settled());
         stripping.shrink_to_fit();
-        let facts = RequestFacts { head, came_at, arrived, attributes, rule, stripping, source, sender };
+        let facts = RequestFacts { head, came_at, arrived, attributes, rule, stripping, source, issuer, sender };
         NamedToken { facts, token, provider }
     }
 
@@ -335,8 +335,7 @@ impl<'a> NamedToken<'a> {
 
     /// Ends the wait with a refusal.
     pub(super) fn refuse(self, policy: &Policy, reason: DenyReason) -> Decision {
-        let provider = policy.providers.get(self.provider);
-        self.facts.deny(policy, provider, reason)
+        self.facts.deny(policy, policy.providers.get(self.provider), reason)
     }
 }
 
@@ -360,8 +359,7 @@ fn decide_opaque<'a>(
             return Progress::Waiting(NamedToken { facts, token: Named::Opaque(text), provider: id }, awaited);
         }
     };
-    let grant = Grant::of(id, provider, token, policy);
-    Progress::Decided(match grant {
+    Progress::Decided(match Grant::of(id, provider, token, policy) {
         Ok(grant) => {
             let evidence = Evidence { proof: Proof::Introspected, introspection: Some(freshness) };
             facts.decide_by(policy, &grant, evidence, now)

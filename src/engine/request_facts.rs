@@ -34,6 +34,8 @@ pub(super) struct RequestFacts<'a> {
     pub(super) stripping: Vec<HeaderEdit>,
     /// Where its token stands.
     pub(super) source: Option<Place>,
+    /// The configured issuer that its token names, proved or not.
+    pub(super) issuer: Option<Rc<str>>,
     /// For whom a call is made about its token, if it is unknown.
     pub(super) sender: Sender,
 }
@@ -70,7 +72,7 @@ impl RequestFacts<'_> {
             Err(unmet) => {
                 let token = Rc::clone(&grant.token);
                 let audit = AuditRecord::unmet(request_id_of(&self.head), rule, token, unmet.reason)
-                    .issued_by(policy.providers.get(grant.provider))
+                    .issued_by(policy.providers.get(grant.provider), grant.issuer.clone())
                     .found_in(self.source)
                     .proved(evidence);
                 let reason = DenyReason::Unmet(unmet.reason);
@@ -93,7 +95,7 @@ impl RequestFacts<'_> {
         let edits = HeadEdits::new(self.stripping, Rc::clone(&grant.identity));
         let rule = policy.rules.rule(self.rule);
         let audit = AuditRecord::allowed(request_id_of(&self.head), rule, Rc::clone(&grant.token), unmet)
-            .issued_by(policy.providers.get(grant.provider))
+            .issued_by(policy.providers.get(grant.provider), grant.issuer.clone())
             .found_in(self.source)
             .proved(evidence);
         Decision { verdict: Verdict::Allow(edits), told: Told::of(&audit, Some(grant), policy), audit }
@@ -109,8 +111,9 @@ impl RequestFacts<'_> {
 
     pub(super) fn deny(self, policy: &Policy, provider: Option<&Provider>, reason: DenyReason) -> Decision {
         let rule = policy.rules.rule(self.rule);
-        let audit =
-            AuditRecord::denied(request_id_of(&self.head), rule, reason).issued_by(provider).found_in(self.source);
+        let audit = AuditRecord::denied(request_id_of(&self.head), rule, reason)
+            .issued_by(provider, self.issuer)
+            .found_in(self.source);
         let refusal = Refusal { reason, remedy: Remedy::None, rule, provider, token: None, head: &self.head };
         let verdict = Verdict::Deny(reply_to(&refusal, policy));
         Decision { verdict, told: Told::of(&audit, None, policy), audit }

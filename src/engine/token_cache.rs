@@ -36,6 +36,8 @@ pub(super) struct Grant {
     pub(super) provider: ProviderId,
     /// The provider's name.
     pub(super) issued_by: Rc<str>,
+    /// The issuer, where it is known: see [`Provider::issuer_of`].
+    pub(super) issuer: Option<Rc<str>>,
     pub(super) token: Rc<AdmittedToken>,
     /// The headers that tell the backend.
     pub(super) identity: Rc<[HeaderEdit]>,
@@ -56,7 +58,8 @@ impl Grant {
     ) -> Result<Self, DenyReason> {
         let identity = policy.forwarding.identity(&token)?.into();
         let state = policy.filter_state.of_token(&token)?.into();
-        Ok(Self { provider: id, issued_by: Rc::clone(&provider.name), token, identity, state })
+        let issuer = provider.issuer_of(token.claims()).cloned();
+        Ok(Self { provider: id, issued_by: Rc::clone(&provider.name), issuer, token, identity, state })
     }
 }
 

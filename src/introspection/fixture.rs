@@ -21,6 +21,7 @@ pub(crate) fn provider() -> Provider {
     Provider {
         name: "okta".into(),
         issuer: ISSUER.into(),
+        additional_issuers: Vec::new(),
         audiences: Audiences::AnyOf(vec!["api://default".to_owned()]),
         algorithms: vec![Algorithm::Es256],
         clock_skew: Duration::from_secs(30),

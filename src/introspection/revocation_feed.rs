@@ -166,11 +166,16 @@ impl RevocationFeed {
     }
 
     /// Whether the token, of this issuer, is on the list.
-    pub fn judge(&self, token: &AdmittedToken, issuer: &str, now: UnixTime) -> Judgement {
+    pub fn judge<'a>(
+        &self,
+        token: &AdmittedToken,
+        mut issuers: impl Iterator<Item = &'a str>,
+        now: UnixTime,
+    ) -> Judgement {
         match &self.held {
             None if self.in_flight.is_some() || !self.next_attempt.contains(now) => Judgement::Pending,
             None => Judgement::Unavailable(self.next_attempt.until.since(now)),
-            Some(held) if held.list.revokes(token, issuer) => Judgement::Revoked,
+            Some(held) if issuers.any(|issuer| held.list.revokes(token, issuer)) => Judgement::Revoked,
             Some(_) => Judgement::NotListed,
         }
     }

@@ -84,7 +84,7 @@ impl AdmittedToken {
     /// The first expectation that is not met.
     pub fn admit(token: VerifiedToken, provider: &Provider, now: UnixTime) -> Result<Self, ClaimFault> {
         let claims = token.claims();
-        if claims.text("iss") != Claim::Valid(&*provider.issuer) {
+        if !matches!(claims.text("iss"), Claim::Valid(issuer) if provider.issuer_named(issuer).is_some()) {
             return Err(ClaimFault::IssuerUnknown);
         }
         check_type(&token)?;
@@ -110,7 +110,7 @@ impl AdmittedToken {
         // Optional in an answer (RFC 7662 section 2.2), which comes from the provider itself; another one's is refused.
         match claims.text("iss") {
             Claim::Absent => {}
-            Claim::Valid(issuer) if *issuer == *provider.issuer => {}
+            Claim::Valid(issuer) if provider.issuer_named(issuer).is_some() => {}
             Claim::Valid(_) => return Err(ClaimFault::IssuerUnknown),
             Claim::Malformed => return Err(ClaimFault::IssuerMalformed),
         }

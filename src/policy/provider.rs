@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::callout_address::CalloutAddress;
 use super::callout_headers::CalloutHeaders;
 use super::introspection::{Introspection, OpaqueTokens};
-use crate::jose::{Algorithm, KeySet};
+use crate::jose::{Algorithm, Claim, Claims, KeySet};
 use crate::unix_time::UnixTime;
 
 /// A token issuer.
@@ -15,8 +15,10 @@ use crate::unix_time::UnixTime;
 pub struct Provider {
     /// The operator's name for it, in logs.
     pub name: Rc<str>,
-    /// The exact `iss` of its tokens.
+    /// The exact `iss` of its tokens; of several the first.
     pub issuer: Rc<str>,
+    /// The other values of `iss` that its tokens may have.
+    pub additional_issuers: Vec<Rc<str>>,
     /// Who the tokens must be meant for.
     pub audiences: Audiences,
     /// The algorithms its tokens may be signed with.
@@ -38,6 +40,31 @@ pub struct Provider {
 }
 
 impl Provider {
+    /// All values of `iss` that its tokens may have.
+    pub fn issuers(&self) -> impl Iterator<Item = &Rc<str>> {
+        std::iter::once(&self.issuer).chain(&self.additional_issuers)
+    }
+
+    /// The issuer that is exactly `name`.
+    pub fn issuer_named(&self, name: &str) -> Option<&Rc<str>> {
+        self.issuers().find(|issuer| ***issuer == *name)
+    }
+
+    /// The issuer of an admitted token of this provider. Introspection responses may leave it out (RFC 7662 section 2.2);
+    /// where the provider has several it is then not known.
+    pub fn issuer_of(&self, claims: &Claims) -> Option<&Rc<str>> {
+        match claims.text("iss") {
+            Claim::Absent => self.only_issuer(),
+            Claim::Valid(name) => self.issuer_named(name),
+            Claim::Malformed => None,
+        }
+    }
+
+    /// The issuer, when there is only one.
+    pub fn only_issuer(&self) -> Option<&Rc<str>> {
+        self.additional_issuers.is_empty().then_some(&self.issuer)
+    }
+
     /// Whether a token with this `exp` has expired, the skew in its favour.
     pub fn takes_as_expired(&self, expiry: UnixTime, now: UnixTime) -> bool {
         now >= expiry.plus(self.clock_skew)
@@ -180,12 +207,15 @@ pub struct ProviderId(usize);
 impl Providers {
     /// Puts them together. Issuers are taken to be distinct; the loader has seen to that.
     pub fn new(providers: Vec<Provider>) -> Self {
-        let by_issuer =
-            providers.iter().enumerate().map(|(at, provider)| (Rc::clone(&provider.issuer), ProviderId(at))).collect();
+        let by_issuer = providers
+            .iter()
+            .enumerate()
+            .flat_map(|(at, provider)| provider.issuers().map(move |issuer| (Rc::clone(issuer), ProviderId(at))))
+            .collect();
         Self { providers, by_issuer }
     }
 
-    /// The provider whose issuer is exactly `issuer` (RFC 8725 section 3.8: no prefix, no folding).
+    /// The provider that has exactly `issuer` among its issuers (RFC 8725 section 3.8: no prefix, no folding).
     pub fn of_issuer(&self, issuer: &str) -> Option<(ProviderId, &Provider)> {
         let id = *self.by_issuer.get(issuer)?;
         self.providers.get(id.0).map(|provider| (id, provider))

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::Findings;
 use super::callout_headers::callout_headers;
-use super::provider::Server;
+use super::issuer::Server;
 use crate::config::fault::{ConfigProblem, Path};
 use crate::config::schema::introspection::{
     ClientAuth, IntrospectionDocument, RevocationsDocument, Secret, SecretDocument,

@@ -16,6 +16,7 @@ fn provider() -> Provider {
     Provider {
         name: "okta".into(),
         issuer: ISSUER.into(),
+        additional_issuers: Vec::new(),
         audiences: Audiences::AnyOf(vec![AUDIENCE.to_owned(), "api://second".to_owned()]),
         algorithms: vec![Algorithm::Rs256],
         clock_skew: Duration::from_secs(SKEW_SECS),

@@ -14,6 +14,7 @@ fn token(claims: &Value) -> AdmittedToken {
     let provider = Provider {
         name: "test".into(),
         issuer: "https://idp.example".into(),
+        additional_issuers: Vec::new(),
         audiences: Audiences::InsecureAny,
         algorithms: vec![Algorithm::Es256],
         clock_skew: Duration::ZERO,

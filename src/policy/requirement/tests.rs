@@ -13,6 +13,7 @@ pub(super) fn token(changes: &Value) -> AdmittedToken {
     let provider = Provider {
         name: "okta".into(),
         issuer: ISSUER.into(),
+        additional_issuers: Vec::new(),
         audiences: Audiences::InsecureAny,
         algorithms: vec![crate::jose::Algorithm::Es256],
         clock_skew: Duration::from_secs(SKEW_SECS),

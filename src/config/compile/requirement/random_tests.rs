@@ -83,6 +83,7 @@ fn admitted(claims: &Value) -> AdmittedToken {
     let provider = Provider {
         name: "idp".into(),
         issuer: "https://idp.example".into(),
+        additional_issuers: Vec::new(),
         audiences: Audiences::InsecureAny,
         algorithms: Vec::new(),
         clock_skew: Duration::from_secs(SKEW),
