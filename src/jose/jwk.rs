@@ -174,15 +174,13 @@ impl Key {
     fn from_json(item: &Value) -> Result<Self, KeyFault> {
         let members = item.as_object().ok_or(KeyFault::Malformed)?;
         let key_type = text(members, "kty")?.ok_or(KeyFault::Malformed)?;
-        if key_type != "oct"
-            && ["d", "p", "q", "dp", "dq", "qi", "oth", "k"].iter().any(|name| members.contains_key(*name))
-        {
+        if key_type != "oct" && carries_private_half(members) {
             return Err(KeyFault::Private);
         }
         if !is_for_verifying(members)? {
             return Err(KeyFault::NotForVerifying);
         }
-        let algorithm = match text(members, "alg")? {
+        let algorithm = match stated(members, "alg")? {
             None => None,
             Some(name) => Some(Algorithm::parse(name).ok_or(KeyFault::Unsupported)?),
         };
@@ -239,20 +237,39 @@ impl PublicKey {
     }
 }
 
-/// `use` (RFC 7517 section 4.2) and `key_ops` (section 4.3), each honoured when present.
+/// Whether a member holds a part of the private half (RFC 7518 section 6). .NET and Java serializers write these members
+/// into every key: `null`, and `oth` as an empty list of further primes.
+fn carries_private_half(members: &Map<String, Value>) -> bool {
+    ["d", "p", "q", "dp", "dq", "qi", "oth", "k"].iter().any(|name| match members.get(*name) {
+        None | Some(Value::Null) => false,
+        Some(Value::Array(items)) => !(*name == "oth" && items.is_empty()),
+        Some(_) => true,
+    })
+}
+
+/// `use` (RFC 7517 section 4.2) and `key_ops` (section 4.3), each honoured when present. An empty list is what .NET writes
+/// for an absent one.
 fn is_for_verifying(members: &Map<String, Value>) -> Result<bool, KeyFault> {
-    let by_use = text(members, "use")?.is_none_or(|purpose| purpose == "sig");
+    let by_use = stated(members, "use")?.is_none_or(|purpose| purpose == "sig");
     let by_operations = match members.get("key_ops") {
-        None => true,
-        Some(Value::Array(operations)) => operations.iter().any(|operation| operation == "verify"),
+        None | Some(Value::Null) => true,
+        Some(Value::Array(operations)) => {
+            operations.is_empty() || operations.iter().any(|operation| operation == "verify")
+        }
         Some(_) => return Err(KeyFault::Malformed),
     };
     Ok(by_use && by_operations)
 }
 
+/// A string that says something: serializers write an absent one as `""` too.
+fn stated<'a>(members: &'a Map<String, Value>, name: &str) -> Result<Option<&'a str>, KeyFault> {
+    Ok(text(members, name)?.filter(|text| !text.is_empty()))
+}
+
+/// A string; `null` is an absent one.
 pub(super) fn text<'a>(members: &'a Map<String, Value>, name: &str) -> Result<Option<&'a str>, KeyFault> {
     match members.get(name) {
-        None => Ok(None),
+        None | Some(Value::Null) => Ok(None),
         Some(Value::String(text)) => Ok(Some(text)),
         Some(_) => Err(KeyFault::Malformed),
     }

@@ -108,10 +108,8 @@ fn a_key_that_is_for_something_else_verifies_nothing() {
     for (label, changes) in [
         ("A15 use enc", json!({ "use": "enc" })),
         ("A15 use SIG", json!({ "use": "SIG" })),
-        ("A15 use empty", json!({ "use": "" })),
         ("A15 use of another type", json!({ "use": ["sig"] })),
         ("A15 key_ops without verify", json!({ "key_ops": ["encrypt"] })),
-        ("A15 key_ops empty", json!({ "key_ops": [] })),
         ("A15 key_ops sign alone", json!({ "key_ops": ["sign"] })),
         ("A15 key_ops no list", json!({ "key_ops": "verify" })),
         ("A15 use sig and key_ops encrypt", json!({ "use": "sig", "key_ops": ["encrypt"] })),
@@ -130,7 +128,8 @@ fn a_key_that_is_for_something_else_verifies_nothing() {
         ("A20 d", json!({ "d": "AQAB" })),
         ("A20 p", json!({ "p": "AQAB" })),
         ("A20 dp of another type", json!({ "dp": 5 })),
-        ("A20 oth", json!({ "oth": [] })),
+        ("A20 oth", json!({ "oth": [{ "r": "AQAB", "d": "AQAB", "t": "AQAB" }] })),
+        ("A20 d empty", json!({ "d": "" })),
         ("A16 n missing", json!({ "n": null })),
         ("A16 n number", json!({ "n": 5 })),
         ("A16 n padded", json!({ "n": "AQAB==" })),
@@ -145,6 +144,9 @@ fn a_key_that_is_for_something_else_verifies_nothing() {
         ("A15 use sig", json!({ "use": "sig" })),
         ("A15 key_ops verify", json!({ "key_ops": ["verify"] })),
         ("A15 key_ops sign and verify", json!({ "key_ops": ["sign", "verify"] })),
+        ("A15 use empty", json!({ "use": "" })),
+        ("A15 key_ops empty", json!({ "key_ops": [] })),
+        ("A20 oth without an item", json!({ "oth": [] })),
         ("A15 unknown members", json!({ "x5t": "x", "exp": 5, "ext": true })),
     ] {
         usable(label, &changed(Forge::RsaB, changes));
