@@ -124,7 +124,7 @@ document! {
         insecure_http: bool,
         /// The host's name for the connection to the issuer: on Envoy a cluster.
         upstream: String,
-        /// The algorithms tokens may be signed with. Left out: `["RS256"]`.
+        /// The algorithms tokens may be signed with; `EdDSA` and `Ed25519` (RFC 9864) are the same. Left out: `["RS256"]`.
         algorithms: Vec<Algorithm>,
         /// How far the issuer's clock and ours may differ, at most `"300s"`. Left out: `"60s"`.
         clock_skew: Duration,
@@ -255,7 +255,7 @@ impl Read for Algorithm {
         let algorithm = value.as_str().and_then(Self::parse);
         if algorithm.is_none() {
             faults.push(at.fault(ConfigProblem::Unusable(
-                "not an algorithm that can be allowed; there are RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512 and EdDSA (`none` and HS* are never accepted)",
+                "not an algorithm that can be allowed; there are RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA and Ed25519 (`none` and HS* are never accepted)",
             )));
         }
         algorithm

@@ -1,6 +1,6 @@
 //! `providers` -> [`Providers`]: each with an issuer of its own, keys that can be had and checks that mean something.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -242,7 +242,10 @@ fn audiences(
 }
 
 fn algorithms(algorithms: Option<Vec<Algorithm>>, at: &Path, findings: &mut Findings<'_>) -> Option<Vec<Algorithm>> {
-    let algorithms = algorithms.unwrap_or_else(|| vec![Algorithm::Rs256]);
+    let mut algorithms = algorithms.unwrap_or_else(|| vec![Algorithm::Rs256]);
+    // One algorithm has two names.
+    let mut seen = HashSet::new();
+    algorithms.retain(|algorithm| seen.insert(*algorithm));
     not_empty(Some(algorithms), at, findings)
 }
 
