@@ -248,9 +248,10 @@ fn carries_private_half(members: &Map<String, Value>) -> bool {
 }
 
 /// `use` (RFC 7517 section 4.2) and `key_ops` (section 4.3), each honoured when present. An empty list is what .NET writes
-/// for an absent one.
+/// for an absent one. `jwt-svid` is the use of keys that verify JWTs of SPIFFE (SPIFFE Trust Domain and Bundle, section
+/// 4.2.2); `x509-svid` is that of certificate authorities.
 fn is_for_verifying(members: &Map<String, Value>) -> Result<bool, KeyFault> {
-    let by_use = stated(members, "use")?.is_none_or(|purpose| purpose == "sig");
+    let by_use = stated(members, "use")?.is_none_or(|purpose| matches!(purpose, "sig" | "jwt-svid"));
     let by_operations = match members.get("key_ops") {
         None | Some(Value::Null) => true,
         Some(Value::Array(operations)) => {

@@ -218,11 +218,12 @@ fn judge(claims: &Claims, provider: &Provider, proof: Proof, now: UnixTime) -> R
     Ok(Judged { subject, client, scopes, validity })
 }
 
-/// Access tokens only: their `typ` is absent (Okta), `JWT` or `at+jwt` (RFC 9068 section 2.1, RFC 8725 section 3.11).
+/// Access tokens only: their `typ` is absent (Okta), `JWT` or `at+jwt` (RFC 9068 section 2.1, RFC 8725 section 3.11). `JOSE`
+/// (RFC 7515 section 4.1.9, SPIFFE) says no more than `JWT`.
 fn check_type(token: &VerifiedToken) -> Result<(), ClaimFault> {
     let typ_is_right = token.header().token_type.as_deref().is_none_or(|name| {
         let name = name.to_ascii_lowercase();
-        matches!(name.strip_prefix("application/").unwrap_or(&name), "jwt" | "at+jwt")
+        matches!(name.strip_prefix("application/").unwrap_or(&name), "jwt" | "jose" | "at+jwt")
     });
     if typ_is_right { Ok(()) } else { Err(ClaimFault::NotAnAccessToken) }
 }

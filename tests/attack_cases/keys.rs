@@ -107,6 +107,7 @@ fn a_symmetric_key_in_a_key_set_is_ignored() {
 fn a_key_that_is_for_something_else_verifies_nothing() {
     for (label, changes) in [
         ("A15 use enc", json!({ "use": "enc" })),
+        ("A15 use x509-svid", json!({ "use": "x509-svid" })),
         ("A15 use SIG", json!({ "use": "SIG" })),
         ("A15 use of another type", json!({ "use": ["sig"] })),
         ("A15 key_ops without verify", json!({ "key_ops": ["encrypt"] })),
@@ -144,6 +145,7 @@ fn a_key_that_is_for_something_else_verifies_nothing() {
         ("A15 use sig", json!({ "use": "sig" })),
         ("A15 key_ops verify", json!({ "key_ops": ["verify"] })),
         ("A15 key_ops sign and verify", json!({ "key_ops": ["sign", "verify"] })),
+        ("A15 use jwt-svid", json!({ "use": "jwt-svid" })),
         ("A15 use empty", json!({ "use": "" })),
         ("A15 key_ops empty", json!({ "key_ops": [] })),
         ("A20 oth without an item", json!({ "oth": [] })),

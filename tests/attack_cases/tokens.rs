@@ -59,7 +59,11 @@ fn an_algorithm_is_one_that_is_allowed_or_nothing() {
             row("A2 hs256", "algorithm_unsupported", signed(r#"{"alg":"hs256","kid":"rsa"}"#)),
             row("A2 ed25519", "algorithm_unsupported", signed(r#"{"alg":"ed25519","kid":"ed25519"}"#)),
             row("A2 Ed448", "algorithm_unsupported", signed(r#"{"alg":"Ed448","kid":"ed25519"}"#)),
-            row("A5 Ed25519 with an RSA signature", "signature_invalid", signed(r#"{"alg":"Ed25519","kid":"ed25519"}"#)),
+            row(
+                "A5 Ed25519 with an RSA signature",
+                "signature_invalid",
+                signed(r#"{"alg":"Ed25519","kid":"ed25519"}"#),
+            ),
             row("A5 Ed25519 with an RSA key", "key_unknown", signed(r#"{"alg":"Ed25519","kid":"rsa"}"#)),
             row(
                 "A5 Ed25519 with an EC key",
@@ -902,7 +906,9 @@ fn only_access_tokens_are_taken() {
         row("F4 bound to its sender", "sender_constrained", claiming(json!({ "cnf": { "jkt": "x" } }))),
         row("F4 bound by an empty cnf", "sender_constrained", claiming(json!({ "cnf": {} }))),
     ];
-    for value in ["JWT", "jwt", "at+jwt", "AT+JWT", "application/at+jwt", "application/jwt", "Application/AT+jwt"] {
+    for value in
+        ["JWT", "jwt", "at+jwt", "AT+JWT", "application/at+jwt", "application/jwt", "Application/AT+jwt", "JOSE"]
+    {
         rows.push(row("F4 typ of an access token", "admitted", typ(json!(value))));
     }
     for value in [
@@ -910,7 +916,7 @@ fn only_access_tokens_are_taken() {
         "secevent+jwt",
         "logout+jwt",
         "id+jwt",
-        "JOSE",
+        "JOSE+JSON",
         "jwt ",
         "",
         "at+jwt,JWT",
