@@ -13,8 +13,9 @@ use super::rsa::RsaPublicKey;
 use super::strict_json::{JsonLimits, parse_object};
 
 /// The largest key set document that is read, in bytes.
-pub const MAX_KEY_SET_BYTES: usize = 256 * 1024;
-const MAX_KEYS: usize = 64;
+pub const MAX_KEY_SET_BYTES: usize = 1024 * 1024;
+/// How many keys of a set are read, usable or not: a bound of the work that a set causes.
+pub const MAX_KEYS: usize = 512;
 const LIMITS: JsonLimits = JsonLimits { depth: 8, members: 256 };
 /// How many keys are tried for a token that does not say which one signed it.
 const MAX_CANDIDATES: usize = 4;
@@ -52,8 +53,6 @@ pub enum KeySetFault {
     TooLarge,
     /// Not a JSON object with a list `keys`.
     Malformed,
-    /// More keys than the limit.
-    TooManyKeys,
     /// Not one of its keys can verify a signature.
     NoUsableKey,
 }
@@ -73,6 +72,8 @@ pub enum KeyFault {
     Weak,
     /// `alg`, `kty` and `crv` do not agree.
     Inconsistent,
+    /// As many keys as the limit are before it in the set.
+    OverLimit,
 }
 
 impl KeySet {
@@ -94,16 +95,14 @@ impl KeySet {
     /// As [`KeySet::parse`].
     pub fn from_members(document: &Map<String, Value>) -> Result<Self, KeySetFault> {
         let Some(Value::Array(items)) = document.get("keys") else { return Err(KeySetFault::Malformed) };
-        if items.len() > MAX_KEYS {
-            return Err(KeySetFault::TooManyKeys);
-        }
         let mut set = Self::default();
-        for item in items {
+        for item in items.iter().take(MAX_KEYS) {
             match Key::from_json(item) {
                 Ok(key) => set.keys.push(key),
                 Err(fault) => set.skipped.push(fault),
             }
         }
+        set.skipped.extend(items.iter().skip(MAX_KEYS).map(|_| KeyFault::OverLimit));
         if set.keys.is_empty() { Err(KeySetFault::NoUsableKey) } else { Ok(set) }
     }
 

@@ -8,6 +8,7 @@ use super::introspection::{Surroundings, introspection, judge_opaque_tokens, sha
 use super::{Findings, not_empty};
 use crate::config::fault::{ConfigProblem, Path};
 use crate::config::schema::{ClaimPath, JwksDocument, OktaDocument, ProviderDocument};
+use crate::jose::jwk::KeyFault;
 use crate::jose::{Algorithm, KeySet};
 use crate::policy::callout_address::Scheme;
 use crate::policy::{
@@ -298,6 +299,10 @@ fn key_origin(
             return None;
         }
         return match KeySet::from_members(&inline) {
+            Ok(keys) if keys.skipped().contains(&KeyFault::OverLimit) => {
+                findings.unusable(&at_jwks.member("inline").member("keys"), "at most 512 keys");
+                None
+            }
             Ok(keys) => Some(KeyOrigin::Inline(keys)),
             Err(problem) => {
                 findings.faults.push(at_jwks.member("inline").fault(ConfigProblem::Keys(problem)));
