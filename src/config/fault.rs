@@ -68,7 +68,6 @@ impl fmt::Display for ConfigFault {
             ConfigProblem::Condition(fault) => write!(formatter, "{fault}"),
             ConfigProblem::Keys(KeySetFault::TooLarge) => formatter.write_str("the key set is too large"),
             ConfigProblem::Keys(KeySetFault::Malformed) => formatter.write_str("not a key set; expected {\"keys\": [...]} (RFC 7517)"),
-            ConfigProblem::Keys(KeySetFault::TooManyKeys) => formatter.write_str("more than 64 keys"),
             ConfigProblem::Keys(KeySetFault::NoUsableKey) => formatter.write_str(
                 "no key here can verify a signature; wanted are public RSA (2048 bits or more), P-256, P-384, P-521 or Ed25519 keys",
             ),

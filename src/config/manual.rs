@@ -206,7 +206,7 @@ described! {
     Detail: words::<Self>();
     ExtentWord: words::<Self>();
     NativeCrypto: words::<Self>();
-    Algorithm: json!({ "type": "string", "enum": Algorithm::ALL.map(Algorithm::name) });
+    Algorithm: json!({ "type": "string", "enum": Algorithm::names().collect::<Vec<_>>() });
     ClaimPath: json!({ "anyOf": [
         { "type": "string", "minLength": 1 },
         { "type": "array", "items": { "type": "string", "minLength": 1 }, "minItems": 1 },

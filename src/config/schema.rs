@@ -116,7 +116,7 @@ document! {
         okta: OktaDocument,
         /// The exact `iss` of the tokens. An `https` URL when its metadata is needed: without `jwks.uri` and
         /// `jwks.inline`, or with `introspection` without `uri`. Otherwise any string without control characters and
-        /// spaces, such as `accounts.google.com`. Not together with `okta`.
+        /// without spaces at its ends, such as `accounts.google.com`. Not together with `okta`.
         issuer: String,
         /// Further values of `iss`, for tokens that are signed with the same keys and validated alike. No address is derived
         /// from them. At most 256 issuers, with `tenants`. Left out: none.
@@ -136,7 +136,7 @@ document! {
         /// application firewall asks for: `{"x-waf-key": {"env": "WAF_KEY"}}`. `user-agent` replaces the filter's own,
         /// `okta-proxy-wasm/` and its version. Left out: none.
         callout_headers: BTreeMap<String, CalloutHeaderValue>,
-        /// The algorithms tokens may be signed with. Left out: `["RS256"]`.
+        /// The algorithms tokens may be signed with; `EdDSA` and `Ed25519` (RFC 9864) are the same. Left out: `["RS256"]`.
         algorithms: Vec<Algorithm>,
         /// How far the issuer's clock and ours may differ, at most `"300s"`. Left out: `"60s"`.
         clock_skew: Duration,
@@ -271,7 +271,7 @@ impl Read for Algorithm {
         let algorithm = value.as_str().and_then(Self::parse);
         if algorithm.is_none() {
             faults.push(at.fault(ConfigProblem::Unusable(
-                "not an algorithm that can be allowed; there are RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512 and EdDSA (`none` and HS* are never accepted)",
+                "not an algorithm that can be allowed; there are RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA and Ed25519 (`none` and HS* are never accepted)",
             )));
         }
         algorithm

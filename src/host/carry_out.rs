@@ -1,7 +1,7 @@
 //! Carrying out what the engine decided: exactly one of "go on" and "answer" for each stream.
 
 use crate::engine::reply::undelivered_reply;
-use crate::engine::{Decision, FetchNote, FetchResult, SuppressedRecords, Verdict};
+use crate::engine::{Decision, FetchNote, FetchResult, MAX_KEYS, SuppressedRecords, Verdict};
 use crate::host::filter_state::{clear_route_cache, tell};
 use crate::host::headers;
 use crate::host::host_error::HostError;
@@ -77,7 +77,14 @@ pub(super) fn log_fetch(note: &FetchNote) {
             log::info!("provider {provider:?}: {usable} keys {}", origin(fetched_here));
         }
         FetchResult::Replaced { usable, skipped, fetched_here, .. } => {
-            log::warn!("provider {provider:?}: {usable} keys {}, {skipped} skipped as unusable", origin(fetched_here));
+            let over_limit = usable.saturating_add(skipped).saturating_sub(MAX_KEYS);
+            let (unusable, origin) = (skipped.saturating_sub(over_limit), origin(fetched_here));
+            let over_limit = if over_limit > 0 {
+                format!(", {over_limit} not read: a set may have {MAX_KEYS} keys; tokens of the others are rejected")
+            } else {
+                String::new()
+            };
+            log::warn!("provider {provider:?}: {usable} keys {origin}, {unusable} skipped as unusable{over_limit}");
         }
         FetchResult::Failed { fault, retry_in } => {
             let (name, hint) = (fault.name(), fault.hint());

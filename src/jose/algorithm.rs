@@ -1,4 +1,4 @@
-//! The closed list of signature algorithms (RFC 7518 section 3.1, RFC 8037).
+//! The closed list of signature algorithms (RFC 7518 section 3.1, RFC 8037, RFC 9864).
 //!
 //! `none` and the `HS*` family have no representation: what cannot be written down cannot be chosen
 //! by a token, by a configuration or by mistake.
@@ -26,7 +26,7 @@ pub enum Algorithm {
     Es384,
     /// ECDSA on P-521 with SHA-512.
     Es512,
-    /// Ed25519.
+    /// `EdDSA` with the curve Ed25519, or `Ed25519`.
     EdDsa,
 }
 
@@ -45,9 +45,19 @@ impl Algorithm {
         Self::EdDsa,
     ];
 
+    /// The second name of an algorithm: RFC 9864 specifies it fully and deprecates `EdDSA` (section 2.2). The other
+    /// names of RFC 9864 are `Ed448`, which is not supported, and names of COSE.
+    const SYNONYM: (&str, Self) = ("Ed25519", Self::EdDsa);
+
+    /// Every name that [`Self::parse`] knows.
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        Self::ALL.into_iter().map(Self::name).chain([Self::SYNONYM.0])
+    }
+
     /// The algorithm of that registered name; exact, as RFC 7515 section 4.1.1 wants it.
     pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|algorithm| algorithm.name() == name)
+        let (synonym, of) = Self::SYNONYM;
+        Self::ALL.into_iter().find(|algorithm| algorithm.name() == name).or_else(|| (name == synonym).then_some(of))
     }
 
     /// The registered name.
@@ -82,6 +92,10 @@ mod tests {
     fn names_are_exact_and_symmetric_algorithms_do_not_exist() {
         for algorithm in Algorithm::ALL {
             assert_eq!(Algorithm::parse(algorithm.name()), Some(algorithm));
+        }
+        assert_eq!(Algorithm::parse("Ed25519"), Some(Algorithm::EdDsa));
+        for name in ["ed25519", "ED25519", "Ed25519 ", "Ed448", "X25519", "ESP256", "ESP384", "ESP512", "ESB256"] {
+            assert_eq!(Algorithm::parse(name), None, "{name:?}");
         }
         for name in ["none", "None", "HS256", "hs256", "rs256", "RS256 ", "RS1", "ES256K", ""] {
             assert_eq!(Algorithm::parse(name), None, "{name:?}");

@@ -13,8 +13,9 @@ use super::rsa::RsaPublicKey;
 use super::strict_json::{JsonLimits, parse_object};
 
 /// The largest key set document that is read, in bytes.
-pub const MAX_KEY_SET_BYTES: usize = 256 * 1024;
-const MAX_KEYS: usize = 64;
+pub const MAX_KEY_SET_BYTES: usize = 1024 * 1024;
+/// How many keys of a set are read, usable or not: a bound of the work that a set causes.
+pub const MAX_KEYS: usize = 512;
 const LIMITS: JsonLimits = JsonLimits { depth: 8, members: 256 };
 /// How many keys are tried for a token that does not say which one signed it.
 const MAX_CANDIDATES: usize = 4;
@@ -52,8 +53,6 @@ pub enum KeySetFault {
     TooLarge,
     /// Not a JSON object with a list `keys`.
     Malformed,
-    /// More keys than the limit.
-    TooManyKeys,
     /// Not one of its keys can verify a signature.
     NoUsableKey,
 }
@@ -73,6 +72,8 @@ pub enum KeyFault {
     Weak,
     /// `alg`, `kty` and `crv` do not agree.
     Inconsistent,
+    /// As many keys as the limit are before it in the set.
+    OverLimit,
 }
 
 impl KeySet {
@@ -94,16 +95,14 @@ impl KeySet {
     /// As [`KeySet::parse`].
     pub fn from_members(document: &Map<String, Value>) -> Result<Self, KeySetFault> {
         let Some(Value::Array(items)) = document.get("keys") else { return Err(KeySetFault::Malformed) };
-        if items.len() > MAX_KEYS {
-            return Err(KeySetFault::TooManyKeys);
-        }
         let mut set = Self::default();
-        for item in items {
+        for item in items.iter().take(MAX_KEYS) {
             match Key::from_json(item) {
                 Ok(key) => set.keys.push(key),
                 Err(fault) => set.skipped.push(fault),
             }
         }
+        set.skipped.extend(items.iter().skip(MAX_KEYS).map(|_| KeyFault::OverLimit));
         if set.keys.is_empty() { Err(KeySetFault::NoUsableKey) } else { Ok(set) }
     }
 
@@ -174,15 +173,13 @@ impl Key {
     fn from_json(item: &Value) -> Result<Self, KeyFault> {
         let members = item.as_object().ok_or(KeyFault::Malformed)?;
         let key_type = text(members, "kty")?.ok_or(KeyFault::Malformed)?;
-        if key_type != "oct"
-            && ["d", "p", "q", "dp", "dq", "qi", "oth", "k"].iter().any(|name| members.contains_key(*name))
-        {
+        if key_type != "oct" && carries_private_half(members) {
             return Err(KeyFault::Private);
         }
         if !is_for_verifying(members)? {
             return Err(KeyFault::NotForVerifying);
         }
-        let algorithm = match text(members, "alg")? {
+        let algorithm = match stated(members, "alg")? {
             None => None,
             Some(name) => Some(Algorithm::parse(name).ok_or(KeyFault::Unsupported)?),
         };
@@ -239,20 +236,40 @@ impl PublicKey {
     }
 }
 
-/// `use` (RFC 7517 section 4.2) and `key_ops` (section 4.3), each honoured when present.
+/// Whether a member holds a part of the private half (RFC 7518 section 6). .NET and Java serializers write these members
+/// into every key: `null`, and `oth` as an empty list of further primes.
+fn carries_private_half(members: &Map<String, Value>) -> bool {
+    ["d", "p", "q", "dp", "dq", "qi", "oth", "k"].iter().any(|name| match members.get(*name) {
+        None | Some(Value::Null) => false,
+        Some(Value::Array(items)) => !(*name == "oth" && items.is_empty()),
+        Some(_) => true,
+    })
+}
+
+/// `use` (RFC 7517 section 4.2) and `key_ops` (section 4.3), each honoured when present. An empty list is what .NET writes
+/// for an absent one. `jwt-svid` is the use of keys that verify JWTs of SPIFFE (SPIFFE Trust Domain and Bundle, section
+/// 4.2.2); `x509-svid` is that of certificate authorities.
 fn is_for_verifying(members: &Map<String, Value>) -> Result<bool, KeyFault> {
-    let by_use = text(members, "use")?.is_none_or(|purpose| purpose == "sig");
+    let by_use = stated(members, "use")?.is_none_or(|purpose| matches!(purpose, "sig" | "jwt-svid"));
     let by_operations = match members.get("key_ops") {
-        None => true,
-        Some(Value::Array(operations)) => operations.iter().any(|operation| operation == "verify"),
+        None | Some(Value::Null) => true,
+        Some(Value::Array(operations)) => {
+            operations.is_empty() || operations.iter().any(|operation| operation == "verify")
+        }
         Some(_) => return Err(KeyFault::Malformed),
     };
     Ok(by_use && by_operations)
 }
 
+/// A string that says something: serializers write an absent one as `""` too.
+fn stated<'a>(members: &'a Map<String, Value>, name: &str) -> Result<Option<&'a str>, KeyFault> {
+    Ok(text(members, name)?.filter(|text| !text.is_empty()))
+}
+
+/// A string; `null` is an absent one.
 pub(super) fn text<'a>(members: &'a Map<String, Value>, name: &str) -> Result<Option<&'a str>, KeyFault> {
     match members.get(name) {
-        None => Ok(None),
+        None | Some(Value::Null) => Ok(None),
         Some(Value::String(text)) => Ok(Some(text)),
         Some(_) => Err(KeyFault::Malformed),
     }

@@ -204,7 +204,9 @@ impl From<KeyFault> for PrivateKeyFault {
         match fault {
             KeyFault::Malformed => Self::Malformed,
             KeyFault::Unsupported => Self::Unsupported,
-            KeyFault::NotForVerifying | KeyFault::Private | KeyFault::Inconsistent => Self::Inconsistent,
+            KeyFault::NotForVerifying | KeyFault::Private | KeyFault::Inconsistent | KeyFault::OverLimit => {
+                Self::Inconsistent
+            }
             KeyFault::Weak => Self::Weak,
         }
     }

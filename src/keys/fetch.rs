@@ -8,6 +8,7 @@ use crate::keys::order::Sequence;
 use crate::policy::CalloutAddress;
 
 pub use crate::jitter::Jitter;
+pub use crate::jose::jwk::MAX_KEYS;
 pub use crate::policy::MetadataFault;
 
 /// The longest answer to a fetch that is worth reading.
@@ -126,7 +127,6 @@ impl FetchFault {
             Self::TooLarge | Self::KeySet(KeySetFault::TooLarge) => "too_large",
             Self::Status(_) => "status",
             Self::KeySet(KeySetFault::Malformed) => "not_a_key_set",
-            Self::KeySet(KeySetFault::TooManyKeys) => "too_many_keys",
             Self::KeySet(KeySetFault::NoUsableKey) => "no_usable_key",
             Self::Metadata(MetadataFault::Malformed) => "no_metadata",
             Self::Metadata(MetadataFault::IssuerMismatch) => "metadata_issuer_mismatch",
@@ -150,10 +150,11 @@ impl FetchFault {
             Self::ConnectionClosed => "the server closed the connection without an answer",
             Self::TimedOut => "no answer within jwks.timeout",
             Self::Incomplete => "the answer broke off",
-            Self::TooLarge | Self::KeySet(KeySetFault::TooLarge) => "an answer this long is no key set",
+            Self::TooLarge | Self::KeySet(KeySetFault::TooLarge) => {
+                "an answer of more than 1 MiB: look at the path of jwks.uri"
+            }
             Self::Status(_) => "an answer other than 200; redirects are not followed",
             Self::KeySet(KeySetFault::Malformed) => "the answer is no key set: look at the path of jwks.uri",
-            Self::KeySet(KeySetFault::TooManyKeys) => "more keys than are taken",
             Self::KeySet(KeySetFault::NoUsableKey) => "no key in the set can verify signatures",
             Self::Metadata(MetadataFault::Malformed) => {
                 "neither /.well-known address of the issuer answers with its metadata; write jwks.uri"

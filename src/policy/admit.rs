@@ -222,9 +222,10 @@ fn judge(claims: &Claims, provider: &Provider, proof: Proof, now: UnixTime) -> R
     Ok(Judged { subject, client, scopes, validity })
 }
 
-/// Access tokens only: their `typ` is absent (Okta), `JWT` or `at+jwt` (RFC 9068 section 2.1, RFC 8725 section 3.11).
+/// Access tokens only: their `typ` is absent (Okta), `JWT` or `at+jwt` (RFC 9068 section 2.1, RFC 8725 section 3.11). `JOSE`
+/// (RFC 7515 section 4.1.9, SPIFFE) says no more than `JWT`.
 fn check_type(token: &VerifiedToken) -> Result<(), ClaimFault> {
-    let is_accepted = media_type(token).is_none_or(|name| matches!(name.as_str(), "jwt" | "at+jwt"));
+    let is_accepted = media_type(token).is_none_or(|name| matches!(name.as_str(), "jwt" | "jose" | "at+jwt"));
     if is_accepted { Ok(()) } else { Err(ClaimFault::NotAnAccessToken) }
 }
 

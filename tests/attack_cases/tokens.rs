@@ -29,6 +29,7 @@ fn good_tokens_of_every_algorithm_pass() {
     rows.push(row("OK ES256", "admitted", good(Forge::P256, "ES256", "p256")));
     rows.push(row("OK ES384", "admitted", good(Forge::P384, "ES384", "p384")));
     rows.push(row("OK EdDSA", "admitted", good(Forge::Ed25519, "EdDSA", "ed25519")));
+    rows.push(row("OK Ed25519", "admitted", headed(Forge::Ed25519, "EdDSA", r#"{"alg":"Ed25519","kid":"ed25519"}"#)));
     check(&two_issuers(), rows);
 }
 
@@ -56,6 +57,19 @@ fn an_algorithm_is_one_that_is_allowed_or_nothing() {
             row("A2 nOnE", "algorithm_unsupported", unsigned(r#"{"alg":"nOnE"}"#)),
             row("A2 none and a blank", "algorithm_unsupported", unsigned(r#"{"alg":"none "}"#)),
             row("A2 hs256", "algorithm_unsupported", signed(r#"{"alg":"hs256","kid":"rsa"}"#)),
+            row("A2 ed25519", "algorithm_unsupported", signed(r#"{"alg":"ed25519","kid":"ed25519"}"#)),
+            row("A2 Ed448", "algorithm_unsupported", signed(r#"{"alg":"Ed448","kid":"ed25519"}"#)),
+            row(
+                "A5 Ed25519 with an RSA signature",
+                "signature_invalid",
+                signed(r#"{"alg":"Ed25519","kid":"ed25519"}"#),
+            ),
+            row("A5 Ed25519 with an RSA key", "key_unknown", signed(r#"{"alg":"Ed25519","kid":"rsa"}"#)),
+            row(
+                "A5 Ed25519 with an EC key",
+                "key_unknown",
+                headed(Forge::P256, "ES256", r#"{"alg":"Ed25519","kid":"p256"}"#),
+            ),
             row("A2 rs256", "algorithm_unsupported", signed(r#"{"alg":"rs256","kid":"rsa"}"#)),
             row("A2 RS256 and a blank", "algorithm_unsupported", signed(r#"{"alg":"RS256 ","kid":"rsa"}"#)),
             row("A2 RS256 and NUL", "algorithm_unsupported", signed(r#"{"alg":"RS256\u0000","kid":"rsa"}"#)),
@@ -85,6 +99,24 @@ fn an_algorithm_is_one_that_is_allowed_or_nothing() {
             row("A5 a key of another kind under the kid", "key_unknown", good(Forge::P256, "ES256", "rsa")),
         ],
     );
+}
+
+#[test]
+fn ed25519_in_the_configuration_allows_both_names_of_the_algorithm_and_no_other() {
+    for names in [json!(["Ed25519"]), json!(["EdDSA"]), json!(["EdDSA", "Ed25519"])] {
+        let mut configuration = two_issuers();
+        configuration["providers"]["a"]["algorithms"] = names;
+        let ed25519 = |header: &str| headed(Forge::Ed25519, "EdDSA", header);
+        check(
+            &configuration,
+            vec![
+                row("A5 Ed25519", "admitted", ed25519(r#"{"alg":"Ed25519","kid":"ed25519"}"#)),
+                row("A5 EdDSA", "admitted", ed25519(r#"{"alg":"EdDSA","kid":"ed25519"}"#)),
+                row("A5 RS256", "algorithm_not_allowed", good(Forge::RsaA, "RS256", "rsa")),
+                row("A5 ES256", "algorithm_not_allowed", good(Forge::P256, "ES256", "p256")),
+            ],
+        );
+    }
 }
 
 #[test]
@@ -889,7 +921,9 @@ fn only_access_tokens_are_taken() {
         row("F4 bound to its sender", "sender_constrained", claiming(json!({ "cnf": { "jkt": "x" } }))),
         row("F4 bound by an empty cnf", "sender_constrained", claiming(json!({ "cnf": {} }))),
     ];
-    for value in ["JWT", "jwt", "at+jwt", "AT+JWT", "application/at+jwt", "application/jwt", "Application/AT+jwt"] {
+    for value in
+        ["JWT", "jwt", "at+jwt", "AT+JWT", "application/at+jwt", "application/jwt", "Application/AT+jwt", "JOSE"]
+    {
         rows.push(row("F4 typ of an access token", "admitted", typ(json!(value))));
     }
     for value in [
@@ -897,7 +931,7 @@ fn only_access_tokens_are_taken() {
         "secevent+jwt",
         "logout+jwt",
         "id+jwt",
-        "JOSE",
+        "JOSE+JSON",
         "jwt ",
         "",
         "at+jwt,JWT",

@@ -11,6 +11,7 @@ use super::{Findings, not_empty};
 use crate::config::fault::{ConfigProblem, Path};
 use crate::config::schema::introspection::{ClientAuth, IntrospectionDocument};
 use crate::config::schema::{ClaimPath, JwksDocument, ProviderDocument};
+use crate::jose::jwk::KeyFault;
 use crate::jose::{Algorithm, KeySet};
 use crate::policy::callout_address::Scheme;
 use crate::policy::{
@@ -171,7 +172,10 @@ fn audiences(
 }
 
 fn algorithms(algorithms: Option<Vec<Algorithm>>, at: &Path, findings: &mut Findings<'_>) -> Option<Vec<Algorithm>> {
-    let algorithms = algorithms.unwrap_or_else(|| vec![Algorithm::Rs256]);
+    let mut algorithms = algorithms.unwrap_or_else(|| vec![Algorithm::Rs256]);
+    // One algorithm has two names.
+    let mut seen = HashSet::new();
+    algorithms.retain(|algorithm| seen.insert(*algorithm));
     not_empty(Some(algorithms), at, findings)
 }
 
@@ -225,6 +229,10 @@ fn key_origin(
             return None;
         }
         return match KeySet::from_members(&inline) {
+            Ok(keys) if keys.skipped().contains(&KeyFault::OverLimit) => {
+                findings.unusable(&at_jwks.member("inline").member("keys"), "at most 512 keys");
+                None
+            }
             Ok(keys) => Some(KeyOrigin::Inline(keys)),
             Err(problem) => {
                 findings.faults.push(at_jwks.member("inline").fault(ConfigProblem::Keys(problem)));

@@ -33,15 +33,25 @@ fn a_member_that_stands_twice_spoils_the_document() {
     assert_eq!(KeySet::parse(keys_twice.as_bytes()).unwrap_err(), KeySetFault::Malformed);
 }
 
+/// One large set must not fail every request of the issuer.
 #[wasm_bindgen_test(unsupported = test)]
-fn sixty_four_keys_are_a_set_and_sixty_five_are_not() {
-    let keys = |count: usize| set(&vec![TestKey::Ed25519.public_jwk(); count].into());
-    assert_eq!(keys(64).unwrap().len(), 64);
-    assert_eq!(keys(65).unwrap_err(), KeySetFault::TooManyKeys);
-    // Keys that would be skipped count as well: the limit is on the work.
-    let mut unusable = vec![json!({"kty": "oct"}); 64];
-    unusable.push(TestKey::Ed25519.public_jwk());
-    assert_eq!(set(&unusable.into()).unwrap_err(), KeySetFault::TooManyKeys);
+fn the_first_keys_of_a_large_set_are_used_and_the_others_are_counted() {
+    let keys = |count: usize| (0..count).map(|at| named(TestKey::P256, &format!("k{at}"))).collect::<Vec<_>>();
+    for count in [1, 64, 65, 511, 512] {
+        let set = set(&keys(count).into()).unwrap();
+        assert_eq!((set.len(), set.skipped().len()), (count, 0));
+    }
+    let large = set(&keys(515).into()).unwrap();
+    assert_eq!((large.len(), large.skipped()), (512, &[KeyFault::OverLimit; 3][..]));
+    assert_eq!(ids(&large, Some("k511"), Algorithm::Es256), [Some("k511".to_owned())]);
+    assert_eq!(ids(&large, Some("k512"), Algorithm::Es256), [None; 0]);
+    // Keys that are skipped count as well: the limit is on the work.
+    let mut unusable = vec![json!({"kty": "oct"}); 511];
+    unusable.extend(keys(2));
+    let set = set(&unusable.clone().into()).unwrap();
+    assert_eq!((set.len(), set.skipped().len(), set.skipped().last()), (1, 512, Some(&KeyFault::OverLimit)));
+    unusable.insert(0, json!({"kty": "oct"}));
+    assert_eq!(self::set(&unusable.into()).unwrap_err(), KeySetFault::NoUsableKey);
 }
 
 #[wasm_bindgen_test(unsupported = test)]

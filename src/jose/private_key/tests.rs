@@ -46,6 +46,12 @@ fn fault(text: &str) -> Option<PrivateKeyFault> {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
+fn a_jwk_whose_optional_members_are_null_signs() {
+    let text = jwk(TestKey::P256, &json!({})).replacen('{', r#"{"use":null,"alg":null,"kid":null,"#, 1);
+    assert_eq!(PrivateKey::parse(&text).unwrap().id(), None);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
 fn a_p256_key_signs_here_and_the_same_each_time() {
     for text in [TestKey::P256.pem().to_owned(), jwk(TestKey::P256, &json!({"kid": "k1", "alg": "ES256"}))] {
         let key = PrivateKey::parse(&text).unwrap();

@@ -345,6 +345,28 @@ impl SignatureVerifier for Yes {
     }
 }
 
+/// RFC 9864: `EdDSA` is deprecated in favour of `Ed25519`, which is the same signature.
+#[wasm_bindgen_test(unsupported = test)]
+fn ed25519_and_eddsa_name_one_algorithm_in_tokens_and_keys() {
+    let (payload, names) = (json!({"sub": "alice"}), ["EdDSA", "Ed25519"]);
+    for name in names {
+        let token = TestKey::Ed25519.token(&json!({"alg": name, "kid": "k1"}), &payload);
+        for other in names {
+            let jwk = merged(TestKey::Ed25519.public_jwk(), &json!({"alg": other, "kid": "k1"}));
+            let set = KeySet::parse(json!({"keys": [jwk]}).to_string().as_bytes()).unwrap();
+            assert_eq!(fault(&token, &set), None, "{name} {other}");
+        }
+        for key in KEYS.into_iter().filter(|key| *key != TestKey::Ed25519) {
+            assert_eq!(fault(&token, &key.key_set()), Some(TokenFault::SignatureInvalid), "{name} {key:?}");
+            let header = json!({"alg": name, "kid": "k1"});
+            assert_eq!(fault(&key.token(&header, &payload), &key.key_set()), Some(TokenFault::SignatureInvalid));
+            let jwk = merged(key.public_jwk(), &json!({"alg": name}));
+            let set = json!({"keys": [jwk]}).to_string();
+            assert!(KeySet::parse(set.as_bytes()).is_err(), "{name} {key:?}: the key and its alg do not agree");
+        }
+    }
+}
+
 /// A host's verifier takes more than we do, so it must not be asked.
 #[wasm_bindgen_test(unsupported = test)]
 fn a_verifier_is_never_asked_about_a_key_that_does_not_serve_the_algorithm() {

@@ -110,7 +110,18 @@ fn the_issuer_is_compared_byte_for_byte() {
 fn the_type_is_absent_or_one_of_an_access_token() {
     let admit = |typ| AdmittedToken::admit(verified(&claims(&json!({})), typ), &provider(), NOW).err();
     assert_eq!(admit(None), None);
-    for typ in ["JWT", "jwt", "at+jwt", "AT+JWT", "application/at+jwt", "Application/AT+jwt", "application/jwt"] {
+    for typ in [
+        "JWT",
+        "jwt",
+        "at+jwt",
+        "AT+JWT",
+        "application/at+jwt",
+        "Application/AT+jwt",
+        "application/jwt",
+        "JOSE",
+        "jose",
+        "application/jose",
+    ] {
         assert_eq!(admit(Some(typ)), None, "{typ}");
     }
     for typ in [
@@ -120,7 +131,8 @@ fn the_type_is_absent_or_one_of_an_access_token() {
         "secevent+jwt",
         "id_token+jwt",
         "token-introspection+jwt",
-        "JOSE",
+        "JOSE+JSON",
+        "jose ",
         "JWE",
         "at+jwt ",
         " JWT",
