@@ -100,12 +100,14 @@ pub struct Draft {
     pub default_rule: Value,
     /// Further members.
     pub more: Map<String, Value>,
+    /// The claim that rules read scopes from.
+    pub scope_claim: Option<&'static str>,
 }
 
 impl Draft {
     /// The document; nothing where there would be no place for a token.
     pub fn finish(self, remarks: &mut Remarks) -> Option<Value> {
-        let Self { mut providers, handling, mut rules, mut default_rule, more } = self;
+        let Self { mut providers, handling, mut rules, mut default_rule, more, scope_claim } = self;
         let Some((first_place, first)) = handling.first() else {
             remarks.fatal("$", "there is no provider");
             return None;
@@ -126,7 +128,7 @@ impl Draft {
             remarks.fatal(first_place, "the providers have no place for a token in common");
             return None;
         }
-        literal_claims(&mut common, &mut providers, first_place, remarks);
+        literal_claims(&mut common, (&mut providers, scope_claim), first_place, remarks);
         let guard = unread_locations(&handling, &common, remarks);
         if let Some(guard) = &guard {
             rules.iter_mut().chain([&mut default_rule]).for_each(|rule| demand_condition(rule, guard));
@@ -168,13 +170,21 @@ fn token(common: &Handling) -> Value {
 }
 
 /// Client and scope claims have several usual names here, of which the first present counts; the original reads one.
-fn literal_claims(common: &mut Handling, providers: &mut Map<String, Value>, place: &str, remarks: &mut Remarks) {
-    for (names, setting) in [(&["cid", "client_id", "azp"][..], "client_claim"), (&["scp", "scope"][..], "scope_claim")]
-    {
+fn literal_claims(
+    common: &mut Handling,
+    (providers, scope_claim): (&mut Map<String, Value>, Option<&'static str>),
+    place: &str,
+    remarks: &mut Remarks,
+) {
+    for (names, setting, wanted) in [
+        (&["cid", "client_id", "azp"][..], "client_claim", None),
+        (&["scp", "scope"][..], "scope_claim", scope_claim),
+    ] {
         let usual = |path: &[String]| matches!(path, [name] if names.contains(&name.as_str()));
-        let Some(first) = common.claims.iter().find(|(_, path)| usual(path)).cloned() else { continue };
+        let written = || common.claims.iter().find(|(_, path)| usual(path)).map(|(_, path)| path.concat());
+        let Some(read) = wanted.map(str::to_owned).or_else(written) else { continue };
         common.claims.retain(|(header, path)| {
-            let kept = !usual(path) || *path == first.1;
+            let kept = !usual(path) || path.concat() == read;
             if !kept {
                 remarks.stricter(
                     place,
@@ -184,7 +194,7 @@ fn literal_claims(common: &mut Handling, providers: &mut Map<String, Value>, pla
             kept
         });
         for provider in providers.values_mut() {
-            provider[setting] = json!(first.1.concat());
+            provider[setting] = json!(read);
         }
     }
 }

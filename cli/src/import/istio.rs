@@ -54,13 +54,11 @@ pub fn import(documents: &[Value], remarks: &mut Remarks) -> Option<Value> {
         remarks.fatal("$", "the documents are for different workloads; give those of one workload");
     }
     let managed = draft.handling.iter().flat_map(|(_, handling)| handling.header_names()).map(folded).collect();
-    let known = Known { managed, split_claims };
-    draft.rules = policy::rules(&policies, &known, remarks);
-    draft.default_rule = match policy::has_allow(&policies) {
-        true => json!({ "access": "deny" }),
-        // A bad token is refused there, and none is needed.
-        false => json!({ "access": "optional" }),
-    };
+    draft.scope_claim = policy::scope_claim(&policies);
+    let known = Known { managed, split_claims, scope_claim: draft.scope_claim };
+    let rules = policy::rules(&policies, &known, remarks);
+    draft.rules = rules.rules;
+    draft.default_rule = rules.default_rule;
     draft.finish(remarks)
 }
 
