@@ -12,6 +12,8 @@
 
 #[path = "import/istio_model.rs"]
 mod istio_model;
+#[path = "import/istio_rules.rs"]
+mod istio_rules;
 #[path = "import/side_by_side.rs"]
 mod side_by_side;
 #[path = "../../tests/signing/mod.rs"]
