@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::Remarks;
 use super::draft::{self, Draft, any_of};
 use super::fields::Fields;
+use super::issuer::equal_audiences;
 use crate::plugin::visit;
 use provider::Imported;
 use requirement::{Needs, Requirements};
@@ -145,7 +146,8 @@ fn providers(fields: &Fields<'_>, draft: &mut Draft, remarks: &mut Remarks) -> V
             let Some(with) = fields.object("provider_and_audiences") else { return };
             let provider = providers.iter_mut().find(|known| Some(known.name.as_str()) == with.text("provider_name"));
             if let Some(provider) = provider {
-                provider.also_for(with.texts("audiences"), draft);
+                // Remarks are made where the rule is read.
+                provider.also_for(equal_audiences(&with.texts("audiences"), "", &mut Remarks::default()), draft);
             }
         });
     }

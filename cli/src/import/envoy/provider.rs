@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use crate::import::Remarks;
 use crate::import::draft::{Draft, Handling, Location, cel_text, claim_header, header_location, is_duration};
 use crate::import::fields::Fields;
+use crate::import::issuer::{equal_audiences, set_issuer};
 
 /// A provider, for the requirements that name it.
 #[derive(Debug)]
@@ -51,15 +52,11 @@ pub fn import(name: &str, fields: &Fields<'_>, draft: &mut Draft, remarks: &mut 
         return None;
     };
     let mut provider = Map::new();
-    provider.insert(String::from("issuer"), json!(issuer));
-    let audiences = fields.texts("audiences");
+    let audiences = equal_audiences(&fields.texts("audiences"), place, remarks);
     if audiences.is_empty() {
         provider.insert(String::from("insecure_any_audience"), json!(true));
     } else {
         provider.insert(String::from("audiences"), json!(audiences));
-    }
-    if audiences.iter().any(|name| name.starts_with("http") || name.ends_with('/')) {
-        remarks.stricter(place, "audiences: compared letter by letter, with their scheme and a slash at the end");
     }
     if let Some(seconds) = fields.whole("clock_skew_seconds") {
         if seconds > 300 {
@@ -77,6 +74,7 @@ pub fn import(name: &str, fields: &Fields<'_>, draft: &mut Draft, remarks: &mut 
         );
     }
     keys(fields, &mut provider, remarks)?;
+    set_issuer(issuer, &mut provider);
     let demands = subjects(fields, remarks)?;
     let handling = handling(fields, remarks);
     leftovers(fields, remarks);

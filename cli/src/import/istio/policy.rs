@@ -39,10 +39,22 @@ pub struct Known {
     /// The headers, folded, whose content jwt_authn decides before policies read it. Conditions here see them as the
     /// client sent them.
     pub managed: BTreeSet<String>,
-    /// The claims that Istio splits at spaces.
-    pub split_claims: Vec<String>,
+    /// For each issuer, the claims that Istio splits at spaces besides `scope` and `permission`.
+    pub split_claims: Vec<Vec<String>>,
     /// The claim that the filter reads scopes from.
     pub scope_claim: Option<&'static str>,
+}
+
+impl Known {
+    /// Whether Istio splits a claim at spaces; nothing where that depends on the issuer.
+    fn is_split(&self, name: &str) -> Option<bool> {
+        let is_split = |names: &Vec<String>| names.iter().any(|other| other == name);
+        match () {
+            () if ["scope", "permission"].contains(&name) || self.split_claims.iter().all(is_split) => Some(true),
+            () if !self.split_claims.iter().any(is_split) => Some(false),
+            () => None,
+        }
+    }
 }
 
 /// The claim of scopes that policies are about: `scope` before `scp`, which Istio does not split.

@@ -1,5 +1,7 @@
 //! `from` and `when` -> what is required of the request and of the token.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value, json};
 
 use super::Known;
@@ -38,13 +40,9 @@ impl TokenTest {
     }
 }
 
-/// `not` takes one member.
+/// `not` takes one test.
 fn none_of(alternatives: &[Require]) -> Require {
-    let inner = match alternatives {
-        [only] if only.len() == 1 => json!(only),
-        several => json!({ "any_of": several }),
-    };
-    object([("not", inner)])
+    object([("not", json!({ "any_of": alternatives }))])
 }
 
 /// Where a rule matches, besides the operation: all of it holds.
@@ -162,7 +160,8 @@ fn principal(name: &str) -> Option<Require> {
 /// One entry of `when`; nothing where it cannot be said.
 fn condition_of(fields: &Fields<'_>, known: &Known, demand: &mut Demand) -> Option<()> {
     let key = fields.text("key")?;
-    let sides = [(fields.texts("values"), false), (fields.texts("notValues"), true)];
+    let values = |name: &str| fields.texts(name).into_iter().collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>();
+    let sides = [(values("values"), false), (values("notValues"), true)];
     if !fields.rest().is_empty() {
         return None;
     }
@@ -235,7 +234,7 @@ fn token_alternatives(key: &str, values: &[String], known: &Known) -> Option<Vec
 
 fn claim(path: &[String], values: &[String], known: &Known) -> Option<Require> {
     let [name] = path else { return Some(one_of_claim(path, values)) };
-    let is_split = known.split_claims.contains(name);
+    let is_split = known.is_split(name)?;
     let is_scopes = ["scope", "scp"].contains(&name.as_str());
     if !is_split && !is_scopes {
         return Some(one_of_claim(path, values));
