@@ -11,8 +11,9 @@ use serde_json::{Value, json};
 
 use super::import;
 use super::istio_rules::Request;
-use super::signing::{ISSUER, SigningKey, key_set};
+use super::signing::{ISSUER, SigningKey, key_set, with};
 
+const OTHER: &str = "https://other.example";
 const NOW: u64 = 1_800_000_000;
 /// `IMPORT_MODEL_DOCUMENTS` searches for longer.
 const DOCUMENTS: usize = 160;
@@ -153,19 +154,20 @@ impl Random {
     }
 }
 
-struct Scene {
+/// The engine under an imported configuration.
+pub struct Scene {
     engine: Engine,
     streams: u32,
 }
 
 impl Scene {
-    fn of(document: &str) -> Self {
+    pub fn of(document: &str) -> Self {
         let loaded = config::load(document.as_bytes(), &config::no_environment).unwrap();
         let now = UnixTime::from_secs(NOW);
         Self { engine: Engine::new(loaded.policy, Box::new(PortableVerifier), Room::default(), now), streams: 0 }
     }
 
-    fn allows(&mut self, request: &Request<'_>, credential: Option<&str>) -> bool {
+    pub fn allows(&mut self, request: &Request<'_>, credential: Option<&str>) -> bool {
         let mut fields = vec![
             (":method", request.method),
             (":path", request.target),
@@ -196,14 +198,18 @@ impl Scene {
 #[test]
 fn no_random_istio_policy_is_weaker_after_import() {
     let (key, other) = (SigningKey::a("k1"), SigningKey::b("k1"));
-    let authentication = |split_claims: &[&str]| {
+    let partner = SigningKey::b("k2");
+    let authentication = |split_claims: &[&str], others: &[&str]| {
         json!({ "apiVersion": "security.istio.io/v1", "kind": "RequestAuthentication", "metadata": { "annotations": {} },
             "spec": { "jwtRules": [{ "issuer": ISSUER, "jwks": key_set(&[&key]).to_string(), "forwardOriginalToken": true,
                 "spaceDelimitedClaims": split_claims,
+                "outputClaimToHeaders": [{ "header": "x-user-id", "claim": "sub" }] },
+                { "issuer": OTHER, "jwks": key_set(&[&partner]).to_string(), "forwardOriginalToken": true,
+                "spaceDelimitedClaims": others,
                 "outputClaimToHeaders": [{ "header": "x-user-id", "claim": "sub" }] }] } })
     };
     let claims =
-        |changes: Value| super::signing::with(&json!({ "iss": ISSUER, "sub": "alice", "exp": NOW + 600 }), changes);
+        |changes: Value| with(&json!({ "iss": ISSUER, "sub": "alice", "exp": NOW + 600 }), changes);
     let all_claims = [
         claims(json!({})),
         claims(json!({ "sub": "bob", "groups": ["staff"], "scope": "read write", "tier": "web" })),
@@ -216,15 +222,17 @@ fn no_random_istio_policy_is_weaker_after_import() {
     // The claims that are good, if any, and the value of `authorization`.
     let mut credentials: Vec<(Option<&Value>, Option<String>)> = vec![(None, None)];
     credentials.extend(all_claims.iter().map(|claims| (Some(claims), Some(format!("Bearer {}", key.token(claims))))));
+    let of_the_partner = claims(json!({ "iss": OTHER, "scp": "read write", "scope": "read", "tier": "read staff" }));
+    credentials.push((Some(&of_the_partner), Some(format!("Bearer {}", partner.token(&of_the_partner)))));
     let forged = format!("Bearer {}", other.token(&all_claims[1]));
     let mut random = Random(0x0197_5c3e_8d21_44f7);
     let (mut allowed, mut allowed_there, mut converted) = (0, 0, 0);
     let documents = std::env::var("IMPORT_MODEL_DOCUMENTS").map_or(DOCUMENTS, |count| count.parse().unwrap());
     for number in 0..documents {
-        let split: &[&str] = if random.one_in(3) { &["scp", "tier"] } else { &[] };
-        let split_claims = [&["scope", "permission"], split].concat();
+        let mut split = || -> &[&str] { if random.one_in(2) { &["scp", "tier"] } else { &[] } };
+        let (split, split_by_partner) = (split(), split());
         let policies: Vec<Value> = (0..1 + random.below(3)).map(|_| random.policy()).collect();
-        let texts: Vec<String> = std::iter::once(&authentication(split)).chain(&policies).map(Value::to_string).collect();
+        let texts: Vec<String> = std::iter::once(&authentication(split, split_by_partner)).chain(&policies).map(Value::to_string).collect();
         let imported = import("istio", &texts.join("\n---\n"));
         if imported.status != 0 {
             continue;
@@ -240,6 +248,8 @@ fn no_random_istio_policy_is_weaker_after_import() {
                     (*claims, credential.as_ref())
                 }
             };
+            let is_of_partner = claims.is_some_and(|claims| claims["iss"] == OTHER);
+            let split_claims = [&["scope", "permission"][..], if is_of_partner { split_by_partner } else { split }].concat();
             let request = Request {
                 method: VERBS[random.below(VERBS.len())],
                 target: TARGETS[random.below(TARGETS.len())],

@@ -65,13 +65,20 @@ pub fn object<const N: usize>(members: [(&str, Value); N]) -> Require {
 }
 
 /// One `require` of all these.
-pub fn all_of(mut parts: Vec<Require>) -> Require {
-    parts.retain(|part| !part.is_empty());
-    parts.dedup();
-    match parts.len() {
+pub fn all_of(parts: Vec<Require>) -> Require {
+    let mut flat: Vec<Require> = Vec::new();
+    for part in parts.into_iter().filter(|part| !part.is_empty()) {
+        let inner = part.get("all_of").filter(|_| part.len() == 1).and_then(Value::as_array);
+        match inner {
+            Some(inner) => flat.extend(inner.iter().filter_map(Value::as_object).cloned()),
+            None => flat.push(part),
+        }
+    }
+    flat.dedup();
+    match flat.len() {
         0 => Map::new(),
-        1 => parts.remove(0),
-        _ => object([("all_of", json!(parts))]),
+        1 => flat.remove(0),
+        _ => object([("all_of", json!(flat))]),
     }
 }
 
@@ -97,8 +104,11 @@ pub fn demands(rule: &Fields<'_>, known: &Known) -> Vec<Demand> {
         return vec![common];
     }
     let with_source = |source: &Value| {
-        let mut demand = common.clone();
+        let mut demand = Demand::default();
         self::source(source, &mut demand);
+        demand.request.extend(common.request.clone());
+        demand.token.extend(common.token.clone());
+        demand.missing.extend(common.missing.clone());
         demand
     };
     from.iter().map(with_source).collect()
