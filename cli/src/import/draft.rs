@@ -179,10 +179,9 @@ fn literal_claims(
     place: &str,
     remarks: &mut Remarks,
 ) {
-    for (names, setting, wanted) in [
-        (&["cid", "client_id", "azp"][..], "client_claim", None),
-        (&["scp", "scope"][..], "scope_claim", scope_claim),
-    ] {
+    for (names, setting, wanted) in
+        [(&["cid", "client_id", "azp"][..], "client_claim", None), (&["scp", "scope"][..], "scope_claim", scope_claim)]
+    {
         let usual = |path: &[String]| matches!(path, [name] if names.contains(&name.as_str()));
         let written = || common.claims.iter().find(|(_, path)| usual(path)).map(|(_, path)| path.concat());
         let Some(read) = wanted.map(str::to_owned).or_else(written) else { continue };

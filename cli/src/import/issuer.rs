@@ -32,9 +32,8 @@ pub fn set_issuer(issuer: &str, provider: &mut Map<String, Value>) {
 fn okta_preset(issuer: &str) -> Option<Value> {
     let (domain, id) = issuer.strip_prefix("https://")?.split_once("/oauth2/")?;
     let organisation = OKTA_DOMAINS.iter().find_map(|ending| domain.strip_suffix(ending))?;
-    let is_label = |text: &str| {
-        !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
-    };
+    let is_label =
+        |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte));
     let is_custom = is_label(organisation) && !organisation.ends_with("-admin") && is_label(id) && id != "org";
     is_custom.then(|| json!({ "domain": domain, "authorization_server": id }))
 }
@@ -66,7 +65,9 @@ pub fn equal_audiences(names: &[String], place: &str, remarks: &mut Remarks) -> 
     if !compared_whole.is_empty() {
         remarks.stricter(
             place,
-            format!("audiences {compared_whole:?}: compared whole; `jwt_authn` ignores `https://` before and a slash behind"),
+            format!(
+                "audiences {compared_whole:?}: compared whole; `jwt_authn` ignores `https://` before and a slash behind"
+            ),
         );
     }
     all

@@ -139,12 +139,7 @@ impl Workloads {
 }
 
 /// Reads the providers, and gives for each the claims that are lists with spaces between their items.
-fn providers(
-    spec: &Fields<'_>,
-    namespace: Option<&str>,
-    draft: &mut Draft,
-    remarks: &mut Remarks,
-) -> Vec<Vec<String>> {
+fn providers(spec: &Fields<'_>, namespace: Option<&str>, draft: &mut Draft, remarks: &mut Remarks) -> Vec<Vec<String>> {
     let mut split_claims = Vec::new();
     for (index, rule) in spec.list("jwtRules").iter().enumerate() {
         let fields = Fields::of(rule, format!("{}.jwtRules[{index}]", spec.place));

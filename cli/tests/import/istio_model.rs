@@ -2,9 +2,7 @@
 //! imported configuration: the engine never allows what Istio denies.
 
 use okta_proxy_wasm::config;
-use okta_proxy_wasm::engine::{
-    Arrival, Attribute, AttributeValues, Engine, PortableVerifier, Room, StreamId, Verdict,
-};
+use okta_proxy_wasm::engine::{Arrival, Attribute, AttributeValues, Engine, PortableVerifier, Room, StreamId, Verdict};
 use okta_proxy_wasm::http::RequestHead;
 use okta_proxy_wasm::unix_time::UnixTime;
 use serde_json::{Value, json};
@@ -131,7 +129,8 @@ impl Random {
     /// A token is needed, but at some paths.
     fn token_but_at_some_paths(&mut self) -> Value {
         let operation = json!({ "notPaths": self.some(&PATHS) });
-        let source = json!({ "notRequestPrincipals": [if self.one_in(4) { format!("{ISSUER}/*") } else { "*".to_owned() }] });
+        let source =
+            json!({ "notRequestPrincipals": [if self.one_in(4) { format!("{ISSUER}/*") } else { "*".to_owned() }] });
         json!({ "from": [{ "source": source }], "to": [{ "operation": operation }] })
     }
 
@@ -208,8 +207,7 @@ fn no_random_istio_policy_is_weaker_after_import() {
                 "spaceDelimitedClaims": others,
                 "outputClaimToHeaders": [{ "header": "x-user-id", "claim": "sub" }] }] } })
     };
-    let claims =
-        |changes: Value| with(&json!({ "iss": ISSUER, "sub": "alice", "exp": NOW + 600 }), changes);
+    let claims = |changes: Value| with(&json!({ "iss": ISSUER, "sub": "alice", "exp": NOW + 600 }), changes);
     let all_claims = [
         claims(json!({})),
         claims(json!({ "sub": "bob", "groups": ["staff"], "scope": "read write", "tier": "web" })),
@@ -232,7 +230,8 @@ fn no_random_istio_policy_is_weaker_after_import() {
         let mut split = || -> &[&str] { if random.one_in(2) { &["scp", "tier"] } else { &[] } };
         let (split, split_by_partner) = (split(), split());
         let policies: Vec<Value> = (0..1 + random.below(3)).map(|_| random.policy()).collect();
-        let texts: Vec<String> = std::iter::once(&authentication(split, split_by_partner)).chain(&policies).map(Value::to_string).collect();
+        let texts: Vec<String> =
+            std::iter::once(&authentication(split, split_by_partner)).chain(&policies).map(Value::to_string).collect();
         let imported = import("istio", &texts.join("\n---\n"));
         if imported.status != 0 {
             continue;
@@ -249,7 +248,8 @@ fn no_random_istio_policy_is_weaker_after_import() {
                 }
             };
             let is_of_partner = claims.is_some_and(|claims| claims["iss"] == OTHER);
-            let split_claims = [&["scope", "permission"][..], if is_of_partner { split_by_partner } else { split }].concat();
+            let split_claims =
+                [&["scope", "permission"][..], if is_of_partner { split_by_partner } else { split }].concat();
             let request = Request {
                 method: VERBS[random.below(VERBS.len())],
                 target: TARGETS[random.below(TARGETS.len())],

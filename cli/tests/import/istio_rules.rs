@@ -118,7 +118,9 @@ impl Request<'_> {
     fn claim(&self, path: &[&str]) -> Vec<String> {
         let found = self.claims.and_then(|claims| path.iter().try_fold(claims, |value, name| value.get(name)));
         match found {
-            Some(Value::String(text)) if matches!(path, [name] if self.split_claims.contains(name)) => text.split(' ').map(str::to_owned).collect(),
+            Some(Value::String(text)) if matches!(path, [name] if self.split_claims.contains(name)) => {
+                text.split(' ').map(str::to_owned).collect()
+            }
             Some(Value::String(text)) => vec![text.clone()],
             Some(Value::Array(items)) => items.iter().filter_map(|item| item.as_str().map(str::to_owned)).collect(),
             _ => Vec::new(),

@@ -20,6 +20,8 @@ pub struct Imported {
     pub all_audiences: Vec<String>,
     /// What its tokens must meet besides, wherever they are wanted; one will do.
     pub demands: Vec<Value>,
+    /// Whether a token stays in the request when it was verified, and can be verified again.
+    pub forward: bool,
 }
 
 impl Imported {
@@ -83,8 +85,9 @@ pub fn import(name: &str, fields: &Fields<'_>, draft: &mut Draft, remarks: &mut 
         "tokens signed by another algorithm than RS256 are refused; name those that are used in `algorithms`",
     );
     draft.providers.insert(name.to_owned(), Value::Object(provider));
+    let forward = handling.forward;
     draft.handling.push((place.clone(), handling));
-    Some(Imported { name: name.to_owned(), all_audiences: audiences.clone(), audiences, demands })
+    Some(Imported { name: name.to_owned(), all_audiences: audiences.clone(), audiences, demands, forward })
 }
 
 /// What has no counterpart and demands nothing; what is not known could, and leaves no result.

@@ -155,10 +155,11 @@ impl Requirements<'_> {
                         two.iter().filter_map(move |two| all_demands(&one, two))
                     };
                     let both: Vec<Map<String, Value>> = one.iter().flat_map(both).collect();
-                    if both.is_empty() {
+                    // Without `forward` the second finds the token removed by the first.
+                    if both.is_empty() || !self.providers.iter().all(|provider| provider.forward) {
                         remarks.stricter(
                             &all.place,
-                            "requires_all of several providers: it needs a token of each in one request, and this filter accepts one",
+                            "requires_all of two tokens: a request has one token here, and without `forward` the original removes it before the second requirement",
                         );
                         return Needs::Impossible;
                     }

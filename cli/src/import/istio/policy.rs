@@ -140,7 +140,7 @@ fn deny(written: &Value, place: &str, known: &Known, denials: &mut Denials, rema
             let mut operation = operation.clone();
             operation.conditions.extend(request.iter().cloned());
             if token.is_empty() {
-                denials.regardless_of_token(&operation);
+                denials.regardless_of_token(operation);
                 continue;
             }
             let required = token.iter().flat_map(|test| test.opposite().required()).collect();

@@ -35,19 +35,28 @@ pub struct Need {
 pub struct Denials {
     /// `match` of rules that deny, in front of all others.
     leading: Vec<Value>,
-    /// Conditions that every request meets which is not denied.
-    guards: Vec<String>,
+    /// These requests are denied too; a `match` cannot say which.
+    guards: Vec<Operation>,
     /// Those that depend on the token.
     pub needs: Vec<Need>,
 }
 
 impl Denials {
     /// These requests are denied, whatever their token.
-    pub fn regardless_of_token(&mut self, operation: &Operation) {
+    pub fn regardless_of_token(&mut self, operation: Operation) {
         match operation.is_match_alone() {
             true => self.leading.push(operation.matcher(Bound::Possible)),
-            false => self.guards.push(format!("!({})", operation.possibly_matches())),
+            false => self.guards.push(operation),
         }
+    }
+
+    /// What requests meet that are not denied, and are among these.
+    fn guards_of(&self, operation: &Operation) -> Vec<String> {
+        self.guards
+            .iter()
+            .filter(|guard| !guard.is_disjoint(operation))
+            .map(Operation::certainly_does_not_match)
+            .collect()
     }
 
     fn needs_of(&self, operation: &Operation) -> Vec<&Need> {
@@ -71,8 +80,7 @@ pub fn rules_of(allowed: Option<Vec<Allow>>, denials: &Denials, remarks: &mut Re
     for need in denials.needs.iter().filter(|need| !need.denies_without_token) {
         remarks.stricter(&need.place, "a request without a token is denied as well, where the rule could deny one");
     }
-    let mut said: Vec<Said> =
-        denials.leading.iter().map(|conditions| (conditions.clone(), "deny", None)).collect();
+    let mut said: Vec<Said> = denials.leading.iter().map(|conditions| (conditions.clone(), "deny", None)).collect();
     let mut default_rule = json!({ "access": "deny" });
     match allowed {
         Some(allowed) => {
@@ -180,13 +188,12 @@ impl Group {
                 continue;
             }
             let mut required = need.required.clone();
-            if need.operation != Operation::any() {
-                let elsewhere = format!("!({})", need.operation.possibly_matches());
-                required.insert(0, object([("condition", json!(elsewhere))]));
+            if !need.operation.covers(operation) {
+                required.insert(0, object([("condition", json!(need.operation.certainly_does_not_match()))]));
             }
             parts.push(one_of(required));
         }
-        parts.extend(denials.guards.iter().map(|guard| object([("condition", json!(guard))])));
+        parts.extend(denials.guards_of(operation).into_iter().map(|guard| object([("condition", json!(guard))])));
         let require = all_of(parts);
         let bound = if self.operation.path == PathPattern::Any { Bound::Possible } else { Bound::Certain };
         (operation.matcher(bound), "token", (!require.is_empty()).then_some(Value::Object(require)))
@@ -195,7 +202,7 @@ impl Group {
     /// Rules for requests that pass without a token, but where a DENY rule wants one.
     fn open(&self, condition: Option<String>, denials: &Denials) -> Vec<Said> {
         let needs = denials.needs_of(&self.operation);
-        let conditions: Vec<String> = condition.into_iter().chain(denials.guards.iter().cloned()).collect();
+        let conditions: Vec<String> = condition.into_iter().chain(denials.guards_of(&self.operation)).collect();
         let optional = |operation: &Operation, more: Vec<String>| {
             let all: Vec<String> = conditions.iter().cloned().chain(more).collect();
             let require = (!all.is_empty()).then(|| json!({ "condition": all.join(" && ") }));
@@ -207,7 +214,7 @@ impl Group {
                 let exempt = Operation { path, ..self.operation.clone() };
                 let others = needs.iter().filter(|other| !std::ptr::eq(**other, *need));
                 let others = others.filter(|other| !other.operation.is_disjoint(&exempt));
-                let others = others.map(|other| format!("!({})", other.operation.possibly_matches())).collect();
+                let others = others.map(|other| other.operation.certainly_does_not_match()).collect();
                 let rule = optional(&exempt, others);
                 if !said.iter().any(|(conditions, _, _)| *conditions == rule.0) {
                     said.push(rule);

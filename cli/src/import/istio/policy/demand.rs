@@ -160,9 +160,7 @@ fn principal(name: &str) -> Option<Require> {
     let is_plain = |text: &str| !text.is_empty() && !text.contains('*');
     match (is_plain(issuer), subject) {
         (true, "*") => Some(object([has_subject(), ("claims", json!({ "iss": issuer }))])),
-        (true, subject) if is_plain(subject) => {
-            Some(object([("claims", json!({ "iss": issuer, "sub": subject }))]))
-        }
+        (true, subject) if is_plain(subject) => Some(object([("claims", json!({ "iss": issuer, "sub": subject }))])),
         (true | false, _) => None,
     }
 }

@@ -47,8 +47,8 @@ impl Operation {
         self.excluded.iter().map(is_excluded).chain(self.conditions.iter().cloned()).collect()
     }
 
-    /// A condition that holds for all these requests, and perhaps for others.
-    pub fn possibly_matches(&self) -> String {
+    /// A condition that holds for none of these requests, and perhaps not for some others.
+    pub fn certainly_does_not_match(&self) -> String {
         let mut parts = Vec::new();
         if self.path != PathPattern::Any {
             parts.push(self.path.possibly_matches());
@@ -69,10 +69,19 @@ impl Operation {
             parts.push(format!("({})", texts(hosts).map(is_one).collect::<Vec<_>>().join(" || ")));
         }
         parts.extend(self.beside_match(Bound::Possible));
-        match parts.is_empty() {
-            true => String::from("true"),
-            false => parts.join(" && "),
+        match parts.as_slice() {
+            [] => String::from("!true"),
+            [only] if only.starts_with('(') => format!("!{only}"),
+            _ => format!("!({})", parts.join(" && ")),
         }
+    }
+
+    /// Whether all requests of the other are among these.
+    pub fn covers(&self, other: &Self) -> bool {
+        let is_same = |(name, value): (&String, &Value)| other.common.get(name) == Some(value);
+        self.is_match_alone()
+            && self.common.iter().all(is_same)
+            && self.path.intersection(&other.path).is_some_and(|path| path == other.path)
     }
 
     /// Whether certainly no request is among both.

@@ -121,9 +121,7 @@ impl PathPattern {
         match (self, other) {
             (Self::Exact(path), pattern @ (Self::Exact(_) | Self::Prefix(_) | Self::Suffix(_)))
             | (pattern @ (Self::Prefix(_) | Self::Suffix(_)), Self::Exact(path)) => !pattern.has(path),
-            (Self::Prefix(one), Self::Prefix(two)) => {
-                !one.starts_with(two.as_str()) && !two.starts_with(one.as_str())
-            }
+            (Self::Prefix(one), Self::Prefix(two)) => !one.starts_with(two.as_str()) && !two.starts_with(one.as_str()),
             (_, _) => false,
         }
     }
