@@ -1,10 +1,13 @@
 //! Constructs of Istio and Envoy, each with what it becomes.
 
+use std::fs;
+
 use serde_json::{Value, json};
 
 use super::istio_model::Scene;
 use super::istio_rules::Request;
 use super::signing::{ISSUER, SigningKey, key_set, with};
+use super::tool::root;
 use super::{import, jwt_authn};
 
 const NOW: u64 = 1_800_000_000;
@@ -235,5 +238,19 @@ fn a_condition_on_a_header_that_the_filter_manages_is_not_converted() {
     assert_eq!(policies("x-channel"), 1);
     for managed in ["x-user-id", "X-User-Id", "x_user_id", "Authorization"] {
         assert_eq!(policies(managed), 0, "{managed}");
+    }
+}
+
+#[test]
+fn the_original_documents_of_the_guides_are_imported() {
+    for (from, page) in [("istio", "from-istio"), ("envoy-jwt-authn", "from-jwt-authn")] {
+        let text = fs::read_to_string(root().join(format!("docs/guides/{page}.md"))).unwrap();
+        let originals: Vec<&str> =
+            text.split("```yaml theirs\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
+        assert!(!originals.is_empty(), "{page}");
+        for original in originals {
+            let found = import(from, original);
+            assert_eq!(found.status, 0, "{page}: {}", found.transcript());
+        }
     }
 }

@@ -92,10 +92,9 @@ pub fn rules_of(allowed: Option<Vec<Allow>>, denials: &Denials, remarks: &mut Re
             let open = Group { operation: Operation::any(), without_token: Some(Vec::new()), alternatives: Vec::new() };
             said.extend(open.rules(denials));
             if let Some((_, access, require)) = said.pop_if(|(conditions, _, _)| *conditions == json!({})) {
-                default_rule = json!({ "access": access });
-                if let Some(require) = require {
-                    default_rule["require"] = require;
-                }
+                let mut members = object([("access", json!(access))]);
+                members.extend(require.map(|require| (String::from("require"), require)));
+                default_rule = Value::Object(members);
             }
         }
     }

@@ -61,7 +61,9 @@ impl PathPattern {
     pub fn certainly_matches(&self) -> String {
         match self {
             Self::Any => String::from("true"),
-            _ => format!("({} && {})", self.normal_form(Bound::Certain), self.as_written(Bound::Certain)),
+            Self::Exact(_) | Self::Prefix(_) | Self::Suffix(_) | Self::Template(_) => {
+                format!("({} && {})", self.normal_form(Bound::Certain), self.as_written(Bound::Certain))
+            }
         }
     }
 
@@ -69,7 +71,9 @@ impl PathPattern {
     pub fn possibly_matches(&self) -> String {
         match self {
             Self::Any => String::from("true"),
-            _ => format!("({} || {})", self.normal_form(Bound::Possible), self.as_written(Bound::Possible)),
+            Self::Exact(_) | Self::Prefix(_) | Self::Suffix(_) | Self::Template(_) => {
+                format!("({} || {})", self.normal_form(Bound::Possible), self.as_written(Bound::Possible))
+            }
         }
     }
 
@@ -79,7 +83,7 @@ impl PathPattern {
             Self::Prefix(prefix) if is_normal(prefix.trim_end_matches('/')) => {
                 format!("request.url_path.startsWith({})", cel_text(prefix))
             }
-            _ => {
+            Self::Any | Self::Exact(_) | Self::Prefix(_) | Self::Suffix(_) | Self::Template(_) => {
                 let regex = self.regex(bound).unwrap_or_default();
                 format!("request.url_path.matches({})", cel_text(&format!("^(?:{regex})$")))
             }
@@ -90,10 +94,12 @@ impl PathPattern {
     fn as_written(&self, bound: Bound) -> String {
         match self {
             Self::Prefix(prefix) => format!("request.raw_path.startsWith({})", cel_text(prefix)),
-            _ => {
+            Self::Any | Self::Exact(_) | Self::Suffix(_) | Self::Template(_) => {
                 let regex = match self {
                     Self::Suffix(suffix) => format!("[^?#]*{}", regex_of(suffix)),
-                    _ => self.regex(bound).unwrap_or_default(),
+                    Self::Any | Self::Exact(_) | Self::Prefix(_) | Self::Template(_) => {
+                        self.regex(bound).unwrap_or_default()
+                    }
                 };
                 format!("request.raw_path.matches({})", cel_text(&format!("^(?:{regex})(?:[?#].*)?$")))
             }
@@ -155,7 +161,7 @@ fn template_regex(template: &str, bound: Bound) -> String {
 fn is_normal(path: &str) -> bool {
     let is_plain = |segment: &str| {
         !segment.is_empty()
-            && segment.trim_matches('.') != ""
+            && !segment.trim_matches('.').is_empty()
             && segment.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte))
     };
     path.strip_prefix('/').is_some_and(|path| path.split('/').all(is_plain))
