@@ -126,6 +126,10 @@ fn what_could_let_more_pass_leaves_no_result() {
             "by route",
         ),
         (json!({ "static_resources": {} }), "no JwtAuthentication"),
+        (
+            json!({ "apiVersion": "gateway.envoyproxy.io/v1alpha1", "kind": "SecurityPolicy", "spec": { "jwt": {} } }),
+            "the same targetRefs",
+        ),
     ];
     for (document, said) in rows {
         let found = import("envoy-jwt-authn", &document.to_string());

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use super::Remarks;
 
 const OKTA_DOMAINS: [&str; 5] = [".okta.com", ".oktapreview.com", ".okta-emea.com", ".okta-gov.com", ".okta.mil"];
-/// What `jwt_authn` allows unless it is told; the Okta preset allows more.
+/// What `jwt_authn` allows by default. The Okta preset allows more.
 const DEFAULT_SKEW: &str = "60s";
 
 /// Sets `issuer`, or the Okta preset where it means the same, and removes the address of the keys where that says so.

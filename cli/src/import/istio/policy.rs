@@ -1,7 +1,7 @@
 //! AuthorizationPolicy -> rules.
 //!
-//! Istio asks every DENY rule and then every ALLOW rule; the filter asks the first rule alone. A DENY rule about a `match`
-//! and no token stands in front. What another DENY rule refuses becomes a condition of each rule that lets requests pass.
+//! Istio evaluates every DENY rule and then every ALLOW rule; the filter evaluates the first rule that matches. A DENY rule
+//! about a `match` and no token comes first. Any other DENY rule becomes a condition of each rule that allows requests.
 
 mod compose;
 mod demand;
