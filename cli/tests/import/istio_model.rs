@@ -14,7 +14,7 @@ use super::signing::{ISSUER, SigningKey, key_set, with};
 const OTHER: &str = "https://other.example";
 const NOW: u64 = 1_800_000_000;
 /// `IMPORT_MODEL_DOCUMENTS` searches for longer.
-const DOCUMENTS: usize = 160;
+const DOCUMENTS: usize = 500;
 const REQUESTS: usize = 60;
 
 const PATHS: [&str; 14] =
