@@ -89,7 +89,12 @@ pub fn rules_of(allowed: Option<Vec<Allow>>, denials: &Denials, remarks: &mut Re
             }
         }
         None => {
-            let open = Group { operation: Operation::any(), without_token: Some(Vec::new()), alternatives: Vec::new() };
+            let open = Group {
+                place: String::from("$"),
+                operation: Operation::any(),
+                without_token: Some(Vec::new()),
+                alternatives: Vec::new(),
+            };
             said.extend(open.rules(denials));
             if let Some((_, access, require)) = said.pop_if(|(conditions, _, _)| *conditions == json!({})) {
                 let mut members = object([("access", json!(access))]);
@@ -106,7 +111,10 @@ pub fn rules_of(allowed: Option<Vec<Allow>>, denials: &Denials, remarks: &mut Re
 }
 
 /// All that is allowed of the same requests.
+#[derive(Clone)]
 struct Group {
+    /// Where the first rule about them is.
+    place: String,
     /// What a `match` says of them.
     operation: Operation,
     /// Requests without a token pass that meet one of these conditions; with no condition, all.
@@ -115,59 +123,78 @@ struct Group {
     alternatives: Vec<Require>,
 }
 
-/// One group for each `match`. What needs no token comes first: an earlier rule would ask for one.
+/// One group for each `match`. What needs no token comes first: an earlier rule would require one. Then comes what needs a
+/// token, and last what needs none under a condition, which hides what is behind it.
 fn grouped(allowed: Vec<Allow>, remarks: &mut Remarks) -> Vec<Group> {
-    let (mut open, mut groups): (Vec<Group>, Vec<Group>) = (Vec::new(), Vec::new());
+    let (mut open, mut closed, mut conditional): (Vec<Group>, Vec<Group>, Vec<Group>) = Default::default();
     for Allow { place, operation, require } in allowed {
         let beside = operation.beside_match(Bound::Certain);
         let operation = Operation { excluded: Vec::new(), conditions: Vec::new(), ..operation };
-        let known = |group: &&mut Group, is_open: bool| {
-            group.operation == operation && group.without_token.is_some() == is_open
+        let groups = match (&require, beside.is_empty()) {
+            (None, true) => &mut open,
+            (None, false) => &mut conditional,
+            (Some(_), _) => &mut closed,
         };
-        match require {
-            None if beside.is_empty() => {
-                if !open.iter().any(|group| group.operation == operation) {
-                    open.push(Group { operation, without_token: Some(Vec::new()), alternatives: Vec::new() });
-                }
-                continue;
+        let at = groups.iter().position(|group| group.operation == operation).unwrap_or(groups.len());
+        if at == groups.len() {
+            let without_token = require.is_none().then(Vec::new);
+            groups.push(Group { place, operation, without_token, alternatives: Vec::new() });
+        }
+        let Some(group) = groups.get_mut(at) else { continue };
+        match (&mut group.without_token, require) {
+            (Some(_), _) if beside.is_empty() => {}
+            (Some(conditions), _) => conditions.push(beside.join(" && ")),
+            (None, require) => {
+                let conditions = beside.into_iter().map(|condition| object([("condition", json!(condition))]));
+                group.alternatives.push(all_of(conditions.chain(require).collect()));
             }
+        }
+    }
+    let is_hidden = |group: &Group| !closed.iter().all(|other| other.operation.is_disjoint(&group.operation));
+    for group in conditional.iter().filter(|group| is_hidden(group)) {
+        remarks.stricter(&group.place, "a request without a token is denied where another rule allows some with one");
+    }
+    let mut groups: Vec<Group> = closed.into_iter().chain(conditional).collect();
+    groups.retain(|group| !open.iter().any(|open| open.operation.covers(&group.operation)));
+    for at in 0..groups.len() {
+        let (_, behind) = groups.split_at(at.saturating_add(1));
+        let allowed_behind: Vec<Group> = behind.to_vec();
+        if let Some(group) = groups.get_mut(at) {
+            allowed_behind.iter().for_each(|other| group.take_in(other));
+        }
+    }
+    open.into_iter().chain(groups).collect()
+}
+
+impl Group {
+    /// A request that is also among those of a group behind comes under this rule alone, and passes here by either.
+    fn take_in(&mut self, other: &Self) {
+        if other.operation.is_disjoint(&self.operation) {
+            return;
+        }
+        let mut parts = Vec::new();
+        if !other.operation.covers(&self.operation) {
+            parts.push(other.operation.certainly_matches());
+        }
+        parts.extend(any_condition(other.without_token.as_deref().unwrap_or_default()));
+        let condition = parts.join(" && ");
+        match &mut self.without_token {
+            Some(conditions) if other.without_token.is_some() => conditions.push(condition),
+            Some(_) => {}
             None => {
-                let condition = beside.join(" && ");
-                match groups.iter_mut().find(|group| known(group, true)) {
-                    Some(group) => group.without_token.get_or_insert_default().push(condition),
+                let condition =
+                    if condition.is_empty() { Require::new() } else { object([("condition", json!(condition))]) };
+                match other.without_token {
+                    Some(_) => self.alternatives.push(condition),
                     None => {
-                        let without_token = Some(vec![condition]);
-                        remark_on_hiding(&groups, &operation, &place, remarks);
-                        groups.push(Group { operation, without_token, alternatives: Vec::new() });
-                    }
-                }
-            }
-            Some(require) => {
-                let mut parts: Vec<Require> =
-                    beside.into_iter().map(|condition| object([("condition", json!(condition))])).collect();
-                parts.push(require);
-                let alternative = all_of(parts);
-                match groups.iter_mut().find(|group| known(group, false)) {
-                    Some(group) => group.alternatives.push(alternative),
-                    None => {
-                        remark_on_hiding(&groups, &operation, &place, remarks);
-                        groups.push(Group { operation, without_token: None, alternatives: vec![alternative] });
+                        let with = |require: &Require| all_of(vec![condition.clone(), require.clone()]);
+                        self.alternatives.extend(other.alternatives.iter().map(with));
                     }
                 }
             }
         }
     }
-    groups.retain(|group| !open.iter().any(|open| open.operation == group.operation));
-    open.into_iter().chain(groups).collect()
-}
 
-fn remark_on_hiding(groups: &[Group], operation: &Operation, place: &str, remarks: &mut Remarks) {
-    if groups.iter().any(|group| !group.operation.is_disjoint(operation)) {
-        remarks.stricter(place, "a request that an earlier rule is about comes under that one alone");
-    }
-}
-
-impl Group {
     fn rules(&self, denials: &Denials) -> Vec<Said> {
         match &self.without_token {
             None => vec![self.with_token(&self.operation, &self.alternatives, denials)],

@@ -47,33 +47,29 @@ impl Operation {
         self.excluded.iter().map(is_excluded).chain(self.conditions.iter().cloned()).collect()
     }
 
+    /// A condition that holds for these requests and no others, without what a `match` cannot say.
+    pub fn certainly_matches(&self) -> String {
+        let path = (self.path != PathPattern::Any).then(|| self.path.certainly_matches());
+        let hosts = self.common.get("hosts").map(|hosts| any_of(texts(hosts).map(|host| host_is(RAW_HOST, host))));
+        path.into_iter().chain(self.methods()).chain(hosts).collect::<Vec<_>>().join(" && ")
+    }
+
     /// A condition that holds for none of these requests, and perhaps not for some others.
     pub fn certainly_does_not_match(&self) -> String {
-        let mut parts = Vec::new();
-        if self.path != PathPattern::Any {
-            parts.push(self.path.possibly_matches());
-        }
-        if let Some(methods) = self.common.get("methods") {
-            let methods: Vec<String> = texts(methods).map(cel_text).collect();
-            parts.push(format!("request.method in [{}]", methods.join(", ")));
-        }
-        if let Some(hosts) = self.common.get("hosts") {
-            let is_one = |host: &str| {
-                let host = host.to_ascii_lowercase();
-                let (normal, written) = match host.strip_prefix('*') {
-                    Some(end) => (calling("request.host", "endsWith", end), calling(RAW_HOST, "endsWith", end)),
-                    None => (is_equal("request.host", &host), is_equal(RAW_HOST, &host)),
-                };
-                format!("{normal} || {written}")
-            };
-            parts.push(format!("({})", texts(hosts).map(is_one).collect::<Vec<_>>().join(" || ")));
-        }
-        parts.extend(self.beside_match(Bound::Possible));
-        match parts.as_slice() {
-            [] => String::from("!true"),
+        let path = (self.path != PathPattern::Any).then(|| self.path.possibly_matches());
+        let either = |host| [host_is("request.host", host), host_is(RAW_HOST, host)];
+        let hosts = self.common.get("hosts").map(|hosts| any_of(texts(hosts).flat_map(either)));
+        let parts = path.into_iter().chain(self.methods()).chain(hosts).chain(self.beside_match(Bound::Possible));
+        match parts.collect::<Vec<_>>().as_slice() {
+            [] => String::from("false"),
             [only] if only.starts_with('(') => format!("!{only}"),
-            _ => format!("!({})", parts.join(" && ")),
+            parts => format!("!({})", parts.join(" && ")),
         }
+    }
+
+    fn methods(&self) -> Option<String> {
+        let methods: Vec<String> = texts(self.common.get("methods")?).map(cel_text).collect();
+        Some(format!("request.method in [{}]", methods.join(", ")))
     }
 
     /// Whether all requests of the other are among these.
@@ -97,6 +93,19 @@ impl Operation {
 
 fn texts(list: &Value) -> impl Iterator<Item = &str> {
     list.as_array().into_iter().flatten().filter_map(Value::as_str)
+}
+
+fn any_of(conditions: impl Iterator<Item = String>) -> String {
+    format!("({})", conditions.collect::<Vec<_>>().join(" || "))
+}
+
+/// Whether the host is this one, or below it.
+fn host_is(attribute: &str, host: &str) -> String {
+    let host = host.to_ascii_lowercase();
+    match host.strip_prefix('*') {
+        Some(end) => calling(attribute, "endsWith", end),
+        None => is_equal(attribute, &host),
+    }
 }
 
 const RAW_HOST: &str = "request.raw_host.lowerAscii()";
