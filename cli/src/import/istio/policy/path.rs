@@ -124,11 +124,21 @@ impl PathPattern {
 
     /// Whether certainly no path matches both.
     pub fn is_disjoint(&self, other: &Self) -> bool {
+        let starts = |path: &str, pattern: &Self| path.starts_with(pattern.literal_start());
         match (self, other) {
-            (Self::Exact(path), pattern @ (Self::Exact(_) | Self::Prefix(_) | Self::Suffix(_)))
-            | (pattern @ (Self::Prefix(_) | Self::Suffix(_)), Self::Exact(path)) => !pattern.has(path),
-            (Self::Prefix(one), Self::Prefix(two)) => !one.starts_with(two.as_str()) && !two.starts_with(one.as_str()),
-            (_, _) => false,
+            (Self::Exact(path), pattern) | (pattern, Self::Exact(path)) => {
+                !starts(path, pattern) || matches!(pattern, Self::Exact(_) | Self::Suffix(_)) && !pattern.has(path)
+            }
+            (one, two) => !starts(one.literal_start(), two) && !starts(two.literal_start(), one),
+        }
+    }
+
+    /// What every path begins with that matches.
+    fn literal_start(&self) -> &str {
+        match self {
+            Self::Any | Self::Suffix(_) => "",
+            Self::Exact(path) | Self::Prefix(path) => path,
+            Self::Template(template) => template.split('{').next().unwrap_or_default(),
         }
     }
 
