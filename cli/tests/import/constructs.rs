@@ -118,6 +118,17 @@ fn deny_with_exceptions_and_no_token_is_a_condition_of_what_passes() {
 }
 
 #[test]
+fn a_condition_without_values_allows_nothing_and_denies_everything() {
+    let policies = |action: &str| {
+        policy(json!({ "action": action, "rules": [{ "when": [{ "key": "request.auth.claims[groups]" }] }] }))
+    };
+    for action in ["ALLOW", "DENY"] {
+        let mut judge = Judge::of(&[policies(action)]);
+        assert!(!judge.allows("GET /", None) && !judge.allows("GET /", Some(json!({ "groups": ["a"] }))), "{action}");
+    }
+}
+
+#[test]
 fn scopes_are_split_where_istio_splits_them() {
     let allow = |claim: &str| {
         policy(
@@ -215,6 +226,7 @@ fn audiences_are_those_that_jwt_authn_takes_for_equal() {
         found.sort();
         assert_eq!(found, all);
     }
+    assert_eq!(audiences(json!(["https://a.b//"])), json!(["https://a.b//", "a.b//", "http://a.b//"]));
     assert_eq!(audiences(json!(["api://default", "0oa1"])), json!(["api://default", "0oa1"]));
 }
 

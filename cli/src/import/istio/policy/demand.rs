@@ -170,7 +170,7 @@ fn condition_of(fields: &Fields<'_>, known: &Known, demand: &mut Demand) -> Opti
     let key = fields.text("key")?;
     let values = |name: &str| fields.texts(name).into_iter().collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>();
     let sides = [(values("values"), false), (values("notValues"), true)];
-    if !fields.rest().is_empty() {
+    if !fields.rest().is_empty() || sides.iter().all(|(values, _)| values.is_empty()) {
         return None;
     }
     let (mut request, mut token) = (Vec::new(), Vec::new());
