@@ -139,7 +139,12 @@ impl Workloads {
 }
 
 /// Reads the providers, and gives for each the claims that are lists with spaces between their items.
-fn providers(spec: &Fields<'_>, namespace: Option<&str>, draft: &mut Draft, remarks: &mut Remarks) -> Vec<Vec<String>> {
+fn providers(
+    spec: &Fields<'_>,
+    namespace: Option<&str>,
+    draft: &mut Draft,
+    remarks: &mut Remarks,
+) -> Vec<(String, Vec<String>)> {
     let mut split_claims = Vec::new();
     for (index, rule) in spec.list("jwtRules").iter().enumerate() {
         let fields = Fields::of(rule, format!("{}.jwtRules[{index}]", spec.place));
@@ -159,7 +164,7 @@ fn providers(spec: &Fields<'_>, namespace: Option<&str>, draft: &mut Draft, rema
         keys(&fields, (issuer, namespace), &mut provider, remarks);
         set_issuer(issuer, &mut provider);
         draft.handling.push((place.clone(), handling(&fields, remarks)));
-        split_claims.push(fields.texts("spaceDelimitedClaims"));
+        split_claims.push((issuer.to_owned(), fields.texts("spaceDelimitedClaims")));
         for name in fields.rest() {
             remarks.fatal(&place, format!("{name} is not known here, or of another type, and could demand something"));
         }

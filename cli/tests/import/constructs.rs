@@ -32,6 +32,11 @@ fn converted(documents: &[Value]) -> Value {
     found.json()
 }
 
+fn request_of<'a>(method: &'a str, authority: &'a str, target: &'a str, claims: &'a Value) -> Request<'a> {
+    let claims = Some(claims).filter(|claims| !claims.is_null());
+    Request { method, target, authority, claims, channel: None, address: "10.1.2.3", port: "8080", split_claims: &[] }
+}
+
 /// Whether a request passes: a method and a target, with these claims or without a token.
 struct Judge(Scene);
 
@@ -48,16 +53,8 @@ impl Judge {
         let key = SigningKey::a("k1");
         let claims = claims.map(|claims| with(&json!({ "iss": ISSUER, "sub": "alice", "exp": NOW + 600 }), claims));
         let credential = claims.as_ref().map(|claims| format!("Bearer {}", key.token(claims)));
-        let request = Request {
-            method,
-            target,
-            authority,
-            claims: claims.as_ref(),
-            channel: None,
-            address: "10.1.2.3",
-            port: "8080",
-            split_claims: &[],
-        };
+        let nothing = Value::Null;
+        let request = request_of(method, authority, target, claims.as_ref().unwrap_or(&nothing));
         self.0.allows(&request, credential.as_deref())
     }
 }
@@ -146,13 +143,27 @@ fn scopes_are_split_where_istio_splits_them() {
     let mut judge = Judge::of(&[allow("scope")]);
     assert!(!judge.allows("GET /", Some(json!({ "scp": ["read"] }))));
     assert!(judge.allows("GET /", Some(json!({ "scp": ["write"], "scope": "read" }))));
-    // Where only one of two issuers splits a claim, no rule reads it.
+    // One of two issuers splits a claim.
+    const OTHER: &str = "https://b.example";
+    let (a, b) = (SigningKey::a("k1"), SigningKey::b("k2"));
     let mut two = authentication(json!({ "spaceDelimitedClaims": ["teams"] }));
-    let jwks = key_set(&[&SigningKey::b("k2")]).to_string();
-    two["spec"]["jwtRules"].as_array_mut().unwrap().push(json!({ "issuer": "https://b.example", "jwks": jwks }));
-    let one = authentication(json!({ "spaceDelimitedClaims": ["teams"] }));
-    let rules = |authentication: Value| converted(&[authentication, allow("teams")])["rules"].as_array().unwrap().len();
-    assert_eq!((rules(one), rules(two)), (1, 0));
+    let jwks = key_set(&[&b]).to_string();
+    two["spec"]["jwtRules"].as_array_mut().unwrap().push(json!({ "issuer": OTHER, "jwks": jwks }));
+    let mut scene = Scene::of(&converted(&[two, allow("teams")]).to_string());
+    for (key, issuer, teams, is_allowed) in [
+        (&a, ISSUER, "write read", true),
+        (&a, ISSUER, "write", false),
+        (&b, OTHER, "write read", false),
+        (&b, OTHER, "read", true),
+    ] {
+        let claims = json!({ "iss": issuer, "sub": "alice", "exp": NOW + 600, "teams": teams });
+        let credential = format!("Bearer {}", key.token(&claims));
+        assert_eq!(
+            scene.allows(&request_of("GET", "a.example", "/", &claims), Some(&credential)),
+            is_allowed,
+            "{claims}"
+        );
+    }
 }
 
 #[test]

@@ -40,7 +40,7 @@ pub struct Known {
     /// client sent them.
     pub managed: BTreeSet<String>,
     /// For each issuer, the claims that Istio splits at spaces besides `scope` and `permission`.
-    pub split_claims: Vec<Vec<String>>,
+    pub split_claims: Vec<(String, Vec<String>)>,
     /// The claim that the filter reads scopes from.
     pub scope_claim: Option<&'static str>,
 }
@@ -48,7 +48,7 @@ pub struct Known {
 impl Known {
     /// Whether Istio splits a claim at spaces; nothing where that depends on the issuer.
     fn is_split(&self, name: &str) -> Option<bool> {
-        let is_split = |names: &Vec<String>| names.iter().any(|other| other == name);
+        let is_split = |(_, names): &(String, Vec<String>)| names.iter().any(|other| other == name);
         match () {
             () if ["scope", "permission"].contains(&name) || self.split_claims.iter().all(is_split) => Some(true),
             () if !self.split_claims.iter().any(is_split) => Some(false),

@@ -231,7 +231,7 @@ fn token_alternatives(key: &str, values: &[String], known: &Known) -> Option<Vec
         return None;
     }
     if let Some(path) = claim_path(key) {
-        return claim(&path, values, known).map(|require| vec![require]);
+        return claim(&path, values, known);
     }
     match key {
         "request.auth.audiences" => Some(vec![object([("audiences", json!(values))])]),
@@ -240,33 +240,45 @@ fn token_alternatives(key: &str, values: &[String], known: &Known) -> Option<Vec
     }
 }
 
-fn claim(path: &[String], values: &[String], known: &Known) -> Option<Require> {
-    let [name] = path else { return Some(one_of_claim(path, values)) };
-    let is_split = known.is_split(name)?;
+fn claim(path: &[String], values: &[String], known: &Known) -> Option<Vec<Require>> {
+    let [name] = path else { return Some(vec![one_of_claim(path, values)]) };
+    let is_split = known.is_split(name);
     let is_scopes = ["scope", "scp"].contains(&name.as_str());
-    if !is_split && !is_scopes {
-        return Some(one_of_claim(path, values));
+    if is_split == Some(false) && !is_scopes {
+        return Some(vec![one_of_claim(path, values)]);
     }
     if values.iter().any(|value| value.is_empty() || value.contains(' ')) {
         return None;
     }
+    let Some(is_split) = is_split else {
+        let of_issuer = |(issuer, names): &(String, Vec<String>)| {
+            let condition = has_value(name, values, names.contains(name));
+            object([("claims", json!({ "iss": issuer })), ("condition", json!(condition))])
+        };
+        return Some(known.split_claims.iter().map(of_issuer).collect());
+    };
     let has_scope = ("any_scope", json!(values));
-    let is_scope_claim = known.scope_claim == Some(name.as_str());
-    if is_scope_claim && is_split {
-        return Some(object([has_scope]));
-    }
+    let condition = ("condition", json!(has_value(name, values, is_split)));
+    Some(vec![match known.scope_claim == Some(name.as_str()) {
+        true if is_split => object([has_scope]),
+        // The filter splits scopes, and Istio does not split this claim: a text of several is none of them.
+        true => object([has_scope, condition]),
+        false => object([condition]),
+    }])
+}
+
+/// A condition that holds where a claim is one of the values, or a list that has one; a text is a list where Istio splits it
+/// at spaces.
+fn has_value(name: &str, values: &[String], is_split: bool) -> String {
     let claim = format!("claims[{}]", cel_text(name));
     let is = |value: &String| {
-        // Whether Istio splits a text at spaces, and takes it for a list.
         let is_text = match is_split {
             true => format!("{claim}.matches({})", cel_text(&format!("(?:^| ){}(?: |$)", regex_of(value)))),
             false => format!("{claim} == {}", cel_text(value)),
         };
         format!("{is_text} || {} in {claim}", cel_text(value))
     };
-    let is = values.iter().map(is).collect::<Vec<_>>().join(" || ");
-    let condition = ("condition", json!(format!("{} in claims && ({is})", cel_text(name))));
-    Some(if is_scope_claim { object([has_scope, condition]) } else { object([condition]) })
+    format!("{} in claims && ({})", cel_text(name), values.iter().map(is).collect::<Vec<_>>().join(" || "))
 }
 
 fn one_of_claim(path: &[String], values: &[String]) -> Require {
