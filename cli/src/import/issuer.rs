@@ -12,10 +12,11 @@ const DEFAULT_SKEW: &str = "60s";
 pub fn set_issuer(issuer: &str, provider: &mut Map<String, Value>) {
     let uri = provider.get("jwks").and_then(|jwks| jwks.get("uri")).and_then(Value::as_str).map(str::to_owned);
     let has_keys = provider.get("jwks").is_some_and(|jwks| jwks.get("inline").is_some());
+    let is_derived = uri.is_none() && !has_keys;
     let is_its_own = uri.is_none_or(|uri| uri == format!("{issuer}/v1/keys"));
     let Some(preset) = okta_preset(issuer).filter(|_| is_its_own && !has_keys) else {
         provider.insert(String::from("issuer"), json!(issuer));
-        if issuer.starts_with("http://") {
+        if is_derived && issuer.starts_with("http://") {
             provider.insert(String::from("insecure_http"), json!(true));
         }
         return;
