@@ -4,6 +4,8 @@
 #![allow(missing_docs, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
 #![allow(clippy::unwrap_used, reason = "a test")]
 
+#[path = "config_faults/issuers.rs"]
+mod issuers;
 #[path = "config_faults/method_gaps.rs"]
 mod method_gaps;
 #[path = "config_faults/responses.rs"]

@@ -207,6 +207,7 @@ fn everything_that_the_loader_can_say_of_a_fault_is_said_of_some_document() {
         "src/config/compile/filter_state.rs",
         "src/config/compile/protected_resource.rs",
         "src/config/compile/introspection.rs",
+        "src/config/compile/issuer.rs",
         "src/config/compile/provider.rs",
         "src/config/compile/requirement.rs",
         "src/config/compile/responses.rs",

@@ -84,7 +84,7 @@ fn what_could_let_more_pass_leaves_no_result() {
     let provider = |changes: Value| jwt_authn(&json!({ "providers": { "okta": changes } }));
     let rows = [
         (provider(json!({ "issuer": null })), "without an issuer"),
-        (provider(json!({ "issuer": "accounts.google.com" })), "not an absolute https URL"),
+        (provider(json!({ "issuer": "https://*.google.com" })), "a pattern or a placeholder"),
         (provider(json!({ "demands_of_tomorrow": true })), "demands_of_tomorrow"),
         (provider(json!({ "audiences": "api://default" })), "audiences is not known here, or of another type"),
         (provider(json!({ "audiences": [7] })), "audiences is not known here, or of another type"),

@@ -6,6 +6,7 @@ mod claim_to_headers;
 mod debug;
 mod filter_state;
 mod introspection;
+mod issuer;
 mod method_gaps;
 mod protected_resource;
 mod provider;

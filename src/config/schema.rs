@@ -114,13 +114,15 @@ document! {
     ProviderDocument {
         /// The Okta preset: gives issuer, key address, RS256 and a clock skew of 120 seconds.
         okta: OktaDocument,
-        /// The exact `iss` of the tokens, an `https` URL. Not together with `okta`.
+        /// The exact `iss` of the tokens. An `https` URL when its metadata is needed: without `jwks.uri` and
+        /// `jwks.inline`, or with `introspection` without `uri`. Otherwise any string without control characters and
+        /// spaces, such as `accounts.google.com`. Not together with `okta`.
         issuer: String,
         /// The token's `aud` must name one of these.
         audiences: Vec<String>,
         /// Accepts tokens for any audience: those made for other APIs too.
         insecure_any_audience: bool,
-        /// Allows `http` in `issuer`, `jwks.uri` and `introspection.uri`.
+        /// Allows `http` in `jwks.uri`, `introspection.uri` and an `issuer` from which addresses are derived.
         insecure_http: bool,
         /// The host's name for the connection to the issuer: on Envoy a cluster.
         upstream: String,

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::Findings;
-use super::provider::Server;
+use super::issuer::Server;
 use crate::config::fault::{ConfigProblem, Path};
 use crate::config::schema::introspection::{
     ClientAuth, IntrospectionDocument, RevocationsDocument, Secret, SecretDocument,

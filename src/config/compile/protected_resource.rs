@@ -9,8 +9,8 @@ use crate::config::schema::handover::ProtectedResourceDocument;
 use crate::http::HeaderName;
 use crate::policy::token_source::{AuthScheme, HeaderForm, ParamName};
 use crate::policy::{
-    ProtectedResource, ProtectedResources, Providers, Requirement, ResourceAddress, ResourceFault, Route, Rule, Rules,
-    TokenSource,
+    CalloutAddress, ProtectedResource, ProtectedResources, Providers, Requirement, ResourceAddress, ResourceFault,
+    Route, Rule, Rules, TokenSource,
 };
 
 /// What the documents are derived from; what has faults of its own is not there.
@@ -23,8 +23,10 @@ pub(super) struct Surroundings<'a> {
 }
 
 impl<'a> Surroundings<'a> {
+    /// The issuers that are URLs: `authorization_servers` has no others (RFC 9728 section 2, RFC 8414 section 2).
     fn issuers(&self) -> impl Iterator<Item = &'a str> {
-        self.providers.into_iter().flat_map(Providers::iter).map(|(_, provider)| &*provider.issuer)
+        let issuers = self.providers.into_iter().flat_map(Providers::iter).map(|(_, provider)| &*provider.issuer);
+        issuers.filter(|issuer| CalloutAddress::parse(issuer, "").is_some())
     }
 
     /// Each rule with its conditions, but for the one that has none.
@@ -135,7 +137,15 @@ fn authorization_servers(
     findings: &mut Findings<'_>,
 ) -> Vec<String> {
     let Some(servers) = super::not_empty(written, at, findings) else {
-        return around.issuers().map(str::to_owned).collect();
+        let servers: Vec<String> = around.issuers().map(str::to_owned).collect();
+        if servers.is_empty() && around.providers.is_some() {
+            findings.needed(
+                None::<()>,
+                at,
+                "no provider has a URL as its issuer; write the https URLs of the authorization servers",
+            );
+        }
+        return servers;
     };
     for (index, server) in servers.iter().enumerate() {
         if around.issuers().any(|issuer| issuer == server) {

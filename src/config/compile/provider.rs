@@ -5,9 +5,10 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::introspection::{Surroundings, introspection, judge_opaque_tokens, share_out_opaque_tokens};
+use super::issuer::{IssuerDocument, Server};
 use super::{Findings, not_empty};
 use crate::config::fault::{ConfigProblem, Path};
-use crate::config::schema::{ClaimPath, JwksDocument, OktaDocument, ProviderDocument};
+use crate::config::schema::{ClaimPath, JwksDocument, ProviderDocument};
 use crate::jose::{Algorithm, KeySet};
 use crate::policy::callout_address::Scheme;
 use crate::policy::{
@@ -53,12 +54,12 @@ pub(super) fn providers(
     Some(Providers::new(providers))
 }
 
-fn provider(name: String, document: ProviderDocument, at: &Path, findings: &mut Findings<'_>) -> Option<Provider> {
+fn provider(name: String, mut document: ProviderDocument, at: &Path, findings: &mut Findings<'_>) -> Option<Provider> {
     let allow_http = document.insecure_http.unwrap_or(false);
     if allow_http {
         findings.relaxed(format!("provider {name:?}: insecure_http is on, keys may be fetched without TLS"));
     }
-    let issuer = issuer(document.okta, document.issuer, allow_http, at, findings);
+    let issuer = IssuerDocument::of(&mut document, allow_http).compile(at, findings);
     let server = issuer.as_ref().map_or(Server::Other, |issuer| issuer.server);
     let (judges_alone, can_be_asked) = (server == Server::OktaOrg, document.introspection.is_some());
     if let Some(issuer) = issuer.as_ref().filter(|_| judges_alone && !can_be_asked) {
@@ -113,100 +114,6 @@ fn provider(name: String, document: ProviderDocument, at: &Path, findings: &mut 
         keys: keys?,
         introspection,
     })
-}
-
-/// What kind of server an issuer is, as far as that says where its endpoints are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Server {
-    /// A custom authorization server of Okta.
-    OktaCustom,
-    /// The one that an Okta organisation has of itself.
-    OktaOrg,
-    Other,
-}
-
-struct Issuer {
-    name: String,
-    server: Server,
-    /// Where the document says so.
-    at: Path,
-}
-
-fn issuer(
-    okta: Option<OktaDocument>,
-    issuer: Option<String>,
-    allow_http: bool,
-    at: &Path,
-    findings: &mut Findings<'_>,
-) -> Option<Issuer> {
-    match (okta, issuer) {
-        (Some(_), Some(_)) => {
-            findings.unusable(&at.member("issuer"), "the okta preset gives the issuer; write one of the two");
-            None
-        }
-        (Some(okta), None) => okta_issuer(okta, &at.member("okta"), findings),
-        (None, None) => findings.needed(
-            None,
-            &at.member("issuer"),
-            "write the exact `iss` of the tokens, or use the preset: \"okta\": {\"domain\": \"acme.okta.com\"}",
-        ),
-        (None, Some(issuer)) => {
-            let at = at.member("issuer");
-            let parsed = CalloutAddress::parse(&issuer, "");
-            match parsed {
-                None => findings.unusable(&at, "not an absolute https URL"),
-                Some(url) if url.scheme == Scheme::Http && !allow_http => {
-                    findings.unusable(&at, "an issuer is an https URL; for a test, set \"insecure_http\": true");
-                }
-                Some(url) if url.path.contains('?') => findings.unusable(&at, "an issuer has no query (RFC 8414)"),
-                Some(url) => {
-                    let server = if is_okta_org_server(&url) { Server::OktaOrg } else { Server::Other };
-                    return Some(Issuer { name: issuer, server, at });
-                }
-            }
-            None
-        }
-    }
-}
-
-fn is_okta_org_server(issuer: &CalloutAddress) -> bool {
-    const OKTA_DOMAINS: [&str; 5] = [".okta.com", ".oktapreview.com", ".okta-emea.com", ".okta-gov.com", ".okta.mil"];
-    issuer.path == "/" && OKTA_DOMAINS.iter().any(|domain| issuer.authority.ends_with(domain))
-}
-
-fn okta_issuer(okta: OktaDocument, at: &Path, findings: &mut Findings<'_>) -> Option<Issuer> {
-    let domain_at = at.member("domain");
-    let domain = findings.needed(okta.domain, &domain_at, "write the organisation's domain, such as acme.okta.com");
-    let domain = domain.filter(|domain| {
-        let host = domain.split(':').next().unwrap_or_default().to_ascii_lowercase();
-        let hint = if domain.contains(['{', '}', '<', '>']) || host.contains("youroktadomain") {
-            "a placeholder was left in; write your organisation's domain, such as acme.okta.com"
-        } else if host.split('.').next().is_some_and(|label| label.ends_with("-admin")) {
-            "this is the address of the admin console; leave \"-admin\" out"
-        } else if domain.contains('/') || CalloutAddress::parse(&format!("https://{domain}"), "").is_none() {
-            "a domain only, such as acme.okta.com: no https://, no path"
-        } else {
-            return true;
-        };
-        findings.unusable(&domain_at, hint);
-        false
-    });
-    let server_at = at.member("authorization_server");
-    let server = okta.authorization_server.unwrap_or_else(|| String::from("default"));
-    let is_id =
-        !server.is_empty() && server.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-');
-    if server == "org" {
-        return Some(Issuer { name: format!("https://{}", domain?), server: Server::OktaOrg, at: server_at });
-    }
-    if !is_id {
-        findings.unusable(
-            &server_at,
-            "the id of a custom authorization server, such as \"default\" or \"aus1a2b3c4\", or \"org\" for the organisation's own",
-        );
-        return None;
-    }
-    let name = format!("https://{}/oauth2/{server}", domain?);
-    Some(Issuer { name, server: Server::OktaCustom, at: server_at })
 }
 
 fn audiences(
