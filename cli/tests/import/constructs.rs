@@ -242,6 +242,24 @@ fn audiences_are_those_that_jwt_authn_takes_for_equal() {
 }
 
 #[test]
+fn an_issuer_that_is_no_url_is_kept_where_the_keys_have_an_address() {
+    for issuer in ["testing@secure.istio.io", "accounts.google.com", "http://dex.auth.svc:5556/dex"] {
+        let found = converted(&[authentication(
+            json!({ "issuer": issuer, "jwksUri": "https://idp.acme.com/keys", "jwks": null }),
+        )]);
+        let provider = &found["providers"]["issuer-0"];
+        assert_eq!((&provider["issuer"], &provider["insecure_http"]), (&json!(issuer), &Value::Null));
+        assert_eq!(provider["upstream"], "outbound|443||idp.acme.com");
+        let filter = jwt_authn(&json!({ "providers": { "okta": { "issuer": issuer } } }));
+        let found = import("envoy-jwt-authn", &filter.to_string());
+        assert_eq!(found.status, 0, "{}", found.transcript());
+        assert_eq!(found.json()["providers"]["okta"]["issuer"], issuer);
+    }
+    let found = imported(&[authentication(json!({ "issuer": "testing@secure.istio.io", "jwks": null }))]);
+    assert!(found.status == 1 && found.stderr.contains("write `jwks.uri`"), "{}", found.transcript());
+}
+
+#[test]
 fn what_leads_requests_stays_with_istio_unless_it_reads_claims() {
     let virtual_service = |header: &str| {
         json!({ "apiVersion": "networking.istio.io/v1", "kind": "VirtualService",
