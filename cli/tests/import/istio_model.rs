@@ -11,7 +11,7 @@ use super::import;
 use super::istio_rules::Request;
 use super::signing::{ISSUER, SigningKey, key_set, with};
 
-const OTHER: &str = "https://other.example";
+const OTHER: &str = "testing@other.example";
 const NOW: u64 = 1_800_000_000;
 /// `IMPORT_MODEL_DOCUMENTS` searches for longer.
 const DOCUMENTS: usize = 500;
@@ -27,7 +27,7 @@ const HOSTS: [&str; 6] = ["a.example", "*.example", "*", "a.example:81", "*a.exa
 const AUTHORITIES: [&str; 6] = ["a.example", "A.EXAMPLE", "a.example:81", "a.example.", "b.a.example", "c.test"];
 const METHODS: [&str; 5] = ["GET", "POST", "*", "P*", "get"];
 const VERBS: [&str; 4] = ["GET", "POST", "PUT", "DELETE"];
-const PRINCIPALS: [&str; 6] = ["*", "ISSUER/*", "ISSUER/alice", "*/bob", "ISSUER*", "https://other.example/*"];
+const PRINCIPALS: [&str; 6] = ["*", "ISSUER/*", "ISSUER/alice", "*/bob", "ISSUER*", "testing@other.example/*"];
 /// Keys of `when`, and the values that each is compared with.
 const KEYS: [(&str, &[&str]); 14] = [
     ("request.auth.claims[groups]", &VALUES),

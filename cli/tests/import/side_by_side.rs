@@ -11,7 +11,7 @@ use testbed::{Cluster, Envoy, EnvoyBuilder, ListenerOptions, Request};
 use super::import;
 use super::signing::{AUDIENCE, ISSUER, SigningKey, key_set, payload, with};
 
-const OTHER: &str = "https://idp.partner.example";
+const OTHER: &str = "partner@idp.example";
 /// Headers that some original below manages.
 const MANAGED: [&str; 5] = ["x-user-id", "kubeflow-userid", "x-client", "x-scopes", "x-jwt-payload"];
 /// Where a client puts a token.
