@@ -6,6 +6,7 @@
 mod draft;
 mod envoy;
 mod fields;
+mod issuer;
 mod istio;
 
 use okta_proxy_wasm::config;

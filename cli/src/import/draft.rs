@@ -10,6 +10,8 @@ use super::fields::Fields;
 pub enum Location {
     /// A header, and what stands before the token in it.
     Header(String, String),
+    /// A header, and a word before the token in it. Envoy skips what separates the two, which may be nothing.
+    Word(String, String),
     /// A cookie.
     Cookie(String),
     /// A query parameter.
@@ -44,7 +46,7 @@ impl Handling {
     /// The headers whose content the original decides: those it writes, and those it reads a token from.
     pub fn header_names(&self) -> impl Iterator<Item = &str> {
         let read = self.locations.iter().filter_map(|location| match location {
-            Location::Header(name, _) => Some(name.as_str()),
+            Location::Header(name, _) | Location::Word(name, _) => Some(name.as_str()),
             Location::Cookie(_) | Location::Param(_) => None,
         });
         read.chain(self.claims.iter().map(|(header, _)| header.as_str())).chain(self.payload.as_deref())
@@ -58,16 +60,16 @@ pub fn header_location(
     fields: &Fields<'_>,
     remarks: &mut Remarks,
 ) -> Option<Location> {
-    // The original skips what is no part of a token behind the prefix; here the token begins where the prefix ends.
-    if prefix.ends_with(|last: char| last.is_ascii_alphanumeric() || "-_.".contains(last)) {
-        remarks.fatal(
-            &fields.place,
-            format!("the prefix {prefix:?} ends within a word; write what separates it from the token too"),
-        );
-        return None;
-    }
     if let (Some(name), []) = (name, fields.rest().as_slice()) {
-        return Some(Location::Header(name.to_ascii_lowercase(), prefix.to_owned()));
+        let (name, prefix_text) = (name.to_ascii_lowercase(), prefix.to_owned());
+        if prefix.ends_with(|last: char| last.is_ascii_alphanumeric() || "-_.".contains(last)) {
+            remarks.stricter(
+                &fields.place,
+                format!("the prefix {prefix:?} is read with one space behind it, and a value that has it in another form is rejected"),
+            );
+            return Some(Location::Word(name, prefix_text));
+        }
+        return Some(Location::Header(name, prefix_text));
     }
     remarks.fatal(&fields.place, "a header that is not understood: tokens in it would not be validated");
     None
@@ -100,12 +102,14 @@ pub struct Draft {
     pub default_rule: Value,
     /// Further members.
     pub more: Map<String, Value>,
+    /// The claim that rules read scopes from.
+    pub scope_claim: Option<&'static str>,
 }
 
 impl Draft {
     /// The document; nothing where there would be no place for a token.
     pub fn finish(self, remarks: &mut Remarks) -> Option<Value> {
-        let Self { mut providers, handling, mut rules, mut default_rule, more } = self;
+        let Self { mut providers, handling, mut rules, mut default_rule, more, scope_claim } = self;
         let Some((first_place, first)) = handling.first() else {
             remarks.fatal("$", "there is no provider");
             return None;
@@ -126,7 +130,7 @@ impl Draft {
             remarks.fatal(first_place, "the providers have no place for a token in common");
             return None;
         }
-        literal_claims(&mut common, &mut providers, first_place, remarks);
+        literal_claims(&mut common, (&mut providers, scope_claim), first_place, remarks);
         let guard = unread_locations(&handling, &common, remarks);
         if let Some(guard) = &guard {
             rules.iter_mut().chain([&mut default_rule]).for_each(|rule| demand_condition(rule, guard));
@@ -160,6 +164,7 @@ fn token(common: &Handling) -> Value {
         match location {
             Location::Header(name, prefix) if prefix.is_empty() => headers.push(json!({ "name": name })),
             Location::Header(name, prefix) => headers.push(json!({ "name": name, "value_prefix": prefix })),
+            Location::Word(name, word) => headers.push(json!({ "name": name, "value_prefix": format!("{word} ") })),
             Location::Cookie(name) => cookies.push(name),
             Location::Param(name) => params.push(name),
         }
@@ -168,13 +173,20 @@ fn token(common: &Handling) -> Value {
 }
 
 /// Client and scope claims have several usual names here, of which the first present counts; the original reads one.
-fn literal_claims(common: &mut Handling, providers: &mut Map<String, Value>, place: &str, remarks: &mut Remarks) {
-    for (names, setting) in [(&["cid", "client_id", "azp"][..], "client_claim"), (&["scp", "scope"][..], "scope_claim")]
+fn literal_claims(
+    common: &mut Handling,
+    (providers, scope_claim): (&mut Map<String, Value>, Option<&'static str>),
+    place: &str,
+    remarks: &mut Remarks,
+) {
+    for (names, setting, wanted) in
+        [(&["cid", "client_id", "azp"][..], "client_claim", None), (&["scp", "scope"][..], "scope_claim", scope_claim)]
     {
         let usual = |path: &[String]| matches!(path, [name] if names.contains(&name.as_str()));
-        let Some(first) = common.claims.iter().find(|(_, path)| usual(path)).cloned() else { continue };
+        let written = || common.claims.iter().find(|(_, path)| usual(path)).map(|(_, path)| path.concat());
+        let Some(read) = wanted.map(str::to_owned).or_else(written) else { continue };
         common.claims.retain(|(header, path)| {
-            let kept = !usual(path) || *path == first.1;
+            let kept = !usual(path) || path.concat() == read;
             if !kept {
                 remarks.stricter(
                     place,
@@ -184,7 +196,7 @@ fn literal_claims(common: &mut Handling, providers: &mut Map<String, Value>, pla
             kept
         });
         for provider in providers.values_mut() {
-            provider[setting] = json!(first.1.concat());
+            provider[setting] = json!(read);
         }
     }
 }
@@ -209,8 +221,8 @@ fn removed_headers(handling: &[(String, Handling)], common: &Handling, remarks: 
     removed
 }
 
-/// A condition that no request meets which has a credential where only some providers read one. The original rejects such
-/// a credential when it is bad, and accepts it from those providers alone.
+/// A condition that no request meets which has a credential where only some providers read one, or in a form in which the
+/// filter reads none. The original rejects such a credential when it is bad, and accepts it from those providers alone.
 fn unread_locations(handling: &[(String, Handling)], common: &Handling, remarks: &mut Remarks) -> Option<String> {
     let mut unread: Vec<&Location> = Vec::new();
     for (place, other) in handling {
@@ -219,7 +231,9 @@ fn unread_locations(handling: &[(String, Handling)], common: &Handling, remarks:
                 unread.push(location);
                 let what = match location {
                     Location::Header(name, prefix) if prefix.is_empty() => format!("the header {name}"),
-                    Location::Header(name, prefix) => format!("the header {name} with {prefix:?} in it"),
+                    Location::Header(name, prefix) | Location::Word(name, prefix) => {
+                        format!("the header {name} with {prefix:?} in it")
+                    }
                     Location::Cookie(name) => format!("the cookie {name}"),
                     Location::Param(name) => format!("the query parameter {name}"),
                 };
@@ -231,7 +245,7 @@ fn unread_locations(handling: &[(String, Handling)], common: &Handling, remarks:
         }
     }
     let absent = |location: &Location| match location {
-        Location::Header(name, prefix) => {
+        Location::Header(name, prefix) | Location::Word(name, prefix) => {
             let name = cel_text(name);
             match prefix.is_empty() {
                 true => format!("!({name} in request.headers)"),
@@ -250,7 +264,15 @@ fn unread_locations(handling: &[(String, Handling)], common: &Handling, remarks:
             format!("!request.raw_query.matches({})", cel_text(&format!("(?:^|&){name}(?:=|&|$)")))
         }
     };
-    let parts: Vec<String> = unread.into_iter().map(absent).collect();
+    let in_one_form = |location: &Location| match location {
+        Location::Word(name, word) => {
+            let (name, start) = (cel_text(name), cel_text(&format!("{word} ")));
+            Some(format!("({} || request.headers[{name}].startsWith({start}))", absent(location)))
+        }
+        Location::Header(..) | Location::Cookie(_) | Location::Param(_) => None,
+    };
+    let parts: Vec<String> =
+        unread.into_iter().map(absent).chain(common.locations.iter().filter_map(in_one_form)).collect();
     (!parts.is_empty()).then(|| parts.join(" && "))
 }
 

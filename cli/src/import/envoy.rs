@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::Remarks;
 use super::draft::{self, Draft, any_of};
 use super::fields::Fields;
+use super::issuer::equal_audiences;
 use crate::plugin::visit;
 use provider::Imported;
 use requirement::{Needs, Requirements};
@@ -65,6 +66,9 @@ fn find(documents: &[Value], remarks: &mut Remarks) -> Option<(String, Value)> {
     for document in documents {
         visit(document, "$", &mut |at, value| {
             let kind_of = |name: &str| value.get(name).and_then(Value::as_str).unwrap_or_default();
+            if kind_of("kind") == "SecurityPolicy" && kind_of("apiVersion").starts_with("gateway.envoyproxy.io/") {
+                remarks.fatal(at, "SecurityPolicy of Envoy Gateway is not imported, because its routes are in other resources: write `jwt.providers` as providers and `authorization.rules` as rules, and attach the filter by an EnvoyExtensionPolicy with the same targetRefs");
+            }
             let (kind, wrapped) = (kind_of("@type"), kind_of("type_url"));
             if kind.ends_with(FILTER) {
                 found.push((at.to_owned(), value.clone()));
@@ -85,7 +89,9 @@ fn find(documents: &[Value], remarks: &mut Remarks) -> Option<(String, Value)> {
         }
     }
     let Some(first) = found.first().cloned() else {
-        remarks.fatal("$", "no JwtAuthentication is in it");
+        if !remarks.has_fatal() {
+            remarks.fatal("$", "no JwtAuthentication is in it");
+        }
         return None;
     };
     if found.iter().any(|(_, other)| *other != first.1) {
@@ -145,7 +151,8 @@ fn providers(fields: &Fields<'_>, draft: &mut Draft, remarks: &mut Remarks) -> V
             let Some(with) = fields.object("provider_and_audiences") else { return };
             let provider = providers.iter_mut().find(|known| Some(known.name.as_str()) == with.text("provider_name"));
             if let Some(provider) = provider {
-                provider.also_for(with.texts("audiences"), draft);
+                // Remarks are made where the rule is read.
+                provider.also_for(equal_audiences(&with.texts("audiences"), "", &mut Remarks::default()), draft);
             }
         });
     }

@@ -13,36 +13,41 @@ use serde_json::{Map, Value, json};
 use super::Remarks;
 use super::draft::{Draft, Handling, Location, claim_header, folded, header_location, is_duration};
 use super::fields::Fields;
+use super::issuer::{equal_audiences, istio_cluster, set_issuer};
 use policy::Known;
 
 /// The document that they mean together.
 pub fn import(documents: &[Value], remarks: &mut Remarks) -> Option<Value> {
     let mut draft = Draft::default();
     let mut policies = Vec::new();
-    let mut scopes = BTreeSet::new();
-    let mut split_claims = vec![String::from("scope"), String::from("permission")];
+    let mut workloads = Workloads::default();
+    let mut split_claims = Vec::new();
     for (place, document) in resources(documents) {
         let fields = Fields::of(document, place.clone());
         let kind = fields.text("kind").unwrap_or_default();
         let group = fields.text("apiVersion").unwrap_or_default();
-        let is_ours = group.starts_with("security.istio.io/");
+        let is_security = group.starts_with("security.istio.io/");
         let spec_place = format!("{place}.spec");
         let spec = document.get("spec").unwrap_or(&Value::Null);
         match kind {
-            "RequestAuthentication" if is_ours => {
-                scopes.insert(scope(document));
-                split_claims.extend(providers(&Fields::of(spec, spec_place), &mut draft, remarks));
+            "RequestAuthentication" if is_security => {
+                workloads.add(document);
+                let namespace = document.pointer("/metadata/namespace").and_then(Value::as_str);
+                split_claims.extend(providers(&Fields::of(spec, spec_place), namespace, &mut draft, remarks));
             }
-            "AuthorizationPolicy" if is_ours => match dry_run(document) {
+            "AuthorizationPolicy" if is_security => match dry_run(document) {
                 Some(false) => {
-                    scopes.insert(scope(document));
+                    workloads.add(document);
                     policies.push((spec_place, spec.clone()));
                 }
                 Some(true) => remarks.left(&place, "istio.io/dry-run: Istio does not enforce this policy"),
                 None => remarks.fatal(&place, "istio.io/dry-run is neither true nor false"),
             },
-            "PeerAuthentication" if is_ours => {
+            "PeerAuthentication" if is_security => {
                 remarks.left(&place, "PeerAuthentication: mTLS is the listener's; see connection.mtls");
+            }
+            _ if group.starts_with("networking.istio.io/") && ROUTING.contains(&kind) => {
+                routing(&place, kind, document, remarks);
             }
             _ if group.contains("istio.io/") || ["RequestAuthentication", "AuthorizationPolicy"].contains(&kind) => {
                 remarks.fatal(&place, format!("{kind:?} of {group:?} may restrict access and is not understood; give RequestAuthentication and AuthorizationPolicy of security.istio.io alone"));
@@ -50,17 +55,17 @@ pub fn import(documents: &[Value], remarks: &mut Remarks) -> Option<Value> {
             _ => remarks.left(&place, format!("{kind:?} is neither RequestAuthentication nor AuthorizationPolicy")),
         }
     }
-    if scopes.len() > 1 {
-        remarks.fatal("$", "the documents are for different workloads; give those of one workload");
+    workloads.check(remarks);
+    if draft.handling.is_empty() {
+        remarks.fatal("$", "there is no jwtRules: add the RequestAuthentication whose tokens the policies are about");
+        return None;
     }
     let managed = draft.handling.iter().flat_map(|(_, handling)| handling.header_names()).map(folded).collect();
-    let known = Known { managed, split_claims };
-    draft.rules = policy::rules(&policies, &known, remarks);
-    draft.default_rule = match policy::has_allow(&policies) {
-        true => json!({ "access": "deny" }),
-        // A bad token is refused there, and none is needed.
-        false => json!({ "access": "optional" }),
-    };
+    draft.scope_claim = policy::scope_claim(&policies);
+    let known = Known { managed, split_claims, scope_claim: draft.scope_claim };
+    let rules = policy::rules(&policies, &known, remarks);
+    draft.rules = rules.rules;
+    draft.default_rule = rules.default_rule;
     draft.finish(remarks)
 }
 
@@ -86,59 +91,80 @@ fn dry_run(document: &Value) -> Option<bool> {
     }
 }
 
-/// Where a document counts: its namespace and what it selects.
-fn scope(document: &Value) -> String {
-    let part = |pointer: &str| document.pointer(pointer).unwrap_or(&Value::Null).to_string();
-    ["/metadata/namespace", "/spec/selector", "/spec/targetRef", "/spec/targetRefs"].map(part).join(" ")
+/// Kinds that lead requests and restrict none.
+const ROUTING: [&str; 6] =
+    ["DestinationRule", "Gateway", "ServiceEntry", "VirtualService", "WorkloadEntry", "WorkloadGroup"];
+
+fn routing(place: &str, kind: &str, document: &Value, remarks: &mut Remarks) {
+    // Routes by claims match nothing any more when RequestAuthentication is gone.
+    if document.to_string().contains("@request.auth") {
+        remarks.fatal(place, format!("{kind} with routes by `@request.auth`: routes are chosen by claims there, which the filter does not write; match a header of outputClaimToHeaders instead"));
+    } else {
+        remarks.left(place, format!("{kind} leads requests and stays as it is"));
+    }
 }
 
-/// Reads the providers, and gives the claims that are lists with blanks between their items.
-fn providers(spec: &Fields<'_>, draft: &mut Draft, remarks: &mut Remarks) -> Vec<String> {
+/// The workloads that the documents are for: namespaces, and what documents select there. A document that selects nothing
+/// is for all workloads of its namespace.
+#[derive(Default)]
+struct Workloads {
+    namespaces: BTreeSet<String>,
+    selected: BTreeSet<String>,
+    has_more: bool,
+}
+
+impl Workloads {
+    fn add(&mut self, document: &Value) {
+        let part = |pointer: &str| document.pointer(pointer).unwrap_or(&Value::Null);
+        self.namespaces.insert(part("/metadata/namespace").to_string());
+        let parts = ["/spec/selector", "/spec/targetRef", "/spec/targetRefs"].map(part);
+        match parts.iter().all(|part| part.is_null()) {
+            true => self.has_more = true,
+            false => drop(self.selected.insert(json!(parts).to_string())),
+        }
+    }
+
+    fn check(&self, remarks: &mut Remarks) {
+        let is_selector = |selected: &String| selected.ends_with(",null,null]");
+        // What has no selector is not for waypoints.
+        let is_one = !self.has_more || self.selected.iter().all(is_selector);
+        match self.selected.first() {
+            _ if self.namespaces.len() > 1 || self.selected.len() > 1 || !is_one => {
+                remarks.fatal("$", "the documents are for different workloads; give those of one workload");
+            }
+            Some(selected) if self.has_more => remarks.left("$", format!("documents without a selector are for all workloads; the result is for {}: give the plugin this selector", selected.trim_start_matches('[').trim_end_matches(",null,null]"))),
+            Some(_) | None => {}
+        }
+    }
+}
+
+/// Reads the providers, and gives for each the claims that are lists with spaces between their items.
+fn providers(
+    spec: &Fields<'_>,
+    namespace: Option<&str>,
+    draft: &mut Draft,
+    remarks: &mut Remarks,
+) -> Vec<(String, Vec<String>)> {
     let mut split_claims = Vec::new();
     for (index, rule) in spec.list("jwtRules").iter().enumerate() {
         let fields = Fields::of(rule, format!("{}.jwtRules[{index}]", spec.place));
         let place = fields.place.clone();
         let Some(issuer) = fields.text("issuer") else {
-            remarks.fatal(&place, "a rule without an issuer");
+            remarks.fatal(&place, "a rule without an issuer, which accepts tokens of any issuer: write its issuer");
             continue;
         };
         let name = format!("issuer-{}", draft.providers.len());
         let mut provider = Map::new();
-        provider.insert(String::from("issuer"), json!(issuer));
         match fields.texts("audiences") {
             names if names.is_empty() => drop(provider.insert(String::from("insecure_any_audience"), json!(true))),
-            names => drop(provider.insert(String::from("audiences"), json!(names))),
+            names => {
+                provider.insert(String::from("audiences"), json!(equal_audiences(&names, &place, remarks)));
+            }
         }
-        let mut jwks = Map::new();
-        if let Some(text) = fields.text("jwks") {
-            match serde_json::from_str::<Value>(text) {
-                Ok(keys) => drop(jwks.insert(String::from("inline"), keys)),
-                Err(_) => remarks.fatal(&place, "jwks is not JSON"),
-            }
-        } else {
-            if let Some(uri) = fields.text("jwksUri").or_else(|| fields.text("jwks_uri")) {
-                jwks.insert(String::from("uri"), json!(uri));
-                if uri.starts_with("http://") {
-                    provider.insert(String::from("insecure_http"), json!(true));
-                }
-            }
-            if let Some(timeout) = fields.text("timeout").filter(|text| is_duration(text)) {
-                jwks.insert(String::from("timeout"), json!(timeout));
-            }
-            provider.insert(String::from("upstream"), json!(name));
-            remarks
-                .left(&place, format!("keys are fetched through an Envoy cluster: make one named {name:?} for them"));
-        }
-        provider.insert(String::from("jwks"), Value::Object(jwks));
+        keys(&fields, (issuer, namespace), &mut provider, remarks);
+        set_issuer(issuer, &mut provider);
         draft.handling.push((place.clone(), handling(&fields, remarks)));
-        let split = fields.texts("spaceDelimitedClaims");
-        if !split.is_empty() {
-            remarks.stricter(
-                &place,
-                "spaceDelimitedClaims: rules about these claims are not converted where that matters",
-            );
-        }
-        split_claims.extend(split);
+        split_claims.push((issuer.to_owned(), fields.texts("spaceDelimitedClaims")));
         for name in fields.rest() {
             remarks.fatal(&place, format!("{name} is not known here, or of another type, and could demand something"));
         }
@@ -153,6 +179,37 @@ fn providers(spec: &Fields<'_>, draft: &mut Draft, remarks: &mut Remarks) -> Vec
         remarks.fatal(&spec.place, format!("{name} is not known here, or of another type"));
     }
     split_claims
+}
+
+fn keys(
+    fields: &Fields<'_>,
+    (issuer, namespace): (&str, Option<&str>),
+    provider: &mut Map<String, Value>,
+    remarks: &mut Remarks,
+) {
+    let mut jwks = Map::new();
+    if let Some(text) = fields.text("jwks") {
+        match serde_json::from_str::<Value>(text) {
+            Ok(keys) => drop(jwks.insert(String::from("inline"), keys)),
+            Err(_) => remarks.fatal(&fields.place, "jwks is not JSON"),
+        }
+    } else {
+        let uri = fields.text("jwksUri").or_else(|| fields.text("jwks_uri"));
+        if let Some(uri) = uri {
+            jwks.insert(String::from("uri"), json!(uri));
+            if uri.starts_with("http://") {
+                provider.insert(String::from("insecure_http"), json!(true));
+            }
+        }
+        if let Some(timeout) = fields.text("timeout").filter(|text| is_duration(text)) {
+            jwks.insert(String::from("timeout"), json!(timeout));
+        }
+        if let Some(cluster) = istio_cluster(uri.unwrap_or(issuer), namespace) {
+            provider.insert(String::from("upstream"), json!(cluster));
+            remarks.left(&fields.place, format!("the gateway fetches keys through {cluster}, which `istioctl proxy-config clusters` must list: a host outside the mesh needs a ServiceEntry"));
+        }
+    }
+    provider.insert(String::from("jwks"), Value::Object(jwks));
 }
 
 fn handling(fields: &Fields<'_>, remarks: &mut Remarks) -> Handling {

@@ -11,12 +11,14 @@ use testbed::{Cluster, Envoy, EnvoyBuilder, ListenerOptions, Request};
 use super::import;
 use super::signing::{AUDIENCE, ISSUER, SigningKey, key_set, payload, with};
 
-const OTHER: &str = "https://idp.partner.example";
+const OTHER: &str = "partner@idp.example";
 /// Headers that some original below manages.
 const MANAGED: [&str; 5] = ["x-user-id", "kubeflow-userid", "x-client", "x-scopes", "x-jwt-payload"];
 /// Where a client puts a token.
-const PLACES: [&str; 12] = [
+const PLACES: [&str; 14] = [
     "bearer",
+    "no space",
+    "colon",
     "lower-case bearer",
     "other scheme",
     "behind another scheme",
@@ -91,6 +93,35 @@ fn filters() -> Vec<(&'static str, Value, bool)> {
             true,
         ),
         (
+            "a prefix without a space",
+            json!({
+            "providers": one(json!({ "forward": true, "from_headers": [{ "name": "Authorization", "value_prefix": "Bearer" }] })),
+            "rules": rules(json!({ "provider_name": "okta" })) }),
+            true,
+        ),
+        (
+            "a prefix without a space of one provider",
+            json!({
+            "providers": two(
+                json!({ "from_headers": [{ "name": "x-token" }, { "name": "Authorization", "value_prefix": "Bearer" }] }),
+                json!({ "from_headers": [{ "name": "x-token" }] })),
+            "rules": rules(either.clone()) }),
+            true,
+        ),
+        (
+            "requires_all",
+            requires_all(&two(
+                json!({ "forward": true, "audiences": ["https://api.acme.com/", AUDIENCE] }),
+                json!({ "forward": true }),
+            )),
+            true,
+        ),
+        (
+            "requires_all without forward",
+            requires_all(&two(json!({ "audiences": ["https://api.acme.com/", AUDIENCE] }), json!({}))),
+            true,
+        ),
+        (
             "client and scopes",
             json!({
             "providers": one(json!({ "forward_payload_header": "x-jwt-payload", "pad_forward_payload_header": false, "claim_to_headers": [
@@ -125,6 +156,21 @@ fn filters() -> Vec<(&'static str, Value, bool)> {
             false,
         ),
     ]
+}
+
+fn requires_all(providers: &Value) -> Value {
+    let maybe = json!({ "allow_missing": {} });
+    json!({ "providers": providers, "rules": [
+                { "match": { "prefix": "/maybe" }, "requires": { "requires_all": { "requirements": [
+                    { "provider_name": "okta" }, { "provider_and_audiences": { "provider_name": "okta", "audiences": ["http://api.acme.com"] } }] } } },
+                { "match": { "prefix": "/lenient" }, "requires": { "requires_all": { "requirements": [
+                    { "provider_name": "okta" }, { "provider_name": "partner" }] } } },
+                { "match": { "prefix": "/open" }, "requires": { "requires_all": { "requirements": [
+                    { "requires_any": { "requirements": [{ "provider_name": "okta" }, { "provider_name": "partner" }] } },
+                    { "requires_any": { "requirements": [{ "provider_name": "partner" }, maybe.clone()] } }] } } },
+                { "match": { "prefix": "/" }, "requires": { "requires_all": { "requirements": [
+                    { "provider_name": "okta" }, maybe.clone()] } } },
+            ] })
 }
 
 struct Pairs {
@@ -166,6 +212,9 @@ fn tokens() -> Vec<(&'static str, String)> {
         ("forged", token(&b, json!({}))),
         ("expired", token(&a, json!({ "iat": now - 900, "exp": now - 300 }))),
         ("for another audience", token(&a, json!({ "aud": "https://api.acme.com/" }))),
+        ("for the same audience without a scheme", token(&a, json!({ "aud": ["api.acme.com"] }))),
+        ("for the same audience with another scheme", token(&a, json!({ "aud": "http://api.acme.com" }))),
+        ("for more of the audience", token(&a, json!({ "aud": "https://api.acme.com//" }))),
         ("issued ahead", token(&a, json!({ "iat": now + 40, "exp": now + 1830, "aud": "https://api.acme.com/" }))),
     ]
 }
@@ -176,6 +225,8 @@ fn request(path: &str, place: &str, token: &str) -> Request {
     let get = Request::get(path);
     let request = match place {
         "bearer" => get.bearer(token),
+        "no space" => get.header("authorization", format!("Bearer{token}")),
+        "colon" => get.header("authorization", format!("Bearer:{token}")),
         "lower-case bearer" => get.header("authorization", format!("bearer {token}")),
         "other scheme" => get.header("authorization", format!("xBearer {token}")),
         "behind another scheme" => get.header("authorization", format!("Basic YTpi Bearer {token}")),

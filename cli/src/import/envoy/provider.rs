@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use crate::import::Remarks;
 use crate::import::draft::{Draft, Handling, Location, cel_text, claim_header, header_location, is_duration};
 use crate::import::fields::Fields;
+use crate::import::issuer::{equal_audiences, set_issuer};
 
 /// A provider, for the requirements that name it.
 #[derive(Debug)]
@@ -19,6 +20,8 @@ pub struct Imported {
     pub all_audiences: Vec<String>,
     /// What its tokens must meet besides, wherever they are wanted; one will do.
     pub demands: Vec<Value>,
+    /// Whether a token stays in the request when it was verified, and can be verified again.
+    pub forward: bool,
 }
 
 impl Imported {
@@ -51,15 +54,11 @@ pub fn import(name: &str, fields: &Fields<'_>, draft: &mut Draft, remarks: &mut 
         return None;
     };
     let mut provider = Map::new();
-    provider.insert(String::from("issuer"), json!(issuer));
-    let audiences = fields.texts("audiences");
+    let audiences = equal_audiences(&fields.texts("audiences"), place, remarks);
     if audiences.is_empty() {
         provider.insert(String::from("insecure_any_audience"), json!(true));
     } else {
         provider.insert(String::from("audiences"), json!(audiences));
-    }
-    if audiences.iter().any(|name| name.starts_with("http") || name.ends_with('/')) {
-        remarks.stricter(place, "audiences: compared letter by letter, with their scheme and a slash at the end");
     }
     if let Some(seconds) = fields.whole("clock_skew_seconds") {
         if seconds > 300 {
@@ -77,6 +76,7 @@ pub fn import(name: &str, fields: &Fields<'_>, draft: &mut Draft, remarks: &mut 
         );
     }
     keys(fields, &mut provider, remarks)?;
+    set_issuer(issuer, &mut provider);
     let demands = subjects(fields, remarks)?;
     let handling = handling(fields, remarks);
     leftovers(fields, remarks);
@@ -85,8 +85,9 @@ pub fn import(name: &str, fields: &Fields<'_>, draft: &mut Draft, remarks: &mut 
         "tokens signed by another algorithm than RS256 are refused; name those that are used in `algorithms`",
     );
     draft.providers.insert(name.to_owned(), Value::Object(provider));
+    let forward = handling.forward;
     draft.handling.push((place.clone(), handling));
-    Some(Imported { name: name.to_owned(), all_audiences: audiences.clone(), audiences, demands })
+    Some(Imported { name: name.to_owned(), all_audiences: audiences.clone(), audiences, demands, forward })
 }
 
 /// What has no counterpart and demands nothing; what is not known could, and leaves no result.

@@ -6,6 +6,7 @@ use super::provider::Imported;
 use crate::import::Remarks;
 use crate::import::draft::cel_text;
 use crate::import::fields::Fields;
+use crate::import::issuer::equal_audiences;
 
 /// What a requirement asks for.
 #[derive(Clone, Debug, PartialEq)]
@@ -46,7 +47,7 @@ impl Requirements<'_> {
         let needs = if let Some(name) = fields.text("provider_name") {
             self.token_of(name, None)
         } else if let Some(with) = fields.object("provider_and_audiences") {
-            let audiences = with.texts("audiences");
+            let audiences = equal_audiences(&with.texts("audiences"), place, remarks);
             let audiences = Some(audiences).filter(|names| !names.is_empty());
             let needs = with.text("provider_name").map(|name| self.token_of(name, audiences));
             needs.filter(|_| with.rest().is_empty()).unwrap_or(Needs::Impossible)
@@ -137,16 +138,36 @@ impl Requirements<'_> {
         }
     }
 
-    /// Several tokens in one request are refused here. What istiod writes is none of that: each issuer's token, or none.
+    /// All of them are about the one token of a request: several are refused here.
     fn all(&self, all: &Fields<'_>, remarks: &mut Remarks) -> Needs {
-        let mut each = self.each(all, remarks);
-        if each.len() == 1 {
-            return each.pop().unwrap_or(Needs::Impossible);
+        let mut common = Needs::Nothing;
+        for needs in self.each(all, remarks) {
+            common = match (common, needs) {
+                (Needs::Impossible, _) | (_, Needs::Impossible) => return Needs::Impossible,
+                (Needs::Nothing, other) | (other, Needs::Nothing) => other,
+                (Needs::TokenIfAny, Needs::TokenIfAny) => Needs::TokenIfAny,
+                (Needs::TokenIfAny, Needs::Token(demands)) | (Needs::Token(demands), Needs::TokenIfAny) => {
+                    Needs::Token(demands)
+                }
+                (Needs::Token(one), Needs::Token(two)) => {
+                    let both = |one: &Map<String, Value>| {
+                        let one = one.clone();
+                        two.iter().filter_map(move |two| all_demands(&one, two))
+                    };
+                    let both: Vec<Map<String, Value>> = one.iter().flat_map(both).collect();
+                    // Without `forward` the second finds the token removed by the first.
+                    if both.is_empty() || !self.providers.iter().all(|provider| provider.forward) {
+                        remarks.stricter(
+                            &all.place,
+                            "requires_all of two tokens: a request has one token here, and without `forward` the original removes it before the second requirement",
+                        );
+                        return Needs::Impossible;
+                    }
+                    Needs::Token(both)
+                }
+            };
         }
-        if !each.is_empty() && each.iter().all(|needs| *needs == Needs::TokenIfAny) {
-            return Needs::TokenIfAny;
-        }
-        Needs::Impossible
+        common
     }
 
     fn each(&self, list: &Fields<'_>, remarks: &mut Remarks) -> Vec<Needs> {
@@ -164,4 +185,18 @@ impl Requirements<'_> {
             .iter()
             .all(|provider| provider.demands_nothing_more() && is_met(self.token_of(&provider.name, None)))
     }
+}
+
+/// What meets both; nothing where one is about another provider than the other.
+fn all_demands(one: &Map<String, Value>, two: &Map<String, Value>) -> Option<Map<String, Value>> {
+    if one.get("condition") != two.get("condition") {
+        return None;
+    }
+    if one == two || two.is_empty() {
+        return Some(one.clone());
+    }
+    if one.is_empty() {
+        return Some(two.clone());
+    }
+    Some(Map::from_iter([(String::from("all_of"), json!([one, two]))]))
 }

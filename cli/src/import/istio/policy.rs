@@ -1,16 +1,22 @@
-//! AuthorizationPolicy -> rules: DENY first, each ALLOW rule behind.
+//! AuthorizationPolicy -> rules.
+//!
+//! Istio evaluates every DENY rule and then every ALLOW rule; the filter evaluates the first rule that matches. A DENY rule
+//! about a `match` and no token comes first. Any other DENY rule becomes a condition of each rule that allows requests.
 
+mod compose;
 mod demand;
 mod operation;
+mod path;
 
 use std::collections::BTreeSet;
 
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 
 use crate::import::Remarks;
-use crate::import::draft::{self, any_of};
 use crate::import::fields::Fields;
-use demand::{Demand, HAS_SUBJECT, demand};
+use compose::{Allow, Denials, Need};
+pub use compose::{Rules, rules_of};
+use demand::{Demand, TokenTest, all_of, claim_path, demands, one_of};
 use operation::operations;
 
 /// What a policy does with what it matches.
@@ -33,8 +39,35 @@ pub struct Known {
     /// The headers, folded, whose content jwt_authn decides before policies read it. Conditions here see them as the
     /// client sent them.
     pub managed: BTreeSet<String>,
-    /// The claims that Istio splits at blanks.
-    pub split_claims: Vec<String>,
+    /// For each issuer, the claims that Istio splits at spaces besides `scope` and `permission`.
+    pub split_claims: Vec<(String, Vec<String>)>,
+    /// The claim that the filter reads scopes from.
+    pub scope_claim: Option<&'static str>,
+}
+
+impl Known {
+    /// Whether Istio splits a claim at spaces; nothing where that depends on the issuer.
+    fn is_split(&self, name: &str) -> Option<bool> {
+        let is_split = |(_, names): &(String, Vec<String>)| names.iter().any(|other| other == name);
+        match () {
+            () if ["scope", "permission"].contains(&name) || self.split_claims.iter().all(is_split) => Some(true),
+            () if !self.split_claims.iter().any(is_split) => Some(false),
+            () => None,
+        }
+    }
+}
+
+/// The claim of scopes that policies are about: `scope` before `scp`, which Istio does not split.
+pub fn scope_claim(policies: &[(String, Value)]) -> Option<&'static str> {
+    let is_used = |name: &str| {
+        let is_key = |condition: &Value| {
+            let key = condition.get("key").and_then(Value::as_str).and_then(claim_path);
+            key.is_some_and(|path| matches!(path.as_slice(), [only] if only == name))
+        };
+        let rules = policies.iter().filter_map(|(_, spec)| spec.get("rules")?.as_array()).flatten();
+        rules.filter_map(|rule| rule.get("when")?.as_array()).flatten().any(is_key)
+    };
+    ["scope", "scp"].into_iter().find(|name| is_used(name))
 }
 
 /// The fields of a policy; `rules` is an array if it is there.
@@ -42,72 +75,40 @@ fn is_understood(place: &str, spec: &Value, remarks: &mut Remarks) {
     let fields = Fields::of(spec, place);
     let _rules = fields.list("rules");
     let _known = ["action", "selector", "targetRef", "targetRefs"].map(|name| fields.get(name));
+    match spec.get("action").and_then(Value::as_str) {
+        Some("AUDIT") => remarks.left(place, "AUDIT: every refusal is in the log"),
+        Some("CUSTOM") => {
+            let _named = fields.get("provider");
+            remarks.fatal(place, "CUSTOM: an external authorizer decides, and the filter does not call it; leave the policy to Istio and import the others");
+        }
+        _ if action(spec).is_none() => remarks.fatal(place, "action is not ALLOW, DENY, AUDIT or CUSTOM"),
+        _ => {}
+    }
     for name in fields.rest() {
         remarks.fatal(place, format!("{name} is not known here, or of another type, and could deny something"));
     }
 }
 
 /// Whether only what a policy allows passes.
-pub fn has_allow(policies: &[(String, Value)]) -> bool {
+fn has_allow(policies: &[(String, Value)]) -> bool {
     policies.iter().any(|(_, spec)| action(spec) == Some(Action::Allow))
 }
 
-/// All rules, in the order in which they count here.
-pub fn rules(policies: &[(String, Value)], known: &Known, remarks: &mut Remarks) -> Vec<Value> {
+/// All rules, in the order in which they count here, and what counts where none does.
+pub fn rules(policies: &[(String, Value)], known: &Known, remarks: &mut Remarks) -> Rules {
     for (place, spec) in policies {
         is_understood(place, spec, remarks);
-        if action(spec).is_none() {
-            match spec.get("action").and_then(Value::as_str) {
-                Some("AUDIT") => remarks.left(place, "AUDIT: every refusal is in the log"),
-                _ => remarks.fatal(place, "CUSTOM: somebody else decides, who is not asked here"),
-            }
-        }
     }
-    let (mut refusing, mut demanding, mut allowing) = (Vec::new(), Vec::new(), Vec::new());
-    let mut needs_token = false;
+    let mut denials = Denials::default();
     for (place, written) in of(policies, Action::Deny) {
-        let read = Read::of(&written, &place, (Action::Deny, known), remarks);
-        match read.demand {
-            Demand::Nothing => refusing.extend(read.matches.into_iter().map(|conditions| (conditions, "deny", None))),
-            Demand::NoPrincipal if has_allow(policies) => {
-                needs_token = true;
-                remarks.stricter(&place, "whatever a policy allows needs a token, not only what this rule is about");
-            }
-            Demand::NoPrincipal => {
-                let has_subject = || Some(json!({ "condition": HAS_SUBJECT }));
-                demanding.extend(read.matches.into_iter().map(|conditions| (conditions, "token", has_subject())));
-            }
-            Demand::Token(_) | Demand::Unknown => {
-                remarks.stricter(&place, "what it depends on cannot be said: all is refused that it could be about");
-                refusing.extend(read.matches.into_iter().map(|conditions| (conditions, "deny", None)));
-            }
-        }
+        deny(&written, &place, known, &mut denials, remarks);
     }
+    let mut allowed = Vec::new();
     for (place, written) in of(policies, Action::Allow) {
-        let read = Read::of(&written, &place, (Action::Allow, known), remarks);
-        let demands = match read.demand {
-            Demand::Nothing => None,
-            Demand::Token(alternatives) => {
-                if !written.to_string().contains("request.auth.") && written.get("from").is_none() {
-                    remarks.stricter(&place, "what it allows needs a good token as well");
-                }
-                Some(alternatives)
-            }
-            Demand::NoPrincipal | Demand::Unknown => {
-                remarks.stricter(&place, "what it allows depends on what cannot be said: it is left out");
-                continue;
-            }
-        };
-        for conditions in read.matches {
-            allowing.push(Allowed { place: place.clone(), conditions, demands: demands.clone() });
-        }
+        allow(&written, &place, known, &mut allowed, remarks);
     }
-    let allowing = merged(allowing, needs_token, remarks);
-    let all = refusing.into_iter().chain(demanding).chain(allowing).enumerate();
-    all.flat_map(|(index, (conditions, access, require))| {
-        draft::rules(&format!("rule-{index}"), &conditions, access, require)
-    })
-    .collect()
+    let allowed = has_allow(policies).then_some(allowed);
+    rules_of(allowed, &denials, remarks)
 }
 
 /// The rules of policies with that action. A policy without rules matches nothing; with an empty one, everything.
@@ -122,72 +123,64 @@ fn of(policies: &[(String, Value)], wanted: Action) -> Vec<(String, Value)> {
     found
 }
 
-/// `match`, `access` and `require` of a rule here.
-type Said = (Value, &'static str, Option<Value>);
-
-/// What one rule says.
-struct Read {
-    /// Any of these.
-    matches: Vec<Value>,
-    demand: Demand,
-}
-
-impl Read {
-    fn of(rule: &Value, place: &str, (action, known): (Action, &Known), remarks: &mut Remarks) -> Self {
-        let fields = Fields::of(rule, place);
-        let (matches, missing) = operations(fields.list("to"), action == Action::Allow);
-        let mut demand = demand(&fields, known);
-        for what in missing {
-            match action {
-                // It refuses more without.
-                Action::Deny => remarks.stricter(place, format!("{what} cannot be said: it refuses regardless")),
-                Action::Allow => {
-                    remarks.stricter(place, format!("{what} cannot be said"));
-                    demand = Demand::Unknown;
-                }
+/// A DENY rule: what cannot be said of it is left out, and it denies more.
+fn deny(written: &Value, place: &str, known: &Known, denials: &mut Denials, remarks: &mut Remarks) {
+    let fields = Fields::of(written, place);
+    let (operations, mut missing) = operations(fields.list("to"));
+    let demands = demands(&fields, known);
+    missing.extend(fields.rest());
+    missing.extend(demands.iter().flat_map(|demand| demand.missing.clone()));
+    missing.dedup();
+    if !missing.is_empty() {
+        let what = missing.join(", ");
+        remarks.stricter(place, format!("{what} cannot be said: the rule denies requests regardless of it"));
+    }
+    for operation in operations {
+        for Demand { request, token, .. } in &demands {
+            let mut operation = operation.clone();
+            operation.conditions.extend(request.iter().cloned());
+            if token.is_empty() {
+                denials.regardless_of_token(operation);
+                continue;
             }
+            let required = token.iter().flat_map(|test| test.opposite().required()).collect();
+            let denies_without_token = token.iter().all(|test| matches!(test, TokenTest::IsNot(_)));
+            denials.needs.push(Need { place: place.to_owned(), operation, required, denies_without_token });
         }
-        if !fields.rest().is_empty() {
-            demand = Demand::Unknown;
-        }
-        Self { matches, demand }
     }
 }
 
-/// What one rule of an ALLOW policy lets pass.
-struct Allowed {
-    place: String,
-    conditions: Value,
-    /// Any of these; nothing: no token is needed.
-    demands: Option<Vec<Map<String, Value>>>,
-}
-
-/// What is about the same requests is one rule here, for the first one counts.
-fn merged(allowing: Vec<Allowed>, needs_token: bool, remarks: &mut Remarks) -> Vec<Said> {
-    let mut rules: Vec<Allowed> = Vec::new();
-    for allowed in allowing {
-        let Some(known) = rules.iter_mut().find(|known| known.conditions == allowed.conditions) else {
-            if rules.iter().any(|known| known.demands != allowed.demands && known.place != allowed.place) {
-                remarks.stricter(&allowed.place, "a request that an earlier rule is about comes under that one alone");
-            }
-            rules.push(allowed);
-            continue;
-        };
-        known.demands = match (known.demands.take(), allowed.demands) {
-            (Some(mine), Some(others)) => Some(mine.into_iter().chain(others).collect()),
-            (None, _) | (_, None) => None,
-        };
-    }
-    let has_subject = || json!(HAS_SUBJECT);
-    let ours = |Allowed { conditions, demands, .. }: Allowed| match demands {
-        None if needs_token => (conditions, "token", Some(json!({ "condition": has_subject() }))),
-        None => (conditions, "optional", None),
-        Some(mut alternatives) => {
-            for alternative in alternatives.iter_mut().filter(|_| needs_token) {
-                alternative.entry("condition").or_insert_with(has_subject);
-            }
-            (conditions, "token", any_of(alternatives))
+/// An ALLOW rule: what cannot be said of it leaves it out.
+fn allow(written: &Value, place: &str, known: &Known, allowed: &mut Vec<Allow>, remarks: &mut Remarks) {
+    let fields = Fields::of(written, place);
+    let (operations, mut missing) = operations(fields.list("to"));
+    let demands = demands(&fields, known);
+    missing.extend(fields.rest());
+    let is_unsure = !missing.is_empty();
+    let mut usable = Vec::new();
+    for demand in demands {
+        match demand.missing.is_empty() {
+            true => usable.push(demand),
+            false => missing.extend(demand.missing),
         }
-    };
-    rules.into_iter().map(ours).collect()
+    }
+    if !missing.is_empty() {
+        let what = missing.join(", ");
+        remarks.stricter(place, format!("{what} cannot be said: what the rule allows by it is left out"));
+    }
+    if is_unsure {
+        return;
+    }
+    for operation in operations {
+        for Demand { request, token, .. } in &usable {
+            let mut operation = operation.clone();
+            operation.conditions.extend(request.iter().cloned());
+            if !token.is_empty() && token.iter().all(|test| matches!(test, TokenTest::IsNot(_))) {
+                remarks.stricter(place, "what it allows needs a good token as well");
+            }
+            let tests = token.iter().map(|test| one_of(test.required())).collect();
+            let require = (!token.is_empty()).then(|| all_of(tests));
+            allowed.push(Allow { place: place.to_owned(), operation, require });
+        }
+    }
 }

@@ -1,147 +1,292 @@
-//! `from` and `when` -> what is demanded of the token and the request.
+//! `from` and `when` -> what is required of the request and of the token.
+
+use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
 
 use super::Known;
-use crate::import::draft::{cel_text, folded};
+use super::operation::text_matches;
+use crate::import::draft::{any_of, cel_text, folded, regex_of};
 use crate::import::fields::Fields;
 
-/// What a rule depends on besides the operation.
+/// `require` of a rule.
+pub type Require = Map<String, Value>;
+
+/// A test of the token, which a request without one fails where it is [`Is`](Self::Is) and passes where it is
+/// [`IsNot`](Self::IsNot).
 #[derive(Clone, Debug, PartialEq)]
-pub enum Demand {
-    /// Nothing.
-    Nothing,
-    /// A token that meets one of these.
-    Token(Vec<Map<String, Value>>),
-    /// That there is no token: `notRequestPrincipals: ["*"]`.
-    NoPrincipal,
-    /// Something that cannot be said.
-    Unknown,
+pub enum TokenTest {
+    /// The token meets one of these.
+    Is(Vec<Require>),
+    /// The token meets none of these.
+    IsNot(Vec<Require>),
+}
+
+impl TokenTest {
+    /// What a token meets that passes the test.
+    pub fn required(&self) -> Vec<Require> {
+        match self {
+            Self::Is(alternatives) => alternatives.clone(),
+            Self::IsNot(alternatives) => vec![none_of(alternatives)],
+        }
+    }
+
+    /// What a token meets that fails the test.
+    pub fn opposite(&self) -> Self {
+        match self {
+            Self::Is(alternatives) => Self::IsNot(alternatives.clone()),
+            Self::IsNot(alternatives) => Self::Is(alternatives.clone()),
+        }
+    }
+}
+
+/// `not` takes one test.
+fn none_of(alternatives: &[Require]) -> Require {
+    object([("not", json!({ "any_of": alternatives }))])
+}
+
+/// Where a rule matches, besides the operation: all of it holds.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Demand {
+    /// Conditions on the request alone.
+    pub request: Vec<String>,
+    /// Tests of the token.
+    pub token: Vec<TokenTest>,
+    /// What cannot be said; without it the demand is met by more requests.
+    pub missing: Vec<String>,
 }
 
 /// What a principal is there only with: `ISSUER/SUBJECT`. Where there is no subject this cannot be judged, and refuses.
 pub const HAS_SUBJECT: &str = "token.subject != ''";
 
-/// Reads `from` and `when` of a rule.
-pub fn demand(rule: &Fields<'_>, known: &Known) -> Demand {
-    let (from, when) = (rule.list("from"), rule.list("when"));
-    if when.is_empty()
-        && let [source] = from
-        && is_without_principal(source)
-    {
-        return Demand::NoPrincipal;
-    }
-    let mut alternatives: Vec<Map<String, Value>> = Vec::new();
-    for source in from {
-        let Some(found) = principals(source) else { return Demand::Unknown };
-        alternatives.extend(found);
-    }
-    let mut conditions = Vec::new();
-    for condition in when {
-        let Some(found) = self::condition(&Fields::of(condition, ""), known) else { return Demand::Unknown };
-        conditions.push(found);
-    }
-    if from.is_empty() && conditions.is_empty() {
-        return Demand::Nothing;
-    }
-    if from.is_empty() {
-        alternatives.push(Map::new());
-    }
-    if !conditions.is_empty() {
-        for alternative in &mut alternatives {
-            alternative.insert(String::from("all_of"), json!(conditions));
+/// A `require` of these members.
+pub fn object<const N: usize>(members: [(&str, Value); N]) -> Require {
+    members.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+/// One `require` of all these.
+pub fn all_of(parts: Vec<Require>) -> Require {
+    let mut flat: Vec<Require> = Vec::new();
+    for part in parts.into_iter().filter(|part| !part.is_empty()) {
+        let inner = part.get("all_of").filter(|_| part.len() == 1).and_then(Value::as_array);
+        match inner {
+            Some(inner) => flat.extend(inner.iter().filter_map(Value::as_object).cloned()),
+            None => flat.push(part),
         }
     }
-    Demand::Token(alternatives)
-}
-
-fn is_without_principal(source: &Value) -> bool {
-    let outer = Fields::of(source, "");
-    let Some(source) = outer.object("source") else { return false };
-    let is_any = source.texts("notRequestPrincipals") == ["*"];
-    is_any && source.rest().is_empty() && outer.rest().is_empty()
-}
-
-/// Any of these will do; only what is about the token can be said.
-fn principals(source: &Value) -> Option<Vec<Map<String, Value>>> {
-    let outer = Fields::of(source, "");
-    let source = outer.object("source")?;
-    let names = source.texts("requestPrincipals");
-    if names.is_empty() || !source.rest().is_empty() || !outer.rest().is_empty() {
-        return None;
+    flat.dedup();
+    match flat.len() {
+        0 => Map::new(),
+        1 => flat.remove(0),
+        _ => object([("all_of", json!(flat))]),
     }
+}
+
+/// One `require` of one of these.
+pub fn one_of(alternatives: Vec<Require>) -> Require {
+    match any_of(alternatives) {
+        Some(Value::Object(require)) => require,
+        _ => Map::new(),
+    }
+}
+
+/// Reads `from` and `when` of a rule: any of the demands.
+pub fn demands(rule: &Fields<'_>, known: &Known) -> Vec<Demand> {
+    let mut common = Demand::default();
+    for condition in rule.list("when") {
+        let fields = Fields::of(condition, "");
+        if condition_of(&fields, known, &mut common).is_none() {
+            common.missing.push(format!("when {:?}", fields.text("key").unwrap_or_default()));
+        }
+    }
+    let from = rule.list("from");
+    if from.is_empty() {
+        return vec![common];
+    }
+    let with_source = |source: &Value| {
+        let mut demand = Demand::default();
+        self::source(source, &mut demand);
+        demand.request.extend(common.request.clone());
+        demand.token.extend(common.token.clone());
+        demand.missing.extend(common.missing.clone());
+        demand
+    };
+    from.iter().map(with_source).collect()
+}
+
+fn source(item: &Value, demand: &mut Demand) {
+    let outer = Fields::of(item, "");
+    let Some(source) = outer.object("source") else {
+        demand.missing.push(String::from("`from` without a source"));
+        return;
+    };
+    for (name, negated) in [("requestPrincipals", false), ("notRequestPrincipals", true)] {
+        let names = source.texts(name);
+        if !names.is_empty() {
+            match principals(&names) {
+                Some(found) if negated => demand.token.push(TokenTest::IsNot(found)),
+                Some(found) => demand.token.push(TokenTest::Is(found)),
+                None => demand.missing.push(format!("{name} with a wildcard")),
+            }
+        }
+    }
+    // `ipBlocks` is about the peer, which is another one behind a proxy.
+    for (name, sign) in [("remoteIpBlocks", ""), ("notRemoteIpBlocks", "!")] {
+        let ranges = source.texts(name);
+        if !ranges.is_empty() {
+            demand.request.push(format!("{sign}{}", in_ranges("source.address", &ranges)));
+        }
+    }
+    demand.missing.extend(source.rest());
+    demand.missing.extend(outer.rest());
+}
+
+fn in_ranges(address: &str, ranges: &[String]) -> String {
+    let ranges: Vec<String> = ranges.iter().map(|range| cel_text(range)).collect();
+    format!("ip_in({address}, [{}])", ranges.join(", "))
+}
+
+fn principals(names: &[String]) -> Option<Vec<Require>> {
     names.iter().map(|name| principal(name)).collect()
 }
 
 /// `ISSUER/SUBJECT`: where a subject has a slash nobody can tell, and then the last one counts as there.
-fn principal(name: &str) -> Option<Map<String, Value>> {
-    let mut demand = Map::new();
+fn principal(name: &str) -> Option<Require> {
+    let has_subject = || ("condition", json!(HAS_SUBJECT));
     if name == "*" {
-        demand.insert(String::from("condition"), json!(HAS_SUBJECT));
-        return Some(demand);
+        return Some(object([has_subject()]));
     }
     let (issuer, subject) = name.rsplit_once('/')?;
     let is_plain = |text: &str| !text.is_empty() && !text.contains('*');
-    let claims = match (is_plain(issuer), subject) {
-        (true, "*") => {
-            demand.insert(String::from("condition"), json!(HAS_SUBJECT));
-            json!({ "iss": issuer })
-        }
-        (true, subject) if is_plain(subject) => json!({ "iss": issuer, "sub": subject }),
-        (true | false, _) => return None,
-    };
-    demand.insert(String::from("claims"), claims);
-    Some(demand)
+    match (is_plain(issuer), subject) {
+        (true, "*") => Some(object([has_subject(), ("claims", json!({ "iss": issuer }))])),
+        (true, subject) if is_plain(subject) => Some(object([("claims", json!({ "iss": issuer, "sub": subject }))])),
+        (true | false, _) => None,
+    }
 }
 
-/// One entry of `when`.
-fn condition(fields: &Fields<'_>, known: &Known) -> Option<Value> {
+/// One entry of `when`; nothing where it cannot be said.
+fn condition_of(fields: &Fields<'_>, known: &Known, demand: &mut Demand) -> Option<()> {
     let key = fields.text("key")?;
-    let (values, not_values) = (fields.texts("values"), fields.texts("notValues"));
-    let has_wildcard = |values: &[String]| values.iter().any(|value| value.contains('*'));
-    if !fields.rest().is_empty() || has_wildcard(&not_values) {
+    let values = |name: &str| fields.texts(name).into_iter().collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>();
+    let sides = [(values("values"), false), (values("notValues"), true)];
+    if !fields.rest().is_empty() || sides.iter().all(|(values, _)| values.is_empty()) {
+        return None;
+    }
+    let (mut request, mut token) = (Vec::new(), Vec::new());
+    for (values, negated) in sides {
+        if values.is_empty() {
+            continue;
+        }
+        if let Some(found) = request_condition(key, &values, known) {
+            request.push(if negated { format!("!({})", found?) } else { found? });
+            continue;
+        }
+        let found = token_alternatives(key, &values, known)?;
+        token.push(if negated { TokenTest::IsNot(found) } else { TokenTest::Is(found) });
+    }
+    demand.request.extend(request);
+    demand.token.extend(token);
+    Some(())
+}
+
+/// A condition on the request alone, or that there is none for this key; nothing for another key.
+fn request_condition(key: &str, values: &[String], known: &Known) -> Option<Option<String>> {
+    let any = |attribute: &str| {
+        let all: Option<Vec<String>> = values.iter().map(|value| text_matches(attribute, value)).collect();
+        all.map(|all| all.join(" || "))
+    };
+    match key {
+        // `source.ip` is the peer's, which is another one behind a proxy.
+        "remote.ip" => return Some(Some(in_ranges("source.address", values))),
+        "destination.ip" => return Some(Some(in_ranges("destination.address", values))),
+        "destination.port" => {
+            let ports: Option<Vec<String>> =
+                values.iter().map(|port| port.parse::<u16>().ok().map(|port| port.to_string())).collect();
+            return Some(ports.map(|ports| format!("destination.port in [{}]", ports.join(", "))));
+        }
+        _ => {}
+    }
+    let name = key.strip_prefix("request.headers[")?.strip_suffix(']')?.to_ascii_lowercase();
+    // A client may send what it likes in a header that is only written or removed after conditions are evaluated.
+    let is_unsure = known.managed.contains(&folded(&name)) || values.iter().any(String::is_empty);
+    if is_unsure || name.starts_with(':') {
+        return Some(None);
+    }
+    let name = cel_text(&name);
+    if values.iter().any(|value| value == "*") {
+        return Some(Some(format!("{name} in request.headers")));
+    }
+    let is = any(&format!("request.headers[{name}]"));
+    Some(is.map(|is| format!("{name} in request.headers && ({is})")))
+}
+
+/// What a token meets one of that has one of these values.
+fn token_alternatives(key: &str, values: &[String], known: &Known) -> Option<Vec<Require>> {
+    if key == "request.auth.principal" {
+        return principals(values);
+    }
+    if values.iter().any(|value| value.contains('*')) {
+        // `*` is a text that is not empty there; here a claim also exists with an empty text or list.
         return None;
     }
     if let Some(path) = claim_path(key) {
-        let test = |values: &[String]| json!({ "claims": [{ "claim": path, "one_of": values }] });
-        // `a b` is two values there, and one here.
-        let is_split = matches!(path.as_slice(), [name] if known.split_claims.contains(name));
-        let is_whole = |values: &[String]| !values.iter().any(|value| value.is_empty() || value.contains(' '));
-        return match (values.as_slice(), not_values.as_slice()) {
-            // `*` is a text that is not empty there; here a claim also exists with an empty text or list.
-            (values, []) if !values.is_empty() && !has_wildcard(values) && (!is_split || is_whole(values)) => {
-                Some(test(values))
-            }
-            ([], values) if !values.is_empty() && !is_split => Some(json!({ "not": test(values) })),
-            _ => None,
-        };
-    }
-    if values.is_empty() || !not_values.is_empty() || has_wildcard(&values) {
-        return None;
+        return claim(&path, values, known);
     }
     match key {
-        "request.auth.audiences" => Some(json!({ "audiences": values })),
-        "request.auth.presenter" => Some(json!({ "claims": { "azp": { "one_of": values } } })),
-        // `source.ip` is the peer's, which is another one behind a proxy.
-        "remote.ip" => {
-            let ranges: Vec<String> = values.iter().map(|value| cel_text(value)).collect();
-            Some(json!({ "condition": format!("ip_in(source.address, [{}])", ranges.join(", ")) }))
-        }
-        _ => {
-            let name = key.strip_prefix("request.headers[")?.strip_suffix(']')?.to_ascii_lowercase();
-            // A client may send what it likes in a header that is only written or removed after conditions are evaluated.
-            if known.managed.contains(&folded(&name)) || values.iter().any(String::is_empty) {
-                return None;
-            }
-            let name = cel_text(&name);
-            let is = |value: &String| format!("request.headers[{name}] == {}", cel_text(value));
-            Some(json!({ "condition": values.iter().map(is).collect::<Vec<_>>().join(" || ") }))
-        }
+        "request.auth.audiences" => Some(vec![object([("audiences", json!(values))])]),
+        "request.auth.presenter" => Some(vec![object([("claims", json!({ "azp": { "one_of": values } }))])]),
+        _ => None,
     }
 }
 
+fn claim(path: &[String], values: &[String], known: &Known) -> Option<Vec<Require>> {
+    let [name] = path else { return Some(vec![one_of_claim(path, values)]) };
+    let is_split = known.is_split(name);
+    let is_scopes = ["scope", "scp"].contains(&name.as_str());
+    if is_split == Some(false) && !is_scopes {
+        return Some(vec![one_of_claim(path, values)]);
+    }
+    if values.iter().any(|value| value.is_empty() || value.contains(' ')) {
+        return None;
+    }
+    let Some(is_split) = is_split else {
+        let of_issuer = |(issuer, names): &(String, Vec<String>)| {
+            let condition = has_value(name, values, names.contains(name));
+            object([("claims", json!({ "iss": issuer })), ("condition", json!(condition))])
+        };
+        return Some(known.split_claims.iter().map(of_issuer).collect());
+    };
+    let has_scope = ("any_scope", json!(values));
+    let condition = ("condition", json!(has_value(name, values, is_split)));
+    Some(vec![match known.scope_claim == Some(name.as_str()) {
+        true if is_split => object([has_scope]),
+        // The filter splits scopes, and Istio does not split this claim: a text of several is none of them.
+        true => object([has_scope, condition]),
+        false => object([condition]),
+    }])
+}
+
+/// A condition that holds where a claim is one of the values, or a list that has one; a text is a list where Istio splits it
+/// at spaces.
+fn has_value(name: &str, values: &[String], is_split: bool) -> String {
+    let claim = format!("claims[{}]", cel_text(name));
+    let is = |value: &String| {
+        let is_text = match is_split {
+            true => format!("{claim}.matches({})", cel_text(&format!("(?:^| ){}(?: |$)", regex_of(value)))),
+            false => format!("{claim} == {}", cel_text(value)),
+        };
+        format!("{is_text} || {} in {claim}", cel_text(value))
+    };
+    format!("{} in claims && ({})", cel_text(name), values.iter().map(is).collect::<Vec<_>>().join(" || "))
+}
+
+fn one_of_claim(path: &[String], values: &[String]) -> Require {
+    object([("claims", json!([{ "claim": path, "one_of": values }]))])
+}
+
 /// `request.auth.claims[a][b]`
-fn claim_path(key: &str) -> Option<Vec<String>> {
+pub fn claim_path(key: &str) -> Option<Vec<String>> {
     let path = key.strip_prefix("request.auth.claims[")?.strip_suffix(']')?;
     Some(path.split("][").map(str::to_owned).collect())
 }

@@ -1,86 +1,243 @@
-//! `to` -> `match`, one for each path: ours have one each.
+//! `to` -> which requests an entry is about: what a `match` can say, and the rest as a condition.
 
 use serde_json::{Map, Value, json};
 
-use crate::import::draft::regex_of;
+use super::path::{Bound, PathPattern};
+use crate::import::draft::cel_text;
 use crate::import::fields::Fields;
 
-/// The matches, and what of them could not be said; without it more is matched. A pattern that Istio and the filter may
-/// read differently matches less where `allows`, and more where not.
-pub fn operations(to: &[Value], allows: bool) -> (Vec<Value>, Vec<String>) {
-    let (mut matches, mut missing) = (Vec::new(), Vec::new());
+/// One path of one entry of `to`, with all that the entry says besides.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Operation {
+    /// `methods` and `hosts` of a `match`.
+    pub common: Map<String, Value>,
+    /// The path.
+    pub path: PathPattern,
+    /// `notPaths`.
+    pub excluded: Vec<PathPattern>,
+    /// Further conditions on the request, all of which hold.
+    pub conditions: Vec<String>,
+}
+
+impl Operation {
+    /// Every request.
+    pub fn any() -> Self {
+        Self { common: Map::new(), path: PathPattern::Any, excluded: Vec::new(), conditions: Vec::new() }
+    }
+
+    /// `match` of a rule.
+    pub fn matcher(&self, bound: Bound) -> Value {
+        let mut members = self.common.clone();
+        members.extend(self.path.regex(bound).map(|regex| (String::from("path_regex"), json!(regex))));
+        Value::Object(members)
+    }
+
+    /// Whether the conditions say nothing that `match` does not.
+    pub fn is_match_alone(&self) -> bool {
+        self.excluded.is_empty() && self.conditions.is_empty()
+    }
+
+    /// The conditions on the request that a `match` cannot say; with [`Bound::Certain`] they hold for no other request,
+    /// with [`Bound::Possible`] for all these.
+    pub fn beside_match(&self, bound: Bound) -> Vec<String> {
+        let is_excluded = |path: &PathPattern| match bound {
+            Bound::Certain => format!("!{}", path.possibly_matches()),
+            Bound::Possible => format!("!{}", path.certainly_matches()),
+        };
+        self.excluded.iter().map(is_excluded).chain(self.conditions.iter().cloned()).collect()
+    }
+
+    /// A condition that holds for these requests and no others, without what a `match` cannot say.
+    pub fn certainly_matches(&self) -> String {
+        let path = (self.path != PathPattern::Any).then(|| self.path.certainly_matches());
+        let hosts = self.common.get("hosts").map(|hosts| any_of(texts(hosts).map(|host| host_is(RAW_HOST, host))));
+        path.into_iter().chain(self.methods()).chain(hosts).collect::<Vec<_>>().join(" && ")
+    }
+
+    /// A condition that holds for none of these requests, and perhaps not for some others.
+    pub fn certainly_does_not_match(&self) -> String {
+        let path = (self.path != PathPattern::Any).then(|| self.path.possibly_matches());
+        let either = |host| [host_is("request.host", host), host_is(RAW_HOST, host)];
+        let hosts = self.common.get("hosts").map(|hosts| any_of(texts(hosts).flat_map(either)));
+        let parts = path.into_iter().chain(self.methods()).chain(hosts).chain(self.beside_match(Bound::Possible));
+        match parts.collect::<Vec<_>>().as_slice() {
+            [] => String::from("false"),
+            [only] if only.starts_with('(') => format!("!{only}"),
+            parts => format!("!({})", parts.join(" && ")),
+        }
+    }
+
+    fn methods(&self) -> Option<String> {
+        let methods: Vec<String> = texts(self.common.get("methods")?).map(cel_text).collect();
+        Some(format!("request.method in [{}]", methods.join(", ")))
+    }
+
+    /// Whether all requests of the other are among these.
+    pub fn covers(&self, other: &Self) -> bool {
+        let is_same = |(name, value): (&String, &Value)| other.common.get(name) == Some(value);
+        self.is_match_alone()
+            && self.common.iter().all(is_same)
+            && self.path.intersection(&other.path).is_some_and(|path| path == other.path)
+    }
+
+    /// Whether certainly no request is among both.
+    pub fn is_disjoint(&self, other: &Self) -> bool {
+        let methods = |operation: &Self| operation.common.get("methods").cloned();
+        let have_no_method = match (methods(self), methods(other)) {
+            (Some(one), Some(two)) => !texts(&one).any(|method| texts(&two).any(|other| other == method)),
+            (_, _) => false,
+        };
+        have_no_method || self.path.is_disjoint(&other.path)
+    }
+}
+
+fn texts(list: &Value) -> impl Iterator<Item = &str> {
+    list.as_array().into_iter().flatten().filter_map(Value::as_str)
+}
+
+fn any_of(conditions: impl Iterator<Item = String>) -> String {
+    format!("({})", conditions.collect::<Vec<_>>().join(" || "))
+}
+
+/// Whether the host is this one, or below it.
+fn host_is(attribute: &str, host: &str) -> String {
+    let host = host.to_ascii_lowercase();
+    match host.strip_prefix('*') {
+        Some(end) => calling(attribute, "endsWith", end),
+        None => is_equal(attribute, &host),
+    }
+}
+
+const RAW_HOST: &str = "request.raw_host.lowerAscii()";
+
+fn is_equal(attribute: &str, text: &str) -> String {
+    format!("{attribute} == {}", cel_text(text))
+}
+
+fn calling(attribute: &str, function: &str, text: &str) -> String {
+    format!("{attribute}.{function}({})", cel_text(text))
+}
+
+/// A condition on a text attribute that holds where Istio's pattern matches it; nothing for a pattern that is read in more
+/// than one way. `*` matches what is there.
+pub fn text_matches(attribute: &str, pattern: &str) -> Option<String> {
+    match PathPattern::parse(pattern)? {
+        PathPattern::Any => Some(format!("{attribute} != ''")),
+        PathPattern::Exact(text) => Some(is_equal(attribute, &text)),
+        PathPattern::Prefix(prefix) => Some(calling(attribute, "startsWith", &prefix)),
+        PathPattern::Suffix(suffix) => Some(calling(attribute, "endsWith", &suffix)),
+        PathPattern::Template(_) => None,
+    }
+}
+
+/// The operations, and what of them could not be said: without it they are about more requests.
+pub fn operations(to: &[Value]) -> (Vec<Operation>, Vec<String>) {
+    let (mut found, mut missing) = (Vec::new(), Vec::new());
     for item in to {
         let item = Fields::of(item, "");
         let Some(operation) = item.object("operation") else {
             missing.push(String::from("`to` without an operation"));
-            matches.push(json!({}));
+            found.push(Operation::any());
             continue;
         };
-        let mut common = Map::new();
-        let methods = operation.texts("methods");
-        if !methods.is_empty() && !methods.iter().any(|method| method == "*") {
-            if methods.iter().all(|method| method.bytes().all(|byte| byte.is_ascii_uppercase())) {
-                common.insert(String::from("methods"), json!(methods));
-            } else {
-                missing.push(String::from("methods with a wildcard"));
-            }
-        }
-        let hosts = operation.texts("hosts");
-        if !hosts.is_empty() && !hosts.iter().any(|host| host == "*") {
-            let plain = |host: &String| {
-                let name = host.strip_prefix("*.").unwrap_or(host);
-                !name.contains('*') && !name.contains(':')
-            };
-            if hosts.iter().all(plain) {
-                common.insert(String::from("hosts"), json!(hosts));
-            } else {
-                missing.push(String::from("hosts with a port, or with a wildcard that is no whole label"));
+        let mut common = Operation::any();
+        methods(&operation, &mut common, &mut missing);
+        hosts(&operation, &mut common, &mut missing);
+        ports(&operation, &mut common, &mut missing);
+        for path in operation.texts("notPaths") {
+            match PathPattern::parse(&path) {
+                Some(pattern) => common.excluded.push(pattern),
+                None => missing.push(format!("the path {path:?} of notPaths")),
             }
         }
         let paths = operation.texts("paths");
         missing.extend(operation.rest());
         missing.extend(item.rest());
         if paths.is_empty() || paths.iter().any(|path| path == "*") {
-            matches.push(Value::Object(common));
+            found.push(common);
             continue;
         }
         for path in paths {
-            let mut conditions = common.clone();
-            match pattern(&path, allows) {
-                Some(regex) => drop(conditions.insert(String::from("path_regex"), json!(regex))),
-                None => missing.push(format!("the path {path:?}")),
+            let pattern = PathPattern::parse(&path);
+            if pattern.is_none() {
+                missing.push(format!("the path {path:?}"));
             }
-            matches.push(Value::Object(conditions));
+            found.push(Operation { path: pattern.unwrap_or(PathPattern::Any), ..common.clone() });
         }
     }
     if to.is_empty() {
-        matches.push(json!({}));
+        found.push(Operation::any());
     }
-    (matches, missing)
+    (found, missing)
 }
 
-/// `/a`, `/a*`, `*/a`, and templates with `{*}` for a segment and `{**}` for any number of them. A wildcard elsewhere is
-/// read in more than one way.
-fn pattern(path: &str, allows: bool) -> Option<String> {
-    if path.contains(['{', '}']) {
-        let (segment, segments) = if allows { (SEGMENT, SEGMENTS) } else { ("[^/]*", ".*") };
-        let part = |part: &str| match part {
-            "{*}" => Some(segment.to_owned()),
-            "{**}" => Some(segments.to_owned()),
-            literal => (!literal.contains(['{', '}', '*'])).then(|| regex_of(literal)),
+/// Any of these patterns, as a condition; nothing where one cannot be said.
+fn any_pattern(attribute: &str, patterns: &[String]) -> Option<String> {
+    let all: Option<Vec<String>> = patterns.iter().map(|pattern| text_matches(attribute, pattern)).collect();
+    all.map(|all| format!("({})", all.join(" || ")))
+}
+
+fn methods(fields: &Fields<'_>, into: &mut Operation, missing: &mut Vec<String>) {
+    // The filter rejects methods with a lower-case letter, and conditions know none.
+    let has_lower_case = |methods: &[String]| methods.iter().any(|name| name.bytes().any(|b| b.is_ascii_lowercase()));
+    let methods = fields.texts("methods");
+    if !methods.is_empty() && !methods.iter().any(|method| method == "*") {
+        if methods.iter().all(|method| method.bytes().all(|byte| byte.is_ascii_uppercase())) {
+            into.common.insert(String::from("methods"), json!(methods));
+        } else {
+            let condition = any_pattern("request.method", &methods).filter(|_| !has_lower_case(&methods));
+            match condition {
+                Some(condition) => into.conditions.push(condition),
+                None => missing.push(format!("methods {methods:?}")),
+            }
+        }
+    }
+    let excluded: Vec<String> =
+        fields.texts("notMethods").into_iter().filter(|method| !has_lower_case(std::slice::from_ref(method))).collect();
+    if !excluded.is_empty() {
+        match any_pattern("request.method", &excluded) {
+            Some(condition) => into.conditions.push(format!("!{condition}")),
+            None => missing.push(format!("notMethods {excluded:?}")),
+        }
+    }
+}
+
+fn hosts(fields: &Fields<'_>, into: &mut Operation, missing: &mut Vec<String>) {
+    let lower = |hosts: Vec<String>| hosts.iter().map(|host| host.to_ascii_lowercase()).collect::<Vec<_>>();
+    let hosts = fields.texts("hosts");
+    if !hosts.is_empty() && !hosts.iter().any(|host| host == "*") {
+        let plain = |host: &String| {
+            let name = host.strip_prefix("*.").unwrap_or(host);
+            !name.contains('*') && !name.contains(':')
         };
-        let parts: Option<Vec<String>> = path.split('/').map(part).collect();
-        return parts.map(|parts| parts.join("/"));
+        if hosts.iter().all(plain) {
+            into.common.insert(String::from("hosts"), json!(hosts));
+        } else {
+            match any_pattern(RAW_HOST, &lower(hosts)) {
+                Some(condition) => into.conditions.push(condition),
+                None => missing.push(String::from("hosts with a wildcard within")),
+            }
+        }
     }
-    let (start, end) = (path.strip_suffix('*'), path.strip_prefix('*'));
-    match (start, end) {
-        (Some(prefix), None) if !prefix.contains('*') => Some(format!("{}.*", regex_of(prefix))),
-        (None, Some(suffix)) if !suffix.contains('*') => Some(format!(".*{}", regex_of(suffix))),
-        (None, None) if !path.contains('*') => Some(regex_of(path)),
-        (None | Some(_), None | Some(_)) => None,
+    let excluded = lower(fields.texts("notHosts"));
+    if !excluded.is_empty() {
+        match any_pattern(RAW_HOST, &excluded) {
+            Some(condition) => into.conditions.push(format!("!{condition}")),
+            None => missing.push(String::from("notHosts with a wildcard within")),
+        }
     }
 }
 
-/// What `{*}` and `{**}` certainly match in Envoy's URI templates: no other characters.
-const SEGMENT: &str = "[a-zA-Z0-9._~%!$&'()+,;:@-]+";
-const SEGMENTS: &str = "[a-zA-Z0-9._~%!$&'()+,;:@/-]*";
+fn ports(fields: &Fields<'_>, into: &mut Operation, missing: &mut Vec<String>) {
+    for (name, sign) in [("ports", ""), ("notPorts", "!")] {
+        let ports = fields.texts(name);
+        if ports.is_empty() {
+            continue;
+        }
+        match ports.iter().map(|port| port.parse::<u16>().ok().map(|port| port.to_string())).collect::<Option<Vec<_>>>()
+        {
+            Some(ports) => into.conditions.push(format!("{sign}(destination.port in [{}])", ports.join(", "))),
+            None => missing.push(format!("{name} {ports:?}")),
+        }
+    }
+}
