@@ -1,5 +1,9 @@
 //! Where a callout goes: the host's name for the upstream, and the URL's parts for the request line.
-//! Built from the configuration alone; nothing a token says can become part of one.
+//! Built from the configuration and the issuer's metadata; nothing a token says can become part of one.
+//!
+//! Addresses are kept in normal form (RFC 3986 section 6.2.2, 6.2.3: case of scheme and host, default port, escapes), so that
+//! equivalent addresses are equal. Issuers are not addresses: `iss` and the `issuer` of metadata are compared exactly (RFC
+//! 8414 section 3.3).
 
 use std::fmt;
 
@@ -40,13 +44,14 @@ impl Scheme {
 }
 
 impl CalloutAddress {
-    /// The address of `url` behind `upstream`; `None` when it is not an absolute `http` or `https` URL
+    /// The address of `url` behind `upstream`, in normal form; `None` when it is not an absolute `http` or `https` URL
     /// of printable ASCII without user information and fragment.
     pub fn parse(url: &str, upstream: &str) -> Option<Self> {
-        let (scheme, rest) = if let Some(rest) = url.strip_prefix("https://") {
-            (Scheme::Https, rest)
-        } else {
-            (Scheme::Http, url.strip_prefix("http://")?)
+        let (scheme, rest) = url.split_once("://")?;
+        let (scheme, default_port) = match scheme.to_ascii_lowercase().as_str() {
+            "https" => (Scheme::Https, ":443"),
+            "http" => (Scheme::Http, ":80"),
+            _ => return None,
         };
         let (authority, path) = match rest.find(['/', '?']) {
             None => (rest, String::from("/")),
@@ -60,8 +65,8 @@ impl CalloutAddress {
         (printable && plain && is_authority(authority)).then(|| Self {
             upstream: upstream.to_owned(),
             scheme,
-            authority: authority.to_owned(),
-            path,
+            authority: authority.strip_suffix(default_port).unwrap_or(authority).to_ascii_lowercase(),
+            path: normal_escapes(&path),
             headers: CalloutHeaders::default(),
         })
     }
@@ -77,6 +82,33 @@ impl CalloutAddress {
         let headers = self.headers.operators().flat_map(|(name, value)| [name.to_owned(), value.to_owned()]);
         [self.upstream.clone(), self.to_string()].into_iter().chain(headers)
     }
+}
+
+/// Decodes the escapes of unreserved characters and writes the others in upper case (RFC 3986 sections 6.2.2.1, 6.2.2.2).
+fn normal_escapes(text: &str) -> String {
+    let mut normal = String::with_capacity(text.len());
+    let mut parts = text.split('%');
+    normal.push_str(parts.next().unwrap_or_default());
+    for part in parts {
+        let digits = part.split_at_checked(2).filter(|(digits, _)| digits.bytes().all(|byte| byte.is_ascii_hexdigit()));
+        let escape = digits.and_then(|(digits, rest)| Some((u8::from_str_radix(digits, 16).ok()?, digits, rest)));
+        match escape {
+            Some((byte, _, rest)) if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) => {
+                normal.push(char::from(byte));
+                normal.push_str(rest);
+            }
+            Some((_, digits, rest)) => {
+                normal.push('%');
+                normal.push_str(&digits.to_ascii_uppercase());
+                normal.push_str(rest);
+            }
+            None => {
+                normal.push('%');
+                normal.push_str(part);
+            }
+        }
+    }
+    normal
 }
 
 /// `host`, `host:port` or `[v6]:port`.
@@ -117,12 +149,44 @@ mod tests {
     }
 
     #[wasm_bindgen_test(unsupported = test)]
+    fn equivalent_addresses_are_equal_and_no_others() {
+        let parse = |url| CalloutAddress::parse(url, "idp").unwrap();
+        let address = parse("https://idp.example/keys/~a?x=%2F");
+        for equivalent in [
+            "HTTPS://idp.example/keys/~a?x=%2F",
+            "https://IDP.Example/keys/~a?x=%2F",
+            "https://idp.example:443/keys/~a?x=%2F",
+            "https://idp.example/%6beys/%7Ea?x=%2f",
+        ] {
+            assert_eq!(parse(equivalent), address, "{equivalent}");
+        }
+        for other in [
+            "http://idp.example/keys/~a?x=%2F",
+            "https://idp.example:80/keys/~a?x=%2F",
+            "https://idp.example:8443/keys/~a?x=%2F",
+            "https://idp.example./keys/~a?x=%2F",
+            "https://idp.example/Keys/~a?x=%2F",
+            "https://idp.example/keys/~a/?x=%2F",
+            "https://idp.example/keys/~a?x=/",
+            "https://idp.example/keys%2F~a?x=%2F",
+            "https://idp.example/keys/%257Ea?x=%2F",
+        ] {
+            assert_ne!(parse(other), address, "{other}");
+        }
+        assert_eq!(parse("http://idp.example:80/"), parse("http://idp.example"));
+        assert_eq!(parse("https://[::A]:443/"), parse("https://[::a]"));
+        for kept in ["/%", "/%4", "/%+1", "/%zz", "/a%"] {
+            let url = format!("https://idp.example{kept}");
+            assert_eq!(CalloutAddress::parse(&url, "idp").unwrap().path, kept);
+        }
+    }
+
+    #[wasm_bindgen_test(unsupported = test)]
     fn what_is_not_a_plain_url_is_refused() {
         for url in [
             "",
             "acme.okta.com",
             "ftp://a",
-            "HTTPS://a",
             "https://",
             "https:///x",
             "https://user@a/",

@@ -44,7 +44,7 @@ pub fn address_in_metadata(
         .and_then(|uri| CalloutAddress::parse(uri, &home.upstream))
         .map(|address| address.with_headers(&home.headers))
         .ok_or(MetadataFault::NoAddress)?;
-    let is_at_home = address.scheme == home.scheme && address.authority.eq_ignore_ascii_case(&home.authority);
+    let is_at_home = address.scheme == home.scheme && address.authority == home.authority;
     if is_at_home { Ok(address) } else { Err(MetadataFault::ForeignAddress) }
 }
 
@@ -96,6 +96,17 @@ mod tests {
         let address = |name| address_in_metadata(document, &discovery, name).map(|address| address.path);
         assert_eq!(address("introspection_endpoint").as_deref(), Ok("/i"));
         assert_eq!(address("jwks_uri"), Err(MetadataFault::NoAddress));
+    }
+
+    /// The issuer is compared exactly (RFC 8414 section 3.3), addresses by RFC 3986 section 6.2.
+    #[wasm_bindgen_test(unsupported = test)]
+    fn an_address_on_the_issuers_host_may_be_written_differently() {
+        let with = |uri: &str| address(&json!({ "issuer": "https://idp.example/realms/a", "jwks_uri": uri }));
+        for uri in ["https://IDP.example/k", "https://idp.example:443/k", "HTTPS://idp.example/%6b"] {
+            assert_eq!(with(uri).as_deref(), Ok("https://idp.example/k"), "{uri}");
+        }
+        let issuer = json!({ "issuer": "https://IDP.example/realms/a", "jwks_uri": "https://idp.example/k" });
+        assert_eq!(address(&issuer), Err(MetadataFault::IssuerMismatch));
     }
 
     #[wasm_bindgen_test(unsupported = test)]

@@ -296,7 +296,10 @@ fn warn_of_issuer(issuer: &str, server: Server, needs_no_preset: bool, provider:
             "provider {provider:?}: `issuer` is an authorization server of Okta; write the preset `okta` instead, which also sets the address of its keys and a clock skew of 120 s"
         ));
     }
-    if url.scheme == Scheme::Https && url.authority.ends_with(":443") {
+    // An address in normal form has no default port; the issuer as written may have one.
+    let rest = issuer.split_once("://").map_or("", |(_, rest)| rest);
+    let authority = rest.split(['/', '?']).next().unwrap_or_default();
+    if url.scheme == Scheme::Https && authority.ends_with(":443") {
         findings.warnings.push(format!(
             "provider {provider:?}: `issuer` has the port 443, which the `iss` of most tokens leaves out; compare it with a token"
         ));
