@@ -2,6 +2,7 @@
 //! callouts to clusters that cannot answer. And tokens whose claims or issuer are easily configured wrongly.
 
 #![allow(missing_docs, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
+#![allow(clippy::disallowed_methods, reason = "the time until a response is measured")]
 
 mod asking;
 mod gateway;

@@ -42,10 +42,10 @@ struct Question<'a> {
     of: Of<'a>,
 }
 
-/// Who asks about a token that was never active.
+/// For whom a token is asked about that was never active.
 #[derive(Clone, Copy)]
 enum Of<'a> {
-    /// Whoever sent the request.
+    /// The sender of the request.
     Sender(Sender),
     /// The client of a token that is verified.
     Token(&'a AdmittedToken),
@@ -148,7 +148,7 @@ impl ProviderIntrospection {
             Remembered::Nothing => (kind.standing(), None),
         };
         if self.queue.is_asked(&digest) {
-            // Who joins those that wait may have to be asked about anew when they are dismissed.
+            // When the tokens that wait are dismissed, a request that joined them is decided again, and needs its address then.
             let is_settled = standing == Standing::Known || of.is_settled();
             return if is_settled { Ok(LookUp::Wait(digest)) } else { Err(AddressNeeded) };
         }

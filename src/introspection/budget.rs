@@ -23,7 +23,7 @@ use crate::unix_time::UnixTime;
 
 /// An address may have half as many calls as are left of the unknown half: one in three when it is alone.
 const LEFT_PER_ADDRESS_CALL: u64 = 2;
-/// An OAuth client, which mostly stands for many users, five times as many as are left: five in six.
+/// An OAuth client, which mostly has many users, may have five times as many as are left: five in six.
 const CALLS_PER_LEFT_OF_CLIENT: u64 = 5;
 
 /// The budget of one provider.

@@ -1,0 +1,126 @@
+//! Which tokens are access tokens, by header type, by claims that name a kind, and by `nonce`.
+
+use super::*;
+
+#[wasm_bindgen_test(unsupported = test)]
+fn the_type_is_absent_or_one_of_an_access_token() {
+    let admit = |typ| AdmittedToken::admit(verified(&claims(&json!({})), typ), &provider(), NOW).err();
+    assert_eq!(admit(None), None);
+    for typ in [
+        "JWT",
+        "jwt",
+        "at+jwt",
+        "AT+JWT",
+        "application/at+jwt",
+        "Application/AT+jwt",
+        "application/jwt",
+        "JOSE",
+        "jose",
+        "application/jose",
+    ] {
+        assert_eq!(admit(Some(typ)), None, "{typ}");
+    }
+    for typ in [
+        "",
+        "dpop+jwt",
+        "logout+jwt",
+        "secevent+jwt",
+        "id_token+jwt",
+        "token-introspection+jwt",
+        "JOSE+JSON",
+        "jose ",
+        "JWE",
+        "at+jwt ",
+        " JWT",
+        "jwt,at+jwt",
+        "x-at+jwt",
+        "text/at+jwt",
+        "application/application/at+jwt",
+        "application/",
+    ] {
+        assert_eq!(admit(Some(typ)), Some(ClaimFault::NotAnAccessToken), "{typ:?}");
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn what_marks_an_id_token_is_refused_whatever_its_value() {
+    for changes in [
+        json!({"jti": "ID.abc"}),
+        json!({"jti": "ID."}),
+        json!({"nonce": "n-0S6_WzA2Mj"}),
+        json!({"nonce": ""}),
+        json!({"nonce": 5}),
+        json!({"at_hash": "77QmUPtjPfzWtF2AnpK9RQ"}),
+        json!({"at_hash": []}),
+    ] {
+        assert_eq!(fault(&changes), Some(ClaimFault::NotAnAccessToken), "{changes}");
+    }
+    for name in ["nonce", "at_hash", "c_hash", "events"] {
+        assert_eq!(fault_of_null(name), None, "{name}: null is how serializers write an absent member");
+    }
+    for changes in [json!({"jti": null}), json!({"jti": "id.abc"}), json!({"jti": "IDabc"}), json!({"jti": "xID."})] {
+        assert_eq!(fault(&changes), None, "{changes}");
+    }
+}
+
+/// What issuers of public reports write into access tokens and into their other tokens: Cognito (`token_use`), Keycloak and
+/// Red Hat SSO (`typ`), Ory Hydra (`token_use`), OpenIddict (`token_usage`), Salesforce and djangorestframework-simplejwt
+/// (`token_type`), ForgeRock (`tokenName`).
+#[wasm_bindgen_test(unsupported = test)]
+fn a_claim_that_names_another_kind_of_token_is_rejected_and_unknown_kinds_are_not() {
+    for (name, kinds) in [
+        ("typ", &["ID", "Refresh", "Offline", "Logout", "logout+jwt", "secevent+jwt", "Serialized-ID"][..]),
+        ("typ", &["InitialAccessToken", "RegistrationAccessToken"][..]),
+        ("token_use", &["id", "ID", "refresh", "refresh_token", "id_token"][..]),
+        ("token_usage", &["id_token", "refresh_token", "authorization_code"][..]),
+        ("token_type", &["refresh", "refresh_token", "id_token", "N_A", "mac", "pop"][..]),
+        ("token_type", &["urn:ietf:params:oauth:token-type:refresh_token", "RefreshToken"][..]),
+        ("tokenName", &["id_token", "refresh_token"][..]),
+    ] {
+        for kind in kinds {
+            let other = Some(ClaimFault::NotAnAccessToken);
+            assert_eq!(fault(&json!({ name: kind })), other, "{name}: {kind}");
+            assert_eq!(fault(&json!({ name: [kind] })), other, "{name}: [{kind}]");
+            assert_eq!(fault(&json!({ name: ["access_token", kind] })), other, "{name}: [access_token, {kind}]");
+        }
+    }
+    for name in ["typ", "token_use", "token_usage", "token_type", "tokenName"] {
+        for kind in ["access", "access_token", "Bearer", "bearer", "at+jwt", "JWT", "", "custom"] {
+            assert_eq!(fault(&json!({ name: kind })), None, "{name}: {kind}");
+            assert_eq!(fault(&json!({ name: [kind] })), None, "{name}: [{kind}]");
+        }
+        for kind in ["DPoP", "dpop"] {
+            let constrained = Some(ClaimFault::SenderConstrained);
+            assert_eq!(fault(&json!({ name: kind })), constrained, "{name}: {kind}, and nothing proves possession");
+        }
+        assert_eq!(fault_of_null(name), None, "{name}: null");
+        assert_eq!(fault(&json!({ name: [] })), None, "{name}: []");
+        for wrong in [json!(5), json!(true), json!({}), json!(["access", 5])] {
+            assert_eq!(fault(&json!({ name: wrong })), Some(ClaimFault::NotAnAccessToken), "{name}: {wrong}");
+        }
+    }
+}
+
+/// Keycloak before 25 : the access token of a sign-in in a browser has the `nonce`.
+#[wasm_bindgen_test(unsupported = test)]
+fn a_nonce_is_accepted_with_at_jwt_or_by_the_setting_in_a_token_that_is_called_an_access_token() {
+    let keycloak = json!({"typ": "Bearer", "nonce": "n-0S6_WzA2Mj", "azp": "web", "cid": null});
+    let accepting = Provider { accept_nonce: true, ..provider() };
+    let with = |changes: &Value, typ, provider: &Provider| {
+        AdmittedToken::admit(verified(&claims(changes), typ), provider, NOW).err()
+    };
+    let rejected = Some(ClaimFault::NotAnAccessToken);
+    assert_eq!(with(&keycloak, Some("JWT"), &provider()), rejected);
+    assert_eq!(with(&keycloak, Some("JWT"), &accepting), None);
+    for typ in ["at+jwt", "application/at+jwt", "AT+JWT"] {
+        assert_eq!(with(&json!({"nonce": "n"}), Some(typ), &provider()), None, "{typ}");
+    }
+    assert_eq!(with(&json!({"nonce": "n"}), Some("JWT"), &accepting), rejected, "nothing calls it an access token");
+    assert_eq!(with(&json!({"nonce": "n", "typ": "ID"}), Some("JWT"), &accepting), rejected);
+    for mark in ["at_hash", "c_hash", "events"] {
+        let changes = json!({"typ": "Bearer", "nonce": "n", mark: "x"});
+        for typ in ["JWT", "at+jwt"] {
+            assert_eq!(with(&changes, Some(typ), &accepting), rejected, "{mark} with {typ}");
+        }
+    }
+}
