@@ -259,7 +259,7 @@ fn other_filters_and_routes_go_by_what_was_handed_over_and_by_nothing_that_a_cli
     let (response, line) = line_of(&gateway, "twice", "/twice", &Request::get("/twice").bearer(&alice));
     assert_eq!(response.status, 503);
     assert!(line.contains("subject=alice@acme.com"), "{line}");
-    gateway.envoy.wait_for_log("leave `filter_state` out of all but one");
+    gateway.envoy.wait_for_log("set `filter_state` in one plugin of the chain only");
     assert_eq!(status("twice", Request::get("/")), 401, "a refusal of the first is its own");
 
     // The payload as it was signed; copies of the client's are gone, trailers too, and `Connection` takes nothing away.
