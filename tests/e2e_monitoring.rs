@@ -30,7 +30,7 @@ fn configuration(key: &SigningKey) -> Value {
             "opaque": { "issuer": "https://opaque.example", "insecure_any_audience": true, "upstream": "scripted",
                 "jwks": { "inline": key_set(&[key]) },
                 "introspection": { "uri": "https://opaque.example/introspect", "client_id": "0oaGateway",
-                    "client_secret": { "env": "OKTA_CLIENT_SECRET" }, "requests_per_minute": 6,
+                    "client_secret": { "env": "OKTA_CLIENT_SECRET" }, "requests_per_minute": 24,
                     "cache_ttl": "1s", "stale_if_error": "600s" } },
             "down": { "issuer": "https://down.example", "audiences": [AUDIENCE], "upstream": "nowhere" },
         },
