@@ -1,8 +1,7 @@
 //! How many records of refusals are logged, and how many were not.
 //!
-//! Whoever is refused chooses how often: a flood of forged tokens must not fill a disk. Of refusals with one reason a
-//! number is logged each second, and the others are counted; a record with that count stands for them. Records of
-//! admitted requests are the audit trail and are not limited.
+//! A flood of forged tokens must not fill a disk. Of refusals with one reason a number is logged each second; the others
+//! are counted, and one record has their count. Records of admitted requests are the audit trail and are not limited.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -37,7 +36,7 @@ struct Suppressed {
     count: u64,
 }
 
-/// A record that stands for refusals that have none of their own.
+/// The record of refusals that have no record of their own.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct SuppressedRecords {
     schema: u32,

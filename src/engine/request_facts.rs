@@ -30,7 +30,7 @@ pub(super) struct RequestFacts<'a> {
     /// What the host said of it, where its rule asks.
     pub(super) attributes: AttributeValues,
     pub(super) rule: RuleId,
-    /// What is taken out of the head before it goes on.
+    /// The edits that remove managed headers and credentials before the request is forwarded.
     pub(super) stripping: Vec<HeaderEdit>,
     /// Where its token stands.
     pub(super) source: Option<Place>,

@@ -34,7 +34,7 @@ pub(super) fn audit(document: AuditDocument, at: &Path, findings: &mut Findings<
     }
     if denied_per_second == Some(0) && denied != Some(ExtentWord::None) {
         findings.warnings.push(String::from(
-            "audit.denied_per_second is 0: whoever sends bad requests decides how much is logged; set a limit",
+            "audit.denied_per_second is 0: clients with bad requests decide how much is logged; set a limit",
         ));
     }
     let share = share?;
