@@ -11,7 +11,7 @@
 //!
 //! No requester gets all of a part. A call is made for it while its calls of the last minute are fewer than a multiple of
 //! those that are left: alone, one address gets a third of the unknown half, and one OAuth client five sixths of the
-//! budget, or nine tenths at once. Of n such addresses each gets 1/(n + 2), and twice that is left for all others.
+//! budget. Of n such addresses each gets 1/(n + 2), and twice that is left for all others.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -140,7 +140,7 @@ impl Budget {
         let has_share = |slots| {
             let time = if slots == 0 { now } else { ledger.slot_after(slots) };
             let calls = ledger.calls_of(requester, time);
-            is_within_share(caller.standing, calls, left_in(slots), ledger.all(slots))
+            is_within_share(caller.standing, calls, left_in(slots), ledger.oldest(slots))
         };
         match first(&has_share) {
             0 => Ok(()),
@@ -158,14 +158,12 @@ fn left(ledger: &Ledger, standing: Standing, limit: u64, slots: usize) -> u64 {
     }
 }
 
-fn is_within_share(standing: Standing, calls: u64, left: u64, all: u64) -> bool {
+fn is_within_share(standing: Standing, calls: u64, left: u64, oldest: u64) -> bool {
     match standing {
         Standing::Unknown => calls.saturating_mul(LEFT_PER_ADDRESS_CALL) < left,
-        // Thirteen slots are more than the minute in which the calls of a requester are counted.
-        Standing::Known => {
-            let left = left.saturating_add(all / SLOTS as u64);
-            calls < left.saturating_mul(CALLS_PER_LEFT_OF_CLIENT)
-        }
+        // The calls of a requester are counted for a minute. Those of the oldest slot may be older, and are counted in
+        // `left` alone.
+        Standing::Known => calls < left.saturating_add(oldest).saturating_mul(CALLS_PER_LEFT_OF_CLIENT),
     }
 }
 
@@ -287,8 +285,8 @@ mod tests {
     }
 
     #[wasm_bindgen_test(unsupported = test)]
-    fn one_oauth_client_gets_nine_tenths_and_what_it_leaves_is_for_others() {
-        for (limit, most) in [(150, 134), (600, 535), (6, 5)] {
+    fn one_oauth_client_gets_five_sixths_and_what_it_leaves_is_for_others() {
+        for (limit, most) in [(150, 125), (600, 500), (6, 5)] {
             let mut shared = Shared::new(limit);
             let greedy = granted(&mut shared, Known, 1)[0];
             assert!((most * 99 / 100..=most).contains(&greedy), "{greedy} of {limit}");

@@ -102,6 +102,11 @@ impl Ledger {
         self.kept(slots).map(|slot| u64::from(slot.known).saturating_add(u64::from(slot.unknown))).sum()
     }
 
+    /// Those among them that are the next to be forgotten.
+    pub(super) fn oldest(&self, slots: usize) -> u64 {
+        self.all(slots).saturating_sub(self.all(slots.saturating_add(1)))
+    }
+
     /// Those among them for unknown tokens.
     pub(super) fn unknown(&self, slots: usize) -> u64 {
         self.kept(slots).map(|slot| u64::from(slot.unknown)).sum()
