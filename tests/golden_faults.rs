@@ -183,7 +183,7 @@ fn everything_that_the_loader_can_say_of_a_fault_is_said_of_some_document() {
         "leaves no trace",
         "learns of every refusal",
         "no refusal is logged",
-        "decides how much is logged",
+        "decide how much is logged",
         "no browser is ever sent there",
         "text/plain; charset=utf-8", // What is written unless the operator writes something.
         "www-authenticate, retry-after",
