@@ -20,7 +20,7 @@ use crate::unix_time::UnixTime;
 
 /// Requesters of which other VMs are known to have spent the share.
 const MAX_OVER_SHARE: usize = 256;
-/// The other VMs are told of an unchanged limit this often.
+/// An unchanged limit is shared with the other VMs this often.
 const CEILING_NEWS: Duration = Duration::from_secs(60);
 
 #[derive(Debug)]

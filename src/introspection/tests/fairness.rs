@@ -14,7 +14,7 @@ fn digest(token: &str) -> TokenDigest {
 }
 
 impl Scene {
-    /// What a request from there is told.
+    /// The result of a request from there.
     fn asks_from(&mut self, sender: Sender, token: &str) -> &'static str {
         let (provider, now) = (&self.provider, self.now);
         match self.introspection.look_up_opaque_from(sender, token.as_bytes(), provider, now, now) {
@@ -129,7 +129,7 @@ fn addresses_take_turns_and_none_holds_all_places_or_all_calls() {
         let token = digest(&format!("visitor{number}"));
         first.iter().any(|(_, about)| *about == token)
     });
-    assert_eq!(visitors.count(), 3, "all of whoever has few are in the first calls");
+    assert_eq!(visitors.count(), 3, "all clients with few tokens are in the first calls");
     assert!(first.len() <= 3 + 11, "{} calls at a time, a third of 32 of them for one address", first.len());
     // Each end of a call lets the next one begin, in turns.
     for number in 3..6 {
