@@ -26,10 +26,10 @@ ENVOY := $(TOOLS)/envoy-$(ENVOY_VERSION)/.installed
 OLDEST_ENVOY := $(TOOLS)/envoy-$(OLDEST_ENVOY_VERSION)/.installed
 # Which of them `make matrix` runs, and what: all that the filter does with the help of its host.
 VERSIONS := $(ENVOY_VERSIONS)
-MATRIX_TESTS := e2e_identity e2e_token_sources e2e_waiting e2e_keys e2e_key_sharing e2e_token_cache e2e_rules e2e_conditions e2e_answers \
-	e2e_handover e2e_protected_resource e2e_introspection e2e_introspection_calls e2e_native e2e_native_vectors e2e_reload e2e_dynamic_files documented_configs
+MATRIX_TESTS := identity:: token_sources:: waiting:: keys:: key_sharing:: token_cache:: rules:: conditions:: answers:: handover:: \
+	protected_resource:: introspection:: introspection_calls:: native:: native_vectors:: reload:: dynamic_files:: documented_configs::
 # And what `make test` runs in the oldest, in less than a minute: what an older Envoy does for the filter, or does not.
-OLDEST_TESTS := e2e_introspection e2e_handover e2e_native
+OLDEST_TESTS := introspection:: handover:: native::
 AUTHORIZATION_SERVER := tests/support/authorization-server
 NODE_MODULES := $(AUTHORIZATION_SERVER)/node_modules/.installed
 DIFFERENTIAL := tests/differential
@@ -76,9 +76,9 @@ test: setup package reproducible vector-runner monitoring ## Run every test: nat
 	cargo test --locked --workspace --no-fail-fast
 	$(call say,"The core's tests as wasm under Node")
 	CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER="$(CURDIR)/$(WASM_BINDGEN)/bin/wasm-bindgen-test-runner" \
-		cargo test --locked --target wasm32-unknown-unknown --lib --test decisions --test waiting --test token_cache --test rules --test conditions --test answers --test debug_answers --test handover --test introspection
+		cargo test --locked --target wasm32-unknown-unknown --lib --test core
 	$(call say,"The oldest Envoy that we support: $(OLDEST_ENVOY_VERSION)")
-	$(call in_envoy,$(OLDEST_ENVOY_VERSION)) $(OLDEST_TESTS:%=--test %)
+	$(call in_envoy,$(OLDEST_ENVOY_VERSION)) --test e2e -- $(OLDEST_TESTS)
 
 # The whole workspace, as above: alone, the same tests would be compiled anew with fewer features.
 in_envoy = ENVOY_BINARY="$(CURDIR)/$(TOOLS)/envoy-$(1)/bin/envoy" cargo test --locked --workspace --no-fail-fast
@@ -87,7 +87,7 @@ in_envoy = ENVOY_BINARY="$(CURDIR)/$(TOOLS)/envoy-$(1)/bin/envoy" cargo test --l
 matrix: $(VERSIONS:%=$(TOOLS)/envoy-%/.installed) $(NODE_MODULES) wasm vector-runner ## Run the end-to-end tests in every Envoy that we support (VERSIONS="1.36.2 1.37.0")
 	@failed=""; for version in $(VERSIONS); do \
 		printf '\033[1m==> Envoy %s\033[0m\n' $$version; \
-		$(call in_envoy,$$version) $(MATRIX_TESTS:%=--test %) || failed="$$failed $$version"; \
+		$(call in_envoy,$$version) --test e2e --test e2e_load --test project -- $(MATRIX_TESTS) || failed="$$failed $$version"; \
 	done; [ -z "$$failed" ] || { echo "tests failed in Envoy$$failed" >&2; exit 1; }
 
 # The module tells which crates it is made of (cargo-auditable), and not where it was built (link/path-flags). `cargo auditable` would
@@ -141,7 +141,7 @@ monitoring: $(DEBIAN) ## Check the alert rules, and that each fires when it shou
 .PHONY: docs
 docs: $(MDBOOK) ## Write the configuration reference from the types, and build docs/ as a book into target/book
 	$(call say,"The configuration reference and the schema from the types")
-	@UPDATE_GOLDEN=1 cargo test --quiet --locked --test schema -- the_files_are_what_the_types_say >/dev/null
+	@UPDATE_GOLDEN=1 cargo test --quiet --locked --test core -- schema::the_files_are_what_the_types_say >/dev/null
 	@$(MDBOOK)/bin/mdbook build --dest-dir $(CURDIR)/target/book docs
 	@printf '    target/book/index.html\n'
 

@@ -1,5 +1,5 @@
 // Reads a list of Kubernetes objects from stdin and writes, one a line, what the published schemas of Istio (1.29) and of
-// Envoy Gateway find wrong with them. Run by tests/deploy_manifests.rs.
+// Envoy Gateway find wrong with them. Run by tests/project/deploy_manifests.rs.
 
 import { readFileSync } from "node:fs";
 import {

@@ -87,7 +87,7 @@ fn on_a_bare_host_nothing_is_called_that_may_trap_there() {
     }
 }
 
-/// The file that operators of nginx copy; Kong's holds the same (`tests/deploy_manifests.rs`). Its key is nobody's.
+/// The file that operators of nginx copy; Kong's holds the same (`tests/project/deploy_manifests.rs`). Its key is nobody's.
 #[test]
 fn what_is_made_ready_for_nginx_starts_on_a_bare_host_calls_nobody_and_refuses_until_it_has_your_keys() {
     let conf = fs::read_to_string(project_root().join("deploy/nginx/nginx.conf")).unwrap();

@@ -1,0 +1,262 @@
+//! `check`: the examples, the faulty documents of `tests/data/faults`, and what is said of Envoy's part.
+
+use std::fs;
+use std::process::{Command, Stdio};
+
+use crate::tool::{assert_golden, examples, root, run, run_with_input};
+use okta_proxy_wasm::config;
+
+#[test]
+fn every_example_has_no_fault_as_plugin_json_and_in_its_envoy_yaml() {
+    for name in examples() {
+        for file in ["plugin.json", "envoy.yaml"] {
+            let path = format!("examples/{name}/{file}");
+            let found = run(&["check", "--assume-env", "--deny-warnings", &path]);
+            let has_warnings = found.stdout.contains("warning:");
+            assert!(found.status == i32::from(has_warnings), "{path}: {}", found.transcript());
+            assert!(found.stdout.contains("no fault"), "{path}: {}", found.transcript());
+            // What is said of Envoy's part begins with its path.
+            assert!(!found.stdout.contains("warning: $."), "{path}: {}", found.transcript());
+            assert_eq!(run(&["check", "--assume-env", &path]).status, 0, "{path}");
+        }
+    }
+}
+
+/// What the golden faults stand beside, but those that want keys in the environment.
+fn faulty_documents() -> Vec<String> {
+    let files = fs::read_dir(root().join("tests/data/faults")).unwrap().map(|entry| entry.unwrap().path());
+    let json = files.filter(|path| path.extension().is_some_and(|ending| ending == "json"));
+    let mut names: Vec<String> = json.map(|path| path.file_stem().unwrap().to_string_lossy().into_owned()).collect();
+    names.retain(|name| name != "introspection_keys");
+    names.sort();
+    assert!(names.len() > 20);
+    names
+}
+
+#[test]
+fn every_faulty_document_is_refused_with_the_faults_that_the_filter_logs() {
+    let directory = tempfile::tempdir().unwrap();
+    let variables = directory.path().join("secrets.env");
+    fs::write(&variables, "# a comment\nSECRET=\"s3cret\"\nEMPTY=\" \"\nLINE_END=\"s3cret\\n\"\n").unwrap();
+    for name in faulty_documents() {
+        let path = format!("tests/data/faults/{name}.json");
+        let found = run(&["check", "--format", "json", "--env-file", variables.to_str().unwrap(), &path]);
+        assert_eq!(found.status, 1, "{name}: {}", found.transcript());
+        let json = found.json();
+        let faults = json["configurations"][0]["faults"].as_array().unwrap();
+        let said: String = faults
+            .iter()
+            .map(|fault| format!("{}: {}\n", fault["path"].as_str().unwrap(), fault["message"].as_str().unwrap()))
+            .collect();
+        let wanted = fs::read_to_string(root().join(format!("tests/data/faults/{name}.txt"))).unwrap();
+        assert_eq!(said, wanted, "{name}");
+        assert!(!found.stdout.contains("s3cret"), "{name} shows a secret");
+    }
+}
+
+#[test]
+fn faults_are_told_with_the_line_and_column_of_their_place() {
+    let found = run(&["check", "tests/data/faults/everything_at_once.json"]);
+    assert_golden("check-everything-at-once", &found.transcript());
+}
+
+#[test]
+fn places_in_an_envoy_yaml_are_those_of_the_file() {
+    let yaml = fs::read_to_string(root().join("examples/okta/envoy.yaml")).unwrap();
+    let broken = yaml.replacen("\"audiences\"", "\"audience\"", 1);
+    let line = broken.lines().position(|line| line.contains("\"audience\"")).unwrap() + 1;
+    let found = run_with_input(&["check", "-"], &broken);
+    assert_eq!(found.status, 1);
+    assert!(found.stdout.contains(&format!("-:{line}:")), "{line}: {}", found.transcript());
+}
+
+#[test]
+fn what_breaks_the_plugin_in_envoys_part_is_a_warning() {
+    let yaml = fs::read_to_string(root().join("examples/okta/envoy.yaml")).unwrap();
+    let secret = "\"upstream\": \"okta\", \"introspection\": { \"client_id\": \"a\", \"client_secret\": { \"env\": \"OKTA_SECRET\" } }";
+    let weak = yaml
+        .replace("FAIL_RELOAD", "FAIL_OPEN")
+        .replace("\"upstream\": \"okta\"", secret)
+        .replace("- name: okta\n    type", "- name: other\n    type");
+    let found = run_with_input(&["check", "--assume-env", "-"], &weak);
+    assert_eq!(found.status, 0, "{}", found.transcript());
+    for said in ["fails open", "OKTA_SECRET is not among", "no cluster \"okta\""] {
+        assert!(found.stdout.contains(said), "{said}: {}", found.transcript());
+    }
+    assert_eq!(run_with_input(&["check", "--assume-env", "--deny-warnings", "-"], &weak).status, 1);
+    assert_eq!(run_with_input(&["check", "-"], &weak).status, 1, "the secret is not there");
+}
+
+#[test]
+fn the_objects_of_istio_and_envoy_gateway_are_read_as_they_are_applied() {
+    for (file, place) in [
+        ("istio/wasm-plugin.yaml", "$.spec.pluginConfig"),
+        ("istio/traffic-extension.yaml", "$.spec.wasm.pluginConfig"),
+        ("envoy-gateway/extension-policy.yaml", "$.spec.wasm[0].config"),
+    ] {
+        let path = format!("deploy/{file}");
+        let found = run(&["check", "--assume-env", "--deny-warnings", &path]);
+        assert_eq!(found.status, 0, "{path}: {}", found.transcript());
+        assert!(found.stdout.contains(place) && found.stdout.contains("no fault"), "{path}: {}", found.transcript());
+        let yaml = fs::read_to_string(root().join(&path)).unwrap();
+        let broken = run_with_input(&["check", "--assume-env", "-"], &yaml.replacen("audiences:", "audience:", 1));
+        assert_eq!(broken.status, 1, "{path}: {}", broken.transcript());
+        assert!(broken.stdout.contains("did you mean `audiences`?"), "{path}: {}", broken.transcript());
+        let weak = yaml
+            .replace("FAIL_RELOAD", "FAIL_OPEN")
+            .replace("failOpen: false", "failOpen: true")
+            .replace("phase: AUTHN", "phase: STATS")
+            .replace("name: OKTA_CLIENT_SECRET, v", "name: OTHER, v")
+            .replace("hostKeys: [OKTA_CLIENT_SECRET]", "hostKeys: []")
+            .replace("sha256:", "tag:");
+        let found = run_with_input(&["check", "--assume-env", "-"], &weak);
+        let mut all = vec!["fails open", "OKTA_CLIENT_SECRET is not among", "no `sha256` pins"];
+        all.extend(path.contains("istio").then_some("phase: AUTHN"));
+        for said in all {
+            assert!(found.stdout.contains(said), "{path}: {said}: {}", found.transcript());
+        }
+        assert_eq!(found.stdout.matches("warning:").count(), if path.contains("istio") { 4 } else { 3 }, "{path}");
+    }
+}
+
+#[test]
+fn an_object_without_a_configuration_is_an_empty_one_and_objects_of_others_are_none() {
+    let ours = "apiVersion: extensions.istio.io/v1alpha1\nkind: WasmPlugin\nspec: {phase: AUTHN, url: 'oci://ghcr.io/acme/okta-proxy-wasm@sha256:0'}";
+    let found = run_with_input(&["check", "-"], ours);
+    assert_eq!(found.status, 1, "{}", found.transcript());
+    assert!(found.stdout.contains("1 fault"), "{}", found.transcript());
+    let anothers = ours.replace("okta-proxy-wasm", "basic-auth");
+    assert_eq!(run_with_input(&["check", "-"], &anothers).status, 2);
+}
+
+#[test]
+fn a_filter_chain_of_kong_holds_a_text_or_an_object() {
+    let keys = r#"{"providers": {"acme": {"issuer": "https://idp.acme.com", "audiences": ["api"], "algorithms": ["ES256"], "upstream": "idp"}}}"#;
+    for (written, is_right) in [(keys.to_owned(), true), (format!("'{keys}'"), true), (String::from("'{}'"), false)] {
+        let chain = format!(
+            "_format_version: '3.0'\nservices:\n- name: api\n  url: http://127.0.0.1:8080\n  filter_chains:\n  - filters:\n    - name: okta_proxy_wasm\n      config: {written}\n"
+        );
+        let found = run_with_input(&["check", "-"], &chain);
+        assert_eq!(found.status, i32::from(!is_right), "{written}: {}", found.transcript());
+        assert!(found.stdout.contains("$.services[0].filter_chains[0].filters[0].config"), "{}", found.transcript());
+        assert!(found.stdout.contains("warning: the module does not work in Kong"), "{}", found.transcript());
+    }
+}
+
+/// What a policy is, without the order that hash tables have.
+fn parts(document: &[u8]) -> Vec<String> {
+    let environment = |_: &str| Some(String::from("the-value-of-a-variable"));
+    let loaded = config::load(document, &environment).unwrap();
+    let text = format!("{:?} {:?} {:?}", loaded.policy, loaded.warnings, loaded.native_crypto);
+    let mut parts: Vec<String> = text.split([',', '{', '}']).map(|part| part.trim().to_owned()).collect();
+    parts.sort();
+    parts
+}
+
+#[test]
+fn the_effective_configuration_means_the_same_and_is_its_own() {
+    let whole = root().join("cli/tests/data/whole.json").display().to_string();
+    let examples = examples().into_iter().map(|name| format!("examples/{name}/plugin.json"));
+    for path in examples.chain([whole]) {
+        let written = fs::read(root().join(&path)).unwrap();
+        let found = run(&["check", "--assume-env", "--effective", &path]);
+        assert_eq!(found.status, 0, "{path}: {}", found.transcript());
+        assert_eq!(parts(&written), parts(found.stdout.as_bytes()), "{path}");
+        let again = run_with_input(&["check", "--assume-env", "--effective", "-"], &found.stdout);
+        assert_eq!(again.stdout, found.stdout, "{path}");
+    }
+}
+
+#[test]
+fn the_effective_configuration_names_secrets_and_shows_none() {
+    let directory = tempfile::tempdir().unwrap();
+    let variables = directory.path().join("secrets.env");
+    fs::write(&variables, "OKTA_CLIENT_SECRET=hunter2\nAUTH_DEBUG_KEY=hunter2-hunter2-hunter2\n").unwrap();
+    let variables = variables.to_str().unwrap();
+    let found = run(&["check", "--effective", "--env-file", variables, "cli/tests/data/whole.json"]);
+    assert_golden("check-effective", &found.transcript());
+    assert!(!found.transcript().contains("hunter2"));
+}
+
+#[test]
+fn a_file_that_cannot_be_used_is_another_status_than_a_fault() {
+    for arguments in [
+        &["check", "no-such-file.json"][..],
+        &["check"],
+        &["check", "examples/README.yaml"],
+        &["check", "--env-file", "no-such-file", "examples/okta/plugin.json"],
+        &["chek", "x"],
+    ] {
+        let found = run(arguments);
+        assert_eq!(found.status, 2, "{arguments:?}: {}", found.transcript());
+        assert!(!found.stderr.is_empty() && found.stdout.is_empty(), "{arguments:?}: {}", found.transcript());
+    }
+    let elsewhere = run_with_input(&["check", "-"], "static_resources: {listeners: []}");
+    assert_eq!(elsewhere.status, 2, "{}", elsewhere.transcript());
+}
+
+#[test]
+fn every_shell_gets_a_script_that_names_the_subcommands() {
+    for shell in ["bash", "zsh", "fish"] {
+        let found = run(&["completions", shell]);
+        assert!(found.status == 0 && found.stdout.contains("explain"), "{shell}");
+    }
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_failure() {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_okta-proxy-wasm"))
+        .args(["completions", "bash"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn the_schema_is_that_of_the_documentation_and_kongs_is_of_its_draft() {
+    let published = fs::read_to_string(root().join("docs/okta-proxy-wasm.schema.json")).unwrap();
+    assert_eq!(run(&["schema"]).stdout, published);
+    let old = run(&["schema", "--draft", "04"]).json();
+    assert_eq!(old["$schema"], "http://json-schema.org/draft-04/schema#");
+    assert_eq!(run(&["schema", "--draft", "07"]).status, 2);
+}
+
+#[test]
+fn an_organisations_own_server_stays_one_in_the_effective_configuration() {
+    let document = r#"{"providers": {"okta": {
+        "okta": {"domain": "login.acme.com", "authorization_server": "org"}, "audiences": ["a"], "upstream": "okta",
+        "introspection": {"client_id": "c", "client_secret": {"env": "SECRET"}}
+    }}}"#;
+    let arguments = ["check", "--assume-env", "--effective", "-"];
+    let effective = run_with_input(&arguments, document);
+    assert_eq!(effective.status, 0, "{}", effective.transcript());
+    assert!(effective.stdout.contains("https://login.acme.com/oauth2/v1/introspect"), "{}", effective.stdout);
+    assert_eq!(run_with_input(&arguments, &effective.stdout).stdout, effective.stdout);
+}
+
+#[test]
+fn effective_configuration_keeps_every_issuer() {
+    let document = r#"{"providers": {
+        "entra": {"issuer": "https://login.example/{tenant}/v2.0", "tenants": ["t1", "t2"], "audiences": ["a"],
+            "jwks": {"uri": "https://login.example/keys"}, "upstream": "idp"},
+        "okta": {"okta": {"domain": "ACME.okta.com"}, "issuer": null, "additional_issuers": ["https://login.acme.com/oauth2/default"],
+            "audiences": ["a"], "upstream": "okta"}
+    }}"#;
+    let arguments = ["check", "--effective", "-"];
+    let effective = run_with_input(&arguments, document);
+    assert_eq!(effective.status, 0, "{}", effective.transcript());
+    let shown: serde_json::Value = serde_json::from_str(&effective.stdout).unwrap();
+    for (place, expected) in [
+        ("/providers/entra/issuer", "https://login.example/{tenant}/v2.0"),
+        ("/providers/entra/tenants/1", "t2"),
+        ("/providers/okta/issuer", "https://acme.okta.com/oauth2/default"),
+        ("/providers/okta/additional_issuers/0", "https://login.acme.com/oauth2/default"),
+    ] {
+        assert_eq!(shown.pointer(place).and_then(serde_json::Value::as_str), Some(expected), "{place}");
+    }
+    assert_eq!(run_with_input(&arguments, &effective.stdout).stdout, effective.stdout);
+}

@@ -1,0 +1,343 @@
+//! `explain`: steps and verdict of requests, with tokens that are signed for the test.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpListener;
+use std::path::Path;
+use std::thread;
+
+use crate::signing::{SigningKey, key_set, payload, with};
+use crate::tool::{Run, assert_golden, run, run_trusting, run_with_input};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use testbed::tls::CertificateAuthority;
+use testbed::{AuthorizationServer, UserTokenRequest};
+
+const NOW: u64 = 1_800_000_000;
+const CONFIG: &str = "examples/microservices/plugin.json";
+
+/// The issuer's keys in a file, and tokens of it.
+struct Issuer {
+    directory: TempDir,
+    key: SigningKey,
+}
+
+impl Issuer {
+    fn new() -> Self {
+        let issuer = Self { directory: tempfile::tempdir().unwrap(), key: SigningKey::a("k1") };
+        issuer.file("keys.json", &key_set(&[&SigningKey::a("k1"), &SigningKey::b("k2")]).to_string());
+        issuer
+    }
+
+    fn file(&self, name: &str, text: &str) -> String {
+        let path = self.directory.path().join(name);
+        fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    }
+
+    fn token(&self, changes: Value) -> String {
+        self.key.token(&with(&payload(NOW - 60), changes))
+    }
+
+    fn explain(&self, config: &str, token: &str, more: &[&str]) -> Run {
+        let keys = self.directory.path().join("keys.json");
+        let at = NOW.to_string();
+        let fixed = ["explain", "--config", config, "--at", &at, "--keys", keys.to_str().unwrap()];
+        run_with_input(&[&fixed, &["--token", "-"][..], more].concat(), token)
+    }
+}
+
+fn marks(run: &Run) -> Vec<(String, String)> {
+    let json = run.json();
+    let steps = json["steps"].as_array().unwrap();
+    let text = |step: &Value, name: &str| step[name].as_str().unwrap().to_owned();
+    steps.iter().map(|step| (text(step, "step"), text(step, "outcome"))).collect()
+}
+
+/// The filter rejects a set with a member twice; a reader that takes the last one verified with other keys.
+#[test]
+fn a_key_set_is_read_as_the_filter_reads_it() {
+    let issuer = Issuer::new();
+    let keys = key_set(&[&SigningKey::a("k1")]).to_string();
+    let request = ["--request", "GET https://shop.acme.com/orders/1"];
+    let twice = keys.replacen('{', r#"{"keys":[],"#, 1);
+    let key_twice = keys.replacen(r#""kid":"k1""#, r#""kid":"other","kid":"k1""#, 1);
+    assert_ne!(key_twice, keys);
+    let deep = keys.replacen('{', &format!(r#"{{"x":{}{},"#, "[".repeat(20), "]".repeat(20)), 1);
+    for text in [&*twice, &key_twice, &deep, "[]", "{}"] {
+        issuer.file("keys.json", text);
+        let run = issuer.explain("examples/step-up/plugin.json", &issuer.token(json!({})), &request);
+        assert_eq!(run.status, 2, "{text}: {}", run.transcript());
+        assert!(run.stderr.contains("keys.json: $: not a key set"), "{text}: {}", run.stderr);
+    }
+    issuer.file("keys.json", r#"{"keys":[]}"#);
+    let run = issuer.explain("examples/step-up/plugin.json", &issuer.token(json!({})), &request);
+    assert!(run.stderr.contains("no key here can verify a signature"), "{}", run.stderr);
+}
+
+#[test]
+fn a_request_that_passes_is_told_with_all_its_steps_and_what_the_backend_gets() {
+    let issuer = Issuer::new();
+    let token = issuer.token(json!({ "groups": ["support"], "acr": "phr" }));
+    let request = ["--request", "POST https://shop.acme.com/orders/1/refund", "-H", "X-User-Id: root"];
+    let scopes = issuer.token(json!({ "groups": ["support"], "acr": "phr", "scp": ["orders:write"] }));
+    assert_golden("explain-passes", &issuer.explain(CONFIG, &scopes, &request).transcript());
+    let refused = issuer.explain(CONFIG, &token, &request);
+    assert_golden("explain-scope-missing", &refused.transcript());
+    assert_golden(
+        "explain-json",
+        &issuer.explain(CONFIG, &scopes, &[&request[..], &["--format", "json"]].concat()).transcript(),
+    );
+}
+
+#[test]
+fn a_token_of_the_okta_org_authorization_server_is_told_with_what_helps() {
+    let issuer = Issuer::new();
+    let hint = "the token is of the Okta org authorization server";
+    for (iss, is_of_org) in [
+        ("https://acme.okta.com", true),
+        ("https://evil.example", false),
+        ("https://acme.okta.com/oauth2", false),
+        ("", false),
+    ] {
+        let run = issuer.explain(CONFIG, &issuer.token(json!({ "iss": iss })), &["--request", "GET /orders/1"]);
+        let transcript = run.transcript();
+        assert!(transcript.contains("issuer_unknown"), "{transcript}");
+        assert_eq!(transcript.contains(hint), is_of_org, "{iss}: {transcript}");
+    }
+}
+
+#[test]
+fn the_step_that_stops_a_request_is_the_last_and_there_is_one_just_when_it_is_refused() {
+    let issuer = Issuer::new();
+    let stranger = SigningKey::b("k1").token(&payload(NOW));
+    let rows: Vec<(&str, String, Option<&str>)> = vec![
+        ("GET /healthz", String::new(), None),
+        ("GET /catalog/1", issuer.token(json!({})), None),
+        ("GET /orders/1", issuer.token(json!({ "scp": ["orders:read"] })), None),
+        ("GET /admin/reports", issuer.token(json!({})), None),
+        ("GET /debug", issuer.token(json!({})), Some("rule")),
+        ("GET /catalog/%2fx", issuer.token(json!({})), Some("rule")),
+        ("GET /orders/1", String::from("x.y.z"), Some("token")),
+        ("GET /orders/1", String::from("opaque"), Some("token")),
+        ("GET /orders/1", issuer.token(json!({ "iss": "https://evil.example" })), Some("provider")),
+        (
+            "GET /orders/1",
+            issuer.key.token_with_header(&json!({ "alg": "PS256", "kid": "k1" }), &payload(NOW)),
+            Some("algorithm"),
+        ),
+        ("GET /orders/1", SigningKey::a("k9").token(&payload(NOW)), Some("key")),
+        ("GET /orders/1", stranger, Some("signature")),
+        ("GET /orders/1", issuer.token(json!({ "exp": NOW - 4000 })), Some("claims")),
+        ("GET /orders/1", issuer.token(json!({ "aud": "api://payroll" })), Some("claims")),
+        ("GET /orders/1", issuer.token(json!({ "nbf": "soon" })), Some("claims")),
+        ("GET /orders/1", issuer.token(json!({ "cnf": {} })), Some("claims")),
+        ("GET /orders/1", issuer.token(json!({ "scp": [] })), Some("requirement")),
+        ("GET /stock/1", issuer.token(json!({})), Some("requirement")),
+    ];
+    for (request, token, stopped_at) in rows {
+        let found = issuer.explain(CONFIG, &token, &["--format", "json", "--request", request]);
+        let bad: Vec<(usize, String)> = marks(&found)
+            .into_iter()
+            .enumerate()
+            .filter_map(|(at, (step, mark))| (mark == "bad").then_some((at, step)))
+            .collect();
+        let verdict = if stopped_at.is_some() { ("deny", 1) } else { ("allow", 0) };
+        assert_eq!(
+            (found.json()["verdict"].as_str().unwrap(), found.status),
+            verdict,
+            "{request}: {}",
+            found.transcript()
+        );
+        let last = marks(&found).len() - 1;
+        let wanted: Vec<(usize, String)> = stopped_at.map(|step| (last, step.to_owned())).into_iter().collect();
+        assert_eq!(bad, wanted, "{request}: {}", found.transcript());
+    }
+}
+
+#[test]
+fn a_token_is_never_shown_whole_wherever_it_stands() {
+    let issuer = Issuer::new();
+    let directory = tempfile::tempdir().unwrap();
+    let config = directory.path().join("plugin.json");
+    for place in [
+        json!({ "forward": true }),
+        json!({ "from_headers": [], "from_cookies": ["at"], "forward": true }),
+        json!({ "from_headers": [], "from_params": ["at"], "forward": true }),
+    ] {
+        let document = json!({ "providers": { "okta": {
+            "okta": { "domain": "acme.okta.com" }, "audiences": ["api://default"], "upstream": "okta" } }, "token": place });
+        fs::write(&config, document.to_string()).unwrap();
+        let token = issuer.token(json!({}));
+        for format in ["text", "json"] {
+            let found = issuer.explain(config.to_str().unwrap(), &token, &["--format", format]);
+            assert_eq!(found.status, 0, "{}", found.transcript());
+            for part in token.split('.') {
+                assert!(!found.transcript().contains(part), "{place}: {}", found.transcript());
+            }
+        }
+    }
+}
+
+#[test]
+fn an_opaque_token_is_judged_by_the_answer_of_its_issuer() {
+    let issuer = Issuer::new();
+    let config = issuer.file(
+        "plugin.json",
+        &json!({ "providers": { "okta": {
+        "okta": { "domain": "acme.okta.com" }, "audiences": ["api://default"], "upstream": "okta",
+        "introspection": { "client_id": "0oaGateway", "client_secret": { "env": "OKTA_CLIENT_SECRET" } } } } })
+        .to_string(),
+    );
+    let answer = |value: Value| issuer.file("answer.json", &value.to_string());
+    let active =
+        answer(json!({ "active": true, "aud": "api://default", "scope": "a b", "sub": "alice", "exp": NOW + 60 }));
+    let found = issuer.explain(&config, "opaque", &["--format", "json", "--introspection", &active]);
+    assert_eq!((found.status, found.json()["reason"].as_str()), (0, Some("admitted")), "{}", found.transcript());
+    let inactive = answer(json!({ "active": false }));
+    let found = issuer.explain(&config, "opaque", &["--format", "json", "--introspection", &inactive]);
+    assert_eq!((found.status, found.json()["reason"].as_str()), (1, Some("token_inactive")), "{}", found.transcript());
+    let unsaid = issuer.explain(&config, "opaque", &[]);
+    assert!(unsaid.status == 2 && unsaid.stderr.contains("--introspection"), "{}", unsaid.transcript());
+}
+
+#[test]
+fn what_a_condition_asks_of_the_host_is_given_by_name() {
+    let issuer = Issuer::new();
+    let config = "examples/ip-allow-list/plugin.json";
+    let token = issuer.token(json!({ "groups": ["platform-admins"] }));
+    let explain = |address: &str| {
+        let attribute = format!("source.address={address}");
+        issuer.explain(
+            config,
+            &token,
+            &["--format", "json", "--request", "GET /catalog/prices", "--attribute", &attribute],
+        )
+    };
+    let (inside, outside) = (explain("203.0.113.9"), explain("10.1.2.3"));
+    assert_eq!(inside.json()["verdict"], "allow", "{}", inside.transcript());
+    assert_eq!(outside.json()["verdict"], "deny", "{}", outside.transcript());
+}
+
+/// Answers every request with this, made for its port, until the test ends.
+fn serve(body: impl FnOnce(u16) -> String) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let body = body(port);
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
+            while lines.next().is_some_and(|line| line.is_ok_and(|line| !line.is_empty())) {}
+            let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
+            // A client that is gone has read enough.
+            let _sent = stream.write_all(format!("{head}{body}").as_bytes());
+        }
+    });
+    port
+}
+
+#[test]
+fn keys_are_fetched_from_where_the_filter_would() {
+    let issuer = Issuer::new();
+    let port = serve(|_| key_set(&[&SigningKey::a("k1")]).to_string());
+    let config = issuer.file(
+        "plugin.json",
+        &json!({ "providers": { "local": {
+        "issuer": signing::ISSUER, "insecure_http": true, "audiences": ["api://default"], "upstream": "idp",
+        "jwks": { "uri": format!("http://127.0.0.1:{port}/keys") } } } })
+        .to_string(),
+    );
+    let at = NOW.to_string();
+    let token = format!("@{}", issuer.file("token.txt", &issuer.token(json!({}))));
+    let arguments = ["explain", "--config", &config, "--at", &at, "--token", &token, "--format", "json"];
+    let found = run(&[&arguments[..], &["--fetch"]].concat());
+    assert_eq!((found.status, found.json()["reason"].as_str()), (0, Some("admitted")), "{}", found.transcript());
+    assert!(found.json()["notes"][0].as_str().unwrap().contains("200"), "{}", found.transcript());
+    let without = run(&arguments);
+    assert!(without.status == 2 && without.stderr.contains("--fetch"), "{}", without.transcript());
+    let unknown = format!("@{}", issuer.file("other.txt", &SigningKey::b("k7").token(&payload(NOW))));
+    let found = run(&["explain", "--config", &config, "--at", &at, "--token", &unknown, "--format", "json", "--fetch"]);
+    assert_eq!((found.status, found.json()["reason"].as_str()), (1, Some("key_unknown")), "{}", found.transcript());
+}
+
+#[test]
+fn keys_are_found_by_the_issuers_metadata() {
+    let issuer = Issuer::new();
+    // One document that is both.
+    let port = serve(|port| {
+        let home = format!("http://127.0.0.1:{port}");
+        let metadata = json!({ "issuer": home, "jwks_uri": format!("{home}/keys") });
+        with(&key_set(&[&SigningKey::a("k1")]), metadata).to_string()
+    });
+    let home = format!("http://127.0.0.1:{port}");
+    let provider = json!({ "issuer": home, "insecure_http": true, "audiences": ["api://default"], "upstream": "idp" });
+    let config = issuer.file("plugin.json", &json!({ "providers": { "local": provider } }).to_string());
+    let token = format!("@{}", issuer.file("token.txt", &issuer.token(json!({ "iss": home }))));
+    let at = NOW.to_string();
+    let found = run(&["explain", "--config", &config, "--at", &at, "--token", &token, "--format", "json", "--fetch"]);
+    assert_eq!((found.status, found.json()["reason"].as_str()), (0, Some("admitted")), "{}", found.transcript());
+    assert_eq!(found.json()["notes"].as_array().unwrap().len(), 2, "{}", found.transcript());
+}
+
+#[test]
+fn keys_come_over_tls_from_a_server_that_the_machine_trusts_and_from_no_other() {
+    let idp = AuthorizationServer::start_as("https://localhost/oauth2/default");
+    let issuer = Issuer::new();
+    let provider = json!({
+        "issuer": "https://localhost/oauth2/default", "audiences": ["api://default"], "upstream": "idp",
+        "jwks": { "uri": format!("https://localhost:{}/oauth2/default/v1/keys", idp.port()) } });
+    let config = issuer.file("plugin.json", &json!({ "providers": { "local": provider } }).to_string());
+    let token = format!("@{}", issuer.file("token.txt", &idp.user_token(&UserTokenRequest::default())));
+    let explain = |trusted: &Path| {
+        let arguments = ["explain", "--config", &config, "--token", &token, "--format", "json", "--fetch"];
+        run_trusting(&arguments, trusted)
+    };
+    let found = explain(&idp.ca_pem_path());
+    assert_eq!((found.status, found.json()["reason"].as_str()), (0, Some("admitted")), "{}", found.transcript());
+    let others = tempfile::tempdir().unwrap();
+    let found = explain(&CertificateAuthority::create(others.path()).ca_pem_path());
+    assert_eq!(
+        (found.status, found.json()["reason"].as_str()),
+        (1, Some("keys_unavailable")),
+        "{}",
+        found.transcript()
+    );
+}
+
+#[test]
+fn what_cannot_be_used_is_said_in_a_sentence() {
+    for (arguments, said) in [
+        (&["explain", "--config", "tests/data/faults/rules_paths.json"][..], "the configuration is refused"),
+        (&["explain", "--config", CONFIG, "--request", "nonsense"], "no request"),
+        (&["explain", "--config", CONFIG, "-H", "nonsense"], "NAME: VALUE"),
+        (&["explain", "--config", CONFIG, "--at", "tomorrow"], "no time"),
+        (&["explain", "--config", CONFIG, "--attribute", "source.colour=red"], "no attribute"),
+        (&["explain", "--config", CONFIG, "--token", "@no-such-file"], "no-such-file"),
+    ] {
+        let found = run(arguments);
+        assert!(found.status == 2 && found.stderr.contains(said), "{arguments:?}: {}", found.transcript());
+    }
+}
+
+#[test]
+fn a_jwt_that_only_its_issuer_can_judge_is_asked_about() {
+    let issuer = Issuer::new();
+    let config = issuer.file(
+        "plugin.json",
+        r#"{"providers": {"okta": {
+            "okta": {"domain": "acme.okta.com", "authorization_server": "org"}, "audiences": ["https://acme.okta.com"], "upstream": "okta",
+            "introspection": {"client_id": "c", "client_secret": {"env": "SECRET"}}
+        }}}"#,
+    );
+    let org = json!({ "iss": "https://acme.okta.com", "aud": "https://acme.okta.com" });
+    let answers = [(json!({ "active": true, "sub": "alice" }), 0), (json!({ "active": false }), 1)];
+    for (answer, status) in answers {
+        let answer = issuer.file("answer.json", &with(&answer, org.clone()).to_string());
+        let request = ["--request", "GET https://api.acme.com/", "--introspection", &answer, "--format", "json"];
+        let run = issuer.explain(&config, &issuer.token(org.clone()), &request);
+        assert_eq!(run.status, status, "{}", run.transcript());
+        let asked = marks(&run).into_iter().find(|(step, _)| step == "introspection").unwrap();
+        assert_eq!(asked.1 == "good", status == 0, "{asked:?}");
+    }
+}

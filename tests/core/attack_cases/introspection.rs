@@ -1,0 +1,257 @@
+//! Group L, and K2: what an endpoint that is asked about tokens may answer, whom a token is told to, and whose answer
+//! counts for what.
+
+use okta_proxy_wasm::engine::{
+    CallFault, CallOutcome, Entropy, Inquiry, Jitter, Message, NoRsaSigner, RateLimitFields,
+};
+use okta_proxy_wasm::http::HeaderName;
+use serde_json::{Value, json};
+
+use super::{
+    CLIENT_SECRET, Decision, NOW, OTHER_ISSUER, Scene, StreamId, Verdict, claiming, row, saying, status_for,
+    two_issuers,
+};
+use crate::forge::Forge;
+use crate::signing::{AUDIENCE, ISSUER, payload, with};
+
+const OPAQUE: &str = "opaque-token-of-alice";
+
+/// Both issuers are asked, the first one about opaque tokens too. Every rule asks.
+fn asking() -> Value {
+    let mut configuration = two_issuers();
+    for (name, host, takes_opaque) in [("a", "a.example", true), ("b", "b.example", false)] {
+        configuration["providers"][name]["upstream"] = json!(format!("cluster-{name}"));
+        configuration["providers"][name]["introspection"] = json!({
+            "uri": format!("https://{host}/introspect"), "client_id": "gateway",
+            "client_secret": { "env": "CLIENT_SECRET" }, "opaque_tokens": takes_opaque });
+    }
+    configuration["default_rule"] = json!({ "introspect": true });
+    configuration
+}
+
+fn said(status: u16, body: impl Into<Vec<u8>>) -> CallOutcome {
+    CallOutcome::Response { status, retry_after: None, rate_limit: RateLimitFields::default(), body: body.into() }
+}
+
+/// A good answer, some of its members changed; `null` removes one.
+fn active(changes: Value) -> CallOutcome {
+    let answer = json!({ "active": true, "token_type": "Bearer", "scope": "read:accounts", "client_id": "0oa1client",
+        "sub": "alice@acme.com", "iss": ISSUER, "aud": AUDIENCE, "iat": NOW, "exp": NOW + 3600 });
+    said(200, with(&answer, changes).to_string())
+}
+
+impl Scene {
+    fn calls(&mut self) -> Vec<Inquiry> {
+        let mut outbox = self.engine.on_tick(self.now, Jitter(u16::MAX));
+        let calls = std::mem::take(&mut outbox.calls);
+        self.take(outbox);
+        calls
+    }
+
+    /// A request that has to wait, and the call that it leads to.
+    fn asks_about(&mut self, token: &str) -> (StreamId, Inquiry) {
+        let stream = self.bearer(token).expect_err("it waits");
+        let mut calls = self.calls();
+        assert_eq!(calls.len(), 1);
+        (stream, calls.remove(0))
+    }
+
+    fn end(&mut self, call: &Inquiry, outcome: CallOutcome) {
+        let outbox = self.engine.on_call_ended(call.id, outcome, self.now, Jitter(u16::MAX));
+        self.take(outbox);
+    }
+
+    /// What becomes of a token about which this is said.
+    fn told(&mut self, token: &str, outcome: CallOutcome) -> &Decision {
+        let (stream, call) = self.asks_about(token);
+        self.end(&call, outcome);
+        let (_, decision) = self.decided.iter().find(|(id, _)| *id == stream).expect("it is decided");
+        decision
+    }
+}
+
+/// The status of an answer, for which a 503 must say when to come back.
+fn status(decision: &Decision) -> u16 {
+    match &decision.verdict {
+        Verdict::Allow(_) => 200,
+        Verdict::Deny(reply) => {
+            let comes_back = reply.headers.iter().any(|(name, _)| *name == HeaderName::RETRY_AFTER);
+            assert_eq!(comes_back, reply.status == 503);
+            reply.status
+        }
+    }
+}
+
+/// Each answer to a question about each of these tokens, and the reason that is expected.
+fn check_answers(tokens: &[&str], rows: Vec<(&'static str, &'static str, CallOutcome)>) {
+    for (label, expected, outcome) in rows {
+        for token in tokens {
+            let mut scene = Scene::new(&asking());
+            let decision = scene.told(token, outcome.clone());
+            assert_eq!((decision.audit.reason(), status(decision)), (expected, status_for(expected)), "{label}");
+        }
+    }
+}
+
+#[test]
+fn only_one_answer_says_that_a_token_is_active() {
+    let body = |label, body: &str| (label, "introspection_unavailable", said(200, body));
+    check_answers(
+        &[OPAQUE, &claiming(json!({}))],
+        vec![
+            ("L1 the control", "admitted", active(json!({}))),
+            ("L1 inactive", "token_inactive", said(200, r#"{"active":false}"#)),
+            ("L1 inactive, and what it was", "token_inactive", active(json!({ "active": false }))),
+            body("L1 \"true\"", r#"{"active":"true"}"#),
+            body("L1 1", r#"{"active":1}"#),
+            body("L1 null", r#"{"active":null}"#),
+            body("L1 missing", r#"{"sub":"alice@acme.com"}"#),
+            body("L1 in capitals", r#"{"ACTIVE":true}"#),
+            body("L1 twice", r#"{"active":false,"active":true}"#),
+            body("L1 twice the other way", r#"{"active":true,"active":false}"#),
+            body("L1 twice, escaped", r#"{"active":true,"\u0061ctive":false}"#),
+            body("L1 in a list", r#"[{"active":true}]"#),
+            body("L1 further in", r#"{"token":{"active":true}}"#),
+            body("L1 alone", "true"),
+            body("L1 with junk behind", r#"{"active":true} {}"#),
+            body("L1 with a byte order mark", "\u{feff}{\"active\":true}"),
+        ],
+    );
+}
+
+#[test]
+fn an_endpoint_that_fails_lets_nobody_pass_and_refuses_nobodys_token() {
+    let good = active(json!({}));
+    let CallOutcome::Response { body, .. } = &good else { panic!("an answer") };
+    let unavailable = |label, outcome| (label, "introspection_unavailable", outcome);
+    check_answers(
+        &[OPAQUE, &claiming(json!({}))],
+        vec![
+            unavailable("L2 HTML", said(200, "<html><body>{\"active\":true}</body></html>")),
+            unavailable("L2 other JSON", said(200, r#"{"error":"invalid_client"}"#)),
+            unavailable("L2 nothing", said(200, "")),
+            unavailable("L2 cut off", said(200, &body[..body.len() - 1])),
+            unavailable("L2 201", said(201, body.clone())),
+            unavailable("L2 206", said(206, body.clone())),
+            unavailable("L2 302", said(302, body.clone())),
+            unavailable("L2 401", said(401, body.clone())),
+            unavailable("L2 403", said(403, body.clone())),
+            unavailable("L2 429", said(429, body.clone())),
+            unavailable("L2 500", said(500, body.clone())),
+            unavailable("L2 timeout", CallOutcome::Failed(CallFault::TimedOut)),
+            unavailable("L2 no connection", CallOutcome::Failed(CallFault::ConnectionFailed)),
+        ],
+    );
+}
+
+#[test]
+fn an_answer_about_another_token_or_for_others_admits_none() {
+    check_answers(
+        &[OPAQUE],
+        vec![
+            ("L3 iss", "issuer_unknown", active(json!({ "iss": OTHER_ISSUER }))),
+            ("L3 iss with a slash", "issuer_unknown", active(json!({ "iss": format!("{ISSUER}/") }))),
+            ("L3 iss is a list", "issuer_malformed", active(json!({ "iss": [ISSUER] }))),
+            ("L3 aud", "audience_unexpected", active(json!({ "aud": "api://other" }))),
+            ("L3 no aud", "audience_missing", active(json!({ "aud": null }))),
+            ("L3 aud is a number", "audience_malformed", active(json!({ "aud": 5 }))),
+            ("L3 exp", "token_expired", active(json!({ "exp": NOW - 3600 }))),
+            ("L3 exp is text", "time_malformed", active(json!({ "exp": "9999999999" }))),
+            ("L3 token_type", "not_an_access_token", active(json!({ "token_type": "refresh_token" }))),
+            ("L3 bound to a key", "sender_constrained", active(json!({ "cnf": { "jkt": "x" } }))),
+        ],
+    );
+    let mut only_ours = asking();
+    only_ours["providers"]["a"]["client_ids"] = json!(["0oa1client"]);
+    let mut scene = Scene::new(&only_ours);
+    let decision = scene.told(OPAQUE, active(json!({ "client_id": "0oa9evil" })));
+    assert_eq!((decision.audit.reason(), status(decision)), ("client_unexpected", 401), "L3 client_id");
+    check_answers(
+        &[&claiming(json!({ "jti": "AT.1" }))],
+        vec![
+            ("L3 another sub", "introspection_mismatch", active(json!({ "sub": "bob@acme.com" }))),
+            ("L3 another jti", "introspection_mismatch", active(json!({ "jti": "AT.2" }))),
+            ("L3 another client", "introspection_mismatch", active(json!({ "client_id": "0oa9evil" }))),
+            ("L3 another issuer", "introspection_mismatch", active(json!({ "iss": OTHER_ISSUER }))),
+            ("L3 sub is a number", "introspection_mismatch", active(json!({ "sub": 5 }))),
+            ("L3 exp of a JWT is text", "time_malformed", active(json!({ "exp": "9999999999" }))),
+        ],
+    );
+}
+
+#[test]
+fn the_token_is_told_in_the_body_and_the_secret_in_one_place() {
+    for (way, secret_in_body) in [("client_secret_basic", false), ("client_secret_post", true)] {
+        let mut configuration = asking();
+        configuration["providers"]["a"]["introspection"]["client_auth"] = json!(way);
+        let mut scene = Scene::new(&configuration);
+        // What means something in a URL or a form is nothing but its text.
+        let token = "opaque+evil/https//evil.example/~=";
+        let (_, call) = scene.asks_about(token);
+        let request = scene.engine.call_request(call.id, &Entropy([7; 32]), &NoRsaSigner, scene.now).unwrap();
+        assert_eq!(request.address.to_string(), "https://a.example/introspect", "L4 token not in URL");
+        assert_eq!(request.address.upstream, "cluster-a", "L4");
+        let Message::PostForm { authorization, body } = &request.message else { panic!("L4 not a POST") };
+        let names: Vec<&str> = body.reveal().split('&').map(|pair| pair.split_once('=').unwrap().0).collect();
+        let expected: &[&str] = if secret_in_body {
+            &["token", "token_type_hint", "client_id", "client_secret"]
+        } else {
+            &["token", "token_type_hint"]
+        };
+        assert_eq!(names, expected, "L4 {way}: one token and no more");
+        assert_eq!((body.reveal().contains(CLIENT_SECRET), authorization.is_some()), (secret_in_body, !secret_in_body));
+        let shown = format!("{request:?} {call:?} {:?}", scene.decided);
+        assert!(!shown.contains(CLIENT_SECRET) && !shown.contains("evil"), "L4 {shown}");
+    }
+}
+
+#[test]
+fn what_a_token_looks_like_does_not_choose_who_judges_it() {
+    let forged = Forge::RsaB.token("RS256", "rsa", json!({}), &payload(NOW));
+    let foreign = claiming(json!({ "iss": "https://evil.example" }));
+    for (label, expected, token) in [
+        row("L5 a forged JWT is nobody's to ask about", "signature_invalid", forged),
+        row("L5 of an issuer that is not configured", "issuer_unknown", foreign),
+        row("L5 three parts that are no JWT", "token_encoding", "opaque.token.ofalice"),
+        row("L5 a JWT that says nothing", "token_claims_json", saying("[]")),
+    ] {
+        let mut scene = Scene::new(&asking());
+        assert_eq!(scene.reason(&token), expected, "{label}");
+        assert_eq!(scene.calls(), [], "{label}: a call");
+    }
+    // Of no three parts: whoever takes opaque tokens is asked, and nobody else.
+    for token in [OPAQUE, "a.b", "a.b.c.d.e", "ey.", "eyJhbGciOiJub25lIn0"] {
+        let mut scene = Scene::new(&asking());
+        let (_, call) = scene.asks_about(token);
+        let request = scene.engine.call_request(call.id, &Entropy([7; 32]), &NoRsaSigner, scene.now).unwrap();
+        assert_eq!(request.address.authority, "a.example", "L5 {token}");
+        // It is whose the configuration says, also where it says to be the other's.
+        scene.end(&call, active(json!({ "iss": OTHER_ISSUER })));
+        assert_eq!(scene.decided[0].1.audit.reason(), "issuer_unknown", "L5 {token}");
+    }
+    let mut nobody = asking();
+    nobody["providers"]["a"]["introspection"]["opaque_tokens"] = json!(false);
+    let mut scene = Scene::new(&nobody);
+    assert_eq!(scene.reason(OPAQUE), "token_opaque", "L5 nobody takes them");
+    assert_eq!(scene.calls(), [], "L5 nobody is asked");
+}
+
+#[test]
+fn what_one_issuer_says_is_nothing_to_tokens_of_another() {
+    let mut scene = Scene::new(&asking());
+    let of_a = Forge::P256.token("ES256", "p256", json!({}), &payload(NOW));
+    // The same keys, the same claims: only the issuer is another one.
+    let of_b = Forge::P256.token("ES256", "p256", json!({}), &with(&payload(NOW), json!({ "iss": OTHER_ISSUER })));
+    assert_eq!(scene.told(&of_a, active(json!({}))).audit.reason(), "admitted", "K2 A says yes");
+    let (stream, call) = scene.asks_about(&of_b);
+    let request = scene.engine.call_request(call.id, &Entropy([7; 32]), &NoRsaSigner, scene.now).unwrap();
+    assert_eq!(request.address.to_string(), "https://b.example/introspect", "K2 B is asked about its own");
+    scene.end(&call, said(200, r#"{"active":false}"#));
+    assert_eq!(scene.reason_of(stream), Some("token_inactive"), "K2 B says no");
+    assert_eq!((scene.reason(&of_a), scene.reason(&of_b)), ("admitted", "token_inactive"), "K2 and so it stays");
+    let places = [&call, &scene.asks_about(OPAQUE).1].map(|call| {
+        let okta_proxy_wasm::engine::Purpose::Token { digest, .. } = call.purpose else { panic!("about a token") };
+        scene.engine.places(call.id.provider(), &digest).unwrap()
+    });
+    assert_ne!(places[0].active.split('/').next(), places[1].active.split('/').next(), "K2 in shared data too");
+}

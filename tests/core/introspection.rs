@@ -1,0 +1,837 @@
+//! Tokens that their issuer is asked about, and the list of revoked ones: sequences of engine inputs with exact times.
+//! Runs natively and, as wasm, under Node.
+
+use std::time::Duration;
+
+use crate::signing::{AUDIENCE, ISSUER, SigningKey, key_set, payload, with};
+use okta_proxy_wasm::config;
+use okta_proxy_wasm::engine::{
+    Arrival, Attribute, AttributeValues, BATCH, CallFault, CallOutcome, CallResult, Decision, Engine, Entropy, Inquiry,
+    Jitter, Message, Outbox, Poll, PollOutcome, PortableVerifier, Postponed, RateLimitFields, Room, StreamId, Verdict,
+};
+use okta_proxy_wasm::http::{HeadEdits, HeaderName, RequestHead};
+use okta_proxy_wasm::jose::private_key::NoRsaSigner;
+use okta_proxy_wasm::unix_time::UnixTime;
+use serde_json::{Value, json};
+use wasm_bindgen_test::wasm_bindgen_test;
+
+const START: u64 = 1_800_000_000;
+const NO_JITTER: Jitter = Jitter(u16::MAX);
+const SECRET: &str = "hunter2";
+
+/// An engine, the time, and what happened to each stream.
+struct Scene {
+    engine: Engine,
+    now: UnixTime,
+    next_stream: u32,
+    decided: Vec<(StreamId, Decision)>,
+    next_tick: Option<UnixTime>,
+    last_result: Option<CallResult>,
+}
+
+/// Two providers, of which one introspects; `/asked` introspects, `/orders` wants a scope, `/open` is optional.
+fn configuration(introspection: Value) -> Value {
+    let members =
+        with(&json!({ "client_id": "0oaGateway", "client_secret": { "env": "OKTA_CLIENT_SECRET" } }), introspection);
+    json!({
+        "providers": { "okta": {
+            "okta": { "domain": "acme.okta.com" }, "audiences": [AUDIENCE], "upstream": "okta",
+            "jwks": { "inline": key_set(&[&SigningKey::a("k1")]) }, "introspection": members,
+        } },
+        "rules": [
+            { "name": "asked", "match": { "path": "/asked" }, "introspect": true },
+            { "name": "orders", "match": { "path": "/orders" }, "require": { "scopes": ["orders:write"] } },
+            { "name": "open", "match": { "path": "/open" }, "access": "optional" },
+        ],
+    })
+}
+
+/// An answer as Okta gives it.
+fn active(changes: Value) -> CallOutcome {
+    let members = json!({
+        "active": true, "token_type": "Bearer", "scope": "read:accounts", "client_id": "0oa1client", "sub": "alice@acme.com",
+        "iss": ISSUER, "aud": AUDIENCE, "jti": "AT.k8vHqQ0p", "iat": START, "exp": START + 3600,
+    });
+    response(200, &with(&members, changes).to_string())
+}
+
+fn response(status: u16, body: &str) -> CallOutcome {
+    CallOutcome::Response {
+        status,
+        retry_after: None,
+        rate_limit: RateLimitFields::default(),
+        body: body.as_bytes().to_vec(),
+    }
+}
+
+fn inactive() -> CallOutcome {
+    response(200, r#"{"active":false}"#)
+}
+
+fn jwt() -> String {
+    SigningKey::a("k1").token(&payload(START))
+}
+
+impl Scene {
+    fn new() -> Self {
+        Self::with(json!({}))
+    }
+
+    fn with(introspection: Value) -> Self {
+        Self::of(&configuration(introspection), Room::default())
+    }
+
+    fn of(configuration: &Value, room: Room) -> Self {
+        let environment = |name: &str| (name == "OKTA_CLIENT_SECRET").then(|| SECRET.to_owned());
+        let loaded = config::load(configuration.to_string().as_bytes(), &environment).unwrap();
+        let now = UnixTime::from_secs(START);
+        let engine = Engine::new(loaded.policy, Box::new(PortableVerifier), room, now);
+        Self { engine, now, next_stream: 1, decided: Vec::new(), next_tick: None, last_result: None }
+    }
+
+    fn pass(&mut self, millis: u64) {
+        self.now = self.now.plus(Duration::from_millis(millis));
+    }
+
+    /// A request with this token for this path: its stream, and the reason if it was decided at once.
+    fn request_for(&mut self, path: &str, token: &str) -> (StreamId, Option<&'static str>) {
+        let stream = StreamId(self.next_stream);
+        self.next_stream += 1;
+        let head = RequestHead::new(vec![
+            (":method".to_owned(), b"GET".to_vec()),
+            (":authority".to_owned(), b"api.acme.com".to_vec()),
+            (":path".to_owned(), path.as_bytes().to_vec()),
+            ("x-user-id".to_owned(), b"root".to_vec()),
+            ("authorization".to_owned(), format!("Bearer {token}").into_bytes()),
+        ]);
+        match self.engine.on_request(stream, &head, self.now) {
+            Arrival::Decided(decision) => {
+                let reason = decision.audit.reason();
+                self.decided.push((stream, *decision));
+                (stream, Some(reason))
+            }
+            Arrival::Parked => (stream, None),
+            Arrival::Answered(_) | Arrival::Asks(_) => panic!("a question to the filter"),
+        }
+    }
+
+    fn request(&mut self, token: &str) -> (StreamId, Option<&'static str>) {
+        self.request_for("/", token)
+    }
+
+    fn tick(&mut self) -> Vec<Inquiry> {
+        let outbox = self.engine.on_tick(self.now, NO_JITTER);
+        self.take(outbox)
+    }
+
+    fn tick_begins_a_call(&mut self) -> Inquiry {
+        let mut calls = self.tick();
+        assert_eq!(calls.len(), 1);
+        calls.remove(0)
+    }
+
+    fn answer(&mut self, call: &Inquiry, outcome: CallOutcome) {
+        let outbox = self.engine.on_call_ended(call.id, outcome, self.now, NO_JITTER);
+        self.take(outbox);
+    }
+
+    /// Asks for `token` at `path`, answers the one call that this takes, and says what became of it.
+    fn ask_and_answer(&mut self, path: &str, token: &str, outcome: CallOutcome) -> &'static str {
+        let (stream, reason) = self.request_for(path, token);
+        assert_eq!(reason, None, "it waits");
+        let call = self.tick_begins_a_call();
+        assert_eq!(self.reason_of(stream), None, "it still waits");
+        self.answer(&call, outcome);
+        self.reason_of(stream).unwrap()
+    }
+
+    fn take(&mut self, outbox: Outbox) -> Vec<Inquiry> {
+        assert!(outbox.decided.len() <= BATCH, "{} streams released at once", outbox.decided.len());
+        self.decided.extend(outbox.decided);
+        self.next_tick = outbox.next_tick;
+        self.last_result = outbox.call_note.map(|note| note.result).or(self.last_result);
+        outbox.calls
+    }
+
+    fn decision_of(&self, stream: StreamId) -> Option<&Decision> {
+        let mut decisions = self.decided.iter().filter(|(id, _)| *id == stream).map(|(_, decision)| decision);
+        let decision = decisions.next();
+        assert_eq!(decisions.count(), 0, "decided twice");
+        decision
+    }
+
+    fn reason_of(&self, stream: StreamId) -> Option<&'static str> {
+        self.decision_of(stream).map(|decision| decision.audit.reason())
+    }
+
+    fn last(&self) -> &Decision {
+        &self.decided.last().unwrap().1
+    }
+
+    /// Status and `Retry-After` of the last reply.
+    fn last_reply(&self) -> (u16, Option<String>) {
+        match &self.last().verdict {
+            Verdict::Deny(reply) => {
+                let retry_after = reply.headers.iter().find(|(name, _)| *name == HeaderName::RETRY_AFTER);
+                (reply.status, retry_after.map(|(_, value)| value.as_str().to_owned()))
+            }
+            Verdict::Allow(_) => (200, None),
+        }
+    }
+
+    fn last_line(&self) -> Value {
+        serde_json::from_str(&self.last().audit.to_json()).unwrap()
+    }
+}
+
+fn edits_of(decision: &Decision) -> &HeadEdits {
+    match &decision.verdict {
+        Verdict::Allow(edits) => edits,
+        Verdict::Deny(reply) => panic!("refused with {}", reply.status),
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn an_active_opaque_token_passes_with_its_identity_and_serves_for_cache_ttl() {
+    let mut scene = Scene::new();
+    assert_eq!(scene.ask_and_answer("/", "opaque", active(json!({}))), "admitted");
+    let shown = format!("{:?}", edits_of(scene.last()).iter().collect::<Vec<_>>());
+    for (header, value) in
+        [("x-user-id", "alice@acme.com"), ("x-client-id", "0oa1client"), ("x-granted-scopes", "read:accounts")]
+    {
+        assert!(shown.contains(header) && shown.contains(value), "{shown}");
+    }
+    let line = scene.last_line();
+    let wanted = ["admitted", "okta", "alice@acme.com", "0oa1client", "AT.k8vHqQ0p", "fresh"];
+    let names = ["reason", "provider", "subject", "client", "jti", "introspection"];
+    assert_eq!(names.map(|name| line[name].as_str().unwrap()), wanted);
+    assert!(!line.to_string().contains("opaque"), "{line}");
+    scene.pass(29_999);
+    assert_eq!(scene.request("opaque").1, Some("admitted"));
+    scene.pass(1);
+    assert_eq!(scene.request("opaque").1, None, "it is asked about again");
+    assert_eq!(scene.tick().len(), 1);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn what_is_sent_names_the_token_in_the_body_and_who_asks() {
+    let mut scene = Scene::new();
+    scene.request("opa+que");
+    let call = scene.tick_begins_a_call();
+    assert_eq!(call.timeout, Duration::from_secs(2));
+    let request = scene.engine.call_request(call.id, &Entropy([7; 32]), &NoRsaSigner, scene.now).unwrap();
+    assert_eq!(request.address.to_string(), format!("{ISSUER}/v1/introspect"));
+    let Message::PostForm { authorization, body } = &request.message else { panic!("a POST") };
+    assert_eq!(body.reveal(), "token=opa%2Bque&token_type_hint=access_token");
+    assert!(authorization.as_ref().unwrap().reveal().starts_with("Basic "));
+    assert!(!format!("{request:?} {call:?}").contains("opa"));
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn opaque_tokens_are_refused_for_what_the_answer_says() {
+    let expired = json!({ "exp": START - 3600, "iat": START - 7200 });
+    for (path, outcome, reason, status) in [
+        ("/", inactive(), "token_inactive", 401),
+        ("/", active(json!({ "aud": "api://other" })), "audience_unexpected", 401),
+        ("/", active(json!({ "aud": null })), "audience_missing", 401),
+        ("/", active(json!({ "iss": "https://evil.example" })), "issuer_unknown", 401),
+        ("/", active(expired), "token_expired", 401),
+        ("/", active(json!({ "cnf": { "jkt": "x" } })), "sender_constrained", 401),
+        ("/", active(json!({ "token_type": "refresh_token" })), "not_an_access_token", 401),
+        ("/orders", active(json!({})), "scope_missing", 403),
+        ("/orders", active(json!({ "scope": "orders:write" })), "admitted", 200),
+        ("/open", inactive(), "token_inactive", 401),
+    ] {
+        let mut scene = Scene::new();
+        assert_eq!(scene.ask_and_answer(path, "opaque", outcome), reason);
+        assert_eq!(scene.last_reply(), (status, None), "{reason}");
+        let line = scene.last_line();
+        let is_identity_told = line.get("subject").is_some();
+        assert_eq!(is_identity_told, status != 401, "{line}");
+        assert_eq!(scene.request_for(path, "opaque").1, Some(reason), "remembered");
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn without_anybody_to_ask_an_opaque_token_is_refused_at_once() {
+    let mut nobody = configuration(json!({ "opaque_tokens": false }));
+    let mut scene = Scene::of(&nobody, Room::default());
+    assert_eq!(scene.request("opaque").1, Some("token_opaque"));
+    nobody["providers"]["okta"].as_object_mut().unwrap().remove("introspection");
+    nobody["rules"] = json!([]);
+    let mut scene = Scene::of(&nobody, Room::default());
+    assert_eq!(scene.request("opaque").1, Some("token_opaque"));
+    assert_eq!(scene.tick().len(), 0);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_jwt_is_asked_about_where_its_rule_says_so_and_nowhere_else() {
+    let mut scene = Scene::new();
+    assert_eq!(scene.request(&jwt()).1, Some("admitted"));
+    assert_eq!(scene.last_line().get("introspection"), None);
+    // It is remembered, and waits all the same.
+    assert_eq!(scene.ask_and_answer("/asked", &jwt(), active(json!({}))), "admitted");
+    assert_eq!(scene.last_line()["introspection"], "fresh");
+    // What it grants is what it says itself.
+    assert!(
+        format!("{:?}", edits_of(scene.last()).iter().collect::<Vec<_>>()).contains("read:accounts write:accounts")
+    );
+    scene.pass(30_000);
+    assert_eq!(scene.ask_and_answer("/asked", &jwt(), inactive()), "token_inactive", "revoked");
+    assert_eq!(scene.last_reply(), (401, None));
+    assert_eq!(scene.request(&jwt()).1, Some("admitted"), "where nobody asks");
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_jwt_that_is_new_is_proved_first_and_then_asked_about() {
+    for cache in [json!({}), json!({ "max_tokens": 0 })] {
+        let mut document = configuration(json!({}));
+        document["cache"] = cache;
+        let mut scene = Scene::of(&document, Room::default());
+        assert_eq!(scene.ask_and_answer("/asked", &jwt(), active(json!({}))), "admitted");
+        for (answer, reason) in [
+            (json!({ "sub": "bob@acme.com" }), "introspection_mismatch"),
+            (json!({ "jti": "AT.other" }), "introspection_mismatch"),
+            (json!({ "client_id": "0oa2" }), "introspection_mismatch"),
+        ] {
+            let mut scene = Scene::new();
+            assert_eq!(scene.ask_and_answer("/asked", &jwt(), active(answer)), reason);
+            assert_eq!(scene.last_reply(), (401, None));
+        }
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_jwt_that_is_bad_here_costs_no_call() {
+    let mut scene = Scene::new();
+    let key = SigningKey::a("k1");
+    for (token, reason) in [
+        (SigningKey::b("k1").token(&payload(START)), "signature_invalid"),
+        (key.token(&with(&payload(START), json!({ "exp": START - 3600 }))), "token_expired"),
+        (key.token(&with(&payload(START), json!({ "aud": "api://other" }))), "audience_unexpected"),
+        (key.token(&with(&payload(START), json!({ "iss": "https://evil.example" }))), "issuer_unknown"),
+        (format!("{}x", "a.b.c"), "token_encoding"),
+    ] {
+        assert_eq!(scene.request_for("/asked", &token).1, Some(reason));
+    }
+    assert_eq!(scene.tick().len(), 0);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn tokens_that_only_their_issuer_can_judge_are_asked_about_whatever_they_look_like() {
+    let org = "https://acme.okta.com";
+    let introspection = json!({ "client_id": "0oaGateway", "client_secret": { "env": "OKTA_CLIENT_SECRET" } });
+    let configuration = json!({ "providers": { "okta": {
+        "okta": { "domain": "acme.okta.com", "authorization_server": "org" }, "audiences": [org], "upstream": "okta",
+        "introspection": introspection,
+    } } });
+    let of_org =
+        |changes| with(&json!({ "iss": org, "aud": org, "exp": START + 600, "sub": "alice@acme.com" }), changes);
+    let (jwt, answer) = (SigningKey::a("k1").token(&of_org(json!({}))), || active(json!({ "iss": org, "aud": org })));
+    let mut scene = Scene::of(&configuration, Room::default());
+    assert_eq!(scene.request(&jwt).1, None, "nothing of it is believed here");
+    let call = scene.tick_begins_a_call();
+    let request = scene.engine.call_request(call.id, &Entropy([1; 32]), &NoRsaSigner, scene.now).unwrap();
+    assert_eq!(request.address.to_string(), format!("{org}/oauth2/v1/introspect"));
+    scene.answer(&call, inactive());
+    assert_eq!(scene.decided.last().map(|(_, decision)| decision.audit.reason()), Some("token_inactive"));
+    scene.pass(10_000);
+    assert_eq!(scene.ask_and_answer("/", &jwt, active(json!({ "iss": org }))), "audience_unexpected");
+    scene.pass(10_000);
+    assert_eq!(scene.ask_and_answer("/", &jwt, active(json!({ "aud": org }))), "issuer_unknown");
+    scene.pass(10_000);
+    assert_eq!(scene.ask_and_answer("/", &jwt, answer()), "admitted");
+    assert_eq!(scene.request(&jwt).1, Some("admitted"));
+    assert_eq!(scene.ask_and_answer("/", "opaque", answer()), "admitted");
+    // What says itself that it will not do costs no call.
+    for (changes, reason) in [
+        (json!({ "exp": START - 3600 }), "token_expired"),
+        (json!({ "iss": "https://acme.okta.com/oauth2/default" }), "issuer_unknown"),
+    ] {
+        assert_eq!(scene.request(&SigningKey::a("k1").token(&of_org(changes))).1, Some(reason));
+    }
+    assert_eq!(scene.tick().len(), 0);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn two_thousand_requests_with_one_cold_token_are_one_call_and_released_in_batches() {
+    for (path, token) in [("/", "opaque".to_owned()), ("/asked", jwt())] {
+        let mut scene = Scene::new();
+        for _ in 0..2000 {
+            assert_eq!(scene.request_for(path, &token).1, None);
+        }
+        let call = scene.tick_begins_a_call();
+        scene.pass(100);
+        assert_eq!(scene.tick().len(), 0);
+        scene.answer(&call, active(json!({})));
+        let mut ticks = 0;
+        while scene.engine.parked() > 0 {
+            assert_eq!(scene.next_tick, Some(scene.now.plus(Duration::from_millis(1))));
+            scene.pass(1);
+            assert_eq!(scene.tick().len(), 0, "nobody asks again");
+            ticks += 1;
+        }
+        assert_eq!(ticks, (2000 - 1) / BATCH);
+        let admitted = scene.decided.iter().filter(|(_, decision)| decision.audit.reason() == "admitted").count();
+        assert_eq!((admitted, scene.decided.len()), (2000, 2000));
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn an_answer_releases_those_who_wait_for_it_and_nobody_else() {
+    let mut scene = Scene::new();
+    let (first, _) = scene.request("first");
+    let (second, _) = scene.request("second");
+    let (gone, _) = scene.request("first");
+    let calls = scene.tick();
+    assert_eq!(calls.len(), 2);
+    scene.engine.on_stream_closed(gone);
+    scene.answer(&calls[0], active(json!({})));
+    assert_eq!([first, second, gone].map(|stream| scene.reason_of(stream)), [Some("admitted"), None, None]);
+    scene.answer(&calls[1], inactive());
+    assert_eq!(scene.reason_of(second), Some("token_inactive"));
+    assert_eq!(scene.engine.parked(), 0);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn an_endpoint_that_fails_is_a_503_with_retry_after() {
+    for outcome in [
+        CallOutcome::Failed(CallFault::ConnectionFailed),
+        response(500, ""),
+        response(401, ""),
+        response(429, ""),
+        response(302, ""),
+        response(200, "<html>"),
+        response(200, r#"{"active":"true"}"#),
+        response(200, r#"{"active":true,"active":false}"#),
+        response(200, r#"{"active":tr"#),
+    ] {
+        for (path, token) in [("/", "opaque".to_owned()), ("/asked", jwt())] {
+            let mut scene = Scene::new();
+            assert_eq!(scene.ask_and_answer(path, &token, outcome.clone()), "introspection_unavailable");
+            let (status, retry_after) = scene.last_reply();
+            assert_eq!(status, 503, "{outcome:?}");
+            assert!(retry_after.is_some_and(|seconds| seconds.parse::<u32>().unwrap() >= 1));
+            assert!(matches!(scene.last_result, Some(CallResult::Failed { .. })));
+        }
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_call_that_never_ends_keeps_nobody_for_longer_than_his_patience() {
+    let mut scene = Scene::new();
+    let (stream, _) = scene.request("opaque");
+    scene.tick_begins_a_call();
+    scene.pass(2_999);
+    scene.tick();
+    assert_eq!(scene.reason_of(stream), None);
+    scene.pass(1);
+    scene.tick();
+    assert_eq!((scene.reason_of(stream), scene.last_reply().0), (Some("introspection_unavailable"), 503));
+    // Behind as many calls as there may be nobody asks for it at all.
+    let mut scene = Scene::new();
+    for token in 0..33 {
+        scene.request(&format!("opaque{token}"));
+    }
+    let last = StreamId(33);
+    assert_eq!(scene.tick().len(), 32);
+    scene.pass(3_000);
+    while scene.engine.parked() > 0 {
+        scene.tick();
+        scene.pass(1);
+    }
+    assert_eq!(scene.decision_of(last).map(|decision| decision.audit.verdict()), Some("deny"));
+    assert!(["wait_timed_out", "introspection_unavailable"].contains(&scene.reason_of(last).unwrap()));
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_spent_budget_is_a_503_with_retry_after_and_costs_known_tokens_nothing() {
+    let mut scene = Scene::with(json!({ "requests_per_minute": 2 }));
+    assert_eq!(scene.ask_and_answer("/", "first", active(json!({}))), "admitted");
+    assert_eq!(scene.request("second").1, Some("introspection_budget_spent"), "unknown ones have their half");
+    let (status, retry_after) = scene.last_reply();
+    assert_eq!(status, 503);
+    assert!((50..=60).contains(&retry_after.unwrap().parse::<u32>().unwrap()));
+    assert_eq!(scene.request("first").1, Some("admitted"));
+    assert_eq!(scene.tick().len(), 0);
+    scene.pass(30_000);
+    assert_eq!(scene.ask_and_answer("/", "first", active(json!({}))), "admitted", "and the known ones theirs");
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_stale_answer_serves_only_where_the_operator_says_so_and_is_marked() {
+    for (settings, reason, marked) in [
+        (json!({}), "introspection_unavailable", None),
+        (json!({ "stale_if_error": "60s" }), "admitted", Some("stale")),
+    ] {
+        for (path, token) in [("/", "opaque".to_owned()), ("/asked", jwt())] {
+            let mut scene = Scene::with(settings.clone());
+            assert_eq!(scene.ask_and_answer(path, &token, active(json!({}))), "admitted");
+            scene.pass(30_000);
+            assert_eq!(scene.ask_and_answer(path, &token, response(500, "")), reason);
+            assert_eq!(scene.last_line()["introspection"].as_str(), marked);
+            // It says no: that ends it.
+            scene.pass(2_000);
+            assert_eq!(scene.ask_and_answer(path, &token, inactive()), "token_inactive");
+        }
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn tokens_of_which_nothing_is_known_take_half_of_the_room_at_most() {
+    let room = Room { requests: 8, bytes: 1024 * 1024 };
+    let mut scene = Scene::of(&configuration(json!({})), room);
+    assert_eq!(scene.ask_and_answer("/", "known", active(json!({}))), "admitted");
+    scene.pass(30_000);
+    for token in 0..4 {
+        assert_eq!(scene.request(&format!("random{token}")).1, None);
+    }
+    assert_eq!(scene.request("random4").1, Some("too_many_waiting"));
+    assert_eq!(scene.last_reply().0, 503);
+    for (path, token) in [("/", "known".to_owned()), ("/asked", jwt()), ("/", "known".to_owned()), ("/asked", jwt())] {
+        assert_eq!(scene.request_for(path, &token).1, None);
+    }
+    assert_eq!(scene.request("known").1, Some("too_many_waiting"));
+    // Who leaves makes room for another of the same standing.
+    scene.engine.on_stream_closed(StreamId(2));
+    assert_eq!(scene.request("random5").1, None);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_token_that_fails_by_its_answer_is_never_in_the_memory_of_verified_ones() {
+    // The answer is all there is: once it is over the token is nothing.
+    let mut scene = Scene::with(json!({ "cache_ttl": "0s", "inactive_cache_ttl": "0s" }));
+    for _ in 0..3 {
+        assert_eq!(scene.ask_and_answer("/", "opaque", active(json!({}))), "admitted");
+        scene.pass(1);
+    }
+    assert_eq!(scene.ask_and_answer("/", "opaque", inactive()), "token_inactive");
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_queued_call_is_dropped_when_the_last_request_that_waits_for_it_closes() {
+    let mut scene = Scene::new();
+    let (first, _) = scene.request("opaque");
+    let (second, _) = scene.request("opaque");
+    scene.engine.on_stream_closed(first);
+    assert_eq!(scene.tick().len(), 1, "another request waits");
+    scene.engine.on_stream_closed(second);
+    // Thousands that come and go at once cost nothing, JWTs neither, and leave the minute's calls to others.
+    let mut scene = Scene::with(json!({ "requests_per_minute": 10 }));
+    for number in 0..3000 {
+        let (stream, reason) = scene.request(&format!("random{number}"));
+        assert_eq!(reason, None, "{number}");
+        scene.engine.on_stream_closed(stream);
+        if number % 100 == 0 {
+            assert_eq!(scene.tick().len(), 0, "{number}");
+        }
+    }
+    let (stream, _) = scene.request_for("/asked", &jwt());
+    scene.engine.on_stream_closed(stream);
+    assert_eq!(scene.tick().len(), 0);
+    assert_eq!(scene.ask_and_answer("/", "honest", active(json!({}))), "admitted");
+    let figures = scene.engine.figures(scene.now).providers[0].introspection.unwrap();
+    assert_eq!((figures.asked, scene.engine.parked()), (0, 0));
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_request_that_may_not_wait_causes_no_call() {
+    let room = Room { requests: 8, bytes: 1024 * 1024 };
+    let mut scene = Scene::of(&configuration(json!({})), room);
+    for token in 0..4 {
+        assert_eq!(scene.request(&format!("random{token}")).1, None);
+    }
+    for token in 4..8 {
+        assert_eq!(scene.request(&format!("random{token}")).1, Some("too_many_waiting"));
+    }
+    assert_eq!(scene.request("random0").1, Some("too_many_waiting"), "and nobody else's call is dropped");
+    assert_eq!(scene.tick().len(), 4);
+}
+
+/// A scene on a host that knows where requests come from, with a rule that wants to know the server's name.
+struct Addressed(Scene);
+
+impl Addressed {
+    fn new(introspection: Value) -> Self {
+        let mut document = configuration(introspection);
+        let condition = "connection.requested_server_name == 'api.acme.com'";
+        document["rules"]
+            .as_array_mut()
+            .unwrap()
+            .push(json!({ "name": "named", "match": { "path": "/named" }, "require": { "condition": condition } }));
+        let mut scene = Scene::of(&document, Room::default());
+        let environment = |name: &str| (name == "OKTA_CLIENT_SECRET").then(|| SECRET.to_owned());
+        let policy = config::load(document.to_string().as_bytes(), &environment).unwrap().policy;
+        let engine = Engine::new(policy, Box::new(PortableVerifier), Room::default(), scene.now);
+        scene.engine = engine.asking_for_addresses();
+        Self(scene)
+    }
+
+    /// What becomes of a request, and what the host was asked for.
+    fn request(&mut self, path: &str, token: &str, address: &str) -> (Option<&'static str>, Vec<Attribute>) {
+        let scene = &mut self.0;
+        let stream = StreamId(scene.next_stream);
+        scene.next_stream += 1;
+        let head = RequestHead::new(vec![
+            (":method".to_owned(), b"GET".to_vec()),
+            (":authority".to_owned(), b"api.acme.com".to_vec()),
+            (":path".to_owned(), path.as_bytes().to_vec()),
+            ("authorization".to_owned(), format!("Bearer {token}").into_bytes()),
+        ]);
+        let (mut values, mut asked) = (AttributeValues::default(), Vec::new());
+        let mut arrival = scene.engine.on_request(stream, &head, scene.now);
+        while let Arrival::Asks(attributes) = &arrival {
+            for attribute in attributes.iter() {
+                let value = if *attribute == Attribute::SourceAddress { address } else { "api.acme.com" };
+                values.insert(*attribute, value.as_bytes().to_vec());
+                asked.push(*attribute);
+            }
+            assert!(asked.len() <= 2, "asked again and again: {asked:?}");
+            arrival = scene.engine.on_request_with(stream, &head, values.clone(), scene.now);
+        }
+        match arrival {
+            Arrival::Decided(decision) => (Some(decision.audit.reason()), asked),
+            Arrival::Parked => (None, asked),
+            Arrival::Answered(_) | Arrival::Asks(_) => panic!("a question to the filter"),
+        }
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn the_host_is_asked_for_the_address_when_a_call_for_an_unknown_token_is_to_be_made_and_never_else() {
+    let mut scene = Addressed::new(json!({ "requests_per_minute": 20 }));
+    let address = Attribute::SourceAddress;
+    let name = Attribute::RequestedServerName;
+    assert_eq!(scene.request("/", &jwt(), "192.0.2.1:80"), (Some("admitted"), vec![]));
+    assert_eq!(scene.request("/asked", &jwt(), "192.0.2.1:80"), (None, vec![]), "its client is in the token");
+    assert_eq!(scene.request("/", "opaque", "192.0.2.1:80"), (None, vec![address]));
+    assert_eq!(scene.request("/named", "another", "192.0.2.1:80"), (None, vec![name, address]));
+    for call in scene.0.tick() {
+        scene.0.answer(&call, active(json!({})));
+    }
+    assert_eq!(scene.request("/", "opaque", "192.0.2.1:80"), (Some("admitted"), vec![]), "cached");
+    assert_eq!(scene.request("/named", "another", "192.0.2.1:80"), (Some("admitted"), vec![name]));
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn an_address_over_its_share_is_a_503_and_another_one_has_its_calls() {
+    let mut scene = Addressed::new(json!({ "requests_per_minute": 60 }));
+    let flood = |scene: &mut Addressed, of: &str, address: &str| {
+        let mut calls = 0;
+        for number in 0..100 {
+            let (reason, _) = scene.request("/", &format!("random{number}-{of}"), address);
+            assert!(reason.is_none_or(|reason| reason == "introspection_budget_spent"), "{reason:?}");
+            for call in scene.0.tick() {
+                calls += 1;
+                scene.0.answer(&call, inactive());
+            }
+        }
+        calls
+    };
+    assert_eq!(flood(&mut scene, "a", "192.0.2.1:80"), 10, "a third of the half of 60");
+    // Ports are free to choose, and so are the addresses of an IPv6 network.
+    assert_eq!(flood(&mut scene, "b", "192.0.2.1:81"), 0);
+    assert_eq!(flood(&mut scene, "c", "[2001:db8::1]:80"), 7, "a third of the rest, and one for the fraction");
+    assert_eq!(flood(&mut scene, "d", "[2001:db8::2]:80"), 0);
+    assert_eq!(scene.request("/", "visitor", "192.0.2.2:80").0, None);
+    // A host that has no address: what is left for all.
+    assert_eq!(scene.request("/", "somebody", "").0, None);
+    assert_eq!(scene.0.tick().len(), 2);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn the_token_cache_counts_what_it_can_hold() {
+    let mut scene = Scene::new();
+    for token in ["a.b.c", "a.b", "~~"] {
+        scene.request(token);
+    }
+    scene.tick();
+    assert_eq!(scene.ask_and_answer("/", "another", active(json!({}))), "admitted");
+    scene.request("another");
+    let counted = |scene: &Scene| {
+        let figures = scene.engine.figures(scene.now).token_cache;
+        (figures.hits, figures.misses)
+    };
+    assert_eq!(counted(&scene), (0, 0), "opaque tokens, and what is no token");
+    scene.request(&jwt());
+    scene.request(&jwt());
+    assert_eq!(counted(&scene), (1, 1));
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_limit_that_another_worker_met_is_the_endpoints_failure_and_no_spent_budget() {
+    for (why, reason) in [
+        (Postponed::Blocked(Duration::from_secs(20)), "introspection_unavailable"),
+        (Postponed::BudgetSpent(Duration::from_secs(20)), "introspection_budget_spent"),
+        (Postponed::ShareSpent(Duration::from_secs(20)), "introspection_budget_spent"),
+    ] {
+        let mut scene = Scene::new();
+        let (stream, _) = scene.request("opaque");
+        let call = scene.tick_begins_a_call();
+        let outbox = scene.engine.on_call_postponed(call.id, why, scene.now);
+        scene.take(outbox);
+        assert_eq!(scene.reason_of(stream), Some(reason));
+        assert_eq!(scene.last_reply(), (503, Some("20".to_owned())));
+    }
+}
+
+/// A list at this address.
+fn with_list(introspection: Value) -> Value {
+    let mut document = configuration(introspection);
+    document["revocations"] = json!({ "uri": "https://sec.acme.com/revoked", "upstream": "sec" });
+    document["readiness_path"] = json!("/ready");
+    document
+}
+
+impl Scene {
+    fn tick_begins_a_poll(&mut self) -> Poll {
+        let outbox = self.engine.on_tick(self.now, NO_JITTER);
+        let poll = outbox.poll.clone().unwrap();
+        self.take(outbox);
+        poll
+    }
+
+    fn list(&mut self, status: u16, body: &Value) {
+        let poll = self.tick_begins_a_poll();
+        let outcome = PollOutcome::Response { status, etag: None, body: body.to_string().into_bytes() };
+        let outbox = self.engine.on_polled(poll.number, outcome, self.now, NO_JITTER);
+        self.take(outbox);
+    }
+
+    fn is_ready(&mut self) -> bool {
+        let head =
+            RequestHead::new(vec![(":method".to_owned(), b"GET".to_vec()), (":path".to_owned(), b"/ready".to_vec())]);
+        match self.engine.on_request(StreamId(0), &head, self.now) {
+            Arrival::Answered(reply) => reply.status == 200,
+            Arrival::Decided(_) | Arrival::Parked | Arrival::Asks(_) => panic!("not the filter's own"),
+        }
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn who_is_on_the_list_is_refused_at_once_remembered_or_not() {
+    let mut scene = Scene::of(&with_list(json!({})), Room::default());
+    let (waits, reason) = scene.request(&jwt());
+    assert_eq!(reason, None, "the first poll comes");
+    scene.list(500, &json!({}));
+    assert_eq!(scene.reason_of(waits), Some("revocations_unavailable"), "nobody knows who is on it");
+    assert_eq!(scene.request(&jwt()).1, Some("revocations_unavailable"));
+    assert_eq!(scene.last_reply().0, 503);
+    assert!(scene.last_reply().1.is_some() && !scene.is_ready());
+    scene.pass(1_000);
+    scene.list(200, &json!({ "revoked": [] }));
+    assert!(scene.is_ready());
+    assert_eq!(scene.request(&jwt()).1, Some("admitted"));
+    assert_eq!(scene.ask_and_answer("/", "opaque", active(json!({}))), "admitted");
+    scene.pass(10_000);
+    scene.list(200, &json!({ "revoked": [{ "sub": "alice@acme.com" }] }));
+    for (path, token) in [("/", jwt()), ("/", "opaque".to_owned()), ("/asked", jwt()), ("/open", jwt())] {
+        assert_eq!(scene.request_for(path, &token).1, Some("token_revoked"), "{path}");
+        assert_eq!(scene.last_reply(), (401, None));
+    }
+    assert_eq!(scene.tick().len(), 0, "and nobody is asked about it");
+    // A list that cannot be had, or read, changes nothing.
+    for (status, body) in [(500, json!({})), (200, json!({ "revoked": [{}] })), (304, json!({}))] {
+        scene.pass(60_000);
+        scene.list(status, &body);
+        assert_eq!(scene.request(&jwt()).1, Some("token_revoked"), "{status}");
+    }
+    scene.pass(60_000);
+    scene.list(200, &json!({ "revoked": [{ "jti": "AT.other" }] }));
+    assert_eq!(scene.request(&jwt()).1, Some("admitted"));
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn requests_that_come_before_the_first_list_wait_for_it_and_are_decided_by_it() {
+    let mut scene = Scene::of(&with_list(json!({})), Room::default());
+    let revoked = SigningKey::a("k1").token(&with(&payload(START), json!({ "sub": "mallory" })));
+    let (bad, _) = scene.request(&revoked);
+    let (good, _) = scene.request(&jwt());
+    let (asked, _) = scene.request_for("/asked", &jwt());
+    let (opaque, _) = scene.request("opaque");
+    let outbox = scene.engine.on_tick(scene.now, NO_JITTER);
+    let poll = outbox.poll.clone().unwrap();
+    let about_opaque = scene.take(outbox).remove(0);
+    scene.answer(&about_opaque, active(json!({})));
+    for stream in [bad, good, asked, opaque] {
+        assert_eq!(scene.reason_of(stream), None, "it waits for the list");
+    }
+    scene.pass(1_500);
+    let (later, reason) = scene.request(&jwt());
+    assert_eq!(reason, None, "the poll is under way");
+    let body = json!({ "revoked": [{ "sub": "mallory" }] }).to_string().into_bytes();
+    let outcome = PollOutcome::Response { status: 200, etag: None, body };
+    let outbox = scene.engine.on_polled(poll.number, outcome, scene.now, NO_JITTER);
+    scene.take(outbox);
+    let reasons = [bad, good, opaque, later].map(|stream| scene.reason_of(stream));
+    assert_eq!(reasons, [Some("token_revoked"), Some("admitted"), Some("admitted"), Some("admitted")]);
+    assert_eq!(scene.reason_of(asked), None, "now its issuer is asked");
+    let about_jwt = scene.tick_begins_a_call();
+    scene.answer(&about_jwt, active(json!({})));
+    assert_eq!(scene.reason_of(asked), Some("admitted"));
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_request_that_waits_for_the_first_list_is_decided_by_the_one_that_other_workers_hold() {
+    let mut holder = Scene::of(&with_list(json!({})), Room::default());
+    let poll = holder.tick_begins_a_poll();
+    let body = json!({ "revoked": [{ "sub": "mallory" }] }).to_string().into_bytes();
+    let outcome = PollOutcome::Response { status: 200, etag: None, body };
+    let news = holder.engine.on_polled(poll.number, outcome, holder.now, NO_JITTER).list_news.unwrap();
+    let mut scene = Scene::of(&with_list(json!({})), Room::default());
+    assert!(scene.engine.lacks_list() && scene.engine.list_record() == holder.engine.list_record());
+    let revoked = SigningKey::a("k1").token(&with(&payload(START), json!({ "sub": "mallory" })));
+    let waiting = [revoked, jwt()].map(|token| scene.request(&token).0);
+    let outbox = scene.engine.on_list_shared(news.state, &news.document.unwrap(), scene.now);
+    scene.take(outbox);
+    assert_eq!(waiting.map(|stream| scene.reason_of(stream)), [Some("token_revoked"), Some("admitted")]);
+    assert!(!scene.engine.lacks_list() && scene.is_ready());
+}
+
+/// The provider has two issuers; both sign with the same keys and are asked at one endpoint.
+fn with_two_issuers() -> Value {
+    let mut document = with_list(json!({}));
+    document["providers"]["okta"]["additional_issuers"] = json!(["https://login.acme.com/oauth2/default"]);
+    document
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn issuer_of_an_opaque_token_is_the_one_in_the_introspection_response() {
+    let mut scene = Scene::of(&with_two_issuers(), Room::default());
+    scene.list(200, &json!({ "revoked": [] }));
+    for (token, issuer) in [("o1", ISSUER), ("o2", "https://login.acme.com/oauth2/default")] {
+        assert_eq!(scene.ask_and_answer("/", token, active(json!({ "iss": issuer }))), "admitted");
+        assert_eq!(scene.last_line()["issuer"], issuer);
+    }
+    assert_eq!(scene.ask_and_answer("/", "o3", active(json!({ "iss": null }))), "admitted");
+    assert_eq!(scene.last_line().get("issuer"), None, "it may be each of the two");
+    assert_eq!(scene.last_line()["provider"], "okta");
+    let other = active(json!({ "iss": "https://login.acme.com/oauth2/other" }));
+    assert_eq!(scene.ask_and_answer("/", "o4", other), "issuer_unknown");
+    let second = active(json!({ "iss": "https://login.acme.com/oauth2/default" }));
+    assert_eq!(scene.ask_and_answer("/asked", &jwt(), second), "introspection_mismatch", "the token names the first");
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn entry_of_the_revocation_list_is_for_the_issuer_that_the_token_names() {
+    let mut scene = Scene::of(&with_two_issuers(), Room::default());
+    let second = "https://login.acme.com/oauth2/default";
+    let jwt_of = |issuer: &str| SigningKey::a("k1").token(&with(&payload(START), json!({ "iss": issuer })));
+    scene.list(200, &json!({ "revoked": [] }));
+    for (token, issuer) in [("o1", json!(ISSUER)), ("o2", json!(second)), ("o3", Value::Null)] {
+        assert_eq!(scene.ask_and_answer("/", token, active(json!({ "iss": issuer }))), "admitted");
+    }
+    scene.pass(10_000);
+    scene.list(200, &json!({ "revoked": [{ "sub": "alice@acme.com", "iss": second }] }));
+    for (token, expected) in [
+        (jwt_of(ISSUER), "admitted"),
+        (jwt_of(second), "token_revoked"),
+        ("o1".to_owned(), "admitted"),
+        ("o2".to_owned(), "token_revoked"),
+        ("o3".to_owned(), "token_revoked"),
+    ] {
+        assert_eq!(scene.request(&token).1, Some(expected), "{token}");
+    }
+    assert_eq!(scene.request(&jwt_of(second)).1, Some("token_revoked"));
+    assert_eq!(scene.last_line()["issuer"], second);
+}

@@ -1,0 +1,490 @@
+//! The keys over time against a naive model: random sequences of requests, fetch answers, ticks, closed streams and
+//! steps of the clock, back and forward. The model knows what was published and when, and has a clock that is never set;
+//! the engine, which has none, has to agree with it.
+//!
+//! What must hold whatever happens: nothing passes without a signature of a key in the provider's current set; each
+//! parked request is decided once or closed; one fetch at a time; fetches for unknown key ids come out of a token bucket;
+//! a key id is called unknown only by a fetch that began after the request came and a cooldown after the first token
+//! that named it; a set older than `max_stale` decides nothing; what waits is bounded; and in the end a new key is found.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use crate::forge::{self, Forge, base64url, signing_input};
+use crate::signing::{AUDIENCE, ISSUER};
+use okta_proxy_wasm::config;
+use okta_proxy_wasm::engine::{
+    Arrival, Decision, Engine, Fetch, FetchFault, FetchOutcome, Jitter, Outbox, PortableVerifier, Room, StreamId,
+    Verdict,
+};
+use okta_proxy_wasm::http::RequestHead;
+use okta_proxy_wasm::keys::fetch::FetchCause;
+use okta_proxy_wasm::unix_time::UnixTime;
+use p256::ecdsa::signature::Signer as _;
+use serde_json::{Value, json};
+
+const START: u64 = 1_800_000_000;
+const SEQUENCES: u64 = 2000;
+const STEPS: usize = 60;
+const ROOM: usize = 6;
+const TIMEOUT: Duration = Duration::from_secs(5);
+const GIVE_UP: u64 = 7000;
+/// How far the clock may go back without anybody having set it.
+const CLOCK_TOLERANCE: Duration = Duration::from_secs(1);
+const DEADLINE: Duration = Duration::from_secs(6);
+const COOLDOWN: u64 = 4000;
+const BURST: f64 = 3.0;
+const MAX_STALE: u64 = 2 * 3_600_000;
+
+/// Which of two key pairs: the one of the test data, or the one of the opposite point.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pair {
+    A,
+    B,
+}
+
+impl Pair {
+    fn signing_key(self) -> p256::ecdsa::SigningKey {
+        let secret = Forge::P256.secret();
+        match self {
+            Self::A => p256::ecdsa::SigningKey::from_slice(&secret).unwrap(),
+            Self::B => {
+                let opposite = forge::order(Forge::P256) - num_bigint::BigUint::from_bytes_be(&secret);
+                p256::ecdsa::SigningKey::from_slice(&forge::fixed(&opposite, 32)).unwrap()
+            }
+        }
+    }
+
+    fn jwk(self, kid: &str) -> Value {
+        let mut jwk = Forge::P256.jwk(kid);
+        if self == Self::B {
+            let prime = b"ffffffff00000001000000000000000000000000ffffffffffffffffffffffff";
+            let prime = num_bigint::BigUint::parse_bytes(prime, 16).unwrap();
+            let y = num_bigint::BigUint::from_bytes_be(&forge::unbase64url(jwk["y"].as_str().unwrap()));
+            jwk["y"] = json!(base64url(forge::fixed(&(prime - y), 32)));
+        }
+        jwk
+    }
+}
+
+/// A token made once: the key it names, and the key that signed it.
+struct Token {
+    kid: &'static str,
+    pair: Pair,
+    bearer: Vec<u8>,
+}
+
+fn tokens() -> Vec<Token> {
+    let mut tokens = Vec::new();
+    for kid in ["k1", "k2", "k3", "k4"] {
+        for pair in [Pair::A, Pair::B] {
+            let claims = json!({ "iss": ISSUER, "aud": AUDIENCE, "exp": 253_402_300_799_u64, "sub": "alice" });
+            let input = signing_input(&json!({ "alg": "ES256", "kid": kid }).to_string(), &claims.to_string());
+            let signature: p256::ecdsa::Signature = pair.signing_key().sign(input.as_bytes());
+            let bearer = format!("Bearer {input}.{}", base64url(signature.to_bytes())).into_bytes();
+            tokens.push(Token { kid, pair, bearer });
+        }
+    }
+    tokens
+}
+
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % limit
+    }
+}
+
+type Published = Vec<(&'static str, Pair)>;
+
+struct Waiting {
+    token: usize,
+    deadline: UnixTime,
+    came: Moment,
+}
+
+/// A moment: how many events came before it, and the milliseconds of a clock that is never set.
+#[derive(Clone, Copy)]
+struct Moment {
+    event: u64,
+    millis: u64,
+}
+
+struct Model<'a> {
+    tokens: &'a [Token],
+    engine: Engine,
+    random: Random,
+    /// What the wall clock says.
+    now: UnixTime,
+    /// What one says that is never set.
+    millis: u64,
+    events: u64,
+    streams: u32,
+    /// The set held, when its fetch began and when it ended.
+    held: Option<(Published, Moment, u64)>,
+    in_flight: Option<(Fetch, Moment)>,
+    late: Vec<Fetch>,
+    /// The fetches that are left to unknown key ids, and as of when.
+    bucket: (f64, u64),
+    first_named: BTreeMap<&'static str, u64>,
+    called_unknown: BTreeMap<&'static str, u64>,
+    waiting: BTreeMap<StreamId, Waiting>,
+    done: BTreeSet<StreamId>,
+    counts: BTreeMap<&'static str, usize>,
+}
+
+impl<'a> Model<'a> {
+    fn new(tokens: &'a [Token], seed: u64) -> Self {
+        let configuration = json!({ "providers": { "a": { "issuer": ISSUER, "audiences": [AUDIENCE], "upstream": "a",
+            "algorithms": ["ES256"], "jwks": { "uri": "https://a.example/keys", "refresh": "1h", "max_stale": "2h",
+            "timeout": "5s", "unknown_kid_cooldown": "4s" } } } });
+        let policy = config::load(configuration.to_string().as_bytes(), &config::no_environment).unwrap().policy;
+        let now = UnixTime::from_secs(START);
+        // Half of the places is for tokens that wait for a key.
+        let room = Room { requests: 2 * ROOM, bytes: usize::MAX };
+        Self {
+            tokens,
+            engine: Engine::new(policy, Box::new(PortableVerifier), room, now),
+            random: Random(seed),
+            now,
+            millis: 0,
+            events: 0,
+            streams: 0,
+            held: None,
+            in_flight: None,
+            late: Vec::new(),
+            bucket: (BURST, 0),
+            first_named: BTreeMap::new(),
+            called_unknown: BTreeMap::new(),
+            waiting: BTreeMap::new(),
+            done: BTreeSet::new(),
+            counts: BTreeMap::new(),
+        }
+    }
+
+    fn count(&mut self, what: &'static str) {
+        *self.counts.entry(what).or_default() += 1;
+    }
+
+    /// What a set in use says of a token: `None` when it has no key of that id, or there is no set.
+    fn verdict(&self, token: usize) -> Option<&'static str> {
+        let (published, _, at) = self.held.as_ref()?;
+        if self.millis - at >= MAX_STALE {
+            return None;
+        }
+        let token = &self.tokens[token];
+        let mut named = published.iter().filter(|(kid, _)| *kid == token.kid).peekable();
+        named.peek()?;
+        Some(if named.any(|(_, pair)| *pair == token.pair) { "admitted" } else { "signature_invalid" })
+    }
+
+    fn is_in_use(&self) -> bool {
+        self.held.as_ref().is_some_and(|(_, _, at)| self.millis - at < MAX_STALE)
+    }
+
+    fn moment(&mut self) -> Moment {
+        self.events += 1;
+        Moment { event: self.events, millis: self.millis }
+    }
+
+    /// Whether the issuer has had its time to publish the key, and was asked since this request came.
+    fn may_be_called_unknown(&self, token: usize, came: Moment) -> bool {
+        let kid = self.tokens[token].kid;
+        let is_remembered = self.called_unknown.get(kid).is_some_and(|at| self.millis - at < COOLDOWN);
+        let is_judged_by = |began: &Moment| {
+            began.event > came.event && self.first_named.get(kid).is_some_and(|at| began.millis >= at + COOLDOWN)
+        };
+        self.is_in_use() && (is_remembered || self.held.as_ref().is_some_and(|(_, began, _)| is_judged_by(began)))
+    }
+
+    /// Whether a wait with this deadline is over: it has come, or the clock was set back before the wait began.
+    fn is_over(&self, deadline: UnixTime) -> bool {
+        self.now >= deadline || self.now.plus(DEADLINE).plus(CLOCK_TOLERANCE) < deadline
+    }
+
+    /// A decision must be what the model says at this moment.
+    fn judge(&mut self, token: usize, came: Moment, deadline: Option<UnixTime>, decision: &Decision) {
+        let reason = decision.audit.reason();
+        assert_eq!(matches!(decision.verdict, Verdict::Allow(_)), reason == "admitted");
+        match self.verdict(token) {
+            Some(expected) => assert_eq!(reason, expected, "a key of that id is held"),
+            None => match reason {
+                "key_unknown" => {
+                    assert!(self.may_be_called_unknown(token, came), "called unknown too early");
+                    let kid = self.tokens[token].kid;
+                    let is_remembered = self.called_unknown.get(kid).is_some_and(|at| self.millis - at < COOLDOWN);
+                    if !is_remembered {
+                        self.called_unknown.insert(kid, self.millis);
+                    }
+                }
+                "keys_unavailable" => {}
+                "too_many_waiting" => assert!(deadline.is_none() && self.waiting.len() == ROOM),
+                "wait_timed_out" => assert!(deadline.is_some_and(|deadline| self.is_over(deadline))),
+                other => panic!("{other} without a key"),
+            },
+        }
+        self.count(reason);
+    }
+
+    fn request(&mut self) {
+        let token = usize::try_from(self.random.below(self.tokens.len() as u64)).unwrap();
+        self.request_with(token);
+    }
+
+    /// What is decided at once, if it is.
+    fn request_with(&mut self, token: usize) -> Option<&'static str> {
+        let came = self.moment();
+        self.first_named.entry(self.tokens[token].kid).or_insert(self.millis);
+        self.streams += 1;
+        let stream = StreamId(self.streams);
+        let head = RequestHead::new(vec![("authorization".to_owned(), self.tokens[token].bearer.clone())]);
+        match self.engine.on_request(stream, &head, self.now) {
+            Arrival::Decided(decision) => {
+                self.judge(token, came, None, &decision);
+                self.done.insert(stream);
+                Some(decision.audit.reason())
+            }
+            Arrival::Parked => {
+                assert_eq!(self.verdict(token), None, "parked though it could be decided");
+                self.count("parked");
+                self.waiting.insert(stream, Waiting { token, deadline: self.now.plus(DEADLINE), came });
+                None
+            }
+            Arrival::Answered(_) | Arrival::Asks(_) => panic!("a question to the filter"),
+        }
+    }
+
+    fn tick(&mut self) {
+        let jitter = Jitter(u16::try_from(self.random.below(65_536)).unwrap());
+        let outbox = self.engine.on_tick(self.now, jitter);
+        assert!(outbox.fetches.len() <= 1 && outbox.note.is_none());
+        // One that the host never answered is given up, whether or not the next one is due yet.
+        if let Some((older, _)) = self.in_flight.take_if(|(_, began)| self.millis >= began.millis + GIVE_UP) {
+            self.late.push(older);
+        }
+        for fetch in outbox.fetches.clone() {
+            assert!(self.in_flight.is_none(), "two fetches at a time");
+            if fetch.keys.cause == FetchCause::UnknownKeyId {
+                let (left, at) = self.bucket;
+                let left = BURST.min(left + (self.millis - at) as f64 / COOLDOWN as f64);
+                assert!(left > 0.999, "a fetch for an unknown key id with {left} left");
+                self.bucket = (left - 1.0, self.millis);
+                self.count("fetch for an unknown id");
+            }
+            self.count("fetch");
+            let began = self.moment();
+            self.in_flight = Some((fetch, began));
+        }
+        self.take(outbox);
+    }
+
+    fn take(&mut self, outbox: Outbox) {
+        assert!(outbox.follow_ups.is_empty());
+        for (stream, decision) in outbox.decided {
+            let waiting = self.waiting.remove(&stream).expect("decided and did not wait: twice, or after its end");
+            assert!(self.done.insert(stream), "decided twice");
+            self.judge(waiting.token, waiting.came, Some(waiting.deadline), &decision);
+        }
+        let next = outbox.next_tick.expect("an engine that is never asked again");
+        assert!(next > self.now, "a tick that is due at once and for ever");
+    }
+
+    fn published(&mut self) -> Published {
+        let sets: [&[(&'static str, Pair)]; 7] = [
+            &[("k1", Pair::A)],
+            &[("k1", Pair::B)],
+            &[("k1", Pair::A), ("k2", Pair::B)],
+            &[("k2", Pair::B)],
+            &[("k1", Pair::A), ("k1", Pair::B)],
+            &[("k2", Pair::A), ("k3", Pair::A)],
+            &[("k3", Pair::B), ("k1", Pair::A), ("k2", Pair::A)],
+        ];
+        sets[usize::try_from(self.random.below(7)).unwrap()].to_vec()
+    }
+
+    fn answer(&mut self, good: bool) {
+        let published = self.published();
+        self.answer_with(good, published);
+    }
+
+    fn answer_with(&mut self, good: bool, published: Published) {
+        let Some((fetch, began)) = self.in_flight.take() else { return };
+        let document = |published: &Published| {
+            let keys: Vec<Value> = published.iter().map(|(kid, pair)| pair.jwk(kid)).collect();
+            json!({ "keys": keys }).to_string().into_bytes()
+        };
+        let body = document(&published);
+        let outcome = if good {
+            let cache_control = [None, Some("max-age=0"), Some("max-age=600"), Some("no-store")]
+                [usize::try_from(self.random.below(4)).unwrap()];
+            FetchOutcome::Response { status: 200, cache_control: cache_control.map(str::to_owned), body }
+        } else {
+            match self.random.below(6) {
+                0 => FetchOutcome::Failed(FetchFault::TimedOut),
+                1 => FetchOutcome::Failed(FetchFault::ConnectionFailed),
+                2 => FetchOutcome::Response { status: 500, cache_control: None, body },
+                3 => FetchOutcome::Response { status: 302, cache_control: None, body },
+                4 => FetchOutcome::Response { status: 200, cache_control: None, body: body[..body.len() - 2].to_vec() },
+                _ => FetchOutcome::Response { status: 200, cache_control: None, body: b"{\"keys\":[]}".to_vec() },
+            }
+        };
+        if good {
+            self.held = Some((published, began, self.millis));
+        }
+        let outbox = self.engine.on_fetched(fetch.id, outcome, self.now);
+        assert!(outbox.note.is_some() && outbox.fetches.is_empty());
+        self.take(outbox);
+        self.count(if good { "good answer" } else { "bad answer" });
+        for waiting in self.waiting.values() {
+            assert_eq!(self.verdict(waiting.token), None, "left waiting though its key has come");
+        }
+        // The same answer once more, or one to a fetch that was given up, changes nothing.
+        if self.random.below(4) == 0 {
+            self.late.push(fetch);
+        }
+    }
+
+    fn answer_late(&mut self) {
+        let Some(fetch) = self.late.pop() else { return };
+        let keys = [Pair::A.jwk("k4"), Pair::B.jwk("k4")];
+        let body = json!({ "keys": keys }).to_string().into_bytes();
+        let outcome = FetchOutcome::Response { status: 200, cache_control: None, body };
+        let outbox = self.engine.on_fetched(fetch.id, outcome, self.now);
+        assert_eq!(outbox.note, None, "a late answer is taken");
+        self.take(outbox);
+        self.count("late answer");
+    }
+
+    fn close(&mut self) {
+        let stream = StreamId(1 + u32::try_from(self.random.below(u64::from(self.streams.max(1)))).unwrap());
+        self.engine.on_stream_closed(stream);
+        if self.waiting.remove(&stream).is_some() {
+            self.done.insert(stream);
+            self.count("closed");
+        }
+    }
+
+    fn pass(&mut self) {
+        let step = [1, 20, 500, 1000, 3000, 7000, 31_000, 60_000, 700_000, 3_600_000, 7_200_000]
+            [usize::try_from(self.random.below(11)).unwrap()];
+        self.now = self.now.plus(Duration::from_millis(step));
+        self.millis += step;
+    }
+
+    /// Somebody sets the clock back. The host ticks every few seconds.
+    fn set_back(&mut self) {
+        self.tick();
+        let back = self.random.below(3) * self.random.below(5_000_000);
+        self.now = UnixTime::from_millis(self.now.as_millis() - back);
+        // One fetch more than else: nobody knows any more when the last ones were.
+        let (left, at) = self.bucket;
+        self.bucket = (left.max(1.0), at);
+        self.tick();
+        self.count("clock back");
+    }
+
+    /// Somebody sets it forward: nobody can tell from time that passed.
+    fn set_forward(&mut self) {
+        let step = self.random.below(10_000_000);
+        self.now = self.now.plus(Duration::from_millis(step));
+        self.millis += step;
+        self.tick();
+        self.count("clock forward");
+    }
+
+    fn step(&mut self) {
+        match self.random.below(20) {
+            0..=7 => self.request(),
+            8..=10 => self.tick(),
+            11 | 12 => self.answer(true),
+            13 => self.answer(false),
+            14 => self.answer_late(),
+            15 => self.close(),
+            16 => match self.random.below(3) {
+                0 => self.set_forward(),
+                _ => self.set_back(),
+            },
+            _ => self.pass(),
+        }
+        assert_eq!(self.engine.parked(), self.waiting.len(), "who waits");
+        assert!(self.engine.parked() <= ROOM, "more wait than there is room for");
+    }
+
+    /// The issuer is well again and publishes a new key: in seconds its tokens pass, whatever was before; with no keys
+    /// in use it takes as long as a back-off.
+    fn recover(&mut self) {
+        let new = self.tokens.iter().position(|token| token.kid == "k4" && token.pair == Pair::A).unwrap();
+        let seconds = if self.is_in_use() { 20 } else { 70 };
+        for _ in 0..seconds * 2 {
+            self.tick();
+            self.answer_with(true, vec![("k4", Pair::A)]);
+            if self.request_with(new) == Some("admitted") {
+                return self.count("recovered");
+            }
+            self.now = self.now.plus(Duration::from_millis(500));
+            self.millis += 500;
+        }
+        panic!("no new key in {seconds} s");
+    }
+
+    /// Time passes and nothing else: nobody is left waiting.
+    fn end(&mut self) {
+        // As far forward as the clock may have gone back.
+        let last_deadline = self.waiting.values().map(|waiting| waiting.deadline).max();
+        let now = last_deadline.map_or(self.now, |deadline| deadline.max(self.now)).plus(TIMEOUT);
+        self.millis += u64::try_from(now.since(self.now).as_millis()).unwrap();
+        self.now = now;
+        self.tick();
+        assert_eq!((self.engine.parked(), self.waiting.len()), (0, 0), "left waiting for ever");
+        assert_eq!(self.done.len(), usize::try_from(self.streams).unwrap(), "not each decided or closed");
+    }
+}
+
+#[test]
+fn in_any_order_of_events_the_keys_are_what_a_naive_model_says() {
+    let tokens = tokens();
+    let mut counts: BTreeMap<&'static str, usize> = BTreeMap::new();
+    for number in 0..SEQUENCES {
+        let seed = 0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(number + 1) | 1;
+        let run = || {
+            let mut model = Model::new(&tokens, seed);
+            for _ in 0..STEPS {
+                model.step();
+            }
+            model.recover();
+            model.end();
+            model.counts
+        };
+        let found = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run));
+        let Ok(found) = found else { panic!("sequence {number}, seed {seed:#x}: see above") };
+        for (what, times) in found {
+            *counts.entry(what).or_default() += times;
+        }
+    }
+    println!("{counts:?}");
+    // Each of these happened often enough to mean something.
+    for what in [
+        "admitted",
+        "signature_invalid",
+        "key_unknown",
+        "keys_unavailable",
+        "too_many_waiting",
+        "wait_timed_out",
+        "parked",
+        "fetch",
+        "fetch for an unknown id",
+        "good answer",
+        "bad answer",
+        "late answer",
+        "closed",
+        "clock back",
+        "clock forward",
+        "recovered",
+    ] {
+        assert!(counts.get(what).is_some_and(|times| *times >= 100), "{what}: {:?}", counts.get(what));
+    }
+}

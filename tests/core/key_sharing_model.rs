@@ -1,0 +1,298 @@
+//! Three workers that share their fetches by a lease, an issuer that rotates its keys, a flood of unknown key ids, and a
+//! clock that is set back and forward: random schedules, and what must hold in each.
+//!
+//! * A token whose key is published 2 s after its first use is never called bad.
+//! * A rotated key works in every worker soon after its publication.
+//! * Fetches for unknown key ids come out of one bucket; one fetch is made at a time.
+//! * A key id that is never published is called unknown in the end.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::signing::{self, AUDIENCE, ISSUER, SigningKey, key_set, payload, with};
+use okta_proxy_wasm::config;
+use okta_proxy_wasm::engine::{
+    Arrival, Engine, Fetch, FetchCause, FetchOutcome, Jitter, Lease, Outbox, PortableVerifier, Room, SharedOutcome,
+    StreamId, Turn,
+};
+use okta_proxy_wasm::http::RequestHead;
+use okta_proxy_wasm::unix_time::UnixTime;
+use serde_json::json;
+
+const START: u64 = 1_800_000_000_000;
+const WORKERS: usize = 3;
+const STEP: u64 = 50;
+const RUN: u64 = 30_000;
+/// The new key's first token, and its publication.
+const FIRST_USE: u64 = 12_000;
+const COOLDOWN: f64 = 4000.0;
+
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % limit
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Genuine,
+    NeverPublished,
+    Random,
+}
+
+struct Worker {
+    engine: Engine,
+    streams: BTreeMap<StreamId, Kind>,
+    /// A fetch, when it ends, and what it brings.
+    in_flight: Option<(Fetch, u64, bool)>,
+    awaiting: Option<Fetch>,
+    held: Option<Lease>,
+}
+
+struct Process {
+    workers: Vec<Worker>,
+    random: Random,
+    /// A clock that is never set, and how far the wall clock is from it.
+    millis: u64,
+    offset: i64,
+    is_clock_set: bool,
+    lag: u64,
+    lease: Option<Lease>,
+    good: Option<SharedOutcome>,
+    failed: Option<SharedOutcome>,
+    bucket: (f64, u64),
+    streams: u32,
+    fetches: usize,
+    admitted_in: BTreeSet<usize>,
+    works_after: Option<u64>,
+    unknown: usize,
+}
+
+struct Tokens {
+    genuine: String,
+    never: String,
+    sets: [Vec<u8>; 2],
+}
+
+fn tokens() -> Tokens {
+    let (old, new) = (SigningKey::a("old"), SigningKey::b("new"));
+    let claims = with(&payload(START / 1000), json!({ "exp": START / 1000 + 1_000_000, "iat": 1, "nbf": null }));
+    let genuine = new.token(&claims);
+    let (_, rest) = genuine.split_once('.').unwrap();
+    Tokens {
+        never: named("never", rest),
+        sets: [key_set(&[&old]).to_string().into_bytes(), key_set(&[&old, &new]).to_string().into_bytes()],
+        genuine,
+    }
+}
+
+/// A token with this key id and the rest of another one.
+fn named(kid: &str, rest: &str) -> String {
+    format!("{}.{rest}", signing::encode(&json!({ "alg": "RS256", "kid": kid }).to_string()))
+}
+
+impl Process {
+    fn new(seed: u64) -> Self {
+        let configuration = json!({ "providers": { "a": { "issuer": ISSUER, "audiences": [AUDIENCE], "upstream": "a",
+            "jwks": { "uri": "https://a.example/keys" } } } });
+        let worker = |_| {
+            let loaded = config::load(configuration.to_string().as_bytes(), &config::no_environment).unwrap();
+            let now = UnixTime::from_millis(START);
+            let engine = Engine::new(loaded.policy, Box::new(PortableVerifier), Room::default(), now);
+            Worker { engine, streams: BTreeMap::new(), in_flight: None, awaiting: None, held: None }
+        };
+        let mut random = Random(seed);
+        let lag = random.below(2001);
+        Self {
+            workers: (0..WORKERS).map(worker).collect(),
+            random,
+            millis: 0,
+            offset: 0,
+            is_clock_set: false,
+            lag,
+            lease: None,
+            good: None,
+            failed: None,
+            bucket: (3.0, 0),
+            streams: 0,
+            fetches: 0,
+            admitted_in: BTreeSet::new(),
+            works_after: None,
+            unknown: 0,
+        }
+    }
+
+    fn now(&self) -> UnixTime {
+        UnixTime::from_millis((START + self.millis).checked_add_signed(self.offset).unwrap())
+    }
+
+    fn take(&mut self, at: usize, outbox: Outbox) {
+        for (stream, decision) in outbox.decided {
+            let kind = self.workers[at].streams.remove(&stream).expect("a stream that waits");
+            self.judge(at, kind, decision.audit.reason());
+        }
+        if let Some((_, outcome)) = outbox.share {
+            let record = if outcome.answer.is_some() { &mut self.good } else { &mut self.failed };
+            let is_older = record.as_ref().is_some_and(|held| held.sequence.is_newer_than(outcome.sequence));
+            if !is_older {
+                *record = SharedOutcome::from_bytes(&outcome.to_bytes());
+            }
+            let held = self.workers[at].held.take();
+            if self.lease == held {
+                self.lease = held.map(Lease::given_back);
+            }
+        }
+        for fetch in outbox.fetches {
+            self.turn(at, fetch);
+        }
+    }
+
+    fn judge(&mut self, at: usize, kind: Kind, reason: &str) {
+        match (kind, reason) {
+            (Kind::Genuine, "admitted") => {
+                self.admitted_in.insert(at);
+                if self.admitted_in.len() == WORKERS && self.works_after.is_none() {
+                    self.works_after = Some(self.millis - FIRST_USE - self.lag);
+                }
+            }
+            (Kind::Genuine, "key_unknown") => panic!("a good token is called bad"),
+            (_, "key_unknown") => self.unknown += 1,
+            (_, "keys_unavailable" | "wait_timed_out" | "too_many_waiting") => {}
+            (_, other) => panic!("{other}"),
+        }
+    }
+
+    fn turn(&mut self, at: usize, fetch: Fetch) {
+        let now = self.now();
+        if !self.workers[at].engine.is_fetching(fetch.id) {
+            return;
+        }
+        let lease = self.lease.and_then(|lease| Lease::from_bytes(&lease.to_bytes()));
+        let turn = Turn::of(&fetch.keys, lease, now);
+        let outbox = self.workers[at].engine.on_turn(fetch.id, turn, now);
+        self.take(at, outbox);
+        match turn {
+            Turn::Ours(lease) => {
+                // A lease ends with a clock that is set forward.
+                let is_alone = self.workers.iter().all(|worker| worker.in_flight.is_none());
+                assert!(is_alone || self.is_clock_set, "two fetches at a time");
+                if fetch.keys.cause == FetchCause::UnknownKeyId {
+                    let (left, as_of) = self.bucket;
+                    let left = f64::min(3.0, left + (self.millis - as_of) as f64 / COOLDOWN);
+                    assert!(left > 0.999, "a fetch with {left} left");
+                    self.bucket = (left - 1.0, self.millis);
+                    self.fetches += 1;
+                }
+                (self.lease, self.workers[at].held) = (Some(lease), Some(lease));
+                let ends = self.millis + self.random.below(300);
+                let asked = self.millis + self.random.below(ends - self.millis + 1);
+                self.workers[at].in_flight = Some((fetch, ends, asked >= FIRST_USE + self.lag));
+            }
+            Turn::Theirs(_) => self.workers[at].awaiting = Some(fetch),
+            Turn::CoolingDown { .. } => {}
+        }
+    }
+
+    fn request(&mut self, at: usize, kind: Kind, tokens: &Tokens) {
+        let token = match kind {
+            Kind::Genuine => tokens.genuine.clone(),
+            Kind::NeverPublished => tokens.never.clone(),
+            Kind::Random => named(&self.streams.to_string(), tokens.never.split_once('.').unwrap().1),
+        };
+        self.streams += 1;
+        let stream = StreamId(self.streams);
+        let head = RequestHead::new(vec![("authorization".to_owned(), format!("Bearer {token}").into_bytes())]);
+        let now = self.now();
+        match self.workers[at].engine.on_request(stream, &head, now) {
+            Arrival::Decided(decision) => self.judge(at, kind, decision.audit.reason()),
+            Arrival::Parked => {
+                self.workers[at].streams.insert(stream, kind);
+            }
+            Arrival::Answered(_) | Arrival::Asks(_) => panic!("a question"),
+        }
+    }
+
+    fn step(&mut self, at: usize, tokens: &Tokens, is_flooded: bool) {
+        let (now, jitter) = (self.now(), Jitter(u16::try_from(self.random.below(65_536)).unwrap()));
+        if let Some((fetch, _, has_new)) = self.workers[at].in_flight.take_if(|(_, ends, _)| *ends <= self.millis) {
+            let body = tokens.sets[usize::from(has_new)].clone();
+            let outcome = FetchOutcome::Response { status: 200, cache_control: None, body };
+            let outbox = self.workers[at].engine.on_fetched(fetch.id, outcome, now);
+            self.take(at, outbox);
+        }
+        for outcome in [self.good.clone(), self.failed.clone()].into_iter().flatten() {
+            let provider = self.workers[at].engine.shared_records()[0].0;
+            let outbox = self.workers[at].engine.on_shared(provider, outcome, now, jitter);
+            self.take(at, outbox);
+        }
+        if let Some(fetch) = self.workers[at].awaiting.take() {
+            self.turn(at, fetch);
+        }
+        let outbox = self.workers[at].engine.on_tick(now, jitter);
+        self.take(at, outbox);
+        if is_flooded {
+            self.request(at, Kind::Random, tokens);
+        }
+        if self.millis.is_multiple_of(200) {
+            self.request(at, Kind::NeverPublished, tokens);
+        }
+        if self.millis >= FIRST_USE {
+            self.request(at, Kind::Genuine, tokens);
+        }
+    }
+
+    fn set_clock(&mut self) {
+        let seconds = [-3600, -120, -5, -1, 1, 5, 120, 3600][usize::try_from(self.random.below(8)).unwrap()];
+        self.offset += seconds * 1000;
+        self.is_clock_set = true;
+        let (left, as_of) = self.bucket;
+        // Whoever sets it forward fills the bucket; back, one fetch is allowed at once.
+        self.bucket = (if seconds > 0 { 3.0 } else { left.max(1.0) }, as_of);
+    }
+}
+
+fn run(seed: u64, tokens: &Tokens, sets_clock: bool) -> (usize, u64, usize) {
+    let mut process = Process::new(seed);
+    // One in four without a flood.
+    let is_flooded = seed & 6 != 0;
+    // Not all the time: a fetch that a step ended has its lease for some seconds more.
+    let mut next_step = process.random.below(10_000);
+    while process.millis < RUN {
+        if sets_clock && process.millis >= next_step {
+            process.set_clock();
+            next_step += 8000 + process.random.below(4000);
+        }
+        let first = usize::try_from(process.random.below(WORKERS as u64)).unwrap();
+        for nth in 0..WORKERS {
+            process.step((first + nth) % WORKERS, tokens, is_flooded);
+        }
+        process.millis += STEP;
+    }
+    (process.fetches, process.works_after.expect("the new key never works"), process.unknown)
+}
+
+#[test]
+fn workers_that_share_fetches_agree_with_the_issuer_whatever_the_clock_says() {
+    let tokens = tokens();
+    for sets_clock in [false, true] {
+        let (mut longest, mut most, mut unknown) = (0, 0, 0);
+        for number in 0..40_u64 {
+            let seed = 0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(number + 1) | 1;
+            let found = std::panic::catch_unwind(|| run(seed, &tokens, sets_clock));
+            let Ok((fetches, works_after, called)) = found else {
+                panic!("seed {seed:#x}, clock steps {sets_clock}: see above")
+            };
+            longest = longest.max(works_after);
+            most = most.max(fetches);
+            unknown += called;
+        }
+        println!("clock steps {sets_clock}: a new key works after {longest} ms at most, {most} fetches in 30 s");
+        assert!(longest <= if sets_clock { 6000 } else { 5000 }, "{longest} ms");
+        assert!(sets_clock || most <= 3 + 30 / 4, "{most} fetches");
+        assert!(unknown > 100, "no key id is ever called unknown: {unknown}");
+    }
+}

@@ -1,0 +1,52 @@
+//! The core, without a host: decisions, models of what waits and is shared, configuration errors, attack cases. Those
+//! that need no other program run as wasm under Node too.
+
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests"
+)]
+
+mod answers;
+#[cfg(not(target_family = "wasm"))]
+mod attack_cases;
+#[cfg(not(target_family = "wasm"))]
+mod audit_record;
+mod conditions;
+#[cfg(not(target_family = "wasm"))]
+mod config_faults;
+mod debug_answers;
+mod decisions;
+#[cfg(not(target_family = "wasm"))]
+mod differential;
+#[cfg(not(target_family = "wasm"))]
+mod forge;
+#[cfg(not(target_family = "wasm"))]
+mod fuzz_short;
+#[cfg(not(target_family = "wasm"))]
+mod golden_faults;
+mod handover;
+mod introspection;
+#[cfg(not(target_family = "wasm"))]
+mod introspection_budget_table;
+#[cfg(not(target_family = "wasm"))]
+mod introspection_model;
+#[cfg(not(target_family = "wasm"))]
+mod key_cache_model;
+#[cfg(not(target_family = "wasm"))]
+mod key_sharing_model;
+mod rules;
+#[cfg(not(target_family = "wasm"))]
+mod rules_model;
+#[cfg(not(target_family = "wasm"))]
+mod schema;
+#[path = "../signing/mod.rs"]
+mod signing;
+mod token_cache;
+#[cfg(not(target_family = "wasm"))]
+mod token_vectors;
+mod verdicts;
+mod waiting;

@@ -1,0 +1,306 @@
+//! Tokens that were seen before: what is not verified again, and what is, with exact times and a count of every
+//! signature that is checked. Runs natively and, as wasm, under Node.
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::signing::{SigningKey, key_set, payload, with};
+use okta_proxy_wasm::config;
+use okta_proxy_wasm::engine::{
+    Algorithm, Arrival, Decision, Engine, FetchOutcome, Jitter, PortableVerifier, Room, SignatureVerifier, StreamId,
+    Verdict,
+};
+use okta_proxy_wasm::http::{HeaderEdit, RequestHead};
+use okta_proxy_wasm::jose::Key;
+use okta_proxy_wasm::unix_time::UnixTime;
+use serde_json::{Value, json};
+use wasm_bindgen_test::wasm_bindgen_test;
+
+const START: u64 = 1_800_000_000;
+const SKEW: u64 = 120;
+
+/// Verifies, and counts.
+struct Counting(Rc<Cell<usize>>);
+
+impl SignatureVerifier for Counting {
+    fn verifies(&self, algorithm: Algorithm, key: &Key, message: &[u8], signature: &[u8]) -> bool {
+        self.0.set(self.0.get() + 1);
+        PortableVerifier.verifies(algorithm, key, message, signature)
+    }
+}
+
+/// An engine, the time, and how many signatures were checked.
+struct Scene {
+    engine: Engine,
+    checked: Rc<Cell<usize>>,
+    now: UnixTime,
+    streams: u32,
+}
+
+impl Scene {
+    /// Holds these keys.
+    fn holding(keys: &[&SigningKey]) -> Self {
+        Self::of(&json!({}), keys)
+    }
+
+    /// With this `cache` in the configuration.
+    fn of(cache: &Value, keys: &[&SigningKey]) -> Self {
+        let configuration = json!({
+            "providers": { "okta": {
+                "okta": { "domain": "acme.okta.com" }, "audiences": ["api://default"], "upstream": "okta" } },
+            "cache": cache,
+        });
+        let policy = config::load(configuration.to_string().as_bytes(), &config::no_environment).unwrap().policy;
+        let (checked, now) = (Rc::default(), UnixTime::from_secs(START));
+        let verifier = Box::new(Counting(Rc::clone(&checked)));
+        let mut scene = Self { engine: Engine::new(policy, verifier, Room::default(), now), checked, now, streams: 0 };
+        scene.fetch(keys);
+        scene
+    }
+
+    /// The issuer publishes these keys, and they are fetched.
+    fn fetch(&mut self, keys: &[&SigningKey]) {
+        let fetches = self.engine.on_tick(self.now, Jitter(u16::MAX)).fetches;
+        assert_eq!(fetches.len(), 1, "a fetch is due");
+        let body = key_set(keys).to_string().into_bytes();
+        let outcome = FetchOutcome::Response { status: 200, cache_control: None, body };
+        self.engine.on_fetched(fetches[0].id, outcome, self.now);
+    }
+
+    fn at(&mut self, second: u64) -> &mut Self {
+        self.now = UnixTime::from_secs(second);
+        self
+    }
+
+    fn request(&mut self, fields: &[(&str, &str)]) -> Arrival {
+        self.streams += 1;
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), value.as_bytes().to_vec());
+        let head = RequestHead::new(fields.iter().map(owned).collect());
+        self.engine.on_request(StreamId(self.streams), &head, self.now)
+    }
+
+    fn decision(&mut self, fields: &[(&str, &str)]) -> Decision {
+        match self.request(fields) {
+            Arrival::Decided(decision) => *decision,
+            Arrival::Parked | Arrival::Answered(_) | Arrival::Asks(_) => panic!("not decided"),
+        }
+    }
+
+    /// The reason for this token, and how many signatures were checked for it.
+    fn judge(&mut self, token: &str) -> (&'static str, usize) {
+        let before = self.checked.get();
+        let reason = match self.request(&[("authorization", &format!("Bearer {token}"))]) {
+            Arrival::Decided(decision) => decision.audit.reason(),
+            Arrival::Parked => "parked",
+            Arrival::Answered(_) | Arrival::Asks(_) => panic!("a question to the filter"),
+        };
+        (reason, self.checked.get() - before)
+    }
+}
+
+fn edits(decision: &Decision) -> Vec<HeaderEdit> {
+    match &decision.verdict {
+        Verdict::Allow(edits) => edits.iter().cloned().collect(),
+        Verdict::Deny(reply) => panic!("refused: {reply:?}"),
+    }
+}
+
+/// A different good token for each number.
+fn numbered(key: &SigningKey, number: usize) -> String {
+    key.token(&with(&payload(START), json!({ "jti": format!("AT.{number}") })))
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_token_is_verified_once_and_decided_alike_ever_after() {
+    let key = SigningKey::a("k1");
+    let mut scene = Scene::holding(&[&key]);
+    let bearer = format!("Bearer {}", key.token(&payload(START)));
+    let head = [("authorization", bearer.as_str()), ("X-User_Id", "mallory"), ("x-request-id", "r-1")];
+    let (first, second) = (scene.decision(&head), scene.decision(&head));
+    assert_eq!(scene.checked.get(), 1);
+    assert_eq!(first.verdict, second.verdict);
+    // The record alone tells them apart.
+    let [verified, remembered] = [r#""proof":"verified""#, r#""proof":"remembered""#];
+    assert_eq!(first.audit.to_json().replace(verified, remembered), second.audit.to_json());
+    assert!(first.audit.to_json().contains(verified));
+    assert!(edits(&second).contains(&HeaderEdit::Remove("x-user_id".to_owned())), "each request is stripped");
+    assert!(edits(&second).contains(&HeaderEdit::Remove("authorization".to_owned())));
+    // What is taken out is this request's own.
+    assert!(!edits(&scene.decision(&head[..1])).contains(&HeaderEdit::Remove("x-user_id".to_owned())));
+    assert_eq!(scene.checked.get(), 1);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn any_other_spelling_of_a_known_token_is_judged_by_itself() {
+    let key = SigningKey::a("k1");
+    let mut scene = Scene::holding(&[&key]);
+    let token = key.token(&payload(START));
+    assert_eq!(scene.judge(&token), ("admitted", 1));
+    for at in 0..token.len() {
+        let mut other = token.clone().into_bytes();
+        other[at] = if other[at] == b'A' { b'B' } else { b'A' };
+        let other = String::from_utf8(other).unwrap();
+        assert_ne!(scene.judge(&other).0, "admitted", "byte {at}");
+    }
+    for other in [format!("{token}="), format!("{token}A"), token[1..].to_owned(), token[..token.len() - 1].to_owned()]
+    {
+        assert_ne!(scene.judge(&other).0, "admitted", "{} bytes", other.len());
+    }
+    // The known signature under another payload: found by its end, and told apart.
+    let end = token.rfind('.').unwrap();
+    let other = numbered(&key, 1);
+    let swapped = format!("{}{}", &other[..other.rfind('.').unwrap()], &token[end..]);
+    assert_eq!(scene.judge(&swapped), ("signature_invalid", 1));
+    assert_eq!(scene.judge(&token), ("admitted", 0));
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_known_token_ends_when_it_says_and_is_not_good_before_it_begins() {
+    let key = SigningKey::a("k1");
+    let token = key.token(&with(&payload(START), json!({ "nbf": START + 5 })));
+    let mut scene = Scene::holding(&[&key]);
+    assert_eq!(scene.judge(&token), ("admitted", 1));
+    let end = START + 3600 + SKEW;
+    assert_eq!(scene.at(end - 1).judge(&token), ("admitted", 0));
+    assert_eq!(scene.at(end).judge(&token), ("token_expired", 0));
+    assert_eq!(scene.at(end + 1_000_000).judge(&token), ("token_expired", 0));
+    // The clock went back, to before the token was issued.
+    let mut scene = Scene::holding(&[&key]);
+    assert_eq!(scene.judge(&token).0, "admitted");
+    assert_eq!(scene.at(START + 5 - SKEW).judge(&token), ("admitted", 0));
+    assert_eq!(scene.at(START + 4 - SKEW).judge(&token).0, "token_not_yet_valid");
+    assert_eq!(scene.at(START).judge(&token).0, "admitted");
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_key_that_is_withdrawn_ends_the_tokens_that_it_verified() {
+    let (a, b) = (SigningKey::a("k1"), SigningKey::b("k2"));
+    let (by_a, by_b) = (a.token(&payload(START)), b.token(&payload(START)));
+    let mut scene = Scene::holding(&[&a, &b]);
+    assert_eq!([scene.judge(&by_a), scene.judge(&by_b)], [("admitted", 1), ("admitted", 1)]);
+    // The same keys again change nothing.
+    scene.at(START + 3600).fetch(&[&a, &b]);
+    assert_eq!([scene.judge(&by_a), scene.judge(&by_b)], [("admitted", 0), ("admitted", 0)]);
+    // Without `k1` its tokens are unknown at once, and those of `k2` are verified by the new set.
+    let mut scene = Scene::holding(&[&a, &b]);
+    scene.judge(&by_a);
+    scene.judge(&by_b);
+    scene.at(START + 3600).fetch(&[&b]);
+    assert_eq!(scene.judge(&by_b), ("admitted", 1));
+    assert_eq!(scene.judge(&by_a), ("parked", 0));
+    // Another key under the same id.
+    let mut scene = Scene::holding(&[&a]);
+    assert_eq!(scene.judge(&by_a), ("admitted", 1));
+    scene.at(START + 3600).fetch(&[&SigningKey::b("k1")]);
+    assert_eq!(scene.judge(&by_a), ("signature_invalid", 1));
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_key_set_that_is_too_old_vouches_for_nothing() {
+    let key = SigningKey::a("k1");
+    let long = key.token(&with(&payload(START), json!({ "exp": START + 200_000 })));
+    let mut scene = Scene::holding(&[&key]);
+    assert_eq!(scene.judge(&long), ("admitted", 1));
+    assert_eq!(scene.at(START + 24 * 3600 - 1).judge(&long), ("admitted", 0));
+    assert_eq!(scene.at(START + 24 * 3600).judge(&long), ("parked", 0));
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn no_number_of_bad_tokens_pushes_a_good_one_out() {
+    let (key, other) = (SigningKey::a("k1"), SigningKey::b("k1"));
+    let mut scene = Scene::of(&json!({ "max_tokens": 1 }), &[&key]);
+    let good = key.token(&payload(START));
+    assert_eq!(scene.judge(&good), ("admitted", 1));
+    let mut bad: Vec<String> = vec![other.token(&payload(START)), "a.b.c".to_owned(), "opaque".to_owned()];
+    for change in [json!({"aud": "api://other"}), json!({"iss": "https://evil.example"}), json!({"exp": START - 1000})]
+    {
+        bad.push(key.token(&with(&payload(START), change)));
+    }
+    let signature = good.rfind('.').unwrap();
+    bad.extend(
+        (0..2000)
+            .map(|number| {
+                let forged = with(&payload(START), json!({ "jti": number }));
+                let unsigned = key.token_of_texts(r#"{"alg":"RS256","kid":"k1"}"#, &forged.to_string());
+                // Signing takes long: the good one's signature under another payload.
+                format!("{}{}", &unsigned[..unsigned.rfind('.').unwrap()], &good[signature..])
+            })
+            .take(20),
+    );
+    for token in &bad {
+        assert_ne!(scene.judge(token).0, "admitted");
+        assert_eq!(scene.judge(&good), ("admitted", 0));
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_bad_signature_is_remembered_for_five_seconds_and_only_with_the_same_keys() {
+    let key = SigningKey::a("k1");
+    let mut scene = Scene::holding(&[&key]);
+    let bad = SigningKey::b("k1").token(&payload(START));
+    assert_eq!(scene.judge(&bad), ("signature_invalid", 1));
+    scene.now = scene.now.plus(Duration::from_millis(4999));
+    assert_eq!(scene.judge(&bad), ("signature_invalid", 0));
+    assert_eq!(scene.at(START + 5).judge(&bad), ("signature_invalid", 1));
+    assert_eq!(scene.at(START + 4).judge(&bad), ("signature_invalid", 1), "the clock went back");
+    // A rotation under the same id makes it good.
+    let mut scene = Scene::holding(&[&key]);
+    scene.at(START + 3599).judge(&bad);
+    scene.at(START + 3600).fetch(&[&SigningKey::b("k1")]);
+    assert_eq!(scene.judge(&bad), ("admitted", 1));
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn what_was_not_used_for_the_longest_time_makes_room() {
+    let key = SigningKey::a("k1");
+    let mut scene = Scene::of(&json!({ "max_tokens": 2 }), &[&key]);
+    let tokens: Vec<String> = (0..3).map(|number| numbered(&key, number)).collect();
+    let mut checked: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+    for number in [0, 1, 0, 2, 2, 2, 0, 1] {
+        let (reason, checks) = scene.judge(&tokens[number]);
+        assert_eq!(reason, "admitted");
+        checked.entry(number).or_default().push(checks);
+    }
+    // 2 pushed 1 out when it came again, not 0, which was used since.
+    assert_eq!(checked, BTreeMap::from([(0, vec![1, 0, 0]), (1, vec![1, 1]), (2, vec![1, 1, 0])]));
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn the_bytes_are_bounded_too_and_without_room_every_token_is_verified() {
+    let key = SigningKey::a("k1");
+    let judged = |cache: Value, tokens: &[&String]| {
+        let mut scene = Scene::of(&cache, &[&key]);
+        tokens.iter().map(|token| scene.judge(token)).map(|(_, checks)| checks).collect::<Vec<_>>()
+    };
+    let (one, two) = (&numbered(&key, 1), &numbered(&key, 2));
+    let takes = one.len() * 4;
+    assert_eq!(judged(json!({}), &[one, two, one, two]), [1, 1, 0, 0]);
+    assert_eq!(judged(json!({ "max_bytes": takes * 2 }), &[one, two, one, two, two, one]), [1, 1, 0, 1, 0, 1]);
+    assert_eq!(judged(json!({ "max_bytes": takes }), &[one, one]), [1, 1]);
+    let bad = &SigningKey::b("k1").token(&payload(START));
+    assert_eq!(judged(json!({ "max_tokens": 0 }), &[one, one, bad, bad]), [1, 1, 1, 1]);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn of_many_that_wait_with_the_same_token_one_is_verified() {
+    let key = SigningKey::a("k1");
+    let mut scene = Scene::holding(&[]);
+    let token = key.token(&payload(START));
+    let bearer = format!("Bearer {token}");
+    scene.at(START + 5);
+    let fetch = scene.engine.on_tick(scene.now, Jitter(u16::MAX)).fetches.remove(0);
+    for _ in 0..100 {
+        assert!(matches!(scene.request(&[("authorization", &bearer)]), Arrival::Parked));
+    }
+    let body = key_set(&[&key]).to_string().into_bytes();
+    let answer = FetchOutcome::Response { status: 200, cache_control: None, body };
+    let mut decided = scene.engine.on_fetched(fetch.id, answer, scene.now).decided;
+    while scene.engine.parked() > 0 {
+        decided.extend(scene.engine.on_tick(scene.now, Jitter(0)).decided);
+    }
+    assert_eq!(decided.len(), 100);
+    assert!(decided.iter().all(|(_, decision)| decision.audit.reason() == "admitted"));
+    assert_eq!(scene.checked.get(), 1);
+}

@@ -1,0 +1,892 @@
+//! Requests that wait for keys, and the keys over time: sequences of engine inputs with exact times.
+//! Runs natively and, as wasm, under Node.
+
+use std::time::Duration;
+
+use crate::signing::{self, SigningKey, key_set, payload, with};
+use okta_proxy_wasm::config;
+use okta_proxy_wasm::engine::{
+    Arrival, BATCH, CallOutcome, Decision, Engine, Fetch, FetchFault, FetchOutcome, FetchResult, Jitter, Lease, Outbox,
+    PortableVerifier, RateLimitFields, Room, SharedAnswer, SharedOutcome, StreamId, Turn, Verdict,
+};
+use okta_proxy_wasm::http::{HeaderName, RequestHead};
+use okta_proxy_wasm::unix_time::UnixTime;
+use serde_json::{Value, json};
+use wasm_bindgen_test::wasm_bindgen_test;
+
+const START: u64 = 1_800_000_000;
+const NO_JITTER: Jitter = Jitter(u16::MAX);
+
+/// An engine, the time, and what happened to each stream.
+struct Scene {
+    engine: Engine,
+    now: UnixTime,
+    next_stream: u32,
+    decided: Vec<(StreamId, Decision)>,
+    next_tick: Option<UnixTime>,
+    last_result: Option<FetchResult>,
+    shared: Option<SharedOutcome>,
+}
+
+impl Scene {
+    fn new() -> Self {
+        Self::with_room(Room::default())
+    }
+
+    fn with_room(room: Room) -> Self {
+        let configuration = json!({ "providers": { "okta": {
+            "okta": { "domain": "acme.okta.com" }, "audiences": ["api://default"], "upstream": "okta" } } });
+        Self::of(&configuration, room)
+    }
+
+    fn of(configuration: &Value, room: Room) -> Self {
+        let loaded = config::load(configuration.to_string().as_bytes(), &config::no_environment).unwrap();
+        let now = UnixTime::from_secs(START);
+        let engine = Engine::new(loaded.policy, Box::new(PortableVerifier), room, now);
+        Self { engine, now, next_stream: 1, decided: Vec::new(), next_tick: None, last_result: None, shared: None }
+    }
+
+    fn pass(&mut self, seconds: u64) {
+        self.now = self.now.plus(Duration::from_secs(seconds));
+    }
+
+    /// A request with this token: its stream, and the reason if it was decided at once.
+    fn request(&mut self, token: &str) -> (StreamId, Option<&'static str>) {
+        let stream = StreamId(self.next_stream);
+        self.next_stream += 1;
+        let head = RequestHead::new(vec![("authorization".to_owned(), format!("Bearer {token}").into_bytes())]);
+        match self.engine.on_request(stream, &head, self.now) {
+            Arrival::Decided(decision) => {
+                let reason = decision.audit.reason();
+                self.decided.push((stream, *decision));
+                (stream, Some(reason))
+            }
+            Arrival::Parked => (stream, None),
+            Arrival::Answered(_) | Arrival::Asks(_) => panic!("a question to the filter"),
+        }
+    }
+
+    fn tick(&mut self) -> Vec<Fetch> {
+        let outbox = self.engine.on_tick(self.now, NO_JITTER);
+        self.take(outbox)
+    }
+
+    /// The one fetch that the next tick begins.
+    fn tick_begins_a_fetch(&mut self) -> Fetch {
+        let mut fetches = self.tick();
+        assert_eq!(fetches.len(), 1);
+        fetches.remove(0)
+    }
+
+    fn answer(&mut self, fetch: &Fetch, outcome: FetchOutcome) {
+        let outbox = self.engine.on_fetched(fetch.id, outcome, self.now);
+        self.take(outbox);
+    }
+
+    /// The next callout of the same fetch.
+    fn answer_leads_to(&mut self, fetch: &Fetch, outcome: FetchOutcome) -> Fetch {
+        let mut outbox = self.engine.on_fetched(fetch.id, outcome, self.now);
+        let next = outbox.follow_ups.remove(0);
+        self.take(outbox);
+        next
+    }
+
+    /// Another worker has learned this.
+    fn learn(&mut self, outcome: &SharedOutcome) {
+        let (provider, _) = self.engine.shared_records().remove(0);
+        let outbox = self.engine.on_shared(provider, outcome.clone(), self.now, NO_JITTER);
+        self.take(outbox);
+    }
+
+    fn take(&mut self, outbox: Outbox) -> Vec<Fetch> {
+        assert!(outbox.decided.len() <= BATCH, "{} streams released at once", outbox.decided.len());
+        self.decided.extend(outbox.decided);
+        self.next_tick = outbox.next_tick;
+        if let Some(note) = outbox.note {
+            self.last_result = Some(note.result);
+        }
+        self.shared = outbox.share.map(|(_, outcome)| outcome).or(self.shared.take());
+        outbox.fetches
+    }
+
+    fn reason_of(&self, stream: StreamId) -> Option<&'static str> {
+        let mut reasons =
+            self.decided.iter().filter(|(id, _)| *id == stream).map(|(_, decision)| decision.audit.reason());
+        let reason = reasons.next();
+        assert_eq!(reasons.next(), None, "decided twice");
+        reason
+    }
+
+    fn retry_after(&self, stream: StreamId) -> Option<String> {
+        let (_, decision) = self.decided.iter().find(|(id, _)| *id == stream)?;
+        match &decision.verdict {
+            Verdict::Deny(reply) => reply.header(&HeaderName::RETRY_AFTER).map(str::to_owned),
+            Verdict::Allow(_) => None,
+        }
+    }
+}
+
+fn published(keys: &[&SigningKey]) -> FetchOutcome {
+    answer_of(200, None, &key_set(keys))
+}
+
+fn answer_of(status: u16, cache_control: Option<&str>, body: &Value) -> FetchOutcome {
+    FetchOutcome::Response {
+        status,
+        cache_control: cache_control.map(str::to_owned),
+        body: body.to_string().into_bytes(),
+    }
+}
+
+const UNREACHABLE: FetchOutcome = FetchOutcome::Failed(FetchFault::ConnectionFailed);
+
+/// A scene in which the keys `k1` are held since its start.
+fn with_keys(key: &SigningKey) -> Scene {
+    let mut scene = Scene::new();
+    let fetch = scene.tick_begins_a_fetch();
+    scene.answer(&fetch, published(&[key]));
+    scene
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn keys_are_fetched_before_the_first_request() {
+    let mut scene = Scene::new();
+    let fetch = scene.tick_begins_a_fetch();
+    assert_eq!(fetch.keys.address.to_string(), "https://acme.okta.com/oauth2/default/v1/keys");
+    assert_eq!(fetch.keys.address.upstream, "okta");
+    assert_eq!(fetch.keys.timeout, Duration::from_secs(5));
+    assert_eq!(scene.tick(), [], "one fetch at a time");
+    scene.answer(&fetch, published(&[&SigningKey::a("k1")]));
+    assert_eq!(
+        scene.last_result,
+        Some(FetchResult::Replaced { usable: 1, skipped: 0, is_other: false, fetched_here: true })
+    );
+    assert_eq!(scene.request(&SigningKey::a("k1").token(&payload(START))).1, Some("admitted"));
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn requests_that_come_before_the_keys_wait_and_are_decided_in_bounded_batches() {
+    let mut scene = Scene::new();
+    let key = SigningKey::a("k1");
+    let (good, bad) = (key.token(&payload(START)), SigningKey::b("k1").token(&payload(START)));
+    let fetch = scene.tick_begins_a_fetch();
+    let streams: Vec<StreamId> = (0..100).map(|n| scene.request(if n % 2 == 0 { &good } else { &bad }).0).collect();
+    assert_eq!(scene.engine.parked(), 100);
+    scene.answer(&fetch, published(&[&key]));
+    let mut ticks = 0;
+    while scene.engine.parked() > 0 {
+        assert_eq!(scene.next_tick, Some(scene.now.plus(Duration::from_millis(1))));
+        scene.tick();
+        ticks += 1;
+    }
+    assert_eq!(ticks, 100_usize.div_ceil(BATCH) - 1);
+    for (at, stream) in streams.iter().enumerate() {
+        let expected = if at % 2 == 0 { "admitted" } else { "signature_invalid" };
+        assert_eq!(scene.reason_of(*stream), Some(expected));
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn with_nothing_known_and_nothing_to_be_had_the_answer_is_503_with_retry_after() {
+    let mut scene = Scene::new();
+    let token = SigningKey::a("k1").token(&payload(START));
+    let fetch = scene.tick_begins_a_fetch();
+    let (waiting, _) = scene.request(&token);
+    scene.answer(&fetch, UNREACHABLE);
+    assert_eq!(scene.reason_of(waiting), Some("keys_unavailable"));
+    let (next, reason) = scene.request(&token);
+    assert_eq!(reason, Some("keys_unavailable"), "no waiting while it is known to be down");
+    assert_eq!(scene.retry_after(next).as_deref(), Some("1"));
+    // The next attempt comes by itself, and finds the server back.
+    scene.pass(1);
+    let fetch = scene.tick_begins_a_fetch();
+    scene.answer(&fetch, published(&[&SigningKey::a("k1")]));
+    assert_eq!(scene.request(&token).1, Some("admitted"));
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn back_off_grows_and_stays_short_while_there_are_no_keys_at_all() {
+    let mut scene = Scene::new();
+    let mut waits = Vec::new();
+    for _ in 0..6 {
+        let fetch = scene.tick_begins_a_fetch();
+        scene.answer(&fetch, UNREACHABLE);
+        let Some(FetchResult::Failed { retry_in, .. }) = scene.last_result else { panic!("not failed") };
+        waits.push(retry_in.as_secs_f64().round() as u64);
+        scene.now = scene.now.plus(retry_in);
+    }
+    assert_eq!(waits, [1, 2, 4, 5, 5, 5]);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn unknown_key_ids_take_fetches_from_a_bucket_that_refills_in_seconds() {
+    let known = SigningKey::a("k1");
+    let mut scene = with_keys(&known);
+    for kid in ["other-1", "other-2", "other-3"] {
+        assert_eq!(scene.request(&SigningKey::b(kid).token(&payload(START))).1, None, "it waits for the fetch");
+        let fetch = scene.tick_begins_a_fetch();
+        scene.answer(&fetch, published(&[&known]));
+    }
+    scene.pass(1);
+    let new = SigningKey::b("new");
+    let (waiting, reason) = scene.request(&new.token(&payload(START)));
+    assert_eq!((reason, scene.tick()), (None, vec![]), "none is left, and the next one is near");
+    assert_eq!(scene.next_tick, Some(UnixTime::from_secs(START + 4)));
+    assert_eq!(scene.request(&known.token(&payload(START))).1, Some("admitted"), "known keys are not touched by it");
+    scene.pass(3);
+    let fetch = scene.tick_begins_a_fetch();
+    scene.answer(&fetch, published(&[&known, &new]));
+    assert_eq!(scene.reason_of(waiting), Some("admitted"));
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_key_id_that_stays_unknown_is_called_so_a_cooldown_after_its_first_token() {
+    let known = SigningKey::a("k1");
+    let mut scene = with_keys(&known);
+    let forged = SigningKey::b("other").token(&payload(START));
+    let (first, reason) = scene.request(&forged);
+    assert_eq!(reason, None);
+    let fetch = scene.tick_begins_a_fetch();
+    scene.answer(&fetch, published(&[&known]));
+    assert_eq!(scene.reason_of(first), None, "the key may be about to be published");
+    scene.pass(3);
+    assert_eq!(scene.tick(), []);
+    scene.pass(1);
+    let fetch = scene.tick_begins_a_fetch();
+    scene.answer(&fetch, published(&[&known]));
+    assert_eq!(scene.reason_of(first), Some("key_unknown"));
+    scene.pass(3);
+    assert_eq!(scene.request(&forged).1, Some("key_unknown"), "remembered, for seconds");
+    assert_eq!(scene.tick(), []);
+    scene.pass(1);
+    let (again, reason) = scene.request(&forged);
+    assert_eq!(reason, None);
+    let fetch = scene.tick_begins_a_fetch();
+    scene.answer(&fetch, published(&[&known]));
+    assert_eq!(scene.reason_of(again), Some("key_unknown"), "and its first token was long ago");
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_key_that_is_published_two_seconds_after_its_first_token_is_never_called_unknown() {
+    let (old, new) = (SigningKey::a("old"), SigningKey::b("new"));
+    for timeout in ["5s", "0.5s"] {
+        let mut scene = Scene::of(
+            &json!({ "providers": { "okta": { "okta": { "domain": "acme.okta.com" }, "audiences": ["api://default"],
+                "upstream": "okta", "jwks": { "timeout": timeout } } } }),
+            Room::default(),
+        );
+        let fetch = scene.tick_begins_a_fetch();
+        scene.answer(&fetch, published(&[&old]));
+        let mut streams = Vec::new();
+        for tenth in 0..60 {
+            let keys: &[&SigningKey] = if tenth < 20 { &[&old] } else { &[&old, &new] };
+            streams.push((tenth, scene.request(&new.token(&payload(START))).0));
+            for fetch in scene.tick() {
+                scene.answer(&fetch, published(keys));
+            }
+            scene.now = scene.now.plus(Duration::from_millis(100));
+        }
+        for (tenth, stream) in streams {
+            let reason = scene.reason_of(stream).unwrap();
+            assert!(["admitted", "keys_unavailable"].contains(&reason), "{timeout} {tenth}: {reason}");
+            assert!(reason == "admitted" || (timeout == "0.5s" && tenth < 40), "{timeout} {tenth}: {reason}");
+            assert!(reason == "admitted" || scene.retry_after(stream).is_some(), "{timeout} {tenth}");
+        }
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn in_a_flood_of_unknown_key_ids_a_rotated_key_works_within_five_seconds() {
+    let (old, new) = (SigningKey::a("old"), SigningKey::b("new"));
+    let (genuine, forged) = (new.token(&payload(START)), SigningKey::b("forged").token(&payload(START)));
+    let (_, signed) = forged.split_once('.').unwrap();
+    let header = |number: u64| signing::encode(&json!({ "alg": "RS256", "kid": format!("{number}") }).to_string());
+    // Whatever the state of the bucket at the rotation.
+    for rotation in [20_000, 20_050, 22_000, 23_950] {
+        let mut scene = with_keys(&old);
+        let (mut fetches, mut works) = (0, None);
+        for tick in 0..600_u64 {
+            let millis = tick * 50;
+            for number in 0..10 {
+                scene.request(&format!("{}.{signed}", header(tick * 10 + number)));
+            }
+            if millis >= rotation {
+                let (stream, reason) = scene.request(&genuine);
+                assert_ne!(reason, Some("key_unknown"));
+                if reason == Some("admitted") {
+                    works = works.or(Some(millis - rotation));
+                }
+                scene.engine.on_stream_closed(stream);
+            }
+            for fetch in scene.tick() {
+                fetches += 1;
+                let keys: &[&SigningKey] = if millis < rotation { &[&old] } else { &[&old, &new] };
+                scene.now = scene.now.plus(Duration::from_millis(20));
+                scene.answer(&fetch, published(keys));
+                scene.now = UnixTime::from_millis(START * 1000 + millis);
+            }
+            scene.decided.clear();
+            scene.now = UnixTime::from_millis(START * 1000 + millis + 50);
+        }
+        assert!(works.is_some_and(|millis| millis <= 5000), "rotated at {rotation}: works after {works:?} ms");
+        assert!((8..=3 + 30 / 4).contains(&fetches), "{fetches} fetches in 30 s");
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn after_the_clock_was_set_back_a_new_key_is_found_as_before() {
+    let (old, new) = (SigningKey::a("old"), SigningKey::b("new"));
+    let mut scene = with_keys(&old);
+    scene.now = UnixTime::from_secs(START - 3600);
+    let (stream, reason) = scene.request(&new.token(&payload(START - 3600)));
+    assert_eq!(reason, None, "the set was fetched before the request came, whatever the clock says");
+    let fetch = scene.tick_begins_a_fetch();
+    scene.answer(&fetch, published(&[&old, &new]));
+    assert_eq!(scene.reason_of(stream), Some("admitted"));
+    // And what lies ahead by the old clock is not an hour off.
+    let mut scene = with_keys(&old);
+    for kid in ["x", "y", "z"] {
+        scene.request(&SigningKey::b(kid).token(&payload(START)));
+        let fetch = scene.tick_begins_a_fetch();
+        scene.answer(&fetch, published(&[&old]));
+    }
+    scene.request(&new.token(&payload(START)));
+    scene.now = UnixTime::from_secs(START - 3600);
+    let (stream, _) = scene.request(&new.token(&payload(START - 3600)));
+    let fetch = scene.tick_begins_a_fetch();
+    scene.answer(&fetch, published(&[&old, &new]));
+    assert_eq!(scene.reason_of(stream), Some("admitted"));
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_new_key_is_found_by_the_request_that_brings_it() {
+    let (old, new) = (SigningKey::a("old"), SigningKey::b("new"));
+    let mut scene = with_keys(&old);
+    let (stream, reason) = scene.request(&new.token(&payload(START)));
+    assert_eq!(reason, None);
+    let fetch = scene.tick_begins_a_fetch();
+    scene.answer(&fetch, published(&[&old, &new]));
+    assert_eq!(scene.reason_of(stream), Some("admitted"));
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn an_unknown_key_id_is_judged_only_by_a_fetch_that_began_after_its_request() {
+    let (old, new) = (SigningKey::a("old"), SigningKey::b("new"));
+    let mut scene = with_keys(&old);
+    scene.pass(3600);
+    let refresh = scene.tick_begins_a_fetch();
+    // The issuer publishes `new` now: the refresh under way was answered from the old set.
+    let (stream, _) = scene.request(&new.token(&payload(START)));
+    scene.answer(&refresh, published(&[&old]));
+    assert_eq!(scene.reason_of(stream), None, "the old answer does not condemn it");
+    let fetch = scene.tick_begins_a_fetch();
+    scene.answer(&fetch, published(&[&old, &new]));
+    assert_eq!(scene.reason_of(stream), Some("admitted"));
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_key_that_is_published_no_more_verifies_nothing_from_then_on() {
+    let (old, new) = (SigningKey::a("old"), SigningKey::b("new"));
+    let mut scene = with_keys(&old);
+    let token = old.token(&payload(START));
+    assert_eq!(scene.request(&token).1, Some("admitted"));
+    scene.pass(3600);
+    let fetch = scene.tick_begins_a_fetch();
+    scene.answer(&fetch, published(&[&new]));
+    let (stream, _) = scene.request(&token);
+    let fetch = scene.tick_begins_a_fetch();
+    scene.answer(&fetch, published(&[&new]));
+    assert_eq!(scene.reason_of(stream), None, "it is unknown for the first time");
+    scene.pass(4);
+    let fetch = scene.tick_begins_a_fetch();
+    scene.answer(&fetch, published(&[&new]));
+    assert_eq!(scene.reason_of(stream), Some("key_unknown"));
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn the_last_good_set_survives_every_kind_of_failure_until_it_is_too_old() {
+    let key = SigningKey::a("k1");
+    let mut scene = with_keys(&key);
+    let failures = [
+        UNREACHABLE,
+        FetchOutcome::Failed(FetchFault::TimedOut),
+        answer_of(500, None, &json!({})),
+        answer_of(302, None, &json!({})),
+        answer_of(204, None, &json!({})),
+        answer_of(200, None, &json!({})),
+        answer_of(200, None, &json!({ "keys": [] })),
+        answer_of(200, None, &json!({ "keys": {} })),
+        answer_of(200, None, &json!({ "keys": [{ "kty": "oct", "k": "YQ" }] })),
+        answer_of(200, None, &json!("<html>")),
+        FetchOutcome::Response { status: 200, cache_control: None, body: b"{\"keys\":[{\"kty\":\"RSA\"".to_vec() },
+        FetchOutcome::Response { status: 200, cache_control: None, body: vec![b' '; 300 * 1024] },
+    ];
+    scene.pass(3600);
+    for failure in failures {
+        let fetch = scene.tick_begins_a_fetch();
+        scene.answer(&fetch, failure.clone());
+        assert!(matches!(scene.last_result, Some(FetchResult::Failed { .. })), "{failure:?}");
+        assert_eq!(scene.request(&key.token(&payload(scene.now.as_secs()))).1, Some("admitted"), "{failure:?}");
+        scene.pass(60);
+    }
+    let last_moment = UnixTime::from_millis(UnixTime::from_secs(START + 86_400).as_millis() - 1);
+    scene.now = last_moment;
+    let token = key.token(&payload(START + 86_400));
+    assert_eq!(scene.request(&token).1, Some("admitted"));
+    scene.now = UnixTime::from_secs(START + 86_400);
+    let (stale, _) = scene.request(&token);
+    let fetch = scene.tick_begins_a_fetch();
+    scene.answer(&fetch, UNREACHABLE);
+    assert_eq!(scene.reason_of(stale), Some("keys_unavailable"));
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_refresh_comes_ahead_of_time_and_cache_control_may_only_shorten_it() {
+    let key = SigningKey::a("k1");
+    // With full jitter a refresh comes at the end of the freshness, with none at four fifths of it.
+    for (cache_control, freshness) in [
+        (None, 3600),
+        (Some("max-age=3832304, must-revalidate"), 3600),
+        (Some("max-age=600"), 600),
+        (Some("max-age=0"), 60),
+        (Some("no-store"), 60),
+        (Some("max-age=-5"), 3600),
+    ] {
+        let mut scene = Scene::new();
+        let fetch = scene.tick_begins_a_fetch();
+        scene.answer(&fetch, answer_of(200, cache_control, &key_set(&[&key])));
+        scene.pass(freshness - 1);
+        assert_eq!(scene.tick().len(), 0, "{cache_control:?}: too early");
+        scene.pass(1);
+        assert_eq!(scene.tick().len(), 1, "{cache_control:?}: too late");
+    }
+    let mut scene = Scene::new();
+    let outbox = scene.engine.on_tick(scene.now, Jitter(0));
+    let fetch = scene.take(outbox).remove(0);
+    scene.answer(&fetch, published(&[&key]));
+    scene.pass(3600 * 8 / 10);
+    assert_eq!(scene.tick().len(), 1);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_request_has_its_own_deadline_when_the_host_never_answers() {
+    let mut scene = Scene::new();
+    let token = SigningKey::a("k1").token(&payload(START));
+    let fetch = scene.tick_begins_a_fetch();
+    let (stream, _) = scene.request(&token);
+    scene.tick();
+    assert_eq!(scene.next_tick, Some(UnixTime::from_secs(START + 6)));
+    scene.pass(5);
+    scene.tick();
+    assert_eq!(scene.reason_of(stream), None);
+    scene.pass(1);
+    scene.tick();
+    assert_eq!(scene.reason_of(stream), Some("wait_timed_out"));
+    assert_eq!(scene.retry_after(stream).as_deref(), Some("1"));
+    // The lost fetch is given up, another one is made, and the late answer changes nothing.
+    scene.pass(1);
+    scene.tick();
+    scene.pass(5);
+    let next = scene.tick_begins_a_fetch();
+    scene.last_result = None;
+    scene.answer(&fetch, published(&[&SigningKey::b("k1")]));
+    assert_eq!(scene.last_result, None);
+    scene.answer(&next, published(&[&SigningKey::a("k1")]));
+    assert_eq!(scene.request(&token).1, Some("admitted"));
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_client_that_leaves_is_never_decided_and_strands_nobody() {
+    let mut scene = Scene::new();
+    let key = SigningKey::a("k1");
+    let fetch = scene.tick_begins_a_fetch();
+    let (gone, _) = scene.request(&key.token(&payload(START)));
+    let (stays, _) = scene.request(&key.token(&payload(START)));
+    scene.engine.on_stream_closed(gone);
+    scene.answer(&fetch, published(&[&key]));
+    assert_eq!(scene.reason_of(gone), None);
+    assert_eq!(scene.reason_of(stays), Some("admitted"));
+    // Also between the keys' coming and its own batch.
+    let mut scene = Scene::new();
+    let fetch = scene.tick_begins_a_fetch();
+    let streams: Vec<StreamId> = (0..BATCH + 1).map(|_| scene.request(&key.token(&payload(START))).0).collect();
+    scene.answer(&fetch, published(&[&key]));
+    scene.engine.on_stream_closed(streams[BATCH]);
+    scene.tick();
+    assert_eq!(scene.reason_of(streams[BATCH]), None);
+    assert_eq!(scene.decided.len(), BATCH);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn waiting_is_bounded_in_number_and_in_bytes() {
+    let token = SigningKey::a("k1").token(&payload(START));
+    // Anybody can make up a token that waits for a key: half of the places are for them.
+    let mut scene = Scene::with_room(Room { requests: 4, bytes: usize::MAX });
+    assert_eq!(scene.request(&token).1, None);
+    let (second, reason) = scene.request(&token);
+    assert_eq!(reason, None);
+    let (third, reason) = scene.request(&token);
+    assert_eq!(reason, Some("too_many_waiting"));
+    assert_eq!(scene.retry_after(third).as_deref(), Some("1"));
+    scene.engine.on_stream_closed(second);
+    assert_eq!(scene.request(&token).1, None, "a place that is free again");
+
+    let mut scene = Scene::with_room(Room { requests: usize::MAX, bytes: 40_000 });
+    let parked = (0..1000).filter(|_| scene.request(&token).1.is_none()).count();
+    assert!((2..20).contains(&parked), "{parked}");
+}
+
+/// A flood of tokens of one issuer takes no place of another one's, nor of a token that is known.
+#[wasm_bindgen_test(unsupported = test)]
+fn unknown_key_ids_take_their_issuers_part_of_half_of_the_places() {
+    let (old, opaque) = (SigningKey::a("old"), "0123456789abcdef");
+    let configuration = json!({
+        "providers": {
+            "flooded": { "issuer": "https://a.example", "audiences": ["api"], "upstream": "a",
+                "jwks": { "uri": "https://a.example/keys" } },
+            "other": { "issuer": "https://b.example", "audiences": ["api"], "upstream": "b",
+                "jwks": { "uri": "https://b.example/keys" } },
+            "opaque": { "issuer": "https://c.example", "audiences": ["api"], "upstream": "c",
+                "jwks": { "inline": key_set(&[&old]) },
+                "introspection": { "uri": "https://c.example/introspect", "client_id": "x",
+                    "client_secret": { "env": "SECRET" }, "opaque_tokens": true, "cache_ttl": "1s" } },
+        },
+    });
+    let secret = |_: &str| Some(String::from("secret"));
+    let loaded = config::load(configuration.to_string().as_bytes(), &secret).unwrap();
+    let now = UnixTime::from_secs(START);
+    let room = Room { requests: 600, bytes: usize::MAX };
+    let engine = Engine::new(loaded.policy, Box::new(PortableVerifier), room, now);
+    let mut scene =
+        Scene { engine, now, next_stream: 1, decided: Vec::new(), next_tick: None, last_result: None, shared: None };
+    for fetch in scene.tick() {
+        scene.answer(&fetch, published(&[&old]));
+    }
+    // The opaque token is known from now on.
+    let (stream, _) = scene.request(opaque);
+    let outbox = scene.engine.on_tick(scene.now, NO_JITTER);
+    let body = br#"{"active":true,"iss":"https://c.example","aud":"api","exp":4102444800,"sub":"alice"}"#.to_vec();
+    let outcome =
+        CallOutcome::Response { status: 200, retry_after: None, rate_limit: RateLimitFields::default(), body };
+    let outbox = scene.engine.on_call_ended(outbox.calls[0].id, outcome, scene.now, NO_JITTER);
+    scene.take(outbox);
+    assert_eq!(scene.reason_of(stream), Some("admitted"));
+    scene.pass(60);
+
+    let token = |issuer: &str, kid: usize| {
+        let header = json!({ "alg": "RS256", "kid": format!("unknown-{kid}") }).to_string();
+        let payload = json!({ "iss": issuer, "aud": "api", "exp": 4_102_444_800_u64 }).to_string();
+        format!("{}.{}.c2ln", signing::encode(&header), signing::encode(&payload))
+    };
+    let parked = |scene: &mut Scene, issuer: &str| {
+        (0..1000).filter(|kid| scene.request(&token(issuer, *kid)).1.is_none()).count()
+    };
+    assert_eq!(parked(&mut scene, "https://a.example"), 100, "a third of the half");
+    assert_eq!(scene.request(&token("https://a.example", 0)).1, Some("too_many_waiting"));
+    assert_eq!(scene.request(opaque).1, None, "a known token waits for its renewal");
+    assert_eq!(parked(&mut scene, "https://b.example"), 100, "another issuer's part is untouched");
+    let strangers = (0..1000).filter(|number| scene.request(&format!("unknown-opaque-{number:08}")).1.is_none());
+    assert_eq!(strangers.count(), 100, "so is that of opaque tokens");
+    assert_eq!(scene.request(opaque).1, None);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_clock_that_jumps_neither_stops_refreshes_nor_drops_keys() {
+    let key = SigningKey::a("k1");
+    let mut scene = with_keys(&key);
+    scene.now = UnixTime::from_secs(START - 86_400);
+    let token = key.token(&payload(scene.now.as_secs()));
+    assert_eq!(scene.request(&token).1, Some("admitted"));
+    assert_eq!(scene.tick(), []);
+    scene.pass(3600);
+    assert_eq!(scene.tick().len(), 1, "the refresh is not put off for a day");
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn refusals_that_need_no_key_do_not_wait_and_cause_no_fetch() {
+    let mut scene = Scene::new();
+    let fetch = scene.tick_begins_a_fetch();
+    scene.answer(&fetch, UNREACHABLE);
+    let foreign = SigningKey::a("k1").token(&json!({ "iss": "https://evil.example", "exp": START + 60 }));
+    assert_eq!(scene.request(&foreign).1, Some("issuer_unknown"));
+    assert_eq!(scene.request("opaque").1, Some("token_opaque"));
+    let wrong_algorithm =
+        SigningKey::a("k1").token_with_header(&json!({ "alg": "ES256", "kid": "new" }), &payload(START));
+    assert_eq!(scene.request(&wrong_algorithm).1, Some("algorithm_not_allowed"));
+    assert_eq!(scene.tick(), []);
+}
+
+/// A scene whose issuer is not Okta: its keys are found by its metadata.
+fn discovering() -> Scene {
+    Scene::of(
+        &json!({ "providers": { "idp": {
+            "issuer": "https://idp.example/realms/a", "audiences": ["api://default"], "upstream": "idp" } } }),
+        Room::default(),
+    )
+}
+
+fn metadata(issuer: &str, jwks_uri: &str) -> FetchOutcome {
+    answer_of(200, None, &json!({ "issuer": issuer, "jwks_uri": jwks_uri }))
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn keys_of_an_issuer_are_found_by_its_metadata() {
+    let mut scene = discovering();
+    let key = SigningKey::a("k1");
+    let token = key.token(&with(&payload(START), json!({ "iss": "https://idp.example/realms/a" })));
+    let fetch = scene.tick_begins_a_fetch();
+    assert_eq!(fetch.keys.address.to_string(), "https://idp.example/realms/a/.well-known/openid-configuration");
+    let (stream, _) = scene.request(&token);
+    let next = scene.answer_leads_to(&fetch, answer_of(404, None, &json!({})));
+    assert_eq!(next.keys.address.to_string(), "https://idp.example/.well-known/oauth-authorization-server/realms/a");
+    scene.pass(2);
+    let next = scene.answer_leads_to(&next, metadata("https://idp.example/realms/a", "https://idp.example/keys"));
+    assert_eq!(next.keys.address.to_string(), "https://idp.example/keys");
+    assert_eq!(next.keys.address.upstream, "idp");
+    assert_eq!(next.keys.timeout, Duration::from_secs(3), "all callouts of a fetch share its time");
+    scene.answer(&next, published(&[&key]));
+    assert_eq!(scene.reason_of(stream), Some("admitted"));
+    // The address is known from then on.
+    scene.pass(3600);
+    assert_eq!(scene.tick_begins_a_fetch().keys.address.to_string(), "https://idp.example/keys");
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn metadata_that_leads_elsewhere_leads_nowhere() {
+    let ours = "https://idp.example/realms/a";
+    for (answer, name) in [
+        (metadata("https://evil.example", "https://idp.example/keys"), "metadata_issuer_mismatch"),
+        (metadata("https://idp.example/realms/a/", "https://idp.example/keys"), "metadata_issuer_mismatch"),
+        (metadata(ours, "https://evil.example/keys"), "metadata_key_address_foreign"),
+        (metadata(ours, "http://idp.example/keys"), "metadata_key_address_foreign"),
+        (answer_of(200, None, &json!({ "issuer": ours })), "metadata_without_key_address"),
+        (answer_of(500, None, &json!({})), "status"),
+        (answer_of(302, None, &json!({})), "status"),
+        (UNREACHABLE, "connection_failed"),
+    ] {
+        let mut scene = discovering();
+        let fetch = scene.tick_begins_a_fetch();
+        scene.answer(&fetch, answer.clone());
+        let Some(FetchResult::Failed { fault, .. }) = scene.last_result else { panic!("{answer:?} was taken") };
+        assert_eq!(fault.name(), name, "{answer:?}");
+    }
+    let mut scene = discovering();
+    let fetch = scene.tick_begins_a_fetch();
+    let next = scene.answer_leads_to(&fetch, answer_of(200, None, &json!("<html>")));
+    scene.answer(&next, answer_of(404, None, &json!({})));
+    let Some(FetchResult::Failed { fault, .. }) = scene.last_result else { panic!("not failed") };
+    assert_eq!(fault.name(), "no_metadata");
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn what_another_worker_fetched_decides_who_waits_here() {
+    let key = SigningKey::a("k1");
+    let token = key.token(&payload(START));
+    let (mut here, mut there) = (Scene::new(), Scene::new());
+    let (waiting, _) = here.request(&token);
+    let unmade = here.tick_begins_a_fetch();
+    here.pass(1);
+    there.pass(1);
+    let fetch = there.tick_begins_a_fetch();
+    there.answer(&fetch, published(&[&key]));
+    let shared = there.shared.take().unwrap();
+    here.learn(&shared);
+    assert_eq!(here.reason_of(waiting), Some("admitted"));
+    assert!(!here.engine.is_fetching(unmade.id), "its own fetch is needed no more");
+    assert_eq!(
+        here.last_result,
+        Some(FetchResult::Replaced { usable: 1, skipped: 0, is_other: false, fetched_here: false })
+    );
+    here.last_result = None;
+    here.learn(&shared);
+    assert_eq!(here.last_result, None, "the same again is no news");
+    // A failure elsewhere is one here as well, and changes nothing that is held.
+    there.pass(3600);
+    here.pass(3599);
+    let fetch = there.tick_begins_a_fetch();
+    there.answer(&fetch, UNREACHABLE);
+    here.pass(1);
+    here.learn(&there.shared.take().unwrap());
+    assert!(matches!(here.last_result, Some(FetchResult::Failed { .. })));
+    assert_eq!(here.tick(), [], "nobody here asks a server that has just failed");
+    assert_eq!(here.request(&key.token(&payload(here.now.as_secs()))).1, Some("admitted"));
+}
+
+/// What the lease of the process says of a fetch.
+fn take_turn(scene: &mut Scene, lease: &mut Option<Lease>, fetch: &Fetch) -> Turn {
+    let turn = Turn::of(&fetch.keys, *lease, scene.now);
+    if let Turn::Ours(taken) = turn {
+        *lease = Some(taken);
+    }
+    let outbox = scene.engine.on_turn(fetch.id, turn, scene.now);
+    scene.take(outbox);
+    turn
+}
+
+/// Two workers that hold the same keys, and the lease of their process.
+fn two_workers(key: &SigningKey) -> (Scene, Scene, Option<Lease>) {
+    let (mut here, mut there, mut lease) = (Scene::new(), Scene::new(), None);
+    let fetch = here.tick_begins_a_fetch();
+    assert!(matches!(take_turn(&mut here, &mut lease, &fetch), Turn::Ours(_)));
+    here.answer(&fetch, published(&[key]));
+    there.learn(&here.shared.take().unwrap());
+    (here, there, lease.map(Lease::given_back))
+}
+
+/// A worker fetches for a key id that nobody knows, and has the lease.
+fn fetches_for(worker: &mut Scene, lease: &mut Option<Lease>, kid: &str) -> Fetch {
+    worker.request(&SigningKey::b(kid).token(&payload(START)));
+    let fetch = worker.tick_begins_a_fetch();
+    assert!(matches!(take_turn(worker, lease, &fetch), Turn::Ours(_)));
+    fetch
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_fetch_of_another_worker_that_began_earlier_does_not_condemn_a_key() {
+    let (old, new) = (SigningKey::a("old"), SigningKey::b("new"));
+    let (mut here, mut there, mut lease) = two_workers(&old);
+    let early = fetches_for(&mut there, &mut lease, "another");
+    let (waiting, _) = here.request(&new.token(&payload(START)));
+    let own = here.tick_begins_a_fetch();
+    assert!(matches!(take_turn(&mut here, &mut lease, &own), Turn::Theirs(_)));
+    there.answer(&early, published(&[&old]));
+    lease = lease.map(Lease::given_back);
+    here.learn(&there.shared.take().unwrap());
+    assert_eq!(here.reason_of(waiting), None);
+    assert!(here.engine.is_fetching(own.id));
+    assert!(matches!(take_turn(&mut here, &mut lease, &own), Turn::Ours(_)));
+    here.answer(&own, published(&[&old, &new]));
+    assert_eq!(here.reason_of(waiting), Some("admitted"));
+}
+
+/// What a worker reads in the lease tells it which fetches began later.
+#[wasm_bindgen_test(unsupported = test)]
+fn a_fetch_of_another_worker_that_began_later_decides_like_an_own_one() {
+    let old = SigningKey::a("old");
+    let (mut here, mut there, mut lease) = two_workers(&old);
+    let (waiting, _) = here.request(&SigningKey::b("new").token(&payload(START)));
+    let own = here.tick_begins_a_fetch();
+    for kid in ["x", "y", "z"] {
+        let fetch = fetches_for(&mut there, &mut lease, kid);
+        if kid != "z" {
+            assert!(matches!(take_turn(&mut here, &mut lease, &own), Turn::Theirs(_)));
+        }
+        there.answer(&fetch, published(&[&old]));
+        lease = lease.map(Lease::given_back);
+        assert_eq!(here.reason_of(waiting), None, "{kid}");
+        here.learn(&there.shared.take().unwrap());
+        if kid == "x" {
+            assert!(here.engine.is_fetching(own.id), "that fetch was under way when the lease was read");
+            here.pass(4);
+            there.pass(4);
+        }
+    }
+    assert_eq!(here.reason_of(waiting), Some("key_unknown"), "the last one began after the lease was read");
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_fetch_that_is_put_off_for_another_workers_sake_comes_later() {
+    let key = SigningKey::a("k1");
+    let mut scene = with_keys(&key);
+    let (waiting, _) = scene.request(&SigningKey::b("unknown").token(&payload(START)));
+    let fetch = scene.tick_begins_a_fetch();
+    let turn = Turn::CoolingDown { wait: Duration::from_secs(20), sequence: fetch.keys.sequence };
+    let outbox = scene.engine.on_turn(fetch.id, turn, scene.now);
+    scene.take(outbox);
+    assert_eq!(scene.reason_of(waiting), Some("keys_unavailable"));
+    assert_eq!(scene.retry_after(waiting).as_deref(), Some("20"));
+    assert_eq!(scene.tick(), []);
+    scene.pass(20);
+    assert_eq!(scene.tick().len(), 1);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn records_that_are_broken_or_stale_are_ignored() {
+    let key = SigningKey::a("k1");
+    let mut there = Scene::new();
+    let fetch = there.tick_begins_a_fetch();
+    there.answer(&fetch, published(&[&key]));
+    let shared = there.shared.take().unwrap();
+    let broken = SharedOutcome {
+        answer: shared.answer.clone().map(|answer| SharedAnswer { body: b"{}".to_vec(), ..answer }),
+        ..shared.clone()
+    };
+    let mut here = Scene::new();
+    here.learn(&broken);
+    assert_eq!(here.last_result, None);
+    assert_eq!(here.request(&key.token(&payload(START))).1, None);
+    let mut here = Scene::new();
+    here.pass(86_400);
+    here.learn(&shared);
+    assert_eq!(here.last_result, None, "older than max_stale");
+}
+
+/// After the clock was set back all that was shared ended in the future.
+#[wasm_bindgen_test(unsupported = test)]
+fn a_record_from_before_the_clock_was_set_back_is_taken_and_soon_renewed_and_blocks_no_later_one() {
+    let (old, new) = (SigningKey::a("old"), SigningKey::b("new"));
+    let mut there = Scene::new();
+    let fetch = there.tick_begins_a_fetch();
+    there.answer(&fetch, published(&[&old]));
+    let shared = there.shared.take().unwrap();
+    let mut here = Scene::new();
+    here.now = UnixTime::from_secs(START - 3600);
+    here.learn(&shared);
+    assert_eq!(here.request(&old.token(&payload(START - 3600))).1, Some("admitted"));
+    assert_eq!(here.tick().len(), 1, "nobody knows how old it is");
+    there.now = here.now;
+    there.tick();
+    there.pass(3600);
+    let fetch = there.tick_begins_a_fetch();
+    there.answer(&fetch, published(&[&old, &new]));
+    here.pass(3600);
+    here.learn(&there.shared.take().unwrap());
+    assert_eq!(here.request(&new.token(&payload(START))).1, Some("admitted"));
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_worker_is_ready_when_it_holds_keys_of_every_provider() {
+    let provider = |domain: &str| json!({ "okta": { "domain": domain }, "audiences": ["a"], "upstream": "okta" });
+    let configuration = json!({ "readiness_path": "/ready",
+        "providers": { "a": provider("a.okta.com"), "b": provider("b.okta.com") } });
+    let mut scene = Scene::of(&configuration, Room::default());
+    let ask = |scene: &mut Scene, method: &str, path: &str| {
+        let head = RequestHead::new(vec![
+            (":method".to_owned(), method.as_bytes().to_vec()),
+            (":path".to_owned(), path.as_bytes().to_vec()),
+        ]);
+        match scene.engine.on_request(StreamId(9), &head, scene.now) {
+            Arrival::Answered(reply) => reply.status,
+            Arrival::Decided(_) | Arrival::Parked | Arrival::Asks(_) => 0,
+        }
+    };
+    assert_eq!(ask(&mut scene, "GET", "/ready"), 503);
+    let fetches = scene.tick();
+    scene.answer(&fetches[0], published(&[&SigningKey::a("k1")]));
+    assert_eq!(ask(&mut scene, "GET", "/ready"), 503, "one of two");
+    scene.answer(&fetches[1], published(&[&SigningKey::a("k1")]));
+    assert_eq!(ask(&mut scene, "GET", "/ready?x=1"), 200);
+    assert_eq!(ask(&mut scene, "HEAD", "/ready"), 200);
+    for (method, path) in
+        [("POST", "/ready"), ("GET", "/ready/"), ("GET", "/readyx"), ("GET", "/x?/ready"), ("GET", "/%72eady")]
+    {
+        assert_eq!(ask(&mut scene, method, path), 0, "{method} {path} is a request like any other");
+    }
+    scene.pass(86_400);
+    assert_eq!(ask(&mut scene, "GET", "/ready"), 503, "keys that are too old are no keys");
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_request_that_waits_while_the_clock_is_set_back_does_not_wait_until_it_has_caught_up() {
+    let mut scene = Scene::new();
+    let (stream, reason) = scene.request(&SigningKey::a("k1").token(&payload(START)));
+    assert_eq!(reason, None);
+    scene.now = UnixTime::from_secs(START - 3600);
+    for _ in 0..3 {
+        for fetch in scene.tick() {
+            scene.answer(&fetch, UNREACHABLE);
+        }
+        scene.pass(1);
+    }
+    assert!(matches!(scene.reason_of(stream), Some("wait_timed_out" | "keys_unavailable")), "{stream:?} waits still");
+}

@@ -1,0 +1,40 @@
+//! End to end: a real Envoy with the module, a real authorization server, clients and backends.
+
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests"
+)]
+
+mod answers;
+mod asking;
+mod clients;
+mod conditions;
+mod dynamic_files;
+mod examples;
+mod gateway;
+mod global_rate_limits;
+mod handover;
+mod host_interaction;
+mod identity;
+mod introspection;
+mod introspection_calls;
+mod introspection_server;
+mod keys;
+mod metrics;
+mod monitoring;
+mod native;
+mod native_vectors;
+#[path = "../pages/mod.rs"]
+mod pages;
+mod protected_resource;
+mod registry;
+mod rules;
+#[path = "../signing/mod.rs"]
+mod signing;
+mod token_cache;
+mod token_sources;
+mod waiting;

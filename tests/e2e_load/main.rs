@@ -1,0 +1,23 @@
+//! End to end under load: floods, shares of clients, key fetches of several workers, reloads. They measure how long things
+//! take, so they run beside nothing else.
+
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests"
+)]
+
+#[path = "../e2e/asking.rs"]
+mod asking;
+#[path = "../e2e/gateway.rs"]
+mod gateway;
+mod introspection_fairness;
+mod introspection_flood;
+mod key_sharing;
+mod reload;
+#[path = "../signing/mod.rs"]
+mod signing;
+mod steady_load;

@@ -1,0 +1,181 @@
+//! The shape of the code, tested: imports point one way, `proxy_wasm` stays in `host/`, nothing in the core
+//! reads a clock, files stay small, and `ARCHITECTURE.md` names no path that is gone.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Which rooms each room may name. The base files may be named by all.
+const MAY_NAME: [(&str, &[&str]); 8] = [
+    ("jose", &[]),
+    ("policy", &["jose"]),
+    ("config", &["policy", "jose"]),
+    ("keys", &["policy", "jose"]),
+    ("introspection", &["policy", "jose"]),
+    ("engine", &["keys", "introspection", "policy", "jose"]),
+    ("metrics", &[]),
+    ("host", &["engine", "config", "metrics"]),
+];
+const BASE: [&str; 6] = ["unix_time", "wake_slots", "jitter", "memory", "redacted", "http"];
+const LONGEST_FILE: usize = 450;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn sources() -> Vec<(PathBuf, String)> {
+    fn walk(folder: &Path, found: &mut Vec<(PathBuf, String)>) {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                walk(&path, found);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = fs::read_to_string(&path).unwrap();
+                found.push((path.strip_prefix(root().join("src")).unwrap().to_owned(), text));
+            }
+        }
+    }
+    let mut found = Vec::new();
+    walk(&root().join("src"), &mut found);
+    assert!(found.len() > 20, "the sources were not found");
+    found
+}
+
+/// The code without comments, so that a doc link is no import.
+fn code(text: &str) -> String {
+    text.lines().map(|line| line.split("//").next().unwrap_or_default()).collect::<Vec<_>>().join("\n")
+}
+
+fn room_of(path: &Path) -> String {
+    path.iter().next().unwrap().to_string_lossy().trim_end_matches(".rs").to_owned()
+}
+
+/// The rooms that a text names: `crate::room`, also inside `use crate::{…}`.
+fn rooms_named(text: &str) -> Vec<String> {
+    let code = code(text);
+    assert!(!code.contains("use crate::{"), "write one `use crate::room` a line: this test reads them");
+    let is_name = |character: char| character.is_ascii_alphanumeric() || character == '_';
+    code.split("crate::")
+        .skip(1)
+        .map(|rest| rest.chars().take_while(|character| is_name(*character)).collect())
+        .collect()
+}
+
+#[test]
+fn imports_point_down_only() {
+    for (path, text) in sources() {
+        let room = room_of(&path);
+        let Some((_, allowed)) = MAY_NAME.iter().find(|(name, _)| *name == room) else {
+            assert!(
+                BASE.contains(&room.as_str()) || room == "lib",
+                "{}: a room this test does not know",
+                path.display()
+            );
+            continue;
+        };
+        for named in rooms_named(&text) {
+            let down = named == room || allowed.contains(&named.as_str()) || BASE.contains(&named.as_str());
+            assert!(down, "{}: `{room}` may not name `{named}`", path.display());
+        }
+    }
+}
+
+#[test]
+fn base_files_name_no_room() {
+    for (path, text) in sources() {
+        if BASE.contains(&room_of(&path).as_str()) {
+            let rooms: Vec<_> =
+                rooms_named(&text).into_iter().filter(|named| !BASE.contains(&named.as_str())).collect();
+            assert_eq!(rooms, Vec::<String>::new(), "{}", path.display());
+        }
+    }
+}
+
+#[test]
+fn the_host_interface_and_clocks_stay_out_of_the_core() {
+    for (path, text) in sources() {
+        if room_of(&path) == "host" {
+            continue;
+        }
+        for foreign in
+            ["proxy_wasm", "SystemTime", "Instant::", "RandomState", "std::env", "std::fs", "std::net", "thread::"]
+        {
+            let code = code(&text).replace("okta_proxy_wasm", "us");
+            assert!(!code.contains(foreign), "{}: names {foreign}", path.display());
+        }
+    }
+}
+
+#[test]
+fn no_file_is_longer_than_a_room_should_be() {
+    for (path, text) in sources() {
+        let lines = text.lines().count();
+        assert!(lines <= LONGEST_FILE, "{}: {lines} lines", path.display());
+    }
+}
+
+#[test]
+fn every_file_says_what_it_owns() {
+    for (path, text) in sources() {
+        let is_test = path.to_string_lossy().ends_with("tests.rs");
+        assert!(is_test || text.starts_with("//! "), "{}: no module documentation", path.display());
+    }
+}
+
+#[test]
+fn the_architecture_names_only_what_is_there() {
+    let text = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
+    assert!(text.lines().count() <= 120, "ARCHITECTURE.md is longer than 120 lines");
+    let mut checked = 0;
+    for quoted in text.split('`').skip(1).step_by(2) {
+        let folder = quoted.split('/').next().unwrap_or_default();
+        if [
+            "src",
+            "tests",
+            "cli",
+            "envoy",
+            "examples",
+            "benches",
+            "link",
+            "packaging",
+            "deploy",
+            "docs",
+            ".ci",
+            ".cargo",
+        ]
+        .contains(&folder)
+            && !quoted.contains(['*', ' '])
+        {
+            assert!(root().join(quoted).exists(), "ARCHITECTURE.md names {quoted}");
+            checked += 1;
+        }
+    }
+    assert!(checked > 10, "only {checked} paths found");
+}
+
+#[test]
+fn every_fence_that_the_architecture_promises_is_a_test_that_exists() {
+    let architecture = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
+    let mut tests = String::new();
+    for folder in ["tests", "src"] {
+        collect(&root().join(folder), &mut tests);
+    }
+    let mut checked = 0;
+    for row in architecture.lines().filter(|line| line.starts_with("| ")) {
+        for name in row.split('`').skip(1).step_by(2).filter(|name| name.matches('_').count() >= 4) {
+            assert!(tests.contains(&format!("fn {name}(")), "ARCHITECTURE.md names a test that is gone: {name}");
+            checked += 1;
+        }
+    }
+    assert!(checked >= 10, "only {checked} fences found");
+}
+
+fn collect(folder: &Path, text: &mut String) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() && path.file_name().is_some_and(|name| name != "node_modules") {
+            collect(&path, text);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            text.push_str(&fs::read_to_string(&path).unwrap());
+        }
+    }
+}
