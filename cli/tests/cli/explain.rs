@@ -244,7 +244,7 @@ fn keys_are_fetched_from_where_the_filter_would() {
     let config = issuer.file(
         "plugin.json",
         &json!({ "providers": { "local": {
-        "issuer": signing::ISSUER, "insecure_http": true, "audiences": ["api://default"], "upstream": "idp",
+        "issuer": crate::signing::ISSUER, "insecure_http": true, "audiences": ["api://default"], "upstream": "idp",
         "jwks": { "uri": format!("http://127.0.0.1:{port}/keys") } } } })
         .to_string(),
     );

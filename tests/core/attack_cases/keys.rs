@@ -204,8 +204,8 @@ fn an_elliptic_curve_key_is_a_point_on_its_curve() {
     let x = Forge::P256.jwk("k")["x"].as_str().unwrap().to_owned();
     let y = Forge::P256.jwk("k")["y"].as_str().unwrap().to_owned();
     let prime = BigUint::parse_bytes(b"ffffffff00000001000000000000000000000000ffffffffffffffffffffffff", 16).unwrap();
-    let short = base64url(&super::forge::unbase64url(&x)[1..]);
-    let long = base64url([vec![0], super::forge::unbase64url(&x)].concat());
+    let short = base64url(&crate::forge::unbase64url(&x)[1..]);
+    let long = base64url([vec![0], crate::forge::unbase64url(&x)].concat());
     for (label, changes) in [
         ("A19 off curve", json!({ "y": x })),
         ("A19 (0,0)", json!({ "x": base64url([0; 32]), "y": base64url([0; 32]) })),
@@ -246,7 +246,7 @@ fn a_flood_of_unknown_key_ids_gets_a_burst_of_fetches_and_then_one_per_cooldown(
     let mut scene = holding(&[Forge::RsaA.jwk("rsa")]);
     let forged = Forge::RsaB.sign("RS256", b"x");
     let token = |number: usize| {
-        let input = super::forge::signing_input(
+        let input = crate::forge::signing_input(
             &json!({ "alg": "RS256", "kid": format!("unknown-{number}") }).to_string(),
             &payload(NOW).to_string(),
         );
