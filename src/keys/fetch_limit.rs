@@ -170,7 +170,8 @@ mod tests {
             assert!(bucket.take(FetchCause::UnknownKeyId, REFILL, now).is_ok(), "{millis}");
         }
         assert_eq!(taken[..4], [0, 10, 4_000, 8_000]);
-        let emptied = bucket.take(FetchCause::UnknownKeyId, REFILL, START.plus(Duration::from_secs(60))).unwrap();
+        let minute = START.plus(Duration::from_secs(60));
+        let emptied = (0..2).fold(bucket, |bucket, _| bucket.take(FetchCause::UnknownKeyId, REFILL, minute).unwrap());
         assert_eq!(emptied.take(FetchCause::SignatureInvalid, REFILL, START.plus(Duration::from_secs(61))), Err(Duration::from_secs(7)));
     }
 
