@@ -130,7 +130,13 @@ struct Issuer {
 
 impl Issuer {
     fn publishing(keys: &[&signing::SigningKey]) -> Self {
-        let published = Arc::new(Mutex::new(signing::key_set(keys)));
+        let [first, ..] = keys else { panic!("no key") };
+        Self::start(signing::key_set(keys), &first.token(&signing::payload(now())))
+    }
+
+    /// `token` is by a key of the set.
+    fn start(set: Value, token: &str) -> Self {
+        let published = Arc::new(Mutex::new(set));
         let script = Arc::clone(&published);
         let server = ScriptedServer::start(move |_, _| Answer::json(200, &script.lock().expect("no panic")).into());
         let configuration = json!({ "providers": { "scripted": { "issuer": signing::ISSUER,
@@ -144,11 +150,9 @@ impl Issuer {
             .cluster(Cluster::plain("keys", server.port()))
             .start();
         let issuer = Self { published, server, backend, envoy };
-        let [first, ..] = keys else { panic!("no key") };
-        let token = first.token(&signing::payload(now()));
         // Whichever worker is asked.
         for _ in 0..40 {
-            assert_eq!(issuer.get(&token), 200);
+            assert_eq!(issuer.get(token), 200);
         }
         issuer
     }
@@ -206,7 +210,12 @@ fn in_a_flood_of_forged_tokens_with_known_kids_fetches_are_few_and_a_rotated_key
                 scope.spawn(move || {
                     let mut flooded = 0;
                     while !done.load(Ordering::Relaxed) {
-                        let flood = Flood { port: issuer.envoy.port(API), connections: 4, requests: 100, at_most: Duration::from_secs(60) };
+                        let flood = Flood {
+                            port: issuer.envoy.port(API),
+                            connections: 4,
+                            requests: 100,
+                            at_most: Duration::from_secs(60),
+                        };
                         let number = |nth: usize| (sender * 1_000_000) + flooded + nth;
                         let begun = Instant::now();
                         flooded += flood
@@ -265,6 +274,19 @@ fn in_a_flood_of_forged_tokens_with_known_kids_fetches_are_few_and_a_rotated_key
     times.sort_unstable();
     println!("a forged token: {:?} in the middle, {:?} at most", times[100], times[199]);
     assert!(times[190] < Duration::from_millis(100), "{times:?}");
-    assert_eq!(issuer.backend.count() > 0, true);
+    assert!(issuer.backend.count() > 0);
     assert!(!issuer.envoy.log().contains("panicked"));
+}
+
+#[test]
+fn a_set_with_more_than_512_keys_is_used_up_to_there_and_the_log_says_how_many_are_not_read() {
+    let first = signing::SigningKey::a("first");
+    let token_of = |key: &signing::SigningKey| key.token(&signing::payload(now()));
+    let numbered: Vec<_> = (0..513).map(|number| signing::SigningKey::a(&format!("k{number}"))).collect();
+    let mut keys = vec![first.jwk(), json!({ "kty": "oct", "kid": "secret", "k": "AAAA" })];
+    keys.extend(numbered.iter().map(signing::SigningKey::jwk));
+    let issuer = Issuer::start(json!({ "keys": keys }), &token_of(&first));
+    assert_eq!(issuer.get(&token_of(&numbered[509])), 200, "the 512th");
+    let line = r#"provider "scripted": 511 keys fetched, 1 skipped as unusable, 3 not read: a set may have 512 keys; tokens of the others are rejected"#;
+    assert!(issuer.envoy.log().contains(line), "{}", issuer.envoy.log());
 }

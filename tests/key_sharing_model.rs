@@ -80,6 +80,8 @@ struct Process {
     streams: u32,
     fetches: usize,
     for_signatures: usize,
+    /// Requests that waited and passed by a key that replaced the one held.
+    replaced: usize,
     /// Whether a key set is there.
     is_held: bool,
     /// Whether one fetch is left because the clock was set back, of either cause.
@@ -151,6 +153,7 @@ impl Process {
             streams: 0,
             fetches: 0,
             for_signatures: 0,
+            replaced: 0,
             is_held: false,
             is_one_left: false,
             admitted_in: Default::default(),
@@ -166,6 +169,7 @@ impl Process {
     fn take(&mut self, at: usize, outbox: Outbox) {
         for (stream, decision) in outbox.decided {
             let kind = self.workers[at].streams.remove(&stream).expect("a stream that waits");
+            self.replaced += usize::from(kind == Kind::Replacing && decision.audit.reason() == "admitted");
             self.judge(at, kind, decision.audit.reason());
         }
         if let Some((_, outcome)) = outbox.share {
@@ -301,6 +305,7 @@ impl Process {
 struct Found {
     fetches: usize,
     for_signatures: usize,
+    replaced: usize,
     works_after: u64,
     unknown: usize,
 }
@@ -324,6 +329,7 @@ fn run(seed: u64, tokens: &Tokens, others: &[Kind], sets_clock: bool) -> Found {
     Found {
         fetches: process.fetches,
         for_signatures: process.for_signatures,
+        replaced: process.replaced,
         works_after: works_after.into_iter().max().unwrap(),
         unknown: process.unknown,
     }
@@ -333,7 +339,7 @@ fn run(seed: u64, tokens: &Tokens, others: &[Kind], sets_clock: bool) -> Found {
 fn workers_that_share_fetches_agree_with_the_issuer_whatever_the_clock_says() {
     let tokens = tokens();
     for sets_clock in [false, true] {
-        let (mut longest, mut most, mut unknown, mut for_signatures) = (0, 0, 0, 0);
+        let (mut longest, mut most, mut unknown, mut for_signatures, mut replaced) = (0, 0, 0, 0, 0);
         for number in 0..40_u64 {
             let seed = 0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(number + 1) | 1;
             let others: &[Kind] = match number % 4 {
@@ -348,11 +354,13 @@ fn workers_that_share_fetches_agree_with_the_issuer_whatever_the_clock_says() {
             most = most.max(found.fetches);
             unknown += found.unknown;
             for_signatures += found.for_signatures;
+            replaced += found.replaced;
         }
         println!("clock steps {sets_clock}: a new key works after {longest} ms at most, {most} fetches in 30 s");
         assert!(longest <= if sets_clock { 6000 } else { 5000 }, "{longest} ms");
         assert!(sets_clock || most <= 3 + 30 / 4, "{most} fetches");
         assert!(unknown > 100, "no key id is ever called unknown: {unknown}");
         assert!(for_signatures > 20, "no fetch is ever made for a failed signature: {for_signatures}");
+        assert!(replaced > 0, "no request waits for the key that replaces one");
     }
 }

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use okta_proxy_wasm::config;
 use okta_proxy_wasm::engine::{
-    Arrival, BATCH, CallOutcome, Decision, Engine, Fetch, FetchCause, FetchFault, FetchOutcome, FetchResult, Jitter, Lease, Outbox,
-    PortableVerifier, RateLimitFields, Room, SharedAnswer, SharedOutcome, StreamId, Turn, Verdict,
+    Arrival, BATCH, CallOutcome, Decision, Engine, Fetch, FetchCause, FetchFault, FetchOutcome, FetchResult, Jitter,
+    Lease, Outbox, PortableVerifier, RateLimitFields, Room, SharedAnswer, SharedOutcome, StreamId, Turn, Verdict,
 };
 use okta_proxy_wasm::http::{HeaderName, RequestHead};
 use okta_proxy_wasm::unix_time::UnixTime;
@@ -991,14 +991,16 @@ fn a_failed_signature_is_401_whatever_keeps_a_fetch_from_being_made() {
     };
     // The fetch fails, and none is made during the back-off.
     let mut scene = with_keys(&key);
-    let (stream, _) = scene.request(&forged("k1", 0));
+    let (stream, reason) = scene.request(&forged("k1", 0));
+    assert_eq!(reason, None);
     let fetch = scene.tick_begins_a_fetch();
     scene.answer(&fetch, UNREACHABLE);
     assert_eq!(scene.reason_of(stream), Some("signature_invalid"));
     is_rejected_at_once(&mut scene, "back-off");
     // The host does not answer the callout.
     let mut scene = with_keys(&key);
-    let (stream, _) = scene.request(&forged("k1", 0));
+    let (stream, reason) = scene.request(&forged("k1", 0));
+    assert_eq!(reason, None);
     scene.tick_begins_a_fetch();
     scene.pass(6);
     scene.tick();
@@ -1015,7 +1017,8 @@ fn a_failed_signature_is_401_whatever_keeps_a_fetch_from_being_made() {
     scene.tick();
     // The process has none left.
     let mut scene = with_keys(&key);
-    let (stream, _) = scene.request(&forged("k1", 0));
+    let (stream, reason) = scene.request(&forged("k1", 0));
+    assert_eq!(reason, None);
     let fetch = scene.tick_begins_a_fetch();
     let turn = Turn::CoolingDown { wait: Duration::from_secs(4), sequence: fetch.keys.sequence };
     let outbox = scene.engine.on_turn(fetch.id, turn, scene.now);

@@ -71,11 +71,7 @@ impl UnverifiedToken {
     ///
     /// # Errors
     /// The token, when its signature holds under none of `candidates`.
-    pub fn try_verify(
-        self,
-        candidates: &[&Key],
-        verifier: &dyn SignatureVerifier,
-    ) -> Result<VerifiedToken, Box<Self>> {
+    pub fn try_verify(self, candidates: &[&Key], verifier: &dyn SignatureVerifier) -> Result<VerifiedToken, Box<Self>> {
         let algorithm = self.header().algorithm;
         let proven = candidates
             .iter()

@@ -172,19 +172,24 @@ mod tests {
         assert_eq!(taken[..4], [0, 10, 4_000, 8_000]);
         let minute = START.plus(Duration::from_secs(60));
         let emptied = (0..2).fold(bucket, |bucket, _| bucket.take(FetchCause::UnknownKeyId, REFILL, minute).unwrap());
-        assert_eq!(emptied.take(FetchCause::SignatureInvalid, REFILL, START.plus(Duration::from_secs(61))), Err(Duration::from_secs(7)));
+        assert_eq!(
+            emptied.take(FetchCause::SignatureInvalid, REFILL, START.plus(Duration::from_secs(61))),
+            Err(Duration::from_secs(7))
+        );
     }
 
     #[wasm_bindgen_test(unsupported = test)]
     fn what_was_not_made_comes_back() {
-        let bucket = (0..3).fold(TokenBucket::default(), |bucket, _| bucket.take(FetchCause::UnknownKeyId, REFILL, START).unwrap());
+        let bucket = (0..3)
+            .fold(TokenBucket::default(), |bucket, _| bucket.take(FetchCause::UnknownKeyId, REFILL, START).unwrap());
         assert_eq!(bucket.take(FetchCause::UnknownKeyId, REFILL, START), Err(REFILL));
         assert!(bucket.give_back(REFILL).take(FetchCause::UnknownKeyId, REFILL, START).is_ok());
     }
 
     #[wasm_bindgen_test(unsupported = test)]
     fn a_clock_that_is_set_back_or_a_corrupt_record_neither_blocks_nor_opens_the_bucket() {
-        let empty = (0..3).fold(TokenBucket::default(), |bucket, _| bucket.take(FetchCause::UnknownKeyId, REFILL, START).unwrap());
+        let empty = (0..3)
+            .fold(TokenBucket::default(), |bucket, _| bucket.take(FetchCause::UnknownKeyId, REFILL, START).unwrap());
         for (bucket, now) in
             [(empty, UnixTime::from_secs(1)), (TokenBucket::full_at(UnixTime::from_millis(u64::MAX)), START)]
         {

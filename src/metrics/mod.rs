@@ -49,8 +49,7 @@ pub const KEY_FETCHES: Metric = metric("key_fetches_total", Kind::Counter, &["ou
 /// Fetches that began because a token names a key that is not held.
 pub const UNKNOWN_KEY_FETCHES: Metric = metric("unknown_key_fetches_total", Kind::Counter, &["provider"]);
 /// Fetches that began because the signature of a token fails with the keys held.
-pub const SIGNATURE_INVALID_FETCHES: Metric =
-    metric("signature_invalid_fetches_total", Kind::Counter, &["provider"]);
+pub const SIGNATURE_INVALID_FETCHES: Metric = metric("signature_invalid_fetches_total", Kind::Counter, &["provider"]);
 /// Fetches that brought other keys than were held.
 pub const KEY_CHANGES: Metric = metric("key_changes_total", Kind::Counter, &["provider"]);
 /// Introspection calls that ended.
