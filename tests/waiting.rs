@@ -1154,6 +1154,29 @@ fn a_key_replaced_under_the_same_kid_is_found_by_the_fetch_of_another_worker() {
     assert!(lease.is_some());
 }
 
+/// What that fetch brought is judged first; no second one is made where it is enough.
+#[wasm_bindgen_test(unsupported = test)]
+fn other_keys_that_another_worker_fetched_spare_the_fetch_for_a_failed_signature() {
+    let (old, new) = (SigningKey::a("k1"), SigningKey::b("k1"));
+    let (mut here, mut there, mut lease) = two_workers(&old);
+    let early = fetches_for(&mut there, &mut lease, "another");
+    let (waiting, _) = here.request(&new.token(&payload(START)));
+    let (forged, _) = here.request(&forged("k1", 0));
+    let own = here.tick_begins_a_fetch();
+    assert!(matches!(take_turn(&mut here, &mut lease, &own), Turn::Theirs(_)));
+    there.answer(&early, published(&[&new]));
+    lease = lease.map(Lease::given_back);
+    here.learn(&there.shared.take().unwrap());
+    assert_eq!(here.reason_of(waiting), Some("admitted"));
+    assert!(!here.engine.is_fetching(own.id));
+    // When that fetch began is not known here: another one is made for whoever still waits.
+    assert_eq!(here.reason_of(forged), None);
+    let own = here.tick_begins_a_fetch();
+    assert!(matches!(take_turn(&mut here, &mut lease, &own), Turn::Ours(_)));
+    here.answer(&own, published(&[&new]));
+    assert_eq!(here.reason_of(forged), Some("signature_invalid"));
+}
+
 /// Another worker's set may be an hour old when this one takes it over.
 #[wasm_bindgen_test(unsupported = test)]
 fn a_failed_signature_is_judged_again_after_an_old_set_of_another_worker() {

@@ -265,17 +265,11 @@ impl Remote {
 
     /// Why a fetch is to be made now, if one is.
     fn due_cause(&mut self, now: MonotonicTime, wall: UnixTime) -> Option<FetchCause> {
-        match self.wanted.filter(|wanted| now >= wanted.from) {
-            Some(Wanted { cause: FetchCause::UnknownKeyId, .. }) => {
-                match self.limit.take(FetchCause::UnknownKeyId, self.settings.unknown_kid_cooldown, wall) {
-                    Ok(()) => return Some(FetchCause::UnknownKeyId),
-                    Err(wait) => {
-                        self.wanted = Some(Wanted { from: now.plus(wait), cause: FetchCause::UnknownKeyId });
-                    }
-                }
+        if let Some(Wanted { cause, .. }) = self.wanted.filter(|wanted| now >= wanted.from) {
+            match self.limit.take(cause, self.settings.unknown_kid_cooldown, wall) {
+                Ok(()) => return Some(cause),
+                Err(wait) => self.wanted = Some(Wanted { from: now.plus(wait), cause }),
             }
-            Some(_) => return Some(FetchCause::Due),
-            None => {}
         }
         if now >= self.schedule.next_attempt() {
             return Some(FetchCause::Due);
@@ -392,9 +386,14 @@ impl Remote {
             None => self.note_failure(FetchFault::Elsewhere, (sequence, began.moment), ended, jitter),
         };
         self.order.learn(sequence);
-        // For a refresh somebody else's fetch is as good as ours; for an unknown key or a failed signature only one that
-        // began no earlier tells what ours would.
-        let is_done = |fetch: &InFlight| fetch.cause == FetchCause::Due || fetch.began.moment <= began.moment;
+        // For a refresh somebody else's fetch is as good as ours, for a failed signature one that brought other keys; else
+        // only one that began no earlier tells what ours would.
+        let has_others = matches!(result, FetchResult::Replaced { is_other: true, .. });
+        let is_done = |fetch: &InFlight| match fetch.cause {
+            FetchCause::Due => true,
+            FetchCause::SignatureInvalid if has_others => true,
+            FetchCause::SignatureInvalid | FetchCause::UnknownKeyId => fetch.began.moment <= began.moment,
+        };
         if let Some(fetch) = self.in_flight.filter(is_done) {
             self.drop_unmade(fetch);
         }
