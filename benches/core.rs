@@ -120,10 +120,11 @@ impl Material {
     /// A key set document of so many RSA keys.
     fn rsa_keys(&self, count: usize) -> String {
         let keys = self.0.pointer("/key_set/keys").unwrap().as_array().unwrap();
-        let key = keys.iter().find(|key| key["kty"] == "RSA" && key["n"].as_str().is_some_and(|n| n.len() == 342));
+        let is_rsa_2048 = |key: &&Value| key.get("n").and_then(Value::as_str).is_some_and(|n| n.len() == 342);
+        let key = keys.iter().find(is_rsa_2048).unwrap().as_object().unwrap();
         let numbered = |number: usize| {
-            let mut key = key.unwrap().clone();
-            key["kid"] = json!(format!("k{number}"));
+            let mut key = key.clone();
+            key.insert("kid".to_owned(), json!(format!("k{number}")));
             key
         };
         json!({ "keys": (0..count).map(numbered).collect::<Vec<_>>() }).to_string()

@@ -166,7 +166,7 @@ impl Issuer {
     }
 }
 
-/// A token with this `kid` and a signature of the right length that is none; each number makes another one.
+/// A token with this `kid` and a false signature of the right length; each number makes another token.
 fn forged(kid: &str, number: usize) -> String {
     let header = json!({ "alg": "RS256", "kid": kid }).to_string();
     let (payload, signature) = (signing::payload(now()).to_string(), format!("{number:0>256}"));

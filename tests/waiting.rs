@@ -896,7 +896,7 @@ fn a_request_that_waits_while_the_clock_is_set_back_does_not_wait_until_it_has_c
     assert!(matches!(scene.reason_of(stream), Some("wait_timed_out" | "keys_unavailable")), "{stream:?} waits still");
 }
 
-/// A token with this `kid` and a signature of the right length that is none; each number makes another one.
+/// A token with this `kid` and a false signature of the right length; each number makes another token.
 fn forged(kid: &str, number: usize) -> String {
     let header = json!({ "alg": "RS256", "kid": kid }).to_string();
     let signature = format!("{number:0>256}");
@@ -1169,7 +1169,7 @@ fn other_keys_that_another_worker_fetched_spare_the_fetch_for_a_failed_signature
     here.learn(&there.shared.take().unwrap());
     assert_eq!(here.reason_of(waiting), Some("admitted"));
     assert!(!here.engine.is_fetching(own.id));
-    // When that fetch began is not known here: another one is made for whoever still waits.
+    // When that fetch began is not known here: another one is made for the request that still waits.
     assert_eq!(here.reason_of(forged), None);
     let own = here.tick_begins_a_fetch();
     assert!(matches!(take_turn(&mut here, &mut lease, &own), Turn::Ours(_)));
