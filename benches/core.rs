@@ -117,6 +117,19 @@ impl Material {
         KeySet::from_members(self.0.get("key_set").unwrap().as_object().unwrap()).unwrap()
     }
 
+    /// A key set document of so many RSA keys.
+    fn rsa_keys(&self, count: usize) -> String {
+        let keys = self.0.pointer("/key_set/keys").unwrap().as_array().unwrap();
+        let is_rsa_2048 = |key: &&Value| key.get("n").and_then(Value::as_str).is_some_and(|n| n.len() == 342);
+        let key = keys.iter().find(is_rsa_2048).unwrap().as_object().unwrap();
+        let numbered = |number: usize| {
+            let mut key = key.clone();
+            key.insert("kid".to_owned(), json!(format!("k{number}")));
+            key
+        };
+        json!({ "keys": (0..count).map(numbered).collect::<Vec<_>>() }).to_string()
+    }
+
     /// One issuer whose keys stand in the configuration, and room for so many tokens.
     fn policy(&self, max_tokens: u32) -> Policy {
         self.policy_with_rules(max_tokens, &[])
@@ -462,6 +475,10 @@ fn items() -> Vec<Item> {
         found("rules: find the last of 100", 100),
         found("rules: find the last of 1,000", 1000),
         condition(&material, &token),
+        Item::new("key set: parse 512 RSA keys of 2048 bits", {
+            let set = material.rsa_keys(512);
+            move || KeySet::parse(set.as_bytes())
+        }),
         material.verification("verify: RS256, 2048 bits", "RS256"),
         material.verification("verify: RS256, 4096 bits", "RS256_4096"),
         material.verification("verify: PS256, 2048 bits", "PS256"),

@@ -190,8 +190,9 @@ document! {
         max_stale: Duration,
         /// How long a fetch may take, and a request wait for it. Left out: `"5s"`.
         timeout: Duration,
-        /// How often unknown key ids may cause a fetch: three at once, then one in this time. So long after its first
-        /// token an unknown key id is answered with 503 and not with 401, 30 s at most. Left out: `"4s"`.
+        /// How often unknown key ids and failed signatures may cause a fetch: three at once, then one in this time. So
+        /// long after its first token an unknown key id is answered with 503 and not with 401, 30 s at most. Left
+        /// out: `"4s"`.
         unknown_kid_cooldown: Duration,
     }
 }

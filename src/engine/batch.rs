@@ -6,6 +6,7 @@ use super::inquiries::Awaited;
 use super::parked::Patience;
 use super::request::{NamedToken, Progress};
 use super::{Arrival, DenyReason, Engine, Outbox, ProviderKeys, Said, StreamId, keys_of};
+use crate::jose::TokenFault;
 use crate::unix_time::UnixTime;
 
 /// How many parked requests are decided in one go. More than some 270 at once overflow the host's stack
@@ -25,7 +26,7 @@ impl Engine {
             Awaited::Answer { .. } => for_answer.saturating_add(for_list),
             Awaited::Revocations if token.introspects(&self.policy) => for_list.saturating_add(for_answer),
             Awaited::Revocations => for_list,
-            Awaited::Keys(_) => {
+            Awaited::Keys(_) | Awaited::NewerKeys(_) => {
                 let for_answer = if token.introspects(&self.policy) { for_answer } else { Duration::ZERO };
                 for_keys.saturating_add(for_list).saturating_add(for_answer)
             }
@@ -40,7 +41,7 @@ impl Engine {
             {
                 self.inquiries.abandon(of, &about);
             }
-            Arrival::Decided(Box::new(token.refuse(&self.policy, DenyReason::TooManyWaiting)))
+            Arrival::Decided(Box::new(token.refuse(&self.policy, without(awaited, DenyReason::TooManyWaiting))))
         }
     }
 
@@ -53,8 +54,14 @@ impl Engine {
                 Progress::Decided(decision) => decision,
                 // It does not ask: what sent it was settled when it was parked. If it did, it must not be lost.
                 Progress::AddressNeeded(token) => token.refuse(&self.policy, DenyReason::TooManyWaiting),
-                Progress::Waiting(token, _) if patience.is_over(now) => {
-                    token.refuse(&self.policy, DenyReason::WaitTimedOut)
+                Progress::Waiting(token, awaited) if patience.is_over(now) => {
+                    token.refuse(&self.policy, without(awaited, DenyReason::WaitTimedOut))
+                }
+                // It waited for something else, and the share of such tokens is full.
+                Progress::Waiting(token, Awaited::NewerKeys(of))
+                    if !self.parked.has_room_for(&token, Awaited::NewerKeys(of)) =>
+                {
+                    token.refuse(&self.policy, TokenFault::SignatureInvalid.into())
                 }
                 Progress::Waiting(token, awaited) => {
                     self.parked.insert(stream, token, awaited, patience);
@@ -85,5 +92,14 @@ impl Engine {
             Said::Refused(reason) => Progress::Decided(token.refuse(policy, reason)),
             Said::Wait(awaited) => Progress::Waiting(token, awaited),
         }
+    }
+}
+
+/// Why a request is rejected that does not wait any more, or cannot: `reason`, where it is not known what to make of its token.
+fn without(awaited: Awaited, reason: DenyReason) -> DenyReason {
+    match awaited {
+        // The keys held are good, and its signature fails with them.
+        Awaited::NewerKeys(_) => DenyReason::Token(TokenFault::SignatureInvalid),
+        Awaited::Keys(_) | Awaited::Answer { .. } | Awaited::Revocations => reason,
     }
 }

@@ -35,6 +35,8 @@ pub(super) struct Inquiries {
 pub(super) enum Awaited {
     /// The keys of a provider.
     Keys(ProviderId),
+    /// A newer key set of a provider: the signature fails with the one held.
+    NewerKeys(ProviderId),
     /// What a provider says of a token.
     Answer { of: ProviderId, about: TokenDigest, standing: Standing },
     /// The first list of revoked tokens.

@@ -3,7 +3,8 @@
 //!
 //! A token of which nothing good is known anybody can make up: one that waits for a key, be it the first key set, and an
 //! opaque one that was never active. These share half of the places, and each provider has an equal part of that half, so
-//! that a flood of tokens of one issuer takes no place of another one's, nor of a token that is known.
+//! that a flood of tokens of one issuer takes no place of another one's, nor of a token that is known. Of that part a small
+//! share is for tokens whose signature fails with the keys held: hardly any of them is genuine.
 //!
 //! A request here is either waiting or *recalled*: the reason it waits for may be gone, and it is to be
 //! decided with the next batch. Nothing is decided in here.
@@ -23,6 +24,9 @@ const CLOCK_TOLERANCE: Duration = Duration::from_secs(1);
 
 /// A provider's part of the places for untrusted tokens, however many providers there are.
 const LEAST_PART: Room = Room { requests: 64, bytes: 1024 * 1024 };
+
+/// How much of a provider's part is for tokens whose signature fails with the keys held.
+const SHARE_OF_FAILED_SIGNATURES: usize = 8;
 
 /// What a request takes beside what it holds: its place in a hash table, which is a quarter full when it has just
 /// grown, and in those of the recalled and of who waits for which answer.
@@ -51,9 +55,12 @@ pub(super) struct Parked {
     /// Those among them whose token anybody could make up, together and by provider.
     untrusted: Held,
     by_provider: HashMap<ProviderId, Held>,
+    /// Those among a provider's whose signature fails with the keys held.
+    failed: HashMap<ProviderId, Held>,
     /// Of those.
     half: Room,
     part: Room,
+    share: Room,
     waiting: HashMap<StreamId, Waiting>,
     /// Who waits for what is said of a token: an answer looks for nobody else.
     by_answer: HashMap<(ProviderId, TokenDigest), BTreeSet<StreamId>>,
@@ -110,16 +117,18 @@ impl Parked {
     pub(super) fn new(room: Room, providers: usize) -> Self {
         let half = Room { requests: room.requests / 2, bytes: room.bytes / 2 };
         let part = |all: usize, least: usize| all.checked_div(providers).unwrap_or(all).max(least).min(all);
+        let part =
+            Room { requests: part(half.requests, LEAST_PART.requests), bytes: part(half.bytes, LEAST_PART.bytes) };
+        let share = |of: usize| of.div_ceil(SHARE_OF_FAILED_SIGNATURES);
         Self {
             room,
             all: Held::default(),
             untrusted: Held::default(),
             by_provider: HashMap::new(),
+            failed: HashMap::new(),
             half,
-            part: Room {
-                requests: part(half.requests, LEAST_PART.requests),
-                bytes: part(half.bytes, LEAST_PART.bytes),
-            },
+            part,
+            share: Room { requests: share(part.requests), bytes: share(part.bytes) },
             waiting: HashMap::new(),
             by_answer: HashMap::new(),
             recalled: VecDeque::new(),
@@ -133,7 +142,12 @@ impl Parked {
             let held = self.by_provider.get(&provider).copied().unwrap_or_default();
             self.untrusted.has_room_for(bytes, self.half) && held.has_room_for(bytes, self.part)
         };
-        self.all.has_room_for(bytes, self.room) && untrusted_of(awaited).is_none_or(has_part)
+        let has_share = |provider: ProviderId| {
+            self.failed.get(&provider).copied().unwrap_or_default().has_room_for(bytes, self.share)
+        };
+        self.all.has_room_for(bytes, self.room)
+            && untrusted_of(awaited).is_none_or(has_part)
+            && failed_of(awaited).is_none_or(has_share)
     }
 
     /// Takes a request in that has to wait.
@@ -152,6 +166,9 @@ impl Parked {
             self.untrusted.add(bytes);
             self.by_provider.entry(provider).or_default().add(bytes);
         }
+        if let Some(provider) = failed_of(awaited) {
+            self.failed.entry(provider).or_default().add(bytes);
+        }
         if let Awaited::Answer { of, about, .. } = awaited {
             self.by_answer.entry((of, about)).or_default().insert(stream);
         }
@@ -160,7 +177,8 @@ impl Parked {
 
     /// Recalls all that wait for this provider's keys.
     pub(super) fn recall(&mut self, provider: ProviderId) {
-        self.recall_where(|waiting| waiting.awaited == Awaited::Keys(provider));
+        let keys = [Awaited::Keys(provider), Awaited::NewerKeys(provider)];
+        self.recall_where(|waiting| keys.contains(&waiting.awaited));
     }
 
     /// Recalls all that wait for what this provider says of a token.
@@ -218,7 +236,7 @@ impl Parked {
     pub(super) fn remove(&mut self, stream: StreamId) -> Option<(ProviderId, TokenDigest)> {
         match self.take(stream)?.awaited {
             Awaited::Answer { of, about, .. } if !self.is_awaited(of, about) => Some((of, about)),
-            Awaited::Answer { .. } | Awaited::Keys(_) | Awaited::Revocations => None,
+            Awaited::Answer { .. } | Awaited::Keys(_) | Awaited::NewerKeys(_) | Awaited::Revocations => None,
         }
     }
 
@@ -246,6 +264,9 @@ impl Parked {
                 held.remove(waiting.bytes);
             }
         }
+        if let Some(held) = failed_of(waiting.awaited).and_then(|provider| self.failed.get_mut(&provider)) {
+            held.remove(waiting.bytes);
+        }
         if let Awaited::Answer { of, about, .. } = waiting.awaited
             && let Some(streams) = self.by_answer.get_mut(&(of, about))
         {
@@ -265,7 +286,17 @@ fn bytes_of(token: &NamedToken<'_>) -> usize {
 /// Whose token it says it is, when anybody could have made it up.
 const fn untrusted_of(awaited: Awaited) -> Option<ProviderId> {
     match awaited {
-        Awaited::Keys(provider) | Awaited::Answer { of: provider, standing: Standing::Unknown, .. } => Some(provider),
+        Awaited::Keys(provider)
+        | Awaited::NewerKeys(provider)
+        | Awaited::Answer { of: provider, standing: Standing::Unknown, .. } => Some(provider),
         Awaited::Answer { standing: Standing::Known, .. } | Awaited::Revocations => None,
+    }
+}
+
+/// Whose token it says it is, when its signature fails with the keys held.
+const fn failed_of(awaited: Awaited) -> Option<ProviderId> {
+    match awaited {
+        Awaited::NewerKeys(provider) => Some(provider),
+        Awaited::Keys(_) | Awaited::Answer { .. } | Awaited::Revocations => None,
     }
 }

@@ -276,6 +276,7 @@ impl<'a> NamedToken<'a> {
         let candidates = match keys.look_up(header.key_id.as_deref(), header.algorithm, arrived, now) {
             LookUp::Found(candidates) => candidates,
             LookUp::Wait => {
+                facts.arrived = Some(arrived.waiting());
                 return Progress::Waiting(Self { facts, token: Named::Jwt(token), provider: id }, Awaited::Keys(id));
             }
             LookUp::Unknown => return Progress::Decided(facts.deny(policy, Some(provider), DenyReason::KeyUnknown)),
@@ -289,25 +290,29 @@ impl<'a> NamedToken<'a> {
         let may_wait = policy.rules.rule(facts.rule).introspects || !inquiries.has_list();
         let again = may_wait.then(|| token.clone());
         let is_known_bad = generation.is_some_and(|keys| known.is_known_bad(&text, keys, now));
-        let judged = if is_known_bad {
-            Err(TokenFault::SignatureInvalid.into())
-        } else {
-            token
-                .verify(&candidates, verifier)
-                .map_err(DenyReason::from)
-                .and_then(|token| Grant::of(id, provider, Rc::new(AdmittedToken::admit(token, provider, now)?), policy))
-        };
-        match (&judged, generation) {
-            (Ok(grant), Some(keys)) => known.insert(Rc::clone(&text), grant.clone(), keys, held_bytes),
-            (Err(DenyReason::Token(TokenFault::SignatureInvalid)), Some(keys)) if !is_known_bad => {
-                known.insert_bad(Rc::clone(&text), keys, now);
+        let verified = if is_known_bad { Err(Box::new(token)) } else { token.try_verify(&candidates, verifier) };
+        let verified = match verified {
+            Ok(verified) => verified,
+            Err(token) => {
+                if let Some(keys) = generation.filter(|_| !is_known_bad) {
+                    known.insert_bad(text, keys, now);
+                }
+                let header = token.header();
+                return if keys.awaits_newer_set(header.key_id.as_deref(), header.algorithm, arrived, now) {
+                    Progress::Waiting(Self { facts, token: Named::Jwt(*token), provider: id }, Awaited::NewerKeys(id))
+                } else {
+                    Progress::Decided(facts.deny(policy, Some(provider), TokenFault::SignatureInvalid.into()))
+                };
             }
-            (Ok(_) | Err(_), _) => {}
-        }
-        let grant = match judged {
+        };
+        let admitted = AdmittedToken::admit(verified, provider, now).map_err(DenyReason::from);
+        let grant = match admitted.and_then(|token| Grant::of(id, provider, Rc::new(token), policy)) {
             Ok(grant) => grant,
             Err(reason) => return Progress::Decided(facts.deny(policy, Some(provider), reason)),
         };
+        if let Some(keys) = generation {
+            known.insert(Rc::clone(&text), grant.clone(), keys, held_bytes);
+        }
         let said = inquiries.about_jwt(&grant, policy, &facts.question(&text, policy, now));
         Progress::Decided(match (said, again) {
             (Said::Good(introspection), _) => {

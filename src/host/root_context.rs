@@ -118,10 +118,15 @@ impl FilterRoot {
 
     /// Makes the first callout of a fetch.
     fn begin_here(&self, fetch: &Fetch) -> Vec<Outbox> {
-        if fetch.keys.cause == FetchCause::UnknownKeyId
+        let metric = match fetch.keys.cause {
+            FetchCause::Due => None,
+            FetchCause::UnknownKeyId => Some(&metrics::UNKNOWN_KEY_FETCHES),
+            FetchCause::SignatureInvalid => Some(&metrics::SIGNATURE_INVALID_FETCHES),
+        };
+        if let Some(metric) = metric
             && let Some(name) = self.shared.with_engine(|engine| engine.provider_name(fetch.id.provider())).flatten()
         {
-            self.shared.metrics.count(&metrics::UNKNOWN_KEY_FETCHES, &[&name]);
+            self.shared.metrics.count(metric, &[&name]);
         }
         self.call_out(fetch)
     }

@@ -126,6 +126,16 @@ impl KeySet {
         &self.skipped
     }
 
+    /// The ids of the usable keys.
+    pub fn ids(&self) -> impl Iterator<Item = &str> {
+        self.keys.iter().filter_map(Key::id)
+    }
+
+    /// Whether a key of exactly that id is among [`Self::candidates`].
+    pub fn has_key_of_id(&self, key_id: &str, algorithm: Algorithm) -> bool {
+        self.keys.iter().any(|key| key.id() == Some(key_id) && key.serves(algorithm))
+    }
+
     /// Whether there is any of [`Self::candidates`].
     pub fn has_candidate(&self, key_id: Option<&str>, algorithm: Algorithm) -> bool {
         let may_have_signed = |key: &Key| key_id.is_none() || key.id.is_none() || key.id.as_deref() == key_id;

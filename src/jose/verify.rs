@@ -64,13 +64,21 @@ impl UnverifiedToken {
     /// # Errors
     /// [`TokenFault::SignatureInvalid`] when there is none.
     pub fn verify(self, candidates: &[&Key], verifier: &dyn SignatureVerifier) -> Result<VerifiedToken, TokenFault> {
+        self.try_verify(candidates, verifier).map_err(|_| TokenFault::SignatureInvalid)
+    }
+
+    /// The same, for a token that may be verified again with other keys.
+    ///
+    /// # Errors
+    /// The token, when its signature holds under none of `candidates`.
+    pub fn try_verify(self, candidates: &[&Key], verifier: &dyn SignatureVerifier) -> Result<VerifiedToken, Box<Self>> {
         let algorithm = self.header().algorithm;
         let proven = candidates
             .iter()
             .filter(|key| key.serves(algorithm))
             .any(|key| verifier.verifies(algorithm, key, self.signing_input(), self.signature()));
         if !proven {
-            return Err(TokenFault::SignatureInvalid);
+            return Err(Box::new(self));
         }
         let (text, header, claims) = self.into_parts();
         Ok(VerifiedToken { text, header, claims })

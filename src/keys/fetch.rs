@@ -25,6 +25,9 @@ pub enum FetchCause {
     Due,
     /// A token named a key that the set held does not have: such fetches are limited, in the whole process.
     UnknownKeyId,
+    /// The signature of a token fails with the keys held, one of which may have been replaced. Such fetches share the limit of
+    /// those for unknown key ids, and leave one to them.
+    SignatureInvalid,
 }
 
 /// One callout to make on the way to a provider's keys.
@@ -40,7 +43,7 @@ pub struct KeyFetch {
     pub cause: FetchCause,
     /// Its number in the process, as far as this VM knows; that in the lease counts.
     pub sequence: Sequence,
-    /// How long it takes until one more fetch for an unknown key id is allowed.
+    /// How long it takes until one more fetch for an unknown key id or a failed signature is allowed.
     pub cooldown: Duration,
 }
 
@@ -112,6 +115,19 @@ pub enum FetchResult {
     Continues,
     /// An answer that nobody waits for any more, or that is older than what is held; ignored.
     Late,
+}
+
+impl FetchResult {
+    /// The same of a fetch that this VM made.
+    #[must_use]
+    pub(super) const fn of_own_fetch(self) -> Self {
+        match self {
+            Self::Replaced { usable, skipped, is_other, .. } => {
+                Self::Replaced { usable, skipped, is_other, fetched_here: true }
+            }
+            Self::Failed { .. } | Self::Continues | Self::Late => self,
+        }
+    }
 }
 
 impl FetchFault {

@@ -8,14 +8,17 @@
 //! The rules: a set is replaced whole, so a key that is gone verifies nothing from then on; a failed
 //! fetch changes nothing but the time of the next; the last good set stays in use up to `max_stale`;
 //! an unknown `kid` is judged only by a fetch that began after the request came, and a cooldown after a token named
-//! that `kid` first; such fetches are limited by a token bucket.
+//! that `kid` first; a signature that fails is judged again by such a fetch, because a key may be replaced under its `kid`;
+//! both kinds of fetches are limited by a token bucket.
 
 mod cache_control;
+mod failed_signatures;
 pub mod fetch;
 mod fetch_limit;
 mod key_response;
 mod order;
 mod remote;
+mod schedule;
 pub mod sharing;
 mod unknown_key_ids;
 
@@ -122,6 +125,21 @@ impl ProviderKeys {
                 if candidates.is_empty() { LookUp::Unknown } else { LookUp::Found(candidates) }
             }
             Source::Remote(remote) => remote.look_up(key_id, algorithm, arrived, now),
+        }
+    }
+
+    /// Whether a request waits for a newer set: the signature of its token fails with the keys that were found, one of which
+    /// may have been replaced under the same `kid`.
+    pub fn awaits_newer_set(
+        &mut self,
+        key_id: Option<&str>,
+        algorithm: Algorithm,
+        arrived: Arrived,
+        now: UnixTime,
+    ) -> bool {
+        match &mut self.source {
+            Source::Inline(_) => false,
+            Source::Remote(remote) => remote.awaits_newer_set(key_id, algorithm, arrived, now),
         }
     }
 

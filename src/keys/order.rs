@@ -15,6 +15,22 @@ pub(super) struct Moment(u64);
 pub struct Arrived {
     pub(super) moment: Moment,
     pub(super) at: MonotonicTime,
+    /// Whether it has waited for a key that was not held.
+    has_waited: bool,
+}
+
+impl Arrived {
+    /// The same of a request that waits for a key that is not held.
+    #[must_use]
+    pub const fn waiting(self) -> Self {
+        Self { has_waited: true, ..self }
+    }
+
+    /// Whether a signature that fails with the set of this fetch is final: the fetch began after the request came, or the
+    /// request waited for it. When a fetch began that another VM made long ago is not known.
+    pub(super) fn is_judged_by(self, began: Began) -> bool {
+        began.moment > self.moment || (self.has_waited && began.moment > Moment::default())
+    }
 }
 
 /// The number of a fetch in the process. Serial number arithmetic (RFC 1982): a corrupt record whose number is far
@@ -63,7 +79,7 @@ pub(super) struct FetchOrder {
 impl FetchOrder {
     /// What a request notes that comes now.
     pub(super) const fn arrived(&self, at: MonotonicTime) -> Arrived {
-        Arrived { moment: self.moment, at }
+        Arrived { moment: self.moment, at, has_waited: false }
     }
 
     /// A fetch begins here.

@@ -6,22 +6,18 @@
 use std::time::Duration;
 
 use crate::jose::{Algorithm, KeySet};
+use crate::keys::failed_signatures::FailedSignatures;
 use crate::keys::fetch::{FetchCause, FetchFault, FetchNumber, FetchOutcome, FetchResult, Jitter, KeyFetch};
-use crate::keys::fetch_limit::TokenBucket;
+use crate::keys::fetch_limit::FetchLimit;
 use crate::keys::key_response::{Step, next_step, read_key_set};
 use crate::keys::order::{Arrived, Began, FetchOrder, Moment, Sequence};
+use crate::keys::schedule::FetchSchedule;
 use crate::keys::sharing::{SharedOutcome, Turn};
 use crate::keys::unknown_key_ids::{UnknownKeyIds, lag};
 use crate::keys::{CalloutEnd, KeyFigures, KeyGeneration, LookUp, sharing};
 use crate::policy::{CalloutAddress, KeyAddress, RemoteKeys};
 use crate::unix_time::{MonotonicClock, MonotonicTime, UnixTime};
 
-const FIRST_BACK_OFF: Duration = Duration::from_secs(1);
-const LONGEST_BACK_OFF: Duration = Duration::from_secs(60);
-/// With nothing held every request is refused: then recovery counts more than a quiet network.
-const LONGEST_BACK_OFF_WITHOUT_KEYS: Duration = Duration::from_secs(5);
-/// A server may ask for refreshes more often than configured, but not for a fetch a second.
-const SHORTEST_FRESHNESS: Duration = Duration::from_secs(60);
 /// A host that never answers a callout must not keep us from asking again.
 const ANSWER_GRACE: Duration = Duration::from_secs(2);
 
@@ -39,15 +35,12 @@ pub(super) struct Remote {
     /// A fetch that somebody needs, and from when it may be made.
     wanted: Option<Wanted>,
     in_flight: Option<InFlight>,
-    /// The last fetch that failed.
-    last_failed: Option<(Sequence, Moment)>,
-    failures: u32,
-    next_attempt: MonotonicTime,
+    schedule: FetchSchedule,
     unknown: UnknownKeyIds,
-    /// The fetches that unknown key ids may cause in this VM; the lease counts those of the process.
-    bucket: TokenBucket,
-    /// When the process has a fetch for them again, as far as this VM knows.
-    allowed_from: MonotonicTime,
+    failed_signatures: FailedSignatures,
+    /// A fetch that a failed signature needs, and since when.
+    recheck: Option<MonotonicTime>,
+    limit: FetchLimit,
 }
 
 #[derive(Debug)]
@@ -92,12 +85,11 @@ impl Remote {
             begun: FetchNumber::default(),
             wanted: None,
             in_flight: None,
-            last_failed: None,
-            failures: 0,
-            next_attempt: clock.at(now),
+            schedule: FetchSchedule::new(clock.at(now)),
             unknown: UnknownKeyIds::default(),
-            bucket: TokenBucket::default(),
-            allowed_from: MonotonicTime::default(),
+            failed_signatures: FailedSignatures::default(),
+            recheck: None,
+            limit: FetchLimit::default(),
         }
     }
 
@@ -163,15 +155,12 @@ impl Remote {
         if self.in_flight.is_some() || is_wanted_soon {
             return LookUp::Wait;
         }
-        if self.has_failed_since(arrived) || now < self.next_attempt {
-            return LookUp::Unavailable(self.next_attempt.since(now));
+        let next_attempt = self.schedule.next_attempt();
+        if self.schedule.has_failed_since(arrived) || now < next_attempt {
+            return LookUp::Unavailable(next_attempt.since(now));
         }
         self.wanted = Some(Wanted { from: now, cause: FetchCause::Due });
         LookUp::Wait
-    }
-
-    fn has_failed_since(&self, arrived: Arrived) -> bool {
-        self.last_failed.is_some_and(|(_, began)| began > arrived.moment)
     }
 
     /// A set is held and this key is not in it.
@@ -179,7 +168,7 @@ impl Remote {
         let cooldown = self.settings.unknown_kid_cooldown;
         // While no fetch is left one is planned, so that a key that was published meanwhile is found without another
         // request.
-        let mut pause = self.bucket.wait(cooldown, wall).max(self.allowed_from.since(now));
+        let mut pause = self.limit.wait(FetchCause::UnknownKeyId, cooldown, now, wall);
         let mut sighting = self.unknown.sight(key_id, now);
         if sighting.as_ref().is_some_and(|sighting| sighting.is_unknown(now)) {
             return LookUp::Unknown;
@@ -200,14 +189,48 @@ impl Remote {
         if self.in_flight.is_some() {
             return LookUp::Wait;
         }
-        if self.has_failed_since(arrived) {
-            return LookUp::Unavailable(self.next_attempt.since(now));
+        if self.schedule.has_failed_since(arrived) {
+            return LookUp::Unavailable(self.schedule.next_attempt().since(now));
         }
         let planned = Wanted { from: now.plus(pause), cause: FetchCause::UnknownKeyId };
         let wanted = self.wanted.filter(|wanted| wanted.from <= planned.from).unwrap_or(planned);
         self.wanted = Some(wanted);
         let is_in_time = |at: MonotonicTime| at.since(arrived.at) <= self.settings.timeout;
         if is_in_time(wanted.from) { LookUp::Wait } else { LookUp::Unavailable(wanted.from.since(now)) }
+    }
+
+    /// Whether a request waits for a newer set, because the signature of its token fails with the keys held.
+    ///
+    /// Never when no fetch can be made for it now: the keys held are good, and the signature fails with them.
+    pub(super) fn awaits_newer_set(
+        &mut self,
+        key_id: Option<&str>,
+        algorithm: Algorithm,
+        arrived: Arrived,
+        wall: UnixTime,
+    ) -> bool {
+        let now = self.clock.advance(wall);
+        let Some(held) = self.in_use(now) else { return false };
+        let key_id = key_id.filter(|id| held.set.has_key_of_id(id, algorithm));
+        if arrived.is_judged_by(held.began) || self.failed_signatures.is_final(key_id, now) {
+            return false;
+        }
+        if self.in_flight.is_none() {
+            if self.schedule.has_failed_since(arrived) || self.schedule.is_backing_off(now) {
+                return false;
+            }
+            let wanted = self.wanted.map(|wanted| wanted.from);
+            let is_due = wanted.into_iter().chain([self.schedule.next_attempt()]).any(|from| from <= now);
+            if !is_due {
+                let cooldown = self.settings.unknown_kid_cooldown;
+                if self.limit.wait(FetchCause::SignatureInvalid, cooldown, now, wall) > Duration::ZERO {
+                    return false;
+                }
+                self.recheck = self.recheck.or(Some(now));
+            }
+        }
+        self.failed_signatures.note(key_id, arrived.moment);
+        true
     }
 
     pub(super) fn begin_fetch(&mut self, wall: UnixTime, jitter: Jitter) -> Option<KeyFetch> {
@@ -219,7 +242,9 @@ impl Remote {
             self.fail(fetch.number, FetchFault::TimedOut, now);
         }
         let cause = self.due_cause(now, wall)?;
-        self.wanted = None;
+        self.recheck = None;
+        // What is planned for an unknown key id stays planned: the lease may not allow this fetch.
+        self.wanted = self.wanted.filter(|_| cause == FetchCause::SignatureInvalid);
         self.begun.0 += 1;
         let step = match (&self.settings.address, &self.discovered) {
             (KeyAddress::Discovered(_), None) => Step::Metadata(0),
@@ -240,22 +265,18 @@ impl Remote {
 
     /// Why a fetch is to be made now, if one is.
     fn due_cause(&mut self, now: MonotonicTime, wall: UnixTime) -> Option<FetchCause> {
-        match self.wanted.filter(|wanted| now >= wanted.from) {
-            Some(Wanted { cause: FetchCause::UnknownKeyId, .. }) => {
-                match self.bucket.take(self.settings.unknown_kid_cooldown, wall) {
-                    Ok(bucket) => {
-                        self.bucket = bucket;
-                        return Some(FetchCause::UnknownKeyId);
-                    }
-                    Err(wait) => {
-                        self.wanted = Some(Wanted { from: now.plus(wait), cause: FetchCause::UnknownKeyId });
-                    }
-                }
+        if let Some(Wanted { cause, .. }) = self.wanted.filter(|wanted| now >= wanted.from) {
+            match self.limit.take(cause, self.settings.unknown_kid_cooldown, wall) {
+                Ok(()) => return Some(cause),
+                Err(wait) => self.wanted = Some(Wanted { from: now.plus(wait), cause }),
             }
-            Some(Wanted { cause: FetchCause::Due, .. }) => return Some(FetchCause::Due),
-            None => {}
         }
-        (now >= self.next_attempt).then_some(FetchCause::Due)
+        if now >= self.schedule.next_attempt() {
+            return Some(FetchCause::Due);
+        }
+        self.recheck.take()?;
+        let cause = FetchCause::SignatureInvalid;
+        self.limit.take(cause, self.settings.unknown_kid_cooldown, wall).ok().map(|()| cause)
     }
 
     /// The callout that the fetch under way is at; all of a fetch's callouts share its time.
@@ -298,7 +319,7 @@ impl Remote {
                         self.in_flight = None;
                         let share = Some(SharedOutcome::of(fetch.sequence, &outcome, true, wall));
                         let result = self.replace(set, max_age, (fetch.sequence, fetch.began), now, fetch.jitter);
-                        return CalloutEnd { result: fetched_here(result), next: None, share };
+                        return CalloutEnd { result: result.of_own_fetch(), next: None, share };
                     }
                     Err(fault) => fault,
                 }
@@ -320,8 +341,10 @@ impl Remote {
             Turn::CoolingDown { wait, sequence } => {
                 self.order.observe(sequence, now);
                 self.drop_unmade(fetch);
-                self.allowed_from = now.plus(wait);
-                self.wanted = Some(Wanted { from: self.allowed_from, cause: fetch.cause });
+                self.limit.put_off(fetch.cause, now.plus(wait));
+                if fetch.cause != FetchCause::SignatureInvalid {
+                    self.wanted = Some(Wanted { from: now.plus(wait), cause: fetch.cause });
+                }
             }
         }
     }
@@ -329,15 +352,15 @@ impl Remote {
     /// That fetch need not be made any more.
     fn drop_unmade(&mut self, fetch: InFlight) {
         self.in_flight = None;
-        if fetch.cause == FetchCause::UnknownKeyId && !fetch.is_leased {
-            self.bucket = self.bucket.give_back(self.settings.unknown_kid_cooldown);
+        if !fetch.is_leased {
+            self.limit.give_back(fetch.cause, self.settings.unknown_kid_cooldown);
         }
     }
 
     pub(super) fn adopt(&mut self, outcome: SharedOutcome, jitter: Jitter, wall: UnixTime) -> FetchResult {
         let now = self.clock.advance(wall);
         let held = self.held.as_ref().map(|held| held.sequence);
-        let failed = self.last_failed.map(|(sequence, _)| sequence).filter(|_| outcome.answer.is_none());
+        let failed = self.schedule.last_failed().filter(|_| outcome.answer.is_none());
         let is_known = |known: Sequence| !outcome.sequence.is_newer_than(known);
         if held.is_some_and(is_known) || failed.is_some_and(is_known) {
             return FetchResult::Late;
@@ -356,16 +379,21 @@ impl Remote {
                 }
                 let result = self.replace(set, max_age, (sequence, began), ended, jitter);
                 if outcome.ended > wall {
-                    self.next_attempt = now;
+                    self.schedule.set_due(now);
                 }
                 result
             }
             None => self.note_failure(FetchFault::Elsewhere, (sequence, began.moment), ended, jitter),
         };
         self.order.learn(sequence);
-        // For a refresh somebody else's fetch is as good as ours; for an unknown key only one that began no
-        // earlier tells what ours would.
-        let is_done = |fetch: &InFlight| fetch.cause == FetchCause::Due || fetch.began.moment <= began.moment;
+        // For a refresh somebody else's fetch is as good as ours, for a failed signature one that brought other keys; else
+        // only one that began no earlier tells what ours would.
+        let has_others = matches!(result, FetchResult::Replaced { is_other: true, .. });
+        let is_done = |fetch: &InFlight| match fetch.cause {
+            FetchCause::Due => true,
+            FetchCause::SignatureInvalid if has_others => true,
+            FetchCause::SignatureInvalid | FetchCause::UnknownKeyId => fetch.began.moment <= began.moment,
+        };
         if let Some(fetch) = self.in_flight.filter(is_done) {
             self.drop_unmade(fetch);
         }
@@ -388,10 +416,9 @@ impl Remote {
             Some(held) if is_other => held.generation.next(),
             Some(held) => held.generation,
         };
+        self.failed_signatures.replace(&set, began.moment, at);
         self.held = Some(Held { set, generation, sequence, began, fetched_at: at });
-        self.failures = 0;
-        let fresh_for = self.settings.refresh.min(max_age.map_or(Duration::MAX, |age| age.max(SHORTEST_FRESHNESS)));
-        self.next_attempt = at.plus(jitter.between_tenths(fresh_for, 8, 10));
+        self.schedule.note_success(self.settings.refresh, max_age, at, jitter);
         FetchResult::Replaced { usable, skipped, is_other, fetched_here: false }
     }
 
@@ -408,29 +435,15 @@ impl Remote {
         at: MonotonicTime,
         jitter: Jitter,
     ) -> FetchResult {
-        let longest = if self.held.is_some() { LONGEST_BACK_OFF } else { LONGEST_BACK_OFF_WITHOUT_KEYS };
-        let doubled = FIRST_BACK_OFF * (1 << self.failures.min(6));
-        self.failures = self.failures.saturating_add(1);
-        self.last_failed = Some(failed);
-        let back_off = jitter.between_tenths(doubled.min(longest), 7, 10);
-        self.next_attempt = at.plus(back_off);
-        FetchResult::Failed { fault, retry_in: back_off }
+        let retry_in = self.schedule.note_failure(failed, self.held.is_some(), at, jitter);
+        FetchResult::Failed { fault, retry_in }
     }
 
     pub(super) fn next_due(&self) -> UnixTime {
-        self.clock.wall(match (&self.in_flight, self.wanted) {
-            (Some(fetch), _) => fetch.give_up_at,
-            (None, Some(wanted)) => wanted.from.min(self.next_attempt),
-            (None, None) => self.next_attempt,
+        let wanted = [self.wanted.map(|wanted| wanted.from), self.recheck];
+        self.clock.wall(match &self.in_flight {
+            Some(fetch) => fetch.give_up_at,
+            None => wanted.into_iter().flatten().fold(self.schedule.next_attempt(), MonotonicTime::min),
         })
-    }
-}
-
-fn fetched_here(result: FetchResult) -> FetchResult {
-    match result {
-        FetchResult::Replaced { usable, skipped, is_other, .. } => {
-            FetchResult::Replaced { usable, skipped, is_other, fetched_here: true }
-        }
-        FetchResult::Failed { .. } | FetchResult::Continues | FetchResult::Late => result,
     }
 }

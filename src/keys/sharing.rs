@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
-use crate::keys::fetch::{FetchCause, FetchOutcome, KeyFetch};
+use crate::keys::fetch::{FetchOutcome, KeyFetch};
 use crate::keys::fetch_limit::TokenBucket;
 use crate::keys::order::Sequence;
 use crate::policy::{KeyAddress, RemoteKeys};
@@ -45,7 +45,7 @@ pub struct Lease {
     pub until: UnixTime,
     /// Which fetch of the process it is, or the last one was.
     pub sequence: Sequence,
-    /// When as many fetches for unknown key ids are allowed again as there may be at most.
+    /// When as many fetches for unknown key ids and failed signatures are allowed again as there may be at most.
     pub limit_full_at: UnixTime,
 }
 
@@ -58,7 +58,7 @@ pub enum Turn {
     Theirs(Sequence),
     /// Nobody's.
     CoolingDown {
-        /// How long no fetch for an unknown key id is allowed.
+        /// How long no fetch of this cause is allowed.
         wait: Duration,
         /// The number of the last fetch.
         sequence: Sequence,
@@ -173,13 +173,11 @@ impl Turn {
             return Self::Theirs(lease.sequence);
         }
         let mut bucket = lease.map(|lease| TokenBucket::full_at(lease.limit_full_at)).unwrap_or_default();
-        if fetch.cause == FetchCause::UnknownKeyId {
-            match (bucket.take(fetch.cooldown, now), lease) {
-                (Ok(taken), _) => bucket = taken,
-                (Err(wait), Some(lease)) => return Self::CoolingDown { wait, sequence: lease.sequence },
-                // A new bucket is full.
-                (Err(_), None) => {}
-            }
+        match (bucket.take(fetch.cause, fetch.cooldown, now), lease) {
+            (Ok(taken), _) => bucket = taken,
+            (Err(wait), Some(lease)) => return Self::CoolingDown { wait, sequence: lease.sequence },
+            // A new bucket is full.
+            (Err(_), None) => {}
         }
         Self::Ours(Lease { until: now.plus(longest), sequence, limit_full_at: bucket.is_full_at() })
     }
@@ -211,7 +209,7 @@ impl Reader<'_> {
 mod tests {
     use super::*;
     use crate::http::HeaderName;
-    use crate::keys::fetch::FetchNumber;
+    use crate::keys::fetch::{FetchCause, FetchNumber};
     use crate::policy::{CalloutAddress, CalloutHeaders};
     use crate::redacted::Redacted;
     use wasm_bindgen_test::wasm_bindgen_test;
@@ -318,6 +316,20 @@ mod tests {
         let wait = Duration::from_secs(4);
         let refused = Turn::CoolingDown { wait, sequence: taken.sequence };
         assert_eq!(turn(FetchCause::UnknownKeyId, Some(taken.given_back()), 10), refused, "one, not three");
+    }
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn failed_signatures_leave_the_process_one_fetch_for_an_unknown_key_id() {
+        let turn = |cause, lease| Turn::of(&fetch(cause), lease, UnixTime::from_secs(1000));
+        let mut lease: Option<Lease> = None;
+        for _ in 0..2 {
+            let Turn::Ours(taken) = turn(FetchCause::SignatureInvalid, lease) else { panic!("two are allowed") };
+            lease = Some(taken.given_back());
+        }
+        let refused = Turn::CoolingDown { wait: Duration::from_secs(4), sequence: Sequence(2) };
+        assert_eq!(turn(FetchCause::SignatureInvalid, lease), refused);
+        assert!(matches!(turn(FetchCause::UnknownKeyId, lease), Turn::Ours(_)));
+        assert!(matches!(turn(FetchCause::Due, lease), Turn::Ours(_)));
     }
 
     #[wasm_bindgen_test(unsupported = test)]

@@ -48,6 +48,8 @@ pub const WOULD_DENY: Metric = metric("would_deny_total", Kind::Counter, &["reas
 pub const KEY_FETCHES: Metric = metric("key_fetches_total", Kind::Counter, &["outcome", "provider"]);
 /// Fetches that began because a token names a key that is not held.
 pub const UNKNOWN_KEY_FETCHES: Metric = metric("unknown_key_fetches_total", Kind::Counter, &["provider"]);
+/// Fetches that began because the signature of a token fails with the keys held.
+pub const SIGNATURE_INVALID_FETCHES: Metric = metric("signature_invalid_fetches_total", Kind::Counter, &["provider"]);
 /// Fetches that brought other keys than were held.
 pub const KEY_CHANGES: Metric = metric("key_changes_total", Kind::Counter, &["provider"]);
 /// Introspection calls that ended.
@@ -108,12 +110,13 @@ pub const DECISION_TIME: Metric = metric("decision_microseconds", Kind::Histogra
 pub const PARKED_TIME: Metric = metric("parked_milliseconds", Kind::Histogram, &[]);
 
 /// All of them.
-pub const ALL: [Metric; 32] = [
+pub const ALL: [Metric; 33] = [
     DECISIONS,
     PROVIDER_DECISIONS,
     WOULD_DENY,
     KEY_FETCHES,
     UNKNOWN_KEY_FETCHES,
+    SIGNATURE_INVALID_FETCHES,
     KEY_CHANGES,
     INTROSPECTION_CALLS,
     INTROSPECTION_LOOK_UPS,

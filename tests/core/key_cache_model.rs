@@ -3,7 +3,10 @@
 //! the engine, which has none, has to agree with it.
 //!
 //! What must hold whatever happens: nothing passes without a signature of a key in the provider's current set; each
-//! parked request is decided once or closed; one fetch at a time; fetches for unknown key ids come out of a token bucket;
+//! parked request is decided once or closed; one fetch at a time; fetches for unknown key ids and failed signatures come out
+//! of a token bucket, whose last one is never for a failed signature; a signature that fails with a key held is never a 503,
+//! and waits only for a set that is newer than its request and its `kid`'s last such failure; a key replaced under its `kid`
+//! works after one fetch;
 //! a key id is called unknown only by a fetch that began after the request came and a cooldown after the first token
 //! that named it; a set older than `max_stale` decides nothing; what waits is bounded; and in the end a new key is found.
 
@@ -34,6 +37,10 @@ const CLOCK_TOLERANCE: Duration = Duration::from_secs(1);
 const DEADLINE: Duration = Duration::from_secs(6);
 const COOLDOWN: u64 = 4000;
 const BURST: f64 = 3.0;
+/// So long after a newer set a failed signature of the same key id causes no fetch.
+const FINAL_FOR: u64 = 10_000;
+/// An eighth of the places.
+const FAILED_ROOM: usize = 1;
 const MAX_STALE: u64 = 2 * 3_600_000;
 
 /// Which of two key pairs: the one of the test data, or the one of the opposite point.
@@ -132,6 +139,15 @@ struct Model<'a> {
     bucket: (f64, u64),
     first_named: BTreeMap<&'static str, u64>,
     called_unknown: BTreeMap<&'static str, u64>,
+    /// By key id the first request whose signature fails and that waits, and until when such a failure is final.
+    failed: BTreeMap<&'static str, (Option<u64>, u64)>,
+    /// The same of those that would wait and have no place: the fetch that others wait for decides for them, too.
+    rejected: BTreeMap<&'static str, (Option<u64>, u64)>,
+    /// Whether the last fetch failed, and whether the clock was set back.
+    is_failing: bool,
+    was_set_back: bool,
+    /// Whether one fetch is left because of that, of either cause.
+    is_one_left: bool,
     waiting: BTreeMap<StreamId, Waiting>,
     done: BTreeSet<StreamId>,
     counts: BTreeMap<&'static str, usize>,
@@ -160,6 +176,11 @@ impl<'a> Model<'a> {
             bucket: (BURST, 0),
             first_named: BTreeMap::new(),
             called_unknown: BTreeMap::new(),
+            failed: BTreeMap::new(),
+            rejected: BTreeMap::new(),
+            is_failing: false,
+            was_set_back: false,
+            is_one_left: false,
             waiting: BTreeMap::new(),
             done: BTreeSet::new(),
             counts: BTreeMap::new(),
@@ -184,6 +205,31 @@ impl<'a> Model<'a> {
 
     fn is_in_use(&self) -> bool {
         self.held.as_ref().is_some_and(|(_, _, at)| self.millis - at < MAX_STALE)
+    }
+
+    /// How many of those that wait have a signature that fails with the set held.
+    fn failed_waiting(&self) -> usize {
+        self.waiting.values().filter(|waiting| self.verdict(waiting.token).is_some()).count()
+    }
+
+    /// How many fetches are left in the bucket, at most.
+    fn left(&self) -> f64 {
+        let (left, at) = self.bucket;
+        BURST.min(left + (self.millis - at) as f64 / COOLDOWN as f64)
+    }
+
+    /// A signature fails: whether a fetch is to be made for it, as far as the model can tell.
+    fn must_wait(&self, token: usize) -> bool {
+        let kid = self.tokens[token].kid;
+        let is_final = [&self.failed, &self.rejected]
+            .into_iter()
+            .any(|failed| failed.get(kid).is_some_and(|(_, final_until)| self.millis < *final_until));
+        !is_final && self.left() > 2.001 && !self.is_failing && !self.was_set_back && !self.is_full()
+    }
+
+    /// Whether no other request may wait whose signature fails.
+    fn is_full(&self) -> bool {
+        self.failed_waiting() >= FAILED_ROOM || self.waiting.len() >= ROOM
     }
 
     fn moment(&mut self) -> Moment {
@@ -211,7 +257,15 @@ impl<'a> Model<'a> {
         let reason = decision.audit.reason();
         assert_eq!(matches!(decision.verdict, Verdict::Allow(_)), reason == "admitted");
         match self.verdict(token) {
-            Some(expected) => assert_eq!(reason, expected, "a key of that id is held"),
+            Some(expected) => {
+                assert_eq!(reason, expected, "a key of that id is held");
+                let must_wait = deadline.is_none() && expected == "signature_invalid" && self.must_wait(token);
+                assert!(!must_wait, "rejected though the key may have been replaced");
+                if deadline.is_none() && expected == "signature_invalid" && self.is_full() {
+                    let (first, _) = self.rejected.entry(self.tokens[token].kid).or_default();
+                    *first = Some(first.unwrap_or(came.event));
+                }
+            }
             None => match reason {
                 "key_unknown" => {
                     assert!(self.may_be_called_unknown(token, came), "called unknown too early");
@@ -249,7 +303,14 @@ impl<'a> Model<'a> {
                 Some(decision.audit.reason())
             }
             Arrival::Parked => {
-                assert_eq!(self.verdict(token), None, "parked though it could be decided");
+                if let Some(verdict) = self.verdict(token) {
+                    assert_eq!(verdict, "signature_invalid", "parked though it could be decided");
+                    assert!(self.failed_waiting() < FAILED_ROOM, "too many wait whose signature fails");
+                    let (first, final_until) = self.failed.entry(self.tokens[token].kid).or_default();
+                    assert!(self.millis >= *final_until, "parked though a newer set has decided");
+                    *first = Some(first.unwrap_or(came.event));
+                    self.count("parked with a failed signature");
+                }
                 self.count("parked");
                 self.waiting.insert(stream, Waiting { token, deadline: self.now.plus(DEADLINE), came });
                 None
@@ -265,15 +326,22 @@ impl<'a> Model<'a> {
         // One that the host never answered is given up, whether or not the next one is due yet.
         if let Some((older, _)) = self.in_flight.take_if(|(_, began)| self.millis >= began.millis + GIVE_UP) {
             self.late.push(older);
+            self.is_failing = true;
         }
         for fetch in outbox.fetches.clone() {
             assert!(self.in_flight.is_none(), "two fetches at a time");
-            if fetch.keys.cause == FetchCause::UnknownKeyId {
-                let (left, at) = self.bucket;
-                let left = BURST.min(left + (self.millis - at) as f64 / COOLDOWN as f64);
-                assert!(left > 0.999, "a fetch for an unknown key id with {left} left");
+            let limited = match fetch.keys.cause {
+                FetchCause::Due => None,
+                FetchCause::UnknownKeyId => Some((0.999, "fetch for an unknown id")),
+                FetchCause::SignatureInvalid if self.is_one_left => Some((0.999, "fetch for a failed signature")),
+                FetchCause::SignatureInvalid => Some((1.999, "fetch for a failed signature")),
+            };
+            if let Some((least, what)) = limited {
+                let left = self.left();
+                assert!(left > least, "{what} with {left} left");
                 self.bucket = (left - 1.0, self.millis);
-                self.count("fetch for an unknown id");
+                self.is_one_left = false;
+                self.count(what);
             }
             self.count("fetch");
             let began = self.moment();
@@ -332,7 +400,16 @@ impl<'a> Model<'a> {
                 _ => FetchOutcome::Response { status: 200, cache_control: None, body: b"{\"keys\":[]}".to_vec() },
             }
         };
+        self.is_failing = !good;
         if good {
+            for failed in [&mut self.failed, &mut self.rejected] {
+                failed.retain(|kid, _| published.iter().any(|(published, _)| published == kid));
+                for (first, final_until) in failed.values_mut() {
+                    if first.take_if(|first| began.event > *first).is_some() {
+                        *final_until = self.millis + FINAL_FOR;
+                    }
+                }
+            }
             self.held = Some((published, began, self.millis));
         }
         let outbox = self.engine.on_fetched(fetch.id, outcome, self.now);
@@ -340,7 +417,13 @@ impl<'a> Model<'a> {
         self.take(outbox);
         self.count(if good { "good answer" } else { "bad answer" });
         for waiting in self.waiting.values() {
-            assert_eq!(self.verdict(waiting.token), None, "left waiting though its key has come");
+            match self.verdict(waiting.token) {
+                None => {}
+                Some("signature_invalid") => {
+                    assert!(good && waiting.came.event > began.event, "left waiting though a newer set has decided");
+                }
+                Some(_) => panic!("left waiting though its key has come"),
+            }
         }
         // The same answer once more, or one to a fetch that was given up, changes nothing.
         if self.random.below(4) == 0 {
@@ -383,6 +466,7 @@ impl<'a> Model<'a> {
         // One fetch more than else: nobody knows any more when the last ones were.
         let (left, at) = self.bucket;
         self.bucket = (left.max(1.0), at);
+        (self.was_set_back, self.is_one_left) = (true, true);
         self.tick();
         self.count("clock back");
     }
@@ -412,6 +496,7 @@ impl<'a> Model<'a> {
         }
         assert_eq!(self.engine.parked(), self.waiting.len(), "who waits");
         assert!(self.engine.parked() <= ROOM, "more wait than there is room for");
+        assert!(self.failed_waiting() <= FAILED_ROOM, "too many wait whose signature fails");
     }
 
     /// The issuer is well again and publishes a new key: in seconds its tokens pass, whatever was before; with no keys
@@ -429,6 +514,36 @@ impl<'a> Model<'a> {
             self.millis += 500;
         }
         panic!("no new key in {seconds} s");
+    }
+
+    /// The issuer replaces that key and keeps its `kid`: its first token passes, after one fetch.
+    fn replace(&mut self) {
+        let token = |pair| self.tokens.iter().position(|token| token.kid == "k4" && token.pair == pair).unwrap();
+        let (old, new) = (token(Pair::A), token(Pair::B));
+        let pass = |model: &mut Self, seconds: u64| {
+            for _ in 0..seconds * 2 {
+                model.now = model.now.plus(Duration::from_millis(500));
+                model.millis += 500;
+                model.tick();
+                model.answer_with(true, vec![("k4", Pair::A)]);
+            }
+        };
+        // Until there is a fetch to spare, whatever was before.
+        pass(self, 30);
+        let mut waits = self.request_with(new).is_none();
+        if !waits && self.was_set_back {
+            // By the clock that was set back the bucket is empty just now.
+            pass(self, 12);
+            waits = self.request_with(new).is_none();
+        }
+        assert!(waits, "no fetch for it");
+        self.tick();
+        assert!(self.in_flight.is_some(), "no fetch");
+        self.answer_with(true, vec![("k4", Pair::B)]);
+        assert!(self.waiting.is_empty(), "that fetch brought the key");
+        assert_eq!(self.request_with(new), Some("admitted"));
+        assert_eq!(self.request_with(old), Some("signature_invalid"), "the old key verifies nothing any more");
+        self.count("replaced");
     }
 
     /// Time passes and nothing else: nobody is left waiting.
@@ -456,6 +571,7 @@ fn in_any_order_of_events_the_keys_are_what_a_naive_model_says() {
                 model.step();
             }
             model.recover();
+            model.replace();
             model.end();
             model.counts
         };
@@ -477,6 +593,9 @@ fn in_any_order_of_events_the_keys_are_what_a_naive_model_says() {
         "parked",
         "fetch",
         "fetch for an unknown id",
+        "fetch for a failed signature",
+        "parked with a failed signature",
+        "replaced",
         "good answer",
         "bad answer",
         "late answer",

@@ -1,9 +1,12 @@
-//! Three workers that share their fetches by a lease, an issuer that rotates its keys, a flood of unknown key ids, and a
-//! clock that is set back and forward: random schedules, and what must hold in each.
+//! Three workers that share their fetches by a lease, an issuer that rotates its keys, a flood of unknown key ids, forged
+//! tokens with known ones, and a clock that is set back and forward: random schedules, and what must hold in each.
 //!
 //! * A token whose key is published 2 s after its first use is never called bad.
 //! * A rotated key works in every worker soon after its publication.
-//! * Fetches for unknown key ids come out of one bucket; one fetch is made at a time.
+//! * Fetches for unknown key ids and failed signatures come out of one bucket, the last one never for a failed signature; one
+//!   fetch is made at a time.
+//! * A key replaced under the same `kid` works in every worker soon after its publication, and a signature that fails with the
+//!   keys held is never a 503.
 //! * A key id that is never published is called unknown in the end.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -42,6 +45,10 @@ enum Kind {
     Genuine,
     NeverPublished,
     Random,
+    /// With a known `kid`.
+    Forged,
+    /// By the key that replaces another one under its `kid`.
+    Replacing,
 }
 
 struct Worker {
@@ -67,25 +74,45 @@ struct Process {
     bucket: (f64, u64),
     streams: u32,
     fetches: usize,
-    admitted_in: BTreeSet<usize>,
-    works_after: Option<u64>,
+    for_signatures: usize,
+    /// Requests that waited and passed by a key that replaced the one held.
+    replaced: usize,
+    /// Whether a key set is there.
+    is_held: bool,
+    /// Whether one fetch is left because the clock was set back, of either cause.
+    is_one_left: bool,
+    admitted_in: [BTreeSet<usize>; 2],
+    works_after: [Option<u64>; 2],
     unknown: usize,
 }
 
 struct Tokens {
     genuine: String,
     never: String,
+    forged: Vec<String>,
+    replacing: String,
     sets: [Vec<u8>; 2],
 }
 
 fn tokens() -> Tokens {
     let (old, new) = (SigningKey::a("old"), SigningKey::b("new"));
+    let (replaced, replacing) = (SigningKey::a("same"), SigningKey::b("same"));
     let claims = with(&payload(START / 1000), json!({ "exp": START / 1000 + 1_000_000, "iat": 1, "nbf": null }));
     let genuine = new.token(&claims);
     let (_, rest) = genuine.split_once('.').unwrap();
+    let (payload, _) = rest.split_once('.').unwrap();
+    let forged = |number: usize| {
+        let kid = ["old", "same"][number % 2];
+        named(kid, &format!("{payload}.{}", signing::encode(&format!("{number:0>256}"))))
+    };
     Tokens {
         never: named("never", rest),
-        sets: [key_set(&[&old]).to_string().into_bytes(), key_set(&[&old, &new]).to_string().into_bytes()],
+        forged: (0..40).map(forged).collect(),
+        replacing: replacing.token(&claims),
+        sets: [
+            key_set(&[&old, &replaced]).to_string().into_bytes(),
+            key_set(&[&old, &replacing, &new]).to_string().into_bytes(),
+        ],
         genuine,
     }
 }
@@ -120,8 +147,12 @@ impl Process {
             bucket: (3.0, 0),
             streams: 0,
             fetches: 0,
-            admitted_in: BTreeSet::new(),
-            works_after: None,
+            for_signatures: 0,
+            replaced: 0,
+            is_held: false,
+            is_one_left: false,
+            admitted_in: Default::default(),
+            works_after: [None; 2],
             unknown: 0,
         }
     }
@@ -133,6 +164,7 @@ impl Process {
     fn take(&mut self, at: usize, outbox: Outbox) {
         for (stream, decision) in outbox.decided {
             let kind = self.workers[at].streams.remove(&stream).expect("a stream that waits");
+            self.replaced += usize::from(kind == Kind::Replacing && decision.audit.reason() == "admitted");
             self.judge(at, kind, decision.audit.reason());
         }
         if let Some((_, outcome)) = outbox.share {
@@ -153,12 +185,15 @@ impl Process {
 
     fn judge(&mut self, at: usize, kind: Kind, reason: &str) {
         match (kind, reason) {
-            (Kind::Genuine, "admitted") => {
-                self.admitted_in.insert(at);
-                if self.admitted_in.len() == WORKERS && self.works_after.is_none() {
-                    self.works_after = Some(self.millis - FIRST_USE - self.lag);
+            (Kind::Genuine | Kind::Replacing, "admitted") => {
+                let which = usize::from(kind == Kind::Replacing);
+                self.admitted_in[which].insert(at);
+                if self.admitted_in[which].len() == WORKERS && self.works_after[which].is_none() {
+                    self.works_after[which] = Some(self.millis - FIRST_USE - self.lag);
                 }
             }
+            (Kind::Forged | Kind::Replacing, "signature_invalid") => {}
+            (Kind::Forged | Kind::Replacing, _) if self.is_held => panic!("{reason} for a failed signature"),
             (Kind::Genuine, "key_unknown") => panic!("a good token is called bad"),
             (_, "key_unknown") => self.unknown += 1,
             (_, "keys_unavailable" | "wait_timed_out" | "too_many_waiting") => {}
@@ -180,10 +215,14 @@ impl Process {
                 // A lease ends with a clock that is set forward.
                 let is_alone = self.workers.iter().all(|worker| worker.in_flight.is_none());
                 assert!(is_alone || self.is_clock_set, "two fetches at a time");
-                if fetch.keys.cause == FetchCause::UnknownKeyId {
+                if fetch.keys.cause != FetchCause::Due {
                     let (left, as_of) = self.bucket;
                     let left = f64::min(3.0, left + (self.millis - as_of) as f64 / COOLDOWN);
-                    assert!(left > 0.999, "a fetch with {left} left");
+                    let is_spare = fetch.keys.cause == FetchCause::SignatureInvalid && !self.is_one_left;
+                    let least = if is_spare { 1.999 } else { 0.999 };
+                    self.is_one_left = false;
+                    assert!(left > least, "a fetch with {left} left");
+                    self.for_signatures += usize::from(fetch.keys.cause == FetchCause::SignatureInvalid);
                     self.bucket = (left - 1.0, self.millis);
                     self.fetches += 1;
                 }
@@ -201,6 +240,8 @@ impl Process {
         let token = match kind {
             Kind::Genuine => tokens.genuine.clone(),
             Kind::NeverPublished => tokens.never.clone(),
+            Kind::Forged => tokens.forged[usize::try_from(self.streams).unwrap() % tokens.forged.len()].clone(),
+            Kind::Replacing => tokens.replacing.clone(),
             Kind::Random => named(&self.streams.to_string(), tokens.never.split_once('.').unwrap().1),
         };
         self.streams += 1;
@@ -216,13 +257,14 @@ impl Process {
         }
     }
 
-    fn step(&mut self, at: usize, tokens: &Tokens, is_flooded: bool) {
+    fn step(&mut self, at: usize, tokens: &Tokens, others: &[Kind]) {
         let (now, jitter) = (self.now(), Jitter(u16::try_from(self.random.below(65_536)).unwrap()));
         if let Some((fetch, _, has_new)) = self.workers[at].in_flight.take_if(|(_, ends, _)| *ends <= self.millis) {
             let body = tokens.sets[usize::from(has_new)].clone();
             let outcome = FetchOutcome::Response { status: 200, cache_control: None, body };
             let outbox = self.workers[at].engine.on_fetched(fetch.id, outcome, now);
             self.take(at, outbox);
+            self.is_held = true;
         }
         for outcome in [self.good.clone(), self.failed.clone()].into_iter().flatten() {
             let provider = self.workers[at].engine.shared_records()[0].0;
@@ -234,31 +276,37 @@ impl Process {
         }
         let outbox = self.workers[at].engine.on_tick(now, jitter);
         self.take(at, outbox);
-        if is_flooded {
-            self.request(at, Kind::Random, tokens);
-        }
-        if self.millis.is_multiple_of(200) {
-            self.request(at, Kind::NeverPublished, tokens);
+        for kind in others {
+            if *kind != Kind::NeverPublished || self.millis.is_multiple_of(200) {
+                self.request(at, *kind, tokens);
+            }
         }
         if self.millis >= FIRST_USE {
             self.request(at, Kind::Genuine, tokens);
+            self.request(at, Kind::Replacing, tokens);
         }
     }
 
     fn set_clock(&mut self) {
         let seconds = [-3600, -120, -5, -1, 1, 5, 120, 3600][usize::try_from(self.random.below(8)).unwrap()];
         self.offset += seconds * 1000;
-        self.is_clock_set = true;
+        (self.is_clock_set, self.is_one_left) = (true, true);
         let (left, as_of) = self.bucket;
         // Whoever sets it forward fills the bucket; back, one fetch is allowed at once.
         self.bucket = (if seconds > 0 { 3.0 } else { left.max(1.0) }, as_of);
     }
 }
 
-fn run(seed: u64, tokens: &Tokens, sets_clock: bool) -> (usize, u64, usize) {
+struct Found {
+    fetches: usize,
+    for_signatures: usize,
+    replaced: usize,
+    works_after: u64,
+    unknown: usize,
+}
+
+fn run(seed: u64, tokens: &Tokens, others: &[Kind], sets_clock: bool) -> Found {
     let mut process = Process::new(seed);
-    // One in four without a flood.
-    let is_flooded = seed & 6 != 0;
     // Not all the time: a fetch that a step ended has its lease for some seconds more.
     let mut next_step = process.random.below(10_000);
     while process.millis < RUN {
@@ -268,31 +316,46 @@ fn run(seed: u64, tokens: &Tokens, sets_clock: bool) -> (usize, u64, usize) {
         }
         let first = usize::try_from(process.random.below(WORKERS as u64)).unwrap();
         for nth in 0..WORKERS {
-            process.step((first + nth) % WORKERS, tokens, is_flooded);
+            process.step((first + nth) % WORKERS, tokens, others);
         }
         process.millis += STEP;
     }
-    (process.fetches, process.works_after.expect("the new key never works"), process.unknown)
+    let works_after = process.works_after.map(|after| after.expect("the new key never works"));
+    Found {
+        fetches: process.fetches,
+        for_signatures: process.for_signatures,
+        replaced: process.replaced,
+        works_after: works_after.into_iter().max().unwrap(),
+        unknown: process.unknown,
+    }
 }
 
 #[test]
 fn workers_that_share_fetches_agree_with_the_issuer_whatever_the_clock_says() {
     let tokens = tokens();
     for sets_clock in [false, true] {
-        let (mut longest, mut most, mut unknown) = (0, 0, 0);
+        let (mut longest, mut most, mut unknown, mut for_signatures, mut replaced) = (0, 0, 0, 0, 0);
         for number in 0..40_u64 {
             let seed = 0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(number + 1) | 1;
-            let found = std::panic::catch_unwind(|| run(seed, &tokens, sets_clock));
-            let Ok((fetches, works_after, called)) = found else {
-                panic!("seed {seed:#x}, clock steps {sets_clock}: see above")
+            let others: &[Kind] = match number % 4 {
+                0 => &[Kind::Random, Kind::Forged, Kind::NeverPublished],
+                1 => &[Kind::Random, Kind::NeverPublished],
+                2 => &[Kind::Forged],
+                _ => &[Kind::Forged, Kind::NeverPublished],
             };
-            longest = longest.max(works_after);
-            most = most.max(fetches);
-            unknown += called;
+            let found = std::panic::catch_unwind(|| run(seed, &tokens, others, sets_clock));
+            let Ok(found) = found else { panic!("seed {seed:#x}, clock steps {sets_clock}: see above") };
+            longest = longest.max(found.works_after);
+            most = most.max(found.fetches);
+            unknown += found.unknown;
+            for_signatures += found.for_signatures;
+            replaced += found.replaced;
         }
         println!("clock steps {sets_clock}: a new key works after {longest} ms at most, {most} fetches in 30 s");
         assert!(longest <= if sets_clock { 6000 } else { 5000 }, "{longest} ms");
         assert!(sets_clock || most <= 3 + 30 / 4, "{most} fetches");
         assert!(unknown > 100, "no key id is ever called unknown: {unknown}");
+        assert!(for_signatures > 20, "no fetch is ever made for a failed signature: {for_signatures}");
+        assert!(replaced > 0, "no request waits for the key that replaces one");
     }
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 use crate::signing::{self, SigningKey, key_set, payload, with};
 use okta_proxy_wasm::config;
 use okta_proxy_wasm::engine::{
-    Arrival, BATCH, CallOutcome, Decision, Engine, Fetch, FetchFault, FetchOutcome, FetchResult, Jitter, Lease, Outbox,
-    PortableVerifier, RateLimitFields, Room, SharedAnswer, SharedOutcome, StreamId, Turn, Verdict,
+    Arrival, BATCH, CallOutcome, Decision, Engine, Fetch, FetchCause, FetchFault, FetchOutcome, FetchResult, Jitter,
+    Lease, Outbox, PortableVerifier, RateLimitFields, Room, SharedAnswer, SharedOutcome, StreamId, Turn, Verdict,
 };
 use okta_proxy_wasm::http::{HeaderName, RequestHead};
 use okta_proxy_wasm::unix_time::UnixTime;
@@ -889,4 +889,300 @@ fn a_request_that_waits_while_the_clock_is_set_back_does_not_wait_until_it_has_c
         scene.pass(1);
     }
     assert!(matches!(scene.reason_of(stream), Some("wait_timed_out" | "keys_unavailable")), "{stream:?} waits still");
+}
+
+/// A token with this `kid` and a false signature of the right length; each number makes another token.
+fn forged(kid: &str, number: usize) -> String {
+    let header = json!({ "alg": "RS256", "kid": kid }).to_string();
+    let signature = format!("{number:0>256}");
+    format!(
+        "{}.{}.{}",
+        signing::encode(&header),
+        signing::encode(&payload(START).to_string()),
+        signing::encode(&signature)
+    )
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_key_replaced_under_the_same_kid_is_found_by_the_request_that_brings_it() {
+    let (old, new) = (SigningKey::a("k1"), SigningKey::b("k1"));
+    let mut scene = with_keys(&old);
+    let (of_old, of_new) = (old.token(&payload(START)), new.token(&payload(START)));
+    assert_eq!(scene.request(&of_old).1, Some("admitted"));
+    let (first, reason) = scene.request(&of_new);
+    assert_eq!(reason, None, "it waits for the fetch");
+    assert!(scene.next_tick.is_some());
+    let (second, _) = scene.request(&of_new);
+    let fetch = scene.tick_begins_a_fetch();
+    let (third, _) = scene.request(&of_new);
+    scene.answer(&fetch, published(&[&new]));
+    for stream in [first, second, third] {
+        assert_eq!(scene.reason_of(stream), Some("admitted"));
+    }
+    assert_eq!(scene.request(&of_new).1, Some("admitted"));
+    assert_eq!(scene.request(&of_old).1, Some("signature_invalid"), "the old key verifies nothing any more");
+    assert_eq!(scene.tick(), []);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn forged_tokens_with_a_known_kid_cause_one_fetch_in_ten_seconds_and_only_the_first_waits() {
+    let key = SigningKey::a("k1");
+    let mut scene = with_keys(&key);
+    for round in 0..3 {
+        let (first, reason) = scene.request(&forged("k1", 1000 * round));
+        assert_eq!(reason, None, "{round}");
+        let fetch = scene.tick_begins_a_fetch();
+        scene.answer(&fetch, published(&[&key]));
+        assert_eq!(scene.reason_of(first), Some("signature_invalid"));
+        for number in 1..100 {
+            assert_eq!(scene.request(&forged("k1", 1000 * round + number)).1, Some("signature_invalid"), "{number}");
+            assert_eq!(scene.tick(), []);
+            scene.now = scene.now.plus(Duration::from_millis(100));
+        }
+        assert_eq!(scene.request(&key.token(&payload(START))).1, Some("admitted"));
+        scene.now = scene.now.plus(Duration::from_millis(100));
+    }
+}
+
+/// A token that was rejected is remembered for seconds. That must not keep its client from the key that replaced the one held.
+#[wasm_bindgen_test(unsupported = test)]
+fn a_token_that_was_rejected_before_is_verified_with_the_key_that_replaced_the_one_held() {
+    let (old, new) = (SigningKey::a("k1"), SigningKey::b("k1"));
+    let token = new.token(&payload(START));
+    let mut scene = with_keys(&old);
+    // The key server is down, and then up again within the time that a bad signature is remembered.
+    let (first, _) = scene.request(&token);
+    let fetch = scene.tick_begins_a_fetch();
+    scene.answer(&fetch, UNREACHABLE);
+    assert_eq!(scene.reason_of(first), Some("signature_invalid"));
+    assert_eq!(scene.request(&token).1, Some("signature_invalid"), "no fetch is made now");
+    scene.pass(2);
+    let (retry, reason) = scene.request(&token);
+    assert_eq!(reason, None);
+    let fetch = scene.tick_begins_a_fetch();
+    scene.answer(&fetch, published(&[&new]));
+    assert_eq!(scene.reason_of(retry), Some("admitted"));
+    // The issuer signs with the new key before it publishes it.
+    let mut scene = with_keys(&old);
+    let (first, _) = scene.request(&token);
+    let fetch = scene.tick_begins_a_fetch();
+    scene.answer(&fetch, published(&[&old]));
+    assert_eq!(scene.reason_of(first), Some("signature_invalid"));
+    scene.pass(9);
+    assert_eq!(scene.request(&token).1, Some("signature_invalid"));
+    scene.pass(1);
+    let (retry, _) = scene.request(&token);
+    let fetch = scene.tick_begins_a_fetch();
+    scene.answer(&fetch, published(&[&new]));
+    assert_eq!(scene.reason_of(retry), Some("admitted"));
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_failed_signature_is_401_whatever_keeps_a_fetch_from_being_made() {
+    let key = SigningKey::a("k1");
+    let is_rejected_at_once = |scene: &mut Scene, context: &str| {
+        assert_eq!(scene.request(&forged("k1", 1)).1, Some("signature_invalid"), "{context}");
+        assert_eq!(scene.tick(), [], "{context}");
+    };
+    // The fetch fails, and none is made during the back-off.
+    let mut scene = with_keys(&key);
+    let (stream, reason) = scene.request(&forged("k1", 0));
+    assert_eq!(reason, None);
+    let fetch = scene.tick_begins_a_fetch();
+    scene.answer(&fetch, UNREACHABLE);
+    assert_eq!(scene.reason_of(stream), Some("signature_invalid"));
+    is_rejected_at_once(&mut scene, "back-off");
+    // The host does not answer the callout.
+    let mut scene = with_keys(&key);
+    let (stream, reason) = scene.request(&forged("k1", 0));
+    assert_eq!(reason, None);
+    scene.tick_begins_a_fetch();
+    scene.pass(6);
+    scene.tick();
+    assert_eq!(scene.reason_of(stream), Some("signature_invalid"));
+    // Unknown key ids have taken all fetches.
+    let mut scene = with_keys(&key);
+    for kid in ["x", "y", "z"] {
+        scene.request(&SigningKey::b(kid).token(&payload(START)));
+        let fetch = scene.tick_begins_a_fetch();
+        scene.answer(&fetch, published(&[&key]));
+    }
+    is_rejected_at_once(&mut scene, "no fetch is left");
+    scene.pass(4);
+    scene.tick();
+    // The process has none left.
+    let mut scene = with_keys(&key);
+    let (stream, reason) = scene.request(&forged("k1", 0));
+    assert_eq!(reason, None);
+    let fetch = scene.tick_begins_a_fetch();
+    let turn = Turn::CoolingDown { wait: Duration::from_secs(4), sequence: fetch.keys.sequence };
+    let outbox = scene.engine.on_turn(fetch.id, turn, scene.now);
+    scene.take(outbox);
+    assert_eq!(scene.reason_of(stream), Some("signature_invalid"));
+    is_rejected_at_once(&mut scene, "the process has none left");
+    // A key that is not held is looked for all the same: the last fetch is kept for those.
+    assert_eq!(scene.request(&SigningKey::b("new").token(&payload(START))).1, None);
+    let fetch = scene.tick_begins_a_fetch();
+    assert_eq!(fetch.keys.cause, FetchCause::UnknownKeyId);
+    scene.answer(&fetch, published(&[&key]));
+    scene.pass(4);
+    assert_eq!(scene.request(&forged("k1", 2)).1, Some("signature_invalid"), "that fetch began after its failure");
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn forged_tokens_with_every_known_kid_leave_a_fetch_to_a_key_that_is_new() {
+    let keys: Vec<SigningKey> = (0..20).map(|number| SigningKey::a(&format!("k{number}"))).collect();
+    let held: Vec<&SigningKey> = keys.iter().collect();
+    let new = SigningKey::b("new");
+    let all: Vec<&SigningKey> = keys.iter().chain([&new]).collect();
+    // Whatever the state of the bucket at the rotation.
+    for rotation in [0, 50, 20_000, 22_000, 23_950] {
+        let mut scene = Scene::new();
+        let fetch = scene.tick_begins_a_fetch();
+        scene.answer(&fetch, published(&held));
+        let (mut fetches, mut works) = (0, None);
+        for tick in 0..600_u64 {
+            let millis = tick * 50;
+            for kid in 0..20_usize {
+                let number = usize::try_from(tick).unwrap() * 20 + kid;
+                let (stream, reason) = scene.request(&forged(&format!("k{kid}"), number));
+                assert!([None, Some("signature_invalid")].contains(&reason), "{reason:?}");
+                scene.engine.on_stream_closed(stream);
+            }
+            if millis >= rotation && works.is_none() {
+                let (stream, reason) = scene.request(&new.token(&payload(START)));
+                assert_ne!(reason, Some("key_unknown"));
+                scene.engine.on_stream_closed(stream);
+                works = works.or((reason == Some("admitted")).then_some(millis - rotation));
+            }
+            for fetch in scene.tick() {
+                fetches += 1;
+                scene.now = scene.now.plus(Duration::from_millis(20));
+                scene.answer(&fetch, published(if millis < rotation { &held } else { &all }));
+                scene.now = UnixTime::from_millis(START * 1000 + millis);
+            }
+            assert!(scene.decided.drain(..).all(|(_, decision)| {
+                ["signature_invalid", "admitted", "keys_unavailable"].contains(&decision.audit.reason())
+            }));
+            scene.now = UnixTime::from_millis(START * 1000 + millis + 50);
+        }
+        assert!(works.is_some_and(|millis| millis <= 100), "rotated at {rotation}: works after {works:?} ms");
+        assert!((3..=3 + 30 / 4).contains(&fetches), "{fetches} fetches in 30 s");
+    }
+}
+
+/// Hardly any token whose signature fails is genuine: those that wait take few places.
+#[wasm_bindgen_test(unsupported = test)]
+fn failed_signatures_take_an_eighth_of_their_issuers_places() {
+    let key = SigningKey::a("k1");
+    let mut scene = Scene::with_room(Room { requests: 600, bytes: usize::MAX });
+    let fetch = scene.tick_begins_a_fetch();
+    scene.answer(&fetch, published(&[&key]));
+    let reasons: Vec<_> = (0..100).map(|number| scene.request(&forged("k1", number)).1).collect();
+    let waiting = reasons.iter().filter(|reason| reason.is_none()).count();
+    assert_eq!(waiting, 38, "of 300");
+    assert!(reasons[waiting..].iter().all(|reason| *reason == Some("signature_invalid")));
+    let unknown = (0..600).filter(|number| scene.request(&forged(&format!("x{number}"), 0)).1.is_none()).count();
+    assert_eq!(unknown, 300 - waiting, "the others wait for keys that are not held");
+    assert_eq!(scene.request(&forged("k1", 1000)).1, Some("signature_invalid"));
+}
+
+/// A set with keys that have no id has candidates for every token: what it names is not remembered.
+#[wasm_bindgen_test(unsupported = test)]
+fn key_ids_that_a_client_makes_up_for_keys_without_an_id_count_as_one() {
+    let old = SigningKey::a("k1");
+    let mut without_id = key_set(&[&old]);
+    without_id["keys"][0].as_object_mut().unwrap().remove("kid");
+    let mut scene = Scene::new();
+    let fetch = scene.tick_begins_a_fetch();
+    scene.answer(&fetch, answer_of(200, None, &without_id));
+    assert_eq!(scene.request(&old.token(&payload(START))).1, Some("admitted"));
+    let (first, reason) = scene.request(&forged("x", 0));
+    assert_eq!(reason, None);
+    let fetch = scene.tick_begins_a_fetch();
+    scene.answer(&fetch, answer_of(200, None, &without_id));
+    assert_eq!(scene.reason_of(first), Some("signature_invalid"));
+    for number in 0..1000 {
+        assert_eq!(scene.request(&forged(&format!("x{number}"), number)).1, Some("signature_invalid"));
+    }
+    assert_eq!(scene.tick(), []);
+    scene.pass(10);
+    let new = SigningKey::b("k2");
+    let (waiting, _) = scene.request(&new.token(&payload(START)));
+    let fetch = scene.tick_begins_a_fetch();
+    scene.answer(&fetch, published(&[&old, &new]));
+    assert_eq!(scene.reason_of(waiting), Some("admitted"));
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn keys_of_the_configuration_are_final() {
+    let key = SigningKey::a("k1");
+    let configuration = json!({ "providers": { "a": { "issuer": signing::ISSUER, "audiences": ["api://default"],
+        "jwks": { "inline": key_set(&[&key]) } } } });
+    let mut scene = Scene::of(&configuration, Room::default());
+    assert_eq!(scene.request(&forged("k1", 0)).1, Some("signature_invalid"));
+    assert_eq!(scene.request(&SigningKey::b("k1").token(&payload(START))).1, Some("signature_invalid"));
+    assert_eq!(scene.tick(), []);
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_key_replaced_under_the_same_kid_is_found_by_the_fetch_of_another_worker() {
+    let (old, new) = (SigningKey::a("k1"), SigningKey::b("k1"));
+    let (mut here, mut there, mut lease) = two_workers(&old);
+    let early = fetches_for(&mut there, &mut lease, "another");
+    let (waiting, _) = here.request(&new.token(&payload(START)));
+    let own = here.tick_begins_a_fetch();
+    assert_eq!(own.keys.cause, FetchCause::SignatureInvalid);
+    assert!(matches!(take_turn(&mut here, &mut lease, &own), Turn::Theirs(_)));
+    // That one began too early to reject it, and may well bring the new key.
+    there.answer(&early, published(&[&old]));
+    lease = lease.map(Lease::given_back);
+    here.learn(&there.shared.take().unwrap());
+    assert_eq!(here.reason_of(waiting), None);
+    assert!(here.engine.is_fetching(own.id));
+    let late = fetches_for(&mut there, &mut lease, "a third");
+    there.answer(&late, published(&[&new]));
+    lease = lease.map(Lease::given_back);
+    here.learn(&there.shared.take().unwrap());
+    assert_eq!(here.reason_of(waiting), Some("admitted"));
+    assert!(!here.engine.is_fetching(own.id), "its own fetch is needed no more");
+    assert!(lease.is_some());
+}
+
+/// What that fetch brought is judged first; no second one is made where it is enough.
+#[wasm_bindgen_test(unsupported = test)]
+fn other_keys_that_another_worker_fetched_spare_the_fetch_for_a_failed_signature() {
+    let (old, new) = (SigningKey::a("k1"), SigningKey::b("k1"));
+    let (mut here, mut there, mut lease) = two_workers(&old);
+    let early = fetches_for(&mut there, &mut lease, "another");
+    let (waiting, _) = here.request(&new.token(&payload(START)));
+    let (forged, _) = here.request(&forged("k1", 0));
+    let own = here.tick_begins_a_fetch();
+    assert!(matches!(take_turn(&mut here, &mut lease, &own), Turn::Theirs(_)));
+    there.answer(&early, published(&[&new]));
+    lease = lease.map(Lease::given_back);
+    here.learn(&there.shared.take().unwrap());
+    assert_eq!(here.reason_of(waiting), Some("admitted"));
+    assert!(!here.engine.is_fetching(own.id));
+    // When that fetch began is not known here: another one is made for the request that still waits.
+    assert_eq!(here.reason_of(forged), None);
+    let own = here.tick_begins_a_fetch();
+    assert!(matches!(take_turn(&mut here, &mut lease, &own), Turn::Ours(_)));
+    here.answer(&own, published(&[&new]));
+    assert_eq!(here.reason_of(forged), Some("signature_invalid"));
+}
+
+/// Another worker's set may be an hour old when this one takes it over.
+#[wasm_bindgen_test(unsupported = test)]
+fn a_failed_signature_is_judged_again_after_an_old_set_of_another_worker() {
+    let (old, new) = (SigningKey::a("k1"), SigningKey::b("k1"));
+    let mut there = with_keys(&old);
+    let mut here = Scene::new();
+    let (waiting, reason) = here.request(&new.token(&payload(START)));
+    assert_eq!(reason, None, "for the first keys");
+    here.learn(&there.shared.take().unwrap());
+    assert_eq!(here.reason_of(waiting), None);
+    let fetch = here.tick_begins_a_fetch();
+    here.answer(&fetch, published(&[&new]));
+    assert_eq!(here.reason_of(waiting), Some("admitted"));
 }

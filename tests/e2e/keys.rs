@@ -1,13 +1,20 @@
-//! The issuer's keys over time in a real Envoy: rotation, outage at start and later, and tokens that name keys
-//! which do not exist.
+//! The issuer's keys over time in a real Envoy: rotation, outage at start and later, keys replaced under their `kid`, and
+//! tokens that name keys which do not exist.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+#![allow(clippy::disallowed_methods, reason = "a test measures how long things take")]
 
-use crate::gateway::{self, Setup, configuration_with_jwks};
-use serde_json::json;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use crate::gateway::{self, API, Setup, configuration_with_jwks};
+use crate::signing;
+use serde_json::{Value, json};
+use testbed::authorization_server::now;
+use testbed::envoy::Envoy;
+use testbed::flood::Flood;
 use testbed::polling::until;
-use testbed::{Mode, Request, SigningKey};
+use testbed::{Answer, Backend, Cluster, EnvoyBuilder, ListenerOptions, Mode, Request, ScriptedServer, SigningKey};
 
 #[test]
 fn no_good_token_is_refused_while_the_issuer_rotates_its_keys() {
@@ -108,4 +115,175 @@ fn a_key_that_is_withdrawn_stops_verifying_with_the_next_fetch() {
     gateway.idp.retire(&withdrawn);
     until("the refusal", Duration::from_secs(10), || (gateway.get(&token).status == 401).then_some(()));
     assert!(gateway.reasons().contains(&"key_unknown".to_owned()));
+}
+
+/// A gateway with four workers, and an issuer whose keys are what the test says.
+struct Issuer {
+    published: Arc<Mutex<Value>>,
+    server: ScriptedServer,
+    backend: Backend,
+    envoy: Envoy,
+}
+
+impl Issuer {
+    fn publishing(keys: &[&signing::SigningKey]) -> Self {
+        let [first, ..] = keys else { panic!("no key") };
+        Self::start(signing::key_set(keys), &first.token(&signing::payload(now())))
+    }
+
+    /// `token` is by a key of the set.
+    fn start(set: Value, token: &str) -> Self {
+        let published = Arc::new(Mutex::new(set));
+        let script = Arc::clone(&published);
+        let server = ScriptedServer::start(move |_, _| Answer::json(200, &script.lock().expect("no panic")).into());
+        let configuration = json!({ "providers": { "scripted": { "issuer": signing::ISSUER,
+            "audiences": [signing::AUDIENCE], "upstream": "keys", "insecure_http": true,
+            "jwks": { "uri": format!("http://127.0.0.1:{}/keys", server.port()) } } } });
+        let backend = Backend::start();
+        let envoy = EnvoyBuilder::new()
+            .concurrency(4)
+            .listener(ListenerOptions::filtered(API, &configuration))
+            .cluster(Cluster::backend("backend", backend.port()))
+            .cluster(Cluster::plain("keys", server.port()))
+            .start();
+        let issuer = Self { published, server, backend, envoy };
+        // Whichever worker is asked.
+        for _ in 0..40 {
+            assert_eq!(issuer.get(token), 200);
+        }
+        issuer
+    }
+
+    fn publish(&self, keys: &[&signing::SigningKey]) {
+        *self.published.lock().expect("no panic") = signing::key_set(keys);
+    }
+
+    fn get(&self, token: &str) -> u16 {
+        Request::get("/").bearer(token).send(self.envoy.port(API)).status
+    }
+}
+
+/// A token with this `kid` and a false signature of the right length; each number makes another token.
+fn forged(kid: &str, number: usize) -> String {
+    let header = json!({ "alg": "RS256", "kid": kid }).to_string();
+    let (payload, signature) = (signing::payload(now()).to_string(), format!("{number:0>256}"));
+    format!("{}.{}.{}", signing::encode(&header), signing::encode(&payload), signing::encode(&signature))
+}
+
+#[test]
+fn a_key_replaced_under_the_same_kid_works_with_its_first_token() {
+    let (old, new) = (signing::SigningKey::a("k1"), signing::SigningKey::b("k1"));
+    let (of_old, of_new) = (old.token(&signing::payload(now())), new.token(&signing::payload(now())));
+    let issuer = Issuer::publishing(&[&old]);
+    assert_eq!(issuer.server.count(), 1);
+    issuer.publish(&[&new]);
+    for _ in 0..40 {
+        assert_eq!(issuer.get(&of_new), 200);
+    }
+    assert_eq!(issuer.server.count(), 2, "one fetch for all workers");
+    for _ in 0..40 {
+        assert_eq!(issuer.get(&of_old), 401, "the old key verifies nothing any more");
+    }
+    // Each worker makes sure once, unless it learns of another one's fetch.
+    assert!((2..=6).contains(&issuer.server.count()), "{} fetches", issuer.server.count());
+    assert!(!issuer.envoy.log().contains("panicked"));
+}
+
+/// Forged tokens with known key ids: rejected at once but for the first ones, few fetches, and no rotated key is delayed.
+#[test]
+fn in_a_flood_of_forged_tokens_with_known_kids_fetches_are_few_and_a_rotated_key_works_soon() {
+    let keys: Vec<_> = (0..16).map(|number| signing::SigningKey::a(&format!("k{number}"))).collect();
+    let held: Vec<&signing::SigningKey> = keys.iter().collect();
+    let issuer = Issuer::publishing(&held);
+    let known = keys[0].token(&signing::payload(now()));
+    let (before, began) = (issuer.server.count(), Instant::now());
+    let statuses: [AtomicUsize; 2] = Default::default();
+    let done = AtomicBool::new(false);
+    let (flooded, delays) = std::thread::scope(|scope| {
+        let senders: Vec<_> = (0..4)
+            .map(|sender| {
+                let (issuer, statuses, done) = (&issuer, &statuses, &done);
+                // Some 1,000 a second in all.
+                scope.spawn(move || {
+                    let mut flooded = 0;
+                    while !done.load(Ordering::Relaxed) {
+                        let flood = Flood {
+                            port: issuer.envoy.port(API),
+                            connections: 4,
+                            requests: 100,
+                            at_most: Duration::from_secs(60),
+                        };
+                        let number = |nth: usize| (sender * 1_000_000) + flooded + nth;
+                        let begun = Instant::now();
+                        flooded += flood
+                            .send(
+                                |nth| Request::get("/").bearer(&forged(&format!("k{}", nth % 16), number(nth))),
+                                |response| {
+                                    statuses[usize::from(response.status != 401)].fetch_add(1, Ordering::Relaxed);
+                                },
+                            )
+                            .answered;
+                        std::thread::sleep(Duration::from_millis(400).saturating_sub(begun.elapsed()));
+                    }
+                    flooded
+                })
+            })
+            .collect();
+        std::thread::sleep(Duration::from_secs(5));
+        let delays: Vec<Duration> = (0..3)
+            .map(|round| {
+                let new = signing::SigningKey::b(&format!("new{round}"));
+                let token = new.token(&signing::payload(now()));
+                issuer.publish(&held.iter().copied().chain([&new]).collect::<Vec<_>>());
+                let rotated = Instant::now();
+                until("the rotated key to work in all workers", Duration::from_secs(60), || {
+                    let requests = vec![Request::get("/").bearer(&token); 12];
+                    let answers = testbed::send_many(issuer.envoy.port(API), &requests, 12);
+                    let answers: Vec<u16> =
+                        answers.into_iter().filter_map(Result::ok).map(|answer| answer.status).collect();
+                    assert!(answers.iter().all(|status| [200, 503].contains(status)), "{answers:?}");
+                    (answers.len() == 12 && answers.iter().all(|status| *status == 200)).then_some(())
+                });
+                assert_eq!(issuer.get(&known), 200);
+                let delay = rotated.elapsed();
+                std::thread::sleep(Duration::from_secs(5));
+                delay
+            })
+            .collect();
+        done.store(true, Ordering::Relaxed);
+        (senders.into_iter().map(|sender| sender.join().expect("no panic")).sum::<usize>(), delays)
+    });
+    let (fetches, took) = (issuer.server.count() - before, began.elapsed());
+    println!("{flooded} forged tokens in {took:?}: {fetches} fetches; rotated keys worked after {delays:?}");
+    assert_eq!(statuses[1].load(Ordering::Relaxed), 0, "other answers than 401");
+    // What a rotated key may take in a flood of unknown key ids, too, and one for a test machine with other work.
+    assert!(delays.iter().all(|delay| *delay <= Duration::from_secs(6)), "{delays:?}");
+    assert!(fetches as u64 <= 3 + took.as_secs() / 4, "{fetches} fetches in {took:?}");
+    assert!(flooded > 2000, "no flood: {flooded}");
+    // Nothing but the fetch for the first one is waited for.
+    let mut times: Vec<Duration> = (0..200)
+        .map(|number| {
+            let (token, begun) = (forged("k0", 10_000_000 + number), Instant::now());
+            assert_eq!(issuer.get(&token), 401);
+            begun.elapsed()
+        })
+        .collect();
+    times.sort_unstable();
+    println!("a forged token: {:?} in the middle, {:?} at most", times[100], times[199]);
+    assert!(times[190] < Duration::from_millis(100), "{times:?}");
+    assert!(issuer.backend.count() > 0);
+    assert!(!issuer.envoy.log().contains("panicked"));
+}
+
+#[test]
+fn a_set_with_more_than_512_keys_is_used_up_to_there_and_the_log_says_how_many_are_not_read() {
+    let first = signing::SigningKey::a("first");
+    let token_of = |key: &signing::SigningKey| key.token(&signing::payload(now()));
+    let numbered: Vec<_> = (0..513).map(|number| signing::SigningKey::a(&format!("k{number}"))).collect();
+    let mut keys = vec![first.jwk(), json!({ "kty": "oct", "kid": "secret", "k": "AAAA" })];
+    keys.extend(numbered.iter().map(signing::SigningKey::jwk));
+    let issuer = Issuer::start(json!({ "keys": keys }), &token_of(&first));
+    assert_eq!(issuer.get(&token_of(&numbered[509])), 200, "the 512th");
+    let line = r#"provider "scripted": 511 keys fetched, 1 skipped as unusable, 3 not read: a set may have 512 keys; tokens of the others are rejected"#;
+    assert!(issuer.envoy.log().contains(line), "{}", issuer.envoy.log());
 }

@@ -204,6 +204,10 @@ fn keys_that_age_change_and_cannot_be_had_are_seen() {
     until("the new key", A_REPORT, || (gateway.get(&gateway.alice()).status == 200).then_some(()));
     expect(envoy, "unknown_key_fetches_total", &[("provider=okta", 1)]);
     expect(envoy, "key_changes_total", &[("provider=okta", 1)]);
+    let (signed, _) = token.rsplit_once('.').expect("a JWT");
+    let forged = format!("{signed}.{}", "A".repeat(342));
+    assert_eq!(gateway.get(&forged).status, 401);
+    expect(envoy, "signature_invalid_fetches_total", &[("provider=okta", 1)]);
     gateway.assert_no_trap();
 }
 

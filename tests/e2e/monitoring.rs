@@ -63,7 +63,9 @@ fn traffic(gateway: &Gateway, key: &SigningKey, alice: &str, round: usize) {
     let elsewhere = key.token(&with(&payload(now()), json!({ "iss": "https://down.example" })));
     let unknown_key =
         SigningKey::a(&format!("unheard-of-{round}")).token(&with(&payload(now()), json!({ "iss": ISSUER })));
-    for token in ["good", "fails", "bad", &format!("bad-{round}"), alice, &elsewhere, &unknown_key] {
+    let (signed, _) = alice.rsplit_once('.').expect("a JWT");
+    let forged = format!("{signed}.{}", "A".repeat(342));
+    for token in ["good", "fails", "bad", &format!("bad-{round}"), alice, &elsewhere, &unknown_key, &forged] {
         Request::get("/accounts").bearer(token).send(gateway.port());
     }
     Request::get("/beta/x").bearer(alice).send(gateway.port());

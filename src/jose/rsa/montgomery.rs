@@ -8,36 +8,48 @@
 //! Numbers between are kept below twice the modulus, which saves the comparison after every step (Walter,
 //! "Montgomery exponentiation needs no final subtractions", 1999). No secrets: it branches on what it reads.
 
+use std::sync::OnceLock;
+
 /// The columns that the inner loop treats in one go; as many zeros end each row, so that none is left over.
 const STRIDE: usize = 4;
 /// Up to here digits have 28 bits: 2 * 110 products of 56 bits and what is carried in stay below 2^64.
 const MAX_BITS_OF_WIDE_DIGITS: usize = 3072;
 
 /// An odd number of at most 8192 bits, with what calculating modulo it needs. R is 2^(digit_bits * length).
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub(super) struct Modulus {
     /// Little-endian, `length` digits and `STRIDE` zeros.
     row: Vec<u32>,
+    /// The significant bits.
+    bits: usize,
     /// How many digits a number has: an even number, R more than four times the modulus.
     length: usize,
     /// 28, or 27 where 8192 bits fit: 2 * 304 products of 54 bits.
     digit_bits: u32,
     /// -1/modulus modulo a digit.
     negated_inverse: u64,
-    /// R^2 modulo the modulus.
-    r_squared: Vec<u32>,
+    /// R^2 modulo the modulus. It costs as much as some verifications, and most keys of a large set verify nothing: computed
+    /// by the first one.
+    r_squared: OnceLock<Vec<u32>>,
 }
+
+impl PartialEq for Modulus {
+    /// The number says everything; what was computed of it does not count.
+    fn eq(&self, other: &Self) -> bool {
+        self.row == other.row
+    }
+}
+
+impl Eq for Modulus {}
 
 impl Modulus {
     /// The modulus of these `bits` significant bits; it is for the caller to see that it is odd and not too long.
     pub(super) fn new(big_endian: &[u8], bits: usize) -> Self {
         let (digit_bits, length) = shape(bits);
         let mut row = digits_from_bytes(big_endian, digit_bits);
-        row.resize(length, 0);
-        let r_squared = power_of_two(2 * length * digit_bits as usize, &row, bits, digit_bits);
         let negated_inverse = negated_inverse(row.first().copied().unwrap_or(0)) & mask(digit_bits);
         row.resize(length + STRIDE, 0);
-        Self { row, length, digit_bits, negated_inverse, r_squared }
+        Self { row, bits, length, digit_bits, negated_inverse, r_squared: OnceLock::new() }
     }
 
     /// `base^exponent`, as many bytes as `base`, for an odd exponent from 3 up; `None` when the base is not
@@ -51,7 +63,7 @@ impl Modulus {
         }
         let mut columns = Columns::new(self.length);
         let mut power = base.clone();
-        self.multiply(&mut power, &self.r_squared, &mut columns);
+        self.multiply(&mut power, self.r_squared(), &mut columns);
         let montgomery_base = power.clone();
         // Left to right over the bits below the highest one. The exponent is odd, so the last step
         // multiplies, and with the plain base: that takes the result out of Montgomery form.
@@ -71,6 +83,11 @@ impl Modulus {
 
     fn digits(&self) -> &[u32] {
         self.row.split_at(self.length).0
+    }
+
+    fn r_squared(&self) -> &[u32] {
+        let exponent = 2 * self.length * self.digit_bits as usize;
+        self.r_squared.get_or_init(|| power_of_two(exponent, self.digits(), self.bits, self.digit_bits))
     }
 
     /// `number = number * factor / R`, in the sense of the modulus. Both are below twice the modulus, and so

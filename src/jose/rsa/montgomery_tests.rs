@@ -114,6 +114,29 @@ fn powers_are_those_of_a_big_integer_library_for_any_odd_exponent() {
     }
 }
 
+/// A set may have 512 keys, and what this costs each of them delays every request of its worker.
+#[wasm_bindgen_test(unsupported = test)]
+fn the_square_of_r_is_computed_with_the_first_power_and_once() {
+    let mut random = Xorshift(37);
+    for bits in [2048_usize, 3073, 4096, 8192] {
+        let n = random.odd(bits);
+        let modulus = modulus(&n);
+        let before = modulus.clone();
+        assert_eq!(modulus.r_squared.get(), None, "{bits}");
+        let base = &n - 2_u32;
+        let expected = base.modpow(&65_537_u32.into(), &n);
+        let power = modulus.power(&base.to_bytes_be(), 65_537).unwrap();
+        assert_eq!(BigUint::from_bytes_be(&power), expected, "{bits}");
+        let r = one() << (modulus.digit_bits as usize * modulus.length);
+        let computed = modulus.r_squared.get().map(|digits| modulus.number_of(digits));
+        assert_eq!(computed, Some(&r * &r % &n), "{bits}");
+        assert!(before == modulus, "whether it was computed or not");
+        for other in [before, modulus.clone(), modulus] {
+            assert_eq!(other.power(&base.to_bytes_be(), 65_537).as_ref(), Some(&power), "{bits}");
+        }
+    }
+}
+
 /// Of 2070 bits R is just large enough: for such a modulus and base every tenth result comes out above the modulus.
 #[wasm_bindgen_test(unsupported = test)]
 fn a_power_is_below_the_modulus_even_where_the_last_product_is_not() {

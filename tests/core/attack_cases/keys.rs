@@ -357,6 +357,14 @@ fn a_bad_answer_changes_nothing_until_the_set_is_too_old() {
     assert!(count >= 40, "{count}");
 }
 
+/// A token whose signature fails is judged again with the set that is fetched then.
+fn reason_after_a_fetch(scene: &mut Scene, token: &str, keys: &[Value]) -> &'static str {
+    assert_eq!(scene.reason(token), "parked", "a key may be replaced under its id");
+    let fetch = scene.tick_begins_a_fetch();
+    scene.answer(&fetch, published(keys));
+    scene.decided.last().unwrap().1.audit.reason()
+}
+
 #[test]
 fn a_set_with_bad_keys_among_good_ones_serves_the_good_ones() {
     let mut scene = holding(&[
@@ -370,6 +378,8 @@ fn a_set_with_bad_keys_among_good_ones_serves_the_good_ones() {
     assert!(matches!(scene.notes[..], [(_, FetchResult::Replaced { usable: 2, skipped: 4, .. })]), "J2 mixed");
     assert_eq!(scene.reason(claiming(json!({}))), "admitted");
     let by_b = Forge::RsaB.token("RS256", "rsa", json!({}), &payload(NOW));
+    let same = [changed(Forge::RsaB, json!({ "kid": "rsa", "use": "enc" })), Forge::RsaA.jwk("rsa")];
+    assert_eq!(reason_after_a_fetch(&mut scene, &by_b, &same), "signature_invalid", "J2 mixed: an unusable key");
     assert_eq!(scene.reason(by_b), "signature_invalid", "J2 mixed: the unusable key verifies nothing");
     // A large set works up to its limit: 503 for everybody would be worse.
     scene.pass(3600);
@@ -408,6 +418,8 @@ fn a_key_that_is_removed_verifies_nothing_after_the_next_refresh() {
     scene.pass(3600);
     let fetch = scene.tick_begins_a_fetch();
     scene.answer(&fetch, published(&[Forge::RsaB.jwk("old")]));
+    let same = [Forge::RsaB.jwk("old")];
+    assert_eq!(reason_after_a_fetch(&mut scene, &old, &same), "signature_invalid", "J3 the id is used again");
     assert_eq!(scene.reason(&old), "signature_invalid", "J3 the id is used again");
     // Removed for one who sends no `kid` as well.
     let mut scene = holding(&[Forge::RsaA.jwk("old"), Forge::RsaB.jwk("new")]);
@@ -416,6 +428,8 @@ fn a_key_that_is_removed_verifies_nothing_after_the_next_refresh() {
     scene.pass(3600);
     let fetch = scene.tick_begins_a_fetch();
     scene.answer(&fetch, published(&[Forge::RsaB.jwk("new")]));
+    let same = [Forge::RsaB.jwk("new")];
+    assert_eq!(reason_after_a_fetch(&mut scene, &nameless, &same), "signature_invalid", "J3 without kid");
     assert_eq!(scene.reason(&nameless), "signature_invalid", "J3 without kid");
 }
 
