@@ -4,6 +4,8 @@
 #![allow(missing_docs, reason = "a test")]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test")]
 
+#[path = "decisions/common_issuers.rs"]
+mod common_issuers;
 mod signing;
 mod verdicts;
 

@@ -14,6 +14,10 @@ use crate::import::issuer::{equal_audiences, set_issuer};
 pub struct Imported {
     /// Its name.
     pub name: String,
+    /// Where it is written.
+    pub place: String,
+    /// Its issuer.
+    pub issuer: String,
     /// Whom its tokens must be for; nobody in particular where there are none.
     pub audiences: Vec<String>,
     /// The same and those that single rules want instead.
@@ -87,7 +91,8 @@ pub fn import(name: &str, fields: &Fields<'_>, draft: &mut Draft, remarks: &mut 
     draft.providers.insert(name.to_owned(), Value::Object(provider));
     let forward = handling.forward;
     draft.handling.push((place.clone(), handling));
-    Some(Imported { name: name.to_owned(), all_audiences: audiences.clone(), audiences, demands, forward })
+    let (name, place, issuer) = (name.to_owned(), place.clone(), issuer.to_owned());
+    Some(Imported { name, place, issuer, all_audiences: audiences.clone(), audiences, demands, forward })
 }
 
 /// What has no counterpart and demands nothing; what is not known could, and leaves no result.

@@ -34,13 +34,28 @@ fn action(spec: &Value) -> Option<Action> {
     }
 }
 
+/// The claims that Istio splits at spaces besides `scope` and `permission`, in tokens of one provider.
+#[derive(Debug)]
+pub struct SplitClaims {
+    /// Where the provider is written.
+    pub place: String,
+    /// Its name here.
+    pub provider: String,
+    /// Its issuer.
+    pub issuer: String,
+    /// The audiences of its tokens; none: any.
+    pub audiences: Vec<String>,
+    /// The claims.
+    pub names: Vec<String>,
+}
+
 /// What policies may refer to.
 pub struct Known {
     /// The headers, folded, whose content jwt_authn decides before policies read it. Conditions here see them as the
     /// client sent them.
     pub managed: BTreeSet<String>,
-    /// For each issuer, the claims that Istio splits at spaces besides `scope` and `permission`.
-    pub split_claims: Vec<(String, Vec<String>)>,
+    /// What each rule of RequestAuthentication says of claims.
+    pub split_claims: Vec<SplitClaims>,
     /// The claim that the filter reads scopes from.
     pub scope_claim: Option<&'static str>,
 }
@@ -48,7 +63,7 @@ pub struct Known {
 impl Known {
     /// Whether Istio splits a claim at spaces; nothing where that depends on the issuer.
     fn is_split(&self, name: &str) -> Option<bool> {
-        let is_split = |(_, names): &(String, Vec<String>)| names.iter().any(|other| other == name);
+        let is_split = |split: &SplitClaims| split.names.iter().any(|other| other == name);
         match () {
             () if ["scope", "permission"].contains(&name) || self.split_claims.iter().all(is_split) => Some(true),
             () if !self.split_claims.iter().any(is_split) => Some(false),
