@@ -434,7 +434,7 @@ fn audience_selects_one_of_the_providers_of_one_issuer() {
     let more_clusters = vec![Cluster::plain("partner", keys.port())];
     let gateway = Setup { configuration: providers_of_one_issuer(), more_clusters, ..Setup::default() }.start();
     let claims = |audience: Value, changes: Value| {
-        signing::with(&gateway.bent_payload(json!({})), signing::with(&changes, json!({ "aud": audience })))
+        signing::with(&signing::with(&gateway.bent_payload(json!({})), json!({ "aud": audience })), changes)
     };
     let of_issuer =
         |audience: Value, changes: Value| gateway.idp.sign(&json!({}), &claims(audience, changes), SigningKey::Active);

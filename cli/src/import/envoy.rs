@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::Remarks;
 use super::draft::{self, Draft, any_of};
 use super::fields::Fields;
-use super::issuer::{IssuerOf, check_common_issuers, equal_audiences};
+use super::issuer::{check_common_issuers, equal_audiences};
 use crate::plugin::visit;
 use provider::Imported;
 use requirement::{Needs, Requirements};
@@ -156,13 +156,7 @@ fn providers(fields: &Fields<'_>, draft: &mut Draft, remarks: &mut Remarks) -> V
             }
         });
     }
-    let of = |known: &'_ Imported| IssuerOf {
-        place: &known.place,
-        provider: &known.name,
-        issuer: &known.issuer,
-        audiences: &known.all_audiences,
-    };
-    check_common_issuers(&providers.iter().map(of).collect::<Vec<_>>(), remarks);
+    check_common_issuers(&providers.iter().map(Imported::issuer).collect::<Vec<_>>(), remarks);
     providers
 }
 

@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 use super::Remarks;
 use super::draft::{Draft, Handling, Location, claim_header, folded, header_location, is_duration};
 use super::fields::Fields;
-use super::issuer::{IssuerOf, check_common_issuers, equal_audiences, istio_cluster, set_issuer};
+use super::issuer::{check_common_issuers, equal_audiences, istio_cluster, set_issuer};
 use policy::{Known, SplitClaims};
 
 /// The document that they mean together.
@@ -62,13 +62,7 @@ pub fn import(documents: &[Value], remarks: &mut Remarks) -> Option<Value> {
     }
     let managed = draft.handling.iter().flat_map(|(_, handling)| handling.header_names()).map(folded).collect();
     draft.scope_claim = policy::scope_claim(&policies);
-    let of = |split: &'_ SplitClaims| IssuerOf {
-        place: &split.place,
-        provider: &split.provider,
-        issuer: &split.issuer,
-        audiences: &split.audiences,
-    };
-    check_common_issuers(&split_claims.iter().map(of).collect::<Vec<_>>(), remarks);
+    check_common_issuers(&split_claims.iter().map(SplitClaims::issuer).collect::<Vec<_>>(), remarks);
     let known = Known { managed, split_claims, scope_claim: draft.scope_claim };
     let rules = policy::rules(&policies, &known, remarks);
     draft.rules = rules.rules;

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use crate::import::Remarks;
 use crate::import::draft::{Draft, Handling, Location, cel_text, claim_header, header_location, is_duration};
 use crate::import::fields::Fields;
-use crate::import::issuer::{equal_audiences, set_issuer};
+use crate::import::issuer::{IssuerOf, equal_audiences, set_issuer};
 
 /// A provider, for the requirements that name it.
 #[derive(Debug)]
@@ -29,6 +29,12 @@ pub struct Imported {
 }
 
 impl Imported {
+    /// Its issuer and all audiences of its tokens.
+    pub fn issuer(&self) -> IssuerOf<'_> {
+        let Self { name, place, issuer, all_audiences, .. } = self;
+        IssuerOf { place, provider: name, issuer, audiences: all_audiences }
+    }
+
     /// Whether every token that the provider admits is good for whoever wants one of it.
     pub fn demands_nothing_more(&self) -> bool {
         self.demands.is_empty() && self.audiences == self.all_audiences

@@ -14,6 +14,7 @@ use serde_json::Value;
 
 use crate::import::Remarks;
 use crate::import::fields::Fields;
+use crate::import::issuer::IssuerOf;
 use compose::{Allow, Denials, Need};
 pub use compose::{Rules, rules_of};
 use demand::{Demand, TokenTest, all_of, claim_path, demands, one_of};
@@ -47,6 +48,14 @@ pub struct SplitClaims {
     pub audiences: Vec<String>,
     /// The claims.
     pub names: Vec<String>,
+}
+
+impl SplitClaims {
+    /// The issuer of the provider, and the audiences of its tokens.
+    pub fn issuer(&self) -> IssuerOf<'_> {
+        let Self { place, provider, issuer, audiences, .. } = self;
+        IssuerOf { place, provider, issuer, audiences }
+    }
 }
 
 /// What policies may refer to.
