@@ -377,8 +377,8 @@ fn provider_that_the_audience_selects_is_asked_and_its_audiences_count() {
     let mut ask = |token: &str, said: Value| {
         scene.pass(10_000);
         let (stream, decided) = scene.request(token);
-        if decided.is_some() {
-            return (None, decided.unwrap());
+        if let Some(reason) = decided {
+            return (None, reason);
         }
         let call = scene.tick_begins_a_call();
         let asked = scene.engine.provider_name(call.id.provider()).map(|name| name.to_string());

@@ -113,10 +113,8 @@ impl UnverifiedToken {
     /// Whom the token *claims* to be for: good for choosing whose keys to try, for nothing else. `null` and an empty list
     /// are malformed.
     pub fn claimed_audiences(&self) -> Claim<Vec<&str>> {
-        match self.claims.texts("aud") {
-            Claim::Absent if self.claims.contains("aud") => Claim::Malformed,
-            audiences => audiences,
-        }
+        let audiences = self.claims.texts("aud");
+        if audiences == Claim::Absent && self.claims.contains("aud") { Claim::Malformed } else { audiences }
     }
 
     /// When the token *claims* to end: good for refusing it early, for nothing else.

@@ -228,9 +228,11 @@ fn addresses_are_derived_from_the_first_issuer_alone() {
     assert!(discovery.documents.iter().all(|document| document.authority == "idp.example"));
 }
 
-/// Three providers with these issuers and audiences; no audiences: any.
-fn sharing(providers: &[(&str, &[&str], &[&str])]) -> Value {
-    let provider = |(name, issuers, audiences): &(&str, &[&str], &[&str])| {
+/// Name, issuers and audiences of a provider; no audiences: any.
+type Sharing<'a> = (&'a str, &'a [&'a str], &'a [&'a str]);
+
+fn sharing(providers: &[Sharing<'_>]) -> Value {
+    let provider = |(name, issuers, audiences): &Sharing<'_>| {
         let mut provider = with_keys(issuers[0]);
         if issuers.len() > 1 {
             provider["additional_issuers"] = json!(issuers[1..]);
@@ -250,7 +252,7 @@ fn providers_with_a_common_issuer_need_disjoint_audiences() {
     const ANY: &str = "another provider has the same issuer, and only `audiences` can select the provider of a token; write `audiences` for each";
     const COMMON: &str = "another provider has the same issuer and this audience; a token must belong to exactly one: remove the audience here or there, or merge the providers";
     let (x, y, z) = ("https://x.example", "https://y.example", "z");
-    let accepted: [&[(&str, &[&str], &[&str])]; 5] = [
+    let accepted: [&[Sharing<'_>]; 5] = [
         &[("a", &[x], &["1"]), ("b", &[x], &["2"])],
         &[("a", &[x], &["1", "2"]), ("b", &[x, y], &["3"]), ("c", &[y], &["1", "4"])],
         &[("a", &[x], &["1"]), ("b", &[y], &["1"]), ("c", &[z], &[])],
@@ -260,7 +262,7 @@ fn providers_with_a_common_issuer_need_disjoint_audiences() {
     for providers in accepted {
         assert_eq!(faults(&sharing(providers)), [""; 0], "{providers:?}");
     }
-    let rejected: [(&[(&str, &[&str], &[&str])], &[String]); 6] = [
+    let rejected: [(&[Sharing<'_>], &[String]); 6] = [
         (&[("a", &[x], &["1"]), ("b", &[x], &["1"])], &[format!("$.providers.b.audiences[0]: {COMMON}")]),
         (
             &[("a", &[x], &["1", "2"]), ("b", &[y, x], &["3", "2", "1"])],

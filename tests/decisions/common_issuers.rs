@@ -363,10 +363,7 @@ fn providers_with_disjoint_audiences_decide_each_token_as_its_one_provider_alone
                 provider["issuer"] == claims["iss"]
                     || provider["additional_issuers"].as_array().is_some_and(|all| all.contains(&claims["iss"]))
             };
-            let named: Vec<Value> = match &claims["aud"] {
-                Value::Array(names) => names.clone(),
-                other => vec![other.clone()],
-            };
+            let named = claims["aud"].as_array().cloned().unwrap_or_else(|| vec![claims["aud"].clone()]);
             let has_audience = |(_, provider): &&(String, Value)| {
                 provider["audiences"].as_array().unwrap().iter().any(|audience| named.contains(audience))
             };
