@@ -385,6 +385,41 @@ fn hostile_requests(material: &Material) -> Vec<Item> {
     ]
 }
 
+/// Selecting the provider of a token: by its issuer, and by its audience where two providers have the issuer.
+fn selections(material: &Material, token: &str) -> Vec<Item> {
+    let provider = |audience: &str| {
+        json!({ "issuer": "https://acme.okta.com/oauth2/default", "audiences": [audience],
+            "jwks": { "inline": material.0.get("key_set") } })
+    };
+    let two = json!({ "providers": { "a": provider("api://default"), "b": provider("api://payments") } });
+    let two = || config::load(two.to_string().as_bytes(), &config::no_environment).unwrap().policy;
+    let select = |name, policy: Policy| {
+        let token = UnverifiedToken::parse(token.as_bytes()).unwrap();
+        assert!(policy.providers.select(&token).is_ok());
+        Item::new(name, move || policy.providers.select(&token).map(|selected| selected.id))
+    };
+    let audiences: Vec<String> = (0..1400).map(|number| char::from(b'a' + number_byte(number)).to_string()).collect();
+    let mut payload: Value = serde_json::from_str(&material.payload()).unwrap();
+    *payload.get_mut("aud").unwrap() = json!(audiences);
+    let header = token.split('.').next().unwrap();
+    let hostile = format!("{header}.{}.AAAA", URL_SAFE_NO_PAD.encode(payload.to_string()));
+    let hostile = |name, policy: Policy| {
+        let head = head(Some(&hostile));
+        let mut engine = Engine::new(policy, Box::new(Believing), Room::default(), NOW);
+        Item::new(name, move || engine.on_request(StreamId(1), &head, NOW))
+    };
+    vec![
+        select("provider: by issuer", material.policy(0)),
+        select("provider: by audience, of two of an issuer", two()),
+        hostile("hostile request: 1,400 audiences", material.policy(0)),
+        hostile("hostile request: 1,400 audiences, two providers", two()),
+    ]
+}
+
+fn number_byte(number: usize) -> u8 {
+    u8::try_from(number % 26).unwrap()
+}
+
 /// A request of so many fields, the token among them: the first ones of [`head`], then what browsers and proxies add.
 fn head_of(fields: usize, token: &str) -> RequestHead {
     let more = [
@@ -454,6 +489,7 @@ fn items() -> Vec<Item> {
     };
     let mut items = hostile_conditions();
     items.extend(hostile_requests(&material));
+    items.extend(selections(&material, &token));
     items.extend([
         Item::new("SHA-256 of 800 bytes", move || Sha256::digest(&message)),
         Item::new("base64url: decode the payload", move || URL_SAFE_NO_PAD.decode(&encoded)),

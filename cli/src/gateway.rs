@@ -8,7 +8,7 @@ use okta_proxy_wasm::engine::{
     PortableVerifier, Purpose, RateLimitFields, Room, StreamId,
 };
 use okta_proxy_wasm::http::{Reply, RequestHead};
-use okta_proxy_wasm::jose::{Claim, KeySet, UnverifiedToken};
+use okta_proxy_wasm::jose::{KeySet, UnverifiedToken};
 use okta_proxy_wasm::policy::token_source::Credential;
 use okta_proxy_wasm::policy::{KeyOrigin, Policy, ProviderId};
 use okta_proxy_wasm::unix_time::UnixTime;
@@ -140,10 +140,7 @@ impl Configuration {
 pub fn asked_provider(policy: &Policy, head: &RequestHead) -> Option<ProviderId> {
     let Credential::Token(text, _) = policy.token_source.find(head) else { return None };
     let token = UnverifiedToken::parse(&text).ok()?;
-    match token.claimed_issuer() {
-        Claim::Valid(issuer) => policy.providers.of_issuer(issuer).map(|(id, _)| id),
-        Claim::Absent | Claim::Malformed => None,
-    }
+    policy.providers.select(&token).ok().map(|selected| selected.id)
 }
 
 /// An engine at work, and its host.

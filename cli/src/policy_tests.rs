@@ -3,12 +3,14 @@
 mod document;
 mod report;
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use okta_proxy_wasm::engine::{Decision, Verdict};
 use okta_proxy_wasm::http::{HeaderName, Reply};
-use okta_proxy_wasm::policy::{Audiences, Policy, Provider};
+use okta_proxy_wasm::jose::KeySet;
+use okta_proxy_wasm::policy::{Audiences, KeyAddress, KeyOrigin, Policy, Provider, RemoteKeys};
 use okta_proxy_wasm::unix_time::UnixTime;
 use serde_json::{Map, Value, json};
 
@@ -60,11 +62,18 @@ fn run_suite(file: &Path, config: Option<&Path>, keys: &RunKeys) -> Result<Suite
     let beside = |path: &str| file.parent().unwrap_or(Path::new("")).join(path);
     let config = config.map_or_else(|| beside(&suite.config), Path::to_owned);
     let plugin = plugin::read_one(&config)?;
+    let mut key_ids = HashMap::new();
     let configuration = Configuration::new(&plugin, Secrets::assumed()?, |policy| {
-        let of = |provider: &Provider| Ok((provider.name.to_string(), keys.key_set(&provider.algorithms)?));
+        key_ids = self::key_ids(policy);
+        let of = |provider: &Provider| {
+            let name = provider.name.to_string();
+            let key_id = key_ids.get(&name).map_or("", String::as_str);
+            let keys = keys.key_set(&provider.algorithms, key_id)?;
+            Ok((name, keys))
+        };
         policy.providers.iter().map(|(_, provider)| of(provider)).collect()
     })?;
-    let bench = Bench { policy: configuration.policy()?, configuration, suite: &suite, keys };
+    let bench = Bench { policy: configuration.policy()?, configuration, suite: &suite, keys, key_ids };
     let mut cases = Vec::new();
     let mut rules_met = Vec::new();
     for case in &suite.cases {
@@ -78,6 +87,30 @@ fn run_suite(file: &Path, config: Option<&Path>, keys: &RunKeys) -> Result<Suite
     let named = bench.policy.rules.in_order().iter().filter_map(|rule| rule.name.as_deref());
     let untested = named.filter(|name| !rules_met.iter().any(|met| met == name)).map(str::to_owned).collect();
     Ok(SuiteResult { file: file.to_owned(), cases, untested })
+}
+
+/// The `kid` of each provider's keys: the same where the keys are the same, so that a token of one provider does not pass
+/// with the keys of another.
+fn key_ids(policy: &Policy) -> HashMap<String, String> {
+    let mut inline: Vec<(&KeySet, &str)> = Vec::new();
+    let mut key_ids = HashMap::new();
+    for (_, provider) in policy.providers.iter() {
+        let name = provider.name.as_ref();
+        let key_id = match &provider.keys {
+            KeyOrigin::Remote(RemoteKeys { address: KeyAddress::Known(address), .. }) => address.to_string(),
+            KeyOrigin::Remote(RemoteKeys { address: KeyAddress::Discovered(discovery), .. }) => {
+                discovery.issuer.clone()
+            }
+            KeyOrigin::Inline(keys) => {
+                inline.push((keys, name));
+                let same = inline.iter().find(|(other, _)| other.has_same_keys(keys));
+                same.map_or(name, |(_, first)| first).to_owned()
+            }
+            KeyOrigin::IssuerAlone => name.to_owned(),
+        };
+        key_ids.insert(name.to_owned(), key_id);
+    }
+    key_ids
 }
 
 /// What the filter did, in the words of an expectation.
@@ -125,6 +158,7 @@ struct Bench<'a> {
     policy: Policy,
     suite: &'a Suite,
     keys: &'a RunKeys,
+    key_ids: HashMap<String, String>,
 }
 
 impl Bench<'_> {
@@ -192,7 +226,8 @@ impl Bench<'_> {
         let all = self.with_times(all, now)?;
         let algorithm = provider.algorithms.first().copied();
         let algorithm = algorithm.ok_or_else(|| Failure(String::from("the provider allows no algorithm")))?;
-        self.keys.token(algorithm, &Value::Object(all)).map(Some)
+        let key_id = self.key_ids.get(provider.name.as_ref()).map_or("", String::as_str);
+        self.keys.token(algorithm, key_id, &Value::Object(all)).map(Some)
     }
 
     fn provider(&self, name: Option<&str>) -> Result<&Provider, Failure> {

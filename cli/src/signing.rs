@@ -14,9 +14,6 @@ use superboring::sign::{RsaPssSaltlen, Signer};
 
 use crate::failure::Failure;
 
-/// The `kid` of every key made here.
-const KEY_ID: &str = "made-for-this-run";
-
 /// One key of each kind that is wanted, made when it is wanted first.
 #[derive(Default)]
 pub struct RunKeys {
@@ -88,18 +85,20 @@ impl RunKeys {
         })
     }
 
-    /// The key set that an issuer would publish who signs by these algorithms.
-    pub fn key_set(&self, algorithms: &[Algorithm]) -> Result<Value, Failure> {
-        let keys: Result<Vec<Value>, Failure> = algorithms.iter().map(|algorithm| self.jwk(*algorithm)).collect();
+    /// The key set that an issuer would publish who signs by these algorithms. Issuers with keys of their own have another
+    /// `kid` each.
+    pub fn key_set(&self, algorithms: &[Algorithm], key_id: &str) -> Result<Value, Failure> {
+        let keys: Result<Vec<Value>, Failure> =
+            algorithms.iter().map(|algorithm| self.jwk(*algorithm, key_id)).collect();
         let mut keys = keys?;
         keys.dedup();
         Ok(json!({ "keys": keys }))
     }
 
-    fn jwk(&self, algorithm: Algorithm) -> Result<Value, Failure> {
+    fn jwk(&self, algorithm: Algorithm, key_id: &str) -> Result<Value, Failure> {
         let point = |curve: &str, point: &[u8]| {
             let (x, y) = point.split_at(point.len() / 2);
-            json!({ "kty": "EC", "kid": KEY_ID, "crv": curve, "x": encoded(x), "y": encoded(y) })
+            json!({ "kty": "EC", "kid": key_id, "crv": curve, "x": encoded(x), "y": encoded(y) })
         };
         // The point without the byte that says that it is one.
         let coordinates = |sec1: &[u8]| sec1.get(1..).unwrap_or_default().to_vec();
@@ -111,7 +110,7 @@ impl RunKeys {
             | Algorithm::Ps384
             | Algorithm::Ps512 => {
                 let key = self.rsa()?;
-                json!({ "kty": "RSA", "kid": KEY_ID, "n": encoded(key.n().to_vec()), "e": encoded(key.e().to_vec()) })
+                json!({ "kty": "RSA", "kid": key_id, "n": encoded(key.n().to_vec()), "e": encoded(key.e().to_vec()) })
             }
             Algorithm::Es256 => {
                 point("P-256", &coordinates(self.p256()?.verifying_key().to_sec1_point(false).as_bytes()))
@@ -123,14 +122,14 @@ impl RunKeys {
                 point("P-521", &coordinates(self.p521()?.verifying_key().to_sec1_point(false).as_bytes()))
             }
             Algorithm::EdDsa => {
-                json!({ "kty": "OKP", "kid": KEY_ID, "crv": "Ed25519", "x": encoded(*self.ed25519()?.pk) })
+                json!({ "kty": "OKP", "kid": key_id, "crv": "Ed25519", "x": encoded(*self.ed25519()?.pk) })
             }
         })
     }
 
     /// A token of these claims.
-    pub fn token(&self, algorithm: Algorithm, claims: &Value) -> Result<String, Failure> {
-        let header = json!({ "alg": algorithm.name(), "kid": KEY_ID, "typ": "at+jwt" });
+    pub fn token(&self, algorithm: Algorithm, key_id: &str, claims: &Value) -> Result<String, Failure> {
+        let header = json!({ "alg": algorithm.name(), "kid": key_id, "typ": "at+jwt" });
         let input = format!("{}.{}", encoded(header.to_string()), encoded(claims.to_string()));
         let signature = self.signature(algorithm, input.as_bytes())?;
         Ok(format!("{input}.{}", encoded(signature)))
@@ -171,7 +170,7 @@ impl RunKeys {
 /// A private key for a configuration that wants one and with which nothing is signed.
 pub fn some_private_key() -> Result<String, Failure> {
     let keys = RunKeys::default();
-    let mut jwk = keys.jwk(Algorithm::Es256)?;
+    let mut jwk = keys.jwk(Algorithm::Es256, "unused")?;
     if let Some(members) = jwk.as_object_mut() {
         members.insert(String::from("d"), json!(encoded(keys.p256()?.to_bytes())));
     }

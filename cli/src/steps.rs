@@ -8,7 +8,10 @@ use okta_proxy_wasm::engine::{AttributeValues, PortableVerifier};
 use okta_proxy_wasm::http::RequestHead;
 use okta_proxy_wasm::jose::{Claim, IntrospectedToken, KeySet, UnverifiedToken, VerifiedToken};
 use okta_proxy_wasm::policy::token_source::Credential;
-use okta_proxy_wasm::policy::{Access, AdmittedToken, Asked, KeyOrigin, Policy, Provider, RuleId, TokenSource};
+use okta_proxy_wasm::policy::{
+    Access, AdmittedToken, Asked, Audiences, ClaimFault, KeyOrigin, Policy, Provider, RuleId, SelectedProvider,
+    TokenSource,
+};
 use okta_proxy_wasm::unix_time::UnixTime;
 use serde_json::{Value, json};
 
@@ -248,27 +251,15 @@ impl Look<'_> {
     }
 
     fn provider(&self, token: &UnverifiedToken, steps: &mut Vec<Step>) -> Option<&Provider> {
-        let issuer = match token.claimed_issuer() {
-            Claim::Valid(issuer) => issuer,
-            Claim::Absent | Claim::Malformed => {
-                steps.push(Step::new("provider", Mark::Bad, "the token names no issuer"));
+        let SelectedProvider { provider, issuer, .. } = match self.policy.providers.select(token) {
+            Ok(selected) => selected,
+            Err(fault) => {
+                steps.push(self.no_provider(token, fault));
                 return None;
             }
         };
-        let Some((_, provider)) = self.policy.providers.of_issuer(issuer) else {
-            let mut step = Step::new("provider", Mark::Bad, format!("none has the token's issuer {issuer:?}"));
-            for (_, provider) in self.policy.providers.iter() {
-                for issuer in provider.issuers() {
-                    step.details.push((Mark::Plain, format!("{}: {issuer:?}", provider.name)));
-                }
-                // Okta's custom authorization servers are below the issuer of its org authorization server.
-                let below = provider.issuer.strip_prefix(issuer).filter(|path| path.starts_with("/oauth2/"));
-                step.details.extend(below.map(|_| (Mark::Plain, ORG_SERVER.replace("ISSUER", &provider.issuer))));
-            }
-            steps.push(step);
-            return None;
-        };
-        steps.push(Step::new("provider", Mark::Good, format!("{}, of the issuer {issuer:?}", provider.name)));
+        let by = if self.policy.providers.of_issuer(issuer).nth(1).is_some() { ", selected by `aud`" } else { "" };
+        steps.push(Step::new("provider", Mark::Good, format!("{}, of the issuer {issuer:?}{by}", provider.name)));
         let algorithm = token.header().algorithm;
         let allowed: Vec<&str> = provider.algorithms.iter().map(|algorithm| algorithm.name()).collect();
         let is_verified_here = !matches!(provider.keys, KeyOrigin::IssuerAlone);
@@ -287,6 +278,37 @@ impl Look<'_> {
             return None;
         }
         is_allowed.then_some(provider)
+    }
+
+    /// Why no provider validates the token.
+    fn no_provider(&self, token: &UnverifiedToken, fault: ClaimFault) -> Step {
+        let Claim::Valid(issuer) = token.claimed_issuer() else {
+            return Step::new("provider", Mark::Bad, "the token names no issuer");
+        };
+        if fault != ClaimFault::IssuerUnknown {
+            let says =
+                format!("several have the issuer {issuer:?}, `aud` selects one, and {}", claims::sentence(fault));
+            let mut step = Step::new("provider", Mark::Bad, says);
+            if let Claim::Valid(audiences) = token.claimed_audiences() {
+                step.details.push((Mark::Bad, format!("aud {audiences:?}")));
+            }
+            for (_, provider) in self.policy.providers.of_issuer(issuer) {
+                if let Audiences::AnyOf(names) = &provider.audiences {
+                    step.details.push((Mark::Plain, format!("{}: {names:?}", provider.name)));
+                }
+            }
+            return step;
+        }
+        let mut step = Step::new("provider", Mark::Bad, format!("none has the token's issuer {issuer:?}"));
+        for (_, provider) in self.policy.providers.iter() {
+            for issuer in provider.issuers() {
+                step.details.push((Mark::Plain, format!("{}: {issuer:?}", provider.name)));
+            }
+            // Okta's custom authorization servers are below the issuer of its org authorization server.
+            let below = provider.issuer.strip_prefix(issuer).filter(|path| path.starts_with("/oauth2/"));
+            step.details.extend(below.map(|_| (Mark::Plain, ORG_SERVER.replace("ISSUER", &provider.issuer))));
+        }
+        step
     }
 
     /// A token of which only its issuer can say anything.

@@ -116,7 +116,8 @@ document! {
         okta: OktaDocument,
         /// The exact `iss` of the tokens. An `https` URL when its metadata is needed: without `jwks.uri` and
         /// `jwks.inline`, or with `introspection` without `uri`. Otherwise any string without control characters and
-        /// without spaces at its ends, such as `accounts.google.com`. Not together with `okta`.
+        /// without spaces at its ends, such as `accounts.google.com`. Not together with `okta`. Several providers may have
+        /// the same issuer: then `audiences` select the provider of a token.
         issuer: String,
         /// Further values of `iss`, for tokens that are signed with the same keys and validated alike. No address is derived
         /// from them. At most 256 issuers, with `tenants`. Left out: none.
@@ -124,9 +125,11 @@ document! {
         /// What may stand in the place of `{tenant}` in `issuer` and `additional_issuers`: each tenant makes one issuer, and
         /// tokens of other tenants are rejected. Left out: none.
         tenants: Vec<String>,
-        /// The token's `aud` must name one of these.
+        /// The token's `aud` must name one of these. Providers that have an issuer in common, `additional_issuers` and
+        /// `tenants` included, must not have an audience in common. A token of that issuer is validated by the provider that
+        /// has its audience; one with audiences of several of these providers is rejected.
         audiences: Vec<String>,
-        /// Accepts tokens for any audience: those made for other APIs too.
+        /// Accepts tokens for any audience: those made for other APIs too. Not where another provider has the same issuer.
         insecure_any_audience: bool,
         /// Allows `http` in `jwks.uri`, `introspection.uri` and an `issuer` from which addresses are derived.
         insecure_http: bool,

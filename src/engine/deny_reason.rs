@@ -92,6 +92,7 @@ impl DenyReason {
             Self::Claim(ClaimFault::AudienceMissing) => "audience_missing",
             Self::Claim(ClaimFault::AudienceMalformed) => "audience_malformed",
             Self::Claim(ClaimFault::AudienceUnexpected) => "audience_unexpected",
+            Self::Claim(ClaimFault::AudienceAmbiguous) => "audience_ambiguous",
             Self::Claim(ClaimFault::ExpiryMissing) => "expiry_missing",
             Self::Claim(ClaimFault::TimeMalformed) => "time_malformed",
             Self::Claim(ClaimFault::Expired) => "token_expired",

@@ -23,6 +23,7 @@ use crate::memory;
 use crate::policy::token_source::Credential;
 use crate::policy::{
     Access, AdmittedToken, Attribute, AttributeValues, ClaimFault, KeyOrigin, Policy, Provider, ProviderId, RuleId,
+    SelectedProvider,
 };
 use crate::redacted::Redacted;
 use crate::unix_time::UnixTime;
@@ -163,7 +164,7 @@ impl<'a> Presented<'a> {
         facts.deny(policy, policy.providers.get(grant.provider), reason)
     }
 
-    /// Reads the token and finds the provider it names.
+    /// Reads the token and finds the provider it names. `aud` is read only where several providers have its issuer.
     pub(super) fn identify(self, policy: &Policy, now: UnixTime) -> Result<NamedToken<'a>, Box<Decision>> {
         let Self { mut facts, text } = self;
         let text = text.reveal();
@@ -179,16 +180,11 @@ impl<'a> Presented<'a> {
             }
             Err(fault) => return Err(Box::new(facts.deny(policy, None, fault.into()))),
         };
-        let issuer = match token.claimed_issuer() {
-            Claim::Valid(issuer) => issuer,
-            Claim::Absent | Claim::Malformed => {
-                return Err(Box::new(facts.deny(policy, None, ClaimFault::IssuerMalformed.into())));
-            }
+        let SelectedProvider { id, provider, issuer } = match policy.providers.select(&token) {
+            Ok(selected) => selected,
+            Err(fault) => return Err(Box::new(facts.deny(policy, None, fault.into()))),
         };
-        let Some((id, provider)) = policy.providers.of_issuer(issuer) else {
-            return Err(Box::new(facts.deny(policy, None, ClaimFault::IssuerUnknown.into())));
-        };
-        facts.issuer = provider.issuer_named(issuer).cloned();
+        facts.issuer = Some(Rc::clone(issuer));
         let is_opaque = matches!(provider.keys, KeyOrigin::IssuerAlone);
         if !is_opaque && !provider.algorithms.contains(&token.header().algorithm) {
             return Err(Box::new(facts.deny(policy, Some(provider), DenyReason::AlgorithmNotAllowed)));

@@ -110,6 +110,13 @@ impl UnverifiedToken {
         self.claims.text("iss")
     }
 
+    /// Whom the token *claims* to be for: good for choosing whose keys to try, for nothing else. `null` and an empty list
+    /// are malformed.
+    pub fn claimed_audiences(&self) -> Claim<Vec<&str>> {
+        let audiences = self.claims.texts("aud");
+        if audiences == Claim::Absent && self.claims.contains("aud") { Claim::Malformed } else { audiences }
+    }
+
     /// When the token *claims* to end: good for refusing it early, for nothing else.
     pub fn claimed_expiry(&self) -> Claim<UnixTime> {
         self.claims.time("exp")

@@ -57,6 +57,8 @@ pub enum ClaimFault {
     AudienceMalformed,
     /// `aud` names nobody that is expected.
     AudienceUnexpected,
+    /// `aud` names audiences of several providers that share the issuer.
+    AudienceAmbiguous,
     /// `exp` is missing.
     ExpiryMissing,
     /// `exp`, `nbf` or `iat` is not a time.

@@ -19,6 +19,7 @@ pub mod issuer_metadata;
 mod preflight;
 pub mod protected_resource;
 pub mod provider;
+pub mod providers;
 pub mod request_target;
 pub mod requirement;
 pub mod route;
@@ -40,9 +41,8 @@ pub use forward::{ClaimFormat, ClaimSource, ForwardedClaim, Forwarding, Unforwar
 pub use introspection::{ClientAuthentication, Introspection, IntrospectionAddress, OpaqueTokens, RevocationSource};
 pub use issuer_metadata::{MetadataFault, address_in_metadata};
 pub use protected_resource::{ProtectedResource, ProtectedResources, ResourceAddress, ResourceFault};
-pub use provider::{
-    Audiences, ClaimNames, Discovery, KeyAddress, KeyOrigin, Provider, ProviderId, Providers, RemoteKeys,
-};
+pub use provider::{Audiences, ClaimNames, Discovery, KeyAddress, KeyOrigin, Provider, RemoteKeys};
+pub use providers::{ProviderId, Providers, SelectedProvider};
 pub use request_target::{AmbiguousPaths, NormalPath, RequestTarget, TargetFault};
 pub use requirement::{Facts, Remedy, Requirement, Unmet, UnmetReason};
 pub use route::{

@@ -1,12 +1,11 @@
 //! One token issuer and what the operator expects of its tokens.
 
-use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::Duration;
 
 use super::callout_address::CalloutAddress;
 use super::callout_headers::CalloutHeaders;
-use super::introspection::{Introspection, OpaqueTokens};
+use super::introspection::Introspection;
 use crate::jose::{Algorithm, Claim, Claims, KeySet};
 use crate::unix_time::UnixTime;
 
@@ -190,58 +189,6 @@ impl Discovery {
     pub fn with_headers(self, headers: &CalloutHeaders) -> Self {
         let documents = self.documents.into_iter().map(|document| document.with_headers(headers)).collect();
         Self { documents, ..self }
-    }
-}
-
-/// All providers.
-#[derive(Debug)]
-pub struct Providers {
-    providers: Vec<Provider>,
-    by_issuer: HashMap<Rc<str>, ProviderId>,
-}
-
-/// One of the policy's providers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ProviderId(usize);
-
-impl Providers {
-    /// Puts them together. Issuers are taken to be distinct; the loader has seen to that.
-    pub fn new(providers: Vec<Provider>) -> Self {
-        let by_issuer = providers
-            .iter()
-            .enumerate()
-            .flat_map(|(at, provider)| provider.issuers().map(move |issuer| (Rc::clone(issuer), ProviderId(at))))
-            .collect();
-        Self { providers, by_issuer }
-    }
-
-    /// The provider that has exactly `issuer` among its issuers (RFC 8725 section 3.8: no prefix, no folding).
-    pub fn of_issuer(&self, issuer: &str) -> Option<(ProviderId, &Provider)> {
-        let id = *self.by_issuer.get(issuer)?;
-        self.providers.get(id.0).map(|provider| (id, provider))
-    }
-
-    /// The provider of that id, if it is one of these.
-    pub fn get(&self, id: ProviderId) -> Option<&Provider> {
-        self.providers.get(id.0)
-    }
-
-    /// The provider whose tokens those are that name no issuer.
-    pub fn of_opaque_tokens(&self) -> Option<(ProviderId, &Provider)> {
-        let takes = |settings: &Introspection| settings.opaque_tokens == OpaqueTokens::Taken;
-        self.iter().find(|(_, provider)| provider.introspection.as_ref().is_some_and(takes))
-    }
-
-    /// All of them, in the order of the configuration.
-    pub fn iter(&self) -> impl Iterator<Item = (ProviderId, &Provider)> {
-        self.providers.iter().enumerate().map(|(at, provider)| (ProviderId(at), provider))
-    }
-
-    /// Every algorithm that some provider's tokens may be signed with.
-    pub fn algorithms(&self) -> Vec<Algorithm> {
-        let is_allowed =
-            |algorithm: &Algorithm| self.providers.iter().any(|known| known.algorithms.contains(algorithm));
-        Algorithm::ALL.into_iter().filter(is_allowed).collect()
     }
 }
 

@@ -217,6 +217,14 @@ fn of_tokens(reader: &mut Reader) {
     for (token, expected) in rows {
         assert_eq!(scene.reason("/", &token), expected);
     }
+    let mut second = inline();
+    second["audiences"] = json!(["api://second"]);
+    let mut two = Scene::new(&json!({ "providers": { "okta": inline(), "second": second } }), scene.reader);
+    let ambiguous = two.bearer("/", &token(json!({ "aud": [AUDIENCE, "api://second"] }))).unwrap();
+    assert_eq!(
+        ambiguous,
+        json!({ "schema": 1, "decision": "deny", "reason": "audience_ambiguous", "source": "header" })
+    );
     let record = scene.request(&[("x-request-id", "7c3d"), ("cookie", &format!("at={good}"))]).unwrap();
     assert_eq!((&record["source"], &record["proof"]), (&json!("cookie"), &json!("remembered")), "{record}");
     let record = scene.request(&[(":path", &format!("/?at={good}"))]).unwrap();

@@ -38,7 +38,7 @@ fn okta_with(changes: Value) -> Value {
 fn the_smallest_configuration_is_complete() {
     let loaded = config::load(okta_with(json!({})).to_string().as_bytes(), &config::no_environment).unwrap();
     assert_eq!(loaded.warnings, [""; 0]);
-    let (_, provider) = loaded.policy.providers.of_issuer("https://acme.okta.com/oauth2/default").unwrap();
+    let (_, provider) = loaded.policy.providers.of_issuer("https://acme.okta.com/oauth2/default").next().unwrap();
     assert_eq!(provider.clock_skew.as_secs(), 120);
     assert_eq!(loaded.policy.token_source.max_bytes, 8192);
     assert!(!loaded.policy.token_source.forward);
@@ -48,7 +48,7 @@ fn the_smallest_configuration_is_complete() {
 fn groups_stand_under_their_usual_name_or_at_the_path_that_is_written() {
     let groups = |changes: Value| {
         let loaded = config::load(okta_with(changes).to_string().as_bytes(), &config::no_environment).unwrap();
-        let (_, provider) = loaded.policy.providers.of_issuer("https://acme.okta.com/oauth2/default").unwrap();
+        let (_, provider) = loaded.policy.providers.of_issuer("https://acme.okta.com/oauth2/default").next().unwrap();
         provider.claim_names.groups.to_vec()
     };
     assert_eq!(groups(json!({})), ["groups"]);
@@ -163,13 +163,6 @@ fn who_verifies_signatures_is_auto_or_off() {
             assert_eq!(faults(&document), ["$.native_crypto: expected one of \"auto\", \"off\""], "{written}");
         }
     }
-}
-
-#[test]
-fn two_providers_of_one_issuer_are_refused() {
-    let one = json!({ "okta": { "domain": "acme.okta.com" }, "audiences": ["a"], "upstream": "okta" });
-    let found = faults(&json!({ "providers": { "a": one, "b": one } }));
-    assert_eq!(found, ["$.providers.b: another provider has the same issuer; a token must belong to exactly one"]);
 }
 
 #[test]
@@ -720,7 +713,7 @@ fn introspection_has_its_defaults_and_its_secret_from_the_environment() {
     let loaded = config::load(text.as_bytes(), &environment).unwrap();
     assert_eq!(loaded.warnings, [""; 0]);
     let (id, provider) = loaded.policy.providers.of_opaque_tokens().unwrap();
-    assert_eq!(loaded.policy.providers.of_issuer(&provider.issuer).unwrap().0, id);
+    assert_eq!(loaded.policy.providers.of_issuer(&provider.issuer).next().unwrap().0, id);
     let settings = provider.introspection.as_ref().unwrap();
     let times = [settings.cache_ttl, settings.inactive_cache_ttl, settings.timeout, settings.stale_if_error];
     assert_eq!(times.map(|time| time.as_secs()), [30, 5, 2, 0]);

@@ -1,6 +1,8 @@
 //! What is decided of a request: `check(policy, request, keys, now) == decision`, a row per meaning.
 //! Runs natively and, as wasm, under Node.
 
+mod common_issuers;
+
 use crate::signing::{AUDIENCE, ISSUER, SigningKey, key_set, payload, with};
 use crate::verdicts::{edits, reason};
 use okta_proxy_wasm::config;

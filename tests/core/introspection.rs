@@ -353,6 +353,69 @@ fn tokens_that_only_their_issuer_can_judge_are_asked_about_whatever_they_look_li
     assert_eq!(scene.tick().len(), 0);
 }
 
+/// Two providers of the org authorization server, which alone judges its tokens.
+#[wasm_bindgen_test(unsupported = test)]
+fn provider_that_the_audience_selects_is_asked_and_its_audiences_count() {
+    let org = "https://acme.okta.com";
+    let provider = |client: &str, audience: &str, takes_opaque: bool| {
+        json!({ "okta": { "domain": "acme.okta.com", "authorization_server": "org" }, "audiences": [audience],
+            "upstream": "okta", "introspection": { "client_id": client, "opaque_tokens": takes_opaque,
+                "client_secret": { "env": "OKTA_CLIENT_SECRET" } } })
+    };
+    let configuration =
+        json!({ "providers": { "a": provider("0oaA", "api://a", true), "b": provider("0oaB", "api://b", false) } });
+    let mut scene = Scene::of(&configuration, Room::default());
+    let jwt = |audience: Value| {
+        SigningKey::a("k1").token(&json!({ "iss": org, "aud": audience, "exp": START + 600, "sub": "alice@acme.com" }))
+    };
+    let answer = |audience: Value| active(json!({ "iss": org, "aud": audience }));
+    let mut ask = |token: &str, said: Value| {
+        scene.pass(10_000);
+        let (stream, decided) = scene.request(token);
+        if let Some(reason) = decided {
+            return (None, reason);
+        }
+        let call = scene.tick_begins_a_call();
+        let asked = scene.engine.provider_name(call.id.provider()).map(|name| name.to_string());
+        scene.answer(&call, answer(said));
+        (asked, scene.reason_of(stream).unwrap())
+    };
+    let (a, b) = (Some(String::from("a")), Some(String::from("b")));
+    let (of_a, of_b, of_both) = (json!("api://a"), json!("api://b"), json!(["api://a", "api://b"]));
+    assert_eq!(ask(&jwt(of_a.clone()), of_b.clone()), (a.clone(), "audience_unexpected"));
+    assert_eq!(ask(&jwt(of_b.clone()), of_a.clone()), (b.clone(), "audience_unexpected"));
+    assert_eq!(ask(&jwt(of_a.clone()), of_a.clone()), (a.clone(), "admitted"));
+    assert_eq!(ask(&jwt(of_b.clone()), of_b.clone()), (b, "admitted"));
+    assert_eq!(ask(&jwt(of_both.clone()), of_both.clone()), (None, "audience_ambiguous"));
+    assert_eq!(ask(&jwt(json!("api://c")), of_a.clone()), (None, "audience_unexpected"));
+    assert_eq!(ask("opaque-1", of_b), (a.clone(), "audience_unexpected"));
+    assert_eq!(ask("opaque-2", of_a), (a.clone(), "admitted"));
+    assert_eq!(ask("opaque-3", of_both), (a, "admitted"), "the operator chose the provider, not the token");
+}
+
+/// A rule has the provider of a JWT asked, with its own settings.
+#[wasm_bindgen_test(unsupported = test)]
+fn a_rule_has_the_selected_provider_of_a_jwt_asked() {
+    let mut configuration = configuration(json!({ "opaque_tokens": false }));
+    let mut second = configuration["providers"]["okta"].clone();
+    second["audiences"] = json!(["api://second"]);
+    second["jwks"]["inline"] = key_set(&[&SigningKey::b("k1")]);
+    second["introspection"]["client_id"] = json!("0oaSecond");
+    configuration["providers"]["second"] = second;
+    for (key, audience, provider) in
+        [(SigningKey::a("k1"), AUDIENCE, "okta"), (SigningKey::b("k1"), "api://second", "second")]
+    {
+        let mut scene = Scene::of(&configuration, Room::default());
+        let token = key.token(&with(&payload(START), json!({ "aud": audience })));
+        let (stream, decided) = scene.request_for("/asked", &token);
+        assert_eq!(decided, None);
+        let call = scene.tick_begins_a_call();
+        assert_eq!(scene.engine.provider_name(call.id.provider()).as_deref(), Some(provider));
+        scene.answer(&call, inactive());
+        assert_eq!(scene.reason_of(stream), Some("token_inactive"));
+    }
+}
+
 #[wasm_bindgen_test(unsupported = test)]
 fn two_thousand_requests_with_one_cold_token_are_one_call_and_released_in_batches() {
     for (path, token) in [("/", "opaque".to_owned()), ("/asked", jwt())] {

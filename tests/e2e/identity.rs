@@ -4,13 +4,15 @@
 use std::time::Duration;
 
 use crate::gateway::{API, Gateway, Setup, minimal_configuration};
+use crate::signing;
 use okta_proxy_wasm::policy::target_headers::TARGET_HEADERS;
 use serde_json::{Value, json};
-use testbed::authorization_server::now;
+use testbed::authorization_server::{DNS_NAME, ISSUER, now};
 use testbed::envoy::ListenerUpdate;
 use testbed::polling::until;
 use testbed::{
-    Backend, ClientTokenRequest, Cluster, EnvoyBuilder, ListenerOptions, Request, SigningKey, UserTokenRequest,
+    Answer, Backend, ClientTokenRequest, Cluster, EnvoyBuilder, ListenerOptions, Request, ScriptedServer, SigningKey,
+    UserTokenRequest,
 };
 
 /// The values of a header that the backend received, as its echo tells.
@@ -397,4 +399,106 @@ fn what_grpc_gateway_would_read_as_an_identity_or_a_credential_is_removed() {
     assert_eq!(seen.headers.text("grpc-metadata-x-trace").as_deref(), Some("stays"));
     assert!(seen.trailers.0.is_empty(), "{:?}", seen.trailers);
     assert_eq!(seen.headers.all("x-user-id").len(), 0, "an empty subject is no header");
+}
+
+/// Three providers of one issuer: two with the issuer's keys, one with keys at another address; and one of another issuer.
+fn providers_of_one_issuer() -> Value {
+    let okta = |audience: &str, skew: &str| json!({ "okta": { "domain": DNS_NAME }, "audiences": [audience], "upstream": "okta", "clock_skew": skew });
+    let only = |name: &str| json!({ "condition": format!("token.provider == '{name}'") });
+    json!({
+        "providers": {
+            "api": okta("api://default", "60s"),
+            "reports": okta("api://reports", "300s"),
+            "partner": { "issuer": ISSUER, "audiences": ["api://partner"], "client_ids": ["0oa1partner"],
+                "upstream": "partner", "jwks": { "uri": "http://keys.partner.example/keys" }, "insecure_http": true },
+            "other": { "issuer": "https://idp.partner.example", "audiences": ["api://default"],
+                "jwks": { "inline": signing::key_set(&[&signing::SigningKey::b("k1")]) } },
+        },
+        "rules": [
+            { "match": { "path": "/api" }, "require": only("api") },
+            { "match": { "path": "/partner" }, "require": only("partner") },
+            { "match": { "path": "/reports" }, "require": { "audiences": ["api://reports"] } },
+        ],
+    })
+}
+
+#[test]
+fn audience_selects_one_of_the_providers_of_one_issuer() {
+    let partner = signing::SigningKey::a("partner-1");
+    let body = signing::key_set(&[&partner]);
+    let keys = ScriptedServer::start(move |_, _| Answer::json(200, &body).into());
+    let more_clusters = vec![Cluster::plain("partner", keys.port())];
+    let gateway = Setup { configuration: providers_of_one_issuer(), more_clusters, ..Setup::default() }.start();
+    let claims = |audience: Value, changes: Value| {
+        signing::with(&signing::with(&gateway.bent_payload(json!({})), json!({ "aud": audience })), changes)
+    };
+    let of_issuer =
+        |audience: Value, changes: Value| gateway.idp.sign(&json!({}), &claims(audience, changes), SigningKey::Active);
+    let of_partner = |audience: Value, changes: Value| {
+        partner.token(&claims(audience, signing::with(&json!({ "cid": "0oa1partner" }), changes)))
+    };
+    let kid = gateway.idp.kid(SigningKey::Active);
+    let (api, reports) = (json!("api://default"), json!("api://reports"));
+    let forged_for_api =
+        partner.token_with_header(&json!({ "alg": "RS256", "kid": kid }), &claims(api.clone(), json!({})));
+    let forged_for_partner = gateway.idp.sign(
+        &json!({ "kid": "partner-1" }),
+        &claims(json!("api://partner"), json!({ "cid": "0oa1partner" })),
+        SigningKey::Active,
+    );
+    let late = || json!({ "exp": now() - 200 });
+    let other = |key: signing::SigningKey| {
+        key.token(&claims(json!("api://default"), json!({ "iss": "https://idp.partner.example" })))
+    };
+    let rows = [
+        (200, "admitted", "/api", of_issuer(api.clone(), json!({}))),
+        (200, "admitted", "/", of_issuer(api.clone(), json!({}))),
+        (403, "condition_unmet", "/partner", of_issuer(api.clone(), json!({}))),
+        (403, "rule_audience_not_allowed", "/reports", of_issuer(api.clone(), json!({}))),
+        (200, "admitted", "/reports", of_issuer(reports.clone(), json!({}))),
+        (403, "condition_unmet", "/api", of_issuer(reports.clone(), json!({}))),
+        (200, "admitted", "/partner", of_partner(json!("api://partner"), json!({}))),
+        (200, "admitted", "/partner", of_partner(json!(["api://partner", "api://unknown"]), json!({}))),
+        (403, "condition_unmet", "/api", of_partner(json!("api://partner"), json!({}))),
+        // Keys of one provider with the audience of another.
+        (401, "signature_invalid", "/api", forged_for_api),
+        (401, "signature_invalid", "/partner", forged_for_partner),
+        // Settings of one provider with the audience of another.
+        (200, "admitted", "/reports", of_issuer(reports.clone(), late())),
+        (401, "token_expired", "/api", of_issuer(api.clone(), late())),
+        (401, "client_unexpected", "/partner", of_partner(json!("api://partner"), json!({ "cid": "0oa2other" }))),
+        // Audiences of several providers, or of none.
+        (401, "audience_ambiguous", "/api", of_issuer(json!([api, reports]), json!({}))),
+        (401, "audience_ambiguous", "/reports", of_issuer(json!([reports, api]), json!({}))),
+        (401, "audience_ambiguous", "/partner", of_partner(json!(["api://partner", "api://reports"]), json!({}))),
+        (401, "audience_unexpected", "/", of_issuer(json!("api://unverified-text"), json!({}))),
+        (401, "audience_missing", "/", of_issuer(Value::Null, json!({}))),
+        // The same audience, another issuer.
+        (200, "admitted", "/", other(signing::SigningKey::b("k1"))),
+        (403, "condition_unmet", "/api", other(signing::SigningKey::b("k1"))),
+        (401, "signature_invalid", "/", other(signing::SigningKey::a("k1"))),
+    ];
+    for round in 1..=2 {
+        for (status, reason, path, token) in &rows {
+            let response = Request::get(*path).bearer(token).send(gateway.port());
+            assert_eq!(response.status, *status, "{path} {reason}: {:?}", gateway.reasons());
+        }
+        for (_, reason, ..) in rows.iter().filter(|row| row.1 != "admitted") {
+            gateway.expect_reasons(reason, round * rows.iter().filter(|row| row.1 == *reason).count());
+        }
+    }
+    let admitted = rows.iter().filter(|row| row.0 == 200).count();
+    assert_eq!(gateway.backend.count(), 2 * admitted, "a rejected request reached the backend");
+    assert_eq!(gateway.idp.key_fetches(), 1, "providers with one key address share a fetch");
+    assert_eq!(keys.count(), 1);
+    gateway.idp.rotate();
+    for (path, audience) in [("/api", "api://default"), ("/reports", "api://reports")] {
+        let response = Request::get(path).bearer(&of_issuer(json!(audience), json!({}))).send(gateway.port());
+        assert_eq!(response.status, 200, "a rotated key: {:?}", gateway.reasons());
+    }
+    assert!(gateway.idp.key_fetches() <= 3, "{}", gateway.idp.key_fetches());
+    for text in [gateway.envoy.log(), gateway.envoy.admin("GET", "/stats").text()] {
+        assert!(!text.contains("unverified-text"), "text of an unverified token");
+    }
+    gateway.assert_no_trap();
 }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::Remarks;
 use super::draft::{self, Draft, any_of};
 use super::fields::Fields;
-use super::issuer::equal_audiences;
+use super::issuer::{check_common_issuers, equal_audiences};
 use crate::plugin::visit;
 use provider::Imported;
 use requirement::{Needs, Requirements};
@@ -156,6 +156,7 @@ fn providers(fields: &Fields<'_>, draft: &mut Draft, remarks: &mut Remarks) -> V
             }
         });
     }
+    check_common_issuers(&providers.iter().map(Imported::issuer).collect::<Vec<_>>(), remarks);
     providers
 }
 

@@ -1,5 +1,7 @@
 //! What Envoy and Istio say of an issuer -> `providers`: the Okta preset, audiences, and the cluster that reaches its keys.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value, json};
 
 use super::Remarks;
@@ -72,6 +74,50 @@ pub fn equal_audiences(names: &[String], place: &str, remarks: &mut Remarks) -> 
         );
     }
     all
+}
+
+/// A provider with its issuer, as the original has them.
+pub struct IssuerOf<'a> {
+    /// Where it is written.
+    pub place: &'a str,
+    /// The name of the provider.
+    pub provider: &'a str,
+    /// Its `issuer`.
+    pub issuer: &'a str,
+    /// The audiences of its tokens; none: any.
+    pub audiences: &'a [String],
+}
+
+/// Checks providers of one issuer. The original tries each of them; here the audience of a token selects one.
+pub fn check_common_issuers(providers: &[IssuerOf<'_>], remarks: &mut Remarks) {
+    for (index, later) in providers.iter().enumerate() {
+        for earlier in providers.iter().take(index).filter(|earlier| earlier.issuer == later.issuer) {
+            let (one, other) = (earlier.provider, later.provider);
+            let common = later.audiences.iter().find(|name| earlier.audiences.contains(name));
+            if earlier.audiences.is_empty() || later.audiences.is_empty() {
+                remarks.fatal(
+                    later.place,
+                    format!("{one} and {other} have one issuer, and one of them has no audiences: here the audience of a token selects its provider; give each provider audiences of its own"),
+                );
+            } else if let Some(common) = common {
+                remarks.fatal(
+                    later.place,
+                    format!("{one} and {other} have one issuer and both have the audience {common:?}: here the audience of a token selects its provider; give each audience to one provider, or merge the providers"),
+                );
+            } else {
+                remarks.stricter(
+                    later.place,
+                    format!("{one} and {other} have one issuer: a token with audiences of both is refused"),
+                );
+            }
+        }
+    }
+}
+
+/// Whether several of these providers have one issuer.
+pub fn have_common_issuers<'a>(issuers: impl Iterator<Item = &'a str>) -> bool {
+    let mut known = BTreeSet::new();
+    issuers.into_iter().any(|issuer| !known.insert(issuer))
 }
 
 /// As `jwt_authn` compares it.

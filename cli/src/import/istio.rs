@@ -13,8 +13,8 @@ use serde_json::{Map, Value, json};
 use super::Remarks;
 use super::draft::{Draft, Handling, Location, claim_header, folded, header_location, is_duration};
 use super::fields::Fields;
-use super::issuer::{equal_audiences, istio_cluster, set_issuer};
-use policy::Known;
+use super::issuer::{check_common_issuers, equal_audiences, istio_cluster, set_issuer};
+use policy::{Known, SplitClaims};
 
 /// The document that they mean together.
 pub fn import(documents: &[Value], remarks: &mut Remarks) -> Option<Value> {
@@ -62,6 +62,7 @@ pub fn import(documents: &[Value], remarks: &mut Remarks) -> Option<Value> {
     }
     let managed = draft.handling.iter().flat_map(|(_, handling)| handling.header_names()).map(folded).collect();
     draft.scope_claim = policy::scope_claim(&policies);
+    check_common_issuers(&split_claims.iter().map(SplitClaims::issuer).collect::<Vec<_>>(), remarks);
     let known = Known { managed, split_claims, scope_claim: draft.scope_claim };
     let rules = policy::rules(&policies, &known, remarks);
     draft.rules = rules.rules;
@@ -139,12 +140,7 @@ impl Workloads {
 }
 
 /// Reads the providers, and gives for each the claims that are lists with spaces between their items.
-fn providers(
-    spec: &Fields<'_>,
-    namespace: Option<&str>,
-    draft: &mut Draft,
-    remarks: &mut Remarks,
-) -> Vec<(String, Vec<String>)> {
+fn providers(spec: &Fields<'_>, namespace: Option<&str>, draft: &mut Draft, remarks: &mut Remarks) -> Vec<SplitClaims> {
     let mut split_claims = Vec::new();
     for (index, rule) in spec.list("jwtRules").iter().enumerate() {
         let fields = Fields::of(rule, format!("{}.jwtRules[{index}]", spec.place));
@@ -155,16 +151,24 @@ fn providers(
         };
         let name = format!("issuer-{}", draft.providers.len());
         let mut provider = Map::new();
-        match fields.texts("audiences") {
-            names if names.is_empty() => drop(provider.insert(String::from("insecure_any_audience"), json!(true))),
-            names => {
-                provider.insert(String::from("audiences"), json!(equal_audiences(&names, &place, remarks)));
-            }
-        }
+        let audiences = match fields.texts("audiences") {
+            names if names.is_empty() => names,
+            names => equal_audiences(&names, &place, remarks),
+        };
+        match audiences.is_empty() {
+            true => provider.insert(String::from("insecure_any_audience"), json!(true)),
+            false => provider.insert(String::from("audiences"), json!(audiences)),
+        };
         keys(&fields, (issuer, namespace), &mut provider, remarks);
         set_issuer(issuer, &mut provider);
         draft.handling.push((place.clone(), handling(&fields, remarks)));
-        split_claims.push((issuer.to_owned(), fields.texts("spaceDelimitedClaims")));
+        split_claims.push(SplitClaims {
+            place: place.clone(),
+            provider: name.clone(),
+            issuer: issuer.to_owned(),
+            audiences,
+            names: fields.texts("spaceDelimitedClaims"),
+        });
         for name in fields.rest() {
             remarks.fatal(&place, format!("{name} is not known here, or of another type, and could demand something"));
         }

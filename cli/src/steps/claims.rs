@@ -79,7 +79,10 @@ const fn about(fault: ClaimFault) -> &'static [&'static str] {
     match fault {
         ClaimFault::IssuerMalformed | ClaimFault::IssuerUnknown => &["iss"],
         ClaimFault::NotAnAccessToken => &KIND,
-        ClaimFault::AudienceMissing | ClaimFault::AudienceMalformed | ClaimFault::AudienceUnexpected => &["aud"],
+        ClaimFault::AudienceMissing
+        | ClaimFault::AudienceMalformed
+        | ClaimFault::AudienceUnexpected
+        | ClaimFault::AudienceAmbiguous => &["aud"],
         ClaimFault::ExpiryMissing | ClaimFault::Expired => &["exp"],
         ClaimFault::TimeMalformed => &["exp", "nbf", "iat"],
         ClaimFault::NotYetValid => &["nbf"],
@@ -90,7 +93,8 @@ const fn about(fault: ClaimFault) -> &'static [&'static str] {
     }
 }
 
-const fn sentence(fault: ClaimFault) -> &'static str {
+/// What is wrong.
+pub const fn sentence(fault: ClaimFault) -> &'static str {
     match fault {
         ClaimFault::IssuerMalformed => "`iss` is missing or not a text",
         ClaimFault::IssuerUnknown => "`iss` is another than the provider's",
@@ -98,6 +102,7 @@ const fn sentence(fault: ClaimFault) -> &'static str {
         ClaimFault::AudienceMissing => "`aud` is missing",
         ClaimFault::AudienceMalformed => "`aud` is neither a text nor a list of texts",
         ClaimFault::AudienceUnexpected => "`aud` names nobody that is expected",
+        ClaimFault::AudienceAmbiguous => "`aud` names audiences of several providers",
         ClaimFault::ExpiryMissing => "`exp` is missing",
         ClaimFault::TimeMalformed => "`exp`, `nbf` or `iat` is not a time",
         ClaimFault::Expired => "it has expired",

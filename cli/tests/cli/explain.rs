@@ -341,3 +341,41 @@ fn a_jwt_that_only_its_issuer_can_judge_is_asked_about() {
         assert_eq!(asked.1 == "good", status == 0, "{asked:?}");
     }
 }
+
+#[test]
+fn providers_of_one_issuer_are_shown_with_their_audiences() {
+    let issuer = Issuer::new();
+    let provider =
+        |audience: &str| json!({ "okta": { "domain": "acme.okta.com" }, "audiences": [audience], "upstream": "okta" });
+    let config = json!({ "providers": { "orders": provider("api://orders"), "payments": provider("api://payments") } });
+    let config = issuer.file("two.json", &config.to_string());
+    let explain = |audience: Value| {
+        let mut claims = payload(NOW - 60);
+        claims["aud"] = audience;
+        issuer.explain(&config, &issuer.key.token(&claims), &["--request", "GET /"])
+    };
+    let provider_step = |run: &Run| {
+        let steps = run.json()["steps"].clone();
+        steps.as_array().unwrap().iter().find(|step| step["step"] == "provider").unwrap().clone()
+    };
+    let json = |audience: Value| {
+        let mut claims = payload(NOW - 60);
+        claims["aud"] = audience;
+        issuer.explain(&config, &issuer.key.token(&claims), &["--request", "GET /", "--format", "json"])
+    };
+    let passes = explain(json!("api://payments"));
+    assert_eq!(passes.status, 0, "{}", passes.transcript());
+    assert!(passes.stdout.contains("payments, of the issuer") && passes.stdout.contains("selected by `aud`"));
+    for (audience, reason, said) in [
+        (json!(["api://orders", "api://payments"]), "audience_ambiguous", "`aud` names audiences of several providers"),
+        (json!("api://other"), "audience_unexpected", "`aud` names nobody that is expected"),
+        (Value::Null, "audience_malformed", "`aud` is neither a text nor a list of texts"),
+    ] {
+        let found = json(audience);
+        assert_eq!((found.status, &found.json()["reason"]), (1, &json!(reason)), "{}", found.transcript());
+        let step = provider_step(&found);
+        assert!(step["outcome"] == "bad" && step["says"].as_str().unwrap().contains(said), "{step}");
+        let details = step["details"].to_string();
+        assert!(details.contains("orders: ") && details.contains("payments: "), "{details}");
+    }
+}

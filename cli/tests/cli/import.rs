@@ -422,3 +422,100 @@ fn nothing_passes_ours_that_envoys_own_filter_refuses_and_what_differs_is_known(
         &format!("of {rows} rows these pass Envoy's filter alone:\n{}\n", stricter.join("\n")),
     );
 }
+
+/// Two providers of one issuer, with keys and audiences of their own.
+fn providers_of_one_issuer(changes: &Value) -> Value {
+    let provider = |audience: &str, key: &SigningKey| json!({ "issuer": ISSUER, "audiences": [audience], "local_jwks": { "inline_string": key_set(&[key]).to_string() } });
+    let mut filter = json!({ "providers": {
+        "orders": provider("orders", &SigningKey::a("k1")), "payments": provider("payments", &SigningKey::b("k1")) } });
+    json_patch(&mut filter, changes);
+    filter
+}
+
+#[test]
+fn providers_of_one_issuer_are_as_strict_as_in_envoy() {
+    let any = |requirements: Value| json!({ "requires_any": { "requirements": requirements } });
+    let (orders, payments) = (json!({ "provider_name": "orders" }), json!({ "provider_name": "payments" }));
+    let missing = json!({ "allow_missing": {} });
+    let rule = |path: &str, requires: Value| json!({ "match": { "path": path }, "requires": requires });
+    let filter = providers_of_one_issuer(&json!({ "rules": [
+        rule("/orders", orders.clone()),
+        rule("/payments", payments.clone()),
+        rule("/any", any(json!([orders, payments]))),
+        rule("/maybe", any(json!([orders, payments, missing]))),
+        rule("/maybe-orders", any(json!([orders, missing]))),
+        rule("/missing", missing.clone()),
+        rule("/failed", json!({ "allow_missing_or_failed": {} })),
+        rule("/all", json!({ "requires_all": { "requirements": [missing, payments] } })),
+    ] }));
+    let both = Both::start(&filter);
+    let token = |key: &SigningKey, audience: Value| key.token(&with(&payload(now()), json!({ "aud": audience })));
+    let (a, b) = (SigningKey::a("k1"), SigningKey::b("k1"));
+    let tokens = [
+        ("none", None),
+        ("orders", Some(token(&a, json!("orders")))),
+        ("payments", Some(token(&b, json!("payments")))),
+        ("orders, other key", Some(token(&b, json!("orders")))),
+        ("payments, other key", Some(token(&a, json!("payments")))),
+        ("both", Some(token(&a, json!(["orders", "payments"])))),
+        ("both, other key", Some(token(&b, json!(["orders", "payments"])))),
+        ("another", Some(token(&a, json!("another")))),
+        ("broken", Some(format!("{}x", token(&a, json!("orders"))))),
+    ];
+    let mut passed = Vec::new();
+    for path in ["/orders", "/payments", "/any", "/maybe", "/maybe-orders", "/missing", "/failed", "/all"] {
+        for (name, token) in &tokens {
+            let (theirs, ours) = both.pass("GET", path, token.as_deref());
+            assert!(theirs || !ours, "{path} with {name}: passes ours, and not theirs");
+            if ours {
+                passed.push(format!("{path} with {name}"));
+            }
+        }
+    }
+    let expected = [
+        "/orders with orders",
+        "/payments with payments",
+        "/any with orders",
+        "/any with payments",
+        "/maybe with none",
+        "/maybe with orders",
+        "/maybe with payments",
+        "/maybe-orders with orders",
+    ];
+    assert_eq!(passed, expected);
+}
+
+#[test]
+fn providers_of_one_issuer_without_audiences_of_their_own_leave_no_result() {
+    let with_audiences = json!({ "rules": [{ "match": { "prefix": "/" }, "requires": {
+        "provider_and_audiences": { "provider_name": "orders", "audiences": ["payments"] } } }] });
+    for (changes, said) in [
+        (json!({ "providers": { "orders": { "audiences": null } } }), "one of them has no audiences"),
+        (json!({ "providers": { "payments": { "audiences": [] } } }), "one of them has no audiences"),
+        (json!({ "providers": { "payments": { "audiences": ["x", "orders"] } } }), "both have the audience \"orders\""),
+        (with_audiences, "both have the audience \"payments\""),
+    ] {
+        let found = import("envoy-jwt-authn", &providers_of_one_issuer(&changes).to_string());
+        assert!(found.status == 1 && found.stdout.is_empty(), "{said}: {}", found.transcript());
+        assert!(found.stderr.contains(said) && !found.stderr.contains("would be refused"), "{}", found.transcript());
+    }
+}
+
+/// Beside another requirement `allow_missing` admits no token that the other one rejects.
+#[test]
+fn allow_missing_beside_a_provider_admits_no_token_of_another_provider() {
+    let (a, b) = (SigningKey::a("k1"), SigningKey::b("k2"));
+    const OTHER: &str = "https://idp.partner.example";
+    let provider = |issuer: &str, key: &SigningKey| json!({ "issuer": issuer, "audiences": [AUDIENCE], "local_jwks": { "inline_string": key_set(&[key]).to_string() } });
+    let filter = json!({
+        "providers": { "okta": with(&provider(ISSUER, &a), json!({ "subjects": { "prefix": "svc-" } })),
+            "partner": provider(OTHER, &b) },
+        "rules": [{ "match": { "prefix": "/" }, "requires": { "requires_any": { "requirements": [
+            { "provider_name": "okta" }, { "allow_missing": {} }] } } }],
+    });
+    let both = Both::start(&filter);
+    let claims = with(&payload(now()), json!({ "sub": "svc-batch" }));
+    let of_partner = b.token(&with(&claims, json!({ "iss": OTHER })));
+    assert_eq!(both.pass("GET", "/", Some(&of_partner)), (false, false), "a token of another provider");
+    assert_eq!(both.pass("GET", "/", Some(&a.token(&claims))), (true, true));
+}

@@ -131,3 +131,28 @@ fn what_is_not_understood_is_refused_and_holds_no_test() {
         assert!(found.status == 2 && found.stderr.contains(said), "{said}: {}", found.transcript());
     }
 }
+
+#[test]
+fn token_of_a_provider_does_not_pass_with_the_keys_of_another_one_of_its_issuer() {
+    let directory = tempfile::tempdir().unwrap();
+    let provider =
+        |audience: &str| json!({ "issuer": "https://idp.acme.com", "audiences": [audience], "upstream": "idp" });
+    let mut partner = provider("partner");
+    partner["jwks"] = json!({ "uri": "https://partner.example/keys" });
+    let config =
+        json!({ "providers": { "orders": provider("orders"), "payments": provider("payments"), "partner": partner } });
+    fs::write(directory.path().join("plugin.json"), config.to_string()).unwrap();
+    let cases = r#"
+config: plugin.json
+cases:
+- { name: orders, request: GET /, signed_by: orders, token: { sub: a }, expect: { decision: allow } }
+- { name: partner, request: GET /, signed_by: partner, token: { sub: a }, expect: { decision: allow } }
+- { name: same keys, request: GET /, signed_by: payments, token: { aud: orders }, expect: { decision: allow } }
+- { name: other keys, request: GET /, signed_by: partner, token: { aud: orders }, expect: { status: 401, reason: key_unknown } }
+- { name: both, request: GET /, signed_by: orders, token: { aud: [orders, partner] }, expect: { status: 401, reason: audience_ambiguous } }
+"#;
+    let path = directory.path().join("policy-tests.yaml");
+    fs::write(&path, cases).unwrap();
+    let found = run(&["test", path.to_str().unwrap()]);
+    assert_eq!(found.status, 0, "{}", found.transcript());
+}

@@ -138,7 +138,12 @@ fn authorization_servers(
     findings: &mut Findings<'_>,
 ) -> Vec<String> {
     let Some(servers) = super::not_empty(written, at, findings) else {
-        let servers: Vec<String> = around.issuers().map(str::to_owned).collect();
+        let mut servers: Vec<String> = Vec::new();
+        for issuer in around.issuers() {
+            if !servers.iter().any(|known| known == issuer) {
+                servers.push(issuer.to_owned());
+            }
+        }
         if servers.is_empty() && around.providers.is_some() {
             findings.needed(
                 None::<()>,

@@ -1,4 +1,4 @@
-//! `providers` -> [`Providers`]: each with an issuer of its own, keys that can be had and checks that mean something.
+//! `providers` -> [`Providers`]: keys that can be had, checks that mean something, and one provider for each token.
 
 use std::collections::{BTreeMap, HashSet};
 use std::rc::Rc;
@@ -37,18 +37,14 @@ pub(super) fn providers(
         return None;
     }
     let (mut providers, mut opaque) = (Vec::new(), Vec::new());
-    let mut issuers: HashSet<Rc<str>> = HashSet::new();
     let wanted = documents.len();
     for (name, document) in documents {
-        let at = at.member(&name);
+        let provider_at = at.member(&name);
         if let Some(introspection) = &document.introspection {
-            opaque.push((at.member("introspection"), introspection.opaque_tokens));
+            opaque.push((provider_at.member("introspection"), introspection.opaque_tokens));
         }
-        let Some(provider) = provider(name, document, &at, findings) else { continue };
-        if provider.issuers().any(|issuer| issuers.contains(issuer)) {
-            findings.unusable(&at, "another provider has the same issuer; a token must belong to exactly one");
-        }
-        issuers.extend(provider.issuers().map(Rc::clone));
+        let Some(provider) = provider(name, document, &provider_at, findings) else { continue };
+        check_common_issuers(&provider, &providers, at, findings);
         providers.push(provider);
     }
     judge_opaque_tokens(&opaque, findings);
@@ -57,6 +53,33 @@ pub(super) fn providers(
     }
     share_out_opaque_tokens(&opaque, &mut providers, findings);
     Some(Providers::new(providers))
+}
+
+/// Checks that `aud` selects one provider where several have an issuer: each has `audiences`, and no audience is in two.
+fn check_common_issuers(provider: &Provider, others: &[Provider], at: &Path, findings: &mut Findings<'_>) {
+    const ANY: &str = "another provider has the same issuer, and only `audiences` can select the provider of a token; write `audiences` for each";
+    let issuers: HashSet<&Rc<str>> = provider.issuers().collect();
+    let own_at = at.member(&provider.name);
+    let mut taken: HashSet<&str> = HashSet::new();
+    for other in others.iter().filter(|other| other.issuers().any(|issuer| issuers.contains(issuer))) {
+        let other_at = at.member(&other.name);
+        for (at, audiences) in [(&other_at, &other.audiences), (&own_at, &provider.audiences)] {
+            let any_at = at.member("insecure_any_audience");
+            if *audiences == Audiences::InsecureAny && !any_at.is_reported(findings.faults) {
+                findings.unusable(&any_at, ANY);
+            }
+        }
+        if let Audiences::AnyOf(names) = &other.audiences {
+            taken.extend(names.iter().map(String::as_str));
+        }
+    }
+    let Audiences::AnyOf(names) = &provider.audiences else { return };
+    for (index, _) in names.iter().enumerate().filter(|(_, name)| taken.contains(name.as_str())) {
+        findings.unusable(
+            &own_at.member("audiences").item(index),
+            "another provider has the same issuer and this audience; a token must belong to exactly one: remove the audience here or there, or merge the providers",
+        );
+    }
 }
 
 fn provider(name: String, mut document: ProviderDocument, at: &Path, findings: &mut Findings<'_>) -> Option<Provider> {

@@ -29,7 +29,7 @@ fn issuer_is_any_string_when_no_address_is_derived_from_it() {
         let document = provider(with_keys(issuer));
         let loaded = config::load(document.to_string().as_bytes(), &config::no_environment).unwrap();
         assert_eq!(loaded.warnings, [""; 0], "{issuer}");
-        assert!(loaded.policy.providers.of_issuer(issuer).is_some(), "{issuer}");
+        assert!(loaded.policy.providers.of_issuer(issuer).next().is_some(), "{issuer}");
     }
 }
 
@@ -110,7 +110,7 @@ fn domain_of_the_okta_preset_is_converted_to_lower_case() {
         let document = okta_with(json!({ "okta": { "domain": domain } }));
         let loaded = config::load(document.to_string().as_bytes(), &config::no_environment).unwrap();
         let issuer = format!("https://{}/oauth2/default", domain.to_ascii_lowercase());
-        let (_, provider) = loaded.policy.providers.of_issuer(&issuer).unwrap();
+        let (_, provider) = loaded.policy.providers.of_issuer(&issuer).next().unwrap();
         let KeyOrigin::Remote(keys) = &provider.keys else { panic!("the keys are fetched") };
         let KeyAddress::Known(address) = &keys.address else { panic!("the address is derived") };
         assert_eq!(address.to_string(), format!("{issuer}/v1/keys"));
@@ -197,13 +197,13 @@ fn provider_has_each_listed_issuer_and_one_for_each_tenant() {
         "https://sts.windows.net/2c3d/",
         "acme.com",
     ];
-    let (_, provider) = loaded.policy.providers.of_issuer("acme.com").unwrap();
+    let (_, provider) = loaded.policy.providers.of_issuer("acme.com").next().unwrap();
     assert_eq!(provider.issuers().map(|issuer| &**issuer).collect::<Vec<_>>(), issuers);
     for issuer in issuers {
-        assert!(loaded.policy.providers.of_issuer(issuer).is_some(), "{issuer}");
+        assert!(loaded.policy.providers.of_issuer(issuer).next().is_some(), "{issuer}");
     }
     for issuer in ["https://login.microsoftonline.com/{tenant}/v2.0", "https://login.microsoftonline.com/4e5f/v2.0"] {
-        assert!(loaded.policy.providers.of_issuer(issuer).is_none(), "{issuer}");
+        assert!(loaded.policy.providers.of_issuer(issuer).next().is_none(), "{issuer}");
     }
 }
 
@@ -215,15 +215,97 @@ fn addresses_are_derived_from_the_first_issuer_alone() {
     };
     let preset = loaded(json!({ "okta": { "domain": "acme.okta.com" }, "audiences": ["a"], "upstream": "okta",
         "additional_issuers": ["https://login.acme.com/oauth2/default"] }));
-    let (_, provider) = preset.policy.providers.of_issuer("https://login.acme.com/oauth2/default").unwrap();
+    let (_, provider) = preset.policy.providers.of_issuer("https://login.acme.com/oauth2/default").next().unwrap();
     let KeyOrigin::Remote(keys) = &provider.keys else { panic!("the keys are fetched") };
     let KeyAddress::Known(address) = &keys.address else { panic!("the address is derived") };
     assert_eq!(address.to_string(), "https://acme.okta.com/oauth2/default/v1/keys");
     let metadata = loaded(json!({ "issuer": "https://idp.example", "audiences": ["a"], "upstream": "idp",
         "additional_issuers": ["https://other.example"] }));
-    let (_, provider) = metadata.policy.providers.of_issuer("https://other.example").unwrap();
+    let (_, provider) = metadata.policy.providers.of_issuer("https://other.example").next().unwrap();
     let KeyOrigin::Remote(keys) = &provider.keys else { panic!("the keys are fetched") };
     let KeyAddress::Discovered(discovery) = &keys.address else { panic!("the metadata has the address") };
     assert_eq!(discovery.issuer, "https://idp.example");
     assert!(discovery.documents.iter().all(|document| document.authority == "idp.example"));
+}
+
+/// Name, issuers and audiences of a provider; no audiences: any.
+type Sharing<'a> = (&'a str, &'a [&'a str], &'a [&'a str]);
+
+fn sharing(providers: &[Sharing<'_>]) -> Value {
+    let provider = |(name, issuers, audiences): &Sharing<'_>| {
+        let mut provider = with_keys(issuers[0]);
+        if issuers.len() > 1 {
+            provider["additional_issuers"] = json!(issuers[1..]);
+        }
+        provider["audiences"] = json!(audiences);
+        if audiences.is_empty() {
+            provider.as_object_mut().unwrap().remove("audiences");
+            provider["insecure_any_audience"] = json!(true);
+        }
+        ((*name).to_owned(), provider)
+    };
+    json!({ "providers": providers.iter().map(provider).collect::<serde_json::Map<_, _>>() })
+}
+
+#[test]
+fn providers_with_a_common_issuer_need_disjoint_audiences() {
+    const ANY: &str = "another provider has the same issuer, and only `audiences` can select the provider of a token; write `audiences` for each";
+    const COMMON: &str = "another provider has the same issuer and this audience; a token must belong to exactly one: remove the audience here or there, or merge the providers";
+    let (x, y, z) = ("https://x.example", "https://y.example", "z");
+    let accepted: [&[Sharing<'_>]; 5] = [
+        &[("a", &[x], &["1"]), ("b", &[x], &["2"])],
+        &[("a", &[x], &["1", "2"]), ("b", &[x, y], &["3"]), ("c", &[y], &["1", "4"])],
+        &[("a", &[x], &["1"]), ("b", &[y], &["1"]), ("c", &[z], &[])],
+        &[("a", &[x, y, z], &["1"]), ("b", &[z, y, x], &["A", "1 ", "api://1"])],
+        &[("a", &[x], &["1", "1"]), ("b", &[x], &["2"])],
+    ];
+    for providers in accepted {
+        assert_eq!(faults(&sharing(providers)), [""; 0], "{providers:?}");
+    }
+    let rejected: [(&[Sharing<'_>], &[String]); 6] = [
+        (&[("a", &[x], &["1"]), ("b", &[x], &["1"])], &[format!("$.providers.b.audiences[0]: {COMMON}")]),
+        (
+            &[("a", &[x], &["1", "2"]), ("b", &[y, x], &["3", "2", "1"])],
+            &[format!("$.providers.b.audiences[1]: {COMMON}"), format!("$.providers.b.audiences[2]: {COMMON}")],
+        ),
+        // Each pair counts, not only neighbours.
+        (
+            &[("a", &[x], &["1"]), ("b", &[y], &["1"]), ("c", &[z, x], &["1"])],
+            &[format!("$.providers.c.audiences[0]: {COMMON}")],
+        ),
+        (&[("a", &[x], &[]), ("b", &[x], &["1"])], &[format!("$.providers.a.insecure_any_audience: {ANY}")]),
+        (&[("a", &[x], &["1"]), ("b", &[z, x], &[])], &[format!("$.providers.b.insecure_any_audience: {ANY}")]),
+        (
+            &[("a", &[x], &[]), ("b", &[x], &[]), ("c", &[x], &["1"])],
+            &[
+                format!("$.providers.a.insecure_any_audience: {ANY}"),
+                format!("$.providers.b.insecure_any_audience: {ANY}"),
+            ],
+        ),
+    ];
+    for (providers, expected) in rejected {
+        assert_eq!(faults(&sharing(providers)), expected, "{providers:?}");
+    }
+    let mut tenants =
+        sharing(&[("a", &["https://idp.example/{tenant}"], &["1"]), ("b", &["https://idp.example/t2"], &["1"])]);
+    tenants["providers"]["a"]["tenants"] = json!(["t1", "t2"]);
+    assert_eq!(faults(&tenants), [format!("$.providers.b.audiences[0]: {COMMON}")]);
+    let preset = json!({ "okta": { "domain": "acme.okta.com" }, "audiences": ["1"], "upstream": "okta" });
+    let written = json!({ "issuer": "https://acme.okta.com/oauth2/default", "audiences": ["1"], "upstream": "okta" });
+    let found = faults(&json!({ "providers": { "a": preset, "b": written } }));
+    assert_eq!(found, [format!("$.providers.b.audiences[0]: {COMMON}")]);
+}
+
+#[test]
+fn metadata_of_resources_names_a_common_issuer_once() {
+    let (x, y) = ("https://x.example", "https://y.example");
+    let mut document = sharing(&[("a", &[x, y], &["1"]), ("b", &[y], &["2"]), ("c", &[x], &["3"])]);
+    document["protected_resources"] = json!([{ "resource": "https://api.acme.com/" }]);
+    let loaded = config::load(document.to_string().as_bytes(), &config::no_environment).unwrap();
+    let fields =
+        [(":method", "GET"), (":authority", "api.acme.com"), (":path", "/.well-known/oauth-protected-resource")];
+    let fields = fields.iter().map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec())).collect();
+    let resource = loaded.policy.resources.described_at(&RequestHead::new(fields)).unwrap();
+    let metadata: Value = serde_json::from_slice(&resource.document).unwrap();
+    assert_eq!(metadata["authorization_servers"], json!([x, y]));
 }

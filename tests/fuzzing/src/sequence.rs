@@ -59,6 +59,9 @@ struct KnownToken {
 
 /// Two issuers, each of which may publish either of two key pairs under ids of its own.
 const ISSUERS: [&str; 2] = ["https://one.example/", "https://two.example/"];
+/// The first issuer has a second provider, for this audience and with keys at another address.
+const SECOND_AUDIENCE: &str = "api://second";
+const PROVIDERS: [&str; 3] = ["one", "two", "second"];
 
 fn keys(bits: u8) -> Vec<SigningKey> {
     let all = [(1, SigningKey::a("k1")), (2, SigningKey::b("k2"))];
@@ -94,6 +97,12 @@ fn tokens() -> &'static [KnownToken] {
         }
         add(&SigningKey::a("k1").token(&with(&payload(NOW), json!({ "iss": "https://three.example/" }))), None, NOW);
         add("opaque", None, NOW);
+        let second = with(&payload(NOW), json!({ "iss": ISSUERS[0], "aud": SECOND_AUDIENCE, "exp": NOW + LIFETIME }));
+        add(&SigningKey::a("k1").token(&second), Some((2, 1)), NOW + LIFETIME);
+        add(&SigningKey::b("k2").token(&second), Some((2, 2)), NOW + LIFETIME);
+        add(&SigningKey::a("k9").token(&second), None, NOW + LIFETIME);
+        let of_both = with(&second, json!({ "aud": [AUDIENCE, SECOND_AUDIENCE] }));
+        add(&SigningKey::a("k1").token(&of_both), None, NOW + LIFETIME);
         tokens
     })
 }
@@ -107,7 +116,7 @@ struct Scene {
     parked: BTreeMap<u32, usize>,
     in_flight: Vec<Fetch>,
     /// The keys that were accepted last, and when, per provider.
-    held: [Option<(u8, Duration)>; 2],
+    held: [Option<(u8, Duration)>; 3],
     closed: BTreeSet<u32>,
 }
 
@@ -129,11 +138,15 @@ pub(crate) fn sequence(input: &[u8]) {
 
 impl Scene {
     fn new() -> Self {
-        let provider = |issuer: &str| {
-            json!({ "issuer": issuer, "audiences": [AUDIENCE], "upstream": "u", "clock_skew": "60s",
-                "jwks": { "uri": format!("{issuer}keys"), "refresh": "5m", "max_stale": "1h", "timeout": "5s" } })
+        let provider = |issuer: &str, audience: &str, host: &str| {
+            json!({ "issuer": issuer, "audiences": [audience], "upstream": "u", "clock_skew": "60s",
+                "jwks": { "uri": format!("https://{host}.example/keys"), "refresh": "5m", "max_stale": "1h",
+                    "timeout": "5s" } })
         };
-        let configuration = json!({ "providers": { "one": provider(ISSUERS[0]), "two": provider(ISSUERS[1]) } });
+        let configuration = json!({ "providers": {
+            "one": provider(ISSUERS[0], AUDIENCE, "one"),
+            "second": provider(ISSUERS[0], SECOND_AUDIENCE, "second"),
+            "two": provider(ISSUERS[1], AUDIENCE, "two") } });
         let loaded =
             config::load(configuration.to_string().as_bytes(), &config::no_environment).expect("a good configuration");
         let now = UnixTime::from_secs(NOW);
@@ -144,7 +157,7 @@ impl Scene {
             passed: Duration::ZERO,
             parked: BTreeMap::new(),
             in_flight: Vec::new(),
-            held: [None; 2],
+            held: [None; 3],
             closed: BTreeSet::new(),
         }
     }
@@ -212,11 +225,12 @@ impl Scene {
             GivenAnswer::Status(status) => (response(300 + u16::from(status), &documents()[3]), None),
             GivenAnswer::Failed => (FetchOutcome::Failed(FetchFault::ConnectionFailed), None),
         };
-        let provider = usize::from(fetch.keys.address.authority.starts_with("two"));
+        let is_asked = |name: &&str| fetch.keys.address.authority.starts_with(*name);
+        let provider = PROVIDERS.iter().position(is_asked).expect("an address of the configuration");
         let outbox = self.engine.on_fetched(fetch.id, outcome, self.now);
         // The model takes the engine's word for which answers were late, and for nothing else.
         if let Some(note) = &outbox.note {
-            assert_eq!(*note.provider, *["one", "two"][provider], "an answer for another provider");
+            assert_eq!(*note.provider, *PROVIDERS[provider], "an answer for another provider");
             match note.result {
                 FetchResult::Replaced { .. } => {
                     let bits = accepted.expect("an answer without keys replaced the set");

@@ -7,13 +7,17 @@ use serde_json::{Map, Value, json};
 use crate::import::Remarks;
 use crate::import::draft::{Draft, Handling, Location, cel_text, claim_header, header_location, is_duration};
 use crate::import::fields::Fields;
-use crate::import::issuer::{equal_audiences, set_issuer};
+use crate::import::issuer::{IssuerOf, equal_audiences, set_issuer};
 
 /// A provider, for the requirements that name it.
 #[derive(Debug)]
 pub struct Imported {
     /// Its name.
     pub name: String,
+    /// Where it is written.
+    pub place: String,
+    /// Its issuer.
+    pub issuer: String,
     /// Whom its tokens must be for; nobody in particular where there are none.
     pub audiences: Vec<String>,
     /// The same and those that single rules want instead.
@@ -25,6 +29,12 @@ pub struct Imported {
 }
 
 impl Imported {
+    /// Its issuer and all audiences of its tokens.
+    pub fn issuer(&self) -> IssuerOf<'_> {
+        let Self { name, place, issuer, all_audiences, .. } = self;
+        IssuerOf { place, provider: name, issuer, audiences: all_audiences }
+    }
+
     /// Whether every token that the provider admits is good for whoever wants one of it.
     pub fn demands_nothing_more(&self) -> bool {
         self.demands.is_empty() && self.audiences == self.all_audiences
@@ -87,7 +97,8 @@ pub fn import(name: &str, fields: &Fields<'_>, draft: &mut Draft, remarks: &mut 
     draft.providers.insert(name.to_owned(), Value::Object(provider));
     let forward = handling.forward;
     draft.handling.push((place.clone(), handling));
-    Some(Imported { name: name.to_owned(), all_audiences: audiences.clone(), audiences, demands, forward })
+    let (name, place, issuer) = (name.to_owned(), place.clone(), issuer.to_owned());
+    Some(Imported { name, place, issuer, all_audiences: audiences.clone(), audiences, demands, forward })
 }
 
 /// What has no counterpart and demands nothing; what is not known could, and leaves no result.

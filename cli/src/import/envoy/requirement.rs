@@ -6,7 +6,9 @@ use super::provider::Imported;
 use crate::import::Remarks;
 use crate::import::draft::cel_text;
 use crate::import::fields::Fields;
-use crate::import::issuer::equal_audiences;
+use crate::import::issuer::{equal_audiences, have_common_issuers};
+
+const FAILED: &str = "allow_missing_or_failed: a bad token is refused";
 
 /// What a requirement asks for.
 #[derive(Clone, Debug, PartialEq)]
@@ -58,7 +60,7 @@ impl Requirements<'_> {
         } else if fields.get("allow_missing").is_some() {
             self.token_if_any(place, remarks)
         } else if fields.get("allow_missing_or_failed").is_some() {
-            remarks.stricter(place, "allow_missing_or_failed: a bad token is refused");
+            remarks.stricter(place, FAILED);
             self.token_if_any(place, remarks)
         } else if value.as_object().is_some_and(Map::is_empty) {
             // Envoy admits every request where a requirement is not set.
@@ -95,6 +97,13 @@ impl Requirements<'_> {
     /// No token, or one that is good for its provider: `optional` can demand no more than all rules do, so where a provider
     /// admits what only some rules want, or wants more, a token is needed.
     fn token_if_any(&self, place: &str, remarks: &mut Remarks) -> Needs {
+        if have_common_issuers(self.providers.iter().map(|provider| provider.issuer.as_str())) {
+            remarks.stricter(
+                place,
+                "allow_missing where several providers have one issuer: the original validates a token with one of them, and it is not known which; name the providers beside it in requires_any",
+            );
+            return Needs::Impossible;
+        }
         if self.providers.iter().all(Imported::demands_nothing_more) {
             return Needs::TokenIfAny;
         }
@@ -110,9 +119,18 @@ impl Requirements<'_> {
     }
 
     fn any(&self, any: &Fields<'_>, remarks: &mut Remarks) -> Needs {
-        let (mut alternatives, mut may_be_missing, mut others) = (Vec::new(), false, 0);
-        for needs in self.each(any, remarks) {
-            match needs {
+        let (mut alternatives, mut may_be_missing, mut others, mut impossible) = (Vec::new(), false, 0, 0);
+        for (at, item) in any.list("requirements").iter().enumerate() {
+            // Beside others these accept a missing token and validate none.
+            let is_only = |name: &str| item.as_object().is_some_and(|item| item.len() == 1 && item.contains_key(name));
+            if is_only("allow_missing") || is_only("allow_missing_or_failed") {
+                may_be_missing = true;
+                if is_only("allow_missing_or_failed") {
+                    remarks.stricter(&any.place, FAILED);
+                }
+                continue;
+            }
+            match self.needs(item, &format!("{}.requirements[{at}]", any.place), remarks) {
                 Needs::Nothing => return Needs::Nothing,
                 Needs::TokenIfAny => may_be_missing = true,
                 Needs::Token(demands) => {
@@ -120,11 +138,12 @@ impl Requirements<'_> {
                     alternatives.extend(demands);
                 }
                 // Another one may be met.
-                Needs::Impossible => {}
+                Needs::Impossible => impossible += 1,
             }
         }
         match (may_be_missing, others) {
-            (true, 0) => Needs::TokenIfAny,
+            (true, 0) if impossible > 0 => Needs::Impossible,
+            (true, 0) => self.token_if_any(&any.place, remarks),
             (false, 0) => Needs::Impossible,
             (false, _) => Needs::Token(alternatives),
             (true, _) if self.any_token_will_do(&alternatives) => Needs::TokenIfAny,

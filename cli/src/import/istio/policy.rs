@@ -14,6 +14,7 @@ use serde_json::Value;
 
 use crate::import::Remarks;
 use crate::import::fields::Fields;
+use crate::import::issuer::IssuerOf;
 use compose::{Allow, Denials, Need};
 pub use compose::{Rules, rules_of};
 use demand::{Demand, TokenTest, all_of, claim_path, demands, one_of};
@@ -34,13 +35,36 @@ fn action(spec: &Value) -> Option<Action> {
     }
 }
 
+/// The claims that Istio splits at spaces besides `scope` and `permission`, in tokens of one provider.
+#[derive(Debug)]
+pub struct SplitClaims {
+    /// Where the provider is written.
+    pub place: String,
+    /// Its name here.
+    pub provider: String,
+    /// Its issuer.
+    pub issuer: String,
+    /// The audiences of its tokens; none: any.
+    pub audiences: Vec<String>,
+    /// The claims.
+    pub names: Vec<String>,
+}
+
+impl SplitClaims {
+    /// The issuer of the provider, and the audiences of its tokens.
+    pub fn issuer(&self) -> IssuerOf<'_> {
+        let Self { place, provider, issuer, audiences, .. } = self;
+        IssuerOf { place, provider, issuer, audiences }
+    }
+}
+
 /// What policies may refer to.
 pub struct Known {
     /// The headers, folded, whose content jwt_authn decides before policies read it. Conditions here see them as the
     /// client sent them.
     pub managed: BTreeSet<String>,
-    /// For each issuer, the claims that Istio splits at spaces besides `scope` and `permission`.
-    pub split_claims: Vec<(String, Vec<String>)>,
+    /// What each rule of RequestAuthentication says of claims.
+    pub split_claims: Vec<SplitClaims>,
     /// The claim that the filter reads scopes from.
     pub scope_claim: Option<&'static str>,
 }
@@ -48,7 +72,7 @@ pub struct Known {
 impl Known {
     /// Whether Istio splits a claim at spaces; nothing where that depends on the issuer.
     fn is_split(&self, name: &str) -> Option<bool> {
-        let is_split = |(_, names): &(String, Vec<String>)| names.iter().any(|other| other == name);
+        let is_split = |split: &SplitClaims| split.names.iter().any(|other| other == name);
         match () {
             () if ["scope", "permission"].contains(&name) || self.split_claims.iter().all(is_split) => Some(true),
             () if !self.split_claims.iter().any(is_split) => Some(false),

@@ -309,3 +309,62 @@ fn the_original_documents_of_the_guides_are_imported() {
         }
     }
 }
+
+/// Two `jwtRules` of one issuer, with keys and audiences of their own; the claim `tier` is a list in tokens of the second.
+fn rules_of_one_issuer(first: Value, second: Value) -> Value {
+    let rule = |key: &SigningKey, changes: Value| {
+        with(&json!({ "issuer": ISSUER, "jwks": key_set(&[key]).to_string() }), changes)
+    };
+    let rules = [
+        rule(&SigningKey::a("k1"), with(&json!({ "audiences": ["orders"] }), first)),
+        rule(
+            &SigningKey::b("k1"),
+            with(&json!({ "audiences": ["payments"], "spaceDelimitedClaims": ["tier"] }), second),
+        ),
+    ];
+    json!({ "apiVersion": "security.istio.io/v1", "kind": "RequestAuthentication", "spec": { "jwtRules": rules } })
+}
+
+#[test]
+fn jwt_rules_of_one_issuer_are_imported_when_their_audiences_differ() {
+    let condition = json!({ "key": "request.auth.claims[tier]", "values": ["read"] });
+    let documents = [rules_of_one_issuer(json!({}), json!({})), policy(json!({ "rules": [{ "when": [condition] }] }))];
+    let found = imported(&documents);
+    assert!(
+        found.stderr.contains("have one issuer: a token with audiences of both is refused"),
+        "{}",
+        found.transcript()
+    );
+    let mut scene = Scene::of(&converted(&documents).to_string());
+    let (a, b) = (SigningKey::a("k1"), SigningKey::b("k1"));
+    for (key, audience, tier, expected) in [
+        (&a, json!("orders"), "read", true),
+        (&b, json!("payments"), "read", true),
+        (&b, json!("payments"), "read write", true),
+        (&a, json!("orders"), "read write", false),
+        (&a, json!("payments"), "read", false),
+        (&b, json!("orders"), "read", false),
+        (&a, json!(["orders", "payments"]), "read", false),
+        (&b, json!(["orders", "payments"]), "read write", false),
+        (&a, json!("other"), "read", false),
+    ] {
+        let claims = json!({ "iss": ISSUER, "sub": "alice", "exp": NOW + 600, "aud": audience, "tier": tier });
+        let credential = format!("Bearer {}", key.token(&claims));
+        let request = request_of("GET", "a.example", "/", &claims);
+        assert_eq!(scene.allows(&request, Some(&credential)), expected, "{claims}");
+    }
+    for (first, second, said) in [
+        (json!({}), json!({ "audiences": null }), "one of them has no audiences"),
+        (json!({ "audiences": null }), json!({}), "one of them has no audiences"),
+        (json!({ "audiences": ["orders", "x"] }), json!({ "audiences": ["y", "x"] }), "both have the audience \"x\""),
+        (
+            json!({ "audiences": ["https://api.acme.com/"] }),
+            json!({ "audiences": ["api.acme.com"] }),
+            "both have the audience",
+        ),
+    ] {
+        let found = imported(&[rules_of_one_issuer(first, second)]);
+        assert!(found.status == 1 && found.stdout.is_empty(), "{}", found.transcript());
+        assert!(found.stderr.contains(said) && !found.stderr.contains("would be refused"), "{}", found.transcript());
+    }
+}

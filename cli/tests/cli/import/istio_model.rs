@@ -198,14 +198,18 @@ impl Scene {
 fn no_random_istio_policy_is_weaker_after_import() {
     let (key, other) = (SigningKey::a("k1"), SigningKey::b("k1"));
     let partner = SigningKey::b("k2");
-    let authentication = |split_claims: &[&str], others: &[&str]| {
+    let authentication = |split_claims: &[&str], others: &[&str], have_one_issuer: bool| {
+        let rule = |issuer: &str, key: &SigningKey, split_claims: &[&str], audiences: &[&str]| {
+            json!({ "issuer": issuer, "jwks": key_set(&[key]).to_string(), "forwardOriginalToken": true,
+                "spaceDelimitedClaims": split_claims, "audiences": audiences,
+                "outputClaimToHeaders": [{ "header": "x-user-id", "claim": "sub" }] })
+        };
+        let rules = match have_one_issuer {
+            false => [rule(ISSUER, &key, split_claims, &[]), rule(OTHER, &partner, others, &[])],
+            true => [rule(ISSUER, &key, split_claims, &["one", "api://x"]), rule(ISSUER, &partner, others, &["two"])],
+        };
         json!({ "apiVersion": "security.istio.io/v1", "kind": "RequestAuthentication", "metadata": { "annotations": {} },
-            "spec": { "jwtRules": [{ "issuer": ISSUER, "jwks": key_set(&[&key]).to_string(), "forwardOriginalToken": true,
-                "spaceDelimitedClaims": split_claims,
-                "outputClaimToHeaders": [{ "header": "x-user-id", "claim": "sub" }] },
-                { "issuer": OTHER, "jwks": key_set(&[&partner]).to_string(), "forwardOriginalToken": true,
-                "spaceDelimitedClaims": others,
-                "outputClaimToHeaders": [{ "header": "x-user-id", "claim": "sub" }] }] } })
+            "spec": { "jwtRules": rules } })
     };
     let claims = |changes: Value| with(&json!({ "iss": ISSUER, "sub": "alice", "exp": NOW + 600 }), changes);
     let all_claims = [
@@ -222,16 +226,33 @@ fn no_random_istio_policy_is_weaker_after_import() {
     credentials.extend(all_claims.iter().map(|claims| (Some(claims), Some(format!("Bearer {}", key.token(claims))))));
     let of_the_partner = claims(json!({ "iss": OTHER, "scp": "read write", "scope": "read", "tier": "read staff" }));
     credentials.push((Some(&of_the_partner), Some(format!("Bearer {}", partner.token(&of_the_partner)))));
-    let forged = format!("Bearer {}", other.token(&all_claims[1]));
+    // The same where both rules have one issuer, and a token for the audiences of both.
+    let with_audience = |claims: &Value| with(&json!({ "aud": "one" }), claims.clone());
+    let for_audiences: Vec<Value> = all_claims.iter().map(with_audience).collect();
+    let of_second = with(&of_the_partner, json!({ "iss": ISSUER, "aud": "two" }));
+    let of_both = with(&all_claims[1], json!({ "aud": ["one", "two"] }));
+    let mut of_one_issuer: Vec<(Option<&Value>, Option<String>)> = vec![(None, None)];
+    for claims in for_audiences.iter().chain([&of_both]) {
+        of_one_issuer.push((Some(claims), Some(format!("Bearer {}", key.token(claims)))));
+    }
+    of_one_issuer.push((Some(&of_second), Some(format!("Bearer {}", partner.token(&of_second)))));
+    // Signed with the key of the rule for the other audience.
+    of_one_issuer.push((None, Some(format!("Bearer {}", key.token(&of_second)))));
+    of_one_issuer.push((None, Some(format!("Bearer {}", partner.token(&for_audiences[1])))));
+    let forged = format!("Bearer {}", other.token(&for_audiences[1]));
     let mut random = Random(0x0197_5c3e_8d21_44f7);
     let (mut allowed, mut allowed_there, mut converted) = (0, 0, 0);
     let documents = std::env::var("IMPORT_MODEL_DOCUMENTS").map_or(DOCUMENTS, |count| count.parse().unwrap());
     for number in 0..documents {
         let mut split = || -> &[&str] { if random.one_in(2) { &["scp", "tier"] } else { &[] } };
         let (split, split_by_partner) = (split(), split());
+        let have_one_issuer = random.one_in(3);
+        let credentials = if have_one_issuer { &of_one_issuer } else { &credentials };
         let policies: Vec<Value> = (0..1 + random.below(3)).map(|_| random.policy()).collect();
-        let texts: Vec<String> =
-            std::iter::once(&authentication(split, split_by_partner)).chain(&policies).map(Value::to_string).collect();
+        let texts: Vec<String> = std::iter::once(&authentication(split, split_by_partner, have_one_issuer))
+            .chain(&policies)
+            .map(Value::to_string)
+            .collect();
         let imported = import("istio", &texts.join("\n---\n"));
         if imported.status != 0 {
             continue;
@@ -239,15 +260,16 @@ fn no_random_istio_policy_is_weaker_after_import() {
         converted += 1;
         let mut scene = Scene::of(&imported.stdout);
         for _ in 0..REQUESTS {
-            let is_forged = random.one_in(10);
+            let mut is_forged = random.one_in(10);
             let (claims, credential) = match is_forged {
                 true => (None, Some(&forged)),
                 false => {
                     let (claims, credential) = &credentials[random.below(credentials.len())];
+                    is_forged = claims.is_none() && credential.is_some();
                     (*claims, credential.as_ref())
                 }
             };
-            let is_of_partner = claims.is_some_and(|claims| claims["iss"] == OTHER);
+            let is_of_partner = claims.is_some_and(|claims| claims["iss"] == OTHER || claims["aud"] == "two");
             let split_claims =
                 [&["scope", "permission"][..], if is_of_partner { split_by_partner } else { split }].concat();
             let request = Request {

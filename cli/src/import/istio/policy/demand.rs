@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
 
-use super::Known;
 use super::operation::text_matches;
+use super::{Known, SplitClaims};
 use crate::import::draft::{any_of, cel_text, folded, regex_of};
 use crate::import::fields::Fields;
 
@@ -251,11 +251,16 @@ fn claim(path: &[String], values: &[String], known: &Known) -> Option<Vec<Requir
         return None;
     }
     let Some(is_split) = is_split else {
-        let of_issuer = |(issuer, names): &(String, Vec<String>)| {
-            let condition = has_value(name, values, names.contains(name));
-            object([("claims", json!({ "iss": issuer })), ("condition", json!(condition))])
+        let of_provider = |split: &SplitClaims| {
+            let condition = has_value(name, values, split.names.contains(name));
+            let of_issuer = |other: &&SplitClaims| other.issuer == split.issuer;
+            if known.split_claims.iter().filter(of_issuer).nth(1).is_some() {
+                let provider = cel_text(&split.provider);
+                return object([("condition", json!(format!("token.provider == {provider} && {condition}")))]);
+            }
+            object([("claims", json!({ "iss": split.issuer })), ("condition", json!(condition))])
         };
-        return Some(known.split_claims.iter().map(of_issuer).collect());
+        return Some(known.split_claims.iter().map(of_provider).collect());
     };
     let has_scope = ("any_scope", json!(values));
     let condition = ("condition", json!(has_value(name, values, is_split)));

@@ -1,0 +1,151 @@
+//! All providers, and which of them validates a token.
+//!
+//! The issuer selects it. Where several providers have the issuer, the audience does: their `audiences` are disjoint, and a
+//! token with audiences of two of them is rejected. A token cannot choose the settings that it is validated with.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use super::admit::ClaimFault;
+use super::introspection::{Introspection, OpaqueTokens};
+use super::provider::{Audiences, Provider};
+use crate::jose::{Algorithm, Claim, UnverifiedToken};
+
+/// All providers.
+#[derive(Debug)]
+pub struct Providers {
+    providers: Vec<Provider>,
+    by_issuer: HashMap<Rc<str>, OfIssuer>,
+}
+
+/// One of the policy's providers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ProviderId(usize);
+
+/// The providers of one issuer.
+#[derive(Debug)]
+enum OfIssuer {
+    One(ProviderId),
+    /// Several: the audience of a token selects one of them.
+    Several(Rc<ByAudience>),
+}
+
+type ByAudience = HashMap<String, Option<ProviderId>>;
+
+/// The provider whose settings validate a token.
+#[derive(Clone, Copy, Debug)]
+pub struct SelectedProvider<'a> {
+    /// Its id.
+    pub id: ProviderId,
+    /// The provider.
+    pub provider: &'a Provider,
+    /// The one of its issuers that the token names.
+    pub issuer: &'a Rc<str>,
+}
+
+impl Providers {
+    /// Puts them together. The loader has checked that providers with a common issuer have `audiences` and that these
+    /// are disjoint. Should they not be, tokens for the common ones are rejected.
+    pub fn new(providers: Vec<Provider>) -> Self {
+        let ids = || providers.iter().enumerate().map(|(at, provider)| (ProviderId(at), provider));
+        let mut issuers: HashMap<Rc<str>, Vec<ProviderId>> = HashMap::new();
+        for (id, provider) in ids() {
+            for issuer in provider.issuers() {
+                issuers.entry(Rc::clone(issuer)).or_default().push(id);
+            }
+        }
+        // Tenants that are shared by the same providers share one map.
+        let mut maps: HashMap<Vec<ProviderId>, Rc<ByAudience>> = HashMap::new();
+        let of_issuer = |(issuer, shared_by): (Rc<str>, Vec<ProviderId>)| {
+            let providers = match shared_by.as_slice() {
+                [only] => OfIssuer::One(*only),
+                _ => {
+                    let sharing = ids().filter(|(id, _)| shared_by.contains(id)).collect::<Vec<_>>();
+                    let map = maps.entry(shared_by).or_insert_with(|| Rc::new(by_audience(&sharing)));
+                    OfIssuer::Several(Rc::clone(map))
+                }
+            };
+            (issuer, providers)
+        };
+        let by_issuer = issuers.into_iter().map(of_issuer).collect();
+        Self { providers, by_issuer }
+    }
+
+    /// Selects the provider of a token by what the token claims: `iss`, which is exactly one of the provider's issuers (RFC
+    /// 8725 section 3.8: no prefix, no folding), and, where several providers have that issuer, `aud`. Nothing is proved
+    /// by that. The provider's own checks follow, those of issuer and audience among them.
+    ///
+    /// # Errors
+    /// When no provider has the issuer, or none or several of those that share it have an audience of the token.
+    pub fn select(&self, token: &UnverifiedToken) -> Result<SelectedProvider<'_>, ClaimFault> {
+        let issuer = match token.claimed_issuer() {
+            Claim::Valid(issuer) => issuer,
+            Claim::Absent | Claim::Malformed => return Err(ClaimFault::IssuerMalformed),
+        };
+        let (issuer, providers) = self.by_issuer.get_key_value(issuer).ok_or(ClaimFault::IssuerUnknown)?;
+        let id = match providers {
+            OfIssuer::One(id) => *id,
+            OfIssuer::Several(known) => match token.claimed_audiences() {
+                Claim::Valid(audiences) => selected_by(known, &audiences)?,
+                Claim::Absent => return Err(ClaimFault::AudienceMissing),
+                Claim::Malformed => return Err(ClaimFault::AudienceMalformed),
+            },
+        };
+        let provider = self.get(id).ok_or(ClaimFault::IssuerUnknown)?;
+        Ok(SelectedProvider { id, provider, issuer })
+    }
+
+    /// The providers that have exactly `issuer` among their issuers, in the order of the configuration.
+    pub fn of_issuer(&self, issuer: &str) -> impl Iterator<Item = (ProviderId, &Provider)> {
+        self.iter().filter(move |(_, provider)| provider.issuer_named(issuer).is_some())
+    }
+
+    /// The provider of that id, if it is one of these.
+    pub fn get(&self, id: ProviderId) -> Option<&Provider> {
+        self.providers.get(id.0)
+    }
+
+    /// The provider whose tokens those are that name no issuer.
+    pub fn of_opaque_tokens(&self) -> Option<(ProviderId, &Provider)> {
+        let takes = |settings: &Introspection| settings.opaque_tokens == OpaqueTokens::Taken;
+        self.iter().find(|(_, provider)| provider.introspection.as_ref().is_some_and(takes))
+    }
+
+    /// All of them, in the order of the configuration.
+    pub fn iter(&self) -> impl Iterator<Item = (ProviderId, &Provider)> {
+        self.providers.iter().enumerate().map(|(at, provider)| (ProviderId(at), provider))
+    }
+
+    /// Every algorithm that some provider's tokens may be signed with.
+    pub fn algorithms(&self) -> Vec<Algorithm> {
+        let is_allowed =
+            |algorithm: &Algorithm| self.providers.iter().any(|known| known.algorithms.contains(algorithm));
+        Algorithm::ALL.into_iter().filter(is_allowed).collect()
+    }
+}
+
+/// The provider of each audience; of one that several have, none.
+fn by_audience(sharing: &[(ProviderId, &Provider)]) -> ByAudience {
+    let mut found = ByAudience::new();
+    for (id, provider) in sharing {
+        let audiences = match &provider.audiences {
+            Audiences::AnyOf(names) => names.as_slice(),
+            Audiences::InsecureAny => &[],
+        };
+        for name in audiences {
+            let owner = found.entry(name.clone()).or_insert(Some(*id));
+            *owner = owner.filter(|owner| owner == id);
+        }
+    }
+    found
+}
+
+/// The one provider that has an audience of the token. Audiences that no provider has do not count.
+fn selected_by(known: &ByAudience, audiences: &[&str]) -> Result<ProviderId, ClaimFault> {
+    let mut owners = audiences.iter().filter_map(|name| known.get(*name).copied());
+    match owners.next() {
+        None => Err(ClaimFault::AudienceUnexpected),
+        Some(Some(first)) if owners.all(|other| other == Some(first)) => Ok(first),
+        Some(_) => Err(ClaimFault::AudienceAmbiguous),
+    }
+}
