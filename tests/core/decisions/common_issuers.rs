@@ -265,7 +265,7 @@ impl Random {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
-        usize::try_from(self.0 >> 11).unwrap() % end
+        usize::try_from(self.0 >> 33).unwrap() % end
     }
 
     fn one_of<T: Clone>(&mut self, choices: &[T]) -> T {
