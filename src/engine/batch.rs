@@ -68,7 +68,7 @@ impl Engine {
     }
 
     /// Decides a request that waited: another one may have brought the same token.
-    fn decide_again<'a>(&mut self, token: NamedToken<'a>, now: UnixTime) -> Progress<'a> {
+    fn decide_again<'a>(&mut self, mut token: NamedToken<'a>, now: UnixTime) -> Progress<'a> {
         let Self { policy, keys, known, inquiries, .. } = self;
         let grant = match token.may_be_remembered() {
             true => known.find(token.text(), now, |id| keys_of(keys, id)?.generation_in_use(now)),
@@ -80,7 +80,8 @@ impl Engine {
             }
             return self.decide(token, now);
         };
-        match inquiries.about_jwt(grant, policy, &token.question(policy, now)) {
+        let question = token.question(policy, inquiries.arrived(grant.provider), now);
+        match inquiries.about_jwt(grant, policy, &question) {
             Said::Good(introspection) => Progress::Decided(token.decide_by(policy, grant, introspection, now)),
             Said::Refused(reason) => Progress::Decided(token.refuse(policy, reason)),
             Said::Wait(awaited) => Progress::Waiting(token, awaited),

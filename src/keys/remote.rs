@@ -9,11 +9,12 @@ use crate::jose::{Algorithm, KeySet};
 use crate::keys::fetch::{FetchCause, FetchFault, FetchNumber, FetchOutcome, FetchResult, Jitter, KeyFetch};
 use crate::keys::fetch_limit::TokenBucket;
 use crate::keys::key_response::{Step, next_step, read_key_set};
-use crate::keys::order::{Arrived, Began, FetchOrder, Moment, Sequence};
+use crate::keys::order::{Arrived, Began, FetchOrder};
 use crate::keys::sharing::{SharedOutcome, Turn};
 use crate::keys::unknown_key_ids::{UnknownKeyIds, lag};
 use crate::keys::{CalloutEnd, KeyFigures, KeyGeneration, LookUp, sharing};
 use crate::policy::{CalloutAddress, KeyAddress, RemoteKeys};
+use crate::sequence::{Moment, Sequence};
 use crate::unix_time::{MonotonicClock, MonotonicTime, UnixTime};
 
 const FIRST_BACK_OFF: Duration = Duration::from_secs(1);
