@@ -136,7 +136,7 @@ impl Scene {
     }
 
     fn answer(&mut self, call: &Inquiry, outcome: CallOutcome) {
-        let outbox = self.engine.on_call_ended(call.id, outcome, self.now, NO_JITTER);
+        let outbox = self.engine.on_call_ended(call.id, None, outcome, self.now, NO_JITTER);
         self.take(outbox);
     }
 
