@@ -114,7 +114,15 @@ impl<'a> Process<'a> {
         let others: Rc<dyn SharedAnswers> = Rc::<Store>::clone(&answers);
         let worker = |_| ProviderIntrospection::new(settings.clone(), LIMITS, Rc::clone(&others));
         let workers = (0..setting.workers).map(worker).collect();
-        Self { policy, random: HashSet::new(), workers, answers, budget: None, last: Sequence::default(), seen: Seen::default() }
+        Self {
+            policy,
+            random: HashSet::new(),
+            workers,
+            answers,
+            budget: None,
+            last: Sequence::default(),
+            seen: Seen::default(),
+        }
     }
 
     /// A request with a token comes to a worker, whose calls that are due are made before and after; the endpoint answers
@@ -131,7 +139,8 @@ impl<'a> Process<'a> {
         }
         let (_, provider) = self.policy.providers.iter().next().unwrap();
         let look = |introspection: &mut ProviderIntrospection| {
-            let found = introspection.look_up_opaque_from(sender, text.as_bytes(), provider, introspection.arrived(), now);
+            let found =
+                introspection.look_up_opaque_from(sender, text.as_bytes(), provider, introspection.arrived(), now);
             found.expect("the address is known")
         };
         let mut found = look(&mut self.workers[worker]);
