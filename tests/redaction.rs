@@ -13,7 +13,7 @@ use log::{LevelFilter, Log, Metadata, Record};
 use okta_proxy_wasm::config;
 use okta_proxy_wasm::engine::{
     Arrival, CallFault, CallOutcome, Decision, Engine, Entropy, FetchFault, FetchOutcome, Inquiry, Jitter, Message,
-    NoRsaSigner, Outbox, PortableVerifier, Postponed, RateLimitFields, Room, StreamId, Verdict,
+    NoRsaSigner, Outbox, PortableVerifier, Postponed, RateLimitFields, Room, Sequence, StreamId, Verdict,
 };
 use okta_proxy_wasm::http::RequestHead;
 use okta_proxy_wasm::unix_time::UnixTime;
