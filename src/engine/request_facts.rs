@@ -56,7 +56,7 @@ impl RequestFacts<'_> {
         }
     }
 
-    /// What others are asked about its token; `arrived`, if this is the first time.
+    /// The question about its token. `arrived` is noted if this is the first one.
     pub(super) fn question<'b>(
         &mut self,
         text: &'b [u8],

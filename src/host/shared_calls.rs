@@ -49,8 +49,9 @@ impl HeldLease {
     }
 }
 
-/// Takes the lease on a token, if it is to be had. `newest` learns what others wrote, after the lease was read: what is
-/// written later changes the lease as well. It gives the newest number of an answer, or `None` when the call is not needed.
+/// Takes the lease on a token, if it is free. `newest` takes over shared answers after the lease was read, because an
+/// answer that is written later changes the lease as well. It returns the newest number of an answer, or `None` when the
+/// call is not needed.
 pub(super) fn take_lease(
     places: &Places,
     token: TokenDigest,

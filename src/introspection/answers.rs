@@ -129,7 +129,7 @@ impl Held {
         now.at < until && self.expiry.is_none_or(|expiry| now.wall < expiry)
     }
 
-    /// For how long no other answer is to be had, because asking failed since the request `arrived` or a moment ago.
+    /// For how long no other answer can be had, because a call failed after the request `arrived`, or a moment ago.
     pub(super) fn failure(&self, arrived: Arrived, now: Now) -> Option<Duration> {
         self.failed.and_then(|failed| failed.wait(arrived, now))
     }

@@ -20,7 +20,7 @@ use crate::policy::{AdmittedToken, ClaimFault, Provider, check_confirming_kind};
 use crate::sequence::Sequence;
 use crate::unix_time::{MonotonicTime, UnixTime};
 
-/// The end of time: what is held of an answer says how long it lasts.
+/// An opaque token without `exp` has no end of its own: `Held` bounds its use, by a clock that is not set.
 const NEVER: UnixTime = UnixTime::from_millis(u64::MAX);
 
 /// Which answer it is, and when it was asked for and came.
@@ -147,7 +147,7 @@ impl ProviderIntrospection {
     }
 
     /// Takes the newest of these answers about the token of `subject`, when it is newer than what is held and still
-    /// good; an active answer for so long past its `cache_ttl`. An older one never counts, however long the newest does.
+    /// good; an active answer for so long past its `cache_ttl`. Older ones never count, even when the newest is of no use.
     fn take_over(
         &mut self,
         answers: &[SharedAnswer],
@@ -174,7 +174,7 @@ impl ProviderIntrospection {
                 self.taken_over = self.taken_over.saturating_add(1);
                 Learned::Answer
             }
-            // Nothing older is active any more; whether it is now has to be asked.
+            // No older answer counts any more; whether the token is active now has to be asked.
             (None, IntrospectedToken::Inactive) => {
                 let (sequence, began) = (Some(answer.sequence), Began::elsewhere(now.at));
                 self.answers

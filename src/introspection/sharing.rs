@@ -64,7 +64,7 @@ pub enum SharedSlot {
 
 /// What the VMs of the process told each other of tokens, as far as the host has it. To read it calls nothing back.
 pub trait SharedAnswers: std::fmt::Debug {
-    /// What stands in these places, be it about their token or another that shares them.
+    /// The answers in these places, also those about other tokens.
     fn read(&self, places: &Places) -> Vec<SharedAnswer>;
 }
 

@@ -69,7 +69,7 @@ impl Scene {
         self.asks_since(token, self.introspection.arrived())
     }
 
-    /// What a request is told that `arrived` then.
+    /// The result for a request that `arrived` then.
     fn asks_since(&mut self, token: &str, arrived: Arrived) -> String {
         match self.introspection.look_up_opaque(token.as_bytes(), &self.provider, arrived, self.now) {
             LookUp::Active(token, freshness) => format!("{freshness:?} {}", token.subject().unwrap_or_default()),

@@ -2,6 +2,7 @@
 
 use super::workers::Store;
 use super::*;
+use std::slice;
 
 const HOUR: u64 = 3_600_000;
 
@@ -23,7 +24,7 @@ fn scene_among(store: &Rc<Store>, stale_if_error: Duration) -> Scene {
     scene
 }
 
-/// What another VM was told of the token `t`.
+/// The answer of another VM about the token `t`.
 fn shared(number: u64, is_active: bool, began: UnixTime, ended: UnixTime) -> SharedAnswer {
     let body = if is_active { always_active("elsewhere") } else { br#"{"active":false}"#.to_vec() };
     let slot = if is_active { SharedSlot::Active } else { SharedSlot::Refused };
@@ -100,12 +101,15 @@ fn a_call_that_is_never_answered_is_given_up_in_time_when_the_clock_is_set_back(
     assert!(scene.asks_since("t", waiting).starts_with("unavailable"));
 }
 
+/// What it is about, what is held, what is shared, and the result.
+type Case = (&'static str, Option<(u64, bool)>, Vec<SharedAnswer>, &'static str);
+
 #[wasm_bindgen_test(unsupported = test)]
 fn of_two_answers_the_one_with_the_newer_number_counts() {
     let (now, before, later) = (hour_before(31_000), hour_before(30_000), at(0));
     // Refused for five seconds, and that is over.
     let long_ago = hour_before(20_000);
-    let cases: [(&str, Option<(u64, bool)>, Vec<SharedAnswer>, &str); 12] = [
+    let cases: [Case; 12] = [
         ("newer, after a step back", Some((5, true)), vec![shared(6, true, before, before)], "Fresh elsewhere"),
         ("newer and inactive", Some((5, true)), vec![shared(6, false, before, before)], "inactive"),
         ("older, later by the clock", Some((5, true)), vec![shared(4, true, before, before)], "wait"),
@@ -168,7 +172,7 @@ fn a_newer_refusal_ends_what_was_active_however_old_it_is() {
                 assert_eq!(scene.asks("t"), "wait");
                 let call = scene.only_call();
                 let provider = &scene.provider;
-                let end = scene.introspection.adopt(call, &[refusal.clone()], provider, scene.now);
+                let end = scene.introspection.adopt(call, slice::from_ref(&refusal), provider, scene.now);
                 assert_eq!(
                     (end.result, scene.introspection.newest_sequence(call)),
                     (CallResult::Late, Some(refusal.sequence))
