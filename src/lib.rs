@@ -15,6 +15,7 @@ pub mod http;
 pub mod jitter;
 pub mod memory;
 pub mod redacted;
+pub mod sequence;
 pub mod unix_time;
 pub mod wake_slots;
 

@@ -13,7 +13,7 @@ use log::{LevelFilter, Log, Metadata, Record};
 use okta_proxy_wasm::config;
 use okta_proxy_wasm::engine::{
     Arrival, CallFault, CallOutcome, Decision, Engine, Entropy, FetchFault, FetchOutcome, Inquiry, Jitter, Message,
-    NoRsaSigner, Outbox, PortableVerifier, Postponed, RateLimitFields, Room, StreamId, Verdict,
+    NoRsaSigner, Outbox, PortableVerifier, Postponed, RateLimitFields, Room, Sequence, StreamId, Verdict,
 };
 use okta_proxy_wasm::http::RequestHead;
 use okta_proxy_wasm::unix_time::UnixTime;
@@ -301,7 +301,8 @@ fn nothing_of_what_is_asked_and_answered_about_a_token_shows_in_any_form() {
             let mut told = Told { engine: asking(&who), now, streams: 0, texts: Vec::new(), reasons: Vec::new() };
             told.request(token);
             let (call, mut secrets) = told.call();
-            let ended = told.engine.on_call_ended(call.id, outcome.clone(), told.now, Jitter(0));
+            let ended =
+                told.engine.on_call_ended(call.id, Some(Sequence::new(1)), outcome.clone(), told.now, Jitter(0));
             told.take(ended);
             // Once more when it has aged: postponed, and then refused or stale, as others have spent the budget.
             told.now = told.now.plus(std::time::Duration::from_secs(700));

@@ -235,7 +235,7 @@ impl Run<'_> {
         }
         let outcome =
             CallOutcome::Response { status: 200, retry_after: None, rate_limit: RateLimitFields::default(), body };
-        let outbox = self.engine.on_call_ended(call.id, outcome, self.now, NO_JITTER);
+        let outbox = self.engine.on_call_ended(call.id, None, outcome, self.now, NO_JITTER);
         self.take(outbox);
         Ok(())
     }

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use super::inquiries::Awaited;
-use super::parked::Patience;
 use super::request::{NamedToken, Progress};
 use super::{Arrival, DenyReason, Engine, Outbox, ProviderKeys, Said, StreamId, keys_of};
 use crate::jose::TokenFault;
@@ -31,8 +30,8 @@ impl Engine {
                 for_keys.saturating_add(for_list).saturating_add(for_answer)
             }
         };
-        let patience = Patience { since: now, until: now.plus(wait).plus(WAIT_GRACE) };
         if self.parked.has_room_for(&token, awaited) {
+            let patience = self.parked.patience(wait.saturating_add(WAIT_GRACE), now);
             self.parked.insert(stream, token.into_owned(), awaited, patience);
             Arrival::Parked
         } else {
@@ -47,14 +46,15 @@ impl Engine {
 
     /// Decides those that need not wait on.
     pub(super) fn decide_a_batch(&mut self, now: UnixTime, outbox: &mut Outbox) {
-        self.parked.recall_overdue(now);
+        let at = self.parked.now(now);
+        self.parked.recall_overdue(at);
         for _ in 0..BATCH {
             let Some((stream, token, patience)) = self.parked.next_recalled() else { break };
             let mut decision = match self.decide_again(token, now) {
                 Progress::Decided(decision) => decision,
                 // It does not ask: what sent it was settled when it was parked. If it did, it must not be lost.
                 Progress::AddressNeeded(token) => token.refuse(&self.policy, DenyReason::TooManyWaiting),
-                Progress::Waiting(token, awaited) if patience.is_over(now) => {
+                Progress::Waiting(token, awaited) if patience.is_over(at) => {
                     token.refuse(&self.policy, without(awaited, DenyReason::WaitTimedOut))
                 }
                 // It waited for something else, and the share of such tokens is full.
@@ -68,14 +68,14 @@ impl Engine {
                     continue;
                 }
             };
-            decision.audit.wait(now.since(patience.since));
+            decision.audit.wait(patience.waited(at));
             decision.audit.enter(self.sampling.entry(&decision.audit, now));
             outbox.decided.push((stream, decision));
         }
     }
 
     /// Decides a request that waited: another one may have brought the same token.
-    fn decide_again<'a>(&mut self, token: NamedToken<'a>, now: UnixTime) -> Progress<'a> {
+    fn decide_again<'a>(&mut self, mut token: NamedToken<'a>, now: UnixTime) -> Progress<'a> {
         let Self { policy, keys, known, inquiries, .. } = self;
         let grant = match token.may_be_remembered() {
             true => known.find(token.text(), now, |id| keys_of(keys, id)?.generation_in_use(now)),
@@ -87,7 +87,8 @@ impl Engine {
             }
             return self.decide(token, now);
         };
-        match inquiries.about_jwt(grant, policy, &token.question(policy, now)) {
+        let question = token.question(policy, inquiries.arrived(grant.provider), now);
+        match inquiries.about_jwt(grant, policy, &question) {
             Said::Good(introspection) => Progress::Decided(token.decide_by(policy, grant, introspection, now)),
             Said::Refused(reason) => Progress::Decided(token.refuse(policy, reason)),
             Said::Wait(awaited) => Progress::Waiting(token, awaited),

@@ -14,7 +14,9 @@ use crate::introspection::request::Entropy;
 use crate::introspection::requester::Sender;
 use crate::introspection::revocation_feed::{Judgement, RevocationFeed};
 use crate::introspection::sharing::SharedAnswers;
-use crate::introspection::{AddressNeeded, Cause, Freshness, LookUp, ProviderIntrospection, Refusal, Unavailable};
+use crate::introspection::{
+    AddressNeeded, Arrived, Cause, Freshness, LookUp, ProviderIntrospection, Refusal, Unavailable,
+};
 use crate::jitter::Jitter;
 use crate::policy::{AdmittedToken, CacheLimits, ClaimFault, Policy, ProviderId};
 use crate::unix_time::UnixTime;
@@ -60,7 +62,8 @@ pub(super) struct Question<'a> {
     pub(super) text: &'a [u8],
     /// Whether the request's rule has its issuer asked about JWTs too.
     pub(super) introspects: bool,
-    pub(super) came_at: UnixTime,
+    /// When the request came, among its provider's calls.
+    pub(super) arrived: Arrived,
     pub(super) now: UnixTime,
 }
 
@@ -89,6 +92,11 @@ impl Inquiries {
         self.introspections.iter_mut().find(|(id, _)| *id == provider).map(|(_, introspection)| introspection)
     }
 
+    /// What a request notes that comes now with a token of this provider.
+    pub(super) fn arrived(&self, provider: ProviderId) -> Arrived {
+        self.of(provider).map(ProviderIntrospection::arrived).unwrap_or_default()
+    }
+
     /// How long a request may wait for what this provider says.
     pub(super) fn longest_wait(&self, provider: ProviderId) -> Duration {
         self.of(provider).map_or(Duration::ZERO, ProviderIntrospection::longest_wait)
@@ -115,7 +123,7 @@ impl Inquiries {
             // The loader refuses such a rule: what cannot be asked is not known.
             return Said::Refused(DenyReason::IntrospectionUnavailable(Duration::ZERO));
         };
-        match introspection.look_up_jwt(asked.text, &grant.token, provider, asked.came_at, asked.now) {
+        match introspection.look_up_jwt(asked.text, &grant.token, provider, asked.arrived, asked.now) {
             LookUp::Active(_, freshness) => Said::Good(Some(freshness)),
             LookUp::Refused(refusal) => Said::Refused(refusal.into()),
             LookUp::Unavailable(unavailable) => Said::Refused(unavailable.into()),
@@ -139,7 +147,7 @@ impl Inquiries {
         let (Some(introspection), Some(its_provider)) = asked_of else {
             return Ok(Said::Refused(DenyReason::TokenOpaque));
         };
-        Ok(match introspection.look_up_opaque_from(sender, asked.text, its_provider, asked.came_at, asked.now)? {
+        Ok(match introspection.look_up_opaque_from(sender, asked.text, its_provider, asked.arrived, asked.now)? {
             LookUp::Active(token, freshness) => {
                 let issuer = its_provider.issuer_of(token.claims());
                 match self.about_revocation(provider, &token, issuer, policy, asked.now) {

@@ -60,10 +60,10 @@ pub use crate::jose::private_key::NoRsaSigner;
 pub use crate::jose::{
     Algorithm, CannotSign, Doubt, NativeSigner, NativeVerifier, PortableVerifier, RsaSigner, SignatureVerifier,
 };
-pub use crate::keys::Sequence;
 pub use crate::keys::fetch::{FetchCause, FetchFault, FetchOutcome, FetchResult, Jitter, MAX_ANSWER_BYTES, MAX_KEYS};
 pub use crate::keys::sharing::{Lease, SharedAnswer, SharedOutcome, Turn};
 pub use crate::policy::{Attribute, AttributeValues, CalloutAddress};
+pub use crate::sequence::Sequence;
 pub use batch::BATCH;
 pub use decision::{Decision, Verdict};
 pub use effects::{CallId, CallNote, Fetch, FetchId, FetchNote, Inquiry, Outbox};
@@ -180,7 +180,7 @@ impl Engine {
         }
         let address = attributes.as_ref().and_then(|values| values.get(Attribute::SourceAddress));
         let sender = if self.asks_for_addresses { Sender::at_address(address) } else { Sender::Anonymous };
-        let presented = match find_credential(head, attributes, sender, &self.policy, now) {
+        let mut presented = match find_credential(head, attributes, sender, &self.policy, now) {
             Ok(presented) => presented,
             Err(Early::Decided(decision)) => return Arrival::Decided(decision),
             Err(Early::Asks(asked)) => return Arrival::Asks(asked),
@@ -188,7 +188,7 @@ impl Engine {
         if let Some(grant) =
             self.known.find(presented.text(), now, |id| keys_of(&self.keys, id)?.generation_in_use(now))
         {
-            let question = presented.question(&self.policy, now);
+            let question = presented.question(&self.policy, self.inquiries.arrived(grant.provider), now);
             return match self.inquiries.about_jwt(grant, &self.policy, &question) {
                 Said::Good(introspection) => {
                     Arrival::Decided(Box::new(presented.decide_by(&self.policy, grant, introspection, now)))
@@ -291,19 +291,28 @@ impl Engine {
         introspection.request(call.number, entropy, signer, now)
     }
 
-    /// An introspection call has ended. `jitter` is new randomness.
-    pub fn on_call_ended(&mut self, call: CallId, outcome: CallOutcome, now: UnixTime, jitter: Jitter) -> Outbox {
+    /// An introspection call has ended. `sequence` is the number in the lease on it, where VMs share answers, `jitter` new
+    /// randomness.
+    pub fn on_call_ended(
+        &mut self,
+        call: CallId,
+        sequence: Option<Sequence>,
+        outcome: CallOutcome,
+        now: UnixTime,
+        jitter: Jitter,
+    ) -> Outbox {
         let asked = (self.policy.providers.get(call.provider), self.inquiries.of_mut(call.provider));
         let (Some(provider), Some(introspection)) = asked else { return self.finish(Outbox::default(), now) };
-        let end = introspection.finish_call(call.number, outcome, provider, jitter, now);
+        let end = introspection.finish_call(call.number, sequence, outcome, provider, jitter, now);
         self.end_call(call, end, now)
     }
 
-    /// Another VM of the process has the answer that this call is to bring.
-    pub fn on_answer_shared(&mut self, call: CallId, answer: &SharedTokenAnswer, now: UnixTime) -> Outbox {
+    /// Other VMs of the process may have the answer that this call is to bring: `answers` are all that they share in the
+    /// places of its token.
+    pub fn on_answers_shared(&mut self, call: CallId, answers: &[SharedTokenAnswer], now: UnixTime) -> Outbox {
         let asked = (self.policy.providers.get(call.provider), self.inquiries.of_mut(call.provider));
         let (Some(provider), Some(introspection)) = asked else { return self.finish(Outbox::default(), now) };
-        let end = introspection.adopt(call.number, answer, provider, now);
+        let end = introspection.adopt(call.number, answers, provider, now);
         self.end_call(call, end, now)
     }
 
@@ -316,9 +325,9 @@ impl Engine {
         self.finish(Outbox::default(), now)
     }
 
-    /// Whether that call is still to be made or waited for.
-    pub fn is_calling(&self, call: CallId) -> bool {
-        self.inquiries.of(call.provider).is_some_and(|introspection| introspection.is_calling(call.number))
+    /// The newest number known of an answer to that call's question; `None`: the call has ended.
+    pub fn newest_sequence(&self, call: CallId) -> Option<Sequence> {
+        self.inquiries.of(call.provider)?.newest_sequence(call.number)
     }
 
     /// Where the VMs of the process keep what they share of a provider's token.

@@ -17,10 +17,7 @@ use crate::engine::inquiries::Awaited;
 use crate::engine::request::NamedToken;
 use crate::introspection::call::{Standing, TokenDigest};
 use crate::policy::ProviderId;
-use crate::unix_time::UnixTime;
-
-/// Clocks are corrected by less than this without anybody having set them back.
-const CLOCK_TOLERANCE: Duration = Duration::from_secs(1);
+use crate::unix_time::{MonotonicClock, MonotonicTime, UnixTime};
 
 /// A provider's part of the places for untrusted tokens, however many providers there are.
 const LEAST_PART: Room = Room { requests: 64, bytes: 1024 * 1024 };
@@ -65,6 +62,7 @@ pub(super) struct Parked {
     /// Who waits for what is said of a token: an answer looks for nobody else.
     by_answer: HashMap<(ProviderId, TokenDigest), BTreeSet<StreamId>>,
     recalled: VecDeque<StreamId>,
+    clock: MonotonicClock,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -92,14 +90,19 @@ impl Held {
 /// How long a request may wait.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Patience {
-    pub(super) since: UnixTime,
-    pub(super) until: UnixTime,
+    since: MonotonicTime,
+    until: MonotonicTime,
 }
 
 impl Patience {
-    /// Whether it has waited long enough. When the clock was set back nobody can tell, and its end may be hours off.
-    pub(super) fn is_over(self, now: UnixTime) -> bool {
-        now >= self.until || self.since.since(now) > CLOCK_TOLERANCE
+    /// Whether it has waited long enough.
+    pub(super) fn is_over(self, now: MonotonicTime) -> bool {
+        now >= self.until
+    }
+
+    /// How long it has waited.
+    pub(super) fn waited(self, now: MonotonicTime) -> Duration {
+        now.since(self.since)
     }
 }
 
@@ -132,7 +135,19 @@ impl Parked {
             waiting: HashMap::new(),
             by_answer: HashMap::new(),
             recalled: VecDeque::new(),
+            clock: MonotonicClock::new(UnixTime::from_millis(0)),
         }
+    }
+
+    /// Reads the clock that is never set back: who waits has as long as it should whatever the host's clock does.
+    pub(super) fn now(&mut self, wall: UnixTime) -> MonotonicTime {
+        self.clock.advance(wall)
+    }
+
+    /// The deadline of a request that begins to wait.
+    pub(super) fn patience(&mut self, wait: Duration, wall: UnixTime) -> Patience {
+        let since = self.now(wall);
+        Patience { since, until: since.plus(wait) }
     }
 
     /// Whether this request may wait too.
@@ -198,7 +213,7 @@ impl Parked {
     }
 
     /// Recalls all that have waited long enough.
-    pub(super) fn recall_overdue(&mut self, now: UnixTime) {
+    pub(super) fn recall_overdue(&mut self, now: MonotonicTime) {
         self.recall_where(|waiting| waiting.patience.is_over(now));
     }
 
@@ -252,7 +267,8 @@ impl Parked {
 
     /// When the first of them has waited long enough.
     pub(super) fn earliest_deadline(&self) -> Option<UnixTime> {
-        self.waiting.values().map(|waiting| waiting.patience.until).min()
+        let first = self.waiting.values().map(|waiting| waiting.patience.until).min();
+        first.map(|until| self.clock.wall(until))
     }
 
     fn take(&mut self, stream: StreamId) -> Option<Waiting> {

@@ -16,7 +16,7 @@ use crate::engine::request_facts::RequestFacts;
 use crate::engine::token_cache::{Grant, TokenCache};
 use crate::http::{HeaderEdit, RequestHead};
 use crate::introspection::requester::Sender;
-use crate::introspection::{AddressNeeded, Freshness};
+use crate::introspection::{AddressNeeded, Arrived, Freshness};
 use crate::jose::{Claim, SignatureVerifier, TokenFault, UnverifiedToken};
 use crate::keys::{LookUp, ProviderKeys};
 use crate::memory;
@@ -43,6 +43,15 @@ enum Named {
     Jwt(UnverifiedToken),
     /// It says nothing; whose it is was configured.
     Opaque(Redacted<Rc<[u8]>>),
+}
+
+impl Named {
+    fn text(&self) -> &[u8] {
+        match self {
+            Self::Jwt(token) => token.text().reveal(),
+            Self::Opaque(text) => text.reveal(),
+        }
+    }
 }
 
 /// How far a request got.
@@ -95,6 +104,7 @@ pub(super) fn find_credential<'a>(
         head: Cow::Borrowed(head),
         came_at: now,
         arrived: None,
+        arrived_for_answer: None,
         attributes: attributes.unwrap_or_default(),
         rule: RuleId::Otherwise,
         stripping: Vec::new(),
@@ -143,8 +153,8 @@ impl<'a> Presented<'a> {
     }
 
     /// What others are asked about it.
-    pub(super) fn question(&self, policy: &Policy, now: UnixTime) -> Question<'_> {
-        self.facts.question(self.text.reveal(), policy, now)
+    pub(super) fn question(&mut self, policy: &Policy, arrived: Arrived, now: UnixTime) -> Question<'_> {
+        self.facts.question(self.text.reveal(), policy, arrived, now)
     }
 
     /// Decides the request: its token is known.
@@ -218,19 +228,28 @@ impl<'a> NamedToken<'a> {
     /// With a head of its own, for one that waits.
     pub(super) fn into_owned(self) -> NamedToken<'static> {
         let Self { facts, token, provider } = self;
-        let RequestFacts { head, came_at, arrived, attributes, rule, mut stripping, source, issuer, sender } = facts;
+        let RequestFacts { head, came_at, arrived, arrived_for_answer, attributes, rule, .. } = facts;
+        let RequestFacts { mut stripping, source, issuer, sender, .. } = facts;
         let (head, sender) = (Cow::Owned(head.into_owned()), sender.settled());
         stripping.shrink_to_fit();
-        let facts = RequestFacts { head, came_at, arrived, attributes, rule, stripping, source, issuer, sender };
+        let facts = RequestFacts {
+            head,
+            came_at,
+            arrived,
+            arrived_for_answer,
+            attributes,
+            rule,
+            stripping,
+            source,
+            issuer,
+            sender,
+        };
         NamedToken { facts, token, provider }
     }
 
     /// The token as it was given.
     pub(super) fn text(&self) -> &[u8] {
-        match &self.token {
-            Named::Jwt(token) => token.text().reveal(),
-            Named::Opaque(text) => text.reveal(),
-        }
+        self.token.text()
     }
 
     /// Whether it was proved before, if it is remembered: what its issuer says of an opaque token is remembered elsewhere.
@@ -239,8 +258,8 @@ impl<'a> NamedToken<'a> {
     }
 
     /// What others are asked about it.
-    pub(super) fn question(&self, policy: &Policy, now: UnixTime) -> Question<'_> {
-        self.facts.question(self.text(), policy, now)
+    pub(super) fn question(&mut self, policy: &Policy, arrived: Arrived, now: UnixTime) -> Question<'_> {
+        self.facts.question(self.token.text(), policy, arrived, now)
     }
 
     /// Whether its request's rule has issuers asked.
@@ -309,7 +328,8 @@ impl<'a> NamedToken<'a> {
         if let Some(keys) = generation {
             known.insert(Rc::clone(&text), grant.clone(), keys, held_bytes);
         }
-        let said = inquiries.about_jwt(&grant, policy, &facts.question(&text, policy, now));
+        let question = facts.question(&text, policy, inquiries.arrived(id), now);
+        let said = inquiries.about_jwt(&grant, policy, &question);
         Progress::Decided(match (said, again) {
             (Said::Good(introspection), _) => {
                 facts.decide_by(policy, &grant, Evidence { proof: Proof::Verified, introspection }, now)
@@ -342,14 +362,15 @@ impl<'a> NamedToken<'a> {
 
 /// Decides by what the issuer says of the token. The grant is made anew from each answer and never remembered: the answer is.
 fn decide_opaque<'a>(
-    facts: RequestFacts<'a>,
+    mut facts: RequestFacts<'a>,
     text: Redacted<Rc<[u8]>>,
     (id, provider): (ProviderId, &Provider),
     policy: &Policy,
     inquiries: &mut Inquiries,
     now: UnixTime,
 ) -> Progress<'a> {
-    let said = inquiries.about_opaque(id, facts.sender, policy, &facts.question(text.reveal(), policy, now));
+    let question = facts.question(text.reveal(), policy, inquiries.arrived(id), now);
+    let said = inquiries.about_opaque(id, facts.sender, policy, &question);
     let (token, freshness) = match said {
         Err(AddressNeeded) => {
             return Progress::AddressNeeded(NamedToken { facts, token: Named::Opaque(text), provider: id });

@@ -11,6 +11,7 @@ use crate::engine::reply::{Refusal, reply_to};
 use crate::engine::token_cache::Grant;
 use crate::engine::told::Told;
 use crate::http::{HeadEdits, HeaderEdit, RequestHead};
+use crate::introspection;
 use crate::introspection::requester::Sender;
 use crate::keys::Arrived;
 use crate::policy::{
@@ -27,6 +28,8 @@ pub(super) struct RequestFacts<'a> {
     pub(super) came_at: UnixTime,
     /// The same among its provider's fetches, once a key was looked for.
     pub(super) arrived: Option<Arrived>,
+    /// The same among its provider's introspection calls, once its token was looked up.
+    pub(super) arrived_for_answer: Option<introspection::Arrived>,
     /// What the host said of it, where its rule asks.
     pub(super) attributes: AttributeValues,
     pub(super) rule: RuleId,
@@ -53,9 +56,17 @@ impl RequestFacts<'_> {
         }
     }
 
-    pub(super) fn question<'b>(&self, text: &'b [u8], policy: &Policy, now: UnixTime) -> Question<'b> {
+    /// The question about its token. `arrived` is noted if this is the first one.
+    pub(super) fn question<'b>(
+        &mut self,
+        text: &'b [u8],
+        policy: &Policy,
+        arrived: introspection::Arrived,
+        now: UnixTime,
+    ) -> Question<'b> {
         let introspects = policy.rules.rule(self.rule).introspects;
-        Question { text, introspects, came_at: self.came_at, now }
+        let arrived = *self.arrived_for_answer.get_or_insert(arrived);
+        Question { text, introspects, arrived, now }
     }
 
     pub(super) fn asked<'b>(&'b self, token: Option<(&'b AdmittedToken, &'b str)>, now: UnixTime) -> Asked<'b> {

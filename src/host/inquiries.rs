@@ -53,10 +53,12 @@ impl RootState {
         let places = self.with_engine(|engine| engine.places(provider, &token)).flatten()?;
         let (record, budget) = self.with_engine(|engine| engine.call_budget(provider)).flatten()?;
         let asking = shared_calls::take_lease(&places, token, inquiry.timeout, || {
-            for answer in HeldAnswers.read(&places) {
-                effects.extend(self.with_engine(|engine| engine.on_answer_shared(call, &answer, clock::now())));
+            let answers = HeldAnswers.read(&places);
+            if !answers.is_empty() {
+                effects.extend(self.with_engine(|engine| engine.on_answers_shared(call, &answers, clock::now())));
             }
-            self.with_engine(|engine| engine.is_calling(call)).unwrap_or(false)
+            let known = self.with_engine(|engine| engine.newest_sequence(call)).flatten()?;
+            Some(answers.iter().fold(known, |newest, answer| newest.newer(answer.sequence)))
         });
         let why = match asking {
             Asking::Nobodys => return None,
@@ -117,7 +119,8 @@ impl RootState {
     /// A call has ended: the other VMs are told before they may ask themselves.
     pub(super) fn end_call(&self, call: CallId, lease: Option<HeldLease>, outcome: CallOutcome) -> Option<Outbox> {
         let (now, jitter) = (clock::now(), clock::jitter());
-        let outbox = self.with_engine(|engine| engine.on_call_ended(call, outcome, now, jitter));
+        let sequence = lease.as_ref().map(HeldLease::sequence);
+        let outbox = self.with_engine(|engine| engine.on_call_ended(call, sequence, outcome, now, jitter));
         if let Some(outbox) = &outbox
             && self.shares_data()
         {

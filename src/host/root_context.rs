@@ -56,6 +56,7 @@ impl FilterRoot {
                 }
                 self.shared.wake_ups.wake_others();
             }
+            self.give_back_unused_leases();
             if let Some(note) = &outbox.call_note {
                 self.shared.journal.log_call(note);
                 self.shared.metrics.count_call(note);
@@ -137,6 +138,14 @@ impl FilterRoot {
         let effect = ended
             .and_then(|outcome| self.shared.with_engine(|engine| engine.on_fetched(fetch.id, outcome, clock::now())));
         effect.into_iter().collect()
+    }
+
+    /// Before another fetch is begun: it would wait for itself.
+    fn give_back_unused_leases(&self) {
+        if let Some(sharing) = self.sharing() {
+            let is_fetching = |fetch| self.shared.with_engine(|engine| engine.is_fetching(fetch)).unwrap_or(false);
+            sharing.give_back_unused(is_fetching);
+        }
     }
 
     /// Nobody here waits for what is being fetched any more: whoever does elsewhere may fetch it.

@@ -4,13 +4,12 @@
 //! What a record means is `introspection::sharing`'s and `introspection::budget`'s business; here bytes are moved. A
 //! host that does not swap ends in no call, never in one too many.
 
-use std::cmp::Reverse;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
 use crate::engine::{
-    Budget, CallLease, CallTurn, Caller, Places, Postponed, SharedAnswers, SharedSlot, SharedTokenAnswer, Take,
-    TokenDigest,
+    Budget, CallLease, CallTurn, Caller, Places, Postponed, Sequence, SharedAnswers, SharedSlot, SharedTokenAnswer,
+    Take, TokenDigest,
 };
 use crate::host::clock;
 use crate::host::shared_data::{TRIES, read, write};
@@ -35,6 +34,11 @@ pub(super) enum Asking {
 }
 
 impl HeldLease {
+    /// The number of the call.
+    pub(super) const fn sequence(&self) -> Sequence {
+        self.lease.sequence()
+    }
+
     /// Lets others ask. Where it has run out and somebody else has put his in its place, that one stays.
     pub(super) fn give_back(self) {
         let (held, version) = read(&self.key);
@@ -45,20 +49,20 @@ impl HeldLease {
     }
 }
 
-/// Takes the lease on a token, if it is to be had. `is_still_needed` learns what others wrote, after the lease was read:
-/// what is written later changes the lease as well.
+/// Takes the lease on a token, if it is free. `newest` takes over shared answers after the lease was read, because an
+/// answer that is written later changes the lease as well. It returns the newest number of an answer, or `None` when the
+/// call is not needed.
 pub(super) fn take_lease(
     places: &Places,
     token: TokenDigest,
     timeout: Duration,
-    mut is_still_needed: impl FnMut() -> bool,
+    mut newest: impl FnMut() -> Option<Sequence>,
 ) -> Asking {
     for _ in 0..TRIES {
         let (held, version) = read(&places.lease);
-        if !is_still_needed() {
-            return Asking::Nobodys;
-        }
-        match CallTurn::of(token, timeout, held.and_then(|bytes| CallLease::from_bytes(&bytes)), clock::now()) {
+        let Some(newest) = newest() else { return Asking::Nobodys };
+        let held = held.and_then(|bytes| CallLease::from_bytes(&bytes));
+        match CallTurn::of(token, timeout, held, newest, clock::now()) {
             CallTurn::Theirs => return Asking::Theirs,
             CallTurn::Ours(lease) if write(&places.lease, &lease.to_bytes(), version).is_ok() => {
                 return Asking::Ours(HeldLease { key: places.lease.clone(), lease });
@@ -75,19 +79,39 @@ pub(super) struct HeldAnswers;
 
 impl SharedAnswers for HeldAnswers {
     fn read(&self, places: &Places) -> Vec<SharedTokenAnswer> {
-        let read = |slot| read(places.of_slot(slot)).0.and_then(|bytes| SharedTokenAnswer::from_bytes(&bytes));
-        let mut answers: Vec<_> = [SharedSlot::Active, SharedSlot::Refused].into_iter().filter_map(read).collect();
-        answers.sort_by_key(|answer| Reverse(answer.began));
-        answers
+        [SharedSlot::Active, SharedSlot::Refused]
+            .into_iter()
+            .filter_map(|slot| held_at(places.of_slot(slot)).0)
+            .collect()
     }
 }
 
-/// Tells the others what was answered.
+fn held_at(key: &str) -> (Option<SharedTokenAnswer>, u32) {
+    let (bytes, version) = read(key);
+    (bytes.and_then(|bytes| SharedTokenAnswer::from_bytes(&bytes)), version)
+}
+
+/// Tells the others what was answered. An answer that refuses takes the place of an older active one as well: its own
+/// place is soon another token's. Each VM writes before it reads, so that one of two sees what the other one wrote.
 pub(super) fn publish(places: &Places, answer: &SharedTokenAnswer) {
-    let key = places.of_slot(answer.slot);
-    let (_, version) = read(key);
-    // When this fails somebody told something else of this moment; what is not told costs a call.
-    let _ = write(key, &answer.to_bytes(), version);
+    write_newer(places.of_slot(answer.slot), answer);
+    let [active, refused] = [SharedSlot::Active, SharedSlot::Refused].map(|slot| held_at(places.of_slot(slot)).0);
+    if let (Some(active), Some(refused)) = (active, refused)
+        && active.token == answer.token
+        && refused.supersedes(&active)
+    {
+        write_newer(&places.active, &refused);
+    }
+}
+
+/// Writes an answer, unless there is a newer one about the same token. What is not written costs a call.
+fn write_newer(key: &str, answer: &SharedTokenAnswer) {
+    for _ in 0..TRIES {
+        let (held, version) = held_at(key);
+        if held.is_some_and(|held| held.supersedes(answer)) || write(key, &answer.to_bytes(), version).is_ok() {
+            return;
+        }
+    }
 }
 
 /// Takes a call out of the budget of all.

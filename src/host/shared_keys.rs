@@ -7,7 +7,7 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 
-use crate::engine::{Fetch, Lease, SharedOutcome, Turn};
+use crate::engine::{Fetch, FetchId, Lease, SharedOutcome, Turn};
 use crate::host::shared_data::{TRIES, read, write};
 use crate::unix_time::UnixTime;
 
@@ -17,7 +17,7 @@ pub(super) struct SharedKeys {
     /// Fetches that somebody else may be making.
     awaiting: RefCell<Vec<Fetch>>,
     /// The leases on fetches that we make, by record.
-    held: RefCell<HashMap<String, Lease>>,
+    held: RefCell<HashMap<String, (FetchId, Lease)>>,
 }
 
 impl SharedKeys {
@@ -45,7 +45,7 @@ impl SharedKeys {
             match Turn::of(&fetch.keys, lease.as_deref().and_then(Lease::from_bytes), now) {
                 Turn::Ours(ours) => {
                     if write(&key, &ours.to_bytes(), version).is_ok() {
-                        self.held.borrow_mut().insert(record.to_owned(), ours);
+                        self.held.borrow_mut().insert(record.to_owned(), (fetch.id, ours));
                         return Some(Turn::Ours(ours));
                     }
                 }
@@ -62,14 +62,21 @@ impl SharedKeys {
         let kind = if outcome.answer.is_some() { "good" } else { "failed" };
         write_newer(&of_record(record, kind), outcome);
         let held = self.held.borrow_mut().remove(record);
-        if let Some(ours) = held {
+        if let Some((_, ours)) = held {
             give_back(record, ours);
         }
     }
 
     /// Lets others fetch what we were about to: they look whether it is their turn.
     pub(super) fn give_up(&self) {
-        for (record, ours) in self.held.take() {
+        for (record, (_, ours)) in self.held.take() {
+            give_back(&record, ours);
+        }
+    }
+
+    /// Gives the leases back of fetches that ended without an outcome: given up, or made by another VM meanwhile.
+    pub(super) fn give_back_unused(&self, is_fetching: impl Fn(FetchId) -> bool) {
+        for (record, (_, ours)) in self.held.borrow_mut().extract_if(|_, (fetch, _)| !is_fetching(*fetch)) {
             give_back(&record, ours);
         }
     }

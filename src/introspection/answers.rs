@@ -10,11 +10,13 @@ use std::time::Duration;
 
 use lru::LruCache;
 
-use crate::introspection::call::{Span, TokenDigest};
+use crate::introspection::call::TokenDigest;
+use crate::introspection::order::{Arrived, Began, Now};
 use crate::introspection::requester::Requester;
 use crate::jose::ActiveToken;
 use crate::policy::{AdmittedToken, CacheLimits, ClaimFault, Introspection};
-use crate::unix_time::UnixTime;
+use crate::sequence::Sequence;
+use crate::unix_time::{MonotonicTime, UnixTime};
 
 /// What an entry takes beside its claims.
 const ENTRY_BYTES: usize = 512;
@@ -36,12 +38,16 @@ pub(super) enum Active {
 #[derive(Clone, Debug)]
 pub(super) struct Held {
     pub(super) active: Active,
+    /// Of all answers about the token, the one with the newest number counts.
+    sequence: Sequence,
     /// When the call began: so old is what it says.
-    pub(super) began: UnixTime,
-    /// While it is as good as a new one.
-    fresh: Span,
-    /// While it is better than none.
-    usable: Span,
+    began: Began,
+    /// Until when it is as good as a new one.
+    fresh_until: MonotonicTime,
+    /// Until when it is better than none.
+    usable_until: MonotonicTime,
+    /// When the token expires, by its issuer's word.
+    expiry: Option<UnixTime>,
     /// The last call that was to renew it and failed.
     failed: Option<Failed>,
     bytes: usize,
@@ -60,22 +66,24 @@ pub(super) enum Against {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Refused {
     pub(super) against: Against,
-    pub(super) began: UnixTime,
-    pub(super) lasts: Span,
+    /// The newest number of an answer about the token; `None`: there was no answer.
+    pub(super) sequence: Option<Sequence>,
+    pub(super) began: Began,
+    pub(super) until: MonotonicTime,
 }
 
 /// A call that failed, and until when none is made for the same token.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Failed {
-    pub(super) began: UnixTime,
-    pub(super) lasts: Span,
+    pub(super) began: Began,
+    pub(super) until: MonotonicTime,
 }
 
-/// When an answer was asked for, when it came, and how long its token says it lives.
+/// Which answer it is, and how long its token says it lives.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Times {
-    pub(super) began: UnixTime,
-    pub(super) ended: UnixTime,
+pub(super) struct Source {
+    pub(super) sequence: Sequence,
+    pub(super) began: Began,
     pub(super) expiry: Option<UnixTime>,
 }
 
@@ -91,34 +99,39 @@ impl Active {
 }
 
 impl Held {
-    pub(super) fn new(active: Active, times: Times, text_length: usize, settings: &Introspection) -> Self {
-        let Times { began, ended, expiry } = times;
-        // By our clock the token may have expired already, within the skew: then it serves those who asked, once.
-        let until = |after: Duration| expiry.map_or(began.plus(after), |expiry| expiry.min(began.plus(after)));
+    pub(super) fn new(active: Active, source: Source, text_length: usize, settings: &Introspection) -> Self {
+        let Source { sequence, began, expiry } = source;
         Self {
             active,
+            sequence,
             began,
-            fresh: Span { from: ended, until: until(settings.cache_ttl) },
-            usable: Span { from: ended, until: until(settings.cache_ttl.saturating_add(settings.stale_if_error)) },
+            fresh_until: began.at.plus(settings.cache_ttl),
+            usable_until: began.at.plus(settings.cache_ttl.saturating_add(settings.stale_if_error)),
+            expiry,
             failed: None,
             bytes: text_length.saturating_mul(BYTES_OF_TEXT).saturating_add(ENTRY_BYTES),
         }
     }
 
-    /// Whether it is as good as a new one for a request that came at `asked_at`: it has not aged, or it was asked for
+    /// Whether it is as good as a new one for a request that `arrived` then: it has not aged, or it was asked for
     /// since, as it was for all who waited for it, however short `cache_ttl`.
-    pub(super) fn is_fresh(&self, asked_at: UnixTime, now: UnixTime) -> bool {
-        self.fresh.contains(now) || (self.began >= asked_at && self.began <= now)
+    pub(super) fn is_fresh(&self, arrived: Arrived, now: Now) -> bool {
+        self.is_before(self.fresh_until, now) || self.began.is_after(arrived)
     }
 
     /// Whether it is better than none.
-    pub(super) fn is_usable(&self, now: UnixTime) -> bool {
-        self.usable.contains(now)
+    pub(super) fn is_usable(&self, now: Now) -> bool {
+        self.is_before(self.usable_until, now)
     }
 
-    /// For how long no other answer is to be had, because asking failed since `asked_at` or a moment ago.
-    pub(super) fn failure(&self, asked_at: UnixTime, now: UnixTime) -> Option<Duration> {
-        self.failed.and_then(|failed| failed.wait(asked_at, now))
+    /// By our clock the token may have expired already, within the skew: then it serves those who asked, once.
+    fn is_before(&self, until: MonotonicTime, now: Now) -> bool {
+        now.at < until && self.expiry.is_none_or(|expiry| now.wall < expiry)
+    }
+
+    /// For how long no other answer can be had, because a call failed after the request `arrived`, or a moment ago.
+    pub(super) fn failure(&self, arrived: Arrived, now: Now) -> Option<Duration> {
+        self.failed.and_then(|failed| failed.wait(arrived, now))
     }
 
     pub(super) const fn fail(&mut self, failed: Failed) {
@@ -127,16 +140,15 @@ impl Held {
 }
 
 impl Failed {
-    fn wait(self, asked_at: UnixTime, now: UnixTime) -> Option<Duration> {
-        let is_news = self.began >= asked_at && self.began <= now;
-        (is_news || self.lasts.contains(now)).then(|| self.lasts.until.since(now))
+    fn wait(self, arrived: Arrived, now: Now) -> Option<Duration> {
+        (self.began.is_after(arrived) || now.at < self.until).then(|| self.until.since(now.at))
     }
 }
 
 impl Refused {
-    /// Whether it still counts for a request that came at `asked_at`.
-    pub(super) fn counts(&self, asked_at: UnixTime, now: UnixTime) -> bool {
-        self.lasts.contains(now) || (self.began >= asked_at && self.began <= now)
+    /// Whether it still counts for a request that `arrived` then.
+    pub(super) fn counts(&self, arrived: Arrived, now: Now) -> bool {
+        now.at < self.until || self.began.is_after(arrived)
     }
 }
 
@@ -166,11 +178,10 @@ impl Answers {
         self.refused.get(token).copied()
     }
 
-    /// When the answer that is held was asked for, whatever it says.
-    pub(super) fn began(&self, token: &TokenDigest) -> Option<UnixTime> {
-        let active = self.active.peek(token).map(|held| held.began);
-        let refused = self.refused.peek(token).filter(|refused| refused.against != Against::Unknown);
-        active.max(refused.map(|refused| refused.began))
+    /// The number of the newest answer about a token, whatever it says.
+    pub(super) fn sequence(&self, token: &TokenDigest) -> Option<Sequence> {
+        let active = self.active.peek(token).map(|held| held.sequence);
+        active.or_else(|| self.refused.peek(token).and_then(|refused| refused.sequence))
     }
 
     /// The token is active, and nothing else is known of it.

@@ -11,6 +11,7 @@ use crate::introspection::call::{
 };
 use crate::introspection::call_limits::Acquire;
 use crate::introspection::confirm::{self, confirm};
+use crate::introspection::order::{Arrived, Now};
 use crate::introspection::queue::Full;
 use crate::introspection::request::{self, Entropy, HttpRequest, Message, Stamp, request_about};
 use crate::introspection::requester::{Requester, Sender};
@@ -38,7 +39,7 @@ enum Remembered {
 struct Question<'a> {
     kind: TokenKind,
     text: &'a [u8],
-    asked_at: UnixTime,
+    arrived: Arrived,
     of: Of<'a>,
 }
 
@@ -61,19 +62,19 @@ impl Of<'_> {
 const LOOK_AGAIN: Duration = Duration::from_millis(25);
 
 impl ProviderIntrospection {
-    /// What is known of a token that says nothing by itself, whose request came at `asked_at` from nobody knows where.
+    /// What is known of a token that says nothing by itself, whose request `arrived` then from nobody knows where.
     pub fn look_up_opaque(
         &mut self,
         text: &[u8],
         provider: &Provider,
-        asked_at: UnixTime,
+        arrived: Arrived,
         now: UnixTime,
     ) -> LookUp<Rc<AdmittedToken>> {
-        let found = self.look_up_opaque_from(Sender::Anonymous, text, provider, asked_at, now);
+        let found = self.look_up_opaque_from(Sender::Anonymous, text, provider, arrived, now);
         found.unwrap_or(unavailable(Cause::TooManyAsked, RETRY))
     }
 
-    /// What is known of a token that says nothing by itself, whose request came at `asked_at` from `sender`.
+    /// What is known of a token that says nothing by itself, whose request `arrived` then from `sender`.
     ///
     /// # Errors
     /// When there would be a call for it, and it is not known for whom.
@@ -82,11 +83,11 @@ impl ProviderIntrospection {
         sender: Sender,
         text: &[u8],
         provider: &Provider,
-        asked_at: UnixTime,
+        arrived: Arrived,
         now: UnixTime,
     ) -> Result<LookUp<Rc<AdmittedToken>>, AddressNeeded> {
         let found = match self.find(
-            Question { kind: TokenKind::Opaque, text, asked_at, of: Of::Sender(sender) },
+            Question { kind: TokenKind::Opaque, text, arrived, of: Of::Sender(sender) },
             provider,
             now,
         )? {
@@ -104,16 +105,16 @@ impl ProviderIntrospection {
         Ok(found)
     }
 
-    /// What the issuer says of a JWT that was proved and admitted as `token`, whose request came at `asked_at`.
+    /// What the issuer says of a JWT that was proved and admitted as `token`, whose request `arrived` then.
     pub fn look_up_jwt(
         &mut self,
         text: &[u8],
         token: &AdmittedToken,
         provider: &Provider,
-        asked_at: UnixTime,
+        arrived: Arrived,
         now: UnixTime,
     ) -> LookUp<Rc<ActiveToken>> {
-        let question = Question { kind: TokenKind::Jwt, text, asked_at, of: Of::Token(token) };
+        let question = Question { kind: TokenKind::Jwt, text, arrived, of: Of::Token(token) };
         let found = self.find(question, provider, now).unwrap_or(unavailable(Cause::TooManyAsked, RETRY));
         let found = match found {
             LookUp::Active(Active::Jwt(answer), freshness) => match confirm(token, &answer) {
@@ -140,9 +141,10 @@ impl ProviderIntrospection {
         provider: &Provider,
         now: UnixTime,
     ) -> Result<LookUp<Active>, AddressNeeded> {
-        let Question { kind, text, asked_at, of } = question;
+        let Question { kind, text, arrived, of } = question;
+        let now = self.order.now(now);
         let digest = TokenDigest::of(kind, text);
-        let (standing, mut stale) = match self.held(&digest, asked_at, now) {
+        let (standing, mut stale) = match self.held(&digest, arrived, now) {
             Remembered::Settled(found) => return Ok(found),
             Remembered::Aged(stale) => (Standing::Known, stale),
             Remembered::Nothing => (kind.standing(), None),
@@ -156,14 +158,15 @@ impl ProviderIntrospection {
         let mut subject = Subject { digest, kind, caller: standing.into(), text };
         // Also before it is refused for want of calls: what another VM knows costs none.
         if self.learn_from_others(&mut subject, provider, now) {
-            match self.held(&digest, asked_at, now) {
+            match self.held(&digest, arrived, now) {
                 Remembered::Settled(found) => return Ok(found),
                 Remembered::Aged(aged) => stale = aged,
-                Remembered::Nothing => {}
+                // What was active is not any more.
+                Remembered::Nothing => stale = None,
             }
         }
         // The common limits first: where they leave nothing, the host need not be asked for an address.
-        if let Some(found) = self.refuse_call(subject.caller, &stale, now) {
+        if let Some(found) = self.refuse_call(subject.caller, &stale, now.wall) {
             return Ok(found);
         }
         subject.caller.requester = match (subject.caller.standing, of) {
@@ -173,10 +176,10 @@ impl ProviderIntrospection {
             (Standing::Unknown, Of::Sender(Sender::Anonymous)) => None,
             (Standing::Unknown, Of::Sender(Sender::Known(requester))) => Some(requester),
         };
-        if let Some(found) = self.refuse_call(subject.caller, &stale, now) {
+        if let Some(found) = self.refuse_call(subject.caller, &stale, now.wall) {
             return Ok(found);
         }
-        Ok(match self.queue.push(subject, self.settings.timeout, now) {
+        Ok(match self.queue.push(subject, self.settings.timeout, now.at) {
             Ok(()) => LookUp::Wait(digest),
             Err(Full) => stale.unwrap_or(unavailable(Cause::TooManyAsked, RETRY)),
         })
@@ -197,36 +200,37 @@ impl ProviderIntrospection {
     }
 
     /// What is remembered of a token.
-    fn held(&mut self, digest: &TokenDigest, asked_at: UnixTime, now: UnixTime) -> Remembered {
+    fn held(&mut self, digest: &TokenDigest, arrived: Arrived, now: Now) -> Remembered {
         if let Some(held) = self.answers.active(digest) {
-            if held.is_fresh(asked_at, now) {
+            if held.is_fresh(arrived, now) {
                 return Remembered::Settled(LookUp::Active(held.active.clone(), Freshness::Fresh));
             }
             let stale = held.is_usable(now).then(|| LookUp::Active(held.active.clone(), Freshness::Stale));
-            return match held.failure(asked_at, now) {
+            return match held.failure(arrived, now) {
                 Some(wait) => Remembered::Settled(stale.unwrap_or(unavailable(Cause::EndpointFailing, wait))),
                 None => Remembered::Aged(stale),
             };
         }
-        let Some(refused) = self.answers.refused(digest).filter(|refused| refused.counts(asked_at, now)) else {
+        let Some(refused) = self.answers.refused(digest).filter(|refused| refused.counts(arrived, now)) else {
             return Remembered::Nothing;
         };
         Remembered::Settled(match refused.against {
             Against::Inactive => LookUp::Refused(Refusal::Inactive),
             Against::Claim(fault) => LookUp::Refused(Refusal::Claim(fault)),
-            Against::Unknown => unavailable(Cause::EndpointFailing, refused.lasts.until.since(now)),
+            Against::Unknown => unavailable(Cause::EndpointFailing, refused.until.since(now.at)),
         })
     }
 
     /// The calls that are due. Those that were never answered are given up.
     pub fn begin_calls(&mut self, jitter: Jitter, now: UnixTime) -> Begun {
-        let mut begun = Begun { calls: Vec::new(), recall: self.queue.dismiss_overdue(now) };
+        let now = self.order.now(now);
+        let mut begun = Begun { calls: Vec::new(), recall: self.queue.dismiss_overdue(now.at) };
         let timed_out = Failure { fault: CallFault::TimedOut, sign: Sign::OfTrouble };
-        for number in self.queue.given_up(now) {
-            begun.recall.extend(self.fail(number, timed_out, jitter, now).recall);
+        for number in self.queue.given_up(now.at) {
+            begun.recall.extend(self.fail(number, None, timed_out, jitter, now).recall);
         }
-        if let Some(number) = self.endpoint.given_up(now) {
-            let end = self.finish_metadata(number, &CallOutcome::Failed(CallFault::TimedOut), jitter, now);
+        if let Some(number) = self.endpoint.given_up(now.at) {
+            let end = self.finish_metadata(number, &CallOutcome::Failed(CallFault::TimedOut), jitter, now.wall);
             begun.recall.extend(end.into_iter().flat_map(|end| end.recall));
         }
         if !self.queue.has_waiting() {
@@ -241,8 +245,8 @@ impl ProviderIntrospection {
             return begun;
         }
         for standing in [Standing::Known, Standing::Unknown] {
-            while let Some(caller) = self.queue.next_caller(standing, now) {
-                match self.limits.try_acquire(caller, now) {
+            while let Some(caller) = self.queue.next_caller(standing, now.at) {
+                match self.limits.try_acquire(caller, now.wall) {
                     Acquire::Granted => {}
                     Acquire::OverShare(wait) => {
                         begun.recall.extend(self.dismiss_or_delay(caller, wait, now));
@@ -250,13 +254,14 @@ impl ProviderIntrospection {
                     }
                     Acquire::Closed => {
                         // A short while they wait for; to look again would lead back here, and round and round.
-                        if self.limits.pause(standing, now) > self.settings.timeout {
+                        if self.limits.pause(standing, now.wall) > self.settings.timeout {
                             begun.recall.extend(self.queue.dismiss(standing));
                         }
                         break;
                     }
                 }
-                let Some(number) = self.queue.begin_next(standing, self.settings.timeout, now) else { break };
+                let began = self.order.begin(now.at);
+                let Some(number) = self.queue.begin_next(standing, self.settings.timeout, began) else { break };
                 let Some(call) = self.queue.in_flight(number) else { break };
                 let digest = call.subject.digest;
                 let purpose = Purpose::Token { digest, standing, requester: caller.requester };
@@ -276,11 +281,11 @@ impl ProviderIntrospection {
     }
 
     /// There is no call for this caller for so long: its tokens are dismissed, or wait where that is short.
-    fn dismiss_or_delay(&mut self, caller: Caller, wait: Duration, now: UnixTime) -> Vec<TokenDigest> {
+    fn dismiss_or_delay(&mut self, caller: Caller, wait: Duration, now: Now) -> Vec<TokenDigest> {
         if wait > self.settings.timeout {
             return self.queue.dismiss_of(caller);
         }
-        self.queue.delay(caller, now.plus(wait));
+        self.queue.delay(caller, now.at.plus(wait));
         Vec::new()
     }
 
@@ -317,21 +322,22 @@ impl ProviderIntrospection {
 
     /// A call is not made now. Whoever waits for the tokens that come back is to look again.
     pub fn postpone(&mut self, number: CallNumber, why: Postponed, now: UnixTime) -> Vec<TokenDigest> {
-        let Some(caller) = self.queue.put_back(number, now.plus(LOOK_AGAIN)) else { return Vec::new() };
-        self.limits.withdraw(caller, now);
+        let now = self.order.now(now);
+        let Some(caller) = self.queue.put_back(number, now.at.plus(LOOK_AGAIN)) else { return Vec::new() };
+        self.limits.withdraw(caller, now.wall);
         let denied = match why {
             Postponed::AskedElsewhere => return Vec::new(),
             Postponed::BudgetSpent(wait) => Denied::Spent(wait),
             Postponed::ShareSpent(wait) => Denied::ShareSpent(wait),
             Postponed::Blocked(wait) => Denied::Blocked(wait),
         };
-        self.limits.deny(caller, denied, now);
+        self.limits.deny(caller, denied, now.wall);
         match denied {
-            Denied::Spent(_) => self.dismiss_if_closed(caller.standing, now),
+            Denied::Spent(_) => self.dismiss_if_closed(caller.standing, now.wall),
             Denied::ShareSpent(wait) => self.dismiss_or_delay(caller, wait, now),
             Denied::Blocked(_) => {
-                let mut recall = self.dismiss_if_closed(Standing::Known, now);
-                recall.extend(self.dismiss_if_closed(Standing::Unknown, now));
+                let mut recall = self.dismiss_if_closed(Standing::Known, now.wall);
+                recall.extend(self.dismiss_if_closed(Standing::Unknown, now.wall));
                 recall
             }
         }
@@ -339,14 +345,18 @@ impl ProviderIntrospection {
 
     /// When something is to be done without being asked; `None`: when the next request or answer comes.
     pub fn next_due(&self, now: UnixTime) -> Option<UnixTime> {
+        // As the clock is now, should it have been set since the last look.
+        let mut order = self.order;
+        order.now(now);
         let begins = [Standing::Known, Standing::Unknown].into_iter().filter_map(|standing| {
-            let first = self.queue.next_begin(standing)?;
+            let first = order.wall(self.queue.next_begin(standing)?);
             // Then the end of a call says how it goes on, and to ask before would be to ask in vain.
             let awaits_an_end = self.endpoint.is_asking() || self.limits.is_probing(standing, now);
             let pause = self.limits.pause(standing, now).max(self.endpoint.pause(now));
             (!awaits_an_end).then(|| first.max(now.plus(pause)))
         });
-        begins.chain(self.queue.next_end()).chain(self.endpoint.next_due()).min()
+        let ends = self.queue.next_end().into_iter().chain(self.endpoint.next_due());
+        begins.chain(ends.map(|end| order.wall(end))).min()
     }
 }
 

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use crate::introspection::call::{CallFault, CallNumber, CallOutcome, Span};
+use crate::introspection::call::{CallFault, CallNumber, CallOutcome};
 use crate::introspection::circuit::{Circuit, Permit};
+use crate::introspection::order::Now;
 use crate::jitter::Jitter;
 use crate::policy::{CalloutAddress, Discovery, IntrospectionAddress, MetadataFault, address_in_metadata};
-use crate::unix_time::UnixTime;
+use crate::unix_time::{MonotonicTime, UnixTime};
 
 const NAME: &str = "introspection_endpoint";
 
@@ -22,7 +23,8 @@ pub(super) struct Search {
     found: Option<CalloutAddress>,
     /// The document that is asked for next.
     step: usize,
-    asking: Option<(CallNumber, Span)>,
+    /// The call under way, and until when it is waited for.
+    asking: Option<(CallNumber, MonotonicTime)>,
     circuit: Circuit,
 }
 
@@ -79,29 +81,27 @@ impl Endpoint {
         &mut self,
         number: impl FnOnce() -> CallNumber,
         patience: Duration,
-        now: UnixTime,
+        now: Now,
     ) -> Option<(CallNumber, usize)> {
         let Self::Discovered(search) = self else { return None };
         if search.found.is_some() || search.asking.is_some() {
             return None;
         }
-        match search.circuit.permit(now) {
+        match search.circuit.permit(now.wall) {
             Permit::Granted | Permit::Probe => {}
             Permit::Wait(_) | Permit::Probing => return None,
         }
-        search.circuit.begin(now);
+        search.circuit.begin(now.wall);
         let number = number();
-        search.asking = Some((number, Span { from: now, until: now.plus(patience) }));
+        search.asking = Some((number, now.at.plus(patience)));
         Some((number, search.step))
     }
 
     /// The call for a document that was never answered.
-    pub(super) fn given_up(&self, now: UnixTime) -> Option<CallNumber> {
+    pub(super) fn given_up(&self, now: MonotonicTime) -> Option<CallNumber> {
         match self {
             Self::Known(_) => None,
-            Self::Discovered(search) => {
-                search.asking.filter(|(_, lasts)| !lasts.contains(now)).map(|(number, _)| number)
-            }
+            Self::Discovered(search) => search.asking.filter(|(_, until)| now >= *until).map(|(number, _)| number),
         }
     }
 
@@ -152,10 +152,10 @@ impl Endpoint {
         }
     }
 
-    pub(super) fn next_due(&self) -> Option<UnixTime> {
+    pub(super) fn next_due(&self) -> Option<MonotonicTime> {
         match self {
             Self::Known(_) => None,
-            Self::Discovered(search) => search.asking.map(|(_, lasts)| lasts.until),
+            Self::Discovered(search) => search.asking.map(|(_, until)| until),
         }
     }
 }

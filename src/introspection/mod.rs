@@ -26,6 +26,7 @@ pub mod figures;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod ledger;
+mod order;
 mod queue;
 pub mod request;
 pub mod requester;
@@ -49,9 +50,12 @@ use call::{Call, CallResult, TokenDigest};
 use call_limits::CallLimits;
 use endpoint::Endpoint;
 use figures::LookUps;
+use order::CallOrder;
 use queue::Queue;
 use request::Entropy;
 use sharing::{Places, SharedAnswer, SharedAnswers};
+
+pub use order::Arrived;
 
 /// A token whose call failed is not asked about again for so long.
 const RETRY: Duration = Duration::from_secs(1);
@@ -63,6 +67,7 @@ pub struct ProviderIntrospection {
     record_name: String,
     budget: Budget,
     answers: Answers,
+    order: CallOrder,
     queue: Queue,
     limits: CallLimits,
     endpoint: Endpoint,
@@ -170,6 +175,7 @@ impl ProviderIntrospection {
             record_name: sharing::record_name(&settings),
             budget,
             answers: Answers::new(limits),
+            order: CallOrder::new(),
             queue: Queue::default(),
             limits: CallLimits::new(budget, UnixTime::from_millis(0)),
             endpoint: Endpoint::new(&settings.address),
@@ -187,6 +193,11 @@ impl ProviderIntrospection {
         self.budget = self.budget.with_seed(seed);
         self.limits = CallLimits::new(self.budget, UnixTime::from_millis(0));
         self
+    }
+
+    /// What a request notes that comes now, for its look-ups.
+    pub const fn arrived(&self) -> Arrived {
+        self.order.arrived()
     }
 
     /// How long a request may wait for a call.

@@ -6,9 +6,10 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
-use crate::introspection::call::{CallNumber, Caller, Span, Standing, Subject, TokenDigest};
+use crate::introspection::call::{CallNumber, Caller, Standing, Subject, TokenDigest};
+use crate::introspection::order::Began;
 use crate::introspection::requester::Requester;
-use crate::unix_time::UnixTime;
+use crate::unix_time::MonotonicTime;
 
 /// Calls at the same time. A slow endpoint and unknown tokens together must not take all of them.
 const MAX_IN_FLIGHT: usize = 64;
@@ -57,21 +58,21 @@ pub(super) struct Waiting {
     subject: Subject,
     /// In each round each requester has one token.
     round: u64,
-    not_before: UnixTime,
+    not_before: MonotonicTime,
     /// As long as requests wait for it.
-    lasts: Span,
+    until: MonotonicTime,
 }
 
 /// A token whose call is under way.
 #[derive(Debug)]
 pub(super) struct InFlight {
     pub(super) subject: Subject,
-    pub(super) began: UnixTime,
+    pub(super) began: Began,
     round: u64,
     /// Until it is given up.
-    lasts: Span,
+    until: MonotonicTime,
     /// As long as requests wait for it.
-    awaited: Span,
+    awaited_until: MonotonicTime,
 }
 
 /// There is no room for another token.
@@ -96,7 +97,7 @@ impl Queue {
     }
 
     /// Lines a token up; requests wait for it so long.
-    pub(super) fn push(&mut self, subject: Subject, patience: Duration, now: UnixTime) -> Result<(), Full> {
+    pub(super) fn push(&mut self, subject: Subject, patience: Duration, now: MonotonicTime) -> Result<(), Full> {
         let Caller { standing, requester } = subject.caller;
         let (digest, length) = (subject.digest, subject.text.reveal().len());
         let line = self.line_mut(standing);
@@ -109,37 +110,37 @@ impl Queue {
             return Err(Full);
         }
         let round = if flow.waiting == 0 { line.round } else { flow.last_round.saturating_add(1).max(line.round) };
-        let lasts = Span { from: now, until: now.plus(patience).plus(ANSWER_GRACE) };
-        line.insert(Waiting { subject, round, not_before: now, lasts });
+        let until = now.plus(patience).plus(ANSWER_GRACE);
+        line.insert(Waiting { subject, round, not_before: now, until });
         self.asked.insert(digest);
         Ok(())
     }
 
     /// For whom the next call of that standing is, if one may be made as far as the queue knows.
-    pub(super) fn next_caller(&self, standing: Standing, now: UnixTime) -> Option<Caller> {
+    pub(super) fn next_caller(&self, standing: Standing, now: MonotonicTime) -> Option<Caller> {
         let at = self.next(standing, now)?;
         self.line(standing).waiting.get(at).map(|waiting| waiting.subject.caller)
     }
 
     /// Begins that call.
-    pub(super) fn begin_next(&mut self, standing: Standing, timeout: Duration, now: UnixTime) -> Option<CallNumber> {
-        let at = self.next(standing, now)?;
+    pub(super) fn begin_next(&mut self, standing: Standing, timeout: Duration, began: Began) -> Option<CallNumber> {
+        let at = self.next(standing, began.at)?;
         let line = self.line_mut(standing);
-        let Waiting { subject, round, lasts: awaited, .. } = line.remove(at)?;
+        let Waiting { subject, round, until: awaited_until, .. } = line.remove(at)?;
         // Who comes next is not behind those who came before and were served already, nor ahead of them.
         line.round = line.round.max(round.saturating_add(1));
         let number = self.next_number();
-        let lasts = Span { from: now, until: now.plus(timeout).plus(ANSWER_GRACE) };
+        let until = began.at.plus(timeout).plus(ANSWER_GRACE);
         if let Some(requester) = subject.caller.requester {
             let calls = self.in_flight_for.entry(requester).or_default();
             *calls = calls.saturating_add(1);
         }
-        self.in_flight.insert(number, InFlight { subject, began: now, round, lasts, awaited });
+        self.in_flight.insert(number, InFlight { subject, began, round, until, awaited_until });
         Some(number)
     }
 
     /// The first of those that are due in the earliest round.
-    fn next(&self, standing: Standing, now: UnixTime) -> Option<usize> {
+    fn next(&self, standing: Standing, now: MonotonicTime) -> Option<usize> {
         let left = self.calls_left(standing);
         let is_next = |waiting: &Waiting| now >= waiting.not_before && self.may_begin(waiting, left);
         let candidates = self.line(standing).waiting.iter().enumerate().filter(|(_, waiting)| is_next(waiting));
@@ -191,10 +192,10 @@ impl Queue {
     }
 
     /// Puts a call back, in its old round: it is not made before `not_before`.
-    pub(super) fn put_back(&mut self, number: CallNumber, not_before: UnixTime) -> Option<Caller> {
-        let InFlight { subject, round, awaited, .. } = self.end(number)?;
+    pub(super) fn put_back(&mut self, number: CallNumber, not_before: MonotonicTime) -> Option<Caller> {
+        let InFlight { subject, round, awaited_until: until, .. } = self.end(number)?;
         let caller = subject.caller;
-        self.line_mut(caller.standing).insert_first(Waiting { subject, round, not_before, lasts: awaited });
+        self.line_mut(caller.standing).insert_first(Waiting { subject, round, not_before, until });
         Some(caller)
     }
 
@@ -214,9 +215,9 @@ impl Queue {
     }
 
     /// The calls that were never answered.
-    pub(super) fn given_up(&self, now: UnixTime) -> Vec<CallNumber> {
+    pub(super) fn given_up(&self, now: MonotonicTime) -> Vec<CallNumber> {
         let mut numbers: Vec<CallNumber> =
-            self.in_flight.iter().filter(|(_, call)| !call.lasts.contains(now)).map(|(number, _)| *number).collect();
+            self.in_flight.iter().filter(|(_, call)| now >= call.until).map(|(number, _)| *number).collect();
         numbers.sort_unstable();
         numbers
     }
@@ -232,7 +233,7 @@ impl Queue {
     }
 
     /// Makes no call for this caller before then.
-    pub(super) fn delay(&mut self, caller: Caller, not_before: UnixTime) {
+    pub(super) fn delay(&mut self, caller: Caller, not_before: MonotonicTime) {
         for waiting in &mut self.line_mut(caller.standing).waiting {
             if waiting.subject.caller == caller {
                 waiting.not_before = waiting.not_before.max(not_before);
@@ -241,9 +242,9 @@ impl Queue {
     }
 
     /// Sends those away that nobody waits for any more.
-    pub(super) fn dismiss_overdue(&mut self, now: UnixTime) -> Vec<TokenDigest> {
-        let mut tokens = self.dismiss_where(Standing::Known, |waiting| !waiting.lasts.contains(now));
-        tokens.extend(self.dismiss_where(Standing::Unknown, |waiting| !waiting.lasts.contains(now)));
+    pub(super) fn dismiss_overdue(&mut self, now: MonotonicTime) -> Vec<TokenDigest> {
+        let mut tokens = self.dismiss_where(Standing::Known, |waiting| now >= waiting.until);
+        tokens.extend(self.dismiss_where(Standing::Unknown, |waiting| now >= waiting.until));
         tokens
     }
 
@@ -267,13 +268,13 @@ impl Queue {
     }
 
     /// When the first call is given up, or the first token that nobody waits for any more is sent away.
-    pub(super) fn next_end(&self) -> Option<UnixTime> {
-        let waiting = self.known.waiting.iter().chain(&self.unknown.waiting).map(|waiting| waiting.lasts.until);
-        self.in_flight.values().map(|call| call.lasts.until).chain(waiting).min()
+    pub(super) fn next_end(&self) -> Option<MonotonicTime> {
+        let waiting = self.known.waiting.iter().chain(&self.unknown.waiting).map(|waiting| waiting.until);
+        self.in_flight.values().map(|call| call.until).chain(waiting).min()
     }
 
     /// When the first that waits may be asked about; `None`: when a call has ended, or when there is one.
-    pub(super) fn next_begin(&self, standing: Standing) -> Option<UnixTime> {
+    pub(super) fn next_begin(&self, standing: Standing) -> Option<MonotonicTime> {
         let left = self.calls_left(standing);
         let waiting = self.line(standing).waiting.iter().filter(|waiting| self.may_begin(waiting, left));
         waiting.map(|waiting| waiting.not_before).min()

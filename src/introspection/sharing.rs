@@ -12,9 +12,10 @@ use sha2::{Digest as _, Sha256};
 
 use crate::introspection::call::{Span, TokenDigest};
 use crate::policy::{Introspection, IntrospectionAddress};
+use crate::sequence::Sequence;
 use crate::unix_time::UnixTime;
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 const ACTIVE_SLOTS: u16 = 4096;
 const REFUSED_SLOTS: u16 = 128;
 const LEASE_SLOTS: u16 = 128;
@@ -39,6 +40,9 @@ pub struct Places {
 pub struct SharedAnswer {
     /// The token.
     pub token: TokenDigest,
+    /// The number in the lease on its call. It belongs to the place of the lease: all answers in one place are numbered
+    /// by the same leases, so of two about one token the one with the newer number was asked for later.
+    pub sequence: Sequence,
     /// When the call began.
     pub began: UnixTime,
     /// When it ended.
@@ -60,7 +64,7 @@ pub enum SharedSlot {
 
 /// What the VMs of the process told each other of tokens, as far as the host has it. To read it calls nothing back.
 pub trait SharedAnswers: std::fmt::Debug {
-    /// What stands in these places, be it about their token or another that shares them; the newest first.
+    /// The answers in these places, also those about other tokens.
     fn read(&self, places: &Places) -> Vec<SharedAnswer>;
 }
 
@@ -79,6 +83,7 @@ impl SharedAnswers for NothingShared {
 pub struct CallLease {
     token: TokenDigest,
     span: Span,
+    sequence: Sequence,
 }
 
 /// Whose turn it is to ask about a token.
@@ -135,15 +140,21 @@ impl Places {
 }
 
 impl SharedAnswer {
+    /// Whether both are about one token and this one is newer.
+    pub fn supersedes(&self, other: &Self) -> bool {
+        self.token == other.token && self.sequence.is_newer_than(other.sequence)
+    }
+
     /// As bytes.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(50 + self.body.len());
+        let mut bytes = Vec::with_capacity(58 + self.body.len());
         bytes.push(VERSION);
         bytes.push(match self.slot {
             SharedSlot::Active => 1,
             SharedSlot::Refused => 0,
         });
         bytes.extend(self.token.as_bytes());
+        bytes.extend(self.sequence.number().to_le_bytes());
         bytes.extend(self.began.as_millis().to_le_bytes());
         bytes.extend(self.ended.as_millis().to_le_bytes());
         bytes.extend(&self.body);
@@ -159,12 +170,14 @@ impl SharedAnswer {
             _ => return None,
         };
         let (token, rest) = rest.split_first_chunk::<32>()?;
+        let (sequence, rest) = number(rest)?;
         let (began, rest) = time(rest)?;
         let (ended, body) = time(rest)?;
         if body.len() > MAX_SHARED_BYTES {
             return None;
         }
-        Some(Self { token: TokenDigest::from_bytes(*token), began, ended, body: body.to_vec(), slot })
+        let (token, sequence) = (TokenDigest::from_bytes(*token), Sequence::new(sequence));
+        Some(Self { token, sequence, began, ended, body: body.to_vec(), slot })
     }
 }
 
@@ -173,6 +186,7 @@ impl CallLease {
     pub fn to_bytes(self) -> Vec<u8> {
         let mut bytes = vec![VERSION];
         bytes.extend(self.token.as_bytes());
+        bytes.extend(self.sequence.number().to_le_bytes());
         bytes.extend(self.span.from.as_millis().to_le_bytes());
         bytes.extend(self.span.until.as_millis().to_le_bytes());
         bytes
@@ -181,9 +195,16 @@ impl CallLease {
     /// From bytes; `None` when they are not of this form.
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let (token, rest) = bytes.strip_prefix(&[VERSION])?.split_first_chunk::<32>()?;
+        let (sequence, rest) = number(rest)?;
         let (from, rest) = time(rest)?;
         let (until, rest) = time(rest)?;
-        rest.is_empty().then_some(Self { token: TokenDigest::from_bytes(*token), span: Span { from, until } })
+        let (token, sequence) = (TokenDigest::from_bytes(*token), Sequence::new(sequence));
+        rest.is_empty().then_some(Self { token, span: Span { from, until }, sequence })
+    }
+
+    /// The number of the call.
+    pub const fn sequence(self) -> Sequence {
+        self.sequence
     }
 
     /// The lease once its holder is done.
@@ -196,21 +217,33 @@ impl CallLease {
 
 impl CallTurn {
     /// Whose turn it is to ask about `token`, with `lease` in its place. Another token's is overwritten: the worst that
-    /// follows is one call more.
-    pub fn of(token: TokenDigest, timeout: Duration, lease: Option<CallLease>, now: UnixTime) -> Self {
+    /// follows is one call more. Its number is newer than that of the lease, whatever token that is on, and than `newest`,
+    /// the newest number of an answer that this VM knows: a lease may be lost.
+    pub fn of(
+        token: TokenDigest,
+        timeout: Duration,
+        lease: Option<CallLease>,
+        newest: Sequence,
+        now: UnixTime,
+    ) -> Self {
         match lease {
             Some(lease) if lease.token == token && lease.span.contains(now) => Self::Theirs,
             Some(_) | None => {
                 let until = now.plus(timeout).plus(LEASE_GRACE);
-                Self::Ours(CallLease { token, span: Span { from: now, until } })
+                let sequence = lease.map_or(newest, |lease| newest.newer(lease.sequence)).next();
+                Self::Ours(CallLease { token, span: Span { from: now, until }, sequence })
             }
         }
     }
 }
 
 fn time(bytes: &[u8]) -> Option<(UnixTime, &[u8])> {
-    let (time, rest) = bytes.split_first_chunk::<8>()?;
-    Some((UnixTime::from_millis(u64::from_le_bytes(*time)), rest))
+    number(bytes).map(|(millis, rest)| (UnixTime::from_millis(millis), rest))
+}
+
+fn number(bytes: &[u8]) -> Option<(u64, &[u8])> {
+    let (number, rest) = bytes.split_first_chunk::<8>()?;
+    Some((u64::from_le_bytes(*number), rest))
 }
 
 impl std::fmt::Debug for SharedAnswer {
@@ -238,11 +271,22 @@ mod tests {
     fn answer(body: &[u8]) -> SharedAnswer {
         SharedAnswer {
             token: digest("a"),
+            sequence: Sequence::new(3),
             began: UnixTime::from_millis(5),
             ended: UnixTime::from_millis(7),
             body: body.to_vec(),
             slot: SharedSlot::Active,
         }
+    }
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn the_newest_answer_about_one_token_is_the_one_with_the_newest_number() {
+        let numbered = |number| SharedAnswer { sequence: Sequence::new(number), ..answer(b"") };
+        assert!(numbered(4).supersedes(&numbered(3)) && !numbered(3).supersedes(&numbered(4)));
+        assert!(!numbered(3).supersedes(&numbered(3)));
+        let later = SharedAnswer { began: UnixTime::from_millis(50), ended: UnixTime::from_millis(70), ..numbered(2) };
+        assert!(!later.supersedes(&numbered(3)), "whatever the clock said");
+        assert!(!SharedAnswer { token: digest("b"), ..numbered(4) }.supersedes(&numbered(3)));
     }
 
     #[wasm_bindgen_test(unsupported = test)]
@@ -252,8 +296,8 @@ mod tests {
         {
             assert_eq!(SharedAnswer::from_bytes(&answer.to_bytes()), Some(answer));
         }
-        let CallTurn::Ours(lease) = CallTurn::of(digest("a"), Duration::from_secs(2), None, UnixTime::from_secs(1))
-        else {
+        let (timeout, newest, now) = (Duration::from_secs(2), Sequence::new(1 << 40), UnixTime::from_secs(1));
+        let CallTurn::Ours(lease) = CallTurn::of(digest("a"), timeout, None, newest, now) else {
             panic!("nobody asks yet")
         };
         assert_eq!(CallLease::from_bytes(&lease.to_bytes()), Some(lease));
@@ -266,7 +310,9 @@ mod tests {
             assert_eq!(SharedAnswer::from_bytes(&bytes[..end]), None, "{end}");
         }
         let too_long = answer(&vec![b'x'; MAX_SHARED_BYTES + 1]).to_bytes();
-        for alien in [&b""[..], b"{}", &[0xff; 60], &[VERSION; 20], &too_long] {
+        // As version 1 wrote them, without a number.
+        let (first_answer, first_lease) = ([&[1, 1][..], &[7; 48], b"{}"].concat(), [&[1][..], &[7; 48]].concat());
+        for alien in [&b""[..], b"{}", &[0xff; 60], &[VERSION; 20], &too_long, &first_answer, &first_lease] {
             assert_eq!(SharedAnswer::from_bytes(alien), None);
             assert_eq!(CallLease::from_bytes(alien), None);
         }
@@ -286,7 +332,8 @@ mod tests {
     fn one_at_a_time_asks_about_a_token_and_a_dead_one_is_not_waited_for() {
         let now = UnixTime::from_secs(1000);
         let turn = |token: &str, lease, millis| {
-            CallTurn::of(digest(token), Duration::from_secs(2), lease, UnixTime::from_millis(millis))
+            let now = UnixTime::from_millis(millis);
+            CallTurn::of(digest(token), Duration::from_secs(2), lease, Sequence::default(), now)
         };
         let CallTurn::Ours(lease) = turn("a", None, now.as_millis()) else { panic!("nobody asks yet") };
         assert_eq!(turn("a", Some(lease), 1_002_499), CallTurn::Theirs);
@@ -294,6 +341,29 @@ mod tests {
         assert!(matches!(turn("b", Some(lease), 1_000_000), CallTurn::Ours(_)), "another token's is in the way");
         assert!(matches!(turn("a", Some(lease.given_back()), 1_000_000), CallTurn::Ours(_)));
         assert!(matches!(turn("a", Some(lease), 10_000), CallTurn::Ours(_)), "the clock went back");
+    }
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn each_lease_in_a_place_has_a_newer_number_whatever_its_token_and_the_clock() {
+        let turn = |token: &str, lease, newest, seconds| {
+            let (newest, now) = (Sequence::new(newest), UnixTime::from_secs(seconds));
+            match CallTurn::of(digest(token), Duration::from_secs(2), lease, newest, now) {
+                CallTurn::Ours(lease) => lease,
+                CallTurn::Theirs => panic!("nobody asks"),
+            }
+        };
+        let first = turn("a", None, 0, 1000);
+        assert_eq!(first.sequence(), Sequence::new(1));
+        assert_eq!(first.given_back().sequence(), Sequence::new(1));
+        let second = turn("a", Some(first.given_back()), 0, 10);
+        assert_eq!(second.sequence(), Sequence::new(2), "the clock went back");
+        let third = turn("b", Some(second), 0, 10);
+        assert_eq!(third.sequence(), Sequence::new(3), "the number belongs to the place");
+        assert_eq!(turn("a", None, 7, 10).sequence(), Sequence::new(8), "the lease was lost");
+        let corrupt = CallLease { sequence: Sequence::new(1 << 62), ..third.given_back() };
+        assert_eq!(turn("b", Some(corrupt), 3, 10).sequence(), Sequence::new((1 << 62) + 1), "and all follow it");
+        let corrupt = CallLease { sequence: Sequence::new(u64::MAX), ..third.given_back() };
+        assert_eq!(turn("b", Some(corrupt), 3, 10).sequence(), Sequence::new(4), "older than three by four");
     }
 
     #[wasm_bindgen_test(unsupported = test)]

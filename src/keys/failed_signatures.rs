@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use crate::jose::KeySet;
-use crate::keys::order::Moment;
+use crate::sequence::Moment;
 use crate::unix_time::MonotonicTime;
 
 /// So long after a newer set came a failed signature of that key id causes no other fetch. Forged tokens with a known `kid`

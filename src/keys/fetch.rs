@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use crate::jose::KeySetFault;
 use crate::jose::jwk::MAX_KEY_SET_BYTES;
-use crate::keys::order::Sequence;
 use crate::policy::CalloutAddress;
+use crate::sequence::Sequence;
 
 pub use crate::jitter::Jitter;
 pub use crate::jose::jwk::MAX_KEYS;

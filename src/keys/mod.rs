@@ -32,7 +32,7 @@ use fetch::{FetchNumber, FetchOutcome, FetchResult, Jitter, KeyFetch};
 use remote::Remote;
 use sharing::{SharedOutcome, Turn};
 
-pub use order::{Arrived, Sequence};
+pub use order::Arrived;
 
 /// The keys of one provider over time.
 #[derive(Debug)]

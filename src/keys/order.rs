@@ -1,14 +1,8 @@
-//! What began before what, without a clock: wall clocks are set back and forward.
-//!
-//! Two orders. [`Moment`]: the events of this VM, which knows its own order. [`Sequence`]: the fetches of all VMs of the
-//! process, numbered by the lease that each of them takes. A VM that reads the number in the lease knows that every
-//! fetch of a later number began after that moment.
+//! Which fetch began before which, without a clock: by this VM's [`Moment`]s and by the [`Sequence`] of the process.
+//! A VM that reads the number in the lease knows that every fetch of a later number began after that moment.
 
+use crate::sequence::{Moment, Sequence};
 use crate::unix_time::MonotonicTime;
-
-/// A position in the order of this VM's events.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Moment(u64);
 
 /// When a request came that needs a key.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -30,31 +24,6 @@ impl Arrived {
     /// request waited for it. When a fetch began that another VM made long ago is not known.
     pub(super) fn is_judged_by(self, began: Began) -> bool {
         began.moment > self.moment || (self.has_waited && began.moment > Moment::default())
-    }
-}
-
-/// The number of a fetch in the process. Serial number arithmetic (RFC 1982): a corrupt record whose number is far
-/// ahead is followed by newer numbers all the same.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Sequence(pub(super) u64);
-
-impl Sequence {
-    /// The number after this one.
-    #[must_use]
-    pub const fn next(self) -> Self {
-        Self(self.0.wrapping_add(1))
-    }
-
-    /// Whether the fetch of this number began after that of the other one.
-    pub const fn is_newer_than(self, other: Self) -> bool {
-        let ahead = self.0.wrapping_sub(other.0);
-        ahead != 0 && ahead < 1 << 63
-    }
-
-    /// The newer of the two.
-    #[must_use]
-    pub const fn newer(self, other: Self) -> Self {
-        if other.is_newer_than(self) { other } else { self }
     }
 }
 
@@ -84,7 +53,7 @@ impl FetchOrder {
 
     /// A fetch begins here.
     pub(super) fn begin(&mut self, at: MonotonicTime) -> Began {
-        self.moment = Moment(self.moment.0.saturating_add(1));
+        self.moment = self.moment.next();
         Began { moment: self.moment, at }
     }
 
@@ -129,30 +98,23 @@ mod tests {
     }
 
     #[wasm_bindgen_test(unsupported = test)]
-    fn a_corrupt_number_does_not_block_newer_ones() {
-        for corrupt in [0, 5, 1 << 40, 1 << 62, u64::MAX / 2, u64::MAX] {
-            let next = Sequence(corrupt).next();
-            assert!(next.is_newer_than(Sequence(corrupt)) && !Sequence(corrupt).is_newer_than(next), "{corrupt}");
-            assert!(!next.is_newer_than(next));
-        }
-        assert_eq!(Sequence(7).newer(Sequence(u64::MAX)), Sequence(7), "older by eight");
-    }
-
-    #[wasm_bindgen_test(unsupported = test)]
     fn a_fetch_of_another_worker_began_after_the_last_reading_of_an_older_number() {
         let mut order = FetchOrder::default();
-        assert_eq!(order.began(Sequence(9)), Began::default(), "nothing was read");
-        order.observe(Sequence(5), at(1));
-        order.observe(Sequence(5), at(2));
-        assert_eq!(order.began(Sequence(5)), Began::default(), "that one was under way");
-        assert_eq!(order.began(Sequence(6)).at, at(2));
-        order.observe(Sequence(6), at(3));
-        assert_eq!(order.began(Sequence(6)).at, at(2));
-        assert_eq!(order.began(Sequence(7)).at, at(3));
+        assert_eq!(order.began(Sequence::new(9)), Began::default(), "nothing was read");
+        order.observe(Sequence::new(5), at(1));
+        order.observe(Sequence::new(5), at(2));
+        assert_eq!(order.began(Sequence::new(5)), Began::default(), "that one was under way");
+        assert_eq!(order.began(Sequence::new(6)).at, at(2));
+        order.observe(Sequence::new(6), at(3));
+        assert_eq!(order.began(Sequence::new(6)).at, at(2));
+        assert_eq!(order.began(Sequence::new(7)).at, at(3));
         let arrived = order.arrived(at(3));
-        assert!(order.began(Sequence(7)).moment <= arrived.moment, "a request that came since is not judged by it");
-        order.observe(Sequence(1), at(4));
-        assert_eq!(order.began(Sequence(2)).at, at(4), "the record was lost: counted anew");
-        assert_eq!(order.number(), Sequence(2));
+        assert!(
+            order.began(Sequence::new(7)).moment <= arrived.moment,
+            "a request that came since is not judged by it"
+        );
+        order.observe(Sequence::new(1), at(4));
+        assert_eq!(order.began(Sequence::new(2)).at, at(4), "the record was lost: counted anew");
+        assert_eq!(order.number(), Sequence::new(2));
     }
 }

@@ -10,12 +10,13 @@ use crate::keys::failed_signatures::FailedSignatures;
 use crate::keys::fetch::{FetchCause, FetchFault, FetchNumber, FetchOutcome, FetchResult, Jitter, KeyFetch};
 use crate::keys::fetch_limit::FetchLimit;
 use crate::keys::key_response::{Step, next_step, read_key_set};
-use crate::keys::order::{Arrived, Began, FetchOrder, Moment, Sequence};
+use crate::keys::order::{Arrived, Began, FetchOrder};
 use crate::keys::schedule::FetchSchedule;
 use crate::keys::sharing::{SharedOutcome, Turn};
 use crate::keys::unknown_key_ids::{UnknownKeyIds, lag};
 use crate::keys::{CalloutEnd, KeyFigures, KeyGeneration, LookUp, sharing};
 use crate::policy::{CalloutAddress, KeyAddress, RemoteKeys};
+use crate::sequence::{Moment, Sequence};
 use crate::unix_time::{MonotonicClock, MonotonicTime, UnixTime};
 
 /// A host that never answers a callout must not keep us from asking again.

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use crate::keys::fetch::Jitter;
-use crate::keys::order::{Arrived, Moment, Sequence};
+use crate::keys::order::Arrived;
+use crate::sequence::{Moment, Sequence};
 use crate::unix_time::MonotonicTime;
 
 const FIRST_BACK_OFF: Duration = Duration::from_secs(1);

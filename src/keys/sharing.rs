@@ -10,8 +10,8 @@ use sha2::{Digest, Sha256};
 
 use crate::keys::fetch::{FetchOutcome, KeyFetch};
 use crate::keys::fetch_limit::TokenBucket;
-use crate::keys::order::Sequence;
 use crate::policy::{KeyAddress, RemoteKeys};
+use crate::sequence::Sequence;
 use crate::unix_time::UnixTime;
 
 const VERSION: u8 = 2;
@@ -102,7 +102,7 @@ impl SharedOutcome {
     /// As bytes.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = vec![VERSION];
-        bytes.extend(self.sequence.0.to_le_bytes());
+        bytes.extend(self.sequence.number().to_le_bytes());
         bytes.extend(self.ended.as_millis().to_le_bytes());
         match &self.answer {
             None => bytes.push(0),
@@ -121,7 +121,7 @@ impl SharedOutcome {
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let mut reader = Reader(bytes);
         reader.version()?;
-        let (sequence, ended) = (Sequence(reader.number()?), reader.time()?);
+        let (sequence, ended) = (Sequence::new(reader.number()?), reader.time()?);
         let answer = match reader.take::<1>()? {
             [0] if reader.0.is_empty() => None,
             [1] => {
@@ -142,7 +142,7 @@ impl Lease {
     pub fn to_bytes(self) -> Vec<u8> {
         let mut bytes = vec![VERSION];
         bytes.extend(self.until.as_millis().to_le_bytes());
-        bytes.extend(self.sequence.0.to_le_bytes());
+        bytes.extend(self.sequence.number().to_le_bytes());
         bytes.extend(self.limit_full_at.as_millis().to_le_bytes());
         bytes
     }
@@ -151,7 +151,8 @@ impl Lease {
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let mut reader = Reader(bytes);
         reader.version()?;
-        let lease = Self { until: reader.time()?, sequence: Sequence(reader.number()?), limit_full_at: reader.time()? };
+        let lease =
+            Self { until: reader.time()?, sequence: Sequence::new(reader.number()?), limit_full_at: reader.time()? };
         reader.0.is_empty().then_some(lease)
     }
 
@@ -220,14 +221,14 @@ mod tests {
             address: CalloutAddress::parse("https://a/keys", "okta").unwrap(),
             timeout: Duration::from_secs(5),
             cause,
-            sequence: Sequence(1),
+            sequence: Sequence::new(1),
             cooldown: Duration::from_secs(4),
         }
     }
 
     fn good(body: &[u8], cache_control: Option<&str>) -> SharedOutcome {
         let answer = SharedAnswer { cache_control: cache_control.map(str::to_owned), body: body.to_vec() };
-        SharedOutcome { sequence: Sequence(5), ended: UnixTime::from_millis(7), answer: Some(answer) }
+        SharedOutcome { sequence: Sequence::new(5), ended: UnixTime::from_millis(7), answer: Some(answer) }
     }
 
     /// A header may choose the tenant whose keys are fetched.
@@ -267,7 +268,7 @@ mod tests {
             assert_eq!(SharedOutcome::from_bytes(&record.to_bytes()), Some(record));
         }
         let lease =
-            Lease { until: UnixTime::from_secs(5), sequence: Sequence(9), limit_full_at: UnixTime::from_secs(3) };
+            Lease { until: UnixTime::from_secs(5), sequence: Sequence::new(9), limit_full_at: UnixTime::from_secs(3) };
         assert_eq!(Lease::from_bytes(&lease.to_bytes()), Some(lease));
     }
 
@@ -304,10 +305,10 @@ mod tests {
         let mut lease: Option<Lease> = None;
         for number in 1..=3 {
             let Turn::Ours(taken) = turn(FetchCause::UnknownKeyId, lease, 1000) else { panic!("three are allowed") };
-            assert_eq!(taken.sequence, Sequence(number));
+            assert_eq!(taken.sequence, Sequence::new(number));
             lease = Some(taken.given_back());
         }
-        let refused = |wait| Turn::CoolingDown { wait: Duration::from_secs(wait), sequence: Sequence(3) };
+        let refused = |wait| Turn::CoolingDown { wait: Duration::from_secs(wait), sequence: Sequence::new(3) };
         assert_eq!(turn(FetchCause::UnknownKeyId, lease, 1001), refused(3));
         let Turn::Ours(due) = turn(FetchCause::Due, lease, 1001) else { panic!("a refresh is not held up by it") };
         assert_eq!(due.limit_full_at, lease.unwrap().limit_full_at, "nor does it take one");
@@ -326,7 +327,7 @@ mod tests {
             let Turn::Ours(taken) = turn(FetchCause::SignatureInvalid, lease) else { panic!("two are allowed") };
             lease = Some(taken.given_back());
         }
-        let refused = Turn::CoolingDown { wait: Duration::from_secs(4), sequence: Sequence(2) };
+        let refused = Turn::CoolingDown { wait: Duration::from_secs(4), sequence: Sequence::new(2) };
         assert_eq!(turn(FetchCause::SignatureInvalid, lease), refused);
         assert!(matches!(turn(FetchCause::UnknownKeyId, lease), Turn::Ours(_)));
         assert!(matches!(turn(FetchCause::Due, lease), Turn::Ours(_)));
@@ -336,20 +337,20 @@ mod tests {
     fn every_lease_is_newer_than_what_its_taker_and_the_record_know() {
         let lease = |sequence| Lease {
             until: UnixTime::from_millis(0),
-            sequence: Sequence(sequence),
+            sequence: Sequence::new(sequence),
             limit_full_at: UnixTime::from_millis(0),
         };
         let number = |known, lease| {
-            let fetch = KeyFetch { sequence: Sequence(known), ..fetch(FetchCause::Due) };
+            let fetch = KeyFetch { sequence: Sequence::new(known), ..fetch(FetchCause::Due) };
             match Turn::of(&fetch, lease, UnixTime::from_secs(1000)) {
                 Turn::Ours(lease) => lease.sequence,
                 turn @ (Turn::Theirs(_) | Turn::CoolingDown { .. }) => panic!("{turn:?}"),
             }
         };
-        assert_eq!(number(1, None), Sequence(1));
-        assert_eq!(number(1, Some(lease(7))), Sequence(8));
-        assert_eq!(number(9, Some(lease(7))), Sequence(9), "the record was lost and begun anew");
-        assert_eq!(number(9, Some(lease(u64::MAX))), Sequence(9), "corrupt: older than nine by ten");
-        assert_eq!(number(9, Some(lease(1 << 62))), Sequence((1 << 62) + 1), "corrupt: and all follow it");
+        assert_eq!(number(1, None), Sequence::new(1));
+        assert_eq!(number(1, Some(lease(7))), Sequence::new(8));
+        assert_eq!(number(9, Some(lease(7))), Sequence::new(9), "the record was lost and begun anew");
+        assert_eq!(number(9, Some(lease(u64::MAX))), Sequence::new(9), "corrupt: older than nine by ten");
+        assert_eq!(number(9, Some(lease(1 << 62))), Sequence::new((1 << 62) + 1), "corrupt: and all follow it");
     }
 }

@@ -124,7 +124,7 @@ impl<'a> Scene<'a> {
     /// What is logged when the call that is due ends like this.
     fn told(&mut self, outcome: CallOutcome) -> Value {
         let call = self.tick().calls.remove(0);
-        let outbox = self.engine.on_call_ended(call.id, outcome, self.now, NO_JITTER);
+        let outbox = self.engine.on_call_ended(call.id, None, outcome, self.now, NO_JITTER);
         self.read_all(&outbox).remove(0)
     }
 }

@@ -131,7 +131,7 @@ impl Scene {
     }
 
     fn answer(&mut self, call: &Inquiry, outcome: CallOutcome) {
-        let outbox = self.engine.on_call_ended(call.id, outcome, self.now, NO_JITTER);
+        let outbox = self.engine.on_call_ended(call.id, None, outcome, self.now, NO_JITTER);
         self.take(outbox);
     }
 
@@ -189,6 +189,31 @@ fn edits_of(decision: &Decision) -> &HeadEdits {
         Verdict::Allow(edits) => edits,
         Verdict::Deny(reply) => panic!("refused with {}", reply.status),
     }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_request_that_waits_while_the_clock_is_set_back_gets_the_answer_that_was_asked_for_since() {
+    let mut scene = Scene::with(json!({ "cache_ttl": "0s" }));
+    let (stream, reason) = scene.request("opaque");
+    assert_eq!(reason, None);
+    let call = scene.tick_begins_a_call();
+    scene.now = UnixTime::from_secs(START - 3600);
+    assert_eq!(scene.tick(), [], "the call goes on");
+    assert_eq!(scene.reason_of(stream), None);
+    scene.pass(100);
+    // One that comes now has to be asked about again.
+    let (second, _) = scene.request("opaque");
+    scene.answer(&call, active(json!({ "iat": null, "exp": null })));
+    assert_eq!((scene.reason_of(stream), scene.reason_of(second)), (Some("admitted"), None));
+    // And nobody waits until the clock has caught up.
+    let call = scene.tick_begins_a_call();
+    scene.now = UnixTime::from_secs(START - 7200);
+    scene.tick();
+    scene.pass(3100);
+    scene.tick();
+    assert_eq!(scene.reason_of(second), Some("introspection_unavailable"));
+    scene.answer(&call, active(json!({})));
+    assert_eq!(scene.reason_of(second), Some("introspection_unavailable"), "too late");
 }
 
 #[wasm_bindgen_test(unsupported = test)]

@@ -23,6 +23,7 @@ use okta_proxy_wasm::policy::{
     CacheLimits, CalloutAddress, ClientAuthentication, Introspection, IntrospectionAddress, OpaqueTokens, Policy,
 };
 use okta_proxy_wasm::redacted::Redacted;
+use okta_proxy_wasm::sequence::Sequence;
 use okta_proxy_wasm::unix_time::UnixTime;
 use serde_json::json;
 
@@ -86,6 +87,8 @@ struct Process<'a> {
     workers: Vec<ProviderIntrospection>,
     answers: Rc<Store>,
     budget: Option<Vec<u8>>,
+    /// The number of the last call.
+    last: Sequence,
     seen: Seen,
 }
 
@@ -108,7 +111,15 @@ impl<'a> Process<'a> {
         let others: Rc<dyn SharedAnswers> = Rc::<Store>::clone(&answers);
         let worker = |_| ProviderIntrospection::new(settings.clone(), LIMITS, Rc::clone(&others));
         let workers = (0..setting.workers).map(worker).collect();
-        Self { policy, random: HashSet::new(), workers, answers, budget: None, seen: Seen::default() }
+        Self {
+            policy,
+            random: HashSet::new(),
+            workers,
+            answers,
+            budget: None,
+            last: Sequence::default(),
+            seen: Seen::default(),
+        }
     }
 
     /// A request with a token comes to a worker, whose calls that are due are made before and after; the endpoint answers
@@ -125,7 +136,8 @@ impl<'a> Process<'a> {
         }
         let (_, provider) = self.policy.providers.iter().next().unwrap();
         let look = |introspection: &mut ProviderIntrospection| {
-            let found = introspection.look_up_opaque_from(sender, text.as_bytes(), provider, now, now);
+            let found =
+                introspection.look_up_opaque_from(sender, text.as_bytes(), provider, introspection.arrived(), now);
             found.expect("the address is known")
         };
         let mut found = look(&mut self.workers[worker]);
@@ -172,7 +184,8 @@ impl<'a> Process<'a> {
         let body = body.to_string().into_bytes();
         let outcome =
             CallOutcome::Response { status: 200, retry_after: None, rate_limit: RateLimitFields::default(), body };
-        let end = asking.finish_call(call.number, outcome, provider, Jitter(0), now);
+        self.last = self.last.next();
+        let end = asking.finish_call(call.number, Some(self.last), outcome, provider, Jitter(0), now);
         let answer = end.share.expect("short enough to be shared");
         self.answers.0.borrow_mut().insert(places.of_slot(answer.slot).to_owned(), answer);
     }

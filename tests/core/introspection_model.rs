@@ -1,10 +1,18 @@
 //! Introspection over time against a naive model: random sequences of requests, answers, failures, postponed calls,
-//! answers of other workers, ticks and steps of the clock, also backwards. The model remembers only what the endpoint said
-//! last of each token, and when; what a request is told has to follow from that.
+//! answers of other workers, ticks and steps of the clock, back and forward. The model remembers only what the endpoint
+//! said last of each token, and when; what a request is told has to follow from that. It knows the real time, and the
+//! order in which calls were made in the process, as the numbers in their leases have it.
 //!
-//! What must hold whatever happens: nothing is active but by the last answer, within its time; nothing serves past `exp`
-//! or after an answer that was not active; one call a token at a time; no more calls a minute than the budget, and half
-//! of them kept for known tokens; nobody calls while the server wants to be left alone; nobody is left waiting.
+//! What must hold whatever happens: nothing is active but by the newest answer that was seen, within its time; nothing
+//! serves past `exp` or after an answer that was not active; one call a token at a time; no more calls a minute than the
+//! budget, and half of them kept for known tokens; nobody calls while the server wants to be left alone; nobody is left
+//! waiting.
+//!
+//! How long an answer serves when the clock is set: `cache_ttl` of real time from when its call began (`inactive_cache_ttl`
+//! from when it ended), and in addition at most
+//! * what the worker's clock that is never set back missed since it holds the answer: of each step back no more than the
+//!   step, nor than the time between the two looks at the clock before and after it (10 s in a worker with nothing to do);
+//! * for an answer of another worker, by how much the clock was set back between the call and the taking over.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,13 +26,14 @@ use okta_proxy_wasm::introspection::call::{
     TokenKind,
 };
 use okta_proxy_wasm::introspection::sharing::{Places, SharedAnswer, SharedAnswers, SharedSlot};
-use okta_proxy_wasm::introspection::{CallEnd, Freshness, LookUp, ProviderIntrospection, Refusal};
+use okta_proxy_wasm::introspection::{Arrived, CallEnd, Freshness, LookUp, ProviderIntrospection, Refusal};
 use okta_proxy_wasm::jitter::Jitter;
 use okta_proxy_wasm::policy::{
     CacheLimits, CalloutAddress, ClaimFault, ClientAuthentication, Introspection, IntrospectionAddress, OpaqueTokens,
     Policy, Provider,
 };
 use okta_proxy_wasm::redacted::Redacted;
+use okta_proxy_wasm::sequence::Sequence;
 use okta_proxy_wasm::unix_time::UnixTime;
 use serde_json::json;
 
@@ -57,12 +66,50 @@ impl Random {
     }
 }
 
-/// What the endpoint said last of a token.
+/// What the endpoint said last of a token, in real time.
 #[derive(Clone, Debug)]
 struct Said {
     what: What,
-    began: UnixTime,
-    ended: UnixTime,
+    /// In the lease on its call.
+    number: u64,
+    began: u64,
+    ended: u64,
+    held: Option<HeldSince>,
+}
+
+/// When this worker took it, by its clock that is never set back.
+#[derive(Clone, Copy, Debug)]
+struct HeldSince {
+    began: u64,
+    ended: u64,
+    /// The place of its call among this worker's; `None`: another worker made it.
+    call: Option<u64>,
+    /// What this clock had missed by then.
+    missed: u64,
+    /// How much younger it looked than it was.
+    understated: u64,
+}
+
+/// A call under way.
+#[derive(Clone, Copy, Debug)]
+struct InFlight {
+    token: usize,
+    standing: Standing,
+    began: u64,
+    steady: u64,
+    call: u64,
+    missed: u64,
+    /// Its number, once it has a lease.
+    number: Option<u64>,
+}
+
+/// A request that waits.
+#[derive(Clone, Copy, Debug)]
+struct Waiting {
+    token: usize,
+    arrived: Arrived,
+    /// How many calls this worker had begun when it came.
+    calls: u64,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -91,15 +138,21 @@ impl Store {
         self.records.borrow_mut().insert(place, (said.clone(), answer.clone()));
     }
 
-    /// The newest first.
     fn of(&self, places: &Places) -> Vec<(Said, SharedAnswer)> {
         let records = self.records.borrow();
         let stands_there = |((place, _), _): &(&(String, usize), &(Said, SharedAnswer))| {
             [SharedSlot::Active, SharedSlot::Refused].into_iter().any(|slot| places.of_slot(slot) == place)
         };
-        let mut found: Vec<_> = records.iter().filter(stands_there).map(|(_, record)| record.clone()).collect();
-        found.sort_by_key(|(said, _)| std::cmp::Reverse(said.began));
-        found
+        records.iter().filter(stands_there).map(|(_, record)| record.clone()).collect()
+    }
+
+    /// Another token's record takes the place of one.
+    fn wash(&self, random: &mut Random) {
+        let mut records = self.records.borrow_mut();
+        let at = random.pick(records.len().max(1));
+        if let Some(key) = records.keys().nth(at).cloned() {
+            records.remove(&key);
+        }
     }
 }
 
@@ -115,22 +168,36 @@ struct Model<'a> {
     provider: &'a Provider,
     introspection: ProviderIntrospection,
     random: Random,
+    /// The time that passed, and what the wall clock says.
+    real: u64,
     now: UnixTime,
+    /// When the wall clock was set, and by how much.
+    steps: Vec<(u64, i64)>,
+    /// The clock of the worker that is never set back, when it was read last, and what it missed.
+    steady: u64,
+    looked: (u64, UnixTime),
+    missed: u64,
     serial: u64,
     said: BTreeMap<usize, Said>,
+    /// The number of the newest answer that was seen.
+    newest: BTreeMap<usize, u64>,
     /// Whether anything stood in the way of a call for a token since it was answered.
     trouble: BTreeSet<usize>,
-    last_trouble: Option<UnixTime>,
-    in_flight: BTreeMap<CallNumber, (usize, UnixTime, Standing)>,
+    last_trouble: Option<u64>,
+    last_step: Option<u64>,
+    in_flight: BTreeMap<CallNumber, InFlight>,
+    calls: u64,
     late: Vec<CallNumber>,
-    made: Vec<(UnixTime, Standing)>,
+    made: Vec<(u64, Standing)>,
     blocked_until: UnixTime,
-    waiting: Vec<(usize, UnixTime)>,
+    waiting: Vec<Waiting>,
     shared: Vec<(usize, Said, SharedAnswer)>,
-    /// Since when the clock was not set back.
-    steady_since: UnixTime,
     stale: Duration,
     counts: BTreeMap<&'static str, usize>,
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap()
 }
 
 fn digest(token: usize) -> TokenDigest {
@@ -163,62 +230,110 @@ impl<'a> Model<'a> {
         let now = UnixTime::from_secs(START);
         let store = Rc::new(Store::default());
         let others: Rc<dyn SharedAnswers> = Rc::clone(&store) as Rc<dyn SharedAnswers>;
+        let real = 100_000;
         Self {
             store,
             provider,
             introspection: ProviderIntrospection::new(settings, CacheLimits::default(), others),
             random: Random(seed),
+            real,
             now,
+            steps: Vec::new(),
+            steady: real,
+            looked: (real, now),
+            missed: 0,
             serial: 0,
             said: BTreeMap::new(),
+            newest: BTreeMap::new(),
             trouble: BTreeSet::new(),
             last_trouble: None,
+            last_step: None,
             in_flight: BTreeMap::new(),
+            calls: 0,
             late: Vec::new(),
             made: Vec::new(),
             blocked_until: UnixTime::from_millis(0),
             waiting: Vec::new(),
             shared: Vec::new(),
-            steady_since: now,
             stale,
             counts: BTreeMap::new(),
         }
+    }
+
+    /// The worker is about to read the clock.
+    fn read_clock(&mut self) {
+        let (real, wall) = self.looked;
+        let passed = millis(self.now.since(wall));
+        self.steady += passed;
+        self.missed += (self.real - real).saturating_sub(passed);
+        self.looked = (self.real, self.now);
+    }
+
+    /// The wall clock at another time, had it always been set as it is now.
+    fn wall(&self, real: u64) -> UnixTime {
+        UnixTime::from_millis(self.now.as_millis() - (self.real - real))
+    }
+
+    /// The number of a call that has its lease at that time: later ones have newer ones.
+    fn number(&mut self, real: u64) -> u64 {
+        self.serial += 1;
+        real * 100_000 + self.serial
     }
 
     fn count(&mut self, what: &'static str) {
         *self.counts.entry(what).or_default() += 1;
     }
 
-    fn is_steady_since(&self, time: UnixTime) -> bool {
-        time >= self.steady_since
+    /// A request with this token comes.
+    fn request(&mut self, token: usize) {
+        self.look(Waiting { token, arrived: self.introspection.arrived(), calls: self.calls });
+    }
+
+    /// Whether an answer was asked for after the request came.
+    fn answers_it(said: &Said, request: &Waiting) -> bool {
+        said.held.and_then(|held| held.call).is_some_and(|call| call > request.calls)
+    }
+
+    /// Whether an active answer has not aged, by this worker's clock.
+    fn is_within(&self, said: &Said, after: Duration) -> bool {
+        let What::Active { expiry, .. } = &said.what else { return false };
+        let held = said.held.expect("held");
+        self.steady < held.began + millis(after) && expiry.is_none_or(|expiry| self.now < expiry)
+    }
+
+    /// In real time too, but for what steps of the clock explain.
+    fn assert_in_time(&self, said: &Said, since: u64, after: Duration) {
+        let held = said.held.expect("held");
+        let excess = held.understated + self.missed - held.missed;
+        assert!(self.real - since < millis(after) + excess, "{} ms old: {said:?}", self.real - since);
     }
 
     /// Looks a token up and holds the result against the model.
-    fn look(&mut self, token: usize, asked_at: UnixTime) {
-        let now = self.now;
+    fn look(&mut self, request: Waiting) {
+        let (token, now) = (request.token, self.now);
+        self.read_clock();
         self.store.was_read.set(false);
-        let found = self.introspection.look_up_opaque(text(token).as_bytes(), self.provider, asked_at, now);
+        let found = self.introspection.look_up_opaque(text(token).as_bytes(), self.provider, request.arrived, now);
         if self.store.was_read.get() {
-            self.learn(token);
+            self.learn(token, self.stale);
         }
         let said = self.said.get(&token).cloned();
-        let answers_it = |said: &Said| said.began >= asked_at && said.began <= now;
         let what = match found {
             LookUp::Active(found, freshness) => {
-                let Some(Said { what: What::Active { subject, expiry }, began, .. }) = &said else {
-                    panic!("active, and the endpoint said last: {said:?}")
-                };
+                let Some(said) = &said else { panic!("active, and the endpoint said nothing") };
+                let What::Active { subject, expiry } = &said.what else { panic!("active, and it said last: {said:?}") };
                 assert_eq!(found.subject(), Some(subject.as_str()), "not the last answer");
                 assert!(expiry.is_none_or(|expiry| now < expiry.plus(SKEW)), "past exp");
-                let until = |after| expiry.map_or(began.plus(after), |expiry| expiry.min(began.plus(after)));
                 match freshness {
+                    Freshness::Fresh if Self::answers_it(said, &request) => "fresh",
                     Freshness::Fresh => {
-                        let is_in_time = now < until(TTL) || answers_it(said.as_ref().unwrap());
-                        assert!(is_in_time, "fresh {:?} after it was asked for", now.since(*began));
+                        assert!(self.is_within(said, TTL), "fresh: {said:?}");
+                        self.assert_in_time(said, said.began, TTL);
                         "fresh"
                     }
                     Freshness::Stale => {
-                        assert!(now < until(TTL + self.stale), "stale {:?} after it was asked for", now.since(*began));
+                        assert!(self.is_within(said, TTL + self.stale), "stale: {said:?}");
+                        self.assert_in_time(said, said.began, TTL + self.stale);
                         assert!(self.is_hindered(token), "stale, and nothing was in the way");
                         "stale"
                     }
@@ -233,77 +348,102 @@ impl<'a> Model<'a> {
                     What::Nonsense => panic!("refused, and that was no answer"),
                 };
                 assert_eq!(refusal, expected);
-                let lasts = now < said.ended.plus(INACTIVE_TTL) || answers_it(said);
-                assert!(lasts || refusal == Refusal::Claim(ClaimFault::Expired), "refused for too long");
+                let is_expired = refusal == Refusal::Claim(ClaimFault::Expired);
+                if !is_expired && !Self::answers_it(said, &request) {
+                    let held = said.held.expect("held");
+                    assert!(self.steady < held.ended + millis(INACTIVE_TTL), "refused for too long");
+                    self.assert_in_time(said, said.ended, INACTIVE_TTL);
+                }
                 "refused"
             }
             LookUp::Wait(found) => {
                 assert_eq!(found, digest(token));
-                self.waiting.push((token, asked_at));
+                self.waiting.push(request);
                 "wait"
             }
             LookUp::Unavailable(_) => "unavailable",
         };
-        // What is known and in time is used, and nobody waits for it.
-        if let Some(Said { what: What::Active { expiry, .. }, began, ended }) = &said
-            && self.is_steady_since(*ended)
-            && now < expiry.map_or(began.plus(TTL), |expiry| expiry.min(began.plus(TTL)))
-        {
-            assert_eq!(what, "fresh", "{:?} after it was asked for", now.since(*began));
+        // What is known and in time is used, whatever the clock did, and nobody waits for it.
+        if said.as_ref().is_some_and(|said| self.is_within(said, TTL)) {
+            assert_eq!(what, "fresh", "{said:?}");
         }
         // And where the operator wants that, what is old is better than nothing.
-        if let Some(Said { what: What::Active { expiry, .. }, began, ended }) = &said
-            && self.is_steady_since(*ended)
-            && now < expiry.map_or(began.plus(TTL + self.stale), |expiry| expiry.min(began.plus(TTL + self.stale)))
-        {
-            assert_ne!(what, "unavailable", "{:?} after it was asked for", now.since(*began));
+        if said.as_ref().is_some_and(|said| self.is_within(said, TTL + self.stale)) {
+            assert_ne!(what, "unavailable", "{said:?}");
         }
         self.count(what);
     }
 
-    /// What other workers wrote of a token was read: the newest that is in order and newer than what is known counts.
-    fn learn(&mut self, token: usize) {
-        for (said, _) in self.store.of(&self.introspection.places(&digest(token))) {
-            let is_news = self.said.get(&token).is_none_or(|known| said.began > known.began);
-            if is_news && said.ended <= self.now && self.now < self.lasts(&said, self.stale) {
-                self.count("learned");
-                if self.now < self.lasts(&said, Duration::ZERO) {
-                    self.trouble.remove(&token);
-                }
-                self.said.insert(token, said);
-            }
-        }
+    /// What other workers wrote of a token was read. Whether the newest is held now.
+    fn learn(&mut self, token: usize, grace: Duration) -> bool {
+        let found = self.store.of(&self.introspection.places(&digest(token)));
+        self.take_over(token, &found, grace)
     }
 
-    /// Until when what another worker was told counts, so long past its time if it is active.
-    fn lasts(&self, said: &Said, grace: Duration) -> UnixTime {
-        match said.what {
-            What::Inactive => said.ended.plus(INACTIVE_TTL),
-            What::Active { .. } | What::WrongAudience => said.began.plus(TTL + grace),
-            What::Nonsense => UnixTime::from_millis(0),
+    /// Of these the newest counts, if it is newer than what was seen.
+    fn take_over(&mut self, token: usize, found: &[(Said, SharedAnswer)], grace: Duration) -> bool {
+        let Some((said, record)) = found.iter().max_by_key(|(said, _)| said.number) else { return false };
+        if self.newest.get(&token).is_some_and(|newest| said.number <= *newest) || said.what == What::Nonsense {
+            return false;
         }
+        let is_in_order = record.began <= record.ended && record.ended <= self.now;
+        let now = self.now;
+        let age = |time| millis(now.since(time));
+        let lasts = match said.what {
+            What::Inactive => age(record.ended) < millis(INACTIVE_TTL),
+            What::Active { .. } | What::WrongAudience | What::Nonsense => age(record.began) < millis(TTL + grace),
+        };
+        if !is_in_order || !lasts {
+            // Of no use, but that what was active is not any more.
+            if said.what == What::Inactive {
+                let was_active = self.said.remove(&token).is_some_and(|said| matches!(said.what, What::Active { .. }));
+                self.newest.insert(token, said.number);
+                self.count(if was_active { "ended" } else { "refused long ago" });
+            }
+            return false;
+        }
+        let held = HeldSince {
+            began: self.steady - age(record.began),
+            ended: self.steady - age(record.ended),
+            call: None,
+            missed: self.missed,
+            understated: (self.real - said.began).saturating_sub(age(record.began)),
+        };
+        let since = self.steps.iter().filter(|(at, _)| *at >= said.began);
+        let steps: u64 = since.filter(|(_, by)| *by < 0).map(|(_, by)| by.unsigned_abs()).sum();
+        assert!(held.understated <= steps, "{} ms, and the clock was set back by {steps}", held.understated);
+        self.count(if steps > 0 { "learned after a step back" } else { "learned" });
+        if age(record.began) < millis(TTL) {
+            self.trouble.remove(&token);
+        }
+        self.newest.insert(token, said.number);
+        self.said.insert(token, Said { held: Some(held), ..said.clone() });
+        true
     }
 
     /// Whether something may stand in the way of a call: a failure since the token was answered, a door that closed a
     /// short while ago, or a budget that is spent.
     fn is_hindered(&self, token: usize) -> bool {
-        let made = self.made.iter().filter(|(at, _)| self.now.since(*at) < MINUTE + Duration::from_secs(5)).count();
-        let closed = self.last_trouble.is_some_and(|at| self.now.since(at) < LONGEST_PAUSE);
-        self.trouble.contains(&token) || closed || made >= BUDGET
+        let within = |at: u64, time: Duration| self.real - at < millis(time);
+        let made = self.made.iter().filter(|(at, _)| within(*at, MINUTE + Duration::from_secs(5))).count();
+        let closed = self.last_trouble.is_some_and(|at| within(at, LONGEST_PAUSE));
+        // The clock of the budget is not this one.
+        let is_set = self.last_step.is_some_and(|at| within(at, MINUTE + Duration::from_secs(5)));
+        self.trouble.contains(&token) || closed || is_set || made >= BUDGET
     }
 
     fn trouble_for_all(&mut self) {
         self.trouble.extend(0..TOKENS);
-        self.last_trouble = Some(self.now);
+        self.last_trouble = Some(self.real);
     }
 
     fn recall(&mut self, tokens: &[TokenDigest]) {
         let tokens: BTreeSet<usize> = tokens.iter().map(|found| token_of(*found)).collect();
         let (again, rest): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut self.waiting).into_iter().partition(|(token, _)| tokens.contains(token));
+            std::mem::take(&mut self.waiting).into_iter().partition(|request| tokens.contains(&request.token));
         self.waiting = rest;
-        for (token, asked_at) in again {
-            self.look(token, asked_at);
+        for request in again {
+            self.look(request);
         }
     }
 
@@ -313,13 +453,16 @@ impl<'a> Model<'a> {
 
     fn tick(&mut self) {
         let jitter = self.jitter();
+        self.read_clock();
         let begun = self.introspection.begin_calls(jitter, self.now);
         let gone: Vec<CallNumber> =
             self.in_flight.keys().copied().filter(|number| !self.introspection.is_calling(*number)).collect();
         for number in gone {
-            let (token, ..) = self.in_flight.remove(&number).unwrap();
+            let InFlight { token, began, .. } = self.in_flight.remove(&number).unwrap();
+            let is_set_forward = self.steps.iter().any(|(at, by)| *at >= began && *by > 0);
+            assert!(is_set_forward || self.real - began >= millis(TIMEOUT), "given up before its time");
             self.trouble.insert(token);
-            self.last_trouble = Some(self.now);
+            self.last_trouble = Some(self.real);
             self.late.push(number);
             self.count("given up");
         }
@@ -327,13 +470,16 @@ impl<'a> Model<'a> {
             let Purpose::Token { digest, standing, .. } = purpose else { panic!("the address is known") };
             let token = token_of(digest);
             assert_eq!(timeout, TIMEOUT);
-            assert!(self.in_flight.values().all(|(other, ..)| *other != token), "two calls at a time");
+            assert!(self.in_flight.values().all(|call| call.token != token), "two calls at a time");
             assert!(self.now >= self.blocked_until, "called though the server wants to be left alone");
-            self.in_flight.insert(number, (token, self.now, standing));
-            self.made.push((self.now, standing));
+            self.calls += 1;
+            let (began, steady, call, missed) = (self.real, self.steady, self.calls, self.missed);
+            let call = InFlight { token, standing, began, steady, call, missed, number: None };
+            self.in_flight.insert(number, call);
+            self.made.push((self.real, standing));
             self.count("call");
         }
-        let minute = |made: &&(UnixTime, Standing)| self.now.since(made.0) < MINUTE && made.0 >= self.steady_since;
+        let minute = |made: &&(u64, Standing)| self.real - made.0 < millis(MINUTE);
         let unknown = self.made.iter().filter(minute).filter(|(_, standing)| *standing == Standing::Unknown).count();
         assert!(self.made.iter().filter(minute).count() <= BUDGET, "over the budget");
         assert!(unknown <= BUDGET / 2, "unknown tokens have more than their share");
@@ -347,20 +493,32 @@ impl<'a> Model<'a> {
     }
 
     /// A call under way.
-    fn some_call(&mut self) -> Option<(CallNumber, usize, UnixTime)> {
+    fn some_call(&mut self) -> Option<(CallNumber, InFlight)> {
         let at = self.random.pick(self.in_flight.len().max(1));
-        self.in_flight.iter().nth(at).map(|(number, (token, began, _))| (*number, *token, *began))
+        self.in_flight.iter().nth(at).map(|(number, call)| (*number, *call))
+    }
+
+    /// One that was sent; one that was not is sent instead.
+    fn sent_call(&mut self) -> Option<(CallNumber, InFlight, u64)> {
+        let (id, call) = self.some_call()?;
+        if let Some(number) = call.number {
+            return Some((id, call, number));
+        }
+        let number = self.number(self.real);
+        self.in_flight.get_mut(&id).unwrap().number = Some(number);
+        None
     }
 
     fn answer(&mut self) {
-        let Some((number, token, began)) = self.some_call() else { return };
+        let Some((id, call, number)) = self.sent_call() else { return };
+        let token = call.token;
         self.serial += 1;
         let subject = format!("answer-{}", self.serial);
         let lives = [None, Some(0), Some(3), Some(12), Some(600)][self.random.pick(5)];
         let expiry = lives.map(|seconds| UnixTime::from_secs(self.now.as_secs() + seconds));
         let (what, body) = match self.random.below(8) {
-            0 => (What::Inactive, json!({"active": false, "sub": subject})),
-            1 => (What::WrongAudience, json!({"active": true, "sub": subject, "aud": "other"})),
+            0 | 1 => (What::Inactive, json!({"active": false, "sub": subject})),
+            2 => (What::WrongAudience, json!({"active": true, "sub": subject, "aud": "other"})),
             _ => {
                 let mut body = json!({"active": true, "sub": subject, "aud": "api"});
                 if let Some(expiry) = expiry {
@@ -369,59 +527,74 @@ impl<'a> Model<'a> {
                 (What::Active { subject, expiry }, body)
             }
         };
-        let said = Said { what, began, ended: self.now };
-        let end = self.finish(number, 200, body.to_string().into_bytes());
+        let end = self.finish(id, number, 200, body.to_string().into_bytes());
         assert_eq!(end.result, CallResult::Answered);
-        self.in_flight.remove(&number);
+        self.in_flight.remove(&id);
         self.trouble.remove(&token);
+        let held = HeldSince {
+            began: call.steady,
+            ended: self.steady,
+            call: Some(call.call),
+            missed: call.missed,
+            understated: 0,
+        };
+        let said = Said { what, number, began: call.began, ended: self.real, held: Some(held) };
         self.said.insert(token, said.clone());
+        self.newest.insert(token, number);
+        // Another worker may have asked since.
+        let is_ours = !self.learn(token, self.stale) && self.newest[&token] == number;
         let share = end.share.clone().unwrap();
+        assert_eq!(share.ended, self.now);
+        assert!(share.began <= share.ended, "the other workers do not know how old it is");
         self.store.write(&self.introspection.places(&digest(token)), &said, &share);
         self.shared.push((token, said, share));
         self.count("answer");
         assert!(end.recall.contains(&digest(token)));
         self.recall(&end.recall);
-        let is_answered = |(other, asked_at): &(usize, UnixTime)| *other == token && *asked_at <= began;
-        assert!(!self.waiting.iter().any(is_answered), "left waiting though it is answered");
+        let is_answered = |request: &Waiting| request.token == token && request.calls < call.call;
+        assert!(!is_ours || !self.waiting.iter().any(is_answered), "left waiting though it is answered");
     }
 
-    fn finish(&mut self, number: CallNumber, status: u16, body: Vec<u8>) -> CallEnd {
+    fn finish(&mut self, id: CallNumber, number: u64, status: u16, body: Vec<u8>) -> CallEnd {
         let retry_after = Some("7".to_owned());
         let outcome = CallOutcome::Response { status, retry_after, rate_limit: RateLimitFields::default(), body };
+        self.end(id, number, outcome)
+    }
+
+    fn end(&mut self, id: CallNumber, number: u64, outcome: CallOutcome) -> CallEnd {
         let jitter = self.jitter();
-        self.introspection.finish_call(number, outcome, self.provider, jitter, self.now)
+        self.read_clock();
+        self.introspection.finish_call(id, Some(Sequence::new(number)), outcome, self.provider, jitter, self.now)
     }
 
     fn fail(&mut self) {
-        let Some((number, token, began)) = self.some_call() else { return };
-        let (.., standing) = self.in_flight[&number];
+        let Some((id, InFlight { token, standing, began, .. }, number)) = self.sent_call() else { return };
         let kind = self.random.below(7);
         let end = match kind {
-            0 => self.finish(number, 429, Vec::new()),
-            1 => self.finish(number, 400, Vec::new()),
-            2 => self.finish(number, 200, b"<html>".to_vec()),
-            3 => self.finish(number, 200, br#"{"active":"true"}"#.to_vec()),
-            4 => self.finish(number, 503, br#"{"active":true,"aud":"api"}"#.to_vec()),
-            5 => self.finish(number, 200, br#"{"active":true,"aud":"api","active":true}"#.to_vec()),
-            _ => {
-                let jitter = self.jitter();
-                let outcome = CallOutcome::Failed(CallFault::ConnectionFailed);
-                self.introspection.finish_call(number, outcome, self.provider, jitter, self.now)
-            }
+            0 => self.finish(id, number, 429, Vec::new()),
+            1 => self.finish(id, number, 400, Vec::new()),
+            2 => self.finish(id, number, 200, b"<html>".to_vec()),
+            3 => self.finish(id, number, 200, br#"{"active":"true"}"#.to_vec()),
+            4 => self.finish(id, number, 503, br#"{"active":true,"aud":"api"}"#.to_vec()),
+            5 => self.finish(id, number, 200, br#"{"active":true,"aud":"api","active":true}"#.to_vec()),
+            _ => self.end(id, number, CallOutcome::Failed(CallFault::ConnectionFailed)),
         };
         assert!(matches!(end.result, CallResult::Failed { .. }));
         assert_eq!(end.share.is_some(), kind == 3 && standing == Standing::Known, "only the end of what was active");
         if let Some(share) = &end.share {
-            let said = Said { what: What::Nonsense, began, ended: self.now };
+            let said = Said { what: What::Nonsense, number, began, ended: self.real, held: None };
             self.store.write(&self.introspection.places(&digest(token)), &said, share);
         }
-        self.in_flight.remove(&number);
+        self.in_flight.remove(&id);
         // A door may have closed for all of them.
         self.trouble_for_all();
         let was_active = matches!(self.said.get(&token), Some(Said { what: What::Active { .. }, .. }));
         // Of a JSON object that is no answer nothing active survives; of any other failure it does.
         if kind == 3 || !was_active {
             self.said.remove(&token);
+        }
+        if kind == 3 {
+            self.newest.insert(token, number);
         }
         match (kind, end.block) {
             (0, Some(until)) => {
@@ -436,60 +609,75 @@ impl<'a> Model<'a> {
     }
 
     fn postpone(&mut self) {
-        let Some((number, ..)) = self.some_call() else { return };
+        let Some((number, _)) = self.some_call().filter(|(_, call)| call.number.is_none()) else { return };
         let why = match self.random.below(3) {
             0 => Postponed::BudgetSpent(Duration::from_secs(1)),
             1 => Postponed::BudgetSpent(Duration::from_secs(20)),
             _ => Postponed::AskedElsewhere,
         };
-        let (_, began, standing) = self.in_flight.remove(&number).unwrap();
-        let made = self.made.iter().rposition(|made| *made == (began, standing)).unwrap();
-        self.made.remove(made);
+        self.withdraw(number);
+        self.read_clock();
         let recall = self.introspection.postpone(number, why, self.now);
         self.trouble_for_all();
         self.count("postponed");
         self.recall(&recall);
     }
 
-    /// An answer that another worker was given, now or long ago.
+    /// A call is not made.
+    fn withdraw(&mut self, number: CallNumber) {
+        let InFlight { began, standing, .. } = self.in_flight.remove(&number).unwrap();
+        // Those from before the clock was set are forgotten.
+        if let Some(made) = self.made.iter().rposition(|made| *made == (began, standing)) {
+            self.made.remove(made);
+        }
+    }
+
+    /// An answer that another worker was given, now or long ago, with the times of its clock when it wrote it.
     fn given_elsewhere(&mut self, token: usize) -> (Said, SharedAnswer) {
-        self.serial += 1;
+        let began = self.real - self.random.below(15_000);
+        let ended = (began + self.random.below(2000)).min(self.real);
+        let number = self.number(began);
         let subject = format!("answer-{}", self.serial);
-        let began = self.now.as_millis() - self.random.below(15_000);
-        let ended = UnixTime::from_millis(began + self.random.below(2000));
-        let began = UnixTime::from_millis(began);
+        let steps: i64 = self.steps.iter().filter(|(at, _)| *at >= ended).map(|(_, by)| by).sum();
+        let wall = |time: UnixTime| UnixTime::from_millis(time.as_millis().checked_add_signed(-steps).unwrap());
+        let (wall_began, wall_ended) = (wall(self.wall(began)), wall(self.wall(ended)));
         let (what, body, slot) = if self.random.below(3) == 0 {
             (What::Inactive, json!({"active": false}), SharedSlot::Refused)
         } else {
             let body = json!({"active": true, "sub": subject, "aud": "api"});
             (What::Active { subject, expiry: None }, body, SharedSlot::Active)
         };
-        let body = body.to_string().into_bytes();
-        (Said { what, began, ended }, SharedAnswer { token: digest(token), began, ended, body, slot })
+        let (body, token) = (body.to_string().into_bytes(), digest(token));
+        let sequence = Sequence::new(number);
+        let record = SharedAnswer { token, sequence, began: wall_began, ended: wall_ended, body, slot };
+        (Said { what, number, began, ended, held: None }, record)
     }
 
     /// What was said of the token of a call, here or elsewhere, is found in the shared data.
     fn adopt(&mut self) {
-        let Some((number, token, _)) = self.some_call() else { return };
-        let ours = self.shared.iter().rev().find(|(other, ..)| *other == token).cloned();
-        let (said, shared) = match ours {
-            Some((_, said, shared)) if self.random.below(3) == 0 => (said, shared),
-            Some(_) | None => self.given_elsewhere(token),
-        };
-        let record = SharedAnswer::from_bytes(&shared.to_bytes()).unwrap();
-        let is_news = self.said.get(&token).is_none_or(|known| said.began > known.began);
-        let is_of_use = is_news && said.ended <= self.now && self.now < self.lasts(&said, Duration::ZERO);
-        let end = self.introspection.adopt(number, &record, self.provider, self.now);
-        assert_eq!(end.result == CallResult::TakenOver, is_of_use, "{said:?}");
+        let Some((id, InFlight { token, number: None, .. })) = self.some_call() else { return };
+        let mut found = Vec::new();
+        for _ in 0..=self.random.below(2) {
+            let ours = self.shared.iter().rev().find(|(other, ..)| *other == token).cloned();
+            found.push(match ours {
+                Some((_, said, shared)) if self.random.below(3) == 0 => (said, shared),
+                Some(_) | None => self.given_elsewhere(token),
+            });
+        }
+        let records: Vec<SharedAnswer> =
+            found.iter().map(|(_, record)| SharedAnswer::from_bytes(&record.to_bytes()).unwrap()).collect();
+        self.read_clock();
+        let end = self.introspection.adopt(id, &records, self.provider, self.now);
+        let is_of_use = self.take_over(token, &found, Duration::ZERO);
+        assert_eq!(end.result == CallResult::TakenOver, is_of_use, "{found:?}");
+        let newest = self.introspection.newest_sequence(id);
         if !is_of_use {
+            assert_eq!(newest.map(Sequence::number), Some(self.newest.get(&token).copied().unwrap_or_default()));
             self.count("shared and of no use");
             return;
         }
-        let (_, began, standing) = self.in_flight.remove(&number).unwrap();
-        let made = self.made.iter().rposition(|made| *made == (began, standing)).unwrap();
-        self.made.remove(made);
-        self.said.insert(token, said);
-        self.trouble.remove(&token);
+        assert_eq!(newest, None, "still to be made");
+        self.withdraw(id);
         self.count("adopted");
         self.recall(&end.recall);
     }
@@ -502,8 +690,9 @@ impl<'a> Model<'a> {
     }
 
     fn answer_late(&mut self) {
-        let Some(number) = self.late.pop() else { return };
-        let end = self.finish(number, 200, br#"{"active":true,"aud":"api","sub":"late"}"#.to_vec());
+        let Some(id) = self.late.pop() else { return };
+        let number = self.number(self.real);
+        let end = self.finish(id, number, 200, br#"{"active":true,"aud":"api","sub":"late"}"#.to_vec());
         assert_eq!(end.result, CallResult::Late);
         self.count("late answer");
     }
@@ -512,7 +701,7 @@ impl<'a> Model<'a> {
         match self.random.below(21) {
             0..=5 => {
                 let token = self.random.pick(TOKENS);
-                self.look(token, self.now);
+                self.request(token);
             }
             6..=8 => self.tick(),
             9..=11 => self.answer(),
@@ -521,79 +710,53 @@ impl<'a> Model<'a> {
             14 => self.adopt(),
             15 => self.answer_late(),
             16 => self.tell(),
-            17 if self.random.below(8) == 0 => {
-                let back = self.random.below(200_000);
-                self.now = UnixTime::from_millis(self.now.as_millis() - back);
-                // Nothing that is timed by the clock that was can be counted on; the budget is started anew.
-                self.steady_since = self.now;
-                self.made.clear();
-                self.blocked_until = UnixTime::from_millis(0);
-                self.trouble_for_all();
-                self.said.retain(|_, said| said.ended <= self.now);
-                self.shared.retain(|(_, said, _)| said.ended <= self.now);
-                self.restart();
-                self.count("clock back");
-            }
+            17 if self.random.below(4) == 0 => self.set_clock(),
+            18 if self.random.below(4) == 0 => self.store.wash(&mut self.random),
             _ => {
                 let step = [1, 20, 100, 700, 1000, 2500, 4000, 9000, 16_000, 70_000][self.random.pick(10)];
-                self.now = self.now.plus(Duration::from_millis(step));
+                self.pass(step);
             }
         }
     }
 
-    /// After the clock was set back what was answered "later" is no guide: only that nothing of it serves for ever, and
-    /// that nobody waits for ever, is looked at; then the sequence begins anew with what is in order.
-    fn restart(&mut self) {
-        self.drain();
-        let seed = self.random.below(u64::MAX) | 1;
-        let fresh = Self::new_with(self.provider, seed, self.now);
-        let Self { counts, .. } = std::mem::replace(self, fresh);
-        self.counts = counts;
+    fn pass(&mut self, step: u64) {
+        self.real += step;
+        self.now = self.now.plus(Duration::from_millis(step));
     }
 
-    fn new_with(provider: &'a Provider, seed: u64, now: UnixTime) -> Self {
-        let policy = policy();
-        let Model { store, introspection, random, stale, .. } = Model::new(&policy, seed);
-        Self {
-            store,
-            provider,
-            introspection,
-            random,
-            now,
-            serial: 0,
-            said: BTreeMap::new(),
-            trouble: BTreeSet::new(),
-            last_trouble: None,
-            in_flight: BTreeMap::new(),
-            late: Vec::new(),
-            made: Vec::new(),
-            blocked_until: UnixTime::from_millis(0),
-            waiting: Vec::new(),
-            shared: Vec::new(),
-            steady_since: now,
-            stale,
-            counts: BTreeMap::new(),
-        }
+    fn set_clock(&mut self) {
+        let by = [300, 1500, 5000, 20_000, 200_000, 3_600_000][self.random.pick(6)];
+        let (by, what) = if self.random.below(3) == 0 { (by, "clock forward") } else { (-by, "clock back") };
+        self.now = UnixTime::from_millis(self.now.as_millis().checked_add_signed(by).unwrap());
+        self.steps.push((self.real, by));
+        self.count(what);
+        // The budget, pauses and what the server said of its limit go by the clock that was set.
+        self.made.clear();
+        self.blocked_until = UnixTime::from_millis(0);
+        self.last_step = Some(self.real);
+        self.trouble_for_all();
     }
 
     /// Time passes to where there is said to be something to do, and nothing else: nobody is left waiting.
     fn drain(&mut self) {
         for _ in 0..200 {
             let due = self.introspection.next_due(self.now).unwrap_or(self.now);
-            self.now = due.max(self.now.plus(Duration::from_millis(1)));
+            self.pass(millis(due.since(self.now)).max(1));
+            self.read_clock();
             let begun = self.introspection.begin_calls(Jitter(0), self.now);
             let mut recalled: BTreeSet<TokenDigest> = begun.recall.into_iter().collect();
             // Half of the endpoint's answers never come.
             for call in begun.calls {
                 if self.random.below(2) == 0 {
-                    let end = self.finish(call.number, 200, br#"{"active":false}"#.to_vec());
+                    let number = self.number(self.real);
+                    let end = self.finish(call.number, number, 200, br#"{"active":false}"#.to_vec());
                     recalled.extend(end.recall);
                 }
             }
-            self.waiting.retain(|(token, asked_at)| {
+            self.waiting.retain(|Waiting { token, arrived, .. }| {
                 !recalled.contains(&digest(*token))
                     || matches!(
-                        self.introspection.look_up_opaque(text(*token).as_bytes(), self.provider, *asked_at, self.now),
+                        self.introspection.look_up_opaque(text(*token).as_bytes(), self.provider, *arrived, self.now),
                         LookUp::Wait(_)
                     )
             });
@@ -645,10 +808,13 @@ fn in_any_order_of_events_what_requests_are_told_is_what_was_said_last_and_in_ti
         "postponed",
         "adopted",
         "learned",
+        "learned after a step back",
+        "ended",
         "shared and of no use",
         "given up",
         "late answer",
         "clock back",
+        "clock forward",
     ] {
         assert!(counts.get(what).is_some_and(|times| *times >= 100), "{what}: {:?}", counts.get(what));
     }

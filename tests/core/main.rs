@@ -35,6 +35,8 @@ mod introspection_budget_table;
 #[cfg(not(target_family = "wasm"))]
 mod introspection_model;
 #[cfg(not(target_family = "wasm"))]
+mod introspection_sharing_model;
+#[cfg(not(target_family = "wasm"))]
 mod key_cache_model;
 #[cfg(not(target_family = "wasm"))]
 mod key_sharing_model;

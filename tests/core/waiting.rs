@@ -568,7 +568,7 @@ fn unknown_key_ids_take_their_issuers_part_of_half_of_the_places() {
     let body = br#"{"active":true,"iss":"https://c.example","aud":"api","exp":4102444800,"sub":"alice"}"#.to_vec();
     let outcome =
         CallOutcome::Response { status: 200, retry_after: None, rate_limit: RateLimitFields::default(), body };
-    let outbox = scene.engine.on_call_ended(outbox.calls[0].id, outcome, scene.now, NO_JITTER);
+    let outbox = scene.engine.on_call_ended(outbox.calls[0].id, None, outcome, scene.now, NO_JITTER);
     scene.take(outbox);
     assert_eq!(scene.reason_of(stream), Some("admitted"));
     scene.pass(60);

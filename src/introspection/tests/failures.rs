@@ -26,6 +26,7 @@ fn an_answer_that_is_none_is_undecidable_and_never_active_or_inactive() {
         (CallOutcome::Failed(CallFault::Incomplete), "incomplete"),
     ] {
         let mut scene = scene();
+        let waiting = scene.introspection.arrived();
         scene.asks("t");
         let end = scene.fails(outcome);
         let CallResult::Failed { fault, .. } = end.result else { panic!("{name}: {:?}", end.result) };
@@ -33,7 +34,7 @@ fn an_answer_that_is_none_is_undecidable_and_never_active_or_inactive() {
         assert!(scene.asks("t").starts_with("unavailable"), "{name}");
         assert_eq!(scene.calls(), [], "{name}: not asked again at once");
         scene.now = at(1000);
-        assert!(scene.asks_since("t", NOW).starts_with("unavailable"), "{name}: whoever waited is told");
+        assert!(scene.asks_since("t", waiting).starts_with("unavailable"), "{name}: whoever waited is told");
         assert_eq!(scene.asks("t"), "wait", "{name}: later it is");
     }
 }
@@ -52,9 +53,10 @@ fn stale_answers_serve_only_where_asked_for_only_so_long_and_never_past_a_no() {
     let mut scene = stale();
     scene.knows("t");
     scene.now = at(30_000);
+    let waiting = scene.introspection.arrived();
     assert_eq!(scene.asks("t"), "wait", "while it can be asked it is");
     scene.fails(error());
-    assert_eq!(scene.asks_since("t", at(30_000)), "Stale t");
+    assert_eq!(scene.asks_since("t", waiting), "Stale t");
     assert_eq!((scene.asks("t"), scene.calls().len()), ("Stale t".to_owned(), 0));
     scene.now = at(31_001);
     assert_eq!(scene.asks("t"), "wait", "and after a moment it is asked again");
@@ -195,6 +197,7 @@ fn credentials_that_are_refused_are_not_tried_again_and_again() {
 #[wasm_bindgen_test(unsupported = test)]
 fn a_call_that_is_never_answered_is_given_up() {
     let mut scene = scene();
+    let waiting = scene.introspection.arrived();
     scene.asks("t");
     let number = scene.only_call();
     scene.now = at(2999);
@@ -202,10 +205,10 @@ fn a_call_that_is_never_answered_is_given_up() {
     scene.now = at(3000);
     let begun = scene.introspection.begin_calls(FULL, scene.now);
     assert_eq!(begun.recall.len(), 1);
-    assert!(scene.asks_since("t", NOW).starts_with("unavailable"));
+    assert!(scene.asks_since("t", waiting).starts_with("unavailable"));
     let late = scene.finish(number, response(200, answer(&json!({}))));
     assert_eq!(late.result, CallResult::Late);
-    assert!(scene.asks_since("t", NOW).starts_with("unavailable"), "a late answer changes nothing");
+    assert!(scene.asks_since("t", waiting).starts_with("unavailable"), "a late answer changes nothing");
 }
 
 fn discovered() -> Scene {

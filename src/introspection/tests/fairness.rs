@@ -16,8 +16,8 @@ fn digest(token: &str) -> TokenDigest {
 impl Scene {
     /// The result of a request from there.
     fn asks_from(&mut self, sender: Sender, token: &str) -> &'static str {
-        let (provider, now) = (&self.provider, self.now);
-        match self.introspection.look_up_opaque_from(sender, token.as_bytes(), provider, now, now) {
+        let (provider, arrived, now) = (&self.provider, self.introspection.arrived(), self.now);
+        match self.introspection.look_up_opaque_from(sender, token.as_bytes(), provider, arrived, now) {
             Err(AddressNeeded) => "address needed",
             Ok(LookUp::Active(..)) => "active",
             Ok(LookUp::Refused(_)) => "refused",
@@ -248,8 +248,8 @@ fn one_oauth_client_leaves_calls_to_others_whatever_its_tokens() {
             "cid": if greedy { "greedy" } else { "modest" }, "jti": format!("AT.{number}") });
         let token = AdmittedToken::admit(verified(&claims, None), &provider(), NOW).unwrap();
         let text = format!("jwt{number}");
-        let (provider, now) = (&scene.provider, scene.now);
-        scene.introspection.look_up_jwt(text.as_bytes(), &token, provider, now, now);
+        let (provider, arrived, now) = (&scene.provider, scene.introspection.arrived(), scene.now);
+        scene.introspection.look_up_jwt(text.as_bytes(), &token, provider, arrived, now);
         for (call, _) in scene.asked_about() {
             made[usize::from(!greedy)] += 1;
             scene.finish(call, response(200, br#"{"active":false}"#.to_vec()));

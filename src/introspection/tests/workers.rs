@@ -2,6 +2,7 @@
 
 use super::*;
 use std::cell::RefCell;
+use std::slice;
 
 #[wasm_bindgen_test(unsupported = test)]
 fn a_budget_that_all_have_spent_is_waited_for_or_told() {
@@ -30,7 +31,7 @@ fn what_another_worker_was_told_need_not_be_asked() {
     let (mut one, mut two) = (scene(), scene());
     for (changes, expected) in [(json!({}), "Fresh alice@acme.com"), (json!({"active": false}), "inactive")] {
         let token = expected;
-        (one.now, two.now) = (NOW, NOW);
+        one.now = two.now;
         assert_eq!((one.asks(token), two.asks(token)), ("wait".to_owned(), "wait".to_owned()));
         let end = one.answers(&changes);
         let record = end.share.unwrap().to_bytes();
@@ -39,8 +40,8 @@ fn what_another_worker_was_told_need_not_be_asked() {
         assert_eq!(places.of_slot(shared.slot), one.introspection.places(&shared.token).of_slot(shared.slot));
         assert!(!String::from_utf8_lossy(&record).contains(token));
         let number = two.only_call();
-        two.now = at(100);
-        let end = two.introspection.adopt(number, &shared, &two.provider, two.now);
+        two.now = two.now.plus(Duration::from_millis(100));
+        let end = two.introspection.adopt(number, slice::from_ref(&shared), &two.provider, two.now);
         assert_eq!((end.result, end.recall.len()), (CallResult::TakenOver, 1));
         assert_eq!(two.asks(token), expected);
         assert!(!two.introspection.is_calling(number));
@@ -54,7 +55,7 @@ fn what_another_worker_was_told_need_not_be_asked() {
 
 /// What stands in the shared data, whatever the place.
 #[derive(Debug, Default)]
-struct Store(RefCell<Vec<SharedAnswer>>);
+pub(super) struct Store(pub(super) RefCell<Vec<SharedAnswer>>);
 
 impl SharedAnswers for Store {
     fn read(&self, _: &Places) -> Vec<SharedAnswer> {
@@ -88,7 +89,8 @@ fn what_another_worker_was_told_serves_where_no_call_may_be_made() {
     let (store, mut one, mut two) = two_workers(Duration::from_secs(60));
     for (token, changes) in [("alice", json!({"sub": "alice"})), ("gone", json!({"active": false}))] {
         one.asks(token);
-        store.0.borrow_mut().push(one.answers(&changes).share.unwrap());
+        let share = one.answers(&changes).share.unwrap();
+        store.0.borrow_mut().push(share);
     }
     (two.now, one.now) = (at(1000), at(1000));
     spend_all(&mut two);
@@ -112,7 +114,8 @@ fn what_another_worker_was_told_serves_where_no_call_may_be_made() {
 fn an_active_answer_that_was_ended_by_nonsense_is_not_learned_again() {
     let (store, mut one, mut two) = two_workers(Duration::from_secs(60));
     one.asks("t");
-    store.0.borrow_mut().push(one.answers(&json!({})).share.unwrap());
+    let share = one.answers(&json!({})).share.unwrap();
+    store.0.borrow_mut().push(share);
     one.now = at(30_000);
     assert_eq!(one.asks("t"), "wait");
     let end = one.fails(response(200, br#"{"active":"false"}"#.to_vec()));
@@ -140,7 +143,7 @@ fn a_record_that_is_old_or_another_tokens_or_from_the_future_is_none() {
         let number = two.only_call();
         let mut shared = shared.clone();
         change(&mut shared);
-        let end = two.introspection.adopt(number, &shared, &two.provider, two.now);
+        let end = two.introspection.adopt(number, slice::from_ref(&shared), &two.provider, two.now);
         assert!(two.introspection.is_calling(number) || end.result == CallResult::TakenOver);
         end.result == CallResult::TakenOver
     };
@@ -160,7 +163,8 @@ fn while_another_worker_asks_the_call_waits_and_nothing_is_counted() {
     let mut scene = scene_with(|settings| settings.requests_per_minute = NonZeroU32::MIN);
     scene.asks("t");
     let number = scene.only_call();
-    let turn = |lease| CallTurn::of(TokenDigest::of(TokenKind::Opaque, b"t"), Duration::from_secs(2), lease, NOW);
+    let token = TokenDigest::of(TokenKind::Opaque, b"t");
+    let turn = |lease| CallTurn::of(token, Duration::from_secs(2), lease, Sequence::default(), NOW);
     let CallTurn::Ours(lease) = turn(None) else { panic!("nobody asks yet") };
     assert_eq!(turn(CallLease::from_bytes(&lease.to_bytes())), CallTurn::Theirs);
     for _ in 0..5 {

@@ -57,7 +57,7 @@ impl Scene {
     }
 
     fn end(&mut self, call: &Inquiry, outcome: CallOutcome) {
-        let outbox = self.engine.on_call_ended(call.id, outcome, self.now, Jitter(u16::MAX));
+        let outbox = self.engine.on_call_ended(call.id, None, outcome, self.now, Jitter(u16::MAX));
         self.take(outbox);
     }
 

@@ -14,8 +14,8 @@ use arbitrary::{Arbitrary, Unstructured};
 use okta_proxy_wasm::config;
 use okta_proxy_wasm::engine::{
     Arrival, BATCH, CallFault, CallOutcome, CallResult, Decision, Engine, Inquiry, Jitter, Outbox, Poll, PollOutcome,
-    PollResult, PortableVerifier, Postponed, Purpose, RateLimitFields, Room, SharedSlot, SharedTokenAnswer, StreamId,
-    TokenDigest, Verdict,
+    PollResult, PortableVerifier, Postponed, Purpose, RateLimitFields, Room, Sequence, SharedSlot, SharedTokenAnswer,
+    StreamId, TokenDigest, Verdict,
 };
 use okta_proxy_wasm::http::RequestHead;
 use okta_proxy_wasm::introspection::call::TokenKind;
@@ -38,7 +38,7 @@ enum Step {
     Request { stream: u8, token: u8, is_asked: bool },
     Tick { jitter: u16 },
     End { which: u8, answer: GivenAnswer },
-    Share { which: u8, answer: GivenAnswer, millis_ago: u16, lasted: u16 },
+    Share { which: u8, answer: GivenAnswer, millis_ago: u16, lasted: u16, behind: u8 },
     Postpone { which: u8, spent_for: Option<u8> },
     Poll { answer: GivenList },
     Close { stream: u8 },
@@ -113,8 +113,16 @@ fn body_of(answer: &GivenAnswer) -> Option<Vec<u8>> {
 /// What was said of a token last.
 #[derive(Clone, Copy, Debug)]
 struct Answered {
+    sequence: Sequence,
     began: UnixTime,
     is_active: bool,
+}
+
+/// When a call began, by the clock and among the calls of the process.
+#[derive(Clone, Copy, Debug)]
+struct Asked {
+    began: UnixTime,
+    sequence: Sequence,
 }
 
 /// A request that waits.
@@ -129,8 +137,10 @@ struct Scene {
     engine: Engine,
     now: UnixTime,
     parked: BTreeMap<u32, Waiting>,
-    /// The calls that the host was told to make, when it was told, and about which token.
-    in_flight: Vec<(Inquiry, UnixTime, usize)>,
+    /// The calls that the host was told to make, when it was told, their numbers, and about which token.
+    in_flight: Vec<(Inquiry, Asked, usize)>,
+    /// The number of the last call in the process.
+    last: u64,
     answered: BTreeMap<usize, Answered>,
     poll: Option<Poll>,
     /// Whether alice is on the list that was read last.
@@ -172,6 +182,7 @@ impl Scene {
             now,
             parked: BTreeMap::new(),
             in_flight: Vec::new(),
+            last: 0,
             answered: BTreeMap::new(),
             poll: None,
             alice_is_listed: None,
@@ -188,11 +199,13 @@ impl Scene {
                 self.carry_out(outbox);
             }
             Step::End { which, answer } => {
-                if let Some((call, began, token)) = self.pick(which) {
-                    self.end_call(&call, began, token, &answer);
+                if let Some((call, asked, token)) = self.pick(which) {
+                    self.end_call(&call, asked, token, &answer);
                 }
             }
-            Step::Share { which, answer, millis_ago, lasted } => self.share(which, &answer, millis_ago, lasted),
+            Step::Share { which, answer, millis_ago, lasted, behind } => {
+                self.share(which, &answer, (millis_ago, lasted), behind);
+            }
             Step::Postpone { which, spent_for } => {
                 if let Some((call, ..)) = self.pick(which) {
                     let why = match spent_for {
@@ -213,7 +226,7 @@ impl Scene {
         }
     }
 
-    fn pick(&mut self, which: u8) -> Option<(Inquiry, UnixTime, usize)> {
+    fn pick(&mut self, which: u8) -> Option<(Inquiry, Asked, usize)> {
         let count = self.in_flight.len();
         (count > 0).then(|| self.in_flight.remove(usize::from(which) % count))
     }
@@ -243,7 +256,7 @@ impl Scene {
         }
     }
 
-    fn end_call(&mut self, call: &Inquiry, began: UnixTime, token: usize, answer: &GivenAnswer) {
+    fn end_call(&mut self, call: &Inquiry, asked: Asked, token: usize, answer: &GivenAnswer) {
         let outcome = match (answer, body_of(answer)) {
             (_, Some(body)) => response(200, None, body),
             // A status that is not 200 says nothing, whatever its body.
@@ -254,29 +267,36 @@ impl Scene {
             ),
             (_, None) => CallOutcome::Failed(CallFault::ConnectionFailed),
         };
-        let outbox = self.engine.on_call_ended(call.id, outcome, self.now, Jitter(0));
-        self.learn(&outbox, began, token, answer);
+        let outbox = self.engine.on_call_ended(call.id, Some(asked.sequence), outcome, self.now, Jitter(0));
+        self.learn(&outbox, asked, token, answer);
         self.carry_out(outbox);
     }
 
-    fn share(&mut self, which: u8, answer: &GivenAnswer, millis_ago: u16, lasted: u16) {
+    fn share(&mut self, which: u8, answer: &GivenAnswer, (millis_ago, lasted): (u16, u16), behind: u8) {
         let count = self.in_flight.len();
         let Some((call, _, token)) = self.in_flight.get(usize::from(which) % count.max(1)).cloned() else { return };
         let Purpose::Token { digest, .. } = call.purpose else { panic!("the endpoint is known") };
         let began = UnixTime::from_millis(self.now.as_millis().saturating_sub(u64::from(millis_ago)));
         let ended = began.plus(Duration::from_millis(u64::from(lasted)));
         let Some(body) = body_of(answer) else { return };
-        let shared = SharedTokenAnswer { token: digest, began, ended, body, slot: SharedSlot::Active };
-        let outbox = self.engine.on_answer_shared(call.id, &shared, self.now);
+        // Now, or as long ago as other calls.
+        let sequence = Sequence::new(self.last.wrapping_add(1).wrapping_sub(u64::from(behind)));
+        self.last += u64::from(behind == 0);
+        let shared = SharedTokenAnswer { token: digest, sequence, began, ended, body, slot: SharedSlot::Active };
+        let outbox = self.engine.on_answers_shared(call.id, &[shared], self.now);
         if outbox.call_note.is_some() {
             self.in_flight.retain(|(other, ..)| other.id != call.id);
         }
-        self.learn(&outbox, began, token, answer);
+        if let Some(CallResult::TakenOver) = outbox.call_note.as_ref().map(|note| note.result) {
+            let is_news = |held: &Answered| sequence.is_newer_than(held.sequence);
+            assert!(self.answered.get(&token).is_none_or(is_news), "an older answer was taken over");
+        }
+        self.learn(&outbox, Asked { began, sequence }, token, answer);
         self.carry_out(outbox);
     }
 
     /// The model takes the engine's word for which answers were late, and for nothing else.
-    fn learn(&mut self, outbox: &Outbox, began: UnixTime, token: usize, answer: &GivenAnswer) {
+    fn learn(&mut self, outbox: &Outbox, asked: Asked, token: usize, answer: &GivenAnswer) {
         let Some(note) = &outbox.call_note else { return };
         match note.result {
             CallResult::Answered | CallResult::TakenOver => {
@@ -289,7 +309,8 @@ impl Scene {
                     TokenKind::Opaque => read["aud"] == json!(AUDIENCE),
                     TokenKind::Jwt => !matches!(answer, GivenAnswer::ActiveElsewhere),
                 };
-                self.answered.insert(token, Answered { began, is_active: is_active && is_ours });
+                let Asked { began, sequence } = asked;
+                self.answered.insert(token, Answered { sequence, began, is_active: is_active && is_ours });
             }
             CallResult::Failed { .. } => {
                 let is_good =
@@ -331,7 +352,8 @@ impl Scene {
             let is_it = |token: &KnownToken| TokenDigest::of(token.kind, token.text.as_bytes()) == digest;
             let token = tokens().iter().position(is_it).expect("nobody sent it");
             assert!(tokens()[token].kind == TokenKind::Opaque || tokens()[token].is_proved, "a forged JWT cost a call");
-            self.in_flight.push((call, self.now, token));
+            self.last += 1;
+            self.in_flight.push((call, Asked { began: self.now, sequence: Sequence::new(self.last) }, token));
         }
         self.poll = outbox.poll.or(self.poll.take());
     }
@@ -361,8 +383,8 @@ impl Scene {
     /// Every call and poll fails, time passes: nothing waits in the end.
     fn end(&mut self) {
         for _ in 0..LAST_TICKS {
-            while let Some((call, began, token)) = self.pick(0) {
-                self.end_call(&call, began, token, &GivenAnswer::Failed);
+            while let Some((call, asked, token)) = self.pick(0) {
+                self.end_call(&call, asked, token, &GivenAnswer::Failed);
             }
             self.end_poll(GivenList::Failed);
             self.now = self.now.plus(Duration::from_secs(1));
@@ -384,9 +406,10 @@ pub(crate) fn seeds() -> Vec<(&'static str, Vec<u8>)> {
     let request = |stream: u8, token: u8, is_asked: u8| [&choice(0, 9)[..], &[stream, token, is_asked]].concat();
     let tick = || [&choice(1, 9)[..], &[0, 0]].concat();
     let end = |answer: u32| [&choice(2, 9)[..], &[0], &choice(answer, 6)].concat();
-    let share = |answer: u32, ago: u16| {
-        [&choice(3, 9)[..], &[0], &choice(answer, 6), &ago.to_le_bytes(), &50_u16.to_le_bytes()].concat()
+    let share_behind = |answer: u32, ago: u16, behind: u8| {
+        [&choice(3, 9)[..], &[0], &choice(answer, 6), &ago.to_le_bytes(), &50_u16.to_le_bytes(), &[behind]].concat()
     };
+    let share = |answer: u32, ago: u16| share_behind(answer, ago, 0);
     let postpone = || [&choice(4, 9)[..], &[0, 0]].concat();
     let spent = |seconds: u8| [&choice(4, 9)[..], &[0, 1, seconds]].concat();
     let poll = |list: u32| [&choice(5, 9)[..], &choice(list, 5)].concat();
@@ -399,6 +422,20 @@ pub(crate) fn seeds() -> Vec<(&'static str, Vec<u8>)> {
         ("revoked", [ready(), request(1, 4, 1), tick(), end(0), long(31), request(2, 4, 1), tick(), end(2)].concat()),
         ("elsewhere", [ready(), request(1, 0, 0), request(2, 4, 1), tick(), end(1), end(1), request(3, 0, 1)].concat()),
         ("shared", [ready(), request(1, 1, 0), tick(), share(0, 100), request(2, 1, 0), share(2, 10)].concat()),
+        (
+            "shared_older",
+            [
+                ready(),
+                request(1, 1, 0),
+                tick(),
+                share(2, 100),
+                long(6),
+                request(2, 1, 0),
+                tick(),
+                share_behind(0, 100, 2),
+            ]
+            .concat(),
+        ),
         (
             "postponed",
             [ready(), request(1, 2, 0), tick(), postpone(), pass(30), tick(), spent(40), request(2, 4, 1), close(1)]

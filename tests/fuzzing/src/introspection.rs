@@ -59,14 +59,15 @@ pub(crate) fn answer(input: &[u8]) {
     POLICY.with_borrow(|policy| {
         let (_, provider) = policy.providers.iter().next().expect("a provider");
         let mut introspection = ProviderIntrospection::new(settings(), CacheLimits::default(), Rc::new(NothingShared));
-        assert!(matches!(introspection.look_up_opaque(b"t", provider, now, now), LookUp::Wait(_)));
+        let arrived = introspection.arrived();
+        assert!(matches!(introspection.look_up_opaque(b"t", provider, arrived, now), LookUp::Wait(_)));
         let call = introspection.begin_calls(Jitter(0), now).calls.remove(0);
         let outcome =
             CallOutcome::Response { status, retry_after, rate_limit: RateLimitFields::default(), body: body.clone() };
-        let end = introspection.finish_call(call.number, outcome, provider, Jitter(0), now);
+        let end = introspection.finish_call(call.number, None, outcome, provider, Jitter(0), now);
         assert_eq!(end.recall.len(), 1, "whoever waits is told");
         assert!(end.block.is_none_or(|until| until > now && until <= now.plus(Duration::from_secs(600))));
-        let found = introspection.look_up_opaque(b"t", provider, now, now);
+        let found = introspection.look_up_opaque(b"t", provider, arrived, now);
         assert!(!matches!(found, LookUp::Wait(_)), "asked again and again");
         assert_eq!(matches!(found, LookUp::Unavailable(_)), matches!(end.result, CallResult::Failed { .. }));
         if let LookUp::Active(token, _) = found {
@@ -135,8 +136,8 @@ pub(crate) fn seeds(target: &str) -> Vec<(&'static str, Vec<u8>)> {
         "introspection_records" => vec![
             ("list", list.to_string().into_bytes()),
             ("budget", Budget::new(NonZeroU32::MIN).block(None, now.plus(Duration::from_secs(5)), now)),
-            ("answer", [&[1, 1][..], &[7; 48], b"{\"active\":true}"].concat()),
-            ("lease", [&[1][..], &[7; 48]].concat()),
+            ("answer", [&[2, 1][..], &[7; 56], b"{\"active\":true}"].concat()),
+            ("lease", [&[2][..], &[7; 56]].concat()),
             ("pem", include_bytes!("../../data/keys/ec-p256.pem").to_vec()),
             ("pem_rsa", include_bytes!("../../data/keys/rsa-2048-a.pem").to_vec()),
         ],

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use embedded_host::{Action, Answer, Asked, Callout, Manners, Outcome, RootId, SharedStore, Vm};
+use embedded_host::{Action, Answer, Asked, Callout, Manners, Outcome, RootId, SharedStore, StreamId, Vm};
 use serde_json::{Value, json};
 
 use super::{
@@ -40,8 +40,7 @@ fn started(manners: Manners, store: &SharedStore, configuration: &Value) -> (Vm,
 
 /// A process with two workers, configured alike.
 fn two_vms(members: Value) -> [(Vm, RootId); 2] {
-    let (store, configuration) = (SharedStore::default(), introspecting(members));
-    [(); 2].map(|()| started(Manners::envoy(), &store, &configuration))
+    vms(members)
 }
 
 fn active() -> Answer {
@@ -153,6 +152,100 @@ fn two_vms_ask_once_about_a_token_and_both_serve_requests_that_waited() {
     assert_eq!(forwarded(&one, waits_at_one, "x-user-id"), ["alice@acme.com"]);
     assert_eq!(forwarded(&two, waits_at_two, "x-user-id"), ["alice@acme.com"]);
     assert_eq!((one.take_callout(), two.take_callout()), (None, None), "a second call");
+}
+
+/// So many VMs of a process, configured alike.
+fn vms<const N: usize>(members: Value) -> [(Vm, RootId); N] {
+    let (store, configuration) = (SharedStore::default(), introspecting(members));
+    [(); N].map(|()| started(Manners::envoy(), &store, &configuration))
+}
+
+/// The same without times.
+fn always_active() -> Answer {
+    let members = json!({ "active": true, "sub": "alice@acme.com", "iss": ISSUER, "aud": AUDIENCE });
+    Answer::new(200, members.to_string().as_bytes())
+}
+
+fn inactive() -> Answer {
+    Answer::new(200, br#"{"active":false}"#)
+}
+
+/// The clock of the process says so, as seconds from the start.
+fn set_clocks<const N: usize>(vms: &mut [(Vm, RootId); N], seconds: i64) {
+    let now = Duration::from_secs(NOW.checked_add_signed(seconds).unwrap());
+    vms.iter_mut().for_each(|(vm, root)| {
+        vm.set_clock(now);
+        vm.tick(*root);
+    });
+}
+
+/// A request whose token has to be asked about, and its answer.
+fn asks((vm, root): &mut (Vm, RootId), answer: Answer) -> StreamId {
+    let stream = vm.request(*root, with_token(TOKEN));
+    let callout = asked(vm, *root);
+    vm.answer(&callout, answer);
+    tick_until(vm, *root, |vm| vm.outcome(stream) != Outcome::Waiting);
+    stream
+}
+
+#[test]
+fn after_the_clock_was_set_back_a_newer_answer_of_another_vm_is_taken_over_at_once() {
+    let mut vms = vms::<2>(json!({}));
+    asks(&mut vms[0], always_active());
+    let (two, root) = &mut vms[1];
+    let taken_over = two.request(*root, with_token(TOKEN));
+    tick_until(two, *root, |vm| vm.outcome(taken_over) != Outcome::Waiting);
+    // By the clock that is not set, all that was known is too old.
+    set_clocks(&mut vms, -3600);
+    set_clocks(&mut vms, -3560);
+    asks(&mut vms[0], always_active());
+    let (two, root) = &mut vms[1];
+    let stream = two.request(*root, with_token(TOKEN));
+    tick_until(two, *root, |vm| vm.outcome(stream) != Outcome::Waiting);
+    assert_eq!(two.take_callout(), None, "the other VM has asked already");
+    assert_eq!(forwarded(two, stream, "x-user-id"), ["alice@acme.com"]);
+}
+
+#[test]
+fn a_step_of_the_clock_never_brings_back_an_active_answer_that_is_older_than_a_refusal() {
+    let mut vms = vms::<3>(json!({}));
+    asks(&mut vms[0], always_active());
+    set_clocks(&mut vms, -100);
+    let stream = asks(&mut vms[1], inactive());
+    assert_eq!(status(&vms[1].0, stream), 401);
+    // The refusal is over, and by the clock the active answer is a second old.
+    set_clocks(&mut vms, 1);
+    for (vm, root) in &mut vms[1..] {
+        let stream = vm.request(*root, with_token(TOKEN));
+        let callout = asked(vm, *root);
+        assert_eq!(vm.outcome(stream), Outcome::Waiting);
+        vm.answer(&callout, Answer::new(500, b""));
+    }
+}
+
+#[test]
+fn an_answer_that_comes_late_is_no_newer_than_one_that_was_asked_for_later() {
+    let mut vms = vms::<3>(json!({ "timeout": "1s" }));
+    let (one, root_one) = &mut vms[0];
+    let waiting = one.request(*root_one, with_token(TOKEN));
+    let late = asked(one, *root_one);
+    vms.iter_mut().for_each(|(vm, _)| vm.pass(Duration::from_millis(1600)));
+    asks(&mut vms[1], inactive());
+    let (one, root_one) = &mut vms[0];
+    one.answer(&late, always_active());
+    tick_until(one, *root_one, |vm| vm.outcome(waiting) != Outcome::Waiting);
+    assert_eq!(status(one, waiting), 401);
+    for pause in [0, 6] {
+        let (three, root_three) = &mut vms[2];
+        three.pass(Duration::from_secs(pause));
+        let stream = three.request(*root_three, with_token(TOKEN));
+        if pause == 0 {
+            tick_until(three, *root_three, |vm| vm.outcome(stream) != Outcome::Waiting);
+            assert_eq!(status(three, stream), 401);
+        } else {
+            asked(three, *root_three);
+        }
+    }
 }
 
 #[test]

@@ -241,3 +241,22 @@ fn when_the_fetching_vm_dies_the_other_takes_over() {
     }
     panic!("nobody fetches after the lease has run out: {:?}", two.log());
 }
+
+#[test]
+fn a_fetch_that_ends_with_a_step_of_the_clock_leaves_its_lease_to_the_other_vms() {
+    let store = SharedStore::default();
+    let [(mut one, root_one), (mut two, root_two), (mut three, root_three)] = [(); 3].map(|()| vm_in(&store));
+    one.tick(root_one);
+    assert!(one.take_callout().is_some());
+    two.tick(root_two);
+    assert_eq!(two.take_callout(), None, "it waits for the first VM");
+    // The lease of the first VM has run out: the second one takes it, and gives its fetch up, for the same reason.
+    two.pass(Duration::from_secs(120));
+    two.tick(root_two);
+    three.pass(Duration::from_secs(121));
+    three.tick(root_three);
+    let callout = three.take_callout().expect("nobody makes the fetch that the lease is on");
+    three.answer(&callout, published());
+    let stream = three.request(root_three, with_token(&good_token()));
+    assert_eq!(forwarded(&three, stream, "x-user-id"), ["alice@acme.com"]);
+}

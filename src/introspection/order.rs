@@ -1,0 +1,119 @@
+//! Which call began before which, in this VM, and how old its answer is: wall clocks are set back and forward.
+//!
+//! Of two answers that VMs of the process share, the one with the newer [`Sequence`](crate::sequence::Sequence) counts.
+//! Whether a call began after a request came is a matter of this VM's [`Moment`]s. How long an answer lasts is measured
+//! with a [`MonotonicClock`]; only `exp`, which the issuer wrote, is compared with the wall clock.
+
+use crate::sequence::Moment;
+use crate::unix_time::{MonotonicClock, MonotonicTime, UnixTime};
+
+/// When a request came that needs an answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Arrived(Moment);
+
+/// When a call began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Began {
+    moment: Moment,
+    pub(super) at: MonotonicTime,
+}
+
+/// The time, by both clocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Now {
+    pub(super) wall: UnixTime,
+    pub(super) at: MonotonicTime,
+}
+
+/// The order of one provider's calls in this VM, and its clock.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct CallOrder {
+    last: Moment,
+    clock: MonotonicClock,
+}
+
+impl Began {
+    /// When another VM began it: nobody knows whether that was after any request of this VM came.
+    pub(super) fn elsewhere(at: MonotonicTime) -> Self {
+        Self { moment: Moment::default(), at }
+    }
+
+    /// Whether the request came before.
+    pub(super) fn is_after(self, arrived: Arrived) -> bool {
+        self.moment > arrived.0
+    }
+}
+
+impl Now {
+    /// A time of the wall clock that has passed, by the clock that is not set; `None` when it lies ahead. Then the clock
+    /// was set back since, and nobody knows when it was.
+    pub(super) fn past(self, time: UnixTime) -> Option<MonotonicTime> {
+        (time <= self.wall).then(|| self.at.minus(self.wall.since(time)))
+    }
+}
+
+impl CallOrder {
+    pub(super) fn new() -> Self {
+        Self { last: Moment::default(), clock: MonotonicClock::new(UnixTime::from_millis(0)) }
+    }
+
+    /// What a request notes that comes now.
+    pub(super) const fn arrived(&self) -> Arrived {
+        Arrived(self.last)
+    }
+
+    /// Reads the clock.
+    pub(super) fn now(&mut self, wall: UnixTime) -> Now {
+        Now { wall, at: self.clock.advance(wall) }
+    }
+
+    /// A call begins here.
+    pub(super) fn begin(&mut self, at: MonotonicTime) -> Began {
+        self.last = self.last.next();
+        Began { moment: self.last, at }
+    }
+
+    /// What the wall clock said then, had it always been set as it is now.
+    pub(super) const fn wall(&self, at: MonotonicTime) -> UnixTime {
+        self.clock.wall(at)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+    use wasm_bindgen_test::wasm_bindgen_test;
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn a_call_is_after_the_requests_that_came_before_it_began() {
+        let mut order = CallOrder::new();
+        let before = order.arrived();
+        let now = order.now(UnixTime::from_secs(1000));
+        let first = order.begin(now.at);
+        let between = order.arrived();
+        let back = order.now(UnixTime::from_secs(10));
+        let second = order.begin(back.at);
+        assert!(first.is_after(before) && !first.is_after(between));
+        assert!(second.is_after(before) && second.is_after(between) && !second.is_after(order.arrived()));
+        for arrived in [before, between, Arrived::default()] {
+            assert!(!Began::elsewhere(back.at).is_after(arrived));
+        }
+    }
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn the_age_of_a_time_ahead_is_not_known() {
+        let mut order = CallOrder::new();
+        order.now(UnixTime::from_secs(1000));
+        let now = order.now(UnixTime::from_secs(400));
+        let age = |seconds| now.past(UnixTime::from_secs(seconds)).map(|at| now.at.since(at));
+        assert_eq!(age(400), Some(Duration::ZERO));
+        assert_eq!(age(370), Some(Duration::from_secs(30)));
+        assert_eq!(age(401), None);
+        let began = order.begin(now.at);
+        order.now(UnixTime::from_secs(405));
+        assert_eq!(order.wall(began.at), UnixTime::from_secs(400));
+        order.now(UnixTime::from_secs(5));
+        assert_eq!(order.wall(began.at), UnixTime::from_secs(0), "five seconds ago");
+    }
+}
