@@ -114,7 +114,7 @@ mod tests {
             "a request that came since is not judged by it"
         );
         order.observe(Sequence::new(1), at(4));
-        assert_eq!(order.began(Sequence::new(2)).at, at(4), "the record was lost: counted anew");
+        assert_eq!(order.began(Sequence::new(2)).at, at(4), "the record was lost, and the numbers restart");
         assert_eq!(order.number(), Sequence::new(2));
     }
 }

@@ -349,7 +349,7 @@ mod tests {
         };
         assert_eq!(number(1, None), Sequence::new(1));
         assert_eq!(number(1, Some(lease(7))), Sequence::new(8));
-        assert_eq!(number(9, Some(lease(7))), Sequence::new(9), "the record was lost and begun anew");
+        assert_eq!(number(9, Some(lease(7))), Sequence::new(9), "the record was lost, and its numbers restart");
         assert_eq!(number(9, Some(lease(u64::MAX))), Sequence::new(9), "corrupt: older than nine by ten");
         assert_eq!(number(9, Some(lease(1 << 62))), Sequence::new((1 << 62) + 1), "corrupt: and all follow it");
     }

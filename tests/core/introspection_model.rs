@@ -1,7 +1,7 @@
 //! Introspection over time against a naive model: random sequences of requests, answers, failures, postponed calls,
 //! answers of other workers, ticks and steps of the clock, back and forward. The model remembers only what the endpoint
-//! said last of each token, and when; what a request is told has to follow from that. It knows the real time, and the
-//! order in which calls were made in the process, as the numbers in their leases have it.
+//! said last of each token, and when; the result of each request must follow from that. It knows the real time, and the
+//! order of the calls in the process by the numbers of their leases.
 //!
 //! What must hold whatever happens: nothing is active but by the newest answer that was seen, within its time; nothing
 //! serves past `exp` or after an answer that was not active; one call a token at a time; no more calls a minute than the
@@ -421,7 +421,7 @@ impl<'a> Model<'a> {
         true
     }
 
-    /// Whether something may stand in the way of a call: a failure since the token was answered, a door that closed a
+    /// Whether something may prevent a call: a failure since the token was answered, a circuit that opened a
     /// short while ago, or a budget that is spent.
     fn is_hindered(&self, token: usize) -> bool {
         let within = |at: u64, time: Duration| self.real - at < millis(time);
@@ -586,7 +586,7 @@ impl<'a> Model<'a> {
             self.store.write(&self.introspection.places(&digest(token)), &said, share);
         }
         self.in_flight.remove(&id);
-        // A door may have closed for all of them.
+        // The circuit may have opened for all of them.
         self.trouble_for_all();
         let was_active = matches!(self.said.get(&token), Some(Said { what: What::Active { .. }, .. }));
         // Of a JSON object that is no answer nothing active survives; of any other failure it does.

@@ -34,7 +34,10 @@ fn an_answer_that_is_none_is_undecidable_and_never_active_or_inactive() {
         assert!(scene.asks("t").starts_with("unavailable"), "{name}");
         assert_eq!(scene.calls(), [], "{name}: not asked again at once");
         scene.now = at(1000);
-        assert!(scene.asks_since("t", waiting).starts_with("unavailable"), "{name}: whoever waited is told");
+        assert!(
+            scene.asks_since("t", waiting).starts_with("unavailable"),
+            "{name}: requests that waited get the result"
+        );
         assert_eq!(scene.asks("t"), "wait", "{name}: later it is");
     }
 }
