@@ -16,7 +16,7 @@ use crate::arguments::{Import, ImportFrom};
 use crate::failure::{Failure, Outcome};
 use crate::input;
 use crate::output;
-use crate::plugin::yaml_documents;
+use crate::plugin::{visit, yaml_documents};
 
 /// What becomes of something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,7 +70,15 @@ impl Remarks {
 pub fn run(arguments: &Import) -> Result<Outcome, Failure> {
     let documents = yaml_documents(&arguments.file, &input::read_text(&arguments.file)?)?;
     let mut remarks = Remarks::default();
+    for document in &documents {
+        visit(document, "$", &mut |at, value| {
+            if let Some(why) = of_another_product(value) {
+                remarks.fatal(at, why);
+            }
+        });
+    }
     let drafted = match arguments.from {
+        _ if remarks.has_fatal() => None,
         ImportFrom::EnvoyJwtAuthn => envoy::import(&documents, &mut remarks),
         ImportFrom::Istio => istio::import(&documents, &mut remarks),
     };
@@ -87,6 +95,24 @@ pub fn run(arguments: &Import) -> Result<Outcome, Failure> {
     warnings.iter().for_each(|warning| eprintln!("$: warning: {warning}"));
     output::line(&format!("{document:#}"));
     Ok(Outcome::Fine)
+}
+
+/// Why a resource of a product without an importer has no result.
+fn of_another_product(resource: &Value) -> Option<&'static str> {
+    let text = |name: &str| resource.get(name).and_then(Value::as_str).unwrap_or_default();
+    let is_of_kong =
+        resource.get("_format_version").is_some() || text("apiVersion").starts_with("configuration.konghq.com/");
+    if is_of_kong {
+        Some(
+            "Kong's configuration is not imported: docs/guides/from-kong.md has a configuration of the filter for each of its settings",
+        )
+    } else if text("apiVersion").starts_with("gateway.envoyproxy.io/") && text("kind") == "SecurityPolicy" {
+        Some(
+            "SecurityPolicy of Envoy Gateway is not imported, because its routes are in other resources: write `jwt.providers` as providers and `authorization.rules` as rules, and attach the filter by an EnvoyExtensionPolicy with the same targetRefs",
+        )
+    } else {
+        None
+    }
 }
 
 /// What the filter itself would load.

@@ -66,9 +66,6 @@ fn find(documents: &[Value], remarks: &mut Remarks) -> Option<(String, Value)> {
     for document in documents {
         visit(document, "$", &mut |at, value| {
             let kind_of = |name: &str| value.get(name).and_then(Value::as_str).unwrap_or_default();
-            if kind_of("kind") == "SecurityPolicy" && kind_of("apiVersion").starts_with("gateway.envoyproxy.io/") {
-                remarks.fatal(at, "SecurityPolicy of Envoy Gateway is not imported, because its routes are in other resources: write `jwt.providers` as providers and `authorization.rules` as rules, and attach the filter by an EnvoyExtensionPolicy with the same targetRefs");
-            }
             let (kind, wrapped) = (kind_of("@type"), kind_of("type_url"));
             if kind.ends_with(FILTER) {
                 found.push((at.to_owned(), value.clone()));

@@ -9,7 +9,7 @@ mod side_by_side;
 use std::fs;
 
 use crate::signing::{AUDIENCE, ISSUER, SigningKey, key_set, payload, with};
-use crate::tool::{Run, assert_golden, run, run_with_input};
+use crate::tool::{Run, assert_golden, root, run, run_with_input};
 use serde_json::{Value, json};
 use testbed::authorization_server::now;
 use testbed::{Envoy, EnvoyBuilder, ListenerOptions, Request};
@@ -37,6 +37,28 @@ fn what_was_made_of_istios_policies_decides_as_istio_does_or_more_strictly() {
     fs::write(&config, &made.stdout).unwrap();
     let found = run(&["test", "--config", config.to_str().unwrap(), "cli/tests/data/import/istio-decisions.yaml"]);
     assert_eq!(found.status, 0, "{}", found.transcript());
+}
+
+#[test]
+fn configurations_of_products_without_an_importer_are_named_with_what_to_do_instead() {
+    let guide = fs::read_to_string(root().join("docs/guides/from-kong.md")).unwrap();
+    let (_, block) = guide.split_once("```yaml theirs\n").unwrap();
+    let (kong, _) = block.split_once("```").unwrap();
+    let ingress = "apiVersion: configuration.konghq.com/v1\nkind: KongPlugin\nplugin: openid-connect\n";
+    let security_policy =
+        "apiVersion: gateway.envoyproxy.io/v1alpha1\nkind: SecurityPolicy\nspec: {jwt: {providers: []}}\n";
+    for from in ["istio", "envoy-jwt-authn"] {
+        for (document, place, instead) in [
+            (kong, "$: cannot be imported: Kong's", "docs/guides/from-kong.md"),
+            (ingress, "$: cannot be imported: Kong's", "docs/guides/from-kong.md"),
+            (security_policy, "$: cannot be imported: SecurityPolicy", "the same targetRefs"),
+        ] {
+            let found = import(from, document);
+            assert_eq!((found.status, found.stdout.as_str()), (1, ""), "{from}: {}", found.transcript());
+            assert_eq!(found.stderr.lines().count(), 1, "{from}: {}", found.transcript());
+            assert!(found.stderr.starts_with(place) && found.stderr.contains(instead), "{}", found.transcript());
+        }
+    }
 }
 
 /// A filter with one provider, changed.
