@@ -4,6 +4,7 @@
 #![allow(clippy::disallowed_methods, reason = "the time until a response is measured")]
 
 use std::collections::BTreeMap;
+use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 use crate::asking::{SECRET, introspecting, with_environment};
@@ -144,10 +145,13 @@ const MARGIN: Duration = Duration::from_millis(1500);
 
 /// Sends a request whose decision needs a callout to a cluster that cannot answer.
 fn is_rejected_in_time(configuration: Value, token: &str, reason: &str) {
+    // Accepts connections and never answers.
+    let silent = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+    let silent_port = silent.local_addr().expect("bound").port();
     let setup = Setup {
         configuration,
         listener: with_environment,
-        more_clusters: vec![Cluster::unhealthy("unhealthy", 9)],
+        more_clusters: vec![Cluster::unhealthy("unhealthy", 9), Cluster::panicking("panicking", silent_port)],
         environment: vec![("OKTA_CLIENT_SECRET", SECRET.to_owned())],
         ..Setup::default()
     };
@@ -164,8 +168,9 @@ fn is_rejected_in_time(configuration: Value, token: &str, reason: &str) {
     gateway.assert_no_trap();
 }
 
-/// A cluster without endpoints, and one whose only endpoint is unhealthy.
-const UNUSABLE: [&str; 2] = ["nowhere", "unhealthy"];
+/// A cluster without endpoints, and two whose only endpoint is unhealthy: one that Envoy sends nothing to, and one that it
+/// sends requests to for want of a healthy one.
+const UNUSABLE: [&str; 3] = ["nowhere", "unhealthy", "panicking"];
 
 #[test]
 fn requests_get_503_in_time_when_the_cluster_of_the_keys_has_no_usable_endpoint() {

@@ -38,9 +38,15 @@ impl Cluster {
 
     /// A cluster whose only endpoint is unhealthy, and no panic threshold: every request to it fails inside Envoy.
     pub fn unhealthy(name: &str, port: u16) -> Self {
+        let Self(mut cluster) = Self::panicking(name, port);
+        cluster["common_lb_config"] = json!({"healthy_panic_threshold": {"value": 0}});
+        Self(cluster)
+    }
+
+    /// The same with Envoy's own panic threshold: Envoy sends requests to the endpoint all the same.
+    pub fn panicking(name: &str, port: u16) -> Self {
         let mut cluster = on_loopback(name, port);
         cluster["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["health_status"] = json!("UNHEALTHY");
-        cluster["common_lb_config"] = json!({"healthy_panic_threshold": {"value": 0}});
         Self(cluster)
     }
 
