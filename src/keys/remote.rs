@@ -33,7 +33,7 @@ pub(super) struct Remote {
     order: FetchOrder,
     held: Option<Held>,
     begun: FetchNumber,
-    /// A fetch that somebody needs, and from when it may be made.
+    /// A fetch that somebody needs, and from when it may be made; one for want of any set ends with the next set.
     wanted: Option<Wanted>,
     in_flight: Option<InFlight>,
     schedule: FetchSchedule,
@@ -362,8 +362,7 @@ impl Remote {
         let now = self.clock.advance(wall);
         let held = self.held.as_ref().map(|held| held.sequence);
         let failed = self.schedule.last_failed().filter(|_| outcome.answer.is_none());
-        let is_known = |known: Sequence| !outcome.sequence.is_newer_than(known);
-        if held.is_some_and(is_known) || failed.is_some_and(is_known) {
+        if held.into_iter().chain(failed).any(|known| !outcome.sequence.is_newer_than(known)) {
             return FetchResult::Late;
         }
         let (sequence, began) = (outcome.sequence, self.order.began(outcome.sequence));
@@ -419,6 +418,7 @@ impl Remote {
         };
         self.failed_signatures.replace(&set, began.moment, at);
         self.held = Some(Held { set, generation, sequence, began, fetched_at: at });
+        self.wanted.take_if(|wanted| wanted.cause == FetchCause::Due);
         self.schedule.note_success(self.settings.refresh, max_age, at, jitter);
         FetchResult::Replaced { usable, skipped, is_other, fetched_here: false }
     }

@@ -712,6 +712,18 @@ fn what_another_worker_fetched_decides_who_waits_here() {
     assert_eq!(here.request(&key.token(&payload(here.now.as_secs()))).1, Some("admitted"));
 }
 
+#[wasm_bindgen_test(unsupported = test)]
+fn a_set_of_another_worker_spares_the_fetch_that_a_request_wanted_before_the_first_tick() {
+    let key = SigningKey::a("k1");
+    let (mut here, mut there) = (Scene::new(), Scene::new());
+    let fetch = there.tick_begins_a_fetch();
+    there.answer(&fetch, published(&[&key]));
+    let (waiting, _) = here.request(&key.token(&payload(START)));
+    here.learn(&there.shared.take().unwrap());
+    assert_eq!(here.reason_of(waiting), Some("admitted"));
+    assert_eq!(here.tick(), [], "it has the keys");
+}
+
 /// What the lease of the process says of a fetch.
 fn take_turn(scene: &mut Scene, lease: &mut Option<Lease>, fetch: &Fetch) -> Turn {
     let turn = Turn::of(&fetch.keys, *lease, scene.now);
