@@ -11,6 +11,8 @@
 //! The core is a function of policy, request, keys held and time. Nothing outside `host` calls a host,
 //! reads a clock or performs an effect.
 
+pub mod authority;
+pub mod encoding;
 pub mod http;
 pub mod jitter;
 pub mod memory;
@@ -19,6 +21,7 @@ pub mod sequence;
 pub mod unix_time;
 pub mod wake_slots;
 
+pub mod cel;
 pub mod config;
 pub mod engine;
 pub mod introspection;

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
+use crate::cel::CompileError;
 use crate::jose::{JsonFault, KeySetFault};
-use crate::policy::ConditionFault;
 
 /// One fault of a configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,7 +37,7 @@ pub enum ConfigProblem {
     /// An environment variable of that name is not set, or empty. It looks like a name, and never like a value.
     Variable(String),
     /// A condition that cannot be used, and where in it.
-    Condition(ConditionFault),
+    Condition(CompileError),
 }
 
 impl fmt::Display for ConfigFault {

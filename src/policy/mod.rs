@@ -30,12 +30,12 @@ pub mod token_source;
 
 use crate::http::{HeaderEdit, HeaderName, HeaderValue, RequestHead};
 
+pub use crate::cel::{Attribute, AttributeValues};
 pub use admit::{AdmittedToken, ClaimFault, check_confirming_kind};
 pub use answers::{AllowedOrigins, AnswerClass, Answers, BodyFormat, Cors, DebugCallers, Detail, Login, OriginPattern};
 pub use audit_trail::{AuditTrail, Extent, Share};
 pub use callout_address::CalloutAddress;
 pub use callout_headers::CalloutHeaders;
-pub use condition::{Attribute, AttributeValues, Condition, ConditionError, ConditionFault};
 pub use filter_state::{DecisionPart, FilterState, StateEntry, StateItem, StateSource};
 pub use forward::{ClaimFormat, ClaimSource, ForwardedClaim, Forwarding, Unforwardable};
 pub use introspection::{ClientAuthentication, Introspection, IntrospectionAddress, OpaqueTokens, RevocationSource};

@@ -5,17 +5,19 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Which rooms each room may name. The base files may be named by all.
-const MAY_NAME: [(&str, &[&str]); 8] = [
+const MAY_NAME: [(&str, &[&str]); 9] = [
     ("jose", &[]),
-    ("policy", &["jose"]),
-    ("config", &["policy", "jose"]),
+    ("cel", &[]),
+    ("policy", &["cel", "jose"]),
+    ("config", &["policy", "cel", "jose"]),
     ("keys", &["policy", "jose"]),
     ("introspection", &["policy", "jose"]),
     ("engine", &["keys", "introspection", "policy", "jose"]),
     ("metrics", &[]),
     ("host", &["engine", "config", "metrics"]),
 ];
-const BASE: [&str; 7] = ["unix_time", "sequence", "wake_slots", "jitter", "memory", "redacted", "http"];
+const BASE: [&str; 9] =
+    ["authority", "encoding", "http", "jitter", "memory", "redacted", "sequence", "unix_time", "wake_slots"];
 const LONGEST_FILE: usize = 450;
 
 fn root() -> &'static Path {

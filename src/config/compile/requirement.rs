@@ -5,11 +5,12 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::Findings;
+use crate::cel::Program;
 use crate::config::fault::{ConfigProblem, Path};
 use crate::config::schema::ClaimPath;
 use crate::config::schema::require::{AcrDocument, ClaimTestDocument, ClaimsDocument, RequireDocument};
+use crate::policy::Requirement;
 use crate::policy::requirement::{ClaimTest, Expected, Term, acr};
-use crate::policy::{Condition, Requirement};
 
 /// How deep `any_of`, `all_of` and `not` may stand in each other: beyond that nobody can say what a rule means.
 const DEEPEST: usize = 6;
@@ -241,8 +242,8 @@ fn authentication(document: Option<AcrDocument>, at: &Path, findings: &mut Findi
     Some(values)
 }
 
-fn condition(text: &str, at: &Path, findings: &mut Findings<'_>) -> Option<Condition> {
-    let parsed = Condition::parse(text);
+fn condition(text: &str, at: &Path, findings: &mut Findings<'_>) -> Option<Program> {
+    let parsed = Program::compile(text);
     parsed.map_err(|fault| findings.faults.push(at.fault(ConfigProblem::Condition(fault)))).ok()
 }
 

@@ -1,23 +1,22 @@
-//! The text of an expression -> its words (the lexis of the CEL specification).
-//!
-//! Bytes literals and unsigned numbers are told apart and refused: nothing that a condition compares is either.
+//! The lexer: source to tokens, by the lexis of the CEL specification. `bytes` and `uint` literals are recognised and
+//! rejected: no attribute and no claim has one of these types.
 
-use super::fault::{ConditionProblem, FaultAt, fault};
+use super::error::{CompileErrorKind, ErrorAt, error_at};
 
-/// One word and where it begins.
+/// A token and its offset in the source.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Token {
+pub(super) struct Lexeme {
     pub(super) offset: usize,
-    pub(super) word: Word,
+    pub(super) token: Token,
 }
 
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Word {
-    Name(String),
+pub(super) enum Token {
+    Ident(String),
     /// Without a sign, which is an operator: one more than `i64::MAX` at most.
     Integer(u64),
     Double(f64),
-    Text(String),
+    String(String),
     Symbol(&'static str),
     End,
 }
@@ -28,18 +27,18 @@ const SYMBOLS: [&str; 24] = [
     ",", ".",
 ];
 
-/// All words, and [`Word::End`] as the last.
-pub(super) fn words(text: &str) -> Result<Vec<Token>, FaultAt> {
+/// All tokens; [`Token::End`] is the last.
+pub(super) fn tokenize(text: &str) -> Result<Vec<Lexeme>, ErrorAt> {
     let mut lexer = Lexer { text, offset: 0 };
-    let mut tokens = Vec::new();
+    let mut lexemes = Vec::new();
     loop {
-        lexer.skip_blanks();
+        lexer.skip_whitespace();
         let offset = lexer.offset;
-        let word = lexer.word()?;
-        let is_end = word == Word::End;
-        tokens.push(Token { offset, word });
+        let token = lexer.token()?;
+        let is_end = token == Token::End;
+        lexemes.push(Lexeme { offset, token });
         if is_end {
-            return Ok(tokens);
+            return Ok(lexemes);
         }
     }
 }
@@ -79,7 +78,7 @@ impl<'t> Lexer<'t> {
         taken
     }
 
-    fn skip_blanks(&mut self) {
+    fn skip_whitespace(&mut self) {
         loop {
             self.take_while(|next| matches!(next, ' ' | '\t' | '\n' | '\r' | '\u{c}'));
             if !self.take("//") {
@@ -89,9 +88,9 @@ impl<'t> Lexer<'t> {
         }
     }
 
-    fn word(&mut self) -> Result<Word, FaultAt> {
+    fn token(&mut self) -> Result<Token, ErrorAt> {
         let start = self.offset;
-        let Some(first) = self.peek() else { return Ok(Word::End) };
+        let Some(first) = self.peek() else { return Ok(Token::End) };
         if first.is_ascii_digit()
             || (first == '.' && self.rest().chars().nth(1).is_some_and(|next| next.is_ascii_digit()))
         {
@@ -99,33 +98,33 @@ impl<'t> Lexer<'t> {
         }
         if first.is_ascii_alphabetic() || first == '_' {
             let name = self.take_while(|next| next.is_ascii_alphanumeric() || next == '_');
-            let opens_text = matches!(self.peek(), Some('"' | '\''));
+            let opens_string = matches!(self.peek(), Some('"' | '\''));
             return match name {
-                "r" | "R" if opens_text => self.text_literal(start, true),
-                "b" | "B" | "br" | "bR" | "Br" | "BR" | "rb" | "rB" | "Rb" | "RB" if opens_text => {
-                    fault(start, ConditionProblem::Unsupported("bytes; write a text"))
+                "r" | "R" if opens_string => self.string_literal(start, true),
+                "b" | "B" | "br" | "bR" | "Br" | "BR" | "rb" | "rB" | "Rb" | "RB" if opens_string => {
+                    error_at(start, CompileErrorKind::Unsupported("bytes; write a string"))
                 }
-                _ => Ok(Word::Name(name.to_owned())),
+                _ => Ok(Token::Ident(name.to_owned())),
             };
         }
         if matches!(first, '"' | '\'') {
-            return self.text_literal(start, false);
+            return self.string_literal(start, false);
         }
         if first == '`' {
-            return fault(start, ConditionProblem::Unsupported("names in backticks; write ['name']"));
+            return error_at(start, CompileErrorKind::Unsupported("names in backticks; write ['name']"));
         }
         match SYMBOLS.into_iter().find(|symbol| self.take(symbol)) {
-            Some(symbol) => Ok(Word::Symbol(symbol)),
-            None => fault(start, ConditionProblem::Syntax("an operator, a name or a value")),
+            Some(symbol) => Ok(Token::Symbol(symbol)),
+            None => error_at(start, CompileErrorKind::Syntax("an operator, a name or a value")),
         }
     }
 
-    fn number(&mut self, start: usize) -> Result<Word, FaultAt> {
-        const RANGE: ConditionProblem = ConditionProblem::Syntax("a number within the range of 64 bits");
-        let out_of_range = FaultAt { offset: start, problem: RANGE };
-        let word = if self.take("0x") || self.take("0X") {
+    fn number(&mut self, start: usize) -> Result<Token, ErrorAt> {
+        const RANGE: CompileErrorKind = CompileErrorKind::Syntax("a number within the range of 64 bits");
+        let out_of_range = ErrorAt { offset: start, kind: RANGE };
+        let token = if self.take("0x") || self.take("0X") {
             let digits = self.take_while(|next| next.is_ascii_hexdigit());
-            Word::Integer(u64::from_str_radix(digits, 16).map_err(|_| out_of_range)?)
+            Token::Integer(u64::from_str_radix(digits, 16).map_err(|_| out_of_range)?)
         } else {
             self.take_while(|next| next.is_ascii_digit());
             let mut is_whole = true;
@@ -141,31 +140,31 @@ impl<'t> Lexer<'t> {
                     self.next();
                 }
                 if self.take_while(|next| next.is_ascii_digit()).is_empty() {
-                    return fault(start, ConditionProblem::Syntax("an exponent"));
+                    return error_at(start, CompileErrorKind::Syntax("an exponent"));
                 }
             }
             let written = self.text.get(start..self.offset).unwrap_or_default();
             if is_whole {
-                Word::Integer(written.parse().map_err(|_| out_of_range)?)
+                Token::Integer(written.parse().map_err(|_| out_of_range)?)
             } else {
                 let number: f64 = written.parse().map_err(|_| out_of_range)?;
                 if !number.is_finite() {
                     return Err(out_of_range);
                 }
-                Word::Double(number)
+                Token::Double(number)
             }
         };
         match self.peek() {
-            Some('u' | 'U') => fault(start, ConditionProblem::Unsupported("unsigned numbers; leave the u away")),
+            Some('u' | 'U') => error_at(start, CompileErrorKind::Unsupported("unsigned numbers; leave the u away")),
             Some(next) if next.is_ascii_alphanumeric() || next == '_' => {
-                fault(start, ConditionProblem::Syntax("a number"))
+                error_at(start, CompileErrorKind::Syntax("a number"))
             }
-            Some(_) | None => Ok(word),
+            Some(_) | None => Ok(token),
         }
     }
 
     /// From its first quote on; the prefix is read.
-    fn text_literal(&mut self, start: usize, is_raw: bool) -> Result<Word, FaultAt> {
+    fn string_literal(&mut self, start: usize, is_raw: bool) -> Result<Token, ErrorAt> {
         let triple = ["\"\"\"", "'''"].into_iter().find(|quotes| self.take(quotes));
         let quotes = match triple {
             Some(quotes) => quotes,
@@ -178,13 +177,13 @@ impl<'t> Lexer<'t> {
         let mut text = String::new();
         loop {
             if self.take(quotes) {
-                return Ok(Word::Text(text));
+                return Ok(Token::String(text));
             }
             let offset = self.offset;
             match self.next() {
-                None => return fault(start, ConditionProblem::Syntax("the closing quote of this text")),
+                None => return error_at(start, CompileErrorKind::Syntax("the closing quote of this string")),
                 Some('\n' | '\r') if triple.is_none() => {
-                    return fault(start, ConditionProblem::Syntax("the closing quote of this text"));
+                    return error_at(start, CompileErrorKind::Syntax("the closing quote of this string"));
                 }
                 Some('\\') if !is_raw => text.push(self.escaped(offset)?),
                 Some(other) => text.push(other),
@@ -192,8 +191,8 @@ impl<'t> Lexer<'t> {
         }
     }
 
-    fn escaped(&mut self, start: usize) -> Result<char, FaultAt> {
-        let unknown = FaultAt { offset: start, problem: ConditionProblem::Syntax("an escape sequence of CEL") };
+    fn escaped(&mut self, start: usize) -> Result<char, ErrorAt> {
+        let unknown = ErrorAt { offset: start, kind: CompileErrorKind::Syntax("an escape sequence of CEL") };
         let (digits, radix) = match self.next() {
             Some('a') => return Ok('\u{7}'),
             Some('b') => return Ok('\u{8}'),

@@ -1,55 +1,54 @@
-//! Program and facts -> a value, in a bounded number of steps and never a panic.
+//! The evaluator: a checked expression and an activation to a value, within the cost limit and without panics.
 //!
-//! `&&`, `||`, `all` and `exists` are CEL's: an error on one side gives way to a `false`, or `true`, on the other that
-//! settles the matter anyway. All other errors are the whole's. Unlike CEL's, a comparison of values of different types
-//! is an error.
+//! `&&`, `||`, `all` and `exists` absorb an error where another operand determines the result, as CEL says; every other
+//! error is the result. Unlike in CEL, an equality of values of different types is an error.
 
 use std::cmp::Ordering;
 use std::rc::Rc;
 
-use super::budget::Steps;
-use super::facts::{ADDRESS, Facts};
-use super::fault::ConditionError;
+use super::activation::{ADDRESS, Activation};
+use super::cost::CostLimit;
+use super::error::EvaluationError;
 use super::functions::{self, ALLOCATION};
 use super::network::{Network, is_in};
-use super::program::{Constant, Each, Node, Pattern, Quantifier};
-use super::syntax::Operator;
+use super::parser::Operator;
+use super::program::{Comprehension, Constant, Macro, Node, Pattern};
 use super::value::{List, Map, Value};
 
-type Evaluated<T> = Result<T, ConditionError>;
+type Evaluated<T> = Result<T, EvaluationError>;
 
 pub(super) struct Evaluation<'a> {
-    facts: &'a Facts<'a>,
-    steps: &'a mut Steps,
-    /// Of the macros around, outermost first.
+    activation: &'a Activation<'a>,
+    cost: &'a mut CostLimit,
+    /// Of the enclosing comprehensions, outermost first.
     variables: Vec<Value<'a>>,
 }
 
 impl<'a> Evaluation<'a> {
-    pub(super) const fn new(facts: &'a Facts<'a>, steps: &'a mut Steps) -> Self {
-        Self { facts, steps, variables: Vec::new() }
+    pub(super) const fn new(activation: &'a Activation<'a>, cost: &'a mut CostLimit) -> Self {
+        Self { activation, cost, variables: Vec::new() }
     }
 
     pub(super) fn boolean(&mut self, node: &'a Node) -> Evaluated<bool> {
-        if let Value::Bool(value) = self.value(node)? { Ok(value) } else { Err(ConditionError::WrongType) }
+        if let Value::Bool(value) = self.value(node)? { Ok(value) } else { Err(EvaluationError::WrongType) }
     }
 
     pub(super) fn value(&mut self, node: &'a Node) -> Evaluated<Value<'a>> {
-        self.steps.spend(1)?;
+        self.cost.charge(1)?;
         match node {
             Node::Constant(constant) => Ok(constant.value()),
-            Node::Fact(fact) => self.facts.read(*fact, self.steps),
-            Node::HasFact(fact) => is_there(self.facts.read(*fact, self.steps)),
-            Node::Claims => Ok(Value::Map(Map::Json(self.facts.token()?.claims.members()))),
-            Node::Headers => Ok(Value::Map(Map::Headers(self.facts.head))),
-            Node::Header(name) => self.facts.header(name, self.steps),
-            Node::HasHeader(name) => self.facts.has_header(name, self.steps).map(Value::Bool),
-            Node::Variable(depth) => self.variables.get(*depth).cloned().ok_or(ConditionError::Missing),
-            Node::Member(target, name) => {
+            Node::Field(field) => self.activation.read(*field, self.cost),
+            Node::HasField(field) => is_there(self.activation.read(*field, self.cost)),
+            Node::Claims => Ok(Value::Map(Map::Json(self.activation.token()?.claims))),
+            Node::Headers => Ok(Value::Map(Map::Headers(self.activation.head))),
+            Node::Header(name) => self.activation.header(name, self.cost),
+            Node::HasHeader(name) => self.activation.has_header(name, self.cost).map(Value::Bool),
+            Node::Variable(depth) => self.variables.get(*depth).cloned().ok_or(EvaluationError::Missing),
+            Node::Select(target, name) => {
                 let target = self.value(target)?;
                 self.member(&target, name)
             }
-            Node::HasMember(target, name) => {
+            Node::Has(target, name) => {
                 let target = self.value(target)?;
                 is_there(self.member(&target, name))
             }
@@ -59,9 +58,9 @@ impl<'a> Evaluation<'a> {
                 self.index(&target, &key)
             }
             Node::List(items) => {
-                self.steps.spend(2 * ALLOCATION)?;
+                self.cost.charge(2 * ALLOCATION)?;
                 let items: Evaluated<Rc<[_]>> = items.iter().map(|item| self.value(item)).collect();
-                Ok(Value::List(List::Made(items?)))
+                Ok(Value::List(List::Computed(items?)))
             }
             Node::Map(entries) => self.map(entries),
             Node::Not(operand) => Ok(Value::Bool(!self.boolean(operand)?)),
@@ -71,9 +70,9 @@ impl<'a> Evaluation<'a> {
                 let right = self.value(&operands.1)?;
                 self.binary(*operator, &left, &right)
             }
-            Node::Both(terms) => self.settle(terms, false),
-            Node::Either(terms) => self.settle(terms, true),
-            Node::If(parts) => {
+            Node::And(terms) => self.logical(terms, false),
+            Node::Or(terms) => self.logical(terms, true),
+            Node::Conditional(parts) => {
                 let chosen = if self.boolean(&parts.0)? { &parts.1 } else { &parts.2 };
                 self.value(chosen)
             }
@@ -84,7 +83,7 @@ impl<'a> Evaluation<'a> {
             }
             Node::WithoutEscapes(operand) => {
                 let operand = self.value(operand)?;
-                functions::check_without_escapes(self.steps, &operand)?;
+                functions::check_without_escapes(self.cost, &operand)?;
                 Ok(operand)
             }
             Node::Matches(text, pattern) => {
@@ -93,127 +92,131 @@ impl<'a> Evaluation<'a> {
             }
             Node::IsInNetworks(address, networks) => {
                 let address = self.value(address)?;
-                self.steps.spend(ADDRESS.saturating_add(networks.len() / 8))?;
-                is_in(functions::text(&address)?, networks).map(Value::Bool).ok_or(ConditionError::NotAnAddress)
+                self.cost.charge(ADDRESS.saturating_add(networks.len() / 8))?;
+                is_in(functions::string(&address)?, networks).map(Value::Bool).ok_or(EvaluationError::NotAnAddress)
             }
-            Node::IsInListed(operands) => {
+            Node::IsInComputedNetworks(operands) => {
                 let address = self.value(&operands.0)?;
-                let Value::List(listed) = self.value(&operands.1)? else { return Err(ConditionError::WrongType) };
-                self.steps.spend(ADDRESS)?;
+                let Value::List(listed) = self.value(&operands.1)? else { return Err(EvaluationError::WrongType) };
+                self.cost.charge(ADDRESS)?;
                 let mut networks: Vec<Network> = Vec::new();
                 for place in 0..listed.len() {
                     let item = listed.item(place)?;
-                    let text = functions::text(&item)?;
-                    self.steps.spend(ADDRESS)?;
-                    self.steps.spend_bytes(text.len())?;
-                    networks.push(Network::parse(text).ok_or(ConditionError::NotAnAddress)?);
+                    let text = functions::string(&item)?;
+                    self.cost.charge(ADDRESS)?;
+                    self.cost.charge_bytes(text.len())?;
+                    networks.push(Network::parse(text).ok_or(EvaluationError::NotAnAddress)?);
                 }
-                is_in(functions::text(&address)?, &networks).map(Value::Bool).ok_or(ConditionError::NotAnAddress)
+                is_in(functions::string(&address)?, &networks).map(Value::Bool).ok_or(EvaluationError::NotAnAddress)
             }
             Node::TimePart(part, time, offset) => {
-                self.steps.spend(1)?;
+                self.cost.charge(1)?;
                 functions::time_part(*part, &self.value(time)?, *offset)
             }
             Node::Call(function, operands) => {
                 let operands: Evaluated<Vec<Value<'a>>> = operands.iter().map(|operand| self.value(operand)).collect();
-                functions::apply(self.steps, *function, &operands?)
+                functions::apply(self.cost, *function, &operands?)
             }
-            Node::Each(each) => self.each(each),
+            Node::Comprehension(comprehension) => self.comprehension(comprehension),
         }
     }
 
-    /// `&&` with `false`, `||` with `true`: what settles it, wherever it stands; otherwise the first error.
-    fn settle(&mut self, terms: &'a [Node], settling: bool) -> Evaluated<Value<'a>> {
+    /// `&&` is absorbed by `false` and `||` by `true`, at any position; otherwise the first error is the result.
+    fn logical(&mut self, terms: &'a [Node], absorbing: bool) -> Evaluated<Value<'a>> {
         let mut first_error = None;
         for term in terms {
             match self.boolean(term) {
-                Ok(value) if value == settling => return Ok(Value::Bool(settling)),
+                Ok(value) if value == absorbing => return Ok(Value::Bool(absorbing)),
                 Ok(_) => {}
-                Err(ConditionError::TooCostly) => return Err(ConditionError::TooCostly),
+                Err(EvaluationError::CostLimitExceeded) => return Err(EvaluationError::CostLimitExceeded),
                 Err(error) => first_error = first_error.or(Some(error)),
             }
         }
-        first_error.map_or(Ok(Value::Bool(!settling)), Err)
+        first_error.map_or(Ok(Value::Bool(!absorbing)), Err)
     }
 
-    fn each(&mut self, each: &'a Each) -> Evaluated<Value<'a>> {
-        let items = self.items(&each.range)?;
+    fn comprehension(&mut self, comprehension: &'a Comprehension) -> Evaluated<Value<'a>> {
+        let items = self.items(&comprehension.range)?;
         let (mut kept, mut count, mut first_error) = (Vec::new(), 0_usize, None);
         for place in 0..items.len() {
             let item = items.item(place);
-            let outcome = match (each.quantifier, self.judge(each, &item)) {
-                (Quantifier::All, Ok(Some(Value::Bool(false)))) => return Ok(Value::Bool(false)),
-                (Quantifier::Exists, Ok(Some(Value::Bool(true)))) => return Ok(Value::Bool(true)),
-                (Quantifier::All | Quantifier::Exists, Err(error)) if error != ConditionError::TooCostly => {
+            let outcome = match (comprehension.kind, self.evaluate_item(comprehension, &item)) {
+                (Macro::All, Ok(Some(Value::Bool(false)))) => return Ok(Value::Bool(false)),
+                (Macro::Exists, Ok(Some(Value::Bool(true)))) => return Ok(Value::Bool(true)),
+                (Macro::All | Macro::Exists, Err(error)) if error != EvaluationError::CostLimitExceeded => {
                     first_error = first_error.or(Some(error));
                     continue;
                 }
                 (_, outcome) => outcome?,
             };
-            match (each.quantifier, outcome) {
-                (Quantifier::ExistsOne, Some(Value::Bool(true))) => count = count.saturating_add(1),
-                (Quantifier::Filter, Some(Value::Bool(true))) => kept.push(item?),
-                (Quantifier::Map, Some(value)) => kept.push(value),
+            match (comprehension.kind, outcome) {
+                (Macro::ExistsOne, Some(Value::Bool(true))) => count = count.saturating_add(1),
+                (Macro::Filter, Some(Value::Bool(true))) => kept.push(item?),
+                (Macro::Map, Some(value)) => kept.push(value),
                 _ => {}
             }
         }
         if let Some(error) = first_error {
             return Err(error);
         }
-        Ok(match each.quantifier {
-            Quantifier::All => Value::Bool(true),
-            Quantifier::Exists => Value::Bool(false),
-            Quantifier::ExistsOne => Value::Bool(count == 1),
-            Quantifier::Filter | Quantifier::Map => Value::List(List::Made(kept.into())),
+        Ok(match comprehension.kind {
+            Macro::All => Value::Bool(true),
+            Macro::Exists => Value::Bool(false),
+            Macro::ExistsOne => Value::Bool(count == 1),
+            Macro::Filter | Macro::Map => Value::List(List::Computed(kept.into())),
         })
     }
 
-    /// What a macro walks over: the items of a list, the keys of a map.
+    /// The range of a comprehension: the elements of a list or the keys of a map.
     fn items(&mut self, range: &'a Node) -> Evaluated<List<'a>> {
         let range = self.value(range)?;
         if let Value::List(list) = range {
             Ok(list)
         } else if let Value::Map(map) = range {
-            map.keys(self.steps).map(List::Made)
+            map.keys(self.cost).map(List::Computed)
         } else {
-            Err(ConditionError::WrongType)
+            Err(EvaluationError::WrongType)
         }
     }
 
-    /// What a macro's body says of one item; `None` of one that is left out. Boolean for all but `map`.
-    fn judge(&mut self, each: &'a Each, item: &Evaluated<Value<'a>>) -> Evaluated<Option<Value<'a>>> {
-        self.steps.spend(1)?;
+    /// The step of one element; `None` for one that the filter drops. Boolean for all but `map`.
+    fn evaluate_item(
+        &mut self,
+        comprehension: &'a Comprehension,
+        item: &Evaluated<Value<'a>>,
+    ) -> Evaluated<Option<Value<'a>>> {
+        self.cost.charge(1)?;
         self.variables.push(item.clone()?);
-        let judged = self.judge_body(each);
+        let result = self.evaluate_step(comprehension);
         self.variables.pop();
-        judged
+        result
     }
 
-    fn judge_body(&mut self, each: &'a Each) -> Evaluated<Option<Value<'a>>> {
-        if let Some(only) = &each.only
-            && !self.boolean(only)?
+    fn evaluate_step(&mut self, comprehension: &'a Comprehension) -> Evaluated<Option<Value<'a>>> {
+        if let Some(filter) = &comprehension.filter
+            && !self.boolean(filter)?
         {
             return Ok(None);
         }
-        if each.quantifier == Quantifier::Map {
-            self.value(&each.body).map(Some)
+        if comprehension.kind == Macro::Map {
+            self.value(&comprehension.step).map(Some)
         } else {
-            self.boolean(&each.body).map(|value| Some(Value::Bool(value)))
+            self.boolean(&comprehension.step).map(|value| Some(Value::Bool(value)))
         }
     }
 
     fn map(&mut self, entries: &'a [(Node, Node)]) -> Evaluated<Value<'a>> {
-        self.steps.spend(3 * ALLOCATION)?;
+        self.cost.charge(3 * ALLOCATION)?;
         let mut made: Vec<(Value<'a>, Value<'a>)> = Vec::with_capacity(entries.len());
         for (key, value) in entries {
             let key = self.value(key)?;
-            let is_key = matches!(key, Value::Text(_) | Value::Int(_) | Value::Bool(_));
+            let is_key = matches!(key, Value::String(_) | Value::Int(_) | Value::Bool(_));
             if !is_key || self.entry(&made, &key)?.is_some() {
-                return Err(ConditionError::WrongType);
+                return Err(EvaluationError::WrongType);
             }
             made.push((key, self.value(value)?));
         }
-        Ok(Value::Map(Map::Made(made.into())))
+        Ok(Value::Map(Map::Computed(made.into())))
     }
 
     fn entry<'e, 'v>(
@@ -222,8 +225,8 @@ impl<'a> Evaluation<'a> {
         key: &Value<'_>,
     ) -> Evaluated<Option<&'e Value<'v>>> {
         for (other, value) in entries {
-            self.steps.spend(1)?;
-            self.steps.spend_bytes(other.compared_bytes(key))?;
+            self.cost.charge(1)?;
+            self.cost.charge_bytes(other.compared_bytes(key))?;
             if other.is_key(key) {
                 return Ok(Some(value));
             }
@@ -232,30 +235,30 @@ impl<'a> Evaluation<'a> {
     }
 
     fn member(&mut self, target: &Value<'a>, name: &str) -> Evaluated<Value<'a>> {
-        let Value::Map(map) = target else { return Err(ConditionError::WrongType) };
+        let Value::Map(map) = target else { return Err(EvaluationError::WrongType) };
         match map {
             Map::Json(members) => {
-                self.steps.spend_bytes(name.len())?;
-                Value::of(members.get(name).ok_or(ConditionError::Missing)?)
+                self.cost.charge_bytes(name.len())?;
+                Value::of(members.get(name).ok_or(EvaluationError::Missing)?)
             }
-            Map::Headers(_) => self.facts.header(name, self.steps),
-            Map::Made(entries) => {
-                let found = self.entry(entries, &Value::Text(name.into()))?;
-                found.cloned().ok_or(ConditionError::Missing)
+            Map::Headers(_) => self.activation.header(name, self.cost),
+            Map::Computed(entries) => {
+                let found = self.entry(entries, &Value::String(name.into()))?;
+                found.cloned().ok_or(EvaluationError::Missing)
             }
         }
     }
 
     fn index(&mut self, target: &Value<'a>, key: &Value<'a>) -> Evaluated<Value<'a>> {
         match (target, key) {
-            (Value::Map(_), Value::Text(name)) => self.member(target, name),
-            (Value::Map(Map::Made(entries)), Value::Int(_) | Value::Bool(_)) => {
-                self.entry(entries, key)?.cloned().ok_or(ConditionError::Missing)
+            (Value::Map(_), Value::String(name)) => self.member(target, name),
+            (Value::Map(Map::Computed(entries)), Value::Int(_) | Value::Bool(_)) => {
+                self.entry(entries, key)?.cloned().ok_or(EvaluationError::Missing)
             }
             (Value::List(list), Value::Int(place)) => {
-                list.item(usize::try_from(*place).map_err(|_| ConditionError::Missing)?)
+                list.item(usize::try_from(*place).map_err(|_| EvaluationError::Missing)?)
             }
-            _ => Err(ConditionError::WrongType),
+            _ => Err(EvaluationError::WrongType),
         }
     }
 
@@ -268,7 +271,7 @@ impl<'a> Evaluation<'a> {
             Operator::Greater => self.ordered(left, right, Ordering::is_gt),
             Operator::GreaterOrEqual => self.ordered(left, right, Ordering::is_ge),
             Operator::In => self.contains(right, left).map(Value::Bool),
-            Operator::Add => functions::add(self.steps, left, right),
+            Operator::Add => functions::add(self.cost, left, right),
             Operator::Subtract => functions::subtract(left, right),
             Operator::Multiply => functions::multiply(left, right),
             Operator::Divide => functions::divide(left, right),
@@ -277,16 +280,16 @@ impl<'a> Evaluation<'a> {
     }
 
     fn ordered(&mut self, left: &Value<'a>, right: &Value<'a>, accepted: fn(Ordering) -> bool) -> Evaluated<Value<'a>> {
-        self.steps.spend_bytes(left.compared_bytes(right))?;
+        self.cost.charge_bytes(left.compared_bytes(right))?;
         left.order(right).map(|order| Value::Bool(order.is_some_and(accepted)))
     }
 
-    /// A list that the operator wrote may have several types; the value must be of one of them.
+    /// A literal list may have several types; the value must be of one of them.
     fn is_one_of(&mut self, wanted: &Value<'_>, constants: &[Constant]) -> Evaluated<bool> {
         let is_null = |constant: &Constant| matches!(constant, Constant::Null);
         let mut is_comparable = constants.iter().all(is_null);
         for constant in constants {
-            self.steps.spend(1)?;
+            self.cost.charge(1)?;
             let value = constant.value();
             if is_null(constant) && matches!(wanted, Value::Null) {
                 return Ok(true);
@@ -298,10 +301,10 @@ impl<'a> Evaluation<'a> {
                 }
             }
         }
-        if is_comparable { Ok(false) } else { Err(ConditionError::WrongType) }
+        if is_comparable { Ok(false) } else { Err(EvaluationError::WrongType) }
     }
 
-    /// An item, or all keys, of another type are an error, found or not.
+    /// An element, or all keys, of another type are an error, found or not.
     fn contains(&mut self, container: &Value<'a>, wanted: &Value<'a>) -> Evaluated<bool> {
         match (container, wanted) {
             (Value::List(list), _) => {
@@ -311,24 +314,24 @@ impl<'a> Evaluation<'a> {
                 }
                 Ok(is_found)
             }
-            (Value::Map(Map::Json(members)), Value::Text(name)) => {
-                self.steps.spend_bytes(name.len())?;
+            (Value::Map(Map::Json(members)), Value::String(name)) => {
+                self.cost.charge_bytes(name.len())?;
                 Ok(members.contains_key(&**name))
             }
-            (Value::Map(Map::Headers(_)), Value::Text(name)) => self.facts.has_header(name, self.steps),
-            (Value::Map(Map::Made(entries)), _) => {
+            (Value::Map(Map::Headers(_)), Value::String(name)) => self.activation.has_header(name, self.cost),
+            (Value::Map(Map::Computed(entries)), _) => {
                 let is_found = self.entry(entries, wanted)?.is_some();
                 let is_comparable = entries.is_empty() || entries.iter().any(|(key, _)| key.is_of_type(wanted));
-                if is_comparable { Ok(is_found) } else { Err(ConditionError::WrongType) }
+                if is_comparable { Ok(is_found) } else { Err(EvaluationError::WrongType) }
             }
-            _ => Err(ConditionError::WrongType),
+            _ => Err(EvaluationError::WrongType),
         }
     }
 
-    /// Values of different types are an error, wherever they stand. Numbers are equal when their values are. As deep as
-    /// the token's JSON and the expression are.
+    /// Values of different types are an error at any depth. Numbers are equal when their values are. The recursion is as
+    /// deep as the token's JSON and the expression.
     fn equal(&mut self, left: &Value<'_>, right: &Value<'_>) -> Evaluated<bool> {
-        self.steps.spend(1)?;
+        self.cost.charge(1)?;
         match (left, right) {
             (Value::Null, Value::Null) => Ok(true),
             (Value::List(left), Value::List(right)) => {
@@ -340,7 +343,7 @@ impl<'a> Evaluation<'a> {
             }
             (Value::Map(left), Value::Map(right)) => self.equal_maps(left, right),
             (left, right) => {
-                self.steps.spend_bytes(left.compared_bytes(right))?;
+                self.cost.charge_bytes(left.compared_bytes(right))?;
                 Ok(left.order(right)? == Some(Ordering::Equal))
             }
         }
@@ -349,9 +352,9 @@ impl<'a> Evaluation<'a> {
     /// Headers are compared one by one, and never as a whole.
     fn equal_maps(&mut self, left: &Map<'_>, right: &Map<'_>) -> Evaluated<bool> {
         if matches!((left, right), (Map::Headers(_), _) | (_, Map::Headers(_))) {
-            return Err(ConditionError::WrongType);
+            return Err(EvaluationError::WrongType);
         }
-        let (keys, count) = (left.keys(self.steps)?, right.keys(self.steps)?.len());
+        let (keys, count) = (left.keys(self.cost)?, right.keys(self.cost)?.len());
         let mut are_equal = keys.len() == count;
         for key in keys.iter() {
             are_equal &= match (self.entry_of(left, key)?, self.entry_of(right, key)?) {
@@ -364,19 +367,19 @@ impl<'a> Evaluation<'a> {
 
     fn entry_of<'m>(&mut self, map: &Map<'m>, key: &Value<'_>) -> Evaluated<Option<Value<'m>>> {
         match (map, key) {
-            (Map::Json(members), Value::Text(name)) => {
-                self.steps.spend_bytes(name.len())?;
+            (Map::Json(members), Value::String(name)) => {
+                self.cost.charge_bytes(name.len())?;
                 members.get(&**name).map(Value::of).transpose()
             }
-            (Map::Made(entries), _) => Ok(self.entry(entries, key)?.cloned()),
-            (Map::Headers(_), _) => Err(ConditionError::WrongType),
+            (Map::Computed(entries), _) => Ok(self.entry(entries, key)?.cloned()),
+            (Map::Headers(_), _) => Err(EvaluationError::WrongType),
             (Map::Json(_), _) => Ok(None),
         }
     }
 
     fn matches(&mut self, text: &Value<'_>, pattern: &Pattern) -> Evaluated<bool> {
-        let text = functions::text(text)?;
-        self.steps.spend(pattern.cost(text.len()))?;
+        let text = functions::string(text)?;
+        self.cost.charge(pattern.cost(text.len()))?;
         Ok(pattern.regex.is_match(text))
     }
 }
@@ -384,7 +387,7 @@ impl<'a> Evaluation<'a> {
 fn is_there<'a>(read: Evaluated<Value<'a>>) -> Evaluated<Value<'a>> {
     match read {
         Ok(_) => Ok(Value::Bool(true)),
-        Err(ConditionError::Missing) => Ok(Value::Bool(false)),
+        Err(EvaluationError::Missing) => Ok(Value::Bool(false)),
         Err(error) => Err(error),
     }
 }

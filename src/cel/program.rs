@@ -1,57 +1,57 @@
-//! A checked expression: every name resolved, every pattern and range of addresses compiled.
+//! The nodes of a checked expression: every name is resolved, every pattern and address range compiled.
 
-use super::calendar::TimePart;
-use super::facts::Fact;
+use super::activation::Field;
 use super::network::Network;
-use super::syntax::Operator;
-use super::value::{Text, Value};
+use super::parser::Operator;
+use super::timestamp::TimePart;
+use super::value::{StringValue, Value};
 
 /// One node. The depth is bounded by that of the syntax.
 pub(super) enum Node {
     Constant(Constant),
-    Fact(Fact),
-    HasFact(Fact),
+    Field(Field),
+    HasField(Field),
     Claims,
     Headers,
     Header(String),
     HasHeader(String),
-    /// A macro's variable, by how many macros are around its own.
+    /// A comprehension's variable, by the number of comprehensions around its own.
     Variable(usize),
-    Member(Box<Node>, String),
-    HasMember(Box<Node>, String),
+    Select(Box<Node>, String),
+    Has(Box<Node>, String),
     Index(Box<(Node, Node)>),
     List(Vec<Node>),
     Map(Vec<(Node, Node)>),
     Not(Box<Node>),
     Negate(Box<Node>),
     Binary(Operator, Box<(Node, Node)>),
-    Both(Vec<Node>),
-    Either(Vec<Node>),
-    If(Box<(Node, Node, Node)>),
+    And(Vec<Node>),
+    Or(Vec<Node>),
+    Conditional(Box<(Node, Node, Node)>),
     IsNull(Box<Node>),
     IsOneOf(Box<Node>, Vec<Constant>),
     /// A value that is compared with a path: an error where it would have an escape there.
     WithoutEscapes(Box<Node>),
     Matches(Box<Node>, Pattern),
     IsInNetworks(Box<Node>, Vec<Network>),
-    /// Ranges that only the request tells.
-    IsInListed(Box<(Node, Node)>),
-    /// Where clocks are ahead of UTC by so many milliseconds.
+    /// Ranges that are known at evaluation only.
+    IsInComputedNetworks(Box<(Node, Node)>),
+    /// With the offset from UTC in milliseconds.
     TimePart(TimePart, Box<Node>, i64),
     Call(Function, Vec<Node>),
-    Each(Box<Each>),
+    Comprehension(Box<Comprehension>),
 }
 
-/// A value that stands in the expression.
+/// A literal.
 #[derive(Clone)]
 pub(super) enum Constant {
     Null,
     Bool(bool),
     Int(i64),
     Double(f64),
-    Text(String),
-    Time(i64),
-    Span(i64),
+    String(String),
+    Timestamp(i64),
+    Duration(i64),
 }
 
 impl Constant {
@@ -61,27 +61,27 @@ impl Constant {
             Self::Bool(value) => Value::Bool(*value),
             Self::Int(number) => Value::Int(*number),
             Self::Double(number) => Value::Double(*number),
-            Self::Text(text) => Value::Text(Text::Borrowed(text)),
-            Self::Time(millis) => Value::Time(*millis),
-            Self::Span(millis) => Value::Span(*millis),
+            Self::String(text) => Value::String(StringValue::Borrowed(text)),
+            Self::Timestamp(millis) => Value::Timestamp(*millis),
+            Self::Duration(millis) => Value::Duration(*millis),
         }
     }
 }
 
-/// A regular expression and what a byte of text costs with it.
+/// A regular expression and its cost for each byte.
 pub(super) struct Pattern {
     pub(super) regex: regex_lite::Regex,
     pub(super) weight: usize,
 }
 
 impl Pattern {
-    /// What a search in a text of that length costs: the states that each byte may lead to, and the byte itself.
+    /// The cost of a search in so many bytes: the states that each byte may lead to, and the byte itself.
     pub(super) fn cost(&self, length: usize) -> usize {
         (length.saturating_mul(self.weight.saturating_add(4)) / 2).saturating_add(16)
     }
 }
 
-/// A function whose operands are values and nothing else. As many of them as `arity` says.
+/// A function of values alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Function {
     Size,
@@ -97,17 +97,17 @@ pub(super) enum Function {
     Duration,
 }
 
-/// A macro over the items of a list or the keys of a map.
-pub(super) struct Each {
-    pub(super) quantifier: Quantifier,
+/// A macro over the elements of a list or the keys of a map.
+pub(super) struct Comprehension {
+    pub(super) kind: Macro,
     pub(super) range: Node,
-    /// Which items of `map` are taken, if not all.
-    pub(super) only: Option<Node>,
-    pub(super) body: Node,
+    /// The filter of a `map` with three arguments.
+    pub(super) filter: Option<Node>,
+    pub(super) step: Node,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Quantifier {
+pub(super) enum Macro {
     All,
     Exists,
     ExistsOne,

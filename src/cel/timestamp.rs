@@ -1,11 +1,11 @@
-//! Points in time and spans of time, as text and in parts: the proleptic Gregorian calendar, milliseconds, no leap
-//! seconds and no names of time zones (their database is twice the size of this module).
+//! Timestamps and durations: the proleptic Gregorian calendar in milliseconds, without leap seconds and names of time zones
+//! (their database is twice the size of this module).
 
-/// `0001-01-01T00:00:00Z` and the last millisecond of the year 9999: what CEL's timestamps can be.
+/// `0001-01-01T00:00:00Z` to the last millisecond of the year 9999, the range of CEL's timestamps.
 const RANGE: std::ops::RangeInclusive<i64> = -62_135_596_800_000..=253_402_300_799_999;
 const DAY: i64 = 86_400_000;
 
-/// A part of a point in time that an expression asks for.
+/// A getter of timestamps and durations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum TimePart {
     FullYear,
@@ -62,8 +62,8 @@ impl TimePart {
         }
     }
 
-    /// Of a span: the whole of it in that unit, milliseconds excepted, of which it has less than a thousand.
-    pub(super) const fn of_span(self, millis: i64) -> Option<i64> {
+    /// Of a duration: the whole duration in that unit, or for milliseconds the part below a second.
+    pub(super) const fn of_duration(self, millis: i64) -> Option<i64> {
         match self {
             Self::Hours => Some(millis / 3_600_000),
             Self::Minutes => Some(millis / 60_000),
@@ -105,13 +105,12 @@ const fn days_before(year: i64, month: i64, day: i64) -> i64 {
     years + (153 * month_from_march + 2) / 5 + day - 1 - 719_468
 }
 
-/// A point in time, if it is one that CEL's timestamps can be.
-pub(super) fn in_range(millis: i64) -> Option<i64> {
+pub(super) fn timestamp_in_range(millis: i64) -> Option<i64> {
     RANGE.contains(&millis).then_some(millis)
 }
 
 /// RFC 3339: `2026-01-31T08:00:00Z`, with a fraction and an offset if need be. Less than a millisecond is cut off.
-pub(super) fn parse_time(text: &str) -> Option<i64> {
+pub(super) fn parse_timestamp(text: &str) -> Option<i64> {
     let (date, time) = text.split_once(['T', 't'])?;
     let mut date = date.split('-');
     let (year, month, day) = (digits(date.next()?, 4)?, digits(date.next()?, 2)?, digits(date.next()?, 2)?);
@@ -132,7 +131,7 @@ pub(super) fn parse_time(text: &str) -> Option<i64> {
         Some(fraction) => thousandths(fraction)?,
     };
     let of_day = ((hour * 60 + minute) * 60 + second) * 1000 + millis;
-    in_range(days_before(year, month, day) * DAY + of_day - offset)
+    timestamp_in_range(days_before(year, month, day) * DAY + of_day - offset)
 }
 
 fn days_of_month(year: i64, month: i64) -> i64 {
@@ -163,7 +162,7 @@ fn clock_offset(text: &str) -> Option<i64> {
 }
 
 /// `1h30m`, `1.5s`, `-90s`, `250ms`. Less than a millisecond is cut off.
-pub(super) fn parse_span(text: &str) -> Option<i64> {
+pub(super) fn parse_duration(text: &str) -> Option<i64> {
     let (sign, mut rest) = match text.strip_prefix('-') {
         Some(rest) => (-1, rest),
         None => (1, text.strip_prefix('+').unwrap_or(text)),
@@ -199,15 +198,14 @@ pub(super) fn parse_span(text: &str) -> Option<i64> {
             break;
         }
     }
-    i64::try_from(sign * (total / 1_000_000)).ok().filter(|millis| millis.unsigned_abs() <= LONGEST_SPAN)
+    i64::try_from(sign * (total / 1_000_000)).ok().filter(|millis| millis.unsigned_abs() <= MAX_DURATION)
 }
 
-/// As long as all of time, which is what CEL allows.
-const LONGEST_SPAN: u64 = 315_576_000_000_000;
+/// The range of CEL's durations.
+const MAX_DURATION: u64 = 315_576_000_000_000;
 
-/// A span of no more than CEL's range.
-pub(super) fn span_in_range(millis: i64) -> Option<i64> {
-    (millis.unsigned_abs() <= LONGEST_SPAN).then_some(millis)
+pub(super) fn duration_in_range(millis: i64) -> Option<i64> {
+    (millis.unsigned_abs() <= MAX_DURATION).then_some(millis)
 }
 
 fn digits(text: &str, count: usize) -> Option<i64> {

@@ -1,10 +1,9 @@
-//! The attributes that only the host knows, under Envoy's names and in the encoding of its properties.
-//!
-//! What a request's head says (`request.path`, `request.headers`, …) is no attribute: it is at hand already.
+//! The attributes that the host provides, under Envoy's names and in the encoding of its properties. Those of the request
+//! head (`request.method`, `request.headers`, …) are read from the head.
 
 use crate::memory;
 
-/// One value that the host is asked for.
+/// An attribute that the host provides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Attribute {
     /// `request.protocol`: `HTTP/1.1`, `HTTP/2`.
@@ -33,10 +32,10 @@ pub enum Attribute {
     PeerDigest,
 }
 
-/// What kind of value an attribute has.
+/// The type of an attribute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum AttributeKind {
-    Text,
+pub(super) enum AttributeType {
+    String,
     /// An IP address with its port.
     Address,
     /// A host name without port.
@@ -62,7 +61,7 @@ impl Attribute {
         Self::PeerDigest,
     ];
 
-    /// The property's path, as the host is asked for it.
+    /// The path of the host's property.
     pub const fn path(self) -> [&'static str; 2] {
         match self {
             Self::RequestProtocol => ["request", "protocol"],
@@ -80,50 +79,50 @@ impl Attribute {
         }
     }
 
-    pub(super) const fn kind(self) -> AttributeKind {
+    pub(super) const fn ty(self) -> AttributeType {
         match self {
-            Self::SourcePort | Self::DestinationPort => AttributeKind::Int,
-            Self::Mtls => AttributeKind::Bool,
-            Self::SourceAddress | Self::DestinationAddress => AttributeKind::Address,
-            Self::RequestedServerName => AttributeKind::ServerName,
+            Self::SourcePort | Self::DestinationPort => AttributeType::Int,
+            Self::Mtls => AttributeType::Bool,
+            Self::SourceAddress | Self::DestinationAddress => AttributeType::Address,
+            Self::RequestedServerName => AttributeType::ServerName,
             Self::RequestProtocol
             | Self::TlsVersion
             | Self::PeerSubject
             | Self::PeerUri
             | Self::PeerDns
-            | Self::PeerDigest => AttributeKind::Text,
+            | Self::PeerDigest => AttributeType::String,
         }
     }
 }
 
-/// What the host answered for one request.
+/// The attributes of one request.
 #[derive(Clone, Default)]
 pub struct AttributeValues {
     values: Vec<(Attribute, Vec<u8>)>,
 }
 
 impl AttributeValues {
-    /// Takes one property as the host encodes it: a text as it is, a number in eight bytes with the least first,
-    /// a flag in one byte. A property that the host does not have need not be given; an empty one is missing too.
+    /// Sets one attribute as the host encodes it: a string as it is, an integer in eight bytes (little-endian), a boolean in
+    /// one byte. An empty one is missing, as one that is not set.
     pub fn insert(&mut self, attribute: Attribute, property: Vec<u8>) {
         self.values.retain(|(other, _)| *other != attribute);
         self.values.push((attribute, property));
     }
 
-    /// How many bytes they hold.
+    /// The bytes that they hold on the heap.
     pub fn held_bytes(&self) -> usize {
         let properties = self.values.iter().map(|(_, property)| memory::allocation(property.capacity()));
         properties.fold(memory::list::<(Attribute, Vec<u8>)>(self.values.capacity()), usize::saturating_add)
     }
 
-    /// What was given, empty or not; `None`: nothing was.
+    /// The encoded value, empty or not.
     pub fn get(&self, attribute: Attribute) -> Option<&[u8]> {
         self.values.iter().find(|(other, _)| *other == attribute).map(|(_, property)| property.as_slice())
     }
 }
 
 impl std::fmt::Debug for AttributeValues {
-    /// Names only: the values tell who the client is.
+    /// Names only: the values identify the client.
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.debug_set().entries(self.values.iter().map(|(attribute, _)| attribute)).finish()
     }

@@ -1,7 +1,7 @@
-//! Addresses and ranges of addresses, as Envoy and operators write them.
+//! IP addresses and address ranges.
 //!
-//! An IPv4 address that IPv6 carries (`::ffff:10.0.0.1`, what a dual-stack listener sees) is that IPv4 address.
-//! `core::net` is the types alone, without the sockets of `std::net`.
+//! An IPv4-mapped address (`::ffff:10.0.0.1`, as a dual-stack listener sees it) is that IPv4 address. `core::net` has the
+//! types without the sockets of `std::net`.
 
 use core::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::borrow::Cow;
@@ -16,7 +16,7 @@ pub(super) struct Network {
 }
 
 impl Network {
-    /// Host bits that are set (`10.1.2.3/8`) are more likely a slip than meant, and refused.
+    /// Rejects host bits that are set (`10.1.2.3/8`): they are more likely a mistake than meant.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let (address, prefix) = match text.split_once('/') {
             Some((address, prefix)) => (address, Some(prefix)),
@@ -42,7 +42,7 @@ impl Network {
     }
 }
 
-/// Whether that address, with or without a port, is in one of the ranges; `None` when it is no address.
+/// Whether that address, with or without a port, is in one of the ranges; `None` when it is not an address.
 pub(super) fn is_in(address: &str, networks: &[Network]) -> Option<bool> {
     let address = parse_address(address)?;
     Some(networks.iter().any(|network| network.contains(address)))
@@ -60,14 +60,14 @@ fn parse_address(text: &str) -> Option<IpAddr> {
     inner.parse::<Ipv6Addr>().ok().map(IpAddr::V6)
 }
 
-/// The address that Envoy gives, where an IPv4 address is written as IPv6 (`[::ffff:10.0.0.1]:80`) as IPv4.
+/// An address of Envoy, with an IPv4-mapped one (`[::ffff:10.0.0.1]:80`) as IPv4.
 pub(super) fn without_mapping(text: &str) -> Cow<'_, str> {
     let mapped = text.strip_prefix('[').and_then(|_| text.parse::<SocketAddrV6>().ok());
     let address = mapped.and_then(|address| Some((address.ip().to_ipv4_mapped()?, address.port())));
     address.map_or(Cow::Borrowed(text), |(address, port)| Cow::Owned(format!("{address}:{port}")))
 }
 
-/// Digits and nothing else, none too many: what `parse` takes beside (`+8`, `08`) is no prefix length.
+/// Digits alone, without leading zero: `parse` also accepts `+8` and `08`.
 fn is_plain_number(digits: &str) -> bool {
     digits.bytes().all(|digit| digit.is_ascii_digit()) && (digits.len() == 1 || !digits.starts_with('0'))
 }

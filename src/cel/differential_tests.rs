@@ -1,24 +1,24 @@
-//! The crate `cel` judges the same expressions. It is an implementation by others of the same specification; natively
-//! only, for it brings what no module may have.
+//! Compares with the crate `cel`, an independent implementation of the same specification; natively
+//! only, because it is too large for the module.
 //!
-//! On purpose ours differs in one thing: values of different types are different for CEL, and here their comparison is an
-//! error. An error where `cel` has a value is therefore accepted where an expression may compare different types, and
-//! nowhere else. A value of ours is always `cel`'s.
+//! There is one intended difference: for CEL values of different types are unequal, and here their comparison is an error.
+//! An error where `cel` has a value is therefore accepted where an expression may compare different types, and nowhere
+//! else. A value of ours is always `cel`'s.
 
+use super::fixture::Scene;
 use super::hostile_tests::Random;
-use super::scene_of_tests::Scene;
 use super::*;
-use cel::{Context, Env, Program};
+use ::cel::{Context, Env, Program as ReferenceProgram};
 use serde_json::{Value as Json, json};
 use std::collections::HashMap;
 use std::sync::Arc;
 
-fn value(json: &Json) -> cel::Value {
+fn value(json: &Json) -> ::cel::Value {
     match json {
-        Json::Null => cel::Value::Null,
-        Json::Bool(value) => cel::Value::Bool(*value),
+        Json::Null => ::cel::Value::Null,
+        Json::Bool(value) => ::cel::Value::Bool(*value),
         Json::Number(number) => {
-            number.as_i64().map_or_else(|| cel::Value::Float(number.as_f64().unwrap_or(f64::NAN)), cel::Value::Int)
+            number.as_i64().map_or_else(|| ::cel::Value::Float(number.as_f64().unwrap_or(f64::NAN)), ::cel::Value::Int)
         }
         Json::String(text) => text.as_str().into(),
         Json::Array(items) => items.iter().map(value).collect::<Vec<_>>().into(),
@@ -38,9 +38,9 @@ fn claims() -> Json {
 }
 
 /// What `cel` says: an outcome, or that there is none.
-fn reference(program: &Program, context: &Context<'_, '_>) -> Option<bool> {
+fn reference(program: &ReferenceProgram, context: &Context<'_, '_>) -> Option<bool> {
     match program.execute(context) {
-        Ok(cel::Value::Bool(holds)) => Some(holds),
+        Ok(::cel::Value::Bool(holds)) => Some(holds),
         Ok(_) | Err(_) => None,
     }
 }
@@ -104,7 +104,7 @@ impl Grammar {
                 format!("{}.matches({pattern})", self.text(below))
             }
             11 if self.variables < 2 => {
-                let quantifier = self.one(&["all", "exists", "exists_one"]);
+                let name = self.one(&["all", "exists", "exists_one"]);
                 let list = self.list(below);
                 let variable = format!("v{}", self.variables);
                 self.variables += 1;
@@ -117,7 +117,7 @@ impl Grammar {
                     _ => self.boolean(below),
                 };
                 self.variables -= 1;
-                format!("{list}.{quantifier}({variable}, {body})")
+                format!("{list}.{name}({variable}, {body})")
             }
             12 => {
                 let name = self.one(&["text", "absent", "inner.text", "inner.absent", "absent.text", "text.absent"]);
@@ -250,7 +250,7 @@ impl Grammar {
 }
 
 #[test]
-fn another_implementation_of_cel_judges_expressions_made_at_random_alike_but_for_different_types() {
+fn random_expressions_have_the_results_of_the_cel_crate_except_for_different_types() {
     let claims = claims();
     let scene = Scene::with_claims(&claims);
     let mut context = Context::with_env(Arc::new(Env::stdlib()));
@@ -260,12 +260,12 @@ fn another_implementation_of_cel_judges_expressions_made_at_random_alike_but_for
     for round in 0..40_000 {
         grammar.mixes_types = false;
         let text = grammar.boolean(1 + round % 4);
-        // What its checker finds at once is found by the other one's judging, or never.
-        if Condition::parse(&text).is_err() {
+        // Type errors are compile errors here, and errors of evaluation or none in `cel`.
+        if Program::compile(&text).is_err() {
             continue;
         }
-        let Ok(program) = Program::compile(&text) else {
-            different.push(format!("{text}: read by us alone"));
+        let Ok(program) = ReferenceProgram::compile(&text) else {
+            different.push(format!("{text}: parsed by us alone"));
             continue;
         };
         let (ours, theirs) = (scene.holds(&text).ok(), reference(&program, &context));

@@ -2,9 +2,8 @@
 
 use super::*;
 use crate::http::RequestHead;
-use crate::jose::Claims;
 use crate::unix_time::UnixTime;
-use serde_json::{Value as Json, json};
+use serde_json::{Map, Value as Json, json};
 
 /// A Saturday: 2026-10-31T23:59:58.250Z.
 pub(super) const NOW: UnixTime = UnixTime::from_millis(1_793_491_198_250);
@@ -14,7 +13,7 @@ pub(super) struct Scene {
     pub(super) head: RequestHead,
     pub(super) url_path: String,
     pub(super) attributes: AttributeValues,
-    pub(super) claims: Claims,
+    pub(super) claims: Map<String, Json>,
     pub(super) scopes: Vec<String>,
     pub(super) has_token: bool,
 }
@@ -64,20 +63,20 @@ impl Scene {
             head: RequestHead::new(head),
             url_path: "/acme/orders/7".to_owned(),
             attributes,
-            claims: Claims::new(claims.as_object().unwrap().clone()),
+            claims: claims.as_object().unwrap().clone(),
             scopes: vec!["orders:read".to_owned(), "openid".to_owned()],
             has_token: true,
         }
     }
 
     pub(super) fn with_claims(claims: &Json) -> Self {
-        Self { claims: Claims::new(claims.as_object().unwrap().clone()), ..Self::new() }
+        Self { claims: claims.as_object().unwrap().clone(), ..Self::new() }
     }
 
     /// Whether an expression on the request holds for a proxy that ignores the spelling of the host.
-    pub(super) fn holds_with_any_host(&self, expression: &str) -> Result<bool, ConditionError> {
-        let facts = Facts::new(&self.head, None, NOW, &self.attributes, None).ignoring_host_spelling();
-        Condition::parse(expression).unwrap().holds(&facts)
+    pub(super) fn holds_with_any_host(&self, expression: &str) -> Result<bool, EvaluationError> {
+        let activation = Activation::new(&self.head, None, NOW, &self.attributes, None).ignoring_host_spelling();
+        Program::compile(expression).unwrap().evaluate(&activation)
     }
 
     pub(super) fn with_header(name: &str, value: Vec<u8>) -> Self {
@@ -89,29 +88,29 @@ impl Scene {
         Self { head: RequestHead::new(fields.iter().map(field).collect()), ..Self::new() }
     }
 
-    /// How many steps an expression is charged for.
+    /// The cost of an expression.
     pub(super) fn charged(&self, expression: &str) -> usize {
-        let facts = Facts::new(&self.head, Some(&self.url_path), NOW, &self.attributes, None);
-        let mut steps = Steps::new(STEPS);
-        let _ = Condition::parse(expression).unwrap().judge(&facts, &mut steps);
-        STEPS - steps.left()
+        let activation = Activation::new(&self.head, Some(&self.url_path), NOW, &self.attributes, None);
+        let mut cost = CostLimit::new(COST_LIMIT);
+        let _ = Program::compile(expression).unwrap().evaluate_readings(&activation, &mut cost);
+        COST_LIMIT - cost.left()
     }
 
-    pub(super) fn with_budget(&self, judge: impl FnOnce(&Facts<'_>)) {
-        let budget = RequestBudget::default();
-        judge(&Facts::new(&self.head, Some(&self.url_path), NOW, &self.attributes, None).sharing(&budget));
+    pub(super) fn with_cost_tracker(&self, evaluate: impl FnOnce(&Activation<'_>)) {
+        let tracker = CostTracker::default();
+        evaluate(&Activation::new(&self.head, Some(&self.url_path), NOW, &self.attributes, None).with_cost(&tracker));
     }
 
-    pub(super) fn holds(&self, expression: &str) -> Result<bool, ConditionError> {
-        let condition = Condition::parse(expression).unwrap_or_else(|fault| panic!("{expression}: {fault}"));
-        let token = TokenFacts {
+    pub(super) fn holds(&self, expression: &str) -> Result<bool, EvaluationError> {
+        let program = Program::compile(expression).unwrap_or_else(|fault| panic!("{expression}: {fault}"));
+        let token = TokenAttributes {
             claims: &self.claims,
             subject: Some("alice"),
-            client: None,
+            client_id: None,
             scopes: &self.scopes,
             provider: "okta",
         };
         let token = self.has_token.then_some(token);
-        condition.holds(&Facts::new(&self.head, Some(&self.url_path), NOW, &self.attributes, token))
+        program.evaluate(&Activation::new(&self.head, Some(&self.url_path), NOW, &self.attributes, token))
     }
 }

@@ -1,9 +1,9 @@
-use super::scene_of_tests::Scene;
+use super::fixture::Scene;
 use super::*;
 use serde_json::{Value as Json, json};
 use wasm_bindgen_test::wasm_bindgen_test;
 
-use ConditionError as E;
+use EvaluationError as E;
 
 #[wasm_bindgen_test(unsupported = test)]
 fn no_expression_costs_more_than_its_share() {
@@ -27,7 +27,7 @@ fn no_expression_costs_more_than_its_share() {
         "claims.groups.all(a, claims.long.lowerAscii() != '')",
     ] {
         let outcome = scene.holds(expression);
-        assert!(outcome == Err(E::TooCostly), "{expression}: {outcome:?}");
+        assert!(outcome == Err(E::CostLimitExceeded), "{expression}: {outcome:?}");
     }
     // What a real token holds is well within.
     assert_eq!(scene.holds("claims.groups.exists(group, group.startsWith('g1999'))"), Ok(true));
@@ -65,9 +65,9 @@ fn bytes_of_a_request_are_charged_whatever_is_done_with_them() {
     ] {
         let scene = Scene::with_headers(&[("x-a", &texts[text]), ("x-b", &texts[text]), (":method", "GET")]);
         let expression = repeated(body);
-        assert_eq!(scene.holds(&expression), Err(E::TooCostly), "{expression}");
+        assert_eq!(scene.holds(&expression), Err(E::CostLimitExceeded), "{expression}");
         let charged = scene.charged(body);
-        assert!(charged >= long / 16, "{body}: {charged} steps for {long} bytes");
+        assert!(charged >= long / 16, "{body}: {charged} units for {long} bytes");
     }
 }
 
@@ -87,7 +87,7 @@ fn header_fields_are_charged_whatever_is_done_with_them() {
         (repeated_name.clone(), repeated("!('x-b' in request.headers)")),
         (repeated_name.clone(), repeated("request.raw_path == '/' || true")),
     ] {
-        assert_eq!(Scene::with_headers(&head).holds(&expression), Err(E::TooCostly), "{expression}");
+        assert_eq!(Scene::with_headers(&head).holds(&expression), Err(E::CostLimitExceeded), "{expression}");
     }
     // Repeated headers are not joined: a condition on one is an error, whose cost does not depend on their values.
     let long = "a".repeat(6000);
@@ -100,31 +100,31 @@ fn header_fields_are_charged_whatever_is_done_with_them() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_made_text_is_not_copied_by_those_who_read_it() {
+fn a_computed_string_is_shared_and_not_copied() {
     let scene = Scene::with_headers(&[("x-a", &"a".repeat(30_000))]);
     let once = scene.charged("[request.headers['x-a'].lowerAscii()].all(x, true)");
     let twice = scene.charged("[request.headers['x-a'].lowerAscii()].all(x, [x, x, x, x].all(y, true))");
     assert!(once > 3000 && twice < once + 100, "{once}, {twice}");
 }
 
-/// The worst that a shared budget can lead to is a rejected request, also behind `not` and beside what holds.
+/// The worst that a shared cost limit can lead to is a rejected request, also behind `not` and beside what holds.
 #[wasm_bindgen_test(unsupported = test)]
-fn the_conditions_of_a_request_share_one_budget() {
+fn all_programs_of_a_request_share_one_cost_limit() {
     let scene = Scene::with_headers(&[("x-a", &"a".repeat(30_000))]);
-    let half = Condition::parse(&format!("[{}0].all(i, size(request.headers['x-a']) > 0)", "0, ".repeat(3))).unwrap();
-    let cheap = Condition::parse("size(request.headers['x-a']) > 0").unwrap();
-    scene.with_budget(|facts| {
-        assert_eq!(half.holds(facts), Ok(true));
-        // Each is judged once, however often it is asked for.
+    let half = Program::compile(&format!("[{}0].all(i, size(request.headers['x-a']) > 0)", "0, ".repeat(3))).unwrap();
+    let cheap = Program::compile("size(request.headers['x-a']) > 0").unwrap();
+    scene.with_cost_tracker(|activation| {
+        assert_eq!(half.evaluate(activation), Ok(true));
+        // Each is evaluated once.
         for _ in 0..100 {
-            assert_eq!(half.holds(facts), Ok(true));
+            assert_eq!(half.evaluate(activation), Ok(true));
         }
-        assert_eq!(cheap.holds(facts), Ok(true));
-        let another = Condition::parse("size(request.headers['x-a']) > 1").unwrap();
-        assert_eq!(another.holds(facts), Err(E::TooCostly));
-        let any = Condition::parse("true").unwrap();
-        assert_eq!(any.holds(facts), Err(E::TooCostly));
-        assert_eq!(cheap.holds(facts), Ok(true));
+        assert_eq!(cheap.evaluate(activation), Ok(true));
+        let another = Program::compile("size(request.headers['x-a']) > 1").unwrap();
+        assert_eq!(another.evaluate(activation), Err(E::CostLimitExceeded));
+        let any = Program::compile("true").unwrap();
+        assert_eq!(any.evaluate(activation), Err(E::CostLimitExceeded));
+        assert_eq!(cheap.evaluate(activation), Ok(true));
     });
 }
 
@@ -135,7 +135,7 @@ fn a_spent_condition_is_an_error_whatever_stands_beside_it() {
     for expression in
         [format!("{costly} || true"), format!("true && {costly}"), format!("!({costly} && false)"), costly.to_owned()]
     {
-        assert_eq!(scene.holds(&expression), Err(E::TooCostly), "{expression}");
+        assert_eq!(scene.holds(&expression), Err(E::CostLimitExceeded), "{expression}");
     }
 }
 
@@ -245,10 +245,10 @@ fn a_host_with_a_port_is_ambiguous_unless_the_proxy_ignores_ports() {
     assert_eq!(scene.holds_with_any_host(condition), Ok(true));
 }
 
-/// Expressions made at random of the words that there are.
+/// Expressions of random tokens.
 #[wasm_bindgen_test(unsupported = test)]
-fn no_sequence_of_words_makes_the_reader_or_the_judge_fail() {
-    const WORDS: [&str; 64] = [
+fn no_sequence_of_tokens_makes_compiler_or_evaluator_panic() {
+    const TOKENS: [&str; 64] = [
         "true",
         "false",
         "null",
@@ -318,9 +318,9 @@ fn no_sequence_of_words_makes_the_reader_or_the_judge_fail() {
     let mut random = Random(0x9E37_79B9_7F4A_7C15);
     let mut read = 0;
     for _ in 0..30_000 {
-        let words: Vec<&str> = (0..random.below(14)).map(|_| *random.one(&WORDS)).collect();
+        let words: Vec<&str> = (0..random.below(14)).map(|_| *random.one(&TOKENS)).collect();
         let text = words.join(" ");
-        if Condition::parse(&text).is_ok() {
+        if Program::compile(&text).is_ok() {
             read += 1;
             let _ = scene.holds(&text);
         }

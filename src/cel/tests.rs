@@ -1,10 +1,10 @@
-use super::scene_of_tests::{NOW, Scene};
+use super::fixture::{NOW, Scene};
 use super::*;
 use crate::http::RequestHead;
 use serde_json::json;
 use wasm_bindgen_test::wasm_bindgen_test;
 
-use ConditionError as E;
+use EvaluationError as E;
 
 #[track_caller]
 fn all_hold(expressions: &[&str]) {
@@ -16,7 +16,7 @@ fn all_hold(expressions: &[&str]) {
 }
 
 #[track_caller]
-fn all_err(rows: &[(&str, ConditionError)]) {
+fn all_err(rows: &[(&str, EvaluationError)]) {
     let scene = Scene::new();
     for (expression, error) in rows {
         assert_eq!(scene.holds(expression), Err(*error), "{expression}");
@@ -54,7 +54,7 @@ fn every_attribute_is_read_under_envoys_name() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn the_scenarios_people_come_with_are_one_line_each() {
+fn common_scenarios_are_one_line_each() {
     all_hold(&[
         "claims.tenant == path_segment(request.url_path, 1)",
         "ip_in(source.address, ['10.0.0.0/8', '2001:db8::/32'])",
@@ -70,8 +70,8 @@ fn the_scenarios_people_come_with_are_one_line_each() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_condition_tells_exactly_what_the_host_is_asked_for() {
-    let asked = |text: &str| Condition::parse(text).unwrap().attributes().to_vec();
+fn a_program_lists_exactly_the_attributes_that_it_reads() {
+    let asked = |text: &str| Program::compile(text).unwrap().attributes().to_vec();
     assert_eq!(asked("request.raw_path == '/' && claims.a == token.subject && request.time.getHours() < 9"), []);
     assert_eq!(
         asked("source.port > 1 || source.port > 2 || has(connection.tls_version)"),
@@ -84,7 +84,7 @@ fn a_condition_tells_exactly_what_the_host_is_asked_for() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn what_is_not_there_is_an_error_unless_has_asks() {
+fn a_missing_value_is_an_error_except_in_has() {
     all_err(
         &[
             ("claims.absent == 1", E::Missing),
@@ -115,7 +115,7 @@ fn what_is_not_there_is_an_error_unless_has_asks() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn without_a_token_whatever_asks_for_it_is_an_error() {
+fn without_a_token_claims_and_token_are_errors() {
     let anonymous = Scene { has_token: false, ..Scene::new() };
     for expression in
         ["claims.tenant == 'acme'", "has(claims.tenant)", "token.subject == 'alice'", "has(token.subject)"]
@@ -126,7 +126,7 @@ fn without_a_token_whatever_asks_for_it_is_an_error() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_pseudo_header_is_no_header_so_that_no_path_but_the_normalised_one_is_seen() {
+fn pseudo_headers_are_not_in_request_headers() {
     let scene = Scene::new();
     assert_eq!(scene.holds("request.headers[':' + 'path'] != ''"), Err(E::Missing));
     assert_eq!(scene.holds("(':' + 'path') in request.headers"), Ok(false));
@@ -148,7 +148,7 @@ fn a_request_with_two_methods_or_none_has_no_method() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn an_error_gives_way_to_what_settles_the_matter_and_to_nothing_else() {
+fn logical_operators_absorb_errors_and_nothing_else_does() {
     all_hold(&[
         "!(false && claims.absent == 1)",
         "!(claims.absent == 1 && false)",
@@ -178,7 +178,7 @@ fn an_error_gives_way_to_what_settles_the_matter_and_to_nothing_else() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn operators_are_those_of_cel() {
+fn operators_follow_the_specification() {
     all_hold(&[
         "1 + 2 * 3 - 4 / 2 % 3 == 5",
         "-7 / 2 == -3 && -7 % 2 == -1 && 7.0 / 2.0 == 3.5",
@@ -225,7 +225,7 @@ fn operators_are_those_of_cel() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn functions_do_what_cel_says() {
+fn functions_follow_the_specification() {
     all_hold(&[
         "size('Zoë') == 3 && claims.name.size() == 3 && size(claims.groups) == 3 && size({'a': 1}) == 1",
         "'abc'.startsWith('ab') && 'abc'.endsWith('bc') && 'abc'.contains('b') && 'ABC-É'.lowerAscii() == 'abc-É'",
@@ -263,7 +263,7 @@ fn functions_do_what_cel_says() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn times_have_parts_in_utc_or_at_an_offset() {
+fn timestamp_getters_use_utc_or_the_given_offset() {
     all_hold(&[
         "request.time.getFullYear() == 2026 && request.time.getMonth() == 9 && request.time.getDate() == 31",
         "request.time.getDayOfMonth() == 30 && request.time.getDayOfYear() == 303 && request.time.getDayOfWeek() == 6",
@@ -288,7 +288,7 @@ fn times_have_parts_in_utc_or_at_an_offset() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn addresses_are_taken_as_envoy_gives_them() {
+fn ip_in_reads_addresses_as_envoy_writes_them() {
     let rows = [
         ("10.0.0.1", "10.0.0.0/8", Ok(true)),
         ("10.0.0.1:1234", "10.0.0.0/8", Ok(true)),
@@ -325,13 +325,13 @@ fn addresses_are_taken_as_envoy_gives_them() {
     for bad in ["10.0.0.0/33", "10.0.0.0/+8", "10.0.0.0/08", "10.1.0.0/8", "10.0.0.0/", "acme.com", "", "::/129"] {
         let scene = Scene::with_claims(&json!({ "networks": [bad] }));
         assert_eq!(scene.holds("ip_in(source.address, claims.networks)"), Err(E::NotAnAddress), "{bad}");
-        assert!(Condition::parse(&format!("ip_in(source.address, ['{bad}'])")).is_err(), "{bad}");
+        assert!(Program::compile(&format!("ip_in(source.address, ['{bad}'])")).is_err(), "{bad}");
     }
     all_err(&[("ip_in(source.address, claims.mixed)", E::WrongType), ("ip_in(claims.level, ['::1'])", E::WrongType)]);
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_property_in_another_encoding_than_envoys_is_an_error() {
+fn an_attribute_in_another_encoding_than_envoys_is_an_error() {
     for (attribute, property) in
         [(Attribute::SourcePort, b"443".to_vec()), (Attribute::Mtls, b"true".to_vec()), (Attribute::Mtls, vec![2])]
     {
@@ -344,13 +344,18 @@ fn a_property_in_another_encoding_than_envoys_is_an_error() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn nothing_of_a_request_or_an_expression_is_in_debug_output() {
+fn debug_output_shows_no_request_and_no_expression() {
     let scene = Scene::new();
-    let condition = Condition::parse("claims.tenant == 'acme' && source.port > 1").unwrap();
-    let token =
-        TokenFacts { claims: &scene.claims, subject: Some("alice"), client: None, scopes: &[], provider: "okta" };
-    let facts = Facts::new(&scene.head, Some("/x"), NOW, &scene.attributes, Some(token));
-    let shown = format!("{condition:?} {facts:?}");
+    let program = Program::compile("claims.tenant == 'acme' && source.port > 1").unwrap();
+    let token = TokenAttributes {
+        claims: &scene.claims,
+        subject: Some("alice"),
+        client_id: None,
+        scopes: &[],
+        provider: "okta",
+    };
+    let activation = Activation::new(&scene.head, Some("/x"), NOW, &scene.attributes, Some(token));
+    let shown = format!("{program:?} {activation:?}");
     for secret in ["acme", "alice", "10.1.2.3", "phone", "claims."] {
         assert!(!shown.contains(secret), "{secret} in {shown}");
     }

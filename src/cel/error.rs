@@ -1,69 +1,69 @@
-//! What can be wrong with a condition when it is read, and when it is judged.
+//! Errors of compilation and of evaluation.
 //!
-//! Neither says a word of the expression or of a request: the text of a condition is a value of the operator's
-//! document, which is never logged, and the rest is what clients sent.
+//! Neither contains a part of the expression or of a request: the source is a value of the operator's document, which is
+//! never logged, and the rest is client input.
 
 use std::fmt;
 
-/// Why an expression is no condition, and where.
+/// A compile error and its position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ConditionFault {
+pub struct CompileError {
     /// The line, from 1.
     pub line: usize,
     /// The column in characters, from 1.
     pub column: usize,
     /// What is wrong there.
-    pub problem: ConditionProblem,
+    pub kind: CompileErrorKind,
 }
 
-/// What is wrong at one place of an expression. The `&'static str`s are hints written in this crate.
+/// What is wrong at one position of an expression. The `&'static str`s are hints written in this crate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ConditionProblem {
-    /// More bytes than a condition may have.
+pub enum CompileErrorKind {
+    /// The source is too long.
     TooLong,
-    /// Nested, or chained, too deeply.
+    /// The expression is nested or chained too deeply.
     TooDeep,
-    /// Not CEL; what was expected.
+    /// Not CEL; with what was expected.
     Syntax(&'static str),
-    /// CEL, but of a kind that is not offered here; what to write instead.
+    /// CEL that is not supported; with what to write instead.
     Unsupported(&'static str),
-    /// No variable of that name.
+    /// Undeclared variable.
     UnknownName,
-    /// No such member of `request`, `source`, `destination`, `connection` or `token`.
+    /// Undefined field of `request`, `source`, `destination`, `connection` or `token`.
     UnknownAttribute,
-    /// An attribute under the name that Envoy gives it, whose name here says that it is raw; what to write instead.
+    /// Envoy's name of an attribute that is named `raw_…` here; with what to write instead.
     RawAttribute(&'static str),
-    /// No function of that name that is called like this.
+    /// No function has this name and number of arguments.
     UnknownFunction,
-    /// Another type than what stands here; what would do.
+    /// No overload takes this type; with the types that fit.
     WrongType(&'static str),
-    /// Operands that can never be equal, because they are of different types.
+    /// Operands of different types, which are never equal.
     NeverEqual,
-    /// A constant that the attribute's normal form never has; what the normal form is.
+    /// A literal that the attribute's normal form never has; with the normal form.
     NotNormal(&'static str),
-    /// The whole is not true or false.
+    /// The result is not a boolean.
     NotBoolean,
-    /// A regular expression that cannot be used; why.
+    /// An unusable regular expression; with the reason.
     Pattern(&'static str),
-    /// A text that is no address and no range.
+    /// A string that is neither an address nor a range.
     Network,
-    /// A time zone that is not known here.
+    /// An unknown time zone.
     TimeZone,
-    /// A header name in a spelling that no request has.
+    /// A spelling that no header name of a request has.
     HeaderName,
-    /// A name that is taken already.
+    /// A variable that shadows another one.
     NameTaken,
-    /// `exists`, `all`, `map` or `filter` inside one another more often than twice.
+    /// More than two nested comprehensions.
     TooNested,
 }
 
-impl fmt::Display for ConditionFault {
+impl fmt::Display for CompileError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{} at line {}, column {}", self.problem, self.line, self.column)
+        write!(formatter, "{} at line {}, column {}", self.kind, self.line, self.column)
     }
 }
 
-impl fmt::Display for ConditionProblem {
+impl fmt::Display for CompileErrorKind {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::TooLong => formatter.write_str("the condition has more than 4096 bytes"),
@@ -93,39 +93,39 @@ impl fmt::Display for ConditionProblem {
     }
 }
 
-/// Why a condition could not be judged for a request. Whoever asked refuses the request.
+/// Why an evaluation has no result. The caller rejects the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum ConditionError {
-    /// An attribute, header, claim or member that is not there, or an index outside a list.
+pub enum EvaluationError {
+    /// A missing attribute, header, claim or field, or an index out of range.
     Missing,
-    /// The token is asked for and there is none.
+    /// The request has no token.
     NoToken,
-    /// A value of another type than the operation needs.
+    /// No overload takes a value of this type.
     WrongType,
-    /// Bytes of the request that are not UTF-8, or a path segment that is not plain text when decoded.
+    /// Bytes of the request that are not UTF-8, or a path segment with control characters or separators when decoded.
     NotText,
-    /// The path is asked for, and servers may read it differently, or it is compared with a text that would have
-    /// escapes in a path.
+    /// The path is used, and servers may read it differently, or it is compared with a string that would have escapes in
+    /// a path.
     PathAmbiguous,
-    /// The host is asked for and has no normal form.
+    /// The host is used and has no normal form.
     HostMalformed,
-    /// The host is asked for, and the condition has another value for the host as written.
+    /// The host is used, and the result differs for the host as written.
     HostAmbiguous,
-    /// A header is asked for that is repeated or has a second spelling.
+    /// A header is used that is repeated or has a second spelling.
     HeaderAmbiguous,
-    /// A number or time outside the range of its type, or a text that is no number.
+    /// A number or time out of the range of its type, or a string that is not a number.
     OutOfRange,
-    /// A division by zero.
+    /// Division by zero.
     DivisionByZero,
-    /// An address, or range of addresses, that is none.
+    /// A string that is not an address, or not a range.
     NotAnAddress,
-    /// The whole is neither true nor false.
+    /// The result is not a boolean.
     NotBoolean,
-    /// It takes more steps than a condition may.
-    TooCostly,
+    /// The cost limit is exceeded.
+    CostLimitExceeded,
 }
 
-impl ConditionError {
+impl EvaluationError {
     /// All of them.
     pub const ALL: [Self; 13] = [
         Self::Missing,
@@ -140,29 +140,29 @@ impl ConditionError {
         Self::DivisionByZero,
         Self::NotAnAddress,
         Self::NotBoolean,
-        Self::TooCostly,
+        Self::CostLimitExceeded,
     ];
 }
 
-/// A fault by its offset, until the text is at hand that tells the line.
+/// A compile error by its offset, until the source is at hand that tells the line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct FaultAt {
+pub(super) struct ErrorAt {
     pub(super) offset: usize,
-    pub(super) problem: ConditionProblem,
+    pub(super) kind: CompileErrorKind,
 }
 
-impl FaultAt {
-    pub(super) fn locate(self, text: &str) -> ConditionFault {
-        let before = text.get(..self.offset).unwrap_or(text);
+impl ErrorAt {
+    pub(super) fn locate(self, source: &str) -> CompileError {
+        let before = source.get(..self.offset).unwrap_or(source);
         let line = before.rsplit('\n').next().unwrap_or_default();
-        ConditionFault {
+        CompileError {
             line: before.matches('\n').count().saturating_add(1),
             column: line.chars().count().saturating_add(1),
-            problem: self.problem,
+            kind: self.kind,
         }
     }
 }
 
-pub(super) const fn fault<T>(offset: usize, problem: ConditionProblem) -> Result<T, FaultAt> {
-    Err(FaultAt { offset, problem })
+pub(super) const fn error_at<T>(offset: usize, kind: CompileErrorKind) -> Result<T, ErrorAt> {
+    Err(ErrorAt { offset, kind })
 }

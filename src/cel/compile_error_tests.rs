@@ -1,18 +1,18 @@
 use super::*;
 use wasm_bindgen_test::wasm_bindgen_test;
 
-use ConditionProblem as P;
+use CompileErrorKind as P;
 
 #[track_caller]
-fn faults(rows: &[(&str, usize, usize, ConditionProblem)]) {
+fn assert_errors(rows: &[(&str, usize, usize, CompileErrorKind)]) {
     let mut wrong = Vec::new();
     for (text, line, column, problem) in rows {
-        match Condition::parse(text) {
+        match Program::compile(text) {
             Ok(_) => wrong.push(format!("{text}: accepted")),
-            Err(fault) => {
-                let is_of_kind = std::mem::discriminant(&fault.problem) == std::mem::discriminant(problem);
-                if !is_of_kind || (fault.line, fault.column) != (*line, *column) {
-                    wrong.push(format!("{text}: {fault:?}"));
+            Err(error) => {
+                let is_of_kind = std::mem::discriminant(&error.kind) == std::mem::discriminant(problem);
+                if !is_of_kind || (error.line, error.column) != (*line, *column) {
+                    wrong.push(format!("{text}: {error:?}"));
                 }
             }
         }
@@ -21,9 +21,9 @@ fn faults(rows: &[(&str, usize, usize, ConditionProblem)]) {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn what_is_no_cel_is_refused_with_its_place() {
+fn a_syntax_error_has_a_position() {
     const ANY: &str = "";
-    faults(&[
+    assert_errors(&[
         ("", 1, 1, P::Syntax(ANY)),
         ("true &&", 1, 8, P::Syntax(ANY)),
         ("true\n  && # true", 2, 6, P::Syntax(ANY)),
@@ -64,8 +64,8 @@ fn what_is_no_cel_is_refused_with_its_place() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn names_that_are_not_there_are_refused_with_their_place() {
-    faults(&[
+fn an_undeclared_name_is_an_error_with_a_position() {
+    assert_errors(&[
         ("user == 'a'", 1, 1, P::UnknownName),
         ("true || claim.a == 'a'", 1, 9, P::UnknownName),
         ("[1].all(x, y == 1)", 1, 12, P::UnknownName),
@@ -93,9 +93,9 @@ fn names_that_are_not_there_are_refused_with_their_place() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn what_can_never_work_is_refused_and_not_left_to_requests() {
+fn a_type_error_is_found_at_compile_time() {
     const ANY: &str = "";
-    faults(&[
+    assert_errors(&[
         ("request.url_path", 1, 1, P::NotBoolean),
         ("1 + 1", 1, 1, P::NotBoolean),
         ("claims", 1, 1, P::NotBoolean),
@@ -148,14 +148,14 @@ fn what_can_never_work_is_refused_and_not_left_to_requests() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn what_is_too_long_or_too_deep_is_refused_and_what_is_just_not_is_read() {
+fn length_and_depth_are_bounded_exactly() {
     let row = |open: &str, inner: &str, close: &str, times: usize| {
-        Condition::parse(&[&open.repeat(times), inner, &close.repeat(times)].concat()).err().map(|fault| fault.problem)
+        Program::compile(&[&open.repeat(times), inner, &close.repeat(times)].concat()).err().map(|error| error.kind)
     };
-    assert_eq!(Condition::parse(&format!("true{}", " ".repeat(LONGEST - 4))).err(), None);
+    assert_eq!(Program::compile(&format!("true{}", " ".repeat(MAX_SOURCE_BYTES - 4))).err(), None);
     assert_eq!(
-        Condition::parse(&format!("true{}", " ".repeat(LONGEST - 3))).err(),
-        Some(ConditionFault { line: 1, column: 1, problem: P::TooLong })
+        Program::compile(&format!("true{}", " ".repeat(MAX_SOURCE_BYTES - 3))).err(),
+        Some(CompileError { line: 1, column: 1, kind: P::TooLong })
     );
     assert_eq!(row("(", "true", ")", 63), None);
     assert_eq!(row("(", "true", ")", 64), Some(P::TooDeep));
@@ -175,11 +175,11 @@ fn what_is_too_long_or_too_deep_is_refused_and_what_is_just_not_is_read() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_fault_says_nothing_of_the_expression() {
+fn a_compile_error_contains_nothing_of_the_expression() {
     for text in ["s3cret == 1", "request.s3cret == 1", "s3cret()", "'s3cret", "ip_in(source.address, ['s3cret'])"] {
-        let fault = Condition::parse(text).unwrap_err();
-        assert!(!format!("{fault} {fault:?}").contains("s3cret"), "{fault}");
+        let error = Program::compile(text).unwrap_err();
+        assert!(!format!("{error} {error:?}").contains("s3cret"), "{error}");
     }
-    let fault = Condition::parse("true &&\n  request.foo").unwrap_err();
-    assert_eq!(fault.to_string(), "unknown attribute at line 2, column 11");
+    let error = Program::compile("true &&\n  request.foo").unwrap_err();
+    assert_eq!(error.to_string(), "unknown attribute at line 2, column 11");
 }

@@ -1,4 +1,4 @@
-//! The values that expressions compute with. Claims and headers are read where they stand, and copied never.
+//! CEL values. Claims and headers are borrowed and never copied.
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
@@ -8,57 +8,57 @@ use std::rc::Rc;
 
 use serde_json::{Map as JsonMap, Value as Json};
 
-use super::budget::Steps;
-use super::fault::ConditionError;
+use super::cost::CostLimit;
+use super::error::EvaluationError;
 use crate::http::RequestHead;
 
-/// One value. No `Debug`: it may be anything a client sent.
+/// One value. No `Debug`: it may be client input.
 #[derive(Clone)]
 pub(super) enum Value<'a> {
     Null,
     Bool(bool),
     Int(i64),
     Double(f64),
-    Text(Text<'a>),
+    String(StringValue<'a>),
     List(List<'a>),
     Map(Map<'a>),
     /// Milliseconds since the Unix epoch.
-    Time(i64),
+    Timestamp(i64),
     /// Milliseconds.
-    Span(i64),
+    Duration(i64),
 }
 
 /// A string. One that an expression made is shared from then on: no variable or list copies it.
 #[derive(Clone)]
-pub(super) enum Text<'a> {
+pub(super) enum StringValue<'a> {
     Borrowed(&'a str),
-    Made(Rc<str>),
+    Computed(Rc<str>),
 }
 
-impl Deref for Text<'_> {
+impl Deref for StringValue<'_> {
     type Target = str;
 
     fn deref(&self) -> &str {
         match self {
             Self::Borrowed(text) => text,
-            Self::Made(text) => text,
+            Self::Computed(text) => text,
         }
     }
 }
 
-impl<'a> From<&'a str> for Text<'a> {
+impl<'a> From<&'a str> for StringValue<'a> {
     fn from(text: &'a str) -> Self {
         Self::Borrowed(text)
     }
 }
 
-impl From<String> for Text<'_> {
+impl From<String> for StringValue<'_> {
     fn from(text: String) -> Self {
-        Self::Made(text.into())
+        Self::Computed(text.into())
     }
 }
 
-impl<'a> From<Cow<'a, str>> for Text<'a> {
+impl<'a> From<Cow<'a, str>> for StringValue<'a> {
     fn from(text: Cow<'a, str>) -> Self {
         match text {
             Cow::Borrowed(text) => Self::Borrowed(text),
@@ -70,30 +70,30 @@ impl<'a> From<Cow<'a, str>> for Text<'a> {
 #[derive(Clone)]
 pub(super) enum List<'a> {
     Json(&'a [Json]),
-    Texts(&'a [String]),
-    Made(Rc<[Value<'a>]>),
+    Strings(&'a [String]),
+    Computed(Rc<[Value<'a>]>),
 }
 
 #[derive(Clone)]
 pub(super) enum Map<'a> {
     Json(&'a JsonMap<String, Json>),
     Headers(&'a RequestHead),
-    Made(Rc<[(Value<'a>, Value<'a>)]>),
+    Computed(Rc<[(Value<'a>, Value<'a>)]>),
 }
 
 impl<'a> Value<'a> {
-    /// A claim. A whole number is an integer, whatever its size: one that does not fit is not rounded, for it would
-    /// be equal to others then. Doubles beyond 64 bits are such numbers, rounded by the JSON parser.
-    pub(super) fn of(json: &'a Json) -> Result<Self, ConditionError> {
+    /// A claim. An integer that does not fit 64 bits is an error: rounded, it would be equal to others. A double beyond 64
+    /// bits is such an integer, rounded by the JSON parser.
+    pub(super) fn of(json: &'a Json) -> Result<Self, EvaluationError> {
         match json {
             Json::Null => Ok(Self::Null),
             Json::Bool(value) => Ok(Self::Bool(*value)),
             Json::Number(number) => match (number.as_i64(), number.is_u64(), number.as_f64()) {
                 (Some(number), _, _) => Ok(Self::Int(number)),
                 (None, false, Some(number)) if number.abs() < BEYOND => Ok(Self::Double(number)),
-                (None, _, _) => Err(ConditionError::OutOfRange),
+                (None, _, _) => Err(EvaluationError::OutOfRange),
             },
-            Json::String(text) => Ok(Self::Text(Text::Borrowed(text))),
+            Json::String(text) => Ok(Self::String(StringValue::Borrowed(text))),
             Json::Array(items) => Ok(Self::List(List::Json(items))),
             Json::Object(members) => Ok(Self::Map(Map::Json(members))),
         }
@@ -106,17 +106,17 @@ impl<'a> Value<'a> {
             (Self::Null, Self::Null)
                 | (Self::Bool(_), Self::Bool(_))
                 | (Self::Int(_) | Self::Double(_), Self::Int(_) | Self::Double(_))
-                | (Self::Text(_), Self::Text(_))
+                | (Self::String(_), Self::String(_))
                 | (Self::List(_), Self::List(_))
                 | (Self::Map(_), Self::Map(_))
-                | (Self::Time(_), Self::Time(_))
-                | (Self::Span(_), Self::Span(_))
+                | (Self::Timestamp(_), Self::Timestamp(_))
+                | (Self::Duration(_), Self::Duration(_))
         )
     }
 
     /// How many bytes a comparison of two values looks at; those of lists and maps are compared one by one.
     pub(super) fn compared_bytes(&self, other: &Self) -> usize {
-        if let (Self::Text(left), Self::Text(right)) = (self, other) { left.len().min(right.len()) } else { 0 }
+        if let (Self::String(left), Self::String(right)) = (self, other) { left.len().min(right.len()) } else { 0 }
     }
 
     /// Whether two keys of a map are the same one. Keys of different types differ.
@@ -125,22 +125,22 @@ impl<'a> Value<'a> {
     }
 
     /// Which of two values of one ordered type comes first; not-a-number comes nowhere.
-    pub(super) fn order(&self, other: &Self) -> Result<Option<Ordering>, ConditionError> {
+    pub(super) fn order(&self, other: &Self) -> Result<Option<Ordering>, EvaluationError> {
         match (self, other) {
             (Self::Int(left), Self::Int(right))
-            | (Self::Time(left), Self::Time(right))
-            | (Self::Span(left), Self::Span(right)) => Ok(Some(left.cmp(right))),
+            | (Self::Timestamp(left), Self::Timestamp(right))
+            | (Self::Duration(left), Self::Duration(right)) => Ok(Some(left.cmp(right))),
             (Self::Double(left), Self::Double(right)) => Ok(left.partial_cmp(right)),
             (Self::Int(left), Self::Double(right)) => Ok(order_mixed(*left, *right)),
             (Self::Double(left), Self::Int(right)) => Ok(order_mixed(*right, *left).map(Ordering::reverse)),
-            (Self::Text(left), Self::Text(right)) => Ok(Some(str::cmp(left, right))),
+            (Self::String(left), Self::String(right)) => Ok(Some(str::cmp(left, right))),
             (Self::Bool(left), Self::Bool(right)) => Ok(Some(left.cmp(right))),
-            _ => Err(ConditionError::WrongType),
+            _ => Err(EvaluationError::WrongType),
         }
     }
 }
 
-/// The first whole number beyond 64 bits.
+/// The first integer beyond 64 bits.
 const BEYOND: f64 = 9_223_372_036_854_775_808.0;
 
 /// Exact, where a conversion of the integer would round it to its neighbours.
@@ -163,44 +163,44 @@ impl<'a> List<'a> {
     pub(super) fn len(&self) -> usize {
         match self {
             Self::Json(items) => items.len(),
-            Self::Texts(items) => items.len(),
-            Self::Made(items) => items.len(),
+            Self::Strings(items) => items.len(),
+            Self::Computed(items) => items.len(),
         }
     }
 
     /// The item at `index`, from 0; an error, too, where there is none.
-    pub(super) fn item(&self, index: usize) -> Result<Value<'a>, ConditionError> {
-        const NONE: ConditionError = ConditionError::Missing;
+    pub(super) fn item(&self, index: usize) -> Result<Value<'a>, EvaluationError> {
+        const NONE: EvaluationError = EvaluationError::Missing;
         match self {
             Self::Json(items) => Value::of(items.get(index).ok_or(NONE)?),
-            Self::Texts(items) => items.get(index).map(|text| Value::Text(Text::Borrowed(text))).ok_or(NONE),
-            Self::Made(items) => items.get(index).cloned().ok_or(NONE),
+            Self::Strings(items) => items.get(index).map(|text| Value::String(StringValue::Borrowed(text))).ok_or(NONE),
+            Self::Computed(items) => items.get(index).cloned().ok_or(NONE),
         }
     }
 }
 
 impl<'a> Map<'a> {
     /// What a walk over it visits.
-    pub(super) fn keys(&self, steps: &mut Steps) -> Result<Rc<[Value<'a>]>, ConditionError> {
-        let text = |name: &'a str| Value::Text(Text::Borrowed(name));
+    pub(super) fn keys(&self, cost: &mut CostLimit) -> Result<Rc<[Value<'a>]>, EvaluationError> {
+        let text = |name: &'a str| Value::String(StringValue::Borrowed(name));
         match self {
             Self::Json(members) => {
-                steps.spend(members.len())?;
+                cost.charge(members.len())?;
                 Ok(members.keys().map(|name| text(name)).collect())
             }
-            Self::Headers(head) => Ok(header_names(head, steps)?.into_iter().map(text).collect()),
-            Self::Made(entries) => {
-                steps.spend(entries.len())?;
+            Self::Headers(head) => Ok(header_names(head, cost)?.into_iter().map(text).collect()),
+            Self::Computed(entries) => {
+                cost.charge(entries.len())?;
                 Ok(entries.iter().map(|(key, _)| key.clone()).collect())
             }
         }
     }
 }
 
-/// Each once, in order, and none of a pseudo-header.
-fn header_names<'a>(head: &'a RequestHead, steps: &mut Steps) -> Result<Vec<&'a str>, ConditionError> {
-    let cost = head.names().map(|name| name.len().saturating_add(64)).fold(0, usize::saturating_add);
-    steps.spend_bytes(cost)?;
+/// Each name once, in order, without pseudo-headers.
+fn header_names<'a>(head: &'a RequestHead, cost: &mut CostLimit) -> Result<Vec<&'a str>, EvaluationError> {
+    let bytes = head.names().map(|name| name.len().saturating_add(64)).fold(0, usize::saturating_add);
+    cost.charge_bytes(bytes)?;
     let mut seen = HashSet::new();
     Ok(head.names().filter(|name| !name.starts_with(':') && seen.insert(*name)).collect())
 }
