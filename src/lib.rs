@@ -12,6 +12,7 @@
 //! reads a clock or performs an effect.
 
 pub mod authority;
+pub mod civil_date;
 pub mod encoding;
 pub mod http;
 pub mod jitter;

@@ -1,6 +1,8 @@
 //! Timestamps and durations: the proleptic Gregorian calendar in milliseconds, without leap seconds and names of time zones
 //! (their database is twice the size of this module).
 
+use crate::civil_date::{CivilDate, days_in_month, days_since_epoch};
+
 /// `0001-01-01T00:00:00Z` to the last millisecond of the year 9999, the range of CEL's timestamps.
 const RANGE: std::ops::RangeInclusive<i64> = -62_135_596_800_000..=253_402_300_799_999;
 const DAY: i64 = 86_400_000;
@@ -46,7 +48,7 @@ impl TimePart {
     pub(super) fn of(self, millis: i64, offset: i64) -> i64 {
         let local = millis.saturating_add(offset);
         let (days, in_day) = (local.div_euclid(DAY), local.rem_euclid(DAY));
-        let date = Date::of(days);
+        let date = CivilDate::of(days);
         match self {
             Self::FullYear => date.year,
             Self::Month => date.month.saturating_sub(1),
@@ -54,7 +56,7 @@ impl TimePart {
             Self::DayOfMonth => date.day.saturating_sub(1),
             // The epoch was a Thursday.
             Self::DayOfWeek => days.saturating_add(4).rem_euclid(7),
-            Self::DayOfYear => days.saturating_sub(days_before(date.year, 1, 1)),
+            Self::DayOfYear => days.saturating_sub(days_since_epoch(date.year, 1, 1)),
             Self::Hours => in_day / 3_600_000,
             Self::Minutes => in_day / 60_000 % 60,
             Self::Seconds => in_day / 1000 % 60,
@@ -74,37 +76,6 @@ impl TimePart {
     }
 }
 
-struct Date {
-    year: i64,
-    month: i64,
-    day: i64,
-}
-
-impl Date {
-    /// The date `days` after the epoch, by years that begin in March: the day that some years have is their last.
-    fn of(days: i64) -> Self {
-        // 1970-01-01 is day 719,468 of the year 0 that begins in March; 400 years have 146,097 days.
-        let days = days.saturating_add(719_468);
-        let (cycle, day_of_cycle) = (days.div_euclid(146_097), days.rem_euclid(146_097));
-        let leap_days = day_of_cycle / 1460 - day_of_cycle / 36_524 + day_of_cycle / 146_096;
-        let year_of_cycle = (day_of_cycle - leap_days) / 365;
-        let day_of_year = day_of_cycle - (365 * year_of_cycle + year_of_cycle / 4 - year_of_cycle / 100);
-        // From March on, five months have 153 days.
-        let month_from_march = (5 * day_of_year + 2) / 153;
-        let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-        let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
-        let year = cycle.saturating_mul(400).saturating_add(year_of_cycle + i64::from(month <= 2));
-        Self { year, month, day }
-    }
-}
-
-/// Days between the epoch and that date, which may be before; of a year between 0 and 9999.
-const fn days_before(year: i64, month: i64, day: i64) -> i64 {
-    let (year, month_from_march) = if month <= 2 { (year - 1, month + 9) } else { (year, month - 3) };
-    let years = 365 * year + year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400);
-    years + (153 * month_from_march + 2) / 5 + day - 1 - 719_468
-}
-
 pub(super) fn timestamp_in_range(millis: i64) -> Option<i64> {
     RANGE.contains(&millis).then_some(millis)
 }
@@ -114,7 +85,7 @@ pub(super) fn parse_timestamp(text: &str) -> Option<i64> {
     let (date, time) = text.split_once(['T', 't'])?;
     let mut date = date.split('-');
     let (year, month, day) = (digits(date.next()?, 4)?, digits(date.next()?, 2)?, digits(date.next()?, 2)?);
-    if date.next().is_some() || !(1..=12).contains(&month) || !(1..=days_of_month(year, month)).contains(&day) {
+    if date.next().is_some() || !(1..=12).contains(&month) || !(1..=days_in_month(year, month)).contains(&day) {
         return None;
     }
     let zone_at = time.find(['Z', 'z', '+', '-'])?;
@@ -131,12 +102,7 @@ pub(super) fn parse_timestamp(text: &str) -> Option<i64> {
         Some(fraction) => thousandths(fraction)?,
     };
     let of_day = ((hour * 60 + minute) * 60 + second) * 1000 + millis;
-    timestamp_in_range(days_before(year, month, day) * DAY + of_day - offset)
-}
-
-fn days_of_month(year: i64, month: i64) -> i64 {
-    let (next_year, next_month) = if month == 12 { (year + 1, 1) } else { (year, month + 1) };
-    days_before(next_year, next_month, 1) - days_before(year, month, 1)
+    timestamp_in_range(days_since_epoch(year, month, day) * DAY + of_day - offset)
 }
 
 /// `UTC`, `Z`, or an offset of hours and minutes, in milliseconds.

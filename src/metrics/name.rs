@@ -1,10 +1,9 @@
 //! The host's names of metrics: `okta_proxy_wasm.decisions_total.verdict.deny.reason.token_expired.rule.read`.
 
-use std::fmt::Write as _;
-
 use sha2::{Digest as _, Sha256};
 
 use super::{ALL, Metric};
+use crate::encoding::{hex, percent_encode};
 
 const PREFIX: &str = "okta_proxy_wasm.";
 /// Longer words of the operator's end in a digest of the whole word.
@@ -38,23 +37,16 @@ fn push_word(name: &mut String, word: &str) {
     let kept = word.get(..word.floor_char_boundary(LONGEST_WORD)).unwrap_or_default();
     let bytes = kept.as_bytes();
     let is_plain = |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(byte));
-    for (at, byte) in bytes.iter().enumerate() {
+    name.push_str(&percent_encode(bytes, |at, byte| {
         let before = at.checked_sub(1).and_then(|before| bytes.get(before));
         // A host may drop a dot at the end, and two in a row.
-        let dot_within = *byte == b'.' && is_plain(before) && is_plain(bytes.get(at.saturating_add(1)));
-        if is_plain(Some(byte)) || dot_within {
-            name.push(char::from(*byte));
-        } else {
-            // Writing to a text does not fail.
-            let _ = write!(name, "%{byte:02X}");
-        }
-    }
+        let dot_within = byte == b'.' && is_plain(before) && is_plain(bytes.get(at.saturating_add(1)));
+        is_plain(Some(&byte)) || dot_within
+    }));
     if !whole {
         // Not the standard library's hasher: dashboards and alerts keep these names when Rust changes it.
         name.push('~');
-        for byte in Sha256::digest(word.as_bytes()).iter().take(DIGEST_BYTES) {
-            let _ = write!(name, "{byte:02x}");
-        }
+        name.push_str(&hex(Sha256::digest(word.as_bytes()).get(..DIGEST_BYTES).unwrap_or_default()));
     } else if word.is_empty() {
         name.push('%');
     }

@@ -16,8 +16,8 @@ const MAY_NAME: [(&str, &[&str]); 9] = [
     ("metrics", &[]),
     ("host", &["engine", "config", "metrics"]),
 ];
-const BASE: [&str; 9] =
-    ["authority", "encoding", "http", "jitter", "memory", "redacted", "sequence", "unix_time", "wake_slots"];
+const BASE: [&str; 10] =
+    ["authority", "civil_date", "encoding", "http", "jitter", "memory", "redacted", "sequence", "unix_time", "wake_slots"];
 const LONGEST_FILE: usize = 450;
 
 fn root() -> &'static Path {
