@@ -28,8 +28,8 @@ pub mod engine;
 pub mod introspection;
 pub mod jose;
 pub mod keys;
-pub mod metrics;
 pub mod policy;
+pub mod telemetry;
 
 #[cfg(all(feature = "filter", target_arch = "wasm32", not(target_os = "unknown")))]
 mod host;

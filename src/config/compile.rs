@@ -28,7 +28,7 @@ use protected_resource::{Surroundings, protected_resources};
 struct Findings<'a> {
     faults: &'a mut Vec<ConfigFault>,
     warnings: Vec<String>,
-    relaxed: usize,
+    insecure_settings: usize,
     environment: &'a Environment<'a>,
 }
 
@@ -37,9 +37,9 @@ impl Findings<'_> {
         self.faults.push(at.fault(ConfigProblem::Unusable(hint)));
     }
 
-    /// A check that the operator switched off.
-    fn relaxed(&mut self, warning: String) {
-        self.relaxed = self.relaxed.saturating_add(1);
+    /// Warns of an insecure setting that is on.
+    fn insecure(&mut self, warning: String) {
+        self.insecure_settings = self.insecure_settings.saturating_add(1);
         self.warnings.push(warning);
     }
 
@@ -59,7 +59,7 @@ pub(super) fn document(
     environment: &Environment<'_>,
     faults: &mut Vec<ConfigFault>,
 ) -> Option<Loaded> {
-    let mut findings = Findings { faults, warnings: Vec::new(), relaxed: 0, environment };
+    let mut findings = Findings { faults, warnings: Vec::new(), insecure_settings: 0, environment };
     let providers = provider::providers(document.providers, &at.member("providers"), &mut findings);
     let revocations = introspection::revocations(document.revocations, &at.member("revocations"), &mut findings);
     let claims =
@@ -130,7 +130,7 @@ pub(super) fn document(
         readiness_path,
         cache: cache_limits(document.cache.unwrap_or_default()),
     };
-    Some(Loaded { policy, warnings: findings.warnings, relaxed: findings.relaxed, native_crypto })
+    Some(Loaded { policy, warnings: findings.warnings, insecure_settings: findings.insecure_settings, native_crypto })
 }
 
 fn cache_limits(document: CacheDocument) -> CacheLimits {

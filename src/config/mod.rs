@@ -24,8 +24,8 @@ pub struct Loaded {
     pub policy: Policy,
     /// What the operator weakened: one line each, to be shown at start.
     pub warnings: Vec<String>,
-    /// How many checks are switched off: so many settings with `insecure` in their names are on.
-    pub relaxed: usize,
+    /// How many settings with `insecure` in their names are on.
+    pub insecure_settings: usize,
     /// Who is to verify signatures.
     pub native_crypto: NativeCrypto,
 }

@@ -6,7 +6,6 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::engine::deny_reason::DenyReason;
-use crate::engine::figures::RevocationFigures;
 use crate::engine::token_cache::Grant;
 use crate::engine::{CallId, Inquiry, Outbox};
 use crate::introspection::call::{Call, Standing, TokenDigest};
@@ -19,6 +18,7 @@ use crate::introspection::{
 };
 use crate::jitter::Jitter;
 use crate::policy::{AdmittedToken, CacheLimits, ClaimFault, Policy, ProviderId};
+use crate::telemetry::stats::RevocationStats;
 use crate::unix_time::UnixTime;
 
 /// So much is remembered of answers at least, whatever the operator wants remembered of verified tokens: an answer that is
@@ -215,9 +215,9 @@ impl Inquiries {
         recall
     }
 
-    /// The list in numbers, where there is to be one.
-    pub(super) fn revocation_figures(&self, now: UnixTime) -> Option<RevocationFigures> {
-        self.revocations.as_ref().map(|feed| RevocationFigures { age: feed.age(now), entries: feed.entries() })
+    /// The statistics of the revocation list, where one is configured.
+    pub(super) fn revocation_stats(&self, now: UnixTime) -> Option<RevocationStats> {
+        self.revocations.as_ref().map(|feed| RevocationStats { age: feed.age(now), entries: feed.entries() })
     }
 
     /// Whether there is a list, where there is to be one.

@@ -11,7 +11,6 @@ mod batch;
 mod decision;
 pub mod deny_reason;
 mod effects;
-pub mod figures;
 mod inquiries;
 mod log_limit;
 mod parked;
@@ -21,6 +20,7 @@ mod request_facts;
 mod resource_metadata;
 mod revocations;
 mod sampling;
+mod stats;
 mod token_cache;
 mod told;
 

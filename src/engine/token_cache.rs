@@ -18,6 +18,7 @@ use crate::engine::deny_reason::DenyReason;
 use crate::http::HeaderEdit;
 use crate::keys::KeyGeneration;
 use crate::policy::{AdmittedToken, CacheLimits, Policy, Provider, ProviderId, StateEntry};
+use crate::telemetry::stats::TokenCacheStats;
 use crate::unix_time::UnixTime;
 
 /// So many bad signatures are remembered, and for so long: enough for a client that tries again and again.
@@ -63,19 +64,6 @@ impl Grant {
     }
 }
 
-/// The verified tokens in numbers, for the operator's metrics.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct TokenCacheFigures {
-    /// Tokens that are remembered.
-    pub tokens: usize,
-    /// The bytes they take, about.
-    pub bytes: usize,
-    /// How often one was found.
-    pub hits: u64,
-    /// How often none was, of JWTs of configured issuers.
-    pub misses: u64,
-}
-
 /// What is known of tokens.
 pub(super) struct TokenCache {
     hits: u64,
@@ -113,10 +101,10 @@ impl TokenCache {
         self.misses = self.misses.saturating_add(1);
     }
 
-    /// The numbers as they are.
-    pub(super) fn figures(&self) -> TokenCacheFigures {
+    /// The statistics.
+    pub(super) fn stats(&self) -> TokenCacheStats {
         let (tokens, bytes) = (self.verified.entries.len(), self.verified.held_bytes);
-        TokenCacheFigures { tokens, bytes, hits: self.hits, misses: self.misses }
+        TokenCacheStats { tokens, bytes, hits: self.hits, misses: self.misses }
     }
 
     /// Remembers a token that was verified by these keys. `held_bytes` is what it takes, about.

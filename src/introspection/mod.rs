@@ -22,7 +22,6 @@ mod circuit;
 pub mod confirm;
 mod ending;
 mod endpoint;
-pub mod figures;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod ledger;
@@ -36,12 +35,14 @@ pub mod revocation_feed;
 pub mod revocation_sharing;
 mod shares;
 pub mod sharing;
+mod stats;
 
 use std::num::NonZeroU32;
 use std::rc::Rc;
 use std::time::Duration;
 
 use crate::policy::{CacheLimits, ClaimFault, Introspection};
+use crate::telemetry::stats::LookUpStats;
 use crate::unix_time::UnixTime;
 
 use answers::Answers;
@@ -49,7 +50,6 @@ use budget::Budget;
 use call::{Call, CallResult, TokenDigest};
 use call_limits::CallLimits;
 use endpoint::Endpoint;
-use figures::LookUps;
 use order::CallOrder;
 use queue::Queue;
 use request::Entropy;
@@ -72,7 +72,7 @@ pub struct ProviderIntrospection {
     limits: CallLimits,
     endpoint: Endpoint,
     others: Rc<dyn SharedAnswers>,
-    look_ups: LookUps,
+    look_ups: LookUpStats,
     taken_over: u64,
 }
 
@@ -180,7 +180,7 @@ impl ProviderIntrospection {
             limits: CallLimits::new(budget, UnixTime::from_millis(0)),
             endpoint: Endpoint::new(&settings.address),
             others,
-            look_ups: LookUps::default(),
+            look_ups: LookUpStats::default(),
             taken_over: 0,
             settings,
         }

@@ -198,7 +198,7 @@ fn a_token_that_is_active_and_not_meant_for_us_is_refused_and_remembered_as_such
         let end = scene.answers(&changes);
         assert_eq!(end.share.unwrap().slot, SharedSlot::Refused, "{changes}");
         assert_eq!(scene.asks("t"), refusal, "{changes}");
-        assert_eq!(scene.introspection.figures(scene.now).active, 0, "{changes}");
+        assert_eq!(scene.introspection.stats(scene.now).active, 0, "{changes}");
         scene.now = at(4999);
         assert_eq!((scene.asks("t"), scene.calls().len()), (refusal.to_owned(), 0), "{changes}");
         scene.now = at(5000);

@@ -26,6 +26,7 @@ use std::time::Duration;
 
 use crate::jose::{Algorithm, Key, KeySet};
 use crate::policy::KeyOrigin;
+use crate::telemetry::stats::KeyStats;
 use crate::unix_time::UnixTime;
 
 use fetch::{FetchNumber, FetchOutcome, FetchResult, Jitter, KeyFetch};
@@ -68,17 +69,6 @@ pub enum LookUp<'a> {
     Wait,
     /// It cannot be known now; perhaps after this long.
     Unavailable(Duration),
-}
-
-/// A provider's keys in numbers, for the operator's metrics.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct KeyFigures {
-    /// Keys that are held, be they too old or not.
-    pub held: usize,
-    /// How long ago they were fetched; `None`: they are the configuration's, or there are none.
-    pub age: Option<Duration>,
-    /// Whether there are any to verify with.
-    pub are_usable: bool,
 }
 
 /// What the end of a callout leads to.
@@ -207,11 +197,11 @@ impl ProviderKeys {
         }
     }
 
-    /// The numbers as they are `now`.
-    pub fn figures(&self, now: UnixTime) -> KeyFigures {
+    /// The statistics at `now`.
+    pub fn stats(&self, now: UnixTime) -> KeyStats {
         match &self.source {
-            Source::Inline(set) => KeyFigures { held: set.len(), age: None, are_usable: true },
-            Source::Remote(remote) => remote.figures(now),
+            Source::Inline(set) => KeyStats { held: set.len(), age: None, are_usable: true },
+            Source::Remote(remote) => remote.stats(now),
         }
     }
 

@@ -14,9 +14,10 @@ use crate::keys::order::{Arrived, Began, FetchOrder};
 use crate::keys::schedule::FetchSchedule;
 use crate::keys::sharing::{SharedOutcome, Turn};
 use crate::keys::unknown_key_ids::{UnknownKeyIds, lag};
-use crate::keys::{CalloutEnd, KeyFigures, KeyGeneration, LookUp, sharing};
+use crate::keys::{CalloutEnd, KeyGeneration, LookUp, sharing};
 use crate::policy::{CalloutAddress, KeyAddress, RemoteKeys};
 use crate::sequence::{Moment, Sequence};
+use crate::telemetry::stats::KeyStats;
 use crate::unix_time::{MonotonicClock, MonotonicTime, UnixTime};
 
 /// A host that never answers a callout must not keep us from asking again.
@@ -120,9 +121,9 @@ impl Remote {
         self.in_use(self.clock.at(now)).map(|held| held.generation)
     }
 
-    pub(super) fn figures(&self, now: UnixTime) -> KeyFigures {
+    pub(super) fn stats(&self, now: UnixTime) -> KeyStats {
         let now = self.clock.at(now);
-        KeyFigures {
+        KeyStats {
             held: self.held.as_ref().map_or(0, |held| held.set.len()),
             age: self.held.as_ref().map(|held| now.since(held.fetched_at)),
             are_usable: self.in_use(now).is_some(),

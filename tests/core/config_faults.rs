@@ -874,7 +874,7 @@ fn target_headers_are_kept_by_name_only_and_each_warns() {
     let loaded =
         config::load(kept(json!(["X-Forwarded-Host", "script_name"])).to_string().as_bytes(), &config::no_environment)
             .unwrap();
-    assert_eq!((loaded.warnings.len(), loaded.relaxed), (2, 2), "{:?}", loaded.warnings);
+    assert_eq!((loaded.warnings.len(), loaded.insecure_settings), (2, 2), "{:?}", loaded.warnings);
     assert!(loaded.warnings.iter().all(|line| line.starts_with("insecure_keep_target_headers has ")));
     let unknown = "not a header that is removed because it changes the target; docs/security.md lists them";
     for name in ["x-user-id", "x_forwarded_host", "x-forwarded-for", "*", ""] {

@@ -618,8 +618,8 @@ fn a_queued_call_is_dropped_when_the_last_request_that_waits_for_it_closes() {
     scene.engine.on_stream_closed(stream);
     assert_eq!(scene.tick().len(), 0);
     assert_eq!(scene.ask_and_answer("/", "honest", active(json!({}))), "admitted");
-    let figures = scene.engine.figures(scene.now).providers[0].introspection.unwrap();
-    assert_eq!((figures.asked, scene.engine.parked()), (0, 0));
+    let stats = scene.engine.stats(scene.now).providers[0].introspection.unwrap();
+    assert_eq!((stats.asked, scene.engine.parked()), (0, 0));
 }
 
 #[wasm_bindgen_test(unsupported = test)]
@@ -737,8 +737,8 @@ fn the_token_cache_counts_what_it_can_hold() {
     assert_eq!(scene.ask_and_answer("/", "another", active(json!({}))), "admitted");
     scene.request("another");
     let counted = |scene: &Scene| {
-        let figures = scene.engine.figures(scene.now).token_cache;
-        (figures.hits, figures.misses)
+        let stats = scene.engine.stats(scene.now).token_cache;
+        (stats.hits, stats.misses)
     };
     assert_eq!(counted(&scene), (0, 0), "opaque tokens, and what is no token");
     scene.request(&jwt());

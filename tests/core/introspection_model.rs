@@ -484,7 +484,7 @@ impl<'a> Model<'a> {
         assert!(self.made.iter().filter(minute).count() <= BUDGET, "over the budget");
         assert!(unknown <= BUDGET / 2, "unknown tokens have more than their share");
         self.recall(&begun.recall);
-        let asked = self.introspection.figures(self.now).asked;
+        let asked = self.introspection.stats(self.now).asked;
         assert_eq!(
             self.introspection.next_due(self.now).is_some(),
             asked > 0,
@@ -760,11 +760,11 @@ impl<'a> Model<'a> {
                         LookUp::Wait(_)
                     )
             });
-            if self.waiting.is_empty() && self.introspection.figures(self.now).asked == 0 {
+            if self.waiting.is_empty() && self.introspection.stats(self.now).asked == 0 {
                 return;
             }
         }
-        panic!("left waiting: {:?}, {:?}", self.waiting, self.introspection.figures(self.now));
+        panic!("left waiting: {:?}, {:?}", self.waiting, self.introspection.stats(self.now));
     }
 }
 

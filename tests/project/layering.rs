@@ -10,14 +10,24 @@ const MAY_NAME: [(&str, &[&str]); 9] = [
     ("cel", &[]),
     ("policy", &["cel", "jose"]),
     ("config", &["policy", "cel", "jose"]),
-    ("keys", &["policy", "jose"]),
-    ("introspection", &["policy", "jose"]),
-    ("engine", &["keys", "introspection", "policy", "jose"]),
-    ("metrics", &[]),
-    ("host", &["engine", "config", "metrics"]),
+    ("keys", &["policy", "jose", "telemetry"]),
+    ("introspection", &["policy", "jose", "telemetry"]),
+    ("engine", &["keys", "introspection", "policy", "jose", "telemetry"]),
+    ("telemetry", &[]),
+    ("host", &["engine", "config", "telemetry"]),
 ];
-const BASE: [&str; 10] =
-    ["authority", "civil_date", "encoding", "http", "jitter", "memory", "redacted", "sequence", "unix_time", "wake_slots"];
+const BASE: [&str; 10] = [
+    "authority",
+    "civil_date",
+    "encoding",
+    "http",
+    "jitter",
+    "memory",
+    "redacted",
+    "sequence",
+    "unix_time",
+    "wake_slots",
+];
 const LONGEST_FILE: usize = 450;
 
 fn root() -> &'static Path {

@@ -85,7 +85,7 @@ fn check_common_issuers(provider: &Provider, others: &[Provider], at: &Path, fin
 fn provider(name: String, mut document: ProviderDocument, at: &Path, findings: &mut Findings<'_>) -> Option<Provider> {
     let allow_http = document.insecure_http.unwrap_or(false);
     if allow_http {
-        findings.relaxed(format!("provider {name:?}: insecure_http is on, keys may be fetched without TLS"));
+        findings.insecure(format!("provider {name:?}: insecure_http is on, keys may be fetched without TLS"));
     }
     let headers = headers(&mut document, at, findings);
     let issuer = IssuerDocument::of(&mut document, allow_http).compile(&name, at, findings);
@@ -176,7 +176,7 @@ fn audiences(
             None
         }
         (None, true) => {
-            findings.relaxed(format!(
+            findings.insecure(format!(
                 "provider {name:?}: insecure_any_audience is on, tokens made for other APIs are accepted"
             ));
             Some(Audiences::InsecureAny)

@@ -70,7 +70,7 @@ impl RulesDocument {
 /// Compiles the rules, and gives their conditions in the same order too; `None` when there is a fault.
 pub(super) fn rules(document: RulesDocument, at: &Path, findings: &mut Findings<'_>) -> Option<(Rules, Vec<Route>)> {
     let ambiguous = if document.insecure_ambiguous_paths {
-        findings.relaxed(String::from(
+        findings.insecure(String::from(
             "insecure_ambiguous_paths is on: a rule may be met by a path that the backend reads as another",
         ));
         AmbiguousPaths::InsecureAllow
@@ -78,7 +78,7 @@ pub(super) fn rules(document: RulesDocument, at: &Path, findings: &mut Findings<
         AmbiguousPaths::Refuse
     };
     let ambiguous_hosts = if document.insecure_ambiguous_hosts {
-        findings.relaxed(String::from(
+        findings.insecure(String::from(
             "insecure_ambiguous_hosts is on: a rule or condition for a host also applies to that host with a port or a trailing dot, which Envoy may route to another virtual host",
         ));
         AmbiguousHosts::InsecureAllow

@@ -27,7 +27,7 @@ pub(super) fn target_headers(
         }
     }
     for TargetHeader { name, changes, .. } in &kept {
-        findings.relaxed(format!(
+        findings.insecure(format!(
             "insecure_keep_target_headers has {name}: the backend reads another {changes} from it than the one that the rules decided for, unless a proxy in front overwrites it"
         ));
     }

@@ -50,7 +50,7 @@ pub(super) fn token_source(
     let max_bytes = usize::try_from(max_bytes).unwrap_or(usize::MAX);
     let exact_names = token.insecure_exact_names.unwrap_or(false);
     if exact_names {
-        findings.relaxed(String::from(
+        findings.insecure(String::from(
             "token.insecure_exact_names is on: a backend may read a cookie or query parameter that the filter neither checks nor removes as a checked token",
         ));
     }

@@ -50,7 +50,7 @@ fn a_call_that_nobody_waits_for_is_not_made_and_costs_nothing() {
         assert_eq!(scene.asks(token), "wait");
         scene.introspection.abandon(&digest(token));
     }
-    assert_eq!((scene.calls(), scene.introspection.figures(scene.now).asked), (vec![], 0));
+    assert_eq!((scene.calls(), scene.introspection.stats(scene.now).asked), (vec![], 0));
     assert_eq!(scene.introspection.next_due(scene.now), None);
     // A call that was begun goes on: it is paid for.
     scene.asks("d");
@@ -81,7 +81,7 @@ fn the_host_is_asked_for_an_address_only_when_it_decides_about_a_call() {
     scene.knows("known");
     assert_eq!(scene.asks_from(Sender::NotAsked, "known"), "active");
     assert_eq!(scene.asks_from(Sender::NotAsked, "new"), "address needed");
-    assert_eq!(scene.introspection.figures(scene.now).asked, 0);
+    assert_eq!(scene.introspection.stats(scene.now).asked, 0);
     assert_eq!(scene.asks_from(address(1), "new"), "wait");
     assert_eq!(scene.asks_from(Sender::NotAsked, "new"), "address needed", "also to join those that wait");
     scene.answers(&json!({ "active": false }));
@@ -182,7 +182,7 @@ fn another_workers_429_is_told_as_the_endpoints_failure() {
             assert_eq!(scene.asks(token), "unavailable 20000", "{token}");
             assert_eq!(scene.cause, Some(Cause::EndpointFailing), "{token}");
         }
-        assert!(scene.introspection.figures(scene.now).is_paused);
+        assert!(scene.introspection.stats(scene.now).is_paused);
         scene.now = at(50_000);
         assert_eq!(scene.asks("t"), "wait");
     }
@@ -214,10 +214,10 @@ fn a_stated_limit_lowers_ours_is_shared_when_it_changes_and_is_forgotten_in_time
         let end = scene.finish(number, stating(limit, "9", 30, answer(&json!({}))));
         assert_eq!(end.ceiling.map(NonZeroU32::get), shared, "{limit}");
         assert_eq!((end.result, end.block), (CallResult::Answered, None));
-        assert_eq!(scene.introspection.figures(scene.now).calls_per_minute, effective, "{limit}");
+        assert_eq!(scene.introspection.stats(scene.now).calls_per_minute, effective, "{limit}");
     }
     scene.now = at(300_000);
-    assert_eq!(scene.introspection.figures(scene.now).calls_per_minute, 600);
+    assert_eq!(scene.introspection.stats(scene.now).calls_per_minute, 600);
 }
 
 #[wasm_bindgen_test(unsupported = test)]

@@ -9,8 +9,12 @@ pub(super) fn compiled(document: &Value) -> (Option<Requirement>, Vec<String>, V
     let at = Path::root().member("require");
     let mut faults = Vec::new();
     let document = RequireDocument::read(document, &at, &mut faults);
-    let mut findings =
-        Findings { faults: &mut faults, warnings: Vec::new(), relaxed: 0, environment: &crate::config::no_environment };
+    let mut findings = Findings {
+        faults: &mut faults,
+        warnings: Vec::new(),
+        insecure_settings: 0,
+        environment: &crate::config::no_environment,
+    };
     let requirement = document.and_then(|document| requirement(document, &at, &mut findings));
     let warnings = findings.warnings;
     let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();

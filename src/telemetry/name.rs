@@ -6,35 +6,35 @@ use super::{ALL, Metric};
 use crate::encoding::{hex, percent_encode};
 
 const PREFIX: &str = "okta_proxy_wasm.";
-/// Longer words of the operator's end in a digest of the whole word.
-const LONGEST_WORD: usize = 64;
+/// Longer label values end in a digest of the whole value.
+const MAX_VALUE_BYTES: usize = 64;
 const DIGEST_BYTES: usize = 8;
 
 impl Metric {
-    /// The name of the member with these labels.
+    /// The name with these label values.
     pub fn name_with(&self, values: &[&str]) -> String {
         let mut name = format!("{PREFIX}{}", self.name);
         for (label, value) in self.labels.iter().zip(values) {
             name.push('.');
             name.push_str(label);
             name.push('.');
-            push_word(&mut name, value);
+            push_value(&mut name, value);
         }
         name
     }
 
-    /// Whose member a name is of.
+    /// The metric that a name belongs to.
     pub(super) fn of_name(name: &str) -> Option<&'static Self> {
         let family = name.strip_prefix(PREFIX)?.split('.').next()?;
         ALL.iter().find(|metric| metric.name == family)
     }
 }
 
-/// Writes a word so that no other word is written alike, and no host or scraper takes part of it for something else. Plain
-/// words stay as they are, and so do dots within them: a word of the operator's ends its name. The others are percent-encoded.
-fn push_word(name: &mut String, word: &str) {
-    let whole = word.len() <= LONGEST_WORD;
-    let kept = word.get(..word.floor_char_boundary(LONGEST_WORD)).unwrap_or_default();
+/// Appends a label value so that no two values are encoded alike, and no host or scraper finds a separator in it. Plain
+/// values, also with dots inside, stay as they are; everything else is percent-encoded.
+fn push_value(name: &mut String, value: &str) {
+    let whole = value.len() <= MAX_VALUE_BYTES;
+    let kept = value.get(..value.floor_char_boundary(MAX_VALUE_BYTES)).unwrap_or_default();
     let bytes = kept.as_bytes();
     let is_plain = |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(byte));
     name.push_str(&percent_encode(bytes, |at, byte| {
@@ -46,8 +46,8 @@ fn push_word(name: &mut String, word: &str) {
     if !whole {
         // Not the standard library's hasher: dashboards and alerts keep these names when Rust changes it.
         name.push('~');
-        name.push_str(&hex(Sha256::digest(word.as_bytes()).get(..DIGEST_BYTES).unwrap_or_default()));
-    } else if word.is_empty() {
+        name.push_str(&hex(Sha256::digest(value.as_bytes()).get(..DIGEST_BYTES).unwrap_or_default()));
+    } else if value.is_empty() {
         name.push('%');
     }
 }
@@ -60,7 +60,7 @@ mod tests {
     use wasm_bindgen_test::wasm_bindgen_test;
 
     #[wasm_bindgen_test(unsupported = test)]
-    fn names_carry_their_labels_in_order_and_plain_words_as_they_are() {
+    fn a_name_has_its_labels_in_order_and_plain_values_unchanged() {
         let name = DECISIONS.name_with(&["deny", "token_expired", "accounts.read-v1"]);
         assert_eq!(name, "okta_proxy_wasm.decisions_total.verdict.deny.reason.token_expired.rule.accounts.read-v1");
         assert_eq!(REPORTS.name_with(&[]), "okta_proxy_wasm.reports_total");
@@ -70,13 +70,13 @@ mod tests {
     }
 
     #[wasm_bindgen_test(unsupported = test)]
-    fn a_long_word_ends_in_a_digest_that_never_changes() {
+    fn a_long_value_ends_in_a_digest_that_never_changes() {
         let name = KEYS.name_with(&[&"a".repeat(65)]);
         assert_eq!(name, format!("okta_proxy_wasm.keys.provider.{}~635361c48bb9eab1", "a".repeat(64)));
     }
 
     #[wasm_bindgen_test(unsupported = test)]
-    fn no_two_words_are_written_alike_and_none_with_a_byte_that_means_something_elsewhere() {
+    fn no_two_values_are_encoded_alike_and_none_contains_a_separator() {
         let long = |last: char| format!("{}{last}", "a".repeat(5000));
         let words = [
             "",
@@ -112,14 +112,14 @@ mod tests {
         assert_eq!(names.len(), words.len(), "{names:?}");
         for name in names {
             let word = name.strip_prefix("okta_proxy_wasm.keys.provider.").unwrap();
-            assert!(!word.is_empty() && word.len() <= 3 * LONGEST_WORD + 17, "{name}");
+            assert!(!word.is_empty() && word.len() <= 3 * MAX_VALUE_BYTES + 17, "{name}");
             assert!(word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.%~".contains(&byte)), "{name}");
             assert!(!word.starts_with('.') && !word.ends_with('.') && !word.contains(".."), "{name}");
         }
     }
 
     #[wasm_bindgen_test(unsupported = test)]
-    fn every_metric_has_a_name_of_its_own_that_prometheus_takes() {
+    fn every_metric_has_a_unique_name_that_prometheus_accepts() {
         let names: HashSet<&str> = ALL.iter().map(|metric| metric.name).collect();
         assert_eq!(names.len(), ALL.len());
         for metric in ALL {
