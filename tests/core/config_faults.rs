@@ -397,7 +397,7 @@ fn rules_that_cannot_be_meant_are_refused_each_with_its_path() {
         (json!({ "access": "optional", "require": scoped }), ".require", OPTIONAL),
         (json!({ "report_only": true }), ".report_only", NOTHING_TO_REPORT),
         (json!({ "access": "deny", "report_only": true }), ".report_only", NOTHING_TO_REPORT),
-        (json!({ "report_only": "yes", "require": scoped }), ".report_only", "expected true or false"),
+        (json!({ "report_only": "yes", "require": scoped }), ".report_only", "expected a boolean"),
         (json!({ "require": {} }), ".require", "demands nothing; leave it out, or write what the token must have"),
         (json!({ "require": { "scope": "a" } }), ".require.scope", "unknown field; did you mean `scopes`?"),
         (
@@ -603,7 +603,7 @@ fn what_is_handed_over_is_refused_where_it_could_not_be_meant() {
             "[0].name",
             "missing; write what it is to be called, such as \"tenant\"",
         ),
-        ("clear_route_cache", json!("yes"), "", "expected true or false"),
+        ("clear_route_cache", json!("yes"), "", "expected a boolean"),
         (
             "protected_resources",
             json!([{ "resource": "http://api.acme.com" }]),

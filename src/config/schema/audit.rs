@@ -2,22 +2,22 @@
 
 use serde_json::Value;
 
-use crate::config::fault::{ConfigFault, Path};
-use crate::config::reading::{Read, Words, document, read_word};
+use crate::config::decode::{Decode, StringEnum, decode_enum, document};
+use crate::config::error::{ConfigError, Path};
 
 document! {
     /// Which decisions are logged. What a rule with `report_only` would have refused counts as refused.
     AuditDocument {
-        /// Requests that pass: `all`, `sampled` or `none`. Left out: `none`.
+        /// Requests that pass: `all`, `sampled` or `none`. Default: `none`.
         allowed: ExtentWord,
         /// The share of what is `sampled`, more than 0 and at most 1, chosen by chance; the record names it as `sampled`.
-        /// Left out: 0.01.
+        /// Default: 0.01.
         sample: f64,
         /// Requests that are refused: `all`, `sampled` or `none`. Anything but `all` prints a warning: of an attack only a
-        /// part is seen, or nothing. Left out: `all`.
+        /// part is seen, or nothing. Default: `all`.
         denied: ExtentWord,
         /// How many refusals with the same reason each worker logs in a second. The others are counted, and a record with
-        /// `suppressed` says how many they were. `0`: no limit, which prints a warning. Left out: 20.
+        /// `suppressed` says how many they were. `0`: no limit, which prints a warning. Default: 20.
         denied_per_second: u32,
     }
 }
@@ -33,14 +33,14 @@ pub enum ExtentWord {
     None,
 }
 
-impl Words for ExtentWord {
-    const WORDS: &'static [(&'static str, Self)] =
+impl StringEnum for ExtentWord {
+    const VARIANTS: &'static [(&'static str, Self)] =
         &[("all", Self::All), ("sampled", Self::Sampled), ("none", Self::None)];
-    const WANTED: &'static str = "one of \"all\", \"sampled\", \"none\"";
+    const EXPECTED: &'static str = "one of \"all\", \"sampled\", \"none\"";
 }
 
-impl Read for ExtentWord {
-    fn read(value: &Value, at: &Path, faults: &mut Vec<ConfigFault>) -> Option<Self> {
-        read_word(value, at, faults)
+impl Decode for ExtentWord {
+    fn decode(value: &Value, at: &Path, errors: &mut Vec<ConfigError>) -> Option<Self> {
+        decode_enum(value, at, errors)
     }
 }

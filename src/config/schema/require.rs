@@ -1,4 +1,4 @@
-//! `require` as the operator writes it: what a rule demands of the token. The doc comments are the reference manual.
+//! `require` as the operator writes it: what a rule demands of the token. The doc comments are the reference.
 //!
 //! ```json
 //! "require": {
@@ -16,8 +16,8 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::ClaimPath;
-use crate::config::fault::{ConfigFault, ConfigProblem, Path};
-use crate::config::reading::{Read, document, expect};
+use crate::config::decode::{Decode, document, expect};
+use crate::config::error::{ConfigError, ConfigErrorKind, Path};
 use crate::policy::requirement::ClaimValue;
 
 document! {
@@ -67,7 +67,7 @@ document! {
 }
 
 document! {
-    /// What one claim must hold; exactly one of the five tests. Values are texts, numbers, `true` and `false`, compared
+    /// What one claim must hold; exactly one of the five tests. Values are strings, numbers and booleans, compared
     /// whole and by type. A claim that is a single value counts as a list of one.
     ClaimTestDocument {
         /// The claim: a name, or a list of names that leads to a nested one. Names are literal, dots and all. In the
@@ -99,28 +99,28 @@ pub enum ClaimsDocument {
 #[derive(Debug)]
 pub struct AcrDocument(pub Vec<String>);
 
-impl Read for Box<RequireDocument> {
-    fn read(value: &Value, at: &Path, faults: &mut Vec<ConfigFault>) -> Option<Self> {
-        RequireDocument::read(value, at, faults).map(Self::new)
+impl Decode for Box<RequireDocument> {
+    fn decode(value: &Value, at: &Path, errors: &mut Vec<ConfigError>) -> Option<Self> {
+        RequireDocument::decode(value, at, errors).map(Self::new)
     }
 }
 
-impl Read for ClaimsDocument {
-    fn read(value: &Value, at: &Path, faults: &mut Vec<ConfigFault>) -> Option<Self> {
+impl Decode for ClaimsDocument {
+    fn decode(value: &Value, at: &Path, errors: &mut Vec<ConfigError>) -> Option<Self> {
         match value {
             Value::Object(members) => {
                 let mut tests = BTreeMap::new();
                 for (name, value) in members {
-                    tests.extend(short_test(value, &at.member(name), faults).map(|test| (name.clone(), test)));
+                    tests.extend(short_test(value, &at.member(name), errors).map(|test| (name.clone(), test)));
                 }
                 Some(Self::ByName(tests))
             }
-            Value::Array(_) => Vec::read(value, at, faults).map(Self::List),
+            Value::Array(_) => Vec::decode(value, at, errors).map(Self::List),
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => expect(
                 None,
                 "an object of claim names with what each must hold, or a list of tests with `claim` in each",
                 at,
-                faults,
+                errors,
             ),
         }
     }
@@ -128,48 +128,48 @@ impl Read for ClaimsDocument {
 
 /// `"finance"` for `{"equals": "finance"}`. A bare list is not read: beside `scopes`, which wants all, and `groups`,
 /// which wants one, nobody can know which was meant.
-fn short_test(value: &Value, at: &Path, faults: &mut Vec<ConfigFault>) -> Option<ClaimTestDocument> {
+fn short_test(value: &Value, at: &Path, errors: &mut Vec<ConfigError>) -> Option<ClaimTestDocument> {
     let problem = match value {
-        Value::Object(_) => return ClaimTestDocument::read(value, at, faults),
+        Value::Object(_) => return ClaimTestDocument::decode(value, at, errors),
         Value::String(_) | Value::Number(_) | Value::Bool(_) => {
-            let equals = Some(ClaimValue::read(value, at, faults)?);
+            let equals = Some(ClaimValue::decode(value, at, errors)?);
             return Some(ClaimTestDocument { equals, ..ClaimTestDocument::default() });
         }
         Value::Array(_) => "say which is meant: {\"one_of\": [...]} or {\"contains_all\": [...]}",
         Value::Null => "to demand that there is no such claim, write {\"exists\": false}",
     };
-    faults.push(at.fault(ConfigProblem::Unusable(problem)));
+    errors.push(at.error(ConfigErrorKind::Invalid(problem)));
     None
 }
 
-impl Read for AcrDocument {
-    fn read(value: &Value, at: &Path, faults: &mut Vec<ConfigFault>) -> Option<Self> {
+impl Decode for AcrDocument {
+    fn decode(value: &Value, at: &Path, errors: &mut Vec<ConfigError>) -> Option<Self> {
         match value {
             Value::String(text) => Some(Self(vec![text.clone()])),
-            Value::Array(_) => Vec::read(value, at, faults).map(Self),
+            Value::Array(_) => Vec::decode(value, at, errors).map(Self),
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => {
-                expect(None, "an `acr` value, or a list of them", at, faults)
+                expect(None, "an `acr` value, or a list of them", at, errors)
             }
         }
     }
 }
 
-impl Read for ClaimValue {
-    fn read(value: &Value, at: &Path, faults: &mut Vec<ConfigFault>) -> Option<Self> {
-        // Beyond 2^53 two whole numbers are one double, so that another number than the one written would pass.
+impl Decode for ClaimValue {
+    fn decode(value: &Value, at: &Path, errors: &mut Vec<ConfigError>) -> Option<Self> {
+        // Beyond 2^53 several integers are one double, so that another number than the written one would match.
         const EXACT: f64 = 9_007_199_254_740_991.0;
         let read = match value {
-            Value::String(text) if text.is_empty() => Err("an empty text; was something left out?"),
+            Value::String(text) if text.is_empty() => Err("an empty string; is something missing?"),
             Value::String(text) => Ok(Self::Text(text.clone())),
             Value::Bool(truth) => Ok(Self::Bool(*truth)),
             Value::Number(number) => match number.as_f64().filter(|number| number.abs() <= EXACT) {
                 Some(number) => Ok(Self::Number(number)),
-                None => Err("a number beyond 2^53 is not compared exactly; let the issuer write it as a text"),
+                None => Err("a number beyond 2^53 is not compared exactly; let the issuer write it as a string"),
             },
             Value::Null | Value::Array(_) | Value::Object(_) => {
-                return expect(None, "a text, a number, true or false", at, faults);
+                return expect(None, "a string, a number or a boolean", at, errors);
             }
         };
-        read.map_err(|problem| faults.push(at.fault(ConfigProblem::Unusable(problem)))).ok()
+        read.map_err(|problem| errors.push(at.error(ConfigErrorKind::Invalid(problem)))).ok()
     }
 }

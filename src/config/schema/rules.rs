@@ -3,8 +3,8 @@
 use serde_json::Value;
 
 use super::require::RequireDocument;
-use crate::config::fault::{ConfigFault, Path};
-use crate::config::reading::{Read, Words, document, read_word};
+use crate::config::decode::{Decode, StringEnum, decode_enum, document};
+use crate::config::error::{ConfigError, Path};
 use crate::policy::Access;
 
 document! {
@@ -12,21 +12,21 @@ document! {
     RuleDocument {
         /// A name for the log, each once.
         name: String,
-        /// The requests it is for. Left out: all.
+        /// The requests it is for. Default: all.
         conditions as "match": MatchDocument,
         /// `public`: everybody passes, a token is not looked at (and is taken out all the same). `optional`: without a
         /// credential a request passes, with one it must be good. `token`: a good token is needed. `deny`: nobody
-        /// passes. Left out: `token`.
+        /// passes. Default: `token`.
         access: Access,
         /// What the token must have besides.
         require: RequireDocument,
         /// What `require` would refuse is let pass and logged (`would_deny`). A good token is needed all the same.
         report_only: bool,
         /// Where another log-in would help, browsers that go to a page are sent to `responses.login` instead of being
-        /// answered 401. Left out: no.
+        /// answered 401. Default: `false`.
         redirect_browsers: bool,
         /// The issuer is asked about each token, JWTs too: a revoked one is refused within `introspection.cache_ttl`. Not
-        /// with `public` or `deny`. Left out: no.
+        /// with `public` or `deny`. Default: `false`.
         introspect: bool,
     }
 }
@@ -35,7 +35,7 @@ document! {
     /// The requests of a rule: all that is written must hold. Nothing else of a request is looked at: neither its query
     /// nor fields such as `x-original-url`.
     MatchDocument {
-        /// The hosts, without ports: names, addresses, or `*.acme.com` for all below. Left out: all.
+        /// The hosts, without ports: names, addresses, or `*.acme.com` for all below. Default: all.
         hosts: Vec<String>,
         /// This path, with or without a slash at its end.
         path: String,
@@ -43,9 +43,9 @@ document! {
         path_prefix: String,
         /// The whole path by a regular expression, linear in time.
         path_regex: String,
-        /// Whether `/Admin` is `/admin`, for backends that route so. Not with `public` or `optional`. Left out: no.
+        /// Whether `/Admin` is `/admin`, for backends that route so. Not with `public` or `optional`. Default: `false`.
         ignore_case: bool,
-        /// The methods, in capitals. Left out: all.
+        /// The methods, in capitals. Default: all.
         methods: Vec<String>,
     }
 }
@@ -66,14 +66,14 @@ document! {
     }
 }
 
-impl Words for Access {
-    const WORDS: &'static [(&'static str, Self)] =
+impl StringEnum for Access {
+    const VARIANTS: &'static [(&'static str, Self)] =
         &[("public", Self::Public), ("optional", Self::Optional), ("token", Self::Token), ("deny", Self::Deny)];
-    const WANTED: &'static str = "one of \"public\", \"optional\", \"token\", \"deny\"";
+    const EXPECTED: &'static str = "one of \"public\", \"optional\", \"token\", \"deny\"";
 }
 
-impl Read for Access {
-    fn read(value: &Value, at: &Path, faults: &mut Vec<ConfigFault>) -> Option<Self> {
-        read_word(value, at, faults)
+impl Decode for Access {
+    fn decode(value: &Value, at: &Path, errors: &mut Vec<ConfigError>) -> Option<Self> {
+        decode_enum(value, at, errors)
     }
 }

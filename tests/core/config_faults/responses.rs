@@ -56,7 +56,7 @@ fn every_fault_of_the_answers_is_listed_at_once() {
     let origin =
         "an origin such as \"https://app.acme.com\": scheme, host and port only, no path and no slash at the end";
     let lines = [
-        "$.default_rule.redirect_browsers: expected true or false".to_owned(),
+        "$.default_rule.redirect_browsers: expected a boolean".to_owned(),
         format!("$.rules[0].redirect_browsers: {never}"),
         format!("$.rules[1].redirect_browsers: {never}"),
         "$.responses.realm: 1 to 128 printable ASCII characters".to_owned(),

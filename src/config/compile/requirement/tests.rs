@@ -1,33 +1,33 @@
 use super::*;
-use crate::config::reading::Read;
+use crate::config::decode::Decode;
 use crate::policy::requirement::ClaimValue;
 use serde_json::{Value, json};
 use wasm_bindgen_test::wasm_bindgen_test;
 
-/// What the loader makes of a `require`: the requirement if there is no fault, the faults, the warnings.
+/// What the loader makes of a `require`: the requirement if there is no fault, the errors, the warnings.
 pub(super) fn compiled(document: &Value) -> (Option<Requirement>, Vec<String>, Vec<String>) {
     let at = Path::root().member("require");
-    let mut faults = Vec::new();
-    let document = RequireDocument::read(document, &at, &mut faults);
-    let mut findings = Findings {
-        faults: &mut faults,
+    let mut errors = Vec::new();
+    let document = RequireDocument::decode(document, &at, &mut errors);
+    let mut diagnostics = Diagnostics {
+        errors: &mut errors,
         warnings: Vec::new(),
         insecure_settings: 0,
         environment: &crate::config::no_environment,
     };
-    let requirement = document.and_then(|document| requirement(document, &at, &mut findings));
-    let warnings = findings.warnings;
-    let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
-    assert!(requirement.is_some() || !faults.is_empty(), "refused without a word");
-    (requirement.filter(|_| faults.is_empty()), faults, warnings)
+    let requirement = document.and_then(|document| requirement(document, &at, &mut diagnostics));
+    let warnings = diagnostics.warnings;
+    let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
+    assert!(requirement.is_some() || !errors.is_empty(), "refused without a word");
+    (requirement.filter(|_| errors.is_empty()), errors, warnings)
 }
 
 fn terms(document: &Value) -> Vec<Term> {
-    let (requirement, faults, _) = compiled(document);
-    requirement.unwrap_or_else(|| panic!("{document}: {faults:?}")).terms().to_vec()
+    let (requirement, errors, _) = compiled(document);
+    requirement.unwrap_or_else(|| panic!("{document}: {errors:?}")).terms().to_vec()
 }
 
-fn faults(document: &Value) -> Vec<String> {
+fn errors(document: &Value) -> Vec<String> {
     compiled(document).1
 }
 
@@ -223,7 +223,7 @@ fn every_fault_is_said_once_where_it_is() {
         (json!({"any_of": vec![json!({"groups": ["a"]}); 256]}), "", "more than 256"),
     ];
     for (document, path, hint) in rows {
-        let found = faults(&document);
+        let found = errors(&document);
         assert_eq!(found.len(), 1, "{document}: {found:?}");
         let (at, said) = found[0].split_once(": ").unwrap();
         assert_eq!(at, format!("$.require{path}"), "{document}: {said}");
@@ -244,7 +244,7 @@ fn what_only_looks_contradictory_is_let_through() {
         json!({"not": {"all_of": [{"groups": ["a"]}, {"amr": ["b"]}]}}),
         json!({"any_of": vec![json!({"groups": ["a"]}); 255]}),
     ] {
-        assert_eq!(faults(&document), [""; 0], "{document}");
+        assert_eq!(errors(&document), [""; 0], "{document}");
     }
 }
 
@@ -255,7 +255,7 @@ fn all_faults_are_said_at_once() {
         "claims": {"a": ["x"], "b": {"exists": 1}},
         "any_of": [{"scopes": ["ok"]}, {"client_ids": []}, {"any_of": [{}]}], "not": {"acr": "phr"}
     });
-    let mut found = faults(&document);
+    let mut found = errors(&document);
     found.sort();
     let paths: Vec<&str> = found.iter().map(|fault| fault.split_once(": ").unwrap().0).collect();
     let expected = [
@@ -283,8 +283,8 @@ fn it_nests_six_deep_and_no_deeper() {
             _ => json!({ "not": inner }),
         })
     };
-    assert_eq!(faults(&nested(6)), [""; 0]);
-    let found = faults(&nested(7));
+    assert_eq!(errors(&nested(6)), [""; 0]);
+    let found = errors(&nested(7));
     assert_eq!(found.len(), 1, "{found:?}");
     assert!(found[0].ends_with("stand in each other more than 6 deep"), "{found:?}");
 }
@@ -300,7 +300,7 @@ fn no_value_of_the_document_is_in_a_fault() {
         json!({ "claims": secret }),
         json!({ "groups": [secret, secret] }),
     ] {
-        let found = faults(&document);
+        let found = errors(&document);
         assert!(!found.is_empty() && found.iter().all(|fault| !fault.contains("s3cr3t")), "{found:?}");
     }
 }

@@ -1,9 +1,8 @@
-//! The document described for people and editors, from the types that read it: a JSON Schema, and the reference.
-//!
-//! Their doc comments are the texts. Natively only: the module describes nothing, and would carry every one of them.
+//! A JSON Schema and a reference of the document, generated from the types that decode it and their doc comments.
+//! Natively only, so that the module does not contain the texts.
 
 mod draft_04;
-mod reference;
+mod markdown;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,9 +10,9 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 
 use super::NativeCrypto;
-use super::reading::Words;
+use super::decode::StringEnum;
 use super::schema::audit::ExtentWord;
-use super::schema::handover::{FilterStateDocument, StateClaimDocument, WORDS};
+use super::schema::forwarding::{FilterStateDocument, STATE_ITEMS, StateClaimDocument};
 use super::schema::introspection::{CalloutHeaderValue, ClientAuth, Secret, SecretDocument};
 use super::schema::require::{AcrDocument, ClaimTestDocument, ClaimsDocument, RequireDocument};
 use super::schema::{ClaimPath, Document};
@@ -21,7 +20,7 @@ use crate::jose::Algorithm;
 use crate::policy::requirement::ClaimValue;
 use crate::policy::{Access, BodyFormat, ClaimFormat, Detail};
 
-/// Which fields nobody can leave out. The loader says so too, and of others that depend on each other.
+/// Required fields. The loader checks these, and fields that require each other.
 const REQUIRED: [(&str, &[&str]); 12] = [
     ("Document", &["providers"]),
     ("OktaDocument", &["domain"]),
@@ -37,9 +36,9 @@ const REQUIRED: [(&str, &[&str]); 12] = [
     ("LoginDocument", &["url"]),
 ];
 
-/// The structures of the document, as they are described.
+/// The described structures of the document.
 #[derive(Debug, Default)]
-pub struct Manual {
+pub struct Reference {
     structures: BTreeMap<&'static str, Structure>,
 }
 
@@ -54,30 +53,30 @@ struct Structure {
 pub(super) struct Field {
     pub(super) name: &'static str,
     pub(super) doc: String,
-    /// The schema of what may stand there.
+    /// The schema of its value.
     pub(super) value: Value,
 }
 
-/// What may stand in the document, and can be described.
+/// A type of the document.
 pub(super) trait Described {
-    /// The schema of its values. Structures are put into `manual`, and are referred to.
-    fn describe(manual: &mut Manual) -> Value;
+    /// The schema of its values. Adds structures to `reference` and refers to them.
+    fn describe(reference: &mut Reference) -> Value;
 }
 
 /// The JSON Schema (2020-12) of the document.
 pub fn json_schema() -> Value {
-    let manual = Manual::of_document();
+    let reference = Reference::of_document();
     let mut definitions = Map::new();
-    for (name, structure) in manual.structures.iter().filter(|(name, _)| **name != "Document") {
+    for (name, structure) in reference.structures.iter().filter(|(name, _)| **name != "Document") {
         definitions.insert(plain(name).to_owned(), Value::Object(object_schema(name, structure)));
     }
     let mut root = Map::new();
     root.insert("$schema".to_owned(), json!("https://json-schema.org/draft/2020-12/schema"));
     root.insert("title".to_owned(), json!("okta-proxy-wasm"));
-    if let Some(document) = manual.structures.get("Document") {
+    if let Some(document) = reference.structures.get("Document") {
         let mut members = object_schema("Document", document);
         if let Some(properties) = members.get_mut("properties").and_then(Value::as_object_mut) {
-            // Editors want it at the top.
+            // For editors.
             properties.insert("$schema".to_owned(), json!({ "type": "string" }));
         }
         root.extend(members);
@@ -91,19 +90,19 @@ pub fn json_schema_draft_04() -> Value {
     draft_04::converted(&json_schema())
 }
 
-/// The reference for people, in Markdown.
-pub fn reference() -> String {
-    reference::written(&Manual::of_document())
+/// The reference in Markdown.
+pub fn markdown() -> String {
+    markdown::render(&Reference::of_document())
 }
 
-impl Manual {
+impl Reference {
     fn of_document() -> Self {
-        let mut manual = Self::default();
-        Document::describe(&mut manual);
-        manual
+        let mut reference = Self::default();
+        Document::describe(&mut reference);
+        reference
     }
 
-    /// Describes a structure, once; refers to it.
+    /// Describes a structure, once, and returns a reference to it.
     pub(super) fn structure(
         &mut self,
         name: &'static str,
@@ -111,7 +110,7 @@ impl Manual {
         fields: impl FnOnce(&mut Self) -> Vec<Field>,
     ) -> Value {
         if !self.structures.contains_key(name) {
-            // It may stand within itself.
+            // A structure may contain itself.
             self.structures.insert(name, Structure::default());
             let fields = fields(self);
             self.structures.insert(name, Structure { doc: text(doc), fields });
@@ -120,7 +119,7 @@ impl Manual {
     }
 }
 
-/// The lines of a doc comment as one text.
+/// The lines of a doc comment as paragraphs.
 pub(super) fn text(lines: &[&str]) -> String {
     let lines: Vec<&str> = lines.iter().map(|line| line.trim()).collect();
     let paragraphs = lines.split(|line| line.is_empty()).map(|lines| lines.join(" "));
@@ -139,8 +138,8 @@ fn required(name: &str) -> &'static [&'static str] {
 fn object_schema(name: &str, structure: &Structure) -> Map<String, Value> {
     let mut properties = Map::new();
     for field in &structure.fields {
-        let is_needed = required(name).contains(&field.name);
-        let mut value = if is_needed { field.value.clone() } else { or_null(&field.value) };
+        let is_required = required(name).contains(&field.name);
+        let mut value = if is_required { field.value.clone() } else { or_null(&field.value) };
         if let Some(members) = value.as_object_mut() {
             members.insert("description".to_owned(), json!(field.doc));
         }
@@ -157,7 +156,7 @@ fn object_schema(name: &str, structure: &Structure) -> Map<String, Value> {
     schema
 }
 
-/// What is left out may be written as `null`.
+/// Optional fields may be `null`.
 fn or_null(schema: &Value) -> Value {
     let with = |list: &Value, one: Value| -> Value {
         let list = list.as_array().cloned().unwrap_or_else(|| vec![list.clone()]);
@@ -180,16 +179,16 @@ fn or_null(schema: &Value) -> Value {
 macro_rules! described {
     ($($type:ty: $schema:expr;)*) => { $(
         impl Described for $type {
-            fn describe(_: &mut Manual) -> Value {
+            fn describe(_: &mut Reference) -> Value {
                 $schema
             }
         }
     )* };
 }
 
-fn words<T: Words>() -> Value {
-    let words: Vec<&str> = T::WORDS.iter().map(|(word, _)| *word).collect();
-    json!({ "type": "string", "enum": words })
+fn variants<T: StringEnum>() -> Value {
+    let variants: Vec<&str> = T::VARIANTS.iter().map(|(name, _)| *name).collect();
+    json!({ "type": "string", "enum": variants })
 }
 
 described! {
@@ -199,13 +198,13 @@ described! {
     f64: json!({ "type": "number" });
     Duration: json!({ "type": "string", "pattern": "^[0-9][0-9.]*[smh]$" });
     Map<String, Value>: json!({ "type": "object" });
-    Access: words::<Self>();
-    BodyFormat: words::<Self>();
-    ClaimFormat: words::<Self>();
-    ClientAuth: words::<Self>();
-    Detail: words::<Self>();
-    ExtentWord: words::<Self>();
-    NativeCrypto: words::<Self>();
+    Access: variants::<Self>();
+    BodyFormat: variants::<Self>();
+    ClaimFormat: variants::<Self>();
+    ClientAuth: variants::<Self>();
+    Detail: variants::<Self>();
+    ExtentWord: variants::<Self>();
+    NativeCrypto: variants::<Self>();
     Algorithm: json!({ "type": "string", "enum": Algorithm::names().collect::<Vec<_>>() });
     ClaimPath: json!({ "anyOf": [
         { "type": "string", "minLength": 1 },
@@ -216,38 +215,38 @@ described! {
 }
 
 impl<T: Described> Described for Vec<T> {
-    fn describe(manual: &mut Manual) -> Value {
-        json!({ "type": "array", "items": T::describe(manual) })
+    fn describe(reference: &mut Reference) -> Value {
+        json!({ "type": "array", "items": T::describe(reference) })
     }
 }
 
 impl<T: Described> Described for BTreeMap<String, T> {
-    fn describe(manual: &mut Manual) -> Value {
-        json!({ "type": "object", "additionalProperties": T::describe(manual) })
+    fn describe(reference: &mut Reference) -> Value {
+        json!({ "type": "object", "additionalProperties": T::describe(reference) })
     }
 }
 
 impl Described for Box<RequireDocument> {
-    fn describe(manual: &mut Manual) -> Value {
-        RequireDocument::describe(manual)
+    fn describe(reference: &mut Reference) -> Value {
+        RequireDocument::describe(reference)
     }
 }
 
 impl Described for Secret {
-    fn describe(manual: &mut Manual) -> Value {
-        SecretDocument::describe(manual)
+    fn describe(reference: &mut Reference) -> Value {
+        SecretDocument::describe(reference)
     }
 }
 
 impl Described for CalloutHeaderValue {
-    fn describe(manual: &mut Manual) -> Value {
-        json!({ "anyOf": [{ "type": "string", "minLength": 1 }, Secret::describe(manual)] })
+    fn describe(reference: &mut Reference) -> Value {
+        json!({ "anyOf": [{ "type": "string", "minLength": 1 }, Secret::describe(reference)] })
     }
 }
 
 impl Described for ClaimsDocument {
-    fn describe(manual: &mut Manual) -> Value {
-        let (test, value) = (ClaimTestDocument::describe(manual), ClaimValue::describe(manual));
+    fn describe(reference: &mut Reference) -> Value {
+        let (test, value) = (ClaimTestDocument::describe(reference), ClaimValue::describe(reference));
         json!({ "anyOf": [
             { "type": "object", "additionalProperties": { "anyOf": [value, test] } },
             { "type": "array", "items": test },
@@ -256,7 +255,7 @@ impl Described for ClaimsDocument {
 }
 
 impl Described for FilterStateDocument {
-    fn describe(manual: &mut Manual) -> Value {
-        json!({ "anyOf": [{ "type": "string", "enum": WORDS }, StateClaimDocument::describe(manual)] })
+    fn describe(reference: &mut Reference) -> Value {
+        json!({ "anyOf": [{ "type": "string", "enum": STATE_ITEMS }, StateClaimDocument::describe(reference)] })
     }
 }

@@ -4,8 +4,8 @@
 use serde_json::Value;
 
 use super::ClaimPath;
-use crate::config::fault::{ConfigFault, ConfigProblem, Path};
-use crate::config::reading::{Read, document};
+use crate::config::decode::{Decode, document};
+use crate::config::error::{ConfigError, ConfigErrorKind, Path};
 use crate::policy::{ClaimFormat, ClaimSource, DecisionPart, StateSource};
 
 document! {
@@ -15,7 +15,7 @@ document! {
         name: String,
         /// The claim: a name, or a list of names that leads to a nested one. Names are literal.
         claim: ClaimPath,
-        /// `string`, `space`, `comma` or `json`, as in `claim_to_headers`. Left out: `string`.
+        /// `string`, `space`, `comma` or `json`, as in `claim_to_headers`. Default: `string`.
         format: ClaimFormat,
     }
 }
@@ -25,9 +25,9 @@ document! {
     ProtectedResourceDocument {
         /// The resource's identifier: the `https` URL that clients use, in one spelling, without query.
         resource: String,
-        /// The issuers whose tokens are accepted. Left out: those of all providers.
+        /// The issuers whose tokens are accepted. Default: those of all providers.
         authorization_servers: Vec<String>,
-        /// The scopes that clients may ask for. Left out: those that are asked for by the rules that requests for this
+        /// The scopes that clients may ask for. Default: those that are asked for by the rules that requests for this
         /// resource may come under.
         scopes_supported: Vec<String>,
         /// A name for people.
@@ -51,7 +51,7 @@ pub enum FilterStateDocument {
 }
 
 /// The words, the verdict's first.
-pub const WORDS: [&str; 15] = [
+pub const STATE_ITEMS: [&str; 15] = [
     "decision",
     "reason",
     "rule",
@@ -94,15 +94,15 @@ pub fn meaning(word: &str) -> Option<StateSource> {
     }
 }
 
-impl Read for FilterStateDocument {
-    fn read(value: &Value, at: &Path, faults: &mut Vec<ConfigFault>) -> Option<Self> {
+impl Decode for FilterStateDocument {
+    fn decode(value: &Value, at: &Path, errors: &mut Vec<ConfigError>) -> Option<Self> {
         if let Value::Object(_) = value {
-            return StateClaimDocument::read(value, at, faults).map(Self::Claim);
+            return StateClaimDocument::decode(value, at, errors).map(Self::Claim);
         }
-        let word = WORDS.into_iter().find(|word| value.as_str() == Some(word));
+        let word = STATE_ITEMS.into_iter().find(|word| value.as_str() == Some(word));
         let found = word.and_then(|word| Some(Self::Word(word, meaning(word)?)));
         if found.is_none() {
-            faults.push(at.fault(ConfigProblem::Unusable(
+            errors.push(at.error(ConfigErrorKind::Invalid(
                 "one of \"decision\", \"reason\", \"rule\", \"would_deny\", \"provider\", \"issuer\", \"subject\", \"client\", \"token_id\", \"scopes\", \"scopes_asked\", \"acr\", \"source\", \"proof\", \"introspection\", or an object with `name` and `claim`",
             )));
         }
