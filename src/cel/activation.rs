@@ -243,7 +243,7 @@ impl<'a> Activation<'a> {
     }
 
     fn has_other_host(&self) -> bool {
-        let written = self.head.the_only(":authority").unwrap_or_default();
+        let written = self.head.single(":authority").unwrap_or_default();
         read_host(written).is_some_and(|host| !written.eq_ignore_ascii_case(host.as_bytes()))
     }
 

@@ -11,14 +11,14 @@ impl Engine {
     pub fn stats(&self, now: UnixTime) -> Stats {
         let of_provider = |(id, keys): &(_, crate::keys::ProviderKeys)| {
             let name = Rc::clone(&self.policy.providers.get(*id)?.name);
-            let introspection = self.inquiries.of(*id).map(|introspection| introspection.stats(now));
+            let introspection = self.status.of(*id).map(|introspection| introspection.stats(now));
             Some(ProviderStats { name, keys: keys.stats(now), introspection })
         };
         Stats {
             parked: self.parked.len(),
-            token_cache: self.known.stats(),
+            token_cache: self.token_cache.stats(),
             providers: self.keys.iter().filter_map(of_provider).collect(),
-            revocations: self.inquiries.revocation_stats(now),
+            revocations: self.status.revocation_stats(now),
         }
     }
 }

@@ -7,9 +7,9 @@ use crate::signing::{AUDIENCE, ISSUER, SigningKey, key_set, payload, with};
 use crate::verdicts::{edits, reason};
 use okta_proxy_wasm::config;
 use okta_proxy_wasm::engine::{
-    Arrival, Decision, Engine, FetchOutcome, Jitter, PortableVerifier, Room, StreamId, Verdict,
+    Decision, Engine, FetchOutcome, Jitter, ParkingLimits, PortableVerifier, RequestOutcome, StreamId, Verdict,
 };
-use okta_proxy_wasm::http::{HeaderName, Reply, RequestHead};
+use okta_proxy_wasm::http::{HeaderName, LocalResponse, RequestHead};
 use okta_proxy_wasm::unix_time::UnixTime;
 use serde_json::{Value, json};
 use wasm_bindgen_test::wasm_bindgen_test;
@@ -24,7 +24,7 @@ fn one_issuer() -> Value {
 
 fn engine(configuration: &Value) -> Engine {
     let loaded = config::load(configuration.to_string().as_bytes(), &config::no_environment).unwrap();
-    Engine::new(loaded.policy, Box::new(PortableVerifier), Room::default(), UnixTime::from_secs(NOW))
+    Engine::new(loaded.policy, Box::new(PortableVerifier), ParkingLimits::default(), UnixTime::from_secs(NOW))
 }
 
 fn decide(configuration: &Value, fields: &[(&str, &str)]) -> Decision {
@@ -35,8 +35,10 @@ fn decide(configuration: &Value, fields: &[(&str, &str)]) -> Decision {
 fn decide_at(configuration: &Value, fields: &[(&str, &str)]) -> Decision {
     let head = fields.iter().map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec())).collect();
     match engine(configuration).on_request(StreamId(1), &RequestHead::new(head), UnixTime::from_secs(NOW)) {
-        Arrival::Decided(decision) => *decision,
-        Arrival::Parked | Arrival::Answered(_) | Arrival::Asks(_) => panic!("not decided"),
+        RequestOutcome::Decision(decision) => *decision,
+        RequestOutcome::Pending | RequestOutcome::LocalResponse(_) | RequestOutcome::NeedAttributes(_) => {
+            panic!("not decided")
+        }
     }
 }
 
@@ -48,7 +50,7 @@ fn with_payload(changes: Value) -> Decision {
     with_token(&SigningKey::a("k1").token(&with(&payload(NOW), changes)))
 }
 
-fn reply(decision: &Decision) -> &Reply {
+fn reply(decision: &Decision) -> &LocalResponse {
     match &decision.verdict {
         Verdict::Deny(reply) => reply,
         Verdict::Allow(_) => panic!("allowed"),
@@ -67,7 +69,7 @@ fn a_good_token_passes_with_its_identity_and_without_its_credential() {
             "x-granted-scopes=read:accounts write:accounts"
         ]
     );
-    assert_eq!(reason(&decision), "admitted");
+    assert_eq!(reason(&decision), "authorized");
 }
 
 #[wasm_bindgen_test(unsupported = test)]
@@ -221,7 +223,7 @@ fn two_credentials_are_a_malformed_request() {
         [&[("authorization", bearer.as_str()), ("authorization", bearer.as_str())][..], &[("authorization", &joined)]]
     {
         let decision = decide(&one_issuer(), fields);
-        assert_eq!(reason(&decision), "credential_repeated");
+        assert_eq!(reason(&decision), "multiple_credentials");
         assert_eq!(reply(&decision).status, 400);
         assert_eq!(
             reply(&decision).header(&HeaderName::WWW_AUTHENTICATE),
@@ -288,14 +290,14 @@ fn credentials_in_two_places_are_a_malformed_request_even_when_one_of_them_is_go
     for one in &places {
         for other in places.iter().chain(&bad).filter(|other| one.0 != other.0 || one.0 == "cookie") {
             let decision = decide_at(&many_sources(), &[(one.0, &one.1), (other.0, &other.1)]);
-            assert_eq!(reason(&decision), "credential_repeated", "{} {}", one.0, other.0);
+            assert_eq!(reason(&decision), "multiple_credentials", "{} {}", one.0, other.0);
             assert_eq!(reply(&decision).status, 400);
         }
     }
     for path in
         [format!("/?access_token={token}&access_token={token}"), format!("/?access_token={token}&access%5ftoken=x")]
     {
-        assert_eq!(reason(&decide_at(&many_sources(), &[(":path", &path)])), "credential_repeated");
+        assert_eq!(reason(&decide_at(&many_sources(), &[(":path", &path)])), "multiple_credentials");
     }
 }
 
@@ -376,7 +378,7 @@ fn a_request_that_waited_is_stripped_like_one_that_did_not() {
     configuration["providers"]["okta"]["jwks"] = json!({ "uri": format!("{ISSUER}/v1/keys") });
     configuration["providers"]["okta"]["upstream"] = json!("okta");
     let loaded = config::load(configuration.to_string().as_bytes(), &config::no_environment).unwrap();
-    let room = Room { requests: 100, bytes: 20_000 };
+    let room = ParkingLimits { requests: 100, bytes: 20_000 };
     let now = UnixTime::from_secs(NOW);
     let mut engine = Engine::new(loaded.policy, Box::new(PortableVerifier), room, now);
     let key = SigningKey::a("k1");
@@ -388,10 +390,12 @@ fn a_request_that_waited_is_stripped_like_one_that_did_not() {
         engine.on_request(StreamId(stream), &head, now)
     };
     let parked = arrive(1, format!("sid=1; access_token={token}; X=y"));
-    assert!(matches!(parked, Arrival::Parked), "{parked:?}");
+    assert!(matches!(parked, RequestOutcome::Pending), "{parked:?}");
     match arrive(2, format!("access_token={token}; big={}", "b".repeat(20_000))) {
-        Arrival::Decided(decision) => assert_eq!(reason(&decision), "too_many_waiting"),
-        Arrival::Parked | Arrival::Answered(_) | Arrival::Asks(_) => panic!("there is no room for its cookies"),
+        RequestOutcome::Decision(decision) => assert_eq!(reason(&decision), "too_many_pending"),
+        RequestOutcome::Pending | RequestOutcome::LocalResponse(_) | RequestOutcome::NeedAttributes(_) => {
+            panic!("there is no room for its cookies")
+        }
     }
     let body = key_set(&[&key]).to_string().into_bytes();
     let outbox = engine.on_fetched(fetch.id, FetchOutcome::Response { status: 200, cache_control: None, body }, now);
@@ -415,13 +419,15 @@ fn a_token_is_good_before_exp_plus_the_skew_and_not_at_it() {
         let token = SigningKey::a("k1").token(&with(&payload(NOW), json!({ "exp": exp })));
         let head = RequestHead::new(vec![("authorization".to_owned(), format!("Bearer {token}").into_bytes())]);
         match engine(&one_issuer()).on_request(StreamId(1), &head, now) {
-            Arrival::Decided(decision) => reason(&decision),
-            Arrival::Parked | Arrival::Answered(_) | Arrival::Asks(_) => panic!("not decided"),
+            RequestOutcome::Decision(decision) => reason(&decision),
+            RequestOutcome::Pending | RequestOutcome::LocalResponse(_) | RequestOutcome::NeedAttributes(_) => {
+                panic!("not decided")
+            }
         }
     };
     let end = UnixTime::from_secs(NOW + 60);
     assert_eq!(engine_at(end, NOW), "token_expired");
-    assert_eq!(engine_at(UnixTime::from_millis(end.as_millis() - 1), NOW), "admitted");
+    assert_eq!(engine_at(UnixTime::from_millis(end.as_millis() - 1), NOW), "authorized");
 }
 
 #[wasm_bindgen_test(unsupported = test)]
@@ -434,8 +440,8 @@ fn keys_of_one_issuer_never_verify_a_token_of_another() {
     };
     let verdict =
         |key: &SigningKey, issuer: &str| reason(&decide(&configuration, &[("authorization", &bearer(key, issuer))]));
-    assert_eq!(verdict(&a, ISSUER), "admitted");
-    assert_eq!(verdict(&b, "https://b.example"), "admitted");
+    assert_eq!(verdict(&a, ISSUER), "authorized");
+    assert_eq!(verdict(&b, "https://b.example"), "authorized");
     assert_eq!(verdict(&b, ISSUER), "signature_invalid");
     assert_eq!(verdict(&a, "https://b.example"), "signature_invalid");
 }
@@ -448,7 +454,7 @@ fn only_allowed_clients_pass_where_there_is_a_list() {
         let token = SigningKey::a("k1").token(&with(&payload(NOW), changes));
         reason(&decide(&configuration, &[("authorization", &format!("Bearer {token}"))]))
     };
-    assert_eq!(verdict(json!({})), "admitted");
+    assert_eq!(verdict(json!({})), "authorized");
     assert_eq!(verdict(json!({ "cid": "0oa2other" })), "client_unexpected");
     assert_eq!(verdict(json!({ "cid": null })), "client_unexpected");
 }
@@ -493,12 +499,12 @@ fn token_of_each_issuer_of_a_provider_is_accepted_and_its_issuer_is_named() {
         let decision = decide(issuer, "/", json!({}));
         assert_eq!(edits(&decision), ["-authorization", &format!("x-issuer={issuer}")]);
         assert_eq!((&line(&decision)["provider"], &line(&decision)["issuer"]), (&json!("okta"), &json!(issuer)));
-        let told: Vec<_> = decision.told.iter().map(|entry| format!("{entry:?}")).collect();
+        let told: Vec<_> = decision.filter_state.iter().map(|entry| format!("{entry:?}")).collect();
         assert!(told.iter().any(|entry| entry.contains(issuer)), "{told:?}");
         let expired = decide(issuer, "/", json!({ "exp": NOW - 3600 }));
         assert_eq!((reason(&expired), &line(&expired)["issuer"]), ("token_expired", &json!(issuer)));
         let on_rule = decide(issuer, "/t2", json!({}));
-        assert_eq!(reason(&on_rule) == "admitted", issuer.contains("/t2/"), "{issuer}");
+        assert_eq!(reason(&on_rule) == "authorized", issuer.contains("/t2/"), "{issuer}");
         assert_eq!(line(&on_rule)["issuer"], issuer, "a token that a rule rejects");
     }
     for issuer in [

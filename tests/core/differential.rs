@@ -12,7 +12,7 @@ use std::process::{Command, Stdio};
 use crate::forge::{self, Forge, base64url, signature_of, with_signature};
 use crate::signing::{AUDIENCE, ISSUER};
 use okta_proxy_wasm::config;
-use okta_proxy_wasm::engine::{Arrival, Engine, PortableVerifier, Room, StreamId, Verdict};
+use okta_proxy_wasm::engine::{Engine, ParkingLimits, PortableVerifier, RequestOutcome, StreamId, Verdict};
 use okta_proxy_wasm::http::RequestHead;
 use okta_proxy_wasm::unix_time::UnixTime;
 use serde_json::{Map, Value, json};
@@ -587,18 +587,20 @@ fn keys() -> Vec<Value> {
     vec![Forge::RsaA.jwk("rsa"), Forge::P256.jwk("p256"), Forge::P384.jwk("p384"), Forge::Ed25519.jwk("ed25519")]
 }
 
-/// Our reason, `admitted` when the token passes.
+/// Our reason, `authorized` when the token passes.
 fn ours(cases: &[Case]) -> Vec<&'static str> {
     let configuration = json!({ "providers": { "a": { "issuer": ISSUER, "audiences": [AUDIENCE],
         "clock_skew": format!("{TOLERANCE}s"), "algorithms": SIGNERS.map(|(name, _, _)| name),
         "jwks": { "inline": { "keys": keys() } } } }, "token": { "max_bytes": 61440 } });
     let now = UnixTime::from_secs(NOW);
     let policy = config::load(configuration.to_string().as_bytes(), &config::no_environment).unwrap().policy;
-    let mut engine = Engine::new(policy, Box::new(PortableVerifier), Room::default(), now);
+    let mut engine = Engine::new(policy, Box::new(PortableVerifier), ParkingLimits::default(), now);
     let mut judge = |token: &str| {
         let head = RequestHead::new(vec![("authorization".to_owned(), format!("Bearer {token}").into_bytes())]);
-        let Arrival::Decided(decision) = engine.on_request(StreamId(1), &head, now) else { panic!("not decided") };
-        assert_eq!(matches!(decision.verdict, Verdict::Allow(_)), decision.audit.reason() == "admitted");
+        let RequestOutcome::Decision(decision) = engine.on_request(StreamId(1), &head, now) else {
+            panic!("not decided")
+        };
+        assert_eq!(matches!(decision.verdict, Verdict::Allow(_)), decision.audit.reason() == "authorized");
         decision.audit.reason()
     };
     cases.iter().map(|case| judge(&case.token)).collect()
@@ -658,7 +660,7 @@ fn three_implementations_agree_or_the_difference_is_explained() {
         let tally = tallies.entry(&case.kind).or_default();
         tally.cases += 1;
         let example = format!("we: {ours}; jose: {jose:?}; joserfc: {joserfc:?}");
-        match (*ours == "admitted", jose.is_none(), joserfc.is_none()) {
+        match (*ours == "authorized", jose.is_none(), joserfc.is_none()) {
             (true, true, true) => {
                 tally.accepted_by_all += 1;
                 accepted_by_all += 1;

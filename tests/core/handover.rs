@@ -4,8 +4,8 @@
 use crate::signing::{AUDIENCE, ISSUER, SigningKey, key_set, payload, with};
 use crate::verdicts::{edits, reason};
 use okta_proxy_wasm::config;
-use okta_proxy_wasm::engine::{Arrival, Decision, Engine, PortableVerifier, Room, StreamId, Verdict};
-use okta_proxy_wasm::http::{HeaderName, Reply, RequestHead};
+use okta_proxy_wasm::engine::{Decision, Engine, ParkingLimits, PortableVerifier, RequestOutcome, StreamId, Verdict};
+use okta_proxy_wasm::http::{HeaderName, LocalResponse, RequestHead};
 use okta_proxy_wasm::unix_time::UnixTime;
 use serde_json::{Value, json};
 use wasm_bindgen_test::wasm_bindgen_test;
@@ -26,10 +26,10 @@ impl Gate {
             "issuer": ISSUER, "audiences": [AUDIENCE], "jwks": { "inline": key_set(&[&SigningKey::a("k1")]) } } } });
         let loaded = config::load(with(&issuer, members).to_string().as_bytes(), &config::no_environment).unwrap();
         let (verifier, now) = (Box::new(PortableVerifier), UnixTime::from_secs(NOW));
-        Self { engine: Engine::new(loaded.policy, verifier, Room::default(), now), streams: 0 }
+        Self { engine: Engine::new(loaded.policy, verifier, ParkingLimits::default(), now), streams: 0 }
     }
 
-    fn arrive(&mut self, fields: &[(&str, &str)]) -> Arrival {
+    fn arrive(&mut self, fields: &[(&str, &str)]) -> RequestOutcome {
         self.streams += 1;
         let head = fields.iter().map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec())).collect();
         self.engine.on_request(StreamId(self.streams), &RequestHead::new(head), UnixTime::from_secs(NOW))
@@ -37,8 +37,10 @@ impl Gate {
 
     fn decide(&mut self, fields: &[(&str, &str)]) -> Decision {
         match self.arrive(fields) {
-            Arrival::Decided(decision) => *decision,
-            Arrival::Parked | Arrival::Answered(_) | Arrival::Asks(_) => panic!("not decided"),
+            RequestOutcome::Decision(decision) => *decision,
+            RequestOutcome::Pending | RequestOutcome::LocalResponse(_) | RequestOutcome::NeedAttributes(_) => {
+                panic!("not decided")
+            }
         }
     }
 
@@ -51,10 +53,10 @@ impl Gate {
     }
 
     /// The filter's own answer, if it gives one.
-    fn answer(&mut self, method: &str, host: &str, path: &str) -> Option<Reply> {
+    fn answer(&mut self, method: &str, host: &str, path: &str) -> Option<LocalResponse> {
         match self.arrive(&[(":method", method), (":authority", host), (":path", path)]) {
-            Arrival::Answered(reply) => Some(reply),
-            Arrival::Decided(_) | Arrival::Parked | Arrival::Asks(_) => None,
+            RequestOutcome::LocalResponse(reply) => Some(reply),
+            RequestOutcome::Decision(_) | RequestOutcome::Pending | RequestOutcome::NeedAttributes(_) => None,
         }
     }
 
@@ -78,7 +80,7 @@ fn refusal(decision: &Decision) -> (u16, String) {
 
 /// What is told of a decision: `name=value`.
 fn told(decision: &Decision) -> Vec<String> {
-    decision.told.iter().map(|entry| format!("{}={}", entry.name, entry.value.as_str())).collect()
+    decision.filter_state.iter().map(|entry| format!("{}={}", entry.name, entry.value.as_str())).collect()
 }
 
 fn payload_of(token: &str) -> &str {
@@ -123,7 +125,7 @@ fn an_identity_that_cannot_be_told_whole_is_refused_and_no_other_token_is_asked_
             let decision = gate.get(HOST, "/a", &long);
             assert_eq!((reason(&decision), refusal(&decision)), ("identity_too_long", (403, String::new())));
         }
-        assert_eq!(reason(&gate.get(HOST, "/a", &token(json!({})))), "admitted");
+        assert_eq!(reason(&gate.get(HOST, "/a", &token(json!({})))), "authorized");
     }
     let mut gate = Gate::new(json!({ "claim_to_headers": [], "forward_payload_header": "x-payload" }));
     let decision = gate.get(HOST, "/a", &long);
@@ -166,8 +168,8 @@ fn other_filters_are_told_of_every_decision_and_of_whom_only_when_that_was_prove
         ("/a", "x", vec![deny, "auth_reason=token_opaque"]),
         ("/a", &forged, vec![deny, "auth_reason=signature_invalid", okta]),
         ("/a", &expired, vec![deny, "auth_reason=token_expired", okta]),
-        ("/open", &good, vec![allow, "auth_rule=open", "auth_reason=no_token_needed"]),
-        ("/maybe", "", vec![allow, "auth_rule=maybe", "auth_reason=no_token_needed"]),
+        ("/open", &good, vec![allow, "auth_rule=open", "auth_reason=no_token_required"]),
+        ("/maybe", "", vec![allow, "auth_rule=maybe", "auth_reason=no_token_required"]),
         ("/maybe", &good, with_alice(&[allow, "auth_rule=maybe", "auth_reason=admitted", okta])),
         ("/closed", &good, vec![deny, "auth_rule=closed", "auth_reason=access_denied"]),
         ("/write", &good, with_alice(&[deny, "auth_rule=write", "auth_reason=scope_missing", okta])),
@@ -191,7 +193,7 @@ fn nothing_is_told_unless_the_operator_wants_it_and_then_the_decision_first() {
     }
     for (written, expected) in [(json!(true), true), (json!(false), false), (json!(null), false)] {
         let decision = Gate::new(json!({ "clear_route_cache": written })).get(HOST, "/a", &good);
-        assert_eq!(decision.told.clears_route_cache, expected);
+        assert_eq!(decision.filter_state.clears_route_cache, expected);
     }
 }
 
@@ -257,7 +259,7 @@ fn metadata_are_public_before_every_rule_and_everything_else_there_is_not() {
         "protected_resources": [{ "resource": "https://api.acme.com/mcp" }],
     }));
     let path = format!("{METADATA}/mcp");
-    let fields = |reply: &Reply| {
+    let fields = |reply: &LocalResponse| {
         reply.headers.iter().map(|(name, value)| format!("{}: {}", name.as_str(), value.as_str())).collect::<Vec<_>>()
     };
     for method in ["GET", "HEAD"] {
@@ -395,9 +397,9 @@ fn a_value_prefix_is_compared_byte_for_byte_and_rejected_elsewhere_in_the_value(
         "default_rule": { "access": "optional" } }));
     let token = token(json!({}));
     for (name, value, expected) in [
-        ("authorization", format!("Bearer {token}"), "admitted"),
-        ("x-t", format!("token={token}"), "admitted"),
-        ("authorization", String::from("Basic YTpi"), "no_token_needed"),
+        ("authorization", format!("Bearer {token}"), "authorized"),
+        ("x-t", format!("token={token}"), "authorized"),
+        ("authorization", String::from("Basic YTpi"), "no_token_required"),
         ("authorization", format!("bearer {token}"), "credential_malformed"),
         ("authorization", format!("xBearer {token}"), "credential_malformed"),
         ("authorization", format!("Basic YTpi Bearer {token}"), "credential_malformed"),
@@ -416,14 +418,14 @@ fn a_strict_path_spelling_rejects_a_path_whose_normal_form_matches_another_rule(
     let mut lenient = Gate::new(json!({ "rules": rules }));
     let mut strict = Gate::new(json!({ "rules": rules, "strict_path_spelling": true }));
     for (path, lenient_reason, strict_reason) in [
-        ("/keys:list", "no_token_needed", "no_token_needed"),
-        ("/keys%3Alist", "no_token_needed", "path_ambiguous"),
-        ("/%61", "no_token_needed", "path_ambiguous"),
+        ("/keys:list", "no_token_required", "no_token_required"),
+        ("/keys%3Alist", "no_token_required", "path_ambiguous"),
+        ("/%61", "no_token_required", "path_ambiguous"),
         ("/x/../a", "path_ambiguous", "path_ambiguous"),
-        ("/adm%69n", "no_token_needed", "path_ambiguous"),
-        ("/a/%3A", "no_token_needed", "no_token_needed"),
+        ("/adm%69n", "no_token_required", "path_ambiguous"),
+        ("/a/%3A", "no_token_required", "no_token_required"),
         ("/b%3A", "token_missing", "token_missing"),
-        ("/keys%3Alist?x=/a", "no_token_needed", "path_ambiguous"),
+        ("/keys%3Alist?x=/a", "no_token_required", "path_ambiguous"),
     ] {
         assert_eq!(reason(&lenient.get(HOST, path, "")), lenient_reason, "{path}");
         assert_eq!(reason(&strict.get(HOST, path, "")), strict_reason, "{path}");

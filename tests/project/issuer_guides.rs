@@ -6,7 +6,7 @@ use std::fs;
 use crate::pages::{Block, blocks, root};
 use crate::signing::{SigningKey, key_set, with};
 use okta_proxy_wasm::config;
-use okta_proxy_wasm::engine::{Arrival, Engine, PortableVerifier, Room, StreamId, Verdict};
+use okta_proxy_wasm::engine::{Engine, ParkingLimits, PortableVerifier, RequestOutcome, StreamId, Verdict};
 use okta_proxy_wasm::http::RequestHead;
 use okta_proxy_wasm::unix_time::UnixTime;
 use serde_json::{Value, json};
@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 /// A minute after the tokens on the pages were issued.
 const NOW: u64 = 1_800_000_060;
 
-/// The reason of the decision; `admitted` where the request is allowed.
+/// The reason of the decision; `authorized` where the request is allowed.
 fn decided(configuration: &Value, request: &str, payload: &Value) -> String {
     let key = SigningKey::a("k1");
     let mut configuration = configuration.clone();
@@ -24,18 +24,20 @@ fn decided(configuration: &Value, request: &str, payload: &Value) -> String {
     }
     let loaded = config::load(configuration.to_string().as_bytes(), &config::no_environment).unwrap();
     let now = UnixTime::from_secs(NOW);
-    let mut engine = Engine::new(loaded.policy, Box::new(PortableVerifier), Room::default(), now);
+    let mut engine = Engine::new(loaded.policy, Box::new(PortableVerifier), ParkingLimits::default(), now);
     let (method, path) = request.split_once(' ').unwrap();
     let token = format!("Bearer {}", key.token(payload));
     let fields = [(":method", method), (":path", path), (":authority", "api.acme.com"), ("authorization", &token)];
     let fields = fields.map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec()));
     match engine.on_request(StreamId(1), &RequestHead::new(fields.into()), now) {
-        Arrival::Decided(decision) => {
+        RequestOutcome::Decision(decision) => {
             let reason = decision.audit.reason();
-            assert_eq!(matches!(decision.verdict, Verdict::Allow(_)), reason == "admitted");
+            assert_eq!(matches!(decision.verdict, Verdict::Allow(_)), reason == "authorized");
             reason.to_owned()
         }
-        Arrival::Parked | Arrival::Answered(_) | Arrival::Asks(_) => panic!("not decided"),
+        RequestOutcome::Pending | RequestOutcome::LocalResponse(_) | RequestOutcome::NeedAttributes(_) => {
+            panic!("not decided")
+        }
     }
 }
 
@@ -58,7 +60,7 @@ fn each_guide_accepts_its_tokens_and_rejects_the_others_for_the_stated_reason() 
             let payload = with(&whole, read(token));
             request = token.language.strip_prefix("json token ").unwrap();
             let found = decided(&configuration, request, &payload);
-            if found != "admitted" {
+            if found != "authorized" {
                 wrong.push(format!("{page}: {found} instead of admitted: {}", token.text));
             }
             if whole == json!({}) {

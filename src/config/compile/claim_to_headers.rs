@@ -24,7 +24,7 @@ pub(super) fn forwarded_claims(
         let claim = diagnostics.required(document.claim, &at.member("claim"), "write the name of the claim");
         let header = header.and_then(|name| own_header(&name, &header_at, diagnostics));
         let (Some(header), Some(claim)) = (header, claim) else { continue };
-        if claims.iter().any(|other| other.header.is_meant_by(header.as_str())) {
+        if claims.iter().any(|other| other.header.folds_to(header.as_str())) {
             diagnostics.invalid(
                 &header_at,
                 "another entry writes the same header, or another spelling of it that backends fold to one",
@@ -47,7 +47,7 @@ pub(super) fn payload_header(
     diagnostics: &mut Diagnostics<'_>,
 ) -> Option<HeaderName> {
     let header = own_header(&name?, at, diagnostics)?;
-    if claims.iter().any(|claim| claim.header.is_meant_by(header.as_str())) {
+    if claims.iter().any(|claim| claim.header.folds_to(header.as_str())) {
         diagnostics.invalid(at, "a header of `claim_to_headers`, or another spelling of one");
     }
     Some(header)
@@ -71,7 +71,7 @@ pub(super) fn removed_headers(
             continue;
         };
         let mut known = claims.iter().map(|claim| &claim.header).chain(payload).chain(&removed);
-        if known.any(|known| known.is_meant_by(header.as_str())) {
+        if known.any(|known| known.folds_to(header.as_str())) {
             diagnostics.invalid(&at, "duplicate entry: this header, or another spelling of it, is removed already");
         }
         removed.push(header);

@@ -124,7 +124,7 @@ fn provider(
                 "no published key verifies tokens of the Okta org authorization server; leave the field out",
             );
         }
-        can_be_asked.then_some(KeyOrigin::IssuerAlone)
+        can_be_asked.then_some(KeyOrigin::IntrospectionOnly)
     } else {
         let (jwks, upstream) = (document.jwks.unwrap_or_default(), document.upstream);
         let headers = headers.clone().unwrap_or_default();
