@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::introspection::call::{CallFault, CallOutcome};
 use crate::introspection::retry_after;
-use crate::jose::{AnswerFault, IntrospectedToken};
+use crate::jose::{IntrospectedToken, ResponseFault};
 use crate::unix_time::UnixTime;
 
 /// What a call brought.
@@ -71,7 +71,7 @@ impl Reading {
 impl Failure {
     /// Whether the last active answer must not serve any more, `stale_if_error` or not.
     pub(super) const fn ends_what_was_active(self) -> bool {
-        matches!(self.fault, CallFault::Answer(AnswerFault::NotAnAnswer))
+        matches!(self.fault, CallFault::Answer(ResponseFault::NotAnAnswer))
     }
 
     /// Whether the address that the metadata gave may be an old one.

@@ -13,7 +13,7 @@ use crate::introspection::call::{CallFault, Span};
 use crate::introspection::revocation::{ListFault, MAX_LIST_BYTES, RevocationList};
 use crate::introspection::revocation_sharing::{ListDigest, ListDocument, ListNews, ListState, record_name};
 use crate::jitter::Jitter;
-use crate::policy::{AdmittedToken, CalloutAddress, RevocationSource};
+use crate::policy::{CalloutAddress, RevocationSource, ValidatedToken};
 use crate::unix_time::UnixTime;
 
 /// The longest answer that is worth reading.
@@ -168,7 +168,7 @@ impl RevocationFeed {
     /// Whether the token, of this issuer, is on the list.
     pub fn judge<'a>(
         &self,
-        token: &AdmittedToken,
+        token: &ValidatedToken,
         mut issuers: impl Iterator<Item = &'a str>,
         now: UnixTime,
     ) -> Judgement {

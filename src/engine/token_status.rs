@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::engine::deny_reason::DenyReason;
 use crate::engine::figures::RevocationFigures;
-use crate::engine::token_cache::Grant;
+use crate::engine::token_cache::AuthenticatedToken;
 use crate::engine::{CallId, Inquiry, Outbox};
 use crate::introspection::call::{Call, Standing, TokenDigest};
 use crate::introspection::request::Entropy;
@@ -18,47 +18,47 @@ use crate::introspection::{
     AddressNeeded, Arrived, Cause, Freshness, LookUp, ProviderIntrospection, Refusal, Unavailable,
 };
 use crate::jitter::Jitter;
-use crate::policy::{AdmittedToken, CacheLimits, ClaimFault, Policy, ProviderId};
+use crate::policy::{CacheLimits, ClaimFault, Policy, ProviderId, ValidatedToken};
 use crate::unix_time::UnixTime;
 
 /// So much is remembered of answers at least, whatever the operator wants remembered of verified tokens: an answer that is
 /// forgotten at once reaches nobody who waits for it.
-const LEAST_REMEMBERED: CacheLimits = CacheLimits { tokens: 1024, bytes: 4 * 1024 * 1024 };
+const MIN_RESPONSE_CACHE: CacheLimits = CacheLimits { tokens: 1024, bytes: 4 * 1024 * 1024 };
 
 /// The issuers that are asked, and the list.
 #[derive(Debug)]
-pub(super) struct Inquiries {
+pub(super) struct StatusSources {
     introspections: Vec<(ProviderId, ProviderIntrospection)>,
     pub(super) revocations: Option<RevocationFeed>,
 }
 
 /// What a request waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Awaited {
+pub(super) enum PendingOn {
     /// The keys of a provider.
     Keys(ProviderId),
     /// A newer key set of a provider: the signature fails with the one held.
     NewerKeys(ProviderId),
     /// What a provider says of a token.
-    Answer { of: ProviderId, about: TokenDigest, standing: Standing },
+    Introspection { of: ProviderId, about: TokenDigest, standing: Standing },
     /// The first list of revoked tokens.
     Revocations,
 }
 
 /// What is said of a token.
 #[derive(Debug)]
-pub(super) enum Said<T> {
+pub(super) enum TokenStatus<T> {
     /// Nothing against it.
-    Good(T),
+    Valid(T),
     /// It does not pass.
-    Refused(DenyReason),
+    Denied(DenyReason),
     /// Something that is not known yet.
-    Wait(Awaited),
+    Pending(PendingOn),
 }
 
 /// A token as a request brings it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Question<'a> {
+pub(super) struct StatusQuery<'a> {
     pub(super) text: &'a [u8],
     /// Whether the request's rule has its issuer asked about JWTs too.
     pub(super) introspects: bool,
@@ -67,12 +67,12 @@ pub(super) struct Question<'a> {
     pub(super) now: UnixTime,
 }
 
-impl Inquiries {
+impl StatusSources {
     /// Nothing was asked yet.
     pub(super) fn new(policy: &Policy, others: &Rc<dyn SharedAnswers>, seed: &Entropy, now: UnixTime) -> Self {
         let limits = CacheLimits {
-            tokens: policy.cache.tokens.max(LEAST_REMEMBERED.tokens),
-            bytes: policy.cache.bytes.max(LEAST_REMEMBERED.bytes),
+            tokens: policy.cache.tokens.max(MIN_RESPONSE_CACHE.tokens),
+            bytes: policy.cache.bytes.max(MIN_RESPONSE_CACHE.bytes),
         };
         let introspection = |settings| ProviderIntrospection::new(settings, limits, Rc::clone(others)).with_seed(seed);
         let introspections = policy
@@ -103,32 +103,34 @@ impl Inquiries {
     }
 
     /// What is said of a JWT that was proved, and how good that is where its issuer was asked.
-    pub(super) fn about_jwt(
+    pub(super) fn jwt_status(
         &mut self,
-        grant: &Grant,
+        grant: &AuthenticatedToken,
         policy: &Policy,
-        asked: &Question<'_>,
-    ) -> Said<Option<Freshness>> {
+        asked: &StatusQuery<'_>,
+    ) -> TokenStatus<Option<Freshness>> {
         // First: it costs no call, and whatever the issuer says, a token on the list does not pass.
-        match self.about_revocation(grant.provider, &grant.token, grant.issuer.as_ref(), policy, asked.now) {
-            Said::Good(()) => {}
-            Said::Refused(reason) => return Said::Refused(reason),
-            Said::Wait(awaited) => return Said::Wait(awaited),
+        match self.revocation_status(grant.provider, &grant.token, grant.issuer.as_ref(), policy, asked.now) {
+            TokenStatus::Valid(()) => {}
+            TokenStatus::Denied(reason) => return TokenStatus::Denied(reason),
+            TokenStatus::Pending(awaited) => return TokenStatus::Pending(awaited),
         }
         if !asked.introspects {
-            return Said::Good(None);
+            return TokenStatus::Valid(None);
         }
         let asked_of = (self.of_mut(grant.provider), policy.providers.get(grant.provider));
         let (Some(introspection), Some(provider)) = asked_of else {
             // The loader refuses such a rule: what cannot be asked is not known.
-            return Said::Refused(DenyReason::IntrospectionUnavailable(Duration::ZERO));
+            return TokenStatus::Denied(DenyReason::IntrospectionUnavailable(Duration::ZERO));
         };
         match introspection.look_up_jwt(asked.text, &grant.token, provider, asked.arrived, asked.now) {
-            LookUp::Active(_, freshness) => Said::Good(Some(freshness)),
-            LookUp::Refused(refusal) => Said::Refused(refusal.into()),
-            LookUp::Unavailable(unavailable) => Said::Refused(unavailable.into()),
+            LookUp::Active(_, freshness) => TokenStatus::Valid(Some(freshness)),
+            LookUp::Refused(refusal) => TokenStatus::Denied(refusal.into()),
+            LookUp::Unavailable(unavailable) => TokenStatus::Denied(unavailable.into()),
             // It was proved: nobody can make up as many of those as he likes.
-            LookUp::Wait(about) => Said::Wait(Awaited::Answer { of: grant.provider, about, standing: Standing::Known }),
+            LookUp::Wait(about) => {
+                TokenStatus::Pending(PendingOn::Introspection { of: grant.provider, about, standing: Standing::Known })
+            }
         }
     }
 
@@ -136,31 +138,31 @@ impl Inquiries {
     ///
     /// # Errors
     /// When a call would be made for it, and the host is to be asked for whom first.
-    pub(super) fn about_opaque(
+    pub(super) fn opaque_status(
         &mut self,
         provider: ProviderId,
         sender: Sender,
         policy: &Policy,
-        asked: &Question<'_>,
-    ) -> Result<Said<(Rc<AdmittedToken>, Freshness)>, AddressNeeded> {
+        asked: &StatusQuery<'_>,
+    ) -> Result<TokenStatus<(Rc<ValidatedToken>, Freshness)>, AddressNeeded> {
         let asked_of = (self.of_mut(provider), policy.providers.get(provider));
         let (Some(introspection), Some(its_provider)) = asked_of else {
-            return Ok(Said::Refused(DenyReason::TokenOpaque));
+            return Ok(TokenStatus::Denied(DenyReason::TokenOpaque));
         };
         Ok(match introspection.look_up_opaque_from(sender, asked.text, its_provider, asked.arrived, asked.now)? {
             LookUp::Active(token, freshness) => {
                 let issuer = its_provider.issuer_of(token.claims());
-                match self.about_revocation(provider, &token, issuer, policy, asked.now) {
-                    Said::Good(()) => Said::Good((token, freshness)),
-                    Said::Refused(reason) => Said::Refused(reason),
-                    Said::Wait(awaited) => Said::Wait(awaited),
+                match self.revocation_status(provider, &token, issuer, policy, asked.now) {
+                    TokenStatus::Valid(()) => TokenStatus::Valid((token, freshness)),
+                    TokenStatus::Denied(reason) => TokenStatus::Denied(reason),
+                    TokenStatus::Pending(awaited) => TokenStatus::Pending(awaited),
                 }
             }
-            LookUp::Refused(refusal) => Said::Refused(refusal.into()),
-            LookUp::Unavailable(unavailable) => Said::Refused(unavailable.into()),
+            LookUp::Refused(refusal) => TokenStatus::Denied(refusal.into()),
+            LookUp::Unavailable(unavailable) => TokenStatus::Denied(unavailable.into()),
             LookUp::Wait(about) => {
                 let standing = introspection.standing_of_opaque(&about);
-                Said::Wait(Awaited::Answer { of: provider, about, standing })
+                TokenStatus::Pending(PendingOn::Introspection { of: provider, about, standing })
             }
         })
     }
@@ -171,25 +173,25 @@ impl Inquiries {
     }
 
     /// Where the issuer is not known, the entries of each issuer of the provider count.
-    fn about_revocation(
+    fn revocation_status(
         &self,
         provider: ProviderId,
-        token: &AdmittedToken,
+        token: &ValidatedToken,
         issuer: Option<&Rc<str>>,
         policy: &Policy,
         now: UnixTime,
-    ) -> Said<()> {
-        let Some(feed) = &self.revocations else { return Said::Good(()) };
+    ) -> TokenStatus<()> {
+        let Some(feed) = &self.revocations else { return TokenStatus::Valid(()) };
         let Some(its_provider) = policy.providers.get(provider) else {
-            return Said::Refused(ClaimFault::IssuerUnknown.into());
+            return TokenStatus::Denied(ClaimFault::IssuerUnknown.into());
         };
         let all = issuer.is_none().then(|| its_provider.issuers());
         let issuers = issuer.into_iter().chain(all.into_iter().flatten()).map(|issuer| &**issuer);
         match feed.judge(token, issuers, now) {
-            Judgement::NotListed => Said::Good(()),
-            Judgement::Revoked => Said::Refused(DenyReason::TokenRevoked),
-            Judgement::Pending => Said::Wait(Awaited::Revocations),
-            Judgement::Unavailable(wait) => Said::Refused(DenyReason::RevocationsUnavailable(wait)),
+            Judgement::NotListed => TokenStatus::Valid(()),
+            Judgement::Revoked => TokenStatus::Denied(DenyReason::TokenRevoked),
+            Judgement::Pending => TokenStatus::Pending(PendingOn::Revocations),
+            Judgement::Unavailable(wait) => TokenStatus::Denied(DenyReason::RevocationsUnavailable(wait)),
         }
     }
 
@@ -252,8 +254,8 @@ impl From<Unavailable> for DenyReason {
     fn from(Unavailable { cause, wait }: Unavailable) -> Self {
         match cause {
             Cause::EndpointFailing => Self::IntrospectionUnavailable(wait),
-            Cause::BudgetSpent => Self::IntrospectionBudgetSpent(wait),
-            Cause::TooManyAsked => Self::TooManyWaiting,
+            Cause::BudgetSpent => Self::IntrospectionRateLimited(wait),
+            Cause::TooManyAsked => Self::TooManyPending,
         }
     }
 }
