@@ -197,7 +197,7 @@ impl AuditRecord {
 
     /// The provider is known when the token names a configured issuer, proved or not.
     #[must_use]
-    pub(super) fn issued_by(self, provider: Option<&Provider>, issuer: Option<Rc<str>>) -> Self {
+    pub(super) fn with_issuer(self, provider: Option<&Provider>, issuer: Option<Rc<str>>) -> Self {
         let issued_by = |provider: &Provider| IssuerInfo { provider: Rc::clone(&provider.name), issuer };
         Self { issued_by: provider.map(issued_by), ..self }
     }
@@ -339,7 +339,7 @@ impl AuditRecord {
             scopes: token
                 .map(|token| bounded_list(token.scopes().iter().map(String::as_str), MAX_SCOPES_BYTES))
                 .unwrap_or_default(),
-            required_scopes: bounded_list(self.required_scopes().into_itMAX_REQUIRED_SCOPES_BYTES_BYTES),
+            required_scopes: bounded_list(self.required_scopes().into_iter(), MAX_REQUIRED_SCOPES_BYTES),
             acr: token.and_then(|token| claim(token, "acr")).map(bounded),
             source: self.source(),
             proof: self.proof(),

@@ -87,7 +87,7 @@ pub struct TokenCacheStats {
 pub(super) struct TokenCache {
     hits: u64,
     misses: u64,
-    verified: BoundedLru<(AuthenticatedToken, KeyGeneration), EndOfToken>,
+    verified: BoundedLru<(Rc<AuthenticatedToken>, KeyGeneration), EndOfToken>,
     invalid: BoundedLru<(UnixTime, KeyGeneration), RandomHasher>,
 }
 
@@ -104,8 +104,8 @@ impl TokenCache {
         text: &[u8],
         now: UnixTime,
         keys_in_use: impl Fn(ProviderId) -> Option<KeyGeneration>,
-    ) -> Option<&AuthenticatedToken> {
-        let is_good = |(grant, verified_by): &(AuthenticatedToken, KeyGeneration)| {
+    ) -> Option<&Rc<AuthenticatedToken>> {
+        let is_good = |(grant, verified_by): &(Rc<AuthenticatedToken>, KeyGeneration)| {
             grant.token.is_current(now) && keys_in_use(grant.provider) == Some(*verified_by)
         };
         let found = self.verified.find(text, is_good).map(|(grant, _)| grant);
@@ -130,7 +130,7 @@ impl TokenCache {
     pub(super) fn insert(
         &mut self,
         text: Rc<[u8]>,
-        grant: AuthenticatedToken,
+        grant: Rc<AuthenticatedToken>,
         verified_by: KeyGeneration,
         held_bytes: usize,
     ) {
