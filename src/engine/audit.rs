@@ -197,7 +197,7 @@ impl AuditRecord {
 
     /// The provider is known when the token names a configured issuer, proved or not.
     #[must_use]
-    pub(super) fn issued_by(self, provider: Option<&Provider>, issuer: Option<Rc<str>>) -> Self {
+    pub(super) fn with_issuer(self, provider: Option<&Provider>, issuer: Option<Rc<str>>) -> Self {
         let issued_by = |provider: &Provider| IssuerInfo { provider: Rc::clone(&provider.name), issuer };
         Self { issued_by: provider.map(issued_by), ..self }
     }

@@ -185,6 +185,12 @@ impl From<Unforwardable> for DenyReason {
     }
 }
 
+impl From<UnmetReason> for DenyReason {
+    fn from(reason: UnmetReason) -> Self {
+        Self::Unmet(reason)
+    }
+}
+
 impl From<RuleFault> for DenyReason {
     fn from(fault: RuleFault) -> Self {
         Self::Rule(fault)

@@ -7,17 +7,16 @@
 //! and a look at what other VMs were told ([`SharedAnswers`]): the host may do both, and neither calls anything back.
 
 pub mod audit;
-mod batch;
 mod decision;
 pub mod deny_reason;
 mod effects;
 mod filter_state;
 mod log_limit;
 mod parked;
-mod request;
-mod request_context;
+mod pipeline;
 mod resource_metadata;
 pub mod response;
+mod resume;
 mod revocations;
 mod sampling;
 mod stats;
@@ -36,11 +35,11 @@ use crate::unix_time::UnixTime;
 
 use deny_reason::DenyReason;
 use parked::Parked;
-use request::{IdentifiedToken, Progress, ShortCircuit, find_credential};
+use pipeline::{Outcome, Resources};
 use response::readiness_response;
 use sampling::Sampler;
 use token_cache::TokenCache;
-use token_status::{StatusSources, TokenStatus};
+use token_status::StatusSources;
 
 pub use crate::introspection::NoRequest;
 pub use crate::introspection::budget::{Budget, Denied, Take};
@@ -65,12 +64,12 @@ pub use crate::keys::fetch::{FetchCause, FetchFault, FetchOutcome, FetchResult, 
 pub use crate::keys::sharing::{Lease, SharedAnswer, SharedOutcome, Turn};
 pub use crate::policy::{Attribute, AttributeValues, CalloutAddress};
 pub use crate::sequence::Sequence;
-pub use batch::BATCH;
 pub use decision::{Decision, Verdict};
 pub use effects::{CallId, CallNote, Fetch, FetchId, FetchNote, Inquiry, Outbox};
 pub use filter_state::FilterStateValues;
 pub use log_limit::SuppressedRecords;
 pub use parked::ParkingLimits;
+pub use resume::BATCH;
 
 /// How soon the next batch follows.
 const NEXT_BATCH: Duration = Duration::from_millis(1);
@@ -186,44 +185,20 @@ impl Engine {
             return RequestOutcome::LocalResponse(readiness_response(has_keys && self.status.has_list()));
         }
         if let Some(reply) = resource_metadata::metadata_response(&self.policy.resources, head) {
-            return RequestOutcome::LocalResponse(response);
+            return RequestOutcome::LocalResponse(reply);
         }
         let address = attributes.as_ref().and_then(|values| values.get(Attribute::SourceAddress));
         let sender = if self.needs_client_addresses { Sender::at_address(address) } else { Sender::Anonymous };
-        let mut presented = match find_credential(head, attributes, sender, &self.policy, now) {
-            Ok(presented) => presented,
-            Err(ShortCircuit::Decision(decision)) => return RequestOutcome::Decision(decision),
-            Err(ShortCircuit::NeedAttributes(asked)) => return RequestOutcome::NeedAttributes(asked),
-        };
-        if let Some(grant) =
-            self.token_cache.find(presented.text(), now, |id| keys_of(&self.keys, id)?.generation_in_use(now))
-        {
-            let question = presented.question(&self.policy, self.status.arrived(grant.provider), now);
-            return match self.status.jwt_status(grant, &self.policy, &question) {
-                TokenStatus::Valid(introspection) => {
-                    RequestOutcome::Decision(Box::new(presented.decide_by(&self.policy, grant, introspection, now)))
-                }
-                TokenStatus::Denied(reason) => {
-                    RequestOutcome::Decision(Box::new(presented.refuse(&self.policy, grant, reason)))
-                }
-                TokenStatus::Pending(awaited) => match presented.identify(&self.policy, now) {
-                    Ok(token) => self.park(stream, token, awaited, now),
-                    Err(decision) => RequestOutcome::Decision(decision),
-                },
-            };
+        match pipeline::start(head, attributes, sender, &mut self.resources(now)) {
+            Outcome::Decided(decision) => RequestOutcome::Decision(Box::new(decision)),
+            Outcome::Pending(request, pending_on) => self.park(stream, request, pending_on, now),
+            Outcome::NeedAttributes(attributes) => RequestOutcome::NeedAttributes(attributes),
         }
-        let token = match presented.identify(&self.policy, now) {
-            Ok(token) => token,
-            Err(decision) => return RequestOutcome::Decision(decision),
-        };
-        if token.is_cacheable() {
-            self.token_cache.count_miss();
-        }
-        match self.decide(token, now) {
-            Progress::Done(decision) => RequestOutcome::Decision(Box::new(decision)),
-            Progress::NeedAddress(_) => RequestOutcome::NeedAttributes(Rc::from([Attribute::SourceAddress])),
-            Progress::Pending(token, awaited) => self.park(stream, token, awaited, now),
-        }
+    }
+
+    fn resources(&mut self, now: UnixTime) -> Resources<'_> {
+        let Self { policy, verifier, keys, token_cache, status, .. } = self;
+        Resources { policy, keys, token_cache, status, verifier: &**verifier, now }
     }
 
     /// Time has passed. `jitter` is new randomness.
@@ -374,15 +349,6 @@ impl Engine {
         self.parked.len()
     }
 
-    fn decide<'a>(&mut self, token: IdentifiedToken<'a>, now: UnixTime) -> Progress<'a> {
-        let Self { policy, verifier, keys, token_cache: known, status: inquiries, .. } = self;
-        match keys_of_mut(keys, token.provider()) {
-            Some(keys) => token.decide(policy, keys, known, inquiries, verifier.as_ref(), now),
-            // Every provider of the policy has keys by construction.
-            None => Progress::Done(token.refuse(policy, DenyReason::KeyUnknown)),
-        }
-    }
-
     /// What the end of a call leads to, for the engine's requests and for the host.
     fn end_call(&mut self, call: CallId, end: CallEnd, now: UnixTime) -> Outbox {
         let mut outbox = Outbox::default();
@@ -411,7 +377,7 @@ impl Engine {
     }
 
     fn finish(&mut self, mut outbox: Outbox, now: UnixTime) -> Outbox {
-        self.decide_a_batch(now, &mut outbox);
+        self.resume_batch(now, &mut outbox);
         outbox.next_tick = Some(self.next_tick(now));
         outbox
     }

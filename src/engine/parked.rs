@@ -13,7 +13,7 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::time::Duration;
 
 use crate::engine::StreamId;
-use crate::engine::request::IdentifiedToken;
+use crate::engine::pipeline::Request;
 use crate::engine::token_status::PendingOn;
 use crate::introspection::call::{Standing, TokenDigest};
 use crate::policy::ProviderId;
@@ -108,7 +108,7 @@ impl Deadline {
 
 #[derive(Debug)]
 struct ParkedRequest {
-    token: IdentifiedToken<'static>,
+    request: Request<'static>,
     pending_on: PendingOn,
     deadline: Deadline,
     bytes: usize,
@@ -153,8 +153,8 @@ impl Parked {
     }
 
     /// Whether this request may wait too.
-    pub(super) fn has_room_for(&self, token: &IdentifiedToken<'_>, awaited: PendingOn) -> bool {
-        let bytes = bytes_of(token);
+    pub(super) fn has_room_for(&self, request: &Request<'_>, awaited: PendingOn) -> bool {
+        let bytes = bytes_of(request);
         let has_part = |provider: ProviderId| {
             let held = self.by_provider.get(&provider).copied().unwrap_or_default();
             self.untrusted.has_room_for(bytes, self.half) && held.has_room_for(bytes, self.part)
@@ -171,13 +171,13 @@ impl Parked {
     pub(super) fn insert(
         &mut self,
         stream: StreamId,
-        token: IdentifiedToken<'static>,
+        request: Request<'static>,
         awaited: PendingOn,
         patience: Deadline,
     ) {
         // A stream id that is still here was never closed by the host; the older request is forgotten.
         self.take(stream);
-        let bytes = bytes_of(&token);
+        let bytes = bytes_of(&request);
         self.all.add(bytes);
         if let Some(provider) = untrusted_of(awaited) {
             self.untrusted.add(bytes);
@@ -189,8 +189,10 @@ impl Parked {
         if let PendingOn::Introspection { of, about, .. } = awaited {
             self.by_token.entry((of, about)).or_default().insert(stream);
         }
-        self.requests
-            .insert(stream, ParkedRequest { token, pending_on: awaited, deadline: patience, bytes, resumable: false });
+        self.requests.insert(
+            stream,
+            ParkedRequest { request, pending_on: awaited, deadline: patience, bytes, resumable: false },
+        );
     }
 
     /// Recalls all that wait for this provider's keys.
@@ -235,12 +237,12 @@ impl Parked {
     }
 
     /// The next recalled request, taken out.
-    pub(super) fn next_resumable(&mut self) -> Option<(StreamId, IdentifiedToken<'static>, Deadline)> {
+    pub(super) fn next_resumable(&mut self) -> Option<(StreamId, Request<'static>, Deadline)> {
         loop {
             let stream = self.resumable.pop_front()?;
             // One whose client left in the meantime is here no more.
             if let Some(waiting) = self.take(stream) {
-                return Some((stream, waiting.token, waiting.deadline));
+                return Some((stream, waiting.request, waiting.deadline));
             }
         }
     }
@@ -300,8 +302,8 @@ impl Parked {
     }
 }
 
-fn bytes_of(token: &IdentifiedToken<'_>) -> usize {
-    token.held_bytes().saturating_add(ENTRY_BYTES)
+fn bytes_of(request: &Request<'_>) -> usize {
+    request.held_bytes().saturating_add(ENTRY_BYTES)
 }
 
 /// Whose token it says it is, when anybody could have made it up.

@@ -31,14 +31,14 @@ impl Sampler {
     }
 
     /// Whether this record is to be logged, and as one of how many; asked once for each decision.
-    pub(super) fn sample(&mut self, record: &AuditRecord, now: UnixTime) -> Sampler {
+    pub(super) fn sample(&mut self, record: &AuditRecord, now: UnixTime) -> Sampling {
         let entry = match record.extent(&self.trail) {
-            Logged::All => Sampler::Whole,
-            Logged::Sampled(share) if share.takes_in(self.draw()) => Sampler::Sample(share),
-            Logged::Sampled(_) | Logged::None => return Sampler::LeftOut,
+            Logged::All => Sampling::Always,
+            Logged::Sampled(share) if share.takes_in(self.draw()) => Sampling::Sampled(share),
+            Logged::Sampled(_) | Logged::None => return Sampling::Dropped,
         };
         match record.denial_kind() {
-            Some(kind) if !self.limit.admits(kind, now) => Sampler::LeftOut,
+            Some(kind) if !self.limit.admits(kind, now) => Sampling::Dropped,
             _ => entry,
         }
     }

@@ -75,7 +75,7 @@ impl AuthenticatedToken {
 pub(super) struct TokenCache {
     hits: u64,
     misses: u64,
-    verified: BoundedLru<(AuthenticatedToken, KeyGeneration), EndOfToken>,
+    verified: BoundedLru<(Rc<AuthenticatedToken>, KeyGeneration), EndOfToken>,
     invalid: BoundedLru<(UnixTime, KeyGeneration), RandomHasher>,
 }
 
@@ -92,8 +92,8 @@ impl TokenCache {
         text: &[u8],
         now: UnixTime,
         keys_in_use: impl Fn(ProviderId) -> Option<KeyGeneration>,
-    ) -> Option<&AuthenticatedToken> {
-        let is_good = |(grant, verified_by): &(AuthenticatedToken, KeyGeneration)| {
+    ) -> Option<&Rc<AuthenticatedToken>> {
+        let is_good = |(grant, verified_by): &(Rc<AuthenticatedToken>, KeyGeneration)| {
             grant.token.is_current(now) && keys_in_use(grant.provider) == Some(*verified_by)
         };
         let found = self.verified.find(text, is_good).map(|(grant, _)| grant);
@@ -108,7 +108,7 @@ impl TokenCache {
         self.misses = self.misses.saturating_add(1);
     }
 
-    /// The statistics.
+    /// The numbers as they are.
     pub(super) fn stats(&self) -> TokenCacheStats {
         let (tokens, bytes) = (self.verified.entries.len(), self.verified.held_bytes);
         TokenCacheStats { tokens, bytes, hits: self.hits, misses: self.misses }
@@ -118,7 +118,7 @@ impl TokenCache {
     pub(super) fn insert(
         &mut self,
         text: Rc<[u8]>,
-        grant: AuthenticatedToken,
+        grant: Rc<AuthenticatedToken>,
         verified_by: KeyGeneration,
         held_bytes: usize,
     ) {

@@ -1,11 +1,11 @@
-//! What others say of tokens, beside what tokens say themselves: each issuer that is asked, and the list of revoked ones.
-//!
-//! Nothing here lets a request pass: it says what is known, what it is waited for, or why it is refused.
+//! Where the status of a token comes from beside its signature: the introspection endpoint of each provider, and the
+//! revocation list.
 
 use std::rc::Rc;
 use std::time::Duration;
 
 use crate::engine::deny_reason::DenyReason;
+use crate::engine::pipeline::{Stop, Suspension};
 use crate::engine::token_cache::AuthenticatedToken;
 use crate::engine::{CallId, Inquiry, Outbox};
 use crate::introspection::call::{Call, Standing, TokenDigest};
@@ -17,7 +17,7 @@ use crate::introspection::{
     AddressNeeded, Arrived, Cause, Freshness, LookUp, ProviderIntrospection, Refusal, Unavailable,
 };
 use crate::jitter::Jitter;
-use crate::policy::{CacheLimits, ClaimFault, Policy, ProviderId, ValidatedToken};
+use crate::policy::{Attribute, CacheLimits, ClaimFault, Policy, Provider, ProviderId, ValidatedToken};
 use crate::telemetry::stats::RevocationStats;
 use crate::unix_time::UnixTime;
 
@@ -25,14 +25,14 @@ use crate::unix_time::UnixTime;
 /// forgotten at once reaches nobody who waits for it.
 const MIN_RESPONSE_CACHE: CacheLimits = CacheLimits { tokens: 1024, bytes: 4 * 1024 * 1024 };
 
-/// The issuers that are asked, and the list.
+/// The introspection of each provider, and the revocation list.
 #[derive(Debug)]
 pub(super) struct StatusSources {
     introspections: Vec<(ProviderId, ProviderIntrospection)>,
     pub(super) revocations: Option<RevocationFeed>,
 }
 
-/// What a request waits for.
+/// What a parked request waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum PendingOn {
     /// The keys of a provider.
@@ -43,28 +43,6 @@ pub(super) enum PendingOn {
     Introspection { of: ProviderId, about: TokenDigest, standing: Standing },
     /// The first list of revoked tokens.
     Revocations,
-}
-
-/// What is said of a token.
-#[derive(Debug)]
-pub(super) enum TokenStatus<T> {
-    /// Nothing against it.
-    Valid(T),
-    /// It does not pass.
-    Denied(DenyReason),
-    /// Something that is not known yet.
-    Pending(PendingOn),
-}
-
-/// A token as a request brings it.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct StatusQuery<'a> {
-    pub(super) text: &'a [u8],
-    /// Whether the request's rule has its issuer asked about JWTs too.
-    pub(super) introspects: bool,
-    /// When the request came, among its provider's calls.
-    pub(super) arrived: Arrived,
-    pub(super) now: UnixTime,
 }
 
 impl StatusSources {
@@ -102,69 +80,54 @@ impl StatusSources {
         self.of(provider).map_or(Duration::ZERO, ProviderIntrospection::longest_wait)
     }
 
-    /// What is said of a JWT that was proved, and how good that is where its issuer was asked.
-    pub(super) fn jwt_status(
+    /// How fresh the introspection response is that calls this JWT active.
+    pub(super) fn introspect_jwt(
         &mut self,
-        grant: &AuthenticatedToken,
+        token: &AuthenticatedToken,
         policy: &Policy,
-        asked: &StatusQuery<'_>,
-    ) -> TokenStatus<Option<Freshness>> {
-        // First: it costs no call, and whatever the issuer says, a token on the list does not pass.
-        match self.revocation_status(grant.provider, &grant.token, grant.issuer.as_ref(), policy, asked.now) {
-            TokenStatus::Valid(()) => {}
-            TokenStatus::Denied(reason) => return TokenStatus::Denied(reason),
-            TokenStatus::Pending(awaited) => return TokenStatus::Pending(awaited),
-        }
-        if !asked.introspects {
-            return TokenStatus::Valid(None);
-        }
-        let asked_of = (self.of_mut(grant.provider), policy.providers.get(grant.provider));
-        let (Some(introspection), Some(provider)) = asked_of else {
-            // The loader refuses such a rule: what cannot be asked is not known.
-            return TokenStatus::Denied(DenyReason::IntrospectionUnavailable(Duration::ZERO));
+        text: &[u8],
+        arrived: Arrived,
+        now: UnixTime,
+    ) -> Result<Freshness, Stop<'static>> {
+        let (Some(introspection), Some(provider)) = (self.of_mut(token.provider), policy.providers.get(token.provider))
+        else {
+            // The configuration loader refuses such a rule.
+            return Err(DenyReason::IntrospectionUnavailable(Duration::ZERO).into());
         };
-        match introspection.look_up_jwt(asked.text, &grant.token, provider, asked.arrived, asked.now) {
-            LookUp::Active(_, freshness) => TokenStatus::Valid(Some(freshness)),
-            LookUp::Refused(refusal) => TokenStatus::Denied(refusal.into()),
-            LookUp::Unavailable(unavailable) => TokenStatus::Denied(unavailable.into()),
-            // It was proved: nobody can make up as many of those as he likes.
+        match introspection.look_up_jwt(text, &token.token, provider, arrived, now) {
+            LookUp::Active(_, freshness) => Ok(freshness),
+            LookUp::Refused(refusal) => Err(refusal.into()),
+            LookUp::Unavailable(unavailable) => Err(unavailable.into()),
+            // Only the issuer can make tokens whose signature verifies: they are not limited like unknown ones.
             LookUp::Wait(about) => {
-                TokenStatus::Pending(PendingOn::Introspection { of: grant.provider, about, standing: Standing::Known })
+                let pending_on = PendingOn::Introspection { of: token.provider, about, standing: Standing::Known };
+                Err(pending_on.into())
             }
         }
     }
 
-    /// What is said of a token that says nothing itself.
-    ///
-    /// # Errors
-    /// When a call would be made for it, and the host is to be asked for whom first.
-    pub(super) fn opaque_status(
+    /// The claims of the introspection response that calls this opaque token active, and how fresh it is.
+    pub(super) fn introspect_opaque(
         &mut self,
-        provider: ProviderId,
+        (id, provider): (ProviderId, &Provider),
         sender: Sender,
-        policy: &Policy,
-        asked: &StatusQuery<'_>,
-    ) -> Result<TokenStatus<(Rc<ValidatedToken>, Freshness)>, AddressNeeded> {
-        let asked_of = (self.of_mut(provider), policy.providers.get(provider));
-        let (Some(introspection), Some(its_provider)) = asked_of else {
-            return Ok(TokenStatus::Denied(DenyReason::TokenOpaque));
-        };
-        Ok(match introspection.look_up_opaque_from(sender, asked.text, its_provider, asked.arrived, asked.now)? {
-            LookUp::Active(token, freshness) => {
-                let issuer = its_provider.issuer_of(token.claims());
-                match self.revocation_status(provider, &token, issuer, policy, asked.now) {
-                    TokenStatus::Valid(()) => TokenStatus::Valid((token, freshness)),
-                    TokenStatus::Denied(reason) => TokenStatus::Denied(reason),
-                    TokenStatus::Pending(awaited) => TokenStatus::Pending(awaited),
-                }
+        text: &[u8],
+        arrived: Arrived,
+        now: UnixTime,
+    ) -> Result<(Rc<ValidatedToken>, Freshness), Stop<'static>> {
+        let introspection = self.of_mut(id).ok_or(DenyReason::TokenOpaque)?;
+        match introspection.look_up_opaque_from(sender, text, provider, arrived, now) {
+            Err(AddressNeeded) => {
+                Err(Stop::Suspended(Suspension::NeedAttributes(Rc::from([Attribute::SourceAddress]))))
             }
-            LookUp::Refused(refusal) => TokenStatus::Denied(refusal.into()),
-            LookUp::Unavailable(unavailable) => TokenStatus::Denied(unavailable.into()),
-            LookUp::Wait(about) => {
+            Ok(LookUp::Active(token, freshness)) => Ok((token, freshness)),
+            Ok(LookUp::Refused(refusal)) => Err(refusal.into()),
+            Ok(LookUp::Unavailable(unavailable)) => Err(unavailable.into()),
+            Ok(LookUp::Wait(about)) => {
                 let standing = introspection.standing_of_opaque(&about);
-                TokenStatus::Pending(PendingOn::Introspection { of: provider, about, standing })
+                Err(PendingOn::Introspection { of: id, about, standing }.into())
             }
-        })
+        }
     }
 
     /// No request waits any more for what that provider says of a token.
@@ -172,26 +135,23 @@ impl StatusSources {
         self.of_mut(provider).into_iter().for_each(|introspection| introspection.abandon(token));
     }
 
-    /// Where the issuer is not known, the entries of each issuer of the provider count.
-    fn revocation_status(
+    /// Where the token names no issuer, the entries of each issuer of its provider count.
+    pub(super) fn check_revocation_list(
         &self,
-        provider: ProviderId,
-        token: &ValidatedToken,
-        issuer: Option<&Rc<str>>,
+        token: &AuthenticatedToken,
         policy: &Policy,
         now: UnixTime,
-    ) -> TokenStatus<()> {
-        let Some(feed) = &self.revocations else { return TokenStatus::Valid(()) };
-        let Some(its_provider) = policy.providers.get(provider) else {
-            return TokenStatus::Denied(ClaimFault::IssuerUnknown.into());
-        };
-        let all = issuer.is_none().then(|| its_provider.issuers());
+    ) -> Result<(), Stop<'static>> {
+        let Some(feed) = &self.revocations else { return Ok(()) };
+        let provider = policy.providers.get(token.provider).ok_or(ClaimFault::IssuerUnknown)?;
+        let issuer = token.issuer.as_ref();
+        let all = issuer.is_none().then(|| provider.issuers());
         let issuers = issuer.into_iter().chain(all.into_iter().flatten()).map(|issuer| &**issuer);
-        match feed.judge(token, issuers, now) {
-            Judgement::NotListed => TokenStatus::Valid(()),
-            Judgement::Revoked => TokenStatus::Denied(DenyReason::TokenRevoked),
-            Judgement::Pending => TokenStatus::Pending(PendingOn::Revocations),
-            Judgement::Unavailable(wait) => TokenStatus::Denied(DenyReason::RevocationsUnavailable(wait)),
+        match feed.judge(&token.token, issuers, now) {
+            Judgement::NotListed => Ok(()),
+            Judgement::Revoked => Err(DenyReason::TokenRevoked.into()),
+            Judgement::Pending => Err(PendingOn::Revocations.into()),
+            Judgement::Unavailable(wait) => Err(DenyReason::RevocationsUnavailable(wait).into()),
         }
     }
 

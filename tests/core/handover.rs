@@ -163,23 +163,23 @@ fn other_filters_are_told_of_every_decision_and_of_whom_only_when_that_was_prove
     let deny = "auth_decision=deny";
     let okta = "auth_provider=okta";
     for (path, token, expected) in [
-        ("/a", good.as_str(), with_alice(&[allow, "auth_reason=admitted", okta])),
+        ("/a", good.as_str(), with_alice(&[allow, "auth_reason=authorized", okta])),
         ("/a", "", vec![deny, "auth_reason=token_missing"]),
         ("/a", "x", vec![deny, "auth_reason=token_opaque"]),
         ("/a", &forged, vec![deny, "auth_reason=signature_invalid", okta]),
         ("/a", &expired, vec![deny, "auth_reason=token_expired", okta]),
         ("/open", &good, vec![allow, "auth_rule=open", "auth_reason=no_token_required"]),
         ("/maybe", "", vec![allow, "auth_rule=maybe", "auth_reason=no_token_required"]),
-        ("/maybe", &good, with_alice(&[allow, "auth_rule=maybe", "auth_reason=admitted", okta])),
+        ("/maybe", &good, with_alice(&[allow, "auth_rule=maybe", "auth_reason=authorized", okta])),
         ("/closed", &good, vec![deny, "auth_rule=closed", "auth_reason=access_denied"]),
         ("/write", &good, with_alice(&[deny, "auth_rule=write", "auth_reason=scope_missing", okta])),
-        ("/trial", &good, with_alice(&[allow, "auth_rule=trial", "auth_reason=admitted", okta])),
+        ("/trial", &good, with_alice(&[allow, "auth_rule=trial", "auth_reason=authorized", okta])),
         ("/a%2fb", &good, vec![deny, "auth_reason=path_escaped_slash"]),
     ] {
         assert_eq!(told(&gate.get(HOST, path, token)), expected, "{path} {token:.5}");
     }
     let silent = token(json!({ "sub": null, "cid": null, "scp": null, "jti": null }));
-    assert_eq!(told(&gate.get(HOST, "/a", &silent)), [allow, "auth_reason=admitted", okta]);
+    assert_eq!(told(&gate.get(HOST, "/a", &silent)), [allow, "auth_reason=authorized", okta]);
 }
 
 #[wasm_bindgen_test(unsupported = test)]

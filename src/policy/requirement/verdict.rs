@@ -67,11 +67,11 @@ impl Verdict {
 
 #[cfg(test)]
 mod tests {
-    use super::Verdict::{Fails, Holds, Indeterminate};
+    use super::Verdict::{Fails, Holds};
     use super::*;
     use wasm_bindgen_test::wasm_bindgen_test;
 
-    const DOUBT: Verdict = Indeterminate(Indeterminate::Missing);
+    const DOUBT: Verdict = Verdict::Indeterminate(Indeterminate::Missing);
 
     #[wasm_bindgen_test(unsupported = test)]
     fn the_tables_are_those_of_kleene() {
@@ -96,10 +96,10 @@ mod tests {
 
     #[wasm_bindgen_test(unsupported = test)]
     fn the_greater_of_two_doubts_is_kept() {
-        let doubts = [Indeterminate(Indeterminate::Malformed), DOUBT];
-        for pair in [doubts, [DOUBT, Indeterminate(Indeterminate::Malformed)]] {
-            assert_eq!(Verdict::all(pair), Indeterminate(Indeterminate::Malformed));
-            assert_eq!(Verdict::any(pair), Indeterminate(Indeterminate::Malformed));
+        let doubts = [Verdict::Indeterminate(Indeterminate::Malformed), DOUBT];
+        for pair in [doubts, [DOUBT, Verdict::Indeterminate(Indeterminate::Malformed)]] {
+            assert_eq!(Verdict::all(pair), Verdict::Indeterminate(Indeterminate::Malformed));
+            assert_eq!(Verdict::any(pair), Verdict::Indeterminate(Indeterminate::Malformed));
         }
     }
 }
