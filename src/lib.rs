@@ -11,6 +11,7 @@
 //! The core is a function of policy, request, keys held and time. Nothing outside `host` calls a host,
 //! reads a clock or performs an effect.
 
+pub mod callout;
 pub mod http;
 pub mod jitter;
 pub mod memory;

@@ -27,6 +27,7 @@ mod told;
 use std::rc::Rc;
 use std::time::Duration;
 
+use crate::callout::CalloutResult;
 use crate::http::{Reply, RequestHead};
 use crate::introspection::CallEnd;
 use crate::introspection::requester::Sender;
@@ -45,13 +46,10 @@ use token_cache::TokenCache;
 pub use crate::introspection::NoRequest;
 pub use crate::introspection::budget::{Budget, Denied, Take};
 pub use crate::introspection::call::{
-    CallFault, CallOutcome, CallResult, Caller, MAX_ANSWER_BYTES as MAX_CALL_ANSWER_BYTES, Postponed, Purpose,
-    RateLimitFields, Standing, TokenDigest,
+    CALL_RESPONSE, CallFault, CallResult, Caller, Postponed, Purpose, Standing, TokenDigest,
 };
 pub use crate::introspection::request::{Entropy, HttpRequest, Message};
-pub use crate::introspection::revocation_feed::{
-    MAX_ANSWER_BYTES as MAX_POLL_ANSWER_BYTES, Poll, PollFault, PollNumber, PollOutcome, PollResult,
-};
+pub use crate::introspection::revocation_feed::{POLL_RESPONSE, Poll, PollFault, PollNumber, PollResult};
 pub use crate::introspection::revocation_sharing::{ListChange, ListDocument, ListNews, ListState};
 pub use crate::introspection::sharing::{
     CallLease, CallTurn, NothingShared, Places, SharedAnswer as SharedTokenAnswer, SharedAnswers, SharedSlot,
@@ -60,7 +58,7 @@ pub use crate::jose::private_key::NoRsaSigner;
 pub use crate::jose::{
     Algorithm, CannotSign, Doubt, NativeSigner, NativeVerifier, PortableVerifier, RsaSigner, SignatureVerifier,
 };
-pub use crate::keys::fetch::{FetchCause, FetchFault, FetchOutcome, FetchResult, Jitter, MAX_ANSWER_BYTES, MAX_KEYS};
+pub use crate::keys::fetch::{FetchCause, FetchFault, FetchResult, Jitter, KEY_RESPONSE, MAX_KEYS};
 pub use crate::keys::sharing::{Lease, SharedAnswer, SharedOutcome, Turn};
 pub use crate::policy::{Attribute, AttributeValues, CalloutAddress};
 pub use crate::sequence::Sequence;
@@ -229,7 +227,7 @@ impl Engine {
     }
 
     /// A callout has ended.
-    pub fn on_fetched(&mut self, fetch: FetchId, outcome: FetchOutcome, now: UnixTime) -> Outbox {
+    pub fn on_fetched(&mut self, fetch: FetchId, outcome: CalloutResult, now: UnixTime) -> Outbox {
         let mut outbox = Outbox::default();
         if let Some(keys) = keys_of_mut(&mut self.keys, fetch.provider) {
             let CalloutEnd { result, next, share } = keys.finish_callout(fetch.number, outcome, now);
@@ -297,7 +295,7 @@ impl Engine {
         &mut self,
         call: CallId,
         sequence: Option<Sequence>,
-        outcome: CallOutcome,
+        outcome: CalloutResult,
         now: UnixTime,
         jitter: Jitter,
     ) -> Outbox {
@@ -305,6 +303,15 @@ impl Engine {
         let (Some(provider), Some(introspection)) = asked else { return self.finish(Outbox::default(), now) };
         let end = introspection.finish_call(call.number, sequence, outcome, provider, jitter, now);
         self.end_call(call, end, now)
+    }
+
+    /// An introspection call is not made because the host did not sign.
+    pub fn on_call_unsigned(&mut self, call: CallId, now: UnixTime, jitter: Jitter) -> Outbox {
+        let end = self.inquiries.of_mut(call.provider).map(|known| known.fail_unsigned(call.number, jitter, now));
+        match end {
+            Some(end) => self.end_call(call, end, now),
+            None => self.finish(Outbox::default(), now),
+        }
     }
 
     /// Other VMs of the process may have the answer that this call is to bring: `answers` are all that they share in the

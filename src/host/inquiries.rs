@@ -5,11 +5,12 @@
 
 use std::time::Duration;
 
+use crate::callout::{CalloutResult, TransportError};
 use crate::engine::{
-    CallFault, CallId, CallOutcome, Caller, HttpRequest, Inquiry, Message, NoRequest, NoRsaSigner, Outbox, Poll,
-    PollNumber, PollOutcome, Postponed, Purpose, RsaSigner, SharedAnswers, TokenDigest,
+    CallId, Caller, HttpRequest, Inquiry, Message, NoRequest, NoRsaSigner, Outbox, Poll, PollNumber, Postponed,
+    Purpose, RsaSigner, SharedAnswers, TokenDigest,
 };
-use crate::host::callouts::{Errand, Outgoing, Trouble};
+use crate::host::callouts::{CalloutPurpose, CalloutRequest};
 use crate::host::clock;
 use crate::host::root_state::RootState;
 use crate::host::shared_calls::{self, Asking, HeldAnswers, HeldLease};
@@ -86,38 +87,45 @@ impl RootState {
             // Without random bytes an assertion would not be unique (`jti`).
             None => Err(NoRequest::NotSigned),
         };
-        let fault: CallFault = match request {
-            Ok(request) => match self.send(&request, inquiry.timeout, || Errand::Inquiry(inquiry.id, lease.take())) {
-                Ok(()) => return None,
-                Err(trouble) => trouble.into(),
-            },
-            Err(NoRequest::NotSigned) => CallFault::NotSigned,
-            Err(NoRequest::Ended) => {
+        let purpose = || CalloutPurpose::Introspection(inquiry.id, lease.take());
+        match request.map(|request| self.send(&request, inquiry.timeout, purpose)) {
+            Ok(Ok(())) => None,
+            Ok(Err(error)) => self.end_call(inquiry.id, lease, Err(error)),
+            Err(no_request) => {
                 lease.into_iter().for_each(HeldLease::give_back);
-                return None;
+                let (now, jitter) = (clock::now(), clock::jitter());
+                match no_request {
+                    NoRequest::NotSigned => self.with_engine(|engine| engine.on_call_unsigned(inquiry.id, now, jitter)),
+                    NoRequest::Ended => None,
+                }
             }
-        };
-        self.end_call(inquiry.id, lease, CallOutcome::Failed(fault))
+        }
     }
 
-    fn send(&self, request: &HttpRequest, timeout: Duration, errand: impl FnOnce() -> Errand) -> Result<(), Trouble> {
+    fn send(
+        &self,
+        request: &HttpRequest,
+        timeout: Duration,
+        purpose: impl FnOnce() -> CalloutPurpose,
+    ) -> Result<(), TransportError> {
         let address = &request.address;
         match &request.message {
             Message::Get => {
-                let request = Outgoing { address, timeout, method: "GET", headers: &[], body: None };
-                self.callouts.send(request, errand)
+                let request = CalloutRequest { address, timeout, method: "GET", headers: &[], body: None };
+                self.callouts.send(request, purpose)
             }
             Message::PostForm { authorization, body } => {
                 let mut headers = vec![("content-type", FORM)];
                 headers.extend(authorization.as_ref().map(|value| ("authorization", value.reveal().as_str())));
                 let body = Some(body.reveal().as_bytes());
-                self.callouts.send(Outgoing { address, timeout, method: "POST", headers: &headers, body }, errand)
+                self.callouts
+                    .send(CalloutRequest { address, timeout, method: "POST", headers: &headers, body }, purpose)
             }
         }
     }
 
     /// A call has ended: the other VMs are told before they may ask themselves.
-    pub(super) fn end_call(&self, call: CallId, lease: Option<HeldLease>, outcome: CallOutcome) -> Option<Outbox> {
+    pub(super) fn end_call(&self, call: CallId, lease: Option<HeldLease>, outcome: CalloutResult) -> Option<Outbox> {
         let (now, jitter) = (clock::now(), clock::jitter());
         let sequence = lease.as_ref().map(HeldLease::sequence);
         let outbox = self.with_engine(|engine| engine.on_call_ended(call, sequence, outcome, now, jitter));
@@ -153,15 +161,15 @@ impl RootState {
         let headers: Vec<(&str, &str)> =
             poll.if_none_match.iter().map(|etag| ("if-none-match", etag.as_str())).collect();
         let (address, timeout) = (&poll.address, poll.timeout);
-        let request = Outgoing { address, timeout, method: "GET", headers: &headers, body: None };
-        match self.callouts.send(request, || Errand::Revocations(poll.number)) {
+        let request = CalloutRequest { address, timeout, method: "GET", headers: &headers, body: None };
+        match self.callouts.send(request, || CalloutPurpose::Revocations(poll.number)) {
             Ok(()) => None,
-            Err(trouble) => self.end_poll(poll.number, PollOutcome::Failed(trouble.into())),
+            Err(error) => self.end_poll(poll.number, Err(error)),
         }
     }
 
     /// A poll has ended.
-    pub(super) fn end_poll(&self, poll: PollNumber, outcome: PollOutcome) -> Option<Outbox> {
+    pub(super) fn end_poll(&self, poll: PollNumber, outcome: CalloutResult) -> Option<Outbox> {
         let (now, jitter) = (clock::now(), clock::jitter());
         let outbox = self.with_engine(|engine| engine.on_polled(poll, outcome, now, jitter));
         if self.shares_data()

@@ -10,8 +10,11 @@ use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::{BufferType, ContextType};
 
 use crate::config::{self, Loaded};
-use crate::engine::{Decision, Engine, Fetch, FetchCause, NothingShared, Outbox, Room, SharedAnswers, StreamId, Turn};
-use crate::host::callouts::{Errand, read_inquiry, read_keys, read_poll};
+use crate::engine::{
+    CALL_RESPONSE, Decision, Engine, Fetch, FetchCause, KEY_RESPONSE, NothingShared, Outbox, POLL_RESPONSE, Room,
+    SharedAnswers, StreamId, Turn,
+};
+use crate::host::callouts::{CalloutPurpose, CalloutRequest, read_response};
 use crate::host::carry_out::{apply, log_fetch, log_suppressed, reject};
 use crate::host::filter_state::declare;
 use crate::host::host_error::HostError;
@@ -134,10 +137,11 @@ impl FilterRoot {
 
     /// Makes a callout of a fetch; with an effect when it ended at once.
     fn call_out(&self, fetch: &Fetch) -> Vec<Outbox> {
-        let ended = self.shared.callouts.begin(fetch);
-        let effect = ended
-            .and_then(|outcome| self.shared.with_engine(|engine| engine.on_fetched(fetch.id, outcome, clock::now())));
-        effect.into_iter().collect()
+        let (address, timeout) = (&fetch.keys.address, fetch.keys.timeout);
+        let request = CalloutRequest { address, timeout, method: "GET", headers: &[], body: None };
+        let error = self.shared.callouts.send(request, || CalloutPurpose::Keys(fetch.id)).err();
+        let end = |error| self.shared.with_engine(|engine| engine.on_fetched(fetch.id, Err(error), clock::now()));
+        error.and_then(end).into_iter().collect()
     }
 
     /// Before another fetch is begun: it would wait for itself.
@@ -293,16 +297,15 @@ fn prepare_handover(loaded: &Loaded) -> bool {
 
 impl Context for FilterRoot {
     fn on_http_call_response(&mut self, token_id: u32, num_headers: usize, body_size: usize, _num_trailers: usize) {
+        let read = |format| read_response(num_headers, body_size, format);
         let outbox = match self.shared.callouts.take(token_id) {
             None => None,
-            Some(Errand::Keys(fetch)) => {
-                let outcome = read_keys(num_headers, body_size);
+            Some(CalloutPurpose::Keys(fetch)) => {
+                let outcome = read(&KEY_RESPONSE);
                 self.shared.with_engine(|engine| engine.on_fetched(fetch, outcome, clock::now()))
             }
-            Some(Errand::Inquiry(call, lease)) => {
-                self.shared.end_call(call, lease, read_inquiry(num_headers, body_size))
-            }
-            Some(Errand::Revocations(poll)) => self.shared.end_poll(poll, read_poll(num_headers, body_size)),
+            Some(CalloutPurpose::Introspection(call, lease)) => self.shared.end_call(call, lease, read(&CALL_RESPONSE)),
+            Some(CalloutPurpose::Revocations(poll)) => self.shared.end_poll(poll, read(&POLL_RESPONSE)),
         };
         if let Some(outbox) = outbox {
             self.carry_out(outbox);

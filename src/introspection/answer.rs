@@ -8,19 +8,11 @@
 
 use std::time::Duration;
 
-use crate::introspection::call::{CallFault, CallOutcome};
+use crate::callout::{HttpResponse, TransportError};
+use crate::introspection::call::CallFault;
 use crate::introspection::retry_after;
 use crate::jose::{AnswerFault, IntrospectedToken};
 use crate::unix_time::UnixTime;
-
-/// What a call brought.
-#[derive(Debug)]
-pub(super) enum Reading {
-    /// What the endpoint knows of the token.
-    Said(IntrospectedToken),
-    /// Nothing.
-    Nothing(Failure),
-}
 
 /// A call that brought nothing, and what follows for the next ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,33 +34,34 @@ pub(super) enum Sign {
     ToWait(Duration),
 }
 
-impl Reading {
-    pub(super) fn of(outcome: &CallOutcome, now: UnixTime) -> Self {
-        let (fault, sign) = match outcome {
-            CallOutcome::Failed(fault @ CallFault::NotSigned) => (*fault, Sign::OfFailure),
-            CallOutcome::Failed(fault) => (*fault, Sign::OfTrouble),
-            CallOutcome::Response { status: 200, body, .. } => match IntrospectedToken::read(body) {
-                Ok(said) => return Self::Said(said),
-                Err(fault) => (CallFault::Answer(fault), Sign::OfTrouble),
-            },
-            // Who we are does not depend on the token.
-            CallOutcome::Response { status: 401, .. } => (CallFault::CredentialsRefused(401), Sign::OfFailure),
-            // What we may ask might.
-            CallOutcome::Response { status: 403, .. } => (CallFault::CredentialsRefused(403), Sign::OfTrouble),
-            CallOutcome::Response { status: 429, retry_after, rate_limit, .. } => {
-                let pause = retry_after::pause(retry_after.as_deref(), rate_limit, now);
-                (CallFault::TooManyRequests, Sign::ToWait(pause))
-            }
-            CallOutcome::Response { status: status @ (400 | 413 | 414 | 422 | 431), .. } => {
-                (CallFault::Status(*status), Sign::OfTheToken)
-            }
-            CallOutcome::Response { status, .. } => (CallFault::Status(*status), Sign::OfTrouble),
-        };
-        Self::Nothing(Failure { fault, sign })
-    }
+/// What a response says of the token.
+///
+/// # Errors
+/// When it says nothing.
+pub(super) fn read_response(response: &HttpResponse, now: UnixTime) -> Result<IntrospectedToken, Failure> {
+    let (fault, sign) = match response.status {
+        200 => match IntrospectedToken::read(&response.body) {
+            Ok(said) => return Ok(said),
+            Err(fault) => (CallFault::Answer(fault), Sign::OfTrouble),
+        },
+        // Who we are does not depend on the token.
+        401 => (CallFault::CredentialsRefused(401), Sign::OfFailure),
+        // What we may ask might.
+        403 => (CallFault::CredentialsRefused(403), Sign::OfTrouble),
+        429 => (CallFault::TooManyRequests, Sign::ToWait(retry_after::pause(response, now))),
+        status @ (400 | 413 | 414 | 422 | 431) => (CallFault::Status(status), Sign::OfTheToken),
+        status => (CallFault::Status(status), Sign::OfTrouble),
+    };
+    Err(Failure { fault, sign })
 }
 
 impl Failure {
+    /// A call without a response.
+    pub(super) const fn without_response(fault: CallFault) -> Self {
+        let sign = if matches!(fault, CallFault::NotSigned) { Sign::OfFailure } else { Sign::OfTrouble };
+        Self { fault, sign }
+    }
+
     /// Whether the last active answer must not serve any more, `stale_if_error` or not.
     pub(super) const fn ends_what_was_active(self) -> bool {
         matches!(self.fault, CallFault::Answer(AnswerFault::NotAnAnswer))
@@ -79,8 +72,7 @@ impl Failure {
         matches!(
             self.fault,
             CallFault::Status(404 | 405 | 410)
-                | CallFault::UpstreamUnavailable
-                | CallFault::ConnectionFailed
+                | CallFault::Transport(TransportError::UpstreamUnavailable | TransportError::ConnectionFailed)
                 | CallFault::Answer(_)
         )
     }
@@ -89,29 +81,28 @@ impl Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::introspection::call::RateLimitFields;
     use wasm_bindgen_test::wasm_bindgen_test;
 
     const NOW: UnixTime = UnixTime::from_secs(1_700_000_000);
 
-    fn response(status: u16, body: &[u8]) -> CallOutcome {
-        let retry_after = (status == 429).then(|| "7".to_owned());
-        CallOutcome::Response { status, retry_after, rate_limit: RateLimitFields::default(), body: body.to_vec() }
+    fn response(status: u16, body: &[u8]) -> HttpResponse {
+        HttpResponse::new(status, body.to_vec()).with_header("retry-after", (status == 429).then_some("7"))
     }
 
-    fn failure(outcome: &CallOutcome) -> (&'static str, Sign) {
-        match Reading::of(outcome, NOW) {
-            Reading::Nothing(failure) => (failure.fault.name(), failure.sign),
-            Reading::Said(said) => panic!("{said:?}"),
-        }
+    fn failure(response: &HttpResponse) -> (&'static str, Sign) {
+        named(read_response(response, NOW).unwrap_err())
+    }
+
+    const fn named(failure: Failure) -> (&'static str, Sign) {
+        (failure.fault.name(), failure.sign)
     }
 
     #[wasm_bindgen_test(unsupported = test)]
     fn only_a_200_with_a_boolean_says_anything() {
         let active = br#"{"active":true}"#;
-        assert!(matches!(Reading::of(&response(200, active), NOW), Reading::Said(IntrospectedToken::Active(_))));
+        assert!(matches!(read_response(&response(200, active), NOW), Ok(IntrospectedToken::Active(_))));
         let inactive = response(200, br#"{"active":false}"#);
-        assert!(matches!(Reading::of(&inactive, NOW), Reading::Said(IntrospectedToken::Inactive)));
+        assert!(matches!(read_response(&inactive, NOW), Ok(IntrospectedToken::Inactive)));
         for status in [201, 204, 206, 301, 302, 304, 404, 500, 502, 503, 504, 0, 999] {
             assert_eq!(failure(&response(status, active)), ("status", Sign::OfTrouble), "{status}");
         }
@@ -137,7 +128,10 @@ mod tests {
         ] {
             assert_eq!(failure(&response(200, text)), (name, Sign::OfTrouble), "{name}");
         }
-        assert_eq!(failure(&CallOutcome::Failed(CallFault::TimedOut)), ("timed_out", Sign::OfTrouble));
-        assert_eq!(failure(&CallOutcome::Failed(CallFault::NotSigned)), ("assertion_not_signed", Sign::OfFailure));
+        assert_eq!(
+            named(Failure::without_response(CallFault::Transport(TransportError::TimedOut))),
+            ("timed_out", Sign::OfTrouble)
+        );
+        assert_eq!(named(Failure::without_response(CallFault::NotSigned)), ("assertion_not_signed", Sign::OfFailure));
     }
 }

@@ -3,11 +3,12 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::introspection::answer::{Failure, Sign};
+use crate::callout::TransportError;
+use crate::introspection::answer::Failure;
 use crate::introspection::answers::{Active, Against};
 use crate::introspection::budget::Denied;
 use crate::introspection::call::{
-    Call, CallFault, CallNumber, CallOutcome, Caller, Postponed, Purpose, Standing, Subject, TokenDigest, TokenKind,
+    Call, CallFault, CallNumber, Caller, Postponed, Purpose, Standing, Subject, TokenDigest, TokenKind,
 };
 use crate::introspection::call_limits::Acquire;
 use crate::introspection::confirm::{self, confirm};
@@ -225,12 +226,12 @@ impl ProviderIntrospection {
     pub fn begin_calls(&mut self, jitter: Jitter, now: UnixTime) -> Begun {
         let now = self.order.now(now);
         let mut begun = Begun { calls: Vec::new(), recall: self.queue.dismiss_overdue(now.at) };
-        let timed_out = Failure { fault: CallFault::TimedOut, sign: Sign::OfTrouble };
+        let fault = CallFault::Transport(TransportError::TimedOut);
         for number in self.queue.given_up(now.at) {
-            begun.recall.extend(self.fail(number, None, timed_out, jitter, now).recall);
+            begun.recall.extend(self.fail(number, None, Failure::without_response(fault), jitter, now).recall);
         }
         if let Some(number) = self.endpoint.given_up(now.at) {
-            let end = self.finish_metadata(number, &CallOutcome::Failed(CallFault::TimedOut), jitter, now.wall);
+            let end = self.finish_metadata(number, &Err(fault), jitter, now.wall);
             begun.recall.extend(end.into_iter().flat_map(|end| end.recall));
         }
         if !self.queue.has_waiting() {

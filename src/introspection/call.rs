@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 
+use crate::callout::{ResponseFormat, TransportError};
 use crate::introspection::budget::Denied;
 use crate::introspection::requester::Requester;
 use crate::jose::AnswerFault;
@@ -14,8 +15,11 @@ use crate::policy::MetadataFault;
 use crate::redacted::Redacted;
 use crate::unix_time::UnixTime;
 
-/// The longest answer that is worth reading; a metadata document has the same room.
-pub const MAX_ANSWER_BYTES: usize = MAX_INTROSPECTION_BYTES;
+/// What is read of a response, also of one with a metadata document.
+pub const CALL_RESPONSE: ResponseFormat = ResponseFormat {
+    headers: &["retry-after", "x-rate-limit-limit", "x-rate-limit-remaining", "x-rate-limit-reset"],
+    max_bytes: MAX_INTROSPECTION_BYTES,
+};
 
 /// The how-many-eth call to a provider's endpoint in this VM.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -135,60 +139,11 @@ pub(super) struct Subject {
     pub(super) text: Redacted<Rc<[u8]>>,
 }
 
-/// How a call ended, as the host saw it.
-#[derive(Clone, PartialEq, Eq)]
-pub enum CallOutcome {
-    /// An HTTP response arrived.
-    Response {
-        /// Its status.
-        status: u16,
-        /// Its `Retry-After`.
-        retry_after: Option<String>,
-        /// What it says of the server's rate limit.
-        rate_limit: RateLimitFields,
-        /// Its body.
-        body: Vec<u8>,
-    },
-    /// None did.
-    Failed(CallFault),
-}
-
-impl fmt::Debug for CallOutcome {
-    /// Without the body: it describes a person.
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Response { status, body, .. } => write!(formatter, "Response({status}, {} bytes)", body.len()),
-            Self::Failed(fault) => write!(formatter, "Failed({fault:?})"),
-        }
-    }
-}
-
-/// The fields with which Okta tells its rate limit, as they were sent.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct RateLimitFields {
-    /// `X-Rate-Limit-Limit`: the requests that are allowed in a minute.
-    pub limit: Option<String>,
-    /// `X-Rate-Limit-Remaining`: those that are left.
-    pub remaining: Option<String>,
-    /// `X-Rate-Limit-Reset`: when all of them are again, in seconds after the epoch.
-    pub reset: Option<String>,
-}
-
 /// Why a call brought no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum CallFault {
-    /// The host knows no upstream of that name.
-    UpstreamUnknown,
-    /// The upstream has no endpoint that could be asked: DNS, health, circuit breaker.
-    UpstreamUnavailable,
-    /// No connection came about: refused, unreachable, or TLS failed.
-    ConnectionFailed,
-    /// The connection was closed before an answer came.
-    ConnectionClosed,
-    /// Nothing came in time.
-    TimedOut,
-    /// The answer broke off, or was longer than the host holds.
-    Incomplete,
+    /// No response.
+    Transport(TransportError),
     /// The endpoint does not take our credentials: 401 or 403.
     CredentialsRefused(u16),
     /// 429
@@ -269,12 +224,7 @@ impl CallFault {
     /// The stable name of the fault, for logs and metrics.
     pub const fn name(self) -> &'static str {
         match self {
-            Self::UpstreamUnknown => "upstream_unknown",
-            Self::UpstreamUnavailable => "upstream_unavailable",
-            Self::ConnectionFailed => "connection_failed",
-            Self::ConnectionClosed => "connection_closed",
-            Self::TimedOut => "timed_out",
-            Self::Incomplete => "incomplete",
+            Self::Transport(error) => error.name(),
             Self::CredentialsRefused(_) => "credentials_refused",
             Self::TooManyRequests => "too_many_requests",
             Self::Status(_) => "status",
@@ -292,16 +242,8 @@ impl CallFault {
     /// Where to look first.
     pub const fn hint(self) -> &'static str {
         match self {
-            Self::UpstreamUnknown => "the host has no upstream (cluster) of the configured name",
-            Self::UpstreamUnavailable => {
-                "the upstream has no endpoint: look at its DNS name, health checks and circuit breakers"
-            }
-            Self::ConnectionFailed => {
-                "no connection to the upstream: refused, unreachable, or TLS failed (Envoy's stats of the cluster tell which)"
-            }
-            Self::ConnectionClosed => "the server closed the connection without an answer",
-            Self::TimedOut => "no answer within introspection.timeout",
-            Self::Incomplete => "the answer broke off",
+            Self::Transport(TransportError::TimedOut) => "no answer within introspection.timeout",
+            Self::Transport(error) => error.hint(),
             Self::CredentialsRefused(_) => {
                 "the endpoint refuses this gateway: look at introspection.client_id, its secret or key, and client_auth"
             }
@@ -352,16 +294,5 @@ mod tests {
         {
             assert_eq!(span.contains(at(now)), lasts, "{now}");
         }
-    }
-
-    #[wasm_bindgen_test(unsupported = test)]
-    fn an_outcome_does_not_show_the_answer() {
-        let outcome = CallOutcome::Response {
-            status: 200,
-            retry_after: None,
-            rate_limit: RateLimitFields::default(),
-            body: b"{\"sub\":\"alice\"}".to_vec(),
-        };
-        assert_eq!(format!("{outcome:?}"), "Response(200, 15 bytes)");
     }
 }

@@ -4,10 +4,11 @@ use std::num::NonZeroU32;
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::introspection::answer::{Failure, Reading, Sign};
+use crate::callout::{CalloutResult, HttpResponse};
+use crate::introspection::answer::{Failure, Sign, read_response};
 use crate::introspection::answers::{Active, Against, Failed, Held, Refused, Source};
 use crate::introspection::call::{
-    CallNumber, CallOutcome, CallResult, Caller, RateLimitFields, Standing, Subject, TokenDigest, TokenKind,
+    CallFault, CallNumber, CallResult, Caller, Standing, Subject, TokenDigest, TokenKind,
 };
 use crate::introspection::endpoint::Found;
 use crate::introspection::order::{Began, Now};
@@ -49,36 +50,35 @@ impl ProviderIntrospection {
         &mut self,
         number: CallNumber,
         sequence: Option<Sequence>,
-        outcome: CallOutcome,
+        outcome: CalloutResult,
         provider: &Provider,
         jitter: Jitter,
         now: UnixTime,
     ) -> CallEnd {
         let now = self.order.now(now);
         let Now { wall, at } = now;
+        let outcome = outcome.map_err(CallFault::Transport);
         if let Some(end) = self.finish_metadata(number, &outcome, jitter, wall) {
             return end;
         }
-        let said = match Reading::of(&outcome, wall) {
-            Reading::Said(said) => said,
-            Reading::Nothing(failure) => {
-                let ceiling = match &outcome {
-                    CallOutcome::Response { rate_limit, .. } => self.lower_limit(rate_limit, wall),
-                    CallOutcome::Failed(_) => None,
-                };
+        let mut response = match outcome {
+            Ok(response) => response,
+            Err(fault) => return self.fail(number, sequence, Failure::without_response(fault), jitter, now),
+        };
+        let said = match read_response(&response, wall) {
+            Ok(said) => said,
+            Err(failure) => {
+                let ceiling = self.lower_limit(&response, wall);
                 return CallEnd { ceiling, ..self.fail(number, sequence, failure, jitter, now) };
             }
-        };
-        let (rate_limit, body) = match outcome {
-            CallOutcome::Response { rate_limit, body, .. } => (rate_limit, body),
-            CallOutcome::Failed(_) => (RateLimitFields::default(), Vec::new()),
         };
         let Some(mut call) = self.queue.finish(number) else { return CallEnd::late() };
         self.limits.succeed(call.subject.caller.standing);
         let token = call.subject.digest;
         let next = || self.answers.sequence(&token).unwrap_or_default().next();
         let asked = Asked { sequence: sequence.unwrap_or_else(next), began: call.began, ended: at };
-        let slot = self.file(&call.subject, said, body.len(), asked, provider, now);
+        let slot = self.file(&call.subject, said, response.body.len(), asked, provider, now);
+        let body = std::mem::take(&mut response.body);
         let share = sequence.filter(|_| body.len() <= MAX_SHARED_BYTES).map(|sequence| SharedAnswer {
             token,
             sequence,
@@ -90,20 +90,28 @@ impl ProviderIntrospection {
         // Another VM that took the lease meanwhile may have a newer one.
         self.learn_from_others(&mut call.subject, provider, now);
         let mut recall = vec![token];
-        let exhausted = retry_after::exhausted(&rate_limit, wall);
+        let exhausted = retry_after::exhausted(&response, wall);
         if let Some(pause) = exhausted {
             self.limits.hold(pause, wall);
             for standing in [Standing::Known, Standing::Unknown] {
                 recall.extend(self.dismiss_if_closed(standing, wall));
             }
         }
-        let ceiling = self.lower_limit(&rate_limit, wall);
+        let ceiling = self.lower_limit(&response, wall);
         CallEnd { result: CallResult::Answered, recall, share, block: exhausted.map(|pause| wall.plus(pause)), ceiling }
     }
 
+    /// A call is not made because the host did not sign.
+    pub fn fail_unsigned(&mut self, number: CallNumber, jitter: Jitter, now: UnixTime) -> CallEnd {
+        let now = self.order.now(now);
+        let fault = CallFault::NotSigned;
+        let found = self.finish_metadata(number, &Err(fault), jitter, now.wall);
+        found.unwrap_or_else(|| self.fail(number, None, Failure::without_response(fault), jitter, now))
+    }
+
     /// Takes what a response says of the server's limit; gives it when the other VMs are to be told.
-    fn lower_limit(&mut self, fields: &RateLimitFields, now: UnixTime) -> Option<NonZeroU32> {
-        retry_after::ceiling(fields, now).filter(|ceiling| self.limits.lower(*ceiling, now))
+    fn lower_limit(&mut self, response: &HttpResponse, now: UnixTime) -> Option<NonZeroU32> {
+        retry_after::ceiling(response, now).filter(|ceiling| self.limits.lower(*ceiling, now))
     }
 
     /// Takes the newest of the answers that other VMs were given to the question of this call, when it is news here. Then
@@ -274,7 +282,7 @@ impl ProviderIntrospection {
     pub(super) fn finish_metadata(
         &mut self,
         number: CallNumber,
-        outcome: &CallOutcome,
+        outcome: &Result<HttpResponse, CallFault>,
         jitter: Jitter,
         now: UnixTime,
     ) -> Option<CallEnd> {

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::introspection::call::{CallFault, CallNumber, CallOutcome};
+use crate::callout::HttpResponse;
+use crate::introspection::call::{CallFault, CallNumber};
 use crate::introspection::circuit::{Circuit, Permit};
 use crate::introspection::order::Now;
 use crate::jitter::Jitter;
@@ -109,7 +110,7 @@ impl Endpoint {
     pub(super) fn finish(
         &mut self,
         number: CallNumber,
-        outcome: &CallOutcome,
+        outcome: &Result<HttpResponse, CallFault>,
         jitter: Jitter,
         now: UnixTime,
     ) -> Option<Found> {
@@ -161,14 +162,12 @@ impl Endpoint {
 }
 
 impl Search {
-    fn read(&self, outcome: &CallOutcome) -> Result<CalloutAddress, CallFault> {
-        match outcome {
-            CallOutcome::Failed(fault) => Err(*fault),
-            CallOutcome::Response { status: 200, body, .. } => {
-                address_in_metadata(body, &self.discovery, NAME).map_err(CallFault::Metadata)
-            }
-            CallOutcome::Response { status: 400..=499, .. } => Err(CallFault::Metadata(MetadataFault::Malformed)),
-            CallOutcome::Response { status, .. } => Err(CallFault::Status(*status)),
+    fn read(&self, outcome: &Result<HttpResponse, CallFault>) -> Result<CalloutAddress, CallFault> {
+        let response = outcome.as_ref().map_err(|fault| *fault)?;
+        match response.status {
+            200 => address_in_metadata(&response.body, &self.discovery, NAME).map_err(CallFault::Metadata),
+            400..=499 => Err(CallFault::Metadata(MetadataFault::Malformed)),
+            status => Err(CallFault::Status(status)),
         }
     }
 }

@@ -5,14 +5,12 @@ mod fairness;
 mod workers;
 
 use super::budget::{Denied, Take};
-use super::call::{
-    Call, CallFault, CallNumber, CallOutcome, CallResult, Postponed, Purpose, RateLimitFields, Standing, TokenDigest,
-    TokenKind,
-};
+use super::call::{Call, CallFault, CallNumber, CallResult, Postponed, Purpose, Standing, TokenDigest, TokenKind};
 use super::fixture::{NOW, answer, provider, settings};
 use super::request::{Entropy, Message};
 use super::sharing::{CallLease, CallTurn, NothingShared, Places, SharedAnswer, SharedAnswers, SharedSlot};
 use super::*;
+use crate::callout::{CalloutResult, HttpResponse, TransportError};
 use crate::jitter::Jitter;
 use crate::jose::private_key::NoRsaSigner;
 use crate::jose::signing_fixture::verified;
@@ -39,8 +37,8 @@ fn at(millis: u64) -> UnixTime {
     NOW.plus(Duration::from_millis(millis))
 }
 
-fn response(status: u16, body: Vec<u8>) -> CallOutcome {
-    CallOutcome::Response { status, retry_after: None, rate_limit: RateLimitFields::default(), body }
+fn response(status: u16, body: Vec<u8>) -> CalloutResult {
+    Ok(HttpResponse::new(status, body))
 }
 
 fn scene_of(settings: Introspection) -> Scene {
@@ -94,12 +92,12 @@ impl Scene {
     }
 
     /// The call ends, whose lease has the next number.
-    fn finish(&mut self, number: CallNumber, outcome: CallOutcome) -> CallEnd {
+    fn finish(&mut self, number: CallNumber, outcome: CalloutResult) -> CallEnd {
         self.last = self.last.next();
         self.finish_as(number, self.last, outcome)
     }
 
-    fn finish_as(&mut self, number: CallNumber, sequence: Sequence, outcome: CallOutcome) -> CallEnd {
+    fn finish_as(&mut self, number: CallNumber, sequence: Sequence, outcome: CalloutResult) -> CallEnd {
         self.introspection.finish_call(number, Some(sequence), outcome, &self.provider, FULL, self.now)
     }
 
@@ -115,7 +113,7 @@ impl Scene {
         assert_eq!(self.asks(token), format!("Fresh {token}"));
     }
 
-    fn fails(&mut self, outcome: CallOutcome) -> CallEnd {
+    fn fails(&mut self, outcome: CalloutResult) -> CallEnd {
         let number = self.only_call();
         self.finish(number, outcome)
     }

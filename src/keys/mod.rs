@@ -24,11 +24,12 @@ mod unknown_key_ids;
 
 use std::time::Duration;
 
+use crate::callout::CalloutResult;
 use crate::jose::{Algorithm, Key, KeySet};
 use crate::policy::KeyOrigin;
 use crate::unix_time::UnixTime;
 
-use fetch::{FetchNumber, FetchOutcome, FetchResult, Jitter, KeyFetch};
+use fetch::{FetchNumber, FetchResult, Jitter, KeyFetch};
 use remote::Remote;
 use sharing::{SharedOutcome, Turn};
 
@@ -176,7 +177,7 @@ impl ProviderKeys {
     }
 
     /// Takes the outcome of a callout.
-    pub fn finish_callout(&mut self, number: FetchNumber, outcome: FetchOutcome, now: UnixTime) -> CalloutEnd {
+    pub fn finish_callout(&mut self, number: FetchNumber, outcome: CalloutResult, now: UnixTime) -> CalloutEnd {
         match &mut self.source {
             Source::Inline(_) => CalloutEnd { result: FetchResult::Late, next: None, share: None },
             Source::Remote(remote) => remote.finish_callout(number, outcome, now),

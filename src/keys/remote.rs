@@ -5,9 +5,10 @@
 
 use std::time::Duration;
 
+use crate::callout::{CalloutResult, HttpResponse, TransportError};
 use crate::jose::{Algorithm, KeySet};
 use crate::keys::failed_signatures::FailedSignatures;
-use crate::keys::fetch::{FetchCause, FetchFault, FetchNumber, FetchOutcome, FetchResult, Jitter, KeyFetch};
+use crate::keys::fetch::{FetchCause, FetchFault, FetchNumber, FetchResult, Jitter, KeyFetch};
 use crate::keys::fetch_limit::FetchLimit;
 use crate::keys::key_response::{Step, next_step, read_key_set};
 use crate::keys::order::{Arrived, Began, FetchOrder};
@@ -240,7 +241,7 @@ impl Remote {
             if now < fetch.give_up_at {
                 return None;
             }
-            self.fail(fetch.number, FetchFault::TimedOut, now);
+            self.fail(fetch.number, FetchFault::Transport(TransportError::TimedOut), now);
         }
         let cause = self.due_cause(now, wall)?;
         self.recheck = None;
@@ -299,7 +300,7 @@ impl Remote {
         })
     }
 
-    pub(super) fn finish_callout(&mut self, number: FetchNumber, outcome: FetchOutcome, wall: UnixTime) -> CalloutEnd {
+    pub(super) fn finish_callout(&mut self, number: FetchNumber, outcome: CalloutResult, wall: UnixTime) -> CalloutEnd {
         let now = self.clock.advance(wall);
         let Some(fetch) = self.in_flight.filter(|fetch| fetch.number == number) else {
             return CalloutEnd { result: FetchResult::Late, next: None, share: None };
@@ -318,14 +319,14 @@ impl Remote {
                 match read_key_set(&outcome) {
                     Ok((set, max_age)) => {
                         self.in_flight = None;
-                        let share = Some(SharedOutcome::of(fetch.sequence, &outcome, true, wall));
+                        let share = Some(SharedOutcome::of(fetch.sequence, outcome.ok(), wall));
                         let result = self.replace(set, max_age, (fetch.sequence, fetch.began), now, fetch.jitter);
                         return CalloutEnd { result: result.of_own_fetch(), next: None, share };
                     }
                     Err(fault) => fault,
                 }
             };
-        let share = Some(SharedOutcome::of(fetch.sequence, &outcome, false, wall));
+        let share = Some(SharedOutcome::of(fetch.sequence, None, wall));
         CalloutEnd { result: self.fail(number, fault, now), next: None, share }
     }
 
@@ -370,10 +371,9 @@ impl Remote {
         let ended = now.minus(wall.since(outcome.ended));
         let result = match outcome.answer {
             Some(answer) => {
-                let response =
-                    FetchOutcome::Response { status: 200, cache_control: answer.cache_control, body: answer.body };
+                let response = HttpResponse::new(200, answer.body).with_header("cache-control", answer.cache_control);
                 // One that does not read was not written by us.
-                let Ok((set, max_age)) = read_key_set(&response) else { return FetchResult::Late };
+                let Ok((set, max_age)) = read_key_set(&Ok(response)) else { return FetchResult::Late };
                 if now.since(ended) >= self.settings.max_stale {
                     return FetchResult::Late;
                 }

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
-use crate::keys::fetch::{FetchOutcome, KeyFetch};
+use crate::callout::HttpResponse;
+use crate::keys::fetch::KeyFetch;
 use crate::keys::fetch_limit::TokenBucket;
 use crate::policy::{KeyAddress, RemoteKeys};
 use crate::sequence::Sequence;
@@ -88,14 +89,12 @@ pub(super) fn record_name(settings: &RemoteKeys) -> String {
 }
 
 impl SharedOutcome {
-    /// The end of `fetch`, which this VM made.
-    pub(super) fn of(sequence: Sequence, outcome: &FetchOutcome, is_good: bool, now: UnixTime) -> Self {
-        let answer = match outcome {
-            FetchOutcome::Response { cache_control, body, .. } if is_good => {
-                Some(SharedAnswer { cache_control: cache_control.clone(), body: body.clone() })
-            }
-            FetchOutcome::Response { .. } | FetchOutcome::Failed(_) => None,
-        };
+    /// The end of a fetch that this VM made: a good response, or a failure.
+    pub(super) fn of(sequence: Sequence, response: Option<HttpResponse>, now: UnixTime) -> Self {
+        let answer = response.map(|response| SharedAnswer {
+            cache_control: response.header("cache-control").map(str::to_owned),
+            body: response.body,
+        });
         Self { sequence, ended: now, answer }
     }
 

@@ -15,10 +15,10 @@ use std::time::Duration;
 
 use crate::forge::Forge;
 use crate::signing::{AUDIENCE, ISSUER, payload, with};
+use okta_proxy_wasm::callout::CalloutResult;
 use okta_proxy_wasm::config;
 use okta_proxy_wasm::engine::{
-    Arrival, Decision, Engine, Fetch, FetchFault, FetchOutcome, FetchResult, Jitter, Outbox, PortableVerifier, Room,
-    StreamId, Verdict,
+    Arrival, Decision, Engine, Fetch, FetchResult, Jitter, Outbox, PortableVerifier, Room, StreamId, Verdict,
 };
 use okta_proxy_wasm::http::{HeaderEdit, RequestHead};
 use okta_proxy_wasm::jose::{Algorithm, Key, SignatureVerifier};
@@ -324,7 +324,7 @@ impl Scene {
         fetches.remove(0)
     }
 
-    fn answer(&mut self, fetch: &Fetch, outcome: FetchOutcome) {
+    fn answer(&mut self, fetch: &Fetch, outcome: CalloutResult) {
         let outbox = self.engine.on_fetched(fetch.id, outcome, self.now);
         self.take(outbox);
     }

@@ -5,10 +5,9 @@ mod common_issuers;
 
 use crate::signing::{AUDIENCE, ISSUER, SigningKey, key_set, payload, with};
 use crate::verdicts::{edits, reason};
+use okta_proxy_wasm::callout::HttpResponse;
 use okta_proxy_wasm::config;
-use okta_proxy_wasm::engine::{
-    Arrival, Decision, Engine, FetchOutcome, Jitter, PortableVerifier, Room, StreamId, Verdict,
-};
+use okta_proxy_wasm::engine::{Arrival, Decision, Engine, Jitter, PortableVerifier, Room, StreamId, Verdict};
 use okta_proxy_wasm::http::{HeaderName, Reply, RequestHead};
 use okta_proxy_wasm::unix_time::UnixTime;
 use serde_json::{Value, json};
@@ -394,7 +393,7 @@ fn a_request_that_waited_is_stripped_like_one_that_did_not() {
         Arrival::Parked | Arrival::Answered(_) | Arrival::Asks(_) => panic!("there is no room for its cookies"),
     }
     let body = key_set(&[&key]).to_string().into_bytes();
-    let outbox = engine.on_fetched(fetch.id, FetchOutcome::Response { status: 200, cache_control: None, body }, now);
+    let outbox = engine.on_fetched(fetch.id, Ok(HttpResponse::new(200, body)), now);
     let (stream, decision) = &outbox.decided[0];
     assert_eq!(*stream, StreamId(1));
     assert_eq!(stripped(decision), ["-authorization", "-x-api-token", "cookie~sid=1; X=y"]);

@@ -10,11 +10,10 @@ use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
+use okta_proxy_wasm::callout::HttpResponse;
 use okta_proxy_wasm::config;
 use okta_proxy_wasm::introspection::budget::Take;
-use okta_proxy_wasm::introspection::call::{
-    Call, CallOutcome, Caller, Purpose, RateLimitFields, TokenDigest, TokenKind,
-};
+use okta_proxy_wasm::introspection::call::{Call, Caller, Purpose, TokenDigest, TokenKind};
 use okta_proxy_wasm::introspection::requester::{Requester, Sender};
 use okta_proxy_wasm::introspection::sharing::{Places, SharedAnswer, SharedAnswers, SharedSlot};
 use okta_proxy_wasm::introspection::{Cause, LookUp, ProviderIntrospection, Refusal, Unavailable};
@@ -182,8 +181,7 @@ impl<'a> Process<'a> {
             false => json!({ "active": true, "sub": "alice", "aud": "api" }),
         };
         let body = body.to_string().into_bytes();
-        let outcome =
-            CallOutcome::Response { status: 200, retry_after: None, rate_limit: RateLimitFields::default(), body };
+        let outcome = Ok(HttpResponse::new(200, body));
         self.last = self.last.next();
         let end = asking.finish_call(call.number, Some(self.last), outcome, provider, Jitter(0), now);
         let answer = end.share.expect("short enough to be shared");

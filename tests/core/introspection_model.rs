@@ -20,10 +20,10 @@ use std::num::NonZeroU32;
 use std::rc::Rc;
 use std::time::Duration;
 
+use okta_proxy_wasm::callout::{CalloutResult, HttpResponse, TransportError};
 use okta_proxy_wasm::config;
 use okta_proxy_wasm::introspection::call::{
-    Call, CallFault, CallNumber, CallOutcome, CallResult, Postponed, Purpose, RateLimitFields, Standing, TokenDigest,
-    TokenKind,
+    Call, CallNumber, CallResult, Postponed, Purpose, Standing, TokenDigest, TokenKind,
 };
 use okta_proxy_wasm::introspection::sharing::{Places, SharedAnswer, SharedAnswers, SharedSlot};
 use okta_proxy_wasm::introspection::{Arrived, CallEnd, Freshness, LookUp, ProviderIntrospection, Refusal};
@@ -557,11 +557,11 @@ impl<'a> Model<'a> {
 
     fn finish(&mut self, id: CallNumber, number: u64, status: u16, body: Vec<u8>) -> CallEnd {
         let retry_after = Some("7".to_owned());
-        let outcome = CallOutcome::Response { status, retry_after, rate_limit: RateLimitFields::default(), body };
+        let outcome = Ok(HttpResponse::new(status, body).with_header("retry-after", retry_after));
         self.end(id, number, outcome)
     }
 
-    fn end(&mut self, id: CallNumber, number: u64, outcome: CallOutcome) -> CallEnd {
+    fn end(&mut self, id: CallNumber, number: u64, outcome: CalloutResult) -> CallEnd {
         let jitter = self.jitter();
         self.read_clock();
         self.introspection.finish_call(id, Some(Sequence::new(number)), outcome, self.provider, jitter, self.now)
@@ -577,7 +577,7 @@ impl<'a> Model<'a> {
             3 => self.finish(id, number, 200, br#"{"active":"true"}"#.to_vec()),
             4 => self.finish(id, number, 503, br#"{"active":true,"aud":"api"}"#.to_vec()),
             5 => self.finish(id, number, 200, br#"{"active":true,"aud":"api","active":true}"#.to_vec()),
-            _ => self.end(id, number, CallOutcome::Failed(CallFault::ConnectionFailed)),
+            _ => self.end(id, number, Err(TransportError::ConnectionFailed)),
         };
         assert!(matches!(end.result, CallResult::Failed { .. }));
         assert_eq!(end.share.is_some(), kind == 3 && standing == Standing::Known, "only the end of what was active");

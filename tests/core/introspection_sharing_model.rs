@@ -14,10 +14,9 @@ use std::num::NonZeroU32;
 use std::rc::Rc;
 use std::time::Duration;
 
+use okta_proxy_wasm::callout::HttpResponse;
 use okta_proxy_wasm::config;
-use okta_proxy_wasm::introspection::call::{
-    Call, CallNumber, CallOutcome, CallResult, Postponed, Purpose, RateLimitFields, TokenDigest, TokenKind,
-};
+use okta_proxy_wasm::introspection::call::{Call, CallNumber, CallResult, Postponed, Purpose, TokenDigest, TokenKind};
 use okta_proxy_wasm::introspection::sharing::{CallLease, CallTurn, Places, SharedAnswer, SharedAnswers, SharedSlot};
 use okta_proxy_wasm::introspection::{LookUp, ProviderIntrospection};
 use okta_proxy_wasm::jitter::Jitter;
@@ -227,8 +226,7 @@ impl<'a> Process<'a> {
         for id in ended {
             let Sent { token, lease, is_active, .. } = self.workers[at].sent.remove(&id).unwrap();
             let body = if is_active { json!({"active": true, "aud": "api"}) } else { json!({"active": false}) };
-            let (body, rate_limit) = (body.to_string().into_bytes(), RateLimitFields::default());
-            let outcome = CallOutcome::Response { status: 200, retry_after: None, rate_limit, body };
+            let outcome = Ok(HttpResponse::new(200, body.to_string().into_bytes()));
             let introspection = &mut self.workers[at].introspection;
             let end = introspection.finish_call(id, Some(lease.sequence()), outcome, provider, Jitter(0), now);
             if let Some(answer) = end.share {

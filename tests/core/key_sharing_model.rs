@@ -13,10 +13,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::signing::{self, AUDIENCE, ISSUER, SigningKey, key_set, payload, with};
+use okta_proxy_wasm::callout::HttpResponse;
 use okta_proxy_wasm::config;
 use okta_proxy_wasm::engine::{
-    Arrival, Engine, Fetch, FetchCause, FetchId, FetchOutcome, Jitter, Lease, Outbox, PortableVerifier, Room,
-    SharedOutcome, StreamId, Turn,
+    Arrival, Engine, Fetch, FetchCause, FetchId, Jitter, Lease, Outbox, PortableVerifier, Room, SharedOutcome,
+    StreamId, Turn,
 };
 use okta_proxy_wasm::http::RequestHead;
 use okta_proxy_wasm::unix_time::UnixTime;
@@ -283,7 +284,7 @@ impl Process {
         let (now, jitter) = (self.now(), Jitter(u16::try_from(self.random.below(65_536)).unwrap()));
         if let Some((fetch, _, has_new)) = self.workers[at].in_flight.take_if(|(_, ends, _)| *ends <= self.millis) {
             let body = tokens.sets[usize::from(has_new)].clone();
-            let outcome = FetchOutcome::Response { status: 200, cache_control: None, body };
+            let outcome = Ok(HttpResponse::new(200, body));
             let outbox = self.workers[at].engine.on_fetched(fetch.id, outcome, now);
             self.take(at, outbox);
             self.is_held = true;

@@ -4,10 +4,11 @@
 use std::time::Duration;
 
 use crate::signing::{self, SigningKey, key_set, payload, with};
+use okta_proxy_wasm::callout::{CalloutResult, HttpResponse, TransportError};
 use okta_proxy_wasm::config;
 use okta_proxy_wasm::engine::{
-    Arrival, BATCH, CallOutcome, Decision, Engine, Fetch, FetchCause, FetchFault, FetchOutcome, FetchResult, Jitter,
-    Lease, Outbox, PortableVerifier, RateLimitFields, Room, SharedAnswer, SharedOutcome, StreamId, Turn, Verdict,
+    Arrival, BATCH, Decision, Engine, Fetch, FetchCause, FetchResult, Jitter, Lease, Outbox, PortableVerifier, Room,
+    SharedAnswer, SharedOutcome, StreamId, Turn, Verdict,
 };
 use okta_proxy_wasm::http::{HeaderName, RequestHead};
 use okta_proxy_wasm::unix_time::UnixTime;
@@ -78,13 +79,13 @@ impl Scene {
         fetches.remove(0)
     }
 
-    fn answer(&mut self, fetch: &Fetch, outcome: FetchOutcome) {
+    fn answer(&mut self, fetch: &Fetch, outcome: CalloutResult) {
         let outbox = self.engine.on_fetched(fetch.id, outcome, self.now);
         self.take(outbox);
     }
 
     /// The next callout of the same fetch.
-    fn answer_leads_to(&mut self, fetch: &Fetch, outcome: FetchOutcome) -> Fetch {
+    fn answer_leads_to(&mut self, fetch: &Fetch, outcome: CalloutResult) -> Fetch {
         let mut outbox = self.engine.on_fetched(fetch.id, outcome, self.now);
         let next = outbox.follow_ups.remove(0);
         self.take(outbox);
@@ -126,19 +127,15 @@ impl Scene {
     }
 }
 
-fn published(keys: &[&SigningKey]) -> FetchOutcome {
+fn published(keys: &[&SigningKey]) -> CalloutResult {
     answer_of(200, None, &key_set(keys))
 }
 
-fn answer_of(status: u16, cache_control: Option<&str>, body: &Value) -> FetchOutcome {
-    FetchOutcome::Response {
-        status,
-        cache_control: cache_control.map(str::to_owned),
-        body: body.to_string().into_bytes(),
-    }
+fn answer_of(status: u16, cache_control: Option<&str>, body: &Value) -> CalloutResult {
+    Ok(HttpResponse::new(status, body.to_string().into_bytes()).with_header("cache-control", cache_control))
 }
 
-const UNREACHABLE: FetchOutcome = FetchOutcome::Failed(FetchFault::ConnectionFailed);
+const UNREACHABLE: CalloutResult = Err(TransportError::ConnectionFailed);
 
 /// A scene in which the keys `k1` are held since its start.
 fn with_keys(key: &SigningKey) -> Scene {
@@ -409,7 +406,7 @@ fn the_last_good_set_survives_every_kind_of_failure_until_it_is_too_old() {
     let mut scene = with_keys(&key);
     let failures = [
         UNREACHABLE,
-        FetchOutcome::Failed(FetchFault::TimedOut),
+        Err(TransportError::TimedOut),
         answer_of(500, None, &json!({})),
         answer_of(302, None, &json!({})),
         answer_of(204, None, &json!({})),
@@ -418,8 +415,8 @@ fn the_last_good_set_survives_every_kind_of_failure_until_it_is_too_old() {
         answer_of(200, None, &json!({ "keys": {} })),
         answer_of(200, None, &json!({ "keys": [{ "kty": "oct", "k": "YQ" }] })),
         answer_of(200, None, &json!("<html>")),
-        FetchOutcome::Response { status: 200, cache_control: None, body: b"{\"keys\":[{\"kty\":\"RSA\"".to_vec() },
-        FetchOutcome::Response { status: 200, cache_control: None, body: vec![b' '; 300 * 1024] },
+        Ok(HttpResponse::new(200, b"{\"keys\":[{\"kty\":\"RSA\"".to_vec())),
+        Ok(HttpResponse::new(200, vec![b' '; 300 * 1024])),
     ];
     scene.pass(3600);
     for failure in failures {
@@ -566,8 +563,7 @@ fn unknown_key_ids_take_their_issuers_part_of_half_of_the_places() {
     let (stream, _) = scene.request(opaque);
     let outbox = scene.engine.on_tick(scene.now, NO_JITTER);
     let body = br#"{"active":true,"iss":"https://c.example","aud":"api","exp":4102444800,"sub":"alice"}"#.to_vec();
-    let outcome =
-        CallOutcome::Response { status: 200, retry_after: None, rate_limit: RateLimitFields::default(), body };
+    let outcome = Ok(HttpResponse::new(200, body));
     let outbox = scene.engine.on_call_ended(outbox.calls[0].id, None, outcome, scene.now, NO_JITTER);
     scene.take(outbox);
     assert_eq!(scene.reason_of(stream), Some("admitted"));
@@ -625,7 +621,7 @@ fn discovering() -> Scene {
     )
 }
 
-fn metadata(issuer: &str, jwks_uri: &str) -> FetchOutcome {
+fn metadata(issuer: &str, jwks_uri: &str) -> CalloutResult {
     answer_of(200, None, &json!({ "issuer": issuer, "jwks_uri": jwks_uri }))
 }
 

@@ -15,7 +15,7 @@ const MAY_NAME: [(&str, &[&str]); 8] = [
     ("metrics", &[]),
     ("host", &["engine", "config", "metrics"]),
 ];
-const BASE: [&str; 7] = ["unix_time", "sequence", "wake_slots", "jitter", "memory", "redacted", "http"];
+const BASE: [&str; 8] = ["unix_time", "sequence", "wake_slots", "jitter", "memory", "redacted", "http", "callout"];
 const LONGEST_FILE: usize = 450;
 
 fn root() -> &'static Path {

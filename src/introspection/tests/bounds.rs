@@ -115,7 +115,7 @@ fn what_can_only_wait_for_an_answer_asks_for_no_tick_before() {
     scene.finish(calls[0].number, response(200, answer(&json!({}))));
     assert_eq!(due(&scene), Some(at(0)), "now another one may");
     for call in &calls[1..] {
-        scene.finish(call.number, CallOutcome::Failed(CallFault::ConnectionFailed));
+        scene.finish(call.number, Err(TransportError::ConnectionFailed));
     }
     scene.asks("u");
     let wait = due(&scene).unwrap().since(scene.now);

@@ -22,8 +22,8 @@ fn an_answer_that_is_none_is_undecidable_and_never_active_or_inactive() {
         (response(401, answer(&json!({}))), "credentials_refused"),
         (response(403, answer(&json!({}))), "credentials_refused"),
         (response(500, answer(&json!({}))), "status"),
-        (CallOutcome::Failed(CallFault::TimedOut), "timed_out"),
-        (CallOutcome::Failed(CallFault::Incomplete), "incomplete"),
+        (Err(TransportError::TimedOut), "timed_out"),
+        (Err(TransportError::Incomplete), "incomplete"),
     ] {
         let mut scene = scene();
         let waiting = scene.introspection.arrived();
@@ -133,7 +133,7 @@ fn an_endpoint_that_fails_is_left_alone_and_then_asked_once() {
     scene.asks("waits");
     let mut recalled = 0;
     for call in calls {
-        recalled += scene.finish(call.number, CallOutcome::Failed(CallFault::ConnectionFailed)).recall.len();
+        recalled += scene.finish(call.number, Err(TransportError::ConnectionFailed)).recall.len();
     }
     assert_eq!(recalled, 11, "whoever was in line looks again too");
     for expected in [1, 2, 4, 8] {
@@ -146,7 +146,7 @@ fn an_endpoint_that_fails_is_left_alone_and_then_asked_once() {
             scene.asks(&format!("v{expected}{token}"));
         }
         let number = scene.only_call();
-        scene.finish(number, CallOutcome::Failed(CallFault::ConnectionFailed));
+        scene.finish(number, Err(TransportError::ConnectionFailed));
     }
     let told = scene.asks("w");
     assert!(told.starts_with("unavailable 15"), "{told}");
@@ -165,12 +165,7 @@ fn a_429_silences_everybody_for_as_long_as_the_server_says() {
     scene.knows("user");
     scene.asks("t");
     let number = scene.only_call();
-    let body = Vec::new();
-    let retry_after = Some("20".to_owned());
-    let end = scene.finish(
-        number,
-        CallOutcome::Response { status: 429, retry_after, rate_limit: RateLimitFields::default(), body },
-    );
+    let end = scene.finish(number, Ok(HttpResponse::new(429, Vec::new()).with_header("retry-after", Some("20"))));
     assert_eq!(end.block, Some(at(20_000)));
     assert!(matches!(end.result, CallResult::Failed { fault: CallFault::TooManyRequests, .. }));
     assert_eq!((scene.asks("u").as_str(), scene.cause), ("unavailable 20000", Some(Cause::EndpointFailing)));

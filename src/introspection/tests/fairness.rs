@@ -188,15 +188,12 @@ fn another_workers_429_is_told_as_the_endpoints_failure() {
     }
 }
 
-fn stating(limit: &str, remaining: &str, reset_in: u64, body: Vec<u8>) -> CallOutcome {
+fn stating(limit: &str, remaining: &str, reset_in: u64, body: Vec<u8>) -> CalloutResult {
     let reset = (NOW.as_secs() + reset_in).to_string();
-    let [limit, remaining, reset] = [limit.to_owned(), remaining.to_owned(), reset].map(Some);
-    CallOutcome::Response {
-        status: 200,
-        retry_after: None,
-        rate_limit: RateLimitFields { limit, remaining, reset },
-        body,
-    }
+    Ok(HttpResponse::new(200, body)
+        .with_header("x-rate-limit-limit", Some(limit))
+        .with_header("x-rate-limit-remaining", Some(remaining))
+        .with_header("x-rate-limit-reset", Some(reset)))
 }
 
 #[wasm_bindgen_test(unsupported = test)]

@@ -11,11 +11,11 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use arbitrary::{Arbitrary, Unstructured};
+use okta_proxy_wasm::callout::{CalloutResult, HttpResponse, TransportError};
 use okta_proxy_wasm::config;
 use okta_proxy_wasm::engine::{
-    Arrival, BATCH, CallFault, CallOutcome, CallResult, Decision, Engine, Inquiry, Jitter, Outbox, Poll, PollOutcome,
-    PollResult, PortableVerifier, Postponed, Purpose, RateLimitFields, Room, Sequence, SharedSlot, SharedTokenAnswer,
-    StreamId, TokenDigest, Verdict,
+    Arrival, BATCH, CallResult, Decision, Engine, Inquiry, Jitter, Outbox, Poll, PollResult, PortableVerifier,
+    Postponed, Purpose, Room, Sequence, SharedSlot, SharedTokenAnswer, StreamId, TokenDigest, Verdict,
 };
 use okta_proxy_wasm::http::RequestHead;
 use okta_proxy_wasm::introspection::call::TokenKind;
@@ -265,7 +265,7 @@ impl Scene {
                 retry_after.map(|seconds| seconds.to_string()),
                 body_of(&GivenAnswer::Active).unwrap_or_default(),
             ),
-            (_, None) => CallOutcome::Failed(CallFault::ConnectionFailed),
+            (_, None) => Err(TransportError::ConnectionFailed),
         };
         let outbox = self.engine.on_call_ended(call.id, Some(asked.sequence), outcome, self.now, Jitter(0));
         self.learn(&outbox, asked, token, answer);
@@ -331,7 +331,7 @@ impl Scene {
             GivenList::Garbage => (200, b"{\"revoked\":[{}]}".to_vec(), None),
             GivenList::Failed => (500, listed(json!([])), None),
         };
-        let outcome = PollOutcome::Response { status, etag: None, body };
+        let outcome = Ok(HttpResponse::new(status, body));
         let outbox = self.engine.on_polled(poll.number, outcome, self.now, Jitter(0));
         if matches!(outbox.poll_note, Some(PollResult::Replaced(_))) {
             self.alice_is_listed = Some(is_listed.expect("what is no list was applied"));
@@ -395,8 +395,8 @@ impl Scene {
     }
 }
 
-fn response(status: u16, retry_after: Option<String>, body: Vec<u8>) -> CallOutcome {
-    CallOutcome::Response { status, retry_after, rate_limit: RateLimitFields::default(), body }
+fn response(status: u16, retry_after: Option<String>, body: Vec<u8>) -> CalloutResult {
+    Ok(HttpResponse::new(status, body).with_header("retry-after", retry_after))
 }
 
 /// Sequences to begin with: the bytes of an `arbitrary` enum are a choice of 32 bits and then the fields.

@@ -5,9 +5,10 @@ use std::num::NonZeroU32;
 use std::rc::Rc;
 use std::time::Duration;
 
+use okta_proxy_wasm::callout::HttpResponse;
 use okta_proxy_wasm::config;
 use okta_proxy_wasm::introspection::budget::{Budget, Denied, Take};
-use okta_proxy_wasm::introspection::call::{CallOutcome, CallResult, Caller, RateLimitFields, Standing};
+use okta_proxy_wasm::introspection::call::{CallResult, Caller, Standing};
 use okta_proxy_wasm::introspection::requester::Requester;
 use okta_proxy_wasm::introspection::revocation::RevocationList;
 use okta_proxy_wasm::introspection::sharing::{CallLease, NothingShared, SharedAnswer};
@@ -62,8 +63,7 @@ pub(crate) fn answer(input: &[u8]) {
         let arrived = introspection.arrived();
         assert!(matches!(introspection.look_up_opaque(b"t", provider, arrived, now), LookUp::Wait(_)));
         let call = introspection.begin_calls(Jitter(0), now).calls.remove(0);
-        let outcome =
-            CallOutcome::Response { status, retry_after, rate_limit: RateLimitFields::default(), body: body.clone() };
+        let outcome = Ok(HttpResponse::new(status, body.clone()).with_header("retry-after", retry_after));
         let end = introspection.finish_call(call.number, None, outcome, provider, Jitter(0), now);
         assert_eq!(end.recall.len(), 1, "whoever waits is told");
         assert!(end.block.is_none_or(|until| until > now && until <= now.plus(Duration::from_secs(600))));
