@@ -25,6 +25,7 @@ pub mod engine;
 pub mod introspection;
 pub mod jose;
 pub mod keys;
+pub mod lookup;
 pub mod metrics;
 pub mod policy;
 

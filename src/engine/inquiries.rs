@@ -13,7 +13,7 @@ use crate::introspection::call::{Call, Standing, TokenDigest};
 use crate::introspection::request::Entropy;
 use crate::introspection::requester::Sender;
 use crate::introspection::revocation_feed::{Judgement, RevocationFeed};
-use crate::introspection::sharing::SharedAnswers;
+use crate::introspection::sharing::SharedResponses;
 use crate::introspection::{
     AddressNeeded, Arrived, Cause, Freshness, LookUp, ProviderIntrospection, Refusal, Unavailable,
 };
@@ -69,7 +69,7 @@ pub(super) struct Question<'a> {
 
 impl Inquiries {
     /// Nothing was asked yet.
-    pub(super) fn new(policy: &Policy, others: &Rc<dyn SharedAnswers>, seed: &Entropy, now: UnixTime) -> Self {
+    pub(super) fn new(policy: &Policy, others: &Rc<dyn SharedResponses>, seed: &Entropy, now: UnixTime) -> Self {
         let limits = CacheLimits {
             tokens: policy.cache.tokens.max(LEAST_REMEMBERED.tokens),
             bytes: policy.cache.bytes.max(LEAST_REMEMBERED.bytes),

@@ -4,7 +4,7 @@
 //! are a decision or "parked", and an [`Outbox`] of effects to carry out: what to fetch and to ask, parked streams
 //! that are decided now, and when to tick next. A parked request is decided *before* the host is told
 //! to continue, and each exactly once. What it has done by others is the check of a signature ([`SignatureVerifier`])
-//! and a look at what other VMs were told ([`SharedAnswers`]): the host may do both, and neither calls anything back.
+//! and a look at what other VMs were told ([`SharedResponses`]): the host may do both, and neither calls anything back.
 
 pub mod audit;
 mod batch;
@@ -52,14 +52,17 @@ pub use crate::introspection::request::{Entropy, HttpRequest, Message};
 pub use crate::introspection::revocation_feed::{POLL_RESPONSE, Poll, PollFault, PollNumber, PollResult};
 pub use crate::introspection::revocation_sharing::{ListChange, ListDocument, ListNews, ListState};
 pub use crate::introspection::sharing::{
-    CallLease, CallTurn, NothingShared, Places, SharedAnswer as SharedTokenAnswer, SharedAnswers, SharedSlot,
+    CallLease, NothingShared, RecordNames, SharedResponse, SharedResponses, SharedSlot,
 };
 pub use crate::jose::private_key::NoRsaSigner;
 pub use crate::jose::{
     Algorithm, CannotSign, Doubt, NativeSigner, NativeVerifier, PortableVerifier, RsaSigner, SignatureVerifier,
 };
 pub use crate::keys::fetch::{FetchCause, FetchFault, FetchResult, Jitter, KEY_RESPONSE, MAX_KEYS};
-pub use crate::keys::sharing::{Lease, SharedAnswer, SharedOutcome, Turn};
+pub use crate::keys::sharing::{KeyLease, SharedOutcome};
+pub use crate::lookup::lease::{Lease, LeaseRecord};
+pub use crate::lookup::record::Record;
+pub use crate::lookup::token_bucket::TokenBucket;
 pub use crate::policy::{Attribute, AttributeValues, CalloutAddress};
 pub use crate::sequence::Sequence;
 pub use batch::BATCH;
@@ -109,13 +112,13 @@ impl Engine {
     /// The only engine of its process; without keys: the first tick asks for them. Which decisions are logged where a share
     /// of them is, is the same each time: an engine for tests.
     pub fn new(policy: Policy, verifier: Box<dyn SignatureVerifier>, room: Room, now: UnixTime) -> Self {
-        let others: Rc<dyn SharedAnswers> = Rc::new(NothingShared);
+        let others: Rc<dyn SharedResponses> = Rc::new(NothingShared);
         Self::among(&others, policy, verifier, room, &Entropy([0; 32]), now)
     }
 
     /// One of several, each in its VM: what `others` were told of a token need not be asked again. `seed` is new randomness.
     pub fn among(
-        others: &Rc<dyn SharedAnswers>,
+        others: &Rc<dyn SharedResponses>,
         policy: Policy,
         verifier: Box<dyn SignatureVerifier>,
         room: Room,
@@ -249,10 +252,10 @@ impl Engine {
     }
 
     /// What the lease of the process says of a fetch: whether it is to be made now, by this VM or another one.
-    pub fn on_turn(&mut self, fetch: FetchId, turn: Turn, now: UnixTime) -> Outbox {
+    pub fn on_lease(&mut self, fetch: FetchId, lease: Lease<TokenBucket>, now: UnixTime) -> Outbox {
         if let Some(keys) = keys_of_mut(&mut self.keys, fetch.provider) {
-            keys.take_turn(fetch.number, turn, now);
-            if matches!(turn, Turn::CoolingDown { .. }) {
+            keys.apply_lease(fetch.number, lease, now);
+            if matches!(lease, Lease::Cooldown { .. }) {
                 self.parked.recall(fetch.provider);
             }
         }
@@ -314,12 +317,12 @@ impl Engine {
         }
     }
 
-    /// Other VMs of the process may have the answer that this call is to bring: `answers` are all that they share in the
-    /// places of its token.
-    pub fn on_answers_shared(&mut self, call: CallId, answers: &[SharedTokenAnswer], now: UnixTime) -> Outbox {
+    /// Other VMs of the process may have the answer that this call is to bring: `responses` are all that they share in the
+    /// slots of its token.
+    pub fn on_responses_shared(&mut self, call: CallId, responses: &[SharedResponse], now: UnixTime) -> Outbox {
         let asked = (self.policy.providers.get(call.provider), self.inquiries.of_mut(call.provider));
         let (Some(provider), Some(introspection)) = asked else { return self.finish(Outbox::default(), now) };
-        let end = introspection.adopt(call.number, answers, provider, now);
+        let end = introspection.adopt(call.number, responses, provider, now);
         self.end_call(call, end, now)
     }
 
@@ -337,9 +340,9 @@ impl Engine {
         self.inquiries.of(call.provider)?.newest_sequence(call.number)
     }
 
-    /// Where the VMs of the process keep what they share of a provider's token.
-    pub fn places(&self, provider: ProviderId, token: &TokenDigest) -> Option<Places> {
-        self.inquiries.of(provider).map(|introspection| introspection.places(token))
+    /// The names of the records in which the workers of the process share responses about a provider's token.
+    pub fn record_names(&self, provider: ProviderId, token: &TokenDigest) -> Option<RecordNames> {
+        self.inquiries.of(provider).map(|introspection| introspection.record_names(token))
     }
 
     /// The name of the record that the budget of all VMs stands in, and what takes a call out of it.
@@ -385,7 +388,7 @@ impl Engine {
         for token in recall {
             self.parked.recall_answered(call.provider, token);
         }
-        outbox.answer = share.map(|answer| (call.provider, answer));
+        outbox.response = share.map(|response| (call.provider, response));
         outbox.block = block.map(|until| (call.provider, until));
         outbox.ceiling = ceiling.map(|limit| (call.provider, limit));
         let is_news = !matches!(result, CallResult::Late | CallResult::Continues);

@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use crate::callout::{CalloutResult, TransportError};
 use crate::engine::{
-    CallId, Caller, HttpRequest, Inquiry, Message, NoRequest, NoRsaSigner, Outbox, Poll, PollNumber, Postponed,
-    Purpose, RsaSigner, SharedAnswers, TokenDigest,
+    CallId, Caller, HttpRequest, Inquiry, Lease, Message, NoRequest, NoRsaSigner, Outbox, Poll, PollNumber, Postponed,
+    Purpose, RsaSigner, SharedResponses, TokenDigest,
 };
 use crate::host::callouts::{CalloutPurpose, CalloutRequest};
 use crate::host::clock;
 use crate::host::root_state::RootState;
-use crate::host::shared_calls::{self, Asking, HeldAnswers, HeldLease};
+use crate::host::shared_calls::{self, HeldLease, HeldResponses};
 use crate::host::shared_list;
 
 const FORM: &str = "application/x-www-form-urlencoded";
@@ -51,26 +51,29 @@ impl RootState {
         effects: &mut Vec<Outbox>,
     ) -> Option<HeldLease> {
         let (call, provider) = (inquiry.id, inquiry.id.provider());
-        let places = self.with_engine(|engine| engine.places(provider, &token)).flatten()?;
+        let names = self.with_engine(|engine| engine.record_names(provider, &token)).flatten()?;
         let (record, budget) = self.with_engine(|engine| engine.call_budget(provider)).flatten()?;
-        let asking = shared_calls::take_lease(&places, token, inquiry.timeout, || {
-            let answers = HeldAnswers.read(&places);
-            if !answers.is_empty() {
-                effects.extend(self.with_engine(|engine| engine.on_answers_shared(call, &answers, clock::now())));
+        let lease = shared_calls::acquire_lease(&names, token, inquiry.timeout, || {
+            let responses = HeldResponses.read(&names);
+            if !responses.is_empty() {
+                effects.extend(self.with_engine(|engine| engine.on_responses_shared(call, &responses, clock::now())));
             }
             let known = self.with_engine(|engine| engine.newest_sequence(call)).flatten()?;
-            Some(answers.iter().fold(known, |newest, answer| newest.newer(answer.sequence)))
+            Some(responses.iter().fold(known, |newest, response| newest.newer(response.sequence)))
         });
-        let why = match asking {
-            Asking::Nobodys => return None,
-            Asking::Theirs => Postponed::AskedElsewhere,
-            Asking::Ours(lease) => match shared_calls::take_from_budget(&record, budget, caller) {
-                Ok(()) => return Some(lease),
-                Err(why) => {
-                    lease.give_back();
-                    why
+        // Without one the call is not needed: another worker has the response.
+        let why = match lease? {
+            Lease::HeldByOther(_) | Lease::Cooldown { .. } => Postponed::AskedElsewhere,
+            Lease::Acquired(lease) => {
+                let lease = HeldLease::new(names.lease, lease);
+                match shared_calls::take_from_budget(&record, budget, caller) {
+                    Ok(()) => return Some(lease),
+                    Err(why) => {
+                        lease.give_back();
+                        why
+                    }
                 }
-            },
+            }
         };
         effects.extend(self.with_engine(|engine| engine.on_call_postponed(call, why, clock::now())));
         None
@@ -139,10 +142,10 @@ impl RootState {
     }
 
     fn tell_others(&self, outbox: &Outbox) {
-        if let Some((provider, answer)) = &outbox.answer
-            && let Some(places) = self.with_engine(|engine| engine.places(*provider, &answer.token)).flatten()
+        if let Some((provider, response)) = &outbox.response
+            && let Some(names) = self.with_engine(|engine| engine.record_names(*provider, &response.token)).flatten()
         {
-            shared_calls::publish(&places, answer);
+            shared_calls::publish(&names, response);
         }
         if let Some((provider, until)) = outbox.block
             && let Some((record, budget)) = self.with_engine(|engine| engine.call_budget(provider)).flatten()

@@ -10,7 +10,7 @@ use crate::engine::figures::{Figures, IntrospectionFigures, ProviderFigures};
 use crate::host::clock;
 use crate::host::native_crypto::Verification;
 use crate::host::root_state::RootState;
-use crate::host::shared_data::{TRIES, read, write};
+use crate::host::shared_data::{Change, update};
 use crate::metrics::reports::{self, Readings};
 use crate::metrics::{self, Kind, Metric};
 use crate::unix_time::UnixTime;
@@ -78,13 +78,11 @@ impl RootState {
     }
 
     fn tell_gauges(&self, readings: &Readings, now: UnixTime) {
-        for _ in 0..TRIES {
-            let (record, version) = read(RECORD);
-            let reported = reports::add(record.as_deref(), self.reporter.by.get(), readings, now);
-            if write(RECORD, &reported.record, version).is_ok() {
-                return self.set_gauges(reported.totals);
-            }
-        }
+        let totals = update(RECORD, |record| {
+            let reported = reports::add(record, self.reporter.by.get(), readings, now);
+            Change::Write(reported.record, reported.totals)
+        });
+        totals.into_iter().for_each(|totals| self.set_gauges(totals));
     }
 
     fn set_gauges(&self, totals: Readings) {

@@ -11,8 +11,8 @@ use proxy_wasm::types::{BufferType, ContextType};
 
 use crate::config::{self, Loaded};
 use crate::engine::{
-    CALL_RESPONSE, Decision, Engine, Fetch, FetchCause, KEY_RESPONSE, NothingShared, Outbox, POLL_RESPONSE, Room,
-    SharedAnswers, StreamId, Turn,
+    CALL_RESPONSE, Decision, Engine, Fetch, FetchCause, KEY_RESPONSE, Lease, NothingShared, Outbox, POLL_RESPONSE,
+    Room, SharedResponses, StreamId,
 };
 use crate::host::callouts::{CalloutPurpose, CalloutRequest, read_response};
 use crate::host::carry_out::{apply, log_fetch, log_suppressed, reject};
@@ -22,7 +22,7 @@ use crate::host::host_kind::is_envoy;
 use crate::host::http_context::FilterStream;
 use crate::host::reporting::Setting;
 use crate::host::root_state::RootState;
-use crate::host::shared_calls::HeldAnswers;
+use crate::host::shared_calls::HeldResponses;
 use crate::host::shared_keys::SharedKeys;
 use crate::host::streams::{Passage, Waiting};
 use crate::host::{clock, native_crypto};
@@ -102,20 +102,20 @@ impl FilterRoot {
             return self.begin_here(&fetch);
         };
         let mut effects = Vec::new();
-        let turn = sharing.take_turn(&record, &fetch, clock::now(), || {
+        let lease = sharing.acquire(&record, &fetch, clock::now(), || {
             for outcome in sharing.outcomes(&record) {
                 let (now, jitter) = (clock::now(), clock::jitter());
                 effects.extend(self.shared.with_engine(|engine| engine.on_shared(provider, outcome, now, jitter)));
             }
             self.shared.with_engine(|engine| engine.is_fetching(fetch.id)).unwrap_or(false)
         });
-        if let Some(turn) = turn {
-            effects.extend(self.shared.with_engine(|engine| engine.on_turn(fetch.id, turn, clock::now())));
+        if let Some(lease) = lease {
+            effects.extend(self.shared.with_engine(|engine| engine.on_lease(fetch.id, lease, clock::now())));
         }
-        match turn {
-            Some(Turn::Ours(_)) => effects.extend(self.begin_here(&fetch)),
-            Some(Turn::Theirs(_)) => sharing.wait_for_others(fetch),
-            Some(Turn::CoolingDown { .. }) | None => {}
+        match lease {
+            Some(Lease::Acquired(_)) => effects.extend(self.begin_here(&fetch)),
+            Some(Lease::HeldByOther(_)) => sharing.wait_for_others(fetch),
+            Some(Lease::Cooldown { .. }) | None => {}
         }
         effects
     }
@@ -234,8 +234,8 @@ impl FilterRoot {
                     return false;
                 };
                 self.shared.reporter.begin(&reporter, Setting { verification, relaxed: loaded.relaxed });
-                let others: Rc<dyn SharedAnswers> = match is_envoy() {
-                    true => Rc::new(HeldAnswers),
+                let others: Rc<dyn SharedResponses> = match is_envoy() {
+                    true => Rc::new(HeldResponses),
                     false => Rc::new(NothingShared),
                 };
                 let engine = Engine::among(&others, loaded.policy, verifier, Room::default(), &seed, clock::now());

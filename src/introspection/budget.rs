@@ -19,6 +19,7 @@ use std::time::Duration;
 use crate::introspection::call::{Caller, Standing};
 use crate::introspection::ledger::{Ledger, SLOTS};
 use crate::introspection::shares::Seed;
+use crate::lookup::record::Record as _;
 use crate::unix_time::UnixTime;
 
 /// An address may have half as many calls as are left of the unknown half: one in three when it is alone.
@@ -109,7 +110,7 @@ impl Budget {
     }
 
     pub(super) fn ledger(self, record: Option<&[u8]>, now: UnixTime) -> Ledger {
-        record.and_then(|bytes| Ledger::read(bytes, now)).unwrap_or_else(|| Ledger::new(self.seed, now))
+        record.and_then(|bytes| Ledger::of_record(bytes, now)).unwrap_or_else(|| Ledger::new(self.seed, now))
     }
 
     pub(super) fn take_from(self, ledger: &mut Ledger, caller: Caller, now: UnixTime) -> Result<(), Denied> {

@@ -13,7 +13,6 @@ use crate::jose::AnswerFault;
 use crate::jose::introspected::MAX_INTROSPECTION_BYTES;
 use crate::policy::MetadataFault;
 use crate::redacted::Redacted;
-use crate::unix_time::UnixTime;
 
 /// What is read of a response, also of one with a metadata document.
 pub const CALL_RESPONSE: ResponseFormat = ResponseFormat {
@@ -203,23 +202,6 @@ impl From<Denied> for Postponed {
     }
 }
 
-/// Something that ends at a time, if the clock is not set back before it began.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Span {
-    pub(super) from: UnixTime,
-    pub(super) until: UnixTime,
-}
-
-/// Clocks are corrected by less than this without anybody having set them back.
-const CLOCK_TOLERANCE: Duration = Duration::from_secs(1);
-
-impl Span {
-    /// Whether it still lasts. When the clock was set back nobody can tell, and it does not.
-    pub(super) fn contains(self, now: UnixTime) -> bool {
-        now < self.until && self.from.since(now) <= CLOCK_TOLERANCE
-    }
-}
-
 impl CallFault {
     /// The stable name of the fault, for logs and metrics.
     pub const fn name(self) -> &'static str {
@@ -284,15 +266,5 @@ mod tests {
         }
         assert_ne!(opaque("abc"), TokenDigest::of(TokenKind::Jwt, b"abc"));
         assert_eq!(format!("{:?}", TokenDigest([0xab; 32])), "TokenDigest(abababab)");
-    }
-
-    #[wasm_bindgen_test(unsupported = test)]
-    fn a_span_ends_at_its_end_and_when_the_clock_is_set_back() {
-        let at = UnixTime::from_millis;
-        let span = Span { from: at(10_000), until: at(20_000) };
-        for (now, lasts) in [(10_000, true), (19_999, true), (20_000, false), (9_000, true), (8_999, false), (0, false)]
-        {
-            assert_eq!(span.contains(at(now)), lasts, "{now}");
-        }
     }
 }

@@ -11,12 +11,12 @@ use std::time::Duration;
 use crate::introspection::Cause;
 use crate::introspection::answer::Sign;
 use crate::introspection::budget::{Budget, Denied};
-use crate::introspection::call::{Caller, Span, Standing};
-use crate::introspection::circuit::{Circuit, Permit};
+use crate::introspection::call::{Caller, Standing};
 use crate::introspection::ledger::Ledger;
 use crate::introspection::requester::Requester;
 use crate::jitter::Jitter;
-use crate::unix_time::UnixTime;
+use crate::lookup::circuit_breaker::{CircuitBreaker, Permit};
+use crate::unix_time::{Span, UnixTime};
 
 /// Requesters of which other VMs are known to have spent the share.
 const MAX_OVER_SHARE: usize = 256;
@@ -36,7 +36,7 @@ pub(super) struct CallLimits {
 
 #[derive(Debug, Default)]
 struct Class {
-    circuit: Circuit,
+    breaker: CircuitBreaker,
     /// All VMs together have spent the budget.
     spent: Option<Span>,
 }
@@ -70,7 +70,7 @@ impl CallLimits {
         let class = self.class(caller.standing);
         let spent = class.spent.map_or(Duration::ZERO, |span| rest_of(span, now));
         let budget = self.check(caller, now).err().map_or(Duration::ZERO, Denied::wait);
-        class.circuit.pause(now).max(spent).max(budget)
+        class.breaker.pause(now).max(spent).max(budget)
     }
 
     fn check(&self, caller: Caller, now: UnixTime) -> Result<(), Denied> {
@@ -90,17 +90,17 @@ impl CallLimits {
 
     /// Whether a call is under way by which it is seen whether more can be made.
     pub(super) fn is_probing(&self, standing: Standing, now: UnixTime) -> bool {
-        self.class(standing).circuit.permit(now) == Permit::Probing
+        self.class(standing).breaker.permit(now) == Permit::Probing
     }
 
     /// Whether the endpoint fails, or wants to be left alone, as far as tokens of either standing have shown.
     pub(super) fn is_failing(&self, now: UnixTime) -> bool {
-        [&self.known, &self.unknown].iter().any(|class| class.circuit.pause(now) > Duration::ZERO)
+        [&self.known, &self.unknown].iter().any(|class| class.breaker.pause(now) > Duration::ZERO)
     }
 
     /// Why no call can be made that cannot.
     pub(super) fn cause(&self, standing: Standing, now: UnixTime) -> Cause {
-        let is_failing = self.class(standing).circuit.pause(now) > Duration::ZERO;
+        let is_failing = self.class(standing).breaker.pause(now) > Duration::ZERO;
         if is_failing { Cause::EndpointFailing } else { Cause::BudgetSpent }
     }
 
@@ -109,7 +109,7 @@ impl CallLimits {
         if self.class(caller.standing).spent.is_some_and(|span| span.contains(now)) {
             return Acquire::Closed;
         }
-        match self.class(caller.standing).circuit.permit(now) {
+        match self.class(caller.standing).breaker.permit(now) {
             Permit::Granted | Permit::Probe => {}
             Permit::Wait(_) | Permit::Probing => return Acquire::Closed,
         }
@@ -119,7 +119,7 @@ impl CallLimits {
         }
         match self.budget.take_from(&mut self.ledger, caller, now) {
             Ok(()) => {
-                self.class_mut(caller.standing).circuit.begin(now);
+                self.class_mut(caller.standing).breaker.begin(now);
                 Acquire::Granted
             }
             Err(Denied::ShareSpent(wait)) => Acquire::OverShare(wait),
@@ -131,7 +131,7 @@ impl CallLimits {
     pub(super) fn withdraw(&mut self, caller: Caller, now: UnixTime) {
         self.ledger.advance(now);
         self.ledger.take_back(caller);
-        self.class_mut(caller.standing).circuit.withdraw(now);
+        self.class_mut(caller.standing).breaker.withdraw(now);
     }
 
     /// By the budget of all VMs together, no call may be made.
@@ -155,8 +155,8 @@ impl CallLimits {
 
     /// The server wants to be left alone for so long.
     pub(super) fn hold(&mut self, pause: Duration, now: UnixTime) {
-        self.known.circuit.hold(pause, now);
-        self.unknown.circuit.hold(pause, now);
+        self.known.breaker.hold(pause, now);
+        self.unknown.breaker.hold(pause, now);
     }
 
     /// The server states its limit. Whether the other VMs are to be told.
@@ -176,17 +176,17 @@ impl CallLimits {
     }
 
     pub(super) fn succeed(&mut self, standing: Standing) {
-        self.class_mut(standing).circuit.succeed();
+        self.class_mut(standing).breaker.succeed();
     }
 
     pub(super) fn fail(&mut self, standing: Standing, sign: Sign, jitter: Jitter, now: UnixTime) {
         match sign {
             // It has answered, only not for this one.
-            Sign::OfTheToken => self.class_mut(standing).circuit.withdraw(now),
-            Sign::OfTrouble => self.class_mut(standing).circuit.fail(jitter, now),
+            Sign::OfTheToken => self.class_mut(standing).breaker.withdraw(now),
+            Sign::OfTrouble => self.class_mut(standing).breaker.fail(jitter, now),
             Sign::OfFailure => {
-                self.known.circuit.fail_for_all(jitter, now);
-                self.unknown.circuit.fail_for_all(jitter, now);
+                self.known.breaker.fail_for_all(jitter, now);
+                self.unknown.breaker.fail_for_all(jitter, now);
             }
             Sign::ToWait(pause) => self.hold(pause, now),
         }

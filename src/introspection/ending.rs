@@ -13,7 +13,7 @@ use crate::introspection::call::{
 use crate::introspection::endpoint::Found;
 use crate::introspection::order::{Began, Now};
 use crate::introspection::retry_after;
-use crate::introspection::sharing::{MAX_SHARED_BYTES, SharedAnswer, SharedSlot};
+use crate::introspection::sharing::{MAX_SHARED_BYTES, SharedResponse, SharedSlot};
 use crate::introspection::{CallEnd, ProviderIntrospection, RETRY};
 use crate::jitter::Jitter;
 use crate::jose::{ActiveToken, Claim, IntrospectedToken};
@@ -79,7 +79,7 @@ impl ProviderIntrospection {
         let asked = Asked { sequence: sequence.unwrap_or_else(next), began: call.began, ended: at };
         let slot = self.file(&call.subject, said, response.body.len(), asked, provider, now);
         let body = std::mem::take(&mut response.body);
-        let share = sequence.filter(|_| body.len() <= MAX_SHARED_BYTES).map(|sequence| SharedAnswer {
+        let share = sequence.filter(|_| body.len() <= MAX_SHARED_BYTES).map(|sequence| SharedResponse {
             token,
             sequence,
             began: self.order.wall(call.began.at),
@@ -119,7 +119,7 @@ impl ProviderIntrospection {
     pub fn adopt(
         &mut self,
         number: CallNumber,
-        answers: &[SharedAnswer],
+        answers: &[SharedResponse],
         provider: &Provider,
         now: UnixTime,
     ) -> CallEnd {
@@ -145,9 +145,9 @@ impl ProviderIntrospection {
     /// Takes what other VMs were told of a token, up to what may serve when there is no call; whether that was anything.
     /// A token that was active for one of them is known to all.
     pub(super) fn learn_from_others(&mut self, subject: &mut Subject, provider: &Provider, now: Now) -> bool {
-        let places = self.places(&subject.digest);
+        let places = self.record_names(&subject.digest);
         let answers = self.others.read(&places);
-        let is_active = |answer: &SharedAnswer| answer.token == subject.digest && answer.slot == SharedSlot::Active;
+        let is_active = |answer: &SharedResponse| answer.token == subject.digest && answer.slot == SharedSlot::Active;
         if answers.iter().any(is_active) {
             subject.caller.standing = Standing::Known;
         }
@@ -158,7 +158,7 @@ impl ProviderIntrospection {
     /// good; an active answer for so long past its `cache_ttl`. Older ones never count, even when the newest is of no use.
     fn take_over(
         &mut self,
-        answers: &[SharedAnswer],
+        answers: &[SharedResponse],
         subject: &Subject,
         grace: Duration,
         provider: &Provider,
@@ -222,7 +222,7 @@ impl ProviderIntrospection {
             Err(against) => {
                 let until = ended.plus(self.settings.inactive_cache_ttl);
                 self.answers.refuse(subject.digest, Refused { against, sequence: Some(sequence), began, until });
-                SharedSlot::Refused
+                SharedSlot::Negative
             }
         }
     }
@@ -268,7 +268,7 @@ impl ProviderIntrospection {
         // Takes the place of what was active, and reads as nothing: else that would be learned again, from ourselves. Not
         // for any token: others have their answers in the same places.
         let share =
-            sequence.filter(|_| ends_what_was_active && standing == Standing::Known).map(|sequence| SharedAnswer {
+            sequence.filter(|_| ends_what_was_active && standing == Standing::Known).map(|sequence| SharedResponse {
                 token: digest,
                 sequence,
                 began: self.order.wall(began.at),
@@ -301,8 +301,8 @@ impl ProviderIntrospection {
 }
 
 /// The newest answer about a token.
-fn newest<'a>(answers: &'a [SharedAnswer], token: &TokenDigest) -> Option<&'a SharedAnswer> {
-    let is_newer = |answer: &SharedAnswer, other: &SharedAnswer| answer.sequence.is_newer_than(other.sequence);
+fn newest<'a>(answers: &'a [SharedResponse], token: &TokenDigest) -> Option<&'a SharedResponse> {
+    let is_newer = |answer: &SharedResponse, other: &SharedResponse| answer.sequence.is_newer_than(other.sequence);
     answers
         .iter()
         .filter(|answer| answer.token == *token)

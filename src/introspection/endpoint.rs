@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use crate::callout::HttpResponse;
 use crate::introspection::call::{CallFault, CallNumber};
-use crate::introspection::circuit::{Circuit, Permit};
 use crate::introspection::order::Now;
 use crate::jitter::Jitter;
+use crate::lookup::circuit_breaker::{CircuitBreaker, Permit};
 use crate::policy::{CalloutAddress, Discovery, IntrospectionAddress, MetadataFault, address_in_metadata};
 use crate::unix_time::{MonotonicTime, UnixTime};
 
@@ -26,7 +26,7 @@ pub(super) struct Search {
     step: usize,
     /// The call under way, and until when it is waited for.
     asking: Option<(CallNumber, MonotonicTime)>,
-    circuit: Circuit,
+    breaker: CircuitBreaker,
 }
 
 /// What the answer to a metadata call leads to.
@@ -46,7 +46,7 @@ impl Endpoint {
                 found: None,
                 step: 0,
                 asking: None,
-                circuit: Circuit::default(),
+                breaker: CircuitBreaker::default(),
             })),
         }
     }
@@ -72,7 +72,7 @@ impl Endpoint {
     /// How long it will not be looked for, having not been found.
     pub(super) fn pause(&self, now: UnixTime) -> Duration {
         match self {
-            Self::Discovered(search) if search.found.is_none() => search.circuit.pause(now),
+            Self::Discovered(search) if search.found.is_none() => search.breaker.pause(now),
             Self::Known(_) | Self::Discovered(_) => Duration::ZERO,
         }
     }
@@ -88,11 +88,11 @@ impl Endpoint {
         if search.found.is_some() || search.asking.is_some() {
             return None;
         }
-        match search.circuit.permit(now.wall) {
+        match search.breaker.permit(now.wall) {
             Permit::Granted | Permit::Probe => {}
             Permit::Wait(_) | Permit::Probing => return None,
         }
-        search.circuit.begin(now.wall);
+        search.breaker.begin(now.wall);
         let number = number();
         search.asking = Some((number, now.at.plus(patience)));
         Some((number, search.step))
@@ -120,7 +120,7 @@ impl Endpoint {
             Ok(address) => {
                 search.found = Some(address);
                 search.step = 0;
-                search.circuit = Circuit::default();
+                search.breaker = CircuitBreaker::default();
                 Some(Found::Endpoint)
             }
             // Somebody else's document, or one that leads away, is no reason to look further.
@@ -132,7 +132,7 @@ impl Endpoint {
             }
             Err(fault) => {
                 search.step = 0;
-                search.circuit.fail_for_all(jitter, now);
+                search.breaker.fail_for_all(jitter, now);
                 Some(Found::Nothing(fault))
             }
         }

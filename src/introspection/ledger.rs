@@ -7,15 +7,17 @@ use std::time::Duration;
 use crate::introspection::call::{Caller, Standing};
 use crate::introspection::requester::Requester;
 use crate::introspection::retry_after;
-use crate::introspection::shares::{self, Seed, Shares};
+#[cfg(test)]
+use crate::introspection::shares;
+use crate::introspection::shares::{Seed, Shares};
+use crate::lookup::record::{Record, RecordReader, RecordWriter};
 use crate::unix_time::UnixTime;
 
-const VERSION: u8 = 2;
 const SLOT_MILLIS: u64 = 5000;
 /// A minute, and the slot it begins in.
 pub(super) const SLOTS: usize = 13;
-const HEAD_BYTES: usize = 1 + 8 + 8 + 4 + 8 + SLOTS * 8;
-pub(super) const RECORD_BYTES: usize = HEAD_BYTES + shares::RECORD_BYTES;
+#[cfg(test)]
+pub(super) const RECORD_BYTES: usize = 1 + 8 + 8 + 4 + 8 + SLOTS * 8 + shares::RECORD_BYTES;
 /// A server's limit counts for so long after it was last stated.
 const CEILING_LASTS: Duration = Duration::from_secs(300);
 
@@ -62,7 +64,7 @@ impl Ledger {
     }
 
     /// The record as it stands `now`.
-    pub(super) fn read(record: &[u8], now: UnixTime) -> Option<Self> {
+    pub(super) fn of_record(record: &[u8], now: UnixTime) -> Option<Self> {
         let mut ledger = Self::from_bytes(record)?;
         ledger.advance(now);
         Some(ledger)
@@ -166,41 +168,33 @@ impl Ledger {
     pub(super) fn ceiling(&self, now: UnixTime) -> Option<NonZeroU32> {
         NonZeroU32::new(self.ceiling).filter(|_| now < self.ceiling_until)
     }
+}
 
-    pub(super) fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(RECORD_BYTES);
-        bytes.push(VERSION);
-        bytes.extend(self.number.to_le_bytes());
-        bytes.extend(self.blocked_until.as_millis().to_le_bytes());
-        bytes.extend(self.ceiling.to_le_bytes());
-        bytes.extend(self.ceiling_until.as_millis().to_le_bytes());
+impl Record for Ledger {
+    fn write(&self, to: &mut RecordWriter) {
+        to.number(self.number);
+        to.time(self.blocked_until);
+        to.bytes(&self.ceiling.to_le_bytes());
+        to.time(self.ceiling_until);
         for slot in &self.slots {
-            bytes.extend(slot.known.to_le_bytes());
-            bytes.extend(slot.unknown.to_le_bytes());
+            to.bytes(&slot.known.to_le_bytes());
+            to.bytes(&slot.unknown.to_le_bytes());
         }
-        self.shares.write(&mut bytes);
-        bytes
+        self.shares.write(to);
     }
 
-    fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let rest = bytes.strip_prefix(&[VERSION]).filter(|_| bytes.len() == RECORD_BYTES)?;
-        let (number, rest) = rest.split_first_chunk::<8>()?;
-        let (blocked_until, rest) = rest.split_first_chunk::<8>()?;
-        let (ceiling, rest) = rest.split_first_chunk::<4>()?;
-        let (ceiling_until, rest) = rest.split_first_chunk::<8>()?;
-        let (counts, shares) = rest.split_at_checked(SLOTS.saturating_mul(8))?;
-        let mut slots = [Slot::default(); SLOTS];
-        for (slot, [a, b, c, d, e, f, g, h]) in slots.iter_mut().zip(counts.as_chunks::<8>().0) {
-            *slot = Slot { known: u32::from_le_bytes([*a, *b, *c, *d]), unknown: u32::from_le_bytes([*e, *f, *g, *h]) };
+    fn read(from: &mut RecordReader<'_>) -> Option<Self> {
+        let mut ledger = Self::new(Seed::default(), UnixTime::from_millis(0));
+        ledger.number = from.number()?;
+        ledger.blocked_until = from.time()?;
+        ledger.ceiling = from.array().map(u32::from_le_bytes)?;
+        ledger.ceiling_until = from.time()?;
+        for slot in &mut ledger.slots {
+            *slot =
+                Slot { known: from.array().map(u32::from_le_bytes)?, unknown: from.array().map(u32::from_le_bytes)? };
         }
-        Some(Self {
-            number: u64::from_le_bytes(*number),
-            slots,
-            blocked_until: UnixTime::from_millis(u64::from_le_bytes(*blocked_until)),
-            ceiling: u32::from_le_bytes(*ceiling),
-            ceiling_until: UnixTime::from_millis(u64::from_le_bytes(*ceiling_until)),
-            shares: Shares::read(shares)?,
-        })
+        ledger.shares = Shares::read(from)?;
+        Some(ledger)
     }
 }
 
@@ -219,9 +213,9 @@ mod tests {
         ledger.lower(NonZeroU32::new(300).unwrap(), now);
         let bytes = ledger.to_bytes();
         assert_eq!(bytes.len(), RECORD_BYTES);
-        assert_eq!(Ledger::read(&bytes, now), Some(ledger));
+        assert_eq!(Ledger::of_record(&bytes, now), Some(ledger));
         for end in 0..bytes.len() {
-            assert_eq!(Ledger::read(&bytes[..end], now), None, "{end}");
+            assert_eq!(Ledger::of_record(&bytes[..end], now), None, "{end}");
         }
     }
 

@@ -18,7 +18,6 @@ mod asking;
 pub mod budget;
 pub mod call;
 mod call_limits;
-mod circuit;
 pub mod confirm;
 mod ending;
 mod endpoint;
@@ -53,7 +52,7 @@ use figures::LookUps;
 use order::CallOrder;
 use queue::Queue;
 use request::Entropy;
-use sharing::{Places, SharedAnswer, SharedAnswers};
+use sharing::{RecordNames, SharedResponse, SharedResponses};
 
 pub use order::Arrived;
 
@@ -71,7 +70,7 @@ pub struct ProviderIntrospection {
     queue: Queue,
     limits: CallLimits,
     endpoint: Endpoint,
-    others: Rc<dyn SharedAnswers>,
+    others: Rc<dyn SharedResponses>,
     look_ups: LookUps,
     taken_over: u64,
 }
@@ -151,7 +150,7 @@ pub struct CallEnd {
     /// Whoever waits for these tokens is to look again.
     pub recall: Vec<TokenDigest>,
     /// What the other VMs of the process should know.
-    pub share: Option<SharedAnswer>,
+    pub share: Option<SharedResponse>,
     /// Until when none of them is to call: for [`Budget::block`].
     pub block: Option<UnixTime>,
     /// The server's own limit, when the others are to be told: for [`Budget::lower`].
@@ -169,7 +168,7 @@ pub enum NoRequest {
 
 impl ProviderIntrospection {
     /// Knows nothing yet but what `others` were told. `limits` are those of the active tokens that are remembered.
-    pub fn new(settings: Introspection, limits: CacheLimits, others: Rc<dyn SharedAnswers>) -> Self {
+    pub fn new(settings: Introspection, limits: CacheLimits, others: Rc<dyn SharedResponses>) -> Self {
         let budget = Budget::new(settings.requests_per_minute);
         Self {
             record_name: sharing::record_name(&settings),
@@ -206,8 +205,8 @@ impl ProviderIntrospection {
     }
 
     /// Where the VMs of the process keep what they share of this token.
-    pub fn places(&self, token: &TokenDigest) -> Places {
-        Places::of(&self.record_name, token)
+    pub fn record_names(&self, token: &TokenDigest) -> RecordNames {
+        RecordNames::of(&self.record_name, token)
     }
 
     /// The name of the record that the budget of all VMs stands in.

@@ -10,12 +10,11 @@ use std::time::Duration;
 
 use crate::callout::{CalloutResult, ResponseFormat, TransportError};
 use crate::http::HeaderValue;
-use crate::introspection::call::Span;
 use crate::introspection::revocation::{ListFault, MAX_LIST_BYTES, RevocationList};
 use crate::introspection::revocation_sharing::{ListDigest, ListDocument, ListNews, ListState, record_name};
 use crate::jitter::Jitter;
 use crate::policy::{AdmittedToken, CalloutAddress, RevocationSource};
-use crate::unix_time::UnixTime;
+use crate::unix_time::{Span, UnixTime};
 
 /// What is read of a response.
 pub const POLL_RESPONSE: ResponseFormat = ResponseFormat { headers: &["etag"], max_bytes: MAX_LIST_BYTES };

@@ -8,13 +8,15 @@
 use sha2::{Digest as _, Sha256};
 
 use crate::introspection::requester::Requester;
+use crate::lookup::record::{Record, RecordReader, RecordWriter};
 use crate::unix_time::UnixTime;
 
 const ROWS: usize = 2;
 const COLUMNS: usize = 256;
 const MINUTE_MILLIS: u64 = 60_000;
 const SEED_BYTES: usize = 16;
-/// The length of a record.
+/// What it adds to a record.
+#[cfg(test)]
 pub(super) const RECORD_BYTES: usize = SEED_BYTES + 8 + ROWS * COLUMNS * 4;
 
 /// What makes the cells of a requester unpredictable.
@@ -92,28 +94,24 @@ impl Shares {
         let bytes: [u8; 32] = digest.into();
         bytes.into_iter().take(ROWS).map(usize::from).enumerate()
     }
+}
 
-    pub(super) fn write(&self, bytes: &mut Vec<u8>) {
-        bytes.extend(self.seed);
-        bytes.extend(self.minute.to_le_bytes());
+impl Record for Shares {
+    fn write(&self, to: &mut RecordWriter) {
+        to.bytes(&self.seed);
+        to.number(self.minute);
         for cell in self.rows.iter().flatten() {
-            bytes.extend(cell.current.to_le_bytes());
-            bytes.extend(cell.previous.to_le_bytes());
+            to.bytes(&cell.current.to_le_bytes());
+            to.bytes(&cell.previous.to_le_bytes());
         }
     }
 
-    /// What [`Self::write`] wrote.
-    pub(super) fn read(bytes: &[u8]) -> Option<Self> {
-        let (seed, rest) = bytes.split_first_chunk::<SEED_BYTES>()?;
-        let (minute, rest) = rest.split_first_chunk::<8>()?;
-        let (cells, []) = rest.as_chunks::<4>() else { return None };
-        let mut shares = Self::new(*seed, UnixTime::from_millis(0));
-        shares.minute = u64::from_le_bytes(*minute);
-        if cells.len() != ROWS.saturating_mul(COLUMNS) {
-            return None;
-        }
-        for (cell, [a, b, c, d]) in shares.rows.iter_mut().flatten().zip(cells) {
-            *cell = Cell { current: u16::from_le_bytes([*a, *b]), previous: u16::from_le_bytes([*c, *d]) };
+    fn read(from: &mut RecordReader<'_>) -> Option<Self> {
+        let mut shares = Self::new(from.array()?, UnixTime::from_millis(0));
+        shares.minute = from.number()?;
+        for cell in shares.rows.iter_mut().flatten() {
+            let [a, b, c, d] = from.array()?;
+            *cell = Cell { current: u16::from_le_bytes([a, b]), previous: u16::from_le_bytes([c, d]) };
         }
         Some(shares)
     }
@@ -186,14 +184,13 @@ mod tests {
         let hour_before = UnixTime::from_millis(START.as_millis() - 3_600_000);
         shares.advance(hour_before);
         assert_eq!(shares.of(address(1), hour_before), 1);
-        let mut bytes = Vec::new();
-        shares.write(&mut bytes);
-        assert_eq!(bytes.len(), RECORD_BYTES);
-        assert_eq!(Shares::read(&bytes), Some(shares));
-        for end in [0, 15, 24, RECORD_BYTES - 1] {
-            assert_eq!(Shares::read(&bytes[..end]), None, "{end}");
+        let mut bytes = shares.to_bytes();
+        assert_eq!(bytes.len(), 1 + RECORD_BYTES);
+        assert_eq!(Shares::from_bytes(&bytes), Some(shares));
+        for end in [0, 1, 16, 25, RECORD_BYTES] {
+            assert_eq!(Shares::from_bytes(&bytes[..end]), None, "{end}");
         }
         bytes.push(0);
-        assert_eq!(Shares::read(&bytes), None);
+        assert_eq!(Shares::from_bytes(&bytes), None);
     }
 }

@@ -26,12 +26,14 @@ use std::time::Duration;
 
 use crate::callout::CalloutResult;
 use crate::jose::{Algorithm, Key, KeySet};
+use crate::lookup::lease::Lease;
+use crate::lookup::token_bucket::TokenBucket;
 use crate::policy::KeyOrigin;
 use crate::unix_time::UnixTime;
 
 use fetch::{FetchNumber, FetchResult, Jitter, KeyFetch};
 use remote::Remote;
-use sharing::{SharedOutcome, Turn};
+use sharing::SharedOutcome;
 
 pub use order::Arrived;
 
@@ -184,11 +186,11 @@ impl ProviderKeys {
         }
     }
 
-    /// Takes what the lease of the process says of a fetch that was begun.
-    pub fn take_turn(&mut self, number: FetchNumber, turn: Turn, now: UnixTime) {
+    /// Applies the lease of the process to a fetch that was begun.
+    pub fn apply_lease(&mut self, number: FetchNumber, lease: Lease<TokenBucket>, now: UnixTime) {
         match &mut self.source {
             Source::Inline(_) => {}
-            Source::Remote(remote) => remote.take_turn(number, turn, now),
+            Source::Remote(remote) => remote.apply_lease(number, lease, now),
         }
     }
 

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use crate::callout::{CalloutResult, HttpResponse, TransportError};
+use crate::callout::{CalloutResult, TransportError};
 use crate::jose::{Algorithm, KeySet};
 use crate::keys::failed_signatures::FailedSignatures;
 use crate::keys::fetch::{FetchCause, FetchFault, FetchNumber, FetchResult, Jitter, KeyFetch};
@@ -13,9 +13,11 @@ use crate::keys::fetch_limit::FetchLimit;
 use crate::keys::key_response::{Step, next_step, read_key_set};
 use crate::keys::order::{Arrived, Began, FetchOrder};
 use crate::keys::schedule::FetchSchedule;
-use crate::keys::sharing::{SharedOutcome, Turn};
+use crate::keys::sharing::SharedOutcome;
 use crate::keys::unknown_key_ids::{UnknownKeyIds, lag};
 use crate::keys::{CalloutEnd, KeyFigures, KeyGeneration, LookUp, sharing};
+use crate::lookup::lease::Lease;
+use crate::lookup::token_bucket::TokenBucket;
 use crate::policy::{CalloutAddress, KeyAddress, RemoteKeys};
 use crate::sequence::{Moment, Sequence};
 use crate::unix_time::{MonotonicClock, MonotonicTime, UnixTime};
@@ -268,7 +270,7 @@ impl Remote {
     /// Why a fetch is to be made now, if one is.
     fn due_cause(&mut self, now: MonotonicTime, wall: UnixTime) -> Option<FetchCause> {
         if let Some(Wanted { cause, .. }) = self.wanted.filter(|wanted| now >= wanted.from) {
-            match self.limit.take(cause, self.settings.unknown_kid_cooldown, wall) {
+            match self.limit.try_acquire(cause, self.settings.unknown_kid_cooldown, wall) {
                 Ok(()) => return Some(cause),
                 Err(wait) => self.wanted = Some(Wanted { from: now.plus(wait), cause }),
             }
@@ -278,7 +280,7 @@ impl Remote {
         }
         self.recheck.take()?;
         let cause = FetchCause::SignatureInvalid;
-        self.limit.take(cause, self.settings.unknown_kid_cooldown, wall).ok().map(|()| cause)
+        self.limit.try_acquire(cause, self.settings.unknown_kid_cooldown, wall).ok().map(|()| cause)
     }
 
     /// The callout that the fetch under way is at; all of a fetch's callouts share its time.
@@ -305,45 +307,46 @@ impl Remote {
         let Some(fetch) = self.in_flight.filter(|fetch| fetch.number == number) else {
             return CalloutEnd { result: FetchResult::Late, next: None, share: None };
         };
-        let fault =
-            if let (Step::Metadata(at), KeyAddress::Discovered(discovery)) = (fetch.step, &self.settings.address) {
-                match next_step(&outcome, discovery, at) {
-                    Ok((step, address)) => {
-                        self.discovered = address;
-                        self.in_flight = Some(InFlight { step, ..fetch });
-                        return CalloutEnd { result: FetchResult::Continues, next: self.callout(now), share: None };
-                    }
-                    Err(fault) => fault,
+        let fault = if let (Step::Metadata(at), KeyAddress::Discovered(discovery)) =
+            (fetch.step, &self.settings.address)
+        {
+            match next_step(&outcome, discovery, at) {
+                Ok((step, address)) => {
+                    self.discovered = address;
+                    self.in_flight = Some(InFlight { step, ..fetch });
+                    return CalloutEnd { result: FetchResult::Continues, next: self.callout(now), share: None };
                 }
-            } else {
-                match read_key_set(&outcome) {
-                    Ok((set, max_age)) => {
-                        self.in_flight = None;
-                        let share = Some(SharedOutcome::of(fetch.sequence, outcome.ok(), wall));
-                        let result = self.replace(set, max_age, (fetch.sequence, fetch.began), now, fetch.jitter);
-                        return CalloutEnd { result: result.of_own_fetch(), next: None, share };
-                    }
-                    Err(fault) => fault,
+                Err(fault) => fault,
+            }
+        } else {
+            match read_key_set(&outcome) {
+                Ok((set, max_age)) => {
+                    self.in_flight = None;
+                    let share = Some(SharedOutcome { sequence: fetch.sequence, ended: wall, response: outcome.ok() });
+                    let result = self.replace(set, max_age, (fetch.sequence, fetch.began), now, fetch.jitter);
+                    return CalloutEnd { result: result.of_own_fetch(), next: None, share };
                 }
-            };
-        let share = Some(SharedOutcome::of(fetch.sequence, None, wall));
+                Err(fault) => fault,
+            }
+        };
+        let share = Some(SharedOutcome { sequence: fetch.sequence, ended: wall, response: None });
         CalloutEnd { result: self.fail(number, fault, now), next: None, share }
     }
 
     /// What the lease says of the fetch that was begun.
-    pub(super) fn take_turn(&mut self, number: FetchNumber, turn: Turn, wall: UnixTime) {
+    pub(super) fn apply_lease(&mut self, number: FetchNumber, lease: Lease<TokenBucket>, wall: UnixTime) {
         let now = self.clock.advance(wall);
         let Some(fetch) = self.in_flight.filter(|fetch| fetch.number == number) else { return };
-        match turn {
-            Turn::Ours(lease) => {
+        match lease {
+            Lease::Acquired(lease) => {
                 self.order.observe(lease.sequence, now);
                 self.in_flight = Some(InFlight { sequence: lease.sequence, is_leased: true, ..fetch });
             }
-            Turn::Theirs(sequence) => self.order.observe(sequence, now),
-            Turn::CoolingDown { wait, sequence } => {
+            Lease::HeldByOther(sequence) => self.order.observe(sequence, now),
+            Lease::Cooldown { wait, sequence } => {
                 self.order.observe(sequence, now);
                 self.drop_unmade(fetch);
-                self.limit.put_off(fetch.cause, now.plus(wait));
+                self.limit.block(fetch.cause, now.plus(wait));
                 if fetch.cause != FetchCause::SignatureInvalid {
                     self.wanted = Some(Wanted { from: now.plus(wait), cause: fetch.cause });
                 }
@@ -362,16 +365,15 @@ impl Remote {
     pub(super) fn adopt(&mut self, outcome: SharedOutcome, jitter: Jitter, wall: UnixTime) -> FetchResult {
         let now = self.clock.advance(wall);
         let held = self.held.as_ref().map(|held| held.sequence);
-        let failed = self.schedule.last_failed().filter(|_| outcome.answer.is_none());
+        let failed = self.schedule.last_failed().filter(|_| outcome.response.is_none());
         if held.into_iter().chain(failed).any(|known| !outcome.sequence.is_newer_than(known)) {
             return FetchResult::Late;
         }
         let (sequence, began) = (outcome.sequence, self.order.began(outcome.sequence));
         // One that ended in the future ended before the clock was set back: nobody knows when.
         let ended = now.minus(wall.since(outcome.ended));
-        let result = match outcome.answer {
-            Some(answer) => {
-                let response = HttpResponse::new(200, answer.body).with_header("cache-control", answer.cache_control);
+        let result = match outcome.response {
+            Some(response) => {
                 // One that does not read was not written by us.
                 let Ok((set, max_age)) = read_key_set(&Ok(response)) else { return FetchResult::Late };
                 if now.since(ended) >= self.settings.max_stale {

@@ -15,7 +15,7 @@ use okta_proxy_wasm::config;
 use okta_proxy_wasm::introspection::budget::Take;
 use okta_proxy_wasm::introspection::call::{Call, Caller, Purpose, TokenDigest, TokenKind};
 use okta_proxy_wasm::introspection::requester::{Requester, Sender};
-use okta_proxy_wasm::introspection::sharing::{Places, SharedAnswer, SharedAnswers, SharedSlot};
+use okta_proxy_wasm::introspection::sharing::{RecordNames, SharedResponse, SharedResponses, SharedSlot};
 use okta_proxy_wasm::introspection::{Cause, LookUp, ProviderIntrospection, Refusal, Unavailable};
 use okta_proxy_wasm::jitter::Jitter;
 use okta_proxy_wasm::policy::{
@@ -71,10 +71,10 @@ impl Seen {
 
 /// The active answers in the host's shared data, by their places.
 #[derive(Debug, Default)]
-struct Store(RefCell<HashMap<String, SharedAnswer>>);
+struct Store(RefCell<HashMap<String, SharedResponse>>);
 
-impl SharedAnswers for Store {
-    fn read(&self, places: &Places) -> Vec<SharedAnswer> {
+impl SharedResponses for Store {
+    fn read(&self, places: &RecordNames) -> Vec<SharedResponse> {
         self.0.borrow().get(places.of_slot(SharedSlot::Active)).cloned().into_iter().collect()
     }
 }
@@ -107,7 +107,7 @@ impl<'a> Process<'a> {
             opaque_tokens: OpaqueTokens::Taken,
         };
         let answers = Rc::new(Store::default());
-        let others: Rc<dyn SharedAnswers> = Rc::<Store>::clone(&answers);
+        let others: Rc<dyn SharedResponses> = Rc::<Store>::clone(&answers);
         let worker = |_| ProviderIntrospection::new(settings.clone(), LIMITS, Rc::clone(&others));
         let workers = (0..setting.workers).map(worker).collect();
         Self {
@@ -167,7 +167,7 @@ impl<'a> Process<'a> {
         let Purpose::Token { digest, standing, requester } = call.purpose else { panic!("the address is known") };
         let (_, provider) = self.policy.providers.iter().next().unwrap();
         let asking = &mut self.workers[worker];
-        let places = asking.places(&digest);
+        let places = asking.record_names(&digest);
         match asking.budget().take(self.budget.as_deref(), Caller { standing, requester }, now) {
             Take::Taken(record) => self.budget = Some(record),
             Take::Denied(denied) => {

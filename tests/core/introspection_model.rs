@@ -25,9 +25,10 @@ use okta_proxy_wasm::config;
 use okta_proxy_wasm::introspection::call::{
     Call, CallNumber, CallResult, Postponed, Purpose, Standing, TokenDigest, TokenKind,
 };
-use okta_proxy_wasm::introspection::sharing::{Places, SharedAnswer, SharedAnswers, SharedSlot};
+use okta_proxy_wasm::introspection::sharing::{RecordNames, SharedResponse, SharedResponses, SharedSlot};
 use okta_proxy_wasm::introspection::{Arrived, CallEnd, Freshness, LookUp, ProviderIntrospection, Refusal};
 use okta_proxy_wasm::jitter::Jitter;
+use okta_proxy_wasm::lookup::record::Record as _;
 use okta_proxy_wasm::policy::{
     CacheLimits, CalloutAddress, ClaimFault, ClientAuthentication, Introspection, IntrospectionAddress, OpaqueTokens,
     Policy, Provider,
@@ -128,20 +129,20 @@ enum What {
 /// What all workers wrote, as a host holds it: one record a place. Here each token has places of its own.
 #[derive(Debug, Default)]
 struct Store {
-    records: RefCell<BTreeMap<(String, usize), (Said, SharedAnswer)>>,
+    records: RefCell<BTreeMap<(String, usize), (Said, SharedResponse)>>,
     was_read: Cell<bool>,
 }
 
 impl Store {
-    fn write(&self, places: &Places, said: &Said, answer: &SharedAnswer) {
+    fn write(&self, places: &RecordNames, said: &Said, answer: &SharedResponse) {
         let place = (places.of_slot(answer.slot).to_owned(), token_of(answer.token));
         self.records.borrow_mut().insert(place, (said.clone(), answer.clone()));
     }
 
-    fn of(&self, places: &Places) -> Vec<(Said, SharedAnswer)> {
+    fn of(&self, places: &RecordNames) -> Vec<(Said, SharedResponse)> {
         let records = self.records.borrow();
-        let stands_there = |((place, _), _): &(&(String, usize), &(Said, SharedAnswer))| {
-            [SharedSlot::Active, SharedSlot::Refused].into_iter().any(|slot| places.of_slot(slot) == place)
+        let stands_there = |((place, _), _): &(&(String, usize), &(Said, SharedResponse))| {
+            [SharedSlot::Active, SharedSlot::Negative].into_iter().any(|slot| places.of_slot(slot) == place)
         };
         records.iter().filter(stands_there).map(|(_, record)| record.clone()).collect()
     }
@@ -156,8 +157,8 @@ impl Store {
     }
 }
 
-impl SharedAnswers for Store {
-    fn read(&self, places: &Places) -> Vec<SharedAnswer> {
+impl SharedResponses for Store {
+    fn read(&self, places: &RecordNames) -> Vec<SharedResponse> {
         self.was_read.set(true);
         self.of(places).into_iter().map(|(_, answer)| answer).collect()
     }
@@ -191,7 +192,7 @@ struct Model<'a> {
     made: Vec<(u64, Standing)>,
     blocked_until: UnixTime,
     waiting: Vec<Waiting>,
-    shared: Vec<(usize, Said, SharedAnswer)>,
+    shared: Vec<(usize, Said, SharedResponse)>,
     stale: Duration,
     counts: BTreeMap<&'static str, usize>,
 }
@@ -229,7 +230,7 @@ impl<'a> Model<'a> {
         };
         let now = UnixTime::from_secs(START);
         let store = Rc::new(Store::default());
-        let others: Rc<dyn SharedAnswers> = Rc::clone(&store) as Rc<dyn SharedAnswers>;
+        let others: Rc<dyn SharedResponses> = Rc::clone(&store) as Rc<dyn SharedResponses>;
         let real = 100_000;
         Self {
             store,
@@ -376,12 +377,12 @@ impl<'a> Model<'a> {
 
     /// What other workers wrote of a token was read. Whether the newest is held now.
     fn learn(&mut self, token: usize, grace: Duration) -> bool {
-        let found = self.store.of(&self.introspection.places(&digest(token)));
+        let found = self.store.of(&self.introspection.record_names(&digest(token)));
         self.take_over(token, &found, grace)
     }
 
     /// Of these the newest counts, if it is newer than what was seen.
-    fn take_over(&mut self, token: usize, found: &[(Said, SharedAnswer)], grace: Duration) -> bool {
+    fn take_over(&mut self, token: usize, found: &[(Said, SharedResponse)], grace: Duration) -> bool {
         let Some((said, record)) = found.iter().max_by_key(|(said, _)| said.number) else { return false };
         if self.newest.get(&token).is_some_and(|newest| said.number <= *newest) || said.what == What::Nonsense {
             return false;
@@ -546,7 +547,7 @@ impl<'a> Model<'a> {
         let share = end.share.clone().unwrap();
         assert_eq!(share.ended, self.now);
         assert!(share.began <= share.ended, "the other workers do not know how old it is");
-        self.store.write(&self.introspection.places(&digest(token)), &said, &share);
+        self.store.write(&self.introspection.record_names(&digest(token)), &said, &share);
         self.shared.push((token, said, share));
         self.count("answer");
         assert!(end.recall.contains(&digest(token)));
@@ -583,7 +584,7 @@ impl<'a> Model<'a> {
         assert_eq!(end.share.is_some(), kind == 3 && standing == Standing::Known, "only the end of what was active");
         if let Some(share) = &end.share {
             let said = Said { what: What::Nonsense, number, began, ended: self.real, held: None };
-            self.store.write(&self.introspection.places(&digest(token)), &said, share);
+            self.store.write(&self.introspection.record_names(&digest(token)), &said, share);
         }
         self.in_flight.remove(&id);
         // The circuit may have opened for all of them.
@@ -633,7 +634,7 @@ impl<'a> Model<'a> {
     }
 
     /// An answer that another worker was given, now or long ago, with the times of its clock when it wrote it.
-    fn given_elsewhere(&mut self, token: usize) -> (Said, SharedAnswer) {
+    fn given_elsewhere(&mut self, token: usize) -> (Said, SharedResponse) {
         let began = self.real - self.random.below(15_000);
         let ended = (began + self.random.below(2000)).min(self.real);
         let number = self.number(began);
@@ -642,14 +643,14 @@ impl<'a> Model<'a> {
         let wall = |time: UnixTime| UnixTime::from_millis(time.as_millis().checked_add_signed(-steps).unwrap());
         let (wall_began, wall_ended) = (wall(self.wall(began)), wall(self.wall(ended)));
         let (what, body, slot) = if self.random.below(3) == 0 {
-            (What::Inactive, json!({"active": false}), SharedSlot::Refused)
+            (What::Inactive, json!({"active": false}), SharedSlot::Negative)
         } else {
             let body = json!({"active": true, "sub": subject, "aud": "api"});
             (What::Active { subject, expiry: None }, body, SharedSlot::Active)
         };
         let (body, token) = (body.to_string().into_bytes(), digest(token));
         let sequence = Sequence::new(number);
-        let record = SharedAnswer { token, sequence, began: wall_began, ended: wall_ended, body, slot };
+        let record = SharedResponse { token, sequence, began: wall_began, ended: wall_ended, body, slot };
         (Said { what, number, began, ended, held: None }, record)
     }
 
@@ -664,8 +665,8 @@ impl<'a> Model<'a> {
                 Some(_) | None => self.given_elsewhere(token),
             });
         }
-        let records: Vec<SharedAnswer> =
-            found.iter().map(|(_, record)| SharedAnswer::from_bytes(&record.to_bytes()).unwrap()).collect();
+        let records: Vec<SharedResponse> =
+            found.iter().map(|(_, record)| SharedResponse::from_bytes(&record.to_bytes()).unwrap()).collect();
         self.read_clock();
         let end = self.introspection.adopt(id, &records, self.provider, self.now);
         let is_of_use = self.take_over(token, &found, Duration::ZERO);
@@ -686,7 +687,7 @@ impl<'a> Model<'a> {
     fn tell(&mut self) {
         let token = self.random.pick(TOKENS);
         let (said, answer) = self.given_elsewhere(token);
-        self.store.write(&self.introspection.places(&digest(token)), &said, &answer);
+        self.store.write(&self.introspection.record_names(&digest(token)), &said, &answer);
     }
 
     fn answer_late(&mut self) {

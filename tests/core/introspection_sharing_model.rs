@@ -17,9 +17,11 @@ use std::time::Duration;
 use okta_proxy_wasm::callout::HttpResponse;
 use okta_proxy_wasm::config;
 use okta_proxy_wasm::introspection::call::{Call, CallNumber, CallResult, Postponed, Purpose, TokenDigest, TokenKind};
-use okta_proxy_wasm::introspection::sharing::{CallLease, CallTurn, Places, SharedAnswer, SharedAnswers, SharedSlot};
+use okta_proxy_wasm::introspection::sharing::{CallLease, RecordNames, SharedResponse, SharedResponses, SharedSlot};
 use okta_proxy_wasm::introspection::{LookUp, ProviderIntrospection};
 use okta_proxy_wasm::jitter::Jitter;
+use okta_proxy_wasm::lookup::lease::Lease;
+use okta_proxy_wasm::lookup::record::Record as _;
 use okta_proxy_wasm::policy::{
     CacheLimits, CalloutAddress, ClientAuthentication, Introspection, IntrospectionAddress, OpaqueTokens, Policy,
 };
@@ -59,24 +61,25 @@ impl Random {
 struct Store(RefCell<BTreeMap<String, Vec<u8>>>);
 
 impl Store {
-    fn answer(&self, place: &str) -> Option<SharedAnswer> {
-        self.0.borrow().get(place).and_then(|bytes| SharedAnswer::from_bytes(bytes))
+    fn answer(&self, place: &str) -> Option<SharedResponse> {
+        self.0.borrow().get(place).and_then(|bytes| SharedResponse::from_bytes(bytes))
     }
 
     fn lease(&self, place: &str) -> Option<CallLease> {
         self.0.borrow().get(place).and_then(|bytes| CallLease::from_bytes(bytes))
     }
 
-    fn write_newer(&self, place: &str, answer: &SharedAnswer) {
+    fn write_newer(&self, place: &str, answer: &SharedResponse) {
         if !self.answer(place).is_some_and(|held| held.supersedes(answer)) {
             self.0.borrow_mut().insert(place.to_owned(), answer.to_bytes());
         }
     }
 
     /// As `host/shared_calls.rs` does.
-    fn publish(&self, places: &Places, answer: &SharedAnswer) {
+    fn publish(&self, places: &RecordNames, answer: &SharedResponse) {
         self.write_newer(places.of_slot(answer.slot), answer);
-        let [active, refused] = [SharedSlot::Active, SharedSlot::Refused].map(|slot| self.answer(places.of_slot(slot)));
+        let [active, refused] =
+            [SharedSlot::Active, SharedSlot::Negative].map(|slot| self.answer(places.of_slot(slot)));
         if let (Some(active), Some(refused)) = (active, refused)
             && active.token == answer.token
             && refused.supersedes(&active)
@@ -86,9 +89,9 @@ impl Store {
     }
 }
 
-impl SharedAnswers for Store {
-    fn read(&self, places: &Places) -> Vec<SharedAnswer> {
-        [SharedSlot::Active, SharedSlot::Refused]
+impl SharedResponses for Store {
+    fn read(&self, places: &RecordNames) -> Vec<SharedResponse> {
+        [SharedSlot::Active, SharedSlot::Negative]
             .into_iter()
             .filter_map(|slot| self.answer(places.of_slot(slot)))
             .collect()
@@ -138,7 +141,7 @@ fn text(token: usize) -> String {
 impl<'a> Process<'a> {
     fn new(policy: &'a Policy, seed: u64) -> Self {
         let store = Rc::new(Store::default());
-        let others: Rc<dyn SharedAnswers> = Rc::<Store>::clone(&store);
+        let others: Rc<dyn SharedResponses> = Rc::<Store>::clone(&store);
         let settings = Introspection {
             address: IntrospectionAddress::Known(CalloutAddress::parse("https://idp.example/i", "idp").unwrap()),
             client: ClientAuthentication::SecretPost {
@@ -228,15 +231,15 @@ impl<'a> Process<'a> {
             let body = if is_active { json!({"active": true, "aud": "api"}) } else { json!({"active": false}) };
             let outcome = Ok(HttpResponse::new(200, body.to_string().into_bytes()));
             let introspection = &mut self.workers[at].introspection;
-            let end = introspection.finish_call(id, Some(lease.sequence()), outcome, provider, Jitter(0), now);
+            let end = introspection.finish_call(id, Some(lease.sequence), outcome, provider, Jitter(0), now);
             if let Some(answer) = end.share {
-                let places = introspection.places(&answer.token);
+                let places = introspection.record_names(&answer.token);
                 self.store.publish(&places, &answer);
                 if !is_active {
                     self.published[token].get_or_insert(self.real);
                 }
             }
-            let places = self.workers[at].introspection.places(&digest(token));
+            let places = self.workers[at].introspection.record_names(&digest(token));
             if self.store.lease(&places.lease) == Some(lease) {
                 self.store.0.borrow_mut().insert(places.lease, lease.given_back().to_bytes());
             }
@@ -251,18 +254,18 @@ impl<'a> Process<'a> {
         let token = (0..TOKENS).find(|token| digest(*token) == asked).unwrap();
         let (_, provider) = self.policy.providers.iter().next().unwrap();
         let introspection = &mut self.workers[at].introspection;
-        let places = introspection.places(&asked);
+        let places = introspection.record_names(&asked);
         let answers = self.store.read(&places);
         let end = introspection.adopt(call.number, &answers, provider, now);
         self.taken_over += usize::from(end.result == CallResult::TakenOver);
         let Some(known) = introspection.newest_sequence(call.number) else { return };
         let newest = answers.iter().fold(known, |newest, answer| newest.newer(answer.sequence));
-        let lease = match CallTurn::of(asked, call.timeout, self.store.lease(&places.lease), newest, now) {
-            CallTurn::Theirs => {
+        let lease = match Lease::for_call(asked, call.timeout, self.store.lease(&places.lease), newest, now) {
+            Lease::HeldByOther(_) | Lease::Cooldown { .. } => {
                 introspection.postpone(call.number, Postponed::AskedElsewhere, now);
                 return;
             }
-            CallTurn::Ours(lease) => lease,
+            Lease::Acquired(lease) => lease,
         };
         self.store.0.borrow_mut().insert(places.lease, lease.to_bytes());
         let ends = self.real + self.random.below(CALL);

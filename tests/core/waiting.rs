@@ -7,8 +7,8 @@ use crate::signing::{self, SigningKey, key_set, payload, with};
 use okta_proxy_wasm::callout::{CalloutResult, HttpResponse, TransportError};
 use okta_proxy_wasm::config;
 use okta_proxy_wasm::engine::{
-    Arrival, BATCH, Decision, Engine, Fetch, FetchCause, FetchResult, Jitter, Lease, Outbox, PortableVerifier, Room,
-    SharedAnswer, SharedOutcome, StreamId, Turn, Verdict,
+    Arrival, BATCH, Decision, Engine, Fetch, FetchCause, FetchResult, Jitter, KeyLease, Lease, Outbox,
+    PortableVerifier, Room, SharedOutcome, StreamId, TokenBucket, Verdict,
 };
 use okta_proxy_wasm::http::{HeaderName, RequestHead};
 use okta_proxy_wasm::unix_time::UnixTime;
@@ -721,31 +721,31 @@ fn a_set_of_another_worker_spares_the_fetch_that_a_request_wanted_before_the_fir
 }
 
 /// What the lease of the process says of a fetch.
-fn take_turn(scene: &mut Scene, lease: &mut Option<Lease>, fetch: &Fetch) -> Turn {
-    let turn = Turn::of(&fetch.keys, *lease, scene.now);
-    if let Turn::Ours(taken) = turn {
+fn take_lease(scene: &mut Scene, lease: &mut Option<KeyLease>, fetch: &Fetch) -> Lease<TokenBucket> {
+    let acquired = Lease::for_fetch(&fetch.keys, *lease, scene.now);
+    if let Lease::Acquired(taken) = acquired {
         *lease = Some(taken);
     }
-    let outbox = scene.engine.on_turn(fetch.id, turn, scene.now);
+    let outbox = scene.engine.on_lease(fetch.id, acquired, scene.now);
     scene.take(outbox);
-    turn
+    acquired
 }
 
 /// Two workers that hold the same keys, and the lease of their process.
-fn two_workers(key: &SigningKey) -> (Scene, Scene, Option<Lease>) {
+fn two_workers(key: &SigningKey) -> (Scene, Scene, Option<KeyLease>) {
     let (mut here, mut there, mut lease) = (Scene::new(), Scene::new(), None);
     let fetch = here.tick_begins_a_fetch();
-    assert!(matches!(take_turn(&mut here, &mut lease, &fetch), Turn::Ours(_)));
+    assert!(matches!(take_lease(&mut here, &mut lease, &fetch), Lease::Acquired(_)));
     here.answer(&fetch, published(&[key]));
     there.learn(&here.shared.take().unwrap());
-    (here, there, lease.map(Lease::given_back))
+    (here, there, lease.map(KeyLease::given_back))
 }
 
 /// A worker fetches for a key id that nobody knows, and has the lease.
-fn fetches_for(worker: &mut Scene, lease: &mut Option<Lease>, kid: &str) -> Fetch {
+fn fetches_for(worker: &mut Scene, lease: &mut Option<KeyLease>, kid: &str) -> Fetch {
     worker.request(&SigningKey::b(kid).token(&payload(START)));
     let fetch = worker.tick_begins_a_fetch();
-    assert!(matches!(take_turn(worker, lease, &fetch), Turn::Ours(_)));
+    assert!(matches!(take_lease(worker, lease, &fetch), Lease::Acquired(_)));
     fetch
 }
 
@@ -756,13 +756,13 @@ fn a_fetch_of_another_worker_that_began_earlier_does_not_condemn_a_key() {
     let early = fetches_for(&mut there, &mut lease, "another");
     let (waiting, _) = here.request(&new.token(&payload(START)));
     let own = here.tick_begins_a_fetch();
-    assert!(matches!(take_turn(&mut here, &mut lease, &own), Turn::Theirs(_)));
+    assert!(matches!(take_lease(&mut here, &mut lease, &own), Lease::HeldByOther(_)));
     there.answer(&early, published(&[&old]));
-    lease = lease.map(Lease::given_back);
+    lease = lease.map(KeyLease::given_back);
     here.learn(&there.shared.take().unwrap());
     assert_eq!(here.reason_of(waiting), None);
     assert!(here.engine.is_fetching(own.id));
-    assert!(matches!(take_turn(&mut here, &mut lease, &own), Turn::Ours(_)));
+    assert!(matches!(take_lease(&mut here, &mut lease, &own), Lease::Acquired(_)));
     here.answer(&own, published(&[&old, &new]));
     assert_eq!(here.reason_of(waiting), Some("admitted"));
 }
@@ -777,10 +777,10 @@ fn a_fetch_of_another_worker_that_began_later_decides_like_an_own_one() {
     for kid in ["x", "y", "z"] {
         let fetch = fetches_for(&mut there, &mut lease, kid);
         if kid != "z" {
-            assert!(matches!(take_turn(&mut here, &mut lease, &own), Turn::Theirs(_)));
+            assert!(matches!(take_lease(&mut here, &mut lease, &own), Lease::HeldByOther(_)));
         }
         there.answer(&fetch, published(&[&old]));
-        lease = lease.map(Lease::given_back);
+        lease = lease.map(KeyLease::given_back);
         assert_eq!(here.reason_of(waiting), None, "{kid}");
         here.learn(&there.shared.take().unwrap());
         if kid == "x" {
@@ -798,8 +798,8 @@ fn a_fetch_that_is_put_off_for_another_workers_sake_comes_later() {
     let mut scene = with_keys(&key);
     let (waiting, _) = scene.request(&SigningKey::b("unknown").token(&payload(START)));
     let fetch = scene.tick_begins_a_fetch();
-    let turn = Turn::CoolingDown { wait: Duration::from_secs(20), sequence: fetch.keys.sequence };
-    let outbox = scene.engine.on_turn(fetch.id, turn, scene.now);
+    let acquired = Lease::Cooldown { wait: Duration::from_secs(20), sequence: fetch.keys.sequence };
+    let outbox = scene.engine.on_lease(fetch.id, acquired, scene.now);
     scene.take(outbox);
     assert_eq!(scene.reason_of(waiting), Some("keys_unavailable"));
     assert_eq!(scene.retry_after(waiting).as_deref(), Some("20"));
@@ -816,7 +816,7 @@ fn records_that_are_broken_or_stale_are_ignored() {
     there.answer(&fetch, published(&[&key]));
     let shared = there.shared.take().unwrap();
     let broken = SharedOutcome {
-        answer: shared.answer.clone().map(|answer| SharedAnswer { body: b"{}".to_vec(), ..answer }),
+        response: shared.response.as_ref().map(|_| HttpResponse::new(200, b"{}".to_vec())),
         ..shared.clone()
     };
     let mut here = Scene::new();
@@ -1023,8 +1023,8 @@ fn a_failed_signature_is_401_whatever_keeps_a_fetch_from_being_made() {
     let (stream, reason) = scene.request(&forged("k1", 0));
     assert_eq!(reason, None);
     let fetch = scene.tick_begins_a_fetch();
-    let turn = Turn::CoolingDown { wait: Duration::from_secs(4), sequence: fetch.keys.sequence };
-    let outbox = scene.engine.on_turn(fetch.id, turn, scene.now);
+    let acquired = Lease::Cooldown { wait: Duration::from_secs(4), sequence: fetch.keys.sequence };
+    let outbox = scene.engine.on_lease(fetch.id, acquired, scene.now);
     scene.take(outbox);
     assert_eq!(scene.reason_of(stream), Some("signature_invalid"));
     is_rejected_at_once(&mut scene, "the process has none left");
@@ -1141,16 +1141,16 @@ fn a_key_replaced_under_the_same_kid_is_found_by_the_fetch_of_another_worker() {
     let (waiting, _) = here.request(&new.token(&payload(START)));
     let own = here.tick_begins_a_fetch();
     assert_eq!(own.keys.cause, FetchCause::SignatureInvalid);
-    assert!(matches!(take_turn(&mut here, &mut lease, &own), Turn::Theirs(_)));
+    assert!(matches!(take_lease(&mut here, &mut lease, &own), Lease::HeldByOther(_)));
     // That one began too early to reject it, and may well bring the new key.
     there.answer(&early, published(&[&old]));
-    lease = lease.map(Lease::given_back);
+    lease = lease.map(KeyLease::given_back);
     here.learn(&there.shared.take().unwrap());
     assert_eq!(here.reason_of(waiting), None);
     assert!(here.engine.is_fetching(own.id));
     let late = fetches_for(&mut there, &mut lease, "a third");
     there.answer(&late, published(&[&new]));
-    lease = lease.map(Lease::given_back);
+    lease = lease.map(KeyLease::given_back);
     here.learn(&there.shared.take().unwrap());
     assert_eq!(here.reason_of(waiting), Some("admitted"));
     assert!(!here.engine.is_fetching(own.id), "its own fetch is needed no more");
@@ -1166,16 +1166,16 @@ fn other_keys_that_another_worker_fetched_spare_the_fetch_for_a_failed_signature
     let (waiting, _) = here.request(&new.token(&payload(START)));
     let (forged, _) = here.request(&forged("k1", 0));
     let own = here.tick_begins_a_fetch();
-    assert!(matches!(take_turn(&mut here, &mut lease, &own), Turn::Theirs(_)));
+    assert!(matches!(take_lease(&mut here, &mut lease, &own), Lease::HeldByOther(_)));
     there.answer(&early, published(&[&new]));
-    lease = lease.map(Lease::given_back);
+    lease = lease.map(KeyLease::given_back);
     here.learn(&there.shared.take().unwrap());
     assert_eq!(here.reason_of(waiting), Some("admitted"));
     assert!(!here.engine.is_fetching(own.id));
     // When that fetch began is not known here: another one is made for the request that still waits.
     assert_eq!(here.reason_of(forged), None);
     let own = here.tick_begins_a_fetch();
-    assert!(matches!(take_turn(&mut here, &mut lease, &own), Turn::Ours(_)));
+    assert!(matches!(take_lease(&mut here, &mut lease, &own), Lease::Acquired(_)));
     here.answer(&own, published(&[&new]));
     assert_eq!(here.reason_of(forged), Some("signature_invalid"));
 }

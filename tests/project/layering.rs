@@ -5,15 +5,16 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Which rooms each room may name. The base files may be named by all.
-const MAY_NAME: [(&str, &[&str]); 8] = [
+const MAY_NAME: [(&str, &[&str]); 9] = [
     ("jose", &[]),
     ("policy", &["jose"]),
     ("config", &["policy", "jose"]),
-    ("keys", &["policy", "jose"]),
-    ("introspection", &["policy", "jose"]),
-    ("engine", &["keys", "introspection", "policy", "jose"]),
+    ("lookup", &[]),
+    ("keys", &["lookup", "policy", "jose"]),
+    ("introspection", &["lookup", "policy", "jose"]),
+    ("engine", &["keys", "introspection", "lookup", "policy", "jose"]),
     ("metrics", &[]),
-    ("host", &["engine", "config", "metrics"]),
+    ("host", &["engine", "lookup", "config", "metrics"]),
 ];
 const BASE: [&str; 8] = ["unix_time", "sequence", "wake_slots", "jitter", "memory", "redacted", "http", "callout"];
 const LONGEST_FILE: usize = 450;

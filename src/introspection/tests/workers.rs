@@ -35,9 +35,9 @@ fn what_another_worker_was_told_need_not_be_asked() {
         assert_eq!((one.asks(token), two.asks(token)), ("wait".to_owned(), "wait".to_owned()));
         let end = one.answers(&changes);
         let record = end.share.unwrap().to_bytes();
-        let shared = SharedAnswer::from_bytes(&record).unwrap();
-        let places = two.introspection.places(&shared.token);
-        assert_eq!(places.of_slot(shared.slot), one.introspection.places(&shared.token).of_slot(shared.slot));
+        let shared = SharedResponse::from_bytes(&record).unwrap();
+        let places = two.introspection.record_names(&shared.token);
+        assert_eq!(places.of_slot(shared.slot), one.introspection.record_names(&shared.token).of_slot(shared.slot));
         assert!(!String::from_utf8_lossy(&record).contains(token));
         let number = two.only_call();
         two.now = two.now.plus(Duration::from_millis(100));
@@ -55,10 +55,10 @@ fn what_another_worker_was_told_need_not_be_asked() {
 
 /// What stands in the shared data, whatever the place.
 #[derive(Debug, Default)]
-pub(super) struct Store(pub(super) RefCell<Vec<SharedAnswer>>);
+pub(super) struct Store(pub(super) RefCell<Vec<SharedResponse>>);
 
-impl SharedAnswers for Store {
-    fn read(&self, _: &Places) -> Vec<SharedAnswer> {
+impl SharedResponses for Store {
+    fn read(&self, _: &RecordNames) -> Vec<SharedResponse> {
         self.0.borrow().iter().rev().cloned().collect()
     }
 }
@@ -69,7 +69,7 @@ fn two_workers(stale_if_error: Duration) -> (Rc<Store>, Scene, Scene) {
     let worker = || {
         let settings = Introspection { stale_if_error, ..settings() };
         let mut scene = scene_of(settings.clone());
-        let others: Rc<dyn SharedAnswers> = Rc::<Store>::clone(&store);
+        let others: Rc<dyn SharedResponses> = Rc::<Store>::clone(&store);
         scene.introspection = ProviderIntrospection::new(settings, CacheLimits::default(), others);
         scene
     };
@@ -101,7 +101,7 @@ fn what_another_worker_was_told_serves_where_no_call_may_be_made() {
     let (_, mut four, _) = two_workers(Duration::from_secs(60));
     for (worker, expected) in [(&mut three, "unavailable 30000"), (&mut four, "Stale alice")] {
         let settings = worker.introspection.settings.clone();
-        let others: Rc<dyn SharedAnswers> = Rc::<Store>::clone(&store);
+        let others: Rc<dyn SharedResponses> = Rc::<Store>::clone(&store);
         worker.introspection = ProviderIntrospection::new(settings, CacheLimits::default(), others);
         worker.now = at(30_000);
         spend_all(worker);
@@ -136,7 +136,7 @@ fn a_record_that_is_old_or_another_tokens_or_from_the_future_is_none() {
     let mut one = scene();
     one.asks("t");
     let shared = one.answers(&json!({})).share.unwrap();
-    let adopted = |change: &dyn Fn(&mut SharedAnswer), now: UnixTime| {
+    let adopted = |change: &dyn Fn(&mut SharedResponse), now: UnixTime| {
         let mut two = scene();
         two.now = now;
         two.asks("t");
@@ -164,9 +164,9 @@ fn while_another_worker_asks_the_call_waits_and_nothing_is_counted() {
     scene.asks("t");
     let number = scene.only_call();
     let token = TokenDigest::of(TokenKind::Opaque, b"t");
-    let turn = |lease| CallTurn::of(token, Duration::from_secs(2), lease, Sequence::default(), NOW);
-    let CallTurn::Ours(lease) = turn(None) else { panic!("nobody asks yet") };
-    assert_eq!(turn(CallLease::from_bytes(&lease.to_bytes())), CallTurn::Theirs);
+    let lease_after = |lease| Lease::for_call(token, Duration::from_secs(2), lease, Sequence::default(), NOW);
+    let Lease::Acquired(lease) = lease_after(None) else { panic!("nobody asks yet") };
+    assert_eq!(lease_after(CallLease::from_bytes(&lease.to_bytes())), Lease::HeldByOther(lease.sequence));
     for _ in 0..5 {
         scene.introspection.postpone(number, Postponed::AskedElsewhere, scene.now);
     }

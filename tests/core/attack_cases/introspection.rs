@@ -250,7 +250,7 @@ fn what_one_issuer_says_is_nothing_to_tokens_of_another() {
     assert_eq!((scene.reason(&of_a), scene.reason(&of_b)), ("admitted", "token_inactive"), "K2 and so it stays");
     let places = [&call, &scene.asks_about(OPAQUE).1].map(|call| {
         let okta_proxy_wasm::engine::Purpose::Token { digest, .. } = call.purpose else { panic!("about a token") };
-        scene.engine.places(call.id.provider(), &digest).unwrap()
+        scene.engine.record_names(call.id.provider(), &digest).unwrap()
     });
     assert_ne!(places[0].active.split('/').next(), places[1].active.split('/').next(), "K2 in shared data too");
 }

@@ -225,7 +225,7 @@ pub(crate) fn metadata(input: &[u8]) {
     let fetch = engine.on_tick(now, Jitter(0)).fetches.remove(0);
     let outcome = Ok(HttpResponse::new(200, input.to_vec()));
     let outbox = engine.on_fetched(fetch.id, outcome, now);
-    assert!(outbox.share.is_none_or(|(_, shared)| shared.answer.is_none()), "metadata was shared as keys");
+    assert!(outbox.share.is_none_or(|(_, shared)| shared.response.is_none()), "metadata was shared as keys");
     if let Some(note) = outbox.note {
         assert!(matches!(note.result, FetchResult::Failed { .. }), "metadata was taken for keys");
     }

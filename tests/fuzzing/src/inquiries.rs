@@ -15,7 +15,7 @@ use okta_proxy_wasm::callout::{CalloutResult, HttpResponse, TransportError};
 use okta_proxy_wasm::config;
 use okta_proxy_wasm::engine::{
     Arrival, BATCH, CallResult, Decision, Engine, Inquiry, Jitter, Outbox, Poll, PollResult, PortableVerifier,
-    Postponed, Purpose, Room, Sequence, SharedSlot, SharedTokenAnswer, StreamId, TokenDigest, Verdict,
+    Postponed, Purpose, Room, Sequence, SharedResponse, SharedSlot, StreamId, TokenDigest, Verdict,
 };
 use okta_proxy_wasm::http::RequestHead;
 use okta_proxy_wasm::introspection::call::TokenKind;
@@ -282,8 +282,8 @@ impl Scene {
         // Now, or as long ago as other calls.
         let sequence = Sequence::new(self.last.wrapping_add(1).wrapping_sub(u64::from(behind)));
         self.last += u64::from(behind == 0);
-        let shared = SharedTokenAnswer { token: digest, sequence, began, ended, body, slot: SharedSlot::Active };
-        let outbox = self.engine.on_answers_shared(call.id, &[shared], self.now);
+        let shared = SharedResponse { token: digest, sequence, began, ended, body, slot: SharedSlot::Active };
+        let outbox = self.engine.on_responses_shared(call.id, &[shared], self.now);
         if outbox.call_note.is_some() {
             self.in_flight.retain(|(other, ..)| other.id != call.id);
         }

@@ -11,10 +11,11 @@ use okta_proxy_wasm::introspection::budget::{Budget, Denied, Take};
 use okta_proxy_wasm::introspection::call::{CallResult, Caller, Standing};
 use okta_proxy_wasm::introspection::requester::Requester;
 use okta_proxy_wasm::introspection::revocation::RevocationList;
-use okta_proxy_wasm::introspection::sharing::{CallLease, NothingShared, SharedAnswer};
+use okta_proxy_wasm::introspection::sharing::{CallLease, NothingShared, SharedResponse};
 use okta_proxy_wasm::introspection::{LookUp, ProviderIntrospection};
 use okta_proxy_wasm::jitter::Jitter;
 use okta_proxy_wasm::jose::PrivateKey;
+use okta_proxy_wasm::lookup::record::Record as _;
 use okta_proxy_wasm::policy::{
     CacheLimits, CalloutAddress, ClientAuthentication, Introspection, IntrospectionAddress, OpaqueTokens, Policy,
 };
@@ -90,7 +91,7 @@ pub(crate) fn records(input: &[u8]) {
         let read: Value = serde_json::from_slice(input).expect("JSON");
         assert_eq!(read["revoked"].as_array().map(Vec::len), Some(list.len()));
     }
-    if let Some(answer) = SharedAnswer::from_bytes(input) {
+    if let Some(answer) = SharedResponse::from_bytes(input) {
         assert_eq!(answer.to_bytes(), input);
     }
     if let Some(lease) = CallLease::from_bytes(input) {
