@@ -12,11 +12,11 @@ use std::time::{Duration, Instant};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use okta_proxy_wasm::config;
-use okta_proxy_wasm::engine::{Engine, PortableVerifier, Room, SignatureVerifier, StreamId};
+use okta_proxy_wasm::engine::{Engine, ParkingLimits, PortableVerifier, SignatureVerifier, StreamId};
 use okta_proxy_wasm::http::RequestHead;
 use okta_proxy_wasm::jose::{Algorithm, JsonLimits, Key, KeySet, UnverifiedToken, parse_object};
 use okta_proxy_wasm::policy::condition::{Facts, TokenFacts};
-use okta_proxy_wasm::policy::{AdmittedToken, Attribute, AttributeValues, Condition, Policy};
+use okta_proxy_wasm::policy::{Attribute, AttributeValues, Condition, Policy, ValidatedToken};
 use okta_proxy_wasm::unix_time::UnixTime;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -166,7 +166,7 @@ impl Material {
         verifier: impl SignatureVerifier + 'static,
         head: RequestHead,
     ) -> Item {
-        let mut engine = Engine::new(self.policy(max_tokens), Box::new(verifier), Room::default(), NOW);
+        let mut engine = Engine::new(self.policy(max_tokens), Box::new(verifier), ParkingLimits::default(), NOW);
         Item::new(item, move || engine.on_request(StreamId(1), &head, NOW))
     }
 }
@@ -197,7 +197,7 @@ fn condition(material: &Material, token: &str) -> Item {
     let parsed = UnverifiedToken::parse(token.as_bytes()).unwrap();
     let candidates = keys.candidates(parsed.header().key_id.as_deref(), Algorithm::Rs256);
     let verified = parsed.verify(&candidates, &Believing).unwrap();
-    let admitted = AdmittedToken::admit(verified, policy.providers.iter().next().unwrap().1, NOW).unwrap();
+    let admitted = ValidatedToken::validate(verified, policy.providers.iter().next().unwrap().1, NOW).unwrap();
     let path = format!("/orgs/{}/accounts", admitted.client().unwrap());
     let mut attributes = AttributeValues::default();
     attributes.insert(Attribute::SourceAddress, b"203.0.113.7:51234".to_vec());
@@ -341,8 +341,12 @@ fn hostile_requests(material: &Material) -> Vec<Item> {
         Item::new(name, move || policy.rules.find(&head))
     };
     let decided = |name, head: RequestHead| {
-        let mut engine =
-            Engine::new(material.policy_with_rules(0, &rules(5)), Box::new(PortableVerifier), Room::default(), NOW);
+        let mut engine = Engine::new(
+            material.policy_with_rules(0, &rules(5)),
+            Box::new(PortableVerifier),
+            ParkingLimits::default(),
+            NOW,
+        );
         Item::new(name, move || engine.on_request(StreamId(1), &head, NOW))
     };
     let alike = (0..2000).map(|number| {
@@ -405,7 +409,7 @@ fn selections(material: &Material, token: &str) -> Vec<Item> {
     let hostile = format!("{header}.{}.AAAA", URL_SAFE_NO_PAD.encode(payload.to_string()));
     let hostile = |name, policy: Policy| {
         let head = head(Some(&hostile));
-        let mut engine = Engine::new(policy, Box::new(Believing), Room::default(), NOW);
+        let mut engine = Engine::new(policy, Box::new(Believing), ParkingLimits::default(), NOW);
         Item::new(name, move || engine.on_request(StreamId(1), &head, NOW))
     };
     vec![
@@ -440,7 +444,7 @@ fn head_of(fields: usize, token: &str) -> RequestHead {
         "tracestate",
         "x-csrf-token",
     ];
-    let field = |name: &str| (name.to_owned(), head(Some(token)).the_only(name).unwrap_or(b"1").to_vec());
+    let field = |name: &str| (name.to_owned(), head(Some(token)).single(name).unwrap_or(b"1").to_vec());
     let head = head(Some(token));
     let names = head.names().filter(|name| *name != "authorization").chain(more);
     RequestHead::new(names.take(fields - 1).chain(["authorization"]).map(field).collect())
@@ -499,7 +503,7 @@ fn items() -> Vec<Item> {
             let token = UnverifiedToken::parse(to_admit.as_bytes()).unwrap();
             let candidates = keys.candidates(token.header().key_id.as_deref(), Algorithm::Rs256);
             let token = token.verify(&candidates, &Believing).unwrap();
-            AdmittedToken::admit(token, admitting.providers.iter().next().unwrap().1, NOW).unwrap()
+            ValidatedToken::validate(token, admitting.providers.iter().next().unwrap().1, NOW).unwrap()
         }),
         Item::new("head of 12 fields: find and strip", move || {
             black_box(stripping.token_source.find(&full));

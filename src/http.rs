@@ -51,7 +51,7 @@ impl RequestHead {
     }
 
     /// The value of a field that is there once: one that is there twice is none.
-    pub fn the_only(&self, name: &str) -> Option<&[u8]> {
+    pub fn single(&self, name: &str) -> Option<&[u8]> {
         let mut values = self.values(name);
         let first = values.next();
         first.filter(|_| values.next().is_none())
@@ -129,7 +129,7 @@ impl HeaderName {
     /// letters and digits with `_` for CGI and FastCGI, so that `X_User_Id`, `X.User.Id` and `X-User-ID` are one
     /// variable; grpc-gateway removes a prefix.
     #[inline]
-    pub fn is_meant_by(&self, spelling: &str) -> bool {
+    pub fn folds_to(&self, spelling: &str) -> bool {
         // Called for every field of every request: most names differ in length, and few begin like a prefix.
         if may_be_prefixed(spelling) || may_be_prefixed(&self.0) {
             return fold_alike(unprefixed(spelling), unprefixed(&self.0));
@@ -305,12 +305,12 @@ fn hex_digit(nibble: u8) -> char {
 /// received, which need not be text. It can only be written back where it came from: it is no
 /// [`HeaderValue`], so it never gets into a reply.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Remainder {
+pub struct StrippedField {
     field: &'static str,
     bytes: Vec<u8>,
 }
 
-impl Remainder {
+impl StrippedField {
     /// The rest of `:path`, or `None` when nothing is left or a blank or control byte is in it.
     pub fn of_path(bytes: Vec<u8>) -> Option<Self> {
         let writable = !bytes.is_empty() && bytes.iter().all(|byte| *byte > b' ' && *byte != 0x7f);
@@ -334,7 +334,7 @@ impl Remainder {
     }
 }
 
-impl fmt::Debug for Remainder {
+impl fmt::Debug for StrippedField {
     /// No bytes: cookies and queries hold other secrets than ours.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "Remainder({}, {} bytes)", self.field, self.bytes.len())
@@ -349,7 +349,7 @@ pub enum HeaderEdit {
     /// Exactly one copy of this header remains, with this value.
     Set(HeaderName, HeaderValue),
     /// The client's field keeps this and nothing else of its values.
-    Rewrite(Remainder),
+    Rewrite(StrippedField),
 }
 
 impl HeaderEdit {
@@ -388,7 +388,7 @@ impl HeadEdits {
 
 /// What the client is told instead of being let through.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reply {
+pub struct LocalResponse {
     /// The HTTP status.
     pub status: u16,
     /// The header fields, in order.
@@ -397,7 +397,7 @@ pub struct Reply {
     pub body: Vec<u8>,
 }
 
-impl Reply {
+impl LocalResponse {
     /// The first value under `name`, if there is one.
     pub fn header(&self, name: &HeaderName) -> Option<&str> {
         self.headers.iter().find(|(field, _)| field == name).map(|(_, value)| value.as_str())

@@ -9,7 +9,7 @@ mod signing;
 use std::process::Command;
 
 use okta_proxy_wasm::config;
-use okta_proxy_wasm::engine::{Arrival, Engine, PortableVerifier, Room, StreamId};
+use okta_proxy_wasm::engine::{Engine, ParkingLimits, PortableVerifier, RequestOutcome, StreamId};
 use okta_proxy_wasm::http::RequestHead;
 use okta_proxy_wasm::unix_time::UnixTime;
 use serde_json::json;
@@ -75,20 +75,20 @@ fn one_kind() {
         texts.join("\n")
     });
     let now = UnixTime::from_secs(START);
-    let mut engine = Engine::new(loaded.unwrap().policy, Box::new(PortableVerifier), Room::default(), now);
+    let mut engine = Engine::new(loaded.unwrap().policy, Box::new(PortableVerifier), ParkingLimits::default(), now);
     let known = key.token(&json!({ "iss": ISSUER, "aud": "api", "exp": START + 3600, "sub": "alice" }));
     let before = resident();
     let (mut parked, mut refused) = (0, 0);
     for number in 0..20_000 {
         let head = RequestHead::new(fields(&kind, number, &known));
         match engine.on_request(StreamId(number), &head, now) {
-            Arrival::Parked => parked += 1,
-            Arrival::Decided(decision) => {
+            RequestOutcome::Pending => parked += 1,
+            RequestOutcome::Decision(decision) => {
                 let reason = decision.audit.reason();
                 assert!(["too_many_waiting", "introspection_budget_spent"].contains(&reason), "{reason}");
                 refused += 1;
             }
-            Arrival::Answered(_) | Arrival::Asks(_) => panic!("a question"),
+            RequestOutcome::LocalResponse(_) | RequestOutcome::NeedAttributes(_) => panic!("a question"),
         }
         if refused > 50 {
             break;

@@ -13,8 +13,8 @@ use log::{LevelFilter, Log, Metadata, Record};
 use okta_proxy_wasm::callout::{HttpResponse, TransportError};
 use okta_proxy_wasm::config;
 use okta_proxy_wasm::engine::{
-    Arrival, Decision, Engine, Entropy, Inquiry, Jitter, Message, NoRsaSigner, Outbox, PortableVerifier, Postponed,
-    Room, Sequence, StreamId, Verdict,
+    Decision, Engine, Entropy, Inquiry, Jitter, Message, NoRsaSigner, Outbox, ParkingLimits, PortableVerifier,
+    Postponed, RequestOutcome, Sequence, StreamId, Verdict,
 };
 use okta_proxy_wasm::http::RequestHead;
 use okta_proxy_wasm::unix_time::UnixTime;
@@ -54,7 +54,8 @@ fn no_decision_shows_a_token_in_any_form() {
         "token": { "from_headers": [{ "name": "authorization", "scheme": "Bearer" }, { "name": "x-api-token" }],
             "from_cookies": ["access_token"], "from_params": ["access_token"] } });
     let loaded = config::load(configuration.to_string().as_bytes(), &config::no_environment).unwrap();
-    let mut engine = Engine::new(loaded.policy, Box::new(PortableVerifier), Room::default(), UnixTime::from_secs(NOW));
+    let mut engine =
+        Engine::new(loaded.policy, Box::new(PortableVerifier), ParkingLimits::default(), UnixTime::from_secs(NOW));
 
     let bent = |changes| key.token(&with(&payload(NOW), changes));
     let tokens = [
@@ -88,7 +89,8 @@ fn no_decision_shows_a_token_in_any_form() {
         for fields in heads {
             let fields = fields.iter().map(|(name, value)| ((*name).to_owned(), value.clone().into_bytes()));
             let head = RequestHead::new(fields.collect());
-            let Arrival::Decided(decision) = engine.on_request(StreamId(at as u32), &head, UnixTime::from_secs(NOW))
+            let RequestOutcome::Decision(decision) =
+                engine.on_request(StreamId(at as u32), &head, UnixTime::from_secs(NOW))
             else {
                 panic!("parked with inline keys");
             };
@@ -118,12 +120,12 @@ fn no_parked_token_shows_in_any_form() {
     let configuration = json!({ "providers": { "okta": {
         "okta": { "domain": "acme.okta.com" }, "audiences": [AUDIENCE], "upstream": "okta" } } });
     let loaded = config::load(configuration.to_string().as_bytes(), &config::no_environment).unwrap();
-    let room = Room { requests: 2, bytes: usize::MAX };
+    let room = ParkingLimits { requests: 2, bytes: usize::MAX };
     let start = UnixTime::from_secs(NOW);
     let mut engine = Engine::new(loaded.policy, Box::new(PortableVerifier), room, start);
     let token = SigningKey::a("k1").token(&payload(NOW));
     let head = RequestHead::new(vec![("authorization".to_owned(), format!("Bearer {token}").into_bytes())]);
-    assert!(matches!(engine.on_request(StreamId(1), &head, start), Arrival::Parked));
+    assert!(matches!(engine.on_request(StreamId(1), &head, start), RequestOutcome::Pending));
     let mut texts = Vec::new();
     let mut reasons = Vec::new();
     let mut take = |decision: &okta_proxy_wasm::engine::Decision| {
@@ -135,7 +137,9 @@ fn no_parked_token_shows_in_any_form() {
         ]);
         reasons.push(decision.audit.reason());
     };
-    let Arrival::Decided(no_room) = engine.on_request(StreamId(2), &head, start) else { panic!("there was room") };
+    let RequestOutcome::Decision(no_room) = engine.on_request(StreamId(2), &head, start) else {
+        panic!("there was room")
+    };
     take(&no_room);
     let late = engine.on_tick(start.plus(std::time::Duration::from_secs(60)), Jitter(0));
     assert_eq!(late.decided.len(), 1);
@@ -144,7 +148,7 @@ fn no_parked_token_shows_in_any_form() {
     let outbox = engine.on_fetched(late.fetches[0].id, failed, start.plus(std::time::Duration::from_secs(61)));
     let effects = format!("{outbox:?} {late:?}");
     let now = start.plus(std::time::Duration::from_secs(61));
-    let Arrival::Decided(unavailable) = engine.on_request(StreamId(3), &head, now) else { panic!("parked") };
+    let RequestOutcome::Decision(unavailable) = engine.on_request(StreamId(3), &head, now) else { panic!("parked") };
     take(&unavailable);
     texts.push(effects);
     assert_eq!(reasons, ["too_many_waiting", "wait_timed_out", "keys_unavailable"]);
@@ -167,10 +171,10 @@ fn no_token_that_a_rule_refuses_shows_in_any_form() {
         });
         let loaded = config::load(configuration.to_string().as_bytes(), &config::no_environment).unwrap();
         let now = UnixTime::from_secs(NOW);
-        let mut engine = Engine::new(loaded.policy, Box::new(PortableVerifier), Room::default(), now);
+        let mut engine = Engine::new(loaded.policy, Box::new(PortableVerifier), ParkingLimits::default(), now);
         let fields = [(":method", "GET"), (":path", "/"), ("authorization", &*format!("Bearer {token}"))];
         let head = fields.iter().map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec())).collect();
-        let Arrival::Decided(decision) = engine.on_request(StreamId(1), &RequestHead::new(head), now) else {
+        let RequestOutcome::Decision(decision) = engine.on_request(StreamId(1), &RequestHead::new(head), now) else {
             panic!("parked")
         };
         let record = decision.audit.to_json();
@@ -210,7 +214,7 @@ fn asking(who: &Value) -> Engine {
         "default_rule": { "introspect": true } });
     let loaded = config::load(configuration.to_string().as_bytes(), &environment).unwrap();
     assert!(!format!("{:?}", loaded.policy).contains(CLIENT_SECRET), "the policy shows the secret");
-    Engine::new(loaded.policy, Box::new(PortableVerifier), Room::default(), UnixTime::from_secs(NOW))
+    Engine::new(loaded.policy, Box::new(PortableVerifier), ParkingLimits::default(), UnixTime::from_secs(NOW))
 }
 
 /// An engine and every text that was made of what it did.
@@ -227,7 +231,7 @@ impl Told {
         self.streams += 1;
         let head = RequestHead::new(vec![("authorization".to_owned(), format!("Bearer {token}").into_bytes())]);
         self.texts.push(format!("{head:?}"));
-        if let Arrival::Decided(decision) = self.engine.on_request(StreamId(self.streams), &head, self.now) {
+        if let RequestOutcome::Decision(decision) = self.engine.on_request(StreamId(self.streams), &head, self.now) {
             self.decided(&decision);
         }
     }

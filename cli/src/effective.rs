@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use okta_proxy_wasm::config::{Loaded, NativeCrypto};
 use okta_proxy_wasm::policy::{
-    Access, AnswerClass, Answers, Audiences, AuditTrail, BodyFormat, ClaimNames, ClientAuthentication, Detail, Extent,
-    Introspection, IntrospectionAddress, KeyAddress, KeyOrigin, OpaqueTokens, Policy, Provider, Rule,
+    Access, Audiences, AuditTrail, BodyFormat, ClaimNames, ClientAuthentication, Detail, Introspection,
+    IntrospectionAddress, KeyAddress, KeyOrigin, Logged, OpaqueTokens, Policy, Provider, ResponseClass, Responses,
+    Rule,
 };
 use serde_json::{Map, Value, json};
 
@@ -35,7 +36,7 @@ pub fn document(written: &Value, loaded: &Loaded) -> Value {
     set(token, "insecure_exact_names", json!(policy.token_source.exact_names));
     set(token, "max_bytes", json!(policy.token_source.max_bytes));
     rules(&mut members, policy);
-    responses(member(&mut members, "responses"), &policy.answers);
+    responses(member(&mut members, "responses"), &policy.responses);
     audit(member(&mut members, "audit"), policy.audit);
     let cache = member(&mut members, "cache");
     set(cache, "max_tokens", json!(policy.cache.tokens));
@@ -70,7 +71,7 @@ pub fn document(written: &Value, loaded: &Loaded) -> Value {
 fn provider(written: &Value, provider: &Provider) -> Value {
     let mut members = written.as_object().cloned().unwrap_or_default();
     // The issuer alone would not say of a custom domain that it is the organisation's own server.
-    let is_known_by_preset = matches!(provider.keys, KeyOrigin::IssuerAlone) && members.contains_key("okta");
+    let is_known_by_preset = matches!(provider.keys, KeyOrigin::IntrospectionOnly) && members.contains_key("okta");
     if !is_known_by_preset {
         members.remove("okta");
         // One with `{tenant}` stays as it is written.
@@ -144,7 +145,7 @@ fn rules(members: &mut Map<String, Value>, policy: &Policy) {
     if !written.is_array() {
         *written = json!([]);
     }
-    for (value, rule) in written.as_array_mut().into_iter().flatten().zip(policy.rules.in_order()) {
+    for (value, rule) in written.as_array_mut().into_iter().flatten().zip(policy.rules.rules()) {
         self::rule(value, rule);
     }
     rule(member(members, "default_rule"), policy.rules.otherwise());
@@ -163,7 +164,7 @@ fn rule(members: &mut Value, rule: &Rule) {
     set(members, "introspect", json!(rule.introspects));
 }
 
-fn responses(members: &mut Value, answers: &Answers) {
+fn responses(members: &mut Value, answers: &Responses) {
     let format = match answers.format {
         BodyFormat::Json => "json",
         BodyFormat::Problem => "problem",
@@ -187,10 +188,10 @@ fn responses(members: &mut Value, answers: &Answers) {
         set(written, "return_to_parameter", json!(login.return_to.as_str()));
     }
     let classes = [
-        ("bad_request", AnswerClass::BadRequest),
-        ("unauthorized", AnswerClass::Unauthorized),
-        ("forbidden", AnswerClass::Forbidden),
-        ("unavailable", AnswerClass::Unavailable),
+        ("bad_request", ResponseClass::BadRequest),
+        ("unauthorized", ResponseClass::Unauthorized),
+        ("forbidden", ResponseClass::Forbidden),
+        ("unavailable", ResponseClass::Unavailable),
     ];
     for (name, class) in classes {
         let answer = answers.custom.of(class);
@@ -201,16 +202,16 @@ fn responses(members: &mut Value, answers: &Answers) {
 }
 
 fn audit(members: &mut Value, trail: AuditTrail) {
-    let word = |extent: Extent| match extent {
-        Extent::All => "all",
-        Extent::Sampled(_) => "sampled",
-        Extent::None => "none",
+    let word = |extent: Logged| match extent {
+        Logged::All => "all",
+        Logged::Sampled(_) => "sampled",
+        Logged::None => "none",
     };
     set(members, "allowed", json!(word(trail.allowed)));
     set(members, "denied", json!(word(trail.denied)));
     set(members, "denied_per_second", json!(trail.denied_per_second.map_or(0, NonZeroU32::get)));
     // Where nothing is sampled the share is a fault.
-    if let (Extent::Sampled(share), _) | (_, Extent::Sampled(share)) = (trail.allowed, trail.denied) {
+    if let (Logged::Sampled(share), _) | (_, Logged::Sampled(share)) = (trail.allowed, trail.denied) {
         set(members, "sample", json!(share.as_number()));
     }
 }

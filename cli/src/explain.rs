@@ -4,9 +4,9 @@ use std::path::Path;
 
 use okta_proxy_wasm::config::{ConfigFault, ConfigProblem};
 use okta_proxy_wasm::engine::{Decision, Verdict};
-use okta_proxy_wasm::http::Reply;
+use okta_proxy_wasm::http::LocalResponse;
 use okta_proxy_wasm::jose::KeySet;
-use okta_proxy_wasm::policy::{Extent, Policy};
+use okta_proxy_wasm::policy::{Logged, Policy};
 use okta_proxy_wasm::unix_time::UnixTime;
 use serde_json::{Value, json};
 
@@ -166,9 +166,9 @@ fn print_text(told: &Told, style: Style) {
                 }
             }
             let logged = match audit.extent(&told.policy.audit) {
-                Extent::All => String::from("log:"),
-                Extent::Sampled(share) => format!("log, of such requests a share of {}:", share.as_number()),
-                Extent::None => String::from("not in the log (`audit`):"),
+                Logged::All => String::from("log:"),
+                Logged::Sampled(share) => format!("log, of such requests a share of {}:", share.as_number()),
+                Logged::None => String::from("not in the log (`audit`):"),
             };
             line(style.faint(&format!("{logged} {}", audit.to_json())));
         }
@@ -183,7 +183,7 @@ fn sign(mark: Mark, style: Style) -> String {
     }
 }
 
-fn reply_lines(reply: &Reply) -> Vec<String> {
+fn reply_lines(reply: &LocalResponse) -> Vec<String> {
     let headers = reply.headers.iter().map(|(name, value)| format!("  {}: {}", name.as_str(), value.as_str()));
     let body = String::from_utf8_lossy(&reply.body).into_owned();
     let status = std::iter::once(format!("  {}", reply.status));
@@ -198,9 +198,9 @@ fn as_json(told: &Told) -> Value {
         Answer::Decided(decision) => {
             let audit: Value = serde_json::from_str(&decision.audit.to_json()).unwrap_or_default();
             let logged = match decision.audit.extent(&told.policy.audit) {
-                Extent::All => "all",
-                Extent::Sampled(_) => "sampled",
-                Extent::None => "none",
+                Logged::All => "all",
+                Logged::Sampled(_) => "sampled",
+                Logged::None => "none",
             };
             let (answer, backend) = match &decision.verdict {
                 Verdict::Deny(reply) => (reply_json(reply), Value::Null),
@@ -224,7 +224,7 @@ fn as_json(told: &Told) -> Value {
     Value::Object(members)
 }
 
-fn reply_json(reply: &Reply) -> Value {
+fn reply_json(reply: &LocalResponse) -> Value {
     let headers: Vec<Value> =
         reply.headers.iter().map(|(name, value)| json!({ "name": name.as_str(), "value": value.as_str() })).collect();
     json!({ "status": reply.status, "headers": headers, "body": String::from_utf8_lossy(&reply.body) })

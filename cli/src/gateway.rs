@@ -5,10 +5,10 @@ use std::collections::VecDeque;
 use okta_proxy_wasm::callout::HttpResponse;
 use okta_proxy_wasm::config::{self, Loaded};
 use okta_proxy_wasm::engine::{
-    Arrival, AttributeValues, Decision, Engine, Fetch, Inquiry, Jitter, Outbox, PortableVerifier, Purpose, Room,
-    StreamId,
+    AttributeValues, Decision, Engine, Fetch, Inquiry, Jitter, Outbox, ParkingLimits, PortableVerifier, Purpose,
+    RequestOutcome, StreamId,
 };
-use okta_proxy_wasm::http::{Reply, RequestHead};
+use okta_proxy_wasm::http::{LocalResponse, RequestHead};
 use okta_proxy_wasm::jose::{KeySet, UnverifiedToken};
 use okta_proxy_wasm::policy::token_source::Credential;
 use okta_proxy_wasm::policy::{KeyOrigin, Policy, ProviderId};
@@ -51,7 +51,7 @@ pub enum Answer {
     /// It was decided.
     Decided(Box<Decision>),
     /// The filter itself was asked.
-    Answered(Reply),
+    Answered(LocalResponse),
 }
 
 /// A configuration with which requests can be judged, again and again.
@@ -74,7 +74,7 @@ impl Configuration {
         let mut document = plugin.document.clone();
         let has_keys = |name: &str| {
             let provider = policy.providers.iter().find(|(_, provider)| provider.name.as_ref() == name);
-            provider.is_some_and(|(_, provider)| !matches!(provider.keys, KeyOrigin::IssuerAlone))
+            provider.is_some_and(|(_, provider)| !matches!(provider.keys, KeyOrigin::IntrospectionOnly))
         };
         for (name, keys) in keys(&policy)?.into_iter().filter(|(name, _)| has_keys(name)) {
             if let Some(provider) = document.pointer_mut("/providers").and_then(|all| all.get_mut(&name)) {
@@ -121,7 +121,7 @@ impl Configuration {
     ) -> Result<Judged, Failure> {
         let policy = self.policy()?;
         let wanted = asked_provider(&policy, head);
-        let engine = Engine::new(policy, Box::new(PortableVerifier), Room::default(), now);
+        let engine = Engine::new(policy, Box::new(PortableVerifier), ParkingLimits::default(), now);
         let run = Run {
             engine,
             issuers,
@@ -161,13 +161,13 @@ impl Run<'_> {
     fn finish(mut self, head: &RequestHead, attributes: &AttributeValues) -> Result<Judged, Failure> {
         self.tick();
         let mut arrival = self.engine.on_request(STREAM, head, self.now);
-        if let Arrival::Asks(_) = arrival {
+        if let RequestOutcome::NeedAttributes(_) = arrival {
             arrival = self.engine.on_request_with(STREAM, head, attributes.clone(), self.now);
         }
         match arrival {
-            Arrival::Decided(decision) => self.decided = Some(decision),
-            Arrival::Answered(reply) => return Ok(self.ended(Answer::Answered(reply))),
-            Arrival::Parked | Arrival::Asks(_) => {}
+            RequestOutcome::Decision(decision) => self.decided = Some(decision),
+            RequestOutcome::LocalResponse(reply) => return Ok(self.ended(Answer::Answered(reply))),
+            RequestOutcome::Pending | RequestOutcome::NeedAttributes(_) => {}
         }
         for _ in 0..TURNS {
             if let Some(decision) = self.decided.take() {

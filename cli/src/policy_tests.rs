@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use okta_proxy_wasm::engine::{Decision, Verdict};
-use okta_proxy_wasm::http::{HeaderName, Reply};
+use okta_proxy_wasm::http::{HeaderName, LocalResponse};
 use okta_proxy_wasm::jose::KeySet;
 use okta_proxy_wasm::policy::{Audiences, KeyAddress, KeyOrigin, Policy, Provider, RemoteKeys};
 use okta_proxy_wasm::unix_time::UnixTime;
@@ -84,7 +84,7 @@ fn run_suite(file: &Path, config: Option<&Path>, keys: &RunKeys) -> Result<Suite
         let differences = differences(&case.expect, &found);
         cases.push(CaseResult { name: case.name.clone(), differences, took: begun.elapsed() });
     }
-    let named = bench.policy.rules.in_order().iter().filter_map(|rule| rule.name.as_deref());
+    let named = bench.policy.rules.rules().iter().filter_map(|rule| rule.name.as_deref());
     let untested = named.filter(|name| !rules_met.iter().any(|met| met == name)).map(str::to_owned).collect();
     Ok(SuiteResult { file: file.to_owned(), cases, untested })
 }
@@ -106,7 +106,7 @@ fn key_ids(policy: &Policy) -> HashMap<String, String> {
                 let same = inline.iter().find(|(other, _)| other.has_same_keys(keys));
                 same.map_or(name, |(_, first)| first).to_owned()
             }
-            KeyOrigin::IssuerAlone => name.to_owned(),
+            KeyOrigin::IntrospectionOnly => name.to_owned(),
         };
         key_ids.insert(name.to_owned(), key_id);
     }
@@ -120,7 +120,7 @@ struct Found {
     reason: Option<&'static str>,
     rule: Option<String>,
     would_deny: Option<&'static str>,
-    reply: Option<Reply>,
+    reply: Option<LocalResponse>,
     backend: Option<Request>,
 }
 

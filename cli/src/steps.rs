@@ -9,8 +9,8 @@ use okta_proxy_wasm::http::RequestHead;
 use okta_proxy_wasm::jose::{Claim, IntrospectedToken, KeySet, UnverifiedToken, VerifiedToken};
 use okta_proxy_wasm::policy::token_source::Credential;
 use okta_proxy_wasm::policy::{
-    Access, AdmittedToken, Asked, Audiences, ClaimFault, KeyOrigin, Policy, Provider, RuleId, SelectedProvider,
-    TokenSource,
+    Access, Audiences, AuthorizationRequest, ClaimFault, KeyOrigin, Policy, Provider, RuleId, SelectedProvider,
+    TokenSource, ValidatedToken,
 };
 use okta_proxy_wasm::unix_time::UnixTime;
 use serde_json::{Value, json};
@@ -125,14 +125,14 @@ impl Look<'_> {
         step.details.push((Mark::Plain, format!("typ {}", header.token_type.as_deref().unwrap_or("(none)"))));
         steps.push(step);
         let provider = self.provider(&token, steps)?;
-        if matches!(provider.keys, KeyOrigin::IssuerAlone) {
+        if matches!(provider.keys, KeyOrigin::IntrospectionOnly) {
             let says = format!("only {} itself can tell whose tokens are its own: it is asked", provider.name);
             steps.push(Step::new("key", Mark::Plain, says));
             return self.asked_about(provider, rule, steps);
         }
         let verified = self.verified(token, provider, steps)?;
         let told = claims::told(verified.claims(), provider, self.now);
-        let admitted = AdmittedToken::admit(verified, provider, self.now);
+        let admitted = ValidatedToken::validate(verified, provider, self.now);
         steps.push(claims::step(told, admitted.as_ref().err().copied()));
         self.granted(rule, &admitted.ok()?, provider, steps)
     }
@@ -141,7 +141,7 @@ impl Look<'_> {
     fn verified(&self, token: UnverifiedToken, provider: &Provider, steps: &mut Vec<Step>) -> Option<VerifiedToken> {
         let keys = match &provider.keys {
             KeyOrigin::Inline(keys) => Some(keys),
-            KeyOrigin::Remote(_) | KeyOrigin::IssuerAlone => self.fetched,
+            KeyOrigin::Remote(_) | KeyOrigin::IntrospectionOnly => self.fetched,
         };
         let Some(keys) = keys else {
             steps.push(Step::new("key", Mark::Bad, "there are no keys of this provider"));
@@ -174,11 +174,11 @@ impl Look<'_> {
         };
         let rule = self.policy.rules.rule(id);
         let place = match id {
-            RuleId::Numbered(index) => {
+            RuleId::Index(index) => {
                 let name = rule.name.as_deref().map(|name| format!(" {name:?}")).unwrap_or_default();
                 format!("rules[{}]{name}", index.place())
             }
-            RuleId::Otherwise => String::from("default_rule"),
+            RuleId::Default => String::from("default_rule"),
         };
         let (mark, access) = match rule.access {
             Access::Public => (Mark::Good, "public: a token is not looked at"),
@@ -197,13 +197,13 @@ impl Look<'_> {
         let rule = self.policy.rules.rule(id);
         let found = match &credential {
             Credential::Token(..) => format!("one token, in {}", self.place()),
-            Credential::Absent => String::from("none"),
-            Credential::Repeated => String::from("more than one"),
+            Credential::Missing => String::from("none"),
+            Credential::Multiple => String::from("more than one"),
             Credential::Malformed => String::from("something that is not one token"),
             Credential::TooLarge => String::from("longer than token.max_bytes"),
         };
         let asked = self.asked(None);
-        match self.policy.rules.without_token(id, &credential, &asked) {
+        match self.policy.rules.anonymous_access(id, &credential, &asked) {
             Ok(Some(proof)) => {
                 steps.push(Step::new("credential", Mark::Good, format!("{found}; none is needed")));
                 if let Some(reason) = proof.would_deny() {
@@ -219,7 +219,7 @@ impl Look<'_> {
         }
         let token = match credential {
             Credential::Token(text, _) => Some(text.into_owned()),
-            Credential::Absent | Credential::Repeated | Credential::Malformed | Credential::TooLarge => None,
+            Credential::Missing | Credential::Multiple | Credential::Malformed | Credential::TooLarge => None,
         };
         let mark = Mark::of(token.is_some());
         let says =
@@ -232,7 +232,7 @@ impl Look<'_> {
     fn place(&self) -> String {
         let source = &self.policy.token_source;
         let only = TokenSource { headers: Vec::new(), cookies: Vec::new(), params: Vec::new(), ..source.clone() };
-        let has = |alone: TokenSource| alone.find(self.head) != Credential::Absent;
+        let has = |alone: TokenSource| alone.find(self.head) != Credential::Missing;
         for header in &source.headers {
             if has(TokenSource { headers: vec![header.clone()], ..only.clone() }) {
                 return format!("the header {}", header.name.as_str());
@@ -246,8 +246,14 @@ impl Look<'_> {
         String::from("a cookie")
     }
 
-    fn asked<'b>(&'b self, token: Option<(&'b AdmittedToken, &'b str)>) -> Asked<'b> {
-        Asked { token, head: self.head, attributes: self.attributes, came_at: self.now, now: self.now }
+    fn asked<'b>(&'b self, token: Option<(&'b ValidatedToken, &'b str)>) -> AuthorizationRequest<'b> {
+        AuthorizationRequest {
+            token,
+            head: self.head,
+            attributes: self.attributes,
+            arrived_at: self.now,
+            now: self.now,
+        }
     }
 
     fn provider(&self, token: &UnverifiedToken, steps: &mut Vec<Step>) -> Option<&Provider> {
@@ -262,7 +268,7 @@ impl Look<'_> {
         steps.push(Step::new("provider", Mark::Good, format!("{}, of the issuer {issuer:?}{by}", provider.name)));
         let algorithm = token.header().algorithm;
         let allowed: Vec<&str> = provider.algorithms.iter().map(|algorithm| algorithm.name()).collect();
-        let is_verified_here = !matches!(provider.keys, KeyOrigin::IssuerAlone);
+        let is_verified_here = !matches!(provider.keys, KeyOrigin::IntrospectionOnly);
         let is_allowed = !is_verified_here || provider.algorithms.contains(&algorithm);
         if is_verified_here {
             let says = format!("{algorithm}; allowed are {}", allowed.join(", "));
@@ -327,13 +333,13 @@ impl Look<'_> {
         steps.push(Step::new("introspection", Mark::Good, "it is active"));
         let told = claims::told(active.claims(), provider, self.now);
         let ttl = provider.introspection.as_ref().map_or(std::time::Duration::ZERO, |settings| settings.cache_ttl);
-        let admitted = AdmittedToken::admit_active(active, provider, self.now.plus(ttl), self.now);
+        let admitted = ValidatedToken::validate_active(active, provider, self.now.plus(ttl), self.now);
         steps.push(claims::step(told, admitted.as_ref().err().copied()));
         self.granted(rule, &admitted.ok()?, provider, steps)
     }
 
     /// A good token: what the backend is told of it, and whether it does for the rule.
-    fn granted(&self, id: RuleId, token: &AdmittedToken, provider: &Provider, steps: &mut Vec<Step>) -> Option<()> {
+    fn granted(&self, id: RuleId, token: &ValidatedToken, provider: &Provider, steps: &mut Vec<Step>) -> Option<()> {
         let name = |found: Option<&str>| found.map_or_else(|| String::from("(none)"), |found| format!("{found:?}"));
         let mut step = Step::new("identity", Mark::Good, format!("subject {}", name(token.subject())));
         step.details.push((Mark::Plain, format!("client {}", name(token.client()))));
@@ -367,8 +373,8 @@ impl Look<'_> {
     /// What the operator wrote as `require`.
     fn written(&self, id: RuleId) -> &Value {
         let place = match id {
-            RuleId::Numbered(index) => format!("/rules/{}/require", index.place()),
-            RuleId::Otherwise => String::from("/default_rule/require"),
+            RuleId::Index(index) => format!("/rules/{}/require", index.place()),
+            RuleId::Default => String::from("/default_rule/require"),
         };
         self.document.pointer(&place).unwrap_or(&Value::Null)
     }

@@ -125,7 +125,7 @@ pub(super) fn document(
         filter_state: filter_state?,
         clear_route_cache: document.clear_route_cache.unwrap_or(false),
         resources: resources?,
-        answers: answers?,
+        responses: answers?,
         audit: audit?,
         readiness_path,
         cache: cache_limits(document.cache.unwrap_or_default()),

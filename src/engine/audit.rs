@@ -14,7 +14,9 @@ use crate::engine::deny_reason::DenyReason;
 use crate::http::RequestHead;
 use crate::introspection::Freshness;
 use crate::jose::Claim;
-use crate::policy::{AdmittedToken, AuditTrail, Extent, Place, Provider, Requirement, Rule, Share, UnmetReason};
+use crate::policy::{
+    AuditTrail, CredentialLocation, Logged, Provider, Requirement, Rule, SampleRate, UnmetReason, ValidatedToken,
+};
 
 /// The version of the record's form.
 pub(super) const SCHEMA: u32 = 1;
@@ -23,8 +25,8 @@ pub const MAX_BYTES: usize = 4096;
 /// The longest string, as JSON writes it.
 const MAX_TEXT_BYTES: usize = 256;
 /// What the entries of a list have together, and how many there are.
-const MAX_GRANTED_BYTES: usize = 768;
-const MAX_ASKED_BYTES: usize = 512;
+const MAX_SCOPES_BYTES: usize = 768;
+const MAX_REQUIRED_SCOPES_BYTES: usize = 512;
 const MAX_LISTED: usize = 64;
 /// The end of a string that was cut, and the last entry of such a list.
 const CUT: &str = "…";
@@ -35,30 +37,30 @@ pub struct AuditRecord {
     request_id: Option<String>,
     rule: Option<Rc<str>>,
     requirement: Option<Rc<Requirement>>,
-    issued_by: Option<IssuedBy>,
+    issued_by: Option<IssuerInfo>,
     outcome: Outcome,
-    source: Option<Place>,
-    evidence: Option<Evidence>,
+    source: Option<CredentialLocation>,
+    verification: Option<Verification>,
     waited: Option<Duration>,
-    entry: Entry,
+    sampling: Sampling,
 }
 
 /// Whether a record is logged.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub enum Entry {
+pub enum Sampling {
     /// It is, as all of its kind are.
     #[default]
-    Whole,
+    Always,
     /// It is, and others of its kind are not.
-    Sample(Share),
+    Sampled(SampleRate),
     /// It is not.
-    LeftOut,
+    Dropped,
 }
 
 /// What refusals have in common that are limited together. Not the rule: with a thousand rules a client that asks for
 /// each would have a thousand times as many lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct RefusalKind {
+pub(super) struct DenialKind {
     /// `allow` where the rule is `report_only`.
     pub(super) decision: &'static str,
     pub(super) reason: &'static str,
@@ -67,7 +69,7 @@ pub(super) struct RefusalKind {
 
 /// How a good token was proved for one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Evidence {
+pub(super) struct Verification {
     pub(super) proof: Proof,
     /// How good its issuer's answer was, where it was asked.
     pub(super) introspection: Option<Freshness>,
@@ -79,13 +81,13 @@ pub(super) enum Proof {
     /// Its signature, for this request.
     Verified,
     /// Its signature, for an earlier one.
-    Remembered,
+    Cached,
     /// Its issuer's word.
     Introspected,
 }
 
 #[derive(Clone, Debug)]
-struct IssuedBy {
+struct IssuerInfo {
     /// The operator's name for the issuer.
     provider: Rc<str>,
     /// The issuer that the token names; not known of an opaque token whose provider has several.
@@ -94,14 +96,14 @@ struct IssuedBy {
 
 #[derive(Clone, Debug)]
 enum Outcome {
-    Allowed(Rc<AdmittedToken>),
+    Allowed(Rc<ValidatedToken>),
     /// Good for the rule but for this, which is only reported.
-    Reported(Rc<AdmittedToken>, UnmetReason),
+    Reported(Rc<ValidatedToken>, UnmetReason),
     /// A rule on trial would have kept it out for this.
     AllowedWithoutToken(Option<UnmetReason>),
     Denied(DenyReason),
     /// A good token that does not do for the rule: whose it is was proved.
-    Unmet(Rc<AdmittedToken>, UnmetReason),
+    Unmet(Rc<ValidatedToken>, UnmetReason),
 }
 
 /// The record's members in their order; `docs/audit-record.schema.json` describes them.
@@ -129,7 +131,7 @@ struct Line<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     scopes: Vec<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    scopes_asked: Vec<Cow<'a, str>>,
+    required_scopes: Vec<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     acr: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -149,7 +151,7 @@ impl AuditRecord {
     pub(super) fn allowed(
         request_id: Option<String>,
         rule: &Rule,
-        token: Rc<AdmittedToken>,
+        token: Rc<ValidatedToken>,
         unmet: Option<UnmetReason>,
     ) -> Self {
         let outcome = match unmet {
@@ -173,7 +175,7 @@ impl AuditRecord {
     pub(super) fn unmet(
         request_id: Option<String>,
         rule: &Rule,
-        token: Rc<AdmittedToken>,
+        token: Rc<ValidatedToken>,
         reason: UnmetReason,
     ) -> Self {
         Self::new(request_id, rule, Outcome::Unmet(token, reason))
@@ -187,48 +189,48 @@ impl AuditRecord {
             issued_by: None,
             outcome,
             source: None,
-            evidence: None,
+            verification: None,
             waited: None,
-            entry: Entry::Whole,
+            sampling: Sampling::Always,
         }
     }
 
     /// The provider is known when the token names a configured issuer, proved or not.
     #[must_use]
-    pub(super) fn issued_by(self, provider: Option<&Provider>, issuer: Option<Rc<str>>) -> Self {
-        let issued_by = |provider: &Provider| IssuedBy { provider: Rc::clone(&provider.name), issuer };
+    pub(super) fn with_issuer(self, provider: Option<&Provider>, issuer: Option<Rc<str>>) -> Self {
+        let issued_by = |provider: &Provider| IssuerInfo { provider: Rc::clone(&provider.name), issuer };
         Self { issued_by: provider.map(issued_by), ..self }
     }
 
     /// Where the token stood.
     #[must_use]
-    pub(super) fn found_in(self, source: Option<Place>) -> Self {
+    pub(super) fn with_source(self, source: Option<CredentialLocation>) -> Self {
         Self { source, ..self }
     }
 
     /// How a good token was proved.
     #[must_use]
-    pub(super) fn proved(self, evidence: Evidence) -> Self {
-        Self { evidence: Some(evidence), ..self }
+    pub(super) fn with_verification(self, evidence: Verification) -> Self {
+        Self { verification: Some(evidence), ..self }
     }
 
     /// The request was parked for so long.
-    pub(super) const fn wait(&mut self, waited: Duration) {
+    pub(super) const fn set_waited(&mut self, waited: Duration) {
         self.waited = Some(waited);
     }
 
     /// Says whether it is logged; until then it is.
-    pub(super) const fn enter(&mut self, entry: Entry) {
-        self.entry = entry;
+    pub(super) const fn set_sampling(&mut self, entry: Sampling) {
+        self.sampling = entry;
     }
 
     /// Whether somebody is to log it.
     pub fn is_logged(&self) -> bool {
-        self.entry != Entry::LeftOut
+        self.sampling != Sampling::Dropped
     }
 
     /// How much of its kind is logged: a refusal on trial counts as one.
-    pub const fn extent(&self, trail: &AuditTrail) -> Extent {
+    pub const fn extent(&self, trail: &AuditTrail) -> Logged {
         match self.outcome {
             Outcome::Denied(_) | Outcome::Unmet(..) | Outcome::Reported(..) | Outcome::AllowedWithoutToken(Some(_)) => {
                 trail.denied
@@ -238,10 +240,10 @@ impl AuditRecord {
     }
 
     /// What a refusal, also one on trial, has in common with others; nothing of what is admitted.
-    pub(super) const fn refusal(&self) -> Option<RefusalKind> {
+    pub(super) const fn denial_kind(&self) -> Option<DenialKind> {
         match self.outcome {
             Outcome::Denied(_) | Outcome::Unmet(..) | Outcome::Reported(..) | Outcome::AllowedWithoutToken(Some(_)) => {
-                Some(RefusalKind { decision: self.verdict(), reason: self.reason(), would_deny: self.would_deny() })
+                Some(DenialKind { decision: self.verdict(), reason: self.reason(), would_deny: self.would_deny() })
             }
             Outcome::Allowed(_) | Outcome::AllowedWithoutToken(None) => None,
         }
@@ -279,27 +281,27 @@ impl AuditRecord {
     }
 
     /// The scopes that the rule asks for, of several that would do the first.
-    pub fn scopes_asked(&self) -> Vec<&str> {
+    pub fn required_scopes(&self) -> Vec<&str> {
         self.requirement.as_ref().map(|requirement| requirement.scopes_to_ask_for()).unwrap_or_default()
     }
 
     /// Where the token stood: `header`, `cookie` or `query`.
     pub fn source(&self) -> Option<&'static str> {
-        self.source.map(Place::name)
+        self.source.map(CredentialLocation::name)
     }
 
     /// What a good token was proved by: `verified`, `remembered` or `introspected`.
     pub fn proof(&self) -> Option<&'static str> {
-        self.evidence.map(|evidence| match evidence.proof {
+        self.verification.map(|evidence| match evidence.proof {
             Proof::Verified => "verified",
-            Proof::Remembered => "remembered",
+            Proof::Cached => "remembered",
             Proof::Introspected => "introspected",
         })
     }
 
     /// How good its issuer's answer was: `fresh` or `stale`.
     pub fn introspection(&self) -> Option<&'static str> {
-        let introspection = self.evidence.and_then(|evidence| evidence.introspection);
+        let introspection = self.verification.and_then(|evidence| evidence.introspection);
         introspection.map(|freshness| match freshness {
             Freshness::Fresh => "fresh",
             Freshness::Stale => "stale",
@@ -331,21 +333,21 @@ impl AuditRecord {
             would_deny: self.would_deny(),
             provider: self.provider().map(|name| bounded(name)),
             issuer: self.issuer().map(bounded),
-            subject: token.and_then(AdmittedToken::subject).map(bounded),
-            client: token.and_then(AdmittedToken::client).map(bounded),
+            subject: token.and_then(ValidatedToken::subject).map(bounded),
+            client: token.and_then(ValidatedToken::client).map(bounded),
             jti: token.and_then(|token| claim(token, "jti")).map(bounded),
             scopes: token
-                .map(|token| listed(token.scopes().iter().map(String::as_str), MAX_GRANTED_BYTES))
+                .map(|token| bounded_list(token.scopes().iter().map(String::as_str), MAX_SCOPES_BYTES))
                 .unwrap_or_default(),
-            scopes_asked: listed(self.scopes_asked().into_iter(), MAX_ASKED_BYTES),
+            required_scopes: bounded_list(self.required_scopes().into_iter(), MAX_REQUIRED_SCOPES_BYTES),
             acr: token.and_then(|token| claim(token, "acr")).map(bounded),
             source: self.source(),
             proof: self.proof(),
             introspection: self.introspection(),
             waited_ms: self.waited.map(|waited| u64::try_from(waited.as_millis()).unwrap_or(u64::MAX)),
-            sampled: match self.entry {
-                Entry::Sample(share) => Some(share.as_number()),
-                Entry::Whole | Entry::LeftOut => None,
+            sampled: match self.sampling {
+                Sampling::Sampled(share) => Some(share.as_number()),
+                Sampling::Always | Sampling::Dropped => None,
             },
         };
         serde_json::to_string(&line).unwrap_or_default()
@@ -359,7 +361,7 @@ pub fn request_id_of(head: &RequestHead) -> Option<String> {
     plain.then(|| String::from_utf8_lossy(id).into_owned())
 }
 
-fn claim<'a>(token: &'a AdmittedToken, name: &str) -> Option<&'a str> {
+fn claim<'a>(token: &'a ValidatedToken, name: &str) -> Option<&'a str> {
     match token.claims().text(name) {
         Claim::Valid(text) => Some(text),
         Claim::Absent | Claim::Malformed => None,
@@ -367,7 +369,7 @@ fn claim<'a>(token: &'a AdmittedToken, name: &str) -> Option<&'a str> {
 }
 
 /// As many of them as there is room for.
-fn listed<'a>(texts: impl Iterator<Item = &'a str>, room: usize) -> Vec<Cow<'a, str>> {
+fn bounded_list<'a>(texts: impl Iterator<Item = &'a str>, room: usize) -> Vec<Cow<'a, str>> {
     let mut listed = Vec::new();
     let mut room = room;
     for text in texts {

@@ -1,8 +1,8 @@
 //! The decision about one request.
 
 use crate::engine::audit::AuditRecord;
-use crate::engine::told::Told;
-use crate::http::{HeadEdits, Reply};
+use crate::engine::filter_state::FilterStateValues;
+use crate::http::{HeadEdits, LocalResponse};
 
 /// What is to be done with one request, and what is to be logged of it.
 #[derive(Clone, Debug)]
@@ -10,7 +10,7 @@ pub struct Decision {
     /// What the host does.
     pub verdict: Verdict,
     /// What later filters and the access log are told; nothing unless the operator wants it.
-    pub told: Told,
+    pub filter_state: FilterStateValues,
     /// What is logged.
     pub audit: AuditRecord,
 }
@@ -21,5 +21,5 @@ pub enum Verdict {
     /// It goes on to the backend with these edits.
     Allow(HeadEdits),
     /// It ends here with this reply.
-    Deny(Reply),
+    Deny(LocalResponse),
 }

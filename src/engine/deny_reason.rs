@@ -12,7 +12,7 @@ pub enum DenyReason {
     /// No credential of a kind that is looked for.
     TokenMissing,
     /// More than one credential, wherever they stand.
-    CredentialRepeated,
+    MultipleCredentials,
     /// A place for a credential with something in it that is not one token.
     CredentialMalformed,
     /// A token over the size limit.
@@ -48,18 +48,18 @@ pub enum DenyReason {
     /// Its issuer cannot be asked now.
     IntrospectionUnavailable(Duration),
     /// Its issuer was asked about as many tokens as it may be.
-    IntrospectionBudgetSpent(Duration),
+    IntrospectionRateLimited(Duration),
     /// There never was a list of revoked tokens.
     RevocationsUnavailable(Duration),
     /// The request waited until its own deadline.
     WaitTimedOut,
     /// Too many requests wait already.
-    TooManyWaiting,
+    TooManyPending,
 }
 
 /// Whose fault a refusal is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Blame {
+pub enum ErrorSource {
     /// The client's: it can do something about it.
     Client,
     /// Ours, the issuer's or the network's: never answered with a 401.
@@ -71,7 +71,7 @@ impl DenyReason {
     pub const fn name(self) -> &'static str {
         match self {
             Self::TokenMissing => "token_missing",
-            Self::CredentialRepeated => "credential_repeated",
+            Self::MultipleCredentials => "credential_repeated",
             Self::CredentialMalformed => "credential_malformed",
             Self::TokenTooLarge => "token_too_large",
             Self::TokenOpaque => "token_opaque",
@@ -126,19 +126,19 @@ impl DenyReason {
             Self::IntrospectionMismatch => "introspection_mismatch",
             Self::TokenRevoked => "token_revoked",
             Self::IntrospectionUnavailable(_) => "introspection_unavailable",
-            Self::IntrospectionBudgetSpent(_) => "introspection_budget_spent",
+            Self::IntrospectionRateLimited(_) => "introspection_budget_spent",
             Self::RevocationsUnavailable(_) => "revocations_unavailable",
             Self::KeysUnavailable(_) => "keys_unavailable",
             Self::WaitTimedOut => "wait_timed_out",
-            Self::TooManyWaiting => "too_many_waiting",
+            Self::TooManyPending => "too_many_waiting",
         }
     }
 
     /// Whose fault it is.
-    pub const fn blame(self) -> Blame {
+    pub const fn error_source(self) -> ErrorSource {
         match self {
             Self::TokenMissing
-            | Self::CredentialRepeated
+            | Self::MultipleCredentials
             | Self::CredentialMalformed
             | Self::TokenTooLarge
             | Self::TokenOpaque
@@ -153,13 +153,13 @@ impl DenyReason {
             | Self::TokenInactive
             | Self::IntrospectionMismatch
             | Self::TokenRevoked
-            | Self::Unmet(_) => Blame::Client,
+            | Self::Unmet(_) => ErrorSource::Client,
             Self::KeysUnavailable(_)
             | Self::IntrospectionUnavailable(_)
-            | Self::IntrospectionBudgetSpent(_)
+            | Self::IntrospectionRateLimited(_)
             | Self::RevocationsUnavailable(_)
             | Self::WaitTimedOut
-            | Self::TooManyWaiting => Blame::Gateway,
+            | Self::TooManyPending => ErrorSource::Gateway,
         }
     }
 }
@@ -182,6 +182,12 @@ impl From<Unforwardable> for DenyReason {
             Unforwardable::TooLong => Self::IdentityTooLong,
             Unforwardable::NumberInexact => Self::IdentityNumberInexact,
         }
+    }
+}
+
+impl From<UnmetReason> for DenyReason {
+    fn from(reason: UnmetReason) -> Self {
+        Self::Unmet(reason)
     }
 }
 

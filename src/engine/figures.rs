@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::engine::Engine;
 use crate::unix_time::UnixTime;
 
-pub use crate::engine::token_cache::TokenCacheFigures;
+pub use crate::engine::token_cache::TokenCacheStats;
 pub use crate::introspection::figures::{Figures as IntrospectionFigures, LookUps};
 pub use crate::keys::KeyFigures;
 
@@ -16,7 +16,7 @@ pub struct Figures {
     /// Requests that wait.
     pub parked: usize,
     /// Tokens that were verified before.
-    pub token_cache: TokenCacheFigures,
+    pub token_cache: TokenCacheStats,
     /// Each provider's.
     pub providers: Vec<ProviderFigures>,
     /// The list of revoked tokens, where there is to be one.
@@ -48,14 +48,14 @@ impl Engine {
     pub fn figures(&self, now: UnixTime) -> Figures {
         let of_provider = |(id, keys): &(_, crate::keys::ProviderKeys)| {
             let name = Rc::clone(&self.policy.providers.get(*id)?.name);
-            let introspection = self.inquiries.of(*id).map(|introspection| introspection.figures(now));
+            let introspection = self.status.of(*id).map(|introspection| introspection.figures(now));
             Some(ProviderFigures { name, keys: keys.figures(now), introspection })
         };
         Figures {
             parked: self.parked.len(),
-            token_cache: self.known.figures(),
+            token_cache: self.token_cache.stats(),
             providers: self.keys.iter().filter_map(of_provider).collect(),
-            revocations: self.inquiries.revocation_figures(now),
+            revocations: self.status.revocation_figures(now),
         }
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::engine::audit::{RefusalKind, SCHEMA};
+use crate::engine::audit::{DenialKind, SCHEMA};
 use crate::unix_time::UnixTime;
 
 const WINDOW: Duration = Duration::from_secs(1);
@@ -24,7 +24,7 @@ pub(super) struct LogLimit {
 
 #[derive(Debug)]
 struct Window {
-    kind: RefusalKind,
+    kind: DenialKind,
     began: UnixTime,
     logged: u32,
     suppressed: Option<Suppressed>,
@@ -62,7 +62,7 @@ impl LogLimit {
     }
 
     /// Whether a refusal is logged; otherwise it is counted.
-    pub(super) fn admits(&mut self, kind: RefusalKind, now: UnixTime) -> bool {
+    pub(super) fn admits(&mut self, kind: DenialKind, now: UnixTime) -> bool {
         let Some(per_second) = self.per_second else { return true };
         let Some(window) = self.windows.iter_mut().find(|window| window.kind == kind) else {
             self.windows.push(Window { kind, began: now, logged: 1, suppressed: None });
@@ -87,7 +87,7 @@ impl LogLimit {
         let is_due = |suppressed: &mut Suppressed| now.is_none_or(|now| is_over(suppressed.since, now));
         let take = |window: &mut Window| {
             let Suppressed { count, .. } = window.suppressed.take_if(is_due)?;
-            let RefusalKind { decision, reason, would_deny } = window.kind;
+            let DenialKind { decision, reason, would_deny } = window.kind;
             Some(SuppressedRecords { schema: SCHEMA, decision, reason, would_deny, suppressed: count, sampled })
         };
         self.windows.iter_mut().filter_map(take).collect()
@@ -110,8 +110,8 @@ mod tests {
     use wasm_bindgen_test::wasm_bindgen_test;
 
     const NOW: UnixTime = UnixTime::from_secs(1_800_000_000);
-    const FORGED: RefusalKind = RefusalKind { decision: "deny", reason: "signature_invalid", would_deny: None };
-    const MISSING: RefusalKind = RefusalKind { decision: "deny", reason: "token_missing", would_deny: None };
+    const FORGED: DenialKind = DenialKind { decision: "deny", reason: "signature_invalid", would_deny: None };
+    const MISSING: DenialKind = DenialKind { decision: "deny", reason: "token_missing", would_deny: None };
 
     fn limit(per_second: u32) -> LogLimit {
         LogLimit::new(NonZeroU32::new(per_second), None)
@@ -171,7 +171,7 @@ mod tests {
     #[wasm_bindgen_test(unsupported = test)]
     fn what_is_not_reported_yet_can_be_taken_at_the_end() {
         let mut limit = LogLimit::new(NonZeroU32::new(1), Some(0.5));
-        let trial = RefusalKind { decision: "allow", reason: "admitted", would_deny: Some("scope_missing") };
+        let trial = DenialKind { decision: "allow", reason: "admitted", would_deny: Some("scope_missing") };
         assert!(limit.admits(trial, NOW) && !limit.admits(trial, NOW));
         assert_eq!(limit.take_suppressed(Some(NOW)), []);
         let [record] = &*limit.take_suppressed(None) else { panic!("no record") };

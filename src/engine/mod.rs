@@ -7,28 +7,27 @@
 //! and a look at what other VMs were told ([`SharedResponses`]): the host may do both, and neither calls anything back.
 
 pub mod audit;
-mod batch;
 mod decision;
 pub mod deny_reason;
 mod effects;
 pub mod figures;
-mod inquiries;
+mod filter_state;
 mod log_limit;
 mod parked;
-pub mod reply;
-mod request;
-mod request_facts;
+mod pipeline;
 mod resource_metadata;
+pub mod response;
+mod resume;
 mod revocations;
 mod sampling;
 mod token_cache;
-mod told;
+mod token_status;
 
 use std::rc::Rc;
 use std::time::Duration;
 
 use crate::callout::CalloutResult;
-use crate::http::{Reply, RequestHead};
+use crate::http::{LocalResponse, RequestHead};
 use crate::introspection::CallEnd;
 use crate::introspection::requester::Sender;
 use crate::keys::{CalloutEnd, ProviderKeys};
@@ -36,12 +35,12 @@ use crate::policy::{Policy, ProviderId};
 use crate::unix_time::UnixTime;
 
 use deny_reason::DenyReason;
-use inquiries::{Inquiries, Said};
 use parked::Parked;
-use reply::readiness_reply;
-use request::{Early, NamedToken, Progress, find_credential};
-use sampling::Sampling;
+use pipeline::{Outcome, Resources};
+use response::readiness_response;
+use sampling::Sampler;
 use token_cache::TokenCache;
+use token_status::StatusSources;
 
 pub use crate::introspection::NoRequest;
 pub use crate::introspection::budget::{Budget, Denied, Take};
@@ -56,7 +55,8 @@ pub use crate::introspection::sharing::{
 };
 pub use crate::jose::private_key::NoRsaSigner;
 pub use crate::jose::{
-    Algorithm, CannotSign, Doubt, NativeSigner, NativeVerifier, PortableVerifier, RsaSigner, SignatureVerifier,
+    Algorithm, CannotSign, NativeSigner, NativeVerifier, PortableVerifier, RsaSigner, SelfTestFailure,
+    SignatureVerifier,
 };
 pub use crate::keys::fetch::{FetchCause, FetchFault, FetchResult, Jitter, KEY_RESPONSE, MAX_KEYS};
 pub use crate::keys::sharing::{KeyLease, SharedOutcome};
@@ -65,12 +65,12 @@ pub use crate::lookup::record::Record;
 pub use crate::lookup::token_bucket::TokenBucket;
 pub use crate::policy::{Attribute, AttributeValues, CalloutAddress};
 pub use crate::sequence::Sequence;
-pub use batch::BATCH;
 pub use decision::{Decision, Verdict};
 pub use effects::{CallId, CallNote, Fetch, FetchId, FetchNote, Inquiry, Outbox};
+pub use filter_state::FilterStateValues;
 pub use log_limit::SuppressedRecords;
-pub use parked::Room;
-pub use told::Told;
+pub use parked::ParkingLimits;
+pub use resume::BATCH;
 
 /// How soon the next batch follows.
 const NEXT_BATCH: Duration = Duration::from_millis(1);
@@ -83,16 +83,16 @@ pub struct StreamId(pub u32);
 
 /// What became of a request that has just come.
 #[derive(Debug)]
-pub enum Arrival {
+pub enum RequestOutcome {
     /// Decided at once.
-    Decided(Box<Decision>),
+    Decision(Box<Decision>),
     /// It waits; its decision comes in an [`Outbox`]. Tick as soon as possible.
-    Parked,
+    Pending,
     /// It was a question to the filter itself, and this is the answer.
-    Answered(Reply),
+    LocalResponse(LocalResponse),
     /// These are to be asked of the host first; then comes [`Engine::on_request_with`], with what was given before too. It
     /// may ask twice: for what its rule wants to know, and for the client's address.
-    Asks(Rc<[Attribute]>),
+    NeedAttributes(Rc<[Attribute]>),
 }
 
 /// Decides requests under one policy.
@@ -100,50 +100,59 @@ pub struct Engine {
     policy: Policy,
     verifier: Box<dyn SignatureVerifier>,
     keys: Vec<(ProviderId, ProviderKeys)>,
-    known: TokenCache,
-    inquiries: Inquiries,
+    token_cache: TokenCache,
+    status: StatusSources,
     parked: Parked,
-    sampling: Sampling,
+    sampler: Sampler,
     /// Whether the host can be asked where a request comes from.
-    asks_for_addresses: bool,
+    needs_client_addresses: bool,
 }
 
 impl Engine {
     /// The only engine of its process; without keys: the first tick asks for them. Which decisions are logged where a share
     /// of them is, is the same each time: an engine for tests.
-    pub fn new(policy: Policy, verifier: Box<dyn SignatureVerifier>, room: Room, now: UnixTime) -> Self {
+    pub fn new(policy: Policy, verifier: Box<dyn SignatureVerifier>, room: ParkingLimits, now: UnixTime) -> Self {
         let others: Rc<dyn SharedResponses> = Rc::new(NothingShared);
-        Self::among(&others, policy, verifier, room, &Entropy([0; 32]), now)
+        Self::with_sharing(&others, policy, verifier, room, &Entropy([0; 32]), now)
     }
 
     /// One of several, each in its VM: what `others` were told of a token need not be asked again. `seed` is new randomness.
-    pub fn among(
+    pub fn with_sharing(
         others: &Rc<dyn SharedResponses>,
         policy: Policy,
         verifier: Box<dyn SignatureVerifier>,
-        room: Room,
+        room: ParkingLimits,
         seed: &Entropy,
         now: UnixTime,
     ) -> Self {
         let keys = policy.providers.iter().map(|(id, provider)| (id, ProviderKeys::new(&provider.keys, now))).collect();
         let known = TokenCache::new(policy.cache);
-        let inquiries = Inquiries::new(&policy, others, seed, now);
-        let sampling = Sampling::new(policy.audit, seed);
+        let inquiries = StatusSources::new(&policy, others, seed, now);
+        let sampling = Sampler::new(policy.audit, seed);
         let parked = Parked::new(room, policy.providers.iter().count());
-        Self { policy, verifier, keys, known, inquiries, parked, sampling, asks_for_addresses: false }
+        Self {
+            policy,
+            verifier,
+            keys,
+            token_cache: known,
+            status: inquiries,
+            parked,
+            sampler: sampling,
+            needs_client_addresses: false,
+        }
     }
 
     /// The same on a host that knows clients' addresses: it is asked for one ([`Arrival::Asks`]) before a call is made for
     /// an unknown token. Without, all clients share what there is.
     #[must_use]
-    pub fn asking_for_addresses(self) -> Self {
-        Self { asks_for_addresses: true, ..self }
+    pub fn with_client_addresses(self) -> Self {
+        Self { needs_client_addresses: true, ..self }
     }
 
     /// A request has come.
-    pub fn on_request(&mut self, stream: StreamId, head: &RequestHead, now: UnixTime) -> Arrival {
-        let arrival = self.arrive(stream, head, None, now);
-        self.enter(arrival, now)
+    pub fn on_request(&mut self, stream: StreamId, head: &RequestHead, now: UnixTime) -> RequestOutcome {
+        let arrival = self.handle_request(stream, head, None, now);
+        self.sample(arrival, now)
     }
 
     /// The request that asked for `attributes` has them now, as far as the host has.
@@ -153,78 +162,56 @@ impl Engine {
         head: &RequestHead,
         attributes: AttributeValues,
         now: UnixTime,
-    ) -> Arrival {
-        let arrival = self.arrive(stream, head, Some(attributes), now);
-        self.enter(arrival, now)
+    ) -> RequestOutcome {
+        let arrival = self.handle_request(stream, head, Some(attributes), now);
+        self.sample(arrival, now)
     }
 
-    fn enter(&mut self, mut arrival: Arrival, now: UnixTime) -> Arrival {
-        if let Arrival::Decided(decision) = &mut arrival {
-            decision.audit.enter(self.sampling.entry(&decision.audit, now));
+    fn sample(&mut self, mut arrival: RequestOutcome, now: UnixTime) -> RequestOutcome {
+        if let RequestOutcome::Decision(decision) = &mut arrival {
+            decision.audit.set_sampling(self.sampler.sample(&decision.audit, now));
         }
         arrival
     }
 
-    fn arrive(
+    fn handle_request(
         &mut self,
         stream: StreamId,
         head: &RequestHead,
         attributes: Option<AttributeValues>,
         now: UnixTime,
-    ) -> Arrival {
-        if self.policy.readiness_path.as_deref().is_some_and(|path| asks_for(path, head)) {
+    ) -> RequestOutcome {
+        if self.policy.readiness_path.as_deref().is_some_and(|path| is_read_of(path, head)) {
             let has_keys = self.keys.iter().all(|(_, keys)| keys.generation_in_use(now).is_some());
-            return Arrival::Answered(readiness_reply(has_keys && self.inquiries.has_list()));
+            return RequestOutcome::LocalResponse(readiness_response(has_keys && self.status.has_list()));
         }
-        if let Some(reply) = resource_metadata::answer(&self.policy.resources, head) {
-            return Arrival::Answered(reply);
+        if let Some(reply) = resource_metadata::metadata_response(&self.policy.resources, head) {
+            return RequestOutcome::LocalResponse(reply);
         }
         let address = attributes.as_ref().and_then(|values| values.get(Attribute::SourceAddress));
-        let sender = if self.asks_for_addresses { Sender::at_address(address) } else { Sender::Anonymous };
-        let mut presented = match find_credential(head, attributes, sender, &self.policy, now) {
-            Ok(presented) => presented,
-            Err(Early::Decided(decision)) => return Arrival::Decided(decision),
-            Err(Early::Asks(asked)) => return Arrival::Asks(asked),
-        };
-        if let Some(grant) =
-            self.known.find(presented.text(), now, |id| keys_of(&self.keys, id)?.generation_in_use(now))
-        {
-            let question = presented.question(&self.policy, self.inquiries.arrived(grant.provider), now);
-            return match self.inquiries.about_jwt(grant, &self.policy, &question) {
-                Said::Good(introspection) => {
-                    Arrival::Decided(Box::new(presented.decide_by(&self.policy, grant, introspection, now)))
-                }
-                Said::Refused(reason) => Arrival::Decided(Box::new(presented.refuse(&self.policy, grant, reason))),
-                Said::Wait(awaited) => match presented.identify(&self.policy, now) {
-                    Ok(token) => self.park(stream, token, awaited, now),
-                    Err(decision) => Arrival::Decided(decision),
-                },
-            };
+        let sender = if self.needs_client_addresses { Sender::at_address(address) } else { Sender::Anonymous };
+        match pipeline::start(head, attributes, sender, &mut self.resources(now)) {
+            Outcome::Decided(decision) => RequestOutcome::Decision(Box::new(decision)),
+            Outcome::Pending(request, pending_on) => self.park(stream, request, pending_on, now),
+            Outcome::NeedAttributes(attributes) => RequestOutcome::NeedAttributes(attributes),
         }
-        let token = match presented.identify(&self.policy, now) {
-            Ok(token) => token,
-            Err(decision) => return Arrival::Decided(decision),
-        };
-        if token.may_be_remembered() {
-            self.known.count_miss();
-        }
-        match self.decide(token, now) {
-            Progress::Decided(decision) => Arrival::Decided(Box::new(decision)),
-            Progress::AddressNeeded(_) => Arrival::Asks(Rc::from([Attribute::SourceAddress])),
-            Progress::Waiting(token, awaited) => self.park(stream, token, awaited, now),
-        }
+    }
+
+    fn resources(&mut self, now: UnixTime) -> Resources<'_> {
+        let Self { policy, verifier, keys, token_cache, status, .. } = self;
+        Resources { policy, keys, token_cache, status, verifier: &**verifier, now }
     }
 
     /// Time has passed. `jitter` is new randomness.
     pub fn on_tick(&mut self, now: UnixTime, jitter: Jitter) -> Outbox {
-        let mut outbox = Outbox { suppressed: self.sampling.take_suppressed(Some(now)), ..Outbox::default() };
+        let mut outbox = Outbox { suppressed: self.sampler.take_suppressed(Some(now)), ..Outbox::default() };
         for (provider, keys) in &mut self.keys {
             if let Some(fetch) = keys.begin_fetch(now, jitter) {
                 outbox.fetches.push(Fetch { id: FetchId { provider: *provider, number: fetch.number }, keys: fetch });
             }
         }
-        for (provider, token) in self.inquiries.begin(jitter, now, &mut outbox) {
-            self.parked.recall_answered(provider, token);
+        for (provider, token) in self.status.begin(jitter, now, &mut outbox) {
+            self.parked.resume_for_token(provider, token);
         }
         self.finish(outbox, now)
     }
@@ -236,7 +223,7 @@ impl Engine {
             let CalloutEnd { result, next, share } = keys.finish_callout(fetch.number, outcome, now);
             outbox.follow_ups.extend(next.map(|keys| Fetch { id: fetch, keys }));
             outbox.share = share.map(|outcome| (fetch.provider, outcome));
-            self.take_note(fetch.provider, result, &mut outbox);
+            self.record_fetch(fetch.provider, result, &mut outbox);
         }
         self.finish(outbox, now)
     }
@@ -246,7 +233,7 @@ impl Engine {
         let mut outbox = Outbox::default();
         if let Some(keys) = keys_of_mut(&mut self.keys, provider) {
             let result = keys.adopt(outcome, jitter, now);
-            self.take_note(provider, result, &mut outbox);
+            self.record_fetch(provider, result, &mut outbox);
         }
         self.finish(outbox, now)
     }
@@ -256,7 +243,7 @@ impl Engine {
         if let Some(keys) = keys_of_mut(&mut self.keys, fetch.provider) {
             keys.apply_lease(fetch.number, lease, now);
             if matches!(lease, Lease::Cooldown { .. }) {
-                self.parked.recall(fetch.provider);
+                self.parked.resume_for_keys(fetch.provider);
             }
         }
         self.finish(Outbox::default(), now)
@@ -288,7 +275,7 @@ impl Engine {
         signer: &dyn RsaSigner,
         now: UnixTime,
     ) -> Result<HttpRequest, NoRequest> {
-        let introspection = self.inquiries.of(call.provider).ok_or(NoRequest::Ended)?;
+        let introspection = self.status.of(call.provider).ok_or(NoRequest::Ended)?;
         introspection.request(call.number, entropy, signer, now)
     }
 
@@ -302,7 +289,7 @@ impl Engine {
         now: UnixTime,
         jitter: Jitter,
     ) -> Outbox {
-        let asked = (self.policy.providers.get(call.provider), self.inquiries.of_mut(call.provider));
+        let asked = (self.policy.providers.get(call.provider), self.status.of_mut(call.provider));
         let (Some(provider), Some(introspection)) = asked else { return self.finish(Outbox::default(), now) };
         let end = introspection.finish_call(call.number, sequence, outcome, provider, jitter, now);
         self.end_call(call, end, now)
@@ -310,7 +297,7 @@ impl Engine {
 
     /// An introspection call is not made because the host did not sign.
     pub fn on_call_unsigned(&mut self, call: CallId, now: UnixTime, jitter: Jitter) -> Outbox {
-        let end = self.inquiries.of_mut(call.provider).map(|known| known.fail_unsigned(call.number, jitter, now));
+        let end = self.status.of_mut(call.provider).map(|known| known.fail_unsigned(call.number, jitter, now));
         match end {
             Some(end) => self.end_call(call, end, now),
             None => self.finish(Outbox::default(), now),
@@ -320,7 +307,7 @@ impl Engine {
     /// Other VMs of the process may have the answer that this call is to bring: `responses` are all that they share in the
     /// slots of its token.
     pub fn on_responses_shared(&mut self, call: CallId, responses: &[SharedResponse], now: UnixTime) -> Outbox {
-        let asked = (self.policy.providers.get(call.provider), self.inquiries.of_mut(call.provider));
+        let asked = (self.policy.providers.get(call.provider), self.status.of_mut(call.provider));
         let (Some(provider), Some(introspection)) = asked else { return self.finish(Outbox::default(), now) };
         let end = introspection.adopt(call.number, responses, provider, now);
         self.end_call(call, end, now)
@@ -328,32 +315,32 @@ impl Engine {
 
     /// An introspection call is not made now: another VM makes it, or all of them have made as many as they may.
     pub fn on_call_postponed(&mut self, call: CallId, why: Postponed, now: UnixTime) -> Outbox {
-        let introspection = self.inquiries.of_mut(call.provider);
+        let introspection = self.status.of_mut(call.provider);
         for token in introspection.map(|known| known.postpone(call.number, why, now)).unwrap_or_default() {
-            self.parked.recall_answered(call.provider, token);
+            self.parked.resume_for_token(call.provider, token);
         }
         self.finish(Outbox::default(), now)
     }
 
     /// The newest number known of an answer to that call's question; `None`: the call has ended.
     pub fn newest_sequence(&self, call: CallId) -> Option<Sequence> {
-        self.inquiries.of(call.provider)?.newest_sequence(call.number)
+        self.status.of(call.provider)?.newest_sequence(call.number)
     }
 
     /// The names of the records in which the workers of the process share responses about a provider's token.
     pub fn record_names(&self, provider: ProviderId, token: &TokenDigest) -> Option<RecordNames> {
-        self.inquiries.of(provider).map(|introspection| introspection.record_names(token))
+        self.status.of(provider).map(|introspection| introspection.record_names(token))
     }
 
     /// The name of the record that the budget of all VMs stands in, and what takes a call out of it.
     pub fn call_budget(&self, provider: ProviderId) -> Option<(String, Budget)> {
-        self.inquiries.of(provider).map(|introspection| (introspection.budget_record(), introspection.budget()))
+        self.status.of(provider).map(|introspection| (introspection.budget_record(), introspection.budget()))
     }
 
     /// The client of a parked request has gone, or the stream ended otherwise.
     pub fn on_stream_closed(&mut self, stream: StreamId) {
         if let Some((provider, token)) = self.parked.remove(stream) {
-            self.inquiries.abandon(provider, &token);
+            self.status.abandon(provider, &token);
         }
     }
 
@@ -364,7 +351,7 @@ impl Engine {
 
     /// The records that the log is still owed when the engine ends.
     pub fn take_suppressed(&mut self) -> Vec<SuppressedRecords> {
-        self.sampling.take_suppressed(None)
+        self.sampler.take_suppressed(None)
     }
 
     /// How many requests wait.
@@ -372,21 +359,12 @@ impl Engine {
         self.parked.len()
     }
 
-    fn decide<'a>(&mut self, token: NamedToken<'a>, now: UnixTime) -> Progress<'a> {
-        let Self { policy, verifier, keys, known, inquiries, .. } = self;
-        match keys_of_mut(keys, token.provider()) {
-            Some(keys) => token.decide(policy, keys, known, inquiries, verifier.as_ref(), now),
-            // Every provider of the policy has keys by construction.
-            None => Progress::Decided(token.refuse(policy, DenyReason::KeyUnknown)),
-        }
-    }
-
     /// What the end of a call leads to, for the engine's requests and for the host.
     fn end_call(&mut self, call: CallId, end: CallEnd, now: UnixTime) -> Outbox {
         let mut outbox = Outbox::default();
         let CallEnd { result, recall, share, block, ceiling } = end;
         for token in recall {
-            self.parked.recall_answered(call.provider, token);
+            self.parked.resume_for_token(call.provider, token);
         }
         outbox.response = share.map(|response| (call.provider, response));
         outbox.block = block.map(|until| (call.provider, until));
@@ -398,40 +376,40 @@ impl Engine {
     }
 
     /// Something became known of a provider's keys: who waits for them is decided.
-    fn take_note(&mut self, provider: ProviderId, result: FetchResult, outbox: &mut Outbox) {
+    fn record_fetch(&mut self, provider: ProviderId, result: FetchResult, outbox: &mut Outbox) {
         let is_news = !matches!(result, FetchResult::Late | FetchResult::Continues);
         if let Some(configured) = self.policy.providers.get(provider)
             && is_news
         {
             outbox.note = Some(FetchNote { provider: Rc::clone(&configured.name), result });
-            self.parked.recall(provider);
+            self.parked.resume_for_keys(provider);
         }
     }
 
     fn finish(&mut self, mut outbox: Outbox, now: UnixTime) -> Outbox {
-        self.decide_a_batch(now, &mut outbox);
+        self.resume_batch(now, &mut outbox);
         outbox.next_tick = Some(self.next_tick(now));
         outbox
     }
 
     fn next_tick(&self, now: UnixTime) -> UnixTime {
-        if self.parked.has_recalled() {
+        if self.parked.has_resumable() {
             return now.plus(NEXT_BATCH);
         }
         let due = self.keys.iter().filter_map(|(_, keys)| keys.next_due()).min();
         let deadline = self.parked.earliest_deadline();
         let idle = now.plus(IDLE_TICK);
         due.into_iter()
-            .chain(self.inquiries.next_due(now))
+            .chain(self.status.next_due(now))
             .chain(deadline)
-            .chain(self.sampling.next_due())
+            .chain(self.sampler.next_due())
             .fold(idle, UnixTime::min)
             .max(now.plus(NEXT_BATCH))
     }
 }
 
 /// Whether a request reads exactly this path, whatever its query.
-fn asks_for(path: &str, head: &RequestHead) -> bool {
+fn is_read_of(path: &str, head: &RequestHead) -> bool {
     let reads = head.values(":method").any(|method| method == b"GET" || method == b"HEAD");
     reads && head.values(":path").any(|target| target.split(|byte| *byte == b'?').next() == Some(path.as_bytes()))
 }

@@ -13,32 +13,32 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::time::Duration;
 
 use crate::engine::StreamId;
-use crate::engine::inquiries::Awaited;
-use crate::engine::request::NamedToken;
+use crate::engine::pipeline::Request;
+use crate::engine::token_status::PendingOn;
 use crate::introspection::call::{Standing, TokenDigest};
 use crate::policy::ProviderId;
 use crate::unix_time::{MonotonicClock, MonotonicTime, UnixTime};
 
 /// A provider's part of the places for untrusted tokens, however many providers there are.
-const LEAST_PART: Room = Room { requests: 64, bytes: 1024 * 1024 };
+const LEAST_PART: ParkingLimits = ParkingLimits { requests: 64, bytes: 1024 * 1024 };
 
 /// How much of a provider's part is for tokens whose signature fails with the keys held.
 const SHARE_OF_FAILED_SIGNATURES: usize = 8;
 
 /// What a request takes beside what it holds: its place in a hash table, which is a quarter full when it has just
 /// grown, and in those of the recalled and of who waits for which answer.
-const ENTRY_BYTES: usize = 4 * size_of::<(StreamId, Waiting)>() + 512;
+const ENTRY_BYTES: usize = 4 * size_of::<(StreamId, ParkedRequest)>() + 512;
 
 /// How much may wait in one VM.
 #[derive(Clone, Copy, Debug)]
-pub struct Room {
+pub struct ParkingLimits {
     /// Requests.
     pub requests: usize,
     /// Bytes held by them in this VM. What the host holds of them is not known here.
     pub bytes: usize,
 }
 
-impl Default for Room {
+impl Default for ParkingLimits {
     fn default() -> Self {
         Self { requests: 4096, bytes: 32 * 1024 * 1024 }
     }
@@ -47,32 +47,32 @@ impl Default for Room {
 /// The waiting requests.
 #[derive(Debug)]
 pub(super) struct Parked {
-    room: Room,
-    all: Held,
+    limits: ParkingLimits,
+    all: Usage,
     /// Those among them whose token anybody could make up, together and by provider.
-    untrusted: Held,
-    by_provider: HashMap<ProviderId, Held>,
+    untrusted: Usage,
+    by_provider: HashMap<ProviderId, Usage>,
     /// Those among a provider's whose signature fails with the keys held.
-    failed: HashMap<ProviderId, Held>,
+    failed: HashMap<ProviderId, Usage>,
     /// Of those.
-    half: Room,
-    part: Room,
-    share: Room,
-    waiting: HashMap<StreamId, Waiting>,
+    half: ParkingLimits,
+    part: ParkingLimits,
+    share: ParkingLimits,
+    requests: HashMap<StreamId, ParkedRequest>,
     /// Who waits for what is said of a token: an answer looks for nobody else.
-    by_answer: HashMap<(ProviderId, TokenDigest), BTreeSet<StreamId>>,
-    recalled: VecDeque<StreamId>,
+    by_token: HashMap<(ProviderId, TokenDigest), BTreeSet<StreamId>>,
+    resumable: VecDeque<StreamId>,
     clock: MonotonicClock,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
-struct Held {
+struct Usage {
     requests: usize,
     bytes: usize,
 }
 
-impl Held {
-    const fn has_room_for(self, bytes: usize, room: Room) -> bool {
+impl Usage {
+    const fn has_room_for(self, bytes: usize, room: ParkingLimits) -> bool {
         self.requests < room.requests && self.bytes.saturating_add(bytes) <= room.bytes
     }
 
@@ -89,52 +89,54 @@ impl Held {
 
 /// How long a request may wait.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Patience {
-    since: MonotonicTime,
-    until: MonotonicTime,
+pub(super) struct Deadline {
+    parked_at: MonotonicTime,
+    expires_at: MonotonicTime,
 }
 
-impl Patience {
+impl Deadline {
     /// Whether it has waited long enough.
-    pub(super) fn is_over(self, now: MonotonicTime) -> bool {
-        now >= self.until
+    pub(super) fn has_passed(self, now: MonotonicTime) -> bool {
+        now >= self.expires_at
     }
 
     /// How long it has waited.
     pub(super) fn waited(self, now: MonotonicTime) -> Duration {
-        now.since(self.since)
+        now.since(self.parked_at)
     }
 }
 
 #[derive(Debug)]
-struct Waiting {
-    token: NamedToken<'static>,
-    awaited: Awaited,
-    patience: Patience,
+struct ParkedRequest {
+    request: Request<'static>,
+    pending_on: PendingOn,
+    deadline: Deadline,
     bytes: usize,
-    recalled: bool,
+    resumable: bool,
 }
 
 impl Parked {
     /// Room for the requests of so many providers.
-    pub(super) fn new(room: Room, providers: usize) -> Self {
-        let half = Room { requests: room.requests / 2, bytes: room.bytes / 2 };
+    pub(super) fn new(room: ParkingLimits, providers: usize) -> Self {
+        let half = ParkingLimits { requests: room.requests / 2, bytes: room.bytes / 2 };
         let part = |all: usize, least: usize| all.checked_div(providers).unwrap_or(all).max(least).min(all);
-        let part =
-            Room { requests: part(half.requests, LEAST_PART.requests), bytes: part(half.bytes, LEAST_PART.bytes) };
+        let part = ParkingLimits {
+            requests: part(half.requests, LEAST_PART.requests),
+            bytes: part(half.bytes, LEAST_PART.bytes),
+        };
         let share = |of: usize| of.div_ceil(SHARE_OF_FAILED_SIGNATURES);
         Self {
-            room,
-            all: Held::default(),
-            untrusted: Held::default(),
+            limits: room,
+            all: Usage::default(),
+            untrusted: Usage::default(),
             by_provider: HashMap::new(),
             failed: HashMap::new(),
             half,
             part,
-            share: Room { requests: share(part.requests), bytes: share(part.bytes) },
-            waiting: HashMap::new(),
-            by_answer: HashMap::new(),
-            recalled: VecDeque::new(),
+            share: ParkingLimits { requests: share(part.requests), bytes: share(part.bytes) },
+            requests: HashMap::new(),
+            by_token: HashMap::new(),
+            resumable: VecDeque::new(),
             clock: MonotonicClock::new(UnixTime::from_millis(0)),
         }
     }
@@ -145,14 +147,14 @@ impl Parked {
     }
 
     /// The deadline of a request that begins to wait.
-    pub(super) fn patience(&mut self, wait: Duration, wall: UnixTime) -> Patience {
+    pub(super) fn deadline(&mut self, wait: Duration, wall: UnixTime) -> Deadline {
         let since = self.now(wall);
-        Patience { since, until: since.plus(wait) }
+        Deadline { parked_at: since, expires_at: since.plus(wait) }
     }
 
     /// Whether this request may wait too.
-    pub(super) fn has_room_for(&self, token: &NamedToken<'_>, awaited: Awaited) -> bool {
-        let bytes = bytes_of(token);
+    pub(super) fn has_room_for(&self, request: &Request<'_>, awaited: PendingOn) -> bool {
+        let bytes = bytes_of(request);
         let has_part = |provider: ProviderId| {
             let held = self.by_provider.get(&provider).copied().unwrap_or_default();
             self.untrusted.has_room_for(bytes, self.half) && held.has_room_for(bytes, self.part)
@@ -160,7 +162,7 @@ impl Parked {
         let has_share = |provider: ProviderId| {
             self.failed.get(&provider).copied().unwrap_or_default().has_room_for(bytes, self.share)
         };
-        self.all.has_room_for(bytes, self.room)
+        self.all.has_room_for(bytes, self.limits)
             && untrusted_of(awaited).is_none_or(has_part)
             && failed_of(awaited).is_none_or(has_share)
     }
@@ -169,13 +171,13 @@ impl Parked {
     pub(super) fn insert(
         &mut self,
         stream: StreamId,
-        token: NamedToken<'static>,
-        awaited: Awaited,
-        patience: Patience,
+        request: Request<'static>,
+        awaited: PendingOn,
+        patience: Deadline,
     ) {
         // A stream id that is still here was never closed by the host; the older request is forgotten.
         self.take(stream);
-        let bytes = bytes_of(&token);
+        let bytes = bytes_of(&request);
         self.all.add(bytes);
         if let Some(provider) = untrusted_of(awaited) {
             self.untrusted.add(bytes);
@@ -184,135 +186,140 @@ impl Parked {
         if let Some(provider) = failed_of(awaited) {
             self.failed.entry(provider).or_default().add(bytes);
         }
-        if let Awaited::Answer { of, about, .. } = awaited {
-            self.by_answer.entry((of, about)).or_default().insert(stream);
+        if let PendingOn::Introspection { of, about, .. } = awaited {
+            self.by_token.entry((of, about)).or_default().insert(stream);
         }
-        self.waiting.insert(stream, Waiting { token, awaited, patience, bytes, recalled: false });
+        self.requests.insert(
+            stream,
+            ParkedRequest { request, pending_on: awaited, deadline: patience, bytes, resumable: false },
+        );
     }
 
     /// Recalls all that wait for this provider's keys.
-    pub(super) fn recall(&mut self, provider: ProviderId) {
-        let keys = [Awaited::Keys(provider), Awaited::NewerKeys(provider)];
-        self.recall_where(|waiting| keys.contains(&waiting.awaited));
+    pub(super) fn resume_for_keys(&mut self, provider: ProviderId) {
+        let keys = [PendingOn::Keys(provider), PendingOn::NewerKeys(provider)];
+        self.recall_where(|waiting| keys.contains(&waiting.pending_on));
     }
 
     /// Recalls all that wait for what this provider says of a token.
-    pub(super) fn recall_answered(&mut self, provider: ProviderId, token: TokenDigest) {
+    pub(super) fn resume_for_token(&mut self, provider: ProviderId, token: TokenDigest) {
         // They leave the index with their recall, so that nobody is looked for twice.
-        for stream in self.by_answer.remove(&(provider, token)).unwrap_or_default() {
-            if let Some(waiting) = self.waiting.get_mut(&stream).filter(|waiting| !waiting.recalled) {
-                waiting.recalled = true;
-                self.recalled.push_back(stream);
+        for stream in self.by_token.remove(&(provider, token)).unwrap_or_default() {
+            if let Some(waiting) = self.requests.get_mut(&stream).filter(|waiting| !waiting.resumable) {
+                waiting.resumable = true;
+                self.resumable.push_back(stream);
             }
         }
     }
 
     /// Recalls all that wait for the first list of revoked tokens.
-    pub(super) fn recall_list(&mut self) {
-        self.recall_where(|waiting| waiting.awaited == Awaited::Revocations);
+    pub(super) fn resume_for_revocations(&mut self) {
+        self.recall_where(|waiting| waiting.pending_on == PendingOn::Revocations);
     }
 
     /// Recalls all that have waited long enough.
-    pub(super) fn recall_overdue(&mut self, now: MonotonicTime) {
-        self.recall_where(|waiting| waiting.patience.is_over(now));
+    pub(super) fn resume_overdue(&mut self, now: MonotonicTime) {
+        self.recall_where(|waiting| waiting.deadline.has_passed(now));
     }
 
-    fn recall_where(&mut self, is_meant: impl Fn(&Waiting) -> bool) {
-        let before = self.recalled.len();
-        for (stream, waiting) in &mut self.waiting {
-            if !waiting.recalled && is_meant(waiting) {
-                waiting.recalled = true;
-                self.recalled.push_back(*stream);
+    fn recall_where(&mut self, is_meant: impl Fn(&ParkedRequest) -> bool) {
+        let before = self.resumable.len();
+        for (stream, waiting) in &mut self.requests {
+            if !waiting.resumable && is_meant(waiting) {
+                waiting.resumable = true;
+                self.resumable.push_back(*stream);
             }
         }
         // Oldest first, as far as the host numbers its streams in order.
-        if let Some(added) = self.recalled.make_contiguous().get_mut(before..) {
+        if let Some(added) = self.resumable.make_contiguous().get_mut(before..) {
             added.sort_unstable();
         }
     }
 
     /// The next recalled request, taken out.
-    pub(super) fn next_recalled(&mut self) -> Option<(StreamId, NamedToken<'static>, Patience)> {
+    pub(super) fn next_resumable(&mut self) -> Option<(StreamId, Request<'static>, Deadline)> {
         loop {
-            let stream = self.recalled.pop_front()?;
+            let stream = self.resumable.pop_front()?;
             // One whose client left in the meantime is here no more.
             if let Some(waiting) = self.take(stream) {
-                return Some((stream, waiting.token, waiting.patience));
+                return Some((stream, waiting.request, waiting.deadline));
             }
         }
     }
 
     /// Whether there is a recalled request.
-    pub(super) fn has_recalled(&self) -> bool {
-        !self.recalled.is_empty()
+    pub(super) fn has_resumable(&self) -> bool {
+        !self.resumable.is_empty()
     }
 
     /// Forgets a request; gives the token of which it was the last to wait for what is said.
     pub(super) fn remove(&mut self, stream: StreamId) -> Option<(ProviderId, TokenDigest)> {
-        match self.take(stream)?.awaited {
-            Awaited::Answer { of, about, .. } if !self.is_awaited(of, about) => Some((of, about)),
-            Awaited::Answer { .. } | Awaited::Keys(_) | Awaited::NewerKeys(_) | Awaited::Revocations => None,
+        match self.take(stream)?.pending_on {
+            PendingOn::Introspection { of, about, .. } if !self.is_pending_on_token(of, about) => Some((of, about)),
+            PendingOn::Introspection { .. } | PendingOn::Keys(_) | PendingOn::NewerKeys(_) | PendingOn::Revocations => {
+                None
+            }
         }
     }
 
     /// Whether a request waits for what this provider says of a token.
-    pub(super) fn is_awaited(&self, provider: ProviderId, token: TokenDigest) -> bool {
-        self.by_answer.contains_key(&(provider, token))
+    pub(super) fn is_pending_on_token(&self, provider: ProviderId, token: TokenDigest) -> bool {
+        self.by_token.contains_key(&(provider, token))
     }
 
     /// How many wait.
     pub(super) fn len(&self) -> usize {
-        self.waiting.len()
+        self.requests.len()
     }
 
     /// When the first of them has waited long enough.
     pub(super) fn earliest_deadline(&self) -> Option<UnixTime> {
-        let first = self.waiting.values().map(|waiting| waiting.patience.until).min();
+        let first = self.requests.values().map(|waiting| waiting.deadline.expires_at).min();
         first.map(|until| self.clock.wall(until))
     }
 
-    fn take(&mut self, stream: StreamId) -> Option<Waiting> {
-        let waiting = self.waiting.remove(&stream)?;
+    fn take(&mut self, stream: StreamId) -> Option<ParkedRequest> {
+        let waiting = self.requests.remove(&stream)?;
         self.all.remove(waiting.bytes);
-        if let Some(provider) = untrusted_of(waiting.awaited) {
+        if let Some(provider) = untrusted_of(waiting.pending_on) {
             self.untrusted.remove(waiting.bytes);
             if let Some(held) = self.by_provider.get_mut(&provider) {
                 held.remove(waiting.bytes);
             }
         }
-        if let Some(held) = failed_of(waiting.awaited).and_then(|provider| self.failed.get_mut(&provider)) {
+        if let Some(held) = failed_of(waiting.pending_on).and_then(|provider| self.failed.get_mut(&provider)) {
             held.remove(waiting.bytes);
         }
-        if let Awaited::Answer { of, about, .. } = waiting.awaited
-            && let Some(streams) = self.by_answer.get_mut(&(of, about))
+        if let PendingOn::Introspection { of, about, .. } = waiting.pending_on
+            && let Some(streams) = self.by_token.get_mut(&(of, about))
         {
             streams.remove(&stream);
             if streams.is_empty() {
-                self.by_answer.remove(&(of, about));
+                self.by_token.remove(&(of, about));
             }
         }
         Some(waiting)
     }
 }
 
-fn bytes_of(token: &NamedToken<'_>) -> usize {
-    token.held_bytes().saturating_add(ENTRY_BYTES)
+fn bytes_of(request: &Request<'_>) -> usize {
+    request.held_bytes().saturating_add(ENTRY_BYTES)
 }
 
 /// Whose token it says it is, when anybody could have made it up.
-const fn untrusted_of(awaited: Awaited) -> Option<ProviderId> {
+const fn untrusted_of(awaited: PendingOn) -> Option<ProviderId> {
     match awaited {
-        Awaited::Keys(provider)
-        | Awaited::NewerKeys(provider)
-        | Awaited::Answer { of: provider, standing: Standing::Unknown, .. } => Some(provider),
-        Awaited::Answer { standing: Standing::Known, .. } | Awaited::Revocations => None,
+        PendingOn::Keys(provider)
+        | PendingOn::NewerKeys(provider)
+        | PendingOn::Introspection { of: provider, standing: Standing::Unknown, .. } => Some(provider),
+        PendingOn::Introspection { standing: Standing::Known, .. } | PendingOn::Revocations => None,
     }
 }
 
 /// Whose token it says it is, when its signature fails with the keys held.
-const fn failed_of(awaited: Awaited) -> Option<ProviderId> {
+const fn failed_of(awaited: PendingOn) -> Option<ProviderId> {
     match awaited {
-        Awaited::NewerKeys(provider) => Some(provider),
-        Awaited::Keys(_) | Awaited::Answer { .. } | Awaited::Revocations => None,
+        PendingOn::NewerKeys(provider) => Some(provider),
+        PendingOn::Keys(_) | PendingOn::Introspection { .. } | PendingOn::Revocations => None,
     }
 }

@@ -1,15 +1,15 @@
 //! Protected resource metadata (RFC 9728): the answer to whoever asks for the document. Challenges point to it.
 
-use crate::http::{HeaderName, HeaderValue, Reply, RequestHead};
+use crate::http::{HeaderName, HeaderValue, LocalResponse, RequestHead};
 use crate::policy::ProtectedResources;
 
 const METHODS: &str = "GET, HEAD, OPTIONS";
 
 /// The answer to a request for metadata, without a token and before all rules: who asks has none yet. The document is
 /// public, so that pages of any origin may read it: MCP clients also run in browsers.
-pub(super) fn answer(resources: &ProtectedResources, head: &RequestHead) -> Option<Reply> {
+pub(super) fn metadata_response(resources: &ProtectedResources, head: &RequestHead) -> Option<LocalResponse> {
     let resource = resources.described_at(head)?;
-    let reply = match head.the_only(":method") {
+    let reply = match head.single(":method") {
         Some(b"GET" | b"HEAD") => reply(
             200,
             vec![
@@ -34,10 +34,10 @@ pub(super) fn answer(resources: &ProtectedResources, head: &RequestHead) -> Opti
     Some(reply)
 }
 
-fn reply(status: u16, headers: Vec<(HeaderName, HeaderValue)>, body: Vec<u8>) -> Reply {
+fn reply(status: u16, headers: Vec<(HeaderName, HeaderValue)>, body: Vec<u8>) -> LocalResponse {
     let mut headers = headers;
     headers.push(field(HeaderName::ALLOW_ORIGIN, "*"));
-    Reply { status, headers, body }
+    LocalResponse { status, headers, body }
 }
 
 fn field(name: HeaderName, value: &str) -> (HeaderName, HeaderValue) {

@@ -11,7 +11,7 @@ impl Engine {
     /// The poll has ended. `jitter` is new randomness.
     pub fn on_polled(&mut self, poll: PollNumber, outcome: CalloutResult, now: UnixTime, jitter: Jitter) -> Outbox {
         let mut outbox = Outbox::default();
-        if let Some(feed) = &mut self.inquiries.revocations {
+        if let Some(feed) = &mut self.status.revocations {
             let PollEnd { result, news } = feed.finish_poll(poll, outcome, jitter, now);
             outbox.list_news = news;
             self.note_poll(result, &mut outbox);
@@ -22,7 +22,7 @@ impl Engine {
     /// Other VMs of the process hold this list.
     pub fn on_list_shared(&mut self, state: ListState, document: &ListDocument, now: UnixTime) -> Outbox {
         let mut outbox = Outbox::default();
-        let feed = self.inquiries.revocations.as_mut();
+        let feed = self.status.revocations.as_mut();
         if let Some(result) = feed.and_then(|feed| feed.adopt(state, document, now)) {
             self.note_poll(result, &mut outbox);
         }
@@ -31,18 +31,18 @@ impl Engine {
 
     /// The name under which the VMs of the process share the list, if there is to be one.
     pub fn list_record(&self) -> Option<String> {
-        self.inquiries.revocations.as_ref().map(|feed| feed.record_name().to_owned())
+        self.status.revocations.as_ref().map(|feed| feed.record_name().to_owned())
     }
 
     /// Whether there is to be a list and there is none yet.
     pub fn lacks_list(&self) -> bool {
-        !self.inquiries.has_list()
+        !self.status.has_list()
     }
 
     fn note_poll(&mut self, result: PollResult, outbox: &mut Outbox) {
         if result != PollResult::Late {
             outbox.poll_note = Some(result);
-            self.parked.recall_list();
+            self.parked.resume_for_revocations();
         }
     }
 }

@@ -7,13 +7,13 @@
 use std::hash::{DefaultHasher, Hasher as _};
 
 use crate::engine::Entropy;
-use crate::engine::audit::{AuditRecord, Entry};
+use crate::engine::audit::{AuditRecord, Sampling};
 use crate::engine::log_limit::{LogLimit, SuppressedRecords};
-use crate::policy::{AuditTrail, Extent, Share};
+use crate::policy::{AuditTrail, Logged, SampleRate};
 use crate::unix_time::UnixTime;
 
 /// Draws for one decision after the other.
-pub(super) struct Sampling {
+pub(super) struct Sampler {
     trail: AuditTrail,
     /// Nobody outside knows what is hashed.
     seeded: DefaultHasher,
@@ -21,24 +21,24 @@ pub(super) struct Sampling {
     limit: LogLimit,
 }
 
-impl Sampling {
+impl Sampler {
     pub(super) fn new(trail: AuditTrail, seed: &Entropy) -> Self {
         let mut seeded = DefaultHasher::new();
         seeded.write(&seed.0);
-        let share = if let Extent::Sampled(share) = trail.denied { Some(share) } else { None };
-        let limit = LogLimit::new(trail.denied_per_second, share.map(Share::as_number));
+        let share = if let Logged::Sampled(share) = trail.denied { Some(share) } else { None };
+        let limit = LogLimit::new(trail.denied_per_second, share.map(SampleRate::as_number));
         Self { trail, seeded, drawn: 0, limit }
     }
 
     /// Whether this record is to be logged, and as one of how many; asked once for each decision.
-    pub(super) fn entry(&mut self, record: &AuditRecord, now: UnixTime) -> Entry {
+    pub(super) fn sample(&mut self, record: &AuditRecord, now: UnixTime) -> Sampling {
         let entry = match record.extent(&self.trail) {
-            Extent::All => Entry::Whole,
-            Extent::Sampled(share) if share.takes_in(self.draw()) => Entry::Sample(share),
-            Extent::Sampled(_) | Extent::None => return Entry::LeftOut,
+            Logged::All => Sampling::Always,
+            Logged::Sampled(share) if share.takes_in(self.draw()) => Sampling::Sampled(share),
+            Logged::Sampled(_) | Logged::None => return Sampling::Dropped,
         };
-        match record.refusal() {
-            Some(kind) if !self.limit.admits(kind, now) => Entry::LeftOut,
+        match record.denial_kind() {
+            Some(kind) if !self.limit.admits(kind, now) => Sampling::Dropped,
             _ => entry,
         }
     }
@@ -68,7 +68,7 @@ mod tests {
     use wasm_bindgen_test::wasm_bindgen_test;
 
     fn drawn(seed: u8) -> Vec<u32> {
-        let mut sampling = Sampling::new(AuditTrail::default(), &Entropy([seed; 32]));
+        let mut sampling = Sampler::new(AuditTrail::default(), &Entropy([seed; 32]));
         (0..10_000).map(|_| sampling.draw()).collect()
     }
 

@@ -17,12 +17,12 @@ use lru::{DefaultHasher as RandomHasher, LruCache};
 use crate::engine::deny_reason::DenyReason;
 use crate::http::HeaderEdit;
 use crate::keys::KeyGeneration;
-use crate::policy::{AdmittedToken, CacheLimits, Policy, Provider, ProviderId, StateEntry};
+use crate::policy::{CacheLimits, Policy, Provider, ProviderId, StateEntry, ValidatedToken};
 use crate::unix_time::UnixTime;
 
 /// So many bad signatures are remembered, and for so long: enough for a client that tries again and again.
-const MAX_BAD: CacheLimits = CacheLimits { tokens: 256, bytes: 256 * 1024 };
-const BAD_FOR: Duration = Duration::from_secs(5);
+const MAX_INVALID: CacheLimits = CacheLimits { tokens: 256, bytes: 256 * 1024 };
+const INVALID_TTL: Duration = Duration::from_secs(5);
 /// What an entry takes beside its token and header values.
 const ENTRY_BYTES: usize = 512;
 /// How much of a token is hashed to find it: the end of its signature, which nobody without the key can choose.
@@ -32,40 +32,47 @@ const MAX_SEEN: usize = 1 << 16;
 
 /// An admitted token and what it gives its requests.
 #[derive(Clone, Debug)]
-pub(super) struct Grant {
+pub(super) struct AuthenticatedToken {
     pub(super) provider: ProviderId,
     /// The provider's name.
-    pub(super) issued_by: Rc<str>,
+    pub(super) provider_name: Rc<str>,
     /// The issuer, where it is known: see [`Provider::issuer_of`].
     pub(super) issuer: Option<Rc<str>>,
-    pub(super) token: Rc<AdmittedToken>,
+    pub(super) token: Rc<ValidatedToken>,
     /// The headers that tell the backend.
-    pub(super) identity: Rc<[HeaderEdit]>,
+    pub(super) identity_headers: Rc<[HeaderEdit]>,
     /// What tells later filters and the access log.
-    pub(super) state: Rc<[StateEntry]>,
+    pub(super) filter_state: Rc<[StateEntry]>,
 }
 
-impl Grant {
+impl AuthenticatedToken {
     /// What an admitted token of this provider gives its requests.
     ///
     /// # Errors
     /// When something of it cannot be handed over.
-    pub(super) fn of(
+    pub(super) fn new(
         id: ProviderId,
         provider: &Provider,
-        token: Rc<AdmittedToken>,
+        token: Rc<ValidatedToken>,
         policy: &Policy,
     ) -> Result<Self, DenyReason> {
         let identity = policy.forwarding.identity(&token)?.into();
         let state = policy.filter_state.of_token(&token)?.into();
         let issuer = provider.issuer_of(token.claims()).cloned();
-        Ok(Self { provider: id, issued_by: Rc::clone(&provider.name), issuer, token, identity, state })
+        Ok(Self {
+            provider: id,
+            provider_name: Rc::clone(&provider.name),
+            issuer,
+            token,
+            identity_headers: identity,
+            filter_state: state,
+        })
     }
 }
 
 /// The verified tokens in numbers, for the operator's metrics.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct TokenCacheFigures {
+pub struct TokenCacheStats {
     /// Tokens that are remembered.
     pub tokens: usize,
     /// The bytes they take, about.
@@ -80,15 +87,15 @@ pub struct TokenCacheFigures {
 pub(super) struct TokenCache {
     hits: u64,
     misses: u64,
-    verified: Room<(Grant, KeyGeneration), EndOfToken>,
-    bad: Room<(UnixTime, KeyGeneration), RandomHasher>,
+    verified: BoundedLru<(Rc<AuthenticatedToken>, KeyGeneration), EndOfToken>,
+    invalid: BoundedLru<(UnixTime, KeyGeneration), RandomHasher>,
 }
 
 impl TokenCache {
     pub(super) fn new(limits: CacheLimits) -> Self {
         // Without a cache nothing is remembered at all.
-        let bad = if limits.tokens == 0 { limits } else { MAX_BAD };
-        Self { hits: 0, misses: 0, verified: Room::new(limits), bad: Room::new(bad) }
+        let bad = if limits.tokens == 0 { limits } else { MAX_INVALID };
+        Self { hits: 0, misses: 0, verified: BoundedLru::new(limits), invalid: BoundedLru::new(bad) }
     }
 
     /// What this token grants, if it was verified with the keys that are in use `now` and is current.
@@ -97,8 +104,8 @@ impl TokenCache {
         text: &[u8],
         now: UnixTime,
         keys_in_use: impl Fn(ProviderId) -> Option<KeyGeneration>,
-    ) -> Option<&Grant> {
-        let is_good = |(grant, verified_by): &(Grant, KeyGeneration)| {
+    ) -> Option<&Rc<AuthenticatedToken>> {
+        let is_good = |(grant, verified_by): &(Rc<AuthenticatedToken>, KeyGeneration)| {
             grant.token.is_current(now) && keys_in_use(grant.provider) == Some(*verified_by)
         };
         let found = self.verified.find(text, is_good).map(|(grant, _)| grant);
@@ -114,36 +121,42 @@ impl TokenCache {
     }
 
     /// The numbers as they are.
-    pub(super) fn figures(&self) -> TokenCacheFigures {
+    pub(super) fn stats(&self) -> TokenCacheStats {
         let (tokens, bytes) = (self.verified.entries.len(), self.verified.held_bytes);
-        TokenCacheFigures { tokens, bytes, hits: self.hits, misses: self.misses }
+        TokenCacheStats { tokens, bytes, hits: self.hits, misses: self.misses }
     }
 
     /// Remembers a token that was verified by these keys. `held_bytes` is what it takes, about.
-    pub(super) fn insert(&mut self, text: Rc<[u8]>, grant: Grant, verified_by: KeyGeneration, held_bytes: usize) {
-        let edits: usize = grant.identity.iter().map(HeaderEdit::held_bytes).sum();
-        let state: usize = grant.state.iter().map(StateEntry::held_bytes).sum();
+    pub(super) fn insert(
+        &mut self,
+        text: Rc<[u8]>,
+        grant: Rc<AuthenticatedToken>,
+        verified_by: KeyGeneration,
+        held_bytes: usize,
+    ) {
+        let edits: usize = grant.identity_headers.iter().map(HeaderEdit::held_bytes).sum();
+        let state: usize = grant.filter_state.iter().map(StateEntry::held_bytes).sum();
         let bytes = held_bytes.saturating_add(edits).saturating_add(state);
         self.verified.insert(text, (grant, verified_by), bytes);
     }
 
     /// Whether the signature was seen not to hold a short while ago, with these keys.
-    pub(super) fn is_known_bad(&mut self, text: &[u8], keys: KeyGeneration, now: UnixTime) -> bool {
+    pub(super) fn is_cached_as_invalid(&mut self, text: &[u8], keys: KeyGeneration, now: UnixTime) -> bool {
         let is_good = |(seen_at, seen_with): &(UnixTime, KeyGeneration)| {
-            *seen_at <= now && now.since(*seen_at) < BAD_FOR && *seen_with == keys
+            *seen_at <= now && now.since(*seen_at) < INVALID_TTL && *seen_with == keys
         };
-        self.bad.find(text, is_good).is_some()
+        self.invalid.find(text, is_good).is_some()
     }
 
     /// Remembers a token whose signature does not hold with these keys.
-    pub(super) fn insert_bad(&mut self, text: Rc<[u8]>, keys: KeyGeneration, now: UnixTime) {
+    pub(super) fn insert_invalid(&mut self, text: Rc<[u8]>, keys: KeyGeneration, now: UnixTime) {
         let length = text.len();
-        self.bad.insert(text, (now, keys), length);
+        self.invalid.insert(text, (now, keys), length);
     }
 }
 
 /// So many entries at most, and so many bytes.
-struct Room<T, S> {
+struct BoundedLru<T, S> {
     limits: CacheLimits,
     held_bytes: usize,
     entries: LruCache<Rc<[u8]>, Entry<T>, S>,
@@ -153,11 +166,11 @@ struct Room<T, S> {
 }
 
 struct Entry<T> {
-    what: T,
+    value: T,
     bytes: usize,
 }
 
-impl<T, S: BuildHasher + Clone + Default> Room<T, S> {
+impl<T, S: BuildHasher + Clone + Default> BoundedLru<T, S> {
     fn new(limits: CacheLimits) -> Self {
         let hasher = S::default();
         let entries = LruCache::unbounded_with_hasher(hasher.clone());
@@ -170,12 +183,12 @@ impl<T, S: BuildHasher + Clone + Default> Room<T, S> {
         if self.entries.is_empty() {
             return None;
         }
-        if !self.entries.get(text).map(|entry| is_good(&entry.what))? {
+        if !self.entries.get(text).map(|entry| is_good(&entry.value))? {
             self.remove(text);
             return None;
         }
         // What was just found is what was used last.
-        self.entries.peek_mru().map(|(_, entry)| &entry.what)
+        self.entries.peek_mru().map(|(_, entry)| &entry.value)
     }
 
     fn insert(&mut self, text: Rc<[u8]>, what: T, bytes: usize) {
@@ -192,7 +205,7 @@ impl<T, S: BuildHasher + Clone + Default> Room<T, S> {
             self.held_bytes = self.held_bytes.saturating_sub(oldest.bytes);
         }
         self.held_bytes = self.held_bytes.saturating_add(bytes);
-        self.entries.put(text, Entry { what, bytes });
+        self.entries.put(text, Entry { value: what, bytes });
     }
 
     fn has_room_for(&self, bytes: usize) -> bool {

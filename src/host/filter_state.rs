@@ -7,7 +7,7 @@
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::Status;
 
-use crate::engine::Told;
+use crate::engine::FilterStateValues;
 use crate::host::host_error::HostError;
 
 /// Declares the names.
@@ -23,7 +23,7 @@ pub(super) fn declare<'a>(names: impl Iterator<Item = &'a str>) -> Result<(), St
 }
 
 /// Tells of the request whose context is in effect, once.
-pub(super) fn tell(told: &Told) -> Result<(), HostError> {
+pub(super) fn set_filter_state(told: &FilterStateValues) -> Result<(), HostError> {
     for (at, entry) in told.iter().enumerate() {
         // `set_property` panics when the name was written before, so the first one, which is always written, is asked for.
         if at == 0 {

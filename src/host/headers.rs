@@ -5,7 +5,7 @@ use proxy_wasm::hostcalls;
 use proxy_wasm::types::MapType;
 
 use crate::host::host_error::HostError;
-use crate::http::{HeadEdits, HeaderEdit, Reply, RequestHead};
+use crate::http::{HeadEdits, HeaderEdit, LocalResponse, RequestHead};
 
 /// The head of the request in hand, and whether the request ends with it.
 pub(super) fn request_head(end_of_stream: bool) -> Result<RequestHead, HostError> {
@@ -43,7 +43,7 @@ pub(super) fn remove_request_trailer(name: &str) -> Result<(), HostError> {
 }
 
 /// Answers the request in hand.
-pub(super) fn send_reply(reply: &Reply) -> Result<(), HostError> {
+pub(super) fn send_reply(reply: &LocalResponse) -> Result<(), HostError> {
     let headers = reply.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     let sent = hostcalls::send_http_response(u32::from(reply.status), headers, Some(&reply.body));
     sent.map_err(HostError::of("sending a response"))

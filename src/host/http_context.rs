@@ -6,12 +6,12 @@ use std::rc::Rc;
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 
-use crate::engine::{Arrival, AttributeValues, StreamId};
+use crate::engine::{AttributeValues, RequestOutcome, StreamId};
+use crate::host::apply_decision::{apply_decision, reject, send_response};
 use crate::host::attributes::read_attributes;
-use crate::host::carry_out::{answer, apply, reject};
 use crate::host::host_error::HostError;
 use crate::host::root_state::RootState;
-use crate::host::streams::{Passage, Waiting};
+use crate::host::stream_state::{ParkedStream, StreamState};
 use crate::host::{clock, headers};
 
 /// How often the engine may ask for attributes of one request.
@@ -21,19 +21,19 @@ const MAX_ASKED: usize = 2;
 pub(super) struct FilterStream {
     id: StreamId,
     shared: Rc<RootState>,
-    passage: Rc<Cell<Passage>>,
+    state: Rc<Cell<StreamState>>,
 }
 
 impl FilterStream {
     pub(super) fn new(context_id: u32, shared: Rc<RootState>) -> Self {
-        Self { id: StreamId(context_id), shared, passage: Rc::new(Cell::new(Passage::Undecided)) }
+        Self { id: StreamId(context_id), shared, state: Rc::new(Cell::new(StreamState::Pending)) }
     }
 
     /// What every callback answers: on only when admitted.
     fn action(&self) -> Action {
-        match self.passage.get() {
-            Passage::Admitted => Action::Continue,
-            Passage::Undecided | Passage::Refused => Action::Pause,
+        match self.state.get() {
+            StreamState::Allowed => Action::Continue,
+            StreamState::Pending | StreamState::Rejected => Action::Pause,
         }
     }
 }
@@ -65,23 +65,23 @@ impl HttpContext for FilterStream {
         let mut arrival = self.shared.with_engine(|engine| engine.on_request(self.id, &head, now));
         let mut values = AttributeValues::default();
         for _ in 0..MAX_ASKED {
-            let Some(Arrival::Asks(attributes)) = &arrival else { break };
+            let Some(RequestOutcome::NeedAttributes(attributes)) = &arrival else { break };
             read_attributes(attributes, &mut values);
             let values = values.clone();
             arrival = self.shared.with_engine(|engine| engine.on_request_with(self.id, &head, values, now));
         }
         match arrival {
-            Some(Arrival::Decided(decision)) => {
-                self.passage.set(apply(&decision, &self.shared.metrics));
+            Some(RequestOutcome::Decision(decision)) => {
+                self.state.set(apply_decision(&decision, &self.shared.metrics));
                 // With a clock that was set back meanwhile it took no time.
                 self.shared.metrics.time_decision(clock::since_epoch().saturating_sub(began));
             }
-            Some(Arrival::Parked) => {
-                self.shared.streams.insert(self.id, Waiting { passage: Rc::clone(&self.passage), since: now });
+            Some(RequestOutcome::Pending) => {
+                self.shared.streams.insert(self.id, ParkedStream { state: Rc::clone(&self.state), parked_at: now });
                 self.shared.tick_soon();
             }
-            Some(Arrival::Answered(reply)) => self.passage.set(answer(&reply)),
-            Some(Arrival::Asks(_)) => self.reject(HostError::AttributesRequestedAgain),
+            Some(RequestOutcome::LocalResponse(reply)) => self.state.set(send_response(&reply)),
+            Some(RequestOutcome::NeedAttributes(_)) => self.reject(HostError::AttributesRequestedAgain),
             None => self.reject(HostError::NoConfiguration),
         }
         self.action()
@@ -118,8 +118,8 @@ impl FilterStream {
         if self.shared.streams.take(self.id).is_some() {
             self.shared.with_engine(|engine| engine.on_stream_closed(self.id));
         }
-        if self.passage.get() != Passage::Refused {
-            self.passage.set(reject(error));
+        if self.state.get() != StreamState::Rejected {
+            self.state.set(reject(error));
         }
     }
 }

@@ -4,9 +4,9 @@
 //! streams; [`http_context`] takes a request to the engine and does what it says. Every borrow of the
 //! engine ends before a host call begins.
 
+mod apply_decision;
 mod attributes;
 mod callouts;
-mod carry_out;
 mod clock;
 mod filter_state;
 mod headers;
@@ -14,7 +14,7 @@ mod host_error;
 mod host_kind;
 mod http_context;
 mod inquiries;
-mod journal;
+mod log;
 mod metrics;
 mod native_crypto;
 mod reporting;
@@ -24,7 +24,7 @@ mod shared_calls;
 mod shared_data;
 mod shared_keys;
 mod shared_list;
-mod streams;
+mod stream_state;
 mod wake_ups;
 
 use proxy_wasm::types::LogLevel;

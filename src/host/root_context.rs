@@ -12,10 +12,10 @@ use proxy_wasm::types::{BufferType, ContextType};
 use crate::config::{self, Loaded};
 use crate::engine::{
     CALL_RESPONSE, Decision, Engine, Fetch, FetchCause, KEY_RESPONSE, Lease, NothingShared, Outbox, POLL_RESPONSE,
-    Room, SharedResponses, StreamId,
+    ParkingLimits, SharedResponses, StreamId,
 };
+use crate::host::apply_decision::{apply_decision, log_fetch, log_suppressed, reject};
 use crate::host::callouts::{CalloutPurpose, CalloutRequest, read_response};
-use crate::host::carry_out::{apply, log_fetch, log_suppressed, reject};
 use crate::host::filter_state::declare;
 use crate::host::host_error::HostError;
 use crate::host::host_kind::is_envoy;
@@ -24,7 +24,7 @@ use crate::host::reporting::Setting;
 use crate::host::root_state::RootState;
 use crate::host::shared_calls::HeldResponses;
 use crate::host::shared_keys::SharedKeys;
-use crate::host::streams::{Passage, Waiting};
+use crate::host::stream_state::{ParkedStream, StreamState};
 use crate::host::{clock, native_crypto};
 use crate::metrics::{self, reports};
 use crate::unix_time::UnixTime;
@@ -61,11 +61,11 @@ impl FilterRoot {
             }
             self.give_back_unused_leases();
             if let Some(note) = &outbox.call_note {
-                self.shared.journal.log_call(note);
+                self.shared.log.log_call(note);
                 self.shared.metrics.count_call(note);
             }
             if let Some(result) = outbox.poll_note {
-                self.shared.journal.log_poll(result);
+                self.shared.log.log_poll(result);
                 self.shared.metrics.count_poll(result);
             }
             log_suppressed(&outbox.suppressed);
@@ -186,16 +186,16 @@ impl FilterRoot {
 
     /// Takes a parked stream to its end: edits and resume, or a reply, never both.
     fn release(&self, stream: StreamId, decision: &Decision) {
-        let Some(Waiting { passage, since }) = self.shared.streams.take(stream) else { return };
+        let Some(ParkedStream { state: passage, parked_at: since }) = self.shared.streams.take(stream) else { return };
         // A stream that ended is not parked any more (`proxy_on_delete`), so Envoy knows this one. Where a host does not,
         // there is no call that could end the request: it stays paused until the host's own time-out.
         if let Err(status) = hostcalls::set_effective_context(stream.0) {
             log::error!("set_effective_context failed ({status:?}); a pending request gets no response");
             return;
         }
-        passage.set(apply(decision, &self.shared.metrics));
+        passage.set(apply_decision(decision, &self.shared.metrics));
         self.shared.metrics.time_parked(clock::now().since(since));
-        if passage.get() == Passage::Admitted
+        if passage.get() == StreamState::Allowed
             && let Err(status) = hostcalls::resume_http_request()
         {
             passage.set(reject(HostError::of("resuming a request")(status)));
@@ -238,9 +238,16 @@ impl FilterRoot {
                     true => Rc::new(HeldResponses),
                     false => Rc::new(NothingShared),
                 };
-                let engine = Engine::among(&others, loaded.policy, verifier, Room::default(), &seed, clock::now());
+                let engine = Engine::with_sharing(
+                    &others,
+                    loaded.policy,
+                    verifier,
+                    ParkingLimits::default(),
+                    &seed,
+                    clock::now(),
+                );
                 self.end_log();
-                let engine = engine.asking_for_addresses();
+                let engine = engine.with_client_addresses();
                 self.shared.engine.replace(Some(engine));
                 self.give_up_fetches();
                 self.shared.shared_keys.replace(is_envoy().then(Rc::default));

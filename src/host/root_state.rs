@@ -8,11 +8,11 @@ use proxy_wasm::hostcalls;
 
 use crate::engine::{Engine, RsaSigner};
 use crate::host::callouts::Callouts;
-use crate::host::journal::Journal;
+use crate::host::log::CalloutLog;
 use crate::host::metrics::Metrics;
 use crate::host::reporting::Reporter;
 use crate::host::shared_keys::SharedKeys;
-use crate::host::streams::ParkedStreams;
+use crate::host::stream_state::ParkedStreams;
 use crate::host::wake_ups::WakeUps;
 
 const SOONEST_TICK: Duration = Duration::from_millis(1);
@@ -39,7 +39,7 @@ pub(super) struct RootState {
     /// What is told of it every few seconds.
     pub(super) reporter: Reporter,
     /// What was logged lately.
-    pub(super) journal: Journal,
+    pub(super) log: CalloutLog,
 }
 
 impl RootState {

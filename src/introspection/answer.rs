@@ -11,7 +11,7 @@ use std::time::Duration;
 use crate::callout::{HttpResponse, TransportError};
 use crate::introspection::call::CallFault;
 use crate::introspection::retry_after;
-use crate::jose::{AnswerFault, IntrospectedToken};
+use crate::jose::{IntrospectedToken, ResponseFault};
 use crate::unix_time::UnixTime;
 
 /// A call that brought nothing, and what follows for the next ones.
@@ -64,7 +64,7 @@ impl Failure {
 
     /// Whether the last active answer must not serve any more, `stale_if_error` or not.
     pub(super) const fn ends_what_was_active(self) -> bool {
-        matches!(self.fault, CallFault::Answer(AnswerFault::NotAnAnswer))
+        matches!(self.fault, CallFault::Answer(ResponseFault::NotAnAnswer))
     }
 
     /// Whether the address that the metadata gave may be an old one.

@@ -14,7 +14,7 @@ use crate::introspection::call::TokenDigest;
 use crate::introspection::order::{Arrived, Began, Now};
 use crate::introspection::requester::Requester;
 use crate::jose::ActiveToken;
-use crate::policy::{AdmittedToken, CacheLimits, ClaimFault, Introspection};
+use crate::policy::{CacheLimits, ClaimFault, Introspection, ValidatedToken};
 use crate::sequence::Sequence;
 use crate::unix_time::{MonotonicTime, UnixTime};
 
@@ -29,7 +29,7 @@ const MAX_REFUSED: usize = 2048;
 #[derive(Clone, Debug)]
 pub(super) enum Active {
     /// All that is known of it is what the endpoint said, and that was admitted.
-    Opaque(Rc<AdmittedToken>),
+    Opaque(Rc<ValidatedToken>),
     /// It was admitted by its signature; this is to be held against it.
     Jwt(Rc<ActiveToken>),
 }

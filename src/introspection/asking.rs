@@ -21,7 +21,7 @@ use crate::introspection::{
 };
 use crate::jitter::Jitter;
 use crate::jose::{ActiveToken, RsaSigner};
-use crate::policy::{AdmittedToken, ClaimFault, Provider};
+use crate::policy::{ClaimFault, Provider, ValidatedToken};
 use crate::redacted::Redacted;
 use crate::unix_time::UnixTime;
 
@@ -50,7 +50,7 @@ enum Of<'a> {
     /// The sender of the request.
     Sender(Sender),
     /// The client of a token that is verified.
-    Token(&'a AdmittedToken),
+    Token(&'a ValidatedToken),
 }
 
 impl Of<'_> {
@@ -70,7 +70,7 @@ impl ProviderIntrospection {
         provider: &Provider,
         arrived: Arrived,
         now: UnixTime,
-    ) -> LookUp<Rc<AdmittedToken>> {
+    ) -> LookUp<Rc<ValidatedToken>> {
         let found = self.look_up_opaque_from(Sender::Anonymous, text, provider, arrived, now);
         found.unwrap_or(unavailable(Cause::TooManyAsked, RETRY))
     }
@@ -86,7 +86,7 @@ impl ProviderIntrospection {
         provider: &Provider,
         arrived: Arrived,
         now: UnixTime,
-    ) -> Result<LookUp<Rc<AdmittedToken>>, AddressNeeded> {
+    ) -> Result<LookUp<Rc<ValidatedToken>>, AddressNeeded> {
         let found = match self.find(
             Question { kind: TokenKind::Opaque, text, arrived, of: Of::Sender(sender) },
             provider,
@@ -110,7 +110,7 @@ impl ProviderIntrospection {
     pub fn look_up_jwt(
         &mut self,
         text: &[u8],
-        token: &AdmittedToken,
+        token: &ValidatedToken,
         provider: &Provider,
         arrived: Arrived,
         now: UnixTime,

@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 use crate::callout::{ResponseFormat, TransportError};
 use crate::introspection::budget::Denied;
 use crate::introspection::requester::Requester;
-use crate::jose::AnswerFault;
+use crate::jose::ResponseFault;
 use crate::jose::introspected::MAX_INTROSPECTION_BYTES;
 use crate::policy::MetadataFault;
 use crate::redacted::Redacted;
@@ -150,7 +150,7 @@ pub enum CallFault {
     /// Another status than 200.
     Status(u16),
     /// 200, and not an introspection answer.
-    Answer(AnswerFault),
+    Answer(ResponseFault),
     /// The issuer's metadata does not lead to its endpoint.
     Metadata(MetadataFault),
     /// The host did not sign our assertion.
@@ -210,9 +210,9 @@ impl CallFault {
             Self::CredentialsRefused(_) => "credentials_refused",
             Self::TooManyRequests => "too_many_requests",
             Self::Status(_) => "status",
-            Self::Answer(AnswerFault::TooLarge) => "too_large",
-            Self::Answer(AnswerFault::NotAnObject) => "not_json",
-            Self::Answer(AnswerFault::NotAnAnswer) => "not_an_introspection_answer",
+            Self::Answer(ResponseFault::TooLarge) => "too_large",
+            Self::Answer(ResponseFault::NotAnObject) => "not_json",
+            Self::Answer(ResponseFault::NotAnAnswer) => "not_an_introspection_answer",
             Self::Metadata(MetadataFault::Malformed) => "no_metadata",
             Self::Metadata(MetadataFault::IssuerMismatch) => "metadata_issuer_mismatch",
             Self::Metadata(MetadataFault::NoAddress) => "metadata_without_introspection_endpoint",
@@ -231,8 +231,8 @@ impl CallFault {
             }
             Self::TooManyRequests => "over the server's rate limit: lower introspection.requests_per_minute",
             Self::Status(_) => "an answer other than 200; redirects are not followed",
-            Self::Answer(AnswerFault::TooLarge) => "an answer this long is none to introspection",
-            Self::Answer(AnswerFault::NotAnObject | AnswerFault::NotAnAnswer) => {
+            Self::Answer(ResponseFault::TooLarge) => "an answer this long is none to introspection",
+            Self::Answer(ResponseFault::NotAnObject | ResponseFault::NotAnAnswer) => {
                 "the answer is none to introspection: look at introspection.uri"
             }
             Self::Metadata(MetadataFault::Malformed) => {

@@ -1,7 +1,7 @@
 //! A JWT that was proved here, held against what its issuer says of it now.
 
 use crate::jose::{ActiveToken, Claim};
-use crate::policy::AdmittedToken;
+use crate::policy::ValidatedToken;
 
 /// The answer is about another token than the one that was asked about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -12,7 +12,7 @@ pub struct AnotherToken;
 ///
 /// # Errors
 /// When they differ, or the answer has no readable value where the token has one.
-pub fn confirm(token: &AdmittedToken, answer: &ActiveToken) -> Result<(), AnotherToken> {
+pub fn confirm(token: &ValidatedToken, answer: &ActiveToken) -> Result<(), AnotherToken> {
     let said = answer.claims();
     for name in ["iss", "sub", "jti"] {
         agree(token.claims().text(name), said.text(name))?;
@@ -53,7 +53,7 @@ mod tests {
         for (name, value) in token.as_object().unwrap() {
             claims[name] = value.clone();
         }
-        let token = AdmittedToken::admit(verified(&claims, None), &provider(), NOW).unwrap();
+        let token = ValidatedToken::validate(verified(&claims, None), &provider(), NOW).unwrap();
         confirm(&token, &active(answer)).is_ok()
     }
 

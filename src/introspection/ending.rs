@@ -17,7 +17,7 @@ use crate::introspection::sharing::{MAX_SHARED_BYTES, SharedResponse, SharedSlot
 use crate::introspection::{CallEnd, ProviderIntrospection, RETRY};
 use crate::jitter::Jitter;
 use crate::jose::{ActiveToken, Claim, IntrospectedToken};
-use crate::policy::{AdmittedToken, ClaimFault, Provider, check_confirming_kind};
+use crate::policy::{ClaimFault, Provider, ValidatedToken, check_confirming_kind};
 use crate::sequence::Sequence;
 use crate::unix_time::{MonotonicTime, UnixTime};
 
@@ -316,6 +316,6 @@ fn take(token: ActiveToken, kind: TokenKind, provider: &Provider, now: UnixTime)
             check_confirming_kind(&token)?;
             Ok(Active::Jwt(Rc::new(token)))
         }
-        TokenKind::Opaque => Ok(Active::Opaque(Rc::new(AdmittedToken::admit_active(token, provider, NEVER, now)?))),
+        TokenKind::Opaque => Ok(Active::Opaque(Rc::new(ValidatedToken::validate_active(token, provider, NEVER, now)?))),
     }
 }

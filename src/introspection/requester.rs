@@ -6,7 +6,7 @@ use std::fmt;
 
 use sha2::{Digest as _, Sha256};
 
-use crate::policy::AdmittedToken;
+use crate::policy::ValidatedToken;
 
 /// One client, for fair shares of calls. Hashes of addresses and of client ids never meet.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -35,7 +35,7 @@ impl Requester {
     }
 
     /// The OAuth client that a token was issued to; its subject where it names none.
-    pub fn of_token(token: &AdmittedToken) -> Option<Self> {
+    pub fn of_token(token: &ValidatedToken) -> Option<Self> {
         let client = token.client().map(|client| Self::of(b"client:", client.as_bytes()));
         client.or_else(|| Some(Self::of(b"subject:", token.subject()?.as_bytes())))
     }

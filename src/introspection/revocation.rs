@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use serde_json::{Map, Value};
 
 use crate::jose::{Claim, Claims, JsonLimits, parse_object};
-use crate::policy::AdmittedToken;
+use crate::policy::ValidatedToken;
 use crate::unix_time::UnixTime;
 
 /// The longest document that is read.
@@ -144,7 +144,7 @@ impl RevocationList {
     }
 
     /// Whether the token is revoked. Five look-ups at most, however long the list.
-    pub fn revokes(&self, token: &AdmittedToken, issuer: &str) -> bool {
+    pub fn revokes(&self, token: &ValidatedToken, issuer: &str) -> bool {
         let claims = token.claims();
         let issued_at = match claims.time("iat") {
             Claim::Valid(time) => Some(time),
@@ -220,7 +220,7 @@ mod tests {
     use serde_json::json;
     use wasm_bindgen_test::wasm_bindgen_test;
 
-    fn token(changes: &Value) -> AdmittedToken {
+    fn token(changes: &Value) -> ValidatedToken {
         let mut claims = json!({
             "iss": ISSUER, "aud": "api://default", "sub": "alice", "client_id": "0oa1", "jti": "AT.1", "sid": "s1",
             "iat": NOW.as_secs() - 100, "exp": NOW.as_secs() + 100,
@@ -232,7 +232,7 @@ mod tests {
                 claims[name] = value.clone();
             }
         }
-        AdmittedToken::admit_active(active(&claims), &provider(), NOW, NOW).unwrap()
+        ValidatedToken::validate_active(active(&claims), &provider(), NOW, NOW).unwrap()
     }
 
     fn list(entries: &Value) -> RevocationList {

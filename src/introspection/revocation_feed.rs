@@ -13,7 +13,7 @@ use crate::http::HeaderValue;
 use crate::introspection::revocation::{ListFault, MAX_LIST_BYTES, RevocationList};
 use crate::introspection::revocation_sharing::{ListDigest, ListDocument, ListNews, ListState, record_name};
 use crate::jitter::Jitter;
-use crate::policy::{AdmittedToken, CalloutAddress, RevocationSource};
+use crate::policy::{CalloutAddress, RevocationSource, ValidatedToken};
 use crate::unix_time::{Span, UnixTime};
 
 /// What is read of a response.
@@ -152,7 +152,7 @@ impl RevocationFeed {
     /// Whether the token, of this issuer, is on the list.
     pub fn judge<'a>(
         &self,
-        token: &AdmittedToken,
+        token: &ValidatedToken,
         mut issuers: impl Iterator<Item = &'a str>,
         now: UnixTime,
     ) -> Judgement {

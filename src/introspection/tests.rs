@@ -16,7 +16,7 @@ use crate::jose::private_key::NoRsaSigner;
 use crate::jose::signing_fixture::verified;
 use crate::lookup::lease::Lease;
 use crate::lookup::record::Record as _;
-use crate::policy::{AdmittedToken, CalloutAddress, Discovery, IntrospectionAddress, MetadataFault, Provider};
+use crate::policy::{CalloutAddress, Discovery, IntrospectionAddress, MetadataFault, Provider, ValidatedToken};
 use crate::sequence::Sequence;
 use serde_json::{Value, json};
 use std::num::NonZeroU32;
@@ -212,7 +212,7 @@ fn a_jwt_is_held_against_what_its_issuer_says_now() {
         "iss": super::fixture::ISSUER, "aud": "api://default", "exp": NOW.as_secs() + 600, "sub": "alice@acme.com", "cid": "0oa1",
         "jti": "AT.1",
     });
-    let token = AdmittedToken::admit(verified(&claims, None), &provider(), NOW).unwrap();
+    let token = ValidatedToken::validate(verified(&claims, None), &provider(), NOW).unwrap();
     let looks = |scene: &mut Scene| {
         let (arrived, now) = (scene.introspection.arrived(), scene.now);
         match scene.introspection.look_up_jwt(b"a.b.c", &token, &scene.provider, arrived, now) {

@@ -34,7 +34,7 @@ pub struct ActiveToken {
 
 /// Why an answer says nothing of the token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum AnswerFault {
+pub enum ResponseFault {
     /// Longer than the limit.
     TooLarge,
     /// Not a JSON object that reads in one way only: HTML, cut off, a list, a member twice.
@@ -48,17 +48,17 @@ impl IntrospectedToken {
     ///
     /// # Errors
     /// When it is no introspection answer.
-    pub fn read(body: &[u8]) -> Result<Self, AnswerFault> {
+    pub fn read(body: &[u8]) -> Result<Self, ResponseFault> {
         if body.len() > MAX_INTROSPECTION_BYTES {
-            return Err(AnswerFault::TooLarge);
+            return Err(ResponseFault::TooLarge);
         }
-        let mut members = parse_object(body, LIMITS).map_err(|_| AnswerFault::NotAnObject)?;
+        let mut members = parse_object(body, LIMITS).map_err(|_| ResponseFault::NotAnObject)?;
         // `active` alone says whether the token is current, so an unset time takes nothing away.
         members.retain(|name, value| !(value.is_null() && MAY_BE_NULL.contains(&name.as_str())));
         match members.get("active") {
             Some(Value::Bool(true)) => Ok(Self::Active(ActiveToken { claims: Claims::new(members) })),
             Some(Value::Bool(false)) => Ok(Self::Inactive),
-            Some(_) | None => Err(AnswerFault::NotAnAnswer),
+            Some(_) | None => Err(ResponseFault::NotAnAnswer),
         }
     }
 }
@@ -80,7 +80,7 @@ mod tests {
     use super::*;
     use wasm_bindgen_test::wasm_bindgen_test;
 
-    fn read(body: &str) -> Result<&'static str, AnswerFault> {
+    fn read(body: &str) -> Result<&'static str, ResponseFault> {
         IntrospectedToken::read(body.as_bytes()).map(|token| match token {
             IntrospectedToken::Active(_) => "active",
             IntrospectedToken::Inactive => "inactive",
@@ -92,10 +92,10 @@ mod tests {
         assert_eq!(read(r#"{"active":true,"sub":"alice"}"#), Ok("active"));
         assert_eq!(read(r#" {"active" : false, "sub": 5} "#), Ok("inactive"));
         for value in ["\"true\"", "\"false\"", "1", "0", "null", "[true]", "{\"active\":true}", "\"\""] {
-            assert_eq!(read(&format!("{{\"active\":{value}}}")), Err(AnswerFault::NotAnAnswer), "{value}");
+            assert_eq!(read(&format!("{{\"active\":{value}}}")), Err(ResponseFault::NotAnAnswer), "{value}");
         }
         for object in ["{}", r#"{"Active":true}"#, r#"{"keys":[]}"#, r#"{"error":"invalid_token"}"#] {
-            assert_eq!(read(object), Err(AnswerFault::NotAnAnswer), "{object}");
+            assert_eq!(read(object), Err(ResponseFault::NotAnAnswer), "{object}");
         }
     }
 
@@ -114,11 +114,11 @@ mod tests {
             r#"{"active":true,"sub":"a","sub":"b"}"#,
             "\u{feff}{\"active\":true}",
         ] {
-            assert_eq!(read(body), Err(AnswerFault::NotAnObject), "{body}");
+            assert_eq!(read(body), Err(ResponseFault::NotAnObject), "{body}");
         }
         assert_eq!(
             IntrospectedToken::read(b"{\"active\":true,\"sub\":\"\xff\"}").err(),
-            Some(AnswerFault::NotAnObject)
+            Some(ResponseFault::NotAnObject)
         );
     }
 
@@ -129,8 +129,8 @@ mod tests {
             format!("{start}{}\"}}", "a".repeat(length - start.len() - 2))
         };
         assert_eq!(read(&of_length(MAX_INTROSPECTION_BYTES)), Ok("active"));
-        assert_eq!(read(&of_length(MAX_INTROSPECTION_BYTES + 1)), Err(AnswerFault::TooLarge));
-        assert_eq!(read(&of_length(10 * 1024 * 1024)), Err(AnswerFault::TooLarge));
-        assert_eq!(read(&format!("{{\"active\":{}", "[".repeat(60_000))), Err(AnswerFault::NotAnObject));
+        assert_eq!(read(&of_length(MAX_INTROSPECTION_BYTES + 1)), Err(ResponseFault::TooLarge));
+        assert_eq!(read(&of_length(10 * 1024 * 1024)), Err(ResponseFault::TooLarge));
+        assert_eq!(read(&format!("{{\"active\":{}", "[".repeat(60_000))), Err(ResponseFault::NotAnObject));
     }
 }

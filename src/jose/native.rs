@@ -29,12 +29,12 @@ const VALID: [u8; 2] = [0x08, 0x01];
 pub struct NativeVerifier {
     call: HostCall,
     by_host: Vec<Algorithm>,
-    doubts: Vec<(Algorithm, Doubt)>,
+    doubts: Vec<(Algorithm, SelfTestFailure)>,
 }
 
 /// Why the host is not asked about an algorithm that it was to verify.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Doubt {
+pub enum SelfTestFailure {
     /// It did not call a good signature valid; most likely it lacks the function, or this algorithm.
     GoodRefused,
     /// It called a signature valid that is none. Then it is asked about no algorithm at all.
@@ -54,7 +54,7 @@ pub enum BadSignature {
     NotDer,
 }
 
-impl fmt::Display for Doubt {
+impl fmt::Display for SelfTestFailure {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
             Self::GoodRefused => "it does not call a good signature valid",
@@ -78,7 +78,7 @@ impl NativeVerifier {
                 Some(doubt) => verifier.doubts.push((known.algorithm, doubt)),
             }
         }
-        if verifier.doubts.iter().any(|(_, doubt)| matches!(doubt, Doubt::BadAccepted(_))) {
+        if verifier.doubts.iter().any(|(_, doubt)| matches!(doubt, SelfTestFailure::BadAccepted(_))) {
             verifier.by_host.clear();
         }
         verifier
@@ -90,15 +90,15 @@ impl NativeVerifier {
     }
 
     /// The algorithms that the host was asked about and failed at, and how.
-    pub fn doubts(&self) -> &[(Algorithm, Doubt)] {
+    pub fn doubts(&self) -> &[(Algorithm, SelfTestFailure)] {
         &self.doubts
     }
 
-    fn doubt(&self, known: &KnownAnswer) -> Option<Doubt> {
+    fn doubt(&self, known: &KnownAnswer) -> Option<SelfTestFailure> {
         let key = Key::of_text(known.key);
         let other_key = Key::of_text(known.other_key);
         let (Some(key), Some(other_key), Ok(signature)) = (key, other_key, decode(known.signature.as_bytes())) else {
-            return Some(Doubt::GoodRefused);
+            return Some(SelfTestFailure::GoodRefused);
         };
         let asked = |key: &Key, message: &[u8], signature: &[u8]| {
             question(known.algorithm, key, message, signature).is_some_and(|question| self.ask(&question) == Some(true))
@@ -111,7 +111,7 @@ impl NativeVerifier {
                 .is_some_and(|question| self.ask(&question) == Some(true))
         };
         if !asked(&key, MESSAGE, &signature) {
-            return Some(Doubt::GoodRefused);
+            return Some(SelfTestFailure::GoodRefused);
         }
         let bad = if asked(&key, OTHER_MESSAGE, &signature) {
             BadSignature::OtherMessage
@@ -124,7 +124,7 @@ impl NativeVerifier {
         } else {
             return None;
         };
-        Some(Doubt::BadAccepted(bad))
+        Some(SelfTestFailure::BadAccepted(bad))
     }
 
     /// Whether the host calls the signature valid; `None` when the call fails.

@@ -100,7 +100,7 @@ impl ProviderKeys {
     pub fn new(origin: &KeyOrigin, now: UnixTime) -> Self {
         let source = match origin {
             KeyOrigin::Inline(set) => Source::Inline(set.clone()),
-            KeyOrigin::IssuerAlone => Source::Inline(KeySet::default()),
+            KeyOrigin::IntrospectionOnly => Source::Inline(KeySet::default()),
             KeyOrigin::Remote(settings) => Source::Remote(Box::new(Remote::new(settings, now))),
         };
         Self { source }

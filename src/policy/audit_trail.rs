@@ -6,9 +6,9 @@ use std::num::NonZeroU32;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AuditTrail {
     /// Of requests that pass.
-    pub allowed: Extent,
+    pub allowed: Logged,
     /// Of requests that are refused, or would be.
-    pub denied: Extent,
+    pub denied: Logged,
     /// How many of the latter one worker logs in a second for each reason; all, if there is no limit. The others are
     /// counted.
     pub denied_per_second: Option<NonZeroU32>,
@@ -21,26 +21,26 @@ impl AuditTrail {
 
 impl Default for AuditTrail {
     fn default() -> Self {
-        Self { allowed: Extent::None, denied: Extent::All, denied_per_second: Self::DENIED_PER_SECOND }
+        Self { allowed: Logged::None, denied: Logged::All, denied_per_second: Self::DENIED_PER_SECOND }
     }
 }
 
 /// How much is logged.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Extent {
+pub enum Logged {
     /// Everything.
     All,
     /// A share, chosen by chance.
-    Sampled(Share),
+    Sampled(SampleRate),
     /// Nothing.
     None,
 }
 
 /// A share of the whole: more than nothing, at most all.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Share(f64);
+pub struct SampleRate(f64);
 
-impl Share {
+impl SampleRate {
     /// One in a hundred.
     pub const ONE_PERCENT: Self = Self(0.01);
 
@@ -68,15 +68,15 @@ mod tests {
     #[wasm_bindgen_test(unsupported = test)]
     fn a_share_is_more_than_nothing_and_at_most_all() {
         for share in [0.0, -0.1, 1.000_001, f64::NAN, f64::INFINITY] {
-            assert_eq!(Share::new(share), None, "{share}");
+            assert_eq!(SampleRate::new(share), None, "{share}");
         }
-        assert_eq!(Share::new(1.0).map(Share::as_number), Some(1.0));
+        assert_eq!(SampleRate::new(1.0).map(SampleRate::as_number), Some(1.0));
     }
 
     #[wasm_bindgen_test(unsupported = test)]
     fn all_takes_in_every_number_and_a_quarter_the_first_quarter() {
-        assert!([0, 1 << 31, u32::MAX].into_iter().all(|drawn| Share(1.0).takes_in(drawn)));
-        assert!(Share(0.25).takes_in((1 << 30) - 1) && !Share(0.25).takes_in(1 << 30));
-        assert!(Share(f64::MIN_POSITIVE).takes_in(0) && !Share(f64::MIN_POSITIVE).takes_in(1));
+        assert!([0, 1 << 31, u32::MAX].into_iter().all(|drawn| SampleRate(1.0).takes_in(drawn)));
+        assert!(SampleRate(0.25).takes_in((1 << 30) - 1) && !SampleRate(0.25).takes_in(1 << 30));
+        assert!(SampleRate(f64::MIN_POSITIVE).takes_in(0) && !SampleRate(f64::MIN_POSITIVE).takes_in(1));
     }
 }

@@ -8,8 +8,8 @@
 use std::borrow::Cow;
 use std::rc::Rc;
 
-use super::admit::AdmittedToken;
 use super::forward::{ClaimFormat, ClaimSource, Unforwardable};
+use super::validate::ValidatedToken;
 use crate::http::HeaderValue;
 
 /// One value under one name.
@@ -69,7 +69,7 @@ pub enum DecisionPart {
     /// Why a rule on trial would have refused what passed.
     WouldDeny,
     /// The scopes that the rule asks for.
-    ScopesAsked,
+    RequiredScopes,
     /// Where the token stood.
     Source,
     /// How it was proved.
@@ -105,7 +105,7 @@ impl FilterState {
     ///
     /// # Errors
     /// When a value cannot be written whole and exactly.
-    pub fn of_token(&self, token: &AdmittedToken) -> Result<Vec<StateEntry>, Unforwardable> {
+    pub fn of_token(&self, token: &ValidatedToken) -> Result<Vec<StateEntry>, Unforwardable> {
         let mut entries = Vec::with_capacity(self.identity.len());
         for (name, source, format) in &self.identity {
             let value = source.written(*format, token)?;

@@ -1,4 +1,4 @@
-//! [`AdmittedToken`] -> edits to the request that goes on: the identity in headers, and before that
+//! [`ValidatedToken`] -> edits to the request that goes on: the identity in headers, and before that
 //! every header gone by which a client could have claimed one itself.
 //!
 //! Backends fold header names: to a CGI or WSGI program `X_User_Id`, `X.User.Id` and `X-User-ID` are
@@ -6,8 +6,8 @@
 
 use serde_json::Value;
 
-use super::admit::AdmittedToken;
 use super::provider::ClaimNames;
+use super::validate::ValidatedToken;
 use crate::http::{HeaderEdit, HeaderName, HeaderValue, RequestHead, unprefixed};
 use crate::jose::Claim;
 
@@ -114,7 +114,7 @@ impl Forwarding {
     ///
     /// # Errors
     /// When a value cannot be written whole and exactly.
-    pub fn identity(&self, token: &AdmittedToken) -> Result<Vec<HeaderEdit>, Unforwardable> {
+    pub fn identity(&self, token: &ValidatedToken) -> Result<Vec<HeaderEdit>, Unforwardable> {
         let mut edits = Vec::with_capacity(self.claims.len() + 1);
         for ForwardedClaim { header, source, format } in &self.claims {
             edits.extend(source.written(*format, token)?.map(|value| HeaderEdit::Set(header.clone(), value)));
@@ -130,7 +130,7 @@ impl Forwarding {
 
     /// Whether a client may not set a header or trailer of that name.
     pub fn is_managed(&self, name: &str) -> bool {
-        self.lengths & length_bit(name) != 0 && self.managed().any(|header| header.is_meant_by(name))
+        self.lengths & length_bit(name) != 0 && self.managed().any(|header| header.folds_to(name))
     }
 }
 
@@ -144,7 +144,7 @@ impl ClaimSource {
     ///
     /// # Errors
     /// When it is longer than 8000 bytes as written, or a number in it was rounded.
-    pub fn written(&self, format: ClaimFormat, token: &AdmittedToken) -> Result<Option<HeaderValue>, Unforwardable> {
+    pub fn written(&self, format: ClaimFormat, token: &ValidatedToken) -> Result<Option<HeaderValue>, Unforwardable> {
         let Some(value) = self.value(token) else { return Ok(None) };
         if holds_inexact_number(&value) {
             return Err(Unforwardable::NumberInexact);
@@ -171,7 +171,7 @@ impl ClaimSource {
         }
     }
 
-    fn value(&self, token: &AdmittedToken) -> Option<Value> {
+    fn value(&self, token: &ValidatedToken) -> Option<Value> {
         match self {
             Self::Subject => token.subject().map(Value::from),
             Self::Client => token.client().map(Value::from),

@@ -6,8 +6,6 @@
 //! other filters ([`filter_state`]) are told of it, what is logged ([`audit_trail`]), and how the resources describe themselves ([`protected_resource`]);
 //! knows neither JSON documents nor hosts, keeps no state and reads no clock.
 
-pub mod admit;
-pub mod answers;
 pub mod audit_trail;
 pub mod callout_address;
 pub mod callout_headers;
@@ -22,17 +20,17 @@ pub mod provider;
 pub mod providers;
 pub mod request_target;
 pub mod requirement;
+pub mod responses;
 pub mod route;
 pub mod rule;
 pub mod target_headers;
 mod token_kind;
 pub mod token_source;
+pub mod validate;
 
 use crate::http::{HeaderEdit, HeaderName, HeaderValue, RequestHead};
 
-pub use admit::{AdmittedToken, ClaimFault, check_confirming_kind};
-pub use answers::{AllowedOrigins, AnswerClass, Answers, BodyFormat, Cors, DebugCallers, Detail, Login, OriginPattern};
-pub use audit_trail::{AuditTrail, Extent, Share};
+pub use audit_trail::{AuditTrail, Logged, SampleRate};
 pub use callout_address::CalloutAddress;
 pub use callout_headers::CalloutHeaders;
 pub use condition::{Attribute, AttributeValues, Condition, ConditionError, ConditionFault};
@@ -44,14 +42,18 @@ pub use protected_resource::{ProtectedResource, ProtectedResources, ResourceAddr
 pub use provider::{Audiences, ClaimNames, Discovery, KeyAddress, KeyOrigin, Provider, RemoteKeys};
 pub use providers::{ProviderId, Providers, SelectedProvider};
 pub use request_target::{AmbiguousPaths, NormalPath, RequestTarget, TargetFault};
-pub use requirement::{Facts, Remedy, Requirement, Unmet, UnmetReason};
+pub use requirement::{Remedy, Requirement, RequirementContext, Unmet, UnmetReason};
+pub use responses::{
+    AllowedOrigins, BodyFormat, Cors, DebugCallers, Detail, Login, OriginPattern, ResponseClass, Responses,
+};
 pub use route::{
     AmbiguousHosts, Authority, HostPattern, LetterCase, Method, PathPattern, PatternFault, Route, RouteFault,
     RouteIndex, Router,
 };
-pub use rule::{Access, Asked, NoTokenNeeded, Rule, RuleFault, RuleId, Rules};
+pub use rule::{Access, AnonymousAccess, AuthorizationRequest, Rule, RuleFault, RuleId, Rules};
 pub use target_headers::{TargetHeader, TargetHeaders};
-pub use token_source::{Place, TokenSource, Unwritable};
+pub use token_source::{CredentialLocation, TokenSource, UnremovableCredential};
+pub use validate::{ClaimFault, ValidatedToken, check_confirming_kind};
 
 /// The whole of what the operator wants.
 #[derive(Debug)]
@@ -75,7 +77,7 @@ pub struct Policy {
     /// What clients without a token are told of where to get one.
     pub resources: ProtectedResources,
     /// How clients are answered.
-    pub answers: Answers,
+    pub responses: Responses,
     /// Which decisions are logged.
     pub audit: AuditTrail,
     /// The path that is answered with whether there are keys.
@@ -106,7 +108,7 @@ impl Policy {
     ///
     /// # Errors
     /// When a credential cannot be removed; then the request must not be forwarded.
-    pub fn strip(&self, head: &RequestHead) -> Result<Vec<HeaderEdit>, Unwritable> {
+    pub fn strip(&self, head: &RequestHead) -> Result<Vec<HeaderEdit>, UnremovableCredential> {
         let mut edits = Vec::new();
         let mut has_connection = false;
         for name in head.names() {
@@ -119,7 +121,7 @@ impl Policy {
             has_connection |= name == HeaderName::CONNECTION.as_str();
         }
         edits.extend(self.token_source.strip(head)?);
-        edits.extend(self.answers.debug.iter().flat_map(|callers| callers.strip(head)));
+        edits.extend(self.responses.debug.iter().flat_map(|callers| callers.strip(head)));
         if has_connection {
             edits.extend(connection_edit(head));
         }
@@ -129,7 +131,7 @@ impl Policy {
     /// Whether a trailer of that name is removed: a backend that merges trailers into headers would take it for an
     /// identity of ours, a header of a proxy, or a credential that was not checked.
     pub fn is_managed_trailer(&self, name: &str) -> bool {
-        let is_debug = self.answers.debug.as_ref().is_some_and(|callers| callers.is_meant_by(name));
+        let is_debug = self.responses.debug.as_ref().is_some_and(|callers| callers.folds_to(name));
         let is_target = target_headers::removes_trailer(&name.to_ascii_lowercase());
         self.forwarding.is_managed(name) || self.token_source.is_carrier(name) || is_target || is_debug
     }

@@ -12,8 +12,8 @@ const METHOD_PARAM: &[u8] = b"_method";
 pub(super) fn is_preflight(head: &RequestHead) -> bool {
     // Envoy joins a repeated `Origin` with a comma: what no origin and no method has in it is not one.
     let is_one = |value: &[u8]| !value.is_empty() && value.iter().all(|byte| byte.is_ascii_graphic() && *byte != b',');
-    let has = |name| head.the_only(name).is_some_and(is_one);
-    head.the_only(":method") == Some(b"OPTIONS")
+    let has = |name| head.single(name).is_some_and(is_one);
+    head.single(":method") == Some(b"OPTIONS")
         && has("origin")
         && has("access-control-request-method")
         && !head.may_have_body()

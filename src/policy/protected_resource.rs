@@ -144,12 +144,12 @@ impl ProtectedResources {
         if self.0.is_empty() {
             return None;
         }
-        let target = head.the_only(":path")?.split(|byte| *byte == b'?').next()?;
+        let target = head.single(":path")?.split(|byte| *byte == b'?').next()?;
         // Most requests end here.
         if !target.starts_with(WELL_KNOWN.as_bytes()) {
             return None;
         }
-        let authority = Authority::read(head.the_only(":authority")?)?;
+        let authority = Authority::read(head.single(":authority")?)?;
         let is_asked_for = |resource: &&ProtectedResource| resource.address.metadata_path.as_bytes() == target;
         let fitting = self.0.iter().filter(is_asked_for);
         let fitting = fitting.filter_map(|resource| Some((resource.address.fit(&authority)?, resource)));
@@ -161,7 +161,7 @@ impl ProtectedResources {
         if self.0.is_empty() {
             return None;
         }
-        let authority = Authority::read(head.the_only(":authority")?)?;
+        let authority = Authority::read(head.single(":authority")?)?;
         let target = RequestTarget::of(head, AmbiguousPaths::Refuse).ok()?;
         let path: Vec<&str> = target.path().segments().collect();
         let fitting = self.0.iter().filter_map(|resource| {

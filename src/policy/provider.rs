@@ -123,7 +123,7 @@ pub enum KeyOrigin {
     Remote(RemoteKeys),
     /// There are none that anybody else could use: what its tokens are is known by introspection alone, whatever they
     /// look like.
-    IssuerAlone,
+    IntrospectionOnly,
 }
 
 /// How keys are fetched and how long they are good for.

@@ -6,9 +6,9 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use super::admit::ClaimFault;
 use super::introspection::{Introspection, OpaqueTokens};
 use super::provider::{Audiences, Provider};
+use super::validate::ClaimFault;
 use crate::jose::{Algorithm, Claim, UnverifiedToken};
 
 /// All providers.

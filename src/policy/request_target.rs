@@ -141,7 +141,7 @@ impl<'a> RequestTarget<'a> {
     /// # Errors
     /// When it is no text.
     pub fn with_reading_as_written(mut self, head: &RequestHead) -> Result<Self, TargetFault> {
-        let target = head.the_only(":path").ok_or(TargetFault::NotAPath)?;
+        let target = head.single(":path").ok_or(TargetFault::NotAPath)?;
         let written = target.split(|byte| *byte == b'?').next().unwrap_or_default();
         if written != self.path.as_str().as_bytes() {
             let written = std::str::from_utf8(written).map_err(|_| TargetFault::NotUtf8)?;

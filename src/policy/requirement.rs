@@ -24,20 +24,20 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::admit::AdmittedToken;
 use super::condition::{self, Attribute, Condition};
+use super::validate::ValidatedToken;
 use crate::jose::Claim;
 use crate::unix_time::UnixTime;
 
 pub use claim_test::{ClaimTest, ClaimValue, Expected};
 pub use remedy::{Remedy, Unmet, UnmetReason};
-pub use verdict::{Doubt, Verdict};
+pub use verdict::{Indeterminate, Verdict};
 
 /// What a requirement is held against.
 #[derive(Clone, Copy, Debug)]
-pub struct Facts<'a> {
+pub struct RequirementContext<'a> {
     /// Who asks; nobody where a rule lets pass without a token: then nothing is known of one.
-    pub token: Option<&'a AdmittedToken>,
+    pub token: Option<&'a ValidatedToken>,
     /// When.
     pub now: UnixTime,
     /// The request, for conditions; without it none can be judged.
@@ -118,18 +118,18 @@ impl Requirement {
     }
 
     /// Whether it is met.
-    pub fn judge(&self, facts: &Facts<'_>) -> Verdict {
-        Verdict::all(self.terms.iter().map(|term| term.judge(facts)))
+    pub fn evaluate(&self, facts: &RequirementContext<'_>) -> Verdict {
+        Verdict::all(self.terms.iter().map(|term| term.evaluate(facts)))
     }
 
     /// Why it is not met and what would help.
     ///
     /// # Errors
     /// Whenever it is not certain that it is met.
-    pub fn check(&self, facts: &Facts<'_>) -> Result<(), Unmet<'_>> {
-        match self.judge(facts) {
+    pub fn check(&self, facts: &RequirementContext<'_>) -> Result<(), Unmet<'_>> {
+        match self.evaluate(facts) {
             Verdict::Holds => Ok(()),
-            Verdict::Fails | Verdict::Unknown(_) => Err(remedy::unmet(self, facts)),
+            Verdict::Fails | Verdict::Indeterminate(_) => Err(remedy::unmet(self, facts)),
         }
     }
 }
@@ -190,14 +190,14 @@ impl Term {
     }
 
     /// Whether it holds.
-    fn judge(&self, facts: &Facts<'_>) -> Verdict {
+    fn evaluate(&self, facts: &RequirementContext<'_>) -> Verdict {
         match self {
-            Self::Not(inner) => inner.judge(facts).negated(),
-            Self::AnyOf(alternatives) => Verdict::any(alternatives.iter().map(|inner| inner.judge(facts))),
+            Self::Not(inner) => inner.evaluate(facts).negated(),
+            Self::AnyOf(alternatives) => Verdict::any(alternatives.iter().map(|inner| inner.evaluate(facts))),
             Self::Condition(condition) => match facts.request.as_ref().map(|request| condition.holds(request)) {
                 Some(Ok(holds)) => Verdict::of(holds),
-                Some(Err(error)) => Verdict::Unknown(Doubt::Condition(error)),
-                None => Verdict::Unknown(Doubt::Missing),
+                Some(Err(error)) => Verdict::Indeterminate(Indeterminate::Condition(error)),
+                None => Verdict::Indeterminate(Indeterminate::Missing),
             },
             Self::Audiences(_)
             | Self::Clients(_)
@@ -207,30 +207,32 @@ impl Term {
             | Self::Authentication(_)
             | Self::MaxAge(_)
             | Self::Scopes(_)
-            | Self::AnyScope(_) => {
-                facts.token.map_or(Verdict::Unknown(Doubt::Missing), |token| self.judge_token(token, facts.now))
-            }
+            | Self::AnyScope(_) => facts
+                .token
+                .map_or(Verdict::Indeterminate(Indeterminate::Missing), |token| self.evaluate_token(token, facts.now)),
         }
     }
 
     /// Whether it holds of a token; what is about more is not judged here.
-    fn judge_token(&self, token: &AdmittedToken, now: UnixTime) -> Verdict {
+    fn evaluate_token(&self, token: &ValidatedToken, now: UnixTime) -> Verdict {
         let has = |names: &BTreeSet<String>, found: &[&str]| found.iter().any(|name| names.contains(*name));
         match self {
-            Self::Audiences(names) => told(token.claims().texts("aud"), |found| has(names, &found)),
-            Self::Clients(names) => told(token.client().map_or(Claim::Absent, Claim::Valid), |id| names.contains(id)),
-            Self::Groups(names) => told(token.groups(), |found| has(names, &found)),
-            Self::Claim(test) => test.judge(token.claims()),
-            Self::Methods(names) => {
-                told(token.claims().texts("amr"), |found| names.iter().all(|name| found.contains(&name.as_str())))
+            Self::Audiences(names) => claim_verdict(token.claims().texts("aud"), |found| has(names, &found)),
+            Self::Clients(names) => {
+                claim_verdict(token.client().map_or(Claim::Absent, Claim::Valid), |id| names.contains(id))
             }
-            Self::Authentication(demanded) => told(token.claims().text("acr"), |presented| {
+            Self::Groups(names) => claim_verdict(token.groups(), |found| has(names, &found)),
+            Self::Claim(test) => test.evaluate(token.claims()),
+            Self::Methods(names) => claim_verdict(token.claims().texts("amr"), |found| {
+                names.iter().all(|name| found.contains(&name.as_str()))
+            }),
+            Self::Authentication(demanded) => claim_verdict(token.claims().text("acr"), |presented| {
                 demanded.iter().any(|demanded| acr::satisfies(presented, demanded))
             }),
             Self::MaxAge(max_age) => is_recent(token, *max_age, now),
             Self::Scopes(scopes) => Verdict::of(scopes.iter().all(|scope| token.scopes().contains(scope))),
             Self::AnyScope(scopes) => Verdict::of(scopes.iter().any(|scope| token.scopes().contains(scope))),
-            Self::Not(_) | Self::AnyOf(_) | Self::Condition(_) => Verdict::Unknown(Doubt::Missing),
+            Self::Not(_) | Self::AnyOf(_) | Self::Condition(_) => Verdict::Indeterminate(Indeterminate::Missing),
         }
     }
 }
@@ -238,21 +240,21 @@ impl Term {
 /// OpenID Connect Core 3.1.2.1: too old is what was *more* than `max_age` ago, so the very second still passes. The
 /// issuer's clock may be behind ours or ahead, in the token's favour as with its other times; what lies further ahead
 /// is no time of a log-in that has been.
-fn is_recent(token: &AdmittedToken, max_age: Duration, now: UnixTime) -> Verdict {
+fn is_recent(token: &ValidatedToken, max_age: Duration, now: UnixTime) -> Verdict {
     let skew = token.clock_skew();
     let logged_in = token.claims().time("auth_time");
     if matches!(logged_in, Claim::Valid(logged_in) if logged_in > now.plus(skew)) {
-        return Verdict::Unknown(Doubt::Malformed);
+        return Verdict::Indeterminate(Indeterminate::Malformed);
     }
-    told(logged_in, |logged_in| logged_in.plus(max_age).plus(skew) >= now)
+    claim_verdict(logged_in, |logged_in| logged_in.plus(max_age).plus(skew) >= now)
 }
 
 /// The verdict on what a token tells; what it does not tell, or not clearly, is not known.
-fn told<T>(claim: Claim<T>, holds: impl FnOnce(T) -> bool) -> Verdict {
+fn claim_verdict<T>(claim: Claim<T>, holds: impl FnOnce(T) -> bool) -> Verdict {
     match claim {
         Claim::Valid(value) => Verdict::of(holds(value)),
-        Claim::Absent => Verdict::Unknown(Doubt::Missing),
-        Claim::Malformed => Verdict::Unknown(Doubt::Malformed),
+        Claim::Absent => Verdict::Indeterminate(Indeterminate::Missing),
+        Claim::Malformed => Verdict::Indeterminate(Indeterminate::Malformed),
     }
 }
 

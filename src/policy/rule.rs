@@ -2,17 +2,17 @@
 //!
 //! The first rule whose conditions hold counts, and the one for everything else where there is none. A rule says
 //! whether a token is needed ([`Access`]) and what is demanded of it ([`Requirement`]). Without a token nobody
-//! passes but by [`NoTokenNeeded`], and only a rule makes one.
+//! passes but by [`AnonymousAccess`], and only a rule makes one.
 
 use std::rc::Rc;
 
-use super::admit::AdmittedToken;
 use super::condition::{self, Attribute, AttributeValues, TokenFacts};
 use super::preflight::is_preflight;
 use super::request_target::{AmbiguousPaths, RequestTarget, TargetFault};
-use super::requirement::{Facts, Requirement, Unmet, UnmetReason};
+use super::requirement::{Requirement, RequirementContext, Unmet, UnmetReason};
 use super::route::{AmbiguousHosts, Method, RouteFault, RouteIndex, Router};
 use super::token_source::Credential;
+use super::validate::ValidatedToken;
 use crate::http::RequestHead;
 use crate::unix_time::UnixTime;
 
@@ -53,7 +53,7 @@ pub struct Rules {
     router: Router,
     rules: Vec<Rule>,
     /// For what comes under no rule.
-    otherwise: Rule,
+    default_rule: Rule,
     ambiguous: AmbiguousPaths,
     bypass_cors_preflight: bool,
     strict_path_spelling: bool,
@@ -61,15 +61,15 @@ pub struct Rules {
 
 /// A request as rules judge it.
 #[derive(Clone, Copy, Debug)]
-pub struct Asked<'a> {
+pub struct AuthorizationRequest<'a> {
     /// Who asks: a good token, and the operator's name for who issued it.
-    pub token: Option<(&'a AdmittedToken, &'a str)>,
+    pub token: Option<(&'a ValidatedToken, &'a str)>,
     /// For what.
     pub head: &'a RequestHead,
     /// What the host said for [`Requirement::attributes`].
     pub attributes: &'a AttributeValues,
     /// When the request came.
-    pub came_at: UnixTime,
+    pub arrived_at: UnixTime,
     /// When it is decided.
     pub now: UnixTime,
 }
@@ -78,9 +78,9 @@ pub struct Asked<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RuleId {
     /// By its place.
-    Numbered(RouteIndex),
+    Index(RouteIndex),
     /// The one for everything else.
-    Otherwise,
+    Default,
 }
 
 /// Why a request comes under no rule at all, and is refused.
@@ -96,12 +96,12 @@ pub enum RuleFault {
 
 /// That a request passes without a token.
 #[derive(Debug)]
-pub struct NoTokenNeeded {
+pub struct AnonymousAccess {
     would_deny: Option<UnmetReason>,
     is_preflight: bool,
 }
 
-impl NoTokenNeeded {
+impl AnonymousAccess {
     /// What would have kept the request out if its rule were not on trial.
     pub const fn would_deny(&self) -> Option<UnmetReason> {
         self.would_deny
@@ -122,7 +122,7 @@ impl Rules {
         ambiguous: AmbiguousPaths,
         bypass_cors_preflight: bool,
     ) -> Self {
-        Self { router, rules, otherwise, ambiguous, bypass_cors_preflight, strict_path_spelling: false }
+        Self { router, rules, default_rule: otherwise, ambiguous, bypass_cors_preflight, strict_path_spelling: false }
     }
 
     /// Whether a path as the client wrote it must match the same rule as its normal form.
@@ -145,33 +145,33 @@ impl Rules {
             return Err(RuleFault::Route(RouteFault::HostUnusable));
         }
         if self.rules.is_empty() {
-            return Ok(RuleId::Otherwise);
+            return Ok(RuleId::Default);
         }
         let mut target = RequestTarget::of(head, self.ambiguous).map_err(RuleFault::Target)?;
         if self.strict_path_spelling {
             target = target.with_reading_as_written(head).map_err(RuleFault::Target)?;
         }
-        let method = head.the_only(":method").ok_or(RuleFault::Method)?;
-        let authority = head.the_only(":authority");
+        let method = head.single(":method").ok_or(RuleFault::Method)?;
+        let authority = head.single(":authority");
         let found = self.router.find(authority, &target, method).map_err(RuleFault::Route)?;
-        Ok(found.map_or(RuleId::Otherwise, RuleId::Numbered))
+        Ok(found.map_or(RuleId::Default, RuleId::Index))
     }
 
     /// Those with conditions, in the operator's order.
-    pub fn in_order(&self) -> &[Rule] {
+    pub fn rules(&self) -> &[Rule] {
         &self.rules
     }
 
     /// The one for everything else.
     pub const fn otherwise(&self) -> &Rule {
-        &self.otherwise
+        &self.default_rule
     }
 
     /// What that rule asks for.
     pub fn rule(&self, id: RuleId) -> &Rule {
         match id {
-            RuleId::Numbered(index) => self.rules.get(index.place()).unwrap_or(&self.otherwise),
-            RuleId::Otherwise => &self.otherwise,
+            RuleId::Index(index) => self.rules.get(index.place()).unwrap_or(&self.default_rule),
+            RuleId::Default => &self.default_rule,
         }
     }
 
@@ -179,25 +179,25 @@ impl Rules {
     ///
     /// # Errors
     /// Why not, and what would help.
-    pub fn check(&self, id: RuleId, asked: &Asked<'_>) -> Result<(), Unmet<'_>> {
+    pub fn check(&self, id: RuleId, asked: &AuthorizationRequest<'_>) -> Result<(), Unmet<'_>> {
         match &self.rule(id).requirement {
             None => Ok(()),
-            Some(requirement) => self.with_facts(requirement, asked, |facts| requirement.check(facts)),
+            Some(requirement) => self.with_context(requirement, asked, |facts| requirement.check(facts)),
         }
     }
 
     /// What a requirement is held against, for `judge`; who explains a decision holds each of its terms against the same.
-    pub fn with_facts<T>(
+    pub fn with_context<T>(
         &self,
         requirement: &Requirement,
-        asked: &Asked<'_>,
-        judge: impl FnOnce(&Facts<'_>) -> T,
+        asked: &AuthorizationRequest<'_>,
+        judge: impl FnOnce(&RequirementContext<'_>) -> T,
     ) -> T {
-        let Asked { token, head, attributes, came_at, now } = *asked;
+        let AuthorizationRequest { token, head, attributes, arrived_at: came_at, now } = *asked;
         let token_facts = token.map(|(token, provider)| TokenFacts::new(token, provider));
         let token = token.map(|(token, _)| token);
         if !requirement.has_condition() {
-            return judge(&Facts { token, now, request: None });
+            return judge(&RequirementContext { token, now, request: None });
         }
         let target = RequestTarget::of(head, self.ambiguous).ok();
         // What only some servers would read is no path to reckon with.
@@ -209,7 +209,7 @@ impl Rules {
             AmbiguousHosts::Reject => request,
             AmbiguousHosts::InsecureAllow => request.ignoring_host_spelling(),
         };
-        judge(&Facts { token, now, request: Some(request) })
+        judge(&RequirementContext { token, now, request: Some(request) })
     }
 
     /// Whether the request passes without a token. A preflight carries none by design (Fetch, section 4.8), and is
@@ -217,23 +217,23 @@ impl Rules {
     ///
     /// # Errors
     /// Why not, where the rule asks for no token and demands something else.
-    pub fn without_token(
+    pub fn anonymous_access(
         &self,
         id: RuleId,
         credential: &Credential<'_>,
-        asked: &Asked<'_>,
-    ) -> Result<Option<NoTokenNeeded>, UnmetReason> {
+        asked: &AuthorizationRequest<'_>,
+    ) -> Result<Option<AnonymousAccess>, UnmetReason> {
         let rule = self.rule(id);
         let is_preflight = match rule.access {
             Access::Public => false,
-            Access::Optional => *credential != Credential::Absent && self.lets_preflight_pass(asked.head),
-            Access::Token => self.lets_preflight_pass(asked.head),
+            Access::Optional => *credential != Credential::Missing && self.allows_preflight(asked.head),
+            Access::Token => self.allows_preflight(asked.head),
             Access::Deny => return Ok(None),
         };
-        let pass = |would_deny| Ok(Some(NoTokenNeeded { would_deny, is_preflight }));
+        let pass = |would_deny| Ok(Some(AnonymousAccess { would_deny, is_preflight }));
         match rule.access {
             Access::Token if is_preflight => return pass(None),
-            Access::Optional if is_preflight || *credential == Credential::Absent => {}
+            Access::Optional if is_preflight || *credential == Credential::Missing => {}
             Access::Public => {}
             Access::Optional | Access::Token | Access::Deny => return Ok(None),
         }
@@ -245,7 +245,7 @@ impl Rules {
     }
 
     /// What has to be asked of the host before a request can be judged by that rule; mostly nothing.
-    pub fn asks(&self, id: RuleId, credential: &Credential<'_>) -> Option<Rc<[Attribute]>> {
+    pub fn required_attributes(&self, id: RuleId, credential: &Credential<'_>) -> Option<Rc<[Attribute]>> {
         let rule = self.rule(id);
         let attributes = rule.requirement.as_ref()?.attributes();
         // Who has no token where one is needed is refused whatever the host says.
@@ -253,7 +253,7 @@ impl Rules {
         (matters && !attributes.is_empty()).then(|| Rc::clone(attributes))
     }
 
-    fn lets_preflight_pass(&self, head: &RequestHead) -> bool {
+    fn allows_preflight(&self, head: &RequestHead) -> bool {
         self.bypass_cors_preflight && is_preflight(head)
     }
 }

@@ -42,11 +42,11 @@ pub struct TokenSource {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Credential<'a> {
     /// Nothing, or a scheme that is not ours (`Basic`, `Negotiate`).
-    Absent,
+    Missing,
     /// One token, as it was meant: without scheme, quotes and percent-encoding; and where it stands.
-    Token(Cow<'a, [u8]>, Place),
+    Token(Cow<'a, [u8]>, CredentialLocation),
     /// More than one credential.
-    Repeated,
+    Multiple,
     /// The place for a credential with something in it that is not one token.
     Malformed,
     /// A token over the limit; it is not looked at.
@@ -55,7 +55,7 @@ pub enum Credential<'a> {
 
 /// A kind of place for a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum CredentialLocation {
     /// A header field.
     Header,
     /// A cookie.
@@ -64,7 +64,7 @@ pub enum Place {
     Query,
 }
 
-impl Place {
+impl CredentialLocation {
     /// Its name in the log.
     pub const fn name(self) -> &'static str {
         match self {
@@ -78,7 +78,7 @@ impl Place {
 /// A credential stands in a field that could not be written back safely: the host gave bytes in it that
 /// no HTTP message can hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Unwritable;
+pub struct UnremovableCredential;
 
 /// The names that are looked for in one kind of place.
 #[derive(Debug)]
@@ -131,7 +131,7 @@ impl TokenSource {
         let headers = self.headers.iter().map(|source| source.credential(head, self.max_bytes));
         let cookies = cookie::credentials(head, self.cookie_names(), self.max_bytes);
         let params = query::credentials(head, self.param_names(), self.max_bytes);
-        headers.chain(cookies).chain(params).fold(Credential::Absent, Credential::and)
+        headers.chain(cookies).chain(params).fold(Credential::Missing, Credential::and)
     }
 
     /// Removes the credentials from what the backend sees, whether or not one of them was used. A spelling that the filter
@@ -139,7 +139,7 @@ impl TokenSource {
     ///
     /// # Errors
     /// When one cannot be removed; then the request must not be forwarded.
-    pub fn strip(&self, head: &RequestHead) -> Result<Vec<HeaderEdit>, Unwritable> {
+    pub fn strip(&self, head: &RequestHead) -> Result<Vec<HeaderEdit>, UnremovableCredential> {
         let mut edits = Vec::new();
         for source in &self.headers {
             if !self.forward {
@@ -163,7 +163,11 @@ impl TokenSource {
     ///
     /// # Errors
     /// When one cannot be removed; then the request must not be forwarded.
-    pub fn strip_preflight(&self, head: &RequestHead, edits: Vec<HeaderEdit>) -> Result<Vec<HeaderEdit>, Unwritable> {
+    pub fn strip_preflight(
+        &self,
+        head: &RequestHead,
+        edits: Vec<HeaderEdit>,
+    ) -> Result<Vec<HeaderEdit>, UnremovableCredential> {
         let mut edits = edits;
         edits.retain(|edit| !matches!(edit, HeaderEdit::Rewrite(_)));
         let carriers = self.headers.iter().map(|source| source.name.as_str());
@@ -183,14 +187,14 @@ impl TokenSource {
 
     /// Whether a field of that name can carry a credential, in any spelling.
     pub fn is_carrier(&self, name: &str) -> bool {
-        let is_header = self.headers.iter().any(|source| source.name.is_meant_by(name) || source.is_unread(name));
+        let is_header = self.headers.iter().any(|source| source.name.folds_to(name) || source.is_unread(name));
         is_header || (!self.cookies.is_empty() && name.eq_ignore_ascii_case(cookie::FIELD))
     }
 }
 
 impl<'a> Credential<'a> {
     /// What stands in a place for a credential and is to be one token.
-    fn read(text: Cow<'a, [u8]>, place: Place, max_bytes: usize) -> Self {
+    fn read(text: Cow<'a, [u8]>, place: CredentialLocation, max_bytes: usize) -> Self {
         if text.len() > max_bytes {
             Self::TooLarge
         } else if is_token68(&text) {
@@ -203,11 +207,11 @@ impl<'a> Credential<'a> {
     /// What two places offer together.
     fn and(self, other: Self) -> Self {
         match (self, other) {
-            (Self::Absent, one) | (one, Self::Absent) => one,
+            (Self::Missing, one) | (one, Self::Missing) => one,
             (
-                Self::Token(..) | Self::Repeated | Self::Malformed | Self::TooLarge,
-                Self::Token(..) | Self::Repeated | Self::Malformed | Self::TooLarge,
-            ) => Self::Repeated,
+                Self::Token(..) | Self::Multiple | Self::Malformed | Self::TooLarge,
+                Self::Token(..) | Self::Multiple | Self::Malformed | Self::TooLarge,
+            ) => Self::Multiple,
         }
     }
 }

@@ -4,8 +4,8 @@
 use crate::signing::{AUDIENCE, ISSUER, SigningKey, key_set, payload, with};
 use okta_proxy_wasm::callout::HttpResponse;
 use okta_proxy_wasm::config;
-use okta_proxy_wasm::engine::{Arrival, Engine, Jitter, PortableVerifier, Room, StreamId, Verdict};
-use okta_proxy_wasm::http::{HeaderValue, Reply, RequestHead, is_token};
+use okta_proxy_wasm::engine::{Engine, Jitter, ParkingLimits, PortableVerifier, RequestOutcome, StreamId, Verdict};
+use okta_proxy_wasm::http::{HeaderValue, LocalResponse, RequestHead, is_token};
 use okta_proxy_wasm::unix_time::UnixTime;
 use serde_json::{Value, json};
 use wasm_bindgen_test::wasm_bindgen_test;
@@ -29,24 +29,26 @@ impl Gate {
 
     fn configured(configuration: Value) -> Self {
         let policy = config::load(configuration.to_string().as_bytes(), &config::no_environment).unwrap().policy;
-        let room = Room { requests: 0, bytes: 0 };
+        let room = ParkingLimits { requests: 0, bytes: 0 };
         Self { engine: Engine::new(policy, Box::new(PortableVerifier), room, UnixTime::from_secs(NOW)), streams: 0 }
     }
 
-    fn refuse(&mut self, fields: Vec<(String, Vec<u8>)>) -> (Reply, &'static str) {
+    fn refuse(&mut self, fields: Vec<(String, Vec<u8>)>) -> (LocalResponse, &'static str) {
         self.streams += 1;
         let now = UnixTime::from_secs(NOW);
         match self.engine.on_request(StreamId(self.streams), &RequestHead::new(fields), now) {
-            Arrival::Decided(decision) => match &decision.verdict {
+            RequestOutcome::Decision(decision) => match &decision.verdict {
                 Verdict::Deny(reply) => (reply.clone(), decision.audit.reason()),
                 Verdict::Allow(_) => panic!("allowed"),
             },
-            Arrival::Parked | Arrival::Answered(_) | Arrival::Asks(_) => panic!("not decided"),
+            RequestOutcome::Pending | RequestOutcome::LocalResponse(_) | RequestOutcome::NeedAttributes(_) => {
+                panic!("not decided")
+            }
         }
     }
 
     /// The reply to a request of this case with more fields; `:method` may be among them.
-    fn reply(&mut self, case: &Case, more: &[(&str, &str)]) -> Reply {
+    fn reply(&mut self, case: &Case, more: &[(&str, &str)]) -> LocalResponse {
         let (reply, reason) = self.refuse(case.fields(more));
         assert_eq!(reason, case.reason, "{} {more:?}", case.path);
         assert_safe(&reply);
@@ -177,17 +179,17 @@ fn cases() -> Vec<Case> {
 }
 
 /// Every value under a name.
-fn all<'a>(reply: &'a Reply, name: &str) -> Vec<&'a str> {
+fn all<'a>(reply: &'a LocalResponse, name: &str) -> Vec<&'a str> {
     let named = reply.headers.iter().filter(|(field, _)| field.as_str() == name);
     named.map(|(_, value)| value.as_str()).collect()
 }
 
-fn text(reply: &Reply) -> String {
+fn text(reply: &LocalResponse) -> String {
     String::from_utf8(reply.body.clone()).unwrap()
 }
 
 /// What holds for every answer there is.
-fn assert_safe(reply: &Reply) {
+fn assert_safe(reply: &LocalResponse) {
     assert_eq!(all(reply, "cache-control"), ["no-store"]);
     let mut names: Vec<&str> = reply.headers.iter().map(|(name, _)| name.as_str()).collect();
     for (name, value) in &reply.headers {
@@ -201,7 +203,7 @@ fn assert_safe(reply: &Reply) {
 }
 
 /// The answer that no gRPC client, browser or other origin asked for.
-fn assert_ordinary(reply: &Reply, case: &Case, realm: &str) {
+fn assert_ordinary(reply: &LocalResponse, case: &Case, realm: &str) {
     assert_eq!(reply.status, case.status);
     let challenge = case.challenge.map(|rest| format!("Bearer realm=\"{realm}\"{rest}"));
     assert_eq!(all(reply, "www-authenticate"), challenge.iter().collect::<Vec<_>>());
@@ -498,19 +500,19 @@ fn who_has_waited_is_answered_in_the_same_way() {
     configuration["responses"]["cors"] = json!({ "allow_origins": ["https://app.acme.com"] });
     let policy = config::load(configuration.to_string().as_bytes(), &config::no_environment).unwrap().policy;
     let start = UnixTime::from_secs(NOW);
-    let mut engine = Engine::new(policy, Box::new(PortableVerifier), Room::default(), start);
+    let mut engine = Engine::new(policy, Box::new(PortableVerifier), ParkingLimits::default(), start);
     let case = cases().pop().unwrap();
     let asked: [&[(&str, &str)]; 3] =
         [&[("origin", "https://app.acme.com")], &[(":method", "POST"), ("content-type", "application/grpc")], &[PAGE]];
     for (stream, more) in asked.iter().enumerate() {
         let head = RequestHead::new(case.fields(more));
-        assert!(matches!(engine.on_request(StreamId(stream as u32), &head, start), Arrival::Parked));
+        assert!(matches!(engine.on_request(StreamId(stream as u32), &head, start), RequestOutcome::Pending));
     }
     let mut outbox = engine.on_tick(start, Jitter(0));
     let another = json!({ "keys": [SigningKey::b("k1").jwk()] }).to_string().into_bytes();
     let fetched = Ok(HttpResponse::new(200, another));
     let ended = engine.on_fetched(outbox.fetches.remove(0).id, fetched, start);
-    let replies: Vec<&Reply> = ended
+    let replies: Vec<&LocalResponse> = ended
         .decided
         .iter()
         .map(|(_, decision)| match &decision.verdict {
@@ -639,7 +641,8 @@ fn no_request_gets_a_byte_of_its_token_or_a_place_of_its_own_choice_into_an_answ
         }
         let head = RequestHead::new(fields.clone());
         let now = UnixTime::from_secs(NOW);
-        let Arrival::Decided(decision) = gates[dice.below(2)].engine.on_request(StreamId(round), &head, now) else {
+        let RequestOutcome::Decision(decision) = gates[dice.below(2)].engine.on_request(StreamId(round), &head, now)
+        else {
             panic!("parked")
         };
         let Verdict::Deny(reply) = &decision.verdict else { continue };
@@ -662,7 +665,7 @@ fn no_request_gets_a_byte_of_its_token_or_a_place_of_its_own_choice_into_an_answ
         for origin in all(reply, "access-control-allow-origin") {
             let is_ours = origin == "https://app.acme.com"
                 || (origin.starts_with("https://") && origin.ends_with(".shop.acme.com"));
-            assert!(is_ours && head.the_only("origin") == Some(origin.as_bytes()), "{origin}");
+            assert!(is_ours && head.single("origin") == Some(origin.as_bytes()), "{origin}");
             readable += 1;
         }
     }

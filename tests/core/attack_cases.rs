@@ -18,7 +18,8 @@ use crate::signing::{AUDIENCE, ISSUER, payload, with};
 use okta_proxy_wasm::callout::CalloutResult;
 use okta_proxy_wasm::config;
 use okta_proxy_wasm::engine::{
-    Arrival, Decision, Engine, Fetch, FetchResult, Jitter, Outbox, PortableVerifier, Room, StreamId, Verdict,
+    Decision, Engine, Fetch, FetchResult, Jitter, Outbox, ParkingLimits, PortableVerifier, RequestOutcome, StreamId,
+    Verdict,
 };
 use okta_proxy_wasm::http::{HeaderEdit, RequestHead};
 use okta_proxy_wasm::jose::{Algorithm, Key, SignatureVerifier};
@@ -283,7 +284,7 @@ impl Scene {
         let environment = |name: &str| (name == "CLIENT_SECRET").then(|| CLIENT_SECRET.to_owned());
         let policy = config::load(configuration.to_string().as_bytes(), &environment).unwrap().policy;
         let (now, verified) = (UnixTime::from_secs(NOW), Counting::default());
-        let engine = Engine::new(policy, Box::new(verified.clone()), Room::default(), now);
+        let engine = Engine::new(policy, Box::new(verified.clone()), ParkingLimits::default(), now);
         Self { engine, now, verified, streams: 0, decided: Vec::new(), notes: Vec::new(), next_tick: None }
     }
 
@@ -298,9 +299,9 @@ impl Scene {
         let mut head = vec![(":method".to_owned(), b"GET".to_vec()), (":path".to_owned(), b"/accounts".to_vec())];
         head.extend(fields.iter().map(|(name, value)| ((*name).to_owned(), value.to_vec())));
         match self.engine.on_request(stream, &RequestHead::new(head), self.now) {
-            Arrival::Decided(decision) => Ok(*decision),
-            Arrival::Parked => Err(stream),
-            Arrival::Answered(_) | Arrival::Asks(_) => panic!("a question to the filter"),
+            RequestOutcome::Decision(decision) => Ok(*decision),
+            RequestOutcome::Pending => Err(stream),
+            RequestOutcome::LocalResponse(_) | RequestOutcome::NeedAttributes(_) => panic!("a question to the filter"),
         }
     }
 

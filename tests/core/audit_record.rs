@@ -10,7 +10,9 @@ use jsonschema::Validator;
 use okta_proxy_wasm::callout::{CalloutResult, HttpResponse, TransportError};
 use okta_proxy_wasm::config;
 use okta_proxy_wasm::engine::audit::MAX_BYTES;
-use okta_proxy_wasm::engine::{Arrival, Decision, Engine, Jitter, Outbox, PortableVerifier, Postponed, Room, StreamId};
+use okta_proxy_wasm::engine::{
+    Decision, Engine, Jitter, Outbox, ParkingLimits, PortableVerifier, Postponed, RequestOutcome, StreamId,
+};
 use okta_proxy_wasm::http::RequestHead;
 use okta_proxy_wasm::unix_time::UnixTime;
 use serde_json::{Value, json};
@@ -73,10 +75,10 @@ fn environment(name: &str) -> Option<String> {
 
 impl<'a> Scene<'a> {
     fn new(configuration: &Value, reader: &'a mut Reader) -> Self {
-        Self::with_room(configuration, Room::default(), reader)
+        Self::with_room(configuration, ParkingLimits::default(), reader)
     }
 
-    fn with_room(configuration: &Value, room: Room, reader: &'a mut Reader) -> Self {
+    fn with_room(configuration: &Value, room: ParkingLimits, reader: &'a mut Reader) -> Self {
         let policy = config::load(configuration.to_string().as_bytes(), &environment).unwrap().policy;
         let now = UnixTime::from_secs(NOW);
         Self { engine: Engine::new(policy, Box::new(PortableVerifier), room, now), now, streams: 0, reader }
@@ -95,9 +97,9 @@ impl<'a> Scene<'a> {
             }
         }
         match self.engine.on_request(StreamId(self.streams), &RequestHead::new(fields), self.now) {
-            Arrival::Decided(decision) => Some(self.reader.read(&decision)),
-            Arrival::Parked => None,
-            Arrival::Answered(_) | Arrival::Asks(_) => panic!("not decided"),
+            RequestOutcome::Decision(decision) => Some(self.reader.read(&decision)),
+            RequestOutcome::Pending => None,
+            RequestOutcome::LocalResponse(_) | RequestOutcome::NeedAttributes(_) => panic!("not decided"),
         }
     }
 
@@ -322,7 +324,7 @@ fn of_rules(reader: &mut Reader) {
 fn of_waits(reader: &mut Reader) {
     let configuration = json!({ "providers": { "okta": { "okta": { "domain": "acme.okta.com" }, "audiences": [AUDIENCE],
         "upstream": "okta" } } });
-    let mut scene = Scene::with_room(&configuration, Room { requests: 2, bytes: usize::MAX }, reader);
+    let mut scene = Scene::with_room(&configuration, ParkingLimits { requests: 2, bytes: usize::MAX }, reader);
     let good = token(json!({}));
     assert_eq!(scene.bearer("/", &good), None);
     assert_eq!(scene.reason("/", &good), "too_many_waiting");
@@ -507,7 +509,7 @@ fn logged(audit: Value, path: &str, token: &str, of: u32, id: impl Fn(u32) -> St
     let configuration = with(&demanding(), json!({ "audit": audit }));
     let policy = config::load(configuration.to_string().as_bytes(), &environment).unwrap().policy;
     let now = UnixTime::from_secs(NOW);
-    let mut engine = Engine::new(policy, Box::new(PortableVerifier), Room::default(), now);
+    let mut engine = Engine::new(policy, Box::new(PortableVerifier), ParkingLimits::default(), now);
     let (mut found, mut last) = (0, None);
     for number in 0..of {
         let fields = [
@@ -518,7 +520,9 @@ fn logged(audit: Value, path: &str, token: &str, of: u32, id: impl Fn(u32) -> St
             ("authorization", format!("Bearer {token}")),
         ];
         let head = RequestHead::new(fields.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect());
-        let Arrival::Decided(decision) = engine.on_request(StreamId(number), &head, now) else { panic!("parked") };
+        let RequestOutcome::Decision(decision) = engine.on_request(StreamId(number), &head, now) else {
+            panic!("parked")
+        };
         if decision.audit.is_logged() {
             found += 1;
             last = Some(serde_json::from_str(&decision.audit.to_json()).unwrap());
@@ -570,7 +574,7 @@ fn of_a_flood_of_refusals_a_few_are_logged_and_all_are_counted() {
             let start = [(":method", "GET"), (":authority", "a.com")]
                 .map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec()));
             let head = RequestHead::new(fields.into_iter().chain(start).collect());
-            let Arrival::Decided(decision) = scene.engine.on_request(StreamId(1), &head, scene.now) else {
+            let RequestOutcome::Decision(decision) = scene.engine.on_request(StreamId(1), &head, scene.now) else {
                 panic!("parked")
             };
             logged += u32::from(decision.audit.is_logged());

@@ -11,7 +11,8 @@ use crate::verdicts::reason;
 use okta_proxy_wasm::callout::HttpResponse;
 use okta_proxy_wasm::config;
 use okta_proxy_wasm::engine::{
-    Arrival, Attribute, AttributeValues, Decision, Engine, Jitter, PortableVerifier, Room, StreamId, Verdict,
+    Attribute, AttributeValues, Decision, Engine, Jitter, ParkingLimits, PortableVerifier, RequestOutcome, StreamId,
+    Verdict,
 };
 use okta_proxy_wasm::http::{HeaderName, RequestHead};
 use okta_proxy_wasm::unix_time::UnixTime;
@@ -32,7 +33,7 @@ fn configured(members: Value) -> Value {
 
 fn engine(configuration: &Value) -> Engine {
     let policy = config::load(configuration.to_string().as_bytes(), &config::no_environment).unwrap().policy;
-    Engine::new(policy, Box::new(PortableVerifier), Room::default(), UnixTime::from_secs(NOW))
+    Engine::new(policy, Box::new(PortableVerifier), ParkingLimits::default(), UnixTime::from_secs(NOW))
 }
 
 /// One rule for everything, with this condition.
@@ -57,10 +58,12 @@ fn known(values: &[(Attribute, &[u8])]) -> AttributeValues {
     known
 }
 
-fn decided(arrival: Arrival) -> Decision {
+fn decided(arrival: RequestOutcome) -> Decision {
     match arrival {
-        Arrival::Decided(decision) => *decision,
-        Arrival::Parked | Arrival::Answered(_) | Arrival::Asks(_) => panic!("not decided: {arrival:?}"),
+        RequestOutcome::Decision(decision) => *decision,
+        RequestOutcome::Pending | RequestOutcome::LocalResponse(_) | RequestOutcome::NeedAttributes(_) => {
+            panic!("not decided: {arrival:?}")
+        }
     }
 }
 
@@ -185,7 +188,9 @@ fn the_host_is_asked_only_what_the_rule_of_the_request_uses() {
     let office = head("/office", json!({}), &[]);
     for _ in 0..2 {
         // The second time its token is known.
-        let Arrival::Asks(asked) = engine.on_request(StreamId(1), &office, now) else { panic!("not asked") };
+        let RequestOutcome::NeedAttributes(asked) = engine.on_request(StreamId(1), &office, now) else {
+            panic!("not asked")
+        };
         assert_eq!(asked.as_ref(), [Attribute::SourceAddress, Attribute::TlsVersion]);
         let mut judge = |values: &[(Attribute, &[u8])]| {
             reason(&decided(engine.on_request_with(StreamId(1), &office, known(values), now)))
@@ -258,9 +263,9 @@ fn a_request_that_waits_is_judged_by_what_it_was_when_it_came() {
     ];
     for (stream, (device, address, _)) in (1..).zip(requests) {
         let head = head("/", json!({}), &[("x-device", device)]);
-        assert!(matches!(engine.on_request(StreamId(stream), &head, now), Arrival::Asks(_)));
+        assert!(matches!(engine.on_request(StreamId(stream), &head, now), RequestOutcome::NeedAttributes(_)));
         let values = known(&[(Attribute::SourceAddress, address.as_bytes())]);
-        assert!(matches!(engine.on_request_with(StreamId(stream), &head, values, now), Arrival::Parked));
+        assert!(matches!(engine.on_request_with(StreamId(stream), &head, values, now), RequestOutcome::Pending));
     }
     let body = key_set(&[&SigningKey::a("k1")]).to_string().into_bytes();
     let outcome = Ok(HttpResponse::new(200, body));
@@ -299,7 +304,9 @@ fn a_rule_without_a_token_may_have_a_condition_on_the_request_alone() {
     let mut engine = engine(&configured(json!({ "rules": rules, "bypass_cors_preflight": true })));
     let now = UnixTime::from_secs(NOW);
     let mut from = |head: &RequestHead, address: &[u8]| {
-        let Arrival::Asks(asked) = engine.on_request(StreamId(1), head, now) else { panic!("not asked") };
+        let RequestOutcome::NeedAttributes(asked) = engine.on_request(StreamId(1), head, now) else {
+            panic!("not asked")
+        };
         assert_eq!(asked.as_ref(), [Attribute::SourceAddress]);
         decided(engine.on_request_with(StreamId(1), head, known(&[(Attribute::SourceAddress, address)]), now))
     };

@@ -3,8 +3,8 @@
 
 use crate::signing::{AUDIENCE, ISSUER, SigningKey, key_set, payload, with};
 use okta_proxy_wasm::config;
-use okta_proxy_wasm::engine::{Arrival, Decision, Engine, PortableVerifier, Room, StreamId, Verdict};
-use okta_proxy_wasm::http::{HeaderEdit, HeaderValue, Reply, RequestHead};
+use okta_proxy_wasm::engine::{Decision, Engine, ParkingLimits, PortableVerifier, RequestOutcome, StreamId, Verdict};
+use okta_proxy_wasm::http::{HeaderEdit, HeaderValue, LocalResponse, RequestHead};
 use okta_proxy_wasm::unix_time::UnixTime;
 use serde_json::{Value, json};
 use wasm_bindgen_test::wasm_bindgen_test;
@@ -50,7 +50,7 @@ fn decide(responses: Value, path: &str, token: Option<&str>, more: &[(&str, &str
     let loaded = config::load(configuration(responses).to_string().as_bytes(), &environment).unwrap();
     assert!(!format!("{:?}", loaded.policy).contains(&SECRET[..8]), "the policy shows the secret");
     let now = UnixTime::from_secs(NOW);
-    let mut engine = Engine::new(loaded.policy, Box::new(PortableVerifier), Room::default(), now);
+    let mut engine = Engine::new(loaded.policy, Box::new(PortableVerifier), ParkingLimits::default(), now);
     let field = |(name, value): &(&str, &str)| ((*name).to_owned(), value.as_bytes().to_vec());
     let mut fields: Vec<_> = [(":authority", "api.acme.com"), (":path", path)].iter().map(field).collect();
     if !more.iter().any(|(name, _)| *name == ":method") {
@@ -59,12 +59,14 @@ fn decide(responses: Value, path: &str, token: Option<&str>, more: &[(&str, &str
     fields.extend(token.map(|token| field(&("authorization", &*format!("Bearer {token}")))));
     fields.extend(more.iter().map(field));
     match engine.on_request(StreamId(1), &RequestHead::new(fields), now) {
-        Arrival::Decided(decision) => *decision,
-        Arrival::Parked | Arrival::Answered(_) | Arrival::Asks(_) => panic!("not decided"),
+        RequestOutcome::Decision(decision) => *decision,
+        RequestOutcome::Pending | RequestOutcome::LocalResponse(_) | RequestOutcome::NeedAttributes(_) => {
+            panic!("not decided")
+        }
     }
 }
 
-fn reply(decision: &Decision) -> &Reply {
+fn reply(decision: &Decision) -> &LocalResponse {
     match &decision.verdict {
         Verdict::Deny(reply) => reply,
         Verdict::Allow(_) => panic!("allowed"),
@@ -72,7 +74,7 @@ fn reply(decision: &Decision) -> &Reply {
 }
 
 /// What is told of the refusal beside what everybody is told.
-fn told(reply: &Reply) -> Option<Value> {
+fn told(reply: &LocalResponse) -> Option<Value> {
     let mut values = reply.headers.iter().filter(|(name, _)| name.as_str() == "x-auth-debug").map(|(_, value)| value);
     let value = values.next()?;
     assert!(values.next().is_none() && HeaderValue::parse(value.as_str()).is_some(), "{value:?}");
@@ -181,7 +183,7 @@ fn the_secret_never_goes_on_to_the_backend() {
     // Nor as a trailer; and where nobody is told more the header is the backend's business.
     let engine = |responses: Value| {
         let loaded = config::load(configuration(responses).to_string().as_bytes(), &environment).unwrap();
-        Engine::new(loaded.policy, Box::new(PortableVerifier), Room::default(), UnixTime::from_secs(NOW))
+        Engine::new(loaded.policy, Box::new(PortableVerifier), ParkingLimits::default(), UnixTime::from_secs(NOW))
     };
     assert!(engine(json!({})).is_managed_trailer("X_Auth_Debug"));
     assert!(!engine(json!({ "debug": null })).is_managed_trailer("x-auth-debug"));
@@ -267,11 +269,11 @@ fn no_name_of_the_configuration_breaks_out_of_the_answer() {
     document["rules"] = json!([{ "match": { "path": "/" }, "require": { "claims": { hostile: "x" } } }]);
     let policy = config::load(document.to_string().as_bytes(), &environment).unwrap().policy;
     let now = UnixTime::from_secs(NOW);
-    let mut engine = Engine::new(policy, Box::new(PortableVerifier), Room::default(), now);
+    let mut engine = Engine::new(policy, Box::new(PortableVerifier), ParkingLimits::default(), now);
     let bearer = format!("Bearer {}", token());
     let fields = [(":method", "GET"), (":authority", "a"), (":path", "/"), ("authorization", &*bearer), SHOWN];
     let head = RequestHead::new(fields.map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec())).to_vec());
-    let Arrival::Decided(decision) = engine.on_request(StreamId(1), &head, now) else { panic!("not decided") };
+    let RequestOutcome::Decision(decision) = engine.on_request(StreamId(1), &head, now) else { panic!("not decided") };
     let reply = reply(&decision);
     let told = told(reply);
     assert_eq!(told, Some(json!({ "reason": "claim_unmet", "provider": hostile, "claims": [hostile] })));
@@ -291,7 +293,7 @@ fn whatever_lets_a_request_pass_the_secret_stays_here() {
     ]);
     let policy = config::load(document.to_string().as_bytes(), &environment).unwrap().policy;
     let now = UnixTime::from_secs(NOW);
-    let mut engine = Engine::new(policy, Box::new(PortableVerifier), Room::default(), now);
+    let mut engine = Engine::new(policy, Box::new(PortableVerifier), ParkingLimits::default(), now);
     let bearer = format!("Bearer {}", token());
     let authorized = [("authorization", &*bearer)];
     let preflight = [("origin", "https://app.acme.com"), ("access-control-request-method", "PUT")];
@@ -305,7 +307,9 @@ fn whatever_lets_a_request_pass_the_secret_stays_here() {
         let fields = [(":method", method), (":authority", "a"), (":path", path), SHOWN, ("x_auth_debug", "other")];
         let fields = fields.iter().chain(more).map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec()));
         let head = RequestHead::new(fields.collect());
-        let Arrival::Decided(decision) = engine.on_request(StreamId(1), &head, now) else { panic!("not decided") };
+        let RequestOutcome::Decision(decision) = engine.on_request(StreamId(1), &head, now) else {
+            panic!("not decided")
+        };
         let Verdict::Allow(edits) = &decision.verdict else { panic!("{path}: {}", decision.audit.reason()) };
         for name in ["x-auth-debug", "x_auth_debug"] {
             assert!(edits.iter().any(|edit| *edit == HeaderEdit::Remove(name.to_owned())), "{method} {path}: {name}");

@@ -7,8 +7,10 @@ use crate::signing::{AUDIENCE, ISSUER, SigningKey, key_set, payload, with};
 use crate::verdicts::{edits, reason};
 use okta_proxy_wasm::callout::HttpResponse;
 use okta_proxy_wasm::config;
-use okta_proxy_wasm::engine::{Arrival, Decision, Engine, Jitter, PortableVerifier, Room, StreamId, Verdict};
-use okta_proxy_wasm::http::{HeaderName, Reply, RequestHead};
+use okta_proxy_wasm::engine::{
+    Decision, Engine, Jitter, ParkingLimits, PortableVerifier, RequestOutcome, StreamId, Verdict,
+};
+use okta_proxy_wasm::http::{HeaderName, LocalResponse, RequestHead};
 use okta_proxy_wasm::unix_time::UnixTime;
 use serde_json::{Value, json};
 use wasm_bindgen_test::wasm_bindgen_test;
@@ -23,7 +25,7 @@ fn one_issuer() -> Value {
 
 fn engine(configuration: &Value) -> Engine {
     let loaded = config::load(configuration.to_string().as_bytes(), &config::no_environment).unwrap();
-    Engine::new(loaded.policy, Box::new(PortableVerifier), Room::default(), UnixTime::from_secs(NOW))
+    Engine::new(loaded.policy, Box::new(PortableVerifier), ParkingLimits::default(), UnixTime::from_secs(NOW))
 }
 
 fn decide(configuration: &Value, fields: &[(&str, &str)]) -> Decision {
@@ -34,8 +36,10 @@ fn decide(configuration: &Value, fields: &[(&str, &str)]) -> Decision {
 fn decide_at(configuration: &Value, fields: &[(&str, &str)]) -> Decision {
     let head = fields.iter().map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec())).collect();
     match engine(configuration).on_request(StreamId(1), &RequestHead::new(head), UnixTime::from_secs(NOW)) {
-        Arrival::Decided(decision) => *decision,
-        Arrival::Parked | Arrival::Answered(_) | Arrival::Asks(_) => panic!("not decided"),
+        RequestOutcome::Decision(decision) => *decision,
+        RequestOutcome::Pending | RequestOutcome::LocalResponse(_) | RequestOutcome::NeedAttributes(_) => {
+            panic!("not decided")
+        }
     }
 }
 
@@ -47,7 +51,7 @@ fn with_payload(changes: Value) -> Decision {
     with_token(&SigningKey::a("k1").token(&with(&payload(NOW), changes)))
 }
 
-fn reply(decision: &Decision) -> &Reply {
+fn reply(decision: &Decision) -> &LocalResponse {
     match &decision.verdict {
         Verdict::Deny(reply) => reply,
         Verdict::Allow(_) => panic!("allowed"),
@@ -375,7 +379,7 @@ fn a_request_that_waited_is_stripped_like_one_that_did_not() {
     configuration["providers"]["okta"]["jwks"] = json!({ "uri": format!("{ISSUER}/v1/keys") });
     configuration["providers"]["okta"]["upstream"] = json!("okta");
     let loaded = config::load(configuration.to_string().as_bytes(), &config::no_environment).unwrap();
-    let room = Room { requests: 100, bytes: 20_000 };
+    let room = ParkingLimits { requests: 100, bytes: 20_000 };
     let now = UnixTime::from_secs(NOW);
     let mut engine = Engine::new(loaded.policy, Box::new(PortableVerifier), room, now);
     let key = SigningKey::a("k1");
@@ -387,10 +391,12 @@ fn a_request_that_waited_is_stripped_like_one_that_did_not() {
         engine.on_request(StreamId(stream), &head, now)
     };
     let parked = arrive(1, format!("sid=1; access_token={token}; X=y"));
-    assert!(matches!(parked, Arrival::Parked), "{parked:?}");
+    assert!(matches!(parked, RequestOutcome::Pending), "{parked:?}");
     match arrive(2, format!("access_token={token}; big={}", "b".repeat(20_000))) {
-        Arrival::Decided(decision) => assert_eq!(reason(&decision), "too_many_waiting"),
-        Arrival::Parked | Arrival::Answered(_) | Arrival::Asks(_) => panic!("there is no room for its cookies"),
+        RequestOutcome::Decision(decision) => assert_eq!(reason(&decision), "too_many_waiting"),
+        RequestOutcome::Pending | RequestOutcome::LocalResponse(_) | RequestOutcome::NeedAttributes(_) => {
+            panic!("there is no room for its cookies")
+        }
     }
     let body = key_set(&[&key]).to_string().into_bytes();
     let outbox = engine.on_fetched(fetch.id, Ok(HttpResponse::new(200, body)), now);
@@ -414,8 +420,10 @@ fn a_token_is_good_before_exp_plus_the_skew_and_not_at_it() {
         let token = SigningKey::a("k1").token(&with(&payload(NOW), json!({ "exp": exp })));
         let head = RequestHead::new(vec![("authorization".to_owned(), format!("Bearer {token}").into_bytes())]);
         match engine(&one_issuer()).on_request(StreamId(1), &head, now) {
-            Arrival::Decided(decision) => reason(&decision),
-            Arrival::Parked | Arrival::Answered(_) | Arrival::Asks(_) => panic!("not decided"),
+            RequestOutcome::Decision(decision) => reason(&decision),
+            RequestOutcome::Pending | RequestOutcome::LocalResponse(_) | RequestOutcome::NeedAttributes(_) => {
+                panic!("not decided")
+            }
         }
     };
     let end = UnixTime::from_secs(NOW + 60);
@@ -492,7 +500,7 @@ fn token_of_each_issuer_of_a_provider_is_accepted_and_its_issuer_is_named() {
         let decision = decide(issuer, "/", json!({}));
         assert_eq!(edits(&decision), ["-authorization", &format!("x-issuer={issuer}")]);
         assert_eq!((&line(&decision)["provider"], &line(&decision)["issuer"]), (&json!("okta"), &json!(issuer)));
-        let told: Vec<_> = decision.told.iter().map(|entry| format!("{entry:?}")).collect();
+        let told: Vec<_> = decision.filter_state.iter().map(|entry| format!("{entry:?}")).collect();
         assert!(told.iter().any(|entry| entry.contains(issuer)), "{told:?}");
         let expired = decide(issuer, "/", json!({ "exp": NOW - 3600 }));
         assert_eq!((reason(&expired), &line(&expired)["issuer"]), ("token_expired", &json!(issuer)));

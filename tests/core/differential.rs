@@ -12,7 +12,7 @@ use std::process::{Command, Stdio};
 use crate::forge::{self, Forge, base64url, signature_of, with_signature};
 use crate::signing::{AUDIENCE, ISSUER};
 use okta_proxy_wasm::config;
-use okta_proxy_wasm::engine::{Arrival, Engine, PortableVerifier, Room, StreamId, Verdict};
+use okta_proxy_wasm::engine::{Engine, ParkingLimits, PortableVerifier, RequestOutcome, StreamId, Verdict};
 use okta_proxy_wasm::http::RequestHead;
 use okta_proxy_wasm::unix_time::UnixTime;
 use serde_json::{Map, Value, json};
@@ -594,10 +594,12 @@ fn ours(cases: &[Case]) -> Vec<&'static str> {
         "jwks": { "inline": { "keys": keys() } } } }, "token": { "max_bytes": 61440 } });
     let now = UnixTime::from_secs(NOW);
     let policy = config::load(configuration.to_string().as_bytes(), &config::no_environment).unwrap().policy;
-    let mut engine = Engine::new(policy, Box::new(PortableVerifier), Room::default(), now);
+    let mut engine = Engine::new(policy, Box::new(PortableVerifier), ParkingLimits::default(), now);
     let mut judge = |token: &str| {
         let head = RequestHead::new(vec![("authorization".to_owned(), format!("Bearer {token}").into_bytes())]);
-        let Arrival::Decided(decision) = engine.on_request(StreamId(1), &head, now) else { panic!("not decided") };
+        let RequestOutcome::Decision(decision) = engine.on_request(StreamId(1), &head, now) else {
+            panic!("not decided")
+        };
         assert_eq!(matches!(decision.verdict, Verdict::Allow(_)), decision.audit.reason() == "admitted");
         decision.audit.reason()
     };

@@ -4,8 +4,8 @@
 use crate::signing::{AUDIENCE, ISSUER, SigningKey, key_set, payload, with};
 use crate::verdicts::{edits, reason};
 use okta_proxy_wasm::config;
-use okta_proxy_wasm::engine::{Arrival, Decision, Engine, PortableVerifier, Room, StreamId, Verdict};
-use okta_proxy_wasm::http::{HeaderName, Reply, RequestHead};
+use okta_proxy_wasm::engine::{Decision, Engine, ParkingLimits, PortableVerifier, RequestOutcome, StreamId, Verdict};
+use okta_proxy_wasm::http::{HeaderName, LocalResponse, RequestHead};
 use okta_proxy_wasm::unix_time::UnixTime;
 use serde_json::{Value, json};
 use wasm_bindgen_test::wasm_bindgen_test;
@@ -26,10 +26,10 @@ impl Gate {
             "issuer": ISSUER, "audiences": [AUDIENCE], "jwks": { "inline": key_set(&[&SigningKey::a("k1")]) } } } });
         let loaded = config::load(with(&issuer, members).to_string().as_bytes(), &config::no_environment).unwrap();
         let (verifier, now) = (Box::new(PortableVerifier), UnixTime::from_secs(NOW));
-        Self { engine: Engine::new(loaded.policy, verifier, Room::default(), now), streams: 0 }
+        Self { engine: Engine::new(loaded.policy, verifier, ParkingLimits::default(), now), streams: 0 }
     }
 
-    fn arrive(&mut self, fields: &[(&str, &str)]) -> Arrival {
+    fn arrive(&mut self, fields: &[(&str, &str)]) -> RequestOutcome {
         self.streams += 1;
         let head = fields.iter().map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec())).collect();
         self.engine.on_request(StreamId(self.streams), &RequestHead::new(head), UnixTime::from_secs(NOW))
@@ -37,8 +37,10 @@ impl Gate {
 
     fn decide(&mut self, fields: &[(&str, &str)]) -> Decision {
         match self.arrive(fields) {
-            Arrival::Decided(decision) => *decision,
-            Arrival::Parked | Arrival::Answered(_) | Arrival::Asks(_) => panic!("not decided"),
+            RequestOutcome::Decision(decision) => *decision,
+            RequestOutcome::Pending | RequestOutcome::LocalResponse(_) | RequestOutcome::NeedAttributes(_) => {
+                panic!("not decided")
+            }
         }
     }
 
@@ -51,10 +53,10 @@ impl Gate {
     }
 
     /// The filter's own answer, if it gives one.
-    fn answer(&mut self, method: &str, host: &str, path: &str) -> Option<Reply> {
+    fn answer(&mut self, method: &str, host: &str, path: &str) -> Option<LocalResponse> {
         match self.arrive(&[(":method", method), (":authority", host), (":path", path)]) {
-            Arrival::Answered(reply) => Some(reply),
-            Arrival::Decided(_) | Arrival::Parked | Arrival::Asks(_) => None,
+            RequestOutcome::LocalResponse(reply) => Some(reply),
+            RequestOutcome::Decision(_) | RequestOutcome::Pending | RequestOutcome::NeedAttributes(_) => None,
         }
     }
 
@@ -78,7 +80,7 @@ fn refusal(decision: &Decision) -> (u16, String) {
 
 /// What is told of a decision: `name=value`.
 fn told(decision: &Decision) -> Vec<String> {
-    decision.told.iter().map(|entry| format!("{}={}", entry.name, entry.value.as_str())).collect()
+    decision.filter_state.iter().map(|entry| format!("{}={}", entry.name, entry.value.as_str())).collect()
 }
 
 fn payload_of(token: &str) -> &str {
@@ -191,7 +193,7 @@ fn nothing_is_told_unless_the_operator_wants_it_and_then_the_decision_first() {
     }
     for (written, expected) in [(json!(true), true), (json!(false), false), (json!(null), false)] {
         let decision = Gate::new(json!({ "clear_route_cache": written })).get(HOST, "/a", &good);
-        assert_eq!(decision.told.clears_route_cache, expected);
+        assert_eq!(decision.filter_state.clears_route_cache, expected);
     }
 }
 
@@ -257,7 +259,7 @@ fn metadata_are_public_before_every_rule_and_everything_else_there_is_not() {
         "protected_resources": [{ "resource": "https://api.acme.com/mcp" }],
     }));
     let path = format!("{METADATA}/mcp");
-    let fields = |reply: &Reply| {
+    let fields = |reply: &LocalResponse| {
         reply.headers.iter().map(|(name, value)| format!("{}: {}", name.as_str(), value.as_str())).collect::<Vec<_>>()
     };
     for method in ["GET", "HEAD"] {

@@ -7,8 +7,8 @@ use crate::signing::{AUDIENCE, ISSUER, SigningKey, key_set, payload, with};
 use okta_proxy_wasm::callout::{CalloutResult, HttpResponse, TransportError};
 use okta_proxy_wasm::config;
 use okta_proxy_wasm::engine::{
-    Arrival, Attribute, AttributeValues, BATCH, CallResult, Decision, Engine, Entropy, Inquiry, Jitter, Message,
-    Outbox, Poll, PortableVerifier, Postponed, Room, StreamId, Verdict,
+    Attribute, AttributeValues, BATCH, CallResult, Decision, Engine, Entropy, Inquiry, Jitter, Message, Outbox,
+    ParkingLimits, Poll, PortableVerifier, Postponed, RequestOutcome, StreamId, Verdict,
 };
 use okta_proxy_wasm::http::{HeadEdits, HeaderName, RequestHead};
 use okta_proxy_wasm::jose::private_key::NoRsaSigner;
@@ -74,10 +74,10 @@ impl Scene {
     }
 
     fn with(introspection: Value) -> Self {
-        Self::of(&configuration(introspection), Room::default())
+        Self::of(&configuration(introspection), ParkingLimits::default())
     }
 
-    fn of(configuration: &Value, room: Room) -> Self {
+    fn of(configuration: &Value, room: ParkingLimits) -> Self {
         let environment = |name: &str| (name == "OKTA_CLIENT_SECRET").then(|| SECRET.to_owned());
         let loaded = config::load(configuration.to_string().as_bytes(), &environment).unwrap();
         let now = UnixTime::from_secs(START);
@@ -101,13 +101,13 @@ impl Scene {
             ("authorization".to_owned(), format!("Bearer {token}").into_bytes()),
         ]);
         match self.engine.on_request(stream, &head, self.now) {
-            Arrival::Decided(decision) => {
+            RequestOutcome::Decision(decision) => {
                 let reason = decision.audit.reason();
                 self.decided.push((stream, *decision));
                 (stream, Some(reason))
             }
-            Arrival::Parked => (stream, None),
-            Arrival::Answered(_) | Arrival::Asks(_) => panic!("a question to the filter"),
+            RequestOutcome::Pending => (stream, None),
+            RequestOutcome::LocalResponse(_) | RequestOutcome::NeedAttributes(_) => panic!("a question to the filter"),
         }
     }
 
@@ -276,11 +276,11 @@ fn opaque_tokens_are_refused_for_what_the_answer_says() {
 #[wasm_bindgen_test(unsupported = test)]
 fn without_anybody_to_ask_an_opaque_token_is_refused_at_once() {
     let mut nobody = configuration(json!({ "opaque_tokens": false }));
-    let mut scene = Scene::of(&nobody, Room::default());
+    let mut scene = Scene::of(&nobody, ParkingLimits::default());
     assert_eq!(scene.request("opaque").1, Some("token_opaque"));
     nobody["providers"]["okta"].as_object_mut().unwrap().remove("introspection");
     nobody["rules"] = json!([]);
-    let mut scene = Scene::of(&nobody, Room::default());
+    let mut scene = Scene::of(&nobody, ParkingLimits::default());
     assert_eq!(scene.request("opaque").1, Some("token_opaque"));
     assert_eq!(scene.tick().len(), 0);
 }
@@ -308,7 +308,7 @@ fn a_jwt_that_is_new_is_proved_first_and_then_asked_about() {
     for cache in [json!({}), json!({ "max_tokens": 0 })] {
         let mut document = configuration(json!({}));
         document["cache"] = cache;
-        let mut scene = Scene::of(&document, Room::default());
+        let mut scene = Scene::of(&document, ParkingLimits::default());
         assert_eq!(scene.ask_and_answer("/asked", &jwt(), active(json!({}))), "admitted");
         for (answer, reason) in [
             (json!({ "sub": "bob@acme.com" }), "introspection_mismatch"),
@@ -349,7 +349,7 @@ fn tokens_that_only_their_issuer_can_judge_are_asked_about_whatever_they_look_li
     let of_org =
         |changes| with(&json!({ "iss": org, "aud": org, "exp": START + 600, "sub": "alice@acme.com" }), changes);
     let (jwt, answer) = (SigningKey::a("k1").token(&of_org(json!({}))), || active(json!({ "iss": org, "aud": org })));
-    let mut scene = Scene::of(&configuration, Room::default());
+    let mut scene = Scene::of(&configuration, ParkingLimits::default());
     assert_eq!(scene.request(&jwt).1, None, "nothing of it is believed here");
     let call = scene.tick_begins_a_call();
     let request = scene.engine.call_request(call.id, &Entropy([1; 32]), &NoRsaSigner, scene.now).unwrap();
@@ -385,7 +385,7 @@ fn provider_that_the_audience_selects_is_asked_and_its_audiences_count() {
     };
     let configuration =
         json!({ "providers": { "a": provider("0oaA", "api://a", true), "b": provider("0oaB", "api://b", false) } });
-    let mut scene = Scene::of(&configuration, Room::default());
+    let mut scene = Scene::of(&configuration, ParkingLimits::default());
     let jwt = |audience: Value| {
         SigningKey::a("k1").token(&json!({ "iss": org, "aud": audience, "exp": START + 600, "sub": "alice@acme.com" }))
     };
@@ -426,7 +426,7 @@ fn a_rule_has_the_selected_provider_of_a_jwt_asked() {
     for (key, audience, provider) in
         [(SigningKey::a("k1"), AUDIENCE, "okta"), (SigningKey::b("k1"), "api://second", "second")]
     {
-        let mut scene = Scene::of(&configuration, Room::default());
+        let mut scene = Scene::of(&configuration, ParkingLimits::default());
         let token = key.token(&with(&payload(START), json!({ "aud": audience })));
         let (stream, decided) = scene.request_for("/asked", &token);
         assert_eq!(decided, None);
@@ -563,7 +563,7 @@ fn a_stale_answer_serves_only_where_the_operator_says_so_and_is_marked() {
 
 #[wasm_bindgen_test(unsupported = test)]
 fn tokens_of_which_nothing_is_known_take_half_of_the_room_at_most() {
-    let room = Room { requests: 8, bytes: 1024 * 1024 };
+    let room = ParkingLimits { requests: 8, bytes: 1024 * 1024 };
     let mut scene = Scene::of(&configuration(json!({})), room);
     assert_eq!(scene.ask_and_answer("/", "known", active(json!({}))), "admitted");
     scene.pass(30_000);
@@ -620,7 +620,7 @@ fn a_queued_call_is_dropped_when_the_last_request_that_waits_for_it_closes() {
 
 #[wasm_bindgen_test(unsupported = test)]
 fn a_request_that_may_not_wait_causes_no_call() {
-    let room = Room { requests: 8, bytes: 1024 * 1024 };
+    let room = ParkingLimits { requests: 8, bytes: 1024 * 1024 };
     let mut scene = Scene::of(&configuration(json!({})), room);
     for token in 0..4 {
         assert_eq!(scene.request(&format!("random{token}")).1, None);
@@ -643,11 +643,11 @@ impl Addressed {
             .as_array_mut()
             .unwrap()
             .push(json!({ "name": "named", "match": { "path": "/named" }, "require": { "condition": condition } }));
-        let mut scene = Scene::of(&document, Room::default());
+        let mut scene = Scene::of(&document, ParkingLimits::default());
         let environment = |name: &str| (name == "OKTA_CLIENT_SECRET").then(|| SECRET.to_owned());
         let policy = config::load(document.to_string().as_bytes(), &environment).unwrap().policy;
-        let engine = Engine::new(policy, Box::new(PortableVerifier), Room::default(), scene.now);
-        scene.engine = engine.asking_for_addresses();
+        let engine = Engine::new(policy, Box::new(PortableVerifier), ParkingLimits::default(), scene.now);
+        scene.engine = engine.with_client_addresses();
         Self(scene)
     }
 
@@ -664,7 +664,7 @@ impl Addressed {
         ]);
         let (mut values, mut asked) = (AttributeValues::default(), Vec::new());
         let mut arrival = scene.engine.on_request(stream, &head, scene.now);
-        while let Arrival::Asks(attributes) = &arrival {
+        while let RequestOutcome::NeedAttributes(attributes) = &arrival {
             for attribute in attributes.iter() {
                 let value = if *attribute == Attribute::SourceAddress { address } else { "api.acme.com" };
                 values.insert(*attribute, value.as_bytes().to_vec());
@@ -674,9 +674,9 @@ impl Addressed {
             arrival = scene.engine.on_request_with(stream, &head, values.clone(), scene.now);
         }
         match arrival {
-            Arrival::Decided(decision) => (Some(decision.audit.reason()), asked),
-            Arrival::Parked => (None, asked),
-            Arrival::Answered(_) | Arrival::Asks(_) => panic!("a question to the filter"),
+            RequestOutcome::Decision(decision) => (Some(decision.audit.reason()), asked),
+            RequestOutcome::Pending => (None, asked),
+            RequestOutcome::LocalResponse(_) | RequestOutcome::NeedAttributes(_) => panic!("a question to the filter"),
         }
     }
 }
@@ -786,15 +786,17 @@ impl Scene {
         let head =
             RequestHead::new(vec![(":method".to_owned(), b"GET".to_vec()), (":path".to_owned(), b"/ready".to_vec())]);
         match self.engine.on_request(StreamId(0), &head, self.now) {
-            Arrival::Answered(reply) => reply.status == 200,
-            Arrival::Decided(_) | Arrival::Parked | Arrival::Asks(_) => panic!("not the filter's own"),
+            RequestOutcome::LocalResponse(reply) => reply.status == 200,
+            RequestOutcome::Decision(_) | RequestOutcome::Pending | RequestOutcome::NeedAttributes(_) => {
+                panic!("not the filter's own")
+            }
         }
     }
 }
 
 #[wasm_bindgen_test(unsupported = test)]
 fn who_is_on_the_list_is_refused_at_once_remembered_or_not() {
-    let mut scene = Scene::of(&with_list(json!({})), Room::default());
+    let mut scene = Scene::of(&with_list(json!({})), ParkingLimits::default());
     let (waits, reason) = scene.request(&jwt());
     assert_eq!(reason, None, "the first poll comes");
     scene.list(500, &json!({}));
@@ -827,7 +829,7 @@ fn who_is_on_the_list_is_refused_at_once_remembered_or_not() {
 
 #[wasm_bindgen_test(unsupported = test)]
 fn requests_that_come_before_the_first_list_wait_for_it_and_are_decided_by_it() {
-    let mut scene = Scene::of(&with_list(json!({})), Room::default());
+    let mut scene = Scene::of(&with_list(json!({})), ParkingLimits::default());
     let revoked = SigningKey::a("k1").token(&with(&payload(START), json!({ "sub": "mallory" })));
     let (bad, _) = scene.request(&revoked);
     let (good, _) = scene.request(&jwt());
@@ -857,12 +859,12 @@ fn requests_that_come_before_the_first_list_wait_for_it_and_are_decided_by_it() 
 
 #[wasm_bindgen_test(unsupported = test)]
 fn a_request_that_waits_for_the_first_list_is_decided_by_the_one_that_other_workers_hold() {
-    let mut holder = Scene::of(&with_list(json!({})), Room::default());
+    let mut holder = Scene::of(&with_list(json!({})), ParkingLimits::default());
     let poll = holder.tick_begins_a_poll();
     let body = json!({ "revoked": [{ "sub": "mallory" }] }).to_string().into_bytes();
     let outcome = Ok(HttpResponse::new(200, body));
     let news = holder.engine.on_polled(poll.number, outcome, holder.now, NO_JITTER).list_news.unwrap();
-    let mut scene = Scene::of(&with_list(json!({})), Room::default());
+    let mut scene = Scene::of(&with_list(json!({})), ParkingLimits::default());
     assert!(scene.engine.lacks_list() && scene.engine.list_record() == holder.engine.list_record());
     let revoked = SigningKey::a("k1").token(&with(&payload(START), json!({ "sub": "mallory" })));
     let waiting = [revoked, jwt()].map(|token| scene.request(&token).0);
@@ -881,7 +883,7 @@ fn with_two_issuers() -> Value {
 
 #[wasm_bindgen_test(unsupported = test)]
 fn issuer_of_an_opaque_token_is_the_one_in_the_introspection_response() {
-    let mut scene = Scene::of(&with_two_issuers(), Room::default());
+    let mut scene = Scene::of(&with_two_issuers(), ParkingLimits::default());
     scene.list(200, &json!({ "revoked": [] }));
     for (token, issuer) in [("o1", ISSUER), ("o2", "https://login.acme.com/oauth2/default")] {
         assert_eq!(scene.ask_and_answer("/", token, active(json!({ "iss": issuer }))), "admitted");
@@ -898,7 +900,7 @@ fn issuer_of_an_opaque_token_is_the_one_in_the_introspection_response() {
 
 #[wasm_bindgen_test(unsupported = test)]
 fn entry_of_the_revocation_list_is_for_the_issuer_that_the_token_names() {
-    let mut scene = Scene::of(&with_two_issuers(), Room::default());
+    let mut scene = Scene::of(&with_two_issuers(), ParkingLimits::default());
     let second = "https://login.acme.com/oauth2/default";
     let jwt_of = |issuer: &str| SigningKey::a("k1").token(&with(&payload(START), json!({ "iss": issuer })));
     scene.list(200, &json!({ "revoked": [] }));

@@ -18,7 +18,7 @@ use crate::signing::{AUDIENCE, ISSUER};
 use okta_proxy_wasm::callout::{HttpResponse, TransportError};
 use okta_proxy_wasm::config;
 use okta_proxy_wasm::engine::{
-    Arrival, Decision, Engine, Fetch, Jitter, Outbox, PortableVerifier, Room, StreamId, Verdict,
+    Decision, Engine, Fetch, Jitter, Outbox, ParkingLimits, PortableVerifier, RequestOutcome, StreamId, Verdict,
 };
 use okta_proxy_wasm::http::RequestHead;
 use okta_proxy_wasm::keys::fetch::FetchCause;
@@ -161,7 +161,7 @@ impl<'a> Model<'a> {
         let policy = config::load(configuration.to_string().as_bytes(), &config::no_environment).unwrap().policy;
         let now = UnixTime::from_secs(START);
         // Half of the places is for tokens that wait for a key.
-        let room = Room { requests: 2 * ROOM, bytes: usize::MAX };
+        let room = ParkingLimits { requests: 2 * ROOM, bytes: usize::MAX };
         Self {
             tokens,
             engine: Engine::new(policy, Box::new(PortableVerifier), room, now),
@@ -297,12 +297,12 @@ impl<'a> Model<'a> {
         let stream = StreamId(self.streams);
         let head = RequestHead::new(vec![("authorization".to_owned(), self.tokens[token].bearer.clone())]);
         match self.engine.on_request(stream, &head, self.now) {
-            Arrival::Decided(decision) => {
+            RequestOutcome::Decision(decision) => {
                 self.judge(token, came, None, &decision);
                 self.done.insert(stream);
                 Some(decision.audit.reason())
             }
-            Arrival::Parked => {
+            RequestOutcome::Pending => {
                 if let Some(verdict) = self.verdict(token) {
                     assert_eq!(verdict, "signature_invalid", "parked though it could be decided");
                     assert!(self.failed_waiting() < FAILED_ROOM, "too many wait whose signature fails");
@@ -315,7 +315,7 @@ impl<'a> Model<'a> {
                 self.waiting.insert(stream, Waiting { token, deadline: self.now.plus(DEADLINE), came });
                 None
             }
-            Arrival::Answered(_) | Arrival::Asks(_) => panic!("a question to the filter"),
+            RequestOutcome::LocalResponse(_) | RequestOutcome::NeedAttributes(_) => panic!("a question to the filter"),
         }
     }
 

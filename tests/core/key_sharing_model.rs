@@ -16,8 +16,8 @@ use crate::signing::{self, AUDIENCE, ISSUER, SigningKey, key_set, payload, with}
 use okta_proxy_wasm::callout::HttpResponse;
 use okta_proxy_wasm::config;
 use okta_proxy_wasm::engine::{
-    Arrival, Engine, Fetch, FetchCause, FetchId, Jitter, KeyLease, Lease, Outbox, PortableVerifier, Record as _, Room,
-    SharedOutcome, StreamId,
+    Engine, Fetch, FetchCause, FetchId, Jitter, KeyLease, Lease, Outbox, ParkingLimits, PortableVerifier, Record as _,
+    RequestOutcome, SharedOutcome, StreamId,
 };
 use okta_proxy_wasm::http::RequestHead;
 use okta_proxy_wasm::unix_time::UnixTime;
@@ -132,7 +132,7 @@ impl Process {
         let worker = |_| {
             let loaded = config::load(configuration.to_string().as_bytes(), &config::no_environment).unwrap();
             let now = UnixTime::from_millis(START);
-            let engine = Engine::new(loaded.policy, Box::new(PortableVerifier), Room::default(), now);
+            let engine = Engine::new(loaded.policy, Box::new(PortableVerifier), ParkingLimits::default(), now);
             Worker { engine, streams: BTreeMap::new(), in_flight: None, awaiting: None, held: None }
         };
         let mut random = Random(seed);
@@ -272,11 +272,11 @@ impl Process {
         let head = RequestHead::new(vec![("authorization".to_owned(), format!("Bearer {token}").into_bytes())]);
         let now = self.now();
         match self.workers[at].engine.on_request(stream, &head, now) {
-            Arrival::Decided(decision) => self.judge(at, kind, decision.audit.reason()),
-            Arrival::Parked => {
+            RequestOutcome::Decision(decision) => self.judge(at, kind, decision.audit.reason()),
+            RequestOutcome::Pending => {
                 self.workers[at].streams.insert(stream, kind);
             }
-            Arrival::Answered(_) | Arrival::Asks(_) => panic!("a question"),
+            RequestOutcome::LocalResponse(_) | RequestOutcome::NeedAttributes(_) => panic!("a question"),
         }
     }
 

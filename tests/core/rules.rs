@@ -9,7 +9,8 @@ use crate::verdicts::{edits, reason};
 use okta_proxy_wasm::callout::HttpResponse;
 use okta_proxy_wasm::config;
 use okta_proxy_wasm::engine::{
-    Algorithm, Arrival, Decision, Engine, Jitter, PortableVerifier, Room, SignatureVerifier, StreamId, Verdict,
+    Algorithm, Decision, Engine, Jitter, ParkingLimits, PortableVerifier, RequestOutcome, SignatureVerifier, StreamId,
+    Verdict,
 };
 use okta_proxy_wasm::http::{HeaderName, RequestHead};
 use okta_proxy_wasm::jose::Key;
@@ -45,10 +46,10 @@ impl Gate {
         let policy = config::load(configuration.to_string().as_bytes(), &config::no_environment).unwrap().policy;
         let (checked, now) = (Rc::default(), UnixTime::from_secs(NOW));
         let verifier = Box::new(Counting(Rc::clone(&checked)));
-        Self { engine: Engine::new(policy, verifier, Room::default(), now), checked, now, streams: 0 }
+        Self { engine: Engine::new(policy, verifier, ParkingLimits::default(), now), checked, now, streams: 0 }
     }
 
-    fn arrive(&mut self, fields: &[(&str, &str)]) -> Arrival {
+    fn arrive(&mut self, fields: &[(&str, &str)]) -> RequestOutcome {
         self.streams += 1;
         let head = fields.iter().map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec())).collect();
         self.engine.on_request(StreamId(self.streams), &RequestHead::new(head), self.now)
@@ -57,8 +58,10 @@ impl Gate {
     /// The decision on exactly these fields.
     fn decide(&mut self, fields: &[(&str, &str)]) -> Decision {
         match self.arrive(fields) {
-            Arrival::Decided(decision) => *decision,
-            Arrival::Parked | Arrival::Answered(_) | Arrival::Asks(_) => panic!("not decided"),
+            RequestOutcome::Decision(decision) => *decision,
+            RequestOutcome::Pending | RequestOutcome::LocalResponse(_) | RequestOutcome::NeedAttributes(_) => {
+                panic!("not decided")
+            }
         }
     }
 
@@ -334,8 +337,10 @@ fn a_preflight_is_one_only_with_all_that_a_browser_sends() {
     let fields = fields.map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec())).to_vec();
     let head = RequestHead::new(fields).followed_by_more();
     match gate.engine.on_request(StreamId(1_000), &head, gate.now) {
-        Arrival::Decided(decision) => assert_eq!(reason(&decision), "token_missing"),
-        other @ (Arrival::Parked | Arrival::Answered(_) | Arrival::Asks(_)) => panic!("{other:?}"),
+        RequestOutcome::Decision(decision) => assert_eq!(reason(&decision), "token_missing"),
+        other @ (RequestOutcome::Pending | RequestOutcome::LocalResponse(_) | RequestOutcome::NeedAttributes(_)) => {
+            panic!("{other:?}")
+        }
     }
     // The method twice: it is not known which one counts.
     let decision = gate.decide(&[(":method", "OPTIONS"), (":method", "OPTIONS"), (":path", "/a"), origin, wanted]);
@@ -830,7 +835,7 @@ fn who_waits_is_decided_under_the_rule_of_the_own_path() {
     let first = gate.streams + 1;
     for (path, bearer, ..) in rows {
         let arrival = gate.arrive(&[(":method", "GET"), (":path", path), ("authorization", bearer)]);
-        assert!(matches!(arrival, Arrival::Parked), "{path}: {arrival:?}");
+        assert!(matches!(arrival, RequestOutcome::Pending), "{path}: {arrival:?}");
     }
     let fetch = gate.engine.on_tick(gate.now, Jitter(0)).fetches.remove(0);
     let body = key_set(&[&key]).to_string().into_bytes();

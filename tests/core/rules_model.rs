@@ -12,7 +12,7 @@ use std::rc::Rc;
 use crate::signing::{AUDIENCE, ISSUER, SigningKey, key_set, payload, with};
 use okta_proxy_wasm::config;
 use okta_proxy_wasm::engine::{
-    Algorithm, Arrival, Decision, Engine, PortableVerifier, Room, SignatureVerifier, StreamId, Verdict,
+    Algorithm, Decision, Engine, ParkingLimits, PortableVerifier, RequestOutcome, SignatureVerifier, StreamId, Verdict,
 };
 use okta_proxy_wasm::http::{HeaderEdit, RequestHead};
 use okta_proxy_wasm::jose::Key;
@@ -604,7 +604,7 @@ fn nothing_passes_that_a_naive_reader_of_the_rules_refuses() {
         let loaded = config::load(configuration.to_string().as_bytes(), &config::no_environment);
         let policy = loaded.unwrap_or_else(|faults| panic!("{faults:?} in {document}")).policy;
         let now = UnixTime::from_secs(NOW);
-        let mut engine = Engine::new(policy, Box::new(verifier.clone()), Room::default(), now);
+        let mut engine = Engine::new(policy, Box::new(verifier.clone()), ParkingLimits::default(), now);
         let has_rules = document["rules"].as_array().is_some_and(|rules| !rules.is_empty());
         let names_hosts =
             document["rules"].as_array().into_iter().flatten().any(|rule| !rule["match"]["hosts"].is_null());
@@ -612,7 +612,7 @@ fn nothing_passes_that_a_naive_reader_of_the_rules_refuses() {
             let request = Request::random(&mut random);
             let credential = &credentials[random.below(credentials.len())];
             let stream = StreamId(u32::try_from(stream).unwrap());
-            let Arrival::Decided(decision) = engine.on_request(stream, &request.head(credential), now) else {
+            let RequestOutcome::Decision(decision) = engine.on_request(stream, &request.head(credential), now) else {
                 panic!("not decided with inline keys")
             };
             let found = answered(&decision);

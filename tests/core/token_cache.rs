@@ -10,7 +10,8 @@ use crate::signing::{SigningKey, key_set, payload, with};
 use okta_proxy_wasm::callout::HttpResponse;
 use okta_proxy_wasm::config;
 use okta_proxy_wasm::engine::{
-    Algorithm, Arrival, Decision, Engine, Jitter, PortableVerifier, Room, SignatureVerifier, StreamId, Verdict,
+    Algorithm, Decision, Engine, Jitter, ParkingLimits, PortableVerifier, RequestOutcome, SignatureVerifier, StreamId,
+    Verdict,
 };
 use okta_proxy_wasm::http::{HeaderEdit, RequestHead};
 use okta_proxy_wasm::jose::Key;
@@ -55,7 +56,8 @@ impl Scene {
         let policy = config::load(configuration.to_string().as_bytes(), &config::no_environment).unwrap().policy;
         let (checked, now) = (Rc::default(), UnixTime::from_secs(START));
         let verifier = Box::new(Counting(Rc::clone(&checked)));
-        let mut scene = Self { engine: Engine::new(policy, verifier, Room::default(), now), checked, now, streams: 0 };
+        let mut scene =
+            Self { engine: Engine::new(policy, verifier, ParkingLimits::default(), now), checked, now, streams: 0 };
         scene.fetch(keys);
         scene
     }
@@ -74,7 +76,7 @@ impl Scene {
         self
     }
 
-    fn request(&mut self, fields: &[(&str, &str)]) -> Arrival {
+    fn request(&mut self, fields: &[(&str, &str)]) -> RequestOutcome {
         self.streams += 1;
         let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), value.as_bytes().to_vec());
         let head = RequestHead::new(fields.iter().map(owned).collect());
@@ -83,8 +85,10 @@ impl Scene {
 
     fn decision(&mut self, fields: &[(&str, &str)]) -> Decision {
         match self.request(fields) {
-            Arrival::Decided(decision) => *decision,
-            Arrival::Parked | Arrival::Answered(_) | Arrival::Asks(_) => panic!("not decided"),
+            RequestOutcome::Decision(decision) => *decision,
+            RequestOutcome::Pending | RequestOutcome::LocalResponse(_) | RequestOutcome::NeedAttributes(_) => {
+                panic!("not decided")
+            }
         }
     }
 
@@ -92,9 +96,9 @@ impl Scene {
     fn judge(&mut self, token: &str) -> (&'static str, usize) {
         let before = self.checked.get();
         let reason = match self.request(&[("authorization", &format!("Bearer {token}"))]) {
-            Arrival::Decided(decision) => decision.audit.reason(),
-            Arrival::Parked => "parked",
-            Arrival::Answered(_) | Arrival::Asks(_) => panic!("a question to the filter"),
+            RequestOutcome::Decision(decision) => decision.audit.reason(),
+            RequestOutcome::Pending => "parked",
+            RequestOutcome::LocalResponse(_) | RequestOutcome::NeedAttributes(_) => panic!("a question to the filter"),
         };
         (reason, self.checked.get() - before)
     }
@@ -299,7 +303,7 @@ fn of_many_that_wait_with_the_same_token_one_is_verified() {
     scene.at(START + 5);
     let fetch = scene.engine.on_tick(scene.now, Jitter(u16::MAX)).fetches.remove(0);
     for _ in 0..100 {
-        assert!(matches!(scene.request(&[("authorization", &bearer)]), Arrival::Parked));
+        assert!(matches!(scene.request(&[("authorization", &bearer)]), RequestOutcome::Pending));
     }
     let body = key_set(&[&key]).to_string().into_bytes();
     let answer = Ok(HttpResponse::new(200, body));

@@ -7,8 +7,8 @@ use crate::signing::{self, SigningKey, key_set, payload, with};
 use okta_proxy_wasm::callout::{CalloutResult, HttpResponse, TransportError};
 use okta_proxy_wasm::config;
 use okta_proxy_wasm::engine::{
-    Arrival, BATCH, Decision, Engine, Fetch, FetchCause, FetchResult, Jitter, KeyLease, Lease, Outbox,
-    PortableVerifier, Room, SharedOutcome, StreamId, TokenBucket, Verdict,
+    BATCH, Decision, Engine, Fetch, FetchCause, FetchResult, Jitter, KeyLease, Lease, Outbox, ParkingLimits,
+    PortableVerifier, RequestOutcome, SharedOutcome, StreamId, TokenBucket, Verdict,
 };
 use okta_proxy_wasm::http::{HeaderName, RequestHead};
 use okta_proxy_wasm::unix_time::UnixTime;
@@ -31,16 +31,16 @@ struct Scene {
 
 impl Scene {
     fn new() -> Self {
-        Self::with_room(Room::default())
+        Self::with_room(ParkingLimits::default())
     }
 
-    fn with_room(room: Room) -> Self {
+    fn with_room(room: ParkingLimits) -> Self {
         let configuration = json!({ "providers": { "okta": {
             "okta": { "domain": "acme.okta.com" }, "audiences": ["api://default"], "upstream": "okta" } } });
         Self::of(&configuration, room)
     }
 
-    fn of(configuration: &Value, room: Room) -> Self {
+    fn of(configuration: &Value, room: ParkingLimits) -> Self {
         let loaded = config::load(configuration.to_string().as_bytes(), &config::no_environment).unwrap();
         let now = UnixTime::from_secs(START);
         let engine = Engine::new(loaded.policy, Box::new(PortableVerifier), room, now);
@@ -57,13 +57,13 @@ impl Scene {
         self.next_stream += 1;
         let head = RequestHead::new(vec![("authorization".to_owned(), format!("Bearer {token}").into_bytes())]);
         match self.engine.on_request(stream, &head, self.now) {
-            Arrival::Decided(decision) => {
+            RequestOutcome::Decision(decision) => {
                 let reason = decision.audit.reason();
                 self.decided.push((stream, *decision));
                 (stream, Some(reason))
             }
-            Arrival::Parked => (stream, None),
-            Arrival::Answered(_) | Arrival::Asks(_) => panic!("a question to the filter"),
+            RequestOutcome::Pending => (stream, None),
+            RequestOutcome::LocalResponse(_) | RequestOutcome::NeedAttributes(_) => panic!("a question to the filter"),
         }
     }
 
@@ -270,7 +270,7 @@ fn a_key_that_is_published_two_seconds_after_its_first_token_is_never_called_unk
         let mut scene = Scene::of(
             &json!({ "providers": { "okta": { "okta": { "domain": "acme.okta.com" }, "audiences": ["api://default"],
                 "upstream": "okta", "jwks": { "timeout": timeout } } } }),
-            Room::default(),
+            ParkingLimits::default(),
         );
         let fetch = scene.tick_begins_a_fetch();
         scene.answer(&fetch, published(&[&old]));
@@ -518,7 +518,7 @@ fn a_client_that_leaves_is_never_decided_and_strands_nobody() {
 fn waiting_is_bounded_in_number_and_in_bytes() {
     let token = SigningKey::a("k1").token(&payload(START));
     // Anybody can make up a token that waits for a key: half of the places are for them.
-    let mut scene = Scene::with_room(Room { requests: 4, bytes: usize::MAX });
+    let mut scene = Scene::with_room(ParkingLimits { requests: 4, bytes: usize::MAX });
     assert_eq!(scene.request(&token).1, None);
     let (second, reason) = scene.request(&token);
     assert_eq!(reason, None);
@@ -528,7 +528,7 @@ fn waiting_is_bounded_in_number_and_in_bytes() {
     scene.engine.on_stream_closed(second);
     assert_eq!(scene.request(&token).1, None, "a place that is free again");
 
-    let mut scene = Scene::with_room(Room { requests: usize::MAX, bytes: 40_000 });
+    let mut scene = Scene::with_room(ParkingLimits { requests: usize::MAX, bytes: 40_000 });
     let parked = (0..1000).filter(|_| scene.request(&token).1.is_none()).count();
     assert!((2..20).contains(&parked), "{parked}");
 }
@@ -552,7 +552,7 @@ fn unknown_key_ids_take_their_issuers_part_of_half_of_the_places() {
     let secret = |_: &str| Some(String::from("secret"));
     let loaded = config::load(configuration.to_string().as_bytes(), &secret).unwrap();
     let now = UnixTime::from_secs(START);
-    let room = Room { requests: 600, bytes: usize::MAX };
+    let room = ParkingLimits { requests: 600, bytes: usize::MAX };
     let engine = Engine::new(loaded.policy, Box::new(PortableVerifier), room, now);
     let mut scene =
         Scene { engine, now, next_stream: 1, decided: Vec::new(), next_tick: None, last_result: None, shared: None };
@@ -617,7 +617,7 @@ fn discovering() -> Scene {
     Scene::of(
         &json!({ "providers": { "idp": {
             "issuer": "https://idp.example/realms/a", "audiences": ["api://default"], "upstream": "idp" } } }),
-        Room::default(),
+        ParkingLimits::default(),
     )
 }
 
@@ -857,15 +857,15 @@ fn a_worker_is_ready_when_it_holds_keys_of_every_provider() {
     let provider = |domain: &str| json!({ "okta": { "domain": domain }, "audiences": ["a"], "upstream": "okta" });
     let configuration = json!({ "readiness_path": "/ready",
         "providers": { "a": provider("a.okta.com"), "b": provider("b.okta.com") } });
-    let mut scene = Scene::of(&configuration, Room::default());
+    let mut scene = Scene::of(&configuration, ParkingLimits::default());
     let ask = |scene: &mut Scene, method: &str, path: &str| {
         let head = RequestHead::new(vec![
             (":method".to_owned(), method.as_bytes().to_vec()),
             (":path".to_owned(), path.as_bytes().to_vec()),
         ]);
         match scene.engine.on_request(StreamId(9), &head, scene.now) {
-            Arrival::Answered(reply) => reply.status,
-            Arrival::Decided(_) | Arrival::Parked | Arrival::Asks(_) => 0,
+            RequestOutcome::LocalResponse(reply) => reply.status,
+            RequestOutcome::Decision(_) | RequestOutcome::Pending | RequestOutcome::NeedAttributes(_) => 0,
         }
     };
     assert_eq!(ask(&mut scene, "GET", "/ready"), 503);
@@ -1083,7 +1083,7 @@ fn forged_tokens_with_every_known_kid_leave_a_fetch_to_a_key_that_is_new() {
 #[wasm_bindgen_test(unsupported = test)]
 fn failed_signatures_take_an_eighth_of_their_issuers_places() {
     let key = SigningKey::a("k1");
-    let mut scene = Scene::with_room(Room { requests: 600, bytes: usize::MAX });
+    let mut scene = Scene::with_room(ParkingLimits { requests: 600, bytes: usize::MAX });
     let fetch = scene.tick_begins_a_fetch();
     scene.answer(&fetch, published(&[&key]));
     let reasons: Vec<_> = (0..100).map(|number| scene.request(&forged("k1", number)).1).collect();
@@ -1127,7 +1127,7 @@ fn keys_of_the_configuration_are_final() {
     let key = SigningKey::a("k1");
     let configuration = json!({ "providers": { "a": { "issuer": signing::ISSUER, "audiences": ["api://default"],
         "jwks": { "inline": key_set(&[&key]) } } } });
-    let mut scene = Scene::of(&configuration, Room::default());
+    let mut scene = Scene::of(&configuration, ParkingLimits::default());
     assert_eq!(scene.request(&forged("k1", 0)).1, Some("signature_invalid"));
     assert_eq!(scene.request(&SigningKey::b("k1").token(&payload(START))).1, Some("signature_invalid"));
     assert_eq!(scene.tick(), []);

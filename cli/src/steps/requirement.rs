@@ -1,15 +1,20 @@
 //! What a rule demands, each demand judged alone.
 
 use okta_proxy_wasm::policy::requirement::{ClaimTest, Expected, Term, Verdict};
-use okta_proxy_wasm::policy::{Asked, Facts, Requirement, Rules};
+use okta_proxy_wasm::policy::{AuthorizationRequest, Requirement, RequirementContext, Rules};
 use serde_json::Value;
 
 use super::Mark;
 
 /// Each demand with how it is met. `written` is the operator's `require`.
-pub fn details(requirement: &Requirement, rules: &Rules, asked: &Asked<'_>, written: &Value) -> Vec<(Mark, String)> {
+pub fn details(
+    requirement: &Requirement,
+    rules: &Rules,
+    asked: &AuthorizationRequest<'_>,
+    written: &Value,
+) -> Vec<(Mark, String)> {
     let mut details = Vec::new();
-    rules.with_facts(requirement, asked, |facts| {
+    rules.with_context(requirement, asked, |facts| {
         for term in requirement.terms() {
             tell(term, facts, written, 0, &mut details);
         }
@@ -17,12 +22,12 @@ pub fn details(requirement: &Requirement, rules: &Rules, asked: &Asked<'_>, writ
     details
 }
 
-fn tell(term: &Term, facts: &Facts<'_>, written: &Value, depth: usize, details: &mut Vec<(Mark, String)>) {
-    let verdict = Requirement::all(vec![term.clone()]).judge(facts);
+fn tell(term: &Term, facts: &RequirementContext<'_>, written: &Value, depth: usize, details: &mut Vec<(Mark, String)>) {
+    let verdict = Requirement::all(vec![term.clone()]).evaluate(facts);
     let (mark, how) = match verdict {
         Verdict::Holds => (Mark::Good, String::new()),
         Verdict::Fails => (Mark::Bad, String::new()),
-        Verdict::Unknown(doubt) => (Mark::Bad, format!(" (cannot be judged: {doubt:?})")),
+        Verdict::Indeterminate(doubt) => (Mark::Bad, format!(" (cannot be judged: {doubt:?})")),
     };
     // Within `not` and `any_of` what does not hold is no fault of its own.
     let mark = if depth > 0 && mark == Mark::Bad { Mark::Plain } else { mark };

@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use super::Findings;
 use crate::config::fault::Path;
 use crate::config::schema::audit::{AuditDocument, ExtentWord};
-use crate::policy::{AuditTrail, Extent, Share};
+use crate::policy::{AuditTrail, Logged, SampleRate};
 
 /// Compiles `audit`; `None` when there is a fault.
 pub(super) fn audit(document: AuditDocument, at: &Path, findings: &mut Findings<'_>) -> Option<AuditTrail> {
@@ -16,7 +16,7 @@ pub(super) fn audit(document: AuditDocument, at: &Path, findings: &mut Findings<
         findings
             .unusable(&sample_at, "nothing is sampled; write \"sampled\" in `allowed` or `denied`, or leave it out");
     }
-    let share = sample.map_or(Some(Share::ONE_PERCENT), Share::new);
+    let share = sample.map_or(Some(SampleRate::ONE_PERCENT), SampleRate::new);
     if share.is_none() && is_sampled {
         findings.unusable(
             &sample_at,
@@ -39,9 +39,9 @@ pub(super) fn audit(document: AuditDocument, at: &Path, findings: &mut Findings<
     }
     let share = share?;
     let extent = |word: ExtentWord| match word {
-        ExtentWord::All => Extent::All,
-        ExtentWord::Sampled => Extent::Sampled(share),
-        ExtentWord::None => Extent::None,
+        ExtentWord::All => Logged::All,
+        ExtentWord::Sampled => Logged::Sampled(share),
+        ExtentWord::None => Logged::None,
     };
     let default = AuditTrail::default();
     Some(AuditTrail {

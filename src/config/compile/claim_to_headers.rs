@@ -23,7 +23,7 @@ pub(super) fn forwarded_claims(
         let claim = findings.needed(document.claim, &at.member("claim"), "write the name of the claim");
         let header = header.and_then(|name| own_header(&name, &header_at, findings));
         let (Some(header), Some(claim)) = (header, claim) else { continue };
-        if claims.iter().any(|other| other.header.is_meant_by(header.as_str())) {
+        if claims.iter().any(|other| other.header.folds_to(header.as_str())) {
             findings.unusable(
                 &header_at,
                 "another entry writes the same header, or another spelling of it that backends fold to one",
@@ -46,7 +46,7 @@ pub(super) fn payload_header(
     findings: &mut Findings<'_>,
 ) -> Option<HeaderName> {
     let header = own_header(&name?, at, findings)?;
-    if claims.iter().any(|claim| claim.header.is_meant_by(header.as_str())) {
+    if claims.iter().any(|claim| claim.header.folds_to(header.as_str())) {
         findings.unusable(at, "a header of `claim_to_headers`, or another spelling of one");
     }
     Some(header)
@@ -70,7 +70,7 @@ pub(super) fn removed_headers(
             continue;
         };
         let mut known = claims.iter().map(|claim| &claim.header).chain(payload).chain(&removed);
-        if known.any(|known| known.is_meant_by(header.as_str())) {
+        if known.any(|known| known.folds_to(header.as_str())) {
             findings.unusable(&at, "duplicate entry: this header, or another spelling of it, is removed already");
         }
         removed.push(header);

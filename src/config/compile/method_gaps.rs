@@ -32,7 +32,7 @@ const MOST_COMPARISONS: usize = 1_000_000;
 /// Warns of each rule for a method whose twin comes under a weaker rule.
 pub(super) fn warn_of_method_gaps(rules: &Rules, routes: &[Route], at: &Path, findings: &mut Findings<'_>) {
     let all: Vec<(usize, &Rule, &Route)> =
-        rules.in_order().iter().zip(routes).enumerate().map(|(index, (rule, route))| (index, rule, route)).collect();
+        rules.rules().iter().zip(routes).enumerate().map(|(index, (rule, route))| (index, rule, route)).collect();
     let takes = |route: &Route, method: &str| route.methods.iter().any(|own| own.as_str() == method);
     let (mut gaps, mut left) = (Vec::new(), MOST_COMPARISONS);
     for gap in &GAPS {

@@ -32,7 +32,7 @@ impl<'a> Surroundings<'a> {
 
     /// Each rule with its conditions, but for the one that has none.
     fn rules(&self) -> impl Iterator<Item = (&'a Route, &'a Rule)> {
-        self.rules.into_iter().flat_map(|(rules, routes)| routes.iter().zip(rules.in_order()))
+        self.rules.into_iter().flat_map(|(rules, routes)| routes.iter().zip(rules.rules()))
     }
 }
 

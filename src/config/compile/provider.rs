@@ -117,7 +117,7 @@ fn provider(name: String, mut document: ProviderDocument, at: &Path, findings: &
                 "no published key verifies tokens of the Okta org authorization server; leave the field out",
             );
         }
-        can_be_asked.then_some(KeyOrigin::IssuerAlone)
+        can_be_asked.then_some(KeyOrigin::IntrospectionOnly)
     } else {
         let (jwks, upstream) = (document.jwks.unwrap_or_default(), document.upstream);
         let headers = headers.clone().unwrap_or_default();

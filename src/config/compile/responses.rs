@@ -10,9 +10,9 @@ use crate::config::schema::responses::{
     CorsDocument, CustomAnswerDocument, CustomDocument, LoginDocument, ResponsesDocument,
 };
 use crate::http::{HeaderName, HeaderValue, is_token};
-use crate::policy::answers::{CustomAnswer, CustomAnswers, CustomBody, LoginAddress, ReturnBase};
+use crate::policy::responses::{CustomBody, CustomResponse, CustomResponses, LoginAddress, ReturnBase};
 use crate::policy::token_source::ParamName;
-use crate::policy::{AllowedOrigins, Answers, Cors, Detail, Forwarding, Login, OriginPattern, TokenSource};
+use crate::policy::{AllowedOrigins, Cors, Detail, Forwarding, Login, OriginPattern, Responses, TokenSource};
 
 const REALM: &str = "okta-proxy-wasm";
 const RETURN_TO: &str = "return_to";
@@ -33,8 +33,8 @@ pub(super) struct Written<'a> {
 
 impl Written<'_> {
     /// Whether that header stands for a credential, an identity or an answer of the operator's.
-    fn has(&self, name: &HeaderName, custom: Option<&CustomAnswers>) -> bool {
-        let is_of = |answer: &CustomAnswer| answer.headers.iter().any(|(header, _)| header == name);
+    fn has(&self, name: &HeaderName, custom: Option<&CustomResponses>) -> bool {
+        let is_of = |answer: &CustomResponse| answer.headers.iter().any(|(header, _)| header == name);
         self.token_source.is_some_and(|source| source.is_carrier(name.as_str()))
             || self.forwarding.is_some_and(|forwarding| forwarding.is_managed(name.as_str()))
             || custom.is_some_and(|custom| {
@@ -51,7 +51,7 @@ pub(super) fn answers(
     written: &Written<'_>,
     at: &Path,
     findings: &mut Findings<'_>,
-) -> Option<Answers> {
+) -> Option<Responses> {
     let credentials = written.token_source.map_or(&[][..], |source| &source.params);
     let realm = document.realm.unwrap_or_else(|| String::from(REALM));
     let is_plain = (1..=128).contains(&realm.len()) && realm.bytes().all(|byte| (b' '..=b'~').contains(&byte));
@@ -65,7 +65,7 @@ pub(super) fn answers(
         ));
     }
     let custom = document.custom.map_or_else(
-        || Some(CustomAnswers::default()),
+        || Some(CustomResponses::default()),
         |custom| custom_answers(custom, &at.member("custom"), findings),
     );
     let debug = document.debug.map(|document| {
@@ -78,10 +78,10 @@ pub(super) fn answers(
     let debug = debug.map_or(Some(None), |debug| debug.map(Some))?;
     let (cors, login) = (cors.map_or(Some(None), |cors| cors.map(Some))?, login.map_or(Some(None), |it| it.map(Some))?);
     let format = document.format.unwrap_or_default();
-    is_plain.then_some(Answers { realm, format, detail, custom: custom?, debug, cors, login })
+    is_plain.then_some(Responses { realm, format, detail, custom: custom?, debug, cors, login })
 }
 
-fn custom_answers(document: CustomDocument, at: &Path, findings: &mut Findings<'_>) -> Option<CustomAnswers> {
+fn custom_answers(document: CustomDocument, at: &Path, findings: &mut Findings<'_>) -> Option<CustomResponses> {
     let CustomDocument { bad_request, unauthorized, forbidden, unavailable } = document;
     if [&bad_request, &unauthorized, &forbidden, &unavailable].iter().all(|answer| answer.is_none())
         && !at.is_reported(findings.faults)
@@ -89,12 +89,12 @@ fn custom_answers(document: CustomDocument, at: &Path, findings: &mut Findings<'
         findings.unusable(at, "nothing in it; name `bad_request`, `unauthorized`, `forbidden` or `unavailable`");
     }
     let mut of = |document: Option<CustomAnswerDocument>, name: &str| match document {
-        None => Some(CustomAnswer::default()),
+        None => Some(CustomResponse::default()),
         Some(document) => custom_answer(document, &at.member(name), findings),
     };
     let (bad_request, unauthorized) = (of(bad_request, "bad_request"), of(unauthorized, "unauthorized"));
     let (forbidden, unavailable) = (of(forbidden, "forbidden"), of(unavailable, "unavailable"));
-    Some(CustomAnswers {
+    Some(CustomResponses {
         bad_request: bad_request?,
         unauthorized: unauthorized?,
         forbidden: forbidden?,
@@ -102,7 +102,7 @@ fn custom_answers(document: CustomDocument, at: &Path, findings: &mut Findings<'
     })
 }
 
-fn custom_answer(document: CustomAnswerDocument, at: &Path, findings: &mut Findings<'_>) -> Option<CustomAnswer> {
+fn custom_answer(document: CustomAnswerDocument, at: &Path, findings: &mut Findings<'_>) -> Option<CustomResponse> {
     let CustomAnswerDocument { body, content_type, headers } = document;
     let (body_at, type_at) = (at.member("body"), at.member("content_type"));
     if body.is_none() && headers.is_none() && !at.is_reported(findings.faults) {
@@ -124,7 +124,7 @@ fn custom_answer(document: CustomAnswerDocument, at: &Path, findings: &mut Findi
     let headers =
         headers.map_or_else(|| Some(Vec::new()), |headers| own_headers(headers, &at.member("headers"), findings));
     let (content_type, headers) = (content_type?, headers?);
-    size_is_right.then(|| CustomAnswer { body: bytes.map(|bytes| CustomBody { content_type, bytes }), headers })
+    size_is_right.then(|| CustomResponse { body: bytes.map(|bytes| CustomBody { content_type, bytes }), headers })
 }
 
 /// `type/subtype`, and parameters after a semicolon.

@@ -124,7 +124,7 @@ fn header_name(
 ) -> Option<HeaderName> {
     let name = match HeaderName::parse(name) {
         None => Err("not a header name (RFC 9110 section 5.1)"),
-        Some(name) if name.is_meant_by("cookie") => {
+        Some(name) if name.folds_to("cookie") => {
             Err("cookies have a field of their own: name the cookie in `from_cookies`")
         }
         Some(name) => match reserved(&name) {
@@ -142,7 +142,7 @@ fn header_name(
 }
 
 fn add_header(sources: &mut Vec<HeaderSource>, new: HeaderSource, at: &Path, findings: &mut Findings<'_>) {
-    let Some(known) = sources.iter_mut().find(|known| known.name.is_meant_by(new.name.as_str())) else {
+    let Some(known) = sources.iter_mut().find(|known| known.name.folds_to(new.name.as_str())) else {
         sources.push(new);
         return;
     };

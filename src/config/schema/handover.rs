@@ -81,7 +81,7 @@ pub fn meaning(word: &str) -> Option<StateSource> {
         "would_deny" => decision(DecisionPart::WouldDeny),
         "provider" => decision(DecisionPart::Provider),
         "issuer" => decision(DecisionPart::Issuer),
-        "scopes_asked" => decision(DecisionPart::ScopesAsked),
+        "scopes_asked" => decision(DecisionPart::RequiredScopes),
         "source" => decision(DecisionPart::Source),
         "proof" => decision(DecisionPart::Proof),
         "introspection" => decision(DecisionPart::Introspection),

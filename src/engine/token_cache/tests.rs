@@ -5,8 +5,8 @@ use wasm_bindgen_test::wasm_bindgen_test;
 
 const LIMITS: CacheLimits = CacheLimits { tokens: 3, bytes: 4 * ENTRY_BYTES };
 
-fn room<S: BuildHasher + Clone + Default>() -> Room<u32, S> {
-    Room::new(LIMITS)
+fn room<S: BuildHasher + Clone + Default>() -> BoundedLru<u32, S> {
+    BoundedLru::new(LIMITS)
 }
 
 fn text(number: u32) -> Rc<[u8]> {

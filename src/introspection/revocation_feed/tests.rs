@@ -28,7 +28,7 @@ fn response(status: u16, etag: Option<&str>, body: &[u8]) -> CalloutResult {
 
 fn judge(feed: &RevocationFeed, subject: &str) -> Judgement {
     let claims = json!({"sub": subject, "aud": "api://default", "iat": 5});
-    let token = AdmittedToken::admit_active(active(&claims), &provider(), NOW, NOW).unwrap();
+    let token = ValidatedToken::validate_active(active(&claims), &provider(), NOW, NOW).unwrap();
     feed.judge(&token, [ISSUER].into_iter(), NOW)
 }
 

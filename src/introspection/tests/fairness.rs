@@ -243,7 +243,7 @@ fn one_oauth_client_leaves_calls_to_others_whatever_its_tokens() {
         let greedy = number < 390;
         let claims = json!({ "iss": super::super::fixture::ISSUER, "aud": "api://default", "exp": NOW.as_secs() + 600,
             "cid": if greedy { "greedy" } else { "modest" }, "jti": format!("AT.{number}") });
-        let token = AdmittedToken::admit(verified(&claims, None), &provider(), NOW).unwrap();
+        let token = ValidatedToken::validate(verified(&claims, None), &provider(), NOW).unwrap();
         let text = format!("jwt{number}");
         let (provider, arrived, now) = (&scene.provider, scene.introspection.arrived(), scene.now);
         scene.introspection.look_up_jwt(text.as_bytes(), &token, provider, arrived, now);

@@ -162,7 +162,11 @@ fn a_host_without_the_function_or_with_another_answer_verifies_nothing() {
         let given = answer.map(<[u8]>::to_vec);
         let verifier = NativeVerifier::tested(Box::new(move |_| given.clone()), &Algorithm::ALL);
         assert_eq!(verifier.by_host(), [], "{answer:x?}");
-        assert_eq!(verifier.doubts(), OFFERED.map(|algorithm| (algorithm, Doubt::GoodRefused)), "{answer:x?}");
+        assert_eq!(
+            verifier.doubts(),
+            OFFERED.map(|algorithm| (algorithm, SelfTestFailure::GoodRefused)),
+            "{answer:x?}"
+        );
         // Nothing is lost by it.
         for signer in SIGNERS.into_iter().chain([TestKey::Ed25519]) {
             let (signature, algorithm) = (signer.sign(b"message"), signer.algorithm());
@@ -212,7 +216,7 @@ fn a_host_that_calls_one_bad_signature_valid_is_trusted_with_nothing() {
     for (call, algorithm, bad) in rows {
         let verifier = NativeVerifier::tested(call, &Algorithm::ALL);
         assert_eq!(verifier.by_host(), [], "{bad:?}");
-        assert!(verifier.doubts().contains(&(algorithm, Doubt::BadAccepted(bad))), "{:?}", verifier.doubts());
+        assert!(verifier.doubts().contains(&(algorithm, SelfTestFailure::BadAccepted(bad))), "{:?}", verifier.doubts());
     }
 }
 

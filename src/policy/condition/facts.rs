@@ -14,8 +14,8 @@ use super::network::without_mapping;
 use super::value::{List, Text, Value};
 use crate::http::{RequestHead, fold_alike};
 use crate::jose::{Claim, Claims};
-use crate::policy::admit::AdmittedToken;
 use crate::policy::route::read_host;
+use crate::policy::validate::ValidatedToken;
 use crate::unix_time::UnixTime;
 
 /// Everything a condition may ask for.
@@ -52,7 +52,7 @@ pub struct TokenFacts<'a> {
 
 impl<'a> TokenFacts<'a> {
     /// What `token` says, which the provider of that name issued.
-    pub fn new(token: &'a AdmittedToken, provider: &'a str) -> Self {
+    pub fn new(token: &'a ValidatedToken, provider: &'a str) -> Self {
         Self {
             claims: token.claims(),
             subject: token.subject(),
@@ -246,7 +246,7 @@ impl<'a> Facts<'a> {
     }
 
     fn has_other_host(&self) -> bool {
-        let written = self.head.the_only(":authority").unwrap_or_default();
+        let written = self.head.single(":authority").unwrap_or_default();
         read_host(written).is_some_and(|host| !written.eq_ignore_ascii_case(host.as_bytes()))
     }
 

@@ -10,7 +10,7 @@ use wasm_bindgen_test::wasm_bindgen_test;
 const FORMATS: [ClaimFormat; 4] = [ClaimFormat::String, ClaimFormat::Space, ClaimFormat::Comma, ClaimFormat::Json];
 
 /// An admitted token with these claims beside issuer and expiry.
-fn token(claims: &Value) -> AdmittedToken {
+fn token(claims: &Value) -> ValidatedToken {
     let provider = Provider {
         name: "test".into(),
         issuer: "https://idp.example".into(),
@@ -29,7 +29,7 @@ fn token(claims: &Value) -> AdmittedToken {
     for (name, value) in claims.as_object().unwrap() {
         all[name] = value.clone();
     }
-    AdmittedToken::admit(verified(&all, None), &provider, UnixTime::from_secs(1000)).unwrap()
+    ValidatedToken::validate(verified(&all, None), &provider, UnixTime::from_secs(1000)).unwrap()
 }
 
 fn header(name: &str) -> HeaderName {
@@ -61,7 +61,7 @@ fn forwarding(claims: Vec<(&str, ClaimSource, ClaimFormat)>) -> Forwarding {
 }
 
 /// What the backend gets under `x-value`.
-fn written(token: &AdmittedToken, source: &ClaimSource, format: ClaimFormat) -> Option<String> {
+fn written(token: &ValidatedToken, source: &ClaimSource, format: ClaimFormat) -> Option<String> {
     let forwarding = forwarding(vec![("X-Value", source.clone(), format)]);
     match forwarding.identity(token).unwrap().as_slice() {
         [] => None,

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::verdict::{Doubt, Verdict};
+use super::verdict::{Indeterminate, Verdict};
 use crate::jose::{Claim, Claims};
 
 /// A demand on the claim at a path.
@@ -43,10 +43,10 @@ pub enum ClaimValue {
 impl ClaimTest {
     /// Judges the claim. It fails when the claim is not there; `null`, a list with something strange in it, an
     /// object, or a type that none of the expected values has: that cannot be judged.
-    pub fn judge(&self, claims: &Claims) -> Verdict {
+    pub fn evaluate(&self, claims: &Claims) -> Verdict {
         let found = claims.find(&self.path);
         match (&self.expected, found) {
-            (_, Claim::Malformed | Claim::Valid(Value::Null)) => Verdict::Unknown(Doubt::Malformed),
+            (_, Claim::Malformed | Claim::Valid(Value::Null)) => Verdict::Indeterminate(Indeterminate::Malformed),
             (Expected::Absence, found) => Verdict::of(found == Claim::Absent),
             (_, Claim::Absent) => Verdict::Fails,
             (Expected::Presence, Claim::Valid(_)) => Verdict::Holds,
@@ -65,7 +65,7 @@ fn compare(values: &[ClaimValue], found: &Value, decide: impl Fn(&dyn Fn(&ClaimV
     };
     let is_comparable = |item: &Value| values.iter().any(|value| value.is_of_the_type_of(item));
     if !items.iter().all(is_comparable) {
-        return Verdict::Unknown(Doubt::Malformed);
+        return Verdict::Indeterminate(Indeterminate::Malformed);
     }
     Verdict::of(decide(&|value| items.iter().any(|item| value.is(item))))
 }

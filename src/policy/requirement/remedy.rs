@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::verdict::{Doubt, Verdict};
-use super::{Facts, Requirement, Term, acr};
+use super::verdict::{Indeterminate, Verdict};
+use super::{Requirement, RequirementContext, Term, acr};
 use crate::policy::condition::ConditionError;
 
 /// A requirement that is not met.
@@ -54,7 +54,7 @@ pub enum UnmetReason {
     /// `amr` lacks a method.
     MethodMissing,
     /// Kept out by `not`.
-    Excluded,
+    NotConditionMatched,
     /// `not` asks for something that the token does not tell.
     ClaimMissing,
     /// A claim that the requirement needs has a form that means nothing, or is a log-in in the future.
@@ -78,7 +78,7 @@ impl UnmetReason {
         Self::ClaimUnmet,
         Self::ConditionUnmet,
         Self::MethodMissing,
-        Self::Excluded,
+        Self::NotConditionMatched,
         Self::ClaimMissing,
         Self::ClaimMalformed,
         Self::AuthenticationTooWeak,
@@ -109,7 +109,7 @@ impl UnmetReason {
             Self::ConditionFailed(ConditionError::NotBoolean) => "condition_not_boolean",
             Self::ConditionFailed(ConditionError::TooCostly) => "condition_too_costly",
             Self::MethodMissing => "authentication_method_missing",
-            Self::Excluded => "excluded",
+            Self::NotConditionMatched => "excluded",
             Self::ClaimMissing => "claim_missing",
             Self::ClaimMalformed => "claim_malformed",
             Self::AuthenticationTooWeak => "authentication_too_weak",
@@ -122,7 +122,7 @@ impl UnmetReason {
 
 /// What a token must bring so that the terms hold which a client can do something about, and which of that is short.
 #[derive(Clone, Default)]
-struct Wanted<'a> {
+struct RequiredRemedy<'a> {
     scopes: Vec<&'a str>,
     acr_values: Option<Vec<&'a str>>,
     max_age: Option<Duration>,
@@ -132,29 +132,29 @@ struct Wanted<'a> {
 }
 
 /// Explains a refusal.
-pub(super) fn unmet<'a>(requirement: &'a Requirement, facts: &Facts<'_>) -> Unmet<'a> {
-    match Wanted::default().with(requirement, facts) {
+pub(super) fn unmet<'a>(requirement: &'a Requirement, facts: &RequirementContext<'_>) -> Unmet<'a> {
+    match RequiredRemedy::default().with(requirement, facts) {
         Ok(wanted) => wanted.into_unmet(),
         Err(reason) => Unmet { reason, remedy: Remedy::None },
     }
 }
 
-impl<'a> Wanted<'a> {
+impl<'a> RequiredRemedy<'a> {
     /// What is wanted together with a requirement, or the first reason that no other token takes away.
-    fn with(mut self, requirement: &'a Requirement, facts: &Facts<'_>) -> Result<Self, UnmetReason> {
+    fn with(mut self, requirement: &'a Requirement, facts: &RequirementContext<'_>) -> Result<Self, UnmetReason> {
         for term in &requirement.terms {
             self.add(term, facts)?;
         }
         Ok(self)
     }
 
-    fn add(&mut self, term: &'a Term, facts: &Facts<'_>) -> Result<(), UnmetReason> {
-        let verdict = term.judge(facts);
+    fn add(&mut self, term: &'a Term, facts: &RequirementContext<'_>) -> Result<(), UnmetReason> {
+        let verdict = term.evaluate(facts);
         match verdict {
             _ if matches!(term, Term::AnyOf(_)) => {}
-            Verdict::Unknown(Doubt::Malformed) => return Err(UnmetReason::ClaimMalformed),
-            Verdict::Unknown(Doubt::Condition(error)) => return Err(UnmetReason::ConditionFailed(error)),
-            Verdict::Unknown(Doubt::Missing) | Verdict::Holds | Verdict::Fails => {}
+            Verdict::Indeterminate(Indeterminate::Malformed) => return Err(UnmetReason::ClaimMalformed),
+            Verdict::Indeterminate(Indeterminate::Condition(error)) => return Err(UnmetReason::ConditionFailed(error)),
+            Verdict::Indeterminate(Indeterminate::Missing) | Verdict::Holds | Verdict::Fails => {}
         }
         let is_met = verdict == Verdict::Holds;
         let final_unless_met = |reason| if is_met { Ok(()) } else { Err(reason) };
@@ -165,7 +165,7 @@ impl<'a> Wanted<'a> {
             Term::Claim(_) => final_unless_met(UnmetReason::ClaimUnmet),
             Term::Condition(_) => final_unless_met(UnmetReason::ConditionUnmet),
             Term::Methods(_) => final_unless_met(UnmetReason::MethodMissing),
-            Term::Not(_) if verdict == Verdict::Fails => Err(UnmetReason::Excluded),
+            Term::Not(_) if verdict == Verdict::Fails => Err(UnmetReason::NotConditionMatched),
             Term::Not(_) => final_unless_met(UnmetReason::ClaimMissing),
             Term::Authentication(values) => {
                 self.is_too_weak |= !is_met;
@@ -199,8 +199,8 @@ impl<'a> Wanted<'a> {
 
     /// With what an alternative wants that is met or, where none is, the first one that a token could meet: the operator
     /// has put them in order. One that wants another log-in than the rest does is passed over.
-    fn with_one_of(&self, alternatives: &'a [Requirement], facts: &Facts<'_>) -> Option<Self> {
-        let is_met = |alternative: &&Requirement| alternative.judge(facts) == Verdict::Holds;
+    fn with_one_of(&self, alternatives: &'a [Requirement], facts: &RequirementContext<'_>) -> Option<Self> {
+        let is_met = |alternative: &&Requirement| alternative.evaluate(facts) == Verdict::Holds;
         let mut met_ones_first = alternatives.iter().filter(is_met).chain(alternatives);
         met_ones_first.find_map(|alternative| self.clone().with(alternative, facts).ok())
     }

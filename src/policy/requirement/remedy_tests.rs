@@ -10,7 +10,7 @@ const ONE_FACTOR: &str = "urn:okta:loa:1fa:any";
 fn unmet<'a>(requirement: &'a Requirement, claims: &Value) -> (UnmetReason, Remedy<'a>) {
     let token = token(claims);
     let unmet = requirement
-        .check(&Facts { token: Some(&token), now: UnixTime::from_secs(NOW_SECS), request: None })
+        .check(&RequirementContext { token: Some(&token), now: UnixTime::from_secs(NOW_SECS), request: None })
         .unwrap_err();
     (unmet.reason, unmet.remedy)
 }
@@ -104,7 +104,7 @@ fn nobody_is_sent_to_log_in_or_to_ask_for_scopes_when_that_would_not_do() {
         (groups(&["g"]), UnmetReason::GroupMissing),
         (Term::Claim(ClaimTest { path: list(&["x"]), expected: Expected::Presence }), UnmetReason::ClaimUnmet),
         (Term::Methods(set(&["hwk"])), UnmetReason::MethodMissing),
-        (Term::Not(one(Term::Clients(set(&["0oa1"])))), UnmetReason::Excluded),
+        (Term::Not(one(Term::Clients(set(&["0oa1"])))), UnmetReason::NotConditionMatched),
         (Term::Not(one(groups(&["suspended"]))), UnmetReason::ClaimMissing),
         (Term::AnyOf(vec![one(groups(&["g"])), one(groups(&["h"]))]), UnmetReason::NoAlternative),
     ];

@@ -9,7 +9,7 @@ pub(super) const NOW_SECS: u64 = 1_700_000_000;
 const SKEW_SECS: u64 = 30;
 
 /// A token with these claims besides those that every token has; null takes one of those away.
-pub(super) fn token(changes: &Value) -> AdmittedToken {
+pub(super) fn token(changes: &Value) -> ValidatedToken {
     let provider = Provider {
         name: "okta".into(),
         issuer: ISSUER.into(),
@@ -33,7 +33,7 @@ pub(super) fn token(changes: &Value) -> AdmittedToken {
             claims.as_object_mut().unwrap().remove(name);
         }
     }
-    AdmittedToken::admit(verified(&claims, None), &provider, UnixTime::from_secs(NOW_SECS)).unwrap()
+    ValidatedToken::validate(verified(&claims, None), &provider, UnixTime::from_secs(NOW_SECS)).unwrap()
 }
 
 pub(super) fn set(names: &[&str]) -> BTreeSet<String> {
@@ -48,9 +48,9 @@ pub(super) fn one(term: Term) -> Requirement {
     Requirement::all(vec![term])
 }
 
-pub(super) fn judged_at(requirement: &Requirement, token: &AdmittedToken, now: UnixTime) -> Verdict {
-    let facts = Facts { token: Some(token), now, request: None };
-    let verdict = requirement.judge(&facts);
+pub(super) fn judged_at(requirement: &Requirement, token: &ValidatedToken, now: UnixTime) -> Verdict {
+    let facts = RequirementContext { token: Some(token), now, request: None };
+    let verdict = requirement.evaluate(&facts);
     assert_eq!(requirement.check(&facts).is_ok(), verdict == Verdict::Holds, "{requirement:?}");
     verdict
 }
@@ -61,8 +61,8 @@ fn judge(term: &Term, claims: &Value) -> Verdict {
 
 const HOLDS: Verdict = Verdict::Holds;
 const FAILS: Verdict = Verdict::Fails;
-const MISSING: Verdict = Verdict::Unknown(Doubt::Missing);
-const MALFORMED: Verdict = Verdict::Unknown(Doubt::Malformed);
+const MISSING: Verdict = Verdict::Indeterminate(Indeterminate::Missing);
+const MALFORMED: Verdict = Verdict::Indeterminate(Indeterminate::Malformed);
 
 /// Each row as it is, and behind `not`: what holds passes only the one, what fails only the other, and what cannot be
 /// judged neither.
@@ -72,7 +72,7 @@ fn assert_rows(term: &Term, rows: &[(Value, Verdict)]) {
         let negated = match expected {
             Verdict::Holds => FAILS,
             Verdict::Fails => HOLDS,
-            Verdict::Unknown(_) => *expected,
+            Verdict::Indeterminate(_) => *expected,
         };
         assert_eq!(judge(&Term::Not(one(term.clone())), claims), negated, "not {term:?} with {claims}");
     }

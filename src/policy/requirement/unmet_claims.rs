@@ -1,21 +1,21 @@
 //! Which claims a token would have to have otherwise, for people who look for the reason of a refusal.
 
-use super::{Facts, Requirement, Term, Verdict};
-use crate::policy::admit::AdmittedToken;
+use super::{Requirement, RequirementContext, Term, Verdict};
 use crate::policy::provider::ClaimNames;
+use crate::policy::validate::ValidatedToken;
 use crate::unix_time::UnixTime;
 
 impl Requirement {
     /// The claims that the demands are about which this token does not certainly meet, each once, as paths of names: of
     /// alternatives those of all. What a condition asks for is not among them.
-    pub fn unmet_claims(&self, token: &AdmittedToken, now: UnixTime, names: &ClaimNames) -> Vec<Vec<String>> {
+    pub fn unmet_claims(&self, token: &ValidatedToken, now: UnixTime, names: &ClaimNames) -> Vec<Vec<String>> {
         let mut found = Vec::new();
-        self.add_unmet(&Facts { token: Some(token), now, request: None }, names, &mut found);
+        self.add_unmet(&RequirementContext { token: Some(token), now, request: None }, names, &mut found);
         found
     }
 
-    fn add_unmet(&self, facts: &Facts<'_>, names: &ClaimNames, found: &mut Vec<Vec<String>>) {
-        for term in self.terms.iter().filter(|term| term.judge(facts) != Verdict::Holds) {
+    fn add_unmet(&self, facts: &RequirementContext<'_>, names: &ClaimNames, found: &mut Vec<Vec<String>>) {
+        for term in self.terms.iter().filter(|term| term.evaluate(facts) != Verdict::Holds) {
             if let Term::Not(inner) = term {
                 // What is kept out is what holds.
                 inner.terms.iter().filter_map(|term| term.claim(names)).for_each(|path| add(found, path));

@@ -15,12 +15,12 @@ pub enum Verdict {
     /// It is not.
     Fails,
     /// Nobody can tell, so it passes neither as it is nor negated.
-    Unknown(Doubt),
+    Indeterminate(Indeterminate),
 }
 
 /// Why a demand cannot be judged; of two doubts the greater one is reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Doubt {
+pub enum Indeterminate {
     /// The token does not say what the demand is about.
     Missing,
     /// It says it in a form that means nothing.
@@ -41,7 +41,7 @@ impl Verdict {
         match self {
             Self::Holds => Self::Fails,
             Self::Fails => Self::Holds,
-            Self::Unknown(doubt) => Self::Unknown(doubt),
+            Self::Indeterminate(doubt) => Self::Indeterminate(doubt),
         }
     }
 
@@ -52,8 +52,8 @@ impl Verdict {
             all = match (all, verdict) {
                 (_, Self::Fails) => return Self::Fails,
                 (known, Self::Holds) => known,
-                (Self::Unknown(one), Self::Unknown(other)) => Self::Unknown(one.max(other)),
-                (Self::Holds | Self::Fails, doubtful @ Self::Unknown(_)) => doubtful,
+                (Self::Indeterminate(one), Self::Indeterminate(other)) => Self::Indeterminate(one.max(other)),
+                (Self::Holds | Self::Fails, doubtful @ Self::Indeterminate(_)) => doubtful,
             };
         }
         all
@@ -67,11 +67,11 @@ impl Verdict {
 
 #[cfg(test)]
 mod tests {
-    use super::Verdict::{Fails, Holds, Unknown};
+    use super::Verdict::{Fails, Holds};
     use super::*;
     use wasm_bindgen_test::wasm_bindgen_test;
 
-    const DOUBT: Verdict = Unknown(Doubt::Missing);
+    const DOUBT: Verdict = Verdict::Indeterminate(Indeterminate::Missing);
 
     #[wasm_bindgen_test(unsupported = test)]
     fn the_tables_are_those_of_kleene() {
@@ -96,10 +96,10 @@ mod tests {
 
     #[wasm_bindgen_test(unsupported = test)]
     fn the_greater_of_two_doubts_is_kept() {
-        let doubts = [Unknown(Doubt::Malformed), DOUBT];
-        for pair in [doubts, [DOUBT, Unknown(Doubt::Malformed)]] {
-            assert_eq!(Verdict::all(pair), Unknown(Doubt::Malformed));
-            assert_eq!(Verdict::any(pair), Unknown(Doubt::Malformed));
+        let doubts = [Verdict::Indeterminate(Indeterminate::Malformed), DOUBT];
+        for pair in [doubts, [DOUBT, Verdict::Indeterminate(Indeterminate::Malformed)]] {
+            assert_eq!(Verdict::all(pair), Verdict::Indeterminate(Indeterminate::Malformed));
+            assert_eq!(Verdict::any(pair), Verdict::Indeterminate(Indeterminate::Malformed));
         }
     }
 }

@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 
 use super::folding::folds_to;
-use super::{Credential, NamedPart, Names, Place, Unwritable};
-use crate::http::{HeaderEdit, Remainder, RequestHead, is_token};
+use super::{Credential, CredentialLocation, NamedPart, Names, UnremovableCredential};
+use crate::http::{HeaderEdit, RequestHead, StrippedField, is_token};
 
 /// The field that holds the cookies.
 pub(super) const FIELD: &str = "cookie";
@@ -27,7 +27,9 @@ pub(super) fn credentials<'a>(
     max_bytes: usize,
 ) -> impl Iterator<Item = Credential<'a>> {
     pairs(head, names).filter_map(move |pair| match part(pair, names) {
-        NamedPart::Exact(value) => Some(Credential::read(Cow::Borrowed(unquoted(value)), Place::Cookie, max_bytes)),
+        NamedPart::Exact(value) => {
+            Some(Credential::read(Cow::Borrowed(unquoted(value)), CredentialLocation::Cookie, max_bytes))
+        }
         NamedPart::Folded => Some(Credential::Malformed),
         NamedPart::Other => None,
     })
@@ -38,7 +40,7 @@ pub(super) fn strip(
     head: &RequestHead,
     names: Names<'_, CookieName>,
     forward: bool,
-) -> Result<Option<HeaderEdit>, Unwritable> {
+) -> Result<Option<HeaderEdit>, UnremovableCredential> {
     let is_removed = |pair: &&[u8]| part(pair, names).is_removed(forward);
     if !pairs(head, names).any(|pair| is_removed(&pair)) {
         return Ok(None);
@@ -47,7 +49,7 @@ pub(super) fn strip(
     if others.is_empty() {
         return Ok(Some(HeaderEdit::Remove(FIELD.to_owned())));
     }
-    Remainder::of_cookie(others.join(&b"; "[..])).map(HeaderEdit::Rewrite).map(Some).ok_or(Unwritable)
+    StrippedField::of_cookie(others.join(&b"; "[..])).map(HeaderEdit::Rewrite).map(Some).ok_or(UnremovableCredential)
 }
 
 /// The cookies of the request, looked at only when there is something to look for.

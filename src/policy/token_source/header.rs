@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{Credential, Place};
+use super::{Credential, CredentialLocation};
 use crate::http::{HeaderName, RequestHead, fold_alike, is_token, is_token_byte};
 
 /// A header field that carries a credential.
@@ -90,27 +90,27 @@ impl Eq for AuthScheme {}
 impl HeaderSource {
     /// Whether a backend could find a credential in a header of that name instead of this one. The filter reads none there.
     pub(super) fn is_unread(&self, name: &str) -> bool {
-        let is_spelling = name != self.name.as_str() && self.name.is_meant_by(name);
+        let is_spelling = name != self.name.as_str() && self.name.folds_to(name);
         is_spelling || (is_alternative(name) && self.name == HeaderName::AUTHORIZATION)
     }
 
     /// What the field offers.
     pub(super) fn credential<'a>(&self, head: &'a RequestHead, max_bytes: usize) -> Credential<'a> {
         let mut values = head.values(self.name.as_str());
-        let Some(value) = values.next() else { return Credential::Absent };
+        let Some(value) = values.next() else { return Credential::Missing };
         if values.next().is_some() {
-            return Credential::Repeated;
+            return Credential::Multiple;
         }
         let credential = match self.form.strip_scheme(value) {
-            Stripped::NotOurs => Credential::Absent,
+            Stripped::NotOurs => Credential::Missing,
             Stripped::NoBlank => Credential::Malformed,
-            Stripped::Text(text) => Credential::read(Cow::Borrowed(text), Place::Header, max_bytes),
+            Stripped::Text(text) => Credential::read(Cow::Borrowed(text), CredentialLocation::Header, max_bytes),
         };
         match credential {
             // No token has a comma in it.
             Credential::Token(..) => credential,
-            _ if self.form.holds_a_second_credential(value) => Credential::Repeated,
-            Credential::Absent | Credential::Repeated | Credential::Malformed | Credential::TooLarge => credential,
+            _ if self.form.holds_a_second_credential(value) => Credential::Multiple,
+            Credential::Missing | Credential::Multiple | Credential::Malformed | Credential::TooLarge => credential,
         }
     }
 }

@@ -4,8 +4,8 @@
 use std::borrow::Cow;
 
 use super::folding::{decoded, folds_to};
-use super::{Credential, NamedPart, Names, Place, Unwritable};
-use crate::http::{HeaderEdit, Remainder, RequestHead};
+use super::{Credential, CredentialLocation, NamedPart, Names, UnremovableCredential};
+use crate::http::{HeaderEdit, RequestHead, StrippedField};
 
 const FIELD: &str = ":path";
 
@@ -43,7 +43,7 @@ pub(super) fn credentials<'a>(
     targets(head, names).flat_map(|target| params(target.query)).filter_map(move |param| match part(param, names) {
         // Three characters of the query are one of the token at best.
         NamedPart::Exact(value) if value.len() / 3 > max_bytes => Some(Credential::TooLarge),
-        NamedPart::Exact(value) => Some(Credential::read(decoded(value), Place::Query, max_bytes)),
+        NamedPart::Exact(value) => Some(Credential::read(decoded(value), CredentialLocation::Query, max_bytes)),
         NamedPart::Folded => Some(Credential::Malformed),
         NamedPart::Other => None,
     })
@@ -54,14 +54,14 @@ pub(super) fn strip(
     head: &RequestHead,
     names: Names<'_, ParamName>,
     forward: bool,
-) -> Result<Option<HeaderEdit>, Unwritable> {
+) -> Result<Option<HeaderEdit>, UnremovableCredential> {
     let mut edit = None;
     for target in targets(head, names) {
         let Some(rest) = target.without(names, forward) else { continue };
-        let rest = Remainder::of_path(rest).ok_or(Unwritable)?;
+        let rest = StrippedField::of_path(rest).ok_or(UnremovableCredential)?;
         // One request has one target; with two of them no edit would be right.
         if edit.replace(HeaderEdit::Rewrite(rest)).is_some() {
-            return Err(Unwritable);
+            return Err(UnremovableCredential);
         }
     }
     Ok(edit)
@@ -69,7 +69,7 @@ pub(super) fn strip(
 
 /// The one target of a request without the parameters of these names, for whom it is shown to; every other byte stays.
 pub fn target_without<'a>(head: &'a RequestHead, names: &[ParamName]) -> Option<Cow<'a, [u8]>> {
-    let text = head.the_only(FIELD)?;
+    let text = head.single(FIELD)?;
     let rest = Target::of(text).without(Names { names, folds: true }, false);
     Some(rest.map_or(Cow::Borrowed(text), Cow::Owned))
 }

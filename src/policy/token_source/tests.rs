@@ -33,7 +33,7 @@ fn head(fields: &[(&str, &[u8])]) -> RequestHead {
 fn found(source: &TokenSource, fields: &[(&str, &[u8])]) -> String {
     match source.find(&head(fields)) {
         Credential::Token(token, _) => format!("token {}", String::from_utf8_lossy(&token)),
-        other @ (Credential::Absent | Credential::Repeated | Credential::Malformed | Credential::TooLarge) => {
+        other @ (Credential::Missing | Credential::Multiple | Credential::Malformed | Credential::TooLarge) => {
             format!("{other:?}")
         }
     }
@@ -369,10 +369,10 @@ fn a_credential_that_cannot_be_taken_out_keeps_the_request_here() {
         (":path", b"/\r\nx: y?access_token=a"),
     ];
     for field in unwritable {
-        assert_eq!(everywhere().strip(&head(&[field])), Err(Unwritable), "{field:?}");
+        assert_eq!(everywhere().strip(&head(&[field])), Err(UnremovableCredential), "{field:?}");
     }
     let two_targets = head(&[(":path", b"/?t=a"), (":path", b"/?t=b")]);
-    assert_eq!(everywhere().strip(&two_targets), Err(Unwritable));
+    assert_eq!(everywhere().strip(&two_targets), Err(UnremovableCredential));
 }
 
 #[wasm_bindgen_test(unsupported = test)]

@@ -2,7 +2,9 @@
 
 use okta_proxy_wasm::callout::HttpResponse;
 use okta_proxy_wasm::config;
-use okta_proxy_wasm::engine::{Arrival, Decision, Engine, Jitter, PortableVerifier, Room, StreamId, Verdict};
+use okta_proxy_wasm::engine::{
+    Decision, Engine, Jitter, ParkingLimits, PortableVerifier, RequestOutcome, StreamId, Verdict,
+};
 use okta_proxy_wasm::http::RequestHead;
 use okta_proxy_wasm::unix_time::UnixTime;
 use serde_json::{Value, json};
@@ -172,11 +174,13 @@ fn known_tokens_of_one_issuer_stay_with_their_providers() {
     let mut ask = |token: &str| {
         let head = RequestHead::new(vec![("authorization".to_owned(), format!("Bearer {token}").into_bytes())]);
         match engine.on_request(StreamId(1), &head, UnixTime::from_secs(NOW)) {
-            Arrival::Decided(decision) => {
+            RequestOutcome::Decision(decision) => {
                 let record = record(&decision);
                 (reason(&decision), record["provider"].as_str().map(str::to_owned), record["proof"] == "remembered")
             }
-            Arrival::Parked | Arrival::Answered(_) | Arrival::Asks(_) => panic!("not decided"),
+            RequestOutcome::Pending | RequestOutcome::LocalResponse(_) | RequestOutcome::NeedAttributes(_) => {
+                panic!("not decided")
+            }
         }
     };
     let a = SigningKey::a("k1").token(&claims(A, json!({})));
@@ -199,15 +203,17 @@ fn token_waits_for_the_keys_of_its_provider_and_one_of_no_provider_for_none() {
     let configuration = json!({ "providers": { "a": provider(A, "a"), "b": provider(B, "b") } });
     let loaded = config::load(configuration.to_string().as_bytes(), &config::no_environment).unwrap();
     let now = UnixTime::from_secs(NOW);
-    let mut engine = Engine::new(loaded.policy, Box::new(PortableVerifier), Room::default(), now);
+    let mut engine = Engine::new(loaded.policy, Box::new(PortableVerifier), ParkingLimits::default(), now);
     let (a, b) = (SigningKey::a("k1"), SigningKey::b("k1"));
     let ask = |engine: &mut Engine, stream: u32, key: &SigningKey, audience: Value| {
         let token = key.token(&claims(A, json!({ "aud": audience })));
         let head = RequestHead::new(vec![("authorization".to_owned(), format!("Bearer {token}").into_bytes())]);
         match engine.on_request(StreamId(stream), &head, now) {
-            Arrival::Decided(decision) => Some(reason(&decision)),
-            Arrival::Parked => None,
-            Arrival::Answered(_) | Arrival::Asks(_) => panic!("neither decided nor parked"),
+            RequestOutcome::Decision(decision) => Some(reason(&decision)),
+            RequestOutcome::Pending => None,
+            RequestOutcome::LocalResponse(_) | RequestOutcome::NeedAttributes(_) => {
+                panic!("neither decided nor parked")
+            }
         }
     };
     assert_eq!(ask(&mut engine, 1, &a, json!("api://other")), Some("audience_unexpected"));
@@ -338,7 +344,7 @@ fn whole(decision: &Decision) -> String {
         Verdict::Allow(_) => format!("{:?}", edits(decision)),
         Verdict::Deny(reply) => format!("{reply:?}"),
     };
-    format!("{} {verdict} {:?}", decision.audit.to_json(), decision.told)
+    format!("{} {verdict} {:?}", decision.audit.to_json(), decision.filter_state)
 }
 
 #[wasm_bindgen_test(unsupported = test)]

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use okta_proxy_wasm::callout::HttpResponse;
 use okta_proxy_wasm::config;
-use okta_proxy_wasm::engine::{Arrival, Engine, FetchResult, Jitter, PortableVerifier, Room, StreamId, Verdict};
+use okta_proxy_wasm::engine::{
+    Engine, FetchResult, Jitter, ParkingLimits, PortableVerifier, RequestOutcome, StreamId, Verdict,
+};
 use okta_proxy_wasm::http::{HeaderEdit, RequestHead};
 use okta_proxy_wasm::jose::{Algorithm, Claim, KeySet, UnverifiedToken};
 use okta_proxy_wasm::policy::{Access, RuleId};
@@ -34,7 +36,7 @@ fn good_token() -> &'static str {
 fn engine_of(configuration: &Value) -> Engine {
     let loaded =
         config::load(configuration.to_string().as_bytes(), &config::no_environment).expect("a good configuration");
-    Engine::new(loaded.policy, Box::new(PortableVerifier), Room::default(), UnixTime::from_secs(NOW))
+    Engine::new(loaded.policy, Box::new(PortableVerifier), ParkingLimits::default(), UnixTime::from_secs(NOW))
 }
 
 /// A token: what parses has three parts, an algorithm that exists, and is verified by no key at all.
@@ -88,8 +90,8 @@ pub(crate) fn configuration(input: &[u8]) {
         }
         Ok(loaded) => {
             let now = UnixTime::from_secs(NOW);
-            let otherwise = loaded.policy.rules.rule(RuleId::Otherwise).access;
-            let mut engine = Engine::new(loaded.policy, Box::new(PortableVerifier), Room::default(), now);
+            let otherwise = loaded.policy.rules.rule(RuleId::Default).access;
+            let mut engine = Engine::new(loaded.policy, Box::new(PortableVerifier), ParkingLimits::default(), now);
             let arrival = engine.on_request(StreamId(1), &RequestHead::new(Vec::new()), now);
             let is_open = matches!(otherwise, Access::Public | Access::Optional);
             assert!(is_open || is_denied(&arrival), "a request without anything passes");
@@ -99,8 +101,8 @@ pub(crate) fn configuration(input: &[u8]) {
     }
 }
 
-fn is_denied(arrival: &Arrival) -> bool {
-    matches!(arrival, Arrival::Decided(decision) if matches!(decision.verdict, Verdict::Deny(_)))
+fn is_denied(arrival: &RequestOutcome) -> bool {
+    matches!(arrival, RequestOutcome::Decision(decision) if matches!(decision.verdict, Verdict::Deny(_)))
 }
 
 /// A request's head, its fields a line each, name and value apart by NUL; tokens in the `Authorization` header.
@@ -129,7 +131,8 @@ pub(crate) fn request_places(input: &[u8]) {
     }
     ENGINE.with_borrow_mut(|engine| {
         let Some(seen) = as_the_backend_sees(engine, &fields_of(input)) else { return };
-        let Arrival::Decided(again) = engine.on_request(StreamId(1), &RequestHead::new(seen), UnixTime::from_secs(NOW))
+        let RequestOutcome::Decision(again) =
+            engine.on_request(StreamId(1), &RequestHead::new(seen), UnixTime::from_secs(NOW))
         else {
             panic!("parked with inline keys")
         };
@@ -154,7 +157,7 @@ fn fields_of(input: &[u8]) -> Fields {
 /// Decides a request; when it is allowed, the head that goes on, in which the identity headers are ours alone.
 fn as_the_backend_sees(engine: &mut Engine, fields: &Fields) -> Option<Fields> {
     let arrival = engine.on_request(StreamId(1), &RequestHead::new(fields.clone()), UnixTime::from_secs(NOW));
-    let Arrival::Decided(decision) = arrival else { panic!("parked with inline keys") };
+    let RequestOutcome::Decision(decision) = arrival else { panic!("parked with inline keys") };
     assert!(!decision.audit.to_json().contains('\n'));
     let edits = match &decision.verdict {
         Verdict::Deny(reply) => {
@@ -209,7 +212,9 @@ pub(crate) fn fetch_answer(input: &[u8]) {
     if given.is_empty() {
         let head =
             RequestHead::new(vec![("authorization".to_owned(), format!("Bearer {}", good_token()).into_bytes())]);
-        let Arrival::Decided(decision) = engine.on_request(StreamId(1), &head, now) else { panic!("parked with keys") };
+        let RequestOutcome::Decision(decision) = engine.on_request(StreamId(1), &head, now) else {
+            panic!("parked with keys")
+        };
         assert!(matches!(decision.verdict, Verdict::Allow(_)));
     }
 }

@@ -13,7 +13,7 @@ use okta_proxy_wasm::http::RequestHead;
 use okta_proxy_wasm::jose::{Key, KeySet, UnverifiedToken};
 use okta_proxy_wasm::policy::condition::{Facts, TokenFacts};
 use okta_proxy_wasm::policy::{
-    AdmittedToken, AmbiguousPaths, Attribute, AttributeValues, Condition, Policy, RequestTarget,
+    AmbiguousPaths, Attribute, AttributeValues, Condition, Policy, RequestTarget, ValidatedToken,
 };
 use okta_proxy_wasm::unix_time::UnixTime;
 use serde_json::{Value, json};
@@ -42,7 +42,7 @@ fn policy() -> Policy {
 }
 
 /// A token with this claim; none where it makes it one that is not admitted.
-fn token(claim: &[u8], policy: &Policy) -> Option<AdmittedToken> {
+fn token(claim: &[u8], policy: &Policy) -> Option<ValidatedToken> {
     let claim = serde_json::from_slice(claim).unwrap_or_else(|_| json!(String::from_utf8_lossy(claim)));
     let claims: Value = with(&payload(NOW), json!({ "c": claim }));
     let header = URL_SAFE_NO_PAD.encode(r#"{"alg":"RS256","kid":"k1"}"#);
@@ -51,7 +51,7 @@ fn token(claim: &[u8], policy: &Policy) -> Option<AdmittedToken> {
     let candidates = keys().candidates(Some("k1"), Algorithm::Rs256);
     let verified = token.verify(&candidates, &Believing).ok()?;
     let (_, provider) = policy.providers.iter().next()?;
-    AdmittedToken::admit(verified, provider, UnixTime::from_secs(NOW)).ok()
+    ValidatedToken::validate(verified, provider, UnixTime::from_secs(NOW)).ok()
 }
 
 /// Reads the expression and judges by it.

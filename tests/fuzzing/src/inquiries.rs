@@ -14,8 +14,8 @@ use arbitrary::{Arbitrary, Unstructured};
 use okta_proxy_wasm::callout::{CalloutResult, HttpResponse, TransportError};
 use okta_proxy_wasm::config;
 use okta_proxy_wasm::engine::{
-    Arrival, BATCH, CallResult, Decision, Engine, Inquiry, Jitter, Outbox, Poll, PollResult, PortableVerifier,
-    Postponed, Purpose, Room, Sequence, SharedResponse, SharedSlot, StreamId, TokenDigest, Verdict,
+    BATCH, CallResult, Decision, Engine, Inquiry, Jitter, Outbox, ParkingLimits, Poll, PollResult, PortableVerifier,
+    Postponed, Purpose, RequestOutcome, Sequence, SharedResponse, SharedSlot, StreamId, TokenDigest, Verdict,
 };
 use okta_proxy_wasm::http::RequestHead;
 use okta_proxy_wasm::introspection::call::TokenKind;
@@ -25,7 +25,7 @@ use serde_json::{Value, json};
 use crate::NOW;
 use crate::signing::{AUDIENCE, ISSUER, SigningKey, key_set, payload, with};
 
-const ROOM: Room = Room { requests: 6, bytes: 64 * 1024 };
+const ROOM: ParkingLimits = ParkingLimits { requests: 6, bytes: 64 * 1024 };
 const MAX_STEPS: usize = 200;
 const CACHE_TTL: Duration = Duration::from_secs(30);
 const SKEW: Duration = Duration::from_secs(60);
@@ -244,15 +244,17 @@ impl Scene {
         ]);
         let waiting = Waiting { token, is_asked, since: self.now };
         match self.engine.on_request(StreamId(stream), &head, self.now) {
-            Arrival::Decided(decision) => self.judge(waiting, &decision),
-            Arrival::Parked => {
+            RequestOutcome::Decision(decision) => self.judge(waiting, &decision),
+            RequestOutcome::Pending => {
                 let known = &tokens()[token];
                 let waits_for_list = self.alice_is_listed.is_none();
                 let is_due = known.kind == TokenKind::Opaque || (known.is_proved && (is_asked || waits_for_list));
                 assert!(is_due, "nobody is to be asked");
                 self.parked.insert(stream, waiting);
             }
-            Arrival::Answered(_) | Arrival::Asks(_) => panic!("nobody asked the filter itself"),
+            RequestOutcome::LocalResponse(_) | RequestOutcome::NeedAttributes(_) => {
+                panic!("nobody asked the filter itself")
+            }
         }
     }
 

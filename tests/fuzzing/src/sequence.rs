@@ -12,7 +12,8 @@ use arbitrary::{Arbitrary, Unstructured};
 use okta_proxy_wasm::callout::{HttpResponse, TransportError};
 use okta_proxy_wasm::config;
 use okta_proxy_wasm::engine::{
-    Arrival, BATCH, Decision, Engine, Fetch, FetchResult, Jitter, Outbox, PortableVerifier, Room, StreamId, Verdict,
+    BATCH, Decision, Engine, Fetch, FetchResult, Jitter, Outbox, ParkingLimits, PortableVerifier, RequestOutcome,
+    StreamId, Verdict,
 };
 use okta_proxy_wasm::http::RequestHead;
 use okta_proxy_wasm::unix_time::UnixTime;
@@ -21,7 +22,7 @@ use serde_json::json;
 use crate::NOW;
 use crate::signing::{AUDIENCE, SigningKey, key_set, payload, with};
 
-const ROOM: Room = Room { requests: 6, bytes: 64 * 1024 };
+const ROOM: ParkingLimits = ParkingLimits { requests: 6, bytes: 64 * 1024 };
 const MAX_STEPS: usize = 200;
 const MAX_STALE: Duration = Duration::from_secs(3600);
 const SKEW: Duration = Duration::from_secs(60);
@@ -199,12 +200,14 @@ impl Scene {
             return;
         }
         match self.engine.on_request(StreamId(stream), &tokens()[token].head, self.now) {
-            Arrival::Decided(decision) => self.judge(token, &decision),
-            Arrival::Parked => {
+            RequestOutcome::Decision(decision) => self.judge(token, &decision),
+            RequestOutcome::Pending => {
                 assert!(!self.is_good_now(token), "a good token waits though its key is held");
                 self.parked.insert(stream, token);
             }
-            Arrival::Answered(_) | Arrival::Asks(_) => panic!("nobody asked whether we are ready"),
+            RequestOutcome::LocalResponse(_) | RequestOutcome::NeedAttributes(_) => {
+                panic!("nobody asked whether we are ready")
+            }
         }
     }
 

@@ -2,7 +2,9 @@
 //! imported configuration: the engine never allows what Istio denies.
 
 use okta_proxy_wasm::config;
-use okta_proxy_wasm::engine::{Arrival, Attribute, AttributeValues, Engine, PortableVerifier, Room, StreamId, Verdict};
+use okta_proxy_wasm::engine::{
+    Attribute, AttributeValues, Engine, ParkingLimits, PortableVerifier, RequestOutcome, StreamId, Verdict,
+};
 use okta_proxy_wasm::http::RequestHead;
 use okta_proxy_wasm::unix_time::UnixTime;
 use serde_json::{Value, json};
@@ -163,7 +165,10 @@ impl Scene {
     pub fn of(document: &str) -> Self {
         let loaded = config::load(document.as_bytes(), &config::no_environment).unwrap();
         let now = UnixTime::from_secs(NOW);
-        Self { engine: Engine::new(loaded.policy, Box::new(PortableVerifier), Room::default(), now), streams: 0 }
+        Self {
+            engine: Engine::new(loaded.policy, Box::new(PortableVerifier), ParkingLimits::default(), now),
+            streams: 0,
+        }
     }
 
     pub fn allows(&mut self, request: &Request<'_>, credential: Option<&str>) -> bool {
@@ -180,7 +185,7 @@ impl Scene {
         self.streams += 1;
         let (stream, now) = (StreamId(self.streams), UnixTime::from_secs(NOW));
         let mut arrival = self.engine.on_request(stream, &head, now);
-        if let Arrival::Asks(_) = arrival {
+        if let RequestOutcome::NeedAttributes(_) = arrival {
             let mut attributes = AttributeValues::default();
             let port: i64 = request.port.parse().unwrap();
             attributes.insert(Attribute::SourceAddress, format!("{}:4711", request.address).into_bytes());
@@ -188,8 +193,10 @@ impl Scene {
             arrival = self.engine.on_request_with(stream, &head, attributes, now);
         }
         match arrival {
-            Arrival::Decided(decision) => matches!(decision.verdict, Verdict::Allow(_)),
-            Arrival::Parked | Arrival::Answered(_) | Arrival::Asks(_) => panic!("not decided with inline keys"),
+            RequestOutcome::Decision(decision) => matches!(decision.verdict, Verdict::Allow(_)),
+            RequestOutcome::Pending | RequestOutcome::LocalResponse(_) | RequestOutcome::NeedAttributes(_) => {
+                panic!("not decided with inline keys")
+            }
         }
     }
 }

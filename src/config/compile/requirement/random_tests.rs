@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::tests::compiled;
 use crate::jose::signing_fixture::{TestKey, verified};
-use crate::policy::requirement::{Facts, Remedy, Verdict};
-use crate::policy::{AdmittedToken, Audiences, ClaimNames, KeyOrigin, Provider, Requirement};
+use crate::policy::requirement::{Remedy, RequirementContext, Verdict};
+use crate::policy::{Audiences, ClaimNames, KeyOrigin, Provider, Requirement, ValidatedToken};
 use crate::unix_time::UnixTime;
 use serde_json::{Map, Value, json};
 use wasm_bindgen_test::wasm_bindgen_test;
@@ -79,7 +79,7 @@ fn claims(random: &mut Random) -> Value {
     claims
 }
 
-fn admitted(claims: &Value) -> AdmittedToken {
+fn admitted(claims: &Value) -> ValidatedToken {
     let provider = Provider {
         name: "idp".into(),
         issuer: "https://idp.example".into(),
@@ -94,7 +94,7 @@ fn admitted(claims: &Value) -> AdmittedToken {
         keys: KeyOrigin::Inline(TestKey::P256.key_set()),
         introspection: None,
     };
-    AdmittedToken::admit(verified(claims, None), &provider, UnixTime::from_secs(NOW)).unwrap()
+    ValidatedToken::validate(verified(claims, None), &provider, UnixTime::from_secs(NOW)).unwrap()
 }
 
 fn claim_value(random: &mut Random) -> Value {
@@ -264,7 +264,7 @@ fn remedied(claims: &Value, remedy: &Remedy<'_>) -> Option<Value> {
 #[wasm_bindgen_test(unsupported = test)]
 fn the_naive_evaluation_agrees_and_what_is_told_helps() {
     let mut random = Random(42);
-    let tokens: Vec<(Value, AdmittedToken)> = (0..TOKENS)
+    let tokens: Vec<(Value, ValidatedToken)> = (0..TOKENS)
         .map(|_| {
             let claims = claims(&mut random);
             let token = admitted(&claims);
@@ -279,12 +279,12 @@ fn the_naive_evaluation_agrees_and_what_is_told_helps() {
         let Some(requirement) = compiled(&document).0 else { continue };
         for _ in 0..TOKENS_PER_DOCUMENT {
             let (claims, token) = &tokens[random.below(TOKENS)];
-            let facts = Facts { token: Some(token), now, request: None };
-            let verdict = requirement.judge(&facts);
+            let facts = RequirementContext { token: Some(token), now, request: None };
+            let verdict = requirement.evaluate(&facts);
             let truth = match verdict {
                 Verdict::Holds => Some(true),
                 Verdict::Fails => Some(false),
-                Verdict::Unknown(_) => None,
+                Verdict::Indeterminate(_) => None,
             };
             assert_eq!(truth, naive(&document, claims), "{document}\n{claims}");
             match truth {
@@ -320,7 +320,7 @@ fn the_naive_evaluation_agrees_and_what_is_told_helps() {
 }
 
 fn passes(requirement: &Requirement, claims: &Value, now: UnixTime) -> bool {
-    requirement.check(&Facts { token: Some(&admitted(claims)), now, request: None }).is_ok()
+    requirement.check(&RequirementContext { token: Some(&admitted(claims)), now, request: None }).is_ok()
 }
 
 /// Where nothing is told, no scopes and no log-in would have helped; what is malformed is left as it is.

@@ -50,8 +50,8 @@ fn active(changes: &Value) -> ActiveToken {
     }
 }
 
-fn admit_by(changes: &Value, provider: &Provider, now: UnixTime) -> Result<AdmittedToken, ClaimFault> {
-    AdmittedToken::admit_active(active(changes), provider, ENDS, now)
+fn admit_by(changes: &Value, provider: &Provider, now: UnixTime) -> Result<ValidatedToken, ClaimFault> {
+    ValidatedToken::validate_active(active(changes), provider, ENDS, now)
 }
 
 fn fault(changes: &Value) -> Option<ClaimFault> {
@@ -195,7 +195,8 @@ fn a_member_that_is_null_is_an_absent_one_and_grants_nothing() {
         "active": true, "aud": "api://default", "scope": null, "client_id": null, "username": null, "token_type": null,
         "exp": null, "iat": null, "nbf": null, "sub": null, "iss": null, "jti": null,
     });
-    let admit = |members: &Value, provider: &Provider| AdmittedToken::admit_active(body(members), provider, ENDS, NOW);
+    let admit =
+        |members: &Value, provider: &Provider| ValidatedToken::validate_active(body(members), provider, ENDS, NOW);
     let token = admit(&unset, &provider()).unwrap();
     assert_eq!((token.subject(), token.client(), token.scopes().len()), (None, None, 0));
     assert!(!token.is_current(ENDS), "an unset `exp` makes no token last");

@@ -2,12 +2,12 @@
 
 use serde_json::{Value, json};
 
-use super::{Message, Refusal, is_grpc};
+use super::{Denial, Message, is_grpc};
 use crate::http::HeaderValue;
-use crate::policy::{Answers, BodyFormat, Detail};
+use crate::policy::{BodyFormat, Detail, Responses};
 
 /// The body and what it is.
-pub(super) fn body(message: &Message<'_>, refusal: &Refusal<'_>, answers: &Answers) -> (HeaderValue, Vec<u8>) {
+pub(super) fn body(message: &Message<'_>, refusal: &Denial<'_>, answers: &Responses) -> (HeaderValue, Vec<u8>) {
     let reason = match answers.detail {
         Detail::Terse => None,
         Detail::Reason => Some(refusal.reason.name()),

@@ -26,8 +26,8 @@ impl DebugCallers {
 
     /// Whether this request shows the secret, once. Digests are compared, each whole: how long it takes tells nobody how
     /// much of a guess is right, nor how long the secret is.
-    pub fn sent(&self, head: &RequestHead) -> bool {
-        head.the_only(self.header.as_str()).is_some_and(|shown| {
+    pub fn is_sent_by(&self, head: &RequestHead) -> bool {
+        head.single(self.header.as_str()).is_some_and(|shown| {
             digest(shown)
                 .iter()
                 .zip(self.digest.reveal())
@@ -39,7 +39,7 @@ impl DebugCallers {
     /// Takes the header out of what the backend sees, in each spelling that is there, whatever it holds.
     pub fn strip(&self, head: &RequestHead) -> Vec<HeaderEdit> {
         let mut edits = Vec::new();
-        for name in head.names().filter(|name| self.is_meant_by(name)) {
+        for name in head.names().filter(|name| self.folds_to(name)) {
             let edit = HeaderEdit::Remove(name.to_owned());
             if !edits.contains(&edit) {
                 edits.push(edit);
@@ -49,8 +49,8 @@ impl DebugCallers {
     }
 
     /// Whether a field of that name could be taken for the header.
-    pub fn is_meant_by(&self, name: &str) -> bool {
-        self.header.is_meant_by(name)
+    pub fn folds_to(&self, name: &str) -> bool {
+        self.header.folds_to(name)
     }
 }
 
@@ -72,7 +72,7 @@ mod tests {
         let callers = DebugCallers::new(HeaderName::parse("X-Auth-Debug").unwrap(), SECRET);
         let sent = |values: &[&[u8]]| {
             let field = |value: &&[u8]| ("X-Auth-Debug".to_owned(), value.to_vec());
-            callers.sent(&RequestHead::new(values.iter().map(field).collect()))
+            callers.is_sent_by(&RequestHead::new(values.iter().map(field).collect()))
         };
         assert!(sent(&[SECRET]));
         for other in [b"".as_slice(), b"0123456789abcde", b"0123456789abcdeF", b"0123456789abcdef ", b"\xff"] {

@@ -1,4 +1,4 @@
-//! [`VerifiedToken`] or [`ActiveToken`] and the time -> [`AdmittedToken`]: the only place that makes one.
+//! [`VerifiedToken`] or [`ActiveToken`] and the time -> [`ValidatedToken`]: the only place that makes one.
 //!
 //! The signature holds already, or the issuer itself has said that the token is active; here the claims are held
 //! against what the operator expects of this issuer's *access tokens* (RFC 7519, RFC 9068, RFC 7662, Okta's shapes).
@@ -14,7 +14,7 @@ use crate::unix_time::UnixTime;
 
 /// A token that is proved, current and meant for us: identity may be taken from it.
 #[derive(Debug)]
-pub struct AdmittedToken {
+pub struct ValidatedToken {
     claims: Claims,
     payload: Option<SignedPayload>,
     subject: Option<String>,
@@ -79,12 +79,12 @@ pub enum ClaimFault {
     SenderConstrained,
 }
 
-impl AdmittedToken {
+impl ValidatedToken {
     /// Judges a verified token of `provider` at the time `now`.
     ///
     /// # Errors
     /// The first expectation that is not met.
-    pub fn admit(token: VerifiedToken, provider: &Provider, now: UnixTime) -> Result<Self, ClaimFault> {
+    pub fn validate(token: VerifiedToken, provider: &Provider, now: UnixTime) -> Result<Self, ClaimFault> {
         let claims = token.claims();
         if !matches!(claims.text("iss"), Claim::Valid(issuer) if provider.issuer_named(issuer).is_some()) {
             return Err(ClaimFault::IssuerUnknown);
@@ -92,7 +92,7 @@ impl AdmittedToken {
         check_type(&token)?;
         let nonce = if media_type(&token).as_deref() == Some("at+jwt") { Nonce::Accepted } else { nonce_of(provider) };
         check_kind(claims, nonce)?;
-        let judged = judge(claims, provider, Proof::Signature, now)?;
+        let judged = validate_claims(claims, provider, Proof::Signature, now)?;
         let (claims, payload) = token.into_claims_and_payload();
         Ok(judged.with(claims, Some(payload), provider))
     }
@@ -102,7 +102,7 @@ impl AdmittedToken {
     ///
     /// # Errors
     /// The first expectation that is not met.
-    pub fn admit_active(
+    pub fn validate_active(
         token: ActiveToken,
         provider: &Provider,
         answer_ends: UnixTime,
@@ -117,7 +117,7 @@ impl AdmittedToken {
             Claim::Malformed => return Err(ClaimFault::IssuerMalformed),
         }
         check_kind(claims, nonce_of(provider))?;
-        let judged = judge(claims, provider, Proof::Answer { ends: answer_ends }, now)?;
+        let judged = validate_claims(claims, provider, Proof::Answer { ends: answer_ends }, now)?;
         Ok(judged.with(token.into_claims(), None, provider))
     }
 
@@ -183,23 +183,28 @@ impl Proof {
 }
 
 /// What is taken from claims that are as they have to be.
-struct Judged {
+struct ValidatedClaims {
     subject: Option<String>,
     client: Option<String>,
     scopes: Vec<String>,
     validity: Validity,
 }
 
-impl Judged {
-    fn with(self, claims: Claims, payload: Option<SignedPayload>, provider: &Provider) -> AdmittedToken {
+impl ValidatedClaims {
+    fn with(self, claims: Claims, payload: Option<SignedPayload>, provider: &Provider) -> ValidatedToken {
         let Self { subject, client, scopes, validity } = self;
         let groups_claim = Rc::clone(&provider.claim_names.groups);
-        AdmittedToken { claims, payload, subject, client, scopes, groups_claim, validity }
+        ValidatedToken { claims, payload, subject, client, scopes, groups_claim, validity }
     }
 }
 
 /// What a token has to say, however it was proved.
-fn judge(claims: &Claims, provider: &Provider, proof: Proof, now: UnixTime) -> Result<Judged, ClaimFault> {
+fn validate_claims(
+    claims: &Claims,
+    provider: &Provider,
+    proof: Proof,
+    now: UnixTime,
+) -> Result<ValidatedClaims, ClaimFault> {
     check_audience(claims, &provider.audiences)?;
     let validity = check_times(claims, provider, proof, now)?;
     if claims.contains("cnf") {
@@ -221,7 +226,7 @@ fn judge(claims: &Claims, provider: &Provider, proof: Proof, now: UnixTime) -> R
     {
         return Err(ClaimFault::ClientUnexpected);
     }
-    Ok(Judged { subject, client, scopes, validity })
+    Ok(ValidatedClaims { subject, client, scopes, validity })
 }
 
 /// Access tokens only: their `typ` is absent (Okta), `JWT` or `at+jwt` (RFC 9068 section 2.1, RFC 8725 section 3.11). `JOSE`
@@ -331,9 +336,9 @@ fn first_present<'a, T>(
 }
 
 #[cfg(test)]
-#[path = "admit/tests.rs"]
+#[path = "validate/tests.rs"]
 mod tests;
 
 #[cfg(test)]
-#[path = "admit/active_tests.rs"]
+#[path = "validate/active_tests.rs"]
 mod active_tests;

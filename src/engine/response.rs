@@ -14,8 +14,8 @@ mod redirect;
 use std::time::Duration;
 
 use crate::engine::deny_reason::DenyReason;
-use crate::http::{HeaderName, HeaderValue, Reply, RequestHead};
-use crate::policy::{AdmittedToken, AnswerClass, Cors, Policy, Provider, Remedy, Rule};
+use crate::http::{HeaderName, HeaderValue, LocalResponse, RequestHead};
+use crate::policy::{Cors, Policy, Provider, Remedy, ResponseClass, Rule, ValidatedToken};
 use crate::unix_time::UnixTime;
 
 /// What a refusal looks like from outside.
@@ -37,12 +37,12 @@ enum Message<'a> {
 }
 
 /// How soon a client may try again when we cannot know better.
-const RETRY_SOON: Duration = Duration::from_secs(1);
-const RETRY_AT_MOST: Duration = Duration::from_secs(60);
+const MIN_RETRY_AFTER: Duration = Duration::from_secs(1);
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(60);
 
 /// A request that is refused.
 #[derive(Debug)]
-pub struct Refusal<'a> {
+pub struct Denial<'a> {
     /// Why.
     pub reason: DenyReason,
     /// What would help.
@@ -52,24 +52,26 @@ pub struct Refusal<'a> {
     /// Whose token it is, or says it is.
     pub provider: Option<&'a Provider>,
     /// The good token that does not do, and when.
-    pub token: Option<(&'a AdmittedToken, UnixTime)>,
+    pub token: Option<(&'a ValidatedToken, UnixTime)>,
     /// What the client has asked, and in which way it wants to be answered.
     pub head: &'a RequestHead,
 }
 
 /// The reply to a refusal. One to `HEAD` has the body of the one to `GET`: hosts leave it out and keep its length and type,
 /// as RFC 9110 section 9.3.2 has it, which they could not if it were not there.
-pub fn reply_to(refusal: &Refusal<'_>, policy: &Policy) -> Reply {
-    let answers = &policy.answers;
+pub fn deny_response(refusal: &Denial<'_>, policy: &Policy) -> LocalResponse {
+    let answers = &policy.responses;
     let message = Message::of(refusal);
     let custom = answers.custom.of(message.class());
     let mut reply = match redirect::location(&message, refusal, answers) {
-        Some(location) => {
-            Reply { status: redirect::STATUS, headers: vec![(HeaderName::LOCATION, location)], body: Vec::new() }
-        }
+        Some(location) => LocalResponse {
+            status: redirect::STATUS,
+            headers: vec![(HeaderName::LOCATION, location)],
+            body: Vec::new(),
+        },
         None => {
             let (content_type, body) = body::body(&message, refusal, answers);
-            let mut reply = Reply {
+            let mut reply = LocalResponse {
                 status: message.class().status(),
                 headers: vec![(HeaderName::CONTENT_TYPE, content_type)],
                 body,
@@ -77,37 +79,38 @@ pub fn reply_to(refusal: &Refusal<'_>, policy: &Policy) -> Reply {
             let challenge = challenge::challenge(&message, refusal, policy);
             reply.headers.extend(challenge.map(|challenge| (HeaderName::WWW_AUTHENTICATE, challenge)));
             if let Message::Unavailable(retry_after) = message {
-                let seconds = retry_after.clamp(RETRY_SOON, RETRY_AT_MOST).as_millis().div_ceil(1000).to_string();
+                let seconds =
+                    retry_after.clamp(MIN_RETRY_AFTER, MAX_RETRY_AFTER).as_millis().div_ceil(1000).to_string();
                 reply.headers.push((HeaderName::RETRY_AFTER, HeaderValue::encode(&seconds, None)));
             }
             reply
         }
     };
     reply.headers.push((HeaderName::CACHE_CONTROL, HeaderValue::encode("no-store", None)));
-    reply.headers.extend(answers.cors.iter().flat_map(|cors| who_may_read(cors, refusal.head)));
+    reply.headers.extend(answers.cors.iter().flat_map(|cors| cors_headers(cors, refusal.head)));
     reply.headers.extend(custom.headers.iter().cloned());
     reply.headers.extend(debug::field(refusal, policy));
     reply
 }
 
 /// The reply to a request whose decision could not be carried out: that is no fault of the client's.
-pub fn undelivered_reply() -> Reply {
-    let message = Message::Unavailable(RETRY_SOON);
+pub fn internal_error_response() -> LocalResponse {
+    let message = Message::Unavailable(MIN_RETRY_AFTER);
     let body = serde_json::json!({ "error": message.error(), "error_description": message.sentence() });
-    let mut reply = plain_reply(503, &body);
-    let seconds = RETRY_SOON.as_secs().to_string();
+    let mut reply = json_response(503, &body);
+    let seconds = MIN_RETRY_AFTER.as_secs().to_string();
     reply.headers.push((HeaderName::RETRY_AFTER, HeaderValue::encode(&seconds, None)));
     reply
 }
 
 /// The reply to a question for readiness.
-pub fn readiness_reply(is_ready: bool) -> Reply {
-    plain_reply(if is_ready { 200 } else { 503 }, &serde_json::json!({ "ready": is_ready }))
+pub fn readiness_response(is_ready: bool) -> LocalResponse {
+    json_response(if is_ready { 200 } else { 503 }, &serde_json::json!({ "ready": is_ready }))
 }
 
 /// What is said whatever the operator's wishes and the client's ways.
-fn plain_reply(status: u16, body: &serde_json::Value) -> Reply {
-    Reply {
+fn json_response(status: u16, body: &serde_json::Value) -> LocalResponse {
+    LocalResponse {
         status,
         headers: vec![
             (HeaderName::CONTENT_TYPE, HeaderValue::encode("application/json", None)),
@@ -118,10 +121,10 @@ fn plain_reply(status: u16, body: &serde_json::Value) -> Reply {
 }
 
 impl<'a> Message<'a> {
-    fn of(refusal: &'a Refusal<'_>) -> Self {
+    fn of(refusal: &'a Denial<'_>) -> Self {
         match refusal.reason {
             DenyReason::TokenMissing => Self::NoCredential,
-            DenyReason::CredentialRepeated | DenyReason::Rule(_) => Self::InvalidRequest,
+            DenyReason::MultipleCredentials | DenyReason::Rule(_) => Self::InvalidRequest,
             DenyReason::CredentialMalformed
             | DenyReason::TokenTooLarge
             | DenyReason::TokenOpaque
@@ -144,18 +147,18 @@ impl<'a> Message<'a> {
             },
             DenyReason::KeysUnavailable(retry_after)
             | DenyReason::IntrospectionUnavailable(retry_after)
-            | DenyReason::IntrospectionBudgetSpent(retry_after)
+            | DenyReason::IntrospectionRateLimited(retry_after)
             | DenyReason::RevocationsUnavailable(retry_after) => Self::Unavailable(retry_after),
-            DenyReason::WaitTimedOut | DenyReason::TooManyWaiting => Self::Unavailable(RETRY_SOON),
+            DenyReason::WaitTimedOut | DenyReason::TooManyPending => Self::Unavailable(MIN_RETRY_AFTER),
         }
     }
 
-    const fn class(&self) -> AnswerClass {
+    const fn class(&self) -> ResponseClass {
         match self {
-            Self::NoCredential | Self::InvalidToken | Self::LogInAnew { .. } => AnswerClass::Unauthorized,
-            Self::InvalidRequest => AnswerClass::BadRequest,
-            Self::ScopeMissing(_) | Self::Forbidden => AnswerClass::Forbidden,
-            Self::Unavailable(_) => AnswerClass::Unavailable,
+            Self::NoCredential | Self::InvalidToken | Self::LogInAnew { .. } => ResponseClass::Unauthorized,
+            Self::InvalidRequest => ResponseClass::BadRequest,
+            Self::ScopeMissing(_) | Self::Forbidden => ResponseClass::Forbidden,
+            Self::Unavailable(_) => ResponseClass::Unavailable,
         }
     }
 
@@ -187,10 +190,10 @@ impl<'a> Message<'a> {
 
 /// The CORS header fields (Fetch, section 3.2). A preflight that is refused has them too: it fails by its status, and no
 /// method or header is allowed in it.
-fn who_may_read(cors: &Cors, head: &RequestHead) -> Vec<(HeaderName, HeaderValue)> {
+fn cors_headers(cors: &Cors, head: &RequestHead) -> Vec<(HeaderName, HeaderValue)> {
     // Also when none is there or it may not: another one's answer would be another.
     let mut headers = vec![(HeaderName::VARY, HeaderValue::encode("Origin", None))];
-    if let Some(allowed) = head.the_only("origin").and_then(|origin| cors.origins.answer_to(origin)) {
+    if let Some(allowed) = head.single("origin").and_then(|origin| cors.origins.allow_origin_header(origin)) {
         headers.push((HeaderName::ALLOW_ORIGIN, allowed));
         if cors.allow_credentials {
             headers.push((HeaderName::ALLOW_CREDENTIALS, HeaderValue::encode("true", None)));

@@ -5,10 +5,10 @@
 //! and only when it is a path here whoever reads it: `//evil.example`, `/\evil.example` and what would become one of them
 //! are left out, so that a login page which simply goes where it is told opens no other site.
 
-use super::{Message, Refusal, is_grpc};
+use super::{Denial, Message, is_grpc};
 use crate::http::{HeaderValue, RequestHead};
 use crate::policy::token_source::target_without;
-use crate::policy::{Answers, Login};
+use crate::policy::{Login, Responses};
 
 /// Found: only `GET` and `HEAD` are redirected, so nothing is sent anew as another method.
 pub(super) const STATUS: u16 = 302;
@@ -17,7 +17,7 @@ pub(super) const STATUS: u16 = 302;
 const MAX_RETURN_BYTES: usize = 2048;
 
 /// Where the browser is to go; none for all that is answered in the ordinary way.
-pub(super) fn location(message: &Message<'_>, refusal: &Refusal<'_>, answers: &Answers) -> Option<HeaderValue> {
+pub(super) fn location(message: &Message<'_>, refusal: &Denial<'_>, answers: &Responses) -> Option<HeaderValue> {
     let login = answers.login.as_ref().filter(|_| refusal.rule.redirect_browsers)?;
     let step_up = match message {
         Message::NoCredential | Message::InvalidToken => Vec::new(),
@@ -45,27 +45,27 @@ pub(super) fn location(message: &Message<'_>, refusal: &Refusal<'_>, answers: &A
 
 /// Whether a person's browser goes to another page by this request, as far as it tells.
 fn is_navigation(head: &RequestHead) -> bool {
-    let is_safe = matches!(head.the_only(":method"), Some(b"GET" | b"HEAD"));
+    let is_safe = matches!(head.single(":method"), Some(b"GET" | b"HEAD"));
     // Fetch Metadata, where a browser sends it: only to `https` and the machine itself.
     let mut modes = head.values("sec-fetch-mode");
     let may_navigate = modes.next().is_none_or(|mode| mode == b"navigate") && modes.next().is_none();
     // With these methods a page's script sends it, a page's link does not (Fetch, section 3.1).
     let is_cross_origin_script = head.values("origin").next().is_some();
-    is_safe && may_navigate && !is_cross_origin_script && !is_grpc(head) && head.values("accept").any(names_a_page)
+    is_safe && may_navigate && !is_cross_origin_script && !is_grpc(head) && head.values("accept").any(accepts_html)
 }
 
 /// Whether `Accept` names a page: `*/*` is what scripts and tools send.
-fn names_a_page(accept: &[u8]) -> bool {
+fn accepts_html(accept: &[u8]) -> bool {
     accept.split(|byte| *byte == b',').any(|range| {
         let mut parts = range.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
         let kind = parts.next().unwrap_or_default();
         let is_page = [&b"text/html"[..], b"application/xhtml+xml"].iter().any(|page| kind.eq_ignore_ascii_case(page));
-        is_page && parts.all(|parameter| !rules_out(parameter))
+        is_page && parts.all(|parameter| !has_zero_weight(parameter))
     })
 }
 
 /// `q=0`, or a weight that is no number.
-fn rules_out(parameter: &[u8]) -> bool {
+fn has_zero_weight(parameter: &[u8]) -> bool {
     let Some(weight) = parameter.strip_prefix(b"q=").or_else(|| parameter.strip_prefix(b"Q=")) else { return false };
     let is_number = weight.iter().all(|byte| byte.is_ascii_digit() || *byte == b'.');
     !(is_number && weight.iter().any(|byte| (b'1'..=b'9').contains(byte)))
@@ -74,7 +74,7 @@ fn rules_out(parameter: &[u8]) -> bool {
 /// Where the browser was going, encoded; none when it is not certain to be a place here.
 fn return_address(head: &RequestHead, login: &Login) -> Option<String> {
     let target = target_without(head, &login.withheld)?;
-    if !is_a_place_here(&target) {
+    if !is_same_site_path(&target) {
         return None;
     }
     let base = login.return_base.as_ref().map_or("", |base| base.as_str());
@@ -83,7 +83,7 @@ fn return_address(head: &RequestHead, login: &Login) -> Option<String> {
 
 /// A path, and perhaps a query, that nobody takes for another host's: not as it is, not with backslashes turned, nor
 /// with dot segments or escapes resolved first.
-fn is_a_place_here(target: &[u8]) -> bool {
+fn is_same_site_path(target: &[u8]) -> bool {
     let is_short_and_plain =
         target.len() <= MAX_RETURN_BYTES && target.iter().all(|byte| byte.is_ascii_graphic() && *byte != b'#');
     let path = target.split(|byte| *byte == b'?').next().unwrap_or_default();
@@ -136,7 +136,7 @@ mod tests {
             "application/json, text/html;q=0.001",
             "application/xhtml+xml ; q=1.0",
         ] {
-            assert!(names_a_page(accept.as_bytes()), "{accept}");
+            assert!(accepts_html(accept.as_bytes()), "{accept}");
         }
         for accept in [
             "",
@@ -152,7 +152,7 @@ mod tests {
             "application/json;x=text/html",
             "image/avif,*/*;q=0.8",
         ] {
-            assert!(!names_a_page(accept.as_bytes()), "{accept}");
+            assert!(!accepts_html(accept.as_bytes()), "{accept}");
         }
     }
 
@@ -170,7 +170,7 @@ mod tests {
             "/?",
             "/a?..//",
         ] {
-            assert!(is_a_place_here(target.as_bytes()), "{target}");
+            assert!(is_same_site_path(target.as_bytes()), "{target}");
         }
         for target in [
             "",
@@ -207,10 +207,10 @@ mod tests {
             "/a?b=é",
             "/a?b c",
         ] {
-            assert!(!is_a_place_here(target.as_bytes()), "{target}");
+            assert!(!is_same_site_path(target.as_bytes()), "{target}");
         }
         let longest = format!("/{}", "a".repeat(MAX_RETURN_BYTES - 1));
-        assert!(is_a_place_here(longest.as_bytes()) && !is_a_place_here(format!("{longest}a").as_bytes()));
+        assert!(is_same_site_path(longest.as_bytes()) && !is_same_site_path(format!("{longest}a").as_bytes()));
     }
 
     #[wasm_bindgen_test(unsupported = test)]

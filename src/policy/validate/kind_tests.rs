@@ -4,7 +4,7 @@ use super::*;
 
 #[wasm_bindgen_test(unsupported = test)]
 fn the_type_is_absent_or_one_of_an_access_token() {
-    let admit = |typ| AdmittedToken::admit(verified(&claims(&json!({})), typ), &provider(), NOW).err();
+    let admit = |typ| ValidatedToken::validate(verified(&claims(&json!({})), typ), &provider(), NOW).err();
     assert_eq!(admit(None), None);
     for typ in [
         "JWT",
@@ -107,7 +107,7 @@ fn a_nonce_is_accepted_with_at_jwt_or_by_the_setting_in_a_token_that_is_called_a
     let keycloak = json!({"typ": "Bearer", "nonce": "n-0S6_WzA2Mj", "azp": "web", "cid": null});
     let accepting = Provider { accept_nonce: true, ..provider() };
     let with = |changes: &Value, typ, provider: &Provider| {
-        AdmittedToken::admit(verified(&claims(changes), typ), provider, NOW).err()
+        ValidatedToken::validate(verified(&claims(changes), typ), provider, NOW).err()
     };
     let rejected = Some(ClaimFault::NotAnAccessToken);
     assert_eq!(with(&keycloak, Some("JWT"), &provider()), rejected);

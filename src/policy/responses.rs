@@ -13,7 +13,7 @@ pub use login::{Login, LoginAddress, ReturnBase};
 
 /// The operator's wishes.
 #[derive(Debug)]
-pub struct Answers {
+pub struct Responses {
     /// The `realm` of challenges (RFC 9110 section 11.5).
     pub realm: String,
     /// What bodies look like.
@@ -21,7 +21,7 @@ pub struct Answers {
     /// How much bodies say.
     pub detail: Detail,
     /// What the operator wrote instead.
-    pub custom: CustomAnswers,
+    pub custom: CustomResponses,
     /// Who is told the exact reason.
     pub debug: Option<DebugCallers>,
     /// Which pages of other origins may read refusals.
@@ -54,7 +54,7 @@ pub enum Detail {
 
 /// The status of a refusal, as operators speak of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AnswerClass {
+pub enum ResponseClass {
     /// 400
     BadRequest,
     /// 401
@@ -65,7 +65,7 @@ pub enum AnswerClass {
     Unavailable,
 }
 
-impl AnswerClass {
+impl ResponseClass {
     /// The HTTP status.
     pub const fn status(self) -> u16 {
         match self {
@@ -89,20 +89,20 @@ impl AnswerClass {
 
 /// What the operator wrote for each class.
 #[derive(Debug, Default)]
-pub struct CustomAnswers {
+pub struct CustomResponses {
     /// 400
-    pub bad_request: CustomAnswer,
+    pub bad_request: CustomResponse,
     /// 401
-    pub unauthorized: CustomAnswer,
+    pub unauthorized: CustomResponse,
     /// 403
-    pub forbidden: CustomAnswer,
+    pub forbidden: CustomResponse,
     /// 503
-    pub unavailable: CustomAnswer,
+    pub unavailable: CustomResponse,
 }
 
 /// What the operator wrote for one of them.
 #[derive(Debug, Default)]
-pub struct CustomAnswer {
+pub struct CustomResponse {
     /// Instead of ours.
     pub body: Option<CustomBody>,
     /// Beside ours, and none that we write.
@@ -118,14 +118,14 @@ pub struct CustomBody {
     pub bytes: Vec<u8>,
 }
 
-impl CustomAnswers {
+impl CustomResponses {
     /// What is written for this class.
-    pub const fn of(&self, class: AnswerClass) -> &CustomAnswer {
+    pub const fn of(&self, class: ResponseClass) -> &CustomResponse {
         match class {
-            AnswerClass::BadRequest => &self.bad_request,
-            AnswerClass::Unauthorized => &self.unauthorized,
-            AnswerClass::Forbidden => &self.forbidden,
-            AnswerClass::Unavailable => &self.unavailable,
+            ResponseClass::BadRequest => &self.bad_request,
+            ResponseClass::Unauthorized => &self.unauthorized,
+            ResponseClass::Forbidden => &self.forbidden,
+            ResponseClass::Unavailable => &self.unavailable,
         }
     }
 }

@@ -3,13 +3,13 @@
 
 use std::fmt::Write as _;
 
-use super::{Message, Refusal};
+use super::{Denial, Message};
 use crate::http::HeaderValue;
 use crate::policy::Policy;
 
 /// The value of `WWW-Authenticate`; none where no other token is known to help.
-pub(super) fn challenge(message: &Message<'_>, refusal: &Refusal<'_>, policy: &Policy) -> Option<HeaderValue> {
-    let mut challenge = format!("Bearer realm={}", quoted(&policy.answers.realm));
+pub(super) fn challenge(message: &Message<'_>, refusal: &Denial<'_>, policy: &Policy) -> Option<HeaderValue> {
+    let mut challenge = format!("Bearer realm={}", quoted(&policy.responses.realm));
     match message {
         Message::Forbidden | Message::Unavailable(_) => return None,
         // Nothing was offered: nothing is said to be wrong with it.

@@ -1,29 +1,29 @@
 //! Carrying out what the engine decided: exactly one of "go on" and "answer" for each stream.
 
-use crate::engine::reply::undelivered_reply;
+use crate::engine::response::internal_error_response;
 use crate::engine::{Decision, FetchNote, FetchResult, MAX_KEYS, SuppressedRecords, Verdict};
-use crate::host::filter_state::{clear_route_cache, tell};
+use crate::host::filter_state::{clear_route_cache, set_filter_state};
 use crate::host::headers;
 use crate::host::host_error::HostError;
 use crate::host::metrics::Metrics;
-use crate::host::streams::Passage;
-use crate::http::{HeadEdits, Reply};
+use crate::host::stream_state::StreamState;
+use crate::http::{HeadEdits, LocalResponse};
 
 /// Applies a decision to the stream whose context is in effect. The caller continues or resumes it when
-/// the result is [`Passage::Admitted`], and only then.
-pub(super) fn apply(decision: &Decision, metrics: &Metrics) -> Passage {
+/// the result is [`StreamState::Admitted`], and only then.
+pub(super) fn apply_decision(decision: &Decision, metrics: &Metrics) -> StreamState {
     // Before the response: it ends the request, and its line in the access log should say why.
-    let told = tell(&decision.told);
+    let told = set_filter_state(&decision.filter_state);
     match &decision.verdict {
         Verdict::Allow(edits) => {
-            if let Err(error) = told.and_then(|()| hand_over(edits, decision.told.clears_route_cache)) {
+            if let Err(error) = told.and_then(|()| edit_request(edits, decision.filter_state.clears_route_cache)) {
                 // Neither half-edited headers nor half of the filter state may reach the backend or another filter.
                 metrics.count_undelivered(&decision.audit);
                 return reject(error);
             }
             metrics.count_decision(&decision.audit);
             log_decision(decision);
-            Passage::Admitted
+            StreamState::Allowed
         }
         Verdict::Deny(reply) => {
             if let Err(error) = told {
@@ -31,21 +31,21 @@ pub(super) fn apply(decision: &Decision, metrics: &Metrics) -> Passage {
             }
             metrics.count_decision(&decision.audit);
             log_decision(decision);
-            answer(reply)
+            send_response(reply)
         }
     }
 }
 
 /// Edits the request for the backend, and has the host choose the route again where the configuration says so.
-fn hand_over(edits: &HeadEdits, clears_route_cache: bool) -> Result<(), HostError> {
+fn edit_request(edits: &HeadEdits, clears_route_cache: bool) -> Result<(), HostError> {
     headers::edit_request(edits)?;
     if clears_route_cache { clear_route_cache() } else { Ok(()) }
 }
 
 /// Rejects the request whose context is in effect with 503: what its decision needs, the host cannot do.
-pub(super) fn reject(error: HostError) -> Passage {
+pub(super) fn reject(error: HostError) -> StreamState {
     log::error!("{error}; the request is rejected");
-    answer(&undelivered_reply())
+    send_response(&internal_error_response())
 }
 
 fn log_decision(decision: &Decision) {
@@ -62,11 +62,11 @@ pub(super) fn log_suppressed(records: &[SuppressedRecords]) {
 }
 
 /// Answers the stream whose context is in effect.
-pub(super) fn answer(reply: &Reply) -> Passage {
+pub(super) fn send_response(reply: &LocalResponse) -> StreamState {
     if let Err(error) = headers::send_reply(reply) {
         log::error!("{error}; the request stays paused");
     }
-    Passage::Refused
+    StreamState::Rejected
 }
 
 /// Tells the operator how a fetch ended.

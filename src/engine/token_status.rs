@@ -1,13 +1,13 @@
-//! What others say of tokens, beside what tokens say themselves: each issuer that is asked, and the list of revoked ones.
-//!
-//! Nothing here lets a request pass: it says what is known, what it is waited for, or why it is refused.
+//! Where the status of a token comes from beside its signature: the introspection endpoint of each provider, and the
+//! revocation list.
 
 use std::rc::Rc;
 use std::time::Duration;
 
 use crate::engine::deny_reason::DenyReason;
 use crate::engine::figures::RevocationFigures;
-use crate::engine::token_cache::Grant;
+use crate::engine::pipeline::{Stop, Suspension};
+use crate::engine::token_cache::AuthenticatedToken;
 use crate::engine::{CallId, Inquiry, Outbox};
 use crate::introspection::call::{Call, Standing, TokenDigest};
 use crate::introspection::request::Entropy;
@@ -18,61 +18,39 @@ use crate::introspection::{
     AddressNeeded, Arrived, Cause, Freshness, LookUp, ProviderIntrospection, Refusal, Unavailable,
 };
 use crate::jitter::Jitter;
-use crate::policy::{AdmittedToken, CacheLimits, ClaimFault, Policy, ProviderId};
+use crate::policy::{Attribute, CacheLimits, ClaimFault, Policy, Provider, ProviderId, ValidatedToken};
 use crate::unix_time::UnixTime;
 
 /// So much is remembered of answers at least, whatever the operator wants remembered of verified tokens: an answer that is
 /// forgotten at once reaches nobody who waits for it.
-const LEAST_REMEMBERED: CacheLimits = CacheLimits { tokens: 1024, bytes: 4 * 1024 * 1024 };
+const MIN_RESPONSE_CACHE: CacheLimits = CacheLimits { tokens: 1024, bytes: 4 * 1024 * 1024 };
 
-/// The issuers that are asked, and the list.
+/// The introspection of each provider, and the revocation list.
 #[derive(Debug)]
-pub(super) struct Inquiries {
+pub(super) struct StatusSources {
     introspections: Vec<(ProviderId, ProviderIntrospection)>,
     pub(super) revocations: Option<RevocationFeed>,
 }
 
-/// What a request waits for.
+/// What a parked request waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Awaited {
+pub(super) enum PendingOn {
     /// The keys of a provider.
     Keys(ProviderId),
     /// A newer key set of a provider: the signature fails with the one held.
     NewerKeys(ProviderId),
     /// What a provider says of a token.
-    Answer { of: ProviderId, about: TokenDigest, standing: Standing },
+    Introspection { of: ProviderId, about: TokenDigest, standing: Standing },
     /// The first list of revoked tokens.
     Revocations,
 }
 
-/// What is said of a token.
-#[derive(Debug)]
-pub(super) enum Said<T> {
-    /// Nothing against it.
-    Good(T),
-    /// It does not pass.
-    Refused(DenyReason),
-    /// Something that is not known yet.
-    Wait(Awaited),
-}
-
-/// A token as a request brings it.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Question<'a> {
-    pub(super) text: &'a [u8],
-    /// Whether the request's rule has its issuer asked about JWTs too.
-    pub(super) introspects: bool,
-    /// When the request came, among its provider's calls.
-    pub(super) arrived: Arrived,
-    pub(super) now: UnixTime,
-}
-
-impl Inquiries {
+impl StatusSources {
     /// Nothing was asked yet.
     pub(super) fn new(policy: &Policy, others: &Rc<dyn SharedResponses>, seed: &Entropy, now: UnixTime) -> Self {
         let limits = CacheLimits {
-            tokens: policy.cache.tokens.max(LEAST_REMEMBERED.tokens),
-            bytes: policy.cache.bytes.max(LEAST_REMEMBERED.bytes),
+            tokens: policy.cache.tokens.max(MIN_RESPONSE_CACHE.tokens),
+            bytes: policy.cache.bytes.max(MIN_RESPONSE_CACHE.bytes),
         };
         let introspection = |settings| ProviderIntrospection::new(settings, limits, Rc::clone(others)).with_seed(seed);
         let introspections = policy
@@ -102,67 +80,54 @@ impl Inquiries {
         self.of(provider).map_or(Duration::ZERO, ProviderIntrospection::longest_wait)
     }
 
-    /// What is said of a JWT that was proved, and how good that is where its issuer was asked.
-    pub(super) fn about_jwt(
+    /// How fresh the introspection response is that calls this JWT active.
+    pub(super) fn introspect_jwt(
         &mut self,
-        grant: &Grant,
+        token: &AuthenticatedToken,
         policy: &Policy,
-        asked: &Question<'_>,
-    ) -> Said<Option<Freshness>> {
-        // First: it costs no call, and whatever the issuer says, a token on the list does not pass.
-        match self.about_revocation(grant.provider, &grant.token, grant.issuer.as_ref(), policy, asked.now) {
-            Said::Good(()) => {}
-            Said::Refused(reason) => return Said::Refused(reason),
-            Said::Wait(awaited) => return Said::Wait(awaited),
-        }
-        if !asked.introspects {
-            return Said::Good(None);
-        }
-        let asked_of = (self.of_mut(grant.provider), policy.providers.get(grant.provider));
-        let (Some(introspection), Some(provider)) = asked_of else {
-            // The loader refuses such a rule: what cannot be asked is not known.
-            return Said::Refused(DenyReason::IntrospectionUnavailable(Duration::ZERO));
+        text: &[u8],
+        arrived: Arrived,
+        now: UnixTime,
+    ) -> Result<Freshness, Stop<'static>> {
+        let (Some(introspection), Some(provider)) = (self.of_mut(token.provider), policy.providers.get(token.provider))
+        else {
+            // The configuration loader refuses such a rule.
+            return Err(DenyReason::IntrospectionUnavailable(Duration::ZERO).into());
         };
-        match introspection.look_up_jwt(asked.text, &grant.token, provider, asked.arrived, asked.now) {
-            LookUp::Active(_, freshness) => Said::Good(Some(freshness)),
-            LookUp::Refused(refusal) => Said::Refused(refusal.into()),
-            LookUp::Unavailable(unavailable) => Said::Refused(unavailable.into()),
-            // It was proved: nobody can make up as many of those as he likes.
-            LookUp::Wait(about) => Said::Wait(Awaited::Answer { of: grant.provider, about, standing: Standing::Known }),
+        match introspection.look_up_jwt(text, &token.token, provider, arrived, now) {
+            LookUp::Active(_, freshness) => Ok(freshness),
+            LookUp::Refused(refusal) => Err(refusal.into()),
+            LookUp::Unavailable(unavailable) => Err(unavailable.into()),
+            // Only the issuer can make tokens whose signature verifies: they are not limited like unknown ones.
+            LookUp::Wait(about) => {
+                let pending_on = PendingOn::Introspection { of: token.provider, about, standing: Standing::Known };
+                Err(pending_on.into())
+            }
         }
     }
 
-    /// What is said of a token that says nothing itself.
-    ///
-    /// # Errors
-    /// When a call would be made for it, and the host is to be asked for whom first.
-    pub(super) fn about_opaque(
+    /// The claims of the introspection response that calls this opaque token active, and how fresh it is.
+    pub(super) fn introspect_opaque(
         &mut self,
-        provider: ProviderId,
+        (id, provider): (ProviderId, &Provider),
         sender: Sender,
-        policy: &Policy,
-        asked: &Question<'_>,
-    ) -> Result<Said<(Rc<AdmittedToken>, Freshness)>, AddressNeeded> {
-        let asked_of = (self.of_mut(provider), policy.providers.get(provider));
-        let (Some(introspection), Some(its_provider)) = asked_of else {
-            return Ok(Said::Refused(DenyReason::TokenOpaque));
-        };
-        Ok(match introspection.look_up_opaque_from(sender, asked.text, its_provider, asked.arrived, asked.now)? {
-            LookUp::Active(token, freshness) => {
-                let issuer = its_provider.issuer_of(token.claims());
-                match self.about_revocation(provider, &token, issuer, policy, asked.now) {
-                    Said::Good(()) => Said::Good((token, freshness)),
-                    Said::Refused(reason) => Said::Refused(reason),
-                    Said::Wait(awaited) => Said::Wait(awaited),
-                }
+        text: &[u8],
+        arrived: Arrived,
+        now: UnixTime,
+    ) -> Result<(Rc<ValidatedToken>, Freshness), Stop<'static>> {
+        let introspection = self.of_mut(id).ok_or(DenyReason::TokenOpaque)?;
+        match introspection.look_up_opaque_from(sender, text, provider, arrived, now) {
+            Err(AddressNeeded) => {
+                Err(Stop::Suspended(Suspension::NeedAttributes(Rc::from([Attribute::SourceAddress]))))
             }
-            LookUp::Refused(refusal) => Said::Refused(refusal.into()),
-            LookUp::Unavailable(unavailable) => Said::Refused(unavailable.into()),
-            LookUp::Wait(about) => {
+            Ok(LookUp::Active(token, freshness)) => Ok((token, freshness)),
+            Ok(LookUp::Refused(refusal)) => Err(refusal.into()),
+            Ok(LookUp::Unavailable(unavailable)) => Err(unavailable.into()),
+            Ok(LookUp::Wait(about)) => {
                 let standing = introspection.standing_of_opaque(&about);
-                Said::Wait(Awaited::Answer { of: provider, about, standing })
+                Err(PendingOn::Introspection { of: id, about, standing }.into())
             }
-        })
+        }
     }
 
     /// No request waits any more for what that provider says of a token.
@@ -170,26 +135,23 @@ impl Inquiries {
         self.of_mut(provider).into_iter().for_each(|introspection| introspection.abandon(token));
     }
 
-    /// Where the issuer is not known, the entries of each issuer of the provider count.
-    fn about_revocation(
+    /// Where the token names no issuer, the entries of each issuer of its provider count.
+    pub(super) fn check_revocation_list(
         &self,
-        provider: ProviderId,
-        token: &AdmittedToken,
-        issuer: Option<&Rc<str>>,
+        token: &AuthenticatedToken,
         policy: &Policy,
         now: UnixTime,
-    ) -> Said<()> {
-        let Some(feed) = &self.revocations else { return Said::Good(()) };
-        let Some(its_provider) = policy.providers.get(provider) else {
-            return Said::Refused(ClaimFault::IssuerUnknown.into());
-        };
-        let all = issuer.is_none().then(|| its_provider.issuers());
+    ) -> Result<(), Stop<'static>> {
+        let Some(feed) = &self.revocations else { return Ok(()) };
+        let provider = policy.providers.get(token.provider).ok_or(ClaimFault::IssuerUnknown)?;
+        let issuer = token.issuer.as_ref();
+        let all = issuer.is_none().then(|| provider.issuers());
         let issuers = issuer.into_iter().chain(all.into_iter().flatten()).map(|issuer| &**issuer);
-        match feed.judge(token, issuers, now) {
-            Judgement::NotListed => Said::Good(()),
-            Judgement::Revoked => Said::Refused(DenyReason::TokenRevoked),
-            Judgement::Pending => Said::Wait(Awaited::Revocations),
-            Judgement::Unavailable(wait) => Said::Refused(DenyReason::RevocationsUnavailable(wait)),
+        match feed.judge(&token.token, issuers, now) {
+            Judgement::NotListed => Ok(()),
+            Judgement::Revoked => Err(DenyReason::TokenRevoked.into()),
+            Judgement::Pending => Err(PendingOn::Revocations.into()),
+            Judgement::Unavailable(wait) => Err(DenyReason::RevocationsUnavailable(wait).into()),
         }
     }
 
@@ -252,8 +214,8 @@ impl From<Unavailable> for DenyReason {
     fn from(Unavailable { cause, wait }: Unavailable) -> Self {
         match cause {
             Cause::EndpointFailing => Self::IntrospectionUnavailable(wait),
-            Cause::BudgetSpent => Self::IntrospectionBudgetSpent(wait),
-            Cause::TooManyAsked => Self::TooManyWaiting,
+            Cause::BudgetSpent => Self::IntrospectionRateLimited(wait),
+            Cause::TooManyAsked => Self::TooManyPending,
         }
     }
 }

@@ -13,36 +13,36 @@ use crate::unix_time::UnixTime;
 
 /// Whether a stream may pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Passage {
+pub(super) enum StreamState {
     /// Nothing is decided: every callback pauses.
-    Undecided,
+    Pending,
     /// An allowing decision was made.
-    Admitted,
+    Allowed,
     /// It was answered: every callback pauses until the host ends it.
-    Refused,
+    Rejected,
 }
 
 /// The parked streams' passages, shared between their own contexts and the root that opens them.
 #[derive(Debug, Default)]
-pub(super) struct ParkedStreams(RefCell<HashMap<StreamId, Waiting>>);
+pub(super) struct ParkedStreams(RefCell<HashMap<StreamId, ParkedStream>>);
 
 /// A stream that waits.
 #[derive(Clone, Debug)]
-pub(super) struct Waiting {
+pub(super) struct ParkedStream {
     /// Whether it may pass.
-    pub(super) passage: Rc<Cell<Passage>>,
+    pub(super) state: Rc<Cell<StreamState>>,
     /// When it came.
-    pub(super) since: UnixTime,
+    pub(super) parked_at: UnixTime,
 }
 
 impl ParkedStreams {
     /// Remembers a stream that waits.
-    pub(super) fn insert(&self, stream: StreamId, waiting: Waiting) {
+    pub(super) fn insert(&self, stream: StreamId, waiting: ParkedStream) {
         self.0.borrow_mut().insert(stream, waiting);
     }
 
     /// Forgets a stream: it is decided, or gone.
-    pub(super) fn take(&self, stream: StreamId) -> Option<Waiting> {
+    pub(super) fn take(&self, stream: StreamId) -> Option<ParkedStream> {
         self.0.borrow_mut().remove(&stream)
     }
 }

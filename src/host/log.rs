@@ -11,27 +11,27 @@ use crate::host::clock;
 use crate::unix_time::UnixTime;
 
 /// How far apart lines about the same trouble are.
-const APART: Duration = Duration::from_secs(10);
+const MIN_INTERVAL: Duration = Duration::from_secs(10);
 
 /// What was said lately. Its size is bounded: providers are the operator's, and faults are few.
 #[derive(Debug, Default)]
-pub(super) struct Journal {
-    said: RefCell<HashMap<News, Said>>,
+pub(super) struct CalloutLog {
+    last_lines: RefCell<HashMap<LineKey, LastLine>>,
     /// How many entries the list had.
     entries: Cell<Option<usize>>,
 }
 
 /// Of which provider, or of the list, and the fault's name.
-type News = (Option<Rc<str>>, &'static str);
+type LineKey = (Option<Rc<str>>, &'static str);
 
 #[derive(Clone, Copy, Debug)]
-struct Said {
+struct LastLine {
     at: UnixTime,
     /// How often it would have been said since.
-    withheld: u64,
+    suppressed: u64,
 }
 
-impl Journal {
+impl CalloutLog {
     /// Tells how an introspection call ended.
     pub(super) fn log_call(&self, note: &CallNote) {
         let provider = &note.provider;
@@ -39,7 +39,7 @@ impl Journal {
             CallResult::Discovered => log::info!("provider {provider:?}: its introspection endpoint was found"),
             CallResult::Failed { fault, pause } => {
                 let (name, hint) = (fault.name(), fault.hint());
-                let Some(withheld) = self.may_say(Some(Rc::clone(provider)), name) else { return };
+                let Some(withheld) = self.suppressed_since(Some(Rc::clone(provider)), name) else { return };
                 let line = format!(
                     "provider {provider:?}: introspection failed ({name}){}: {hint}{}{}",
                     status(fault),
@@ -71,7 +71,7 @@ impl Journal {
             }
             PollResult::Failed { fault, retry_in } => {
                 let name = fault.name();
-                if let Some(withheld) = self.may_say(None, name) {
+                if let Some(withheld) = self.suppressed_since(None, name) {
                     let also = also(withheld);
                     log::warn!(
                         "the list of revoked tokens could not be read ({name}): what was read last stays in force; next attempt in {retry_in:.1?}{also}"
@@ -83,17 +83,17 @@ impl Journal {
     }
 
     /// Whether to say it again, and how often it was not said since the last time.
-    fn may_say(&self, of: Option<Rc<str>>, what: &'static str) -> Option<u64> {
+    fn suppressed_since(&self, of: Option<Rc<str>>, what: &'static str) -> Option<u64> {
         let now = clock::now();
-        let mut said = self.said.borrow_mut();
-        let last = said.entry((of, what)).or_insert(Said { at: UnixTime::from_millis(0), withheld: 0 });
+        let mut said = self.last_lines.borrow_mut();
+        let last = said.entry((of, what)).or_insert(LastLine { at: UnixTime::from_millis(0), suppressed: 0 });
         // A clock that was set back does not silence it.
-        if now.since(last.at) < APART && last.at <= now {
-            last.withheld = last.withheld.saturating_add(1);
+        if now.since(last.at) < MIN_INTERVAL && last.at <= now {
+            last.suppressed = last.suppressed.saturating_add(1);
             return None;
         }
-        let withheld = last.withheld;
-        *last = Said { at: now, withheld: 0 };
+        let withheld = last.suppressed;
+        *last = LastLine { at: now, suppressed: 0 };
         Some(withheld)
     }
 }

@@ -4,7 +4,7 @@
 
 use serde_json::{Map, Value};
 
-use super::Refusal;
+use super::Denial;
 use crate::http::{HeaderName, HeaderValue};
 use crate::policy::Policy;
 
@@ -12,8 +12,8 @@ const MAX_NAME_CHARS: usize = 256;
 const MAX_CLAIMS: usize = 32;
 
 /// The answer's field, where the request shows the secret.
-pub(super) fn field(refusal: &Refusal<'_>, policy: &Policy) -> Option<(HeaderName, HeaderValue)> {
-    let callers = policy.answers.debug.as_ref().filter(|callers| callers.sent(refusal.head))?;
+pub(super) fn field(refusal: &Denial<'_>, policy: &Policy) -> Option<(HeaderName, HeaderValue)> {
+    let callers = policy.responses.debug.as_ref().filter(|callers| callers.is_sent_by(refusal.head))?;
     let name = |name: &str| Value::from(name.chars().take(MAX_NAME_CHARS).collect::<String>());
     let claims = claims(refusal);
     let members = [
@@ -33,7 +33,7 @@ pub(super) fn field(refusal: &Refusal<'_>, policy: &Policy) -> Option<(HeaderNam
 
 /// The claims that the rule's unmet demands are about, by the names that the operator knows them by; one that is nested by
 /// the names that lead to it.
-fn claims(refusal: &Refusal<'_>) -> Vec<Value> {
+fn claims(refusal: &Denial<'_>) -> Vec<Value> {
     let (Some(requirement), Some((token, now)), Some(provider)) =
         (&refusal.rule.requirement, refusal.token, refusal.provider)
     else {

@@ -49,8 +49,8 @@ fn claims(changes: &Value) -> Value {
     claims
 }
 
-fn admit_at(changes: &Value, provider: &Provider, now: UnixTime) -> Result<AdmittedToken, ClaimFault> {
-    AdmittedToken::admit(verified(&claims(changes), None), provider, now)
+fn admit_at(changes: &Value, provider: &Provider, now: UnixTime) -> Result<ValidatedToken, ClaimFault> {
+    ValidatedToken::validate(verified(&claims(changes), None), provider, now)
 }
 
 fn fault_with(changes: &Value, provider: &Provider) -> Option<ClaimFault> {
@@ -69,7 +69,7 @@ fn fault_at(changes: &Value, now_millis: u64) -> Option<ClaimFault> {
 fn fault_of_null(name: &str) -> Option<ClaimFault> {
     let mut claims = claims(&json!({}));
     claims[name] = Value::Null;
-    AdmittedToken::admit(verified(&claims, None), &provider(), NOW).err()
+    ValidatedToken::validate(verified(&claims, None), &provider(), NOW).err()
 }
 
 #[wasm_bindgen_test(unsupported = test)]
@@ -84,7 +84,7 @@ fn a_token_as_okta_issues_it_is_admitted_with_its_identity() {
 #[wasm_bindgen_test(unsupported = test)]
 fn a_token_as_rfc_9068_has_it_is_admitted_with_its_identity() {
     let changes = json!({"ver": null, "cid": null, "uid": null, "scp": null, "client_id": "s6BhdRkqt3", "scope": "openid orders:read"});
-    let token = AdmittedToken::admit(verified(&claims(&changes), Some("at+jwt")), &provider(), NOW).unwrap();
+    let token = ValidatedToken::validate(verified(&claims(&changes), Some("at+jwt")), &provider(), NOW).unwrap();
     assert_eq!(token.client(), Some("s6BhdRkqt3"));
     assert_eq!(token.scopes(), ["openid", "orders:read"]);
 }

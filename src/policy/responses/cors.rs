@@ -101,7 +101,7 @@ impl OriginPattern {
 
 impl AllowedOrigins {
     /// What `Access-Control-Allow-Origin` says to a request with this one `Origin`, if it may read.
-    pub fn answer_to(&self, origin: &[u8]) -> Option<HeaderValue> {
+    pub fn allow_origin_header(&self, origin: &[u8]) -> Option<HeaderValue> {
         let origin = std::str::from_utf8(origin).ok()?;
         match self {
             Self::Any => HeaderValue::parse("*"),
@@ -137,7 +137,7 @@ mod tests {
 
     fn allows(pattern: &str, origin: &str) -> bool {
         let origins = AllowedOrigins::These(vec![OriginPattern::parse(pattern).unwrap()]);
-        let answer = origins.answer_to(origin.as_bytes());
+        let answer = origins.allow_origin_header(origin.as_bytes());
         assert!(answer.as_ref().is_none_or(|answer| answer.as_str() == origin), "{pattern}");
         answer.is_some()
     }

@@ -1,0 +1,146 @@
+//! The order in which a request is decided, one step per file: extract, authenticate, token status, authorize, decide.
+//!
+//! Every step either passes its result to the next one or stops the request. A request that is [`Stop::Pending`] is parked
+//! and later runs the same steps again from `authenticate`: until then a key may have been withdrawn. [`decide::decide`] is
+//! the only place that can allow a request, and takes the proof.
+
+mod authenticate;
+mod authorize;
+mod decide;
+mod extract;
+mod identify;
+mod request;
+mod token_status;
+
+use std::rc::Rc;
+
+use crate::engine::audit::Verification;
+use crate::engine::decision::Decision;
+use crate::engine::deny_reason::DenyReason;
+use crate::engine::token_cache::{AuthenticatedToken, TokenCache};
+use crate::engine::token_status::{PendingOn, StatusSources};
+use crate::http::RequestHead;
+use crate::introspection::requester::Sender;
+use crate::jose::SignatureVerifier;
+use crate::keys::ProviderKeys;
+use crate::policy::{AnonymousAccess, Attribute, AttributeValues, Policy, ProviderId, Unmet, UnmetReason};
+use crate::unix_time::UnixTime;
+
+use extract::Extracted;
+pub(super) use request::Request;
+use request::RequestContext;
+
+/// What the steps read and change.
+pub(super) struct Resources<'e> {
+    pub(super) policy: &'e Policy,
+    pub(super) keys: &'e mut [(ProviderId, ProviderKeys)],
+    pub(super) token_cache: &'e mut TokenCache,
+    pub(super) status: &'e mut StatusSources,
+    pub(super) verifier: &'e dyn SignatureVerifier,
+    pub(super) now: UnixTime,
+}
+
+/// Why a request leaves the steps early.
+#[derive(Debug)]
+pub(super) enum Stop<'p> {
+    Concluded(Conclusion<'p>),
+    Suspended(Suspension),
+}
+
+/// What a request needs before it can be decided.
+#[derive(Debug)]
+pub(super) enum Suspension {
+    /// The end of a fetch or a call that is under way.
+    Pending(PendingOn),
+    /// These attributes, of the host.
+    NeedAttributes(Rc<[Attribute]>),
+}
+
+/// What the decision is made of.
+#[derive(Debug)]
+pub(super) enum Conclusion<'p> {
+    /// The token meets the rule, or the rule only reports that it does not.
+    Authorized {
+        token: Rc<AuthenticatedToken>,
+        verification: Verification,
+        report: Option<UnmetReason>,
+    },
+    /// The rule needs no token.
+    Anonymous(AnonymousAccess),
+    /// The token is authenticated and does not meet the rule.
+    Unmet {
+        token: Rc<AuthenticatedToken>,
+        verification: Verification,
+        unmet: Unmet<'p>,
+    },
+    Denied(DenyReason),
+}
+
+impl From<PendingOn> for Stop<'_> {
+    fn from(pending_on: PendingOn) -> Self {
+        Self::Suspended(Suspension::Pending(pending_on))
+    }
+}
+
+impl<R: Into<DenyReason>> From<R> for Stop<'_> {
+    fn from(reason: R) -> Self {
+        Self::Concluded(Conclusion::Denied(reason.into()))
+    }
+}
+
+/// What came of a request that has just come.
+#[derive(Debug)]
+pub(super) enum Outcome<'a> {
+    Decided(Decision),
+    /// The request is to be parked.
+    Pending(Request<'a>, PendingOn),
+    NeedAttributes(Rc<[Attribute]>),
+}
+
+/// Runs all steps for a request that has just come. `attributes` are those the host provided, `None` before it was asked.
+pub(super) fn start<'a>(
+    head: &'a RequestHead,
+    attributes: Option<AttributeValues>,
+    sender: Sender,
+    resources: &mut Resources<'_>,
+) -> Outcome<'a> {
+    let (policy, now) = (resources.policy, resources.now);
+    let has_attributes = attributes.is_some();
+    let mut context = RequestContext::new(head, attributes.unwrap_or_default(), sender, now);
+    let conclusion = match extract::extract(head, &mut context, has_attributes, policy, now) {
+        Ok(Extracted::Token(text)) => {
+            return match run(Request::new(context, text), resources) {
+                Ok(decision) => Outcome::Decided(decision),
+                Err((request, Suspension::Pending(pending_on))) => Outcome::Pending(request, pending_on),
+                Err((_, Suspension::NeedAttributes(attributes))) => Outcome::NeedAttributes(attributes),
+            };
+        }
+        Ok(Extracted::NeedAttributes(attributes)) => return Outcome::NeedAttributes(attributes),
+        Ok(Extracted::Anonymous(access)) => Conclusion::Anonymous(access),
+        Err(reason) => Conclusion::Denied(reason),
+    };
+    Outcome::Decided(decide::decide(context, policy, conclusion, now))
+}
+
+/// Runs the steps after `extract`, for the first time or for a request that was parked.
+pub(super) fn run<'a>(
+    mut request: Request<'a>,
+    resources: &mut Resources<'_>,
+) -> Result<Decision, (Request<'a>, Suspension)> {
+    let (policy, now) = (resources.policy, resources.now);
+    let conclusion = match conclude(&mut request, resources) {
+        Ok(conclusion) | Err(Stop::Concluded(conclusion)) => conclusion,
+        // Its token may be parsed again: the verification used it up.
+        Err(Stop::Suspended(suspension)) => match request.identify(policy, now) {
+            Ok(()) => return Err((request, suspension)),
+            Err(reason) => Conclusion::Denied(reason),
+        },
+    };
+    Ok(decide::decide(request.context, policy, conclusion, now))
+}
+
+fn conclude<'p>(request: &mut Request<'_>, resources: &mut Resources<'p>) -> Result<Conclusion<'p>, Stop<'p>> {
+    let (token, mut verification) = authenticate::authenticate(request, resources)?;
+    verification.introspection = token_status::check(request, &token, verification, resources)?;
+    authorize::authorize(&request.context, token, verification, resources.policy, resources.now)
+}

@@ -1,0 +1,24 @@
+//! Third step: whether the token is revoked, by the revocation list and, where the rule says so, by introspection.
+
+use super::request::Request;
+use super::{Resources, Stop};
+use crate::engine::audit::Verification;
+use crate::engine::token_cache::AuthenticatedToken;
+use crate::introspection::Freshness;
+
+/// Returns how fresh the introspection response is, where one was used.
+pub(super) fn check(
+    request: &mut Request<'_>,
+    token: &AuthenticatedToken,
+    verification: Verification,
+    resources: &mut Resources<'_>,
+) -> Result<Option<Freshness>, Stop<'static>> {
+    let Resources { policy, status, now, .. } = resources;
+    let arrived = *request.context.status_arrival.get_or_insert(status.arrived(token.provider));
+    // First, because it costs no call.
+    status.check_revocation_list(token, policy, *now)?;
+    if verification.introspection.is_some() || !request.introspects(policy) {
+        return Ok(verification.introspection);
+    }
+    status.introspect_jwt(token, policy, request.token.text(), arrived, *now).map(Some)
+}
