@@ -28,6 +28,7 @@ pub mod keys;
 pub mod lookup;
 pub mod metrics;
 pub mod policy;
+pub mod revocation;
 
 #[cfg(all(feature = "filter", target_arch = "wasm32", not(target_os = "unknown")))]
 mod host;

@@ -13,8 +13,8 @@ use log::{LevelFilter, Log, Metadata, Record};
 use okta_proxy_wasm::callout::{HttpResponse, TransportError};
 use okta_proxy_wasm::config;
 use okta_proxy_wasm::engine::{
-    Decision, Engine, Entropy, Inquiry, Jitter, Message, NoRsaSigner, Outbox, ParkingLimits, PortableVerifier,
-    Postponed, RequestOutcome, Sequence, StreamId, Verdict,
+    Decision, Deferral, Engine, Entropy, Inquiry, Jitter, LimitReached, Message, NoRsaSigner, Outbox, ParkingLimits,
+    PortableVerifier, RequestOutcome, Sequence, StreamId, Verdict,
 };
 use okta_proxy_wasm::http::RequestHead;
 use okta_proxy_wasm::unix_time::UnixTime;
@@ -309,7 +309,7 @@ fn nothing_of_what_is_asked_and_answered_about_a_token_shows_in_any_form() {
             told.now = told.now.plus(std::time::Duration::from_secs(700));
             told.request(token);
             secrets.extend(told.call().1);
-            let spent = Postponed::BudgetSpent(std::time::Duration::from_secs(30));
+            let spent = Deferral::LimitReached(LimitReached::Exhausted(std::time::Duration::from_secs(30)));
             let postponed = told.engine.on_call_postponed(call.id, spent, told.now);
             told.take(postponed);
             for seconds in [1, 60] {

@@ -29,8 +29,8 @@ use std::time::Duration;
 use crate::callout::CalloutResult;
 use crate::http::{LocalResponse, RequestHead};
 use crate::introspection::CallEnd;
-use crate::introspection::requester::Sender;
 use crate::keys::{CalloutEnd, ProviderKeys};
+use crate::lookup::requester::Sender;
 use crate::policy::{Policy, ProviderId};
 use crate::unix_time::UnixTime;
 
@@ -43,13 +43,8 @@ use token_cache::TokenCache;
 use token_status::StatusSources;
 
 pub use crate::introspection::NoRequest;
-pub use crate::introspection::budget::{Budget, Denied, Take};
-pub use crate::introspection::call::{
-    CALL_RESPONSE, CallFault, CallResult, Caller, Postponed, Purpose, Standing, TokenDigest,
-};
+pub use crate::introspection::call::{CALL_RESPONSE, CallFault, CallResult, Deferral, Purpose, TokenDigest};
 pub use crate::introspection::request::{Entropy, HttpRequest, Message};
-pub use crate::introspection::revocation_feed::{POLL_RESPONSE, Poll, PollFault, PollNumber, PollResult};
-pub use crate::introspection::revocation_sharing::{ListChange, ListDocument, ListNews, ListState};
 pub use crate::introspection::sharing::{
     CallLease, NothingShared, RecordNames, SharedResponse, SharedResponses, SharedSlot,
 };
@@ -61,9 +56,12 @@ pub use crate::jose::{
 pub use crate::keys::fetch::{FetchCause, FetchFault, FetchResult, Jitter, KEY_RESPONSE, MAX_KEYS};
 pub use crate::keys::sharing::{KeyLease, SharedOutcome};
 pub use crate::lookup::lease::{Lease, LeaseRecord};
+pub use crate::lookup::rate_limiter::{Acquire, BudgetClass, Caller, LimitReached, RateLimiter};
 pub use crate::lookup::record::Record;
 pub use crate::lookup::token_bucket::TokenBucket;
 pub use crate::policy::{Attribute, AttributeValues, CalloutAddress};
+pub use crate::revocation::feed::{POLL_RESPONSE, Poll, PollFault, PollNumber, PollResult};
+pub use crate::revocation::sharing::{ListChange, ListDocument, ListNews, ListState};
 pub use crate::sequence::Sequence;
 pub use decision::{Decision, Verdict};
 pub use effects::{CallId, CallNote, Fetch, FetchId, FetchNote, Inquiry, Outbox};
@@ -314,9 +312,9 @@ impl Engine {
     }
 
     /// An introspection call is not made now: another VM makes it, or all of them have made as many as they may.
-    pub fn on_call_postponed(&mut self, call: CallId, why: Postponed, now: UnixTime) -> Outbox {
+    pub fn on_call_postponed(&mut self, call: CallId, why: Deferral, now: UnixTime) -> Outbox {
         let introspection = self.status.of_mut(call.provider);
-        for token in introspection.map(|known| known.postpone(call.number, why, now)).unwrap_or_default() {
+        for token in introspection.map(|known| known.defer(call.number, why, now)).unwrap_or_default() {
             self.parked.resume_for_token(call.provider, token);
         }
         self.finish(Outbox::default(), now)
@@ -333,7 +331,7 @@ impl Engine {
     }
 
     /// The name of the record that the budget of all VMs stands in, and what takes a call out of it.
-    pub fn call_budget(&self, provider: ProviderId) -> Option<(String, Budget)> {
+    pub fn call_budget(&self, provider: ProviderId) -> Option<(String, RateLimiter)> {
         self.status.of(provider).map(|introspection| (introspection.budget_record(), introspection.budget()))
     }
 

@@ -2,9 +2,9 @@
 
 use super::{Engine, Outbox};
 use crate::callout::CalloutResult;
-use crate::introspection::revocation_feed::{PollEnd, PollNumber, PollResult};
-use crate::introspection::revocation_sharing::{ListDocument, ListState};
 use crate::jitter::Jitter;
+use crate::revocation::feed::{PollEnd, PollNumber, PollResult};
+use crate::revocation::sharing::{ListDocument, ListState};
 use crate::unix_time::UnixTime;
 
 impl Engine {

@@ -9,16 +9,17 @@ use crate::engine::figures::RevocationFigures;
 use crate::engine::pipeline::{Stop, Suspension};
 use crate::engine::token_cache::AuthenticatedToken;
 use crate::engine::{CallId, Inquiry, Outbox};
-use crate::introspection::call::{Call, Standing, TokenDigest};
+use crate::introspection::call::{Call, TokenDigest};
 use crate::introspection::request::Entropy;
-use crate::introspection::requester::Sender;
-use crate::introspection::revocation_feed::{Judgement, RevocationFeed};
 use crate::introspection::sharing::SharedResponses;
 use crate::introspection::{
     AddressNeeded, Arrived, Cause, Freshness, LookUp, ProviderIntrospection, Refusal, Unavailable,
 };
 use crate::jitter::Jitter;
+use crate::lookup::rate_limiter::BudgetClass;
+use crate::lookup::requester::Sender;
 use crate::policy::{Attribute, CacheLimits, ClaimFault, Policy, Provider, ProviderId, ValidatedToken};
+use crate::revocation::feed::{Judgement, RevocationFeed};
 use crate::unix_time::UnixTime;
 
 /// So much is remembered of answers at least, whatever the operator wants remembered of verified tokens: an answer that is
@@ -40,7 +41,7 @@ pub(super) enum PendingOn {
     /// A newer key set of a provider: the signature fails with the one held.
     NewerKeys(ProviderId),
     /// What a provider says of a token.
-    Introspection { of: ProviderId, about: TokenDigest, standing: Standing },
+    Introspection { of: ProviderId, about: TokenDigest, class: BudgetClass },
     /// The first list of revoked tokens.
     Revocations,
 }
@@ -100,7 +101,8 @@ impl StatusSources {
             LookUp::Unavailable(unavailable) => Err(unavailable.into()),
             // Only the issuer can make tokens whose signature verifies: they are not limited like unknown ones.
             LookUp::Wait(about) => {
-                let pending_on = PendingOn::Introspection { of: token.provider, about, standing: Standing::Known };
+                let pending_on =
+                    PendingOn::Introspection { of: token.provider, about, class: BudgetClass::Established };
                 Err(pending_on.into())
             }
         }
@@ -124,8 +126,8 @@ impl StatusSources {
             Ok(LookUp::Refused(refusal)) => Err(refusal.into()),
             Ok(LookUp::Unavailable(unavailable)) => Err(unavailable.into()),
             Ok(LookUp::Wait(about)) => {
-                let standing = introspection.standing_of_opaque(&about);
-                Err(PendingOn::Introspection { of: id, about, standing }.into())
+                let class = introspection.class_of_opaque(&about);
+                Err(PendingOn::Introspection { of: id, about, class }.into())
             }
         }
     }

@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use crate::engine::{
-    Budget, Caller, Lease, Postponed, RecordNames, Sequence, SharedResponse, SharedResponses, SharedSlot, Take,
+    Acquire, Caller, Deferral, Lease, RateLimiter, RecordNames, Sequence, SharedResponse, SharedResponses, SharedSlot,
     TokenDigest,
 };
 use crate::host::clock;
@@ -61,21 +61,21 @@ fn write_newer(key: &str, response: &SharedResponse) {
 }
 
 /// Takes a call out of the budget of all workers.
-pub(super) fn take_from_budget(record: &str, budget: Budget, caller: Caller) -> Result<(), Postponed> {
-    let taken = update(record, |held| match budget.take(held, caller, clock::now()) {
-        Take::Denied(denied) => Change::Keep(Err(denied.into())),
-        Take::Taken(ledger) => Change::Write(ledger, Ok(())),
+pub(super) fn take_from_budget(record: &str, budget: RateLimiter, caller: Caller) -> Result<(), Deferral> {
+    let taken = update(record, |held| match budget.try_acquire(held, caller, clock::now()) {
+        Acquire::Exhausted(reached) => Change::Keep(Err(Deferral::LimitReached(reached))),
+        Acquire::Granted(ledger) => Change::Write(ledger, Ok(())),
     });
-    taken.unwrap_or(Err(Postponed::AskedElsewhere))
+    taken.unwrap_or(Err(Deferral::HeldByOther))
 }
 
 /// No worker calls until then.
-pub(super) fn block_budget(record: &str, budget: Budget, until: UnixTime) {
+pub(super) fn block_budget(record: &str, budget: RateLimiter, until: UnixTime) {
     change_budget(record, |held| budget.block(held, until, clock::now()));
 }
 
 /// The server states its own limit.
-pub(super) fn lower_budget(record: &str, budget: Budget, ceiling: NonZeroU32) {
+pub(super) fn lower_budget(record: &str, budget: RateLimiter, ceiling: NonZeroU32) {
     change_budget(record, |held| budget.lower(held, ceiling, clock::now()));
 }
 

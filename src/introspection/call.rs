@@ -7,22 +7,21 @@ use std::time::Duration;
 use sha2::{Digest as _, Sha256};
 
 use crate::callout::{ResponseFormat, TransportError};
-use crate::introspection::budget::Denied;
-use crate::introspection::requester::Requester;
 use crate::jose::ResponseFault;
 use crate::jose::introspected::MAX_INTROSPECTION_BYTES;
-use crate::policy::MetadataFault;
+use crate::lookup::rate_limiter::{BudgetClass, Caller, LimitReached};
+use crate::lookup::requester::Requester;
+use crate::lookup::single_flight;
+use crate::policy::{MetadataFault, ValidatedToken};
 use crate::redacted::Redacted;
+
+pub use crate::lookup::single_flight::CallNumber;
 
 /// What is read of a response, also of one with a metadata document.
 pub const CALL_RESPONSE: ResponseFormat = ResponseFormat {
     headers: &["retry-after", "x-rate-limit-limit", "x-rate-limit-remaining", "x-rate-limit-reset"],
     max_bytes: MAX_INTROSPECTION_BYTES,
 };
-
-/// The how-many-eth call to a provider's endpoint in this VM.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct CallNumber(pub(super) u64);
 
 /// What is known of a token before it is asked about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -34,36 +33,12 @@ pub enum TokenKind {
 }
 
 impl TokenKind {
-    /// That of a token that was never asked about.
-    pub(super) const fn standing(self) -> Standing {
+    /// The class of a token that was never active.
+    pub(super) const fn class(self) -> BudgetClass {
         match self {
-            Self::Opaque => Standing::Unknown,
-            Self::Jwt => Standing::Known,
+            Self::Opaque => BudgetClass::Unknown,
+            Self::Jwt => BudgetClass::Established,
         }
-    }
-}
-
-/// Whether anybody could have made the token up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Standing {
-    /// It was active before, or its signature holds: nobody can flood us with such.
-    Known,
-    /// Any text at all.
-    Unknown,
-}
-
-/// For whom a call is made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Caller {
-    /// Of the token.
-    pub standing: Standing,
-    /// Whose share of the calls it counts against; `None`: nobody knows, and it is limited with all others only.
-    pub requester: Option<Requester>,
-}
-
-impl From<Standing> for Caller {
-    fn from(standing: Standing) -> Self {
-        Self { standing, requester: None }
     }
 }
 
@@ -101,6 +76,12 @@ impl fmt::Debug for TokenDigest {
     }
 }
 
+/// The OAuth client that a token was issued to; its subject where it names none.
+pub(super) fn requester_of(token: &ValidatedToken) -> Option<Requester> {
+    let client = token.client().map(|client| Requester::of(b"client:", client.as_bytes()));
+    client.or_else(|| Some(Requester::of(b"subject:", token.subject()?.as_bytes())))
+}
+
 /// A call for the host to make. What is sent is made when it is known that it will be
 /// (`ProviderIntrospection::request`).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -122,20 +103,36 @@ pub enum Purpose {
     Token {
         /// Which.
         digest: TokenDigest,
-        /// From which part of the budget.
-        standing: Standing,
-        /// Out of whose share.
+        /// Which part of the budget it may use.
+        class: BudgetClass,
+        /// Whose share it counts against.
         requester: Option<Requester>,
     },
 }
 
-/// A token that is asked about.
+/// A token that is introspected.
 #[derive(Clone, Debug)]
 pub(super) struct Subject {
     pub(super) digest: TokenDigest,
     pub(super) kind: TokenKind,
     pub(super) caller: Caller,
     pub(super) text: Redacted<Rc<[u8]>>,
+}
+
+impl single_flight::Subject for Subject {
+    type Key = TokenDigest;
+
+    fn key(&self) -> TokenDigest {
+        self.digest
+    }
+
+    fn caller(&self) -> Caller {
+        self.caller
+    }
+
+    fn bytes(&self) -> usize {
+        self.text.reveal().len()
+    }
 }
 
 /// Why a call brought no answer.
@@ -179,27 +176,13 @@ pub enum CallResult {
     Late,
 }
 
-/// When a call may be made after all that could not be made now.
+/// Why a call is not made now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Postponed {
-    /// Another VM asks about the same token.
-    AskedElsewhere,
-    /// The budget of all VMs together is spent for so long.
-    BudgetSpent(Duration),
-    /// The requester has had its share of the budget of all VMs together for so long.
-    ShareSpent(Duration),
-    /// The server told another VM that it wants to be left alone for so long.
-    Blocked(Duration),
-}
-
-impl From<Denied> for Postponed {
-    fn from(denied: Denied) -> Self {
-        match denied {
-            Denied::Blocked(wait) => Self::Blocked(wait),
-            Denied::Spent(wait) => Self::BudgetSpent(wait),
-            Denied::ShareSpent(wait) => Self::ShareSpent(wait),
-        }
-    }
+pub enum Deferral {
+    /// Another worker makes it.
+    HeldByOther,
+    /// The workers have used up their calls.
+    LimitReached(LimitReached),
 }
 
 impl CallFault {

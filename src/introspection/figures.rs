@@ -18,7 +18,7 @@ pub struct Figures {
     pub is_paused: bool,
     /// What the look-ups led to.
     pub look_ups: LookUps,
-    /// Answers that other VMs were given, so that calls were spared.
+    /// ResponseCache that other VMs were given, so that calls were spared.
     pub taken_over: u64,
 }
 
@@ -61,8 +61,8 @@ impl ProviderIntrospection {
     /// The numbers as they are `now`.
     pub fn figures(&self, now: UnixTime) -> Figures {
         Figures {
-            active: self.answers.len(),
-            bytes: self.answers.held_bytes(),
+            active: self.cache.len(),
+            bytes: self.cache.held_bytes(),
             asked: self.queue.len(),
             calls_per_minute: self.limits.limit(now),
             is_paused: self.limits.is_failing(now) || !self.endpoint.pause(now).is_zero(),

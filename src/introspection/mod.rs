@@ -12,49 +12,38 @@
 //! active answer goes on serving; an answer that is not active ends that at once; nobody can make us ask more often than
 //! the budget allows, nor keep it from those who were active before.
 
-mod answer;
-mod answers;
-mod asking;
-pub mod budget;
+mod cache;
 pub mod call;
-mod call_limits;
-pub mod confirm;
-mod ending;
+mod completion;
+pub mod consistency;
 mod endpoint;
 pub mod figures;
 #[cfg(test)]
 pub(crate) mod fixture;
-mod ledger;
-mod order;
-mod queue;
+mod lookup;
 pub mod request;
-pub mod requester;
-mod retry_after;
-pub mod revocation;
-pub mod revocation_feed;
-pub mod revocation_sharing;
-mod shares;
+mod response;
 pub mod sharing;
 
 use std::num::NonZeroU32;
 use std::rc::Rc;
 use std::time::Duration;
 
+use crate::lookup::call_limits::CallLimits;
+use crate::lookup::order::CallOrder;
+use crate::lookup::rate_limiter::RateLimiter;
+use crate::lookup::single_flight::SingleFlight;
 use crate::policy::{CacheLimits, ClaimFault, Introspection};
 use crate::unix_time::UnixTime;
 
-use answers::Answers;
-use budget::Budget;
-use call::{Call, CallResult, TokenDigest};
-use call_limits::CallLimits;
+use cache::ResponseCache;
+use call::{Call, CallResult, Subject, TokenDigest};
 use endpoint::Endpoint;
 use figures::LookUps;
-use order::CallOrder;
-use queue::Queue;
 use request::Entropy;
 use sharing::{RecordNames, SharedResponse, SharedResponses};
 
-pub use order::Arrived;
+pub use crate::lookup::order::Arrived;
 
 /// A token whose call failed is not asked about again for so long.
 const RETRY: Duration = Duration::from_secs(1);
@@ -64,10 +53,10 @@ const RETRY: Duration = Duration::from_secs(1);
 pub struct ProviderIntrospection {
     settings: Introspection,
     record_name: String,
-    budget: Budget,
-    answers: Answers,
+    budget: RateLimiter,
+    cache: ResponseCache,
     order: CallOrder,
-    queue: Queue,
+    queue: SingleFlight<Subject>,
     limits: CallLimits,
     endpoint: Endpoint,
     others: Rc<dyn SharedResponses>,
@@ -151,9 +140,9 @@ pub struct CallEnd {
     pub recall: Vec<TokenDigest>,
     /// What the other VMs of the process should know.
     pub share: Option<SharedResponse>,
-    /// Until when none of them is to call: for [`Budget::block`].
+    /// Until when none of them is to call: for [`RateLimiter::block`].
     pub block: Option<UnixTime>,
-    /// The server's own limit, when the others are to be told: for [`Budget::lower`].
+    /// The server's own limit, when the others are to be told: for [`RateLimiter::lower`].
     pub ceiling: Option<NonZeroU32>,
 }
 
@@ -169,13 +158,13 @@ pub enum NoRequest {
 impl ProviderIntrospection {
     /// Knows nothing yet but what `others` were told. `limits` are those of the active tokens that are remembered.
     pub fn new(settings: Introspection, limits: CacheLimits, others: Rc<dyn SharedResponses>) -> Self {
-        let budget = Budget::new(settings.requests_per_minute);
+        let budget = RateLimiter::new(settings.requests_per_minute);
         Self {
             record_name: sharing::record_name(&settings),
             budget,
-            answers: Answers::new(limits),
+            cache: ResponseCache::new(limits),
             order: CallOrder::new(),
-            queue: Queue::default(),
+            queue: SingleFlight::default(),
             limits: CallLimits::new(budget, UnixTime::from_millis(0)),
             endpoint: Endpoint::new(&settings.address),
             others,
@@ -215,7 +204,7 @@ impl ProviderIntrospection {
     }
 
     /// What takes a call out of that record.
-    pub const fn budget(&self) -> Budget {
+    pub const fn budget(&self) -> RateLimiter {
         self.budget
     }
 }

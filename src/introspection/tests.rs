@@ -4,8 +4,7 @@ mod failures;
 mod fairness;
 mod workers;
 
-use super::budget::{Denied, Take};
-use super::call::{Call, CallFault, CallNumber, CallResult, Postponed, Purpose, Standing, TokenDigest, TokenKind};
+use super::call::{Call, CallFault, CallNumber, CallResult, Deferral, Purpose, TokenDigest, TokenKind};
 use super::fixture::{NOW, answer, provider, settings};
 use super::request::{Entropy, Message};
 use super::sharing::{CallLease, NothingShared, RecordNames, SharedResponse, SharedResponses, SharedSlot};
@@ -15,6 +14,7 @@ use crate::jitter::Jitter;
 use crate::jose::private_key::NoRsaSigner;
 use crate::jose::signing_fixture::verified;
 use crate::lookup::lease::Lease;
+use crate::lookup::rate_limiter::{Acquire, BudgetClass, LimitReached};
 use crate::lookup::record::Record as _;
 use crate::policy::{CalloutAddress, Discovery, IntrospectionAddress, MetadataFault, Provider, ValidatedToken};
 use crate::sequence::Sequence;
@@ -237,7 +237,10 @@ fn a_jwt_is_held_against_what_its_issuer_says_now() {
         let mut scene = scene();
         assert_eq!(looks(&mut scene), "wait");
         let calls = scene.calls();
-        assert!(matches!(calls[0].purpose, Purpose::Token { standing: Standing::Known, .. }), "its signature holds");
+        assert!(
+            matches!(calls[0].purpose, Purpose::Token { class: BudgetClass::Established, .. }),
+            "its signature holds"
+        );
         scene.finish(calls[0].number, response(200, answer(&changes)));
         assert_eq!(looks(&mut scene), expected, "{changes}");
         assert_eq!(scene.asks("a.b.c"), "wait", "as an opaque token it is another question");

@@ -11,7 +11,7 @@ use okta_proxy_wasm::callout::{CalloutResult, HttpResponse, TransportError};
 use okta_proxy_wasm::config;
 use okta_proxy_wasm::engine::audit::MAX_BYTES;
 use okta_proxy_wasm::engine::{
-    Decision, Engine, Jitter, Outbox, ParkingLimits, PortableVerifier, Postponed, RequestOutcome, StreamId,
+    Decision, Deferral, Engine, Jitter, LimitReached, Outbox, ParkingLimits, PortableVerifier, RequestOutcome, StreamId,
 };
 use okta_proxy_wasm::http::RequestHead;
 use okta_proxy_wasm::unix_time::UnixTime;
@@ -368,7 +368,7 @@ fn of_what_issuers_say(reader: &mut Reader) {
     }
     assert_eq!(scene.bearer("/", "spent"), None, "it waits");
     let call = scene.tick().calls.remove(0);
-    let spent = Postponed::BudgetSpent(Duration::from_secs(30));
+    let spent = Deferral::LimitReached(LimitReached::Exhausted(Duration::from_secs(30)));
     let outbox = scene.engine.on_call_postponed(call.id, spent, scene.now);
     let mut records = scene.read_all(&outbox);
     records.extend(scene.bearer("/", "spent"));

@@ -7,8 +7,8 @@ use crate::signing::{AUDIENCE, ISSUER, SigningKey, key_set, payload, with};
 use okta_proxy_wasm::callout::{CalloutResult, HttpResponse, TransportError};
 use okta_proxy_wasm::config;
 use okta_proxy_wasm::engine::{
-    Attribute, AttributeValues, BATCH, CallResult, Decision, Engine, Entropy, Inquiry, Jitter, Message, Outbox,
-    ParkingLimits, Poll, PortableVerifier, Postponed, RequestOutcome, StreamId, Verdict,
+    Attribute, AttributeValues, BATCH, CallResult, Decision, Deferral, Engine, Entropy, Inquiry, Jitter, LimitReached,
+    Message, Outbox, ParkingLimits, Poll, PortableVerifier, RequestOutcome, StreamId, Verdict,
 };
 use okta_proxy_wasm::http::{HeadEdits, HeaderName, RequestHead};
 use okta_proxy_wasm::jose::private_key::NoRsaSigner;
@@ -745,9 +745,9 @@ fn the_token_cache_counts_what_it_can_hold() {
 #[wasm_bindgen_test(unsupported = test)]
 fn a_limit_that_another_worker_met_is_the_endpoints_failure_and_no_spent_budget() {
     for (why, reason) in [
-        (Postponed::Blocked(Duration::from_secs(20)), "introspection_unavailable"),
-        (Postponed::BudgetSpent(Duration::from_secs(20)), "introspection_budget_spent"),
-        (Postponed::ShareSpent(Duration::from_secs(20)), "introspection_budget_spent"),
+        (Deferral::LimitReached(LimitReached::Blocked(Duration::from_secs(20))), "introspection_unavailable"),
+        (Deferral::LimitReached(LimitReached::Exhausted(Duration::from_secs(20))), "introspection_budget_spent"),
+        (Deferral::LimitReached(LimitReached::ShareExhausted(Duration::from_secs(20))), "introspection_budget_spent"),
     ] {
         let mut scene = Scene::new();
         let (stream, _) = scene.request("opaque");

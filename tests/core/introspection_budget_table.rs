@@ -12,12 +12,12 @@ use std::time::Duration;
 
 use okta_proxy_wasm::callout::HttpResponse;
 use okta_proxy_wasm::config;
-use okta_proxy_wasm::introspection::budget::Take;
-use okta_proxy_wasm::introspection::call::{Call, Caller, Purpose, TokenDigest, TokenKind};
-use okta_proxy_wasm::introspection::requester::{Requester, Sender};
+use okta_proxy_wasm::introspection::call::{Call, Deferral, Purpose, TokenDigest, TokenKind};
 use okta_proxy_wasm::introspection::sharing::{RecordNames, SharedResponse, SharedResponses, SharedSlot};
 use okta_proxy_wasm::introspection::{Cause, LookUp, ProviderIntrospection, Refusal, Unavailable};
 use okta_proxy_wasm::jitter::Jitter;
+use okta_proxy_wasm::lookup::rate_limiter::{Acquire, Caller};
+use okta_proxy_wasm::lookup::requester::{Requester, Sender};
 use okta_proxy_wasm::policy::{
     CacheLimits, CalloutAddress, ClientAuthentication, Introspection, IntrospectionAddress, OpaqueTokens, Policy,
 };
@@ -164,14 +164,14 @@ impl<'a> Process<'a> {
     }
 
     fn make(&mut self, worker: usize, call: &Call, at: u64, now: UnixTime) {
-        let Purpose::Token { digest, standing, requester } = call.purpose else { panic!("the address is known") };
+        let Purpose::Token { digest, class, requester } = call.purpose else { panic!("the address is known") };
         let (_, provider) = self.policy.providers.iter().next().unwrap();
         let asking = &mut self.workers[worker];
         let places = asking.record_names(&digest);
-        match asking.budget().take(self.budget.as_deref(), Caller { standing, requester }, now) {
-            Take::Taken(record) => self.budget = Some(record),
-            Take::Denied(denied) => {
-                asking.postpone(call.number, denied.into(), now);
+        match asking.budget().try_acquire(self.budget.as_deref(), Caller { class, requester }, now) {
+            Acquire::Granted(record) => self.budget = Some(record),
+            Acquire::Exhausted(reached) => {
+                asking.defer(call.number, Deferral::LimitReached(reached), now);
                 return;
             }
         }

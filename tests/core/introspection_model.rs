@@ -22,12 +22,11 @@ use std::time::Duration;
 
 use okta_proxy_wasm::callout::{CalloutResult, HttpResponse, TransportError};
 use okta_proxy_wasm::config;
-use okta_proxy_wasm::introspection::call::{
-    Call, CallNumber, CallResult, Postponed, Purpose, Standing, TokenDigest, TokenKind,
-};
+use okta_proxy_wasm::introspection::call::{Call, CallNumber, CallResult, Deferral, Purpose, TokenDigest, TokenKind};
 use okta_proxy_wasm::introspection::sharing::{RecordNames, SharedResponse, SharedResponses, SharedSlot};
 use okta_proxy_wasm::introspection::{Arrived, CallEnd, Freshness, LookUp, ProviderIntrospection, Refusal};
 use okta_proxy_wasm::jitter::Jitter;
+use okta_proxy_wasm::lookup::rate_limiter::{BudgetClass, LimitReached};
 use okta_proxy_wasm::lookup::record::Record as _;
 use okta_proxy_wasm::policy::{
     CacheLimits, CalloutAddress, ClaimFault, ClientAuthentication, Introspection, IntrospectionAddress, OpaqueTokens,
@@ -95,7 +94,7 @@ struct HeldSince {
 #[derive(Clone, Copy, Debug)]
 struct InFlight {
     token: usize,
-    standing: Standing,
+    class: BudgetClass,
     began: u64,
     steady: u64,
     call: u64,
@@ -189,7 +188,7 @@ struct Model<'a> {
     in_flight: BTreeMap<CallNumber, InFlight>,
     calls: u64,
     late: Vec<CallNumber>,
-    made: Vec<(u64, Standing)>,
+    made: Vec<(u64, BudgetClass)>,
     blocked_until: UnixTime,
     waiting: Vec<Waiting>,
     shared: Vec<(usize, Said, SharedResponse)>,
@@ -468,20 +467,20 @@ impl<'a> Model<'a> {
             self.count("given up");
         }
         for Call { number, purpose, timeout } in begun.calls {
-            let Purpose::Token { digest, standing, .. } = purpose else { panic!("the address is known") };
+            let Purpose::Token { digest, class, .. } = purpose else { panic!("the address is known") };
             let token = token_of(digest);
             assert_eq!(timeout, TIMEOUT);
             assert!(self.in_flight.values().all(|call| call.token != token), "two calls at a time");
             assert!(self.now >= self.blocked_until, "called though the server wants to be left alone");
             self.calls += 1;
             let (began, steady, call, missed) = (self.real, self.steady, self.calls, self.missed);
-            let call = InFlight { token, standing, began, steady, call, missed, number: None };
+            let call = InFlight { token, class, began, steady, call, missed, number: None };
             self.in_flight.insert(number, call);
-            self.made.push((self.real, standing));
+            self.made.push((self.real, class));
             self.count("call");
         }
-        let minute = |made: &&(u64, Standing)| self.real - made.0 < millis(MINUTE);
-        let unknown = self.made.iter().filter(minute).filter(|(_, standing)| *standing == Standing::Unknown).count();
+        let minute = |made: &&(u64, BudgetClass)| self.real - made.0 < millis(MINUTE);
+        let unknown = self.made.iter().filter(minute).filter(|(_, class)| *class == BudgetClass::Unknown).count();
         assert!(self.made.iter().filter(minute).count() <= BUDGET, "over the budget");
         assert!(unknown <= BUDGET / 2, "unknown tokens have more than their share");
         self.recall(&begun.recall);
@@ -569,7 +568,7 @@ impl<'a> Model<'a> {
     }
 
     fn fail(&mut self) {
-        let Some((id, InFlight { token, standing, began, .. }, number)) = self.sent_call() else { return };
+        let Some((id, InFlight { token, class, began, .. }, number)) = self.sent_call() else { return };
         let kind = self.random.below(7);
         let end = match kind {
             0 => self.finish(id, number, 429, Vec::new()),
@@ -581,7 +580,11 @@ impl<'a> Model<'a> {
             _ => self.end(id, number, Err(TransportError::ConnectionFailed)),
         };
         assert!(matches!(end.result, CallResult::Failed { .. }));
-        assert_eq!(end.share.is_some(), kind == 3 && standing == Standing::Known, "only the end of what was active");
+        assert_eq!(
+            end.share.is_some(),
+            kind == 3 && class == BudgetClass::Established,
+            "only the end of what was active"
+        );
         if let Some(share) = &end.share {
             let said = Said { what: What::Nonsense, number, began, ended: self.real, held: None };
             self.store.write(&self.introspection.record_names(&digest(token)), &said, share);
@@ -612,13 +615,13 @@ impl<'a> Model<'a> {
     fn postpone(&mut self) {
         let Some((number, _)) = self.some_call().filter(|(_, call)| call.number.is_none()) else { return };
         let why = match self.random.below(3) {
-            0 => Postponed::BudgetSpent(Duration::from_secs(1)),
-            1 => Postponed::BudgetSpent(Duration::from_secs(20)),
-            _ => Postponed::AskedElsewhere,
+            0 => Deferral::LimitReached(LimitReached::Exhausted(Duration::from_secs(1))),
+            1 => Deferral::LimitReached(LimitReached::Exhausted(Duration::from_secs(20))),
+            _ => Deferral::HeldByOther,
         };
         self.withdraw(number);
         self.read_clock();
-        let recall = self.introspection.postpone(number, why, self.now);
+        let recall = self.introspection.defer(number, why, self.now);
         self.trouble_for_all();
         self.count("postponed");
         self.recall(&recall);
@@ -626,9 +629,9 @@ impl<'a> Model<'a> {
 
     /// A call is not made.
     fn withdraw(&mut self, number: CallNumber) {
-        let InFlight { began, standing, .. } = self.in_flight.remove(&number).unwrap();
+        let InFlight { began, class, .. } = self.in_flight.remove(&number).unwrap();
         // Those from before the clock was set are forgotten.
-        if let Some(made) = self.made.iter().rposition(|made| *made == (began, standing)) {
+        if let Some(made) = self.made.iter().rposition(|made| *made == (began, class)) {
             self.made.remove(made);
         }
     }

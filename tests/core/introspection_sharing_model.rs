@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use okta_proxy_wasm::callout::HttpResponse;
 use okta_proxy_wasm::config;
-use okta_proxy_wasm::introspection::call::{Call, CallNumber, CallResult, Postponed, Purpose, TokenDigest, TokenKind};
+use okta_proxy_wasm::introspection::call::{Call, CallNumber, CallResult, Deferral, Purpose, TokenDigest, TokenKind};
 use okta_proxy_wasm::introspection::sharing::{CallLease, RecordNames, SharedResponse, SharedResponses, SharedSlot};
 use okta_proxy_wasm::introspection::{LookUp, ProviderIntrospection};
 use okta_proxy_wasm::jitter::Jitter;
@@ -262,7 +262,7 @@ impl<'a> Process<'a> {
         let newest = answers.iter().fold(known, |newest, answer| newest.newer(answer.sequence));
         let lease = match Lease::for_call(asked, call.timeout, self.store.lease(&places.lease), newest, now) {
             Lease::HeldByOther(_) | Lease::Cooldown { .. } => {
-                introspection.postpone(call.number, Postponed::AskedElsewhere, now);
+                introspection.defer(call.number, Deferral::HeldByOther, now);
                 return;
             }
             Lease::Acquired(lease) => lease,

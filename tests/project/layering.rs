@@ -5,14 +5,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Which rooms each room may name. The base files may be named by all.
-const MAY_NAME: [(&str, &[&str]); 9] = [
+const MAY_NAME: [(&str, &[&str]); 10] = [
     ("jose", &[]),
     ("policy", &["jose"]),
     ("config", &["policy", "jose"]),
     ("lookup", &[]),
     ("keys", &["lookup", "policy", "jose"]),
     ("introspection", &["lookup", "policy", "jose"]),
-    ("engine", &["keys", "introspection", "lookup", "policy", "jose"]),
+    ("revocation", &["lookup", "policy", "jose"]),
+    ("engine", &["keys", "introspection", "revocation", "lookup", "policy", "jose"]),
     ("metrics", &[]),
     ("host", &["engine", "lookup", "config", "metrics"]),
 ];

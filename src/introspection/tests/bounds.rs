@@ -37,8 +37,8 @@ fn a_flood_of_random_tokens_costs_no_more_than_its_share_and_touches_no_known_on
                 let begun = scene.calls();
                 most_asked = most_asked.max(scene.introspection.figures(scene.now).asked);
                 for call in begun {
-                    let Purpose::Token { standing, digest, .. } = call.purpose else { panic!("{call:?}") };
-                    calls[usize::from(standing == Standing::Known)] += 1;
+                    let Purpose::Token { class, digest, .. } = call.purpose else { panic!("{call:?}") };
+                    calls[usize::from(class == BudgetClass::Established)] += 1;
                     let user = (0..40).map(|user| format!("user{user}"));
                     let known = user.clone().find(|user| TokenDigest::of(TokenKind::Opaque, user.as_bytes()) == digest);
                     let body = known.map_or(br#"{"active":false}"#.to_vec(), |user| answer(&json!({"sub": user})));

@@ -177,15 +177,19 @@ fn a_newer_refusal_ends_what_was_active_however_old_it_is() {
                     (end.result, scene.introspection.newest_sequence(call)),
                     (CallResult::Late, Some(refusal.sequence))
                 );
-                let spent = Postponed::BudgetSpent(Duration::from_secs(30));
-                scene.introspection.postpone(call, spent, scene.now);
+                let spent = Deferral::LimitReached(LimitReached::Exhausted(Duration::from_secs(30)));
+                scene.introspection.defer(call, spent, scene.now);
             } else {
                 store.0.borrow_mut().push(refusal.clone());
             }
-            scene.introspection.limits.deny(Standing::Known.into(), Denied::Spent(Duration::from_secs(30)), scene.now);
-            scene.introspection.limits.deny(
-                Standing::Unknown.into(),
-                Denied::Spent(Duration::from_secs(30)),
+            scene.introspection.limits.exhaust(
+                BudgetClass::Established.into(),
+                LimitReached::Exhausted(Duration::from_secs(30)),
+                scene.now,
+            );
+            scene.introspection.limits.exhaust(
+                BudgetClass::Unknown.into(),
+                LimitReached::Exhausted(Duration::from_secs(30)),
                 scene.now,
             );
             assert!(scene.asks("t").starts_with("unavailable"), "no stale answer serves any more");

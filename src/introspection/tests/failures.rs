@@ -177,8 +177,8 @@ fn a_429_silences_everybody_for_as_long_as_the_server_says() {
     assert_eq!(scene.asks("user"), "Fresh user");
     // Another worker was told: the shared budget says so here.
     let blocked = scene.introspection.budget().block(None, at(40_000), scene.now);
-    let taken = scene.introspection.budget().take(Some(&blocked), Standing::Known, scene.now);
-    assert_eq!(taken, Take::Denied(Denied::Blocked(Duration::from_secs(20))));
+    let taken = scene.introspection.budget().try_acquire(Some(&blocked), BudgetClass::Established, scene.now);
+    assert_eq!(taken, Acquire::Exhausted(LimitReached::Blocked(Duration::from_secs(20))));
 }
 
 #[wasm_bindgen_test(unsupported = test)]

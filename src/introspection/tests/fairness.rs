@@ -1,8 +1,8 @@
 //! One client among others: calls that nobody waits for, turns, shares, and what the server says of its limit.
 
 use super::*;
-use crate::introspection::call::Caller;
-use crate::introspection::requester::{Requester, Sender};
+use crate::lookup::rate_limiter::Caller;
+use crate::lookup::requester::{Requester, Sender};
 
 fn address(number: u16) -> Sender {
     let [a, b] = number.to_be_bytes();
@@ -67,7 +67,7 @@ fn a_call_that_waits_for_another_worker_is_dropped_with_its_request_and_given_ba
     let mut scene = limited(2);
     scene.asks("t");
     let number = scene.only_call();
-    scene.introspection.postpone(number, Postponed::AskedElsewhere, scene.now);
+    scene.introspection.defer(number, Deferral::HeldByOther, scene.now);
     scene.introspection.abandon(&digest("t"));
     scene.now = at(25);
     assert_eq!(scene.calls(), []);
@@ -152,7 +152,11 @@ fn whoever_has_had_the_share_of_all_workers_is_dismissed_alone() {
     }
     let calls = scene.asked_about();
     let of = |token: &str| calls.iter().find(|(_, about)| *about == digest(token)).unwrap().0;
-    let recalled = scene.introspection.postpone(of("a"), Postponed::ShareSpent(Duration::from_secs(20)), scene.now);
+    let recalled = scene.introspection.defer(
+        of("a"),
+        Deferral::LimitReached(LimitReached::ShareExhausted(Duration::from_secs(20))),
+        scene.now,
+    );
     assert_eq!(recalled, [digest("a")]);
     assert_eq!(scene.asks_from(address(1), "a"), "unavailable");
     assert!(scene.introspection.is_calling(of("b")) && scene.introspection.is_calling(of("c")));
@@ -161,7 +165,11 @@ fn whoever_has_had_the_share_of_all_workers_is_dismissed_alone() {
     assert_eq!(scene.asks_from(address(1), "a"), "wait");
     // A short time is waited for, without looking again all the while.
     let call = scene.asked_about().into_iter().find(|(_, about)| *about == digest("a")).unwrap().0;
-    let recalled = scene.introspection.postpone(call, Postponed::ShareSpent(Duration::from_secs(1)), scene.now);
+    let recalled = scene.introspection.defer(
+        call,
+        Deferral::LimitReached(LimitReached::ShareExhausted(Duration::from_secs(1))),
+        scene.now,
+    );
     assert_eq!(recalled, []);
     assert_eq!(scene.asked_about(), []);
     scene.now = at(21_000);
@@ -170,13 +178,17 @@ fn whoever_has_had_the_share_of_all_workers_is_dismissed_alone() {
 
 #[wasm_bindgen_test(unsupported = test)]
 fn another_workers_429_is_told_as_the_endpoints_failure() {
-    for standing in [Standing::Unknown, Standing::Known] {
+    for class in [BudgetClass::Unknown, BudgetClass::Established] {
         let mut scene = scene();
         scene.knows("user");
         scene.now = at(30_000);
-        scene.asks(if standing == Standing::Known { "user" } else { "t" });
+        scene.asks(if class == BudgetClass::Established { "user" } else { "t" });
         let number = scene.only_call();
-        let recalled = scene.introspection.postpone(number, Postponed::Blocked(Duration::from_secs(20)), scene.now);
+        let recalled = scene.introspection.defer(
+            number,
+            Deferral::LimitReached(LimitReached::Blocked(Duration::from_secs(20))),
+            scene.now,
+        );
         assert_eq!(recalled.len(), 1);
         for token in ["t", "user"] {
             assert_eq!(scene.asks(token), "unavailable 20000", "{token}");
@@ -254,6 +266,6 @@ fn one_oauth_client_leaves_calls_to_others_whatever_its_tokens() {
     }
     assert!((122..=125).contains(&made[0]), "{made:?}");
     assert_eq!(made[1], 10, "{made:?}");
-    let caller = Caller { standing: Standing::Known, requester: None };
+    let caller = Caller { class: BudgetClass::Established, requester: None };
     assert_eq!(scene.introspection.limits.pause(caller, scene.now), Duration::ZERO);
 }

@@ -14,12 +14,12 @@ fn a_budget_that_all_have_spent_is_waited_for_or_told() {
     }
     let calls = scene.calls();
     assert_eq!(calls.len(), 3);
-    let spent = Postponed::BudgetSpent(Duration::from_secs(9));
-    let recalled = scene.introspection.postpone(calls[1].number, spent, scene.now);
+    let spent = Deferral::LimitReached(LimitReached::Exhausted(Duration::from_secs(9)));
+    let recalled = scene.introspection.defer(calls[1].number, spent, scene.now);
     assert_eq!(recalled.len(), 1);
     assert_eq!((scene.asks("t").as_str(), scene.cause), ("unavailable 9000", Some(Cause::BudgetSpent)));
     assert!(scene.introspection.is_calling(calls[2].number), "one that was begun goes on");
-    scene.introspection.postpone(calls[0].number, spent, scene.now);
+    scene.introspection.defer(calls[0].number, spent, scene.now);
     assert_eq!(scene.asks("user"), "Stale user");
     scene.now = at(39_000);
     assert_eq!((scene.asks("t"), scene.asks("user")), ("wait".to_owned(), "wait".to_owned()));
@@ -80,7 +80,11 @@ fn two_workers(stale_if_error: Duration) -> (Rc<Store>, Scene, Scene) {
 fn spend_all(scene: &mut Scene) {
     scene.asks("spender");
     let number = scene.only_call();
-    scene.introspection.postpone(number, Postponed::BudgetSpent(Duration::from_secs(30)), scene.now);
+    scene.introspection.defer(
+        number,
+        Deferral::LimitReached(LimitReached::Exhausted(Duration::from_secs(30))),
+        scene.now,
+    );
     assert!(scene.asks("spender").starts_with("unavailable"));
 }
 
@@ -105,7 +109,11 @@ fn what_another_worker_was_told_serves_where_no_call_may_be_made() {
         worker.introspection = ProviderIntrospection::new(settings, CacheLimits::default(), others);
         worker.now = at(30_000);
         spend_all(worker);
-        worker.introspection.limits.deny(Standing::Known.into(), Denied::Spent(Duration::from_secs(30)), worker.now);
+        worker.introspection.limits.exhaust(
+            BudgetClass::Established.into(),
+            LimitReached::Exhausted(Duration::from_secs(30)),
+            worker.now,
+        );
         assert_eq!(worker.asks("alice"), expected);
     }
 }
@@ -125,9 +133,17 @@ fn an_active_answer_that_was_ended_by_nonsense_is_not_learned_again() {
     *store.0.borrow_mut() = vec![share];
     (one.now, two.now) = (at(32_000), at(32_000));
     spend_all(&mut two);
-    two.introspection.limits.deny(Standing::Known.into(), Denied::Spent(Duration::from_secs(30)), two.now);
+    two.introspection.limits.exhaust(
+        BudgetClass::Established.into(),
+        LimitReached::Exhausted(Duration::from_secs(30)),
+        two.now,
+    );
     assert!(two.asks("t").starts_with("unavailable"));
-    one.introspection.limits.deny(Standing::Known.into(), Denied::Spent(Duration::from_secs(30)), one.now);
+    one.introspection.limits.exhaust(
+        BudgetClass::Established.into(),
+        LimitReached::Exhausted(Duration::from_secs(30)),
+        one.now,
+    );
     assert!(one.asks("t").starts_with("unavailable"));
 }
 
@@ -168,7 +184,7 @@ fn while_another_worker_asks_the_call_waits_and_nothing_is_counted() {
     let Lease::Acquired(lease) = lease_after(None) else { panic!("nobody asks yet") };
     assert_eq!(lease_after(CallLease::from_bytes(&lease.to_bytes())), Lease::HeldByOther(lease.sequence));
     for _ in 0..5 {
-        scene.introspection.postpone(number, Postponed::AskedElsewhere, scene.now);
+        scene.introspection.defer(number, Deferral::HeldByOther, scene.now);
     }
     assert_eq!(scene.asks("t"), "wait");
     assert_eq!(scene.calls(), []);

@@ -14,8 +14,9 @@ use arbitrary::{Arbitrary, Unstructured};
 use okta_proxy_wasm::callout::{CalloutResult, HttpResponse, TransportError};
 use okta_proxy_wasm::config;
 use okta_proxy_wasm::engine::{
-    BATCH, CallResult, Decision, Engine, Inquiry, Jitter, Outbox, ParkingLimits, Poll, PollResult, PortableVerifier,
-    Postponed, Purpose, RequestOutcome, Sequence, SharedResponse, SharedSlot, StreamId, TokenDigest, Verdict,
+    BATCH, CallResult, Decision, Deferral, Engine, Inquiry, Jitter, LimitReached, Outbox, ParkingLimits, Poll,
+    PollResult, PortableVerifier, Purpose, RequestOutcome, Sequence, SharedResponse, SharedSlot, StreamId, TokenDigest,
+    Verdict,
 };
 use okta_proxy_wasm::http::RequestHead;
 use okta_proxy_wasm::introspection::call::TokenKind;
@@ -209,8 +210,10 @@ impl Scene {
             Step::Postpone { which, spent_for } => {
                 if let Some((call, ..)) = self.pick(which) {
                     let why = match spent_for {
-                        Some(seconds) => Postponed::BudgetSpent(Duration::from_secs(u64::from(seconds))),
-                        None => Postponed::AskedElsewhere,
+                        Some(seconds) => {
+                            Deferral::LimitReached(LimitReached::Exhausted(Duration::from_secs(u64::from(seconds))))
+                        }
+                        None => Deferral::HeldByOther,
                     };
                     let outbox = self.engine.on_call_postponed(call.id, why, self.now);
                     self.carry_out(outbox);

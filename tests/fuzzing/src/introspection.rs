@@ -7,19 +7,19 @@ use std::time::Duration;
 
 use okta_proxy_wasm::callout::HttpResponse;
 use okta_proxy_wasm::config;
-use okta_proxy_wasm::introspection::budget::{Budget, Denied, Take};
-use okta_proxy_wasm::introspection::call::{CallResult, Caller, Standing};
-use okta_proxy_wasm::introspection::requester::Requester;
-use okta_proxy_wasm::introspection::revocation::RevocationList;
+use okta_proxy_wasm::introspection::call::CallResult;
 use okta_proxy_wasm::introspection::sharing::{CallLease, NothingShared, SharedResponse};
 use okta_proxy_wasm::introspection::{LookUp, ProviderIntrospection};
 use okta_proxy_wasm::jitter::Jitter;
 use okta_proxy_wasm::jose::PrivateKey;
+use okta_proxy_wasm::lookup::rate_limiter::{Acquire, BudgetClass, Caller, LimitReached, RateLimiter};
 use okta_proxy_wasm::lookup::record::Record as _;
+use okta_proxy_wasm::lookup::requester::Requester;
 use okta_proxy_wasm::policy::{
     CacheLimits, CalloutAddress, ClientAuthentication, Introspection, IntrospectionAddress, OpaqueTokens, Policy,
 };
 use okta_proxy_wasm::redacted::Redacted;
+use okta_proxy_wasm::revocation::list::RevocationList;
 use okta_proxy_wasm::unix_time::UnixTime;
 use serde_json::{Value, json};
 
@@ -98,16 +98,16 @@ pub(crate) fn records(input: &[u8]) {
         assert_eq!(lease.to_bytes(), input);
     }
     let now = UnixTime::from_secs(NOW);
-    let budget = Budget::new(NonZeroU32::MIN);
-    for standing in [Standing::Known, Standing::Unknown] {
+    let budget = RateLimiter::new(NonZeroU32::MIN);
+    for class in [BudgetClass::Established, BudgetClass::Unknown] {
         for requester in [None, Requester::at_address(b"192.0.2.1:80")] {
-            let caller = Caller { standing, requester };
-            match budget.take(Some(input), caller, now) {
-                Take::Taken(record) => {
-                    let again = budget.take(Some(&record), caller, now);
-                    assert!(matches!(again, Take::Denied(Denied::Spent(_))), "more than the budget");
+            let caller = Caller { class, requester };
+            match budget.try_acquire(Some(input), caller, now) {
+                Acquire::Granted(record) => {
+                    let again = budget.try_acquire(Some(&record), caller, now);
+                    assert!(matches!(again, Acquire::Exhausted(LimitReached::Exhausted(_))), "more than the budget");
                 }
-                Take::Denied(denied) => assert!(denied.wait() <= Duration::from_secs(600), "waits: {denied:?}"),
+                Acquire::Exhausted(denied) => assert!(denied.wait() <= Duration::from_secs(600), "waits: {denied:?}"),
             }
         }
     }
@@ -136,7 +136,7 @@ pub(crate) fn seeds(target: &str) -> Vec<(&'static str, Vec<u8>)> {
         ],
         "introspection_records" => vec![
             ("list", list.to_string().into_bytes()),
-            ("budget", Budget::new(NonZeroU32::MIN).block(None, now.plus(Duration::from_secs(5)), now)),
+            ("budget", RateLimiter::new(NonZeroU32::MIN).block(None, now.plus(Duration::from_secs(5)), now)),
             ("answer", [&[2, 1][..], &[7; 56], b"{\"active\":true}"].concat()),
             ("lease", [&[2][..], &[7; 56]].concat()),
             ("pem", include_bytes!("../../data/keys/ec-p256.pem").to_vec()),

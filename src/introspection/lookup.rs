@@ -4,23 +4,23 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::callout::TransportError;
-use crate::introspection::answer::Failure;
-use crate::introspection::answers::{Active, Against};
-use crate::introspection::budget::Denied;
+use crate::introspection::cache::{Active, NegativeReason};
 use crate::introspection::call::{
-    Call, CallFault, CallNumber, Caller, Postponed, Purpose, Standing, Subject, TokenDigest, TokenKind,
+    Call, CallFault, CallNumber, Deferral, Purpose, Subject, TokenDigest, TokenKind, requester_of,
 };
-use crate::introspection::call_limits::Acquire;
-use crate::introspection::confirm::{self, confirm};
-use crate::introspection::order::{Arrived, Now};
-use crate::introspection::queue::Full;
+use crate::introspection::consistency::{OtherToken, check_consistency};
 use crate::introspection::request::{self, Entropy, HttpRequest, Message, Stamp, request_about};
-use crate::introspection::requester::{Requester, Sender};
+use crate::introspection::response::Failure;
 use crate::introspection::{
     AddressNeeded, Begun, Cause, Freshness, LookUp, NoRequest, ProviderIntrospection, RETRY, Refusal, Unavailable,
 };
 use crate::jitter::Jitter;
 use crate::jose::{ActiveToken, RsaSigner};
+use crate::lookup::call_limits::CallPermit;
+use crate::lookup::order::{Arrived, Now};
+use crate::lookup::rate_limiter::{BudgetClass, Caller, LimitReached};
+use crate::lookup::requester::Sender;
+use crate::lookup::single_flight::Full;
 use crate::policy::{ClaimFault, Provider, ValidatedToken};
 use crate::redacted::Redacted;
 use crate::unix_time::UnixTime;
@@ -118,9 +118,9 @@ impl ProviderIntrospection {
         let question = Question { kind: TokenKind::Jwt, text, arrived, of: Of::Token(token) };
         let found = self.find(question, provider, now).unwrap_or(unavailable(Cause::TooManyAsked, RETRY));
         let found = match found {
-            LookUp::Active(Active::Jwt(answer), freshness) => match confirm(token, &answer) {
+            LookUp::Active(Active::Jwt(answer), freshness) => match check_consistency(token, &answer) {
                 Ok(()) => LookUp::Active(answer, freshness),
-                Err(confirm::AnotherToken) => LookUp::Refused(Refusal::AnotherToken),
+                Err(OtherToken) => LookUp::Refused(Refusal::AnotherToken),
             },
             LookUp::Active(Active::Opaque(_), _) => unavailable(Cause::EndpointFailing, RETRY),
             LookUp::Refused(refusal) => LookUp::Refused(refusal),
@@ -132,8 +132,8 @@ impl ProviderIntrospection {
     }
 
     /// Whether an opaque token was active before: only its issuer can have made it.
-    pub fn standing_of_opaque(&self, token: &TokenDigest) -> Standing {
-        if self.answers.is_active(token) { Standing::Known } else { Standing::Unknown }
+    pub fn class_of_opaque(&self, token: &TokenDigest) -> BudgetClass {
+        if self.cache.is_active(token) { BudgetClass::Established } else { BudgetClass::Unknown }
     }
 
     fn find(
@@ -145,18 +145,18 @@ impl ProviderIntrospection {
         let Question { kind, text, arrived, of } = question;
         let now = self.order.now(now);
         let digest = TokenDigest::of(kind, text);
-        let (standing, mut stale) = match self.held(&digest, arrived, now) {
+        let (class, mut stale) = match self.held(&digest, arrived, now) {
             Remembered::Settled(found) => return Ok(found),
-            Remembered::Aged(stale) => (Standing::Known, stale),
-            Remembered::Nothing => (kind.standing(), None),
+            Remembered::Aged(stale) => (BudgetClass::Established, stale),
+            Remembered::Nothing => (kind.class(), None),
         };
-        if self.queue.is_asked(&digest) {
+        if self.queue.contains(&digest) {
             // When the tokens that wait are dismissed, a request that joined them is decided again, and needs its address then.
-            let is_settled = standing == Standing::Known || of.is_settled();
+            let is_settled = class == BudgetClass::Established || of.is_settled();
             return if is_settled { Ok(LookUp::Wait(digest)) } else { Err(AddressNeeded) };
         }
         let text = Redacted::new(Rc::from(text));
-        let mut subject = Subject { digest, kind, caller: standing.into(), text };
+        let mut subject = Subject { digest, kind, caller: class.into(), text };
         // Also before it is refused for want of calls: what another VM knows costs none.
         if self.learn_from_others(&mut subject, provider, now) {
             match self.held(&digest, arrived, now) {
@@ -170,12 +170,14 @@ impl ProviderIntrospection {
         if let Some(found) = self.refuse_call(subject.caller, &stale, now.wall) {
             return Ok(found);
         }
-        subject.caller.requester = match (subject.caller.standing, of) {
-            (_, Of::Token(token)) => Requester::of_token(token),
-            (Standing::Known, Of::Sender(_)) => self.answers.active(&digest).and_then(|held| held.active.requester()),
-            (Standing::Unknown, Of::Sender(Sender::NotAsked)) => return Err(AddressNeeded),
-            (Standing::Unknown, Of::Sender(Sender::Anonymous)) => None,
-            (Standing::Unknown, Of::Sender(Sender::Known(requester))) => Some(requester),
+        subject.caller.requester = match (subject.caller.class, of) {
+            (_, Of::Token(token)) => requester_of(token),
+            (BudgetClass::Established, Of::Sender(_)) => {
+                self.cache.active(&digest).and_then(|held| held.active.requester())
+            }
+            (BudgetClass::Unknown, Of::Sender(Sender::NotAsked)) => return Err(AddressNeeded),
+            (BudgetClass::Unknown, Of::Sender(Sender::Anonymous)) => None,
+            (BudgetClass::Unknown, Of::Sender(Sender::Known(requester))) => Some(requester),
         };
         if let Some(found) = self.refuse_call(subject.caller, &stale, now.wall) {
             return Ok(found);
@@ -194,15 +196,14 @@ impl ProviderIntrospection {
             return Some(stale.clone());
         }
         (pause > self.settings.timeout).then(|| {
-            let is_found = self.endpoint.pause(now) == Duration::ZERO;
-            let cause = if is_found { self.limits.cause(caller.standing, now) } else { Cause::EndpointFailing };
-            unavailable(cause, pause)
+            let is_failing = self.endpoint.pause(now) > Duration::ZERO || self.limits.is_failing_for(caller.class, now);
+            unavailable(if is_failing { Cause::EndpointFailing } else { Cause::BudgetSpent }, pause)
         })
     }
 
     /// What is remembered of a token.
     fn held(&mut self, digest: &TokenDigest, arrived: Arrived, now: Now) -> Remembered {
-        if let Some(held) = self.answers.active(digest) {
+        if let Some(held) = self.cache.active(digest) {
             if held.is_fresh(arrived, now) {
                 return Remembered::Settled(LookUp::Active(held.active.clone(), Freshness::Fresh));
             }
@@ -212,29 +213,29 @@ impl ProviderIntrospection {
                 None => Remembered::Aged(stale),
             };
         }
-        let Some(refused) = self.answers.refused(digest).filter(|refused| refused.counts(arrived, now)) else {
+        let Some(negative) = self.cache.negative(digest).filter(|negative| negative.counts(arrived, now)) else {
             return Remembered::Nothing;
         };
-        Remembered::Settled(match refused.against {
-            Against::Inactive => LookUp::Refused(Refusal::Inactive),
-            Against::Claim(fault) => LookUp::Refused(Refusal::Claim(fault)),
-            Against::Unknown => unavailable(Cause::EndpointFailing, refused.until.since(now.at)),
+        Remembered::Settled(match negative.reason {
+            NegativeReason::Inactive => LookUp::Refused(Refusal::Inactive),
+            NegativeReason::Claim(fault) => LookUp::Refused(Refusal::Claim(fault)),
+            NegativeReason::Unknown => unavailable(Cause::EndpointFailing, negative.until.since(now.at)),
         })
     }
 
     /// The calls that are due. Those that were never answered are given up.
     pub fn begin_calls(&mut self, jitter: Jitter, now: UnixTime) -> Begun {
         let now = self.order.now(now);
-        let mut begun = Begun { calls: Vec::new(), recall: self.queue.dismiss_overdue(now.at) };
+        let mut begun = Begun { calls: Vec::new(), recall: self.queue.dismiss_expired(now.at) };
         let fault = CallFault::Transport(TransportError::TimedOut);
-        for number in self.queue.given_up(now.at) {
+        for number in self.queue.timed_out(now.at) {
             begun.recall.extend(self.fail(number, None, Failure::without_response(fault), jitter, now).recall);
         }
         if let Some(number) = self.endpoint.given_up(now.at) {
             let end = self.finish_metadata(number, &Err(fault), jitter, now.wall);
             begun.recall.extend(end.into_iter().flat_map(|end| end.recall));
         }
-        if !self.queue.has_waiting() {
+        if !self.queue.has_queued() {
             return begun;
         }
         if self.endpoint.address().is_none() {
@@ -245,27 +246,27 @@ impl ProviderIntrospection {
             }
             return begun;
         }
-        for standing in [Standing::Known, Standing::Unknown] {
-            while let Some(caller) = self.queue.next_caller(standing, now.at) {
+        for class in [BudgetClass::Established, BudgetClass::Unknown] {
+            while let Some(caller) = self.queue.next_caller(class, now.at) {
                 match self.limits.try_acquire(caller, now.wall) {
-                    Acquire::Granted => {}
-                    Acquire::OverShare(wait) => {
+                    CallPermit::Granted => {}
+                    CallPermit::ShareExhausted(wait) => {
                         begun.recall.extend(self.dismiss_or_delay(caller, wait, now));
                         continue;
                     }
-                    Acquire::Closed => {
+                    CallPermit::Denied => {
                         // A short while they wait for; to look again would lead back here, and round and round.
-                        if self.limits.pause(standing, now.wall) > self.settings.timeout {
-                            begun.recall.extend(self.queue.dismiss(standing));
+                        if self.limits.pause(class, now.wall) > self.settings.timeout {
+                            begun.recall.extend(self.queue.dismiss(class));
                         }
                         break;
                     }
                 }
                 let began = self.order.begin(now.at);
-                let Some(number) = self.queue.begin_next(standing, self.settings.timeout, began) else { break };
+                let Some(number) = self.queue.begin_next(class, self.settings.timeout, began) else { break };
                 let Some(call) = self.queue.in_flight(number) else { break };
                 let digest = call.subject.digest;
-                let purpose = Purpose::Token { digest, standing, requester: caller.requester };
+                let purpose = Purpose::Token { digest, class, requester: caller.requester };
                 begun.calls.push(self.call(number, purpose));
             }
         }
@@ -277,8 +278,8 @@ impl ProviderIntrospection {
     }
 
     /// Whoever waits behind a door that has just closed is to look again: there may be a stale answer, or none for long.
-    pub(super) fn dismiss_if_closed(&mut self, standing: Standing, now: UnixTime) -> Vec<TokenDigest> {
-        if self.limits.pause(standing, now) > Duration::ZERO { self.queue.dismiss(standing) } else { Vec::new() }
+    pub(super) fn dismiss_if_closed(&mut self, class: BudgetClass, now: UnixTime) -> Vec<TokenDigest> {
+        if self.limits.pause(class, now) > Duration::ZERO { self.queue.dismiss(class) } else { Vec::new() }
     }
 
     /// There is no call for this caller for so long: its tokens are dismissed, or wait where that is short.
@@ -322,23 +323,18 @@ impl ProviderIntrospection {
     }
 
     /// A call is not made now. Whoever waits for the tokens that come back is to look again.
-    pub fn postpone(&mut self, number: CallNumber, why: Postponed, now: UnixTime) -> Vec<TokenDigest> {
+    pub fn defer(&mut self, number: CallNumber, why: Deferral, now: UnixTime) -> Vec<TokenDigest> {
         let now = self.order.now(now);
-        let Some(caller) = self.queue.put_back(number, now.at.plus(LOOK_AGAIN)) else { return Vec::new() };
-        self.limits.withdraw(caller, now.wall);
-        let denied = match why {
-            Postponed::AskedElsewhere => return Vec::new(),
-            Postponed::BudgetSpent(wait) => Denied::Spent(wait),
-            Postponed::ShareSpent(wait) => Denied::ShareSpent(wait),
-            Postponed::Blocked(wait) => Denied::Blocked(wait),
-        };
-        self.limits.deny(caller, denied, now.wall);
-        match denied {
-            Denied::Spent(_) => self.dismiss_if_closed(caller.standing, now.wall),
-            Denied::ShareSpent(wait) => self.dismiss_or_delay(caller, wait, now),
-            Denied::Blocked(_) => {
-                let mut recall = self.dismiss_if_closed(Standing::Known, now.wall);
-                recall.extend(self.dismiss_if_closed(Standing::Unknown, now.wall));
+        let Some(caller) = self.queue.requeue(number, now.at.plus(LOOK_AGAIN)) else { return Vec::new() };
+        self.limits.release(caller, now.wall);
+        let Deferral::LimitReached(reached) = why else { return Vec::new() };
+        self.limits.exhaust(caller, reached, now.wall);
+        match reached {
+            LimitReached::Exhausted(_) => self.dismiss_if_closed(caller.class, now.wall),
+            LimitReached::ShareExhausted(wait) => self.dismiss_or_delay(caller, wait, now),
+            LimitReached::Blocked(_) => {
+                let mut recall = self.dismiss_if_closed(BudgetClass::Established, now.wall);
+                recall.extend(self.dismiss_if_closed(BudgetClass::Unknown, now.wall));
                 recall
             }
         }
@@ -349,11 +345,11 @@ impl ProviderIntrospection {
         // As the clock is now, should it have been set since the last look.
         let mut order = self.order;
         order.now(now);
-        let begins = [Standing::Known, Standing::Unknown].into_iter().filter_map(|standing| {
-            let first = order.wall(self.queue.next_begin(standing)?);
+        let begins = [BudgetClass::Established, BudgetClass::Unknown].into_iter().filter_map(|class| {
+            let first = order.wall(self.queue.next_begin(class)?);
             // Then the end of a call says how it goes on, and to ask before would be to ask in vain.
-            let awaits_an_end = self.endpoint.is_asking() || self.limits.is_probing(standing, now);
-            let pause = self.limits.pause(standing, now).max(self.endpoint.pause(now));
+            let awaits_an_end = self.endpoint.is_asking() || self.limits.is_probing(class, now);
+            let pause = self.limits.pause(class, now).max(self.endpoint.pause(now));
             (!awaits_an_end).then(|| first.max(now.plus(pause)))
         });
         let ends = self.queue.next_end().into_iter().chain(self.endpoint.next_due());

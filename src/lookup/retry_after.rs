@@ -11,14 +11,14 @@ use crate::unix_time::UnixTime;
 const UNSAID: Duration = Duration::from_secs(30);
 const SHORTEST: Duration = Duration::from_secs(1);
 /// What a mistyped or hostile field may cost at most.
-pub(super) const LONGEST: Duration = Duration::from_secs(600);
+pub(crate) const LONGEST: Duration = Duration::from_secs(600);
 
 /// The limits in question are those of a minute, and clocks differ.
 const LONGEST_TO_RESET: Duration = Duration::from_secs(60);
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(60);
 
 /// How long to make no call.
-pub(super) fn pause(response: &HttpResponse, now: UnixTime) -> Duration {
+pub(crate) fn pause(response: &HttpResponse, now: UnixTime) -> Duration {
     let retry_after = response
         .header("retry-after")
         .and_then(|field| seconds(field).map(Duration::from_secs).or_else(|| Some(date(field)?.since(now))));
@@ -28,7 +28,7 @@ pub(super) fn pause(response: &HttpResponse, now: UnixTime) -> Duration {
 
 /// How many requests the server allows in a minute. Nothing that could be about another time than a minute counts, nor
 /// 0, which Okta says where its limit of simultaneous requests is exceeded.
-pub(super) fn ceiling(response: &HttpResponse, now: UnixTime) -> Option<NonZeroU32> {
+pub(crate) fn ceiling(response: &HttpResponse, now: UnixTime) -> Option<NonZeroU32> {
     let reset = reset_of(response)?;
     let is_of_a_minute =
         reset.since(now) <= LONGEST_TO_RESET.saturating_add(CLOCK_TOLERANCE) && now.since(reset) <= CLOCK_TOLERANCE;
@@ -37,7 +37,7 @@ pub(super) fn ceiling(response: &HttpResponse, now: UnixTime) -> Option<NonZeroU
 }
 
 /// How long the server will answer 429, when this was the last request that it allows.
-pub(super) fn exhausted(response: &HttpResponse, now: UnixTime) -> Option<Duration> {
+pub(crate) fn exhausted(response: &HttpResponse, now: UnixTime) -> Option<Duration> {
     ceiling(response, now)?;
     let wait = reset_of(response)?.since(now).min(LONGEST_TO_RESET);
     (seconds(response.header("x-rate-limit-remaining")?)? == 0 && wait > Duration::ZERO).then_some(wait.max(SHORTEST))

@@ -6,32 +6,18 @@
 //! boolean `active` nothing active survives either ([`Failure::ends_what_was_active`]): a server that begins to say
 //! `"active": "false"` must not be outvoted by its last good answer.
 
-use std::time::Duration;
-
 use crate::callout::{HttpResponse, TransportError};
 use crate::introspection::call::CallFault;
-use crate::introspection::retry_after;
 use crate::jose::{IntrospectedToken, ResponseFault};
+use crate::lookup::call_limits::FailureScope;
+use crate::lookup::retry_after;
 use crate::unix_time::UnixTime;
 
 /// A call that brought nothing, and what follows for the next ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Failure {
     pub(super) fault: CallFault,
-    pub(super) sign: Sign,
-}
-
-/// What a failure says about calls for other tokens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Sign {
-    /// Nothing: the endpoint did not like this token. Else anybody could close the door with odd ones.
-    OfTheToken,
-    /// The endpoint may be failing.
-    OfTrouble,
-    /// It will fail for each of them.
-    OfFailure,
-    /// It does not want to be asked for so long.
-    ToWait(Duration),
+    pub(super) scope: FailureScope,
 }
 
 /// What a response says of the token.
@@ -39,27 +25,28 @@ pub(super) enum Sign {
 /// # Errors
 /// When it says nothing.
 pub(super) fn read_response(response: &HttpResponse, now: UnixTime) -> Result<IntrospectedToken, Failure> {
-    let (fault, sign) = match response.status {
+    let (fault, scope) = match response.status {
         200 => match IntrospectedToken::read(&response.body) {
             Ok(said) => return Ok(said),
-            Err(fault) => (CallFault::Answer(fault), Sign::OfTrouble),
+            Err(fault) => (CallFault::Answer(fault), FailureScope::Transient),
         },
         // Who we are does not depend on the token.
-        401 => (CallFault::CredentialsRefused(401), Sign::OfFailure),
+        401 => (CallFault::CredentialsRefused(401), FailureScope::Endpoint),
         // What we may ask might.
-        403 => (CallFault::CredentialsRefused(403), Sign::OfTrouble),
-        429 => (CallFault::TooManyRequests, Sign::ToWait(retry_after::pause(response, now))),
-        status @ (400 | 413 | 414 | 422 | 431) => (CallFault::Status(status), Sign::OfTheToken),
-        status => (CallFault::Status(status), Sign::OfTrouble),
+        403 => (CallFault::CredentialsRefused(403), FailureScope::Transient),
+        429 => (CallFault::TooManyRequests, FailureScope::RateLimited(retry_after::pause(response, now))),
+        status @ (400 | 413 | 414 | 422 | 431) => (CallFault::Status(status), FailureScope::Token),
+        status => (CallFault::Status(status), FailureScope::Transient),
     };
-    Err(Failure { fault, sign })
+    Err(Failure { fault, scope })
 }
 
 impl Failure {
     /// A call without a response.
     pub(super) const fn without_response(fault: CallFault) -> Self {
-        let sign = if matches!(fault, CallFault::NotSigned) { Sign::OfFailure } else { Sign::OfTrouble };
-        Self { fault, sign }
+        let scope =
+            if matches!(fault, CallFault::NotSigned) { FailureScope::Endpoint } else { FailureScope::Transient };
+        Self { fault, scope }
     }
 
     /// Whether the last active answer must not serve any more, `stale_if_error` or not.
@@ -81,6 +68,7 @@ impl Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
     use wasm_bindgen_test::wasm_bindgen_test;
 
     const NOW: UnixTime = UnixTime::from_secs(1_700_000_000);
@@ -89,12 +77,12 @@ mod tests {
         HttpResponse::new(status, body.to_vec()).with_header("retry-after", (status == 429).then_some("7"))
     }
 
-    fn failure(response: &HttpResponse) -> (&'static str, Sign) {
+    fn failure(response: &HttpResponse) -> (&'static str, FailureScope) {
         named(read_response(response, NOW).unwrap_err())
     }
 
-    const fn named(failure: Failure) -> (&'static str, Sign) {
-        (failure.fault.name(), failure.sign)
+    const fn named(failure: Failure) -> (&'static str, FailureScope) {
+        (failure.fault.name(), failure.scope)
     }
 
     #[wasm_bindgen_test(unsupported = test)]
@@ -104,18 +92,21 @@ mod tests {
         let inactive = response(200, br#"{"active":false}"#);
         assert!(matches!(read_response(&inactive, NOW), Ok(IntrospectedToken::Inactive)));
         for status in [201, 204, 206, 301, 302, 304, 404, 500, 502, 503, 504, 0, 999] {
-            assert_eq!(failure(&response(status, active)), ("status", Sign::OfTrouble), "{status}");
+            assert_eq!(failure(&response(status, active)), ("status", FailureScope::Transient), "{status}");
         }
     }
 
     #[wasm_bindgen_test(unsupported = test)]
     fn each_failure_says_what_it_says_of_the_next_calls() {
         let body = br#"{"active":true}"#;
-        assert_eq!(failure(&response(401, body)), ("credentials_refused", Sign::OfFailure));
-        assert_eq!(failure(&response(403, body)), ("credentials_refused", Sign::OfTrouble));
-        assert_eq!(failure(&response(429, body)), ("too_many_requests", Sign::ToWait(Duration::from_secs(7))));
+        assert_eq!(failure(&response(401, body)), ("credentials_refused", FailureScope::Endpoint));
+        assert_eq!(failure(&response(403, body)), ("credentials_refused", FailureScope::Transient));
+        assert_eq!(
+            failure(&response(429, body)),
+            ("too_many_requests", FailureScope::RateLimited(Duration::from_secs(7)))
+        );
         for status in [400, 413, 414, 422, 431] {
-            assert_eq!(failure(&response(status, body)), ("status", Sign::OfTheToken), "{status}");
+            assert_eq!(failure(&response(status, body)), ("status", FailureScope::Token), "{status}");
         }
         for (text, name) in [
             (&b"<html>"[..], "not_json"),
@@ -126,12 +117,15 @@ mod tests {
             (b"{}", "not_an_introspection_answer"),
             (&vec![b' '; 10 * 1024 * 1024], "too_large"),
         ] {
-            assert_eq!(failure(&response(200, text)), (name, Sign::OfTrouble), "{name}");
+            assert_eq!(failure(&response(200, text)), (name, FailureScope::Transient), "{name}");
         }
         assert_eq!(
             named(Failure::without_response(CallFault::Transport(TransportError::TimedOut))),
-            ("timed_out", Sign::OfTrouble)
+            ("timed_out", FailureScope::Transient)
         );
-        assert_eq!(named(Failure::without_response(CallFault::NotSigned)), ("assertion_not_signed", Sign::OfFailure));
+        assert_eq!(
+            named(Failure::without_response(CallFault::NotSigned)),
+            ("assertion_not_signed", FailureScope::Endpoint)
+        );
     }
 }

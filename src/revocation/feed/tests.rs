@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::callout::{CalloutResult, HttpResponse, TransportError};
-use crate::introspection::fixture::{ISSUER, NOW, active, provider};
+use crate::policy::provider_fixture::{ISSUER, NOW, active, provider};
 use serde_json::json;
 use wasm_bindgen_test::wasm_bindgen_test;
 

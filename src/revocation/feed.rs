@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use crate::callout::{CalloutResult, ResponseFormat, TransportError};
 use crate::http::HeaderValue;
-use crate::introspection::revocation::{ListFault, MAX_LIST_BYTES, RevocationList};
-use crate::introspection::revocation_sharing::{ListDigest, ListDocument, ListNews, ListState, record_name};
 use crate::jitter::Jitter;
 use crate::policy::{CalloutAddress, RevocationSource, ValidatedToken};
+use crate::revocation::list::{ListFault, MAX_LIST_BYTES, RevocationList};
+use crate::revocation::sharing::{ListDigest, ListDocument, ListNews, ListState, record_name};
 use crate::unix_time::{Span, UnixTime};
 
 /// What is read of a response.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::callout::{CalloutResult, TransportError};
 use crate::engine::{
-    CallId, Caller, HttpRequest, Inquiry, Lease, Message, NoRequest, NoRsaSigner, Outbox, Poll, PollNumber, Postponed,
+    CallId, Caller, Deferral, HttpRequest, Inquiry, Lease, Message, NoRequest, NoRsaSigner, Outbox, Poll, PollNumber,
     Purpose, RsaSigner, SharedResponses, TokenDigest,
 };
 use crate::host::callouts::{CalloutPurpose, CalloutRequest};
@@ -27,8 +27,8 @@ impl RootState {
             // Costs nothing of the budget, and is asked for once in a VM's life.
             Purpose::Metadata(_) => None,
             Purpose::Token { .. } if !self.shares_data() => None,
-            Purpose::Token { digest, standing, requester } => {
-                match self.secure(inquiry, digest, Caller { standing, requester }, &mut effects) {
+            Purpose::Token { digest, class, requester } => {
+                match self.secure(inquiry, digest, Caller { class, requester }, &mut effects) {
                     Some(lease) => Some(lease),
                     None => return effects,
                 }
@@ -63,7 +63,7 @@ impl RootState {
         });
         // Without one the call is not needed: another worker has the response.
         let why = match lease? {
-            Lease::HeldByOther(_) | Lease::Cooldown { .. } => Postponed::AskedElsewhere,
+            Lease::HeldByOther(_) | Lease::Cooldown { .. } => Deferral::HeldByOther,
             Lease::Acquired(lease) => {
                 let lease = HeldLease::new(names.lease, lease);
                 match shared_calls::take_from_budget(&record, budget, caller) {

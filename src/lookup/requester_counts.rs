@@ -7,8 +7,8 @@
 
 use sha2::{Digest as _, Sha256};
 
-use crate::introspection::requester::Requester;
 use crate::lookup::record::{Record, RecordReader, RecordWriter};
+use crate::lookup::requester::Requester;
 use crate::unix_time::UnixTime;
 
 const ROWS: usize = 2;
@@ -17,13 +17,13 @@ const MINUTE_MILLIS: u64 = 60_000;
 const SEED_BYTES: usize = 16;
 /// What it adds to a record.
 #[cfg(test)]
-pub(super) const RECORD_BYTES: usize = SEED_BYTES + 8 + ROWS * COLUMNS * 4;
+pub(crate) const RECORD_BYTES: usize = SEED_BYTES + 8 + ROWS * COLUMNS * 4;
 
 /// What makes the cells of a requester unpredictable.
-pub(super) type Seed = [u8; SEED_BYTES];
+pub(crate) type Seed = [u8; SEED_BYTES];
 
 #[derive(Clone, PartialEq, Eq)]
-pub(super) struct Shares {
+pub(crate) struct RequesterCounts {
     seed: Seed,
     /// The current minute since the epoch.
     minute: u64,
@@ -37,13 +37,13 @@ struct Cell {
     previous: u16,
 }
 
-impl Shares {
-    pub(super) const fn new(seed: Seed, now: UnixTime) -> Self {
+impl RequesterCounts {
+    pub(crate) const fn new(seed: Seed, now: UnixTime) -> Self {
         Self { seed, minute: minute_of(now), rows: [[Cell { current: 0, previous: 0 }; COLUMNS]; ROWS] }
     }
 
     /// Forgets what is over a minute old. When the clock was set back, nothing is.
-    pub(super) fn advance(&mut self, now: UnixTime) {
+    pub(crate) fn advance(&mut self, now: UnixTime) {
         let minute = minute_of(now);
         let passed = minute.saturating_sub(self.minute);
         self.minute = minute;
@@ -57,7 +57,7 @@ impl Shares {
     }
 
     /// The calls of a requester in the minute before `time`, which lies no minute before the last one counted.
-    pub(super) fn of(&self, requester: Requester, time: UnixTime) -> u64 {
+    pub(crate) fn of(&self, requester: Requester, time: UnixTime) -> u64 {
         let rest = MINUTE_MILLIS.saturating_sub(time.as_millis() % MINUTE_MILLIS);
         let part = |calls: u16| u64::from(calls).saturating_mul(rest) / MINUTE_MILLIS;
         let estimate = |cell: Cell| match minute_of(time).saturating_sub(self.minute) {
@@ -68,11 +68,11 @@ impl Shares {
         self.columns(requester).map(|(row, column)| estimate(self.cell(row, column))).min().unwrap_or(0)
     }
 
-    pub(super) fn add(&mut self, requester: Requester) {
+    pub(crate) fn add(&mut self, requester: Requester) {
         self.change(requester, |calls| calls.saturating_add(1));
     }
 
-    pub(super) fn take_back(&mut self, requester: Requester) {
+    pub(crate) fn take_back(&mut self, requester: Requester) {
         self.change(requester, |calls| calls.saturating_sub(1));
     }
 
@@ -96,7 +96,7 @@ impl Shares {
     }
 }
 
-impl Record for Shares {
+impl Record for RequesterCounts {
     fn write(&self, to: &mut RecordWriter) {
         to.bytes(&self.seed);
         to.number(self.minute);
@@ -107,13 +107,13 @@ impl Record for Shares {
     }
 
     fn read(from: &mut RecordReader<'_>) -> Option<Self> {
-        let mut shares = Self::new(from.array()?, UnixTime::from_millis(0));
-        shares.minute = from.number()?;
-        for cell in shares.rows.iter_mut().flatten() {
+        let mut counts = Self::new(from.array()?, UnixTime::from_millis(0));
+        counts.minute = from.number()?;
+        for cell in counts.rows.iter_mut().flatten() {
             let [a, b, c, d] = from.array()?;
             *cell = Cell { current: u16::from_le_bytes([a, b]), previous: u16::from_le_bytes([c, d]) };
         }
-        Some(shares)
+        Some(counts)
     }
 }
 
@@ -121,10 +121,10 @@ const fn minute_of(time: UnixTime) -> u64 {
     time.as_millis() / MINUTE_MILLIS
 }
 
-impl std::fmt::Debug for Shares {
+impl std::fmt::Debug for RequesterCounts {
     /// Without its cells, which are many, and its seed, which is secret.
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Shares").field("minute", &self.minute).finish_non_exhaustive()
+        formatter.debug_struct("RequesterCounts").field("minute", &self.minute).finish_non_exhaustive()
     }
 }
 
@@ -148,14 +148,14 @@ mod tests {
 
     #[wasm_bindgen_test(unsupported = test)]
     fn calls_are_counted_for_their_requester_and_fade_over_the_next_minute() {
-        let mut shares = Shares::new([7; 16], START);
-        (0..60).for_each(|_| shares.add(address(1)));
-        shares.add(address(2));
-        shares.take_back(address(2));
-        assert_eq!((shares.of(address(1), START), shares.of(address(2), START)), (60, 0));
+        let mut counts = RequesterCounts::new([7; 16], START);
+        (0..60).for_each(|_| counts.add(address(1)));
+        counts.add(address(2));
+        counts.take_back(address(2));
+        assert_eq!((counts.of(address(1), START), counts.of(address(2), START)), (60, 0));
         for (seconds, expected) in [(59, 60), (60, 60), (75, 45), (90, 30), (119, 1), (120, 0), (1000, 0)] {
-            assert_eq!(shares.of(address(1), after(seconds)), expected, "looking ahead, after {seconds} s");
-            let mut then = shares.clone();
+            assert_eq!(counts.of(address(1), after(seconds)), expected, "looking ahead, after {seconds} s");
+            let mut then = counts.clone();
             then.advance(after(seconds));
             assert_eq!(then.of(address(1), after(seconds)), expected, "after {seconds} s");
         }
@@ -163,34 +163,34 @@ mod tests {
 
     #[wasm_bindgen_test(unsupported = test)]
     fn a_count_is_never_too_small_and_rarely_too_large() {
-        let mut shares = Shares::new([7; 16], START);
-        (0..16).for_each(|flooder| (0..100).for_each(|_| shares.add(address(flooder))));
-        assert!((0..16).all(|flooder| shares.of(address(flooder), START) >= 100));
-        let disturbed = (1000..3000).filter(|other| shares.of(address(*other), START) > 0).count();
+        let mut counts = RequesterCounts::new([7; 16], START);
+        (0..16).for_each(|flooder| (0..100).for_each(|_| counts.add(address(flooder))));
+        assert!((0..16).all(|flooder| counts.of(address(flooder), START) >= 100));
+        let disturbed = (1000..3000).filter(|other| counts.of(address(*other), START) > 0).count();
         // (16 / 256)², or 8 of 2,000.
         assert!(disturbed < 40, "{disturbed} of 2000 share both cells with one of 16 flooders");
         let other_seed = |seed| {
-            let mut shares = Shares::new([seed; 16], START);
-            shares.add(address(1));
-            (2..100_000).find(|other| shares.of(address(*other), START) > 0)
+            let mut counts = RequesterCounts::new([seed; 16], START);
+            counts.add(address(1));
+            (2..100_000).find(|other| counts.of(address(*other), START) > 0)
         };
         assert_ne!(other_seed(1), other_seed(2), "whose cells are shared depends on the seed");
     }
 
     #[wasm_bindgen_test(unsupported = test)]
     fn a_clock_that_is_set_back_forgets_nothing_and_a_record_comes_back() {
-        let mut shares = Shares::new([7; 16], START);
-        shares.add(address(1));
+        let mut counts = RequesterCounts::new([7; 16], START);
+        counts.add(address(1));
         let hour_before = UnixTime::from_millis(START.as_millis() - 3_600_000);
-        shares.advance(hour_before);
-        assert_eq!(shares.of(address(1), hour_before), 1);
-        let mut bytes = shares.to_bytes();
+        counts.advance(hour_before);
+        assert_eq!(counts.of(address(1), hour_before), 1);
+        let mut bytes = counts.to_bytes();
         assert_eq!(bytes.len(), 1 + RECORD_BYTES);
-        assert_eq!(Shares::from_bytes(&bytes), Some(shares));
+        assert_eq!(RequesterCounts::from_bytes(&bytes), Some(counts));
         for end in [0, 1, 16, 25, RECORD_BYTES] {
-            assert_eq!(Shares::from_bytes(&bytes[..end]), None, "{end}");
+            assert_eq!(RequesterCounts::from_bytes(&bytes[..end]), None, "{end}");
         }
         bytes.push(0);
-        assert_eq!(Shares::from_bytes(&bytes), None);
+        assert_eq!(RequesterCounts::from_bytes(&bytes), None);
     }
 }

@@ -5,23 +5,23 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::callout::{CalloutResult, HttpResponse};
-use crate::introspection::answer::{Failure, Sign, read_response};
-use crate::introspection::answers::{Active, Against, Failed, Held, Refused, Source};
-use crate::introspection::call::{
-    CallFault, CallNumber, CallResult, Caller, Standing, Subject, TokenDigest, TokenKind,
-};
+use crate::introspection::cache::{Active, CachedActive, CachedNegative, Failed, NegativeReason, Source};
+use crate::introspection::call::{CallFault, CallNumber, CallResult, Subject, TokenDigest, TokenKind};
 use crate::introspection::endpoint::Found;
-use crate::introspection::order::{Began, Now};
-use crate::introspection::retry_after;
+use crate::introspection::response::{Failure, read_response};
 use crate::introspection::sharing::{MAX_SHARED_BYTES, SharedResponse, SharedSlot};
 use crate::introspection::{CallEnd, ProviderIntrospection, RETRY};
 use crate::jitter::Jitter;
 use crate::jose::{ActiveToken, Claim, IntrospectedToken};
+use crate::lookup::call_limits::FailureScope;
+use crate::lookup::order::{Began, Now};
+use crate::lookup::rate_limiter::{BudgetClass, Caller};
+use crate::lookup::retry_after;
 use crate::policy::{ClaimFault, Provider, ValidatedToken, check_confirming_kind};
 use crate::sequence::Sequence;
 use crate::unix_time::{MonotonicTime, UnixTime};
 
-/// An opaque token without `exp` has no end of its own: `Held` bounds its use, by a clock that is not set.
+/// An opaque token without `exp` has no end of its own: `CachedActive` bounds its use, by a clock that is not set.
 const NEVER: UnixTime = UnixTime::from_millis(u64::MAX);
 
 /// Which answer it is, and when it was asked for and came.
@@ -73,9 +73,9 @@ impl ProviderIntrospection {
             }
         };
         let Some(mut call) = self.queue.finish(number) else { return CallEnd::late() };
-        self.limits.succeed(call.subject.caller.standing);
+        self.limits.succeed(call.subject.caller.class);
         let token = call.subject.digest;
-        let next = || self.answers.sequence(&token).unwrap_or_default().next();
+        let next = || self.cache.sequence(&token).unwrap_or_default().next();
         let asked = Asked { sequence: sequence.unwrap_or_else(next), began: call.began, ended: at };
         let slot = self.file(&call.subject, said, response.body.len(), asked, provider, now);
         let body = std::mem::take(&mut response.body);
@@ -93,15 +93,15 @@ impl ProviderIntrospection {
         let exhausted = retry_after::exhausted(&response, wall);
         if let Some(pause) = exhausted {
             self.limits.hold(pause, wall);
-            for standing in [Standing::Known, Standing::Unknown] {
-                recall.extend(self.dismiss_if_closed(standing, wall));
+            for class in [BudgetClass::Established, BudgetClass::Unknown] {
+                recall.extend(self.dismiss_if_closed(class, wall));
             }
         }
         let ceiling = self.lower_limit(&response, wall);
         CallEnd { result: CallResult::Answered, recall, share, block: exhausted.map(|pause| wall.plus(pause)), ceiling }
     }
 
-    /// A call is not made because the host did not sign.
+    /// A call is not made because the host did not scope.
     pub fn fail_unsigned(&mut self, number: CallNumber, jitter: Jitter, now: UnixTime) -> CallEnd {
         let now = self.order.now(now);
         let fault = CallFault::NotSigned;
@@ -131,7 +131,7 @@ impl ProviderIntrospection {
             return CallEnd::late();
         }
         self.queue.finish(number);
-        self.limits.withdraw(subject.caller, now.wall);
+        self.limits.release(subject.caller, now.wall);
         let recall = vec![subject.digest];
         CallEnd { result: CallResult::TakenOver, recall, share: None, block: None, ceiling: None }
     }
@@ -139,7 +139,7 @@ impl ProviderIntrospection {
     /// The newest number that this VM knows of an answer to the question of this call; `None`: the call has ended.
     pub fn newest_sequence(&self, number: CallNumber) -> Option<Sequence> {
         let call = self.queue.in_flight(number)?;
-        Some(self.answers.sequence(&call.subject.digest).unwrap_or_default())
+        Some(self.cache.sequence(&call.subject.digest).unwrap_or_default())
     }
 
     /// Takes what other VMs were told of a token, up to what may serve when there is no call; whether that was anything.
@@ -149,7 +149,7 @@ impl ProviderIntrospection {
         let answers = self.others.read(&places);
         let is_active = |answer: &SharedResponse| answer.token == subject.digest && answer.slot == SharedSlot::Active;
         if answers.iter().any(is_active) {
-            subject.caller.standing = Standing::Known;
+            subject.caller.class = BudgetClass::Established;
         }
         self.take_over(&answers, subject, self.settings.stale_if_error, provider, now) != Learned::Nothing
     }
@@ -165,7 +165,7 @@ impl ProviderIntrospection {
         now: Now,
     ) -> Learned {
         let Some(answer) = newest(answers, &subject.digest) else { return Learned::Nothing };
-        if self.answers.sequence(&answer.token).is_some_and(|held| !answer.sequence.is_newer_than(held)) {
+        if self.cache.sequence(&answer.token).is_some_and(|held| !answer.sequence.is_newer_than(held)) {
             return Learned::Nothing;
         }
         let Ok(said) = IntrospectedToken::read(&answer.body) else { return Learned::Nothing };
@@ -185,8 +185,10 @@ impl ProviderIntrospection {
             // No older answer counts any more; whether the token is active now has to be asked.
             (None, IntrospectedToken::Inactive) => {
                 let (sequence, began) = (Some(answer.sequence), Began::elsewhere(now.at));
-                self.answers
-                    .refuse(answer.token, Refused { against: Against::Inactive, sequence, began, until: now.at });
+                self.cache.insert_negative(
+                    answer.token,
+                    CachedNegative { reason: NegativeReason::Inactive, sequence, began, until: now.at },
+                );
                 Learned::EndOfActive
             }
             (None, IntrospectedToken::Active(_)) => Learned::Nothing,
@@ -204,24 +206,27 @@ impl ProviderIntrospection {
         now: Now,
     ) -> SharedSlot {
         let active = match said {
-            IntrospectedToken::Inactive => Err(Against::Inactive),
+            IntrospectedToken::Inactive => Err(NegativeReason::Inactive),
             IntrospectedToken::Active(token) => {
                 let expiry = match token.claims().time("exp") {
                     Claim::Valid(expiry) => Some(expiry),
                     Claim::Absent | Claim::Malformed => None,
                 };
-                take(token, subject.kind, provider, now.wall).map(|active| (active, expiry)).map_err(Against::Claim)
+                take(token, subject.kind, provider, now.wall)
+                    .map(|active| (active, expiry))
+                    .map_err(NegativeReason::Claim)
             }
         };
         match active {
             Ok((active, expiry)) => {
-                let held = Held::new(active, Source { sequence, began, expiry }, length, &self.settings);
-                self.answers.accept(subject.digest, held);
+                let held = CachedActive::new(active, Source { sequence, began, expiry }, length, &self.settings);
+                self.cache.insert_active(subject.digest, held);
                 SharedSlot::Active
             }
-            Err(against) => {
+            Err(reason) => {
                 let until = ended.plus(self.settings.inactive_cache_ttl);
-                self.answers.refuse(subject.digest, Refused { against, sequence: Some(sequence), began, until });
+                self.cache
+                    .insert_negative(subject.digest, CachedNegative { reason, sequence: Some(sequence), began, until });
                 SharedSlot::Negative
             }
         }
@@ -237,45 +242,49 @@ impl ProviderIntrospection {
     ) -> CallEnd {
         let Now { wall, at } = now;
         let Some(call) = self.queue.finish(number) else { return CallEnd::late() };
-        let Subject { digest, caller: Caller { standing, .. }, .. } = call.subject;
-        self.limits.fail(standing, failure.sign, jitter, wall);
+        let Subject { digest, caller: Caller { class, .. }, .. } = call.subject;
+        self.limits.fail(class, failure.scope, jitter, wall);
         if failure.doubts_the_address() {
             self.endpoint.lose();
         }
         let ends_what_was_active = failure.ends_what_was_active();
         // Nothing older counts again.
-        let newest = self.answers.sequence(&digest);
+        let newest = self.cache.sequence(&digest);
         let newest = if ends_what_was_active { sequence.or(newest) } else { newest };
         if ends_what_was_active {
-            self.answers.forget(&digest);
+            self.cache.remove(&digest);
         }
         let (began, until) = (call.began, at.plus(jitter.between_tenths(RETRY, 7, 10)));
-        match self.answers.active(&digest) {
+        match self.cache.active(&digest) {
             Some(held) => held.fail(Failed { began, until }),
             None => {
-                self.answers.refuse(digest, Refused { against: Against::Unknown, sequence: newest, began, until });
+                self.cache.insert_negative(
+                    digest,
+                    CachedNegative { reason: NegativeReason::Unknown, sequence: newest, began, until },
+                );
             }
         }
         let mut recall = vec![digest];
-        for standing in [Standing::Known, Standing::Unknown] {
-            recall.extend(self.dismiss_if_closed(standing, wall));
+        for class in [BudgetClass::Established, BudgetClass::Unknown] {
+            recall.extend(self.dismiss_if_closed(class, wall));
         }
-        let block = match failure.sign {
-            Sign::ToWait(pause) => Some(wall.plus(pause)),
-            Sign::OfTheToken | Sign::OfTrouble | Sign::OfFailure => None,
+        let block = match failure.scope {
+            FailureScope::RateLimited(pause) => Some(wall.plus(pause)),
+            FailureScope::Token | FailureScope::Transient | FailureScope::Endpoint => None,
         };
-        let pause = self.limits.pause(standing, wall);
+        let pause = self.limits.pause(class, wall);
         // Takes the place of what was active, and reads as nothing: else that would be learned again, from ourselves. Not
         // for any token: others have their answers in the same places.
-        let share =
-            sequence.filter(|_| ends_what_was_active && standing == Standing::Known).map(|sequence| SharedResponse {
+        let share = sequence.filter(|_| ends_what_was_active && class == BudgetClass::Established).map(|sequence| {
+            SharedResponse {
                 token: digest,
                 sequence,
                 began: self.order.wall(began.at),
                 ended: wall,
                 body: Vec::new(),
                 slot: SharedSlot::Active,
-            });
+            }
+        });
         CallEnd { result: CallResult::Failed { fault: failure.fault, pause }, recall, share, block, ceiling: None }
     }
 
@@ -291,8 +300,8 @@ impl ProviderIntrospection {
             Found::Endpoint => (CallResult::Discovered, Vec::new()),
             Found::NextDocument => (CallResult::Continues, Vec::new()),
             Found::Nothing(fault) => {
-                let mut recall = self.queue.dismiss(Standing::Known);
-                recall.extend(self.queue.dismiss(Standing::Unknown));
+                let mut recall = self.queue.dismiss(BudgetClass::Established);
+                recall.extend(self.queue.dismiss(BudgetClass::Unknown));
                 (CallResult::Failed { fault, pause: self.endpoint.pause(now) }, recall)
             }
         };

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 
-use crate::introspection::revocation::MAX_LIST_BYTES;
 use crate::lookup::record::{self, Record, RecordReader, RecordWriter};
 use crate::policy::RevocationSource;
+use crate::revocation::list::MAX_LIST_BYTES;
 use crate::unix_time::UnixTime;
 
 const DIGEST_BYTES: usize = 16;
