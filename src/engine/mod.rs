@@ -360,8 +360,8 @@ impl Engine {
     /// What the end of a call leads to, for the engine's requests and for the host.
     fn end_call(&mut self, call: CallId, end: CallEnd, now: UnixTime) -> Outbox {
         let mut outbox = Outbox::default();
-        let CallEnd { result, recall, share, block, ceiling } = end;
-        for token in recall {
+        let CallEnd { result, resume, share, block, ceiling } = end;
+        for token in resume {
             self.parked.resume_for_token(call.provider, token);
         }
         outbox.response = share.map(|response| (call.provider, response));

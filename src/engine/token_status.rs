@@ -13,7 +13,7 @@ use crate::introspection::call::{Call, TokenDigest};
 use crate::introspection::request::Entropy;
 use crate::introspection::sharing::SharedResponses;
 use crate::introspection::{
-    AddressNeeded, Arrived, Cause, Freshness, LookUp, ProviderIntrospection, Refusal, Unavailable,
+    AddressNeeded, Arrived, Cause, Freshness, LookUp, ProviderIntrospection, Rejection, Unavailable,
 };
 use crate::jitter::Jitter;
 use crate::lookup::rate_limiter::BudgetClass;
@@ -97,10 +97,10 @@ impl StatusSources {
         };
         match introspection.look_up_jwt(text, &token.token, provider, arrived, now) {
             LookUp::Active(_, freshness) => Ok(freshness),
-            LookUp::Refused(refusal) => Err(refusal.into()),
+            LookUp::Rejected(refusal) => Err(refusal.into()),
             LookUp::Unavailable(unavailable) => Err(unavailable.into()),
             // Only the issuer can make tokens whose signature verifies: they are not limited like unknown ones.
-            LookUp::Wait(about) => {
+            LookUp::Pending(about) => {
                 let pending_on =
                     PendingOn::Introspection { of: token.provider, about, class: BudgetClass::Established };
                 Err(pending_on.into())
@@ -123,9 +123,9 @@ impl StatusSources {
                 Err(Stop::Suspended(Suspension::NeedAttributes(Rc::from([Attribute::SourceAddress]))))
             }
             Ok(LookUp::Active(token, freshness)) => Ok((token, freshness)),
-            Ok(LookUp::Refused(refusal)) => Err(refusal.into()),
+            Ok(LookUp::Rejected(refusal)) => Err(refusal.into()),
             Ok(LookUp::Unavailable(unavailable)) => Err(unavailable.into()),
-            Ok(LookUp::Wait(about)) => {
+            Ok(LookUp::Pending(about)) => {
                 let class = introspection.class_of_opaque(&about);
                 Err(PendingOn::Introspection { of: id, about, class }.into())
             }
@@ -173,7 +173,7 @@ impl StatusSources {
                 timeout: call.timeout,
             };
             outbox.calls.extend(begun.calls.into_iter().map(of_provider));
-            recall.extend(begun.recall.into_iter().map(|token| (*provider, token)));
+            recall.extend(begun.resume.into_iter().map(|token| (*provider, token)));
         }
         outbox.poll = self.revocations.as_mut().and_then(|feed| feed.begin_poll(jitter, now));
         recall
@@ -202,12 +202,12 @@ impl StatusSources {
     }
 }
 
-impl From<Refusal> for DenyReason {
-    fn from(refusal: Refusal) -> Self {
+impl From<Rejection> for DenyReason {
+    fn from(refusal: Rejection) -> Self {
         match refusal {
-            Refusal::Inactive => Self::TokenInactive,
-            Refusal::Claim(fault) => Self::Claim(fault),
-            Refusal::AnotherToken => Self::IntrospectionMismatch,
+            Rejection::Inactive => Self::TokenInactive,
+            Rejection::Claim(fault) => Self::Claim(fault),
+            Rejection::OtherToken => Self::IntrospectionMismatch,
         }
     }
 }
@@ -216,8 +216,8 @@ impl From<Unavailable> for DenyReason {
     fn from(Unavailable { cause, wait }: Unavailable) -> Self {
         match cause {
             Cause::EndpointFailing => Self::IntrospectionUnavailable(wait),
-            Cause::BudgetSpent => Self::IntrospectionRateLimited(wait),
-            Cause::TooManyAsked => Self::TooManyPending,
+            Cause::RateLimited => Self::IntrospectionRateLimited(wait),
+            Cause::QueueFull => Self::TooManyPending,
         }
     }
 }

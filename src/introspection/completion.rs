@@ -1,4 +1,4 @@
-//! What the end of a call, here or in another VM, leads to: the part of [`ProviderIntrospection`] after it was made.
+//! What the end of a call leads to, here or in another worker: the part of [`ProviderIntrospection`] after it was made.
 
 use std::num::NonZeroU32;
 use std::rc::Rc;
@@ -21,31 +21,31 @@ use crate::policy::{ClaimFault, Provider, ValidatedToken, check_confirming_kind}
 use crate::sequence::Sequence;
 use crate::unix_time::{MonotonicTime, UnixTime};
 
-/// An opaque token without `exp` has no end of its own: `CachedActive` bounds its use, by a clock that is not set.
+/// For an opaque token without `exp`: `CachedActive` bounds its use, by a clock that is not set.
 const NEVER: UnixTime = UnixTime::from_millis(u64::MAX);
 
-/// Which answer it is, and when it was asked for and came.
+/// Which response it is, and when its call began and ended.
 #[derive(Clone, Copy, Debug)]
-struct Asked {
+struct CallTimes {
     sequence: Sequence,
     began: Began,
     ended: MonotonicTime,
 }
 
-/// What became of the answers of other VMs.
+/// What became of the responses of other workers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Learned {
-    /// The newest is held now.
-    Answer,
-    /// The newest says that the token is not active, and is of use for nothing else.
+enum Adopted {
+    /// The newest is cached now.
+    Response,
+    /// The newest, which is too old to be cached, says that the token is not active.
     EndOfActive,
-    /// None of them is news.
+    /// None is newer.
     Nothing,
 }
 
 impl ProviderIntrospection {
-    /// Takes the outcome of a call. `provider` is whose tokens are asked about, `sequence` the number in the lease on the
-    /// call; without a lease the answer is not shared.
+    /// Takes the result of a call. `sequence` is the number in the lease on the call; without a lease the response is not
+    /// shared.
     pub fn finish_call(
         &mut self,
         number: CallNumber,
@@ -72,12 +72,12 @@ impl ProviderIntrospection {
                 return CallEnd { ceiling, ..self.fail(number, sequence, failure, jitter, now) };
             }
         };
-        let Some(mut call) = self.queue.finish(number) else { return CallEnd::late() };
+        let Some(mut call) = self.queue.finish(number) else { return CallEnd::of(CallResult::Late, Vec::new()) };
         self.limits.succeed(call.subject.caller.class);
         let token = call.subject.digest;
         let next = || self.cache.sequence(&token).unwrap_or_default().next();
-        let asked = Asked { sequence: sequence.unwrap_or_else(next), began: call.began, ended: at };
-        let slot = self.file(&call.subject, said, response.body.len(), asked, provider, now);
+        let times = CallTimes { sequence: sequence.unwrap_or_else(next), began: call.began, ended: at };
+        let slot = self.store(&call.subject, said, response.body.len(), times, provider, now);
         let body = std::mem::take(&mut response.body);
         let share = sequence.filter(|_| body.len() <= MAX_SHARED_BYTES).map(|sequence| SharedResponse {
             token,
@@ -87,21 +87,21 @@ impl ProviderIntrospection {
             body,
             slot,
         });
-        // Another VM that took the lease meanwhile may have a newer one.
-        self.learn_from_others(&mut call.subject, provider, now);
-        let mut recall = vec![token];
+        // Another worker that took the lease meanwhile may have a newer one.
+        self.adopt_shared(&mut call.subject, provider, now);
+        let mut resume = vec![token];
         let exhausted = retry_after::exhausted(&response, wall);
         if let Some(pause) = exhausted {
             self.limits.hold(pause, wall);
             for class in [BudgetClass::Established, BudgetClass::Unknown] {
-                recall.extend(self.dismiss_if_closed(class, wall));
+                resume.extend(self.dismiss_if_paused(class, wall));
             }
         }
         let ceiling = self.lower_limit(&response, wall);
-        CallEnd { result: CallResult::Answered, recall, share, block: exhausted.map(|pause| wall.plus(pause)), ceiling }
+        CallEnd { result: CallResult::Answered, resume, share, block: exhausted.map(|pause| wall.plus(pause)), ceiling }
     }
 
-    /// A call is not made because the host did not scope.
+    /// A call is not made because the host did not sign.
     pub fn fail_unsigned(&mut self, number: CallNumber, jitter: Jitter, now: UnixTime) -> CallEnd {
         let now = self.order.now(now);
         let fault = CallFault::NotSigned;
@@ -109,99 +109,97 @@ impl ProviderIntrospection {
         found.unwrap_or_else(|| self.fail(number, None, Failure::without_response(fault), jitter, now))
     }
 
-    /// Takes what a response says of the server's limit; gives it when the other VMs are to be told.
+    /// Applies the server's limit that a response states; gives it when it is to be shared.
     fn lower_limit(&mut self, response: &HttpResponse, now: UnixTime) -> Option<NonZeroU32> {
         retry_after::ceiling(response, now).filter(|ceiling| self.limits.lower(*ceiling, now))
     }
 
-    /// Takes the newest of the answers that other VMs were given to the question of this call, when it is news here. Then
-    /// the call need not be made.
+    /// Adopts the newest response of other workers about the token of this call, when it is news here. Then the call need not
+    /// be made.
     pub fn adopt(
         &mut self,
         number: CallNumber,
-        answers: &[SharedResponse],
+        responses: &[SharedResponse],
         provider: &Provider,
         now: UnixTime,
     ) -> CallEnd {
         let now = self.order.now(now);
         let Some(subject) = self.queue.in_flight(number).map(|call| call.subject.clone()) else {
-            return CallEnd::late();
+            return CallEnd::of(CallResult::Late, Vec::new());
         };
-        if self.take_over(answers, &subject, Duration::ZERO, provider, now) != Learned::Answer {
-            return CallEnd::late();
+        if self.adopt_newest(responses, &subject, Duration::ZERO, provider, now) != Adopted::Response {
+            return CallEnd::of(CallResult::Late, Vec::new());
         }
         self.queue.finish(number);
         self.limits.release(subject.caller, now.wall);
-        let recall = vec![subject.digest];
-        CallEnd { result: CallResult::TakenOver, recall, share: None, block: None, ceiling: None }
+        CallEnd::of(CallResult::TakenOver, vec![subject.digest])
     }
 
-    /// The newest number that this VM knows of an answer to the question of this call; `None`: the call has ended.
+    /// The newest number that this worker knows of a response about the token of this call; `None`: the call has ended.
     pub fn newest_sequence(&self, number: CallNumber) -> Option<Sequence> {
         let call = self.queue.in_flight(number)?;
         Some(self.cache.sequence(&call.subject.digest).unwrap_or_default())
     }
 
-    /// Takes what other VMs were told of a token, up to what may serve when there is no call; whether that was anything.
-    /// A token that was active for one of them is known to all.
-    pub(super) fn learn_from_others(&mut self, subject: &mut Subject, provider: &Provider, now: Now) -> bool {
-        let places = self.record_names(&subject.digest);
-        let answers = self.others.read(&places);
-        let is_active = |answer: &SharedResponse| answer.token == subject.digest && answer.slot == SharedSlot::Active;
-        if answers.iter().any(is_active) {
+    /// Adopts what other workers share of a token, also a response that may serve stale; whether there was any. A token that
+    /// was active for one worker is established for all.
+    pub(super) fn adopt_shared(&mut self, subject: &mut Subject, provider: &Provider, now: Now) -> bool {
+        let responses = self.others.read(&self.record_names(&subject.digest));
+        let is_active = |shared: &SharedResponse| shared.token == subject.digest && shared.slot == SharedSlot::Active;
+        if responses.iter().any(is_active) {
             subject.caller.class = BudgetClass::Established;
         }
-        self.take_over(&answers, subject, self.settings.stale_if_error, provider, now) != Learned::Nothing
+        self.adopt_newest(&responses, subject, self.settings.stale_if_error, provider, now) != Adopted::Nothing
     }
 
-    /// Takes the newest of these answers about the token of `subject`, when it is newer than what is held and still
-    /// good; an active answer for so long past its `cache_ttl`. Older ones never count, even when the newest is of no use.
-    fn take_over(
+    /// Adopts the newest of these responses about the token of `subject`, when it is newer than what is cached and not too old:
+    /// an active one serves for `grace` past its `cache_ttl`. Older ones never count, even when the newest is of no use.
+    fn adopt_newest(
         &mut self,
-        answers: &[SharedResponse],
+        responses: &[SharedResponse],
         subject: &Subject,
         grace: Duration,
         provider: &Provider,
         now: Now,
-    ) -> Learned {
-        let Some(answer) = newest(answers, &subject.digest) else { return Learned::Nothing };
-        if self.cache.sequence(&answer.token).is_some_and(|held| !answer.sequence.is_newer_than(held)) {
-            return Learned::Nothing;
+    ) -> Adopted {
+        let Some(newest) = newest(responses, &subject.digest) else { return Adopted::Nothing };
+        if self.cache.sequence(&newest.token).is_some_and(|cached| !newest.sequence.is_newer_than(cached)) {
+            return Adopted::Nothing;
         }
-        let Ok(said) = IntrospectedToken::read(&answer.body) else { return Learned::Nothing };
+        let Ok(said) = IntrospectedToken::read(&newest.body) else { return Adopted::Nothing };
         // The age of one from the future is not known: the clock was set back since.
-        let asked = now.past(answer.began).zip(now.past(answer.ended)).filter(|(began, ended)| began <= ended);
+        let times = now.past(newest.began).zip(now.past(newest.ended)).filter(|(began, ended)| began <= ended);
         let lasts = |(began, ended): (MonotonicTime, MonotonicTime)| match said {
             IntrospectedToken::Active(_) => began.plus(self.settings.cache_ttl.saturating_add(grace)),
             IntrospectedToken::Inactive => ended.plus(self.settings.inactive_cache_ttl),
         };
-        match (asked.filter(|asked| now.at < lasts(*asked)), &said) {
+        match (times.filter(|times| now.at < lasts(*times)), &said) {
             (Some((began, ended)), _) => {
-                let asked = Asked { sequence: answer.sequence, began: Began::elsewhere(began), ended };
-                self.file(subject, said, answer.body.len(), asked, provider, now);
+                let times = CallTimes { sequence: newest.sequence, began: Began::elsewhere(began), ended };
+                self.store(subject, said, newest.body.len(), times, provider, now);
                 self.taken_over = self.taken_over.saturating_add(1);
-                Learned::Answer
+                Adopted::Response
             }
-            // No older answer counts any more; whether the token is active now has to be asked.
+            // No older response counts any more; whether the token is active now needs a call.
             (None, IntrospectedToken::Inactive) => {
-                let (sequence, began) = (Some(answer.sequence), Began::elsewhere(now.at));
+                let (sequence, began) = (Some(newest.sequence), Began::elsewhere(now.at));
                 self.cache.insert_negative(
-                    answer.token,
+                    newest.token,
                     CachedNegative { reason: NegativeReason::Inactive, sequence, began, until: now.at },
                 );
-                Learned::EndOfActive
+                Adopted::EndOfActive
             }
-            (None, IntrospectedToken::Active(_)) => Learned::Nothing,
+            (None, IntrospectedToken::Active(_)) => Adopted::Nothing,
         }
     }
 
-    /// Remembers what was said of a token.
-    fn file(
+    /// Caches a response; gives the slot in which it is shared.
+    fn store(
         &mut self,
         subject: &Subject,
         said: IntrospectedToken,
         length: usize,
-        Asked { sequence, began, ended }: Asked,
+        CallTimes { sequence, began, ended }: CallTimes,
         provider: &Provider,
         now: Now,
     ) -> SharedSlot {
@@ -212,15 +210,15 @@ impl ProviderIntrospection {
                     Claim::Valid(expiry) => Some(expiry),
                     Claim::Absent | Claim::Malformed => None,
                 };
-                take(token, subject.kind, provider, now.wall)
+                validate(token, subject.kind, provider, now.wall)
                     .map(|active| (active, expiry))
                     .map_err(NegativeReason::Claim)
             }
         };
         match active {
             Ok((active, expiry)) => {
-                let held = CachedActive::new(active, Source { sequence, began, expiry }, length, &self.settings);
-                self.cache.insert_active(subject.digest, held);
+                let cached = CachedActive::new(active, Source { sequence, began, expiry }, length, &self.settings);
+                self.cache.insert_active(subject.digest, cached);
                 SharedSlot::Active
             }
             Err(reason) => {
@@ -241,22 +239,22 @@ impl ProviderIntrospection {
         now: Now,
     ) -> CallEnd {
         let Now { wall, at } = now;
-        let Some(call) = self.queue.finish(number) else { return CallEnd::late() };
+        let Some(call) = self.queue.finish(number) else { return CallEnd::of(CallResult::Late, Vec::new()) };
         let Subject { digest, caller: Caller { class, .. }, .. } = call.subject;
         self.limits.fail(class, failure.scope, jitter, wall);
-        if failure.doubts_the_address() {
-            self.endpoint.lose();
+        if failure.may_have_moved() {
+            self.endpoint.rediscover();
         }
-        let ends_what_was_active = failure.ends_what_was_active();
+        let ends_active = failure.ends_active();
         // Nothing older counts again.
         let newest = self.cache.sequence(&digest);
-        let newest = if ends_what_was_active { sequence.or(newest) } else { newest };
-        if ends_what_was_active {
+        let newest = if ends_active { sequence.or(newest) } else { newest };
+        if ends_active {
             self.cache.remove(&digest);
         }
         let (began, until) = (call.began, at.plus(jitter.between_tenths(RETRY, 7, 10)));
         match self.cache.active(&digest) {
-            Some(held) => held.fail(Failed { began, until }),
+            Some(cached) => cached.fail(Failed { began, until }),
             None => {
                 self.cache.insert_negative(
                     digest,
@@ -264,28 +262,27 @@ impl ProviderIntrospection {
                 );
             }
         }
-        let mut recall = vec![digest];
+        let mut resume = vec![digest];
         for class in [BudgetClass::Established, BudgetClass::Unknown] {
-            recall.extend(self.dismiss_if_closed(class, wall));
+            resume.extend(self.dismiss_if_paused(class, wall));
         }
         let block = match failure.scope {
             FailureScope::RateLimited(pause) => Some(wall.plus(pause)),
             FailureScope::Token | FailureScope::Transient | FailureScope::Endpoint => None,
         };
         let pause = self.limits.pause(class, wall);
-        // Takes the place of what was active, and reads as nothing: else that would be learned again, from ourselves. Not
-        // for any token: others have their answers in the same places.
-        let share = sequence.filter(|_| ends_what_was_active && class == BudgetClass::Established).map(|sequence| {
-            SharedResponse {
+        // Replaces the active response that is shared, and reads as nothing: else that would be adopted again. Not for any
+        // token: others share their responses in the same slot.
+        let share =
+            sequence.filter(|_| ends_active && class == BudgetClass::Established).map(|sequence| SharedResponse {
                 token: digest,
                 sequence,
                 began: self.order.wall(began.at),
                 ended: wall,
                 body: Vec::new(),
                 slot: SharedSlot::Active,
-            }
-        });
-        CallEnd { result: CallResult::Failed { fault: failure.fault, pause }, recall, share, block, ceiling: None }
+            });
+        CallEnd { result: CallResult::Failed { fault: failure.fault, pause }, resume, share, block, ceiling: None }
     }
 
     pub(super) fn finish_metadata(
@@ -296,29 +293,26 @@ impl ProviderIntrospection {
         now: UnixTime,
     ) -> Option<CallEnd> {
         let found = self.endpoint.finish(number, outcome, jitter, now)?;
-        let (result, recall) = match found {
+        let (result, resume) = match found {
             Found::Endpoint => (CallResult::Discovered, Vec::new()),
             Found::NextDocument => (CallResult::Continues, Vec::new()),
             Found::Nothing(fault) => {
-                let mut recall = self.queue.dismiss(BudgetClass::Established);
-                recall.extend(self.queue.dismiss(BudgetClass::Unknown));
-                (CallResult::Failed { fault, pause: self.endpoint.pause(now) }, recall)
+                let mut resume = self.queue.dismiss(BudgetClass::Established);
+                resume.extend(self.queue.dismiss(BudgetClass::Unknown));
+                (CallResult::Failed { fault, pause: self.endpoint.pause(now) }, resume)
             }
         };
-        Some(CallEnd { result, recall, share: None, block: None, ceiling: None })
+        Some(CallEnd::of(result, resume))
     }
 }
 
-/// The newest answer about a token.
-fn newest<'a>(answers: &'a [SharedResponse], token: &TokenDigest) -> Option<&'a SharedResponse> {
-    let is_newer = |answer: &SharedResponse, other: &SharedResponse| answer.sequence.is_newer_than(other.sequence);
-    answers
-        .iter()
-        .filter(|answer| answer.token == *token)
-        .reduce(|found, answer| if is_newer(answer, found) { answer } else { found })
+/// The newest response about a token.
+fn newest<'a>(responses: &'a [SharedResponse], token: &TokenDigest) -> Option<&'a SharedResponse> {
+    let of_token = responses.iter().filter(|response| response.token == *token);
+    of_token.reduce(|found, other| if other.supersedes(found) { other } else { found })
 }
 
-fn take(token: ActiveToken, kind: TokenKind, provider: &Provider, now: UnixTime) -> Result<Active, ClaimFault> {
+fn validate(token: ActiveToken, kind: TokenKind, provider: &Provider, now: UnixTime) -> Result<Active, ClaimFault> {
     match kind {
         TokenKind::Jwt if token.claims().time("exp") == Claim::Malformed => Err(ClaimFault::TimeMalformed),
         TokenKind::Jwt => {

@@ -47,11 +47,11 @@ impl LookUps {
         let count = match found {
             LookUp::Active(_, Freshness::Fresh) => &mut self.fresh,
             LookUp::Active(_, Freshness::Stale) => &mut self.stale,
-            LookUp::Refused(_) => &mut self.refused,
-            LookUp::Wait(_) => &mut self.waits,
+            LookUp::Rejected(_) => &mut self.refused,
+            LookUp::Pending(_) => &mut self.waits,
             LookUp::Unavailable(Unavailable { cause: Cause::EndpointFailing, .. }) => &mut self.endpoint_failing,
-            LookUp::Unavailable(Unavailable { cause: Cause::BudgetSpent, .. }) => &mut self.budget_spent,
-            LookUp::Unavailable(Unavailable { cause: Cause::TooManyAsked, .. }) => &mut self.too_many_asked,
+            LookUp::Unavailable(Unavailable { cause: Cause::RateLimited, .. }) => &mut self.budget_spent,
+            LookUp::Unavailable(Unavailable { cause: Cause::QueueFull, .. }) => &mut self.too_many_asked,
         };
         *count = count.saturating_add(1);
     }

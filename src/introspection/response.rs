@@ -1,10 +1,9 @@
-//! How a call ended -> what it says of the token, or whose fault it is that it says nothing.
+//! Reads an introspection response: what it says of the token, or what its failure says about other calls.
 //!
-//! Only status 200 with a boolean `active` says anything. Everything else is undecidable (503): the endpoint's failure
-//! is never the client's, and a client that is told `invalid_token` throws a good token away and logs in anew, in the
-//! midst of an outage. "Not active" it is all the same, in that nothing passes by it; and of a JSON object that has no
-//! boolean `active` nothing active survives either ([`Failure::ends_what_was_active`]): a server that begins to say
-//! `"active": "false"` must not be outvoted by its last good answer.
+//! Only status 200 with a boolean `active` says anything. Everything else is `Indeterminate` (503): the endpoint's failure is
+//! never the client's, and a client that gets `invalid_token` discards a good token and signs in again, in the midst of an
+//! outage. A JSON object without a boolean `active` also ends what was active ([`Failure::ends_active`]): a server that
+//! begins to say `"active": "false"` must not be outvoted by its last good response.
 
 use crate::callout::{HttpResponse, TransportError};
 use crate::introspection::call::CallFault;
@@ -13,7 +12,7 @@ use crate::lookup::call_limits::FailureScope;
 use crate::lookup::retry_after;
 use crate::unix_time::UnixTime;
 
-/// A call that brought nothing, and what follows for the next ones.
+/// A failed call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Failure {
     pub(super) fault: CallFault,
@@ -23,16 +22,16 @@ pub(super) struct Failure {
 /// What a response says of the token.
 ///
 /// # Errors
-/// When it says nothing.
+/// When it is not an introspection response.
 pub(super) fn read_response(response: &HttpResponse, now: UnixTime) -> Result<IntrospectedToken, Failure> {
     let (fault, scope) = match response.status {
         200 => match IntrospectedToken::read(&response.body) {
             Ok(said) => return Ok(said),
             Err(fault) => (CallFault::Answer(fault), FailureScope::Transient),
         },
-        // Who we are does not depend on the token.
+        // Our credentials do not depend on the token.
         401 => (CallFault::CredentialsRefused(401), FailureScope::Endpoint),
-        // What we may ask might.
+        // What they permit may.
         403 => (CallFault::CredentialsRefused(403), FailureScope::Transient),
         429 => (CallFault::TooManyRequests, FailureScope::RateLimited(retry_after::pause(response, now))),
         status @ (400 | 413 | 414 | 422 | 431) => (CallFault::Status(status), FailureScope::Token),
@@ -49,13 +48,13 @@ impl Failure {
         Self { fault, scope }
     }
 
-    /// Whether the last active answer must not serve any more, `stale_if_error` or not.
-    pub(super) const fn ends_what_was_active(self) -> bool {
+    /// Whether the last active response must not serve any more, also not by `stale_if_error`.
+    pub(super) const fn ends_active(self) -> bool {
         matches!(self.fault, CallFault::Answer(ResponseFault::NotAnAnswer))
     }
 
-    /// Whether the address that the metadata gave may be an old one.
-    pub(super) const fn doubts_the_address(self) -> bool {
+    /// Whether the discovered address may be out of date.
+    pub(super) const fn may_have_moved(self) -> bool {
         matches!(
             self.fault,
             CallFault::Status(404 | 405 | 410)
@@ -86,7 +85,7 @@ mod tests {
     }
 
     #[wasm_bindgen_test(unsupported = test)]
-    fn only_a_200_with_a_boolean_says_anything() {
+    fn only_status_200_with_a_boolean_is_a_response() {
         let active = br#"{"active":true}"#;
         assert!(matches!(read_response(&response(200, active), NOW), Ok(IntrospectedToken::Active(_))));
         let inactive = response(200, br#"{"active":false}"#);
@@ -97,7 +96,7 @@ mod tests {
     }
 
     #[wasm_bindgen_test(unsupported = test)]
-    fn each_failure_says_what_it_says_of_the_next_calls() {
+    fn each_failure_has_its_scope() {
         let body = br#"{"active":true}"#;
         assert_eq!(failure(&response(401, body)), ("credentials_refused", FailureScope::Endpoint));
         assert_eq!(failure(&response(403, body)), ("credentials_refused", FailureScope::Transient));

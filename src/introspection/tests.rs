@@ -73,9 +73,9 @@ impl Scene {
     fn asks_since(&mut self, token: &str, arrived: Arrived) -> String {
         match self.introspection.look_up_opaque(token.as_bytes(), &self.provider, arrived, self.now) {
             LookUp::Active(token, freshness) => format!("{freshness:?} {}", token.subject().unwrap_or_default()),
-            LookUp::Refused(Refusal::Inactive) => "inactive".to_owned(),
-            LookUp::Refused(refusal) => format!("{refusal:?}"),
-            LookUp::Wait(_) => "wait".to_owned(),
+            LookUp::Rejected(Rejection::Inactive) => "inactive".to_owned(),
+            LookUp::Rejected(refusal) => format!("{refusal:?}"),
+            LookUp::Pending(_) => "wait".to_owned(),
             LookUp::Unavailable(unavailable) => {
                 self.cause = Some(unavailable.cause);
                 format!("unavailable {}", unavailable.wait.as_millis())
@@ -217,8 +217,8 @@ fn a_jwt_is_held_against_what_its_issuer_says_now() {
         let (arrived, now) = (scene.introspection.arrived(), scene.now);
         match scene.introspection.look_up_jwt(b"a.b.c", &token, &scene.provider, arrived, now) {
             LookUp::Active(_, freshness) => format!("{freshness:?}"),
-            LookUp::Refused(refusal) => format!("{refusal:?}"),
-            LookUp::Wait(_) => "wait".to_owned(),
+            LookUp::Rejected(refusal) => format!("{refusal:?}"),
+            LookUp::Pending(_) => "wait".to_owned(),
             LookUp::Unavailable(_) => "unavailable".to_owned(),
         }
     };

@@ -1,4 +1,4 @@
-//! Keys that are fetched: what is held, which fetch is under way, and when the next one is due.
+//! Keys that are fetched: the set held, the fetch under way, and when the next one is due.
 //!
 //! No wall-clock time is compared with another one, but for the age of what other VMs shared: what is newer is told by
 //! [`FetchOrder`], and spans end by a [`MonotonicClock`].
@@ -22,13 +22,13 @@ use crate::policy::{CalloutAddress, KeyAddress, RemoteKeys};
 use crate::sequence::{Moment, Sequence};
 use crate::unix_time::{MonotonicClock, MonotonicTime, UnixTime};
 
-/// A host that never answers a callout must not keep us from asking again.
-const ANSWER_GRACE: Duration = Duration::from_secs(2);
+/// A host that never ends a callout must not block the next fetch.
+const RESPONSE_GRACE: Duration = Duration::from_secs(2);
 
 #[derive(Debug)]
 pub(super) struct Remote {
     settings: RemoteKeys,
-    /// The name of its shared records: a digest, asked for with every tick and made once.
+    /// The name of its shared records: a digest, read with every tick and made once.
     record_name: String,
     /// The key address that the metadata gave, until a fetch from it fails.
     discovered: Option<CalloutAddress>,
@@ -36,7 +36,7 @@ pub(super) struct Remote {
     order: FetchOrder,
     held: Option<Held>,
     begun: FetchNumber,
-    /// A fetch that somebody needs, and from when it may be made; one for want of any set ends with the next set.
+    /// A fetch that a request needs, and from when it may be made; one for want of any set ends with the next set.
     wanted: Option<Wanted>,
     in_flight: Option<InFlight>,
     schedule: FetchSchedule,
@@ -69,7 +69,7 @@ struct InFlight {
     sequence: Sequence,
     began: Began,
     give_up_at: MonotonicTime,
-    /// Whether this VM has the lease on it; else another one may be making it.
+    /// Whether this worker has the lease on it; else another one may be making it.
     is_leased: bool,
     jitter: Jitter,
     cause: FetchCause,
@@ -109,7 +109,7 @@ impl Remote {
         self.in_flight.as_ref().is_some_and(|fetch| fetch.number == number)
     }
 
-    /// What a request notes that comes now.
+    /// When a request arrives that comes now.
     pub(super) fn arrived(&self, now: UnixTime) -> Arrived {
         self.order.arrived(self.clock.at(now))
     }
@@ -153,18 +153,18 @@ impl Remote {
         }
     }
 
-    /// Nothing held that may be used.
+    /// No set may be used.
     fn wait_for_first_set(&mut self, arrived: Arrived, now: MonotonicTime) -> LookUp<'_> {
         let is_wanted_soon = self.wanted.is_some_and(|wanted| wanted.from.since(now) <= self.settings.timeout);
         if self.in_flight.is_some() || is_wanted_soon {
-            return LookUp::Wait;
+            return LookUp::Pending;
         }
         let next_attempt = self.schedule.next_attempt();
         if self.schedule.has_failed_since(arrived) || now < next_attempt {
             return LookUp::Unavailable(next_attempt.since(now));
         }
         self.wanted = Some(Wanted { from: now, cause: FetchCause::Due });
-        LookUp::Wait
+        LookUp::Pending
     }
 
     /// A set is held and this key is not in it.
@@ -191,7 +191,7 @@ impl Remote {
             pause = pause.max(sighting.pause(now));
         }
         if self.in_flight.is_some() {
-            return LookUp::Wait;
+            return LookUp::Pending;
         }
         if self.schedule.has_failed_since(arrived) {
             return LookUp::Unavailable(self.schedule.next_attempt().since(now));
@@ -200,7 +200,7 @@ impl Remote {
         let wanted = self.wanted.filter(|wanted| wanted.from <= planned.from).unwrap_or(planned);
         self.wanted = Some(wanted);
         let is_in_time = |at: MonotonicTime| at.since(arrived.at) <= self.settings.timeout;
-        if is_in_time(wanted.from) { LookUp::Wait } else { LookUp::Unavailable(wanted.from.since(now)) }
+        if is_in_time(wanted.from) { LookUp::Pending } else { LookUp::Unavailable(wanted.from.since(now)) }
     }
 
     /// Whether a request waits for a newer set, because the signature of its token fails with the keys held.
@@ -258,7 +258,7 @@ impl Remote {
             number: self.begun,
             sequence: self.order.number(),
             began: self.order.begin(now),
-            give_up_at: now.plus(self.settings.timeout).plus(ANSWER_GRACE),
+            give_up_at: now.plus(self.settings.timeout).plus(RESPONSE_GRACE),
             is_leased: false,
             jitter,
             cause,
@@ -307,33 +307,30 @@ impl Remote {
         let Some(fetch) = self.in_flight.filter(|fetch| fetch.number == number) else {
             return CalloutEnd { result: FetchResult::Late, next: None, share: None };
         };
-        let fault = if let (Step::Metadata(at), KeyAddress::Discovered(discovery)) =
-            (fetch.step, &self.settings.address)
-        {
-            match next_step(&outcome, discovery, at) {
+        let share = |response| Some(SharedOutcome { sequence: fetch.sequence, ended: wall, response });
+        let read = match (fetch.step, &self.settings.address) {
+            (Step::Metadata(at), KeyAddress::Discovered(discovery)) => match next_step(&outcome, discovery, at) {
                 Ok((step, address)) => {
                     self.discovered = address;
                     self.in_flight = Some(InFlight { step, ..fetch });
                     return CalloutEnd { result: FetchResult::Continues, next: self.callout(now), share: None };
                 }
-                Err(fault) => fault,
-            }
-        } else {
-            match read_key_set(&outcome) {
-                Ok((set, max_age)) => {
-                    self.in_flight = None;
-                    let share = Some(SharedOutcome { sequence: fetch.sequence, ended: wall, response: outcome.ok() });
-                    let result = self.replace(set, max_age, (fetch.sequence, fetch.began), now, fetch.jitter);
-                    return CalloutEnd { result: result.of_own_fetch(), next: None, share };
-                }
-                Err(fault) => fault,
-            }
+                Err(fault) => Err(fault),
+            },
+            (Step::Metadata(_) | Step::Keys, _) => read_key_set(&outcome),
         };
-        let share = Some(SharedOutcome { sequence: fetch.sequence, ended: wall, response: None });
-        CalloutEnd { result: self.fail(number, fault, now), next: None, share }
+        let (result, share) = match read {
+            Ok((set, max_age)) => {
+                self.in_flight = None;
+                let result = self.replace(set, max_age, (fetch.sequence, fetch.began), now, fetch.jitter);
+                (result.of_own_fetch(), share(outcome.ok()))
+            }
+            Err(fault) => (self.fail(number, fault, now), share(None)),
+        };
+        CalloutEnd { result, next: None, share }
     }
 
-    /// What the lease says of the fetch that was begun.
+    /// Applies the lease of the process to the fetch that was begun.
     pub(super) fn apply_lease(&mut self, number: FetchNumber, lease: Lease<TokenBucket>, wall: UnixTime) {
         let now = self.clock.advance(wall);
         let Some(fetch) = self.in_flight.filter(|fetch| fetch.number == number) else { return };
@@ -354,7 +351,7 @@ impl Remote {
         }
     }
 
-    /// That fetch need not be made any more.
+    /// That fetch is not needed any more.
     fn drop_unmade(&mut self, fetch: InFlight) {
         self.in_flight = None;
         if !fetch.is_leased {

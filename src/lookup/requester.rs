@@ -13,9 +13,9 @@ pub struct Requester([u8; 16]);
 /// The sender of a request with an unknown credential, as far as the host says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sender {
-    /// The host was not asked yet, and can be.
-    NotAsked,
-    /// The host has no address. All such requests share what there is, without an order among them.
+    /// The address was not requested from the host yet, and can be.
+    NotRequested,
+    /// The host has no address. All such requests share the common limit.
     Anonymous,
     /// Requests of one address, or of one network of IPv6.
     Known(Requester),
@@ -52,18 +52,18 @@ impl Requester {
 }
 
 impl Sender {
-    /// The sender of a request by what the host answered, empty if it has no address; `None`: it was not asked.
+    /// The sender by the host's property, which is empty without an address; `None`: it was not requested.
     pub(crate) fn at_address(property: Option<&[u8]>) -> Self {
         match property {
-            None => Self::NotAsked,
+            None => Self::NotRequested,
             Some(address) => Requester::at_address(address).map_or(Self::Anonymous, Self::Known),
         }
     }
 
-    /// Of a request that is parked: the host is asked while the callback of its head runs, and not later.
+    /// That of a parked request: the host can be asked only while the callback of its head runs.
     pub(crate) fn settled(self) -> Self {
         match self {
-            Self::NotAsked => Self::Known(Requester::of_the_rest()),
+            Self::NotRequested => Self::Known(Requester::of_the_rest()),
             Self::Anonymous | Self::Known(_) => self,
         }
     }

@@ -14,7 +14,7 @@ use okta_proxy_wasm::callout::HttpResponse;
 use okta_proxy_wasm::config;
 use okta_proxy_wasm::introspection::call::{Call, Deferral, Purpose, TokenDigest, TokenKind};
 use okta_proxy_wasm::introspection::sharing::{RecordNames, SharedResponse, SharedResponses, SharedSlot};
-use okta_proxy_wasm::introspection::{Cause, LookUp, ProviderIntrospection, Refusal, Unavailable};
+use okta_proxy_wasm::introspection::{Cause, LookUp, ProviderIntrospection, Rejection, Unavailable};
 use okta_proxy_wasm::jitter::Jitter;
 use okta_proxy_wasm::lookup::rate_limiter::{Acquire, Caller};
 use okta_proxy_wasm::lookup::requester::{Requester, Sender};
@@ -140,20 +140,20 @@ impl<'a> Process<'a> {
             found.expect("the address is known")
         };
         let mut found = look(&mut self.workers[worker]);
-        if matches!(found, LookUp::Wait(_)) {
+        if matches!(found, LookUp::Pending(_)) {
             self.begin_calls(worker, at, now);
             found = look(&mut self.workers[worker]);
         }
         match found {
             LookUp::Active(..) => true,
             // For a call within the next two seconds.
-            LookUp::Wait(_) => false,
-            LookUp::Refused(Refusal::Inactive) => false,
-            LookUp::Unavailable(Unavailable { cause: Cause::BudgetSpent | Cause::TooManyAsked, .. }) => {
+            LookUp::Pending(_) => false,
+            LookUp::Rejected(Rejection::Inactive) => false,
+            LookUp::Unavailable(Unavailable { cause: Cause::RateLimited | Cause::QueueFull, .. }) => {
                 self.seen.refused.push(at);
                 false
             }
-            other @ (LookUp::Refused(_) | LookUp::Unavailable(_)) => panic!("{other:?}"),
+            other @ (LookUp::Rejected(_) | LookUp::Unavailable(_)) => panic!("{other:?}"),
         }
     }
 

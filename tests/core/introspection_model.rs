@@ -24,7 +24,7 @@ use okta_proxy_wasm::callout::{CalloutResult, HttpResponse, TransportError};
 use okta_proxy_wasm::config;
 use okta_proxy_wasm::introspection::call::{Call, CallNumber, CallResult, Deferral, Purpose, TokenDigest, TokenKind};
 use okta_proxy_wasm::introspection::sharing::{RecordNames, SharedResponse, SharedResponses, SharedSlot};
-use okta_proxy_wasm::introspection::{Arrived, CallEnd, Freshness, LookUp, ProviderIntrospection, Refusal};
+use okta_proxy_wasm::introspection::{Arrived, CallEnd, Freshness, LookUp, ProviderIntrospection, Rejection};
 use okta_proxy_wasm::jitter::Jitter;
 use okta_proxy_wasm::lookup::rate_limiter::{BudgetClass, LimitReached};
 use okta_proxy_wasm::lookup::record::Record as _;
@@ -339,16 +339,16 @@ impl<'a> Model<'a> {
                     }
                 }
             }
-            LookUp::Refused(refusal) => {
+            LookUp::Rejected(refusal) => {
                 let said = said.as_ref().expect("refused, and the endpoint said nothing");
                 let expected = match said.what {
-                    What::Inactive => Refusal::Inactive,
-                    What::WrongAudience => Refusal::Claim(ClaimFault::AudienceUnexpected),
-                    What::Active { .. } => Refusal::Claim(ClaimFault::Expired),
+                    What::Inactive => Rejection::Inactive,
+                    What::WrongAudience => Rejection::Claim(ClaimFault::AudienceUnexpected),
+                    What::Active { .. } => Rejection::Claim(ClaimFault::Expired),
                     What::Nonsense => panic!("refused, and that was no answer"),
                 };
                 assert_eq!(refusal, expected);
-                let is_expired = refusal == Refusal::Claim(ClaimFault::Expired);
+                let is_expired = refusal == Rejection::Claim(ClaimFault::Expired);
                 if !is_expired && !Self::answers_it(said, &request) {
                     let held = said.held.expect("held");
                     assert!(self.steady < held.ended + millis(INACTIVE_TTL), "refused for too long");
@@ -356,7 +356,7 @@ impl<'a> Model<'a> {
                 }
                 "refused"
             }
-            LookUp::Wait(found) => {
+            LookUp::Pending(found) => {
                 assert_eq!(found, digest(token));
                 self.waiting.push(request);
                 "wait"
@@ -483,7 +483,7 @@ impl<'a> Model<'a> {
         let unknown = self.made.iter().filter(minute).filter(|(_, class)| *class == BudgetClass::Unknown).count();
         assert!(self.made.iter().filter(minute).count() <= BUDGET, "over the budget");
         assert!(unknown <= BUDGET / 2, "unknown tokens have more than their share");
-        self.recall(&begun.recall);
+        self.recall(&begun.resume);
         let asked = self.introspection.figures(self.now).asked;
         assert_eq!(
             self.introspection.next_due(self.now).is_some(),
@@ -549,8 +549,8 @@ impl<'a> Model<'a> {
         self.store.write(&self.introspection.record_names(&digest(token)), &said, &share);
         self.shared.push((token, said, share));
         self.count("answer");
-        assert!(end.recall.contains(&digest(token)));
-        self.recall(&end.recall);
+        assert!(end.resume.contains(&digest(token)));
+        self.recall(&end.resume);
         let is_answered = |request: &Waiting| request.token == token && request.calls < call.call;
         assert!(!is_ours || !self.waiting.iter().any(is_answered), "left waiting though it is answered");
     }
@@ -609,7 +609,7 @@ impl<'a> Model<'a> {
             (0, None) | (_, Some(_)) => panic!("{:?} for {kind}", end.block),
             (_, None) => self.count("failure"),
         }
-        self.recall(&end.recall);
+        self.recall(&end.resume);
     }
 
     fn postpone(&mut self) {
@@ -683,7 +683,7 @@ impl<'a> Model<'a> {
         assert_eq!(newest, None, "still to be made");
         self.withdraw(id);
         self.count("adopted");
-        self.recall(&end.recall);
+        self.recall(&end.resume);
     }
 
     /// Another worker writes what it was told.
@@ -748,20 +748,20 @@ impl<'a> Model<'a> {
             self.pass(millis(due.since(self.now)).max(1));
             self.read_clock();
             let begun = self.introspection.begin_calls(Jitter(0), self.now);
-            let mut recalled: BTreeSet<TokenDigest> = begun.recall.into_iter().collect();
+            let mut recalled: BTreeSet<TokenDigest> = begun.resume.into_iter().collect();
             // Half of the endpoint's answers never come.
             for call in begun.calls {
                 if self.random.below(2) == 0 {
                     let number = self.number(self.real);
                     let end = self.finish(call.number, number, 200, br#"{"active":false}"#.to_vec());
-                    recalled.extend(end.recall);
+                    recalled.extend(end.resume);
                 }
             }
             self.waiting.retain(|Waiting { token, arrived, .. }| {
                 !recalled.contains(&digest(*token))
                     || matches!(
                         self.introspection.look_up_opaque(text(*token).as_bytes(), self.provider, *arrived, self.now),
-                        LookUp::Wait(_)
+                        LookUp::Pending(_)
                     )
             });
             if self.waiting.is_empty() && self.introspection.figures(self.now).asked == 0 {

@@ -207,11 +207,11 @@ impl<'a> Process<'a> {
                 let late = self.published[token].map_or(0, |published| self.real - published);
                 assert!(late <= TTL, "{late} ms after a newer answer was published");
             }
-            LookUp::Refused(_) => {
+            LookUp::Rejected(_) => {
                 self.refused += 1;
                 assert!(self.real >= self.revoked[token], "refused, and it is active");
             }
-            LookUp::Wait(_) => {}
+            LookUp::Pending(_) => {}
             // A step forward ends the calls that are under way.
             LookUp::Unavailable(unavailable) => {
                 let since = self.set_forward.map(|at| self.real - at);

@@ -13,7 +13,7 @@ fn two_thousand_requests_with_one_cold_token_are_one_call() {
     scene.now = at(500);
     assert_eq!((scene.asks("cold"), scene.calls().len()), ("wait".to_owned(), 0));
     let end = scene.finish(number, response(200, answer(&json!({}))));
-    assert_eq!((end.result, end.recall.len()), (CallResult::Answered, 1));
+    assert_eq!((end.result, end.resume.len()), (CallResult::Answered, 1));
     for _ in 0..2000 {
         assert_eq!(scene.asks_since("cold", waiting), "Fresh alice@acme.com");
     }
@@ -74,7 +74,7 @@ fn what_waits_and_what_is_remembered_is_bounded() {
     let mut scene = scene_with(|settings| settings.requests_per_minute = NonZeroU32::new(1_000_000).unwrap());
     let told: Vec<String> = (0..2000).map(|token| scene.asks(&format!("t{token}"))).collect();
     assert_eq!(told.iter().filter(|told| *told == "wait").count(), 512);
-    assert_eq!((told.last().map(String::as_str), scene.cause), (Some("unavailable 1000"), Some(Cause::TooManyAsked)));
+    assert_eq!((told.last().map(String::as_str), scene.cause), (Some("unavailable 1000"), Some(Cause::QueueFull)));
     assert_eq!(scene.calls().len(), 32, "at the same time");
     let long = "x".repeat(1024 * 1024);
     let told: Vec<String> = (0..10).map(|token| scene.asks(&format!("{long}{token}"))).collect();

@@ -133,7 +133,7 @@ fn an_endpoint_that_fails_is_left_alone_and_then_asked_once() {
     scene.asks("waits");
     let mut recalled = 0;
     for call in calls {
-        recalled += scene.finish(call.number, Err(TransportError::ConnectionFailed)).recall.len();
+        recalled += scene.finish(call.number, Err(TransportError::ConnectionFailed)).resume.len();
     }
     assert_eq!(recalled, 11, "whoever was in line looks again too");
     for expected in [1, 2, 4, 8] {
@@ -202,7 +202,7 @@ fn a_call_that_is_never_answered_is_given_up() {
     assert_eq!((scene.calls().len(), scene.asks("t")), (0, "wait".to_owned()));
     scene.now = at(3000);
     let begun = scene.introspection.begin_calls(FULL, scene.now);
-    assert_eq!(begun.recall.len(), 1);
+    assert_eq!(begun.resume.len(), 1);
     assert!(scene.asks_since("t", waiting).starts_with("unavailable"));
     let late = scene.finish(number, response(200, answer(&json!({}))));
     assert_eq!(late.result, CallResult::Late);
@@ -258,7 +258,7 @@ fn metadata_that_leads_elsewhere_or_nowhere_is_a_failure_that_backs_off() {
         let document = json!({"issuer": "https://idp.example/realms/a", "introspection_endpoint": endpoint});
         let end = scene.finish(number, response(200, document.to_string().into_bytes()));
         let CallResult::Failed { fault: CallFault::Metadata(found), pause } = end.result else { panic!("{end:?}") };
-        assert_eq!((found, end.recall.len()), (fault, 1));
+        assert_eq!((found, end.resume.len()), (fault, 1));
         assert!(pause > Duration::ZERO);
         scene.asks("u");
         assert_eq!(scene.calls(), []);

@@ -20,8 +20,8 @@ impl Scene {
         match self.introspection.look_up_opaque_from(sender, token.as_bytes(), provider, arrived, now) {
             Err(AddressNeeded) => "address needed",
             Ok(LookUp::Active(..)) => "active",
-            Ok(LookUp::Refused(_)) => "refused",
-            Ok(LookUp::Wait(_)) => "wait",
+            Ok(LookUp::Rejected(_)) => "refused",
+            Ok(LookUp::Pending(_)) => "wait",
             Ok(LookUp::Unavailable(unavailable)) => {
                 self.cause = Some(unavailable.cause);
                 "unavailable"
@@ -79,20 +79,20 @@ fn a_call_that_waits_for_another_worker_is_dropped_with_its_request_and_given_ba
 fn the_host_is_asked_for_an_address_only_when_it_decides_about_a_call() {
     let mut scene = limited(10);
     scene.knows("known");
-    assert_eq!(scene.asks_from(Sender::NotAsked, "known"), "active");
-    assert_eq!(scene.asks_from(Sender::NotAsked, "new"), "address needed");
+    assert_eq!(scene.asks_from(Sender::NotRequested, "known"), "active");
+    assert_eq!(scene.asks_from(Sender::NotRequested, "new"), "address needed");
     assert_eq!(scene.introspection.figures(scene.now).asked, 0);
     assert_eq!(scene.asks_from(address(1), "new"), "wait");
-    assert_eq!(scene.asks_from(Sender::NotAsked, "new"), "address needed", "also to join those that wait");
+    assert_eq!(scene.asks_from(Sender::NotRequested, "new"), "address needed", "also to join those that wait");
     scene.answers(&json!({ "active": false }));
-    assert_eq!(scene.asks_from(Sender::NotAsked, "new"), "refused");
+    assert_eq!(scene.asks_from(Sender::NotRequested, "new"), "refused");
     scene.now = at(30_000);
-    assert_eq!(scene.asks_from(Sender::NotAsked, "known"), "wait", "it was active: its client counts");
+    assert_eq!(scene.asks_from(Sender::NotRequested, "known"), "wait", "it was active: its client counts");
     for number in 2..5 {
         assert_eq!(scene.asks_from(address(number), &format!("n{number}")), "wait");
     }
     scene.calls();
-    assert_eq!(scene.asks_from(Sender::NotAsked, "late"), "unavailable", "nobody can have a call");
+    assert_eq!(scene.asks_from(Sender::NotRequested, "late"), "unavailable", "nobody can have a call");
 }
 
 #[wasm_bindgen_test(unsupported = test)]
@@ -107,7 +107,7 @@ fn an_address_over_its_share_is_refused_at_once_and_another_one_is_not() {
         }
     }
     assert_eq!(made, 25, "a third of the half of 150");
-    assert_eq!((scene.asks_from(address(1), "one more"), scene.cause), ("unavailable", Some(Cause::BudgetSpent)));
+    assert_eq!((scene.asks_from(address(1), "one more"), scene.cause), ("unavailable", Some(Cause::RateLimited)));
     assert_eq!(scene.asks_from(address(2), "visitor"), "wait");
     assert_eq!(scene.asked_about().len(), 1);
     // Without an address there is only the common limit.
@@ -120,7 +120,7 @@ fn addresses_take_turns_and_none_holds_all_places_or_all_calls() {
     let flood: Vec<&str> = (0..600).map(|number| scene.asks_from(address(1), &format!("random{number}"))).collect();
     let places = flood.iter().filter(|told| **told == "wait").count();
     assert!((170..=172).contains(&places), "{places} of 512 places");
-    assert_eq!(scene.cause, Some(Cause::TooManyAsked));
+    assert_eq!(scene.cause, Some(Cause::QueueFull));
     for number in 0..3 {
         assert_eq!(scene.asks_from(address(2), &format!("visitor{number}")), "wait");
     }
@@ -239,7 +239,7 @@ fn whoever_made_the_last_call_that_the_server_allows_waits_for_the_next_minute()
     scene.asks("v");
     let end = scene.finish(numbers[0], stating("300", "0", 20, answer(&json!({}))));
     assert_eq!((end.result, end.block), (CallResult::Answered, Some(at(20_000))));
-    assert_eq!(end.recall.len(), 2, "the answered one, and the one that has no call yet");
+    assert_eq!(end.resume.len(), 2, "the answered one, and the one that has no call yet");
     assert_eq!(scene.asks("t"), "Fresh alice@acme.com");
     assert_eq!((scene.asks("v").as_str(), scene.cause), ("unavailable 20000", Some(Cause::EndpointFailing)));
     scene.now = at(20_000);

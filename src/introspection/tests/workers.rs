@@ -17,7 +17,7 @@ fn a_budget_that_all_have_spent_is_waited_for_or_told() {
     let spent = Deferral::LimitReached(LimitReached::Exhausted(Duration::from_secs(9)));
     let recalled = scene.introspection.defer(calls[1].number, spent, scene.now);
     assert_eq!(recalled.len(), 1);
-    assert_eq!((scene.asks("t").as_str(), scene.cause), ("unavailable 9000", Some(Cause::BudgetSpent)));
+    assert_eq!((scene.asks("t").as_str(), scene.cause), ("unavailable 9000", Some(Cause::RateLimited)));
     assert!(scene.introspection.is_calling(calls[2].number), "one that was begun goes on");
     scene.introspection.defer(calls[0].number, spent, scene.now);
     assert_eq!(scene.asks("user"), "Stale user");
@@ -42,7 +42,7 @@ fn what_another_worker_was_told_need_not_be_asked() {
         let number = two.only_call();
         two.now = two.now.plus(Duration::from_millis(100));
         let end = two.introspection.adopt(number, slice::from_ref(&shared), &two.provider, two.now);
-        assert_eq!((end.result, end.recall.len()), (CallResult::TakenOver, 1));
+        assert_eq!((end.result, end.resume.len()), (CallResult::TakenOver, 1));
         assert_eq!(two.asks(token), expected);
         assert!(!two.introspection.is_calling(number));
     }

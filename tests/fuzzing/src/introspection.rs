@@ -62,14 +62,14 @@ pub(crate) fn answer(input: &[u8]) {
         let (_, provider) = policy.providers.iter().next().expect("a provider");
         let mut introspection = ProviderIntrospection::new(settings(), CacheLimits::default(), Rc::new(NothingShared));
         let arrived = introspection.arrived();
-        assert!(matches!(introspection.look_up_opaque(b"t", provider, arrived, now), LookUp::Wait(_)));
+        assert!(matches!(introspection.look_up_opaque(b"t", provider, arrived, now), LookUp::Pending(_)));
         let call = introspection.begin_calls(Jitter(0), now).calls.remove(0);
         let outcome = Ok(HttpResponse::new(status, body.clone()).with_header("retry-after", retry_after));
         let end = introspection.finish_call(call.number, None, outcome, provider, Jitter(0), now);
-        assert_eq!(end.recall.len(), 1, "whoever waits is told");
+        assert_eq!(end.resume.len(), 1, "whoever waits is told");
         assert!(end.block.is_none_or(|until| until > now && until <= now.plus(Duration::from_secs(600))));
         let found = introspection.look_up_opaque(b"t", provider, arrived, now);
-        assert!(!matches!(found, LookUp::Wait(_)), "asked again and again");
+        assert!(!matches!(found, LookUp::Pending(_)), "asked again and again");
         assert_eq!(matches!(found, LookUp::Unavailable(_)), matches!(end.result, CallResult::Failed { .. }));
         if let LookUp::Active(token, _) = found {
             assert_eq!(status, 200);
