@@ -85,7 +85,7 @@ fn one_kind() {
             RequestOutcome::Pending => parked += 1,
             RequestOutcome::Decision(decision) => {
                 let reason = decision.audit.reason();
-                assert!(["too_many_waiting", "introspection_budget_spent"].contains(&reason), "{reason}");
+                assert!(["too_many_pending", "introspection_rate_limited"].contains(&reason), "{reason}");
                 refused += 1;
             }
             RequestOutcome::LocalResponse(_) | RequestOutcome::NeedAttributes(_) => panic!("a question"),

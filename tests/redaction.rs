@@ -151,7 +151,7 @@ fn no_parked_token_shows_in_any_form() {
     let RequestOutcome::Decision(unavailable) = engine.on_request(StreamId(3), &head, now) else { panic!("parked") };
     take(&unavailable);
     texts.push(effects);
-    assert_eq!(reasons, ["too_many_waiting", "wait_timed_out", "keys_unavailable"]);
+    assert_eq!(reasons, ["too_many_pending", "pending_timed_out", "keys_unavailable"]);
     for part in token.split('.') {
         for text in &texts {
             assert!(!text.contains(&part[..8]), "{text}");
@@ -337,7 +337,7 @@ fn nothing_of_what_is_asked_and_answered_about_a_token_shows_in_any_form() {
     reasons.sort_unstable();
     reasons.dedup();
     let all = [
-        "admitted",
+        "authorized",
         "audience_unexpected",
         "introspection_mismatch",
         "introspection_unavailable",

@@ -72,7 +72,7 @@ document! {
         /// `forward_payload_header` are removed without being listed here. Left out: none.
         request_headers_to_remove: Vec<String>,
         /// What other filters and the access log are told of each request, in Envoy's filter state: of the decision
-        /// (`decision`, `reason`, `rule`, `would_deny`, `provider`, `issuer`, `scopes_asked`, `source`, `proof`,
+        /// (`decision`, `reason`, `rule`, `would_deny`, `provider`, `issuer`, `required_scopes`, `source`, `proof`,
         /// `introspection`), of a token that was proved (`subject`, `client`, `token_id`, `scopes`, `acr`) and of claims of
         /// your choice: as in the record that is logged, where `token_id` is called `jti`. `decision` is always among them.
         /// Envoy only. Left out: nothing.

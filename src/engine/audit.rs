@@ -290,11 +290,11 @@ impl AuditRecord {
         self.source.map(CredentialLocation::name)
     }
 
-    /// What a good token was proved by: `verified`, `remembered` or `introspected`.
+    /// What a good token was proved by: `verified`, `cached` or `introspected`.
     pub fn proof(&self) -> Option<&'static str> {
         self.verification.map(|evidence| match evidence.proof {
             Proof::Verified => "verified",
-            Proof::Cached => "remembered",
+            Proof::Cached => "cached",
             Proof::Introspected => "introspected",
         })
     }
@@ -311,8 +311,8 @@ impl AuditRecord {
     /// The reason's name.
     pub const fn reason(&self) -> &'static str {
         match &self.outcome {
-            Outcome::Allowed(_) | Outcome::Reported(..) => "admitted",
-            Outcome::AllowedWithoutToken(_) => "no_token_needed",
+            Outcome::Allowed(_) | Outcome::Reported(..) => "authorized",
+            Outcome::AllowedWithoutToken(_) => "no_token_required",
             Outcome::Denied(reason) => reason.name(),
             Outcome::Unmet(_, reason) => reason.name(),
         }

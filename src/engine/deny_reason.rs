@@ -71,7 +71,7 @@ impl DenyReason {
     pub const fn name(self) -> &'static str {
         match self {
             Self::TokenMissing => "token_missing",
-            Self::MultipleCredentials => "credential_repeated",
+            Self::MultipleCredentials => "multiple_credentials",
             Self::CredentialMalformed => "credential_malformed",
             Self::TokenTooLarge => "token_too_large",
             Self::TokenOpaque => "token_opaque",
@@ -126,11 +126,11 @@ impl DenyReason {
             Self::IntrospectionMismatch => "introspection_mismatch",
             Self::TokenRevoked => "token_revoked",
             Self::IntrospectionUnavailable(_) => "introspection_unavailable",
-            Self::IntrospectionRateLimited(_) => "introspection_budget_spent",
+            Self::IntrospectionRateLimited(_) => "introspection_rate_limited",
             Self::RevocationsUnavailable(_) => "revocations_unavailable",
             Self::KeysUnavailable(_) => "keys_unavailable",
-            Self::WaitTimedOut => "wait_timed_out",
-            Self::TooManyPending => "too_many_waiting",
+            Self::WaitTimedOut => "pending_timed_out",
+            Self::TooManyPending => "too_many_pending",
         }
     }
 

@@ -171,13 +171,13 @@ mod tests {
     #[wasm_bindgen_test(unsupported = test)]
     fn what_is_not_reported_yet_can_be_taken_at_the_end() {
         let mut limit = LogLimit::new(NonZeroU32::new(1), Some(0.5));
-        let trial = DenialKind { decision: "allow", reason: "admitted", would_deny: Some("scope_missing") };
+        let trial = DenialKind { decision: "allow", reason: "authorized", would_deny: Some("scope_missing") };
         assert!(limit.admits(trial, NOW) && !limit.admits(trial, NOW));
         assert_eq!(limit.take_suppressed(Some(NOW)), []);
         let [record] = &*limit.take_suppressed(None) else { panic!("no record") };
         assert_eq!(
             record.to_json(),
-            r#"{"schema":1,"decision":"allow","reason":"admitted","would_deny":"scope_missing","suppressed":1,"sampled":0.5}"#
+            r#"{"schema":1,"decision":"allow","reason":"authorized","would_deny":"scope_missing","suppressed":1,"sampled":0.5}"#
         );
     }
 

@@ -153,7 +153,7 @@ mod tests {
             assert_eq!(add(Some(record), 1, &sees(1, 1), NOW).totals, sees(1, 1));
         }
         let strange: Readings = [
-            (DECISIONS.name_with(&["allow", "admitted", "x"]), 5),
+            (DECISIONS.name_with(&["allow", "authorized", "x"]), 5),
             ("cluster.okta.upstream_rq_total".to_owned(), 5),
             (PARKED.name_with(&[]), u64::MAX),
         ]

@@ -139,7 +139,7 @@ fn cases() -> Vec<Case> {
             Some(""),
         ),
         case("/a", &[&"opaque".to_owned()], "token_opaque", 401, "invalid_token", invalid, not_valid, Some("")),
-        case("/a", &[&good, &good], "credential_repeated", 400, "invalid_request", malformed, not_well, None),
+        case("/a", &[&good, &good], "multiple_credentials", 400, "invalid_request", malformed, not_well, None),
         case("/a%2fb", &[&good], "path_escaped_slash", 400, "invalid_request", malformed, not_well, None),
         case(
             "/scope",
@@ -168,7 +168,7 @@ fn cases() -> Vec<Case> {
         case(
             "/a",
             &[&token(json!({ "iss": "https://away.example" }))],
-            "too_many_waiting",
+            "too_many_pending",
             503,
             "temporarily_unavailable",
             undecided,

@@ -359,9 +359,9 @@ fn edits(decision: &Decision) -> Vec<String> {
 /// The status a client must see for a reason; 200 stands for "goes on to the backend".
 fn status_for(reason: &str) -> u16 {
     match reason {
-        "admitted" => 200,
-        "credential_repeated" => 400,
-        "keys_unavailable" | "wait_timed_out" | "too_many_waiting" | "introspection_unavailable" => 503,
+        "authorized" => 200,
+        "multiple_credentials" => 400,
+        "keys_unavailable" | "pending_timed_out" | "too_many_pending" | "introspection_unavailable" => 503,
         _ => 401,
     }
 }

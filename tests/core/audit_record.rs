@@ -182,7 +182,7 @@ fn of_tokens(reader: &mut Reader) {
     let good = token(json!({}));
     let mut scene = Scene::new(&demanding(), reader);
     let rows = [
-        (good.clone(), "admitted"),
+        (good.clone(), "authorized"),
         ("a".repeat(20_001), "token_too_large"),
         ("opaque".to_owned(), "token_opaque"),
         (format!("{good}="), "token_encoding"),
@@ -226,13 +226,13 @@ fn of_tokens(reader: &mut Reader) {
         json!({ "schema": 1, "decision": "deny", "reason": "audience_ambiguous", "source": "header" })
     );
     let record = scene.request(&[("x-request-id", "7c3d"), ("cookie", &format!("at={good}"))]).unwrap();
-    assert_eq!((&record["source"], &record["proof"]), (&json!("cookie"), &json!("remembered")), "{record}");
+    assert_eq!((&record["source"], &record["proof"]), (&json!("cookie"), &json!("cached")), "{record}");
     let record = scene.request(&[(":path", &format!("/?at={good}"))]).unwrap();
     assert_eq!((&record["source"], &record["issuer"]), (&json!("query"), &json!(ISSUER)), "{record}");
     let bearer = format!("Bearer {good}");
     for (fields, expected) in [
         (&[][..], "token_missing"),
-        (&[("authorization", &*bearer), ("authorization", &*bearer)], "credential_repeated"),
+        (&[("authorization", &*bearer), ("authorization", &*bearer)], "multiple_credentials"),
         (&[("authorization", "Bearer a b")], "credential_malformed"),
     ] {
         assert_eq!(scene.request(fields).unwrap()["reason"], expected);
@@ -249,7 +249,7 @@ fn of_rules(reader: &mut Reader) {
         ("/groups", json!({ "groups": 5 }), "claim_malformed"),
         ("/claims", json!({}), "claim_unmet"),
         ("/amr", json!({ "amr": ["pwd"] }), "authentication_method_missing"),
-        ("/not", json!({}), "excluded"),
+        ("/not", json!({}), "not_condition_matched"),
         ("/not-told", json!({}), "claim_missing"),
         ("/acr", json!({ "acr": "urn:okta:loa:1fa:any" }), "authentication_too_weak"),
         ("/age", json!({ "auth_time": NOW - 3600 }), "authentication_too_old"),
@@ -264,7 +264,7 @@ fn of_rules(reader: &mut Reader) {
         ("/flag", json!({ "flag": "true" }), "condition_not_boolean"),
         ("/many", json!({ "many": vec!["x"; 1000] }), "condition_too_costly"),
         ("/orgs/a;x", json!({}), "condition_path_ambiguous"),
-        ("/open", json!({}), "no_token_needed"),
+        ("/open", json!({}), "no_token_required"),
         ("/closed;x", json!({}), "path_ambiguous"),
         ("/a%2fb", json!({}), "path_escaped_slash"),
         ("/a\\b", json!({}), "path_backslash"),
@@ -287,7 +287,7 @@ fn of_rules(reader: &mut Reader) {
         record,
         json!({ "schema": 1, "decision": "deny", "reason": "scope_missing", "rule": "scopes", "provider": "okta",
         "issuer": ISSUER, "subject": "alice@acme.com", "client": "0oa1client", "jti": "AT.k8vHqQ0p", "scopes": ["a", "b"],
-        "scopes_asked": ["pay"], "acr": "phr", "source": "header", "proof": "verified" })
+        "required_scopes": ["pay"], "acr": "phr", "source": "header", "proof": "verified" })
     );
     for (fields, expected) in [
         (&[(":authority", "a..b")][..], "host_unusable"),
@@ -305,7 +305,7 @@ fn of_rules(reader: &mut Reader) {
     let trial = scene.request(&[(":path", "/trial"), ("authorization", &bearer)]).unwrap();
     assert_eq!((&trial["decision"], &trial["would_deny"]), (&json!("allow"), &json!("group_missing")));
     let preview = scene.request(&[(":path", "/preview")]).unwrap();
-    assert_eq!((&preview["reason"], &preview["would_deny"]), (&json!("no_token_needed"), &json!("condition_unmet")));
+    assert_eq!((&preview["reason"], &preview["would_deny"]), (&json!("no_token_required"), &json!("condition_unmet")));
     let condition = "request.host == 'acme.com' && request.headers['x-device'] == 'a'";
     let conditional =
         json!({ "providers": { "okta": inline() }, "default_rule": { "require": { "condition": condition } } });
@@ -327,11 +327,11 @@ fn of_waits(reader: &mut Reader) {
     let mut scene = Scene::with_room(&configuration, ParkingLimits { requests: 2, bytes: usize::MAX }, reader);
     let good = token(json!({}));
     assert_eq!(scene.bearer("/", &good), None);
-    assert_eq!(scene.reason("/", &good), "too_many_waiting");
+    assert_eq!(scene.reason("/", &good), "too_many_pending");
     scene.now = scene.now.plus(Duration::from_secs(60));
     let late = scene.engine.on_tick(scene.now, NO_JITTER);
     let record = scene.read_all(&late).remove(0);
-    assert_eq!((&record["reason"], &record["waited_ms"]), (&json!("wait_timed_out"), &json!(60_000)));
+    assert_eq!((&record["reason"], &record["waited_ms"]), (&json!("pending_timed_out"), &json!(60_000)));
     let failed = Err(TransportError::ConnectionFailed);
     scene.engine.on_fetched(late.fetches[0].id, failed, scene.now);
     assert_eq!(scene.reason("/", &good), "keys_unavailable");
@@ -354,8 +354,8 @@ fn of_what_issuers_say(reader: &mut Reader) {
     let failed = || Err(TransportError::TimedOut);
     let mut scene = Scene::new(&configuration, reader);
     for (presented, outcome, reason, proof) in [
-        ("opaque".to_owned(), answer(json!({})), "admitted", Some("introspected")),
-        (token(json!({})), answer(json!({})), "admitted", Some("remembered")),
+        ("opaque".to_owned(), answer(json!({})), "authorized", Some("introspected")),
+        (token(json!({})), answer(json!({})), "authorized", Some("cached")),
         ("gone".to_owned(), answer(json!({ "active": false })), "token_inactive", None),
         (token(json!({ "jti": "a" })), answer(json!({ "sub": "bob" })), "introspection_mismatch", None),
         ("who".to_owned(), failed(), "introspection_unavailable", None),
@@ -372,7 +372,7 @@ fn of_what_issuers_say(reader: &mut Reader) {
     let outbox = scene.engine.on_call_postponed(call.id, spent, scene.now);
     let mut records = scene.read_all(&outbox);
     records.extend(scene.bearer("/", "spent"));
-    assert!(records.iter().any(|record| record["reason"] == "introspection_budget_spent"), "{records:?}");
+    assert!(records.iter().any(|record| record["reason"] == "introspection_rate_limited"), "{records:?}");
     // Past its time, and the endpoint fails.
     scene.now = scene.now.plus(Duration::from_secs(35));
     assert_eq!(scene.bearer("/", "opaque"), None);
@@ -396,7 +396,7 @@ fn of_what_issuers_say(reader: &mut Reader) {
 
 /// Every reason's name, as it stands in the code.
 fn reasons_in_the_code() -> BTreeSet<String> {
-    let mut reasons: BTreeSet<String> = ["admitted", "no_token_needed"].map(str::to_owned).into();
+    let mut reasons: BTreeSet<String> = ["authorized", "no_token_required"].map(str::to_owned).into();
     for file in ["src/engine/deny_reason.rs", "src/policy/requirement/remedy.rs"] {
         let text = fs::read_to_string(root().join(file)).unwrap();
         reasons.extend(text.split("=> \"").skip(1).map(|rest| rest.split('"').next().unwrap().to_owned()));
@@ -590,7 +590,7 @@ fn of_a_flood_of_refusals_a_few_are_logged_and_all_are_counted() {
         records,
         [
             json!({ "schema": 1, "decision": "deny", "reason": "access_denied", "suppressed": 980 }),
-            json!({ "schema": 1, "decision": "allow", "reason": "admitted", "would_deny": "group_missing", "suppressed": 980 }),
+            json!({ "schema": 1, "decision": "allow", "reason": "authorized", "would_deny": "group_missing", "suppressed": 980 }),
         ]
     );
     assert_eq!(scene.engine.take_suppressed(), []);

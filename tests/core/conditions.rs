@@ -79,7 +79,7 @@ fn judged(condition: &str, claims: Value, more: &[(&str, &str)]) -> &'static str
 #[wasm_bindgen_test(unsupported = test)]
 fn a_condition_decides_by_request_claims_token_and_time() {
     let passes = |condition: &str, claims: Value, more: &[(&str, &str)]| {
-        assert_eq!(judged(condition, claims, more), "admitted", "{condition}");
+        assert_eq!(judged(condition, claims, more), "authorized", "{condition}");
     };
     let fails = |condition: &str, claims: Value, more: &[(&str, &str)]| {
         assert_eq!(judged(condition, claims, more), "condition_unmet", "{condition}");
@@ -154,13 +154,13 @@ fn conditions_stand_beside_and_within_other_demands() {
     let mut judge = |claims: Value, more: &[(&str, &str)]| {
         reason(&decide(&mut engine, &head("/orgs/acme", with(&json!({ "scp": ["read"] }), claims), more)))
     };
-    assert_eq!(judge(json!({ "groups": ["admins"] }), &[]), "admitted");
-    assert_eq!(judge(json!({ "tenant": "acme" }), &[]), "admitted");
+    assert_eq!(judge(json!({ "groups": ["admins"] }), &[]), "authorized");
+    assert_eq!(judge(json!({ "tenant": "acme" }), &[]), "authorized");
     assert_eq!(judge(json!({ "tenant": "other" }), &[]), "no_alternative_met");
-    assert_eq!(judge(json!({ "tenant": "acme" }), &[("x-debug", "1")]), "excluded");
+    assert_eq!(judge(json!({ "tenant": "acme" }), &[("x-debug", "1")]), "not_condition_matched");
     // A scope would help, so it is what the client is told; it would not where the condition stands in the way too.
     assert_eq!(judge(json!({ "tenant": "acme", "scp": ["write"] }), &[]), "scope_missing");
-    assert_eq!(judge(json!({ "tenant": "acme", "scp": ["write"] }), &[("x-debug", "1")]), "excluded");
+    assert_eq!(judge(json!({ "tenant": "acme", "scp": ["write"] }), &[("x-debug", "1")]), "not_condition_matched");
 }
 
 #[wasm_bindgen_test(unsupported = test)]
@@ -196,12 +196,12 @@ fn the_host_is_asked_only_what_the_rule_of_the_request_uses() {
             reason(&decided(engine.on_request_with(StreamId(1), &office, known(values), now)))
         };
         let tls: (Attribute, &[u8]) = (Attribute::TlsVersion, b"TLSv1.3");
-        assert_eq!(judge(&[(Attribute::SourceAddress, b"10.1.2.3:4567"), tls]), "admitted");
-        assert_eq!(judge(&[(Attribute::SourceAddress, b"[fd00::7]:4567"), tls]), "admitted");
+        assert_eq!(judge(&[(Attribute::SourceAddress, b"10.1.2.3:4567"), tls]), "authorized");
+        assert_eq!(judge(&[(Attribute::SourceAddress, b"[fd00::7]:4567"), tls]), "authorized");
         assert_eq!(judge(&[(Attribute::SourceAddress, b"192.0.2.1:4567"), tls]), "no_alternative_met");
         assert_eq!(
             judge(&[(Attribute::SourceAddress, b"10.1.2.3:4567"), (Attribute::TlsVersion, b"TLSv1.2")]),
-            "excluded"
+            "not_condition_matched"
         );
         // A host that does not know them lets nobody in.
         assert_eq!(judge(&[tls]), "no_alternative_met");
@@ -215,7 +215,7 @@ fn a_known_token_is_held_against_the_condition_of_each_request() {
     let mut engine = demanding("claims.tenant == path_segment(request.url_path, 2)");
     let claims = json!({ "tenant": "acme" });
     for _ in 0..2 {
-        assert_eq!(reason(&decide(&mut engine, &head("/orgs/acme", claims.clone(), &[]))), "admitted");
+        assert_eq!(reason(&decide(&mut engine, &head("/orgs/acme", claims.clone(), &[]))), "authorized");
         assert_eq!(reason(&decide(&mut engine, &head("/orgs/other", claims.clone(), &[]))), "condition_unmet");
     }
 }
@@ -233,7 +233,7 @@ fn the_path_of_a_condition_is_the_one_that_rules_are_matched_by() {
     for members in [&ruled, &alone] {
         for target in ["/orgs/acme", "/orgs/./acme/x?y", "/orgs/%61cme", "//orgs/acme", "/x/../orgs/acme"] {
             let is_ambiguous = target.starts_with("//") || target.contains("/.");
-            let expected = if is_ambiguous { "condition_path_ambiguous" } else { "admitted" };
+            let expected = if is_ambiguous { "condition_path_ambiguous" } else { "authorized" };
             assert_eq!(judge(members.clone(), target), expected, "{target}");
         }
         for target in ["/orgs/other", "/orgs/Acme"] {
@@ -245,7 +245,7 @@ fn the_path_of_a_condition_is_the_one_that_rules_are_matched_by() {
     assert_eq!(judge(alone, "/orgs/acme/..%2fother"), "condition_path_ambiguous");
     assert_eq!(judge(ruled, "/orgs/acme/..%2fother"), "path_escaped_slash");
     let other = json!({ "default_rule": { "require": { "condition": "claims.tenant == 'acme'" } } });
-    assert_eq!(judge(other, "/orgs/acme;x"), "admitted", "who does not ask for the path is not concerned");
+    assert_eq!(judge(other, "/orgs/acme;x"), "authorized", "who does not ask for the path is not concerned");
 }
 
 #[wasm_bindgen_test(unsupported = test)]
@@ -257,7 +257,7 @@ fn a_request_that_waits_is_judged_by_what_it_was_when_it_came() {
     let now = UnixTime::from_secs(NOW);
     let fetch = engine.on_tick(now, Jitter(0)).fetches.remove(0);
     let requests = [
-        ("d-7", "10.0.0.1:1", "admitted"),
+        ("d-7", "10.0.0.1:1", "authorized"),
         ("d-8", "10.0.0.1:1", "condition_unmet"),
         ("d-7", "192.0.2.1:1", "condition_unmet"),
     ];
@@ -312,7 +312,7 @@ fn a_rule_without_a_token_may_have_a_condition_on_the_request_alone() {
     };
     let good = head("/metrics", json!({}), &[]);
     for head in [&anonymous("/metrics", &[]), &good, &anonymous("/metrics", &[("authorization", "Bearer x.y.z")])] {
-        assert_eq!(reason(&from(head, b"10.0.0.1:1")), "no_token_needed");
+        assert_eq!(reason(&from(head, b"10.0.0.1:1")), "no_token_required");
         let refused = from(head, b"192.0.2.1:1");
         let Verdict::Deny(reply) = &refused.verdict else { panic!("allowed") };
         // No token would help: nobody is asked for one.
@@ -320,16 +320,16 @@ fn a_rule_without_a_token_may_have_a_condition_on_the_request_alone() {
         assert_eq!(reason(&refused), "condition_unmet");
     }
     let mut judge = |head: &RequestHead| reason(&decide(&mut engine, head));
-    assert_eq!(judge(&anonymous("/news", &[])), "no_token_needed");
-    assert_eq!(judge(&anonymous("/news", &[("x-robot", "1")])), "excluded");
-    assert_eq!(judge(&head("/news", json!({}), &[])), "admitted");
-    assert_eq!(judge(&head("/news", json!({}), &[("x-robot", "1")])), "excluded");
+    assert_eq!(judge(&anonymous("/news", &[])), "no_token_required");
+    assert_eq!(judge(&anonymous("/news", &[("x-robot", "1")])), "not_condition_matched");
+    assert_eq!(judge(&head("/news", json!({}), &[])), "authorized");
+    assert_eq!(judge(&head("/news", json!({}), &[("x-robot", "1")])), "not_condition_matched");
     assert_eq!(judge(&anonymous("/news", &[("authorization", "Bearer x.y.z")])), "token_encoding");
     let on_trial = decide(&mut engine, &anonymous("/trial", &[]));
     let audit: Value = serde_json::from_str(&on_trial.audit.to_json()).unwrap();
     assert_eq!(
         (&audit["decision"], &audit["reason"], &audit["would_deny"]),
-        (&json!("allow"), &json!("no_token_needed"), &json!("no_alternative_met"))
+        (&json!("allow"), &json!("no_token_required"), &json!("no_alternative_met"))
     );
     assert_eq!(on_trial.audit.would_deny(), Some("no_alternative_met"));
 }

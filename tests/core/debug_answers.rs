@@ -98,7 +98,7 @@ fn who_shows_the_secret_is_told_reason_rule_provider_and_claims() {
             of_rule("rule_audience_not_allowed", "claims", json!(["aud", "cid", "department", "amr"])),
         ),
         ("/any", Some(&*good), of_rule("scope_missing", "any", json!([["realm", "roles"], "scp"]))),
-        ("/not", Some(&*good), of_rule("excluded", "not", json!(["department"]))),
+        ("/not", Some(&*good), of_rule("not_condition_matched", "not", json!(["department"]))),
         ("/condition", Some(&*good), json!({ "reason": "condition_unmet", "rule": "condition", "provider": "okta" })),
         ("/closed", Some(&*good), json!({ "reason": "access_denied", "rule": "closed" })),
         ("/a%2fb", Some(&*good), json!({ "reason": "path_escaped_slash" })),

@@ -70,7 +70,7 @@ fn a_good_token_passes_with_its_identity_and_without_its_credential() {
             "x-granted-scopes=read:accounts write:accounts"
         ]
     );
-    assert_eq!(reason(&decision), "admitted");
+    assert_eq!(reason(&decision), "authorized");
 }
 
 #[wasm_bindgen_test(unsupported = test)]
@@ -224,7 +224,7 @@ fn two_credentials_are_a_malformed_request() {
         [&[("authorization", bearer.as_str()), ("authorization", bearer.as_str())][..], &[("authorization", &joined)]]
     {
         let decision = decide(&one_issuer(), fields);
-        assert_eq!(reason(&decision), "credential_repeated");
+        assert_eq!(reason(&decision), "multiple_credentials");
         assert_eq!(reply(&decision).status, 400);
         assert_eq!(
             reply(&decision).header(&HeaderName::WWW_AUTHENTICATE),
@@ -291,14 +291,14 @@ fn credentials_in_two_places_are_a_malformed_request_even_when_one_of_them_is_go
     for one in &places {
         for other in places.iter().chain(&bad).filter(|other| one.0 != other.0 || one.0 == "cookie") {
             let decision = decide_at(&many_sources(), &[(one.0, &one.1), (other.0, &other.1)]);
-            assert_eq!(reason(&decision), "credential_repeated", "{} {}", one.0, other.0);
+            assert_eq!(reason(&decision), "multiple_credentials", "{} {}", one.0, other.0);
             assert_eq!(reply(&decision).status, 400);
         }
     }
     for path in
         [format!("/?access_token={token}&access_token={token}"), format!("/?access_token={token}&access%5ftoken=x")]
     {
-        assert_eq!(reason(&decide_at(&many_sources(), &[(":path", &path)])), "credential_repeated");
+        assert_eq!(reason(&decide_at(&many_sources(), &[(":path", &path)])), "multiple_credentials");
     }
 }
 
@@ -393,7 +393,7 @@ fn a_request_that_waited_is_stripped_like_one_that_did_not() {
     let parked = arrive(1, format!("sid=1; access_token={token}; X=y"));
     assert!(matches!(parked, RequestOutcome::Pending), "{parked:?}");
     match arrive(2, format!("access_token={token}; big={}", "b".repeat(20_000))) {
-        RequestOutcome::Decision(decision) => assert_eq!(reason(&decision), "too_many_waiting"),
+        RequestOutcome::Decision(decision) => assert_eq!(reason(&decision), "too_many_pending"),
         RequestOutcome::Pending | RequestOutcome::LocalResponse(_) | RequestOutcome::NeedAttributes(_) => {
             panic!("there is no room for its cookies")
         }
@@ -428,7 +428,7 @@ fn a_token_is_good_before_exp_plus_the_skew_and_not_at_it() {
     };
     let end = UnixTime::from_secs(NOW + 60);
     assert_eq!(engine_at(end, NOW), "token_expired");
-    assert_eq!(engine_at(UnixTime::from_millis(end.as_millis() - 1), NOW), "admitted");
+    assert_eq!(engine_at(UnixTime::from_millis(end.as_millis() - 1), NOW), "authorized");
 }
 
 #[wasm_bindgen_test(unsupported = test)]
@@ -441,8 +441,8 @@ fn keys_of_one_issuer_never_verify_a_token_of_another() {
     };
     let verdict =
         |key: &SigningKey, issuer: &str| reason(&decide(&configuration, &[("authorization", &bearer(key, issuer))]));
-    assert_eq!(verdict(&a, ISSUER), "admitted");
-    assert_eq!(verdict(&b, "https://b.example"), "admitted");
+    assert_eq!(verdict(&a, ISSUER), "authorized");
+    assert_eq!(verdict(&b, "https://b.example"), "authorized");
     assert_eq!(verdict(&b, ISSUER), "signature_invalid");
     assert_eq!(verdict(&a, "https://b.example"), "signature_invalid");
 }
@@ -455,7 +455,7 @@ fn only_allowed_clients_pass_where_there_is_a_list() {
         let token = SigningKey::a("k1").token(&with(&payload(NOW), changes));
         reason(&decide(&configuration, &[("authorization", &format!("Bearer {token}"))]))
     };
-    assert_eq!(verdict(json!({})), "admitted");
+    assert_eq!(verdict(json!({})), "authorized");
     assert_eq!(verdict(json!({ "cid": "0oa2other" })), "client_unexpected");
     assert_eq!(verdict(json!({ "cid": null })), "client_unexpected");
 }
@@ -505,7 +505,7 @@ fn token_of_each_issuer_of_a_provider_is_accepted_and_its_issuer_is_named() {
         let expired = decide(issuer, "/", json!({ "exp": NOW - 3600 }));
         assert_eq!((reason(&expired), &line(&expired)["issuer"]), ("token_expired", &json!(issuer)));
         let on_rule = decide(issuer, "/t2", json!({}));
-        assert_eq!(reason(&on_rule) == "admitted", issuer.contains("/t2/"), "{issuer}");
+        assert_eq!(reason(&on_rule) == "authorized", issuer.contains("/t2/"), "{issuer}");
         assert_eq!(line(&on_rule)["issuer"], issuer, "a token that a rule rejects");
     }
     for issuer in [

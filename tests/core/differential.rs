@@ -587,7 +587,7 @@ fn keys() -> Vec<Value> {
     vec![Forge::RsaA.jwk("rsa"), Forge::P256.jwk("p256"), Forge::P384.jwk("p384"), Forge::Ed25519.jwk("ed25519")]
 }
 
-/// Our reason, `admitted` when the token passes.
+/// Our reason, `authorized` when the token passes.
 fn ours(cases: &[Case]) -> Vec<&'static str> {
     let configuration = json!({ "providers": { "a": { "issuer": ISSUER, "audiences": [AUDIENCE],
         "clock_skew": format!("{TOLERANCE}s"), "algorithms": SIGNERS.map(|(name, _, _)| name),
@@ -600,7 +600,7 @@ fn ours(cases: &[Case]) -> Vec<&'static str> {
         let RequestOutcome::Decision(decision) = engine.on_request(StreamId(1), &head, now) else {
             panic!("not decided")
         };
-        assert_eq!(matches!(decision.verdict, Verdict::Allow(_)), decision.audit.reason() == "admitted");
+        assert_eq!(matches!(decision.verdict, Verdict::Allow(_)), decision.audit.reason() == "authorized");
         decision.audit.reason()
     };
     cases.iter().map(|case| judge(&case.token)).collect()
@@ -660,7 +660,7 @@ fn three_implementations_agree_or_the_difference_is_explained() {
         let tally = tallies.entry(&case.kind).or_default();
         tally.cases += 1;
         let example = format!("we: {ours}; jose: {jose:?}; joserfc: {joserfc:?}");
-        match (*ours == "admitted", jose.is_none(), joserfc.is_none()) {
+        match (*ours == "authorized", jose.is_none(), joserfc.is_none()) {
             (true, true, true) => {
                 tally.accepted_by_all += 1;
                 accepted_by_all += 1;

@@ -125,7 +125,7 @@ fn an_identity_that_cannot_be_told_whole_is_refused_and_no_other_token_is_asked_
             let decision = gate.get(HOST, "/a", &long);
             assert_eq!((reason(&decision), refusal(&decision)), ("identity_too_long", (403, String::new())));
         }
-        assert_eq!(reason(&gate.get(HOST, "/a", &token(json!({})))), "admitted");
+        assert_eq!(reason(&gate.get(HOST, "/a", &token(json!({})))), "authorized");
     }
     let mut gate = Gate::new(json!({ "claim_to_headers": [], "forward_payload_header": "x-payload" }));
     let decision = gate.get(HOST, "/a", &long);
@@ -168,8 +168,8 @@ fn other_filters_are_told_of_every_decision_and_of_whom_only_when_that_was_prove
         ("/a", "x", vec![deny, "auth_reason=token_opaque"]),
         ("/a", &forged, vec![deny, "auth_reason=signature_invalid", okta]),
         ("/a", &expired, vec![deny, "auth_reason=token_expired", okta]),
-        ("/open", &good, vec![allow, "auth_rule=open", "auth_reason=no_token_needed"]),
-        ("/maybe", "", vec![allow, "auth_rule=maybe", "auth_reason=no_token_needed"]),
+        ("/open", &good, vec![allow, "auth_rule=open", "auth_reason=no_token_required"]),
+        ("/maybe", "", vec![allow, "auth_rule=maybe", "auth_reason=no_token_required"]),
         ("/maybe", &good, with_alice(&[allow, "auth_rule=maybe", "auth_reason=admitted", okta])),
         ("/closed", &good, vec![deny, "auth_rule=closed", "auth_reason=access_denied"]),
         ("/write", &good, with_alice(&[deny, "auth_rule=write", "auth_reason=scope_missing", okta])),
@@ -397,9 +397,9 @@ fn a_value_prefix_is_compared_byte_for_byte_and_rejected_elsewhere_in_the_value(
         "default_rule": { "access": "optional" } }));
     let token = token(json!({}));
     for (name, value, expected) in [
-        ("authorization", format!("Bearer {token}"), "admitted"),
-        ("x-t", format!("token={token}"), "admitted"),
-        ("authorization", String::from("Basic YTpi"), "no_token_needed"),
+        ("authorization", format!("Bearer {token}"), "authorized"),
+        ("x-t", format!("token={token}"), "authorized"),
+        ("authorization", String::from("Basic YTpi"), "no_token_required"),
         ("authorization", format!("bearer {token}"), "credential_malformed"),
         ("authorization", format!("xBearer {token}"), "credential_malformed"),
         ("authorization", format!("Basic YTpi Bearer {token}"), "credential_malformed"),
@@ -418,14 +418,14 @@ fn a_strict_path_spelling_rejects_a_path_whose_normal_form_matches_another_rule(
     let mut lenient = Gate::new(json!({ "rules": rules }));
     let mut strict = Gate::new(json!({ "rules": rules, "strict_path_spelling": true }));
     for (path, lenient_reason, strict_reason) in [
-        ("/keys:list", "no_token_needed", "no_token_needed"),
-        ("/keys%3Alist", "no_token_needed", "path_ambiguous"),
-        ("/%61", "no_token_needed", "path_ambiguous"),
+        ("/keys:list", "no_token_required", "no_token_required"),
+        ("/keys%3Alist", "no_token_required", "path_ambiguous"),
+        ("/%61", "no_token_required", "path_ambiguous"),
         ("/x/../a", "path_ambiguous", "path_ambiguous"),
-        ("/adm%69n", "no_token_needed", "path_ambiguous"),
-        ("/a/%3A", "no_token_needed", "no_token_needed"),
+        ("/adm%69n", "no_token_required", "path_ambiguous"),
+        ("/a/%3A", "no_token_required", "no_token_required"),
         ("/b%3A", "token_missing", "token_missing"),
-        ("/keys%3Alist?x=/a", "no_token_needed", "path_ambiguous"),
+        ("/keys%3Alist?x=/a", "no_token_required", "path_ambiguous"),
     ] {
         assert_eq!(reason(&lenient.get(HOST, path, "")), lenient_reason, "{path}");
         assert_eq!(reason(&strict.get(HOST, path, "")), strict_reason, "{path}");

@@ -200,7 +200,7 @@ fn a_request_that_waits_while_the_clock_is_set_back_gets_the_answer_that_was_ask
     // One that comes now has to be asked about again.
     let (second, _) = scene.request("opaque");
     scene.answer(&call, active(json!({ "iat": null, "exp": null })));
-    assert_eq!((scene.reason_of(stream), scene.reason_of(second)), (Some("admitted"), None));
+    assert_eq!((scene.reason_of(stream), scene.reason_of(second)), (Some("authorized"), None));
     // And nobody waits until the clock has caught up.
     let call = scene.tick_begins_a_call();
     scene.now = UnixTime::from_secs(START - 7200);
@@ -215,7 +215,7 @@ fn a_request_that_waits_while_the_clock_is_set_back_gets_the_answer_that_was_ask
 #[wasm_bindgen_test(unsupported = test)]
 fn an_active_opaque_token_passes_with_its_identity_and_serves_for_cache_ttl() {
     let mut scene = Scene::new();
-    assert_eq!(scene.ask_and_answer("/", "opaque", active(json!({}))), "admitted");
+    assert_eq!(scene.ask_and_answer("/", "opaque", active(json!({}))), "authorized");
     let shown = format!("{:?}", edits_of(scene.last()).iter().collect::<Vec<_>>());
     for (header, value) in
         [("x-user-id", "alice@acme.com"), ("x-client-id", "0oa1client"), ("x-granted-scopes", "read:accounts")]
@@ -223,12 +223,12 @@ fn an_active_opaque_token_passes_with_its_identity_and_serves_for_cache_ttl() {
         assert!(shown.contains(header) && shown.contains(value), "{shown}");
     }
     let line = scene.last_line();
-    let wanted = ["admitted", "okta", "alice@acme.com", "0oa1client", "AT.k8vHqQ0p", "fresh"];
+    let wanted = ["authorized", "okta", "alice@acme.com", "0oa1client", "AT.k8vHqQ0p", "fresh"];
     let names = ["reason", "provider", "subject", "client", "jti", "introspection"];
     assert_eq!(names.map(|name| line[name].as_str().unwrap()), wanted);
     assert!(!line.to_string().contains("opaque"), "{line}");
     scene.pass(29_999);
-    assert_eq!(scene.request("opaque").1, Some("admitted"));
+    assert_eq!(scene.request("opaque").1, Some("authorized"));
     scene.pass(1);
     assert_eq!(scene.request("opaque").1, None, "it is asked about again");
     assert_eq!(scene.tick().len(), 1);
@@ -260,7 +260,7 @@ fn opaque_tokens_are_refused_for_what_the_answer_says() {
         ("/", active(json!({ "cnf": { "jkt": "x" } })), "sender_constrained", 401),
         ("/", active(json!({ "token_type": "refresh_token" })), "not_an_access_token", 401),
         ("/orders", active(json!({})), "scope_missing", 403),
-        ("/orders", active(json!({ "scope": "orders:write" })), "admitted", 200),
+        ("/orders", active(json!({ "scope": "orders:write" })), "authorized", 200),
         ("/open", inactive(), "token_inactive", 401),
     ] {
         let mut scene = Scene::new();
@@ -269,7 +269,7 @@ fn opaque_tokens_are_refused_for_what_the_answer_says() {
         let line = scene.last_line();
         let is_identity_told = line.get("subject").is_some();
         assert_eq!(is_identity_told, status != 401, "{line}");
-        assert_eq!(scene.request_for(path, "opaque").1, Some(reason), "remembered");
+        assert_eq!(scene.request_for(path, "opaque").1, Some(reason), "from the cache");
     }
 }
 
@@ -288,10 +288,10 @@ fn without_anybody_to_ask_an_opaque_token_is_refused_at_once() {
 #[wasm_bindgen_test(unsupported = test)]
 fn a_jwt_is_asked_about_where_its_rule_says_so_and_nowhere_else() {
     let mut scene = Scene::new();
-    assert_eq!(scene.request(&jwt()).1, Some("admitted"));
+    assert_eq!(scene.request(&jwt()).1, Some("authorized"));
     assert_eq!(scene.last_line().get("introspection"), None);
     // It is remembered, and waits all the same.
-    assert_eq!(scene.ask_and_answer("/asked", &jwt(), active(json!({}))), "admitted");
+    assert_eq!(scene.ask_and_answer("/asked", &jwt(), active(json!({}))), "authorized");
     assert_eq!(scene.last_line()["introspection"], "fresh");
     // What it grants is what it says itself.
     assert!(
@@ -300,7 +300,7 @@ fn a_jwt_is_asked_about_where_its_rule_says_so_and_nowhere_else() {
     scene.pass(30_000);
     assert_eq!(scene.ask_and_answer("/asked", &jwt(), inactive()), "token_inactive", "revoked");
     assert_eq!(scene.last_reply(), (401, None));
-    assert_eq!(scene.request(&jwt()).1, Some("admitted"), "where nobody asks");
+    assert_eq!(scene.request(&jwt()).1, Some("authorized"), "where nobody asks");
 }
 
 #[wasm_bindgen_test(unsupported = test)]
@@ -309,7 +309,7 @@ fn a_jwt_that_is_new_is_proved_first_and_then_asked_about() {
         let mut document = configuration(json!({}));
         document["cache"] = cache;
         let mut scene = Scene::of(&document, ParkingLimits::default());
-        assert_eq!(scene.ask_and_answer("/asked", &jwt(), active(json!({}))), "admitted");
+        assert_eq!(scene.ask_and_answer("/asked", &jwt(), active(json!({}))), "authorized");
         for (answer, reason) in [
             (json!({ "sub": "bob@acme.com" }), "introspection_mismatch"),
             (json!({ "jti": "AT.other" }), "introspection_mismatch"),
@@ -361,9 +361,9 @@ fn tokens_that_only_their_issuer_can_judge_are_asked_about_whatever_they_look_li
     scene.pass(10_000);
     assert_eq!(scene.ask_and_answer("/", &jwt, active(json!({ "aud": org }))), "issuer_unknown");
     scene.pass(10_000);
-    assert_eq!(scene.ask_and_answer("/", &jwt, answer()), "admitted");
-    assert_eq!(scene.request(&jwt).1, Some("admitted"));
-    assert_eq!(scene.ask_and_answer("/", "opaque", answer()), "admitted");
+    assert_eq!(scene.ask_and_answer("/", &jwt, answer()), "authorized");
+    assert_eq!(scene.request(&jwt).1, Some("authorized"));
+    assert_eq!(scene.ask_and_answer("/", "opaque", answer()), "authorized");
     // What says itself that it will not do costs no call.
     for (changes, reason) in [
         (json!({ "exp": START - 3600 }), "token_expired"),
@@ -405,13 +405,13 @@ fn provider_that_the_audience_selects_is_asked_and_its_audiences_count() {
     let (of_a, of_b, of_both) = (json!("api://a"), json!("api://b"), json!(["api://a", "api://b"]));
     assert_eq!(ask(&jwt(of_a.clone()), of_b.clone()), (a.clone(), "audience_unexpected"));
     assert_eq!(ask(&jwt(of_b.clone()), of_a.clone()), (b.clone(), "audience_unexpected"));
-    assert_eq!(ask(&jwt(of_a.clone()), of_a.clone()), (a.clone(), "admitted"));
-    assert_eq!(ask(&jwt(of_b.clone()), of_b.clone()), (b, "admitted"));
+    assert_eq!(ask(&jwt(of_a.clone()), of_a.clone()), (a.clone(), "authorized"));
+    assert_eq!(ask(&jwt(of_b.clone()), of_b.clone()), (b, "authorized"));
     assert_eq!(ask(&jwt(of_both.clone()), of_both.clone()), (None, "audience_ambiguous"));
     assert_eq!(ask(&jwt(json!("api://c")), of_a.clone()), (None, "audience_unexpected"));
     assert_eq!(ask("opaque-1", of_b), (a.clone(), "audience_unexpected"));
-    assert_eq!(ask("opaque-2", of_a), (a.clone(), "admitted"));
-    assert_eq!(ask("opaque-3", of_both), (a, "admitted"), "the operator chose the provider, not the token");
+    assert_eq!(ask("opaque-2", of_a), (a.clone(), "authorized"));
+    assert_eq!(ask("opaque-3", of_both), (a, "authorized"), "the operator chose the provider, not the token");
 }
 
 /// A rule has the provider of a JWT asked, with its own settings.
@@ -456,7 +456,7 @@ fn two_thousand_requests_with_one_cold_token_are_one_call_and_released_in_batche
             ticks += 1;
         }
         assert_eq!(ticks, (2000 - 1) / BATCH);
-        let admitted = scene.decided.iter().filter(|(_, decision)| decision.audit.reason() == "admitted").count();
+        let admitted = scene.decided.iter().filter(|(_, decision)| decision.audit.reason() == "authorized").count();
         assert_eq!((admitted, scene.decided.len()), (2000, 2000));
     }
 }
@@ -471,7 +471,7 @@ fn an_answer_releases_those_who_wait_for_it_and_nobody_else() {
     assert_eq!(calls.len(), 2);
     scene.engine.on_stream_closed(gone);
     scene.answer(&calls[0], active(json!({})));
-    assert_eq!([first, second, gone].map(|stream| scene.reason_of(stream)), [Some("admitted"), None, None]);
+    assert_eq!([first, second, gone].map(|stream| scene.reason_of(stream)), [Some("authorized"), None, None]);
     scene.answer(&calls[1], inactive());
     assert_eq!(scene.reason_of(second), Some("token_inactive"));
     assert_eq!(scene.engine.parked(), 0);
@@ -525,32 +525,32 @@ fn a_call_that_never_ends_keeps_nobody_for_longer_than_his_patience() {
         scene.pass(1);
     }
     assert_eq!(scene.decision_of(last).map(|decision| decision.audit.verdict()), Some("deny"));
-    assert!(["wait_timed_out", "introspection_unavailable"].contains(&scene.reason_of(last).unwrap()));
+    assert!(["pending_timed_out", "introspection_unavailable"].contains(&scene.reason_of(last).unwrap()));
 }
 
 #[wasm_bindgen_test(unsupported = test)]
 fn a_spent_budget_is_a_503_with_retry_after_and_costs_known_tokens_nothing() {
     let mut scene = Scene::with(json!({ "requests_per_minute": 2 }));
-    assert_eq!(scene.ask_and_answer("/", "first", active(json!({}))), "admitted");
-    assert_eq!(scene.request("second").1, Some("introspection_budget_spent"), "unknown ones have their half");
+    assert_eq!(scene.ask_and_answer("/", "first", active(json!({}))), "authorized");
+    assert_eq!(scene.request("second").1, Some("introspection_rate_limited"), "unknown ones have their half");
     let (status, retry_after) = scene.last_reply();
     assert_eq!(status, 503);
     assert!((50..=60).contains(&retry_after.unwrap().parse::<u32>().unwrap()));
-    assert_eq!(scene.request("first").1, Some("admitted"));
+    assert_eq!(scene.request("first").1, Some("authorized"));
     assert_eq!(scene.tick().len(), 0);
     scene.pass(30_000);
-    assert_eq!(scene.ask_and_answer("/", "first", active(json!({}))), "admitted", "and the known ones theirs");
+    assert_eq!(scene.ask_and_answer("/", "first", active(json!({}))), "authorized", "and the known ones theirs");
 }
 
 #[wasm_bindgen_test(unsupported = test)]
 fn a_stale_answer_serves_only_where_the_operator_says_so_and_is_marked() {
     for (settings, reason, marked) in [
         (json!({}), "introspection_unavailable", None),
-        (json!({ "stale_if_error": "60s" }), "admitted", Some("stale")),
+        (json!({ "stale_if_error": "60s" }), "authorized", Some("stale")),
     ] {
         for (path, token) in [("/", "opaque".to_owned()), ("/asked", jwt())] {
             let mut scene = Scene::with(settings.clone());
-            assert_eq!(scene.ask_and_answer(path, &token, active(json!({}))), "admitted");
+            assert_eq!(scene.ask_and_answer(path, &token, active(json!({}))), "authorized");
             scene.pass(30_000);
             assert_eq!(scene.ask_and_answer(path, &token, response(500, "")), reason);
             assert_eq!(scene.last_line()["introspection"].as_str(), marked);
@@ -565,17 +565,17 @@ fn a_stale_answer_serves_only_where_the_operator_says_so_and_is_marked() {
 fn tokens_of_which_nothing_is_known_take_half_of_the_room_at_most() {
     let room = ParkingLimits { requests: 8, bytes: 1024 * 1024 };
     let mut scene = Scene::of(&configuration(json!({})), room);
-    assert_eq!(scene.ask_and_answer("/", "known", active(json!({}))), "admitted");
+    assert_eq!(scene.ask_and_answer("/", "known", active(json!({}))), "authorized");
     scene.pass(30_000);
     for token in 0..4 {
         assert_eq!(scene.request(&format!("random{token}")).1, None);
     }
-    assert_eq!(scene.request("random4").1, Some("too_many_waiting"));
+    assert_eq!(scene.request("random4").1, Some("too_many_pending"));
     assert_eq!(scene.last_reply().0, 503);
     for (path, token) in [("/", "known".to_owned()), ("/asked", jwt()), ("/", "known".to_owned()), ("/asked", jwt())] {
         assert_eq!(scene.request_for(path, &token).1, None);
     }
-    assert_eq!(scene.request("known").1, Some("too_many_waiting"));
+    assert_eq!(scene.request("known").1, Some("too_many_pending"));
     // Who leaves makes room for another of the same standing.
     scene.engine.on_stream_closed(StreamId(2));
     assert_eq!(scene.request("random5").1, None);
@@ -586,7 +586,7 @@ fn a_token_that_fails_by_its_answer_is_never_in_the_memory_of_verified_ones() {
     // The answer is all there is: once it is over the token is nothing.
     let mut scene = Scene::with(json!({ "cache_ttl": "0s", "inactive_cache_ttl": "0s" }));
     for _ in 0..3 {
-        assert_eq!(scene.ask_and_answer("/", "opaque", active(json!({}))), "admitted");
+        assert_eq!(scene.ask_and_answer("/", "opaque", active(json!({}))), "authorized");
         scene.pass(1);
     }
     assert_eq!(scene.ask_and_answer("/", "opaque", inactive()), "token_inactive");
@@ -613,7 +613,7 @@ fn a_queued_call_is_dropped_when_the_last_request_that_waits_for_it_closes() {
     let (stream, _) = scene.request_for("/asked", &jwt());
     scene.engine.on_stream_closed(stream);
     assert_eq!(scene.tick().len(), 0);
-    assert_eq!(scene.ask_and_answer("/", "honest", active(json!({}))), "admitted");
+    assert_eq!(scene.ask_and_answer("/", "honest", active(json!({}))), "authorized");
     let figures = scene.engine.figures(scene.now).providers[0].introspection.unwrap();
     assert_eq!((figures.asked, scene.engine.parked()), (0, 0));
 }
@@ -626,9 +626,9 @@ fn a_request_that_may_not_wait_causes_no_call() {
         assert_eq!(scene.request(&format!("random{token}")).1, None);
     }
     for token in 4..8 {
-        assert_eq!(scene.request(&format!("random{token}")).1, Some("too_many_waiting"));
+        assert_eq!(scene.request(&format!("random{token}")).1, Some("too_many_pending"));
     }
-    assert_eq!(scene.request("random0").1, Some("too_many_waiting"), "and nobody else's call is dropped");
+    assert_eq!(scene.request("random0").1, Some("too_many_pending"), "and nobody else's call is dropped");
     assert_eq!(scene.tick().len(), 4);
 }
 
@@ -686,15 +686,15 @@ fn the_host_is_asked_for_the_address_when_a_call_for_an_unknown_token_is_to_be_m
     let mut scene = Addressed::new(json!({ "requests_per_minute": 20 }));
     let address = Attribute::SourceAddress;
     let name = Attribute::RequestedServerName;
-    assert_eq!(scene.request("/", &jwt(), "192.0.2.1:80"), (Some("admitted"), vec![]));
+    assert_eq!(scene.request("/", &jwt(), "192.0.2.1:80"), (Some("authorized"), vec![]));
     assert_eq!(scene.request("/asked", &jwt(), "192.0.2.1:80"), (None, vec![]), "its client is in the token");
     assert_eq!(scene.request("/", "opaque", "192.0.2.1:80"), (None, vec![address]));
     assert_eq!(scene.request("/named", "another", "192.0.2.1:80"), (None, vec![name, address]));
     for call in scene.0.tick() {
         scene.0.answer(&call, active(json!({})));
     }
-    assert_eq!(scene.request("/", "opaque", "192.0.2.1:80"), (Some("admitted"), vec![]), "cached");
-    assert_eq!(scene.request("/named", "another", "192.0.2.1:80"), (Some("admitted"), vec![name]));
+    assert_eq!(scene.request("/", "opaque", "192.0.2.1:80"), (Some("authorized"), vec![]), "cached");
+    assert_eq!(scene.request("/named", "another", "192.0.2.1:80"), (Some("authorized"), vec![name]));
 }
 
 #[wasm_bindgen_test(unsupported = test)]
@@ -704,7 +704,7 @@ fn an_address_over_its_share_is_a_503_and_another_one_has_its_calls() {
         let mut calls = 0;
         for number in 0..100 {
             let (reason, _) = scene.request("/", &format!("random{number}-{of}"), address);
-            assert!(reason.is_none_or(|reason| reason == "introspection_budget_spent"), "{reason:?}");
+            assert!(reason.is_none_or(|reason| reason == "introspection_rate_limited"), "{reason:?}");
             for call in scene.0.tick() {
                 calls += 1;
                 scene.0.answer(&call, inactive());
@@ -730,7 +730,7 @@ fn the_token_cache_counts_what_it_can_hold() {
         scene.request(token);
     }
     scene.tick();
-    assert_eq!(scene.ask_and_answer("/", "another", active(json!({}))), "admitted");
+    assert_eq!(scene.ask_and_answer("/", "another", active(json!({}))), "authorized");
     scene.request("another");
     let counted = |scene: &Scene| {
         let figures = scene.engine.figures(scene.now).token_cache;
@@ -746,8 +746,8 @@ fn the_token_cache_counts_what_it_can_hold() {
 fn a_limit_that_another_worker_met_is_the_endpoints_failure_and_no_spent_budget() {
     for (why, reason) in [
         (Deferral::LimitReached(LimitReached::Blocked(Duration::from_secs(20))), "introspection_unavailable"),
-        (Deferral::LimitReached(LimitReached::Exhausted(Duration::from_secs(20))), "introspection_budget_spent"),
-        (Deferral::LimitReached(LimitReached::ShareExhausted(Duration::from_secs(20))), "introspection_budget_spent"),
+        (Deferral::LimitReached(LimitReached::Exhausted(Duration::from_secs(20))), "introspection_rate_limited"),
+        (Deferral::LimitReached(LimitReached::ShareExhausted(Duration::from_secs(20))), "introspection_rate_limited"),
     ] {
         let mut scene = Scene::new();
         let (stream, _) = scene.request("opaque");
@@ -807,8 +807,8 @@ fn who_is_on_the_list_is_refused_at_once_remembered_or_not() {
     scene.pass(1_000);
     scene.list(200, &json!({ "revoked": [] }));
     assert!(scene.is_ready());
-    assert_eq!(scene.request(&jwt()).1, Some("admitted"));
-    assert_eq!(scene.ask_and_answer("/", "opaque", active(json!({}))), "admitted");
+    assert_eq!(scene.request(&jwt()).1, Some("authorized"));
+    assert_eq!(scene.ask_and_answer("/", "opaque", active(json!({}))), "authorized");
     scene.pass(10_000);
     scene.list(200, &json!({ "revoked": [{ "sub": "alice@acme.com" }] }));
     for (path, token) in [("/", jwt()), ("/", "opaque".to_owned()), ("/asked", jwt()), ("/open", jwt())] {
@@ -824,7 +824,7 @@ fn who_is_on_the_list_is_refused_at_once_remembered_or_not() {
     }
     scene.pass(60_000);
     scene.list(200, &json!({ "revoked": [{ "jti": "AT.other" }] }));
-    assert_eq!(scene.request(&jwt()).1, Some("admitted"));
+    assert_eq!(scene.request(&jwt()).1, Some("authorized"));
 }
 
 #[wasm_bindgen_test(unsupported = test)]
@@ -850,11 +850,11 @@ fn requests_that_come_before_the_first_list_wait_for_it_and_are_decided_by_it() 
     let outbox = scene.engine.on_polled(poll.number, outcome, scene.now, NO_JITTER);
     scene.take(outbox);
     let reasons = [bad, good, opaque, later].map(|stream| scene.reason_of(stream));
-    assert_eq!(reasons, [Some("token_revoked"), Some("admitted"), Some("admitted"), Some("admitted")]);
+    assert_eq!(reasons, [Some("token_revoked"), Some("authorized"), Some("authorized"), Some("authorized")]);
     assert_eq!(scene.reason_of(asked), None, "now its issuer is asked");
     let about_jwt = scene.tick_begins_a_call();
     scene.answer(&about_jwt, active(json!({})));
-    assert_eq!(scene.reason_of(asked), Some("admitted"));
+    assert_eq!(scene.reason_of(asked), Some("authorized"));
 }
 
 #[wasm_bindgen_test(unsupported = test)]
@@ -870,7 +870,7 @@ fn a_request_that_waits_for_the_first_list_is_decided_by_the_one_that_other_work
     let waiting = [revoked, jwt()].map(|token| scene.request(&token).0);
     let outbox = scene.engine.on_list_shared(news.state, &news.document.unwrap(), scene.now);
     scene.take(outbox);
-    assert_eq!(waiting.map(|stream| scene.reason_of(stream)), [Some("token_revoked"), Some("admitted")]);
+    assert_eq!(waiting.map(|stream| scene.reason_of(stream)), [Some("token_revoked"), Some("authorized")]);
     assert!(!scene.engine.lacks_list() && scene.is_ready());
 }
 
@@ -886,10 +886,10 @@ fn issuer_of_an_opaque_token_is_the_one_in_the_introspection_response() {
     let mut scene = Scene::of(&with_two_issuers(), ParkingLimits::default());
     scene.list(200, &json!({ "revoked": [] }));
     for (token, issuer) in [("o1", ISSUER), ("o2", "https://login.acme.com/oauth2/default")] {
-        assert_eq!(scene.ask_and_answer("/", token, active(json!({ "iss": issuer }))), "admitted");
+        assert_eq!(scene.ask_and_answer("/", token, active(json!({ "iss": issuer }))), "authorized");
         assert_eq!(scene.last_line()["issuer"], issuer);
     }
-    assert_eq!(scene.ask_and_answer("/", "o3", active(json!({ "iss": null }))), "admitted");
+    assert_eq!(scene.ask_and_answer("/", "o3", active(json!({ "iss": null }))), "authorized");
     assert_eq!(scene.last_line().get("issuer"), None, "it may be each of the two");
     assert_eq!(scene.last_line()["provider"], "okta");
     let other = active(json!({ "iss": "https://login.acme.com/oauth2/other" }));
@@ -905,14 +905,14 @@ fn entry_of_the_revocation_list_is_for_the_issuer_that_the_token_names() {
     let jwt_of = |issuer: &str| SigningKey::a("k1").token(&with(&payload(START), json!({ "iss": issuer })));
     scene.list(200, &json!({ "revoked": [] }));
     for (token, issuer) in [("o1", json!(ISSUER)), ("o2", json!(second)), ("o3", Value::Null)] {
-        assert_eq!(scene.ask_and_answer("/", token, active(json!({ "iss": issuer }))), "admitted");
+        assert_eq!(scene.ask_and_answer("/", token, active(json!({ "iss": issuer }))), "authorized");
     }
     scene.pass(10_000);
     scene.list(200, &json!({ "revoked": [{ "sub": "alice@acme.com", "iss": second }] }));
     for (token, expected) in [
-        (jwt_of(ISSUER), "admitted"),
+        (jwt_of(ISSUER), "authorized"),
         (jwt_of(second), "token_revoked"),
-        ("o1".to_owned(), "admitted"),
+        ("o1".to_owned(), "authorized"),
         ("o2".to_owned(), "token_revoked"),
         ("o3".to_owned(), "token_revoked"),
     ] {

@@ -200,7 +200,7 @@ impl<'a> Model<'a> {
         let token = &self.tokens[token];
         let mut named = published.iter().filter(|(kid, _)| *kid == token.kid).peekable();
         named.peek()?;
-        Some(if named.any(|(_, pair)| *pair == token.pair) { "admitted" } else { "signature_invalid" })
+        Some(if named.any(|(_, pair)| *pair == token.pair) { "authorized" } else { "signature_invalid" })
     }
 
     fn is_in_use(&self) -> bool {
@@ -255,7 +255,7 @@ impl<'a> Model<'a> {
     /// A decision must be what the model says at this moment.
     fn judge(&mut self, token: usize, came: Moment, deadline: Option<UnixTime>, decision: &Decision) {
         let reason = decision.audit.reason();
-        assert_eq!(matches!(decision.verdict, Verdict::Allow(_)), reason == "admitted");
+        assert_eq!(matches!(decision.verdict, Verdict::Allow(_)), reason == "authorized");
         match self.verdict(token) {
             Some(expected) => {
                 assert_eq!(reason, expected, "a key of that id is held");
@@ -276,8 +276,8 @@ impl<'a> Model<'a> {
                     }
                 }
                 "keys_unavailable" => {}
-                "too_many_waiting" => assert!(deadline.is_none() && self.waiting.len() == ROOM),
-                "wait_timed_out" => assert!(deadline.is_some_and(|deadline| self.is_over(deadline))),
+                "too_many_pending" => assert!(deadline.is_none() && self.waiting.len() == ROOM),
+                "pending_timed_out" => assert!(deadline.is_some_and(|deadline| self.is_over(deadline))),
                 other => panic!("{other} without a key"),
             },
         }
@@ -507,7 +507,7 @@ impl<'a> Model<'a> {
         for _ in 0..seconds * 2 {
             self.tick();
             self.answer_with(true, vec![("k4", Pair::A)]);
-            if self.request_with(new) == Some("admitted") {
+            if self.request_with(new) == Some("authorized") {
                 return self.count("recovered");
             }
             self.now = self.now.plus(Duration::from_millis(500));
@@ -541,7 +541,7 @@ impl<'a> Model<'a> {
         assert!(self.in_flight.is_some(), "no fetch");
         self.answer_with(true, vec![("k4", Pair::B)]);
         assert!(self.waiting.is_empty(), "that fetch brought the key");
-        assert_eq!(self.request_with(new), Some("admitted"));
+        assert_eq!(self.request_with(new), Some("authorized"));
         assert_eq!(self.request_with(old), Some("signature_invalid"), "the old key verifies nothing any more");
         self.count("replaced");
     }
@@ -584,12 +584,12 @@ fn in_any_order_of_events_the_keys_are_what_a_naive_model_says() {
     println!("{counts:?}");
     // Each of these happened often enough to mean something.
     for what in [
-        "admitted",
+        "authorized",
         "signature_invalid",
         "key_unknown",
         "keys_unavailable",
-        "too_many_waiting",
-        "wait_timed_out",
+        "too_many_pending",
+        "pending_timed_out",
         "parked",
         "fetch",
         "fetch for an unknown id",

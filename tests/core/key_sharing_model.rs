@@ -168,7 +168,7 @@ impl Process {
     fn take(&mut self, at: usize, outbox: Outbox) {
         for (stream, decision) in outbox.decided {
             let kind = self.workers[at].streams.remove(&stream).expect("a stream that waits");
-            self.replaced += usize::from(kind == Kind::Replacing && decision.audit.reason() == "admitted");
+            self.replaced += usize::from(kind == Kind::Replacing && decision.audit.reason() == "authorized");
             self.judge(at, kind, decision.audit.reason());
         }
         if let Some((_, outcome)) = outbox.share {
@@ -208,7 +208,7 @@ impl Process {
 
     fn judge(&mut self, at: usize, kind: Kind, reason: &str) {
         match (kind, reason) {
-            (Kind::Genuine | Kind::Replacing, "admitted") => {
+            (Kind::Genuine | Kind::Replacing, "authorized") => {
                 let which = usize::from(kind == Kind::Replacing);
                 self.admitted_in[which].insert(at);
                 if self.admitted_in[which].len() == WORKERS && self.works_after[which].is_none() {
@@ -219,7 +219,7 @@ impl Process {
             (Kind::Forged | Kind::Replacing, _) if self.is_held => panic!("{reason} for a failed signature"),
             (Kind::Genuine, "key_unknown") => panic!("a good token is called bad"),
             (_, "key_unknown") => self.unknown += 1,
-            (_, "keys_unavailable" | "wait_timed_out" | "too_many_waiting") => {}
+            (_, "keys_unavailable" | "pending_timed_out" | "too_many_pending") => {}
             (_, other) => panic!("{other}"),
         }
     }

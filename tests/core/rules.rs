@@ -132,14 +132,14 @@ fn each_access_kind_makes_of_each_credential_what_it_says() {
     let (good, expired) = (token(json!({})), token(json!({ "exp": NOW - 3600 })));
     let bad = SigningKey::b("k1").token(&payload(NOW));
     let credentials = [vec![], vec![&good], vec![&bad], vec![&expired], vec![&good, &good], vec![&good, &bad]];
-    const PASSES: (u16, &str) = (200, "no_token_needed");
+    const PASSES: (u16, &str) = (200, "no_token_required");
     const DENIED: (u16, &str) = (403, "access_denied");
     let judged = [
-        (200, "admitted"),
+        (200, "authorized"),
         (401, "signature_invalid"),
         (401, "token_expired"),
-        (400, "credential_repeated"),
-        (400, "credential_repeated"),
+        (400, "multiple_credentials"),
+        (400, "multiple_credentials"),
     ];
     let beside = |first: (u16, &'static str)| [&[first][..], &judged].concat();
     let kinds = [
@@ -163,7 +163,7 @@ fn each_access_kind_makes_of_each_credential_what_it_says() {
                 let decision = gate.decide(&fields);
                 assert_eq!((status(&decision), reason(&decision)), *expected, "{access} {document}");
                 let identified = status(&decision) == 200 && edits(&decision).iter().any(|edit| edit.contains('='));
-                assert_eq!(identified, reason(&decision) == "admitted", "an identity is that of a judged token");
+                assert_eq!(identified, reason(&decision) == "authorized", "an identity is that of a judged token");
             }
         }
     }
@@ -203,7 +203,7 @@ fn who_passes_without_a_token_brings_no_identity_and_no_credential_to_the_backen
         ("authorization", &bearer),
     ];
     let decision = gate.decide(&[&fields[..], &spoofed].concat());
-    assert_eq!((reason(&decision), edits(&decision)), ("no_token_needed", gone.map(str::to_owned).to_vec()));
+    assert_eq!((reason(&decision), edits(&decision)), ("no_token_required", gone.map(str::to_owned).to_vec()));
     assert_eq!(gate.checked.get(), 0, "nobody looks at a token that does not matter");
     // Nothing of a preflight reaches the backend as a checked credential, also where checked ones do.
     let mut forwarding = Gate::new(&configured(json!({
@@ -248,7 +248,7 @@ fn with_an_optional_token_a_bad_one_is_worse_than_none() {
     }
     // Another scheme is no credential of ours, as without rules.
     let basic = gate.decide(&[(":method", "GET"), (":path", "/shop"), ("authorization", "Basic YTpi")]);
-    assert_eq!((reason(&basic), edits(&basic)), ("no_token_needed", vec!["-authorization".to_owned()]));
+    assert_eq!((reason(&basic), edits(&basic)), ("no_token_required", vec!["-authorization".to_owned()]));
 }
 
 #[wasm_bindgen_test(unsupported = test)]
@@ -317,14 +317,14 @@ fn a_preflight_is_one_only_with_all_that_a_browser_sends() {
             let mut gate = Gate::new(&configured(document));
             for (method, fields, is_one) in rows {
                 let decision = gate.decide(&[&[(":method", method), (":path", "/a")], fields].concat());
-                let expected = if is_one && bypass { "no_token_needed" } else { "token_missing" };
+                let expected = if is_one && bypass { "no_token_required" } else { "token_missing" };
                 assert_eq!(reason(&decision), expected, "{method} {fields:?}");
             }
         }
     }
     let mut gate = Gate::new(&configured(json!({ "bypass_cors_preflight": true })));
     for (path, expected) in [
-        ("/a?x=1", "no_token_needed"),
+        ("/a?x=1", "no_token_required"),
         ("/a?_method=DELETE", "token_missing"),
         ("/a?x=1&%5Fmethod=DELETE", "token_missing"),
         ("/a?x=1;_Method=DELETE", "token_missing"),
@@ -411,7 +411,7 @@ fn the_client_is_told_what_would_help_and_nothing_else() {
         ("/client", 403, "rule_client_not_allowed", None, "access_denied"),
         ("/claim", 403, "claim_unmet", None, "access_denied"),
         ("/audience", 403, "rule_audience_not_allowed", None, "access_denied"),
-        ("/not", 403, "excluded", None, "access_denied"),
+        ("/not", 403, "not_condition_matched", None, "access_denied"),
     ];
     let token = token(json!({ "acr": "urn:okta:loa:1fa:pwd", "auth_time": NOW - 3600 }));
     for (path, expected_status, expected_reason, expected_challenge, expected_error) in rows {
@@ -428,7 +428,7 @@ fn the_client_is_told_what_would_help_and_nothing_else() {
     let mut meets = Gate::new(&configured(json!({ "rules": [{ "require": {
         "scopes": ["write:accounts"], "acr": "urn:okta:loa:2fa:any", "max_age": "15m", "groups": ["finance"] } }] })));
     let strong = json!({ "acr": "phr", "auth_time": NOW - 900, "groups": ["finance"] });
-    assert_eq!(reason(&meets.get("/", &self::token(strong))), "admitted");
+    assert_eq!(reason(&meets.get("/", &self::token(strong))), "authorized");
 }
 
 #[wasm_bindgen_test(unsupported = test)]
@@ -444,20 +444,20 @@ fn the_first_rule_that_matches_decides_alone() {
     ], "default_rule": { "access": "deny" } })));
     let token = token(json!({}));
     let rows = [
-        ("GET", "/healthz", "health", "no_token_needed"),
-        ("DELETE", "/healthz/?x=/accounts", "health", "no_token_needed"),
+        ("GET", "/healthz", "health", "no_token_required"),
+        ("DELETE", "/healthz/?x=/accounts", "health", "no_token_required"),
         ("GET", "/healthz/x", "", "access_denied"),
-        ("GET", "/accounts", "read", "admitted"),
-        ("HEAD", "/accounts/1", "read", "admitted"),
-        ("GET", "/accounts/x/..//1", "read", "admitted"),
-        ("GET", "/%61ccounts", "read", "admitted"),
+        ("GET", "/accounts", "read", "authorized"),
+        ("HEAD", "/accounts/1", "read", "authorized"),
+        ("GET", "/accounts/x/..//1", "read", "authorized"),
+        ("GET", "/%61ccounts", "read", "authorized"),
         ("POST", "/accounts/1", "write", "scope_missing"),
         ("PURGE", "/accounts/1", "write", "scope_missing"),
         ("OPTIONS", "/accounts/1", "write", "scope_missing"),
         ("GET", "/accountsx", "", "access_denied"),
         ("GET", "/Accounts", "", "access_denied"),
-        ("GET", "/reports/2026", "report", "admitted"),
-        ("GET", "/reports/2026/", "report", "admitted"),
+        ("GET", "/reports/2026", "report", "authorized"),
+        ("GET", "/reports/2026/", "report", "authorized"),
         ("GET", "/reports/20260", "reports", "access_denied"),
         ("GET", "/", "", "access_denied"),
     ];
@@ -482,13 +482,13 @@ fn a_rule_for_a_host_is_for_every_spelling_of_it_and_no_other() {
     ] })));
     let bearer = format!("Bearer {}", token(json!({})));
     for (host, rule, expected) in [
-        ("status.acme.com", "status", "no_token_needed"),
-        ("STATUS.acme.com.:8443", "status", "no_token_needed"),
-        ("x.status.acme.com", "rest", "admitted"),
-        ("status.acme.com.evil.example", "rest", "admitted"),
+        ("status.acme.com", "status", "no_token_required"),
+        ("STATUS.acme.com.:8443", "status", "no_token_required"),
+        ("x.status.acme.com", "rest", "authorized"),
+        ("status.acme.com.evil.example", "rest", "authorized"),
         ("a.b.partner.acme.com", "partner", "access_denied"),
         ("127.0.0.1:80", "partner", "access_denied"),
-        ("partner.acme.com", "rest", "admitted"),
+        ("partner.acme.com", "rest", "authorized"),
     ] {
         let fields = [(":method", "GET"), (":authority", host), (":path", "/a"), ("authorization", &bearer)];
         let decision = gate.decide(&fields);
@@ -509,7 +509,7 @@ fn a_rule_for_a_host_is_for_every_spelling_of_it_and_no_other() {
     }
     // Where no rule names one it does not matter.
     let mut gate = ruled(json!([{ "match": { "path": "/a" }, "access": "public" }]));
-    assert_eq!(reason(&gate.decide(&[(":method", "GET"), (":path", "/a")])), "no_token_needed");
+    assert_eq!(reason(&gate.decide(&[(":method", "GET"), (":path", "/a")])), "no_token_required");
 }
 
 /// Envoy's virtual hosts compare the host as written: `static.acme.com:81` is served by the virtual host `*`.
@@ -541,7 +541,7 @@ fn a_host_that_comes_under_another_rule_as_written_is_rejected() {
         { "match": { "hosts": ["b.acme.com"] }, "require": { "groups": ["b"] } } ]));
     let bearer = format!("Bearer {}", token(json!({ "groups": ["a"] })));
     for (host, expected) in [
-        ("a.acme.com", "admitted"),
+        ("a.acme.com", "authorized"),
         ("b.acme.com", "group_missing"),
         ("a.acme.com:81", "host_ambiguous"),
         ("b.acme.com.", "host_ambiguous"),
@@ -617,7 +617,7 @@ fn a_target_that_servers_read_differently_is_refused_before_any_rule_and_only_wh
             assert_eq!((challenge(&decision), &*error(&decision)), (Some(expected), "invalid_request"));
             assert_eq!(audit(&decision)["rule"], Value::Null, "no rule was tried");
         }
-        assert_eq!(reason(&without.get(target, &good)), "admitted", "{target}: without rules nobody reads it");
+        assert_eq!(reason(&without.get(target, &good)), "authorized", "{target}: without rules nobody reads it");
         assert_eq!(reason(&without.get(target, "")), "token_missing");
     }
     // Read differently, and it matters only where the readings come under different rules.
@@ -628,7 +628,7 @@ fn a_target_that_servers_read_differently_is_refused_before_any_rule_and_only_wh
         ("/x/../public/a", "path_ambiguous"),
         ("/public/../x", "path_ambiguous"),
         ("/public/%2e%2e/x", "path_ambiguous"),
-        ("/public/a;x", "no_token_needed"),
+        ("/public/a;x", "no_token_required"),
     ] {
         assert_eq!(reason(&parameters.get(target, "")), expected, "{target}");
     }
@@ -645,7 +645,7 @@ fn a_target_that_servers_read_differently_is_refused_before_any_rule_and_only_wh
         { "name": "admin", "match": { "path_prefix": "/admin" }, "access": "deny" },
         { "name": "files", "match": { "path_prefix": "/files" }, "access": "public" } ] })));
     for (target, expected) in
-        [("/files/a%2fb", "no_token_needed"), ("/files/%2e%2e/admin", "access_denied"), ("/x", "token_missing")]
+        [("/files/a%2fb", "no_token_required"), ("/files/%2e%2e/admin", "access_denied"), ("/x", "token_missing")]
     {
         assert_eq!(reason(&lenient.get(target, "")), expected, "{target}");
     }
@@ -660,19 +660,19 @@ fn what_is_only_reported_lets_a_good_token_pass_and_no_other() {
     for (document, name) in documents.into_iter().zip([json!("trial"), Value::Null]) {
         let mut gate = Gate::new(&configured(document));
         let unmet = gate.get("/a", &token(json!({ "groups": ["beta"] })));
-        assert_eq!((status(&unmet), reason(&unmet)), (200, "admitted"));
+        assert_eq!((status(&unmet), reason(&unmet)), (200, "authorized"));
         assert!(unmet.audit.would_deny().is_some());
         let expected = with(
-            &json!({ "schema": 1, "decision": "allow", "reason": "admitted", "would_deny": "scope_missing",
+            &json!({ "schema": 1, "decision": "allow", "reason": "authorized", "would_deny": "scope_missing",
                 "provider": "okta", "issuer": ISSUER, "subject": "alice@acme.com", "client": "0oa1client", "jti": "AT.k8vHqQ0p",
-                "scopes": ["read:accounts", "write:accounts"], "scopes_asked": ["beta"], "source": "header", "proof": "verified" }),
+                "scopes": ["read:accounts", "write:accounts"], "required_scopes": ["beta"], "source": "header", "proof": "verified" }),
             json!({ "rule": name }),
         );
         assert_eq!(audit(&unmet), expected);
         assert!(edits(&unmet).contains(&"x-user-id=alice@acme.com".to_owned()));
         assert_eq!(audit(&gate.get("/a", &token(json!({}))))["would_deny"], "group_missing");
         let met = gate.get("/a", &token(json!({ "scp": ["beta"], "groups": ["beta"] })));
-        assert_eq!((reason(&met), met.audit.would_deny()), ("admitted", None));
+        assert_eq!((reason(&met), met.audit.would_deny()), ("authorized", None));
         assert_eq!(audit(&met)["would_deny"], Value::Null);
         for (credential, expected) in [
             (String::new(), "token_missing"),
@@ -707,19 +707,19 @@ fn a_known_token_is_judged_by_the_rule_of_each_request() {
     ]));
     let token = token(json!({ "scp": ["foo", "read"], "auth_time": NOW - 60 }));
     for _ in 0..3 {
-        assert_eq!(reason(&gate.get("/foo", &token)), "admitted");
+        assert_eq!(reason(&gate.get("/foo", &token)), "authorized");
         let refused = gate.get("/bar", &token);
         assert_eq!((status(&refused), reason(&refused)), (403, "scope_missing"));
-        assert_eq!(reason(&gate.get("/read", &token)), "admitted");
+        assert_eq!(reason(&gate.get("/read", &token)), "authorized");
         assert_eq!(reason(&gate.get("/read-all", &token)), "scope_missing");
-        assert_eq!(reason(&gate.get("/recent", &token)), "admitted");
+        assert_eq!(reason(&gate.get("/recent", &token)), "authorized");
         assert_eq!(reason(&gate.get("/closed", &token)), "access_denied");
-        assert_eq!(reason(&gate.get("/elsewhere", &token)), "admitted");
+        assert_eq!(reason(&gate.get("/elsewhere", &token)), "authorized");
     }
     assert_eq!(gate.checked.get(), 1, "it was verified once");
     // What holds only for a while is judged now, too: the age, and a minute of skew.
     gate.now = UnixTime::from_secs(NOW + 600);
-    assert_eq!(reason(&gate.get("/recent", &token)), "admitted");
+    assert_eq!(reason(&gate.get("/recent", &token)), "authorized");
     gate.now = UnixTime::from_secs(NOW + 601);
     assert_eq!(reason(&gate.get("/recent", &token)), "authentication_too_old");
     assert_eq!(gate.checked.get(), 1);
@@ -749,7 +749,7 @@ fn a_token_of_one_tenant_does_not_pass_at_the_route_of_another() {
     for (own, other) in [("a", "b"), ("b", "a")] {
         let token = token(json!({ "aud": format!("api://{own}"), "tenant": own, "cid": format!("client-{own}") }));
         for way in ["audience", "claim", "client"] {
-            assert_eq!(reason(&gate.get(&format!("/{own}/{way}/x"), &token)), "admitted", "{own} {way}");
+            assert_eq!(reason(&gate.get(&format!("/{own}/{way}/x"), &token)), "authorized", "{own} {way}");
             let refused = gate.get(&format!("/{other}/{way}/x"), &token);
             assert_eq!((status(&refused), challenge(&refused)), (403, None), "{other} {way}");
         }
@@ -765,7 +765,7 @@ fn a_token_of_one_tenant_does_not_pass_at_the_route_of_another() {
         "rules": [{ "match": { "path": "/a" }, "require": { "claims": { "iss": "https://a.example" } } }],
     }));
     let of = |key: &SigningKey, issuer: &str| key.token(&with(&payload(NOW), json!({ "iss": issuer })));
-    assert_eq!(reason(&gate.get("/a", &of(&a, "https://a.example"))), "admitted");
+    assert_eq!(reason(&gate.get("/a", &of(&a, "https://a.example"))), "authorized");
     assert_eq!(reason(&gate.get("/a", &of(&b, "https://b.example"))), "claim_unmet");
     assert_eq!(reason(&gate.get("/a", &of(&b, "https://a.example"))), "signature_invalid");
 }
@@ -778,11 +778,11 @@ fn the_audit_record_names_the_rule_and_who_was_refused() {
         { "match": { "path": "/nameless" }, "require": { "scopes": ["pay"] } },
     ]));
     let token = token(json!({}));
-    let record = json!({ "schema": 1, "decision": "allow", "reason": "no_token_needed", "rule": "open" });
+    let record = json!({ "schema": 1, "decision": "allow", "reason": "no_token_required", "rule": "open" });
     assert_eq!(audit(&gate.get("/open", &token)), record);
     let refused = json!({ "schema": 1, "decision": "deny", "reason": "scope_missing", "provider": "okta", "issuer": ISSUER,
         "subject": "alice@acme.com", "client": "0oa1client", "jti": "AT.k8vHqQ0p", "scopes": ["read:accounts", "write:accounts"],
-        "scopes_asked": ["pay"], "source": "header", "proof": "remembered" });
+        "required_scopes": ["pay"], "source": "header", "proof": "cached" });
     let first = json!({ "rule": "Pay-1.x_y", "proof": "verified" });
     assert_eq!(audit(&gate.get("/pay", &token)), with(&refused, first));
     assert_eq!(
@@ -793,9 +793,9 @@ fn the_audit_record_names_the_rule_and_who_was_refused() {
     assert_eq!(audit(&gate.get("/nameless", &token)), refused);
     // Of a token that is not good nothing is told.
     let record = json!({ "schema": 1, "decision": "deny", "reason": "signature_invalid", "rule": "Pay-1.x_y",
-        "provider": "okta", "issuer": ISSUER, "scopes_asked": ["pay"], "source": "header" });
+        "provider": "okta", "issuer": ISSUER, "required_scopes": ["pay"], "source": "header" });
     assert_eq!(audit(&gate.get("/pay", &SigningKey::b("k1").token(&payload(NOW)))), record);
-    let record = json!({ "schema": 1, "decision": "deny", "reason": "token_missing", "rule": "Pay-1.x_y", "scopes_asked": ["pay"] });
+    let record = json!({ "schema": 1, "decision": "deny", "reason": "token_missing", "rule": "Pay-1.x_y", "required_scopes": ["pay"] });
     assert_eq!(audit(&gate.get("/pay", "")), record);
 }
 
@@ -818,15 +818,15 @@ fn who_waits_is_decided_under_the_rule_of_the_own_path() {
         .map(|key| format!("Bearer {}", key.token(&with(&payload(NOW), json!({ "scp": ["foo"] })))));
     let [good, bad] = &bearers;
     // Who needs no keys does not wait for them.
-    for (path, expected) in [("/open", "no_token_needed"), ("/closed", "access_denied")] {
+    for (path, expected) in [("/open", "no_token_required"), ("/closed", "access_denied")] {
         assert_eq!(reason(&gate.decide(&[(":method", "GET"), (":path", path), ("authorization", good)])), expected);
     }
-    assert_eq!(reason(&gate.decide(&[(":method", "GET"), (":path", "/optional")])), "no_token_needed");
+    assert_eq!(reason(&gate.decide(&[(":method", "GET"), (":path", "/optional")])), "no_token_required");
     let rows = [
-        ("/foo", good, "foo", 200, "admitted"),
+        ("/foo", good, "foo", 200, "authorized"),
         ("/bar", good, "bar", 403, "scope_missing"),
-        ("/trial", good, "trial", 200, "admitted"),
-        ("/optional", good, "optional", 200, "admitted"),
+        ("/trial", good, "trial", 200, "authorized"),
+        ("/optional", good, "optional", 200, "authorized"),
         ("/x", good, "", 403, "group_missing"),
         ("/%62ar", good, "bar", 403, "scope_missing"),
         ("/optional", bad, "optional", 401, "signature_invalid"),

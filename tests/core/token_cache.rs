@@ -126,7 +126,7 @@ fn a_token_is_verified_once_and_decided_alike_ever_after() {
     assert_eq!(scene.checked.get(), 1);
     assert_eq!(first.verdict, second.verdict);
     // The record alone tells them apart.
-    let [verified, remembered] = [r#""proof":"verified""#, r#""proof":"remembered""#];
+    let [verified, remembered] = [r#""proof":"verified""#, r#""proof":"cached""#];
     assert_eq!(first.audit.to_json().replace(verified, remembered), second.audit.to_json());
     assert!(first.audit.to_json().contains(verified));
     assert!(edits(&second).contains(&HeaderEdit::Remove("x-user_id".to_owned())), "each request is stripped");
@@ -141,23 +141,23 @@ fn any_other_spelling_of_a_known_token_is_judged_by_itself() {
     let key = SigningKey::a("k1");
     let mut scene = Scene::holding(&[&key]);
     let token = key.token(&payload(START));
-    assert_eq!(scene.judge(&token), ("admitted", 1));
+    assert_eq!(scene.judge(&token), ("authorized", 1));
     for at in 0..token.len() {
         let mut other = token.clone().into_bytes();
         other[at] = if other[at] == b'A' { b'B' } else { b'A' };
         let other = String::from_utf8(other).unwrap();
-        assert_ne!(scene.judge(&other).0, "admitted", "byte {at}");
+        assert_ne!(scene.judge(&other).0, "authorized", "byte {at}");
     }
     for other in [format!("{token}="), format!("{token}A"), token[1..].to_owned(), token[..token.len() - 1].to_owned()]
     {
-        assert_ne!(scene.judge(&other).0, "admitted", "{} bytes", other.len());
+        assert_ne!(scene.judge(&other).0, "authorized", "{} bytes", other.len());
     }
     // The known signature under another payload: found by its end, and told apart.
     let end = token.rfind('.').unwrap();
     let other = numbered(&key, 1);
     let swapped = format!("{}{}", &other[..other.rfind('.').unwrap()], &token[end..]);
     assert_eq!(scene.judge(&swapped), ("signature_invalid", 1));
-    assert_eq!(scene.judge(&token), ("admitted", 0));
+    assert_eq!(scene.judge(&token), ("authorized", 0));
 }
 
 #[wasm_bindgen_test(unsupported = test)]
@@ -165,17 +165,17 @@ fn a_known_token_ends_when_it_says_and_is_not_good_before_it_begins() {
     let key = SigningKey::a("k1");
     let token = key.token(&with(&payload(START), json!({ "nbf": START + 5 })));
     let mut scene = Scene::holding(&[&key]);
-    assert_eq!(scene.judge(&token), ("admitted", 1));
+    assert_eq!(scene.judge(&token), ("authorized", 1));
     let end = START + 3600 + SKEW;
-    assert_eq!(scene.at(end - 1).judge(&token), ("admitted", 0));
+    assert_eq!(scene.at(end - 1).judge(&token), ("authorized", 0));
     assert_eq!(scene.at(end).judge(&token), ("token_expired", 0));
     assert_eq!(scene.at(end + 1_000_000).judge(&token), ("token_expired", 0));
     // The clock went back, to before the token was issued.
     let mut scene = Scene::holding(&[&key]);
-    assert_eq!(scene.judge(&token).0, "admitted");
-    assert_eq!(scene.at(START + 5 - SKEW).judge(&token), ("admitted", 0));
+    assert_eq!(scene.judge(&token).0, "authorized");
+    assert_eq!(scene.at(START + 5 - SKEW).judge(&token), ("authorized", 0));
     assert_eq!(scene.at(START + 4 - SKEW).judge(&token).0, "token_not_yet_valid");
-    assert_eq!(scene.at(START).judge(&token).0, "admitted");
+    assert_eq!(scene.at(START).judge(&token).0, "authorized");
 }
 
 #[wasm_bindgen_test(unsupported = test)]
@@ -183,20 +183,20 @@ fn a_key_that_is_withdrawn_ends_the_tokens_that_it_verified() {
     let (a, b) = (SigningKey::a("k1"), SigningKey::b("k2"));
     let (by_a, by_b) = (a.token(&payload(START)), b.token(&payload(START)));
     let mut scene = Scene::holding(&[&a, &b]);
-    assert_eq!([scene.judge(&by_a), scene.judge(&by_b)], [("admitted", 1), ("admitted", 1)]);
+    assert_eq!([scene.judge(&by_a), scene.judge(&by_b)], [("authorized", 1), ("authorized", 1)]);
     // The same keys again change nothing.
     scene.at(START + 3600).fetch(&[&a, &b]);
-    assert_eq!([scene.judge(&by_a), scene.judge(&by_b)], [("admitted", 0), ("admitted", 0)]);
+    assert_eq!([scene.judge(&by_a), scene.judge(&by_b)], [("authorized", 0), ("authorized", 0)]);
     // Without `k1` its tokens are unknown at once, and those of `k2` are verified by the new set.
     let mut scene = Scene::holding(&[&a, &b]);
     scene.judge(&by_a);
     scene.judge(&by_b);
     scene.at(START + 3600).fetch(&[&b]);
-    assert_eq!(scene.judge(&by_b), ("admitted", 1));
+    assert_eq!(scene.judge(&by_b), ("authorized", 1));
     assert_eq!(scene.judge(&by_a), ("parked", 0));
     // Another key under the same id.
     let mut scene = Scene::holding(&[&a]);
-    assert_eq!(scene.judge(&by_a), ("admitted", 1));
+    assert_eq!(scene.judge(&by_a), ("authorized", 1));
     scene.at(START + 3600).fetch(&[&SigningKey::b("k1")]);
     assert_eq!(scene.judge(&by_a), ("parked", 1), "it may have been replaced again");
     scene.fetch(&[&SigningKey::b("k1")]);
@@ -208,8 +208,8 @@ fn a_key_set_that_is_too_old_vouches_for_nothing() {
     let key = SigningKey::a("k1");
     let long = key.token(&with(&payload(START), json!({ "exp": START + 200_000 })));
     let mut scene = Scene::holding(&[&key]);
-    assert_eq!(scene.judge(&long), ("admitted", 1));
-    assert_eq!(scene.at(START + 24 * 3600 - 1).judge(&long), ("admitted", 0));
+    assert_eq!(scene.judge(&long), ("authorized", 1));
+    assert_eq!(scene.at(START + 24 * 3600 - 1).judge(&long), ("authorized", 0));
     assert_eq!(scene.at(START + 24 * 3600).judge(&long), ("parked", 0));
 }
 
@@ -218,7 +218,7 @@ fn no_number_of_bad_tokens_pushes_a_good_one_out() {
     let (key, other) = (SigningKey::a("k1"), SigningKey::b("k1"));
     let mut scene = Scene::of(&json!({ "max_tokens": 1 }), &[&key]);
     let good = key.token(&payload(START));
-    assert_eq!(scene.judge(&good), ("admitted", 1));
+    assert_eq!(scene.judge(&good), ("authorized", 1));
     let mut bad: Vec<String> = vec![other.token(&payload(START)), "a.b.c".to_owned(), "opaque".to_owned()];
     for change in [json!({"aud": "api://other"}), json!({"iss": "https://evil.example"}), json!({"exp": START - 1000})]
     {
@@ -236,8 +236,8 @@ fn no_number_of_bad_tokens_pushes_a_good_one_out() {
             .take(20),
     );
     for token in &bad {
-        assert_ne!(scene.judge(token).0, "admitted");
-        assert_eq!(scene.judge(&good), ("admitted", 0));
+        assert_ne!(scene.judge(token).0, "authorized");
+        assert_eq!(scene.judge(&good), ("authorized", 0));
     }
 }
 
@@ -260,7 +260,7 @@ fn a_bad_signature_is_remembered_for_five_seconds_and_only_with_the_same_keys() 
     assert_eq!(scene.at(START + 1).judge(&bad), ("signature_invalid", 0));
     scene.judge(&SigningKey::b("k2").token(&payload(START)));
     scene.fetch(&[&SigningKey::b("k1")]);
-    assert_eq!(scene.judge(&bad), ("admitted", 1));
+    assert_eq!(scene.judge(&bad), ("authorized", 1));
 }
 
 #[wasm_bindgen_test(unsupported = test)]
@@ -271,7 +271,7 @@ fn what_was_not_used_for_the_longest_time_makes_room() {
     let mut checked: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
     for number in [0, 1, 0, 2, 2, 2, 0, 1] {
         let (reason, checks) = scene.judge(&tokens[number]);
-        assert_eq!(reason, "admitted");
+        assert_eq!(reason, "authorized");
         checked.entry(number).or_default().push(checks);
     }
     // 2 pushed 1 out when it came again, not 0, which was used since.
@@ -312,6 +312,6 @@ fn of_many_that_wait_with_the_same_token_one_is_verified() {
         decided.extend(scene.engine.on_tick(scene.now, Jitter(0)).decided);
     }
     assert_eq!(decided.len(), 100);
-    assert!(decided.iter().all(|(_, decision)| decision.audit.reason() == "admitted"));
+    assert!(decided.iter().all(|(_, decision)| decision.audit.reason() == "authorized"));
     assert_eq!(scene.checked.get(), 1);
 }

@@ -158,7 +158,7 @@ fn keys_are_fetched_before_the_first_request() {
         scene.last_result,
         Some(FetchResult::Replaced { usable: 1, skipped: 0, is_other: false, fetched_here: true })
     );
-    assert_eq!(scene.request(&SigningKey::a("k1").token(&payload(START))).1, Some("admitted"));
+    assert_eq!(scene.request(&SigningKey::a("k1").token(&payload(START))).1, Some("authorized"));
 }
 
 #[wasm_bindgen_test(unsupported = test)]
@@ -178,7 +178,7 @@ fn requests_that_come_before_the_keys_wait_and_are_decided_in_bounded_batches() 
     }
     assert_eq!(ticks, 100_usize.div_ceil(BATCH) - 1);
     for (at, stream) in streams.iter().enumerate() {
-        let expected = if at % 2 == 0 { "admitted" } else { "signature_invalid" };
+        let expected = if at % 2 == 0 { "authorized" } else { "signature_invalid" };
         assert_eq!(scene.reason_of(*stream), Some(expected));
     }
 }
@@ -198,7 +198,7 @@ fn with_nothing_known_and_nothing_to_be_had_the_answer_is_503_with_retry_after()
     scene.pass(1);
     let fetch = scene.tick_begins_a_fetch();
     scene.answer(&fetch, published(&[&SigningKey::a("k1")]));
-    assert_eq!(scene.request(&token).1, Some("admitted"));
+    assert_eq!(scene.request(&token).1, Some("authorized"));
 }
 
 #[wasm_bindgen_test(unsupported = test)]
@@ -229,11 +229,11 @@ fn unknown_key_ids_take_fetches_from_a_bucket_that_refills_in_seconds() {
     let (waiting, reason) = scene.request(&new.token(&payload(START)));
     assert_eq!((reason, scene.tick()), (None, vec![]), "none is left, and the next one is near");
     assert_eq!(scene.next_tick, Some(UnixTime::from_secs(START + 4)));
-    assert_eq!(scene.request(&known.token(&payload(START))).1, Some("admitted"), "known keys are not touched by it");
+    assert_eq!(scene.request(&known.token(&payload(START))).1, Some("authorized"), "known keys are not touched by it");
     scene.pass(3);
     let fetch = scene.tick_begins_a_fetch();
     scene.answer(&fetch, published(&[&known, &new]));
-    assert_eq!(scene.reason_of(waiting), Some("admitted"));
+    assert_eq!(scene.reason_of(waiting), Some("authorized"));
 }
 
 #[wasm_bindgen_test(unsupported = test)]
@@ -285,9 +285,9 @@ fn a_key_that_is_published_two_seconds_after_its_first_token_is_never_called_unk
         }
         for (tenth, stream) in streams {
             let reason = scene.reason_of(stream).unwrap();
-            assert!(["admitted", "keys_unavailable"].contains(&reason), "{timeout} {tenth}: {reason}");
-            assert!(reason == "admitted" || (timeout == "0.5s" && tenth < 40), "{timeout} {tenth}: {reason}");
-            assert!(reason == "admitted" || scene.retry_after(stream).is_some(), "{timeout} {tenth}");
+            assert!(["authorized", "keys_unavailable"].contains(&reason), "{timeout} {tenth}: {reason}");
+            assert!(reason == "authorized" || (timeout == "0.5s" && tenth < 40), "{timeout} {tenth}: {reason}");
+            assert!(reason == "authorized" || scene.retry_after(stream).is_some(), "{timeout} {tenth}");
         }
     }
 }
@@ -310,7 +310,7 @@ fn in_a_flood_of_unknown_key_ids_a_rotated_key_works_within_five_seconds() {
             if millis >= rotation {
                 let (stream, reason) = scene.request(&genuine);
                 assert_ne!(reason, Some("key_unknown"));
-                if reason == Some("admitted") {
+                if reason == Some("authorized") {
                     works = works.or(Some(millis - rotation));
                 }
                 scene.engine.on_stream_closed(stream);
@@ -339,7 +339,7 @@ fn after_the_clock_was_set_back_a_new_key_is_found_as_before() {
     assert_eq!(reason, None, "the set was fetched before the request came, whatever the clock says");
     let fetch = scene.tick_begins_a_fetch();
     scene.answer(&fetch, published(&[&old, &new]));
-    assert_eq!(scene.reason_of(stream), Some("admitted"));
+    assert_eq!(scene.reason_of(stream), Some("authorized"));
     // And what lies ahead by the old clock is not an hour off.
     let mut scene = with_keys(&old);
     for kid in ["x", "y", "z"] {
@@ -352,7 +352,7 @@ fn after_the_clock_was_set_back_a_new_key_is_found_as_before() {
     let (stream, _) = scene.request(&new.token(&payload(START - 3600)));
     let fetch = scene.tick_begins_a_fetch();
     scene.answer(&fetch, published(&[&old, &new]));
-    assert_eq!(scene.reason_of(stream), Some("admitted"));
+    assert_eq!(scene.reason_of(stream), Some("authorized"));
 }
 
 #[wasm_bindgen_test(unsupported = test)]
@@ -363,7 +363,7 @@ fn a_new_key_is_found_by_the_request_that_brings_it() {
     assert_eq!(reason, None);
     let fetch = scene.tick_begins_a_fetch();
     scene.answer(&fetch, published(&[&old, &new]));
-    assert_eq!(scene.reason_of(stream), Some("admitted"));
+    assert_eq!(scene.reason_of(stream), Some("authorized"));
 }
 
 #[wasm_bindgen_test(unsupported = test)]
@@ -378,7 +378,7 @@ fn an_unknown_key_id_is_judged_only_by_a_fetch_that_began_after_its_request() {
     assert_eq!(scene.reason_of(stream), None, "the old answer does not condemn it");
     let fetch = scene.tick_begins_a_fetch();
     scene.answer(&fetch, published(&[&old, &new]));
-    assert_eq!(scene.reason_of(stream), Some("admitted"));
+    assert_eq!(scene.reason_of(stream), Some("authorized"));
 }
 
 #[wasm_bindgen_test(unsupported = test)]
@@ -386,7 +386,7 @@ fn a_key_that_is_published_no_more_verifies_nothing_from_then_on() {
     let (old, new) = (SigningKey::a("old"), SigningKey::b("new"));
     let mut scene = with_keys(&old);
     let token = old.token(&payload(START));
-    assert_eq!(scene.request(&token).1, Some("admitted"));
+    assert_eq!(scene.request(&token).1, Some("authorized"));
     scene.pass(3600);
     let fetch = scene.tick_begins_a_fetch();
     scene.answer(&fetch, published(&[&new]));
@@ -423,13 +423,13 @@ fn the_last_good_set_survives_every_kind_of_failure_until_it_is_too_old() {
         let fetch = scene.tick_begins_a_fetch();
         scene.answer(&fetch, failure.clone());
         assert!(matches!(scene.last_result, Some(FetchResult::Failed { .. })), "{failure:?}");
-        assert_eq!(scene.request(&key.token(&payload(scene.now.as_secs()))).1, Some("admitted"), "{failure:?}");
+        assert_eq!(scene.request(&key.token(&payload(scene.now.as_secs()))).1, Some("authorized"), "{failure:?}");
         scene.pass(60);
     }
     let last_moment = UnixTime::from_millis(UnixTime::from_secs(START + 86_400).as_millis() - 1);
     scene.now = last_moment;
     let token = key.token(&payload(START + 86_400));
-    assert_eq!(scene.request(&token).1, Some("admitted"));
+    assert_eq!(scene.request(&token).1, Some("authorized"));
     scene.now = UnixTime::from_secs(START + 86_400);
     let (stale, _) = scene.request(&token);
     let fetch = scene.tick_begins_a_fetch();
@@ -478,7 +478,7 @@ fn a_request_has_its_own_deadline_when_the_host_never_answers() {
     assert_eq!(scene.reason_of(stream), None);
     scene.pass(1);
     scene.tick();
-    assert_eq!(scene.reason_of(stream), Some("wait_timed_out"));
+    assert_eq!(scene.reason_of(stream), Some("pending_timed_out"));
     assert_eq!(scene.retry_after(stream).as_deref(), Some("1"));
     // The lost fetch is given up, another one is made, and the late answer changes nothing.
     scene.pass(1);
@@ -489,7 +489,7 @@ fn a_request_has_its_own_deadline_when_the_host_never_answers() {
     scene.answer(&fetch, published(&[&SigningKey::b("k1")]));
     assert_eq!(scene.last_result, None);
     scene.answer(&next, published(&[&SigningKey::a("k1")]));
-    assert_eq!(scene.request(&token).1, Some("admitted"));
+    assert_eq!(scene.request(&token).1, Some("authorized"));
 }
 
 #[wasm_bindgen_test(unsupported = test)]
@@ -502,7 +502,7 @@ fn a_client_that_leaves_is_never_decided_and_strands_nobody() {
     scene.engine.on_stream_closed(gone);
     scene.answer(&fetch, published(&[&key]));
     assert_eq!(scene.reason_of(gone), None);
-    assert_eq!(scene.reason_of(stays), Some("admitted"));
+    assert_eq!(scene.reason_of(stays), Some("authorized"));
     // Also between the keys' coming and its own batch.
     let mut scene = Scene::new();
     let fetch = scene.tick_begins_a_fetch();
@@ -523,7 +523,7 @@ fn waiting_is_bounded_in_number_and_in_bytes() {
     let (second, reason) = scene.request(&token);
     assert_eq!(reason, None);
     let (third, reason) = scene.request(&token);
-    assert_eq!(reason, Some("too_many_waiting"));
+    assert_eq!(reason, Some("too_many_pending"));
     assert_eq!(scene.retry_after(third).as_deref(), Some("1"));
     scene.engine.on_stream_closed(second);
     assert_eq!(scene.request(&token).1, None, "a place that is free again");
@@ -566,7 +566,7 @@ fn unknown_key_ids_take_their_issuers_part_of_half_of_the_places() {
     let outcome = Ok(HttpResponse::new(200, body));
     let outbox = scene.engine.on_call_ended(outbox.calls[0].id, None, outcome, scene.now, NO_JITTER);
     scene.take(outbox);
-    assert_eq!(scene.reason_of(stream), Some("admitted"));
+    assert_eq!(scene.reason_of(stream), Some("authorized"));
     scene.pass(60);
 
     let token = |issuer: &str, kid: usize| {
@@ -578,7 +578,7 @@ fn unknown_key_ids_take_their_issuers_part_of_half_of_the_places() {
         (0..1000).filter(|kid| scene.request(&token(issuer, *kid)).1.is_none()).count()
     };
     assert_eq!(parked(&mut scene, "https://a.example"), 100, "a third of the half");
-    assert_eq!(scene.request(&token("https://a.example", 0)).1, Some("too_many_waiting"));
+    assert_eq!(scene.request(&token("https://a.example", 0)).1, Some("too_many_pending"));
     assert_eq!(scene.request(opaque).1, None, "a known token waits for its renewal");
     assert_eq!(parked(&mut scene, "https://b.example"), 100, "another issuer's part is untouched");
     let strangers = (0..1000).filter(|number| scene.request(&format!("unknown-opaque-{number:08}")).1.is_none());
@@ -592,7 +592,7 @@ fn a_clock_that_jumps_neither_stops_refreshes_nor_drops_keys() {
     let mut scene = with_keys(&key);
     scene.now = UnixTime::from_secs(START - 86_400);
     let token = key.token(&payload(scene.now.as_secs()));
-    assert_eq!(scene.request(&token).1, Some("admitted"));
+    assert_eq!(scene.request(&token).1, Some("authorized"));
     assert_eq!(scene.tick(), []);
     scene.pass(3600);
     assert_eq!(scene.tick().len(), 1, "the refresh is not put off for a day");
@@ -641,7 +641,7 @@ fn keys_of_an_issuer_are_found_by_its_metadata() {
     assert_eq!(next.keys.address.upstream, "idp");
     assert_eq!(next.keys.timeout, Duration::from_secs(3), "all callouts of a fetch share its time");
     scene.answer(&next, published(&[&key]));
-    assert_eq!(scene.reason_of(stream), Some("admitted"));
+    assert_eq!(scene.reason_of(stream), Some("authorized"));
     // The address is known from then on.
     scene.pass(3600);
     assert_eq!(scene.tick_begins_a_fetch().keys.address.to_string(), "https://idp.example/keys");
@@ -687,7 +687,7 @@ fn what_another_worker_fetched_decides_who_waits_here() {
     there.answer(&fetch, published(&[&key]));
     let shared = there.shared.take().unwrap();
     here.learn(&shared);
-    assert_eq!(here.reason_of(waiting), Some("admitted"));
+    assert_eq!(here.reason_of(waiting), Some("authorized"));
     assert!(!here.engine.is_fetching(unmade.id), "its own fetch is needed no more");
     assert_eq!(
         here.last_result,
@@ -705,7 +705,7 @@ fn what_another_worker_fetched_decides_who_waits_here() {
     here.learn(&there.shared.take().unwrap());
     assert!(matches!(here.last_result, Some(FetchResult::Failed { .. })));
     assert_eq!(here.tick(), [], "nobody here asks a server that has just failed");
-    assert_eq!(here.request(&key.token(&payload(here.now.as_secs()))).1, Some("admitted"));
+    assert_eq!(here.request(&key.token(&payload(here.now.as_secs()))).1, Some("authorized"));
 }
 
 #[wasm_bindgen_test(unsupported = test)]
@@ -716,7 +716,7 @@ fn a_set_of_another_worker_spares_the_fetch_that_a_request_wanted_before_the_fir
     there.answer(&fetch, published(&[&key]));
     let (waiting, _) = here.request(&key.token(&payload(START)));
     here.learn(&there.shared.take().unwrap());
-    assert_eq!(here.reason_of(waiting), Some("admitted"));
+    assert_eq!(here.reason_of(waiting), Some("authorized"));
     assert_eq!(here.tick(), [], "it has the keys");
 }
 
@@ -764,7 +764,7 @@ fn a_fetch_of_another_worker_that_began_earlier_does_not_condemn_a_key() {
     assert!(here.engine.is_fetching(own.id));
     assert!(matches!(take_lease(&mut here, &mut lease, &own), Lease::Acquired(_)));
     here.answer(&own, published(&[&old, &new]));
-    assert_eq!(here.reason_of(waiting), Some("admitted"));
+    assert_eq!(here.reason_of(waiting), Some("authorized"));
 }
 
 /// What a worker reads in the lease tells it which fetches began later.
@@ -840,7 +840,7 @@ fn a_record_from_before_the_clock_was_set_back_is_taken_and_soon_renewed_and_blo
     let mut here = Scene::new();
     here.now = UnixTime::from_secs(START - 3600);
     here.learn(&shared);
-    assert_eq!(here.request(&old.token(&payload(START - 3600))).1, Some("admitted"));
+    assert_eq!(here.request(&old.token(&payload(START - 3600))).1, Some("authorized"));
     assert_eq!(here.tick().len(), 1, "nobody knows how old it is");
     there.now = here.now;
     there.tick();
@@ -849,7 +849,7 @@ fn a_record_from_before_the_clock_was_set_back_is_taken_and_soon_renewed_and_blo
     there.answer(&fetch, published(&[&old, &new]));
     here.pass(3600);
     here.learn(&there.shared.take().unwrap());
-    assert_eq!(here.request(&new.token(&payload(START))).1, Some("admitted"));
+    assert_eq!(here.request(&new.token(&payload(START))).1, Some("authorized"));
 }
 
 #[wasm_bindgen_test(unsupported = test)]
@@ -896,7 +896,10 @@ fn a_request_that_waits_while_the_clock_is_set_back_does_not_wait_until_it_has_c
         }
         scene.pass(1);
     }
-    assert!(matches!(scene.reason_of(stream), Some("wait_timed_out" | "keys_unavailable")), "{stream:?} waits still");
+    assert!(
+        matches!(scene.reason_of(stream), Some("pending_timed_out" | "keys_unavailable")),
+        "{stream:?} waits still"
+    );
 }
 
 /// A token with this `kid` and a false signature of the right length; each number makes another token.
@@ -916,7 +919,7 @@ fn a_key_replaced_under_the_same_kid_is_found_by_the_request_that_brings_it() {
     let (old, new) = (SigningKey::a("k1"), SigningKey::b("k1"));
     let mut scene = with_keys(&old);
     let (of_old, of_new) = (old.token(&payload(START)), new.token(&payload(START)));
-    assert_eq!(scene.request(&of_old).1, Some("admitted"));
+    assert_eq!(scene.request(&of_old).1, Some("authorized"));
     let (first, reason) = scene.request(&of_new);
     assert_eq!(reason, None, "it waits for the fetch");
     assert!(scene.next_tick.is_some());
@@ -925,9 +928,9 @@ fn a_key_replaced_under_the_same_kid_is_found_by_the_request_that_brings_it() {
     let (third, _) = scene.request(&of_new);
     scene.answer(&fetch, published(&[&new]));
     for stream in [first, second, third] {
-        assert_eq!(scene.reason_of(stream), Some("admitted"));
+        assert_eq!(scene.reason_of(stream), Some("authorized"));
     }
-    assert_eq!(scene.request(&of_new).1, Some("admitted"));
+    assert_eq!(scene.request(&of_new).1, Some("authorized"));
     assert_eq!(scene.request(&of_old).1, Some("signature_invalid"), "the old key verifies nothing any more");
     assert_eq!(scene.tick(), []);
 }
@@ -947,7 +950,7 @@ fn forged_tokens_with_a_known_kid_cause_one_fetch_in_ten_seconds_and_only_the_fi
             assert_eq!(scene.tick(), []);
             scene.now = scene.now.plus(Duration::from_millis(100));
         }
-        assert_eq!(scene.request(&key.token(&payload(START))).1, Some("admitted"));
+        assert_eq!(scene.request(&key.token(&payload(START))).1, Some("authorized"));
         scene.now = scene.now.plus(Duration::from_millis(100));
     }
 }
@@ -969,7 +972,7 @@ fn a_token_that_was_rejected_before_is_verified_with_the_key_that_replaced_the_o
     assert_eq!(reason, None);
     let fetch = scene.tick_begins_a_fetch();
     scene.answer(&fetch, published(&[&new]));
-    assert_eq!(scene.reason_of(retry), Some("admitted"));
+    assert_eq!(scene.reason_of(retry), Some("authorized"));
     // The issuer signs with the new key before it publishes it.
     let mut scene = with_keys(&old);
     let (first, _) = scene.request(&token);
@@ -982,7 +985,7 @@ fn a_token_that_was_rejected_before_is_verified_with_the_key_that_replaced_the_o
     let (retry, _) = scene.request(&token);
     let fetch = scene.tick_begins_a_fetch();
     scene.answer(&fetch, published(&[&new]));
-    assert_eq!(scene.reason_of(retry), Some("admitted"));
+    assert_eq!(scene.reason_of(retry), Some("authorized"));
 }
 
 #[wasm_bindgen_test(unsupported = test)]
@@ -1061,7 +1064,7 @@ fn forged_tokens_with_every_known_kid_leave_a_fetch_to_a_key_that_is_new() {
                 let (stream, reason) = scene.request(&new.token(&payload(START)));
                 assert_ne!(reason, Some("key_unknown"));
                 scene.engine.on_stream_closed(stream);
-                works = works.or((reason == Some("admitted")).then_some(millis - rotation));
+                works = works.or((reason == Some("authorized")).then_some(millis - rotation));
             }
             for fetch in scene.tick() {
                 fetches += 1;
@@ -1070,7 +1073,7 @@ fn forged_tokens_with_every_known_kid_leave_a_fetch_to_a_key_that_is_new() {
                 scene.now = UnixTime::from_millis(START * 1000 + millis);
             }
             assert!(scene.decided.drain(..).all(|(_, decision)| {
-                ["signature_invalid", "admitted", "keys_unavailable"].contains(&decision.audit.reason())
+                ["signature_invalid", "authorized", "keys_unavailable"].contains(&decision.audit.reason())
             }));
             scene.now = UnixTime::from_millis(START * 1000 + millis + 50);
         }
@@ -1104,7 +1107,7 @@ fn key_ids_that_a_client_makes_up_for_keys_without_an_id_count_as_one() {
     let mut scene = Scene::new();
     let fetch = scene.tick_begins_a_fetch();
     scene.answer(&fetch, answer_of(200, None, &without_id));
-    assert_eq!(scene.request(&old.token(&payload(START))).1, Some("admitted"));
+    assert_eq!(scene.request(&old.token(&payload(START))).1, Some("authorized"));
     let (first, reason) = scene.request(&forged("x", 0));
     assert_eq!(reason, None);
     let fetch = scene.tick_begins_a_fetch();
@@ -1119,7 +1122,7 @@ fn key_ids_that_a_client_makes_up_for_keys_without_an_id_count_as_one() {
     let (waiting, _) = scene.request(&new.token(&payload(START)));
     let fetch = scene.tick_begins_a_fetch();
     scene.answer(&fetch, published(&[&old, &new]));
-    assert_eq!(scene.reason_of(waiting), Some("admitted"));
+    assert_eq!(scene.reason_of(waiting), Some("authorized"));
 }
 
 #[wasm_bindgen_test(unsupported = test)]
@@ -1152,7 +1155,7 @@ fn a_key_replaced_under_the_same_kid_is_found_by_the_fetch_of_another_worker() {
     there.answer(&late, published(&[&new]));
     lease = lease.map(KeyLease::given_back);
     here.learn(&there.shared.take().unwrap());
-    assert_eq!(here.reason_of(waiting), Some("admitted"));
+    assert_eq!(here.reason_of(waiting), Some("authorized"));
     assert!(!here.engine.is_fetching(own.id), "its own fetch is needed no more");
     assert!(lease.is_some());
 }
@@ -1170,7 +1173,7 @@ fn other_keys_that_another_worker_fetched_spare_the_fetch_for_a_failed_signature
     there.answer(&early, published(&[&new]));
     lease = lease.map(KeyLease::given_back);
     here.learn(&there.shared.take().unwrap());
-    assert_eq!(here.reason_of(waiting), Some("admitted"));
+    assert_eq!(here.reason_of(waiting), Some("authorized"));
     assert!(!here.engine.is_fetching(own.id));
     // When that fetch began is not known here: another one is made for the request that still waits.
     assert_eq!(here.reason_of(forged), None);
@@ -1192,5 +1195,5 @@ fn a_failed_signature_is_judged_again_after_an_old_set_of_another_worker() {
     assert_eq!(here.reason_of(waiting), None);
     let fetch = here.tick_begins_a_fetch();
     here.answer(&fetch, published(&[&new]));
-    assert_eq!(here.reason_of(waiting), Some("admitted"));
+    assert_eq!(here.reason_of(waiting), Some("authorized"));
 }

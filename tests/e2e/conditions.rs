@@ -77,7 +77,7 @@ fn device(path: &str, id: &str) -> Request {
     Request::get(path).header("x-device-id", id)
 }
 
-/// Sends each request and holds status, reason and the backend against what is expected; `admitted` is a 200.
+/// Sends each request and holds status, reason and the backend against what is expected; `authorized` is a 200.
 fn assert_rows(gateway: &Gateway, rows: &[(&str, u16, Request)]) {
     let mut wrong = Vec::new();
     for (expected, port, request) in rows {
@@ -85,8 +85,8 @@ fn assert_rows(gateway: &Gateway, rows: &[(&str, u16, Request)]) {
         let logged = gateway.envoy.audit_records().len();
         let response = request.send(*port);
         let record = if response.status == 200 { Value::Null } else { gateway.record_number(logged + 1) };
-        let reason = if response.status == 200 { "admitted" } else { record["reason"].as_str().unwrap_or_default() };
-        let (status, forwarded) = if *expected == "admitted" { (200, 1) } else { (403, 0) };
+        let reason = if response.status == 200 { "authorized" } else { record["reason"].as_str().unwrap_or_default() };
+        let (status, forwarded) = if *expected == "authorized" { (200, 1) } else { (403, 0) };
         let is_as_expected = reason == *expected
             && response.status == status
             && gateway.backend.count() == forwarded
@@ -120,39 +120,39 @@ fn a_condition_sees_the_real_peer_and_the_request_as_it_came() {
     };
     let hour = now() / 3600 % 24;
     let mut rows = vec![
-        ("admitted", port, get("/loopback")),
+        ("authorized", port, get("/loopback")),
         ("condition_unmet", port, get("/office")),
         ("condition_unmet", port, get("/outside")),
         ("condition_unmet", port, spoofed(get("/office"))),
         ("condition_unmet", port, spoofed(get("/outside"))),
-        ("admitted", port, spoofed(get("/loopback"))),
+        ("authorized", port, spoofed(get("/loopback"))),
         // What `use_remote_address: false` gives away: this test would have seen it.
-        ("admitted", trusting, spoofed(get("/office"))),
+        ("authorized", trusting, spoofed(get("/office"))),
         ("condition_unmet", trusting, spoofed(get("/loopback"))),
-        ("admitted", trusting, get("/loopback")),
-        ("admitted", port, with(Request::get("/ends"), json!({ "port": port }))),
-        ("admitted", trusting, with(Request::get("/ends"), json!({ "port": trusting }))),
+        ("authorized", trusting, get("/loopback")),
+        ("authorized", port, with(Request::get("/ends"), json!({ "port": port }))),
+        ("authorized", trusting, with(Request::get("/ends"), json!({ "port": trusting }))),
         ("condition_unmet", trusting, with(Request::get("/ends"), json!({ "port": port }))),
-        ("admitted", port, get("/http1")),
+        ("authorized", port, get("/http1")),
         ("condition_unmet", port, get("/http2")),
-        ("admitted", port, with(Request::get("/until"), json!({ "until": "2100-01-01T00:00:00Z" }))),
+        ("authorized", port, with(Request::get("/until"), json!({ "until": "2100-01-01T00:00:00Z" }))),
         ("condition_unmet", port, with(Request::get("/until"), json!({ "until": "2026-01-01T00:00:00Z" }))),
-        ("admitted", port, with(Request::get("/hours"), json!({ "hours": [hour, (hour + 1) % 24] }))),
+        ("authorized", port, with(Request::get("/hours"), json!({ "hours": [hour, (hour + 1) % 24] }))),
         ("condition_unmet", port, with(Request::get("/hours"), json!({ "hours": [(hour + 12) % 24] }))),
-        ("admitted", port, with(device("/devices", "d-7"), json!({ "device": "d-7" }))),
+        ("authorized", port, with(device("/devices", "d-7"), json!({ "device": "d-7" }))),
         ("condition_unmet", port, with(device("/devices", "d-8"), json!({ "device": "d-7" }))),
         ("condition_value_missing", port, with(Request::get("/devices"), json!({ "device": "d-7" }))),
         ("condition_not_text", port, with(Request::get("/devices").header("x-device-id", b"d\xff"), json!({}))),
-        ("admitted", port, with(Request::get("/orgs/acme/users"), json!({ "tenant": "acme" }))),
-        ("admitted", port, with(Request::get("/orgs/%61cme?x"), json!({ "tenant": "acme" }))),
+        ("authorized", port, with(Request::get("/orgs/acme/users"), json!({ "tenant": "acme" }))),
+        ("authorized", port, with(Request::get("/orgs/%61cme?x"), json!({ "tenant": "acme" }))),
         ("condition_unmet", port, with(Request::get("/orgs/other/users"), json!({ "tenant": "acme" }))),
         ("condition_unmet", port, with(Request::get("/orgs/acme/../other"), json!({ "tenant": "acme" }))),
         ("condition_value_missing", port, get("/orgs/acme")),
         ("condition_wrong_type", port, with(Request::get("/orgs/5"), json!({ "tenant": 5 }))),
-        ("admitted", port, with(Request::get("/identified"), json!({ "scheme": "http" }))),
+        ("authorized", port, with(Request::get("/identified"), json!({ "scheme": "http" }))),
         // Plain text: there is no certificate, and what is not there cannot be judged.
         ("condition_unmet", port, get("/shown")),
-        ("admitted", port, get("/not-shown")),
+        ("authorized", port, get("/not-shown")),
         ("condition_value_missing", port, with(Request::get("/unbound"), json!({ "digest": "00" }))),
     ];
     let nothing = json!({ "device": "d-7", "subject": "", "digest": "" });
@@ -235,30 +235,30 @@ fn a_condition_sees_the_certificate_that_the_client_showed() {
     let mut rows = Vec::new();
     for client in ["d-7", "d-7 over HTTP/2"] {
         for path in ["/shown", "/modern", "/named", "/subject", "/uri", "/dns", "/bound"] {
-            rows.push(row("admitted", at(client, path)));
+            rows.push(row("authorized", at(client, path)));
         }
         rows.push(row("condition_unmet", at(client, "/not-shown")));
         rows.push(row("condition_unmet", at(client, "/unbound")));
     }
     rows.extend([
-        row("admitted", at("d-7", "/http1")),
+        row("authorized", at("d-7", "/http1")),
         row("condition_unmet", at("d-7", "/http2")),
-        row("admitted", at("d-7 over HTTP/2", "/http2")),
+        row("authorized", at("d-7 over HTTP/2", "/http2")),
         row("condition_unmet", at("d-7 over HTTP/2", "/http1")),
         // Over HTTP/2 the scheme is what the client says, here that of a request which came to it in plain text.
-        row("admitted", at("d-7", "/identified")),
+        row("authorized", at("d-7", "/identified")),
         row("condition_unmet", at("d-7 over HTTP/2", "/identified")),
         // The token of one device with the certificate of another.
-        row("admitted", at("d-8", "/shown")),
+        row("authorized", at("d-8", "/shown")),
         row("condition_unmet", at("d-8", "/subject")),
         row("condition_unmet", at("d-8", "/uri")),
         row("condition_unmet", at("d-8", "/dns")),
         row("condition_unmet", at("d-8", "/bound")),
         // Without one: everything but the connection is as before, and no negation gets past what is not there.
         row("condition_unmet", at("nobody", "/shown")),
-        row("admitted", at("nobody", "/not-shown")),
-        row("admitted", at("nobody", "/modern")),
-        row("admitted", at("nobody", "/named")),
+        row("authorized", at("nobody", "/not-shown")),
+        row("authorized", at("nobody", "/modern")),
+        row("authorized", at("nobody", "/named")),
     ]);
     for path in ["/subject", "/uri", "/dns", "/bound", "/unbound"] {
         rows.push(row("condition_value_missing", at("nobody", path)));
@@ -272,8 +272,8 @@ fn a_condition_sees_the_certificate_that_the_client_showed() {
     assert_rows(
         &gateway,
         &[
-            row("admitted", at("unverified", "/shown")),
-            row("admitted", at("unverified", "/uri")),
+            row("authorized", at("unverified", "/shown")),
+            row("authorized", at("unverified", "/uri")),
             row("condition_unmet", at("unverified", "/bound")),
             row("condition_value_missing", at("unverified", "/named")),
         ],
@@ -386,26 +386,26 @@ fn demands_stand_together_in_every_way_with_tokens_of_a_real_server() {
         claims
     };
     let rows = [
-        ("/any", groups(&["ops"]), "admitted"),
-        ("/any", json!({ "department": "finance", "cid": SERVICE }), "admitted"),
-        ("/any/acme", json!({ "tenant": "acme" }), "admitted"),
+        ("/any", groups(&["ops"]), "authorized"),
+        ("/any", json!({ "department": "finance", "cid": SERVICE }), "authorized"),
+        ("/any/acme", json!({ "tenant": "acme" }), "authorized"),
         ("/any", json!({ "department": "finance" }), "no_alternative_met"),
         ("/any/acme", json!({ "tenant": "other", "cid": SERVICE }), "no_alternative_met"),
         // The usual name is not looked at where another one is written.
         ("/any", json!({ "groups": ["ops"] }), "no_alternative_met"),
-        ("/all", groups(&["ops"]), "admitted"),
-        ("/all", json!({ "realm_access": { "roles": [] }, "acr": "phrh" }), "admitted"),
-        ("/all", groups(&["ops", "trainee"]), "excluded"),
-        ("/not", groups(&["ops"]), "admitted"),
-        ("/not", groups(&["suspended"]), "excluded"),
+        ("/all", groups(&["ops"]), "authorized"),
+        ("/all", json!({ "realm_access": { "roles": [] }, "acr": "phrh" }), "authorized"),
+        ("/all", groups(&["ops", "trainee"]), "not_condition_matched"),
+        ("/not", groups(&["ops"]), "authorized"),
+        ("/not", groups(&["suspended"]), "not_condition_matched"),
         // A token that says nothing of groups, or nothing that means anything, is no proof of not being in one.
         ("/not", json!({}), "claim_missing"),
         ("/not", json!({ "realm_access": ["roles"] }), "claim_malformed"),
         ("/not", json!({ "realm_access": { "roles": [1] } }), "claim_malformed"),
-        ("/neither", json!({ "risk": "low" }), "admitted"),
-        ("/neither", json!({ "risk": "high" }), "excluded"),
-        ("/neither", json!({ "risk": "low", "cid": SERVICE }), "excluded"),
-        ("/claims", all_claims.clone(), "admitted"),
+        ("/neither", json!({ "risk": "low" }), "authorized"),
+        ("/neither", json!({ "risk": "high" }), "not_condition_matched"),
+        ("/neither", json!({ "risk": "low", "cid": SERVICE }), "not_condition_matched"),
+        ("/claims", all_claims.clone(), "authorized"),
         ("/claims/tenant", but(json!({ "https://acme.com/claims": nested("apac") })), "claim_unmet"),
         ("/claims/tenant-text", but(json!({ "https://acme.com/claims": "emea" })), "claim_malformed"),
         ("/claims/roles", but(json!({ "roles": ["auditors"] })), "claim_unmet"),
@@ -413,13 +413,13 @@ fn demands_stand_together_in_every_way_with_tokens_of_a_real_server() {
         ("/claims/areas", but(json!({ "areas": ["north"] })), "claim_unmet"),
         ("/claims/locale", but(json!({ "locale": null })), "claim_unmet"),
         ("/claims/legacy", but(json!({ "legacy": false })), "claim_unmet"),
-        ("/amr", json!({ "amr": ["otp", "pwd", "mfa"] }), "admitted"),
+        ("/amr", json!({ "amr": ["otp", "pwd", "mfa"] }), "authorized"),
         ("/amr", json!({ "amr": ["pwd"] }), "authentication_method_missing"),
         ("/amr", json!({ "amr": "pwd otp" }), "authentication_method_missing"),
         ("/amr", json!({}), "authentication_method_missing"),
-        ("/audience", json!({ "aud": ["api://default", "api://payments"] }), "admitted"),
+        ("/audience", json!({ "aud": ["api://default", "api://payments"] }), "authorized"),
         ("/audience", json!({}), "rule_audience_not_allowed"),
-        ("/some-scope", json!({}), "admitted"),
+        ("/some-scope", json!({}), "authorized"),
     ];
     let rows: Vec<_> = rows
         .into_iter()
@@ -428,8 +428,8 @@ fn demands_stand_together_in_every_way_with_tokens_of_a_real_server() {
     assert_rows(&gateway, &rows);
     // A token of the grant itself, not one that the test wrote.
     let service = gateway.idp.client_token(&testbed::ClientTokenRequest::default());
-    assert_rows(&gateway, &[("excluded", gateway.port(), Request::get("/neither").bearer(&service))]);
-    assert_rows(&gateway, &[("admitted", gateway.port(), Request::get("/neither").bearer(&gateway.alice()))]);
+    assert_rows(&gateway, &[("not_condition_matched", gateway.port(), Request::get("/neither").bearer(&service))]);
+    assert_rows(&gateway, &[("authorized", gateway.port(), Request::get("/neither").bearer(&gateway.alice()))]);
     // Of several ways in, the client is told one that would suffice: a scope, or a stronger log-in.
     let challenge = |path: &str, claims: Value| {
         let response = Request::get(path).bearer(&gateway.bent(claims)).send(gateway.port());

@@ -112,7 +112,7 @@ fn the_access_log_tells_of_every_decision_and_no_client_writes_there() {
                 .to_owned(),
         ),
         ("/open/x", 200, Request::get("/open/x").bearer(&alice),
-            "decision=allow reason=no_token_needed rule=open provider=- subject=- tenant=- cel=-".to_owned(),
+            "decision=allow reason=no_token_required rule=open provider=- subject=- tenant=- cel=-".to_owned(),
         ),
         ("/strange", 200, Request::get("/strange").bearer(&strange),
             "decision=allow reason=admitted rule=- provider=okta subject=bob%0Arequest=forged tenant=caf%C3%A9 cel=false"

@@ -59,7 +59,7 @@ fn every_refusal_of_the_table_is_answered_as_the_standards_say_and_reaches_no_ba
     let rows = [
         (401, bare, "token_missing", get()),
         (401, bare, "token_missing", get().header("authorization", b"Basic YTpi")),
-        (400, invalid_request, "credential_repeated", get().bearer(&good).bearer(&good)),
+        (400, invalid_request, "multiple_credentials", get().bearer(&good).bearer(&good)),
         (401, invalid_token, "token_expired", get().bearer(&gateway.bent(json!({ "exp": now() - 600 })))),
         (401, invalid_token, "audience_unexpected", get().bearer(&gateway.bent(json!({ "aud": "api://other" })))),
         (401, invalid_token, "issuer_unknown", get().bearer(&gateway.bent(json!({ "iss": "https://evil.example" })))),
@@ -451,20 +451,20 @@ fn audience_selects_one_of_the_providers_of_one_issuer() {
         key.token(&claims(json!("api://default"), json!({ "iss": "https://idp.partner.example" })))
     };
     let rows = [
-        (200, "admitted", "/api", of_issuer(api.clone(), json!({}))),
-        (200, "admitted", "/", of_issuer(api.clone(), json!({}))),
+        (200, "authorized", "/api", of_issuer(api.clone(), json!({}))),
+        (200, "authorized", "/", of_issuer(api.clone(), json!({}))),
         (403, "condition_unmet", "/partner", of_issuer(api.clone(), json!({}))),
         (403, "rule_audience_not_allowed", "/reports", of_issuer(api.clone(), json!({}))),
-        (200, "admitted", "/reports", of_issuer(reports.clone(), json!({}))),
+        (200, "authorized", "/reports", of_issuer(reports.clone(), json!({}))),
         (403, "condition_unmet", "/api", of_issuer(reports.clone(), json!({}))),
-        (200, "admitted", "/partner", of_partner(json!("api://partner"), json!({}))),
-        (200, "admitted", "/partner", of_partner(json!(["api://partner", "api://unknown"]), json!({}))),
+        (200, "authorized", "/partner", of_partner(json!("api://partner"), json!({}))),
+        (200, "authorized", "/partner", of_partner(json!(["api://partner", "api://unknown"]), json!({}))),
         (403, "condition_unmet", "/api", of_partner(json!("api://partner"), json!({}))),
         // Keys of one provider with the audience of another.
         (401, "signature_invalid", "/api", forged_for_api),
         (401, "signature_invalid", "/partner", forged_for_partner),
         // Settings of one provider with the audience of another.
-        (200, "admitted", "/reports", of_issuer(reports.clone(), late())),
+        (200, "authorized", "/reports", of_issuer(reports.clone(), late())),
         (401, "token_expired", "/api", of_issuer(api.clone(), late())),
         (401, "client_unexpected", "/partner", of_partner(json!("api://partner"), json!({ "cid": "0oa2other" }))),
         // Audiences of several providers, or of none.
@@ -474,7 +474,7 @@ fn audience_selects_one_of_the_providers_of_one_issuer() {
         (401, "audience_unexpected", "/", of_issuer(json!("api://unverified-text"), json!({}))),
         (401, "audience_missing", "/", of_issuer(Value::Null, json!({}))),
         // The same audience, another issuer.
-        (200, "admitted", "/", other(signing::SigningKey::b("k1"))),
+        (200, "authorized", "/", other(signing::SigningKey::b("k1"))),
         (403, "condition_unmet", "/api", other(signing::SigningKey::b("k1"))),
         (401, "signature_invalid", "/", other(signing::SigningKey::a("k1"))),
     ];
@@ -488,7 +488,7 @@ fn audience_selects_one_of_the_providers_of_one_issuer() {
             let response = Request::get(*path).bearer(token).send(gateway.port());
             assert_eq!(response.status, *status, "{path} {reason}: {:?}", gateway.reasons());
         }
-        for (_, reason, ..) in rows.iter().filter(|row| row.1 != "admitted") {
+        for (_, reason, ..) in rows.iter().filter(|row| row.1 != "authorized") {
             gateway.expect_reasons(reason, round * rows.iter().filter(|row| row.1 == *reason).count());
         }
     }

@@ -93,7 +93,7 @@ fn every_decision_is_counted_once_under_its_rule_and_once_under_its_provider() {
 
     let envoy = &gateway.envoy;
     let decisions = [
-        ("reason=no_token_needed rule=health verdict=allow", 3),
+        ("reason=no_token_required rule=health verdict=allow", 3),
         ("reason=admitted rule=v1.read-only verdict=allow", 7),
         ("reason=token_missing rule=v1.read-only verdict=deny", 2),
         ("reason=token_expired rule=v1.read-only verdict=deny", 1),
@@ -110,7 +110,7 @@ fn every_decision_is_counted_once_under_its_rule_and_once_under_its_provider() {
         (format!("provider={HOSTILE_AS_WRITTEN} reason={reason} verdict={verdict}"), count)
     };
     let of_provider = [
-        of_provider("admitted", "allow", 18),
+        of_provider("authorized", "allow", 18),
         of_provider("token_expired", "deny", 1),
         of_provider("signature_invalid", "deny", 4),
         of_provider("scope_missing", "deny", 2),
@@ -325,7 +325,7 @@ fn stale_answers_a_spent_budget_and_an_endpoint_that_is_left_alone_are_seen() {
         (stale && spent).then_some(())
     });
     let refused = family(envoy, "decisions_total");
-    assert!(refused["reason=introspection_budget_spent rule=%28unnamed%29 verdict=deny"] >= 5, "{refused:?}");
+    assert!(refused["reason=introspection_rate_limited rule=%28unnamed%29 verdict=deny"] >= 5, "{refused:?}");
     drop(server);
     gateway.assert_no_trap();
 }
@@ -370,7 +370,7 @@ fn a_new_configuration_loses_no_count_and_neither_it_nor_a_new_module_leaves_a_w
     send(5);
     // Envoy forgets a number with the last VM that has defined it, be it before the new ones do or after.
     until("the count", A_REPORT, || {
-        [Some(5), Some(15)].contains(&family(envoy, "decisions_total").get(admitted).copied()).then_some(())
+        [Some(5), Some(15)].contains(&family(envoy, "decisions_total").get(authorized).copied()).then_some(())
     });
     until("the old VMs to be over", ALL_REPORTS_BUT_THOSE_OF_THE_DEAD, || {
         (only(envoy, "workers") == Some(REPORTERS)).then_some(())

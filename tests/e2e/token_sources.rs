@@ -124,7 +124,7 @@ fn credentials_in_two_places_are_refused_and_reach_no_backend() {
         let challenge = r#"Bearer realm="okta-proxy-wasm", error="invalid_request""#;
         assert_eq!(response.header("www-authenticate").as_deref(), Some(challenge), "{head}");
     }
-    gateway.expect_reasons("credential_repeated", rows.len());
+    gateway.expect_reasons("multiple_credentials", rows.len());
     assert_eq!(gateway.backend.count(), 0, "a refused request reached the backend");
     let log = gateway.envoy.log();
     assert!(token.split('.').all(|part| !log.contains(part)), "a token was logged");

@@ -236,7 +236,7 @@ fn clients_that_left_make_room_for_others() {
     wait_until_active(&gateway, 1);
     gateway.gate.set(Mode::Pass);
     assert_eq!(staying.read_response().expect("an answer").status, 200);
-    assert!(!gateway.reasons().contains(&"too_many_waiting".to_owned()));
+    assert!(!gateway.reasons().contains(&"too_many_pending".to_owned()));
 }
 
 /// The fetch that a request for an unknown key asked for serves others when that request is gone.

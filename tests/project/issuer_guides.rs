@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 /// A minute after the tokens on the pages were issued.
 const NOW: u64 = 1_800_000_060;
 
-/// The reason of the decision; `admitted` where the request is allowed.
+/// The reason of the decision; `authorized` where the request is allowed.
 fn decided(configuration: &Value, request: &str, payload: &Value) -> String {
     let key = SigningKey::a("k1");
     let mut configuration = configuration.clone();
@@ -32,7 +32,7 @@ fn decided(configuration: &Value, request: &str, payload: &Value) -> String {
     match engine.on_request(StreamId(1), &RequestHead::new(fields.into()), now) {
         RequestOutcome::Decision(decision) => {
             let reason = decision.audit.reason();
-            assert_eq!(matches!(decision.verdict, Verdict::Allow(_)), reason == "admitted");
+            assert_eq!(matches!(decision.verdict, Verdict::Allow(_)), reason == "authorized");
             reason.to_owned()
         }
         RequestOutcome::Pending | RequestOutcome::LocalResponse(_) | RequestOutcome::NeedAttributes(_) => {
@@ -60,7 +60,7 @@ fn each_guide_accepts_its_tokens_and_rejects_the_others_for_the_stated_reason() 
             let payload = with(&whole, read(token));
             request = token.language.strip_prefix("json token ").unwrap();
             let found = decided(&configuration, request, &payload);
-            if found != "admitted" {
+            if found != "authorized" {
                 wrong.push(format!("{page}: {found} instead of admitted: {}", token.text));
             }
             if whole == json!({}) {

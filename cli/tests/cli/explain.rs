@@ -193,7 +193,7 @@ fn an_opaque_token_is_judged_by_the_answer_of_its_issuer() {
     let active =
         answer(json!({ "active": true, "aud": "api://default", "scope": "a b", "sub": "alice", "exp": NOW + 60 }));
     let found = issuer.explain(&config, "opaque", &["--format", "json", "--introspection", &active]);
-    assert_eq!((found.status, found.json()["reason"].as_str()), (0, Some("admitted")), "{}", found.transcript());
+    assert_eq!((found.status, found.json()["reason"].as_str()), (0, Some("authorized")), "{}", found.transcript());
     let inactive = answer(json!({ "active": false }));
     let found = issuer.explain(&config, "opaque", &["--format", "json", "--introspection", &inactive]);
     assert_eq!((found.status, found.json()["reason"].as_str()), (1, Some("token_inactive")), "{}", found.transcript());
@@ -252,7 +252,7 @@ fn keys_are_fetched_from_where_the_filter_would() {
     let token = format!("@{}", issuer.file("token.txt", &issuer.token(json!({}))));
     let arguments = ["explain", "--config", &config, "--at", &at, "--token", &token, "--format", "json"];
     let found = run(&[&arguments[..], &["--fetch"]].concat());
-    assert_eq!((found.status, found.json()["reason"].as_str()), (0, Some("admitted")), "{}", found.transcript());
+    assert_eq!((found.status, found.json()["reason"].as_str()), (0, Some("authorized")), "{}", found.transcript());
     assert!(found.json()["notes"][0].as_str().unwrap().contains("200"), "{}", found.transcript());
     let without = run(&arguments);
     assert!(without.status == 2 && without.stderr.contains("--fetch"), "{}", without.transcript());
@@ -276,7 +276,7 @@ fn keys_are_found_by_the_issuers_metadata() {
     let token = format!("@{}", issuer.file("token.txt", &issuer.token(json!({ "iss": home }))));
     let at = NOW.to_string();
     let found = run(&["explain", "--config", &config, "--at", &at, "--token", &token, "--format", "json", "--fetch"]);
-    assert_eq!((found.status, found.json()["reason"].as_str()), (0, Some("admitted")), "{}", found.transcript());
+    assert_eq!((found.status, found.json()["reason"].as_str()), (0, Some("authorized")), "{}", found.transcript());
     assert_eq!(found.json()["notes"].as_array().unwrap().len(), 2, "{}", found.transcript());
 }
 
@@ -294,7 +294,7 @@ fn keys_come_over_tls_from_a_server_that_the_machine_trusts_and_from_no_other() 
         run_trusting(&arguments, trusted)
     };
     let found = explain(&idp.ca_pem_path());
-    assert_eq!((found.status, found.json()["reason"].as_str()), (0, Some("admitted")), "{}", found.transcript());
+    assert_eq!((found.status, found.json()["reason"].as_str()), (0, Some("authorized")), "{}", found.transcript());
     let others = tempfile::tempdir().unwrap();
     let found = explain(&CertificateAuthority::create(others.path()).ca_pem_path());
     assert_eq!(

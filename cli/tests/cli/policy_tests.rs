@@ -43,7 +43,7 @@ cases:
 - name: "<wrong> in & every way # at once"
   request: POST /orders/1/refund
   token: { scp: [orders:write], groups: [support] }
-  expect: { decision: allow, status: 403, reason: admitted, rule: orders-write, challenge: null, would_deny: group_missing,
+  expect: { decision: allow, status: 403, reason: authorized, rule: orders-write, challenge: null, would_deny: group_missing,
             headers: { x-user-id: alice }, response: { cache-control: null } }
 - name: not refused
   request: GET /catalog/1
@@ -117,7 +117,7 @@ fn what_is_not_understood_is_refused_and_holds_no_test() {
     let case = |text: &str| format!("config: x.json\ncases:\n- {{ name: a, request: GET /, {text} }}\n");
     for (cases, said) in [
         (case("expect: { decison: allow }"), "decison"),
-        (case("expect: { reason: admitted }"), "neither a `decision` nor a `status`"),
+        (case("expect: { reason: authorized }"), "neither a `decision` nor a `status`"),
         (case("expect: { decision: maybe }"), "maybe"),
         (case("tokn: {}, expect: { decision: allow }"), "tokn"),
         (case("token: { exp: soon }, expect: { decision: allow }"), "soon"),

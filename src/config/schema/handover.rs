@@ -62,7 +62,7 @@ pub const WORDS: [&str; 15] = [
     "client",
     "token_id",
     "scopes",
-    "scopes_asked",
+    "required_scopes",
     "acr",
     "source",
     "proof",
@@ -81,7 +81,7 @@ pub fn meaning(word: &str) -> Option<StateSource> {
         "would_deny" => decision(DecisionPart::WouldDeny),
         "provider" => decision(DecisionPart::Provider),
         "issuer" => decision(DecisionPart::Issuer),
-        "scopes_asked" => decision(DecisionPart::RequiredScopes),
+        "required_scopes" => decision(DecisionPart::RequiredScopes),
         "source" => decision(DecisionPart::Source),
         "proof" => decision(DecisionPart::Proof),
         "introspection" => decision(DecisionPart::Introspection),
@@ -103,7 +103,7 @@ impl Read for FilterStateDocument {
         let found = word.and_then(|word| Some(Self::Word(word, meaning(word)?)));
         if found.is_none() {
             faults.push(at.fault(ConfigProblem::Unusable(
-                "one of \"decision\", \"reason\", \"rule\", \"would_deny\", \"provider\", \"issuer\", \"subject\", \"client\", \"token_id\", \"scopes\", \"scopes_asked\", \"acr\", \"source\", \"proof\", \"introspection\", or an object with `name` and `claim`",
+                "one of \"decision\", \"reason\", \"rule\", \"would_deny\", \"provider\", \"issuer\", \"subject\", \"client\", \"token_id\", \"scopes\", \"required_scopes\", \"acr\", \"source\", \"proof\", \"introspection\", or an object with `name` and `claim`",
             )));
         }
         found

@@ -109,7 +109,7 @@ impl UnmetReason {
             Self::ConditionFailed(ConditionError::NotBoolean) => "condition_not_boolean",
             Self::ConditionFailed(ConditionError::TooCostly) => "condition_too_costly",
             Self::MethodMissing => "authentication_method_missing",
-            Self::NotConditionMatched => "excluded",
+            Self::NotConditionMatched => "not_condition_matched",
             Self::ClaimMissing => "claim_missing",
             Self::ClaimMalformed => "claim_malformed",
             Self::AuthenticationTooWeak => "authentication_too_weak",

@@ -110,9 +110,9 @@ fn another_scheme_is_no_bearer_credential() {
         b"Digest username=\"a\", realm=\"b\"",
     ];
     for value in others {
-        assert_eq!(in_authorization(&[value]), "Absent", "{value:?}");
+        assert_eq!(in_authorization(&[value]), "Missing", "{value:?}");
     }
-    assert_eq!(in_authorization(&[]), "Absent");
+    assert_eq!(in_authorization(&[]), "Missing");
 }
 
 #[wasm_bindgen_test(unsupported = test)]
@@ -127,7 +127,7 @@ fn two_credentials_are_refused_in_whatever_form_the_host_shows_them() {
         &[b"Bearer a,"],
     ];
     for values in forms {
-        assert_eq!(in_authorization(values), "Repeated", "{values:?}");
+        assert_eq!(in_authorization(values), "Multiple", "{values:?}");
     }
 }
 
@@ -136,21 +136,21 @@ fn one_header_may_take_several_schemes_and_another_none() {
     let authorization = |value: &[u8]| found(&everywhere(), &[("authorization", value)]);
     assert_eq!(authorization(b"Bearer a"), "token a");
     assert_eq!(authorization(b"token b"), "token b");
-    assert_eq!(authorization(b"Basic b"), "Absent");
-    assert_eq!(authorization(b"Bearer a, Token b"), "Repeated");
-    assert_eq!(authorization(b"Basic a, Token b"), "Repeated");
+    assert_eq!(authorization(b"Basic b"), "Missing");
+    assert_eq!(authorization(b"Bearer a, Token b"), "Multiple");
+    assert_eq!(authorization(b"Basic a, Token b"), "Multiple");
 
     let whole = |values: &[&[u8]]| {
         let fields: Vec<(&str, &[u8])> = values.iter().map(|value| ("X-Api-Token", *value)).collect();
         found(&everywhere(), &fields)
     };
     assert_eq!(whole(&[b"a.b.c"]), "token a.b.c");
-    assert_eq!(whole(&[b"a", b"a"]), "Repeated");
-    assert_eq!(whole(&[b"a,a"]), "Repeated");
+    assert_eq!(whole(&[b"a", b"a"]), "Multiple");
+    assert_eq!(whole(&[b"a,a"]), "Multiple");
     for value in [&b"Bearer a"[..], b"", b"\"a\"", b"\xff"] {
         assert_eq!(whole(&[value]), "Malformed", "{value:?}");
     }
-    assert_eq!(found(&everywhere(), &[("x_api_token", b"a")]), "Absent", "another spelling is another header");
+    assert_eq!(found(&everywhere(), &[("x_api_token", b"a")]), "Missing", "another spelling is another header");
 }
 
 #[wasm_bindgen_test(unsupported = test)]
@@ -176,7 +176,7 @@ fn a_cookie_is_found_by_its_exact_name_over_all_lines() {
     assert_eq!(in_cookies(&["access_token=\"a.b.c\""]), "token a.b.c");
     assert_eq!(in_cookies(&["__Host-at=a=="]), "token a==");
     for other in ["access_tokens=a", "xaccess_token=a", "sid=access_token", "", ";;"] {
-        assert_eq!(in_cookies(&[other]), "Absent", "{other}");
+        assert_eq!(in_cookies(&[other]), "Missing", "{other}");
     }
     for bad in [
         "access_token=",
@@ -200,7 +200,7 @@ fn a_repeated_cookie_is_refused() {
         &["access_token=a; x=y", "z=1; access_token="],
         &["access_token=a; __Host-at=a"],
     ] {
-        assert_eq!(in_cookies(lines), "Repeated", "{lines:?}");
+        assert_eq!(in_cookies(lines), "Multiple", "{lines:?}");
     }
 }
 
@@ -233,7 +233,7 @@ fn a_parameter_is_found_by_its_decoded_name_in_the_query_only() {
         "/a",
         "",
     ] {
-        assert_eq!(in_path(path), "Absent", "{path}");
+        assert_eq!(in_path(path), "Missing", "{path}");
     }
     for path in
         ["/?t=", "/?t", "/?t=a+b", "/?t=a%20b", "/?t=a%", "/?t=a%2", "/?t=a%zz", "/?t=%00", "/?t=%C3%A9", "/?t=a=b"]
@@ -242,7 +242,7 @@ fn a_parameter_is_found_by_its_decoded_name_in_the_query_only() {
     }
     let elsewhere = ["x-original-url", "x-rewrite-url", "x-envoy-original-path", "x-forwarded-uri", "referer"];
     for name in elsewhere {
-        assert_eq!(found(&everywhere(), &[(":path", b"/"), (name, b"/?access_token=a")]), "Absent", "{name}");
+        assert_eq!(found(&everywhere(), &[(":path", b"/"), (name, b"/?access_token=a")]), "Missing", "{name}");
     }
 }
 
@@ -256,7 +256,7 @@ fn a_repeated_parameter_is_refused_in_whatever_encoding() {
         "/?access_token=a&t=a",
         "/?access_token=a&x=1;access_token=b",
     ] {
-        assert_eq!(in_path(path), "Repeated", "{path}");
+        assert_eq!(in_path(path), "Multiple", "{path}");
     }
 }
 
@@ -277,8 +277,8 @@ fn what_only_a_more_lenient_reader_would_find_is_refused_and_taken_out() {
         assert_eq!(in_cookies(&[line]), "Malformed", "{line}");
         assert_eq!(rest_of("cookie", &[line.as_bytes()]), "-cookie", "{line}");
     }
-    assert_eq!(in_cookies(&["note=the access_token is here"]), "Absent");
-    assert_eq!(in_path("/?note=a;access_token"), "Absent");
+    assert_eq!(in_cookies(&["note=the access_token is here"]), "Missing");
+    assert_eq!(in_path("/?note=a;access_token"), "Missing");
 }
 
 #[wasm_bindgen_test(unsupported = test)]
@@ -293,11 +293,11 @@ fn credentials_of_two_sources_are_refused_even_when_they_are_equal() {
     for (at, one) in places.iter().enumerate() {
         assert_eq!(found(&everywhere(), &[*one]), "token a");
         for other in places.iter().skip(at + 1) {
-            assert_eq!(found(&everywhere(), &[*one, *other]), "Repeated", "{one:?} {other:?}");
+            assert_eq!(found(&everywhere(), &[*one, *other]), "Multiple", "{one:?} {other:?}");
         }
     }
     let malformed = [("authorization", &b"Bearer a"[..]), ("cookie", b"access_token=")];
-    assert_eq!(found(&everywhere(), &malformed), "Repeated", "nor does one that is no token count as none");
+    assert_eq!(found(&everywhere(), &malformed), "Multiple", "nor does one that is no token count as none");
     assert_eq!(found(&everywhere(), &[("authorization", b"Basic YTpi"), ("x-api-token", b"a")]), "token a");
 }
 
@@ -305,7 +305,7 @@ fn credentials_of_two_sources_are_refused_even_when_they_are_equal() {
 fn places_that_are_not_configured_are_not_looked_at_and_left_alone() {
     let fields: [(&str, &[u8]); 3] =
         [(":path", b"/?access_token=a&access_token=b"), ("cookie", b"access_token=a"), ("x-api-token", b"a")];
-    assert_eq!(found(&only_bearer(), &fields), "Absent");
+    assert_eq!(found(&only_bearer(), &fields), "Missing");
     assert_eq!(stripped(&only_bearer(), &fields), ["-authorization"]);
 }
 

@@ -147,7 +147,7 @@ fn cve_2026_34457_no_user_agent_is_let_through() {
 fn cve_2025_22149_a_key_that_was_removed_verifies_nothing() {
     let mut scene = holding(&[Forge::RsaA.jwk("rsa")]);
     let token = claiming(json!({ "exp": NOW + 86_400 }));
-    assert_eq!(scene.reason(&token), "admitted");
+    assert_eq!(scene.reason(&token), "authorized");
     scene.pass(3600);
     let fetch = scene.tick_begins_a_fetch();
     scene.answer(&fetch, published(&[Forge::RsaB.jwk("other")]));
@@ -199,7 +199,7 @@ fn cve_2025_64527_two_authorization_fields_are_refused_and_cause_no_fetch() {
     for (first, second) in [(&good, &good), (&good, &other), (&other, &good)] {
         let decision =
             scene.request(&[("authorization", first.as_bytes()), ("Authorization", second.as_bytes())]).unwrap();
-        assert_eq!(decision.audit.reason(), "credential_repeated");
+        assert_eq!(decision.audit.reason(), "multiple_credentials");
     }
     scene.answer(&fetch, published(&[Forge::RsaA.jwk("rsa")]));
     assert_eq!((scene.decided.len(), scene.tick().len()), (0, 0));
@@ -287,7 +287,7 @@ fn cve_2026_62995_a_signature_has_one_text_and_no_list_may_be_keyed_by_it() {
     let token = Forge::P256.token("ES256", "p256", json!({}), &payload(NOW));
     let twin = with_signature(&token, forge::twin(Forge::P256, &signature_of(&token)));
     assert_ne!(token, twin);
-    let mut rows = vec![row("the token", "admitted", token.clone()), row("its twin", "admitted", twin)];
+    let mut rows = vec![row("the token", "authorized", token.clone()), row("its twin", "authorized", twin)];
     for blank in ["\n", " ", "\t"] {
         rows.push(row("blank", "credential_malformed", format!("{token}{blank}")));
     }
@@ -358,7 +358,7 @@ fn ghsa_9v7f_9g4p_ffgj_a_redirect_is_not_followed_nor_taken() {
         let fetch = scene.tick_begins_a_fetch();
         scene.answer(&fetch, body(status, json!({ "keys": [Forge::RsaB.jwk("rsa")] }).to_string()));
         assert_eq!(scene.tick(), [], "{status} is followed");
-        assert_eq!(scene.reason(claiming(json!({}))), "admitted", "{status}: the old keys are gone");
+        assert_eq!(scene.reason(claiming(json!({}))), "authorized", "{status}: the old keys are gone");
         assert_eq!(scene.reason(Forge::RsaB.token("RS256", "rsa", json!({}), &payload(NOW))), "signature_invalid");
     }
 }
@@ -369,7 +369,7 @@ fn ghsa_fhv5_28vv_h8m8_one_failed_fetch_does_not_wipe_the_keys() {
     scene.pass(3600);
     let fetch = scene.tick_begins_a_fetch();
     scene.answer(&fetch, body(200, "{\"keys\":[]}"));
-    assert_eq!(scene.reason(claiming(json!({}))), "admitted");
+    assert_eq!(scene.reason(claiming(json!({}))), "authorized");
 }
 
 fn confused(secret: &[u8]) {
@@ -415,7 +415,7 @@ fn ghsa_w7vc_732c_9m39_an_unencoded_payload_is_refused() {
     check(
         &two_issuers(),
         vec![
-            row("raw: its commas look like two credentials", "credential_repeated", raw),
+            row("raw: its commas look like two credentials", "multiple_credentials", raw),
             row("encoded", "token_extension_unsupported", encoded.clone()),
             row("detached", "token_extension_unsupported", format!("{head}..{}", rest.split_once('.').unwrap().1)),
         ],

@@ -98,7 +98,7 @@ fn only_one_answer_says_that_a_token_is_active() {
     check_answers(
         &[OPAQUE, &claiming(json!({}))],
         vec![
-            ("L1 the control", "admitted", active(json!({}))),
+            ("L1 the control", "authorized", active(json!({}))),
             ("L1 inactive", "token_inactive", said(200, r#"{"active":false}"#)),
             ("L1 inactive, and what it was", "token_inactive", active(json!({ "active": false }))),
             body("L1 \"true\"", r#"{"active":"true"}"#),
@@ -241,13 +241,13 @@ fn what_one_issuer_says_is_nothing_to_tokens_of_another() {
     let of_a = Forge::P256.token("ES256", "p256", json!({}), &payload(NOW));
     // The same keys, the same claims: only the issuer is another one.
     let of_b = Forge::P256.token("ES256", "p256", json!({}), &with(&payload(NOW), json!({ "iss": OTHER_ISSUER })));
-    assert_eq!(scene.told(&of_a, active(json!({}))).audit.reason(), "admitted", "K2 A says yes");
+    assert_eq!(scene.told(&of_a, active(json!({}))).audit.reason(), "authorized", "K2 A says yes");
     let (stream, call) = scene.asks_about(&of_b);
     let request = scene.engine.call_request(call.id, &Entropy([7; 32]), &NoRsaSigner, scene.now).unwrap();
     assert_eq!(request.address.to_string(), "https://b.example/introspect", "K2 B is asked about its own");
     scene.end(&call, said(200, r#"{"active":false}"#));
     assert_eq!(scene.reason_of(stream), Some("token_inactive"), "K2 B says no");
-    assert_eq!((scene.reason(&of_a), scene.reason(&of_b)), ("admitted", "token_inactive"), "K2 and so it stays");
+    assert_eq!((scene.reason(&of_a), scene.reason(&of_b)), ("authorized", "token_inactive"), "K2 and so it stays");
     let places = [&call, &scene.asks_about(OPAQUE).1].map(|call| {
         let okta_proxy_wasm::engine::Purpose::Token { digest, .. } = call.purpose else { panic!("about a token") };
         scene.engine.record_names(call.id.provider(), &digest).unwrap()

@@ -43,7 +43,7 @@ fn unusable(label: &str, key: &Value) {
     );
     let mut scene = holding(&[key.clone(), good]);
     assert!(matches!(scene.notes[..], [(_, FetchResult::Replaced { .. })]), "{label}: spoils the set");
-    assert_eq!(scene.reason(claiming(json!({}))), "admitted", "{label}: the good key suffers");
+    assert_eq!(scene.reason(claiming(json!({}))), "authorized", "{label}: the good key suffers");
 }
 
 fn usable(label: &str, key: &Value) {
@@ -263,7 +263,7 @@ fn a_flood_of_unknown_key_ids_gets_a_burst_of_fetches_and_then_one_per_cooldown(
         }
         // They wait for the fetch at the end of the cooldown.
         assert!(scene.engine.parked() <= 6 * 20, "J1 {} wait", scene.engine.parked());
-        assert_eq!(scene.reason(claiming(json!({}))), "admitted", "J1 the known key is served throughout");
+        assert_eq!(scene.reason(claiming(json!({}))), "authorized", "J1 the known key is served throughout");
         scene.pass(1);
     }
     assert_eq!(fetches, 3 + 92 / 4, "J1 at most 1 fetch per cooldown (4 s) in 95 s, and the burst");
@@ -338,7 +338,7 @@ fn a_bad_answer_changes_nothing_until_the_set_is_too_old() {
         assert!(matches!(scene.notes.last(), Some((_, FetchResult::Failed { .. }))), "{label}: taken");
         if scene.now.as_secs() < NOW + 86_400 {
             let token = fresh(&scene);
-            assert_eq!(scene.reason(token), "admitted", "{label}: the old keys are gone");
+            assert_eq!(scene.reason(token), "authorized", "{label}: the old keys are gone");
         }
         // From the start, without any key, each of them ends in a 503 and never in a verdict.
         let mut empty = Scene::new(&fetching());
@@ -373,7 +373,7 @@ fn a_set_with_bad_keys_among_good_ones_serves_the_good_ones() {
         changed(Forge::RsaB, json!({ "kid": "rsa", "n": "AQAB" })),
     ]);
     assert!(matches!(scene.notes[..], [(_, FetchResult::Replaced { usable: 2, skipped: 4, .. })]), "J2 mixed");
-    assert_eq!(scene.reason(claiming(json!({}))), "admitted");
+    assert_eq!(scene.reason(claiming(json!({}))), "authorized");
     let by_b = Forge::RsaB.token("RS256", "rsa", json!({}), &payload(NOW));
     let same = [changed(Forge::RsaB, json!({ "kid": "rsa", "use": "enc" })), Forge::RsaA.jwk("rsa")];
     assert_eq!(reason_after_a_fetch(&mut scene, &by_b, &same), "signature_invalid", "J2 mixed: an unusable key");
@@ -385,7 +385,7 @@ fn a_set_with_bad_keys_among_good_ones_serves_the_good_ones() {
     scene.answer(&fetch, published(&[vec![Forge::RsaA.jwk("rsa")], many].concat()));
     let replaced = scene.notes.last().map(|(_, result)| *result);
     assert!(matches!(replaced, Some(FetchResult::Replaced { usable: 512, skipped: 89, .. })), "J2 601 keys");
-    assert_eq!(scene.reason(claiming(json!({}))), "admitted", "J2 601 keys");
+    assert_eq!(scene.reason(claiming(json!({}))), "authorized", "J2 601 keys");
     // JSON of any other form of the same document is the same document.
     let spaced = serde_json::to_string_pretty(&json!({ "keys": [Forge::RsaA.jwk("rsa")], "x": 1 })).unwrap();
     scene.pass(3600);
@@ -398,10 +398,10 @@ fn a_set_with_bad_keys_among_good_ones_serves_the_good_ones() {
 fn a_key_that_is_removed_verifies_nothing_after_the_next_refresh() {
     let mut scene = holding(&[Forge::RsaA.jwk("old"), Forge::RsaB.jwk("new")]);
     let old = Forge::RsaA.token("RS256", "old", json!({}), &with(&payload(NOW), json!({ "exp": NOW + 86_400 })));
-    assert_eq!(scene.reason(&old), "admitted");
+    assert_eq!(scene.reason(&old), "authorized");
     scene.pass(3600);
     let fetch = scene.tick_begins_a_fetch();
-    assert_eq!(scene.reason(&old), "admitted", "J3 until the refresh");
+    assert_eq!(scene.reason(&old), "authorized", "J3 until the refresh");
     scene.answer(&fetch, published(&[Forge::RsaB.jwk("new")]));
     let first = scene.reason(&old);
     assert_eq!(first, "parked", "J3 a removed key is an unknown one");
@@ -421,7 +421,7 @@ fn a_key_that_is_removed_verifies_nothing_after_the_next_refresh() {
     // Removed for one who sends no `kid` as well.
     let mut scene = holding(&[Forge::RsaA.jwk("old"), Forge::RsaB.jwk("new")]);
     let nameless = Forge::RsaA.token_of_texts("RS256", r#"{"alg":"RS256"}"#, &payload(NOW).to_string());
-    assert_eq!(scene.reason(&nameless), "admitted");
+    assert_eq!(scene.reason(&nameless), "authorized");
     scene.pass(3600);
     let fetch = scene.tick_begins_a_fetch();
     scene.answer(&fetch, published(&[Forge::RsaB.jwk("new")]));
@@ -515,6 +515,6 @@ fn the_keys_of_one_provider_come_though_another_is_down() {
     assert_eq!(scene.reason_of(streams[0]), None, "J7 a still waits");
     assert_eq!(scene.reason_of(streams[1]), Some("keys_unavailable"), "J7 b is down");
     scene.answer(of("cluster-a"), published(&[Forge::RsaA.jwk("rsa")]));
-    assert_eq!(scene.reason_of(streams[0]), Some("admitted"), "J7 a is served");
+    assert_eq!(scene.reason_of(streams[0]), Some("authorized"), "J7 a is served");
     assert_eq!(scene.reason(of_b), "keys_unavailable", "J7 b is still down, and a's keys do not serve it");
 }

@@ -268,7 +268,7 @@ fn what_is_large_or_deep_costs_no_more_than_reading_it_once() {
     let limit = Forge::RsaA.token("RS256", "rsa", json!({}), &with(&payload(NOW), json!({ "x": "a".repeat(20_000) })));
     let mut configuration = two_issuers();
     configuration["token"] = json!({ "max_bytes": 61_440 });
-    assert_eq!(Scene::new(&configuration).reason(&limit), "admitted", "D4 large and good, where that is allowed");
+    assert_eq!(Scene::new(&configuration).reason(&limit), "authorized", "D4 large and good, where that is allowed");
     let long_kid = Forge::RsaA.token("RS256", &"k".repeat(1000), json!({}), &payload(NOW));
     assert_eq!(Scene::new(&two_issuers()).reason(long_kid), "key_unknown", "D4 a kid of 1000 characters");
 }
@@ -337,12 +337,12 @@ fn bytes_of_any_kind_are_an_ordinary_refusal() {
         let name = ["authorization", "x-request-id", "x_user_id", ":path", ":method", ""][length % 6];
         scene.request(&[(name, &noise)]).unwrap();
         let parts: Vec<String> = (0..3).map(|part| base64url(&noise[noise.len() * part / 4..])).collect();
-        assert_ne!(scene.reason(parts.join(".")), "admitted");
+        assert_ne!(scene.reason(parts.join(".")), "authorized");
     }
-    assert_eq!(scene.reason(&good), "admitted", "N1 the next request is served");
+    assert_eq!(scene.reason(&good), "authorized", "N1 the next request is served");
     for now in [0, 1, u64::MAX / 1000, u64::MAX] {
         scene.now = UnixTime::from_secs(now);
-        assert_ne!(scene.reason(&good), "admitted", "N1 at the ends of time");
+        assert_ne!(scene.reason(&good), "authorized", "N1 at the ends of time");
         scene.tick();
     }
 }

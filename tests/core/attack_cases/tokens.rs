@@ -25,11 +25,11 @@ fn good(key: Forge, algorithm: &str, kid: &str) -> String {
 #[test]
 fn good_tokens_of_every_algorithm_pass() {
     let rsa = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512"];
-    let mut rows: Vec<Row> = rsa.map(|name| row("OK RSA", "admitted", good(Forge::RsaA, name, "rsa"))).into();
-    rows.push(row("OK ES256", "admitted", good(Forge::P256, "ES256", "p256")));
-    rows.push(row("OK ES384", "admitted", good(Forge::P384, "ES384", "p384")));
-    rows.push(row("OK EdDSA", "admitted", good(Forge::Ed25519, "EdDSA", "ed25519")));
-    rows.push(row("OK Ed25519", "admitted", headed(Forge::Ed25519, "EdDSA", r#"{"alg":"Ed25519","kid":"ed25519"}"#)));
+    let mut rows: Vec<Row> = rsa.map(|name| row("OK RSA", "authorized", good(Forge::RsaA, name, "rsa"))).into();
+    rows.push(row("OK ES256", "authorized", good(Forge::P256, "ES256", "p256")));
+    rows.push(row("OK ES384", "authorized", good(Forge::P384, "ES384", "p384")));
+    rows.push(row("OK EdDSA", "authorized", good(Forge::Ed25519, "EdDSA", "ed25519")));
+    rows.push(row("OK Ed25519", "authorized", headed(Forge::Ed25519, "EdDSA", r#"{"alg":"Ed25519","kid":"ed25519"}"#)));
     check(&two_issuers(), rows);
 }
 
@@ -74,7 +74,7 @@ fn an_algorithm_is_one_that_is_allowed_or_nothing() {
             row("A2 RS256 and a blank", "algorithm_unsupported", signed(r#"{"alg":"RS256 ","kid":"rsa"}"#)),
             row("A2 RS256 and NUL", "algorithm_unsupported", signed(r#"{"alg":"RS256\u0000","kid":"rsa"}"#)),
             row("A2 RS256 in full width", "algorithm_unsupported", signed("{\"alg\":\"\u{ff32}\u{ff33}256\"}")),
-            row("A2 RS256 escaped is RS256", "admitted", signed(r#"{"alg":"\u0052S256","kid":"rsa"}"#)),
+            row("A2 RS256 escaped is RS256", "authorized", signed(r#"{"alg":"\u0052S256","kid":"rsa"}"#)),
             row("A2 ES256K", "algorithm_unsupported", signed(r#"{"alg":"ES256K","kid":"rsa"}"#)),
             row("A2 RS1", "algorithm_unsupported", signed(r#"{"alg":"RS1","kid":"rsa"}"#)),
             row("A3 alg missing", "algorithm_malformed", signed(r#"{"kid":"rsa"}"#)),
@@ -95,7 +95,7 @@ fn an_algorithm_is_one_that_is_allowed_or_nothing() {
                 "algorithm_not_allowed",
                 of_b(Forge::Ed25519, "EdDSA", "ed25519"),
             ),
-            row("A5 its own algorithm passes", "admitted", of_b(Forge::P256, "ES256", "p256")),
+            row("A5 its own algorithm passes", "authorized", of_b(Forge::P256, "ES256", "p256")),
             row("A5 a key of another kind under the kid", "key_unknown", good(Forge::P256, "ES256", "rsa")),
         ],
     );
@@ -110,8 +110,8 @@ fn ed25519_in_the_configuration_allows_both_names_of_the_algorithm_and_no_other(
         check(
             &configuration,
             vec![
-                row("A5 Ed25519", "admitted", ed25519(r#"{"alg":"Ed25519","kid":"ed25519"}"#)),
-                row("A5 EdDSA", "admitted", ed25519(r#"{"alg":"EdDSA","kid":"ed25519"}"#)),
+                row("A5 Ed25519", "authorized", ed25519(r#"{"alg":"Ed25519","kid":"ed25519"}"#)),
+                row("A5 EdDSA", "authorized", ed25519(r#"{"alg":"EdDSA","kid":"ed25519"}"#)),
                 row("A5 RS256", "algorithm_not_allowed", good(Forge::RsaA, "RS256", "rsa")),
                 row("A5 ES256", "algorithm_not_allowed", good(Forge::P256, "ES256", "p256")),
             ],
@@ -180,13 +180,13 @@ fn key_material_in_a_token_is_not_looked_at() {
                 "key_unknown",
                 Forge::RsaB.token("RS256", "evil", json!({ "jwk": mallory }), &payload(NOW)),
             ),
-            row("A8 jwk is ignored where the signature is ours", "admitted", with_members(json!({ "jwk": mallory }))),
-            row("A8 jwk of nonsense is ignored too", "admitted", with_members(json!({ "jwk": 5 }))),
+            row("A8 jwk is ignored where the signature is ours", "authorized", with_members(json!({ "jwk": mallory }))),
+            row("A8 jwk of nonsense is ignored too", "authorized", with_members(json!({ "jwk": 5 }))),
             row("A9 jku", "signature_invalid", by_mallory(json!({ "jku": url }))),
             row("A9 x5u", "signature_invalid", by_mallory(json!({ "x5u": url }))),
             row(
                 "A9 jku is ignored where the signature is ours",
-                "admitted",
+                "authorized",
                 with_members(json!({ "jku": url, "x5u": url })),
             ),
             row(
@@ -194,7 +194,11 @@ fn key_material_in_a_token_is_not_looked_at() {
                 "signature_invalid",
                 by_mallory(json!({ "x5c": ["MIIB"], "x5t": "AAAA", "x5t#S256": "AAAA" })),
             ),
-            row("A10 x5c is ignored where the signature is ours", "admitted", with_members(json!({ "x5c": ["MIIB"] }))),
+            row(
+                "A10 x5c is ignored where the signature is ours",
+                "authorized",
+                with_members(json!({ "x5c": ["MIIB"] })),
+            ),
         ],
     );
 }
@@ -209,10 +213,10 @@ fn a_key_id_is_a_text_and_compared_byte_for_byte() {
     for value in ["Rsa", "rsa ", " rsa", "rs", "rsaa", "", "r\u{455}a", "rsa\0", "../rsa", "rsa' OR '1'='1", "$rsa"] {
         rows.push(row("A12 kid that only looks alike", "key_unknown", kid(json!(value))));
     }
-    rows.push(row("A12 exactly", "admitted", kid(json!("rsa"))));
+    rows.push(row("A12 exactly", "authorized", kid(json!("rsa"))));
     rows.push(row(
         "A12 escaped is the same text",
-        "admitted",
+        "authorized",
         headed(Forge::RsaA, "RS256", r#"{"alg":"RS256","kid":"\u0072sa"}"#),
     ));
     check(&two_issuers(), rows);
@@ -220,7 +224,7 @@ fn a_key_id_is_a_text_and_compared_byte_for_byte() {
     check(
         &one_issuer(&[Forge::RsaA.jwk(composed)]),
         vec![
-            row("A12 kid in NFC", "admitted", kid(json!(composed))),
+            row("A12 kid in NFC", "authorized", kid(json!(composed))),
             row("A12 kid in NFD", "key_unknown", kid(json!(decomposed))),
         ],
     );
@@ -231,10 +235,10 @@ fn a_token_without_a_key_id_is_tried_with_few_keys() {
     let without_kid = || headed(Forge::RsaA, "RS256", r#"{"alg":"RS256"}"#);
     check(
         &one_issuer(&[Forge::RsaA.jwk("rsa"), Forge::P256.jwk("p256")]),
-        vec![row("A13 kid absent: one matching key", "admitted", without_kid())],
+        vec![row("A13 kid absent: one matching key", "authorized", without_kid())],
     );
     for (others, reason, verifications) in
-        [(0, "admitted", 1), (3, "admitted", 4), (4, "signature_invalid", 4), (20, "signature_invalid", 4)]
+        [(0, "authorized", 1), (3, "authorized", 4), (4, "signature_invalid", 4), (20, "signature_invalid", 4)]
     {
         let mut keys: Vec<Value> = (0..others).map(|number| Forge::RsaB.jwk(&format!("b{number}"))).collect();
         keys.push(Forge::RsaA.jwk("rsa"));
@@ -274,10 +278,10 @@ fn the_keys_of_one_issuer_are_none_of_the_others() {
     check(
         &configuration,
         vec![
-            row("A14 a's token under a's key", "admitted", token(Forge::P256, ISSUER)),
+            row("A14 a's token under a's key", "authorized", token(Forge::P256, ISSUER)),
             row("A14 b's token under a's key", "signature_invalid", token(Forge::P256, OTHER_ISSUER)),
-            row("A14 a's under a's, RSA", "admitted", rsa(Forge::RsaA, ISSUER)),
-            row("A14 b's under b's, RSA", "admitted", rsa(Forge::RsaB, OTHER_ISSUER)),
+            row("A14 a's under a's, RSA", "authorized", rsa(Forge::RsaA, ISSUER)),
+            row("A14 b's under b's, RSA", "authorized", rsa(Forge::RsaB, OTHER_ISSUER)),
             row("A14 a's token signed by b's key", "signature_invalid", rsa(Forge::RsaB, ISSUER)),
             row("A14 b's token signed by a's key", "signature_invalid", rsa(Forge::RsaA, OTHER_ISSUER)),
         ],
@@ -316,8 +320,8 @@ fn an_ecdsa_signature_is_two_numbers_in_range() {
         rows.push(row("B2 one byte short", "signature_invalid", bent(bytes[..2 * length - 1].to_vec())));
         rows.push(row("B2 r alone", "signature_invalid", bent(bytes[..length].to_vec())));
         rows.push(row("B2 twice", "signature_invalid", bent([&bytes[..], &bytes[..]].concat())));
-        rows.push(row("B3 (r, n-s) twin", "admitted", bent(forge::twin(key, &bytes))));
-        rows.push(row("B3 the token itself", "admitted", token.clone()));
+        rows.push(row("B3 (r, n-s) twin", "authorized", bent(forge::twin(key, &bytes))));
+        rows.push(row("B3 the token itself", "authorized", token.clone()));
     }
     check(&two_issuers(), rows);
 }
@@ -357,7 +361,7 @@ fn an_rsa_signature_is_exactly_the_one_encoding() {
     let pkcs1_as_pss = Forge::RsaA.token_of_texts("RS256", r#"{"alg":"PS256","kid":"rsa"}"#, &payload(NOW).to_string());
     let sha512 = Forge::RsaA.token_of_texts("RS512", r#"{"alg":"RS256","kid":"rsa"}"#, &payload(NOW).to_string());
     let mut rows = vec![
-        row("B4 made by hand, as it must be", "admitted", encoded([0, 1], 0xff, SHA256_PREFIX, &[])),
+        row("B4 made by hand, as it must be", "authorized", encoded([0, 1], 0xff, SHA256_PREFIX, &[])),
         row("B4 block type 2", "signature_invalid", encoded([0, 2], 0xff, SHA256_PREFIX, &[])),
         row("B4 bad padding: 00 for FF", "signature_invalid", encoded([0, 1], 0, SHA256_PREFIX, &[])),
         row("B4 bad padding: FE for FF", "signature_invalid", encoded([0, 1], 0xfe, SHA256_PREFIX, &[])),
@@ -548,7 +552,7 @@ fn what_asks_for_another_processing_is_refused() {
             with_members(json!({ "crit": value, "exp": 1 })),
         ));
     }
-    rows.push(row("C6 CRIT is no crit", "admitted", with_members(json!({ "CRIT": ["exp"] }))));
+    rows.push(row("C6 CRIT is no crit", "authorized", with_members(json!({ "CRIT": ["exp"] }))));
     for value in [json!("DEF"), json!("none"), json!(""), json!(null), json!(1)] {
         rows.push(row("C7 zip", "token_extension_unsupported", with_members(json!({ "zip": value }))));
     }
@@ -563,13 +567,13 @@ fn what_asks_for_another_processing_is_refused() {
     ] {
         rows.push(row("C8 cty", "token_extension_unsupported", with_members(json!({ "cty": value }))));
     }
-    rows.push(row("C8 cty of something else", "admitted", with_members(json!({ "cty": "json" }))));
+    rows.push(row("C8 cty of something else", "authorized", with_members(json!({ "cty": "json" }))));
     let nested = good(Forge::RsaA, "RS256", "rsa");
     rows.push(row("C8 a token as the payload", "token_claims_json", saying(&nested)));
     rows.push(row("C8 a token as the payload, quoted", "token_claims_json", saying(&format!("\"{nested}\""))));
     rows.push(row(
         "C8 what is not known is ignored",
-        "admitted",
+        "authorized",
         with_members(json!({ "x": [1, { "y": null }], "x5t": 1, "url": "u" })),
     ));
     check(&two_issuers(), rows);
@@ -610,12 +614,12 @@ fn json_is_one_object_without_a_member_twice() {
         ),
         row(
             "D1 a name that differs in case is another",
-            "admitted",
+            "authorized",
             saying(&format!("{{{inner},\"SUB\":\"mallory\"}}")),
         ),
         row("D2 nothing behind the header", "token_header_json", raw(b"", claims.as_bytes())),
         row("D2 nothing behind the payload", "token_claims_json", raw(right.as_bytes(), b"")),
-        row("D2 blanks around are JSON", "admitted", header(" {\"alg\" : \"RS256\",\n\"kid\":\t\"rsa\"}\r\n")),
+        row("D2 blanks around are JSON", "authorized", header(" {\"alg\" : \"RS256\",\n\"kid\":\t\"rsa\"}\r\n")),
     ];
     let nonsense: [(&str, &'static [u8]); 17] = [
         ("array", b"[]"),
@@ -676,7 +680,7 @@ fn json_is_one_object_without_a_member_twice() {
     ));
     rows.push(row(
         "D3 depth 31 below the object",
-        "admitted",
+        "authorized",
         saying(&format!("{{{inner},\"x\":{}{}}}", "[".repeat(31), "]".repeat(31))),
     ));
     rows.push(row(
@@ -730,9 +734,9 @@ fn a_time_is_a_number_that_can_be_one() {
             saying(&format!("{},\"{name}\":null}}", &claims[..claims.len() - 1])),
         ));
     }
-    rows.push(row("E3 exp float", "admitted", exp("1800003600.9")));
-    rows.push(row("E3 exp 1.8e9 and some", "admitted", exp("1.8000036e9")));
-    rows.push(row("E3 exp 1.80E+10", "admitted", exp("1.80E+10")));
+    rows.push(row("E3 exp float", "authorized", exp("1800003600.9")));
+    rows.push(row("E3 exp 1.8e9 and some", "authorized", exp("1.8000036e9")));
+    rows.push(row("E3 exp 1.80E+10", "authorized", exp("1.80E+10")));
     rows.push(row("E3 exp float, past", "token_expired", exp("1700000000.9")));
     rows.push(row("E3 floored: now - 60 s and 0.9 s is past", "token_expired", exp("1799999940.9")));
     for text in ["1e400", "NaN", "Infinity", "-Infinity", "1e", "1_000"] {
@@ -751,10 +755,10 @@ fn a_time_is_a_number_that_can_be_one() {
     ] {
         rows.push(row("E4 exp out of range", "time_malformed", exp(text)));
     }
-    rows.push(row("E4 the last second of the year 9999", "admitted", exp("253402300799")));
+    rows.push(row("E4 the last second of the year 9999", "authorized", exp("253402300799")));
     rows.push(row("E4 exp 0", "token_expired", exp("0")));
     rows.push(row("E5 now == exp + leeway", "token_expired", claiming(json!({ "exp": NOW - 60 }))));
-    rows.push(row("E5 now == exp + leeway - 1 s", "admitted", claiming(json!({ "exp": NOW - 59 }))));
+    rows.push(row("E5 now == exp + leeway - 1 s", "authorized", claiming(json!({ "exp": NOW - 59 }))));
     rows.push(row("E6 nbf far future", "token_not_yet_valid", claiming(json!({ "nbf": NOW + 86_400 }))));
     rows.push(row("E6 nbf one second beyond the leeway", "token_not_yet_valid", claiming(json!({ "nbf": NOW + 61 }))));
     for text in ["1800000060.5", "1800000060.000001"] {
@@ -764,10 +768,10 @@ fn a_time_is_a_number_that_can_be_one() {
             claiming(json!({ "nbf": text.parse::<f64>().unwrap() })),
         ));
     }
-    rows.push(row("E6 nbf a fraction within", "admitted", claiming(json!({ "nbf": 1_800_000_059.5 }))));
-    rows.push(row("E6 nbf at the leeway", "admitted", claiming(json!({ "nbf": NOW + 60 }))));
+    rows.push(row("E6 nbf a fraction within", "authorized", claiming(json!({ "nbf": 1_800_000_059.5 }))));
+    rows.push(row("E6 nbf at the leeway", "authorized", claiming(json!({ "nbf": NOW + 60 }))));
     rows.push(row("E6 iat beyond leeway", "token_issued_in_the_future", claiming(json!({ "iat": NOW + 61 }))));
-    rows.push(row("E6 iat at the leeway", "admitted", claiming(json!({ "iat": NOW + 60 }))));
+    rows.push(row("E6 iat at the leeway", "authorized", claiming(json!({ "iat": NOW + 60 }))));
     rows.push(row("E6 iat after exp", "token_issued_in_the_future", claiming(json!({ "iat": NOW + 7200 }))));
     check(&two_issuers(), rows);
 
@@ -781,8 +785,8 @@ fn a_time_is_a_number_that_can_be_one() {
         &limited("0s"),
         vec![
             row("E5 no leeway: now == exp", "token_expired", claiming(json!({ "exp": NOW, "iat": NOW - 60 }))),
-            row("E5 no leeway: a second left", "admitted", claiming(json!({ "exp": NOW + 1, "iat": NOW - 60 }))),
-            row("E7 exp - iat at the limit", "admitted", claiming(json!({}))),
+            row("E5 no leeway: a second left", "authorized", claiming(json!({ "exp": NOW + 1, "iat": NOW - 60 }))),
+            row("E7 exp - iat at the limit", "authorized", claiming(json!({}))),
             row("E7 exp - iat > max lifetime", "token_lifetime_too_long", claiming(json!({ "exp": NOW + 3601 }))),
             row("E7 no iat", "token_lifetime_too_long", claiming(json!({ "iat": null }))),
             row("E7 exp far off", "token_lifetime_too_long", claiming(json!({ "exp": 253_402_300_799_u64 }))),
@@ -797,16 +801,16 @@ fn a_time_is_a_number_that_can_be_one() {
 fn a_token_is_judged_by_the_time_of_its_request_and_by_no_earlier_verdict() {
     let mut scene = Scene::new(&two_issuers());
     let token = claiming(json!({}));
-    assert_eq!(scene.reason(&token), "admitted");
+    assert_eq!(scene.reason(&token), "authorized");
     scene.pass(3660);
     assert_eq!(scene.reason(&token), "token_expired", "E8 the same token after its time");
     scene.now = super::UnixTime::from_secs(NOW);
-    assert_eq!(scene.reason(&token), "admitted", "E8 the clock went back by an hour");
+    assert_eq!(scene.reason(&token), "authorized", "E8 the clock went back by an hour");
     scene.now = super::UnixTime::from_secs(NOW - 86_400);
     assert_eq!(scene.reason(&token), "token_issued_in_the_future", "E8 the clock went back by a day");
     scene.now = super::UnixTime::from_secs(NOW + 86_400);
     assert_eq!(scene.reason(&token), "token_expired", "E8 forward by a day");
-    check(&two_issuers(), vec![row("E8 and another engine agrees", "admitted", token)]);
+    check(&two_issuers(), vec![row("E8 and another engine agrees", "authorized", token)]);
 }
 
 #[test]
@@ -852,8 +856,8 @@ fn issuer_and_audience_are_whole_texts() {
     }
     let aud = |value: Value| claiming(json!({ "aud": value }));
     rows.push(row("F3 aud missing", "audience_missing", aud(json!(null))));
-    rows.push(row("F3 array with one match", "admitted", aud(json!(["x", "api://default", "y"]))));
-    rows.push(row("F3 array with the match alone", "admitted", aud(json!(["api://default"]))));
+    rows.push(row("F3 array with one match", "authorized", aud(json!(["x", "api://default", "y"]))));
+    rows.push(row("F3 array with the match alone", "authorized", aud(json!(["api://default"]))));
     for value in [
         json!(["api://default", 5]),
         json!(["api://default", null]),
@@ -909,8 +913,8 @@ fn only_access_tokens_are_taken() {
         ),
         row("F4 kind of another type", "not_an_access_token", claiming(json!({ "token_use": 5 }))),
         row("F4 DPoP without proof", "sender_constrained", claiming(json!({ "token_type": "DPoP" }))),
-        row("F4 access token: Cognito's token_use", "admitted", claiming(json!({ "token_use": "access" }))),
-        row("F4 access token: Keycloak's typ", "admitted", claiming(json!({ "typ": "Bearer" }))),
+        row("F4 access token: Cognito's token_use", "authorized", claiming(json!({ "token_use": "access" }))),
+        row("F4 access token: Keycloak's typ", "authorized", claiming(json!({ "typ": "Bearer" }))),
         row("F4 jti of another type", "identity_malformed", claiming(json!({ "jti": 5 }))),
         row("F4 ID token: aud=client", "audience_unexpected", claiming(json!({ "aud": "0oa1client" }))),
         row(
@@ -924,7 +928,7 @@ fn only_access_tokens_are_taken() {
     for value in
         ["JWT", "jwt", "at+jwt", "AT+JWT", "application/at+jwt", "application/jwt", "Application/AT+jwt", "JOSE"]
     {
-        rows.push(row("F4 typ of an access token", "admitted", typ(json!(value))));
+        rows.push(row("F4 typ of an access token", "authorized", typ(json!(value))));
     }
     for value in [
         "dpop+jwt",

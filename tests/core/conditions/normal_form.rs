@@ -11,16 +11,16 @@ fn a_path_segment_is_compared_as_decoded_text() {
     };
     for (tenant, target, expected) in [
         ("acme%20inc", "/orgs/acme%20inc/users", "condition_unmet"),
-        ("acme inc", "/orgs/acme%20inc/users", "admitted"),
-        ("acme%20inc", "/orgs/acme%2520inc", "admitted"),
+        ("acme inc", "/orgs/acme%20inc/users", "authorized"),
+        ("acme%20inc", "/orgs/acme%2520inc", "authorized"),
         ("acme inc", "/orgs/acme%2520inc", "condition_unmet"),
-        ("acme+inc", "/orgs/acme+inc", "admitted"),
+        ("acme+inc", "/orgs/acme+inc", "authorized"),
         ("acme inc", "/orgs/acme+inc", "condition_unmet"),
-        ("caf\u{e9}", "/orgs/caf%C3%A9/", "admitted"),
-        ("caf\u{e9}", "/orgs/caf%c3%a9", "admitted"),
+        ("caf\u{e9}", "/orgs/caf%C3%A9/", "authorized"),
+        ("caf\u{e9}", "/orgs/caf%c3%a9", "authorized"),
         ("caf%C3%A9", "/orgs/caf%C3%A9", "condition_unmet"),
-        ("100%", "/orgs/100%25", "admitted"),
-        ("a?b#c", "/orgs/a%3Fb%23c", "admitted"),
+        ("100%", "/orgs/100%25", "authorized"),
+        ("a?b#c", "/orgs/a%3Fb%23c", "authorized"),
         ("a\u{85}b", "/orgs/a%C2%85b", "condition_not_text"),
     ] {
         assert_eq!(judge(tenant, target), expected, "{tenant:?} at {target}");
@@ -57,7 +57,7 @@ fn a_claim_that_would_have_an_escape_in_a_path_is_not_compared_with_one() {
     }
     let claims = || json!({ "tenant": "acme", "paths": ["/orgs/acme", "/orgs/b"] });
     for condition in ["request.url_path == '/orgs/' + claims.tenant", "request.url_path in claims.paths"] {
-        assert_eq!(judged(condition, claims(), &[]), "admitted", "{condition}");
+        assert_eq!(judged(condition, claims(), &[]), "authorized", "{condition}");
     }
 }
 
@@ -75,7 +75,7 @@ fn judged_at(condition: &str, host: &str, target: &str) -> &'static str {
 
 #[wasm_bindgen_test(unsupported = test)]
 fn the_slash_at_the_end_of_a_path_changes_no_condition() {
-    const ALLOWED: &str = "no_token_needed";
+    const ALLOWED: &str = "no_token_required";
     const DENIED: &str = "condition_unmet";
     // With a slash some servers read a path below `/admin/`, others `/admin`.
     const AMBIGUOUS: &str = "condition_path_ambiguous";
@@ -109,7 +109,7 @@ fn the_slash_at_the_end_of_a_path_changes_no_condition() {
 
 #[wasm_bindgen_test(unsupported = test)]
 fn a_condition_sees_the_normal_form_of_the_host() {
-    const ALLOWED: &str = "no_token_needed";
+    const ALLOWED: &str = "no_token_required";
     let judge = |condition: &str, host: &str| judged_at(condition, host, "/");
     for condition in [
         "request.host != 'admin.acme.com'",
@@ -187,12 +187,12 @@ fn a_header_that_is_there_twice_or_in_two_spellings_is_not_judged() {
     for condition in ["!('x-debug' in request.headers)", "!(('x-' + 'debug') in request.headers)"] {
         assert_eq!(judge(condition, &[("x_debug", "1")]), "condition_header_ambiguous", "{condition}");
         assert_eq!(judge(condition, &[("x-debug", "1")]), "condition_unmet", "{condition}");
-        assert_eq!(judge(condition, &[("x-debugs", "1")]), "no_token_needed", "{condition}");
+        assert_eq!(judge(condition, &[("x-debugs", "1")]), "no_token_required", "{condition}");
     }
     assert_eq!(judge("!('x_debug' in request.headers)", &[("x-debug", "1")]), "condition_header_ambiguous");
     let agent = "request.useragent != 'curl'";
     assert_eq!(judge(agent, &[("user-agent", "a"), ("user-agent", "curl")]), "condition_header_ambiguous");
-    assert_eq!(judge(agent, &[("user-agent", "a")]), "no_token_needed");
+    assert_eq!(judge(agent, &[("user-agent", "a")]), "no_token_required");
 }
 
 #[wasm_bindgen_test(unsupported = test)]
@@ -208,7 +208,7 @@ fn a_property_that_is_empty_is_missing_and_a_mapped_address_is_the_ipv4_address(
         let [object, member] = attribute.path();
         let condition = format!("{object}.{member} == {object}.{member}");
         assert_eq!(judge(&condition, &[(attribute, b"")]), "condition_value_missing", "{condition}");
-        assert_eq!(judge(&format!("!has({object}.{member})"), &[(attribute, b"")]), "admitted", "{condition}");
+        assert_eq!(judge(&format!("!has({object}.{member})"), &[(attribute, b"")]), "authorized", "{condition}");
     }
     let outside = "!source.address.startsWith('10.')";
     for address in ["10.0.0.1:9", "[::ffff:10.0.0.1]:9", "[::FFFF:a00:1]:9", "[0:0::ffff:10.0.0.1]:9"] {
@@ -220,7 +220,7 @@ fn a_property_that_is_empty_is_missing_and_a_mapped_address_is_the_ipv4_address(
         ("ADMIN.acme.com", "condition_unmet"),
         ("admin.acme.com.", "condition_host_ambiguous"),
         ("admin.acme.com:443", "condition_host_ambiguous"),
-        ("static.acme.com", "admitted"),
+        ("static.acme.com", "authorized"),
     ] {
         assert_eq!(judge(name, &[(Attribute::RequestedServerName, sni.as_bytes())]), expected, "{sni}");
     }

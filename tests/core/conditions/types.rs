@@ -73,7 +73,7 @@ fn numbers_compare_as_numbers_and_null_is_compared_with_everything() {
         // What settles the matter does so whatever the rest is.
         ("claims.role == 'guest' || request.method == 'GET'", json!({ "role": 7 })),
     ] {
-        assert_eq!(judged(condition, claims, &[]), "admitted", "{condition}");
+        assert_eq!(judged(condition, claims, &[]), "authorized", "{condition}");
     }
     // Of whole numbers beyond 64 bits several are one double.
     let beyond: Value = serde_json::from_str(r#"{ "a": 99999999999999999999, "b": 99999999999999999998 }"#).unwrap();

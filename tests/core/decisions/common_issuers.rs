@@ -42,13 +42,13 @@ fn record(decision: &Decision) -> Value {
 fn audience_selects_the_provider_whose_keys_verify_the_token() {
     let (a, b) = (SigningKey::a("k1"), SigningKey::b("k1"));
     for (key, audience, expected, provider) in [
-        (&a, json!(A), "admitted", Some("a")),
-        (&a, json!([A]), "admitted", Some("a")),
-        (&a, json!([A, "api://a2"]), "admitted", Some("a")),
-        (&a, json!([A, A]), "admitted", Some("a")),
-        (&a, json!(["api://other", "api://a2"]), "admitted", Some("a")),
-        (&b, json!(B), "admitted", Some("b")),
-        (&b, json!(["api://other", B]), "admitted", Some("b")),
+        (&a, json!(A), "authorized", Some("a")),
+        (&a, json!([A]), "authorized", Some("a")),
+        (&a, json!([A, "api://a2"]), "authorized", Some("a")),
+        (&a, json!([A, A]), "authorized", Some("a")),
+        (&a, json!(["api://other", "api://a2"]), "authorized", Some("a")),
+        (&b, json!(B), "authorized", Some("b")),
+        (&b, json!(["api://other", B]), "authorized", Some("b")),
         (&a, json!(B), "signature_invalid", Some("b")),
         (&b, json!(A), "signature_invalid", Some("a")),
         (&a, json!([A, B]), "audience_ambiguous", None),
@@ -72,7 +72,7 @@ fn audience_selects_the_provider_whose_keys_verify_the_token() {
         let decision = decided(&two_providers(), &key.token(&payload));
         assert_eq!(reason(&decision), expected, "{audience}");
         assert_eq!(record(&decision)["provider"].as_str(), provider, "{audience}");
-        if expected != "admitted" {
+        if expected != "authorized" {
             let unknown =
                 decided(&two_providers(), &a.token(&with(&payload, json!({ "iss": "https://other.example" }))));
             assert_eq!(reply(&decision), reply(&unknown), "the client can tell {expected} apart");
@@ -127,7 +127,7 @@ fn no_setting_of_one_provider_applies_to_tokens_of_the_other() {
             let first = providers.remove("a").unwrap();
             providers.insert(relaxed.to_owned(), first);
             let of_a = decided(&configuration, &SigningKey::a("k1").token(&claims(A, changes.clone())));
-            assert_eq!((reason(&of_a), &record(&of_a)["provider"]), ("admitted", &json!(relaxed)), "{settings}");
+            assert_eq!((reason(&of_a), &record(&of_a)["provider"]), ("authorized", &json!(relaxed)), "{settings}");
             let of_b = decided(&configuration, &SigningKey::b("k1").token(&claims(B, changes.clone())));
             assert_eq!((reason(&of_b), &record(&of_b)["provider"]), (rejected_by_b, &json!(strict)), "{settings}");
         }
@@ -164,8 +164,8 @@ fn rule_tells_the_providers_of_one_issuer_apart() {
         reason(&decide_at(&configuration, &fields))
     };
     assert_eq!((at("/b", &a), at("/audience-b", &a)), ("condition_unmet", "rule_audience_not_allowed"));
-    assert_eq!((at("/b", &b), at("/audience-b", &b)), ("admitted", "admitted"));
-    assert_eq!((at("/", &a), at("/", &b)), ("admitted", "admitted"), "a rule that names neither takes both");
+    assert_eq!((at("/b", &b), at("/audience-b", &b)), ("authorized", "authorized"));
+    assert_eq!((at("/", &a), at("/", &b)), ("authorized", "authorized"), "a rule that names neither takes both");
 }
 
 #[wasm_bindgen_test(unsupported = test)]
@@ -176,7 +176,7 @@ fn known_tokens_of_one_issuer_stay_with_their_providers() {
         match engine.on_request(StreamId(1), &head, UnixTime::from_secs(NOW)) {
             RequestOutcome::Decision(decision) => {
                 let record = record(&decision);
-                (reason(&decision), record["provider"].as_str().map(str::to_owned), record["proof"] == "remembered")
+                (reason(&decision), record["provider"].as_str().map(str::to_owned), record["proof"] == "cached")
             }
             RequestOutcome::Pending | RequestOutcome::LocalResponse(_) | RequestOutcome::NeedAttributes(_) => {
                 panic!("not decided")
@@ -187,9 +187,9 @@ fn known_tokens_of_one_issuer_stay_with_their_providers() {
     let b = SigningKey::b("k1").token(&claims(B, json!({})));
     let forged = SigningKey::a("k1").token(&claims(B, json!({})));
     for is_known in [false, true, true] {
-        assert_eq!(ask(&a), ("admitted", Some("a".to_owned()), is_known));
+        assert_eq!(ask(&a), ("authorized", Some("a".to_owned()), is_known));
         assert_eq!(ask(&forged), ("signature_invalid", Some("b".to_owned()), false));
-        assert_eq!(ask(&b), ("admitted", Some("b".to_owned()), is_known));
+        assert_eq!(ask(&b), ("authorized", Some("b".to_owned()), is_known));
     }
 }
 
@@ -230,8 +230,8 @@ fn token_waits_for_the_keys_of_its_provider_and_one_of_no_provider_for_none() {
         let decided = engine.on_fetched(fetches[at].id, outcome, now).decided;
         decided.iter().map(|(stream, decision)| (stream.0, reason(decision))).collect::<Vec<_>>()
     };
-    assert_eq!(answer(&mut engine, 0, &a), [(3, "admitted")]);
-    assert_eq!(answer(&mut engine, 1, &b), [(4, "signature_invalid"), (5, "admitted")]);
+    assert_eq!(answer(&mut engine, 0, &a), [(3, "authorized")]);
+    assert_eq!(answer(&mut engine, 1, &b), [(4, "signature_invalid"), (5, "authorized")]);
     for audience in [json!("api://other"), json!([A, B])] {
         for kid in ["k1", "k9"] {
             let reason = ask(&mut engine, 6, &SigningKey::a(kid), audience.clone());
@@ -247,15 +247,15 @@ fn providers_that_share_some_issuers_keep_the_others_to_themselves() {
     configuration["providers"]["a"]["additional_issuers"] = json!(["https://only-a.example", "https://both.example"]);
     configuration["providers"]["b"]["additional_issuers"] = json!(["https://both.example", "https://only-b.example"]);
     for (issuer, key, audience, expected) in [
-        ("https://both.example", SigningKey::a("k1"), json!(A), "admitted"),
-        ("https://both.example", SigningKey::b("k1"), json!(B), "admitted"),
+        ("https://both.example", SigningKey::a("k1"), json!(A), "authorized"),
+        ("https://both.example", SigningKey::b("k1"), json!(B), "authorized"),
         ("https://both.example", SigningKey::b("k1"), json!(A), "signature_invalid"),
         ("https://both.example", SigningKey::a("k1"), json!([A, B]), "audience_ambiguous"),
-        ("https://only-a.example", SigningKey::a("k1"), json!(A), "admitted"),
-        ("https://only-a.example", SigningKey::a("k1"), json!([A, B]), "admitted"),
+        ("https://only-a.example", SigningKey::a("k1"), json!(A), "authorized"),
+        ("https://only-a.example", SigningKey::a("k1"), json!([A, B]), "authorized"),
         ("https://only-a.example", SigningKey::b("k1"), json!(B), "signature_invalid"),
         ("https://only-a.example", SigningKey::a("k1"), json!(B), "audience_unexpected"),
-        ("https://only-b.example", SigningKey::b("k1"), json!(B), "admitted"),
+        ("https://only-b.example", SigningKey::b("k1"), json!(B), "authorized"),
     ] {
         let token = key.token(&claims(A, json!({ "iss": issuer, "aud": audience })));
         assert_eq!(reason(&decided(&configuration, &token)), expected, "{issuer} {audience}");
@@ -379,7 +379,7 @@ fn providers_with_disjoint_audiences_decide_each_token_as_its_one_provider_alone
                     let alone = decided(&document(std::slice::from_ref(only)), &token);
                     assert_eq!(whole(&found), whole(&alone), "{all} {claims}");
                     selected += i32::from(of_issuer.len() > 1);
-                    admitted += i32::from(of_issuer.len() > 1 && reason(&found) == "admitted");
+                    admitted += i32::from(of_issuer.len() > 1 && reason(&found) == "authorized");
                 }
                 ([], _) => assert_eq!(reason(&found), "issuer_unknown", "{all} {claims}"),
                 ([_, _, ..], []) => {

@@ -281,7 +281,7 @@ fn the_budget_is_one_for_all_vms() {
     let waiting = two.request(root_two, with_token("another"));
     tick_until(&mut two, root_two, |vm| vm.outcome(waiting) != Outcome::Waiting);
     assert_eq!(status(&two, waiting), 503);
-    assert!(two.reasons().contains(&"introspection_budget_spent".to_owned()), "{:?}", two.log());
+    assert!(two.reasons().contains(&"introspection_rate_limited".to_owned()), "{:?}", two.log());
     assert_eq!(two.take_callout(), None);
 }
 

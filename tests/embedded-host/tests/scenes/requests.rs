@@ -61,7 +61,11 @@ fn a_request_without_a_good_token_is_answered_and_every_later_callback_pauses() 
         (fields(&[]), 401, "token_missing"),
         (with_token(&expired), 401, "token_expired"),
         (with_token("not-a-token"), 401, "token_opaque"),
-        (fields(&[("authorization", b"Bearer a.b.c"), ("authorization", b"Bearer a.b.c")]), 400, "credential_repeated"),
+        (
+            fields(&[("authorization", b"Bearer a.b.c"), ("authorization", b"Bearer a.b.c")]),
+            400,
+            "multiple_credentials",
+        ),
     ] {
         let stream = vm.request(root, head);
         assert_eq!(status(&vm, stream), expected, "{reason}");
@@ -228,7 +232,7 @@ fn a_request_costs_few_crossings_between_host_and_module() {
         vm.close(stream);
     }
     for (kind, head, most_calls, most_entries) in [
-        ("admitted", with_token(&token), MOST_CALLS_WHEN_ADMITTED, MOST_ENTRIES_WHEN_ADMITTED),
+        ("authorized", with_token(&token), MOST_CALLS_WHEN_ADMITTED, MOST_ENTRIES_WHEN_ADMITTED),
         ("refused", fields(&[]), MOST_CALLS_WHEN_REFUSED, MOST_ENTRIES_WHEN_REFUSED),
     ] {
         let (calls_before, entries_before) = (vm.calls().clone(), vm.entries().clone());

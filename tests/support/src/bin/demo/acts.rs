@@ -210,7 +210,7 @@ fn good_and_bad(stage: &Stage) -> Vec<Case> {
     };
     let basic = |request: Request| request.header("authorization", "Basic YWxpY2U6YWxpY2UtcGFzc3dvcmQ=");
     let twice = |request: Request| request.bearer(&alices).bearer(&alices);
-    let repeated = Expected::Refused { status: 400, error: Some("invalid_request"), reason: "credential_repeated" };
+    let repeated = Expected::Refused { status: 400, error: Some("invalid_request"), reason: "multiple_credentials" };
     vec![
         Case::new(stage, "GET", "no token", |request| request).expecting(Expected::no_token()),
         get(stage, "alice's token", &alices),
