@@ -12,6 +12,7 @@
 //! reads a clock or performs an effect.
 
 pub mod authority;
+pub mod callout;
 pub mod civil_date;
 pub mod encoding;
 pub mod http;
@@ -28,7 +29,9 @@ pub mod engine;
 pub mod introspection;
 pub mod jose;
 pub mod keys;
+pub mod lookup;
 pub mod policy;
+pub mod revocation;
 pub mod telemetry;
 
 #[cfg(all(feature = "filter", target_arch = "wasm32", not(target_os = "unknown")))]

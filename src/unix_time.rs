@@ -100,6 +100,25 @@ impl MonotonicClock {
     }
 }
 
+/// A span of wall-clock time, which is over as soon as the clock is set back before it began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// Its start.
+    pub from: UnixTime,
+    /// Its end.
+    pub until: UnixTime,
+}
+
+/// Clocks are corrected by less than this without anybody having set them back.
+const CLOCK_TOLERANCE: Duration = Duration::from_secs(1);
+
+impl Span {
+    /// Whether it still lasts. When the clock was set back nobody can tell, and it does not.
+    pub fn contains(self, now: UnixTime) -> bool {
+        now < self.until && self.from.since(now) <= CLOCK_TOLERANCE
+    }
+}
+
 fn millis_of(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
@@ -135,5 +154,15 @@ mod tests {
         assert_eq!(clock.wall(end), UnixTime::from_secs(410));
         assert_eq!(clock.advance(UnixTime::from_secs(409)).since(start), Duration::from_secs(9));
         assert_eq!(clock.advance(UnixTime::from_secs(410)), end);
+    }
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn a_span_ends_at_its_end_and_when_the_clock_is_set_back() {
+        let at = UnixTime::from_millis;
+        let span = Span { from: at(10_000), until: at(20_000) };
+        for (now, lasts) in [(10_000, true), (19_999, true), (20_000, false), (9_000, true), (8_999, false), (0, false)]
+        {
+            assert_eq!(span.contains(at(now)), lasts, "{now}");
+        }
     }
 }

@@ -10,10 +10,11 @@ use std::iter;
 use std::sync::Mutex;
 
 use log::{LevelFilter, Log, Metadata, Record};
+use okta_proxy_wasm::callout::{HttpResponse, TransportError};
 use okta_proxy_wasm::config;
 use okta_proxy_wasm::engine::{
-    CallFault, CallOutcome, Decision, Engine, Entropy, FetchFault, FetchOutcome, Inquiry, Jitter, Message, NoRsaSigner,
-    Outbox, ParkingLimits, PortableVerifier, Postponed, RateLimitFields, RequestOutcome, Sequence, StreamId, Verdict,
+    Decision, Deferral, Engine, Entropy, Inquiry, Jitter, LimitReached, Message, NoRsaSigner, Outbox, ParkingLimits,
+    PortableVerifier, RequestOutcome, Sequence, StreamId, Verdict,
 };
 use okta_proxy_wasm::http::RequestHead;
 use okta_proxy_wasm::unix_time::UnixTime;
@@ -143,7 +144,7 @@ fn no_parked_token_shows_in_any_form() {
     let late = engine.on_tick(start.plus(std::time::Duration::from_secs(60)), Jitter(0));
     assert_eq!(late.decided.len(), 1);
     take(&late.decided[0].1);
-    let failed = FetchOutcome::Failed(FetchFault::ConnectionFailed);
+    let failed = Err(TransportError::ConnectionFailed);
     let outbox = engine.on_fetched(late.fetches[0].id, failed, start.plus(std::time::Duration::from_secs(61)));
     let effects = format!("{outbox:?} {late:?}");
     let now = start.plus(std::time::Duration::from_secs(61));
@@ -274,13 +275,9 @@ fn nothing_of_what_is_asked_and_answered_about_a_token_shows_in_any_form() {
         with(&members, changes).to_string()
     };
     let said = |status: u16, body: &str| {
-        let header = || Some(PRIVATE.to_owned());
-        CallOutcome::Response {
-            status,
-            retry_after: header(),
-            rate_limit: RateLimitFields { limit: header(), remaining: header(), reset: header() },
-            body: body.as_bytes().to_vec(),
-        }
+        let headers = ["retry-after", "x-rate-limit-limit", "x-rate-limit-remaining", "x-rate-limit-reset"];
+        let response = HttpResponse::new(status, body.as_bytes().to_vec());
+        Ok(headers.into_iter().fold(response, |response, name| response.with_header(name, Some(PRIVATE))))
     };
     let outcomes = [
         said(200, &answer(json!({}))),
@@ -293,7 +290,7 @@ fn nothing_of_what_is_asked_and_answered_about_a_token_shows_in_any_form() {
         said(401, &format!("{{\"error_description\":\"{PRIVATE}\"}}")),
         said(429, PRIVATE),
         said(500, PRIVATE),
-        CallOutcome::Failed(CallFault::TimedOut),
+        Err(TransportError::TimedOut),
     ];
     let secret = |way: &str| json!({ "client_secret": { "env": "SECRET" }, "client_auth": way });
     let key = json!({ "private_key": { "env": "KEY" }, "client_auth": "private_key_jwt" });
@@ -312,7 +309,7 @@ fn nothing_of_what_is_asked_and_answered_about_a_token_shows_in_any_form() {
             told.now = told.now.plus(std::time::Duration::from_secs(700));
             told.request(token);
             secrets.extend(told.call().1);
-            let spent = Postponed::BudgetSpent(std::time::Duration::from_secs(30));
+            let spent = Deferral::LimitReached(LimitReached::Exhausted(std::time::Duration::from_secs(30)));
             let postponed = told.engine.on_call_postponed(call.id, spent, told.now);
             told.take(postponed);
             for seconds in [1, 60] {

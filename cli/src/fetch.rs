@@ -4,21 +4,22 @@ use std::io::Read as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use okta_proxy_wasm::engine::{CalloutAddress, FetchFault, FetchOutcome, MAX_ANSWER_BYTES};
+use okta_proxy_wasm::callout::{CalloutResult, HttpResponse, TransportError};
+use okta_proxy_wasm::engine::{CalloutAddress, KEY_RESPONSE};
 use ureq::Agent;
 use ureq::tls::{RootCerts, TlsConfig};
 
 /// What came, and a sentence about it.
-pub fn get(address: &CalloutAddress, timeout: Duration) -> (FetchOutcome, String) {
+pub fn get(address: &CalloutAddress, timeout: Duration) -> (CalloutResult, String) {
     match attempt(address, timeout) {
         Ok((status, cache_control, body)) => {
             let note = format!("GET {address}: {status}, {} bytes", body.len());
-            (FetchOutcome::Response { status, cache_control, body }, note)
+            (Ok(HttpResponse::new(status, body).with_header("cache-control", cache_control)), note)
         }
         Err(error) => {
             let is_late = matches!(error, ureq::Error::Timeout(_));
-            let fault = if is_late { FetchFault::TimedOut } else { FetchFault::ConnectionFailed };
-            (FetchOutcome::Failed(fault), format!("GET {address}: {error}"))
+            let transport_error = if is_late { TransportError::TimedOut } else { TransportError::ConnectionFailed };
+            (Err(transport_error), format!("GET {address}: {error}"))
         }
     }
 }
@@ -43,7 +44,7 @@ fn attempt(address: &CalloutAddress, timeout: Duration) -> Result<(u16, Option<S
         response.headers().get("cache-control").and_then(|value| value.to_str().ok()).map(str::to_owned);
     let mut body = Vec::new();
     // One byte more than is read, so that the filter sees that it is too long.
-    let limit = u64::try_from(MAX_ANSWER_BYTES).unwrap_or(u64::MAX).saturating_add(1);
+    let limit = u64::try_from(KEY_RESPONSE.max_bytes).unwrap_or(u64::MAX).saturating_add(1);
     response.body_mut().as_reader().take(limit).read_to_end(&mut body).map_err(ureq::Error::Io)?;
     Ok((response.status().as_u16(), cache_control, body))
 }

@@ -2,10 +2,11 @@
 
 use std::collections::VecDeque;
 
+use okta_proxy_wasm::callout::HttpResponse;
 use okta_proxy_wasm::config::{self, Loaded};
 use okta_proxy_wasm::engine::{
-    AttributeValues, CallOutcome, Decision, Engine, Fetch, FetchOutcome, Inquiry, Jitter, Outbox, ParkingLimits,
-    PollOutcome, PortableVerifier, Purpose, RateLimitFields, RequestOutcome, StreamId,
+    AttributeValues, Decision, Engine, Fetch, Inquiry, Jitter, Outbox, ParkingLimits, PortableVerifier, Purpose,
+    RequestOutcome, StreamId,
 };
 use okta_proxy_wasm::http::{LocalResponse, RequestHead};
 use okta_proxy_wasm::jose::{KeySet, UnverifiedToken};
@@ -213,7 +214,7 @@ impl Run<'_> {
         }
         let (outcome, note) = fetch::get(&fetch.keys.address, fetch.keys.timeout);
         self.notes.push(note);
-        if let FetchOutcome::Response { status: 200, body, .. } = &outcome
+        if let Ok(HttpResponse { status: 200, body, .. }) = &outcome
             && let Ok(keys) = KeySet::parse(body)
         {
             self.fetched = Some(keys);
@@ -233,8 +234,7 @@ impl Run<'_> {
             Purpose::Token { .. } => {}
             Purpose::Metadata(_) => return Err(Failure(String::from("the introspection endpoint is not known"))),
         }
-        let outcome =
-            CallOutcome::Response { status: 200, retry_after: None, rate_limit: RateLimitFields::default(), body };
+        let outcome = Ok(HttpResponse::new(200, body));
         let outbox = self.engine.on_call_ended(call.id, None, outcome, self.now, NO_JITTER);
         self.take(outbox);
         Ok(())
@@ -253,7 +253,7 @@ impl Run<'_> {
         if let Some(poll) = outbox.poll {
             let empty = || b"{\"revoked\":[]}".to_vec();
             let body = self.issuers.revocations.clone().unwrap_or_else(empty);
-            let outcome = PollOutcome::Response { status: 200, etag: None, body };
+            let outcome = Ok(HttpResponse::new(200, body));
             let outbox = self.engine.on_polled(poll.number, outcome, self.now, NO_JITTER);
             if let Some(result) = &outbox.poll_note {
                 self.notes.push(format!("the list of revoked tokens: {result:?}"));

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::{
-    CallResult, Decision, FetchResult, ListNews, Poll, PollResult, Purpose, SharedOutcome, SharedTokenAnswer, StreamId,
+    CallResult, Decision, FetchResult, ListNews, Poll, PollResult, Purpose, SharedOutcome, SharedResponse, StreamId,
 };
 use crate::engine::log_limit::SuppressedRecords;
 use crate::introspection::call::CallNumber;
@@ -78,7 +78,7 @@ pub struct Outbox {
     /// Introspection calls to make.
     pub calls: Vec<Inquiry>,
     /// What the other VMs of the process should know of a provider's token.
-    pub answer: Option<(ProviderId, SharedTokenAnswer)>,
+    pub response: Option<(ProviderId, SharedResponse)>,
     /// A provider that no VM of the process is to call before then.
     pub block: Option<(ProviderId, UnixTime)>,
     /// The limit that a provider's server states itself, in calls a minute.

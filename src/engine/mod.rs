@@ -4,7 +4,7 @@
 //! are a decision or "parked", and an [`Outbox`] of effects to carry out: what to fetch and to ask, parked streams
 //! that are decided now, and when to tick next. A parked request is decided *before* the host is told
 //! to continue, and each exactly once. What it has done by others is the check of a signature ([`SignatureVerifier`])
-//! and a look at what other VMs were told ([`SharedAnswers`]): the host may do both, and neither calls anything back.
+//! and a look at what other VMs were told ([`SharedResponses`]): the host may do both, and neither calls anything back.
 
 pub mod audit;
 mod decision;
@@ -26,10 +26,11 @@ mod token_status;
 use std::rc::Rc;
 use std::time::Duration;
 
+use crate::callout::CalloutResult;
 use crate::http::{LocalResponse, RequestHead};
 use crate::introspection::CallEnd;
-use crate::introspection::requester::Sender;
 use crate::keys::{CalloutEnd, ProviderKeys};
+use crate::lookup::requester::Sender;
 use crate::policy::{Policy, ProviderId};
 use crate::unix_time::UnixTime;
 
@@ -42,27 +43,25 @@ use token_cache::TokenCache;
 use token_status::StatusSources;
 
 pub use crate::introspection::NoRequest;
-pub use crate::introspection::budget::{Budget, Denied, Take};
-pub use crate::introspection::call::{
-    CallFault, CallOutcome, CallResult, Caller, MAX_ANSWER_BYTES as MAX_CALL_ANSWER_BYTES, Postponed, Purpose,
-    RateLimitFields, Standing, TokenDigest,
-};
+pub use crate::introspection::call::{CALL_RESPONSE, CallFault, CallResult, Deferral, Purpose, TokenDigest};
 pub use crate::introspection::request::{Entropy, HttpRequest, Message};
-pub use crate::introspection::revocation_feed::{
-    MAX_ANSWER_BYTES as MAX_POLL_ANSWER_BYTES, Poll, PollFault, PollNumber, PollOutcome, PollResult,
-};
-pub use crate::introspection::revocation_sharing::{ListChange, ListDocument, ListNews, ListState};
 pub use crate::introspection::sharing::{
-    CallLease, CallTurn, NothingShared, Places, SharedAnswer as SharedTokenAnswer, SharedAnswers, SharedSlot,
+    CallLease, NothingShared, RecordNames, SharedResponse, SharedResponses, SharedSlot,
 };
 pub use crate::jose::private_key::NoRsaSigner;
 pub use crate::jose::{
     Algorithm, CannotSign, NativeSigner, NativeVerifier, PortableVerifier, RsaSigner, SelfTestFailure,
     SignatureVerifier,
 };
-pub use crate::keys::fetch::{FetchCause, FetchFault, FetchOutcome, FetchResult, Jitter, MAX_ANSWER_BYTES, MAX_KEYS};
-pub use crate::keys::sharing::{Lease, SharedAnswer, SharedOutcome, Turn};
+pub use crate::keys::fetch::{FetchCause, FetchFault, FetchResult, Jitter, KEY_RESPONSE, MAX_KEYS};
+pub use crate::keys::sharing::{KeyLease, SharedOutcome};
+pub use crate::lookup::lease::{Lease, LeaseRecord};
+pub use crate::lookup::rate_limiter::{Acquire, BudgetClass, Caller, LimitReached, RateLimiter};
+pub use crate::lookup::record::Record;
+pub use crate::lookup::token_bucket::TokenBucket;
 pub use crate::policy::{Attribute, AttributeValues, CalloutAddress};
+pub use crate::revocation::feed::{POLL_RESPONSE, Poll, PollFault, PollNumber, PollResult};
+pub use crate::revocation::sharing::{ListChange, ListDocument, ListNews, ListState};
 pub use crate::sequence::Sequence;
 pub use decision::{Decision, Verdict};
 pub use effects::{CallId, CallNote, Fetch, FetchId, FetchNote, Inquiry, Outbox};
@@ -111,13 +110,13 @@ impl Engine {
     /// The only engine of its process; without keys: the first tick asks for them. Which decisions are logged where a share
     /// of them is, is the same each time: an engine for tests.
     pub fn new(policy: Policy, verifier: Box<dyn SignatureVerifier>, room: ParkingLimits, now: UnixTime) -> Self {
-        let others: Rc<dyn SharedAnswers> = Rc::new(NothingShared);
+        let others: Rc<dyn SharedResponses> = Rc::new(NothingShared);
         Self::with_sharing(&others, policy, verifier, room, &Entropy([0; 32]), now)
     }
 
     /// One of several, each in its VM: what `others` were told of a token need not be asked again. `seed` is new randomness.
     pub fn with_sharing(
-        others: &Rc<dyn SharedAnswers>,
+        others: &Rc<dyn SharedResponses>,
         policy: Policy,
         verifier: Box<dyn SignatureVerifier>,
         room: ParkingLimits,
@@ -216,7 +215,7 @@ impl Engine {
     }
 
     /// A callout has ended.
-    pub fn on_fetched(&mut self, fetch: FetchId, outcome: FetchOutcome, now: UnixTime) -> Outbox {
+    pub fn on_fetched(&mut self, fetch: FetchId, outcome: CalloutResult, now: UnixTime) -> Outbox {
         let mut outbox = Outbox::default();
         if let Some(keys) = keys_of_mut(&mut self.keys, fetch.provider) {
             let CalloutEnd { result, next, share } = keys.finish_callout(fetch.number, outcome, now);
@@ -238,10 +237,10 @@ impl Engine {
     }
 
     /// What the lease of the process says of a fetch: whether it is to be made now, by this VM or another one.
-    pub fn on_turn(&mut self, fetch: FetchId, turn: Turn, now: UnixTime) -> Outbox {
+    pub fn on_lease(&mut self, fetch: FetchId, lease: Lease<TokenBucket>, now: UnixTime) -> Outbox {
         if let Some(keys) = keys_of_mut(&mut self.keys, fetch.provider) {
-            keys.take_turn(fetch.number, turn, now);
-            if matches!(turn, Turn::CoolingDown { .. }) {
+            keys.apply_lease(fetch.number, lease, now);
+            if matches!(lease, Lease::Cooldown { .. }) {
                 self.parked.resume_for_keys(fetch.provider);
             }
         }
@@ -284,7 +283,7 @@ impl Engine {
         &mut self,
         call: CallId,
         sequence: Option<Sequence>,
-        outcome: CallOutcome,
+        outcome: CalloutResult,
         now: UnixTime,
         jitter: Jitter,
     ) -> Outbox {
@@ -294,19 +293,28 @@ impl Engine {
         self.end_call(call, end, now)
     }
 
-    /// Other VMs of the process may have the answer that this call is to bring: `answers` are all that they share in the
-    /// places of its token.
-    pub fn on_answers_shared(&mut self, call: CallId, answers: &[SharedTokenAnswer], now: UnixTime) -> Outbox {
+    /// An introspection call is not made because the host did not sign.
+    pub fn on_call_unsigned(&mut self, call: CallId, now: UnixTime, jitter: Jitter) -> Outbox {
+        let end = self.status.of_mut(call.provider).map(|known| known.fail_unsigned(call.number, jitter, now));
+        match end {
+            Some(end) => self.end_call(call, end, now),
+            None => self.finish(Outbox::default(), now),
+        }
+    }
+
+    /// Other VMs of the process may have the answer that this call is to bring: `responses` are all that they share in the
+    /// slots of its token.
+    pub fn on_responses_shared(&mut self, call: CallId, responses: &[SharedResponse], now: UnixTime) -> Outbox {
         let asked = (self.policy.providers.get(call.provider), self.status.of_mut(call.provider));
         let (Some(provider), Some(introspection)) = asked else { return self.finish(Outbox::default(), now) };
-        let end = introspection.adopt(call.number, answers, provider, now);
+        let end = introspection.adopt(call.number, responses, provider, now);
         self.end_call(call, end, now)
     }
 
     /// An introspection call is not made now: another VM makes it, or all of them have made as many as they may.
-    pub fn on_call_postponed(&mut self, call: CallId, why: Postponed, now: UnixTime) -> Outbox {
+    pub fn on_call_postponed(&mut self, call: CallId, why: Deferral, now: UnixTime) -> Outbox {
         let introspection = self.status.of_mut(call.provider);
-        for token in introspection.map(|known| known.postpone(call.number, why, now)).unwrap_or_default() {
+        for token in introspection.map(|known| known.defer(call.number, why, now)).unwrap_or_default() {
             self.parked.resume_for_token(call.provider, token);
         }
         self.finish(Outbox::default(), now)
@@ -317,13 +325,13 @@ impl Engine {
         self.status.of(call.provider)?.newest_sequence(call.number)
     }
 
-    /// Where the VMs of the process keep what they share of a provider's token.
-    pub fn places(&self, provider: ProviderId, token: &TokenDigest) -> Option<Places> {
-        self.status.of(provider).map(|introspection| introspection.places(token))
+    /// The names of the records in which the workers of the process share responses about a provider's token.
+    pub fn record_names(&self, provider: ProviderId, token: &TokenDigest) -> Option<RecordNames> {
+        self.status.of(provider).map(|introspection| introspection.record_names(token))
     }
 
     /// The name of the record that the budget of all VMs stands in, and what takes a call out of it.
-    pub fn call_budget(&self, provider: ProviderId) -> Option<(String, Budget)> {
+    pub fn call_budget(&self, provider: ProviderId) -> Option<(String, RateLimiter)> {
         self.status.of(provider).map(|introspection| (introspection.budget_record(), introspection.budget()))
     }
 
@@ -352,11 +360,11 @@ impl Engine {
     /// What the end of a call leads to, for the engine's requests and for the host.
     fn end_call(&mut self, call: CallId, end: CallEnd, now: UnixTime) -> Outbox {
         let mut outbox = Outbox::default();
-        let CallEnd { result, recall, share, block, ceiling } = end;
-        for token in recall {
+        let CallEnd { result, resume, share, block, ceiling } = end;
+        for token in resume {
             self.parked.resume_for_token(call.provider, token);
         }
-        outbox.answer = share.map(|answer| (call.provider, answer));
+        outbox.response = share.map(|response| (call.provider, response));
         outbox.block = block.map(|until| (call.provider, until));
         outbox.ceiling = ceiling.map(|limit| (call.provider, limit));
         let is_news = !matches!(result, CallResult::Late | CallResult::Continues);

@@ -15,7 +15,8 @@ use std::time::Duration;
 use crate::engine::StreamId;
 use crate::engine::pipeline::Request;
 use crate::engine::token_status::PendingOn;
-use crate::introspection::call::{Standing, TokenDigest};
+use crate::introspection::call::TokenDigest;
+use crate::lookup::rate_limiter::BudgetClass;
 use crate::policy::ProviderId;
 use crate::unix_time::{MonotonicClock, MonotonicTime, UnixTime};
 
@@ -311,8 +312,8 @@ const fn untrusted_of(awaited: PendingOn) -> Option<ProviderId> {
     match awaited {
         PendingOn::Keys(provider)
         | PendingOn::NewerKeys(provider)
-        | PendingOn::Introspection { of: provider, standing: Standing::Unknown, .. } => Some(provider),
-        PendingOn::Introspection { standing: Standing::Known, .. } | PendingOn::Revocations => None,
+        | PendingOn::Introspection { of: provider, class: BudgetClass::Unknown, .. } => Some(provider),
+        PendingOn::Introspection { class: BudgetClass::Established, .. } | PendingOn::Revocations => None,
     }
 }
 

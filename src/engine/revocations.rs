@@ -1,14 +1,15 @@
 //! The list of revoked tokens: the ends of polls, and the list that other VMs of the process hold.
 
 use super::{Engine, Outbox};
-use crate::introspection::revocation_feed::{PollEnd, PollNumber, PollOutcome, PollResult};
-use crate::introspection::revocation_sharing::{ListDocument, ListState};
+use crate::callout::CalloutResult;
 use crate::jitter::Jitter;
+use crate::revocation::feed::{PollEnd, PollNumber, PollResult};
+use crate::revocation::sharing::{ListDocument, ListState};
 use crate::unix_time::UnixTime;
 
 impl Engine {
     /// The poll has ended. `jitter` is new randomness.
-    pub fn on_polled(&mut self, poll: PollNumber, outcome: PollOutcome, now: UnixTime, jitter: Jitter) -> Outbox {
+    pub fn on_polled(&mut self, poll: PollNumber, outcome: CalloutResult, now: UnixTime, jitter: Jitter) -> Outbox {
         let mut outbox = Outbox::default();
         if let Some(feed) = &mut self.status.revocations {
             let PollEnd { result, news } = feed.finish_poll(poll, outcome, jitter, now);

@@ -8,16 +8,17 @@ use crate::engine::deny_reason::DenyReason;
 use crate::engine::pipeline::{Stop, Suspension};
 use crate::engine::token_cache::AuthenticatedToken;
 use crate::engine::{CallId, Inquiry, Outbox};
-use crate::introspection::call::{Call, Standing, TokenDigest};
+use crate::introspection::call::{Call, TokenDigest};
 use crate::introspection::request::Entropy;
-use crate::introspection::requester::Sender;
-use crate::introspection::revocation_feed::{Judgement, RevocationFeed};
-use crate::introspection::sharing::SharedAnswers;
+use crate::introspection::sharing::SharedResponses;
 use crate::introspection::{
-    AddressNeeded, Arrived, Cause, Freshness, LookUp, ProviderIntrospection, Refusal, Unavailable,
+    AddressNeeded, Arrived, Cause, Freshness, LookUp, ProviderIntrospection, Rejection, Unavailable,
 };
 use crate::jitter::Jitter;
+use crate::lookup::rate_limiter::BudgetClass;
+use crate::lookup::requester::Sender;
 use crate::policy::{Attribute, CacheLimits, ClaimFault, Policy, Provider, ProviderId, ValidatedToken};
+use crate::revocation::feed::{Judgement, RevocationFeed};
 use crate::telemetry::stats::RevocationStats;
 use crate::unix_time::UnixTime;
 
@@ -40,14 +41,14 @@ pub(super) enum PendingOn {
     /// A newer key set of a provider: the signature fails with the one held.
     NewerKeys(ProviderId),
     /// What a provider says of a token.
-    Introspection { of: ProviderId, about: TokenDigest, standing: Standing },
+    Introspection { of: ProviderId, about: TokenDigest, class: BudgetClass },
     /// The first list of revoked tokens.
     Revocations,
 }
 
 impl StatusSources {
     /// Nothing was asked yet.
-    pub(super) fn new(policy: &Policy, others: &Rc<dyn SharedAnswers>, seed: &Entropy, now: UnixTime) -> Self {
+    pub(super) fn new(policy: &Policy, others: &Rc<dyn SharedResponses>, seed: &Entropy, now: UnixTime) -> Self {
         let limits = CacheLimits {
             tokens: policy.cache.tokens.max(MIN_RESPONSE_CACHE.tokens),
             bytes: policy.cache.bytes.max(MIN_RESPONSE_CACHE.bytes),
@@ -96,11 +97,12 @@ impl StatusSources {
         };
         match introspection.look_up_jwt(text, &token.token, provider, arrived, now) {
             LookUp::Active(_, freshness) => Ok(freshness),
-            LookUp::Refused(refusal) => Err(refusal.into()),
+            LookUp::Rejected(refusal) => Err(refusal.into()),
             LookUp::Unavailable(unavailable) => Err(unavailable.into()),
             // Only the issuer can make tokens whose signature verifies: they are not limited like unknown ones.
-            LookUp::Wait(about) => {
-                let pending_on = PendingOn::Introspection { of: token.provider, about, standing: Standing::Known };
+            LookUp::Pending(about) => {
+                let pending_on =
+                    PendingOn::Introspection { of: token.provider, about, class: BudgetClass::Established };
                 Err(pending_on.into())
             }
         }
@@ -121,11 +123,11 @@ impl StatusSources {
                 Err(Stop::Suspended(Suspension::NeedAttributes(Rc::from([Attribute::SourceAddress]))))
             }
             Ok(LookUp::Active(token, freshness)) => Ok((token, freshness)),
-            Ok(LookUp::Refused(refusal)) => Err(refusal.into()),
+            Ok(LookUp::Rejected(refusal)) => Err(refusal.into()),
             Ok(LookUp::Unavailable(unavailable)) => Err(unavailable.into()),
-            Ok(LookUp::Wait(about)) => {
-                let standing = introspection.standing_of_opaque(&about);
-                Err(PendingOn::Introspection { of: id, about, standing }.into())
+            Ok(LookUp::Pending(about)) => {
+                let class = introspection.class_of_opaque(&about);
+                Err(PendingOn::Introspection { of: id, about, class }.into())
             }
         }
     }
@@ -171,7 +173,7 @@ impl StatusSources {
                 timeout: call.timeout,
             };
             outbox.calls.extend(begun.calls.into_iter().map(of_provider));
-            recall.extend(begun.recall.into_iter().map(|token| (*provider, token)));
+            recall.extend(begun.resume.into_iter().map(|token| (*provider, token)));
         }
         outbox.poll = self.revocations.as_mut().and_then(|feed| feed.begin_poll(jitter, now));
         recall
@@ -200,12 +202,12 @@ impl StatusSources {
     }
 }
 
-impl From<Refusal> for DenyReason {
-    fn from(refusal: Refusal) -> Self {
+impl From<Rejection> for DenyReason {
+    fn from(refusal: Rejection) -> Self {
         match refusal {
-            Refusal::Inactive => Self::TokenInactive,
-            Refusal::Claim(fault) => Self::Claim(fault),
-            Refusal::AnotherToken => Self::IntrospectionMismatch,
+            Rejection::Inactive => Self::TokenInactive,
+            Rejection::Claim(fault) => Self::Claim(fault),
+            Rejection::OtherToken => Self::IntrospectionMismatch,
         }
     }
 }
@@ -214,8 +216,8 @@ impl From<Unavailable> for DenyReason {
     fn from(Unavailable { cause, wait }: Unavailable) -> Self {
         match cause {
             Cause::EndpointFailing => Self::IntrospectionUnavailable(wait),
-            Cause::BudgetSpent => Self::IntrospectionRateLimited(wait),
-            Cause::TooManyAsked => Self::TooManyPending,
+            Cause::RateLimited => Self::IntrospectionRateLimited(wait),
+            Cause::QueueFull => Self::TooManyPending,
         }
     }
 }

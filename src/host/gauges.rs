@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use crate::engine::Entropy;
 use crate::host::clock;
 use crate::host::root_state::RootState;
-use crate::host::shared_data::{TRIES, read, write};
+use crate::host::shared_data::{Change, update};
 use crate::telemetry::gauges::{self, Gauges};
 use crate::telemetry::stats::{ConfigurationStats, Stats};
 use crate::telemetry::{self, Kind};
@@ -68,13 +68,11 @@ impl RootState {
     }
 
     fn report_gauges(&self, own: &Gauges, now: UnixTime) {
-        for _ in 0..TRIES {
-            let (record, version) = read(RECORD);
-            let merged = gauges::merge(record.as_deref(), self.reporter.by.get(), own, now);
-            if write(RECORD, &merged.record, version).is_ok() {
-                return self.set_gauges(merged.totals);
-            }
-        }
+        let totals = update(RECORD, |record| {
+            let merged = gauges::merge(record, self.reporter.by.get(), own, now);
+            Change::Write(merged.record, merged.totals)
+        });
+        totals.into_iter().for_each(|totals| self.set_gauges(totals));
     }
 
     fn set_gauges(&self, totals: Gauges) {

@@ -14,7 +14,7 @@ mod headers;
 mod host_error;
 mod host_kind;
 mod http_context;
-mod inquiries;
+mod introspection;
 mod log;
 mod metrics;
 mod native_crypto;

@@ -11,16 +11,17 @@ use proxy_wasm::types::{BufferType, ContextType};
 
 use crate::config::{self, Loaded};
 use crate::engine::{
-    Decision, Engine, Fetch, FetchCause, NothingShared, Outbox, ParkingLimits, SharedAnswers, StreamId, Turn,
+    CALL_RESPONSE, Decision, Engine, Fetch, FetchCause, KEY_RESPONSE, Lease, NothingShared, Outbox, POLL_RESPONSE,
+    ParkingLimits, SharedResponses, StreamId,
 };
 use crate::host::apply_decision::{apply_decision, log_fetch, log_suppressed, reject};
-use crate::host::callouts::{Errand, read_inquiry, read_keys, read_poll};
+use crate::host::callouts::{CalloutPurpose, CalloutRequest, read_response};
 use crate::host::filter_state::declare;
 use crate::host::host_error::HostError;
 use crate::host::host_kind::is_envoy;
 use crate::host::http_context::FilterStream;
 use crate::host::root_state::RootState;
-use crate::host::shared_calls::HeldAnswers;
+use crate::host::shared_calls::HeldResponses;
 use crate::host::shared_keys::SharedKeys;
 use crate::host::stream_state::{ParkedStream, StreamState};
 use crate::host::{clock, native_crypto};
@@ -100,20 +101,20 @@ impl FilterRoot {
             return self.begin_here(&fetch);
         };
         let mut effects = Vec::new();
-        let turn = sharing.take_turn(&record, &fetch, clock::now(), || {
+        let lease = sharing.acquire(&record, &fetch, clock::now(), || {
             for outcome in sharing.outcomes(&record) {
                 let (now, jitter) = (clock::now(), clock::jitter());
                 effects.extend(self.shared.with_engine(|engine| engine.on_shared(provider, outcome, now, jitter)));
             }
             self.shared.with_engine(|engine| engine.is_fetching(fetch.id)).unwrap_or(false)
         });
-        if let Some(turn) = turn {
-            effects.extend(self.shared.with_engine(|engine| engine.on_turn(fetch.id, turn, clock::now())));
+        if let Some(lease) = lease {
+            effects.extend(self.shared.with_engine(|engine| engine.on_lease(fetch.id, lease, clock::now())));
         }
-        match turn {
-            Some(Turn::Ours(_)) => effects.extend(self.begin_here(&fetch)),
-            Some(Turn::Theirs(_)) => sharing.wait_for_others(fetch),
-            Some(Turn::CoolingDown { .. }) | None => {}
+        match lease {
+            Some(Lease::Acquired(_)) => effects.extend(self.begin_here(&fetch)),
+            Some(Lease::HeldByOther(_)) => sharing.wait_for_others(fetch),
+            Some(Lease::Cooldown { .. }) | None => {}
         }
         effects
     }
@@ -135,10 +136,11 @@ impl FilterRoot {
 
     /// Makes a callout of a fetch; with an effect when it ended at once.
     fn call_out(&self, fetch: &Fetch) -> Vec<Outbox> {
-        let ended = self.shared.callouts.begin(fetch);
-        let effect = ended
-            .and_then(|outcome| self.shared.with_engine(|engine| engine.on_fetched(fetch.id, outcome, clock::now())));
-        effect.into_iter().collect()
+        let (address, timeout) = (&fetch.keys.address, fetch.keys.timeout);
+        let request = CalloutRequest { address, timeout, method: "GET", headers: &[], body: None };
+        let error = self.shared.callouts.send(request, || CalloutPurpose::Keys(fetch.id)).err();
+        let end = |error| self.shared.with_engine(|engine| engine.on_fetched(fetch.id, Err(error), clock::now()));
+        error.and_then(end).into_iter().collect()
     }
 
     /// Before another fetch is begun: it would wait for itself.
@@ -232,8 +234,8 @@ impl FilterRoot {
                 };
                 configuration.insecure_settings = loaded.insecure_settings;
                 self.shared.reporter.begin(&reporter, configuration);
-                let others: Rc<dyn SharedAnswers> = match is_envoy() {
-                    true => Rc::new(HeldAnswers),
+                let others: Rc<dyn SharedResponses> = match is_envoy() {
+                    true => Rc::new(HeldResponses),
                     false => Rc::new(NothingShared),
                 };
                 let engine = Engine::with_sharing(
@@ -302,16 +304,15 @@ fn prepare_handover(loaded: &Loaded) -> bool {
 
 impl Context for FilterRoot {
     fn on_http_call_response(&mut self, token_id: u32, num_headers: usize, body_size: usize, _num_trailers: usize) {
+        let read = |format| read_response(num_headers, body_size, format);
         let outbox = match self.shared.callouts.take(token_id) {
             None => None,
-            Some(Errand::Keys(fetch)) => {
-                let outcome = read_keys(num_headers, body_size);
+            Some(CalloutPurpose::Keys(fetch)) => {
+                let outcome = read(&KEY_RESPONSE);
                 self.shared.with_engine(|engine| engine.on_fetched(fetch, outcome, clock::now()))
             }
-            Some(Errand::Inquiry(call, lease)) => {
-                self.shared.end_call(call, lease, read_inquiry(num_headers, body_size))
-            }
-            Some(Errand::Revocations(poll)) => self.shared.end_poll(poll, read_poll(num_headers, body_size)),
+            Some(CalloutPurpose::Introspection(call, lease)) => self.shared.end_call(call, lease, read(&CALL_RESPONSE)),
+            Some(CalloutPurpose::Revocations(poll)) => self.shared.end_poll(poll, read(&POLL_RESPONSE)),
         };
         if let Some(outbox) = outbox {
             self.carry_out(outbox);

@@ -1,148 +1,86 @@
-//! One call for all the VMs of a process about each token, and one budget: leases, answers and the ledger in the
-//! host's shared data.
-//!
-//! What a record means is `introspection::sharing`'s and `introspection::budget`'s business; here bytes are moved. A
-//! host that does not swap ends in no call, never in one too many.
+//! One introspection call for all workers of a process about each token, and one rate limit: leases, responses and the
+//! ledger of calls in the host's shared data.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
 
 use crate::engine::{
-    Budget, CallLease, CallTurn, Caller, Places, Postponed, Sequence, SharedAnswers, SharedSlot, SharedTokenAnswer,
-    Take, TokenDigest,
+    Acquire, Caller, Deferral, Lease, RateLimiter, RecordNames, Sequence, SharedResponse, SharedResponses, SharedSlot,
+    TokenDigest,
 };
 use crate::host::clock;
-use crate::host::shared_data::{TRIES, read, write};
+use crate::host::shared_data::{self, Change, read_record, update, write_unless};
 use crate::unix_time::UnixTime;
 
-/// A lease of ours, and where it stands.
-#[derive(Debug)]
-pub(super) struct HeldLease {
-    key: String,
-    lease: CallLease,
-}
+/// The lease on a call that this worker makes.
+pub(super) type HeldLease = shared_data::HeldLease<TokenDigest>;
 
-/// Whose turn it is to ask about a token.
-#[derive(Debug)]
-pub(super) enum Asking {
-    /// Ours, and the lease is written.
-    Ours(HeldLease),
-    /// Somebody asks already, or more of them contend for it than can be outrun.
-    Theirs,
-    /// Nobody's: somebody has the answer.
-    Nobodys,
-}
-
-impl HeldLease {
-    /// The number of the call.
-    pub(super) const fn sequence(&self) -> Sequence {
-        self.lease.sequence()
-    }
-
-    /// Lets others ask. Where it has run out and somebody else has put his in its place, that one stays.
-    pub(super) fn give_back(self) {
-        let (held, version) = read(&self.key);
-        if held.and_then(|bytes| CallLease::from_bytes(&bytes)) == Some(self.lease) {
-            // When this fails somebody took it just now.
-            let _ = write(&self.key, &self.lease.given_back().to_bytes(), version);
-        }
-    }
-}
-
-/// Takes the lease on a token, if it is free. `newest` takes over shared answers after the lease was read, because an
-/// answer that is written later changes the lease as well. It returns the newest number of an answer, or `None` when the
-/// call is not needed.
-pub(super) fn take_lease(
-    places: &Places,
+/// Acquires the lease on a token. `newest` takes over shared responses after the lease was read, because one that is written
+/// later changes the lease as well. It returns the newest number of a response, or `None` when the call is not needed.
+pub(super) fn acquire_lease(
+    names: &RecordNames,
     token: TokenDigest,
     timeout: Duration,
     mut newest: impl FnMut() -> Option<Sequence>,
-) -> Asking {
-    for _ in 0..TRIES {
-        let (held, version) = read(&places.lease);
-        let Some(newest) = newest() else { return Asking::Nobodys };
-        let held = held.and_then(|bytes| CallLease::from_bytes(&bytes));
-        match CallTurn::of(token, timeout, held, newest, clock::now()) {
-            CallTurn::Theirs => return Asking::Theirs,
-            CallTurn::Ours(lease) if write(&places.lease, &lease.to_bytes(), version).is_ok() => {
-                return Asking::Ours(HeldLease { key: places.lease.clone(), lease });
-            }
-            CallTurn::Ours(_) => {}
-        }
-    }
-    Asking::Theirs
+) -> Option<Lease<TokenDigest>> {
+    shared_data::acquire(&names.lease, Sequence::default(), |held| {
+        newest().map(|newest| Lease::for_call(token, timeout, held, newest, clock::now()))
+    })
 }
 
-/// What the host holds of the answers of all its VMs.
+/// The responses that the host holds of all its workers.
 #[derive(Debug)]
-pub(super) struct HeldAnswers;
+pub(super) struct HeldResponses;
 
-impl SharedAnswers for HeldAnswers {
-    fn read(&self, places: &Places) -> Vec<SharedTokenAnswer> {
-        [SharedSlot::Active, SharedSlot::Refused]
+impl SharedResponses for HeldResponses {
+    fn read(&self, names: &RecordNames) -> Vec<SharedResponse> {
+        [SharedSlot::Active, SharedSlot::Negative]
             .into_iter()
-            .filter_map(|slot| held_at(places.of_slot(slot)).0)
+            .filter_map(|slot| read_record(names.of_slot(slot)))
             .collect()
     }
 }
 
-fn held_at(key: &str) -> (Option<SharedTokenAnswer>, u32) {
-    let (bytes, version) = read(key);
-    (bytes.and_then(|bytes| SharedTokenAnswer::from_bytes(&bytes)), version)
-}
-
-/// Tells the others what was answered. An answer that refuses takes the place of an older active one as well: its own
-/// place is soon another token's. Each VM writes before it reads, so that one of two sees what the other one wrote.
-pub(super) fn publish(places: &Places, answer: &SharedTokenAnswer) {
-    write_newer(places.of_slot(answer.slot), answer);
-    let [active, refused] = [SharedSlot::Active, SharedSlot::Refused].map(|slot| held_at(places.of_slot(slot)).0);
-    if let (Some(active), Some(refused)) = (active, refused)
-        && active.token == answer.token
-        && refused.supersedes(&active)
+/// Shares a response. A negative one replaces an older active one as well: its own slot soon holds another token's. Each
+/// worker writes before it reads, so that one of two sees what the other one wrote.
+pub(super) fn publish(names: &RecordNames, response: &SharedResponse) {
+    write_newer(names.of_slot(response.slot), response);
+    let [active, negative] =
+        [SharedSlot::Active, SharedSlot::Negative].map(|slot| read_record::<SharedResponse>(names.of_slot(slot)));
+    if let (Some(active), Some(negative)) = (active, negative)
+        && active.token == response.token
+        && negative.supersedes(&active)
     {
-        write_newer(&places.active, &refused);
+        write_newer(&names.active, &negative);
     }
 }
 
-/// Writes an answer, unless there is a newer one about the same token. What is not written costs a call.
-fn write_newer(key: &str, answer: &SharedTokenAnswer) {
-    for _ in 0..TRIES {
-        let (held, version) = held_at(key);
-        if held.is_some_and(|held| held.supersedes(answer)) || write(key, &answer.to_bytes(), version).is_ok() {
-            return;
-        }
-    }
+/// Writes a response, unless there is a newer one about the same token. What is not written costs a call.
+fn write_newer(key: &str, response: &SharedResponse) {
+    write_unless(key, response, |held| held.supersedes(response));
 }
 
-/// Takes a call out of the budget of all.
-pub(super) fn take_from_budget(record: &str, budget: Budget, caller: Caller) -> Result<(), Postponed> {
-    for _ in 0..TRIES {
-        let (held, version) = read(record);
-        match budget.take(held.as_deref(), caller, clock::now()) {
-            Take::Denied(denied) => return Err(denied.into()),
-            Take::Taken(ledger) if write(record, &ledger, version).is_ok() => return Ok(()),
-            Take::Taken(_) => {}
-        }
-    }
-    Err(Postponed::AskedElsewhere)
+/// Takes a call out of the budget of all workers.
+pub(super) fn take_from_budget(record: &str, budget: RateLimiter, caller: Caller) -> Result<(), Deferral> {
+    let taken = update(record, |held| match budget.try_acquire(held, caller, clock::now()) {
+        Acquire::Exhausted(reached) => Change::Keep(Err(Deferral::LimitReached(reached))),
+        Acquire::Granted(ledger) => Change::Write(ledger, Ok(())),
+    });
+    taken.unwrap_or(Err(Deferral::HeldByOther))
 }
 
-/// Nobody calls until then.
-pub(super) fn block_budget(record: &str, budget: Budget, until: UnixTime) {
+/// No worker calls until then.
+pub(super) fn block_budget(record: &str, budget: RateLimiter, until: UnixTime) {
     change_budget(record, |held| budget.block(held, until, clock::now()));
 }
 
 /// The server states its own limit.
-pub(super) fn lower_budget(record: &str, budget: Budget, ceiling: NonZeroU32) {
+pub(super) fn lower_budget(record: &str, budget: RateLimiter, ceiling: NonZeroU32) {
     change_budget(record, |held| budget.lower(held, ceiling, clock::now()));
 }
 
 fn change_budget(record: &str, change: impl Fn(Option<&[u8]>) -> Vec<u8>) {
-    for _ in 0..TRIES {
-        let (held, version) = read(record);
-        if write(record, &change(held.as_deref()), version).is_ok() {
-            return;
-        }
+    if update(record, |held| Change::Write(change(held), ())).is_none() {
+        log::warn!("writing what an introspection endpoint says of its rate limit to shared data failed");
     }
-    log::warn!("writing what an introspection endpoint says of its rate limit to shared data failed");
 }

@@ -5,7 +5,7 @@ use std::cell::Cell;
 use proxy_wasm::hostcalls;
 
 use crate::host::clock;
-use crate::host::shared_data::{TRIES, prefixed, read, write};
+use crate::host::shared_data::{Change, prefixed, read, update};
 use crate::unix_time::UnixTime;
 use crate::wake_slots::{CONFIRM_EVERY, WakeSlots};
 
@@ -71,8 +71,7 @@ impl WakeUps {
 
     /// Wakes all other roots of the process.
     pub(super) fn wake_others(&self) {
-        let (record, _) = read(RECORD);
-        let others = WakeSlots::from_bytes(record.as_deref()).others(self.owner.get(), clock::now());
+        let others = WakeSlots::from_bytes(read(RECORD).as_deref()).others(self.owner.get(), clock::now());
         for queue in others {
             // The host knows no such queue: its VM is gone.
             if hostcalls::enqueue_shared_queue(queue, Some(b"news")).is_err() {
@@ -91,13 +90,9 @@ impl WakeUps {
 
 /// Changes the record; `None` when others changed it each time.
 fn change<T>(change: impl Fn(&mut WakeSlots) -> T) -> Option<T> {
-    for _ in 0..TRIES {
-        let (record, version) = read(RECORD);
-        let mut slots = WakeSlots::from_bytes(record.as_deref());
+    update(RECORD, |record| {
+        let mut slots = WakeSlots::from_bytes(record);
         let result = change(&mut slots);
-        if write(RECORD, &slots.to_bytes(), version).is_ok() {
-            return Some(result);
-        }
-    }
-    None
+        Change::Write(slots.to_bytes(), result)
+    })
 }

@@ -6,20 +6,22 @@ use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 
-use crate::introspection::budget::Denied;
-use crate::introspection::requester::Requester;
+use crate::callout::{ResponseFormat, TransportError};
 use crate::jose::ResponseFault;
 use crate::jose::introspected::MAX_INTROSPECTION_BYTES;
-use crate::policy::MetadataFault;
+use crate::lookup::rate_limiter::{BudgetClass, Caller, LimitReached};
+use crate::lookup::requester::Requester;
+use crate::lookup::single_flight;
+use crate::policy::{MetadataFault, ValidatedToken};
 use crate::redacted::Redacted;
-use crate::unix_time::UnixTime;
 
-/// The longest answer that is worth reading; a metadata document has the same room.
-pub const MAX_ANSWER_BYTES: usize = MAX_INTROSPECTION_BYTES;
+pub use crate::lookup::single_flight::CallNumber;
 
-/// The how-many-eth call to a provider's endpoint in this VM.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct CallNumber(pub(super) u64);
+/// What is read of a response, also of one with a metadata document.
+pub const CALL_RESPONSE: ResponseFormat = ResponseFormat {
+    headers: &["retry-after", "x-rate-limit-limit", "x-rate-limit-remaining", "x-rate-limit-reset"],
+    max_bytes: MAX_INTROSPECTION_BYTES,
+};
 
 /// What is known of a token before it is asked about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -31,36 +33,12 @@ pub enum TokenKind {
 }
 
 impl TokenKind {
-    /// That of a token that was never asked about.
-    pub(super) const fn standing(self) -> Standing {
+    /// The class of a token that was never active.
+    pub(super) const fn class(self) -> BudgetClass {
         match self {
-            Self::Opaque => Standing::Unknown,
-            Self::Jwt => Standing::Known,
+            Self::Opaque => BudgetClass::Unknown,
+            Self::Jwt => BudgetClass::Established,
         }
-    }
-}
-
-/// Whether anybody could have made the token up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Standing {
-    /// It was active before, or its signature holds: nobody can flood us with such.
-    Known,
-    /// Any text at all.
-    Unknown,
-}
-
-/// For whom a call is made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Caller {
-    /// Of the token.
-    pub standing: Standing,
-    /// Whose share of the calls it counts against; `None`: nobody knows, and it is limited with all others only.
-    pub requester: Option<Requester>,
-}
-
-impl From<Standing> for Caller {
-    fn from(standing: Standing) -> Self {
-        Self { standing, requester: None }
     }
 }
 
@@ -98,6 +76,12 @@ impl fmt::Debug for TokenDigest {
     }
 }
 
+/// The OAuth client that a token was issued to; its subject where it names none.
+pub(super) fn requester_of(token: &ValidatedToken) -> Option<Requester> {
+    let client = token.client().map(|client| Requester::of(b"client:", client.as_bytes()));
+    client.or_else(|| Some(Requester::of(b"subject:", token.subject()?.as_bytes())))
+}
+
 /// A call for the host to make. What is sent is made when it is known that it will be
 /// (`ProviderIntrospection::request`).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -119,14 +103,14 @@ pub enum Purpose {
     Token {
         /// Which.
         digest: TokenDigest,
-        /// From which part of the budget.
-        standing: Standing,
-        /// Out of whose share.
+        /// Which part of the budget it may use.
+        class: BudgetClass,
+        /// Whose share it counts against.
         requester: Option<Requester>,
     },
 }
 
-/// A token that is asked about.
+/// A token that is introspected.
 #[derive(Clone, Debug)]
 pub(super) struct Subject {
     pub(super) digest: TokenDigest,
@@ -135,60 +119,27 @@ pub(super) struct Subject {
     pub(super) text: Redacted<Rc<[u8]>>,
 }
 
-/// How a call ended, as the host saw it.
-#[derive(Clone, PartialEq, Eq)]
-pub enum CallOutcome {
-    /// An HTTP response arrived.
-    Response {
-        /// Its status.
-        status: u16,
-        /// Its `Retry-After`.
-        retry_after: Option<String>,
-        /// What it says of the server's rate limit.
-        rate_limit: RateLimitFields,
-        /// Its body.
-        body: Vec<u8>,
-    },
-    /// None did.
-    Failed(CallFault),
-}
+impl single_flight::Subject for Subject {
+    type Key = TokenDigest;
 
-impl fmt::Debug for CallOutcome {
-    /// Without the body: it describes a person.
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Response { status, body, .. } => write!(formatter, "Response({status}, {} bytes)", body.len()),
-            Self::Failed(fault) => write!(formatter, "Failed({fault:?})"),
-        }
+    fn key(&self) -> TokenDigest {
+        self.digest
     }
-}
 
-/// The fields with which Okta tells its rate limit, as they were sent.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct RateLimitFields {
-    /// `X-Rate-Limit-Limit`: the requests that are allowed in a minute.
-    pub limit: Option<String>,
-    /// `X-Rate-Limit-Remaining`: those that are left.
-    pub remaining: Option<String>,
-    /// `X-Rate-Limit-Reset`: when all of them are again, in seconds after the epoch.
-    pub reset: Option<String>,
+    fn caller(&self) -> Caller {
+        self.caller
+    }
+
+    fn bytes(&self) -> usize {
+        self.text.reveal().len()
+    }
 }
 
 /// Why a call brought no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum CallFault {
-    /// The host knows no upstream of that name.
-    UpstreamUnknown,
-    /// The upstream has no endpoint that could be asked: DNS, health, circuit breaker.
-    UpstreamUnavailable,
-    /// No connection came about: refused, unreachable, or TLS failed.
-    ConnectionFailed,
-    /// The connection was closed before an answer came.
-    ConnectionClosed,
-    /// Nothing came in time.
-    TimedOut,
-    /// The answer broke off, or was longer than the host holds.
-    Incomplete,
+    /// No response.
+    Transport(TransportError),
     /// The endpoint does not take our credentials: 401 or 403.
     CredentialsRefused(u16),
     /// 429
@@ -225,56 +176,20 @@ pub enum CallResult {
     Late,
 }
 
-/// When a call may be made after all that could not be made now.
+/// Why a call is not made now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Postponed {
-    /// Another VM asks about the same token.
-    AskedElsewhere,
-    /// The budget of all VMs together is spent for so long.
-    BudgetSpent(Duration),
-    /// The requester has had its share of the budget of all VMs together for so long.
-    ShareSpent(Duration),
-    /// The server told another VM that it wants to be left alone for so long.
-    Blocked(Duration),
-}
-
-impl From<Denied> for Postponed {
-    fn from(denied: Denied) -> Self {
-        match denied {
-            Denied::Blocked(wait) => Self::Blocked(wait),
-            Denied::Spent(wait) => Self::BudgetSpent(wait),
-            Denied::ShareSpent(wait) => Self::ShareSpent(wait),
-        }
-    }
-}
-
-/// Something that ends at a time, if the clock is not set back before it began.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Span {
-    pub(super) from: UnixTime,
-    pub(super) until: UnixTime,
-}
-
-/// Clocks are corrected by less than this without anybody having set them back.
-const CLOCK_TOLERANCE: Duration = Duration::from_secs(1);
-
-impl Span {
-    /// Whether it still lasts. When the clock was set back nobody can tell, and it does not.
-    pub(super) fn contains(self, now: UnixTime) -> bool {
-        now < self.until && self.from.since(now) <= CLOCK_TOLERANCE
-    }
+pub enum Deferral {
+    /// Another worker makes it.
+    HeldByOther,
+    /// The workers have used up their calls.
+    LimitReached(LimitReached),
 }
 
 impl CallFault {
     /// The stable name of the fault, for logs and metrics.
     pub const fn name(self) -> &'static str {
         match self {
-            Self::UpstreamUnknown => "upstream_unknown",
-            Self::UpstreamUnavailable => "upstream_unavailable",
-            Self::ConnectionFailed => "connection_failed",
-            Self::ConnectionClosed => "connection_closed",
-            Self::TimedOut => "timed_out",
-            Self::Incomplete => "incomplete",
+            Self::Transport(error) => error.name(),
             Self::CredentialsRefused(_) => "credentials_refused",
             Self::TooManyRequests => "too_many_requests",
             Self::Status(_) => "status",
@@ -292,16 +207,8 @@ impl CallFault {
     /// Where to look first.
     pub const fn hint(self) -> &'static str {
         match self {
-            Self::UpstreamUnknown => "the host has no upstream (cluster) of the configured name",
-            Self::UpstreamUnavailable => {
-                "the upstream has no endpoint: look at its DNS name, health checks and circuit breakers"
-            }
-            Self::ConnectionFailed => {
-                "no connection to the upstream: refused, unreachable, or TLS failed (Envoy's stats of the cluster tell which)"
-            }
-            Self::ConnectionClosed => "the server closed the connection without an answer",
-            Self::TimedOut => "no answer within introspection.timeout",
-            Self::Incomplete => "the answer broke off",
+            Self::Transport(TransportError::TimedOut) => "no answer within introspection.timeout",
+            Self::Transport(error) => error.hint(),
             Self::CredentialsRefused(_) => {
                 "the endpoint refuses this gateway: look at introspection.client_id, its secret or key, and client_auth"
             }
@@ -342,26 +249,5 @@ mod tests {
         }
         assert_ne!(opaque("abc"), TokenDigest::of(TokenKind::Jwt, b"abc"));
         assert_eq!(format!("{:?}", TokenDigest([0xab; 32])), "TokenDigest(abababab)");
-    }
-
-    #[wasm_bindgen_test(unsupported = test)]
-    fn a_span_ends_at_its_end_and_when_the_clock_is_set_back() {
-        let at = UnixTime::from_millis;
-        let span = Span { from: at(10_000), until: at(20_000) };
-        for (now, lasts) in [(10_000, true), (19_999, true), (20_000, false), (9_000, true), (8_999, false), (0, false)]
-        {
-            assert_eq!(span.contains(at(now)), lasts, "{now}");
-        }
-    }
-
-    #[wasm_bindgen_test(unsupported = test)]
-    fn an_outcome_does_not_show_the_answer() {
-        let outcome = CallOutcome::Response {
-            status: 200,
-            retry_after: None,
-            rate_limit: RateLimitFields::default(),
-            body: b"{\"sub\":\"alice\"}".to_vec(),
-        };
-        assert_eq!(format!("{outcome:?}"), "Response(200, 15 bytes)");
     }
 }

@@ -1,34 +1,35 @@
-//! Where the endpoint is: known from the start, or found by the issuer's metadata when somebody first needs it.
+//! The address of the endpoint: configured, or discovered in the issuer's metadata when it is first needed.
 
 use std::time::Duration;
 
-use crate::introspection::call::{CallFault, CallNumber, CallOutcome};
-use crate::introspection::circuit::{Circuit, Permit};
-use crate::introspection::order::Now;
+use crate::callout::HttpResponse;
+use crate::introspection::call::{CallFault, CallNumber};
 use crate::jitter::Jitter;
+use crate::lookup::circuit_breaker::{CircuitBreaker, Permit};
+use crate::lookup::order::Now;
 use crate::policy::{CalloutAddress, Discovery, IntrospectionAddress, MetadataFault, address_in_metadata};
 use crate::unix_time::{MonotonicTime, UnixTime};
 
 const NAME: &str = "introspection_endpoint";
 
 #[derive(Debug)]
-pub(super) enum Endpoint {
-    Known(CalloutAddress),
-    Discovered(Box<Search>),
+pub(super) struct Endpoint {
+    address: Option<CalloutAddress>,
+    /// How the address is discovered, where it is not configured.
+    search: Option<Box<Search>>,
 }
 
 #[derive(Debug)]
-pub(super) struct Search {
+struct Search {
     discovery: Discovery,
-    found: Option<CalloutAddress>,
-    /// The document that is asked for next.
+    /// The metadata document of the next call.
     step: usize,
-    /// The call under way, and until when it is waited for.
-    asking: Option<(CallNumber, MonotonicTime)>,
-    circuit: Circuit,
+    /// The call under way, and when it times out.
+    in_flight: Option<(CallNumber, MonotonicTime)>,
+    breaker: CircuitBreaker,
 }
 
-/// What the answer to a metadata call leads to.
+/// What the response to a metadata call leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Found {
     Endpoint,
@@ -39,136 +40,111 @@ pub(super) enum Found {
 impl Endpoint {
     pub(super) fn new(address: &IntrospectionAddress) -> Self {
         match address {
-            IntrospectionAddress::Known(address) => Self::Known(address.clone()),
-            IntrospectionAddress::Discovered(discovery) => Self::Discovered(Box::new(Search {
-                discovery: discovery.clone(),
-                found: None,
-                step: 0,
-                asking: None,
-                circuit: Circuit::default(),
-            })),
+            IntrospectionAddress::Known(address) => Self { address: Some(address.clone()), search: None },
+            IntrospectionAddress::Discovered(discovery) => {
+                let (discovery, breaker) = (discovery.clone(), CircuitBreaker::default());
+                Self { address: None, search: Some(Box::new(Search { discovery, step: 0, in_flight: None, breaker })) }
+            }
         }
     }
 
     pub(super) const fn address(&self) -> Option<&CalloutAddress> {
-        match self {
-            Self::Known(address) => Some(address),
-            Self::Discovered(search) => search.found.as_ref(),
-        }
+        self.address.as_ref()
     }
 
-    /// The address of the metadata document that this call asks for.
+    fn in_flight(&self) -> Option<(CallNumber, MonotonicTime)> {
+        self.search.as_ref()?.in_flight
+    }
+
+    /// The address of the metadata document of this call.
     pub(super) fn document(&self, number: CallNumber) -> Option<&CalloutAddress> {
-        match self {
-            Self::Known(_) => None,
-            Self::Discovered(search) => {
-                search.asking.filter(|(asking, _)| *asking == number)?;
-                search.discovery.documents.get(search.step)
-            }
-        }
+        let search = self.search.as_ref()?;
+        search.in_flight.filter(|(in_flight, _)| *in_flight == number)?;
+        search.discovery.documents.get(search.step)
     }
 
-    /// How long it will not be looked for, having not been found.
+    /// How long it is not discovered, after a failure.
     pub(super) fn pause(&self, now: UnixTime) -> Duration {
-        match self {
-            Self::Discovered(search) if search.found.is_none() => search.circuit.pause(now),
-            Self::Known(_) | Self::Discovered(_) => Duration::ZERO,
-        }
+        let search = self.search.as_ref().filter(|_| self.address.is_none());
+        search.map_or(Duration::ZERO, |search| search.breaker.pause(now))
     }
 
-    /// Whether to ask for a document now; which one.
+    /// The metadata call that is due: its number, and which document.
     pub(super) fn begin(
         &mut self,
         number: impl FnOnce() -> CallNumber,
-        patience: Duration,
+        timeout: Duration,
         now: Now,
     ) -> Option<(CallNumber, usize)> {
-        let Self::Discovered(search) = self else { return None };
-        if search.found.is_some() || search.asking.is_some() {
-            return None;
-        }
-        match search.circuit.permit(now.wall) {
+        let search = self.search.as_mut().filter(|search| self.address.is_none() && search.in_flight.is_none())?;
+        match search.breaker.permit(now.wall) {
             Permit::Granted | Permit::Probe => {}
             Permit::Wait(_) | Permit::Probing => return None,
         }
-        search.circuit.begin(now.wall);
+        search.breaker.begin(now.wall);
         let number = number();
-        search.asking = Some((number, now.at.plus(patience)));
+        search.in_flight = Some((number, now.at.plus(timeout)));
         Some((number, search.step))
     }
 
-    /// The call for a document that was never answered.
-    pub(super) fn given_up(&self, now: MonotonicTime) -> Option<CallNumber> {
-        match self {
-            Self::Known(_) => None,
-            Self::Discovered(search) => search.asking.filter(|(_, until)| now >= *until).map(|(number, _)| number),
-        }
+    /// The metadata call that never ended.
+    pub(super) fn timed_out(&self, now: MonotonicTime) -> Option<CallNumber> {
+        self.in_flight().filter(|(_, until)| now >= *until).map(|(number, _)| number)
     }
 
-    /// Takes the answer to a call of ours.
+    /// Takes the result of a metadata call; `None`: it is another call.
     pub(super) fn finish(
         &mut self,
         number: CallNumber,
-        outcome: &CallOutcome,
+        outcome: &Result<HttpResponse, CallFault>,
         jitter: Jitter,
         now: UnixTime,
     ) -> Option<Found> {
-        let Self::Discovered(search) = self else { return None };
-        search.asking.take_if(|(asking, _)| *asking == number)?;
+        let search = self.search.as_mut()?;
+        search.in_flight.take_if(|(in_flight, _)| *in_flight == number)?;
+        let step = std::mem::take(&mut search.step);
         match search.read(outcome) {
             Ok(address) => {
-                search.found = Some(address);
-                search.step = 0;
-                search.circuit = Circuit::default();
+                self.address = Some(address);
+                search.breaker = CircuitBreaker::default();
                 Some(Found::Endpoint)
             }
-            // Somebody else's document, or one that leads away, is no reason to look further.
+            // Another issuer's document, or one that leads elsewhere, is no reason to try the next address.
             Err(CallFault::Metadata(MetadataFault::Malformed))
-                if search.step.saturating_add(1) < search.discovery.documents.len() =>
+                if step.saturating_add(1) < search.discovery.documents.len() =>
             {
-                search.step = search.step.saturating_add(1);
+                search.step = step.saturating_add(1);
                 Some(Found::NextDocument)
             }
             Err(fault) => {
-                search.step = 0;
-                search.circuit.fail_for_all(jitter, now);
+                search.breaker.fail_for_all(jitter, now);
                 Some(Found::Nothing(fault))
             }
         }
     }
 
-    /// The endpoint is not where it was: it is looked for anew.
-    pub(super) fn lose(&mut self) {
-        if let Self::Discovered(search) = self {
-            search.found = None;
-        }
+    /// The endpoint is not there any more: it is discovered again.
+    pub(super) fn rediscover(&mut self) {
+        self.address.take_if(|_| self.search.is_some());
     }
 
-    /// Whether the answer of a metadata call is waited for.
-    pub(super) const fn is_asking(&self) -> bool {
-        match self {
-            Self::Known(_) => false,
-            Self::Discovered(search) => search.asking.is_some(),
-        }
+    /// Whether a metadata call is under way.
+    pub(super) fn is_discovering(&self) -> bool {
+        self.in_flight().is_some()
     }
 
     pub(super) fn next_due(&self) -> Option<MonotonicTime> {
-        match self {
-            Self::Known(_) => None,
-            Self::Discovered(search) => search.asking.map(|(_, until)| until),
-        }
+        self.in_flight().map(|(_, until)| until)
     }
 }
 
 impl Search {
-    fn read(&self, outcome: &CallOutcome) -> Result<CalloutAddress, CallFault> {
-        match outcome {
-            CallOutcome::Failed(fault) => Err(*fault),
-            CallOutcome::Response { status: 200, body, .. } => {
-                address_in_metadata(body, &self.discovery, NAME).map_err(CallFault::Metadata)
-            }
-            CallOutcome::Response { status: 400..=499, .. } => Err(CallFault::Metadata(MetadataFault::Malformed)),
-            CallOutcome::Response { status, .. } => Err(CallFault::Status(*status)),
+    fn read(&self, outcome: &Result<HttpResponse, CallFault>) -> Result<CalloutAddress, CallFault> {
+        let response = outcome.as_ref().map_err(|fault| *fault)?;
+        match response.status {
+            200 => address_in_metadata(&response.body, &self.discovery, NAME).map_err(CallFault::Metadata),
+            400..=499 => Err(CallFault::Metadata(MetadataFault::Malformed)),
+            status => Err(CallFault::Status(status)),
         }
     }
 }

@@ -1,38 +1,14 @@
-//! One provider and its endpoint for the tests of this room.
+//! An introspection endpoint, for unit tests.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::jose::signing_fixture::TestKey;
-use crate::jose::{ActiveToken, Algorithm, IntrospectedToken};
-use crate::policy::{
-    Audiences, CalloutAddress, ClaimNames, ClientAuthentication, Introspection, IntrospectionAddress, KeyOrigin,
-    OpaqueTokens, Provider,
-};
+use crate::policy::{CalloutAddress, ClientAuthentication, Introspection, IntrospectionAddress, OpaqueTokens};
 use crate::redacted::Redacted;
-use crate::unix_time::UnixTime;
 
-pub(crate) const NOW: UnixTime = UnixTime::from_secs(1_700_000_000);
-pub(crate) const ISSUER: &str = "https://acme.okta.com/oauth2/default";
-
-pub(crate) fn provider() -> Provider {
-    Provider {
-        name: "okta".into(),
-        issuer: ISSUER.into(),
-        additional_issuers: Vec::new(),
-        audiences: Audiences::AnyOf(vec!["api://default".to_owned()]),
-        algorithms: vec![Algorithm::Es256],
-        clock_skew: Duration::from_secs(30),
-        client_ids: None,
-        max_token_lifetime: None,
-        accept_nonce: false,
-        claim_names: ClaimNames::default(),
-        keys: KeyOrigin::Inline(TestKey::P256.key_set()),
-        introspection: None,
-    }
-}
+pub(crate) use crate::policy::provider_fixture::{ISSUER, NOW, active, provider};
 
 pub(crate) fn client(client_id: &str) -> ClientAuthentication {
     ClientAuthentication::SecretBasic {
@@ -71,14 +47,4 @@ pub(crate) fn answer(changes: &Value) -> Vec<u8> {
         }
     }
     members.to_string().into_bytes()
-}
-
-/// A token of which its endpoint says this and that it is active.
-pub(crate) fn active(claims: &Value) -> ActiveToken {
-    let mut members = claims.clone();
-    members["active"] = json!(true);
-    match IntrospectedToken::read(members.to_string().as_bytes()).unwrap() {
-        IntrospectedToken::Active(token) => token,
-        IntrospectedToken::Inactive => panic!("said to be active"),
-    }
 }

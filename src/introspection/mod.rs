@@ -1,39 +1,27 @@
-//! What one provider's introspection endpoint says of tokens (RFC 7662), and when to ask.
+//! Token introspection (RFC 7662) at one provider's endpoint: what is known of tokens, and when a call is made.
 //!
-//! A state machine without a clock, a socket or a callback, in the manner of `keys`: it is asked about tokens
-//! ([`ProviderIntrospection::look_up_opaque`], [`ProviderIntrospection::look_up_jwt`]), asked which calls are due
-//! ([`ProviderIntrospection::begin_calls`]), told how they ended ([`ProviderIntrospection::finish_call`]) and what other
-//! VMs of the process learned ([`ProviderIntrospection::adopt`]). The engine is to own one for each provider that has an
-//! endpoint. The host carries calls out: lease and answer of the other VMs ([`sharing`]), the budget of all of them
-//! ([`budget`]), then the request ([`ProviderIntrospection::request`]).
+//! A state machine without a clock, a socket or a callback, in the manner of `keys`. It is asked about tokens
+//! ([`ProviderIntrospection::look_up_opaque`], [`ProviderIntrospection::look_up_jwt`]) and which calls are due
+//! ([`ProviderIntrospection::begin_calls`]); it takes how they ended ([`ProviderIntrospection::finish_call`]) and what other
+//! workers share ([`ProviderIntrospection::adopt`]). The engine has one for each provider with an endpoint. The host makes
+//! the calls: it acquires the lease and reads what other workers share ([`sharing`]), counts the call in the shared rate
+//! limit ([`RateLimiter`]), then sends the request ([`ProviderIntrospection::request`]).
 //!
-//! The rules: one call a token at a time, however many requests wait; an answer serves no longer than `cache_ttl` and
-//! its token's `exp`; a call that fails changes nothing but the time of the next, and where the operator says so the last
-//! active answer goes on serving; an answer that is not active ends that at once; nobody can make us ask more often than
-//! the budget allows, nor keep it from those who were active before.
+//! The rules: one call a token at a time, however many requests wait. A response serves no longer than `cache_ttl` and its
+//! token's `exp`. A failed call changes nothing but the time of the next; with `stale_if_error` the last active response
+//! still serves. A response that is not active ends that at once. Nobody can cause more calls than the rate limit, nor use
+//! up the part that is reserved for tokens that were active before.
 
-mod answer;
-mod answers;
-mod asking;
-pub mod budget;
+mod cache;
 pub mod call;
-mod call_limits;
-mod circuit;
-pub mod confirm;
-mod ending;
+mod completion;
+pub mod consistency;
 mod endpoint;
 #[cfg(test)]
 pub(crate) mod fixture;
-mod ledger;
-mod order;
-mod queue;
+mod lookup;
 pub mod request;
-pub mod requester;
-mod retry_after;
-pub mod revocation;
-pub mod revocation_feed;
-pub mod revocation_sharing;
-mod shares;
+mod response;
 pub mod sharing;
 mod stats;
 
@@ -41,37 +29,37 @@ use std::num::NonZeroU32;
 use std::rc::Rc;
 use std::time::Duration;
 
+use crate::lookup::call_limits::CallLimits;
+use crate::lookup::order::CallOrder;
+use crate::lookup::rate_limiter::RateLimiter;
+use crate::lookup::single_flight::SingleFlight;
 use crate::policy::{CacheLimits, ClaimFault, Introspection};
 use crate::telemetry::stats::LookUpStats;
 use crate::unix_time::UnixTime;
 
-use answers::Answers;
-use budget::Budget;
-use call::{Call, CallResult, TokenDigest};
-use call_limits::CallLimits;
+use cache::ResponseCache;
+use call::{Call, CallResult, Subject, TokenDigest};
 use endpoint::Endpoint;
-use order::CallOrder;
-use queue::Queue;
 use request::Entropy;
-use sharing::{Places, SharedAnswer, SharedAnswers};
+use sharing::{RecordNames, SharedResponse, SharedResponses};
 
-pub use order::Arrived;
+pub use crate::lookup::order::Arrived;
 
-/// A token whose call failed is not asked about again for so long.
+/// After a failed call none is made about the same token for so long.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// What is known of a provider's tokens over time.
+/// The introspection of one provider's tokens over time.
 #[derive(Debug)]
 pub struct ProviderIntrospection {
     settings: Introspection,
     record_name: String,
-    budget: Budget,
-    answers: Answers,
+    budget: RateLimiter,
+    cache: ResponseCache,
     order: CallOrder,
-    queue: Queue,
+    queue: SingleFlight<Subject>,
     limits: CallLimits,
     endpoint: Endpoint,
-    others: Rc<dyn SharedAnswers>,
+    others: Rc<dyn SharedResponses>,
     look_ups: LookUpStats,
     taken_over: u64,
 }
@@ -81,15 +69,15 @@ pub struct ProviderIntrospection {
 pub enum LookUp<T> {
     /// It is active.
     Active(T, Freshness),
-    /// It is not, or not to be used here.
-    Refused(Refusal),
-    /// A call that will tell is under way or comes soon: whoever waits for it is told by this.
-    Wait(TokenDigest),
+    /// It is not, or not valid here.
+    Rejected(Rejection),
+    /// A call is under way or comes soon; its end resumes the requests that wait for this token.
+    Pending(TokenDigest),
     /// It cannot be known now.
     Unavailable(Unavailable),
 }
 
-/// Why nothing can be known of a token now, and after how long that may change.
+/// Why the status of a token cannot be known now, and after how long that may change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Unavailable {
     /// Why.
@@ -101,46 +89,45 @@ pub struct Unavailable {
 /// What stands in the way of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Cause {
-    /// The endpoint failed, or does not want to be asked.
+    /// The endpoint failed, or asked for a pause.
     EndpointFailing,
     /// All calls of this minute were made, or this client has had its share.
-    BudgetSpent,
+    RateLimited,
     /// Too many tokens wait for their calls.
-    TooManyAsked,
+    QueueFull,
 }
 
-/// How good an active answer is.
+/// How fresh an active response is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Freshness {
     /// Within `cache_ttl`.
     Fresh,
-    /// Past it, by `stale_if_error`, because no other is to be had.
+    /// Past it, by `stale_if_error`, because there is no newer one.
     Stale,
 }
 
-/// Why a token does not pass.
+/// Why a token is rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Refusal {
+pub enum Rejection {
     /// Its issuer says that it is not active: expired, revoked, or never issued.
     Inactive,
-    /// It is active, and not what is wanted here.
+    /// It is active, and a claim is not valid here.
     Claim(ClaimFault),
-    /// What is active is another token than the one that was asked about.
-    AnotherToken,
+    /// The response is about another token.
+    OtherToken,
 }
 
-/// A call for an unknown token would be made, and it is not known for whom: the host is to be asked for the client's
-/// address.
+/// A call is needed for an unknown token, and the host was not asked yet for the client's address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AddressNeeded;
 
-/// Calls to make, and who need not wait for one.
+/// Calls to make, and tokens for which none is made.
 #[derive(Debug, Default)]
 pub struct Begun {
     /// For the host.
     pub calls: Vec<Call>,
-    /// Whoever waits for these tokens is to look again.
-    pub recall: Vec<TokenDigest>,
+    /// Requests that wait for these tokens are to look again.
+    pub resume: Vec<TokenDigest>,
 }
 
 /// What the end of a call leads to.
@@ -148,13 +135,13 @@ pub struct Begun {
 pub struct CallEnd {
     /// What changed.
     pub result: CallResult,
-    /// Whoever waits for these tokens is to look again.
-    pub recall: Vec<TokenDigest>,
-    /// What the other VMs of the process should know.
-    pub share: Option<SharedAnswer>,
-    /// Until when none of them is to call: for [`Budget::block`].
+    /// Requests that wait for these tokens are to look again.
+    pub resume: Vec<TokenDigest>,
+    /// What to share with the other workers.
+    pub share: Option<SharedResponse>,
+    /// Until when no worker is to call: for [`RateLimiter::block`].
     pub block: Option<UnixTime>,
-    /// The server's own limit, when the others are to be told: for [`Budget::lower`].
+    /// The server's own limit, when it is to be shared: for [`RateLimiter::lower`].
     pub ceiling: Option<NonZeroU32>,
 }
 
@@ -168,15 +155,15 @@ pub enum NoRequest {
 }
 
 impl ProviderIntrospection {
-    /// Knows nothing yet but what `others` were told. `limits` are those of the active tokens that are remembered.
-    pub fn new(settings: Introspection, limits: CacheLimits, others: Rc<dyn SharedAnswers>) -> Self {
-        let budget = Budget::new(settings.requests_per_minute);
+    /// Nothing is cached yet; `others` holds what other workers share. `limits` bound the cache of active responses.
+    pub fn new(settings: Introspection, limits: CacheLimits, others: Rc<dyn SharedResponses>) -> Self {
+        let budget = RateLimiter::new(settings.requests_per_minute);
         Self {
             record_name: sharing::record_name(&settings),
             budget,
-            answers: Answers::new(limits),
+            cache: ResponseCache::new(limits),
             order: CallOrder::new(),
-            queue: Queue::default(),
+            queue: SingleFlight::default(),
             limits: CallLimits::new(budget, UnixTime::from_millis(0)),
             endpoint: Endpoint::new(&settings.address),
             others,
@@ -195,7 +182,7 @@ impl ProviderIntrospection {
         self
     }
 
-    /// What a request notes that comes now, for its look-ups.
+    /// When a request arrives that comes now, for its lookups.
     pub const fn arrived(&self) -> Arrived {
         self.order.arrived()
     }
@@ -205,25 +192,41 @@ impl ProviderIntrospection {
         self.settings.timeout
     }
 
-    /// Where the VMs of the process keep what they share of this token.
-    pub fn places(&self, token: &TokenDigest) -> Places {
-        Places::of(&self.record_name, token)
+    /// The names of the records in which workers share responses about this token.
+    pub fn record_names(&self, token: &TokenDigest) -> RecordNames {
+        RecordNames::of(&self.record_name, token)
     }
 
-    /// The name of the record that the budget of all VMs stands in.
+    /// The name of the record with the ledger of all workers' calls.
     pub fn budget_record(&self) -> String {
         format!("{}/budget", self.record_name)
     }
 
-    /// What takes a call out of that record.
-    pub const fn budget(&self) -> Budget {
+    /// The limiter of that record.
+    pub const fn budget(&self) -> RateLimiter {
         self.budget
     }
 }
 
+impl<T> LookUp<T> {
+    fn and_then<U>(self, then: impl FnOnce(T, Freshness) -> LookUp<U>) -> LookUp<U> {
+        match self {
+            Self::Active(active, freshness) => then(active, freshness),
+            Self::Rejected(rejection) => LookUp::Rejected(rejection),
+            Self::Pending(token) => LookUp::Pending(token),
+            Self::Unavailable(unavailable) => LookUp::Unavailable(unavailable),
+        }
+    }
+}
+
+const fn unavailable<T>(cause: Cause, wait: Duration) -> LookUp<T> {
+    LookUp::Unavailable(Unavailable { cause, wait })
+}
+
 impl CallEnd {
-    const fn late() -> Self {
-        Self { result: CallResult::Late, recall: Vec::new(), share: None, block: None, ceiling: None }
+    /// One of which nobody else needs to know.
+    const fn of(result: CallResult, resume: Vec<TokenDigest>) -> Self {
+        Self { result, resume, share: None, block: None, ceiling: None }
     }
 }
 

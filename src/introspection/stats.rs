@@ -10,11 +10,11 @@ impl LookUpStats {
         let count = match found {
             LookUp::Active(_, Freshness::Fresh) => &mut self.fresh,
             LookUp::Active(_, Freshness::Stale) => &mut self.stale,
-            LookUp::Refused(_) => &mut self.refused,
-            LookUp::Wait(_) => &mut self.waits,
+            LookUp::Rejected(_) => &mut self.refused,
+            LookUp::Pending(_) => &mut self.waits,
             LookUp::Unavailable(Unavailable { cause: Cause::EndpointFailing, .. }) => &mut self.endpoint_failing,
-            LookUp::Unavailable(Unavailable { cause: Cause::BudgetSpent, .. }) => &mut self.budget_spent,
-            LookUp::Unavailable(Unavailable { cause: Cause::TooManyAsked, .. }) => &mut self.too_many_asked,
+            LookUp::Unavailable(Unavailable { cause: Cause::RateLimited, .. }) => &mut self.budget_spent,
+            LookUp::Unavailable(Unavailable { cause: Cause::QueueFull, .. }) => &mut self.too_many_asked,
         };
         *count = count.saturating_add(1);
     }
@@ -24,8 +24,8 @@ impl ProviderIntrospection {
     /// The statistics at `now`.
     pub fn stats(&self, now: UnixTime) -> IntrospectionStats {
         IntrospectionStats {
-            active: self.answers.len(),
-            bytes: self.answers.held_bytes(),
+            active: self.cache.len(),
+            bytes: self.cache.held_bytes(),
             asked: self.queue.len(),
             calls_per_minute: self.limits.limit(now),
             is_paused: self.limits.is_failing(now) || !self.endpoint.pause(now).is_zero(),

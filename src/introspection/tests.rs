@@ -4,18 +4,18 @@ mod failures;
 mod fairness;
 mod workers;
 
-use super::budget::{Denied, Take};
-use super::call::{
-    Call, CallFault, CallNumber, CallOutcome, CallResult, Postponed, Purpose, RateLimitFields, Standing, TokenDigest,
-    TokenKind,
-};
+use super::call::{Call, CallFault, CallNumber, CallResult, Deferral, Purpose, TokenDigest, TokenKind};
 use super::fixture::{NOW, answer, provider, settings};
 use super::request::{Entropy, Message};
-use super::sharing::{CallLease, CallTurn, NothingShared, Places, SharedAnswer, SharedAnswers, SharedSlot};
+use super::sharing::{CallLease, NothingShared, RecordNames, SharedResponse, SharedResponses, SharedSlot};
 use super::*;
+use crate::callout::{CalloutResult, HttpResponse, TransportError};
 use crate::jitter::Jitter;
 use crate::jose::private_key::NoRsaSigner;
 use crate::jose::signing_fixture::verified;
+use crate::lookup::lease::Lease;
+use crate::lookup::rate_limiter::{Acquire, BudgetClass, LimitReached};
+use crate::lookup::record::Record as _;
 use crate::policy::{CalloutAddress, Discovery, IntrospectionAddress, MetadataFault, Provider, ValidatedToken};
 use crate::sequence::Sequence;
 use serde_json::{Value, json};
@@ -39,8 +39,8 @@ fn at(millis: u64) -> UnixTime {
     NOW.plus(Duration::from_millis(millis))
 }
 
-fn response(status: u16, body: Vec<u8>) -> CallOutcome {
-    CallOutcome::Response { status, retry_after: None, rate_limit: RateLimitFields::default(), body }
+fn response(status: u16, body: Vec<u8>) -> CalloutResult {
+    Ok(HttpResponse::new(status, body))
 }
 
 fn scene_of(settings: Introspection) -> Scene {
@@ -73,9 +73,9 @@ impl Scene {
     fn asks_since(&mut self, token: &str, arrived: Arrived) -> String {
         match self.introspection.look_up_opaque(token.as_bytes(), &self.provider, arrived, self.now) {
             LookUp::Active(token, freshness) => format!("{freshness:?} {}", token.subject().unwrap_or_default()),
-            LookUp::Refused(Refusal::Inactive) => "inactive".to_owned(),
-            LookUp::Refused(refusal) => format!("{refusal:?}"),
-            LookUp::Wait(_) => "wait".to_owned(),
+            LookUp::Rejected(Rejection::Inactive) => "inactive".to_owned(),
+            LookUp::Rejected(refusal) => format!("{refusal:?}"),
+            LookUp::Pending(_) => "wait".to_owned(),
             LookUp::Unavailable(unavailable) => {
                 self.cause = Some(unavailable.cause);
                 format!("unavailable {}", unavailable.wait.as_millis())
@@ -94,12 +94,12 @@ impl Scene {
     }
 
     /// The call ends, whose lease has the next number.
-    fn finish(&mut self, number: CallNumber, outcome: CallOutcome) -> CallEnd {
+    fn finish(&mut self, number: CallNumber, outcome: CalloutResult) -> CallEnd {
         self.last = self.last.next();
         self.finish_as(number, self.last, outcome)
     }
 
-    fn finish_as(&mut self, number: CallNumber, sequence: Sequence, outcome: CallOutcome) -> CallEnd {
+    fn finish_as(&mut self, number: CallNumber, sequence: Sequence, outcome: CalloutResult) -> CallEnd {
         self.introspection.finish_call(number, Some(sequence), outcome, &self.provider, FULL, self.now)
     }
 
@@ -115,7 +115,7 @@ impl Scene {
         assert_eq!(self.asks(token), format!("Fresh {token}"));
     }
 
-    fn fails(&mut self, outcome: CallOutcome) -> CallEnd {
+    fn fails(&mut self, outcome: CalloutResult) -> CallEnd {
         let number = self.only_call();
         self.finish(number, outcome)
     }
@@ -196,7 +196,7 @@ fn a_token_that_is_active_and_not_meant_for_us_is_refused_and_remembered_as_such
         let mut scene = scene();
         scene.asks("t");
         let end = scene.answers(&changes);
-        assert_eq!(end.share.unwrap().slot, SharedSlot::Refused, "{changes}");
+        assert_eq!(end.share.unwrap().slot, SharedSlot::Negative, "{changes}");
         assert_eq!(scene.asks("t"), refusal, "{changes}");
         assert_eq!(scene.introspection.stats(scene.now).active, 0, "{changes}");
         scene.now = at(4999);
@@ -217,8 +217,8 @@ fn a_jwt_is_held_against_what_its_issuer_says_now() {
         let (arrived, now) = (scene.introspection.arrived(), scene.now);
         match scene.introspection.look_up_jwt(b"a.b.c", &token, &scene.provider, arrived, now) {
             LookUp::Active(_, freshness) => format!("{freshness:?}"),
-            LookUp::Refused(refusal) => format!("{refusal:?}"),
-            LookUp::Wait(_) => "wait".to_owned(),
+            LookUp::Rejected(refusal) => format!("{refusal:?}"),
+            LookUp::Pending(_) => "wait".to_owned(),
             LookUp::Unavailable(_) => "unavailable".to_owned(),
         }
     };
@@ -237,7 +237,10 @@ fn a_jwt_is_held_against_what_its_issuer_says_now() {
         let mut scene = scene();
         assert_eq!(looks(&mut scene), "wait");
         let calls = scene.calls();
-        assert!(matches!(calls[0].purpose, Purpose::Token { standing: Standing::Known, .. }), "its signature holds");
+        assert!(
+            matches!(calls[0].purpose, Purpose::Token { class: BudgetClass::Established, .. }),
+            "its signature holds"
+        );
         scene.finish(calls[0].number, response(200, answer(&changes)));
         assert_eq!(looks(&mut scene), expected, "{changes}");
         assert_eq!(scene.asks("a.b.c"), "wait", "as an opaque token it is another question");

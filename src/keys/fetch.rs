@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::callout::{ResponseFormat, TransportError};
 use crate::jose::KeySetFault;
 use crate::jose::jwk::MAX_KEY_SET_BYTES;
 use crate::policy::CalloutAddress;
@@ -11,8 +12,8 @@ pub use crate::jitter::Jitter;
 pub use crate::jose::jwk::MAX_KEYS;
 pub use crate::policy::MetadataFault;
 
-/// The longest answer to a fetch that is worth reading.
-pub const MAX_ANSWER_BYTES: usize = MAX_KEY_SET_BYTES;
+/// What is read of a response.
+pub const KEY_RESPONSE: ResponseFormat = ResponseFormat { headers: &["cache-control"], max_bytes: MAX_KEY_SET_BYTES };
 
 /// The how-many-eth fetch of a provider's keys in this VM.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -47,39 +48,11 @@ pub struct KeyFetch {
     pub cooldown: Duration,
 }
 
-/// How a callout ended, as the host saw it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum FetchOutcome {
-    /// An HTTP response arrived.
-    Response {
-        /// Its status.
-        status: u16,
-        /// Its `Cache-Control`.
-        cache_control: Option<String>,
-        /// Its body.
-        body: Vec<u8>,
-    },
-    /// None did.
-    Failed(FetchFault),
-}
-
 /// Why no response arrived, or why one is of no use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum FetchFault {
-    /// The host knows no upstream of that name.
-    UpstreamUnknown,
-    /// The upstream has no endpoint that could be asked: DNS, health, circuit breaker.
-    UpstreamUnavailable,
-    /// No connection came about: refused, unreachable, or TLS failed. Envoy does not tell these apart.
-    ConnectionFailed,
-    /// The connection was closed before an answer came.
-    ConnectionClosed,
-    /// Nothing came in time.
-    TimedOut,
-    /// The answer broke off, or was longer than the host holds.
-    Incomplete,
-    /// The body is longer than a key set may be.
-    TooLarge,
+    /// No response.
+    Transport(TransportError),
     /// Another status than 200.
     Status(u16),
     /// Not a key set that can be used.
@@ -134,13 +107,8 @@ impl FetchFault {
     /// The stable name of the fault, for logs and metrics.
     pub const fn name(self) -> &'static str {
         match self {
-            Self::UpstreamUnknown => "upstream_unknown",
-            Self::UpstreamUnavailable => "upstream_unavailable",
-            Self::ConnectionFailed => "connection_failed",
-            Self::ConnectionClosed => "connection_closed",
-            Self::TimedOut => "timed_out",
-            Self::Incomplete => "incomplete",
-            Self::TooLarge | Self::KeySet(KeySetFault::TooLarge) => "too_large",
+            Self::Transport(error) => error.name(),
+            Self::KeySet(KeySetFault::TooLarge) => "too_large",
             Self::Status(_) => "status",
             Self::KeySet(KeySetFault::Malformed) => "not_a_key_set",
             Self::KeySet(KeySetFault::NoUsableKey) => "no_usable_key",
@@ -155,20 +123,9 @@ impl FetchFault {
     /// Where to look first.
     pub const fn hint(self) -> &'static str {
         match self {
-            Self::UpstreamUnknown => "the host has no upstream (cluster) of the configured name",
-            Self::UpstreamUnavailable => {
-                "the upstream has no endpoint: look at its DNS name, health checks and circuit breakers"
-            }
-            Self::ConnectionFailed => {
-                "no connection to the upstream: refused, unreachable, or TLS failed (Envoy's stats of the cluster tell which: \
-                 ssl.fail_verify_san, ssl.fail_verify_error, ssl.connection_error, upstream_cx_connect_fail)"
-            }
-            Self::ConnectionClosed => "the server closed the connection without an answer",
-            Self::TimedOut => "no answer within jwks.timeout",
-            Self::Incomplete => "the answer broke off",
-            Self::TooLarge | Self::KeySet(KeySetFault::TooLarge) => {
-                "an answer of more than 1 MiB: look at the path of jwks.uri"
-            }
+            Self::Transport(TransportError::TimedOut) => "no answer within jwks.timeout",
+            Self::Transport(error) => error.hint(),
+            Self::KeySet(KeySetFault::TooLarge) => "an answer of more than 1 MiB: look at the path of jwks.uri",
             Self::Status(_) => "an answer other than 200; redirects are not followed",
             Self::KeySet(KeySetFault::Malformed) => "the answer is no key set: look at the path of jwks.uri",
             Self::KeySet(KeySetFault::NoUsableKey) => "no key in the set can verify signatures",

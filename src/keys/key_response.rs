@@ -1,10 +1,11 @@
-//! What the responses to the callouts of a fetch say.
+//! Reads the responses to the callouts of a fetch.
 
 use std::time::Duration;
 
-use crate::jose::KeySet;
+use crate::callout::{CalloutResult, HttpResponse};
+use crate::jose::{KeySet, KeySetFault};
 use crate::keys::cache_control;
-use crate::keys::fetch::{FetchFault, FetchOutcome, MetadataFault};
+use crate::keys::fetch::{FetchFault, KEY_RESPONSE, MetadataFault};
 use crate::policy::{CalloutAddress, Discovery, address_in_metadata};
 
 /// Which callout of a fetch is under way.
@@ -16,21 +17,21 @@ pub(super) enum Step {
     Keys,
 }
 
-/// Where the answer to a metadata callout leads: to the keys, or to the next metadata address.
+/// Where the response to a metadata callout leads: to the keys, or to the next metadata address.
 pub(super) fn next_step(
-    outcome: &FetchOutcome,
+    outcome: &CalloutResult,
     discovery: &Discovery,
     at: usize,
 ) -> Result<(Step, Option<CalloutAddress>), FetchFault> {
-    let fault = match outcome {
-        // No connection to the issuer: its other address is no better.
-        FetchOutcome::Failed(fault) => return Err(*fault),
-        FetchOutcome::Response { status: 200, body, .. } => match address_in_metadata(body, discovery, "jwks_uri") {
+    // No connection to the issuer: its other address is no better.
+    let response = response_of(outcome)?;
+    let fault = match response.status {
+        200 => match address_in_metadata(&response.body, discovery, "jwks_uri") {
             Ok(address) => return Ok((Step::Keys, Some(address))),
             Err(fault) => fault,
         },
-        FetchOutcome::Response { status: 400..=499, .. } => MetadataFault::Malformed,
-        FetchOutcome::Response { status, .. } => return Err(FetchFault::Status(*status)),
+        400..=499 => MetadataFault::Malformed,
+        status => return Err(FetchFault::Status(status)),
     };
     let is_last = at + 1 >= discovery.documents.len();
     if is_last || fault != MetadataFault::Malformed {
@@ -40,13 +41,17 @@ pub(super) fn next_step(
 }
 
 /// The key set, and how long the server says it is fresh.
-pub(super) fn read_key_set(outcome: &FetchOutcome) -> Result<(KeySet, Option<Duration>), FetchFault> {
-    match outcome {
-        FetchOutcome::Failed(fault) => Err(*fault),
-        FetchOutcome::Response { status: 200, cache_control, body } => {
-            let set = KeySet::parse(body).map_err(FetchFault::KeySet)?;
-            Ok((set, cache_control.as_deref().and_then(cache_control::max_age)))
-        }
-        FetchOutcome::Response { status, .. } => Err(FetchFault::Status(*status)),
+pub(super) fn read_key_set(outcome: &CalloutResult) -> Result<(KeySet, Option<Duration>), FetchFault> {
+    let response = response_of(outcome)?;
+    if response.status != 200 {
+        return Err(FetchFault::Status(response.status));
     }
+    let set = KeySet::parse(&response.body).map_err(FetchFault::KeySet)?;
+    Ok((set, response.header("cache-control").and_then(cache_control::max_age)))
+}
+
+fn response_of(outcome: &CalloutResult) -> Result<&HttpResponse, FetchFault> {
+    let response = outcome.as_ref().map_err(|error| FetchFault::Transport(*error))?;
+    let is_too_large = response.body.len() > KEY_RESPONSE.max_bytes;
+    if is_too_large { Err(FetchFault::KeySet(KeySetFault::TooLarge)) } else { Ok(response) }
 }

@@ -1,9 +1,8 @@
-//! Which keys are held and when to ask for more, for one provider.
+//! The keys of one provider, and when they are fetched.
 //!
-//! A state machine without a clock, a socket or a callback: it is asked for keys
-//! ([`ProviderKeys::look_up`]), asked whether a fetch is due ([`ProviderKeys::begin_fetch`]), told how its
-//! callouts ended ([`ProviderKeys::finish_callout`]) and what other VMs of the process learned
-//! ([`ProviderKeys::adopt`]). The engine owns one for each provider.
+//! A state machine without a clock, a socket or a callback. It is asked for keys ([`ProviderKeys::look_up`]) and whether a
+//! fetch is due ([`ProviderKeys::begin_fetch`]); it takes how callouts ended ([`ProviderKeys::finish_callout`]) and what other
+//! workers share ([`ProviderKeys::adopt`]). The engine owns one for each provider.
 //!
 //! The rules: a set is replaced whole, so a key that is gone verifies nothing from then on; a failed
 //! fetch changes nothing but the time of the next; the last good set stays in use up to `max_stale`;
@@ -24,14 +23,17 @@ mod unknown_key_ids;
 
 use std::time::Duration;
 
+use crate::callout::CalloutResult;
 use crate::jose::{Algorithm, Key, KeySet};
+use crate::lookup::lease::Lease;
+use crate::lookup::token_bucket::TokenBucket;
 use crate::policy::KeyOrigin;
 use crate::telemetry::stats::KeyStats;
 use crate::unix_time::UnixTime;
 
-use fetch::{FetchNumber, FetchOutcome, FetchResult, Jitter, KeyFetch};
+use fetch::{FetchNumber, FetchResult, Jitter, KeyFetch};
 use remote::Remote;
-use sharing::{SharedOutcome, Turn};
+use sharing::SharedOutcome;
 
 pub use order::Arrived;
 
@@ -58,15 +60,15 @@ impl KeyGeneration {
     }
 }
 
-/// What is known of the key that a token wants.
+/// What is known of the key that a token names.
 #[derive(Debug)]
 pub enum LookUp<'a> {
     /// These may have signed it.
     Found(Vec<&'a Key>),
     /// The issuer does not publish such a key.
     Unknown,
-    /// A fetch that will tell is under way or planned soon.
-    Wait,
+    /// A fetch is under way or planned soon.
+    Pending,
     /// It cannot be known now; perhaps after this long.
     Unavailable(Duration),
 }
@@ -78,7 +80,7 @@ pub struct CalloutEnd {
     pub result: FetchResult,
     /// The next callout of the same fetch.
     pub next: Option<KeyFetch>,
-    /// What the other VMs of the process should know.
+    /// What to share with the other workers.
     pub share: Option<SharedOutcome>,
 }
 
@@ -93,12 +95,23 @@ impl ProviderKeys {
         Self { source }
     }
 
-    /// What a request notes that comes now, for its look-ups.
-    pub fn arrived(&self, now: UnixTime) -> Arrived {
+    fn remote(&self) -> Option<&Remote> {
         match &self.source {
-            Source::Inline(_) => Arrived::default(),
-            Source::Remote(remote) => remote.arrived(now),
+            Source::Inline(_) => None,
+            Source::Remote(remote) => Some(remote),
         }
+    }
+
+    fn remote_mut(&mut self) -> Option<&mut Remote> {
+        match &mut self.source {
+            Source::Inline(_) => None,
+            Source::Remote(remote) => Some(remote),
+        }
+    }
+
+    /// When a request arrives that comes now, for its lookups.
+    pub fn arrived(&self, now: UnixTime) -> Arrived {
+        self.remote().map(|remote| remote.arrived(now)).unwrap_or_default()
     }
 
     /// The keys for a token of that `kid` and `alg`, whose request `arrived` then.
@@ -127,74 +140,48 @@ impl ProviderKeys {
         arrived: Arrived,
         now: UnixTime,
     ) -> bool {
-        match &mut self.source {
-            Source::Inline(_) => false,
-            Source::Remote(remote) => remote.awaits_newer_set(key_id, algorithm, arrived, now),
-        }
+        self.remote_mut().is_some_and(|remote| remote.awaits_newer_set(key_id, algorithm, arrived, now))
     }
 
     /// Which keys may be used now; `None`: none.
     pub fn generation_in_use(&self, now: UnixTime) -> Option<KeyGeneration> {
-        match &self.source {
-            Source::Inline(_) => Some(KeyGeneration::default()),
-            Source::Remote(remote) => remote.generation_in_use(now),
-        }
+        self.remote().map_or(Some(KeyGeneration::default()), |remote| remote.generation_in_use(now))
     }
 
     /// How long a request may wait for this provider's keys.
     pub fn longest_wait(&self) -> Duration {
-        match &self.source {
-            Source::Inline(_) => Duration::ZERO,
-            Source::Remote(remote) => remote.longest_wait(),
-        }
+        self.remote().map_or(Duration::ZERO, Remote::longest_wait)
     }
 
     /// The first callout of a fetch, if one is due.
     pub fn begin_fetch(&mut self, now: UnixTime, jitter: Jitter) -> Option<KeyFetch> {
-        match &mut self.source {
-            Source::Inline(_) => None,
-            Source::Remote(remote) => remote.begin_fetch(now, jitter),
-        }
+        self.remote_mut()?.begin_fetch(now, jitter)
     }
 
-    /// Whether that fetch is still waited for.
+    /// Whether that fetch is under way.
     pub fn is_fetching(&self, number: FetchNumber) -> bool {
-        match &self.source {
-            Source::Inline(_) => false,
-            Source::Remote(remote) => remote.is_fetching(number),
-        }
+        self.remote().is_some_and(|remote| remote.is_fetching(number))
     }
 
-    /// Takes the outcome of a callout.
-    pub fn finish_callout(&mut self, number: FetchNumber, outcome: FetchOutcome, now: UnixTime) -> CalloutEnd {
-        match &mut self.source {
-            Source::Inline(_) => CalloutEnd { result: FetchResult::Late, next: None, share: None },
-            Source::Remote(remote) => remote.finish_callout(number, outcome, now),
-        }
+    /// Takes the result of a callout.
+    pub fn finish_callout(&mut self, number: FetchNumber, outcome: CalloutResult, now: UnixTime) -> CalloutEnd {
+        let late = CalloutEnd { result: FetchResult::Late, next: None, share: None };
+        self.remote_mut().map_or(late, |remote| remote.finish_callout(number, outcome, now))
     }
 
-    /// Takes what the lease of the process says of a fetch that was begun.
-    pub fn take_turn(&mut self, number: FetchNumber, turn: Turn, now: UnixTime) {
-        match &mut self.source {
-            Source::Inline(_) => {}
-            Source::Remote(remote) => remote.take_turn(number, turn, now),
-        }
+    /// Applies the lease of the process to a fetch that was begun.
+    pub fn apply_lease(&mut self, number: FetchNumber, lease: Lease<TokenBucket>, now: UnixTime) {
+        self.remote_mut().into_iter().for_each(|remote| remote.apply_lease(number, lease, now));
     }
 
-    /// The name under which the VMs of the process share this provider's keys, if they are fetched.
+    /// The name under which the workers of the process share this provider's keys, if they are fetched.
     pub fn record_name(&self) -> Option<String> {
-        match &self.source {
-            Source::Inline(_) => None,
-            Source::Remote(remote) => Some(remote.record_name().to_owned()),
-        }
+        self.remote().map(|remote| remote.record_name().to_owned())
     }
 
-    /// Takes what another VM learned.
+    /// Takes what another worker shares.
     pub fn adopt(&mut self, outcome: SharedOutcome, jitter: Jitter, now: UnixTime) -> FetchResult {
-        match &mut self.source {
-            Source::Inline(_) => FetchResult::Late,
-            Source::Remote(remote) => remote.adopt(outcome, jitter, now),
-        }
+        self.remote_mut().map_or(FetchResult::Late, |remote| remote.adopt(outcome, jitter, now))
     }
 
     /// The statistics at `now`.
@@ -205,11 +192,8 @@ impl ProviderKeys {
         }
     }
 
-    /// When something is to be done without being asked; `None`: never.
+    /// When something is due; `None`: never.
     pub fn next_due(&self) -> Option<UnixTime> {
-        match &self.source {
-            Source::Inline(_) => None,
-            Source::Remote(remote) => Some(remote.next_due()),
-        }
+        self.remote().map(Remote::next_due)
     }
 }

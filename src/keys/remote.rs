@@ -1,32 +1,35 @@
-//! Keys that are fetched: what is held, which fetch is under way, and when the next one is due.
+//! Keys that are fetched: the set held, the fetch under way, and when the next one is due.
 //!
 //! No wall-clock time is compared with another one, but for the age of what other VMs shared: what is newer is told by
 //! [`FetchOrder`], and spans end by a [`MonotonicClock`].
 
 use std::time::Duration;
 
+use crate::callout::{CalloutResult, TransportError};
 use crate::jose::{Algorithm, KeySet};
 use crate::keys::failed_signatures::FailedSignatures;
-use crate::keys::fetch::{FetchCause, FetchFault, FetchNumber, FetchOutcome, FetchResult, Jitter, KeyFetch};
+use crate::keys::fetch::{FetchCause, FetchFault, FetchNumber, FetchResult, Jitter, KeyFetch};
 use crate::keys::fetch_limit::FetchLimit;
 use crate::keys::key_response::{Step, next_step, read_key_set};
 use crate::keys::order::{Arrived, Began, FetchOrder};
 use crate::keys::schedule::FetchSchedule;
-use crate::keys::sharing::{SharedOutcome, Turn};
+use crate::keys::sharing::SharedOutcome;
 use crate::keys::unknown_key_ids::{UnknownKeyIds, lag};
 use crate::keys::{CalloutEnd, KeyGeneration, LookUp, sharing};
+use crate::lookup::lease::Lease;
+use crate::lookup::token_bucket::TokenBucket;
 use crate::policy::{CalloutAddress, KeyAddress, RemoteKeys};
 use crate::sequence::{Moment, Sequence};
 use crate::telemetry::stats::KeyStats;
 use crate::unix_time::{MonotonicClock, MonotonicTime, UnixTime};
 
-/// A host that never answers a callout must not keep us from asking again.
-const ANSWER_GRACE: Duration = Duration::from_secs(2);
+/// A host that never ends a callout must not block the next fetch.
+const RESPONSE_GRACE: Duration = Duration::from_secs(2);
 
 #[derive(Debug)]
 pub(super) struct Remote {
     settings: RemoteKeys,
-    /// The name of its shared records: a digest, asked for with every tick and made once.
+    /// The name of its shared records: a digest, read with every tick and made once.
     record_name: String,
     /// The key address that the metadata gave, until a fetch from it fails.
     discovered: Option<CalloutAddress>,
@@ -34,7 +37,7 @@ pub(super) struct Remote {
     order: FetchOrder,
     held: Option<Held>,
     begun: FetchNumber,
-    /// A fetch that somebody needs, and from when it may be made; one for want of any set ends with the next set.
+    /// A fetch that a request needs, and from when it may be made; one for want of any set ends with the next set.
     wanted: Option<Wanted>,
     in_flight: Option<InFlight>,
     schedule: FetchSchedule,
@@ -67,7 +70,7 @@ struct InFlight {
     sequence: Sequence,
     began: Began,
     give_up_at: MonotonicTime,
-    /// Whether this VM has the lease on it; else another one may be making it.
+    /// Whether this worker has the lease on it; else another one may be making it.
     is_leased: bool,
     jitter: Jitter,
     cause: FetchCause,
@@ -107,7 +110,7 @@ impl Remote {
         self.in_flight.as_ref().is_some_and(|fetch| fetch.number == number)
     }
 
-    /// What a request notes that comes now.
+    /// When a request arrives that comes now.
     pub(super) fn arrived(&self, now: UnixTime) -> Arrived {
         self.order.arrived(self.clock.at(now))
     }
@@ -151,18 +154,18 @@ impl Remote {
         }
     }
 
-    /// Nothing held that may be used.
+    /// No set may be used.
     fn wait_for_first_set(&mut self, arrived: Arrived, now: MonotonicTime) -> LookUp<'_> {
         let is_wanted_soon = self.wanted.is_some_and(|wanted| wanted.from.since(now) <= self.settings.timeout);
         if self.in_flight.is_some() || is_wanted_soon {
-            return LookUp::Wait;
+            return LookUp::Pending;
         }
         let next_attempt = self.schedule.next_attempt();
         if self.schedule.has_failed_since(arrived) || now < next_attempt {
             return LookUp::Unavailable(next_attempt.since(now));
         }
         self.wanted = Some(Wanted { from: now, cause: FetchCause::Due });
-        LookUp::Wait
+        LookUp::Pending
     }
 
     /// A set is held and this key is not in it.
@@ -189,7 +192,7 @@ impl Remote {
             pause = pause.max(sighting.pause(now));
         }
         if self.in_flight.is_some() {
-            return LookUp::Wait;
+            return LookUp::Pending;
         }
         if self.schedule.has_failed_since(arrived) {
             return LookUp::Unavailable(self.schedule.next_attempt().since(now));
@@ -198,7 +201,7 @@ impl Remote {
         let wanted = self.wanted.filter(|wanted| wanted.from <= planned.from).unwrap_or(planned);
         self.wanted = Some(wanted);
         let is_in_time = |at: MonotonicTime| at.since(arrived.at) <= self.settings.timeout;
-        if is_in_time(wanted.from) { LookUp::Wait } else { LookUp::Unavailable(wanted.from.since(now)) }
+        if is_in_time(wanted.from) { LookUp::Pending } else { LookUp::Unavailable(wanted.from.since(now)) }
     }
 
     /// Whether a request waits for a newer set, because the signature of its token fails with the keys held.
@@ -241,7 +244,7 @@ impl Remote {
             if now < fetch.give_up_at {
                 return None;
             }
-            self.fail(fetch.number, FetchFault::TimedOut, now);
+            self.fail(fetch.number, FetchFault::Transport(TransportError::TimedOut), now);
         }
         let cause = self.due_cause(now, wall)?;
         self.recheck = None;
@@ -256,7 +259,7 @@ impl Remote {
             number: self.begun,
             sequence: self.order.number(),
             began: self.order.begin(now),
-            give_up_at: now.plus(self.settings.timeout).plus(ANSWER_GRACE),
+            give_up_at: now.plus(self.settings.timeout).plus(RESPONSE_GRACE),
             is_leased: false,
             jitter,
             cause,
@@ -268,7 +271,7 @@ impl Remote {
     /// Why a fetch is to be made now, if one is.
     fn due_cause(&mut self, now: MonotonicTime, wall: UnixTime) -> Option<FetchCause> {
         if let Some(Wanted { cause, .. }) = self.wanted.filter(|wanted| now >= wanted.from) {
-            match self.limit.take(cause, self.settings.unknown_kid_cooldown, wall) {
+            match self.limit.try_acquire(cause, self.settings.unknown_kid_cooldown, wall) {
                 Ok(()) => return Some(cause),
                 Err(wait) => self.wanted = Some(Wanted { from: now.plus(wait), cause }),
             }
@@ -278,7 +281,7 @@ impl Remote {
         }
         self.recheck.take()?;
         let cause = FetchCause::SignatureInvalid;
-        self.limit.take(cause, self.settings.unknown_kid_cooldown, wall).ok().map(|()| cause)
+        self.limit.try_acquire(cause, self.settings.unknown_kid_cooldown, wall).ok().map(|()| cause)
     }
 
     /// The callout that the fetch under way is at; all of a fetch's callouts share its time.
@@ -300,50 +303,48 @@ impl Remote {
         })
     }
 
-    pub(super) fn finish_callout(&mut self, number: FetchNumber, outcome: FetchOutcome, wall: UnixTime) -> CalloutEnd {
+    pub(super) fn finish_callout(&mut self, number: FetchNumber, outcome: CalloutResult, wall: UnixTime) -> CalloutEnd {
         let now = self.clock.advance(wall);
         let Some(fetch) = self.in_flight.filter(|fetch| fetch.number == number) else {
             return CalloutEnd { result: FetchResult::Late, next: None, share: None };
         };
-        let fault =
-            if let (Step::Metadata(at), KeyAddress::Discovered(discovery)) = (fetch.step, &self.settings.address) {
-                match next_step(&outcome, discovery, at) {
-                    Ok((step, address)) => {
-                        self.discovered = address;
-                        self.in_flight = Some(InFlight { step, ..fetch });
-                        return CalloutEnd { result: FetchResult::Continues, next: self.callout(now), share: None };
-                    }
-                    Err(fault) => fault,
+        let share = |response| Some(SharedOutcome { sequence: fetch.sequence, ended: wall, response });
+        let read = match (fetch.step, &self.settings.address) {
+            (Step::Metadata(at), KeyAddress::Discovered(discovery)) => match next_step(&outcome, discovery, at) {
+                Ok((step, address)) => {
+                    self.discovered = address;
+                    self.in_flight = Some(InFlight { step, ..fetch });
+                    return CalloutEnd { result: FetchResult::Continues, next: self.callout(now), share: None };
                 }
-            } else {
-                match read_key_set(&outcome) {
-                    Ok((set, max_age)) => {
-                        self.in_flight = None;
-                        let share = Some(SharedOutcome::of(fetch.sequence, &outcome, true, wall));
-                        let result = self.replace(set, max_age, (fetch.sequence, fetch.began), now, fetch.jitter);
-                        return CalloutEnd { result: result.of_own_fetch(), next: None, share };
-                    }
-                    Err(fault) => fault,
-                }
-            };
-        let share = Some(SharedOutcome::of(fetch.sequence, &outcome, false, wall));
-        CalloutEnd { result: self.fail(number, fault, now), next: None, share }
+                Err(fault) => Err(fault),
+            },
+            (Step::Metadata(_) | Step::Keys, _) => read_key_set(&outcome),
+        };
+        let (result, share) = match read {
+            Ok((set, max_age)) => {
+                self.in_flight = None;
+                let result = self.replace(set, max_age, (fetch.sequence, fetch.began), now, fetch.jitter);
+                (result.of_own_fetch(), share(outcome.ok()))
+            }
+            Err(fault) => (self.fail(number, fault, now), share(None)),
+        };
+        CalloutEnd { result, next: None, share }
     }
 
-    /// What the lease says of the fetch that was begun.
-    pub(super) fn take_turn(&mut self, number: FetchNumber, turn: Turn, wall: UnixTime) {
+    /// Applies the lease of the process to the fetch that was begun.
+    pub(super) fn apply_lease(&mut self, number: FetchNumber, lease: Lease<TokenBucket>, wall: UnixTime) {
         let now = self.clock.advance(wall);
         let Some(fetch) = self.in_flight.filter(|fetch| fetch.number == number) else { return };
-        match turn {
-            Turn::Ours(lease) => {
+        match lease {
+            Lease::Acquired(lease) => {
                 self.order.observe(lease.sequence, now);
                 self.in_flight = Some(InFlight { sequence: lease.sequence, is_leased: true, ..fetch });
             }
-            Turn::Theirs(sequence) => self.order.observe(sequence, now),
-            Turn::CoolingDown { wait, sequence } => {
+            Lease::HeldByOther(sequence) => self.order.observe(sequence, now),
+            Lease::Cooldown { wait, sequence } => {
                 self.order.observe(sequence, now);
                 self.drop_unmade(fetch);
-                self.limit.put_off(fetch.cause, now.plus(wait));
+                self.limit.block(fetch.cause, now.plus(wait));
                 if fetch.cause != FetchCause::SignatureInvalid {
                     self.wanted = Some(Wanted { from: now.plus(wait), cause: fetch.cause });
                 }
@@ -351,7 +352,7 @@ impl Remote {
         }
     }
 
-    /// That fetch need not be made any more.
+    /// That fetch is not needed any more.
     fn drop_unmade(&mut self, fetch: InFlight) {
         self.in_flight = None;
         if !fetch.is_leased {
@@ -362,19 +363,17 @@ impl Remote {
     pub(super) fn adopt(&mut self, outcome: SharedOutcome, jitter: Jitter, wall: UnixTime) -> FetchResult {
         let now = self.clock.advance(wall);
         let held = self.held.as_ref().map(|held| held.sequence);
-        let failed = self.schedule.last_failed().filter(|_| outcome.answer.is_none());
+        let failed = self.schedule.last_failed().filter(|_| outcome.response.is_none());
         if held.into_iter().chain(failed).any(|known| !outcome.sequence.is_newer_than(known)) {
             return FetchResult::Late;
         }
         let (sequence, began) = (outcome.sequence, self.order.began(outcome.sequence));
         // One that ended in the future ended before the clock was set back: nobody knows when.
         let ended = now.minus(wall.since(outcome.ended));
-        let result = match outcome.answer {
-            Some(answer) => {
-                let response =
-                    FetchOutcome::Response { status: 200, cache_control: answer.cache_control, body: answer.body };
+        let result = match outcome.response {
+            Some(response) => {
                 // One that does not read was not written by us.
-                let Ok((set, max_age)) = read_key_set(&response) else { return FetchResult::Late };
+                let Ok((set, max_age)) = read_key_set(&Ok(response)) else { return FetchResult::Late };
                 if now.since(ended) >= self.settings.max_stale {
                     return FetchResult::Late;
                 }

@@ -17,6 +17,8 @@ pub mod issuer_metadata;
 mod preflight;
 pub mod protected_resource;
 pub mod provider;
+#[cfg(test)]
+pub(crate) mod provider_fixture;
 pub mod providers;
 pub mod request_target;
 pub mod requirement;

@@ -2,10 +2,9 @@
 //! `HEAD`, a row per meaning. Runs natively and, as wasm, under Node.
 
 use crate::signing::{AUDIENCE, ISSUER, SigningKey, key_set, payload, with};
+use okta_proxy_wasm::callout::HttpResponse;
 use okta_proxy_wasm::config;
-use okta_proxy_wasm::engine::{
-    Engine, FetchOutcome, Jitter, ParkingLimits, PortableVerifier, RequestOutcome, StreamId, Verdict,
-};
+use okta_proxy_wasm::engine::{Engine, Jitter, ParkingLimits, PortableVerifier, RequestOutcome, StreamId, Verdict};
 use okta_proxy_wasm::http::{HeaderValue, LocalResponse, RequestHead, is_token};
 use okta_proxy_wasm::unix_time::UnixTime;
 use serde_json::{Value, json};
@@ -511,7 +510,7 @@ fn who_has_waited_is_answered_in_the_same_way() {
     }
     let mut outbox = engine.on_tick(start, Jitter(0));
     let another = json!({ "keys": [SigningKey::b("k1").jwk()] }).to_string().into_bytes();
-    let fetched = FetchOutcome::Response { status: 200, cache_control: None, body: another };
+    let fetched = Ok(HttpResponse::new(200, another));
     let ended = engine.on_fetched(outbox.fetches.remove(0).id, fetched, start);
     let replies: Vec<&LocalResponse> = ended
         .decided

@@ -15,10 +15,11 @@ use std::time::Duration;
 
 use crate::forge::Forge;
 use crate::signing::{AUDIENCE, ISSUER, payload, with};
+use okta_proxy_wasm::callout::CalloutResult;
 use okta_proxy_wasm::config;
 use okta_proxy_wasm::engine::{
-    Decision, Engine, Fetch, FetchFault, FetchOutcome, FetchResult, Jitter, Outbox, ParkingLimits, PortableVerifier,
-    RequestOutcome, StreamId, Verdict,
+    Decision, Engine, Fetch, FetchResult, Jitter, Outbox, ParkingLimits, PortableVerifier, RequestOutcome, StreamId,
+    Verdict,
 };
 use okta_proxy_wasm::http::{HeaderEdit, RequestHead};
 use okta_proxy_wasm::jose::{Algorithm, Key, SignatureVerifier};
@@ -324,7 +325,7 @@ impl Scene {
         fetches.remove(0)
     }
 
-    fn answer(&mut self, fetch: &Fetch, outcome: FetchOutcome) {
+    fn answer(&mut self, fetch: &Fetch, outcome: CalloutResult) {
         let outbox = self.engine.on_fetched(fetch.id, outcome, self.now);
         self.take(outbox);
     }

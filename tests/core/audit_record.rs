@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use crate::signing::{AUDIENCE, ISSUER, SigningKey, key_set, payload, with};
 use jsonschema::Validator;
+use okta_proxy_wasm::callout::{CalloutResult, HttpResponse, TransportError};
 use okta_proxy_wasm::config;
 use okta_proxy_wasm::engine::audit::MAX_BYTES;
 use okta_proxy_wasm::engine::{
-    CallFault, CallOutcome, Decision, Engine, FetchFault, FetchOutcome, Jitter, Outbox, ParkingLimits, PollOutcome,
-    PortableVerifier, Postponed, RateLimitFields, RequestOutcome, StreamId,
+    Decision, Deferral, Engine, Jitter, LimitReached, Outbox, ParkingLimits, PortableVerifier, RequestOutcome, StreamId,
 };
 use okta_proxy_wasm::http::RequestHead;
 use okta_proxy_wasm::unix_time::UnixTime;
@@ -122,7 +122,7 @@ impl<'a> Scene<'a> {
     }
 
     /// What is logged when the call that is due ends like this.
-    fn told(&mut self, outcome: CallOutcome) -> Value {
+    fn told(&mut self, outcome: CalloutResult) -> Value {
         let call = self.tick().calls.remove(0);
         let outbox = self.engine.on_call_ended(call.id, None, outcome, self.now, NO_JITTER);
         self.read_all(&outbox).remove(0)
@@ -332,7 +332,7 @@ fn of_waits(reader: &mut Reader) {
     let late = scene.engine.on_tick(scene.now, NO_JITTER);
     let record = scene.read_all(&late).remove(0);
     assert_eq!((&record["reason"], &record["waited_ms"]), (&json!("pending_timed_out"), &json!(60_000)));
-    let failed = FetchOutcome::Failed(FetchFault::ConnectionFailed);
+    let failed = Err(TransportError::ConnectionFailed);
     scene.engine.on_fetched(late.fetches[0].id, failed, scene.now);
     assert_eq!(scene.reason("/", &good), "keys_unavailable");
 }
@@ -343,15 +343,15 @@ fn of_what_issuers_say(reader: &mut Reader) {
             "jwks": { "inline": key_set(&[&SigningKey::a("k1")]) },
             "introspection": { "client_id": "gateway", "client_secret": { "env": "SECRET" }, "stale_if_error": "1m" } } },
         "default_rule": { "introspect": true } });
-    let answer = |changes: Value| CallOutcome::Response {
-        status: 200,
-        retry_after: None,
-        rate_limit: RateLimitFields::default(),
-        body: with(&json!({ "active": true, "sub": "alice@acme.com", "aud": AUDIENCE, "exp": NOW + 3600 }), changes)
-            .to_string()
-            .into_bytes(),
+    let answer = |changes: Value| {
+        Ok(HttpResponse::new(
+            200,
+            with(&json!({ "active": true, "sub": "alice@acme.com", "aud": AUDIENCE, "exp": NOW + 3600 }), changes)
+                .to_string()
+                .into_bytes(),
+        ))
     };
-    let failed = || CallOutcome::Failed(CallFault::TimedOut);
+    let failed = || Err(TransportError::TimedOut);
     let mut scene = Scene::new(&configuration, reader);
     for (presented, outcome, reason, proof) in [
         ("opaque".to_owned(), answer(json!({})), "authorized", Some("introspected")),
@@ -368,7 +368,7 @@ fn of_what_issuers_say(reader: &mut Reader) {
     }
     assert_eq!(scene.bearer("/", "spent"), None, "it waits");
     let call = scene.tick().calls.remove(0);
-    let spent = Postponed::BudgetSpent(Duration::from_secs(30));
+    let spent = Deferral::LimitReached(LimitReached::Exhausted(Duration::from_secs(30)));
     let outbox = scene.engine.on_call_postponed(call.id, spent, scene.now);
     let mut records = scene.read_all(&outbox);
     records.extend(scene.bearer("/", "spent"));
@@ -383,13 +383,13 @@ fn of_what_issuers_say(reader: &mut Reader) {
     let mut scene = Scene::new(&configuration, reader);
     assert_eq!(scene.bearer("/", &token(json!({}))), None, "it waits for the first list");
     let poll = scene.tick().poll.unwrap();
-    let outcome = PollOutcome::Response { status: 500, etag: None, body: Vec::new() };
+    let outcome = Ok(HttpResponse::new(500, Vec::new()));
     let outbox = scene.engine.on_polled(poll.number, outcome, scene.now, NO_JITTER);
     assert_eq!(scene.read_all(&outbox)[0]["reason"], "revocations_unavailable");
     scene.now = scene.now.plus(Duration::from_secs(1));
     let poll = scene.tick().poll.unwrap();
     let list = json!({ "revoked": [{ "sub": "alice@acme.com" }] }).to_string().into_bytes();
-    let outcome = PollOutcome::Response { status: 200, etag: None, body: list };
+    let outcome = Ok(HttpResponse::new(200, list));
     scene.engine.on_polled(poll.number, outcome, scene.now, NO_JITTER);
     assert_eq!(scene.reason("/", &token(json!({}))), "token_revoked");
 }

@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use crate::signing::{AUDIENCE, ISSUER, SigningKey, key_set, payload, with};
 use crate::verdicts::reason;
+use okta_proxy_wasm::callout::HttpResponse;
 use okta_proxy_wasm::config;
 use okta_proxy_wasm::engine::{
-    Attribute, AttributeValues, Decision, Engine, FetchOutcome, Jitter, ParkingLimits, PortableVerifier,
-    RequestOutcome, StreamId, Verdict,
+    Attribute, AttributeValues, Decision, Engine, Jitter, ParkingLimits, PortableVerifier, RequestOutcome, StreamId,
+    Verdict,
 };
 use okta_proxy_wasm::http::{HeaderName, RequestHead};
 use okta_proxy_wasm::unix_time::UnixTime;
@@ -267,7 +268,7 @@ fn a_request_that_waits_is_judged_by_what_it_was_when_it_came() {
         assert!(matches!(engine.on_request_with(StreamId(stream), &head, values, now), RequestOutcome::Pending));
     }
     let body = key_set(&[&SigningKey::a("k1")]).to_string().into_bytes();
-    let outcome = FetchOutcome::Response { status: 200, cache_control: None, body };
+    let outcome = Ok(HttpResponse::new(200, body));
     let outbox = engine.on_fetched(fetch.id, outcome, now.plus(Duration::from_secs(3)));
     let decided: Vec<_> = outbox.decided.iter().map(|(stream, decision)| (stream.0, reason(decision))).collect();
     let expected: Vec<_> = (1..).zip(requests.map(|(_, _, reason)| reason)).collect();

@@ -5,9 +5,10 @@ mod common_issuers;
 
 use crate::signing::{AUDIENCE, ISSUER, SigningKey, key_set, payload, with};
 use crate::verdicts::{edits, reason};
+use okta_proxy_wasm::callout::HttpResponse;
 use okta_proxy_wasm::config;
 use okta_proxy_wasm::engine::{
-    Decision, Engine, FetchOutcome, Jitter, ParkingLimits, PortableVerifier, RequestOutcome, StreamId, Verdict,
+    Decision, Engine, Jitter, ParkingLimits, PortableVerifier, RequestOutcome, StreamId, Verdict,
 };
 use okta_proxy_wasm::http::{HeaderName, LocalResponse, RequestHead};
 use okta_proxy_wasm::unix_time::UnixTime;
@@ -398,7 +399,7 @@ fn a_request_that_waited_is_stripped_like_one_that_did_not() {
         }
     }
     let body = key_set(&[&key]).to_string().into_bytes();
-    let outbox = engine.on_fetched(fetch.id, FetchOutcome::Response { status: 200, cache_control: None, body }, now);
+    let outbox = engine.on_fetched(fetch.id, Ok(HttpResponse::new(200, body)), now);
     let (stream, decision) = &outbox.decided[0];
     assert_eq!(*stream, StreamId(1));
     assert_eq!(stripped(decision), ["-authorization", "-x-api-token", "cookie~sid=1; X=y"]);

@@ -4,11 +4,11 @@
 use std::time::Duration;
 
 use crate::signing::{AUDIENCE, ISSUER, SigningKey, key_set, payload, with};
+use okta_proxy_wasm::callout::{CalloutResult, HttpResponse, TransportError};
 use okta_proxy_wasm::config;
 use okta_proxy_wasm::engine::{
-    Attribute, AttributeValues, BATCH, CallFault, CallOutcome, CallResult, Decision, Engine, Entropy, Inquiry, Jitter,
-    Message, Outbox, ParkingLimits, Poll, PollOutcome, PortableVerifier, Postponed, RateLimitFields, RequestOutcome,
-    StreamId, Verdict,
+    Attribute, AttributeValues, BATCH, CallResult, Decision, Deferral, Engine, Entropy, Inquiry, Jitter, LimitReached,
+    Message, Outbox, ParkingLimits, Poll, PortableVerifier, RequestOutcome, StreamId, Verdict,
 };
 use okta_proxy_wasm::http::{HeadEdits, HeaderName, RequestHead};
 use okta_proxy_wasm::jose::private_key::NoRsaSigner;
@@ -48,7 +48,7 @@ fn configuration(introspection: Value) -> Value {
 }
 
 /// An answer as Okta gives it.
-fn active(changes: Value) -> CallOutcome {
+fn active(changes: Value) -> CalloutResult {
     let members = json!({
         "active": true, "token_type": "Bearer", "scope": "read:accounts", "client_id": "0oa1client", "sub": "alice@acme.com",
         "iss": ISSUER, "aud": AUDIENCE, "jti": "AT.k8vHqQ0p", "iat": START, "exp": START + 3600,
@@ -56,16 +56,11 @@ fn active(changes: Value) -> CallOutcome {
     response(200, &with(&members, changes).to_string())
 }
 
-fn response(status: u16, body: &str) -> CallOutcome {
-    CallOutcome::Response {
-        status,
-        retry_after: None,
-        rate_limit: RateLimitFields::default(),
-        body: body.as_bytes().to_vec(),
-    }
+fn response(status: u16, body: &str) -> CalloutResult {
+    Ok(HttpResponse::new(status, body.as_bytes().to_vec()))
 }
 
-fn inactive() -> CallOutcome {
+fn inactive() -> CalloutResult {
     response(200, r#"{"active":false}"#)
 }
 
@@ -131,13 +126,13 @@ impl Scene {
         calls.remove(0)
     }
 
-    fn answer(&mut self, call: &Inquiry, outcome: CallOutcome) {
+    fn answer(&mut self, call: &Inquiry, outcome: CalloutResult) {
         let outbox = self.engine.on_call_ended(call.id, None, outcome, self.now, NO_JITTER);
         self.take(outbox);
     }
 
     /// Asks for `token` at `path`, answers the one call that this takes, and says what became of it.
-    fn ask_and_answer(&mut self, path: &str, token: &str, outcome: CallOutcome) -> &'static str {
+    fn ask_and_answer(&mut self, path: &str, token: &str, outcome: CalloutResult) -> &'static str {
         let (stream, reason) = self.request_for(path, token);
         assert_eq!(reason, None, "it waits");
         let call = self.tick_begins_a_call();
@@ -485,7 +480,7 @@ fn an_answer_releases_those_who_wait_for_it_and_nobody_else() {
 #[wasm_bindgen_test(unsupported = test)]
 fn an_endpoint_that_fails_is_a_503_with_retry_after() {
     for outcome in [
-        CallOutcome::Failed(CallFault::ConnectionFailed),
+        Err(TransportError::ConnectionFailed),
         response(500, ""),
         response(401, ""),
         response(429, ""),
@@ -750,9 +745,9 @@ fn the_token_cache_counts_what_it_can_hold() {
 #[wasm_bindgen_test(unsupported = test)]
 fn a_limit_that_another_worker_met_is_the_endpoints_failure_and_no_spent_budget() {
     for (why, reason) in [
-        (Postponed::Blocked(Duration::from_secs(20)), "introspection_unavailable"),
-        (Postponed::BudgetSpent(Duration::from_secs(20)), "introspection_rate_limited"),
-        (Postponed::ShareSpent(Duration::from_secs(20)), "introspection_rate_limited"),
+        (Deferral::LimitReached(LimitReached::Blocked(Duration::from_secs(20))), "introspection_unavailable"),
+        (Deferral::LimitReached(LimitReached::Exhausted(Duration::from_secs(20))), "introspection_rate_limited"),
+        (Deferral::LimitReached(LimitReached::ShareExhausted(Duration::from_secs(20))), "introspection_rate_limited"),
     ] {
         let mut scene = Scene::new();
         let (stream, _) = scene.request("opaque");
@@ -782,7 +777,7 @@ impl Scene {
 
     fn list(&mut self, status: u16, body: &Value) {
         let poll = self.tick_begins_a_poll();
-        let outcome = PollOutcome::Response { status, etag: None, body: body.to_string().into_bytes() };
+        let outcome = Ok(HttpResponse::new(status, body.to_string().into_bytes()));
         let outbox = self.engine.on_polled(poll.number, outcome, self.now, NO_JITTER);
         self.take(outbox);
     }
@@ -851,7 +846,7 @@ fn requests_that_come_before_the_first_list_wait_for_it_and_are_decided_by_it() 
     let (later, reason) = scene.request(&jwt());
     assert_eq!(reason, None, "the poll is under way");
     let body = json!({ "revoked": [{ "sub": "mallory" }] }).to_string().into_bytes();
-    let outcome = PollOutcome::Response { status: 200, etag: None, body };
+    let outcome = Ok(HttpResponse::new(200, body));
     let outbox = scene.engine.on_polled(poll.number, outcome, scene.now, NO_JITTER);
     scene.take(outbox);
     let reasons = [bad, good, opaque, later].map(|stream| scene.reason_of(stream));
@@ -867,7 +862,7 @@ fn a_request_that_waits_for_the_first_list_is_decided_by_the_one_that_other_work
     let mut holder = Scene::of(&with_list(json!({})), ParkingLimits::default());
     let poll = holder.tick_begins_a_poll();
     let body = json!({ "revoked": [{ "sub": "mallory" }] }).to_string().into_bytes();
-    let outcome = PollOutcome::Response { status: 200, etag: None, body };
+    let outcome = Ok(HttpResponse::new(200, body));
     let news = holder.engine.on_polled(poll.number, outcome, holder.now, NO_JITTER).list_news.unwrap();
     let mut scene = Scene::of(&with_list(json!({})), ParkingLimits::default());
     assert!(scene.engine.lacks_list() && scene.engine.list_record() == holder.engine.list_record());

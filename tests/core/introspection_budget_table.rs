@@ -10,15 +10,14 @@ use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
+use okta_proxy_wasm::callout::HttpResponse;
 use okta_proxy_wasm::config;
-use okta_proxy_wasm::introspection::budget::Take;
-use okta_proxy_wasm::introspection::call::{
-    Call, CallOutcome, Caller, Purpose, RateLimitFields, TokenDigest, TokenKind,
-};
-use okta_proxy_wasm::introspection::requester::{Requester, Sender};
-use okta_proxy_wasm::introspection::sharing::{Places, SharedAnswer, SharedAnswers, SharedSlot};
-use okta_proxy_wasm::introspection::{Cause, LookUp, ProviderIntrospection, Refusal, Unavailable};
+use okta_proxy_wasm::introspection::call::{Call, Deferral, Purpose, TokenDigest, TokenKind};
+use okta_proxy_wasm::introspection::sharing::{RecordNames, SharedResponse, SharedResponses, SharedSlot};
+use okta_proxy_wasm::introspection::{Cause, LookUp, ProviderIntrospection, Rejection, Unavailable};
 use okta_proxy_wasm::jitter::Jitter;
+use okta_proxy_wasm::lookup::rate_limiter::{Acquire, Caller};
+use okta_proxy_wasm::lookup::requester::{Requester, Sender};
 use okta_proxy_wasm::policy::{
     CacheLimits, CalloutAddress, ClientAuthentication, Introspection, IntrospectionAddress, OpaqueTokens, Policy,
 };
@@ -72,10 +71,10 @@ impl Seen {
 
 /// The active answers in the host's shared data, by their places.
 #[derive(Debug, Default)]
-struct Store(RefCell<HashMap<String, SharedAnswer>>);
+struct Store(RefCell<HashMap<String, SharedResponse>>);
 
-impl SharedAnswers for Store {
-    fn read(&self, places: &Places) -> Vec<SharedAnswer> {
+impl SharedResponses for Store {
+    fn read(&self, places: &RecordNames) -> Vec<SharedResponse> {
         self.0.borrow().get(places.of_slot(SharedSlot::Active)).cloned().into_iter().collect()
     }
 }
@@ -108,7 +107,7 @@ impl<'a> Process<'a> {
             opaque_tokens: OpaqueTokens::Taken,
         };
         let answers = Rc::new(Store::default());
-        let others: Rc<dyn SharedAnswers> = Rc::<Store>::clone(&answers);
+        let others: Rc<dyn SharedResponses> = Rc::<Store>::clone(&answers);
         let worker = |_| ProviderIntrospection::new(settings.clone(), LIMITS, Rc::clone(&others));
         let workers = (0..setting.workers).map(worker).collect();
         Self {
@@ -141,20 +140,20 @@ impl<'a> Process<'a> {
             found.expect("the address is known")
         };
         let mut found = look(&mut self.workers[worker]);
-        if matches!(found, LookUp::Wait(_)) {
+        if matches!(found, LookUp::Pending(_)) {
             self.begin_calls(worker, at, now);
             found = look(&mut self.workers[worker]);
         }
         match found {
             LookUp::Active(..) => true,
             // For a call within the next two seconds.
-            LookUp::Wait(_) => false,
-            LookUp::Refused(Refusal::Inactive) => false,
-            LookUp::Unavailable(Unavailable { cause: Cause::BudgetSpent | Cause::TooManyAsked, .. }) => {
+            LookUp::Pending(_) => false,
+            LookUp::Rejected(Rejection::Inactive) => false,
+            LookUp::Unavailable(Unavailable { cause: Cause::RateLimited | Cause::QueueFull, .. }) => {
                 self.seen.refused.push(at);
                 false
             }
-            other @ (LookUp::Refused(_) | LookUp::Unavailable(_)) => panic!("{other:?}"),
+            other @ (LookUp::Rejected(_) | LookUp::Unavailable(_)) => panic!("{other:?}"),
         }
     }
 
@@ -165,14 +164,14 @@ impl<'a> Process<'a> {
     }
 
     fn make(&mut self, worker: usize, call: &Call, at: u64, now: UnixTime) {
-        let Purpose::Token { digest, standing, requester } = call.purpose else { panic!("the address is known") };
+        let Purpose::Token { digest, class, requester } = call.purpose else { panic!("the address is known") };
         let (_, provider) = self.policy.providers.iter().next().unwrap();
         let asking = &mut self.workers[worker];
-        let places = asking.places(&digest);
-        match asking.budget().take(self.budget.as_deref(), Caller { standing, requester }, now) {
-            Take::Taken(record) => self.budget = Some(record),
-            Take::Denied(denied) => {
-                asking.postpone(call.number, denied.into(), now);
+        let places = asking.record_names(&digest);
+        match asking.budget().try_acquire(self.budget.as_deref(), Caller { class, requester }, now) {
+            Acquire::Granted(record) => self.budget = Some(record),
+            Acquire::Exhausted(reached) => {
+                asking.defer(call.number, Deferral::LimitReached(reached), now);
                 return;
             }
         }
@@ -182,8 +181,7 @@ impl<'a> Process<'a> {
             false => json!({ "active": true, "sub": "alice", "aud": "api" }),
         };
         let body = body.to_string().into_bytes();
-        let outcome =
-            CallOutcome::Response { status: 200, retry_after: None, rate_limit: RateLimitFields::default(), body };
+        let outcome = Ok(HttpResponse::new(200, body));
         self.last = self.last.next();
         let end = asking.finish_call(call.number, Some(self.last), outcome, provider, Jitter(0), now);
         let answer = end.share.expect("short enough to be shared");

@@ -20,14 +20,14 @@ use std::num::NonZeroU32;
 use std::rc::Rc;
 use std::time::Duration;
 
+use okta_proxy_wasm::callout::{CalloutResult, HttpResponse, TransportError};
 use okta_proxy_wasm::config;
-use okta_proxy_wasm::introspection::call::{
-    Call, CallFault, CallNumber, CallOutcome, CallResult, Postponed, Purpose, RateLimitFields, Standing, TokenDigest,
-    TokenKind,
-};
-use okta_proxy_wasm::introspection::sharing::{Places, SharedAnswer, SharedAnswers, SharedSlot};
-use okta_proxy_wasm::introspection::{Arrived, CallEnd, Freshness, LookUp, ProviderIntrospection, Refusal};
+use okta_proxy_wasm::introspection::call::{Call, CallNumber, CallResult, Deferral, Purpose, TokenDigest, TokenKind};
+use okta_proxy_wasm::introspection::sharing::{RecordNames, SharedResponse, SharedResponses, SharedSlot};
+use okta_proxy_wasm::introspection::{Arrived, CallEnd, Freshness, LookUp, ProviderIntrospection, Rejection};
 use okta_proxy_wasm::jitter::Jitter;
+use okta_proxy_wasm::lookup::rate_limiter::{BudgetClass, LimitReached};
+use okta_proxy_wasm::lookup::record::Record as _;
 use okta_proxy_wasm::policy::{
     CacheLimits, CalloutAddress, ClaimFault, ClientAuthentication, Introspection, IntrospectionAddress, OpaqueTokens,
     Policy, Provider,
@@ -94,7 +94,7 @@ struct HeldSince {
 #[derive(Clone, Copy, Debug)]
 struct InFlight {
     token: usize,
-    standing: Standing,
+    class: BudgetClass,
     began: u64,
     steady: u64,
     call: u64,
@@ -128,20 +128,20 @@ enum What {
 /// What all workers wrote, as a host holds it: one record a place. Here each token has places of its own.
 #[derive(Debug, Default)]
 struct Store {
-    records: RefCell<BTreeMap<(String, usize), (Said, SharedAnswer)>>,
+    records: RefCell<BTreeMap<(String, usize), (Said, SharedResponse)>>,
     was_read: Cell<bool>,
 }
 
 impl Store {
-    fn write(&self, places: &Places, said: &Said, answer: &SharedAnswer) {
+    fn write(&self, places: &RecordNames, said: &Said, answer: &SharedResponse) {
         let place = (places.of_slot(answer.slot).to_owned(), token_of(answer.token));
         self.records.borrow_mut().insert(place, (said.clone(), answer.clone()));
     }
 
-    fn of(&self, places: &Places) -> Vec<(Said, SharedAnswer)> {
+    fn of(&self, places: &RecordNames) -> Vec<(Said, SharedResponse)> {
         let records = self.records.borrow();
-        let stands_there = |((place, _), _): &(&(String, usize), &(Said, SharedAnswer))| {
-            [SharedSlot::Active, SharedSlot::Refused].into_iter().any(|slot| places.of_slot(slot) == place)
+        let stands_there = |((place, _), _): &(&(String, usize), &(Said, SharedResponse))| {
+            [SharedSlot::Active, SharedSlot::Negative].into_iter().any(|slot| places.of_slot(slot) == place)
         };
         records.iter().filter(stands_there).map(|(_, record)| record.clone()).collect()
     }
@@ -156,8 +156,8 @@ impl Store {
     }
 }
 
-impl SharedAnswers for Store {
-    fn read(&self, places: &Places) -> Vec<SharedAnswer> {
+impl SharedResponses for Store {
+    fn read(&self, places: &RecordNames) -> Vec<SharedResponse> {
         self.was_read.set(true);
         self.of(places).into_iter().map(|(_, answer)| answer).collect()
     }
@@ -188,10 +188,10 @@ struct Model<'a> {
     in_flight: BTreeMap<CallNumber, InFlight>,
     calls: u64,
     late: Vec<CallNumber>,
-    made: Vec<(u64, Standing)>,
+    made: Vec<(u64, BudgetClass)>,
     blocked_until: UnixTime,
     waiting: Vec<Waiting>,
-    shared: Vec<(usize, Said, SharedAnswer)>,
+    shared: Vec<(usize, Said, SharedResponse)>,
     stale: Duration,
     counts: BTreeMap<&'static str, usize>,
 }
@@ -229,7 +229,7 @@ impl<'a> Model<'a> {
         };
         let now = UnixTime::from_secs(START);
         let store = Rc::new(Store::default());
-        let others: Rc<dyn SharedAnswers> = Rc::clone(&store) as Rc<dyn SharedAnswers>;
+        let others: Rc<dyn SharedResponses> = Rc::clone(&store) as Rc<dyn SharedResponses>;
         let real = 100_000;
         Self {
             store,
@@ -339,16 +339,16 @@ impl<'a> Model<'a> {
                     }
                 }
             }
-            LookUp::Refused(refusal) => {
+            LookUp::Rejected(refusal) => {
                 let said = said.as_ref().expect("refused, and the endpoint said nothing");
                 let expected = match said.what {
-                    What::Inactive => Refusal::Inactive,
-                    What::WrongAudience => Refusal::Claim(ClaimFault::AudienceUnexpected),
-                    What::Active { .. } => Refusal::Claim(ClaimFault::Expired),
+                    What::Inactive => Rejection::Inactive,
+                    What::WrongAudience => Rejection::Claim(ClaimFault::AudienceUnexpected),
+                    What::Active { .. } => Rejection::Claim(ClaimFault::Expired),
                     What::Nonsense => panic!("refused, and that was no answer"),
                 };
                 assert_eq!(refusal, expected);
-                let is_expired = refusal == Refusal::Claim(ClaimFault::Expired);
+                let is_expired = refusal == Rejection::Claim(ClaimFault::Expired);
                 if !is_expired && !Self::answers_it(said, &request) {
                     let held = said.held.expect("held");
                     assert!(self.steady < held.ended + millis(INACTIVE_TTL), "refused for too long");
@@ -356,7 +356,7 @@ impl<'a> Model<'a> {
                 }
                 "refused"
             }
-            LookUp::Wait(found) => {
+            LookUp::Pending(found) => {
                 assert_eq!(found, digest(token));
                 self.waiting.push(request);
                 "wait"
@@ -376,12 +376,12 @@ impl<'a> Model<'a> {
 
     /// What other workers wrote of a token was read. Whether the newest is held now.
     fn learn(&mut self, token: usize, grace: Duration) -> bool {
-        let found = self.store.of(&self.introspection.places(&digest(token)));
+        let found = self.store.of(&self.introspection.record_names(&digest(token)));
         self.take_over(token, &found, grace)
     }
 
     /// Of these the newest counts, if it is newer than what was seen.
-    fn take_over(&mut self, token: usize, found: &[(Said, SharedAnswer)], grace: Duration) -> bool {
+    fn take_over(&mut self, token: usize, found: &[(Said, SharedResponse)], grace: Duration) -> bool {
         let Some((said, record)) = found.iter().max_by_key(|(said, _)| said.number) else { return false };
         if self.newest.get(&token).is_some_and(|newest| said.number <= *newest) || said.what == What::Nonsense {
             return false;
@@ -467,23 +467,23 @@ impl<'a> Model<'a> {
             self.count("given up");
         }
         for Call { number, purpose, timeout } in begun.calls {
-            let Purpose::Token { digest, standing, .. } = purpose else { panic!("the address is known") };
+            let Purpose::Token { digest, class, .. } = purpose else { panic!("the address is known") };
             let token = token_of(digest);
             assert_eq!(timeout, TIMEOUT);
             assert!(self.in_flight.values().all(|call| call.token != token), "two calls at a time");
             assert!(self.now >= self.blocked_until, "called though the server wants to be left alone");
             self.calls += 1;
             let (began, steady, call, missed) = (self.real, self.steady, self.calls, self.missed);
-            let call = InFlight { token, standing, began, steady, call, missed, number: None };
+            let call = InFlight { token, class, began, steady, call, missed, number: None };
             self.in_flight.insert(number, call);
-            self.made.push((self.real, standing));
+            self.made.push((self.real, class));
             self.count("call");
         }
-        let minute = |made: &&(u64, Standing)| self.real - made.0 < millis(MINUTE);
-        let unknown = self.made.iter().filter(minute).filter(|(_, standing)| *standing == Standing::Unknown).count();
+        let minute = |made: &&(u64, BudgetClass)| self.real - made.0 < millis(MINUTE);
+        let unknown = self.made.iter().filter(minute).filter(|(_, class)| *class == BudgetClass::Unknown).count();
         assert!(self.made.iter().filter(minute).count() <= BUDGET, "over the budget");
         assert!(unknown <= BUDGET / 2, "unknown tokens have more than their share");
-        self.recall(&begun.recall);
+        self.recall(&begun.resume);
         let asked = self.introspection.stats(self.now).asked;
         assert_eq!(
             self.introspection.next_due(self.now).is_some(),
@@ -546,29 +546,29 @@ impl<'a> Model<'a> {
         let share = end.share.clone().unwrap();
         assert_eq!(share.ended, self.now);
         assert!(share.began <= share.ended, "the other workers do not know how old it is");
-        self.store.write(&self.introspection.places(&digest(token)), &said, &share);
+        self.store.write(&self.introspection.record_names(&digest(token)), &said, &share);
         self.shared.push((token, said, share));
         self.count("answer");
-        assert!(end.recall.contains(&digest(token)));
-        self.recall(&end.recall);
+        assert!(end.resume.contains(&digest(token)));
+        self.recall(&end.resume);
         let is_answered = |request: &Waiting| request.token == token && request.calls < call.call;
         assert!(!is_ours || !self.waiting.iter().any(is_answered), "left waiting though it is answered");
     }
 
     fn finish(&mut self, id: CallNumber, number: u64, status: u16, body: Vec<u8>) -> CallEnd {
         let retry_after = Some("7".to_owned());
-        let outcome = CallOutcome::Response { status, retry_after, rate_limit: RateLimitFields::default(), body };
+        let outcome = Ok(HttpResponse::new(status, body).with_header("retry-after", retry_after));
         self.end(id, number, outcome)
     }
 
-    fn end(&mut self, id: CallNumber, number: u64, outcome: CallOutcome) -> CallEnd {
+    fn end(&mut self, id: CallNumber, number: u64, outcome: CalloutResult) -> CallEnd {
         let jitter = self.jitter();
         self.read_clock();
         self.introspection.finish_call(id, Some(Sequence::new(number)), outcome, self.provider, jitter, self.now)
     }
 
     fn fail(&mut self) {
-        let Some((id, InFlight { token, standing, began, .. }, number)) = self.sent_call() else { return };
+        let Some((id, InFlight { token, class, began, .. }, number)) = self.sent_call() else { return };
         let kind = self.random.below(7);
         let end = match kind {
             0 => self.finish(id, number, 429, Vec::new()),
@@ -577,13 +577,17 @@ impl<'a> Model<'a> {
             3 => self.finish(id, number, 200, br#"{"active":"true"}"#.to_vec()),
             4 => self.finish(id, number, 503, br#"{"active":true,"aud":"api"}"#.to_vec()),
             5 => self.finish(id, number, 200, br#"{"active":true,"aud":"api","active":true}"#.to_vec()),
-            _ => self.end(id, number, CallOutcome::Failed(CallFault::ConnectionFailed)),
+            _ => self.end(id, number, Err(TransportError::ConnectionFailed)),
         };
         assert!(matches!(end.result, CallResult::Failed { .. }));
-        assert_eq!(end.share.is_some(), kind == 3 && standing == Standing::Known, "only the end of what was active");
+        assert_eq!(
+            end.share.is_some(),
+            kind == 3 && class == BudgetClass::Established,
+            "only the end of what was active"
+        );
         if let Some(share) = &end.share {
             let said = Said { what: What::Nonsense, number, began, ended: self.real, held: None };
-            self.store.write(&self.introspection.places(&digest(token)), &said, share);
+            self.store.write(&self.introspection.record_names(&digest(token)), &said, share);
         }
         self.in_flight.remove(&id);
         // The circuit may have opened for all of them.
@@ -605,19 +609,19 @@ impl<'a> Model<'a> {
             (0, None) | (_, Some(_)) => panic!("{:?} for {kind}", end.block),
             (_, None) => self.count("failure"),
         }
-        self.recall(&end.recall);
+        self.recall(&end.resume);
     }
 
     fn postpone(&mut self) {
         let Some((number, _)) = self.some_call().filter(|(_, call)| call.number.is_none()) else { return };
         let why = match self.random.below(3) {
-            0 => Postponed::BudgetSpent(Duration::from_secs(1)),
-            1 => Postponed::BudgetSpent(Duration::from_secs(20)),
-            _ => Postponed::AskedElsewhere,
+            0 => Deferral::LimitReached(LimitReached::Exhausted(Duration::from_secs(1))),
+            1 => Deferral::LimitReached(LimitReached::Exhausted(Duration::from_secs(20))),
+            _ => Deferral::HeldByOther,
         };
         self.withdraw(number);
         self.read_clock();
-        let recall = self.introspection.postpone(number, why, self.now);
+        let recall = self.introspection.defer(number, why, self.now);
         self.trouble_for_all();
         self.count("postponed");
         self.recall(&recall);
@@ -625,15 +629,15 @@ impl<'a> Model<'a> {
 
     /// A call is not made.
     fn withdraw(&mut self, number: CallNumber) {
-        let InFlight { began, standing, .. } = self.in_flight.remove(&number).unwrap();
+        let InFlight { began, class, .. } = self.in_flight.remove(&number).unwrap();
         // Those from before the clock was set are forgotten.
-        if let Some(made) = self.made.iter().rposition(|made| *made == (began, standing)) {
+        if let Some(made) = self.made.iter().rposition(|made| *made == (began, class)) {
             self.made.remove(made);
         }
     }
 
     /// An answer that another worker was given, now or long ago, with the times of its clock when it wrote it.
-    fn given_elsewhere(&mut self, token: usize) -> (Said, SharedAnswer) {
+    fn given_elsewhere(&mut self, token: usize) -> (Said, SharedResponse) {
         let began = self.real - self.random.below(15_000);
         let ended = (began + self.random.below(2000)).min(self.real);
         let number = self.number(began);
@@ -642,14 +646,14 @@ impl<'a> Model<'a> {
         let wall = |time: UnixTime| UnixTime::from_millis(time.as_millis().checked_add_signed(-steps).unwrap());
         let (wall_began, wall_ended) = (wall(self.wall(began)), wall(self.wall(ended)));
         let (what, body, slot) = if self.random.below(3) == 0 {
-            (What::Inactive, json!({"active": false}), SharedSlot::Refused)
+            (What::Inactive, json!({"active": false}), SharedSlot::Negative)
         } else {
             let body = json!({"active": true, "sub": subject, "aud": "api"});
             (What::Active { subject, expiry: None }, body, SharedSlot::Active)
         };
         let (body, token) = (body.to_string().into_bytes(), digest(token));
         let sequence = Sequence::new(number);
-        let record = SharedAnswer { token, sequence, began: wall_began, ended: wall_ended, body, slot };
+        let record = SharedResponse { token, sequence, began: wall_began, ended: wall_ended, body, slot };
         (Said { what, number, began, ended, held: None }, record)
     }
 
@@ -664,8 +668,8 @@ impl<'a> Model<'a> {
                 Some(_) | None => self.given_elsewhere(token),
             });
         }
-        let records: Vec<SharedAnswer> =
-            found.iter().map(|(_, record)| SharedAnswer::from_bytes(&record.to_bytes()).unwrap()).collect();
+        let records: Vec<SharedResponse> =
+            found.iter().map(|(_, record)| SharedResponse::from_bytes(&record.to_bytes()).unwrap()).collect();
         self.read_clock();
         let end = self.introspection.adopt(id, &records, self.provider, self.now);
         let is_of_use = self.take_over(token, &found, Duration::ZERO);
@@ -679,14 +683,14 @@ impl<'a> Model<'a> {
         assert_eq!(newest, None, "still to be made");
         self.withdraw(id);
         self.count("adopted");
-        self.recall(&end.recall);
+        self.recall(&end.resume);
     }
 
     /// Another worker writes what it was told.
     fn tell(&mut self) {
         let token = self.random.pick(TOKENS);
         let (said, answer) = self.given_elsewhere(token);
-        self.store.write(&self.introspection.places(&digest(token)), &said, &answer);
+        self.store.write(&self.introspection.record_names(&digest(token)), &said, &answer);
     }
 
     fn answer_late(&mut self) {
@@ -744,20 +748,20 @@ impl<'a> Model<'a> {
             self.pass(millis(due.since(self.now)).max(1));
             self.read_clock();
             let begun = self.introspection.begin_calls(Jitter(0), self.now);
-            let mut recalled: BTreeSet<TokenDigest> = begun.recall.into_iter().collect();
+            let mut recalled: BTreeSet<TokenDigest> = begun.resume.into_iter().collect();
             // Half of the endpoint's answers never come.
             for call in begun.calls {
                 if self.random.below(2) == 0 {
                     let number = self.number(self.real);
                     let end = self.finish(call.number, number, 200, br#"{"active":false}"#.to_vec());
-                    recalled.extend(end.recall);
+                    recalled.extend(end.resume);
                 }
             }
             self.waiting.retain(|Waiting { token, arrived, .. }| {
                 !recalled.contains(&digest(*token))
                     || matches!(
                         self.introspection.look_up_opaque(text(*token).as_bytes(), self.provider, *arrived, self.now),
-                        LookUp::Wait(_)
+                        LookUp::Pending(_)
                     )
             });
             if self.waiting.is_empty() && self.introspection.stats(self.now).asked == 0 {

@@ -14,13 +14,14 @@ use std::num::NonZeroU32;
 use std::rc::Rc;
 use std::time::Duration;
 
+use okta_proxy_wasm::callout::HttpResponse;
 use okta_proxy_wasm::config;
-use okta_proxy_wasm::introspection::call::{
-    Call, CallNumber, CallOutcome, CallResult, Postponed, Purpose, RateLimitFields, TokenDigest, TokenKind,
-};
-use okta_proxy_wasm::introspection::sharing::{CallLease, CallTurn, Places, SharedAnswer, SharedAnswers, SharedSlot};
+use okta_proxy_wasm::introspection::call::{Call, CallNumber, CallResult, Deferral, Purpose, TokenDigest, TokenKind};
+use okta_proxy_wasm::introspection::sharing::{CallLease, RecordNames, SharedResponse, SharedResponses, SharedSlot};
 use okta_proxy_wasm::introspection::{LookUp, ProviderIntrospection};
 use okta_proxy_wasm::jitter::Jitter;
+use okta_proxy_wasm::lookup::lease::Lease;
+use okta_proxy_wasm::lookup::record::Record as _;
 use okta_proxy_wasm::policy::{
     CacheLimits, CalloutAddress, ClientAuthentication, Introspection, IntrospectionAddress, OpaqueTokens, Policy,
 };
@@ -60,24 +61,25 @@ impl Random {
 struct Store(RefCell<BTreeMap<String, Vec<u8>>>);
 
 impl Store {
-    fn answer(&self, place: &str) -> Option<SharedAnswer> {
-        self.0.borrow().get(place).and_then(|bytes| SharedAnswer::from_bytes(bytes))
+    fn answer(&self, place: &str) -> Option<SharedResponse> {
+        self.0.borrow().get(place).and_then(|bytes| SharedResponse::from_bytes(bytes))
     }
 
     fn lease(&self, place: &str) -> Option<CallLease> {
         self.0.borrow().get(place).and_then(|bytes| CallLease::from_bytes(bytes))
     }
 
-    fn write_newer(&self, place: &str, answer: &SharedAnswer) {
+    fn write_newer(&self, place: &str, answer: &SharedResponse) {
         if !self.answer(place).is_some_and(|held| held.supersedes(answer)) {
             self.0.borrow_mut().insert(place.to_owned(), answer.to_bytes());
         }
     }
 
     /// As `host/shared_calls.rs` does.
-    fn publish(&self, places: &Places, answer: &SharedAnswer) {
+    fn publish(&self, places: &RecordNames, answer: &SharedResponse) {
         self.write_newer(places.of_slot(answer.slot), answer);
-        let [active, refused] = [SharedSlot::Active, SharedSlot::Refused].map(|slot| self.answer(places.of_slot(slot)));
+        let [active, refused] =
+            [SharedSlot::Active, SharedSlot::Negative].map(|slot| self.answer(places.of_slot(slot)));
         if let (Some(active), Some(refused)) = (active, refused)
             && active.token == answer.token
             && refused.supersedes(&active)
@@ -87,9 +89,9 @@ impl Store {
     }
 }
 
-impl SharedAnswers for Store {
-    fn read(&self, places: &Places) -> Vec<SharedAnswer> {
-        [SharedSlot::Active, SharedSlot::Refused]
+impl SharedResponses for Store {
+    fn read(&self, places: &RecordNames) -> Vec<SharedResponse> {
+        [SharedSlot::Active, SharedSlot::Negative]
             .into_iter()
             .filter_map(|slot| self.answer(places.of_slot(slot)))
             .collect()
@@ -139,7 +141,7 @@ fn text(token: usize) -> String {
 impl<'a> Process<'a> {
     fn new(policy: &'a Policy, seed: u64) -> Self {
         let store = Rc::new(Store::default());
-        let others: Rc<dyn SharedAnswers> = Rc::<Store>::clone(&store);
+        let others: Rc<dyn SharedResponses> = Rc::<Store>::clone(&store);
         let settings = Introspection {
             address: IntrospectionAddress::Known(CalloutAddress::parse("https://idp.example/i", "idp").unwrap()),
             client: ClientAuthentication::SecretPost {
@@ -205,11 +207,11 @@ impl<'a> Process<'a> {
                 let late = self.published[token].map_or(0, |published| self.real - published);
                 assert!(late <= TTL, "{late} ms after a newer answer was published");
             }
-            LookUp::Refused(_) => {
+            LookUp::Rejected(_) => {
                 self.refused += 1;
                 assert!(self.real >= self.revoked[token], "refused, and it is active");
             }
-            LookUp::Wait(_) => {}
+            LookUp::Pending(_) => {}
             // A step forward ends the calls that are under way.
             LookUp::Unavailable(unavailable) => {
                 let since = self.set_forward.map(|at| self.real - at);
@@ -227,18 +229,17 @@ impl<'a> Process<'a> {
         for id in ended {
             let Sent { token, lease, is_active, .. } = self.workers[at].sent.remove(&id).unwrap();
             let body = if is_active { json!({"active": true, "aud": "api"}) } else { json!({"active": false}) };
-            let (body, rate_limit) = (body.to_string().into_bytes(), RateLimitFields::default());
-            let outcome = CallOutcome::Response { status: 200, retry_after: None, rate_limit, body };
+            let outcome = Ok(HttpResponse::new(200, body.to_string().into_bytes()));
             let introspection = &mut self.workers[at].introspection;
-            let end = introspection.finish_call(id, Some(lease.sequence()), outcome, provider, Jitter(0), now);
+            let end = introspection.finish_call(id, Some(lease.sequence), outcome, provider, Jitter(0), now);
             if let Some(answer) = end.share {
-                let places = introspection.places(&answer.token);
+                let places = introspection.record_names(&answer.token);
                 self.store.publish(&places, &answer);
                 if !is_active {
                     self.published[token].get_or_insert(self.real);
                 }
             }
-            let places = self.workers[at].introspection.places(&digest(token));
+            let places = self.workers[at].introspection.record_names(&digest(token));
             if self.store.lease(&places.lease) == Some(lease) {
                 self.store.0.borrow_mut().insert(places.lease, lease.given_back().to_bytes());
             }
@@ -253,18 +254,18 @@ impl<'a> Process<'a> {
         let token = (0..TOKENS).find(|token| digest(*token) == asked).unwrap();
         let (_, provider) = self.policy.providers.iter().next().unwrap();
         let introspection = &mut self.workers[at].introspection;
-        let places = introspection.places(&asked);
+        let places = introspection.record_names(&asked);
         let answers = self.store.read(&places);
         let end = introspection.adopt(call.number, &answers, provider, now);
         self.taken_over += usize::from(end.result == CallResult::TakenOver);
         let Some(known) = introspection.newest_sequence(call.number) else { return };
         let newest = answers.iter().fold(known, |newest, answer| newest.newer(answer.sequence));
-        let lease = match CallTurn::of(asked, call.timeout, self.store.lease(&places.lease), newest, now) {
-            CallTurn::Theirs => {
-                introspection.postpone(call.number, Postponed::AskedElsewhere, now);
+        let lease = match Lease::for_call(asked, call.timeout, self.store.lease(&places.lease), newest, now) {
+            Lease::HeldByOther(_) | Lease::Cooldown { .. } => {
+                introspection.defer(call.number, Deferral::HeldByOther, now);
                 return;
             }
-            CallTurn::Ours(lease) => lease,
+            Lease::Acquired(lease) => lease,
         };
         self.store.0.borrow_mut().insert(places.lease, lease.to_bytes());
         let ends = self.real + self.random.below(CALL);

@@ -15,10 +15,10 @@ use std::time::Duration;
 
 use crate::forge::{self, Forge, base64url, signing_input};
 use crate::signing::{AUDIENCE, ISSUER};
+use okta_proxy_wasm::callout::{HttpResponse, TransportError};
 use okta_proxy_wasm::config;
 use okta_proxy_wasm::engine::{
-    Decision, Engine, Fetch, FetchFault, FetchOutcome, Jitter, Outbox, ParkingLimits, PortableVerifier, RequestOutcome,
-    StreamId, Verdict,
+    Decision, Engine, Fetch, Jitter, Outbox, ParkingLimits, PortableVerifier, RequestOutcome, StreamId, Verdict,
 };
 use okta_proxy_wasm::http::RequestHead;
 use okta_proxy_wasm::keys::fetch::FetchCause;
@@ -389,15 +389,15 @@ impl<'a> Model<'a> {
         let outcome = if good {
             let cache_control = [None, Some("max-age=0"), Some("max-age=600"), Some("no-store")]
                 [usize::try_from(self.random.below(4)).unwrap()];
-            FetchOutcome::Response { status: 200, cache_control: cache_control.map(str::to_owned), body }
+            Ok(HttpResponse::new(200, body).with_header("cache-control", cache_control))
         } else {
             match self.random.below(6) {
-                0 => FetchOutcome::Failed(FetchFault::TimedOut),
-                1 => FetchOutcome::Failed(FetchFault::ConnectionFailed),
-                2 => FetchOutcome::Response { status: 500, cache_control: None, body },
-                3 => FetchOutcome::Response { status: 302, cache_control: None, body },
-                4 => FetchOutcome::Response { status: 200, cache_control: None, body: body[..body.len() - 2].to_vec() },
-                _ => FetchOutcome::Response { status: 200, cache_control: None, body: b"{\"keys\":[]}".to_vec() },
+                0 => Err(TransportError::TimedOut),
+                1 => Err(TransportError::ConnectionFailed),
+                2 => Ok(HttpResponse::new(500, body)),
+                3 => Ok(HttpResponse::new(302, body)),
+                4 => Ok(HttpResponse::new(200, body[..body.len() - 2].to_vec())),
+                _ => Ok(HttpResponse::new(200, b"{\"keys\":[]}".to_vec())),
             }
         };
         self.is_failing = !good;
@@ -435,7 +435,7 @@ impl<'a> Model<'a> {
         let Some(fetch) = self.late.pop() else { return };
         let keys = [Pair::A.jwk("k4"), Pair::B.jwk("k4")];
         let body = json!({ "keys": keys }).to_string().into_bytes();
-        let outcome = FetchOutcome::Response { status: 200, cache_control: None, body };
+        let outcome = Ok(HttpResponse::new(200, body));
         let outbox = self.engine.on_fetched(fetch.id, outcome, self.now);
         assert_eq!(outbox.note, None, "a late answer is taken");
         self.take(outbox);

@@ -13,10 +13,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::signing::{self, AUDIENCE, ISSUER, SigningKey, key_set, payload, with};
+use okta_proxy_wasm::callout::HttpResponse;
 use okta_proxy_wasm::config;
 use okta_proxy_wasm::engine::{
-    Engine, Fetch, FetchCause, FetchId, FetchOutcome, Jitter, Lease, Outbox, ParkingLimits, PortableVerifier,
-    RequestOutcome, SharedOutcome, StreamId, Turn,
+    Engine, Fetch, FetchCause, FetchId, Jitter, KeyLease, Lease, Outbox, ParkingLimits, PortableVerifier, Record as _,
+    RequestOutcome, SharedOutcome, StreamId,
 };
 use okta_proxy_wasm::http::RequestHead;
 use okta_proxy_wasm::unix_time::UnixTime;
@@ -58,7 +59,7 @@ struct Worker {
     /// A fetch, when it ends, and what it brings.
     in_flight: Option<(Fetch, u64, bool)>,
     awaiting: Option<Fetch>,
-    held: Option<(FetchId, Lease)>,
+    held: Option<(FetchId, KeyLease)>,
 }
 
 struct Process {
@@ -69,7 +70,7 @@ struct Process {
     offset: i64,
     is_clock_set: bool,
     lag: u64,
-    lease: Option<Lease>,
+    lease: Option<KeyLease>,
     good: Option<SharedOutcome>,
     failed: Option<SharedOutcome>,
     bucket: (f64, u64),
@@ -171,7 +172,7 @@ impl Process {
             self.judge(at, kind, decision.audit.reason());
         }
         if let Some((_, outcome)) = outbox.share {
-            let record = if outcome.answer.is_some() { &mut self.good } else { &mut self.failed };
+            let record = if outcome.response.is_some() { &mut self.good } else { &mut self.failed };
             let is_older = record.as_ref().is_some_and(|held| held.sequence.is_newer_than(outcome.sequence));
             if !is_older {
                 *record = SharedOutcome::from_bytes(&outcome.to_bytes());
@@ -185,20 +186,20 @@ impl Process {
             self.give_back(at);
         }
         for fetch in outbox.fetches {
-            self.turn(at, fetch);
+            self.take_lease(at, fetch);
         }
     }
 
     fn give_back(&mut self, at: usize) {
         let held = self.workers[at].held.take().map(|(_, lease)| lease);
         if self.lease == held {
-            self.lease = held.map(Lease::given_back);
+            self.lease = held.map(KeyLease::given_back);
         }
     }
 
     /// A lease runs only on a fetch that its holder makes.
     fn check_lease(&self) {
-        let Some(lease) = self.lease.filter(|lease| self.now() < lease.until) else { return };
+        let Some(lease) = self.lease.filter(|lease| self.now() < lease.span.until) else { return };
         let is_made = |worker: &Worker| {
             worker.held.is_some_and(|(fetch, held)| held == lease && worker.engine.is_fetching(fetch))
         };
@@ -223,17 +224,17 @@ impl Process {
         }
     }
 
-    fn turn(&mut self, at: usize, fetch: Fetch) {
+    fn take_lease(&mut self, at: usize, fetch: Fetch) {
         let now = self.now();
         if !self.workers[at].engine.is_fetching(fetch.id) {
             return;
         }
-        let lease = self.lease.and_then(|lease| Lease::from_bytes(&lease.to_bytes()));
-        let turn = Turn::of(&fetch.keys, lease, now);
-        let outbox = self.workers[at].engine.on_turn(fetch.id, turn, now);
+        let lease = self.lease.and_then(|lease| KeyLease::from_bytes(&lease.to_bytes()));
+        let acquired = Lease::for_fetch(&fetch.keys, lease, now);
+        let outbox = self.workers[at].engine.on_lease(fetch.id, acquired, now);
         self.take(at, outbox);
-        match turn {
-            Turn::Ours(lease) => {
+        match acquired {
+            Lease::Acquired(lease) => {
                 // A lease ends with a clock that is set forward.
                 let is_alone = self.workers.iter().all(|worker| worker.in_flight.is_none());
                 assert!(is_alone || self.is_clock_set, "two fetches at a time");
@@ -253,8 +254,8 @@ impl Process {
                 let asked = self.millis + self.random.below(ends - self.millis + 1);
                 self.workers[at].in_flight = Some((fetch, ends, asked >= FIRST_USE + self.lag));
             }
-            Turn::Theirs(_) => self.workers[at].awaiting = Some(fetch),
-            Turn::CoolingDown { .. } => {}
+            Lease::HeldByOther(_) => self.workers[at].awaiting = Some(fetch),
+            Lease::Cooldown { .. } => {}
         }
     }
 
@@ -283,7 +284,7 @@ impl Process {
         let (now, jitter) = (self.now(), Jitter(u16::try_from(self.random.below(65_536)).unwrap()));
         if let Some((fetch, _, has_new)) = self.workers[at].in_flight.take_if(|(_, ends, _)| *ends <= self.millis) {
             let body = tokens.sets[usize::from(has_new)].clone();
-            let outcome = FetchOutcome::Response { status: 200, cache_control: None, body };
+            let outcome = Ok(HttpResponse::new(200, body));
             let outbox = self.workers[at].engine.on_fetched(fetch.id, outcome, now);
             self.take(at, outbox);
             self.is_held = true;
@@ -294,7 +295,7 @@ impl Process {
             self.take(at, outbox);
         }
         if let Some(fetch) = self.workers[at].awaiting.take() {
-            self.turn(at, fetch);
+            self.take_lease(at, fetch);
         }
         let outbox = self.workers[at].engine.on_tick(now, jitter);
         self.take(at, outbox);

@@ -6,10 +6,11 @@ use std::rc::Rc;
 
 use crate::signing::{AUDIENCE, ISSUER, SigningKey, key_set, payload, with};
 use crate::verdicts::{edits, reason};
+use okta_proxy_wasm::callout::HttpResponse;
 use okta_proxy_wasm::config;
 use okta_proxy_wasm::engine::{
-    Algorithm, Decision, Engine, FetchOutcome, Jitter, ParkingLimits, PortableVerifier, RequestOutcome,
-    SignatureVerifier, StreamId, Verdict,
+    Algorithm, Decision, Engine, Jitter, ParkingLimits, PortableVerifier, RequestOutcome, SignatureVerifier, StreamId,
+    Verdict,
 };
 use okta_proxy_wasm::http::{HeaderName, RequestHead};
 use okta_proxy_wasm::jose::Key;
@@ -838,7 +839,7 @@ fn who_waits_is_decided_under_the_rule_of_the_own_path() {
     }
     let fetch = gate.engine.on_tick(gate.now, Jitter(0)).fetches.remove(0);
     let body = key_set(&[&key]).to_string().into_bytes();
-    let answer = FetchOutcome::Response { status: 200, cache_control: None, body };
+    let answer = Ok(HttpResponse::new(200, body));
     let mut decided = gate.engine.on_fetched(fetch.id, answer, gate.now).decided;
     while gate.engine.parked() > 0 {
         decided.extend(gate.engine.on_tick(gate.now, Jitter(0)).decided);

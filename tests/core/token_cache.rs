@@ -7,10 +7,11 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::signing::{SigningKey, key_set, payload, with};
+use okta_proxy_wasm::callout::HttpResponse;
 use okta_proxy_wasm::config;
 use okta_proxy_wasm::engine::{
-    Algorithm, Decision, Engine, FetchOutcome, Jitter, ParkingLimits, PortableVerifier, RequestOutcome,
-    SignatureVerifier, StreamId, Verdict,
+    Algorithm, Decision, Engine, Jitter, ParkingLimits, PortableVerifier, RequestOutcome, SignatureVerifier, StreamId,
+    Verdict,
 };
 use okta_proxy_wasm::http::{HeaderEdit, RequestHead};
 use okta_proxy_wasm::jose::Key;
@@ -66,7 +67,7 @@ impl Scene {
         let fetches = self.engine.on_tick(self.now, Jitter(u16::MAX)).fetches;
         assert_eq!(fetches.len(), 1, "a fetch is due");
         let body = key_set(keys).to_string().into_bytes();
-        let outcome = FetchOutcome::Response { status: 200, cache_control: None, body };
+        let outcome = Ok(HttpResponse::new(200, body));
         self.engine.on_fetched(fetches[0].id, outcome, self.now);
     }
 
@@ -305,7 +306,7 @@ fn of_many_that_wait_with_the_same_token_one_is_verified() {
         assert!(matches!(scene.request(&[("authorization", &bearer)]), RequestOutcome::Pending));
     }
     let body = key_set(&[&key]).to_string().into_bytes();
-    let answer = FetchOutcome::Response { status: 200, cache_control: None, body };
+    let answer = Ok(HttpResponse::new(200, body));
     let mut decided = scene.engine.on_fetched(fetch.id, answer, scene.now).decided;
     while scene.engine.parked() > 0 {
         decided.extend(scene.engine.on_tick(scene.now, Jitter(0)).decided);

@@ -4,11 +4,11 @@
 use std::time::Duration;
 
 use crate::signing::{self, SigningKey, key_set, payload, with};
+use okta_proxy_wasm::callout::{CalloutResult, HttpResponse, TransportError};
 use okta_proxy_wasm::config;
 use okta_proxy_wasm::engine::{
-    BATCH, CallOutcome, Decision, Engine, Fetch, FetchCause, FetchFault, FetchOutcome, FetchResult, Jitter, Lease,
-    Outbox, ParkingLimits, PortableVerifier, RateLimitFields, RequestOutcome, SharedAnswer, SharedOutcome, StreamId,
-    Turn, Verdict,
+    BATCH, Decision, Engine, Fetch, FetchCause, FetchResult, Jitter, KeyLease, Lease, Outbox, ParkingLimits,
+    PortableVerifier, RequestOutcome, SharedOutcome, StreamId, TokenBucket, Verdict,
 };
 use okta_proxy_wasm::http::{HeaderName, RequestHead};
 use okta_proxy_wasm::unix_time::UnixTime;
@@ -79,13 +79,13 @@ impl Scene {
         fetches.remove(0)
     }
 
-    fn answer(&mut self, fetch: &Fetch, outcome: FetchOutcome) {
+    fn answer(&mut self, fetch: &Fetch, outcome: CalloutResult) {
         let outbox = self.engine.on_fetched(fetch.id, outcome, self.now);
         self.take(outbox);
     }
 
     /// The next callout of the same fetch.
-    fn answer_leads_to(&mut self, fetch: &Fetch, outcome: FetchOutcome) -> Fetch {
+    fn answer_leads_to(&mut self, fetch: &Fetch, outcome: CalloutResult) -> Fetch {
         let mut outbox = self.engine.on_fetched(fetch.id, outcome, self.now);
         let next = outbox.follow_ups.remove(0);
         self.take(outbox);
@@ -127,19 +127,15 @@ impl Scene {
     }
 }
 
-fn published(keys: &[&SigningKey]) -> FetchOutcome {
+fn published(keys: &[&SigningKey]) -> CalloutResult {
     answer_of(200, None, &key_set(keys))
 }
 
-fn answer_of(status: u16, cache_control: Option<&str>, body: &Value) -> FetchOutcome {
-    FetchOutcome::Response {
-        status,
-        cache_control: cache_control.map(str::to_owned),
-        body: body.to_string().into_bytes(),
-    }
+fn answer_of(status: u16, cache_control: Option<&str>, body: &Value) -> CalloutResult {
+    Ok(HttpResponse::new(status, body.to_string().into_bytes()).with_header("cache-control", cache_control))
 }
 
-const UNREACHABLE: FetchOutcome = FetchOutcome::Failed(FetchFault::ConnectionFailed);
+const UNREACHABLE: CalloutResult = Err(TransportError::ConnectionFailed);
 
 /// A scene in which the keys `k1` are held since its start.
 fn with_keys(key: &SigningKey) -> Scene {
@@ -410,7 +406,7 @@ fn the_last_good_set_survives_every_kind_of_failure_until_it_is_too_old() {
     let mut scene = with_keys(&key);
     let failures = [
         UNREACHABLE,
-        FetchOutcome::Failed(FetchFault::TimedOut),
+        Err(TransportError::TimedOut),
         answer_of(500, None, &json!({})),
         answer_of(302, None, &json!({})),
         answer_of(204, None, &json!({})),
@@ -419,8 +415,8 @@ fn the_last_good_set_survives_every_kind_of_failure_until_it_is_too_old() {
         answer_of(200, None, &json!({ "keys": {} })),
         answer_of(200, None, &json!({ "keys": [{ "kty": "oct", "k": "YQ" }] })),
         answer_of(200, None, &json!("<html>")),
-        FetchOutcome::Response { status: 200, cache_control: None, body: b"{\"keys\":[{\"kty\":\"RSA\"".to_vec() },
-        FetchOutcome::Response { status: 200, cache_control: None, body: vec![b' '; 300 * 1024] },
+        Ok(HttpResponse::new(200, b"{\"keys\":[{\"kty\":\"RSA\"".to_vec())),
+        Ok(HttpResponse::new(200, vec![b' '; 300 * 1024])),
     ];
     scene.pass(3600);
     for failure in failures {
@@ -567,8 +563,7 @@ fn unknown_key_ids_take_their_issuers_part_of_half_of_the_places() {
     let (stream, _) = scene.request(opaque);
     let outbox = scene.engine.on_tick(scene.now, NO_JITTER);
     let body = br#"{"active":true,"iss":"https://c.example","aud":"api","exp":4102444800,"sub":"alice"}"#.to_vec();
-    let outcome =
-        CallOutcome::Response { status: 200, retry_after: None, rate_limit: RateLimitFields::default(), body };
+    let outcome = Ok(HttpResponse::new(200, body));
     let outbox = scene.engine.on_call_ended(outbox.calls[0].id, None, outcome, scene.now, NO_JITTER);
     scene.take(outbox);
     assert_eq!(scene.reason_of(stream), Some("authorized"));
@@ -626,7 +621,7 @@ fn discovering() -> Scene {
     )
 }
 
-fn metadata(issuer: &str, jwks_uri: &str) -> FetchOutcome {
+fn metadata(issuer: &str, jwks_uri: &str) -> CalloutResult {
     answer_of(200, None, &json!({ "issuer": issuer, "jwks_uri": jwks_uri }))
 }
 
@@ -726,31 +721,31 @@ fn a_set_of_another_worker_spares_the_fetch_that_a_request_wanted_before_the_fir
 }
 
 /// What the lease of the process says of a fetch.
-fn take_turn(scene: &mut Scene, lease: &mut Option<Lease>, fetch: &Fetch) -> Turn {
-    let turn = Turn::of(&fetch.keys, *lease, scene.now);
-    if let Turn::Ours(taken) = turn {
+fn take_lease(scene: &mut Scene, lease: &mut Option<KeyLease>, fetch: &Fetch) -> Lease<TokenBucket> {
+    let acquired = Lease::for_fetch(&fetch.keys, *lease, scene.now);
+    if let Lease::Acquired(taken) = acquired {
         *lease = Some(taken);
     }
-    let outbox = scene.engine.on_turn(fetch.id, turn, scene.now);
+    let outbox = scene.engine.on_lease(fetch.id, acquired, scene.now);
     scene.take(outbox);
-    turn
+    acquired
 }
 
 /// Two workers that hold the same keys, and the lease of their process.
-fn two_workers(key: &SigningKey) -> (Scene, Scene, Option<Lease>) {
+fn two_workers(key: &SigningKey) -> (Scene, Scene, Option<KeyLease>) {
     let (mut here, mut there, mut lease) = (Scene::new(), Scene::new(), None);
     let fetch = here.tick_begins_a_fetch();
-    assert!(matches!(take_turn(&mut here, &mut lease, &fetch), Turn::Ours(_)));
+    assert!(matches!(take_lease(&mut here, &mut lease, &fetch), Lease::Acquired(_)));
     here.answer(&fetch, published(&[key]));
     there.learn(&here.shared.take().unwrap());
-    (here, there, lease.map(Lease::given_back))
+    (here, there, lease.map(KeyLease::given_back))
 }
 
 /// A worker fetches for a key id that nobody knows, and has the lease.
-fn fetches_for(worker: &mut Scene, lease: &mut Option<Lease>, kid: &str) -> Fetch {
+fn fetches_for(worker: &mut Scene, lease: &mut Option<KeyLease>, kid: &str) -> Fetch {
     worker.request(&SigningKey::b(kid).token(&payload(START)));
     let fetch = worker.tick_begins_a_fetch();
-    assert!(matches!(take_turn(worker, lease, &fetch), Turn::Ours(_)));
+    assert!(matches!(take_lease(worker, lease, &fetch), Lease::Acquired(_)));
     fetch
 }
 
@@ -761,13 +756,13 @@ fn a_fetch_of_another_worker_that_began_earlier_does_not_condemn_a_key() {
     let early = fetches_for(&mut there, &mut lease, "another");
     let (waiting, _) = here.request(&new.token(&payload(START)));
     let own = here.tick_begins_a_fetch();
-    assert!(matches!(take_turn(&mut here, &mut lease, &own), Turn::Theirs(_)));
+    assert!(matches!(take_lease(&mut here, &mut lease, &own), Lease::HeldByOther(_)));
     there.answer(&early, published(&[&old]));
-    lease = lease.map(Lease::given_back);
+    lease = lease.map(KeyLease::given_back);
     here.learn(&there.shared.take().unwrap());
     assert_eq!(here.reason_of(waiting), None);
     assert!(here.engine.is_fetching(own.id));
-    assert!(matches!(take_turn(&mut here, &mut lease, &own), Turn::Ours(_)));
+    assert!(matches!(take_lease(&mut here, &mut lease, &own), Lease::Acquired(_)));
     here.answer(&own, published(&[&old, &new]));
     assert_eq!(here.reason_of(waiting), Some("authorized"));
 }
@@ -782,10 +777,10 @@ fn a_fetch_of_another_worker_that_began_later_decides_like_an_own_one() {
     for kid in ["x", "y", "z"] {
         let fetch = fetches_for(&mut there, &mut lease, kid);
         if kid != "z" {
-            assert!(matches!(take_turn(&mut here, &mut lease, &own), Turn::Theirs(_)));
+            assert!(matches!(take_lease(&mut here, &mut lease, &own), Lease::HeldByOther(_)));
         }
         there.answer(&fetch, published(&[&old]));
-        lease = lease.map(Lease::given_back);
+        lease = lease.map(KeyLease::given_back);
         assert_eq!(here.reason_of(waiting), None, "{kid}");
         here.learn(&there.shared.take().unwrap());
         if kid == "x" {
@@ -803,8 +798,8 @@ fn a_fetch_that_is_put_off_for_another_workers_sake_comes_later() {
     let mut scene = with_keys(&key);
     let (waiting, _) = scene.request(&SigningKey::b("unknown").token(&payload(START)));
     let fetch = scene.tick_begins_a_fetch();
-    let turn = Turn::CoolingDown { wait: Duration::from_secs(20), sequence: fetch.keys.sequence };
-    let outbox = scene.engine.on_turn(fetch.id, turn, scene.now);
+    let acquired = Lease::Cooldown { wait: Duration::from_secs(20), sequence: fetch.keys.sequence };
+    let outbox = scene.engine.on_lease(fetch.id, acquired, scene.now);
     scene.take(outbox);
     assert_eq!(scene.reason_of(waiting), Some("keys_unavailable"));
     assert_eq!(scene.retry_after(waiting).as_deref(), Some("20"));
@@ -821,7 +816,7 @@ fn records_that_are_broken_or_stale_are_ignored() {
     there.answer(&fetch, published(&[&key]));
     let shared = there.shared.take().unwrap();
     let broken = SharedOutcome {
-        answer: shared.answer.clone().map(|answer| SharedAnswer { body: b"{}".to_vec(), ..answer }),
+        response: shared.response.as_ref().map(|_| HttpResponse::new(200, b"{}".to_vec())),
         ..shared.clone()
     };
     let mut here = Scene::new();
@@ -1031,8 +1026,8 @@ fn a_failed_signature_is_401_whatever_keeps_a_fetch_from_being_made() {
     let (stream, reason) = scene.request(&forged("k1", 0));
     assert_eq!(reason, None);
     let fetch = scene.tick_begins_a_fetch();
-    let turn = Turn::CoolingDown { wait: Duration::from_secs(4), sequence: fetch.keys.sequence };
-    let outbox = scene.engine.on_turn(fetch.id, turn, scene.now);
+    let acquired = Lease::Cooldown { wait: Duration::from_secs(4), sequence: fetch.keys.sequence };
+    let outbox = scene.engine.on_lease(fetch.id, acquired, scene.now);
     scene.take(outbox);
     assert_eq!(scene.reason_of(stream), Some("signature_invalid"));
     is_rejected_at_once(&mut scene, "the process has none left");
@@ -1149,16 +1144,16 @@ fn a_key_replaced_under_the_same_kid_is_found_by_the_fetch_of_another_worker() {
     let (waiting, _) = here.request(&new.token(&payload(START)));
     let own = here.tick_begins_a_fetch();
     assert_eq!(own.keys.cause, FetchCause::SignatureInvalid);
-    assert!(matches!(take_turn(&mut here, &mut lease, &own), Turn::Theirs(_)));
+    assert!(matches!(take_lease(&mut here, &mut lease, &own), Lease::HeldByOther(_)));
     // That one began too early to reject it, and may well bring the new key.
     there.answer(&early, published(&[&old]));
-    lease = lease.map(Lease::given_back);
+    lease = lease.map(KeyLease::given_back);
     here.learn(&there.shared.take().unwrap());
     assert_eq!(here.reason_of(waiting), None);
     assert!(here.engine.is_fetching(own.id));
     let late = fetches_for(&mut there, &mut lease, "a third");
     there.answer(&late, published(&[&new]));
-    lease = lease.map(Lease::given_back);
+    lease = lease.map(KeyLease::given_back);
     here.learn(&there.shared.take().unwrap());
     assert_eq!(here.reason_of(waiting), Some("authorized"));
     assert!(!here.engine.is_fetching(own.id), "its own fetch is needed no more");
@@ -1174,16 +1169,16 @@ fn other_keys_that_another_worker_fetched_spare_the_fetch_for_a_failed_signature
     let (waiting, _) = here.request(&new.token(&payload(START)));
     let (forged, _) = here.request(&forged("k1", 0));
     let own = here.tick_begins_a_fetch();
-    assert!(matches!(take_turn(&mut here, &mut lease, &own), Turn::Theirs(_)));
+    assert!(matches!(take_lease(&mut here, &mut lease, &own), Lease::HeldByOther(_)));
     there.answer(&early, published(&[&new]));
-    lease = lease.map(Lease::given_back);
+    lease = lease.map(KeyLease::given_back);
     here.learn(&there.shared.take().unwrap());
     assert_eq!(here.reason_of(waiting), Some("authorized"));
     assert!(!here.engine.is_fetching(own.id));
     // When that fetch began is not known here: another one is made for the request that still waits.
     assert_eq!(here.reason_of(forged), None);
     let own = here.tick_begins_a_fetch();
-    assert!(matches!(take_turn(&mut here, &mut lease, &own), Turn::Ours(_)));
+    assert!(matches!(take_lease(&mut here, &mut lease, &own), Lease::Acquired(_)));
     here.answer(&own, published(&[&new]));
     assert_eq!(here.reason_of(forged), Some("signature_invalid"));
 }

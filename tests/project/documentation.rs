@@ -175,7 +175,7 @@ fn the_page_on_troubleshooting_has_every_name_that_the_log_may_say_and_no_other(
     let mut expected = names_in("src/engine/deny_reason.rs");
     expected.extend(names_in("src/policy/requirement/remedy.rs"));
     assert_eq!(named, expected);
-    let faults = ["keys/fetch", "introspection/call", "introspection/revocation", "introspection/revocation_feed"];
+    let faults = ["callout", "keys/fetch", "introspection/call", "revocation/list", "revocation/feed"];
     let expected: BTreeSet<String> = faults.iter().flat_map(|file| names_in(&format!("src/{file}.rs"))).collect();
     assert_eq!(page["Why a fetch failed"], expected);
 }

@@ -5,19 +5,22 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Which rooms each room may name. The base files may be named by all.
-const MAY_NAME: [(&str, &[&str]); 9] = [
+const MAY_NAME: [(&str, &[&str]); 11] = [
     ("jose", &[]),
     ("cel", &[]),
     ("policy", &["cel", "jose"]),
     ("config", &["policy", "cel", "jose"]),
-    ("keys", &["policy", "jose", "telemetry"]),
-    ("introspection", &["policy", "jose", "telemetry"]),
-    ("engine", &["keys", "introspection", "policy", "jose", "telemetry"]),
+    ("lookup", &[]),
+    ("keys", &["lookup", "policy", "jose", "telemetry"]),
+    ("introspection", &["lookup", "policy", "jose", "telemetry"]),
+    ("revocation", &["lookup", "policy", "jose"]),
+    ("engine", &["keys", "introspection", "revocation", "lookup", "policy", "jose", "telemetry"]),
     ("telemetry", &[]),
-    ("host", &["engine", "config", "telemetry"]),
+    ("host", &["engine", "lookup", "config", "telemetry"]),
 ];
-const BASE: [&str; 10] = [
+const BASE: [&str; 11] = [
     "authority",
+    "callout",
     "civil_date",
     "encoding",
     "http",

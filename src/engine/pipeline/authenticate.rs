@@ -60,7 +60,7 @@ fn by_signature(
     let arrived = *request.context.key_arrival.get_or_insert(keys.arrived(now));
     let candidates = match keys.look_up(key_id, algorithm, arrived, now) {
         LookUp::Found(candidates) => candidates,
-        LookUp::Wait => {
+        LookUp::Pending => {
             request.context.key_arrival = Some(arrived.waiting());
             return Err(PendingOn::Keys(id).into());
         }

@@ -20,9 +20,9 @@ use crate::engine::deny_reason::DenyReason;
 use crate::engine::token_cache::{AuthenticatedToken, TokenCache};
 use crate::engine::token_status::{PendingOn, StatusSources};
 use crate::http::RequestHead;
-use crate::introspection::requester::Sender;
 use crate::jose::SignatureVerifier;
 use crate::keys::ProviderKeys;
+use crate::lookup::requester::Sender;
 use crate::policy::{AnonymousAccess, Attribute, AttributeValues, Policy, ProviderId, Unmet, UnmetReason};
 use crate::unix_time::UnixTime;
 

@@ -7,9 +7,9 @@ use super::decide::decide;
 use super::{Conclusion, Decision, DenyReason};
 use crate::http::{HeaderEdit, RequestHead};
 use crate::introspection;
-use crate::introspection::requester::Sender;
 use crate::jose::UnverifiedToken;
 use crate::keys;
+use crate::lookup::requester::Sender;
 use crate::memory;
 use crate::policy::{
     AttributeValues, AuthorizationRequest, CredentialLocation, Policy, ProviderId, RuleId, ValidatedToken,

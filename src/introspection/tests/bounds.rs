@@ -13,7 +13,7 @@ fn two_thousand_requests_with_one_cold_token_are_one_call() {
     scene.now = at(500);
     assert_eq!((scene.asks("cold"), scene.calls().len()), ("wait".to_owned(), 0));
     let end = scene.finish(number, response(200, answer(&json!({}))));
-    assert_eq!((end.result, end.recall.len()), (CallResult::Answered, 1));
+    assert_eq!((end.result, end.resume.len()), (CallResult::Answered, 1));
     for _ in 0..2000 {
         assert_eq!(scene.asks_since("cold", waiting), "Fresh alice@acme.com");
     }
@@ -37,8 +37,8 @@ fn a_flood_of_random_tokens_costs_no_more_than_its_share_and_touches_no_known_on
                 let begun = scene.calls();
                 most_asked = most_asked.max(scene.introspection.stats(scene.now).asked);
                 for call in begun {
-                    let Purpose::Token { standing, digest, .. } = call.purpose else { panic!("{call:?}") };
-                    calls[usize::from(standing == Standing::Known)] += 1;
+                    let Purpose::Token { class, digest, .. } = call.purpose else { panic!("{call:?}") };
+                    calls[usize::from(class == BudgetClass::Established)] += 1;
                     let user = (0..40).map(|user| format!("user{user}"));
                     let known = user.clone().find(|user| TokenDigest::of(TokenKind::Opaque, user.as_bytes()) == digest);
                     let body = known.map_or(br#"{"active":false}"#.to_vec(), |user| answer(&json!({"sub": user})));
@@ -74,7 +74,7 @@ fn what_waits_and_what_is_remembered_is_bounded() {
     let mut scene = scene_with(|settings| settings.requests_per_minute = NonZeroU32::new(1_000_000).unwrap());
     let told: Vec<String> = (0..2000).map(|token| scene.asks(&format!("t{token}"))).collect();
     assert_eq!(told.iter().filter(|told| *told == "wait").count(), 512);
-    assert_eq!((told.last().map(String::as_str), scene.cause), (Some("unavailable 1000"), Some(Cause::TooManyAsked)));
+    assert_eq!((told.last().map(String::as_str), scene.cause), (Some("unavailable 1000"), Some(Cause::QueueFull)));
     assert_eq!(scene.calls().len(), 32, "at the same time");
     let long = "x".repeat(1024 * 1024);
     let told: Vec<String> = (0..10).map(|token| scene.asks(&format!("{long}{token}"))).collect();
@@ -115,7 +115,7 @@ fn what_can_only_wait_for_an_answer_asks_for_no_tick_before() {
     scene.finish(calls[0].number, response(200, answer(&json!({}))));
     assert_eq!(due(&scene), Some(at(0)), "now another one may");
     for call in &calls[1..] {
-        scene.finish(call.number, CallOutcome::Failed(CallFault::ConnectionFailed));
+        scene.finish(call.number, Err(TransportError::ConnectionFailed));
     }
     scene.asks("u");
     let wait = due(&scene).unwrap().since(scene.now);

@@ -19,17 +19,17 @@ fn always_active(subject: &str) -> Vec<u8> {
 fn scene_among(store: &Rc<Store>, stale_if_error: Duration) -> Scene {
     let settings = Introspection { stale_if_error, ..settings() };
     let mut scene = scene_of(settings.clone());
-    let others: Rc<dyn SharedAnswers> = Rc::<Store>::clone(store);
+    let others: Rc<dyn SharedResponses> = Rc::<Store>::clone(store);
     scene.introspection = ProviderIntrospection::new(settings, CacheLimits::default(), others);
     scene
 }
 
 /// The answer of another VM about the token `t`.
-fn shared(number: u64, is_active: bool, began: UnixTime, ended: UnixTime) -> SharedAnswer {
+fn shared(number: u64, is_active: bool, began: UnixTime, ended: UnixTime) -> SharedResponse {
     let body = if is_active { always_active("elsewhere") } else { br#"{"active":false}"#.to_vec() };
-    let slot = if is_active { SharedSlot::Active } else { SharedSlot::Refused };
+    let slot = if is_active { SharedSlot::Active } else { SharedSlot::Negative };
     let token = TokenDigest::of(TokenKind::Opaque, b"t");
-    SharedAnswer { token, sequence: Sequence::new(number), began, ended, body, slot }
+    SharedResponse { token, sequence: Sequence::new(number), began, ended, body, slot }
 }
 
 /// The call about `t`, which this VM is to make, ends with this number.
@@ -102,7 +102,7 @@ fn a_call_that_is_never_answered_is_given_up_in_time_when_the_clock_is_set_back(
 }
 
 /// What it is about, what is held, what is shared, and the result.
-type Case = (&'static str, Option<(u64, bool)>, Vec<SharedAnswer>, &'static str);
+type Case = (&'static str, Option<(u64, bool)>, Vec<SharedResponse>, &'static str);
 
 #[wasm_bindgen_test(unsupported = test)]
 fn of_two_answers_the_one_with_the_newer_number_counts() {
@@ -177,15 +177,19 @@ fn a_newer_refusal_ends_what_was_active_however_old_it_is() {
                     (end.result, scene.introspection.newest_sequence(call)),
                     (CallResult::Late, Some(refusal.sequence))
                 );
-                let spent = Postponed::BudgetSpent(Duration::from_secs(30));
-                scene.introspection.postpone(call, spent, scene.now);
+                let spent = Deferral::LimitReached(LimitReached::Exhausted(Duration::from_secs(30)));
+                scene.introspection.defer(call, spent, scene.now);
             } else {
                 store.0.borrow_mut().push(refusal.clone());
             }
-            scene.introspection.limits.deny(Standing::Known.into(), Denied::Spent(Duration::from_secs(30)), scene.now);
-            scene.introspection.limits.deny(
-                Standing::Unknown.into(),
-                Denied::Spent(Duration::from_secs(30)),
+            scene.introspection.limits.exhaust(
+                BudgetClass::Established.into(),
+                LimitReached::Exhausted(Duration::from_secs(30)),
+                scene.now,
+            );
+            scene.introspection.limits.exhaust(
+                BudgetClass::Unknown.into(),
+                LimitReached::Exhausted(Duration::from_secs(30)),
                 scene.now,
             );
             assert!(scene.asks("t").starts_with("unavailable"), "no stale answer serves any more");

@@ -22,8 +22,8 @@ fn an_answer_that_is_none_is_undecidable_and_never_active_or_inactive() {
         (response(401, answer(&json!({}))), "credentials_refused"),
         (response(403, answer(&json!({}))), "credentials_refused"),
         (response(500, answer(&json!({}))), "status"),
-        (CallOutcome::Failed(CallFault::TimedOut), "timed_out"),
-        (CallOutcome::Failed(CallFault::Incomplete), "incomplete"),
+        (Err(TransportError::TimedOut), "timed_out"),
+        (Err(TransportError::Incomplete), "incomplete"),
     ] {
         let mut scene = scene();
         let waiting = scene.introspection.arrived();
@@ -133,7 +133,7 @@ fn an_endpoint_that_fails_is_left_alone_and_then_asked_once() {
     scene.asks("waits");
     let mut recalled = 0;
     for call in calls {
-        recalled += scene.finish(call.number, CallOutcome::Failed(CallFault::ConnectionFailed)).recall.len();
+        recalled += scene.finish(call.number, Err(TransportError::ConnectionFailed)).resume.len();
     }
     assert_eq!(recalled, 11, "whoever was in line looks again too");
     for expected in [1, 2, 4, 8] {
@@ -146,7 +146,7 @@ fn an_endpoint_that_fails_is_left_alone_and_then_asked_once() {
             scene.asks(&format!("v{expected}{token}"));
         }
         let number = scene.only_call();
-        scene.finish(number, CallOutcome::Failed(CallFault::ConnectionFailed));
+        scene.finish(number, Err(TransportError::ConnectionFailed));
     }
     let told = scene.asks("w");
     assert!(told.starts_with("unavailable 15"), "{told}");
@@ -165,12 +165,7 @@ fn a_429_silences_everybody_for_as_long_as_the_server_says() {
     scene.knows("user");
     scene.asks("t");
     let number = scene.only_call();
-    let body = Vec::new();
-    let retry_after = Some("20".to_owned());
-    let end = scene.finish(
-        number,
-        CallOutcome::Response { status: 429, retry_after, rate_limit: RateLimitFields::default(), body },
-    );
+    let end = scene.finish(number, Ok(HttpResponse::new(429, Vec::new()).with_header("retry-after", Some("20"))));
     assert_eq!(end.block, Some(at(20_000)));
     assert!(matches!(end.result, CallResult::Failed { fault: CallFault::TooManyRequests, .. }));
     assert_eq!((scene.asks("u").as_str(), scene.cause), ("unavailable 20000", Some(Cause::EndpointFailing)));
@@ -182,8 +177,8 @@ fn a_429_silences_everybody_for_as_long_as_the_server_says() {
     assert_eq!(scene.asks("user"), "Fresh user");
     // Another worker was told: the shared budget says so here.
     let blocked = scene.introspection.budget().block(None, at(40_000), scene.now);
-    let taken = scene.introspection.budget().take(Some(&blocked), Standing::Known, scene.now);
-    assert_eq!(taken, Take::Denied(Denied::Blocked(Duration::from_secs(20))));
+    let taken = scene.introspection.budget().try_acquire(Some(&blocked), BudgetClass::Established, scene.now);
+    assert_eq!(taken, Acquire::Exhausted(LimitReached::Blocked(Duration::from_secs(20))));
 }
 
 #[wasm_bindgen_test(unsupported = test)]
@@ -207,7 +202,7 @@ fn a_call_that_is_never_answered_is_given_up() {
     assert_eq!((scene.calls().len(), scene.asks("t")), (0, "wait".to_owned()));
     scene.now = at(3000);
     let begun = scene.introspection.begin_calls(FULL, scene.now);
-    assert_eq!(begun.recall.len(), 1);
+    assert_eq!(begun.resume.len(), 1);
     assert!(scene.asks_since("t", waiting).starts_with("unavailable"));
     let late = scene.finish(number, response(200, answer(&json!({}))));
     assert_eq!(late.result, CallResult::Late);
@@ -263,7 +258,7 @@ fn metadata_that_leads_elsewhere_or_nowhere_is_a_failure_that_backs_off() {
         let document = json!({"issuer": "https://idp.example/realms/a", "introspection_endpoint": endpoint});
         let end = scene.finish(number, response(200, document.to_string().into_bytes()));
         let CallResult::Failed { fault: CallFault::Metadata(found), pause } = end.result else { panic!("{end:?}") };
-        assert_eq!((found, end.recall.len()), (fault, 1));
+        assert_eq!((found, end.resume.len()), (fault, 1));
         assert!(pause > Duration::ZERO);
         scene.asks("u");
         assert_eq!(scene.calls(), []);

@@ -1,8 +1,8 @@
 //! One client among others: calls that nobody waits for, turns, shares, and what the server says of its limit.
 
 use super::*;
-use crate::introspection::call::Caller;
-use crate::introspection::requester::{Requester, Sender};
+use crate::lookup::rate_limiter::Caller;
+use crate::lookup::requester::{Requester, Sender};
 
 fn address(number: u16) -> Sender {
     let [a, b] = number.to_be_bytes();
@@ -20,8 +20,8 @@ impl Scene {
         match self.introspection.look_up_opaque_from(sender, token.as_bytes(), provider, arrived, now) {
             Err(AddressNeeded) => "address needed",
             Ok(LookUp::Active(..)) => "active",
-            Ok(LookUp::Refused(_)) => "refused",
-            Ok(LookUp::Wait(_)) => "wait",
+            Ok(LookUp::Rejected(_)) => "refused",
+            Ok(LookUp::Pending(_)) => "wait",
             Ok(LookUp::Unavailable(unavailable)) => {
                 self.cause = Some(unavailable.cause);
                 "unavailable"
@@ -67,7 +67,7 @@ fn a_call_that_waits_for_another_worker_is_dropped_with_its_request_and_given_ba
     let mut scene = limited(2);
     scene.asks("t");
     let number = scene.only_call();
-    scene.introspection.postpone(number, Postponed::AskedElsewhere, scene.now);
+    scene.introspection.defer(number, Deferral::HeldByOther, scene.now);
     scene.introspection.abandon(&digest("t"));
     scene.now = at(25);
     assert_eq!(scene.calls(), []);
@@ -79,20 +79,20 @@ fn a_call_that_waits_for_another_worker_is_dropped_with_its_request_and_given_ba
 fn the_host_is_asked_for_an_address_only_when_it_decides_about_a_call() {
     let mut scene = limited(10);
     scene.knows("known");
-    assert_eq!(scene.asks_from(Sender::NotAsked, "known"), "active");
-    assert_eq!(scene.asks_from(Sender::NotAsked, "new"), "address needed");
+    assert_eq!(scene.asks_from(Sender::NotRequested, "known"), "active");
+    assert_eq!(scene.asks_from(Sender::NotRequested, "new"), "address needed");
     assert_eq!(scene.introspection.stats(scene.now).asked, 0);
     assert_eq!(scene.asks_from(address(1), "new"), "wait");
-    assert_eq!(scene.asks_from(Sender::NotAsked, "new"), "address needed", "also to join those that wait");
+    assert_eq!(scene.asks_from(Sender::NotRequested, "new"), "address needed", "also to join those that wait");
     scene.answers(&json!({ "active": false }));
-    assert_eq!(scene.asks_from(Sender::NotAsked, "new"), "refused");
+    assert_eq!(scene.asks_from(Sender::NotRequested, "new"), "refused");
     scene.now = at(30_000);
-    assert_eq!(scene.asks_from(Sender::NotAsked, "known"), "wait", "it was active: its client counts");
+    assert_eq!(scene.asks_from(Sender::NotRequested, "known"), "wait", "it was active: its client counts");
     for number in 2..5 {
         assert_eq!(scene.asks_from(address(number), &format!("n{number}")), "wait");
     }
     scene.calls();
-    assert_eq!(scene.asks_from(Sender::NotAsked, "late"), "unavailable", "nobody can have a call");
+    assert_eq!(scene.asks_from(Sender::NotRequested, "late"), "unavailable", "nobody can have a call");
 }
 
 #[wasm_bindgen_test(unsupported = test)]
@@ -107,7 +107,7 @@ fn an_address_over_its_share_is_refused_at_once_and_another_one_is_not() {
         }
     }
     assert_eq!(made, 25, "a third of the half of 150");
-    assert_eq!((scene.asks_from(address(1), "one more"), scene.cause), ("unavailable", Some(Cause::BudgetSpent)));
+    assert_eq!((scene.asks_from(address(1), "one more"), scene.cause), ("unavailable", Some(Cause::RateLimited)));
     assert_eq!(scene.asks_from(address(2), "visitor"), "wait");
     assert_eq!(scene.asked_about().len(), 1);
     // Without an address there is only the common limit.
@@ -120,7 +120,7 @@ fn addresses_take_turns_and_none_holds_all_places_or_all_calls() {
     let flood: Vec<&str> = (0..600).map(|number| scene.asks_from(address(1), &format!("random{number}"))).collect();
     let places = flood.iter().filter(|told| **told == "wait").count();
     assert!((170..=172).contains(&places), "{places} of 512 places");
-    assert_eq!(scene.cause, Some(Cause::TooManyAsked));
+    assert_eq!(scene.cause, Some(Cause::QueueFull));
     for number in 0..3 {
         assert_eq!(scene.asks_from(address(2), &format!("visitor{number}")), "wait");
     }
@@ -152,7 +152,11 @@ fn whoever_has_had_the_share_of_all_workers_is_dismissed_alone() {
     }
     let calls = scene.asked_about();
     let of = |token: &str| calls.iter().find(|(_, about)| *about == digest(token)).unwrap().0;
-    let recalled = scene.introspection.postpone(of("a"), Postponed::ShareSpent(Duration::from_secs(20)), scene.now);
+    let recalled = scene.introspection.defer(
+        of("a"),
+        Deferral::LimitReached(LimitReached::ShareExhausted(Duration::from_secs(20))),
+        scene.now,
+    );
     assert_eq!(recalled, [digest("a")]);
     assert_eq!(scene.asks_from(address(1), "a"), "unavailable");
     assert!(scene.introspection.is_calling(of("b")) && scene.introspection.is_calling(of("c")));
@@ -161,7 +165,11 @@ fn whoever_has_had_the_share_of_all_workers_is_dismissed_alone() {
     assert_eq!(scene.asks_from(address(1), "a"), "wait");
     // A short time is waited for, without looking again all the while.
     let call = scene.asked_about().into_iter().find(|(_, about)| *about == digest("a")).unwrap().0;
-    let recalled = scene.introspection.postpone(call, Postponed::ShareSpent(Duration::from_secs(1)), scene.now);
+    let recalled = scene.introspection.defer(
+        call,
+        Deferral::LimitReached(LimitReached::ShareExhausted(Duration::from_secs(1))),
+        scene.now,
+    );
     assert_eq!(recalled, []);
     assert_eq!(scene.asked_about(), []);
     scene.now = at(21_000);
@@ -170,13 +178,17 @@ fn whoever_has_had_the_share_of_all_workers_is_dismissed_alone() {
 
 #[wasm_bindgen_test(unsupported = test)]
 fn another_workers_429_is_told_as_the_endpoints_failure() {
-    for standing in [Standing::Unknown, Standing::Known] {
+    for class in [BudgetClass::Unknown, BudgetClass::Established] {
         let mut scene = scene();
         scene.knows("user");
         scene.now = at(30_000);
-        scene.asks(if standing == Standing::Known { "user" } else { "t" });
+        scene.asks(if class == BudgetClass::Established { "user" } else { "t" });
         let number = scene.only_call();
-        let recalled = scene.introspection.postpone(number, Postponed::Blocked(Duration::from_secs(20)), scene.now);
+        let recalled = scene.introspection.defer(
+            number,
+            Deferral::LimitReached(LimitReached::Blocked(Duration::from_secs(20))),
+            scene.now,
+        );
         assert_eq!(recalled.len(), 1);
         for token in ["t", "user"] {
             assert_eq!(scene.asks(token), "unavailable 20000", "{token}");
@@ -188,15 +200,12 @@ fn another_workers_429_is_told_as_the_endpoints_failure() {
     }
 }
 
-fn stating(limit: &str, remaining: &str, reset_in: u64, body: Vec<u8>) -> CallOutcome {
+fn stating(limit: &str, remaining: &str, reset_in: u64, body: Vec<u8>) -> CalloutResult {
     let reset = (NOW.as_secs() + reset_in).to_string();
-    let [limit, remaining, reset] = [limit.to_owned(), remaining.to_owned(), reset].map(Some);
-    CallOutcome::Response {
-        status: 200,
-        retry_after: None,
-        rate_limit: RateLimitFields { limit, remaining, reset },
-        body,
-    }
+    Ok(HttpResponse::new(200, body)
+        .with_header("x-rate-limit-limit", Some(limit))
+        .with_header("x-rate-limit-remaining", Some(remaining))
+        .with_header("x-rate-limit-reset", Some(reset)))
 }
 
 #[wasm_bindgen_test(unsupported = test)]
@@ -230,7 +239,7 @@ fn whoever_made_the_last_call_that_the_server_allows_waits_for_the_next_minute()
     scene.asks("v");
     let end = scene.finish(numbers[0], stating("300", "0", 20, answer(&json!({}))));
     assert_eq!((end.result, end.block), (CallResult::Answered, Some(at(20_000))));
-    assert_eq!(end.recall.len(), 2, "the answered one, and the one that has no call yet");
+    assert_eq!(end.resume.len(), 2, "the answered one, and the one that has no call yet");
     assert_eq!(scene.asks("t"), "Fresh alice@acme.com");
     assert_eq!((scene.asks("v").as_str(), scene.cause), ("unavailable 20000", Some(Cause::EndpointFailing)));
     scene.now = at(20_000);
@@ -257,6 +266,6 @@ fn one_oauth_client_leaves_calls_to_others_whatever_its_tokens() {
     }
     assert!((122..=125).contains(&made[0]), "{made:?}");
     assert_eq!(made[1], 10, "{made:?}");
-    let caller = Caller { standing: Standing::Known, requester: None };
+    let caller = Caller { class: BudgetClass::Established, requester: None };
     assert_eq!(scene.introspection.limits.pause(caller, scene.now), Duration::ZERO);
 }

@@ -14,12 +14,12 @@ fn a_budget_that_all_have_spent_is_waited_for_or_told() {
     }
     let calls = scene.calls();
     assert_eq!(calls.len(), 3);
-    let spent = Postponed::BudgetSpent(Duration::from_secs(9));
-    let recalled = scene.introspection.postpone(calls[1].number, spent, scene.now);
+    let spent = Deferral::LimitReached(LimitReached::Exhausted(Duration::from_secs(9)));
+    let recalled = scene.introspection.defer(calls[1].number, spent, scene.now);
     assert_eq!(recalled.len(), 1);
-    assert_eq!((scene.asks("t").as_str(), scene.cause), ("unavailable 9000", Some(Cause::BudgetSpent)));
+    assert_eq!((scene.asks("t").as_str(), scene.cause), ("unavailable 9000", Some(Cause::RateLimited)));
     assert!(scene.introspection.is_calling(calls[2].number), "one that was begun goes on");
-    scene.introspection.postpone(calls[0].number, spent, scene.now);
+    scene.introspection.defer(calls[0].number, spent, scene.now);
     assert_eq!(scene.asks("user"), "Stale user");
     scene.now = at(39_000);
     assert_eq!((scene.asks("t"), scene.asks("user")), ("wait".to_owned(), "wait".to_owned()));
@@ -35,14 +35,14 @@ fn what_another_worker_was_told_need_not_be_asked() {
         assert_eq!((one.asks(token), two.asks(token)), ("wait".to_owned(), "wait".to_owned()));
         let end = one.answers(&changes);
         let record = end.share.unwrap().to_bytes();
-        let shared = SharedAnswer::from_bytes(&record).unwrap();
-        let places = two.introspection.places(&shared.token);
-        assert_eq!(places.of_slot(shared.slot), one.introspection.places(&shared.token).of_slot(shared.slot));
+        let shared = SharedResponse::from_bytes(&record).unwrap();
+        let places = two.introspection.record_names(&shared.token);
+        assert_eq!(places.of_slot(shared.slot), one.introspection.record_names(&shared.token).of_slot(shared.slot));
         assert!(!String::from_utf8_lossy(&record).contains(token));
         let number = two.only_call();
         two.now = two.now.plus(Duration::from_millis(100));
         let end = two.introspection.adopt(number, slice::from_ref(&shared), &two.provider, two.now);
-        assert_eq!((end.result, end.recall.len()), (CallResult::TakenOver, 1));
+        assert_eq!((end.result, end.resume.len()), (CallResult::TakenOver, 1));
         assert_eq!(two.asks(token), expected);
         assert!(!two.introspection.is_calling(number));
     }
@@ -55,10 +55,10 @@ fn what_another_worker_was_told_need_not_be_asked() {
 
 /// What stands in the shared data, whatever the place.
 #[derive(Debug, Default)]
-pub(super) struct Store(pub(super) RefCell<Vec<SharedAnswer>>);
+pub(super) struct Store(pub(super) RefCell<Vec<SharedResponse>>);
 
-impl SharedAnswers for Store {
-    fn read(&self, _: &Places) -> Vec<SharedAnswer> {
+impl SharedResponses for Store {
+    fn read(&self, _: &RecordNames) -> Vec<SharedResponse> {
         self.0.borrow().iter().rev().cloned().collect()
     }
 }
@@ -69,7 +69,7 @@ fn two_workers(stale_if_error: Duration) -> (Rc<Store>, Scene, Scene) {
     let worker = || {
         let settings = Introspection { stale_if_error, ..settings() };
         let mut scene = scene_of(settings.clone());
-        let others: Rc<dyn SharedAnswers> = Rc::<Store>::clone(&store);
+        let others: Rc<dyn SharedResponses> = Rc::<Store>::clone(&store);
         scene.introspection = ProviderIntrospection::new(settings, CacheLimits::default(), others);
         scene
     };
@@ -80,7 +80,11 @@ fn two_workers(stale_if_error: Duration) -> (Rc<Store>, Scene, Scene) {
 fn spend_all(scene: &mut Scene) {
     scene.asks("spender");
     let number = scene.only_call();
-    scene.introspection.postpone(number, Postponed::BudgetSpent(Duration::from_secs(30)), scene.now);
+    scene.introspection.defer(
+        number,
+        Deferral::LimitReached(LimitReached::Exhausted(Duration::from_secs(30))),
+        scene.now,
+    );
     assert!(scene.asks("spender").starts_with("unavailable"));
 }
 
@@ -101,11 +105,15 @@ fn what_another_worker_was_told_serves_where_no_call_may_be_made() {
     let (_, mut four, _) = two_workers(Duration::from_secs(60));
     for (worker, expected) in [(&mut three, "unavailable 30000"), (&mut four, "Stale alice")] {
         let settings = worker.introspection.settings.clone();
-        let others: Rc<dyn SharedAnswers> = Rc::<Store>::clone(&store);
+        let others: Rc<dyn SharedResponses> = Rc::<Store>::clone(&store);
         worker.introspection = ProviderIntrospection::new(settings, CacheLimits::default(), others);
         worker.now = at(30_000);
         spend_all(worker);
-        worker.introspection.limits.deny(Standing::Known.into(), Denied::Spent(Duration::from_secs(30)), worker.now);
+        worker.introspection.limits.exhaust(
+            BudgetClass::Established.into(),
+            LimitReached::Exhausted(Duration::from_secs(30)),
+            worker.now,
+        );
         assert_eq!(worker.asks("alice"), expected);
     }
 }
@@ -125,9 +133,17 @@ fn an_active_answer_that_was_ended_by_nonsense_is_not_learned_again() {
     *store.0.borrow_mut() = vec![share];
     (one.now, two.now) = (at(32_000), at(32_000));
     spend_all(&mut two);
-    two.introspection.limits.deny(Standing::Known.into(), Denied::Spent(Duration::from_secs(30)), two.now);
+    two.introspection.limits.exhaust(
+        BudgetClass::Established.into(),
+        LimitReached::Exhausted(Duration::from_secs(30)),
+        two.now,
+    );
     assert!(two.asks("t").starts_with("unavailable"));
-    one.introspection.limits.deny(Standing::Known.into(), Denied::Spent(Duration::from_secs(30)), one.now);
+    one.introspection.limits.exhaust(
+        BudgetClass::Established.into(),
+        LimitReached::Exhausted(Duration::from_secs(30)),
+        one.now,
+    );
     assert!(one.asks("t").starts_with("unavailable"));
 }
 
@@ -136,7 +152,7 @@ fn a_record_that_is_old_or_another_tokens_or_from_the_future_is_none() {
     let mut one = scene();
     one.asks("t");
     let shared = one.answers(&json!({})).share.unwrap();
-    let adopted = |change: &dyn Fn(&mut SharedAnswer), now: UnixTime| {
+    let adopted = |change: &dyn Fn(&mut SharedResponse), now: UnixTime| {
         let mut two = scene();
         two.now = now;
         two.asks("t");
@@ -164,11 +180,11 @@ fn while_another_worker_asks_the_call_waits_and_nothing_is_counted() {
     scene.asks("t");
     let number = scene.only_call();
     let token = TokenDigest::of(TokenKind::Opaque, b"t");
-    let turn = |lease| CallTurn::of(token, Duration::from_secs(2), lease, Sequence::default(), NOW);
-    let CallTurn::Ours(lease) = turn(None) else { panic!("nobody asks yet") };
-    assert_eq!(turn(CallLease::from_bytes(&lease.to_bytes())), CallTurn::Theirs);
+    let lease_after = |lease| Lease::for_call(token, Duration::from_secs(2), lease, Sequence::default(), NOW);
+    let Lease::Acquired(lease) = lease_after(None) else { panic!("nobody asks yet") };
+    assert_eq!(lease_after(CallLease::from_bytes(&lease.to_bytes())), Lease::HeldByOther(lease.sequence));
     for _ in 0..5 {
-        scene.introspection.postpone(number, Postponed::AskedElsewhere, scene.now);
+        scene.introspection.defer(number, Deferral::HeldByOther, scene.now);
     }
     assert_eq!(scene.asks("t"), "wait");
     assert_eq!(scene.calls(), []);

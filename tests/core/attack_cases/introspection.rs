@@ -1,9 +1,8 @@
 //! Group L, and K2: what an endpoint that is asked about tokens may answer, whom a token is told to, and whose answer
 //! counts for what.
 
-use okta_proxy_wasm::engine::{
-    CallFault, CallOutcome, Entropy, Inquiry, Jitter, Message, NoRsaSigner, RateLimitFields,
-};
+use okta_proxy_wasm::callout::{CalloutResult, HttpResponse, TransportError};
+use okta_proxy_wasm::engine::{Entropy, Inquiry, Jitter, Message, NoRsaSigner};
 use okta_proxy_wasm::http::HeaderName;
 use serde_json::{Value, json};
 
@@ -29,12 +28,12 @@ fn asking() -> Value {
     configuration
 }
 
-fn said(status: u16, body: impl Into<Vec<u8>>) -> CallOutcome {
-    CallOutcome::Response { status, retry_after: None, rate_limit: RateLimitFields::default(), body: body.into() }
+fn said(status: u16, body: impl Into<Vec<u8>>) -> CalloutResult {
+    Ok(HttpResponse::new(status, body.into()))
 }
 
 /// A good answer, some of its members changed; `null` removes one.
-fn active(changes: Value) -> CallOutcome {
+fn active(changes: Value) -> CalloutResult {
     let answer = json!({ "active": true, "token_type": "Bearer", "scope": "read:accounts", "client_id": "0oa1client",
         "sub": "alice@acme.com", "iss": ISSUER, "aud": AUDIENCE, "iat": NOW, "exp": NOW + 3600 });
     said(200, with(&answer, changes).to_string())
@@ -56,13 +55,13 @@ impl Scene {
         (stream, calls.remove(0))
     }
 
-    fn end(&mut self, call: &Inquiry, outcome: CallOutcome) {
+    fn end(&mut self, call: &Inquiry, outcome: CalloutResult) {
         let outbox = self.engine.on_call_ended(call.id, None, outcome, self.now, Jitter(u16::MAX));
         self.take(outbox);
     }
 
     /// What becomes of a token about which this is said.
-    fn told(&mut self, token: &str, outcome: CallOutcome) -> &Decision {
+    fn told(&mut self, token: &str, outcome: CalloutResult) -> &Decision {
         let (stream, call) = self.asks_about(token);
         self.end(&call, outcome);
         let (_, decision) = self.decided.iter().find(|(id, _)| *id == stream).expect("it is decided");
@@ -83,7 +82,7 @@ fn status(decision: &Decision) -> u16 {
 }
 
 /// Each answer to a question about each of these tokens, and the reason that is expected.
-fn check_answers(tokens: &[&str], rows: Vec<(&'static str, &'static str, CallOutcome)>) {
+fn check_answers(tokens: &[&str], rows: Vec<(&'static str, &'static str, CalloutResult)>) {
     for (label, expected, outcome) in rows {
         for token in tokens {
             let mut scene = Scene::new(&asking());
@@ -122,7 +121,7 @@ fn only_one_answer_says_that_a_token_is_active() {
 #[test]
 fn an_endpoint_that_fails_lets_nobody_pass_and_refuses_nobodys_token() {
     let good = active(json!({}));
-    let CallOutcome::Response { body, .. } = &good else { panic!("an answer") };
+    let Ok(HttpResponse { body, .. }) = &good else { panic!("an answer") };
     let unavailable = |label, outcome| (label, "introspection_unavailable", outcome);
     check_answers(
         &[OPAQUE, &claiming(json!({}))],
@@ -138,8 +137,8 @@ fn an_endpoint_that_fails_lets_nobody_pass_and_refuses_nobodys_token() {
             unavailable("L2 403", said(403, body.clone())),
             unavailable("L2 429", said(429, body.clone())),
             unavailable("L2 500", said(500, body.clone())),
-            unavailable("L2 timeout", CallOutcome::Failed(CallFault::TimedOut)),
-            unavailable("L2 no connection", CallOutcome::Failed(CallFault::ConnectionFailed)),
+            unavailable("L2 timeout", Err(TransportError::TimedOut)),
+            unavailable("L2 no connection", Err(TransportError::ConnectionFailed)),
         ],
     );
 }
@@ -251,7 +250,7 @@ fn what_one_issuer_says_is_nothing_to_tokens_of_another() {
     assert_eq!((scene.reason(&of_a), scene.reason(&of_b)), ("authorized", "token_inactive"), "K2 and so it stays");
     let places = [&call, &scene.asks_about(OPAQUE).1].map(|call| {
         let okta_proxy_wasm::engine::Purpose::Token { digest, .. } = call.purpose else { panic!("about a token") };
-        scene.engine.places(call.id.provider(), &digest).unwrap()
+        scene.engine.record_names(call.id.provider(), &digest).unwrap()
     });
     assert_ne!(places[0].active.split('/').next(), places[1].active.split('/').next(), "K2 in shared data too");
 }

@@ -1,12 +1,11 @@
 //! Group A as far as it is about key sets, and group J: key sets over time.
 
 use num_bigint::BigUint;
+use okta_proxy_wasm::callout::{CalloutResult, HttpResponse, TransportError};
 use okta_proxy_wasm::jose::KeySet;
 use serde_json::{Value, json};
 
-use super::{
-    FetchFault, FetchOutcome, FetchResult, NOW, OTHER_ISSUER, Scene, StreamId, claiming, faults_of, one_issuer,
-};
+use super::{FetchResult, NOW, OTHER_ISSUER, Scene, StreamId, claiming, faults_of, one_issuer};
 use crate::forge::{Forge, base64url, fixed, hmac_token};
 use crate::signing::{AUDIENCE, ISSUER, payload, with};
 
@@ -16,12 +15,12 @@ pub fn fetching() -> Value {
         "issuer": ISSUER, "audiences": [AUDIENCE], "upstream": "cluster-a", "jwks": { "uri": "https://a.example/keys" } } } })
 }
 
-pub fn published(keys: &[Value]) -> FetchOutcome {
+pub fn published(keys: &[Value]) -> CalloutResult {
     body(200, json!({ "keys": keys }).to_string())
 }
 
-pub fn body(status: u16, body: impl Into<Vec<u8>>) -> FetchOutcome {
-    FetchOutcome::Response { status, cache_control: None, body: body.into() }
+pub fn body(status: u16, body: impl Into<Vec<u8>>) -> CalloutResult {
+    Ok(HttpResponse::new(status, body.into()))
 }
 
 /// A scene that holds these keys.
@@ -272,20 +271,18 @@ fn a_flood_of_unknown_key_ids_gets_a_burst_of_fetches_and_then_one_per_cooldown(
 }
 
 /// Every kind of bad answer.
-pub fn bad_answers() -> Vec<(&'static str, FetchOutcome)> {
+pub fn bad_answers() -> Vec<(&'static str, CalloutResult)> {
     let good = json!({ "keys": [Forge::RsaB.jwk("rsa")] }).to_string();
-    let with_control = |control: &str, status| FetchOutcome::Response {
-        status,
-        cache_control: Some(control.to_owned()),
-        body: good.clone().into_bytes(),
+    let with_control = |control: &str, status| {
+        Ok(HttpResponse::new(status, good.clone().into_bytes()).with_header("cache-control", Some(control.to_owned())))
     };
     let one_key = Forge::RsaB.jwk("rsa").to_string();
     vec![
-        ("J2 timeout", FetchOutcome::Failed(FetchFault::TimedOut)),
-        ("J2 reset", FetchOutcome::Failed(FetchFault::ConnectionFailed)),
-        ("J2 closed", FetchOutcome::Failed(FetchFault::ConnectionClosed)),
-        ("J2 broken off", FetchOutcome::Failed(FetchFault::Incomplete)),
-        ("J2 no endpoint", FetchOutcome::Failed(FetchFault::UpstreamUnavailable)),
+        ("J2 timeout", Err(TransportError::TimedOut)),
+        ("J2 reset", Err(TransportError::ConnectionFailed)),
+        ("J2 closed", Err(TransportError::ConnectionClosed)),
+        ("J2 broken off", Err(TransportError::Incomplete)),
+        ("J2 no endpoint", Err(TransportError::UpstreamUnavailable)),
         ("J2 500", body(500, good.clone())),
         ("J2 204", body(204, "")),
         ("J2 204 with a body", body(204, good.clone())),
@@ -493,7 +490,7 @@ fn what_cache_control_asks_for_is_clamped() {
         let mut scene = Scene::new(&configuration);
         let fetch = scene.tick_begins_a_fetch();
         let document = json!({ "keys": [Forge::RsaA.jwk("rsa")] }).to_string().into_bytes();
-        let answer = FetchOutcome::Response { status: 200, cache_control: control.map(str::to_owned), body: document };
+        let answer = Ok(HttpResponse::new(200, document).with_header("cache-control", control));
         scene.answer(&fetch, answer);
         scene.pass(freshness - 1);
         assert_eq!(scene.tick().len(), 0, "J6 {control:?} of {refresh}: too early");
@@ -514,7 +511,7 @@ fn the_keys_of_one_provider_come_though_another_is_down() {
     let of_b = Forge::RsaB.token("RS256", "rsa", json!({}), &with(&payload(NOW), json!({ "iss": OTHER_ISSUER })));
     let streams: Vec<StreamId> =
         [claiming(json!({})), of_b.clone()].iter().map(|token| scene.bearer(token).unwrap_err()).collect();
-    scene.answer(of("cluster-b"), FetchOutcome::Failed(FetchFault::TimedOut));
+    scene.answer(of("cluster-b"), Err(TransportError::TimedOut));
     assert_eq!(scene.reason_of(streams[0]), None, "J7 a still waits");
     assert_eq!(scene.reason_of(streams[1]), Some("keys_unavailable"), "J7 b is down");
     scene.answer(of("cluster-a"), published(&[Forge::RsaA.jwk("rsa")]));

@@ -1,8 +1,9 @@
 //! Providers that share an issuer: `aud` selects one, and that one alone validates the token.
 
+use okta_proxy_wasm::callout::HttpResponse;
 use okta_proxy_wasm::config;
 use okta_proxy_wasm::engine::{
-    Decision, Engine, FetchOutcome, Jitter, ParkingLimits, PortableVerifier, RequestOutcome, StreamId, Verdict,
+    Decision, Engine, Jitter, ParkingLimits, PortableVerifier, RequestOutcome, StreamId, Verdict,
 };
 use okta_proxy_wasm::http::RequestHead;
 use okta_proxy_wasm::unix_time::UnixTime;
@@ -225,7 +226,7 @@ fn token_waits_for_the_keys_of_its_provider_and_one_of_no_provider_for_none() {
     assert_eq!(addresses, ["https://idp.example/a", "https://idp.example/b"]);
     let answer = |engine: &mut Engine, at: usize, key: &SigningKey| {
         let body = key_set(&[key]).to_string().into_bytes();
-        let outcome = FetchOutcome::Response { status: 200, cache_control: None, body };
+        let outcome = Ok(HttpResponse::new(200, body));
         let decided = engine.on_fetched(fetches[at].id, outcome, now).decided;
         decided.iter().map(|(stream, decision)| (stream.0, reason(decision))).collect::<Vec<_>>()
     };

@@ -4,9 +4,10 @@ use std::cell::RefCell;
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use okta_proxy_wasm::callout::HttpResponse;
 use okta_proxy_wasm::config;
 use okta_proxy_wasm::engine::{
-    Engine, FetchOutcome, FetchResult, Jitter, ParkingLimits, PortableVerifier, RequestOutcome, StreamId, Verdict,
+    Engine, FetchResult, Jitter, ParkingLimits, PortableVerifier, RequestOutcome, StreamId, Verdict,
 };
 use okta_proxy_wasm::http::{HeaderEdit, RequestHead};
 use okta_proxy_wasm::jose::{Algorithm, Claim, KeySet, UnverifiedToken};
@@ -196,7 +197,7 @@ pub(crate) fn fetch_answer(input: &[u8]) {
     let cache_control = lines.next().and_then(|line| String::from_utf8(line.to_vec()).ok());
     let given = lines.next().unwrap_or_default();
     let body = if given.is_empty() { published().to_string().into_bytes() } else { given.to_vec() };
-    let outcome = FetchOutcome::Response { status: 200, cache_control, body };
+    let outcome = Ok(HttpResponse::new(200, body).with_header("cache-control", cache_control));
     let outbox = engine.on_fetched(fetch.id, outcome, now);
     let next = outbox.next_tick.expect("a tick");
     assert!(next > now && next.since(now) <= Duration::from_secs(60), "a tick in {:?}", next.since(now));
@@ -227,9 +228,9 @@ pub(crate) fn metadata(input: &[u8]) {
         "issuer": DISCOVERED, "audiences": [AUDIENCE], "upstream": "idp" } } }));
     let now = UnixTime::from_secs(NOW);
     let fetch = engine.on_tick(now, Jitter(0)).fetches.remove(0);
-    let outcome = FetchOutcome::Response { status: 200, cache_control: None, body: input.to_vec() };
+    let outcome = Ok(HttpResponse::new(200, input.to_vec()));
     let outbox = engine.on_fetched(fetch.id, outcome, now);
-    assert!(outbox.share.is_none_or(|(_, shared)| shared.answer.is_none()), "metadata was shared as keys");
+    assert!(outbox.share.is_none_or(|(_, shared)| shared.response.is_none()), "metadata was shared as keys");
     if let Some(note) = outbox.note {
         assert!(matches!(note.result, FetchResult::Failed { .. }), "metadata was taken for keys");
     }

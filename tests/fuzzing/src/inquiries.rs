@@ -11,11 +11,12 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use arbitrary::{Arbitrary, Unstructured};
+use okta_proxy_wasm::callout::{CalloutResult, HttpResponse, TransportError};
 use okta_proxy_wasm::config;
 use okta_proxy_wasm::engine::{
-    BATCH, CallFault, CallOutcome, CallResult, Decision, Engine, Inquiry, Jitter, Outbox, ParkingLimits, Poll,
-    PollOutcome, PollResult, PortableVerifier, Postponed, Purpose, RateLimitFields, RequestOutcome, Sequence,
-    SharedSlot, SharedTokenAnswer, StreamId, TokenDigest, Verdict,
+    BATCH, CallResult, Decision, Deferral, Engine, Inquiry, Jitter, LimitReached, Outbox, ParkingLimits, Poll,
+    PollResult, PortableVerifier, Purpose, RequestOutcome, Sequence, SharedResponse, SharedSlot, StreamId, TokenDigest,
+    Verdict,
 };
 use okta_proxy_wasm::http::RequestHead;
 use okta_proxy_wasm::introspection::call::TokenKind;
@@ -209,8 +210,10 @@ impl Scene {
             Step::Postpone { which, spent_for } => {
                 if let Some((call, ..)) = self.pick(which) {
                     let why = match spent_for {
-                        Some(seconds) => Postponed::BudgetSpent(Duration::from_secs(u64::from(seconds))),
-                        None => Postponed::AskedElsewhere,
+                        Some(seconds) => {
+                            Deferral::LimitReached(LimitReached::Exhausted(Duration::from_secs(u64::from(seconds))))
+                        }
+                        None => Deferral::HeldByOther,
                     };
                     let outbox = self.engine.on_call_postponed(call.id, why, self.now);
                     self.carry_out(outbox);
@@ -267,7 +270,7 @@ impl Scene {
                 retry_after.map(|seconds| seconds.to_string()),
                 body_of(&GivenAnswer::Active).unwrap_or_default(),
             ),
-            (_, None) => CallOutcome::Failed(CallFault::ConnectionFailed),
+            (_, None) => Err(TransportError::ConnectionFailed),
         };
         let outbox = self.engine.on_call_ended(call.id, Some(asked.sequence), outcome, self.now, Jitter(0));
         self.learn(&outbox, asked, token, answer);
@@ -284,8 +287,8 @@ impl Scene {
         // Now, or as long ago as other calls.
         let sequence = Sequence::new(self.last.wrapping_add(1).wrapping_sub(u64::from(behind)));
         self.last += u64::from(behind == 0);
-        let shared = SharedTokenAnswer { token: digest, sequence, began, ended, body, slot: SharedSlot::Active };
-        let outbox = self.engine.on_answers_shared(call.id, &[shared], self.now);
+        let shared = SharedResponse { token: digest, sequence, began, ended, body, slot: SharedSlot::Active };
+        let outbox = self.engine.on_responses_shared(call.id, &[shared], self.now);
         if outbox.call_note.is_some() {
             self.in_flight.retain(|(other, ..)| other.id != call.id);
         }
@@ -333,7 +336,7 @@ impl Scene {
             GivenList::Garbage => (200, b"{\"revoked\":[{}]}".to_vec(), None),
             GivenList::Failed => (500, listed(json!([])), None),
         };
-        let outcome = PollOutcome::Response { status, etag: None, body };
+        let outcome = Ok(HttpResponse::new(status, body));
         let outbox = self.engine.on_polled(poll.number, outcome, self.now, Jitter(0));
         if matches!(outbox.poll_note, Some(PollResult::Replaced(_))) {
             self.alice_is_listed = Some(is_listed.expect("what is no list was applied"));
@@ -397,8 +400,8 @@ impl Scene {
     }
 }
 
-fn response(status: u16, retry_after: Option<String>, body: Vec<u8>) -> CallOutcome {
-    CallOutcome::Response { status, retry_after, rate_limit: RateLimitFields::default(), body }
+fn response(status: u16, retry_after: Option<String>, body: Vec<u8>) -> CalloutResult {
+    Ok(HttpResponse::new(status, body).with_header("retry-after", retry_after))
 }
 
 /// Sequences to begin with: the bytes of an `arbitrary` enum are a choice of 32 bits and then the fields.

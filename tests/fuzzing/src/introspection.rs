@@ -5,19 +5,21 @@ use std::num::NonZeroU32;
 use std::rc::Rc;
 use std::time::Duration;
 
+use okta_proxy_wasm::callout::HttpResponse;
 use okta_proxy_wasm::config;
-use okta_proxy_wasm::introspection::budget::{Budget, Denied, Take};
-use okta_proxy_wasm::introspection::call::{CallOutcome, CallResult, Caller, RateLimitFields, Standing};
-use okta_proxy_wasm::introspection::requester::Requester;
-use okta_proxy_wasm::introspection::revocation::RevocationList;
-use okta_proxy_wasm::introspection::sharing::{CallLease, NothingShared, SharedAnswer};
+use okta_proxy_wasm::introspection::call::CallResult;
+use okta_proxy_wasm::introspection::sharing::{CallLease, NothingShared, SharedResponse};
 use okta_proxy_wasm::introspection::{LookUp, ProviderIntrospection};
 use okta_proxy_wasm::jitter::Jitter;
 use okta_proxy_wasm::jose::PrivateKey;
+use okta_proxy_wasm::lookup::rate_limiter::{Acquire, BudgetClass, Caller, LimitReached, RateLimiter};
+use okta_proxy_wasm::lookup::record::Record as _;
+use okta_proxy_wasm::lookup::requester::Requester;
 use okta_proxy_wasm::policy::{
     CacheLimits, CalloutAddress, ClientAuthentication, Introspection, IntrospectionAddress, OpaqueTokens, Policy,
 };
 use okta_proxy_wasm::redacted::Redacted;
+use okta_proxy_wasm::revocation::list::RevocationList;
 use okta_proxy_wasm::unix_time::UnixTime;
 use serde_json::{Value, json};
 
@@ -60,15 +62,14 @@ pub(crate) fn answer(input: &[u8]) {
         let (_, provider) = policy.providers.iter().next().expect("a provider");
         let mut introspection = ProviderIntrospection::new(settings(), CacheLimits::default(), Rc::new(NothingShared));
         let arrived = introspection.arrived();
-        assert!(matches!(introspection.look_up_opaque(b"t", provider, arrived, now), LookUp::Wait(_)));
+        assert!(matches!(introspection.look_up_opaque(b"t", provider, arrived, now), LookUp::Pending(_)));
         let call = introspection.begin_calls(Jitter(0), now).calls.remove(0);
-        let outcome =
-            CallOutcome::Response { status, retry_after, rate_limit: RateLimitFields::default(), body: body.clone() };
+        let outcome = Ok(HttpResponse::new(status, body.clone()).with_header("retry-after", retry_after));
         let end = introspection.finish_call(call.number, None, outcome, provider, Jitter(0), now);
-        assert_eq!(end.recall.len(), 1, "whoever waits is told");
+        assert_eq!(end.resume.len(), 1, "whoever waits is told");
         assert!(end.block.is_none_or(|until| until > now && until <= now.plus(Duration::from_secs(600))));
         let found = introspection.look_up_opaque(b"t", provider, arrived, now);
-        assert!(!matches!(found, LookUp::Wait(_)), "asked again and again");
+        assert!(!matches!(found, LookUp::Pending(_)), "asked again and again");
         assert_eq!(matches!(found, LookUp::Unavailable(_)), matches!(end.result, CallResult::Failed { .. }));
         if let LookUp::Active(token, _) = found {
             assert_eq!(status, 200);
@@ -90,23 +91,23 @@ pub(crate) fn records(input: &[u8]) {
         let read: Value = serde_json::from_slice(input).expect("JSON");
         assert_eq!(read["revoked"].as_array().map(Vec::len), Some(list.len()));
     }
-    if let Some(answer) = SharedAnswer::from_bytes(input) {
+    if let Some(answer) = SharedResponse::from_bytes(input) {
         assert_eq!(answer.to_bytes(), input);
     }
     if let Some(lease) = CallLease::from_bytes(input) {
         assert_eq!(lease.to_bytes(), input);
     }
     let now = UnixTime::from_secs(NOW);
-    let budget = Budget::new(NonZeroU32::MIN);
-    for standing in [Standing::Known, Standing::Unknown] {
+    let budget = RateLimiter::new(NonZeroU32::MIN);
+    for class in [BudgetClass::Established, BudgetClass::Unknown] {
         for requester in [None, Requester::at_address(b"192.0.2.1:80")] {
-            let caller = Caller { standing, requester };
-            match budget.take(Some(input), caller, now) {
-                Take::Taken(record) => {
-                    let again = budget.take(Some(&record), caller, now);
-                    assert!(matches!(again, Take::Denied(Denied::Spent(_))), "more than the budget");
+            let caller = Caller { class, requester };
+            match budget.try_acquire(Some(input), caller, now) {
+                Acquire::Granted(record) => {
+                    let again = budget.try_acquire(Some(&record), caller, now);
+                    assert!(matches!(again, Acquire::Exhausted(LimitReached::Exhausted(_))), "more than the budget");
                 }
-                Take::Denied(denied) => assert!(denied.wait() <= Duration::from_secs(600), "waits: {denied:?}"),
+                Acquire::Exhausted(denied) => assert!(denied.wait() <= Duration::from_secs(600), "waits: {denied:?}"),
             }
         }
     }
@@ -135,7 +136,7 @@ pub(crate) fn seeds(target: &str) -> Vec<(&'static str, Vec<u8>)> {
         ],
         "introspection_records" => vec![
             ("list", list.to_string().into_bytes()),
-            ("budget", Budget::new(NonZeroU32::MIN).block(None, now.plus(Duration::from_secs(5)), now)),
+            ("budget", RateLimiter::new(NonZeroU32::MIN).block(None, now.plus(Duration::from_secs(5)), now)),
             ("answer", [&[2, 1][..], &[7; 56], b"{\"active\":true}"].concat()),
             ("lease", [&[2][..], &[7; 56]].concat()),
             ("pem", include_bytes!("../../data/keys/ec-p256.pem").to_vec()),

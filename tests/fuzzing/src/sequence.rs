@@ -9,10 +9,11 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use arbitrary::{Arbitrary, Unstructured};
+use okta_proxy_wasm::callout::{HttpResponse, TransportError};
 use okta_proxy_wasm::config;
 use okta_proxy_wasm::engine::{
-    BATCH, Decision, Engine, Fetch, FetchFault, FetchOutcome, FetchResult, Jitter, Outbox, ParkingLimits,
-    PortableVerifier, RequestOutcome, StreamId, Verdict,
+    BATCH, Decision, Engine, Fetch, FetchResult, Jitter, Outbox, ParkingLimits, PortableVerifier, RequestOutcome,
+    StreamId, Verdict,
 };
 use okta_proxy_wasm::http::RequestHead;
 use okta_proxy_wasm::unix_time::UnixTime;
@@ -216,8 +217,7 @@ impl Scene {
     }
 
     fn answer(&mut self, fetch: &Fetch, answer: GivenAnswer) {
-        let response =
-            |status: u16, body: &[u8]| FetchOutcome::Response { status, cache_control: None, body: body.to_vec() };
+        let response = |status: u16, body: &[u8]| Ok(HttpResponse::new(status, body.to_vec()));
         let (outcome, accepted) = match answer {
             GivenAnswer::Keys(bits) => {
                 let bits = bits & 3;
@@ -225,7 +225,7 @@ impl Scene {
             }
             GivenAnswer::Garbage => (response(200, b"{\"keys\":[5"), None),
             GivenAnswer::Status(status) => (response(300 + u16::from(status), &documents()[3]), None),
-            GivenAnswer::Failed => (FetchOutcome::Failed(FetchFault::ConnectionFailed), None),
+            GivenAnswer::Failed => (Err(TransportError::ConnectionFailed), None),
         };
         let is_asked = |name: &&str| fetch.keys.address.authority.starts_with(*name);
         let provider = PROVIDERS.iter().position(is_asked).expect("an address of the configuration");

@@ -1,45 +1,45 @@
-//! Which call began before which, in this VM, and how old its answer is: wall clocks are set back and forward.
+//! Which call of this worker began before which, and how old its response is: wall clocks are set back and forward.
 //!
-//! Of two answers that VMs of the process share, the one with the newer [`Sequence`](crate::sequence::Sequence) counts.
-//! Whether a call began after a request came is a matter of this VM's [`Moment`]s. How long an answer lasts is measured
-//! with a [`MonotonicClock`]; only `exp`, which the issuer wrote, is compared with the wall clock.
+//! Of two responses that workers share, the one with the newer [`Sequence`](crate::sequence::Sequence) counts. Whether a
+//! call began after a request came is decided by this worker's [`Moment`]s. How long a response lasts is measured with a
+//! [`MonotonicClock`].
 
 use crate::sequence::Moment;
 use crate::unix_time::{MonotonicClock, MonotonicTime, UnixTime};
 
-/// When a request came that needs an answer.
+/// When a request came that needs a response.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Arrived(Moment);
 
 /// When a call began.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Began {
+pub(crate) struct Began {
     moment: Moment,
-    pub(super) at: MonotonicTime,
+    pub(crate) at: MonotonicTime,
 }
 
 /// The time, by both clocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Now {
-    pub(super) wall: UnixTime,
-    pub(super) at: MonotonicTime,
+pub(crate) struct Now {
+    pub(crate) wall: UnixTime,
+    pub(crate) at: MonotonicTime,
 }
 
-/// The order of one provider's calls in this VM, and its clock.
+/// The order of the calls to one endpoint in this worker, and its clock.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct CallOrder {
+pub(crate) struct CallOrder {
     last: Moment,
     clock: MonotonicClock,
 }
 
 impl Began {
-    /// When another VM began it: nobody knows whether that was after any request of this VM came.
-    pub(super) fn elsewhere(at: MonotonicTime) -> Self {
+    /// When another worker began it: nobody knows whether that was after any request of this worker came.
+    pub(crate) fn elsewhere(at: MonotonicTime) -> Self {
         Self { moment: Moment::default(), at }
     }
 
     /// Whether the request came before.
-    pub(super) fn is_after(self, arrived: Arrived) -> bool {
+    pub(crate) fn is_after(self, arrived: Arrived) -> bool {
         self.moment > arrived.0
     }
 }
@@ -47,34 +47,34 @@ impl Began {
 impl Now {
     /// A time of the wall clock that has passed, by the clock that is not set; `None` when it lies ahead. Then the clock
     /// was set back since, and nobody knows when it was.
-    pub(super) fn past(self, time: UnixTime) -> Option<MonotonicTime> {
+    pub(crate) fn past(self, time: UnixTime) -> Option<MonotonicTime> {
         (time <= self.wall).then(|| self.at.minus(self.wall.since(time)))
     }
 }
 
 impl CallOrder {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { last: Moment::default(), clock: MonotonicClock::new(UnixTime::from_millis(0)) }
     }
 
     /// What a request notes that comes now.
-    pub(super) const fn arrived(&self) -> Arrived {
+    pub(crate) const fn arrived(&self) -> Arrived {
         Arrived(self.last)
     }
 
     /// Reads the clock.
-    pub(super) fn now(&mut self, wall: UnixTime) -> Now {
+    pub(crate) fn now(&mut self, wall: UnixTime) -> Now {
         Now { wall, at: self.clock.advance(wall) }
     }
 
     /// A call begins here.
-    pub(super) fn begin(&mut self, at: MonotonicTime) -> Began {
+    pub(crate) fn begin(&mut self, at: MonotonicTime) -> Began {
         self.last = self.last.next();
         Began { moment: self.last, at }
     }
 
     /// What the wall clock said then, had it always been set as it is now.
-    pub(super) const fn wall(&self, at: MonotonicTime) -> UnixTime {
+    pub(crate) const fn wall(&self, at: MonotonicTime) -> UnixTime {
         self.clock.wall(at)
     }
 }

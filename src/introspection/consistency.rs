@@ -1,18 +1,18 @@
-//! A JWT that was proved here, held against what its issuer says of it now.
+//! Whether an introspection response is about the JWT whose signature was verified.
 
 use crate::jose::{ActiveToken, Claim};
 use crate::policy::ValidatedToken;
 
-/// The answer is about another token than the one that was asked about.
+/// The response is about another token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct AnotherToken;
+pub struct OtherToken;
 
-/// Whether the answer is about this token: where both say who issued it, for whom, to which client and under which
-/// number, they say the same. What grants it is the token itself; the answer only has not to contradict it.
+/// Whether the response is about this token: where both have an issuer, a subject, a client or a `jti`, these are equal. What
+/// grants access is the token itself; the response only must not contradict it.
 ///
 /// # Errors
-/// When they differ, or the answer has no readable value where the token has one.
-pub fn confirm(token: &ValidatedToken, answer: &ActiveToken) -> Result<(), AnotherToken> {
+/// When they differ, or the response has no readable value where the token has one.
+pub fn check_consistency(token: &ValidatedToken, answer: &ActiveToken) -> Result<(), OtherToken> {
     let said = answer.claims();
     for name in ["iss", "sub", "jti"] {
         agree(token.claims().text(name), said.text(name))?;
@@ -28,14 +28,14 @@ pub fn confirm(token: &ValidatedToken, answer: &ActiveToken) -> Result<(), Anoth
     Ok(())
 }
 
-fn agree(ours: Claim<&str>, said: Claim<&str>) -> Result<(), AnotherToken> {
+fn agree(ours: Claim<&str>, said: Claim<&str>) -> Result<(), OtherToken> {
     match (ours, said) {
         (Claim::Absent, Claim::Absent | Claim::Valid(_)) | (Claim::Valid(_) | Claim::Malformed, Claim::Absent) => {
             Ok(())
         }
         (Claim::Valid(ours), Claim::Valid(said)) if ours == said => Ok(()),
         (Claim::Valid(_), Claim::Valid(_)) | (Claim::Malformed, Claim::Valid(_)) | (_, Claim::Malformed) => {
-            Err(AnotherToken)
+            Err(OtherToken)
         }
     }
 }
@@ -54,7 +54,7 @@ mod tests {
             claims[name] = value.clone();
         }
         let token = ValidatedToken::validate(verified(&claims, None), &provider(), NOW).unwrap();
-        confirm(&token, &active(answer)).is_ok()
+        check_consistency(&token, &active(answer)).is_ok()
     }
 
     #[wasm_bindgen_test(unsupported = test)]

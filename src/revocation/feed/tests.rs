@@ -1,7 +1,8 @@
 //! A feed of revoked tokens over time.
 
 use super::*;
-use crate::introspection::fixture::{ISSUER, NOW, active, provider};
+use crate::callout::{CalloutResult, HttpResponse, TransportError};
+use crate::policy::provider_fixture::{ISSUER, NOW, active, provider};
 use serde_json::json;
 use wasm_bindgen_test::wasm_bindgen_test;
 
@@ -21,8 +22,8 @@ fn at(seconds: u64) -> UnixTime {
     NOW.plus(Duration::from_secs(seconds))
 }
 
-fn response(status: u16, etag: Option<&str>, body: &[u8]) -> PollOutcome {
-    PollOutcome::Response { status, etag: etag.map(str::to_owned), body: body.to_vec() }
+fn response(status: u16, etag: Option<&str>, body: &[u8]) -> CalloutResult {
+    Ok(HttpResponse::new(status, body.to_vec()).with_header("etag", etag))
 }
 
 fn judge(feed: &RevocationFeed, subject: &str) -> Judgement {
@@ -31,7 +32,7 @@ fn judge(feed: &RevocationFeed, subject: &str) -> Judgement {
     feed.judge(&token, [ISSUER].into_iter(), NOW)
 }
 
-fn poll(feed: &mut RevocationFeed, seconds: u64, outcome: PollOutcome) -> PollResult {
+fn poll(feed: &mut RevocationFeed, seconds: u64, outcome: CalloutResult) -> PollResult {
     let number = feed.begin_poll(FULL, at(seconds)).expect("due").number;
     assert_eq!(feed.begin_poll(FULL, at(seconds)), None, "one at a time");
     feed.finish_poll(number, outcome, FULL, at(seconds)).result
@@ -62,7 +63,7 @@ fn every_kind_of_failure_keeps_the_last_list_and_shows() {
     poll(&mut feed, 0, response(200, Some("\"a\""), ALICE));
     let mut now = 20;
     for (outcome, name) in [
-        (PollOutcome::Failed(CallFault::TimedOut), "timed_out"),
+        (Err(TransportError::TimedOut), "timed_out"),
         (response(500, None, ALICE), "status"),
         (response(302, None, ALICE), "status"),
         (response(200, None, b"<html>"), "not_a_revocation_list"),
@@ -113,7 +114,7 @@ fn told() -> (ListNews, ListNews) {
     let first = feed.begin_poll(FULL, at(0)).unwrap().number;
     let brought = feed.finish_poll(first, response(200, Some("\"a\""), ALICE), FULL, at(0)).news.unwrap();
     let second = feed.begin_poll(FULL, at(10)).unwrap().number;
-    let failed = feed.finish_poll(second, PollOutcome::Failed(CallFault::TimedOut), FULL, at(12)).news.unwrap();
+    let failed = feed.finish_poll(second, Err(TransportError::TimedOut), FULL, at(12)).news.unwrap();
     (brought, failed)
 }
 
@@ -163,6 +164,6 @@ fn requests_wait_for_a_first_poll_and_not_for_a_second_one() {
     let mut feed = feed();
     let first = feed.begin_poll(FULL, at(0)).unwrap().number;
     assert_eq!(judge(&feed, "bob"), Judgement::Pending);
-    feed.finish_poll(first, PollOutcome::Failed(CallFault::TimedOut), FULL, at(0));
+    feed.finish_poll(first, Err(TransportError::TimedOut), FULL, at(0));
     assert!(matches!(judge(&feed, "bob"), Judgement::Unavailable(_)));
 }

@@ -8,16 +8,16 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use crate::callout::{CalloutResult, ResponseFormat, TransportError};
 use crate::http::HeaderValue;
-use crate::introspection::call::{CallFault, Span};
-use crate::introspection::revocation::{ListFault, MAX_LIST_BYTES, RevocationList};
-use crate::introspection::revocation_sharing::{ListDigest, ListDocument, ListNews, ListState, record_name};
 use crate::jitter::Jitter;
 use crate::policy::{CalloutAddress, RevocationSource, ValidatedToken};
-use crate::unix_time::UnixTime;
+use crate::revocation::list::{ListFault, MAX_LIST_BYTES, RevocationList};
+use crate::revocation::sharing::{ListDigest, ListDocument, ListNews, ListState, record_name};
+use crate::unix_time::{Span, UnixTime};
 
-/// The longest answer that is worth reading.
-pub const MAX_ANSWER_BYTES: usize = MAX_LIST_BYTES;
+/// What is read of a response.
+pub const POLL_RESPONSE: ResponseFormat = ResponseFormat { headers: &["etag"], max_bytes: MAX_LIST_BYTES };
 const FIRST_BACK_OFF: Duration = Duration::from_secs(1);
 const LONGEST_BACK_OFF: Duration = Duration::from_secs(30);
 /// A host that never answers a callout must not keep us from asking again.
@@ -65,27 +65,11 @@ pub struct Poll {
     pub timeout: Duration,
 }
 
-/// How a poll ended, as the host saw it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum PollOutcome {
-    /// An HTTP response arrived.
-    Response {
-        /// Its status.
-        status: u16,
-        /// Its `ETag`.
-        etag: Option<String>,
-        /// Its body.
-        body: Vec<u8>,
-    },
-    /// None did.
-    Failed(CallFault),
-}
-
 /// Why a poll brought no list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum PollFault {
     /// No response.
-    Call(CallFault),
+    Transport(TransportError),
     /// Another status than 200, or 304 where nothing is held.
     Status(u16),
     /// No list that could be applied.
@@ -196,7 +180,7 @@ impl RevocationFeed {
             if lasts.contains(now) {
                 return None;
             }
-            self.finish_poll(number, PollOutcome::Failed(CallFault::TimedOut), jitter, now);
+            self.finish_poll(number, Err(TransportError::TimedOut), jitter, now);
         }
         if self.next_attempt.contains(now) {
             return None;
@@ -213,7 +197,13 @@ impl RevocationFeed {
     }
 
     /// Takes the outcome of a poll.
-    pub fn finish_poll(&mut self, number: PollNumber, outcome: PollOutcome, jitter: Jitter, now: UnixTime) -> PollEnd {
+    pub fn finish_poll(
+        &mut self,
+        number: PollNumber,
+        outcome: CalloutResult,
+        jitter: Jitter,
+        now: UnixTime,
+    ) -> PollEnd {
         let Some((_, lasts)) = self.in_flight.take_if(|(asking, _)| *asking == number) else {
             return PollEnd { result: PollResult::Late, news: None };
         };
@@ -253,25 +243,25 @@ impl RevocationFeed {
 
     fn take(
         &mut self,
-        outcome: PollOutcome,
+        outcome: CalloutResult,
         began: UnixTime,
         now: UnixTime,
     ) -> Result<(PollResult, Option<ListDocument>), PollFault> {
-        match (outcome, &mut self.held) {
-            (PollOutcome::Failed(fault), _) => Err(PollFault::Call(fault)),
-            (PollOutcome::Response { status: 304, .. }, Some(held)) if held.etag.is_some() => {
+        let response = outcome.map_err(PollFault::Transport)?;
+        match (response.status, &mut self.held) {
+            (304, Some(held)) if held.etag.is_some() => {
                 (held.began, held.confirmed_at) = (began, now);
                 Ok((PollResult::Unchanged, None))
             }
-            (PollOutcome::Response { status: 200, etag, body }, held) => {
-                let list = RevocationList::parse(&body).map_err(PollFault::List)?;
+            (200, held) => {
+                let list = RevocationList::parse(&response.body).map_err(PollFault::List)?;
                 let entries = list.len();
-                let document = ListDocument { etag, body };
+                let document = ListDocument { etag: response.header("etag").map(str::to_owned), body: response.body };
                 let (etag, digest) = (read_etag(&document), document.digest());
                 *held = Some(Held { list: Rc::new(list), etag, digest, began, confirmed_at: now });
                 Ok((PollResult::Replaced(entries), Some(document)))
             }
-            (PollOutcome::Response { status, .. }, _) => Err(PollFault::Status(status)),
+            (status, _) => Err(PollFault::Status(status)),
         }
     }
 
@@ -300,7 +290,7 @@ impl PollFault {
     /// The stable name of the fault, for logs and metrics.
     pub const fn name(self) -> &'static str {
         match self {
-            Self::Call(fault) => fault.name(),
+            Self::Transport(error) => error.name(),
             Self::Status(_) => "status",
             Self::List(fault) => fault.name(),
         }

@@ -5,14 +5,15 @@
 
 use std::time::Duration;
 
+use crate::callout::{CalloutResult, TransportError};
 use crate::engine::{
-    CallFault, CallId, CallOutcome, Caller, HttpRequest, Inquiry, Message, NoRequest, NoRsaSigner, Outbox, Poll,
-    PollNumber, PollOutcome, Postponed, Purpose, RsaSigner, SharedAnswers, TokenDigest,
+    CallId, Caller, Deferral, HttpRequest, Inquiry, Lease, Message, NoRequest, NoRsaSigner, Outbox, Poll, PollNumber,
+    Purpose, RsaSigner, SharedResponses, TokenDigest,
 };
-use crate::host::callouts::{Errand, Outgoing, Trouble};
+use crate::host::callouts::{CalloutPurpose, CalloutRequest};
 use crate::host::clock;
 use crate::host::root_state::RootState;
-use crate::host::shared_calls::{self, Asking, HeldAnswers, HeldLease};
+use crate::host::shared_calls::{self, HeldLease, HeldResponses};
 use crate::host::shared_list;
 
 const FORM: &str = "application/x-www-form-urlencoded";
@@ -26,8 +27,8 @@ impl RootState {
             // Costs nothing of the budget, and is asked for once in a VM's life.
             Purpose::Metadata(_) => None,
             Purpose::Token { .. } if !self.shares_data() => None,
-            Purpose::Token { digest, standing, requester } => {
-                match self.secure(inquiry, digest, Caller { standing, requester }, &mut effects) {
+            Purpose::Token { digest, class, requester } => {
+                match self.secure(inquiry, digest, Caller { class, requester }, &mut effects) {
                     Some(lease) => Some(lease),
                     None => return effects,
                 }
@@ -50,26 +51,29 @@ impl RootState {
         effects: &mut Vec<Outbox>,
     ) -> Option<HeldLease> {
         let (call, provider) = (inquiry.id, inquiry.id.provider());
-        let places = self.with_engine(|engine| engine.places(provider, &token)).flatten()?;
+        let names = self.with_engine(|engine| engine.record_names(provider, &token)).flatten()?;
         let (record, budget) = self.with_engine(|engine| engine.call_budget(provider)).flatten()?;
-        let asking = shared_calls::take_lease(&places, token, inquiry.timeout, || {
-            let answers = HeldAnswers.read(&places);
-            if !answers.is_empty() {
-                effects.extend(self.with_engine(|engine| engine.on_answers_shared(call, &answers, clock::now())));
+        let lease = shared_calls::acquire_lease(&names, token, inquiry.timeout, || {
+            let responses = HeldResponses.read(&names);
+            if !responses.is_empty() {
+                effects.extend(self.with_engine(|engine| engine.on_responses_shared(call, &responses, clock::now())));
             }
             let known = self.with_engine(|engine| engine.newest_sequence(call)).flatten()?;
-            Some(answers.iter().fold(known, |newest, answer| newest.newer(answer.sequence)))
+            Some(responses.iter().fold(known, |newest, response| newest.newer(response.sequence)))
         });
-        let why = match asking {
-            Asking::Nobodys => return None,
-            Asking::Theirs => Postponed::AskedElsewhere,
-            Asking::Ours(lease) => match shared_calls::take_from_budget(&record, budget, caller) {
-                Ok(()) => return Some(lease),
-                Err(why) => {
-                    lease.give_back();
-                    why
+        // Without one the call is not needed: another worker has the response.
+        let why = match lease? {
+            Lease::HeldByOther(_) | Lease::Cooldown { .. } => Deferral::HeldByOther,
+            Lease::Acquired(lease) => {
+                let lease = HeldLease::new(names.lease, lease);
+                match shared_calls::take_from_budget(&record, budget, caller) {
+                    Ok(()) => return Some(lease),
+                    Err(why) => {
+                        lease.give_back();
+                        why
+                    }
                 }
-            },
+            }
         };
         effects.extend(self.with_engine(|engine| engine.on_call_postponed(call, why, clock::now())));
         None
@@ -86,38 +90,45 @@ impl RootState {
             // Without random bytes an assertion would not be unique (`jti`).
             None => Err(NoRequest::NotSigned),
         };
-        let fault: CallFault = match request {
-            Ok(request) => match self.send(&request, inquiry.timeout, || Errand::Inquiry(inquiry.id, lease.take())) {
-                Ok(()) => return None,
-                Err(trouble) => trouble.into(),
-            },
-            Err(NoRequest::NotSigned) => CallFault::NotSigned,
-            Err(NoRequest::Ended) => {
+        let purpose = || CalloutPurpose::Introspection(inquiry.id, lease.take());
+        match request.map(|request| self.send(&request, inquiry.timeout, purpose)) {
+            Ok(Ok(())) => None,
+            Ok(Err(error)) => self.end_call(inquiry.id, lease, Err(error)),
+            Err(no_request) => {
                 lease.into_iter().for_each(HeldLease::give_back);
-                return None;
+                let (now, jitter) = (clock::now(), clock::jitter());
+                match no_request {
+                    NoRequest::NotSigned => self.with_engine(|engine| engine.on_call_unsigned(inquiry.id, now, jitter)),
+                    NoRequest::Ended => None,
+                }
             }
-        };
-        self.end_call(inquiry.id, lease, CallOutcome::Failed(fault))
+        }
     }
 
-    fn send(&self, request: &HttpRequest, timeout: Duration, errand: impl FnOnce() -> Errand) -> Result<(), Trouble> {
+    fn send(
+        &self,
+        request: &HttpRequest,
+        timeout: Duration,
+        purpose: impl FnOnce() -> CalloutPurpose,
+    ) -> Result<(), TransportError> {
         let address = &request.address;
         match &request.message {
             Message::Get => {
-                let request = Outgoing { address, timeout, method: "GET", headers: &[], body: None };
-                self.callouts.send(request, errand)
+                let request = CalloutRequest { address, timeout, method: "GET", headers: &[], body: None };
+                self.callouts.send(request, purpose)
             }
             Message::PostForm { authorization, body } => {
                 let mut headers = vec![("content-type", FORM)];
                 headers.extend(authorization.as_ref().map(|value| ("authorization", value.reveal().as_str())));
                 let body = Some(body.reveal().as_bytes());
-                self.callouts.send(Outgoing { address, timeout, method: "POST", headers: &headers, body }, errand)
+                self.callouts
+                    .send(CalloutRequest { address, timeout, method: "POST", headers: &headers, body }, purpose)
             }
         }
     }
 
     /// A call has ended: the other VMs are told before they may ask themselves.
-    pub(super) fn end_call(&self, call: CallId, lease: Option<HeldLease>, outcome: CallOutcome) -> Option<Outbox> {
+    pub(super) fn end_call(&self, call: CallId, lease: Option<HeldLease>, outcome: CalloutResult) -> Option<Outbox> {
         let (now, jitter) = (clock::now(), clock::jitter());
         let sequence = lease.as_ref().map(HeldLease::sequence);
         let outbox = self.with_engine(|engine| engine.on_call_ended(call, sequence, outcome, now, jitter));
@@ -131,10 +142,10 @@ impl RootState {
     }
 
     fn tell_others(&self, outbox: &Outbox) {
-        if let Some((provider, answer)) = &outbox.answer
-            && let Some(places) = self.with_engine(|engine| engine.places(*provider, &answer.token)).flatten()
+        if let Some((provider, response)) = &outbox.response
+            && let Some(names) = self.with_engine(|engine| engine.record_names(*provider, &response.token)).flatten()
         {
-            shared_calls::publish(&places, answer);
+            shared_calls::publish(&names, response);
         }
         if let Some((provider, until)) = outbox.block
             && let Some((record, budget)) = self.with_engine(|engine| engine.call_budget(provider)).flatten()
@@ -153,15 +164,15 @@ impl RootState {
         let headers: Vec<(&str, &str)> =
             poll.if_none_match.iter().map(|etag| ("if-none-match", etag.as_str())).collect();
         let (address, timeout) = (&poll.address, poll.timeout);
-        let request = Outgoing { address, timeout, method: "GET", headers: &headers, body: None };
-        match self.callouts.send(request, || Errand::Revocations(poll.number)) {
+        let request = CalloutRequest { address, timeout, method: "GET", headers: &headers, body: None };
+        match self.callouts.send(request, || CalloutPurpose::Revocations(poll.number)) {
             Ok(()) => None,
-            Err(trouble) => self.end_poll(poll.number, PollOutcome::Failed(trouble.into())),
+            Err(error) => self.end_poll(poll.number, Err(error)),
         }
     }
 
     /// A poll has ended.
-    pub(super) fn end_poll(&self, poll: PollNumber, outcome: PollOutcome) -> Option<Outbox> {
+    pub(super) fn end_poll(&self, poll: PollNumber, outcome: CalloutResult) -> Option<Outbox> {
         let (now, jitter) = (clock::now(), clock::jitter());
         let outbox = self.with_engine(|engine| engine.on_polled(poll, outcome, now, jitter));
         if self.shares_data()

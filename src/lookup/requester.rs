@@ -1,23 +1,21 @@
-//! For whom a call is made: the address of a client whose token is unknown, or the OAuth client of a token that is
-//! verified or was active before. Only a hash of it is kept and shared.
+//! For whom a call is made: the address of a client, or a name that its credential proves. Only a hash of it is kept and
+//! shared.
 
 use core::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::fmt;
 
 use sha2::{Digest as _, Sha256};
 
-use crate::policy::ValidatedToken;
-
 /// One client, for fair shares of calls. Hashes of addresses and of client ids never meet.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Requester([u8; 16]);
 
-/// The sender of a request with an unknown token, as far as the host says.
+/// The sender of a request with an unknown credential, as far as the host says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sender {
-    /// The host was not asked yet, and can be.
-    NotAsked,
-    /// The host has no address. All such requests share what there is, without an order among them.
+    /// The address was not requested from the host yet, and can be.
+    NotRequested,
+    /// The host has no address. All such requests share the common limit.
     Anonymous,
     /// Requests of one address, or of one network of IPv6.
     Known(Requester),
@@ -34,22 +32,17 @@ impl Requester {
         Some(Self::of(b"address:", &network.octets()))
     }
 
-    /// The OAuth client that a token was issued to; its subject where it names none.
-    pub fn of_token(token: &ValidatedToken) -> Option<Self> {
-        let client = token.client().map(|client| Self::of(b"client:", client.as_bytes()));
-        client.or_else(|| Some(Self::of(b"subject:", token.subject()?.as_bytes())))
-    }
-
-    /// All requests of which the host can no longer be asked, as one client.
+    /// All requests whose address can no longer be read from the host, as one client.
     fn of_the_rest() -> Self {
         Self::of(b"rest:", b"")
     }
 
-    pub(super) const fn as_bytes(&self) -> &[u8; 16] {
+    pub(crate) const fn as_bytes(&self) -> &[u8; 16] {
         &self.0
     }
 
-    fn of(kind: &[u8], name: &[u8]) -> Self {
+    /// The client of that name, among those of its kind.
+    pub fn of(kind: &[u8], name: &[u8]) -> Self {
         let mut hasher = Sha256::new();
         hasher.update(kind);
         hasher.update(name);
@@ -59,18 +52,18 @@ impl Requester {
 }
 
 impl Sender {
-    /// The sender of a request by what the host answered, empty if it has no address; `None`: it was not asked.
+    /// The sender by the host's property, which is empty without an address; `None`: it was not requested.
     pub(crate) fn at_address(property: Option<&[u8]>) -> Self {
         match property {
-            None => Self::NotAsked,
+            None => Self::NotRequested,
             Some(address) => Requester::at_address(address).map_or(Self::Anonymous, Self::Known),
         }
     }
 
-    /// Of a request that is parked: the host is asked while the callback of its head runs, and not later.
+    /// That of a parked request: the host can be asked only while the callback of its head runs.
     pub(crate) fn settled(self) -> Self {
         match self {
-            Self::NotAsked => Self::Known(Requester::of_the_rest()),
+            Self::NotRequested => Self::Known(Requester::of_the_rest()),
             Self::Anonymous | Self::Known(_) => self,
         }
     }

@@ -216,7 +216,7 @@ impl ListFault {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::introspection::fixture::{ISSUER, NOW, active, provider};
+    use crate::policy::provider_fixture::{ISSUER, NOW, active, provider};
     use serde_json::json;
     use wasm_bindgen_test::wasm_bindgen_test;
 

@@ -7,21 +7,23 @@
 
 use sha2::{Digest as _, Sha256};
 
-use crate::introspection::requester::Requester;
+use crate::lookup::record::{Record, RecordReader, RecordWriter};
+use crate::lookup::requester::Requester;
 use crate::unix_time::UnixTime;
 
 const ROWS: usize = 2;
 const COLUMNS: usize = 256;
 const MINUTE_MILLIS: u64 = 60_000;
 const SEED_BYTES: usize = 16;
-/// The length of a record.
-pub(super) const RECORD_BYTES: usize = SEED_BYTES + 8 + ROWS * COLUMNS * 4;
+/// What it adds to a record.
+#[cfg(test)]
+pub(crate) const RECORD_BYTES: usize = SEED_BYTES + 8 + ROWS * COLUMNS * 4;
 
 /// What makes the cells of a requester unpredictable.
-pub(super) type Seed = [u8; SEED_BYTES];
+pub(crate) type Seed = [u8; SEED_BYTES];
 
 #[derive(Clone, PartialEq, Eq)]
-pub(super) struct Shares {
+pub(crate) struct RequesterCounts {
     seed: Seed,
     /// The current minute since the epoch.
     minute: u64,
@@ -35,13 +37,13 @@ struct Cell {
     previous: u16,
 }
 
-impl Shares {
-    pub(super) const fn new(seed: Seed, now: UnixTime) -> Self {
+impl RequesterCounts {
+    pub(crate) const fn new(seed: Seed, now: UnixTime) -> Self {
         Self { seed, minute: minute_of(now), rows: [[Cell { current: 0, previous: 0 }; COLUMNS]; ROWS] }
     }
 
     /// Forgets what is over a minute old. When the clock was set back, nothing is.
-    pub(super) fn advance(&mut self, now: UnixTime) {
+    pub(crate) fn advance(&mut self, now: UnixTime) {
         let minute = minute_of(now);
         let passed = minute.saturating_sub(self.minute);
         self.minute = minute;
@@ -55,7 +57,7 @@ impl Shares {
     }
 
     /// The calls of a requester in the minute before `time`, which lies no minute before the last one counted.
-    pub(super) fn of(&self, requester: Requester, time: UnixTime) -> u64 {
+    pub(crate) fn of(&self, requester: Requester, time: UnixTime) -> u64 {
         let rest = MINUTE_MILLIS.saturating_sub(time.as_millis() % MINUTE_MILLIS);
         let part = |calls: u16| u64::from(calls).saturating_mul(rest) / MINUTE_MILLIS;
         let estimate = |cell: Cell| match minute_of(time).saturating_sub(self.minute) {
@@ -66,11 +68,11 @@ impl Shares {
         self.columns(requester).map(|(row, column)| estimate(self.cell(row, column))).min().unwrap_or(0)
     }
 
-    pub(super) fn add(&mut self, requester: Requester) {
+    pub(crate) fn add(&mut self, requester: Requester) {
         self.change(requester, |calls| calls.saturating_add(1));
     }
 
-    pub(super) fn take_back(&mut self, requester: Requester) {
+    pub(crate) fn take_back(&mut self, requester: Requester) {
         self.change(requester, |calls| calls.saturating_sub(1));
     }
 
@@ -92,30 +94,26 @@ impl Shares {
         let bytes: [u8; 32] = digest.into();
         bytes.into_iter().take(ROWS).map(usize::from).enumerate()
     }
+}
 
-    pub(super) fn write(&self, bytes: &mut Vec<u8>) {
-        bytes.extend(self.seed);
-        bytes.extend(self.minute.to_le_bytes());
+impl Record for RequesterCounts {
+    fn write(&self, to: &mut RecordWriter) {
+        to.bytes(&self.seed);
+        to.number(self.minute);
         for cell in self.rows.iter().flatten() {
-            bytes.extend(cell.current.to_le_bytes());
-            bytes.extend(cell.previous.to_le_bytes());
+            to.bytes(&cell.current.to_le_bytes());
+            to.bytes(&cell.previous.to_le_bytes());
         }
     }
 
-    /// What [`Self::write`] wrote.
-    pub(super) fn read(bytes: &[u8]) -> Option<Self> {
-        let (seed, rest) = bytes.split_first_chunk::<SEED_BYTES>()?;
-        let (minute, rest) = rest.split_first_chunk::<8>()?;
-        let (cells, []) = rest.as_chunks::<4>() else { return None };
-        let mut shares = Self::new(*seed, UnixTime::from_millis(0));
-        shares.minute = u64::from_le_bytes(*minute);
-        if cells.len() != ROWS.saturating_mul(COLUMNS) {
-            return None;
+    fn read(from: &mut RecordReader<'_>) -> Option<Self> {
+        let mut counts = Self::new(from.array()?, UnixTime::from_millis(0));
+        counts.minute = from.number()?;
+        for cell in counts.rows.iter_mut().flatten() {
+            let [a, b, c, d] = from.array()?;
+            *cell = Cell { current: u16::from_le_bytes([a, b]), previous: u16::from_le_bytes([c, d]) };
         }
-        for (cell, [a, b, c, d]) in shares.rows.iter_mut().flatten().zip(cells) {
-            *cell = Cell { current: u16::from_le_bytes([*a, *b]), previous: u16::from_le_bytes([*c, *d]) };
-        }
-        Some(shares)
+        Some(counts)
     }
 }
 
@@ -123,10 +121,10 @@ const fn minute_of(time: UnixTime) -> u64 {
     time.as_millis() / MINUTE_MILLIS
 }
 
-impl std::fmt::Debug for Shares {
+impl std::fmt::Debug for RequesterCounts {
     /// Without its cells, which are many, and its seed, which is secret.
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Shares").field("minute", &self.minute).finish_non_exhaustive()
+        formatter.debug_struct("RequesterCounts").field("minute", &self.minute).finish_non_exhaustive()
     }
 }
 
@@ -150,14 +148,14 @@ mod tests {
 
     #[wasm_bindgen_test(unsupported = test)]
     fn calls_are_counted_for_their_requester_and_fade_over_the_next_minute() {
-        let mut shares = Shares::new([7; 16], START);
-        (0..60).for_each(|_| shares.add(address(1)));
-        shares.add(address(2));
-        shares.take_back(address(2));
-        assert_eq!((shares.of(address(1), START), shares.of(address(2), START)), (60, 0));
+        let mut counts = RequesterCounts::new([7; 16], START);
+        (0..60).for_each(|_| counts.add(address(1)));
+        counts.add(address(2));
+        counts.take_back(address(2));
+        assert_eq!((counts.of(address(1), START), counts.of(address(2), START)), (60, 0));
         for (seconds, expected) in [(59, 60), (60, 60), (75, 45), (90, 30), (119, 1), (120, 0), (1000, 0)] {
-            assert_eq!(shares.of(address(1), after(seconds)), expected, "looking ahead, after {seconds} s");
-            let mut then = shares.clone();
+            assert_eq!(counts.of(address(1), after(seconds)), expected, "looking ahead, after {seconds} s");
+            let mut then = counts.clone();
             then.advance(after(seconds));
             assert_eq!(then.of(address(1), after(seconds)), expected, "after {seconds} s");
         }
@@ -165,35 +163,34 @@ mod tests {
 
     #[wasm_bindgen_test(unsupported = test)]
     fn a_count_is_never_too_small_and_rarely_too_large() {
-        let mut shares = Shares::new([7; 16], START);
-        (0..16).for_each(|flooder| (0..100).for_each(|_| shares.add(address(flooder))));
-        assert!((0..16).all(|flooder| shares.of(address(flooder), START) >= 100));
-        let disturbed = (1000..3000).filter(|other| shares.of(address(*other), START) > 0).count();
+        let mut counts = RequesterCounts::new([7; 16], START);
+        (0..16).for_each(|flooder| (0..100).for_each(|_| counts.add(address(flooder))));
+        assert!((0..16).all(|flooder| counts.of(address(flooder), START) >= 100));
+        let disturbed = (1000..3000).filter(|other| counts.of(address(*other), START) > 0).count();
         // (16 / 256)², or 8 of 2,000.
         assert!(disturbed < 40, "{disturbed} of 2000 share both cells with one of 16 flooders");
         let other_seed = |seed| {
-            let mut shares = Shares::new([seed; 16], START);
-            shares.add(address(1));
-            (2..100_000).find(|other| shares.of(address(*other), START) > 0)
+            let mut counts = RequesterCounts::new([seed; 16], START);
+            counts.add(address(1));
+            (2..100_000).find(|other| counts.of(address(*other), START) > 0)
         };
         assert_ne!(other_seed(1), other_seed(2), "whose cells are shared depends on the seed");
     }
 
     #[wasm_bindgen_test(unsupported = test)]
     fn a_clock_that_is_set_back_forgets_nothing_and_a_record_comes_back() {
-        let mut shares = Shares::new([7; 16], START);
-        shares.add(address(1));
+        let mut counts = RequesterCounts::new([7; 16], START);
+        counts.add(address(1));
         let hour_before = UnixTime::from_millis(START.as_millis() - 3_600_000);
-        shares.advance(hour_before);
-        assert_eq!(shares.of(address(1), hour_before), 1);
-        let mut bytes = Vec::new();
-        shares.write(&mut bytes);
-        assert_eq!(bytes.len(), RECORD_BYTES);
-        assert_eq!(Shares::read(&bytes), Some(shares));
-        for end in [0, 15, 24, RECORD_BYTES - 1] {
-            assert_eq!(Shares::read(&bytes[..end]), None, "{end}");
+        counts.advance(hour_before);
+        assert_eq!(counts.of(address(1), hour_before), 1);
+        let mut bytes = counts.to_bytes();
+        assert_eq!(bytes.len(), 1 + RECORD_BYTES);
+        assert_eq!(RequesterCounts::from_bytes(&bytes), Some(counts));
+        for end in [0, 1, 16, 25, RECORD_BYTES] {
+            assert_eq!(RequesterCounts::from_bytes(&bytes[..end]), None, "{end}");
         }
         bytes.push(0);
-        assert_eq!(Shares::read(&bytes), None);
+        assert_eq!(RequesterCounts::from_bytes(&bytes), None);
     }
 }

@@ -1,42 +1,44 @@
-//! The calls of the last minute, as the VMs of a process share them: in slots of five seconds, and for each requester.
-//! What they mean for the next call is `budget`'s business.
+//! The calls of the last minute, as the workers of a process share them: in slots of five seconds, and for each requester.
+//! What they mean for the next call, `rate_limiter` decides.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use crate::introspection::call::{Caller, Standing};
-use crate::introspection::requester::Requester;
-use crate::introspection::retry_after;
-use crate::introspection::shares::{self, Seed, Shares};
+use crate::lookup::rate_limiter::{BudgetClass, Caller};
+use crate::lookup::record::{Record, RecordReader, RecordWriter};
+use crate::lookup::requester::Requester;
+#[cfg(test)]
+use crate::lookup::requester_counts;
+use crate::lookup::requester_counts::{RequesterCounts, Seed};
+use crate::lookup::retry_after;
 use crate::unix_time::UnixTime;
 
-const VERSION: u8 = 2;
 const SLOT_MILLIS: u64 = 5000;
 /// A minute, and the slot it begins in.
-pub(super) const SLOTS: usize = 13;
-const HEAD_BYTES: usize = 1 + 8 + 8 + 4 + 8 + SLOTS * 8;
-pub(super) const RECORD_BYTES: usize = HEAD_BYTES + shares::RECORD_BYTES;
+pub(crate) const SLOTS: usize = 13;
+#[cfg(test)]
+pub(crate) const RECORD_BYTES: usize = 1 + 8 + 8 + 4 + 8 + SLOTS * 8 + requester_counts::RECORD_BYTES;
 /// A server's limit counts for so long after it was last stated.
 const CEILING_LASTS: Duration = Duration::from_secs(300);
 
 /// The calls that began in one slot of time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Slot {
-    known: u32,
+    established: u32,
     unknown: u32,
 }
 
 impl Slot {
-    const fn of(&mut self, standing: Standing) -> &mut u32 {
-        match standing {
-            Standing::Known => &mut self.known,
-            Standing::Unknown => &mut self.unknown,
+    const fn of(&mut self, class: BudgetClass) -> &mut u32 {
+        match class {
+            BudgetClass::Established => &mut self.established,
+            BudgetClass::Unknown => &mut self.unknown,
         }
     }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Ledger {
+pub(crate) struct Ledger {
     /// Which slot since the epoch the first one is; the others follow back in time.
     number: u64,
     slots: [Slot; SLOTS],
@@ -44,12 +46,12 @@ pub(super) struct Ledger {
     /// The server's own limit; 0: not known.
     ceiling: u32,
     ceiling_until: UnixTime,
-    shares: Shares,
+    requesters: RequesterCounts,
 }
 
 impl Ledger {
     /// Without a call. `seed` is randomness.
-    pub(super) fn new(seed: Seed, now: UnixTime) -> Self {
+    pub(crate) fn new(seed: Seed, now: UnixTime) -> Self {
         let never = UnixTime::from_millis(0);
         Self {
             number: now.as_millis() / SLOT_MILLIS,
@@ -57,20 +59,20 @@ impl Ledger {
             blocked_until: never,
             ceiling: 0,
             ceiling_until: never,
-            shares: Shares::new(seed, now),
+            requesters: RequesterCounts::new(seed, now),
         }
     }
 
     /// The record as it stands `now`.
-    pub(super) fn read(record: &[u8], now: UnixTime) -> Option<Self> {
+    pub(crate) fn of_record(record: &[u8], now: UnixTime) -> Option<Self> {
         let mut ledger = Self::from_bytes(record)?;
         ledger.advance(now);
         Some(ledger)
     }
 
     /// Forgets what is over a minute old.
-    pub(super) fn advance(&mut self, now: UnixTime) {
-        self.shares.advance(now);
+    pub(crate) fn advance(&mut self, now: UnixTime) {
+        self.requesters.advance(now);
         // Longer than anybody is ever told to wait: from before the clock went back.
         if self.blocked_until.since(now) > retry_after::LONGEST {
             self.blocked_until = UnixTime::from_millis(0);
@@ -82,7 +84,7 @@ impl Ledger {
         if self.number > number.saturating_add(1) {
             // The same, and nobody knows when the calls were made: as if it were now.
             let all = self.slots.iter().fold(Slot::default(), |all, slot| Slot {
-                known: all.known.saturating_add(slot.known),
+                established: all.established.saturating_add(slot.established),
                 unknown: all.unknown.saturating_add(slot.unknown),
             });
             self.slots = [Slot::default(); SLOTS];
@@ -98,17 +100,17 @@ impl Ledger {
     }
 
     /// All calls that count so many slots from now.
-    pub(super) fn all(&self, slots: usize) -> u64 {
-        self.kept(slots).map(|slot| u64::from(slot.known).saturating_add(u64::from(slot.unknown))).sum()
+    pub(crate) fn all(&self, slots: usize) -> u64 {
+        self.kept(slots).map(|slot| u64::from(slot.established).saturating_add(u64::from(slot.unknown))).sum()
     }
 
     /// Those among them that are the next to be forgotten.
-    pub(super) fn oldest(&self, slots: usize) -> u64 {
+    pub(crate) fn oldest(&self, slots: usize) -> u64 {
         self.all(slots).saturating_sub(self.all(slots.saturating_add(1)))
     }
 
     /// Those among them for unknown tokens.
-    pub(super) fn unknown(&self, slots: usize) -> u64 {
+    pub(crate) fn unknown(&self, slots: usize) -> u64 {
         self.kept(slots).map(|slot| u64::from(slot.unknown)).sum()
     }
 
@@ -117,90 +119,84 @@ impl Ledger {
     }
 
     /// The calls for a requester in the minute before `time`.
-    pub(super) fn calls_of(&self, requester: Requester, time: UnixTime) -> u64 {
-        self.shares.of(requester, time)
+    pub(crate) fn calls_of(&self, requester: Requester, time: UnixTime) -> u64 {
+        self.requesters.of(requester, time)
     }
 
     /// When the slot begins that is so many after the current one.
-    pub(super) fn slot_after(&self, slots: usize) -> UnixTime {
+    pub(crate) fn slot_after(&self, slots: usize) -> UnixTime {
         let number = self.number.saturating_add(u64::try_from(slots).unwrap_or(u64::MAX));
         UnixTime::from_millis(number.saturating_mul(SLOT_MILLIS))
     }
 
-    pub(super) fn add(&mut self, caller: Caller) {
+    pub(crate) fn add(&mut self, caller: Caller) {
         if let Some(slot) = self.slots.first_mut() {
-            let count = slot.of(caller.standing);
+            let count = slot.of(caller.class);
             *count = count.saturating_add(1);
         }
-        caller.requester.into_iter().for_each(|requester| self.shares.add(requester));
+        caller.requester.into_iter().for_each(|requester| self.requesters.add(requester));
     }
 
     /// A call that was added is not made.
-    pub(super) fn take_back(&mut self, caller: Caller) {
+    pub(crate) fn take_back(&mut self, caller: Caller) {
         for slot in &mut self.slots {
-            let count = slot.of(caller.standing);
+            let count = slot.of(caller.class);
             if *count > 0 {
                 *count = count.saturating_sub(1);
-                caller.requester.into_iter().for_each(|requester| self.shares.take_back(requester));
+                caller.requester.into_iter().for_each(|requester| self.requesters.take_back(requester));
                 return;
             }
         }
     }
 
-    /// Nobody calls until then.
-    pub(super) fn block(&mut self, until: UnixTime, now: UnixTime) {
+    /// No worker calls until then.
+    pub(crate) fn block(&mut self, until: UnixTime, now: UnixTime) {
         self.blocked_until = self.blocked_until.max(until.min(now.plus(retry_after::LONGEST)));
     }
 
-    pub(super) fn blocked_for(&self, now: UnixTime) -> Duration {
+    pub(crate) fn blocked_for(&self, now: UnixTime) -> Duration {
         self.blocked_until.since(now)
     }
 
     /// The server states its limit, which replaces what it stated before.
-    pub(super) fn lower(&mut self, ceiling: NonZeroU32, now: UnixTime) {
+    pub(crate) fn lower(&mut self, ceiling: NonZeroU32, now: UnixTime) {
         self.ceiling = ceiling.get();
         self.ceiling_until = now.plus(CEILING_LASTS);
     }
 
     /// The server's limit, if it was stated lately.
-    pub(super) fn ceiling(&self, now: UnixTime) -> Option<NonZeroU32> {
+    pub(crate) fn ceiling(&self, now: UnixTime) -> Option<NonZeroU32> {
         NonZeroU32::new(self.ceiling).filter(|_| now < self.ceiling_until)
     }
+}
 
-    pub(super) fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(RECORD_BYTES);
-        bytes.push(VERSION);
-        bytes.extend(self.number.to_le_bytes());
-        bytes.extend(self.blocked_until.as_millis().to_le_bytes());
-        bytes.extend(self.ceiling.to_le_bytes());
-        bytes.extend(self.ceiling_until.as_millis().to_le_bytes());
+impl Record for Ledger {
+    fn write(&self, to: &mut RecordWriter) {
+        to.number(self.number);
+        to.time(self.blocked_until);
+        to.bytes(&self.ceiling.to_le_bytes());
+        to.time(self.ceiling_until);
         for slot in &self.slots {
-            bytes.extend(slot.known.to_le_bytes());
-            bytes.extend(slot.unknown.to_le_bytes());
+            to.bytes(&slot.established.to_le_bytes());
+            to.bytes(&slot.unknown.to_le_bytes());
         }
-        self.shares.write(&mut bytes);
-        bytes
+        self.requesters.write(to);
     }
 
-    fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let rest = bytes.strip_prefix(&[VERSION]).filter(|_| bytes.len() == RECORD_BYTES)?;
-        let (number, rest) = rest.split_first_chunk::<8>()?;
-        let (blocked_until, rest) = rest.split_first_chunk::<8>()?;
-        let (ceiling, rest) = rest.split_first_chunk::<4>()?;
-        let (ceiling_until, rest) = rest.split_first_chunk::<8>()?;
-        let (counts, shares) = rest.split_at_checked(SLOTS.saturating_mul(8))?;
-        let mut slots = [Slot::default(); SLOTS];
-        for (slot, [a, b, c, d, e, f, g, h]) in slots.iter_mut().zip(counts.as_chunks::<8>().0) {
-            *slot = Slot { known: u32::from_le_bytes([*a, *b, *c, *d]), unknown: u32::from_le_bytes([*e, *f, *g, *h]) };
+    fn read(from: &mut RecordReader<'_>) -> Option<Self> {
+        let mut ledger = Self::new(Seed::default(), UnixTime::from_millis(0));
+        ledger.number = from.number()?;
+        ledger.blocked_until = from.time()?;
+        ledger.ceiling = from.array().map(u32::from_le_bytes)?;
+        ledger.ceiling_until = from.time()?;
+        for slot in &mut ledger.slots {
+            *slot = Slot {
+                established: from.array().map(u32::from_le_bytes)?,
+                unknown: from.array().map(u32::from_le_bytes)?,
+            };
         }
-        Some(Self {
-            number: u64::from_le_bytes(*number),
-            slots,
-            blocked_until: UnixTime::from_millis(u64::from_le_bytes(*blocked_until)),
-            ceiling: u32::from_le_bytes(*ceiling),
-            ceiling_until: UnixTime::from_millis(u64::from_le_bytes(*ceiling_until)),
-            shares: Shares::read(shares)?,
-        })
+        ledger.requesters = RequesterCounts::read(from)?;
+        Some(ledger)
     }
 }
 
@@ -214,14 +210,14 @@ mod tests {
         let now = UnixTime::from_secs(1_700_000_000);
         let mut ledger = Ledger::new([7; 16], now);
         let requester = Requester::at_address(b"192.0.2.1");
-        ledger.add(Caller { standing: Standing::Unknown, requester });
+        ledger.add(Caller { class: BudgetClass::Unknown, requester });
         ledger.block(now.plus(Duration::from_secs(5)), now);
         ledger.lower(NonZeroU32::new(300).unwrap(), now);
         let bytes = ledger.to_bytes();
         assert_eq!(bytes.len(), RECORD_BYTES);
-        assert_eq!(Ledger::read(&bytes, now), Some(ledger));
+        assert_eq!(Ledger::of_record(&bytes, now), Some(ledger));
         for end in 0..bytes.len() {
-            assert_eq!(Ledger::read(&bytes[..end], now), None, "{end}");
+            assert_eq!(Ledger::of_record(&bytes[..end], now), None, "{end}");
         }
     }
 

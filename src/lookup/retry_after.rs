@@ -4,47 +4,48 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use crate::callout::HttpResponse;
 use crate::civil_date::days_since_epoch;
-use crate::introspection::call::RateLimitFields;
 use crate::unix_time::UnixTime;
 
 /// A server that names no time: half of the minute in which limits are counted.
 const UNSAID: Duration = Duration::from_secs(30);
 const SHORTEST: Duration = Duration::from_secs(1);
 /// What a mistyped or hostile field may cost at most.
-pub(super) const LONGEST: Duration = Duration::from_secs(600);
+pub(crate) const LONGEST: Duration = Duration::from_secs(600);
 
 /// The limits in question are those of a minute, and clocks differ.
 const LONGEST_TO_RESET: Duration = Duration::from_secs(60);
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(60);
 
-/// How long to ask nothing.
-pub(super) fn pause(retry_after: Option<&str>, fields: &RateLimitFields, now: UnixTime) -> Duration {
-    let asked =
-        retry_after.and_then(|field| seconds(field).map(Duration::from_secs).or_else(|| Some(date(field)?.since(now))));
-    let reset = || Some(reset_of(fields)?.since(now));
-    asked.or_else(reset).unwrap_or(UNSAID).clamp(SHORTEST, LONGEST)
+/// How long to make no call.
+pub(crate) fn pause(response: &HttpResponse, now: UnixTime) -> Duration {
+    let retry_after = response
+        .header("retry-after")
+        .and_then(|field| seconds(field).map(Duration::from_secs).or_else(|| Some(date(field)?.since(now))));
+    let reset = || Some(reset_of(response)?.since(now));
+    retry_after.or_else(reset).unwrap_or(UNSAID).clamp(SHORTEST, LONGEST)
 }
 
 /// How many requests the server allows in a minute. Nothing that could be about another time than a minute counts, nor
 /// 0, which Okta says where its limit of simultaneous requests is exceeded.
-pub(super) fn ceiling(fields: &RateLimitFields, now: UnixTime) -> Option<NonZeroU32> {
-    let reset = reset_of(fields)?;
+pub(crate) fn ceiling(response: &HttpResponse, now: UnixTime) -> Option<NonZeroU32> {
+    let reset = reset_of(response)?;
     let is_of_a_minute =
         reset.since(now) <= LONGEST_TO_RESET.saturating_add(CLOCK_TOLERANCE) && now.since(reset) <= CLOCK_TOLERANCE;
-    let limit = u32::try_from(seconds(fields.limit.as_deref()?)?).ok()?;
+    let limit = u32::try_from(seconds(response.header("x-rate-limit-limit")?)?).ok()?;
     NonZeroU32::new(limit).filter(|_| is_of_a_minute)
 }
 
 /// How long the server will answer 429, when this was the last request that it allows.
-pub(super) fn exhausted(fields: &RateLimitFields, now: UnixTime) -> Option<Duration> {
-    ceiling(fields, now)?;
-    let wait = reset_of(fields)?.since(now).min(LONGEST_TO_RESET);
-    (seconds(fields.remaining.as_deref()?)? == 0 && wait > Duration::ZERO).then_some(wait.max(SHORTEST))
+pub(crate) fn exhausted(response: &HttpResponse, now: UnixTime) -> Option<Duration> {
+    ceiling(response, now)?;
+    let wait = reset_of(response)?.since(now).min(LONGEST_TO_RESET);
+    (seconds(response.header("x-rate-limit-remaining")?)? == 0 && wait > Duration::ZERO).then_some(wait.max(SHORTEST))
 }
 
-fn reset_of(fields: &RateLimitFields) -> Option<UnixTime> {
-    Some(UnixTime::from_secs(seconds(fields.reset.as_deref()?)?))
+fn reset_of(response: &HttpResponse) -> Option<UnixTime> {
+    Some(UnixTime::from_secs(seconds(response.header("x-rate-limit-reset")?)?))
 }
 
 /// Digits; more of them than fit mean "very long".
@@ -83,12 +84,19 @@ mod tests {
     use super::*;
     use wasm_bindgen_test::wasm_bindgen_test;
 
+    fn limited(limit: &str, remaining: &str, reset: &str) -> HttpResponse {
+        HttpResponse::new(200, Vec::new())
+            .with_header("x-rate-limit-limit", Some(limit))
+            .with_header("x-rate-limit-remaining", Some(remaining))
+            .with_header("x-rate-limit-reset", Some(reset))
+    }
+
     #[wasm_bindgen_test(unsupported = test)]
     fn seconds_dates_and_resets_are_read_and_bounded() {
         let now = UnixTime::from_secs(784_111_777); // Sun, 06 Nov 1994 08:49:37 GMT
-        let wait = |retry, reset: Option<&str>| {
-            let fields = RateLimitFields { reset: reset.map(str::to_owned), ..RateLimitFields::default() };
-            pause(retry, &fields, now).as_secs()
+        let wait = |retry: Option<&str>, reset: Option<&str>| {
+            let response = HttpResponse::new(429, Vec::new()).with_header("x-rate-limit-reset", reset);
+            pause(&response.with_header("retry-after", retry), now).as_secs()
         };
         for (field, expected) in [
             ("5", 5),
@@ -131,11 +139,7 @@ mod tests {
     #[wasm_bindgen_test(unsupported = test)]
     fn a_limit_counts_when_it_is_one_number_and_of_a_minute() {
         let now = UnixTime::from_secs(1_700_000_000);
-        let fields = |limit: &str, remaining: &str, reset: &str| {
-            let [limit, remaining, reset] = [limit, remaining, reset].map(|text| Some(text.to_owned()));
-            RateLimitFields { limit, remaining, reset }
-        };
-        let limit = |text: &str| ceiling(&fields(text, "5", "1700000030"), now).map(NonZeroU32::get);
+        let limit = |text: &str| ceiling(&limited(text, "5", "1700000030"), now).map(NonZeroU32::get);
         assert_eq!((limit("300"), limit(" 300 "), limit("4294967295")), (Some(300), Some(300), Some(u32::MAX)));
         for junk in [
             "",
@@ -152,20 +156,20 @@ mod tests {
         ] {
             assert_eq!(limit(junk), None, "{junk}");
         }
-        let reset = |text: &str| ceiling(&fields("300", "5", text), now).is_some();
+        let reset = |text: &str| ceiling(&limited("300", "5", text), now).is_some();
         assert!(reset("1700000000") && reset("1699999940") && reset("1700000120"));
         for junk in ["", "30", "1699999939", "1700000121", "1700000030000", "soon"] {
             assert!(!reset(junk), "{junk}");
         }
-        assert_eq!(ceiling(&RateLimitFields { reset: None, ..fields("300", "5", "") }, now), None);
+        let without_reset = HttpResponse::new(200, Vec::new()).with_header("x-rate-limit-limit", Some("300"));
+        assert_eq!(ceiling(&without_reset, now), None);
     }
 
     #[wasm_bindgen_test(unsupported = test)]
     fn a_limit_that_is_used_up_is_waited_for_for_a_minute_at_most() {
         let now = UnixTime::from_secs(1_700_000_000);
         let wait = |limit: &str, remaining: &str, reset: &str| {
-            let [limit, remaining, reset] = [limit, remaining, reset].map(|text| Some(text.to_owned()));
-            exhausted(&RateLimitFields { limit, remaining, reset }, now).map(|wait| wait.as_secs())
+            exhausted(&limited(limit, remaining, reset), now).map(|wait| wait.as_secs())
         };
         assert_eq!(wait("300", "0", "1700000030"), Some(30));
         assert_eq!(wait("300", "0", "1700000090"), Some(60), "a clock that is not ours");

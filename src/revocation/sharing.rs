@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 
-use crate::introspection::revocation::MAX_LIST_BYTES;
+use crate::lookup::record::{self, Record, RecordReader, RecordWriter};
 use crate::policy::RevocationSource;
+use crate::revocation::list::MAX_LIST_BYTES;
 use crate::unix_time::UnixTime;
 
-const VERSION: u8 = 1;
 const DIGEST_BYTES: usize = 16;
 /// How much longer than two polls a list is taken over that no root confirms: roots that are busy poll late.
 const HOLDER_GRACE: Duration = Duration::from_secs(60);
@@ -90,25 +90,17 @@ impl ListDocument {
         let digest = Sha256::digest(self.to_bytes());
         digest.first_chunk().copied().unwrap_or_default()
     }
+}
 
-    /// As bytes.
-    pub fn to_bytes(&self) -> Vec<u8> {
-        let etag = self.etag.as_deref().unwrap_or_default();
-        let mut bytes = Vec::with_capacity(etag.len().saturating_add(self.body.len()).saturating_add(9));
-        bytes.push(VERSION);
-        bytes.extend((etag.len() as u64).to_le_bytes());
-        bytes.extend(etag.as_bytes());
-        bytes.extend(&self.body);
-        bytes
+impl Record for ListDocument {
+    fn write(&self, to: &mut RecordWriter) {
+        to.text(self.etag.as_deref());
+        to.bytes(&self.body);
     }
 
-    /// From bytes; `None` when they are not of this form.
-    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let (length, rest) = bytes.strip_prefix(&[VERSION])?.split_first_chunk::<8>()?;
-        let (etag, body) = rest.split_at_checked(usize::try_from(u64::from_le_bytes(*length)).ok()?)?;
-        let etag = std::str::from_utf8(etag).ok()?;
-        let is_readable = body.len() <= MAX_LIST_BYTES;
-        is_readable.then(|| Self { etag: (!etag.is_empty()).then(|| etag.to_owned()), body: body.to_vec() })
+    fn read(from: &mut RecordReader<'_>) -> Option<Self> {
+        let (etag, body) = (from.text()?, from.rest());
+        (body.len() <= MAX_LIST_BYTES).then(|| Self { etag, body: body.to_vec() })
     }
 }
 
@@ -120,40 +112,25 @@ impl ListState {
         let longest = polls.saturating_add(HOLDER_GRACE);
         self.held_at <= now && now.since(self.held_at) <= longest
     }
+}
 
-    /// As bytes.
-    pub fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes = vec![VERSION];
-        bytes.extend(self.digest);
-        for time in [self.began, self.confirmed_at, self.held_at] {
-            bytes.extend(time.as_millis().to_le_bytes());
-        }
-        bytes
+impl Record for ListState {
+    fn write(&self, to: &mut RecordWriter) {
+        to.bytes(&self.digest);
+        to.time(self.began);
+        to.time(self.confirmed_at);
+        to.time(self.held_at);
     }
 
-    /// From bytes; `None` when they are not of this form.
-    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let (digest, rest) = bytes.strip_prefix(&[VERSION])?.split_first_chunk::<DIGEST_BYTES>()?;
-        let (times, rest) = rest.as_chunks::<8>();
-        let [began, confirmed_at, held_at] = times
-            .iter()
-            .map(|time| UnixTime::from_millis(u64::from_le_bytes(*time)))
-            .collect::<Vec<_>>()
-            .try_into()
-            .ok()?;
-        rest.is_empty().then_some(Self { digest: *digest, began, confirmed_at, held_at })
+    fn read(from: &mut RecordReader<'_>) -> Option<Self> {
+        let (digest, began) = (from.array()?, from.time()?);
+        Some(Self { digest, began, confirmed_at: from.time()?, held_at: from.time()? })
     }
 }
 
-/// The name of a list's records: where it is and through which upstream, so that two configurations share exactly when
-/// they mean the same list.
+/// The name of a list's records: where it is, and through which upstream.
 pub(super) fn record_name(source: &RevocationSource) -> String {
-    let mut hasher = Sha256::new();
-    for part in [String::from("revocation list")].into_iter().chain(source.address.identity()) {
-        hasher.update((part.len() as u64).to_le_bytes());
-        hasher.update(part.as_bytes());
-    }
-    hasher.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+    record::record_name("revocation list", source.address.identity())
 }
 
 impl std::fmt::Debug for ListDocument {
@@ -199,7 +176,7 @@ mod tests {
             assert_eq!(ListState::from_bytes(&bytes[..end]), None, "{end}");
         }
         let too_long = document(&"x".repeat(MAX_LIST_BYTES + 1)).to_bytes();
-        for alien in [&b""[..], b"\0", &[0xff; 60], &[VERSION; 60], b"{\"revoked\":[]}", &too_long] {
+        for alien in [&b""[..], b"\0", &[0xff; 60], &[record::VERSION; 60], b"{\"revoked\":[]}", &too_long] {
             assert_eq!(ListDocument::from_bytes(alien), None);
             assert_eq!(ListState::from_bytes(alien), None);
         }

@@ -1,0 +1,118 @@
+//! What workers share, as bytes in the host's shared data: one codec, with a version. Bytes of another form are no record.
+
+use sha2::{Digest as _, Sha256};
+
+use crate::sequence::Sequence;
+use crate::unix_time::UnixTime;
+
+/// The first byte of every record.
+pub const VERSION: u8 = 3;
+
+/// A value that workers share.
+pub trait Record: Sized {
+    /// Writes its fields.
+    fn write(&self, to: &mut RecordWriter);
+
+    /// Reads its fields; `None` when the bytes are not of this form.
+    fn read(from: &mut RecordReader<'_>) -> Option<Self>;
+
+    /// The record as bytes.
+    fn to_bytes(&self) -> Vec<u8> {
+        let mut writer = RecordWriter(vec![VERSION]);
+        self.write(&mut writer);
+        writer.0
+    }
+
+    /// The record in these bytes; `None` when they are not of this form, or of another version.
+    fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let mut reader = RecordReader(bytes.strip_prefix(&[VERSION])?);
+        let record = Self::read(&mut reader)?;
+        reader.0.is_empty().then_some(record)
+    }
+}
+
+/// Writes the fields of a record.
+#[derive(Debug)]
+pub struct RecordWriter(Vec<u8>);
+
+/// Reads the fields of a record.
+#[derive(Debug)]
+pub struct RecordReader<'a>(&'a [u8]);
+
+impl RecordWriter {
+    /// Bytes as they are.
+    pub fn bytes(&mut self, bytes: &[u8]) {
+        self.0.extend(bytes);
+    }
+
+    /// Eight bytes.
+    pub fn number(&mut self, number: u64) {
+        self.bytes(&number.to_le_bytes());
+    }
+
+    /// A time of the wall clock.
+    pub fn time(&mut self, time: UnixTime) {
+        self.number(time.as_millis());
+    }
+
+    /// The number of a lookup in the process.
+    pub fn sequence(&mut self, sequence: Sequence) {
+        self.number(sequence.number());
+    }
+
+    /// A string after its length. An empty one reads as none.
+    pub fn text(&mut self, text: Option<&str>) {
+        let text = text.unwrap_or_default();
+        self.number(text.len() as u64);
+        self.bytes(text.as_bytes());
+    }
+}
+
+impl<'a> RecordReader<'a> {
+    /// So many bytes.
+    pub fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (head, rest) = self.0.split_first_chunk::<N>()?;
+        self.0 = rest;
+        Some(*head)
+    }
+
+    /// What [`RecordWriter::number`] wrote.
+    pub fn number(&mut self) -> Option<u64> {
+        self.array().map(u64::from_le_bytes)
+    }
+
+    /// What [`RecordWriter::time`] wrote.
+    pub fn time(&mut self) -> Option<UnixTime> {
+        self.number().map(UnixTime::from_millis)
+    }
+
+    /// What [`RecordWriter::sequence`] wrote.
+    pub fn sequence(&mut self) -> Option<Sequence> {
+        self.number().map(Sequence::new)
+    }
+
+    /// What [`RecordWriter::text`] wrote; the inner `None`: an empty string.
+    pub fn text(&mut self) -> Option<Option<String>> {
+        let length = usize::try_from(self.number()?).ok()?;
+        let (text, rest) = self.0.split_at_checked(length)?;
+        self.0 = rest;
+        let text = std::str::from_utf8(text).ok()?;
+        Some((!text.is_empty()).then(|| text.to_owned()))
+    }
+
+    /// All bytes that are left.
+    pub const fn rest(&mut self) -> &'a [u8] {
+        std::mem::replace(&mut self.0, &[])
+    }
+}
+
+/// The name of the records of one source: a digest of all that decides what its server responds, so that two configurations
+/// share exactly when they mean the same.
+pub fn record_name(kind: &str, parts: impl IntoIterator<Item = String>) -> String {
+    let mut hasher = Sha256::new();
+    for part in [kind.to_owned()].into_iter().chain(parts) {
+        hasher.update((part.len() as u64).to_le_bytes());
+        hasher.update(part.as_bytes());
+    }
+    hasher.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+}
