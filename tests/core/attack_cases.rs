@@ -9,23 +9,18 @@ mod keys;
 mod requests;
 mod tokens;
 
-use std::cell::Cell;
-use std::rc::Rc;
+use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
+use crate::engine_harness::{Effects, Harness, NOW, Setup, head, status_of};
 use crate::forge::Forge;
 use crate::signing::{AUDIENCE, ISSUER, payload, with};
 use okta_proxy_wasm::config;
-use okta_proxy_wasm::engine::{
-    Arrival, Decision, Engine, Fetch, FetchFault, FetchOutcome, FetchResult, Jitter, Outbox, PortableVerifier, Room,
-    StreamId, Verdict,
-};
-use okta_proxy_wasm::http::{HeaderEdit, RequestHead};
-use okta_proxy_wasm::jose::{Algorithm, Key, SignatureVerifier};
-use okta_proxy_wasm::unix_time::UnixTime;
+use okta_proxy_wasm::engine::{Decision, Fetch, FetchFault, FetchOutcome, FetchResult, StreamId, Verdict};
+use okta_proxy_wasm::http::HeaderEdit;
+use okta_proxy_wasm::jose::Algorithm;
 use serde_json::{Value, json};
 
-const NOW: u64 = 1_800_000_000;
 const OTHER_ISSUER: &str = "https://idp.example";
 /// What the environment says of `CLIENT_SECRET`.
 const CLIENT_SECRET: &str = "hunter2";
@@ -249,17 +244,6 @@ fn one_issuer(keys: &[Value]) -> Value {
     json!({ "providers": { "a": { "issuer": ISSUER, "audiences": [AUDIENCE], "jwks": { "inline": { "keys": keys } } } } })
 }
 
-/// Counts the signatures that are verified.
-#[derive(Clone, Default)]
-struct Counting(Rc<Cell<usize>>);
-
-impl SignatureVerifier for Counting {
-    fn verifies(&self, algorithm: Algorithm, key: &Key, message: &[u8], signature: &[u8]) -> bool {
-        self.0.set(self.0.get() + 1);
-        PortableVerifier.verifies(algorithm, key, message, signature)
-    }
-}
-
 fn faults_of(configuration: &Value) -> String {
     match config::load(configuration.to_string().as_bytes(), &config::no_environment) {
         Ok(_) => String::new(),
@@ -267,41 +251,41 @@ fn faults_of(configuration: &Value) -> String {
     }
 }
 
-/// An engine, the time, and how many signatures were verified.
+/// An engine, and how its fetches ended.
 struct Scene {
-    engine: Engine,
-    now: UnixTime,
-    verified: Counting,
-    streams: u32,
-    decided: Vec<(StreamId, Decision)>,
+    harness: Harness,
     notes: Vec<(String, FetchResult)>,
-    next_tick: Option<UnixTime>,
+}
+
+impl Deref for Scene {
+    type Target = Harness;
+
+    fn deref(&self) -> &Harness {
+        &self.harness
+    }
+}
+
+impl DerefMut for Scene {
+    fn deref_mut(&mut self) -> &mut Harness {
+        &mut self.harness
+    }
 }
 
 impl Scene {
     fn new(configuration: &Value) -> Self {
         let environment = |name: &str| (name == "CLIENT_SECRET").then(|| CLIENT_SECRET.to_owned());
-        let policy = config::load(configuration.to_string().as_bytes(), &environment).unwrap().policy;
-        let (now, verified) = (UnixTime::from_secs(NOW), Counting::default());
-        let engine = Engine::new(policy, Box::new(verified.clone()), Room::default(), now);
-        Self { engine, now, verified, streams: 0, decided: Vec::new(), notes: Vec::new(), next_tick: None }
+        let setup = Setup { environment: &environment, ..Setup::default() };
+        Self { harness: Harness::with(configuration, setup), notes: Vec::new() }
     }
 
     fn pass(&mut self, seconds: u64) {
-        self.now = self.now.plus(Duration::from_secs(seconds));
+        self.harness.pass(Duration::from_secs(seconds));
     }
 
-    /// A request with these fields: decided at once, or parked under its stream.
+    /// A request with these fields: decided at once, or pending under its stream.
     fn request(&mut self, fields: &[(&str, &[u8])]) -> Result<Decision, StreamId> {
-        self.streams += 1;
-        let stream = StreamId(self.streams);
-        let mut head = vec![(":method".to_owned(), b"GET".to_vec()), (":path".to_owned(), b"/accounts".to_vec())];
-        head.extend(fields.iter().map(|(name, value)| ((*name).to_owned(), value.to_vec())));
-        match self.engine.on_request(stream, &RequestHead::new(head), self.now) {
-            Arrival::Decided(decision) => Ok(*decision),
-            Arrival::Parked => Err(stream),
-            Arrival::Answered(_) | Arrival::Asks(_) => panic!("a question to the filter"),
-        }
+        let start: [(&str, &[u8]); 2] = [(":method", b"GET"), (":path", b"/accounts")];
+        self.harness.request(&head(&[&start[..], fields].concat()))
     }
 
     fn bearer(&mut self, token: impl AsRef<[u8]>) -> Result<Decision, StreamId> {
@@ -314,30 +298,18 @@ impl Scene {
     }
 
     fn tick(&mut self) -> Vec<Fetch> {
-        let outbox = self.engine.on_tick(self.now, Jitter(u16::MAX));
-        self.take(outbox)
-    }
-
-    fn tick_begins_a_fetch(&mut self) -> Fetch {
-        let mut fetches = self.tick();
-        assert_eq!(fetches.len(), 1, "not one fetch");
-        fetches.remove(0)
+        let effects = self.harness.tick();
+        self.take(effects)
     }
 
     fn answer(&mut self, fetch: &Fetch, outcome: FetchOutcome) {
-        let outbox = self.engine.on_fetched(fetch.id, outcome, self.now);
-        self.take(outbox);
+        let effects = self.fetched(fetch.id, outcome);
+        self.take(effects);
     }
 
-    fn take(&mut self, outbox: Outbox) -> Vec<Fetch> {
-        self.decided.extend(outbox.decided);
-        self.next_tick = outbox.next_tick;
-        self.notes.extend(outbox.note.map(|note| (note.provider.to_string(), note.result)));
-        outbox.fetches
-    }
-
-    fn reason_of(&self, stream: StreamId) -> Option<&'static str> {
-        self.decided.iter().find(|(id, _)| *id == stream).map(|(_, decision)| decision.audit.reason())
+    fn take(&mut self, effects: Effects) -> Vec<Fetch> {
+        self.notes.extend(effects.fetch_result);
+        effects.fetches
     }
 }
 
@@ -380,13 +352,10 @@ fn check(configuration: &Value, rows: Vec<Row>) {
     for (label, expected, token) in rows {
         let Ok(decision) = scene.bearer(&token) else { panic!("{label}: parked with inline keys") };
         let reason = decision.audit.reason();
-        let status = match &decision.verdict {
-            Verdict::Allow(_) => 200,
-            Verdict::Deny(reply) => {
-                assert!(reply.body.len() < 200, "{label}: a long body");
-                reply.status
-            }
-        };
+        let status = status_of(&decision);
+        if let Verdict::Deny(reply) = &decision.verdict {
+            assert!(reply.body.len() < 200, "{label}: a long body");
+        }
         if reason != expected || status != status_for(expected) {
             wrong.push(format!("{label}: {status} {reason}, expected {expected}"));
         }

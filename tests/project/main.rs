@@ -14,6 +14,8 @@ mod dist;
 mod documentation;
 mod documented_configs;
 mod documented_metrics;
+#[path = "../engine_harness/mod.rs"]
+mod engine_harness;
 mod envoy_versions;
 mod issuer_guides;
 mod layering;
