@@ -20,6 +20,7 @@ mod envoy_versions;
 mod issuer_guides;
 mod layering;
 mod module_interface;
+mod names;
 #[path = "../pages/mod.rs"]
 mod pages;
 #[path = "../signing/mod.rs"]
