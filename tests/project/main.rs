@@ -17,6 +17,7 @@ mod documented_metrics;
 #[path = "../engine_harness/mod.rs"]
 mod engine_harness;
 mod envoy_versions;
+mod file_imports;
 mod issuer_guides;
 mod layering;
 mod module_interface;

@@ -38,7 +38,7 @@ impl Random {
 
     /// An index into so many items; 0 where there are none. By the upper bits: the lowest ones of a xorshift generator are weak.
     pub fn index(&mut self, items: usize) -> usize {
-        usize::try_from(self.next() >> 11).unwrap() % items.max(1)
+        usize::try_from((self.next() >> 11) % items.max(1) as u64).unwrap()
     }
 
     pub fn byte(&mut self) -> u8 {
