@@ -8,8 +8,9 @@ use super::{Arrival, DenyReason, Engine, Outbox, ProviderKeys, Said, StreamId, k
 use crate::jose::TokenFault;
 use crate::unix_time::UnixTime;
 
-/// How many parked requests are decided in one go. More than some 270 at once overflow the host's stack
-/// (`reference/envoy.md`, trap 2), and each may cost a signature check that others wait behind.
+/// How many parked requests are decided in one go. More than some 270 at once overflow the host's stack, because
+/// Envoy responds within the callback that releases them (`tests/e2e/waiting.rs`), and each may cost a signature
+/// check that others wait behind.
 pub const BATCH: usize = 32;
 /// The host ends a fetch in time; this is how much longer a request waits in case it does not.
 const WAIT_GRACE: Duration = Duration::from_secs(1);

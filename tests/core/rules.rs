@@ -178,7 +178,7 @@ fn who_passes_without_a_token_brings_no_identity_and_no_credential_to_the_backen
 
 #[wasm_bindgen_test(unsupported = test)]
 fn with_an_optional_token_a_bad_one_is_worse_than_none() {
-    // H6 of the attack list: anonymous-allowed route + invalid token.
+    // H6 of `attack_cases.rs`: anonymous-allowed route + invalid token.
     let mut gate = ruled(json!([{ "match": { "path_prefix": "/shop" }, "access": "optional" }]));
     assert_eq!(edits(&gate.get("/shop", "")), ["-authorization"]);
     let good = gate.get("/shop/cart", &token(json!({})));
@@ -644,7 +644,7 @@ fn what_is_only_reported_lets_a_good_token_pass_and_no_other() {
 
 #[wasm_bindgen_test(unsupported = test)]
 fn a_known_token_is_judged_by_the_rule_of_each_request() {
-    // K1 and F6 of the attack list: what a token is may be remembered, what it may do is not.
+    // K1 and F6 of `attack_cases.rs`: what a token is may be remembered, what it may do is not.
     let mut gate = ruled(json!([
         { "match": { "path": "/foo" }, "require": { "scopes": ["foo"] } },
         { "match": { "path": "/bar" }, "require": { "scopes": ["bar"] } },
@@ -682,7 +682,7 @@ fn a_known_token_is_judged_by_the_rule_of_each_request() {
 
 #[wasm_bindgen_test(unsupported = test)]
 fn a_token_of_one_tenant_does_not_pass_at_the_route_of_another() {
-    // F5 of the attack list: by audience, by claim, by client, and by issuer.
+    // F5 of `attack_cases.rs`: by audience, by claim, by client, and by issuer.
     let tenant = |tenant: &str| {
         json!([
             { "match": { "path_prefix": format!("/{tenant}/audience") }, "require": { "audiences": [format!("api://{tenant}")] } },

@@ -383,6 +383,39 @@ fn forbidden_words_become_fewer() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// A page that is named in the code is one that a reader can open.
+#[test]
+fn every_page_that_a_source_names_is_in_the_repository() {
+    let mut checked = 0;
+    for (path, text) in [
+        "src",
+        "cli",
+        "tests/core",
+        "tests/e2e",
+        "tests/e2e_load",
+        "tests/embedded-host",
+        "tests/fuzzing",
+        "tests/project",
+    ]
+    .into_iter()
+    .flat_map(|folder| files(folder, ".rs"))
+    {
+        for line in text.lines().filter(|line| line.trim_start().starts_with("//")) {
+            let is_end = |one: char| !one.is_alphanumeric() && !"_-./".contains(one);
+            for name in line.split(is_end).filter(|name| name.len() > 3 && name.ends_with(".md")) {
+                let beside = root().join(&path).parent().unwrap().join(name);
+                assert!(root().join(name).exists() || beside.exists(), "{} names {name}", path.display());
+                checked += 1;
+            }
+        }
+    }
+    assert!(checked >= 8, "only {checked} names were found");
+    let is_gone = ["attack ", "list"].concat();
+    for (path, text) in sources() {
+        assert!(!text.contains(&is_gone), "{}: the {is_gone} is `tests/core/attack_cases.rs`", path.display());
+    }
+}
+
 #[test]
 fn names_and_words_are_read_as_they_are_written() {
     let code = "pub struct CallDoors;\npub(crate) enum Turn {\n    Ours,\n    Theirs { a: u8 },\n}\nfn told() {}\npub const fn asking() {}\n";
