@@ -2,7 +2,7 @@
 //!
 //! Nothing here knows a host. Names and values that go *out* are types which exist only when they
 //! are safe to write on the wire: hosts do not sanitise the headers of a local reply, so a CR LF in
-//! a value would become a second header (`reference/envoy.md`, trap 5).
+//! a value would become a second header (RFC 9110, section 5.5).
 
 use std::borrow::Cow;
 use std::fmt;

@@ -1,7 +1,7 @@
 //! The request target (`:path`), read the one way that rules are written for, or refused.
 //!
 //! A rule that is matched against another path than the backend serves is no rule: `/public/../admin`,
-//! `/public/..;/admin`, `/public/..%2fadmin` have each opened a gateway (attack list, group I). So what all
+//! `/public/..;/admin`, `/public/..%2fadmin` have each opened a gateway (group I of `tests/core/attack_cases.rs`). So what all
 //! servers read alike is brought to one form, and what some read differently is refused before any rule is tried.
 //!
 //! | in the target | servers | here |

@@ -17,7 +17,7 @@ use okta_proxy_wasm::policy::{AmbiguousPaths, Policy, RequestTarget, ValidatedTo
 use okta_proxy_wasm::unix_time::UnixTime;
 use serde_json::{Value, json};
 
-use crate::NOW;
+use crate::engine_harness::NOW;
 use crate::signing::{AUDIENCE, ISSUER, SigningKey, key_set, payload, with};
 
 /// Says yes: the claims are the fuzzer's.
