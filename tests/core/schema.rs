@@ -14,7 +14,8 @@ fn root() -> PathBuf {
 }
 
 fn validators() -> [Validator; 2] {
-    [reference::json_schema(), reference::json_schema_draft_04()].map(|schema| jsonschema::validator_for(&schema).unwrap())
+    [reference::json_schema(), reference::json_schema_draft_04()]
+        .map(|schema| jsonschema::validator_for(&schema).unwrap())
 }
 
 #[test]

@@ -4,7 +4,7 @@ use crate::policy::requirement::ClaimValue;
 use serde_json::{Value, json};
 use wasm_bindgen_test::wasm_bindgen_test;
 
-/// What the loader makes of a `require`: the requirement if there is no fault, the errors, the warnings.
+/// Compiles a `require`: the requirement if there is no error, the errors, the warnings.
 pub(super) fn compiled(document: &Value) -> (Option<Requirement>, Vec<String>, Vec<String>) {
     let at = Path::root().member("require");
     let mut errors = Vec::new();
@@ -121,7 +121,7 @@ fn what_demands_less_than_its_name_says_is_warned_of() {
     assert_eq!(
         warnings,
         [
-            "$.require.any_of[0].acr: `urn:okta:loa:2fa:any:ifpossible` demands no second factor; tokens with one factor pass"
+            "$.require.any_of[0].acr: `urn:okta:loa:2fa:any:ifpossible` requires no second factor; tokens with one factor pass"
         ]
     );
     assert_eq!(compiled(&json!({"acr": "urn:okta:loa:2fa:any"})).2, [""; 0]);
