@@ -14,7 +14,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use super::NativeCrypto;
-use super::decode::{Decode, StringEnum, decode_enum, document};
+use super::decode::{Decode, document, string_enum};
 use super::error::{ConfigError, ConfigErrorKind, Path};
 use crate::jose::Algorithm;
 use crate::policy::ClaimFormat;
@@ -279,25 +279,6 @@ impl Decode for Algorithm {
     }
 }
 
-impl StringEnum for NativeCrypto {
-    const VARIANTS: &'static [(&'static str, Self)] = &[("auto", Self::Auto), ("off", Self::Off)];
-    const EXPECTED: &'static str = "one of \"auto\", \"off\"";
-}
+string_enum!(NativeCrypto { "auto" => Auto, "off" => Off });
 
-impl Decode for NativeCrypto {
-    fn decode(value: &Value, at: &Path, errors: &mut Vec<ConfigError>) -> Option<Self> {
-        decode_enum(value, at, errors)
-    }
-}
-
-impl StringEnum for ClaimFormat {
-    const VARIANTS: &'static [(&'static str, Self)] =
-        &[("string", Self::String), ("space", Self::Space), ("comma", Self::Comma), ("json", Self::Json)];
-    const EXPECTED: &'static str = "one of \"string\", \"space\", \"comma\", \"json\"";
-}
-
-impl Decode for ClaimFormat {
-    fn decode(value: &Value, at: &Path, errors: &mut Vec<ConfigError>) -> Option<Self> {
-        decode_enum(value, at, errors)
-    }
-}
+string_enum!(ClaimFormat { "string" => String, "space" => Space, "comma" => Comma, "json" => Json });

@@ -14,10 +14,9 @@ use crate::keys::order::{Arrived, Began, FetchOrder};
 use crate::keys::schedule::FetchSchedule;
 use crate::keys::sharing::{SharedOutcome, Turn};
 use crate::keys::unknown_key_ids::{UnknownKeyIds, lag};
-use crate::keys::{CalloutEnd, KeyGeneration, LookUp, sharing};
+use crate::keys::{CalloutEnd, KeyGeneration, KeyStats, LookUp, sharing};
 use crate::policy::{CalloutAddress, KeyAddress, RemoteKeys};
 use crate::sequence::{Moment, Sequence};
-use crate::telemetry::stats::KeyStats;
 use crate::unix_time::{MonotonicClock, MonotonicTime, UnixTime};
 
 /// A host that never answers a callout must not keep us from asking again.

@@ -1,9 +1,6 @@
 //! The schema of `audit`: which decisions are logged.
 
-use serde_json::Value;
-
-use crate::config::decode::{Decode, StringEnum, decode_enum, document};
-use crate::config::error::{ConfigError, Path};
+use crate::config::decode::{document, string_enum};
 
 document! {
     /// Which decisions are logged. A request that is allowed by `report_only` alone counts as denied.
@@ -33,14 +30,4 @@ pub enum ExtentWord {
     None,
 }
 
-impl StringEnum for ExtentWord {
-    const VARIANTS: &'static [(&'static str, Self)] =
-        &[("all", Self::All), ("sampled", Self::Sampled), ("none", Self::None)];
-    const EXPECTED: &'static str = "one of \"all\", \"sampled\", \"none\"";
-}
-
-impl Decode for ExtentWord {
-    fn decode(value: &Value, at: &Path, errors: &mut Vec<ConfigError>) -> Option<Self> {
-        decode_enum(value, at, errors)
-    }
-}
+string_enum!(ExtentWord { "all" => All, "sampled" => Sampled, "none" => None });

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::config::decode::{Decode, StringEnum, decode_enum, document, expect};
+use crate::config::decode::{Decode, document, expect, string_enum};
 use crate::config::error::{ConfigError, ConfigErrorKind, Path};
 
 document! {
@@ -116,17 +116,4 @@ pub enum ClientAuth {
     PrivateKeyJwt,
 }
 
-impl StringEnum for ClientAuth {
-    const VARIANTS: &'static [(&'static str, Self)] = &[
-        ("client_secret_basic", Self::SecretBasic),
-        ("client_secret_post", Self::SecretPost),
-        ("private_key_jwt", Self::PrivateKeyJwt),
-    ];
-    const EXPECTED: &'static str = "one of \"client_secret_basic\", \"client_secret_post\", \"private_key_jwt\"";
-}
-
-impl Decode for ClientAuth {
-    fn decode(value: &Value, at: &Path, errors: &mut Vec<ConfigError>) -> Option<Self> {
-        decode_enum(value, at, errors)
-    }
-}
+string_enum!(ClientAuth { "client_secret_basic" => SecretBasic, "client_secret_post" => SecretPost, "private_key_jwt" => PrivateKeyJwt });

@@ -2,11 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
-
 use super::introspection::Secret;
-use crate::config::decode::{Decode, StringEnum, decode_enum, document};
-use crate::config::error::{ConfigError, Path};
+use crate::config::decode::{document, string_enum};
 use crate::policy::{BodyFormat, Detail};
 
 document! {
@@ -92,25 +89,6 @@ document! {
     }
 }
 
-impl StringEnum for BodyFormat {
-    const VARIANTS: &'static [(&'static str, Self)] =
-        &[("json", Self::Json), ("problem", Self::Problem), ("text", Self::Text)];
-    const EXPECTED: &'static str = "one of \"json\", \"problem\", \"text\"";
-}
+string_enum!(BodyFormat { "json" => Json, "problem" => Problem, "text" => Text });
 
-impl Decode for BodyFormat {
-    fn decode(value: &Value, at: &Path, errors: &mut Vec<ConfigError>) -> Option<Self> {
-        decode_enum(value, at, errors)
-    }
-}
-
-impl StringEnum for Detail {
-    const VARIANTS: &'static [(&'static str, Self)] = &[("terse", Self::Terse), ("reason", Self::Reason)];
-    const EXPECTED: &'static str = "one of \"terse\", \"reason\"";
-}
-
-impl Decode for Detail {
-    fn decode(value: &Value, at: &Path, errors: &mut Vec<ConfigError>) -> Option<Self> {
-        decode_enum(value, at, errors)
-    }
-}
+string_enum!(Detail { "terse" => Terse, "reason" => Reason });

@@ -1,10 +1,7 @@
 //! The schema of `rules`: which requests they match, and what they require.
 
-use serde_json::Value;
-
 use super::require::RequireDocument;
-use crate::config::decode::{Decode, StringEnum, decode_enum, document};
-use crate::config::error::{ConfigError, Path};
+use crate::config::decode::{document, string_enum};
 use crate::policy::Access;
 
 document! {
@@ -66,14 +63,4 @@ document! {
     }
 }
 
-impl StringEnum for Access {
-    const VARIANTS: &'static [(&'static str, Self)] =
-        &[("public", Self::Public), ("optional", Self::Optional), ("token", Self::Token), ("deny", Self::Deny)];
-    const EXPECTED: &'static str = "one of \"public\", \"optional\", \"token\", \"deny\"";
-}
-
-impl Decode for Access {
-    fn decode(value: &Value, at: &Path, errors: &mut Vec<ConfigError>) -> Option<Self> {
-        decode_enum(value, at, errors)
-    }
-}
+string_enum!(Access { "public" => Public, "optional" => Optional, "token" => Token, "deny" => Deny });
