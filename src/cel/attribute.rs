@@ -3,35 +3,6 @@
 
 use crate::memory;
 
-/// An attribute that the host provides.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Attribute {
-    /// `request.protocol`: `HTTP/1.1`, `HTTP/2`.
-    RequestProtocol,
-    /// `source.address`: `192.0.2.1:1234`.
-    SourceAddress,
-    /// `source.port`.
-    SourcePort,
-    /// `destination.address`.
-    DestinationAddress,
-    /// `destination.port`.
-    DestinationPort,
-    /// `connection.mtls`: whether the client showed a certificate; whether anybody verified it is up to the listener.
-    Mtls,
-    /// `connection.requested_server_name`: the SNI.
-    RequestedServerName,
-    /// `connection.tls_version`: `TLSv1.3`.
-    TlsVersion,
-    /// `connection.subject_peer_certificate`.
-    PeerSubject,
-    /// `connection.uri_san_peer_certificate`: the first URI.
-    PeerUri,
-    /// `connection.dns_san_peer_certificate`: the first DNS name.
-    PeerDns,
-    /// `connection.sha256_peer_certificate_digest`: lower-case hex.
-    PeerDigest,
-}
-
 /// The type of an attribute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum AttributeType {
@@ -44,55 +15,60 @@ pub(super) enum AttributeType {
     Bool,
 }
 
-impl Attribute {
-    /// All of them.
-    pub const ALL: [Self; 12] = [
-        Self::RequestProtocol,
-        Self::SourceAddress,
-        Self::SourcePort,
-        Self::DestinationAddress,
-        Self::DestinationPort,
-        Self::Mtls,
-        Self::RequestedServerName,
-        Self::TlsVersion,
-        Self::PeerSubject,
-        Self::PeerUri,
-        Self::PeerDns,
-        Self::PeerDigest,
-    ];
-
-    /// The path of the host's property.
-    pub const fn path(self) -> [&'static str; 2] {
-        match self {
-            Self::RequestProtocol => ["request", "protocol"],
-            Self::SourceAddress => ["source", "address"],
-            Self::SourcePort => ["source", "port"],
-            Self::DestinationAddress => ["destination", "address"],
-            Self::DestinationPort => ["destination", "port"],
-            Self::Mtls => ["connection", "mtls"],
-            Self::RequestedServerName => ["connection", "requested_server_name"],
-            Self::TlsVersion => ["connection", "tls_version"],
-            Self::PeerSubject => ["connection", "subject_peer_certificate"],
-            Self::PeerUri => ["connection", "uri_san_peer_certificate"],
-            Self::PeerDns => ["connection", "dns_san_peer_certificate"],
-            Self::PeerDigest => ["connection", "sha256_peer_certificate_digest"],
+/// Declares the attributes: name, type and the path of the host's property.
+macro_rules! attributes {
+    ($($(#[$doc:meta])* $name:ident: $type:ident $object:literal $member:literal;)*) => {
+        /// An attribute that the host provides.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Attribute {
+            $($(#[$doc])* $name,)*
         }
-    }
 
-    pub(super) const fn ty(self) -> AttributeType {
-        match self {
-            Self::SourcePort | Self::DestinationPort => AttributeType::Int,
-            Self::Mtls => AttributeType::Bool,
-            Self::SourceAddress | Self::DestinationAddress => AttributeType::Address,
-            Self::RequestedServerName => AttributeType::ServerName,
-            Self::RequestProtocol
-            | Self::TlsVersion
-            | Self::PeerSubject
-            | Self::PeerUri
-            | Self::PeerDns
-            | Self::PeerDigest => AttributeType::String,
+        impl Attribute {
+            /// All of them.
+            pub const ALL: [Self; { [$(stringify!($name)),*].len() }] = [$(Self::$name),*];
+
+            /// The path of the host's property.
+            pub const fn path(self) -> [&'static str; 2] {
+                match self {
+                    $(Self::$name => [$object, $member],)*
+                }
+            }
+
+            pub(super) const fn ty(self) -> AttributeType {
+                match self {
+                    $(Self::$name => AttributeType::$type,)*
+                }
+            }
         }
-    }
+    };
+}
+
+attributes! {
+    /// `request.protocol`: `HTTP/1.1`, `HTTP/2`.
+    RequestProtocol: String "request" "protocol";
+    /// `source.address`: `192.0.2.1:1234`.
+    SourceAddress: Address "source" "address";
+    /// `source.port`.
+    SourcePort: Int "source" "port";
+    /// `destination.address`.
+    DestinationAddress: Address "destination" "address";
+    /// `destination.port`.
+    DestinationPort: Int "destination" "port";
+    /// `connection.mtls`: whether the client showed a certificate; the listener decides whether it is verified.
+    Mtls: Bool "connection" "mtls";
+    /// `connection.requested_server_name`: the SNI.
+    RequestedServerName: ServerName "connection" "requested_server_name";
+    /// `connection.tls_version`: `TLSv1.3`.
+    TlsVersion: String "connection" "tls_version";
+    /// `connection.subject_peer_certificate`.
+    PeerSubject: String "connection" "subject_peer_certificate";
+    /// `connection.uri_san_peer_certificate`: the first URI.
+    PeerUri: String "connection" "uri_san_peer_certificate";
+    /// `connection.dns_san_peer_certificate`: the first DNS name.
+    PeerDns: String "connection" "dns_san_peer_certificate";
+    /// `connection.sha256_peer_certificate_digest`: lower-case hex.
+    PeerDigest: String "connection" "sha256_peer_certificate_digest";
 }
 
 /// The attributes of one request.

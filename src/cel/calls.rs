@@ -3,7 +3,7 @@
 use regex_lite::RegexBuilder;
 
 use super::check::{Checked, Checker, Type, comparable};
-use super::error::{CompileErrorKind, ErrorAt, error_at};
+use super::error::{CompileErrorKind as Kind, ErrorAt, error_at};
 use super::network::Network;
 use super::normal_form::never_contains;
 use super::parser::{Expr, ExprKind};
@@ -41,7 +41,7 @@ pub(super) fn call(
         ("matches", Some(text), [pattern]) | ("matches", None, [text, pattern]) => matches(checker, text, pattern),
         ("ip_in", None, [address, networks]) => ip_in(checker, address, networks),
         (part, Some(time), zone @ ([] | [_])) if TimePart::named(part).is_some() => {
-            let unknown = ErrorAt { offset, kind: CompileErrorKind::UnknownFunction };
+            let unknown = ErrorAt { offset, kind: Kind::UnknownFunction };
             time_part(checker, TimePart::named(part).ok_or(unknown)?, time, zone.first())
         }
         (_, target, arguments) => function(checker, offset, target, name, arguments),
@@ -52,7 +52,7 @@ fn has(checker: &mut Checker, argument: &Expr) -> Result<Checked, ErrorAt> {
     if let ExprKind::Select(target, member) = &argument.kind {
         checker.has(argument.offset, target, member)
     } else {
-        error_at(argument.start(), CompileErrorKind::Syntax("a member, as in has(claims.tenant)"))
+        error_at(argument.start(), Kind::Syntax("a member, as in has(claims.tenant)"))
     }
 }
 
@@ -78,7 +78,7 @@ fn comprehension(
 
 fn matches(checker: &mut Checker, text: &Expr, pattern: &Expr) -> Result<Checked, ErrorAt> {
     let text = checker.of(text, &[Type::String], "a string")?.node;
-    let refuse = |hint: &'static str| ErrorAt { offset: pattern.start(), kind: CompileErrorKind::Pattern(hint) };
+    let refuse = |hint: &'static str| ErrorAt { offset: pattern.start(), kind: Kind::Pattern(hint) };
     let ExprKind::String(written) = &pattern.kind else {
         return Err(refuse("write it as a string literal, so that it is known at start"));
     };
@@ -122,12 +122,12 @@ fn ip_in(checker: &mut Checker, address: &Expr, networks: &Expr) -> Result<Check
 
 /// `None` where the range is known at evaluation only.
 fn network(item: &Expr) -> Option<Result<Network, ErrorAt>> {
-    let unusable = ErrorAt { offset: item.offset, kind: CompileErrorKind::Network };
+    let unusable = ErrorAt { offset: item.offset, kind: Kind::Network };
     if let ExprKind::String(text) = &item.kind { Some(Network::parse(text).ok_or(unusable)) } else { None }
 }
 
 fn time_part(checker: &mut Checker, part: TimePart, time: &Expr, zone: Option<&Expr>) -> Result<Checked, ErrorAt> {
-    let unknown = |offset: usize| ErrorAt { offset, kind: CompileErrorKind::TimeZone };
+    let unknown = |offset: usize| ErrorAt { offset, kind: Kind::TimeZone };
     let of_duration = zone.is_none() && part.of_duration(0).is_some();
     let wanted: &[Type] = if of_duration { &[Type::Timestamp, Type::Duration] } else { &[Type::Timestamp] };
     let time = checker.of(time, wanted, "a timestamp such as request.time")?.node;
@@ -174,7 +174,7 @@ fn function(
             return literal(of, parse_duration, Constant::Duration, Type::Duration)
                 .unwrap_or_else(|| plain(checker, Function::Duration, Type::Duration, &[(of, TO_DURATION)]));
         }
-        _ => return error_at(offset, CompileErrorKind::UnknownFunction),
+        _ => return error_at(offset, Kind::UnknownFunction),
     };
     plain(checker, function, ty, &operands)
 }
@@ -188,7 +188,7 @@ fn plain(checker: &mut Checker, function: Function, ty: Type, operands: &[Operan
     if let ([(of, texts), (part, _)], true) = (operands, searches) {
         let (of, checked) = (checker.of(of, texts, HINT)?, checker.of(part, texts, HINT)?);
         if let Some(kind) = never_contains(&of.node, &checked.node) {
-            return error_at(part.start(), CompileErrorKind::NotNormal(kind));
+            return error_at(part.start(), Kind::NotNormal(kind));
         }
         return Ok(Checked { node: Node::Call(function, comparable(of, checked).into()), ty });
     }
@@ -210,7 +210,7 @@ fn literal(
 ) -> Option<Result<Checked, ErrorAt>> {
     const HINT: &str = "a timestamp such as '2026-01-31T08:00:00Z' or a duration such as '1h30m'";
     let ExprKind::String(text) = &expr.kind else { return None };
-    let unusable = ErrorAt { offset: expr.offset, kind: CompileErrorKind::WrongType(HINT) };
+    let unusable = ErrorAt { offset: expr.offset, kind: Kind::WrongType(HINT) };
     let converted = parse(text).ok_or(unusable);
     Some(converted.map(|millis| Checked { node: Node::Constant(constant(millis)), ty }))
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use super::activation::Field;
 use super::attribute::{Attribute, AttributeType};
 use super::calls;
-use super::error::{CompileErrorKind, ErrorAt, error_at};
+use super::error::{CompileErrorKind as Kind, ErrorAt, error_at};
 use super::normal_form::{beside_path, never_equal};
 use super::parser::{Expr, ExprKind, Operator};
 use super::program::{Constant, Node};
@@ -75,7 +75,7 @@ pub(super) fn check(expr: &Expr) -> Result<CheckedExpr, ErrorAt> {
         Checker { fields: Vec::new(), attributes: BTreeSet::new(), uses_token: false, variables: Vec::new() };
     let whole = checker.any(expr)?;
     if !whole.ty.may_be(&[Type::Bool]) {
-        return error_at(expr.start(), CompileErrorKind::NotBoolean);
+        return error_at(expr.start(), Kind::NotBoolean);
     }
     let Checker { fields, attributes, uses_token, .. } = checker;
     Ok(CheckedExpr { node: whole.node, fields, attributes: attributes.into_iter().collect(), uses_token })
@@ -101,7 +101,7 @@ impl Checker {
     /// An expression of one of these types, as far as it is known.
     pub(super) fn of(&mut self, expr: &Expr, wanted: &[Type], hint: &'static str) -> Result<Checked, ErrorAt> {
         let value = self.any(expr)?;
-        if value.ty.may_be(wanted) { Ok(value) } else { error_at(expr.start(), CompileErrorKind::WrongType(hint)) }
+        if value.ty.may_be(wanted) { Ok(value) } else { error_at(expr.start(), Kind::WrongType(hint)) }
     }
 
     pub(super) fn boolean(&mut self, expr: &Expr) -> Result<Node, ErrorAt> {
@@ -168,9 +168,9 @@ impl Checker {
             self.uses_token = true;
             Ok(checked(Node::Claims, Type::Map))
         } else if MESSAGES.contains(&name) {
-            error_at(offset, CompileErrorKind::WrongType("one of its attributes, such as request.method"))
+            error_at(offset, Kind::WrongType("one of its attributes, such as request.method"))
         } else {
-            error_at(offset, CompileErrorKind::UnknownName)
+            error_at(offset, Kind::UnknownName)
         }
     }
 
@@ -181,13 +181,13 @@ impl Checker {
         within: impl FnOnce(&mut Self) -> Result<T, ErrorAt>,
     ) -> Result<T, ErrorAt> {
         let ExprKind::Ident(name) = &expr.kind else {
-            return error_at(expr.offset, CompileErrorKind::Syntax("the name of a variable"));
+            return error_at(expr.offset, Kind::Syntax("the name of a variable"));
         };
         if MESSAGES.contains(&name.as_str()) || name == CLAIMS || self.variables.contains(name) {
-            return error_at(expr.offset, CompileErrorKind::NameTaken);
+            return error_at(expr.offset, Kind::NameTaken);
         }
         if self.variables.len() >= MAX_COMPREHENSION_DEPTH {
-            return error_at(expr.offset, CompileErrorKind::TooNested);
+            return error_at(expr.offset, Kind::TooNested);
         }
         self.variables.push(name.clone());
         let result = within(self);
@@ -197,11 +197,11 @@ impl Checker {
 
     fn field(&mut self, offset: usize, object: &str, name: &str) -> Result<Field, ErrorAt> {
         let kind = match (object, name) {
-            ("request", "path") => CompileErrorKind::RawAttribute(
+            ("request", "path") => Kind::RawAttribute(
                 "request.url_path (in normal form, without the query) or request.raw_path (as received)",
             ),
-            ("request", "query") => CompileErrorKind::RawAttribute("request.raw_query (as received)"),
-            _ => CompileErrorKind::UnknownAttribute,
+            ("request", "query") => Kind::RawAttribute("request.raw_query (as received)"),
+            _ => Kind::UnknownAttribute,
         };
         let field = Field::named(object, name).ok_or(ErrorAt { offset, kind })?;
         self.fields.push(field);
@@ -277,14 +277,14 @@ impl Checker {
         let ty = match result_type(operator, left.ty, right.ty) {
             Some(ty) => ty,
             None if matches!(operator, Operator::Equal | Operator::NotEqual) => {
-                return error_at(offset, CompileErrorKind::NeverEqual);
+                return error_at(offset, Kind::NeverEqual);
             }
             None => {
-                return error_at(offset, CompileErrorKind::WrongType("operands that go together with this operator"));
+                return error_at(offset, Kind::WrongType("operands that go together with this operator"));
             }
         };
         if let Some(hint) = never_equal(&left.node, &right.node).filter(|_| compares) {
-            return error_at(offset, CompileErrorKind::NotNormal(hint));
+            return error_at(offset, Kind::NotNormal(hint));
         }
         let left_kind = left.ty;
         let [left, right] = if compares { comparable(left, right) } else { [left.node, right.node] };
@@ -303,7 +303,7 @@ impl Checker {
                     if !constants.is_empty()
                         && !constants.iter().any(|one| left_kind.is_alike(type_of_constant(one))) =>
                 {
-                    return error_at(offset, CompileErrorKind::NeverEqual);
+                    return error_at(offset, Kind::NeverEqual);
                 }
                 Some(constants) => Node::IsOneOf(Box::new(left), constants),
                 None => Node::Binary(operator, Box::new((left, Node::List(items)))),
@@ -350,7 +350,7 @@ fn header_name(offset: usize, name: &str) -> Result<String, ErrorAt> {
     if is_token(name) && !name.bytes().any(|byte| byte.is_ascii_uppercase()) {
         Ok(name.to_owned())
     } else {
-        error_at(offset, CompileErrorKind::HeaderName)
+        error_at(offset, Kind::HeaderName)
     }
 }
 

@@ -1,7 +1,7 @@
 //! The lexer: source to tokens, by the lexis of the CEL specification. `bytes` and `uint` literals are recognised and
 //! rejected: no attribute and no claim has one of these types.
 
-use super::error::{CompileErrorKind, ErrorAt, error_at};
+use super::error::{CompileErrorKind as Kind, ErrorAt, error_at};
 
 /// A token and its offset in the source.
 #[derive(Clone, Debug, PartialEq)]
@@ -102,7 +102,7 @@ impl<'t> Lexer<'t> {
             return match name {
                 "r" | "R" if opens_string => self.string_literal(start, true),
                 "b" | "B" | "br" | "bR" | "Br" | "BR" | "rb" | "rB" | "Rb" | "RB" if opens_string => {
-                    error_at(start, CompileErrorKind::Unsupported("bytes; write a string"))
+                    error_at(start, Kind::Unsupported("bytes; write a string"))
                 }
                 _ => Ok(Token::Ident(name.to_owned())),
             };
@@ -111,16 +111,16 @@ impl<'t> Lexer<'t> {
             return self.string_literal(start, false);
         }
         if first == '`' {
-            return error_at(start, CompileErrorKind::Unsupported("names in backticks; write ['name']"));
+            return error_at(start, Kind::Unsupported("names in backticks; write ['name']"));
         }
         match SYMBOLS.into_iter().find(|symbol| self.take(symbol)) {
             Some(symbol) => Ok(Token::Symbol(symbol)),
-            None => error_at(start, CompileErrorKind::Syntax("an operator, a name or a value")),
+            None => error_at(start, Kind::Syntax("an operator, a name or a value")),
         }
     }
 
     fn number(&mut self, start: usize) -> Result<Token, ErrorAt> {
-        const RANGE: CompileErrorKind = CompileErrorKind::Syntax("a number within the range of 64 bits");
+        const RANGE: Kind = Kind::Syntax("a number within the range of 64 bits");
         let out_of_range = ErrorAt { offset: start, kind: RANGE };
         let token = if self.take("0x") || self.take("0X") {
             let digits = self.take_while(|next| next.is_ascii_hexdigit());
@@ -140,7 +140,7 @@ impl<'t> Lexer<'t> {
                     self.next();
                 }
                 if self.take_while(|next| next.is_ascii_digit()).is_empty() {
-                    return error_at(start, CompileErrorKind::Syntax("an exponent"));
+                    return error_at(start, Kind::Syntax("an exponent"));
                 }
             }
             let written = self.text.get(start..self.offset).unwrap_or_default();
@@ -155,10 +155,8 @@ impl<'t> Lexer<'t> {
             }
         };
         match self.peek() {
-            Some('u' | 'U') => error_at(start, CompileErrorKind::Unsupported("unsigned numbers; leave the u away")),
-            Some(next) if next.is_ascii_alphanumeric() || next == '_' => {
-                error_at(start, CompileErrorKind::Syntax("a number"))
-            }
+            Some('u' | 'U') => error_at(start, Kind::Unsupported("unsigned numbers; leave the u away")),
+            Some(next) if next.is_ascii_alphanumeric() || next == '_' => error_at(start, Kind::Syntax("a number")),
             Some(_) | None => Ok(token),
         }
     }
@@ -181,9 +179,9 @@ impl<'t> Lexer<'t> {
             }
             let offset = self.offset;
             match self.next() {
-                None => return error_at(start, CompileErrorKind::Syntax("the closing quote of this string")),
+                None => return error_at(start, Kind::Syntax("the closing quote of this string")),
                 Some('\n' | '\r') if triple.is_none() => {
-                    return error_at(start, CompileErrorKind::Syntax("the closing quote of this string"));
+                    return error_at(start, Kind::Syntax("the closing quote of this string"));
                 }
                 Some('\\') if !is_raw => text.push(self.escaped(offset)?),
                 Some(other) => text.push(other),
@@ -192,7 +190,7 @@ impl<'t> Lexer<'t> {
     }
 
     fn escaped(&mut self, start: usize) -> Result<char, ErrorAt> {
-        let unknown = ErrorAt { offset: start, kind: CompileErrorKind::Syntax("an escape sequence of CEL") };
+        let unknown = ErrorAt { offset: start, kind: Kind::Syntax("an escape sequence of CEL") };
         let (digits, radix) = match self.next() {
             Some('a') => return Ok('\u{7}'),
             Some('b') => return Ok('\u{8}'),

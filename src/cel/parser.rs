@@ -1,7 +1,7 @@
 //! The parser: tokens to an expression tree of bounded depth. Knows the grammar of CEL and none of its names: macros (`has`,
 //! `exists`, …) are calls here.
 
-use super::error::{CompileErrorKind, ErrorAt, error_at};
+use super::error::{CompileErrorKind as Kind, ErrorAt, error_at};
 use super::lexer::{Lexeme, Token, tokenize};
 
 /// The depth of the tree, which bounds the stack of everything that walks it. The specification requires 12 levels of
@@ -111,7 +111,7 @@ pub(super) fn parse(text: &str) -> Result<Expr, ErrorAt> {
     match parser.token() {
         Token::End => Ok(whole),
         Token::Ident(_) | Token::Integer(_) | Token::Double(_) | Token::String(_) | Token::Symbol(_) => {
-            error_at(parser.offset(), CompileErrorKind::Syntax("an operator or the end"))
+            error_at(parser.offset(), Kind::Syntax("an operator or the end"))
         }
     }
 }
@@ -145,12 +145,12 @@ impl Parser {
     }
 
     fn need(&mut self, symbol: &'static str, expected: &'static str) -> Result<(), ErrorAt> {
-        if self.take(symbol) { Ok(()) } else { error_at(self.offset(), CompileErrorKind::Syntax(expected)) }
+        if self.take(symbol) { Ok(()) } else { error_at(self.offset(), Kind::Syntax(expected)) }
     }
 
     fn name(&mut self) -> Result<String, ErrorAt> {
         let Token::Ident(name) = self.token() else {
-            return error_at(self.offset(), CompileErrorKind::Syntax("a name"));
+            return error_at(self.offset(), Kind::Syntax("a name"));
         };
         let name = name.clone();
         self.advance();
@@ -160,7 +160,7 @@ impl Parser {
     /// All recursion goes through here, where its depth is bounded.
     fn expression(&mut self) -> Result<Expr, ErrorAt> {
         if self.nesting >= MAX_DEPTH {
-            return error_at(self.offset(), CompileErrorKind::TooDeep);
+            return error_at(self.offset(), Kind::TooDeep);
         }
         self.nesting = self.nesting.saturating_add(1);
         let offset = self.offset();
@@ -291,7 +291,7 @@ impl Parser {
             let offset = self.offset();
             if self.take(".") {
                 if *self.token() == Token::Symbol("?") {
-                    return error_at(offset, CompileErrorKind::Unsupported("optional values; write has(…)"));
+                    return error_at(offset, Kind::Unsupported("optional values; write has(…)"));
                 }
                 let offset = self.offset();
                 let name = self.name()?;
@@ -309,7 +309,7 @@ impl Parser {
                 let depth = whole.depth.max(index.depth);
                 whole = node(offset, depth, ExprKind::Index(Box::new((whole, index))))?;
             } else if *self.token() == Token::Symbol("{") {
-                return error_at(offset, CompileErrorKind::Unsupported("messages; write a map"));
+                return error_at(offset, Kind::Unsupported("messages; write a map"));
             } else {
                 return Ok(whole);
             }
@@ -332,7 +332,7 @@ impl Parser {
                 "true" => node(offset, 0, ExprKind::Bool(true)),
                 "false" => node(offset, 0, ExprKind::Bool(false)),
                 reserved if RESERVED.contains(&reserved) => {
-                    error_at(offset, CompileErrorKind::Syntax("a value; this word is reserved"))
+                    error_at(offset, Kind::Syntax("a value; this word is reserved"))
                 }
                 _ if self.take("(") => {
                     let arguments = self.list(")")?;
@@ -350,10 +350,8 @@ impl Parser {
                 node(offset, deepest(&items), ExprKind::List(items))
             }
             Token::Symbol("{") => self.map(offset),
-            Token::Symbol(".") => {
-                error_at(offset, CompileErrorKind::Unsupported("a leading dot; write the name alone"))
-            }
-            Token::Symbol(_) | Token::End => error_at(offset, CompileErrorKind::Syntax("a value")),
+            Token::Symbol(".") => error_at(offset, Kind::Unsupported("a leading dot; write the name alone")),
+            Token::Symbol(_) | Token::End => error_at(offset, Kind::Syntax("a value")),
         }
     }
 
@@ -390,7 +388,7 @@ impl Parser {
     }
 }
 
-const OUT_OF_RANGE: CompileErrorKind = CompileErrorKind::Syntax("a number within the range of 64 bits");
+const OUT_OF_RANGE: Kind = Kind::Syntax("a number within the range of 64 bits");
 
 fn deepest(items: &[Expr]) -> usize {
     items.iter().map(|item| item.depth).max().unwrap_or_default()
@@ -399,5 +397,5 @@ fn deepest(items: &[Expr]) -> usize {
 /// A node over children of that depth.
 fn node(offset: usize, depth: usize, kind: ExprKind) -> Result<Expr, ErrorAt> {
     let depth = depth.saturating_add(1);
-    if depth > MAX_DEPTH { error_at(offset, CompileErrorKind::TooDeep) } else { Ok(Expr { offset, kind, depth }) }
+    if depth > MAX_DEPTH { error_at(offset, Kind::TooDeep) } else { Ok(Expr { offset, kind, depth }) }
 }

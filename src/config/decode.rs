@@ -73,19 +73,34 @@ macro_rules! document {
 }
 pub(super) use document;
 
-/// A string with a fixed set of values.
-pub(super) trait StringEnum: Copy + 'static {
-    /// Each string with its value.
-    const VARIANTS: &'static [(&'static str, Self)];
-    /// What is expected, for errors.
-    const EXPECTED: &'static str;
-}
+/// Decodes an enum from strings with these values.
+macro_rules! string_enum {
+    ($name:ident { $first:literal => $first_variant:ident $(, $value:literal => $variant:ident)* }) => {
+        impl $crate::config::decode::Decode for $name {
+            fn decode(
+                value: &serde_json::Value,
+                at: &$crate::config::error::Path,
+                errors: &mut Vec<$crate::config::error::ConfigError>,
+            ) -> Option<Self> {
+                const EXPECTED: &str = concat!("one of \"", $first, "\"" $(, ", \"", $value, "\"")*);
+                let found = match value.as_str() {
+                    Some($first) => Some(Self::$first_variant),
+                    $( Some($value) => Some(Self::$variant), )*
+                    _ => None,
+                };
+                $crate::config::decode::expect(found, EXPECTED, at, errors)
+            }
+        }
 
-/// Decodes one of the strings.
-pub(super) fn decode_enum<T: StringEnum>(value: &Value, at: &Path, errors: &mut Vec<ConfigError>) -> Option<T> {
-    let found = T::VARIANTS.iter().find(|(name, _)| value.as_str() == Some(name)).map(|(_, variant)| *variant);
-    expect(found, T::EXPECTED, at, errors)
+        #[cfg(not(target_family = "wasm"))]
+        impl $crate::config::reference::Described for $name {
+            fn describe(_: &mut $crate::config::reference::Reference) -> serde_json::Value {
+                serde_json::json!({ "type": "string", "enum": [$first $(, $value)*] })
+            }
+        }
+    };
 }
+pub(super) use string_enum;
 
 /// Decodes a structure and rejects unknown fields.
 pub(super) fn decode_object<T: DecodeObject>(

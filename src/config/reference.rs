@@ -9,16 +9,12 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use super::NativeCrypto;
-use super::decode::StringEnum;
-use super::schema::audit::ExtentWord;
 use super::schema::forwarding::{FilterStateDocument, STATE_ITEMS, StateClaimDocument};
-use super::schema::introspection::{CalloutHeaderValue, ClientAuth, Secret, SecretDocument};
+use super::schema::introspection::{CalloutHeaderValue, Secret, SecretDocument};
 use super::schema::require::{AcrDocument, ClaimTestDocument, ClaimsDocument, RequireDocument};
 use super::schema::{ClaimPath, Document};
 use crate::jose::Algorithm;
 use crate::policy::requirement::ClaimValue;
-use crate::policy::{Access, BodyFormat, ClaimFormat, Detail};
 
 /// Required fields. The loader checks these, and fields that require each other.
 const REQUIRED: [(&str, &[&str]); 12] = [
@@ -186,11 +182,6 @@ macro_rules! described {
     )* };
 }
 
-fn variants<T: StringEnum>() -> Value {
-    let variants: Vec<&str> = T::VARIANTS.iter().map(|(name, _)| *name).collect();
-    json!({ "type": "string", "enum": variants })
-}
-
 described! {
     String: json!({ "type": "string" });
     bool: json!({ "type": "boolean" });
@@ -198,13 +189,6 @@ described! {
     f64: json!({ "type": "number" });
     Duration: json!({ "type": "string", "pattern": "^[0-9][0-9.]*[smh]$" });
     Map<String, Value>: json!({ "type": "object" });
-    Access: variants::<Self>();
-    BodyFormat: variants::<Self>();
-    ClaimFormat: variants::<Self>();
-    ClientAuth: variants::<Self>();
-    Detail: variants::<Self>();
-    ExtentWord: variants::<Self>();
-    NativeCrypto: variants::<Self>();
     Algorithm: json!({ "type": "string", "enum": Algorithm::names().collect::<Vec<_>>() });
     ClaimPath: json!({ "anyOf": [
         { "type": "string", "minLength": 1 },

@@ -15,12 +15,11 @@ use crate::keys::order::{Arrived, Began, FetchOrder};
 use crate::keys::schedule::FetchSchedule;
 use crate::keys::sharing::SharedOutcome;
 use crate::keys::unknown_key_ids::{UnknownKeyIds, lag};
-use crate::keys::{CalloutEnd, KeyGeneration, LookUp, sharing};
+use crate::keys::{CalloutEnd, KeyGeneration, KeyStats, LookUp, sharing};
 use crate::lookup::lease::Lease;
 use crate::lookup::token_bucket::TokenBucket;
 use crate::policy::{CalloutAddress, KeyAddress, RemoteKeys};
 use crate::sequence::{Moment, Sequence};
-use crate::telemetry::stats::KeyStats;
 use crate::unix_time::{MonotonicClock, MonotonicTime, UnixTime};
 
 /// A host that never ends a callout must not block the next fetch.

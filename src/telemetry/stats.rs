@@ -3,13 +3,9 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use super as metrics;
+use super::Metric;
 use super::gauges::Gauges;
-use super::{
-    ALGORITHMS, INSECURE_SETTINGS, INTROSPECTION_ANSWERS, INTROSPECTION_ASKED, INTROSPECTION_BUDGET,
-    INTROSPECTION_BYTES, INTROSPECTION_LOOK_UPS, INTROSPECTION_PAUSED, INTROSPECTION_TAKEN_OVER, KEYS, KEYS_AGE,
-    Metric, PARKED, REVOCATIONS, REVOCATIONS_AGE, TOKEN_CACHE_BYTES, TOKEN_CACHE_LOOK_UPS, TOKEN_CACHE_TOKENS, WORKERS,
-    WORKERS_WITHOUT_KEYS, WORKERS_WITHOUT_REVOCATIONS,
-};
 
 /// The statistics of one engine.
 #[derive(Clone, Debug)]
@@ -124,11 +120,11 @@ impl Stats {
     pub fn counters(&self) -> Vec<(String, u64)> {
         let cache = &self.token_cache;
         let mut counters: Vec<_> = [("hit", cache.hits), ("miss", cache.misses)]
-            .map(|(result, count)| (TOKEN_CACHE_LOOK_UPS.name_with(&[result]), count))
+            .map(|(result, count)| (metrics::TOKEN_CACHE_LOOK_UPS.name_with(&[result]), count))
             .into();
         for ProviderStats { name, introspection, .. } in &self.providers {
             let Some(IntrospectionStats { look_ups, taken_over, .. }) = introspection else { continue };
-            counters.push((INTROSPECTION_TAKEN_OVER.name_with(&[name]), *taken_over));
+            counters.push((metrics::INTROSPECTION_TAKEN_OVER.name_with(&[name]), *taken_over));
             let results = [
                 ("active", look_ups.fresh),
                 ("stale", look_ups.stale),
@@ -138,7 +134,9 @@ impl Stats {
                 ("budget_spent", look_ups.budget_spent),
                 ("too_many_asked", look_ups.too_many_asked),
             ];
-            counters.extend(results.map(|(result, count)| (INTROSPECTION_LOOK_UPS.name_with(&[result, name]), count)));
+            counters.extend(
+                results.map(|(result, count)| (metrics::INTROSPECTION_LOOK_UPS.name_with(&[result, name]), count)),
+            );
         }
         counters
     }
@@ -149,31 +147,31 @@ impl Stats {
         let mut set = |metric: &Metric, labels: &[&str], value: usize| {
             gauges.insert(metric.name_with(labels), u64::try_from(value).unwrap_or(u64::MAX));
         };
-        set(&WORKERS, &[], 1);
-        set(&PARKED, &[], self.parked);
-        set(&TOKEN_CACHE_TOKENS, &[], self.token_cache.tokens);
-        set(&TOKEN_CACHE_BYTES, &[], self.token_cache.bytes);
-        set(&INSECURE_SETTINGS, &[], configuration.insecure_settings);
-        set(&ALGORITHMS, &["host"], configuration.host_algorithms);
-        set(&ALGORITHMS, &["module"], configuration.module_algorithms);
-        set(&ALGORITHMS, &["module_in_doubt"], configuration.fallback_algorithms);
+        set(&metrics::WORKERS, &[], 1);
+        set(&metrics::PARKED, &[], self.parked);
+        set(&metrics::TOKEN_CACHE_TOKENS, &[], self.token_cache.tokens);
+        set(&metrics::TOKEN_CACHE_BYTES, &[], self.token_cache.bytes);
+        set(&metrics::INSECURE_SETTINGS, &[], configuration.insecure_settings);
+        set(&metrics::ALGORITHMS, &["host"], configuration.host_algorithms);
+        set(&metrics::ALGORITHMS, &["module"], configuration.module_algorithms);
+        set(&metrics::ALGORITHMS, &["module_in_doubt"], configuration.fallback_algorithms);
         if let Some(list) = self.revocations {
-            set(&REVOCATIONS, &[], list.entries);
-            set(&REVOCATIONS_AGE, &[], seconds(list.age));
-            set(&WORKERS_WITHOUT_REVOCATIONS, &[], usize::from(list.age.is_none()));
+            set(&metrics::REVOCATIONS, &[], list.entries);
+            set(&metrics::REVOCATIONS_AGE, &[], seconds(list.age));
+            set(&metrics::WORKERS_WITHOUT_REVOCATIONS, &[], usize::from(list.age.is_none()));
         }
         for ProviderStats { name, keys, introspection } in &self.providers {
             let provider: &[&str] = &[name];
-            set(&KEYS, provider, keys.held);
-            set(&KEYS_AGE, provider, seconds(keys.age));
-            set(&WORKERS_WITHOUT_KEYS, provider, usize::from(!keys.are_usable));
+            set(&metrics::KEYS, provider, keys.held);
+            set(&metrics::KEYS_AGE, provider, seconds(keys.age));
+            set(&metrics::WORKERS_WITHOUT_KEYS, provider, usize::from(!keys.are_usable));
             let Some(introspection) = introspection else { continue };
-            set(&INTROSPECTION_ANSWERS, provider, introspection.active);
-            set(&INTROSPECTION_BYTES, provider, introspection.bytes);
-            set(&INTROSPECTION_ASKED, provider, introspection.asked);
+            set(&metrics::INTROSPECTION_ANSWERS, provider, introspection.active);
+            set(&metrics::INTROSPECTION_BYTES, provider, introspection.bytes);
+            set(&metrics::INTROSPECTION_ASKED, provider, introspection.asked);
             let calls_per_minute = usize::try_from(introspection.calls_per_minute).unwrap_or(usize::MAX);
-            set(&INTROSPECTION_BUDGET, provider, calls_per_minute);
-            set(&INTROSPECTION_PAUSED, provider, usize::from(introspection.is_paused));
+            set(&metrics::INTROSPECTION_BUDGET, provider, calls_per_minute);
+            set(&metrics::INTROSPECTION_PAUSED, provider, usize::from(introspection.is_paused));
         }
         gauges
     }

@@ -185,7 +185,7 @@ fn everything_that_the_loader_can_say_of_a_fault_is_said_of_some_document() {
         "text/plain; charset=utf-8", // What is written unless the operator writes something.
         "www-authenticate, retry-after",
         "reads `authorization` without a scheme",
-        "demands no second factor",
+        "requires no second factor",
         "the key set is too large", // Of an answer; a document of that size is refused as a whole.
         "expected a JSON object",   // What begins with `{` is none or broken.
         "write the name of the claim, or the names on the way to it",

@@ -1,4 +1,4 @@
-//! `audit` -> [`AuditTrail`]: refusals are all logged unless the operator wants it otherwise, and is told what that means.
+//! `audit` -> [`AuditTrail`]: denials are all logged by default; anything less is a warning.
 
 use std::num::NonZeroU32;
 
@@ -7,7 +7,7 @@ use crate::config::error::Path;
 use crate::config::schema::audit::{AuditDocument, ExtentWord};
 use crate::policy::{AuditTrail, Logged, SampleRate};
 
-/// Compiles `audit`; `None` when there is a fault.
+/// Compiles `audit`; `None` with an error.
 pub(super) fn audit(document: AuditDocument, at: &Path, diagnostics: &mut Diagnostics<'_>) -> Option<AuditTrail> {
     let AuditDocument { allowed, sample, denied, denied_per_second } = document;
     let sample_at = at.member("sample");

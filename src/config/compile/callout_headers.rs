@@ -1,4 +1,4 @@
-//! `callout_headers` -> [`CalloutHeaders`]: fields that a callout can carry beside those that the filter itself sets.
+//! `callout_headers` -> [`CalloutHeaders`]: header fields of callouts, except those that the filter sets.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ use crate::redacted::Redacted;
 const MAX_HEADERS: usize = 16;
 const MAX_VALUE_BYTES: usize = 4096;
 
-/// Compiles the headers of one upstream; `None` when there is a fault. `sets_authorization`: the filter authenticates
+/// Compiles the headers of one upstream; `None` with an error. `sets_authorization`: the filter authenticates
 /// there with `authorization`.
 pub(super) fn callout_headers(
     documents: Option<BTreeMap<String, CalloutHeaderValue>>,
@@ -52,7 +52,7 @@ pub(super) fn callout_headers(
         .then(|| CalloutHeaders::new(fields))
 }
 
-/// Why the operator cannot set this header.
+/// Why this header is reserved.
 fn why_not(name: &HeaderName, sets_authorization: bool) -> Option<&'static str> {
     let text = name.as_str();
     if reserved(name) == Some(Reserved::Framing) {

@@ -1,4 +1,4 @@
-//! `claim_to_headers` -> [`ForwardedClaim`]s: headers that a claim may write, each written by one.
+//! `claim_to_headers` -> [`ForwardedClaim`]s: headers that claims are forwarded in, one claim each.
 
 use super::Diagnostics;
 use super::reserved_headers::{Reserved, reserved};
@@ -7,7 +7,7 @@ use crate::config::schema::ClaimToHeaderDocument;
 use crate::http::HeaderName;
 use crate::policy::{ClaimFormat, ClaimSource, ForwardedClaim};
 
-/// Compiles `claim_to_headers`; `None` when there is a fault.
+/// Compiles `claim_to_headers`; `None` with an error.
 pub(super) fn forwarded_claims(
     documents: Option<Vec<ClaimToHeaderDocument>>,
     at: &Path,
@@ -39,7 +39,7 @@ pub(super) fn forwarded_claims(
     (claims.len() == wanted).then_some(claims)
 }
 
-/// Compiles `forward_payload_header`. `claims` are the headers that are taken.
+/// Compiles `forward_payload_header`. `claims` are the headers in use.
 pub(super) fn payload_header(
     name: Option<String>,
     claims: &[ForwardedClaim],
@@ -53,7 +53,7 @@ pub(super) fn payload_header(
     Some(header)
 }
 
-/// Compiles `request_headers_to_remove`; `None` when there is a fault. `claims` and `payload` are removed already.
+/// Compiles `request_headers_to_remove`; `None` with an error. `claims` and `payload` are removed already.
 pub(super) fn removed_headers(
     names: Option<Vec<String>>,
     claims: &[ForwardedClaim],
@@ -79,7 +79,7 @@ pub(super) fn removed_headers(
     (removed.len() == wanted).then_some(removed)
 }
 
-/// Whether a request cannot do without the header: it frames the message, or Envoy routes and traces by it.
+/// Whether requests require the header: it frames the message, or Envoy routes and traces by it.
 fn is_needed(name: &HeaderName) -> bool {
     let is_framing = reserved(name) == Some(Reserved::Framing);
     let is_envoys = matches!(name.as_str(), "x-forwarded-for" | "x-forwarded-proto" | "x-request-id");
@@ -98,7 +98,7 @@ fn default_forwarded_claims() -> Option<Vec<ForwardedClaim>> {
     .collect()
 }
 
-/// A header that claims may be written to.
+/// A header that claims may be forwarded in.
 fn own_header(name: &str, at: &Path, diagnostics: &mut Diagnostics<'_>) -> Option<HeaderName> {
     let header = HeaderName::parse(name);
     let fault = match &header {

@@ -1,4 +1,4 @@
-//! `responses.debug` -> [`DebugCallers`]: a secret that nobody guesses, in a header that nobody else writes.
+//! `responses.debug` -> [`DebugCallers`]: a long secret, in a header with no other use.
 
 use super::Diagnostics;
 use super::introspection::look_up;
@@ -12,7 +12,7 @@ use crate::policy::DebugCallers;
 const HEADER: &str = "x-auth-debug";
 const SECRET_BYTES: std::ops::RangeInclusive<usize> = 16..=256;
 
-/// Compiles `debug`; `None` when there is a fault. `is_taken` knows the headers that stand for something else.
+/// Compiles `debug`; `None` with an error. `is_taken` knows the headers with another use.
 pub(super) fn debug(
     document: DebugDocument,
     is_taken: &dyn Fn(&HeaderName) -> bool,
@@ -30,7 +30,7 @@ pub(super) fn debug(
     let header = header.filter(|name| {
         let is_taken = is_taken(name);
         if is_taken {
-            diagnostics.invalid(&header_at, "this header stands for something else here; choose another");
+            diagnostics.invalid(&header_at, "this header is used for something else; choose another");
         }
         !is_taken
     });
@@ -46,7 +46,7 @@ pub(super) fn debug(
         if !is_usable {
             diagnostics.invalid(
                 &secret_at,
-                "the variable must hold 16 to 256 ASCII characters and no blank; `openssl rand -hex 16` makes some",
+                "the variable must hold 16 to 256 ASCII characters and no space; `openssl rand -hex 16` makes some",
             );
         }
         is_usable

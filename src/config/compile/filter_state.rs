@@ -1,4 +1,4 @@
-//! `filter_state` -> [`FilterState`]: names that stand for one thing each.
+//! `filter_state` -> [`FilterState`]: unique names.
 
 use std::rc::Rc;
 
@@ -7,10 +7,10 @@ use crate::config::error::Path;
 use crate::config::schema::forwarding::{FilterStateDocument, STATE_ITEMS, StateClaimDocument, meaning};
 use crate::policy::{ClaimFormat, ClaimSource, FilterState, StateItem, StateSource};
 
-/// Before every name: Envoy puts all values of all modules in one room, and adds `wasm.` itself.
+/// The prefix of all names: Envoy has one namespace for the filter state of all modules, and adds `wasm.`.
 const PREFIX: &str = "auth_";
 
-/// Compiles `filter_state`; `None` when there is a fault.
+/// Compiles `filter_state`; `None` with an error.
 pub(super) fn filter_state(
     documents: Option<Vec<FilterStateDocument>>,
     at: &Path,
@@ -35,7 +35,7 @@ pub(super) fn filter_state(
         items.push(item);
     }
     let complete = items.len() == wanted;
-    // Whoever reads the rest must know what was decided; and by it a second filter in the chain sees the first.
+    // Readers of the rest require the decision, and a second filter in the chain detects the first by it.
     let [verdict, ..] = STATE_ITEMS;
     if let Some(source) = meaning(verdict).filter(|source| !items.iter().any(|item| item.source == *source)) {
         items.push(item(verdict, source));
@@ -55,9 +55,9 @@ fn claim(document: StateClaimDocument, at: &Path, diagnostics: &mut Diagnostics<
         let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
         let usable = (1..=64).contains(&name.len()) && name.bytes().all(is_plain);
         if !usable {
-            diagnostics.invalid(&name_at, "1 to 64 small letters, digits and `_`");
+            diagnostics.invalid(&name_at, "1 to 64 lower-case letters, digits and `_`");
         } else if STATE_ITEMS.contains(&name.as_str()) {
-            diagnostics.invalid(&name_at, "this name stands for something else here; choose another");
+            diagnostics.invalid(&name_at, "this name is used for something else; choose another");
         }
         usable
     });

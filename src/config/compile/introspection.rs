@@ -1,5 +1,5 @@
-//! `introspection` -> [`Introspection`], `revocations` -> [`RevocationSource`]: endpoints that can be asked, by somebody
-//! who can say who he is, and bounds within which that hurts nobody.
+//! `introspection` -> [`Introspection`], `revocations` -> [`RevocationSource`]: endpoints, client
+//! authentication, and bounds on calls and caches.
 
 use std::num::NonZeroU32;
 use std::ops::RangeInclusive;
@@ -38,12 +38,12 @@ pub(super) struct ProviderContext<'a> {
     pub(super) headers: &'a CalloutHeaders,
     pub(super) allow_http: bool,
     pub(super) server: Server,
-    /// Whether nothing else of the provider wants an upstream, and says so when it is missing.
+    /// Whether nothing else of the provider requires an upstream, and adds the error when it is missing.
     pub(super) needs_upstream: bool,
     pub(super) provider_at: &'a Path,
 }
 
-/// Compiles one provider's `introspection`; `None` when there is a fault.
+/// Compiles one provider's `introspection`; `None` with an error.
 pub(super) fn introspection(
     document: IntrospectionDocument,
     context: &ProviderContext<'_>,
@@ -51,7 +51,7 @@ pub(super) fn introspection(
     diagnostics: &mut Diagnostics<'_>,
 ) -> Option<Introspection> {
     let address = address(document.uri, context, &at.member("uri"), diagnostics);
-    let who = WhoAsks {
+    let who = ClientFields {
         client_id: document.client_id,
         method: document.client_auth,
         secret: document.client_secret,
@@ -112,13 +112,13 @@ pub(super) fn introspection(
         timeout: timeout?,
         requests_per_minute: requests_per_minute?,
         stale_if_error: stale_if_error?,
-        // Shared out when all providers are known.
+        // Assigned when all providers are known.
         opaque_tokens: OpaqueTokens::Refused,
     })
 }
 
-/// Finds out whether it can be said whose tokens opaque ones are: of one provider at most, for nothing in them tells.
-/// `written` are the places of `introspection` and what the operator says there.
+/// Checks that at most one provider takes opaque tokens: nothing in such a token names its issuer. `written` are the paths
+/// of `introspection` with the values of `opaque_tokens`.
 pub(super) fn judge_opaque_tokens(written: &[(Path, Option<bool>)], diagnostics: &mut Diagnostics<'_>) {
     let takers = written.iter().filter(|(_, takes)| *takes == Some(true)).count();
     for (at, takes) in written {
@@ -139,14 +139,14 @@ pub(super) fn judge_opaque_tokens(written: &[(Path, Option<bool>)], diagnostics:
     }
 }
 
-/// Lets one provider take them, if one does.
+/// Assigns opaque tokens to the provider that takes them, if one does.
 pub(super) fn share_out_opaque_tokens(
     written: &[(Path, Option<bool>)],
     providers: &mut [Provider],
     diagnostics: &mut Diagnostics<'_>,
 ) {
     let asking = providers.iter_mut().filter(|provider| provider.introspection.is_some());
-    // As many as were written: this is asked of complete providers only.
+    // As many as in the document: this is called with complete providers only.
     for (provider, (_, takes)) in asking.zip(written) {
         if !takes.unwrap_or(written.len() == 1) {
             continue;
@@ -163,7 +163,7 @@ pub(super) fn share_out_opaque_tokens(
     }
 }
 
-/// Written, derived for Okta, or else found by the issuer's metadata; nothing when the issuer itself was at fault.
+/// From the document, derived for Okta, or discovered in the issuer's metadata; `None` also when the issuer has an error.
 fn address(
     uri: Option<String>,
     context: &ProviderContext<'_>,
@@ -204,8 +204,8 @@ fn address(
     address.map(|address| IntrospectionAddress::Known(address.with_headers(context.headers)))
 }
 
-/// What of the document says who asks.
-struct WhoAsks {
+/// The fields of client authentication.
+struct ClientFields {
     client_id: Option<String>,
     method: Option<ClientAuth>,
     secret: Option<Secret>,
@@ -213,8 +213,8 @@ struct WhoAsks {
     key_id: Option<String>,
 }
 
-fn client(who: WhoAsks, at: &Path, diagnostics: &mut Diagnostics<'_>) -> Option<ClientAuthentication> {
-    let WhoAsks { client_id, method, secret, private_key, key_id } = who;
+fn client(who: ClientFields, at: &Path, diagnostics: &mut Diagnostics<'_>) -> Option<ClientAuthentication> {
+    let ClientFields { client_id, method, secret, private_key, key_id } = who;
     let (secret_at, key_at) = (at.member("client_secret"), at.member("private_key"));
     let id_at = at.member("client_id");
     let client_id =
@@ -273,8 +273,8 @@ fn client(who: WhoAsks, at: &Path, diagnostics: &mut Diagnostics<'_>) -> Option<
     })
 }
 
-/// What stands in the variable. A fault names the variable, so only what looks like the name of one is ever taken for it:
-/// somebody may have written the secret in its place.
+/// The value of the variable. Errors name the variable, so a name must look like one: it may be the secret itself, written
+/// in the wrong place.
 pub(super) fn look_up(secret: Secret, at: &Path, diagnostics: &mut Diagnostics<'_>) -> Option<Redacted<String>> {
     let at = at.member("env");
     let Secret(SecretDocument { env }) = secret;
@@ -307,11 +307,11 @@ const fn key_hint(fault: PrivateKeyFault) -> &'static str {
         PrivateKeyFault::Inconsistent => {
             "the variable holds a key whose halves do not belong together, or not for signing"
         }
-        PrivateKeyFault::NotPrivate => "the variable holds a public key; the private one is needed",
+        PrivateKeyFault::NotPrivate => "the variable holds a public key; the private key is required",
     }
 }
 
-/// Compiles `revocations`; the outer `None` when there is a fault.
+/// Compiles `revocations`; the outer `None` with an error.
 #[allow(clippy::option_option, reason = "whether there is one, unless there is a fault")]
 pub(super) fn revocations(
     document: Option<RevocationsDocument>,

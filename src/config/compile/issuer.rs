@@ -7,10 +7,10 @@ use crate::policy::CalloutAddress;
 use crate::policy::callout_address::Scheme;
 
 const MAX_ISSUER_BYTES: usize = 2048;
-/// So many issuers may one provider have.
+/// The maximum number of issuers of a provider.
 const MAX_ISSUERS: usize = 256;
 const TOO_MANY: &str = "more than 256 issuers of one provider";
-/// What a tenant is put in the place of.
+/// The placeholder of a tenant.
 const TENANT: &str = "{tenant}";
 pub(super) const OKTA_ORG_HINT: &str = "tokens of the Okta org authorization server can be verified by Okta alone; use a custom one (https://{domain}/oauth2/default), or ask Okta about each of them: write `introspection`";
 const OKTA_DOMAINS: [&str; 5] = [".okta.com", ".oktapreview.com", ".okta-emea.com", ".okta-gov.com", ".okta.mil"];
@@ -29,7 +29,7 @@ pub(super) enum Server {
 
 /// The issuer of a provider.
 pub(super) struct Issuer {
-    /// The first one, from which addresses are derived where they are.
+    /// The first one; addresses are derived from it.
     pub(super) name: String,
     pub(super) additional: Vec<String>,
     pub(super) server: Server,
@@ -37,7 +37,7 @@ pub(super) struct Issuer {
     pub(super) at: Path,
 }
 
-/// What the document says about the issuer.
+/// The fields about the issuer.
 pub(super) struct IssuerDocument {
     okta: Option<OktaDocument>,
     issuer: Option<String>,
@@ -45,7 +45,7 @@ pub(super) struct IssuerDocument {
     tenants: Option<Vec<String>>,
     allow_http: bool,
     derived: Derived,
-    /// Whether the document has all that the Okta preset would add: key address and clock skew.
+    /// Whether the document sets all that the Okta preset sets: key address and clock skew.
     needs_no_preset: bool,
 }
 
@@ -75,7 +75,7 @@ impl IssuerDocument {
         }
     }
 
-    /// Compiles the issuers; `None` when there is a fault.
+    /// Compiles the issuers; `None` with an error.
     pub(super) fn compile(self, provider: &str, at: &Path, diagnostics: &mut Diagnostics<'_>) -> Option<Issuer> {
         let Self { okta, issuer, additional, tenants, allow_http, derived, needs_no_preset } = self;
         let (issuer_at, tenants_at) = (at.member("issuer"), at.member("tenants"));
@@ -147,7 +147,7 @@ struct IssuerList {
 }
 
 impl IssuerList {
-    /// Adds what is written, or one issuer for each tenant where `{tenant}` is written. Org authorization servers of Okta
+    /// Adds the written issuer, or one for each tenant where it contains `{tenant}`. Org authorization servers of Okta
     /// have no keys: they are no further issuers of a provider that has.
     fn expand(&mut self, written: &str, may_be_org: bool) -> Result<(), &'static str> {
         let Some((before, after)) = written.split_once(TENANT) else {
@@ -186,7 +186,7 @@ impl IssuerList {
     }
 }
 
-/// The tenants, where each is one that can be part of an issuer.
+/// The tenants, if each can be part of an issuer.
 fn checked_tenants(tenants: Option<Vec<String>>, at: &Path, diagnostics: &mut Diagnostics<'_>) -> Vec<String> {
     let tenants = not_empty(tenants, at, diagnostics).unwrap_or_default();
     if tenants.len() > MAX_ISSUERS {

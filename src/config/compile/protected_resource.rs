@@ -1,5 +1,4 @@
-//! `protected_resources` -> [`ProtectedResources`]: the documents as they will be sent, and nothing in them that clients
-//! would stumble over.
+//! `protected_resources` -> [`ProtectedResources`]: the documents as they are sent.
 
 use serde_json::{Map, Value, json};
 
@@ -30,13 +29,13 @@ impl<'a> ResourceContext<'a> {
         issuers.filter(|issuer| CalloutAddress::parse(issuer, "").is_some())
     }
 
-    /// Each rule with its conditions, but for the one that has none.
+    /// Each rule with its match, except the default rule.
     fn rules(&self) -> impl Iterator<Item = (&'a Route, &'a Rule)> {
         self.rules.into_iter().flat_map(|(rules, routes)| routes.iter().zip(rules.rules()))
     }
 }
 
-/// Compiles `protected_resources`; `None` when there is a fault.
+/// Compiles `protected_resources`; `None` with an error.
 pub(super) fn protected_resources(
     documents: Option<Vec<ProtectedResourceDocument>>,
     context: &ResourceContext<'_>,
@@ -82,7 +81,7 @@ const fn hint(fault: ResourceFault) -> &'static str {
         }
         ResourceFault::QueryOrFragment => "a resource has no query and no fragment; write host and path alone",
         ResourceFault::Host => {
-            "the host in small letters, without user and without the port 443: clients compare the URL letter by letter"
+            "the host in lower case, without user and without the port 443: clients compare the URL letter by letter"
         }
         ResourceFault::Path => {
             "the path in normal form: no empty or dot segments, no `;`, no escapes for characters that need none"
@@ -173,7 +172,7 @@ fn authorization_servers(
     servers
 }
 
-/// Of rules that only concern other resources nothing is published: clients that are not told a scope ask for all of these.
+/// Excludes rules that concern other resources only: a client that has no scope yet requests all of these.
 fn scopes(
     written: Option<Vec<String>>,
     address: &ResourceAddress,

@@ -1,4 +1,4 @@
-//! `providers` -> [`Providers`]: keys that can be had, checks that mean something, and one provider for each token.
+//! `providers` -> [`Providers`]: key sources, validation settings, and one provider for each token.
 
 use std::collections::{BTreeMap, HashSet};
 use std::rc::Rc;
@@ -20,11 +20,11 @@ use crate::policy::{
 };
 
 const DEFAULT_SKEW: Duration = Duration::from_secs(60);
-/// What Okta's own verifiers allow.
+/// As in Okta's own verifiers.
 const OKTA_SKEW: Duration = Duration::from_secs(120);
 const MAX_SKEW: Duration = Duration::from_secs(300);
 
-/// Compiles all providers; `None` when there is a fault.
+/// Compiles all providers; `None` with an error.
 pub(super) fn providers(
     documents: Option<BTreeMap<String, ProviderDocument>>,
     at: &Path,
@@ -156,7 +156,7 @@ fn provider(
     })
 }
 
-/// What callouts to the issuer carry.
+/// The headers of callouts to the issuer.
 fn headers(document: &mut ProviderDocument, at: &Path, diagnostics: &mut Diagnostics<'_>) -> Option<CalloutHeaders> {
     let at = at.member("callout_headers");
     let has_inline_keys = document.jwks.as_ref().is_some_and(|jwks| jwks.inline.is_some());
@@ -246,7 +246,7 @@ fn claim_names(
     }
 }
 
-/// What says where keys come from.
+/// The fields about the origin of keys.
 struct KeyOriginDocument {
     jwks: JwksDocument,
     upstream: Option<String>,
@@ -308,8 +308,7 @@ fn key_origin(
     Some(KeyOrigin::Remote(RemoteKeys { address: address?, refresh, max_stale, timeout, unknown_kid_cooldown }))
 }
 
-/// Written, derived for Okta, or else found by the issuer's metadata; nothing when the issuer itself was at
-/// fault, which is said already.
+/// From the document, derived for Okta, or discovered in the issuer's metadata; `None` also when the issuer has an error.
 fn key_address(
     uri: Option<String>,
     server: Server,

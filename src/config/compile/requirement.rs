@@ -1,4 +1,4 @@
-//! `require` -> [`Requirement`]: demands that a token can meet, written so that they mean one thing.
+//! `require` -> [`Requirement`]: requirements that a token can meet and that are not ambiguous.
 
 use std::collections::BTreeSet;
 use std::rc::Rc;
@@ -12,33 +12,33 @@ use crate::config::schema::require::{AcrDocument, ClaimTestDocument, ClaimsDocum
 use crate::policy::Requirement;
 use crate::policy::requirement::{ClaimTest, Expected, Term, acr};
 
-/// How deep `any_of`, `all_of` and `not` may stand in each other: beyond that nobody can say what a rule means.
-const DEEPEST: usize = 6;
-/// Terms of one `require`, so that none makes each request of a route cost what a flood of them should.
-const MOST_TERMS: usize = 256;
-/// Entries of one list.
-const MOST_ENTRIES: usize = 1024;
-/// Scopes and `acr` values are named in challenges, and headers have their limits.
+/// The maximum nesting of `any_of`, `all_of` and `not`.
+const MAX_DEPTH: usize = 6;
+/// The maximum number of terms of one `require`, which bounds its cost.
+const MAX_TERMS: usize = 256;
+/// The maximum number of entries of one list.
+const MAX_ENTRIES: usize = 1024;
+/// The maximum number of scopes and `acr` values, which challenges list: headers are bounded.
 const MOST_IN_A_CHALLENGE: usize = 64;
 
 pub(super) const SCOPE_HINT: &str =
-    "one scope: ASCII without blanks, quotes and backslashes (RFC 6749 section 3.3); write several as several";
+    "one scope: ASCII without spaces, quotes and backslashes (RFC 6749 section 3.3); write several as several";
 
-/// Compiles a `require`; `None` when there is a fault.
+/// Compiles a `require`; `None` with an error.
 pub(super) fn requirement(
     document: RequireDocument,
     at: &Path,
     diagnostics: &mut Diagnostics<'_>,
 ) -> Option<Requirement> {
     let requirement = Requirement::all(terms(document, at, Nesting::default(), diagnostics)?);
-    if requirement.size() > MOST_TERMS {
-        diagnostics.invalid(at, "more than 256 demands; have the issuer put what they amount to into a claim");
+    if requirement.size() > MAX_TERMS {
+        diagnostics.invalid(at, "more than 256 requirements; have the issuer put the result into a claim");
         return None;
     }
     Some(requirement)
 }
 
-/// Where in the tree a document stands.
+/// The position of a document in the tree.
 #[derive(Clone, Copy, Default)]
 struct Nesting {
     depth: usize,
@@ -57,8 +57,8 @@ fn terms(
     nesting: Nesting,
     diagnostics: &mut Diagnostics<'_>,
 ) -> Option<Vec<Term>> {
-    if nesting.depth > DEEPEST {
-        diagnostics.invalid(at, "`any_of`, `all_of` and `not` stand in each other more than 6 deep");
+    if nesting.depth > MAX_DEPTH {
+        diagnostics.invalid(at, "`any_of`, `all_of` and `not` are nested more than 6 deep");
         return None;
     }
     let RequireDocument { scopes, any_scope, groups, client_ids, audiences, claims, acr, max_age, amr, .. } = document;
@@ -77,8 +77,8 @@ fn terms(
     if nesting.is_negated {
         for (name, is_written) in [("acr", acr.is_some()), ("max_age", max_age.is_some())] {
             if is_written {
-                // A token that says nothing of its log-in would be let in for saying nothing.
-                diagnostics.invalid(&at.member(name), "not within `not`: nobody can be told to log in less well");
+                // A token without `acr` and `auth_time` would meet the requirement.
+                diagnostics.invalid(&at.member(name), "not within `not`: no client can be asked for a weaker sign-in");
             }
         }
     } else {
@@ -102,11 +102,11 @@ fn terms(
         return None;
     }
     if terms.is_empty() {
-        diagnostics.invalid(at, "demands nothing; leave it out, or write what the token must have");
+        diagnostics.invalid(at, "requires nothing; remove it, or write what the token must have");
         return None;
     }
     if contradict(&terms) {
-        diagnostics.invalid(at, "no token can meet this: what it demands is kept out by its own `not`");
+        diagnostics.invalid(at, "no token can meet this: what it requires is excluded by its own `not`");
         return None;
     }
     Some(terms)
@@ -121,7 +121,7 @@ fn written(
     documents.into_iter().enumerate().map(|(index, document)| (at.item(index), document)).collect()
 }
 
-/// What `not` keeps out. "Not a and b" is read by some as "neither", so it must say which.
+/// The operand of `not`. Some read "not a and b" as "neither", so several members must say which.
 fn excluded(
     document: RequireDocument,
     at: &Path,
@@ -131,7 +131,7 @@ fn excluded(
     let written = members(&document);
     let inner = terms(document, at, Nesting { is_negated: true, ..nesting.within() }, diagnostics)?;
     if written > 1 {
-        diagnostics.invalid(at, "several members: write {\"any_of\": [...]} to keep out each, {\"all_of\": [...]} to keep out only what meets all");
+        diagnostics.invalid(at, "several members: write {\"any_of\": [...]} to exclude each, {\"all_of\": [...]} to exclude only what meets all");
         return None;
     }
     Some(Requirement::all(inner))
@@ -181,7 +181,7 @@ fn implies(term: &Term, other: &Term) -> bool {
     }
 }
 
-/// A list of texts, in the order written, each once; `None` where nothing is written or with a fault.
+/// A list of strings in order, each once; `None` without a value and with an error.
 fn texts(
     list: Option<Vec<String>>,
     is_usable: impl Fn(&str) -> bool,
@@ -204,9 +204,9 @@ fn texts(
 /// A list of at least one and not too many.
 fn some<T>(list: Option<Vec<T>>, at: &Path, diagnostics: &mut Diagnostics<'_>) -> Option<Vec<T>> {
     super::not_empty(list, at, diagnostics).filter(|list| {
-        let is_short = list.len() <= MOST_ENTRIES;
+        let is_short = list.len() <= MAX_ENTRIES;
         if !is_short {
-            diagnostics.invalid(at, "more than 1024 entries; have the issuer put what they amount to into a claim");
+            diagnostics.invalid(at, "more than 1024 entries; have the issuer put the result into a claim");
         }
         is_short
     })
@@ -214,7 +214,7 @@ fn some<T>(list: Option<Vec<T>>, at: &Path, diagnostics: &mut Diagnostics<'_>) -
 
 fn set(list: Option<Vec<String>>, at: &Path, diagnostics: &mut Diagnostics<'_>) -> Option<BTreeSet<String>> {
     let is_usable = |text: &str| !text.is_empty() && text.trim() == text;
-    let texts = texts(list, is_usable, "empty, or with a blank before or behind it", at, diagnostics)?;
+    let texts = texts(list, is_usable, "empty, or with a space before or after it", at, diagnostics)?;
     Some(texts.into_iter().collect())
 }
 
@@ -231,23 +231,23 @@ fn fits_into_a_challenge(words: &[String], at: &Path, diagnostics: &mut Diagnost
     fits
 }
 
-/// The characters that RFC 6749 (appendix A) allows in scopes and RFC 9470 in `acr` values, between blanks.
+/// The characters that RFC 6749 (appendix A) allows in scopes and RFC 9470 in `acr` values, separated by spaces.
 pub(super) fn stands_in_a_challenge(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\')
 }
 
 fn authentication(document: Option<AcrDocument>, at: &Path, diagnostics: &mut Diagnostics<'_>) -> Option<Vec<String>> {
-    const UNKNOWN: &str = "like one of Okta's values and none of them; they are `phrh`, `phr`, `urn:okta:loa:2fa:any`, `urn:okta:loa:2fa:any:ifpossible`, `urn:okta:loa:1fa:any` and `urn:okta:loa:1fa:pwd`; other issuers' are ASCII without blanks, quotes and backslashes";
+    const UNKNOWN: &str = "like one of Okta's values and none of them; they are `phrh`, `phr`, `urn:okta:loa:2fa:any`, `urn:okta:loa:2fa:any:ifpossible`, `urn:okta:loa:1fa:any` and `urn:okta:loa:1fa:pwd`; other issuers' are ASCII without spaces, quotes and backslashes";
     let is_usable = |value: &str| {
         let lower = value.to_ascii_lowercase();
-        // A slip here asks for a log-in that nobody can have.
+        // A typing error here would require a sign-in that does not exist.
         let is_like_oktas = lower.starts_with("urn:okta:") || lower.starts_with("phr");
         acr::OKTA_VALUES.contains(&value) || (stands_in_a_challenge(value) && !is_like_oktas)
     };
     let values = texts(document.map(|document| document.0), is_usable, UNKNOWN, at, diagnostics)
         .filter(|values| fits_into_a_challenge(values, at, diagnostics))?;
     if values.iter().any(|value| value == "urn:okta:loa:2fa:any:ifpossible") {
-        let hint = "`urn:okta:loa:2fa:any:ifpossible` demands no second factor; tokens with one factor pass";
+        let hint = "`urn:okta:loa:2fa:any:ifpossible` requires no second factor; tokens with one factor pass";
         diagnostics.warnings.push(at.error(ConfigErrorKind::Invalid(hint)).to_string());
     }
     Some(values)
@@ -258,7 +258,7 @@ fn condition(text: &str, at: &Path, diagnostics: &mut Diagnostics<'_>) -> Option
     parsed.map_err(|fault| diagnostics.errors.push(at.error(ConfigErrorKind::Condition(fault)))).ok()
 }
 
-/// RFC 9470 writes `max_age` as whole seconds. With none at all each log-in is too old by the time its token is here.
+/// `max_age` is an integer of seconds (RFC 9470). With 0 every sign-in is too old when its token arrives.
 fn whole_seconds(age: Duration, at: &Path, diagnostics: &mut Diagnostics<'_>) -> Option<Duration> {
     if age.subsec_nanos() != 0 || age.is_zero() {
         diagnostics.invalid(at, "whole seconds, at least \"1s\"");
@@ -304,7 +304,7 @@ fn claim_tests(document: ClaimsDocument, at: &Path, diagnostics: &mut Diagnostic
         if let [name] = path.as_slice()
             && ["scp", "scope"].contains(&name.as_str())
         {
-            // As a text, "read write" is neither "read" nor "write"; behind `not` that would let everything in.
+            // As a string, "read write" is neither "read" nor "write"; in `not` every token would pass.
             diagnostics.invalid(&at, "scopes have fields of their own: `scopes` and `any_scope`");
             continue;
         }

@@ -1,5 +1,5 @@
-//! `responses` -> [`Answers`]: nothing that would break an answer on the wire, take the place of what the filter says in
-//! it, or let a request decide where a browser goes.
+//! `responses` -> [`Answers`]: bodies and headers that are safe to write, and redirects whose target no request
+//! determines.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,23 +16,23 @@ use crate::policy::{AllowedOrigins, Cors, Detail, Forwarding, Login, OriginPatte
 
 const REALM: &str = "okta-proxy-wasm";
 const RETURN_TO: &str = "return_to";
-/// What the filter itself tells the login page (RFC 9470 section 4).
+/// The parameters that the filter adds for the login page (RFC 9470 section 4).
 const STEP_UP: [&str; 3] = ["acr_values", "max_age", "scope"];
-/// RFC 6750 section 2.3: no place for a token unless the operator names it, and no secret to hand on in any case.
+/// RFC 6750 section 2.3: read only where it is configured, and never forwarded to the login page.
 const TOKEN_PARAMETER: &str = "access_token";
 
 const MAX_BODY_BYTES: usize = 16 * 1024;
 const MAX_HEADERS: usize = 16;
 const MAX_HEADER_BYTES: usize = 1024;
 
-/// What else has headers and parameters of its own.
+/// The other uses of headers and parameters.
 pub(super) struct Written<'a> {
     pub(super) token_source: Option<&'a TokenSource>,
     pub(super) forwarding: Option<&'a Forwarding>,
 }
 
 impl Written<'_> {
-    /// Whether that header stands for a credential, an identity or an answer of the operator's.
+    /// Whether the header has another use: a credential, an identity or a field of a response.
     fn has(&self, name: &HeaderName, custom: Option<&CustomResponses>) -> bool {
         let is_of = |answer: &CustomResponse| answer.headers.iter().any(|(header, _)| header == name);
         self.token_source.is_some_and(|source| source.is_carrier(name.as_str()))
@@ -45,7 +45,7 @@ impl Written<'_> {
     }
 }
 
-/// Compiles `responses`; `None` when there is a fault.
+/// Compiles `responses`; `None` with an error.
 pub(super) fn answers(
     document: ResponsesDocument,
     written: &Written<'_>,
@@ -74,7 +74,7 @@ pub(super) fn answers(
     });
     let cors = document.cors.map(|cors| self::cors(cors, &at.member("cors"), diagnostics));
     let login = document.login.map(|login| self::login(login, credentials, &at.member("login"), diagnostics));
-    // Only now: every fault is listed.
+    // After the loop, so that every error is listed.
     let debug = debug.map_or(Some(None), |debug| debug.map(Some))?;
     let (cors, login) = (cors.map_or(Some(None), |cors| cors.map(Some))?, login.map_or(Some(None), |it| it.map(Some))?);
     let format = document.format.unwrap_or_default();
@@ -163,14 +163,14 @@ fn own_headers(
         }
         let value = HeaderValue::parse(&value).filter(|_| (1..=MAX_HEADER_BYTES).contains(&value.len()));
         if value.is_none() {
-            diagnostics.invalid(&at, "a value of 1 to 1024 printable ASCII characters, no blank at either end");
+            diagnostics.invalid(&at, "a value of 1 to 1024 printable ASCII characters, no space at either end");
         }
         usable.extend(parsed.zip(value));
     }
     (usable.len() == wanted && (1..=MAX_HEADERS).contains(&wanted)).then_some(usable)
 }
 
-/// Why a field is not the operator's to write.
+/// Why a field is reserved.
 pub(super) fn why_not_yours(name: &str) -> Option<&'static str> {
     match name {
         "content-type" => Some("write `content_type` beside `body`"),
@@ -237,7 +237,7 @@ fn exposed(names: Option<Vec<String>>, at: &Path, diagnostics: &mut Diagnostics<
         diagnostics.invalid(at, "at most 32 names");
     }
     for (index, name) in names.iter().enumerate() {
-        // With credentials `*` is the name of a header and means no other.
+        // With credentials `*` is a header name and no wildcard.
         if name == "*" || name.len() > 64 || HeaderName::parse(name).is_none() {
             diagnostics.invalid(&at.item(index), "the name of a header; `*` is not taken by every browser");
             is_right = false;

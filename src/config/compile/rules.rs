@@ -1,4 +1,4 @@
-//! `rules` -> [`Rules`]: each with conditions that some request can meet, and with demands that mean something.
+//! `rules` -> [`Rules`]: rules that some request can match, with requirements that can have an effect.
 
 use std::collections::BTreeSet;
 use std::rc::Rc;
@@ -14,7 +14,7 @@ use crate::policy::{
     Route, Router, Rule, Rules, TokenSource,
 };
 
-/// What of the document is about rules.
+/// The fields about rules.
 pub(super) struct RulesDocument {
     pub(super) rules: Option<Vec<RuleDocument>>,
     pub(super) default_rule: Option<DefaultRuleDocument>,
@@ -22,19 +22,19 @@ pub(super) struct RulesDocument {
     pub(super) insecure_ambiguous_paths: bool,
     pub(super) strict_path_spelling: bool,
     pub(super) insecure_ambiguous_hosts: bool,
-    /// Whether there is a page to send browsers to.
+    /// Whether `responses.login` is configured.
     pub(super) login: bool,
     pub(super) introspecting: Introspecting,
 }
 
-/// Whether issuers can be asked about their tokens.
+/// Which providers have `introspection`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Introspecting {
-    /// All of them can.
+    /// All of them.
     All,
-    /// Some cannot.
+    /// Not all of them.
     NotAll,
-    /// Another fault keeps us from knowing.
+    /// Unknown because of another error.
     Unknown,
 }
 
@@ -49,7 +49,7 @@ impl Introspecting {
 }
 
 impl RulesDocument {
-    /// What is no fault, and does not do what somebody expects.
+    /// Warns of settings that have no effect.
     pub(super) fn warn_of_redirects(&self, token_source: &TokenSource, diagnostics: &mut Diagnostics<'_>) {
         let of_rules = self.rules.iter().flatten().map(|rule| rule.redirect_browsers);
         let of_default = self.default_rule.iter().map(|rule| rule.redirect_browsers);
@@ -61,13 +61,13 @@ impl RulesDocument {
         }
         if redirects && token_source.cookies.is_empty() {
             diagnostics.warnings.push(String::from(
-                "redirect_browsers is on and token.from_cookies is empty: a browser that goes to a page brings nothing but cookies, and is sent to the log-in for ever unless something in front makes a header of them",
+                "redirect_browsers is on and token.from_cookies is empty: a browser that goes to a page brings nothing but cookies, and is redirected to the sign-in forever unless a proxy in front makes a header of them",
             ));
         }
     }
 }
 
-/// Compiles the rules, and gives their conditions in the same order too; `None` when there is a fault.
+/// Compiles the rules, with their matches in the same order; `None` with an error.
 pub(super) fn rules(
     document: RulesDocument,
     at: &Path,
@@ -138,7 +138,7 @@ pub(super) fn rules(
     })
 }
 
-/// Whom a rule lets pass.
+/// Compiles `access`.
 struct Demands {
     access: Access,
     require: Option<RequireDocument>,
@@ -147,10 +147,10 @@ struct Demands {
     introspects: bool,
 }
 
-/// Whether there is a page to send browsers to.
+/// Whether `responses.login` is configured.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum LoginPage {
-    /// There is one, or a fault in its place.
+    /// It is, or it has an error.
     Written,
     Missing,
 }
@@ -189,7 +189,7 @@ fn rule(
         let at = at.member("redirect_browsers");
         match access {
             Access::Public | Access::Deny => {
-                diagnostics.invalid(&at, "never happens: with this `access` no log-in makes a difference");
+                diagnostics.invalid(&at, "never happens: with this `access` no sign-in makes a difference");
             }
             Access::Optional | Access::Token if login == LoginPage::Missing => {
                 diagnostics.invalid(&at, "there is nowhere to send them; write `responses.login`");
@@ -257,7 +257,7 @@ fn route(
             None
         }
     };
-    // Only now: every fault is listed.
+    // After the loop, so that every error is listed.
     Some(Route { hosts: hosts?, path: path?, methods: methods? })
 }
 

@@ -1,11 +1,11 @@
-//! `insecure_keep_target_headers` -> [`TargetHeaders`]: names of the list only, each with a warning.
+//! `insecure_keep_target_headers` -> [`TargetHeaders`]: known names only, each with a warning.
 
 use super::{Diagnostics, not_empty};
 use crate::config::error::Path;
 use crate::policy::target_headers::find;
 use crate::policy::{TargetHeader, TargetHeaders};
 
-/// Compiles the names; `None` when there is a fault.
+/// Compiles the names; `None` with an error.
 pub(super) fn target_headers(
     names: Option<Vec<String>>,
     at: &Path,

@@ -1,4 +1,4 @@
-//! `token` -> [`TokenSource`]: where tokens are looked for, without two places that contradict each other.
+//! `token` -> [`TokenSource`]: the locations of credentials, without contradictions.
 
 use super::Diagnostics;
 use super::reserved_headers::{Reserved, reserved};
@@ -12,8 +12,8 @@ const DEFAULT_MAX_TOKEN_BYTES: u32 = 8192;
 /// Envoy's limit for all headers together.
 const MAX_TOKEN_BYTES: u32 = 60 * 1024;
 
-/// Compiles `token`; `None` when there is a fault. `identity` are the headers that tell
-/// the backend, which can be no place for a credential.
+/// Compiles `token`; `None` with an error. `identity` are the headers of
+/// forwarded claims, where no credential is read.
 pub(super) fn token_source(
     token: TokenDocument,
     identity: Option<&Forwarding>,
@@ -84,7 +84,7 @@ fn header_sources(
             let prefix = ValuePrefix::parse(&prefix);
             if prefix.is_none() {
                 diagnostics
-                    .invalid(&prefix_at, "printable ASCII that does not begin with a blank, such as \"Bearer \"");
+                    .invalid(&prefix_at, "printable ASCII that does not begin with a space, such as \"Bearer \"");
             }
             prefix
         });
@@ -94,14 +94,14 @@ fn header_sources(
         let scheme = document.scheme.map(|scheme| {
             let scheme = AuthScheme::parse(&scheme);
             if scheme.is_none() {
-                diagnostics.invalid(&scheme_at, "the name of a scheme without blanks, such as \"Bearer\"");
+                diagnostics.invalid(&scheme_at, "the name of a scheme without spaces, such as \"Bearer\"");
             }
             scheme
         });
         let Some(name) = name else { continue };
         let form = match (scheme, prefix) {
             (Some(None), _) | (_, Some(None)) => continue,
-            // What was written there is no string; that is said already.
+            // Not a string, which is an error already.
             _ if scheme_at.is_reported(diagnostics.errors) || prefix_at.is_reported(diagnostics.errors) => continue,
             (None, None) => HeaderForm::Whole,
             (Some(Some(scheme)), _) => HeaderForm::Schemes(vec![scheme]),
@@ -130,7 +130,7 @@ fn header_name(
             Err("cookies have a field of their own: name the cookie in `from_cookies`")
         }
         Some(name) => match reserved(&name) {
-            // Where no token can be: what steers the request, or describes its body.
+            // Headers that control the request or describe its body carry no token.
             Some(kind @ (Reserved::Framing | Reserved::Proxy | Reserved::Target)) => Err(kind.reason()),
             Some(Reserved::Credential | Reserved::Client) | None => Ok(name),
         },

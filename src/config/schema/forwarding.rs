@@ -1,5 +1,5 @@
-//! What is handed over beside claim headers, as the operator writes it: `filter_state` to other filters and the access log,
-//! `protected_resources` to clients that have no token yet.
+//! The schema of what is forwarded besides claim headers: `filter_state` to other filters and the access log, and
+//! `protected_resources` to clients without a token.
 
 use serde_json::Value;
 
@@ -11,9 +11,9 @@ use crate::policy::{ClaimFormat, ClaimSource, DecisionPart, StateSource};
 document! {
     /// A claim in filter state.
     StateClaimDocument {
-        /// What it is called: with `auth_` before it, `tenant` becomes `wasm.auth_tenant`.
+        /// The name: `tenant` becomes the key `wasm.auth_tenant`.
         name: String,
-        /// The claim: a name, or a list of names that leads to a nested one. Names are literal.
+        /// The claim: a name, or the list of names of the path to a nested claim. Names are literal.
         claim: ClaimPath,
         /// `string`, `space`, `comma` or `json`, as in `claim_to_headers`. Default: `string`.
         format: ClaimFormat,
@@ -21,36 +21,35 @@ document! {
 }
 
 document! {
-    /// A protected resource and its metadata (RFC 9728 section 2). What is left out of the lists is derived.
+    /// A protected resource and its metadata (RFC 9728 section 2). Missing lists are derived.
     ProtectedResourceDocument {
-        /// The resource's identifier: the `https` URL that clients use, in one spelling, without query.
+        /// The resource identifier: the `https` URL that clients use, in normal form, without query.
         resource: String,
-        /// The issuers whose tokens are accepted. Default: those of all providers.
+        /// The issuers whose tokens are accepted. Default: the issuers of all providers.
         authorization_servers: Vec<String>,
-        /// The scopes that clients may ask for. Default: those that are asked for by the rules that requests for this
-        /// resource may come under.
+        /// The scopes that clients may request. Default: the scopes of the rules that may match requests for this resource.
         scopes_supported: Vec<String>,
-        /// A name for people.
+        /// A display name.
         resource_name: String,
-        /// The address of a page for developers.
+        /// The URL of a page for developers.
         resource_documentation: String,
-        /// The address of a page about what clients may do with the data.
+        /// The URL of a page about the use of the data.
         resource_policy_uri: String,
-        /// The address of the terms of service.
+        /// The URL of the terms of service.
         resource_tos_uri: String,
     }
 }
 
-/// One entry of `filter_state`: one of the words below, or a claim under a name of the operator's.
+/// One entry of `filter_state`: one of [`STATE_ITEMS`], or a claim under a name of the operator's.
 #[derive(Debug)]
 pub enum FilterStateDocument {
-    /// A word and what it stands for.
+    /// An item of the filter.
     Word(&'static str, StateSource),
     /// A claim.
     Claim(StateClaimDocument),
 }
 
-/// The words, the verdict's first.
+/// The names of the filter's own items, that of the decision first.
 pub const STATE_ITEMS: [&str; 15] = [
     "decision",
     "reason",
@@ -69,7 +68,7 @@ pub const STATE_ITEMS: [&str; 15] = [
     "introspection",
 ];
 
-/// What a word stands for.
+/// The source of a named item.
 pub fn meaning(word: &str) -> Option<StateSource> {
     let decision = |part| Some(StateSource::Decision(part));
     let identity = |source, format| Some(StateSource::Claim(source, format));
