@@ -1,6 +1,5 @@
-//! Who verifies signatures: the host where it is Envoy, has `verify_signature` and passes the test of
-//! `jose`, the module otherwise. Chosen once for each configuration, and told to the operator. And who signs
-//! with RSA: the host or nobody.
+//! Selects the signature verifier of a configuration: the host if it is Envoy, has `verify_signature` and passes the
+//! self-test of `jose`, otherwise the module. The choice is logged. RS256 signatures are made by the host only.
 
 use std::rc::Rc;
 
@@ -12,39 +11,39 @@ use crate::engine::{
 };
 use crate::host::host_kind::is_envoy;
 
-/// By whom how many of the algorithms in use are verified.
+/// How many algorithms in use each side verifies.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Verification {
     pub(super) by_host: usize,
     pub(super) by_module: usize,
-    /// By the module, because the host was asked and failed.
+    /// Verified by the module because the host failed the self-test.
     pub(super) in_doubt: usize,
 }
 
 /// The verifier for the algorithms of a policy.
-pub(super) fn verifier(wanted: NativeCrypto, algorithms: &[Algorithm]) -> (Box<dyn SignatureVerifier>, Verification) {
-    let portable = |why: &str| -> (Box<dyn SignatureVerifier>, Verification) {
-        log::info!("signatures are verified by the module: {why}");
+pub(super) fn verifier(mode: NativeCrypto, algorithms: &[Algorithm]) -> (Box<dyn SignatureVerifier>, Verification) {
+    let use_module = |reason: &str| -> (Box<dyn SignatureVerifier>, Verification) {
+        log::info!("signatures are verified by the module: {reason}");
         (Box::new(PortableVerifier), Verification { by_module: algorithms.len(), ..Verification::default() })
     };
-    match wanted {
-        NativeCrypto::Off => portable("native_crypto is off"),
-        NativeCrypto::Auto if !is_envoy() => portable("this host is not known to offer it"),
+    match mode {
+        NativeCrypto::Off => use_module("native_crypto is off"),
+        NativeCrypto::Auto if !is_envoy() => use_module("this host is not Envoy"),
         NativeCrypto::Auto => {
             let verifier = NativeVerifier::tested(Box::new(verify_signature), algorithms);
-            tell(&verifier, algorithms);
-            let (by_host, in_doubt) = (verifier.by_host().len(), verifier.doubts().len());
+            log_verification(&verifier, algorithms);
+            let (by_host, in_doubt) = (verifier.by_host().len(), verifier.failures().len());
             let by_module = algorithms.len().saturating_sub(by_host).saturating_sub(in_doubt);
             (Box::new(verifier), Verification { by_host, by_module, in_doubt })
         }
     }
 }
 
-/// The host as the signer of a configuration that has a key for it; `None` where it has none. `native_crypto` has no say:
-/// the module has no RSA of its own to sign with.
+/// The host as signer, if the configuration has an RSA key. `native_crypto` does not apply, because the module cannot
+/// sign with RSA.
 pub(super) fn signer(loaded: &Loaded) -> Result<Option<Rc<dyn RsaSigner>>, CannotSign> {
-    let asked = loaded.policy.providers.iter().filter_map(|(_, provider)| provider.introspection.as_ref());
-    let mut keys = asked.filter_map(|settings| settings.client.key_of_host()).peekable();
+    let introspections = loaded.policy.providers.iter().filter_map(|(_, provider)| provider.introspection.as_ref());
+    let mut keys = introspections.filter_map(|settings| settings.client.key_of_host()).peekable();
     if keys.peek().is_none() {
         return Ok(None);
     }
@@ -55,9 +54,9 @@ pub(super) fn signer(loaded: &Loaded) -> Result<Option<Rc<dyn RsaSigner>>, Canno
     Ok(Some(Rc::new(signer)))
 }
 
-fn tell(verifier: &NativeVerifier, algorithms: &[Algorithm]) {
-    for (algorithm, doubt) in verifier.doubts() {
-        log::warn!("the host is not trusted with {algorithm} signatures: {doubt}");
+fn log_verification(verifier: &NativeVerifier, algorithms: &[Algorithm]) {
+    for (algorithm, failure) in verifier.failures() {
+        log::warn!("the host does not verify {algorithm} signatures, because its self-test failed: {failure}");
     }
     let by_host = verifier.by_host();
     let by_module: Vec<Algorithm> =
@@ -79,12 +78,12 @@ fn names(algorithms: &[Algorithm]) -> String {
     algorithms.iter().map(|algorithm| algorithm.name()).collect::<Vec<_>>().join(", ")
 }
 
-/// On a host that does not know the function, Envoy excepted, this is a trap.
+/// On hosts other than Envoy that lack the function, this call traps.
 fn verify_signature(arguments: &[u8]) -> Option<Vec<u8>> {
     hostcalls::call_foreign_function("verify_signature", Some(arguments)).ok().flatten()
 }
 
-/// As with `verify_signature`. An Envoy before 1.37 does not know it and says so.
+/// Like `verify_signature`. Envoy before 1.37 returns an error, because it lacks the function.
 fn sign(arguments: &[u8]) -> Option<Vec<u8>> {
     hostcalls::call_foreign_function("sign", Some(arguments)).ok().flatten()
 }
