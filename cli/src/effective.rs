@@ -148,7 +148,7 @@ fn rules(members: &mut Map<String, Value>, policy: &Policy) {
     for (value, rule) in written.as_array_mut().into_iter().flatten().zip(policy.rules.rules()) {
         self::rule(value, rule);
     }
-    rule(member(members, "default_rule"), policy.rules.otherwise());
+    rule(member(members, "default_rule"), policy.rules.default_rule());
 }
 
 fn rule(members: &mut Value, rule: &Rule) {

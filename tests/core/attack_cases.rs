@@ -125,7 +125,7 @@ const CASES: [(&str, &str, Answered); 64] = [
 /// The rows of group I stand with the router, each under its id; that none is missing is asserted there.
 const PATH_ROWS: Answered = By(
     "../../src/policy/route/tests/attack_tests.rs",
-    "every_case_about_paths_comes_under_the_right_rule_or_is_refused",
+    "path_attacks_match_the_right_rule_or_are_rejected",
 );
 
 /// The cases of the group I.

@@ -370,7 +370,7 @@ fn a_new_configuration_loses_no_count_and_neither_it_nor_a_new_module_leaves_a_w
     send(5);
     // Envoy forgets a number with the last VM that has defined it, be it before the new ones do or after.
     until("the count", A_REPORT, || {
-        [Some(5), Some(15)].contains(&family(envoy, "decisions_total").get(authorized).copied()).then_some(())
+        [Some(5), Some(15)].contains(&family(envoy, "decisions_total").get(admitted).copied()).then_some(())
     });
     until("the old VMs to be over", ALL_REPORTS_BUT_THOSE_OF_THE_DEAD, || {
         (only(envoy, "workers") == Some(REPORTERS)).then_some(())

@@ -187,7 +187,7 @@ fn scopes(
     }
     let reaching =
         around.rules().filter(|(route, _)| address.may_meet(&route.hosts, &route.path)).map(|(_, rule)| rule);
-    let otherwise = around.rules.map(|(rules, _)| rules.otherwise());
+    let otherwise = around.rules.map(|(rules, _)| rules.default_rule());
     let enforced = reaching.chain(otherwise).filter(|rule| !rule.report_only);
     let mut scopes: Vec<String> = Vec::new();
     for scope in enforced.filter_map(|rule| rule.requirement.as_deref()).flat_map(Requirement::scopes_named) {

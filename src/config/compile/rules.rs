@@ -10,7 +10,7 @@ use crate::config::fault::Path;
 use crate::config::schema::require::RequireDocument;
 use crate::config::schema::rules::{DefaultRuleDocument, MatchDocument, RuleDocument};
 use crate::policy::{
-    Access, AmbiguousHosts, AmbiguousPaths, HostPattern, LetterCase, Method, PathPattern, PatternFault, Providers,
+    Access, AmbiguousHosts, AmbiguousPaths, CaseSensitivity, HostPattern, Method, PathPattern, PatternFault, Providers,
     Route, Router, Rule, Rules, TokenSource,
 };
 
@@ -232,8 +232,9 @@ fn route(
 ) -> Option<Route> {
     let hosts = all(document.hosts, HostPattern::parse, &at.member("hosts"), findings);
     let methods = all(document.methods, Method::parse, &at.member("methods"), findings);
-    let case = if document.ignore_case.unwrap_or(false) { LetterCase::Ignored } else { LetterCase::Matters };
-    if case == LetterCase::Ignored && matches!(access, Access::Public | Access::Optional) {
+    let case =
+        if document.ignore_case.unwrap_or(false) { CaseSensitivity::Insensitive } else { CaseSensitivity::Sensitive };
+    if case == CaseSensitivity::Insensitive && matches!(access, Access::Public | Access::Optional) {
         findings.unusable(
             &at.member("ignore_case"),
             "not for a rule that lets requests pass without a token: where the backend tells letters apart, it would open other paths too",

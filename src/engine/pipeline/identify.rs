@@ -37,7 +37,7 @@ impl Request<'_> {
             return Err(DenyReason::AlgorithmNotAllowed);
         }
         // A token that says itself that it has expired is not worth a signature check, let alone a fetch or a call.
-        if matches!(token.claimed_expiry(), Claim::Valid(expiry) if provider.takes_as_expired(expiry, now)) {
+        if matches!(token.claimed_expiry(), Claim::Valid(expiry) if provider.is_expired(expiry, now)) {
             return Err(ClaimFault::Expired.into());
         }
         self.token = if is_opaque { opaque(text) } else { Token::Jwt(token) };

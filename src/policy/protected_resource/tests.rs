@@ -1,5 +1,5 @@
 use super::*;
-use crate::policy::route::LetterCase;
+use crate::policy::route::CaseSensitivity;
 use wasm_bindgen_test::wasm_bindgen_test;
 
 fn resources(addresses: &[&str]) -> ProtectedResources {
@@ -16,7 +16,7 @@ fn head(host: &str, path: &str) -> RequestHead {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn metadata_stand_where_the_standard_puts_them() {
+fn metadata_addresses_follow_the_standard() {
     for (resource, metadata) in [
         ("https://api.acme.com", "https://api.acme.com/.well-known/oauth-protected-resource"),
         ("https://api.acme.com/", "https://api.acme.com/.well-known/oauth-protected-resource"),
@@ -32,7 +32,7 @@ fn metadata_stand_where_the_standard_puts_them() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn an_identifier_has_one_spelling() {
+fn identifier_has_one_accepted_spelling() {
     for (text, fault) in [
         ("http://api.acme.com", ResourceFault::NotHttps),
         ("HTTPS://api.acme.com", ResourceFault::NotHttps),
@@ -64,7 +64,7 @@ fn an_identifier_has_one_spelling() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_request_is_for_the_resource_of_its_host_with_the_longest_path_above_it() {
+fn request_selects_the_resource_of_its_host_with_the_longest_path_prefix() {
     let all = resources(&[
         "https://api.acme.com",
         "https://api.acme.com/mcp",
@@ -98,7 +98,7 @@ fn a_request_is_for_the_resource_of_its_host_with_the_longest_path_above_it() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn metadata_are_asked_for_at_exactly_their_address() {
+fn metadata_are_served_at_exactly_their_address() {
     let all = resources(&["https://api.acme.com/mcp", "https://api.acme.com:8443/mcp", "https://b.acme.com"]);
     let well_known = "/.well-known/oauth-protected-resource";
     for (host, path, expected) in [
@@ -121,19 +121,19 @@ fn metadata_are_asked_for_at_exactly_their_address() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn the_rules_that_a_resource_may_come_under_are_those_that_meet_it_or_something_below_it() {
+fn rule_may_match_a_resource_if_it_matches_its_path_or_one_below() {
     let address = ResourceAddress::parse("https://api.acme.com/mcp").unwrap();
     let ambiguous = AmbiguousPaths::Refuse;
     let exact = |text, case| PathPattern::exact(text, case, ambiguous).unwrap();
-    let prefix = |text| PathPattern::prefix(text, LetterCase::Matters, ambiguous).unwrap();
-    let regex = |text| PathPattern::regex(text, LetterCase::Matters, ambiguous).unwrap();
+    let prefix = |text| PathPattern::prefix(text, CaseSensitivity::Sensitive, ambiguous).unwrap();
+    let regex = |text| PathPattern::regex(text, CaseSensitivity::Sensitive, ambiguous).unwrap();
     for (pattern, expected) in [
         (PathPattern::ANY, true),
-        (exact("/mcp", LetterCase::Matters), true),
-        (exact("/mcp/x", LetterCase::Matters), true),
-        (exact("/MCP/x", LetterCase::Ignored), true),
-        (exact("/MCP/x", LetterCase::Matters), false),
-        (exact("/", LetterCase::Matters), false),
+        (exact("/mcp", CaseSensitivity::Sensitive), true),
+        (exact("/mcp/x", CaseSensitivity::Sensitive), true),
+        (exact("/MCP/x", CaseSensitivity::Insensitive), true),
+        (exact("/MCP/x", CaseSensitivity::Sensitive), false),
+        (exact("/", CaseSensitivity::Sensitive), false),
         (prefix("/"), true),
         (prefix("/mcp/tools"), true),
         (prefix("/mcpx"), false),
