@@ -17,7 +17,7 @@ use crate::memory;
 pub struct RequestHead {
     fields: Vec<(String, Vec<u8>)>,
     /// A body or trailers follow.
-    is_followed: bool,
+    has_body_or_trailers: bool,
 }
 
 impl RequestHead {
@@ -30,19 +30,21 @@ impl RequestHead {
                 name.make_ascii_lowercase();
             }
         }
-        Self { fields, is_followed: false }
+        Self { fields, has_body_or_trailers: false }
     }
 
     /// Marks that a body or trailers follow the head.
     #[must_use]
-    pub fn followed_by_more(self) -> Self {
-        Self { is_followed: true, ..self }
+    pub fn with_body_or_trailers(self) -> Self {
+        Self { has_body_or_trailers: true, ..self }
     }
 
     /// Whether a backend may read a body: the host reports that more follows, or a field announces it.
     pub fn may_have_body(&self) -> bool {
         let mut lengths = self.values("content-length");
-        self.is_followed || lengths.any(|length| length != b"0") || self.values("transfer-encoding").next().is_some()
+        self.has_body_or_trailers
+            || lengths.any(|length| length != b"0")
+            || self.values("transfer-encoding").next().is_some()
     }
 
     /// All values of `name` (lower case), in order.
@@ -133,9 +135,9 @@ impl HeaderName {
         // A fast path, as this runs for every field of every request: most names differ in length, and few start like a
         // prefix.
         if may_be_prefixed(spelling) || may_be_prefixed(&self.0) {
-            return fold_alike(unprefixed(spelling), unprefixed(&self.0));
+            return folds_equal(without_gateway_prefix(spelling), without_gateway_prefix(&self.0));
         }
-        fold_alike(spelling, &self.0)
+        folds_equal(spelling, &self.0)
     }
 
     /// The name in lower case.
@@ -146,7 +148,7 @@ impl HeaderName {
 
 /// Whether two names are equal for a backend that ignores case and folds all but letters and digits to one character.
 #[inline]
-pub fn fold_alike(one: &str, other: &str) -> bool {
+pub fn folds_equal(one: &str, other: &str) -> bool {
     one.len() == other.len() && has_folded_bytes_of(one, other)
 }
 
@@ -159,7 +161,7 @@ fn has_folded_bytes_of(one: &str, other: &str) -> bool {
     one.bytes().rev().map(fold).eq(other.bytes().rev().map(fold))
 }
 
-/// Whether [`unprefixed`] may remove a prefix.
+/// Whether [`without_gateway_prefix`] may remove a prefix.
 #[inline]
 fn may_be_prefixed(name: &str) -> bool {
     name.as_bytes().first().is_some_and(|first| first | 0x20 == b'g')
@@ -171,7 +173,7 @@ const GRPC_GATEWAY_PREFIXES: [&str; 2] = ["grpc-metadata-", "grpcgateway-"];
 
 /// The name without the prefixes that grpc-gateway removes or adds, including repeated ones.
 #[inline]
-pub fn unprefixed(name: &str) -> &str {
+pub fn without_gateway_prefix(name: &str) -> &str {
     if may_be_prefixed(name) { without_prefixes(name) } else { name }
 }
 
@@ -180,7 +182,7 @@ fn without_prefixes(name: &str) -> &str {
     while may_be_prefixed(rest) {
         let bare = GRPC_GATEWAY_PREFIXES.iter().find_map(|prefix| {
             let (start, bare) = rest.split_at_checked(prefix.len())?;
-            fold_alike(start, prefix).then_some(bare)
+            folds_equal(start, prefix).then_some(bare)
         });
         let Some(bare) = bare else { break };
         rest = bare;
@@ -369,7 +371,7 @@ impl HeaderEdit {
 /// All edits of one request head, in this order: removals, then the identity headers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HeadEdits {
-    stripping: Vec<HeaderEdit>,
+    removals: Vec<HeaderEdit>,
     /// Built once per token and shared by all its requests.
     identity: Rc<[HeaderEdit]>,
 }
@@ -377,12 +379,12 @@ pub struct HeadEdits {
 impl HeadEdits {
     /// Removes first, then sets.
     pub const fn new(stripping: Vec<HeaderEdit>, identity: Rc<[HeaderEdit]>) -> Self {
-        Self { stripping, identity }
+        Self { removals: stripping, identity }
     }
 
     /// The edits in order.
     pub fn iter(&self) -> impl Iterator<Item = &HeaderEdit> {
-        self.stripping.iter().chain(self.identity.iter())
+        self.removals.iter().chain(self.identity.iter())
     }
 }
 

@@ -137,7 +137,7 @@ fn introspection(members: &mut Value, settings: &Introspection) {
     set(members, "timeout", duration(settings.timeout));
     set(members, "requests_per_minute", json!(settings.requests_per_minute.get()));
     set(members, "stale_if_error", duration(settings.stale_if_error));
-    set(members, "opaque_tokens", json!(settings.opaque_tokens == OpaqueTokens::Taken));
+    set(members, "opaque_tokens", json!(settings.opaque_tokens == OpaqueTokens::Accepted));
 }
 
 fn rules(members: &mut Map<String, Value>, policy: &Policy) {

@@ -104,7 +104,7 @@ impl Look<'_> {
         let rule = self.rule(steps)?;
         let text = self.credential(rule, steps)?;
         if !UnverifiedToken::has_three_parts(&text) {
-            let Some((_, provider)) = self.policy.providers.of_opaque_tokens() else {
+            let Some((_, provider)) = self.policy.providers.opaque_token_provider() else {
                 steps.push(Step::new("token", Mark::Bad, "no JWT, and no provider is asked about others"));
                 return None;
             };

@@ -57,7 +57,7 @@ pub use crate::introspection::sharing::{
 };
 pub use crate::jose::private_key::NoRsaSigner;
 pub use crate::jose::{
-    Algorithm, CannotSign, NativeSigner, NativeVerifier, PortableVerifier, RsaSigner, SelfTestFailure,
+    Algorithm, HostCannotSign, NativeSigner, NativeVerifier, PortableVerifier, RsaSigner, SelfTestFailure,
     SignatureVerifier,
 };
 pub use crate::keys::fetch::{FetchCause, FetchFault, FetchOutcome, FetchResult, Jitter, MAX_ANSWER_BYTES, MAX_KEYS};

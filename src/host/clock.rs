@@ -12,7 +12,7 @@ use crate::unix_time::UnixTime;
 
 /// The current time. If the host has no clock it is 1970, and every token is issued in the future.
 pub(super) fn now() -> UnixTime {
-    at(since_epoch())
+    to_unix_time(since_epoch())
 }
 
 /// The current time in the host's resolution, to measure durations.
@@ -22,7 +22,7 @@ pub(super) fn since_epoch() -> Duration {
 }
 
 /// The same time as a [`UnixTime`].
-pub(super) fn at(since_epoch: Duration) -> UnixTime {
+pub(super) fn to_unix_time(since_epoch: Duration) -> UnixTime {
     UnixTime::from_millis(0).plus(since_epoch)
 }
 

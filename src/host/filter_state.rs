@@ -33,7 +33,7 @@ pub(super) fn set_filter_state(values: &FilterStateValues) -> Result<(), HostErr
         if at == 0 {
             let written = hostcalls::get_property(vec![&*entry.name]);
             if written.map_err(HostError::of("reading the filter state"))?.is_some() {
-                return Err(HostError::FilterStateTaken);
+                return Err(HostError::FilterStateAlreadySet);
             }
         }
         let value = entry.value.as_str().as_bytes();

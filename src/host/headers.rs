@@ -11,7 +11,7 @@ use crate::http::{HeadEdits, HeaderEdit, LocalResponse, RequestHead};
 pub(super) fn request_head(end_of_stream: bool) -> Result<RequestHead, HostError> {
     let fields = hostcalls::get_map_bytes(MapType::HttpRequestHeaders);
     let head = fields.map(RequestHead::new).map_err(HostError::of("reading the request headers"))?;
-    Ok(if end_of_stream { head } else { head.followed_by_more() })
+    Ok(if end_of_stream { head } else { head.with_body_or_trailers() })
 }
 
 /// Edits the head of the current request.

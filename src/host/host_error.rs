@@ -20,7 +20,7 @@ pub(super) enum HostError {
     /// A host call failed.
     Call(&'static str, Status),
     /// Another plugin wrote the filter state first. Usually this filter occurs twice in one chain.
-    FilterStateTaken,
+    FilterStateAlreadySet,
     /// The host sends requests to a rejected configuration.
     NoConfiguration,
     /// The engine requests attributes again after it was given all that it may request.
@@ -38,7 +38,7 @@ impl fmt::Display for HostError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Call(operation, status) => write!(formatter, "{operation} failed ({status:?})"),
-            Self::FilterStateTaken => formatter.write_str(
+            Self::FilterStateAlreadySet => formatter.write_str(
                 "another plugin has written a decision to the filter state of this request: set `filter_state` in one plugin of the chain only",
             ),
             Self::NoConfiguration => formatter.write_str("no configuration was accepted"),

@@ -61,7 +61,7 @@ impl HttpContext for FilterStream {
             }
         };
         let started_at = clock::since_epoch();
-        let now = clock::at(started_at);
+        let now = clock::to_unix_time(started_at);
         let mut outcome = self.shared.with_engine(|engine| engine.on_request(self.id, &head, now));
         let mut values = AttributeValues::default();
         for _ in 0..MAX_ATTRIBUTE_REQUESTS {

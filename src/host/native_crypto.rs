@@ -7,7 +7,7 @@ use proxy_wasm::hostcalls;
 
 use crate::config::{Loaded, NativeCrypto};
 use crate::engine::{
-    Algorithm, CannotSign, NativeSigner, NativeVerifier, PortableVerifier, RsaSigner, SignatureVerifier,
+    Algorithm, HostCannotSign, NativeSigner, NativeVerifier, PortableVerifier, RsaSigner, SignatureVerifier,
 };
 use crate::host::host_kind::is_envoy;
 
@@ -17,7 +17,7 @@ pub(super) struct Verification {
     pub(super) by_host: usize,
     pub(super) by_module: usize,
     /// Verified by the module because the host failed the self-test.
-    pub(super) in_doubt: usize,
+    pub(super) failed_self_test: usize,
 }
 
 /// The verifier for the algorithms of a policy.
@@ -30,27 +30,27 @@ pub(super) fn verifier(mode: NativeCrypto, algorithms: &[Algorithm]) -> (Box<dyn
         NativeCrypto::Off => use_module("native_crypto is off"),
         NativeCrypto::Auto if !is_envoy() => use_module("this host is not Envoy"),
         NativeCrypto::Auto => {
-            let verifier = NativeVerifier::tested(Box::new(verify_signature), algorithms);
+            let verifier = NativeVerifier::with_self_test(Box::new(verify_signature), algorithms);
             log_verification(&verifier, algorithms);
-            let (by_host, in_doubt) = (verifier.by_host().len(), verifier.failures().len());
+            let (by_host, in_doubt) = (verifier.host_algorithms().len(), verifier.failures().len());
             let by_module = algorithms.len().saturating_sub(by_host).saturating_sub(in_doubt);
-            (Box::new(verifier), Verification { by_host, by_module, in_doubt })
+            (Box::new(verifier), Verification { by_host, by_module, failed_self_test: in_doubt })
         }
     }
 }
 
 /// The host as signer, if the configuration has an RSA key. `native_crypto` does not apply, because the module cannot
 /// sign with RSA.
-pub(super) fn signer(loaded: &Loaded) -> Result<Option<Rc<dyn RsaSigner>>, CannotSign> {
+pub(super) fn signer(loaded: &Loaded) -> Result<Option<Rc<dyn RsaSigner>>, HostCannotSign> {
     let introspections = loaded.policy.providers.iter().filter_map(|(_, provider)| provider.introspection.as_ref());
-    let mut keys = introspections.filter_map(|settings| settings.client.key_of_host()).peekable();
+    let mut keys = introspections.filter_map(|settings| settings.client.host_key()).peekable();
     if keys.peek().is_none() {
         return Ok(None);
     }
     if !is_envoy() {
-        return Err(CannotSign);
+        return Err(HostCannotSign);
     }
-    let signer = NativeSigner::tested(Box::new(sign), keys)?;
+    let signer = NativeSigner::with_self_test(Box::new(sign), keys)?;
     Ok(Some(Rc::new(signer)))
 }
 
@@ -58,7 +58,7 @@ fn log_verification(verifier: &NativeVerifier, algorithms: &[Algorithm]) {
     for (algorithm, failure) in verifier.failures() {
         log::warn!("the host does not verify {algorithm} signatures, because its self-test failed: {failure}");
     }
-    let by_host = verifier.by_host();
+    let by_host = verifier.host_algorithms();
     let by_module: Vec<Algorithm> =
         algorithms.iter().copied().filter(|algorithm| !by_host.contains(algorithm)).collect();
     match (by_host, by_module.as_slice()) {

@@ -132,7 +132,7 @@ fn readings(figures: &Figures, setting: Setting) -> Readings {
     see(&metrics::TOKEN_CACHE_TOKENS, &[], figures.token_cache.tokens);
     see(&metrics::TOKEN_CACHE_BYTES, &[], figures.token_cache.bytes);
     see(&metrics::RELAXED, &[], setting.relaxed);
-    let Verification { by_host, by_module, in_doubt } = setting.verification;
+    let Verification { by_host, by_module, failed_self_test: in_doubt } = setting.verification;
     for (verifier, count) in [("host", by_host), ("module", by_module), ("module_in_doubt", in_doubt)] {
         see(&metrics::ALGORITHMS, &[verifier], count);
     }

@@ -51,7 +51,7 @@ impl WakeUps {
     }
 
     /// Empties the queue that became ready and returns whether it is this root's.
-    pub(super) fn take(&self, queue: u32) -> bool {
+    pub(super) fn drain(&self, queue: u32) -> bool {
         while let Ok(Some(_)) = hostcalls::dequeue_shared_queue(queue) {}
         let is_own = self.queue.get() == Some(queue);
         if !is_own {

@@ -71,7 +71,7 @@ impl Reading {
 impl Failure {
     /// Whether the last active answer must not serve any more, `stale_if_error` or not.
     pub(super) const fn ends_what_was_active(self) -> bool {
-        matches!(self.fault, CallFault::Answer(ResponseFault::NotAnAnswer))
+        matches!(self.fault, CallFault::Answer(ResponseFault::ActiveMissing))
     }
 
     /// Whether the address that the metadata gave may be an old one.

@@ -16,7 +16,7 @@ use crate::introspection::sharing::{MAX_SHARED_BYTES, SharedAnswer, SharedSlot};
 use crate::introspection::{CallEnd, ProviderIntrospection, RETRY};
 use crate::jitter::Jitter;
 use crate::jose::{ActiveToken, Claim, IntrospectedToken};
-use crate::policy::{ClaimFault, Provider, ValidatedToken, check_confirming_kind};
+use crate::policy::{ClaimFault, Provider, ValidatedToken, check_introspected_kind};
 use crate::sequence::Sequence;
 use crate::unix_time::{MonotonicTime, UnixTime};
 
@@ -305,7 +305,7 @@ fn take(token: ActiveToken, kind: TokenKind, provider: &Provider, now: UnixTime)
     match kind {
         TokenKind::Jwt if token.claims().time("exp") == Claim::Malformed => Err(ClaimFault::TimeMalformed),
         TokenKind::Jwt => {
-            check_confirming_kind(&token)?;
+            check_introspected_kind(&token)?;
             Ok(Active::Jwt(Rc::new(token)))
         }
         TokenKind::Opaque => Ok(Active::Opaque(Rc::new(ValidatedToken::validate_active(token, provider, NEVER, now)?))),

@@ -47,7 +47,7 @@ impl Claims {
     }
 
     /// A string. `null` is absent.
-    pub fn text(&self, name: &str) -> Claim<&str> {
+    pub fn string(&self, name: &str) -> Claim<&str> {
         match self.members.get(name) {
             None | Some(Value::Null) => Claim::Absent,
             Some(Value::String(text)) => Claim::Valid(text),
@@ -65,7 +65,7 @@ impl Claims {
     }
 
     /// A NumericDate in whole seconds, rounded up. For `nbf`: a fraction never makes the token valid too early.
-    pub fn start(&self, name: &str) -> Claim<UnixTime> {
+    pub fn start_time(&self, name: &str) -> Claim<UnixTime> {
         match self.members.get(name) {
             None => Claim::Absent,
             Some(Value::Number(number)) => numeric_date(number, f64::ceil),
@@ -74,7 +74,7 @@ impl Claims {
     }
 
     /// A string or a list of strings. `null` and an empty list are absent.
-    pub fn texts(&self, name: &str) -> Claim<Vec<&str>> {
+    pub fn strings(&self, name: &str) -> Claim<Vec<&str>> {
         match self.members.get(name) {
             None | Some(Value::Null) => Claim::Absent,
             Some(Value::String(text)) => Claim::Valid(vec![text]),
@@ -131,7 +131,7 @@ impl Claims {
     }
 
     /// The value at a path of literal member names, or `None` if it is absent or malformed.
-    pub fn at(&self, path: &[String]) -> Option<&Value> {
+    pub fn get(&self, path: &[String]) -> Option<&Value> {
         let (first, rest) = path.split_first()?;
         rest.iter().try_fold(self.members.get(first)?, |value, name| value.as_object()?.get(name))
     }
@@ -187,35 +187,35 @@ mod tests {
             assert_eq!(time(value.clone()), Claim::Malformed, "{value}");
         }
         assert_eq!(claims(json!({})).time("exp"), Claim::Absent);
-        let start = |value: Value| claims(json!({ "nbf": value })).start("nbf");
+        let start = |value: Value| claims(json!({ "nbf": value })).start_time("nbf");
         assert_eq!(start(json!(1_700_000_000)), Claim::Valid(UnixTime::from_secs(1_700_000_000)));
         assert_eq!(start(json!(1_700_000_000.1)), Claim::Valid(UnixTime::from_secs(1_700_000_001)));
         assert_eq!(start(json!("1700000000")), Claim::Malformed);
-        assert_eq!(claims(json!({})).start("nbf"), Claim::Absent);
+        assert_eq!(claims(json!({})).start_time("nbf"), Claim::Absent);
     }
 
     #[wasm_bindgen_test(unsupported = test)]
     fn list_with_a_non_string_is_malformed() {
-        assert_eq!(claims(json!({"aud": "a"})).texts("aud"), Claim::Valid(vec!["a"]));
-        assert_eq!(claims(json!({"aud": ["a", "b"]})).texts("aud"), Claim::Valid(vec!["a", "b"]));
+        assert_eq!(claims(json!({"aud": "a"})).strings("aud"), Claim::Valid(vec!["a"]));
+        assert_eq!(claims(json!({"aud": ["a", "b"]})).strings("aud"), Claim::Valid(vec!["a", "b"]));
         for value in [json!(["a", 1]), json!(["a", null]), json!({"a": 1}), json!({}), json!(5), json!(false)] {
-            assert_eq!(claims(json!({ "aud": value })).texts("aud"), Claim::Malformed, "{value}");
+            assert_eq!(claims(json!({ "aud": value })).strings("aud"), Claim::Malformed, "{value}");
         }
-        assert_eq!(claims(json!({})).texts("aud"), Claim::Absent);
+        assert_eq!(claims(json!({})).strings("aud"), Claim::Absent);
     }
 
     /// Ory Hydra writes `"aud": []`, Gluu and Janssen write `null` for every member without a value.
     #[wasm_bindgen_test(unsupported = test)]
     fn null_and_empty_list_are_absent_strings_and_malformed_times() {
         let null = claims(json!({ "a": null }));
-        assert_eq!(null.text("a"), Claim::Absent);
-        assert_eq!(null.texts("a"), Claim::Absent);
+        assert_eq!(null.string("a"), Claim::Absent);
+        assert_eq!(null.strings("a"), Claim::Absent);
         assert_eq!(null.scopes("a"), Claim::Absent);
-        assert_eq!((null.time("a"), null.start("a")), (Claim::Malformed, Claim::Malformed));
+        assert_eq!((null.time("a"), null.start_time("a")), (Claim::Malformed, Claim::Malformed));
         let empty = claims(json!({ "a": [] }));
-        assert_eq!(empty.texts("a"), Claim::Absent);
+        assert_eq!(empty.strings("a"), Claim::Absent);
         assert_eq!(empty.scopes("a"), Claim::Valid(Vec::new()));
-        assert_eq!(empty.text("a"), Claim::Malformed);
+        assert_eq!(empty.string("a"), Claim::Malformed);
     }
 
     #[wasm_bindgen_test(unsupported = test)]
@@ -233,9 +233,9 @@ mod tests {
         let claims = claims(json!({"EXP": 1, "https://acme.com/claims": {"tenant": "t1"}}));
         assert_eq!(claims.time("exp"), Claim::Absent);
         let path = ["https://acme.com/claims".to_owned(), "tenant".to_owned()];
-        assert_eq!(claims.at(&path), Some(&json!("t1")));
-        assert_eq!(claims.at(&["https://acme.com/claims".to_owned(), "x".to_owned()]), None);
-        assert_eq!(claims.at(&[]), None);
+        assert_eq!(claims.get(&path), Some(&json!("t1")));
+        assert_eq!(claims.get(&["https://acme.com/claims".to_owned(), "x".to_owned()]), None);
+        assert_eq!(claims.get(&[]), None);
     }
 
     #[wasm_bindgen_test(unsupported = test)]

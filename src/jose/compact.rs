@@ -25,7 +25,7 @@ const CLAIMS_LIMITS: JsonLimits = JsonLimits { depth: 32, members: 256 };
 /// A parsed token whose signature is not verified. Its content is untrusted.
 #[derive(Clone, Debug)]
 pub struct UnverifiedToken {
-    text: Redacted<Rc<[u8]>>,
+    serialized: Redacted<Rc<[u8]>>,
     signing_input_length: usize,
     signature: Redacted<Vec<u8>>,
     header: JoseHeader,
@@ -91,7 +91,7 @@ impl UnverifiedToken {
         let claims = parse_object(&decode(payload)?, CLAIMS_LIMITS).map_err(|_| TokenFault::ClaimsJson)?;
         let signature = decode(signature)?;
         Ok(Self {
-            text: Redacted::new(Rc::from(text)),
+            serialized: Redacted::new(Rc::from(text)),
             signing_input_length,
             signature: Redacted::new(signature),
             header,
@@ -106,12 +106,12 @@ impl UnverifiedToken {
 
     /// The unverified issuer. Use it only to select the keys.
     pub fn claimed_issuer(&self) -> Claim<&str> {
-        self.claims.text("iss")
+        self.claims.string("iss")
     }
 
     /// The unverified audiences. Use them only to select the keys. `null` and an empty list are malformed.
     pub fn claimed_audiences(&self) -> Claim<Vec<&str>> {
-        let audiences = self.claims.texts("aud");
+        let audiences = self.claims.strings("aud");
         if audiences == Claim::Absent && self.claims.contains("aud") { Claim::Malformed } else { audiences }
     }
 
@@ -121,27 +121,27 @@ impl UnverifiedToken {
     }
 
     /// The token as received.
-    pub fn text(&self) -> &Redacted<Rc<[u8]>> {
-        &self.text
+    pub fn serialized(&self) -> &Redacted<Rc<[u8]>> {
+        &self.serialized
     }
 
     /// An estimate of the memory that a cached token uses.
     pub fn held_bytes(&self) -> usize {
         // The parsed claims take a small multiple of the token's length.
-        self.text.reveal().len().saturating_mul(4)
+        self.serialized.reveal().len().saturating_mul(4)
     }
 
     /// The memory of a parked token. Small claims take many times the token's length.
     pub fn parked_bytes(&self) -> usize {
         let header = [&self.header.key_id, &self.header.token_type];
         let header = header.into_iter().flatten().map(|text| memory::allocation(text.capacity()));
-        let text = self.text.reveal().len().saturating_add(2 * size_of::<usize>());
+        let text = self.serialized.reveal().len().saturating_add(2 * size_of::<usize>());
         let parts = [text, self.signature.reveal().capacity()].map(memory::allocation);
         parts.into_iter().chain(header).fold(memory::members(self.claims.members()), usize::saturating_add)
     }
 
     pub(super) fn signing_input(&self) -> &[u8] {
-        self.text.reveal().get(..self.signing_input_length).unwrap_or_default()
+        self.serialized.reveal().get(..self.signing_input_length).unwrap_or_default()
     }
 
     pub(super) fn signature(&self) -> &[u8] {
@@ -149,7 +149,7 @@ impl UnverifiedToken {
     }
 
     pub(super) fn into_parts(self) -> (Redacted<Rc<[u8]>>, JoseHeader, Claims) {
-        (self.text, self.header, self.claims)
+        (self.serialized, self.header, self.claims)
     }
 }
 

@@ -39,7 +39,7 @@ pub enum ResponseFault {
     /// The body is not an unambiguous JSON object: HTML, truncated, a list, or with duplicate members.
     NotAnObject,
     /// The JSON object has no boolean `active`.
-    NotAnAnswer,
+    ActiveMissing,
 }
 
 impl IntrospectedToken {
@@ -57,7 +57,7 @@ impl IntrospectedToken {
         match members.get("active") {
             Some(Value::Bool(true)) => Ok(Self::Active(ActiveToken { claims: Claims::new(members) })),
             Some(Value::Bool(false)) => Ok(Self::Inactive),
-            Some(_) | None => Err(ResponseFault::NotAnAnswer),
+            Some(_) | None => Err(ResponseFault::ActiveMissing),
         }
     }
 }
@@ -91,10 +91,10 @@ mod tests {
         assert_eq!(read(r#"{"active":true,"sub":"alice"}"#), Ok("active"));
         assert_eq!(read(r#" {"active" : false, "sub": 5} "#), Ok("inactive"));
         for value in ["\"true\"", "\"false\"", "1", "0", "null", "[true]", "{\"active\":true}", "\"\""] {
-            assert_eq!(read(&format!("{{\"active\":{value}}}")), Err(ResponseFault::NotAnAnswer), "{value}");
+            assert_eq!(read(&format!("{{\"active\":{value}}}")), Err(ResponseFault::ActiveMissing), "{value}");
         }
         for object in ["{}", r#"{"Active":true}"#, r#"{"keys":[]}"#, r#"{"error":"invalid_token"}"#] {
-            assert_eq!(read(object), Err(ResponseFault::NotAnAnswer), "{object}");
+            assert_eq!(read(object), Err(ResponseFault::ActiveMissing), "{object}");
         }
     }
 

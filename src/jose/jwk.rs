@@ -65,7 +65,7 @@ pub enum KeyFault {
     /// The key type, curve or algorithm is not supported. This includes symmetric keys.
     Unsupported,
     /// `use` or `key_ops` excludes signature verification.
-    NotForVerifying,
+    NotForVerification,
     /// The key includes its private half, so it is compromised.
     Private,
     /// The key is too short or too long, has a weak exponent or modulus, or is a point off its curve.
@@ -132,21 +132,21 @@ impl KeySet {
     }
 
     /// Whether [`Self::candidates`] has a key with exactly this `kid`.
-    pub fn has_key_of_id(&self, key_id: &str, algorithm: Algorithm) -> bool {
-        self.keys.iter().any(|key| key.id() == Some(key_id) && key.serves(algorithm))
+    pub fn has_key_with_id(&self, key_id: &str, algorithm: Algorithm) -> bool {
+        self.keys.iter().any(|key| key.id() == Some(key_id) && key.supports(algorithm))
     }
 
     /// Whether [`Self::candidates`] has any key.
     pub fn has_candidate(&self, key_id: Option<&str>, algorithm: Algorithm) -> bool {
         let matches_id = |key: &Key| key_id.is_none() || key.id.is_none() || key.id.as_deref() == key_id;
-        self.keys.iter().any(|key| matches_id(key) && key.serves(algorithm))
+        self.keys.iter().any(|key| matches_id(key) && key.supports(algorithm))
     }
 
     /// The keys that can verify a token with this `kid` and `alg`: those with exactly this `kid`, else those without a
     /// `kid`. A token without `kid` selects all keys of the algorithm. At most four are returned, to limit the work per
     /// token.
     pub fn candidates(&self, key_id: Option<&str>, algorithm: Algorithm) -> Vec<&Key> {
-        let serving = || self.keys.iter().filter(move |key| key.serves(algorithm));
+        let serving = || self.keys.iter().filter(move |key| key.supports(algorithm));
         let matching: Vec<&Key> = match key_id {
             None => serving().take(MAX_CANDIDATES).collect(),
             Some(id) => serving().filter(|key| key.id.as_deref() == Some(id)).take(MAX_CANDIDATES).collect(),
@@ -166,8 +166,8 @@ impl Key {
     }
 
     /// Whether the key can verify signatures of this algorithm.
-    pub fn serves(&self, algorithm: Algorithm) -> bool {
-        self.algorithm.is_none_or(|only| only == algorithm) && self.material.fits(algorithm)
+    pub fn supports(&self, algorithm: Algorithm) -> bool {
+        self.algorithm.is_none_or(|only| only == algorithm) && self.material.supports(algorithm)
     }
 
     /// The key as DER `SubjectPublicKeyInfo` (RFC 5280 section 4.1.2.7), encoded when the key was parsed.
@@ -176,35 +176,40 @@ impl Key {
     }
 
     /// Parses a JWK that is a constant of this module.
-    pub(super) fn of_text(jwk: &str) -> Option<Self> {
+    pub(super) fn from_jwk(jwk: &str) -> Option<Self> {
         Self::from_json(&parse_object(jwk.as_bytes(), LIMITS).ok()?.into()).ok()
     }
 
     fn from_json(item: &Value) -> Result<Self, KeyFault> {
         let members = item.as_object().ok_or(KeyFault::Malformed)?;
-        let key_type = text(members, "kty")?.ok_or(KeyFault::Malformed)?;
+        let key_type = optional_string(members, "kty")?.ok_or(KeyFault::Malformed)?;
         if key_type != "oct" && carries_private_half(members) {
             return Err(KeyFault::Private);
         }
         if !is_for_verification(members)? {
-            return Err(KeyFault::NotForVerifying);
+            return Err(KeyFault::NotForVerification);
         }
         let algorithm = match non_empty_string(members, "alg")? {
             None => None,
             Some(name) => Some(Algorithm::parse(name).ok_or(KeyFault::Unsupported)?),
         };
         let (material, subject_public_key_info) = PublicKey::from_members(key_type, members)?;
-        if algorithm.is_some_and(|algorithm| !material.fits(algorithm)) {
+        if algorithm.is_some_and(|algorithm| !material.supports(algorithm)) {
             return Err(KeyFault::Inconsistent);
         }
-        Ok(Self { id: text(members, "kid")?.map(str::to_owned), algorithm, material, subject_public_key_info })
+        Ok(Self {
+            id: optional_string(members, "kid")?.map(str::to_owned),
+            algorithm,
+            material,
+            subject_public_key_info,
+        })
     }
 }
 
 impl PublicKey {
     /// The key and its `SubjectPublicKeyInfo`.
     pub(super) fn from_members(key_type: &str, members: &Map<String, Value>) -> Result<(Self, Vec<u8>), KeyFault> {
-        match (key_type, text(members, "crv")?) {
+        match (key_type, optional_string(members, "crv")?) {
             ("RSA", _) => {
                 let (n, e) = (octets(members, "n")?, octets(members, "e")?);
                 let key = RsaPublicKey::new(&n, &e).ok_or(KeyFault::Weak)?;
@@ -234,7 +239,7 @@ impl PublicKey {
         }
     }
 
-    const fn fits(&self, algorithm: Algorithm) -> bool {
+    const fn supports(&self, algorithm: Algorithm) -> bool {
         use Algorithm::{EdDsa, Es256, Es384, Es512, Ps256, Ps384, Ps512, Rs256, Rs384, Rs512};
         match algorithm {
             Rs256 | Rs384 | Rs512 | Ps256 | Ps384 | Ps512 => matches!(self, Self::Rsa(_)),
@@ -273,11 +278,11 @@ fn is_for_verification(members: &Map<String, Value>) -> Result<bool, KeyFault> {
 
 /// A non-empty string. Serializers also write an absent one as `""`.
 fn non_empty_string<'a>(members: &'a Map<String, Value>, name: &str) -> Result<Option<&'a str>, KeyFault> {
-    Ok(text(members, name)?.filter(|text| !text.is_empty()))
+    Ok(optional_string(members, name)?.filter(|text| !text.is_empty()))
 }
 
 /// A string. `null` is absent.
-pub(super) fn text<'a>(members: &'a Map<String, Value>, name: &str) -> Result<Option<&'a str>, KeyFault> {
+pub(super) fn optional_string<'a>(members: &'a Map<String, Value>, name: &str) -> Result<Option<&'a str>, KeyFault> {
     match members.get(name) {
         None | Some(Value::Null) => Ok(None),
         Some(Value::String(text)) => Ok(Some(text)),
@@ -286,7 +291,7 @@ pub(super) fn text<'a>(members: &'a Map<String, Value>, name: &str) -> Result<Op
 }
 
 pub(super) fn octets(members: &Map<String, Value>, name: &str) -> Result<Vec<u8>, KeyFault> {
-    let encoded = text(members, name)?.ok_or(KeyFault::Malformed)?;
+    let encoded = optional_string(members, name)?.ok_or(KeyFault::Malformed)?;
     decode(encoded.as_bytes()).map_err(|_| KeyFault::Malformed)
 }
 

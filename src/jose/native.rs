@@ -27,7 +27,7 @@ const VALID: [u8; 2] = [0x08, 0x01];
 /// Verifies with the host where its self-test passed, and with [`PortableVerifier`] otherwise.
 pub struct NativeVerifier {
     call: HostCall,
-    by_host: Vec<Algorithm>,
+    host_algorithms: Vec<Algorithm>,
     failures: Vec<(Algorithm, SelfTestFailure)>,
 }
 
@@ -35,14 +35,14 @@ pub struct NativeVerifier {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SelfTestFailure {
     /// The host did not accept a valid signature. Usually it lacks the function or the algorithm.
-    GoodRefused,
+    ValidRejected,
     /// The host accepted an invalid signature. It is then used for no algorithm.
-    BadAccepted(BadSignature),
+    InvalidAccepted(InvalidSignature),
 }
 
 /// The invalid signature that the host accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BadSignature {
+pub enum InvalidSignature {
     /// A signature of another message.
     OtherMessage,
     /// A signature of another key.
@@ -56,11 +56,11 @@ pub enum BadSignature {
 impl fmt::Display for SelfTestFailure {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
-            Self::GoodRefused => "it rejects a valid signature",
-            Self::BadAccepted(BadSignature::OtherMessage) => "it accepts a signature of another message",
-            Self::BadAccepted(BadSignature::OtherKey) => "it accepts a signature of another key",
-            Self::BadAccepted(BadSignature::Altered) => "it accepts an altered signature",
-            Self::BadAccepted(BadSignature::NotDer) => "it accepts an ECDSA signature that is not DER",
+            Self::ValidRejected => "it rejects a valid signature",
+            Self::InvalidAccepted(InvalidSignature::OtherMessage) => "it accepts a signature of another message",
+            Self::InvalidAccepted(InvalidSignature::OtherKey) => "it accepts a signature of another key",
+            Self::InvalidAccepted(InvalidSignature::Altered) => "it accepts an altered signature",
+            Self::InvalidAccepted(InvalidSignature::NotDer) => "it accepts an ECDSA signature that is not DER",
         })
     }
 }
@@ -68,24 +68,24 @@ impl fmt::Display for SelfTestFailure {
 impl NativeVerifier {
     /// Runs the known-answer tests of `algorithms` on the host and uses the host for those that pass. It makes a few
     /// calls per algorithm, so run it when the configuration is loaded.
-    pub fn tested(call: HostCall, algorithms: &[Algorithm]) -> Self {
-        let mut verifier = Self { call, by_host: Vec::new(), failures: Vec::new() };
+    pub fn with_self_test(call: HostCall, algorithms: &[Algorithm]) -> Self {
+        let mut verifier = Self { call, host_algorithms: Vec::new(), failures: Vec::new() };
         let wanted = |known: &&KnownAnswer| algorithms.contains(&known.algorithm);
         for known in KNOWN_ANSWERS.iter().filter(wanted) {
             match verifier.self_test(known) {
-                None => verifier.by_host.push(known.algorithm),
+                None => verifier.host_algorithms.push(known.algorithm),
                 Some(failure) => verifier.failures.push((known.algorithm, failure)),
             }
         }
-        if verifier.failures.iter().any(|(_, failure)| matches!(failure, SelfTestFailure::BadAccepted(_))) {
-            verifier.by_host.clear();
+        if verifier.failures.iter().any(|(_, failure)| matches!(failure, SelfTestFailure::InvalidAccepted(_))) {
+            verifier.host_algorithms.clear();
         }
         verifier
     }
 
     /// The algorithms that the host verifies. The module verifies all others.
-    pub fn by_host(&self) -> &[Algorithm] {
-        &self.by_host
+    pub fn host_algorithms(&self) -> &[Algorithm] {
+        &self.host_algorithms
     }
 
     /// The algorithms that failed the self-test on the host, and why.
@@ -94,10 +94,10 @@ impl NativeVerifier {
     }
 
     fn self_test(&self, known: &KnownAnswer) -> Option<SelfTestFailure> {
-        let key = Key::of_text(known.key);
-        let other_key = Key::of_text(known.other_key);
+        let key = Key::from_jwk(known.key);
+        let other_key = Key::from_jwk(known.other_key);
         let (Some(key), Some(other_key), Ok(signature)) = (key, other_key, decode(known.signature.as_bytes())) else {
-            return Some(SelfTestFailure::GoodRefused);
+            return Some(SelfTestFailure::ValidRejected);
         };
         let accepts = |key: &Key, message: &[u8], signature: &[u8]| {
             verify_arguments(known.algorithm, key, message, signature)
@@ -111,20 +111,20 @@ impl NativeVerifier {
                 .is_some_and(|arguments| self.call_host(&arguments) == Some(true))
         };
         if !accepts(&key, MESSAGE, &signature) {
-            return Some(SelfTestFailure::GoodRefused);
+            return Some(SelfTestFailure::ValidRejected);
         }
         let bad = if accepts(&key, OTHER_MESSAGE, &signature) {
-            BadSignature::OtherMessage
+            InvalidSignature::OtherMessage
         } else if accepts(&other_key, MESSAGE, &signature) {
-            BadSignature::OtherKey
+            InvalidSignature::OtherKey
         } else if accepts(&key, MESSAGE, &altered(&signature)) {
-            BadSignature::Altered
+            InvalidSignature::Altered
         } else if not_der() {
-            BadSignature::NotDer
+            InvalidSignature::NotDer
         } else {
             return None;
         };
-        Some(SelfTestFailure::BadAccepted(bad))
+        Some(SelfTestFailure::InvalidAccepted(bad))
     }
 
     /// Whether the host accepts the signature. `None` if the call fails.
@@ -136,7 +136,7 @@ impl NativeVerifier {
 impl SignatureVerifier for NativeVerifier {
     fn verifies(&self, algorithm: Algorithm, key: &Key, message: &[u8], signature: &[u8]) -> bool {
         let by_module = || PortableVerifier.verifies(algorithm, key, message, signature);
-        if !self.by_host.contains(&algorithm) {
+        if !self.host_algorithms.contains(&algorithm) {
             return by_module();
         }
         // A failed call is no verdict on the token, so a valid token must not be rejected for it.
@@ -167,7 +167,7 @@ fn verify_arguments<'a>(
         Rs512 | Es512 => "sha512",
         Ps256 | Ps384 | Ps512 | EdDsa => return None,
     };
-    if !key.serves(algorithm) {
+    if !key.supports(algorithm) {
         return None;
     }
     let has_valid_range = match &key.material {

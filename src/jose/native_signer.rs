@@ -17,18 +17,21 @@ pub struct NativeSigner {
 
 /// A configured key requires signing by the host, and the host cannot sign. The configuration must be rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CannotSign;
+pub struct HostCannotSign;
 
 impl NativeSigner {
     /// Signs once with every key that the host signs with. Run it when the configuration is loaded.
     ///
     /// # Errors
     /// If the host cannot sign with one of the keys.
-    pub fn tested<'a>(call: HostCall, keys: impl IntoIterator<Item = &'a PrivateKey>) -> Result<Self, CannotSign> {
+    pub fn with_self_test<'a>(
+        call: HostCall,
+        keys: impl IntoIterator<Item = &'a PrivateKey>,
+    ) -> Result<Self, HostCannotSign> {
         let signer = Self { call };
         let mut by_host = keys.into_iter().filter(|key| key.signed_by() == SignedBy::Host);
         let can = by_host.all(|key| key.sign(PROBE, &signer).is_some());
-        if can { Ok(signer) } else { Err(CannotSign) }
+        if can { Ok(signer) } else { Err(HostCannotSign) }
     }
 }
 
@@ -94,11 +97,11 @@ mod tests {
     fn host_that_cannot_sign_is_rejected() {
         let rsa = PrivateKey::parse(TestKey::RsaA.pem()).unwrap();
         let elliptic = PrivateKey::parse(TestKey::P256.pem()).unwrap();
-        assert!(NativeSigner::tested(host(TestKey::RsaA), [&rsa, &elliptic]).is_ok());
-        assert!(NativeSigner::tested(host(TestKey::RsaB), [&rsa]).is_err(), "with another key");
-        assert!(NativeSigner::tested(Box::new(|_| None), [&rsa]).is_err(), "no such function");
-        assert!(NativeSigner::tested(Box::new(|_| Some(b"\x1a\x03bad".to_vec())), [&rsa]).is_err());
-        assert!(NativeSigner::tested(Box::new(|_| None), [&elliptic]).is_ok(), "ES256 does not need the host");
+        assert!(NativeSigner::with_self_test(host(TestKey::RsaA), [&rsa, &elliptic]).is_ok());
+        assert!(NativeSigner::with_self_test(host(TestKey::RsaB), [&rsa]).is_err(), "with another key");
+        assert!(NativeSigner::with_self_test(Box::new(|_| None), [&rsa]).is_err(), "no such function");
+        assert!(NativeSigner::with_self_test(Box::new(|_| Some(b"\x1a\x03bad".to_vec())), [&rsa]).is_err());
+        assert!(NativeSigner::with_self_test(Box::new(|_| None), [&elliptic]).is_ok(), "ES256 does not need the host");
     }
 
     #[wasm_bindgen_test(unsupported = test)]

@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 
 use super::algorithm::Algorithm;
 use super::der;
-use super::jwk::{KeyFault, PublicKey, octets, text};
+use super::jwk::{KeyFault, PublicKey, octets, optional_string};
 use super::pkcs8::{self, Parts};
 use super::rsa::{Hash, RsaPublicKey};
 use super::strict_json::{JsonLimits, parse_object};
@@ -104,11 +104,11 @@ impl PrivateKey {
     }
 
     fn from_members(members: &Map<String, Value>) -> Result<Self, PrivateKeyFault> {
-        let kind = text(members, "kty")?.ok_or(PrivateKeyFault::Malformed)?;
+        let kind = optional_string(members, "kty")?.ok_or(PrivateKeyFault::Malformed)?;
         if !members.contains_key("d") {
             return Err(PrivateKeyFault::NotPrivate);
         }
-        if text(members, "use")?.is_some_and(|purpose| purpose != "sig") {
+        if optional_string(members, "use")?.is_some_and(|purpose| purpose != "sig") {
             return Err(PrivateKeyFault::Inconsistent);
         }
         let material = match PublicKey::from_members(kind, members)?.0 {
@@ -136,8 +136,8 @@ impl PrivateKey {
                 return Err(PrivateKeyFault::Unsupported);
             }
         };
-        let key = Self { id: text(members, "kid")?.map(str::to_owned), material };
-        match text(members, "alg")? {
+        let key = Self { id: optional_string(members, "kid")?.map(str::to_owned), material };
+        match optional_string(members, "alg")? {
             Some(name) if name != key.algorithm().name() => Err(PrivateKeyFault::Unsupported),
             Some(_) | None => Ok(key),
         }
@@ -204,7 +204,7 @@ impl From<KeyFault> for PrivateKeyFault {
         match fault {
             KeyFault::Malformed => Self::Malformed,
             KeyFault::Unsupported => Self::Unsupported,
-            KeyFault::NotForVerifying | KeyFault::Private | KeyFault::Inconsistent | KeyFault::OverLimit => {
+            KeyFault::NotForVerification | KeyFault::Private | KeyFault::Inconsistent | KeyFault::OverLimit => {
                 Self::Inconsistent
             }
             KeyFault::Weak => Self::Weak,

@@ -15,7 +15,7 @@ use crate::redacted::Redacted;
 /// A token with a valid signature of a candidate key. Its times, audience and other claims are not validated yet.
 #[derive(Debug)]
 pub struct VerifiedToken {
-    text: Redacted<Rc<[u8]>>,
+    serialized: Redacted<Rc<[u8]>>,
     header: JoseHeader,
     claims: Claims,
 }
@@ -46,7 +46,7 @@ impl VerifiedToken {
 
     /// Consumes the token and returns the claims and the payload they were parsed from.
     pub fn into_claims_and_payload(self) -> (Claims, SignedPayload) {
-        (self.claims, SignedPayload(self.text))
+        (self.claims, SignedPayload(self.serialized))
     }
 }
 
@@ -74,13 +74,13 @@ impl UnverifiedToken {
         let algorithm = self.header().algorithm;
         let verified = candidates
             .iter()
-            .filter(|key| key.serves(algorithm))
+            .filter(|key| key.supports(algorithm))
             .any(|key| verifier.verifies(algorithm, key, self.signing_input(), self.signature()));
         if !verified {
             return Err(Box::new(self));
         }
         let (text, header, claims) = self.into_parts();
-        Ok(VerifiedToken { text, header, claims })
+        Ok(VerifiedToken { serialized: text, header, claims })
     }
 }
 

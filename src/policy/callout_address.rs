@@ -79,7 +79,7 @@ impl CalloutAddress {
 
     /// The parts that identify the address. The workers of a process share fetched documents by them.
     pub fn identity(&self) -> impl Iterator<Item = String> {
-        let headers = self.headers.operators().flat_map(|(name, value)| [name.to_owned(), value.to_owned()]);
+        let headers = self.headers.configured().flat_map(|(name, value)| [name.to_owned(), value.to_owned()]);
         [self.upstream.clone(), self.to_string()].into_iter().chain(headers)
     }
 }

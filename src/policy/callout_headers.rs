@@ -26,11 +26,11 @@ impl CalloutHeaders {
     pub fn fields(&self) -> impl Iterator<Item = (&str, &str)> {
         let sets_user_agent = self.0.iter().any(|(name, _)| name.as_str() == USER_AGENT_NAME);
         let user_agent = (!sets_user_agent).then_some((USER_AGENT_NAME, USER_AGENT));
-        user_agent.into_iter().chain(self.operators())
+        user_agent.into_iter().chain(self.configured())
     }
 
     /// The operator's fields. The response may depend on them, so workers share documents by them.
-    pub fn operators(&self) -> impl Iterator<Item = (&str, &str)> {
+    pub fn configured(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(name, value)| (name.as_str(), value.reveal().as_str()))
     }
 }

@@ -108,7 +108,7 @@ impl FilterState {
     pub fn of_token(&self, token: &ValidatedToken) -> Result<Vec<StateEntry>, Unforwardable> {
         let mut entries = Vec::with_capacity(self.identity.len());
         for (name, source, format) in &self.identity {
-            let value = source.written(*format, token)?;
+            let value = source.header_value(*format, token)?;
             entries.extend(value.map(|value| StateEntry { name: Rc::clone(name), value }));
         }
         Ok(entries)

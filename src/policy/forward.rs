@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::provider::ClaimNames;
 use super::validate::ValidatedToken;
-use crate::http::{HeaderEdit, HeaderName, HeaderValue, RequestHead, unprefixed};
+use crate::http::{HeaderEdit, HeaderName, HeaderValue, RequestHead, without_gateway_prefix};
 use crate::jose::Claim;
 
 /// The longest value of a claim in bytes, as written. The smallest common limit for a header line is 8190 with its name
@@ -117,7 +117,7 @@ impl Forwarding {
     pub fn identity(&self, token: &ValidatedToken) -> Result<Vec<HeaderEdit>, Unforwardable> {
         let mut edits = Vec::with_capacity(self.claims.len() + 1);
         for ForwardedClaim { header, source, format } in &self.claims {
-            edits.extend(source.written(*format, token)?.map(|value| HeaderEdit::Set(header.clone(), value)));
+            edits.extend(source.header_value(*format, token)?.map(|value| HeaderEdit::Set(header.clone(), value)));
         }
         if let Some(header) = &self.payload {
             // Exactly as signed, so the reader gets the verified bytes. The token's size limit bounds it. An opaque
@@ -136,7 +136,7 @@ impl Forwarding {
 
 /// The bit for the length of a name without its prefix. The longest lengths share one bit.
 fn length_bit(name: &str) -> u64 {
-    1 << unprefixed(name).len().min(63)
+    1 << without_gateway_prefix(name).len().min(63)
 }
 
 impl ClaimSource {
@@ -144,7 +144,11 @@ impl ClaimSource {
     ///
     /// # Errors
     /// When it is longer than 8000 bytes as written, or a number in it was rounded.
-    pub fn written(&self, format: ClaimFormat, token: &ValidatedToken) -> Result<Option<HeaderValue>, Unforwardable> {
+    pub fn header_value(
+        &self,
+        format: ClaimFormat,
+        token: &ValidatedToken,
+    ) -> Result<Option<HeaderValue>, Unforwardable> {
         let Some(value) = self.value(token) else { return Ok(None) };
         if has_inexact_number(&value) {
             return Err(Unforwardable::NumberInexact);
@@ -184,7 +188,7 @@ impl ClaimSource {
             },
             // One issuer uses `cid` where another uses `client_id`.
             Self::Claim(path) => {
-                token.claims().at(path).cloned().or_else(|| self.is_client().then(|| Self::Client.value(token))?)
+                token.claims().get(path).cloned().or_else(|| self.is_client().then(|| Self::Client.value(token))?)
             }
         }
     }

@@ -35,9 +35,9 @@ pub struct Introspection {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OpaqueTokens {
     /// They belong to this provider.
-    Taken,
+    Accepted,
     /// Only the provider's JWTs are introspected, if a rule requires it.
-    Refused,
+    Rejected,
 }
 
 /// The address of the endpoint.
@@ -86,7 +86,7 @@ impl ClientAuthentication {
     }
 
     /// The key, if only the host can sign with it.
-    pub fn key_of_host(&self) -> Option<&PrivateKey> {
+    pub fn host_key(&self) -> Option<&PrivateKey> {
         match self {
             Self::PrivateKeyJwt { key, .. } if key.signed_by() == SignedBy::Host => Some(key),
             Self::PrivateKeyJwt { .. } | Self::SecretBasic { .. } | Self::SecretPost { .. } => None,

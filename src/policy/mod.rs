@@ -53,7 +53,7 @@ pub use route::{
 pub use rule::{Access, AnonymousAccess, AuthorizationRequest, Rule, RuleFault, RuleId, Rules};
 pub use target_headers::{TargetHeader, TargetHeaders};
 pub use token_source::{CredentialLocation, TokenSource, UnremovableCredential};
-pub use validate::{ClaimFault, ValidatedToken, check_confirming_kind};
+pub use validate::{ClaimFault, ValidatedToken, check_introspected_kind};
 
 /// The operator's compiled configuration.
 #[derive(Debug)]

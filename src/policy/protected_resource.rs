@@ -67,7 +67,7 @@ impl ResourceAddress {
         let authority = Authority::read(host.as_bytes()).filter(|authority| authority.is_written_as(host));
         let authority = authority.filter(|authority| authority.port() != Some(443)).ok_or(ResourceFault::Host)?;
         let written = if path.is_empty() { "/" } else { path };
-        let target = RequestTarget::read(written.as_bytes(), AmbiguousPaths::Refuse);
+        let target = RequestTarget::read(written.as_bytes(), AmbiguousPaths::Reject);
         let normal =
             target.ok().filter(|target| target.other_readings().is_empty() && target.path().as_str() == written);
         let path = normal.ok_or(ResourceFault::Path)?.path().clone().into_owned();
@@ -94,18 +94,18 @@ impl ResourceAddress {
     }
 
     /// Whether both are equal except for a trailing slash.
-    pub fn is_alike(&self, other: &Self) -> bool {
+    pub fn is_equivalent(&self, other: &Self) -> bool {
         self.authority == other.authority && self.path.segments().eq(other.path.segments())
     }
 
     /// Whether a request for this resource may match a rule with these conditions. No hosts means every host.
-    pub fn may_meet(&self, hosts: &[HostPattern], path: &PathPattern) -> bool {
+    pub fn may_match(&self, hosts: &[HostPattern], path: &PathPattern) -> bool {
         let by_host = hosts.is_empty() || hosts.iter().any(|host| self.authority.matches(host));
-        by_host && path.may_meet_below(&self.path)
+        by_host && path.may_match_below(&self.path)
     }
 
     /// Whether a rule with these conditions matches only the metadata of this resource.
-    pub fn answers_instead_of(&self, hosts: &[HostPattern], path: &PathPattern) -> bool {
+    pub fn is_only_target_of(&self, hosts: &[HostPattern], path: &PathPattern) -> bool {
         let by_host = hosts.is_empty() || hosts.iter().any(|host| self.authority.matches(host));
         by_host && path.is_exactly(&self.metadata_path)
     }
@@ -139,7 +139,7 @@ impl ProtectedResources {
     }
 
     /// The resource whose metadata a request addresses, with any method and query.
-    pub fn described_at(&self, head: &RequestHead) -> Option<&ProtectedResource> {
+    pub fn find_by_metadata_path(&self, head: &RequestHead) -> Option<&ProtectedResource> {
         if self.0.is_empty() {
             return None;
         }
@@ -156,12 +156,12 @@ impl ProtectedResources {
     }
 
     /// The resource of a request: its host matches, and its path is the longest prefix of the request's path.
-    pub fn of(&self, head: &RequestHead) -> Option<&ProtectedResource> {
+    pub fn find(&self, head: &RequestHead) -> Option<&ProtectedResource> {
         if self.0.is_empty() {
             return None;
         }
         let authority = Authority::read(head.single(":authority")?)?;
-        let target = RequestTarget::of(head, AmbiguousPaths::Refuse).ok()?;
+        let target = RequestTarget::of(head, AmbiguousPaths::Reject).ok()?;
         let path: Vec<&str> = target.path().segments().collect();
         let fitting = self.0.iter().filter_map(|resource| {
             let segments: Vec<&str> = resource.address.path.segments().collect();

@@ -45,22 +45,22 @@ impl Provider {
     }
 
     /// The issuer that equals `name` exactly.
-    pub fn issuer_named(&self, name: &str) -> Option<&Rc<str>> {
+    pub fn find_issuer(&self, name: &str) -> Option<&Rc<str>> {
         self.issuers().find(|issuer| ***issuer == *name)
     }
 
     /// The issuer of a validated token of this provider. An introspection response may omit it (RFC 7662 section 2.2).
     /// It is then unknown if the provider has several issuers.
     pub fn issuer_of(&self, claims: &Claims) -> Option<&Rc<str>> {
-        match claims.text("iss") {
-            Claim::Absent => self.only_issuer(),
-            Claim::Valid(name) => self.issuer_named(name),
+        match claims.string("iss") {
+            Claim::Absent => self.single_issuer(),
+            Claim::Valid(name) => self.find_issuer(name),
             Claim::Malformed => None,
         }
     }
 
     /// The issuer, if there is exactly one.
-    pub fn only_issuer(&self) -> Option<&Rc<str>> {
+    pub fn single_issuer(&self) -> Option<&Rc<str>> {
         self.additional_issuers.is_empty().then_some(&self.issuer)
     }
 

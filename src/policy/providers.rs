@@ -97,7 +97,7 @@ impl Providers {
 
     /// The providers with exactly this issuer, in the order of the configuration.
     pub fn of_issuer(&self, issuer: &str) -> impl Iterator<Item = (ProviderId, &Provider)> {
-        self.iter().filter(move |(_, provider)| provider.issuer_named(issuer).is_some())
+        self.iter().filter(move |(_, provider)| provider.find_issuer(issuer).is_some())
     }
 
     /// The provider with this id.
@@ -106,8 +106,8 @@ impl Providers {
     }
 
     /// The provider of tokens without an issuer.
-    pub fn of_opaque_tokens(&self) -> Option<(ProviderId, &Provider)> {
-        let accepts = |settings: &Introspection| settings.opaque_tokens == OpaqueTokens::Taken;
+    pub fn opaque_token_provider(&self) -> Option<(ProviderId, &Provider)> {
+        let accepts = |settings: &Introspection| settings.opaque_tokens == OpaqueTokens::Accepted;
         self.iter().find(|(_, provider)| provider.introspection.as_ref().is_some_and(accepts))
     }
 

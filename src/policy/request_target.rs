@@ -41,7 +41,7 @@ const ESCAPED_SEMICOLON: &str = "%3B";
 pub enum AmbiguousPaths {
     /// They are rejected.
     #[default]
-    Refuse,
+    Reject,
     /// Ambiguous characters, including `%2f`, are ordinary characters of their segment, and `..` stops at the root.
     /// Only safe if the backend reads paths this way.
     InsecureAllow,
@@ -129,7 +129,7 @@ impl<'a> RequestTarget<'a> {
         for reading in &readings {
             add(without_dot_segments(reading, ambiguous)?);
         }
-        if ambiguous == AmbiguousPaths::Refuse {
+        if ambiguous == AmbiguousPaths::Reject {
             let texts = std::iter::once(&text).chain(&readings);
             texts.filter(|text| has_dot_segments(text)).for_each(|text| add(with_dot_segments(text)));
         }
@@ -218,7 +218,7 @@ fn normalize_escapes(path: &[u8], ambiguous: AmbiguousPaths) -> Result<String, T
             (raw, _) => (raw, false),
         };
         let fault = fault_of(character, is_escaped);
-        if let (Some(fault), AmbiguousPaths::Refuse) = (fault, ambiguous) {
+        if let (Some(fault), AmbiguousPaths::Reject) = (fault, ambiguous) {
             return Err(fault);
         }
         plain.push(character);
@@ -235,7 +235,7 @@ fn normalize_escapes(path: &[u8], ambiguous: AmbiguousPaths) -> Result<String, T
         }
     }
     // An ASCII character is never part of a longer one, so the whole is valid if each run of escapes is valid.
-    if ambiguous == AmbiguousPaths::Refuse && std::str::from_utf8(&plain).is_err() {
+    if ambiguous == AmbiguousPaths::Reject && std::str::from_utf8(&plain).is_err() {
         return Err(TargetFault::NotUtf8);
     }
     Ok(text)
@@ -282,7 +282,7 @@ const fn is_segment_byte(byte: u8) -> bool {
 
 /// Removes dot segments and merges slashes.
 fn without_dot_segments(text: &str, ambiguous: AmbiguousPaths) -> Result<NormalPath<'static>, TargetFault> {
-    let rejects = ambiguous == AmbiguousPaths::Refuse;
+    let rejects = ambiguous == AmbiguousPaths::Reject;
     // Empty segments are removed last, so that `..` after one is detected.
     let mut kept: Vec<&str> = Vec::new();
     let mut ends_with_slash = false;

@@ -92,8 +92,8 @@ impl Requirement {
     }
 
     /// Whether it reads the request only, and can be evaluated without a token.
-    pub fn is_about_request(&self) -> bool {
-        self.terms.iter().all(Term::is_about_request)
+    pub fn is_request_only(&self) -> bool {
+        self.terms.iter().all(Term::is_request_only)
     }
 
     /// Whether it contains a condition.
@@ -177,9 +177,9 @@ impl Term {
         self.condition().is_some() || self.inner().iter().any(Requirement::has_condition)
     }
 
-    fn is_about_request(&self) -> bool {
+    fn is_request_only(&self) -> bool {
         let inner = self.inner();
-        let is_nested_request_only = !inner.is_empty() && inner.iter().all(Requirement::is_about_request);
+        let is_nested_request_only = !inner.is_empty() && inner.iter().all(Requirement::is_request_only);
         is_nested_request_only || self.condition().is_some_and(Condition::is_about_request)
     }
 
@@ -216,16 +216,16 @@ impl Term {
     fn evaluate_token(&self, token: &ValidatedToken, now: UnixTime) -> Verdict {
         let has = |names: &BTreeSet<String>, found: &[&str]| found.iter().any(|name| names.contains(*name));
         match self {
-            Self::Audiences(names) => claim_verdict(token.claims().texts("aud"), |found| has(names, &found)),
+            Self::Audiences(names) => claim_verdict(token.claims().strings("aud"), |found| has(names, &found)),
             Self::Clients(names) => {
                 claim_verdict(token.client().map_or(Claim::Absent, Claim::Valid), |id| names.contains(id))
             }
             Self::Groups(names) => claim_verdict(token.groups(), |found| has(names, &found)),
             Self::Claim(test) => test.evaluate(token.claims()),
-            Self::Methods(names) => claim_verdict(token.claims().texts("amr"), |found| {
+            Self::Methods(names) => claim_verdict(token.claims().strings("amr"), |found| {
                 names.iter().all(|name| found.contains(&name.as_str()))
             }),
-            Self::Authentication(required) => claim_verdict(token.claims().text("acr"), |presented| {
+            Self::Authentication(required) => claim_verdict(token.claims().string("acr"), |presented| {
                 required.iter().any(|required| acr::satisfies(presented, required))
             }),
             Self::MaxAge(max_age) => is_recent(token, *max_age, now),

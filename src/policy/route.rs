@@ -80,7 +80,7 @@ pub enum PatternFault {
     /// A path that is not normalized. Contains the normalized form.
     NotNormal(NormalPath<'static>),
     /// A path for which every request is rejected.
-    Refused(TargetFault),
+    Rejected(TargetFault),
     /// An invalid regular expression.
     Regex,
     /// A regular expression that is too large when compiled.
@@ -112,7 +112,7 @@ impl PatternFault {
                 "paths are compared in normal form: no `.`, `..` or empty segments, no escapes for characters that need \
                  none, capitals in the others (`%C3%A9`)"
             }
-            Self::Refused(_) => "every request for this path is refused, because servers may read it differently",
+            Self::Rejected(_) => "every request for this path is refused, because servers may read it differently",
             Self::Regex => "not a regular expression; look-around and back-references are not available",
             Self::RegexTooLarge => "the regular expression is too large; use smaller repetitions",
             Self::RegexNotAscii => "paths are compared percent-encoded: write `%C3%A9` for `é`",

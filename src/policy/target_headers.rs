@@ -3,7 +3,7 @@
 //! A reverse proxy sets them; behind Envoy they come from the client. They are removed as headers and trailers, in
 //! every spelling that folds to their name, by all rules. `docs/security.md` has the same table (a test compares them).
 
-use crate::http::{fold_alike, unprefixed};
+use crate::http::{folds_equal, without_gateway_prefix};
 
 /// A header that changes the target of a request.
 #[derive(Debug, PartialEq, Eq)]
@@ -165,11 +165,11 @@ impl TargetHeaders {
 
 /// Whether a trailer with this lower-case name is removed. No proxy sends these headers as trailers.
 pub fn removes_trailer(name: &str) -> bool {
-    let bare = unprefixed(name);
+    let bare = without_gateway_prefix(name);
     if !has_listed_end(bare) {
         return false;
     }
-    is_target(bare) || PROTECTED_HEADERS.iter().any(|header| fold_alike(bare, header) && name != *header)
+    is_target(bare) || PROTECTED_HEADERS.iter().any(|header| folds_equal(bare, header) && name != *header)
 }
 
 /// The listed header with this name, in any case but no other spelling.
@@ -181,13 +181,13 @@ pub fn find(name: &str) -> Option<&'static TargetHeader> {
 pub fn is_target(name: &str) -> bool {
     let (start, end) = (STARTS.get(name.len()), STARTS.get(name.len().saturating_add(1)));
     let candidates = start.zip(end).and_then(|(start, end)| TARGET_HEADERS.get(*start..*end));
-    candidates.is_some_and(|headers| headers.iter().any(|header| fold_alike(name, header.name)))
+    candidates.is_some_and(|headers| headers.iter().any(|header| folds_equal(name, header.name)))
 }
 
 /// Whether a backend could read the request's method from a field of this name.
 pub fn changes_method(name: &str) -> bool {
-    let name = unprefixed(name);
-    TARGET_HEADERS.iter().any(|header| header.changes == METHOD && fold_alike(name, header.name))
+    let name = without_gateway_prefix(name);
+    TARGET_HEADERS.iter().any(|header| header.changes == METHOD && folds_equal(name, header.name))
 }
 
 #[cfg(test)]

@@ -74,7 +74,7 @@ pub(super) fn kind(claims: &Claims, nonce: Nonce) -> Kind {
     let mut is_named_access = false;
     let mut is_sender_constrained = false;
     for name in KIND_CLAIMS {
-        match claims.texts(name) {
+        match claims.strings(name) {
             Claim::Absent => {}
             Claim::Malformed => return Kind::Other,
             Claim::Valid(kinds) => {
@@ -95,7 +95,7 @@ pub(super) fn kind(claims: &Claims, nonce: Nonce) -> Kind {
         Nonce::Rejected => false,
     };
     // Okta's ID tokens have such a `jti`.
-    let is_okta_id_token = matches!(claims.text("jti"), Claim::Valid(id) if id.starts_with("ID."));
+    let is_okta_id_token = matches!(claims.string("jti"), Claim::Valid(id) if id.starts_with("ID."));
     let has_other_kind_claim =
         OTHER_KIND_CLAIMS.iter().any(|claim| has(claim)) || (has("nonce") && !has_accepted_nonce);
     match (is_okta_id_token || has_other_kind_claim, is_sender_constrained) {

@@ -86,13 +86,13 @@ impl ValidatedToken {
     /// The first requirement that is not met.
     pub fn validate(token: VerifiedToken, provider: &Provider, now: UnixTime) -> Result<Self, ClaimFault> {
         let claims = token.claims();
-        if !matches!(claims.text("iss"), Claim::Valid(issuer) if provider.issuer_named(issuer).is_some()) {
+        if !matches!(claims.string("iss"), Claim::Valid(issuer) if provider.find_issuer(issuer).is_some()) {
             return Err(ClaimFault::IssuerUnknown);
         }
         check_type(&token)?;
         let nonce = if media_type(&token).as_deref() == Some("at+jwt") { Nonce::Accepted } else { nonce_of(provider) };
         check_kind(claims, nonce)?;
-        let validated = validate_claims(claims, provider, Proof::Signature, now)?;
+        let validated = validate_claims(claims, provider, AuthenticatedBy::Signature, now)?;
         let (claims, payload) = token.into_claims_and_payload();
         Ok(validated.with(claims, Some(payload), provider))
     }
@@ -110,15 +110,19 @@ impl ValidatedToken {
     ) -> Result<Self, ClaimFault> {
         let claims = token.claims();
         // Optional in a response of the provider (RFC 7662 section 2.2). Another issuer is rejected.
-        match claims.text("iss") {
+        match claims.string("iss") {
             Claim::Absent => {}
-            Claim::Valid(issuer) if provider.issuer_named(issuer).is_some() => {}
+            Claim::Valid(issuer) if provider.find_issuer(issuer).is_some() => {}
             Claim::Valid(_) => return Err(ClaimFault::IssuerUnknown),
             Claim::Malformed => return Err(ClaimFault::IssuerMalformed),
         }
         check_kind(claims, nonce_of(provider))?;
-        let validated =
-            validate_claims(claims, provider, Proof::IntrospectionResponse { expires_at: response_expires_at }, now)?;
+        let validated = validate_claims(
+            claims,
+            provider,
+            AuthenticatedBy::IntrospectionResponse { expires_at: response_expires_at },
+            now,
+        )?;
         Ok(validated.with(token.into_claims(), None, provider))
     }
 
@@ -166,14 +170,14 @@ impl ValidatedToken {
 
 /// How the token was authenticated.
 #[derive(Clone, Copy)]
-enum Proof {
+enum AuthenticatedBy {
     /// By its signature: all claims are in the token.
     Signature,
     /// By an introspection response, which may omit claims (RFC 7662 section 2.2) and expires at this time.
     IntrospectionResponse { expires_at: UnixTime },
 }
 
-impl Proof {
+impl AuthenticatedBy {
     /// Additional claim names of introspection responses. Configured names take precedence.
     const fn names(self) -> (&'static [&'static str], &'static [&'static str]) {
         match self {
@@ -203,7 +207,7 @@ impl ValidatedClaims {
 fn validate_claims(
     claims: &Claims,
     provider: &Provider,
-    proof: Proof,
+    proof: AuthenticatedBy,
     now: UnixTime,
 ) -> Result<ValidatedClaims, ClaimFault> {
     check_audience(claims, &provider.audiences)?;
@@ -214,9 +218,9 @@ fn validate_claims(
     let names = &provider.claim_names;
     let (own_client, own_scope) = proof.names();
     // The list of revoked tokens identifies tokens by it.
-    optional(claims.text("jti"))?;
-    let subject = optional(claims.text(&names.subject))?.map(str::to_owned);
-    let client = first_present(&names.client, own_client, |name| claims.text(name))?.map(str::to_owned);
+    optional(claims.string("jti"))?;
+    let subject = optional(claims.string(&names.subject))?.map(str::to_owned);
+    let client = first_present(&names.client, own_client, |name| claims.string(name))?.map(str::to_owned);
     let scopes = first_present(&names.scope, own_scope, |name| claims.scopes(name))?
         .unwrap_or_default()
         .into_iter()
@@ -256,7 +260,7 @@ fn check_kind(claims: &Claims, nonce: Nonce) -> Result<(), ClaimFault> {
 ///
 /// # Errors
 /// If it is not an access token, or is sender-constrained.
-pub fn check_confirming_kind(token: &ActiveToken) -> Result<(), ClaimFault> {
+pub fn check_introspected_kind(token: &ActiveToken) -> Result<(), ClaimFault> {
     check_kind(token.claims(), Nonce::Accepted)
 }
 
@@ -265,7 +269,7 @@ const fn nonce_of(provider: &Provider) -> Nonce {
 }
 
 fn check_audience(claims: &Claims, expected: &Audiences) -> Result<(), ClaimFault> {
-    let audiences = match (claims.texts("aud"), expected) {
+    let audiences = match (claims.strings("aud"), expected) {
         (Claim::Valid(audiences), _) => audiences,
         (Claim::Malformed, _) => return Err(ClaimFault::AudienceMalformed),
         (Claim::Absent, Audiences::InsecureAny) => return Ok(()),
@@ -280,15 +284,20 @@ fn check_audience(claims: &Claims, expected: &Audiences) -> Result<(), ClaimFaul
     if is_expected { Ok(()) } else { Err(ClaimFault::AudienceUnexpected) }
 }
 
-fn check_times(claims: &Claims, provider: &Provider, proof: Proof, now: UnixTime) -> Result<Validity, ClaimFault> {
+fn check_times(
+    claims: &Claims,
+    provider: &Provider,
+    proof: AuthenticatedBy,
+    now: UnixTime,
+) -> Result<Validity, ClaimFault> {
     let skew = provider.clock_skew;
     let expiry = present_time(claims.time("exp"))?;
     let end = match (expiry, proof) {
-        (Some(expiry), Proof::Signature | Proof::IntrospectionResponse { .. }) => expiry.plus(skew),
-        (None, Proof::IntrospectionResponse { expires_at }) => expires_at,
-        (None, Proof::Signature) => return Err(ClaimFault::ExpiryMissing),
+        (Some(expiry), AuthenticatedBy::Signature | AuthenticatedBy::IntrospectionResponse { .. }) => expiry.plus(skew),
+        (None, AuthenticatedBy::IntrospectionResponse { expires_at }) => expires_at,
+        (None, AuthenticatedBy::Signature) => return Err(ClaimFault::ExpiryMissing),
     };
-    let not_before = present_time(claims.start("nbf"))?;
+    let not_before = present_time(claims.start_time("nbf"))?;
     let issued_at = present_time(claims.time("iat"))?;
     if expiry.is_some_and(|expiry| provider.is_expired(expiry, now)) {
         return Err(ClaimFault::Expired);

@@ -334,7 +334,7 @@ fn a_preflight_is_one_only_with_all_that_a_browser_sends() {
     // Over HTTP/2 a body needs no field that announces it.
     let fields = [(":method", "OPTIONS"), (":path", "/a"), origin, wanted];
     let fields = fields.map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec())).to_vec();
-    let head = RequestHead::new(fields).followed_by_more();
+    let head = RequestHead::new(fields).with_body_or_trailers();
     match gate.engine.on_request(StreamId(1_000), &head, gate.now) {
         RequestOutcome::Decision(decision) => assert_eq!(reason(&decision), "token_missing"),
         other @ (RequestOutcome::Pending | RequestOutcome::LocalResponse(_) | RequestOutcome::NeedAttributes(_)) => {

@@ -55,7 +55,7 @@ pub(super) fn protected_resources(
         });
         let members = address.as_ref().and_then(|address| metadata(document, address, around, &at, findings));
         let (Some(address), Some(members)) = (address, members) else { continue };
-        if resources.iter().any(|other| other.address.is_alike(&address)) {
+        if resources.iter().any(|other| other.address.is_equivalent(&address)) {
             findings
                 .unusable(&address_at, "another entry is for the same resource, but for a slash at its end perhaps");
         }
@@ -63,7 +63,7 @@ pub(super) fn protected_resources(
             findings.unusable(&address_at, "`readiness_path` is where the metadata of this resource stand");
         }
         for (route, rule) in around.rules() {
-            if address.answers_instead_of(&route.hosts, &route.path) {
+            if address.is_only_target_of(&route.hosts, &route.path) {
                 let name = rule.name.as_deref().unwrap_or("without a name");
                 findings.warnings.push(format!(
                     "the rule {name} is for the metadata of a protected resource, which the filter answers itself: no request comes under it"
@@ -186,11 +186,11 @@ fn scopes(
         return scopes;
     }
     let reaching =
-        around.rules().filter(|(route, _)| address.may_meet(&route.hosts, &route.path)).map(|(_, rule)| rule);
+        around.rules().filter(|(route, _)| address.may_match(&route.hosts, &route.path)).map(|(_, rule)| rule);
     let otherwise = around.rules.map(|(rules, _)| rules.default_rule());
     let enforced = reaching.chain(otherwise).filter(|rule| !rule.report_only);
     let mut scopes: Vec<String> = Vec::new();
-    for scope in enforced.filter_map(|rule| rule.requirement.as_deref()).flat_map(Requirement::scopes_named) {
+    for scope in enforced.filter_map(|rule| rule.requirement.as_deref()).flat_map(Requirement::all_scopes) {
         if !scopes.iter().any(|known| known == scope) {
             scopes.push(scope.to_owned());
         }

@@ -75,7 +75,7 @@ pub(super) fn rules(document: RulesDocument, at: &Path, findings: &mut Findings<
         ));
         AmbiguousPaths::InsecureAllow
     } else {
-        AmbiguousPaths::Refuse
+        AmbiguousPaths::Reject
     };
     let ambiguous_hosts = if document.insecure_ambiguous_hosts {
         findings.relaxed(String::from(
@@ -163,7 +163,7 @@ fn rule(
     let requirement = require.map(|document| requirement(document, &at.member("require"), findings));
     let needs_token = requirement
         .as_ref()
-        .is_some_and(|compiled| compiled.as_ref().is_none_or(|compiled| !compiled.is_about_request()));
+        .is_some_and(|compiled| compiled.as_ref().is_none_or(|compiled| !compiled.is_request_only()));
     match access {
         Access::Deny if demands => {
             findings.unusable(&at.member("require"), "never looked at: with this `access` nobody passes");

@@ -21,9 +21,9 @@ impl Request<'_> {
         let token = match UnverifiedToken::parse(text) {
             Ok(token) => token,
             Err(_) if !UnverifiedToken::has_three_parts(text) => {
-                let (id, provider) = policy.providers.of_opaque_tokens().ok_or(DenyReason::TokenOpaque)?;
+                let (id, provider) = policy.providers.opaque_token_provider().ok_or(DenyReason::TokenOpaque)?;
                 self.context.provider = Some(id);
-                self.context.issuer = provider.only_issuer().cloned();
+                self.context.issuer = provider.single_issuer().cloned();
                 self.token = opaque(text);
                 return Ok(());
             }

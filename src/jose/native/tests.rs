@@ -59,9 +59,9 @@ impl Arguments {
 
     /// The verdict of a correct host, for the test keys.
     fn is_valid(&self) -> bool {
-        let known = || KNOWN_ANSWERS.iter().flat_map(|known| [known.key, known.other_key]).filter_map(Key::of_text);
+        let known = || KNOWN_ANSWERS.iter().flat_map(|known| [known.key, known.other_key]).filter_map(Key::from_jwk);
         let ours = || {
-            SIGNERS.into_iter().chain([TestKey::RsaB]).map(|key| Key::of_text(&key.public_jwk().to_string()).unwrap())
+            SIGNERS.into_iter().chain([TestKey::RsaB]).map(|key| Key::from_jwk(&key.public_jwk().to_string()).unwrap())
         };
         let Some(key) = known().chain(ours()).find(|key| key.subject_public_key_info() == self.public_key) else {
             return false;
@@ -90,7 +90,7 @@ fn correct_host() -> HostCall {
 /// A host that passes its self-test and then returns `to` for every call, and the calls since.
 fn host_that_changes(to: Option<Vec<u8>>) -> (NativeVerifier, Rc<RefCell<Vec<Vec<u8>>>>) {
     let calls: Rc<RefCell<Vec<Vec<u8>>>> = Rc::default();
-    let mut verifier = NativeVerifier::tested(correct_host(), &Algorithm::ALL);
+    let mut verifier = NativeVerifier::with_self_test(correct_host(), &Algorithm::ALL);
     let seen = Rc::clone(&calls);
     verifier.call = Box::new(move |message| {
         seen.borrow_mut().push(message.to_vec());
@@ -100,16 +100,16 @@ fn host_that_changes(to: Option<Vec<u8>>) -> (NativeVerifier, Rc<RefCell<Vec<Vec
 }
 
 fn key(signer: TestKey) -> Key {
-    Key::of_text(&signer.public_jwk().to_string()).unwrap()
+    Key::from_jwk(&signer.public_jwk().to_string()).unwrap()
 }
 
 #[wasm_bindgen_test(unsupported = test)]
 fn known_answers_match_the_portable_verifier() {
     for known in &KNOWN_ANSWERS {
-        let (key, other_key) = (Key::of_text(known.key).unwrap(), Key::of_text(known.other_key).unwrap());
+        let (key, other_key) = (Key::from_jwk(known.key).unwrap(), Key::from_jwk(known.other_key).unwrap());
         let signature = decode(known.signature.as_bytes()).unwrap();
         let verifies = |key: &Key, message: &[u8], signature: &[u8]| {
-            assert!(key.serves(known.algorithm));
+            assert!(key.supports(known.algorithm));
             PortableVerifier.verifies(known.algorithm, key, message, signature)
         };
         assert!(verifies(&key, MESSAGE, &signature), "{}", known.algorithm);
@@ -126,8 +126,8 @@ fn known_answers_match_the_portable_verifier() {
 
 #[wasm_bindgen_test(unsupported = test)]
 fn correct_host_verifies_its_algorithms_after_few_test_calls() {
-    let verifier = NativeVerifier::tested(correct_host(), &Algorithm::ALL);
-    assert_eq!((verifier.by_host(), verifier.failures()), (&OFFERED[..], &[][..]));
+    let verifier = NativeVerifier::with_self_test(correct_host(), &Algorithm::ALL);
+    assert_eq!((verifier.host_algorithms(), verifier.failures()), (&OFFERED[..], &[][..]));
     for (algorithm, calls) in
         [(Algorithm::Rs256, 4), (Algorithm::Es384, 5), (Algorithm::Ps256, 0), (Algorithm::EdDsa, 0)]
     {
@@ -137,9 +137,9 @@ fn correct_host_verifies_its_algorithms_after_few_test_calls() {
             *counted.borrow_mut() += 1;
             verify_result(Arguments::read(message).is_valid())
         });
-        let verifier = NativeVerifier::tested(call, &[algorithm]);
+        let verifier = NativeVerifier::with_self_test(call, &[algorithm]);
         assert_eq!(*count.borrow(), calls, "{algorithm}");
-        assert_eq!(verifier.by_host().contains(&algorithm), calls > 0, "{algorithm}");
+        assert_eq!(verifier.host_algorithms().contains(&algorithm), calls > 0, "{algorithm}");
     }
 }
 
@@ -160,11 +160,11 @@ fn host_without_the_function_or_with_another_result_is_not_used() {
     ];
     for result in results {
         let given = result.map(<[u8]>::to_vec);
-        let verifier = NativeVerifier::tested(Box::new(move |_| given.clone()), &Algorithm::ALL);
-        assert_eq!(verifier.by_host(), [], "{result:x?}");
+        let verifier = NativeVerifier::with_self_test(Box::new(move |_| given.clone()), &Algorithm::ALL);
+        assert_eq!(verifier.host_algorithms(), [], "{result:x?}");
         assert_eq!(
             verifier.failures(),
-            OFFERED.map(|algorithm| (algorithm, SelfTestFailure::GoodRefused)),
+            OFFERED.map(|algorithm| (algorithm, SelfTestFailure::ValidRejected)),
             "{result:x?}"
         );
         // The module verifies all of them.
@@ -185,19 +185,19 @@ fn host_that_accepts_an_invalid_signature_is_not_used() {
         })
     };
     let known = |algorithm| KNOWN_ANSWERS.iter().find(|known| known.algorithm == algorithm).unwrap();
-    let rows: [(HostCall, Algorithm, BadSignature); 5] = [
-        (Box::new(|_| verify_result(true)), Algorithm::Rs256, BadSignature::OtherMessage),
+    let rows: [(HostCall, Algorithm, InvalidSignature); 5] = [
+        (Box::new(|_| verify_result(true)), Algorithm::Rs256, InvalidSignature::OtherMessage),
         (
             host_that_also_accepts(|arguments| arguments.hash == "sha384" && arguments.text == OTHER_MESSAGE),
             Algorithm::Rs384,
-            BadSignature::OtherMessage,
+            InvalidSignature::OtherMessage,
         ),
         (
             host_that_also_accepts(|arguments| {
-                arguments.public_key == Key::of_text(KNOWN_ANSWERS[3].other_key).unwrap().subject_public_key_info()
+                arguments.public_key == Key::from_jwk(KNOWN_ANSWERS[3].other_key).unwrap().subject_public_key_info()
             }),
             Algorithm::Es256,
-            BadSignature::OtherKey,
+            InvalidSignature::OtherKey,
         ),
         (
             host_that_also_accepts(|arguments| {
@@ -206,19 +206,23 @@ fn host_that_accepts_an_invalid_signature_is_not_used() {
                     && altered(&signature) == decode(KNOWN_ANSWERS[4].signature.as_bytes()).unwrap()
             }),
             Algorithm::Es384,
-            BadSignature::Altered,
+            InvalidSignature::Altered,
         ),
-        (host_that_also_accepts(|arguments| arguments.signature.len() == 132), Algorithm::Es512, BadSignature::NotDer),
+        (
+            host_that_also_accepts(|arguments| arguments.signature.len() == 132),
+            Algorithm::Es512,
+            InvalidSignature::NotDer,
+        ),
     ];
     assert_eq!(
         [known(Algorithm::Es256).key, known(Algorithm::Es384).key],
         [KNOWN_ANSWERS[3].key, KNOWN_ANSWERS[4].key]
     );
     for (call, algorithm, bad) in rows {
-        let verifier = NativeVerifier::tested(call, &Algorithm::ALL);
-        assert_eq!(verifier.by_host(), [], "{bad:?}");
+        let verifier = NativeVerifier::with_self_test(call, &Algorithm::ALL);
+        assert_eq!(verifier.host_algorithms(), [], "{bad:?}");
         assert!(
-            verifier.failures().contains(&(algorithm, SelfTestFailure::BadAccepted(bad))),
+            verifier.failures().contains(&(algorithm, SelfTestFailure::InvalidAccepted(bad))),
             "{:?}",
             verifier.failures()
         );
@@ -310,7 +314,7 @@ fn key_that_does_not_support_the_algorithm_is_rejected_without_a_call() {
     for signer in SIGNERS.into_iter().chain([TestKey::Ed25519]) {
         for algorithm in Algorithm::ALL {
             let key = key(signer);
-            if !key.serves(algorithm) {
+            if !key.supports(algorithm) {
                 assert!(
                     !verifier.verifies(algorithm, &key, b"message", &signer.sign(b"message")),
                     "{signer:?} {algorithm}"
@@ -320,7 +324,7 @@ fn key_that_does_not_support_the_algorithm_is_rejected_without_a_call() {
     }
     let mut jwk = TestKey::RsaA.public_jwk();
     jwk["alg"] = json!("PS256");
-    let for_pss = Key::of_text(&jwk.to_string()).unwrap();
+    let for_pss = Key::from_jwk(&jwk.to_string()).unwrap();
     assert!(!verifier.verifies(Algorithm::Rs256, &for_pss, b"message", &TestKey::RsaA.sign(b"message")));
     assert_eq!(calls.borrow().len(), 0);
 }

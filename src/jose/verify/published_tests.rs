@@ -24,7 +24,7 @@ fn the_rs256_example_of_rfc_7515_appendix_a_2_verifies() {
     let token = format!("eyJhbGciOiJSUzI1NiJ9.{JOE}.{signature}");
     published(&jwk, Algorithm::Rs256, &token);
     let set = KeySet::parse(json!({"keys": [jwk]}).to_string().as_bytes()).unwrap();
-    assert_eq!(verify(&token, &set).unwrap().claims().text("iss"), Claim::Valid("joe"));
+    assert_eq!(verify(&token, &set).unwrap().claims().string("iss"), Claim::Valid("joe"));
 }
 
 #[wasm_bindgen_test(unsupported = test)]

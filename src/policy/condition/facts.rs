@@ -12,7 +12,7 @@ use super::budget::{RequestBudget, Steps};
 use super::fault::ConditionError;
 use super::network::without_mapping;
 use super::value::{List, Text, Value};
-use crate::http::{RequestHead, fold_alike};
+use crate::http::{RequestHead, folds_equal};
 use crate::jose::{Claim, Claims};
 use crate::policy::route::read_host;
 use crate::policy::validate::ValidatedToken;
@@ -196,7 +196,7 @@ impl<'a> Facts<'a> {
             Fact::Id => self.header("x-request-id", steps),
             Fact::Time => i64::try_from(self.time.as_millis()).map_err(|_| ConditionError::OutOfRange).map(Value::Time),
             Fact::OfHost(attribute) => self.attribute(attribute, steps),
-            Fact::Issuer => match self.token()?.claims.text("iss") {
+            Fact::Issuer => match self.token()?.claims.string("iss") {
                 Claim::Valid(issuer) => Ok(text(issuer)),
                 Claim::Absent => Err(ConditionError::Missing),
                 Claim::Malformed => Err(ConditionError::WrongType),
@@ -230,7 +230,7 @@ impl<'a> Facts<'a> {
         // A name of another length is told apart at once, one of this length byte by byte.
         let cost = |other: &str| if other.len() == name.len() { name.len().saturating_add(1) } else { 1 };
         steps.spend(self.head.names().map(cost).fold(0, usize::saturating_add) / 8)?;
-        let mut alike = self.head.fields().filter(|(other, _)| fold_alike(name, other));
+        let mut alike = self.head.fields().filter(|(other, _)| folds_equal(name, other));
         match (alike.next(), alike.next()) {
             (None, _) => Ok(None),
             (Some((only, value)), None) if only == name => Ok(Some(value)),

@@ -390,7 +390,7 @@ fn comma_in_a_string_is_encoded() {
 fn rounded_number_is_not_forwarded_in_any_format() {
     let written = |text: &str, format| {
         let value: Value = serde_json::from_str(text).unwrap();
-        claim(&["c"]).written(format, &token(&json!({ "c": value })))
+        claim(&["c"]).header_value(format, &token(&json!({ "c": value })))
     };
     for format in FORMATS {
         for text in [

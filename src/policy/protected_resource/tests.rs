@@ -89,12 +89,12 @@ fn request_selects_the_resource_of_its_host_with_the_longest_path_prefix() {
         ("api.acme.com, evil.example", "/mcp", None),
         ("api.acme.com", "/mcp/%2f", None),
     ] {
-        let found = all.of(&head(host, path)).map(|resource| resource.address.as_str());
+        let found = all.find(&head(host, path)).map(|resource| resource.address.as_str());
         assert_eq!(found, expected, "{host} {path}");
     }
     let fields = [(":authority", "api.acme.com"), (":authority", "evil.example"), (":path", "/mcp")];
     let twice = fields.map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec()));
-    assert!(all.of(&RequestHead::new(twice.to_vec())).is_none());
+    assert!(all.find(&RequestHead::new(twice.to_vec())).is_none());
 }
 
 #[wasm_bindgen_test(unsupported = test)]
@@ -115,7 +115,7 @@ fn metadata_are_served_at_exactly_their_address() {
         ("api.acme.com", format!("/x{well_known}/mcp"), None),
         ("c.acme.com", format!("{well_known}/mcp"), None),
     ] {
-        let found = all.described_at(&head(host, &path)).map(|resource| resource.address.as_str());
+        let found = all.find_by_metadata_path(&head(host, &path)).map(|resource| resource.address.as_str());
         assert_eq!(found, expected, "{host} {path}");
     }
 }
@@ -123,7 +123,7 @@ fn metadata_are_served_at_exactly_their_address() {
 #[wasm_bindgen_test(unsupported = test)]
 fn rule_may_match_a_resource_if_it_matches_its_path_or_one_below() {
     let address = ResourceAddress::parse("https://api.acme.com/mcp").unwrap();
-    let ambiguous = AmbiguousPaths::Refuse;
+    let ambiguous = AmbiguousPaths::Reject;
     let exact = |text, case| PathPattern::exact(text, case, ambiguous).unwrap();
     let prefix = |text| PathPattern::prefix(text, CaseSensitivity::Sensitive, ambiguous).unwrap();
     let regex = |text| PathPattern::regex(text, CaseSensitivity::Sensitive, ambiguous).unwrap();
@@ -142,7 +142,7 @@ fn rule_may_match_a_resource_if_it_matches_its_path_or_one_below() {
         (regex(".*"), true),
         (regex("/other/[0-9]+"), false),
     ] {
-        assert_eq!(address.may_meet(&[], &pattern), expected, "{pattern:?}");
+        assert_eq!(address.may_match(&[], &pattern), expected, "{pattern:?}");
     }
     for (host, expected) in [
         ("api.acme.com", true),
@@ -151,6 +151,6 @@ fn rule_may_match_a_resource_if_it_matches_its_path_or_one_below() {
         ("*.me.com", false),
         ("b.acme.com", false),
     ] {
-        assert_eq!(address.may_meet(&[HostPattern::parse(host).unwrap()], &PathPattern::ANY), expected, "{host}");
+        assert_eq!(address.may_match(&[HostPattern::parse(host).unwrap()], &PathPattern::ANY), expected, "{host}");
     }
 }

@@ -3,10 +3,10 @@ mod servers;
 use super::*;
 use wasm_bindgen_test::wasm_bindgen_test;
 
-use AmbiguousPaths::{InsecureAllow, Refuse};
+use AmbiguousPaths::{InsecureAllow, Reject};
 
 fn read(target: &str) -> Result<String, TargetFault> {
-    RequestTarget::read(target.as_bytes(), Refuse).map(|target| target.path().as_str().to_owned())
+    RequestTarget::read(target.as_bytes(), Reject).map(|target| target.path().as_str().to_owned())
 }
 
 fn insecure(target: &[u8]) -> String {
@@ -16,7 +16,7 @@ fn insecure(target: &[u8]) -> String {
 }
 
 fn other_readings(target: &str) -> Vec<String> {
-    let target = RequestTarget::read(target.as_bytes(), Refuse).unwrap();
+    let target = RequestTarget::read(target.as_bytes(), Reject).unwrap();
     target.other_readings().iter().map(|path| path.as_str().to_owned()).collect()
 }
 
@@ -72,7 +72,7 @@ fn dot_segments_are_removed_and_kept_as_another_reading() {
 #[wasm_bindgen_test(unsupported = test)]
 fn normalized_path_is_borrowed() {
     let is_borrowed = |target: &'static str| {
-        matches!(RequestTarget::read(target.as_bytes(), Refuse).unwrap().path, NormalPath(Cow::Borrowed(_)))
+        matches!(RequestTarget::read(target.as_bytes(), Reject).unwrap().path, NormalPath(Cow::Borrowed(_)))
     };
     for plain in ["/", "/a", "/a/b.c/d/", "/a?b#;%", "/!$&'()*+,=:@/~_-.", "/a.b/c."] {
         assert!(is_borrowed(plain), "{plain}");
@@ -155,10 +155,10 @@ fn ambiguous_target_is_rejected() {
     }
     for control in (0..0x20).chain([0x7f]) {
         assert_eq!(read(&format!("/a%{control:02x}")), Err(ControlByte));
-        assert_eq!(RequestTarget::read(&[b'/', control], Refuse), Err(ControlByte));
+        assert_eq!(RequestTarget::read(&[b'/', control], Reject), Err(ControlByte));
     }
     for raw in 0x80..=0xff {
-        assert_eq!(RequestTarget::read(&[b'/', raw], Refuse), Err(RawByte));
+        assert_eq!(RequestTarget::read(&[b'/', raw], Reject), Err(RawByte));
     }
 }
 
@@ -229,16 +229,16 @@ fn request_has_exactly_one_target() {
         )
     };
     let one = head(&[(":path", "/%61"), ("x-original-url", "/b"), ("x-envoy-original-path", "/c")]);
-    assert_eq!(RequestTarget::of(&one, Refuse).unwrap().path().as_str(), "/a");
+    assert_eq!(RequestTarget::of(&one, Reject).unwrap().path().as_str(), "/a");
     for fields in [&[][..], &[("path", "/a")], &[(":path", "/a"), (":path", "/a")]] {
-        assert_eq!(RequestTarget::of(&head(fields), Refuse), Err(TargetFault::NotAPath));
+        assert_eq!(RequestTarget::of(&head(fields), Reject), Err(TargetFault::NotAPath));
     }
 }
 
 #[wasm_bindgen_test(unsupported = test)]
 fn segments_are_separated_by_slashes() {
     for (target, segments) in [("/", vec![]), ("/a/b", vec!["a", "b"]), ("/a/b/", vec!["a", "b"])] {
-        let target = RequestTarget::read(target.as_bytes(), Refuse).unwrap();
+        let target = RequestTarget::read(target.as_bytes(), Reject).unwrap();
         assert_eq!(target.path().segments().collect::<Vec<_>>(), segments);
         assert_eq!(target.path().clone().into_owned(), *target.path());
     }
@@ -285,7 +285,7 @@ fn arbitrary_bytes_do_not_panic_and_accepted_paths_are_normalized() {
             lcg.target().into_bytes()
         };
         let lenient = RequestTarget::read(&target, InsecureAllow).unwrap();
-        let Ok(strict) = RequestTarget::read(&target, Refuse) else {
+        let Ok(strict) = RequestTarget::read(&target, Reject) else {
             is_normal(lenient.path().as_str(), InsecureAllow);
             continue;
         };
@@ -293,7 +293,7 @@ fn arbitrary_bytes_do_not_panic_and_accepted_paths_are_normalized() {
         assert_eq!(strict.path(), lenient.path(), "the insecure mode changes only rejected targets");
         for path in std::iter::once(strict.path()).chain(strict.other_readings()) {
             if path == strict.path() || !has_dot_segments(path.as_str()) {
-                is_normal(path.as_str(), Refuse);
+                is_normal(path.as_str(), Reject);
                 is_normal(path.as_str(), InsecureAllow);
             }
         }

@@ -4,7 +4,7 @@ use super::{Requirement, Term};
 
 impl Requirement {
     /// All scopes that a token could use to meet the requirement, each once.
-    pub fn scopes_named(&self) -> Vec<&str> {
+    pub fn all_scopes(&self) -> Vec<&str> {
         let mut named = Vec::new();
         self.add_named_scopes(&mut named);
         named
@@ -23,7 +23,7 @@ impl Requirement {
     }
 
     /// The scopes to request first. Of several alternatives the first, as in an `insufficient_scope` challenge.
-    pub fn scopes_to_ask_for(&self) -> Vec<&str> {
+    pub fn scopes_to_request(&self) -> Vec<&str> {
         let mut initial = Vec::new();
         self.add_initial_scopes(&mut initial);
         initial
@@ -66,8 +66,8 @@ mod tests {
             Term::Not(scopes(&["z"])),
             Term::Groups(std::iter::once(String::from("g")).collect()),
         ]);
-        assert_eq!(requirement.scopes_named(), ["a", "b", "c", "d", "e", "f"]);
-        assert_eq!(requirement.scopes_to_ask_for(), ["a", "b", "c", "e"]);
-        assert_eq!(Requirement::all(Vec::new()).scopes_to_ask_for(), [""; 0]);
+        assert_eq!(requirement.all_scopes(), ["a", "b", "c", "d", "e", "f"]);
+        assert_eq!(requirement.scopes_to_request(), ["a", "b", "c", "e"]);
+        assert_eq!(Requirement::all(Vec::new()).scopes_to_request(), [""; 0]);
     }
 }

@@ -26,7 +26,7 @@ impl DebugCallers {
 
     /// Whether this request sends the secret exactly once. Whole digests are compared in constant time, so the duration
     /// reveals neither a partial match nor the length of the secret.
-    pub fn is_sent_by(&self, head: &RequestHead) -> bool {
+    pub fn authenticates(&self, head: &RequestHead) -> bool {
         head.single(self.header.as_str()).is_some_and(|value| {
             digest(value)
                 .iter()
@@ -72,7 +72,7 @@ mod tests {
         let callers = DebugCallers::new(HeaderName::parse("X-Auth-Debug").unwrap(), SECRET);
         let sent = |values: &[&[u8]]| {
             let field = |value: &&[u8]| ("X-Auth-Debug".to_owned(), value.to_vec());
-            callers.is_sent_by(&RequestHead::new(values.iter().map(field).collect()))
+            callers.authenticates(&RequestHead::new(values.iter().map(field).collect()))
         };
         assert!(sent(&[SECRET]));
         for other in [b"".as_slice(), b"0123456789abcde", b"0123456789abcdeF", b"0123456789abcdef ", b"\xff"] {

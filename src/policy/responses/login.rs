@@ -14,7 +14,7 @@ pub struct Login {
     /// The origin of that URL.
     pub return_base: Option<ReturnBase>,
     /// Query parameters that carry credentials and are removed from that URL.
-    pub withheld: Vec<ParamName>,
+    pub credential_params: Vec<ParamName>,
 }
 
 /// An `https` URL, which may have a query. `http` is accepted for the local machine only.

@@ -115,7 +115,7 @@ impl PathPattern {
 
 impl PathPattern {
     /// Whether it may match this path or one below it. May return `true` if in doubt.
-    pub fn may_meet_below(&self, path: &NormalPath<'_>) -> bool {
+    pub fn may_match_below(&self, path: &NormalPath<'_>) -> bool {
         let is_above = |own: &NormalPath<'_>| self.is_prefix(own, path);
         let is_below = |own: &NormalPath<'_>| self.is_prefix(path, own);
         match &self.kind {
@@ -225,12 +225,12 @@ fn normal_text(text: &str, ambiguous: AmbiguousPaths) -> Result<NormalPath<'stat
         true => text.to_owned(),
         false => escape_non_ascii(text),
     };
-    let target = RequestTarget::read(escaped.as_bytes(), ambiguous).map_err(PatternFault::Refused)?;
+    let target = RequestTarget::read(escaped.as_bytes(), ambiguous).map_err(PatternFault::Rejected)?;
     let path = target.path().clone().into_owned();
     if path.as_str() != text {
         return Err(PatternFault::NotNormal(path));
     }
-    if ambiguous == AmbiguousPaths::Refuse && text.contains(';') {
+    if ambiguous == AmbiguousPaths::Reject && text.contains(';') {
         return Err(PatternFault::Parameter);
     }
     Ok(path)

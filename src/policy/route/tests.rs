@@ -5,19 +5,19 @@ use super::*;
 use crate::policy::request_target::{AmbiguousPaths, RequestTarget};
 use wasm_bindgen_test::wasm_bindgen_test;
 
-use AmbiguousPaths::{InsecureAllow, Refuse};
+use AmbiguousPaths::{InsecureAllow, Reject};
 use CaseSensitivity::{Insensitive, Sensitive};
 
 fn exact(text: &str) -> PathPattern {
-    PathPattern::exact(text, Sensitive, Refuse).unwrap()
+    PathPattern::exact(text, Sensitive, Reject).unwrap()
 }
 
 fn prefix(text: &str) -> PathPattern {
-    PathPattern::prefix(text, Sensitive, Refuse).unwrap()
+    PathPattern::prefix(text, Sensitive, Reject).unwrap()
 }
 
 fn regex(text: &str) -> PathPattern {
-    PathPattern::regex(text, Sensitive, Refuse).unwrap()
+    PathPattern::regex(text, Sensitive, Reject).unwrap()
 }
 
 fn methods(names: &[&str]) -> Vec<Method> {
@@ -33,7 +33,7 @@ fn on(path: PathPattern) -> Route {
 }
 
 fn find(router: &Router, host: &str, path: &str, method: &str) -> Result<Option<usize>, RouteFault> {
-    let target = RequestTarget::read(path.as_bytes(), Refuse).unwrap();
+    let target = RequestTarget::read(path.as_bytes(), Reject).unwrap();
     let found = router.find(Some(host.as_bytes()), &target, method.as_bytes())?;
     Ok(found.map(RouteIndex::index))
 }
@@ -173,9 +173,9 @@ fn regular_expression_is_indexed_by_its_literal_start_and_end() {
 #[wasm_bindgen_test(unsupported = test)]
 fn case_insensitive_rule_matches_all_spellings() {
     for pattern in [
-        PathPattern::exact("/Admin/caf%C3%A9", Insensitive, Refuse).unwrap(),
-        PathPattern::prefix("/aDmin", Insensitive, Refuse).unwrap(),
-        PathPattern::regex("/Admin/.*", Insensitive, Refuse).unwrap(),
+        PathPattern::exact("/Admin/caf%C3%A9", Insensitive, Reject).unwrap(),
+        PathPattern::prefix("/aDmin", Insensitive, Reject).unwrap(),
+        PathPattern::regex("/Admin/.*", Insensitive, Reject).unwrap(),
     ] {
         for path in ["/admin/caf%c3%a9", "/ADMIN/CAF%C3%A9", "/%41dmin/Caf%C3%A9"] {
             assert!(matches(&pattern, path), "{pattern:?} and {path}");
@@ -184,7 +184,7 @@ fn case_insensitive_rule_matches_all_spellings() {
     }
     let router = Router::new(vec![
         on(exact("/Admin")),
-        on(PathPattern::prefix("/admin", Insensitive, Refuse).unwrap()),
+        on(PathPattern::prefix("/admin", Insensitive, Reject).unwrap()),
         on(prefix("/ADMIN")),
     ]);
     for (path, place) in [("/Admin", 0), ("/admin", 1), ("/ADMIN", 1), ("/Admin/x", 1)] {
@@ -214,7 +214,7 @@ fn host_rule_matches_all_spellings_and_invalid_hosts_are_rejected() {
     ] {
         assert_eq!(find(&router, host, "/free", "GET"), Ok(place), "{host}");
     }
-    let target = RequestTarget::read(b"/free", Refuse).unwrap();
+    let target = RequestTarget::read(b"/free", Reject).unwrap();
     for odd in [None, Some(&b""[..]), Some(b"api.acme.com\xff"), Some(b"api.acme.com,x"), Some(b"u@api.acme.com")] {
         assert_eq!(router.find(odd, &target, b"GET"), Err(RouteFault::HostUnusable), "{odd:?}");
     }
@@ -335,7 +335,7 @@ fn semicolon_that_ends_the_path_does_not_bypass_a_rule() {
 #[wasm_bindgen_test(unsupported = test)]
 fn path_that_no_request_can_have_is_a_fault_with_a_hint() {
     let normal = |text: &str| {
-        let path = RequestTarget::read(text.as_bytes(), Refuse).unwrap().path().clone().into_owned();
+        let path = RequestTarget::read(text.as_bytes(), Reject).unwrap().path().clone().into_owned();
         PatternFault::NotNormal(path)
     };
     for (text, fault) in [
@@ -353,18 +353,18 @@ fn path_that_no_request_can_have_is_a_fault_with_a_hint() {
         ("/%61", normal("/a")),
         ("/caf%c3%a9", normal("/caf%C3%A9")),
         ("/café", normal("/caf%C3%A9")),
-        ("/a%2Fb", PatternFault::Refused(TargetFault::EscapedSlash)),
-        ("/a b", PatternFault::Refused(TargetFault::RawByte)),
-        ("/a/..;/b", PatternFault::Refused(TargetFault::ParameterInDotSegment)),
+        ("/a%2Fb", PatternFault::Rejected(TargetFault::EscapedSlash)),
+        ("/a b", PatternFault::Rejected(TargetFault::RawByte)),
+        ("/a/..;/b", PatternFault::Rejected(TargetFault::ParameterInDotSegment)),
     ] {
-        assert_eq!(PathPattern::exact(text, Sensitive, Refuse).unwrap_err(), fault, "{text}");
-        assert_eq!(PathPattern::prefix(text, Sensitive, Refuse).unwrap_err(), fault, "{text}");
+        assert_eq!(PathPattern::exact(text, Sensitive, Reject).unwrap_err(), fault, "{text}");
+        assert_eq!(PathPattern::prefix(text, Sensitive, Reject).unwrap_err(), fault, "{text}");
         let hint = fault.hint();
         assert!(hint.len() > 20 && fault.to_string() == hint && (text.is_empty() || !hint.contains(text)), "{hint}");
     }
     let long = format!("/{}", "a".repeat(MAX_PATTERN_BYTES));
-    assert_eq!(PathPattern::exact(&long, Sensitive, Refuse).unwrap_err(), PatternFault::TooLong);
-    assert!(PathPattern::exact(&long[..MAX_PATTERN_BYTES], Sensitive, Refuse).is_ok());
+    assert_eq!(PathPattern::exact(&long, Sensitive, Reject).unwrap_err(), PatternFault::TooLong);
+    assert!(PathPattern::exact(&long[..MAX_PATTERN_BYTES], Sensitive, Reject).is_ok());
 }
 
 #[wasm_bindgen_test(unsupported = test)]
@@ -381,7 +381,7 @@ fn rules_match_ambiguous_paths_if_they_are_allowed() {
 
 #[wasm_bindgen_test(unsupported = test)]
 fn invalid_regular_expression_is_a_fault() {
-    let fault = |text: &str| PathPattern::regex(text, Sensitive, Refuse).unwrap_err();
+    let fault = |text: &str| PathPattern::regex(text, Sensitive, Reject).unwrap_err();
     for bad in ["/(", "/a)|(?:/b", r"/(a)\1", "/(?=a)", "/[z-a]", "/a**{", r"/\p{L}", "/(?x)#", &"(".repeat(40)] {
         assert_eq!(fault(bad), PatternFault::Regex, "{bad}");
     }
@@ -397,5 +397,5 @@ fn invalid_regular_expression_is_a_fault() {
     assert!(matches!(fault("/%61/.*"), PatternFault::NotNormal(_)));
     let uuid = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}";
     let nested = format!("/tenants/{uuid}/users/{uuid}/(?:profile|settings|avatar)");
-    assert!(PathPattern::regex(&nested, Insensitive, Refuse).is_ok());
+    assert!(PathPattern::regex(&nested, Insensitive, Reject).is_ok());
 }

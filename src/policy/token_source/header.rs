@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::{Credential, CredentialLocation};
-use crate::http::{HeaderName, RequestHead, fold_alike, is_token, is_token_byte};
+use crate::http::{HeaderName, RequestHead, folds_equal, is_token, is_token_byte};
 
 /// A header field that carries a credential.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -117,7 +117,7 @@ impl HeaderSource {
 
 /// Whether `name` folds to one of [`ALTERNATIVES`].
 fn is_alternative(name: &str) -> bool {
-    name.ends_with(['n', 'N']) && ALTERNATIVES.iter().any(|alternative| fold_alike(name, alternative))
+    name.ends_with(['n', 'N']) && ALTERNATIVES.iter().any(|alternative| folds_equal(name, alternative))
 }
 
 /// A value without its scheme.

@@ -78,7 +78,7 @@ fn okta_token_is_validated_with_its_identity() {
     assert_eq!(token.subject(), Some("alice@acme.com"));
     assert_eq!(token.client(), Some("0oa1"));
     assert_eq!(token.scopes(), ["openid", "orders:read"]);
-    assert_eq!(token.claims().text("uid"), Claim::Valid("00u1"));
+    assert_eq!(token.claims().string("uid"), Claim::Valid("00u1"));
 }
 
 #[wasm_bindgen_test(unsupported = test)]

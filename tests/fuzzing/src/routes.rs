@@ -119,7 +119,7 @@ impl NaiveRoute {
 }
 
 fn scene(source: &mut Unstructured<'_>) -> Result<()> {
-    let ambiguous = if source.ratio(1, 8)? { AmbiguousPaths::InsecureAllow } else { AmbiguousPaths::Refuse };
+    let ambiguous = if source.ratio(1, 8)? { AmbiguousPaths::InsecureAllow } else { AmbiguousPaths::Reject };
     let (mut routes, mut naive) = (Vec::new(), Vec::new());
     for _ in 0..source.int_in_range(0..=MOST_RULES)? {
         if let Some((route, reader)) = route(source, ambiguous)? {

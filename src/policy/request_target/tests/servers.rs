@@ -100,7 +100,7 @@ fn served_path_of_an_accepted_target_is_one_of_its_readings() {
     let (mut accepted, mut ambiguous) = (0, 0);
     for _ in 0..40_000 {
         let text = lcg.target();
-        let Ok(target) = RequestTarget::read(text.as_bytes(), Refuse) else { continue };
+        let Ok(target) = RequestTarget::read(text.as_bytes(), Reject) else { continue };
         accepted += 1;
         ambiguous += usize::from(!target.other_readings().is_empty());
         let readings: Vec<Vec<Vec<u8>>> = std::iter::once(target.path())

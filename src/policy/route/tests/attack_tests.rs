@@ -25,7 +25,7 @@ fn rules() -> Vec<(&'static str, Route)> {
         ("public", on(prefix("/public"))),
         ("admin", on(prefix("/admin"))),
         ("users", on(exact("/users/alice"))),
-        ("folded", on(PathPattern::prefix("/folded", Insensitive, Refuse).unwrap())),
+        ("folded", on(PathPattern::prefix("/folded", Insensitive, Reject).unwrap())),
         ("api", on(prefix("/api"))),
         ("items read", Route { path: prefix("/items"), methods: methods(&["GET"]), ..Route::default() }),
         ("v1.0", on(regex(r"/v1\.0/.*"))),
@@ -101,7 +101,7 @@ const ROWS: &[Row] = &[
 ];
 
 fn evaluate(router: &Router, names: &[&'static str], method: &str, target: &[u8]) -> Outcome {
-    match RequestTarget::read(target, Refuse) {
+    match RequestTarget::read(target, Reject) {
         Err(fault) => Refused(fault),
         Ok(target) => match router.find(Some(b"acme.com"), &target, method.as_bytes()) {
             Err(_) => Ambiguous,

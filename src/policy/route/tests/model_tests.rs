@@ -82,9 +82,9 @@ impl Naive {
     fn compiled(&self) -> Route {
         let path = match self.kind {
             0 => Ok(PathPattern::ANY),
-            1 => PathPattern::exact(&self.path, self.case, Refuse),
-            2 => PathPattern::prefix(&self.path, self.case, Refuse),
-            _ => PathPattern::regex(&self.path, self.case, Refuse),
+            1 => PathPattern::exact(&self.path, self.case, Reject),
+            2 => PathPattern::prefix(&self.path, self.case, Reject),
+            _ => PathPattern::regex(&self.path, self.case, Reject),
         };
         Route { hosts: hosts(&self.hosts), path: path.unwrap(), methods: methods(&self.methods) }
     }
