@@ -1,8 +1,8 @@
-//! HTTP as the core speaks it: a request head (bytes, every duplicate kept), edits to it, and a reply.
+//! HTTP types of the core: a request head (bytes, with all duplicates), edits to it, and a local response.
 //!
-//! Nothing here knows a host. Names and values that go *out* are types which exist only when they
-//! are safe to write on the wire: hosts do not sanitise the headers of a local reply, so a CR LF in
-//! a value would become a second header (RFC 9110, section 5.5).
+//! This module knows no host. Header names and values that are *sent* are types that only exist if they are safe to
+//! write. Hosts do not sanitize the headers of a local response, so a CR LF in a value would start a second header
+//! (RFC 9110, section 5.5).
 
 use std::borrow::Cow;
 use std::fmt;
@@ -13,17 +13,17 @@ use serde_json::Value;
 use crate::encoding::percent_encode;
 use crate::memory;
 
-/// The head of a request as the host received it.
+/// A request head as the host received it.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct RequestHead {
     fields: Vec<(String, Vec<u8>)>,
-    /// More of the request follows: a body, or trailers.
-    is_followed: bool,
+    /// A body or trailers follow.
+    has_body_or_trailers: bool,
 }
 
 impl RequestHead {
-    /// Takes the header fields in order, pseudo-headers (`:method`, `:path`) among them. Names are
-    /// compared in lower case from here on, whatever the host gave.
+    /// Takes the header fields in order, including pseudo-headers (`:method`, `:path`). Names are converted to lower
+    /// case.
     pub fn new(fields: Vec<(String, Vec<u8>)>) -> Self {
         let mut fields = fields;
         for (name, _) in &mut fields {
@@ -31,34 +31,36 @@ impl RequestHead {
                 name.make_ascii_lowercase();
             }
         }
-        Self { fields, is_followed: false }
+        Self { fields, has_body_or_trailers: false }
     }
 
-    /// The same, of a request that does not end with its head.
+    /// Marks that a body or trailers follow the head.
     #[must_use]
-    pub fn followed_by_more(self) -> Self {
-        Self { is_followed: true, ..self }
+    pub fn with_body_or_trailers(self) -> Self {
+        Self { has_body_or_trailers: true, ..self }
     }
 
-    /// Whether a backend could read a body: the host says that more follows, or a field announces it.
+    /// Whether a backend may read a body: the host reports that more follows, or a field announces it.
     pub fn may_have_body(&self) -> bool {
         let mut lengths = self.values("content-length");
-        self.is_followed || lengths.any(|length| length != b"0") || self.values("transfer-encoding").next().is_some()
+        self.has_body_or_trailers
+            || lengths.any(|length| length != b"0")
+            || self.values("transfer-encoding").next().is_some()
     }
 
-    /// Every value given under `name` (lower case), in order.
+    /// All values of `name` (lower case), in order.
     pub fn values<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a [u8]> {
         self.fields.iter().filter(move |(field, _)| field == name).map(|(_, value)| value.as_slice())
     }
 
-    /// The value of a field that is there once: one that is there twice is none.
+    /// The value of a field that occurs exactly once.
     pub fn single(&self, name: &str) -> Option<&[u8]> {
         let mut values = self.values(name);
         let first = values.next();
         first.filter(|_| values.next().is_none())
     }
 
-    /// How many bytes a copy of it holds: one without the spare capacity that the host may have left.
+    /// The memory of a copy, without the spare capacity of the host's allocations.
     pub fn held_bytes(&self) -> usize {
         let field = |(name, value): &(String, Vec<u8>)| {
             memory::allocation(name.len()).saturating_add(memory::allocation(value.len()))
@@ -72,14 +74,14 @@ impl RequestHead {
         self.fields.iter().map(|(name, value)| (name.as_str(), value.as_slice()))
     }
 
-    /// The names present, in order, duplicates included.
+    /// The names in order, with duplicates.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.fields.iter().map(|(name, _)| name.as_str())
     }
 }
 
 impl fmt::Debug for RequestHead {
-    /// Names only: the values hold credentials.
+    /// Prints names only, because the values hold credentials.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_list().entries(self.names()).finish()
     }
@@ -121,57 +123,58 @@ impl HeaderName {
     /// `connection`
     pub const CONNECTION: Self = Self(Cow::Borrowed("connection"));
 
-    /// The name in lower case, or `None` when it is not a token (RFC 9110 section 5.6.2).
+    /// The name in lower case, or `None` if it is not a token (RFC 9110 section 5.6.2).
     pub fn parse(text: &str) -> Option<Self> {
         is_token(text).then(|| Self(Cow::Owned(text.to_ascii_lowercase())))
     }
 
-    /// Whether some backend reads a field called `spelling` as this one. Backends fold case; lighttpd replaces all but
-    /// letters and digits with `_` for CGI and FastCGI, so that `X_User_Id`, `X.User.Id` and `X-User-ID` are one
-    /// variable; grpc-gateway removes a prefix.
+    /// Whether some backend reads a field called `spelling` as this one. Backends fold case. For CGI and FastCGI
+    /// lighttpd replaces all but letters and digits with `_`, so that `X_User_Id`, `X.User.Id` and `X-User-ID` are one
+    /// variable. grpc-gateway removes a prefix.
     #[inline]
     pub fn folds_to(&self, spelling: &str) -> bool {
-        // Called for every field of every request: most names differ in length, and few begin like a prefix.
+        // A fast path, as this runs for every field of every request: most names differ in length, and few start like a
+        // prefix.
         if may_be_prefixed(spelling) || may_be_prefixed(&self.0) {
-            return fold_alike(unprefixed(spelling), unprefixed(&self.0));
+            return folds_equal(without_gateway_prefix(spelling), without_gateway_prefix(&self.0));
         }
-        fold_alike(spelling, &self.0)
+        folds_equal(spelling, &self.0)
     }
 
-    /// The name as it is written.
+    /// The name in lower case.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// Whether two names are equal for a backend that ignores case and takes all but letters and digits for one sign.
+/// Whether two names are equal for a backend that ignores case and folds all but letters and digits to one character.
 #[inline]
-pub fn fold_alike(one: &str, other: &str) -> bool {
+pub fn folds_equal(one: &str, other: &str) -> bool {
     one.len() == other.len() && has_folded_bytes_of(one, other)
 }
 
-/// Names differ at their end more often than at their beginning.
+/// Compares from the end, where names differ more often than at the start.
 fn has_folded_bytes_of(one: &str, other: &str) -> bool {
     fn fold(byte: u8) -> u8 {
-        // A colon begins a pseudo-header, which is no field.
+        // A colon starts a pseudo-header, which is not a field.
         if byte.is_ascii_alphanumeric() || byte == b':' { byte.to_ascii_lowercase() } else { b'-' }
     }
     one.bytes().rev().map(fold).eq(other.bytes().rev().map(fold))
 }
 
-/// Whether [`unprefixed`] may remove something.
+/// Whether [`without_gateway_prefix`] may remove a prefix.
 #[inline]
 fn may_be_prefixed(name: &str) -> bool {
     name.as_bytes().first().is_some_and(|first| first | 0x20 == b'g')
 }
 
-/// The prefixes of grpc-gateway: `Grpc-Metadata-X-User-Id` becomes the metadata `x-user-id`, and it passes standard
-/// fields on as `grpcgateway-authorization`.
+/// The prefixes of grpc-gateway. `Grpc-Metadata-X-User-Id` becomes the metadata `x-user-id`, and standard fields are
+/// forwarded as `grpcgateway-authorization`.
 const GRPC_GATEWAY_PREFIXES: [&str; 2] = ["grpc-metadata-", "grpcgateway-"];
 
-/// A name without the prefixes that grpc-gateway removes or adds, repeated ones too.
+/// The name without the prefixes that grpc-gateway removes or adds, including repeated ones.
 #[inline]
-pub fn unprefixed(name: &str) -> &str {
+pub fn without_gateway_prefix(name: &str) -> &str {
     if may_be_prefixed(name) { without_prefixes(name) } else { name }
 }
 
@@ -180,7 +183,7 @@ fn without_prefixes(name: &str) -> &str {
     while may_be_prefixed(rest) {
         let bare = GRPC_GATEWAY_PREFIXES.iter().find_map(|prefix| {
             let (start, bare) = rest.split_at_checked(prefix.len())?;
-            fold_alike(start, prefix).then_some(bare)
+            folds_equal(start, prefix).then_some(bare)
         });
         let Some(bare) = bare else { break };
         rest = bare;
@@ -188,60 +191,60 @@ fn without_prefixes(name: &str) -> &str {
     rest
 }
 
-/// A token of RFC 9110 section 5.6.2: what names of header fields, schemes and cookies are.
+/// Whether the string is a token (RFC 9110 section 5.6.2), as names of header fields, schemes and cookies are.
 pub fn is_token(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(is_token_byte)
 }
 
-/// A byte of such a token.
+/// Whether the byte may occur in a token.
 pub fn is_token_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
-/// A header value that is safe to write: printable ASCII, no blank at either end.
+/// A header value that is safe to write: is_printable ASCII without outer spaces.
 #[derive(Clone, PartialEq, Eq)]
 pub struct HeaderValue(String);
 
 impl HeaderValue {
-    /// The value, or `None` when a byte of it is not printable ASCII or a blank stands at an end.
+    /// The value, or `None` if it has a byte that is not is_printable ASCII, or an outer space.
     pub fn parse(text: &str) -> Option<Self> {
-        let printable = text.bytes().all(|byte| (b' '..=b'~').contains(&byte));
-        let trimmed = text.trim_matches(' ').len() == text.len();
-        (printable && trimmed).then(|| Self(text.to_owned()))
+        let is_printable = text.bytes().all(|byte| (b' '..=b'~').contains(&byte));
+        let is_trimmed = text.trim_matches(' ').len() == text.len();
+        (is_printable && is_trimmed).then(|| Self(text.to_owned()))
     }
 
-    /// Any text as a value: what is not printable ASCII, the percent sign, `separator` and blanks at
-    /// the ends are percent-encoded, so that two different texts never give the same value.
+    /// Any string as a value. Bytes that are not is_printable ASCII, the percent sign, `separator` and outer spaces are
+    /// percent-encoded, so different strings always give different values.
     pub fn encode(text: &str, separator: Option<char>) -> Self {
-        Self::encode_where(text, |at, byte| separator == Some(char::from(byte)) || is_blank_at_an_end(text, at, byte))
+        Self::encode_where(text, |at, byte| separator == Some(char::from(byte)) || is_outer_space(text, at, byte))
     }
 
-    /// A text of a claim, as [`Self::encode`] writes it, and with these bytes percent-encoded too:
+    /// A string claim, encoded like [`Self::encode`]. These bytes are percent-encoded too:
     ///
-    /// * every comma: RFC 9110 section 5.3 makes a list of a field with commas, and HAProxy reads it so;
-    /// * the `=` of `=?`, which begins an encoded word (RFC 2047): `CherryPy` decodes `=?utf-8?q?admin?=`;
-    /// * without a separator a `[` or `{` at the beginning: only lists and objects, written as JSON, begin like this.
+    /// * every comma: a field with commas is a list (RFC 9110 section 5.3), and HAProxy reads it so;
+    /// * the `=` of `=?`, which starts an encoded word (RFC 2047): `CherryPy` decodes `=?utf-8?q?admin?=`;
+    /// * without a separator, a leading `[` or `{`: only lists and objects, which are written as JSON, start with them.
     pub fn encode_claim(text: &str, separator: Option<char>) -> Self {
         Self::encode_where(text, |at, byte| match byte {
             b',' => true,
             b'=' => text.as_bytes().get(at + 1) == Some(&b'?'),
             b'[' | b'{' => at == 0 && separator.is_none(),
-            _ => separator == Some(char::from(byte)) || is_blank_at_an_end(text, at, byte),
+            _ => separator == Some(char::from(byte)) || is_outer_space(text, at, byte),
         })
     }
 
-    /// Percent-encodes what is not printable ASCII, the percent sign, and the bytes that `is_special`.
+    /// Percent-encodes bytes that are not is_printable ASCII, the percent sign, and bytes for which `is_special` holds.
     fn encode_where(text: &str, is_special: impl Fn(usize, u8) -> bool) -> Self {
         let is_plain = |(at, byte): (usize, u8)| (b' '..=b'~').contains(&byte) && byte != b'%' && !is_special(at, byte);
-        // As most are.
+        // The common case.
         if text.bytes().enumerate().all(is_plain) {
             return Self(text.to_owned());
         }
         Self(percent_encode(text.as_bytes(), |at, byte| is_plain((at, byte))))
     }
 
-    /// JSON with everything beyond ASCII escaped the JSON way, which any parser undoes; so is the `=` of `=?`, which
-    /// begins an encoded word (RFC 2047).
+    /// JSON with non-ASCII characters as JSON escapes, which every parser decodes. The `=` of `=?` is escaped too,
+    /// because it starts an encoded word (RFC 2047).
     pub fn json(value: &Value) -> Self {
         let mut text = String::new();
         let value = value.to_string();
@@ -260,7 +263,7 @@ impl HeaderValue {
         Self::parse(&text).unwrap_or_else(|| Self::encode(&text, None))
     }
 
-    /// Several values in one field, `separator` between them; each was encoded with that separator.
+    /// Joins values into one field. Each was encoded with this separator.
     pub fn join(values: &[Self], separator: char) -> Self {
         let mut joined = String::new();
         for (at, value) in values.iter().enumerate() {
@@ -272,7 +275,7 @@ impl HeaderValue {
         Self(joined)
     }
 
-    /// The value as it is written.
+    /// The value as it is sent.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -284,13 +287,12 @@ impl fmt::Debug for HeaderValue {
     }
 }
 
-fn is_blank_at_an_end(text: &str, at: usize, byte: u8) -> bool {
+fn is_outer_space(text: &str, at: usize, byte: u8) -> bool {
     byte == b' ' && (at == 0 || at + 1 == text.len())
 }
 
-/// What is left of a field of the client's own request when a part was taken out: bytes as they were
-/// received, which need not be text. It can only be written back where it came from: it is no
-/// [`HeaderValue`], so it never gets into a reply.
+/// The rest of a client's header field after a credential is removed. The bytes need not be valid UTF-8. It can only be
+/// written back to its own field: it is not a [`HeaderValue`], so it never gets into a local response.
 #[derive(Clone, PartialEq, Eq)]
 pub struct StrippedField {
     field: &'static str,
@@ -298,49 +300,49 @@ pub struct StrippedField {
 }
 
 impl StrippedField {
-    /// The rest of `:path`, or `None` when nothing is left or a blank or control byte is in it.
+    /// The rest of `:path`, or `None` if it is empty or has a space or control byte.
     pub fn of_path(bytes: Vec<u8>) -> Option<Self> {
-        let writable = !bytes.is_empty() && bytes.iter().all(|byte| *byte > b' ' && *byte != 0x7f);
-        writable.then_some(Self { field: ":path", bytes })
+        let is_writable = !bytes.is_empty() && bytes.iter().all(|byte| *byte > b' ' && *byte != 0x7f);
+        is_writable.then_some(Self { field: ":path", bytes })
     }
 
-    /// The rest of `cookie`, or `None` when nothing is left or a control byte is in it.
+    /// The rest of `cookie`, or `None` if it is empty or has a control byte.
     pub fn of_cookie(bytes: Vec<u8>) -> Option<Self> {
-        let writable = !bytes.is_empty() && bytes.iter().all(|byte| *byte == b'\t' || !byte.is_ascii_control());
-        writable.then_some(Self { field: "cookie", bytes })
+        let is_writable = !bytes.is_empty() && bytes.iter().all(|byte| *byte == b'\t' || !byte.is_ascii_control());
+        is_writable.then_some(Self { field: "cookie", bytes })
     }
 
-    /// Where it came from and belongs.
+    /// The name of its field.
     pub const fn field(&self) -> &'static str {
         self.field
     }
 
-    /// The bytes to write there.
+    /// The bytes of the field's new value.
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes
     }
 }
 
 impl fmt::Debug for StrippedField {
-    /// No bytes: cookies and queries hold other secrets than ours.
+    /// Prints no bytes: cookies and queries hold other secrets too.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "Remainder({}, {} bytes)", self.field, self.bytes.len())
+        write!(formatter, "StrippedField({}, {} bytes)", self.field, self.bytes.len())
     }
 }
 
-/// One change to the head of the request that goes on to the backend.
+/// One edit of the request head that is forwarded to the backend.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HeaderEdit {
-    /// Every copy of this header is removed. The name is the client's own, as the host gave it.
+    /// Removes all copies of this header. The name is the client's, as the host reported it.
     Remove(String),
-    /// Exactly one copy of this header remains, with this value.
+    /// Sets this header to exactly one copy with this value.
     Set(HeaderName, HeaderValue),
-    /// The client's field keeps this and nothing else of its values.
+    /// Replaces all values of the client's field with this one.
     Rewrite(StrippedField),
 }
 
 impl HeaderEdit {
-    /// How many bytes it holds.
+    /// The memory of the edit.
     pub fn held_bytes(&self) -> usize {
         let bytes = match self {
             Self::Remove(name) => memory::allocation(name.capacity()),
@@ -353,27 +355,27 @@ impl HeaderEdit {
     }
 }
 
-/// Everything that is changed in the head of one request, in this order: what is taken out, then the identity.
+/// All edits of one request head, in this order: removals, then the identity headers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HeadEdits {
-    stripping: Vec<HeaderEdit>,
-    /// Made once for each token, and the same for all its requests.
+    removals: Vec<HeaderEdit>,
+    /// Built once per token and shared by all its requests.
     identity: Rc<[HeaderEdit]>,
 }
 
 impl HeadEdits {
-    /// Takes out first, then writes.
+    /// Removes first, then sets.
     pub const fn new(stripping: Vec<HeaderEdit>, identity: Rc<[HeaderEdit]>) -> Self {
-        Self { stripping, identity }
+        Self { removals: stripping, identity }
     }
 
-    /// One edit after the other.
+    /// The edits in order.
     pub fn iter(&self) -> impl Iterator<Item = &HeaderEdit> {
-        self.stripping.iter().chain(self.identity.iter())
+        self.removals.iter().chain(self.identity.iter())
     }
 }
 
-/// What the client is told instead of being let through.
+/// A response of the filter instead of forwarding the request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LocalResponse {
     /// The HTTP status.
@@ -385,7 +387,7 @@ pub struct LocalResponse {
 }
 
 impl LocalResponse {
-    /// The first value under `name`, if there is one.
+    /// The first value of `name`, if any.
     pub fn header(&self, name: &HeaderName) -> Option<&str> {
         self.headers.iter().find(|(field, _)| field == name).map(|(_, value)| value.as_str())
     }

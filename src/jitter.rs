@@ -1,8 +1,8 @@
-//! Randomness as an input: the core makes none, whoever calls hands it in.
+//! Randomness as an input: the core generates none, the caller passes it in.
 
 use std::time::Duration;
 
-/// A random fraction of 1, in 65536ths: spreads the calls of many gateways.
+/// A random fraction of 1, in 65536ths. It spreads the calls of many gateways.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Jitter(pub u16);
 
@@ -21,7 +21,7 @@ mod tests {
     use wasm_bindgen_test::wasm_bindgen_test;
 
     #[wasm_bindgen_test(unsupported = test)]
-    fn it_stays_between_its_ends() {
+    fn duration_is_within_its_bounds() {
         let ten = Duration::from_secs(10);
         assert_eq!(Jitter(0).between_tenths(ten, 7, 10), Duration::from_secs(7));
         assert_eq!(Jitter(32_768).between_tenths(ten, 8, 10), Duration::from_secs(9));

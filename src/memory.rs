@@ -1,39 +1,39 @@
-//! What values hold on the heap, counted from above: what a stranger sends must not hold more than is counted.
+//! Upper bounds of the heap memory of values. Memory that clients can cause must not exceed the counted amount.
 
 use serde_json::{Map, Value};
 
-/// What an allocator adds to an allocation at most: its own header, and rounding up.
+/// The most that an allocator adds to an allocation: its header and rounding.
 const OVERHEAD: usize = 31;
-/// A node of a B-tree has eleven entries, and as a rule five at least.
+/// A B-tree node has at most eleven entries, and usually at least five.
 const NODE_ENTRIES: usize = 11;
-const LEAST_ENTRIES: usize = 5;
+const MIN_ENTRIES: usize = 5;
 
-/// What an allocation of so many bytes takes.
+/// The memory of an allocation of `bytes` bytes.
 pub const fn allocation(bytes: usize) -> usize {
     if bytes == 0 { 0 } else { bytes.saturating_add(OVERHEAD) & !15 }
 }
 
-/// What a list of that capacity takes, without what its items hold.
+/// The memory of a list of this capacity, without the memory of its items.
 pub const fn list<T>(capacity: usize) -> usize {
     allocation(capacity.saturating_mul(size_of::<T>()))
 }
 
-/// What a JSON object holds.
+/// The memory of a JSON object.
 pub fn members(members: &Map<String, Value>) -> usize {
     let node = NODE_ENTRIES.saturating_mul(size_of::<(String, Value)>());
-    // Its pointers to others, be it an inner one.
+    // Plus the pointers of an inner node.
     let node = allocation(node.saturating_add(NODE_ENTRIES.saturating_add(3).saturating_mul(size_of::<usize>())));
     let nodes = match members.len() {
         0 => 0,
         1..=NODE_ENTRIES => 1,
-        // The leaves, and the inner nodes above them.
-        more => more.div_ceil(LEAST_ENTRIES).saturating_add(more.div_ceil(LEAST_ENTRIES * LEAST_ENTRIES)),
+        // The leaves and the inner nodes above them.
+        more => more.div_ceil(MIN_ENTRIES).saturating_add(more.div_ceil(MIN_ENTRIES * MIN_ENTRIES)),
     };
     let held = members.iter().map(|(name, value)| allocation(name.capacity()).saturating_add(json(value)));
     held.fold(nodes.saturating_mul(node), usize::saturating_add)
 }
 
-/// What a JSON value holds. Its depth is bounded where it is read.
+/// The memory of a JSON value. The parser limits its depth.
 pub fn json(value: &Value) -> usize {
     match value {
         Value::Null | Value::Bool(_) | Value::Number(_) => 0,
@@ -50,7 +50,7 @@ mod tests {
     use wasm_bindgen_test::wasm_bindgen_test;
 
     #[wasm_bindgen_test(unsupported = test)]
-    fn small_values_count_for_what_they_take_and_not_for_their_text() {
+    fn small_values_count_with_their_allocations() {
         assert_eq!(allocation(0), 0);
         assert!(allocation(1) >= 16 + 8);
         assert_eq!(allocation(usize::MAX) & 15, 0, "no overflow");

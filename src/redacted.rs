@@ -1,20 +1,19 @@
-//! A value that may be used but never shown: tokens, signatures, secrets.
-//! `Debug` and `Display` print a placeholder, so that no log line, assertion or error message built
-//! from a structure that holds one can leak it.
+//! A wrapper for values that must not be printed: tokens, signatures, secrets. `Debug` and `Display` print a
+//! placeholder, so log lines, assertions and error messages cannot leak the value.
 
 use std::fmt;
 
-/// Holds a value whose `Debug` and `Display` never show the inside.
+/// A value that `Debug` and `Display` do not print.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Redacted<T>(T);
 
 impl<T> Redacted<T> {
-    /// Hides `value`.
+    /// Wraps `value`.
     pub const fn new(value: T) -> Self {
         Self(value)
     }
 
-    /// The value itself. Every call of this is a place to look at when secrets leak.
+    /// The value. Review every call of this method when you look for leaks of secrets.
     pub const fn reveal(&self) -> &T {
         &self.0
     }
@@ -38,7 +37,7 @@ mod tests {
     use wasm_bindgen_test::wasm_bindgen_test;
 
     #[wasm_bindgen_test(unsupported = test)]
-    fn neither_debug_nor_display_shows_the_inside() {
+    fn debug_and_display_print_a_placeholder() {
         let secret = Redacted::new("hunter2");
         assert_eq!(format!("{secret:?} {secret}"), "[redacted] [redacted]");
         assert_eq!(*secret.reveal(), "hunter2");

@@ -1,7 +1,7 @@
-//! What began before what, without a clock: wall clocks are set back and forward.
+//! Orders events without a wall clock, which can be set back and forward.
 //!
-//! Two orders. [`Moment`]: the events of this VM, which knows its own order. [`Sequence`]: the fetches or calls of all
-//! VMs of the process, numbered by the lease that each of them takes.
+//! There are two orders. A [`Moment`] orders the events of this VM. A [`Sequence`] orders the fetches or calls of all
+//! VMs of the process; the lease that a VM acquires assigns the number.
 
 /// A position in the order of this VM's events.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -15,18 +15,18 @@ impl Moment {
     }
 }
 
-/// The number of a fetch or call in the process. Serial number arithmetic (RFC 1982): a corrupt record whose number is
-/// far ahead is followed by newer numbers all the same.
+/// The number of a fetch or call in the process. It uses serial number arithmetic (RFC 1982), so newer numbers exist
+/// even after a corrupt record with a huge number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sequence(u64);
 
 impl Sequence {
-    /// This number, as a record has it.
+    /// The number as stored in a record.
     pub const fn new(number: u64) -> Self {
         Self(number)
     }
 
-    /// As a record has it.
+    /// The number to store in a record.
     pub const fn number(self) -> u64 {
         self.0
     }
@@ -37,7 +37,7 @@ impl Sequence {
         Self(self.0.wrapping_add(1))
     }
 
-    /// Whether the fetch or call of this number began after that of the other one.
+    /// Whether this fetch or call started after `other`.
     pub const fn is_newer_than(self, other: Self) -> bool {
         let ahead = self.0.wrapping_sub(other.0);
         ahead != 0 && ahead < 1 << 63
@@ -56,7 +56,7 @@ mod tests {
     use wasm_bindgen_test::wasm_bindgen_test;
 
     #[wasm_bindgen_test(unsupported = test)]
-    fn a_corrupt_number_does_not_block_newer_ones() {
+    fn corrupt_number_does_not_block_newer_ones() {
         for corrupt in [0, 5, 1 << 40, 1 << 62, u64::MAX / 2, u64::MAX] {
             let next = Sequence(corrupt).next();
             assert!(next.is_newer_than(Sequence(corrupt)) && !Sequence(corrupt).is_newer_than(next), "{corrupt}");

@@ -1,8 +1,8 @@
-//! The queues by which the roots of a process wake each other, as bytes in the host's shared data.
+//! The queues with which the roots of a process wake each other, encoded for the host's shared data.
 //!
-//! A host keeps a queue for as long as the process runs, with all that was put into it. So queues are reused: each root
-//! holds a numbered slot, and the number is the name of its queue. A root confirms its slot every few seconds. A slot
-//! that nobody confirms is free after a while: its root is gone, also where the host removed the VM without a callback.
+//! A host keeps every queue and its content until the process ends. So queues are reused: each root holds a numbered
+//! slot, and the number is part of its queue's name. A root confirms its slot every few seconds. A slot that is not
+//! confirmed expires, because its root is gone, even if the host removed the VM without a callback.
 
 use std::time::Duration;
 
@@ -10,10 +10,10 @@ use crate::unix_time::UnixTime;
 
 /// How often a root confirms its slot.
 pub const CONFIRM_EVERY: Duration = Duration::from_secs(10);
-/// How long a slot is held without being confirmed: long enough for a worker that is busy.
+/// How long a slot is held without confirmation: long enough for a busy worker.
 const HELD_FOR: Duration = Duration::from_secs(40);
-/// More than any machine has workers and configurations that are being replaced.
-const MOST_SLOTS: usize = 1024;
+/// More slots than any machine has workers and replaced configurations.
+const MAX_SLOTS: usize = 1024;
 const SLOT_BYTES: usize = 20;
 const VERSION: u8 = 1;
 
@@ -23,32 +23,32 @@ pub struct WakeSlots(Vec<Option<Slot>>);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Slot {
-    /// A random number that only the holder knows.
+    /// A random number that only the owner knows.
     owner: u64,
-    /// The host's number of its queue; 0 until it is registered.
+    /// The host's id of the queue. 0 until it is registered.
     queue: u32,
     confirmed_at: UnixTime,
 }
 
 impl Slot {
-    /// A time that far in the future is from before the clock was set back.
+    /// A time far in the future was stored before the clock was set back.
     fn is_held(self, now: UnixTime) -> bool {
         now.since(self.confirmed_at) < HELD_FOR && self.confirmed_at.since(now) < HELD_FOR
     }
 }
 
 impl WakeSlots {
-    /// Reads the record. Bytes of another form are an empty record.
+    /// Decodes the record. Malformed bytes are an empty record.
     pub fn from_bytes(record: Option<&[u8]>) -> Self {
         let slots = record.and_then(|bytes| bytes.strip_prefix(&[VERSION])).unwrap_or_default();
         let (slots, rest) = slots.as_chunks::<SLOT_BYTES>();
-        if !rest.is_empty() || slots.len() > MOST_SLOTS {
+        if !rest.is_empty() || slots.len() > MAX_SLOTS {
             return Self::default();
         }
         Self(slots.iter().map(read_slot).collect())
     }
 
-    /// The record.
+    /// Encodes the record.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = vec![VERSION];
         for slot in &self.0 {
@@ -60,20 +60,20 @@ impl WakeSlots {
         bytes
     }
 
-    /// Gives `owner` the first free slot; its number, or `None` when all are held.
+    /// Assigns `owner` the first free slot. Returns its number, or `None` if all slots are held.
     pub fn claim(&mut self, owner: u64, now: UnixTime) -> Option<usize> {
         let free = self.0.iter().position(|slot| !slot.is_some_and(|slot| slot.is_held(now)));
         let number = free.unwrap_or(self.0.len());
         let claimed = Some(Slot { owner, queue: 0, confirmed_at: now });
         match self.0.get_mut(number) {
             Some(slot) => *slot = claimed,
-            None if number < MOST_SLOTS => self.0.push(claimed),
+            None if number < MAX_SLOTS => self.0.push(claimed),
             None => return None,
         }
         Some(number)
     }
 
-    /// Says that `owner` is still there, and which queue wakes it; `false` when it has no slot.
+    /// Renews the slot of `owner` and stores its queue. Returns `false` if it has no slot.
     pub fn confirm(&mut self, owner: u64, queue: u32, now: UnixTime) -> bool {
         let mut own = self.0.iter_mut().flatten().filter(|slot| slot.owner == owner);
         own.next().map(|slot| (slot.queue, slot.confirmed_at) = (queue, now)).is_some()
@@ -84,19 +84,19 @@ impl WakeSlots {
         self.free(|slot| slot.owner == owner);
     }
 
-    /// Frees the slot of a queue that leads to nobody.
+    /// Frees the slot of a queue that the host does not have.
     pub fn release_queue(&mut self, queue: u32) {
         self.free(|slot| slot.queue == queue);
     }
 
-    fn free(&mut self, is_meant: impl Fn(&Slot) -> bool) {
+    fn free(&mut self, matches: impl Fn(&Slot) -> bool) {
         for slot in &mut self.0 {
-            slot.take_if(|slot| is_meant(slot));
+            slot.take_if(|slot| matches(slot));
         }
         while self.0.pop_if(|slot| slot.is_none()).is_some() {}
     }
 
-    /// The queues of all roots but `owner`.
+    /// The queues of all other roots.
     pub fn others(&self, owner: u64, now: UnixTime) -> Vec<u32> {
         let others = self.0.iter().flatten().filter(|slot| slot.owner != owner && slot.queue != 0 && slot.is_held(now));
         others.map(|slot| slot.queue).collect()
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[wasm_bindgen_test(unsupported = test)]
-    fn each_root_has_a_slot_and_wakes_all_others() {
+    fn each_root_has_a_slot_and_the_queues_of_all_others() {
         let mut slots = WakeSlots::default();
         assert_eq!([1, 2, 3].map(|owner| join(&mut slots, owner, NOW)), [0, 1, 2]);
         assert_eq!(slots.others(2, at(1)), [100, 102]);
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[wasm_bindgen_test(unsupported = test)]
-    fn a_root_that_is_gone_without_a_word_is_not_woken_and_its_slot_is_used_again() {
+    fn slot_without_confirmation_expires_and_is_reused() {
         let mut slots = WakeSlots::default();
         let mut now = NOW;
         for reload in 0..10_000_u64 {
@@ -155,31 +155,31 @@ mod tests {
             join(&mut slots, 1000 + reload, now);
             assert!(slots.0.len() <= 41, "{} slots after {reload} roots", slots.0.len());
         }
-        assert!(slots.confirm(1000 + 9_999, 7, now), "a root that is there keeps its slot");
+        assert!(slots.confirm(1000 + 9_999, 7, now), "a root that confirms its slot keeps it");
         assert_eq!(slots.others(1, now.plus(Duration::from_secs(39))), [7]);
         assert_eq!(slots.others(1, now.plus(Duration::from_secs(40))), [0; 0]);
-        assert!(!slots.confirm(1000, 7, now), "the slot of the first is another's");
+        assert!(!slots.confirm(1000, 7, now), "another root has the first slot");
     }
 
     #[wasm_bindgen_test(unsupported = test)]
-    fn a_slot_that_is_claimed_but_has_no_queue_yet_wakes_nobody() {
+    fn claimed_slot_without_a_queue_is_not_woken() {
         let mut slots = WakeSlots::default();
         slots.claim(1, NOW);
         assert_eq!(slots.others(2, NOW), [0; 0]);
     }
 
     #[wasm_bindgen_test(unsupported = test)]
-    fn a_clock_that_is_set_back_keeps_no_slot_for_hours() {
+    fn slot_expires_after_the_clock_is_set_back() {
         let mut slots = WakeSlots::default();
         join(&mut slots, 1, NOW);
         let hour_before = UnixTime::from_secs(1_800_000_000 - 3600);
         assert_eq!(slots.others(2, hour_before), [0; 0]);
-        assert!(slots.confirm(1, 100, hour_before), "its root says that it is there");
+        assert!(slots.confirm(1, 100, hour_before), "its root confirms it");
         assert_eq!(slots.others(2, hour_before), [100]);
     }
 
     #[wasm_bindgen_test(unsupported = test)]
-    fn other_bytes_are_an_empty_record_and_the_number_of_slots_is_bounded() {
+    fn malformed_record_is_empty_and_slots_are_limited() {
         let mut full = WakeSlots::default();
         for owner in 1..=1024 {
             join(&mut full, owner, NOW);
@@ -187,8 +187,8 @@ mod tests {
         assert_eq!(full.claim(2000, NOW), None);
         let mut too_many = full.to_bytes();
         too_many.extend([1; SLOT_BYTES]);
-        for alien in [&b""[..], b"\0", &[0xff; 40], &[VERSION; 40], b"{}", &too_many] {
-            assert_eq!(WakeSlots::from_bytes(Some(alien)), WakeSlots::default());
+        for malformed in [&b""[..], b"\0", &[0xff; 40], &[VERSION; 40], b"{}", &too_many] {
+            assert_eq!(WakeSlots::from_bytes(Some(malformed)), WakeSlots::default());
         }
         assert_eq!(WakeSlots::from_bytes(None), WakeSlots::default());
     }

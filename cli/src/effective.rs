@@ -137,7 +137,7 @@ fn introspection(members: &mut Value, settings: &Introspection) {
     set(members, "timeout", duration(settings.timeout));
     set(members, "requests_per_minute", json!(settings.requests_per_minute.get()));
     set(members, "stale_if_error", duration(settings.stale_if_error));
-    set(members, "opaque_tokens", json!(settings.opaque_tokens == OpaqueTokens::Taken));
+    set(members, "opaque_tokens", json!(settings.opaque_tokens == OpaqueTokens::Accepted));
 }
 
 fn rules(members: &mut Map<String, Value>, policy: &Policy) {
@@ -148,7 +148,7 @@ fn rules(members: &mut Map<String, Value>, policy: &Policy) {
     for (value, rule) in written.as_array_mut().into_iter().flatten().zip(policy.rules.rules()) {
         self::rule(value, rule);
     }
-    rule(member(members, "default_rule"), policy.rules.otherwise());
+    rule(member(members, "default_rule"), policy.rules.default_rule());
 }
 
 fn rule(members: &mut Value, rule: &Rule) {

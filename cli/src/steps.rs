@@ -104,7 +104,7 @@ impl Look<'_> {
         let rule = self.rule(steps)?;
         let text = self.credential(rule, steps)?;
         if !UnverifiedToken::has_three_parts(&text) {
-            let Some((_, provider)) = self.policy.providers.of_opaque_tokens() else {
+            let Some((_, provider)) = self.policy.providers.opaque_token_provider() else {
                 steps.push(Step::new("token", Mark::Bad, "no JWT, and no provider is asked about others"));
                 return None;
             };
@@ -176,7 +176,7 @@ impl Look<'_> {
         let place = match id {
             RuleId::Index(index) => {
                 let name = rule.name.as_deref().map(|name| format!(" {name:?}")).unwrap_or_default();
-                format!("rules[{}]{name}", index.place())
+                format!("rules[{}]{name}", index.index())
             }
             RuleId::Default => String::from("default_rule"),
         };
@@ -276,7 +276,7 @@ impl Look<'_> {
         }
         if let Claim::Valid(expiry) = token.claimed_expiry()
             && is_allowed
-            && provider.takes_as_expired(expiry, self.now)
+            && provider.is_expired(expiry, self.now)
         {
             let says =
                 format!("it says itself that it expired at {}; its signature is not looked at", clock::shown(expiry));
@@ -373,7 +373,7 @@ impl Look<'_> {
     /// What the operator wrote as `require`.
     fn written(&self, id: RuleId) -> &Value {
         let place = match id {
-            RuleId::Index(index) => format!("/rules/{}/require", index.place()),
+            RuleId::Index(index) => format!("/rules/{}/require", index.index()),
             RuleId::Default => String::from("/default_rule/require"),
         };
         self.document.pointer(&place).unwrap_or(&Value::Null)

@@ -15,7 +15,7 @@ use super::error::EvaluationError;
 use super::network::without_mapping;
 use super::value::{List, StringValue, Value};
 use crate::authority::read_host;
-use crate::http::{RequestHead, fold_alike};
+use crate::http::{RequestHead, folds_equal};
 use crate::unix_time::UnixTime;
 
 /// The values of all variables.
@@ -227,7 +227,7 @@ impl<'a> Activation<'a> {
         // A name of another length is told apart at once, one of this length byte by byte.
         let comparison = |other: &str| if other.len() == name.len() { name.len().saturating_add(1) } else { 1 };
         cost.charge(self.head.names().map(comparison).fold(0, usize::saturating_add) / 8)?;
-        let mut alike = self.head.fields().filter(|(other, _)| fold_alike(name, other));
+        let mut alike = self.head.fields().filter(|(other, _)| folds_equal(name, other));
         match (alike.next(), alike.next()) {
             (None, _) => Ok(None),
             (Some((only, value)), None) if only == name => Ok(Some(value)),

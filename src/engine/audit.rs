@@ -282,7 +282,7 @@ impl AuditRecord {
 
     /// The scopes that the rule asks for, of several that would do the first.
     pub fn required_scopes(&self) -> Vec<&str> {
-        self.requirement.as_ref().map(|requirement| requirement.scopes_to_ask_for()).unwrap_or_default()
+        self.requirement.as_ref().map(|requirement| requirement.scopes_to_request()).unwrap_or_default()
     }
 
     /// Where the token stood: `header`, `cookie` or `query`.
@@ -362,7 +362,7 @@ pub fn request_id_of(head: &RequestHead) -> Option<String> {
 }
 
 fn claim<'a>(token: &'a ValidatedToken, name: &str) -> Option<&'a str> {
-    match token.claims().text(name) {
+    match token.claims().string(name) {
         Claim::Valid(text) => Some(text),
         Claim::Absent | Claim::Malformed => None,
     }

@@ -50,7 +50,7 @@ pub use crate::introspection::sharing::{
 };
 pub use crate::jose::private_key::NoRsaSigner;
 pub use crate::jose::{
-    Algorithm, CannotSign, NativeSigner, NativeVerifier, PortableVerifier, RsaSigner, SelfTestFailure,
+    Algorithm, HostCannotSign, NativeSigner, NativeVerifier, PortableVerifier, RsaSigner, SelfTestFailure,
     SignatureVerifier,
 };
 pub use crate::keys::fetch::{FetchCause, FetchFault, FetchResult, Jitter, KEY_RESPONSE, MAX_KEYS};

@@ -8,7 +8,7 @@ const METHODS: &str = "GET, HEAD, OPTIONS";
 /// The answer to a request for metadata, without a token and before all rules: who asks has none yet. The document is
 /// public, so that pages of any origin may read it: MCP clients also run in browsers.
 pub(super) fn metadata_response(resources: &ProtectedResources, head: &RequestHead) -> Option<LocalResponse> {
-    let resource = resources.described_at(head)?;
+    let resource = resources.find_by_metadata_path(head)?;
     let reply = match head.single(":method") {
         Some(b"GET" | b"HEAD") => reply(
             200,

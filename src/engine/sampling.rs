@@ -34,7 +34,7 @@ impl Sampler {
     pub(super) fn sample(&mut self, record: &AuditRecord, now: UnixTime) -> Sampling {
         let entry = match record.extent(&self.trail) {
             Logged::All => Sampling::Always,
-            Logged::Sampled(share) if share.takes_in(self.draw()) => Sampling::Sampled(share),
+            Logged::Sampled(share) if share.includes(self.draw()) => Sampling::Sampled(share),
             Logged::Sampled(_) | Logged::None => return Sampling::Dropped,
         };
         match record.denial_kind() {

@@ -1,4 +1,4 @@
-//! Carrying out what the engine decided: exactly one of "go on" and "answer" for each stream.
+//! Applies the engine's decision: each stream is either continued or gets one local response.
 
 use crate::engine::response::internal_error_response;
 use crate::engine::{Decision, FetchNote, FetchResult, MAX_KEYS, SuppressedRecords, Verdict};
@@ -9,15 +9,17 @@ use crate::host::metrics::Metrics;
 use crate::host::stream_state::StreamState;
 use crate::http::{HeadEdits, LocalResponse};
 
-/// Applies a decision to the stream whose context is in effect. The caller continues or resumes it when
-/// the result is [`StreamState::Admitted`], and only then.
+/// Applies a decision to the stream of the effective context. The caller continues or resumes the stream only if the
+/// result is [`StreamState::Allowed`].
 pub(super) fn apply_decision(decision: &Decision, metrics: &Metrics) -> StreamState {
-    // Before the response: it ends the request, and its line in the access log should say why.
-    let told = set_filter_state(&decision.filter_state);
+    // Before the response, because the response ends the request and the access log should show the reason.
+    let filter_state = set_filter_state(&decision.filter_state);
     match &decision.verdict {
         Verdict::Allow(edits) => {
-            if let Err(error) = told.and_then(|()| edit_request(edits, decision.filter_state.clears_route_cache)) {
-                // Neither half-edited headers nor half of the filter state may reach the backend or another filter.
+            if let Err(error) =
+                filter_state.and_then(|()| edit_request(edits, decision.filter_state.clears_route_cache))
+            {
+                // Neither half-edited headers nor partial filter state may reach the backend or another filter.
                 metrics.count_undelivered(&decision.audit);
                 return reject(error);
             }
@@ -25,24 +27,24 @@ pub(super) fn apply_decision(decision: &Decision, metrics: &Metrics) -> StreamSt
             log_decision(decision);
             StreamState::Allowed
         }
-        Verdict::Deny(reply) => {
-            if let Err(error) = told {
+        Verdict::Deny(response) => {
+            if let Err(error) = filter_state {
                 log::error!("{error}; the request is rejected anyway");
             }
             metrics.count_decision(&decision.audit);
             log_decision(decision);
-            send_response(reply)
+            send_response(response)
         }
     }
 }
 
-/// Edits the request for the backend, and has the host choose the route again where the configuration says so.
+/// Edits the request for the backend and clears the route cache if the configuration requires it.
 fn edit_request(edits: &HeadEdits, clears_route_cache: bool) -> Result<(), HostError> {
     headers::edit_request(edits)?;
     if clears_route_cache { clear_route_cache() } else { Ok(()) }
 }
 
-/// Rejects the request whose context is in effect with 503: what its decision needs, the host cannot do.
+/// Rejects the request of the effective context with 503, because a host call that its decision requires failed.
 pub(super) fn reject(error: HostError) -> StreamState {
     log::error!("{error}; the request is rejected");
     send_response(&internal_error_response())
@@ -54,22 +56,22 @@ fn log_decision(decision: &Decision) {
     }
 }
 
-/// Logs how many refusals had no line of their own.
+/// Logs how many denials were not logged.
 pub(super) fn log_suppressed(records: &[SuppressedRecords]) {
     for record in records {
         log::info!("{}", record.to_json());
     }
 }
 
-/// Answers the stream whose context is in effect.
-pub(super) fn send_response(reply: &LocalResponse) -> StreamState {
-    if let Err(error) = headers::send_reply(reply) {
+/// Sends a local response to the stream of the effective context.
+pub(super) fn send_response(response: &LocalResponse) -> StreamState {
+    if let Err(error) = headers::send_response(response) {
         log::error!("{error}; the request stays paused");
     }
     StreamState::Rejected
 }
 
-/// Tells the operator how a fetch ended.
+/// Logs the result of a key fetch.
 pub(super) fn log_fetch(note: &FetchNote) {
     let provider = &note.provider;
     match note.result {

@@ -1,11 +1,11 @@
-//! What the host knows of a request beside its head, for the conditions that ask: nothing is read that none asks for.
+//! Reads request attributes from the host. It reads only those that a condition uses.
 
 use proxy_wasm::hostcalls;
 
 use crate::engine::{Attribute, AttributeValues};
 
-/// Adds what the host says of the request in hand. An attribute that it does not have is empty, and a condition that
-/// cannot do without refuses.
+/// Adds the host's values for the current request. A missing attribute is empty, and a condition that requires it
+/// fails.
 pub(super) fn read_attributes(attributes: &[Attribute], values: &mut AttributeValues) {
     for attribute in attributes {
         let property = hostcalls::get_property(attribute.path().to_vec()).ok().flatten();

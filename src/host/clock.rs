@@ -1,7 +1,7 @@
-//! The host's clock and randomness, turned into the core's inputs.
+//! The host's clock and randomness as inputs of the core.
 //!
-//! Random bytes come from the host's `random_get` (WASI) each time. The standard library's hashers ask it only once and
-//! derive all their keys from that.
+//! Every call reads random bytes from the host's `random_get` (WASI). The standard library's hashers call it only once
+//! and derive all their keys from the result.
 
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -10,30 +10,30 @@ use proxy_wasm::hostcalls;
 use crate::engine::{Entropy, Jitter};
 use crate::unix_time::UnixTime;
 
-/// The time. Without one it would be 1970, where every token is issued in the future.
+/// The current time. If the host has no clock it is 1970, and every token is issued in the future.
 pub(super) fn now() -> UnixTime {
-    at(since_epoch())
+    to_unix_time(since_epoch())
 }
 
-/// The time as finely as the host has it, to tell how long something took.
+/// The current time in the host's resolution, to measure durations.
 pub(super) fn since_epoch() -> Duration {
     let elapsed = hostcalls::get_current_time().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
     elapsed.unwrap_or_default()
 }
 
-/// The same for the core.
-pub(super) fn at(since_epoch: Duration) -> UnixTime {
+/// The same time as a [`UnixTime`].
+pub(super) fn to_unix_time(since_epoch: Duration) -> UnixTime {
     UnixTime::from_millis(0).plus(since_epoch)
 }
 
-/// New randomness for pauses. A host without any makes all gateways pause alike.
+/// Random jitter for pauses. Without a random source all gateways pause for the same time.
 pub(super) fn jitter() -> Jitter {
     let mut bytes = [0; 2];
     let is_random = getrandom::fill(&mut bytes).is_ok();
     Jitter(if is_random { u16::from_le_bytes(bytes) } else { 0 })
 }
 
-/// New random bytes; `None` when the host gives none.
+/// Random bytes. `None` if the host has no random source.
 pub(super) fn entropy() -> Option<Entropy> {
     let mut bytes = [0; 32];
     getrandom::fill(&mut bytes).ok().map(|()| Entropy(bytes))

@@ -1,5 +1,5 @@
-//! Host header maps <-> the core's HTTP. Values in byte form only: the SDK's `String` getters panic on a
-//! value that is not UTF-8, and one such request would take the worker down.
+//! Converts between host header maps and the core's HTTP types. Uses byte values only: the SDK's `String` getters panic
+//! on a value that is not UTF-8, and one such request would stop the worker.
 
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::MapType;
@@ -7,14 +7,14 @@ use proxy_wasm::types::MapType;
 use crate::host::host_error::HostError;
 use crate::http::{HeadEdits, HeaderEdit, LocalResponse, RequestHead};
 
-/// The head of the request in hand, and whether the request ends with it.
+/// The head of the current request. `end_of_stream` is true if no body and no trailers follow.
 pub(super) fn request_head(end_of_stream: bool) -> Result<RequestHead, HostError> {
     let fields = hostcalls::get_map_bytes(MapType::HttpRequestHeaders);
     let head = fields.map(RequestHead::new).map_err(HostError::of("reading the request headers"))?;
-    Ok(if end_of_stream { head } else { head.followed_by_more() })
+    Ok(if end_of_stream { head } else { head.with_body_or_trailers() })
 }
 
-/// Changes the head of the request in hand.
+/// Edits the head of the current request.
 pub(super) fn edit_request(edits: &HeadEdits) -> Result<(), HostError> {
     let edit = |edit: &HeaderEdit| match edit {
         HeaderEdit::Remove(name) => hostcalls::remove_map_value(MapType::HttpRequestHeaders, name),
@@ -29,22 +29,22 @@ pub(super) fn edit_request(edits: &HeadEdits) -> Result<(), HostError> {
     edits.iter().try_for_each(edit).map_err(HostError::of("changing a request header"))
 }
 
-/// The names of the trailers of the request in hand.
+/// The trailer names of the current request.
 pub(super) fn request_trailer_names() -> Result<Vec<String>, HostError> {
     let trailers = hostcalls::get_map_bytes(MapType::HttpRequestTrailers);
     let trailers = trailers.map_err(HostError::of("reading the request trailers"))?;
     Ok(trailers.into_iter().map(|(name, _)| name).collect())
 }
 
-/// Removes a trailer of the request in hand.
+/// Removes a trailer of the current request.
 pub(super) fn remove_request_trailer(name: &str) -> Result<(), HostError> {
     let removed = hostcalls::remove_map_value(MapType::HttpRequestTrailers, name);
     removed.map_err(HostError::of("removing a request trailer"))
 }
 
-/// Answers the request in hand.
-pub(super) fn send_reply(reply: &LocalResponse) -> Result<(), HostError> {
-    let headers = reply.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-    let sent = hostcalls::send_http_response(u32::from(reply.status), headers, Some(&reply.body));
+/// Sends a local response to the current request.
+pub(super) fn send_response(response: &LocalResponse) -> Result<(), HostError> {
+    let headers = response.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let sent = hostcalls::send_http_response(u32::from(response.status), headers, Some(&response.body));
     sent.map_err(HostError::of("sending a response"))
 }

@@ -1,4 +1,4 @@
-//! One request's callbacks: to the engine, and what it says done.
+//! The callbacks of one request: they call the engine and apply its result.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -14,8 +14,8 @@ use crate::host::root_state::RootState;
 use crate::host::stream_state::{ParkedStream, StreamState};
 use crate::host::{clock, headers};
 
-/// How often the engine may ask for attributes of one request.
-const MAX_ASKED: usize = 2;
+/// How often the engine may request attributes of one request.
+const MAX_ATTRIBUTE_REQUESTS: usize = 2;
 
 /// The filter's side of one HTTP stream.
 pub(super) struct FilterStream {
@@ -29,7 +29,7 @@ impl FilterStream {
         Self { id: StreamId(context_id), shared, state: Rc::new(Cell::new(StreamState::Pending)) }
     }
 
-    /// What every callback answers: on only when admitted.
+    /// The result of every callback: continue only if the request is allowed.
     fn action(&self) -> Action {
         match self.state.get() {
             StreamState::Allowed => Action::Continue,
@@ -38,9 +38,9 @@ impl FilterStream {
     }
 }
 
-/// The stream ended. The SDK drops its context in `proxy_on_delete`, the last callback of every stream on every
-/// host, so none before it is needed: `proxy_on_done` and `proxy_on_log` are not exported (`link/exports.txt`).
-/// No host call from here: the host holds no request any more, and the SDK a borrow of its contexts.
+/// The stream ended. The SDK drops its context in `proxy_on_delete`, the last callback of every stream on every host.
+/// So no earlier callback is required: `proxy_on_done` and `proxy_on_log` are not exported (`link/exports.txt`). No
+/// host call is possible here: the host has no current request, and the SDK holds a borrow of its contexts.
 impl Drop for FilterStream {
     fn drop(&mut self) {
         if self.shared.streams.take(self.id).is_some() {
@@ -60,27 +60,27 @@ impl HttpContext for FilterStream {
                 return self.action();
             }
         };
-        let began = clock::since_epoch();
-        let now = clock::at(began);
-        let mut arrival = self.shared.with_engine(|engine| engine.on_request(self.id, &head, now));
+        let started_at = clock::since_epoch();
+        let now = clock::to_unix_time(started_at);
+        let mut outcome = self.shared.with_engine(|engine| engine.on_request(self.id, &head, now));
         let mut values = AttributeValues::default();
-        for _ in 0..MAX_ASKED {
-            let Some(RequestOutcome::NeedAttributes(attributes)) = &arrival else { break };
+        for _ in 0..MAX_ATTRIBUTE_REQUESTS {
+            let Some(RequestOutcome::NeedAttributes(attributes)) = &outcome else { break };
             read_attributes(attributes, &mut values);
             let values = values.clone();
-            arrival = self.shared.with_engine(|engine| engine.on_request_with(self.id, &head, values, now));
+            outcome = self.shared.with_engine(|engine| engine.on_request_with(self.id, &head, values, now));
         }
-        match arrival {
+        match outcome {
             Some(RequestOutcome::Decision(decision)) => {
                 self.state.set(apply_decision(&decision, &self.shared.metrics));
-                // With a clock that was set back meanwhile it took no time.
-                self.shared.metrics.time_decision(clock::since_epoch().saturating_sub(began));
+                // The duration is zero if the clock was set back in the meantime.
+                self.shared.metrics.time_decision(clock::since_epoch().saturating_sub(started_at));
             }
             Some(RequestOutcome::Pending) => {
                 self.shared.streams.insert(self.id, ParkedStream { state: Rc::clone(&self.state), parked_at: now });
                 self.shared.tick_soon();
             }
-            Some(RequestOutcome::LocalResponse(reply)) => self.state.set(send_response(&reply)),
+            Some(RequestOutcome::LocalResponse(response)) => self.state.set(send_response(&response)),
             Some(RequestOutcome::NeedAttributes(_)) => self.reject(HostError::AttributesRequestedAgain),
             None => self.reject(HostError::NoConfiguration),
         }
@@ -92,8 +92,8 @@ impl HttpContext for FilterStream {
     }
 
     fn on_http_request_trailers(&mut self, _num_trailers: usize) -> Action {
-        // In every state: with `allow_on_headers_stop_iteration` Envoy calls this while the request is pending, and not
-        // again after it is resumed.
+        // In every state: with `allow_on_headers_stop_iteration` Envoy calls this while the request is pending, and
+        // does not call it again after the request is resumed.
         if let Err(error) = self.remove_managed_trailers() {
             self.reject(error);
         }
@@ -102,18 +102,19 @@ impl HttpContext for FilterStream {
 }
 
 impl FilterStream {
-    /// Removes the trailers that a backend which merges trailers into headers would take for ours or for a credential.
+    /// Removes trailers that a backend, if it merges trailers into headers, would read as identity headers or
+    /// credentials.
     fn remove_managed_trailers(&self) -> Result<(), HostError> {
         for name in headers::request_trailer_names()? {
-            let managed = self.shared.with_engine(|engine| engine.is_managed_trailer(&name)).unwrap_or(true);
-            if managed {
+            let is_managed = self.shared.with_engine(|engine| engine.is_managed_trailer(&name)).unwrap_or(true);
+            if is_managed {
                 headers::remove_request_trailer(&name)?;
             }
         }
         Ok(())
     }
 
-    /// Rejects the request, also when it is pending or admitted, unless it was rejected before.
+    /// Rejects the request unless it is rejected already. The request may be pending or allowed.
     fn reject(&self, error: HostError) {
         if self.shared.streams.take(self.id).is_some() {
             self.shared.with_engine(|engine| engine.on_stream_closed(self.id));

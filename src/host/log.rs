@@ -1,5 +1,5 @@
-//! What the operator is told of introspection calls and of the list of revoked tokens: each kind of news at once, and
-//! then not for every call again.
+//! Logs the results of introspection calls and of polls of the list of revoked tokens. The first event of each kind is
+//! logged at once, later ones at intervals.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -10,43 +10,43 @@ use crate::engine::{CallFault, CallNote, CallResult, PollResult};
 use crate::host::clock;
 use crate::unix_time::UnixTime;
 
-/// How far apart lines about the same trouble are.
+/// The minimum interval between log lines of the same fault.
 const MIN_INTERVAL: Duration = Duration::from_secs(10);
 
-/// What was said lately. Its size is bounded: providers are the operator's, and faults are few.
+/// The latest log lines. The size is bounded by the configured providers and the kinds of faults.
 #[derive(Debug, Default)]
 pub(super) struct CalloutLog {
     last_lines: RefCell<HashMap<LineKey, LastLine>>,
-    /// How many entries the list had.
+    /// The number of entries of the last list.
     entries: Cell<Option<usize>>,
 }
 
-/// Of which provider, or of the list, and the fault's name.
+/// The provider, or `None` for the list, and the name of the fault.
 type LineKey = (Option<Rc<str>>, &'static str);
 
 #[derive(Clone, Copy, Debug)]
 struct LastLine {
     at: UnixTime,
-    /// How often it would have been said since.
+    /// How many lines were suppressed since.
     suppressed: u64,
 }
 
 impl CalloutLog {
-    /// Tells how an introspection call ended.
+    /// Logs the result of an introspection call.
     pub(super) fn log_call(&self, note: &CallNote) {
         let provider = &note.provider;
         match note.result {
             CallResult::Discovered => log::info!("provider {provider:?}: its introspection endpoint was found"),
             CallResult::Failed { fault, pause } => {
                 let (name, hint) = (fault.name(), fault.hint());
-                let Some(withheld) = self.suppressed_since(Some(Rc::clone(provider)), name) else { return };
+                let Some(suppressed) = self.suppressed_since(Some(Rc::clone(provider)), name) else { return };
                 let line = format!(
                     "provider {provider:?}: introspection failed ({name}){}: {hint}{}{}",
-                    status(fault),
+                    with_status(fault),
                     if pause.is_zero() { String::new() } else { format!("; no call for {pause:.1?}") },
-                    also(withheld),
+                    suppressed_note(suppressed),
                 );
-                // What only the operator can mend.
+                // Only the operator can fix these.
                 if matches!(fault, CallFault::CredentialsRefused(_) | CallFault::NotSigned) {
                     log::error!("{line}");
                 } else {
@@ -57,7 +57,7 @@ impl CalloutLog {
         }
     }
 
-    /// Tells how a poll ended.
+    /// Logs the result of a poll.
     pub(super) fn log_poll(&self, result: PollResult) {
         match result {
             PollResult::Replaced(entries) => {
@@ -71,10 +71,10 @@ impl CalloutLog {
             }
             PollResult::Failed { fault, retry_in } => {
                 let name = fault.name();
-                if let Some(withheld) = self.suppressed_since(None, name) {
-                    let also = also(withheld);
+                if let Some(suppressed) = self.suppressed_since(None, name) {
+                    let note = suppressed_note(suppressed);
                     log::warn!(
-                        "the list of revoked tokens could not be read ({name}): what was read last stays in force; next attempt in {retry_in:.1?}{also}"
+                        "the list of revoked tokens could not be read ({name}): the last list remains in force; next attempt in {retry_in:.1?}{note}"
                     );
                 }
             }
@@ -82,23 +82,23 @@ impl CalloutLog {
         }
     }
 
-    /// Whether to say it again, and how often it was not said since the last time.
-    fn suppressed_since(&self, of: Option<Rc<str>>, what: &'static str) -> Option<u64> {
+    /// Whether to log again: the number of lines suppressed since the last one, or `None` to suppress this one.
+    fn suppressed_since(&self, provider: Option<Rc<str>>, fault: &'static str) -> Option<u64> {
         let now = clock::now();
-        let mut said = self.last_lines.borrow_mut();
-        let last = said.entry((of, what)).or_insert(LastLine { at: UnixTime::from_millis(0), suppressed: 0 });
-        // A clock that was set back does not silence it.
+        let mut lines = self.last_lines.borrow_mut();
+        let last = lines.entry((provider, fault)).or_insert(LastLine { at: UnixTime::from_millis(0), suppressed: 0 });
+        // A clock that was set back must not suppress the line.
         if now.since(last.at) < MIN_INTERVAL && last.at <= now {
             last.suppressed = last.suppressed.saturating_add(1);
             return None;
         }
-        let withheld = last.suppressed;
+        let suppressed = last.suppressed;
         *last = LastLine { at: now, suppressed: 0 };
-        Some(withheld)
+        Some(suppressed)
     }
 }
 
-fn status(fault: CallFault) -> String {
+fn with_status(fault: CallFault) -> String {
     if let CallFault::Status(status) | CallFault::CredentialsRefused(status) = fault {
         format!(" with status {status}")
     } else {
@@ -106,6 +106,6 @@ fn status(fault: CallFault) -> String {
     }
 }
 
-fn also(withheld: u64) -> String {
-    if withheld == 0 { String::new() } else { format!(" ({withheld} more of these were not logged)") }
+fn suppressed_note(suppressed: u64) -> String {
+    if suppressed == 0 { String::new() } else { format!(" ({suppressed} more of these were not logged)") }
 }

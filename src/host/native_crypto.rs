@@ -1,6 +1,5 @@
-//! Who verifies signatures: the host where it is Envoy, has `verify_signature` and passes the test of
-//! `jose`, the module otherwise. Chosen once for each configuration, and told to the operator. And who signs
-//! with RSA: the host or nobody.
+//! Selects the signature verifier of a configuration: the host if it is Envoy, has `verify_signature` and passes the
+//! self-test of `jose`, otherwise the module. The choice is logged. RS256 signatures are made by the host only.
 
 use std::rc::Rc;
 
@@ -8,30 +7,30 @@ use proxy_wasm::hostcalls;
 
 use crate::config::{Loaded, NativeCrypto};
 use crate::engine::{
-    Algorithm, CannotSign, NativeSigner, NativeVerifier, PortableVerifier, RsaSigner, SignatureVerifier,
+    Algorithm, HostCannotSign, NativeSigner, NativeVerifier, PortableVerifier, RsaSigner, SignatureVerifier,
 };
 use crate::host::host_kind::is_envoy;
 use crate::telemetry::stats::ConfigurationStats;
 
 /// The verifier for the algorithms of a policy.
 pub(super) fn verifier(
-    wanted: NativeCrypto,
+    mode: NativeCrypto,
     algorithms: &[Algorithm],
 ) -> (Box<dyn SignatureVerifier>, ConfigurationStats) {
-    let portable = |why: &str| -> (Box<dyn SignatureVerifier>, ConfigurationStats) {
-        log::info!("signatures are verified by the module: {why}");
+    let use_module = |reason: &str| -> (Box<dyn SignatureVerifier>, ConfigurationStats) {
+        log::info!("signatures are verified by the module: {reason}");
         (
             Box::new(PortableVerifier),
             ConfigurationStats { module_algorithms: algorithms.len(), ..ConfigurationStats::default() },
         )
     };
-    match wanted {
-        NativeCrypto::Off => portable("native_crypto is off"),
-        NativeCrypto::Auto if !is_envoy() => portable("this host is not known to offer it"),
+    match mode {
+        NativeCrypto::Off => use_module("native_crypto is off"),
+        NativeCrypto::Auto if !is_envoy() => use_module("this host is not Envoy"),
         NativeCrypto::Auto => {
-            let verifier = NativeVerifier::tested(Box::new(verify_signature), algorithms);
-            tell(&verifier, algorithms);
-            let (host_algorithms, fallback_algorithms) = (verifier.by_host().len(), verifier.doubts().len());
+            let verifier = NativeVerifier::with_self_test(Box::new(verify_signature), algorithms);
+            log_verification(&verifier, algorithms);
+            let (host_algorithms, fallback_algorithms) = (verifier.host_algorithms().len(), verifier.failures().len());
             let module_algorithms =
                 algorithms.len().saturating_sub(host_algorithms).saturating_sub(fallback_algorithms);
             (
@@ -42,26 +41,26 @@ pub(super) fn verifier(
     }
 }
 
-/// The host as the signer of a configuration that has a key for it; `None` where it has none. `native_crypto` has no say:
-/// the module has no RSA of its own to sign with.
-pub(super) fn signer(loaded: &Loaded) -> Result<Option<Rc<dyn RsaSigner>>, CannotSign> {
-    let asked = loaded.policy.providers.iter().filter_map(|(_, provider)| provider.introspection.as_ref());
-    let mut keys = asked.filter_map(|settings| settings.client.key_of_host()).peekable();
+/// The host as signer, if the configuration has an RSA key. `native_crypto` does not apply, because the module cannot
+/// sign with RSA.
+pub(super) fn signer(loaded: &Loaded) -> Result<Option<Rc<dyn RsaSigner>>, HostCannotSign> {
+    let introspections = loaded.policy.providers.iter().filter_map(|(_, provider)| provider.introspection.as_ref());
+    let mut keys = introspections.filter_map(|settings| settings.client.host_key()).peekable();
     if keys.peek().is_none() {
         return Ok(None);
     }
     if !is_envoy() {
-        return Err(CannotSign);
+        return Err(HostCannotSign);
     }
-    let signer = NativeSigner::tested(Box::new(sign), keys)?;
+    let signer = NativeSigner::with_self_test(Box::new(sign), keys)?;
     Ok(Some(Rc::new(signer)))
 }
 
-fn tell(verifier: &NativeVerifier, algorithms: &[Algorithm]) {
-    for (algorithm, doubt) in verifier.doubts() {
-        log::warn!("the host is not trusted with {algorithm} signatures: {doubt}");
+fn log_verification(verifier: &NativeVerifier, algorithms: &[Algorithm]) {
+    for (algorithm, failure) in verifier.failures() {
+        log::warn!("the host does not verify {algorithm} signatures, because its self-test failed: {failure}");
     }
-    let by_host = verifier.by_host();
+    let by_host = verifier.host_algorithms();
     let by_module: Vec<Algorithm> =
         algorithms.iter().copied().filter(|algorithm| !by_host.contains(algorithm)).collect();
     match (by_host, by_module.as_slice()) {
@@ -81,12 +80,12 @@ fn names(algorithms: &[Algorithm]) -> String {
     algorithms.iter().map(|algorithm| algorithm.name()).collect::<Vec<_>>().join(", ")
 }
 
-/// On a host that does not know the function, Envoy excepted, this is a trap.
+/// On hosts other than Envoy that lack the function, this call traps.
 fn verify_signature(arguments: &[u8]) -> Option<Vec<u8>> {
     hostcalls::call_foreign_function("verify_signature", Some(arguments)).ok().flatten()
 }
 
-/// As with `verify_signature`. An Envoy before 1.37 does not know it and says so.
+/// Like `verify_signature`. Envoy before 1.37 returns an error, because it lacks the function.
 fn sign(arguments: &[u8]) -> Option<Vec<u8>> {
     hostcalls::call_foreign_function("sign", Some(arguments)).ok().flatten()
 }

@@ -343,7 +343,7 @@ impl RootContext for FilterRoot {
     }
 
     fn on_queue_ready(&mut self, queue_id: u32) {
-        if self.shared.wake_ups.take(queue_id) {
+        if self.shared.wake_ups.drain(queue_id) {
             self.on_tick();
         }
     }

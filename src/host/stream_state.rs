@@ -1,8 +1,7 @@
-//! Whether each stream may pass: what its body and trailer callbacks ask.
+//! The state of each stream, for its body and trailer callbacks.
 //!
-//! With `allow_on_headers_stop_iteration` a host runs the body callback of a request that is paused at
-//! its headers, and a `Continue` there sends the request on undecided. So a stream that is not admitted
-//! pauses in every callback.
+//! With `allow_on_headers_stop_iteration` a host calls the body callback of a request that is paused at its headers. A
+//! `Continue` there forwards the undecided request. So every callback of a stream pauses until the stream is allowed.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -11,37 +10,37 @@ use std::rc::Rc;
 use crate::engine::StreamId;
 use crate::unix_time::UnixTime;
 
-/// Whether a stream may pass.
+/// The state of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum StreamState {
-    /// Nothing is decided: every callback pauses.
+    /// Not decided yet: every callback pauses.
     Pending,
-    /// An allowing decision was made.
+    /// The request is allowed.
     Allowed,
-    /// It was answered: every callback pauses until the host ends it.
+    /// A local response was sent: every callback pauses until the host ends the stream.
     Rejected,
 }
 
-/// The parked streams' passages, shared between their own contexts and the root that opens them.
+/// The parked streams, shared between their contexts and the root that resumes them.
 #[derive(Debug, Default)]
 pub(super) struct ParkedStreams(RefCell<HashMap<StreamId, ParkedStream>>);
 
-/// A stream that waits.
+/// A parked stream.
 #[derive(Clone, Debug)]
 pub(super) struct ParkedStream {
-    /// Whether it may pass.
+    /// The state shared with the stream's context.
     pub(super) state: Rc<Cell<StreamState>>,
-    /// When it came.
+    /// When the request was parked.
     pub(super) parked_at: UnixTime,
 }
 
 impl ParkedStreams {
-    /// Remembers a stream that waits.
-    pub(super) fn insert(&self, stream: StreamId, waiting: ParkedStream) {
-        self.0.borrow_mut().insert(stream, waiting);
+    /// Adds a parked stream.
+    pub(super) fn insert(&self, stream: StreamId, parked: ParkedStream) {
+        self.0.borrow_mut().insert(stream, parked);
     }
 
-    /// Forgets a stream: it is decided, or gone.
+    /// Removes a stream that is decided or closed.
     pub(super) fn take(&self, stream: StreamId) -> Option<ParkedStream> {
         self.0.borrow_mut().remove(&stream)
     }

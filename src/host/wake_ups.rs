@@ -1,4 +1,4 @@
-//! How the roots of a process wake each other: by a queue of each, in the slots of a shared record (`wake_slots`).
+//! The roots of a process wake each other: each has a queue, registered in a slot of a shared record (`wake_slots`).
 
 use std::cell::Cell;
 
@@ -11,18 +11,18 @@ use crate::wake_slots::{CONFIRM_EVERY, WakeSlots};
 
 const RECORD: &str = "roots/slots";
 
-/// One root's part in it. It takes a slot with its first tick: Envoy configures a VM that it removes at once, and such a VM
-/// should not take one.
+/// The slot of this root. It is claimed at the first tick, because Envoy configures a VM that it removes at once, and
+/// that VM should not claim a slot.
 #[derive(Debug, Default)]
 pub(super) struct WakeUps {
-    /// A random number: no two roots of a process draw the same.
+    /// A random number that is unique among the roots of the process.
     owner: Cell<u64>,
     queue: Cell<Option<u32>>,
     confirmed_at: Cell<Option<UnixTime>>,
 }
 
 impl WakeUps {
-    /// Tells the others that this root is there, from time to time.
+    /// Confirms the slot, if it is due.
     pub(super) fn confirm(&self) {
         let now = clock::now();
         let is_due = |last: UnixTime| last > now || now.since(last) >= CONFIRM_EVERY;
@@ -40,7 +40,7 @@ impl WakeUps {
         }
     }
 
-    /// Takes a slot, then registers its queue: the host wakes the last root that registered it.
+    /// Claims a slot, then registers its queue. The host wakes the last root that registered the queue.
     fn join(&self, now: UnixTime) -> Option<u32> {
         let [a, b, c, d, e, f, g, h, ..] = clock::entropy()?.0;
         let owner = u64::from_le_bytes([a, b, c, d, e, f, g, h]).max(1);
@@ -50,21 +50,21 @@ impl WakeUps {
         (change(|slots| slots.confirm(owner, queue, now)) == Some(true)).then_some(queue)
     }
 
-    /// Whether this root's queue is the one that has become ready. It is emptied.
-    pub(super) fn take(&self, queue: u32) -> bool {
+    /// Empties the queue that became ready and returns whether it is this root's.
+    pub(super) fn drain(&self, queue: u32) -> bool {
         while let Ok(Some(_)) = hostcalls::dequeue_shared_queue(queue) {}
         let is_own = self.queue.get() == Some(queue);
         if !is_own {
-            // The queue of a root of this number in a VM that crashed before: nobody else releases it.
+            // A crashed VM had a root with this slot number. No other root releases its queue.
             change(|slots| slots.release_queue(queue));
         }
         is_own
     }
 
-    /// Has the host call this root as soon as the present callback has ended, sooner than any tick.
+    /// Makes the host call this root right after the current callback, before the next tick.
     pub(super) fn wake_self(&self) {
         if let Some(queue) = self.queue.get() {
-            // When this fails there is the tick.
+            // If this fails, the next tick does the work.
             let _ = hostcalls::enqueue_shared_queue(queue, Some(b"calls"));
         }
     }
@@ -73,7 +73,7 @@ impl WakeUps {
     pub(super) fn wake_others(&self) {
         let others = WakeSlots::from_bytes(read(RECORD).as_deref()).others(self.owner.get(), clock::now());
         for queue in others {
-            // The host knows no such queue: its VM is gone.
+            // The host has no such queue: its VM is gone.
             if hostcalls::enqueue_shared_queue(queue, Some(b"news")).is_err() {
                 change(|slots| slots.release_queue(queue));
             }
@@ -88,7 +88,7 @@ impl WakeUps {
     }
 }
 
-/// Changes the record; `None` when others changed it each time.
+/// Updates the record. `None` if other roots changed it at every attempt.
 fn change<T>(change: impl Fn(&mut WakeSlots) -> T) -> Option<T> {
     update(RECORD, |record| {
         let mut slots = WakeSlots::from_bytes(record);

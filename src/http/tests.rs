@@ -2,7 +2,7 @@ use super::*;
 use wasm_bindgen_test::wasm_bindgen_test;
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_request_head_keeps_duplicates_and_compares_names_in_lower_case() {
+fn request_head_keeps_duplicates_and_lower_cases_names() {
     let head = RequestHead::new(vec![
         ("X-A".to_owned(), b"1".to_vec()),
         ("x-b".to_owned(), b"\xff".to_vec()),
@@ -14,7 +14,7 @@ fn a_request_head_keeps_duplicates_and_compares_names_in_lower_case() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_header_name_is_a_token_in_lower_case() {
+fn header_name_is_a_lower_case_token() {
     assert_eq!(HeaderName::parse("X-User-ID").unwrap().as_str(), "x-user-id");
     for bad in ["", "a b", "a:b", "a\r\nb", "é", ":path"] {
         assert_eq!(HeaderName::parse(bad), None, "{bad:?}");
@@ -22,7 +22,7 @@ fn a_header_name_is_a_token_in_lower_case() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn what_a_backend_would_fold_to_a_name_means_it() {
+fn spelling_that_a_backend_folds_to_a_name_matches_it() {
     let name = HeaderName::parse("x-user-id").unwrap();
     for spelling in ["x-user-id", "X_User_Id", "x.user-ID", "x~user!id"] {
         assert!(name.folds_to(spelling), "{spelling}");
@@ -36,7 +36,7 @@ fn what_a_backend_would_fold_to_a_name_means_it() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_remainder_that_would_break_the_head_does_not_exist() {
+fn stripped_field_with_unsafe_bytes_is_rejected() {
     for bad in ["", "/a b", "/a\r\nx: y", "/a\0", "/a\t", "/\u{7f}"] {
         assert_eq!(StrippedField::of_path(bad.into()), None, "{bad:?}");
     }
@@ -50,7 +50,7 @@ fn a_remainder_that_would_break_the_head_does_not_exist() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_header_value_with_a_control_byte_does_not_exist() {
+fn header_value_with_a_control_byte_is_rejected() {
     for bad in ["a\r\nset-cookie: z=1", "a\0", "\u{7f}", "é", " a", "a ", "\ta"] {
         assert!(HeaderValue::parse(bad).is_none(), "{bad:?}");
     }
@@ -58,7 +58,7 @@ fn a_header_value_with_a_control_byte_does_not_exist() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn encoding_is_safe_and_tells_different_texts_apart() {
+fn encoded_values_are_safe_and_unique() {
     let encode = |text: &str| HeaderValue::encode(text, None).0;
     assert_eq!(encode("alice@acme.com"), "alice@acme.com");
     assert_eq!(encode("a\r\nx: y"), "a%0D%0Ax: y");

@@ -195,7 +195,7 @@ impl CallFault {
             Self::Status(_) => "status",
             Self::Answer(ResponseFault::TooLarge) => "too_large",
             Self::Answer(ResponseFault::NotAnObject) => "not_json",
-            Self::Answer(ResponseFault::NotAnAnswer) => "not_an_introspection_answer",
+            Self::Answer(ResponseFault::ActiveMissing) => "not_an_introspection_answer",
             Self::Metadata(MetadataFault::Malformed) => "no_metadata",
             Self::Metadata(MetadataFault::IssuerMismatch) => "metadata_issuer_mismatch",
             Self::Metadata(MetadataFault::NoAddress) => "metadata_without_introspection_endpoint",
@@ -215,7 +215,7 @@ impl CallFault {
             Self::TooManyRequests => "over the server's rate limit: lower introspection.requests_per_minute",
             Self::Status(_) => "an answer other than 200; redirects are not followed",
             Self::Answer(ResponseFault::TooLarge) => "an answer this long is none to introspection",
-            Self::Answer(ResponseFault::NotAnObject | ResponseFault::NotAnAnswer) => {
+            Self::Answer(ResponseFault::NotAnObject | ResponseFault::ActiveMissing) => {
                 "the answer is none to introspection: look at introspection.uri"
             }
             Self::Metadata(MetadataFault::Malformed) => {

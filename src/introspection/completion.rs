@@ -17,7 +17,7 @@ use crate::lookup::call_limits::FailureScope;
 use crate::lookup::order::{Began, Now};
 use crate::lookup::rate_limiter::{BudgetClass, Caller};
 use crate::lookup::retry_after;
-use crate::policy::{ClaimFault, Provider, ValidatedToken, check_confirming_kind};
+use crate::policy::{ClaimFault, Provider, ValidatedToken, check_introspected_kind};
 use crate::sequence::Sequence;
 use crate::unix_time::{MonotonicTime, UnixTime};
 
@@ -316,7 +316,7 @@ fn validate(token: ActiveToken, kind: TokenKind, provider: &Provider, now: UnixT
     match kind {
         TokenKind::Jwt if token.claims().time("exp") == Claim::Malformed => Err(ClaimFault::TimeMalformed),
         TokenKind::Jwt => {
-            check_confirming_kind(&token)?;
+            check_introspected_kind(&token)?;
             Ok(Active::Jwt(Rc::new(token)))
         }
         TokenKind::Opaque => Ok(Active::Opaque(Rc::new(ValidatedToken::validate_active(token, provider, NEVER, now)?))),

@@ -15,12 +15,12 @@ pub struct OtherToken;
 pub fn check_consistency(token: &ValidatedToken, answer: &ActiveToken) -> Result<(), OtherToken> {
     let said = answer.claims();
     for name in ["iss", "sub", "jti"] {
-        agree(token.claims().text(name), said.text(name))?;
+        agree(token.claims().string(name), said.string(name))?;
     }
     let ours = token.client().map_or(Claim::Absent, Claim::Valid);
     for name in ["client_id", "cid", "azp"] {
         // `azp` of a token that has a `client_id` too may be another party's (OpenID Connect Core section 2).
-        match said.text(name) {
+        match said.string(name) {
             Claim::Absent => {}
             named @ (Claim::Valid(_) | Claim::Malformed) => return agree(ours, named),
         }

@@ -28,7 +28,7 @@ pub(crate) fn settings() -> Introspection {
         timeout: Duration::from_secs(2),
         requests_per_minute: NonZeroU32::new(600).unwrap(),
         stale_if_error: Duration::ZERO,
-        opaque_tokens: OpaqueTokens::Taken,
+        opaque_tokens: OpaqueTokens::Accepted,
     }
 }
 

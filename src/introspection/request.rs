@@ -225,12 +225,12 @@ mod tests {
         };
         let claims = read(&assertion_of(1));
         for (name, expected) in [("iss", "0oa1"), ("sub", "0oa1"), ("aud", ENDPOINT)] {
-            assert_eq!(claims.text(name), Claim::Valid(expected), "{name}");
+            assert_eq!(claims.string(name), Claim::Valid(expected), "{name}");
         }
         assert_eq!(claims.time("iat"), Claim::Valid(UnixTime::from_secs(1_700_000_000)));
         assert_eq!(claims.time("exp"), Claim::Valid(UnixTime::from_secs(1_700_000_060)));
-        assert_ne!(claims.text("jti"), read(&assertion_of(2)).text("jti"));
-        assert!(!matches!(claims.text("jti"), Claim::Valid(id) if id.len() < 22));
+        assert_ne!(claims.string("jti"), read(&assertion_of(2)).string("jti"));
+        assert!(!matches!(claims.string("jti"), Claim::Valid(id) if id.len() < 22));
     }
 
     #[wasm_bindgen_test(unsupported = test)]

@@ -50,7 +50,7 @@ impl Failure {
 
     /// Whether the last active response must not serve any more, also not by `stale_if_error`.
     pub(super) const fn ends_active(self) -> bool {
-        matches!(self.fault, CallFault::Answer(ResponseFault::NotAnAnswer))
+        matches!(self.fault, CallFault::Answer(ResponseFault::ActiveMissing))
     }
 
     /// Whether the discovered address may be out of date.

@@ -1,11 +1,10 @@
 //! The closed list of signature algorithms (RFC 7518 section 3.1, RFC 8037, RFC 9864).
 //!
-//! `none` and the `HS*` family have no representation: what cannot be written down cannot be chosen
-//! by a token, by a configuration or by mistake.
+//! `none` and the `HS*` family have no representation, so neither a token nor the configuration can select them.
 
 use std::fmt;
 
-/// A signature algorithm that a token may be signed with.
+/// A signature algorithm that is accepted in a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Algorithm {
     /// RSASSA-PKCS1-v1_5 with SHA-256.
@@ -31,7 +30,7 @@ pub enum Algorithm {
 }
 
 impl Algorithm {
-    /// Every algorithm there is.
+    /// Every algorithm.
     pub const ALL: [Self; 10] = [
         Self::Rs256,
         Self::Rs384,
@@ -45,19 +44,22 @@ impl Algorithm {
         Self::EdDsa,
     ];
 
-    /// The second name of an algorithm: RFC 9864 specifies it fully and deprecates `EdDSA` (section 2.2). The other
-    /// names of RFC 9864 are `Ed448`, which is not supported, and names of COSE.
-    const SYNONYM: (&str, Self) = ("Ed25519", Self::EdDsa);
+    /// An alias of an algorithm. RFC 9864 specifies it fully and deprecates `EdDSA` (section 2.2). The other names of
+    /// RFC 9864 are `Ed448`, which is not supported, and names of COSE.
+    const ALIAS: (&str, Self) = ("Ed25519", Self::EdDsa);
 
-    /// Every name that [`Self::parse`] knows.
+    /// Every name that [`Self::parse`] accepts.
     pub fn names() -> impl Iterator<Item = &'static str> {
-        Self::ALL.into_iter().map(Self::name).chain([Self::SYNONYM.0])
+        Self::ALL.into_iter().map(Self::name).chain([Self::ALIAS.0])
     }
 
-    /// The algorithm of that registered name; exact, as RFC 7515 section 4.1.1 wants it.
+    /// The algorithm with this registered name. The comparison is case-sensitive (RFC 7515 section 4.1.1).
     pub fn parse(name: &str) -> Option<Self> {
-        let (synonym, of) = Self::SYNONYM;
-        Self::ALL.into_iter().find(|algorithm| algorithm.name() == name).or_else(|| (name == synonym).then_some(of))
+        let (alias, algorithm) = Self::ALIAS;
+        Self::ALL
+            .into_iter()
+            .find(|algorithm| algorithm.name() == name)
+            .or_else(|| (name == alias).then_some(algorithm))
     }
 
     /// The registered name.
@@ -89,7 +91,7 @@ mod tests {
     use wasm_bindgen_test::wasm_bindgen_test;
 
     #[wasm_bindgen_test(unsupported = test)]
-    fn names_are_exact_and_symmetric_algorithms_do_not_exist() {
+    fn names_are_case_sensitive_and_symmetric_algorithms_are_rejected() {
         for algorithm in Algorithm::ALL {
             assert_eq!(Algorithm::parse(algorithm.name()), Some(algorithm));
         }

@@ -1,26 +1,26 @@
 //! The claims of a token: each is absent, valid or malformed.
 //!
-//! A claim of the wrong type is a fault and never "absent": taking `"exp": "soon"` as no expiry is
-//! how jsonwebtoken let expired tokens through (CVE-2026-25537).
+//! A claim of the wrong type is malformed and never "absent". jsonwebtoken read `"exp": "soon"` as no expiry and
+//! accepted expired tokens (CVE-2026-25537).
 //!
-//! Serializers write `null` and `[]` for what an issuer leaves out. Strings and lists read them as absent, because an
-//! absent one grants nothing. Times do not: a token without `nbf` is valid earlier.
+//! Serializers write `null` and `[]` for an unset claim. Strings and lists read them as absent, because an absent one
+//! grants nothing. Times do not: a token without `nbf` is valid earlier.
 
 use serde_json::{Map, Value};
 
 use crate::unix_time::UnixTime;
 
-/// The last second of the year 9999: a time beyond it is a mistake or an attack, not an expiry.
+/// The last second of the year 9999. A later time is a mistake or an attack.
 const LATEST_SECOND: f64 = 253_402_300_799.0;
 
-/// One claim, looked for under one name and one type.
+/// The result of reading one claim as one type.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Claim<T> {
-    /// There is no such claim.
+    /// The claim does not exist.
     Absent,
-    /// The claim is there and has the type that was asked for.
+    /// The claim has the requested type.
     Valid(T),
-    /// The claim is there and has another type, or a value its type does not allow.
+    /// The claim has another type, or a value that the type does not allow.
     Malformed,
 }
 
@@ -31,23 +31,23 @@ pub struct Claims {
 }
 
 impl Claims {
-    /// Takes the members of the payload.
+    /// Wraps the members of the payload.
     pub const fn new(members: Map<String, Value>) -> Self {
         Self { members }
     }
 
-    /// All of them as they stand, for who looks at types himself.
+    /// All members, unchecked.
     pub const fn members(&self) -> &Map<String, Value> {
         &self.members
     }
 
-    /// Whether a claim of that name is there, whatever its value.
+    /// Whether the claim exists, with any value.
     pub fn contains(&self, name: &str) -> bool {
         self.members.contains_key(name)
     }
 
-    /// A string; `null` is none.
-    pub fn text(&self, name: &str) -> Claim<&str> {
+    /// A string. `null` is absent.
+    pub fn string(&self, name: &str) -> Claim<&str> {
         match self.members.get(name) {
             None | Some(Value::Null) => Claim::Absent,
             Some(Value::String(text)) => Claim::Valid(text),
@@ -55,7 +55,7 @@ impl Claims {
         }
     }
 
-    /// A NumericDate (RFC 7519 section 2) in whole seconds, a fraction rounded down.
+    /// A NumericDate (RFC 7519 section 2) in whole seconds, rounded down.
     pub fn time(&self, name: &str) -> Claim<UnixTime> {
         match self.members.get(name) {
             None => Claim::Absent,
@@ -64,8 +64,8 @@ impl Claims {
         }
     }
 
-    /// A NumericDate from which on something holds: a fraction rounded up, so that it never holds early.
-    pub fn start(&self, name: &str) -> Claim<UnixTime> {
+    /// A NumericDate in whole seconds, rounded up. For `nbf`: a fraction never makes the token valid too early.
+    pub fn start_time(&self, name: &str) -> Claim<UnixTime> {
         match self.members.get(name) {
             None => Claim::Absent,
             Some(Value::Number(number)) => numeric_date(number, f64::ceil),
@@ -73,8 +73,8 @@ impl Claims {
         }
     }
 
-    /// A string, or a list of strings and nothing else; an empty list and `null` are absent.
-    pub fn texts(&self, name: &str) -> Claim<Vec<&str>> {
+    /// A string or a list of strings. `null` and an empty list are absent.
+    pub fn strings(&self, name: &str) -> Claim<Vec<&str>> {
         match self.members.get(name) {
             None | Some(Value::Null) => Claim::Absent,
             Some(Value::String(text)) => Claim::Valid(vec![text]),
@@ -87,8 +87,8 @@ impl Claims {
         }
     }
 
-    /// Scopes: a space-delimited string (RFC 6749 section 3.3) or a list of scopes, each without a
-    /// space (Okta's `scp`). An empty string and an empty list grant nothing; `null` is absent.
+    /// Scopes: a space-delimited string (RFC 6749 section 3.3) or a list of scopes without spaces (Okta's `scp`). An
+    /// empty string and an empty list grant nothing. `null` is absent.
     pub fn scopes(&self, name: &str) -> Claim<Vec<&str>> {
         match self.members.get(name) {
             None | Some(Value::Null) => Claim::Absent,
@@ -102,8 +102,8 @@ impl Claims {
         }
     }
 
-    /// The value at a path of literal member names. It is absent where an object lacks the next name, and malformed
-    /// where there is no object to look in: then nobody can say what it would have held.
+    /// The value at a path of literal member names. It is absent if an object lacks the next name. It is malformed if a
+    /// value on the path is not an object.
     pub fn find(&self, path: &[String]) -> Claim<&Value> {
         let Some((first, rest)) = path.split_first() else { return Claim::Absent };
         let mut found = self.members.get(first);
@@ -117,7 +117,7 @@ impl Claims {
         found.map_or(Claim::Absent, Claim::Valid)
     }
 
-    /// The names at a path: one as a string, or a list of them, which may be empty.
+    /// The names at a path: a string, or a list of strings that may be empty.
     pub fn names(&self, path: &[String]) -> Claim<Vec<&str>> {
         match self.find(path) {
             Claim::Absent => Claim::Absent,
@@ -130,8 +130,8 @@ impl Claims {
         }
     }
 
-    /// The value at a path of literal member names.
-    pub fn at(&self, path: &[String]) -> Option<&Value> {
+    /// The value at a path of literal member names, or `None` if it is absent or malformed.
+    pub fn get(&self, path: &[String]) -> Option<&Value> {
         let (first, rest) = path.split_first()?;
         rest.iter().try_fold(self.members.get(first)?, |value, name| value.as_object()?.get(name))
     }
@@ -145,7 +145,7 @@ fn numeric_date(number: &serde_json::Number, whole: impl Fn(f64) -> f64) -> Clai
     let seconds = match (number.as_u64(), number.as_f64()) {
         (Some(seconds), Some(approximately)) if approximately <= LATEST_SECOND => seconds,
         (None, Some(fractional)) if (0.0..=LATEST_SECOND).contains(&fractional) => {
-            // In range by the guard: the cast neither truncates a sign nor overflows.
+            // The guard checks the range, so the cast neither truncates nor loses a sign.
             #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
             let whole = whole(fractional) as u64;
             whole
@@ -156,7 +156,7 @@ fn numeric_date(number: &serde_json::Number, whole: impl Fn(f64) -> f64) -> Clai
 }
 
 impl std::fmt::Debug for Claims {
-    /// Names only: the values describe a person.
+    /// Prints names only, because the values are personal data.
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.debug_set().entries(self.members.keys()).finish()
     }
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[wasm_bindgen_test(unsupported = test)]
-    fn a_numeric_date_is_a_number_in_range_and_rounds_down() {
+    fn numeric_date_is_a_number_in_range_and_is_rounded() {
         assert_eq!(time(json!(1_700_000_000)), Claim::Valid(UnixTime::from_secs(1_700_000_000)));
         assert_eq!(time(json!(1_700_000_000.9)), Claim::Valid(UnixTime::from_secs(1_700_000_000)));
         assert_eq!(time(json!(0)), Claim::Valid(UnixTime::from_secs(0)));
@@ -187,39 +187,39 @@ mod tests {
             assert_eq!(time(value.clone()), Claim::Malformed, "{value}");
         }
         assert_eq!(claims(json!({})).time("exp"), Claim::Absent);
-        let start = |value: Value| claims(json!({ "nbf": value })).start("nbf");
+        let start = |value: Value| claims(json!({ "nbf": value })).start_time("nbf");
         assert_eq!(start(json!(1_700_000_000)), Claim::Valid(UnixTime::from_secs(1_700_000_000)));
         assert_eq!(start(json!(1_700_000_000.1)), Claim::Valid(UnixTime::from_secs(1_700_000_001)));
         assert_eq!(start(json!("1700000000")), Claim::Malformed);
-        assert_eq!(claims(json!({})).start("nbf"), Claim::Absent);
+        assert_eq!(claims(json!({})).start_time("nbf"), Claim::Absent);
     }
 
     #[wasm_bindgen_test(unsupported = test)]
-    fn a_string_or_list_holds_strings_only() {
-        assert_eq!(claims(json!({"aud": "a"})).texts("aud"), Claim::Valid(vec!["a"]));
-        assert_eq!(claims(json!({"aud": ["a", "b"]})).texts("aud"), Claim::Valid(vec!["a", "b"]));
+    fn list_with_a_non_string_is_malformed() {
+        assert_eq!(claims(json!({"aud": "a"})).strings("aud"), Claim::Valid(vec!["a"]));
+        assert_eq!(claims(json!({"aud": ["a", "b"]})).strings("aud"), Claim::Valid(vec!["a", "b"]));
         for value in [json!(["a", 1]), json!(["a", null]), json!({"a": 1}), json!({}), json!(5), json!(false)] {
-            assert_eq!(claims(json!({ "aud": value })).texts("aud"), Claim::Malformed, "{value}");
+            assert_eq!(claims(json!({ "aud": value })).strings("aud"), Claim::Malformed, "{value}");
         }
-        assert_eq!(claims(json!({})).texts("aud"), Claim::Absent);
+        assert_eq!(claims(json!({})).strings("aud"), Claim::Absent);
     }
 
     /// Ory Hydra writes `"aud": []`, Gluu and Janssen write `null` for every member without a value.
     #[wasm_bindgen_test(unsupported = test)]
-    fn null_and_an_empty_list_are_an_absent_string_or_list_and_no_time() {
+    fn null_and_empty_list_are_absent_strings_and_malformed_times() {
         let null = claims(json!({ "a": null }));
-        assert_eq!(null.text("a"), Claim::Absent);
-        assert_eq!(null.texts("a"), Claim::Absent);
+        assert_eq!(null.string("a"), Claim::Absent);
+        assert_eq!(null.strings("a"), Claim::Absent);
         assert_eq!(null.scopes("a"), Claim::Absent);
-        assert_eq!((null.time("a"), null.start("a")), (Claim::Malformed, Claim::Malformed));
+        assert_eq!((null.time("a"), null.start_time("a")), (Claim::Malformed, Claim::Malformed));
         let empty = claims(json!({ "a": [] }));
-        assert_eq!(empty.texts("a"), Claim::Absent);
+        assert_eq!(empty.strings("a"), Claim::Absent);
         assert_eq!(empty.scopes("a"), Claim::Valid(Vec::new()));
-        assert_eq!(empty.text("a"), Claim::Malformed);
+        assert_eq!(empty.string("a"), Claim::Malformed);
     }
 
     #[wasm_bindgen_test(unsupported = test)]
-    fn scopes_are_tokenised_from_both_forms() {
+    fn scopes_are_read_from_string_and_list() {
         assert_eq!(claims(json!({"scp": ["a:r", "b"]})).scopes("scp"), Claim::Valid(vec!["a:r", "b"]));
         assert_eq!(claims(json!({"scope": "a:r  b"})).scopes("scope"), Claim::Valid(vec!["a:r", "b"]));
         assert_eq!(claims(json!({"scp": []})).scopes("scp"), Claim::Valid(vec![]));
@@ -229,17 +229,17 @@ mod tests {
     }
 
     #[wasm_bindgen_test(unsupported = test)]
-    fn names_are_exact_and_a_path_is_literal() {
+    fn names_are_case_sensitive_and_path_is_literal() {
         let claims = claims(json!({"EXP": 1, "https://acme.com/claims": {"tenant": "t1"}}));
         assert_eq!(claims.time("exp"), Claim::Absent);
         let path = ["https://acme.com/claims".to_owned(), "tenant".to_owned()];
-        assert_eq!(claims.at(&path), Some(&json!("t1")));
-        assert_eq!(claims.at(&["https://acme.com/claims".to_owned(), "x".to_owned()]), None);
-        assert_eq!(claims.at(&[]), None);
+        assert_eq!(claims.get(&path), Some(&json!("t1")));
+        assert_eq!(claims.get(&["https://acme.com/claims".to_owned(), "x".to_owned()]), None);
+        assert_eq!(claims.get(&[]), None);
     }
 
     #[wasm_bindgen_test(unsupported = test)]
-    fn what_cannot_be_looked_into_is_malformed_and_not_absent() {
+    fn path_through_a_non_object_is_malformed() {
         let claims = claims(json!({"a.b": 1, "a": {"b": {"c": true}, "n": null, "l": [{"c": 1}]}, "s": "text"}));
         let find = |path: &[&str]| {
             let path: Vec<String> = path.iter().map(|name| (*name).to_owned()).collect();
@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[wasm_bindgen_test(unsupported = test)]
-    fn names_are_one_or_a_list_and_an_empty_list_names_nobody() {
+    fn names_are_a_string_or_a_list_that_may_be_empty() {
         let names = |value: Value| match claims(json!({ "groups": value })).names(&["groups".to_owned()]) {
             Claim::Valid(names) => Claim::Valid(names.into_iter().map(str::to_owned).collect::<Vec<_>>()),
             Claim::Absent => Claim::Absent,

@@ -1,19 +1,19 @@
-//! DER (ITU-T X.690), as much of it as a host's library wants: a public key as `SubjectPublicKeyInfo`
-//! (RFC 5280 section 4.1, RFC 3279 section 2.3), our own RSA key as `PrivateKeyInfo` (RFC 5208 section 5) and an
-//! ECDSA signature as a sequence of two integers.
+//! Encodes the DER (ITU-T X.690) that the host's crypto library expects: a public key as `SubjectPublicKeyInfo` (RFC
+//! 5280 section 4.1, RFC 3279 section 2.3), the gateway's RSA key as `PrivateKeyInfo` (RFC 5208 section 5) and an ECDSA
+//! signature as a sequence of two integers.
 //!
-//! Written only, never read: nothing that comes from outside is parsed here.
+//! Encodes only. It parses no external input.
 
 const INTEGER: u8 = 0x02;
 const BIT_STRING: u8 = 0x03;
 const OCTET_STRING: u8 = 0x04;
 const SEQUENCE: u8 = 0x30;
 
-/// rsaEncryption, with the NULL that belongs to it (RFC 3279 section 2.3.1).
+/// rsaEncryption with its NULL parameters (RFC 3279 section 2.3.1).
 const RSA_ENCRYPTION: &[u8] = b"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01\x05\x00";
-/// id-ecPublicKey; its curve follows.
+/// id-ecPublicKey. The curve follows.
 const EC_PUBLIC_KEY: &[u8] = b"\x06\x07\x2a\x86\x48\xce\x3d\x02\x01";
-/// id-Ed25519 (RFC 8410 section 3), which has no parameters.
+/// id-Ed25519 (RFC 8410 section 3), without parameters.
 const ED25519: &[u8] = b"\x06\x03\x2b\x65\x70";
 
 /// The object identifier of a named curve (RFC 5480 section 2.1.1.1).
@@ -34,7 +34,7 @@ impl Curve {
     }
 }
 
-/// The `SubjectPublicKeyInfo` of an RSA key of modulus `n` and exponent `e`, both big-endian.
+/// The `SubjectPublicKeyInfo` of an RSA key with modulus `n` and exponent `e`, both big-endian.
 pub(super) fn rsa_public_key(n: &[u8], e: &[u8]) -> Vec<u8> {
     let key = tagged(SEQUENCE, &[&unsigned_integer(n), &unsigned_integer(e)]);
     subject_public_key_info(&[RSA_ENCRYPTION], &key)
@@ -58,20 +58,19 @@ pub(super) fn ed25519_public_key(encoded: &[u8]) -> Vec<u8> {
     subject_public_key_info(&[ED25519], encoded)
 }
 
-/// `Ecdsa-Sig-Value` (RFC 3279 section 2.2.3) of a signature as a JWS has it: two numbers of the same
-/// length (RFC 7518 section 3.4).
+/// Converts a JWS signature, two integers of the same length (RFC 7518 section 3.4), to `Ecdsa-Sig-Value` (RFC 3279
+/// section 2.2.3).
 pub(super) fn ecdsa_signature(fixed_length: &[u8]) -> Vec<u8> {
     let (r, s) = fixed_length.split_at(fixed_length.len() / 2);
     tagged(SEQUENCE, &[&unsigned_integer(r), &unsigned_integer(s)])
 }
 
 fn subject_public_key_info(algorithm: &[&[u8]], key: &[u8]) -> Vec<u8> {
-    // Whole bytes: none of the last one's bits is unused.
+    // The leading zero byte: the last byte has no unused bits.
     tagged(SEQUENCE, &[&tagged(SEQUENCE, algorithm), &tagged(BIT_STRING, &[&[0], key])])
 }
 
-/// The shortest form, as DER demands: no leading zero but the one that keeps the number from being
-/// negative.
+/// The shortest form, which DER requires: a leading zero only where the number would otherwise be negative.
 fn unsigned_integer(big_endian: &[u8]) -> Vec<u8> {
     let leading_zeros = big_endian.iter().take_while(|byte| **byte == 0).count();
     let digits = big_endian.get(leading_zeros..).unwrap_or_default();
@@ -93,7 +92,7 @@ fn tagged(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
             encoded.push(0x80 | count);
             encoded.extend_from_slice(digits);
         }
-        // A usize has no 256 bytes.
+        // Unreachable: the length of a usize has at most eight bytes.
         (_, Err(_)) => return Vec::new(),
     }
     encoded.extend(content);

@@ -1,75 +1,74 @@
-//! The body of an introspection answer (RFC 7662 section 2.2) -> [`IntrospectedToken`]: the only maker of
+//! Parses an introspection response (RFC 7662 section 2.2) into an [`IntrospectedToken`]. Only this module creates an
 //! [`ActiveToken`].
 //!
-//! Read as strictly as a token: duplicate members refused, bounded, `active` a JSON boolean and nothing that looks like
-//! one. What the claims are worth is judged in `policy`, which also knows whose endpoint it was.
+//! It is as strict as the token parser: size limits, no duplicate members, and `active` must be a JSON boolean.
+//! `policy` validates the claims.
 
 use serde_json::Value;
 
 use super::claims::Claims;
 use super::strict_json::{JsonLimits, parse_object};
 
-/// The longest answer that is read.
+/// The longest response body that is parsed.
 pub const MAX_INTROSPECTION_BYTES: usize = 64 * 1024;
-/// The optional members of RFC 7662 section 2.2. Serializers write `null` for those that are unset.
+/// The optional members of RFC 7662 section 2.2. Serializers write `null` for unset ones.
 const MAY_BE_NULL: [&str; 11] =
     ["scope", "client_id", "username", "token_type", "exp", "iat", "nbf", "sub", "aud", "iss", "jti"];
 const LIMITS: JsonLimits = JsonLimits { depth: 32, members: 256 };
 
-/// What the endpoint says of a token.
+/// The status of a token according to the introspection endpoint.
 #[derive(Debug)]
 pub enum IntrospectedToken {
     /// `"active": true`
     Active(ActiveToken),
-    /// `"active": false`. What else stands there is nobody's business (RFC 7662 section 2.2).
+    /// `"active": false`. Other members are ignored (RFC 7662 section 2.2).
     Inactive,
 }
 
-/// A token of which its issuer said, with status 200 and in so many words, that it is active. Not yet one that is
-/// wanted: issuer, audience, times and the rest are still to be judged.
+/// A token that the issuer reported as active with status 200. Its issuer, audience and times are not validated yet.
 #[derive(Debug)]
 pub struct ActiveToken {
     claims: Claims,
 }
 
-/// Why an answer says nothing of the token.
+/// Why a response body is not a valid introspection response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ResponseFault {
-    /// Longer than the limit.
+    /// The body is longer than the limit.
     TooLarge,
-    /// Not a JSON object that reads in one way only: HTML, cut off, a list, a member twice.
+    /// The body is not an unambiguous JSON object: HTML, truncated, a list, or with duplicate members.
     NotAnObject,
-    /// A JSON object without a boolean `active`.
-    NotAnAnswer,
+    /// The JSON object has no boolean `active`.
+    ActiveMissing,
 }
 
 impl IntrospectedToken {
-    /// Reads the body of an answer with status 200.
+    /// Parses the body of a response with status 200.
     ///
     /// # Errors
-    /// When it is no introspection answer.
+    /// If the body is not a valid introspection response.
     pub fn read(body: &[u8]) -> Result<Self, ResponseFault> {
         if body.len() > MAX_INTROSPECTION_BYTES {
             return Err(ResponseFault::TooLarge);
         }
         let mut members = parse_object(body, LIMITS).map_err(|_| ResponseFault::NotAnObject)?;
-        // `active` alone says whether the token is current, so an unset time takes nothing away.
+        // `active` alone decides whether the token is current, so an unset time removes no check.
         members.retain(|name, value| !(value.is_null() && MAY_BE_NULL.contains(&name.as_str())));
         match members.get("active") {
             Some(Value::Bool(true)) => Ok(Self::Active(ActiveToken { claims: Claims::new(members) })),
             Some(Value::Bool(false)) => Ok(Self::Inactive),
-            Some(_) | None => Err(ResponseFault::NotAnAnswer),
+            Some(_) | None => Err(ResponseFault::ActiveMissing),
         }
     }
 }
 
 impl ActiveToken {
-    /// What the endpoint said of it.
+    /// The claims of the response.
     pub const fn claims(&self) -> &Claims {
         &self.claims
     }
 
-    /// The same, when nothing else is needed.
+    /// Consumes the token and returns its claims.
     pub fn into_claims(self) -> Claims {
         self.claims
     }
@@ -88,19 +87,19 @@ mod tests {
     }
 
     #[wasm_bindgen_test(unsupported = test)]
-    fn only_a_boolean_says_whether_a_token_is_active() {
+    fn active_must_be_a_boolean() {
         assert_eq!(read(r#"{"active":true,"sub":"alice"}"#), Ok("active"));
         assert_eq!(read(r#" {"active" : false, "sub": 5} "#), Ok("inactive"));
         for value in ["\"true\"", "\"false\"", "1", "0", "null", "[true]", "{\"active\":true}", "\"\""] {
-            assert_eq!(read(&format!("{{\"active\":{value}}}")), Err(ResponseFault::NotAnAnswer), "{value}");
+            assert_eq!(read(&format!("{{\"active\":{value}}}")), Err(ResponseFault::ActiveMissing), "{value}");
         }
         for object in ["{}", r#"{"Active":true}"#, r#"{"keys":[]}"#, r#"{"error":"invalid_token"}"#] {
-            assert_eq!(read(object), Err(ResponseFault::NotAnAnswer), "{object}");
+            assert_eq!(read(object), Err(ResponseFault::ActiveMissing), "{object}");
         }
     }
 
     #[wasm_bindgen_test(unsupported = test)]
-    fn what_reads_in_two_ways_or_in_none_is_no_answer() {
+    fn ambiguous_or_malformed_body_is_rejected() {
         for body in [
             "",
             "<html>active</html>",
@@ -123,7 +122,7 @@ mod tests {
     }
 
     #[wasm_bindgen_test(unsupported = test)]
-    fn an_answer_is_bounded_to_the_byte() {
+    fn body_over_the_size_limit_is_rejected() {
         let of_length = |length: usize| {
             let start = r#"{"active":true,"x":""#;
             format!("{start}{}\"}}", "a".repeat(length - start.len() - 2))

@@ -1,8 +1,8 @@
-//! Key set JSON -> keys (RFC 7517, RFC 7518 section 6, RFC 8037).
+//! Parses a JSON Web Key Set into keys (RFC 7517, RFC 7518 section 6, RFC 8037).
 //!
-//! One bad key never spoils a set: a key that cannot be used is skipped and counted. Only what can
-//! verify a signature is kept: no symmetric key, nothing marked for encryption, nothing that carries
-//! its private half, no RSA key below 2048 bits, no point off its curve.
+//! An unusable key is skipped and counted. It does not invalidate the set. Only keys that can verify a signature are
+//! kept: no symmetric key, no encryption key, no key with its private half, no RSA key below 2048 bits, no point off
+//! its curve.
 
 use serde_json::{Map, Value};
 
@@ -12,12 +12,12 @@ use super::der::{self, Curve};
 use super::rsa::RsaPublicKey;
 use super::strict_json::{JsonLimits, parse_object};
 
-/// The largest key set document that is read, in bytes.
+/// The largest key set document that is parsed, in bytes.
 pub const MAX_KEY_SET_BYTES: usize = 1024 * 1024;
-/// How many keys of a set are read, usable or not: a bound of the work that a set causes.
+/// How many keys of a set are parsed, usable or not. It limits the work per set.
 pub const MAX_KEYS: usize = 512;
 const LIMITS: JsonLimits = JsonLimits { depth: 8, members: 256 };
-/// How many keys are tried for a token that does not say which one signed it.
+/// How many keys are tried for a token without `kid`.
 const MAX_CANDIDATES: usize = 4;
 
 /// A public key that can verify signatures.
@@ -26,7 +26,7 @@ pub struct Key {
     id: Option<String>,
     algorithm: Option<Algorithm>,
     pub(super) material: PublicKey,
-    /// The same as a host's library reads it.
+    /// The key in the encoding of the host's crypto library.
     subject_public_key_info: Vec<u8>,
 }
 
@@ -39,21 +39,21 @@ pub(super) enum PublicKey {
     Ed25519(ed25519_compact::PublicKey),
 }
 
-/// The usable keys of one document.
+/// The usable keys of one key set document.
 #[derive(Clone, Debug, Default)]
 pub struct KeySet {
     keys: Vec<Key>,
     skipped: Vec<KeyFault>,
 }
 
-/// Why a whole key set is not used.
+/// Why a key set is rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum KeySetFault {
-    /// Longer than the limit.
+    /// The document is longer than the limit.
     TooLarge,
-    /// Not a JSON object with a list `keys`.
+    /// The document is not a JSON object with a list `keys`.
     Malformed,
-    /// Not one of its keys can verify a signature.
+    /// No key of the set can verify a signature.
     NoUsableKey,
 }
 
@@ -62,25 +62,25 @@ pub enum KeySetFault {
 pub enum KeyFault {
     /// Not an object, or a member is missing, of the wrong type or not canonical base64url.
     Malformed,
-    /// A key type, curve or algorithm that is not supported, symmetric keys among them.
+    /// The key type, curve or algorithm is not supported. This includes symmetric keys.
     Unsupported,
-    /// `use` or `key_ops` says that the key is not for verifying.
-    NotForVerifying,
-    /// The key carries its private half: it is public now, and whoever published it has a problem.
+    /// `use` or `key_ops` excludes signature verification.
+    NotForVerification,
+    /// The key includes its private half, so it is compromised.
     Private,
-    /// Too short, too long, a weak exponent, a weak modulus, a point off its curve.
+    /// The key is too short or too long, has a weak exponent or modulus, or is a point off its curve.
     Weak,
-    /// `alg`, `kty` and `crv` do not agree.
+    /// `alg`, `kty` and `crv` contradict each other.
     Inconsistent,
-    /// As many keys as the limit are before it in the set.
+    /// The set has more keys than the limit, and this one is beyond it.
     OverLimit,
 }
 
 impl KeySet {
-    /// Reads a key set document.
+    /// Parses a key set document.
     ///
     /// # Errors
-    /// When there is nothing to use in it: then the keys held before stay in force.
+    /// If no key of the document is usable. The caller then keeps the cached keys.
     pub fn parse(text: &[u8]) -> Result<Self, KeySetFault> {
         if text.len() > MAX_KEY_SET_BYTES {
             return Err(KeySetFault::TooLarge);
@@ -89,7 +89,7 @@ impl KeySet {
         Self::from_members(&document)
     }
 
-    /// Takes a key set that was parsed as part of a larger document.
+    /// Reads a key set that was parsed as part of a larger document.
     ///
     /// # Errors
     /// As [`KeySet::parse`].
@@ -106,47 +106,47 @@ impl KeySet {
         if set.keys.is_empty() { Err(KeySetFault::NoUsableKey) } else { Ok(set) }
     }
 
-    /// How many keys can be used.
+    /// The number of usable keys.
     pub const fn len(&self) -> usize {
         self.keys.len()
     }
 
-    /// Whether there is no key; a set that was parsed has at least one.
+    /// Whether there is no usable key. A parsed set has at least one.
     pub const fn is_empty(&self) -> bool {
         self.keys.is_empty()
     }
 
-    /// Whether the usable keys are the same: a token that one set verifies the other does too.
+    /// Whether both sets have the same usable keys and so verify the same tokens.
     pub fn has_same_keys(&self, other: &Self) -> bool {
         self.keys == other.keys
     }
 
-    /// Why the other keys of the document were skipped.
+    /// Why keys of the document were skipped, one entry per key.
     pub fn skipped(&self) -> &[KeyFault] {
         &self.skipped
     }
 
-    /// The ids of the usable keys.
+    /// The `kid` values of the usable keys.
     pub fn ids(&self) -> impl Iterator<Item = &str> {
         self.keys.iter().filter_map(Key::id)
     }
 
-    /// Whether a key of exactly that id is among [`Self::candidates`].
-    pub fn has_key_of_id(&self, key_id: &str, algorithm: Algorithm) -> bool {
-        self.keys.iter().any(|key| key.id() == Some(key_id) && key.serves(algorithm))
+    /// Whether [`Self::candidates`] has a key with exactly this `kid`.
+    pub fn has_key_with_id(&self, key_id: &str, algorithm: Algorithm) -> bool {
+        self.keys.iter().any(|key| key.id() == Some(key_id) && key.supports(algorithm))
     }
 
-    /// Whether there is any of [`Self::candidates`].
+    /// Whether [`Self::candidates`] has any key.
     pub fn has_candidate(&self, key_id: Option<&str>, algorithm: Algorithm) -> bool {
-        let may_have_signed = |key: &Key| key_id.is_none() || key.id.is_none() || key.id.as_deref() == key_id;
-        self.keys.iter().any(|key| may_have_signed(key) && key.serves(algorithm))
+        let matches_id = |key: &Key| key_id.is_none() || key.id.is_none() || key.id.as_deref() == key_id;
+        self.keys.iter().any(|key| matches_id(key) && key.supports(algorithm))
     }
 
-    /// The keys that may have signed a token of that `kid` and `alg`: those of exactly that id, else
-    /// those without an id; for a token without `kid` all that serve the algorithm. At most four, so
-    /// that a token cannot ask for a whole set of verifications.
+    /// The keys that can verify a token with this `kid` and `alg`: those with exactly this `kid`, else those without a
+    /// `kid`. A token without `kid` selects all keys of the algorithm. At most four are returned, to limit the work per
+    /// token.
     pub fn candidates(&self, key_id: Option<&str>, algorithm: Algorithm) -> Vec<&Key> {
-        let serving = || self.keys.iter().filter(move |key| key.serves(algorithm));
+        let serving = || self.keys.iter().filter(move |key| key.supports(algorithm));
         let matching: Vec<&Key> = match key_id {
             None => serving().take(MAX_CANDIDATES).collect(),
             Some(id) => serving().filter(|key| key.id.as_deref() == Some(id)).take(MAX_CANDIDATES).collect(),
@@ -160,51 +160,56 @@ impl KeySet {
 }
 
 impl Key {
-    /// The key's id, `kid`.
+    /// The key's `kid`.
     pub fn id(&self) -> Option<&str> {
         self.id.as_deref()
     }
 
-    /// Whether a signature of that algorithm can have been made with this key.
-    pub fn serves(&self, algorithm: Algorithm) -> bool {
-        self.algorithm.is_none_or(|only| only == algorithm) && self.material.fits(algorithm)
+    /// Whether the key can verify signatures of this algorithm.
+    pub fn supports(&self, algorithm: Algorithm) -> bool {
+        self.algorithm.is_none_or(|only| only == algorithm) && self.material.supports(algorithm)
     }
 
-    /// The key as `SubjectPublicKeyInfo` in DER (RFC 5280 section 4.1.2.7), prepared when it was read.
+    /// The key as DER `SubjectPublicKeyInfo` (RFC 5280 section 4.1.2.7), encoded when the key was parsed.
     pub fn subject_public_key_info(&self) -> &[u8] {
         &self.subject_public_key_info
     }
 
-    /// One key that the code itself holds, as the text of a JWK.
-    pub(super) fn of_text(jwk: &str) -> Option<Self> {
+    /// Parses a JWK that is a constant of this module.
+    pub(super) fn from_jwk(jwk: &str) -> Option<Self> {
         Self::from_json(&parse_object(jwk.as_bytes(), LIMITS).ok()?.into()).ok()
     }
 
     fn from_json(item: &Value) -> Result<Self, KeyFault> {
         let members = item.as_object().ok_or(KeyFault::Malformed)?;
-        let key_type = text(members, "kty")?.ok_or(KeyFault::Malformed)?;
+        let key_type = optional_string(members, "kty")?.ok_or(KeyFault::Malformed)?;
         if key_type != "oct" && carries_private_half(members) {
             return Err(KeyFault::Private);
         }
-        if !is_for_verifying(members)? {
-            return Err(KeyFault::NotForVerifying);
+        if !is_for_verification(members)? {
+            return Err(KeyFault::NotForVerification);
         }
-        let algorithm = match stated(members, "alg")? {
+        let algorithm = match non_empty_string(members, "alg")? {
             None => None,
             Some(name) => Some(Algorithm::parse(name).ok_or(KeyFault::Unsupported)?),
         };
         let (material, subject_public_key_info) = PublicKey::from_members(key_type, members)?;
-        if algorithm.is_some_and(|algorithm| !material.fits(algorithm)) {
+        if algorithm.is_some_and(|algorithm| !material.supports(algorithm)) {
             return Err(KeyFault::Inconsistent);
         }
-        Ok(Self { id: text(members, "kid")?.map(str::to_owned), algorithm, material, subject_public_key_info })
+        Ok(Self {
+            id: optional_string(members, "kid")?.map(str::to_owned),
+            algorithm,
+            material,
+            subject_public_key_info,
+        })
     }
 }
 
 impl PublicKey {
     /// The key and its `SubjectPublicKeyInfo`.
     pub(super) fn from_members(key_type: &str, members: &Map<String, Value>) -> Result<(Self, Vec<u8>), KeyFault> {
-        match (key_type, text(members, "crv")?) {
+        match (key_type, optional_string(members, "crv")?) {
             ("RSA", _) => {
                 let (n, e) = (octets(members, "n")?, octets(members, "e")?);
                 let key = RsaPublicKey::new(&n, &e).ok_or(KeyFault::Weak)?;
@@ -234,7 +239,7 @@ impl PublicKey {
         }
     }
 
-    const fn fits(&self, algorithm: Algorithm) -> bool {
+    const fn supports(&self, algorithm: Algorithm) -> bool {
         use Algorithm::{EdDsa, Es256, Es384, Es512, Ps256, Ps384, Ps512, Rs256, Rs384, Rs512};
         match algorithm {
             Rs256 | Rs384 | Rs512 | Ps256 | Ps384 | Ps512 => matches!(self, Self::Rsa(_)),
@@ -246,8 +251,8 @@ impl PublicKey {
     }
 }
 
-/// Whether a member holds a part of the private half (RFC 7518 section 6). .NET and Java serializers write these members
-/// into every key: `null`, and `oth` as an empty list of further primes.
+/// Whether a member holds part of the private half (RFC 7518 section 6). .NET and Java serializers write these members
+/// into every key: as `null`, and `oth` as an empty list of other primes.
 fn carries_private_half(members: &Map<String, Value>) -> bool {
     ["d", "p", "q", "dp", "dq", "qi", "oth", "k"].iter().any(|name| match members.get(*name) {
         None | Some(Value::Null) => false,
@@ -256,11 +261,11 @@ fn carries_private_half(members: &Map<String, Value>) -> bool {
     })
 }
 
-/// `use` (RFC 7517 section 4.2) and `key_ops` (section 4.3), each honoured when present. An empty list is what .NET writes
-/// for an absent one. `jwt-svid` is the use of keys that verify JWTs of SPIFFE (SPIFFE Trust Domain and Bundle, section
-/// 4.2.2); `x509-svid` is that of certificate authorities.
-fn is_for_verifying(members: &Map<String, Value>) -> Result<bool, KeyFault> {
-    let by_use = stated(members, "use")?.is_none_or(|purpose| matches!(purpose, "sig" | "jwt-svid"));
+/// Checks `use` (RFC 7517 section 4.2) and `key_ops` (section 4.3) if present. .NET writes an absent list as an empty
+/// one. `jwt-svid` marks keys that verify JWTs of SPIFFE (SPIFFE Trust Domain and Bundle, section 4.2.2). `x509-svid`
+/// marks certificate authorities.
+fn is_for_verification(members: &Map<String, Value>) -> Result<bool, KeyFault> {
+    let by_use = non_empty_string(members, "use")?.is_none_or(|purpose| matches!(purpose, "sig" | "jwt-svid"));
     let by_operations = match members.get("key_ops") {
         None | Some(Value::Null) => true,
         Some(Value::Array(operations)) => {
@@ -271,13 +276,13 @@ fn is_for_verifying(members: &Map<String, Value>) -> Result<bool, KeyFault> {
     Ok(by_use && by_operations)
 }
 
-/// A string that says something: serializers write an absent one as `""` too.
-fn stated<'a>(members: &'a Map<String, Value>, name: &str) -> Result<Option<&'a str>, KeyFault> {
-    Ok(text(members, name)?.filter(|text| !text.is_empty()))
+/// A non-empty string. Serializers also write an absent one as `""`.
+fn non_empty_string<'a>(members: &'a Map<String, Value>, name: &str) -> Result<Option<&'a str>, KeyFault> {
+    Ok(optional_string(members, name)?.filter(|text| !text.is_empty()))
 }
 
-/// A string; `null` is an absent one.
-pub(super) fn text<'a>(members: &'a Map<String, Value>, name: &str) -> Result<Option<&'a str>, KeyFault> {
+/// A string. `null` is absent.
+pub(super) fn optional_string<'a>(members: &'a Map<String, Value>, name: &str) -> Result<Option<&'a str>, KeyFault> {
     match members.get(name) {
         None | Some(Value::Null) => Ok(None),
         Some(Value::String(text)) => Ok(Some(text)),
@@ -286,19 +291,18 @@ pub(super) fn text<'a>(members: &'a Map<String, Value>, name: &str) -> Result<Op
 }
 
 pub(super) fn octets(members: &Map<String, Value>, name: &str) -> Result<Vec<u8>, KeyFault> {
-    let encoded = text(members, name)?.ok_or(KeyFault::Malformed)?;
+    let encoded = optional_string(members, name)?.ok_or(KeyFault::Malformed)?;
     decode(encoded.as_bytes()).map_err(|_| KeyFault::Malformed)
 }
 
-/// A key of 32 bytes that is the canonical encoding of a point of large order (RFC 8032 section 5.1.3).
+/// A key of 32 bytes that canonically encodes a point of large order (RFC 8032 section 5.1.3).
 fn ed25519(encoded: &[u8]) -> Result<ed25519_compact::PublicKey, KeyFault> {
     let key = ed25519_compact::PublicKey::from_slice(encoded).map_err(|_| KeyFault::Malformed)?;
     key.validate().map_err(|_| KeyFault::Weak)?;
     Ok(key)
 }
 
-/// The uncompressed SEC 1 point; a coordinate that is not exactly as long as the field is refused
-/// (RFC 7518 section 6.2.1.2: leading zeros are not left out).
+/// The uncompressed SEC 1 point. Each coordinate must have the full length of the field (RFC 7518 section 6.2.1.2).
 fn point(members: &Map<String, Value>, length: usize) -> Result<Vec<u8>, KeyFault> {
     let (x, y) = (octets(members, "x")?, octets(members, "y")?);
     if x.len() != length || y.len() != length {
@@ -308,7 +312,7 @@ fn point(members: &Map<String, Value>, length: usize) -> Result<Vec<u8>, KeyFaul
 }
 
 impl PartialEq for Key {
-    /// The prepared form says everything of the key itself.
+    /// The DER encoding identifies the key material.
     fn eq(&self, other: &Self) -> bool {
         self.id == other.id
             && self.algorithm == other.algorithm

@@ -1,9 +1,8 @@
-//! JOSE: what a token says and whether its signature holds (RFC 7515, 7517, 7518, 7519).
+//! JOSE: parses tokens and verifies their signatures (RFC 7515, 7517, 7518, 7519).
 //!
-//! Knows no policy and no time: whether a *true* token is also *wanted* is decided in `policy`.
-//! The way of a token: [`compact`] parses it into an [`UnverifiedToken`], [`verify`] turns that into
-//! a [`VerifiedToken`] with a [`jwk`] key, and that is the only way to get one. What an introspection endpoint says of
-//! a token is [`introspected`]; with a [`private_key`] the gateway itself signs what it says to the issuer.
+//! This module knows no policy and no clock: `policy` validates the claims. [`compact`] parses a token into an
+//! [`UnverifiedToken`]. [`verify`] is the only code that turns it into a [`VerifiedToken`], with a [`jwk`] key.
+//! [`introspected`] reads introspection responses. The gateway signs its own client assertions with a [`private_key`].
 
 pub mod algorithm;
 pub mod claims;
@@ -27,7 +26,7 @@ pub use compact::{TokenFault, UnverifiedToken};
 pub use introspected::{ActiveToken, IntrospectedToken, ResponseFault};
 pub use jwk::{Key, KeySet, KeySetFault};
 pub use native::{HostCall, NativeVerifier, SelfTestFailure};
-pub use native_signer::{CannotSign, NativeSigner};
+pub use native_signer::{HostCannotSign, NativeSigner};
 pub use private_key::{PrivateKey, PrivateKeyFault, RsaSigner, SignedBy};
 pub use strict_json::{JsonFault, JsonLimits, parse_object};
 pub use verify::{PortableVerifier, SignatureVerifier, SignedPayload, VerifiedToken};

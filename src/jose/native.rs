@@ -1,11 +1,10 @@
-//! Verification by the host's library, where the host has one and it was seen to judge rightly.
+//! Verifies signatures with the host's crypto library, for the algorithms that pass a self-test.
 //!
-//! Speaks the message of Envoy's foreign function `verify_signature`; how the bytes get to the host and
-//! back is the caller's. The function takes more than we do (SHA-1, RSA 1024, a P-256 key with SHA-384),
-//! so what is asked is decided before: the key and its algorithm by `jwk`, a signature's length and
-//! range here. Only the one answer that says "valid" counts: a host that answers anything else, or
-//! nonsense, can refuse good tokens and never let a bad one pass. A call that fails is no verdict: then the module
-//! verifies the signature itself.
+//! It encodes the messages of Envoy's foreign function `verify_signature`. The caller transports them. The function
+//! accepts more than this project does (SHA-1, RSA 1024, a P-256 key with SHA-384). So `jwk` checks the key and
+//! algorithm before the call, and this module checks the length and range of the signature. Only the exact encoding of
+//! "valid" is accepted: a faulty host can reject valid tokens but cannot allow invalid ones. If the call itself fails,
+//! the module verifies the signature in its own code.
 
 mod known_answers;
 
@@ -19,142 +18,148 @@ use super::jwk::{Key, PublicKey};
 use super::verify::{PortableVerifier, SignatureVerifier};
 use known_answers::{KNOWN_ANSWERS, KnownAnswer, MESSAGE, OTHER_MESSAGE};
 
-/// Calls `verify_signature` with these arguments; `None` when the call fails.
+/// Calls `verify_signature` with these arguments. Returns `None` if the call fails.
 pub type HostCall = Box<dyn Fn(&[u8]) -> Option<Vec<u8>>>;
 
-/// The protobuf of `VerifySignatureResult { result: true }`, and nothing else.
+/// The exact protobuf of `VerifySignatureResult { result: true }`.
 const VALID: [u8; 2] = [0x08, 0x01];
 
-/// Has the host verify what it can be trusted with, and verifies the rest itself.
+/// Verifies with the host where its self-test passed, and with [`PortableVerifier`] otherwise.
 pub struct NativeVerifier {
     call: HostCall,
-    by_host: Vec<Algorithm>,
-    doubts: Vec<(Algorithm, SelfTestFailure)>,
+    host_algorithms: Vec<Algorithm>,
+    failures: Vec<(Algorithm, SelfTestFailure)>,
 }
 
-/// Why the host is not asked about an algorithm that it was to verify.
+/// Why the host is not used for a configured algorithm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SelfTestFailure {
-    /// It did not call a good signature valid; most likely it lacks the function, or this algorithm.
-    GoodRefused,
-    /// It called a signature valid that is none. Then it is asked about no algorithm at all.
-    BadAccepted(BadSignature),
+    /// The host did not accept a valid signature. Usually it lacks the function or the algorithm.
+    ValidRejected,
+    /// The host accepted an invalid signature. It is then used for no algorithm.
+    InvalidAccepted(InvalidSignature),
 }
 
-/// What was wrong with the signature that a host called valid.
+/// The invalid signature that the host accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BadSignature {
-    /// It is of another message.
+pub enum InvalidSignature {
+    /// A signature of another message.
     OtherMessage,
-    /// It is of another key.
+    /// A signature of another key.
     OtherKey,
-    /// One bit of it was altered.
+    /// A signature with one altered bit.
     Altered,
-    /// It is an ECDSA signature that is not DER.
+    /// An ECDSA signature that is not DER.
     NotDer,
 }
 
 impl fmt::Display for SelfTestFailure {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
-            Self::GoodRefused => "it does not call a good signature valid",
-            Self::BadAccepted(BadSignature::OtherMessage) => "it calls a signature of another message valid",
-            Self::BadAccepted(BadSignature::OtherKey) => "it calls a signature of another key valid",
-            Self::BadAccepted(BadSignature::Altered) => "it calls an altered signature valid",
-            Self::BadAccepted(BadSignature::NotDer) => "it calls an ECDSA signature valid that is not DER",
+            Self::ValidRejected => "it rejects a valid signature",
+            Self::InvalidAccepted(InvalidSignature::OtherMessage) => "it accepts a signature of another message",
+            Self::InvalidAccepted(InvalidSignature::OtherKey) => "it accepts a signature of another key",
+            Self::InvalidAccepted(InvalidSignature::Altered) => "it accepts an altered signature",
+            Self::InvalidAccepted(InvalidSignature::NotDer) => "it accepts an ECDSA signature that is not DER",
         })
     }
 }
 
 impl NativeVerifier {
-    /// Puts the known answers for `algorithms` to the host, and from then on has it verify those that it
-    /// got right. A handful of calls for each algorithm: meant for the time of configuration.
-    pub fn tested(call: HostCall, algorithms: &[Algorithm]) -> Self {
-        let mut verifier = Self { call, by_host: Vec::new(), doubts: Vec::new() };
+    /// Runs the known-answer tests of `algorithms` on the host and uses the host for those that pass. It makes a few
+    /// calls per algorithm, so run it when the configuration is loaded.
+    pub fn with_self_test(call: HostCall, algorithms: &[Algorithm]) -> Self {
+        let mut verifier = Self { call, host_algorithms: Vec::new(), failures: Vec::new() };
         let wanted = |known: &&KnownAnswer| algorithms.contains(&known.algorithm);
         for known in KNOWN_ANSWERS.iter().filter(wanted) {
-            match verifier.doubt(known) {
-                None => verifier.by_host.push(known.algorithm),
-                Some(doubt) => verifier.doubts.push((known.algorithm, doubt)),
+            match verifier.self_test(known) {
+                None => verifier.host_algorithms.push(known.algorithm),
+                Some(failure) => verifier.failures.push((known.algorithm, failure)),
             }
         }
-        if verifier.doubts.iter().any(|(_, doubt)| matches!(doubt, SelfTestFailure::BadAccepted(_))) {
-            verifier.by_host.clear();
+        if verifier.failures.iter().any(|(_, failure)| matches!(failure, SelfTestFailure::InvalidAccepted(_))) {
+            verifier.host_algorithms.clear();
         }
         verifier
     }
 
-    /// The algorithms that the host verifies; all others are verified here.
-    pub fn by_host(&self) -> &[Algorithm] {
-        &self.by_host
+    /// The algorithms that the host verifies. The module verifies all others.
+    pub fn host_algorithms(&self) -> &[Algorithm] {
+        &self.host_algorithms
     }
 
-    /// The algorithms that the host was asked about and failed at, and how.
-    pub fn doubts(&self) -> &[(Algorithm, SelfTestFailure)] {
-        &self.doubts
+    /// The algorithms that failed the self-test on the host, and why.
+    pub fn failures(&self) -> &[(Algorithm, SelfTestFailure)] {
+        &self.failures
     }
 
-    fn doubt(&self, known: &KnownAnswer) -> Option<SelfTestFailure> {
-        let key = Key::of_text(known.key);
-        let other_key = Key::of_text(known.other_key);
+    fn self_test(&self, known: &KnownAnswer) -> Option<SelfTestFailure> {
+        let key = Key::from_jwk(known.key);
+        let other_key = Key::from_jwk(known.other_key);
         let (Some(key), Some(other_key), Ok(signature)) = (key, other_key, decode(known.signature.as_bytes())) else {
-            return Some(SelfTestFailure::GoodRefused);
+            return Some(SelfTestFailure::ValidRejected);
         };
-        let asked = |key: &Key, message: &[u8], signature: &[u8]| {
-            question(known.algorithm, key, message, signature).is_some_and(|question| self.ask(&question) == Some(true))
+        let accepts = |key: &Key, message: &[u8], signature: &[u8]| {
+            verify_arguments(known.algorithm, key, message, signature)
+                .is_some_and(|arguments| self.call_host(&arguments) == Some(true))
         };
         let not_der = || {
-            let question = question(known.algorithm, &key, MESSAGE, &signature);
-            question
-                .filter(|question| *question.signature != *signature)
-                .map(|question| Question { signature: Cow::Borrowed(&signature), ..question })
-                .is_some_and(|question| self.ask(&question) == Some(true))
+            let arguments = verify_arguments(known.algorithm, &key, MESSAGE, &signature);
+            arguments
+                .filter(|arguments| *arguments.signature != *signature)
+                .map(|arguments| VerifyArguments { signature: Cow::Borrowed(&signature), ..arguments })
+                .is_some_and(|arguments| self.call_host(&arguments) == Some(true))
         };
-        if !asked(&key, MESSAGE, &signature) {
-            return Some(SelfTestFailure::GoodRefused);
+        if !accepts(&key, MESSAGE, &signature) {
+            return Some(SelfTestFailure::ValidRejected);
         }
-        let bad = if asked(&key, OTHER_MESSAGE, &signature) {
-            BadSignature::OtherMessage
-        } else if asked(&other_key, MESSAGE, &signature) {
-            BadSignature::OtherKey
-        } else if asked(&key, MESSAGE, &altered(&signature)) {
-            BadSignature::Altered
+        let bad = if accepts(&key, OTHER_MESSAGE, &signature) {
+            InvalidSignature::OtherMessage
+        } else if accepts(&other_key, MESSAGE, &signature) {
+            InvalidSignature::OtherKey
+        } else if accepts(&key, MESSAGE, &altered(&signature)) {
+            InvalidSignature::Altered
         } else if not_der() {
-            BadSignature::NotDer
+            InvalidSignature::NotDer
         } else {
             return None;
         };
-        Some(SelfTestFailure::BadAccepted(bad))
+        Some(SelfTestFailure::InvalidAccepted(bad))
     }
 
-    /// Whether the host calls the signature valid; `None` when the call fails.
-    fn ask(&self, question: &Question<'_>) -> Option<bool> {
-        (self.call)(&question.to_protobuf()).map(|answer| answer == VALID)
+    /// Whether the host accepts the signature. `None` if the call fails.
+    fn call_host(&self, arguments: &VerifyArguments<'_>) -> Option<bool> {
+        (self.call)(&arguments.to_protobuf()).map(|result| result == VALID)
     }
 }
 
 impl SignatureVerifier for NativeVerifier {
     fn verifies(&self, algorithm: Algorithm, key: &Key, message: &[u8], signature: &[u8]) -> bool {
         let by_module = || PortableVerifier.verifies(algorithm, key, message, signature);
-        if !self.by_host.contains(&algorithm) {
+        if !self.host_algorithms.contains(&algorithm) {
             return by_module();
         }
-        // A call that fails says nothing of the token: a good one must not be rejected for it.
-        question(algorithm, key, message, signature)
-            .is_some_and(|question| self.ask(&question).unwrap_or_else(by_module))
+        // A failed call is no verdict on the token, so a valid token must not be rejected for it.
+        verify_arguments(algorithm, key, message, signature)
+            .is_some_and(|arguments| self.call_host(&arguments).unwrap_or_else(by_module))
     }
 }
 
-/// One call of `verify_signature`.
-struct Question<'a> {
+/// The arguments of one `verify_signature` call.
+struct VerifyArguments<'a> {
     hash: &'static str,
     public_key: &'a [u8],
     signature: Cow<'a, [u8]>,
     message: &'a [u8],
 }
 
-/// What to ask; `None` when the answer is no without asking, or the function does not know the algorithm.
-fn question<'a>(algorithm: Algorithm, key: &'a Key, message: &'a [u8], signature: &'a [u8]) -> Option<Question<'a>> {
+/// The arguments of the call. `None` if the signature is invalid without a call, or the function lacks the algorithm.
+fn verify_arguments<'a>(
+    algorithm: Algorithm,
+    key: &'a Key,
+    message: &'a [u8],
+    signature: &'a [u8],
+) -> Option<VerifyArguments<'a>> {
     use Algorithm::{EdDsa, Es256, Es384, Es512, Ps256, Ps384, Ps512, Rs256, Rs384, Rs512};
     let hash = match algorithm {
         Rs256 | Es256 => "sha256",
@@ -162,12 +167,12 @@ fn question<'a>(algorithm: Algorithm, key: &'a Key, message: &'a [u8], signature
         Rs512 | Es512 => "sha512",
         Ps256 | Ps384 | Ps512 | EdDsa => return None,
     };
-    if !key.serves(algorithm) {
+    if !key.supports(algorithm) {
         return None;
     }
-    let is_in_range = match &key.material {
+    let has_valid_range = match &key.material {
         PublicKey::Rsa(key) => signature.len() == key.byte_length(),
-        // Both numbers as long as the curve's order, neither zero nor as large as it.
+        // Both integers have the length of the curve's order and are in the range from one to the order minus one.
         PublicKey::P256(_) => p256::ecdsa::Signature::from_slice(signature).is_ok(),
         PublicKey::P384(_) => p384::ecdsa::Signature::from_slice(signature).is_ok(),
         PublicKey::P521(_) => p521::ecdsa::Signature::from_slice(signature).is_ok(),
@@ -177,16 +182,21 @@ fn question<'a>(algorithm: Algorithm, key: &'a Key, message: &'a [u8], signature
         PublicKey::P256(_) | PublicKey::P384(_) | PublicKey::P521(_) => Cow::Owned(der::ecdsa_signature(signature)),
         PublicKey::Rsa(_) | PublicKey::Ed25519(_) => Cow::Borrowed(signature),
     };
-    is_in_range.then(|| Question { hash, public_key: key.subject_public_key_info(), signature: encoded(), message })
+    has_valid_range.then(|| VerifyArguments {
+        hash,
+        public_key: key.subject_public_key_info(),
+        signature: encoded(),
+        message,
+    })
 }
 
-impl Question<'_> {
-    /// `VerifySignatureArguments` of envoy/source/extensions/common/wasm/ext/verify_signature.proto.
+impl VerifyArguments<'_> {
+    /// Encodes `VerifySignatureArguments` of envoy/source/extensions/common/wasm/ext/verify_signature.proto.
     fn to_protobuf(&self) -> Vec<u8> {
         let fields: [&[u8]; 4] = [self.hash.as_bytes(), self.public_key, &self.signature, self.message];
         let mut encoded = Vec::with_capacity(fields.iter().map(|field| field.len() + 6).sum());
         for (number, field) in (1_u8..).zip(fields) {
-            // Wire type 2: a length, and so many bytes.
+            // Wire type 2: length-delimited.
             encoded.push(number << 3 | 2);
             write_varint(&mut encoded, field.len());
             encoded.extend_from_slice(field);

@@ -1,45 +1,48 @@
-//! Signing by the host's library with a key of ours, where the host has the function.
+//! Signs with the host's crypto library, if the host has the function.
 //!
-//! Speaks the message of Envoy's foreign function `sign` (since 1.37); how the bytes get to the host and back is the
-//! caller's. Whether a signature is good is looked at where it is used (`private_key`).
+//! It encodes the messages of Envoy's foreign function `sign` (since 1.37). The caller transports them. `private_key`
+//! verifies each signature before it is used.
 
 use super::native::{HostCall, write_varint};
 use super::private_key::{PrivateKey, RsaSigner, SignedBy};
 
-/// The protobuf of `SignResult` begins with `result: true`; the signature is its second field.
+/// The protobuf of `SignResult` starts with `result: true`. The signature is its second field.
 const SIGNED: [u8; 3] = [0x08, 0x01, 0x12];
 const PROBE: &[u8] = b"okta-proxy-wasm: can this host sign?";
 
-/// Has the host sign.
+/// Signs with the host.
 pub struct NativeSigner {
     call: HostCall,
 }
 
-/// A key that only the host could sign with, and a host that does not: the configuration has to be refused.
+/// A configured key requires signing by the host, and the host cannot sign. The configuration must be rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CannotSign;
+pub struct HostCannotSign;
 
 impl NativeSigner {
-    /// Has the host sign once with every key that it is to sign with. Meant for the time of configuration.
+    /// Signs once with every key that the host signs with. Run it when the configuration is loaded.
     ///
     /// # Errors
-    /// When it does not sign with one of them.
-    pub fn tested<'a>(call: HostCall, keys: impl IntoIterator<Item = &'a PrivateKey>) -> Result<Self, CannotSign> {
+    /// If the host cannot sign with one of the keys.
+    pub fn with_self_test<'a>(
+        call: HostCall,
+        keys: impl IntoIterator<Item = &'a PrivateKey>,
+    ) -> Result<Self, HostCannotSign> {
         let signer = Self { call };
         let mut by_host = keys.into_iter().filter(|key| key.signed_by() == SignedBy::Host);
         let can = by_host.all(|key| key.sign(PROBE, &signer).is_some());
-        if can { Ok(signer) } else { Err(CannotSign) }
+        if can { Ok(signer) } else { Err(HostCannotSign) }
     }
 }
 
 impl RsaSigner for NativeSigner {
     fn sign_rs256(&self, pkcs8: &[u8], message: &[u8]) -> Option<Vec<u8>> {
-        signature_in(&(self.call)(&question(pkcs8, message))?)
+        signature_in(&(self.call)(&sign_arguments(pkcs8, message))?)
     }
 }
 
-/// `SignArguments`: hash, key, text, in this order.
-fn question(pkcs8: &[u8], message: &[u8]) -> Vec<u8> {
+/// Encodes `SignArguments`: hash, key, text, in this order.
+fn sign_arguments(pkcs8: &[u8], message: &[u8]) -> Vec<u8> {
     let mut encoded = Vec::with_capacity(pkcs8.len() + message.len() + 32);
     for (number, field) in (1_u8..).zip([b"sha256", pkcs8, message]) {
         encoded.push(number << 3 | 2);
@@ -49,9 +52,9 @@ fn question(pkcs8: &[u8], message: &[u8]) -> Vec<u8> {
     encoded
 }
 
-/// The signature, when the answer is `SignResult { result: true, signature }` and nothing else.
-fn signature_in(answer: &[u8]) -> Option<Vec<u8>> {
-    let rest = answer.strip_prefix(&SIGNED)?;
+/// The signature, if `result` is exactly `SignResult { result: true, signature }`.
+fn signature_in(result: &[u8]) -> Option<Vec<u8>> {
+    let rest = result.strip_prefix(&SIGNED)?;
     let mut length = 0_usize;
     for (at, byte) in rest.iter().take(3).enumerate() {
         length |= usize::from(byte & 0x7f) << (7 * at);
@@ -75,40 +78,40 @@ mod tests {
     use crate::jose::signing_fixture::TestKey;
     use wasm_bindgen_test::wasm_bindgen_test;
 
-    fn answer(signature: &[u8]) -> Vec<u8> {
+    fn sign_result(signature: &[u8]) -> Vec<u8> {
         let mut bytes = SIGNED.to_vec();
         write_varint(&mut bytes, signature.len());
         bytes.extend_from_slice(signature);
         bytes
     }
 
-    /// A host that signs the last field of what it is asked.
+    /// A host that signs the last field of the arguments.
     fn host(key: TestKey) -> HostCall {
-        Box::new(move |question| {
-            let at = question.windows(PROBE.len()).position(|window| window == PROBE)?;
-            Some(answer(&key.sign(question.get(at..)?)))
+        Box::new(move |arguments| {
+            let at = arguments.windows(PROBE.len()).position(|window| window == PROBE)?;
+            Some(sign_result(&key.sign(arguments.get(at..)?)))
         })
     }
 
     #[wasm_bindgen_test(unsupported = test)]
-    fn a_host_that_signs_is_taken_and_one_that_does_not_is_refused() {
+    fn host_that_cannot_sign_is_rejected() {
         let rsa = PrivateKey::parse(TestKey::RsaA.pem()).unwrap();
         let elliptic = PrivateKey::parse(TestKey::P256.pem()).unwrap();
-        assert!(NativeSigner::tested(host(TestKey::RsaA), [&rsa, &elliptic]).is_ok());
-        assert!(NativeSigner::tested(host(TestKey::RsaB), [&rsa]).is_err(), "with another key");
-        assert!(NativeSigner::tested(Box::new(|_| None), [&rsa]).is_err(), "no such function");
-        assert!(NativeSigner::tested(Box::new(|_| Some(b"\x1a\x03bad".to_vec())), [&rsa]).is_err());
-        assert!(NativeSigner::tested(Box::new(|_| None), [&elliptic]).is_ok(), "it is not asked");
+        assert!(NativeSigner::with_self_test(host(TestKey::RsaA), [&rsa, &elliptic]).is_ok());
+        assert!(NativeSigner::with_self_test(host(TestKey::RsaB), [&rsa]).is_err(), "with another key");
+        assert!(NativeSigner::with_self_test(Box::new(|_| None), [&rsa]).is_err(), "no such function");
+        assert!(NativeSigner::with_self_test(Box::new(|_| Some(b"\x1a\x03bad".to_vec())), [&rsa]).is_err());
+        assert!(NativeSigner::with_self_test(Box::new(|_| None), [&elliptic]).is_ok(), "ES256 does not need the host");
     }
 
     #[wasm_bindgen_test(unsupported = test)]
-    fn the_question_is_the_hosts_message() {
-        assert_eq!(question(b"KEY", b"text"), b"\x0a\x06sha256\x12\x03KEY\x1a\x04text");
+    fn arguments_are_encoded_as_protobuf() {
+        assert_eq!(sign_arguments(b"KEY", b"text"), b"\x0a\x06sha256\x12\x03KEY\x1a\x04text");
     }
 
     #[wasm_bindgen_test(unsupported = test)]
-    fn only_a_whole_answer_is_one() {
-        let good = answer(&[7; 256]);
+    fn truncated_or_extended_result_is_rejected() {
+        let good = sign_result(&[7; 256]);
         assert_eq!(signature_in(&good), Some(vec![7; 256]));
         for end in 0..good.len() {
             assert_eq!(signature_in(&good[..end]), None, "{end}");

@@ -1,7 +1,7 @@
-//! PKCS#8 in PEM (RFC 7468 section 10, RFC 5958): as much of it as the operator's own key takes.
+//! Parses PKCS#8 in PEM (RFC 7468 section 10, RFC 5958), limited to the supported signing keys.
 //!
-//! A reader of DER at large is 40 kB of the module. This one knows the few forms that a key to sign with comes in, and
-//! refuses all others. What it reads is the operator's; nothing of a request or of an issuer comes here.
+//! A general DER parser adds 40 kB to the module. This one accepts the few forms of a signing key and rejects all
+//! others. Its only input is the operator's configuration.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -13,7 +13,7 @@ const BIT_STRING: u8 = 0x03;
 const OCTET_STRING: u8 = 0x04;
 const OBJECT_IDENTIFIER: u8 = 0x06;
 const SEQUENCE: u8 = 0x30;
-/// Context-specific and constructed: the parameters and the public half in an `ECPrivateKey` (RFC 5915 section 3).
+/// Context-specific, constructed tags: parameters and public key in an `ECPrivateKey` (RFC 5915 section 3).
 const PARAMETERS: u8 = 0xa0;
 const PUBLIC_KEY: u8 = 0xa1;
 
@@ -22,16 +22,16 @@ const RSA: &[u8] = b"\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01";
 const ELLIPTIC: &[u8] = b"\x2a\x86\x48\xce\x3d\x02\x01";
 const P256: &[u8] = b"\x2a\x86\x48\xce\x3d\x03\x01\x07";
 
-/// What a key consists of.
+/// The components of a key.
 #[derive(Clone, Copy)]
 pub(super) enum Parts<'a> {
-    /// Modulus and exponent, big-endian; the rest is for who signs.
+    /// Modulus and exponent, big-endian. Only the host reads the private components.
     Rsa { n: &'a [u8], e: &'a [u8] },
-    /// The secret number, and the public point in SEC 1 form where it is said.
+    /// The private scalar, and the public point in SEC 1 form if it is present.
     P256 { secret: &'a [u8], public: Option<&'a [u8]> },
 }
 
-/// The DER inside the PEM.
+/// Decodes the PEM to DER.
 pub(super) fn from_pem(pem: &str) -> Result<Vec<u8>, PrivateKeyFault> {
     let label =
         |line: &str, edge: &str| -> Option<String> { Some(line.strip_prefix(edge)?.strip_suffix("-----")?.to_owned()) };
@@ -49,7 +49,7 @@ pub(super) fn from_pem(pem: &str) -> Result<Vec<u8>, PrivateKeyFault> {
     STANDARD.decode(lines.collect::<String>()).map_err(|_| PrivateKeyFault::Malformed)
 }
 
-/// The parts of a `PrivateKeyInfo`.
+/// Parses a `PrivateKeyInfo`.
 pub(super) fn parts(der: &[u8]) -> Result<Parts<'_>, PrivateKeyFault> {
     let (mut algorithm, key) = algorithm_and_key(der).ok_or(PrivateKeyFault::Malformed)?;
     match algorithm.take(OBJECT_IDENTIFIER).ok_or(PrivateKeyFault::Malformed)? {
@@ -61,14 +61,14 @@ pub(super) fn parts(der: &[u8]) -> Result<Parts<'_>, PrivateKeyFault> {
 
 fn algorithm_and_key(der: &[u8]) -> Option<(Reader<'_>, &[u8])> {
     let mut info = Reader(Reader(der).only(SEQUENCE)?);
-    // Version 1 may have a public half behind the key, which nobody needs.
+    // Version 1 may have a public key after the private one. It is not needed.
     if !matches!(info.take(INTEGER)?, [0 | 1]) {
         return None;
     }
     Some((Reader(info.take(SEQUENCE)?), info.take(OCTET_STRING)?))
 }
 
-/// An `RSAPrivateKey` of two primes (RFC 8017 appendix A.1.2).
+/// Parses an `RSAPrivateKey` of two primes (RFC 8017 appendix A.1.2).
 fn rsa(key: &[u8]) -> Option<Parts<'_>> {
     let mut numbers = Reader(Reader(key).only(SEQUENCE)?);
     if numbers.take(INTEGER)? != [0] {
@@ -81,7 +81,7 @@ fn rsa(key: &[u8]) -> Option<Parts<'_>> {
     numbers.0.is_empty().then_some(Parts::Rsa { n, e })
 }
 
-/// An `ECPrivateKey` (RFC 5915 section 3) whose curve the algorithm says.
+/// Parses an `ECPrivateKey` (RFC 5915 section 3). The algorithm identifier names the curve.
 fn p256(key: &[u8]) -> Option<Parts<'_>> {
     let mut members = Reader(Reader(key).only(SEQUENCE)?);
     if members.take(INTEGER)? != [1] {
@@ -94,18 +94,18 @@ fn p256(key: &[u8]) -> Option<Parts<'_>> {
         return None;
     }
     let public = match members.take(PUBLIC_KEY) {
-        // Whole bytes: none of the last one's bits is unused.
+        // The leading zero byte: the last byte has no unused bits.
         Some(public) => Some(Reader(public).only(BIT_STRING)?.strip_prefix(&[0])?),
         None => None,
     };
     members.0.is_empty().then_some(Parts::P256 { secret, public })
 }
 
-/// What is left to be read.
+/// The input that is not consumed yet.
 struct Reader<'a>(&'a [u8]);
 
 impl<'a> Reader<'a> {
-    /// The content of the next element, if it has this tag; else nothing is read.
+    /// Consumes the next element and returns its content, if it has this tag. Otherwise consumes nothing.
     fn take(&mut self, tag: u8) -> Option<&'a [u8]> {
         let (found, rest) = self.0.split_first()?;
         let (length, rest) = if *found == tag { length(rest)? } else { return None };
@@ -114,13 +114,13 @@ impl<'a> Reader<'a> {
         Some(content)
     }
 
-    /// The content of the one element there is.
+    /// The content of the only element.
     fn only(mut self, tag: u8) -> Option<&'a [u8]> {
         let content = self.take(tag)?;
         self.0.is_empty().then_some(content)
     }
 
-    /// The digits of the next element, a number that is not negative, in the one form that DER has for it.
+    /// The digits of the next element, a non-negative integer in its one valid DER form.
     fn unsigned(&mut self) -> Option<&'a [u8]> {
         match self.take(INTEGER)? {
             [] | [0x80..=0xff, ..] | [0, 0..=0x7f, ..] => None,
@@ -130,7 +130,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// A length, in as few bytes as it takes, and what comes behind it. No key is longer than 64 kB.
+/// A length in its shortest form, and the bytes after it. No key is longer than 64 kB.
 fn length(bytes: &[u8]) -> Option<(usize, &[u8])> {
     match bytes {
         [short @ 0..=0x7f, rest @ ..] => Some((usize::from(*short), rest)),

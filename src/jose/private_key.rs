@@ -1,9 +1,9 @@
-//! The gateway's own key: what it signs with when it has to say to an issuer who it is (RFC 7523).
+//! The gateway's private key, which signs client assertions to the issuer (RFC 7523).
 //!
-//! ES256 is signed here, deterministically (RFC 6979: no randomness that could be bad). RS256 wants private RSA
-//! arithmetic in constant time, which this module does not have: the host signs ([`RsaSigner`]), and its signature is
-//! verified here before it is used, so that a host that errs neither sends nonsense nor, by a fault in its arithmetic,
-//! gives the key away. Read from PKCS#8 in PEM, or from a JWK as Okta's console hands it out.
+//! ES256 is signed in this module, deterministically (RFC 6979), so it needs no randomness. RS256 needs constant-time
+//! private RSA arithmetic, which this module lacks: the host signs ([`RsaSigner`]). Its signature is verified before it
+//! is used, so that an arithmetic fault of the host cannot leak the key. Keys are read from PKCS#8 in PEM, or from a
+//! JWK as Okta's console shows it.
 
 use std::fmt;
 
@@ -12,14 +12,14 @@ use serde_json::{Map, Value};
 
 use super::algorithm::Algorithm;
 use super::der;
-use super::jwk::{KeyFault, PublicKey, octets, text};
+use super::jwk::{KeyFault, PublicKey, octets, optional_string};
 use super::pkcs8::{self, Parts};
 use super::rsa::{Hash, RsaPublicKey};
 use super::strict_json::{JsonLimits, parse_object};
 
 const LIMITS: JsonLimits = JsonLimits { depth: 4, members: 64 };
 
-/// A private key. `Debug` shows its id and algorithm only.
+/// A private key. `Debug` prints its id and algorithm only.
 #[derive(Clone)]
 pub struct PrivateKey {
     id: Option<String>,
@@ -32,45 +32,45 @@ enum Material {
     Rsa { pkcs8: Vec<u8>, public: RsaPublicKey },
 }
 
-/// Why a text is no key to sign with. No part of the text is in it.
+/// Why a string is not a usable signing key. It holds no part of the string.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PrivateKeyFault {
-    /// Neither PEM nor a JWK, or one that does not read.
+    /// Neither valid PEM nor a valid JWK.
     Malformed,
-    /// PEM of another form: PKCS#1, SEC 1, or a certificate. `openssl pkcs8 -topk8 -nocrypt` converts.
+    /// PEM in another format: PKCS#1, SEC 1, or a certificate. `openssl pkcs8 -topk8 -nocrypt` converts it.
     NotPkcs8,
-    /// PEM that wants a password.
+    /// PEM that is encrypted with a password.
     Encrypted,
-    /// Another kind of key than RSA or P-256, or a JWK for another algorithm than RS256 or ES256.
+    /// A key type other than RSA or P-256, or a JWK for an algorithm other than RS256 or ES256.
     Unsupported,
-    /// An RSA key below 2048 bits, or otherwise unfit.
+    /// An RSA key below 2048 bits, or a weak one.
     Weak,
-    /// The private half does not belong to the public one, or the key is not for signing.
+    /// The private and public halves do not match, or the key is not for signatures.
     Inconsistent,
     /// A JWK without its private half.
     NotPrivate,
 }
 
-/// Who signs with a key.
+/// Which side signs with a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SignedBy {
     /// This module.
     Module,
-    /// The host, if it can: one that cannot must refuse the configuration.
+    /// The host. If it cannot sign, the configuration is rejected.
     Host,
 }
 
-/// Signs with RSASSA-PKCS1-v1_5 and SHA-256: the host.
+/// Signs with RSASSA-PKCS1-v1_5 and SHA-256. Implemented by the host.
 pub trait RsaSigner {
-    /// The signature over `message` with the key `pkcs8` (DER); `None` when the host does not give one.
+    /// The signature of `message` with the key `pkcs8` (DER). `None` if the host returns none.
     fn sign_rs256(&self, pkcs8: &[u8], message: &[u8]) -> Option<Vec<u8>>;
 }
 
 impl PrivateKey {
-    /// Reads PKCS#8 in PEM or a JWK.
+    /// Parses PKCS#8 in PEM or a JWK.
     ///
     /// # Errors
-    /// Why it cannot be used.
+    /// Why the key is not usable.
     pub fn parse(text: &str) -> Result<Self, PrivateKeyFault> {
         let text = text.trim();
         if text.starts_with('{') {
@@ -104,11 +104,11 @@ impl PrivateKey {
     }
 
     fn from_members(members: &Map<String, Value>) -> Result<Self, PrivateKeyFault> {
-        let kind = text(members, "kty")?.ok_or(PrivateKeyFault::Malformed)?;
+        let kind = optional_string(members, "kty")?.ok_or(PrivateKeyFault::Malformed)?;
         if !members.contains_key("d") {
             return Err(PrivateKeyFault::NotPrivate);
         }
-        if text(members, "use")?.is_some_and(|purpose| purpose != "sig") {
+        if optional_string(members, "use")?.is_some_and(|purpose| purpose != "sig") {
             return Err(PrivateKeyFault::Inconsistent);
         }
         let material = match PublicKey::from_members(kind, members)?.0 {
@@ -136,25 +136,25 @@ impl PrivateKey {
                 return Err(PrivateKeyFault::Unsupported);
             }
         };
-        let key = Self { id: text(members, "kid")?.map(str::to_owned), material };
-        match text(members, "alg")? {
+        let key = Self { id: optional_string(members, "kid")?.map(str::to_owned), material };
+        match optional_string(members, "alg")? {
             Some(name) if name != key.algorithm().name() => Err(PrivateKeyFault::Unsupported),
             Some(_) | None => Ok(key),
         }
     }
 
-    /// Under this `kid`.
+    /// Sets the `kid`.
     #[must_use]
     pub fn with_id(self, id: String) -> Self {
         Self { id: Some(id), ..self }
     }
 
-    /// Its `kid`.
+    /// The `kid`.
     pub fn id(&self) -> Option<&str> {
         self.id.as_deref()
     }
 
-    /// What it signs with.
+    /// The signature algorithm.
     pub const fn algorithm(&self) -> Algorithm {
         match self.material {
             Material::P256(_) => Algorithm::Es256,
@@ -162,7 +162,7 @@ impl PrivateKey {
         }
     }
 
-    /// Who has to sign.
+    /// Which side signs.
     pub const fn signed_by(&self) -> SignedBy {
         match self.material {
             Material::P256(_) => SignedBy::Module,
@@ -170,7 +170,7 @@ impl PrivateKey {
         }
     }
 
-    /// The signature over `message` as a JWS has it; `None` when the host does not give a good one.
+    /// The JWS signature of `message`. `None` if the host returns no valid one.
     pub fn sign(&self, message: &[u8], host: &dyn RsaSigner) -> Option<Vec<u8>> {
         match &self.material {
             Material::P256(key) => {
@@ -185,7 +185,7 @@ impl PrivateKey {
     }
 }
 
-/// For where there is no host that signs.
+/// An [`RsaSigner`] that cannot sign, for hosts without the function.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NoRsaSigner;
 
@@ -204,7 +204,7 @@ impl From<KeyFault> for PrivateKeyFault {
         match fault {
             KeyFault::Malformed => Self::Malformed,
             KeyFault::Unsupported => Self::Unsupported,
-            KeyFault::NotForVerifying | KeyFault::Private | KeyFault::Inconsistent | KeyFault::OverLimit => {
+            KeyFault::NotForVerification | KeyFault::Private | KeyFault::Inconsistent | KeyFault::OverLimit => {
                 Self::Inconsistent
             }
             KeyFault::Weak => Self::Weak,

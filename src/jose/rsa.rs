@@ -1,9 +1,9 @@
 //! RSA signature verification (RFC 8017, RSASSA-PKCS1-v1_5 and RSASSA-PSS), public keys only.
 //!
-//! Our own code because proving tokens fast is what this project exists for: with the common
-//! big-integer libraries one RS256 verification takes 0.6 to 1.1 ms inside a wasm host, with `montgomery`
-//! a tenth of that (`make microbench`). It handles no secret, so it need not run in constant time. The
-//! tests hold it against `num-bigint` and against signatures made by another library.
+//! Verification speed is a goal of this project. With the common big-integer libraries one RS256 verification takes 0.6
+//! to 1.1 ms inside a wasm host; with `montgomery` it takes a tenth of that (`make microbench`). The code handles no
+//! secret, so it need not run in constant time. The tests compare it with `num-bigint` and with signatures of another
+//! library.
 
 mod montgomery;
 
@@ -14,7 +14,7 @@ use montgomery::Modulus;
 const MIN_BITS: usize = 2048;
 const MAX_BITS: usize = 8192;
 const MIN_EXPONENT: u64 = 65_537;
-/// Keys with a larger exponent only cost time; no known issuer uses one.
+/// A larger exponent only costs time. No known issuer uses one.
 const MAX_EXPONENT: u64 = 1 << 33;
 
 /// A hash function of the SHA-2 family.
@@ -49,7 +49,7 @@ impl Hash {
         }
     }
 
-    /// The DER of `DigestInfo` up to the digest (RFC 8017 section 9.2, note 1).
+    /// The DER of `DigestInfo` before the digest (RFC 8017 section 9.2, note 1).
     const fn digest_info_prefix(self) -> &'static [u8] {
         match self {
             Self::Sha256 => b"\x30\x31\x30\x0d\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x01\x05\x00\x04\x20",
@@ -59,7 +59,7 @@ impl Hash {
     }
 }
 
-/// An RSA public key that is fit for use.
+/// An RSA public key that passed the checks of [`Self::new`].
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct RsaPublicKey {
     modulus: Modulus,
@@ -68,9 +68,9 @@ pub(super) struct RsaPublicKey {
 }
 
 impl RsaPublicKey {
-    /// The key of modulus `n` and exponent `e`, both big-endian; `None` when it is not fit for use:
-    /// below 2048 or above 8192 bits, an even or tiny or huge exponent, a modulus that is even, has a
-    /// small factor or carries the fingerprint of the ROCA weakness (CVE-2017-15361).
+    /// The key with modulus `n` and exponent `e`, both big-endian. `None` if it is weak: below 2048 or above 8192 bits,
+    /// an even, small or huge exponent, a modulus that is even, has a small factor or the ROCA fingerprint
+    /// (CVE-2017-15361).
     pub(super) fn new(n: &[u8], e: &[u8]) -> Option<Self> {
         let n = without_leading_zeros(n);
         let bits = bit_length(n);
@@ -81,8 +81,7 @@ impl RsaPublicKey {
         Some(Self { modulus: Modulus::new(n, bits), exponent, bits })
     }
 
-    /// RSASSA-PKCS1-v1_5 (RFC 8017 section 8.2.2): the whole encoded message is compared, so nothing
-    /// in the padding can be other than it must be.
+    /// RSASSA-PKCS1-v1_5 (RFC 8017 section 8.2.2). Compares the whole encoded message, so the padding is verified too.
     pub(super) fn verifies_pkcs1(&self, hash: Hash, message: &[u8], signature: &[u8]) -> bool {
         let Some(encoded) = self.public_operation(signature) else { return false };
         let digest = hash.digest(&[message]);
@@ -97,30 +96,30 @@ impl RsaPublicKey {
         encoded == expected
     }
 
-    /// RSASSA-PSS (RFC 8017 section 8.1.2) with MGF1 of the same hash and a salt as long as the hash,
-    /// as RFC 7518 section 3.5 fixes them.
+    /// RSASSA-PSS (RFC 8017 section 8.1.2) with MGF1 of the same hash and a salt of the hash's length (RFC 7518 section
+    /// 3.5).
     pub(super) fn verifies_pss(&self, hash: Hash, message: &[u8], signature: &[u8]) -> bool {
         self.public_operation(signature)
             .is_some_and(|encoded| pss_encoding_is_consistent(hash, message, &encoded, self.bits - 1))
     }
 
-    /// How long the modulus is, and so a signature.
+    /// The length of the modulus and of a signature.
     pub(super) const fn byte_length(&self) -> usize {
         self.bits.div_ceil(8)
     }
 
-    /// `signature^exponent mod modulus`, as long as the modulus; `None` when the signature is not as
-    /// long as the modulus or not smaller.
+    /// `signature^exponent mod modulus`, with the length of the modulus. `None` if the signature has another length or
+    /// is not below the modulus.
     fn public_operation(&self, signature: &[u8]) -> Option<Vec<u8>> {
-        let is_as_long = signature.len() == self.byte_length();
-        is_as_long.then(|| self.modulus.power(signature, self.exponent)).flatten()
+        let has_modulus_length = signature.len() == self.byte_length();
+        has_modulus_length.then(|| self.modulus.power(signature, self.exponent)).flatten()
     }
 }
 
-/// EMSA-PSS-VERIFY (RFC 8017 section 9.1.2) on an encoding of `bits` bits.
+/// EMSA-PSS-VERIFY (RFC 8017 section 9.1.2) of an encoding of `bits` bits.
 fn pss_encoding_is_consistent(hash: Hash, message: &[u8], encoded: &[u8], bits: usize) -> bool {
     let length = hash.output_length();
-    // A modulus of 8k+1 bits leaves one leading byte that must be zero.
+    // A modulus of 8k+1 bits adds one leading byte, which must be zero.
     let (leading, encoded) = encoded.split_at(encoded.len() - bits.div_ceil(8));
     let Some((body, [0xbc])) = encoded.split_last_chunk::<1>() else { return false };
     let Some(mask_length) = body.len().checked_sub(length) else { return false };
@@ -139,8 +138,8 @@ fn pss_encoding_is_consistent(hash: Hash, message: &[u8], encoded: &[u8], bits: 
         *first &= top_mask;
     }
     let (padding, salt) = unmasked.split_at(zeros + 1);
-    let padding_is_right = matches!(padding.split_last(), Some((1, zeros)) if zeros.iter().all(|byte| *byte == 0));
-    padding_is_right && hash.digest(&[&[0; 8], &hash.digest(&[message]), salt]) == digest
+    let padding_is_valid = matches!(padding.split_last(), Some((1, zeros)) if zeros.iter().all(|byte| *byte == 0));
+    padding_is_valid && hash.digest(&[&[0; 8], &hash.digest(&[message]), salt]) == digest
 }
 
 /// MGF1 (RFC 8017 appendix B.2.1).
@@ -173,7 +172,7 @@ fn exponent_from_bytes(big_endian: &[u8]) -> Option<u64> {
     (exponent % 2 == 1 && (MIN_EXPONENT..MAX_EXPONENT).contains(&exponent)).then_some(exponent)
 }
 
-/// `number mod divisor`, by long division: a remainder and six bytes are below 2^64.
+/// `number mod divisor` by long division. A remainder with six more bytes stays below 2^64.
 fn remainder(number: &[u8], divisor: u16) -> u64 {
     number.chunks(6).fold(0, |rest, bytes| {
         bytes.iter().fold(rest, |value, byte| value << 8 | u64::from(*byte)) % u64::from(divisor)
@@ -188,8 +187,8 @@ fn has_small_factor(modulus: &[u8]) -> bool {
     primes_up_to(751).any(|prime| remainder(modulus, prime) == 0)
 }
 
-/// Moduli made by the flawed Infineon library are powers of 65537 modulo every small prime; a sound
-/// modulus is so for all 38 of these primes with a chance of about 2^-27.
+/// Moduli of the flawed Infineon library are powers of 65537 modulo every small prime. For a sound modulus this holds
+/// for all 38 primes with a probability of about 2^-27.
 fn has_roca_fingerprint(modulus: &[u8]) -> bool {
     primes_up_to(167).skip(1).all(|prime| {
         let rest = remainder(modulus, prime);

@@ -1,7 +1,7 @@
-//! The keys of `tests/data/keys/` for unit tests: their public JWKs, signatures and tokens made with them.
+//! The keys of `tests/data/keys/` for unit tests: their public JWKs, and signatures and tokens made with them.
 //!
-//! Anything at all can be signed here, also what no sound issuer would sign. What a *sound* issuer
-//! signs, the tests of `verify` let another library (jwt-simple) sign.
+//! This fixture also signs malformed content. For well-formed tokens the tests of `verify` use another library
+//! (jwt-simple).
 
 use std::sync::LazyLock;
 
@@ -39,8 +39,8 @@ fn jwk(text: &str) -> Value {
     serde_json::from_str(text).unwrap()
 }
 
-/// jwt-simple does not know this curve. OpenSSL's PKCS#8 holds `d` in an OCTET STRING, the 66 bytes before
-/// the tagged BIT STRING of `x` and `y`, which are the last.
+/// jwt-simple does not support this curve. OpenSSL's PKCS#8 holds `d` in an OCTET STRING, the 66 bytes before the
+/// tagged BIT STRING of `x` and `y`, which end the document.
 fn p521_jwk() -> Value {
     let text: String = TestKey::P521.pem().lines().filter(|line| !line.starts_with("-----")).collect();
     let der = STANDARD.decode(text).unwrap();
@@ -52,7 +52,7 @@ fn p521_jwk() -> Value {
 }
 
 impl TestKey {
-    /// The private key, PKCS#8.
+    /// The private key as PKCS#8.
     pub(crate) const fn pem(self) -> &'static str {
         match self {
             Self::RsaA => include_str!("../../tests/data/keys/rsa-2048-a.pem"),
@@ -80,12 +80,12 @@ impl TestKey {
         URL_SAFE_NO_PAD.decode(self.private_jwk()[member].as_str().unwrap()).unwrap()
     }
 
-    /// Whether the private JWK has such a member.
+    /// Whether the private JWK has this member.
     pub(crate) fn has(self, member: &str) -> bool {
         self.private_jwk().get(member).is_some()
     }
 
-    /// The public JWK with neither `kid` nor `alg` nor `use`.
+    /// The public JWK without `kid`, `alg` and `use`.
     pub(crate) fn public_jwk(self) -> Value {
         let members = self.private_jwk().as_object().unwrap().iter();
         let public: Map<String, Value> = members
@@ -95,12 +95,12 @@ impl TestKey {
         public.into()
     }
 
-    /// The key set that holds this key alone.
+    /// A key set with this key only.
     pub(crate) fn key_set(self) -> KeySet {
         KeySet::parse(json!({"keys": [self.public_jwk()]}).to_string().as_bytes()).unwrap()
     }
 
-    /// `number^d mod n` for an RSA key: the signature of an encoded message, well-formed or not.
+    /// `number^d mod n` for an RSA key: signs an encoded message, well-formed or not.
     pub(crate) fn private_operation(self, encoded: &[u8]) -> Vec<u8> {
         let [n, d] = ["n", "d"].map(|name| BigUint::from_bytes_be(&self.octets(name)));
         let number = BigUint::from_bytes_be(encoded);
@@ -110,7 +110,7 @@ impl TestKey {
         [vec![0; length - signature.len()], signature].concat()
     }
 
-    /// The signature over `message` with the key's plainest algorithm: RS256, ES256, ES384, ES512, EdDSA.
+    /// The signature of `message` with the key's default algorithm: RS256, ES256, ES384, ES512 or EdDSA.
     pub(crate) fn sign(self, message: &[u8]) -> Vec<u8> {
         match self {
             Self::RsaA | Self::RsaB => {
@@ -152,15 +152,14 @@ impl TestKey {
         }
     }
 
-    /// A signed token; `header` as given, with nothing added.
+    /// A signed token. `header` is used unchanged.
     pub(crate) fn token(self, header: &Value, claims: &Value) -> String {
         let signing_input = format!("{}.{}", base64url(header.to_string()), base64url(claims.to_string()));
         format!("{signing_input}.{}", base64url(self.sign(signing_input.as_bytes())))
     }
 }
 
-/// Claims with a good signature, under a header with that `typ`; made with the P-256 key, whose
-/// signatures are quick.
+/// A verified token with these claims and this `typ`. It uses the P-256 key, which signs fast.
 pub(crate) fn verified(claims: &Value, typ: Option<&str>) -> VerifiedToken {
     let mut header = json!({"alg": "ES256"});
     if let Some(typ) = typ {

@@ -1,7 +1,7 @@
-//! JSON read strictly: duplicate members refused, depth and member count bounded.
+//! Parses JSON strictly: no duplicate members, limited depth and member count.
 //!
-//! Two readers of a document with `"alg"` twice may each believe another one (RFC 8259 section 4), so
-//! such a document is refused whole. Serves token parts, key sets and the configuration.
+//! Two parsers of a document with `"alg"` twice may each use another value (RFC 8259 section 4), so such a document is
+//! rejected. Used for token parts, key sets and the configuration.
 
 use std::cell::Cell;
 use std::fmt;
@@ -9,51 +9,51 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
-/// How deep and how wide a document may be.
+/// Limits of the depth and width of a document.
 #[derive(Clone, Copy, Debug)]
 pub struct JsonLimits {
-    /// Nesting of objects and arrays, the outermost counted.
+    /// Nesting of objects and arrays, including the outermost.
     pub depth: usize,
-    /// Members of one object.
+    /// Members per object.
     pub members: usize,
 }
 
-/// Why a text is not the JSON object that was expected.
+/// Why the input is not the expected JSON object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JsonFault {
-    /// Not JSON at all, or JSON with something behind it.
+    /// Not valid JSON, or followed by other content.
     Syntax {
-        /// Line of the fault, counted from 1.
+        /// Line of the fault, starting at 1.
         line: usize,
-        /// Column of the fault.
+        /// Column of the fault, starting at 1.
         column: usize,
     },
     /// JSON, but not an object.
     NotAnObject,
-    /// A member name stands twice in one object.
+    /// An object has two members of the same name.
     DuplicateMember,
-    /// Nested deeper, or with more members, than the limits allow.
+    /// Deeper or wider than the limits.
     OverLimits,
 }
 
-/// Reads one JSON object.
+/// Parses one JSON object.
 ///
 /// # Errors
-/// The fault that was met first; the text itself is never part of it.
+/// The first fault found. It holds no part of the input.
 pub fn parse_object(text: &[u8], limits: JsonLimits) -> Result<Map<String, Value>, JsonFault> {
-    // Once for the whole text, and not again for each string in it.
+    // Checks UTF-8 once for the whole input, not for each string.
     let text = std::str::from_utf8(text).map_err(|fault| not_utf_8(text, fault.valid_up_to()))?;
-    let particular = Cell::new(None);
+    let specific = Cell::new(None);
     let mut deserializer = serde_json::Deserializer::from_str(text);
-    let seed = Strict { depth_left: limits.depth, members: limits.members, fault: &particular };
-    let value =
-        seed.deserialize(&mut deserializer).and_then(|value| deserializer.end().map(|()| value)).map_err(|error| {
-            particular.get().unwrap_or(JsonFault::Syntax { line: error.line(), column: error.column() })
-        })?;
+    let seed = Strict { depth_left: limits.depth, members: limits.members, fault: &specific };
+    let value = seed
+        .deserialize(&mut deserializer)
+        .and_then(|value| deserializer.end().map(|()| value))
+        .map_err(|error| specific.get().unwrap_or(JsonFault::Syntax { line: error.line(), column: error.column() }))?;
     if let Value::Object(members) = value { Ok(members) } else { Err(JsonFault::NotAnObject) }
 }
 
-/// The place of the first byte that is no UTF-8.
+/// The location of the first byte that is not UTF-8.
 fn not_utf_8(text: &[u8], at: usize) -> JsonFault {
     let before = text.get(..at).unwrap_or_default();
     let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
@@ -69,15 +69,15 @@ struct Strict<'a> {
 }
 
 impl<'a> Strict<'a> {
-    fn refuse<E: serde::de::Error>(&self, fault: JsonFault) -> E {
+    fn reject<E: serde::de::Error>(&self, fault: JsonFault) -> E {
         self.fault.set(Some(fault));
-        E::custom("refused")
+        E::custom("rejected")
     }
 
     fn deeper<E: serde::de::Error>(&self) -> Result<Strict<'a>, E> {
         match self.depth_left.checked_sub(1) {
             Some(depth_left) => Ok(Strict { depth_left, ..*self }),
-            None => Err(self.refuse(JsonFault::OverLimits)),
+            None => Err(self.reject(JsonFault::OverLimits)),
         }
     }
 }
@@ -139,11 +139,11 @@ impl<'de> Visitor<'de> for Strict<'_> {
         let mut object = Map::new();
         while let Some(name) = members.next_key::<String>()? {
             if object.len() >= self.members {
-                return Err(self.refuse(JsonFault::OverLimits));
+                return Err(self.reject(JsonFault::OverLimits));
             }
             let value = members.next_value_seed(inner)?;
             if object.insert(name, value).is_some() {
-                return Err(self.refuse(JsonFault::DuplicateMember));
+                return Err(self.reject(JsonFault::DuplicateMember));
             }
         }
         Ok(Value::Object(object))
@@ -166,21 +166,21 @@ mod tests {
     }
 
     #[wasm_bindgen_test(unsupported = test)]
-    fn every_kind_of_value_is_read() {
+    fn all_value_types_are_parsed() {
         let text = r#"{"a":[true,null,-1,2,1.5],"b":{"c":"\u00e9"}}"#;
         let object = parse_object(text.as_bytes(), LIMITS).unwrap();
         assert_eq!(Value::Object(object), serde_json::from_str::<Value>(text).unwrap());
     }
 
     #[wasm_bindgen_test(unsupported = test)]
-    fn a_member_twice_is_refused_also_when_escaped_or_nested() {
+    fn duplicate_member_is_rejected_also_escaped_or_nested() {
         assert_eq!(fault(r#"{"alg":1,"alg":1}"#), JsonFault::DuplicateMember);
         assert_eq!(fault(r#"{"alg":1,"\u0061lg":2}"#), JsonFault::DuplicateMember);
         assert_eq!(fault(r#"{"a":{"b":1,"b":1}}"#), JsonFault::DuplicateMember);
     }
 
     #[wasm_bindgen_test(unsupported = test)]
-    fn depth_and_width_are_bounded() {
+    fn document_over_depth_or_member_limit_is_rejected() {
         assert!(parse_object(br#"{"a":[[1]]}"#, LIMITS).is_ok());
         assert_eq!(fault(r#"{"a":[[[1]]]}"#), JsonFault::OverLimits);
         assert_eq!(fault(r#"{"a":1,"b":1,"c":1,"d":1,"e":1}"#), JsonFault::OverLimits);
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[wasm_bindgen_test(unsupported = test)]
-    fn what_is_not_one_json_object_is_refused() {
+    fn input_other_than_one_json_object_is_rejected() {
         for text in ["[]", "\"a\"", "1", "null", "true"] {
             assert_eq!(fault(text), JsonFault::NotAnObject, "{text}");
         }

@@ -1,7 +1,7 @@
-//! The only maker of [`VerifiedToken`]: a signature that holds under a key the caller chose.
+//! Verifies signatures. This module is the only one that creates a [`VerifiedToken`].
 //!
-//! Which key and algorithm may be used is decided here and in `jwk`, before any signature code runs:
-//! a host's verifier accepts more than we do (RSA 1024, a P-256 key with SHA-384).
+//! This module and `jwk` restrict the key and algorithm before any signature code runs, because a host's verifier
+//! accepts more than this project does (RSA 1024, a P-256 key with SHA-384).
 
 use std::rc::Rc;
 
@@ -12,22 +12,21 @@ use super::jwk::{Key, PublicKey};
 use super::rsa::Hash;
 use crate::redacted::Redacted;
 
-/// A token whose signature holds under a key that was offered for it. Not yet one that is wanted:
-/// its times, audience and the rest are still to be judged.
+/// A token with a valid signature of a candidate key. Its times, audience and other claims are not validated yet.
 #[derive(Debug)]
 pub struct VerifiedToken {
-    text: Redacted<Rc<[u8]>>,
+    serialized: Redacted<Rc<[u8]>>,
     header: JoseHeader,
     claims: Claims,
 }
 
-/// The payload of a token whose signature holds, in the very bytes that were signed. It shares the token's text, and is no
-/// more shown than that.
+/// The payload of a verified token, in exactly the bytes that were signed. It shares the token's buffer and is redacted
+/// like it.
 #[derive(Clone, Debug)]
 pub struct SignedPayload(Redacted<Rc<[u8]>>);
 
 impl SignedPayload {
-    /// The payload as base64url without padding: the part of the token between its dots.
+    /// The payload as base64url without padding: the second part of the token.
     pub fn as_base64url(&self) -> &str {
         let payload = self.0.reveal().split(|byte| *byte == b'.').nth(1);
         payload.and_then(|payload| std::str::from_utf8(payload).ok()).unwrap_or_default()
@@ -35,57 +34,57 @@ impl SignedPayload {
 }
 
 impl VerifiedToken {
-    /// The header, now to be believed.
+    /// The verified header.
     pub const fn header(&self) -> &JoseHeader {
         &self.header
     }
 
-    /// The claims, now to be believed.
+    /// The verified claims.
     pub const fn claims(&self) -> &Claims {
         &self.claims
     }
 
-    /// The claims, and the payload that they were read from, when nothing else is needed.
+    /// Consumes the token and returns the claims and the payload they were parsed from.
     pub fn into_claims_and_payload(self) -> (Claims, SignedPayload) {
-        (self.claims, SignedPayload(self.text))
+        (self.claims, SignedPayload(self.serialized))
     }
 }
 
-/// Checks one signature. The host may offer a faster one than ours.
+/// Verifies one signature. The host may provide a faster implementation.
 pub trait SignatureVerifier {
-    /// Whether `signature`, as it stands in a JWS, is one of `key` over `message`. Only called with an
-    /// algorithm that `key` serves.
+    /// Whether `signature`, in JWS encoding, is a signature of `message` by `key`. Only called with an algorithm that
+    /// `key` supports.
     fn verifies(&self, algorithm: Algorithm, key: &Key, message: &[u8], signature: &[u8]) -> bool;
 }
 
 impl UnverifiedToken {
-    /// Proves the token with the first of `candidates` under which its signature holds.
+    /// Verifies the token with the first of `candidates` that matches its signature.
     ///
     /// # Errors
-    /// [`TokenFault::SignatureInvalid`] when there is none.
+    /// [`TokenFault::SignatureInvalid`] if no candidate verifies it.
     pub fn verify(self, candidates: &[&Key], verifier: &dyn SignatureVerifier) -> Result<VerifiedToken, TokenFault> {
         self.try_verify(candidates, verifier).map_err(|_| TokenFault::SignatureInvalid)
     }
 
-    /// The same, for a token that may be verified again with other keys.
+    /// Like [`Self::verify`], for a token that may be verified again with other keys.
     ///
     /// # Errors
-    /// The token, when its signature holds under none of `candidates`.
+    /// The token, if no candidate verifies its signature.
     pub fn try_verify(self, candidates: &[&Key], verifier: &dyn SignatureVerifier) -> Result<VerifiedToken, Box<Self>> {
         let algorithm = self.header().algorithm;
-        let proven = candidates
+        let verified = candidates
             .iter()
-            .filter(|key| key.serves(algorithm))
+            .filter(|key| key.supports(algorithm))
             .any(|key| verifier.verifies(algorithm, key, self.signing_input(), self.signature()));
-        if !proven {
+        if !verified {
             return Err(Box::new(self));
         }
         let (text, header, claims) = self.into_parts();
-        Ok(VerifiedToken { text, header, claims })
+        Ok(VerifiedToken { serialized: text, header, claims })
     }
 }
 
-/// Verification in this module's own code: works in every host.
+/// Verification in this module's own code, which works in every host.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct PortableVerifier;
 
@@ -115,8 +114,8 @@ impl SignatureVerifier for PortableVerifier {
             }
             (PublicKey::Ed25519(key), Algorithm::EdDsa) => ed25519_compact::Signature::from_slice(signature)
                 .is_ok_and(|signature| key.verify(message, &signature).is_ok()),
-            // A key and an algorithm that do not belong together; written out so that a new key type
-            // or algorithm does not compile until someone has thought about it.
+            // Combinations that do not belong together. They are listed so that a new key type or algorithm does not
+            // compile until it is handled.
             (PublicKey::Rsa(_), Algorithm::Es256 | Algorithm::Es384 | Algorithm::Es512 | Algorithm::EdDsa)
             | (
                 PublicKey::P256(_) | PublicKey::P384(_) | PublicKey::P521(_) | PublicKey::Ed25519(_),

@@ -215,7 +215,7 @@ impl Remote {
     ) -> bool {
         let now = self.clock.advance(wall);
         let Some(held) = self.in_use(now) else { return false };
-        let key_id = key_id.filter(|id| held.set.has_key_of_id(id, algorithm));
+        let key_id = key_id.filter(|id| held.set.has_key_with_id(id, algorithm));
         if arrived.is_judged_by(held.began) || self.failed_signatures.is_final(key_id, now) {
             return false;
         }

@@ -1,21 +1,20 @@
-//! Which decisions are logged, as the operator wants it. The record itself is `engine::audit`.
+//! Selects the decisions that are logged. `engine::audit` defines the record.
 
 use std::num::NonZeroU32;
 
-/// How much of each kind is logged. What a rule on trial would have refused counts as refused.
+/// How many decisions of each kind are logged. A report-only denial counts as a denial.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AuditTrail {
-    /// Of requests that pass.
+    /// Allowed requests.
     pub allowed: Logged,
-    /// Of requests that are refused, or would be.
+    /// Denied requests, including report-only denials.
     pub denied: Logged,
-    /// How many of the latter one worker logs in a second for each reason; all, if there is no limit. The others are
-    /// counted.
+    /// How many denials one worker logs per second and reason. `None` logs all. The others are counted.
     pub denied_per_second: Option<NonZeroU32>,
 }
 
 impl AuditTrail {
-    /// Clients that are refused for one reason 20 times in a second, by each worker, are a flood or broken.
+    /// 20 denials per second and worker for one reason come from a flood or a broken client.
     pub const DENIED_PER_SECOND: Option<NonZeroU32> = NonZeroU32::new(20);
 }
 
@@ -25,37 +24,37 @@ impl Default for AuditTrail {
     }
 }
 
-/// How much is logged.
+/// How many decisions are logged.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Logged {
-    /// Everything.
+    /// All.
     All,
-    /// A share, chosen by chance.
+    /// A random sample.
     Sampled(SampleRate),
-    /// Nothing.
+    /// None.
     None,
 }
 
-/// A share of the whole: more than nothing, at most all.
+/// A share greater than 0 and at most 1.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SampleRate(f64);
 
 impl SampleRate {
-    /// One in a hundred.
+    /// One percent.
     pub const ONE_PERCENT: Self = Self(0.01);
 
-    /// The share, if it is one.
+    /// The share, if it is in range.
     pub fn new(share: f64) -> Option<Self> {
         (share > 0.0 && share <= 1.0).then_some(Self(share))
     }
 
-    /// As a number.
+    /// The share as a number.
     pub const fn as_number(self) -> f64 {
         self.0
     }
 
-    /// Whether it takes in what drew this number, any being as likely as any other.
-    pub fn takes_in(self, drawn: u32) -> bool {
+    /// Whether a uniformly distributed random number is in the sample.
+    pub fn includes(self, drawn: u32) -> bool {
         f64::from(drawn) / (f64::from(u32::MAX) + 1.0) < self.0
     }
 }
@@ -66,7 +65,7 @@ mod tests {
     use wasm_bindgen_test::wasm_bindgen_test;
 
     #[wasm_bindgen_test(unsupported = test)]
-    fn a_share_is_more_than_nothing_and_at_most_all() {
+    fn sample_rate_out_of_range_is_rejected() {
         for share in [0.0, -0.1, 1.000_001, f64::NAN, f64::INFINITY] {
             assert_eq!(SampleRate::new(share), None, "{share}");
         }
@@ -74,9 +73,9 @@ mod tests {
     }
 
     #[wasm_bindgen_test(unsupported = test)]
-    fn all_takes_in_every_number_and_a_quarter_the_first_quarter() {
-        assert!([0, 1 << 31, u32::MAX].into_iter().all(|drawn| SampleRate(1.0).takes_in(drawn)));
-        assert!(SampleRate(0.25).takes_in((1 << 30) - 1) && !SampleRate(0.25).takes_in(1 << 30));
-        assert!(SampleRate(f64::MIN_POSITIVE).takes_in(0) && !SampleRate(f64::MIN_POSITIVE).takes_in(1));
+    fn sample_rate_includes_its_share_of_numbers() {
+        assert!([0, 1 << 31, u32::MAX].into_iter().all(|drawn| SampleRate(1.0).includes(drawn)));
+        assert!(SampleRate(0.25).includes((1 << 30) - 1) && !SampleRate(0.25).includes(1 << 30));
+        assert!(SampleRate(f64::MIN_POSITIVE).includes(0) && !SampleRate(f64::MIN_POSITIVE).includes(1));
     }
 }

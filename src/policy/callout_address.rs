@@ -1,9 +1,9 @@
-//! Where a callout goes: the host's name for the upstream, and the URL's parts for the request line.
-//! Built from the configuration and the issuer's metadata; nothing a token says can become part of one.
+//! The address of a callout: the host's name for the upstream, and the parts of the URL. It is built from the
+//! configuration and the issuer's metadata only, never from a token.
 //!
-//! Addresses are kept in normal form (RFC 3986 section 6.2.2, 6.2.3: case of scheme and host, default port, escapes), so that
-//! equivalent addresses are equal. Issuers are not addresses: `iss` and the `issuer` of metadata are compared exactly (RFC
-//! 8414 section 3.3).
+//! Addresses are normalized (RFC 3986 sections 6.2.2 and 6.2.3: case of scheme and host, default port, escapes), so
+//! that equivalent addresses are equal. Issuers are not addresses: `iss` and the `issuer` of metadata are compared
+//! exactly (RFC 8414 section 3.3).
 
 use std::fmt;
 
@@ -11,18 +11,18 @@ use super::callout_headers::CalloutHeaders;
 use crate::authority::split_port;
 use crate::encoding::{is_unreserved, percent_encode, percent_escape};
 
-/// An address the host can fetch.
+/// An address that the host can fetch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CalloutAddress {
-    /// The host's name for the connection target: an Envoy cluster.
+    /// The host's name for the upstream: an Envoy cluster.
     pub upstream: String,
-    /// `https`, or `http` where the operator insisted.
+    /// `https`, or `http` if the operator allows it explicitly.
     pub scheme: Scheme,
     /// `:authority`: host and optional port.
     pub authority: String,
     /// `:path`: path and optional query.
     pub path: String,
-    /// What is sent there beside the request itself.
+    /// The additional header fields.
     pub headers: CalloutHeaders,
 }
 
@@ -36,7 +36,7 @@ pub enum Scheme {
 }
 
 impl Scheme {
-    /// As it stands in a URL.
+    /// The scheme in lower case.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Http => "http",
@@ -46,8 +46,8 @@ impl Scheme {
 }
 
 impl CalloutAddress {
-    /// The address of `url` behind `upstream`, in normal form; `None` when it is not an absolute `http` or `https` URL
-    /// of printable ASCII without user information and fragment.
+    /// The normalized address of `url` via `upstream`. `None` unless it is an absolute `http` or `https` URL of
+    /// is_printable ASCII without user information and fragment.
     pub fn parse(url: &str, upstream: &str) -> Option<Self> {
         let (scheme, rest) = url.split_once("://")?;
         let (scheme, default_port) = match scheme.to_ascii_lowercase().as_str() {
@@ -62,9 +62,9 @@ impl CalloutAddress {
                 (authority, if path.starts_with('?') { format!("/{path}") } else { path.to_owned() })
             }
         };
-        let printable = url.bytes().all(|byte| byte.is_ascii_graphic());
-        let plain = !url.contains(['#', '\\', '"', '<', '>', '{', '}']) && !authority.contains('@');
-        (printable && plain && is_authority(authority)).then(|| Self {
+        let is_printable = url.bytes().all(|byte| byte.is_ascii_graphic());
+        let is_plain = !url.contains(['#', '\\', '"', '<', '>', '{', '}']) && !authority.contains('@');
+        (is_printable && is_plain && is_authority(authority)).then(|| Self {
             upstream: upstream.to_owned(),
             scheme,
             authority: authority.strip_suffix(default_port).unwrap_or(authority).to_ascii_lowercase(),
@@ -73,20 +73,20 @@ impl CalloutAddress {
         })
     }
 
-    /// The same address, with these headers.
+    /// Sets the header fields.
     #[must_use]
     pub fn with_headers(self, headers: &CalloutHeaders) -> Self {
         Self { headers: headers.clone(), ..self }
     }
 
-    /// What tells two addresses apart: the workers of a process share what they fetch by it.
+    /// The parts that identify the address. The workers of a process share fetched documents by them.
     pub fn identity(&self) -> impl Iterator<Item = String> {
-        let headers = self.headers.operators().flat_map(|(name, value)| [name.to_owned(), value.to_owned()]);
+        let headers = self.headers.configured().flat_map(|(name, value)| [name.to_owned(), value.to_owned()]);
         [self.upstream.clone(), self.to_string()].into_iter().chain(headers)
     }
 }
 
-/// Decodes the escapes of unreserved characters and writes the others in upper case (RFC 3986 sections 6.2.2.1, 6.2.2.2).
+/// Decodes escapes of unreserved characters and writes the others in upper case (RFC 3986 sections 6.2.2.1, 6.2.2.2).
 fn normal_escapes(text: &str) -> String {
     let mut normal = String::with_capacity(text.len());
     let mut parts = text.split('%');
@@ -109,13 +109,13 @@ fn normal_escapes(text: &str) -> String {
 /// `host`, `host:port` or `[v6]:port`.
 fn is_authority(text: &str) -> bool {
     let (host, port) = split_port(text);
-    let host_is_right = match host.strip_prefix('[').and_then(|inner| inner.strip_suffix(']')) {
+    let is_host = match host.strip_prefix('[').and_then(|inner| inner.strip_suffix(']')) {
         Some(inner) => {
             !inner.is_empty() && inner.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b':' || byte == b'.')
         }
         None => !host.is_empty() && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte)),
     };
-    host_is_right && port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port > 0))
+    is_host && port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port > 0))
 }
 
 impl fmt::Display for CalloutAddress {
@@ -130,7 +130,7 @@ mod tests {
     use wasm_bindgen_test::wasm_bindgen_test;
 
     #[wasm_bindgen_test(unsupported = test)]
-    fn an_absolute_url_is_taken_apart() {
+    fn absolute_url_is_split_into_its_parts() {
         let address =
             CalloutAddress::parse("https://acme.okta.com:8443/oauth2/default/v1/keys?client_id=0oa1", "okta").unwrap();
         assert_eq!(address.authority, "acme.okta.com:8443");
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[wasm_bindgen_test(unsupported = test)]
-    fn equivalent_addresses_are_equal_and_no_others() {
+    fn only_equivalent_addresses_are_equal() {
         let parse = |url| CalloutAddress::parse(url, "idp").unwrap();
         let address = parse("https://idp.example/keys/~a?x=%2F");
         for equivalent in [
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[wasm_bindgen_test(unsupported = test)]
-    fn what_is_not_a_plain_url_is_refused() {
+    fn invalid_url_is_rejected() {
         for url in [
             "",
             "acme.okta.com",

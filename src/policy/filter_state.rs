@@ -1,9 +1,9 @@
-//! What later filters and the access log are told of a request: names and values in the host's filter state.
+//! The names and values in the host's filter state, for later filters and the access log.
 //!
-//! Hosts that have filter state let the operator use it where no client can write: in access logs, in rules of other
-//! filters (RBAC), as keys of rate limits. What is told of a *token* is made once for each token, as its headers are;
-//! what is told of a *decision* with each. Values are as safe to write as those of headers: an access log in text form
-//! would print a line break as one. Who may be told what is decided in the engine: of a token that was not proved nothing.
+//! Operators use filter state in access logs, in rules of other filters (RBAC) and as rate limit keys, because no
+//! client can write it. Values of a *token* are built once per token, like its headers. Values of a *decision* are
+//! built per request. Values are as safe to write as header values, because a text access log prints line breaks. The
+//! engine decides what is set: nothing from an unverified token.
 
 use std::borrow::Cow;
 use std::rc::Rc;
@@ -12,75 +12,75 @@ use super::forward::{ClaimFormat, ClaimSource, Unforwardable};
 use super::validate::ValidatedToken;
 use crate::http::HeaderValue;
 
-/// One value under one name.
+/// One name and value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StateEntry {
-    /// The name, each once.
+    /// The name, which is unique.
     pub name: Rc<str>,
     /// The value.
     pub value: HeaderValue,
 }
 
 impl StateEntry {
-    /// About how many bytes it holds on to.
+    /// The approximate memory of the entry.
     pub fn held_bytes(&self) -> usize {
         self.value.as_str().len().saturating_add(size_of::<Self>())
     }
 }
 
-/// Everything that is told, if anything is.
+/// The configured filter state. It is empty if the feature is off.
 #[derive(Clone, Debug, Default)]
 pub struct FilterState {
     decision: Vec<(Rc<str>, DecisionPart)>,
     identity: Vec<(Rc<str>, ClaimSource, ClaimFormat)>,
 }
 
-/// One name and what stands under it.
+/// One configured name and its source.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StateItem {
     /// The name.
     pub name: Rc<str>,
-    /// What it stands for.
+    /// The source of its value.
     pub source: StateSource,
 }
 
-/// What a name stands for.
+/// The source of a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StateSource {
-    /// Something of the decision.
+    /// A part of the decision.
     Decision(DecisionPart),
-    /// Something of a token that was proved.
+    /// A claim of a validated token.
     Claim(ClaimSource, ClaimFormat),
 }
 
-/// What is told of a decision.
+/// A part of the decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DecisionPart {
     /// `allow` or `deny`.
     Verdict,
-    /// Why.
+    /// The reason.
     Reason,
-    /// The rule's name, if it has one.
+    /// The name of the rule, if it has one.
     Rule,
-    /// The issuer's name, if the token names one of ours.
+    /// The provider's name, if the token's issuer is configured.
     Provider,
-    /// That issuer.
+    /// The provider's issuer.
     Issuer,
-    /// Why a rule on trial would have refused what passed.
+    /// Why a report-only rule would have denied the allowed request.
     WouldDeny,
-    /// The scopes that the rule asks for.
+    /// The scopes that the rule requires.
     RequiredScopes,
-    /// Where the token stood.
+    /// The location of the token.
     Source,
-    /// How it was proved.
+    /// How the token was verified.
     Proof,
-    /// How good its issuer's answer was, where it was asked.
+    /// The source of the introspection response, if the token was introspected.
     Introspection,
 }
 
 impl FilterState {
-    /// Names are distinct; the loader has seen to that. The verdict is among them whenever there are any, and the first:
-    /// by it a host sees that somebody has told already.
+    /// The loader has checked that names are unique. If there are any names, the verdict is among them and first: its
+    /// presence shows the host that the filter state is already set.
     pub fn new(items: Vec<StateItem>) -> Self {
         let mut state = Self::default();
         for StateItem { name, source } in items {
@@ -95,29 +95,29 @@ impl FilterState {
         state
     }
 
-    /// All names, the verdict's first; none where nothing is told.
+    /// All names, the verdict first. Empty if the feature is off.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         let identity = self.identity.iter().map(|(name, _, _)| name);
         self.decision.iter().map(|(name, _)| name).chain(identity).map(AsRef::as_ref)
     }
 
-    /// What is told of a token.
+    /// The values of a token.
     ///
     /// # Errors
-    /// When a value cannot be written whole and exactly.
+    /// If a value cannot be written completely and exactly.
     pub fn of_token(&self, token: &ValidatedToken) -> Result<Vec<StateEntry>, Unforwardable> {
         let mut entries = Vec::with_capacity(self.identity.len());
         for (name, source, format) in &self.identity {
-            let value = source.written(*format, token)?;
+            let value = source.header_value(*format, token)?;
             entries.extend(value.map(|value| StateEntry { name: Rc::clone(name), value }));
         }
         Ok(entries)
     }
 
-    /// What is told of a decision, the verdict first; `tell` knows the parts, those that there are.
-    pub fn of_decision<'a>(&self, tell: impl Fn(DecisionPart) -> Option<Cow<'a, str>>) -> Vec<StateEntry> {
+    /// The values of a decision, the verdict first. `value_of` returns the parts that exist.
+    pub fn of_decision<'a>(&self, value_of: impl Fn(DecisionPart) -> Option<Cow<'a, str>>) -> Vec<StateEntry> {
         let entry = |(name, part): &(Rc<str>, DecisionPart)| {
-            let value = HeaderValue::encode(&tell(*part)?, None);
+            let value = HeaderValue::encode(&value_of(*part)?, None);
             Some(StateEntry { name: Rc::clone(name), value })
         };
         self.decision.iter().filter_map(entry).collect()

@@ -1,88 +1,88 @@
-//! [`ValidatedToken`] -> edits to the request that goes on: the identity in headers, and before that
-//! every header gone by which a client could have claimed one itself.
+//! Converts a [`ValidatedToken`] into request edits: removes every header with which a client could claim an identity,
+//! and sets the identity headers.
 //!
-//! Backends fold header names: to a CGI or WSGI program `X_User_Id`, `X.User.Id` and `X-User-ID` are
-//! one variable (CVE-2025-64484, CVE-2026-88011). So every spelling that folds to a managed name goes.
+//! Backends fold header names: a CGI or WSGI program reads `X_User_Id`, `X.User.Id` and `X-User-ID` as one variable
+//! (CVE-2025-64484, CVE-2026-88011). So every spelling that folds to a managed name is removed.
 
 use serde_json::Value;
 
 use super::provider::ClaimNames;
 use super::validate::ValidatedToken;
-use crate::http::{HeaderEdit, HeaderName, HeaderValue, RequestHead, unprefixed};
+use crate::http::{HeaderEdit, HeaderName, HeaderValue, RequestHead, without_gateway_prefix};
 use crate::jose::Claim;
 
-/// The longest value of a claim, in bytes as it is written: the least that common servers take in one line of a header
-/// is 8190 with its name (Apache's `LimitRequestFieldSize`).
-const LONGEST_VALUE: usize = 8000;
+/// The longest value of a claim in bytes, as written. The smallest common limit for a header line is 8190 with its name
+/// (Apache's `LimitRequestFieldSize`).
+const MAX_VALUE_BYTES: usize = 8000;
 
-/// From here on two whole numbers are one double: `18446744073709551617` was read as `18446744073709551616`.
+/// From here on different integers are the same double: `18446744073709551617` is read as `18446744073709551616`.
 const INEXACT: f64 = 9_007_199_254_740_992.0;
 
-/// Why a claim is not forwarded. In part, or rounded, it would be another identity.
+/// Why a claim cannot be forwarded. A truncated or rounded value would be another identity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unforwardable {
-    /// The value is longer than backends take in a header.
+    /// The value is longer than backends accept in a header.
     TooLong,
-    /// A whole number in it does not fit into 64 bits, and was rounded when the token was read.
+    /// An integer in the value does not fit into 64 bits and was rounded when the token was parsed.
     NumberInexact,
 }
 
-/// Which claims reach the backend under which names.
+/// Which claims the backend receives, and under which names.
 #[derive(Clone, Debug, Default)]
 pub struct Forwarding {
     claims: Vec<ForwardedClaim>,
-    /// The header for the whole payload.
+    /// The header with the whole payload.
     payload: Option<HeaderName>,
-    /// Headers that are removed and never written.
+    /// Headers that are removed and never set.
     removed: Vec<HeaderName>,
-    /// The lengths of all their names, a bit each: most fields of a request are told apart by this alone.
+    /// The lengths of all names, one bit each. Most request fields are excluded by this check alone.
     lengths: u64,
 }
 
-/// One claim in one header.
+/// One claim and its header.
 #[derive(Clone, Debug)]
 pub struct ForwardedClaim {
     /// The header.
     pub header: HeaderName,
-    /// What is written.
+    /// The source of the value.
     pub source: ClaimSource,
-    /// How the value is written.
+    /// The format of the value.
     pub format: ClaimFormat,
 }
 
-/// What of a token is written into a header.
+/// The part of a token that is written into a header.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ClaimSource {
-    /// Whom the token speaks for, wherever its provider has that.
+    /// The subject, in whichever claim the provider has it.
     Subject,
     /// The OAuth client.
     Client,
     /// The scopes.
     Scopes,
-    /// The claim at a path of literal member names, at least one.
+    /// The claim at a path of at least one literal member name.
     Claim(Vec<String>),
 }
 
-/// How a claim's value is written into a header.
+/// The format of a claim's value in a header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClaimFormat {
-    /// Text with commas percent-encoded; numbers and booleans as in JSON; lists and objects as JSON.
+    /// Strings with commas percent-encoded; numbers and booleans as in JSON; lists and objects as JSON.
     String,
-    /// The elements of a list with a blank between them.
+    /// The items of a list, separated by spaces.
     Space,
-    /// The elements of a list with a comma between them.
+    /// The items of a list, separated by commas.
     Comma,
     /// JSON in ASCII.
     Json,
 }
 
 impl Forwarding {
-    /// Forwards these claims, and the token's whole payload in another header, and manages these headers.
+    /// Forwards these claims, and the payload in another header. All these headers are managed.
     pub fn new(claims: Vec<ForwardedClaim>, payload: Option<HeaderName>) -> Self {
         Self { claims, payload, removed: Vec::new(), lengths: 0 }.with_lengths()
     }
 
-    /// Also removes these headers from every request, without writing them.
+    /// Also removes these headers from every request, without setting them.
     #[must_use]
     pub fn also_removing(mut self, removed: Vec<HeaderName>) -> Self {
         self.removed = removed;
@@ -94,12 +94,12 @@ impl Forwarding {
         self
     }
 
-    /// Every header that a client may not set.
+    /// Every header that a client must not set.
     fn managed(&self) -> impl Iterator<Item = &HeaderName> {
         self.claims.iter().map(|claim| &claim.header).chain(&self.payload).chain(&self.removed)
     }
 
-    /// Takes every header out that only we may write, in each spelling that is there.
+    /// Removes all managed headers, in every spelling in the request.
     pub fn strip(&self, head: &RequestHead) -> Vec<HeaderEdit> {
         let mut managed: Vec<&str> = Vec::new();
         for name in head.names() {
@@ -110,33 +110,33 @@ impl Forwarding {
         managed.into_iter().map(|name| HeaderEdit::Remove(name.to_owned())).collect()
     }
 
-    /// Writes the identity into a request that was stripped.
+    /// The edits that set the identity headers, for a stripped request.
     ///
     /// # Errors
-    /// When a value cannot be written whole and exactly.
+    /// If a value cannot be written completely and exactly.
     pub fn identity(&self, token: &ValidatedToken) -> Result<Vec<HeaderEdit>, Unforwardable> {
         let mut edits = Vec::with_capacity(self.claims.len() + 1);
         for ForwardedClaim { header, source, format } in &self.claims {
-            edits.extend(source.written(*format, token)?.map(|value| HeaderEdit::Set(header.clone(), value)));
+            edits.extend(source.header_value(*format, token)?.map(|value| HeaderEdit::Set(header.clone(), value)));
         }
         if let Some(header) = &self.payload {
-            // As it was signed: who reads it sees what was proved, and a token's own limit is its limit. An opaque token
-            // signs nothing, and nothing is made up for it.
+            // Exactly as signed, so the reader gets the verified bytes. The token's size limit bounds it. An opaque
+            // token has no payload.
             let payload = token.payload().and_then(|payload| HeaderValue::parse(payload.as_base64url()));
             edits.extend(payload.map(|value| HeaderEdit::Set(header.clone(), value)));
         }
         Ok(edits)
     }
 
-    /// Whether a client may not set a header or trailer of that name.
+    /// Whether a client must not set a header or trailer of this name.
     pub fn is_managed(&self, name: &str) -> bool {
         self.lengths & length_bit(name) != 0 && self.managed().any(|header| header.folds_to(name))
     }
 }
 
-/// The bit of a name's length without prefix; the longest share one.
+/// The bit for the length of a name without its prefix. The longest lengths share one bit.
 fn length_bit(name: &str) -> u64 {
-    1 << unprefixed(name).len().min(63)
+    1 << without_gateway_prefix(name).len().min(63)
 }
 
 impl ClaimSource {
@@ -144,13 +144,17 @@ impl ClaimSource {
     ///
     /// # Errors
     /// When it is longer than 8000 bytes as written, or a number in it was rounded.
-    pub fn written(&self, format: ClaimFormat, token: &ValidatedToken) -> Result<Option<HeaderValue>, Unforwardable> {
+    pub fn header_value(
+        &self,
+        format: ClaimFormat,
+        token: &ValidatedToken,
+    ) -> Result<Option<HeaderValue>, Unforwardable> {
         let Some(value) = self.value(token) else { return Ok(None) };
-        if holds_inexact_number(&value) {
+        if has_inexact_number(&value) {
             return Err(Unforwardable::NumberInexact);
         }
         match self.format(format, value) {
-            Some(value) if value.as_str().len() > LONGEST_VALUE => Err(Unforwardable::TooLong),
+            Some(value) if value.as_str().len() > MAX_VALUE_BYTES => Err(Unforwardable::TooLong),
             value => Ok(value),
         }
     }
@@ -158,7 +162,7 @@ impl ClaimSource {
     fn format(&self, format: ClaimFormat, value: Value) -> Option<HeaderValue> {
         match format {
             ClaimFormat::Json => Some(HeaderValue::json(&value)),
-            // The text form of a list of scopes is RFC 6749's.
+            // The string form of a list of scopes is defined in RFC 6749.
             ClaimFormat::String if self.is_scopes() => list(&value, ' '),
             ClaimFormat::String => match value {
                 Value::Null => None,
@@ -182,14 +186,14 @@ impl ClaimSource {
                 Some(Claim::Malformed) => None,
                 Some(Claim::Absent) | None => Self::Scopes.value(token),
             },
-            // What one issuer calls `cid` another calls `client_id`.
+            // One issuer uses `cid` where another uses `client_id`.
             Self::Claim(path) => {
-                token.claims().at(path).cloned().or_else(|| self.is_client().then(|| Self::Client.value(token))?)
+                token.claims().get(path).cloned().or_else(|| self.is_client().then(|| Self::Client.value(token))?)
             }
         }
     }
 
-    /// A `scope` string is a list (RFC 6749 section 3.3), whichever of the usual names it has.
+    /// A `scope` string is a list (RFC 6749 section 3.3), under any of the usual names.
     fn is_scopes(&self) -> bool {
         *self == Self::Scopes || self.is_one_of(&ClaimNames::USUAL_SCOPE)
     }
@@ -203,18 +207,18 @@ impl ClaimSource {
     }
 }
 
-fn holds_inexact_number(value: &Value) -> bool {
+fn has_inexact_number(value: &Value) -> bool {
     match value {
-        // What fits into 64 bits was read as an integer.
+        // An integer that fits into 64 bits was parsed exactly.
         Value::Number(number) => number.is_f64() && number.as_f64().is_none_or(|number| number.abs() >= INEXACT),
-        Value::Array(items) => items.iter().any(holds_inexact_number),
-        Value::Object(members) => members.values().any(holds_inexact_number),
+        Value::Array(items) => items.iter().any(has_inexact_number),
+        Value::Object(members) => members.values().any(has_inexact_number),
         Value::Null | Value::Bool(_) | Value::String(_) => false,
     }
 }
 
-/// A list of scalars with a separator between them; anything nested is not written this way, and an
-/// empty text is left out: between separators it could not be seen, at an end it would be a blank.
+/// A list of scalars with a separator. Nested values are not written. Empty strings are omitted, because they are
+/// invisible between separators and would be a space at an end.
 fn list(value: &Value, separator: char) -> Option<HeaderValue> {
     let items: Vec<&Value> = match value {
         Value::Array(items) => items.iter().collect(),

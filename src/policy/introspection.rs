@@ -1,4 +1,4 @@
-//! How one provider is asked about tokens (RFC 7662), and where revocations are listed: compiled, immutable.
+//! The introspection settings of a provider (RFC 7662) and the source of the list of revoked tokens.
 
 use std::num::NonZeroU32;
 use std::rc::Rc;
@@ -9,46 +9,47 @@ use super::provider::Discovery;
 use crate::jose::{PrivateKey, SignedBy};
 use crate::redacted::Redacted;
 
-/// How tokens are introspected at one provider.
+/// The introspection settings of a provider.
 #[derive(Clone, Debug)]
 pub struct Introspection {
-    /// The endpoint.
+    /// The introspection endpoint.
     pub address: IntrospectionAddress,
-    /// Who asks.
+    /// How the filter authenticates to the endpoint.
     pub client: ClientAuthentication,
-    /// How long an active answer serves; its token's `exp` may shorten that. So long a revoked token may go on.
+    /// How long an active response is cached, unless the token's `exp` is earlier. A revoked token may be accepted this
+    /// long.
     pub cache_ttl: Duration,
-    /// How long a token that was refused is refused without asking again.
+    /// How long an inactive response is cached.
     pub inactive_cache_ttl: Duration,
-    /// How long one call may take, and so how long a request waits for it.
+    /// The timeout of one call, and so how long a request waits for it.
     pub timeout: Duration,
-    /// How many calls this gateway may make in any minute, all its workers together.
+    /// How many calls all workers of this gateway may make per minute.
     pub requests_per_minute: NonZeroU32,
-    /// How long past `cache_ttl` the last active answer serves when no other is to be had.
+    /// How long after `cache_ttl` the last active response is used if the endpoint fails.
     pub stale_if_error: Duration,
-    /// Whose tokens are asked about.
+    /// Whether opaque tokens are introspected here.
     pub opaque_tokens: OpaqueTokens,
 }
 
-/// Whether tokens that name no issuer are this provider's. At most one provider takes them.
+/// Whether tokens without an issuer belong to this provider. At most one provider accepts them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OpaqueTokens {
-    /// All of them are.
-    Taken,
-    /// None: only its JWTs are asked about, where a rule wants that.
-    Refused,
+    /// They belong to this provider.
+    Accepted,
+    /// Only the provider's JWTs are introspected, if a rule requires it.
+    Rejected,
 }
 
-/// Where the endpoint is.
+/// The address of the endpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum IntrospectionAddress {
-    /// The operator says where, or the Okta preset knows.
+    /// Configured by the operator or the Okta preset.
     Known(CalloutAddress),
-    /// The issuer's metadata says (`introspection_endpoint`), within the issuer's own host.
+    /// Read from the issuer's metadata (`introspection_endpoint`). It must be on the issuer's host.
     Discovered(Discovery),
 }
 
-/// How the endpoint is told who asks (RFC 6749 section 2.3.1, RFC 7523 section 2.2).
+/// Client authentication at the endpoint (RFC 6749 section 2.3.1, RFC 7523 section 2.2).
 #[derive(Clone, Debug)]
 pub enum ClientAuthentication {
     /// `client_secret_basic`
@@ -69,7 +70,7 @@ pub enum ClientAuthentication {
     PrivateKeyJwt {
         /// `client_id`
         client_id: String,
-        /// What the assertion is signed with.
+        /// The key that signs the assertion.
         key: Rc<PrivateKey>,
     },
 }
@@ -84,8 +85,8 @@ impl ClientAuthentication {
         }
     }
 
-    /// The key that only the host can sign with, if it is one.
-    pub fn key_of_host(&self) -> Option<&PrivateKey> {
+    /// The key, if only the host can sign with it.
+    pub fn host_key(&self) -> Option<&PrivateKey> {
         match self {
             Self::PrivateKeyJwt { key, .. } if key.signed_by() == SignedBy::Host => Some(key),
             Self::PrivateKeyJwt { .. } | Self::SecretBasic { .. } | Self::SecretPost { .. } => None,
@@ -96,10 +97,10 @@ impl ClientAuthentication {
 /// A list of revoked tokens that is polled.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RevocationSource {
-    /// The document.
+    /// The address of the document.
     pub address: CalloutAddress,
-    /// How often it is asked for.
+    /// The poll interval.
     pub refresh: Duration,
-    /// How long that may take.
+    /// The timeout of one poll.
     pub timeout: Duration,
 }

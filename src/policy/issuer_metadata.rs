@@ -1,8 +1,8 @@
-//! The issuer's metadata (RFC 8414 section 3, OpenID Connect Discovery 1.0 section 4) -> where its keys and its
-//! endpoints are.
+//! Reads the addresses of keys and endpoints from the issuer's metadata (RFC 8414 section 3, OpenID Connect Discovery
+//! 1.0 section 4).
 //!
-//! The document is fetched from the issuer's own host through the configured upstream, must name exactly the
-//! configured issuer, and may only point to that same host: whoever can alter it cannot send us elsewhere.
+//! The document is fetched from the issuer's host through the configured upstream. It must name exactly the configured
+//! issuer, and its addresses must be on the same host, so that a modified document cannot redirect callouts.
 
 use serde_json::Value;
 
@@ -11,23 +11,23 @@ use crate::policy::{CalloutAddress, Discovery};
 
 const LIMITS: JsonLimits = JsonLimits { depth: 8, members: 256 };
 
-/// Why the issuer's metadata does not lead to what is looked for.
+/// Why the metadata yields no address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum MetadataFault {
-    /// No address answered 200 with a JSON object.
+    /// No metadata address responded with 200 and a JSON object.
     Malformed,
-    /// It describes another issuer (RFC 8414 section 3.3).
+    /// The document describes another issuer (RFC 8414 section 3.3).
     IssuerMismatch,
-    /// It has no usable address of that name.
+    /// The document has no usable address of this name.
     NoAddress,
-    /// Its address is on another host than the issuer, or not https.
+    /// The address is on another host than the issuer, or is not https.
     ForeignAddress,
 }
 
-/// The address that a metadata document gives under `name`, such as `jwks_uri`.
+/// The address of `name` in a metadata document, such as `jwks_uri`.
 ///
 /// # Errors
-/// When the document is not the issuer's own, or leads nowhere or elsewhere.
+/// If the document is not the issuer's, or the address is missing or foreign.
 pub fn address_in_metadata(
     document: &[u8],
     discovery: &Discovery,
@@ -37,18 +37,18 @@ pub fn address_in_metadata(
     if members.get("issuer").and_then(Value::as_str) != Some(discovery.issuer.as_str()) {
         return Err(MetadataFault::IssuerMismatch);
     }
-    let home = discovery.documents.first().ok_or(MetadataFault::Malformed)?;
+    let base = discovery.documents.first().ok_or(MetadataFault::Malformed)?;
     let address = members
         .get(name)
         .and_then(single_string)
-        .and_then(|uri| CalloutAddress::parse(uri, &home.upstream))
-        .map(|address| address.with_headers(&home.headers))
+        .and_then(|uri| CalloutAddress::parse(uri, &base.upstream))
+        .map(|address| address.with_headers(&base.headers))
         .ok_or(MetadataFault::NoAddress)?;
-    let is_at_home = address.scheme == home.scheme && address.authority == home.authority;
-    if is_at_home { Ok(address) } else { Err(MetadataFault::ForeignAddress) }
+    let is_same_origin = address.scheme == base.scheme && address.authority == base.authority;
+    if is_same_origin { Ok(address) } else { Err(MetadataFault::ForeignAddress) }
 }
 
-/// A string, or a list of one: serializers that do not know the cardinality of a member write it as a list.
+/// A string, or a list of one string: some serializers write every member as a list.
 fn single_string(value: &Value) -> Option<&str> {
     match value {
         Value::String(text) => Some(text),
@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[wasm_bindgen_test(unsupported = test)]
-    fn the_key_address_is_taken_from_the_issuers_own_document() {
+    fn key_address_is_read_from_the_issuers_document() {
         let document = json!({ "issuer": "https://idp.example/realms/a", "jwks_uri": "https://idp.example/keys?x=1", "other": [1] });
         assert_eq!(address(&document).as_deref(), Ok("https://idp.example/keys?x=1"));
         let listed = json!({ "issuer": "https://idp.example/realms/a", "jwks_uri": ["https://idp.example/keys"] });
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[wasm_bindgen_test(unsupported = test)]
-    fn an_address_from_the_metadata_keeps_the_headers_of_its_upstream() {
+    fn address_from_metadata_keeps_the_headers_of_its_upstream() {
         let field = (HeaderName::parse("x-waf-key").unwrap(), Redacted::new(String::from("a")));
         let headers = CalloutHeaders::new(vec![field]);
         let discovery = Discovery::of("https://idp.example", "idp").unwrap().with_headers(&headers);
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[wasm_bindgen_test(unsupported = test)]
-    fn an_address_is_looked_for_under_its_own_name_only() {
+    fn address_is_read_from_its_own_member_only() {
         let discovery = Discovery::of("https://idp.example", "idp").unwrap();
         let document = br#"{"issuer":"https://idp.example","introspection_endpoint":"https://idp.example/i"}"#;
         let address = |name| address_in_metadata(document, &discovery, name).map(|address| address.path);
@@ -100,7 +100,7 @@ mod tests {
 
     /// The issuer is compared exactly (RFC 8414 section 3.3), addresses by RFC 3986 section 6.2.
     #[wasm_bindgen_test(unsupported = test)]
-    fn an_address_on_the_issuers_host_may_be_written_differently() {
+    fn equivalent_spelling_of_the_issuers_host_is_accepted() {
         let with = |uri: &str| address(&json!({ "issuer": "https://idp.example/realms/a", "jwks_uri": uri }));
         for uri in ["https://IDP.example/k", "https://idp.example:443/k", "HTTPS://idp.example/%6b"] {
             assert_eq!(with(uri).as_deref(), Ok("https://idp.example/k"), "{uri}");
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[wasm_bindgen_test(unsupported = test)]
-    fn another_issuers_document_and_foreign_addresses_are_refused() {
+    fn document_of_another_issuer_and_foreign_addresses_are_rejected() {
         let with = |issuer: Value, uri: Value| address(&json!({ "issuer": issuer, "jwks_uri": uri }));
         let ours = || json!("https://idp.example/realms/a");
         for issuer in [

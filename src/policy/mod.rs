@@ -1,10 +1,10 @@
-//! The operator's rules, compiled and immutable: a [`Policy`] that exists cannot be wrong.
+//! The compiled, immutable policy of the operator. A [`Policy`] that exists is valid.
 //!
-//! Made by `config`, read by `engine`. Knows what a token means ([`admit`]), where it is looked for
-//! ([`token_source`]), how its issuer is asked about it ([`introspection`]), which rule a request comes under ([`route`],
-//! by its [`request_target`]), what is demanded of the token there ([`requirement`]), what the backend ([`forward`]) and
-//! other filters ([`filter_state`]) are told of it, what is logged ([`audit_trail`]), and how the resources describe themselves ([`protected_resource`]);
-//! knows neither JSON documents nor hosts, keeps no state and reads no clock.
+//! `config` compiles it, and `engine` reads it. It validates claims ([`validate`]), locates credentials
+//! ([`token_source`]), configures introspection ([`introspection`]), selects the rule of a request ([`route`], by its
+//! [`request_target`]), evaluates the rule's [`requirement`], writes headers for the backend ([`forward`]) and filter
+//! state for other filters ([`filter_state`]), selects the logged decisions ([`audit_trail`]), and describes the
+//! resources ([`protected_resource`]). It knows neither JSON documents nor hosts, keeps no state and reads no clock.
 
 pub mod audit_trail;
 pub mod callout_address;
@@ -49,51 +49,51 @@ pub use responses::{
     AllowedOrigins, BodyFormat, Cors, DebugCallers, Detail, Login, OriginPattern, ResponseClass, Responses,
 };
 pub use route::{
-    AmbiguousHosts, Authority, HostPattern, LetterCase, Method, PathPattern, PatternFault, Route, RouteFault,
+    AmbiguousHosts, Authority, CaseSensitivity, HostPattern, Method, PathPattern, PatternFault, Route, RouteFault,
     RouteIndex, Router,
 };
 pub use rule::{Access, AnonymousAccess, AuthorizationRequest, Rule, RuleFault, RuleId, Rules};
 pub use target_headers::{TargetHeader, TargetHeaders};
 pub use token_source::{CredentialLocation, TokenSource, UnremovableCredential};
-pub use validate::{ClaimFault, ValidatedToken, check_confirming_kind};
+pub use validate::{ClaimFault, ValidatedToken, check_introspected_kind};
 
-/// The whole of what the operator wants.
+/// The operator's compiled configuration.
 #[derive(Debug)]
 pub struct Policy {
-    /// Whose tokens are accepted.
+    /// The token issuers.
     pub providers: Providers,
-    /// Where revoked tokens are listed.
+    /// The list of revoked tokens.
     pub revocations: Option<RevocationSource>,
-    /// Where tokens are looked for.
+    /// Where credentials are located.
     pub token_source: TokenSource,
-    /// Who may do what.
+    /// The authorization rules.
     pub rules: Rules,
-    /// What the backend is told.
+    /// The headers for the backend.
     pub forwarding: Forwarding,
-    /// Which headers that change the target reach the backend.
+    /// The headers that change the target and are kept.
     pub target_headers: TargetHeaders,
-    /// What later filters and the access log are told.
+    /// The filter state for later filters and the access log.
     pub filter_state: FilterState,
-    /// Whether the host is to choose the route anew when that was told.
+    /// Whether the host selects the route again after the filter state is set.
     pub clear_route_cache: bool,
-    /// What clients without a token are told of where to get one.
+    /// The protected resource metadata, for clients without a token.
     pub resources: ProtectedResources,
-    /// How clients are answered.
+    /// The responses to clients.
     pub responses: Responses,
     /// Which decisions are logged.
     pub audit: AuditTrail,
-    /// The path that is answered with whether there are keys.
+    /// The path of the readiness endpoint, which reports whether keys are available.
     pub readiness_path: Option<String>,
-    /// How many verified tokens are remembered.
+    /// The limits of the token cache.
     pub cache: CacheLimits,
 }
 
-/// How much is remembered of verified tokens, in one VM.
+/// The limits of the token cache of one VM.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CacheLimits {
-    /// Tokens; none: every token is verified anew.
+    /// The number of tokens. With 0 every token is verified again.
     pub tokens: usize,
-    /// Bytes held by them, about.
+    /// The approximate number of bytes.
     pub bytes: usize,
 }
 
@@ -104,12 +104,12 @@ impl Default for CacheLimits {
 }
 
 impl Policy {
-    /// What is changed in the head of every request that is forwarded, whatever allows it: identity headers that the
-    /// client sent, headers that change the target, credentials and the secret of `responses.debug` are removed, and
-    /// `connection` names none of them.
+    /// The edits for every request that is forwarded, whatever allows it. They remove identity headers of the client,
+    /// headers that change the target, credentials and the secret of `responses.debug`, and remove their names from
+    /// `connection`.
     ///
     /// # Errors
-    /// When a credential cannot be removed; then the request must not be forwarded.
+    /// If a credential cannot be removed. The request must not be forwarded then.
     pub fn strip(&self, head: &RequestHead) -> Result<Vec<HeaderEdit>, UnremovableCredential> {
         let mut edits = Vec::new();
         let mut has_connection = false;
@@ -130,8 +130,8 @@ impl Policy {
         Ok(edits)
     }
 
-    /// Whether a trailer of that name is removed: a backend that merges trailers into headers would take it for an
-    /// identity of ours, a header of a proxy, or a credential that was not checked.
+    /// Whether a trailer is removed. A backend that merges trailers into headers could read it as an identity header, a
+    /// proxy's header, or an unverified credential.
     pub fn is_managed_trailer(&self, name: &str) -> bool {
         let is_debug = self.responses.debug.as_ref().is_some_and(|callers| callers.folds_to(name));
         let is_target = target_headers::removes_trailer(&name.to_ascii_lowercase());
@@ -139,13 +139,13 @@ impl Policy {
     }
 }
 
-/// Envoy removes the headers that `connection` names, and `connection` itself, but not from a request for an upgrade:
-/// there `Connection: upgrade, x-user-id` reaches the backend, and Go and Apache remove our `x-user-id` (RFC 9110
-/// section 7.6.1).
+/// Envoy removes the headers that `connection` names, and `connection` itself, except in an upgrade request. There
+/// `Connection: upgrade, x-user-id` reaches the backend, and Go and Apache remove our `x-user-id` (RFC 9110 section
+/// 7.6.1).
 fn connection_edit(head: &RequestHead) -> Option<HeaderEdit> {
     let name = HeaderName::CONNECTION;
     let is_option =
-        |known: &[&str], option: &[u8]| known.iter().any(|known| option.eq_ignore_ascii_case(known.as_bytes()));
+        |names: &[&str], option: &[u8]| names.iter().any(|name| option.eq_ignore_ascii_case(name.as_bytes()));
     let options =
         || head.values(name.as_str()).flat_map(|value| value.split(|byte| *byte == b',')).map(<[u8]>::trim_ascii);
     if options().all(|option| is_option(&["upgrade", "keep-alive", "close", ""], option)) {

@@ -1,8 +1,8 @@
-//! OAuth 2.0 Protected Resource Metadata (RFC 9728): which resource a request is for, and where the document stands
-//! that tells a client without a token who would give it one. MCP clients find their way by it.
+//! OAuth 2.0 Protected Resource Metadata (RFC 9728): the resource of a request, and the address of the document that
+//! names its authorization servers. MCP clients use it for discovery.
 //!
-//! Everything that a client is told here is the operator's: nothing of a request becomes part of an address, or a client
-//! could be sent to an authorization server of somebody else's by its own `Host` (RFC 9728 section 7.3).
+//! All content comes from the operator. No part of a request becomes part of an address, otherwise a client's `Host`
+//! header could direct it to a foreign authorization server (RFC 9728 section 7.3).
 
 use super::request_target::{AmbiguousPaths, NormalPath, RequestTarget};
 use super::route::{Authority, HostPattern, PathPattern};
@@ -10,9 +10,9 @@ use crate::http::RequestHead;
 
 const SCHEME: &str = "https://";
 const WELL_KNOWN: &str = "/.well-known/oauth-protected-resource";
-const LONGEST_ADDRESS: usize = 1024;
+const MAX_ADDRESS_BYTES: usize = 1024;
 
-/// A resource's identifier, an `https` URL; and where its metadata stands.
+/// A resource identifier, an `https` URL, and the address of its metadata.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ResourceAddress {
     text: String,
@@ -22,43 +22,42 @@ pub struct ResourceAddress {
     metadata_address: String,
 }
 
-/// Why a text is no resource's address.
+/// Why a string is not a resource identifier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ResourceFault {
-    /// Not an `https` URL.
+    /// It is not an `https` URL.
     NotHttps,
-    /// With a query or a fragment.
+    /// It has a query or a fragment.
     QueryOrFragment,
-    /// A host that is not plainly one, in capitals, or with the port that goes without saying.
+    /// The host is invalid, has capitals, or has the default port.
     Host,
-    /// A path that is not in normal form.
+    /// The path is not normalized.
     Path,
-    /// Longer than a header should be.
+    /// It is longer than a header should be.
     TooLong,
 }
 
-/// A resource and the document that describes it.
+/// A resource and its metadata document.
 #[derive(Debug)]
 pub struct ProtectedResource {
-    /// Where it is.
+    /// Its identifier.
     pub address: ResourceAddress,
-    /// The metadata as they are sent: JSON.
+    /// The JSON document as it is sent.
     pub document: Vec<u8>,
 }
 
-/// All that are described.
+/// All resources with metadata.
 #[derive(Debug, Default)]
 pub struct ProtectedResources(Vec<ProtectedResource>);
 
 impl ResourceAddress {
-    /// Reads an identifier. It is compared with what clients were given letter by letter (RFC 9728 section 3.3), so it
-    /// has one spelling.
+    /// Parses an identifier. Clients compare it byte for byte (RFC 9728 section 3.3), so only one spelling is accepted.
     ///
     /// # Errors
-    /// When it is not an `https` URL of host and path in normal form.
+    /// If it is not an `https` URL with a normalized host and path.
     pub fn parse(text: &str) -> Result<Self, ResourceFault> {
         let rest = text.strip_prefix(SCHEME).ok_or(ResourceFault::NotHttps)?;
-        if text.len() > LONGEST_ADDRESS {
+        if text.len() > MAX_ADDRESS_BYTES {
             return Err(ResourceFault::TooLong);
         }
         if text.contains(['?', '#']) {
@@ -68,101 +67,101 @@ impl ResourceAddress {
         let authority = Authority::read(host.as_bytes()).filter(|authority| authority.is_written_as(host));
         let authority = authority.filter(|authority| authority.port() != Some(443)).ok_or(ResourceFault::Host)?;
         let written = if path.is_empty() { "/" } else { path };
-        let target = RequestTarget::read(written.as_bytes(), AmbiguousPaths::Refuse);
+        let target = RequestTarget::read(written.as_bytes(), AmbiguousPaths::Reject);
         let normal =
             target.ok().filter(|target| target.other_readings().is_empty() && target.path().as_str() == written);
         let path = normal.ok_or(ResourceFault::Path)?.path().clone().into_owned();
-        // RFC 9728 section 3.1: a slash that ends the host goes before the well-known name is put in.
-        let behind = if path.as_str() == "/" { "" } else { path.as_str() };
-        let metadata_path = format!("{WELL_KNOWN}{behind}");
+        // RFC 9728 section 3.1: a slash right after the host is removed before the well-known name is inserted.
+        let suffix = if path.as_str() == "/" { "" } else { path.as_str() };
+        let metadata_path = format!("{WELL_KNOWN}{suffix}");
         let metadata_address = format!("{SCHEME}{host}{metadata_path}");
         Ok(Self { text: text.to_owned(), authority, path, metadata_path, metadata_address })
     }
 
-    /// The identifier as the operator writes it.
+    /// The identifier as configured.
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// The path at which its metadata stand.
+    /// The path of its metadata.
     pub fn metadata_path(&self) -> &str {
         &self.metadata_path
     }
 
-    /// The address at which its metadata stand: printable ASCII without `"` and `\`.
+    /// The URL of its metadata: printable ASCII without `"` and `\`.
     pub fn metadata_address(&self) -> &str {
         &self.metadata_address
     }
 
-    /// Whether both are one to whoever compares them without regard to a slash at the end.
-    pub fn is_alike(&self, other: &Self) -> bool {
+    /// Whether both are equal except for a trailing slash.
+    pub fn is_equivalent(&self, other: &Self) -> bool {
         self.authority == other.authority && self.path.segments().eq(other.path.segments())
     }
 
-    /// Whether some request for it could come under a rule with such conditions; no hosts: every host.
-    pub fn may_meet(&self, hosts: &[HostPattern], path: &PathPattern) -> bool {
-        let by_host = hosts.is_empty() || hosts.iter().any(|host| self.authority.meets(host));
-        by_host && path.may_meet_below(&self.path)
+    /// Whether a request for this resource may match a rule with these conditions. No hosts means every host.
+    pub fn may_match(&self, hosts: &[HostPattern], path: &PathPattern) -> bool {
+        let by_host = hosts.is_empty() || hosts.iter().any(|host| self.authority.matches(host));
+        by_host && path.may_match_below(&self.path)
     }
 
-    /// Whether its metadata are what a rule with such conditions is for, and for nothing else.
-    pub fn answers_instead_of(&self, hosts: &[HostPattern], path: &PathPattern) -> bool {
-        let by_host = hosts.is_empty() || hosts.iter().any(|host| self.authority.meets(host));
+    /// Whether a rule with these conditions matches only the metadata of this resource.
+    pub fn is_only_target_of(&self, hosts: &[HostPattern], path: &PathPattern) -> bool {
+        let by_host = hosts.is_empty() || hosts.iter().any(|host| self.authority.matches(host));
         by_host && path.is_exactly(&self.metadata_path)
     }
 
-    /// How well a request's host fits, the better the more; not at all where it is another one.
+    /// How well a request's host matches. `None` if it is another host.
     fn fit(&self, request: &Authority) -> Option<Fit> {
         let same_port = self.authority.port() == request.port().filter(|port| *port != 443);
         match (self.authority.is_same_host(request), same_port, self.authority.port()) {
             (false, _, _) => None,
             (true, true, _) => Some(Fit::Port),
-            // In front of the host somebody may listen on other ports than the clients know.
+            // A proxy in front of the host may listen on other ports than clients use.
             (true, false, None) => Some(Fit::Host),
             (true, false, Some(_)) => None,
         }
     }
 }
 
-/// How well a request's host fits a resource's.
+/// How well a request's host matches the resource's host. The greater value is the better match.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Fit {
-    /// The same host; the resource names no port.
+    /// The host matches, and the resource names no port.
     Host,
-    /// The same host and port.
+    /// Host and port match.
     Port,
 }
 
 impl ProtectedResources {
-    /// Puts them together; no two have one metadata address.
+    /// The resources. Each has its own metadata address.
     pub const fn new(resources: Vec<ProtectedResource>) -> Self {
         Self(resources)
     }
 
-    /// The resource whose metadata a request asks for, whatever its method and query.
-    pub fn described_at(&self, head: &RequestHead) -> Option<&ProtectedResource> {
+    /// The resource whose metadata a request addresses, with any method and query.
+    pub fn find_by_metadata_path(&self, head: &RequestHead) -> Option<&ProtectedResource> {
         if self.0.is_empty() {
             return None;
         }
         let target = head.single(":path")?.split(|byte| *byte == b'?').next()?;
-        // Most requests end here.
+        // Most requests return here.
         if !target.starts_with(WELL_KNOWN.as_bytes()) {
             return None;
         }
         let authority = Authority::read(head.single(":authority")?)?;
-        let is_asked_for = |resource: &&ProtectedResource| resource.address.metadata_path.as_bytes() == target;
-        let fitting = self.0.iter().filter(is_asked_for);
+        let is_requested = |resource: &&ProtectedResource| resource.address.metadata_path.as_bytes() == target;
+        let fitting = self.0.iter().filter(is_requested);
         let fitting = fitting.filter_map(|resource| Some((resource.address.fit(&authority)?, resource)));
         fitting.max_by_key(|(fit, _)| *fit).map(|(_, resource)| resource)
     }
 
-    /// The resource that a request is for: of its host, with the longest path of which the request's has all segments.
-    pub fn of(&self, head: &RequestHead) -> Option<&ProtectedResource> {
+    /// The resource of a request: its host matches, and its path is the longest prefix of the request's path.
+    pub fn find(&self, head: &RequestHead) -> Option<&ProtectedResource> {
         if self.0.is_empty() {
             return None;
         }
         let authority = Authority::read(head.single(":authority")?)?;
-        let target = RequestTarget::of(head, AmbiguousPaths::Refuse).ok()?;
+        let target = RequestTarget::of(head, AmbiguousPaths::Reject).ok()?;
         let path: Vec<&str> = target.path().segments().collect();
         let fitting = self.0.iter().filter_map(|resource| {
             let segments: Vec<&str> = resource.address.path.segments().collect();

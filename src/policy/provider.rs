@@ -1,4 +1,4 @@
-//! One token issuer and what the operator expects of its tokens.
+//! A token issuer and the requirements for its tokens.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -12,84 +12,83 @@ use crate::unix_time::UnixTime;
 /// A token issuer.
 #[derive(Debug)]
 pub struct Provider {
-    /// The operator's name for it, in logs.
+    /// The operator's name for it, for logs.
     pub name: Rc<str>,
-    /// The exact `iss` of its tokens; of several the first.
+    /// The exact `iss` of its tokens. If there are several, the first.
     pub issuer: Rc<str>,
-    /// The other values of `iss` that its tokens may have.
+    /// The other accepted values of `iss`.
     pub additional_issuers: Vec<Rc<str>>,
-    /// Who the tokens must be meant for.
+    /// The accepted audiences.
     pub audiences: Audiences,
-    /// The algorithms its tokens may be signed with.
+    /// The accepted signature algorithms.
     pub algorithms: Vec<Algorithm>,
-    /// How far its clock and ours may differ.
+    /// The tolerated difference between its clock and ours.
     pub clock_skew: Duration,
-    /// When given, the only clients whose tokens are accepted.
+    /// The accepted clients. `None` accepts all.
     pub client_ids: Option<Vec<String>>,
-    /// The longest `exp - iat` that is accepted.
+    /// The greatest accepted `exp - iat`.
     pub max_token_lifetime: Option<Duration>,
     /// Whether its access tokens may have a `nonce`.
     pub accept_nonce: bool,
-    /// Where subject, client and scopes stand.
+    /// The names of the subject, client and scope claims.
     pub claim_names: ClaimNames,
-    /// Where its keys come from.
+    /// The source of its keys.
     pub keys: KeyOrigin,
-    /// How it is asked about tokens, if it is.
+    /// The introspection settings, if configured.
     pub introspection: Option<Introspection>,
 }
 
 impl Provider {
-    /// All values of `iss` that its tokens may have.
+    /// All accepted values of `iss`.
     pub fn issuers(&self) -> impl Iterator<Item = &Rc<str>> {
         std::iter::once(&self.issuer).chain(&self.additional_issuers)
     }
 
-    /// The issuer that is exactly `name`.
-    pub fn issuer_named(&self, name: &str) -> Option<&Rc<str>> {
+    /// The issuer that equals `name` exactly.
+    pub fn find_issuer(&self, name: &str) -> Option<&Rc<str>> {
         self.issuers().find(|issuer| ***issuer == *name)
     }
 
-    /// The issuer of an admitted token of this provider. Introspection responses may leave it out (RFC 7662 section 2.2);
-    /// where the provider has several it is then not known.
+    /// The issuer of a validated token of this provider. An introspection response may omit it (RFC 7662 section 2.2).
+    /// It is then unknown if the provider has several issuers.
     pub fn issuer_of(&self, claims: &Claims) -> Option<&Rc<str>> {
-        match claims.text("iss") {
-            Claim::Absent => self.only_issuer(),
-            Claim::Valid(name) => self.issuer_named(name),
+        match claims.string("iss") {
+            Claim::Absent => self.single_issuer(),
+            Claim::Valid(name) => self.find_issuer(name),
             Claim::Malformed => None,
         }
     }
 
-    /// The issuer, when there is only one.
-    pub fn only_issuer(&self) -> Option<&Rc<str>> {
+    /// The issuer, if there is exactly one.
+    pub fn single_issuer(&self) -> Option<&Rc<str>> {
         self.additional_issuers.is_empty().then_some(&self.issuer)
     }
 
-    /// Whether a token with this `exp` has expired, the skew in its favour.
-    pub fn takes_as_expired(&self, expiry: UnixTime, now: UnixTime) -> bool {
+    /// Whether a token with this `exp` is expired, with the clock skew in its favour.
+    pub fn is_expired(&self, expiry: UnixTime, now: UnixTime) -> bool {
         now >= expiry.plus(self.clock_skew)
     }
 }
 
-/// Who a token must be meant for (`aud`).
+/// The accepted values of `aud`.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Audiences {
     /// At least one of these.
     AnyOf(Vec<String>),
-    /// Anybody: the operator asked for it by a name with `insecure` in it.
+    /// Any audience. The name of the setting contains `insecure`.
     InsecureAny,
 }
 
-/// The names under which a provider's tokens carry what every token carries; of several the first
-/// that is present counts.
+/// The names of the claims of a provider's tokens. If a claim has several names, the first one present is used.
 #[derive(Debug, PartialEq, Eq)]
 pub struct ClaimNames {
-    /// Whom the token speaks for.
+    /// The subject.
     pub subject: String,
-    /// The OAuth client it was issued to.
+    /// The OAuth client.
     pub client: Vec<String>,
-    /// What it grants.
+    /// The scopes.
     pub scope: Vec<String>,
-    /// The path of literal names to the groups; shared with every token that is admitted.
+    /// The path of literal names to the groups. Every validated token shares it.
     pub groups: Rc<[String]>,
 }
 
@@ -106,52 +105,51 @@ impl Default for ClaimNames {
 }
 
 impl ClaimNames {
-    /// Okta's name, RFC 9068's and OpenID Connect's for the client.
+    /// The client claim of Okta, RFC 9068 and OpenID Connect.
     pub const USUAL_CLIENT: [&str; 3] = ["cid", "client_id", "azp"];
-    /// Okta's name and RFC 9068's for the scopes.
+    /// The scope claim of Okta and RFC 9068.
     pub const USUAL_SCOPE: [&str; 2] = ["scp", "scope"];
-    /// The name that Okta suggests for the groups.
+    /// The group claim that Okta suggests.
     pub const USUAL_GROUPS: &str = "groups";
 }
 
-/// Where a provider's keys come from.
+/// The source of a provider's keys.
 #[derive(Debug)]
 pub enum KeyOrigin {
-    /// The configuration holds them.
+    /// The configuration contains them.
     Inline(KeySet),
     /// They are fetched.
     Remote(RemoteKeys),
-    /// There are none that anybody else could use: what its tokens are is known by introspection alone, whatever they
-    /// look like.
+    /// There are none. All tokens are introspected, whatever their format.
     IntrospectionOnly,
 }
 
-/// How keys are fetched and how long they are good for.
+/// How keys are fetched and how long they are used.
 #[derive(Clone, Debug)]
 pub struct RemoteKeys {
     /// The key set document.
     pub address: KeyAddress,
-    /// A fetched set is fetched again after this long at most; `Cache-Control` may shorten it.
+    /// The longest interval between fetches. `Cache-Control` may shorten it.
     pub refresh: Duration,
-    /// When fetching fails, the last good set stays in use this long after it was fetched.
+    /// How long after its fetch the last set is used while fetches fail.
     pub max_stale: Duration,
-    /// How long one fetch may take, and so how long a request waits for it.
+    /// The timeout of one fetch, and so how long a request waits for it.
     pub timeout: Duration,
-    /// Tokens with unknown key ids cause one fetch in this time, and a few more at once.
+    /// Unknown key ids cause one fetch per this interval, and a few more at once.
     pub unknown_kid_cooldown: Duration,
 }
 
-/// Where the key set document is.
+/// The address of the key set document.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeyAddress {
-    /// The operator says where, or the Okta preset knows.
+    /// Configured by the operator or the Okta preset.
     Known(CalloutAddress),
-    /// The issuer's metadata says.
+    /// Read from the issuer's metadata.
     Discovered(Discovery),
 }
 
 impl KeyAddress {
-    /// The same, with these headers for every callout.
+    /// Sets the headers of every callout.
     #[must_use]
     pub fn with_headers(self, headers: &CalloutHeaders) -> Self {
         match self {
@@ -161,18 +159,18 @@ impl KeyAddress {
     }
 }
 
-/// How to find an issuer's keys by its metadata.
+/// How to discover an issuer's keys and endpoints.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Discovery {
     /// The issuer that the metadata must name.
     pub issuer: String,
-    /// Where its metadata may be, in the order in which they are tried.
+    /// The possible addresses of the metadata, in the order of attempts.
     pub documents: Vec<CalloutAddress>,
 }
 
 impl Discovery {
-    /// The metadata addresses of `issuer`: OpenID Connect appends the well-known name to the issuer
-    /// (Discovery 1.0 section 4), RFC 8414 section 3.1 puts its own between host and path.
+    /// The metadata addresses of `issuer`. OpenID Connect appends the well-known name to the issuer (Discovery 1.0
+    /// section 4). RFC 8414 section 3.1 inserts its name between host and path.
     pub fn of(issuer: &str, upstream: &str) -> Option<Self> {
         let home = CalloutAddress::parse(issuer, upstream)?;
         let path = home.path.trim_end_matches('/');
@@ -184,7 +182,7 @@ impl Discovery {
         Some(Self { issuer: issuer.to_owned(), documents })
     }
 
-    /// The same, with these headers for every callout.
+    /// Sets the headers of every callout.
     #[must_use]
     pub fn with_headers(self, headers: &CalloutHeaders) -> Self {
         let documents = self.documents.into_iter().map(|document| document.with_headers(headers)).collect();
@@ -198,7 +196,7 @@ mod tests {
     use wasm_bindgen_test::wasm_bindgen_test;
 
     #[wasm_bindgen_test(unsupported = test)]
-    fn metadata_is_looked_for_where_the_two_standards_put_it() {
+    fn metadata_addresses_follow_both_standards() {
         let paths = |issuer| {
             Discovery::of(issuer, "idp").unwrap().documents.iter().map(ToString::to_string).collect::<Vec<_>>()
         };

@@ -1,7 +1,7 @@
-//! All providers, and which of them validates a token.
+//! All providers, and the selection of the one that validates a token.
 //!
-//! The issuer selects it. Where several providers have the issuer, the audience does: their `audiences` are disjoint, and a
-//! token with audiences of two of them is rejected. A token cannot choose the settings that it is validated with.
+//! The issuer selects it. If several providers have the issuer, the audience selects one: their `audiences` are
+//! disjoint, and a token with audiences of two of them is rejected. A token cannot choose its validation settings.
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -15,16 +15,16 @@ use crate::jose::{Algorithm, Claim, UnverifiedToken};
 #[derive(Debug)]
 pub struct Providers {
     providers: Vec<Provider>,
-    by_issuer: HashMap<Rc<str>, OfIssuer>,
+    by_issuer: HashMap<Rc<str>, IssuerProviders>,
 }
 
-/// One of the policy's providers.
+/// The id of one of the policy's providers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ProviderId(usize);
 
 /// The providers of one issuer.
 #[derive(Debug)]
-enum OfIssuer {
+enum IssuerProviders {
     One(ProviderId),
     /// Several: the audience of a token selects one of them.
     Several(Rc<ByAudience>),
@@ -35,7 +35,7 @@ type ByAudience = HashMap<String, Option<ProviderId>>;
 /// The provider whose settings validate a token.
 #[derive(Clone, Copy, Debug)]
 pub struct SelectedProvider<'a> {
-    /// Its id.
+    /// The id.
     pub id: ProviderId,
     /// The provider.
     pub provider: &'a Provider,
@@ -44,8 +44,8 @@ pub struct SelectedProvider<'a> {
 }
 
 impl Providers {
-    /// Puts them together. The loader has checked that providers with a common issuer have `audiences` and that these
-    /// are disjoint. Should they not be, tokens for the common ones are rejected.
+    /// The loader has checked that providers with a common issuer have disjoint `audiences`. If they were not disjoint,
+    /// tokens for the common ones would be rejected.
     pub fn new(providers: Vec<Provider>) -> Self {
         let ids = || providers.iter().enumerate().map(|(at, provider)| (ProviderId(at), provider));
         let mut issuers: HashMap<Rc<str>, Vec<ProviderId>> = HashMap::new();
@@ -54,15 +54,15 @@ impl Providers {
                 issuers.entry(Rc::clone(issuer)).or_default().push(id);
             }
         }
-        // Tenants that are shared by the same providers share one map.
+        // Issuers that the same providers share have one map.
         let mut maps: HashMap<Vec<ProviderId>, Rc<ByAudience>> = HashMap::new();
         let of_issuer = |(issuer, shared_by): (Rc<str>, Vec<ProviderId>)| {
             let providers = match shared_by.as_slice() {
-                [only] => OfIssuer::One(*only),
+                [only] => IssuerProviders::One(*only),
                 _ => {
                     let sharing = ids().filter(|(id, _)| shared_by.contains(id)).collect::<Vec<_>>();
                     let map = maps.entry(shared_by).or_insert_with(|| Rc::new(by_audience(&sharing)));
-                    OfIssuer::Several(Rc::clone(map))
+                    IssuerProviders::Several(Rc::clone(map))
                 }
             };
             (issuer, providers)
@@ -71,12 +71,12 @@ impl Providers {
         Self { providers, by_issuer }
     }
 
-    /// Selects the provider of a token by what the token claims: `iss`, which is exactly one of the provider's issuers (RFC
-    /// 8725 section 3.8: no prefix, no folding), and, where several providers have that issuer, `aud`. Nothing is proved
-    /// by that. The provider's own checks follow, those of issuer and audience among them.
+    /// Selects the provider of a token by its unverified claims: `iss`, which equals one of the provider's issuers
+    /// exactly (RFC 8725 section 3.8: no prefix, no folding), and `aud` if several providers have that issuer. This
+    /// verifies nothing. The provider's own checks follow, including issuer and audience.
     ///
     /// # Errors
-    /// When no provider has the issuer, or none or several of those that share it have an audience of the token.
+    /// If no provider has the issuer, or if not exactly one of those that share it has an audience of the token.
     pub fn select(&self, token: &UnverifiedToken) -> Result<SelectedProvider<'_>, ClaimFault> {
         let issuer = match token.claimed_issuer() {
             Claim::Valid(issuer) => issuer,
@@ -84,9 +84,9 @@ impl Providers {
         };
         let (issuer, providers) = self.by_issuer.get_key_value(issuer).ok_or(ClaimFault::IssuerUnknown)?;
         let id = match providers {
-            OfIssuer::One(id) => *id,
-            OfIssuer::Several(known) => match token.claimed_audiences() {
-                Claim::Valid(audiences) => selected_by(known, &audiences)?,
+            IssuerProviders::One(id) => *id,
+            IssuerProviders::Several(map) => match token.claimed_audiences() {
+                Claim::Valid(audiences) => select_by_audience(map, &audiences)?,
                 Claim::Absent => return Err(ClaimFault::AudienceMissing),
                 Claim::Malformed => return Err(ClaimFault::AudienceMalformed),
             },
@@ -95,36 +95,36 @@ impl Providers {
         Ok(SelectedProvider { id, provider, issuer })
     }
 
-    /// The providers that have exactly `issuer` among their issuers, in the order of the configuration.
+    /// The providers with exactly this issuer, in the order of the configuration.
     pub fn of_issuer(&self, issuer: &str) -> impl Iterator<Item = (ProviderId, &Provider)> {
-        self.iter().filter(move |(_, provider)| provider.issuer_named(issuer).is_some())
+        self.iter().filter(move |(_, provider)| provider.find_issuer(issuer).is_some())
     }
 
-    /// The provider of that id, if it is one of these.
+    /// The provider with this id.
     pub fn get(&self, id: ProviderId) -> Option<&Provider> {
         self.providers.get(id.0)
     }
 
-    /// The provider whose tokens those are that name no issuer.
-    pub fn of_opaque_tokens(&self) -> Option<(ProviderId, &Provider)> {
-        let takes = |settings: &Introspection| settings.opaque_tokens == OpaqueTokens::Taken;
-        self.iter().find(|(_, provider)| provider.introspection.as_ref().is_some_and(takes))
+    /// The provider of tokens without an issuer.
+    pub fn opaque_token_provider(&self) -> Option<(ProviderId, &Provider)> {
+        let accepts = |settings: &Introspection| settings.opaque_tokens == OpaqueTokens::Accepted;
+        self.iter().find(|(_, provider)| provider.introspection.as_ref().is_some_and(accepts))
     }
 
-    /// All of them, in the order of the configuration.
+    /// All providers, in the order of the configuration.
     pub fn iter(&self) -> impl Iterator<Item = (ProviderId, &Provider)> {
         self.providers.iter().enumerate().map(|(at, provider)| (ProviderId(at), provider))
     }
 
-    /// Every algorithm that some provider's tokens may be signed with.
+    /// Every algorithm that some provider accepts.
     pub fn algorithms(&self) -> Vec<Algorithm> {
         let is_allowed =
-            |algorithm: &Algorithm| self.providers.iter().any(|known| known.algorithms.contains(algorithm));
+            |algorithm: &Algorithm| self.providers.iter().any(|provider| provider.algorithms.contains(algorithm));
         Algorithm::ALL.into_iter().filter(is_allowed).collect()
     }
 }
 
-/// The provider of each audience; of one that several have, none.
+/// The provider of each audience, or `None` for an audience of several providers.
 fn by_audience(sharing: &[(ProviderId, &Provider)]) -> ByAudience {
     let mut found = ByAudience::new();
     for (id, provider) in sharing {
@@ -140,9 +140,9 @@ fn by_audience(sharing: &[(ProviderId, &Provider)]) -> ByAudience {
     found
 }
 
-/// The one provider that has an audience of the token. Audiences that no provider has do not count.
-fn selected_by(known: &ByAudience, audiences: &[&str]) -> Result<ProviderId, ClaimFault> {
-    let mut owners = audiences.iter().filter_map(|name| known.get(*name).copied());
+/// The single provider with an audience of the token. Audiences without a provider are ignored.
+fn select_by_audience(by_audience: &ByAudience, audiences: &[&str]) -> Result<ProviderId, ClaimFault> {
+    let mut owners = audiences.iter().filter_map(|name| by_audience.get(*name).copied());
     match owners.next() {
         None => Err(ClaimFault::AudienceUnexpected),
         Some(Some(first)) if owners.all(|other| other == Some(first)) => Ok(first),

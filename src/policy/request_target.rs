@@ -1,89 +1,89 @@
-//! The request target (`:path`), read the one way that rules are written for, or refused.
+//! Parses the request target (`:path`) into the normal form that rules match, or rejects it.
 //!
-//! A rule that is matched against another path than the backend serves is no rule: `/public/../admin`,
-//! `/public/..;/admin`, `/public/..%2fadmin` have each opened a gateway (group I of `tests/core/attack_cases.rs`). So what all
-//! servers read alike is brought to one form, and what some read differently is refused before any rule is tried.
+//! A rule must match the path that the backend serves. `/public/../admin`, `/public/..;/admin` and `/public/..%2fadmin`
+//! have each bypassed a gateway (group I of `tests/core/attack_cases.rs`). So targets that all servers read alike are normalized, and
+//! targets that some servers read differently are rejected before any rule is matched.
 //!
 //! | in the target | servers | here |
 //! |---|---|---|
-//! | `?` and behind | nobody's path | cut off |
-//! | `%61`, `%7e`, `%3A`, `%40` | decoded by all | decoded: whatever may stand in a segment as it is, does |
-//! | `%20`, `%23`, `%3F`, `%25`, `{`, `é` as `%C3%A9` | one ordinary character | its escape, in capitals |
-//! | `%252e` | decoded once; twice only against RFC 3986 section 2.4 | the text `%2e`: `%25` stays an escape |
-//! | `/a/../b`, `/a/%2e%2e/b`, `/./b` | Envoy (`normalize_path`), nginx: `/b` (RFC 3986 section 5.2.4); Express, Fastify, WSGI: as it is | `/b`, and as it is as another reading |
-//! | `..` above the root | Tomcat and nginx refuse, Go and URL parsers ignore | refused |
-//! | `/a//b` | nginx, Tomcat, Go: `/a/b`; Envoy if told to | `/a/b` |
-//! | `/a//../b` | Go, nginx, Tomcat: `/b`; Envoy, RFC 3986: `/a/b` | refused |
+//! | `?` and everything after it | not part of the path | removed |
+//! | `%61`, `%7e`, `%3A`, `%40` | decoded by all | decoded, if the character may occur in a segment |
+//! | `%20`, `%23`, `%3F`, `%25`, `{`, `é` as `%C3%A9` | one ordinary character | an escape in upper case |
+//! | `%252e` | decoded once; twice only against RFC 3986 section 2.4 | the string `%2e`: `%25` remains an escape |
+//! | `/a/../b`, `/a/%2e%2e/b`, `/./b` | Envoy (`normalize_path`), nginx: `/b` (RFC 3986 section 5.2.4); Express, Fastify, WSGI: unchanged | `/b`, and the unchanged path as another reading |
+//! | `..` above the root | Tomcat and nginx reject, Go and URL parsers ignore | rejected |
+//! | `/a//b` | nginx, Tomcat, Go: `/a/b`; Envoy if configured | `/a/b` |
+//! | `/a//../b` | Go, nginx, Tomcat: `/b`; Envoy, RFC 3986: `/a/b` | rejected |
 //! | `//a/b` | most: `/a/b`; `new URL()`, `urlsplit()`: `/b` of the host `a` | `/a/b`, and `/b` as another reading |
-//! | `/a;x/b` | Tomcat, Jetty, Spring: `/a/b`; others: as it is | as it is, and `/a/b` as another reading |
-//! | `/a;/b` | Fastify 3 and 4, restify: `/a`, the rest is the query | as it is, and `/a` as another reading |
+//! | `/a;x/b` | Tomcat, Jetty, Spring: `/a/b`; others: unchanged | unchanged, and `/a/b` as another reading |
+//! | `/a;/b` | Fastify 3 and 4, restify: `/a`, the rest is the query | unchanged, and `/a` as another reading |
 //! | `/a%3Bx/b` | Shiro: `/a/b` (CVE-2020-11989); others: `/a;x/b` | `/a;x/b`, and `/a/b` and `/a` as other readings |
-//! | `/a/..;/b`, `/a/..%3b/b` | Tomcat: `/b`; others: as it is | refused |
-//! | `%2f`, `\`, `%5c` | a separator for some | refused |
-//! | control bytes, `#`, a blank, broken escapes, bytes that are no UTF-8 | cut off, dropped, replaced | refused |
+//! | `/a/..;/b`, `/a/..%3b/b` | Tomcat: `/b`; others: unchanged | rejected |
+//! | `%2f`, `\`, `%5c` | a separator for some | rejected |
+//! | control bytes, `#`, a space, invalid escapes, bytes that are not UTF-8 | cut off, dropped, replaced | rejected |
 //!
-//! A target with several readings is one for the router: it passes when all of them come to the same rule.
-//! Letters keep their case. Nothing is decoded twice, and nothing here looks at rules or at other fields.
+//! If a target has several readings, the router accepts it only if all of them match the same rule. Case is preserved.
+//! Nothing is decoded twice. This module reads neither rules nor other header fields.
 
 use std::borrow::Cow;
 
 use crate::encoding::{is_pchar, percent_escape, push_percent_escape};
 use crate::http::RequestHead;
 
-/// The longest path that is looked at, in bytes and without its query: what nginx, Apache and Tomcat take by
-/// default, and a bound to what a regular expression costs.
-pub const LONGEST_PATH: usize = 8192;
+/// The longest accepted path in bytes, without its query. It is the default limit of nginx, Apache and Tomcat, and
+/// bounds the cost of regular expressions.
+pub const MAX_PATH_BYTES: usize = 8192;
 
-/// `;` as it stands in a text whose readings are not known yet.
+/// An escaped `;` in a path whose readings are not determined yet.
 const ESCAPED_SEMICOLON: &str = "%3B";
 
-/// What becomes of a target that two servers may read differently.
+/// The handling of targets that servers may read differently.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum AmbiguousPaths {
-    /// It is refused.
+    /// They are rejected.
     #[default]
-    Refuse,
-    /// What is ambiguous is taken for ordinary characters of its segment, `%2f` among them, and `..` stops at the
-    /// root. Only right where the backend is known to read it so.
+    Reject,
+    /// Ambiguous characters, including `%2f`, are ordinary characters of their segment, and `..` stops at the root.
+    /// Only safe if the backend reads paths this way.
     InsecureAllow,
 }
 
-/// Why a target is refused.
+/// Why a target is rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum TargetFault {
-    /// It does not begin with `/`, is missing or there twice: no rule could name it. The `*` of `OPTIONS` is none
-    /// either; hosts have no route for it (Envoy answers 404).
+    /// It does not start with `/`, is missing or repeated, so no rule could match it. This includes the `*` of
+    /// `OPTIONS`, which hosts do not route (Envoy responds with 404).
     NotAPath,
-    /// Longer than [`LONGEST_PATH`].
+    /// It is longer than [`MAX_PATH_BYTES`].
     TooLong,
     /// `%2f`: a separator for servers that decode first (CVE-2021-29492).
     EscapedSlash,
-    /// `\` or `%5c`: a separator for Windows, browsers and Envoy's normalisation.
+    /// `\` or `%5c`: a separator for Windows, browsers and Envoy's normalization.
     Backslash,
-    /// A control byte, raw or escaped: dropped by some, the end of the text for others.
+    /// A control byte, raw or escaped: some servers drop it, others end the string there.
     ControlByte,
-    /// `%` without two hexadecimal digits behind it.
+    /// `%` without two hexadecimal digits after it.
     BrokenEscape,
     /// A raw `#`: some servers end the path there (CVE-2021-39156).
     Fragment,
-    /// A raw blank, at which a request line may be cut, or a byte that is not ASCII.
+    /// A raw space, where a request line may be cut, or a byte that is not ASCII.
     RawByte,
-    /// Escaped bytes that are not UTF-8: an overlong `%c0%af` is a slash for lenient decoders.
+    /// Escaped bytes that are not UTF-8. An overlong `%c0%af` is a slash for lenient decoders.
     NotUtf8,
-    /// `;` behind a dot segment: servers that take parameters out see `..` (Tomcat), others a name.
+    /// `;` after a dot segment. Servers that remove parameters see `..` (Tomcat), others a name.
     ParameterInDotSegment,
-    /// `..` behind an empty segment: whether that is the one to go depends on what is done first.
+    /// `..` after an empty segment. Servers disagree about which segment it removes.
     DotsAfterEmptySegment,
-    /// More `..` than there are segments before them.
+    /// More `..` than preceding segments.
     AboveRoot,
 }
 
-/// A path in normal form: it begins with `/`, has no empty segment but perhaps a last one and no dot segments, every
-/// character that may stand in a segment stands for itself and every other is an escape in capitals.
+/// A normalized path. It starts with `/`, has no dot segments and no empty segment except a last one. Characters that
+/// may occur in a segment are not escaped, and all others are escaped in upper case.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct NormalPath<'a>(Cow<'a, str>);
 
-/// A request's target: its path, and what some servers might take for its path instead.
+/// The path of a request, and the other paths that some servers may read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestTarget<'a> {
     path: NormalPath<'a>,
@@ -91,10 +91,10 @@ pub struct RequestTarget<'a> {
 }
 
 impl<'a> RequestTarget<'a> {
-    /// The target of a request: its one `:path`. Fields such as `x-original-url` are none.
+    /// The target of a request: its single `:path`. Fields such as `x-original-url` are ignored.
     ///
     /// # Errors
-    /// When it cannot be read in one way.
+    /// If it is invalid or ambiguous.
     pub fn of(head: &'a RequestHead, ambiguous: AmbiguousPaths) -> Result<Self, TargetFault> {
         let mut values = head.values(":path");
         match (values.next(), values.next()) {
@@ -103,22 +103,22 @@ impl<'a> RequestTarget<'a> {
         }
     }
 
-    /// Reads a target as it stands in `:path`.
+    /// Parses a target as it occurs in `:path`.
     ///
     /// # Errors
-    /// When it cannot be read in one way.
+    /// If it is invalid or ambiguous.
     pub fn read(target: &'a [u8], ambiguous: AmbiguousPaths) -> Result<Self, TargetFault> {
         let path = target.split(|byte| *byte == b'?').next().unwrap_or_default();
         if path.first() != Some(&b'/') {
             return Err(TargetFault::NotAPath);
         }
-        if path.len() > LONGEST_PATH {
+        if path.len() > MAX_PATH_BYTES {
             return Err(TargetFault::TooLong);
         }
         if let Some(text) = already_normal(path) {
             return Ok(Self { path: NormalPath(Cow::Borrowed(text)), other_readings: Vec::new() });
         }
-        let text = spelled_alike(path, ambiguous)?;
+        let text = normalize_escapes(path, ambiguous)?;
         let path = without_dot_segments(&text, ambiguous)?;
         let mut other_readings = Vec::new();
         let mut add = |other: NormalPath<'static>| {
@@ -130,7 +130,7 @@ impl<'a> RequestTarget<'a> {
         for reading in &readings {
             add(without_dot_segments(reading, ambiguous)?);
         }
-        if ambiguous == AmbiguousPaths::Refuse {
+        if ambiguous == AmbiguousPaths::Reject {
             let texts = std::iter::once(&text).chain(&readings);
             texts.filter(|text| has_dot_segments(text)).for_each(|text| add(with_dot_segments(text)));
         }
@@ -140,7 +140,7 @@ impl<'a> RequestTarget<'a> {
     /// Adds the path as the client wrote it to the other readings.
     ///
     /// # Errors
-    /// When it is no text.
+    /// If it is not UTF-8.
     pub fn with_reading_as_written(mut self, head: &RequestHead) -> Result<Self, TargetFault> {
         let target = head.single(":path").ok_or(TargetFault::NotAPath)?;
         let written = target.split(|byte| *byte == b'?').next().unwrap_or_default();
@@ -151,44 +151,45 @@ impl<'a> RequestTarget<'a> {
         Ok(self)
     }
 
-    /// The path, as most servers read it.
+    /// The path as most servers read it.
     pub const fn path(&self) -> &NormalPath<'a> {
         &self.path
     }
 
-    /// The other paths that some server may read; seldom any. They may have dot segments, which are names for such a server.
+    /// The other paths that some servers may read; usually none. They may contain dot segments, which those servers
+    /// read as names.
     pub fn other_readings(&self) -> &[NormalPath<'static>] {
         &self.other_readings
     }
 }
 
 impl NormalPath<'_> {
-    /// The path as text; ASCII.
+    /// The path as an ASCII string.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The segments; none for `/`, and none for a slash at the end.
+    /// The segments. `/` has none, and a trailing slash adds none.
     pub fn segments(&self) -> impl Iterator<Item = &str> {
         self.0.split('/').filter(|segment| !segment.is_empty())
     }
 
-    /// The same, on its own.
+    /// The same path without a borrow.
     pub fn into_owned(self) -> NormalPath<'static> {
         NormalPath(Cow::Owned(self.0.into_owned()))
     }
 }
 
-/// The path when nothing has to be done to it and it has one reading, as nearly always.
+/// The path, if it is normalized and has one reading, as nearly always.
 fn already_normal(path: &[u8]) -> Option<&str> {
     let is_plain = |byte: &u8| PLAIN.get(usize::from(*byte)) == Some(&true);
-    // In strides without a way out in between: several times as fast.
-    let all_plain = path.chunks(32).all(|stride| stride.iter().fold(true, |all, byte| all & is_plain(byte)));
+    // Chunks without an early exit are several times as fast.
+    let is_all_plain = path.chunks(32).all(|stride| stride.iter().fold(true, |all, byte| all & is_plain(byte)));
     let has_odd_segment = path.windows(2).any(|pair| matches!(pair, [b'/', b'/' | b'.']));
-    if all_plain && !has_odd_segment { std::str::from_utf8(path).ok() } else { None }
+    if is_all_plain && !has_odd_segment { std::str::from_utf8(path).ok() } else { None }
 }
 
-/// What may stand in a path as it is and means the same to all, looked up: every request's path is looked at.
+/// Characters that need no escape and mean the same to all servers. A table, because every request's path is scanned.
 #[allow(clippy::indexing_slicing, reason = "evaluated when this is compiled: out of bounds is an error there")]
 const PLAIN: [bool; 256] = {
     let mut table = [false; 256];
@@ -200,11 +201,11 @@ const PLAIN: [bool; 256] = {
     table
 };
 
-/// The characters brought to one spelling; separators and dots are as they were.
+/// Normalizes the escapes. Separators and dots are unchanged.
 ///
-/// RFC 3986 section 6.2.2.2 has only unreserved characters decoded. Servers decode `:`, `@`, `+` and their like as
-/// well, and with two spellings for them a rule for `/keys:revoke` would be none for `/keys%3Arevoke`.
-fn spelled_alike(path: &[u8], ambiguous: AmbiguousPaths) -> Result<String, TargetFault> {
+/// RFC 3986 section 6.2.2.2 decodes unreserved characters only. Servers also decode `:`, `@`, `+` and similar ones.
+/// With two spellings, a rule for `/keys:revoke` would not match `/keys%3Arevoke`.
+fn normalize_escapes(path: &[u8], ambiguous: AmbiguousPaths) -> Result<String, TargetFault> {
     let mut text = String::with_capacity(path.len());
     let mut plain = Vec::with_capacity(path.len());
     let mut left = path;
@@ -218,29 +219,30 @@ fn spelled_alike(path: &[u8], ambiguous: AmbiguousPaths) -> Result<String, Targe
             (raw, _) => (raw, false),
         };
         let fault = fault_of(character, is_escaped);
-        if let (Some(fault), AmbiguousPaths::Refuse) = (fault, ambiguous) {
+        if let (Some(fault), AmbiguousPaths::Reject) = (fault, ambiguous) {
             return Err(fault);
         }
         plain.push(character);
-        // An escaped `;` is kept apart until its readings are known: some servers look for one before they decode.
-        let stands_for_itself = match character {
+        // An escaped `;` remains escaped until the readings are determined: some servers search for `;` before they
+        // decode.
+        let is_literal = match character {
             b'/' | b';' => !is_escaped,
             other => is_pchar(other),
         };
-        if stands_for_itself {
+        if is_literal {
             text.push(char::from(character));
         } else {
             push_percent_escape(&mut text, character);
         }
     }
-    // An ASCII character is never part of a longer one, so that the whole is right when each run of escapes is.
-    if ambiguous == AmbiguousPaths::Refuse && std::str::from_utf8(&plain).is_err() {
+    // An ASCII character is never part of a longer one, so the whole is valid if each run of escapes is valid.
+    if ambiguous == AmbiguousPaths::Reject && std::str::from_utf8(&plain).is_err() {
         return Err(TargetFault::NotUtf8);
     }
     Ok(text)
 }
 
-/// What speaks against a character in a target.
+/// Why a character is rejected in a target.
 const fn fault_of(character: u8, is_escaped: bool) -> Option<TargetFault> {
     match (character, is_escaped) {
         (0..=0x1f | 0x7f, _) => Some(TargetFault::ControlByte),
@@ -255,8 +257,8 @@ const fn fault_of(character: u8, is_escaped: bool) -> Option<TargetFault> {
 
 /// Takes dot segments out and merges slashes.
 fn without_dot_segments(text: &str, ambiguous: AmbiguousPaths) -> Result<NormalPath<'static>, TargetFault> {
-    let refuses = ambiguous == AmbiguousPaths::Refuse;
-    // Empty segments stay until the end, for `..` to be seen behind one.
+    let rejects = ambiguous == AmbiguousPaths::Reject;
+    // Empty segments are removed last, so that `..` after one is detected.
     let mut kept: Vec<&str> = Vec::new();
     let mut ends_with_slash = false;
     for segment in text.split('/').skip(1) {
@@ -264,17 +266,17 @@ fn without_dot_segments(text: &str, ambiguous: AmbiguousPaths) -> Result<NormalP
         match segment {
             "." => {}
             ".." => {
-                if refuses && kept.last() == Some(&"") {
+                if rejects && kept.last() == Some(&"") {
                     return Err(TargetFault::DotsAfterEmptySegment);
                 }
                 while kept.pop_if(|last| last.is_empty()).is_some() {}
-                if kept.pop().is_none() && refuses {
+                if kept.pop().is_none() && rejects {
                     return Err(TargetFault::AboveRoot);
                 }
             }
             named => {
                 let name = before_parameter(named, Semicolon::Decoded);
-                if refuses && matches!(name, "." | "..") {
+                if rejects && matches!(name, "." | "..") {
                     return Err(TargetFault::ParameterInDotSegment);
                 }
                 kept.push(named);
@@ -284,7 +286,7 @@ fn without_dot_segments(text: &str, ambiguous: AmbiguousPaths) -> Result<NormalP
     Ok(joined(kept.into_iter(), ends_with_slash))
 }
 
-/// Merges slashes, and keeps dot segments as names.
+/// Merges slashes and keeps dot segments as names.
 fn with_dot_segments(text: &str) -> NormalPath<'static> {
     joined(text.split('/').skip(1), text.ends_with('/'))
 }
@@ -293,7 +295,7 @@ fn has_dot_segments(text: &str) -> bool {
     text.split('/').any(|segment| matches!(segment, "." | ".."))
 }
 
-/// The path of these segments without the empty ones.
+/// The path of the segments that are not empty.
 fn joined<'a>(segments: impl Iterator<Item = &'a str>, ends_with_slash: bool) -> NormalPath<'static> {
     let mut path = String::new();
     for segment in segments.filter(|segment| !segment.is_empty()) {
@@ -309,22 +311,22 @@ fn joined<'a>(segments: impl Iterator<Item = &'a str>, ends_with_slash: bool) ->
     NormalPath(Cow::Owned(path))
 }
 
-/// What else the text may be for a server: the path of another host, a path with parameters in its segments, or a
-/// path that ends at the first `;`.
+/// The other readings of a path: the path of another host, a path without parameters, or a path that ends at the first
+/// `;`.
 fn readings(text: &str, ambiguous: AmbiguousPaths) -> Vec<String> {
     if ambiguous == AmbiguousPaths::InsecureAllow {
         return Vec::new();
     }
     let mut readings = Vec::new();
     if text.starts_with("//") {
-        // RFC 3986 section 4.2, a network-path reference. Parsers that work as browsers do skip every slash.
-        let behind_host = text.trim_start_matches('/').split_once('/').map_or("", |(_, path)| path);
-        readings.push(format!("/{behind_host}"));
+        // RFC 3986 section 4.2, a network-path reference. Parsers that work like browsers skip every slash.
+        let after_host = text.trim_start_matches('/').split_once('/').map_or("", |(_, path)| path);
+        readings.push(format!("/{after_host}"));
     }
     let bases = std::iter::once(text).chain(readings.iter().map(String::as_str));
     let stripped: Vec<String> = bases
         .flat_map(|base| {
-            // Servers that look for `;` before they decode, and servers that decode first.
+            // For servers that search for `;` before they decode, and for servers that decode first.
             let marks =
                 [(base.contains(';'), Semicolon::AsWritten), (base.contains(ESCAPED_SEMICOLON), Semicolon::Decoded)];
             let present = marks.into_iter().filter(|(is_present, _)| *is_present);
@@ -335,31 +337,31 @@ fn readings(text: &str, ambiguous: AmbiguousPaths) -> Vec<String> {
     readings
 }
 
-/// Every segment without its parameters.
+/// All segments without their parameters.
 fn without_parameters(text: &str, mark: Semicolon) -> String {
     let names: Vec<&str> = text.split('/').map(|segment| before_parameter(segment, mark)).collect();
     names.join("/")
 }
 
-/// Which semicolons begin a parameter.
+/// The semicolons that start a parameter.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Semicolon {
-    /// Those that are written as such.
+    /// Unescaped ones.
     AsWritten,
     /// Escaped ones too.
     Decoded,
 }
 
-/// The text up to the first parameter. A path of semicolons has thousands of segments: each byte is looked at once.
+/// The string before the first parameter. A path of semicolons has thousands of segments, so each byte is scanned once.
 fn before_parameter(text: &str, mark: Semicolon) -> &str {
     let bytes = text.as_bytes();
     let is_escaped = |at: usize| bytes.get(at..).is_some_and(|rest| rest.starts_with(ESCAPED_SEMICOLON.as_bytes()));
-    let begins = |(at, byte): (usize, &u8)| match byte {
+    let is_start = |(at, byte): (usize, &u8)| match byte {
         b';' => true,
         b'%' => mark == Semicolon::Decoded && is_escaped(at),
         _ => false,
     };
-    let end = bytes.iter().enumerate().position(begins).unwrap_or(bytes.len());
+    let end = bytes.iter().enumerate().position(is_start).unwrap_or(bytes.len());
     text.get(..end).unwrap_or_default()
 }
 

@@ -1,17 +1,17 @@
-//! What a rule demands of an admitted token, compiled and immutable.
+//! The requirement of a rule for a validated token, compiled and immutable.
 //!
-//! Called by the engine for each request, also for tokens that were remembered: what a token *is* may be remembered,
-//! what it *may do* here is judged anew (CVE-2021-32701). Knows the token and the time and nothing of the request;
-//! why it refuses is a [`UnmetReason`], and what would help the client is a [`Remedy`].
+//! The engine evaluates it for each request, also for cached tokens: validation results are cached, authorization
+//! results are not (CVE-2021-32701). It reads the token and the time, and the request only in conditions. A denial has
+//! an [`UnmetReason`], and a [`Remedy`] that describes a token which would be accepted.
 //!
-//! All terms of a [`Requirement`] must hold. Judging is three-valued ([`verdict`]): a claim of the wrong type is
-//! neither there nor absent, and passes neither a demand nor its negation.
+//! All terms of a [`Requirement`] must hold. Evaluation is three-valued ([`verdict`]): a claim of the wrong type is
+//! neither present nor absent, and satisfies neither a term nor its negation.
 //!
-//! **What the client is told** when several terms fail: what it can act on. A remedy is told only where a token that
-//! the client may ask for would pass; while anything else stands in the way (a group, a client, a claim) nobody is
-//! sent to log in again for nothing, and that reason is given. Of several reasons the first counts, in the order of
-//! [`Term`]. When both the log-in and the scopes fall short, both are told at once, as a demand for a better log-in.
-//! (A rule that keeps out by `not` the very scope that it asks for elsewhere is not reckoned with.)
+//! **Remedies.** If several terms fail, the response names what the client can act on. It names a remedy only if a
+//! token that the client can request would be accepted. If another term also fails (a group, a client, a claim), a new
+//! sign-in would not help, and that reason is given instead. Of several reasons the first counts, in the order of
+//! [`Term`]. If both the authentication and the scopes are insufficient, one challenge for a stronger authentication
+//! names both. (A rule that excludes by `not` the very scope that it requires elsewhere is not considered.)
 
 pub mod acr;
 mod claim_test;
@@ -33,18 +33,18 @@ pub use claim_test::{ClaimTest, ClaimValue, Expected};
 pub use remedy::{Remedy, Unmet, UnmetReason};
 pub use verdict::{Indeterminate, Verdict};
 
-/// What a requirement is held against.
+/// The input of an evaluation.
 #[derive(Clone, Copy, Debug)]
 pub struct RequirementContext<'a> {
-    /// Who asks; nobody where a rule lets pass without a token: then nothing is known of one.
+    /// The validated token. `None` if the rule allows anonymous access.
     pub token: Option<&'a ValidatedToken>,
-    /// When.
+    /// The time of the evaluation.
     pub now: UnixTime,
-    /// The request, for conditions; without it none can be judged.
+    /// The request, for conditions. Without it every condition is indeterminate.
     pub request: Option<Activation<'a>>,
 }
 
-/// What a rule demands: all of its terms.
+/// The requirement of a rule: all terms must hold.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Requirement {
     terms: Vec<Term>,
@@ -52,90 +52,89 @@ pub struct Requirement {
     attributes: Rc<[Attribute]>,
 }
 
-/// One demand. The order is that in which reasons are given.
+/// One term. Reasons are reported in this order.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Term {
-    /// `aud` names at least one of these: beyond those that the provider expects, for a route of its own.
+    /// `aud` contains at least one of these, in addition to the provider's audiences.
     Audiences(BTreeSet<String>),
     /// The token was issued to one of these clients.
     Clients(BTreeSet<String>),
-    /// The user is in at least one of these groups. A token without groups is not known to be in none: issuers leave
-    /// the claim out also when there are too many (Microsoft Entra ID beyond 200), so `not` does not pass it.
+    /// The user is in at least one of these groups. A token without groups is indeterminate: issuers also omit the
+    /// claim when there are too many groups (Microsoft Entra ID beyond 200). So `not` does not accept it.
     Groups(BTreeSet<String>),
-    /// A claim holds what it must.
+    /// A claim has the expected value.
     Claim(ClaimTest),
     /// The condition holds for the request and its token.
     Condition(Rc<Program>),
-    /// The user was authenticated by all of these methods (`amr`, RFC 8176). Okta has them in ID tokens only.
+    /// The user was authenticated with all of these methods (`amr`, RFC 8176). Okta has them in ID tokens only.
     Methods(BTreeSet<String>),
-    /// The requirement within is not met, and that is certain.
+    /// The inner requirement is certainly not met.
     Not(Requirement),
-    /// The authentication was as strong as one of these ([`acr`]). A token without `acr` is not known to be strong,
-    /// nor to be weak.
+    /// The authentication satisfies one of these classes ([`acr`]). A token without `acr` is indeterminate.
     Authentication(Vec<String>),
-    /// The user was authenticated not longer ago than this.
+    /// The user was authenticated at most this long ago.
     MaxAge(Duration),
-    /// The token grants all of these scopes. Compared whole: `read` grants no `read:all`, nor the reverse.
+    /// The token grants all of these scopes. Compared exactly: `read` does not grant `read:all`, or the reverse.
     Scopes(Vec<String>),
-    /// The token grants at least one of these scopes; a client with none of them is told to ask for the first.
+    /// The token grants at least one of these scopes. The challenge names the first if the token has none.
     AnyScope(Vec<String>),
-    /// At least one of these is met. Last, so that the alternative that is told goes with all the rest.
+    /// At least one of these is met. Last, so that the remedy's alternative is compatible with the other terms.
     AnyOf(Vec<Requirement>),
 }
 
 impl Requirement {
-    /// Demands all of these, judged in the order of [`Term`] whatever their order here.
+    /// Requires all terms, evaluated in the order of [`Term`].
     pub fn all(mut terms: Vec<Term>) -> Self {
-        terms.sort_by_key(Term::place);
+        terms.sort_by_key(Term::order);
         let has_condition = terms.iter().any(Term::has_condition);
         let attributes: BTreeSet<Attribute> = terms.iter().flat_map(Term::attributes).collect();
         Self { terms, has_condition, attributes: attributes.into_iter().collect() }
     }
 
-    /// Whether it is about the request alone, and can be judged without a token.
-    pub fn is_about_request(&self) -> bool {
-        self.terms.iter().all(Term::is_about_request)
+    /// Whether it reads the request only, and can be evaluated without a token.
+    pub fn is_request_only(&self) -> bool {
+        self.terms.iter().all(Term::is_request_only)
     }
 
-    /// Whether anything in it is a condition.
+    /// Whether it contains a condition.
     pub const fn has_condition(&self) -> bool {
         self.has_condition
     }
 
-    /// What its conditions ask of the host, each once.
+    /// The host attributes that its conditions read, each once.
     pub const fn attributes(&self) -> &Rc<[Attribute]> {
         &self.attributes
     }
 
-    /// Its terms.
+    /// The terms.
     pub fn terms(&self) -> &[Term] {
         &self.terms
     }
 
-    /// How many terms there are in it, those within others counted.
+    /// The number of terms, including nested ones.
     pub fn size(&self) -> usize {
         self.terms.iter().map(|term| 1 + term.inner().iter().map(Self::size).sum::<usize>()).sum()
     }
 
-    /// Whether it is met.
-    pub fn evaluate(&self, facts: &RequirementContext<'_>) -> Verdict {
-        Verdict::all(self.terms.iter().map(|term| term.evaluate(facts)))
+    /// Whether the requirement is met.
+    pub fn evaluate(&self, context: &RequirementContext<'_>) -> Verdict {
+        Verdict::all(self.terms.iter().map(|term| term.evaluate(context)))
     }
 
-    /// Why it is not met and what would help.
+    /// Checks the requirement.
     ///
     /// # Errors
-    /// Whenever it is not certain that it is met.
-    pub fn check(&self, facts: &RequirementContext<'_>) -> Result<(), Unmet<'_>> {
-        match self.evaluate(facts) {
+    /// The reason and remedy, unless the requirement is certainly met.
+    pub fn check(&self, context: &RequirementContext<'_>) -> Result<(), Unmet<'_>> {
+        match self.evaluate(context) {
             Verdict::Holds => Ok(()),
-            Verdict::Fails | Verdict::Indeterminate(_) => Err(remedy::unmet(self, facts)),
+            Verdict::Fails | Verdict::Indeterminate(_) => Err(remedy::unmet(self, context)),
         }
     }
 }
 
 impl Term {
-    const fn place(&self) -> u8 {
+    const fn order(&self) -> u8 {
         match self {
             Self::Audiences(_) => 0,
             Self::Clients(_) => 1,
@@ -152,7 +151,7 @@ impl Term {
         }
     }
 
-    /// The requirements within.
+    /// The nested requirements.
     pub fn inner(&self) -> &[Requirement] {
         match self {
             Self::Not(inner) => std::slice::from_ref(inner),
@@ -178,10 +177,10 @@ impl Term {
         self.condition().is_some() || self.inner().iter().any(Requirement::has_condition)
     }
 
-    fn is_about_request(&self) -> bool {
+    fn is_request_only(&self) -> bool {
         let inner = self.inner();
-        let has_only_such = !inner.is_empty() && inner.iter().all(Requirement::is_about_request);
-        has_only_such || self.condition().is_some_and(Program::is_about_request)
+        let is_nested_request_only = !inner.is_empty() && inner.iter().all(Requirement::is_request_only);
+        is_nested_request_only || self.condition().is_some_and(Program::is_about_request)
     }
 
     fn attributes(&self) -> impl Iterator<Item = Attribute> {
@@ -189,12 +188,12 @@ impl Term {
         own.iter().chain(self.inner().iter().flat_map(|inner| inner.attributes.iter())).copied()
     }
 
-    /// Whether it holds.
-    fn evaluate(&self, facts: &RequirementContext<'_>) -> Verdict {
+    /// Whether the term holds.
+    fn evaluate(&self, context: &RequirementContext<'_>) -> Verdict {
         match self {
-            Self::Not(inner) => inner.evaluate(facts).negated(),
-            Self::AnyOf(alternatives) => Verdict::any(alternatives.iter().map(|inner| inner.evaluate(facts))),
-            Self::Condition(condition) => match facts.request.as_ref().map(|request| condition.evaluate(request)) {
+            Self::Not(inner) => inner.evaluate(context).negated(),
+            Self::AnyOf(alternatives) => Verdict::any(alternatives.iter().map(|inner| inner.evaluate(context))),
+            Self::Condition(condition) => match context.request.as_ref().map(|request| condition.evaluate(request)) {
                 Some(Ok(holds)) => Verdict::of(holds),
                 Some(Err(error)) => Verdict::Indeterminate(Indeterminate::Condition(error)),
                 None => Verdict::Indeterminate(Indeterminate::Missing),
@@ -207,27 +206,27 @@ impl Term {
             | Self::Authentication(_)
             | Self::MaxAge(_)
             | Self::Scopes(_)
-            | Self::AnyScope(_) => facts
-                .token
-                .map_or(Verdict::Indeterminate(Indeterminate::Missing), |token| self.evaluate_token(token, facts.now)),
+            | Self::AnyScope(_) => context.token.map_or(Verdict::Indeterminate(Indeterminate::Missing), |token| {
+                self.evaluate_token(token, context.now)
+            }),
         }
     }
 
-    /// Whether it holds of a token; what is about more is not judged here.
+    /// Evaluates a term about the token. Other terms are indeterminate here.
     fn evaluate_token(&self, token: &ValidatedToken, now: UnixTime) -> Verdict {
         let has = |names: &BTreeSet<String>, found: &[&str]| found.iter().any(|name| names.contains(*name));
         match self {
-            Self::Audiences(names) => claim_verdict(token.claims().texts("aud"), |found| has(names, &found)),
+            Self::Audiences(names) => claim_verdict(token.claims().strings("aud"), |found| has(names, &found)),
             Self::Clients(names) => {
                 claim_verdict(token.client().map_or(Claim::Absent, Claim::Valid), |id| names.contains(id))
             }
             Self::Groups(names) => claim_verdict(token.groups(), |found| has(names, &found)),
             Self::Claim(test) => test.evaluate(token.claims()),
-            Self::Methods(names) => claim_verdict(token.claims().texts("amr"), |found| {
+            Self::Methods(names) => claim_verdict(token.claims().strings("amr"), |found| {
                 names.iter().all(|name| found.contains(&name.as_str()))
             }),
-            Self::Authentication(demanded) => claim_verdict(token.claims().text("acr"), |presented| {
-                demanded.iter().any(|demanded| acr::satisfies(presented, demanded))
+            Self::Authentication(required) => claim_verdict(token.claims().string("acr"), |presented| {
+                required.iter().any(|required| acr::satisfies(presented, required))
             }),
             Self::MaxAge(max_age) => is_recent(token, *max_age, now),
             Self::Scopes(scopes) => Verdict::of(scopes.iter().all(|scope| token.scopes().contains(scope))),
@@ -237,19 +236,19 @@ impl Term {
     }
 }
 
-/// OpenID Connect Core 3.1.2.1: too old is what was *more* than `max_age` ago, so the very second still passes. The
-/// issuer's clock may be behind ours or ahead, in the token's favour as with its other times; what lies further ahead
-/// is no time of a log-in that has been.
+/// OpenID Connect Core 3.1.2.1: an authentication is too old if it was *more* than `max_age` ago, so exactly `max_age`
+/// is accepted. The clock skew counts in the token's favour, as for its other times. A time further in the future is
+/// invalid.
 fn is_recent(token: &ValidatedToken, max_age: Duration, now: UnixTime) -> Verdict {
     let skew = token.clock_skew();
-    let logged_in = token.claims().time("auth_time");
-    if matches!(logged_in, Claim::Valid(logged_in) if logged_in > now.plus(skew)) {
+    let authenticated_at = token.claims().time("auth_time");
+    if matches!(authenticated_at, Claim::Valid(authenticated_at) if authenticated_at > now.plus(skew)) {
         return Verdict::Indeterminate(Indeterminate::Malformed);
     }
-    claim_verdict(logged_in, |logged_in| logged_in.plus(max_age).plus(skew) >= now)
+    claim_verdict(authenticated_at, |authenticated_at| authenticated_at.plus(max_age).plus(skew) >= now)
 }
 
-/// The verdict on what a token tells; what it does not tell, or not clearly, is not known.
+/// The verdict on a claim. A missing or malformed claim is indeterminate.
 fn claim_verdict<T>(claim: Claim<T>, holds: impl FnOnce(T) -> bool) -> Verdict {
     match claim {
         Claim::Valid(value) => Verdict::of(holds(value)),

@@ -1,5 +1,5 @@
-//! How clients are answered when they are refused, as the operator wants it. What they are told is up to
-//! `engine::reply`; the rooms below say which origins may read it, who is told more, and where browsers log in.
+//! The operator's settings for denial responses. `engine::response` builds the responses. The submodules define which
+//! origins may read them, which callers get details, and where browsers sign in.
 
 mod cors;
 mod debug;
@@ -11,48 +11,48 @@ pub use cors::{AllowedOrigins, Cors, OriginPattern};
 pub use debug::DebugCallers;
 pub use login::{Login, LoginAddress, ReturnBase};
 
-/// The operator's wishes.
+/// The settings of denial responses.
 #[derive(Debug)]
 pub struct Responses {
     /// The `realm` of challenges (RFC 9110 section 11.5).
     pub realm: String,
-    /// What bodies look like.
+    /// The format of bodies.
     pub format: BodyFormat,
-    /// How much bodies say.
+    /// The detail of bodies.
     pub detail: Detail,
-    /// What the operator wrote instead.
+    /// The operator's custom bodies and headers.
     pub custom: CustomResponses,
-    /// Who is told the exact reason.
+    /// The callers who get the exact reason.
     pub debug: Option<DebugCallers>,
-    /// Which pages of other origins may read refusals.
+    /// The other origins whose pages may read denials.
     pub cors: Option<Cors>,
-    /// Where the browsers go that a rule redirects.
+    /// The sign-in page for rules that redirect browsers.
     pub login: Option<Login>,
 }
 
-/// What a body looks like.
+/// The format of a body.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum BodyFormat {
     /// `{"error": …, "error_description": …}`
     #[default]
     Json,
-    /// RFC 9457, with `error` besides.
+    /// RFC 9457, with an additional member `error`.
     Problem,
     /// A sentence.
     Text,
 }
 
-/// How much a body says.
+/// The detail of a body.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Detail {
-    /// What kind of credential would help.
+    /// The kind of credential that would help.
     #[default]
     Terse,
-    /// Also which check failed.
+    /// Also the check that failed.
     Reason,
 }
 
-/// The status of a refusal, as operators speak of it.
+/// The status of a denial.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ResponseClass {
     /// 400
@@ -76,7 +76,7 @@ impl ResponseClass {
         }
     }
 
-    /// Its phrase (RFC 9110 section 15).
+    /// The reason phrase (RFC 9110 section 15).
     pub const fn phrase(self) -> &'static str {
         match self {
             Self::BadRequest => "Bad Request",
@@ -87,7 +87,7 @@ impl ResponseClass {
     }
 }
 
-/// What the operator wrote for each class.
+/// The custom response of each class.
 #[derive(Debug, Default)]
 pub struct CustomResponses {
     /// 400
@@ -100,16 +100,16 @@ pub struct CustomResponses {
     pub unavailable: CustomResponse,
 }
 
-/// What the operator wrote for one of them.
+/// A custom response.
 #[derive(Debug, Default)]
 pub struct CustomResponse {
-    /// Instead of ours.
+    /// Replaces the default body.
     pub body: Option<CustomBody>,
-    /// Beside ours, and none that we write.
+    /// Added to the filter's headers. The filter sets none of these itself.
     pub headers: Vec<(HeaderName, HeaderValue)>,
 }
 
-/// A body and what it is.
+/// A body and its media type.
 #[derive(Debug)]
 pub struct CustomBody {
     /// `Content-Type`
@@ -119,7 +119,7 @@ pub struct CustomBody {
 }
 
 impl CustomResponses {
-    /// What is written for this class.
+    /// The custom response of a class.
     pub const fn of(&self, class: ResponseClass) -> &CustomResponse {
         match class {
             ResponseClass::BadRequest => &self.bad_request,

@@ -1,8 +1,8 @@
-//! Which of the operator's rules a request comes under: conditions on host, path and method, and the [`Router`]
-//! that finds the first rule whose conditions all hold.
+//! Matches a request to a rule: conditions on host, path and method, and the [`Router`] that finds the first rule whose
+//! conditions all hold.
 //!
-//! It looks at `:authority`, `:path` and `:method` and at nothing else of a request. A condition that is left out
-//! holds always. Knows nothing of what a rule asks for: a rule here is its place in the operator's order.
+//! It reads `:authority`, `:path` and `:method` only. An omitted condition always holds. A rule is represented by its
+//! index in the operator's order.
 
 mod host;
 mod path_pattern;
@@ -14,22 +14,22 @@ use crate::http::is_token_byte;
 use crate::policy::request_target::{NormalPath, TargetFault};
 
 pub use host::{Authority, HostPattern};
-pub use path_pattern::{LONGEST_PATTERN, LetterCase, PathPattern};
+pub use path_pattern::{CaseSensitivity, MAX_PATTERN_BYTES, PathPattern};
 pub use router::{AmbiguousHosts, RouteFault, RouteIndex, Router};
 
-/// The conditions of one rule.
+/// The match conditions of a rule.
 #[derive(Clone, Debug, Default)]
 pub struct Route {
-    /// One of these hosts; none: every host.
+    /// Any of these hosts. Empty means every host.
     pub hosts: Vec<HostPattern>,
     /// The path.
     pub path: PathPattern,
-    /// One of these methods; none: every method.
+    /// Any of these methods. Empty means every method.
     pub methods: Vec<Method>,
 }
 
 impl Route {
-    /// Whether every request with this method that meets hosts and path of `other` certainly meets this route.
+    /// Whether every request with this method that matches host and path of `other` also matches this route.
     pub fn covers(&self, other: &Self, method: &str) -> bool {
         let has_method = self.methods.is_empty() || self.methods.iter().any(|own| own.as_str() == method);
         let covers_host = |host: &HostPattern| self.hosts.iter().any(|own| own.covers(host));
@@ -38,15 +38,15 @@ impl Route {
     }
 }
 
-/// A method as a rule names it. Methods are compared as they are (RFC 9110 section 9.1).
+/// A method in a rule. Methods are case-sensitive (RFC 9110 section 9.1).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Method(String);
 
 impl Method {
-    /// A method in capitals, registered or not.
+    /// Parses an upper-case method, registered or not.
     ///
     /// # Errors
-    /// When it is not a token or has a small letter, which no client sends: the rule would never be found.
+    /// If it is not a token or has a lower-case letter. No client sends such a method, so the rule would never match.
     pub fn parse(text: &str) -> Result<Self, PatternFault> {
         if Self::is_well_formed(text.as_bytes()) { Ok(Self(text.to_owned())) } else { Err(PatternFault::Method) }
     }
@@ -57,37 +57,36 @@ impl Method {
         !method.is_empty() && method.iter().all(|byte| is_token_byte(*byte) && !byte.is_ascii_lowercase())
     }
 
-    /// The method as it is written.
+    /// The method as configured.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// Why a condition cannot be used: mostly because no request would ever meet it, and a rule that is never found
-/// protects nothing.
+/// Why a condition is invalid. Usually no request could match it, and a rule that never matches protects nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PatternFault {
-    /// A path that does not begin with `/`.
+    /// A path that does not start with `/`.
     NotAPath,
-    /// Longer than [`LONGEST_PATTERN`].
+    /// Longer than [`MAX_PATTERN_BYTES`].
     TooLong,
-    /// A path with `?` or `#`, which rules never look at.
+    /// A path with `?` or `#`. Rules do not match the query.
     QueryOrFragment,
-    /// A path with `*`, `{` or `}`, meant as a placeholder.
+    /// A path with `*`, `{` or `}`, intended as a placeholder.
     Placeholder,
-    /// A path with `;`: what some servers take out of a segment.
+    /// A path with `;`. Some servers remove it from a segment.
     Parameter,
-    /// A path that is not in normal form; this is how it is written.
+    /// A path that is not normalized. Contains the normalized form.
     NotNormal(NormalPath<'static>),
-    /// A path that is refused in every request.
-    Refused(TargetFault),
-    /// A regular expression that does not compile.
+    /// A path for which every request is rejected.
+    Rejected(TargetFault),
+    /// An invalid regular expression.
     Regex,
     /// A regular expression that is too large when compiled.
     RegexTooLarge,
     /// A regular expression with a character that is not ASCII.
     RegexNotAscii,
-    /// A host that is neither a name nor an address nor `*.` and a name.
+    /// A host that is not a name, an address, or `*.` with a name.
     Host,
     /// A host with a port.
     HostPort,
@@ -96,7 +95,7 @@ pub enum PatternFault {
 }
 
 impl PatternFault {
-    /// What to write instead; for the fault of a configuration, and so without anything of the operator's text.
+    /// What to write instead. Shown as a configuration error, so it contains no part of the operator's input.
     pub const fn hint(&self) -> &'static str {
         match self {
             Self::NotAPath => "a path begins with `/`",
@@ -112,7 +111,7 @@ impl PatternFault {
                 "paths are compared in normal form: no `.`, `..` or empty segments, no escapes for characters that need \
                  none, capitals in the others (`%C3%A9`)"
             }
-            Self::Refused(_) => "every request for this path is refused, because servers may read it differently",
+            Self::Rejected(_) => "every request for this path is refused, because servers may read it differently",
             Self::Regex => "not a regular expression; look-around and back-references are not available",
             Self::RegexTooLarge => "the regular expression is too large; use smaller repetitions",
             Self::RegexNotAscii => "paths are compared percent-encoded: write `%C3%A9` for `é`",

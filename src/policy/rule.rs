@@ -1,8 +1,8 @@
-//! The operator's rules: which one a request comes under, and what it takes to pass.
+//! The operator's rules: the rule of a request, and its access requirements.
 //!
-//! The first rule whose conditions hold counts, and the one for everything else where there is none. A rule says
-//! whether a token is needed ([`Access`]) and what is demanded of it ([`Requirement`]). Without a token nobody
-//! passes but by [`AnonymousAccess`], and only a rule makes one.
+//! The first rule that matches applies. If none matches, the default rule applies. A rule defines whether a token is
+//! required ([`Access`]) and the [`Requirement`] for it. A request without a token is allowed only with
+//! [`AnonymousAccess`], which only a rule grants.
 
 use std::rc::Rc;
 
@@ -17,34 +17,34 @@ use crate::cel::{Activation, Attribute, AttributeValues, CostTracker};
 use crate::http::RequestHead;
 use crate::unix_time::UnixTime;
 
-/// Whether a token is needed.
+/// Whether a token is required.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Access {
-    /// A token is not looked at.
+    /// Tokens are ignored.
     Public,
-    /// A request without a credential passes; one with a credential needs a good one.
+    /// A request without a credential is allowed. A credential must be valid.
     Optional,
-    /// A good token is needed.
+    /// A valid token is required.
     #[default]
     Token,
-    /// Nobody passes.
+    /// Every request is denied.
     Deny,
 }
 
-/// What a rule asks for.
+/// The access requirements of a rule.
 #[derive(Debug, Default)]
 pub struct Rule {
     /// The operator's name for it.
     pub name: Option<Rc<str>>,
-    /// Whether a token is needed.
+    /// Whether a token is required.
     pub access: Access,
-    /// What is demanded of the token and the request; of the request alone where a request may pass without a token.
+    /// The requirement for token and request, or for the request alone if anonymous access is possible.
     pub requirement: Option<Rc<Requirement>>,
-    /// What is demanded is only reported: the token must be good, whatever else is unmet.
+    /// Report only: an unmet requirement is reported, not enforced. The token must be valid.
     pub report_only: bool,
-    /// Browsers that another log-in would help are sent to it instead of being told so.
+    /// Browsers are redirected to sign in if that would help.
     pub redirect_browsers: bool,
-    /// Its issuer is asked about a token, JWTs too.
+    /// Tokens are introspected, including JWTs.
     pub introspects: bool,
 }
 
@@ -53,49 +53,49 @@ pub struct Rule {
 pub struct Rules {
     router: Router,
     rules: Vec<Rule>,
-    /// For what comes under no rule.
+    /// The rule for requests that match no other rule.
     default_rule: Rule,
     ambiguous: AmbiguousPaths,
     bypass_cors_preflight: bool,
     strict_path_spelling: bool,
 }
 
-/// A request as rules judge it.
+/// The request that a rule evaluates.
 #[derive(Clone, Copy, Debug)]
 pub struct AuthorizationRequest<'a> {
-    /// Who asks: a good token, and the operator's name for who issued it.
+    /// The validated token and the name of its provider.
     pub token: Option<(&'a ValidatedToken, &'a str)>,
-    /// For what.
+    /// The request head.
     pub head: &'a RequestHead,
-    /// What the host said for [`Requirement::attributes`].
+    /// The host's values of [`Requirement::attributes`].
     pub attributes: &'a AttributeValues,
-    /// When the request came.
+    /// When the request was received.
     pub arrived_at: UnixTime,
-    /// When it is decided.
+    /// When it is evaluated.
     pub now: UnixTime,
 }
 
-/// One of the rules.
+/// The id of a rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RuleId {
-    /// By its place.
+    /// A rule by its index.
     Index(RouteIndex),
-    /// The one for everything else.
+    /// The default rule.
     Default,
 }
 
-/// Why a request comes under no rule at all, and is refused.
+/// Why a request matches no rule at all and is rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RuleFault {
-    /// Its target cannot be read in one way.
+    /// The target is invalid or ambiguous.
     Target(TargetFault),
     /// Its method is missing, repeated, not a token, or has a lower-case letter.
     Method,
-    /// The rule depends on how a server reads it.
+    /// The rule depends on how a server reads the request.
     Route(RouteFault),
 }
 
-/// That a request passes without a token.
+/// Permission to forward a request without a token.
 #[derive(Debug)]
 pub struct AnonymousAccess {
     would_deny: Option<UnmetReason>,
@@ -103,27 +103,27 @@ pub struct AnonymousAccess {
 }
 
 impl AnonymousAccess {
-    /// What would have kept the request out if its rule were not on trial.
+    /// Why a report-only rule would have denied the request.
     pub const fn would_deny(&self) -> Option<UnmetReason> {
         self.would_deny
     }
 
-    /// Whether the request passes only as a preflight, its credentials unchecked.
+    /// Whether the request is allowed only as a preflight. Its credentials are not verified then.
     pub const fn is_preflight(&self) -> bool {
         self.is_preflight
     }
 }
 
 impl Rules {
-    /// Puts rules together; `router` knows the conditions of each, in the same order.
+    /// The rules, with the `router` of their conditions in the same order.
     pub const fn new(
         router: Router,
         rules: Vec<Rule>,
-        otherwise: Rule,
+        default_rule: Rule,
         ambiguous: AmbiguousPaths,
         bypass_cors_preflight: bool,
     ) -> Self {
-        Self { router, rules, default_rule: otherwise, ambiguous, bypass_cors_preflight, strict_path_spelling: false }
+        Self { router, rules, default_rule, ambiguous, bypass_cors_preflight, strict_path_spelling: false }
     }
 
     /// Whether a path as the client wrote it must match the same rule as its normal form.
@@ -133,12 +133,12 @@ impl Rules {
         self
     }
 
-    /// The rule that a request comes under. Without rules its path is not looked at.
+    /// The rule that matches a request. Without rules the path is not read.
     ///
     /// # Errors
-    /// When it cannot be told.
+    /// If the rule cannot be determined.
     pub fn find(&self, head: &RequestHead) -> Result<RuleId, RuleFault> {
-        // Conditions read host and method too, so these are checked without rules as well.
+        // Conditions read host and method too, so both are checked even without rules.
         if head.values(":method").any(|method| !Method::is_well_formed(method)) {
             return Err(RuleFault::Method);
         }
@@ -158,77 +158,77 @@ impl Rules {
         Ok(found.map_or(RuleId::Default, RuleId::Index))
     }
 
-    /// Those with conditions, in the operator's order.
+    /// The rules with match conditions, in the operator's order.
     pub fn rules(&self) -> &[Rule] {
         &self.rules
     }
 
-    /// The one for everything else.
-    pub const fn otherwise(&self) -> &Rule {
+    /// The default rule.
+    pub const fn default_rule(&self) -> &Rule {
         &self.default_rule
     }
 
-    /// What that rule asks for.
+    /// The rule with this id.
     pub fn rule(&self, id: RuleId) -> &Rule {
         match id {
-            RuleId::Index(index) => self.rules.get(index.place()).unwrap_or(&self.default_rule),
+            RuleId::Index(index) => self.rules.get(index.index()).unwrap_or(&self.default_rule),
             RuleId::Default => &self.default_rule,
         }
     }
 
-    /// Whether what is asked may be done under that rule.
+    /// Checks whether a rule authorizes a request.
     ///
     /// # Errors
-    /// Why not, and what would help.
-    pub fn check(&self, id: RuleId, asked: &AuthorizationRequest<'_>) -> Result<(), Unmet<'_>> {
+    /// The reason and remedy of the denial.
+    pub fn check(&self, id: RuleId, request: &AuthorizationRequest<'_>) -> Result<(), Unmet<'_>> {
         match &self.rule(id).requirement {
             None => Ok(()),
-            Some(requirement) => self.with_context(requirement, asked, |facts| requirement.check(facts)),
+            Some(requirement) => self.with_context(requirement, request, |facts| requirement.check(facts)),
         }
     }
 
-    /// What a requirement is held against, for `judge`; who explains a decision holds each of its terms against the same.
+    /// Evaluates a requirement with its context. Also used to explain a decision term by term.
     pub fn with_context<T>(
         &self,
         requirement: &Requirement,
-        asked: &AuthorizationRequest<'_>,
-        judge: impl FnOnce(&RequirementContext<'_>) -> T,
+        request: &AuthorizationRequest<'_>,
+        evaluate: impl FnOnce(&RequirementContext<'_>) -> T,
     ) -> T {
-        let AuthorizationRequest { token, head, attributes, arrived_at: came_at, now } = *asked;
+        let AuthorizationRequest { token, head, attributes, arrived_at, now } = *request;
         let token_variables = token.map(|(token, provider)| token_attributes(token, provider));
         let token = token.map(|(token, _)| token);
         if !requirement.has_condition() {
-            return judge(&RequirementContext { token, now, request: None });
+            return evaluate(&RequirementContext { token, now, request: None });
         }
         let target = RequestTarget::of(head, self.ambiguous).ok();
-        // What only some servers would read is no path to reckon with.
+        // A path with other readings is not used in conditions.
         let target = target.as_ref().filter(|target| target.other_readings().is_empty());
         let path = target.map(|target| target.path().as_str());
         let cost = CostTracker::default();
-        let request = Activation::new(head, path, came_at, attributes, token_variables).with_cost(&cost);
+        let request = Activation::new(head, path, arrived_at, attributes, token_variables).with_cost(&cost);
         let request = match self.router.ambiguous_hosts() {
             AmbiguousHosts::Reject => request,
             AmbiguousHosts::InsecureAllow => request.ignoring_host_spelling(),
         };
-        judge(&RequirementContext { token, now, request: Some(request) })
+        evaluate(&RequirementContext { token, now, request: Some(request) })
     }
 
-    /// Whether the request passes without a token. A preflight carries none by design (Fetch, section 4.8), and is
-    /// one only when it has all of what a browser sends with it.
+    /// Whether the request is allowed without a token. A preflight has no token by design (Fetch, section 4.8). It must
+    /// have everything that a browser sends with one.
     ///
     /// # Errors
-    /// Why not, where the rule asks for no token and demands something else.
+    /// The reason, if the rule requires no token and another requirement is not met.
     pub fn anonymous_access(
         &self,
         id: RuleId,
         credential: &Credential<'_>,
-        asked: &AuthorizationRequest<'_>,
+        request: &AuthorizationRequest<'_>,
     ) -> Result<Option<AnonymousAccess>, UnmetReason> {
         let rule = self.rule(id);
         let is_preflight = match rule.access {
             Access::Public => false,
-            Access::Optional => *credential != Credential::Missing && self.allows_preflight(asked.head),
-            Access::Token => self.allows_preflight(asked.head),
+            Access::Optional => *credential != Credential::Missing && self.allows_preflight(request.head),
+            Access::Token => self.allows_preflight(request.head),
             Access::Deny => return Ok(None),
         };
         let pass = |would_deny| Ok(Some(AnonymousAccess { would_deny, is_preflight }));
@@ -238,20 +238,20 @@ impl Rules {
             Access::Public => {}
             Access::Optional | Access::Token | Access::Deny => return Ok(None),
         }
-        match self.check(id, asked) {
+        match self.check(id, request) {
             Ok(()) => pass(None),
             Err(unmet) if rule.report_only => pass(Some(unmet.reason)),
             Err(unmet) => Err(unmet.reason),
         }
     }
 
-    /// What has to be asked of the host before a request can be judged by that rule; mostly nothing.
+    /// The host attributes that the rule needs to evaluate the request, usually none.
     pub fn required_attributes(&self, id: RuleId, credential: &Credential<'_>) -> Option<Rc<[Attribute]>> {
         let rule = self.rule(id);
         let attributes = rule.requirement.as_ref()?.attributes();
-        // Who has no token where one is needed is refused whatever the host says.
-        let matters = rule.access != Access::Token || matches!(credential, Credential::Token(..));
-        (matters && !attributes.is_empty()).then(|| Rc::clone(attributes))
+        // A request without a required token is denied whatever the attributes are.
+        let is_relevant = rule.access != Access::Token || matches!(credential, Credential::Token(..));
+        (is_relevant && !attributes.is_empty()).then(|| Rc::clone(attributes))
     }
 
     fn allows_preflight(&self, head: &RequestHead) -> bool {

@@ -1,14 +1,14 @@
-//! Request headers by which a backend serves another path, method or host than the one the rules decided for.
+//! Request headers with which a backend serves another path, method or host than the one that the rules evaluated.
 //!
-//! A reverse proxy sets them; behind Envoy they come from the client. They are removed in every spelling that folds to
-//! their name, as headers and trailers, whatever the rule. `docs/security.md` has the same table (held equal by a test).
+//! A reverse proxy sets them; behind Envoy they come from the client. They are removed as headers and trailers, in
+//! every spelling that folds to their name, by all rules. `docs/security.md` has the same table (a test compares them).
 
-use crate::http::{fold_alike, unprefixed};
+use crate::http::{folds_equal, without_gateway_prefix};
 
 /// A header that changes the target of a request.
 #[derive(Debug, PartialEq, Eq)]
 pub struct TargetHeader {
-    /// The name as its readers spell it, in lower case.
+    /// The name in lower case, as its readers spell it.
     pub name: &'static str,
     /// What it changes.
     pub changes: &'static str,
@@ -28,7 +28,7 @@ const IDENTITY: &str = "identity";
 const FILE: &str = "served file";
 const OUTGOING: &str = "outgoing requests";
 
-/// All of them, the shortest names first.
+/// All target headers, the shortest names first.
 pub const TARGET_HEADERS: &[TargetHeader] = &[
     row("$wsat", IDENTITY, "WebSphere and Liberty (authentication type)"),
     row("$wscc", IDENTITY, "WebSphere and Liberty (client certificate)"),
@@ -80,8 +80,8 @@ pub const TARGET_HEADERS: &[TargetHeader] = &[
     row("x-envoy-original-dst-host", ADDRESS, "Envoy's ORIGINAL_DST clusters with `use_http_header`"),
 ];
 
-/// Headers that Envoy or HTTP itself writes. The filter leaves them alone; another spelling (`x_forwarded_for`,
-/// `Content.Length`, `Grpc-Metadata-X-Forwarded-For`) is removed: Envoy did not see it, a backend that folds names would.
+/// Headers that Envoy or HTTP itself sets. They are kept, but another spelling (`x_forwarded_for`, `Content.Length`,
+/// `Grpc-Metadata-X-Forwarded-For`) is removed: Envoy ignores it, and a backend that folds names would read it.
 pub const PROTECTED_HEADERS: &[&str] = &[
     "content-encoding",
     "content-length",
@@ -96,14 +96,14 @@ pub const PROTECTED_HEADERS: &[&str] = &[
     "x-request-id",
 ];
 
-const LONGEST: usize = 32;
+const MAX_NAME_BYTES: usize = 32;
 
-/// Where the names of each length begin in [`TARGET_HEADERS`], and where those of the longest end.
-const STARTS: [usize; LONGEST + 2] = starts();
+/// The index of the first name of each length in [`TARGET_HEADERS`], and the end of the longest ones.
+const STARTS: [usize; MAX_NAME_BYTES + 2] = starts();
 
 #[allow(clippy::indexing_slicing, reason = "evaluated when this is compiled: out of bounds is an error there")]
-const fn starts() -> [usize; LONGEST + 2] {
-    let mut starts = [0; LONGEST + 2];
+const fn starts() -> [usize; MAX_NAME_BYTES + 2] {
+    let mut starts = [0; MAX_NAME_BYTES + 2];
     let mut at = 0;
     while at < TARGET_HEADERS.len() {
         let length = TARGET_HEADERS[at].name.len();
@@ -118,12 +118,12 @@ const fn starts() -> [usize; LONGEST + 2] {
     starts
 }
 
-/// For each length the last letters of the names of both lists. Most names of a request are told apart by this alone.
-const ENDS: [u32; LONGEST + 1] = ends();
+/// The last letters of the names of both lists, by length. Most names of a request are excluded by this check alone.
+const ENDS: [u32; MAX_NAME_BYTES + 1] = ends();
 
 #[allow(clippy::indexing_slicing, reason = "evaluated when this is compiled: out of bounds is an error there")]
-const fn ends() -> [u32; LONGEST + 1] {
-    let mut ends = [0; LONGEST + 1];
+const fn ends() -> [u32; MAX_NAME_BYTES + 1] {
+    let mut ends = [0; MAX_NAME_BYTES + 1];
     let mut at = 0;
     while at < TARGET_HEADERS.len() + PROTECTED_HEADERS.len() {
         let name = if at < TARGET_HEADERS.len() {
@@ -145,49 +145,49 @@ fn has_listed_end(name: &str) -> bool {
     last < 26 && ends & (1_u32 << last) != 0
 }
 
-/// Which target headers reach the backend after all.
+/// The target headers that are kept.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TargetHeaders {
     kept: Vec<&'static str>,
 }
 
 impl TargetHeaders {
-    /// Keeps these, in the spelling of the list only.
+    /// Keeps these headers, in the listed spelling only.
     pub fn keeping(kept: &[&'static TargetHeader]) -> Self {
         Self { kept: kept.iter().map(|header| header.name).collect() }
     }
 
-    /// Whether a header of that name, in lower case, is removed.
+    /// Whether a header with this lower-case name is removed.
     pub fn removes_header(&self, name: &str) -> bool {
         removes_trailer(name) && !self.kept.contains(&name)
     }
 }
 
-/// Whether a trailer of that name, in lower case, is removed: no proxy sends these headers as trailers.
+/// Whether a trailer with this lower-case name is removed. No proxy sends these headers as trailers.
 pub fn removes_trailer(name: &str) -> bool {
-    let bare = unprefixed(name);
+    let bare = without_gateway_prefix(name);
     if !has_listed_end(bare) {
         return false;
     }
-    is_target(bare) || PROTECTED_HEADERS.iter().any(|header| fold_alike(bare, header) && name != *header)
+    is_target(bare) || PROTECTED_HEADERS.iter().any(|header| folds_equal(bare, header) && name != *header)
 }
 
-/// The header on the list with this name, in any case and no other spelling.
+/// The listed header with this name, in any case but no other spelling.
 pub fn find(name: &str) -> Option<&'static TargetHeader> {
     TARGET_HEADERS.iter().find(|header| header.name.eq_ignore_ascii_case(name))
 }
 
-/// Whether a backend could take a field of this name for one on the list.
+/// Whether a backend could read a field of this name as a listed header.
 pub fn is_target(name: &str) -> bool {
     let (start, end) = (STARTS.get(name.len()), STARTS.get(name.len().saturating_add(1)));
     let candidates = start.zip(end).and_then(|(start, end)| TARGET_HEADERS.get(*start..*end));
-    candidates.is_some_and(|headers| headers.iter().any(|header| fold_alike(name, header.name)))
+    candidates.is_some_and(|headers| headers.iter().any(|header| folds_equal(name, header.name)))
 }
 
-/// Whether a backend could take the method of the request from a field of this name.
+/// Whether a backend could read the request's method from a field of this name.
 pub fn changes_method(name: &str) -> bool {
-    let name = unprefixed(name);
-    TARGET_HEADERS.iter().any(|header| header.changes == METHOD && fold_alike(name, header.name))
+    let name = without_gateway_prefix(name);
+    TARGET_HEADERS.iter().any(|header| header.changes == METHOD && folds_equal(name, header.name))
 }
 
 #[cfg(test)]

@@ -1,10 +1,9 @@
-//! Where in a request the token stands, what it means when there are several, and how each is taken out
-//! of what the backend sees.
+//! Locates the credential of a request and removes it from the forwarded request.
 //!
-//! Two credentials in one request are refused, not chosen between (RFC 6750 section 2): the filter and
-//! the backend might choose differently. That holds across headers, cookies and the query, for equal
-//! ones too, and also where only a more lenient reader than us would see the second. The rooms below
-//! know one kind of place each; trailers and rewritten addresses (`x-original-url`) are no place at all.
+//! A request with two credentials is rejected (RFC 6750 section 2), because the filter and the backend might choose
+//! different ones. This applies across headers, cookies and the query, also if they are equal, and if only a more
+//! lenient parser would find the second. Each submodule handles one kind of location. Trailers and rewritten addresses
+//! (`x-original-url`) are no locations.
 
 mod cookie;
 mod folding;
@@ -20,52 +19,52 @@ pub use header::{AuthScheme, HeaderForm, HeaderSource, ValuePrefix};
 pub(super) use query::has_param;
 pub use query::{ParamName, target_without};
 
-/// Where tokens are looked for, and what becomes of the credential.
+/// Where tokens are located, and whether they are forwarded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenSource {
-    /// In these header fields, each name once.
+    /// Header fields, each name once.
     pub headers: Vec<HeaderSource>,
-    /// In these cookies.
+    /// Cookie names.
     pub cookies: Vec<CookieName>,
-    /// In these parameters of the query.
+    /// Query parameters.
     pub params: Vec<ParamName>,
-    /// Whether the backend may see the credential.
+    /// Whether the backend receives the credential.
     pub forward: bool,
-    /// Whether cookies and parameters that backends could read under one of these names are ignored instead of rejected
-    /// and removed.
+    /// Whether cookies and parameters whose names backends could fold to one of these names are ignored. Otherwise they
+    /// are rejected and removed.
     pub exact_names: bool,
-    /// The longest token that is looked at, in bytes.
+    /// The longest accepted token in bytes.
     pub max_bytes: usize,
 }
 
-/// What a request, or one place in it, offers as its credential.
+/// The credential of a request or of one location.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Credential<'a> {
-    /// Nothing, or a scheme that is not ours (`Basic`, `Negotiate`).
+    /// None, or one of another scheme (`Basic`, `Negotiate`).
     Missing,
-    /// One token, as it was meant: without scheme, quotes and percent-encoding; and where it stands.
+    /// One token, without scheme, quotes and percent-encoding, and its location.
     Token(Cow<'a, [u8]>, CredentialLocation),
     /// More than one credential.
     Multiple,
-    /// The place for a credential with something in it that is not one token.
+    /// A value that is not exactly one token.
     Malformed,
-    /// A token over the limit; it is not looked at.
+    /// A token over the size limit. It is not parsed.
     TooLarge,
 }
 
-/// A kind of place for a token.
+/// The kind of location of a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CredentialLocation {
     /// A header field.
     Header,
     /// A cookie.
     Cookie,
-    /// A parameter of the query.
+    /// A query parameter.
     Query,
 }
 
 impl CredentialLocation {
-    /// Its name in the log.
+    /// The name in the log.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Header => "header",
@@ -75,16 +74,16 @@ impl CredentialLocation {
     }
 }
 
-/// A credential stands in a field that could not be written back safely: the host gave bytes in it that
-/// no HTTP message can hold.
+/// A credential is in a field that cannot be written back safely: the host passed bytes that no HTTP message can
+/// contain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UnremovableCredential;
 
-/// The names that are looked for in one kind of place.
+/// The names in one kind of location.
 #[derive(Debug)]
 struct Names<'a, N> {
     names: &'a [N],
-    /// Whether spellings that backends read as one of them count.
+    /// Whether spellings that backends fold to one of them count.
     folds: bool,
 }
 
@@ -96,9 +95,9 @@ impl<N> Clone for Names<'_, N> {
 
 impl<N> Copy for Names<'_, N> {}
 
-/// One cookie or parameter.
+/// A cookie or parameter.
 enum NamedPart<'a> {
-    /// It has one of the names, and this value.
+    /// It has one of the names. Contains the value.
     Exact(&'a [u8]),
     /// A backend could read it, or a part of it, under one of the names. The filter reads no token from it.
     Folded,
@@ -107,7 +106,7 @@ enum NamedPart<'a> {
 }
 
 impl NamedPart<'_> {
-    /// Whether it never reaches the backend. A credential that the filter did not read is not forwarded either.
+    /// Whether it is removed. A credential that the filter did not read is never forwarded.
     const fn is_removed(&self, forward: bool) -> bool {
         match self {
             Self::Exact(_) => !forward,
@@ -126,7 +125,7 @@ impl TokenSource {
         Names { names: self.params.as_slice(), folds: !self.exact_names }
     }
 
-    /// Finds the credential, in all places.
+    /// Finds the credential in all locations.
     pub fn find<'a>(&self, head: &'a RequestHead) -> Credential<'a> {
         let headers = self.headers.iter().map(|source| source.credential(head, self.max_bytes));
         let cookies = cookie::credentials(head, self.cookie_names(), self.max_bytes);
@@ -134,11 +133,11 @@ impl TokenSource {
         headers.chain(cookies).chain(params).fold(Credential::Missing, Credential::and)
     }
 
-    /// Removes the credentials from what the backend sees, whether or not one of them was used. A spelling that the filter
-    /// does not read and a backend could is removed in any case.
+    /// Removes the credentials from the forwarded request, whether or not they were used. A spelling that the filter
+    /// does not read and a backend could read is always removed.
     ///
     /// # Errors
-    /// When one cannot be removed; then the request must not be forwarded.
+    /// If a credential cannot be removed. The request must not be forwarded then.
     pub fn strip(&self, head: &RequestHead) -> Result<Vec<HeaderEdit>, UnremovableCredential> {
         let mut edits = Vec::new();
         for source in &self.headers {
@@ -157,12 +156,11 @@ impl TokenSource {
         Ok(edits)
     }
 
-    /// What [`Self::strip`] and others remove from a request, without all cookies and without the credentials that are
-    /// forwarded otherwise: of a preflight that passes without a token. Browsers send none with it, and nobody has checked
-    /// these.
+    /// The edits of a preflight without a token: `edits`, plus the removal of all cookies and of credentials that are
+    /// otherwise forwarded. Browsers send none with a preflight, and these are not verified.
     ///
     /// # Errors
-    /// When one cannot be removed; then the request must not be forwarded.
+    /// If a credential cannot be removed. The request must not be forwarded then.
     pub fn strip_preflight(
         &self,
         head: &RequestHead,
@@ -185,7 +183,7 @@ impl TokenSource {
         self.headers.iter().any(|source| source.name.as_str() == name)
     }
 
-    /// Whether a field of that name can carry a credential, in any spelling.
+    /// Whether a field of this name can carry a credential, in any spelling.
     pub fn is_carrier(&self, name: &str) -> bool {
         let is_header = self.headers.iter().any(|source| source.name.folds_to(name) || source.is_unread(name));
         is_header || (!self.cookies.is_empty() && name.eq_ignore_ascii_case(cookie::FIELD))
@@ -193,18 +191,18 @@ impl TokenSource {
 }
 
 impl<'a> Credential<'a> {
-    /// What stands in a place for a credential and is to be one token.
-    fn read(text: Cow<'a, [u8]>, place: CredentialLocation, max_bytes: usize) -> Self {
+    /// Reads a value that must be exactly one token.
+    fn read(text: Cow<'a, [u8]>, location: CredentialLocation, max_bytes: usize) -> Self {
         if text.len() > max_bytes {
             Self::TooLarge
         } else if is_token68(&text) {
-            Self::Token(text, place)
+            Self::Token(text, location)
         } else {
             Self::Malformed
         }
     }
 
-    /// What two places offer together.
+    /// Combines the credentials of two locations.
     fn and(self, other: Self) -> Self {
         match (self, other) {
             (Self::Missing, one) | (one, Self::Missing) => one,
@@ -220,7 +218,7 @@ impl<'a> Credential<'a> {
 fn is_token68(text: &[u8]) -> bool {
     let body = text.iter().rposition(|byte| *byte != b'=').map_or(0, |last| last + 1);
     let is_character = |byte: &u8| TOKEN68.get(usize::from(*byte)) == Some(&true);
-    // In strides without a way out in between: several times as fast.
+    // Chunks without an early exit are several times as fast.
     body > 0
         && text
             .get(..body)
@@ -229,7 +227,7 @@ fn is_token68(text: &[u8]) -> bool {
             .all(|stride| stride.iter().fold(true, |all, byte| all & is_character(byte)))
 }
 
-/// The characters of a `b64token`, looked up: a whole token is looked at with every request.
+/// The characters of a `b64token`. A table, because every request's whole token is scanned.
 #[allow(clippy::indexing_slicing, reason = "evaluated when this is compiled: out of bounds is an error there")]
 const TOKEN68: [bool; 256] = {
     let mut table = [false; 256];

@@ -1,8 +1,9 @@
-//! [`VerifiedToken`] or [`ActiveToken`] and the time -> [`ValidatedToken`]: the only place that makes one.
+//! Validates the claims of a [`VerifiedToken`] or [`ActiveToken`]. This module is the only one that creates a
+//! [`ValidatedToken`].
 //!
-//! The signature holds already, or the issuer itself has said that the token is active; here the claims are held
-//! against what the operator expects of this issuer's *access tokens* (RFC 7519, RFC 9068, RFC 7662, Okta's shapes).
-//! Every claim that is looked at is either valid or a fault; one of the wrong type is never taken as absent.
+//! The signature is verified, or the issuer reported the token as active. This module checks the claims against the
+//! requirements for the issuer's *access tokens* (RFC 7519, RFC 9068, RFC 7662, Okta's claims). Every claim that is
+//! read is either valid or a fault. A claim of the wrong type is never treated as absent.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -12,7 +13,7 @@ use crate::policy::provider::{Audiences, Provider};
 use crate::policy::token_kind::{self, Kind, Nonce};
 use crate::unix_time::UnixTime;
 
-/// A token that is proved, current and meant for us: identity may be taken from it.
+/// An authenticated, current token for this resource. Its identity may be used.
 #[derive(Debug)]
 pub struct ValidatedToken {
     claims: Claims,
@@ -24,25 +25,24 @@ pub struct ValidatedToken {
     validity: Validity,
 }
 
-/// When a token is good, by what it says and the provider's clock skew.
+/// The validity period of a token, with the provider's clock skew.
 #[derive(Clone, Copy, Debug)]
 struct Validity {
     /// The later of `nbf` and `iat`.
     start: Option<UnixTime>,
     skew: Duration,
-    /// `exp`, with the skew.
+    /// `exp` plus the skew.
     end: UnixTime,
 }
 
 impl Validity {
-    /// RFC 7519 sections 4.1.4 to 4.1.6: a token is good *before* `exp`, from `nbf` on, with the skew in the
-    /// token's favour.
+    /// RFC 7519 sections 4.1.4 to 4.1.6: a token is valid from `nbf` until *before* `exp`, with the skew in its favour.
     fn contains(self, now: UnixTime) -> bool {
         now < self.end && self.start.is_none_or(|start| now.plus(self.skew) >= start)
     }
 }
 
-/// Why a token that is genuine is not accepted.
+/// Why an authentic token is rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ClaimFault {
     /// `iss` is missing or not a string.
@@ -55,7 +55,7 @@ pub enum ClaimFault {
     AudienceMissing,
     /// `aud` is neither a string nor a list of strings with an item.
     AudienceMalformed,
-    /// `aud` names nobody that is expected.
+    /// `aud` contains no expected audience.
     AudienceUnexpected,
     /// `aud` names audiences of several providers that share the issuer.
     AudienceAmbiguous,
@@ -65,124 +65,129 @@ pub enum ClaimFault {
     TimeMalformed,
     /// `exp` has passed.
     Expired,
-    /// `nbf` lies ahead.
+    /// `nbf` is in the future.
     NotYetValid,
-    /// `iat` lies ahead.
+    /// `iat` is in the future.
     IssuedInTheFuture,
-    /// `exp - iat` exceeds the provider's limit, or `iat` is missing where there is one.
+    /// `exp - iat` exceeds the provider's limit, or `iat` is missing and there is a limit.
     LifetimeTooLong,
-    /// The subject, client or scope claim, or `jti`, is of the wrong type.
+    /// The subject, client or scope claim, or `jti`, has the wrong type.
     IdentityMalformed,
-    /// The client is none of those allowed.
+    /// The client is not one of the accepted ones.
     ClientUnexpected,
-    /// The token is bound to its sender (`cnf`) and the binding cannot be checked.
+    /// The token is sender-constrained (`cnf`), and the constraint cannot be verified.
     SenderConstrained,
 }
 
 impl ValidatedToken {
-    /// Judges a verified token of `provider` at the time `now`.
+    /// Validates a verified token of `provider` at the time `now`.
     ///
     /// # Errors
-    /// The first expectation that is not met.
+    /// The first requirement that is not met.
     pub fn validate(token: VerifiedToken, provider: &Provider, now: UnixTime) -> Result<Self, ClaimFault> {
         let claims = token.claims();
-        if !matches!(claims.text("iss"), Claim::Valid(issuer) if provider.issuer_named(issuer).is_some()) {
+        if !matches!(claims.string("iss"), Claim::Valid(issuer) if provider.find_issuer(issuer).is_some()) {
             return Err(ClaimFault::IssuerUnknown);
         }
         check_type(&token)?;
         let nonce = if media_type(&token).as_deref() == Some("at+jwt") { Nonce::Accepted } else { nonce_of(provider) };
         check_kind(claims, nonce)?;
-        let judged = validate_claims(claims, provider, Proof::Signature, now)?;
+        let validated = validate_claims(claims, provider, AuthenticatedBy::Signature, now)?;
         let (claims, payload) = token.into_claims_and_payload();
-        Ok(judged.with(claims, Some(payload), provider))
+        Ok(validated.with(claims, Some(payload), provider))
     }
 
-    /// Judges a token that the introspection endpoint of `provider` called active, at the time `now`. Where the answer
-    /// does not say when it expires, it is good until `answer_ends`: an answer is never good for ever.
+    /// Validates a token that the introspection endpoint of `provider` reported as active, at the time `now`. If the
+    /// response has no `exp`, the token is valid until `response_expires_at`, because no response is valid forever.
     ///
     /// # Errors
-    /// The first expectation that is not met.
+    /// The first requirement that is not met.
     pub fn validate_active(
         token: ActiveToken,
         provider: &Provider,
-        answer_ends: UnixTime,
+        response_expires_at: UnixTime,
         now: UnixTime,
     ) -> Result<Self, ClaimFault> {
         let claims = token.claims();
-        // Optional in an answer (RFC 7662 section 2.2), which comes from the provider itself; another one's is refused.
-        match claims.text("iss") {
+        // Optional in a response of the provider (RFC 7662 section 2.2). Another issuer is rejected.
+        match claims.string("iss") {
             Claim::Absent => {}
-            Claim::Valid(issuer) if provider.issuer_named(issuer).is_some() => {}
+            Claim::Valid(issuer) if provider.find_issuer(issuer).is_some() => {}
             Claim::Valid(_) => return Err(ClaimFault::IssuerUnknown),
             Claim::Malformed => return Err(ClaimFault::IssuerMalformed),
         }
         check_kind(claims, nonce_of(provider))?;
-        let judged = validate_claims(claims, provider, Proof::Answer { ends: answer_ends }, now)?;
-        Ok(judged.with(token.into_claims(), None, provider))
+        let validated = validate_claims(
+            claims,
+            provider,
+            AuthenticatedBy::IntrospectionResponse { expires_at: response_expires_at },
+            now,
+        )?;
+        Ok(validated.with(token.into_claims(), None, provider))
     }
 
-    /// Whether it is still good at another time than that of its admission: nothing else it says changes.
+    /// Whether it is still current. Only the time needs to be checked again, as its claims do not change.
     pub fn is_current(&self, now: UnixTime) -> bool {
         self.validity.contains(now)
     }
 
-    /// Whom the token speaks for.
+    /// The subject.
     pub fn subject(&self) -> Option<&str> {
         self.subject.as_deref()
     }
 
-    /// The OAuth client it was issued to.
+    /// The OAuth client that it was issued to.
     pub fn client(&self) -> Option<&str> {
         self.client.as_deref()
     }
 
-    /// What it grants.
+    /// The scopes.
     pub fn scopes(&self) -> &[String] {
         &self.scopes
     }
 
-    /// The groups of the user, where its provider has them. They are judged when a rule asks for them and not at
-    /// admission: a route that wants no group has nothing against a token without, or with strange ones.
+    /// The groups of the user, from the provider's claim. They are checked only by rules that require groups, so other
+    /// routes accept tokens with missing or malformed groups.
     pub fn groups(&self) -> Claim<Vec<&str>> {
         self.claims.names(&self.groups_claim)
     }
 
-    /// How far the clock of its issuer and ours may differ.
+    /// The tolerated difference between the issuer's clock and ours.
     pub const fn clock_skew(&self) -> Duration {
         self.validity.skew
     }
 
-    /// All that it says, as it was signed; an opaque token signs nothing.
+    /// The payload as signed. `None` for an opaque token.
     pub const fn payload(&self) -> Option<&SignedPayload> {
         self.payload.as_ref()
     }
 
-    /// Everything else it says.
+    /// All claims.
     pub const fn claims(&self) -> &Claims {
         &self.claims
     }
 }
 
-/// What proved the token.
+/// How the token was authenticated.
 #[derive(Clone, Copy)]
-enum Proof {
-    /// Its signature: all it has to say stands in it.
+enum AuthenticatedBy {
+    /// By its signature: all claims are in the token.
     Signature,
-    /// Its issuer's answer, which may leave things out (RFC 7662 section 2.2) and serves until then.
-    Answer { ends: UnixTime },
+    /// By an introspection response, which may omit claims (RFC 7662 section 2.2) and expires at this time.
+    IntrospectionResponse { expires_at: UnixTime },
 }
 
-impl Proof {
-    /// Names that are the answer's own; what the operator wrote comes first.
+impl AuthenticatedBy {
+    /// Additional claim names of introspection responses. Configured names take precedence.
     const fn names(self) -> (&'static [&'static str], &'static [&'static str]) {
         match self {
             Self::Signature => (&[], &[]),
-            Self::Answer { .. } => (&["client_id"], &["scope"]),
+            Self::IntrospectionResponse { .. } => (&["client_id"], &["scope"]),
         }
     }
 }
 
-/// What is taken from claims that are as they have to be.
+/// The values of validated claims.
 struct ValidatedClaims {
     subject: Option<String>,
     client: Option<String>,
@@ -198,11 +203,11 @@ impl ValidatedClaims {
     }
 }
 
-/// What a token has to say, however it was proved.
+/// Validates the claims of any token.
 fn validate_claims(
     claims: &Claims,
     provider: &Provider,
-    proof: Proof,
+    proof: AuthenticatedBy,
     now: UnixTime,
 ) -> Result<ValidatedClaims, ClaimFault> {
     check_audience(claims, &provider.audiences)?;
@@ -212,10 +217,10 @@ fn validate_claims(
     }
     let names = &provider.claim_names;
     let (own_client, own_scope) = proof.names();
-    // The list of revoked tokens names them by it.
-    optional(claims.text("jti"))?;
-    let subject = optional(claims.text(&names.subject))?.map(str::to_owned);
-    let client = first_present(&names.client, own_client, |name| claims.text(name))?.map(str::to_owned);
+    // The list of revoked tokens identifies tokens by it.
+    optional(claims.string("jti"))?;
+    let subject = optional(claims.string(&names.subject))?.map(str::to_owned);
+    let client = first_present(&names.client, own_client, |name| claims.string(name))?.map(str::to_owned);
     let scopes = first_present(&names.scope, own_scope, |name| claims.scopes(name))?
         .unwrap_or_default()
         .into_iter()
@@ -229,8 +234,8 @@ fn validate_claims(
     Ok(ValidatedClaims { subject, client, scopes, validity })
 }
 
-/// Access tokens only: their `typ` is absent (Okta), `JWT` or `at+jwt` (RFC 9068 section 2.1, RFC 8725 section 3.11). `JOSE`
-/// (RFC 7515 section 4.1.9, SPIFFE) says no more than `JWT`.
+/// Access tokens only: their `typ` is absent (Okta), `JWT` or `at+jwt` (RFC 9068 section 2.1, RFC 8725 section 3.11).
+/// `JOSE` (RFC 7515 section 4.1.9, SPIFFE) is equivalent to `JWT`.
 fn check_type(token: &VerifiedToken) -> Result<(), ClaimFault> {
     let is_accepted = media_type(token).is_none_or(|name| matches!(name.as_str(), "jwt" | "jose" | "at+jwt"));
     if is_accepted { Ok(()) } else { Err(ClaimFault::NotAnAccessToken) }
@@ -250,11 +255,12 @@ fn check_kind(claims: &Claims, nonce: Nonce) -> Result<(), ClaimFault> {
     }
 }
 
-/// Rejects an introspection response that names a JWT another kind of token. Its `nonce` was judged with the JWT.
+/// Rejects an introspection response that declares a JWT to be another kind of token. Its `nonce` was checked with the
+/// JWT.
 ///
 /// # Errors
-/// When it is not an access token, or is bound to its sender.
-pub fn check_confirming_kind(token: &ActiveToken) -> Result<(), ClaimFault> {
+/// If it is not an access token, or is sender-constrained.
+pub fn check_introspected_kind(token: &ActiveToken) -> Result<(), ClaimFault> {
     check_kind(token.claims(), Nonce::Accepted)
 }
 
@@ -263,7 +269,7 @@ const fn nonce_of(provider: &Provider) -> Nonce {
 }
 
 fn check_audience(claims: &Claims, expected: &Audiences) -> Result<(), ClaimFault> {
-    let audiences = match (claims.texts("aud"), expected) {
+    let audiences = match (claims.strings("aud"), expected) {
         (Claim::Valid(audiences), _) => audiences,
         (Claim::Malformed, _) => return Err(ClaimFault::AudienceMalformed),
         (Claim::Absent, Audiences::InsecureAny) => return Ok(()),
@@ -278,17 +284,22 @@ fn check_audience(claims: &Claims, expected: &Audiences) -> Result<(), ClaimFaul
     if is_expected { Ok(()) } else { Err(ClaimFault::AudienceUnexpected) }
 }
 
-fn check_times(claims: &Claims, provider: &Provider, proof: Proof, now: UnixTime) -> Result<Validity, ClaimFault> {
+fn check_times(
+    claims: &Claims,
+    provider: &Provider,
+    proof: AuthenticatedBy,
+    now: UnixTime,
+) -> Result<Validity, ClaimFault> {
     let skew = provider.clock_skew;
     let expiry = present_time(claims.time("exp"))?;
     let end = match (expiry, proof) {
-        (Some(expiry), Proof::Signature | Proof::Answer { .. }) => expiry.plus(skew),
-        (None, Proof::Answer { ends }) => ends,
-        (None, Proof::Signature) => return Err(ClaimFault::ExpiryMissing),
+        (Some(expiry), AuthenticatedBy::Signature | AuthenticatedBy::IntrospectionResponse { .. }) => expiry.plus(skew),
+        (None, AuthenticatedBy::IntrospectionResponse { expires_at }) => expires_at,
+        (None, AuthenticatedBy::Signature) => return Err(ClaimFault::ExpiryMissing),
     };
-    let not_before = present_time(claims.start("nbf"))?;
+    let not_before = present_time(claims.start_time("nbf"))?;
     let issued_at = present_time(claims.time("iat"))?;
-    if expiry.is_some_and(|expiry| provider.takes_as_expired(expiry, now)) {
+    if expiry.is_some_and(|expiry| provider.is_expired(expiry, now)) {
         return Err(ClaimFault::Expired);
     }
     if not_before.is_some_and(|start| now.plus(skew) < start) {
@@ -300,7 +311,7 @@ fn check_times(claims: &Claims, provider: &Provider, proof: Proof, now: UnixTime
     match (provider.max_token_lifetime, issued_at, expiry) {
         (Some(limit), Some(issued), Some(expiry)) if expiry.since(issued) <= limit => {}
         (None, _, _) => {}
-        // What does not say how long it lives may live longer.
+        // A token without these times may live longer than the limit.
         (Some(_), _, _) => return Err(ClaimFault::LifetimeTooLong),
     }
     Ok(Validity { start: not_before.max(issued_at), skew, end })

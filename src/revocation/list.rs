@@ -114,7 +114,7 @@ impl RevocationList {
                 }
                 "issued_before" => {
                     // Rounded up, as `iat` is rounded down: at the edge a token is revoked.
-                    match Claims::new(members.clone()).start(name) {
+                    match Claims::new(members.clone()).start_time(name) {
                         Claim::Valid(time) => cutoff = Cutoff::Before(time),
                         Claim::Absent | Claim::Malformed => return None,
                     }
@@ -151,11 +151,11 @@ impl RevocationList {
             Claim::Absent | Claim::Malformed => None,
         };
         let revokes = |selected: &Selected, value: Claim<&str>| selected.revokes(value, issuer, issued_at);
-        revokes(&self.number, claims.text("jti"))
-            || revokes(&self.session, claims.text("sid"))
+        revokes(&self.number, claims.string("jti"))
+            || revokes(&self.session, claims.string("sid"))
             || revokes(&self.client, token.client().map_or(Claim::Absent, Claim::Valid))
             // The name that lists go by, and the one that this provider's tokens do.
-            || revokes(&self.subject, claims.text("sub"))
+            || revokes(&self.subject, claims.string("sub"))
             || token.subject().is_some_and(|subject| revokes(&self.subject, Claim::Valid(subject)))
     }
 

@@ -712,7 +712,7 @@ fn introspection_has_its_defaults_and_its_secret_from_the_environment() {
     let text = okta_with(json!({ "introspection": asking(json!({})) })).to_string();
     let loaded = config::load(text.as_bytes(), &environment).unwrap();
     assert_eq!(loaded.warnings, [""; 0]);
-    let (id, provider) = loaded.policy.providers.of_opaque_tokens().unwrap();
+    let (id, provider) = loaded.policy.providers.opaque_token_provider().unwrap();
     assert_eq!(loaded.policy.providers.of_issuer(&provider.issuer).next().unwrap().0, id);
     let settings = provider.introspection.as_ref().unwrap();
     let times = [settings.cache_ttl, settings.inactive_cache_ttl, settings.timeout, settings.stale_if_error];
@@ -745,7 +745,7 @@ fn opaque_tokens_are_one_providers_or_nobodys() {
     };
     let taker = |document: Value| {
         let policy = config::load(document.to_string().as_bytes(), &environment).unwrap().policy;
-        policy.providers.of_opaque_tokens().map(|(_, provider)| provider.name.to_string())
+        policy.providers.opaque_token_provider().map(|(_, provider)| provider.name.to_string())
     };
     let says = |takes: bool| json!({ "opaque_tokens": takes });
     assert_eq!(taker(two(says(false), says(true))).as_deref(), Some("b"));
@@ -767,7 +767,7 @@ fn a_private_key_comes_from_the_environment_too() {
         }
         let text = okta_with(json!({ "introspection": members })).to_string();
         let policy = config::load(text.as_bytes(), &environment).unwrap().policy;
-        let (_, provider) = policy.providers.of_opaque_tokens().unwrap();
+        let (_, provider) = policy.providers.opaque_token_provider().unwrap();
         match &provider.introspection.as_ref().unwrap().client {
             ClientAuthentication::PrivateKeyJwt { key, .. } => key.id().map(str::to_owned),
             ClientAuthentication::SecretBasic { .. } | ClientAuthentication::SecretPost { .. } => None,

@@ -104,7 +104,7 @@ impl<'a> Process<'a> {
             timeout: Duration::from_secs(2),
             requests_per_minute: NonZeroU32::new(setting.requests_per_minute).unwrap(),
             stale_if_error: Duration::ZERO,
-            opaque_tokens: OpaqueTokens::Taken,
+            opaque_tokens: OpaqueTokens::Accepted,
         };
         let answers = Rc::new(Store::default());
         let others: Rc<dyn SharedResponses> = Rc::<Store>::clone(&answers);

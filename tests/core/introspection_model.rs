@@ -212,7 +212,7 @@ impl<'a> Model<'a> {
             timeout: TIMEOUT,
             requests_per_minute: NonZeroU32::new(u32::try_from(BUDGET).unwrap()).unwrap(),
             stale_if_error: stale,
-            opaque_tokens: OpaqueTokens::Taken,
+            opaque_tokens: OpaqueTokens::Accepted,
         };
         let now = UnixTime::from_secs(START);
         let store = Rc::new(Store::default());

@@ -140,7 +140,7 @@ impl<'a> Process<'a> {
             timeout: Duration::from_secs(2),
             requests_per_minute: NonZeroU32::new(100_000).unwrap(),
             stale_if_error: Duration::ZERO,
-            opaque_tokens: OpaqueTokens::Taken,
+            opaque_tokens: OpaqueTokens::Accepted,
         };
         let worker = |_| {
             let others = Rc::clone(&others);

@@ -288,7 +288,7 @@ fn a_preflight_is_one_only_with_all_that_a_browser_sends() {
     // Over HTTP/2 a body needs no field that announces it.
     let fields = [(":method", "OPTIONS"), (":path", "/a"), origin, wanted];
     let fields = fields.map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec())).to_vec();
-    let head = RequestHead::new(fields).followed_by_more();
+    let head = RequestHead::new(fields).with_body_or_trailers();
     assert_eq!(gate.0.reason(&head), "token_missing");
     // The method twice: it is not known which one counts.
     let decision = gate.decide(&[(":method", "OPTIONS"), (":method", "OPTIONS"), (":path", "/a"), origin, wanted]);

@@ -113,7 +113,7 @@ pub(super) fn introspection(
         requests_per_minute: requests_per_minute?,
         stale_if_error: stale_if_error?,
         // Assigned when all providers are known.
-        opaque_tokens: OpaqueTokens::Refused,
+        opaque_tokens: OpaqueTokens::Rejected,
     })
 }
 
@@ -158,7 +158,7 @@ pub(super) fn share_out_opaque_tokens(
             ));
         }
         if let Some(settings) = &mut provider.introspection {
-            settings.opaque_tokens = OpaqueTokens::Taken;
+            settings.opaque_tokens = OpaqueTokens::Accepted;
         }
     }
 }

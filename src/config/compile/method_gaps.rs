@@ -46,7 +46,7 @@ pub(super) fn warn_of_method_gaps(rules: &Rules, routes: &[Route], at: &Path, di
             left = left.saturating_sub(place.unwrap_or(open.len()).saturating_add(1));
             let (weaker, weaker_at) = match place.and_then(|place| open.get(place)) {
                 Some((other, rule, _)) => (*rule, at.member("rules").item(*other)),
-                None => (rules.otherwise(), at.member("default_rule")),
+                None => (rules.default_rule(), at.member("default_rule")),
             };
             if left > 0 && strictness(weaker) < strictness(rule) {
                 gaps.push((at.member("rules").item(*index), gap, weaker_at));

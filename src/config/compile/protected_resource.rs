@@ -54,7 +54,7 @@ pub(super) fn protected_resources(
         });
         let members = address.as_ref().and_then(|address| metadata(document, address, context, &at, diagnostics));
         let (Some(address), Some(members)) = (address, members) else { continue };
-        if resources.iter().any(|other| other.address.is_alike(&address)) {
+        if resources.iter().any(|other| other.address.is_equivalent(&address)) {
             diagnostics
                 .invalid(&address_at, "another entry is for the same resource, but for a slash at its end perhaps");
         }
@@ -62,7 +62,7 @@ pub(super) fn protected_resources(
             diagnostics.invalid(&address_at, "`readiness_path` is where the metadata of this resource stand");
         }
         for (route, rule) in context.rules() {
-            if address.answers_instead_of(&route.hosts, &route.path) {
+            if address.is_only_target_of(&route.hosts, &route.path) {
                 let name = rule.name.as_deref().unwrap_or("without a name");
                 diagnostics.warnings.push(format!(
                     "the rule {name} is for the metadata of a protected resource, which the filter answers itself: no request comes under it"
@@ -189,11 +189,11 @@ fn scopes(
         return scopes;
     }
     let reaching =
-        context.rules().filter(|(route, _)| address.may_meet(&route.hosts, &route.path)).map(|(_, rule)| rule);
-    let otherwise = context.rules.map(|(rules, _)| rules.otherwise());
+        context.rules().filter(|(route, _)| address.may_match(&route.hosts, &route.path)).map(|(_, rule)| rule);
+    let otherwise = context.rules.map(|(rules, _)| rules.default_rule());
     let enforced = reaching.chain(otherwise).filter(|rule| !rule.report_only);
     let mut scopes: Vec<String> = Vec::new();
-    for scope in enforced.filter_map(|rule| rule.requirement.as_deref()).flat_map(Requirement::scopes_named) {
+    for scope in enforced.filter_map(|rule| rule.requirement.as_deref()).flat_map(Requirement::all_scopes) {
         if !scopes.iter().any(|known| known == scope) {
             scopes.push(scope.to_owned());
         }

@@ -1,6 +1,6 @@
 //! Reserved request headers: no claim, token or debug secret is written or read there.
 
-use crate::http::{HeaderName, unprefixed};
+use crate::http::{HeaderName, without_gateway_prefix};
 use crate::policy::target_headers::{PROTECTED_HEADERS, is_target};
 
 /// The use of a reserved header.
@@ -46,7 +46,7 @@ const FORWARDED_IDENTITY: [&str; 5] = [
 
 /// What the header is reserved for, in any spelling that a backend folds to it.
 pub(super) fn reserved(name: &HeaderName) -> Option<Reserved> {
-    let bare = unprefixed(name.as_str());
+    let bare = without_gateway_prefix(name.as_str());
     let folded: String =
         bare.chars().map(|sign| if sign.is_ascii_alphanumeric() { sign.to_ascii_lowercase() } else { '-' }).collect();
     let folded = folded.as_str();

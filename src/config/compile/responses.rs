@@ -291,5 +291,5 @@ fn login(
     });
     let withheld = credentials.iter().cloned().chain(ParamName::parse(TOKEN_PARAMETER)).collect();
     let return_base = return_base.map_or(Some(None), |base| base.map(Some))?;
-    Some(Login { address: address?, return_to: return_to?, return_base, withheld })
+    Some(Login { address: address?, return_to: return_to?, return_base, credential_params: withheld })
 }

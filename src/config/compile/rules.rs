@@ -10,7 +10,7 @@ use crate::config::error::Path;
 use crate::config::schema::require::RequireDocument;
 use crate::config::schema::rules::{DefaultRuleDocument, MatchDocument, RuleDocument};
 use crate::policy::{
-    Access, AmbiguousHosts, AmbiguousPaths, HostPattern, LetterCase, Method, PathPattern, PatternFault, Providers,
+    Access, AmbiguousHosts, AmbiguousPaths, CaseSensitivity, HostPattern, Method, PathPattern, PatternFault, Providers,
     Route, Router, Rule, Rules, TokenSource,
 };
 
@@ -79,7 +79,7 @@ pub(super) fn rules(
         ));
         AmbiguousPaths::InsecureAllow
     } else {
-        AmbiguousPaths::Refuse
+        AmbiguousPaths::Reject
     };
     let ambiguous_hosts = if document.insecure_ambiguous_hosts {
         diagnostics.insecure(String::from(
@@ -167,7 +167,7 @@ fn rule(
     let requirement = require.map(|document| requirement(document, &at.member("require"), diagnostics));
     let needs_token = requirement
         .as_ref()
-        .is_some_and(|compiled| compiled.as_ref().is_none_or(|compiled| !compiled.is_about_request()));
+        .is_some_and(|compiled| compiled.as_ref().is_none_or(|compiled| !compiled.is_request_only()));
     match access {
         Access::Deny if demands => {
             diagnostics.invalid(&at.member("require"), "never looked at: with this `access` nobody passes");
@@ -236,8 +236,9 @@ fn route(
 ) -> Option<Route> {
     let hosts = all(document.hosts, HostPattern::parse, &at.member("hosts"), diagnostics);
     let methods = all(document.methods, Method::parse, &at.member("methods"), diagnostics);
-    let case = if document.ignore_case.unwrap_or(false) { LetterCase::Ignored } else { LetterCase::Matters };
-    if case == LetterCase::Ignored && matches!(access, Access::Public | Access::Optional) {
+    let case =
+        if document.ignore_case.unwrap_or(false) { CaseSensitivity::Insensitive } else { CaseSensitivity::Sensitive };
+    if case == CaseSensitivity::Insensitive && matches!(access, Access::Public | Access::Optional) {
         diagnostics.invalid(
             &at.member("ignore_case"),
             "not for a rule that lets requests pass without a token: where the backend tells letters apart, it would open other paths too",

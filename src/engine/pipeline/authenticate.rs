@@ -55,7 +55,7 @@ fn by_signature(
     let keys = keys_of_mut(keys, id).ok_or(DenyReason::KeyUnknown)?;
     let Token::Jwt(token) = &request.token else { return Err(DenyReason::TokenOpaque.into()) };
     let generation = keys.generation_in_use(now);
-    let (text, held_bytes) = (Rc::clone(token.text().reveal()), token.held_bytes());
+    let (text, held_bytes) = (Rc::clone(token.serialized().reveal()), token.held_bytes());
     let (key_id, algorithm) = (token.header().key_id.as_deref(), token.header().algorithm);
     let arrived = *request.context.key_arrival.get_or_insert(keys.arrived(now));
     let candidates = match keys.look_up(key_id, algorithm, arrived, now) {

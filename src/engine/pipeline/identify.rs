@@ -21,9 +21,9 @@ impl Request<'_> {
         let token = match UnverifiedToken::parse(text) {
             Ok(token) => token,
             Err(_) if !UnverifiedToken::has_three_parts(text) => {
-                let (id, provider) = policy.providers.of_opaque_tokens().ok_or(DenyReason::TokenOpaque)?;
+                let (id, provider) = policy.providers.opaque_token_provider().ok_or(DenyReason::TokenOpaque)?;
                 self.context.provider = Some(id);
-                self.context.issuer = provider.only_issuer().cloned();
+                self.context.issuer = provider.single_issuer().cloned();
                 self.token = opaque(text);
                 return Ok(());
             }
@@ -37,7 +37,7 @@ impl Request<'_> {
             return Err(DenyReason::AlgorithmNotAllowed);
         }
         // A token that says itself that it has expired is not worth a signature check, let alone a fetch or a call.
-        if matches!(token.claimed_expiry(), Claim::Valid(expiry) if provider.takes_as_expired(expiry, now)) {
+        if matches!(token.claimed_expiry(), Claim::Valid(expiry) if provider.is_expired(expiry, now)) {
             return Err(ClaimFault::Expired.into());
         }
         self.token = if is_opaque { opaque(text) } else { Token::Jwt(token) };

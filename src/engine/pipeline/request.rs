@@ -101,7 +101,7 @@ impl Token<'_> {
         match self {
             Self::Extracted(text) => text.reveal(),
             Self::Parsed(text) | Self::Opaque(text) => text.reveal(),
-            Self::Jwt(token) => token.text().reveal(),
+            Self::Jwt(token) => token.serialized().reveal(),
         }
     }
 }

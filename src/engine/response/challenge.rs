@@ -34,10 +34,10 @@ pub(super) fn challenge(message: &Message<'_>, refusal: &Denial<'_>, policy: &Po
     }
     // A malformed request is not mended by another token.
     let is_malformed = matches!(message, Message::InvalidRequest);
-    if let (false, Some(resource)) = (is_malformed, policy.resources.of(refusal.head)) {
+    if let (false, Some(resource)) = (is_malformed, policy.resources.find(refusal.head)) {
         // Where no token was judged, MCP clients begin with these (MCP authorization, 2025-11-25).
         let enforced = refusal.rule.requirement.as_ref().filter(|_| !refusal.rule.report_only);
-        let scopes = enforced.map(|requirement| requirement.scopes_to_ask_for()).unwrap_or_default();
+        let scopes = enforced.map(|requirement| requirement.scopes_to_request()).unwrap_or_default();
         if matches!(message, Message::NoCredential | Message::InvalidToken) && !scopes.is_empty() {
             add(&mut challenge, "scope", &list(&scopes));
         }

@@ -13,7 +13,7 @@ const MAX_CLAIMS: usize = 32;
 
 /// The answer's field, where the request shows the secret.
 pub(super) fn field(refusal: &Denial<'_>, policy: &Policy) -> Option<(HeaderName, HeaderValue)> {
-    let callers = policy.responses.debug.as_ref().filter(|callers| callers.is_sent_by(refusal.head))?;
+    let callers = policy.responses.debug.as_ref().filter(|callers| callers.authenticates(refusal.head))?;
     let name = |name: &str| Value::from(name.chars().take(MAX_NAME_CHARS).collect::<String>());
     let claims = claims(refusal);
     let members = [

@@ -76,7 +76,7 @@ fn has_zero_weight(parameter: &[u8]) -> bool {
 
 /// Where the browser was going, encoded; none when it is not certain to be a place here.
 fn return_address(head: &RequestHead, login: &Login) -> Option<String> {
-    let target = target_without(head, &login.withheld)?;
+    let target = target_without(head, &login.credential_params)?;
     if !is_same_site_path(&target) {
         return None;
     }

@@ -14,7 +14,7 @@ fn fault(text: &str) -> TokenFault {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_plain_token_is_read() {
+fn valid_token_is_parsed() {
     let token = UnverifiedToken::parse(token(HEADER, PAYLOAD).as_bytes()).unwrap();
     assert_eq!(token.header().algorithm, Algorithm::Rs256);
     assert_eq!(token.header().key_id.as_deref(), Some("k1"));
@@ -24,7 +24,7 @@ fn a_plain_token_is_read() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn only_three_parts_are_a_token() {
+fn token_without_three_parts_is_rejected() {
     for text in ["", "a", ".", "a.b", "a.b.c.d", "a.b.c.d.e", "...."] {
         assert!(!UnverifiedToken::has_three_parts(text.as_bytes()), "{text}");
         assert_eq!(fault(text), TokenFault::Encoding, "{text}");
@@ -36,20 +36,20 @@ fn only_three_parts_are_a_token() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn loose_base64url_is_refused() {
+fn non_canonical_base64url_is_rejected() {
     let good = token(HEADER, PAYLOAD);
-    let spoiled = ["=", "==", "!", "?", " ", "\n", "\t", "+", "/", "%2B", "\u{ff0e}"];
-    for suffix in spoiled {
+    let invalid = ["=", "==", "!", "?", " ", "\n", "\t", "+", "/", "%2B", "\u{ff0e}"];
+    for suffix in invalid {
         assert_eq!(fault(&format!("{good}{suffix}")), TokenFault::Encoding, "{suffix:?}");
         assert_eq!(fault(&good.replacen('.', &format!("{suffix}."), 1)), TokenFault::Encoding, "{suffix:?}");
     }
-    // "YR" and "YQ" differ in bits that no byte uses: only the canonical one is read.
+    // "YR" and "YQ" differ only in unused bits. Only the canonical form is accepted.
     assert_eq!(decode(b"YQ").unwrap(), b"a");
     assert_eq!(decode(b"YR"), Err(TokenFault::Encoding));
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn the_algorithm_is_a_string_of_the_closed_list() {
+fn missing_or_unsupported_algorithm_is_rejected() {
     for header in [r#"{}"#, r#"{"alg":null}"#, r#"{"alg":5}"#, r#"{"alg":["RS256"]}"#] {
         assert_eq!(fault(&token(header, PAYLOAD)), TokenFault::AlgorithmMalformed, "{header}");
     }
@@ -60,7 +60,7 @@ fn the_algorithm_is_a_string_of_the_closed_list() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn what_must_be_understood_and_is_not_refuses_the_token() {
+fn unsupported_extension_is_rejected() {
     for extension in [
         r#""crit":["exp"],"exp":1"#,
         r#""crit":[]"#,
@@ -78,7 +78,7 @@ fn what_must_be_understood_and_is_not_refuses_the_token() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn key_material_in_the_header_is_not_looked_at() {
+fn key_material_in_the_header_is_ignored() {
     let header = r#"{"alg":"RS256","jwk":{"kty":"oct"},"jku":5,"x5u":null,"x5c":["AAAA"]}"#;
     let token = UnverifiedToken::parse(token(header, PAYLOAD).as_bytes()).unwrap();
     let expected = JoseHeader { algorithm: Algorithm::Rs256, key_id: None, token_type: None };
@@ -86,7 +86,7 @@ fn key_material_in_the_header_is_not_looked_at() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn kid_and_typ_are_strings() {
+fn kid_or_typ_that_is_not_a_string_is_rejected() {
     for parameter in [r#""kid":1"#, r#""kid":null"#, r#""kid":["k1"]"#, r#""typ":1"#, r#""typ":null"#] {
         let header = format!(r#"{{"alg":"RS256",{parameter}}}"#);
         assert_eq!(fault(&token(&header, PAYLOAD)), TokenFault::HeaderParameterMalformed, "{parameter}");
@@ -94,7 +94,7 @@ fn kid_and_typ_are_strings() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn ambiguous_or_deep_json_is_refused() {
+fn ambiguous_or_deep_json_is_rejected() {
     assert_eq!(fault(&token(r#"{"alg":"RS256","\u0061lg":"none"}"#, PAYLOAD)), TokenFault::HeaderJson);
     assert_eq!(fault(&token("[]", PAYLOAD)), TokenFault::HeaderJson);
     let deep_header = format!(r#"{{"alg":"RS256","a":{}{}}}"#, "[".repeat(9), "]".repeat(9));
@@ -105,10 +105,10 @@ fn ambiguous_or_deep_json_is_refused() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_header_over_the_limit_is_not_decoded() {
+fn header_over_the_limit_is_rejected() {
     let header = format!(r#"{{"alg":"RS256","x":"{}"}}"#, "a".repeat(1600));
     assert_eq!(fault(&token(&header, PAYLOAD)), TokenFault::HeaderTooLarge);
-    // Three bytes are four characters: 1,536 bytes are exactly at the limit.
+    // Three bytes encode to four characters, so 1,536 bytes are exactly at the limit.
     let empty = r#"{"alg":"RS256","x":""}"#.len();
     let at_the_limit = format!(r#"{{"alg":"RS256","x":"{}"}}"#, "a".repeat(1536 - empty));
     assert_eq!(base64url(&at_the_limit).len(), MAX_HEADER_LENGTH);
@@ -116,7 +116,7 @@ fn a_header_over_the_limit_is_not_decoded() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn debug_shows_neither_token_nor_claims() {
+fn debug_output_omits_token_and_claims() {
     let shown = format!("{:?}", UnverifiedToken::parse(token(HEADER, PAYLOAD).as_bytes()).unwrap());
     assert!(!shown.contains("acme.okta.com") && !shown.contains(&base64url(PAYLOAD)), "{shown}");
 }

@@ -4,7 +4,7 @@ use crate::jose::signing_fixture::TestKey;
 use wasm_bindgen_test::wasm_bindgen_test;
 
 #[wasm_bindgen_test(unsupported = test)]
-fn an_integer_is_as_short_as_it_can_be_and_never_negative() {
+fn integer_has_the_shortest_non_negative_form() {
     for (number, expected) in [
         (&b""[..], &b"\x02\x01\x00"[..]),
         (b"\x00", b"\x02\x01\x00"),
@@ -21,7 +21,7 @@ fn an_integer_is_as_short_as_it_can_be_and_never_negative() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_length_takes_as_few_bytes_as_it_can() {
+fn length_has_the_shortest_form() {
     for (length, expected) in [
         (0, &b"\x30\x00"[..]),
         (1, b"\x30\x01"),
@@ -38,20 +38,20 @@ fn a_length_takes_as_few_bytes_as_it_can() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn an_ecdsa_signature_becomes_two_integers() {
+fn ecdsa_signature_is_encoded_as_two_integers() {
     let pair = |r: &[u8], s: &[u8]| ecdsa_signature(&[r, s].concat());
     assert_eq!(pair(b"\x01\x02", b"\x00\x03"), b"\x30\x07\x02\x02\x01\x02\x02\x01\x03");
     assert_eq!(pair(b"\xff\x02", b"\x80\x00"), b"\x30\x0a\x02\x03\x00\xff\x02\x02\x03\x00\x80\x00");
     assert_eq!(pair(b"\x00\x00", b"\x00\x00"), b"\x30\x06\x02\x01\x00\x02\x01\x00");
-    // P-521's are longer than the short form of a length can say.
+    // P-521 signatures exceed the short form of a length.
     let longest = pair(&[0xff; 66], &[0xff; 66]);
     let half = [b"\x02\x43\x00", &[0xff; 66][..]].concat();
     assert_eq!(longest, [&b"\x30\x81\x8a"[..], &half, &half].concat());
 }
 
-/// What `openssl pkey -pubout -outform DER` writes of the same keys.
+/// The output of `openssl pkey -pubout -outform DER` for the same keys.
 #[wasm_bindgen_test(unsupported = test)]
-fn the_public_keys_are_those_that_openssl_writes() {
+fn public_keys_match_the_openssl_encoding() {
     for (key, expected) in [
         (
             TestKey::P256,
@@ -75,9 +75,9 @@ fn the_public_keys_are_those_that_openssl_writes() {
     }
 }
 
-/// Leading zeros in the JWK are tolerated, and are no part of the number.
+/// Leading zeros in the JWK are accepted and not encoded.
 #[wasm_bindgen_test(unsupported = test)]
-fn leading_zeros_of_a_modulus_are_left_out() {
+fn leading_zeros_of_a_modulus_are_not_encoded() {
     let (n, e) = (TestKey::RsaA.octets("n"), TestKey::RsaA.octets("e"));
     let padded = rsa_public_key(&[&[0, 0], &n[..]].concat(), &[&[0], &e[..]].concat());
     assert_eq!(padded, rsa_public_key(&n, &e));

@@ -1,7 +1,7 @@
 use super::*;
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_document_that_is_no_key_set_is_refused_whole() {
+fn document_that_is_not_a_key_set_is_rejected() {
     for (text, expected) in [
         ("", KeySetFault::Malformed),
         ("[]", KeySetFault::Malformed),
@@ -22,7 +22,7 @@ fn a_document_that_is_no_key_set_is_refused_whole() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_member_that_stands_twice_spoils_the_document() {
+fn duplicate_member_rejects_the_document() {
     let good = TestKey::P256.public_jwk().to_string();
     let twice = |member: &str| format!(r#"{{"keys":[{},{member}}}]}}"#, good.strip_suffix('}').unwrap());
     assert!(KeySet::parse(twice(r#""kid":"a""#).as_bytes()).is_ok());
@@ -33,9 +33,9 @@ fn a_member_that_stands_twice_spoils_the_document() {
     assert_eq!(KeySet::parse(keys_twice.as_bytes()).unwrap_err(), KeySetFault::Malformed);
 }
 
-/// One large set must not fail every request of the issuer.
+/// A large set must not fail every request of the issuer.
 #[wasm_bindgen_test(unsupported = test)]
-fn the_first_keys_of_a_large_set_are_used_and_the_others_are_counted() {
+fn keys_over_the_limit_are_skipped_and_counted() {
     let keys = |count: usize| (0..count).map(|at| named(TestKey::P256, &format!("k{at}"))).collect::<Vec<_>>();
     for count in [1, 64, 65, 511, 512] {
         let set = set(&keys(count).into()).unwrap();
@@ -45,7 +45,7 @@ fn the_first_keys_of_a_large_set_are_used_and_the_others_are_counted() {
     assert_eq!((large.len(), large.skipped()), (512, &[KeyFault::OverLimit; 3][..]));
     assert_eq!(ids(&large, Some("k511"), Algorithm::Es256), [Some("k511".to_owned())]);
     assert_eq!(ids(&large, Some("k512"), Algorithm::Es256), [None; 0]);
-    // Keys that are skipped count as well: the limit is on the work.
+    // Skipped keys count too, because the limit bounds the work.
     let mut unusable = vec![json!({"kty": "oct"}); 511];
     unusable.extend(keys(2));
     let set = set(&unusable.clone().into()).unwrap();
@@ -55,7 +55,7 @@ fn the_first_keys_of_a_large_set_are_used_and_the_others_are_counted() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_document_over_the_limit_is_not_read() {
+fn document_over_the_size_limit_is_rejected() {
     let mut text = json!({"keys": [TestKey::Ed25519.public_jwk()]}).to_string().into_bytes();
     text.resize(MAX_KEY_SET_BYTES, b' ');
     assert!(KeySet::parse(&text).is_ok());
@@ -72,7 +72,7 @@ fn named(key: TestKey, id: &str) -> Value {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_key_is_found_by_the_exact_bytes_of_its_id() {
+fn kid_is_compared_byte_for_byte() {
     let composed = "caf\u{e9}";
     let decomposed = "cafe\u{301}";
     let set =
@@ -85,7 +85,7 @@ fn a_key_is_found_by_the_exact_bytes_of_its_id() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_token_without_kid_is_tried_with_four_keys_at_most() {
+fn token_without_kid_has_at_most_four_candidates() {
     let keys: Vec<Value> = (0..9)
         .flat_map(|at| [named(TestKey::RsaA, &format!("rsa-{at}")), named(TestKey::P256, &format!("ec-{at}"))])
         .collect();
@@ -98,7 +98,7 @@ fn a_token_without_kid_is_tried_with_four_keys_at_most() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn keys_that_share_an_id_are_all_tried_up_to_four() {
+fn keys_with_the_same_kid_are_all_candidates_up_to_four() {
     let set = set(&json!([
         named(TestKey::RsaA, "same"),
         named(TestKey::RsaB, "same"),
@@ -115,7 +115,7 @@ fn keys_that_share_an_id_are_all_tried_up_to_four() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn keys_without_an_id_stand_in_for_an_id_that_is_not_there() {
+fn keys_without_kid_are_candidates_for_an_unknown_kid() {
     let mut keys = vec![named(TestKey::RsaA, "k1")];
     keys.extend(vec![TestKey::RsaB.public_jwk(); 6]);
     keys.push(TestKey::P256.public_jwk());
@@ -127,7 +127,7 @@ fn keys_without_an_id_stand_in_for_an_id_that_is_not_there() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_key_serves_its_own_algorithm_only_or_without_one_those_of_its_type() {
+fn key_supports_its_alg_or_all_algorithms_of_its_type() {
     let set =
         set(&json!([with(TestKey::RsaA, &json!({"kid": "k1", "alg": "PS256"})), named(TestKey::P384, "k2")])).unwrap();
     for algorithm in Algorithm::ALL {
@@ -148,7 +148,7 @@ fn a_key_serves_its_own_algorithm_only_or_without_one_those_of_its_type() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn debug_shows_of_a_key_its_id_and_algorithm_only() {
+fn debug_output_of_a_key_shows_id_and_algorithm_only() {
     let set = set(&json!([with(TestKey::Ed25519, &json!({"kid": "k1", "alg": "EdDSA"}))])).unwrap();
     let shown = format!("{set:?}");
     assert_eq!(shown, r#"KeySet { keys: [Key { id: Some("k1"), algorithm: Some(EdDsa), .. }], skipped: [] }"#);

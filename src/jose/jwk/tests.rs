@@ -9,7 +9,7 @@ fn set(keys: &Value) -> Result<KeySet, KeySetFault> {
     KeySet::parse(json!({ "keys": keys }).to_string().as_bytes())
 }
 
-/// The fault of one key; a good one beside it makes the set one that can be used.
+/// The fault of one key. A valid key beside it makes the set usable.
 fn fault(jwk: &Value) -> Option<KeyFault> {
     let set = set(&json!([jwk, TestKey::P384.public_jwk()])).unwrap();
     assert_eq!(set.len() + set.skipped().len(), 2);
@@ -35,7 +35,7 @@ fn ids(set: &KeySet, key_id: Option<&str>, algorithm: Algorithm) -> Vec<Option<S
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn every_supported_kind_of_key_is_read_with_and_without_its_optional_members() {
+fn supported_key_types_are_parsed_with_and_without_optional_members() {
     for key in KEYS {
         assert_eq!(fault(&key.public_jwk()), None, "{key:?}");
         let optional = json!({
@@ -47,7 +47,7 @@ fn every_supported_kind_of_key_is_read_with_and_without_its_optional_members() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_mixed_set_keeps_its_good_keys_and_counts_the_bad_ones_by_fault() {
+fn unusable_keys_of_a_mixed_set_are_skipped_with_their_fault() {
     let mixed = set(&json!([
         with(TestKey::RsaA, &json!({"kid": "good-1"})),
         {"kty": "oct", "k": "AAAA", "kid": "symmetric"},
@@ -67,7 +67,7 @@ fn a_mixed_set_keeps_its_good_keys_and_counts_the_bad_ones_by_fault() {
     assert_eq!(ids(&mixed, None, Algorithm::Es256), [None; 0]);
     let expected = [
         KeyFault::Unsupported,
-        KeyFault::NotForVerifying,
+        KeyFault::NotForVerification,
         KeyFault::Private,
         KeyFault::Weak,
         KeyFault::Inconsistent,
@@ -78,7 +78,7 @@ fn a_mixed_set_keeps_its_good_keys_and_counts_the_bad_ones_by_fault() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_symmetric_key_is_never_taken_whatever_it_calls_itself() {
+fn symmetric_key_is_rejected_whatever_its_other_members() {
     for jwk in [
         json!({"kty": "oct", "k": "AAAA"}),
         json!({"kty": "oct", "k": "AAAA", "alg": "HS256", "use": "sig"}),
@@ -90,15 +90,15 @@ fn a_symmetric_key_is_never_taken_whatever_it_calls_itself() {
     ] {
         assert_eq!(fault(&jwk), Some(KeyFault::Unsupported), "{jwk}");
     }
-    // Symmetric and asymmetric at once.
+    // A symmetric and an asymmetric key in one.
     assert_eq!(fault(&with(TestKey::RsaA, &json!({"k": "AAAA"}))), Some(KeyFault::Private));
 }
 
-/// The members that hold a key's private half, or a part of it.
+/// The members that hold a key's private half or a part of it.
 const PRIVATE: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_key_with_a_private_member_is_private_also_when_the_value_is_an_empty_string() {
+fn private_member_is_rejected_also_when_empty() {
     for key in KEYS {
         for member in PRIVATE {
             let values = [json!("AAAA"), json!(""), json!(0), json!(false), json!({}), json!([[]]), json!([null])];
@@ -114,7 +114,7 @@ fn a_key_with_a_private_member_is_private_also_when_the_value_is_an_empty_string
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_member_that_is_null_counts_as_absent() {
+fn null_member_is_absent() {
     const OPTIONAL: [&str; 10] = ["alg", "use", "key_ops", "kid", "x5u", "x5c", "x5t", "x5t#S256", "exp", "unknown"];
     for key in KEYS {
         for member in OPTIONAL.into_iter().chain(PRIVATE) {
@@ -127,14 +127,14 @@ fn a_member_that_is_null_counts_as_absent() {
     }
     assert_eq!(fault(&with(TestKey::RsaA, &json!({"crv": null, "x": null, "y": null}))), None);
     assert_eq!(fault(&with(TestKey::P256, &json!({"n": null, "e": null}))), None);
-    // A private member beside members that are null, and a symmetric key without its secret.
+    // A private member among `null` members, and a symmetric key without its secret.
     assert_eq!(fault(&with(TestKey::RsaA, &json!({"d": "AAAA", "p": null}))), Some(KeyFault::Private));
     assert_eq!(fault(&json!({"kty": "oct", "k": null})), Some(KeyFault::Unsupported));
 }
 
-/// As `JsonWebKey` of Microsoft.IdentityModel and a bean of Jackson are written: every member that the class has.
+/// All members of the class, as `JsonWebKey` of Microsoft.IdentityModel and Jackson beans are serialized.
 #[wasm_bindgen_test(unsupported = test)]
-fn a_key_with_every_member_of_the_serialized_class_is_used() {
+fn key_with_all_members_of_a_serialized_class_is_usable() {
     for members in [
         json!({"alg": null, "crv": null, "d": null, "dp": null, "dq": null, "e": "AQAB", "k": null, "key_ops": [],
             "kid": "k1", "kty": "RSA", "oth": [], "p": null, "q": null, "qi": null, "use": null, "x": null,
@@ -148,32 +148,32 @@ fn a_key_with_every_member_of_the_serialized_class_is_used() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn use_and_key_ops_are_honoured_each() {
+fn use_and_key_ops_are_both_checked() {
     for (members, expected) in [
-        (json!({"use": "enc"}), Some(KeyFault::NotForVerifying)),
-        (json!({"use": "SIG"}), Some(KeyFault::NotForVerifying)),
-        (json!({"use": "sig "}), Some(KeyFault::NotForVerifying)),
+        (json!({"use": "enc"}), Some(KeyFault::NotForVerification)),
+        (json!({"use": "SIG"}), Some(KeyFault::NotForVerification)),
+        (json!({"use": "sig "}), Some(KeyFault::NotForVerification)),
         (json!({"use": "jwt-svid"}), None),
-        (json!({"use": "jwt-svid", "key_ops": ["sign"]}), Some(KeyFault::NotForVerifying)),
-        (json!({"use": "x509-svid"}), Some(KeyFault::NotForVerifying)),
-        (json!({"use": "JWT-SVID"}), Some(KeyFault::NotForVerifying)),
-        (json!({"use": " "}), Some(KeyFault::NotForVerifying)),
+        (json!({"use": "jwt-svid", "key_ops": ["sign"]}), Some(KeyFault::NotForVerification)),
+        (json!({"use": "x509-svid"}), Some(KeyFault::NotForVerification)),
+        (json!({"use": "JWT-SVID"}), Some(KeyFault::NotForVerification)),
+        (json!({"use": " "}), Some(KeyFault::NotForVerification)),
         (json!({"use": ""}), None),
         (json!({"use": ["sig"]}), Some(KeyFault::Malformed)),
         (json!({"key_ops": []}), None),
         (json!({"use": "sig", "key_ops": []}), None),
-        (json!({"use": "enc", "key_ops": []}), Some(KeyFault::NotForVerifying)),
-        (json!({"key_ops": [null]}), Some(KeyFault::NotForVerifying)),
-        (json!({"key_ops": [""]}), Some(KeyFault::NotForVerifying)),
-        (json!({"key_ops": ["sign"]}), Some(KeyFault::NotForVerifying)),
-        (json!({"key_ops": ["Verify"]}), Some(KeyFault::NotForVerifying)),
-        (json!({"key_ops": ["encrypt", "wrapKey"]}), Some(KeyFault::NotForVerifying)),
-        (json!({"key_ops": [["verify"]]}), Some(KeyFault::NotForVerifying)),
+        (json!({"use": "enc", "key_ops": []}), Some(KeyFault::NotForVerification)),
+        (json!({"key_ops": [null]}), Some(KeyFault::NotForVerification)),
+        (json!({"key_ops": [""]}), Some(KeyFault::NotForVerification)),
+        (json!({"key_ops": ["sign"]}), Some(KeyFault::NotForVerification)),
+        (json!({"key_ops": ["Verify"]}), Some(KeyFault::NotForVerification)),
+        (json!({"key_ops": ["encrypt", "wrapKey"]}), Some(KeyFault::NotForVerification)),
+        (json!({"key_ops": [["verify"]]}), Some(KeyFault::NotForVerification)),
         (json!({"key_ops": "verify"}), Some(KeyFault::Malformed)),
         (json!({"key_ops": ""}), Some(KeyFault::Malformed)),
         (json!({"key_ops": {"verify": true}}), Some(KeyFault::Malformed)),
-        (json!({"use": "sig", "key_ops": ["sign"]}), Some(KeyFault::NotForVerifying)),
-        (json!({"use": "enc", "key_ops": ["verify"]}), Some(KeyFault::NotForVerifying)),
+        (json!({"use": "sig", "key_ops": ["sign"]}), Some(KeyFault::NotForVerification)),
+        (json!({"use": "enc", "key_ops": ["verify"]}), Some(KeyFault::NotForVerification)),
         (json!({"use": "sig", "key_ops": ["sign", "verify"]}), None),
         (json!({"key_ops": ["verify"]}), None),
     ] {
@@ -182,7 +182,7 @@ fn use_and_key_ops_are_honoured_each() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn an_alg_that_the_key_cannot_serve_is_inconsistent_and_an_unknown_one_unsupported() {
+fn mismatched_alg_is_inconsistent_and_unknown_alg_is_unsupported() {
     for key in KEYS {
         for algorithm in Algorithm::ALL {
             let jwk = with(key, &json!({"alg": algorithm.name()}));
@@ -201,7 +201,7 @@ fn an_alg_that_the_key_cannot_serve_is_inconsistent_and_an_unknown_one_unsupport
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn key_type_and_curve_are_exact_and_go_together() {
+fn key_type_and_curve_are_case_sensitive_and_must_match() {
     for (key, members) in [
         (TestKey::RsaA, json!({"kty": "rsa"})),
         (TestKey::RsaA, json!({"kty": ""})),
@@ -218,19 +218,19 @@ fn key_type_and_curve_are_exact_and_go_together() {
     ] {
         assert_eq!(fault(&with(key, &members)), Some(KeyFault::Unsupported), "{key:?} {members}");
     }
-    // A point under the name of another curve is of the wrong length.
+    // A point of another curve has the wrong length.
     for key in [TestKey::P256, TestKey::P384, TestKey::P521] {
         for curve in ["P-256", "P-384", "P-521"] {
             let expected = (key.public_jwk()["crv"] != curve).then_some(KeyFault::Malformed);
             assert_eq!(fault(&with(key, &json!({"crv": curve}))), expected, "{key:?} as {curve}");
         }
     }
-    // An EC key that calls itself RSA has no modulus.
+    // An EC key with `kty: RSA` has no modulus.
     assert_eq!(fault(&with(TestKey::P256, &json!({"kty": "RSA"}))), Some(KeyFault::Malformed));
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn every_member_that_is_needed_must_be_there_as_text() {
+fn required_member_that_is_missing_or_not_a_string_is_malformed() {
     for (key, names) in [
         (TestKey::RsaA, &["kty", "n", "e"][..]),
         (TestKey::P256, &["kty", "crv", "x", "y"]),
@@ -255,7 +255,7 @@ fn every_member_that_is_needed_must_be_there_as_text() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_member_that_is_not_canonical_base64url_is_malformed() {
+fn non_canonical_base64url_member_is_malformed() {
     for (key, name) in [(TestKey::RsaA, "n"), (TestKey::P256, "x"), (TestKey::P256, "y"), (TestKey::Ed25519, "x")] {
         let good = key.public_jwk()[name].as_str().unwrap().to_owned();
         for bad in [
@@ -271,7 +271,7 @@ fn a_member_that_is_not_canonical_base64url_is_malformed() {
             assert_eq!(fault(&with(key, &json!({ name: bad }))), Some(KeyFault::Malformed), "{key:?} {bad}");
         }
     }
-    // 65537 is "AQAB"; "AQAC" is another number. 32 bytes leave two bits over, which must be zero.
+    // 65537 is "AQAB"; "AQAC" is another number. 32 bytes leave two unused bits, which must be zero.
     let x = TestKey::Ed25519.public_jwk()["x"].as_str().unwrap().to_owned();
     let (last, alphabet) =
         (x.chars().last().unwrap(), "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_");
@@ -283,7 +283,7 @@ fn a_member_that_is_not_canonical_base64url_is_malformed() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_coordinate_has_exactly_the_length_of_its_field() {
+fn coordinate_of_another_length_than_its_field_is_malformed() {
     for (key, names) in [(TestKey::P256, &["x", "y"][..]), (TestKey::P384, &["x", "y"]), (TestKey::Ed25519, &["x"])] {
         for name in names {
             let octets = key.octets(name);
@@ -301,14 +301,14 @@ fn a_coordinate_has_exactly_the_length_of_its_field() {
             }
         }
     }
-    // What one coordinate lacks the other must not make up for: 31 + 33 = 64.
+    // The other coordinate must not make up for a short one: 31 + 33 = 64.
     let (x, y) = (TestKey::P256.octets("x"), TestKey::P256.octets("y"));
     let shifted = json!({"x": base64url(&x[..31]), "y": base64url([&x[31..], &y[..]].concat())});
     assert_eq!(fault(&with(TestKey::P256, &shifted)), Some(KeyFault::Malformed));
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_point_that_is_not_on_its_curve_is_weak() {
+fn point_off_its_curve_is_weak() {
     for (key, length) in [(TestKey::P256, 32), (TestKey::P384, 48), (TestKey::P521, 66)] {
         let (x, y) = (key.octets("x"), key.octets("y"));
         let altered = |octets: &[u8], at: usize| {
@@ -332,10 +332,10 @@ fn a_point_that_is_not_on_its_curve_is_weak() {
     }
 }
 
-/// Under such a key some signatures hold for every message; RFC 8032 section 5.1.7, and the list in
-/// "Taming the many EdDSAs" (Chalkias, Garillot, Nikolaenko 2020), table 1.
+/// With such a key some signatures verify for every message. See RFC 8032 section 5.1.7 and table 1 of "Taming the many
+/// EdDSAs" (Chalkias, Garillot, Nikolaenko 2020).
 #[wasm_bindgen_test(unsupported = test)]
-fn an_ed25519_key_of_small_order_or_not_canonical_or_off_the_curve_is_weak() {
+fn ed25519_key_of_small_order_non_canonical_or_off_curve_is_weak() {
     let last = |first: u8, middle: u8, last: u8| [&[first], &[middle; 30][..], &[last]].concat();
     let order_eight = [
         0x26, 0xe8, 0x95, 0x8f, 0xc2, 0xb2, 0x27, 0xb0, 0x45, 0xc3, 0xf4, 0x89, 0xf2, 0xef, 0x98, 0xf0, 0xd5, 0xdf,
@@ -364,7 +364,7 @@ fn an_ed25519_key_of_small_order_or_not_canonical_or_off_the_curve_is_weak() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_weak_rsa_key_is_refused_and_leading_zeros_are_not_what_makes_one() {
+fn weak_rsa_key_is_rejected_and_leading_zeros_are_ignored() {
     let n = TestKey::RsaA.octets("n");
     let even = [&n[..255], &[n[255] - 1]].concat();
     for members in [

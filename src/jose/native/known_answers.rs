@@ -1,16 +1,16 @@
-//! Signatures whose answers are known: what a host's verifier must get right before it is trusted.
+//! Known-answer tests: signatures that a host must verify correctly before it is used.
 //!
-//! Made with OpenSSL and the keys of `tests/data/keys/` (ECDSA is random, so they cannot be made again
-//! byte for byte); the other EC keys' private halves were thrown away.
+//! They were made with OpenSSL and the keys of `tests/data/keys/`. ECDSA is randomized, so they cannot be reproduced
+//! byte for byte. The private halves of the other EC keys were deleted.
 
 use crate::jose::Algorithm;
 
-/// What all of them sign.
+/// The signed message.
 pub(super) const MESSAGE: &[u8] = b"A signature of okta-proxy-wasm over these words.";
-/// What none of them signs.
+/// Another message, which no signature is for.
 pub(super) const OTHER_MESSAGE: &[u8] = b"A signature of okta-proxy-wasm over those words.";
 
-/// A key, a signature of it over [`MESSAGE`] as a JWS has it, and a key whose signature it is not.
+/// A key, its JWS signature of [`MESSAGE`], and another key that did not make the signature.
 pub(super) struct KnownAnswer {
     pub(super) algorithm: Algorithm,
     pub(super) key: &'static str,
@@ -21,7 +21,7 @@ pub(super) struct KnownAnswer {
 const RSA: &str = r#"{"kty":"RSA","e":"AQAB","n":"3NX9rL947UpdkJdxeu99D9508_IqrNTadD2cVCEvpR42K7lkRXa1uYR-WA95JfRYFpULGQh4lznOWx4_3EeU90x39J5qIk61zJNLiDUjc56efLmMdpMQ6E6GCSkxN4OSInlrvtfV4NELLxfWo8H6i__iJrT_G24mwrYBK8b0t5M-cW9lhdIQe6SKQY-R6mO4f1ZSE700Iv0W6oAAuICyi31YmolNvbCcXQ_NY4BLBfvPq60S7eIcPod4trcsr1nXcm96Nw9C_nbEIYpaSJSC8KjkwIgcl61cCG7sxQrXNvqiqUQ8BFbCn8WxDHJMhJKcnO4RXLcoVgXJJzKXCsFhEQ"}"#;
 const OTHER_RSA: &str = r#"{"kty":"RSA","e":"AQAB","n":"hsNH9kUugODFZw-jkI5ivYXI3r6P72LW7Va0UcpHiuweAyIzZN9aXt-H5EwkZ79EAyhPodB61moeNXgyPrfErxYpNufxQrsz0hD0fw0ggqJdxtFe_Y9TsFP5vyMV_iWln_0lGv8HcnjME-_hu54HRGnTkeRsv8Dh3qgfKdV6xjBoOxaocqwzJVopttTrVfSVjPUWn5k8A3BWVzMaz7Y4RVkJibfmBKNbnXiFD9XteinBwAKfXHN8o0sEJYcF_9VBeGpu3aPygXky1L45atQ6y5KcaUoIDeHfPQyEKFxz6Dqgpbeto_l7SqH3CvUx6f8N1mKV3e6H_GfwFKB7x1w2KQ"}"#;
 
-/// One for each algorithm that a host may be asked to verify.
+/// One test for each algorithm that a host may verify.
 pub(super) const KNOWN_ANSWERS: [KnownAnswer; 6] = [
     KnownAnswer {
         algorithm: Algorithm::Rs256,

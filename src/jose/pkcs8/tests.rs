@@ -7,7 +7,7 @@ fn fault(der: &[u8]) -> Option<PrivateKeyFault> {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn what_openssl_writes_is_read() {
+fn openssl_output_is_parsed() {
     let der = from_pem(TestKey::RsaA.pem()).unwrap();
     let Ok(Parts::Rsa { n, e }) = parts(&der) else { panic!("an RSA key") };
     assert_eq!((n, e), (&*TestKey::RsaA.octets("n"), &*TestKey::RsaA.octets("e")));
@@ -18,7 +18,7 @@ fn what_openssl_writes_is_read() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn pem_is_read_with_any_line_ends_and_between_equal_labels_only() {
+fn pem_accepts_any_line_ends_and_requires_matching_labels() {
     let pem = TestKey::P256.pem();
     let der = from_pem(pem).unwrap();
     assert_eq!(from_pem(&pem.replace('\n', "\r\n")), Ok(der.clone()));
@@ -35,7 +35,7 @@ fn pem_is_read_with_any_line_ends_and_between_equal_labels_only() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_key_that_is_cut_or_has_more_behind_it_is_none() {
+fn truncated_or_extended_key_is_malformed() {
     for key in [TestKey::P256, TestKey::RsaA] {
         let der = from_pem(key.pem()).unwrap();
         for length in 0..der.len() {
@@ -46,7 +46,7 @@ fn a_key_that_is_cut_or_has_more_behind_it_is_none() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn no_byte_that_is_changed_makes_the_reader_fail() {
+fn changed_bytes_never_panic() {
     for key in [TestKey::P256, TestKey::RsaA] {
         let der = from_pem(key.pem()).unwrap();
         for at in 0..der.len() {
@@ -60,7 +60,7 @@ fn no_byte_that_is_changed_makes_the_reader_fail() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn numbers_and_lengths_have_one_form() {
+fn non_canonical_integers_and_lengths_are_rejected() {
     for (bytes, expected) in [
         (&b"\x02\x01\x00"[..], Some(&b"\x00"[..])),
         (b"\x02\x01\x7f", Some(b"\x7f")),

@@ -5,7 +5,7 @@ use crate::jose::signing_fixture::TestKey;
 use serde_json::json;
 use wasm_bindgen_test::wasm_bindgen_test;
 
-/// Signs as a host would that was given the PKCS#8 of this key, and with this key whatever it was given.
+/// A host that signs with this key, whatever key it is given.
 struct HostWith(TestKey);
 
 impl RsaSigner for HostWith {
@@ -14,7 +14,7 @@ impl RsaSigner for HostWith {
     }
 }
 
-/// The DER that a host is handed.
+/// Records the DER that the host is given.
 struct Handed(std::cell::RefCell<Vec<u8>>);
 
 impl RsaSigner for Handed {
@@ -46,13 +46,13 @@ fn fault(text: &str) -> Option<PrivateKeyFault> {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_jwk_whose_optional_members_are_null_signs() {
+fn jwk_with_null_optional_members_signs() {
     let text = jwk(TestKey::P256, &json!({})).replacen('{', r#"{"use":null,"alg":null,"kid":null,"#, 1);
     assert_eq!(PrivateKey::parse(&text).unwrap().id(), None);
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_p256_key_signs_here_and_the_same_each_time() {
+fn p256_key_signs_in_the_module_deterministically() {
     for text in [TestKey::P256.pem().to_owned(), jwk(TestKey::P256, &json!({"kid": "k1", "alg": "ES256"}))] {
         let key = PrivateKey::parse(&text).unwrap();
         assert_eq!((key.algorithm(), key.signed_by()), (Algorithm::Es256, SignedBy::Module));
@@ -65,7 +65,7 @@ fn a_p256_key_signs_here_and_the_same_each_time() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn an_rsa_key_is_signed_with_by_the_host_and_its_signature_is_looked_at() {
+fn host_signature_with_an_rsa_key_is_verified() {
     let from_pem = PrivateKey::parse(TestKey::RsaA.pem()).unwrap();
     let from_jwk = PrivateKey::parse(&jwk(TestKey::RsaA, &json!({"use": "sig", "alg": "RS256"}))).unwrap();
     for key in [&from_pem, &from_jwk] {
@@ -79,11 +79,11 @@ fn an_rsa_key_is_signed_with_by_the_host_and_its_signature_is_looked_at() {
         let _ = key.sign(b"", &host);
         host.0.into_inner()
     };
-    assert_eq!(handed(&from_pem), handed(&from_jwk), "the JWK becomes the PKCS#8 that OpenSSL writes");
+    assert_eq!(handed(&from_pem), handed(&from_jwk), "the JWK is converted to the PKCS#8 of OpenSSL");
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn the_id_is_the_jwks_or_is_given() {
+fn kid_is_read_from_the_jwk_or_set_explicitly() {
     let key = PrivateKey::parse(&jwk(TestKey::P256, &json!({"kid": "k1"}))).unwrap();
     assert_eq!(key.id(), Some("k1"));
     assert_eq!(key.with_id("k2".to_owned()).id(), Some("k2"));
@@ -91,7 +91,7 @@ fn the_id_is_the_jwks_or_is_given() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn what_cannot_sign_is_refused_for_what_it_is() {
+fn unusable_key_is_rejected_with_its_fault() {
     let labelled = |label: &str| TestKey::P256.pem().replace("PRIVATE KEY", label);
     let cut = TestKey::P256.pem().replace("MIG", "MIH");
     for (text, expected) in [
@@ -128,7 +128,7 @@ fn what_cannot_sign_is_refused_for_what_it_is() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_key_never_shows() {
+fn debug_output_omits_the_key() {
     for key in [TestKey::P256, TestKey::RsaA] {
         let shown = format!("{:?}", PrivateKey::parse(&jwk(key, &json!({"kid": "k1"}))).unwrap());
         assert_eq!(shown, format!("PrivateKey {{ id: Some(\"k1\"), algorithm: {:?}, .. }}", key.algorithm()));
@@ -136,7 +136,7 @@ fn a_key_never_shows() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn pem_whose_public_half_is_another_keys_is_refused() {
+fn pem_with_the_public_half_of_another_key_is_rejected() {
     use base64::Engine as _;
     let mut der = pkcs8::from_pem(TestKey::P256.pem()).unwrap();
     *der.last_mut().unwrap() ^= 1;

@@ -4,7 +4,7 @@ fn test_key() -> RsaPublicKey {
     RsaPublicKey::new(&TestKey::RsaA.octets("n"), &TestKey::RsaA.octets("e")).unwrap()
 }
 
-/// The PKCS#1 v1.5 encoding around `info` (`DigestInfo` and whatever else), as long as the modulus.
+/// The PKCS#1 v1.5 encoding of `info` (`DigestInfo` or malformed content), padded to the length of the modulus.
 fn pkcs1(info: &[u8]) -> Vec<u8> {
     [&[0, 1], &vec![0xff; 256 - 3 - info.len()][..], &[0], info].concat()
 }
@@ -14,7 +14,7 @@ fn sha256_info() -> Vec<u8> {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_pkcs1_signature_holds_for_its_message_and_hash_only() {
+fn pkcs1_signature_verifies_for_its_message_and_hash_only() {
     let key = test_key();
     for hash in [Hash::Sha256, Hash::Sha384, Hash::Sha512] {
         let info = [hash.digest_info_prefix(), &hash.digest(&[MESSAGE])].concat();
@@ -29,7 +29,7 @@ fn a_pkcs1_signature_holds_for_its_message_and_hash_only() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn no_other_pkcs1_encoding_of_the_right_digest_is_accepted() {
+fn other_pkcs1_encoding_of_the_same_digest_is_rejected() {
     let key = test_key();
     let digest = Hash::Sha256.digest(&[MESSAGE]);
     let info = sha256_info();
@@ -90,7 +90,7 @@ fn no_other_pkcs1_encoding_of_the_right_digest_is_accepted() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_signature_has_one_form_only() {
+fn signature_out_of_range_or_of_wrong_length_is_rejected() {
     let key = test_key();
     let n = BigUint::from_bytes_be(&TestKey::RsaA.octets("n"));
     let signature = TestKey::RsaA.private_operation(&pkcs1(&sha256_info()));
@@ -121,7 +121,7 @@ fn a_signature_has_one_form_only() {
     }
 }
 
-/// What an EMSA-PSS encoding is made of (RFC 8017 section 9.1.1), each part replaceable.
+/// The parts of an EMSA-PSS encoding (RFC 8017 section 9.1.1). Each can be replaced.
 #[derive(Clone)]
 struct Pss {
     hash: Hash,
@@ -129,11 +129,11 @@ struct Pss {
     salt: Vec<u8>,
     bits: usize,
     separator: u8,
-    /// A byte of the zero padding, as seen from its end.
+    /// A byte of the zero padding, counted from its end.
     spoiled_zero: Option<usize>,
     trailer: u8,
     unused_bits_set: bool,
-    /// What stands before the digest of the message: eight zeros.
+    /// The bytes before the message digest: eight zeros.
     before_digest: Vec<u8>,
 }
 
@@ -178,7 +178,7 @@ impl Pss {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_pss_signature_holds_for_its_message_and_hash_only() {
+fn pss_signature_verifies_for_its_message_and_hash_only() {
     let key = test_key();
     for hash in [Hash::Sha256, Hash::Sha384, Hash::Sha512] {
         let signature = TestKey::RsaA.private_operation(&Pss::new(hash, 2047).encode(MESSAGE));
@@ -192,7 +192,7 @@ fn a_pss_signature_holds_for_its_message_and_hash_only() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn each_part_of_a_pss_encoding_must_be_what_it_is() {
+fn pss_encoding_with_one_wrong_part_is_rejected() {
     let good = Pss::new(Hash::Sha256, 2047);
     let salt_of = |length: usize| Pss { salt: vec![0x11; length], ..good.clone() };
     let faults = [
@@ -217,13 +217,13 @@ fn each_part_of_a_pss_encoding_must_be_what_it_is() {
     for (fault, encoding) in faults {
         assert!(!pss_encoding_is_consistent(Hash::Sha256, MESSAGE, &encoding.encode(MESSAGE), 2047), "{fault}");
     }
-    // The unused high bit cannot be signed with every key, so the encoding is looked at by itself.
+    // Not every key can sign the unused high bit, so the encoding is checked directly.
     let high_bit = Pss { unused_bits_set: true, ..good };
     assert!(!pss_encoding_is_consistent(Hash::Sha256, MESSAGE, &high_bit.encode(MESSAGE), 2047));
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_pss_encoding_is_read_at_every_alignment_of_the_modulus() {
+fn pss_encoding_verifies_for_every_modulus_bit_length() {
     for hash in [Hash::Sha256, Hash::Sha384, Hash::Sha512] {
         for bits in 2047..=2063 {
             let encoded = Pss::new(hash, bits).encode(MESSAGE);

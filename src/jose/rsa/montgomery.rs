@@ -1,40 +1,40 @@
-//! Powers modulo an odd number, by Montgomery multiplication in wasm's terms: the widest product there is
-//! 32x32 -> 64 bits, and passing a carry on costs more than a multiplication.
+//! Modular exponentiation with an odd modulus, by Montgomery multiplication for wasm. The widest product in wasm is
+//! 32x32 -> 64 bits, and a carry costs more than a multiplication.
 //!
-//! So a digit has 27 or 28 bits and not 32: then a *column*, the sum of all products of one weight, fits
-//! into 64 bits with nothing carried ("reduced radix"; Gueron and Krasnov, "Software implementation of
-//! modular exponentiation, using advanced vector instructions architectures", 2012). Two rows are added in
-//! one pass, so a column is loaded and stored once for two products; a square takes half the products.
-//! Numbers between are kept below twice the modulus, which saves the comparison after every step (Walter,
-//! "Montgomery exponentiation needs no final subtractions", 1999). No secrets: it branches on what it reads.
+//! So a digit has 27 or 28 bits instead of 32. A *column*, the sum of all products of one weight, then fits into 64
+//! bits without a carry ("reduced radix"; Gueron and Krasnov, "Software implementation of modular exponentiation, using
+//! advanced vector instructions architectures", 2012). One pass adds two rows, so a column is loaded and stored once
+//! for two products. A square needs half the products. Intermediate numbers stay below twice the modulus, which saves a
+//! comparison per step (Walter, "Montgomery exponentiation needs no final subtractions", 1999). It handles no secrets,
+//! so it may branch on its input.
 
 use std::sync::OnceLock;
 
-/// The columns that the inner loop treats in one go; as many zeros end each row, so that none is left over.
+/// The columns per iteration of the inner loop. Each row ends in as many zeros, so no remainder is left.
 const STRIDE: usize = 4;
-/// Up to here digits have 28 bits: 2 * 110 products of 56 bits and what is carried in stay below 2^64.
+/// Up to this size digits have 28 bits: 2 * 110 products of 56 bits plus the carry stay below 2^64.
 const MAX_BITS_OF_WIDE_DIGITS: usize = 3072;
 
-/// An odd number of at most 8192 bits, with what calculating modulo it needs. R is 2^(digit_bits * length).
+/// An odd modulus of at most 8192 bits with its precomputed values. R is 2^(digit_bits * length).
 #[derive(Clone)]
 pub(super) struct Modulus {
-    /// Little-endian, `length` digits and `STRIDE` zeros.
+    /// Little-endian: `length` digits and `STRIDE` zeros.
     row: Vec<u32>,
     /// The significant bits.
     bits: usize,
-    /// How many digits a number has: an even number, R more than four times the modulus.
+    /// The digits per number. It is even, and R is more than four times the modulus.
     length: usize,
-    /// 28, or 27 where 8192 bits fit: 2 * 304 products of 54 bits.
+    /// 28, or 27 for moduli up to 8192 bits: 2 * 304 products of 54 bits.
     digit_bits: u32,
     /// -1/modulus modulo a digit.
     negated_inverse: u64,
-    /// R^2 modulo the modulus. It costs as much as some verifications, and most keys of a large set verify nothing: computed
-    /// by the first one.
+    /// R^2 modulo the modulus. It costs as much as several verifications, and most keys of a large set are never used,
+    /// so the first verification computes it.
     r_squared: OnceLock<Vec<u32>>,
 }
 
 impl PartialEq for Modulus {
-    /// The number says everything; what was computed of it does not count.
+    /// Compares the modulus only. The other fields derive from it.
     fn eq(&self, other: &Self) -> bool {
         self.row == other.row
     }
@@ -43,7 +43,7 @@ impl PartialEq for Modulus {
 impl Eq for Modulus {}
 
 impl Modulus {
-    /// The modulus of these `bits` significant bits; it is for the caller to see that it is odd and not too long.
+    /// The modulus with `bits` significant bits. The caller checks that it is odd and not too long.
     pub(super) fn new(big_endian: &[u8], bits: usize) -> Self {
         let (digit_bits, length) = shape(bits);
         let mut row = digits_from_bytes(big_endian, digit_bits);
@@ -52,8 +52,8 @@ impl Modulus {
         Self { row, bits, length, digit_bits, negated_inverse, r_squared: OnceLock::new() }
     }
 
-    /// `base^exponent`, as many bytes as `base`, for an odd exponent from 3 up; `None` when the base is not
-    /// below the modulus.
+    /// `base^exponent` with the length of `base`, for an odd exponent of at least 3. `None` if the base is not below
+    /// the modulus.
     pub(super) fn power(&self, base: &[u8], exponent: u64) -> Option<Vec<u8>> {
         let length = base.len();
         let mut base = digits_from_bytes(base, self.digit_bits);
@@ -65,8 +65,8 @@ impl Modulus {
         let mut power = base.clone();
         self.multiply(&mut power, self.r_squared(), &mut columns);
         let montgomery_base = power.clone();
-        // Left to right over the bits below the highest one. The exponent is odd, so the last step
-        // multiplies, and with the plain base: that takes the result out of Montgomery form.
+        // Left to right over the bits below the highest one. The exponent is odd, so the last step multiplies. It uses
+        // the plain base, which converts the result out of Montgomery form.
         for bit in (0..exponent.ilog2()).rev() {
             self.square(&mut power, &mut columns);
             if bit == 0 {
@@ -90,8 +90,8 @@ impl Modulus {
         self.r_squared.get_or_init(|| power_of_two(exponent, self.digits(), self.bits, self.digit_bits))
     }
 
-    /// `number = number * factor / R`, in the sense of the modulus. Both are below twice the modulus, and so
-    /// is the result, for R is more than four times the modulus: 2n * 2n / R + n < 2n.
+    /// `number = number * factor / R` modulo the modulus. Inputs and result are below twice the modulus, because R is
+    /// more than four times the modulus: 2n * 2n / R + n < 2n.
     fn multiply(&self, number: &mut [u32], factor: &[u32], columns: &mut Columns) {
         columns.begin_with(number.iter().copied());
         let mut sums = columns.sums.as_mut_slice();
@@ -102,8 +102,8 @@ impl Modulus {
         self.reduce(number, &mut columns.sums);
     }
 
-    /// `number = number * number / R`, like [`Self::multiply`]: a pair of digits meets itself once and all
-    /// the higher digits twice, so it is multiplied with itself and with their doubles.
+    /// `number = number * number / R`, like [`Self::multiply`]. A pair of digits is multiplied once with itself and
+    /// twice with all higher digits, so it is multiplied with itself and with their doubles.
     fn square(&self, number: &mut [u32], columns: &mut Columns) {
         columns.begin_with(number.iter().map(|digit| digit << 1));
         let (mut sums, mut row) = (columns.sums.as_mut_slice(), columns.row.as_mut_slice());
@@ -115,7 +115,7 @@ impl Modulus {
         self.reduce(number, &mut columns.sums);
     }
 
-    /// `number = sums / R`: adds such multiples of the modulus that two digits at a time become zero.
+    /// `number = sums / R`. Adds multiples of the modulus that make two digits at a time zero.
     fn reduce(&self, number: &mut [u32], sums: &mut [u64]) {
         let (mask, inverse) = (mask(self.digit_bits), self.negated_inverse);
         let [n0, n1] = self.row.first_chunk().map_or([0; 2], |digits| digits.map(u64::from));
@@ -140,7 +140,7 @@ impl Modulus {
     }
 }
 
-/// What a multiplication works on.
+/// The buffers of a multiplication.
 struct Columns {
     sums: Vec<u64>,
     row: Vec<u32>,
@@ -159,8 +159,8 @@ impl Columns {
     }
 }
 
-/// `sums += row * pair`, a number of two digits: the hot loop. `row` ends in `STRIDE` zeros, so the digits
-/// that the last stride leaves out, fewer than that, are zeros, and so is what would be one column further.
+/// `sums += row * pair`, a number of two digits. This is the hot loop. `row` ends in `STRIDE` zeros, so the digits that
+/// the last stride skips are zeros, and so is the column after them.
 #[inline]
 fn add_rows(sums: &mut [u64], row: &[u32], pair: [u32; 2]) {
     let [low, high] = pair.map(u64::from);
@@ -174,7 +174,7 @@ fn add_rows(sums: &mut [u64], row: &[u32], pair: [u32; 2]) {
     }
 }
 
-/// How many bits a digit and how many digits a number has.
+/// The bits per digit and the digits per number.
 const fn shape(bits: usize) -> (u32, usize) {
     let digit_bits = if bits <= MAX_BITS_OF_WIDE_DIGITS { 28 } else { 27 };
     (digit_bits, (bits + 2).div_ceil(digit_bits as usize).next_multiple_of(2))
@@ -224,12 +224,12 @@ fn bytes_from_digits(digits: &[u32], digit_bits: u32, length: usize) -> Vec<u8> 
     bytes
 }
 
-/// `a < b` for numbers of the same number of digits.
+/// `a < b` for numbers of equal digit count.
 fn is_less(a: &[u32], b: &[u32]) -> bool {
     a.iter().rev().lt(b.iter().rev())
 }
 
-/// `a -= b`, where `b` is not larger.
+/// `a -= b`, if `b` is not larger.
 fn subtract(a: &mut [u32], b: &[u32], digit_bits: u32) {
     let mut borrow = 0;
     for (a_digit, b_digit) in a.iter_mut().zip(b) {
@@ -239,7 +239,7 @@ fn subtract(a: &mut [u32], b: &[u32], digit_bits: u32) {
     }
 }
 
-/// -1/x modulo 2^32 for odd `x`, by Newton's iteration: each round doubles the correct bits.
+/// -1/x modulo 2^32 for odd `x`, by Newton's iteration. Each round doubles the correct bits.
 fn negated_inverse(x: u32) -> u64 {
     let mut inverse = x; // correct to 3 bits
     for _ in 0..4 {
@@ -248,10 +248,10 @@ fn negated_inverse(x: u32) -> u64 {
     u64::from(inverse.wrapping_neg())
 }
 
-/// `2^exponent mod modulus`, by doubling the highest power of two below the modulus: once per key.
+/// `2^exponent mod modulus`, by doubling the highest power of two below the modulus. Runs once per key.
 fn power_of_two(exponent: usize, modulus: &[u32], bits: usize, digit_bits: u32) -> Vec<u32> {
-    let (highest, place) = ((bits - 1) / digit_bits as usize, (bits - 1) % digit_bits as usize);
-    let mut value: Vec<u32> = (0..modulus.len()).map(|at| if at == highest { 1 << place } else { 0 }).collect();
+    let (highest, offset) = ((bits - 1) / digit_bits as usize, (bits - 1) % digit_bits as usize);
+    let mut value: Vec<u32> = (0..modulus.len()).map(|at| if at == highest { 1 << offset } else { 0 }).collect();
     for _ in bits - 1..exponent {
         let mut carry = 0;
         for digit in &mut value {

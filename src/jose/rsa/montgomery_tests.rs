@@ -19,7 +19,7 @@ impl Modulus {
         digits.iter().rev().fold(BigUint::ZERO, |number, digit| (number << self.digit_bits) + *digit)
     }
 
-    /// Fails unless `a * b / R` is right and below twice the modulus, and the square of `a` the same as `a * a`.
+    /// Asserts that `a * b / R` is correct and below twice the modulus, and that the square of `a` equals `a * a`.
     fn assert_multiplies(&self, n: &BigUint, a: &BigUint, b: &BigUint, columns: &mut Columns) {
         let r = one() << (self.digit_bits as usize * self.length);
         assert!(r > n * 4_u32, "R is too small");
@@ -37,7 +37,7 @@ impl Modulus {
     }
 }
 
-/// What multiplication goes wrong with first: what [`edges`] has, and what lies between the modulus and twice it.
+/// Edge cases of multiplication: those of [`edges`], and numbers between the modulus and twice the modulus.
 fn operands(n: &BigUint) -> Vec<BigUint> {
     let ones = (one() << n.bits()) - one();
     let mut numbers = edges(n);
@@ -60,7 +60,7 @@ fn no_column_overflows_at_any_size() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn products_and_squares_are_those_of_a_big_integer_library() {
+fn products_and_squares_match_a_big_integer_library() {
     for (at, bits) in SIZES.into_iter().chain([2801, 3074, 3077, 5003, 6144]).enumerate() {
         let mut random = Xorshift(0x2545_f491_4f6c_dd1d ^ u64::try_from(at).unwrap());
         let n = random.odd(bits);
@@ -77,9 +77,9 @@ fn products_and_squares_are_those_of_a_big_integer_library() {
     }
 }
 
-/// The largest columns there can be (tests check for overflow), and carries that run through all digits.
+/// The largest possible columns (tests check for overflow), and carries through all digits.
 #[wasm_bindgen_test(unsupported = test)]
-fn moduli_and_numbers_of_nothing_but_ones_or_zeros_are_multiplied() {
+fn numbers_of_all_ones_or_zeros_are_multiplied_correctly() {
     for bits in [2048_usize, 2049, 3072, 3073, 8192] {
         for n in
             [(one() << bits) - one(), (one() << (bits - 1)) + one(), (one() << bits) - (one() << (bits / 2)) - one()]
@@ -98,7 +98,7 @@ fn moduli_and_numbers_of_nothing_but_ones_or_zeros_are_multiplied() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn powers_are_those_of_a_big_integer_library_for_any_odd_exponent() {
+fn powers_match_a_big_integer_library_for_any_odd_exponent() {
     let mut random = Xorshift(23);
     for round in 0..24 {
         let bits = 2048 + usize::try_from(random.next() % 1200).unwrap();
@@ -114,9 +114,9 @@ fn powers_are_those_of_a_big_integer_library_for_any_odd_exponent() {
     }
 }
 
-/// A set may have 512 keys, and what this costs each of them delays every request of its worker.
+/// A set may have 512 keys, and this cost per key delays every request of the worker.
 #[wasm_bindgen_test(unsupported = test)]
-fn the_square_of_r_is_computed_with_the_first_power_and_once() {
+fn r_squared_is_computed_once_with_the_first_power() {
     let mut random = Xorshift(37);
     for bits in [2048_usize, 3073, 4096, 8192] {
         let n = random.odd(bits);
@@ -137,9 +137,9 @@ fn the_square_of_r_is_computed_with_the_first_power_and_once() {
     }
 }
 
-/// Of 2070 bits R is just large enough: for such a modulus and base every tenth result comes out above the modulus.
+/// With 2070 bits R is just large enough: every tenth result for such a modulus and base exceeds the modulus.
 #[wasm_bindgen_test(unsupported = test)]
-fn a_power_is_below_the_modulus_even_where_the_last_product_is_not() {
+fn power_is_reduced_below_the_modulus() {
     let n = (one() << 2070_u32) - one();
     let modulus = modulus(&n);
     let mut random = Xorshift(31);
@@ -151,7 +151,7 @@ fn a_power_is_below_the_modulus_even_where_the_last_product_is_not() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_number_becomes_digits_and_bytes_again() {
+fn digits_convert_back_to_the_same_bytes() {
     let mut random = Xorshift(29);
     for bits in [0, 1, 27, 28, 54, 56, 57, 216, 224, 2048] {
         for digit_bits in [27, 28] {

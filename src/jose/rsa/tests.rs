@@ -4,13 +4,13 @@ use num_bigint::BigUint;
 use wasm_bindgen_test::wasm_bindgen_test;
 
 const E: u64 = 65_537;
-/// The sizes where something happens: a word or digit filled to the last bit, just not filled, just begun; a
-/// byte just begun; the last digit filled but for the two bits that it must leave; the ends of what is accepted.
+/// Boundary sizes: a word or digit that is full, one bit short of full, or has one bit; a byte that has one bit; the
+/// last digit full except for its two reserved bits; the ends of the accepted range.
 pub(super) const SIZES: [usize; 14] =
     [2048, 2049, 2050, 2056, 2057, 2079, 2080, 2081, 3071, 3072, 4096, 4097, 8191, 8192];
 const MESSAGE: &[u8] = b"the message";
 
-/// Marsaglia's xorshift64: the same numbers in every run.
+/// Marsaglia's xorshift64. Every run uses the same numbers.
 pub(super) struct Xorshift(pub(super) u64);
 
 impl Xorshift {
@@ -26,7 +26,7 @@ impl Xorshift {
         BigUint::new(limbs) % (one() << bits)
     }
 
-    /// An odd number of exactly that many bits.
+    /// An odd number of exactly this many bits.
     pub(super) fn odd(&mut self, bits: usize) -> BigUint {
         let mut number = self.number(bits);
         number.set_bit(0, true);
@@ -34,7 +34,7 @@ impl Xorshift {
         number
     }
 
-    /// A key that passes every check; about one odd number in six is free of small factors.
+    /// A key that passes all checks. About one in six odd numbers has no small factor.
     fn key(&mut self, bits: usize, exponent: u64) -> (BigUint, RsaPublicKey) {
         loop {
             let n = self.odd(bits);
@@ -53,7 +53,7 @@ fn key(n: &BigUint, exponent: u64) -> Option<RsaPublicKey> {
     RsaPublicKey::new(&n.to_bytes_be(), &exponent.to_be_bytes())
 }
 
-/// `number` in `length` bytes.
+/// `number` as `length` bytes.
 fn bytes(number: &BigUint, length: usize) -> Vec<u8> {
     let digits = number.to_bytes_be();
     [vec![0; length - digits.len()], digits].concat()
@@ -70,7 +70,7 @@ fn assert_is_modpow(n: &BigUint, key: &RsaPublicKey, base: &BigUint, context: &s
     );
 }
 
-/// The numbers below `n` that arithmetic goes wrong with first.
+/// Edge cases of arithmetic below `n`.
 pub(super) fn edges(n: &BigUint) -> Vec<BigUint> {
     let ones = |bits: u64| (one() << bits) - one();
     let half = n >> 1_u32;
@@ -82,7 +82,7 @@ pub(super) fn edges(n: &BigUint) -> Vec<BigUint> {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn the_public_operation_is_the_power_that_a_big_integer_library_computes() {
+fn public_operation_matches_a_big_integer_library() {
     for (at, bits) in SIZES.into_iter().enumerate() {
         let moduli = if cfg!(target_family = "wasm") || bits > 4097 { 1 } else { 6 };
         for round in 0..moduli {
@@ -99,7 +99,7 @@ fn the_public_operation_is_the_power_that_a_big_integer_library_computes() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn every_exponent_that_is_accepted_is_computed_with() {
+fn accepted_exponents_are_computed_correctly() {
     let mut random = Xorshift(7);
     for exponent in [E, 65_539, 98_303, 131_071, (1 << 32) - 1, (1 << 32) + 1, (1 << 33) - 1, 0x1_5555_5555] {
         for bits in [2048, 2081] {
@@ -111,10 +111,10 @@ fn every_exponent_that_is_accepted_is_computed_with() {
     }
 }
 
-/// Moduli next to a power of two, where numbers below twice the modulus need one bit more, and
-/// moduli with few bits set, where carries run far.
+/// Moduli next to a power of two, where numbers below twice the modulus need one more bit, and moduli with few set
+/// bits, where carries run far.
 #[wasm_bindgen_test(unsupported = test)]
-fn extreme_moduli_are_computed_with() {
+fn extreme_moduli_are_computed_correctly() {
     for bits in [2048_usize, 2080, 3072] {
         let ceiling = one() << bits;
         let floor = one() << (bits - 1);
@@ -142,7 +142,7 @@ fn usable(n: BigUint) -> Option<(BigUint, RsaPublicKey)> {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_number_that_is_not_below_the_modulus_or_not_as_long_is_no_signature() {
+fn signature_not_below_the_modulus_or_of_wrong_length_is_rejected() {
     let (n, key) = Xorshift(11).key(2050, E);
     let length = n.to_bytes_be().len();
     assert!(key.public_operation(&bytes(&(&n - one()), length)).is_some());
@@ -155,7 +155,7 @@ fn a_number_that_is_not_below_the_modulus_or_not_as_long_is_no_signature() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn leading_zero_bytes_of_modulus_and_exponent_change_nothing() {
+fn leading_zeros_of_modulus_and_exponent_are_ignored() {
     let (n, plain) = Xorshift(5).key(2048, E);
     for zeros in [1, 2, 3, 4, 7, 64] {
         let padded = [vec![0; zeros], n.to_bytes_be()].concat();
@@ -164,7 +164,7 @@ fn leading_zero_bytes_of_modulus_and_exponent_change_nothing() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn only_odd_exponents_from_65537_up_are_fit_for_use() {
+fn even_or_small_exponents_are_rejected() {
     let (n, _) = Xorshift(5).key(2048, E);
     for bad in [0, 1, 2, 3, 5, 17, 257, 65_535, 65_536, 65_538, 1 << 32, 1 << 33, (1 << 33) + 1, u64::MAX] {
         assert!(key(&n, bad).is_none(), "{bad}");
@@ -173,17 +173,17 @@ fn only_odd_exponents_from_65537_up_are_fit_for_use() {
         assert!(key(&n, good).is_some(), "{good}");
     }
     assert!(RsaPublicKey::new(&n.to_bytes_be(), &[]).is_none());
-    // 2^64 + 65537 must not be taken for 65537.
+    // 2^64 + 65537 must not be read as 65537.
     assert!(RsaPublicKey::new(&n.to_bytes_be(), &[1, 0, 0, 0, 0, 0, 1, 0, 1]).is_none());
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn moduli_below_2048_or_above_8192_bits_are_refused() {
+fn moduli_below_2048_or_above_8192_bits_are_rejected() {
     let mut random = Xorshift(13);
     for (bits, fits) in
         [(512, false), (1024, false), (2047, false), (2048, true), (8192, true), (8193, false), (16_384, false)]
     {
-        // Of sixty odd numbers some are without small factors.
+        // Of sixty odd numbers some have no small factor.
         let any = (0..60).any(|_| key(&random.odd(bits), E).is_some());
         assert_eq!(any, fits, "{bits}");
     }
@@ -193,12 +193,12 @@ fn moduli_below_2048_or_above_8192_bits_are_refused() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_modulus_that_is_even_or_has_a_small_factor_is_refused() {
+fn modulus_that_is_even_or_has_a_small_factor_is_rejected() {
     let (n, _) = Xorshift(17).key(2048, E);
     assert!(key(&(&n - one()), E).is_none(), "even");
     for prime in [3_u16, 5, 7, 11, 13, 101, 499, 743, 751] {
         let mut random = Xorshift(u64::from(prime));
-        // A multiple of this prime and of no smaller one, so that this prime is what is found.
+        // A multiple of this prime and of no smaller one, so that this prime is detected.
         let is_it = |n: &BigUint| n.bits() == 2048 && primes_up_to(prime - 1).all(|p| n % p != BigUint::ZERO);
         let multiple = std::iter::repeat_with(|| random.odd(2048) / prime * prime).find(is_it).unwrap();
         assert!(key(&multiple, E).is_none(), "{prime}");
@@ -207,10 +207,10 @@ fn a_modulus_that_is_even_or_has_a_small_factor_is_refused() {
     }
 }
 
-/// The flawed library made primes `k * M + (65537^a mod M)`, M a product of small primes; so their
-/// product has that form too, and that is what the fingerprint sees (CVE-2017-15361).
+/// The flawed library made primes `k * M + (65537^a mod M)`, with M a product of small primes. Their product has the
+/// same form, which the fingerprint detects (CVE-2017-15361).
 #[wasm_bindgen_test(unsupported = test)]
-fn a_modulus_with_the_roca_structure_is_refused() {
+fn modulus_with_the_roca_structure_is_rejected() {
     let product = primes_up_to(167).skip(1).fold(one(), |product, prime| product * prime);
     let power = BigUint::from(E).modpow(&12_345_u32.into(), &product);
     let mut random = Xorshift(19);
@@ -221,8 +221,7 @@ fn a_modulus_with_the_roca_structure_is_refused() {
     let n = structured.find(|n| n.bits() == 2048 && !has_small_factor(&n.to_bytes_be())).unwrap();
     assert!(has_roca_fingerprint(&n.to_bytes_be()));
     assert!(key(&n, E).is_none());
-    // Modulo 11 the powers of 65537 are 1 and 10. Moved to another residue there, and only there, the
-    // modulus is an ordinary one again.
+    // Modulo 11 the powers of 65537 are 1 and 10. With another residue there, and only there, the modulus passes.
     let step = &product / 11_u32 * 2_u32;
     let moved = (1_u32..200).map(|times| &n - &step * times);
     let ordinary = moved.filter(|n| ![0, 1, 10].contains(&remainder(&n.to_bytes_be(), 11)));

@@ -1,6 +1,6 @@
 use super::*;
 
-/// What a document prints as a JWS: its parts, the key as printed.
+/// A JWS published in a document: its parts and the key as printed.
 fn published(jwk: &Value, algorithm: Algorithm, jws: &str) {
     let set = KeySet::parse(json!({"keys": [jwk]}).to_string().as_bytes()).unwrap();
     let candidates = set.candidates(None, algorithm);
@@ -24,7 +24,7 @@ fn the_rs256_example_of_rfc_7515_appendix_a_2_verifies() {
     let token = format!("eyJhbGciOiJSUzI1NiJ9.{JOE}.{signature}");
     published(&jwk, Algorithm::Rs256, &token);
     let set = KeySet::parse(json!({"keys": [jwk]}).to_string().as_bytes()).unwrap();
-    assert_eq!(verify(&token, &set).unwrap().claims().text("iss"), Claim::Valid("joe"));
+    assert_eq!(verify(&token, &set).unwrap().claims().string("iss"), Claim::Valid("joe"));
 }
 
 #[wasm_bindgen_test(unsupported = test)]
@@ -46,7 +46,7 @@ fn the_ed25519_example_of_rfc_8037_appendix_a_4_verifies() {
     published(&jwk, Algorithm::EdDsa, jws);
 }
 
-/// Their payload is prose, so they are no tokens, but their signatures are as good as any.
+/// Their payload is plain text, so they are not tokens, but their signatures are valid test vectors.
 #[wasm_bindgen_test(unsupported = test)]
 fn the_rs256_and_ps384_examples_of_rfc_7520_sections_4_1_and_4_2_verify() {
     let jwk = json!({

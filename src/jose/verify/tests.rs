@@ -23,14 +23,14 @@ const EC_KEYS: [(TestKey, &[u8]); 3] =
 const ED25519_ORDER: &[u8] = b"1000000000000000000000000000000014def9dea2f79cd65812631a5cf5d3ed";
 
 fn claims() -> JWTClaims<NoCustomClaims> {
-    // Fixed times: what is judged here has none.
+    // Fixed times: signature verification reads no clock.
     let mut claims = SignedClaims::create(Duration::from_secs(60)).with_subject("alice");
     (claims.issued_at, claims.expires_at, claims.invalid_before) = (None, None, None);
     claims
 }
 
-/// The key with which another library signed, the algorithm, the token.
-fn tokens_of_another_library() -> Vec<(TestKey, Algorithm, String)> {
+/// The signing key of the other library, the algorithm, and the token.
+fn tokens_signed_by_another_library() -> Vec<(TestKey, Algorithm, String)> {
     let rsa = TestKey::RsaA.pem();
     vec![
         (TestKey::RsaA, Algorithm::Rs256, RS256KeyPair::from_pem(rsa).unwrap().sign(claims()).unwrap()),
@@ -79,12 +79,12 @@ fn bytes(number: &BigUint, length: usize) -> Vec<u8> {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn tokens_that_another_library_signed_verify_under_their_key_and_no_other() {
-    for (signer, algorithm, token) in tokens_of_another_library() {
+fn tokens_of_another_library_verify_with_their_key_only() {
+    for (signer, algorithm, token) in tokens_signed_by_another_library() {
         let verified = verify(&token, &signer.key_set()).unwrap();
         assert_eq!(verified.header().algorithm, algorithm);
-        assert_eq!(verified.claims().text("sub"), Claim::Valid("alice"), "{algorithm}");
-        assert_eq!(verified.into_claims_and_payload().0.text("sub"), Claim::Valid("alice"), "{algorithm}");
+        assert_eq!(verified.claims().string("sub"), Claim::Valid("alice"), "{algorithm}");
+        assert_eq!(verified.into_claims_and_payload().0.string("sub"), Claim::Valid("alice"), "{algorithm}");
         for other in [TestKey::RsaB].into_iter().chain(KEYS) {
             if other != signer {
                 assert_eq!(
@@ -98,14 +98,14 @@ fn tokens_that_another_library_signed_verify_under_their_key_and_no_other() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_signature_holds_under_its_own_algorithm_only() {
+fn signature_verifies_with_its_own_algorithm_only() {
     let keys = KeySet::parse(json!({"keys": KEYS.map(TestKey::public_jwk)}).to_string().as_bytes()).unwrap();
-    for (_, algorithm, token) in tokens_of_another_library() {
+    for (_, algorithm, token) in tokens_signed_by_another_library() {
         let token = UnverifiedToken::parse(token.as_bytes()).unwrap();
         for key in &keys_of(&keys) {
             for other in Algorithm::ALL {
                 let holds = PortableVerifier.verifies(other, key, token.signing_input(), token.signature());
-                assert_eq!(holds, other == algorithm && key.serves(algorithm), "{algorithm} as {other} with {key:?}");
+                assert_eq!(holds, other == algorithm && key.supports(algorithm), "{algorithm} as {other} with {key:?}");
             }
         }
     }
@@ -116,8 +116,8 @@ fn keys_of(set: &KeySet) -> Vec<&Key> {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_header_that_names_another_algorithm_spoils_the_token() {
-    for (signer, algorithm, token) in tokens_of_another_library() {
+fn header_with_another_algorithm_is_rejected() {
+    for (signer, algorithm, token) in tokens_signed_by_another_library() {
         let (_, payload, signature) = split(&token);
         for other in Algorithm::ALL.into_iter().filter(|other| *other != algorithm) {
             let header = base64url(json!({"alg": other.name(), "typ": "JWT"}).to_string());
@@ -135,7 +135,7 @@ fn a_header_that_names_another_algorithm_spoils_the_token() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_byte_altered_in_any_part_is_refused() {
+fn altered_byte_in_any_part_is_rejected() {
     for key in KEYS {
         let token = key.token(&json!({"alg": key.algorithm().name(), "kid": "k"}), &json!({"sub": "alice"}));
         let keys = key.key_set();
@@ -143,7 +143,7 @@ fn a_byte_altered_in_any_part_is_refused() {
         let step = if cfg!(target_family = "wasm") { 7 } else { 1 };
         let signature_starts = token.rfind('.').unwrap();
         for at in (0..token.len()).step_by(step).chain([token.len() - 1]) {
-            // RSA signatures are long and verifying them unoptimised is slow.
+            // RSA signatures are long, and their verification is slow without optimization.
             if at > signature_starts && at % 16 != 0 && at != token.len() - 1 && key == TestKey::RsaA {
                 continue;
             }
@@ -156,7 +156,7 @@ fn a_byte_altered_in_any_part_is_refused() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_signature_of_other_claims_or_another_header_is_refused() {
+fn signature_of_another_payload_or_header_is_rejected() {
     for key in KEYS {
         let (keys, name) = (key.key_set(), key.algorithm().name());
         let (header, payload, signature) = split(&key.token(&json!({ "alg": name }), &json!({"sub": "alice"})));
@@ -176,8 +176,8 @@ fn a_signature_of_other_claims_or_another_header_is_refused() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_signature_of_another_length_is_refused() {
-    for (signer, algorithm, token) in tokens_of_another_library() {
+fn signature_of_wrong_length_is_rejected() {
+    for (signer, algorithm, token) in tokens_signed_by_another_library() {
         let keys = signer.key_set();
         let (header, payload, good) = split(&token);
         let length = good.len();
@@ -200,8 +200,8 @@ fn a_signature_of_another_length_is_refused() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_signature_of_zeros_or_ones_is_refused() {
-    for (signer, algorithm, token) in tokens_of_another_library() {
+fn signature_of_zeros_or_ones_is_rejected() {
+    for (signer, algorithm, token) in tokens_signed_by_another_library() {
         let keys = signer.key_set();
         let (header, payload, good) = split(&token);
         let one = [&vec![0; good.len() - 1][..], &[1]].concat();
@@ -212,7 +212,7 @@ fn a_signature_of_zeros_or_ones_is_refused() {
     }
 }
 
-/// DER's INTEGER: no leading zero byte but for the sign.
+/// DER's INTEGER: no leading zero byte except for the sign.
 fn der_integer(big_endian: &[u8]) -> Vec<u8> {
     let start = big_endian.iter().position(|byte| *byte != 0).unwrap();
     let digits = &big_endian[start..];
@@ -220,9 +220,9 @@ fn der_integer(big_endian: &[u8]) -> Vec<u8> {
     [&[2, u8::try_from(sign.len() + digits.len()).unwrap()], sign, digits].concat()
 }
 
-/// CVE-2022-21449: with r = 0 or s = 0 the equation holds for every message in code that does not look.
+/// CVE-2022-21449: with r = 0 or s = 0 the equation holds for every message, if the code does not check the range.
 #[wasm_bindgen_test(unsupported = test)]
-fn an_ecdsa_signature_out_of_range_or_in_der_is_refused() {
+fn ecdsa_signature_out_of_range_or_in_der_is_rejected() {
     for (key, order) in EC_KEYS.map(|(key, order)| (key, number(order))) {
         let (header, payload, good) =
             split(&key.token(&json!({"alg": key.algorithm().name()}), &json!({"sub": "alice"})));
@@ -256,10 +256,10 @@ fn an_ecdsa_signature_out_of_range_or_in_der_is_refused() {
     }
 }
 
-/// ECDSA signatures come in pairs: whoever has a token has a second text of it. So no cache, replay or
-/// deny list may be keyed on the text of a token.
+/// Every ECDSA signature has a second valid form, so every token has a second valid serialization. No cache, replay or
+/// deny list may use the serialized token as its key.
 #[wasm_bindgen_test(unsupported = test)]
-fn the_twin_of_an_ecdsa_signature_verifies_too() {
+fn both_forms_of_an_ecdsa_signature_verify() {
     for (key, order) in EC_KEYS.map(|(key, order)| (key, number(order))) {
         let (header, payload, good) =
             split(&key.token(&json!({"alg": key.algorithm().name()}), &json!({"sub": "alice"})));
@@ -300,9 +300,9 @@ fn an_ed25519_signature_has_no_twin_and_no_small_order_part() {
     }
 }
 
-/// RFC 8725 section 3.10: what the token says of keys is not looked at.
+/// RFC 8725 section 3.10: key references in the token are ignored.
 #[wasm_bindgen_test(unsupported = test)]
-fn the_key_in_a_token_header_is_never_used() {
+fn key_in_the_token_header_is_ignored() {
     let attackers = [
         (TestKey::RsaB, TestKey::RsaA),
         (TestKey::RsaB, TestKey::P256),
@@ -334,7 +334,7 @@ fn merged(mut object: Value, members: &Value) -> Value {
     object
 }
 
-/// Says yes to everything, and remembers what it was asked.
+/// Accepts every signature and records the calls.
 #[derive(Default)]
 struct Yes(RefCell<Vec<(Algorithm, Option<String>)>>);
 
@@ -345,7 +345,7 @@ impl SignatureVerifier for Yes {
     }
 }
 
-/// RFC 9864: `EdDSA` is deprecated in favour of `Ed25519`, which is the same signature.
+/// RFC 9864 deprecates `EdDSA` in favour of `Ed25519`. The signature is the same.
 #[wasm_bindgen_test(unsupported = test)]
 fn ed25519_and_eddsa_name_one_algorithm_in_tokens_and_keys() {
     let (payload, names) = (json!({"sub": "alice"}), ["EdDSA", "Ed25519"]);
@@ -367,9 +367,9 @@ fn ed25519_and_eddsa_name_one_algorithm_in_tokens_and_keys() {
     }
 }
 
-/// A host's verifier takes more than we do, so it must not be asked.
+/// A host's verifier accepts more than this project does, so it must not be called.
 #[wasm_bindgen_test(unsupported = test)]
-fn a_verifier_is_never_asked_about_a_key_that_does_not_serve_the_algorithm() {
+fn verifier_is_not_called_for_a_key_that_does_not_support_the_algorithm() {
     let keys: Vec<Value> = [
         (TestKey::RsaA, json!({"kid": "PS256", "alg": "PS256"})),
         (TestKey::P384, json!({"kid": "ES384"})),
@@ -388,23 +388,23 @@ fn a_verifier_is_never_asked_about_a_key_that_does_not_serve_the_algorithm() {
         let token = UnverifiedToken::parse(join(&header, &base64url("{}"), b"x").as_bytes()).unwrap();
         let verifier = Yes::default();
         let proven = token.verify(&all, &verifier).is_ok();
-        let asked = verifier.0.into_inner();
+        let calls = verifier.0.into_inner();
         let served = ["PS256", "ES384", "EdDSA", "ES256"].contains(&algorithm.name());
         assert_eq!(proven, served, "{algorithm}");
         let expected = if served { vec![(algorithm, Some(algorithm.name().to_owned()))] } else { Vec::new() };
-        assert_eq!(asked, expected, "{algorithm}");
+        assert_eq!(calls, expected, "{algorithm}");
     }
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn without_a_candidate_nothing_is_proved() {
+fn token_without_candidates_is_rejected() {
     let token = TestKey::P256.token(&json!({"alg": "ES256"}), &json!({}));
     let token = UnverifiedToken::parse(token.as_bytes()).unwrap();
     assert_eq!(token.verify(&[], &Yes::default()).unwrap_err(), TokenFault::SignatureInvalid);
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn any_candidate_may_be_the_one_that_signed() {
+fn any_candidate_may_verify_the_token() {
     let set = json!({"keys": [TestKey::RsaB.public_jwk(), TestKey::RsaB.public_jwk(), TestKey::RsaA.public_jwk()]});
     let set = KeySet::parse(set.to_string().as_bytes()).unwrap();
     assert_eq!(fault(&TestKey::RsaA.token(&json!({"alg": "RS256"}), &json!({})), &set), None);

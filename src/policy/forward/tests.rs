@@ -9,7 +9,7 @@ use wasm_bindgen_test::wasm_bindgen_test;
 
 const FORMATS: [ClaimFormat; 4] = [ClaimFormat::String, ClaimFormat::Space, ClaimFormat::Comma, ClaimFormat::Json];
 
-/// An admitted token with these claims beside issuer and expiry.
+/// A validated token with these claims in addition to issuer and expiry.
 fn token(claims: &Value) -> ValidatedToken {
     let provider = Provider {
         name: "test".into(),
@@ -36,7 +36,7 @@ fn header(name: &str) -> HeaderName {
     HeaderName::parse(name).unwrap()
 }
 
-/// What is taken out of a head with these fields.
+/// The header names that are removed from a head with these fields.
 fn stripped(forwarding: &Forwarding, names: &[&str]) -> Vec<String> {
     let head = RequestHead::new(names.iter().map(|name| ((*name).to_owned(), b"mallory".to_vec())).collect());
     let edits = forwarding.strip(&head).into_iter();
@@ -60,14 +60,14 @@ fn forwarding(claims: Vec<(&str, ClaimSource, ClaimFormat)>) -> Forwarding {
     )
 }
 
-/// What the backend gets under `x-value`.
+/// The value of the header `x-value`.
 fn written(token: &ValidatedToken, source: &ClaimSource, format: ClaimFormat) -> Option<String> {
     let forwarding = forwarding(vec![("X-Value", source.clone(), format)]);
     match forwarding.identity(token).unwrap().as_slice() {
         [] => None,
         [HeaderEdit::Set(name, value)] => {
             assert_eq!(name.as_str(), "x-value");
-            // Whatever is written must be one that could have been parsed: safe on the wire.
+            // Every written value must be parseable, and so safe to send.
             assert_eq!(HeaderValue::parse(value.as_str()).as_ref(), Some(value), "{value:?}");
             Some(value.as_str().to_owned())
         }
@@ -86,8 +86,8 @@ fn all(texts: [&str; 4]) -> [Option<String>; 4] {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn every_kind_of_value_is_written_in_every_format() {
-    // "" stands for a header that stays away.
+fn all_value_types_are_written_in_all_formats() {
+    // "" means no header.
     for (value, expected) in [
         (json!("alice"), ["alice", "alice", "alice", r#""alice""#]),
         (json!(5), ["5", "5", "5", "5"]),
@@ -114,7 +114,7 @@ fn every_kind_of_value_is_written_in_every_format() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn no_value_breaks_out_of_its_header() {
+fn unsafe_bytes_in_a_value_are_encoded() {
     for (value, expected) in [
         ("a\r\nx-admin: 1", ["a%0D%0Ax-admin: 1", "a%0D%0Ax-admin:%201", "a%0D%0Ax-admin: 1", r#""a\r\nx-admin: 1""#]),
         ("a\nb\0c\td", ["a%0Ab%00c%09d", "a%0Ab%00c%09d", "a%0Ab%00c%09d", r#""a\nb\u0000c\td""#]),
@@ -134,7 +134,7 @@ fn no_value_breaks_out_of_its_header() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn an_element_never_becomes_two() {
+fn separator_in_a_list_item_is_encoded() {
     let list = json!(["a b", "c,d", "e%f", "g\r\nh", " i "]);
     let [_, space, comma, json] = in_each_format(&list);
     assert_eq!(space.as_deref(), Some("a%20b c%2Cd e%25f g%0D%0Ah %20i%20"));
@@ -143,7 +143,7 @@ fn an_element_never_becomes_two() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn different_values_are_written_differently() {
+fn different_values_have_different_encodings() {
     let values = [
         "a b", "a%20b", "a%2520b", "a,b", "a%2Cb", "=?a", "%3D?a", "\u{e9}", "%C3%A9", "e\u{301}", "A B", "a  b",
         " a b", "a b ",
@@ -159,7 +159,7 @@ fn different_values_are_written_differently() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn json_in_a_header_is_ascii_and_says_the_same() {
+fn json_in_a_header_is_ascii_and_equivalent() {
     let value = json!({"n\u{e4}me": ["\u{1f600}", "\r\n", "\u{7f}", 1, null], "q": "\"\\"});
     let text = written(&token(&json!({ "c": value })), &claim(&["c"]), ClaimFormat::Json).unwrap();
     assert!(text.bytes().all(|byte| (b' '..=b'~').contains(&byte)), "{text}");
@@ -167,7 +167,7 @@ fn json_in_a_header_is_ascii_and_says_the_same() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn subject_and_client_are_where_the_provider_has_them() {
+fn subject_and_client_are_read_from_the_providers_claims() {
     let okta = token(&json!({"sub": "alice", "cid": "0oa1"}));
     let other = token(&json!({"sub": "alice", "client_id": "0oa1"}));
     let third = token(&json!({"sub": "alice", "azp": "0oa1"}));
@@ -183,13 +183,13 @@ fn subject_and_client_are_where_the_provider_has_them() {
     for source in [ClaimSource::Subject, ClaimSource::Client, claim(&["sub"]), claim(&["cid"])] {
         assert_eq!(FORMATS.map(|format| written(&nobody, &source, format)), [None, None, None, None], "{source:?}");
     }
-    // A name of its own stays its own.
+    // A configured name is used unchanged.
     let both = token(&json!({"cid": "0oa1", "azp": "0oa2"}));
     assert_eq!(written(&both, &claim(&["azp"]), ClaimFormat::String).as_deref(), Some("0oa2"));
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn scopes_are_a_list_under_both_names_and_in_both_forms() {
+fn scopes_are_a_list_for_both_names_and_both_formats() {
     for token in [token(&json!({"scp": ["openid", "orders:read"]})), token(&json!({"scope": "openid orders:read"}))] {
         for source in [ClaimSource::Scopes, claim(&["scp"]), claim(&["scope"])] {
             let forms = FORMATS.map(|format| written(&token, &source, format));
@@ -203,16 +203,16 @@ fn scopes_are_a_list_under_both_names_and_in_both_forms() {
             assert_eq!(FORMATS.map(|format| written(&token, &source, format)), all(["", "", "", "[]"]), "{source:?}");
         }
     }
-    // The second name is not judged when the first is there; if it is malformed, nothing of it is written.
+    // The second name is not used if the first is present. A malformed first claim is not written.
     let odd = token(&json!({"scp": ["a"], "scope": 5}));
     assert_eq!(FORMATS.map(|format| written(&odd, &claim(&["scope"]), format)), [None, None, None, None]);
-    // A longer path that only begins like one of these names is another claim.
+    // A longer path with one of these names as prefix is another claim.
     let nested = token(&json!({"x": {"scope": "a b"}}));
     assert_eq!(written(&nested, &claim(&["x", "scope"]), ClaimFormat::Space).as_deref(), Some("a%20b"));
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_path_is_literal_and_ends_at_what_is_no_object() {
+fn path_is_literal_and_ends_at_a_non_object() {
     let token = token(&json!({"https://acme.com/claims": {"tenant": "t1", "a.b": 1}, "list": [{"x": 1}], "text": "t"}));
     for (path, expected) in [
         (&["https://acme.com/claims", "tenant"][..], Some("t1")),
@@ -228,9 +228,9 @@ fn a_path_is_literal_and_ends_at_what_is_no_object() {
     }
 }
 
-/// CVE-2026-54763, CVE-2026-88011, CVE-2025-64484: what a backend folds to the name is managed too.
+/// CVE-2026-54763, CVE-2026-88011, CVE-2025-64484: a name that a backend folds to a managed name is managed too.
 #[wasm_bindgen_test(unsupported = test)]
-fn every_spelling_that_folds_to_a_managed_name_is_managed() {
+fn spelling_that_folds_to_a_managed_name_is_managed() {
     let forwarding = forwarding(vec![
         ("X-User-Id", ClaimSource::Subject, ClaimFormat::String),
         ("x_group", claim(&["groups"]), ClaimFormat::Comma),
@@ -268,7 +268,7 @@ fn every_spelling_that_folds_to_a_managed_name_is_managed() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn each_spelling_that_came_is_taken_out_once() {
+fn each_spelling_in_the_request_is_removed_once() {
     let forwarding = forwarding(vec![("x-user-id", ClaimSource::Subject, ClaimFormat::String)]);
     let names = [":path", "x-user-id", "X_User_Id", "accept", "x-user-id", "x.user.id", "x_user_id"];
     assert_eq!(stripped(&forwarding, &names), ["x-user-id", "x_user_id", "x.user.id"]);
@@ -276,7 +276,7 @@ fn each_spelling_that_came_is_taken_out_once() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn what_the_client_sent_is_taken_out_whether_or_not_the_token_says_anything() {
+fn client_header_is_removed_even_if_the_claim_is_absent() {
     let forwarding = forwarding(vec![
         ("x-user-id", ClaimSource::Subject, ClaimFormat::String),
         ("x-group", claim(&["groups"]), ClaimFormat::Comma),
@@ -287,7 +287,7 @@ fn what_the_client_sent_is_taken_out_whether_or_not_the_token_says_anything() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn an_empty_text_is_left_out_of_a_list() {
+fn empty_string_in_a_list_is_omitted() {
     for (value, expected) in [
         (json!(""), ["", "", "", r#""""#]),
         (json!([""]), [r#"[""]"#, "", "", r#"[""]"#]),
@@ -298,9 +298,9 @@ fn an_empty_text_is_left_out_of_a_list() {
     }
 }
 
-/// lighttpd's `http_cgi_encode_varname` writes `_` for everything that is no letter or digit.
+/// lighttpd's `http_cgi_encode_varname` replaces everything except letters and digits with `_`.
 #[wasm_bindgen_test(unsupported = test)]
-fn any_sign_in_a_name_folds_to_any_other() {
+fn all_special_characters_in_a_name_fold_together() {
     let forwarding = forwarding(vec![("x-user-id", ClaimSource::Subject, ClaimFormat::String)]);
     for sign in "!#$%&'*+-.^_`|~".chars() {
         assert!(forwarding.is_managed(&format!("x{sign}user{sign}id")), "{sign}");
@@ -308,21 +308,21 @@ fn any_sign_in_a_name_folds_to_any_other() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_value_that_backends_would_not_take_is_no_identity_and_none_is_told_in_part() {
+fn value_that_is_too_long_is_not_forwarded_in_part() {
     let identity = |length: usize, format| {
         let forwarding = forwarding(vec![("x-user-id", ClaimSource::Subject, format)]);
         forwarding.identity(&token(&json!({"sub": "a".repeat(length)}))).map(|edits| edits.len())
     };
     assert_eq!(identity(8000, ClaimFormat::String), Ok(1));
     assert_eq!(identity(8001, ClaimFormat::String), Err(Unforwardable::TooLong));
-    // What counts is how it is written, quotes and escapes among it.
+    // The limit applies to the written form, including quotes and escapes.
     assert_eq!(identity(7999, ClaimFormat::Json), Err(Unforwardable::TooLong));
     let forwarding = forwarding(vec![("x-name", claim(&["name"]), ClaimFormat::String)]);
     assert_eq!(forwarding.identity(&token(&json!({"name": "\u{e9}".repeat(1334)}))), Err(Unforwardable::TooLong));
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn the_payload_goes_on_as_it_was_signed_and_nobody_else_writes_its_header() {
+fn payload_is_forwarded_as_signed_and_its_header_is_managed() {
     let forwarding = Forwarding::new(Vec::new(), Some(header("x-jwt-payload")));
     let claims = json!({"sub": "Zo\u{eb}", "big": "x".repeat(9000)});
     let token = token(&claims);
@@ -337,9 +337,9 @@ fn the_payload_goes_on_as_it_was_signed_and_nobody_else_writes_its_header() {
     );
 }
 
-/// `CherryPy` decodes RFC 2047 in every header: `=?utf-8?q?admin?=` would be `admin` there.
+/// `CherryPy` decodes RFC 2047 in every header, so `=?utf-8?q?admin?=` would become `admin`.
 #[wasm_bindgen_test(unsupported = test)]
-fn an_encoded_word_is_written_so_that_no_backend_decodes_it() {
+fn encoded_word_in_a_value_is_escaped() {
     for (value, expected) in [
         ("=?utf-8?q?admin?=", ["%3D?utf-8?q?admin?=", r#""\u003d?utf-8?q?admin?=""#]),
         ("x =?utf-8?b?YWRtaW4=?=", ["x %3D?utf-8?b?YWRtaW4%3D?=", r#""x \u003d?utf-8?b?YWRtaW4\u003d?=""#]),
@@ -363,7 +363,7 @@ fn an_encoded_word_is_written_so_that_no_backend_decodes_it() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_text_that_looks_like_json_differs_from_the_list_or_object() {
+fn string_that_looks_like_json_differs_from_the_json_value() {
     for (text, value) in [(r#"["admin"]"#, json!(["admin"])), (r#"{"a":1}"#, json!({"a": 1})), ("[]", json!([]))] {
         let [as_text, ..] = in_each_format(&json!(text));
         let [as_value, ..] = in_each_format(&value);
@@ -375,7 +375,7 @@ fn a_text_that_looks_like_json_differs_from_the_list_or_object() {
 
 /// RFC 9110 section 5.3 and `HAProxy`'s `req.hdr`: a comma ends a value.
 #[wasm_bindgen_test(unsupported = test)]
-fn no_text_has_a_comma_that_a_proxy_could_split_at() {
+fn comma_in_a_string_is_encoded() {
     for value in [json!("mallory,admin"), json!(["mallory,admin", "b"]), json!("Doe, Jane")] {
         let [string, space, comma, _] = in_each_format(&value);
         assert!(!space.unwrap().contains(','), "{value}");
@@ -387,10 +387,10 @@ fn no_text_has_a_comma_that_a_proxy_could_split_at() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_number_that_was_rounded_is_not_forwarded_in_any_format() {
+fn rounded_number_is_not_forwarded_in_any_format() {
     let written = |text: &str, format| {
         let value: Value = serde_json::from_str(text).unwrap();
-        claim(&["c"]).written(format, &token(&json!({ "c": value })))
+        claim(&["c"]).header_value(format, &token(&json!({ "c": value })))
     };
     for format in FORMATS {
         for text in [
@@ -411,7 +411,7 @@ fn a_number_that_was_rounded_is_not_forwarded_in_any_format() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn an_empty_subject_is_no_header() {
+fn empty_subject_sets_no_header() {
     let token = token(&json!({"sub": "", "cid": ""}));
     for source in [ClaimSource::Subject, ClaimSource::Client, claim(&["sub"])] {
         for format in [ClaimFormat::String, ClaimFormat::Space, ClaimFormat::Comma] {
@@ -420,9 +420,9 @@ fn an_empty_subject_is_no_header() {
     }
 }
 
-/// grpc-gateway removes `Grpc-Metadata-`; its own metadata for standard fields begin with `grpcgateway-`.
+/// grpc-gateway removes `Grpc-Metadata-`. Its own metadata of standard fields start with `grpcgateway-`.
 #[wasm_bindgen_test(unsupported = test)]
-fn names_that_grpc_gateway_turns_into_a_managed_one_are_managed() {
+fn grpc_gateway_name_of_a_managed_header_is_managed() {
     let plain = forwarding(vec![("x-user-id", ClaimSource::Subject, ClaimFormat::String)]);
     let prefixed = forwarding(vec![("grpc-metadata-x-user-id", ClaimSource::Subject, ClaimFormat::String)]);
     for name in [

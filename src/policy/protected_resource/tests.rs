@@ -1,5 +1,5 @@
 use super::*;
-use crate::policy::route::LetterCase;
+use crate::policy::route::CaseSensitivity;
 use wasm_bindgen_test::wasm_bindgen_test;
 
 fn resources(addresses: &[&str]) -> ProtectedResources {
@@ -16,7 +16,7 @@ fn head(host: &str, path: &str) -> RequestHead {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn metadata_stand_where_the_standard_puts_them() {
+fn metadata_addresses_follow_the_standard() {
     for (resource, metadata) in [
         ("https://api.acme.com", "https://api.acme.com/.well-known/oauth-protected-resource"),
         ("https://api.acme.com/", "https://api.acme.com/.well-known/oauth-protected-resource"),
@@ -32,7 +32,7 @@ fn metadata_stand_where_the_standard_puts_them() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn an_identifier_has_one_spelling() {
+fn identifier_has_one_accepted_spelling() {
     for (text, fault) in [
         ("http://api.acme.com", ResourceFault::NotHttps),
         ("HTTPS://api.acme.com", ResourceFault::NotHttps),
@@ -64,7 +64,7 @@ fn an_identifier_has_one_spelling() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_request_is_for_the_resource_of_its_host_with_the_longest_path_above_it() {
+fn request_selects_the_resource_of_its_host_with_the_longest_path_prefix() {
     let all = resources(&[
         "https://api.acme.com",
         "https://api.acme.com/mcp",
@@ -89,16 +89,16 @@ fn a_request_is_for_the_resource_of_its_host_with_the_longest_path_above_it() {
         ("api.acme.com, evil.example", "/mcp", None),
         ("api.acme.com", "/mcp/%2f", None),
     ] {
-        let found = all.of(&head(host, path)).map(|resource| resource.address.as_str());
+        let found = all.find(&head(host, path)).map(|resource| resource.address.as_str());
         assert_eq!(found, expected, "{host} {path}");
     }
     let fields = [(":authority", "api.acme.com"), (":authority", "evil.example"), (":path", "/mcp")];
     let twice = fields.map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec()));
-    assert!(all.of(&RequestHead::new(twice.to_vec())).is_none());
+    assert!(all.find(&RequestHead::new(twice.to_vec())).is_none());
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn metadata_are_asked_for_at_exactly_their_address() {
+fn metadata_are_served_at_exactly_their_address() {
     let all = resources(&["https://api.acme.com/mcp", "https://api.acme.com:8443/mcp", "https://b.acme.com"]);
     let well_known = "/.well-known/oauth-protected-resource";
     for (host, path, expected) in [
@@ -115,25 +115,25 @@ fn metadata_are_asked_for_at_exactly_their_address() {
         ("api.acme.com", format!("/x{well_known}/mcp"), None),
         ("c.acme.com", format!("{well_known}/mcp"), None),
     ] {
-        let found = all.described_at(&head(host, &path)).map(|resource| resource.address.as_str());
+        let found = all.find_by_metadata_path(&head(host, &path)).map(|resource| resource.address.as_str());
         assert_eq!(found, expected, "{host} {path}");
     }
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn the_rules_that_a_resource_may_come_under_are_those_that_meet_it_or_something_below_it() {
+fn rule_may_match_a_resource_if_it_matches_its_path_or_one_below() {
     let address = ResourceAddress::parse("https://api.acme.com/mcp").unwrap();
-    let ambiguous = AmbiguousPaths::Refuse;
+    let ambiguous = AmbiguousPaths::Reject;
     let exact = |text, case| PathPattern::exact(text, case, ambiguous).unwrap();
-    let prefix = |text| PathPattern::prefix(text, LetterCase::Matters, ambiguous).unwrap();
-    let regex = |text| PathPattern::regex(text, LetterCase::Matters, ambiguous).unwrap();
+    let prefix = |text| PathPattern::prefix(text, CaseSensitivity::Sensitive, ambiguous).unwrap();
+    let regex = |text| PathPattern::regex(text, CaseSensitivity::Sensitive, ambiguous).unwrap();
     for (pattern, expected) in [
         (PathPattern::ANY, true),
-        (exact("/mcp", LetterCase::Matters), true),
-        (exact("/mcp/x", LetterCase::Matters), true),
-        (exact("/MCP/x", LetterCase::Ignored), true),
-        (exact("/MCP/x", LetterCase::Matters), false),
-        (exact("/", LetterCase::Matters), false),
+        (exact("/mcp", CaseSensitivity::Sensitive), true),
+        (exact("/mcp/x", CaseSensitivity::Sensitive), true),
+        (exact("/MCP/x", CaseSensitivity::Insensitive), true),
+        (exact("/MCP/x", CaseSensitivity::Sensitive), false),
+        (exact("/", CaseSensitivity::Sensitive), false),
         (prefix("/"), true),
         (prefix("/mcp/tools"), true),
         (prefix("/mcpx"), false),
@@ -142,7 +142,7 @@ fn the_rules_that_a_resource_may_come_under_are_those_that_meet_it_or_something_
         (regex(".*"), true),
         (regex("/other/[0-9]+"), false),
     ] {
-        assert_eq!(address.may_meet(&[], &pattern), expected, "{pattern:?}");
+        assert_eq!(address.may_match(&[], &pattern), expected, "{pattern:?}");
     }
     for (host, expected) in [
         ("api.acme.com", true),
@@ -151,6 +151,6 @@ fn the_rules_that_a_resource_may_come_under_are_those_that_meet_it_or_something_
         ("*.me.com", false),
         ("b.acme.com", false),
     ] {
-        assert_eq!(address.may_meet(&[HostPattern::parse(host).unwrap()], &PathPattern::ANY), expected, "{host}");
+        assert_eq!(address.may_match(&[HostPattern::parse(host).unwrap()], &PathPattern::ANY), expected, "{host}");
     }
 }

@@ -3,25 +3,25 @@ mod servers;
 use super::*;
 use wasm_bindgen_test::wasm_bindgen_test;
 
-use AmbiguousPaths::{InsecureAllow, Refuse};
+use AmbiguousPaths::{InsecureAllow, Reject};
 
 fn read(target: &str) -> Result<String, TargetFault> {
-    RequestTarget::read(target.as_bytes(), Refuse).map(|target| target.path().as_str().to_owned())
+    RequestTarget::read(target.as_bytes(), Reject).map(|target| target.path().as_str().to_owned())
 }
 
-fn relaxed(target: &[u8]) -> String {
+fn insecure(target: &[u8]) -> String {
     let target = RequestTarget::read(target, InsecureAllow).unwrap();
-    assert_eq!(target.other_readings(), [], "relaxed is not ambiguous");
+    assert_eq!(target.other_readings(), [], "the insecure mode has no other readings");
     target.path().as_str().to_owned()
 }
 
 fn other_readings(target: &str) -> Vec<String> {
-    let target = RequestTarget::read(target.as_bytes(), Refuse).unwrap();
+    let target = RequestTarget::read(target.as_bytes(), Reject).unwrap();
     target.other_readings().iter().map(|path| path.as_str().to_owned()).collect()
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn what_all_servers_read_alike_has_one_form() {
+fn equivalent_targets_have_one_normal_form() {
     for (target, path) in [
         ("/", "/"),
         ("/a/b", "/a/b"),
@@ -49,7 +49,7 @@ fn what_all_servers_read_alike_has_one_form() {
     }
 }
 
-/// Envoy without `normalize_path` sends dot segments to the backend, and Express, Koa, Fastify and WSGI servers keep them.
+/// Envoy without `normalize_path` forwards dot segments, and Express, Koa, Fastify and WSGI servers keep them.
 #[wasm_bindgen_test(unsupported = test)]
 fn dot_segments_are_removed_and_kept_as_another_reading() {
     for (target, path, as_written) in [
@@ -70,9 +70,9 @@ fn dot_segments_are_removed_and_kept_as_another_reading() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_path_in_normal_form_is_not_copied() {
+fn normalized_path_is_borrowed() {
     let is_borrowed = |target: &'static str| {
-        matches!(RequestTarget::read(target.as_bytes(), Refuse).unwrap().path, NormalPath(Cow::Borrowed(_)))
+        matches!(RequestTarget::read(target.as_bytes(), Reject).unwrap().path, NormalPath(Cow::Borrowed(_)))
     };
     for plain in ["/", "/a", "/a/b.c/d/", "/a?b#;%", "/!$&'()*+,=:@/~_-.", "/a.b/c."] {
         assert!(is_borrowed(plain), "{plain}");
@@ -83,14 +83,14 @@ fn a_path_in_normal_form_is_not_copied() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn an_escape_is_decoded_once() {
+fn escape_is_decoded_once() {
     assert_eq!(read("/a/%252e%252e/b").as_deref(), Ok("/a/%252e%252e/b"));
     assert_eq!(read("/a%252Fb%255c%2500").as_deref(), Ok("/a%252Fb%255c%2500"));
     assert_eq!(read("/%2561dmin").as_deref(), Ok("/%2561dmin"));
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn what_servers_read_differently_is_refused() {
+fn ambiguous_target_is_rejected() {
     use TargetFault::*;
     for (target, fault) in [
         ("", NotAPath),
@@ -155,16 +155,16 @@ fn what_servers_read_differently_is_refused() {
     }
     for control in (0..0x20).chain([0x7f]) {
         assert_eq!(read(&format!("/a%{control:02x}")), Err(ControlByte));
-        assert_eq!(RequestTarget::read(&[b'/', control], Refuse), Err(ControlByte));
+        assert_eq!(RequestTarget::read(&[b'/', control], Reject), Err(ControlByte));
     }
     for raw in 0x80..=0xff {
-        assert_eq!(RequestTarget::read(&[b'/', raw], Refuse), Err(RawByte));
+        assert_eq!(RequestTarget::read(&[b'/', raw], Reject), Err(RawByte));
     }
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_path_is_no_longer_than_servers_take() {
-    let longest = format!("/{}", "a".repeat(LONGEST_PATH - 1));
+fn path_over_the_limit_is_rejected() {
+    let longest = format!("/{}", "a".repeat(MAX_PATH_BYTES - 1));
     assert_eq!(read(&longest).as_deref(), Ok(longest.as_str()));
     assert_eq!(read(&format!("{longest}?{longest}")).as_deref(), Ok(longest.as_str()));
     assert_eq!(read(&format!("{longest}a")), Err(TargetFault::TooLong));
@@ -172,7 +172,7 @@ fn a_path_is_no_longer_than_servers_take() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn what_only_some_servers_take_out_gives_another_reading() {
+fn parameters_give_another_reading() {
     assert_eq!(read("/a;x=1/b").as_deref(), Ok("/a;x=1/b"));
     for (target, others) in [
         ("/a;x=1/b", vec!["/a/b", "/a"]),
@@ -199,7 +199,7 @@ fn what_only_some_servers_take_out_gives_another_reading() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn when_relaxed_what_is_ambiguous_is_an_ordinary_character() {
+fn insecure_mode_keeps_ambiguous_characters() {
     for (target, path) in [
         (&b"/a%2fb"[..], "/a%2Fb"),
         (b"/a/..%2f../b", "/a/..%2F../b"),
@@ -214,7 +214,7 @@ fn when_relaxed_what_is_ambiguous_is_an_ordinary_character() {
         (b"/../../a", "/a"),
         (b"//a/b", "/a/b"),
     ] {
-        assert_eq!(relaxed(target), path);
+        assert_eq!(insecure(target), path);
     }
     for target in [&b""[..], b"*", b"a", b"%2fa"] {
         assert_eq!(RequestTarget::read(target, InsecureAllow), Err(TargetFault::NotAPath));
@@ -222,29 +222,29 @@ fn when_relaxed_what_is_ambiguous_is_an_ordinary_character() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_request_has_one_target_and_it_is_its_path() {
+fn request_has_exactly_one_target() {
     let head = |fields: &[(&str, &str)]| {
         RequestHead::new(
             fields.iter().map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec())).collect::<Vec<_>>(),
         )
     };
     let one = head(&[(":path", "/%61"), ("x-original-url", "/b"), ("x-envoy-original-path", "/c")]);
-    assert_eq!(RequestTarget::of(&one, Refuse).unwrap().path().as_str(), "/a");
+    assert_eq!(RequestTarget::of(&one, Reject).unwrap().path().as_str(), "/a");
     for fields in [&[][..], &[("path", "/a")], &[(":path", "/a"), (":path", "/a")]] {
-        assert_eq!(RequestTarget::of(&head(fields), Refuse), Err(TargetFault::NotAPath));
+        assert_eq!(RequestTarget::of(&head(fields), Reject), Err(TargetFault::NotAPath));
     }
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn segments_are_what_stands_between_slashes() {
+fn segments_are_separated_by_slashes() {
     for (target, segments) in [("/", vec![]), ("/a/b", vec!["a", "b"]), ("/a/b/", vec!["a", "b"])] {
-        let target = RequestTarget::read(target.as_bytes(), Refuse).unwrap();
+        let target = RequestTarget::read(target.as_bytes(), Reject).unwrap();
         assert_eq!(target.path().segments().collect::<Vec<_>>(), segments);
         assert_eq!(target.path().clone().into_owned(), *target.path());
     }
 }
 
-/// Numbers that look random and are the same in every run (Knuth's MMIX).
+/// Deterministic pseudo-random numbers (Knuth's MMIX).
 struct Lcg(u64);
 
 impl Lcg {
@@ -257,7 +257,7 @@ impl Lcg {
         choices[self.below(choices.len())]
     }
 
-    /// A target of pieces that are dangerous together.
+    /// A target of parts that are dangerous in combination.
     fn target(&mut self) -> String {
         let pieces = [
             "/", "/", "/", "/", "a", "b", "public", "admin", ".", "..", "%2e", "%2E%2e", ";", ";x=1", "%3b", "//", ":",
@@ -274,7 +274,7 @@ impl Lcg {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn no_bytes_panic_and_what_is_read_is_in_normal_form() {
+fn arbitrary_bytes_do_not_panic_and_accepted_paths_are_normalized() {
     let mut lcg = Lcg(1);
     let mut accepted = 0;
     for round in 0..40_000 {
@@ -285,15 +285,15 @@ fn no_bytes_panic_and_what_is_read_is_in_normal_form() {
             lcg.target().into_bytes()
         };
         let lenient = RequestTarget::read(&target, InsecureAllow).unwrap();
-        let Ok(strict) = RequestTarget::read(&target, Refuse) else {
+        let Ok(strict) = RequestTarget::read(&target, Reject) else {
             is_normal(lenient.path().as_str(), InsecureAllow);
             continue;
         };
         accepted += 1;
-        assert_eq!(strict.path(), lenient.path(), "relaxing changes only what was refused");
+        assert_eq!(strict.path(), lenient.path(), "the insecure mode changes only rejected targets");
         for path in std::iter::once(strict.path()).chain(strict.other_readings()) {
             if path == strict.path() || !has_dot_segments(path.as_str()) {
-                is_normal(path.as_str(), Refuse);
+                is_normal(path.as_str(), Reject);
                 is_normal(path.as_str(), InsecureAllow);
             }
         }
@@ -305,18 +305,18 @@ fn is_normal(path: &str, ambiguous: AmbiguousPaths) {
     assert!(path.starts_with('/') && !path.contains("//") && path.is_ascii(), "{path}");
     assert!(!path.split('/').any(|segment| segment == "." || segment == ".."), "{path}");
     let again = RequestTarget::read(path.as_bytes(), ambiguous).unwrap();
-    assert_eq!(again.path().as_str(), path, "normal twice is normal once");
+    assert_eq!(again.path().as_str(), path, "normalization is idempotent");
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn all_spellings_that_decode_alike_are_one_path() {
+fn spellings_that_decode_alike_have_one_normal_form() {
     let characters: Vec<char> = "abzAZ09-._~!$&'()*+,=:@ \"<>^`{|}%#?é😀".chars().collect();
     let mut lcg = Lcg(2);
     for _ in 0..4000 {
         let segments: Vec<String> = (0..=lcg.below(4))
             .map(|_| {
                 let text: String = (0..=lcg.below(5)).map(|_| characters[lcg.below(characters.len())]).collect();
-                // Not a dot segment, nor one when respelled.
+                // Not a dot segment, also when escaped differently.
                 format!("s{text}")
             })
             .collect();
@@ -326,7 +326,7 @@ fn all_spellings_that_decode_alike_are_one_path() {
                 target.push('/');
                 if respell {
                     target.push_str(lcg.pick(&["", "", "", "./", "%2e/", "x/../", "x/%2E./", "x/y/.%2e/./../"]));
-                    // Not in front: there it may be the beginning of another host's name.
+                    // Not at the start, where it may begin the name of another host.
                     if target.len() > 1 && lcg.below(4) == 0 {
                         target.push('/');
                     }

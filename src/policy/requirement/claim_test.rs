@@ -1,48 +1,48 @@
-//! What is demanded of one claim of the operator's choice.
+//! The requirement for one claim.
 
 use serde_json::Value;
 
 use super::verdict::{Indeterminate, Verdict};
 use crate::jose::{Claim, Claims};
 
-/// A demand on the claim at a path.
+/// The expected value of the claim at a path.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ClaimTest {
-    /// The literal names on the way to it, at least one.
+    /// The literal names of the path, at least one.
     pub path: Vec<String>,
-    /// What it must hold.
+    /// The expected value.
     pub expected: Expected,
 }
 
-/// What a claim must hold. A claim that is no list counts as a list of one: many issuers write `"a"` for `["a"]`.
-/// Values are compared whole; a text is never searched for another (Okta's own JavaScript verifier takes
-/// `promos:writeall` for `promos:write`).
+/// The expected value of a claim. A claim that is not a list counts as a list of one, because many issuers write `"a"`
+/// for `["a"]`. Values are compared whole, never as substrings (Okta's JavaScript verifier accepts `promos:writeall`
+/// for `promos:write`).
 #[derive(Clone, Debug, PartialEq)]
 pub enum Expected {
     /// At least one of these values.
     OneOf(Vec<ClaimValue>),
-    /// Each of these values.
+    /// All of these values.
     AllOf(Vec<ClaimValue>),
-    /// Anything but null.
+    /// Any value except `null`.
     Presence,
-    /// That there is no such claim.
+    /// No such claim.
     Absence,
 }
 
-/// A value that can be compared.
+/// A comparable value.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ClaimValue {
-    /// A text, compared byte for byte.
+    /// A string, compared byte for byte.
     Text(String),
-    /// A number. Of those that a double holds exactly only, so that no two whole numbers are taken for one.
+    /// A number that a double represents exactly, so that different integers never compare as equal.
     Number(f64),
-    /// True or false.
+    /// A boolean.
     Bool(bool),
 }
 
 impl ClaimTest {
-    /// Judges the claim. It fails when the claim is not there; `null`, a list with something strange in it, an
-    /// object, or a type that none of the expected values has: that cannot be judged.
+    /// Evaluates the claim. A missing claim fails. `null`, an object, a list with an item of another type, or a type
+    /// that no expected value has is indeterminate.
     pub fn evaluate(&self, claims: &Claims) -> Verdict {
         let found = claims.find(&self.path);
         match (&self.expected, found) {
@@ -63,7 +63,7 @@ fn compare(values: &[ClaimValue], found: &Value, decide: impl Fn(&dyn Fn(&ClaimV
             std::slice::from_ref(found)
         }
     };
-    let is_comparable = |item: &Value| values.iter().any(|value| value.is_of_the_type_of(item));
+    let is_comparable = |item: &Value| values.iter().any(|value| value.has_type_of(item));
     if !items.iter().all(is_comparable) {
         return Verdict::Indeterminate(Indeterminate::Malformed);
     }
@@ -74,13 +74,13 @@ impl ClaimValue {
     fn is(&self, found: &Value) -> bool {
         match self {
             Self::Text(text) => found.as_str() == Some(text),
-            // JSON has one type of number: 5 and 5.0 are the same.
+            // JSON has one number type: 5 and 5.0 are equal.
             Self::Number(number) => found.as_f64() == Some(*number),
-            Self::Bool(truth) => found.as_bool() == Some(*truth),
+            Self::Bool(value) => found.as_bool() == Some(*value),
         }
     }
 
-    fn is_of_the_type_of(&self, found: &Value) -> bool {
+    fn has_type_of(&self, found: &Value) -> bool {
         match self {
             Self::Text(_) => found.is_string(),
             Self::Number(_) => found.is_number(),

@@ -1,4 +1,4 @@
-//! Why a requirement is not met, and which other token would meet it.
+//! Why a requirement is not met, and which token would meet it.
 
 use std::time::Duration;
 
@@ -9,29 +9,28 @@ use crate::cel::EvaluationError;
 /// A requirement that is not met.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unmet<'a> {
-    /// Why, for the audit record.
+    /// The reason for the audit record.
     pub reason: UnmetReason,
-    /// What the client is told.
+    /// The remedy for the client.
     pub remedy: Remedy<'a>,
 }
 
-/// What would help: a token that the client may ask for and that would meet the requirement.
+/// A token that the client can request and that would meet the requirement.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Remedy<'a> {
-    /// Nothing: 403 without a challenge.
+    /// No token would help: 403 without a challenge.
     None,
-    /// 403 `insufficient_scope` (RFC 6750 section 3.1) with these scopes: all that are needed together and not only
-    /// those that are missing, for a client asks anew with what it is told and would lose the others.
+    /// 403 `insufficient_scope` (RFC 6750 section 3.1) with all required scopes. The missing ones alone do not suffice:
+    /// the client requests exactly these and would lose the others.
     Scopes(Vec<&'a str>),
-    /// 401 `insufficient_user_authentication` (RFC 9470 section 3): a log-in as strong and as recent as the requirement
-    /// has it, and not only what falls short: a client that is told of the age alone would come back with a recent
-    /// but weak one.
+    /// 401 `insufficient_user_authentication` (RFC 9470 section 3) with all authentication requirements. A client that
+    /// is given only `max_age` would return with a recent but weak authentication.
     Authentication {
-        /// `acr_values`: one of these, the operator's favourite first; empty where any will do.
+        /// `acr_values`: one of these, in the operator's order. Empty if any value is accepted.
         acr_values: Vec<&'a str>,
-        /// `max_age`, whole seconds as the loader has it.
+        /// `max_age` in whole seconds.
         max_age: Option<Duration>,
-        /// `scope` (RFC 6750 section 3): all that are needed, when some are missing too; otherwise empty.
+        /// `scope` (RFC 6750 section 3): all required scopes if some are missing, otherwise empty.
         scopes: Vec<&'a str>,
     },
 }
@@ -39,38 +38,38 @@ pub enum Remedy<'a> {
 /// Why a requirement is not met.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum UnmetReason {
-    /// `aud` names none of the audiences of the rule.
+    /// `aud` contains none of the rule's audiences.
     AudienceNotAllowed,
-    /// Another client than those of the rule, or none that is known.
+    /// The client is unknown or not one of the rule's clients.
     ClientNotAllowed,
-    /// In none of the groups, or in none that is known.
+    /// The groups are unknown or contain none of the rule's groups.
     GroupMissing,
-    /// A claim is not there or holds something else.
+    /// A claim is missing or has another value.
     ClaimUnmet,
-    /// A condition is not met.
+    /// A condition does not hold.
     ConditionUnmet,
-    /// A condition cannot be judged for this request and token.
+    /// A condition cannot be evaluated for this request and token.
     ConditionFailed(EvaluationError),
     /// `amr` lacks a method.
     MethodMissing,
-    /// Kept out by `not`.
+    /// The requirement in a `not` is met.
     NotConditionMatched,
-    /// `not` asks for something that the token does not tell.
+    /// The token lacks a claim that a `not` requires.
     ClaimMissing,
-    /// A claim that the requirement needs has a form that means nothing, or is a log-in in the future.
+    /// A required claim is malformed, or its time is in the future.
     ClaimMalformed,
-    /// The authentication was too weak, or nothing is known of it.
+    /// The authentication class is unknown or too weak.
     AuthenticationTooWeak,
-    /// The authentication was too long ago, or nothing is known of when.
+    /// The authentication time is unknown or too old.
     AuthenticationTooOld,
-    /// A scope is missing.
+    /// A required scope is missing.
     ScopeMissing,
     /// No alternative of an `any_of` is met, and no other token would meet one.
     NoAlternative,
 }
 
 impl UnmetReason {
-    /// All of them, but one for each error of a condition ([`EvaluationError::ALL`]).
+    /// All reasons, except those of condition errors ([`EvaluationError::ALL`]).
     pub const ALL: [Self; 13] = [
         Self::AudienceNotAllowed,
         Self::ClientNotAllowed,
@@ -87,7 +86,7 @@ impl UnmetReason {
         Self::NoAlternative,
     ];
 
-    /// The reason's stable name.
+    /// The stable name of the reason.
     pub const fn name(self) -> &'static str {
         match self {
             Self::AudienceNotAllowed => "rule_audience_not_allowed",
@@ -120,7 +119,7 @@ impl UnmetReason {
     }
 }
 
-/// What a token must bring so that the terms hold which a client can do something about, and which of that is short.
+/// What a token needs to meet the terms that a client can act on, and which of these are unmet.
 #[derive(Clone, Default)]
 struct RequiredRemedy<'a> {
     scopes: Vec<&'a str>,
@@ -131,25 +130,25 @@ struct RequiredRemedy<'a> {
     is_too_old: bool,
 }
 
-/// Explains a refusal.
-pub(super) fn unmet<'a>(requirement: &'a Requirement, facts: &RequirementContext<'_>) -> Unmet<'a> {
-    match RequiredRemedy::default().with(requirement, facts) {
-        Ok(wanted) => wanted.into_unmet(),
+/// Determines the reason and the remedy.
+pub(super) fn unmet<'a>(requirement: &'a Requirement, context: &RequirementContext<'_>) -> Unmet<'a> {
+    match RequiredRemedy::default().with(requirement, context) {
+        Ok(required) => required.into_unmet(),
         Err(reason) => Unmet { reason, remedy: Remedy::None },
     }
 }
 
 impl<'a> RequiredRemedy<'a> {
-    /// What is wanted together with a requirement, or the first reason that no other token takes away.
-    fn with(mut self, requirement: &'a Requirement, facts: &RequirementContext<'_>) -> Result<Self, UnmetReason> {
+    /// Adds a requirement, or returns the first reason that no other token would remove.
+    fn with(mut self, requirement: &'a Requirement, context: &RequirementContext<'_>) -> Result<Self, UnmetReason> {
         for term in &requirement.terms {
-            self.add(term, facts)?;
+            self.add(term, context)?;
         }
         Ok(self)
     }
 
-    fn add(&mut self, term: &'a Term, facts: &RequirementContext<'_>) -> Result<(), UnmetReason> {
-        let verdict = term.evaluate(facts);
+    fn add(&mut self, term: &'a Term, context: &RequirementContext<'_>) -> Result<(), UnmetReason> {
+        let verdict = term.evaluate(context);
         match verdict {
             _ if matches!(term, Term::AnyOf(_)) => {}
             Verdict::Indeterminate(Indeterminate::Malformed) => return Err(UnmetReason::ClaimMalformed),
@@ -157,75 +156,75 @@ impl<'a> RequiredRemedy<'a> {
             Verdict::Indeterminate(Indeterminate::Missing) | Verdict::Holds | Verdict::Fails => {}
         }
         let is_met = verdict == Verdict::Holds;
-        let final_unless_met = |reason| if is_met { Ok(()) } else { Err(reason) };
+        let fail_unless_met = |reason| if is_met { Ok(()) } else { Err(reason) };
         match term {
-            Term::Audiences(_) => final_unless_met(UnmetReason::AudienceNotAllowed),
-            Term::Clients(_) => final_unless_met(UnmetReason::ClientNotAllowed),
-            Term::Groups(_) => final_unless_met(UnmetReason::GroupMissing),
-            Term::Claim(_) => final_unless_met(UnmetReason::ClaimUnmet),
-            Term::Condition(_) => final_unless_met(UnmetReason::ConditionUnmet),
-            Term::Methods(_) => final_unless_met(UnmetReason::MethodMissing),
+            Term::Audiences(_) => fail_unless_met(UnmetReason::AudienceNotAllowed),
+            Term::Clients(_) => fail_unless_met(UnmetReason::ClientNotAllowed),
+            Term::Groups(_) => fail_unless_met(UnmetReason::GroupMissing),
+            Term::Claim(_) => fail_unless_met(UnmetReason::ClaimUnmet),
+            Term::Condition(_) => fail_unless_met(UnmetReason::ConditionUnmet),
+            Term::Methods(_) => fail_unless_met(UnmetReason::MethodMissing),
             Term::Not(_) if verdict == Verdict::Fails => Err(UnmetReason::NotConditionMatched),
-            Term::Not(_) => final_unless_met(UnmetReason::ClaimMissing),
+            Term::Not(_) => fail_unless_met(UnmetReason::ClaimMissing),
             Term::Authentication(values) => {
                 self.is_too_weak |= !is_met;
-                self.want_authentication(values.iter().map(String::as_str).collect())
+                self.require_authentication(values.iter().map(String::as_str).collect())
             }
             Term::MaxAge(max_age) => {
                 self.is_too_old |= !is_met;
-                self.want_max_age(*max_age);
+                self.require_max_age(*max_age);
                 Ok(())
             }
             Term::Scopes(scopes) => {
                 self.lacks_scope |= !is_met;
-                scopes.iter().for_each(|scope| self.want_scope(scope));
+                scopes.iter().for_each(|scope| self.require_scope(scope));
                 Ok(())
             }
             Term::AnyScope(scopes) => {
                 self.lacks_scope |= !is_met;
-                // RFC 6750 has no "or". To name them all would make a reader ask for the administrator's scope as
-                // well, so it is the one that the token has, or the first.
+                // RFC 6750 has no "or". A client that is given all of them would request the administrator's scope too.
+                // So the challenge names the scope that the token has, or the first.
                 let granted =
-                    scopes.iter().find(|scope| facts.token.is_some_and(|token| token.scopes().contains(scope)));
-                granted.or(scopes.first()).into_iter().for_each(|scope| self.want_scope(scope));
+                    scopes.iter().find(|scope| context.token.is_some_and(|token| token.scopes().contains(scope)));
+                granted.or(scopes.first()).into_iter().for_each(|scope| self.require_scope(scope));
                 Ok(())
             }
             Term::AnyOf(alternatives) => {
-                *self = self.with_one_of(alternatives, facts).ok_or(UnmetReason::NoAlternative)?;
+                *self = self.with_one_of(alternatives, context).ok_or(UnmetReason::NoAlternative)?;
                 Ok(())
             }
         }
     }
 
-    /// With what an alternative wants that is met or, where none is, the first one that a token could meet: the operator
-    /// has put them in order. One that wants another log-in than the rest does is passed over.
-    fn with_one_of(&self, alternatives: &'a [Requirement], facts: &RequirementContext<'_>) -> Option<Self> {
-        let is_met = |alternative: &&Requirement| alternative.evaluate(facts) == Verdict::Holds;
-        let mut met_ones_first = alternatives.iter().filter(is_met).chain(alternatives);
-        met_ones_first.find_map(|alternative| self.clone().with(alternative, facts).ok())
+    /// Adds an alternative that is met, or else the first one that a token could meet, in the operator's order. Skips
+    /// alternatives whose authentication contradicts the rest.
+    fn with_one_of(&self, alternatives: &'a [Requirement], context: &RequirementContext<'_>) -> Option<Self> {
+        let is_met = |alternative: &&Requirement| alternative.evaluate(context) == Verdict::Holds;
+        let mut met_first = alternatives.iter().filter(is_met).chain(alternatives);
+        met_first.find_map(|alternative| self.clone().with(alternative, context).ok())
     }
 
-    fn want_scope(&mut self, scope: &'a str) {
+    fn require_scope(&mut self, scope: &'a str) {
         if !self.scopes.contains(&scope) {
             self.scopes.push(scope);
         }
     }
 
-    fn want_max_age(&mut self, max_age: Duration) {
+    fn require_max_age(&mut self, max_age: Duration) {
         self.max_age = Some(self.max_age.map_or(max_age, |other| other.min(max_age)));
     }
 
-    /// A token has one `acr`: of two demands only those values are left that meet both.
-    fn want_authentication(&mut self, values: Vec<&'a str>) -> Result<(), UnmetReason> {
-        let Some(wanted) = &mut self.acr_values else {
+    /// A token has one `acr`. Of two requirements only the values that satisfy both remain.
+    fn require_authentication(&mut self, values: Vec<&'a str>) -> Result<(), UnmetReason> {
+        let Some(required) = &mut self.acr_values else {
             self.acr_values = Some(values);
             return Ok(());
         };
-        let meets = |value: &str, demand: &[&str]| demand.iter().any(|demanded| acr::satisfies(value, demanded));
-        let mut both: Vec<&str> = wanted.iter().copied().filter(|value| meets(value, &values)).collect();
-        both.extend(values.iter().filter(|value| !wanted.contains(value) && meets(value, wanted)));
-        *wanted = both;
-        if wanted.is_empty() { Err(UnmetReason::AuthenticationTooWeak) } else { Ok(()) }
+        let meets = |value: &str, classes: &[&str]| classes.iter().any(|class| acr::satisfies(value, class));
+        let mut both: Vec<&str> = required.iter().copied().filter(|value| meets(value, &values)).collect();
+        both.extend(values.iter().filter(|value| !required.contains(value) && meets(value, required)));
+        *required = both;
+        if required.is_empty() { Err(UnmetReason::AuthenticationTooWeak) } else { Ok(()) }
     }
 
     fn into_unmet(self) -> Unmet<'a> {

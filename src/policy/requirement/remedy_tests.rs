@@ -40,7 +40,7 @@ fn step_up<'a>(acr_values: &[&'a str], seconds: Option<u64>, scopes: &[&'a str])
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn reasons_have_names_of_their_own() {
+fn reasons_have_unique_names() {
     let of_conditions = EvaluationError::ALL.map(UnmetReason::ConditionFailed);
     let all: Vec<UnmetReason> = UnmetReason::ALL.into_iter().chain(of_conditions).collect();
     let names: BTreeSet<&str> = all.iter().map(|reason| reason.name()).collect();
@@ -49,7 +49,7 @@ fn reasons_have_names_of_their_own() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn who_lacks_a_scope_is_told_all_that_are_needed_and_not_the_missing_ones_only() {
+fn missing_scope_yields_all_required_scopes() {
     let requirement = Requirement::all(vec![Term::AnyScope(list(&["x", "y"])), scopes(&["a", "b", "y"])]);
     let lacks = |claims: Value| unmet(&requirement, &claims);
     let told = |names: &[&'static str]| (UnmetReason::ScopeMissing, Remedy::Scopes(names.to_vec()));
@@ -59,7 +59,7 @@ fn who_lacks_a_scope_is_told_all_that_are_needed_and_not_the_missing_ones_only()
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn who_has_none_of_several_scopes_is_told_the_first_and_the_one_it_has_is_kept() {
+fn any_scope_yields_the_granted_or_the_first_scope() {
     let requirement = Requirement::all(vec![Term::AnyScope(list(&["read", "admin"])), scopes(&["openid"])]);
     let told = |names: &[&'static str]| (UnmetReason::ScopeMissing, Remedy::Scopes(names.to_vec()));
     assert_eq!(unmet(&requirement, &json!({"scp": ["openid"]})), told(&["openid", "read"]));
@@ -67,7 +67,7 @@ fn who_has_none_of_several_scopes_is_told_the_first_and_the_one_it_has_is_kept()
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn who_logged_in_too_weakly_or_too_long_ago_is_told_both_demands() {
+fn weak_or_old_authentication_yields_acr_values_and_max_age() {
     let requirement = Requirement::all(vec![scopes(&["pay"]), max_age(900), acr(&[TWO_FACTORS])]);
     let recent = NOW_SECS - 10;
     let rows = [
@@ -88,7 +88,7 @@ fn who_logged_in_too_weakly_or_too_long_ago_is_told_both_demands() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn who_lacks_log_in_and_scopes_is_told_both_at_once() {
+fn missing_authentication_and_scopes_yield_one_challenge() {
     let requirement = Requirement::all(vec![scopes(&["pay", "see"]), acr(&[TWO_FACTORS])]);
     let told = (UnmetReason::AuthenticationTooWeak, step_up(&[TWO_FACTORS], None, &["pay", "see"]));
     assert_eq!(unmet(&requirement, &json!({"scp": ["see"]})), told);
@@ -97,7 +97,7 @@ fn who_lacks_log_in_and_scopes_is_told_both_at_once() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn nobody_is_sent_to_log_in_or_to_ask_for_scopes_when_that_would_not_do() {
+fn final_reason_yields_no_remedy() {
     let final_terms = [
         (Term::Audiences(set(&["api://z"])), UnmetReason::AudienceNotAllowed),
         (Term::Clients(set(&["0oaZ"])), UnmetReason::ClientNotAllowed),
@@ -112,7 +112,7 @@ fn nobody_is_sent_to_log_in_or_to_ask_for_scopes_when_that_would_not_do() {
         let requirement = Requirement::all(vec![scopes(&["a"]), acr(&["phr"]), max_age(9), term.clone()]);
         assert_eq!(unmet(&requirement, &json!({})), (*reason, Remedy::None), "{term:?}");
     }
-    // Of several the first in the order of the terms, however they were written.
+    // The first in the order of the terms, not in the order of the configuration.
     let of_kinds = final_terms.iter().filter(|(_, reason)| *reason != UnmetReason::ClaimMissing);
     for start in 0..final_terms.len() - 1 {
         let rest: Vec<_> = of_kinds.clone().skip(start).collect();
@@ -122,7 +122,7 @@ fn nobody_is_sent_to_log_in_or_to_ask_for_scopes_when_that_would_not_do() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_malformed_claim_is_said_to_be_so_and_nothing_helps_against_it() {
+fn malformed_claim_yields_its_reason_and_no_remedy() {
     let rows = [
         (one(groups(&["g"])), json!({"groups": 5})),
         (one(Term::Not(one(groups(&["g"])))), json!({"groups": 5})),
@@ -138,7 +138,7 @@ fn a_malformed_claim_is_said_to_be_so_and_nothing_helps_against_it() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn of_alternatives_the_one_that_is_met_counts_then_the_first_that_a_token_could_meet() {
+fn met_alternative_is_preferred_then_the_first_that_a_token_could_meet() {
     let alternatives = Term::AnyOf(vec![
         Requirement::all(vec![groups(&["g"]), scopes(&["a"])]),
         one(acr(&[TWO_FACTORS])),
@@ -146,19 +146,19 @@ fn of_alternatives_the_one_that_is_met_counts_then_the_first_that_a_token_could_
     ]);
     let requirement = Requirement::all(vec![alternatives, scopes(&["d"])]);
     let missing = UnmetReason::ScopeMissing;
-    // In the group: the first; the scope is what it takes.
+    // In the group: the first alternative, which requires the scope.
     assert_eq!(unmet(&requirement, &json!({"groups": ["g"]})), (missing, Remedy::Scopes(vec!["d", "a"])));
-    // Not in the group: a log-in for the second, and the scope for the rest.
+    // Not in the group: a step-up for the second, and the scope for the rest.
     let told = (UnmetReason::AuthenticationTooWeak, step_up(&[TWO_FACTORS], None, &["d"]));
     assert_eq!(unmet(&requirement, &json!({"groups": []})), told);
-    // The third is met and stays so; what it takes is among what is asked for.
+    // The third is met, so its requirements are part of the remedy.
     assert_eq!(unmet(&requirement, &json!({"groups": ["g"], "scp": ["c"]})), (missing, Remedy::Scopes(vec!["d", "c"])));
-    // The second is met; it takes no scope.
+    // The second is met. It requires no scope.
     assert_eq!(unmet(&requirement, &json!({"acr": "phr"})), (missing, Remedy::Scopes(vec!["d"])));
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn of_two_demands_on_one_log_in_what_meets_both_is_told_or_nothing() {
+fn two_acr_terms_yield_the_values_that_satisfy_both() {
     let both = |one: &[&str], other: &[&str]| {
         let inner = Term::AnyOf(vec![Requirement::all(vec![acr(one), max_age(600)])]);
         Requirement::all(vec![inner, acr(other), max_age(60)])
@@ -180,7 +180,7 @@ fn of_two_demands_on_one_log_in_what_meets_both_is_told_or_nothing() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn an_alternative_that_does_not_go_with_the_rest_is_not_told_even_where_it_is_met_now() {
+fn alternative_that_contradicts_the_rest_is_skipped_even_if_met() {
     let inner = Term::AnyOf(vec![one(acr(&["phr"])), one(scopes(&["b"]))]);
     let outer = Term::AnyOf(vec![Requirement::all(vec![scopes(&["a"]), inner]), one(scopes(&["c"]))]);
     let requirement = Requirement::all(vec![acr(&["u:gold"]), outer]);

@@ -8,7 +8,7 @@ const ISSUER: &str = "https://acme.okta.com/oauth2/default";
 pub(super) const NOW_SECS: u64 = 1_700_000_000;
 const SKEW_SECS: u64 = 30;
 
-/// A token with these claims besides those that every token has; null takes one of those away.
+/// A token with these claims in addition to the usual ones. `null` removes a claim.
 pub(super) fn token(changes: &Value) -> ValidatedToken {
     let provider = Provider {
         name: "okta".into(),
@@ -48,15 +48,15 @@ pub(super) fn one(term: Term) -> Requirement {
     Requirement::all(vec![term])
 }
 
-pub(super) fn judged_at(requirement: &Requirement, token: &ValidatedToken, now: UnixTime) -> Verdict {
+pub(super) fn evaluate_at(requirement: &Requirement, token: &ValidatedToken, now: UnixTime) -> Verdict {
     let facts = RequirementContext { token: Some(token), now, request: None };
     let verdict = requirement.evaluate(&facts);
     assert_eq!(requirement.check(&facts).is_ok(), verdict == Verdict::Holds, "{requirement:?}");
     verdict
 }
 
-fn judge(term: &Term, claims: &Value) -> Verdict {
-    judged_at(&one(term.clone()), &token(claims), UnixTime::from_secs(NOW_SECS))
+fn evaluate(term: &Term, claims: &Value) -> Verdict {
+    evaluate_at(&one(term.clone()), &token(claims), UnixTime::from_secs(NOW_SECS))
 }
 
 const HOLDS: Verdict = Verdict::Holds;
@@ -64,22 +64,21 @@ const FAILS: Verdict = Verdict::Fails;
 const MISSING: Verdict = Verdict::Indeterminate(Indeterminate::Missing);
 const MALFORMED: Verdict = Verdict::Indeterminate(Indeterminate::Malformed);
 
-/// Each row as it is, and behind `not`: what holds passes only the one, what fails only the other, and what cannot be
-/// judged neither.
+/// Evaluates each row as it is and inside `not`. Indeterminate rows remain indeterminate.
 fn assert_rows(term: &Term, rows: &[(Value, Verdict)]) {
     for (claims, expected) in rows {
-        assert_eq!(judge(term, claims), *expected, "{term:?} with {claims}");
+        assert_eq!(evaluate(term, claims), *expected, "{term:?} with {claims}");
         let negated = match expected {
             Verdict::Holds => FAILS,
             Verdict::Fails => HOLDS,
             Verdict::Indeterminate(_) => *expected,
         };
-        assert_eq!(judge(&Term::Not(one(term.clone())), claims), negated, "not {term:?} with {claims}");
+        assert_eq!(evaluate(&Term::Not(one(term.clone())), claims), negated, "not {term:?} with {claims}");
     }
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn all_scopes_are_granted_and_compared_whole() {
+fn all_scopes_are_required_and_compared_exactly() {
     let term = Term::Scopes(list(&["read:all", "write"]));
     assert_rows(
         &term,
@@ -104,7 +103,7 @@ fn all_scopes_are_granted_and_compared_whole() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn any_scope_is_granted() {
+fn any_scope_requires_one_of_the_scopes() {
     assert_rows(
         &Term::AnyScope(list(&["read", "write"])),
         &[
@@ -118,7 +117,7 @@ fn any_scope_is_granted() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn the_user_is_in_one_of_the_groups_and_no_groups_is_no_certainty() {
+fn groups_require_one_match_and_absent_groups_are_indeterminate() {
     assert_rows(
         &Term::Groups(set(&["admin", "finance manager"])),
         &[
@@ -138,7 +137,7 @@ fn the_user_is_in_one_of_the_groups_and_no_groups_is_no_certainty() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn the_client_is_one_of_those_and_an_unknown_one_is_not() {
+fn client_must_be_listed_and_unknown_client_is_indeterminate() {
     assert_rows(
         &Term::Clients(set(&["0oa1", "0oa2"])),
         &[
@@ -152,7 +151,7 @@ fn the_client_is_one_of_those_and_an_unknown_one_is_not() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn the_audience_is_one_of_those() {
+fn audience_must_be_listed() {
     assert_rows(
         &Term::Audiences(set(&["api://a", "api://b"])),
         &[
@@ -166,7 +165,7 @@ fn the_audience_is_one_of_those() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn all_methods_were_used_and_none_known_is_no_certainty() {
+fn all_methods_are_required_and_absent_methods_are_indeterminate() {
     assert_rows(
         &Term::Methods(set(&["hwk", "pin"])),
         &[
@@ -183,7 +182,7 @@ fn all_methods_were_used_and_none_known_is_no_certainty() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_stronger_authentication_will_do_and_an_unknown_one_will_not() {
+fn stronger_acr_is_accepted_and_absent_acr_is_indeterminate() {
     assert_rows(
         &Term::Authentication(list(&["urn:okta:loa:2fa:any"])),
         &[
@@ -210,27 +209,32 @@ fn a_stronger_authentication_will_do_and_an_unknown_one_will_not() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn the_age_of_a_log_in_is_exact_to_the_millisecond_with_the_skew_in_its_favour() {
+fn max_age_is_exact_to_the_millisecond_plus_the_skew() {
     let requirement = one(Term::MaxAge(Duration::from_secs(900)));
     let at = |auth_time: Value, millis: u64| {
-        judged_at(&requirement, &token(&json!({ "auth_time": auth_time })), UnixTime::from_millis(millis))
+        evaluate_at(&requirement, &token(&json!({ "auth_time": auth_time })), UnixTime::from_millis(millis))
     };
-    let logged_in = NOW_SECS - 100;
-    let last_moment = (logged_in + 900 + SKEW_SECS) * 1000;
-    assert_eq!(at(json!(logged_in), last_moment - 1), HOLDS);
-    assert_eq!(at(json!(logged_in), last_moment), HOLDS);
-    assert_eq!(at(json!(logged_in), last_moment + 1), FAILS);
-    let first_moment = (logged_in - SKEW_SECS) * 1000;
-    assert_eq!(at(json!(logged_in), first_moment), HOLDS);
-    assert_eq!(at(json!(logged_in), first_moment - 1), MALFORMED, "a log-in that is yet to come");
-    assert_eq!(at(json!(logged_in as f64 + 0.9), last_moment), HOLDS);
-    assert_eq!(at(json!(logged_in as f64 + 0.9), last_moment + 1), FAILS, "rounded down");
+    let authenticated_at = NOW_SECS - 100;
+    let last_moment = (authenticated_at + 900 + SKEW_SECS) * 1000;
+    assert_eq!(at(json!(authenticated_at), last_moment - 1), HOLDS);
+    assert_eq!(at(json!(authenticated_at), last_moment), HOLDS);
+    assert_eq!(at(json!(authenticated_at), last_moment + 1), FAILS);
+    let first_moment = (authenticated_at - SKEW_SECS) * 1000;
+    assert_eq!(at(json!(authenticated_at), first_moment), HOLDS);
+    assert_eq!(at(json!(authenticated_at), first_moment - 1), MALFORMED, "an authentication in the future");
+    assert_eq!(at(json!(authenticated_at as f64 + 0.9), last_moment), HOLDS);
+    assert_eq!(at(json!(authenticated_at as f64 + 0.9), last_moment + 1), FAILS, "rounded down");
     assert_eq!(at(json!(0), last_moment), FAILS);
-    assert_eq!(at(json!(logged_in), u64::MAX), FAILS);
+    assert_eq!(at(json!(authenticated_at), u64::MAX), FAILS);
     assert_eq!(at(json!(253_402_300_799_u64), last_moment), MALFORMED);
-    for malformed in
-        [json!(logged_in.to_string()), json!(null), json!(true), json!([logged_in]), json!(-1), json!(1e308)]
-    {
+    for malformed in [
+        json!(authenticated_at.to_string()),
+        json!(null),
+        json!(true),
+        json!([authenticated_at]),
+        json!(-1),
+        json!(1e308),
+    ] {
         assert_eq!(at(malformed.clone(), last_moment), MALFORMED, "{malformed}");
     }
     assert_rows(&Term::MaxAge(Duration::from_secs(1)), &[(json!({}), MISSING)]);
@@ -245,7 +249,7 @@ fn texts(values: &[&str]) -> Vec<ClaimValue> {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_text_is_found_alone_or_in_a_list_and_never_within_another() {
+fn string_matches_alone_or_in_a_list_but_not_as_a_substring() {
     assert_rows(
         &claim(&["role"], Expected::OneOf(texts(&["admin", "owner"]))),
         &[
@@ -282,7 +286,7 @@ fn a_text_is_found_alone_or_in_a_list_and_never_within_another() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn numbers_and_truths_are_compared_by_value_and_by_type() {
+fn numbers_and_booleans_are_compared_by_value_and_type() {
     assert_rows(
         &claim(&["level"], Expected::OneOf(vec![ClaimValue::Number(5.0)])),
         &[
@@ -296,11 +300,11 @@ fn numbers_and_truths_are_compared_by_value_and_by_type() {
             (json!({"level": true}), MALFORMED),
         ],
     );
-    // The greatest whole number that the loader lets through, and its neighbours, which are one double.
+    // The greatest integer that the loader accepts, and its neighbours, which are the same double.
     let greatest = claim(&["n"], Expected::OneOf(vec![ClaimValue::Number(9_007_199_254_740_991.0)]));
-    assert_eq!(judge(&greatest, &json!({"n": 9_007_199_254_740_991_u64})), HOLDS);
+    assert_eq!(evaluate(&greatest, &json!({"n": 9_007_199_254_740_991_u64})), HOLDS);
     for other in [9_007_199_254_740_990_u64, 9_007_199_254_740_992, 9_007_199_254_740_993] {
-        assert_eq!(judge(&greatest, &json!({ "n": other })), FAILS, "{other}");
+        assert_eq!(evaluate(&greatest, &json!({ "n": other })), FAILS, "{other}");
     }
     assert_rows(
         &claim(&["verified"], Expected::OneOf(vec![ClaimValue::Bool(true)])),
@@ -324,7 +328,7 @@ fn numbers_and_truths_are_compared_by_value_and_by_type() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_claim_is_there_or_not_and_null_is_neither() {
+fn presence_and_absence_are_indeterminate_for_null() {
     let rows = |there, not_there| {
         [
             (json!({"x": "a"}), there),
@@ -341,7 +345,7 @@ fn a_claim_is_there_or_not_and_null_is_neither() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_path_is_literal_dots_and_all_and_what_is_no_object_leads_nowhere() {
+fn path_is_literal_and_a_non_object_on_it_is_indeterminate() {
     let nested = claim(&["https://acme.com/claims", "tenant.id"], Expected::OneOf(texts(&["t1"])));
     assert_rows(
         &nested,
@@ -366,8 +370,8 @@ fn a_path_is_literal_dots_and_all_and_what_is_no_object_leads_nowhere() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn combinations_follow_the_three_valued_tables() {
-    // One term per verdict, for one and the same token.
+fn combinations_follow_three_valued_logic() {
+    // One term per verdict, all for the same token.
     let token = token(&json!({"scp": ["held"], "groups": 5}));
     let holds = || Term::Scopes(list(&["held"]));
     let fails = || Term::Scopes(list(&["other"]));
@@ -398,6 +402,6 @@ fn combinations_follow_the_three_valued_tables() {
     ];
     for (terms, expected) in rows {
         let requirement = Requirement::all(terms);
-        assert_eq!(judged_at(&requirement, &token, UnixTime::from_secs(NOW_SECS)), expected, "{requirement:?}");
+        assert_eq!(evaluate_at(&requirement, &token, UnixTime::from_secs(NOW_SECS)), expected, "{requirement:?}");
     }
 }

@@ -1,4 +1,4 @@
-//! Which claims a token would have to have otherwise, for people who look for the reason of a refusal.
+//! The claims that cause a denial, for diagnosis.
 
 use super::{Requirement, RequirementContext, Term, Verdict};
 use crate::policy::provider::ClaimNames;
@@ -6,29 +6,29 @@ use crate::policy::validate::ValidatedToken;
 use crate::unix_time::UnixTime;
 
 impl Requirement {
-    /// The claims that the demands are about which this token does not certainly meet, each once, as paths of names: of
-    /// alternatives those of all. What a condition asks for is not among them.
+    /// The claims of all terms that this token does not certainly meet, each once, as paths of names. All alternatives
+    /// are included. Claims that a condition reads are not included.
     pub fn unmet_claims(&self, token: &ValidatedToken, now: UnixTime, names: &ClaimNames) -> Vec<Vec<String>> {
         let mut found = Vec::new();
         self.add_unmet(&RequirementContext { token: Some(token), now, request: None }, names, &mut found);
         found
     }
 
-    fn add_unmet(&self, facts: &RequirementContext<'_>, names: &ClaimNames, found: &mut Vec<Vec<String>>) {
-        for term in self.terms.iter().filter(|term| term.evaluate(facts) != Verdict::Holds) {
+    fn add_unmet(&self, context: &RequirementContext<'_>, names: &ClaimNames, found: &mut Vec<Vec<String>>) {
+        for term in self.terms.iter().filter(|term| term.evaluate(context) != Verdict::Holds) {
             if let Term::Not(inner) = term {
-                // What is kept out is what holds.
+                // In a `not`, the terms that hold cause the denial.
                 inner.terms.iter().filter_map(|term| term.claim(names)).for_each(|path| add(found, path));
             } else {
                 term.claim(names).into_iter().for_each(|path| add(found, path));
-                term.inner().iter().for_each(|alternative| alternative.add_unmet(facts, names, found));
+                term.inner().iter().for_each(|alternative| alternative.add_unmet(context, names, found));
             }
         }
     }
 }
 
 impl Term {
-    /// The claim that it is about; the first of those that may have its place.
+    /// The claim of the term. If it has several possible names, the first.
     fn claim(&self, names: &ClaimNames) -> Option<Vec<String>> {
         let named = |name: &str| Some(vec![name.to_owned()]);
         match self {

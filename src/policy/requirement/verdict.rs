@@ -1,65 +1,64 @@
-//! Three-valued judgement (Kleene's strong logic): a demand holds, fails, or cannot be judged.
+//! Three-valued evaluation (Kleene's strong logic): a term holds, fails, or is indeterminate.
 //!
-//! With two values a demand that cannot be judged would have to count as failing, and `not` would make a pass of it:
-//! whoever gets an issuer to write `"groups": 5` would be in none of the groups that are kept out. With three, only
-//! what is *known* to hold passes, also behind `not`; and what cannot be judged matters only where it could have made
-//! a difference.
+//! With two values an indeterminate term would fail, and `not` would turn it into a pass. A user whose token contains
+//! `"groups": 5` would be in none of the excluded groups. With three values only a term that *certainly* holds is
+//! accepted, also in a `not`. An indeterminate term matters only if it could change the result.
 
 use crate::cel::EvaluationError;
 
-/// Whether a demand is met.
+/// The result of an evaluation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// It is.
+    /// The term holds.
     Holds,
-    /// It is not.
+    /// The term does not hold.
     Fails,
-    /// Nobody can tell, so it passes neither as it is nor negated.
+    /// Unknown: neither the term nor its negation is accepted.
     Indeterminate(Indeterminate),
 }
 
-/// Why a demand cannot be judged; of two doubts the greater one is reported.
+/// Why a term is indeterminate. Of two causes the greater one is reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Indeterminate {
-    /// The token does not say what the demand is about.
+    /// The token lacks the claim.
     Missing,
-    /// It says it in a form that means nothing.
+    /// The claim is malformed.
     Malformed,
-    /// A condition could not be judged.
+    /// A condition could not be evaluated.
     Condition(EvaluationError),
 }
 
 impl Verdict {
-    /// The verdict on what can be told.
+    /// The verdict of a boolean.
     pub const fn of(holds: bool) -> Self {
         if holds { Self::Holds } else { Self::Fails }
     }
 
-    /// The verdict on the opposite: what cannot be judged stays so.
+    /// The negation. An indeterminate verdict is unchanged.
     #[must_use]
     pub const fn negated(self) -> Self {
         match self {
             Self::Holds => Self::Fails,
             Self::Fails => Self::Holds,
-            Self::Indeterminate(doubt) => Self::Indeterminate(doubt),
+            Self::Indeterminate(cause) => Self::Indeterminate(cause),
         }
     }
 
-    /// All hold; none at all: they do. One that fails decides, whatever the others are.
+    /// Conjunction. It holds if there are no verdicts. One that fails decides, whatever the others are.
     pub fn all(verdicts: impl IntoIterator<Item = Self>) -> Self {
         let mut all = Self::Holds;
         for verdict in verdicts {
             all = match (all, verdict) {
                 (_, Self::Fails) => return Self::Fails,
-                (known, Self::Holds) => known,
+                (result, Self::Holds) => result,
                 (Self::Indeterminate(one), Self::Indeterminate(other)) => Self::Indeterminate(one.max(other)),
-                (Self::Holds | Self::Fails, doubtful @ Self::Indeterminate(_)) => doubtful,
+                (Self::Holds | Self::Fails, indeterminate @ Self::Indeterminate(_)) => indeterminate,
             };
         }
         all
     }
 
-    /// At least one holds; none at all: none does. One that holds decides, whatever the others are.
+    /// Disjunction. It fails if there are no verdicts. One that holds decides, whatever the others are.
     pub fn any(verdicts: impl IntoIterator<Item = Self>) -> Self {
         Self::all(verdicts.into_iter().map(Self::negated)).negated()
     }
@@ -71,33 +70,33 @@ mod tests {
     use super::*;
     use wasm_bindgen_test::wasm_bindgen_test;
 
-    const DOUBT: Verdict = Verdict::Indeterminate(Indeterminate::Missing);
+    const INDETERMINATE: Verdict = Verdict::Indeterminate(Indeterminate::Missing);
 
     #[wasm_bindgen_test(unsupported = test)]
-    fn the_tables_are_those_of_kleene() {
+    fn verdicts_follow_kleene_logic() {
         let table = [
-            // one, other, both, either
+            // one, other, all, any
             (Holds, Holds, Holds, Holds),
             (Holds, Fails, Fails, Holds),
-            (Holds, DOUBT, DOUBT, Holds),
+            (Holds, INDETERMINATE, INDETERMINATE, Holds),
             (Fails, Fails, Fails, Fails),
-            (Fails, DOUBT, Fails, DOUBT),
-            (DOUBT, DOUBT, DOUBT, DOUBT),
+            (Fails, INDETERMINATE, Fails, INDETERMINATE),
+            (INDETERMINATE, INDETERMINATE, INDETERMINATE, INDETERMINATE),
         ];
-        for (one, other, both, either) in table {
+        for (one, other, all, any) in table {
             for pair in [[one, other], [other, one]] {
-                assert_eq!(Verdict::all(pair), both, "all of {pair:?}");
-                assert_eq!(Verdict::any(pair), either, "any of {pair:?}");
+                assert_eq!(Verdict::all(pair), all, "all of {pair:?}");
+                assert_eq!(Verdict::any(pair), any, "any of {pair:?}");
             }
         }
-        assert_eq!([Holds, Fails, DOUBT].map(Verdict::negated), [Fails, Holds, DOUBT]);
+        assert_eq!([Holds, Fails, INDETERMINATE].map(Verdict::negated), [Fails, Holds, INDETERMINATE]);
         assert_eq!((Verdict::all([]), Verdict::any([])), (Holds, Fails));
     }
 
     #[wasm_bindgen_test(unsupported = test)]
-    fn the_greater_of_two_doubts_is_kept() {
-        let doubts = [Verdict::Indeterminate(Indeterminate::Malformed), DOUBT];
-        for pair in [doubts, [DOUBT, Verdict::Indeterminate(Indeterminate::Malformed)]] {
+    fn greater_cause_of_two_is_reported() {
+        let causes = [Verdict::Indeterminate(Indeterminate::Malformed), INDETERMINATE];
+        for pair in [causes, [INDETERMINATE, Verdict::Indeterminate(Indeterminate::Malformed)]] {
             assert_eq!(Verdict::all(pair), Verdict::Indeterminate(Indeterminate::Malformed));
             assert_eq!(Verdict::any(pair), Verdict::Indeterminate(Indeterminate::Malformed));
         }

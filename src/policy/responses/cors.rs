@@ -1,5 +1,5 @@
-//! Which pages of other origins may read a refusal (Fetch, section 3.2). Origins are compared as browsers write them,
-//! byte for byte: what would have to be normalised first is refused when it is configured.
+//! Which pages of other origins may read a denial (Fetch, section 3.2). Origins are compared byte for byte, as browsers
+//! write them. The configuration must contain them in this form.
 
 use crate::authority::split_port;
 use crate::http::HeaderValue;
@@ -7,42 +7,42 @@ use crate::http::HeaderValue;
 /// The operator's CORS settings for refusals.
 #[derive(Debug)]
 pub struct Cors {
-    /// Who may read.
+    /// The allowed origins.
     pub origins: AllowedOrigins,
-    /// Also when the browser sent cookies.
+    /// Whether pages may read responses to requests with cookies.
     pub allow_credentials: bool,
     /// `Access-Control-Expose-Headers`
     pub expose: HeaderValue,
 }
 
-/// Who may read.
+/// The allowed origins.
 #[derive(Debug)]
 pub enum AllowedOrigins {
-    /// Every page; never with credentials.
+    /// Every origin, without credentials.
     Any,
-    /// Pages of these origins.
+    /// These origins.
     These(Vec<OriginPattern>),
 }
 
-/// An origin, or all below a host name.
+/// An origin, or all origins below a host name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OriginPattern {
     /// `https://app.acme.com`
     Exact(String),
-    /// `https://*.acme.com`: what stands before and behind the labels.
-    Below {
+    /// `https://*.acme.com`: the parts around the labels.
+    Subdomains {
         /// `https://`
-        before: String,
+        prefix: String,
         /// `.acme.com`
-        behind: String,
+        suffix: String,
     },
 }
 
 impl OriginPattern {
-    /// Reads `scheme://host[:port]`, or `scheme://*.host[:port]`.
+    /// Parses `scheme://host[:port]` or `scheme://*.host[:port]`.
     ///
     /// # Errors
-    /// A hint, for what no browser would send.
+    /// A hint, if no browser would send the origin.
     pub fn parse(text: &str) -> Result<Self, &'static str> {
         const SHAPE: &str =
             "an origin such as \"https://app.acme.com\": scheme, host and port only, no path and no slash at the end";
@@ -86,14 +86,14 @@ impl OriginPattern {
         if !host.contains('.') {
             return Err("`*.` and a name of at least two labels: all below a top-level domain is everybody");
         }
-        Ok(Self::Below { before: format!("{scheme}://"), behind: format!(".{authority}") })
+        Ok(Self::Subdomains { prefix: format!("{scheme}://"), suffix: format!(".{authority}") })
     }
 
     fn allows(&self, origin: &str) -> bool {
         match self {
             Self::Exact(allowed) => allowed == origin,
-            Self::Below { before, behind } => {
-                let labels = origin.strip_prefix(before.as_str()).and_then(|rest| rest.strip_suffix(behind.as_str()));
+            Self::Subdomains { prefix, suffix } => {
+                let labels = origin.strip_prefix(prefix.as_str()).and_then(|rest| rest.strip_suffix(suffix.as_str()));
                 labels.is_some_and(are_labels)
             }
         }
@@ -101,7 +101,7 @@ impl OriginPattern {
 }
 
 impl AllowedOrigins {
-    /// What `Access-Control-Allow-Origin` says to a request with this one `Origin`, if it may read.
+    /// The value of `Access-Control-Allow-Origin` for this `Origin`, if it is allowed.
     pub fn allow_origin_header(&self, origin: &[u8]) -> Option<HeaderValue> {
         let origin = std::str::from_utf8(origin).ok()?;
         match self {
@@ -130,13 +130,13 @@ mod tests {
 
     fn allows(pattern: &str, origin: &str) -> bool {
         let origins = AllowedOrigins::These(vec![OriginPattern::parse(pattern).unwrap()]);
-        let answer = origins.allow_origin_header(origin.as_bytes());
-        assert!(answer.as_ref().is_none_or(|answer| answer.as_str() == origin), "{pattern}");
-        answer.is_some()
+        let header = origins.allow_origin_header(origin.as_bytes());
+        assert!(header.as_ref().is_none_or(|header| header.as_str() == origin), "{pattern}");
+        header.is_some()
     }
 
     #[wasm_bindgen_test(unsupported = test)]
-    fn an_origin_is_compared_whole() {
+    fn origin_is_compared_exactly() {
         for origin in ["https://app.acme.com", "http://localhost:3000", "https://[::1]:8443", "capacitor://localhost"] {
             assert!(allows(origin, origin), "{origin}");
         }
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[wasm_bindgen_test(unsupported = test)]
-    fn all_below_a_name_is_by_whole_labels() {
+    fn wildcard_matches_whole_labels_only() {
         for origin in ["https://a.acme.com", "https://a.b.acme.com", "https://xn--a-1_x.acme.com"] {
             assert!(allows("https://*.acme.com", origin), "{origin}");
         }
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[wasm_bindgen_test(unsupported = test)]
-    fn what_no_browser_sends_is_no_origin() {
+    fn invalid_origin_is_rejected() {
         for text in [
             "",
             "null",

@@ -1,34 +1,34 @@
-//! Callers who are told why they are refused: those that show a secret in a header, which nobody else ever sees.
+//! Debug callers get the reason of a denial if they send a secret in a header. The header never reaches a backend.
 
 use sha2::{Digest as _, Sha256};
 
 use crate::http::{HeaderEdit, HeaderName, RequestHead};
 use crate::redacted::Redacted;
 
-/// How such a caller is known.
+/// How a debug caller is authenticated.
 #[derive(Debug)]
 pub struct DebugCallers {
     header: HeaderName,
-    /// Of the secret only this is kept.
+    /// The digest of the secret. The secret itself is not stored.
     digest: Redacted<[u8; 32]>,
 }
 
 impl DebugCallers {
-    /// Those that show `secret` in `header`.
+    /// Callers that send `secret` in `header`.
     pub fn new(header: HeaderName, secret: &[u8]) -> Self {
         Self { header, digest: Redacted::new(digest(secret)) }
     }
 
-    /// Where the secret is shown, and the answer given.
+    /// The header of the secret and of the details in the response.
     pub const fn header(&self) -> &HeaderName {
         &self.header
     }
 
-    /// Whether this request shows the secret, once. Digests are compared, each whole: how long it takes tells nobody how
-    /// much of a guess is right, nor how long the secret is.
-    pub fn is_sent_by(&self, head: &RequestHead) -> bool {
-        head.single(self.header.as_str()).is_some_and(|shown| {
-            digest(shown)
+    /// Whether this request sends the secret exactly once. Whole digests are compared in constant time, so the duration
+    /// reveals neither a partial match nor the length of the secret.
+    pub fn authenticates(&self, head: &RequestHead) -> bool {
+        head.single(self.header.as_str()).is_some_and(|value| {
+            digest(value)
                 .iter()
                 .zip(self.digest.reveal())
                 .fold(0, |difference, (one, other)| difference | (one ^ other))
@@ -36,7 +36,7 @@ impl DebugCallers {
         })
     }
 
-    /// Takes the header out of what the backend sees, in each spelling that is there, whatever it holds.
+    /// Removes the header from the forwarded request, in every spelling in the request.
     pub fn strip(&self, head: &RequestHead) -> Vec<HeaderEdit> {
         let mut edits = Vec::new();
         for name in head.names().filter(|name| self.folds_to(name)) {
@@ -48,7 +48,7 @@ impl DebugCallers {
         edits
     }
 
-    /// Whether a field of that name could be taken for the header.
+    /// Whether a backend could read a field of this name as the header.
     pub fn folds_to(&self, name: &str) -> bool {
         self.header.folds_to(name)
     }
@@ -68,11 +68,11 @@ mod tests {
     const SECRET: &[u8] = b"0123456789abcdef";
 
     #[wasm_bindgen_test(unsupported = test)]
-    fn only_the_whole_secret_shown_once_is_one() {
+    fn only_the_exact_secret_sent_once_is_accepted() {
         let callers = DebugCallers::new(HeaderName::parse("X-Auth-Debug").unwrap(), SECRET);
         let sent = |values: &[&[u8]]| {
             let field = |value: &&[u8]| ("X-Auth-Debug".to_owned(), value.to_vec());
-            callers.is_sent_by(&RequestHead::new(values.iter().map(field).collect()))
+            callers.authenticates(&RequestHead::new(values.iter().map(field).collect()))
         };
         assert!(sent(&[SECRET]));
         for other in [b"".as_slice(), b"0123456789abcde", b"0123456789abcdeF", b"0123456789abcdef ", b"\xff"] {

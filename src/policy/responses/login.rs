@@ -1,39 +1,39 @@
-//! Where browsers are sent that a rule redirects. Only what stands here decides that, never a field of a request: a
-//! `Host` header that did would send users wherever its sender likes.
+//! The sign-in page to which a rule redirects browsers. Only the configuration selects it, never a field of a request:
+//! with a forged `Host` header an attacker could redirect users to any site.
 
 use crate::policy::callout_address::{CalloutAddress, Scheme};
 use crate::policy::token_source::ParamName;
 
-/// The application's login page.
+/// The application's sign-in page.
 #[derive(Debug)]
 pub struct Login {
-    /// Its address.
+    /// The URL of the page.
     pub address: LoginAddress,
-    /// The parameter that tells it where the browser was going.
+    /// The parameter with the original URL of the browser.
     pub return_to: ParamName,
-    /// What comes before path and query there.
+    /// The origin of that URL.
     pub return_base: Option<ReturnBase>,
-    /// The parameters of the request's query that are credentials: they are never handed on.
-    pub withheld: Vec<ParamName>,
+    /// Query parameters that carry credentials and are removed from that URL.
+    pub credential_params: Vec<ParamName>,
 }
 
-/// An `https` address, its query included; `http` only on the machine itself.
+/// An `https` URL, which may have a query. `http` is accepted for the local machine only.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LoginAddress(String);
 
 impl LoginAddress {
-    /// The address, or `None` when it is no such one.
+    /// The URL, or `None` if it is invalid.
     pub fn parse(url: &str) -> Option<Self> {
         let is_safe = url.len() <= 2048 && parts(url).is_some();
         is_safe.then(|| Self(url.to_owned()))
     }
 
-    /// The address with more parameters, their values encoded already.
+    /// The URL with additional parameters. Their values are already encoded.
     pub fn with(&self, params: &[(&str, String)]) -> String {
         let mut url = self.0.clone();
         for (name, value) in params {
-            let begun = url.contains('?');
-            if !begun {
+            let has_query = url.contains('?');
+            if !has_query {
                 url.push('?');
             } else if !url.ends_with(['?', '&']) {
                 url.push('&');
@@ -45,32 +45,32 @@ impl LoginAddress {
         url
     }
 
-    /// Whether its own query has a parameter of this name.
+    /// Whether its query has a parameter of this name.
     pub fn has(&self, name: &str) -> bool {
         let query = self.0.split_once('?').map_or("", |(_, query)| query);
         query.split('&').any(|param| param.split('=').next() == Some(name))
     }
 }
 
-/// `https://shop.acme.com`: an origin, for return addresses that are whole.
+/// An origin such as `https://shop.acme.com`, for absolute return URLs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReturnBase(String);
 
 impl ReturnBase {
-    /// The origin, or `None` when it is none.
+    /// The origin, or `None` if it is invalid.
     pub fn parse(url: &str) -> Option<Self> {
         let parts = parts(url)?;
         let is_origin = url.len() == parts.scheme.as_str().len() + "://".len() + parts.authority.len();
         is_origin.then(|| Self(url.to_owned()))
     }
 
-    /// As it is written.
+    /// The origin as configured.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// The parts of an address that a browser may be sent to: nobody else can answer there.
+/// The parts of a URL that is safe as a redirect target: https, or the local machine.
 fn parts(url: &str) -> Option<CalloutAddress> {
     let parts = CalloutAddress::parse(url, "")?;
     let is_host =
@@ -88,7 +88,7 @@ mod tests {
     use wasm_bindgen_test::wasm_bindgen_test;
 
     #[wasm_bindgen_test(unsupported = test)]
-    fn browsers_are_sent_to_https_or_to_the_machine_itself() {
+    fn sign_in_page_must_be_https_or_local() {
         for url in
             ["https://app.acme.com/login", "https://a:8443/?x=1", "http://localhost:3000/login", "http://[::1]:1/"]
         {
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[wasm_bindgen_test(unsupported = test)]
-    fn its_own_query_is_kept() {
+    fn query_of_the_sign_in_page_is_kept() {
         let params = [("a", "1".to_owned()), ("b", "2".to_owned())];
         for (url, expected) in [
             ("https://x.example", "https://x.example?a=1&b=2"),

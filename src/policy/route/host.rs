@@ -1,11 +1,11 @@
-//! Hosts: as a rule names them, and as a request does.
+//! Hosts of rules and requests.
 //!
-//! `API.acme.com`, `api.acme.com.` and `api.acme.com:443` are one host: a rule for it must not be dodged by another
-//! spelling. The port is not looked at, for clients leave out the usual one. A host that cannot be brought to one
-//! form is none that comes under the rules for all hosts: it is refused, where any rule names a host.
+//! `API.acme.com`, `api.acme.com.` and `api.acme.com:443` are one host, so that another spelling cannot bypass a rule.
+//! The port is ignored, because clients omit the default port. A host that cannot be normalized must not fall through
+//! to the rules for all hosts. If any rule names a host, such a request is rejected.
 //!
-//! Envoy's virtual hosts compare the host as written, with its port and trailing dot. The router therefore rejects a
-//! request whose host comes under another rule as written than in normal form.
+//! Envoy's virtual hosts compare the host as written, with port and trailing dot. So the router rejects a request whose
+//! host matches one rule as written and another rule in normal form.
 
 use core::net::Ipv4Addr;
 
@@ -15,17 +15,17 @@ use crate::policy::route::PatternFault;
 /// The hosts that a rule is for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum HostPattern {
-    /// This one.
+    /// This host.
     Exact(HostName),
-    /// Every one below it, at any depth, and not itself; as Envoy's `*.acme.com`.
-    Below(HostName),
+    /// Every subdomain at any depth, but not the host itself, like `*.acme.com` in Envoy.
+    Subdomains(HostName),
 }
 
-/// A host in normal form: in small letters, without port and without a dot at the end.
+/// A normalized host: lower case, without port and trailing dot.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct HostName(String);
 
-/// Where a URL or a request's `:authority` leads: a host in normal form, and the port where one is written.
+/// The authority of a URL or request: a normalized host, and the port if present.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Authority {
     host: HostName,
@@ -33,7 +33,7 @@ pub struct Authority {
 }
 
 impl Authority {
-    /// Reads one; `None` when it is not to be told where it leads.
+    /// Parses an authority. `None` if it is invalid.
     pub fn read(text: &[u8]) -> Option<Self> {
         let host = HostName(read_host(text)?.into_owned());
         let port = match split_port(std::str::from_utf8(text).ok()?).1 {
@@ -43,36 +43,36 @@ impl Authority {
         Some(Self { host, port })
     }
 
-    /// The port, where one is written.
+    /// The port, if present.
     pub const fn port(&self) -> Option<u16> {
         self.port
     }
 
-    /// Whether both lead to one host, whatever the ports.
+    /// Whether both have the same host, with any port.
     pub fn is_same_host(&self, other: &Self) -> bool {
         self.host == other.host
     }
 
-    /// Whether this is how it is written, and not another spelling of it.
+    /// Whether `text` is the normalized spelling of this authority.
     pub fn is_written_as(&self, text: &str) -> bool {
         let port = self.port.map(|port| format!(":{port}")).unwrap_or_default();
         text.strip_prefix(self.host.as_str()) == Some(&port)
     }
 
-    /// Whether it is one of the hosts of a rule.
-    pub fn meets(&self, pattern: &HostPattern) -> bool {
+    /// Whether the host matches a rule's pattern.
+    pub fn matches(&self, pattern: &HostPattern) -> bool {
         match pattern {
             HostPattern::Exact(name) => self.host == *name,
-            HostPattern::Below(name) => name.is_above(&self.host),
+            HostPattern::Subdomains(name) => name.is_parent_of(&self.host),
         }
     }
 }
 
 impl HostPattern {
-    /// `api.acme.com`, `*.acme.com`, `127.0.0.1` or `[::1]`.
+    /// Parses `api.acme.com`, `*.acme.com`, `127.0.0.1` or `[::1]`.
     ///
     /// # Errors
-    /// When it is something else, or has a port.
+    /// If it is another form or has a port.
     pub fn parse(text: &str) -> Result<Self, PatternFault> {
         let (name, is_below) = text.strip_prefix("*.").map_or((text, false), |name| (name, true));
         if split_port(name).1.is_some() {
@@ -82,30 +82,30 @@ impl HostPattern {
         let is_address = host.starts_with('[') || host.parse::<Ipv4Addr>().is_ok();
         match (is_below, is_address) {
             (true, true) => Err(PatternFault::Host),
-            (true, false) => Ok(Self::Below(HostName(host.into_owned()))),
+            (true, false) => Ok(Self::Subdomains(HostName(host.into_owned()))),
             (false, _) => Ok(Self::Exact(HostName(host.into_owned()))),
         }
     }
 }
 
 impl HostPattern {
-    /// Whether every host of `other` is one of this pattern.
+    /// Whether every host of `other` matches this pattern.
     pub fn covers(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Exact(own), Self::Exact(name)) => own == name,
-            (Self::Exact(_), Self::Below(_)) => false,
-            (Self::Below(own), Self::Exact(name)) => own.is_above(name),
-            (Self::Below(own), Self::Below(name)) => own == name || own.is_above(name),
+            (Self::Exact(_), Self::Subdomains(_)) => false,
+            (Self::Subdomains(own), Self::Exact(name)) => own.is_parent_of(name),
+            (Self::Subdomains(own), Self::Subdomains(name)) => own == name || own.is_parent_of(name),
         }
     }
 }
 
 impl HostName {
-    fn is_above(&self, other: &Self) -> bool {
+    fn is_parent_of(&self, other: &Self) -> bool {
         other.0.strip_suffix(&self.0).is_some_and(|labels| labels.ends_with('.'))
     }
 
-    /// The name as text.
+    /// The normalized name.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -119,7 +119,7 @@ mod tests {
     #[wasm_bindgen_test(unsupported = test)]
     fn a_rule_names_one_host_or_all_below_one_and_no_port() {
         let exact = |name: &str| Ok(HostPattern::Exact(HostName(name.to_owned())));
-        let below = |name: &str| Ok(HostPattern::Below(HostName(name.to_owned())));
+        let below = |name: &str| Ok(HostPattern::Subdomains(HostName(name.to_owned())));
         assert_eq!(HostPattern::parse("API.acme.com."), exact("api.acme.com"));
         assert_eq!(HostPattern::parse("*.Acme.com"), below("acme.com"));
         assert_eq!(HostPattern::parse("[::0:1]"), exact("[::1]"));

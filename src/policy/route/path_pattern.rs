@@ -1,12 +1,12 @@
-//! The path as a rule names it: all, one, a prefix of whole segments, or a regular expression.
+//! The path condition of a rule: any path, one path, a prefix of whole segments, or a regular expression.
 //!
-//! A slash at the end is no difference: most frameworks serve `/admin/` as `/admin`, and a rule for one that is
-//! none for the other is dodged by a keystroke. So an exact path and a prefix are met with and without it, however
-//! they are written. A regular expression is tried on the path as it is, and on one that ends with a slash also
-//! without that; it says itself (`/?`) when it is also to be met by a path that lacks one.
+//! A trailing slash makes no difference: most frameworks serve `/admin/` as `/admin`, and a rule for only one of them
+//! could be bypassed. So exact paths and prefixes match with and without it. A regular expression is matched against
+//! the path, and if the path ends with a slash also against the path without it. It must contain `/?` to match a path
+//! that lacks one.
 //!
-//! Regular expressions match the whole path, in time linear in its length (no back-references, no look-around),
-//! and know ASCII only, as normal paths are ASCII.
+//! Regular expressions match the whole path in linear time (no back-references, no look-around). They are ASCII only,
+//! as normalized paths are ASCII.
 
 use std::fmt;
 
@@ -16,35 +16,35 @@ use crate::encoding::percent_encode;
 use crate::policy::request_target::{AmbiguousPaths, NormalPath, RequestTarget};
 use crate::policy::route::PatternFault;
 
-/// The longest path or regular expression of a rule, in bytes.
-pub const LONGEST_PATTERN: usize = 1024;
+/// The longest path or regular expression of a rule in bytes.
+pub const MAX_PATTERN_BYTES: usize = 1024;
 
-/// How much a regular expression may take when compiled, in bytes: about a thousand steps, each of which a path of
-/// [`LONGEST_PATH`](crate::policy::request_target::LONGEST_PATH) may cost for each of its bytes.
-const LARGEST_PROGRAM: usize = 32 * 1024;
+/// The size limit of a compiled regular expression in bytes. It allows about a thousand steps, each of which may run
+/// for each byte of a path of [`MAX_PATH_BYTES`](crate::policy::request_target::MAX_PATH_BYTES).
+const MAX_PROGRAM_BYTES: usize = 32 * 1024;
 
-/// Up to this it is an expression that is too large, and no mistake in its writing.
-const LARGEST_TRIED: usize = 1024 * 1024;
+/// Up to this size an expression is reported as too large, beyond it as invalid.
+const MAX_PARSE_BYTES: usize = 1024 * 1024;
 
-/// Groups within groups.
-const DEEPEST_NESTING: u32 = 32;
+/// The maximum depth of nested groups.
+const MAX_NESTING: u32 = 32;
 
-/// Whether `/Admin` is `/admin`.
+/// Whether `/Admin` equals `/admin`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum LetterCase {
-    /// It is another path, as RFC 3986 section 6.2.2.1 has it.
+pub enum CaseSensitivity {
+    /// Case-sensitive (RFC 3986 section 6.2.2.1).
     #[default]
-    Matters,
-    /// It is the same, for backends that route so (Express, IIS). Not for a rule that lets requests in without a
-    /// token: for another backend it would be a wider door.
-    Ignored,
+    Sensitive,
+    /// Case-insensitive, for backends that route this way (Express, IIS). Not for rules that allow requests without a
+    /// token, because it would also allow other paths of a case-sensitive backend.
+    Insensitive,
 }
 
-/// The paths that a rule is for.
+/// The paths that a rule matches.
 #[derive(Clone, Debug, Default)]
 pub struct PathPattern {
     pub(super) kind: Kind,
-    pub(super) case: LetterCase,
+    pub(super) case: CaseSensitivity,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -56,53 +56,54 @@ pub(super) enum Kind {
     Regex(PathRegex),
 }
 
-/// A regular expression over whole paths.
+/// A regular expression that matches whole paths.
 #[derive(Clone)]
 pub(super) struct PathRegex {
     regex: Regex,
-    /// The path of which every path that matches has all segments: literally what the expression begins with.
+    /// Every matching path has all segments of this path: the literal start of the expression.
     leading: NormalPath<'static>,
-    /// What every text that matches ends with. To compare that is a hundred times quicker than to run the expression.
+    /// The string that every matching path ends with. Comparing it is a hundred times as fast as running the
+    /// expression.
     ending: String,
-    case: LetterCase,
+    case: CaseSensitivity,
 }
 
 impl PathPattern {
     /// Every path.
-    pub const ANY: Self = Self { kind: Kind::Any, case: LetterCase::Matters };
+    pub const ANY: Self = Self { kind: Kind::Any, case: CaseSensitivity::Sensitive };
 
-    /// This path, with or without a slash at its end.
+    /// This path, with or without a trailing slash.
     ///
     /// # Errors
-    /// When it is not in normal form.
-    pub fn exact(text: &str, case: LetterCase, ambiguous: AmbiguousPaths) -> Result<Self, PatternFault> {
+    /// If it is not normalized.
+    pub fn exact(text: &str, case: CaseSensitivity, ambiguous: AmbiguousPaths) -> Result<Self, PatternFault> {
         Ok(Self { kind: Kind::Exact(normal(text, ambiguous)?), case })
     }
 
-    /// This path and every one below it: `/admin` is no prefix of `/administrator`.
+    /// This path and all paths below it. `/admin` is not a prefix of `/administrator`.
     ///
     /// # Errors
-    /// When it is not in normal form.
-    pub fn prefix(text: &str, case: LetterCase, ambiguous: AmbiguousPaths) -> Result<Self, PatternFault> {
+    /// If it is not normalized.
+    pub fn prefix(text: &str, case: CaseSensitivity, ambiguous: AmbiguousPaths) -> Result<Self, PatternFault> {
         Ok(Self { kind: Kind::Prefix(normal(text, ambiguous)?), case })
     }
 
-    /// The paths that this expression matches from end to end.
+    /// The paths that this expression matches completely.
     ///
     /// # Errors
-    /// When it does not compile, is too large, or can match no path.
-    pub fn regex(text: &str, case: LetterCase, ambiguous: AmbiguousPaths) -> Result<Self, PatternFault> {
-        if text.len() > LONGEST_PATTERN {
+    /// If it does not compile, is too large, or can match no path.
+    pub fn regex(text: &str, case: CaseSensitivity, ambiguous: AmbiguousPaths) -> Result<Self, PatternFault> {
+        if text.len() > MAX_PATTERN_BYTES {
             return Err(PatternFault::TooLong);
         }
         if !text.is_ascii() {
             return Err(PatternFault::RegexNotAscii);
         }
-        // By itself first: `a)|(?:b` would get out of the anchors, and is no expression.
+        // Compiled without anchors first: `a)|(?:b` is invalid but would become valid, and escape the anchors.
         compile(text, case)?;
         let regex = compile(&format!("^(?:{text})$"), case)?;
         let literal = leading_literal(text);
-        // With nothing literal at the beginning it may be anything: `(/a|/b)/c`, `.*\.json`.
+        // Without a literal start it may match any path: `(/a|/b)/c`, `.*\.json`.
         if text.is_empty() || !(literal.is_empty() || literal.starts_with('/')) {
             return Err(PatternFault::NotAPath);
         }
@@ -114,10 +115,10 @@ impl PathPattern {
 }
 
 impl PathPattern {
-    /// Whether it may be met by this path or one below it: too often where that is not plain to see.
-    pub fn may_meet_below(&self, path: &NormalPath<'_>) -> bool {
-        let is_above = |own: &NormalPath<'_>| self.leads(own, path);
-        let is_below = |own: &NormalPath<'_>| self.leads(path, own);
+    /// Whether it may match this path or one below it. May return `true` if in doubt.
+    pub fn may_match_below(&self, path: &NormalPath<'_>) -> bool {
+        let is_above = |own: &NormalPath<'_>| self.is_prefix(own, path);
+        let is_below = |own: &NormalPath<'_>| self.is_prefix(path, own);
         match &self.kind {
             Kind::Any => true,
             Kind::Exact(own) => is_below(own),
@@ -126,15 +127,17 @@ impl PathPattern {
         }
     }
 
-    /// Whether every path of `other` is certainly one of this pattern; `false` where that is not plain to see.
+    /// Whether every path of `other` certainly matches this pattern. Returns `false` if in doubt.
     pub fn covers(&self, other: &Self) -> bool {
-        let compares_as_loosely = self.case == LetterCase::Ignored || other.case == LetterCase::Matters;
+        let is_as_permissive = self.case == CaseSensitivity::Insensitive || other.case == CaseSensitivity::Sensitive;
         match (&self.kind, &other.kind) {
             (Kind::Any, _) => true,
-            (Kind::Prefix(own), Kind::Exact(path) | Kind::Prefix(path)) => compares_as_loosely && self.leads(own, path),
-            (Kind::Prefix(own), Kind::Regex(regex)) => compares_as_loosely && self.leads(own, regex.leading()),
+            (Kind::Prefix(own), Kind::Exact(path) | Kind::Prefix(path)) => {
+                is_as_permissive && self.is_prefix(own, path)
+            }
+            (Kind::Prefix(own), Kind::Regex(regex)) => is_as_permissive && self.is_prefix(own, regex.leading()),
             (Kind::Exact(own), Kind::Exact(path)) => {
-                compares_as_loosely && self.leads(own, path) && other.leads(path, own)
+                is_as_permissive && self.is_prefix(own, path) && other.is_prefix(path, own)
             }
             (Kind::Regex(own), Kind::Regex(regex)) => {
                 self.case == other.case && own.regex.as_str() == regex.regex.as_str()
@@ -144,17 +147,17 @@ impl PathPattern {
     }
 
     /// Whether the second path has all segments of the first.
-    fn leads(&self, first: &NormalPath<'_>, second: &NormalPath<'_>) -> bool {
+    fn is_prefix(&self, first: &NormalPath<'_>, second: &NormalPath<'_>) -> bool {
         let mut left = second.segments();
         first.segments().all(|segment| {
             left.next().is_some_and(|other| match self.case {
-                LetterCase::Matters => segment == other,
-                LetterCase::Ignored => segment.eq_ignore_ascii_case(other),
+                CaseSensitivity::Sensitive => segment == other,
+                CaseSensitivity::Insensitive => segment.eq_ignore_ascii_case(other),
             })
         })
     }
 
-    /// Whether it is this one path.
+    /// Whether it matches exactly this path.
     pub fn is_exactly(&self, path: &str) -> bool {
         matches!(&self.kind, Kind::Exact(own) if own.as_str() == path)
     }
@@ -168,11 +171,11 @@ impl PathRegex {
 
     fn matches_text(&self, text: &str) -> bool {
         let end = text.len().checked_sub(self.ending.len()).and_then(|at| text.get(at..));
-        let ends_so = end.is_some_and(|end| match self.case {
-            LetterCase::Matters => end == self.ending,
-            LetterCase::Ignored => end.eq_ignore_ascii_case(&self.ending),
+        let has_ending = end.is_some_and(|end| match self.case {
+            CaseSensitivity::Sensitive => end == self.ending,
+            CaseSensitivity::Insensitive => end.eq_ignore_ascii_case(&self.ending),
         });
-        ends_so && self.regex.is_match(text)
+        has_ending && self.regex.is_match(text)
     }
 
     pub(super) const fn leading(&self) -> &NormalPath<'static> {
@@ -186,21 +189,21 @@ impl fmt::Debug for PathRegex {
     }
 }
 
-fn compile(text: &str, case: LetterCase) -> Result<Regex, PatternFault> {
+fn compile(text: &str, case: CaseSensitivity) -> Result<Regex, PatternFault> {
     let build = |size| {
         RegexBuilder::new(text)
-            .case_insensitive(case == LetterCase::Ignored)
-            .nest_limit(DEEPEST_NESTING)
+            .case_insensitive(case == CaseSensitivity::Insensitive)
+            .nest_limit(MAX_NESTING)
             .size_limit(size)
             .build()
     };
-    build(LARGEST_PROGRAM).map_err(|_| match build(LARGEST_TRIED) {
+    build(MAX_PROGRAM_BYTES).map_err(|_| match build(MAX_PARSE_BYTES) {
         Ok(_) => PatternFault::RegexTooLarge,
         Err(_) => PatternFault::Regex,
     })
 }
 
-/// A path as an operator writes it.
+/// A path from the configuration.
 fn normal(text: &str, ambiguous: AmbiguousPaths) -> Result<NormalPath<'static>, PatternFault> {
     if text.contains(['?', '#']) {
         return Err(PatternFault::QueryOrFragment);
@@ -215,34 +218,34 @@ fn normal_text(text: &str, ambiguous: AmbiguousPaths) -> Result<NormalPath<'stat
     if !text.starts_with('/') {
         return Err(PatternFault::NotAPath);
     }
-    if text.len() > LONGEST_PATTERN {
+    if text.len() > MAX_PATTERN_BYTES {
         return Err(PatternFault::TooLong);
     }
-    // Everything refused would be refused in requests; what only needs another spelling is told how it is spelled.
-    let spelled = match text.is_ascii() {
+    // A path whose requests are all rejected is an error. A path in another spelling yields the normalized form.
+    let escaped = match text.is_ascii() {
         true => text.to_owned(),
-        false => escaped_where_not_ascii(text),
+        false => escape_non_ascii(text),
     };
-    let target = RequestTarget::read(spelled.as_bytes(), ambiguous).map_err(PatternFault::Refused)?;
+    let target = RequestTarget::read(escaped.as_bytes(), ambiguous).map_err(PatternFault::Rejected)?;
     let path = target.path().clone().into_owned();
     if path.as_str() != text {
         return Err(PatternFault::NotNormal(path));
     }
-    if ambiguous == AmbiguousPaths::Refuse && text.contains(';') {
+    if ambiguous == AmbiguousPaths::Reject && text.contains(';') {
         return Err(PatternFault::Parameter);
     }
     Ok(path)
 }
 
-fn escaped_where_not_ascii(text: &str) -> String {
+fn escape_non_ascii(text: &str) -> String {
     percent_encode(text.as_bytes(), |_, byte| byte.is_ascii())
 }
 
-/// What every text that the expression matches begins with. Less than there is where the expression is not plain:
-/// too little costs time, too much would lose a request its rule.
+/// The literal start of every string that the expression matches. It may be shorter than possible: that only costs
+/// time, while a longer one would break matching.
 fn leading_literal(expression: &str) -> String {
     let mut literal = String::new();
-    if branches_at_the_top(expression) {
+    if has_top_level_alternation(expression) {
         return literal;
     }
     let mut left = expression.strip_prefix('^').unwrap_or(expression).chars();
@@ -256,7 +259,7 @@ fn leading_literal(expression: &str) -> String {
                 Some(_) | None => return literal,
             },
             '?' | '*' | '+' | '{' => {
-                // The character before may be there never, or often.
+                // The previous character may be absent or repeated.
                 literal.pop();
                 return literal;
             }
@@ -267,38 +270,38 @@ fn leading_literal(expression: &str) -> String {
     literal
 }
 
-/// What every text that the expression matches ends with; again rather too little.
+/// The literal end of every string that the expression matches. It may be shorter than possible too.
 fn ending_literal(expression: &str) -> &str {
-    if branches_at_the_top(expression) {
+    if has_top_level_alternation(expression) {
         return "";
     }
     let body = expression.strip_suffix('$').unwrap_or(expression);
     let is_plain = |character: char| character.is_ascii_alphanumeric() || "-_~/".contains(character);
     let (before, ending) = body.split_at_checked(body.trim_end_matches(is_plain).len()).unwrap_or_default();
     if before.ends_with('\\') {
-        // It begins with what was escaped: `\d`, `\x41`.
+        // The ending starts with the escaped character: `\d`, `\x41`.
         return ending.find('/').and_then(|at| ending.get(at..)).unwrap_or_default();
     }
     ending
 }
 
-/// Whether there is, or may be, an alternation outside of every group: then nothing stands at the beginning of all.
-fn branches_at_the_top(expression: &str) -> bool {
+/// Whether there may be an alternation outside all groups. Then there is no common start.
+fn has_top_level_alternation(expression: &str) -> bool {
     let mut depth = 0_usize;
     let mut in_class = false;
     let mut before = ['\0'; 2];
     let mut left = expression.chars().peekable();
     while let Some(character) = left.next() {
-        // `]` is an ordinary character at the beginning of a class.
-        let begins_class = before[1] == '[' || before == ['[', '^'];
+        // `]` is an ordinary character at the start of a class.
+        let is_class_start = before[1] == '[' || before == ['[', '^'];
         match (character, in_class) {
             ('\\', _) => drop(left.next()),
             ('[', true) => return true,
             ('[', false) => in_class = true,
-            (']', true) => in_class = begins_class,
+            (']', true) => in_class = is_class_start,
             ('(', false) => {
                 depth = depth.saturating_add(1);
-                // Flags change what follows: in `(?x)` there may be comments with any signs in them.
+                // Flags change the syntax: with `(?x)` comments may contain any character.
                 let mut ahead = left.clone();
                 if ahead.next() == Some('?') && ahead.next() != Some(':') {
                     return true;
@@ -313,9 +316,9 @@ fn branches_at_the_top(expression: &str) -> bool {
     false
 }
 
-/// Where a regular expression is filed: what its matches begin and end with.
+/// The index key of a regular expression: the literal start and end of its matches.
 #[cfg(test)]
-pub(super) fn filed_under(pattern: &PathPattern) -> Option<(&str, &str)> {
+pub(super) fn index_key(pattern: &PathPattern) -> Option<(&str, &str)> {
     match &pattern.kind {
         Kind::Regex(regex) => Some((regex.leading.as_str(), &regex.ending)),
         Kind::Any | Kind::Exact(_) | Kind::Prefix(_) => None,

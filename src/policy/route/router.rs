@@ -1,70 +1,69 @@
-//! Finding the first rule whose conditions hold, without trying one after the other.
+//! Finds the first rule whose conditions hold, without trying all rules in order.
 //!
-//! Rules are filed by host, then by the segments of their path, and at each place by their order. A request is
-//! looked up under its host, the names above it and "any host", and in each along the segments of its path, as far
-//! as rules go: so many steps as the longest path that a rule names has segments, however many rules there are. Only
-//! regular expressions are tried, each where its literal beginning leads, and only while it could still be the first.
+//! Rules are indexed by host, then by the segments of their path. Each node keeps them in order. A lookup follows the
+//! segments of the path for the request's host, its parent domains and "any host". So its cost depends on the length of
+//! the longest configured path, not on the number of rules. Regular expressions are tried only at the node of their
+//! literal start, and only while they could still be the first match.
 
 use std::collections::HashMap;
 
 use crate::authority::read_host;
 use crate::policy::request_target::{NormalPath, RequestTarget};
 use crate::policy::route::host::HostPattern;
-use crate::policy::route::path_pattern::{Kind, LetterCase, PathPattern, PathRegex};
+use crate::policy::route::path_pattern::{CaseSensitivity, Kind, PathPattern, PathRegex};
 use crate::policy::route::{Method, Route};
 
-/// A rule's place in the operator's order, from 0.
+/// The index of a rule in the operator's order, from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RouteIndex(usize);
 
 impl RouteIndex {
-    /// The place, from 0.
-    pub const fn place(self) -> usize {
+    /// The index, from 0.
+    pub const fn index(self) -> usize {
         self.0
     }
 }
 
-/// Why a request comes under no rule, and not under the one for everything else either: it is refused.
+/// Why a request matches no rule, not even the default rule, and is rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RouteFault {
-    /// The host has an empty port, or a rule names a host and the request's host is missing, repeated or invalid.
+    /// The host has an empty port. Or a rule names a host, and the request's host is missing, repeated or invalid.
     HostUnusable,
-    /// The host is not written in its normal form, and as written it comes under another rule. Envoy's virtual hosts
-    /// compare `:authority` as written, with its port and trailing dot.
+    /// The host is not normalized, and as written it matches another rule. Envoy's virtual hosts compare `:authority`
+    /// as written, with its port and trailing dot.
     HostAmbiguous,
-    /// Servers may read the path differently, and the readings come under different rules.
+    /// Servers may read the path differently, and the readings match different rules.
     PathAmbiguous,
 }
 
-/// Which rule applies to a host that is not written in its normal form: with a port, a trailing dot, or another
-/// spelling of an IPv6 address.
+/// The rule for a host that is not normalized: with a port, a trailing dot, or another spelling of an IPv6 address.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum AmbiguousHosts {
     /// The request is rejected if the rule for the normal form differs from the rule for the host as written.
     #[default]
     Reject,
-    /// The rule for the normal form. Only correct where the proxy in front of the backend ignores port and trailing dot too.
+    /// The rule for the normal form. Only safe if the proxy in front of the backend ignores port and trailing dot too.
     InsecureAllow,
 }
 
-/// All rules' conditions, filed.
+/// The index of all rules' conditions.
 #[derive(Debug, Default)]
 pub struct Router {
     any_host: Paths,
     by_host: HashMap<String, Paths>,
-    /// By the name above those that match.
+    /// Wildcard hosts, by the parent domain.
     below_host: HashMap<String, Paths>,
     ambiguous_hosts: AmbiguousHosts,
 }
 
-/// The rules for a host. Where letters do not matter they are filed, and looked up, in small ones.
+/// The rules of a host. Case-insensitive paths are indexed and looked up in lower case.
 #[derive(Debug, Default)]
 struct Paths {
-    as_written: Node,
-    in_small_letters: Option<Node>,
+    case_sensitive: Node,
+    lower_case: Option<Node>,
 }
 
-/// The rules at one path, and those below it.
+/// The rules of a path, and the nodes below it.
 #[derive(Debug, Default)]
 struct Node {
     below: HashMap<Box<str>, Node>,
@@ -76,46 +75,45 @@ struct Node {
 #[derive(Clone, Debug)]
 struct Entry {
     index: RouteIndex,
-    /// None: every method.
+    /// Empty means every method.
     methods: Vec<Method>,
 }
 
 impl Router {
-    /// Files the rules; the first comes first.
+    /// Indexes the rules in the operator's order.
     pub fn new(routes: Vec<Route>) -> Self {
         let mut router = Self::default();
-        for (place, route) in routes.into_iter().enumerate() {
-            let entry = Entry { index: RouteIndex(place), methods: route.methods };
+        for (index, route) in routes.into_iter().enumerate() {
+            let entry = Entry { index: RouteIndex(index), methods: route.methods };
             if route.hosts.is_empty() {
-                router.any_host.file(&route.path, &entry);
+                router.any_host.insert(&route.path, &entry);
             }
             for host in &route.hosts {
                 let paths = match host {
                     HostPattern::Exact(name) => router.by_host.entry(name.as_str().to_owned()),
-                    HostPattern::Below(name) => router.below_host.entry(name.as_str().to_owned()),
+                    HostPattern::Subdomains(name) => router.below_host.entry(name.as_str().to_owned()),
                 };
-                paths.or_default().file(&route.path, &entry);
+                paths.or_default().insert(&route.path, &entry);
             }
         }
         router
     }
 
-    /// The same router, with this treatment of hosts that are not written in their normal form.
+    /// Sets the handling of hosts that are not normalized.
     #[must_use]
     pub fn with_ambiguous_hosts(self, ambiguous_hosts: AmbiguousHosts) -> Self {
         Self { ambiguous_hosts, ..self }
     }
 
-    /// The treatment of hosts that are not written in their normal form.
+    /// The handling of hosts that are not normalized.
     pub const fn ambiguous_hosts(&self) -> AmbiguousHosts {
         self.ambiguous_hosts
     }
 
-    /// The first rule for a request, by its `:authority` as it came, its target and its `:method`; `None` when
-    /// there is none.
+    /// The first rule that matches the request's `:authority` as received, its target and its `:method`.
     ///
     /// # Errors
-    /// When the rule depends on how a server reads the request.
+    /// If the rule depends on how a server reads the request.
     pub fn find(
         &self,
         authority: Option<&[u8]>,
@@ -129,8 +127,8 @@ impl Router {
         let host = read_host(authority).ok_or(RouteFault::HostUnusable)?;
         let found = self.first_of_all_readings(Some(&host), target, method)?;
         let is_normal = authority.eq_ignore_ascii_case(host.as_bytes());
-        // No rule names a port, a trailing dot or a second spelling of an address: as written, the host is one that no
-        // rule names.
+        // As written, the host matches no rule's host: no rule contains a port, a trailing dot or a second spelling of
+        // an address.
         if self.ambiguous_hosts == AmbiguousHosts::Reject
             && !is_normal
             && self.first_of_all_readings(None, target, method) != Ok(found)
@@ -170,10 +168,10 @@ impl Router {
 }
 
 impl Paths {
-    fn file(&mut self, path: &PathPattern, entry: &Entry) {
+    fn insert(&mut self, path: &PathPattern, entry: &Entry) {
         let (node, case) = match path.case {
-            LetterCase::Matters => (&mut self.as_written, path.case),
-            LetterCase::Ignored => (self.in_small_letters.get_or_insert_default(), path.case),
+            CaseSensitivity::Sensitive => (&mut self.case_sensitive, path.case),
+            CaseSensitivity::Insensitive => (self.lower_case.get_or_insert_default(), path.case),
         };
         match &path.kind {
             Kind::Any => add(&mut node.prefix, entry),
@@ -184,20 +182,20 @@ impl Paths {
     }
 
     fn improve(&self, path: &NormalPath<'_>, best: &mut Best<'_>) {
-        self.as_written.improve(path.segments(), path, best);
-        if let Some(node) = &self.in_small_letters {
-            let small = path.as_str().to_ascii_lowercase();
-            node.improve(small.split('/').filter(|segment| !segment.is_empty()), path, best);
+        self.case_sensitive.improve(path.segments(), path, best);
+        if let Some(node) = &self.lower_case {
+            let lower_case_path = path.as_str().to_ascii_lowercase();
+            node.improve(lower_case_path.split('/').filter(|segment| !segment.is_empty()), path, best);
         }
     }
 }
 
 impl Node {
-    fn descend(&mut self, path: &NormalPath<'_>, case: LetterCase) -> &mut Self {
+    fn descend(&mut self, path: &NormalPath<'_>, case: CaseSensitivity) -> &mut Self {
         path.segments().fold(self, |node, segment| {
             let segment = match case {
-                LetterCase::Matters => segment.to_owned(),
-                LetterCase::Ignored => segment.to_ascii_lowercase(),
+                CaseSensitivity::Sensitive => segment.to_owned(),
+                CaseSensitivity::Insensitive => segment.to_ascii_lowercase(),
             };
             node.below.entry(segment.into_boxed_str()).or_default()
         })
@@ -220,17 +218,17 @@ impl Node {
     }
 }
 
-/// Adds a rule behind those at the same place, unless they leave nothing to it: so no more than one for each method
-/// stands anywhere, and one for all.
+/// Adds a rule after those of the same node, unless they match all its methods. So a node has at most one rule per
+/// method and one for all methods.
 fn add(entries: &mut Vec<Entry>, entry: &Entry) {
     let is_taken = |method: &Method| entries.iter().any(|earlier| earlier.methods.contains(method));
-    let all_taken = !entry.methods.is_empty() && entry.methods.iter().all(is_taken);
-    if !all_taken && entries.last().is_none_or(|last| !last.methods.is_empty()) {
+    let is_covered = !entry.methods.is_empty() && entry.methods.iter().all(is_taken);
+    if !is_covered && entries.last().is_none_or(|last| !last.methods.is_empty()) {
         entries.push(entry.clone());
     }
 }
 
-/// The first rule so far.
+/// The best match so far.
 struct Best<'a> {
     index: Option<RouteIndex>,
     method: &'a [u8],

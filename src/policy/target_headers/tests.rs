@@ -4,7 +4,7 @@ use wasm_bindgen_test::wasm_bindgen_test;
 const NONE_KEPT: TargetHeaders = TargetHeaders { kept: Vec::new() };
 
 #[wasm_bindgen_test(unsupported = test)]
-fn every_target_header_is_removed_in_every_spelling() {
+fn target_header_is_removed_in_every_spelling() {
     for header in TARGET_HEADERS {
         let mut spellings: Vec<String> =
             ["-", "_", ".", "~"].iter().map(|sign| header.name.replace(['-', '_', '$'], sign)).collect();
@@ -19,7 +19,7 @@ fn every_target_header_is_removed_in_every_spelling() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn honest_headers_and_pseudo_headers_are_kept() {
+fn other_headers_and_pseudo_headers_are_kept() {
     for name in [
         ":method",
         ":path",
@@ -72,7 +72,7 @@ fn honest_headers_and_pseudo_headers_are_kept() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn other_spellings_of_headers_that_envoy_writes_are_removed() {
+fn other_spelling_of_a_header_that_envoy_sets_is_removed() {
     for name in PROTECTED_HEADERS {
         assert!(!NONE_KEPT.removes_header(name), "{name}");
         let spellings = [name.replace('-', "_"), name.replace('-', "."), format!("grpc-metadata-{name}")];
@@ -83,7 +83,7 @@ fn other_spellings_of_headers_that_envoy_writes_are_removed() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_kept_header_is_kept_in_its_own_spelling_and_never_as_a_trailer() {
+fn kept_header_is_kept_in_its_own_spelling_but_not_as_a_trailer() {
     let kept = TargetHeaders::keeping(&[find("X-Forwarded-Host").unwrap(), find("SCRIPT_NAME").unwrap()]);
     assert!(!kept.removes_header("x-forwarded-host") && !kept.removes_header("script_name"));
     for name in ["x_forwarded_host", "x-forwarded.host", "grpc-metadata-x-forwarded-host", "script-name", "forwarded"] {
@@ -96,15 +96,15 @@ fn a_kept_header_is_kept_in_its_own_spelling_and_never_as_a_trailer() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn the_list_is_sorted_without_duplicates_and_no_longer_than_its_index() {
+fn list_is_sorted_without_duplicates_and_within_the_index() {
     let key = |header: &TargetHeader| (header.name.len(), header.name);
     assert!(TARGET_HEADERS.windows(2).all(|pair| matches!(pair, [one, other] if key(one) < key(other))));
-    assert!(TARGET_HEADERS.iter().all(|header| header.name.len() <= LONGEST));
+    assert!(TARGET_HEADERS.iter().all(|header| header.name.len() <= MAX_NAME_BYTES));
     assert_eq!(STARTS.last(), Some(&TARGET_HEADERS.len()));
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn the_table_of_the_security_page_is_this_list() {
+fn security_page_lists_the_same_headers() {
     let page = include_str!("../../../docs/security.md");
     let (_, section) = page.split_once("## Headers that change the target").unwrap();
     let section = section.split("\n## ").next().unwrap();

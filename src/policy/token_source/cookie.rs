@@ -1,4 +1,4 @@
-//! A token in a cookie (RFC 6265 section 4.2). A client may send several `cookie` lines; they count as one.
+//! Reads a token from a cookie (RFC 6265 section 4.2). Several `cookie` lines count as one.
 
 use std::borrow::Cow;
 
@@ -6,21 +6,21 @@ use super::folding::folds_to;
 use super::{Credential, CredentialLocation, NamedPart, Names, UnremovableCredential};
 use crate::http::{HeaderEdit, RequestHead, StrippedField, is_token};
 
-/// The field that holds the cookies.
+/// The field with the cookies.
 pub(super) const FIELD: &str = "cookie";
 
-/// The name of a cookie; names are case-sensitive.
+/// The name of a cookie. Names are case-sensitive.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CookieName(String);
 
 impl CookieName {
-    /// The name, or `None` when it is no token (RFC 6265 section 4.1.1).
+    /// The name, or `None` if it is not a token (RFC 6265 section 4.1.1).
     pub fn parse(text: &str) -> Option<Self> {
         is_token(text).then(|| Self(text.to_owned()))
     }
 }
 
-/// What each cookie of these names offers.
+/// The credentials in the cookies with these names.
 pub(super) fn credentials<'a>(
     head: &'a RequestHead,
     names: Names<'_, CookieName>,
@@ -35,7 +35,7 @@ pub(super) fn credentials<'a>(
     })
 }
 
-/// The field without the cookies of these names; the others stay as they are, on one line.
+/// The field without the cookies with these names. The others are unchanged, on one line.
 pub(super) fn strip(
     head: &RequestHead,
     names: Names<'_, CookieName>,
@@ -52,13 +52,13 @@ pub(super) fn strip(
     StrippedField::of_cookie(others.join(&b"; "[..])).map(HeaderEdit::Rewrite).map(Some).ok_or(UnremovableCredential)
 }
 
-/// The cookies of the request, looked at only when there is something to look for.
+/// The cookies of the request. Not parsed if no name is configured.
 fn pairs<'a>(head: &'a RequestHead, names: Names<'_, CookieName>) -> impl Iterator<Item = &'a [u8]> {
     let lines = head.values(FIELD).take(if names.names.is_empty() { 0 } else { usize::MAX });
     lines.flat_map(|line| line.split(|byte| *byte == b';')).map(<[u8]>::trim_ascii)
 }
 
-/// What a pair is. Blanks around `=` are not in the grammar, but backends trim them.
+/// Classifies a pair. Spaces around `=` are not valid, but backends trim them.
 fn part<'a>(pair: &'a [u8], names: Names<'_, CookieName>) -> NamedPart<'a> {
     let (name, value) = name_and_value(pair);
     if is_exact(name, names) {
@@ -69,7 +69,7 @@ fn part<'a>(pair: &'a [u8], names: Names<'_, CookieName>) -> NamedPart<'a> {
     if is_folded { NamedPart::Folded } else { NamedPart::Other }
 }
 
-/// The names that readers find within a pair who take a comma (RFC 2965) or a blank (Python's) for the end of a cookie.
+/// The names inside a pair that are found by parsers which end a cookie at a comma (RFC 2965) or a space (Python).
 fn hidden_names(pair: &[u8]) -> impl Iterator<Item = &[u8]> {
     let equal_signs = pair.iter().enumerate().filter(|(_, byte)| **byte == b'=');
     equal_signs.filter_map(|(at, _)| {
@@ -87,14 +87,14 @@ fn name_and_value(pair: &[u8]) -> (&[u8], &[u8]) {
 }
 
 fn is_exact(name: &[u8], names: Names<'_, CookieName>) -> bool {
-    names.names.iter().any(|wanted| wanted.0.as_bytes() == name)
+    names.names.iter().any(|configured| configured.0.as_bytes() == name)
 }
 
 fn is_folded(name: &[u8], names: Names<'_, CookieName>) -> bool {
-    names.folds && names.names.iter().any(|wanted| folds_to(name, wanted.0.as_bytes()))
+    names.folds && names.names.iter().any(|configured| folds_to(name, configured.0.as_bytes()))
 }
 
-/// A value may stand in quotes, which are no part of it.
+/// Removes the quotes around a value.
 fn unquoted(value: &[u8]) -> &[u8] {
     value.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\"")).unwrap_or(value)
 }

@@ -1,21 +1,22 @@
-//! A token in a header field: behind a scheme, as in `Authorization: Bearer …`, or as the whole value.
+//! Reads a token from a header field: after a scheme, as in `Authorization: Bearer …`, or as the whole value.
 
 use std::borrow::Cow;
 
 use super::{Credential, CredentialLocation};
-use crate::http::{HeaderName, RequestHead, fold_alike, is_token, is_token_byte};
+use crate::http::{HeaderName, RequestHead, folds_equal, is_token, is_token_byte};
 
 /// A header field that carries a credential.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HeaderSource {
     /// Its name.
     pub name: HeaderName,
-    /// How the token stands in it.
+    /// The form of its value.
     pub form: HeaderForm,
 }
 
-/// Headers that backends read a token from instead of `authorization`: proxies' own (RFC 9110 section 11.7.1), what rewrites of
-/// Apache leave for PHP and CGI, what Google's gateways and oauth2-proxy write. No client sends them. All end with an `n`.
+/// Headers from which backends read a token instead of `authorization`: headers for proxies (RFC 9110 section 11.7.1),
+/// of Apache rewrites for PHP and CGI, of Google's gateways and of oauth2-proxy. No client sends them. All end with an
+/// `n`.
 const ALTERNATIVES: [&str; 8] = [
     "http-authorization",
     "proxy-authorization",
@@ -27,41 +28,40 @@ const ALTERNATIVES: [&str; 8] = [
     "x-http-authorization",
 ];
 
-/// How a token stands in a header field.
+/// The form of a header value with a token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HeaderForm {
     /// The whole value is the token.
     Whole,
-    /// One of these schemes, one blank, the token (RFC 6750 section 2.1). Another scheme is no
-    /// credential of ours.
+    /// One of these schemes, one space, the token (RFC 6750 section 2.1). Other schemes are not read.
     Schemes(Vec<AuthScheme>),
-    /// One of these texts, byte for byte, then the token: what Envoy's `jwt_authn` searches a value for. A value that has
-    /// one elsewhere, or in other letters, is malformed: another reader may find a token in it.
+    /// One of these prefixes, byte for byte, then the token. Envoy's `jwt_authn` searches a value for them. A value
+    /// with a prefix elsewhere or in another case is malformed, because another parser may find a token in it.
     Prefixes(Vec<ValuePrefix>),
 }
 
-/// What stands before a token in a header field's value.
+/// The string before the token in a header value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ValuePrefix(String);
 
 impl ValuePrefix {
-    /// The text, or `None` when no value begins with it.
+    /// The prefix, or `None` if no header value can start with it.
     pub fn parse(text: &str) -> Option<Self> {
-        let printable = text.bytes().all(|byte| (b' '..=b'~').contains(&byte));
-        (printable && !text.is_empty() && !text.starts_with(' ')).then(|| Self(text.to_owned()))
+        let is_printable = text.bytes().all(|byte| (b' '..=b'~').contains(&byte));
+        (is_printable && !text.is_empty() && !text.starts_with(' ')).then(|| Self(text.to_owned()))
     }
 
-    /// The text.
+    /// The prefix.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Whether one of the two is found in the other.
+    /// Whether one contains the other.
     pub fn overlaps(&self, other: &Self) -> bool {
         self.is_in(other.0.as_bytes()) || other.is_in(self.0.as_bytes())
     }
 
-    /// Whether it is in a value, in letters of any case.
+    /// Whether a value contains it, in any case.
     fn is_in(&self, value: &[u8]) -> bool {
         value.windows(self.0.len()).any(|part| part.eq_ignore_ascii_case(self.0.as_bytes()))
     }
@@ -72,7 +72,7 @@ impl ValuePrefix {
 pub struct AuthScheme(String);
 
 impl AuthScheme {
-    /// The scheme, or `None` when it is no token (RFC 9110 section 11.1).
+    /// The scheme, or `None` if it is not a token (RFC 9110 section 11.1).
     pub fn parse(text: &str) -> Option<Self> {
         is_token(text).then(|| Self(text.to_owned()))
     }
@@ -88,13 +88,13 @@ impl PartialEq for AuthScheme {
 impl Eq for AuthScheme {}
 
 impl HeaderSource {
-    /// Whether a backend could find a credential in a header of that name instead of this one. The filter reads none there.
+    /// Whether a backend could read a credential from a header of this name instead. The filter reads none there.
     pub(super) fn is_unread(&self, name: &str) -> bool {
         let is_spelling = name != self.name.as_str() && self.name.folds_to(name);
         is_spelling || (is_alternative(name) && self.name == HeaderName::AUTHORIZATION)
     }
 
-    /// What the field offers.
+    /// The credential in the field.
     pub(super) fn credential<'a>(&self, head: &'a RequestHead, max_bytes: usize) -> Credential<'a> {
         let mut values = head.values(self.name.as_str());
         let Some(value) = values.next() else { return Credential::Missing };
@@ -102,45 +102,45 @@ impl HeaderSource {
             return Credential::Multiple;
         }
         let credential = match self.form.strip_scheme(value) {
-            Stripped::NotOurs => Credential::Missing,
-            Stripped::NoBlank => Credential::Malformed,
+            Stripped::OtherScheme => Credential::Missing,
+            Stripped::NoSpace => Credential::Malformed,
             Stripped::Text(text) => Credential::read(Cow::Borrowed(text), CredentialLocation::Header, max_bytes),
         };
         match credential {
-            // No token has a comma in it.
+            // No token contains a comma.
             Credential::Token(..) => credential,
-            _ if self.form.holds_a_second_credential(value) => Credential::Multiple,
+            _ if self.form.has_second_credential(value) => Credential::Multiple,
             Credential::Missing | Credential::Multiple | Credential::Malformed | Credential::TooLarge => credential,
         }
     }
 }
 
-/// Whether `name` is one of [`ALTERNATIVES`] in any spelling that backends fold together.
+/// Whether `name` folds to one of [`ALTERNATIVES`].
 fn is_alternative(name: &str) -> bool {
-    name.ends_with(['n', 'N']) && ALTERNATIVES.iter().any(|alternative| fold_alike(name, alternative))
+    name.ends_with(['n', 'N']) && ALTERNATIVES.iter().any(|alternative| folds_equal(name, alternative))
 }
 
-/// What is left of a value without its scheme.
+/// A value without its scheme.
 enum Stripped<'a> {
-    NotOurs,
-    NoBlank,
+    OtherScheme,
+    NoSpace,
     Text(&'a [u8]),
 }
 
 impl HeaderForm {
-    /// Hosts join the lines of a repeated `Authorization` with a comma. A comma is no part of a token,
-    /// and in other schemes (`Digest`) it only counts when a credential of ours stands behind it.
-    fn holds_a_second_credential(&self, value: &[u8]) -> bool {
+    /// Hosts join repeated `Authorization` lines with a comma. A comma is not part of a token. In other schemes
+    /// (`Digest`) it matters only if a credential with a configured scheme follows.
+    fn has_second_credential(&self, value: &[u8]) -> bool {
         let mut parts = value.split(|byte| *byte == b',');
-        let first_is_ours = parts.next().is_some_and(|first| self.is_ours(first));
-        parts.any(|part| first_is_ours || self.is_ours(part.trim_ascii_start()))
+        let first_matches = parts.next().is_some_and(|first| self.has_scheme(first));
+        parts.any(|part| first_matches || self.has_scheme(part.trim_ascii_start()))
     }
 
-    fn is_ours(&self, value: &[u8]) -> bool {
-        !matches!(self.strip_scheme(value), Stripped::NotOurs)
+    fn has_scheme(&self, value: &[u8]) -> bool {
+        !matches!(self.strip_scheme(value), Stripped::OtherScheme)
     }
 
-    /// A scheme ends where no token character follows; what follows must be one blank.
+    /// A scheme ends before the first byte that is not a token character, which must be a single space.
     fn strip_scheme<'a>(&self, value: &'a [u8]) -> Stripped<'a> {
         let schemes = match self {
             Self::Whole => return Stripped::Text(value),
@@ -148,17 +148,17 @@ impl HeaderForm {
                 let text = prefixes.iter().find_map(|prefix| value.strip_prefix(prefix.0.as_bytes()));
                 return match text {
                     Some(text) => Stripped::Text(text),
-                    None if prefixes.iter().any(|prefix| prefix.is_in(value)) => Stripped::NoBlank,
-                    None => Stripped::NotOurs,
+                    None if prefixes.iter().any(|prefix| prefix.is_in(value)) => Stripped::NoSpace,
+                    None => Stripped::OtherScheme,
                 };
             }
             Self::Schemes(schemes) => schemes,
         };
         let end = value.iter().position(|byte| !is_token_byte(*byte)).unwrap_or(value.len());
-        let Some((name, rest)) = value.split_at_checked(end) else { return Stripped::NotOurs };
+        let Some((name, rest)) = value.split_at_checked(end) else { return Stripped::OtherScheme };
         if !schemes.iter().any(|scheme| name.eq_ignore_ascii_case(scheme.0.as_bytes())) {
-            return Stripped::NotOurs;
+            return Stripped::OtherScheme;
         }
-        rest.strip_prefix(b" ").map_or(Stripped::NoBlank, Stripped::Text)
+        rest.strip_prefix(b" ").map_or(Stripped::NoSpace, Stripped::Text)
     }
 }

@@ -1,5 +1,5 @@
-//! A token in a parameter of the query (RFC 6750 section 2.3). Names and values are compared and read as a
-//! backend decodes a form, so that `access%5Ftoken` is no way past us.
+//! Reads a token from a query parameter (RFC 6750 section 2.3). Names and values are decoded like a form, as backends
+//! do, so that `access%5Ftoken` is detected.
 
 use std::borrow::Cow;
 
@@ -9,15 +9,15 @@ use crate::http::{HeaderEdit, RequestHead, StrippedField};
 
 const FIELD: &str = ":path";
 
-/// The name of a parameter; names are case-sensitive.
+/// The name of a parameter. Names are case-sensitive.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParamName(String);
 
 impl ParamName {
-    /// The name, or `None` when it has characters that would have to be encoded (RFC 3986 section 2.3).
+    /// The name, or `None` if a character of it requires encoding (RFC 3986 section 2.3).
     pub fn parse(text: &str) -> Option<Self> {
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
-        (!text.is_empty() && text.bytes().all(plain)).then(|| Self(text.to_owned()))
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+        (!text.is_empty() && text.bytes().all(is_plain)).then(|| Self(text.to_owned()))
     }
 
     /// The name.
@@ -26,22 +26,22 @@ impl ParamName {
     }
 }
 
-/// A request target in its three parts.
+/// The three parts of a request target.
 struct Target<'a> {
     path: &'a [u8],
     query: &'a [u8],
-    /// With its `#`. Clients do not send one and Envoy refuses it.
+    /// Includes the `#`. Clients do not send one, and Envoy rejects it.
     fragment: &'a [u8],
 }
 
-/// What each parameter of these names offers.
+/// The credentials in the parameters with these names.
 pub(super) fn credentials<'a>(
     head: &'a RequestHead,
     names: Names<'_, ParamName>,
     max_bytes: usize,
 ) -> impl Iterator<Item = Credential<'a>> {
     targets(head, names).flat_map(|target| params(target.query)).filter_map(move |param| match part(param, names) {
-        // Three characters of the query are one of the token at best.
+        // At most three characters of the query encode one character of the token.
         NamedPart::Exact(value) if value.len() / 3 > max_bytes => Some(Credential::TooLarge),
         NamedPart::Exact(value) => Some(Credential::read(decoded(value), CredentialLocation::Query, max_bytes)),
         NamedPart::Folded => Some(Credential::Malformed),
@@ -49,7 +49,7 @@ pub(super) fn credentials<'a>(
     })
 }
 
-/// The request target without the parameters of these names; every other byte stays.
+/// The request target without the parameters with these names. All other bytes are unchanged.
 pub(super) fn strip(
     head: &RequestHead,
     names: Names<'_, ParamName>,
@@ -59,7 +59,7 @@ pub(super) fn strip(
     for target in targets(head, names) {
         let Some(rest) = target.without(names, forward) else { continue };
         let rest = StrippedField::of_path(rest).ok_or(UnremovableCredential)?;
-        // One request has one target; with two of them no edit would be right.
+        // A request has one target. With two targets no edit is correct.
         if edit.replace(HeaderEdit::Rewrite(rest)).is_some() {
             return Err(UnremovableCredential);
         }
@@ -67,14 +67,14 @@ pub(super) fn strip(
     Ok(edit)
 }
 
-/// The one target of a request without the parameters of these names, for whom it is shown to; every other byte stays.
+/// The single target of a request without the parameters with these names, for other recipients than the backend.
 pub fn target_without<'a>(head: &'a RequestHead, names: &[ParamName]) -> Option<Cow<'a, [u8]>> {
     let text = head.single(FIELD)?;
     let rest = Target::of(text).without(Names { names, folds: true }, false);
     Some(rest.map_or(Cow::Borrowed(text), Cow::Owned))
 }
 
-/// Whether a backend could find a parameter called `name` in the query.
+/// Whether a backend could read a parameter called `name` from the query.
 pub fn has_param(head: &RequestHead, name: &[u8]) -> bool {
     let targets = head.values(FIELD).map(Target::of);
     let mut params = targets.flat_map(|target| target.query.split(|byte| b"&;".contains(byte)));
@@ -88,7 +88,7 @@ impl<'a> Target<'a> {
         Self { path, query: query.strip_prefix(b"?").unwrap_or_default(), fragment }
     }
 
-    /// What is left without these parameters; `None` when nothing is removed.
+    /// The target without these parameters. `None` if it has none of them.
     fn without(&self, names: Names<'_, ParamName>, forward: bool) -> Option<Vec<u8>> {
         let is_removed = |param: &&[u8]| part(param, names).is_removed(forward);
         if !params(self.query).any(|param| is_removed(&param)) {
@@ -96,12 +96,12 @@ impl<'a> Target<'a> {
         }
         let others: Vec<&[u8]> = params(self.query).filter(|param| !is_removed(param)).collect();
         let query = others.join(&b"&"[..]);
-        let mark: &[u8] = if query.is_empty() { b"" } else { b"?" };
-        Some([self.path, mark, &query, self.fragment].concat())
+        let separator: &[u8] = if query.is_empty() { b"" } else { b"?" };
+        Some([self.path, separator, &query, self.fragment].concat())
     }
 }
 
-/// The request's target, looked at only when there is something to look for.
+/// The request's target. Not parsed if no name is configured.
 fn targets<'a>(head: &'a RequestHead, names: Names<'_, ParamName>) -> impl Iterator<Item = Target<'a>> {
     head.values(FIELD).take(if names.names.is_empty() { 0 } else { usize::MAX }).map(Target::of)
 }
@@ -115,14 +115,14 @@ fn params(query: &[u8]) -> impl Iterator<Item = &[u8]> {
     query.split(|byte| *byte == b'&')
 }
 
-/// What a parameter is; its value still encoded.
+/// Classifies a parameter. Its value is still encoded.
 fn part<'a>(param: &'a [u8], names: Names<'_, ParamName>) -> NamedPart<'a> {
     let (name, rest) = split_before(param, b'=');
     if is_exact(name, names) {
         return NamedPart::Exact(rest.strip_prefix(b"=").unwrap_or_default());
     }
-    // Some readers take `;` for `&` (CVE-2021-23336), and would find in another parameter's value one of ours, which we
-    // have not looked at.
+    // Some parsers read `;` as `&` (CVE-2021-23336). They would find a configured parameter, which is not checked here,
+    // in the value of another.
     let mut hidden = param.split(|byte| *byte == b';').skip(1).filter(|part| part.contains(&b'='));
     let is_folded = is_folded(name, names)
         || hidden.any(|part| {
@@ -134,9 +134,9 @@ fn part<'a>(param: &'a [u8], names: Names<'_, ParamName>) -> NamedPart<'a> {
 
 fn is_exact(name: &[u8], names: Names<'_, ParamName>) -> bool {
     let name = decoded(name);
-    names.names.iter().any(|wanted| wanted.0.as_bytes() == name.as_ref())
+    names.names.iter().any(|configured| configured.0.as_bytes() == name.as_ref())
 }
 
 fn is_folded(name: &[u8], names: Names<'_, ParamName>) -> bool {
-    names.folds && names.names.iter().any(|wanted| folds_to(name, wanted.0.as_bytes()))
+    names.folds && names.names.iter().any(|configured| folds_to(name, configured.0.as_bytes()))
 }

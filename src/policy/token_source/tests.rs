@@ -4,7 +4,7 @@ use super::*;
 use crate::http::HeaderName;
 use wasm_bindgen_test::wasm_bindgen_test;
 
-/// `authorization` with Bearer and Token, `x-api-token`, two cookies, two parameters; 16 bytes of token.
+/// `authorization` with Bearer and Token, `x-api-token`, two cookies, two parameters; tokens of at most 16 bytes.
 fn everywhere() -> TokenSource {
     let schemes = ["Bearer", "Token"].iter().map(|scheme| AuthScheme::parse(scheme).unwrap()).collect();
     TokenSource {
@@ -62,7 +62,7 @@ fn stripped(source: &TokenSource, fields: &[(&str, &[u8])]) -> Vec<String> {
     source.strip(&head(fields)).unwrap().iter().map(show).collect()
 }
 
-/// What becomes of the field, beside the headers that always go.
+/// The edits of the field, without the headers that are always removed.
 fn rest_of(field: &str, values: &[&[u8]]) -> String {
     let fields: Vec<(&str, &[u8])> = values.iter().map(|value| (field, *value)).collect();
     let edits = stripped(&everywhere(), &fields);
@@ -72,7 +72,7 @@ fn rest_of(field: &str, values: &[&[u8]]) -> String {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn the_scheme_is_case_insensitive_and_followed_by_one_blank() {
+fn scheme_is_case_insensitive_and_followed_by_one_space() {
     for value in ["Bearer a.b-c_d~e/f+", "bearer a.b-c_d~e/f+", "BEARER a.b-c_d~e/f+"] {
         assert_eq!(in_authorization(&[value.as_bytes()]), "token a.b-c_d~e/f+", "{value}");
     }
@@ -97,7 +97,7 @@ fn the_scheme_is_case_insensitive_and_followed_by_one_blank() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn another_scheme_is_no_bearer_credential() {
+fn other_scheme_is_not_a_credential() {
     let others: [&[u8]; 9] = [
         b"Basic YTpi",
         b"DPoP a",
@@ -116,7 +116,7 @@ fn another_scheme_is_no_bearer_credential() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn two_credentials_are_refused_in_whatever_form_the_host_shows_them() {
+fn two_credentials_are_rejected_in_any_form_of_the_host() {
     let forms: [&[&[u8]]; 7] = [
         &[b"Bearer a", b"Bearer a"],
         &[b"Bearer a", b"Bearer b"],
@@ -132,7 +132,7 @@ fn two_credentials_are_refused_in_whatever_form_the_host_shows_them() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn one_header_may_take_several_schemes_and_another_none() {
+fn header_accepts_several_schemes_or_none() {
     let authorization = |value: &[u8]| found(&everywhere(), &[("authorization", value)]);
     assert_eq!(authorization(b"Bearer a"), "token a");
     assert_eq!(authorization(b"token b"), "token b");
@@ -154,7 +154,7 @@ fn one_header_may_take_several_schemes_and_another_none() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_token_over_the_limit_is_not_looked_at() {
+fn token_over_the_limit_is_rejected() {
     let (fits, over) = ("1234567890123456", "1234567890123456\u{1}");
     assert_eq!(in_authorization(&[format!("Bearer {fits}").as_bytes()]), format!("token {fits}"));
     assert_eq!(in_authorization(&[format!("Bearer {over}").as_bytes()]), "TooLarge");
@@ -168,7 +168,7 @@ fn a_token_over_the_limit_is_not_looked_at() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_cookie_is_found_by_its_exact_name_over_all_lines() {
+fn cookie_is_found_by_exact_name_in_all_lines() {
     assert_eq!(in_cookies(&["access_token=a.b.c"]), "token a.b.c");
     assert_eq!(in_cookies(&["sid=1; access_token=a.b.c; x=y"]), "token a.b.c");
     assert_eq!(in_cookies(&["sid=1", "x=y;access_token=a.b.c"]), "token a.b.c");
@@ -192,7 +192,7 @@ fn a_cookie_is_found_by_its_exact_name_over_all_lines() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_repeated_cookie_is_refused() {
+fn repeated_cookie_is_rejected() {
     for lines in [
         &["access_token=a; access_token=a"][..],
         &["access_token=a; access_token=b"],
@@ -205,7 +205,7 @@ fn a_repeated_cookie_is_refused() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_parameter_is_found_by_its_decoded_name_in_the_query_only() {
+fn parameter_is_found_by_decoded_name_in_the_query_only() {
     for path in [
         "/a?access_token=a.b.c",
         "/a?x=1&access_token=a.b.c&y",
@@ -247,7 +247,7 @@ fn a_parameter_is_found_by_its_decoded_name_in_the_query_only() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_repeated_parameter_is_refused_in_whatever_encoding() {
+fn repeated_parameter_is_rejected_in_any_encoding() {
     for path in [
         "/?access_token=a&access_token=a",
         "/?access_token=a&x=1&access_token=b",
@@ -261,7 +261,7 @@ fn a_repeated_parameter_is_refused_in_whatever_encoding() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn what_only_a_more_lenient_reader_would_find_is_refused_and_taken_out() {
+fn credential_for_lenient_parsers_is_rejected_and_removed() {
     for path in ["/?x=1;access_token=a", "/?;access%5Ftoken=a", "/?t=a;x=1"] {
         assert_eq!(in_path(path), "Malformed", "{path}");
         assert_eq!(rest_of(":path", &[path.as_bytes()]), ":path~/", "{path}");
@@ -282,7 +282,7 @@ fn what_only_a_more_lenient_reader_would_find_is_refused_and_taken_out() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn credentials_of_two_sources_are_refused_even_when_they_are_equal() {
+fn credentials_in_two_locations_are_rejected_even_if_equal() {
     let places: [(&str, &[u8]); 5] = [
         ("authorization", b"Bearer a"),
         ("x-api-token", b"a"),
@@ -297,12 +297,12 @@ fn credentials_of_two_sources_are_refused_even_when_they_are_equal() {
         }
     }
     let malformed = [("authorization", &b"Bearer a"[..]), ("cookie", b"access_token=")];
-    assert_eq!(found(&everywhere(), &malformed), "Multiple", "nor does one that is no token count as none");
+    assert_eq!(found(&everywhere(), &malformed), "Multiple", "a malformed one counts too");
     assert_eq!(found(&everywhere(), &[("authorization", b"Basic YTpi"), ("x-api-token", b"a")]), "token a");
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn places_that_are_not_configured_are_not_looked_at_and_left_alone() {
+fn unconfigured_locations_are_ignored() {
     let fields: [(&str, &[u8]); 3] =
         [(":path", b"/?access_token=a&access_token=b"), ("cookie", b"access_token=a"), ("x-api-token", b"a")];
     assert_eq!(found(&only_bearer(), &fields), "Missing");
@@ -310,7 +310,7 @@ fn places_that_are_not_configured_are_not_looked_at_and_left_alone() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn the_cookie_is_taken_out_and_the_others_stay_byte_for_byte() {
+fn cookie_is_removed_and_others_are_unchanged() {
     let rest = |lines: &[&[u8]]| rest_of("cookie", lines);
     assert_eq!(rest(&[b"sid=1; access_token=a; x=\"y\""]), "cookie~sid=1; x=\\\"y\\\"");
     assert_eq!(rest(&[b"sid=1", b"access_token=a;x=y", b"z=1"]), "cookie~sid=1; x=y; z=1");
@@ -318,12 +318,12 @@ fn the_cookie_is_taken_out_and_the_others_stay_byte_for_byte() {
     assert_eq!(rest(&[b"access_token=a"]), "-cookie");
     assert_eq!(rest(&[b"access_token=a;", b"access_token=b; __Host-at=c"]), "-cookie");
     assert_eq!(rest(&[b"access_token=not a token; b=1"]), "cookie~b=1");
-    assert_eq!(rest(&[b"sid=1;;  x=y", b"z=1"]), "", "without a credential nothing is touched");
+    assert_eq!(rest(&[b"sid=1;;  x=y", b"z=1"]), "", "without a credential the field is unchanged");
     assert_eq!(rest(&[b"access-token=a; xaccess_token=b"]), "");
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn the_parameter_is_taken_out_and_the_rest_of_the_path_stays_byte_for_byte() {
+fn parameter_is_removed_and_the_rest_of_the_path_is_unchanged() {
     let rows = [
         ("/a?access_token=a", ":path~/a"),
         ("/a?access_token=a&x=1", ":path~/a?x=1"),
@@ -345,7 +345,7 @@ fn the_parameter_is_taken_out_and_the_rest_of_the_path_stays_byte_for_byte() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn another_spelling_of_a_credential_header_goes_even_when_credentials_are_forwarded() {
+fn other_spelling_of_a_credential_header_is_removed_even_if_credentials_are_forwarded() {
     let fields: [(&str, &[u8]); 6] = [
         ("x-api-token", b"a"),
         ("X_Api_Token", b"b"),
@@ -361,7 +361,7 @@ fn another_spelling_of_a_credential_header_goes_even_when_credentials_are_forwar
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_credential_that_cannot_be_taken_out_keeps_the_request_here() {
+fn credential_that_cannot_be_removed_rejects_the_request() {
     let unwritable: [(&str, &[u8]); 4] = [
         ("cookie", b"a=\r\nx: y; access_token=a"),
         (":path", b"?access_token=a"),
@@ -376,7 +376,7 @@ fn a_credential_that_cannot_be_taken_out_keeps_the_request_here() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn trailers_that_could_be_taken_for_a_credential_are_known() {
+fn credential_trailers_are_detected() {
     for name in ["authorization", "Authorization", "x-api-token", "x_api.token", "cookie", "Cookie"] {
         assert!(everywhere().is_carrier(name), "{name}");
     }
@@ -385,7 +385,7 @@ fn trailers_that_could_be_taken_for_a_credential_are_known() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn no_bytes_make_a_room_stumble() {
+fn arbitrary_bytes_do_not_panic() {
     let pieces: [&[u8]; 12] =
         [b"", b"=", b";", b"&", b"%", b"%5", b"?", b"#", b"\"", b",", b"access_token", b"\xff\x00\r\n"];
     for one in pieces {

@@ -1,4 +1,4 @@
-//! What an introspection answer has to say to be taken for an access token of ours.
+//! Which introspection responses are validated as access tokens.
 
 use super::*;
 use crate::jose::signing_fixture::TestKey;
@@ -30,7 +30,7 @@ fn provider() -> Provider {
     }
 }
 
-/// An answer as Okta gives it, with `changes` to it; a change to null takes the member away.
+/// A response in Okta's format with `changes`. A change to `null` removes the member.
 fn active(changes: &Value) -> ActiveToken {
     let mut members = json!({
         "active": true, "token_type": "Bearer", "scope": "openid orders:read", "client_id": "0oa1", "sub": "alice@acme.com",
@@ -50,27 +50,27 @@ fn active(changes: &Value) -> ActiveToken {
     }
 }
 
-fn admit_by(changes: &Value, provider: &Provider, now: UnixTime) -> Result<ValidatedToken, ClaimFault> {
+fn validate_with(changes: &Value, provider: &Provider, now: UnixTime) -> Result<ValidatedToken, ClaimFault> {
     ValidatedToken::validate_active(active(changes), provider, ENDS, now)
 }
 
 fn fault(changes: &Value) -> Option<ClaimFault> {
-    admit_by(changes, &provider(), NOW).err()
+    validate_with(changes, &provider(), NOW).err()
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn an_answer_as_okta_gives_it_is_admitted_with_the_same_identity_as_its_jwt() {
-    let token = admit_by(&json!({}), &provider(), NOW).unwrap();
+fn okta_response_has_the_same_identity_as_its_jwt() {
+    let token = validate_with(&json!({}), &provider(), NOW).unwrap();
     assert_eq!(token.subject(), Some("alice@acme.com"));
     assert_eq!(token.client(), Some("0oa1"));
     assert_eq!(token.scopes(), ["openid", "orders:read"]);
-    assert_eq!(token.claims().text("uid"), Claim::Valid("00u1"));
+    assert_eq!(token.claims().string("uid"), Claim::Valid("00u1"));
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn names_of_jwts_and_of_answers_become_the_same() {
+fn claim_names_of_jwts_and_responses_are_unified() {
     let with = |changes: Value| {
-        let token = admit_by(&changes, &provider(), NOW).unwrap();
+        let token = validate_with(&changes, &provider(), NOW).unwrap();
         (token.client().map(str::to_owned), token.scopes().join(" "))
     };
     let expected = (Some("0oa1".to_owned()), "a b".to_owned());
@@ -79,15 +79,23 @@ fn names_of_jwts_and_of_answers_become_the_same() {
     let mut own = provider();
     own.claim_names.client = vec!["app".to_owned()];
     own.claim_names.scope = vec!["rights".to_owned()];
-    let token = admit_by(&json!({"scope": "a b"}), &own, NOW).unwrap();
-    assert_eq!((token.client(), token.scopes().join(" ")), (Some("0oa1"), "a b".to_owned()), "the answer's own names");
-    let token = admit_by(&json!({"app": "x", "rights": ["c"]}), &own, NOW).unwrap();
-    assert_eq!((token.client(), token.scopes().join(" ")), (Some("x"), "c".to_owned()), "the operator's come first");
-    assert_eq!(admit_by(&json!({"app": 5}), &own, NOW).err(), Some(ClaimFault::IdentityMalformed));
+    let token = validate_with(&json!({"scope": "a b"}), &own, NOW).unwrap();
+    assert_eq!(
+        (token.client(), token.scopes().join(" ")),
+        (Some("0oa1"), "a b".to_owned()),
+        "the names of introspection"
+    );
+    let token = validate_with(&json!({"app": "x", "rights": ["c"]}), &own, NOW).unwrap();
+    assert_eq!(
+        (token.client(), token.scopes().join(" ")),
+        (Some("x"), "c".to_owned()),
+        "configured names take precedence"
+    );
+    assert_eq!(validate_with(&json!({"app": 5}), &own, NOW).err(), Some(ClaimFault::IdentityMalformed));
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn the_issuer_may_be_left_out_and_may_not_be_another() {
+fn issuer_is_optional_but_must_match() {
     assert_eq!(fault(&json!({"iss": null})), None);
     for other in ["https://acme.okta.com/oauth2/default/", "https://acme.okta.com", ""] {
         assert_eq!(fault(&json!({"iss": other})), Some(ClaimFault::IssuerUnknown), "{other}");
@@ -98,47 +106,47 @@ fn the_issuer_may_be_left_out_and_may_not_be_another() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn the_audience_is_demanded_as_of_a_jwt() {
+fn audience_is_required_as_for_a_jwt() {
     assert_eq!(fault(&json!({"aud": ["x", "api://default"]})), None);
     assert_eq!(fault(&json!({"aud": null})), Some(ClaimFault::AudienceMissing));
     assert_eq!(fault(&json!({"aud": "api://default/"})), Some(ClaimFault::AudienceUnexpected));
     assert_eq!(fault(&json!({"aud": []})), Some(ClaimFault::AudienceMalformed));
     let any = Provider { audiences: Audiences::InsecureAny, ..provider() };
-    assert!(admit_by(&json!({"aud": null}), &any, NOW).is_ok());
-    assert!(admit_by(&json!({"aud": []}), &any, NOW).is_ok());
-    assert_eq!(admit_by(&json!({"aud": 5}), &any, NOW).err(), Some(ClaimFault::AudienceMalformed));
+    assert!(validate_with(&json!({"aud": null}), &any, NOW).is_ok());
+    assert!(validate_with(&json!({"aud": []}), &any, NOW).is_ok());
+    assert_eq!(validate_with(&json!({"aud": 5}), &any, NOW).err(), Some(ClaimFault::AudienceMalformed));
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn times_are_judged_to_the_millisecond() {
+fn times_are_exact_to_the_millisecond() {
     let exp = json!({"exp": NOW_SECS - SKEW_SECS + 1});
-    assert!(admit_by(&exp, &provider(), UnixTime::from_millis(NOW_SECS * 1000 + 999)).is_ok());
-    assert_eq!(admit_by(&exp, &provider(), UnixTime::from_secs(NOW_SECS + 1)).err(), Some(ClaimFault::Expired));
+    assert!(validate_with(&exp, &provider(), UnixTime::from_millis(NOW_SECS * 1000 + 999)).is_ok());
+    assert_eq!(validate_with(&exp, &provider(), UnixTime::from_secs(NOW_SECS + 1)).err(), Some(ClaimFault::Expired));
     assert_eq!(fault(&json!({"nbf": NOW_SECS + SKEW_SECS})), None);
     assert_eq!(fault(&json!({"nbf": NOW_SECS + SKEW_SECS + 1})), Some(ClaimFault::NotYetValid));
     assert_eq!(fault(&json!({"iat": NOW_SECS + SKEW_SECS + 1})), Some(ClaimFault::IssuedInTheFuture));
     for name in ["exp", "nbf", "iat"] {
         assert_eq!(fault(&json!({ name: "soon" })), Some(ClaimFault::TimeMalformed), "{name}");
     }
-    let token = admit_by(&json!({}), &provider(), NOW).unwrap();
+    let token = validate_with(&json!({}), &provider(), NOW).unwrap();
     assert!(token.is_current(UnixTime::from_secs(NOW_SECS + 3629)));
     assert!(!token.is_current(UnixTime::from_secs(NOW_SECS + 3630)));
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn without_exp_it_is_good_as_long_as_its_answer_and_no_longer() {
-    let token = admit_by(&json!({"exp": null}), &provider(), NOW).unwrap();
+fn token_without_exp_expires_with_its_response() {
+    let token = validate_with(&json!({"exp": null}), &provider(), NOW).unwrap();
     assert!(token.is_current(UnixTime::from_millis(ENDS.as_millis() - 1)));
     assert!(!token.is_current(ENDS));
     let limited = Provider { max_token_lifetime: Some(Duration::from_secs(7200)), ..provider() };
-    assert!(admit_by(&json!({}), &limited, NOW).is_ok());
+    assert!(validate_with(&json!({}), &limited, NOW).is_ok());
     for unsaid in [json!({"exp": null}), json!({"iat": null}), json!({"exp": NOW_SECS + 7141})] {
-        assert_eq!(admit_by(&unsaid, &limited, NOW).err(), Some(ClaimFault::LifetimeTooLong), "{unsaid}");
+        assert_eq!(validate_with(&unsaid, &limited, NOW).err(), Some(ClaimFault::LifetimeTooLong), "{unsaid}");
     }
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn only_bearer_access_tokens_are_taken() {
+fn only_bearer_access_tokens_are_accepted() {
     for fine in [
         json!({"token_type": null}),
         json!({"token_type": "bearer"}),
@@ -181,9 +189,9 @@ fn only_bearer_access_tokens_are_taken() {
     }
 }
 
-/// Janssen and Gluu write `null` for every member that they do not set, Ory Hydra writes `"aud": []`.
+/// Janssen and Gluu write `null` for every unset member. Ory Hydra writes `"aud": []`.
 #[wasm_bindgen_test(unsupported = test)]
-fn a_member_that_is_null_is_an_absent_one_and_grants_nothing() {
+fn null_member_is_absent_and_grants_nothing() {
     let body = |members: &Value| {
         let body = members.to_string();
         let IntrospectedToken::Active(token) = IntrospectedToken::read(body.as_bytes()).unwrap() else {
@@ -199,7 +207,7 @@ fn a_member_that_is_null_is_an_absent_one_and_grants_nothing() {
         |members: &Value, provider: &Provider| ValidatedToken::validate_active(body(members), provider, ENDS, NOW);
     let token = admit(&unset, &provider()).unwrap();
     assert_eq!((token.subject(), token.client(), token.scopes().len()), (None, None, 0));
-    assert!(!token.is_current(ENDS), "an unset `exp` makes no token last");
+    assert!(!token.is_current(ENDS), "an unset `exp` does not extend the token");
     let mut without_audience = unset.clone();
     for (audience, fault) in [(json!(null), ClaimFault::AudienceMissing), (json!([]), ClaimFault::AudienceMalformed)] {
         without_audience["aud"] = audience;
@@ -217,26 +225,26 @@ fn a_member_that_is_null_is_an_absent_one_and_grants_nothing() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_nonce_is_accepted_by_the_setting_in_a_response_that_names_an_access_token() {
+fn nonce_is_accepted_by_setting_in_a_declared_access_token() {
     let accepting = Provider { accept_nonce: true, ..provider() };
     let keycloak = json!({"nonce": "n", "typ": "Bearer"});
     assert_eq!(fault(&keycloak), Some(ClaimFault::NotAnAccessToken));
-    assert!(admit_by(&keycloak, &accepting, NOW).is_ok());
+    assert!(validate_with(&keycloak, &accepting, NOW).is_ok());
     let id_token = json!({"nonce": "n", "token_type": null});
-    assert_eq!(admit_by(&id_token, &accepting, NOW).err(), Some(ClaimFault::NotAnAccessToken));
+    assert_eq!(validate_with(&id_token, &accepting, NOW).err(), Some(ClaimFault::NotAnAccessToken));
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn an_identifier_of_another_type_is_malformed() {
+fn jti_of_wrong_type_is_malformed() {
     for jti in [json!(5), json!(["AT.1"]), json!({})] {
         assert_eq!(fault(&json!({ "jti": jti })), Some(ClaimFault::IdentityMalformed), "{jti}");
     }
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn the_clients_that_are_allowed_are_those_of_jwts() {
+fn client_ids_apply_as_for_jwts() {
     let strict = Provider { client_ids: Some(vec!["0oa1".to_owned()]), ..provider() };
-    assert!(admit_by(&json!({}), &strict, NOW).is_ok());
-    assert_eq!(admit_by(&json!({"client_id": "0oa2"}), &strict, NOW).err(), Some(ClaimFault::ClientUnexpected));
-    assert_eq!(admit_by(&json!({"client_id": null}), &strict, NOW).err(), Some(ClaimFault::ClientUnexpected));
+    assert!(validate_with(&json!({}), &strict, NOW).is_ok());
+    assert_eq!(validate_with(&json!({"client_id": "0oa2"}), &strict, NOW).err(), Some(ClaimFault::ClientUnexpected));
+    assert_eq!(validate_with(&json!({"client_id": null}), &strict, NOW).err(), Some(ClaimFault::ClientUnexpected));
 }

@@ -1,9 +1,9 @@
-//! Which tokens are access tokens, by header type, by claims that name a kind, and by `nonce`.
+//! Which tokens are access tokens: by header type, by claims that declare a kind, and by `nonce`.
 
 use super::*;
 
 #[wasm_bindgen_test(unsupported = test)]
-fn the_type_is_absent_or_one_of_an_access_token() {
+fn typ_must_be_absent_or_of_an_access_token() {
     let admit = |typ| ValidatedToken::validate(verified(&claims(&json!({})), typ), &provider(), NOW).err();
     assert_eq!(admit(None), None);
     for typ in [
@@ -43,7 +43,7 @@ fn the_type_is_absent_or_one_of_an_access_token() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn what_marks_an_id_token_is_refused_whatever_its_value() {
+fn id_token_claim_is_rejected_with_any_value() {
     for changes in [
         json!({"jti": "ID.abc"}),
         json!({"jti": "ID."}),
@@ -63,11 +63,11 @@ fn what_marks_an_id_token_is_refused_whatever_its_value() {
     }
 }
 
-/// What issuers of public reports write into access tokens and into their other tokens: Cognito (`token_use`), Keycloak and
-/// Red Hat SSO (`typ`), Ory Hydra (`token_use`), OpenIddict (`token_usage`), Salesforce and djangorestframework-simplejwt
+/// Claims in access tokens and other tokens of issuers, from public reports: Cognito (`token_use`), Keycloak and Red
+/// Hat SSO (`typ`), Ory Hydra (`token_use`), OpenIddict (`token_usage`), Salesforce and djangorestframework-simplejwt
 /// (`token_type`), ForgeRock (`tokenName`).
 #[wasm_bindgen_test(unsupported = test)]
-fn a_claim_that_names_another_kind_of_token_is_rejected_and_unknown_kinds_are_not() {
+fn other_declared_kind_is_rejected_and_unknown_kind_is_accepted() {
     for (name, kinds) in [
         ("typ", &["ID", "Refresh", "Offline", "Logout", "logout+jwt", "secevent+jwt", "Serialized-ID"][..]),
         ("typ", &["InitialAccessToken", "RegistrationAccessToken"][..]),
@@ -101,9 +101,9 @@ fn a_claim_that_names_another_kind_of_token_is_rejected_and_unknown_kinds_are_no
     }
 }
 
-/// Keycloak before 25 : the access token of a sign-in in a browser has the `nonce`.
+/// Before Keycloak 25 the access token of a browser sign-in has the `nonce`.
 #[wasm_bindgen_test(unsupported = test)]
-fn a_nonce_is_accepted_with_at_jwt_or_by_the_setting_in_a_token_that_is_called_an_access_token() {
+fn nonce_is_accepted_with_at_jwt_or_by_setting_in_a_declared_access_token() {
     let keycloak = json!({"typ": "Bearer", "nonce": "n-0S6_WzA2Mj", "azp": "web", "cid": null});
     let accepting = Provider { accept_nonce: true, ..provider() };
     let with = |changes: &Value, typ, provider: &Provider| {
@@ -115,7 +115,7 @@ fn a_nonce_is_accepted_with_at_jwt_or_by_the_setting_in_a_token_that_is_called_a
     for typ in ["at+jwt", "application/at+jwt", "AT+JWT"] {
         assert_eq!(with(&json!({"nonce": "n"}), Some(typ), &provider()), None, "{typ}");
     }
-    assert_eq!(with(&json!({"nonce": "n"}), Some("JWT"), &accepting), rejected, "nothing calls it an access token");
+    assert_eq!(with(&json!({"nonce": "n"}), Some("JWT"), &accepting), rejected, "no claim declares an access token");
     assert_eq!(with(&json!({"nonce": "n", "typ": "ID"}), Some("JWT"), &accepting), rejected);
     for mark in ["at_hash", "c_hash", "events"] {
         let changes = json!({"typ": "Bearer", "nonce": "n", mark: "x"});

@@ -33,7 +33,7 @@ fn provider() -> Provider {
     }
 }
 
-/// The claims of an Okta access token, with `changes` to them; a change to null takes the claim away.
+/// The claims of an Okta access token with `changes`. A change to `null` removes the claim.
 fn claims(changes: &Value) -> Value {
     let mut claims = json!({
         "ver": 1, "jti": "AT.abc", "iss": ISSUER, "aud": AUDIENCE, "sub": "alice@acme.com", "iat": NOW_SECS - 60,
@@ -49,12 +49,12 @@ fn claims(changes: &Value) -> Value {
     claims
 }
 
-fn admit_at(changes: &Value, provider: &Provider, now: UnixTime) -> Result<ValidatedToken, ClaimFault> {
+fn validate_at(changes: &Value, provider: &Provider, now: UnixTime) -> Result<ValidatedToken, ClaimFault> {
     ValidatedToken::validate(verified(&claims(changes), None), provider, now)
 }
 
 fn fault_with(changes: &Value, provider: &Provider) -> Option<ClaimFault> {
-    admit_at(changes, provider, NOW).err()
+    validate_at(changes, provider, NOW).err()
 }
 
 fn fault(changes: &Value) -> Option<ClaimFault> {
@@ -62,10 +62,10 @@ fn fault(changes: &Value) -> Option<ClaimFault> {
 }
 
 fn fault_at(changes: &Value, now_millis: u64) -> Option<ClaimFault> {
-    admit_at(changes, &provider(), UnixTime::from_millis(now_millis)).err()
+    validate_at(changes, &provider(), UnixTime::from_millis(now_millis)).err()
 }
 
-/// `null` as a claim's value, which [`claims`] takes for its absence.
+/// The fault of a claim with the value `null`, which [`claims`] cannot express.
 fn fault_of_null(name: &str) -> Option<ClaimFault> {
     let mut claims = claims(&json!({}));
     claims[name] = Value::Null;
@@ -73,16 +73,16 @@ fn fault_of_null(name: &str) -> Option<ClaimFault> {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_token_as_okta_issues_it_is_admitted_with_its_identity() {
-    let token = admit_at(&json!({}), &provider(), NOW).unwrap();
+fn okta_token_is_validated_with_its_identity() {
+    let token = validate_at(&json!({}), &provider(), NOW).unwrap();
     assert_eq!(token.subject(), Some("alice@acme.com"));
     assert_eq!(token.client(), Some("0oa1"));
     assert_eq!(token.scopes(), ["openid", "orders:read"]);
-    assert_eq!(token.claims().text("uid"), Claim::Valid("00u1"));
+    assert_eq!(token.claims().string("uid"), Claim::Valid("00u1"));
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_token_as_rfc_9068_has_it_is_admitted_with_its_identity() {
+fn rfc_9068_token_is_validated_with_its_identity() {
     let changes = json!({"ver": null, "cid": null, "uid": null, "scp": null, "client_id": "s6BhdRkqt3", "scope": "openid orders:read"});
     let token = ValidatedToken::validate(verified(&claims(&changes), Some("at+jwt")), &provider(), NOW).unwrap();
     assert_eq!(token.client(), Some("s6BhdRkqt3"));
@@ -90,7 +90,7 @@ fn a_token_as_rfc_9068_has_it_is_admitted_with_its_identity() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn the_issuer_is_compared_byte_for_byte() {
+fn issuer_is_compared_byte_for_byte() {
     for issuer in [
         json!(null),
         json!(""),
@@ -111,7 +111,7 @@ fn the_issuer_is_compared_byte_for_byte() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn the_audience_names_one_that_is_expected_and_is_text_throughout() {
+fn audience_must_contain_an_expected_one_and_only_strings() {
     for (audience, expected) in [
         (json!(AUDIENCE), None),
         (json!("api://second"), None),
@@ -139,7 +139,7 @@ fn the_audience_names_one_that_is_expected_and_is_text_throughout() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn without_an_expected_audience_any_will_do_but_a_malformed_one_never() {
+fn any_audience_is_accepted_if_none_is_expected_unless_malformed() {
     let provider = Provider { audiences: Audiences::InsecureAny, ..provider() };
     // Ory Hydra writes `"aud": []` for a client without audiences.
     for audience in [json!(null), json!([]), json!("anybody"), json!(["a", "b"])] {
@@ -157,26 +157,26 @@ fn without_an_expected_audience_any_will_do_but_a_malformed_one_never() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_token_ends_exactly_when_exp_and_the_skew_have_passed() {
+fn token_expires_exactly_at_exp_plus_skew() {
     let end = (NOW_SECS + SKEW_SECS) * 1000;
     let changes = json!({ "exp": NOW_SECS });
     assert_eq!(fault_at(&changes, end - 1), None);
     assert_eq!(fault_at(&changes, end), Some(ClaimFault::Expired));
     assert_eq!(fault_at(&changes, end + 1), Some(ClaimFault::Expired));
     assert_eq!(fault_at(&changes, u64::MAX), Some(ClaimFault::Expired));
-    // A fraction of a second is not granted.
+    // A fraction of a second is not added.
     let fraction = json!({"exp": 1_700_000_000.9});
     assert_eq!(fault_at(&fraction, end - 1), None);
     assert_eq!(fault_at(&fraction, end), Some(ClaimFault::Expired));
 
     let strict = Provider { clock_skew: Duration::ZERO, ..provider() };
-    let at = |millis| admit_at(&changes, &strict, UnixTime::from_millis(millis)).err();
+    let at = |millis| validate_at(&changes, &strict, UnixTime::from_millis(millis)).err();
     assert_eq!(at(NOW_SECS * 1000 - 1), None);
     assert_eq!(at(NOW_SECS * 1000), Some(ClaimFault::Expired));
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_token_begins_exactly_at_nbf_less_the_skew() {
+fn token_is_valid_exactly_from_nbf_minus_skew() {
     let changes = json!({"nbf": NOW_SECS, "iat": null});
     let begin = (NOW_SECS - SKEW_SECS) * 1000;
     assert_eq!(fault_at(&changes, begin - 1), Some(ClaimFault::NotYetValid));
@@ -186,7 +186,7 @@ fn a_token_begins_exactly_at_nbf_less_the_skew() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_token_may_not_have_been_issued_later_than_now_and_the_skew() {
+fn token_issued_after_now_plus_skew_is_rejected() {
     let changes = json!({ "iat": NOW_SECS });
     let begin = (NOW_SECS - SKEW_SECS) * 1000;
     assert_eq!(fault_at(&changes, begin - 1), Some(ClaimFault::IssuedInTheFuture));
@@ -194,15 +194,15 @@ fn a_token_may_not_have_been_issued_later_than_now_and_the_skew() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn exp_must_be_there_nbf_and_iat_need_not() {
+fn exp_is_required_and_nbf_and_iat_are_optional() {
     assert_eq!(fault(&json!({"exp": null})), Some(ClaimFault::ExpiryMissing));
     assert_eq!(fault(&json!({"exp": null, "EXP": NOW_SECS + 60})), Some(ClaimFault::ExpiryMissing));
     assert_eq!(fault(&json!({"iat": null, "nbf": null})), None);
 }
 
-/// CVE-2026-25537: a claim of the wrong type is never an absent one.
+/// CVE-2026-25537: a claim of the wrong type is never treated as absent.
 #[wasm_bindgen_test(unsupported = test)]
-fn a_time_of_another_type_or_out_of_range_is_malformed_and_never_absent() {
+fn time_of_wrong_type_or_out_of_range_is_malformed() {
     for name in ["exp", "nbf", "iat"] {
         for value in [
             json!("99999999999"),
@@ -224,12 +224,12 @@ fn a_time_of_another_type_or_out_of_range_is_malformed_and_never_absent() {
         }
         assert_eq!(fault_of_null(name), Some(ClaimFault::TimeMalformed), "{name}: null");
     }
-    // Malformed even where the token has expired or not begun anyway.
+    // Malformed also if the token is expired or not yet valid.
     assert_eq!(fault(&json!({"exp": 1, "nbf": "x"})), Some(ClaimFault::TimeMalformed));
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn the_lifetime_is_limited_exactly_and_needs_iat() {
+fn lifetime_limit_is_exact_and_requires_iat() {
     let provider = Provider { max_token_lifetime: Some(Duration::from_secs(3600)), ..provider() };
     for (changes, expected) in [
         (json!({"iat": NOW_SECS, "exp": NOW_SECS + 3600}), None),
@@ -238,7 +238,7 @@ fn the_lifetime_is_limited_exactly_and_needs_iat() {
         (json!({"iat": null}), Some(ClaimFault::LifetimeTooLong)),
         (json!({"iat": 0, "exp": NOW_SECS + 1}), Some(ClaimFault::LifetimeTooLong)),
         (json!({"iat": NOW_SECS, "exp": 253_402_300_799_u64}), Some(ClaimFault::LifetimeTooLong)),
-        // Issued after it ends: within the skew both ways, and no longer than allowed.
+        // Issued after its expiry: within the skew in both directions, and below the limit.
         (json!({"iat": NOW_SECS, "exp": NOW_SECS - 1}), None),
     ] {
         assert_eq!(fault_with(&changes, &provider), expected, "{changes}");
@@ -247,7 +247,7 @@ fn the_lifetime_is_limited_exactly_and_needs_iat() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_token_bound_to_its_sender_is_not_taken_as_a_bearer_token() {
+fn sender_constrained_token_is_rejected() {
     for cnf in [
         json!({"jkt": "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"}),
         json!({"x5t#S256": "x"}),
@@ -261,12 +261,12 @@ fn a_token_bound_to_its_sender_is_not_taken_as_a_bearer_token() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn subject_client_and_scopes_of_another_type_are_malformed_and_never_absent() {
+fn identity_claim_of_wrong_type_is_malformed() {
     for (name, values) in [
         ("sub", vec![json!(5), json!(true), json!(["alice"]), json!({})]),
         ("cid", vec![json!(5), json!(["0oa1"]), json!({})]),
         ("scp", vec![json!(5), json!({}), json!(["a", 1]), json!(["a b"]), json!([""]), json!([["a"]]), json!(true)]),
-        // The list of revoked tokens could not name such a token.
+        // The list of revoked tokens could not identify such a token.
         ("jti", vec![json!(5), json!(true), json!(["AT.abc"]), json!({}), json!([])]),
     ] {
         for value in values {
@@ -274,21 +274,21 @@ fn subject_client_and_scopes_of_another_type_are_malformed_and_never_absent() {
         }
         assert_eq!(fault_of_null(name), None, "{name}: null is how serializers write an absent member");
     }
-    // The first name that is there counts, also when it is malformed and the next one is not.
+    // The first name present is used, even if it is malformed and the next is not.
     assert_eq!(fault(&json!({"cid": 5, "client_id": "0oa1"})), Some(ClaimFault::IdentityMalformed));
     assert_eq!(fault(&json!({"scp": 5, "scope": "a"})), Some(ClaimFault::IdentityMalformed));
     assert_eq!(fault(&json!({"cid": null, "azp": 5})), Some(ClaimFault::IdentityMalformed));
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn subject_client_and_scopes_may_be_absent() {
-    let token = admit_at(&json!({"sub": null, "cid": null, "scp": null}), &provider(), NOW).unwrap();
+fn identity_claims_may_be_absent() {
+    let token = validate_at(&json!({"sub": null, "cid": null, "scp": null}), &provider(), NOW).unwrap();
     assert_eq!((token.subject(), token.client()), (None, None));
     assert!(token.scopes().is_empty());
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn the_names_of_subject_client_and_scopes_are_the_providers() {
+fn identity_claim_names_are_configurable() {
     let claim_names = ClaimNames {
         subject: "uid".to_owned(),
         client: vec!["app".to_owned()],
@@ -296,15 +296,15 @@ fn the_names_of_subject_client_and_scopes_are_the_providers() {
         ..ClaimNames::default()
     };
     let provider = Provider { claim_names, ..provider() };
-    let token = admit_at(&json!({"app": "web", "permissions": ["p"]}), &provider, NOW).unwrap();
+    let token = validate_at(&json!({"app": "web", "permissions": ["p"]}), &provider, NOW).unwrap();
     assert_eq!((token.subject(), token.client()), (Some("00u1"), Some("web")));
     assert_eq!(token.scopes(), ["p"]);
-    // What stands under a name that does not count may be of any type.
+    // A claim under an unused name may have any type.
     assert_eq!(fault_with(&json!({"sub": 5, "cid": 5, "scp": 5}), &provider), None);
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn only_the_clients_allowed_are_admitted_under_whichever_name() {
+fn only_configured_clients_are_accepted() {
     let provider = Provider { client_ids: Some(vec!["0oa1".to_owned(), "0oa2".to_owned()]), ..provider() };
     for (changes, expected) in [
         (json!({}), None),
@@ -327,15 +327,15 @@ fn only_the_clients_allowed_are_admitted_under_whichever_name() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn groups_stand_where_the_provider_has_them_and_strange_ones_are_no_reason_against_a_token() {
+fn groups_are_read_from_the_providers_claim_and_malformed_groups_are_accepted() {
     let nested = ClaimNames {
         groups: ["realm_access".to_owned(), "roles".to_owned()].into_iter().collect(),
         ..ClaimNames::default()
     };
     let nested = Provider { claim_names: nested, ..provider() };
     let changes = json!({"groups": ["a"], "realm_access": {"roles": ["b", "c"]}});
-    assert_eq!(admit_at(&changes, &provider(), NOW).unwrap().groups(), Claim::Valid(vec!["a"]));
-    assert_eq!(admit_at(&changes, &nested, NOW).unwrap().groups(), Claim::Valid(vec!["b", "c"]));
-    assert_eq!(admit_at(&json!({}), &provider(), NOW).unwrap().groups(), Claim::Absent);
-    assert_eq!(admit_at(&json!({"groups": 5}), &provider(), NOW).unwrap().groups(), Claim::Malformed);
+    assert_eq!(validate_at(&changes, &provider(), NOW).unwrap().groups(), Claim::Valid(vec!["a"]));
+    assert_eq!(validate_at(&changes, &nested, NOW).unwrap().groups(), Claim::Valid(vec!["b", "c"]));
+    assert_eq!(validate_at(&json!({}), &provider(), NOW).unwrap().groups(), Claim::Absent);
+    assert_eq!(validate_at(&json!({"groups": 5}), &provider(), NOW).unwrap().groups(), Claim::Malformed);
 }

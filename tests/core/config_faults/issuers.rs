@@ -91,7 +91,7 @@ fn metadata_of_resources_names_only_issuers_that_are_urls() {
     let fields =
         [(":method", "GET"), (":authority", "api.acme.com"), (":path", "/.well-known/oauth-protected-resource")];
     let fields = fields.iter().map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec())).collect();
-    let resource = loaded.policy.resources.described_at(&RequestHead::new(fields)).unwrap();
+    let resource = loaded.policy.resources.find_by_metadata_path(&RequestHead::new(fields)).unwrap();
     let metadata: Value = serde_json::from_slice(&resource.document).unwrap();
     assert_eq!(metadata["authorization_servers"], json!(["https://idp.example"]));
     assert_eq!(
@@ -305,7 +305,7 @@ fn metadata_of_resources_names_a_common_issuer_once() {
     let fields =
         [(":method", "GET"), (":authority", "api.acme.com"), (":path", "/.well-known/oauth-protected-resource")];
     let fields = fields.iter().map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec())).collect();
-    let resource = loaded.policy.resources.described_at(&RequestHead::new(fields)).unwrap();
+    let resource = loaded.policy.resources.find_by_metadata_path(&RequestHead::new(fields)).unwrap();
     let metadata: Value = serde_json::from_slice(&resource.document).unwrap();
     assert_eq!(metadata["authorization_servers"], json!([x, y]));
 }

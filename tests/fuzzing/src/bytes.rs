@@ -56,7 +56,7 @@ pub(crate) fn key_set(input: &[u8]) {
     assert_ne!(set.len(), 0, "a set without a usable key is a fault");
     for algorithm in ALGORITHMS.into_iter().filter_map(Algorithm::parse) {
         let candidates = set.candidates(None, algorithm);
-        assert!(candidates.iter().all(|key| key.serves(algorithm)));
+        assert!(candidates.iter().all(|key| key.supports(algorithm)));
         let Some(first) = candidates.first() else { continue };
         if let Some(id) = first.id() {
             assert!(set.candidates(Some(id), algorithm).iter().all(|key| key.id() == Some(id) || key.id().is_none()));

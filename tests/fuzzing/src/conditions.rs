@@ -75,7 +75,7 @@ pub(crate) fn condition(input: &[u8]) {
     assert!(attributes.iter().enumerate().all(|(place, one)| !attributes[..place].contains(one)), "asked for twice");
     let fields = [(":method", &b"GET"[..]), (":authority", b"Api.Acme.com"), (":path", target), ("x-device", device)];
     let head = RequestHead::new(fields.map(|(name, value)| (name.to_owned(), value.to_vec())).into());
-    let read = RequestTarget::of(&head, AmbiguousPaths::Refuse).ok().filter(|read| read.other_readings().is_empty());
+    let read = RequestTarget::of(&head, AmbiguousPaths::Reject).ok().filter(|read| read.other_readings().is_empty());
     let path = read.as_ref().map(|read| read.path().as_str());
     let said_by_the_host = |which: &[Attribute]| {
         let mut values = AttributeValues::default();

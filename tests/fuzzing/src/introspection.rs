@@ -42,7 +42,7 @@ fn settings() -> Introspection {
         timeout: Duration::from_secs(2),
         requests_per_minute: NonZeroU32::MAX,
         stale_if_error: Duration::from_secs(60),
-        opaque_tokens: OpaqueTokens::Taken,
+        opaque_tokens: OpaqueTokens::Accepted,
     }
 }
 

@@ -5,7 +5,8 @@
 
 use arbitrary::{Arbitrary, Result, Unstructured};
 use okta_proxy_wasm::policy::{
-    AmbiguousPaths, HostPattern, LetterCase, Method, PathPattern, RequestTarget, Route, RouteFault, RouteIndex, Router,
+    AmbiguousPaths, CaseSensitivity, HostPattern, Method, PathPattern, RequestTarget, Route, RouteFault, RouteIndex,
+    Router,
 };
 use regex_lite::{Regex, RegexBuilder};
 
@@ -58,7 +59,7 @@ fn joined(source: &mut Unstructured<'_>, pieces: &[&str]) -> Result<String> {
 fn route(source: &mut Unstructured<'_>, ambiguous: AmbiguousPaths) -> Result<Option<(Route, NaiveRoute)>> {
     let (hosts, methods) = (some(source, &HOSTS)?, some(source, &METHODS)?);
     let ignore_case = source.ratio(1, 4)?;
-    let case = if ignore_case { LetterCase::Ignored } else { LetterCase::Matters };
+    let case = if ignore_case { CaseSensitivity::Insensitive } else { CaseSensitivity::Sensitive };
     let kind = source.int_in_range(0..=3)?;
     let text = match kind {
         0 => String::new(),
@@ -118,7 +119,7 @@ impl NaiveRoute {
 }
 
 fn scene(source: &mut Unstructured<'_>) -> Result<()> {
-    let ambiguous = if source.ratio(1, 8)? { AmbiguousPaths::InsecureAllow } else { AmbiguousPaths::Refuse };
+    let ambiguous = if source.ratio(1, 8)? { AmbiguousPaths::InsecureAllow } else { AmbiguousPaths::Reject };
     let (mut routes, mut naive) = (Vec::new(), Vec::new());
     for _ in 0..source.int_in_range(0..=MOST_RULES)? {
         if let Some((route, reader)) = route(source, ambiguous)? {
@@ -161,7 +162,7 @@ fn scene(source: &mut Unstructured<'_>) -> Result<()> {
     let found = router.find(Some(authority), &read, method.as_bytes());
     match (found, normal.as_slice()) {
         (Ok(found), [expected]) => {
-            assert_eq!(found.map(RouteIndex::place), *expected, "another rule is the first");
+            assert_eq!(found.map(RouteIndex::index), *expected, "another rule is the first");
             assert_eq!(as_written, normal, "the host as written comes under another rule");
         }
         (Ok(found), _) => panic!("readings differ in their rule, {normal:?}, and it is {found:?}"),

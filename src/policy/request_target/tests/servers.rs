@@ -1,13 +1,13 @@
-//! The segments that servers of different kinds serve for a target, compared with its readings.
+//! Compares the readings of a target with the segments that different kinds of servers serve.
 
 use super::*;
 
-/// How a server gets from the target to the segments that it serves.
+/// How a server converts the target into the segments that it serves.
 #[derive(Clone, Copy, Debug)]
 struct Server {
     name: &'static str,
     strips_parameters: Step,
-    /// `;` begins the query.
+    /// `;` starts the query.
     ends_at_semicolon: bool,
     skips_host: bool,
     merges_before_dots: bool,
@@ -95,12 +95,12 @@ fn decoded(segment: &[u8]) -> Vec<u8> {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn whatever_a_server_serves_for_an_accepted_target_is_one_of_its_readings() {
+fn served_path_of_an_accepted_target_is_one_of_its_readings() {
     let mut lcg = Lcg(3);
     let (mut accepted, mut ambiguous) = (0, 0);
     for _ in 0..40_000 {
         let text = lcg.target();
-        let Ok(target) = RequestTarget::read(text.as_bytes(), Refuse) else { continue };
+        let Ok(target) = RequestTarget::read(text.as_bytes(), Reject) else { continue };
         accepted += 1;
         ambiguous += usize::from(!target.other_readings().is_empty());
         let readings: Vec<Vec<Vec<u8>>> = std::iter::once(target.path())

@@ -1,31 +1,31 @@
 use super::*;
 
-/// What is to become of a request.
+/// The expected result of a request.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Answer {
-    /// It comes under this rule.
+enum Outcome {
+    /// It matches this rule.
     Rule(&'static str),
-    /// It comes under no rule, and so needs a token.
+    /// It matches no rule, and so requires a token.
     NoRule,
-    /// Its target is refused, with 400.
+    /// Its target is rejected with 400.
     Refused(TargetFault),
-    /// Servers may read it as paths of different rules: refused, with 400.
+    /// Servers may read it as paths of different rules: rejected with 400.
     Ambiguous,
 }
-use Answer::{Ambiguous, NoRule, Refused, Rule};
+use Outcome::{Ambiguous, NoRule, Refused, Rule};
 use TargetFault::*;
 
-/// An attack case: its label, the request's method and target, the answer.
-type Row = (&'static str, &'static str, &'static str, Answer);
+/// A case of the attack list: label, method, target and expected result.
+type Row = (&'static str, &'static str, &'static str, Outcome);
 
-/// The names of the rules, in order, with their conditions.
+/// The rules in order, with their names and conditions.
 fn rules() -> Vec<(&'static str, Route)> {
     vec![
         ("health", on(exact("/healthz"))),
         ("public", on(prefix("/public"))),
         ("admin", on(prefix("/admin"))),
         ("users", on(exact("/users/alice"))),
-        ("folded", on(PathPattern::prefix("/folded", Ignored, Refuse).unwrap())),
+        ("folded", on(PathPattern::prefix("/folded", Insensitive, Reject).unwrap())),
         ("api", on(prefix("/api"))),
         ("items read", Route { path: prefix("/items"), methods: methods(&["GET"]), ..Route::default() }),
         ("v1.0", on(regex(r"/v1\.0/.*"))),
@@ -100,35 +100,37 @@ const ROWS: &[Row] = &[
     ("I10 more in front of the last branch", "GET", "/reports/summary", NoRule),
 ];
 
-fn answer(router: &Router, names: &[&'static str], method: &str, target: &[u8]) -> Answer {
-    match RequestTarget::read(target, Refuse) {
+fn evaluate(router: &Router, names: &[&'static str], method: &str, target: &[u8]) -> Outcome {
+    match RequestTarget::read(target, Reject) {
         Err(fault) => Refused(fault),
         Ok(target) => match router.find(Some(b"acme.com"), &target, method.as_bytes()) {
             Err(_) => Ambiguous,
-            Ok(found) => found.map_or(NoRule, |index| Rule(names[index.place()])),
+            Ok(found) => found.map_or(NoRule, |index| Rule(names[index.index()])),
         },
     }
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn every_case_about_paths_comes_under_the_right_rule_or_is_refused() {
+fn path_attacks_match_the_right_rule_or_are_rejected() {
     let (names, routes): (Vec<_>, Vec<_>) = rules().into_iter().unzip();
     let router = Router::new(routes);
     let wrong: Vec<_> = ROWS
         .iter()
-        .map(|(label, method, target, expected)| (label, expected, answer(&router, &names, method, target.as_bytes())))
-        .filter(|(_, expected, answer)| *expected != answer)
+        .map(|(label, method, target, expected)| {
+            (label, expected, evaluate(&router, &names, method, target.as_bytes()))
+        })
+        .filter(|(_, expected, evaluate)| *expected != evaluate)
         .collect();
-    assert!(wrong.is_empty(), "label, expected, answer: {wrong:#?}");
+    assert!(wrong.is_empty(), "label, expected, actual: {wrong:#?}");
     for case in 1..=10 {
         assert!(ROWS.iter().any(|(label, ..)| label.starts_with(&format!("I{case} "))), "no row for I{case}");
     }
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn an_expression_made_to_be_slow_takes_linear_time() {
+fn malicious_path_is_matched_in_linear_time() {
     let (names, routes): (Vec<_>, Vec<_>) = rules().into_iter().unzip();
     let router = Router::new(routes);
     let target = format!("/slow/{}", "a".repeat(8000));
-    assert_eq!(answer(&router, &names, "GET", target.as_bytes()), NoRule, "I10 with back-tracking this never ends");
+    assert_eq!(evaluate(&router, &names, "GET", target.as_bytes()), NoRule, "I10 with back-tracking this never ends");
 }

@@ -1,6 +1,6 @@
 use super::*;
 
-/// Numbers that look random and are the same in every run (Knuth's MMIX).
+/// Deterministic pseudo-random numbers (Knuth's MMIX).
 struct Lcg(u64);
 
 impl Lcg {
@@ -24,12 +24,12 @@ impl Lcg {
     }
 }
 
-/// A rule as the naive reading keeps it.
+/// A rule in the naive model.
 struct Naive {
     hosts: Vec<&'static str>,
     kind: usize,
     path: String,
-    case: LetterCase,
+    case: CaseSensitivity,
     methods: Vec<&'static str>,
 }
 
@@ -75,21 +75,21 @@ impl Naive {
     fn random(lcg: &mut Lcg) -> Self {
         let kind = lcg.below(4);
         let path = if kind == 3 { lcg.pick(EXPRESSIONS).to_owned() } else { lcg.path() };
-        let case = lcg.pick(&[Matters, Matters, Ignored]);
+        let case = lcg.pick(&[Sensitive, Sensitive, Insensitive]);
         Self { hosts: lcg.some(&HOSTS), kind, path, case, methods: lcg.some(&METHODS) }
     }
 
     fn compiled(&self) -> Route {
         let path = match self.kind {
             0 => Ok(PathPattern::ANY),
-            1 => PathPattern::exact(&self.path, self.case, Refuse),
-            2 => PathPattern::prefix(&self.path, self.case, Refuse),
-            _ => PathPattern::regex(&self.path, self.case, Refuse),
+            1 => PathPattern::exact(&self.path, self.case, Reject),
+            2 => PathPattern::prefix(&self.path, self.case, Reject),
+            _ => PathPattern::regex(&self.path, self.case, Reject),
         };
         Route { hosts: hosts(&self.hosts), path: path.unwrap(), methods: methods(&self.methods) }
     }
 
-    fn is_for(&self, host: &str, path: &str, method: &str) -> bool {
+    fn matches(&self, host: &str, path: &str, method: &str) -> bool {
         let host = host.split(":8").next().unwrap().to_lowercase();
         let is_host = |pattern: &&str| match pattern.strip_prefix('*') {
             Some(above) => host.ends_with(above),
@@ -97,18 +97,18 @@ impl Naive {
         };
         (self.hosts.is_empty() || self.hosts.iter().any(is_host))
             && (self.methods.is_empty() || self.methods.contains(&method))
-            && self.is_for_path(path)
+            && self.matches_path(path)
     }
 
-    fn is_for_path(&self, path: &str) -> bool {
-        let fold = |text: &str| if self.case == Ignored { text.to_lowercase() } else { text.to_owned() };
+    fn matches_path(&self, path: &str) -> bool {
+        let fold = |text: &str| if self.case == Insensitive { text.to_lowercase() } else { text.to_owned() };
         let closed = |text: &str| format!("{}/", fold(text).trim_end_matches('/'));
         match self.kind {
             0 => true,
             1 => closed(path) == closed(&self.path),
             2 => closed(path).starts_with(&closed(&self.path)),
             _ => {
-                let flag = if self.case == Ignored { "(?i)" } else { "" };
+                let flag = if self.case == Insensitive { "(?i)" } else { "" };
                 let regex = regex_lite::Regex::new(&format!(r"{flag}\A(?:{})\z", self.path)).unwrap();
                 let shorter = path.strip_suffix('/').unwrap_or(path);
                 regex.is_match(path) || (!shorter.is_empty() && regex.is_match(shorter))
@@ -118,7 +118,7 @@ impl Naive {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn the_router_finds_what_trying_one_rule_after_the_other_finds() {
+fn router_finds_the_same_rule_as_a_linear_search() {
     let mut lcg = Lcg(7);
     let (mut found, mut none, mut late, mut ambiguous) = (0, 0, 0, 0);
     for _ in 0..1500 {
@@ -127,7 +127,7 @@ fn the_router_finds_what_trying_one_rule_after_the_other_finds() {
         for _ in 0..12 {
             let host = lcg.pick(&["acme.com", "API.acme.com", "v2.api.acme.com:8443", "b.com", "[::1]", "x", "y"]);
             let (path, method) = (lcg.path(), lcg.pick(&["GET", "POST", "PUT", "DELETE", "get"]));
-            let expected = rules.iter().position(|rule| rule.is_for(host, &path, method));
+            let expected = rules.iter().position(|rule| rule.matches(host, &path, method));
             match expected {
                 Some(place) => {
                     found += 1;
@@ -135,9 +135,9 @@ fn the_router_finds_what_trying_one_rule_after_the_other_finds() {
                 }
                 None => none += 1,
             }
-            // With its port the host is one that no rule names.
+            // With its port the host matches no rule's host.
             let as_written = match host.contains(":8") {
-                true => rules.iter().position(|rule| rule.is_for("unnamed", &path, method)),
+                true => rules.iter().position(|rule| rule.matches("unnamed", &path, method)),
                 false => expected,
             };
             let names_hosts = rules.iter().any(|rule| !rule.hosts.is_empty());

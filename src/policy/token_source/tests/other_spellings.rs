@@ -1,8 +1,8 @@
-//! Cookies, parameters and headers that backends read as a credential of ours and the filter does not.
+//! Cookies, parameters and headers that backends read as a configured credential and the filter does not.
 
 use super::*;
 
-/// Names that at least one of the frameworks of `folding.rs` reads as `access_token`, as a parameter and as a cookie.
+/// Names that at least one framework of `folding.rs` reads as `access_token`, as a parameter and as a cookie.
 const SPELLINGS: [&str; 27] = [
     ".access_token",
     ".access_token.",
@@ -33,7 +33,7 @@ const SPELLINGS: [&str; 27] = [
     "access%255Btoken",
 ];
 
-/// Names of other things.
+/// Unrelated names.
 const OTHERS: [&str; 18] = [
     "access_tokens",
     "my_access_token",
@@ -63,7 +63,7 @@ fn with_exact_names() -> TokenSource {
     TokenSource { exact_names: true, ..everywhere() }
 }
 
-/// The edits but for the headers that are always removed.
+/// The edits, without the headers that are always removed.
 fn edits(source: &TokenSource, field: &str, value: &str) -> Vec<String> {
     let mut edits = stripped(source, &[(field, value.as_bytes())]);
     edits.retain(|edit| !["-authorization", "-x-api-token"].contains(&edit.as_str()));
@@ -71,7 +71,7 @@ fn edits(source: &TokenSource, field: &str, value: &str) -> Vec<String> {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_parameter_that_backends_read_as_a_credential_is_rejected_and_removed() {
+fn parameter_that_folds_to_a_credential_is_rejected_and_removed() {
     for name in SPELLINGS {
         let path = format!("/a?x=1&{name}=a");
         assert_eq!(in_path(&path), "Malformed", "{name}");
@@ -89,7 +89,7 @@ fn a_parameter_that_backends_read_as_a_credential_is_rejected_and_removed() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_cookie_that_backends_read_as_a_credential_is_rejected_and_removed() {
+fn cookie_that_folds_to_a_credential_is_rejected_and_removed() {
     let blanks = ["\u{a0}", "\u{85}", "\u{2003}", "\u{3000}", "\u{feff}", "\u{200b}", "\u{1c}", "\u{b}"];
     let padded = blanks.iter().flat_map(|blank| [format!("{blank}access_token"), format!("access_token{blank}")]);
     let spellings = SPELLINGS.map(str::to_owned).into_iter().chain(["access token".to_owned()]).chain(padded);
@@ -101,29 +101,29 @@ fn a_cookie_that_backends_read_as_a_credential_is_rejected_and_removed() {
         }
         assert_eq!(in_cookies(&[&line, "access_token=b"]), "Multiple", "{name:?}");
         assert_eq!(in_cookies(&["access_token=b", &line]), "Multiple", "{name:?}");
-        // No reader of commas reads a blank within a name as an underscore.
+        // No parser that splits at commas reads a space in a name as an underscore.
         if name != "access token" {
             assert_eq!(in_cookies(&[&format!("sid=1,{name}=a")]), "Malformed", "{name:?}");
         }
         assert_eq!(edits(&forwarding(), "cookie", &format!("access_token=b; {name}=a")), ["cookie~access_token=b"]);
-        // A blank before a name ends a cookie for Python, whatever the setting.
+        // A space before a name ends a cookie for Python, with any setting.
         if name.bytes().all(|byte| byte.is_ascii_graphic()) {
             assert_eq!(found(&with_exact_names(), &[("cookie", line.as_bytes())]), "Missing", "{name:?}");
             assert_eq!(edits(&with_exact_names(), "cookie", &line), [""; 0], "{name:?}");
         }
     }
-    // Node.js and Starlette read header values as Latin-1: one byte is a blank there.
+    // Node.js and Starlette read header values as Latin-1, where one byte is a space.
     for line in [&b"\xa0access_token=a"[..], b"access_token\xa0=a", b"\x85access_token=a", b"x=1\xa0access_token=a"] {
         assert_eq!(found(&everywhere(), &[("cookie", line)]), "Malformed", "{line:?}");
         assert_eq!(stripped(&forwarding(), &[("cookie", line)]), ["-cookie"], "{line:?}");
     }
     assert_eq!(in_cookies(&["$Version=1; access_token=a; $Path=/"]), "token a");
     assert_eq!(in_cookies(&["$Version=1, access_token=a"]), "Malformed");
-    assert_eq!(in_cookies(&["x=\"1; access_token=a\""]), "Malformed", "readers differ about quotes");
+    assert_eq!(in_cookies(&["x=\"1; access_token=a\""]), "Malformed", "parsers differ on quotes");
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_name_that_no_backend_folds_is_another_name() {
+fn name_that_no_backend_folds_is_ignored() {
     for name in OTHERS {
         let path = format!("/a?{name}=a");
         assert_eq!(in_path(&path), "Missing", "{name}");
@@ -135,7 +135,7 @@ fn a_name_that_no_backend_folds_is_another_name() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn an_address_that_is_shown_to_others_has_no_spelling_of_a_credential() {
+fn target_for_other_recipients_contains_no_credential() {
     let names = [ParamName::parse("access_token").unwrap()];
     for name in SPELLINGS {
         let path = format!("/a?{name}=secret&x=1");
@@ -145,7 +145,7 @@ fn an_address_that_is_shown_to_others_has_no_spelling_of_a_credential() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn headers_that_backends_read_instead_of_authorization_are_removed_and_not_read() {
+fn alternatives_to_authorization_are_removed_and_not_read() {
     let names = [
         "proxy-authorization",
         "Proxy_Authorization",
@@ -171,7 +171,7 @@ fn headers_that_backends_read_instead_of_authorization_are_removed_and_not_read(
     for name in ["x-authorization", "authorization-x", "myauthorization", "access-token"] {
         assert_eq!(stripped(&only_bearer(), &[(name, b"a")]), ["-authorization"], "{name}");
     }
-    // One that is configured is read and forwarded like any other.
+    // A configured one is read and forwarded like any other.
     let mut both = everywhere();
     both.forward = true;
     both.headers[1].name = HeaderName::parse("proxy-authorization").unwrap();

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum OtherPath {
     /// `/Admin` for `/admin`.
-    LetterCase,
+    CaseSensitivity,
     /// `/admin.css` for `/admin`: a suffix is a format.
     Suffix,
     /// `/ａdmin` for `/admin`: letters that Unicode calls compatible, or that fold to the same.
@@ -24,7 +24,7 @@ impl OtherPath {
     /// Its name in the documentation.
     pub const fn name(self) -> &'static str {
         match self {
-            Self::LetterCase => "letter case",
+            Self::CaseSensitivity => "letter case",
             Self::Suffix => "suffix",
             Self::UnicodeFold => "Unicode folding",
             Self::Blank => "blank",
@@ -42,7 +42,7 @@ impl OtherPath {
             return None;
         }
         if path.to_lowercase() == executed.to_lowercase() && path.is_ascii() {
-            return Some(Self::LetterCase);
+            return Some(Self::CaseSensitivity);
         }
         if folded(&path) == executed.to_lowercase() {
             return Some(Self::UnicodeFold);
@@ -143,7 +143,7 @@ mod tests {
     #[test]
     fn what_the_table_of_the_documentation_lacks_is_named() {
         let examples = ["koa", "express4"].map(|backend| (backend.to_owned(), "GET /Admin".to_owned()));
-        let table = Table::from([(OtherPath::LetterCase, BTreeMap::from(examples))]);
+        let table = Table::from([(OtherPath::CaseSensitivity, BTreeMap::from(examples))]);
         assert_eq!(undocumented(&table, &markdown(&table)), [] as [&str; 0]);
         assert_eq!(undocumented(&table, "| letter case | express4, koala |"), ["letter case at koa: GET /Admin"]);
         assert_eq!(undocumented(&table, "").len(), 2);
@@ -157,7 +157,7 @@ mod tests {
             ("/x/../%61dmin?x", None),
             ("/public/admin", None),
             ("/admin;/x.css", None),
-            ("/Admin", Some(OtherPath::LetterCase)),
+            ("/Admin", Some(OtherPath::CaseSensitivity)),
             ("/admin.css", Some(OtherPath::Suffix)),
             ("/admin%20", Some(OtherPath::Blank)),
             ("/%2561dmin", Some(OtherPath::DecodedTwice)),
