@@ -13,8 +13,8 @@ use log::{LevelFilter, Log, Metadata, Record};
 use okta_proxy_wasm::callout::{HttpResponse, TransportError};
 use okta_proxy_wasm::config;
 use okta_proxy_wasm::engine::{
-    Decision, Deferral, Engine, Entropy, Inquiry, Jitter, LimitReached, Message, NoRsaSigner, Outbox, ParkingLimits,
-    PortableVerifier, RequestOutcome, Sequence, StreamId, Verdict,
+    Decision, Deferral, Engine, Entropy, IntrospectionCall, Jitter, LimitReached, Message, NoRsaSigner, Outbox,
+    ParkingLimits, PortableVerifier, RequestOutcome, Sequence, StreamId, Verdict,
 };
 use okta_proxy_wasm::http::RequestHead;
 use okta_proxy_wasm::unix_time::UnixTime;
@@ -244,7 +244,7 @@ impl Told {
         self.reasons.push(decision.audit.reason());
     }
 
-    fn take(&mut self, outbox: Outbox) -> Vec<Inquiry> {
+    fn take(&mut self, outbox: Outbox) -> Vec<IntrospectionCall> {
         // The answer of the host for the others is theirs to read; what is shown of it is not.
         self.texts.push(format!("{outbox:?}"));
         outbox.decided.iter().for_each(|(_, decision)| self.decided(decision));
@@ -252,7 +252,7 @@ impl Told {
     }
 
     /// The call that is due, and the secrets that it sends.
-    fn call(&mut self) -> (Inquiry, Vec<String>) {
+    fn call(&mut self) -> (IntrospectionCall, Vec<String>) {
         let outbox = self.engine.on_tick(self.now, Jitter(0));
         let call = self.take(outbox).remove(0);
         let request = self.engine.call_request(call.id, &Entropy([7; 32]), &NoRsaSigner, self.now).unwrap();
@@ -310,7 +310,7 @@ fn nothing_of_what_is_asked_and_answered_about_a_token_shows_in_any_form() {
             told.request(token);
             secrets.extend(told.call().1);
             let spent = Deferral::LimitReached(LimitReached::Exhausted(std::time::Duration::from_secs(30)));
-            let postponed = told.engine.on_call_postponed(call.id, spent, told.now);
+            let postponed = told.engine.on_call_deferred(call.id, spent, told.now);
             told.take(postponed);
             for seconds in [1, 60] {
                 told.now = told.now.plus(std::time::Duration::from_secs(seconds));

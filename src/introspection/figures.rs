@@ -18,7 +18,7 @@ pub struct Figures {
     pub is_paused: bool,
     /// What the look-ups led to.
     pub look_ups: LookUps,
-    /// ResponseCache that other VMs were given, so that calls were spared.
+    /// Responses of other workers, which spared calls.
     pub taken_over: u64,
 }
 

@@ -369,7 +369,7 @@ fn of_what_issuers_say(reader: &mut Reader) {
     assert_eq!(scene.bearer("/", "spent"), None, "it waits");
     let call = scene.tick().calls.remove(0);
     let spent = Deferral::LimitReached(LimitReached::Exhausted(Duration::from_secs(30)));
-    let outbox = scene.engine.on_call_postponed(call.id, spent, scene.now);
+    let outbox = scene.engine.on_call_deferred(call.id, spent, scene.now);
     let mut records = scene.read_all(&outbox);
     records.extend(scene.bearer("/", "spent"));
     assert!(records.iter().any(|record| record["reason"] == "introspection_rate_limited"), "{records:?}");

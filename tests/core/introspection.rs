@@ -7,8 +7,8 @@ use crate::signing::{AUDIENCE, ISSUER, SigningKey, key_set, payload, with};
 use okta_proxy_wasm::callout::{CalloutResult, HttpResponse, TransportError};
 use okta_proxy_wasm::config;
 use okta_proxy_wasm::engine::{
-    Attribute, AttributeValues, BATCH, CallResult, Decision, Deferral, Engine, Entropy, Inquiry, Jitter, LimitReached,
-    Message, Outbox, ParkingLimits, Poll, PortableVerifier, RequestOutcome, StreamId, Verdict,
+    Attribute, AttributeValues, BATCH, CallResult, Decision, Deferral, Engine, Entropy, IntrospectionCall, Jitter,
+    LimitReached, Message, Outbox, ParkingLimits, Poll, PortableVerifier, RequestOutcome, StreamId, Verdict,
 };
 use okta_proxy_wasm::http::{HeadEdits, HeaderName, RequestHead};
 use okta_proxy_wasm::jose::private_key::NoRsaSigner;
@@ -115,18 +115,18 @@ impl Scene {
         self.request_for("/", token)
     }
 
-    fn tick(&mut self) -> Vec<Inquiry> {
+    fn tick(&mut self) -> Vec<IntrospectionCall> {
         let outbox = self.engine.on_tick(self.now, NO_JITTER);
         self.take(outbox)
     }
 
-    fn tick_begins_a_call(&mut self) -> Inquiry {
+    fn tick_begins_a_call(&mut self) -> IntrospectionCall {
         let mut calls = self.tick();
         assert_eq!(calls.len(), 1);
         calls.remove(0)
     }
 
-    fn answer(&mut self, call: &Inquiry, outcome: CalloutResult) {
+    fn answer(&mut self, call: &IntrospectionCall, outcome: CalloutResult) {
         let outbox = self.engine.on_call_ended(call.id, None, outcome, self.now, NO_JITTER);
         self.take(outbox);
     }
@@ -141,7 +141,7 @@ impl Scene {
         self.reason_of(stream).unwrap()
     }
 
-    fn take(&mut self, outbox: Outbox) -> Vec<Inquiry> {
+    fn take(&mut self, outbox: Outbox) -> Vec<IntrospectionCall> {
         assert!(outbox.decided.len() <= BATCH, "{} streams released at once", outbox.decided.len());
         self.decided.extend(outbox.decided);
         self.next_tick = outbox.next_tick;
@@ -752,7 +752,7 @@ fn a_limit_that_another_worker_met_is_the_endpoints_failure_and_no_spent_budget(
         let mut scene = Scene::new();
         let (stream, _) = scene.request("opaque");
         let call = scene.tick_begins_a_call();
-        let outbox = scene.engine.on_call_postponed(call.id, why, scene.now);
+        let outbox = scene.engine.on_call_deferred(call.id, why, scene.now);
         scene.take(outbox);
         assert_eq!(scene.reason_of(stream), Some(reason));
         assert_eq!(scene.last_reply(), (503, Some("20".to_owned())));

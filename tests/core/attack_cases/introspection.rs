@@ -2,7 +2,7 @@
 //! counts for what.
 
 use okta_proxy_wasm::callout::{CalloutResult, HttpResponse, TransportError};
-use okta_proxy_wasm::engine::{Entropy, Inquiry, Jitter, Message, NoRsaSigner};
+use okta_proxy_wasm::engine::{Entropy, IntrospectionCall, Jitter, Message, NoRsaSigner};
 use okta_proxy_wasm::http::HeaderName;
 use serde_json::{Value, json};
 
@@ -40,7 +40,7 @@ fn active(changes: Value) -> CalloutResult {
 }
 
 impl Scene {
-    fn calls(&mut self) -> Vec<Inquiry> {
+    fn calls(&mut self) -> Vec<IntrospectionCall> {
         let mut outbox = self.engine.on_tick(self.now, Jitter(u16::MAX));
         let calls = std::mem::take(&mut outbox.calls);
         self.take(outbox);
@@ -48,14 +48,14 @@ impl Scene {
     }
 
     /// A request that has to wait, and the call that it leads to.
-    fn asks_about(&mut self, token: &str) -> (StreamId, Inquiry) {
+    fn asks_about(&mut self, token: &str) -> (StreamId, IntrospectionCall) {
         let stream = self.bearer(token).expect_err("it waits");
         let mut calls = self.calls();
         assert_eq!(calls.len(), 1);
         (stream, calls.remove(0))
     }
 
-    fn end(&mut self, call: &Inquiry, outcome: CalloutResult) {
+    fn end(&mut self, call: &IntrospectionCall, outcome: CalloutResult) {
         let outbox = self.engine.on_call_ended(call.id, None, outcome, self.now, Jitter(u16::MAX));
         self.take(outbox);
     }

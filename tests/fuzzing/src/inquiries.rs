@@ -14,9 +14,9 @@ use arbitrary::{Arbitrary, Unstructured};
 use okta_proxy_wasm::callout::{CalloutResult, HttpResponse, TransportError};
 use okta_proxy_wasm::config;
 use okta_proxy_wasm::engine::{
-    BATCH, CallResult, Decision, Deferral, Engine, Inquiry, Jitter, LimitReached, Outbox, ParkingLimits, Poll,
-    PollResult, PortableVerifier, Purpose, RequestOutcome, Sequence, SharedResponse, SharedSlot, StreamId, TokenDigest,
-    Verdict,
+    BATCH, CallResult, Decision, Deferral, Engine, IntrospectionCall, Jitter, LimitReached, Outbox, ParkingLimits,
+    Poll, PollResult, PortableVerifier, Purpose, RequestOutcome, Sequence, SharedResponse, SharedSlot, StreamId,
+    TokenDigest, Verdict,
 };
 use okta_proxy_wasm::http::RequestHead;
 use okta_proxy_wasm::introspection::call::TokenKind;
@@ -139,7 +139,7 @@ struct Scene {
     now: UnixTime,
     parked: BTreeMap<u32, Waiting>,
     /// The calls that the host was told to make, when it was told, their numbers, and about which token.
-    in_flight: Vec<(Inquiry, Asked, usize)>,
+    in_flight: Vec<(IntrospectionCall, Asked, usize)>,
     /// The number of the last call in the process.
     last: u64,
     answered: BTreeMap<usize, Answered>,
@@ -215,7 +215,7 @@ impl Scene {
                         }
                         None => Deferral::HeldByOther,
                     };
-                    let outbox = self.engine.on_call_postponed(call.id, why, self.now);
+                    let outbox = self.engine.on_call_deferred(call.id, why, self.now);
                     self.carry_out(outbox);
                 }
             }
@@ -229,7 +229,7 @@ impl Scene {
         }
     }
 
-    fn pick(&mut self, which: u8) -> Option<(Inquiry, Asked, usize)> {
+    fn pick(&mut self, which: u8) -> Option<(IntrospectionCall, Asked, usize)> {
         let count = self.in_flight.len();
         (count > 0).then(|| self.in_flight.remove(usize::from(which) % count))
     }
@@ -261,7 +261,7 @@ impl Scene {
         }
     }
 
-    fn end_call(&mut self, call: &Inquiry, asked: Asked, token: usize, answer: &GivenAnswer) {
+    fn end_call(&mut self, call: &IntrospectionCall, asked: Asked, token: usize, answer: &GivenAnswer) {
         let outcome = match (answer, body_of(answer)) {
             (_, Some(body)) => response(200, None, body),
             // A status that is not 200 says nothing, whatever its body.
