@@ -11,12 +11,13 @@ use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use okta_proxy_wasm::cel::{Activation, Attribute, AttributeValues, Program};
 use okta_proxy_wasm::config;
 use okta_proxy_wasm::engine::{Engine, ParkingLimits, PortableVerifier, SignatureVerifier, StreamId};
 use okta_proxy_wasm::http::RequestHead;
 use okta_proxy_wasm::jose::{Algorithm, JsonLimits, Key, KeySet, UnverifiedToken, parse_object};
-use okta_proxy_wasm::policy::condition::{Facts, TokenFacts};
-use okta_proxy_wasm::policy::{Attribute, AttributeValues, Condition, Policy, ValidatedToken};
+use okta_proxy_wasm::policy::condition::token_attributes;
+use okta_proxy_wasm::policy::{Policy, ValidatedToken};
 use okta_proxy_wasm::unix_time::UnixTime;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -192,7 +193,7 @@ fn rules(count: usize) -> Vec<Value> {
 fn condition(material: &Material, token: &str) -> Item {
     let text =
         "claims.cid == path_segment(request.url_path, 2) && ip_in(source.address, ['10.0.0.0/8', '203.0.113.0/24'])";
-    let condition = Condition::parse(text).unwrap();
+    let condition = Program::compile(text).unwrap();
     let (policy, keys) = (material.policy(0), material.keys());
     let parsed = UnverifiedToken::parse(token.as_bytes()).unwrap();
     let candidates = keys.candidates(parsed.header().key_id.as_deref(), Algorithm::Rs256);
@@ -203,8 +204,9 @@ fn condition(material: &Material, token: &str) -> Item {
     attributes.insert(Attribute::SourceAddress, b"203.0.113.7:51234".to_vec());
     let head = head(None);
     let judge = move || {
-        let facts = Facts::new(&head, Some(&path), NOW, &attributes, Some(TokenFacts::new(&admitted, "okta")));
-        condition.holds(&facts)
+        let activation =
+            Activation::new(&head, Some(&path), NOW, &attributes, Some(token_attributes(&admitted, "okta")));
+        condition.evaluate(&activation)
     };
     assert_eq!(judge(), Ok(true));
     Item::new("condition: claim, path and address", judge)
@@ -234,12 +236,12 @@ fn hostile_conditions() -> Vec<Item> {
     let spans = || long_header(&"0h".repeat(half / 2));
     let digits = || long_header(&format!("0.{}1", "123456789".repeat(80)));
     let item = |name: &'static str, text: String, head: RequestHead| {
-        let condition = Condition::parse(&text).unwrap();
+        let condition = Program::compile(&text).unwrap();
         let path = format!("/{}", "a/".repeat(4000));
         let attributes = AttributeValues::default();
         Item::new(name, move || {
-            let facts = Facts::new(&head, Some(&path), NOW, &attributes, None);
-            condition.holds(&facts)
+            let activation = Activation::new(&head, Some(&path), NOW, &attributes, None);
+            condition.evaluate(&activation)
         })
     };
     let pattern = format!("({}a)*b", "a|".repeat(240));

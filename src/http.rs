@@ -2,7 +2,7 @@
 //!
 //! Nothing here knows a host. Names and values that go *out* are types which exist only when they
 //! are safe to write on the wire: hosts do not sanitise the headers of a local reply, so a CR LF in
-//! a value would become a second header (`reference/envoy.md`, trap 5).
+//! a value would become a second header (RFC 9110, section 5.5).
 
 use std::borrow::Cow;
 use std::fmt;
@@ -10,6 +10,7 @@ use std::rc::Rc;
 
 use serde_json::Value;
 
+use crate::encoding::percent_encode;
 use crate::memory;
 
 /// The head of a request as the host received it.
@@ -236,17 +237,7 @@ impl HeaderValue {
         if text.bytes().enumerate().all(is_plain) {
             return Self(text.to_owned());
         }
-        let mut value = String::with_capacity(text.len());
-        for (at, byte) in text.bytes().enumerate() {
-            if is_plain((at, byte)) {
-                value.push(char::from(byte));
-            } else {
-                value.push('%');
-                value.push(hex_digit(byte >> 4));
-                value.push(hex_digit(byte & 15));
-            }
-        }
-        Self(value)
+        Self(percent_encode(text.as_bytes(), |at, byte| is_plain((at, byte))))
     }
 
     /// JSON with everything beyond ASCII escaped the JSON way, which any parser undoes; so is the `=` of `=?`, which
@@ -295,10 +286,6 @@ impl fmt::Debug for HeaderValue {
 
 fn is_blank_at_an_end(text: &str, at: usize, byte: u8) -> bool {
     byte == b' ' && (at == 0 || at + 1 == text.len())
-}
-
-fn hex_digit(nibble: u8) -> char {
-    char::from_digit(u32::from(nibble), 16).unwrap_or('0').to_ascii_uppercase()
 }
 
 /// What is left of a field of the client's own request when a part was taken out: bytes as they were

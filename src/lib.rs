@@ -11,7 +11,10 @@
 //! The core is a function of policy, request, keys held and time. Nothing outside `host` calls a host,
 //! reads a clock or performs an effect.
 
+pub mod authority;
 pub mod callout;
+pub mod civil_date;
+pub mod encoding;
 pub mod http;
 pub mod jitter;
 pub mod memory;
@@ -20,15 +23,16 @@ pub mod sequence;
 pub mod unix_time;
 pub mod wake_slots;
 
+pub mod cel;
 pub mod config;
 pub mod engine;
 pub mod introspection;
 pub mod jose;
 pub mod keys;
 pub mod lookup;
-pub mod metrics;
 pub mod policy;
 pub mod revocation;
+pub mod telemetry;
 
 #[cfg(all(feature = "filter", target_arch = "wasm32", not(target_os = "unknown")))]
 mod host;

@@ -4,18 +4,16 @@
 #![allow(missing_docs, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
 #![allow(clippy::unwrap_used, reason = "a test")]
 
+mod engine_harness;
 mod signing;
 
 use std::process::Command;
 
-use okta_proxy_wasm::config;
-use okta_proxy_wasm::engine::{Engine, ParkingLimits, PortableVerifier, RequestOutcome, StreamId};
+use engine_harness::{Harness, NOW as START, Setup};
 use okta_proxy_wasm::http::RequestHead;
-use okta_proxy_wasm::unix_time::UnixTime;
 use serde_json::json;
 use signing::{SigningKey, key_set};
 
-const START: u64 = 1_800_000_000;
 const ISSUER: &str = "https://a.example";
 const MIB: usize = 1024 * 1024;
 /// What else the engine may take meanwhile: memory of unknown key ids, the queue of calls.
@@ -70,31 +68,25 @@ fn one_kind() {
         "claim_to_headers": [{ "claim": "sub", "header": "x-user-id" }],
     });
     let secret = |_: &str| Some(String::from("secret"));
-    let loaded = config::load(configuration.to_string().as_bytes(), &secret).map_err(|faults| {
-        let texts: Vec<String> = faults.iter().map(ToString::to_string).collect();
-        texts.join("\n")
-    });
-    let now = UnixTime::from_secs(START);
-    let mut engine = Engine::new(loaded.unwrap().policy, Box::new(PortableVerifier), ParkingLimits::default(), now);
+    let mut engine = Harness::with(&configuration, Setup { environment: &secret, ..Setup::default() });
     let known = key.token(&json!({ "iss": ISSUER, "aud": "api", "exp": START + 3600, "sub": "alice" }));
     let before = resident();
     let (mut parked, mut refused) = (0, 0);
     for number in 0..20_000 {
         let head = RequestHead::new(fields(&kind, number, &known));
-        match engine.on_request(StreamId(number), &head, now) {
-            RequestOutcome::Pending => parked += 1,
-            RequestOutcome::Decision(decision) => {
+        match engine.request(&head) {
+            Err(_) => parked += 1,
+            Ok(decision) => {
                 let reason = decision.audit.reason();
                 assert!(["too_many_pending", "introspection_rate_limited"].contains(&reason), "{reason}");
                 refused += 1;
             }
-            RequestOutcome::LocalResponse(_) | RequestOutcome::NeedAttributes(_) => panic!("a question"),
         }
         if refused > 50 {
             break;
         }
     }
-    assert_eq!(engine.parked(), parked);
+    assert_eq!(engine.pending(), parked);
     println!("PARKED {parked} {}", resident().saturating_sub(before));
 }
 

@@ -4,24 +4,22 @@
 #![allow(missing_docs, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
 #![allow(clippy::unwrap_used, reason = "a test")]
 
+mod engine_harness;
 mod signing;
 
 use std::iter;
 use std::sync::Mutex;
+use std::time::Duration;
 
+use engine_harness::{Effects, Harness, NOW, Setup, bearer, get, head, response_of};
 use log::{LevelFilter, Log, Metadata, Record};
 use okta_proxy_wasm::callout::{HttpResponse, TransportError};
 use okta_proxy_wasm::config;
 use okta_proxy_wasm::engine::{
-    Decision, Deferral, Engine, Entropy, IntrospectionCall, Jitter, LimitReached, Message, NoRsaSigner, Outbox,
-    ParkingLimits, PortableVerifier, RequestOutcome, Sequence, StreamId, Verdict,
+    Decision, Deferral, IntrospectionCall, LimitReached, Message, ParkingLimits, Sequence, StreamId, Verdict,
 };
-use okta_proxy_wasm::http::RequestHead;
-use okta_proxy_wasm::unix_time::UnixTime;
 use serde_json::{Value, json};
 use signing::{AUDIENCE, ISSUER, SigningKey, key_set, payload, with};
-
-const NOW: u64 = 1_800_000_000;
 
 struct Capture(Mutex<String>);
 
@@ -53,10 +51,7 @@ fn no_decision_shows_a_token_in_any_form() {
         "issuer": ISSUER, "audiences": [AUDIENCE], "jwks": { "inline": key_set(&[&key]) } } },
         "token": { "from_headers": [{ "name": "authorization", "scheme": "Bearer" }, { "name": "x-api-token" }],
             "from_cookies": ["access_token"], "from_params": ["access_token"] } });
-    let loaded = config::load(configuration.to_string().as_bytes(), &config::no_environment).unwrap();
-    let mut engine =
-        Engine::new(loaded.policy, Box::new(PortableVerifier), ParkingLimits::default(), UnixTime::from_secs(NOW));
-
+    let mut engine = Harness::new(&configuration);
     let bent = |changes| key.token(&with(&payload(NOW), changes));
     let tokens = [
         bent(json!({})),
@@ -74,26 +69,21 @@ fn no_decision_shows_a_token_in_any_form() {
     ];
     let (mut decided, mut admitted) = (0, 0);
     for (at, token) in tokens.iter().enumerate() {
-        let bearer = |credential: String| ("authorization", credential);
+        let authorized = |credential: String| ("authorization", credential);
         let heads: [&[(&str, String)]; 9] = [
             &[(":path", format!("/x?access_token={token}"))],
             &[(":path", format!("/x?session=sessionsecret&access_token={token}"))],
-            &[(":path", format!("/x?access_token={token}")), bearer(format!("Bearer {token}"))],
+            &[(":path", format!("/x?access_token={token}")), authorized(format!("Bearer {token}"))],
             &[("cookie", format!("sid=sessionsecret; access_token={token}"))],
             &[("cookie", format!("access_token={token}; access_token={token}"))],
             &[("x-api-token", token.clone()), (":path", format!("/x?token={token}"))],
-            &[bearer(format!("Bearer {token}"))],
-            &[bearer(format!("Bearer {token}, Bearer {token}"))],
-            &[bearer(format!("Basic {token}"))],
+            &[authorized(format!("Bearer {token}"))],
+            &[authorized(format!("Bearer {token}, Bearer {token}"))],
+            &[authorized(format!("Basic {token}"))],
         ];
         for fields in heads {
-            let fields = fields.iter().map(|(name, value)| ((*name).to_owned(), value.clone().into_bytes()));
-            let head = RequestHead::new(fields.collect());
-            let RequestOutcome::Decision(decision) =
-                engine.on_request(StreamId(at as u32), &head, UnixTime::from_secs(NOW))
-            else {
-                panic!("parked with inline keys");
-            };
+            let head = head(fields);
+            let decision = engine.decide(&head);
             let reply = match &decision.verdict {
                 Verdict::Deny(reply) => format!("{reply:?}{}", String::from_utf8_lossy(&reply.body)),
                 Verdict::Allow(edits) => format!("{edits:?}"),
@@ -119,17 +109,15 @@ fn no_decision_shows_a_token_in_any_form() {
 fn no_parked_token_shows_in_any_form() {
     let configuration = json!({ "providers": { "okta": {
         "okta": { "domain": "acme.okta.com" }, "audiences": [AUDIENCE], "upstream": "okta" } } });
-    let loaded = config::load(configuration.to_string().as_bytes(), &config::no_environment).unwrap();
     let room = ParkingLimits { requests: 2, bytes: usize::MAX };
-    let start = UnixTime::from_secs(NOW);
-    let mut engine = Engine::new(loaded.policy, Box::new(PortableVerifier), room, start);
+    let mut engine = Harness::with(&configuration, Setup { room, ..Setup::default() });
     let token = SigningKey::a("k1").token(&payload(NOW));
-    let head = RequestHead::new(vec![("authorization".to_owned(), format!("Bearer {token}").into_bytes())]);
-    assert!(matches!(engine.on_request(StreamId(1), &head, start), RequestOutcome::Pending));
+    let head = bearer(&token);
+    assert_eq!(engine.request(&head).err(), Some(StreamId(1)));
     let mut texts = Vec::new();
     let mut reasons = Vec::new();
-    let mut take = |decision: &okta_proxy_wasm::engine::Decision| {
-        let Verdict::Deny(reply) = &decision.verdict else { panic!("allowed") };
+    let mut take = |decision: &Decision| {
+        let reply = response_of(decision);
         texts.extend([
             format!("{decision:?}"),
             decision.audit.to_json(),
@@ -137,19 +125,17 @@ fn no_parked_token_shows_in_any_form() {
         ]);
         reasons.push(decision.audit.reason());
     };
-    let RequestOutcome::Decision(no_room) = engine.on_request(StreamId(2), &head, start) else {
-        panic!("there was room")
-    };
-    take(&no_room);
-    let late = engine.on_tick(start.plus(std::time::Duration::from_secs(60)), Jitter(0));
-    assert_eq!(late.decided.len(), 1);
-    take(&late.decided[0].1);
+    take(&engine.decide(&head));
+    engine.pass(Duration::from_secs(60));
+    let late = engine.tick();
+    let decided = engine.take_decided();
+    assert_eq!(decided.len(), 1);
+    take(&decided[0].1);
+    engine.pass(Duration::from_secs(1));
     let failed = Err(TransportError::ConnectionFailed);
-    let outbox = engine.on_fetched(late.fetches[0].id, failed, start.plus(std::time::Duration::from_secs(61)));
-    let effects = format!("{outbox:?} {late:?}");
-    let now = start.plus(std::time::Duration::from_secs(61));
-    let RequestOutcome::Decision(unavailable) = engine.on_request(StreamId(3), &head, now) else { panic!("parked") };
-    take(&unavailable);
+    let effects = engine.fetched(late.fetches[0].id, failed);
+    let effects = format!("{effects:?} {late:?} {:?} {decided:?}", engine.decided);
+    take(&engine.decide(&head));
     texts.push(effects);
     assert_eq!(reasons, ["too_many_pending", "pending_timed_out", "keys_unavailable"]);
     for part in token.split('.') {
@@ -169,14 +155,7 @@ fn no_token_that_a_rule_refuses_shows_in_any_form() {
                 "jwks": { "inline": key_set(&[&SigningKey::a("k1")]) } } },
             "rules": [{ "name": "r", "require": { "scopes": ["pay"] }, "report_only": report_only }],
         });
-        let loaded = config::load(configuration.to_string().as_bytes(), &config::no_environment).unwrap();
-        let now = UnixTime::from_secs(NOW);
-        let mut engine = Engine::new(loaded.policy, Box::new(PortableVerifier), ParkingLimits::default(), now);
-        let fields = [(":method", "GET"), (":path", "/"), ("authorization", &*format!("Bearer {token}"))];
-        let head = fields.iter().map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec())).collect();
-        let RequestOutcome::Decision(decision) = engine.on_request(StreamId(1), &RequestHead::new(head), now) else {
-            panic!("parked")
-        };
+        let decision = Harness::new(&configuration).decide(&get("/", &token, &[]));
         let record = decision.audit.to_json();
         assert!(record.contains("alice@acme.com") && record.contains(subject), "{record}");
         let text = format!("{decision:?} {record}");
@@ -201,7 +180,7 @@ fn environment(name: &str) -> Option<String> {
 }
 
 /// An engine that asks about every token, in one of the ways to say who asks.
-fn asking(who: &Value) -> Engine {
+fn asking(who: &Value) -> Harness {
     let mut introspection =
         json!({ "client_id": "gateway", "requests_per_minute": 4, "cache_ttl": "1s", "stale_if_error": "1m" });
     for (name, value) in who.as_object().unwrap() {
@@ -214,24 +193,21 @@ fn asking(who: &Value) -> Engine {
         "default_rule": { "introspect": true } });
     let loaded = config::load(configuration.to_string().as_bytes(), &environment).unwrap();
     assert!(!format!("{:?}", loaded.policy).contains(CLIENT_SECRET), "the policy shows the secret");
-    Engine::new(loaded.policy, Box::new(PortableVerifier), ParkingLimits::default(), UnixTime::from_secs(NOW))
+    Harness::with(&configuration, Setup { environment: &environment, ..Setup::default() })
 }
 
 /// An engine and every text that was made of what it did.
 struct Told {
-    engine: Engine,
-    now: UnixTime,
-    streams: u32,
+    engine: Harness,
     texts: Vec<String>,
     reasons: Vec<&'static str>,
 }
 
 impl Told {
     fn request(&mut self, token: &str) {
-        self.streams += 1;
-        let head = RequestHead::new(vec![("authorization".to_owned(), format!("Bearer {token}").into_bytes())]);
+        let head = bearer(token);
         self.texts.push(format!("{head:?}"));
-        if let RequestOutcome::Decision(decision) = self.engine.on_request(StreamId(self.streams), &head, self.now) {
+        if let Ok(decision) = self.engine.request(&head) {
             self.decided(&decision);
         }
     }
@@ -244,18 +220,18 @@ impl Told {
         self.reasons.push(decision.audit.reason());
     }
 
-    fn take(&mut self, outbox: Outbox) -> Vec<IntrospectionCall> {
-        // The answer of the host for the others is theirs to read; what is shown of it is not.
-        self.texts.push(format!("{outbox:?}"));
-        outbox.decided.iter().for_each(|(_, decision)| self.decided(decision));
-        outbox.calls
+    fn take(&mut self, effects: Effects) -> Vec<IntrospectionCall> {
+        // The response for the other workers is theirs to read; what is shown of it is not.
+        self.texts.push(format!("{effects:?}"));
+        self.engine.take_decided().iter().for_each(|(_, decision)| self.decided(decision));
+        effects.calls
     }
 
     /// The call that is due, and the secrets that it sends.
     fn call(&mut self) -> (IntrospectionCall, Vec<String>) {
-        let outbox = self.engine.on_tick(self.now, Jitter(0));
-        let call = self.take(outbox).remove(0);
-        let request = self.engine.call_request(call.id, &Entropy([7; 32]), &NoRsaSigner, self.now).unwrap();
+        let effects = self.engine.tick();
+        let call = self.take(effects).remove(0);
+        let request = self.engine.call_request(call.id);
         self.texts.push(format!("{request:?}"));
         let Message::PostForm { authorization, body } = &request.message else { panic!("a POST") };
         let assertion = body.reveal().split("client_assertion=").nth(1).into_iter().flat_map(|text| text.split('.'));
@@ -298,23 +274,21 @@ fn nothing_of_what_is_asked_and_answered_about_a_token_shows_in_any_form() {
     let mut reasons = Vec::new();
     for who in [secret("client_secret_basic"), secret("client_secret_post"), key] {
         for (token, outcome) in outcomes.iter().flat_map(|outcome| [(OPAQUE, outcome), (jwt.as_str(), outcome)]) {
-            let now = UnixTime::from_secs(NOW);
-            let mut told = Told { engine: asking(&who), now, streams: 0, texts: Vec::new(), reasons: Vec::new() };
+            let mut told = Told { engine: asking(&who), texts: Vec::new(), reasons: Vec::new() };
             told.request(token);
             let (call, mut secrets) = told.call();
-            let ended =
-                told.engine.on_call_ended(call.id, Some(Sequence::new(1)), outcome.clone(), told.now, Jitter(0));
+            let ended = told.engine.call_ended(call.id, Some(Sequence::new(1)), outcome.clone());
             told.take(ended);
             // Once more when it has aged: postponed, and then refused or stale, as others have spent the budget.
-            told.now = told.now.plus(std::time::Duration::from_secs(700));
+            told.engine.pass(Duration::from_secs(700));
             told.request(token);
             secrets.extend(told.call().1);
-            let spent = Deferral::LimitReached(LimitReached::Exhausted(std::time::Duration::from_secs(30)));
-            let postponed = told.engine.on_call_deferred(call.id, spent, told.now);
+            let spent = Deferral::LimitReached(LimitReached::Exhausted(Duration::from_secs(30)));
+            let postponed = told.engine.call_postponed(call.id, spent);
             told.take(postponed);
             for seconds in [1, 60] {
-                told.now = told.now.plus(std::time::Duration::from_secs(seconds));
-                let ticked = told.engine.on_tick(told.now, Jitter(0));
+                told.engine.pass(Duration::from_secs(seconds));
+                let ticked = told.engine.tick();
                 told.take(ticked);
             }
             let of_token = token.split('.').filter(|part| part.len() > 8);
@@ -330,7 +304,7 @@ fn nothing_of_what_is_asked_and_answered_about_a_token_shows_in_any_form() {
                 let shown = hidden.iter().find(|secret| text.contains(**secret));
                 assert_eq!(shown, None, "{outcome:?} shows in {text}");
             }
-            assert_eq!(told.engine.parked(), 0, "{outcome:?}: somebody waits for ever");
+            assert_eq!(told.engine.pending(), 0, "{outcome:?}: somebody waits for ever");
             reasons.extend(told.reasons);
         }
     }

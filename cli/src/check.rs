@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use okta_proxy_wasm::config::{self, ConfigFault};
+use okta_proxy_wasm::config::{self, ConfigError};
 use serde_json::{Value, json};
 
 use crate::arguments::{Check, Format};
@@ -18,7 +18,7 @@ use crate::style::Style;
 struct Finding {
     place: String,
     file: String,
-    faults: Vec<(ConfigFault, Option<Position>)>,
+    faults: Vec<(ConfigError, Option<Position>)>,
     warnings: Vec<String>,
     effective: Option<Value>,
 }

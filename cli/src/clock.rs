@@ -2,6 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use okta_proxy_wasm::civil_date::{CivilDate, days_in_month, days_since_epoch};
 use okta_proxy_wasm::unix_time::UnixTime;
 
 const DAY: i64 = 86_400;
@@ -34,11 +35,11 @@ pub fn parse(text: &str) -> Option<UnixTime> {
     let [hour, minute, second] = numbers(time, ':')?;
     let is_time = (1970..=9999).contains(&year)
         && (1..=12).contains(&month)
-        && (1..=days_in(year, month)).contains(&day)
+        && (1..=days_in_month(year, month)).contains(&day)
         && hour < 24
         && minute < 60
         && second < 60;
-    let seconds = days_before(year, month, day) * DAY + hour * 3600 + minute * 60 + second - offset;
+    let seconds = days_since_epoch(year, month, day) * DAY + hour * 3600 + minute * 60 + second - offset;
     is_time.then_some(UnixTime::from_secs(u64::try_from(seconds).ok()?))
 }
 
@@ -80,19 +81,9 @@ pub fn shifted(now: UnixTime, by: i64) -> Option<u64> {
 /// As RFC 3339 writes it, in UTC.
 pub fn shown(time: UnixTime) -> String {
     let seconds = i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
-    let (mut days, within) = (seconds / DAY, seconds % DAY);
-    let mut year = 1970;
-    while days >= days_before(year + 1, 1, 1) - days_before(year, 1, 1) && year < 9999 {
-        days -= days_before(year + 1, 1, 1) - days_before(year, 1, 1);
-        year += 1;
-    }
-    let mut month = 1;
-    while month < 12 && days >= days_in(year, month) {
-        days -= days_in(year, month);
-        month += 1;
-    }
+    let (CivilDate { year, month, day }, within) = (CivilDate::of(seconds / DAY), seconds % DAY);
     let (hour, minute, second) = (within / 3600, within / 60 % 60, within % 60);
-    format!("{year:04}-{month:02}-{:02}T{hour:02}:{minute:02}:{second:02}Z", days + 1)
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
 }
 
 fn numbers<const N: usize>(text: &str, separator: char) -> Option<[i64; N]> {
@@ -100,27 +91,6 @@ fn numbers<const N: usize>(text: &str, separator: char) -> Option<[i64; N]> {
     let parts: Option<Vec<i64>> =
         text.split(separator).map(|part| Some(part).filter(is_number)?.parse().ok()).collect();
     parts?.try_into().ok()
-}
-
-const fn is_leap(year: i64) -> bool {
-    year % 4 == 0 && year % 100 != 0 || year % 400 == 0
-}
-
-const fn days_in(year: i64, month: i64) -> i64 {
-    match month {
-        2 if is_leap(year) => 29,
-        2 => 28,
-        4 | 6 | 9 | 11 => 30,
-        _ => 31,
-    }
-}
-
-/// The days from 1970-01-01 to that day.
-fn days_before(year: i64, month: i64, day: i64) -> i64 {
-    let before = year - 1;
-    let leap_days = |year: i64| year / 4 - year / 100 + year / 400;
-    let of_years = (year - 1970) * 365 + leap_days(before) - leap_days(1969);
-    of_years + (1..month).map(|month| days_in(year, month)).sum::<i64>() + day - 1
 }
 
 #[cfg(test)]

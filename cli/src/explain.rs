@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use okta_proxy_wasm::config::{ConfigFault, ConfigProblem};
+use okta_proxy_wasm::config::{ConfigError, ConfigErrorKind};
 use okta_proxy_wasm::engine::{Decision, Verdict};
 use okta_proxy_wasm::http::LocalResponse;
 use okta_proxy_wasm::jose::KeySet;
@@ -121,7 +121,7 @@ fn token_text(given: &str) -> Result<String, Failure> {
 /// The key set in a file, read as the filter reads a fetched one.
 fn key_set(path: &Path) -> Result<Value, Failure> {
     let text = input::read(path)?;
-    let rejected = |fault| ConfigFault { path: String::from("$"), problem: ConfigProblem::Keys(fault) };
+    let rejected = |fault| ConfigError { path: String::from("$"), kind: ConfigErrorKind::Keys(fault) };
     KeySet::parse(&text).map_err(|fault| Failure::of_file(path, rejected(fault)))?;
     serde_json::from_slice(&text).map_err(|_| Failure::of_file(path, "not JSON"))
 }

@@ -26,7 +26,7 @@ mod style;
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser as _};
-use okta_proxy_wasm::config::manual;
+use okta_proxy_wasm::config::reference;
 
 use arguments::{Command, CommandLine, Draft};
 use failure::{Failure, Outcome};
@@ -49,8 +49,8 @@ fn run(command: &Command) -> Result<Outcome, Failure> {
         Command::Test(arguments) => policy_tests::run(arguments),
         Command::Schema { draft } => {
             let schema = match draft {
-                Draft::Of2020 => manual::json_schema(),
-                Draft::Of2013 => manual::json_schema_draft_04(),
+                Draft::Of2020 => reference::json_schema(),
+                Draft::Of2013 => reference::json_schema_draft_04(),
             };
             output::write(&format!("{schema:#}\n"));
             Ok(Outcome::Fine)

@@ -1,6 +1,6 @@
 //! The bundle for Kong Gateway 3.4 to 3.10: `NAME.wasm` and `NAME.meta.json` beside it in its `wasm_filters_path`.
 
-use okta_proxy_wasm::config::manual;
+use okta_proxy_wasm::config::reference;
 use serde_json::json;
 
 use crate::dist::Dist;
@@ -17,5 +17,5 @@ pub fn write(dist: &mut Dist, module: &[u8]) -> Result<(), String> {
 /// With a schema Kong checks a configuration before it takes it, parses it and writes it anew; its Lua makes `{}` of an
 /// empty list, which the filter reads as one. It wants draft-04, and does not start with anything else.
 fn meta() -> serde_json::Value {
-    json!({ "config_schema": manual::json_schema_draft_04() })
+    json!({ "config_schema": reference::json_schema_draft_04() })
 }

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
-use okta_proxy_wasm::config::manual;
+use okta_proxy_wasm::config::reference;
 use packaging::crates::Crates;
 use packaging::digest::sha256;
 use packaging::dist::Dist;
@@ -48,7 +48,7 @@ fn package(module: &Path, module_with_every_callback: &Path, folder: &Path) -> R
     let manifest = oci_image::write(&mut dist, "oci", &release, &module)?;
     manifests::write(&mut dist, Path::new("."), &manifest)?;
     kong::write(&mut dist, &read(module_with_every_callback)?)?;
-    dist.write("okta_proxy_wasm.schema.json", format!("{:#}\n", manual::json_schema()).as_bytes())?;
+    dist.write("okta_proxy_wasm.schema.json", format!("{:#}\n", reference::json_schema()).as_bytes())?;
     dist.write("okta_proxy_wasm.cdx.json", sbom::document(&crates, &module).as_bytes())?;
     dist.write("LICENSE", &read(Path::new("LICENSE"))?)?;
     dist.write("THIRD-PARTY-LICENSES", licences::notices(&crates)?.as_bytes())?;

@@ -1,5 +1,5 @@
-//! The document -> [`Policy`]: what is needed together, what excludes what, what is refused because it
-//! cannot work or would not be safe.
+//! Compiles the document to a [`Policy`]: checks required and conflicting fields, and rejects what cannot work or is not
+//! safe.
 
 mod audit;
 mod callout_headers;
@@ -18,77 +18,77 @@ mod rules;
 mod target_headers;
 mod token_source;
 
-use super::fault::{ConfigFault, ConfigProblem, Path};
+use super::error::{ConfigError, ConfigErrorKind, Path};
 use super::schema::{CacheDocument, Document};
 use super::{Environment, Loaded};
 use crate::policy::{CacheLimits, Forwarding, Policy};
-use protected_resource::{Surroundings, protected_resources};
+use protected_resource::{ResourceContext, protected_resources};
 
-/// What is collected on the way.
-struct Findings<'a> {
-    faults: &'a mut Vec<ConfigFault>,
+/// Errors and warnings, and what all parts share.
+struct Diagnostics<'a> {
+    errors: &'a mut Vec<ConfigError>,
     warnings: Vec<String>,
-    relaxed: usize,
+    insecure_settings: usize,
     environment: &'a Environment<'a>,
 }
 
-impl Findings<'_> {
-    fn unusable(&mut self, at: &Path, hint: &'static str) {
-        self.faults.push(at.fault(ConfigProblem::Unusable(hint)));
+impl Diagnostics<'_> {
+    fn invalid(&mut self, at: &Path, hint: &'static str) {
+        self.errors.push(at.error(ConfigErrorKind::Invalid(hint)));
     }
 
-    /// A check that the operator switched off.
-    fn relaxed(&mut self, warning: String) {
-        self.relaxed = self.relaxed.saturating_add(1);
+    /// Warns of an insecure setting that is on.
+    fn insecure(&mut self, warning: String) {
+        self.insecure_settings = self.insecure_settings.saturating_add(1);
         self.warnings.push(warning);
     }
 
-    /// A field that is needed; silent when what stands there was refused already, or what it would stand in.
-    fn needed<T>(&mut self, value: Option<T>, at: &Path, hint: &'static str) -> Option<T> {
-        if value.is_none() && !at.is_reported(self.faults) && !at.is_in_what_was_not_read(self.faults) {
-            self.faults.push(at.fault(ConfigProblem::Missing(hint)));
+    /// A required field. Adds no error where the value, or the object around it, has one already.
+    fn required<T>(&mut self, value: Option<T>, at: &Path, hint: &'static str) -> Option<T> {
+        if value.is_none() && !at.is_reported(self.errors) && !at.is_inside_undecoded(self.errors) {
+            self.errors.push(at.error(ConfigErrorKind::Missing(hint)));
         }
         value
     }
 }
 
-/// Compiles the whole document; `None` when there is a fault.
+/// Compiles the whole document; `None` with an error.
 pub(super) fn document(
     document: Document,
     at: &Path,
     environment: &Environment<'_>,
-    faults: &mut Vec<ConfigFault>,
+    errors: &mut Vec<ConfigError>,
 ) -> Option<Loaded> {
-    let mut findings = Findings { faults, warnings: Vec::new(), relaxed: 0, environment };
-    let providers = provider::providers(document.providers, &at.member("providers"), &mut findings);
-    let revocations = introspection::revocations(document.revocations, &at.member("revocations"), &mut findings);
+    let mut diagnostics = Diagnostics { errors, warnings: Vec::new(), insecure_settings: 0, environment };
+    let providers = provider::providers(document.providers, &at.member("providers"), &mut diagnostics);
+    let revocations = introspection::revocations(document.revocations, &at.member("revocations"), &mut diagnostics);
     let claims =
-        claim_to_headers::forwarded_claims(document.claim_to_headers, &at.member("claim_to_headers"), &mut findings);
+        claim_to_headers::forwarded_claims(document.claim_to_headers, &at.member("claim_to_headers"), &mut diagnostics);
     let payload = claim_to_headers::payload_header(
         document.forward_payload_header,
         claims.as_deref().unwrap_or_default(),
         &at.member("forward_payload_header"),
-        &mut findings,
+        &mut diagnostics,
     );
     let removed = claim_to_headers::removed_headers(
         document.request_headers_to_remove,
         claims.as_deref().unwrap_or_default(),
         payload.as_ref(),
         &at.member("request_headers_to_remove"),
-        &mut findings,
+        &mut diagnostics,
     );
     let forwarding =
         claims.zip(removed).map(|(claims, removed)| Forwarding::new(claims, payload).also_removing(removed));
     let token = document.token.unwrap_or_default();
-    let token_source = token_source::token_source(token, forwarding.as_ref(), &at.member("token"), &mut findings);
-    let filter_state = filter_state::filter_state(document.filter_state, &at.member("filter_state"), &mut findings);
+    let token_source = token_source::token_source(token, forwarding.as_ref(), &at.member("token"), &mut diagnostics);
+    let filter_state = filter_state::filter_state(document.filter_state, &at.member("filter_state"), &mut diagnostics);
     let target_headers = target_headers::target_headers(
         document.insecure_keep_target_headers,
         &at.member("insecure_keep_target_headers"),
-        &mut findings,
+        &mut diagnostics,
     );
-    let audit = audit::audit(document.audit.unwrap_or_default(), &at.member("audit"), &mut findings);
-    let readiness_path = readiness_path(document.readiness_path, &at.member("readiness_path"), &mut findings);
+    let audit = audit::audit(document.audit.unwrap_or_default(), &at.member("audit"), &mut diagnostics);
+    let readiness_path = readiness_path(document.readiness_path, &at.member("readiness_path"), &mut diagnostics);
     let native_crypto = document.native_crypto.unwrap_or_default();
     let responses = document.responses.unwrap_or_default();
     let about_rules = rules::RulesDocument {
@@ -102,19 +102,19 @@ pub(super) fn document(
         insecure_ambiguous_hosts: document.insecure_ambiguous_hosts.unwrap_or(false),
     };
     if let Some(token_source) = &token_source {
-        about_rules.warn_of_redirects(token_source, &mut findings);
+        about_rules.warn_of_redirects(token_source, &mut diagnostics);
     }
-    let rules = rules::rules(about_rules, at, &mut findings);
+    let rules = rules::rules(about_rules, at, &mut diagnostics);
     let written = responses::Written { token_source: token_source.as_ref(), forwarding: forwarding.as_ref() };
-    let answers = responses::answers(responses, &written, &at.member("responses"), &mut findings);
-    let around = Surroundings {
+    let answers = responses::answers(responses, &written, &at.member("responses"), &mut diagnostics);
+    let context = ResourceContext {
         providers: providers.as_ref(),
         token_source: token_source.as_ref(),
         rules: rules.as_ref().map(|(rules, routes)| (rules, routes.as_slice())),
         readiness_path: readiness_path.as_deref(),
     };
     let resources_at = at.member("protected_resources");
-    let resources = protected_resources(document.protected_resources, &around, &resources_at, &mut findings);
+    let resources = protected_resources(document.protected_resources, &context, &resources_at, &mut diagnostics);
     let policy = Policy {
         providers: providers?,
         revocations: revocations?,
@@ -130,7 +130,12 @@ pub(super) fn document(
         readiness_path,
         cache: cache_limits(document.cache.unwrap_or_default()),
     };
-    Some(Loaded { policy, warnings: findings.warnings, relaxed: findings.relaxed, native_crypto })
+    Some(Loaded {
+        policy,
+        warnings: diagnostics.warnings,
+        insecure_settings: diagnostics.insecure_settings,
+        native_crypto,
+    })
 }
 
 fn cache_limits(document: CacheDocument) -> CacheLimits {
@@ -141,22 +146,22 @@ fn cache_limits(document: CacheDocument) -> CacheLimits {
     CacheLimits { tokens: or(document.max_tokens, default.tokens), bytes: or(document.max_bytes, default.bytes) }
 }
 
-/// A list that was written must hold something: an empty allow-list is a mistake either way it is read.
-fn not_empty<T>(list: Option<Vec<T>>, at: &Path, findings: &mut Findings<'_>) -> Option<Vec<T>> {
+/// Rejects an empty list: an empty allow-list is a mistake, whichever way it is read.
+fn not_empty<T>(list: Option<Vec<T>>, at: &Path, diagnostics: &mut Diagnostics<'_>) -> Option<Vec<T>> {
     list.filter(|items| {
-        if items.is_empty() && !at.is_reported(findings.faults) {
-            findings.unusable(at, "an empty list; leave the field out or name at least one");
+        if items.is_empty() && !at.is_reported(diagnostics.errors) {
+            diagnostics.invalid(at, "an empty list; leave the field out or name at least one");
         }
         !items.is_empty()
     })
 }
 
-fn readiness_path(path: Option<String>, at: &Path, findings: &mut Findings<'_>) -> Option<String> {
+fn readiness_path(path: Option<String>, at: &Path, diagnostics: &mut Diagnostics<'_>) -> Option<String> {
     path.filter(|path| {
         let is_path =
             path.starts_with('/') && path.bytes().all(|byte| byte.is_ascii_graphic() && !b"?#\\%".contains(&byte));
         if !is_path {
-            findings.unusable(at, "a path such as \"/ready\", as requests have it after normalisation");
+            diagnostics.invalid(at, "a path such as \"/ready\", as requests have it after normalisation");
         }
         is_path
     })

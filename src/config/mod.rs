@@ -1,71 +1,71 @@
-//! The operator's JSON document; after this room nothing knows that there was JSON.
+//! The operator's JSON document: [`load`] compiles it to a [`crate::policy::Policy`], or returns all errors at once.
 //!
-//! [`load`] turns bytes into a [`crate::policy::Policy`] or into every fault at once. [`schema`] is the
-//! document as it is written, `reading` how one is read without stopping at the first fault, `manual` describes it.
+//! [`schema`] is the document as it is written, `decode` decodes it and collects errors, `compile` makes the policy, and
+//! `reference` generates JSON Schema and documentation. No other module knows JSON documents.
 
 mod compile;
-mod fault;
+mod decode;
+mod error;
 #[cfg(not(target_family = "wasm"))]
-pub mod manual;
-mod reading;
+pub mod reference;
 pub mod schema;
 
 use crate::jose::{JsonLimits, parse_object};
 use crate::policy::Policy;
 
-pub use fault::{ConfigFault, ConfigProblem, Path};
+pub use error::{ConfigError, ConfigErrorKind, Path};
 
 const LIMITS: JsonLimits = JsonLimits { depth: 64, members: 4096 };
 
-/// A configuration that can be used.
+/// A valid configuration.
 #[derive(Debug)]
 pub struct Loaded {
-    /// What the operator wants.
+    /// The policy.
     pub policy: Policy,
-    /// What the operator weakened: one line each, to be shown at start.
+    /// Warnings, to be logged at start.
     pub warnings: Vec<String>,
-    /// How many checks are switched off: so many settings with `insecure` in their names are on.
-    pub relaxed: usize,
-    /// Who is to verify signatures.
+    /// How many settings with `insecure` in their names are on.
+    pub insecure_settings: usize,
+    /// Who verifies signatures.
     pub native_crypto: NativeCrypto,
 }
 
 /// Who verifies signatures.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum NativeCrypto {
-    /// The host, as far as it can and is seen to do it rightly.
+    /// The host, for algorithms where it has the function and passes the self-test.
     #[default]
     Auto,
     /// The module.
     Off,
 }
 
-/// What the host's environment says under a name: secrets stand there, and not in the document.
+/// The host's environment variables, which hold the secrets.
 pub type Environment<'a> = dyn Fn(&str) -> Option<String> + 'a;
 
-/// An environment in which nothing is set.
+/// An environment without variables.
 pub const fn no_environment(_: &str) -> Option<String> {
     None
 }
 
-/// Reads a configuration, whose secrets stand in `environment`.
+/// Loads a configuration, with secrets from `environment`.
 ///
 /// # Errors
-/// Every fault of the document, each with its path and a hint. No value of the document is in them.
-pub fn load(document: &[u8], environment: &Environment<'_>) -> Result<Loaded, Vec<ConfigFault>> {
-    let root = fault::Path::root();
+/// All errors of the document, each with its path and a hint. None contains a value of the document.
+pub fn load(document: &[u8], environment: &Environment<'_>) -> Result<Loaded, Vec<ConfigError>> {
+    let root = error::Path::root();
     let text = document.trim_ascii();
     match text.first() {
-        None => return Err(vec![root.fault(ConfigProblem::Empty)]),
+        None => return Err(vec![root.error(ConfigErrorKind::Empty)]),
         Some(b'{') => {}
-        Some(_) => return Err(vec![root.fault(ConfigProblem::NotAStringValue)]),
+        Some(_) => return Err(vec![root.error(ConfigErrorKind::NotAStringValue)]),
     }
-    let members = parse_object(text, LIMITS).map_err(|problem| vec![root.fault(ConfigProblem::Json(problem))])?;
-    let mut faults = Vec::new();
-    let document = reading::read_object::<schema::Document>(&members, &root, &mut faults);
-    let loaded = compile::document(document, &root, environment, &mut faults);
-    match (faults.is_empty(), loaded) {
+    let members = parse_object(text, LIMITS).map_err(|problem| vec![root.error(ConfigErrorKind::Json(problem))])?;
+    let mut errors = Vec::new();
+    let document = decode::decode_object::<schema::Document>(&members, &root, &mut errors);
+    let loaded = compile::document(document, &root, environment, &mut errors);
+    match (errors.is_empty(), loaded) {
         (true, Some(loaded)) => Ok(loaded),
-        _ => Err(faults),
+        _ => Err(errors),
     }
 }

@@ -10,7 +10,6 @@ pub mod audit;
 mod decision;
 pub mod deny_reason;
 mod effects;
-pub mod figures;
 mod filter_state;
 mod log_limit;
 mod parked;
@@ -20,6 +19,7 @@ pub mod response;
 mod resume;
 mod revocations;
 mod sampling;
+mod stats;
 mod token_cache;
 mod token_status;
 

@@ -18,6 +18,7 @@ use crate::engine::deny_reason::DenyReason;
 use crate::http::HeaderEdit;
 use crate::keys::KeyGeneration;
 use crate::policy::{CacheLimits, Policy, Provider, ProviderId, StateEntry, ValidatedToken};
+use crate::telemetry::stats::TokenCacheStats;
 use crate::unix_time::UnixTime;
 
 /// So many bad signatures are remembered, and for so long: enough for a client that tries again and again.
@@ -68,19 +69,6 @@ impl AuthenticatedToken {
             filter_state: state,
         })
     }
-}
-
-/// The verified tokens in numbers, for the operator's metrics.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct TokenCacheStats {
-    /// Tokens that are remembered.
-    pub tokens: usize,
-    /// The bytes they take, about.
-    pub bytes: usize,
-    /// How often one was found.
-    pub hits: u64,
-    /// How often none was, of JWTs of configured issuers.
-    pub misses: u64,
 }
 
 /// What is known of tokens.

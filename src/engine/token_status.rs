@@ -5,7 +5,6 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::engine::deny_reason::DenyReason;
-use crate::engine::figures::RevocationFigures;
 use crate::engine::pipeline::{Stop, Suspension};
 use crate::engine::token_cache::AuthenticatedToken;
 use crate::engine::{CallId, IntrospectionCall, Outbox};
@@ -20,6 +19,7 @@ use crate::lookup::rate_limiter::BudgetClass;
 use crate::lookup::requester::Sender;
 use crate::policy::{Attribute, CacheLimits, ClaimFault, Policy, Provider, ProviderId, ValidatedToken};
 use crate::revocation::feed::{ListStatus, RevocationFeed};
+use crate::telemetry::stats::RevocationStats;
 use crate::unix_time::UnixTime;
 
 /// So much is remembered of answers at least, whatever the operator wants remembered of verified tokens: an answer that is
@@ -179,9 +179,9 @@ impl StatusSources {
         recall
     }
 
-    /// The list in numbers, where there is to be one.
-    pub(super) fn revocation_figures(&self, now: UnixTime) -> Option<RevocationFigures> {
-        self.revocations.as_ref().map(|feed| RevocationFigures { age: feed.age(now), entries: feed.entries() })
+    /// The statistics of the revocation list, where one is configured.
+    pub(super) fn revocation_stats(&self, now: UnixTime) -> Option<RevocationStats> {
+        self.revocations.as_ref().map(|feed| RevocationStats { age: feed.age(now), entries: feed.entries() })
     }
 
     /// Whether there is a list, where there is to be one.

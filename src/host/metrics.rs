@@ -15,7 +15,7 @@ use proxy_wasm::types::{MetricType, Status};
 
 use crate::engine::audit::AuditRecord;
 use crate::engine::{CallNote, CallResult, FetchNote, FetchResult, PollResult};
-use crate::metrics::{self, Kind, Metric};
+use crate::telemetry::{self, Kind, Metric};
 
 /// What rules are called that the operator gave no name.
 const UNNAMED: &str = "(unnamed)";
@@ -65,11 +65,14 @@ impl Metrics {
         self.are_counted.set(host_can);
         // Here, and not with the first request: a host that does not know metrics ends the module at its start.
         let times = || {
-            Ok(Times { decision: define(&metrics::DECISION_TIME, &[])?, parked: define(&metrics::PARKED_TIME, &[])? })
+            Ok(Times {
+                decision: define(&telemetry::DECISION_TIME, &[])?,
+                parked: define(&telemetry::PARKED_TIME, &[])?,
+            })
         };
         self.times.set(if host_can { self.unless_refused(times) } else { None });
         for outcome in ["accepted", "refused"] {
-            self.add(metrics::CONFIGURATIONS.name_with(&[outcome]), Kind::Counter, 0);
+            self.add(telemetry::CONFIGURATIONS.name_with(&[outcome]), Kind::Counter, 0);
         }
     }
 
@@ -130,9 +133,9 @@ impl Metrics {
             FetchResult::Failed { fault, .. } => fault.name(),
             FetchResult::Continues | FetchResult::Late => return,
         };
-        self.count(&metrics::KEY_FETCHES, &[outcome, provider]);
+        self.count(&telemetry::KEY_FETCHES, &[outcome, provider]);
         if matches!(note.result, FetchResult::Replaced { is_other: true, fetched_here: true, .. }) {
-            self.count(&metrics::KEY_CHANGES, &[provider]);
+            self.count(&telemetry::KEY_CHANGES, &[provider]);
         }
     }
 
@@ -145,7 +148,7 @@ impl Metrics {
             CallResult::Failed { fault, .. } => fault.name(),
             CallResult::TakenOver | CallResult::Continues | CallResult::Late => return,
         };
-        self.count(&metrics::INTROSPECTION_CALLS, &[outcome, provider]);
+        self.count(&telemetry::INTROSPECTION_CALLS, &[outcome, provider]);
     }
 
     /// A poll has ended.
@@ -157,7 +160,7 @@ impl Metrics {
             PollResult::Failed { fault, .. } => fault.name(),
             PollResult::Late => return,
         };
-        self.count(&metrics::REVOCATION_POLLS, &[outcome]);
+        self.count(&telemetry::REVOCATION_POLLS, &[outcome]);
     }
 
     /// Something has happened once more.
@@ -177,7 +180,7 @@ impl Metrics {
                 // To a host that is a mistake.
                 Kind::Counter if value == 0 => Ok(()),
                 Kind::Counter => hostcalls::increment_metric(number, i64::try_from(value).unwrap_or(i64::MAX)),
-                Kind::Sum | Kind::Most | Kind::Histogram => hostcalls::record_metric(number, value),
+                Kind::Sum | Kind::Max | Kind::Histogram => hostcalls::record_metric(number, value),
             }
         });
     }
@@ -199,12 +202,12 @@ impl Metrics {
 impl Decided {
     fn define(&self, verdict: &str) -> Result<Numbers, Status> {
         let rule = self.rule.as_deref().unwrap_or(UNNAMED);
-        let on_trial = self.would_deny.map(|reason| define(&metrics::WOULD_DENY, &[reason, rule])).transpose()?;
+        let on_trial = self.would_deny.map(|reason| define(&telemetry::WOULD_DENY, &[reason, rule])).transpose()?;
         let provider = self.provider.as_deref();
         let of_provider = provider
-            .map(|provider| define(&metrics::PROVIDER_DECISIONS, &[verdict, self.reason, provider]))
+            .map(|provider| define(&telemetry::PROVIDER_DECISIONS, &[verdict, self.reason, provider]))
             .transpose()?;
-        Ok(Numbers { of_rule: define(&metrics::DECISIONS, &[verdict, self.reason, rule])?, of_provider, on_trial })
+        Ok(Numbers { of_rule: define(&telemetry::DECISIONS, &[verdict, self.reason, rule])?, of_provider, on_trial })
     }
 }
 
@@ -225,7 +228,7 @@ fn number_of(kind: Kind, name: String) -> Result<u32, Status> {
 const fn kind_in_host(kind: Kind) -> MetricType {
     match kind {
         Kind::Counter => MetricType::Counter,
-        Kind::Sum | Kind::Most => MetricType::Gauge,
+        Kind::Sum | Kind::Max => MetricType::Gauge,
         Kind::Histogram => MetricType::Histogram,
     }
 }

@@ -11,21 +11,19 @@ use crate::engine::{
     Algorithm, CannotSign, NativeSigner, NativeVerifier, PortableVerifier, RsaSigner, SignatureVerifier,
 };
 use crate::host::host_kind::is_envoy;
-
-/// By whom how many of the algorithms in use are verified.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Verification {
-    pub(super) by_host: usize,
-    pub(super) by_module: usize,
-    /// By the module, because the host was asked and failed.
-    pub(super) in_doubt: usize,
-}
+use crate::telemetry::stats::ConfigurationStats;
 
 /// The verifier for the algorithms of a policy.
-pub(super) fn verifier(wanted: NativeCrypto, algorithms: &[Algorithm]) -> (Box<dyn SignatureVerifier>, Verification) {
-    let portable = |why: &str| -> (Box<dyn SignatureVerifier>, Verification) {
+pub(super) fn verifier(
+    wanted: NativeCrypto,
+    algorithms: &[Algorithm],
+) -> (Box<dyn SignatureVerifier>, ConfigurationStats) {
+    let portable = |why: &str| -> (Box<dyn SignatureVerifier>, ConfigurationStats) {
         log::info!("signatures are verified by the module: {why}");
-        (Box::new(PortableVerifier), Verification { by_module: algorithms.len(), ..Verification::default() })
+        (
+            Box::new(PortableVerifier),
+            ConfigurationStats { module_algorithms: algorithms.len(), ..ConfigurationStats::default() },
+        )
     };
     match wanted {
         NativeCrypto::Off => portable("native_crypto is off"),
@@ -33,9 +31,13 @@ pub(super) fn verifier(wanted: NativeCrypto, algorithms: &[Algorithm]) -> (Box<d
         NativeCrypto::Auto => {
             let verifier = NativeVerifier::tested(Box::new(verify_signature), algorithms);
             tell(&verifier, algorithms);
-            let (by_host, in_doubt) = (verifier.by_host().len(), verifier.doubts().len());
-            let by_module = algorithms.len().saturating_sub(by_host).saturating_sub(in_doubt);
-            (Box::new(verifier), Verification { by_host, by_module, in_doubt })
+            let (host_algorithms, fallback_algorithms) = (verifier.by_host().len(), verifier.doubts().len());
+            let module_algorithms =
+                algorithms.len().saturating_sub(host_algorithms).saturating_sub(fallback_algorithms);
+            (
+                Box::new(verifier),
+                ConfigurationStats { host_algorithms, module_algorithms, fallback_algorithms, insecure_settings: 0 },
+            )
         }
     }
 }

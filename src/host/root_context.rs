@@ -20,13 +20,12 @@ use crate::host::filter_state::declare;
 use crate::host::host_error::HostError;
 use crate::host::host_kind::is_envoy;
 use crate::host::http_context::FilterStream;
-use crate::host::reporting::Setting;
 use crate::host::root_state::RootState;
 use crate::host::shared_calls::HeldResponses;
 use crate::host::shared_keys::SharedKeys;
 use crate::host::stream_state::{ParkedStream, StreamState};
 use crate::host::{clock, native_crypto};
-use crate::metrics::{self, reports};
+use crate::telemetry::{self, gauges};
 use crate::unix_time::UnixTime;
 
 /// How often to look whether somebody else's fetch has ended, should its wake-up not reach us.
@@ -124,8 +123,8 @@ impl FilterRoot {
     fn begin_here(&self, fetch: &Fetch) -> Vec<Outbox> {
         let metric = match fetch.keys.cause {
             FetchCause::Due => None,
-            FetchCause::UnknownKeyId => Some(&metrics::UNKNOWN_KEY_FETCHES),
-            FetchCause::SignatureInvalid => Some(&metrics::SIGNATURE_INVALID_FETCHES),
+            FetchCause::UnknownKeyId => Some(&telemetry::UNKNOWN_KEY_FETCHES),
+            FetchCause::SignatureInvalid => Some(&telemetry::SIGNATURE_INVALID_FETCHES),
         };
         if let Some(metric) = metric
             && let Some(name) = self.shared.with_engine(|engine| engine.provider_name(fetch.id.provider())).flatten()
@@ -227,13 +226,14 @@ impl FilterRoot {
                     return false;
                 };
                 self.shared.signer.replace(signer);
-                let (verifier, verification) =
+                let (verifier, mut configuration) =
                     native_crypto::verifier(loaded.native_crypto, &loaded.policy.providers.algorithms());
                 let (Some(seed), Some(reporter)) = (clock::entropy(), clock::entropy()) else {
                     log::error!("the configuration is refused: the host gives no random bytes (`random_get`)");
                     return false;
                 };
-                self.shared.reporter.begin(&reporter, Setting { verification, relaxed: loaded.relaxed });
+                configuration.insecure_settings = loaded.insecure_settings;
+                self.shared.reporter.begin(&reporter, configuration);
                 let others: Rc<dyn SharedResponses> = match is_envoy() {
                     true => Rc::new(HeldResponses),
                     false => Rc::new(NothingShared),
@@ -270,7 +270,7 @@ impl FilterRoot {
         let period = next.since(clock::now());
         let is_awaiting = self.sharing().is_some_and(|sharing| sharing.is_awaiting());
         let period = if is_awaiting { period.min(POLL_OTHERS) } else { period };
-        self.shared.tick_after(if self.shared.metrics.are_counted() { period.min(reports::EVERY) } else { period });
+        self.shared.tick_after(if self.shared.metrics.are_counted() { period.min(gauges::INTERVAL) } else { period });
     }
 }
 
@@ -325,7 +325,7 @@ impl RootContext for FilterRoot {
         self.shared.metrics.begin(is_envoy());
         let is_accepted = self.configure(plugin_configuration_size);
         let outcome = if is_accepted { "accepted" } else { "refused" };
-        self.shared.metrics.count(&metrics::CONFIGURATIONS, &[outcome]);
+        self.shared.metrics.count(&telemetry::CONFIGURATIONS, &[outcome]);
         is_accepted
     }
 

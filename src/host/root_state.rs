@@ -8,9 +8,9 @@ use proxy_wasm::hostcalls;
 
 use crate::engine::{Engine, RsaSigner};
 use crate::host::callouts::Callouts;
+use crate::host::gauges::Reporter;
 use crate::host::log::CalloutLog;
 use crate::host::metrics::Metrics;
-use crate::host::reporting::Reporter;
 use crate::host::shared_keys::SharedKeys;
 use crate::host::stream_state::ParkedStreams;
 use crate::host::wake_ups::WakeUps;

@@ -17,13 +17,13 @@ pub mod call;
 mod completion;
 pub mod consistency;
 mod endpoint;
-pub mod figures;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod lookup;
 pub mod request;
 mod response;
 pub mod sharing;
+mod stats;
 
 use std::num::NonZeroU32;
 use std::rc::Rc;
@@ -34,12 +34,12 @@ use crate::lookup::order::CallOrder;
 use crate::lookup::rate_limiter::RateLimiter;
 use crate::lookup::single_flight::SingleFlight;
 use crate::policy::{CacheLimits, ClaimFault, Introspection};
+use crate::telemetry::stats::LookUpStats;
 use crate::unix_time::UnixTime;
 
 use cache::ResponseCache;
 use call::{Call, CallResult, Subject, TokenDigest};
 use endpoint::Endpoint;
-use figures::LookUps;
 use request::Entropy;
 use sharing::{RecordNames, SharedResponse, SharedResponses};
 
@@ -60,7 +60,7 @@ pub struct ProviderIntrospection {
     limits: CallLimits,
     endpoint: Endpoint,
     others: Rc<dyn SharedResponses>,
-    look_ups: LookUps,
+    look_ups: LookUpStats,
     taken_over: u64,
 }
 
@@ -167,7 +167,7 @@ impl ProviderIntrospection {
             limits: CallLimits::new(rate_limiter, UnixTime::from_millis(0)),
             endpoint: Endpoint::new(&settings.address),
             others,
-            look_ups: LookUps::default(),
+            look_ups: LookUpStats::default(),
             taken_over: 0,
             settings,
         }

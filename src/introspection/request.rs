@@ -3,10 +3,11 @@
 //! The token is in the body and nowhere else; neither body nor `Authorization` is ever shown. The host adds nothing.
 
 use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
+use crate::encoding::{base64url, push_percent_escape};
 use crate::introspection::call::CallNumber;
 use crate::jose::{PrivateKey, RsaSigner};
 use crate::policy::{CalloutAddress, ClientAuthentication};
@@ -113,14 +114,14 @@ fn assertion(
         "iss": client_id,
         "sub": client_id,
         "aud": endpoint.to_string(),
-        "jti": URL_SAFE_NO_PAD.encode(hasher.finalize()),
+        "jti": base64url(hasher.finalize()),
         "iat": issued_at,
         "exp": issued_at.saturating_add(ASSERTION_SECONDS),
     });
-    let part = |json: serde_json::Value| URL_SAFE_NO_PAD.encode(json.to_string());
+    let part = |json: serde_json::Value| base64url(json.to_string());
     let signing_input = format!("{}.{}", part(header), part(claims));
     let signature = key.sign(signing_input.as_bytes(), signer).ok_or(NotSigned)?;
-    Ok(format!("{signing_input}.{}", URL_SAFE_NO_PAD.encode(signature)))
+    Ok(format!("{signing_input}.{}", base64url(signature)))
 }
 
 fn push_parameter(body: &mut String, name: &str, value: &str) {
@@ -138,13 +139,11 @@ fn encoded(text: &str) -> String {
 
 /// `application/x-www-form-urlencoded` (RFC 6749 appendix B).
 fn push_encoded(target: &mut String, bytes: &[u8]) {
-    const DIGITS: [char; 16] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'A', 'B', 'C', 'D', 'E', 'F'];
-    let digit = |nibble: u8| DIGITS.get(usize::from(nibble)).copied().unwrap_or('0');
     for byte in bytes {
         match byte {
             b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'*' | b'-' | b'.' | b'_' => target.push(char::from(*byte)),
             b' ' => target.push('+'),
-            _ => target.extend(['%', digit(byte >> 4), digit(byte & 15)]),
+            _ => push_percent_escape(target, *byte),
         }
     }
 }

@@ -198,7 +198,7 @@ fn active_token_for_another_audience_is_rejected_and_cached_as_such() {
         let end = scene.respond(&changes);
         assert_eq!(end.share.unwrap().slot, SharedSlot::Negative, "{changes}");
         assert_eq!(scene.look_up("t"), refusal, "{changes}");
-        assert_eq!(scene.introspection.figures(scene.now).active, 0, "{changes}");
+        assert_eq!(scene.introspection.stats(scene.now).active, 0, "{changes}");
         scene.now = at(4999);
         assert_eq!((scene.look_up("t"), scene.calls().len()), (refusal.to_owned(), 0), "{changes}");
         scene.now = at(5000);

@@ -7,13 +7,12 @@
 
 use std::rc::Rc;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
 
 use super::algorithm::Algorithm;
 use super::claims::{Claim, Claims};
 use super::strict_json::{JsonLimits, parse_object};
+use crate::encoding::base64url_decode;
 use crate::memory;
 use crate::redacted::Redacted;
 use crate::unix_time::UnixTime;
@@ -191,9 +190,8 @@ fn optional_text(header: &Map<String, Value>, name: &str) -> Result<Option<Strin
     }
 }
 
-/// Canonical base64url: no padding, no foreign character, the unused bits zero.
 pub(super) fn decode(text: &[u8]) -> Result<Vec<u8>, TokenFault> {
-    URL_SAFE_NO_PAD.decode(text).map_err(|_| TokenFault::Encoding)
+    base64url_decode(text).ok_or(TokenFault::Encoding)
 }
 
 #[cfg(test)]

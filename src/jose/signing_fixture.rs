@@ -14,6 +14,7 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::{Algorithm, KeySet, PortableVerifier, UnverifiedToken, VerifiedToken};
+pub(crate) use crate::encoding::base64url;
 
 /// One of the fixed key pairs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -168,11 +169,6 @@ pub(crate) fn verified(claims: &Value, typ: Option<&str>) -> VerifiedToken {
     let keys = TestKey::P256.key_set();
     let token = UnverifiedToken::parse(TestKey::P256.token(&header, claims).as_bytes()).unwrap();
     token.verify(&keys.candidates(None, Algorithm::Es256), &PortableVerifier).unwrap()
-}
-
-/// base64url without padding.
-pub(crate) fn base64url(bytes: impl AsRef<[u8]>) -> String {
-    URL_SAFE_NO_PAD.encode(bytes)
 }
 
 /// The JSON in a part of a token.

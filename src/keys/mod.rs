@@ -28,6 +28,7 @@ use crate::jose::{Algorithm, Key, KeySet};
 use crate::lookup::lease::Lease;
 use crate::lookup::token_bucket::TokenBucket;
 use crate::policy::KeyOrigin;
+use crate::telemetry::stats::KeyStats;
 use crate::unix_time::UnixTime;
 
 use fetch::{FetchNumber, FetchResult, Jitter, KeyFetch};
@@ -70,17 +71,6 @@ pub enum LookUp<'a> {
     Pending,
     /// It cannot be known now; perhaps after this long.
     Unavailable(Duration),
-}
-
-/// A provider's keys in numbers, for the operator's metrics.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct KeyFigures {
-    /// Keys that are held, be they too old or not.
-    pub held: usize,
-    /// How long ago they were fetched; `None`: they are the configuration's, or there are none.
-    pub age: Option<Duration>,
-    /// Whether there are any to verify with.
-    pub are_usable: bool,
 }
 
 /// What the end of a callout leads to.
@@ -194,11 +184,11 @@ impl ProviderKeys {
         self.remote_mut().map_or(FetchResult::Late, |remote| remote.adopt(outcome, jitter, now))
     }
 
-    /// The numbers as they are `now`.
-    pub fn figures(&self, now: UnixTime) -> KeyFigures {
+    /// The statistics at `now`.
+    pub fn stats(&self, now: UnixTime) -> KeyStats {
         match &self.source {
-            Source::Inline(set) => KeyFigures { held: set.len(), age: None, are_usable: true },
-            Source::Remote(remote) => remote.figures(now),
+            Source::Inline(set) => KeyStats { held: set.len(), age: None, are_usable: true },
+            Source::Remote(remote) => remote.stats(now),
         }
     }
 

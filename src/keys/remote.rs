@@ -15,7 +15,7 @@ use crate::keys::order::{Arrived, Began, FetchOrder};
 use crate::keys::schedule::FetchSchedule;
 use crate::keys::sharing::SharedOutcome;
 use crate::keys::unknown_key_ids::{UnknownKeyIds, lag};
-use crate::keys::{CalloutEnd, KeyFigures, KeyGeneration, LookUp, sharing};
+use crate::keys::{CalloutEnd, KeyGeneration, KeyStats, LookUp, sharing};
 use crate::lookup::lease::Lease;
 use crate::lookup::token_bucket::TokenBucket;
 use crate::policy::{CalloutAddress, KeyAddress, RemoteKeys};
@@ -123,9 +123,9 @@ impl Remote {
         self.in_use(self.clock.at(now)).map(|held| held.generation)
     }
 
-    pub(super) fn figures(&self, now: UnixTime) -> KeyFigures {
+    pub(super) fn stats(&self, now: UnixTime) -> KeyStats {
         let now = self.clock.at(now);
-        KeyFigures {
+        KeyStats {
             held: self.held.as_ref().map_or(0, |held| held.set.len()),
             age: self.held.as_ref().map(|held| now.since(held.fetched_at)),
             are_usable: self.in_use(now).is_some(),

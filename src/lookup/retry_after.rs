@@ -5,6 +5,7 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use crate::callout::HttpResponse;
+use crate::civil_date::days_since_epoch;
 use crate::unix_time::UnixTime;
 
 /// A server that names no time: half of the minute in which limits are counted.
@@ -62,20 +63,16 @@ fn date(field: &str) -> Option<UnixTime> {
     let mut parts = rest.split(' ');
     let day = fixed(parts.next()?, 2).filter(|day| (1..=31).contains(day))?;
     let month = parts.next()?;
-    let month = 1 + u64::try_from(MONTHS.iter().position(|name| *name == month)?).ok()?;
-    let year = fixed(parts.next()?, 4).filter(|year| *year >= 1970)?;
+    let month = 1 + i64::try_from(MONTHS.iter().position(|name| *name == month)?).ok()?;
+    let year = fixed(parts.next()?, 4)?;
     let mut clock = parts.next()?.split(':');
     let (hours, minutes, seconds) = (fixed(clock.next()?, 2)?, fixed(clock.next()?, 2)?, fixed(clock.next()?, 2)?);
     let is_whole = clock.next().is_none() && parts.next() == Some("GMT") && parts.next().is_none();
     if !is_whole || hours > 23 || minutes > 59 || seconds > 60 {
         return None;
     }
-    // Years from March on, so that the leap day is the last of one.
-    let (shifted_year, shifted_month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
-    let leap_days = shifted_year / 4 - shifted_year / 100 + shifted_year / 400;
-    let day_of_year = (153 * shifted_month + 2) / 5 + day - 1;
-    let days = (365 * shifted_year + leap_days + day_of_year).checked_sub(719_468)?;
-    Some(UnixTime::from_secs(days * 86_400 + hours * 3600 + minutes * 60 + seconds))
+    let days = days_since_epoch(i64::try_from(year).ok()?, month, i64::try_from(day).ok()?);
+    Some(UnixTime::from_secs(u64::try_from(days).ok()? * 86_400 + hours * 3600 + minutes * 60 + seconds))
 }
 
 fn fixed(digits: &str, length: usize) -> Option<u64> {

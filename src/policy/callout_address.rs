@@ -8,6 +8,8 @@
 use std::fmt;
 
 use super::callout_headers::CalloutHeaders;
+use crate::authority::split_port;
+use crate::encoding::{is_unreserved, percent_encode, percent_escape};
 
 /// An address the host can fetch.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,17 +92,10 @@ fn normal_escapes(text: &str) -> String {
     let mut parts = text.split('%');
     normal.push_str(parts.next().unwrap_or_default());
     for part in parts {
-        let digits = part.split_at_checked(2).filter(|(digits, _)| digits.bytes().all(|byte| byte.is_ascii_hexdigit()));
-        let escape = digits.and_then(|(digits, rest)| Some((u8::from_str_radix(digits, 16).ok()?, digits, rest)));
-        match escape {
-            Some((byte, _, rest)) if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) => {
-                normal.push(char::from(byte));
-                normal.push_str(rest);
-            }
-            Some((_, digits, rest)) => {
-                normal.push('%');
-                normal.push_str(&digits.to_ascii_uppercase());
-                normal.push_str(rest);
+        match percent_escape(part.as_bytes()) {
+            Some((byte, _)) => {
+                normal.push_str(&percent_encode(&[byte], |_, byte| is_unreserved(byte)));
+                normal.push_str(part.get(2..).unwrap_or_default());
             }
             None => {
                 normal.push('%');
@@ -113,10 +108,7 @@ fn normal_escapes(text: &str) -> String {
 
 /// `host`, `host:port` or `[v6]:port`.
 fn is_authority(text: &str) -> bool {
-    let (host, port) = match text.rsplit_once(':') {
-        Some((host, port)) if !host.is_empty() && !port.contains(']') => (host, Some(port)),
-        _ => (text, None),
-    };
+    let (host, port) = split_port(text);
     let host_is_right = match host.strip_prefix('[').and_then(|inner| inner.strip_suffix(']')) {
         Some(inner) => {
             !inner.is_empty() && inner.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b':' || byte == b'.')

@@ -32,10 +32,10 @@ pub mod validate;
 
 use crate::http::{HeaderEdit, HeaderName, HeaderValue, RequestHead};
 
+pub use crate::cel::{Attribute, AttributeValues};
 pub use audit_trail::{AuditTrail, Logged, SampleRate};
 pub use callout_address::CalloutAddress;
 pub use callout_headers::CalloutHeaders;
-pub use condition::{Attribute, AttributeValues, Condition, ConditionError, ConditionFault};
 pub use filter_state::{DecisionPart, FilterState, StateEntry, StateItem, StateSource};
 pub use forward::{ClaimFormat, ClaimSource, ForwardedClaim, Forwarding, Unforwardable};
 pub use introspection::{ClientAuthentication, Introspection, IntrospectionAddress, OpaqueTokens, RevocationSource};

@@ -1,7 +1,7 @@
 //! The request target (`:path`), read the one way that rules are written for, or refused.
 //!
 //! A rule that is matched against another path than the backend serves is no rule: `/public/../admin`,
-//! `/public/..;/admin`, `/public/..%2fadmin` have each opened a gateway (attack list, group I). So what all
+//! `/public/..;/admin`, `/public/..%2fadmin` have each opened a gateway (group I of `tests/core/attack_cases.rs`). So what all
 //! servers read alike is brought to one form, and what some read differently is refused before any rule is tried.
 //!
 //! | in the target | servers | here |
@@ -27,6 +27,7 @@
 
 use std::borrow::Cow;
 
+use crate::encoding::{is_pchar, percent_escape, push_percent_escape};
 use crate::http::RequestHead;
 
 /// The longest path that is looked at, in bytes and without its query: what nginx, Apache and Tomcat take by
@@ -193,7 +194,7 @@ const PLAIN: [bool; 256] = {
     let mut table = [false; 256];
     let mut byte = 0_u8;
     while byte < 0x80 {
-        table[byte as usize] = byte == b'/' || (is_segment_byte(byte) && byte != b';');
+        table[byte as usize] = byte == b'/' || (is_pchar(byte) && byte != b';');
         byte += 1;
     }
     table
@@ -209,7 +210,7 @@ fn spelled_alike(path: &[u8], ambiguous: AmbiguousPaths) -> Result<String, Targe
     let mut left = path;
     while let [byte, rest @ ..] = left {
         left = rest;
-        let (character, is_escaped) = match (*byte, escape(rest)) {
+        let (character, is_escaped) = match (*byte, percent_escape(rest)) {
             (b'%', Some((character, behind))) => {
                 left = behind;
                 (character, true)
@@ -224,12 +225,12 @@ fn spelled_alike(path: &[u8], ambiguous: AmbiguousPaths) -> Result<String, Targe
         // An escaped `;` is kept apart until its readings are known: some servers look for one before they decode.
         let stands_for_itself = match character {
             b'/' | b';' => !is_escaped,
-            other => is_segment_byte(other),
+            other => is_pchar(other),
         };
         if stands_for_itself {
             text.push(char::from(character));
         } else {
-            push_escape(&mut text, character);
+            push_percent_escape(&mut text, character);
         }
     }
     // An ASCII character is never part of a longer one, so that the whole is right when each run of escapes is.
@@ -250,32 +251,6 @@ const fn fault_of(character: u8, is_escaped: bool) -> Option<TargetFault> {
         (b' ' | 0x80.., false) => Some(TargetFault::RawByte),
         _ => None,
     }
-}
-
-/// The character behind a `%`, and what follows it.
-pub(super) fn escape(text: &[u8]) -> Option<(u8, &[u8])> {
-    let [high, low, rest @ ..] = text else { return None };
-    let hex = |digit: u8| char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok());
-    Some((hex(*high)? << 4 | hex(*low)?, rest))
-}
-
-fn push_escape(text: &mut String, character: u8) {
-    text.push('%');
-    for nibble in [character >> 4, character & 15] {
-        text.extend(char::from_digit(u32::from(nibble), 16).map(|digit| digit.to_ascii_uppercase()));
-    }
-}
-
-/// Whether a text is the same in a path and decoded: no character of it is escaped there.
-pub fn needs_no_escape(text: &str) -> bool {
-    text.bytes().all(|byte| byte == b'/' || is_segment_byte(byte))
-}
-
-/// `pchar` of RFC 3986 section 3.3 without its escapes: what may stand in a segment as it is.
-const fn is_segment_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric()
-        || matches!(byte, b'-' | b'.' | b'_' | b'~')
-        || matches!(byte, b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'=' | b':' | b'@')
 }
 
 /// Takes dot segments out and merges slashes.

@@ -24,8 +24,8 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::condition::{self, Attribute, Condition};
 use super::validate::ValidatedToken;
+use crate::cel::{Activation, Attribute, Program};
 use crate::jose::Claim;
 use crate::unix_time::UnixTime;
 
@@ -41,7 +41,7 @@ pub struct RequirementContext<'a> {
     /// When.
     pub now: UnixTime,
     /// The request, for conditions; without it none can be judged.
-    pub request: Option<condition::Facts<'a>>,
+    pub request: Option<Activation<'a>>,
 }
 
 /// What a rule demands: all of its terms.
@@ -65,7 +65,7 @@ pub enum Term {
     /// A claim holds what it must.
     Claim(ClaimTest),
     /// The condition holds for the request and its token.
-    Condition(Rc<Condition>),
+    Condition(Rc<Program>),
     /// The user was authenticated by all of these methods (`amr`, RFC 8176). Okta has them in ID tokens only.
     Methods(BTreeSet<String>),
     /// The requirement within is not met, and that is certain.
@@ -170,7 +170,7 @@ impl Term {
         }
     }
 
-    fn condition(&self) -> Option<&Condition> {
+    fn condition(&self) -> Option<&Program> {
         if let Self::Condition(condition) = self { Some(condition) } else { None }
     }
 
@@ -181,11 +181,11 @@ impl Term {
     fn is_about_request(&self) -> bool {
         let inner = self.inner();
         let has_only_such = !inner.is_empty() && inner.iter().all(Requirement::is_about_request);
-        has_only_such || self.condition().is_some_and(Condition::is_about_request)
+        has_only_such || self.condition().is_some_and(Program::is_about_request)
     }
 
     fn attributes(&self) -> impl Iterator<Item = Attribute> {
-        let own = self.condition().map_or(&[][..], Condition::attributes);
+        let own = self.condition().map_or(&[][..], Program::attributes);
         own.iter().chain(self.inner().iter().flat_map(|inner| inner.attributes.iter())).copied()
     }
 
@@ -194,7 +194,7 @@ impl Term {
         match self {
             Self::Not(inner) => inner.evaluate(facts).negated(),
             Self::AnyOf(alternatives) => Verdict::any(alternatives.iter().map(|inner| inner.evaluate(facts))),
-            Self::Condition(condition) => match facts.request.as_ref().map(|request| condition.holds(request)) {
+            Self::Condition(condition) => match facts.request.as_ref().map(|request| condition.evaluate(request)) {
                 Some(Ok(holds)) => Verdict::of(holds),
                 Some(Err(error)) => Verdict::Indeterminate(Indeterminate::Condition(error)),
                 None => Verdict::Indeterminate(Indeterminate::Missing),

@@ -13,7 +13,6 @@ use std::fmt;
 use crate::http::is_token_byte;
 use crate::policy::request_target::{NormalPath, TargetFault};
 
-pub(super) use host::read_host;
 pub use host::{Authority, HostPattern};
 pub use path_pattern::{LONGEST_PATTERN, LetterCase, PathPattern};
 pub use router::{AmbiguousHosts, RouteFault, RouteIndex, Router};

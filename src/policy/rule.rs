@@ -6,13 +6,14 @@
 
 use std::rc::Rc;
 
-use super::condition::{self, Attribute, AttributeValues, TokenFacts};
+use super::condition::token_attributes;
 use super::preflight::is_preflight;
 use super::request_target::{AmbiguousPaths, RequestTarget, TargetFault};
 use super::requirement::{Requirement, RequirementContext, Unmet, UnmetReason};
 use super::route::{AmbiguousHosts, Method, RouteFault, RouteIndex, Router};
 use super::token_source::Credential;
 use super::validate::ValidatedToken;
+use crate::cel::{Activation, Attribute, AttributeValues, CostTracker};
 use crate::http::RequestHead;
 use crate::unix_time::UnixTime;
 
@@ -194,7 +195,7 @@ impl Rules {
         judge: impl FnOnce(&RequirementContext<'_>) -> T,
     ) -> T {
         let AuthorizationRequest { token, head, attributes, arrived_at: came_at, now } = *asked;
-        let token_facts = token.map(|(token, provider)| TokenFacts::new(token, provider));
+        let token_variables = token.map(|(token, provider)| token_attributes(token, provider));
         let token = token.map(|(token, _)| token);
         if !requirement.has_condition() {
             return judge(&RequirementContext { token, now, request: None });
@@ -203,8 +204,8 @@ impl Rules {
         // What only some servers would read is no path to reckon with.
         let target = target.as_ref().filter(|target| target.other_readings().is_empty());
         let path = target.map(|target| target.path().as_str());
-        let budget = condition::RequestBudget::default();
-        let request = condition::Facts::new(head, path, came_at, attributes, token_facts).sharing(&budget);
+        let cost = CostTracker::default();
+        let request = Activation::new(head, path, came_at, attributes, token_variables).with_cost(&cost);
         let request = match self.router.ambiguous_hosts() {
             AmbiguousHosts::Reject => request,
             AmbiguousHosts::InsecureAllow => request.ignoring_host_spelling(),

@@ -1,25 +1,20 @@
 //! What refused clients are told: each refusal in each form, for gRPC clients, browsers, scripts of other origins and
 //! `HEAD`, a row per meaning. Runs natively and, as wasm, under Node.
 
+use crate::engine_harness::{Harness, NOW, Setup, published, response_of};
+use crate::random::Random;
 use crate::signing::{AUDIENCE, ISSUER, SigningKey, key_set, payload, with};
-use okta_proxy_wasm::callout::HttpResponse;
-use okta_proxy_wasm::config;
-use okta_proxy_wasm::engine::{Engine, Jitter, ParkingLimits, PortableVerifier, RequestOutcome, StreamId, Verdict};
+use okta_proxy_wasm::engine::{ParkingLimits, Verdict};
 use okta_proxy_wasm::http::{HeaderValue, LocalResponse, RequestHead, is_token};
-use okta_proxy_wasm::unix_time::UnixTime;
 use serde_json::{Value, json};
 use wasm_bindgen_test::wasm_bindgen_test;
 
-const NOW: u64 = 1_800_000_000;
 const TWO_FACTORS: &str = "urn:okta:loa:2fa:any";
 const PAGE: (&str, &str) = ("accept", "text/html,application/xhtml+xml,*/*;q=0.8");
 const LOGIN: &str = "https://app.acme.com/login";
 
 /// An engine of one configuration. No request may wait: what needs keys that are not there is answered 503.
-struct Gate {
-    engine: Engine,
-    streams: u32,
-}
+struct Gate(Harness);
 
 impl Gate {
     /// The rules of these tests with some answers.
@@ -28,23 +23,13 @@ impl Gate {
     }
 
     fn configured(configuration: Value) -> Self {
-        let policy = config::load(configuration.to_string().as_bytes(), &config::no_environment).unwrap().policy;
         let room = ParkingLimits { requests: 0, bytes: 0 };
-        Self { engine: Engine::new(policy, Box::new(PortableVerifier), room, UnixTime::from_secs(NOW)), streams: 0 }
+        Self(Harness::with(&configuration, Setup { room, ..Setup::default() }))
     }
 
     fn refuse(&mut self, fields: Vec<(String, Vec<u8>)>) -> (LocalResponse, &'static str) {
-        self.streams += 1;
-        let now = UnixTime::from_secs(NOW);
-        match self.engine.on_request(StreamId(self.streams), &RequestHead::new(fields), now) {
-            RequestOutcome::Decision(decision) => match &decision.verdict {
-                Verdict::Deny(reply) => (reply.clone(), decision.audit.reason()),
-                Verdict::Allow(_) => panic!("allowed"),
-            },
-            RequestOutcome::Pending | RequestOutcome::LocalResponse(_) | RequestOutcome::NeedAttributes(_) => {
-                panic!("not decided")
-            }
-        }
+        let decision = self.0.decide(&RequestHead::new(fields));
+        (response_of(&decision).clone(), decision.audit.reason())
     }
 
     /// The reply to a request of this case with more fields; `:method` may be among them.
@@ -498,49 +483,20 @@ fn scripts_of_allowed_origins_can_read_a_refusal_and_no_others() {
 fn who_has_waited_is_answered_in_the_same_way() {
     let mut configuration = redirecting(json!({ "url": LOGIN }));
     configuration["responses"]["cors"] = json!({ "allow_origins": ["https://app.acme.com"] });
-    let policy = config::load(configuration.to_string().as_bytes(), &config::no_environment).unwrap().policy;
-    let start = UnixTime::from_secs(NOW);
-    let mut engine = Engine::new(policy, Box::new(PortableVerifier), ParkingLimits::default(), start);
+    let mut engine = Harness::new(&configuration);
     let case = cases().pop().unwrap();
     let asked: [&[(&str, &str)]; 3] =
         [&[("origin", "https://app.acme.com")], &[(":method", "POST"), ("content-type", "application/grpc")], &[PAGE]];
-    for (stream, more) in asked.iter().enumerate() {
-        let head = RequestHead::new(case.fields(more));
-        assert!(matches!(engine.on_request(StreamId(stream as u32), &head, start), RequestOutcome::Pending));
+    for more in asked {
+        assert!(engine.request(&RequestHead::new(case.fields(more))).is_err(), "it is pending");
     }
-    let mut outbox = engine.on_tick(start, Jitter(0));
-    let another = json!({ "keys": [SigningKey::b("k1").jwk()] }).to_string().into_bytes();
-    let fetched = Ok(HttpResponse::new(200, another));
-    let ended = engine.on_fetched(outbox.fetches.remove(0).id, fetched, start);
-    let replies: Vec<&LocalResponse> = ended
-        .decided
-        .iter()
-        .map(|(_, decision)| match &decision.verdict {
-            Verdict::Deny(reply) => reply,
-            Verdict::Allow(_) => panic!("allowed"),
-        })
-        .collect();
+    engine.fetch(published(&key_set(&[&SigningKey::b("k1")])));
+    let replies: Vec<&LocalResponse> = engine.decided.iter().map(|(_, decision)| response_of(decision)).collect();
     let statuses: Vec<u16> = replies.iter().map(|reply| reply.status).collect();
     assert_eq!(statuses, [401, 401, 302]);
     assert_eq!(all(replies[0], "access-control-allow-origin"), ["https://app.acme.com"]);
     assert_eq!(text(replies[1]), "The access token is not valid.");
     assert_eq!(all(replies[2], "location"), [format!("{LOGIN}?return_to=%2Fa")]);
-}
-
-/// What `xorshift` makes of a seed: a test that fails fails again.
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 % bound as u64) as usize
-    }
-
-    fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
-        &from[self.below(from.len())]
-    }
 }
 
 #[wasm_bindgen_test(unsupported = test)]
@@ -599,7 +555,7 @@ fn no_request_gets_a_byte_of_its_token_or_a_place_of_its_own_choice_into_an_answ
     .map(|piece| piece.as_bytes().to_vec())
     .chain([b"\xff\xfe".to_vec()])
     .collect();
-    let mut dice = Dice(0x9E37_79B9_7F4A_7C15);
+    let mut dice = Random::new(0x9E37_79B9_7F4A_7C15);
     let (mut redirects, mut readable) = (0, 0);
     for round in 0..6000 {
         let token = if round % 2 == 0 { &bad } else { &good };
@@ -613,26 +569,26 @@ fn no_request_gets_a_byte_of_its_token_or_a_place_of_its_own_choice_into_an_answ
         ];
         let mut fields: Vec<(String, Vec<u8>)> = vec![
             (":method".to_owned(), dice.pick(&["GET", "HEAD", "POST"]).as_bytes().to_vec()),
-            (":path".to_owned(), paths[dice.below(if round % 3 == 0 { 3 } else { 5 })].clone().into_bytes()),
+            (":path".to_owned(), paths[dice.index(if round % 3 == 0 { 3 } else { 5 })].clone().into_bytes()),
         ];
-        match dice.below(3) {
+        match dice.index(3) {
             0 => fields.push(("authorization".to_owned(), format!("Bearer {token}").into_bytes())),
             1 => fields.push(("cookie".to_owned(), format!("at={token}").into_bytes())),
             _ => {}
         }
-        if dice.below(2) == 0 {
+        if dice.index(2) == 0 {
             fields.push(("accept".to_owned(), b"text/html".to_vec()));
         }
-        if dice.below(4) == 0 {
+        if dice.index(4) == 0 {
             fields.push(("origin".to_owned(), dice.pick(&pieces).clone()));
         }
-        if dice.below(4) == 0 {
-            let path = (0..dice.below(6)).flat_map(|_| dice.pick(&pieces).clone()).collect();
+        if dice.index(4) == 0 {
+            let path = (0..dice.index(6)).flat_map(|_| dice.pick(&pieces).clone()).collect();
             fields.retain(|(name, _)| name != ":path");
             fields.push((":path".to_owned(), path));
         }
-        for _ in 0..dice.below(4) {
-            let value = (0..dice.below(4)).flat_map(|_| dice.pick(&pieces).clone()).collect();
+        for _ in 0..dice.index(4) {
+            let value = (0..dice.index(4)).flat_map(|_| dice.pick(&pieces).clone()).collect();
             fields.push(((*dice.pick(&names)).to_owned(), value));
         }
         // A token as part of a path is no credential, and a place as good as any: it would come back.
@@ -640,11 +596,7 @@ fn no_request_gets_a_byte_of_its_token_or_a_place_of_its_own_choice_into_an_answ
             fields.retain(|(name, _)| name != "accept");
         }
         let head = RequestHead::new(fields.clone());
-        let now = UnixTime::from_secs(NOW);
-        let RequestOutcome::Decision(decision) = gates[dice.below(2)].engine.on_request(StreamId(round), &head, now)
-        else {
-            panic!("parked")
-        };
+        let decision = gates[dice.index(2)].0.decide(&head);
         let Verdict::Deny(reply) = &decision.verdict else { continue };
         assert_safe(reply);
         assert!([302, 400, 401, 403, 503].contains(&reply.status), "{}", reply.status);

@@ -1,5 +1,6 @@
-//! The attack list, case by case: what somebody sends, the reason it is refused for and the status the client gets, or
-//! that it passes. A row quotes the list's wording behind the case's id: group letter and place in the group.
+//! Attacks on a token verifier, case by case: what somebody sends, the reason it is refused for and the status the client gets, or
+//! that it passes. A row begins with the case's id: group letter and place in the group.
+//! The tables below say what each case is.
 //!
 //! Everything goes through the engine as a host drives it: configuration JSON in, request in, decision out.
 
@@ -9,38 +10,31 @@ mod keys;
 mod requests;
 mod tokens;
 
-use std::cell::Cell;
-use std::rc::Rc;
+use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
+use crate::engine_harness::{Effects, Harness, NOW, Setup, head, status_of};
 use crate::forge::Forge;
 use crate::signing::{AUDIENCE, ISSUER, payload, with};
 use okta_proxy_wasm::callout::CalloutResult;
 use okta_proxy_wasm::config;
-use okta_proxy_wasm::engine::{
-    Decision, Engine, Fetch, FetchResult, Jitter, Outbox, ParkingLimits, PortableVerifier, RequestOutcome, StreamId,
-    Verdict,
-};
-use okta_proxy_wasm::http::{HeaderEdit, RequestHead};
-use okta_proxy_wasm::jose::{Algorithm, Key, SignatureVerifier};
-use okta_proxy_wasm::unix_time::UnixTime;
+use okta_proxy_wasm::engine::{Decision, Fetch, FetchResult, StreamId, Verdict};
+use okta_proxy_wasm::http::HeaderEdit;
+use okta_proxy_wasm::jose::Algorithm;
 use serde_json::{Value, json};
 
-const NOW: u64 = 1_800_000_000;
 const OTHER_ISSUER: &str = "https://idp.example";
 /// What the environment says of `CLIENT_SECRET`.
 const CLIENT_SECRET: &str = "hunter2";
 
-/// Where a case of the list is answered.
+/// Where a case is answered.
 enum Answered {
     /// By rows here whose label begins with the case's id.
     Rows,
     /// By this test elsewhere.
     By(&'static str, &'static str),
-    /// When what it attacks is built.
-    Later(&'static str),
 }
-use Answered::{By, Later, Rows};
+use Answered::{By, Rows};
 
 /// Every case of the groups A to F, H, J, K and N. G is about token sources, M about senders: they are answered where
 /// those are built.
@@ -173,7 +167,14 @@ const KEY_SET_CASES: [(&str, &str, Answered); 13] = [
         "negative result cached -> short (<= 5 s)",
         By("token_cache.rs", "a_bad_signature_is_remembered_for_five_seconds_and_only_with_the_same_keys"),
     ),
-    ("N4", "shared data corrupted / version skew", Later("tests of the shared keys, their own branch")),
+    (
+        "N4",
+        "shared data corrupted / version skew",
+        By(
+            "../embedded-host/tests/scenes/shared_keys.rs",
+            "whatever_stands_in_the_shared_records_traps_nothing_and_lets_nobody_in",
+        ),
+    ),
 ];
 
 /// The cases of the group L.
@@ -186,7 +187,7 @@ const INTROSPECTION_CASES: [(&str, &str, Answered); 5] = [
 ];
 
 #[test]
-fn every_case_of_the_attack_list_is_answered_or_has_its_place() {
+fn every_attack_case_has_its_rows_or_a_test_elsewhere() {
     let here = [
         include_str!("attack_cases/advisories.rs"),
         include_str!("attack_cases/introspection.rs"),
@@ -206,7 +207,6 @@ fn every_case_of_the_attack_list_is_answered_or_has_its_place() {
                 assert!(text.contains(&format!("fn {test}(")), "{id}: {file} has no {test}");
                 assert!(!id.starts_with('I') || text.contains(&format!("(\"{id} ")), "no row for {id}: {wording}");
             }
-            Later(place) => assert!(!place.is_empty() && !here.contains(&format!("\"{id} ")), "{id} has rows now"),
         }
     }
     let groups = [
@@ -225,7 +225,7 @@ fn every_case_of_the_attack_list_is_answered_or_has_its_place() {
     ];
     for (group, count) in groups {
         let listed = ids.iter().filter(|id| id.starts_with(group)).count();
-        assert_eq!(listed, count, "group {group} of the list has {count} cases");
+        assert_eq!(listed, count, "group {group} has {count} cases");
     }
 }
 
@@ -250,17 +250,6 @@ fn one_issuer(keys: &[Value]) -> Value {
     json!({ "providers": { "a": { "issuer": ISSUER, "audiences": [AUDIENCE], "jwks": { "inline": { "keys": keys } } } } })
 }
 
-/// Counts the signatures that are verified.
-#[derive(Clone, Default)]
-struct Counting(Rc<Cell<usize>>);
-
-impl SignatureVerifier for Counting {
-    fn verifies(&self, algorithm: Algorithm, key: &Key, message: &[u8], signature: &[u8]) -> bool {
-        self.0.set(self.0.get() + 1);
-        PortableVerifier.verifies(algorithm, key, message, signature)
-    }
-}
-
 fn faults_of(configuration: &Value) -> String {
     match config::load(configuration.to_string().as_bytes(), &config::no_environment) {
         Ok(_) => String::new(),
@@ -268,41 +257,41 @@ fn faults_of(configuration: &Value) -> String {
     }
 }
 
-/// An engine, the time, and how many signatures were verified.
+/// An engine, and how its fetches ended.
 struct Scene {
-    engine: Engine,
-    now: UnixTime,
-    verified: Counting,
-    streams: u32,
-    decided: Vec<(StreamId, Decision)>,
+    harness: Harness,
     notes: Vec<(String, FetchResult)>,
-    next_tick: Option<UnixTime>,
+}
+
+impl Deref for Scene {
+    type Target = Harness;
+
+    fn deref(&self) -> &Harness {
+        &self.harness
+    }
+}
+
+impl DerefMut for Scene {
+    fn deref_mut(&mut self) -> &mut Harness {
+        &mut self.harness
+    }
 }
 
 impl Scene {
     fn new(configuration: &Value) -> Self {
         let environment = |name: &str| (name == "CLIENT_SECRET").then(|| CLIENT_SECRET.to_owned());
-        let policy = config::load(configuration.to_string().as_bytes(), &environment).unwrap().policy;
-        let (now, verified) = (UnixTime::from_secs(NOW), Counting::default());
-        let engine = Engine::new(policy, Box::new(verified.clone()), ParkingLimits::default(), now);
-        Self { engine, now, verified, streams: 0, decided: Vec::new(), notes: Vec::new(), next_tick: None }
+        let setup = Setup { environment: &environment, ..Setup::default() };
+        Self { harness: Harness::with(configuration, setup), notes: Vec::new() }
     }
 
     fn pass(&mut self, seconds: u64) {
-        self.now = self.now.plus(Duration::from_secs(seconds));
+        self.harness.pass(Duration::from_secs(seconds));
     }
 
-    /// A request with these fields: decided at once, or parked under its stream.
+    /// A request with these fields: decided at once, or pending under its stream.
     fn request(&mut self, fields: &[(&str, &[u8])]) -> Result<Decision, StreamId> {
-        self.streams += 1;
-        let stream = StreamId(self.streams);
-        let mut head = vec![(":method".to_owned(), b"GET".to_vec()), (":path".to_owned(), b"/accounts".to_vec())];
-        head.extend(fields.iter().map(|(name, value)| ((*name).to_owned(), value.to_vec())));
-        match self.engine.on_request(stream, &RequestHead::new(head), self.now) {
-            RequestOutcome::Decision(decision) => Ok(*decision),
-            RequestOutcome::Pending => Err(stream),
-            RequestOutcome::LocalResponse(_) | RequestOutcome::NeedAttributes(_) => panic!("a question to the filter"),
-        }
+        let start: [(&str, &[u8]); 2] = [(":method", b"GET"), (":path", b"/accounts")];
+        self.harness.request(&head(&[&start[..], fields].concat()))
     }
 
     fn bearer(&mut self, token: impl AsRef<[u8]>) -> Result<Decision, StreamId> {
@@ -315,30 +304,18 @@ impl Scene {
     }
 
     fn tick(&mut self) -> Vec<Fetch> {
-        let outbox = self.engine.on_tick(self.now, Jitter(u16::MAX));
-        self.take(outbox)
-    }
-
-    fn tick_begins_a_fetch(&mut self) -> Fetch {
-        let mut fetches = self.tick();
-        assert_eq!(fetches.len(), 1, "not one fetch");
-        fetches.remove(0)
+        let effects = self.harness.tick();
+        self.take(effects)
     }
 
     fn answer(&mut self, fetch: &Fetch, outcome: CalloutResult) {
-        let outbox = self.engine.on_fetched(fetch.id, outcome, self.now);
-        self.take(outbox);
+        let effects = self.fetched(fetch.id, outcome);
+        self.take(effects);
     }
 
-    fn take(&mut self, outbox: Outbox) -> Vec<Fetch> {
-        self.decided.extend(outbox.decided);
-        self.next_tick = outbox.next_tick;
-        self.notes.extend(outbox.note.map(|note| (note.provider.to_string(), note.result)));
-        outbox.fetches
-    }
-
-    fn reason_of(&self, stream: StreamId) -> Option<&'static str> {
-        self.decided.iter().find(|(id, _)| *id == stream).map(|(_, decision)| decision.audit.reason())
+    fn take(&mut self, effects: Effects) -> Vec<Fetch> {
+        self.notes.extend(effects.fetch_result);
+        effects.fetches
     }
 }
 
@@ -381,13 +358,10 @@ fn check(configuration: &Value, rows: Vec<Row>) {
     for (label, expected, token) in rows {
         let Ok(decision) = scene.bearer(&token) else { panic!("{label}: parked with inline keys") };
         let reason = decision.audit.reason();
-        let status = match &decision.verdict {
-            Verdict::Allow(_) => 200,
-            Verdict::Deny(reply) => {
-                assert!(reply.body.len() < 200, "{label}: a long body");
-                reply.status
-            }
-        };
+        let status = status_of(&decision);
+        if let Verdict::Deny(reply) = &decision.verdict {
+            assert!(reply.body.len() < 200, "{label}: a long body");
+        }
         if reason != expected || status != status_for(expected) {
             wrong.push(format!("{label}: {status} {reason}, expected {expected}"));
         }

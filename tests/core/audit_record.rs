@@ -5,20 +5,16 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::engine_harness::{Effects, Harness, NOW, Setup, call_response, get, list_response};
 use crate::signing::{AUDIENCE, ISSUER, SigningKey, key_set, payload, with};
 use jsonschema::Validator;
-use okta_proxy_wasm::callout::{CalloutResult, HttpResponse, TransportError};
+use okta_proxy_wasm::callout::{CalloutResult, TransportError};
 use okta_proxy_wasm::config;
 use okta_proxy_wasm::engine::audit::MAX_BYTES;
-use okta_proxy_wasm::engine::{
-    Decision, Deferral, Engine, Jitter, LimitReached, Outbox, ParkingLimits, PortableVerifier, RequestOutcome, StreamId,
-};
+use okta_proxy_wasm::engine::{Decision, Deferral, LimitReached, ParkingLimits};
 use okta_proxy_wasm::http::RequestHead;
-use okta_proxy_wasm::unix_time::UnixTime;
 use serde_json::{Value, json};
 
-const NOW: u64 = 1_800_000_000;
-const NO_JITTER: Jitter = Jitter(0);
 /// A condition that speaks of a token stands under no rule that lets requests without one come so far.
 const UNREACHABLE: [&str; 1] = ["condition_token_missing"];
 
@@ -63,9 +59,7 @@ impl Reader {
 
 /// An engine, and what becomes of its requests.
 struct Scene<'a> {
-    engine: Engine,
-    now: UnixTime,
-    streams: u32,
+    engine: Harness,
     reader: &'a mut Reader,
 }
 
@@ -79,9 +73,8 @@ impl<'a> Scene<'a> {
     }
 
     fn with_room(configuration: &Value, room: ParkingLimits, reader: &'a mut Reader) -> Self {
-        let policy = config::load(configuration.to_string().as_bytes(), &environment).unwrap().policy;
-        let now = UnixTime::from_secs(NOW);
-        Self { engine: Engine::new(policy, Box::new(PortableVerifier), room, now), now, streams: 0, reader }
+        let setup = Setup { environment: &environment, room, ..Setup::default() };
+        Self { engine: Harness::with(configuration, setup), reader }
     }
 
     /// What is logged of a request that is decided at once; of one that waits nothing.
@@ -90,17 +83,13 @@ impl<'a> Scene<'a> {
     }
 
     fn bytes(&mut self, mut fields: Vec<(String, Vec<u8>)>) -> Option<Value> {
-        self.streams += 1;
         for (name, value) in [(":method", "GET"), (":path", "/"), (":authority", "api.acme.com")] {
             if !fields.iter().any(|(field, _)| field == name) {
                 fields.push((name.to_owned(), value.as_bytes().to_vec()));
             }
         }
-        match self.engine.on_request(StreamId(self.streams), &RequestHead::new(fields), self.now) {
-            RequestOutcome::Decision(decision) => Some(self.reader.read(&decision)),
-            RequestOutcome::Pending => None,
-            RequestOutcome::LocalResponse(_) | RequestOutcome::NeedAttributes(_) => panic!("not decided"),
-        }
+        let decision = self.engine.request(&RequestHead::new(fields)).ok()?;
+        Some(self.reader.read(&decision))
     }
 
     fn bearer(&mut self, path: &str, token: &str) -> Option<Value> {
@@ -111,21 +100,26 @@ impl<'a> Scene<'a> {
         self.bearer(path, token).expect("decided at once")["reason"].as_str().unwrap().to_owned()
     }
 
-    fn read_all(&mut self, outbox: &Outbox) -> Vec<Value> {
-        outbox.decided.iter().map(|(_, decision)| self.reader.read(decision)).collect()
+    /// The records of the pending requests that were decided by now.
+    fn read_all(&mut self) -> Vec<Value> {
+        self.engine.take_decided().iter().map(|(_, decision)| self.reader.read(decision)).collect()
     }
 
-    fn tick(&mut self) -> Outbox {
-        let outbox = self.engine.on_tick(self.now, NO_JITTER);
-        self.read_all(&outbox);
-        outbox
+    fn tick(&mut self) -> Effects {
+        let effects = self.engine.tick();
+        self.read_all();
+        effects
     }
 
     /// What is logged when the call that is due ends like this.
     fn told(&mut self, outcome: CalloutResult) -> Value {
         let call = self.tick().calls.remove(0);
-        let outbox = self.engine.on_call_ended(call.id, None, outcome, self.now, NO_JITTER);
-        self.read_all(&outbox).remove(0)
+        self.engine.call_ended(call.id, None, outcome);
+        self.read_all().remove(0)
+    }
+
+    fn pass(&mut self, time: Duration) {
+        self.engine.pass(time);
     }
 }
 
@@ -328,12 +322,12 @@ fn of_waits(reader: &mut Reader) {
     let good = token(json!({}));
     assert_eq!(scene.bearer("/", &good), None);
     assert_eq!(scene.reason("/", &good), "too_many_pending");
-    scene.now = scene.now.plus(Duration::from_secs(60));
-    let late = scene.engine.on_tick(scene.now, NO_JITTER);
-    let record = scene.read_all(&late).remove(0);
+    scene.pass(Duration::from_secs(60));
+    let late = scene.engine.tick();
+    let record = scene.read_all().remove(0);
     assert_eq!((&record["reason"], &record["waited_ms"]), (&json!("pending_timed_out"), &json!(60_000)));
     let failed = Err(TransportError::ConnectionFailed);
-    scene.engine.on_fetched(late.fetches[0].id, failed, scene.now);
+    scene.engine.fetched(late.fetches[0].id, failed);
     assert_eq!(scene.reason("/", &good), "keys_unavailable");
 }
 
@@ -344,12 +338,8 @@ fn of_what_issuers_say(reader: &mut Reader) {
             "introspection": { "client_id": "gateway", "client_secret": { "env": "SECRET" }, "stale_if_error": "1m" } } },
         "default_rule": { "introspect": true } });
     let answer = |changes: Value| {
-        Ok(HttpResponse::new(
-            200,
-            with(&json!({ "active": true, "sub": "alice@acme.com", "aud": AUDIENCE, "exp": NOW + 3600 }), changes)
-                .to_string()
-                .into_bytes(),
-        ))
+        let members = json!({ "active": true, "sub": "alice@acme.com", "aud": AUDIENCE, "exp": NOW + 3600 });
+        call_response(200, with(&members, changes).to_string())
     };
     let failed = || Err(TransportError::TimedOut);
     let mut scene = Scene::new(&configuration, reader);
@@ -361,7 +351,7 @@ fn of_what_issuers_say(reader: &mut Reader) {
         ("who".to_owned(), failed(), "introspection_unavailable", None),
     ] {
         assert_eq!(scene.bearer("/", &presented), None, "it waits");
-        scene.now = scene.now.plus(Duration::from_millis(20));
+        scene.pass(Duration::from_millis(20));
         let record = scene.told(outcome);
         let found = (&record["reason"], record.get("proof").and_then(Value::as_str), &record["waited_ms"]);
         assert_eq!(found, (&json!(reason), proof, &json!(20)), "{record}");
@@ -369,12 +359,12 @@ fn of_what_issuers_say(reader: &mut Reader) {
     assert_eq!(scene.bearer("/", "spent"), None, "it waits");
     let call = scene.tick().calls.remove(0);
     let spent = Deferral::LimitReached(LimitReached::Exhausted(Duration::from_secs(30)));
-    let outbox = scene.engine.on_call_deferred(call.id, spent, scene.now);
-    let mut records = scene.read_all(&outbox);
+    scene.engine.call_postponed(call.id, spent);
+    let mut records = scene.read_all();
     records.extend(scene.bearer("/", "spent"));
     assert!(records.iter().any(|record| record["reason"] == "introspection_rate_limited"), "{records:?}");
     // Past its time, and the endpoint fails.
-    scene.now = scene.now.plus(Duration::from_secs(35));
+    scene.pass(Duration::from_secs(35));
     assert_eq!(scene.bearer("/", "opaque"), None);
     assert_eq!(scene.told(failed())["introspection"], "stale");
 
@@ -383,14 +373,12 @@ fn of_what_issuers_say(reader: &mut Reader) {
     let mut scene = Scene::new(&configuration, reader);
     assert_eq!(scene.bearer("/", &token(json!({}))), None, "it waits for the first list");
     let poll = scene.tick().poll.unwrap();
-    let outcome = Ok(HttpResponse::new(500, Vec::new()));
-    let outbox = scene.engine.on_polled(poll.number, outcome, scene.now, NO_JITTER);
-    assert_eq!(scene.read_all(&outbox)[0]["reason"], "revocations_unavailable");
-    scene.now = scene.now.plus(Duration::from_secs(1));
+    scene.engine.polled(poll.number, list_response(500, &Value::Null));
+    assert_eq!(scene.read_all()[0]["reason"], "revocations_unavailable");
+    scene.pass(Duration::from_secs(1));
     let poll = scene.tick().poll.unwrap();
-    let list = json!({ "revoked": [{ "sub": "alice@acme.com" }] }).to_string().into_bytes();
-    let outcome = Ok(HttpResponse::new(200, list));
-    scene.engine.on_polled(poll.number, outcome, scene.now, NO_JITTER);
+    let list = json!({ "revoked": [{ "sub": "alice@acme.com" }] });
+    scene.engine.polled(poll.number, list_response(200, &list));
     assert_eq!(scene.reason("/", &token(json!({}))), "token_revoked");
 }
 
@@ -428,8 +416,8 @@ fn every_record_is_as_the_schema_says_and_the_schema_says_no_more() {
     let mut scene = Scene::new(&flooded, &mut reader);
     scene.request(&[]);
     scene.request(&[]);
-    let outbox = scene.engine.on_tick(scene.now.plus(Duration::from_secs(1)), NO_JITTER);
-    let [record] = &*outbox.suppressed else { panic!("no record") };
+    scene.pass(Duration::from_secs(1));
+    let [record] = &*scene.engine.tick().suppressed else { panic!("no record") };
     scene.reader.read_line(&record.to_json());
 
     let reasons = reasons_in_the_code();
@@ -507,22 +495,10 @@ fn the_largest_record_has_four_kibibytes_at_most() {
 /// How many of so many requests are logged, and what the last one says of itself.
 fn logged(audit: Value, path: &str, token: &str, of: u32, id: impl Fn(u32) -> String) -> (u32, Option<Value>) {
     let configuration = with(&demanding(), json!({ "audit": audit }));
-    let policy = config::load(configuration.to_string().as_bytes(), &environment).unwrap().policy;
-    let now = UnixTime::from_secs(NOW);
-    let mut engine = Engine::new(policy, Box::new(PortableVerifier), ParkingLimits::default(), now);
+    let mut engine = Harness::with(&configuration, Setup { environment: &environment, ..Setup::default() });
     let (mut found, mut last) = (0, None);
     for number in 0..of {
-        let fields = [
-            (":method", "GET".to_owned()),
-            (":authority", "api.acme.com".to_owned()),
-            (":path", path.to_owned()),
-            ("x-request-id", id(number)),
-            ("authorization", format!("Bearer {token}")),
-        ];
-        let head = RequestHead::new(fields.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect());
-        let RequestOutcome::Decision(decision) = engine.on_request(StreamId(number), &head, now) else {
-            panic!("parked")
-        };
+        let decision = engine.decide(&get(path, token, &[("x-request-id", &id(number))]));
         if decision.audit.is_logged() {
             found += 1;
             last = Some(serde_json::from_str(&decision.audit.to_json()).unwrap());
@@ -569,23 +545,18 @@ fn of_a_flood_of_refusals_a_few_are_logged_and_all_are_counted() {
     let mut logged = 0;
     for _ in 0..1000 {
         for path in ["/closed", "/trial"] {
-            let fields = [(":path", path), ("authorization", &*format!("Bearer {good}"))]
-                .map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec()));
-            let start = [(":method", "GET"), (":authority", "a.com")]
-                .map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec()));
-            let head = RequestHead::new(fields.into_iter().chain(start).collect());
-            let RequestOutcome::Decision(decision) = scene.engine.on_request(StreamId(1), &head, scene.now) else {
-                panic!("parked")
-            };
+            let decision = scene.engine.decide(&get(path, &good, &[]));
             logged += u32::from(decision.audit.is_logged());
         }
     }
     assert_eq!(logged, 40);
-    let at_once = scene.engine.on_tick(scene.now, NO_JITTER);
-    assert!(at_once.suppressed.is_empty() && at_once.next_tick <= Some(scene.now.plus(Duration::from_secs(1))));
-    let outbox = scene.engine.on_tick(scene.now.plus(Duration::from_secs(1)), NO_JITTER);
+    let at_once = scene.engine.tick();
+    let in_a_second = scene.engine.now.plus(Duration::from_secs(1));
+    assert!(at_once.suppressed.is_empty() && scene.engine.next_tick <= Some(in_a_second));
+    scene.engine.now = in_a_second;
+    let effects = scene.engine.tick();
     let records: Vec<Value> =
-        outbox.suppressed.iter().map(|record| scene.reader.read_line(&record.to_json())).collect();
+        effects.suppressed.iter().map(|record| scene.reader.read_line(&record.to_json())).collect();
     assert_eq!(
         records,
         [
@@ -593,7 +564,7 @@ fn of_a_flood_of_refusals_a_few_are_logged_and_all_are_counted() {
             json!({ "schema": 1, "decision": "allow", "reason": "authorized", "would_deny": "group_missing", "suppressed": 980 }),
         ]
     );
-    assert_eq!(scene.engine.take_suppressed(), []);
+    assert_eq!(scene.engine.engine.take_suppressed(), []);
 }
 
 #[test]

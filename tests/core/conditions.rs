@@ -6,21 +6,14 @@ mod types;
 
 use std::time::Duration;
 
+use crate::engine_harness::{Harness, NOW, get, published, response_of};
 use crate::signing::{AUDIENCE, ISSUER, SigningKey, key_set, payload, with};
 use crate::verdicts::reason;
-use okta_proxy_wasm::callout::HttpResponse;
 use okta_proxy_wasm::config;
-use okta_proxy_wasm::engine::{
-    Attribute, AttributeValues, Decision, Engine, Jitter, ParkingLimits, PortableVerifier, RequestOutcome, StreamId,
-    Verdict,
-};
+use okta_proxy_wasm::engine::{Attribute, Decision, StreamId};
 use okta_proxy_wasm::http::{HeaderName, RequestHead};
-use okta_proxy_wasm::unix_time::UnixTime;
 use serde_json::{Value, json};
 use wasm_bindgen_test::wasm_bindgen_test;
-
-/// 2027-01-15, a Friday, at 08:00 UTC.
-const NOW: u64 = 1_800_000_000;
 
 fn provider(jwks: Value) -> Value {
     json!({ "okta": { "issuer": ISSUER, "audiences": [AUDIENCE], "upstream": "okta", "jwks": jwks } })
@@ -31,13 +24,12 @@ fn configured(members: Value) -> Value {
     with(&json!({ "providers": provider(keys) }), members)
 }
 
-fn engine(configuration: &Value) -> Engine {
-    let policy = config::load(configuration.to_string().as_bytes(), &config::no_environment).unwrap().policy;
-    Engine::new(policy, Box::new(PortableVerifier), ParkingLimits::default(), UnixTime::from_secs(NOW))
+fn engine(configuration: &Value) -> Harness {
+    Harness::new(configuration)
 }
 
 /// One rule for everything, with this condition.
-fn demanding(condition: &str) -> Engine {
+fn demanding(condition: &str) -> Harness {
     engine(&configured(json!({ "rules": [{ "name": "all", "require": { "condition": condition } }] })))
 }
 
@@ -46,29 +38,24 @@ fn head(target: &str, claims: Value, more: &[(&str, &str)]) -> RequestHead {
     let mut members = payload(NOW).as_object().unwrap().clone();
     members.extend(claims.as_object().unwrap().clone());
     let token = SigningKey::a("k1").token(&Value::Object(members));
-    let bearer = format!("Bearer {token}");
-    let fields = [(":method", "GET"), (":authority", "api.acme.com"), (":path", target), ("authorization", &bearer)];
-    let field = |(name, value): &(&str, &str)| ((*name).to_owned(), value.as_bytes().to_vec());
-    RequestHead::new(fields.iter().chain(more).map(field).collect())
+    get(target, &token, more)
 }
 
-fn known(values: &[(Attribute, &[u8])]) -> AttributeValues {
-    let mut known = AttributeValues::default();
-    values.iter().for_each(|(attribute, value)| known.insert(*attribute, value.to_vec()));
-    known
+fn known(values: &[(Attribute, &[u8])]) -> Option<Vec<(Attribute, Vec<u8>)>> {
+    Some(values.iter().map(|(attribute, value)| (*attribute, value.to_vec())).collect())
 }
 
-fn decided(arrival: RequestOutcome) -> Decision {
-    match arrival {
-        RequestOutcome::Decision(decision) => *decision,
-        RequestOutcome::Pending | RequestOutcome::LocalResponse(_) | RequestOutcome::NeedAttributes(_) => {
-            panic!("not decided: {arrival:?}")
-        }
-    }
+fn decide(engine: &mut Harness, head: &RequestHead) -> Decision {
+    engine.decide(head)
 }
 
-fn decide(engine: &mut Engine, head: &RequestHead) -> Decision {
-    decided(engine.on_request(StreamId(1), head, UnixTime::from_secs(NOW)))
+/// The decision on a request for which the host is asked for some attributes.
+fn decide_by(engine: &mut Harness, head: &RequestHead, values: &[(Attribute, &[u8])]) -> Decision {
+    engine.attributes = known(values);
+    let decision = engine.decide(head);
+    assert!(!engine.asked.is_empty(), "not asked");
+    engine.attributes = None;
+    decision
 }
 
 /// Why a request for `/orgs/acme` passes or not under a condition.
@@ -138,7 +125,7 @@ fn what_cannot_be_judged_refuses_and_the_reason_says_why() {
 #[wasm_bindgen_test(unsupported = test)]
 fn a_refusal_by_condition_is_a_403_without_a_challenge_and_says_no_more() {
     let decision = decide(&mut demanding("claims.tenant == 'acme'"), &head("/", json!({ "tenant": "other" }), &[]));
-    let Verdict::Deny(reply) = &decision.verdict else { panic!("allowed") };
+    let reply = response_of(&decision);
     assert_eq!((reply.status, reply.header(&HeaderName::WWW_AUTHENTICATE)), (403, None));
     let audit: Value = serde_json::from_str(&decision.audit.to_json()).unwrap();
     assert_eq!((&audit["reason"], &audit["rule"]), (&json!("condition_unmet"), &json!("all")));
@@ -174,26 +161,18 @@ fn the_host_is_asked_only_what_the_rule_of_the_request_uses() {
                        "not": { "condition": "connection.tls_version == 'TLSv1.2'" } } },
     ]);
     let mut engine = engine(&configured(json!({ "rules": rules })));
-    let now = UnixTime::from_secs(NOW);
     for path in ["/plain", "/closed", "/elsewhere"] {
         decide(&mut engine, &head(path, json!({}), &[]));
     }
     // Nobody is asked for a request that is refused without it.
-    let nobody = RequestHead::new(vec![
-        (":method".to_owned(), b"GET".to_vec()),
-        (":authority".to_owned(), b"api.acme.com".to_vec()),
-        (":path".to_owned(), b"/office".to_vec()),
-    ]);
-    assert_eq!(reason(&decided(engine.on_request(StreamId(1), &nobody, now))), "token_missing");
+    assert_eq!(reason(&decide(&mut engine, &get("/office", "", &[]))), "token_missing");
     let office = head("/office", json!({}), &[]);
     for _ in 0..2 {
         // The second time its token is known.
-        let RequestOutcome::NeedAttributes(asked) = engine.on_request(StreamId(1), &office, now) else {
-            panic!("not asked")
-        };
-        assert_eq!(asked.as_ref(), [Attribute::SourceAddress, Attribute::TlsVersion]);
         let mut judge = |values: &[(Attribute, &[u8])]| {
-            reason(&decided(engine.on_request_with(StreamId(1), &office, known(values), now)))
+            let decision = decide_by(&mut engine, &office, values);
+            assert_eq!(engine.asked, [Attribute::SourceAddress, Attribute::TlsVersion]);
+            reason(&decision)
         };
         let tls: (Attribute, &[u8]) = (Attribute::TlsVersion, b"TLSv1.3");
         assert_eq!(judge(&[(Attribute::SourceAddress, b"10.1.2.3:4567"), tls]), "authorized");
@@ -254,8 +233,7 @@ fn a_request_that_waits_is_judged_by_what_it_was_when_it_came() {
         "ip_in(source.address, ['10.0.0.0/8']) && request.headers['x-device'] == 'd-7' && request.time.getHours() == 8" } }]);
     let fetched = json!({ "uri": "https://acme.okta.com/oauth2/default/v1/keys" });
     let mut engine = engine(&json!({ "providers": provider(fetched), "rules": rules }));
-    let now = UnixTime::from_secs(NOW);
-    let fetch = engine.on_tick(now, Jitter(0)).fetches.remove(0);
+    let fetch = engine.tick_begins_a_fetch();
     let requests = [
         ("d-7", "10.0.0.1:1", "authorized"),
         ("d-8", "10.0.0.1:1", "condition_unmet"),
@@ -263,14 +241,13 @@ fn a_request_that_waits_is_judged_by_what_it_was_when_it_came() {
     ];
     for (stream, (device, address, _)) in (1..).zip(requests) {
         let head = head("/", json!({}), &[("x-device", device)]);
-        assert!(matches!(engine.on_request(StreamId(stream), &head, now), RequestOutcome::NeedAttributes(_)));
-        let values = known(&[(Attribute::SourceAddress, address.as_bytes())]);
-        assert!(matches!(engine.on_request_with(StreamId(stream), &head, values, now), RequestOutcome::Pending));
+        engine.attributes = known(&[(Attribute::SourceAddress, address.as_bytes())]);
+        assert!(engine.request_as(StreamId(stream), &head).is_err(), "it is pending");
+        assert_eq!(engine.asked, [Attribute::SourceAddress]);
     }
-    let body = key_set(&[&SigningKey::a("k1")]).to_string().into_bytes();
-    let outcome = Ok(HttpResponse::new(200, body));
-    let outbox = engine.on_fetched(fetch.id, outcome, now.plus(Duration::from_secs(3)));
-    let decided: Vec<_> = outbox.decided.iter().map(|(stream, decision)| (stream.0, reason(decision))).collect();
+    engine.pass(Duration::from_secs(3));
+    engine.fetched(fetch.id, published(&key_set(&[&SigningKey::a("k1")])));
+    let decided: Vec<_> = engine.decided.iter().map(|(stream, decision)| (stream.0, reason(decision))).collect();
     let expected: Vec<_> = (1..).zip(requests.map(|(_, _, reason)| reason)).collect();
     assert_eq!(decided, expected);
 }
@@ -285,9 +262,7 @@ fn a_condition_on_trial_is_reported() {
 }
 
 fn anonymous(target: &str, more: &[(&str, &str)]) -> RequestHead {
-    let fields = [(":method", "GET"), (":authority", "api.acme.com"), (":path", target)];
-    let field = |(name, value): &(&str, &str)| ((*name).to_owned(), value.as_bytes().to_vec());
-    RequestHead::new(fields.iter().chain(more).map(field).collect())
+    get(target, "", more)
 }
 
 #[wasm_bindgen_test(unsupported = test)]
@@ -302,19 +277,16 @@ fn a_rule_without_a_token_may_have_a_condition_on_the_request_alone() {
           "report_only": true },
     ]);
     let mut engine = engine(&configured(json!({ "rules": rules, "bypass_cors_preflight": true })));
-    let now = UnixTime::from_secs(NOW);
     let mut from = |head: &RequestHead, address: &[u8]| {
-        let RequestOutcome::NeedAttributes(asked) = engine.on_request(StreamId(1), head, now) else {
-            panic!("not asked")
-        };
-        assert_eq!(asked.as_ref(), [Attribute::SourceAddress]);
-        decided(engine.on_request_with(StreamId(1), head, known(&[(Attribute::SourceAddress, address)]), now))
+        let decision = decide_by(&mut engine, head, &[(Attribute::SourceAddress, address)]);
+        assert_eq!(engine.asked, [Attribute::SourceAddress]);
+        decision
     };
     let good = head("/metrics", json!({}), &[]);
     for head in [&anonymous("/metrics", &[]), &good, &anonymous("/metrics", &[("authorization", "Bearer x.y.z")])] {
         assert_eq!(reason(&from(head, b"10.0.0.1:1")), "no_token_required");
         let refused = from(head, b"192.0.2.1:1");
-        let Verdict::Deny(reply) = &refused.verdict else { panic!("allowed") };
+        let reply = response_of(&refused);
         // No token would help: nobody is asked for one.
         assert_eq!((reply.status, reply.header(&HeaderName::WWW_AUTHENTICATE)), (403, None));
         assert_eq!(reason(&refused), "condition_unmet");

@@ -226,7 +226,7 @@ fn places_for_a_token_that_cannot_be_meant_are_refused_each_with_its_path() {
         (
             json!({ "from_headers": [{ "name": "x-a", "value_prefix": " x" }] }),
             ".from_headers[0].value_prefix",
-            "printable ASCII that does not begin with a blank, such as \"Bearer \"",
+            "printable ASCII that does not begin with a space, such as \"Bearer \"",
         ),
         (
             json!({ "from_headers": [{ "name": "x-a", "scheme": "Bearer", "value_prefix": "x" }] }),
@@ -302,7 +302,7 @@ fn places_for_a_token_that_cannot_be_meant_are_refused_each_with_its_path() {
         rows.push((
             json!({ "from_headers": [{ "name": "x-a", "scheme": scheme }] }),
             ".from_headers[0].scheme",
-            "the name of a scheme without blanks, such as \"Bearer\"",
+            "the name of a scheme without spaces, such as \"Bearer\"",
         ));
     }
     for name in ["", "a b", "a=b", "a;b", "a,b", "\"a\"", "é"] {
@@ -397,8 +397,8 @@ fn rules_that_cannot_be_meant_are_refused_each_with_its_path() {
         (json!({ "access": "optional", "require": scoped }), ".require", OPTIONAL),
         (json!({ "report_only": true }), ".report_only", NOTHING_TO_REPORT),
         (json!({ "access": "deny", "report_only": true }), ".report_only", NOTHING_TO_REPORT),
-        (json!({ "report_only": "yes", "require": scoped }), ".report_only", "expected true or false"),
-        (json!({ "require": {} }), ".require", "demands nothing; leave it out, or write what the token must have"),
+        (json!({ "report_only": "yes", "require": scoped }), ".report_only", "expected a boolean"),
+        (json!({ "require": {} }), ".require", "requires nothing; remove it, or write what the token must have"),
         (json!({ "require": { "scope": "a" } }), ".require.scope", "unknown field; did you mean `scopes`?"),
         (
             json!({ "require": { "scopes": [] } }),
@@ -563,10 +563,10 @@ fn what_is_handed_over_is_refused_where_it_could_not_be_meant() {
     let duplicate = "duplicate entry: this header, or another spelling of it, is removed already";
     let word = "one of \"decision\", \"reason\", \"rule\", \"would_deny\", \"provider\", \"issuer\", \"subject\", \"client\", \"token_id\", \"scopes\", \"required_scopes\", \"acr\", \"source\", \"proof\", \"introspection\", or an object with `name` and `claim`";
     let host =
-        "the host in small letters, without user and without the port 443: clients compare the URL letter by letter";
+        "the host in lower case, without user and without the port 443: clients compare the URL letter by letter";
     let query = "a resource has no query and no fragment; write host and path alone";
     let alike = "another entry is for the same resource, but for a slash at its end perhaps";
-    let name = "1 to 64 small letters, digits and `_`";
+    let name = "1 to 64 lower-case letters, digits and `_`";
     let api = "https://api.acme.com/mcp";
     let rows = [
         ("forward_payload_header", json!("x y"), "", header),
@@ -594,7 +594,7 @@ fn what_is_handed_over_is_refused_where_it_could_not_be_meant() {
             "filter_state",
             json!([{ "name": "subject", "claim": "t" }]),
             "[0].name",
-            "this name stands for something else here; choose another",
+            "this name is used for something else; choose another",
         ),
         ("filter_state", json!([{ "name": "t" }]), "[0].claim", "missing; write the name of the claim"),
         (
@@ -603,7 +603,7 @@ fn what_is_handed_over_is_refused_where_it_could_not_be_meant() {
             "[0].name",
             "missing; write what it is to be called, such as \"tenant\"",
         ),
-        ("clear_route_cache", json!("yes"), "", "expected true or false"),
+        ("clear_route_cache", json!("yes"), "", "expected a boolean"),
         (
             "protected_resources",
             json!([{ "resource": "http://api.acme.com" }]),
@@ -631,7 +631,7 @@ fn what_is_handed_over_is_refused_where_it_could_not_be_meant() {
             "protected_resources",
             json!([{ "resource": api, "scopes_supported": ["a b"] }]),
             "[0].scopes_supported[0]",
-            "one scope: ASCII without blanks, quotes and backslashes (RFC 6749 section 3.3); write several as several",
+            "one scope: ASCII without spaces, quotes and backslashes (RFC 6749 section 3.3); write several as several",
         ),
         (
             "protected_resources",
@@ -874,7 +874,7 @@ fn target_headers_are_kept_by_name_only_and_each_warns() {
     let loaded =
         config::load(kept(json!(["X-Forwarded-Host", "script_name"])).to_string().as_bytes(), &config::no_environment)
             .unwrap();
-    assert_eq!((loaded.warnings.len(), loaded.relaxed), (2, 2), "{:?}", loaded.warnings);
+    assert_eq!((loaded.warnings.len(), loaded.insecure_settings), (2, 2), "{:?}", loaded.warnings);
     assert!(loaded.warnings.iter().all(|line| line.starts_with("insecure_keep_target_headers has ")));
     let unknown = "not a header that is removed because it changes the target; docs/security.md lists them";
     for name in ["x-user-id", "x_forwarded_host", "x-forwarded-for", "*", ""] {

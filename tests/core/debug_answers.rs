@@ -1,15 +1,14 @@
 //! Callers that show the operator's secret are told why they are refused, and nobody else: a row per meaning. Runs natively
 //! and, as wasm, under Node.
 
+use crate::engine_harness::{Harness, NOW, Setup, edits_of, head, response_of as reply};
 use crate::signing::{AUDIENCE, ISSUER, SigningKey, key_set, payload, with};
 use okta_proxy_wasm::config;
-use okta_proxy_wasm::engine::{Decision, Engine, ParkingLimits, PortableVerifier, RequestOutcome, StreamId, Verdict};
-use okta_proxy_wasm::http::{HeaderEdit, HeaderValue, LocalResponse, RequestHead};
-use okta_proxy_wasm::unix_time::UnixTime;
+use okta_proxy_wasm::engine::Decision;
+use okta_proxy_wasm::http::{HeaderEdit, HeaderValue, LocalResponse};
 use serde_json::{Value, json};
 use wasm_bindgen_test::wasm_bindgen_test;
 
-const NOW: u64 = 1_800_000_000;
 const SECRET: &str = "debug-0123456789abcdef";
 const SHOWN: (&str, &str) = ("X-Auth-Debug", SECRET);
 
@@ -46,31 +45,22 @@ fn token() -> String {
     SigningKey::a("k1").token(&with(&payload(NOW), claims))
 }
 
-fn decide(responses: Value, path: &str, token: Option<&str>, more: &[(&str, &str)]) -> Decision {
-    let loaded = config::load(configuration(responses).to_string().as_bytes(), &environment).unwrap();
-    assert!(!format!("{:?}", loaded.policy).contains(&SECRET[..8]), "the policy shows the secret");
-    let now = UnixTime::from_secs(NOW);
-    let mut engine = Engine::new(loaded.policy, Box::new(PortableVerifier), ParkingLimits::default(), now);
-    let field = |(name, value): &(&str, &str)| ((*name).to_owned(), value.as_bytes().to_vec());
-    let mut fields: Vec<_> = [(":authority", "api.acme.com"), (":path", path)].iter().map(field).collect();
-    if !more.iter().any(|(name, _)| *name == ":method") {
-        fields.push(field(&(":method", "GET")));
-    }
-    fields.extend(token.map(|token| field(&("authorization", &*format!("Bearer {token}")))));
-    fields.extend(more.iter().map(field));
-    match engine.on_request(StreamId(1), &RequestHead::new(fields), now) {
-        RequestOutcome::Decision(decision) => *decision,
-        RequestOutcome::Pending | RequestOutcome::LocalResponse(_) | RequestOutcome::NeedAttributes(_) => {
-            panic!("not decided")
-        }
-    }
+fn engine(configuration: &Value) -> Harness {
+    Harness::with(configuration, Setup { environment: &environment, ..Setup::default() })
 }
 
-fn reply(decision: &Decision) -> &LocalResponse {
-    match &decision.verdict {
-        Verdict::Deny(reply) => reply,
-        Verdict::Allow(_) => panic!("allowed"),
+fn decide(responses: Value, path: &str, token: Option<&str>, more: &[(&str, &str)]) -> Decision {
+    let configuration = configuration(responses);
+    let loaded = config::load(configuration.to_string().as_bytes(), &environment).unwrap();
+    assert!(!format!("{:?}", loaded.policy).contains(&SECRET[..8]), "the policy shows the secret");
+    let bearer = token.map(|token| format!("Bearer {token}"));
+    let mut fields = vec![(":authority", "api.acme.com"), (":path", path)];
+    if !more.iter().any(|(name, _)| *name == ":method") {
+        fields.push((":method", "GET"));
     }
+    fields.extend(bearer.as_deref().map(|bearer| ("authorization", bearer)));
+    fields.extend(more);
+    engine(&configuration).decide(&head(&fields))
 }
 
 /// What is told of the refusal beside what everybody is told.
@@ -173,7 +163,7 @@ fn the_secret_never_goes_on_to_the_backend() {
         for name in ["X-Auth-Debug", "x_auth_debug", "X.Auth-Debug"] {
             for value in [SECRET, "anything"] {
                 let decision = decide(json!({}), path, token, &[(name, value)]);
-                let Verdict::Allow(edits) = &decision.verdict else { panic!("refused: {}", decision.audit.reason()) };
+                let edits = edits_of(&decision);
                 let removal = HeaderEdit::Remove(name.to_ascii_lowercase());
                 assert_eq!(edits.iter().filter(|edit| **edit == removal).count(), 1, "{path} {name}");
                 assert!(!format!("{decision:?}").contains(&SECRET[..8]));
@@ -181,15 +171,11 @@ fn the_secret_never_goes_on_to_the_backend() {
         }
     }
     // Nor as a trailer; and where nobody is told more the header is the backend's business.
-    let engine = |responses: Value| {
-        let loaded = config::load(configuration(responses).to_string().as_bytes(), &environment).unwrap();
-        Engine::new(loaded.policy, Box::new(PortableVerifier), ParkingLimits::default(), UnixTime::from_secs(NOW))
-    };
-    assert!(engine(json!({})).is_managed_trailer("X_Auth_Debug"));
-    assert!(!engine(json!({ "debug": null })).is_managed_trailer("x-auth-debug"));
+    let is_managed = |responses: Value, name: &str| engine(&configuration(responses)).engine.is_managed_trailer(name);
+    assert!(is_managed(json!({}), "X_Auth_Debug"));
+    assert!(!is_managed(json!({ "debug": null }), "x-auth-debug"));
     let decision = decide(json!({ "debug": null }), "/open", None, &[SHOWN]);
-    let Verdict::Allow(edits) = &decision.verdict else { panic!("refused") };
-    assert!(!edits.iter().any(|edit| *edit == HeaderEdit::Remove("x-auth-debug".to_owned())));
+    assert!(!edits_of(&decision).iter().any(|edit| *edit == HeaderEdit::Remove("x-auth-debug".to_owned())));
 }
 
 #[wasm_bindgen_test(unsupported = test)]
@@ -267,13 +253,9 @@ fn no_name_of_the_configuration_breaks_out_of_the_answer() {
     let provider = document["providers"]["okta"].take();
     document["providers"] = json!({ hostile: provider });
     document["rules"] = json!([{ "match": { "path": "/" }, "require": { "claims": { hostile: "x" } } }]);
-    let policy = config::load(document.to_string().as_bytes(), &environment).unwrap().policy;
-    let now = UnixTime::from_secs(NOW);
-    let mut engine = Engine::new(policy, Box::new(PortableVerifier), ParkingLimits::default(), now);
     let bearer = format!("Bearer {}", token());
     let fields = [(":method", "GET"), (":authority", "a"), (":path", "/"), ("authorization", &*bearer), SHOWN];
-    let head = RequestHead::new(fields.map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec())).to_vec());
-    let RequestOutcome::Decision(decision) = engine.on_request(StreamId(1), &head, now) else { panic!("not decided") };
+    let decision = engine(&document).decide(&head(&fields));
     let reply = reply(&decision);
     let told = told(reply);
     assert_eq!(told, Some(json!({ "reason": "claim_unmet", "provider": hostile, "claims": [hostile] })));
@@ -291,9 +273,7 @@ fn whatever_lets_a_request_pass_the_secret_stays_here() {
         { "match": { "path": "/maybe" }, "access": "optional" },
         { "match": { "path": "/trial" }, "require": { "groups": ["nobody"] }, "report_only": true },
     ]);
-    let policy = config::load(document.to_string().as_bytes(), &environment).unwrap().policy;
-    let now = UnixTime::from_secs(NOW);
-    let mut engine = Engine::new(policy, Box::new(PortableVerifier), ParkingLimits::default(), now);
+    let mut engine = engine(&document);
     let bearer = format!("Bearer {}", token());
     let authorized = [("authorization", &*bearer)];
     let preflight = [("origin", "https://app.acme.com"), ("access-control-request-method", "PUT")];
@@ -305,12 +285,9 @@ fn whatever_lets_a_request_pass_the_secret_stays_here() {
         ("GET", "/", &authorized),
     ] {
         let fields = [(":method", method), (":authority", "a"), (":path", path), SHOWN, ("x_auth_debug", "other")];
-        let fields = fields.iter().chain(more).map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec()));
-        let head = RequestHead::new(fields.collect());
-        let RequestOutcome::Decision(decision) = engine.on_request(StreamId(1), &head, now) else {
-            panic!("not decided")
-        };
-        let Verdict::Allow(edits) = &decision.verdict else { panic!("{path}: {}", decision.audit.reason()) };
+        let fields: Vec<_> = fields.iter().chain(more).copied().collect();
+        let decision = engine.decide(&head(&fields));
+        let edits = edits_of(&decision);
         for name in ["x-auth-debug", "x_auth_debug"] {
             assert!(edits.iter().any(|edit| *edit == HeaderEdit::Remove(name.to_owned())), "{method} {path}: {name}");
         }

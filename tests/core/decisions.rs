@@ -3,29 +3,19 @@
 
 mod common_issuers;
 
+use crate::engine_harness::{Harness, NOW, Setup, bearer, head, published, response_of as reply};
 use crate::signing::{AUDIENCE, ISSUER, SigningKey, key_set, payload, with};
 use crate::verdicts::{edits, reason};
-use okta_proxy_wasm::callout::HttpResponse;
-use okta_proxy_wasm::config;
-use okta_proxy_wasm::engine::{
-    Decision, Engine, Jitter, ParkingLimits, PortableVerifier, RequestOutcome, StreamId, Verdict,
-};
-use okta_proxy_wasm::http::{HeaderName, LocalResponse, RequestHead};
+use okta_proxy_wasm::engine::{Decision, ParkingLimits, StreamId};
+use okta_proxy_wasm::http::HeaderName;
 use okta_proxy_wasm::unix_time::UnixTime;
 use serde_json::{Value, json};
 use wasm_bindgen_test::wasm_bindgen_test;
-
-const NOW: u64 = 1_800_000_000;
 
 /// One issuer whose keys stand in the configuration.
 fn one_issuer() -> Value {
     json!({ "providers": { "okta": {
         "issuer": ISSUER, "audiences": [AUDIENCE], "jwks": { "inline": key_set(&[&SigningKey::a("k1")]) } } } })
-}
-
-fn engine(configuration: &Value) -> Engine {
-    let loaded = config::load(configuration.to_string().as_bytes(), &config::no_environment).unwrap();
-    Engine::new(loaded.policy, Box::new(PortableVerifier), ParkingLimits::default(), UnixTime::from_secs(NOW))
 }
 
 fn decide(configuration: &Value, fields: &[(&str, &str)]) -> Decision {
@@ -34,13 +24,7 @@ fn decide(configuration: &Value, fields: &[(&str, &str)]) -> Decision {
 
 /// As [`decide`], where the row brings its own `:path`.
 fn decide_at(configuration: &Value, fields: &[(&str, &str)]) -> Decision {
-    let head = fields.iter().map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec())).collect();
-    match engine(configuration).on_request(StreamId(1), &RequestHead::new(head), UnixTime::from_secs(NOW)) {
-        RequestOutcome::Decision(decision) => *decision,
-        RequestOutcome::Pending | RequestOutcome::LocalResponse(_) | RequestOutcome::NeedAttributes(_) => {
-            panic!("not decided")
-        }
-    }
+    Harness::new(configuration).decide(&head(fields))
 }
 
 fn with_token(token: &str) -> Decision {
@@ -49,13 +33,6 @@ fn with_token(token: &str) -> Decision {
 
 fn with_payload(changes: Value) -> Decision {
     with_token(&SigningKey::a("k1").token(&with(&payload(NOW), changes)))
-}
-
-fn reply(decision: &Decision) -> &LocalResponse {
-    match &decision.verdict {
-        Verdict::Deny(reply) => reply,
-        Verdict::Allow(_) => panic!("allowed"),
-    }
 }
 
 #[wasm_bindgen_test(unsupported = test)]
@@ -378,36 +355,25 @@ fn a_request_that_waited_is_stripped_like_one_that_did_not() {
     let mut configuration = many_sources();
     configuration["providers"]["okta"]["jwks"] = json!({ "uri": format!("{ISSUER}/v1/keys") });
     configuration["providers"]["okta"]["upstream"] = json!("okta");
-    let loaded = config::load(configuration.to_string().as_bytes(), &config::no_environment).unwrap();
     let room = ParkingLimits { requests: 100, bytes: 20_000 };
-    let now = UnixTime::from_secs(NOW);
-    let mut engine = Engine::new(loaded.policy, Box::new(PortableVerifier), room, now);
+    let mut engine = Harness::with(&configuration, Setup { room, ..Setup::default() });
     let key = SigningKey::a("k1");
     let token = key.token(&payload(NOW));
-    let fetch = engine.on_tick(now, Jitter(0)).fetches.remove(0);
-    let mut arrive = |stream: u32, cookie: String| {
-        let path = b"/a?x=1".to_vec();
-        let head = RequestHead::new(vec![(":path".to_owned(), path), ("cookie".to_owned(), cookie.into_bytes())]);
-        engine.on_request(StreamId(stream), &head, now)
-    };
-    let parked = arrive(1, format!("sid=1; access_token={token}; X=y"));
-    assert!(matches!(parked, RequestOutcome::Pending), "{parked:?}");
-    match arrive(2, format!("access_token={token}; big={}", "b".repeat(20_000))) {
-        RequestOutcome::Decision(decision) => assert_eq!(reason(&decision), "too_many_pending"),
-        RequestOutcome::Pending | RequestOutcome::LocalResponse(_) | RequestOutcome::NeedAttributes(_) => {
-            panic!("there is no room for its cookies")
-        }
-    }
-    let body = key_set(&[&key]).to_string().into_bytes();
-    let outbox = engine.on_fetched(fetch.id, Ok(HttpResponse::new(200, body)), now);
-    let (stream, decision) = &outbox.decided[0];
+    let fetch = engine.tick_begins_a_fetch();
+    let mut arrive = |cookie: String| engine.request(&head(&[(":path", "/a?x=1"), ("cookie", &cookie)]));
+    let parked = arrive(format!("sid=1; access_token={token}; X=y"));
+    assert_eq!(parked.err(), Some(StreamId(1)));
+    let no_room = arrive(format!("access_token={token}; big={}", "b".repeat(20_000)));
+    assert_eq!(no_room.map(|decision| reason(&decision)), Ok("too_many_pending"), "there is no room for its cookies");
+    engine.fetched(fetch.id, published(&key_set(&[&key])));
+    let (stream, decision) = &engine.decided[0];
     assert_eq!(*stream, StreamId(1));
     assert_eq!(stripped(decision), ["-authorization", "-x-api-token", "cookie~sid=1; X=y"]);
 }
 
 #[wasm_bindgen_test(unsupported = test)]
 fn trailers_that_a_backend_could_take_for_a_credential_are_taken_out() {
-    let engine = engine(&many_sources());
+    let engine = Harness::new(&many_sources()).engine;
     for name in ["authorization", "x-api-token", "X_Api_Token", "cookie", "x-user-id"] {
         assert!(engine.is_managed_trailer(name), "{name}");
     }
@@ -418,13 +384,9 @@ fn trailers_that_a_backend_could_take_for_a_credential_are_taken_out() {
 fn a_token_is_good_before_exp_plus_the_skew_and_not_at_it() {
     let engine_at = |now: UnixTime, exp: u64| {
         let token = SigningKey::a("k1").token(&with(&payload(NOW), json!({ "exp": exp })));
-        let head = RequestHead::new(vec![("authorization".to_owned(), format!("Bearer {token}").into_bytes())]);
-        match engine(&one_issuer()).on_request(StreamId(1), &head, now) {
-            RequestOutcome::Decision(decision) => reason(&decision),
-            RequestOutcome::Pending | RequestOutcome::LocalResponse(_) | RequestOutcome::NeedAttributes(_) => {
-                panic!("not decided")
-            }
-        }
+        let mut engine = Harness::new(&one_issuer());
+        engine.now = now;
+        engine.reason(&bearer(token))
     };
     let end = UnixTime::from_secs(NOW + 60);
     assert_eq!(engine_at(end, NOW), "token_expired");

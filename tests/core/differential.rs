@@ -9,15 +9,12 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use crate::engine_harness::{Harness, NOW, bearer, status_of};
 use crate::forge::{self, Forge, base64url, signature_of, with_signature};
+use crate::random::Random;
 use crate::signing::{AUDIENCE, ISSUER};
-use okta_proxy_wasm::config;
-use okta_proxy_wasm::engine::{Engine, ParkingLimits, PortableVerifier, RequestOutcome, StreamId, Verdict};
-use okta_proxy_wasm::http::RequestHead;
-use okta_proxy_wasm::unix_time::UnixTime;
 use serde_json::{Map, Value, json};
 
-const NOW: u64 = 1_800_000_000;
 const TOLERANCE: u64 = 60;
 const SEED: u64 = 0x6f6b_7461_2d6a_7774;
 
@@ -111,25 +108,6 @@ const LAXER: &[(&str, &str)] = &[
     ),
 ];
 
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
-
-    fn below(&mut self, limit: usize) -> usize {
-        usize::try_from(self.next() % u64::try_from(limit).unwrap()).unwrap()
-    }
-
-    fn of<'a, T>(&mut self, items: &'a [T]) -> &'a T {
-        &items[self.below(items.len())]
-    }
-}
-
 struct Case {
     kind: String,
     token: String,
@@ -158,7 +136,7 @@ impl Corpus {
 
     /// A token of these two texts, truly signed, for one of the signers.
     fn signed(&mut self, kind: &str, header: impl Fn(&str, &str) -> String, payload: &str) {
-        let (algorithm, key, kid) = *self.random.of(&SIGNERS);
+        let (algorithm, key, kid) = *self.random.pick(&SIGNERS);
         let token = key.token_of_texts(algorithm, &header(algorithm, kid), payload);
         self.add(kind, token);
     }
@@ -196,22 +174,22 @@ impl Corpus {
     fn valid(&mut self) {
         let mut members = claims();
         for (name, value) in [
-            ("nbf", json!(NOW - self.random.next() % 1000)),
-            ("jti", json!(format!("AT.{}", self.random.next()))),
+            ("nbf", json!(NOW - self.random.below(1000))),
+            ("jti", json!(format!("AT.{}", self.random.below(u64::MAX)))),
             ("scp", json!(["read", "write"])),
             ("scope", json!("read write")),
             ("groups", json!([{ "a": [1, 2.5, null, true] }])),
             ("name", json!("Zo\u{eb} \u{1f600} \"\\\u{7}")),
             ("aud", json!(["other", AUDIENCE])),
-            ("exp", json!(NOW + 1 + self.random.next() % 100_000)),
-            ("iat", json!(NOW - self.random.next() % 100_000)),
-            ("tenant", json!({ "id": self.random.next() })),
+            ("exp", json!(NOW + 1 + self.random.below(100_000))),
+            ("iat", json!(NOW - self.random.below(100_000))),
+            ("tenant", json!({ "id": self.random.below(u64::MAX) })),
         ] {
-            if self.random.below(2) == 0 {
+            if self.random.index(2) == 0 {
                 members.insert(name.to_owned(), value);
             }
         }
-        let typ = *self.random.of(&["", ",\"typ\":\"JWT\"", ",\"typ\":\"at+jwt\"", ",\"x\":[1]"]);
+        let typ = *self.random.pick(&["", ",\"typ\":\"JWT\"", ",\"typ\":\"at+jwt\"", ",\"x\":[1]"]);
         let payload = text_of(&members);
         self.signed("valid", |alg, kid| format!("{{\"alg\":\"{alg}\",\"kid\":\"{kid}\"{typ}}}"), &payload);
     }
@@ -444,7 +422,7 @@ impl Corpus {
     }
 
     fn encodings(&mut self) {
-        let (algorithm, key, kid) = *self.random.of(&SIGNERS);
+        let (algorithm, key, kid) = *self.random.pick(&SIGNERS);
         let token = key.token_of_texts(algorithm, &Self::plain(algorithm, kid), &text_of(&claims()));
         let parts: Vec<String> = token.split('.').map(str::to_owned).collect();
         let join = |header: &str, payload: &str, signature: &str| format!("{header}.{payload}.{signature}");
@@ -456,7 +434,7 @@ impl Corpus {
         for blank in ["\n", "\r\n", "\t", " "] {
             self.add("encoding: blank around", format!("{token}{blank}"));
             self.add("encoding: blank around", format!("{blank}{token}"));
-            let at = self.random.below(signature.len());
+            let at = self.random.index(signature.len());
             self.add(
                 "encoding: blank in the signature",
                 join(header, payload, &format!("{}{blank}{}", &signature[..at], &signature[at..])),
@@ -468,7 +446,7 @@ impl Corpus {
         }
         for foreign in ["!", "?", "!!!!", "*", "%3D", "\u{ff0e}", "\0", "+", "/", "~", "#"] {
             self.add("encoding: foreign character behind", format!("{token}{foreign}"));
-            let at = self.random.below(signature.len());
+            let at = self.random.index(signature.len());
             self.add(
                 "encoding: foreign character in the signature",
                 join(header, payload, &format!("{}{foreign}{}", &signature[..at], &signature[at..])),
@@ -508,11 +486,11 @@ impl Corpus {
     }
 
     fn bytes(&mut self) {
-        let (algorithm, key, kid) = *self.random.of(&SIGNERS);
+        let (algorithm, key, kid) = *self.random.pick(&SIGNERS);
         let token = key.token_of_texts(algorithm, &Self::plain(algorithm, kid), &text_of(&claims()));
         let signature = signature_of(&token);
-        let at = self.random.below(signature.len());
-        let bit = 1 << self.random.below(8);
+        let at = self.random.index(signature.len());
+        let bit = 1 << self.random.index(8);
         let mut flipped = signature.clone();
         flipped[at] ^= bit;
         for (kind, bytes) in [
@@ -535,8 +513,8 @@ impl Corpus {
         }
         // A letter anywhere in the header or payload replaced by another.
         let mut letters: Vec<char> = token.chars().collect();
-        let at = self.random.below(token.rfind('.').unwrap());
-        let letter = *self.random.of(&['A', 'b', '9', '_']);
+        let at = self.random.index(token.rfind('.').unwrap());
+        let letter = *self.random.pick(&['A', 'b', '9', '_']);
         if letters[at] != '.' && letters[at] != letter {
             letters[at] = letter;
             self.add("signed part: a letter changed", letters.into_iter().collect());
@@ -550,7 +528,7 @@ impl Corpus {
             rest.split_once('.').unwrap().1
         );
         self.add("signed part: other claims", swapped);
-        let (wrong, wrong_key, _) = *self.random.of(&SIGNERS);
+        let (wrong, wrong_key, _) = *self.random.pick(&SIGNERS);
         if wrong != algorithm {
             let token = wrong_key.token_of_texts(wrong, &Self::plain(algorithm, kid), &text_of(&claims()));
             self.add("signature: of another algorithm", token);
@@ -567,7 +545,7 @@ impl Corpus {
 
 fn corpus() -> Vec<Case> {
     println!("seed {SEED:#x}");
-    let mut corpus = Corpus { random: Random(SEED), cases: Vec::new() };
+    let mut corpus = Corpus { random: Random::new(SEED), cases: Vec::new() };
     for _ in 0..300 {
         corpus.valid();
     }
@@ -592,15 +570,10 @@ fn ours(cases: &[Case]) -> Vec<&'static str> {
     let configuration = json!({ "providers": { "a": { "issuer": ISSUER, "audiences": [AUDIENCE],
         "clock_skew": format!("{TOLERANCE}s"), "algorithms": SIGNERS.map(|(name, _, _)| name),
         "jwks": { "inline": { "keys": keys() } } } }, "token": { "max_bytes": 61440 } });
-    let now = UnixTime::from_secs(NOW);
-    let policy = config::load(configuration.to_string().as_bytes(), &config::no_environment).unwrap().policy;
-    let mut engine = Engine::new(policy, Box::new(PortableVerifier), ParkingLimits::default(), now);
+    let mut engine = Harness::new(&configuration);
     let mut judge = |token: &str| {
-        let head = RequestHead::new(vec![("authorization".to_owned(), format!("Bearer {token}").into_bytes())]);
-        let RequestOutcome::Decision(decision) = engine.on_request(StreamId(1), &head, now) else {
-            panic!("not decided")
-        };
-        assert_eq!(matches!(decision.verdict, Verdict::Allow(_)), decision.audit.reason() == "authorized");
+        let decision = engine.decide(&bearer(token));
+        assert_eq!(status_of(&decision) == 200, decision.audit.reason() == "authorized");
         decision.audit.reason()
     };
     cases.iter().map(|case| judge(&case.token)).collect()

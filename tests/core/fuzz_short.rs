@@ -5,6 +5,7 @@ use std::fs;
 use std::panic::catch_unwind;
 use std::path::PathBuf;
 
+use crate::random::Random;
 use fuzz_targets::{TARGETS, run};
 
 /// Mutations per target: some seconds for all of them.
@@ -27,31 +28,21 @@ fn corpus(target: &str) -> Vec<(String, Vec<u8>)> {
     inputs
 }
 
-/// xorshift64: the same mutations on every machine.
-struct Random(u64);
-
 impl Random {
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        usize::try_from(self.0 >> 16).unwrap() % limit.max(1)
-    }
-
     fn mutate(&mut self, input: &mut Vec<u8>, others: &[(String, Vec<u8>)]) {
-        for _ in 0..=self.below(4) {
-            let at = self.below(input.len());
-            let end = (at + self.below(16)).min(input.len());
-            match self.below(6) {
-                0 if !input.is_empty() => input[at] ^= 1 << self.below(8),
+        for _ in 0..=self.index(4) {
+            let at = self.index(input.len());
+            let end = (at + self.index(16)).min(input.len());
+            match self.index(6) {
+                0 if !input.is_empty() => input[at] ^= 1 << self.index(8),
                 1 => drop(input.drain(at..end)),
-                2 => drop(input.splice(at..at, WORDS[self.below(WORDS.len())].iter().copied())),
+                2 => drop(input.splice(at..at, WORDS[self.index(WORDS.len())].iter().copied())),
                 3 => input.extend_from_within(at..end),
                 4 => input.truncate(at),
                 _ => {
-                    let (_, other) = &others[self.below(others.len())];
-                    let from = self.below(other.len());
-                    let to = (from + self.below(64)).min(other.len());
+                    let (_, other) = &others[self.index(others.len())];
+                    let from = self.index(other.len());
+                    let to = (from + self.index(64)).min(other.len());
                     drop(input.splice(at..at, other[from..to].iter().copied()));
                 }
             }
@@ -73,7 +64,7 @@ fn every_fuzz_target_holds_over_its_corpus_and_over_mutations_of_it() {
         for (path, input) in &inputs {
             check(target, path, input);
         }
-        let mut random = Random(0x9e37_79b9_7f4a_7c15);
+        let mut random = Random::new(0x9e37_79b9_7f4a_7c15);
         for number in 0..MUTATIONS {
             let (path, seed) = &inputs[number % inputs.len()];
             let mut input = seed.clone();

@@ -185,17 +185,17 @@ fn everything_that_the_loader_can_say_of_a_fault_is_said_of_some_document() {
         "text/plain; charset=utf-8", // What is written unless the operator writes something.
         "www-authenticate, retry-after",
         "reads `authorization` without a scheme",
-        "demands no second factor",
+        "requires no second factor",
         "the key set is too large", // Of an answer; a document of that size is refused as a whole.
         "expected a JSON object",   // What begins with `{` is none or broken.
         "write the name of the claim, or the names on the way to it",
     ];
     let files = [
-        "src/config/fault.rs",
-        "src/config/reading.rs",
+        "src/config/error.rs",
+        "src/config/decode.rs",
         "src/config/schema.rs",
         "src/config/schema/audit.rs",
-        "src/config/schema/handover.rs",
+        "src/config/schema/forwarding.rs",
         "src/config/schema/introspection.rs",
         "src/config/schema/responses.rs",
         "src/config/schema/rules.rs",
@@ -215,7 +215,7 @@ fn everything_that_the_loader_can_say_of_a_fault_is_said_of_some_document() {
         "src/config/compile/token_source.rs",
         "src/policy/answers/cors.rs",
         "src/policy/route.rs",
-        "src/policy/condition/fault.rs",
+        "src/cel/error.rs",
     ];
     let said: String = names("json").iter().map(|name| golden(name)).collect();
     let (mut missing, mut found) = (Vec::new(), 0);

@@ -1,47 +1,29 @@
 //! What is handed over beside claim headers: the whole payload, filter state for other filters and the access log, and the
 //! way to a token for clients without one (RFC 9728). A row per meaning; runs natively and, as wasm, under Node.
 
+use crate::engine_harness::{Harness, NOW, head};
 use crate::signing::{AUDIENCE, ISSUER, SigningKey, key_set, payload, with};
 use crate::verdicts::{edits, reason};
-use okta_proxy_wasm::config;
-use okta_proxy_wasm::engine::{Decision, Engine, ParkingLimits, PortableVerifier, RequestOutcome, StreamId, Verdict};
-use okta_proxy_wasm::http::{HeaderName, LocalResponse, RequestHead};
-use okta_proxy_wasm::unix_time::UnixTime;
+use okta_proxy_wasm::engine::{Decision, Verdict};
+use okta_proxy_wasm::http::{HeaderName, LocalResponse};
 use serde_json::{Value, json};
 use wasm_bindgen_test::wasm_bindgen_test;
 
-const NOW: u64 = 1_800_000_000;
 const HOST: &str = "api.acme.com";
 const METADATA: &str = "/.well-known/oauth-protected-resource";
 
-struct Gate {
-    engine: Engine,
-    streams: u32,
-}
+struct Gate(Harness);
 
 impl Gate {
     /// One issuer, with some members of the document besides.
     fn new(members: Value) -> Self {
         let issuer = json!({ "providers": { "okta": {
             "issuer": ISSUER, "audiences": [AUDIENCE], "jwks": { "inline": key_set(&[&SigningKey::a("k1")]) } } } });
-        let loaded = config::load(with(&issuer, members).to_string().as_bytes(), &config::no_environment).unwrap();
-        let (verifier, now) = (Box::new(PortableVerifier), UnixTime::from_secs(NOW));
-        Self { engine: Engine::new(loaded.policy, verifier, ParkingLimits::default(), now), streams: 0 }
-    }
-
-    fn arrive(&mut self, fields: &[(&str, &str)]) -> RequestOutcome {
-        self.streams += 1;
-        let head = fields.iter().map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec())).collect();
-        self.engine.on_request(StreamId(self.streams), &RequestHead::new(head), UnixTime::from_secs(NOW))
+        Self(Harness::new(&with(&issuer, members)))
     }
 
     fn decide(&mut self, fields: &[(&str, &str)]) -> Decision {
-        match self.arrive(fields) {
-            RequestOutcome::Decision(decision) => *decision,
-            RequestOutcome::Pending | RequestOutcome::LocalResponse(_) | RequestOutcome::NeedAttributes(_) => {
-                panic!("not decided")
-            }
-        }
+        self.0.decide(&head(fields))
     }
 
     /// A `GET` of this path of this host with this token; none where it is empty.
@@ -54,10 +36,7 @@ impl Gate {
 
     /// The filter's own answer, if it gives one.
     fn answer(&mut self, method: &str, host: &str, path: &str) -> Option<LocalResponse> {
-        match self.arrive(&[(":method", method), (":authority", host), (":path", path)]) {
-            RequestOutcome::LocalResponse(reply) => Some(reply),
-            RequestOutcome::Decision(_) | RequestOutcome::Pending | RequestOutcome::NeedAttributes(_) => None,
-        }
+        self.0.local_response(&head(&[(":method", method), (":authority", host), (":path", path)]))
     }
 
     fn document(&mut self, host: &str, path: &str) -> Value {
@@ -112,7 +91,7 @@ fn the_payload_reaches_the_backend_as_it_was_signed_and_never_from_the_client() 
     let public = [&head("/open")[..], &[("authorization", bearer.as_str())], &spoofed].concat();
     assert_eq!(edits(&gate.decide(&public)), gone);
     for (name, expected) in [("x-jwt-payload", true), ("X_JWT.Payload", true), ("x-jwt-payloads", false)] {
-        assert_eq!(gate.engine.is_managed_trailer(name), expected, "{name}");
+        assert_eq!(gate.0.engine.is_managed_trailer(name), expected, "{name}");
     }
 }
 
@@ -163,23 +142,23 @@ fn other_filters_are_told_of_every_decision_and_of_whom_only_when_that_was_prove
     let deny = "auth_decision=deny";
     let okta = "auth_provider=okta";
     for (path, token, expected) in [
-        ("/a", good.as_str(), with_alice(&[allow, "auth_reason=admitted", okta])),
+        ("/a", good.as_str(), with_alice(&[allow, "auth_reason=authorized", okta])),
         ("/a", "", vec![deny, "auth_reason=token_missing"]),
         ("/a", "x", vec![deny, "auth_reason=token_opaque"]),
         ("/a", &forged, vec![deny, "auth_reason=signature_invalid", okta]),
         ("/a", &expired, vec![deny, "auth_reason=token_expired", okta]),
         ("/open", &good, vec![allow, "auth_rule=open", "auth_reason=no_token_required"]),
         ("/maybe", "", vec![allow, "auth_rule=maybe", "auth_reason=no_token_required"]),
-        ("/maybe", &good, with_alice(&[allow, "auth_rule=maybe", "auth_reason=admitted", okta])),
+        ("/maybe", &good, with_alice(&[allow, "auth_rule=maybe", "auth_reason=authorized", okta])),
         ("/closed", &good, vec![deny, "auth_rule=closed", "auth_reason=access_denied"]),
         ("/write", &good, with_alice(&[deny, "auth_rule=write", "auth_reason=scope_missing", okta])),
-        ("/trial", &good, with_alice(&[allow, "auth_rule=trial", "auth_reason=admitted", okta])),
+        ("/trial", &good, with_alice(&[allow, "auth_rule=trial", "auth_reason=authorized", okta])),
         ("/a%2fb", &good, vec![deny, "auth_reason=path_escaped_slash"]),
     ] {
         assert_eq!(told(&gate.get(HOST, path, token)), expected, "{path} {token:.5}");
     }
     let silent = token(json!({ "sub": null, "cid": null, "scp": null, "jti": null }));
-    assert_eq!(told(&gate.get(HOST, "/a", &silent)), [allow, "auth_reason=admitted", okta]);
+    assert_eq!(told(&gate.get(HOST, "/a", &silent)), [allow, "auth_reason=authorized", okta]);
 }
 
 #[wasm_bindgen_test(unsupported = test)]
@@ -387,7 +366,7 @@ fn a_header_to_remove_is_removed_in_every_spelling_and_never_written() {
         let removed: Vec<&String> = found.iter().filter(|edit| edit.contains("userid")).collect();
         assert_eq!(removed, ["-kubeflow-userid", "-kubeflow_userid", "-kubeflow.userid"], "{path}");
     }
-    assert!(gate.engine.is_managed_trailer("KUBEFLOW_USERID") && !gate.engine.is_managed_trailer("x-other"));
+    assert!(gate.0.engine.is_managed_trailer("KUBEFLOW_USERID") && !gate.0.engine.is_managed_trailer("x-other"));
 }
 
 #[wasm_bindgen_test(unsupported = test)]

@@ -1,33 +1,43 @@
 //! Tokens that their issuer is asked about, and the list of revoked ones: sequences of engine inputs with exact times.
 //! Runs natively and, as wasm, under Node.
 
+use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
-use crate::signing::{AUDIENCE, ISSUER, SigningKey, key_set, payload, with};
-use okta_proxy_wasm::callout::{CalloutResult, HttpResponse, TransportError};
-use okta_proxy_wasm::config;
-use okta_proxy_wasm::engine::{
-    Attribute, AttributeValues, BATCH, CallResult, Decision, Deferral, Engine, Entropy, IntrospectionCall, Jitter,
-    LimitReached, Message, Outbox, ParkingLimits, Poll, PortableVerifier, RequestOutcome, StreamId, Verdict,
+use crate::engine_harness::{
+    Harness, NOW as START, Setup, call_response as response, edits_of, get, head, list_response, retry_after_of,
+    status_of,
 };
-use okta_proxy_wasm::http::{HeadEdits, HeaderName, RequestHead};
-use okta_proxy_wasm::jose::private_key::NoRsaSigner;
+use crate::signing::{AUDIENCE, ISSUER, SigningKey, key_set, payload, with};
+use okta_proxy_wasm::callout::{CalloutResult, TransportError};
+use okta_proxy_wasm::engine::{
+    Attribute, BATCH, CallResult, Decision, Deferral, IntrospectionCall, LimitReached, Message, ParkingLimits, Poll,
+    StreamId,
+};
 use okta_proxy_wasm::unix_time::UnixTime;
 use serde_json::{Value, json};
 use wasm_bindgen_test::wasm_bindgen_test;
 
-const START: u64 = 1_800_000_000;
-const NO_JITTER: Jitter = Jitter(u16::MAX);
 const SECRET: &str = "hunter2";
 
-/// An engine, the time, and what happened to each stream.
+/// An engine, and the result of its last call.
 struct Scene {
-    engine: Engine,
-    now: UnixTime,
-    next_stream: u32,
-    decided: Vec<(StreamId, Decision)>,
-    next_tick: Option<UnixTime>,
+    harness: Harness,
     last_result: Option<CallResult>,
+}
+
+impl Deref for Scene {
+    type Target = Harness;
+
+    fn deref(&self) -> &Harness {
+        &self.harness
+    }
+}
+
+impl DerefMut for Scene {
+    fn deref_mut(&mut self) -> &mut Harness {
+        &mut self.harness
+    }
 }
 
 /// Two providers, of which one introspects; `/asked` introspects, `/orders` wants a scope, `/open` is optional.
@@ -53,11 +63,7 @@ fn active(changes: Value) -> CalloutResult {
         "active": true, "token_type": "Bearer", "scope": "read:accounts", "client_id": "0oa1client", "sub": "alice@acme.com",
         "iss": ISSUER, "aud": AUDIENCE, "jti": "AT.k8vHqQ0p", "iat": START, "exp": START + 3600,
     });
-    response(200, &with(&members, changes).to_string())
-}
-
-fn response(status: u16, body: &str) -> CalloutResult {
-    Ok(HttpResponse::new(status, body.as_bytes().to_vec()))
+    response(200, with(&members, changes).to_string())
 }
 
 fn inactive() -> CalloutResult {
@@ -78,37 +84,22 @@ impl Scene {
     }
 
     fn of(configuration: &Value, room: ParkingLimits) -> Self {
+        Self::with_setup(configuration, Setup { room, ..Setup::default() })
+    }
+
+    fn with_setup(configuration: &Value, setup: Setup<'_>) -> Self {
         let environment = |name: &str| (name == "OKTA_CLIENT_SECRET").then(|| SECRET.to_owned());
-        let loaded = config::load(configuration.to_string().as_bytes(), &environment).unwrap();
-        let now = UnixTime::from_secs(START);
-        let engine = Engine::new(loaded.policy, Box::new(PortableVerifier), room, now);
-        Self { engine, now, next_stream: 1, decided: Vec::new(), next_tick: None, last_result: None }
+        let harness = Harness::with(configuration, Setup { environment: &environment, ..setup });
+        Self { harness, last_result: None }
     }
 
     fn pass(&mut self, millis: u64) {
-        self.now = self.now.plus(Duration::from_millis(millis));
+        self.harness.pass(Duration::from_millis(millis));
     }
 
     /// A request with this token for this path: its stream, and the reason if it was decided at once.
     fn request_for(&mut self, path: &str, token: &str) -> (StreamId, Option<&'static str>) {
-        let stream = StreamId(self.next_stream);
-        self.next_stream += 1;
-        let head = RequestHead::new(vec![
-            (":method".to_owned(), b"GET".to_vec()),
-            (":authority".to_owned(), b"api.acme.com".to_vec()),
-            (":path".to_owned(), path.as_bytes().to_vec()),
-            ("x-user-id".to_owned(), b"root".to_vec()),
-            ("authorization".to_owned(), format!("Bearer {token}").into_bytes()),
-        ]);
-        match self.engine.on_request(stream, &head, self.now) {
-            RequestOutcome::Decision(decision) => {
-                let reason = decision.audit.reason();
-                self.decided.push((stream, *decision));
-                (stream, Some(reason))
-            }
-            RequestOutcome::Pending => (stream, None),
-            RequestOutcome::LocalResponse(_) | RequestOutcome::NeedAttributes(_) => panic!("a question to the filter"),
-        }
+        self.send(&get(path, token, &[("x-user-id", "root")]))
     }
 
     fn request(&mut self, token: &str) -> (StreamId, Option<&'static str>) {
@@ -116,19 +107,12 @@ impl Scene {
     }
 
     fn tick(&mut self) -> Vec<IntrospectionCall> {
-        let outbox = self.engine.on_tick(self.now, NO_JITTER);
-        self.take(outbox)
-    }
-
-    fn tick_begins_a_call(&mut self) -> IntrospectionCall {
-        let mut calls = self.tick();
-        assert_eq!(calls.len(), 1);
-        calls.remove(0)
+        self.harness.tick().calls
     }
 
     fn answer(&mut self, call: &IntrospectionCall, outcome: CalloutResult) {
-        let outbox = self.engine.on_call_ended(call.id, None, outcome, self.now, NO_JITTER);
-        self.take(outbox);
+        let effects = self.call_ended(call.id, None, outcome);
+        self.last_result = effects.call_result.or(self.last_result);
     }
 
     /// Asks for `token` at `path`, answers the one call that this takes, and says what became of it.
@@ -141,49 +125,17 @@ impl Scene {
         self.reason_of(stream).unwrap()
     }
 
-    fn take(&mut self, outbox: Outbox) -> Vec<IntrospectionCall> {
-        assert!(outbox.decided.len() <= BATCH, "{} streams released at once", outbox.decided.len());
-        self.decided.extend(outbox.decided);
-        self.next_tick = outbox.next_tick;
-        self.last_result = outbox.call_note.map(|note| note.result).or(self.last_result);
-        outbox.calls
-    }
-
-    fn decision_of(&self, stream: StreamId) -> Option<&Decision> {
-        let mut decisions = self.decided.iter().filter(|(id, _)| *id == stream).map(|(_, decision)| decision);
-        let decision = decisions.next();
-        assert_eq!(decisions.count(), 0, "decided twice");
-        decision
-    }
-
-    fn reason_of(&self, stream: StreamId) -> Option<&'static str> {
-        self.decision_of(stream).map(|decision| decision.audit.reason())
-    }
-
     fn last(&self) -> &Decision {
         &self.decided.last().unwrap().1
     }
 
     /// Status and `Retry-After` of the last reply.
     fn last_reply(&self) -> (u16, Option<String>) {
-        match &self.last().verdict {
-            Verdict::Deny(reply) => {
-                let retry_after = reply.headers.iter().find(|(name, _)| *name == HeaderName::RETRY_AFTER);
-                (reply.status, retry_after.map(|(_, value)| value.as_str().to_owned()))
-            }
-            Verdict::Allow(_) => (200, None),
-        }
+        (status_of(self.last()), retry_after_of(self.last()).map(str::to_owned))
     }
 
     fn last_line(&self) -> Value {
         serde_json::from_str(&self.last().audit.to_json()).unwrap()
-    }
-}
-
-fn edits_of(decision: &Decision) -> &HeadEdits {
-    match &decision.verdict {
-        Verdict::Allow(edits) => edits,
-        Verdict::Deny(reply) => panic!("refused with {}", reply.status),
     }
 }
 
@@ -240,7 +192,7 @@ fn what_is_sent_names_the_token_in_the_body_and_who_asks() {
     scene.request("opa+que");
     let call = scene.tick_begins_a_call();
     assert_eq!(call.timeout, Duration::from_secs(2));
-    let request = scene.engine.call_request(call.id, &Entropy([7; 32]), &NoRsaSigner, scene.now).unwrap();
+    let request = scene.call_request(call.id);
     assert_eq!(request.address.to_string(), format!("{ISSUER}/v1/introspect"));
     let Message::PostForm { authorization, body } = &request.message else { panic!("a POST") };
     assert_eq!(body.reveal(), "token=opa%2Bque&token_type_hint=access_token");
@@ -352,7 +304,7 @@ fn tokens_that_only_their_issuer_can_judge_are_asked_about_whatever_they_look_li
     let mut scene = Scene::of(&configuration, ParkingLimits::default());
     assert_eq!(scene.request(&jwt).1, None, "nothing of it is believed here");
     let call = scene.tick_begins_a_call();
-    let request = scene.engine.call_request(call.id, &Entropy([1; 32]), &NoRsaSigner, scene.now).unwrap();
+    let request = scene.call_request(call.id);
     assert_eq!(request.address.to_string(), format!("{org}/oauth2/v1/introspect"));
     scene.answer(&call, inactive());
     assert_eq!(scene.decided.last().map(|(_, decision)| decision.audit.reason()), Some("token_inactive"));
@@ -449,7 +401,7 @@ fn two_thousand_requests_with_one_cold_token_are_one_call_and_released_in_batche
         assert_eq!(scene.tick().len(), 0);
         scene.answer(&call, active(json!({})));
         let mut ticks = 0;
-        while scene.engine.parked() > 0 {
+        while scene.pending() > 0 {
             assert_eq!(scene.next_tick, Some(scene.now.plus(Duration::from_millis(1))));
             scene.pass(1);
             assert_eq!(scene.tick().len(), 0, "nobody asks again");
@@ -469,12 +421,12 @@ fn an_answer_releases_those_who_wait_for_it_and_nobody_else() {
     let (gone, _) = scene.request("first");
     let calls = scene.tick();
     assert_eq!(calls.len(), 2);
-    scene.engine.on_stream_closed(gone);
+    scene.close(gone);
     scene.answer(&calls[0], active(json!({})));
     assert_eq!([first, second, gone].map(|stream| scene.reason_of(stream)), [Some("authorized"), None, None]);
     scene.answer(&calls[1], inactive());
     assert_eq!(scene.reason_of(second), Some("token_inactive"));
-    assert_eq!(scene.engine.parked(), 0);
+    assert_eq!(scene.pending(), 0);
 }
 
 #[wasm_bindgen_test(unsupported = test)]
@@ -520,7 +472,7 @@ fn a_call_that_never_ends_keeps_nobody_for_longer_than_his_patience() {
     let last = StreamId(33);
     assert_eq!(scene.tick().len(), 32);
     scene.pass(3_000);
-    while scene.engine.parked() > 0 {
+    while scene.pending() > 0 {
         scene.tick();
         scene.pass(1);
     }
@@ -577,7 +529,7 @@ fn tokens_of_which_nothing_is_known_take_half_of_the_room_at_most() {
     }
     assert_eq!(scene.request("known").1, Some("too_many_pending"));
     // Who leaves makes room for another of the same standing.
-    scene.engine.on_stream_closed(StreamId(2));
+    scene.close(StreamId(2));
     assert_eq!(scene.request("random5").1, None);
 }
 
@@ -597,25 +549,25 @@ fn a_queued_call_is_dropped_when_the_last_request_that_waits_for_it_closes() {
     let mut scene = Scene::new();
     let (first, _) = scene.request("opaque");
     let (second, _) = scene.request("opaque");
-    scene.engine.on_stream_closed(first);
+    scene.close(first);
     assert_eq!(scene.tick().len(), 1, "another request waits");
-    scene.engine.on_stream_closed(second);
+    scene.close(second);
     // Thousands that come and go at once cost nothing, JWTs neither, and leave the minute's calls to others.
     let mut scene = Scene::with(json!({ "requests_per_minute": 10 }));
     for number in 0..3000 {
         let (stream, reason) = scene.request(&format!("random{number}"));
         assert_eq!(reason, None, "{number}");
-        scene.engine.on_stream_closed(stream);
+        scene.close(stream);
         if number % 100 == 0 {
             assert_eq!(scene.tick().len(), 0, "{number}");
         }
     }
     let (stream, _) = scene.request_for("/asked", &jwt());
-    scene.engine.on_stream_closed(stream);
+    scene.close(stream);
     assert_eq!(scene.tick().len(), 0);
     assert_eq!(scene.ask_and_answer("/", "honest", active(json!({}))), "authorized");
-    let figures = scene.engine.figures(scene.now).providers[0].introspection.unwrap();
-    assert_eq!((figures.asked, scene.engine.parked()), (0, 0));
+    let figures = scene.engine.stats(scene.now).providers[0].introspection.unwrap();
+    assert_eq!((figures.asked, scene.pending()), (0, 0));
 }
 
 #[wasm_bindgen_test(unsupported = test)]
@@ -643,41 +595,19 @@ impl Addressed {
             .as_array_mut()
             .unwrap()
             .push(json!({ "name": "named", "match": { "path": "/named" }, "require": { "condition": condition } }));
-        let mut scene = Scene::of(&document, ParkingLimits::default());
-        let environment = |name: &str| (name == "OKTA_CLIENT_SECRET").then(|| SECRET.to_owned());
-        let policy = config::load(document.to_string().as_bytes(), &environment).unwrap().policy;
-        let engine = Engine::new(policy, Box::new(PortableVerifier), ParkingLimits::default(), scene.now);
-        scene.engine = engine.with_client_addresses();
-        Self(scene)
+        let setup = Setup { knows_addresses: true, ..Setup::default() };
+        Self(Scene::with_setup(&document, setup))
     }
 
     /// What becomes of a request, and what the host was asked for.
     fn request(&mut self, path: &str, token: &str, address: &str) -> (Option<&'static str>, Vec<Attribute>) {
         let scene = &mut self.0;
-        let stream = StreamId(scene.next_stream);
-        scene.next_stream += 1;
-        let head = RequestHead::new(vec![
-            (":method".to_owned(), b"GET".to_vec()),
-            (":authority".to_owned(), b"api.acme.com".to_vec()),
-            (":path".to_owned(), path.as_bytes().to_vec()),
-            ("authorization".to_owned(), format!("Bearer {token}").into_bytes()),
+        scene.attributes = Some(vec![
+            (Attribute::SourceAddress, address.as_bytes().to_vec()),
+            (Attribute::RequestedServerName, b"api.acme.com".to_vec()),
         ]);
-        let (mut values, mut asked) = (AttributeValues::default(), Vec::new());
-        let mut arrival = scene.engine.on_request(stream, &head, scene.now);
-        while let RequestOutcome::NeedAttributes(attributes) = &arrival {
-            for attribute in attributes.iter() {
-                let value = if *attribute == Attribute::SourceAddress { address } else { "api.acme.com" };
-                values.insert(*attribute, value.as_bytes().to_vec());
-                asked.push(*attribute);
-            }
-            assert!(asked.len() <= 2, "asked again and again: {asked:?}");
-            arrival = scene.engine.on_request_with(stream, &head, values.clone(), scene.now);
-        }
-        match arrival {
-            RequestOutcome::Decision(decision) => (Some(decision.audit.reason()), asked),
-            RequestOutcome::Pending => (None, asked),
-            RequestOutcome::LocalResponse(_) | RequestOutcome::NeedAttributes(_) => panic!("a question to the filter"),
-        }
+        let (_, reason) = scene.send(&get(path, token, &[]));
+        (reason, scene.asked.clone())
     }
 }
 
@@ -733,7 +663,7 @@ fn the_token_cache_counts_what_it_can_hold() {
     assert_eq!(scene.ask_and_answer("/", "another", active(json!({}))), "authorized");
     scene.request("another");
     let counted = |scene: &Scene| {
-        let figures = scene.engine.figures(scene.now).token_cache;
+        let figures = scene.engine.stats(scene.now).token_cache;
         (figures.hits, figures.misses)
     };
     assert_eq!(counted(&scene), (0, 0), "opaque tokens, and what is no token");
@@ -752,8 +682,7 @@ fn a_limit_that_another_worker_met_is_the_endpoints_failure_and_no_spent_budget(
         let mut scene = Scene::new();
         let (stream, _) = scene.request("opaque");
         let call = scene.tick_begins_a_call();
-        let outbox = scene.engine.on_call_deferred(call.id, why, scene.now);
-        scene.take(outbox);
+        scene.call_postponed(call.id, why);
         assert_eq!(scene.reason_of(stream), Some(reason));
         assert_eq!(scene.last_reply(), (503, Some("20".to_owned())));
     }
@@ -769,28 +698,17 @@ fn with_list(introspection: Value) -> Value {
 
 impl Scene {
     fn tick_begins_a_poll(&mut self) -> Poll {
-        let outbox = self.engine.on_tick(self.now, NO_JITTER);
-        let poll = outbox.poll.clone().unwrap();
-        self.take(outbox);
-        poll
+        self.harness.tick().poll.unwrap()
     }
 
     fn list(&mut self, status: u16, body: &Value) {
         let poll = self.tick_begins_a_poll();
-        let outcome = Ok(HttpResponse::new(status, body.to_string().into_bytes()));
-        let outbox = self.engine.on_polled(poll.number, outcome, self.now, NO_JITTER);
-        self.take(outbox);
+        self.polled(poll.number, list_response(status, body));
     }
 
     fn is_ready(&mut self) -> bool {
-        let head =
-            RequestHead::new(vec![(":method".to_owned(), b"GET".to_vec()), (":path".to_owned(), b"/ready".to_vec())]);
-        match self.engine.on_request(StreamId(0), &head, self.now) {
-            RequestOutcome::LocalResponse(reply) => reply.status == 200,
-            RequestOutcome::Decision(_) | RequestOutcome::Pending | RequestOutcome::NeedAttributes(_) => {
-                panic!("not the filter's own")
-            }
-        }
+        let response = self.local_response(&head(&[(":method", "GET"), (":path", "/ready")]));
+        response.expect("the filter's own").status == 200
     }
 }
 
@@ -835,20 +753,17 @@ fn requests_that_come_before_the_first_list_wait_for_it_and_are_decided_by_it() 
     let (good, _) = scene.request(&jwt());
     let (asked, _) = scene.request_for("/asked", &jwt());
     let (opaque, _) = scene.request("opaque");
-    let outbox = scene.engine.on_tick(scene.now, NO_JITTER);
-    let poll = outbox.poll.clone().unwrap();
-    let about_opaque = scene.take(outbox).remove(0);
-    scene.answer(&about_opaque, active(json!({})));
+    let effects = scene.harness.tick();
+    let poll = effects.poll.unwrap();
+    let about_opaque = &effects.calls[0];
+    scene.answer(about_opaque, active(json!({})));
     for stream in [bad, good, asked, opaque] {
         assert_eq!(scene.reason_of(stream), None, "it waits for the list");
     }
     scene.pass(1_500);
     let (later, reason) = scene.request(&jwt());
     assert_eq!(reason, None, "the poll is under way");
-    let body = json!({ "revoked": [{ "sub": "mallory" }] }).to_string().into_bytes();
-    let outcome = Ok(HttpResponse::new(200, body));
-    let outbox = scene.engine.on_polled(poll.number, outcome, scene.now, NO_JITTER);
-    scene.take(outbox);
+    scene.polled(poll.number, list_response(200, &json!({ "revoked": [{ "sub": "mallory" }] })));
     let reasons = [bad, good, opaque, later].map(|stream| scene.reason_of(stream));
     assert_eq!(reasons, [Some("token_revoked"), Some("authorized"), Some("authorized"), Some("authorized")]);
     assert_eq!(scene.reason_of(asked), None, "now its issuer is asked");
@@ -861,15 +776,13 @@ fn requests_that_come_before_the_first_list_wait_for_it_and_are_decided_by_it() 
 fn a_request_that_waits_for_the_first_list_is_decided_by_the_one_that_other_workers_hold() {
     let mut holder = Scene::of(&with_list(json!({})), ParkingLimits::default());
     let poll = holder.tick_begins_a_poll();
-    let body = json!({ "revoked": [{ "sub": "mallory" }] }).to_string().into_bytes();
-    let outcome = Ok(HttpResponse::new(200, body));
-    let news = holder.engine.on_polled(poll.number, outcome, holder.now, NO_JITTER).list_news.unwrap();
+    let outcome = list_response(200, &json!({ "revoked": [{ "sub": "mallory" }] }));
+    let news = holder.polled(poll.number, outcome).shared_list.unwrap();
     let mut scene = Scene::of(&with_list(json!({})), ParkingLimits::default());
     assert!(scene.engine.lacks_list() && scene.engine.list_record() == holder.engine.list_record());
     let revoked = SigningKey::a("k1").token(&with(&payload(START), json!({ "sub": "mallory" })));
     let waiting = [revoked, jwt()].map(|token| scene.request(&token).0);
-    let outbox = scene.engine.on_list_shared(news.state, &news.document.unwrap(), scene.now);
-    scene.take(outbox);
+    scene.list_shared(news.state, &news.document.unwrap());
     assert_eq!(waiting.map(|stream| scene.reason_of(stream)), [Some("token_revoked"), Some("authorized")]);
     assert!(!scene.engine.lacks_list() && scene.is_ready());
 }

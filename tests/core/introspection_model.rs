@@ -37,6 +37,8 @@ use okta_proxy_wasm::sequence::Sequence;
 use okta_proxy_wasm::unix_time::UnixTime;
 use serde_json::json;
 
+use crate::random::Random;
+
 const START: u64 = 1_800_000_000;
 const SEQUENCES: u64 = 10_000;
 const STEPS: usize = 120;
@@ -50,21 +52,6 @@ const SKEW: Duration = Duration::from_secs(5);
 /// Of a circuit, a `Retry-After` or a spent budget, in these sequences.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 const MINUTE: Duration = Duration::from_secs(60);
-
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % limit
-    }
-
-    fn pick(&mut self, from: usize) -> usize {
-        usize::try_from(self.below(from as u64)).unwrap()
-    }
-}
 
 /// What the endpoint said last of a token, in real time.
 #[derive(Clone, Debug)]
@@ -149,7 +136,7 @@ impl Store {
     /// Another token's record takes the place of one.
     fn wash(&self, random: &mut Random) {
         let mut records = self.records.borrow_mut();
-        let at = random.pick(records.len().max(1));
+        let at = random.index(records.len().max(1));
         if let Some(key) = records.keys().nth(at).cloned() {
             records.remove(&key);
         }
@@ -235,7 +222,7 @@ impl<'a> Model<'a> {
             store,
             provider,
             introspection: ProviderIntrospection::new(settings, CacheLimits::default(), others),
-            random: Random(seed),
+            random: Random::new(seed),
             real,
             now,
             steps: Vec::new(),
@@ -484,7 +471,7 @@ impl<'a> Model<'a> {
         assert!(self.made.iter().filter(minute).count() <= BUDGET, "over the budget");
         assert!(unknown <= BUDGET / 2, "unknown tokens have more than their share");
         self.recall(&begun.resume);
-        let asked = self.introspection.figures(self.now).asked;
+        let asked = self.introspection.stats(self.now).asked;
         assert_eq!(
             self.introspection.next_due(self.now).is_some(),
             asked > 0,
@@ -494,7 +481,7 @@ impl<'a> Model<'a> {
 
     /// A call under way.
     fn some_call(&mut self) -> Option<(CallNumber, InFlight)> {
-        let at = self.random.pick(self.in_flight.len().max(1));
+        let at = self.random.index(self.in_flight.len().max(1));
         self.in_flight.iter().nth(at).map(|(number, call)| (*number, *call))
     }
 
@@ -514,7 +501,7 @@ impl<'a> Model<'a> {
         let token = call.token;
         self.serial += 1;
         let subject = format!("answer-{}", self.serial);
-        let lives = [None, Some(0), Some(3), Some(12), Some(600)][self.random.pick(5)];
+        let lives = [None, Some(0), Some(3), Some(12), Some(600)][self.random.index(5)];
         let expiry = lives.map(|seconds| UnixTime::from_secs(self.now.as_secs() + seconds));
         let (what, body) = match self.random.below(8) {
             0 | 1 => (What::Inactive, json!({"active": false, "sub": subject})),
@@ -688,7 +675,7 @@ impl<'a> Model<'a> {
 
     /// Another worker writes what it was told.
     fn tell(&mut self) {
-        let token = self.random.pick(TOKENS);
+        let token = self.random.index(TOKENS);
         let (said, answer) = self.given_elsewhere(token);
         self.store.write(&self.introspection.record_names(&digest(token)), &said, &answer);
     }
@@ -704,7 +691,7 @@ impl<'a> Model<'a> {
     fn step(&mut self) {
         match self.random.below(21) {
             0..=5 => {
-                let token = self.random.pick(TOKENS);
+                let token = self.random.index(TOKENS);
                 self.request(token);
             }
             6..=8 => self.tick(),
@@ -717,7 +704,7 @@ impl<'a> Model<'a> {
             17 if self.random.below(4) == 0 => self.set_clock(),
             18 if self.random.below(4) == 0 => self.store.wash(&mut self.random),
             _ => {
-                let step = [1, 20, 100, 700, 1000, 2500, 4000, 9000, 16_000, 70_000][self.random.pick(10)];
+                let step = [1, 20, 100, 700, 1000, 2500, 4000, 9000, 16_000, 70_000][self.random.index(10)];
                 self.pass(step);
             }
         }
@@ -729,7 +716,7 @@ impl<'a> Model<'a> {
     }
 
     fn set_clock(&mut self) {
-        let by = [300, 1500, 5000, 20_000, 200_000, 3_600_000][self.random.pick(6)];
+        let by = [300, 1500, 5000, 20_000, 200_000, 3_600_000][self.random.index(6)];
         let (by, what) = if self.random.below(3) == 0 { (by, "clock forward") } else { (-by, "clock back") };
         self.now = UnixTime::from_millis(self.now.as_millis().checked_add_signed(by).unwrap());
         self.steps.push((self.real, by));
@@ -764,11 +751,11 @@ impl<'a> Model<'a> {
                         LookUp::Pending(_)
                     )
             });
-            if self.waiting.is_empty() && self.introspection.figures(self.now).asked == 0 {
+            if self.waiting.is_empty() && self.introspection.stats(self.now).asked == 0 {
                 return;
             }
         }
-        panic!("left waiting: {:?}, {:?}", self.waiting, self.introspection.figures(self.now));
+        panic!("left waiting: {:?}, {:?}", self.waiting, self.introspection.stats(self.now));
     }
 }
 
@@ -783,7 +770,7 @@ fn in_any_order_of_events_what_requests_are_told_is_what_was_said_last_and_in_ti
     let policy = policy();
     let mut counts: BTreeMap<&'static str, usize> = BTreeMap::new();
     for number in 0..SEQUENCES {
-        let seed = 0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(number + 1) | 1;
+        let seed = Random::nth_seed(number);
         let run = || {
             let mut model = Model::new(&policy, seed);
             for _ in 0..STEPS {

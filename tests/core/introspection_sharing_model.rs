@@ -29,6 +29,8 @@ use okta_proxy_wasm::redacted::Redacted;
 use okta_proxy_wasm::unix_time::UnixTime;
 use serde_json::json;
 
+use crate::random::Random;
+
 const START: u64 = 1_800_000_000_000;
 const WORKERS: usize = 3;
 const TOKENS: usize = 8;
@@ -40,21 +42,6 @@ const RUN: u64 = 60_000;
 const CALL: u64 = 1500;
 /// A token whose call failed is not asked about again for so long, nor any while an endpoint that failed is left alone.
 const RETRY: u64 = 2100;
-
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % limit
-    }
-
-    fn pick(&mut self, from: usize) -> usize {
-        usize::try_from(self.below(from as u64)).unwrap()
-    }
-}
 
 /// The host's shared data.
 #[derive(Debug, Default)]
@@ -160,7 +147,7 @@ impl<'a> Process<'a> {
             let introspection = ProviderIntrospection::new(settings.clone(), CacheLimits::default(), others);
             Worker { introspection, sent: BTreeMap::new() }
         };
-        let mut random = Random(seed);
+        let mut random = Random::new(seed);
         let workers = (0..WORKERS).map(worker).collect();
         let revoked = [(); TOKENS].map(|()| 10_000 + random.below(RUN));
         Self {
@@ -275,7 +262,7 @@ impl<'a> Process<'a> {
     }
 
     fn set_clock(&mut self) {
-        let by = [-3_600_000, -60_000, -4000, -700, 700, 4000, 60_000, 3_600_000][self.random.pick(8)];
+        let by = [-3_600_000, -60_000, -4000, -700, 700, 4000, 60_000, 3_600_000][self.random.index(8)];
         self.offset += by;
         self.steps += 1;
         if by < 0 {
@@ -299,11 +286,11 @@ fn run(policy: &Policy, seed: u64, sets_clock: bool) -> (usize, usize, usize) {
             process.set_clock();
             next_step += 1000 + process.random.below(4000);
         }
-        let first = process.random.pick(WORKERS);
+        let first = process.random.index(WORKERS);
         for nth in 0..WORKERS {
             let at = (first + nth) % WORKERS;
             process.tick(at);
-            let token = process.random.pick(TOKENS);
+            let token = process.random.index(TOKENS);
             process.request(at, token);
         }
         process.real += STEP;
@@ -322,7 +309,7 @@ fn workers_that_share_answers_agree_with_the_issuer_whatever_the_clock_says() {
     for sets_clock in [false, true] {
         let (mut worst, mut taken_over) = (0, 0);
         for number in 0..600_u64 {
-            let seed = 0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(number + 1) | 1;
+            let seed = Random::nth_seed(number);
             let found = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| run(&policy, seed, sets_clock)));
             let Ok((calls, steps, spared)) = found else {
                 panic!("seed {seed:#x}, clock steps {sets_clock}: see above")

@@ -13,20 +13,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use crate::engine_harness::{Effects, Harness, Setup, fetch_response, head, published};
 use crate::forge::{self, Forge, base64url, signing_input};
+use crate::random::Random;
 use crate::signing::{AUDIENCE, ISSUER};
-use okta_proxy_wasm::callout::{HttpResponse, TransportError};
-use okta_proxy_wasm::config;
-use okta_proxy_wasm::engine::{
-    Decision, Engine, Fetch, Jitter, Outbox, ParkingLimits, PortableVerifier, RequestOutcome, StreamId, Verdict,
-};
+use okta_proxy_wasm::callout::TransportError;
+use okta_proxy_wasm::engine::{Decision, Fetch, FetchCause, Jitter, ParkingLimits, StreamId, Verdict};
 use okta_proxy_wasm::http::RequestHead;
-use okta_proxy_wasm::keys::fetch::FetchCause;
 use okta_proxy_wasm::unix_time::UnixTime;
 use p256::ecdsa::signature::Signer as _;
 use serde_json::{Value, json};
 
-const START: u64 = 1_800_000_000;
 const SEQUENCES: u64 = 2000;
 const STEPS: usize = 60;
 const ROOM: usize = 6;
@@ -78,7 +75,7 @@ impl Pair {
 struct Token {
     kid: &'static str,
     pair: Pair,
-    bearer: Vec<u8>,
+    head: RequestHead,
 }
 
 fn tokens() -> Vec<Token> {
@@ -88,22 +85,11 @@ fn tokens() -> Vec<Token> {
             let claims = json!({ "iss": ISSUER, "aud": AUDIENCE, "exp": 253_402_300_799_u64, "sub": "alice" });
             let input = signing_input(&json!({ "alg": "ES256", "kid": kid }).to_string(), &claims.to_string());
             let signature: p256::ecdsa::Signature = pair.signing_key().sign(input.as_bytes());
-            let bearer = format!("Bearer {input}.{}", base64url(signature.to_bytes())).into_bytes();
-            tokens.push(Token { kid, pair, bearer });
+            let bearer = format!("Bearer {input}.{}", base64url(signature.to_bytes()));
+            tokens.push(Token { kid, pair, head: head(&[("authorization", bearer)]) });
         }
     }
     tokens
-}
-
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % limit
-    }
 }
 
 type Published = Vec<(&'static str, Pair)>;
@@ -123,11 +109,10 @@ struct Moment {
 
 struct Model<'a> {
     tokens: &'a [Token],
-    engine: Engine,
+    /// With the wall clock.
+    engine: Harness,
     random: Random,
-    /// What the wall clock says.
-    now: UnixTime,
-    /// What one says that is never set.
+    /// What a clock says that is never set.
     millis: u64,
     events: u64,
     streams: u32,
@@ -158,15 +143,12 @@ impl<'a> Model<'a> {
         let configuration = json!({ "providers": { "a": { "issuer": ISSUER, "audiences": [AUDIENCE], "upstream": "a",
             "algorithms": ["ES256"], "jwks": { "uri": "https://a.example/keys", "refresh": "1h", "max_stale": "2h",
             "timeout": "5s", "unknown_kid_cooldown": "4s" } } } });
-        let policy = config::load(configuration.to_string().as_bytes(), &config::no_environment).unwrap().policy;
-        let now = UnixTime::from_secs(START);
         // Half of the places is for tokens that wait for a key.
         let room = ParkingLimits { requests: 2 * ROOM, bytes: usize::MAX };
         Self {
             tokens,
-            engine: Engine::new(policy, Box::new(PortableVerifier), room, now),
-            random: Random(seed),
-            now,
+            engine: Harness::with(&configuration, Setup { room, ..Setup::default() }),
+            random: Random::new(seed),
             millis: 0,
             events: 0,
             streams: 0,
@@ -249,7 +231,7 @@ impl<'a> Model<'a> {
 
     /// Whether a wait with this deadline is over: it has come, or the clock was set back before the wait began.
     fn is_over(&self, deadline: UnixTime) -> bool {
-        self.now >= deadline || self.now.plus(DEADLINE).plus(CLOCK_TOLERANCE) < deadline
+        self.engine.now >= deadline || self.engine.now.plus(DEADLINE).plus(CLOCK_TOLERANCE) < deadline
     }
 
     /// A decision must be what the model says at this moment.
@@ -295,14 +277,13 @@ impl<'a> Model<'a> {
         self.first_named.entry(self.tokens[token].kid).or_insert(self.millis);
         self.streams += 1;
         let stream = StreamId(self.streams);
-        let head = RequestHead::new(vec![("authorization".to_owned(), self.tokens[token].bearer.clone())]);
-        match self.engine.on_request(stream, &head, self.now) {
-            RequestOutcome::Decision(decision) => {
+        match self.engine.request_as(stream, &self.tokens[token].head) {
+            Ok(decision) => {
                 self.judge(token, came, None, &decision);
                 self.done.insert(stream);
                 Some(decision.audit.reason())
             }
-            RequestOutcome::Pending => {
+            Err(_) => {
                 if let Some(verdict) = self.verdict(token) {
                     assert_eq!(verdict, "signature_invalid", "parked though it could be decided");
                     assert!(self.failed_waiting() < FAILED_ROOM, "too many wait whose signature fails");
@@ -312,23 +293,22 @@ impl<'a> Model<'a> {
                     self.count("parked with a failed signature");
                 }
                 self.count("parked");
-                self.waiting.insert(stream, Waiting { token, deadline: self.now.plus(DEADLINE), came });
+                self.waiting.insert(stream, Waiting { token, deadline: self.engine.now.plus(DEADLINE), came });
                 None
             }
-            RequestOutcome::LocalResponse(_) | RequestOutcome::NeedAttributes(_) => panic!("a question to the filter"),
         }
     }
 
     fn tick(&mut self) {
-        let jitter = Jitter(u16::try_from(self.random.below(65_536)).unwrap());
-        let outbox = self.engine.on_tick(self.now, jitter);
-        assert!(outbox.fetches.len() <= 1 && outbox.note.is_none());
+        self.engine.jitter = Jitter(u16::try_from(self.random.below(65_536)).unwrap());
+        let effects = self.engine.tick();
+        assert!(effects.fetches.len() <= 1 && effects.fetch_result.is_none());
         // One that the host never answered is given up, whether or not the next one is due yet.
         if let Some((older, _)) = self.in_flight.take_if(|(_, began)| self.millis >= began.millis + GIVE_UP) {
             self.late.push(older);
             self.is_failing = true;
         }
-        for fetch in outbox.fetches.clone() {
+        for fetch in effects.fetches.clone() {
             assert!(self.in_flight.is_none(), "two fetches at a time");
             let limited = match fetch.keys.cause {
                 FetchCause::Due => None,
@@ -347,18 +327,16 @@ impl<'a> Model<'a> {
             let began = self.moment();
             self.in_flight = Some((fetch, began));
         }
-        self.take(outbox);
+        self.take(&effects);
     }
 
-    fn take(&mut self, outbox: Outbox) {
-        assert!(outbox.follow_ups.is_empty());
-        for (stream, decision) in outbox.decided {
+    fn take(&mut self, effects: &Effects) {
+        assert!(effects.follow_ups.is_empty());
+        for (stream, decision) in self.engine.take_decided() {
             let waiting = self.waiting.remove(&stream).expect("decided and did not wait: twice, or after its end");
             assert!(self.done.insert(stream), "decided twice");
             self.judge(waiting.token, waiting.came, Some(waiting.deadline), &decision);
         }
-        let next = outbox.next_tick.expect("an engine that is never asked again");
-        assert!(next > self.now, "a tick that is due at once and for ever");
     }
 
     fn published(&mut self) -> Published {
@@ -389,15 +367,15 @@ impl<'a> Model<'a> {
         let outcome = if good {
             let cache_control = [None, Some("max-age=0"), Some("max-age=600"), Some("no-store")]
                 [usize::try_from(self.random.below(4)).unwrap()];
-            Ok(HttpResponse::new(200, body).with_header("cache-control", cache_control))
+            fetch_response(200, cache_control, body)
         } else {
             match self.random.below(6) {
                 0 => Err(TransportError::TimedOut),
                 1 => Err(TransportError::ConnectionFailed),
-                2 => Ok(HttpResponse::new(500, body)),
-                3 => Ok(HttpResponse::new(302, body)),
-                4 => Ok(HttpResponse::new(200, body[..body.len() - 2].to_vec())),
-                _ => Ok(HttpResponse::new(200, b"{\"keys\":[]}".to_vec())),
+                2 => fetch_response(500, None, body),
+                3 => fetch_response(302, None, body),
+                4 => fetch_response(200, None, &body[..body.len() - 2]),
+                _ => fetch_response(200, None, *b"{\"keys\":[]}"),
             }
         };
         self.is_failing = !good;
@@ -412,9 +390,9 @@ impl<'a> Model<'a> {
             }
             self.held = Some((published, began, self.millis));
         }
-        let outbox = self.engine.on_fetched(fetch.id, outcome, self.now);
-        assert!(outbox.note.is_some() && outbox.fetches.is_empty());
-        self.take(outbox);
+        let effects = self.engine.fetched(fetch.id, outcome);
+        assert!(effects.fetch_result.is_some() && effects.fetches.is_empty());
+        self.take(&effects);
         self.count(if good { "good answer" } else { "bad answer" });
         for waiting in self.waiting.values() {
             match self.verdict(waiting.token) {
@@ -434,17 +412,15 @@ impl<'a> Model<'a> {
     fn answer_late(&mut self) {
         let Some(fetch) = self.late.pop() else { return };
         let keys = [Pair::A.jwk("k4"), Pair::B.jwk("k4")];
-        let body = json!({ "keys": keys }).to_string().into_bytes();
-        let outcome = Ok(HttpResponse::new(200, body));
-        let outbox = self.engine.on_fetched(fetch.id, outcome, self.now);
-        assert_eq!(outbox.note, None, "a late answer is taken");
-        self.take(outbox);
+        let effects = self.engine.fetched(fetch.id, published(&json!({ "keys": keys })));
+        assert_eq!(effects.fetch_result, None, "a late answer is taken");
+        self.take(&effects);
         self.count("late answer");
     }
 
     fn close(&mut self) {
         let stream = StreamId(1 + u32::try_from(self.random.below(u64::from(self.streams.max(1)))).unwrap());
-        self.engine.on_stream_closed(stream);
+        self.engine.close(stream);
         if self.waiting.remove(&stream).is_some() {
             self.done.insert(stream);
             self.count("closed");
@@ -454,7 +430,7 @@ impl<'a> Model<'a> {
     fn pass(&mut self) {
         let step = [1, 20, 500, 1000, 3000, 7000, 31_000, 60_000, 700_000, 3_600_000, 7_200_000]
             [usize::try_from(self.random.below(11)).unwrap()];
-        self.now = self.now.plus(Duration::from_millis(step));
+        self.engine.now = self.engine.now.plus(Duration::from_millis(step));
         self.millis += step;
     }
 
@@ -462,7 +438,7 @@ impl<'a> Model<'a> {
     fn set_back(&mut self) {
         self.tick();
         let back = self.random.below(3) * self.random.below(5_000_000);
-        self.now = UnixTime::from_millis(self.now.as_millis() - back);
+        self.engine.now = UnixTime::from_millis(self.engine.now.as_millis() - back);
         // One fetch more than else: nobody knows any more when the last ones were.
         let (left, at) = self.bucket;
         self.bucket = (left.max(1.0), at);
@@ -474,7 +450,7 @@ impl<'a> Model<'a> {
     /// Somebody sets it forward: nobody can tell from time that passed.
     fn set_forward(&mut self) {
         let step = self.random.below(10_000_000);
-        self.now = self.now.plus(Duration::from_millis(step));
+        self.engine.now = self.engine.now.plus(Duration::from_millis(step));
         self.millis += step;
         self.tick();
         self.count("clock forward");
@@ -494,8 +470,8 @@ impl<'a> Model<'a> {
             },
             _ => self.pass(),
         }
-        assert_eq!(self.engine.parked(), self.waiting.len(), "who waits");
-        assert!(self.engine.parked() <= ROOM, "more wait than there is room for");
+        assert_eq!(self.engine.pending(), self.waiting.len(), "who waits");
+        assert!(self.engine.pending() <= ROOM, "more wait than there is room for");
         assert!(self.failed_waiting() <= FAILED_ROOM, "too many wait whose signature fails");
     }
 
@@ -510,7 +486,7 @@ impl<'a> Model<'a> {
             if self.request_with(new) == Some("authorized") {
                 return self.count("recovered");
             }
-            self.now = self.now.plus(Duration::from_millis(500));
+            self.engine.now = self.engine.now.plus(Duration::from_millis(500));
             self.millis += 500;
         }
         panic!("no new key in {seconds} s");
@@ -522,7 +498,7 @@ impl<'a> Model<'a> {
         let (old, new) = (token(Pair::A), token(Pair::B));
         let pass = |model: &mut Self, seconds: u64| {
             for _ in 0..seconds * 2 {
-                model.now = model.now.plus(Duration::from_millis(500));
+                model.engine.now = model.engine.now.plus(Duration::from_millis(500));
                 model.millis += 500;
                 model.tick();
                 model.answer_with(true, vec![("k4", Pair::A)]);
@@ -550,11 +526,11 @@ impl<'a> Model<'a> {
     fn end(&mut self) {
         // As far forward as the clock may have gone back.
         let last_deadline = self.waiting.values().map(|waiting| waiting.deadline).max();
-        let now = last_deadline.map_or(self.now, |deadline| deadline.max(self.now)).plus(TIMEOUT);
-        self.millis += u64::try_from(now.since(self.now).as_millis()).unwrap();
-        self.now = now;
+        let now = last_deadline.map_or(self.engine.now, |deadline| deadline.max(self.engine.now)).plus(TIMEOUT);
+        self.millis += u64::try_from(now.since(self.engine.now).as_millis()).unwrap();
+        self.engine.now = now;
         self.tick();
-        assert_eq!((self.engine.parked(), self.waiting.len()), (0, 0), "left waiting for ever");
+        assert_eq!((self.engine.pending(), self.waiting.len()), (0, 0), "left waiting for ever");
         assert_eq!(self.done.len(), usize::try_from(self.streams).unwrap(), "not each decided or closed");
     }
 }
@@ -564,7 +540,7 @@ fn in_any_order_of_events_the_keys_are_what_a_naive_model_says() {
     let tokens = tokens();
     let mut counts: BTreeMap<&'static str, usize> = BTreeMap::new();
     for number in 0..SEQUENCES {
-        let seed = 0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(number + 1) | 1;
+        let seed = Random::nth_seed(number);
         let run = || {
             let mut model = Model::new(&tokens, seed);
             for _ in 0..STEPS {

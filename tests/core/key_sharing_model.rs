@@ -12,14 +12,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::engine_harness::{Effects, Harness, Setup, bearer, fetch_response};
+use crate::random::Random;
 use crate::signing::{self, AUDIENCE, ISSUER, SigningKey, key_set, payload, with};
-use okta_proxy_wasm::callout::HttpResponse;
-use okta_proxy_wasm::config;
 use okta_proxy_wasm::engine::{
-    Engine, Fetch, FetchCause, FetchId, Jitter, KeyLease, Lease, Outbox, ParkingLimits, PortableVerifier, Record as _,
-    RequestOutcome, SharedOutcome, StreamId,
+    Fetch, FetchCause, FetchId, Jitter, KeyLease, Lease, Record as _, SharedOutcome, StreamId,
 };
-use okta_proxy_wasm::http::RequestHead;
 use okta_proxy_wasm::unix_time::UnixTime;
 use serde_json::json;
 
@@ -30,17 +28,6 @@ const RUN: u64 = 30_000;
 /// The new key's first token, and its publication.
 const FIRST_USE: u64 = 12_000;
 const COOLDOWN: f64 = 4000.0;
-
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % limit
-    }
-}
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
@@ -54,7 +41,7 @@ enum Kind {
 }
 
 struct Worker {
-    engine: Engine,
+    engine: Harness,
     streams: BTreeMap<StreamId, Kind>,
     /// A fetch, when it ends, and what it brings.
     in_flight: Option<(Fetch, u64, bool)>,
@@ -130,12 +117,11 @@ impl Process {
         let configuration = json!({ "providers": { "a": { "issuer": ISSUER, "audiences": [AUDIENCE], "upstream": "a",
             "jwks": { "uri": "https://a.example/keys" } } } });
         let worker = |_| {
-            let loaded = config::load(configuration.to_string().as_bytes(), &config::no_environment).unwrap();
-            let now = UnixTime::from_millis(START);
-            let engine = Engine::new(loaded.policy, Box::new(PortableVerifier), ParkingLimits::default(), now);
+            let start = UnixTime::from_millis(START);
+            let engine = Harness::with(&configuration, Setup { start, ..Setup::default() });
             Worker { engine, streams: BTreeMap::new(), in_flight: None, awaiting: None, held: None }
         };
-        let mut random = Random(seed);
+        let mut random = Random::new(seed);
         let lag = random.below(2001);
         Self {
             workers: (0..WORKERS).map(worker).collect(),
@@ -165,13 +151,21 @@ impl Process {
         UnixTime::from_millis((START + self.millis).checked_add_signed(self.offset).unwrap())
     }
 
-    fn take(&mut self, at: usize, outbox: Outbox) {
-        for (stream, decision) in outbox.decided {
+    /// A worker's engine, at this time.
+    fn worker(&mut self, at: usize) -> &mut Harness {
+        let now = self.now();
+        let engine = &mut self.workers[at].engine;
+        engine.now = now;
+        engine
+    }
+
+    fn take(&mut self, at: usize, effects: Effects) {
+        for (stream, decision) in self.workers[at].engine.take_decided() {
             let kind = self.workers[at].streams.remove(&stream).expect("a stream that waits");
             self.replaced += usize::from(kind == Kind::Replacing && decision.audit.reason() == "authorized");
             self.judge(at, kind, decision.audit.reason());
         }
-        if let Some((_, outcome)) = outbox.share {
+        if let Some((_, outcome)) = effects.shared_keys {
             let record = if outcome.response.is_some() { &mut self.good } else { &mut self.failed };
             let is_older = record.as_ref().is_some_and(|held| held.sequence.is_newer_than(outcome.sequence));
             if !is_older {
@@ -180,13 +174,14 @@ impl Process {
             self.give_back(at);
         }
         // As `host/shared_keys.rs` does, before it begins other fetches.
-        let is_fetching = |worker: &Worker| worker.held.is_none_or(|(fetch, _)| worker.engine.is_fetching(fetch));
+        let is_fetching =
+            |worker: &Worker| worker.held.is_none_or(|(fetch, _)| worker.engine.engine.is_fetching(fetch));
         if !is_fetching(&self.workers[at]) {
             self.given_up += 1;
             self.give_back(at);
         }
-        for fetch in outbox.fetches {
-            self.take_lease(at, fetch);
+        for fetch in effects.fetches {
+            self.turn(at, fetch);
         }
     }
 
@@ -201,7 +196,7 @@ impl Process {
     fn check_lease(&self) {
         let Some(lease) = self.lease.filter(|lease| self.now() < lease.span.until) else { return };
         let is_made = |worker: &Worker| {
-            worker.held.is_some_and(|(fetch, held)| held == lease && worker.engine.is_fetching(fetch))
+            worker.held.is_some_and(|(fetch, held)| held == lease && worker.engine.engine.is_fetching(fetch))
         };
         assert!(self.workers.iter().any(is_made), "nobody makes the fetch that the lease is on");
     }
@@ -224,16 +219,16 @@ impl Process {
         }
     }
 
-    fn take_lease(&mut self, at: usize, fetch: Fetch) {
+    fn turn(&mut self, at: usize, fetch: Fetch) {
         let now = self.now();
-        if !self.workers[at].engine.is_fetching(fetch.id) {
+        if !self.workers[at].engine.engine.is_fetching(fetch.id) {
             return;
         }
         let lease = self.lease.and_then(|lease| KeyLease::from_bytes(&lease.to_bytes()));
-        let acquired = Lease::for_fetch(&fetch.keys, lease, now);
-        let outbox = self.workers[at].engine.on_lease(fetch.id, acquired, now);
-        self.take(at, outbox);
-        match acquired {
+        let turn = Lease::for_fetch(&fetch.keys, lease, now);
+        let effects = self.worker(at).fetch_lease(fetch.id, turn);
+        self.take(at, effects);
+        match turn {
             Lease::Acquired(lease) => {
                 // A lease ends with a clock that is set forward.
                 let is_alone = self.workers.iter().all(|worker| worker.in_flight.is_none());
@@ -269,36 +264,32 @@ impl Process {
         };
         self.streams += 1;
         let stream = StreamId(self.streams);
-        let head = RequestHead::new(vec![("authorization".to_owned(), format!("Bearer {token}").into_bytes())]);
-        let now = self.now();
-        match self.workers[at].engine.on_request(stream, &head, now) {
-            RequestOutcome::Decision(decision) => self.judge(at, kind, decision.audit.reason()),
-            RequestOutcome::Pending => {
+        match self.worker(at).request_as(stream, &bearer(token)) {
+            Ok(decision) => self.judge(at, kind, decision.audit.reason()),
+            Err(_) => {
                 self.workers[at].streams.insert(stream, kind);
             }
-            RequestOutcome::LocalResponse(_) | RequestOutcome::NeedAttributes(_) => panic!("a question"),
         }
     }
 
     fn step(&mut self, at: usize, tokens: &Tokens, others: &[Kind]) {
-        let (now, jitter) = (self.now(), Jitter(u16::try_from(self.random.below(65_536)).unwrap()));
+        self.workers[at].engine.jitter = Jitter(u16::try_from(self.random.below(65_536)).unwrap());
         if let Some((fetch, _, has_new)) = self.workers[at].in_flight.take_if(|(_, ends, _)| *ends <= self.millis) {
             let body = tokens.sets[usize::from(has_new)].clone();
-            let outcome = Ok(HttpResponse::new(200, body));
-            let outbox = self.workers[at].engine.on_fetched(fetch.id, outcome, now);
-            self.take(at, outbox);
+            let effects = self.worker(at).fetched(fetch.id, fetch_response(200, None, body));
+            self.take(at, effects);
             self.is_held = true;
         }
         for outcome in [self.good.clone(), self.failed.clone()].into_iter().flatten() {
-            let provider = self.workers[at].engine.shared_records()[0].0;
-            let outbox = self.workers[at].engine.on_shared(provider, outcome, now, jitter);
-            self.take(at, outbox);
+            let provider = self.workers[at].engine.engine.shared_records()[0].0;
+            let effects = self.worker(at).keys_shared(provider, outcome);
+            self.take(at, effects);
         }
         if let Some(fetch) = self.workers[at].awaiting.take() {
-            self.take_lease(at, fetch);
+            self.turn(at, fetch);
         }
-        let outbox = self.workers[at].engine.on_tick(now, jitter);
-        self.take(at, outbox);
+        let effects = self.worker(at).tick();
+        self.take(at, effects);
         for kind in others {
             if *kind != Kind::NeverPublished || self.millis.is_multiple_of(200) {
                 self.request(at, *kind, tokens);
@@ -361,7 +352,7 @@ fn workers_that_share_fetches_agree_with_the_issuer_whatever_the_clock_says() {
     for sets_clock in [false, true] {
         let (mut longest, mut most, mut unknown, mut for_signatures, mut replaced, mut given_up) = (0, 0, 0, 0, 0, 0);
         for number in 0..50_u64 {
-            let seed = 0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(number + 1) | 1;
+            let seed = Random::nth_seed(number);
             let others: &[Kind] = match number % 5 {
                 0 => &[Kind::Random, Kind::Forged, Kind::NeverPublished],
                 1 => &[Kind::Random, Kind::NeverPublished],

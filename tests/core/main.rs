@@ -22,6 +22,8 @@ mod debug_answers;
 mod decisions;
 #[cfg(not(target_family = "wasm"))]
 mod differential;
+#[path = "../engine_harness/mod.rs"]
+mod engine_harness;
 #[cfg(not(target_family = "wasm"))]
 mod forge;
 #[cfg(not(target_family = "wasm"))]
@@ -40,6 +42,8 @@ mod introspection_sharing_model;
 mod key_cache_model;
 #[cfg(not(target_family = "wasm"))]
 mod key_sharing_model;
+#[path = "../random/mod.rs"]
+mod random;
 mod rules;
 #[cfg(not(target_family = "wasm"))]
 mod rules_model;

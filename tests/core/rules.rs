@@ -1,73 +1,34 @@
 //! What the operator's rules make of a request: who passes under which rule, what the client is told and what is
 //! logged, a row per meaning. Runs natively and, as wasm, under Node.
 
-use std::cell::Cell;
-use std::rc::Rc;
-
+use crate::engine_harness::{Harness, NOW, get, head, published, status_of as status};
 use crate::signing::{AUDIENCE, ISSUER, SigningKey, key_set, payload, with};
 use crate::verdicts::{edits, reason};
-use okta_proxy_wasm::callout::HttpResponse;
-use okta_proxy_wasm::config;
-use okta_proxy_wasm::engine::{
-    Algorithm, Decision, Engine, Jitter, ParkingLimits, PortableVerifier, RequestOutcome, SignatureVerifier, StreamId,
-    Verdict,
-};
+use okta_proxy_wasm::engine::{Decision, Verdict};
 use okta_proxy_wasm::http::{HeaderName, RequestHead};
-use okta_proxy_wasm::jose::Key;
 use okta_proxy_wasm::unix_time::UnixTime;
 use serde_json::{Value, json};
 use wasm_bindgen_test::wasm_bindgen_test;
 
-const NOW: u64 = 1_800_000_000;
-
 /// Fields of a request.
 type Fields<'a> = &'a [(&'a str, &'a str)];
 
-/// Verifies, and counts.
-struct Counting(Rc<Cell<usize>>);
-
-impl SignatureVerifier for Counting {
-    fn verifies(&self, algorithm: Algorithm, key: &Key, message: &[u8], signature: &[u8]) -> bool {
-        self.0.set(self.0.get() + 1);
-        PortableVerifier.verifies(algorithm, key, message, signature)
-    }
-}
-
-/// An engine of one configuration, and how many signatures it has checked.
-struct Gate {
-    engine: Engine,
-    checked: Rc<Cell<usize>>,
-    now: UnixTime,
-    streams: u32,
-}
+/// An engine of one configuration.
+struct Gate(Harness);
 
 impl Gate {
     fn new(configuration: &Value) -> Self {
-        let policy = config::load(configuration.to_string().as_bytes(), &config::no_environment).unwrap().policy;
-        let (checked, now) = (Rc::default(), UnixTime::from_secs(NOW));
-        let verifier = Box::new(Counting(Rc::clone(&checked)));
-        Self { engine: Engine::new(policy, verifier, ParkingLimits::default(), now), checked, now, streams: 0 }
-    }
-
-    fn arrive(&mut self, fields: &[(&str, &str)]) -> RequestOutcome {
-        self.streams += 1;
-        let head = fields.iter().map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec())).collect();
-        self.engine.on_request(StreamId(self.streams), &RequestHead::new(head), self.now)
+        Self(Harness::new(configuration))
     }
 
     /// The decision on exactly these fields.
     fn decide(&mut self, fields: &[(&str, &str)]) -> Decision {
-        match self.arrive(fields) {
-            RequestOutcome::Decision(decision) => *decision,
-            RequestOutcome::Pending | RequestOutcome::LocalResponse(_) | RequestOutcome::NeedAttributes(_) => {
-                panic!("not decided")
-            }
-        }
+        self.0.decide(&head(fields))
     }
 
     /// A `GET` of this path with this token; none where it is empty.
     fn get(&mut self, path: &str, token: &str) -> Decision {
-        self.send("GET", path, token)
+        self.0.decide(&get(path, token, &[]))
     }
 
     fn send(&mut self, method: &str, path: &str, token: &str) -> Decision {
@@ -95,14 +56,6 @@ fn ruled(rules: Value) -> Gate {
 /// A good token with some claims replaced.
 fn token(changes: Value) -> String {
     SigningKey::a("k1").token(&with(&payload(NOW), changes))
-}
-
-/// 200 for what goes on to the backend.
-fn status(decision: &Decision) -> u16 {
-    match &decision.verdict {
-        Verdict::Allow(_) => 200,
-        Verdict::Deny(reply) => reply.status,
-    }
 }
 
 fn challenge(decision: &Decision) -> Option<&str> {
@@ -204,7 +157,7 @@ fn who_passes_without_a_token_brings_no_identity_and_no_credential_to_the_backen
     ];
     let decision = gate.decide(&[&fields[..], &spoofed].concat());
     assert_eq!((reason(&decision), edits(&decision)), ("no_token_required", gone.map(str::to_owned).to_vec()));
-    assert_eq!(gate.checked.get(), 0, "nobody looks at a token that does not matter");
+    assert_eq!(gate.0.signatures_verified(), 0, "nobody looks at a token that does not matter");
     // Nothing of a preflight reaches the backend as a checked credential, also where checked ones do.
     let mut forwarding = Gate::new(&configured(json!({
         "rules": [{ "match": { "path": "/optional" }, "access": "optional" }], "bypass_cors_preflight": true,
@@ -225,7 +178,7 @@ fn who_passes_without_a_token_brings_no_identity_and_no_credential_to_the_backen
 
 #[wasm_bindgen_test(unsupported = test)]
 fn with_an_optional_token_a_bad_one_is_worse_than_none() {
-    // H6 of the attack list: anonymous-allowed route + invalid token.
+    // H6 of `attack_cases.rs`: anonymous-allowed route + invalid token.
     let mut gate = ruled(json!([{ "match": { "path_prefix": "/shop" }, "access": "optional" }]));
     assert_eq!(edits(&gate.get("/shop", "")), ["-authorization"]);
     let good = gate.get("/shop/cart", &token(json!({})));
@@ -276,7 +229,7 @@ fn nobody_passes_where_access_is_denied_whatever_they_bring() {
             assert_eq!(audit(&decision), record);
         }
     }
-    assert_eq!(gate.checked.get(), 0);
+    assert_eq!(gate.0.signatures_verified(), 0);
 }
 
 #[wasm_bindgen_test(unsupported = test)]
@@ -336,12 +289,7 @@ fn a_preflight_is_one_only_with_all_that_a_browser_sends() {
     let fields = [(":method", "OPTIONS"), (":path", "/a"), origin, wanted];
     let fields = fields.map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec())).to_vec();
     let head = RequestHead::new(fields).followed_by_more();
-    match gate.engine.on_request(StreamId(1_000), &head, gate.now) {
-        RequestOutcome::Decision(decision) => assert_eq!(reason(&decision), "token_missing"),
-        other @ (RequestOutcome::Pending | RequestOutcome::LocalResponse(_) | RequestOutcome::NeedAttributes(_)) => {
-            panic!("{other:?}")
-        }
-    }
+    assert_eq!(gate.0.reason(&head), "token_missing");
     // The method twice: it is not known which one counts.
     let decision = gate.decide(&[(":method", "OPTIONS"), (":method", "OPTIONS"), (":path", "/a"), origin, wanted]);
     assert_eq!(reason(&decision), "token_missing");
@@ -696,7 +644,7 @@ fn what_is_only_reported_lets_a_good_token_pass_and_no_other() {
 
 #[wasm_bindgen_test(unsupported = test)]
 fn a_known_token_is_judged_by_the_rule_of_each_request() {
-    // K1 and F6 of the attack list: what a token is may be remembered, what it may do is not.
+    // K1 and F6 of `attack_cases.rs`: what a token is may be remembered, what it may do is not.
     let mut gate = ruled(json!([
         { "match": { "path": "/foo" }, "require": { "scopes": ["foo"] } },
         { "match": { "path": "/bar" }, "require": { "scopes": ["bar"] } },
@@ -716,13 +664,13 @@ fn a_known_token_is_judged_by_the_rule_of_each_request() {
         assert_eq!(reason(&gate.get("/closed", &token)), "access_denied");
         assert_eq!(reason(&gate.get("/elsewhere", &token)), "authorized");
     }
-    assert_eq!(gate.checked.get(), 1, "it was verified once");
+    assert_eq!(gate.0.signatures_verified(), 1, "it was verified once");
     // What holds only for a while is judged now, too: the age, and a minute of skew.
-    gate.now = UnixTime::from_secs(NOW + 600);
+    gate.0.now = UnixTime::from_secs(NOW + 600);
     assert_eq!(reason(&gate.get("/recent", &token)), "authorized");
-    gate.now = UnixTime::from_secs(NOW + 601);
+    gate.0.now = UnixTime::from_secs(NOW + 601);
     assert_eq!(reason(&gate.get("/recent", &token)), "authentication_too_old");
-    assert_eq!(gate.checked.get(), 1);
+    assert_eq!(gate.0.signatures_verified(), 1);
     // Nor does a scope stand for one that it is part of.
     for (scopes, path) in
         [(json!(["read:all"]), "/read"), (json!("readx read:"), "/read"), (json!(["foo bar"]), "/bar")]
@@ -734,7 +682,7 @@ fn a_known_token_is_judged_by_the_rule_of_each_request() {
 
 #[wasm_bindgen_test(unsupported = test)]
 fn a_token_of_one_tenant_does_not_pass_at_the_route_of_another() {
-    // F5 of the attack list: by audience, by claim, by client, and by issuer.
+    // F5 of `attack_cases.rs`: by audience, by claim, by client, and by issuer.
     let tenant = |tenant: &str| {
         json!([
             { "match": { "path_prefix": format!("/{tenant}/audience") }, "require": { "audiences": [format!("api://{tenant}")] } },
@@ -832,22 +780,15 @@ fn who_waits_is_decided_under_the_rule_of_the_own_path() {
         ("/optional", bad, "optional", 401, "signature_invalid"),
         ("/trial", bad, "trial", 401, "signature_invalid"),
     ];
-    let first = gate.streams + 1;
+    let mut streams = Vec::new();
     for (path, bearer, ..) in rows {
-        let arrival = gate.arrive(&[(":method", "GET"), (":path", path), ("authorization", bearer)]);
-        assert!(matches!(arrival, RequestOutcome::Pending), "{path}: {arrival:?}");
+        let pending = gate.0.request(&head(&[(":method", "GET"), (":path", path), ("authorization", bearer)]));
+        streams.push(pending.expect_err(path));
     }
-    let fetch = gate.engine.on_tick(gate.now, Jitter(0)).fetches.remove(0);
-    let body = key_set(&[&key]).to_string().into_bytes();
-    let answer = Ok(HttpResponse::new(200, body));
-    let mut decided = gate.engine.on_fetched(fetch.id, answer, gate.now).decided;
-    while gate.engine.parked() > 0 {
-        decided.extend(gate.engine.on_tick(gate.now, Jitter(0)).decided);
-    }
-    for (stream, (path, _, rule, expected_status, expected)) in (first..).zip(rows) {
-        let found: Vec<_> = decided.iter().filter(|(id, _)| *id == StreamId(stream)).collect();
-        assert_eq!(found.len(), 1, "{path}");
-        let (_, decision) = found[0];
+    gate.0.fetch(published(&key_set(&[&key])));
+    gate.0.drain();
+    for (stream, (path, _, rule, expected_status, expected)) in streams.into_iter().zip(rows) {
+        let decision = gate.0.decision_of(stream).expect(path);
         assert_eq!((status(decision), reason(decision)), (expected_status, expected), "{path}");
         assert_eq!(audit(decision)["rule"].as_str().unwrap_or_default(), rule, "{path}");
         assert_eq!(decision.audit.would_deny().is_some(), path == "/trial" && expected_status == 200, "{path}");

@@ -9,17 +9,14 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 
+use crate::engine_harness::{Harness, NOW, Setup};
+use crate::random::Random;
 use crate::signing::{AUDIENCE, ISSUER, SigningKey, key_set, payload, with};
-use okta_proxy_wasm::config;
-use okta_proxy_wasm::engine::{
-    Algorithm, Decision, Engine, ParkingLimits, PortableVerifier, RequestOutcome, SignatureVerifier, StreamId, Verdict,
-};
+use okta_proxy_wasm::engine::{Algorithm, Decision, PortableVerifier, SignatureVerifier, Verdict};
 use okta_proxy_wasm::http::{HeaderEdit, RequestHead};
 use okta_proxy_wasm::jose::Key;
-use okta_proxy_wasm::unix_time::UnixTime;
 use serde_json::{Value, json};
 
-const NOW: u64 = 1_800_000_000;
 const DOCUMENTS: usize = 1500;
 const REQUESTS: usize = 20;
 
@@ -39,27 +36,14 @@ const CONDITIONS: [&str; 4] = [
 const STRONG: &str = "urn:okta:loa:2fa:any";
 
 /// Xorshift; the same sequence in every run.
-struct Random(u64);
-
 impl Random {
-    fn below(&mut self, end: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        usize::try_from(self.0 >> 11).unwrap() % end
-    }
-
-    fn one_in(&mut self, number: usize) -> bool {
-        self.below(number) == 0
-    }
-
     fn of<'a, T: ?Sized>(&mut self, choices: &[&'a T]) -> &'a T {
-        choices[self.below(choices.len())]
+        choices[self.index(choices.len())]
     }
 
     /// At least one, each once.
     fn some(&mut self, choices: &[&str]) -> Value {
-        let first = self.below(choices.len());
+        let first = self.index(choices.len());
         let mut chosen = vec![choices[first]];
         for (at, choice) in choices.iter().enumerate() {
             if at != first && self.one_in(4) {
@@ -89,7 +73,7 @@ impl Random {
             }
             if self.one_in(5) {
                 let alternatives = [json!({ "groups": self.some(&GROUPS) }), json!({ "scopes": self.some(&SCOPES) })];
-                require.insert("any_of".to_owned(), json!(alternatives[..=self.below(2)]));
+                require.insert("any_of".to_owned(), json!(alternatives[..=self.index(2)]));
             }
             if self.one_in(5) {
                 require.insert("condition".to_owned(), json!(self.of(&CONDITIONS)));
@@ -108,7 +92,7 @@ impl Random {
     }
 
     fn demands(&mut self) -> Value {
-        match self.below(10) {
+        match self.index(10) {
             0 | 1 => json!({ "access": "public" }),
             2 => json!({ "access": "optional" }),
             3 => json!({ "access": "deny" }),
@@ -128,7 +112,7 @@ impl Random {
         if self.one_in(3) {
             conditions.insert("methods".to_owned(), self.some(&METHODS));
         }
-        match self.below(7) {
+        match self.index(7) {
             0 => {}
             1 | 2 => drop(conditions.insert("path".to_owned(), json!(self.of(&PATHS)))),
             3 => drop(conditions.insert("path_regex".to_owned(), json!(self.of(&REGEXES)))),
@@ -149,7 +133,7 @@ impl Random {
 
     fn document(&mut self) -> Value {
         let mut document = json!({ "bypass_cors_preflight": self.one_in(3) });
-        let rules: Vec<Value> = (0..self.below(8)).map(|place| self.rule(place)).collect();
+        let rules: Vec<Value> = (0..self.index(8)).map(|place| self.rule(place)).collect();
         if !rules.is_empty() || self.one_in(2) {
             document["rules"] = json!(rules);
         }
@@ -269,7 +253,7 @@ impl Request {
     fn random(random: &mut Random) -> Self {
         let method =
             if random.one_in(8) { random.of(&["get", "PATCH", "Options", "GETX"]) } else { random.of(&METHODS) };
-        let host: &[&str] = match random.below(12) {
+        let host: &[&str] = match random.index(12) {
             0 => random.of(&[&[][..], &["a.example", "c.example"], &["a.example,c.example"], &["c.example/a.example"]]),
             1 => random.of(&[&["A.Example:443"][..], &["a.example."], &["B.a.example:80"]]),
             _ => random.of(&[
@@ -593,7 +577,7 @@ impl SignatureVerifier for Memo {
 
 #[test]
 fn nothing_passes_that_a_naive_reader_of_the_rules_refuses() {
-    let mut random = Random(0x9e37_79b9_7f4a_7c15);
+    let mut random = Random::new(0x9e37_79b9_7f4a_7c15);
     let (credentials, verifier) = (credentials(), Memo::default());
     let providers = json!({ "okta": {
         "issuer": ISSUER, "audiences": [AUDIENCE], "jwks": { "inline": key_set(&[&SigningKey::a("k1")]) } } });
@@ -601,20 +585,15 @@ fn nothing_passes_that_a_naive_reader_of_the_rules_refuses() {
     for _ in 0..DOCUMENTS {
         let document = random.document();
         let configuration = with(&document, json!({ "providers": providers }));
-        let loaded = config::load(configuration.to_string().as_bytes(), &config::no_environment);
-        let policy = loaded.unwrap_or_else(|faults| panic!("{faults:?} in {document}")).policy;
-        let now = UnixTime::from_secs(NOW);
-        let mut engine = Engine::new(policy, Box::new(verifier.clone()), ParkingLimits::default(), now);
+        let setup = Setup { verifier: Box::new(verifier.clone()), ..Setup::default() };
+        let mut engine = Harness::with(&configuration, setup);
         let has_rules = document["rules"].as_array().is_some_and(|rules| !rules.is_empty());
         let names_hosts =
             document["rules"].as_array().into_iter().flatten().any(|rule| !rule["match"]["hosts"].is_null());
-        for stream in 0..REQUESTS {
+        for _ in 0..REQUESTS {
             let request = Request::random(&mut random);
-            let credential = &credentials[random.below(credentials.len())];
-            let stream = StreamId(u32::try_from(stream).unwrap());
-            let RequestOutcome::Decision(decision) = engine.on_request(stream, &request.head(credential), now) else {
-                panic!("not decided with inline keys")
-            };
+            let credential = &credentials[random.index(credentials.len())];
+            let decision = engine.decide(&request.head(credential));
             let found = answered(&decision);
             let host = request.plain_host();
             let what = || {

@@ -6,7 +6,7 @@ use std::{env, fs};
 
 use jsonschema::{Draft, Validator};
 use okta_proxy_wasm::config;
-use okta_proxy_wasm::config::manual;
+use okta_proxy_wasm::config::reference;
 use serde_json::{Value, json};
 
 fn root() -> PathBuf {
@@ -14,15 +14,16 @@ fn root() -> PathBuf {
 }
 
 fn validators() -> [Validator; 2] {
-    [manual::json_schema(), manual::json_schema_draft_04()].map(|schema| jsonschema::validator_for(&schema).unwrap())
+    [reference::json_schema(), reference::json_schema_draft_04()]
+        .map(|schema| jsonschema::validator_for(&schema).unwrap())
 }
 
 #[test]
 fn the_files_are_what_the_types_say() {
     let pretty = |schema: &Value| serde_json::to_string_pretty(schema).unwrap() + "\n";
     for (file, expected) in [
-        ("docs/okta-proxy-wasm.schema.json", pretty(&manual::json_schema())),
-        ("docs/configuration.md", manual::reference()),
+        ("docs/okta-proxy-wasm.schema.json", pretty(&reference::json_schema())),
+        ("docs/configuration.md", reference::markdown()),
     ] {
         let path = root().join(file);
         if env::var_os("UPDATE_GOLDEN").is_some() {
@@ -39,13 +40,13 @@ fn the_files_are_what_the_types_say() {
 #[test]
 fn both_schemas_are_schemas_of_their_draft() {
     for (schema, draft) in
-        [(manual::json_schema(), Draft::Draft202012), (manual::json_schema_draft_04(), Draft::Draft4)]
+        [(reference::json_schema(), Draft::Draft202012), (reference::json_schema_draft_04(), Draft::Draft4)]
     {
         assert_eq!(Draft::default().detect(&schema), draft);
         jsonschema::meta::validate(&schema).unwrap();
     }
     // What the older draft has not, or has otherwise.
-    let old = manual::json_schema_draft_04().to_string();
+    let old = reference::json_schema_draft_04().to_string();
     for word in ["$defs", "\"const\"", "\"if\"", "propertyNames", "\"$id\"", "exclusiveMinimum"] {
         assert!(!old.contains(word), "{word}");
     }

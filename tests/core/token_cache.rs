@@ -1,43 +1,35 @@
 //! Tokens that were seen before: what is not verified again, and what is, with exact times and a count of every
 //! signature that is checked. Runs natively and, as wasm, under Node.
 
-use std::cell::Cell;
 use std::collections::BTreeMap;
-use std::rc::Rc;
+use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
+use crate::engine_harness::{Harness, NOW as START, bearer, edits_of, head, published};
 use crate::signing::{SigningKey, key_set, payload, with};
-use okta_proxy_wasm::callout::HttpResponse;
-use okta_proxy_wasm::config;
-use okta_proxy_wasm::engine::{
-    Algorithm, Decision, Engine, Jitter, ParkingLimits, PortableVerifier, RequestOutcome, SignatureVerifier, StreamId,
-    Verdict,
-};
-use okta_proxy_wasm::http::{HeaderEdit, RequestHead};
-use okta_proxy_wasm::jose::Key;
+use okta_proxy_wasm::engine::Decision;
+use okta_proxy_wasm::http::HeaderEdit;
 use okta_proxy_wasm::unix_time::UnixTime;
 use serde_json::{Value, json};
 use wasm_bindgen_test::wasm_bindgen_test;
 
-const START: u64 = 1_800_000_000;
 const SKEW: u64 = 120;
 
-/// Verifies, and counts.
-struct Counting(Rc<Cell<usize>>);
+/// An engine that has its keys from their server.
+struct Scene(Harness);
 
-impl SignatureVerifier for Counting {
-    fn verifies(&self, algorithm: Algorithm, key: &Key, message: &[u8], signature: &[u8]) -> bool {
-        self.0.set(self.0.get() + 1);
-        PortableVerifier.verifies(algorithm, key, message, signature)
+impl Deref for Scene {
+    type Target = Harness;
+
+    fn deref(&self) -> &Harness {
+        &self.0
     }
 }
 
-/// An engine, the time, and how many signatures were checked.
-struct Scene {
-    engine: Engine,
-    checked: Rc<Cell<usize>>,
-    now: UnixTime,
-    streams: u32,
+impl DerefMut for Scene {
+    fn deref_mut(&mut self) -> &mut Harness {
+        &mut self.0
+    }
 }
 
 impl Scene {
@@ -53,22 +45,14 @@ impl Scene {
                 "okta": { "domain": "acme.okta.com" }, "audiences": ["api://default"], "upstream": "okta" } },
             "cache": cache,
         });
-        let policy = config::load(configuration.to_string().as_bytes(), &config::no_environment).unwrap().policy;
-        let (checked, now) = (Rc::default(), UnixTime::from_secs(START));
-        let verifier = Box::new(Counting(Rc::clone(&checked)));
-        let mut scene =
-            Self { engine: Engine::new(policy, verifier, ParkingLimits::default(), now), checked, now, streams: 0 };
-        scene.fetch(keys);
+        let mut scene = Self(Harness::new(&configuration));
+        scene.fetch_keys(keys);
         scene
     }
 
     /// The issuer publishes these keys, and they are fetched.
-    fn fetch(&mut self, keys: &[&SigningKey]) {
-        let fetches = self.engine.on_tick(self.now, Jitter(u16::MAX)).fetches;
-        assert_eq!(fetches.len(), 1, "a fetch is due");
-        let body = key_set(keys).to_string().into_bytes();
-        let outcome = Ok(HttpResponse::new(200, body));
-        self.engine.on_fetched(fetches[0].id, outcome, self.now);
+    fn fetch_keys(&mut self, keys: &[&SigningKey]) {
+        self.fetch(published(&key_set(keys)));
     }
 
     fn at(&mut self, second: u64) -> &mut Self {
@@ -76,39 +60,20 @@ impl Scene {
         self
     }
 
-    fn request(&mut self, fields: &[(&str, &str)]) -> RequestOutcome {
-        self.streams += 1;
-        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), value.as_bytes().to_vec());
-        let head = RequestHead::new(fields.iter().map(owned).collect());
-        self.engine.on_request(StreamId(self.streams), &head, self.now)
-    }
-
     fn decision(&mut self, fields: &[(&str, &str)]) -> Decision {
-        match self.request(fields) {
-            RequestOutcome::Decision(decision) => *decision,
-            RequestOutcome::Pending | RequestOutcome::LocalResponse(_) | RequestOutcome::NeedAttributes(_) => {
-                panic!("not decided")
-            }
-        }
+        self.decide(&head(fields))
     }
 
     /// The reason for this token, and how many signatures were checked for it.
     fn judge(&mut self, token: &str) -> (&'static str, usize) {
-        let before = self.checked.get();
-        let reason = match self.request(&[("authorization", &format!("Bearer {token}"))]) {
-            RequestOutcome::Decision(decision) => decision.audit.reason(),
-            RequestOutcome::Pending => "parked",
-            RequestOutcome::LocalResponse(_) | RequestOutcome::NeedAttributes(_) => panic!("a question to the filter"),
-        };
-        (reason, self.checked.get() - before)
+        let before = self.signatures_verified();
+        let reason = self.request(&bearer(token)).map_or("parked", |decision| decision.audit.reason());
+        (reason, self.signatures_verified() - before)
     }
 }
 
 fn edits(decision: &Decision) -> Vec<HeaderEdit> {
-    match &decision.verdict {
-        Verdict::Allow(edits) => edits.iter().cloned().collect(),
-        Verdict::Deny(reply) => panic!("refused: {reply:?}"),
-    }
+    edits_of(decision).iter().cloned().collect()
 }
 
 /// A different good token for each number.
@@ -123,7 +88,7 @@ fn a_token_is_verified_once_and_decided_alike_ever_after() {
     let bearer = format!("Bearer {}", key.token(&payload(START)));
     let head = [("authorization", bearer.as_str()), ("X-User_Id", "mallory"), ("x-request-id", "r-1")];
     let (first, second) = (scene.decision(&head), scene.decision(&head));
-    assert_eq!(scene.checked.get(), 1);
+    assert_eq!(scene.signatures_verified(), 1);
     assert_eq!(first.verdict, second.verdict);
     // The record alone tells them apart.
     let [verified, remembered] = [r#""proof":"verified""#, r#""proof":"cached""#];
@@ -133,7 +98,7 @@ fn a_token_is_verified_once_and_decided_alike_ever_after() {
     assert!(edits(&second).contains(&HeaderEdit::Remove("authorization".to_owned())));
     // What is taken out is this request's own.
     assert!(!edits(&scene.decision(&head[..1])).contains(&HeaderEdit::Remove("x-user_id".to_owned())));
-    assert_eq!(scene.checked.get(), 1);
+    assert_eq!(scene.signatures_verified(), 1);
 }
 
 #[wasm_bindgen_test(unsupported = test)]
@@ -185,21 +150,21 @@ fn a_key_that_is_withdrawn_ends_the_tokens_that_it_verified() {
     let mut scene = Scene::holding(&[&a, &b]);
     assert_eq!([scene.judge(&by_a), scene.judge(&by_b)], [("authorized", 1), ("authorized", 1)]);
     // The same keys again change nothing.
-    scene.at(START + 3600).fetch(&[&a, &b]);
+    scene.at(START + 3600).fetch_keys(&[&a, &b]);
     assert_eq!([scene.judge(&by_a), scene.judge(&by_b)], [("authorized", 0), ("authorized", 0)]);
     // Without `k1` its tokens are unknown at once, and those of `k2` are verified by the new set.
     let mut scene = Scene::holding(&[&a, &b]);
     scene.judge(&by_a);
     scene.judge(&by_b);
-    scene.at(START + 3600).fetch(&[&b]);
+    scene.at(START + 3600).fetch_keys(&[&b]);
     assert_eq!(scene.judge(&by_b), ("authorized", 1));
     assert_eq!(scene.judge(&by_a), ("parked", 0));
     // Another key under the same id.
     let mut scene = Scene::holding(&[&a]);
     assert_eq!(scene.judge(&by_a), ("authorized", 1));
-    scene.at(START + 3600).fetch(&[&SigningKey::b("k1")]);
+    scene.at(START + 3600).fetch_keys(&[&SigningKey::b("k1")]);
     assert_eq!(scene.judge(&by_a), ("parked", 1), "it may have been replaced again");
-    scene.fetch(&[&SigningKey::b("k1")]);
+    scene.fetch_keys(&[&SigningKey::b("k1")]);
     assert_eq!(scene.judge(&by_a), ("signature_invalid", 0));
 }
 
@@ -247,7 +212,7 @@ fn a_bad_signature_is_remembered_for_five_seconds_and_only_with_the_same_keys() 
     let mut scene = Scene::holding(&[&key]);
     let bad = SigningKey::b("k1").token(&payload(START));
     assert_eq!(scene.judge(&bad), ("parked", 1));
-    scene.fetch(&[&key]);
+    scene.fetch_keys(&[&key]);
     assert_eq!(scene.judge(&bad), ("signature_invalid", 0));
     scene.now = scene.now.plus(Duration::from_millis(4999));
     assert_eq!(scene.judge(&bad), ("signature_invalid", 0));
@@ -256,10 +221,10 @@ fn a_bad_signature_is_remembered_for_five_seconds_and_only_with_the_same_keys() 
     // A rotation under the same id makes it good.
     let mut scene = Scene::holding(&[&key]);
     scene.judge(&bad);
-    scene.fetch(&[&key]);
+    scene.fetch_keys(&[&key]);
     assert_eq!(scene.at(START + 1).judge(&bad), ("signature_invalid", 0));
     scene.judge(&SigningKey::b("k2").token(&payload(START)));
-    scene.fetch(&[&SigningKey::b("k1")]);
+    scene.fetch_keys(&[&SigningKey::b("k1")]);
     assert_eq!(scene.judge(&bad), ("authorized", 1));
 }
 
@@ -299,19 +264,14 @@ fn of_many_that_wait_with_the_same_token_one_is_verified() {
     let key = SigningKey::a("k1");
     let mut scene = Scene::holding(&[]);
     let token = key.token(&payload(START));
-    let bearer = format!("Bearer {token}");
     scene.at(START + 5);
-    let fetch = scene.engine.on_tick(scene.now, Jitter(u16::MAX)).fetches.remove(0);
+    let fetch = scene.tick_begins_a_fetch();
     for _ in 0..100 {
-        assert!(matches!(scene.request(&[("authorization", &bearer)]), RequestOutcome::Pending));
+        assert!(scene.request(&bearer(&token)).is_err(), "it is pending");
     }
-    let body = key_set(&[&key]).to_string().into_bytes();
-    let answer = Ok(HttpResponse::new(200, body));
-    let mut decided = scene.engine.on_fetched(fetch.id, answer, scene.now).decided;
-    while scene.engine.parked() > 0 {
-        decided.extend(scene.engine.on_tick(scene.now, Jitter(0)).decided);
-    }
-    assert_eq!(decided.len(), 100);
-    assert!(decided.iter().all(|(_, decision)| decision.audit.reason() == "authorized"));
-    assert_eq!(scene.checked.get(), 1);
+    scene.fetched(fetch.id, published(&key_set(&[&key])));
+    scene.drain();
+    assert_eq!(scene.decided.len(), 100);
+    assert!(scene.decided.iter().all(|(_, decision)| decision.audit.reason() == "authorized"));
+    assert_eq!(scene.signatures_verified(), 1);
 }

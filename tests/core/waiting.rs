@@ -1,32 +1,38 @@
 //! Requests that wait for keys, and the keys over time: sequences of engine inputs with exact times.
 //! Runs natively and, as wasm, under Node.
 
+use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
+use crate::engine_harness::{self, Harness, NOW as START, Setup, bearer, call_response, fetch_response, head};
 use crate::signing::{self, SigningKey, key_set, payload, with};
 use okta_proxy_wasm::callout::{CalloutResult, HttpResponse, TransportError};
-use okta_proxy_wasm::config;
 use okta_proxy_wasm::engine::{
-    BATCH, Decision, Engine, Fetch, FetchCause, FetchResult, Jitter, KeyLease, Lease, Outbox, ParkingLimits,
-    PortableVerifier, RequestOutcome, SharedOutcome, StreamId, TokenBucket, Verdict,
+    BATCH, Fetch, FetchCause, FetchResult, Jitter, KeyLease, Lease, ParkingLimits, SharedOutcome, StreamId, TokenBucket,
 };
-use okta_proxy_wasm::http::{HeaderName, RequestHead};
 use okta_proxy_wasm::unix_time::UnixTime;
 use serde_json::{Value, json};
 use wasm_bindgen_test::wasm_bindgen_test;
 
-const START: u64 = 1_800_000_000;
-const NO_JITTER: Jitter = Jitter(u16::MAX);
-
-/// An engine, the time, and what happened to each stream.
+/// An engine, the result of its last fetch, and what the last one shared.
 struct Scene {
-    engine: Engine,
-    now: UnixTime,
-    next_stream: u32,
-    decided: Vec<(StreamId, Decision)>,
-    next_tick: Option<UnixTime>,
+    harness: Harness,
     last_result: Option<FetchResult>,
     shared: Option<SharedOutcome>,
+}
+
+impl Deref for Scene {
+    type Target = Harness;
+
+    fn deref(&self) -> &Harness {
+        &self.harness
+    }
+}
+
+impl DerefMut for Scene {
+    fn deref_mut(&mut self) -> &mut Harness {
+        &mut self.harness
+    }
 }
 
 impl Scene {
@@ -41,89 +47,55 @@ impl Scene {
     }
 
     fn of(configuration: &Value, room: ParkingLimits) -> Self {
-        let loaded = config::load(configuration.to_string().as_bytes(), &config::no_environment).unwrap();
-        let now = UnixTime::from_secs(START);
-        let engine = Engine::new(loaded.policy, Box::new(PortableVerifier), room, now);
-        Self { engine, now, next_stream: 1, decided: Vec::new(), next_tick: None, last_result: None, shared: None }
+        let secret = |_: &str| Some(String::from("secret"));
+        let harness = Harness::with(configuration, Setup { environment: &secret, room, ..Setup::default() });
+        Self { harness, last_result: None, shared: None }
     }
 
     fn pass(&mut self, seconds: u64) {
-        self.now = self.now.plus(Duration::from_secs(seconds));
+        self.harness.pass(Duration::from_secs(seconds));
     }
 
     /// A request with this token: its stream, and the reason if it was decided at once.
     fn request(&mut self, token: &str) -> (StreamId, Option<&'static str>) {
-        let stream = StreamId(self.next_stream);
-        self.next_stream += 1;
-        let head = RequestHead::new(vec![("authorization".to_owned(), format!("Bearer {token}").into_bytes())]);
-        match self.engine.on_request(stream, &head, self.now) {
-            RequestOutcome::Decision(decision) => {
-                let reason = decision.audit.reason();
-                self.decided.push((stream, *decision));
-                (stream, Some(reason))
-            }
-            RequestOutcome::Pending => (stream, None),
-            RequestOutcome::LocalResponse(_) | RequestOutcome::NeedAttributes(_) => panic!("a question to the filter"),
-        }
+        self.send(&bearer(token))
     }
 
     fn tick(&mut self) -> Vec<Fetch> {
-        let outbox = self.engine.on_tick(self.now, NO_JITTER);
-        self.take(outbox)
-    }
-
-    /// The one fetch that the next tick begins.
-    fn tick_begins_a_fetch(&mut self) -> Fetch {
-        let mut fetches = self.tick();
-        assert_eq!(fetches.len(), 1);
-        fetches.remove(0)
+        let effects = self.harness.tick();
+        self.take(effects)
     }
 
     fn answer(&mut self, fetch: &Fetch, outcome: CalloutResult) {
-        let outbox = self.engine.on_fetched(fetch.id, outcome, self.now);
-        self.take(outbox);
+        let effects = self.fetched(fetch.id, outcome);
+        self.take(effects);
     }
 
     /// The next callout of the same fetch.
     fn answer_leads_to(&mut self, fetch: &Fetch, outcome: CalloutResult) -> Fetch {
-        let mut outbox = self.engine.on_fetched(fetch.id, outcome, self.now);
-        let next = outbox.follow_ups.remove(0);
-        self.take(outbox);
+        let mut effects = self.fetched(fetch.id, outcome);
+        let next = effects.follow_ups.remove(0);
+        self.take(effects);
         next
     }
 
     /// Another worker has learned this.
     fn learn(&mut self, outcome: &SharedOutcome) {
         let (provider, _) = self.engine.shared_records().remove(0);
-        let outbox = self.engine.on_shared(provider, outcome.clone(), self.now, NO_JITTER);
-        self.take(outbox);
+        let effects = self.keys_shared(provider, outcome.clone());
+        self.take(effects);
     }
 
-    fn take(&mut self, outbox: Outbox) -> Vec<Fetch> {
-        assert!(outbox.decided.len() <= BATCH, "{} streams released at once", outbox.decided.len());
-        self.decided.extend(outbox.decided);
-        self.next_tick = outbox.next_tick;
-        if let Some(note) = outbox.note {
-            self.last_result = Some(note.result);
+    fn take(&mut self, effects: engine_harness::Effects) -> Vec<Fetch> {
+        if let Some((_, result)) = effects.fetch_result {
+            self.last_result = Some(result);
         }
-        self.shared = outbox.share.map(|(_, outcome)| outcome).or(self.shared.take());
-        outbox.fetches
-    }
-
-    fn reason_of(&self, stream: StreamId) -> Option<&'static str> {
-        let mut reasons =
-            self.decided.iter().filter(|(id, _)| *id == stream).map(|(_, decision)| decision.audit.reason());
-        let reason = reasons.next();
-        assert_eq!(reasons.next(), None, "decided twice");
-        reason
+        self.shared = effects.shared_keys.map(|(_, outcome)| outcome).or(self.shared.take());
+        effects.fetches
     }
 
     fn retry_after(&self, stream: StreamId) -> Option<String> {
-        let (_, decision) = self.decided.iter().find(|(id, _)| *id == stream)?;
-        match &decision.verdict {
-            Verdict::Deny(reply) => reply.header(&HeaderName::RETRY_AFTER).map(str::to_owned),
-            Verdict::Allow(_) => None,
-        }
+        engine_harness::retry_after_of(self.decision_of(stream)?).map(str::to_owned)
     }
 }
 
@@ -132,7 +104,7 @@ fn published(keys: &[&SigningKey]) -> CalloutResult {
 }
 
 fn answer_of(status: u16, cache_control: Option<&str>, body: &Value) -> CalloutResult {
-    Ok(HttpResponse::new(status, body.to_string().into_bytes()).with_header("cache-control", cache_control))
+    fetch_response(status, cache_control, body.to_string())
 }
 
 const UNREACHABLE: CalloutResult = Err(TransportError::ConnectionFailed);
@@ -168,10 +140,10 @@ fn requests_that_come_before_the_keys_wait_and_are_decided_in_bounded_batches() 
     let (good, bad) = (key.token(&payload(START)), SigningKey::b("k1").token(&payload(START)));
     let fetch = scene.tick_begins_a_fetch();
     let streams: Vec<StreamId> = (0..100).map(|n| scene.request(if n % 2 == 0 { &good } else { &bad }).0).collect();
-    assert_eq!(scene.engine.parked(), 100);
+    assert_eq!(scene.pending(), 100);
     scene.answer(&fetch, published(&[&key]));
     let mut ticks = 0;
-    while scene.engine.parked() > 0 {
+    while scene.pending() > 0 {
         assert_eq!(scene.next_tick, Some(scene.now.plus(Duration::from_millis(1))));
         scene.tick();
         ticks += 1;
@@ -313,7 +285,7 @@ fn in_a_flood_of_unknown_key_ids_a_rotated_key_works_within_five_seconds() {
                 if reason == Some("authorized") {
                     works = works.or(Some(millis - rotation));
                 }
-                scene.engine.on_stream_closed(stream);
+                scene.close(stream);
             }
             for fetch in scene.tick() {
                 fetches += 1;
@@ -458,8 +430,9 @@ fn a_refresh_comes_ahead_of_time_and_cache_control_may_only_shorten_it() {
         assert_eq!(scene.tick().len(), 1, "{cache_control:?}: too late");
     }
     let mut scene = Scene::new();
-    let outbox = scene.engine.on_tick(scene.now, Jitter(0));
-    let fetch = scene.take(outbox).remove(0);
+    scene.jitter = Jitter(0);
+    let fetch = scene.tick_begins_a_fetch();
+    scene.jitter = engine_harness::NO_JITTER;
     scene.answer(&fetch, published(&[&key]));
     scene.pass(3600 * 8 / 10);
     assert_eq!(scene.tick().len(), 1);
@@ -499,7 +472,7 @@ fn a_client_that_leaves_is_never_decided_and_strands_nobody() {
     let fetch = scene.tick_begins_a_fetch();
     let (gone, _) = scene.request(&key.token(&payload(START)));
     let (stays, _) = scene.request(&key.token(&payload(START)));
-    scene.engine.on_stream_closed(gone);
+    scene.close(gone);
     scene.answer(&fetch, published(&[&key]));
     assert_eq!(scene.reason_of(gone), None);
     assert_eq!(scene.reason_of(stays), Some("authorized"));
@@ -508,7 +481,7 @@ fn a_client_that_leaves_is_never_decided_and_strands_nobody() {
     let fetch = scene.tick_begins_a_fetch();
     let streams: Vec<StreamId> = (0..BATCH + 1).map(|_| scene.request(&key.token(&payload(START))).0).collect();
     scene.answer(&fetch, published(&[&key]));
-    scene.engine.on_stream_closed(streams[BATCH]);
+    scene.close(streams[BATCH]);
     scene.tick();
     assert_eq!(scene.reason_of(streams[BATCH]), None);
     assert_eq!(scene.decided.len(), BATCH);
@@ -525,7 +498,7 @@ fn waiting_is_bounded_in_number_and_in_bytes() {
     let (third, reason) = scene.request(&token);
     assert_eq!(reason, Some("too_many_pending"));
     assert_eq!(scene.retry_after(third).as_deref(), Some("1"));
-    scene.engine.on_stream_closed(second);
+    scene.close(second);
     assert_eq!(scene.request(&token).1, None, "a place that is free again");
 
     let mut scene = Scene::with_room(ParkingLimits { requests: usize::MAX, bytes: 40_000 });
@@ -549,23 +522,15 @@ fn unknown_key_ids_take_their_issuers_part_of_half_of_the_places() {
                     "client_secret": { "env": "SECRET" }, "opaque_tokens": true, "cache_ttl": "1s" } },
         },
     });
-    let secret = |_: &str| Some(String::from("secret"));
-    let loaded = config::load(configuration.to_string().as_bytes(), &secret).unwrap();
-    let now = UnixTime::from_secs(START);
-    let room = ParkingLimits { requests: 600, bytes: usize::MAX };
-    let engine = Engine::new(loaded.policy, Box::new(PortableVerifier), room, now);
-    let mut scene =
-        Scene { engine, now, next_stream: 1, decided: Vec::new(), next_tick: None, last_result: None, shared: None };
+    let mut scene = Scene::of(&configuration, ParkingLimits { requests: 600, bytes: usize::MAX });
     for fetch in scene.tick() {
         scene.answer(&fetch, published(&[&old]));
     }
     // The opaque token is known from now on.
     let (stream, _) = scene.request(opaque);
-    let outbox = scene.engine.on_tick(scene.now, NO_JITTER);
-    let body = br#"{"active":true,"iss":"https://c.example","aud":"api","exp":4102444800,"sub":"alice"}"#.to_vec();
-    let outcome = Ok(HttpResponse::new(200, body));
-    let outbox = scene.engine.on_call_ended(outbox.calls[0].id, None, outcome, scene.now, NO_JITTER);
-    scene.take(outbox);
+    let call = scene.tick_begins_a_call();
+    let body = br#"{"active":true,"iss":"https://c.example","aud":"api","exp":4102444800,"sub":"alice"}"#;
+    scene.call_ended(call.id, None, call_response(200, *body));
     assert_eq!(scene.reason_of(stream), Some("authorized"));
     scene.pass(60);
 
@@ -721,21 +686,20 @@ fn a_set_of_another_worker_spares_the_fetch_that_a_request_wanted_before_the_fir
 }
 
 /// What the lease of the process says of a fetch.
-fn take_lease(scene: &mut Scene, lease: &mut Option<KeyLease>, fetch: &Fetch) -> Lease<TokenBucket> {
-    let acquired = Lease::for_fetch(&fetch.keys, *lease, scene.now);
-    if let Lease::Acquired(taken) = acquired {
+fn take_turn(scene: &mut Scene, lease: &mut Option<KeyLease>, fetch: &Fetch) -> Lease<TokenBucket> {
+    let turn = Lease::for_fetch(&fetch.keys, *lease, scene.now);
+    if let Lease::Acquired(taken) = turn {
         *lease = Some(taken);
     }
-    let outbox = scene.engine.on_lease(fetch.id, acquired, scene.now);
-    scene.take(outbox);
-    acquired
+    scene.fetch_lease(fetch.id, turn);
+    turn
 }
 
 /// Two workers that hold the same keys, and the lease of their process.
 fn two_workers(key: &SigningKey) -> (Scene, Scene, Option<KeyLease>) {
     let (mut here, mut there, mut lease) = (Scene::new(), Scene::new(), None);
     let fetch = here.tick_begins_a_fetch();
-    assert!(matches!(take_lease(&mut here, &mut lease, &fetch), Lease::Acquired(_)));
+    assert!(matches!(take_turn(&mut here, &mut lease, &fetch), Lease::Acquired(_)));
     here.answer(&fetch, published(&[key]));
     there.learn(&here.shared.take().unwrap());
     (here, there, lease.map(KeyLease::given_back))
@@ -745,7 +709,7 @@ fn two_workers(key: &SigningKey) -> (Scene, Scene, Option<KeyLease>) {
 fn fetches_for(worker: &mut Scene, lease: &mut Option<KeyLease>, kid: &str) -> Fetch {
     worker.request(&SigningKey::b(kid).token(&payload(START)));
     let fetch = worker.tick_begins_a_fetch();
-    assert!(matches!(take_lease(worker, lease, &fetch), Lease::Acquired(_)));
+    assert!(matches!(take_turn(worker, lease, &fetch), Lease::Acquired(_)));
     fetch
 }
 
@@ -756,13 +720,13 @@ fn a_fetch_of_another_worker_that_began_earlier_does_not_condemn_a_key() {
     let early = fetches_for(&mut there, &mut lease, "another");
     let (waiting, _) = here.request(&new.token(&payload(START)));
     let own = here.tick_begins_a_fetch();
-    assert!(matches!(take_lease(&mut here, &mut lease, &own), Lease::HeldByOther(_)));
+    assert!(matches!(take_turn(&mut here, &mut lease, &own), Lease::HeldByOther(_)));
     there.answer(&early, published(&[&old]));
     lease = lease.map(KeyLease::given_back);
     here.learn(&there.shared.take().unwrap());
     assert_eq!(here.reason_of(waiting), None);
     assert!(here.engine.is_fetching(own.id));
-    assert!(matches!(take_lease(&mut here, &mut lease, &own), Lease::Acquired(_)));
+    assert!(matches!(take_turn(&mut here, &mut lease, &own), Lease::Acquired(_)));
     here.answer(&own, published(&[&old, &new]));
     assert_eq!(here.reason_of(waiting), Some("authorized"));
 }
@@ -777,7 +741,7 @@ fn a_fetch_of_another_worker_that_began_later_decides_like_an_own_one() {
     for kid in ["x", "y", "z"] {
         let fetch = fetches_for(&mut there, &mut lease, kid);
         if kid != "z" {
-            assert!(matches!(take_lease(&mut here, &mut lease, &own), Lease::HeldByOther(_)));
+            assert!(matches!(take_turn(&mut here, &mut lease, &own), Lease::HeldByOther(_)));
         }
         there.answer(&fetch, published(&[&old]));
         lease = lease.map(KeyLease::given_back);
@@ -798,9 +762,8 @@ fn a_fetch_that_is_put_off_for_another_workers_sake_comes_later() {
     let mut scene = with_keys(&key);
     let (waiting, _) = scene.request(&SigningKey::b("unknown").token(&payload(START)));
     let fetch = scene.tick_begins_a_fetch();
-    let acquired = Lease::Cooldown { wait: Duration::from_secs(20), sequence: fetch.keys.sequence };
-    let outbox = scene.engine.on_lease(fetch.id, acquired, scene.now);
-    scene.take(outbox);
+    let turn = Lease::Cooldown { wait: Duration::from_secs(20), sequence: fetch.keys.sequence };
+    scene.fetch_lease(fetch.id, turn);
     assert_eq!(scene.reason_of(waiting), Some("keys_unavailable"));
     assert_eq!(scene.retry_after(waiting).as_deref(), Some("20"));
     assert_eq!(scene.tick(), []);
@@ -859,14 +822,7 @@ fn a_worker_is_ready_when_it_holds_keys_of_every_provider() {
         "providers": { "a": provider("a.okta.com"), "b": provider("b.okta.com") } });
     let mut scene = Scene::of(&configuration, ParkingLimits::default());
     let ask = |scene: &mut Scene, method: &str, path: &str| {
-        let head = RequestHead::new(vec![
-            (":method".to_owned(), method.as_bytes().to_vec()),
-            (":path".to_owned(), path.as_bytes().to_vec()),
-        ]);
-        match scene.engine.on_request(StreamId(9), &head, scene.now) {
-            RequestOutcome::LocalResponse(reply) => reply.status,
-            RequestOutcome::Decision(_) | RequestOutcome::Pending | RequestOutcome::NeedAttributes(_) => 0,
-        }
+        scene.local_response(&head(&[(":method", method), (":path", path)])).map_or(0, |reply| reply.status)
     };
     assert_eq!(ask(&mut scene, "GET", "/ready"), 503);
     let fetches = scene.tick();
@@ -1026,9 +982,8 @@ fn a_failed_signature_is_401_whatever_keeps_a_fetch_from_being_made() {
     let (stream, reason) = scene.request(&forged("k1", 0));
     assert_eq!(reason, None);
     let fetch = scene.tick_begins_a_fetch();
-    let acquired = Lease::Cooldown { wait: Duration::from_secs(4), sequence: fetch.keys.sequence };
-    let outbox = scene.engine.on_lease(fetch.id, acquired, scene.now);
-    scene.take(outbox);
+    let turn = Lease::Cooldown { wait: Duration::from_secs(4), sequence: fetch.keys.sequence };
+    scene.fetch_lease(fetch.id, turn);
     assert_eq!(scene.reason_of(stream), Some("signature_invalid"));
     is_rejected_at_once(&mut scene, "the process has none left");
     // A key that is not held is looked for all the same: the last fetch is kept for those.
@@ -1058,12 +1013,12 @@ fn forged_tokens_with_every_known_kid_leave_a_fetch_to_a_key_that_is_new() {
                 let number = usize::try_from(tick).unwrap() * 20 + kid;
                 let (stream, reason) = scene.request(&forged(&format!("k{kid}"), number));
                 assert!([None, Some("signature_invalid")].contains(&reason), "{reason:?}");
-                scene.engine.on_stream_closed(stream);
+                scene.close(stream);
             }
             if millis >= rotation && works.is_none() {
                 let (stream, reason) = scene.request(&new.token(&payload(START)));
                 assert_ne!(reason, Some("key_unknown"));
-                scene.engine.on_stream_closed(stream);
+                scene.close(stream);
                 works = works.or((reason == Some("authorized")).then_some(millis - rotation));
             }
             for fetch in scene.tick() {
@@ -1144,7 +1099,7 @@ fn a_key_replaced_under_the_same_kid_is_found_by_the_fetch_of_another_worker() {
     let (waiting, _) = here.request(&new.token(&payload(START)));
     let own = here.tick_begins_a_fetch();
     assert_eq!(own.keys.cause, FetchCause::SignatureInvalid);
-    assert!(matches!(take_lease(&mut here, &mut lease, &own), Lease::HeldByOther(_)));
+    assert!(matches!(take_turn(&mut here, &mut lease, &own), Lease::HeldByOther(_)));
     // That one began too early to reject it, and may well bring the new key.
     there.answer(&early, published(&[&old]));
     lease = lease.map(KeyLease::given_back);
@@ -1169,7 +1124,7 @@ fn other_keys_that_another_worker_fetched_spare_the_fetch_for_a_failed_signature
     let (waiting, _) = here.request(&new.token(&payload(START)));
     let (forged, _) = here.request(&forged("k1", 0));
     let own = here.tick_begins_a_fetch();
-    assert!(matches!(take_lease(&mut here, &mut lease, &own), Lease::HeldByOther(_)));
+    assert!(matches!(take_turn(&mut here, &mut lease, &own), Lease::HeldByOther(_)));
     there.answer(&early, published(&[&new]));
     lease = lease.map(KeyLease::given_back);
     here.learn(&there.shared.take().unwrap());
@@ -1178,7 +1133,7 @@ fn other_keys_that_another_worker_fetched_spare_the_fetch_for_a_failed_signature
     // When that fetch began is not known here: another one is made for the request that still waits.
     assert_eq!(here.reason_of(forged), None);
     let own = here.tick_begins_a_fetch();
-    assert!(matches!(take_lease(&mut here, &mut lease, &own), Lease::Acquired(_)));
+    assert!(matches!(take_turn(&mut here, &mut lease, &own), Lease::Acquired(_)));
     here.answer(&own, published(&[&new]));
     assert_eq!(here.reason_of(forged), Some("signature_invalid"));
 }

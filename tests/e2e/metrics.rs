@@ -130,7 +130,7 @@ fn every_decision_is_counted_once_under_its_rule_and_once_under_its_provider() {
     expect(envoy, "keys", &[(&format!("provider={HOSTILE_AS_WRITTEN}"), 1)]);
     expect(envoy, "workers_without_keys", &[(&format!("provider={HOSTILE_AS_WRITTEN}"), 0)]);
     expect(envoy, "algorithms", &[("verifier=host", 1), ("verifier=module", 0), ("verifier=module_in_doubt", 0)]);
-    expect(envoy, "relaxed_settings", &[("", 0)]);
+    expect(envoy, "insecure_settings", &[("", 0)]);
     // Two workers, each of which sees the good token first once, and four forged tokens.
     let look_ups = until("the cache's counts", A_REPORT, || {
         let look_ups = family(envoy, "token_cache_look_ups_total");
@@ -370,7 +370,7 @@ fn a_new_configuration_loses_no_count_and_neither_it_nor_a_new_module_leaves_a_w
     send(5);
     // Envoy forgets a number with the last VM that has defined it, be it before the new ones do or after.
     until("the count", A_REPORT, || {
-        [Some(5), Some(15)].contains(&family(envoy, "decisions_total").get(authorized).copied()).then_some(())
+        [Some(5), Some(15)].contains(&family(envoy, "decisions_total").get(admitted).copied()).then_some(())
     });
     until("the old VMs to be over", ALL_REPORTS_BUT_THOSE_OF_THE_DEAD, || {
         (only(envoy, "workers") == Some(REPORTERS)).then_some(())
@@ -388,7 +388,7 @@ fn a_new_configuration_loses_no_count_and_neither_it_nor_a_new_module_leaves_a_w
 }
 
 #[test]
-fn what_is_relaxed_or_verified_by_the_module_shows() {
+fn insecure_settings_and_algorithms_of_the_module_are_counted() {
     let key = SigningKey::a("k1");
     let mut configuration = json!({ "providers": { "okta": issuer_of(&key) }, "native_crypto": "off" });
     let provider = &mut configuration["providers"]["okta"];
@@ -397,7 +397,7 @@ fn what_is_relaxed_or_verified_by_the_module_shows() {
     provider["insecure_http"] = json!(true);
     configuration["insecure_ambiguous_paths"] = json!(true);
     let gateway = Setup { configuration, ..Setup::default() }.start();
-    expect(&gateway.envoy, "relaxed_settings", &[("", 3)]);
+    expect(&gateway.envoy, "insecure_settings", &[("", 3)]);
     expect(
         &gateway.envoy,
         "algorithms",

@@ -48,7 +48,7 @@ fn assert_serves_on(gateway: &Gateway) {
     }
 }
 
-/// Trap 1: with the flag on, a body callback that continues sends the undecided request on.
+/// With `allow_on_headers_stop_iteration` a body callback that continues sends the undecided request on.
 fn a_post_with_a_body_waits(listener: fn(ListenerOptions) -> ListenerOptions) {
     let gateway = without_keys(listener);
     let unpublished = testbed::SigningKey::Unpublished;
@@ -153,7 +153,7 @@ fn a_thousand_waiting_requests_are_refused_once_each() {
     assert_serves_on(&gateway);
 }
 
-/// Trap 2 in the form in which it bites: each resumed request turns into a local answer at once.
+/// The form in which it overflows the host's stack: each resumed request turns into a local answer at once.
 #[test]
 fn a_thousand_waiting_requests_are_released_towards_a_cluster_without_endpoints() {
     let gateway = without_keys(|listener| ListenerOptions { backend: "nowhere".to_owned(), ..listener });

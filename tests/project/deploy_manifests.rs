@@ -11,7 +11,7 @@ use std::io::Write as _;
 use std::process::{Command, Stdio};
 
 use crate::pages;
-use okta_proxy_wasm::config::{self, manual};
+use okta_proxy_wasm::config::{self, reference};
 use serde::Deserialize as _;
 use serde_json::{Value, json};
 use testbed::TempDir;
@@ -327,7 +327,7 @@ fn the_configuration_for_kong_is_by_the_schema_that_kong_is_given_and_the_same_a
     let plugin = &filter["config"];
     assert_for_nginx(plugin);
     assert_eq!(*plugin, serde_json::from_str::<Value>(&in_nginx()).unwrap());
-    if let Err(fault) = jsonschema::validate(&manual::json_schema_draft_04(), plugin) {
+    if let Err(fault) = jsonschema::validate(&reference::json_schema_draft_04(), plugin) {
         panic!("{fault} at {}", fault.instance_path());
     }
     // What Kong's Lua makes of an empty list.

@@ -7,7 +7,7 @@ use std::iter;
 use std::path::PathBuf;
 
 use crate::pages::{Block, blocks, pages_of_the_book, root};
-use okta_proxy_wasm::config::{self, manual};
+use okta_proxy_wasm::config::{self, reference};
 use serde::Deserialize as _;
 use serde_json::Value;
 use testbed::TempDir;
@@ -22,7 +22,7 @@ fn assert_loads(name: &str, document: &str) {
         panic!("{name}: {}\n{document}", faults.join("\n"));
     }
     let value = serde_json::from_str(document).unwrap();
-    for schema in [manual::json_schema(), manual::json_schema_draft_04()] {
+    for schema in [reference::json_schema(), reference::json_schema_draft_04()] {
         if let Err(fault) = jsonschema::validate(&schema, &value) {
             panic!("{name} is not by the schema: {fault} at {}\n{document}", fault.instance_path());
         }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
-use okta_proxy_wasm::metrics::{self, Kind, Metric};
+use okta_proxy_wasm::telemetry::{self, Kind, Metric};
 use serde_json::Value;
 
 fn text(path: &str) -> String {
@@ -16,7 +16,7 @@ const fn kind(metric: &Metric) -> &'static str {
     match metric.kind {
         Kind::Counter => "counter",
         Kind::Sum => "sum",
-        Kind::Most => "most",
+        Kind::Max => "most",
         Kind::Histogram => "histogram",
     }
 }
@@ -37,7 +37,7 @@ fn the_table_of_metrics_is_what_the_code_can_tell() {
         let name = quoted(name).remove(0);
         assert_eq!(documented.insert(name, ((*kind).to_owned(), quoted(labels))), None, "twice: {row}");
     }
-    let told = metrics::ALL.iter().map(|metric| {
+    let told = telemetry::ALL.iter().map(|metric| {
         let labels = metric.labels.iter().map(|label| (*label).to_owned()).collect();
         (metric.name.to_owned(), (kind(metric).to_owned(), labels))
     });
@@ -54,7 +54,7 @@ fn asked_for(queries: &str) -> BTreeSet<String> {
 
 #[test]
 fn the_dashboard_shows_every_number_and_no_alert_is_about_one_that_is_not_told() {
-    let told: BTreeSet<String> = metrics::ALL.iter().map(|metric| metric.name.to_owned()).collect();
+    let told: BTreeSet<String> = telemetry::ALL.iter().map(|metric| metric.name.to_owned()).collect();
     let dashboard: Value = serde_json::from_str(&text("monitoring/dashboard.json")).expect("JSON");
     assert_eq!(asked_for(&dashboard["panels"].to_string()), told);
     let alerts = asked_for(&text("monitoring/alerts.yaml"));
@@ -79,6 +79,6 @@ fn every_label_has_its_tag_in_the_bootstrap_to_copy() {
     let bootstrap = text("envoy/envoy.yaml");
     let tags: BTreeSet<&str> =
         bootstrap.split("tag_name: ").skip(1).filter_map(|rest| rest.split(',').next()).collect();
-    let labels: BTreeSet<&str> = metrics::ALL.iter().flat_map(|metric| metric.labels).copied().collect();
+    let labels: BTreeSet<&str> = telemetry::ALL.iter().flat_map(|metric| metric.labels).copied().collect();
     assert_eq!(tags, labels);
 }

@@ -3,11 +3,9 @@
 
 use std::fs;
 
+use crate::engine_harness::{Harness, Setup, head, status_of};
 use crate::pages::{Block, blocks, root};
 use crate::signing::{SigningKey, key_set, with};
-use okta_proxy_wasm::config;
-use okta_proxy_wasm::engine::{Engine, ParkingLimits, PortableVerifier, RequestOutcome, StreamId, Verdict};
-use okta_proxy_wasm::http::RequestHead;
 use okta_proxy_wasm::unix_time::UnixTime;
 use serde_json::{Value, json};
 
@@ -22,23 +20,14 @@ fn decided(configuration: &Value, request: &str, payload: &Value) -> String {
         provider["jwks"] = json!({ "inline": key_set(&[&key]) });
         provider.as_object_mut().unwrap().remove("upstream");
     }
-    let loaded = config::load(configuration.to_string().as_bytes(), &config::no_environment).unwrap();
-    let now = UnixTime::from_secs(NOW);
-    let mut engine = Engine::new(loaded.policy, Box::new(PortableVerifier), ParkingLimits::default(), now);
     let (method, path) = request.split_once(' ').unwrap();
     let token = format!("Bearer {}", key.token(payload));
     let fields = [(":method", method), (":path", path), (":authority", "api.acme.com"), ("authorization", &token)];
-    let fields = fields.map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec()));
-    match engine.on_request(StreamId(1), &RequestHead::new(fields.into()), now) {
-        RequestOutcome::Decision(decision) => {
-            let reason = decision.audit.reason();
-            assert_eq!(matches!(decision.verdict, Verdict::Allow(_)), reason == "authorized");
-            reason.to_owned()
-        }
-        RequestOutcome::Pending | RequestOutcome::LocalResponse(_) | RequestOutcome::NeedAttributes(_) => {
-            panic!("not decided")
-        }
-    }
+    let setup = Setup { start: UnixTime::from_secs(NOW), ..Setup::default() };
+    let decision = Harness::with(&configuration, setup).decide(&head(&fields));
+    let reason = decision.audit.reason();
+    assert_eq!(status_of(&decision) == 200, reason == "authorized");
+    reason.to_owned()
 }
 
 #[test]

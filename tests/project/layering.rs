@@ -5,19 +5,32 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Which rooms each room may name. The base files may be named by all.
-const MAY_NAME: [(&str, &[&str]); 10] = [
+const MAY_NAME: [(&str, &[&str]); 11] = [
     ("jose", &[]),
-    ("policy", &["jose"]),
-    ("config", &["policy", "jose"]),
+    ("cel", &[]),
+    ("policy", &["cel", "jose"]),
+    ("config", &["policy", "cel", "jose"]),
     ("lookup", &[]),
-    ("keys", &["lookup", "policy", "jose"]),
-    ("introspection", &["lookup", "policy", "jose"]),
+    ("keys", &["lookup", "policy", "jose", "telemetry"]),
+    ("introspection", &["lookup", "policy", "jose", "telemetry"]),
     ("revocation", &["lookup", "policy", "jose"]),
-    ("engine", &["keys", "introspection", "revocation", "lookup", "policy", "jose"]),
-    ("metrics", &[]),
-    ("host", &["engine", "lookup", "config", "metrics"]),
+    ("engine", &["keys", "introspection", "revocation", "lookup", "policy", "jose", "telemetry"]),
+    ("telemetry", &[]),
+    ("host", &["engine", "lookup", "config", "telemetry"]),
 ];
-const BASE: [&str; 8] = ["unix_time", "sequence", "wake_slots", "jitter", "memory", "redacted", "http", "callout"];
+const BASE: [&str; 11] = [
+    "authority",
+    "callout",
+    "civil_date",
+    "encoding",
+    "http",
+    "jitter",
+    "memory",
+    "redacted",
+    "sequence",
+    "unix_time",
+    "wake_slots",
+];
 const LONGEST_FILE: usize = 450;
 
 fn root() -> &'static Path {

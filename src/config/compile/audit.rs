@@ -1,39 +1,37 @@
-//! `audit` -> [`AuditTrail`]: refusals are all logged unless the operator wants it otherwise, and is told what that means.
+//! `audit` -> [`AuditTrail`]: denials are all logged by default; anything less is a warning.
 
 use std::num::NonZeroU32;
 
-use super::Findings;
-use crate::config::fault::Path;
+use super::Diagnostics;
+use crate::config::error::Path;
 use crate::config::schema::audit::{AuditDocument, ExtentWord};
 use crate::policy::{AuditTrail, Logged, SampleRate};
 
-/// Compiles `audit`; `None` when there is a fault.
-pub(super) fn audit(document: AuditDocument, at: &Path, findings: &mut Findings<'_>) -> Option<AuditTrail> {
+/// Compiles `audit`; `None` with an error.
+pub(super) fn audit(document: AuditDocument, at: &Path, diagnostics: &mut Diagnostics<'_>) -> Option<AuditTrail> {
     let AuditDocument { allowed, sample, denied, denied_per_second } = document;
     let sample_at = at.member("sample");
     let is_sampled = [allowed, denied].contains(&Some(ExtentWord::Sampled));
-    if sample.is_some() && !is_sampled && !at.is_reported(findings.faults) {
-        findings
-            .unusable(&sample_at, "nothing is sampled; write \"sampled\" in `allowed` or `denied`, or leave it out");
+    if sample.is_some() && !is_sampled && !at.is_reported(diagnostics.errors) {
+        diagnostics
+            .invalid(&sample_at, "nothing is sampled; write \"sampled\" in `allowed` or `denied`, or leave it out");
     }
     let share = sample.map_or(Some(SampleRate::ONE_PERCENT), SampleRate::new);
     if share.is_none() && is_sampled {
-        findings.unusable(
-            &sample_at,
-            "more than 0 and at most 1, such as 0.01 for one in a hundred; \"none\" logs nothing",
-        );
+        diagnostics
+            .invalid(&sample_at, "more than 0 and at most 1, such as 0.01 for one in a hundred; \"none\" logs nothing");
     }
     match denied {
-        Some(ExtentWord::Sampled) => findings.warnings.push(String::from(
+        Some(ExtentWord::Sampled) => diagnostics.warnings.push(String::from(
             "audit.denied is \"sampled\": a refusal that chance does not pick leaves no trace, and nobody can tell why it was one",
         )),
-        Some(ExtentWord::None) => findings.warnings.push(String::from(
+        Some(ExtentWord::None) => diagnostics.warnings.push(String::from(
             "audit.denied is \"none\": no refusal is logged, neither an attack nor why a client cannot get in",
         )),
         Some(ExtentWord::All) | None => {}
     }
     if denied_per_second == Some(0) && denied != Some(ExtentWord::None) {
-        findings.warnings.push(String::from(
+        diagnostics.warnings.push(String::from(
             "audit.denied_per_second is 0: clients with bad requests decide how much is logged; set a limit",
         ));
     }

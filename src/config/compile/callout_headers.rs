@@ -1,11 +1,11 @@
-//! `callout_headers` -> [`CalloutHeaders`]: fields that a callout can carry beside those that the filter itself sets.
+//! `callout_headers` -> [`CalloutHeaders`]: header fields of callouts, except those that the filter sets.
 
 use std::collections::BTreeMap;
 
-use super::Findings;
+use super::Diagnostics;
 use super::introspection::look_up;
 use super::reserved_headers::{Reserved, reserved};
-use crate::config::fault::Path;
+use crate::config::error::Path;
 use crate::config::schema::introspection::CalloutHeaderValue;
 use crate::http::{HeaderName, HeaderValue};
 use crate::policy::CalloutHeaders;
@@ -14,18 +14,18 @@ use crate::redacted::Redacted;
 const MAX_HEADERS: usize = 16;
 const MAX_VALUE_BYTES: usize = 4096;
 
-/// Compiles the headers of one upstream; `None` when there is a fault. `sets_authorization`: the filter authenticates
+/// Compiles the headers of one upstream; `None` with an error. `sets_authorization`: the filter authenticates
 /// there with `authorization`.
 pub(super) fn callout_headers(
     documents: Option<BTreeMap<String, CalloutHeaderValue>>,
     sets_authorization: bool,
     at: &Path,
-    findings: &mut Findings<'_>,
+    diagnostics: &mut Diagnostics<'_>,
 ) -> Option<CalloutHeaders> {
     let documents = documents.unwrap_or_default();
     let wanted = documents.len();
     if wanted > MAX_HEADERS {
-        findings.unusable(at, "at most 16 headers");
+        diagnostics.invalid(at, "at most 16 headers");
     }
     let mut fields: Vec<(HeaderName, Redacted<String>)> = Vec::new();
     for (name, document) in documents {
@@ -41,18 +41,18 @@ pub(super) fn callout_headers(
             name => name,
         };
         let is_secret = name.as_ref().is_ok_and(|name| reserved(name) == Some(Reserved::Credential));
-        let value = value(document, is_secret, &at, findings);
+        let value = value(document, is_secret, &at, diagnostics);
         match (name, value) {
             (Ok(name), Some(value)) => fields.push((name, value)),
             (Ok(_), None) => {}
-            (Err(hint), _) => findings.unusable(&at, hint),
+            (Err(hint), _) => diagnostics.invalid(&at, hint),
         }
     }
-    (fields.len() == wanted && wanted <= MAX_HEADERS && !at.is_reported(findings.faults))
+    (fields.len() == wanted && wanted <= MAX_HEADERS && !at.is_reported(diagnostics.errors))
         .then(|| CalloutHeaders::new(fields))
 }
 
-/// Why the operator cannot set this header.
+/// Why this header is reserved.
 fn why_not(name: &HeaderName, sets_authorization: bool) -> Option<&'static str> {
     let text = name.as_str();
     if reserved(name) == Some(Reserved::Framing) {
@@ -73,11 +73,11 @@ fn value(
     document: CalloutHeaderValue,
     is_secret: bool,
     at: &Path,
-    findings: &mut Findings<'_>,
+    diagnostics: &mut Diagnostics<'_>,
 ) -> Option<Redacted<String>> {
     let (value, hint) = match document {
         CalloutHeaderValue::Text(_) if is_secret => {
-            findings.unusable(
+            diagnostics.invalid(
                 at,
                 "a secret is not written here, but where it is found: {\"env\": \"NAME\"}; change the one that was",
             );
@@ -88,14 +88,14 @@ fn value(
             "not a header value: 1 to 4096 characters of printable ASCII, without a space at either end",
         ),
         CalloutHeaderValue::Secret(secret) => (
-            look_up(secret, at, findings)?,
+            look_up(secret, at, diagnostics)?,
             "the variable holds no header value: 1 to 4096 characters of printable ASCII, without a line end, or a space at either end",
         ),
     };
     let is_usable =
         (1..=MAX_VALUE_BYTES).contains(&value.reveal().len()) && HeaderValue::parse(value.reveal()).is_some();
     if !is_usable {
-        findings.unusable(at, hint);
+        diagnostics.invalid(at, hint);
     }
     is_usable.then_some(value)
 }

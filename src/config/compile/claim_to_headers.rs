@@ -1,17 +1,17 @@
-//! `claim_to_headers` -> [`ForwardedClaim`]s: headers that a claim may write, each written by one.
+//! `claim_to_headers` -> [`ForwardedClaim`]s: headers that claims are forwarded in, one claim each.
 
-use super::Findings;
+use super::Diagnostics;
 use super::reserved_headers::{Reserved, reserved};
-use crate::config::fault::Path;
+use crate::config::error::Path;
 use crate::config::schema::ClaimToHeaderDocument;
 use crate::http::HeaderName;
 use crate::policy::{ClaimFormat, ClaimSource, ForwardedClaim};
 
-/// Compiles `claim_to_headers`; `None` when there is a fault.
+/// Compiles `claim_to_headers`; `None` with an error.
 pub(super) fn forwarded_claims(
     documents: Option<Vec<ClaimToHeaderDocument>>,
     at: &Path,
-    findings: &mut Findings<'_>,
+    diagnostics: &mut Diagnostics<'_>,
 ) -> Option<Vec<ForwardedClaim>> {
     let Some(documents) = documents else { return default_forwarded_claims() };
     let wanted = documents.len();
@@ -19,12 +19,13 @@ pub(super) fn forwarded_claims(
     for (index, document) in documents.into_iter().enumerate() {
         let at = at.item(index);
         let header_at = at.member("header");
-        let header = findings.needed(document.header, &header_at, "write the name of the header the backend receives");
-        let claim = findings.needed(document.claim, &at.member("claim"), "write the name of the claim");
-        let header = header.and_then(|name| own_header(&name, &header_at, findings));
+        let header =
+            diagnostics.required(document.header, &header_at, "write the name of the header the backend receives");
+        let claim = diagnostics.required(document.claim, &at.member("claim"), "write the name of the claim");
+        let header = header.and_then(|name| own_header(&name, &header_at, diagnostics));
         let (Some(header), Some(claim)) = (header, claim) else { continue };
         if claims.iter().any(|other| other.header.folds_to(header.as_str())) {
-            findings.unusable(
+            diagnostics.invalid(
                 &header_at,
                 "another entry writes the same header, or another spelling of it that backends fold to one",
             );
@@ -38,27 +39,27 @@ pub(super) fn forwarded_claims(
     (claims.len() == wanted).then_some(claims)
 }
 
-/// Compiles `forward_payload_header`. `claims` are the headers that are taken.
+/// Compiles `forward_payload_header`. `claims` are the headers in use.
 pub(super) fn payload_header(
     name: Option<String>,
     claims: &[ForwardedClaim],
     at: &Path,
-    findings: &mut Findings<'_>,
+    diagnostics: &mut Diagnostics<'_>,
 ) -> Option<HeaderName> {
-    let header = own_header(&name?, at, findings)?;
+    let header = own_header(&name?, at, diagnostics)?;
     if claims.iter().any(|claim| claim.header.folds_to(header.as_str())) {
-        findings.unusable(at, "a header of `claim_to_headers`, or another spelling of one");
+        diagnostics.invalid(at, "a header of `claim_to_headers`, or another spelling of one");
     }
     Some(header)
 }
 
-/// Compiles `request_headers_to_remove`; `None` when there is a fault. `claims` and `payload` are removed already.
+/// Compiles `request_headers_to_remove`; `None` with an error. `claims` and `payload` are removed already.
 pub(super) fn removed_headers(
     names: Option<Vec<String>>,
     claims: &[ForwardedClaim],
     payload: Option<&HeaderName>,
     at: &Path,
-    findings: &mut Findings<'_>,
+    diagnostics: &mut Diagnostics<'_>,
 ) -> Option<Vec<HeaderName>> {
     let names = names.unwrap_or_default();
     let wanted = names.len();
@@ -66,19 +67,19 @@ pub(super) fn removed_headers(
     for (index, name) in names.iter().enumerate() {
         let at = at.item(index);
         let Some(header) = HeaderName::parse(name).filter(|name| !is_needed(name)) else {
-            findings.unusable(&at, "not a header name, or one that the request itself needs");
+            diagnostics.invalid(&at, "not a header name, or one that the request itself needs");
             continue;
         };
         let mut known = claims.iter().map(|claim| &claim.header).chain(payload).chain(&removed);
         if known.any(|known| known.folds_to(header.as_str())) {
-            findings.unusable(&at, "duplicate entry: this header, or another spelling of it, is removed already");
+            diagnostics.invalid(&at, "duplicate entry: this header, or another spelling of it, is removed already");
         }
         removed.push(header);
     }
     (removed.len() == wanted).then_some(removed)
 }
 
-/// Whether a request cannot do without the header: it frames the message, or Envoy routes and traces by it.
+/// Whether requests require the header: it frames the message, or Envoy routes and traces by it.
 fn is_needed(name: &HeaderName) -> bool {
     let is_framing = reserved(name) == Some(Reserved::Framing);
     let is_envoys = matches!(name.as_str(), "x-forwarded-for" | "x-forwarded-proto" | "x-request-id");
@@ -97,15 +98,15 @@ fn default_forwarded_claims() -> Option<Vec<ForwardedClaim>> {
     .collect()
 }
 
-/// A header that claims may be written to.
-fn own_header(name: &str, at: &Path, findings: &mut Findings<'_>) -> Option<HeaderName> {
+/// A header that claims may be forwarded in.
+fn own_header(name: &str, at: &Path, diagnostics: &mut Diagnostics<'_>) -> Option<HeaderName> {
     let header = HeaderName::parse(name);
     let fault = match &header {
         None => Some("not a header name (RFC 9110 section 5.1)"),
         Some(header) => reserved(header).map(Reserved::reason),
     };
     if let Some(fault) = fault {
-        findings.unusable(at, fault);
+        diagnostics.invalid(at, fault);
         return None;
     }
     header

@@ -1,20 +1,20 @@
-//! `filter_state` -> [`FilterState`]: names that stand for one thing each.
+//! `filter_state` -> [`FilterState`]: unique names.
 
 use std::rc::Rc;
 
-use super::Findings;
-use crate::config::fault::Path;
-use crate::config::schema::handover::{FilterStateDocument, StateClaimDocument, WORDS, meaning};
+use super::Diagnostics;
+use crate::config::error::Path;
+use crate::config::schema::forwarding::{FilterStateDocument, STATE_ITEMS, StateClaimDocument, meaning};
 use crate::policy::{ClaimFormat, ClaimSource, FilterState, StateItem, StateSource};
 
-/// Before every name: Envoy puts all values of all modules in one room, and adds `wasm.` itself.
+/// The prefix of all names: Envoy has one namespace for the filter state of all modules, and adds `wasm.`.
 const PREFIX: &str = "auth_";
 
-/// Compiles `filter_state`; `None` when there is a fault.
+/// Compiles `filter_state`; `None` with an error.
 pub(super) fn filter_state(
     documents: Option<Vec<FilterStateDocument>>,
     at: &Path,
-    findings: &mut Findings<'_>,
+    diagnostics: &mut Diagnostics<'_>,
 ) -> Option<FilterState> {
     let documents = documents.unwrap_or_default();
     if documents.is_empty() {
@@ -26,17 +26,17 @@ pub(super) fn filter_state(
         let at = at.item(index);
         let item = match document {
             FilterStateDocument::Word(word, source) => Some(item(word, source)),
-            FilterStateDocument::Claim(document) => claim(document, &at, findings),
+            FilterStateDocument::Claim(document) => claim(document, &at, diagnostics),
         };
         let Some(item) = item else { continue };
         if items.iter().any(|other| other.name == item.name) {
-            findings.unusable(&at, "another entry has this name");
+            diagnostics.invalid(&at, "another entry has this name");
         }
         items.push(item);
     }
     let complete = items.len() == wanted;
-    // Whoever reads the rest must know what was decided; and by it a second filter in the chain sees the first.
-    let [verdict, ..] = WORDS;
+    // Readers of the rest require the decision, and a second filter in the chain detects the first by it.
+    let [verdict, ..] = STATE_ITEMS;
     if let Some(source) = meaning(verdict).filter(|source| !items.iter().any(|item| item.source == *source)) {
         items.push(item(verdict, source));
     }
@@ -47,17 +47,17 @@ fn item(name: &str, source: StateSource) -> StateItem {
     StateItem { name: Rc::from(format!("{PREFIX}{name}")), source }
 }
 
-fn claim(document: StateClaimDocument, at: &Path, findings: &mut Findings<'_>) -> Option<StateItem> {
+fn claim(document: StateClaimDocument, at: &Path, diagnostics: &mut Diagnostics<'_>) -> Option<StateItem> {
     let name_at = at.member("name");
-    let name = findings.needed(document.name, &name_at, "write what it is to be called, such as \"tenant\"");
-    let claim = findings.needed(document.claim, &at.member("claim"), "write the name of the claim");
+    let name = diagnostics.required(document.name, &name_at, "write what it is to be called, such as \"tenant\"");
+    let claim = diagnostics.required(document.claim, &at.member("claim"), "write the name of the claim");
     let name = name.filter(|name| {
         let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
         let usable = (1..=64).contains(&name.len()) && name.bytes().all(is_plain);
         if !usable {
-            findings.unusable(&name_at, "1 to 64 small letters, digits and `_`");
-        } else if WORDS.contains(&name.as_str()) {
-            findings.unusable(&name_at, "this name stands for something else here; choose another");
+            diagnostics.invalid(&name_at, "1 to 64 lower-case letters, digits and `_`");
+        } else if STATE_ITEMS.contains(&name.as_str()) {
+            diagnostics.invalid(&name_at, "this name is used for something else; choose another");
         }
         usable
     });

@@ -1,15 +1,15 @@
-//! `introspection` -> [`Introspection`], `revocations` -> [`RevocationSource`]: endpoints that can be asked, by somebody
-//! who can say who he is, and bounds within which that hurts nobody.
+//! `introspection` -> [`Introspection`], `revocations` -> [`RevocationSource`]: endpoints, client
+//! authentication, and bounds on calls and caches.
 
 use std::num::NonZeroU32;
 use std::ops::RangeInclusive;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::Findings;
+use super::Diagnostics;
 use super::callout_headers::callout_headers;
 use super::issuer::Server;
-use crate::config::fault::{ConfigProblem, Path};
+use crate::config::error::{ConfigErrorKind, Path};
 use crate::config::schema::introspection::{
     ClientAuth, IntrospectionDocument, RevocationsDocument, Secret, SecretDocument,
 };
@@ -30,37 +30,37 @@ const HOUR: Duration = Duration::from_secs(3600);
 const DEFAULT_REQUESTS_PER_MINUTE: u32 = 150;
 const MAX_NAME_BYTES: usize = 64;
 
-/// What a provider's endpoint is found by.
-pub(super) struct Surroundings<'a> {
+/// What a provider's endpoint is derived from.
+pub(super) struct ProviderContext<'a> {
     pub(super) name: &'a str,
     pub(super) issuer: Option<&'a str>,
     pub(super) upstream: Option<&'a str>,
     pub(super) headers: &'a CalloutHeaders,
     pub(super) allow_http: bool,
     pub(super) server: Server,
-    /// Whether nothing else of the provider wants an upstream, and says so when it is missing.
+    /// Whether nothing else of the provider requires an upstream, and adds the error when it is missing.
     pub(super) needs_upstream: bool,
     pub(super) provider_at: &'a Path,
 }
 
-/// Compiles one provider's `introspection`; `None` when there is a fault.
+/// Compiles one provider's `introspection`; `None` with an error.
 pub(super) fn introspection(
     document: IntrospectionDocument,
-    around: &Surroundings<'_>,
+    context: &ProviderContext<'_>,
     at: &Path,
-    findings: &mut Findings<'_>,
+    diagnostics: &mut Diagnostics<'_>,
 ) -> Option<Introspection> {
-    let address = address(document.uri, around, &at.member("uri"), findings);
-    let who = WhoAsks {
+    let address = address(document.uri, context, &at.member("uri"), diagnostics);
+    let who = ClientFields {
         client_id: document.client_id,
         method: document.client_auth,
         secret: document.client_secret,
         private_key: document.private_key,
         key_id: document.key_id,
     };
-    let client = client(who, at, findings);
+    let client = client(who, at, diagnostics);
     let mut time = |value: Option<Duration>, name: &str, default: Duration, bounds, hint| {
-        bounded(value.unwrap_or(default), &bounds, &at.member(name), hint, findings)
+        bounded(value.unwrap_or(default), &bounds, &at.member(name), hint, diagnostics)
     };
     let cache_ttl = time(
         document.cache_ttl,
@@ -93,15 +93,15 @@ pub(super) fn introspection(
     let requests_per_minute = NonZeroU32::new(document.requests_per_minute.unwrap_or(DEFAULT_REQUESTS_PER_MINUTE))
         .filter(|n| n.get() <= 100_000);
     if requests_per_minute.is_none() {
-        findings.unusable(
+        diagnostics.invalid(
             &at.member("requests_per_minute"),
             "between 1 and 100000: the share of the issuer's rate limit that this gateway may use",
         );
     }
     if stale_if_error.is_some_and(|time| !time.is_zero()) {
-        findings.warnings.push(format!(
+        diagnostics.warnings.push(format!(
             "provider {:?}: stale_if_error is on, a token that is revoked while the endpoint fails goes on being accepted for that long",
-            around.name
+            context.name
         ));
     }
     Some(Introspection {
@@ -112,23 +112,23 @@ pub(super) fn introspection(
         timeout: timeout?,
         requests_per_minute: requests_per_minute?,
         stale_if_error: stale_if_error?,
-        // Shared out when all providers are known.
+        // Assigned when all providers are known.
         opaque_tokens: OpaqueTokens::Refused,
     })
 }
 
-/// Finds out whether it can be said whose tokens opaque ones are: of one provider at most, for nothing in them tells.
-/// `written` are the places of `introspection` and what the operator says there.
-pub(super) fn judge_opaque_tokens(written: &[(Path, Option<bool>)], findings: &mut Findings<'_>) {
+/// Checks that at most one provider takes opaque tokens: nothing in such a token names its issuer. `written` are the paths
+/// of `introspection` with the values of `opaque_tokens`.
+pub(super) fn judge_opaque_tokens(written: &[(Path, Option<bool>)], diagnostics: &mut Diagnostics<'_>) {
     let takers = written.iter().filter(|(_, takes)| *takes == Some(true)).count();
     for (at, takes) in written {
         match takes {
-            Some(true) if takers > 1 => findings.unusable(
+            Some(true) if takers > 1 => diagnostics.invalid(
                 &at.member("opaque_tokens"),
                 "another provider takes opaque tokens too; nothing in such a token says whose it is",
             ),
             None if written.len() > 1 => {
-                findings.needed(
+                diagnostics.required(
                     None::<()>,
                     &at.member("opaque_tokens"),
                     "several providers introspect; write true for the one whose tokens are opaque, false for the others",
@@ -139,20 +139,20 @@ pub(super) fn judge_opaque_tokens(written: &[(Path, Option<bool>)], findings: &m
     }
 }
 
-/// Lets one provider take them, if one does.
+/// Assigns opaque tokens to the provider that takes them, if one does.
 pub(super) fn share_out_opaque_tokens(
     written: &[(Path, Option<bool>)],
     providers: &mut [Provider],
-    findings: &mut Findings<'_>,
+    diagnostics: &mut Diagnostics<'_>,
 ) {
     let asking = providers.iter_mut().filter(|provider| provider.introspection.is_some());
-    // As many as were written: this is asked of complete providers only.
+    // As many as in the document: this is called with complete providers only.
     for (provider, (_, takes)) in asking.zip(written) {
         if !takes.unwrap_or(written.len() == 1) {
             continue;
         }
         if provider.audiences == Audiences::InsecureAny {
-            findings.warnings.push(format!(
+            diagnostics.warnings.push(format!(
                 "provider {:?}: insecure_any_audience is on and opaque tokens are taken, whatever the issuer calls active is accepted",
                 provider.name
             ));
@@ -163,49 +163,49 @@ pub(super) fn share_out_opaque_tokens(
     }
 }
 
-/// Written, derived for Okta, or else found by the issuer's metadata; nothing when the issuer itself was at fault.
+/// From the document, derived for Okta, or discovered in the issuer's metadata; `None` also when the issuer has an error.
 fn address(
     uri: Option<String>,
-    around: &Surroundings<'_>,
+    context: &ProviderContext<'_>,
     at: &Path,
-    findings: &mut Findings<'_>,
+    diagnostics: &mut Diagnostics<'_>,
 ) -> Option<IntrospectionAddress> {
-    if around.needs_upstream {
-        let at = around.provider_at.member("upstream");
-        findings.needed(
-            around.upstream,
+    if context.needs_upstream {
+        let at = context.provider_at.member("upstream");
+        diagnostics.required(
+            context.upstream,
             &at,
             "write the host's name for the connection to the issuer, which is asked about tokens: on Envoy the name of a cluster",
         );
-        if around.upstream == Some("") {
-            findings.unusable(&at, "an empty name");
+        if context.upstream == Some("") {
+            diagnostics.invalid(&at, "an empty name");
         }
     }
-    let upstream = around.upstream.filter(|name| !name.is_empty());
-    let known = match (uri, around.issuer, around.server) {
+    let upstream = context.upstream.filter(|name| !name.is_empty());
+    let known = match (uri, context.issuer, context.server) {
         (Some(uri), ..) => uri,
         (None, Some(issuer), Server::OktaCustom) => format!("{issuer}/v1/introspect"),
         (None, Some(issuer), Server::OktaOrg) => format!("{issuer}/oauth2/v1/introspect"),
         (None, issuer, _) => {
             let discovery = Discovery::of(issuer?, upstream?)?;
-            return Some(IntrospectionAddress::Discovered(discovery.with_headers(around.headers)));
+            return Some(IntrospectionAddress::Discovered(discovery.with_headers(context.headers)));
         }
     };
     let address = CalloutAddress::parse(&known, upstream.unwrap_or_default());
     match &address {
-        None => findings.unusable(at, "not an absolute https URL"),
-        Some(address) if address.scheme == Scheme::Http && !around.allow_http => {
-            findings.unusable(at, "tokens are sent over https only; for a test, set \"insecure_http\": true");
+        None => diagnostics.invalid(at, "not an absolute https URL"),
+        Some(address) if address.scheme == Scheme::Http && !context.allow_http => {
+            diagnostics.invalid(at, "tokens are sent over https only; for a test, set \"insecure_http\": true");
             return None;
         }
         Some(_) => {}
     }
     upstream?;
-    address.map(|address| IntrospectionAddress::Known(address.with_headers(around.headers)))
+    address.map(|address| IntrospectionAddress::Known(address.with_headers(context.headers)))
 }
 
-/// What of the document says who asks.
-struct WhoAsks {
+/// The fields of client authentication.
+struct ClientFields {
     client_id: Option<String>,
     method: Option<ClientAuth>,
     secret: Option<Secret>,
@@ -213,38 +213,39 @@ struct WhoAsks {
     key_id: Option<String>,
 }
 
-fn client(who: WhoAsks, at: &Path, findings: &mut Findings<'_>) -> Option<ClientAuthentication> {
-    let WhoAsks { client_id, method, secret, private_key, key_id } = who;
+fn client(who: ClientFields, at: &Path, diagnostics: &mut Diagnostics<'_>) -> Option<ClientAuthentication> {
+    let ClientFields { client_id, method, secret, private_key, key_id } = who;
     let (secret_at, key_at) = (at.member("client_secret"), at.member("private_key"));
     let id_at = at.member("client_id");
-    let client_id = findings.needed(client_id, &id_at, "write the id of the client that may introspect: \"0oa...\"");
+    let client_id =
+        diagnostics.required(client_id, &id_at, "write the id of the client that may introspect: \"0oa...\"");
     let client_id = client_id.filter(|id| {
         let is_id = !id.is_empty() && id.bytes().all(|byte| (0x20..0x7f).contains(&byte));
         if !is_id {
-            findings.unusable(&id_at, "a client's id: printable ASCII, not empty");
+            diagnostics.invalid(&id_at, "a client's id: printable ASCII, not empty");
         }
         is_id
     });
-    if at.member("client_auth").is_reported(findings.faults) {
+    if at.member("client_auth").is_reported(diagnostics.errors) {
         return None;
     }
     let method = method.unwrap_or_default();
     if method == ClientAuth::PrivateKeyJwt {
         if secret.is_some() {
-            findings.unusable(&secret_at, "not with \"private_key_jwt\", which shows the endpoint no secret");
+            diagnostics.invalid(&secret_at, "not with \"private_key_jwt\", which shows the endpoint no secret");
         }
-        let key = findings.needed(
+        let key = diagnostics.required(
             private_key,
             &key_at,
             "\"private_key_jwt\" signs with it; write where it is found: {\"env\": \"OKTA_PRIVATE_KEY\"}",
         );
-        let text = key.and_then(|key| look_up(key, &key_at, findings));
+        let text = key.and_then(|key| look_up(key, &key_at, diagnostics));
         let key = text.and_then(|text| {
-            PrivateKey::parse(text.reveal()).map_err(|fault| findings.unusable(&key_at, key_hint(fault))).ok()
+            PrivateKey::parse(text.reveal()).map_err(|fault| diagnostics.invalid(&key_at, key_hint(fault))).ok()
         });
         let key_id = key_id.filter(|id| {
             if id.is_empty() {
-                findings.unusable(&at.member("key_id"), "an empty id; leave the field out");
+                diagnostics.invalid(&at.member("key_id"), "an empty id; leave the field out");
             }
             !id.is_empty()
         });
@@ -256,15 +257,15 @@ fn client(who: WhoAsks, at: &Path, findings: &mut Findings<'_>) -> Option<Client
     }
     for (is_written, field) in [(private_key.is_some(), &key_at), (key_id.is_some(), &at.member("key_id"))] {
         if is_written {
-            findings.unusable(field, "only with \"client_auth\": \"private_key_jwt\"");
+            diagnostics.invalid(field, "only with \"client_auth\": \"private_key_jwt\"");
         }
     }
-    let secret = findings.needed(
+    let secret = diagnostics.required(
         secret,
         &secret_at,
         "the endpoint answers clients only; write where the secret is found: {\"env\": \"OKTA_CLIENT_SECRET\"}",
     );
-    let secret = secret.and_then(|secret| look_up(secret, &secret_at, findings));
+    let secret = secret.and_then(|secret| look_up(secret, &secret_at, diagnostics));
     let (client_id, secret) = (client_id?, secret?);
     Some(match method {
         ClientAuth::SecretPost => ClientAuthentication::SecretPost { client_id, secret },
@@ -272,22 +273,22 @@ fn client(who: WhoAsks, at: &Path, findings: &mut Findings<'_>) -> Option<Client
     })
 }
 
-/// What stands in the variable. A fault names the variable, so only what looks like the name of one is ever taken for it:
-/// somebody may have written the secret in its place.
-pub(super) fn look_up(secret: Secret, at: &Path, findings: &mut Findings<'_>) -> Option<Redacted<String>> {
+/// The value of the variable. Errors name the variable, so a name must look like one: it may be the secret itself, written
+/// in the wrong place.
+pub(super) fn look_up(secret: Secret, at: &Path, diagnostics: &mut Diagnostics<'_>) -> Option<Redacted<String>> {
     let at = at.member("env");
     let Secret(SecretDocument { env }) = secret;
     let name =
-        findings.needed(env, &at, "write the name of an environment variable, such as \"OKTA_CLIENT_SECRET\"")?;
+        diagnostics.required(env, &at, "write the name of an environment variable, such as \"OKTA_CLIENT_SECRET\"")?;
     let is_part = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
     let begins = name.bytes().next().is_some_and(|first| !first.is_ascii_digit());
     if !begins || name.len() > MAX_NAME_BYTES || !name.bytes().all(is_part) {
-        findings.unusable(&at, "not the name of an environment variable: capitals, digits and `_`");
+        diagnostics.invalid(&at, "not the name of an environment variable: capitals, digits and `_`");
         return None;
     }
-    let value = (findings.environment)(&name).filter(|value| !value.trim().is_empty());
+    let value = (diagnostics.environment)(&name).filter(|value| !value.trim().is_empty());
     if value.is_none() {
-        findings.faults.push(at.fault(ConfigProblem::Variable(name)));
+        diagnostics.errors.push(at.error(ConfigErrorKind::Variable(name)));
     }
     value.map(Redacted::new)
 }
@@ -306,31 +307,31 @@ const fn key_hint(fault: PrivateKeyFault) -> &'static str {
         PrivateKeyFault::Inconsistent => {
             "the variable holds a key whose halves do not belong together, or not for signing"
         }
-        PrivateKeyFault::NotPrivate => "the variable holds a public key; the private one is needed",
+        PrivateKeyFault::NotPrivate => "the variable holds a public key; the private key is required",
     }
 }
 
-/// Compiles `revocations`; the outer `None` when there is a fault.
+/// Compiles `revocations`; the outer `None` with an error.
 #[allow(clippy::option_option, reason = "whether there is one, unless there is a fault")]
 pub(super) fn revocations(
     document: Option<RevocationsDocument>,
     at: &Path,
-    findings: &mut Findings<'_>,
+    diagnostics: &mut Diagnostics<'_>,
 ) -> Option<Option<RevocationSource>> {
-    let Some(document) = document else { return (!at.is_reported(findings.faults)).then_some(None) };
+    let Some(document) = document else { return (!at.is_reported(diagnostics.errors)).then_some(None) };
     let RevocationsDocument { uri, upstream, callout_headers: headers, refresh, timeout } = document;
-    let headers = callout_headers(headers, false, &at.member("callout_headers"), findings);
+    let headers = callout_headers(headers, false, &at.member("callout_headers"), diagnostics);
     let uri_at = at.member("uri");
-    let uri = findings.needed(uri, &uri_at, "write the address of the list of revoked tokens");
+    let uri = diagnostics.required(uri, &uri_at, "write the address of the list of revoked tokens");
     let upstream_at = at.member("upstream");
-    let upstream = findings.needed(
+    let upstream = diagnostics.required(
         upstream,
         &upstream_at,
         "write the host's name for the connection to the list: on Envoy the name of a cluster",
     );
     let upstream = upstream.filter(|name| {
         if name.is_empty() {
-            findings.unusable(&upstream_at, "an empty name");
+            diagnostics.invalid(&upstream_at, "an empty name");
         }
         !name.is_empty()
     });
@@ -338,7 +339,7 @@ pub(super) fn revocations(
         let address = CalloutAddress::parse(&uri, upstream.as_deref().unwrap_or_default());
         let address = address.filter(|address| address.scheme == Scheme::Https);
         if address.is_none() {
-            findings.unusable(&uri_at, "not an absolute https URL; whoever could keep the list away could undo it");
+            diagnostics.invalid(&uri_at, "not an absolute https URL; whoever could keep the list away could undo it");
         }
         address
     });
@@ -347,14 +348,14 @@ pub(super) fn revocations(
         &(SECOND..=HOUR),
         &at.member("refresh"),
         "between \"1s\" and \"1h\": a revoked token may go on for that long",
-        findings,
+        diagnostics,
     );
     let timeout = bounded(
         timeout.unwrap_or(2 * SECOND),
         &(SECOND / 10..=10 * SECOND),
         &at.member("timeout"),
         "between \"0.1s\" and \"10s\"",
-        findings,
+        diagnostics,
     );
     upstream?;
     let address = address?.with_headers(&headers?);
@@ -366,11 +367,11 @@ fn bounded(
     bounds: &RangeInclusive<Duration>,
     at: &Path,
     hint: &'static str,
-    findings: &mut Findings<'_>,
+    diagnostics: &mut Diagnostics<'_>,
 ) -> Option<Duration> {
     let within = bounds.contains(&value);
     if !within {
-        findings.unusable(at, hint);
+        diagnostics.invalid(at, hint);
     }
     within.then_some(value)
 }

@@ -1,16 +1,16 @@
 //! `issuer`, `okta` -> [`Issuer`]: the `iss` of a provider's tokens, and whether addresses can be derived from it.
 
-use super::{Findings, not_empty};
-use crate::config::fault::Path;
+use super::{Diagnostics, not_empty};
+use crate::config::error::Path;
 use crate::config::schema::{OktaDocument, ProviderDocument};
 use crate::policy::CalloutAddress;
 use crate::policy::callout_address::Scheme;
 
 const MAX_ISSUER_BYTES: usize = 2048;
-/// So many issuers may one provider have.
+/// The maximum number of issuers of a provider.
 const MAX_ISSUERS: usize = 256;
 const TOO_MANY: &str = "more than 256 issuers of one provider";
-/// What a tenant is put in the place of.
+/// The placeholder of a tenant.
 const TENANT: &str = "{tenant}";
 pub(super) const OKTA_ORG_HINT: &str = "tokens of the Okta org authorization server can be verified by Okta alone; use a custom one (https://{domain}/oauth2/default), or ask Okta about each of them: write `introspection`";
 const OKTA_DOMAINS: [&str; 5] = [".okta.com", ".oktapreview.com", ".okta-emea.com", ".okta-gov.com", ".okta.mil"];
@@ -29,7 +29,7 @@ pub(super) enum Server {
 
 /// The issuer of a provider.
 pub(super) struct Issuer {
-    /// The first one, from which addresses are derived where they are.
+    /// The first one; addresses are derived from it.
     pub(super) name: String,
     pub(super) additional: Vec<String>,
     pub(super) server: Server,
@@ -37,7 +37,7 @@ pub(super) struct Issuer {
     pub(super) at: Path,
 }
 
-/// What the document says about the issuer.
+/// The fields about the issuer.
 pub(super) struct IssuerDocument {
     okta: Option<OktaDocument>,
     issuer: Option<String>,
@@ -45,7 +45,7 @@ pub(super) struct IssuerDocument {
     tenants: Option<Vec<String>>,
     allow_http: bool,
     derived: Derived,
-    /// Whether the document has all that the Okta preset would add: key address and clock skew.
+    /// Whether the document sets all that the Okta preset sets: key address and clock skew.
     needs_no_preset: bool,
 }
 
@@ -75,21 +75,21 @@ impl IssuerDocument {
         }
     }
 
-    /// Compiles the issuers; `None` when there is a fault.
-    pub(super) fn compile(self, provider: &str, at: &Path, findings: &mut Findings<'_>) -> Option<Issuer> {
+    /// Compiles the issuers; `None` with an error.
+    pub(super) fn compile(self, provider: &str, at: &Path, diagnostics: &mut Diagnostics<'_>) -> Option<Issuer> {
         let Self { okta, issuer, additional, tenants, allow_http, derived, needs_no_preset } = self;
         let (issuer_at, tenants_at) = (at.member("issuer"), at.member("tenants"));
         let has_tenants = tenants.is_some();
-        let tenants = checked_tenants(tenants, &tenants_at, findings);
-        let are_tenants_faulty = tenants_at.is_reported(findings.faults);
+        let tenants = checked_tenants(tenants, &tenants_at, diagnostics);
+        let are_tenants_faulty = tenants_at.is_reported(diagnostics.errors);
         let mut list = IssuerList { tenants, are_tenants_faulty, ..IssuerList::default() };
         let first = match (okta, issuer) {
             (Some(_), Some(_)) => {
-                findings.unusable(&issuer_at, "the okta preset gives the issuer; write one of the two");
+                diagnostics.invalid(&issuer_at, "the okta preset gives the issuer; write one of the two");
                 None
             }
-            (Some(okta), None) => okta_issuer(okta, &at.member("okta"), findings),
-            (None, None) => findings.needed(
+            (Some(okta), None) => okta_issuer(okta, &at.member("okta"), diagnostics),
+            (None, None) => diagnostics.required(
                 None,
                 &issuer_at,
                 "write the exact `iss` of the tokens, or use the preset: \"okta\": {\"domain\": \"acme.okta.com\"}",
@@ -98,11 +98,11 @@ impl IssuerDocument {
                 let server = list.expand(&name, true).and_then(|()| server_of(&name, derived, allow_http));
                 match server {
                     Ok(server) => {
-                        warn_of_issuer(&name, server, needs_no_preset, provider, findings);
+                        warn_of_issuer(&name, server, needs_no_preset, provider, diagnostics);
                         Some((name, server, issuer_at.clone()))
                     }
                     Err(hint) => {
-                        findings.unusable(&issuer_at, hint);
+                        diagnostics.invalid(&issuer_at, hint);
                         None
                     }
                 }
@@ -115,19 +115,19 @@ impl IssuerDocument {
         }
         let is_org = first.as_ref().is_none_or(|(_, server, _)| *server == Server::OktaOrg);
         let additional_at = at.member("additional_issuers");
-        for (index, issuer) in not_empty(additional, &additional_at, findings).into_iter().flatten().enumerate() {
+        for (index, issuer) in not_empty(additional, &additional_at, diagnostics).into_iter().flatten().enumerate() {
             if let Err(hint) = list.expand(&issuer, is_org) {
-                findings.unusable(&additional_at.item(index), hint);
+                diagnostics.invalid(&additional_at.item(index), hint);
             }
         }
         if has_tenants && !list.uses_tenants && !are_tenants_faulty {
-            findings.unusable(&tenants_at, "no issuer contains `{tenant}`, which a tenant would replace");
+            diagnostics.invalid(&tenants_at, "no issuer contains `{tenant}`, which a tenant would replace");
         }
         if list.is_too_long {
             let at = if list.uses_tenants { &tenants_at } else { &additional_at };
-            findings.unusable(at, TOO_MANY);
+            diagnostics.invalid(at, TOO_MANY);
         }
-        if tenants_at.is_reported(findings.faults) || additional_at.is_reported(findings.faults) {
+        if tenants_at.is_reported(diagnostics.errors) || additional_at.is_reported(diagnostics.errors) {
             return None;
         }
         let (_, server, at) = first?;
@@ -147,7 +147,7 @@ struct IssuerList {
 }
 
 impl IssuerList {
-    /// Adds what is written, or one issuer for each tenant where `{tenant}` is written. Org authorization servers of Okta
+    /// Adds the written issuer, or one for each tenant where it contains `{tenant}`. Org authorization servers of Okta
     /// have no keys: they are no further issuers of a provider that has.
     fn expand(&mut self, written: &str, may_be_org: bool) -> Result<(), &'static str> {
         let Some((before, after)) = written.split_once(TENANT) else {
@@ -186,20 +186,20 @@ impl IssuerList {
     }
 }
 
-/// The tenants, where each is one that can be part of an issuer.
-fn checked_tenants(tenants: Option<Vec<String>>, at: &Path, findings: &mut Findings<'_>) -> Vec<String> {
-    let tenants = not_empty(tenants, at, findings).unwrap_or_default();
+/// The tenants, if each can be part of an issuer.
+fn checked_tenants(tenants: Option<Vec<String>>, at: &Path, diagnostics: &mut Diagnostics<'_>) -> Vec<String> {
+    let tenants = not_empty(tenants, at, diagnostics).unwrap_or_default();
     if tenants.len() > MAX_ISSUERS {
-        findings.unusable(at, TOO_MANY);
+        diagnostics.invalid(at, TOO_MANY);
         return Vec::new();
     }
     let mut good = Vec::new();
     for (index, tenant) in tenants.into_iter().enumerate() {
         let is_part = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~%".contains(&byte);
         if tenant.is_empty() || !tenant.bytes().all(is_part) {
-            findings.unusable(&at.item(index), "a tenant as it is in `iss`: letters, digits and `-._~%`");
+            diagnostics.invalid(&at.item(index), "a tenant as it is in `iss`: letters, digits and `-._~%`");
         } else if good.contains(&tenant) {
-            findings.unusable(&at.item(index), "duplicate entry");
+            diagnostics.invalid(&at.item(index), "duplicate entry");
         } else {
             good.push(tenant);
         }
@@ -288,11 +288,17 @@ fn check_entra(issuer: &str) -> Result<(), &'static str> {
 }
 
 /// Warns of an issuer that works but is probably not what the operator wants.
-fn warn_of_issuer(issuer: &str, server: Server, needs_no_preset: bool, provider: &str, findings: &mut Findings<'_>) {
+fn warn_of_issuer(
+    issuer: &str,
+    server: Server,
+    needs_no_preset: bool,
+    provider: &str,
+    diagnostics: &mut Diagnostics<'_>,
+) {
     let Some(url) = CalloutAddress::parse(issuer, "") else { return };
     let is_custom_server = server == Server::Other && is_okta_domain(&url.authority);
     if is_custom_server && !needs_no_preset {
-        findings.warnings.push(format!(
+        diagnostics.warnings.push(format!(
             "provider {provider:?}: `issuer` is an authorization server of Okta; write the preset `okta` instead, which also sets the address of its keys and a clock skew of 120 s"
         ));
     }
@@ -300,7 +306,7 @@ fn warn_of_issuer(issuer: &str, server: Server, needs_no_preset: bool, provider:
     let rest = issuer.split_once("://").map_or("", |(_, rest)| rest);
     let authority = rest.split(['/', '?']).next().unwrap_or_default();
     if url.scheme == Scheme::Https && authority.ends_with(":443") {
-        findings.warnings.push(format!(
+        diagnostics.warnings.push(format!(
             "provider {provider:?}: `issuer` has the port 443, which the `iss` of most tokens leaves out; compare it with a token"
         ));
     }
@@ -318,9 +324,10 @@ fn is_admin_console(host: &str) -> bool {
     host.split('.').next().is_some_and(|label| label.ends_with("-admin"))
 }
 
-fn okta_issuer(okta: OktaDocument, at: &Path, findings: &mut Findings<'_>) -> Option<(String, Server, Path)> {
+fn okta_issuer(okta: OktaDocument, at: &Path, diagnostics: &mut Diagnostics<'_>) -> Option<(String, Server, Path)> {
     let domain_at = at.member("domain");
-    let domain = findings.needed(okta.domain, &domain_at, "write the organisation's domain, such as acme.okta.com");
+    let domain =
+        diagnostics.required(okta.domain, &domain_at, "write the organisation's domain, such as acme.okta.com");
     let domain = domain.filter(|domain| {
         let host = domain.split(':').next().unwrap_or_default().to_ascii_lowercase();
         let hint = if domain.contains(['{', '}', '<', '>']) || host.contains("youroktadomain") {
@@ -337,7 +344,7 @@ fn okta_issuer(okta: OktaDocument, at: &Path, findings: &mut Findings<'_>) -> Op
         } else {
             return true;
         };
-        findings.unusable(&domain_at, hint);
+        diagnostics.invalid(&domain_at, hint);
         false
     });
     // Host names are case-insensitive; `iss` is compared exactly, and Okta writes its domain in lower case.
@@ -350,7 +357,7 @@ fn okta_issuer(okta: OktaDocument, at: &Path, findings: &mut Findings<'_>) -> Op
         return Some((format!("https://{}", domain?), Server::OktaOrg, server_at));
     }
     if !is_id {
-        findings.unusable(
+        diagnostics.invalid(
             &server_at,
             "the id of a custom authorization server, such as \"default\" or \"aus1a2b3c4\", or \"org\" for the organisation's own",
         );

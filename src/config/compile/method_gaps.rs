@@ -1,7 +1,7 @@
 //! Methods that a backend executes as another one, and that a rule leaves to a weaker rule.
 
-use super::Findings;
-use crate::config::fault::Path;
+use super::Diagnostics;
+use crate::config::error::Path;
 use crate::policy::{Access, Route, Rule, Rules};
 
 /// A method that a backend may execute as one of others.
@@ -30,7 +30,7 @@ const MOST_WARNINGS: usize = 8;
 const MOST_COMPARISONS: usize = 1_000_000;
 
 /// Warns of each rule for a method whose twin comes under a weaker rule.
-pub(super) fn warn_of_method_gaps(rules: &Rules, routes: &[Route], at: &Path, findings: &mut Findings<'_>) {
+pub(super) fn warn_of_method_gaps(rules: &Rules, routes: &[Route], at: &Path, diagnostics: &mut Diagnostics<'_>) {
     let all: Vec<(usize, &Rule, &Route)> =
         rules.rules().iter().zip(routes).enumerate().map(|(index, (rule, route))| (index, rule, route)).collect();
     let takes = |route: &Route, method: &str| route.methods.iter().any(|own| own.as_str() == method);
@@ -54,7 +54,7 @@ pub(super) fn warn_of_method_gaps(rules: &Rules, routes: &[Route], at: &Path, fi
         }
     }
     for (rule_at, gap, weaker_at) in gaps.iter().take(MOST_WARNINGS) {
-        findings.warnings.push(format!(
+        diagnostics.warnings.push(format!(
             "{}: {} to the same hosts and path comes under {}, which requires less: {}",
             rule_at.as_str(),
             gap.sent,
@@ -63,10 +63,10 @@ pub(super) fn warn_of_method_gaps(rules: &Rules, routes: &[Route], at: &Path, fi
         ));
     }
     if let Some(more) = gaps.len().checked_sub(MOST_WARNINGS).filter(|more| *more > 0) {
-        findings.warnings.push(format!("{more} more rules leave HEAD or POST to a rule that requires less"));
+        diagnostics.warnings.push(format!("{more} more rules leave HEAD or POST to a rule that requires less"));
     }
     if left == 0 {
-        findings
+        diagnostics
             .warnings
             .push(String::from("too many rules: not all were checked for HEAD and POST under a weaker rule"));
     }

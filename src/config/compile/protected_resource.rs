@@ -1,11 +1,10 @@
-//! `protected_resources` -> [`ProtectedResources`]: the documents as they will be sent, and nothing in them that clients
-//! would stumble over.
+//! `protected_resources` -> [`ProtectedResources`]: the documents as they are sent.
 
 use serde_json::{Map, Value, json};
 
-use super::Findings;
-use crate::config::fault::Path;
-use crate::config::schema::handover::ProtectedResourceDocument;
+use super::Diagnostics;
+use crate::config::error::Path;
+use crate::config::schema::forwarding::ProtectedResourceDocument;
 use crate::http::HeaderName;
 use crate::policy::token_source::{AuthScheme, HeaderForm, ParamName};
 use crate::policy::{
@@ -13,8 +12,8 @@ use crate::policy::{
     Route, Rule, Rules, TokenSource,
 };
 
-/// What the documents are derived from; what has faults of its own is not there.
-pub(super) struct Surroundings<'a> {
+/// What the documents are derived from; parts with errors are missing.
+pub(super) struct ResourceContext<'a> {
     pub(super) providers: Option<&'a Providers>,
     pub(super) token_source: Option<&'a TokenSource>,
     /// The rules and, in the same order, the conditions of those that have any.
@@ -22,7 +21,7 @@ pub(super) struct Surroundings<'a> {
     pub(super) readiness_path: Option<&'a str>,
 }
 
-impl<'a> Surroundings<'a> {
+impl<'a> ResourceContext<'a> {
     /// The issuers that are URLs: `authorization_servers` has no others (RFC 9728 section 2, RFC 8414 section 2).
     fn issuers(&self) -> impl Iterator<Item = &'a str> {
         let providers = self.providers.into_iter().flat_map(Providers::iter);
@@ -30,18 +29,18 @@ impl<'a> Surroundings<'a> {
         issuers.filter(|issuer| CalloutAddress::parse(issuer, "").is_some())
     }
 
-    /// Each rule with its conditions, but for the one that has none.
+    /// Each rule with its match, except the default rule.
     fn rules(&self) -> impl Iterator<Item = (&'a Route, &'a Rule)> {
         self.rules.into_iter().flat_map(|(rules, routes)| routes.iter().zip(rules.rules()))
     }
 }
 
-/// Compiles `protected_resources`; `None` when there is a fault.
+/// Compiles `protected_resources`; `None` with an error.
 pub(super) fn protected_resources(
     documents: Option<Vec<ProtectedResourceDocument>>,
-    around: &Surroundings<'_>,
+    context: &ResourceContext<'_>,
     at: &Path,
-    findings: &mut Findings<'_>,
+    diagnostics: &mut Diagnostics<'_>,
 ) -> Option<ProtectedResources> {
     let documents = documents.unwrap_or_default();
     let wanted = documents.len();
@@ -49,23 +48,23 @@ pub(super) fn protected_resources(
     for (index, document) in documents.into_iter().enumerate() {
         let at = at.item(index);
         let address_at = at.member("resource");
-        let text = findings.needed(document.resource.clone(), &address_at, "write the resource's `https` URL");
+        let text = diagnostics.required(document.resource.clone(), &address_at, "write the resource's `https` URL");
         let address = text.and_then(|text| {
-            ResourceAddress::parse(&text).map_err(|fault| findings.unusable(&address_at, hint(fault))).ok()
+            ResourceAddress::parse(&text).map_err(|fault| diagnostics.invalid(&address_at, hint(fault))).ok()
         });
-        let members = address.as_ref().and_then(|address| metadata(document, address, around, &at, findings));
+        let members = address.as_ref().and_then(|address| metadata(document, address, context, &at, diagnostics));
         let (Some(address), Some(members)) = (address, members) else { continue };
         if resources.iter().any(|other| other.address.is_alike(&address)) {
-            findings
-                .unusable(&address_at, "another entry is for the same resource, but for a slash at its end perhaps");
+            diagnostics
+                .invalid(&address_at, "another entry is for the same resource, but for a slash at its end perhaps");
         }
-        if around.readiness_path == Some(address.metadata_path()) {
-            findings.unusable(&address_at, "`readiness_path` is where the metadata of this resource stand");
+        if context.readiness_path == Some(address.metadata_path()) {
+            diagnostics.invalid(&address_at, "`readiness_path` is where the metadata of this resource stand");
         }
-        for (route, rule) in around.rules() {
+        for (route, rule) in context.rules() {
             if address.answers_instead_of(&route.hosts, &route.path) {
                 let name = rule.name.as_deref().unwrap_or("without a name");
-                findings.warnings.push(format!(
+                diagnostics.warnings.push(format!(
                     "the rule {name} is for the metadata of a protected resource, which the filter answers itself: no request comes under it"
                 ));
             }
@@ -82,7 +81,7 @@ const fn hint(fault: ResourceFault) -> &'static str {
         }
         ResourceFault::QueryOrFragment => "a resource has no query and no fragment; write host and path alone",
         ResourceFault::Host => {
-            "the host in small letters, without user and without the port 443: clients compare the URL letter by letter"
+            "the host in lower case, without user and without the port 443: clients compare the URL letter by letter"
         }
         ResourceFault::Path => {
             "the path in normal form: no empty or dot segments, no `;`, no escapes for characters that need none"
@@ -95,24 +94,28 @@ const fn hint(fault: ResourceFault) -> &'static str {
 fn metadata(
     document: ProtectedResourceDocument,
     address: &ResourceAddress,
-    around: &Surroundings<'_>,
+    context: &ResourceContext<'_>,
     at: &Path,
-    findings: &mut Findings<'_>,
+    diagnostics: &mut Diagnostics<'_>,
 ) -> Option<Map<String, Value>> {
-    let servers =
-        authorization_servers(document.authorization_servers, around, &at.member("authorization_servers"), findings);
-    let scopes = scopes(document.scopes_supported, address, around, &at.member("scopes_supported"), findings);
+    let servers = authorization_servers(
+        document.authorization_servers,
+        context,
+        &at.member("authorization_servers"),
+        diagnostics,
+    );
+    let scopes = scopes(document.scopes_supported, address, context, &at.member("scopes_supported"), diagnostics);
     let mut members = Map::new();
     members.insert(String::from("resource"), json!(address.as_str()));
     members.insert(String::from("authorization_servers"), json!(servers));
-    members.insert(String::from("bearer_methods_supported"), json!(bearer_methods(around.token_source)));
+    members.insert(String::from("bearer_methods_supported"), json!(bearer_methods(context.token_source)));
     if !scopes.is_empty() {
         members.insert(String::from("scopes_supported"), json!(scopes));
     }
     let name_at = at.member("resource_name");
     if let Some(name) = document.resource_name {
         if name.is_empty() || name.len() > 256 || name.chars().any(char::is_control) {
-            findings.unusable(&name_at, "a name of at most 256 bytes, without control characters");
+            diagnostics.invalid(&name_at, "a name of at most 256 bytes, without control characters");
         }
         members.insert(String::from("resource_name"), json!(name));
     }
@@ -123,29 +126,29 @@ fn metadata(
     ] {
         if let Some(page) = written {
             if !is_https(&page) {
-                findings.unusable(&at.member(field), "the https URL of a page");
+                diagnostics.invalid(&at.member(field), "the https URL of a page");
             }
             members.insert(field.to_owned(), json!(page));
         }
     }
-    (!at.is_reported(findings.faults)).then_some(members)
+    (!at.is_reported(diagnostics.errors)).then_some(members)
 }
 
 fn authorization_servers(
     written: Option<Vec<String>>,
-    around: &Surroundings<'_>,
+    context: &ResourceContext<'_>,
     at: &Path,
-    findings: &mut Findings<'_>,
+    diagnostics: &mut Diagnostics<'_>,
 ) -> Vec<String> {
-    let Some(servers) = super::not_empty(written, at, findings) else {
+    let Some(servers) = super::not_empty(written, at, diagnostics) else {
         let mut servers: Vec<String> = Vec::new();
-        for issuer in around.issuers() {
+        for issuer in context.issuers() {
             if !servers.iter().any(|known| known == issuer) {
                 servers.push(issuer.to_owned());
             }
         }
-        if servers.is_empty() && around.providers.is_some() {
-            findings.needed(
+        if servers.is_empty() && context.providers.is_some() {
+            diagnostics.required(
                 None::<()>,
                 at,
                 "no provider has a URL as its issuer; write the https URLs of the authorization servers",
@@ -154,40 +157,40 @@ fn authorization_servers(
         return servers;
     };
     for (index, server) in servers.iter().enumerate() {
-        if around.issuers().any(|issuer| issuer == server) {
+        if context.issuers().any(|issuer| issuer == server) {
             continue;
         }
         if is_https(server) {
             // There are issuers whose tokens name another `iss` than their metadata do (Microsoft Entra ID, version 1).
-            findings.warnings.push(format!(
+            diagnostics.warnings.push(format!(
                 "protected_resources names an authorization server that is no provider's issuer (entry {index}): are its tokens accepted?"
             ));
         } else {
-            findings.unusable(&at.item(index), "the https URL of an issuer, as its own metadata have it");
+            diagnostics.invalid(&at.item(index), "the https URL of an issuer, as its own metadata have it");
         }
     }
     servers
 }
 
-/// Of rules that only concern other resources nothing is published: clients that are not told a scope ask for all of these.
+/// Excludes rules that concern other resources only: a client that has no scope yet requests all of these.
 fn scopes(
     written: Option<Vec<String>>,
     address: &ResourceAddress,
-    around: &Surroundings<'_>,
+    context: &ResourceContext<'_>,
     at: &Path,
-    findings: &mut Findings<'_>,
+    diagnostics: &mut Diagnostics<'_>,
 ) -> Vec<String> {
-    if let Some(scopes) = super::not_empty(written, at, findings) {
+    if let Some(scopes) = super::not_empty(written, at, diagnostics) {
         for (index, scope) in scopes.iter().enumerate() {
             if !super::requirement::stands_in_a_challenge(scope) {
-                findings.unusable(&at.item(index), super::requirement::SCOPE_HINT);
+                diagnostics.invalid(&at.item(index), super::requirement::SCOPE_HINT);
             }
         }
         return scopes;
     }
     let reaching =
-        around.rules().filter(|(route, _)| address.may_meet(&route.hosts, &route.path)).map(|(_, rule)| rule);
-    let otherwise = around.rules.map(|(rules, _)| rules.otherwise());
+        context.rules().filter(|(route, _)| address.may_meet(&route.hosts, &route.path)).map(|(_, rule)| rule);
+    let otherwise = context.rules.map(|(rules, _)| rules.otherwise());
     let enforced = reaching.chain(otherwise).filter(|rule| !rule.report_only);
     let mut scopes: Vec<String> = Vec::new();
     for scope in enforced.filter_map(|rule| rule.requirement.as_deref()).flat_map(Requirement::scopes_named) {

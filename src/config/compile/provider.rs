@@ -1,14 +1,14 @@
-//! `providers` -> [`Providers`]: keys that can be had, checks that mean something, and one provider for each token.
+//! `providers` -> [`Providers`]: key sources, validation settings, and one provider for each token.
 
 use std::collections::{BTreeMap, HashSet};
 use std::rc::Rc;
 use std::time::Duration;
 
 use super::callout_headers::callout_headers;
-use super::introspection::{Surroundings, introspection, judge_opaque_tokens, share_out_opaque_tokens};
+use super::introspection::{ProviderContext, introspection, judge_opaque_tokens, share_out_opaque_tokens};
 use super::issuer::{IssuerDocument, OKTA_ORG_HINT, Server};
-use super::{Findings, not_empty};
-use crate::config::fault::{ConfigProblem, Path};
+use super::{Diagnostics, not_empty};
+use crate::config::error::{ConfigErrorKind, Path};
 use crate::config::schema::introspection::{ClientAuth, IntrospectionDocument};
 use crate::config::schema::{ClaimPath, JwksDocument, ProviderDocument};
 use crate::jose::jwk::KeyFault;
@@ -20,20 +20,20 @@ use crate::policy::{
 };
 
 const DEFAULT_SKEW: Duration = Duration::from_secs(60);
-/// What Okta's own verifiers allow.
+/// As in Okta's own verifiers.
 const OKTA_SKEW: Duration = Duration::from_secs(120);
 const MAX_SKEW: Duration = Duration::from_secs(300);
 
-/// Compiles all providers; `None` when there is a fault.
+/// Compiles all providers; `None` with an error.
 pub(super) fn providers(
     documents: Option<BTreeMap<String, ProviderDocument>>,
     at: &Path,
-    findings: &mut Findings<'_>,
+    diagnostics: &mut Diagnostics<'_>,
 ) -> Option<Providers> {
     const HINT: &str = "name at least one token issuer: {\"okta\": {\"okta\": {\"domain\": \"acme.okta.com\"}, \"audiences\": [\"api://default\"], \"upstream\": \"okta\"}}";
-    let documents = findings.needed(documents, at, HINT)?;
+    let documents = diagnostics.required(documents, at, HINT)?;
     if documents.is_empty() {
-        findings.needed(None::<()>, at, HINT);
+        diagnostics.required(None::<()>, at, HINT);
         return None;
     }
     let (mut providers, mut opaque) = (Vec::new(), Vec::new());
@@ -43,20 +43,20 @@ pub(super) fn providers(
         if let Some(introspection) = &document.introspection {
             opaque.push((provider_at.member("introspection"), introspection.opaque_tokens));
         }
-        let Some(provider) = provider(name, document, &provider_at, findings) else { continue };
-        check_common_issuers(&provider, &providers, at, findings);
+        let Some(provider) = provider(name, document, &provider_at, diagnostics) else { continue };
+        check_common_issuers(&provider, &providers, at, diagnostics);
         providers.push(provider);
     }
-    judge_opaque_tokens(&opaque, findings);
+    judge_opaque_tokens(&opaque, diagnostics);
     if providers.len() < wanted {
         return None;
     }
-    share_out_opaque_tokens(&opaque, &mut providers, findings);
+    share_out_opaque_tokens(&opaque, &mut providers, diagnostics);
     Some(Providers::new(providers))
 }
 
 /// Checks that `aud` selects one provider where several have an issuer: each has `audiences`, and no audience is in two.
-fn check_common_issuers(provider: &Provider, others: &[Provider], at: &Path, findings: &mut Findings<'_>) {
+fn check_common_issuers(provider: &Provider, others: &[Provider], at: &Path, diagnostics: &mut Diagnostics<'_>) {
     const ANY: &str = "another provider has the same issuer, and only `audiences` can select the provider of a token; write `audiences` for each";
     let issuers: HashSet<&Rc<str>> = provider.issuers().collect();
     let own_at = at.member(&provider.name);
@@ -65,8 +65,8 @@ fn check_common_issuers(provider: &Provider, others: &[Provider], at: &Path, fin
         let other_at = at.member(&other.name);
         for (at, audiences) in [(&other_at, &other.audiences), (&own_at, &provider.audiences)] {
             let any_at = at.member("insecure_any_audience");
-            if *audiences == Audiences::InsecureAny && !any_at.is_reported(findings.faults) {
-                findings.unusable(&any_at, ANY);
+            if *audiences == Audiences::InsecureAny && !any_at.is_reported(diagnostics.errors) {
+                diagnostics.invalid(&any_at, ANY);
             }
         }
         if let Audiences::AnyOf(names) = &other.audiences {
@@ -75,30 +75,36 @@ fn check_common_issuers(provider: &Provider, others: &[Provider], at: &Path, fin
     }
     let Audiences::AnyOf(names) = &provider.audiences else { return };
     for (index, _) in names.iter().enumerate().filter(|(_, name)| taken.contains(name.as_str())) {
-        findings.unusable(
+        diagnostics.invalid(
             &own_at.member("audiences").item(index),
             "another provider has the same issuer and this audience; a token must belong to exactly one: remove the audience here or there, or merge the providers",
         );
     }
 }
 
-fn provider(name: String, mut document: ProviderDocument, at: &Path, findings: &mut Findings<'_>) -> Option<Provider> {
+fn provider(
+    name: String,
+    mut document: ProviderDocument,
+    at: &Path,
+    diagnostics: &mut Diagnostics<'_>,
+) -> Option<Provider> {
     let allow_http = document.insecure_http.unwrap_or(false);
     if allow_http {
-        findings.relaxed(format!("provider {name:?}: insecure_http is on, keys may be fetched without TLS"));
+        diagnostics.insecure(format!("provider {name:?}: insecure_http is on, keys may be fetched without TLS"));
     }
-    let headers = headers(&mut document, at, findings);
-    let issuer = IssuerDocument::of(&mut document, allow_http).compile(&name, at, findings);
+    let headers = headers(&mut document, at, diagnostics);
+    let issuer = IssuerDocument::of(&mut document, allow_http).compile(&name, at, diagnostics);
     let server = issuer.as_ref().map_or(Server::Other, |issuer| issuer.server);
     let (judges_alone, can_be_asked) = (server == Server::OktaOrg, document.introspection.is_some());
     if let Some(issuer) = issuer.as_ref().filter(|_| judges_alone && !can_be_asked) {
-        findings.unusable(&issuer.at, OKTA_ORG_HINT);
+        diagnostics.invalid(&issuer.at, OKTA_ORG_HINT);
     }
-    let audiences = audiences(&name, document.audiences, document.insecure_any_audience.unwrap_or(false), at, findings);
-    let algorithms = algorithms(document.algorithms, &at.member("algorithms"), findings);
-    let clock_skew = clock_skew(document.clock_skew, server, &at.member("clock_skew"), findings);
+    let audiences =
+        audiences(&name, document.audiences, document.insecure_any_audience.unwrap_or(false), at, diagnostics);
+    let algorithms = algorithms(document.algorithms, &at.member("algorithms"), diagnostics);
+    let clock_skew = clock_skew(document.clock_skew, server, &at.member("clock_skew"), diagnostics);
     let no_headers = CalloutHeaders::default();
-    let around = Surroundings {
+    let context = ProviderContext {
         name: &name,
         issuer: issuer.as_ref().map(|issuer| issuer.name.as_str()),
         upstream: document.upstream.as_deref(),
@@ -108,11 +114,12 @@ fn provider(name: String, mut document: ProviderDocument, at: &Path, findings: &
         needs_upstream: judges_alone || document.jwks.as_ref().is_some_and(|jwks| jwks.inline.is_some()),
         provider_at: at,
     };
-    let introspection =
-        document.introspection.map(|document| introspection(document, &around, &at.member("introspection"), findings));
+    let introspection = document
+        .introspection
+        .map(|document| introspection(document, &context, &at.member("introspection"), diagnostics));
     let keys = if judges_alone {
         if document.jwks.is_some() {
-            findings.unusable(
+            diagnostics.invalid(
                 &at.member("jwks"),
                 "no published key verifies tokens of the Okta org authorization server; leave the field out",
             );
@@ -122,9 +129,9 @@ fn provider(name: String, mut document: ProviderDocument, at: &Path, findings: &
         let (jwks, upstream) = (document.jwks.unwrap_or_default(), document.upstream);
         let headers = headers.clone().unwrap_or_default();
         let origin = KeyOriginDocument { jwks, upstream, headers, allow_http, server };
-        key_origin(origin, issuer.as_ref().map(|issuer| issuer.name.as_str()), at, findings)
+        key_origin(origin, issuer.as_ref().map(|issuer| issuer.name.as_str()), at, diagnostics)
     };
-    let client_ids = not_empty(document.client_ids, &at.member("client_ids"), findings);
+    let client_ids = not_empty(document.client_ids, &at.member("client_ids"), diagnostics);
     let claim_names =
         claim_names(document.subject_claim, document.client_claim, document.scope_claim, document.groups_claim);
     let introspection = match introspection {
@@ -149,17 +156,18 @@ fn provider(name: String, mut document: ProviderDocument, at: &Path, findings: &
     })
 }
 
-/// What callouts to the issuer carry.
-fn headers(document: &mut ProviderDocument, at: &Path, findings: &mut Findings<'_>) -> Option<CalloutHeaders> {
+/// The headers of callouts to the issuer.
+fn headers(document: &mut ProviderDocument, at: &Path, diagnostics: &mut Diagnostics<'_>) -> Option<CalloutHeaders> {
     let at = at.member("callout_headers");
     let has_inline_keys = document.jwks.as_ref().is_some_and(|jwks| jwks.inline.is_some());
     if document.callout_headers.is_some() && has_inline_keys && document.introspection.is_none() {
-        findings.unusable(&at, "no callout is made: the keys are `inline`, and there is no `introspection`; remove it");
+        diagnostics
+            .invalid(&at, "no callout is made: the keys are `inline`, and there is no `introspection`; remove it");
     }
     let authenticates =
         |document: &IntrospectionDocument| document.client_auth.unwrap_or_default() == ClientAuth::SecretBasic;
     let sets_authorization = document.introspection.as_ref().is_some_and(authenticates);
-    callout_headers(document.callout_headers.take(), sets_authorization, &at, findings)
+    callout_headers(document.callout_headers.take(), sets_authorization, &at, diagnostics)
 }
 
 fn audiences(
@@ -167,26 +175,26 @@ fn audiences(
     audiences: Option<Vec<String>>,
     any: bool,
     at: &Path,
-    findings: &mut Findings<'_>,
+    diagnostics: &mut Diagnostics<'_>,
 ) -> Option<Audiences> {
     let field = at.member("audiences");
     match (audiences, any) {
         (Some(_), true) => {
-            findings.unusable(&at.member("insecure_any_audience"), "contradicts `audiences`; write one of the two");
+            diagnostics.invalid(&at.member("insecure_any_audience"), "contradicts `audiences`; write one of the two");
             None
         }
         (None, true) => {
-            findings.relaxed(format!(
+            diagnostics.insecure(format!(
                 "provider {name:?}: insecure_any_audience is on, tokens made for other APIs are accepted"
             ));
             Some(Audiences::InsecureAny)
         }
         (None, false) => {
-            findings.needed(None, &field, "name who the tokens must be meant for, such as [\"api://default\"]")
+            diagnostics.required(None, &field, "name who the tokens must be meant for, such as [\"api://default\"]")
         }
         (Some(audiences), false) if audiences.is_empty() || audiences.iter().any(String::is_empty) => {
-            if !field.is_reported(findings.faults) {
-                findings.unusable(&field, "at least one audience, none of them empty");
+            if !field.is_reported(diagnostics.errors) {
+                diagnostics.invalid(&field, "at least one audience, none of them empty");
             }
             None
         }
@@ -194,21 +202,30 @@ fn audiences(
     }
 }
 
-fn algorithms(algorithms: Option<Vec<Algorithm>>, at: &Path, findings: &mut Findings<'_>) -> Option<Vec<Algorithm>> {
+fn algorithms(
+    algorithms: Option<Vec<Algorithm>>,
+    at: &Path,
+    diagnostics: &mut Diagnostics<'_>,
+) -> Option<Vec<Algorithm>> {
     let mut algorithms = algorithms.unwrap_or_else(|| vec![Algorithm::Rs256]);
     // One algorithm has two names.
     let mut seen = HashSet::new();
     algorithms.retain(|algorithm| seen.insert(*algorithm));
-    not_empty(Some(algorithms), at, findings)
+    not_empty(Some(algorithms), at, diagnostics)
 }
 
-fn clock_skew(skew: Option<Duration>, server: Server, at: &Path, findings: &mut Findings<'_>) -> Option<Duration> {
+fn clock_skew(
+    skew: Option<Duration>,
+    server: Server,
+    at: &Path,
+    diagnostics: &mut Diagnostics<'_>,
+) -> Option<Duration> {
     let skew = skew.unwrap_or(match server {
         Server::OktaCustom | Server::OktaOrg => OKTA_SKEW,
         Server::Other => DEFAULT_SKEW,
     });
     if skew > MAX_SKEW {
-        findings.unusable(at, "at most \"300s\": expired tokens are accepted for that long");
+        diagnostics.invalid(at, "at most \"300s\": expired tokens are accepted for that long");
         return None;
     }
     Some(skew)
@@ -229,7 +246,7 @@ fn claim_names(
     }
 }
 
-/// What says where keys come from.
+/// The fields about the origin of keys.
 struct KeyOriginDocument {
     jwks: JwksDocument,
     upstream: Option<String>,
@@ -242,57 +259,56 @@ fn key_origin(
     origin: KeyOriginDocument,
     issuer: Option<&str>,
     at: &Path,
-    findings: &mut Findings<'_>,
+    diagnostics: &mut Diagnostics<'_>,
 ) -> Option<KeyOrigin> {
     let KeyOriginDocument { jwks, upstream, headers, allow_http, server } = origin;
     let at_jwks = at.member("jwks");
     if let Some(inline) = jwks.inline {
         if jwks.uri.is_some() {
-            findings.unusable(&at_jwks.member("uri"), "contradicts `inline`; write one of the two");
+            diagnostics.invalid(&at_jwks.member("uri"), "contradicts `inline`; write one of the two");
             return None;
         }
         return match KeySet::from_members(&inline) {
             Ok(keys) if keys.skipped().contains(&KeyFault::OverLimit) => {
-                findings.unusable(&at_jwks.member("inline").member("keys"), "at most 512 keys");
+                diagnostics.invalid(&at_jwks.member("inline").member("keys"), "at most 512 keys");
                 None
             }
             Ok(keys) => Some(KeyOrigin::Inline(keys)),
             Err(problem) => {
-                findings.faults.push(at_jwks.member("inline").fault(ConfigProblem::Keys(problem)));
+                diagnostics.errors.push(at_jwks.member("inline").error(ConfigErrorKind::Keys(problem)));
                 None
             }
         };
     }
-    let upstream = findings.needed(
+    let upstream = diagnostics.required(
         upstream,
         &at.member("upstream"),
         "write the host's name for the connection to the issuer: on Envoy the name of a cluster",
     );
-    let times = key_times(&jwks, &at_jwks, findings);
+    let times = key_times(&jwks, &at_jwks, diagnostics);
     let address = key_address(jwks.uri, server, issuer, upstream.as_deref().unwrap_or_default());
     if let Err(problem) = &address {
-        findings.unusable(&at_jwks.member("uri"), problem);
+        diagnostics.invalid(&at_jwks.member("uri"), problem);
     }
     let address = address.ok().flatten().map(|address| address.with_headers(&headers));
     if let Some(KeyAddress::Known(known)) = &address
         && known.scheme == Scheme::Http
         && !allow_http
     {
-        findings
-            .unusable(&at_jwks.member("uri"), "keys are fetched over https; for a test, set \"insecure_http\": true");
+        diagnostics
+            .invalid(&at_jwks.member("uri"), "keys are fetched over https; for a test, set \"insecure_http\": true");
         return None;
     }
     let upstream = upstream?;
     if upstream.is_empty() {
-        findings.unusable(&at.member("upstream"), "an empty name");
+        diagnostics.invalid(&at.member("upstream"), "an empty name");
         return None;
     }
     let [refresh, max_stale, timeout, unknown_kid_cooldown] = times?;
     Some(KeyOrigin::Remote(RemoteKeys { address: address?, refresh, max_stale, timeout, unknown_kid_cooldown }))
 }
 
-/// Written, derived for Okta, or else found by the issuer's metadata; nothing when the issuer itself was at
-/// fault, which is said already.
+/// From the document, derived for Okta, or discovered in the issuer's metadata; `None` also when the issuer has an error.
 fn key_address(
     uri: Option<String>,
     server: Server,
@@ -310,13 +326,13 @@ fn key_address(
 }
 
 /// Refresh, staleness, timeout and cooldown, each within its bounds.
-fn key_times(jwks: &JwksDocument, at: &Path, findings: &mut Findings<'_>) -> Option<[Duration; 4]> {
+fn key_times(jwks: &JwksDocument, at: &Path, diagnostics: &mut Diagnostics<'_>) -> Option<[Duration; 4]> {
     let mut bounded =
         |value: Option<Duration>, name: &str, default: u64, (least, most): (Duration, Duration), hint: &'static str| {
             let value = value.unwrap_or(Duration::from_secs(default));
             let within = (least..=most).contains(&value);
             if !within {
-                findings.unusable(&at.member(name), hint);
+                diagnostics.invalid(&at.member(name), hint);
             }
             within.then_some(value)
         };
@@ -330,7 +346,7 @@ fn key_times(jwks: &JwksDocument, at: &Path, findings: &mut Findings<'_>) -> Opt
     let times = [refresh?, max_stale?, timeout?, cooldown?];
     let [refresh, max_stale, ..] = times;
     if max_stale < refresh {
-        findings.unusable(
+        diagnostics.invalid(
             &at.member("max_stale"),
             "shorter than `refresh`: keys would be dropped before they are fetched again",
         );

@@ -1,39 +1,44 @@
-//! `require` -> [`Requirement`]: demands that a token can meet, written so that they mean one thing.
+//! `require` -> [`Requirement`]: requirements that a token can meet and that are not ambiguous.
 
 use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::Findings;
-use crate::config::fault::{ConfigProblem, Path};
+use super::Diagnostics;
+use crate::cel::Program;
+use crate::config::error::{ConfigErrorKind, Path};
 use crate::config::schema::ClaimPath;
 use crate::config::schema::require::{AcrDocument, ClaimTestDocument, ClaimsDocument, RequireDocument};
+use crate::policy::Requirement;
 use crate::policy::requirement::{ClaimTest, Expected, Term, acr};
-use crate::policy::{Condition, Requirement};
 
-/// How deep `any_of`, `all_of` and `not` may stand in each other: beyond that nobody can say what a rule means.
-const DEEPEST: usize = 6;
-/// Terms of one `require`, so that none makes each request of a route cost what a flood of them should.
-const MOST_TERMS: usize = 256;
-/// Entries of one list.
-const MOST_ENTRIES: usize = 1024;
-/// Scopes and `acr` values are named in challenges, and headers have their limits.
+/// The maximum nesting of `any_of`, `all_of` and `not`.
+const MAX_DEPTH: usize = 6;
+/// The maximum number of terms of one `require`, which bounds its cost.
+const MAX_TERMS: usize = 256;
+/// The maximum number of entries of one list.
+const MAX_ENTRIES: usize = 1024;
+/// The maximum number of scopes and `acr` values, which challenges list: headers are bounded.
 const MOST_IN_A_CHALLENGE: usize = 64;
 
 pub(super) const SCOPE_HINT: &str =
-    "one scope: ASCII without blanks, quotes and backslashes (RFC 6749 section 3.3); write several as several";
+    "one scope: ASCII without spaces, quotes and backslashes (RFC 6749 section 3.3); write several as several";
 
-/// Compiles a `require`; `None` when there is a fault.
-pub(super) fn requirement(document: RequireDocument, at: &Path, findings: &mut Findings<'_>) -> Option<Requirement> {
-    let requirement = Requirement::all(terms(document, at, Nesting::default(), findings)?);
-    if requirement.size() > MOST_TERMS {
-        findings.unusable(at, "more than 256 demands; have the issuer put what they amount to into a claim");
+/// Compiles a `require`; `None` with an error.
+pub(super) fn requirement(
+    document: RequireDocument,
+    at: &Path,
+    diagnostics: &mut Diagnostics<'_>,
+) -> Option<Requirement> {
+    let requirement = Requirement::all(terms(document, at, Nesting::default(), diagnostics)?);
+    if requirement.size() > MAX_TERMS {
+        diagnostics.invalid(at, "more than 256 requirements; have the issuer put the result into a claim");
         return None;
     }
     Some(requirement)
 }
 
-/// Where in the tree a document stands.
+/// The position of a document in the tree.
 #[derive(Clone, Copy, Default)]
 struct Nesting {
     depth: usize,
@@ -46,55 +51,62 @@ impl Nesting {
     }
 }
 
-fn terms(document: RequireDocument, at: &Path, nesting: Nesting, findings: &mut Findings<'_>) -> Option<Vec<Term>> {
-    if nesting.depth > DEEPEST {
-        findings.unusable(at, "`any_of`, `all_of` and `not` stand in each other more than 6 deep");
+fn terms(
+    document: RequireDocument,
+    at: &Path,
+    nesting: Nesting,
+    diagnostics: &mut Diagnostics<'_>,
+) -> Option<Vec<Term>> {
+    if nesting.depth > MAX_DEPTH {
+        diagnostics.invalid(at, "`any_of`, `all_of` and `not` are nested more than 6 deep");
         return None;
     }
     let RequireDocument { scopes, any_scope, groups, client_ids, audiences, claims, acr, max_age, amr, .. } = document;
-    let condition = document.condition.and_then(|text| condition(&text, &at.member("condition"), findings));
+    let condition = document.condition.and_then(|text| condition(&text, &at.member("condition"), diagnostics));
     let mut terms = Vec::new();
-    terms.extend(scope_names(scopes, &at.member("scopes"), findings).map(Term::Scopes));
-    terms.extend(scope_names(any_scope, &at.member("any_scope"), findings).map(Term::AnyScope));
-    terms.extend(set(groups, &at.member("groups"), findings).map(Term::Groups));
-    terms.extend(set(client_ids, &at.member("client_ids"), findings).map(Term::Clients));
-    terms.extend(set(audiences, &at.member("audiences"), findings).map(Term::Audiences));
+    terms.extend(scope_names(scopes, &at.member("scopes"), diagnostics).map(Term::Scopes));
+    terms.extend(scope_names(any_scope, &at.member("any_scope"), diagnostics).map(Term::AnyScope));
+    terms.extend(set(groups, &at.member("groups"), diagnostics).map(Term::Groups));
+    terms.extend(set(client_ids, &at.member("client_ids"), diagnostics).map(Term::Clients));
+    terms.extend(set(audiences, &at.member("audiences"), diagnostics).map(Term::Audiences));
     terms.extend(condition.map(Rc::new).map(Term::Condition));
-    terms.extend(set(amr, &at.member("amr"), findings).map(Term::Methods));
+    terms.extend(set(amr, &at.member("amr"), diagnostics).map(Term::Methods));
     if let Some(claims) = claims {
-        terms.extend(claim_tests(claims, &at.member("claims"), findings).into_iter().map(Term::Claim));
+        terms.extend(claim_tests(claims, &at.member("claims"), diagnostics).into_iter().map(Term::Claim));
     }
     if nesting.is_negated {
         for (name, is_written) in [("acr", acr.is_some()), ("max_age", max_age.is_some())] {
             if is_written {
-                // A token that says nothing of its log-in would be let in for saying nothing.
-                findings.unusable(&at.member(name), "not within `not`: nobody can be told to log in less well");
+                // A token without `acr` and `auth_time` would meet the requirement.
+                diagnostics.invalid(&at.member(name), "not within `not`: no client can be asked for a weaker sign-in");
             }
         }
     } else {
-        terms.extend(authentication(acr, &at.member("acr"), findings).map(Term::Authentication));
-        terms.extend(max_age.and_then(|age| whole_seconds(age, &at.member("max_age"), findings)).map(Term::MaxAge));
+        terms.extend(authentication(acr, &at.member("acr"), diagnostics).map(Term::Authentication));
+        terms.extend(max_age.and_then(|age| whole_seconds(age, &at.member("max_age"), diagnostics)).map(Term::MaxAge));
     }
-    for (at, inner) in written(document.all_of, &at.member("all_of"), findings) {
-        terms.extend(self::terms(inner, &at, nesting.within(), findings).unwrap_or_default());
+    for (at, inner) in written(document.all_of, &at.member("all_of"), diagnostics) {
+        terms.extend(self::terms(inner, &at, nesting.within(), diagnostics).unwrap_or_default());
     }
     let mut alternatives = Vec::new();
-    for (at, inner) in written(document.any_of, &at.member("any_of"), findings) {
-        alternatives.extend(self::terms(inner, &at, nesting.within(), findings).map(Requirement::all));
+    for (at, inner) in written(document.any_of, &at.member("any_of"), diagnostics) {
+        alternatives.extend(self::terms(inner, &at, nesting.within(), diagnostics).map(Requirement::all));
     }
     if !alternatives.is_empty() {
         terms.push(Term::AnyOf(alternatives));
     }
-    terms.extend(document.not.and_then(|inner| excluded(*inner, &at.member("not"), nesting, findings)).map(Term::Not));
-    if at.is_reported(findings.faults) {
+    terms.extend(
+        document.not.and_then(|inner| excluded(*inner, &at.member("not"), nesting, diagnostics)).map(Term::Not),
+    );
+    if at.is_reported(diagnostics.errors) {
         return None;
     }
     if terms.is_empty() {
-        findings.unusable(at, "demands nothing; leave it out, or write what the token must have");
+        diagnostics.invalid(at, "requires nothing; remove it, or write what the token must have");
         return None;
     }
     if contradict(&terms) {
-        findings.unusable(at, "no token can meet this: what it demands is kept out by its own `not`");
+        diagnostics.invalid(at, "no token can meet this: what it requires is excluded by its own `not`");
         return None;
     }
     Some(terms)
@@ -103,23 +115,23 @@ fn terms(document: RequireDocument, at: &Path, nesting: Nesting, findings: &mut 
 fn written(
     documents: Option<Vec<RequireDocument>>,
     at: &Path,
-    findings: &mut Findings<'_>,
+    diagnostics: &mut Diagnostics<'_>,
 ) -> Vec<(Path, RequireDocument)> {
-    let documents = some(documents, at, findings).unwrap_or_default();
+    let documents = some(documents, at, diagnostics).unwrap_or_default();
     documents.into_iter().enumerate().map(|(index, document)| (at.item(index), document)).collect()
 }
 
-/// What `not` keeps out. "Not a and b" is read by some as "neither", so it must say which.
+/// The operand of `not`. Some read "not a and b" as "neither", so several members must say which.
 fn excluded(
     document: RequireDocument,
     at: &Path,
     nesting: Nesting,
-    findings: &mut Findings<'_>,
+    diagnostics: &mut Diagnostics<'_>,
 ) -> Option<Requirement> {
     let written = members(&document);
-    let inner = terms(document, at, Nesting { is_negated: true, ..nesting.within() }, findings)?;
+    let inner = terms(document, at, Nesting { is_negated: true, ..nesting.within() }, diagnostics)?;
     if written > 1 {
-        findings.unusable(at, "several members: write {\"any_of\": [...]} to keep out each, {\"all_of\": [...]} to keep out only what meets all");
+        diagnostics.invalid(at, "several members: write {\"any_of\": [...]} to exclude each, {\"all_of\": [...]} to exclude only what meets all");
         return None;
     }
     Some(Requirement::all(inner))
@@ -169,100 +181,100 @@ fn implies(term: &Term, other: &Term) -> bool {
     }
 }
 
-/// A list of texts, in the order written, each once; `None` where nothing is written or with a fault.
+/// A list of strings in order, each once; `None` without a value and with an error.
 fn texts(
     list: Option<Vec<String>>,
     is_usable: impl Fn(&str) -> bool,
     hint: &'static str,
     at: &Path,
-    findings: &mut Findings<'_>,
+    diagnostics: &mut Diagnostics<'_>,
 ) -> Option<Vec<String>> {
-    let list = some(list, at, findings)?;
+    let list = some(list, at, diagnostics)?;
     let mut seen = BTreeSet::new();
     for (index, text) in list.iter().enumerate() {
         if !is_usable(text) {
-            findings.unusable(&at.item(index), hint);
+            diagnostics.invalid(&at.item(index), hint);
         } else if !seen.insert(text) {
-            findings.unusable(&at.item(index), "named twice");
+            diagnostics.invalid(&at.item(index), "named twice");
         }
     }
-    (!at.is_reported(findings.faults)).then_some(list)
+    (!at.is_reported(diagnostics.errors)).then_some(list)
 }
 
 /// A list of at least one and not too many.
-fn some<T>(list: Option<Vec<T>>, at: &Path, findings: &mut Findings<'_>) -> Option<Vec<T>> {
-    super::not_empty(list, at, findings).filter(|list| {
-        let is_short = list.len() <= MOST_ENTRIES;
+fn some<T>(list: Option<Vec<T>>, at: &Path, diagnostics: &mut Diagnostics<'_>) -> Option<Vec<T>> {
+    super::not_empty(list, at, diagnostics).filter(|list| {
+        let is_short = list.len() <= MAX_ENTRIES;
         if !is_short {
-            findings.unusable(at, "more than 1024 entries; have the issuer put what they amount to into a claim");
+            diagnostics.invalid(at, "more than 1024 entries; have the issuer put the result into a claim");
         }
         is_short
     })
 }
 
-fn set(list: Option<Vec<String>>, at: &Path, findings: &mut Findings<'_>) -> Option<BTreeSet<String>> {
+fn set(list: Option<Vec<String>>, at: &Path, diagnostics: &mut Diagnostics<'_>) -> Option<BTreeSet<String>> {
     let is_usable = |text: &str| !text.is_empty() && text.trim() == text;
-    let texts = texts(list, is_usable, "empty, or with a blank before or behind it", at, findings)?;
+    let texts = texts(list, is_usable, "empty, or with a space before or after it", at, diagnostics)?;
     Some(texts.into_iter().collect())
 }
 
-fn scope_names(list: Option<Vec<String>>, at: &Path, findings: &mut Findings<'_>) -> Option<Vec<String>> {
-    texts(list, stands_in_a_challenge, SCOPE_HINT, at, findings)
-        .filter(|scopes| fits_into_a_challenge(scopes, at, findings))
+fn scope_names(list: Option<Vec<String>>, at: &Path, diagnostics: &mut Diagnostics<'_>) -> Option<Vec<String>> {
+    texts(list, stands_in_a_challenge, SCOPE_HINT, at, diagnostics)
+        .filter(|scopes| fits_into_a_challenge(scopes, at, diagnostics))
 }
 
-fn fits_into_a_challenge(words: &[String], at: &Path, findings: &mut Findings<'_>) -> bool {
+fn fits_into_a_challenge(words: &[String], at: &Path, diagnostics: &mut Diagnostics<'_>) -> bool {
     let fits = words.len() <= MOST_IN_A_CHALLENGE;
     if !fits {
-        findings.unusable(at, "more than 64 entries; they would not fit into the challenge that names them");
+        diagnostics.invalid(at, "more than 64 entries; they would not fit into the challenge that names them");
     }
     fits
 }
 
-/// The characters that RFC 6749 (appendix A) allows in scopes and RFC 9470 in `acr` values, between blanks.
+/// The characters that RFC 6749 (appendix A) allows in scopes and RFC 9470 in `acr` values, separated by spaces.
 pub(super) fn stands_in_a_challenge(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\')
 }
 
-fn authentication(document: Option<AcrDocument>, at: &Path, findings: &mut Findings<'_>) -> Option<Vec<String>> {
-    const UNKNOWN: &str = "like one of Okta's values and none of them; they are `phrh`, `phr`, `urn:okta:loa:2fa:any`, `urn:okta:loa:2fa:any:ifpossible`, `urn:okta:loa:1fa:any` and `urn:okta:loa:1fa:pwd`; other issuers' are ASCII without blanks, quotes and backslashes";
+fn authentication(document: Option<AcrDocument>, at: &Path, diagnostics: &mut Diagnostics<'_>) -> Option<Vec<String>> {
+    const UNKNOWN: &str = "like one of Okta's values and none of them; they are `phrh`, `phr`, `urn:okta:loa:2fa:any`, `urn:okta:loa:2fa:any:ifpossible`, `urn:okta:loa:1fa:any` and `urn:okta:loa:1fa:pwd`; other issuers' are ASCII without spaces, quotes and backslashes";
     let is_usable = |value: &str| {
         let lower = value.to_ascii_lowercase();
-        // A slip here asks for a log-in that nobody can have.
+        // A typing error here would require a sign-in that does not exist.
         let is_like_oktas = lower.starts_with("urn:okta:") || lower.starts_with("phr");
         acr::OKTA_VALUES.contains(&value) || (stands_in_a_challenge(value) && !is_like_oktas)
     };
-    let values = texts(document.map(|document| document.0), is_usable, UNKNOWN, at, findings)
-        .filter(|values| fits_into_a_challenge(values, at, findings))?;
+    let values = texts(document.map(|document| document.0), is_usable, UNKNOWN, at, diagnostics)
+        .filter(|values| fits_into_a_challenge(values, at, diagnostics))?;
     if values.iter().any(|value| value == "urn:okta:loa:2fa:any:ifpossible") {
-        let hint = "`urn:okta:loa:2fa:any:ifpossible` demands no second factor; tokens with one factor pass";
-        findings.warnings.push(at.fault(ConfigProblem::Unusable(hint)).to_string());
+        let hint = "`urn:okta:loa:2fa:any:ifpossible` requires no second factor; tokens with one factor pass";
+        diagnostics.warnings.push(at.error(ConfigErrorKind::Invalid(hint)).to_string());
     }
     Some(values)
 }
 
-fn condition(text: &str, at: &Path, findings: &mut Findings<'_>) -> Option<Condition> {
-    let parsed = Condition::parse(text);
-    parsed.map_err(|fault| findings.faults.push(at.fault(ConfigProblem::Condition(fault)))).ok()
+fn condition(text: &str, at: &Path, diagnostics: &mut Diagnostics<'_>) -> Option<Program> {
+    let parsed = Program::compile(text);
+    parsed.map_err(|fault| diagnostics.errors.push(at.error(ConfigErrorKind::Condition(fault)))).ok()
 }
 
-/// RFC 9470 writes `max_age` as whole seconds. With none at all each log-in is too old by the time its token is here.
-fn whole_seconds(age: Duration, at: &Path, findings: &mut Findings<'_>) -> Option<Duration> {
+/// `max_age` is an integer of seconds (RFC 9470). With 0 every sign-in is too old when its token arrives.
+fn whole_seconds(age: Duration, at: &Path, diagnostics: &mut Diagnostics<'_>) -> Option<Duration> {
     if age.subsec_nanos() != 0 || age.is_zero() {
-        findings.unusable(at, "whole seconds, at least \"1s\"");
+        diagnostics.invalid(at, "whole seconds, at least \"1s\"");
         return None;
     }
     Some(age)
 }
 
-fn claim_tests(document: ClaimsDocument, at: &Path, findings: &mut Findings<'_>) -> Vec<ClaimTest> {
+fn claim_tests(document: ClaimsDocument, at: &Path, diagnostics: &mut Diagnostics<'_>) -> Vec<ClaimTest> {
     let documents: Vec<(Path, Option<ClaimPath>, ClaimTestDocument)> = match document {
         ClaimsDocument::ByName(tests) => tests
             .into_iter()
             .map(|(name, mut test)| {
                 let at = at.member(&name);
                 if test.claim.take().is_some() {
-                    findings.unusable(
+                    diagnostics.invalid(
                         &at.member("claim"),
                         "the name before it is the claim; for a path use the list form: [{\"claim\": [...], ...}]",
                     );
@@ -274,40 +286,44 @@ fn claim_tests(document: ClaimsDocument, at: &Path, findings: &mut Findings<'_>)
             tests.into_iter().enumerate().map(|(index, mut test)| (at.item(index), test.claim.take(), test)).collect()
         }
     };
-    if documents.is_empty() && !at.is_reported(findings.faults) {
-        findings.unusable(at, "no claim is named; leave the field out or name at least one");
+    if documents.is_empty() && !at.is_reported(diagnostics.errors) {
+        diagnostics.invalid(at, "no claim is named; leave the field out or name at least one");
     }
     let mut tests: Vec<ClaimTest> = Vec::new();
     for (at, path, document) in documents {
         if path.as_ref().is_some_and(|ClaimPath(path)| path.iter().any(String::is_empty)) {
-            findings.unusable(&at, "the name of a claim is not empty");
+            diagnostics.invalid(&at, "the name of a claim is not empty");
         }
-        let path =
-            findings.needed(path, &at.member("claim"), "write the name of the claim, or the names on the way to it");
-        let expected = expected(document, &at, findings);
+        let path = diagnostics.required(
+            path,
+            &at.member("claim"),
+            "write the name of the claim, or the names on the way to it",
+        );
+        let expected = expected(document, &at, diagnostics);
         let (Some(ClaimPath(path)), Some(expected)) = (path, expected) else { continue };
         if let [name] = path.as_slice()
             && ["scp", "scope"].contains(&name.as_str())
         {
-            // As a text, "read write" is neither "read" nor "write"; behind `not` that would let everything in.
-            findings.unusable(&at, "scopes have fields of their own: `scopes` and `any_scope`");
+            // As a string, "read write" is neither "read" nor "write"; in `not` every token would pass.
+            diagnostics.invalid(&at, "scopes have fields of their own: `scopes` and `any_scope`");
             continue;
         }
         let is_against = |other: &ClaimTest| {
             other.path == path && (other.expected == Expected::Absence) != (expected == Expected::Absence)
         };
         if tests.iter().any(is_against) {
-            findings.unusable(&at, "contradicts another test of the same claim, one of which wants it not to be there");
+            diagnostics
+                .invalid(&at, "contradicts another test of the same claim, one of which wants it not to be there");
         }
         tests.push(ClaimTest { path, expected });
     }
     tests
 }
 
-fn expected(document: ClaimTestDocument, at: &Path, findings: &mut Findings<'_>) -> Option<Expected> {
+fn expected(document: ClaimTestDocument, at: &Path, diagnostics: &mut Diagnostics<'_>) -> Option<Expected> {
     const HINT: &str = "exactly one test: `equals`, `contains`, `one_of`, `contains_all` or `exists`";
-    let one_of = some(document.one_of, &at.member("one_of"), findings);
-    let contains_all = some(document.contains_all, &at.member("contains_all"), findings);
+    let one_of = some(document.one_of, &at.member("one_of"), diagnostics);
+    let contains_all = some(document.contains_all, &at.member("contains_all"), diagnostics);
     let mut tests = [
         document.equals.map(|value| Expected::OneOf(vec![value])),
         document.contains.map(|value| Expected::OneOf(vec![value])),
@@ -318,8 +334,8 @@ fn expected(document: ClaimTestDocument, at: &Path, findings: &mut Findings<'_>)
     .into_iter()
     .flatten();
     let first = tests.next();
-    if (first.is_none() || tests.next().is_some()) && !at.is_reported(findings.faults) {
-        findings.unusable(at, HINT);
+    if (first.is_none() || tests.next().is_some()) && !at.is_reported(diagnostics.errors) {
+        diagnostics.invalid(at, HINT);
         return None;
     }
     first

@@ -1,9 +1,9 @@
-//! Request headers that stand for something else, so that no claim, token or debug secret is written or read there.
+//! Reserved request headers: no claim, token or debug secret is written or read there.
 
 use crate::http::{HeaderName, unprefixed};
 use crate::policy::target_headers::{PROTECTED_HEADERS, is_target};
 
-/// What a reserved header is for.
+/// The use of a reserved header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reserved {
     /// The connection or the frame of the message.
@@ -19,7 +19,7 @@ pub(super) enum Reserved {
 }
 
 impl Reserved {
-    /// Why no claim is written there.
+    /// Why no claim is forwarded there.
     pub(super) const fn reason(self) -> &'static str {
         match self {
             Self::Framing => {
@@ -57,7 +57,7 @@ pub(super) fn reserved(name: &HeaderName) -> Option<Reserved> {
         return Some(Reserved::Target);
     }
     match folded {
-        // Nothing is left behind the prefix of grpc-gateway.
+        // Nothing follows the prefix of grpc-gateway.
         "" => Some(Reserved::Framing),
         "connection" | "content-encoding" | "content-length" | "content-range" | "content-type" | "expect" | "host"
         | "http2-settings" | "keep-alive" | "max-forwards" | "proxy-connection" | "te" | "trailer"

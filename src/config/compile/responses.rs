@@ -1,11 +1,11 @@
-//! `responses` -> [`Answers`]: nothing that would break an answer on the wire, take the place of what the filter says in
-//! it, or let a request decide where a browser goes.
+//! `responses` -> [`Answers`]: bodies and headers that are safe to write, and redirects whose target no request
+//! determines.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::debug::debug;
-use super::{Findings, not_empty};
-use crate::config::fault::Path;
+use super::{Diagnostics, not_empty};
+use crate::config::error::Path;
 use crate::config::schema::responses::{
     CorsDocument, CustomAnswerDocument, CustomDocument, LoginDocument, ResponsesDocument,
 };
@@ -16,23 +16,23 @@ use crate::policy::{AllowedOrigins, Cors, Detail, Forwarding, Login, OriginPatte
 
 const REALM: &str = "okta-proxy-wasm";
 const RETURN_TO: &str = "return_to";
-/// What the filter itself tells the login page (RFC 9470 section 4).
+/// The parameters that the filter adds for the login page (RFC 9470 section 4).
 const STEP_UP: [&str; 3] = ["acr_values", "max_age", "scope"];
-/// RFC 6750 section 2.3: no place for a token unless the operator names it, and no secret to hand on in any case.
+/// RFC 6750 section 2.3: read only where it is configured, and never forwarded to the login page.
 const TOKEN_PARAMETER: &str = "access_token";
 
 const MAX_BODY_BYTES: usize = 16 * 1024;
 const MAX_HEADERS: usize = 16;
 const MAX_HEADER_BYTES: usize = 1024;
 
-/// What else has headers and parameters of its own.
+/// The other uses of headers and parameters.
 pub(super) struct Written<'a> {
     pub(super) token_source: Option<&'a TokenSource>,
     pub(super) forwarding: Option<&'a Forwarding>,
 }
 
 impl Written<'_> {
-    /// Whether that header stands for a credential, an identity or an answer of the operator's.
+    /// Whether the header has another use: a credential, an identity or a field of a response.
     fn has(&self, name: &HeaderName, custom: Option<&CustomResponses>) -> bool {
         let is_of = |answer: &CustomResponse| answer.headers.iter().any(|(header, _)| header == name);
         self.token_source.is_some_and(|source| source.is_carrier(name.as_str()))
@@ -45,52 +45,52 @@ impl Written<'_> {
     }
 }
 
-/// Compiles `responses`; `None` when there is a fault.
+/// Compiles `responses`; `None` with an error.
 pub(super) fn answers(
     document: ResponsesDocument,
     written: &Written<'_>,
     at: &Path,
-    findings: &mut Findings<'_>,
+    diagnostics: &mut Diagnostics<'_>,
 ) -> Option<Responses> {
     let credentials = written.token_source.map_or(&[][..], |source| &source.params);
     let realm = document.realm.unwrap_or_else(|| String::from(REALM));
     let is_plain = (1..=128).contains(&realm.len()) && realm.bytes().all(|byte| (b' '..=b'~').contains(&byte));
     if !is_plain {
-        findings.unusable(&at.member("realm"), "1 to 128 printable ASCII characters");
+        diagnostics.invalid(&at.member("realm"), "1 to 128 printable ASCII characters");
     }
     let detail = document.detail.unwrap_or_default();
     if detail == Detail::Reason {
-        findings.warnings.push(String::from(
+        diagnostics.warnings.push(String::from(
             "responses.detail is \"reason\": refused clients, attackers among them, learn which check failed",
         ));
     }
     let custom = document.custom.map_or_else(
         || Some(CustomResponses::default()),
-        |custom| custom_answers(custom, &at.member("custom"), findings),
+        |custom| custom_answers(custom, &at.member("custom"), diagnostics),
     );
     let debug = document.debug.map(|document| {
         let is_taken = |name: &HeaderName| written.has(name, custom.as_ref());
-        debug(document, &is_taken, &at.member("debug"), findings)
+        debug(document, &is_taken, &at.member("debug"), diagnostics)
     });
-    let cors = document.cors.map(|cors| self::cors(cors, &at.member("cors"), findings));
-    let login = document.login.map(|login| self::login(login, credentials, &at.member("login"), findings));
-    // Only now: every fault is listed.
+    let cors = document.cors.map(|cors| self::cors(cors, &at.member("cors"), diagnostics));
+    let login = document.login.map(|login| self::login(login, credentials, &at.member("login"), diagnostics));
+    // After the loop, so that every error is listed.
     let debug = debug.map_or(Some(None), |debug| debug.map(Some))?;
     let (cors, login) = (cors.map_or(Some(None), |cors| cors.map(Some))?, login.map_or(Some(None), |it| it.map(Some))?);
     let format = document.format.unwrap_or_default();
     is_plain.then_some(Responses { realm, format, detail, custom: custom?, debug, cors, login })
 }
 
-fn custom_answers(document: CustomDocument, at: &Path, findings: &mut Findings<'_>) -> Option<CustomResponses> {
+fn custom_answers(document: CustomDocument, at: &Path, diagnostics: &mut Diagnostics<'_>) -> Option<CustomResponses> {
     let CustomDocument { bad_request, unauthorized, forbidden, unavailable } = document;
     if [&bad_request, &unauthorized, &forbidden, &unavailable].iter().all(|answer| answer.is_none())
-        && !at.is_reported(findings.faults)
+        && !at.is_reported(diagnostics.errors)
     {
-        findings.unusable(at, "nothing in it; name `bad_request`, `unauthorized`, `forbidden` or `unavailable`");
+        diagnostics.invalid(at, "nothing in it; name `bad_request`, `unauthorized`, `forbidden` or `unavailable`");
     }
     let mut of = |document: Option<CustomAnswerDocument>, name: &str| match document {
         None => Some(CustomResponse::default()),
-        Some(document) => custom_answer(document, &at.member(name), findings),
+        Some(document) => custom_answer(document, &at.member(name), diagnostics),
     };
     let (bad_request, unauthorized) = (of(bad_request, "bad_request"), of(unauthorized, "unauthorized"));
     let (forbidden, unavailable) = (of(forbidden, "forbidden"), of(unavailable, "unavailable"));
@@ -102,27 +102,31 @@ fn custom_answers(document: CustomDocument, at: &Path, findings: &mut Findings<'
     })
 }
 
-fn custom_answer(document: CustomAnswerDocument, at: &Path, findings: &mut Findings<'_>) -> Option<CustomResponse> {
+fn custom_answer(
+    document: CustomAnswerDocument,
+    at: &Path,
+    diagnostics: &mut Diagnostics<'_>,
+) -> Option<CustomResponse> {
     let CustomAnswerDocument { body, content_type, headers } = document;
     let (body_at, type_at) = (at.member("body"), at.member("content_type"));
-    if body.is_none() && headers.is_none() && !at.is_reported(findings.faults) {
-        findings.unusable(at, "nothing in it; write `body`, `headers` or both");
+    if body.is_none() && headers.is_none() && !at.is_reported(diagnostics.errors) {
+        diagnostics.invalid(at, "nothing in it; write `body`, `headers` or both");
     }
-    if body.is_none() && content_type.is_some() && !body_at.is_reported(findings.faults) {
-        findings.unusable(&type_at, "there is no `body` that it could describe");
+    if body.is_none() && content_type.is_some() && !body_at.is_reported(diagnostics.errors) {
+        diagnostics.invalid(&type_at, "there is no `body` that it could describe");
     }
     let bytes = body.map(String::into_bytes);
     let size_is_right = bytes.as_ref().is_none_or(|bytes| (1..=MAX_BODY_BYTES).contains(&bytes.len()));
     if !size_is_right {
-        findings.unusable(&body_at, "1 to 16384 bytes: it is sent with every refusal");
+        diagnostics.invalid(&body_at, "1 to 16384 bytes: it is sent with every refusal");
     }
     let content_type = content_type.unwrap_or_else(|| String::from("text/plain; charset=utf-8"));
     let content_type = HeaderValue::parse(&content_type).filter(|_| is_media_type(&content_type));
     if content_type.is_none() {
-        findings.unusable(&type_at, "a media type such as \"text/html; charset=utf-8\"");
+        diagnostics.invalid(&type_at, "a media type such as \"text/html; charset=utf-8\"");
     }
     let headers =
-        headers.map_or_else(|| Some(Vec::new()), |headers| own_headers(headers, &at.member("headers"), findings));
+        headers.map_or_else(|| Some(Vec::new()), |headers| own_headers(headers, &at.member("headers"), diagnostics));
     let (content_type, headers) = (content_type?, headers?);
     size_is_right.then(|| CustomResponse { body: bytes.map(|bytes| CustomBody { content_type, bytes }), headers })
 }
@@ -136,10 +140,10 @@ fn is_media_type(text: &str) -> bool {
 fn own_headers(
     headers: BTreeMap<String, String>,
     at: &Path,
-    findings: &mut Findings<'_>,
+    diagnostics: &mut Diagnostics<'_>,
 ) -> Option<Vec<(HeaderName, HeaderValue)>> {
-    if !(1..=MAX_HEADERS).contains(&headers.len()) && !at.is_reported(findings.faults) {
-        findings.unusable(at, "1 to 16 header fields");
+    if !(1..=MAX_HEADERS).contains(&headers.len()) && !at.is_reported(diagnostics.errors) {
+        diagnostics.invalid(at, "1 to 16 header fields");
     }
     let wanted = headers.len();
     let mut names = BTreeSet::new();
@@ -148,25 +152,25 @@ fn own_headers(
         let at = at.member(&name);
         let parsed = HeaderName::parse(&name);
         if parsed.is_none() {
-            findings.unusable(&at, "not a header name");
+            diagnostics.invalid(&at, "not a header name");
         }
         if let Some(hint) = parsed.as_ref().and_then(|name| why_not_yours(name.as_str())) {
-            findings.unusable(&at, hint);
+            diagnostics.invalid(&at, hint);
             continue;
         }
         if parsed.as_ref().is_some_and(|name| !names.insert(name.clone())) {
-            findings.unusable(&at, "named twice: letter case does not matter");
+            diagnostics.invalid(&at, "named twice: letter case does not matter");
         }
         let value = HeaderValue::parse(&value).filter(|_| (1..=MAX_HEADER_BYTES).contains(&value.len()));
         if value.is_none() {
-            findings.unusable(&at, "a value of 1 to 1024 printable ASCII characters, no blank at either end");
+            diagnostics.invalid(&at, "a value of 1 to 1024 printable ASCII characters, no space at either end");
         }
         usable.extend(parsed.zip(value));
     }
     (usable.len() == wanted && (1..=MAX_HEADERS).contains(&wanted)).then_some(usable)
 }
 
-/// Why a field is not the operator's to write.
+/// Why a field is reserved.
 pub(super) fn why_not_yours(name: &str) -> Option<&'static str> {
     match name {
         "content-type" => Some("write `content_type` beside `body`"),
@@ -193,15 +197,15 @@ pub(super) fn why_not_yours(name: &str) -> Option<&'static str> {
     }
 }
 
-fn cors(document: CorsDocument, at: &Path, findings: &mut Findings<'_>) -> Option<Cors> {
+fn cors(document: CorsDocument, at: &Path, diagnostics: &mut Diagnostics<'_>) -> Option<Cors> {
     let origins_at = at.member("allow_origins");
     let hint = "name the origins that may read refusals, such as [\"https://app.acme.com\"]";
-    let origins = findings.needed(document.allow_origins, &origins_at, hint);
-    let origins = not_empty(origins, &origins_at, findings);
+    let origins = diagnostics.required(document.allow_origins, &origins_at, hint);
+    let origins = not_empty(origins, &origins_at, diagnostics);
     let allow_credentials = document.allow_credentials.unwrap_or(false);
     let is_any = origins.as_ref().is_some_and(|origins| *origins == ["*"]);
     if is_any && allow_credentials {
-        findings.unusable(&at.member("allow_credentials"), "not with `*`: no browser takes the two together");
+        diagnostics.invalid(&at.member("allow_credentials"), "not with `*`: no browser takes the two together");
     }
     let origins = match origins {
         Some(_) if is_any => Some(AllowedOrigins::Any),
@@ -211,44 +215,49 @@ fn cors(document: CorsDocument, at: &Path, findings: &mut Findings<'_>) -> Optio
             for (index, text) in texts.iter().enumerate() {
                 match OriginPattern::parse(text) {
                     Ok(pattern) if patterns.contains(&pattern) => {
-                        findings.unusable(&origins_at.item(index), "named twice");
+                        diagnostics.invalid(&origins_at.item(index), "named twice");
                     }
                     Ok(pattern) => patterns.push(pattern),
-                    Err(hint) => findings.unusable(&origins_at.item(index), hint),
+                    Err(hint) => diagnostics.invalid(&origins_at.item(index), hint),
                 }
             }
             (patterns.len() == wanted).then_some(AllowedOrigins::These(patterns))
         }
         None => None,
     };
-    let expose = exposed(document.expose_headers, &at.member("expose_headers"), findings);
+    let expose = exposed(document.expose_headers, &at.member("expose_headers"), diagnostics);
     Some(Cors { origins: origins?, allow_credentials, expose: expose? })
 }
 
-fn exposed(names: Option<Vec<String>>, at: &Path, findings: &mut Findings<'_>) -> Option<HeaderValue> {
+fn exposed(names: Option<Vec<String>>, at: &Path, diagnostics: &mut Diagnostics<'_>) -> Option<HeaderValue> {
     let Some(names) = names else { return HeaderValue::parse("www-authenticate, retry-after") };
-    let names = not_empty(Some(names), at, findings)?;
+    let names = not_empty(Some(names), at, diagnostics)?;
     let mut is_right = names.len() <= MAX_HEADERS * 2;
     if !is_right {
-        findings.unusable(at, "at most 32 names");
+        diagnostics.invalid(at, "at most 32 names");
     }
     for (index, name) in names.iter().enumerate() {
-        // With credentials `*` is the name of a header and means no other.
+        // With credentials `*` is a header name and no wildcard.
         if name == "*" || name.len() > 64 || HeaderName::parse(name).is_none() {
-            findings.unusable(&at.item(index), "the name of a header; `*` is not taken by every browser");
+            diagnostics.invalid(&at.item(index), "the name of a header; `*` is not taken by every browser");
             is_right = false;
         }
     }
     HeaderValue::parse(&names.join(", ").to_ascii_lowercase()).filter(|_| is_right)
 }
 
-fn login(document: LoginDocument, credentials: &[ParamName], at: &Path, findings: &mut Findings<'_>) -> Option<Login> {
+fn login(
+    document: LoginDocument,
+    credentials: &[ParamName],
+    at: &Path,
+    diagnostics: &mut Diagnostics<'_>,
+) -> Option<Login> {
     let (url_at, name_at, base_at) = (at.member("url"), at.member("return_to_parameter"), at.member("return_base"));
-    let url = findings.needed(document.url, &url_at, "write the address of the application's login page");
+    let url = diagnostics.required(document.url, &url_at, "write the address of the application's login page");
     let address = url.and_then(|url| {
         let address = LoginAddress::parse(&url);
         if address.is_none() {
-            findings.unusable(
+            diagnostics.invalid(
                 &url_at,
                 "an https address such as \"https://app.acme.com/login\", without a fragment; http only to localhost",
             );
@@ -258,7 +267,7 @@ fn login(document: LoginDocument, credentials: &[ParamName], at: &Path, findings
     let name = document.return_to_parameter.as_deref().unwrap_or(RETURN_TO);
     let return_to = ParamName::parse(name).filter(|_| name.len() <= 64 && !STEP_UP.contains(&name));
     if return_to.is_none() {
-        findings.unusable(
+        diagnostics.invalid(
             &name_at,
             "a parameter name of at most 64 letters, digits and `-._~`, and not `acr_values`, `max_age` or `scope`, which step-up uses",
         );
@@ -266,14 +275,14 @@ fn login(document: LoginDocument, credentials: &[ParamName], at: &Path, findings
     if let (Some(address), Some(return_to)) = (&address, &return_to)
         && STEP_UP.iter().chain([&return_to.as_str()]).any(|name| address.has(name))
     {
-        findings
-            .unusable(&url_at, "has a parameter that the filter adds; which one counts would be for the page to guess");
+        diagnostics
+            .invalid(&url_at, "has a parameter that the filter adds; which one counts would be for the page to guess");
         return None;
     }
     let return_base = document.return_base.map(|base| {
         let parsed = ReturnBase::parse(&base);
         if parsed.is_none() {
-            findings.unusable(
+            diagnostics.invalid(
                 &base_at,
                 "an origin such as \"https://shop.acme.com\", without a path and without a slash at its end",
             );

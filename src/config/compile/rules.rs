@@ -1,12 +1,12 @@
-//! `rules` -> [`Rules`]: each with conditions that some request can meet, and with demands that mean something.
+//! `rules` -> [`Rules`]: rules that some request can match, with requirements that can have an effect.
 
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
-use super::Findings;
+use super::Diagnostics;
 use super::method_gaps::warn_of_method_gaps;
 use super::requirement::requirement;
-use crate::config::fault::Path;
+use crate::config::error::Path;
 use crate::config::schema::require::RequireDocument;
 use crate::config::schema::rules::{DefaultRuleDocument, MatchDocument, RuleDocument};
 use crate::policy::{
@@ -14,7 +14,7 @@ use crate::policy::{
     Route, Router, Rule, Rules, TokenSource,
 };
 
-/// What of the document is about rules.
+/// The fields about rules.
 pub(super) struct RulesDocument {
     pub(super) rules: Option<Vec<RuleDocument>>,
     pub(super) default_rule: Option<DefaultRuleDocument>,
@@ -22,19 +22,19 @@ pub(super) struct RulesDocument {
     pub(super) insecure_ambiguous_paths: bool,
     pub(super) strict_path_spelling: bool,
     pub(super) insecure_ambiguous_hosts: bool,
-    /// Whether there is a page to send browsers to.
+    /// Whether `responses.login` is configured.
     pub(super) login: bool,
     pub(super) introspecting: Introspecting,
 }
 
-/// Whether issuers can be asked about their tokens.
+/// Which providers have `introspection`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Introspecting {
-    /// All of them can.
+    /// All of them.
     All,
-    /// Some cannot.
+    /// Not all of them.
     NotAll,
-    /// Another fault keeps us from knowing.
+    /// Unknown because of another error.
     Unknown,
 }
 
@@ -49,28 +49,32 @@ impl Introspecting {
 }
 
 impl RulesDocument {
-    /// What is no fault, and does not do what somebody expects.
-    pub(super) fn warn_of_redirects(&self, token_source: &TokenSource, findings: &mut Findings<'_>) {
+    /// Warns of settings that have no effect.
+    pub(super) fn warn_of_redirects(&self, token_source: &TokenSource, diagnostics: &mut Diagnostics<'_>) {
         let of_rules = self.rules.iter().flatten().map(|rule| rule.redirect_browsers);
         let of_default = self.default_rule.iter().map(|rule| rule.redirect_browsers);
         let redirects = of_rules.chain(of_default).any(|wanted| wanted == Some(true));
         if self.login && !redirects {
-            findings.warnings.push(String::from(
+            diagnostics.warnings.push(String::from(
                 "responses.login is there and no rule has `redirect_browsers`: no browser is ever sent there",
             ));
         }
         if redirects && token_source.cookies.is_empty() {
-            findings.warnings.push(String::from(
-                "redirect_browsers is on and token.from_cookies is empty: a browser that goes to a page brings nothing but cookies, and is sent to the log-in for ever unless something in front makes a header of them",
+            diagnostics.warnings.push(String::from(
+                "redirect_browsers is on and token.from_cookies is empty: a browser that goes to a page brings nothing but cookies, and is redirected to the sign-in forever unless a proxy in front makes a header of them",
             ));
         }
     }
 }
 
-/// Compiles the rules, and gives their conditions in the same order too; `None` when there is a fault.
-pub(super) fn rules(document: RulesDocument, at: &Path, findings: &mut Findings<'_>) -> Option<(Rules, Vec<Route>)> {
+/// Compiles the rules, with their matches in the same order; `None` with an error.
+pub(super) fn rules(
+    document: RulesDocument,
+    at: &Path,
+    diagnostics: &mut Diagnostics<'_>,
+) -> Option<(Rules, Vec<Route>)> {
     let ambiguous = if document.insecure_ambiguous_paths {
-        findings.relaxed(String::from(
+        diagnostics.insecure(String::from(
             "insecure_ambiguous_paths is on: a rule may be met by a path that the backend reads as another",
         ));
         AmbiguousPaths::InsecureAllow
@@ -78,15 +82,15 @@ pub(super) fn rules(document: RulesDocument, at: &Path, findings: &mut Findings<
         AmbiguousPaths::Refuse
     };
     let ambiguous_hosts = if document.insecure_ambiguous_hosts {
-        findings.relaxed(String::from(
+        diagnostics.insecure(String::from(
             "insecure_ambiguous_hosts is on: a rule or condition for a host also applies to that host with a port or a trailing dot, which Envoy may route to another virtual host",
         ));
         AmbiguousHosts::InsecureAllow
     } else {
         AmbiguousHosts::Reject
     };
-    let has_login = document.login || at.member("responses").is_reported(findings.faults);
-    let introspecting = if at.member("providers").is_reported(findings.faults) {
+    let has_login = document.login || at.member("responses").is_reported(diagnostics.errors);
+    let introspecting = if at.member("providers").is_reported(diagnostics.errors) {
         Introspecting::Unknown
     } else {
         document.introspecting
@@ -99,11 +103,11 @@ pub(super) fn rules(document: RulesDocument, at: &Path, findings: &mut Findings<
     for (index, document) in documents.into_iter().enumerate() {
         let at = at.member("rules").item(index);
         if document.name.as_ref().is_some_and(|name| !names.insert(name.clone())) {
-            findings.unusable(&at.member("name"), "another rule has this name; the log could not tell them apart");
+            diagnostics.invalid(&at.member("name"), "another rule has this name; the log could not tell them apart");
         }
-        let name = document.name.filter(|name| is_name(name, &at.member("name"), findings));
+        let name = document.name.filter(|name| is_name(name, &at.member("name"), diagnostics));
         let access = document.access.unwrap_or_default();
-        let route = route(document.conditions.unwrap_or_default(), access, ambiguous, &at.member("match"), findings);
+        let route = route(document.conditions.unwrap_or_default(), access, ambiguous, &at.member("match"), diagnostics);
         let what = Demands {
             access,
             require: document.require,
@@ -111,7 +115,7 @@ pub(super) fn rules(document: RulesDocument, at: &Path, findings: &mut Findings<
             redirect_browsers: document.redirect_browsers.unwrap_or(false),
             introspects: document.introspect.unwrap_or(false),
         };
-        let rule = rule(name, what, (login, introspecting), &at, findings);
+        let rule = rule(name, what, (login, introspecting), &at, diagnostics);
         routes.extend(route);
         rules.extend(rule);
     }
@@ -123,18 +127,18 @@ pub(super) fn rules(document: RulesDocument, at: &Path, findings: &mut Findings<
         redirect_browsers: default.redirect_browsers.unwrap_or(false),
         introspects: default.introspect.unwrap_or(false),
     };
-    let otherwise = rule(None, what, (login, introspecting), &at.member("default_rule"), findings);
+    let otherwise = rule(None, what, (login, introspecting), &at.member("default_rule"), diagnostics);
     let complete = routes.len() == written && rules.len() == written;
     let (router, otherwise) = (Router::new(routes.clone()).with_ambiguous_hosts(ambiguous_hosts), otherwise?);
     complete.then(|| {
         let rules = Rules::new(router, rules, otherwise, ambiguous, document.bypass_cors_preflight)
             .with_strict_path_spelling(document.strict_path_spelling);
-        warn_of_method_gaps(&rules, &routes, at, findings);
+        warn_of_method_gaps(&rules, &routes, at, diagnostics);
         (rules, routes)
     })
 }
 
-/// Whom a rule lets pass.
+/// Compiles `access`.
 struct Demands {
     access: Access,
     require: Option<RequireDocument>,
@@ -143,10 +147,10 @@ struct Demands {
     introspects: bool,
 }
 
-/// Whether there is a page to send browsers to.
+/// Whether `responses.login` is configured.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum LoginPage {
-    /// There is one, or a fault in its place.
+    /// It is, or it has an error.
     Written,
     Missing,
 }
@@ -156,39 +160,39 @@ fn rule(
     what: Demands,
     (login, introspecting): (LoginPage, Introspecting),
     at: &Path,
-    findings: &mut Findings<'_>,
+    diagnostics: &mut Diagnostics<'_>,
 ) -> Option<Rule> {
     let Demands { access, require, report_only, redirect_browsers, introspects } = what;
     let demands = require.is_some();
-    let requirement = require.map(|document| requirement(document, &at.member("require"), findings));
+    let requirement = require.map(|document| requirement(document, &at.member("require"), diagnostics));
     let needs_token = requirement
         .as_ref()
         .is_some_and(|compiled| compiled.as_ref().is_none_or(|compiled| !compiled.is_about_request()));
     match access {
         Access::Deny if demands => {
-            findings.unusable(&at.member("require"), "never looked at: with this `access` nobody passes");
+            diagnostics.invalid(&at.member("require"), "never looked at: with this `access` nobody passes");
         }
-        Access::Public if needs_token => findings.unusable(
+        Access::Public if needs_token => diagnostics.invalid(
             &at.member("require"),
             "with this `access` no token is looked at; there can be a `condition` on the request alone",
         ),
-        Access::Optional if needs_token => findings.unusable(
+        Access::Optional if needs_token => diagnostics.invalid(
             &at.member("require"),
             "who leaves the token out would pass, and who has one might not; use \"token\", or a rule each",
         ),
         Access::Public | Access::Optional | Access::Token | Access::Deny => {}
     }
     if report_only && !demands {
-        findings.unusable(&at.member("report_only"), "there is no `require` whose refusals could be reported");
+        diagnostics.invalid(&at.member("report_only"), "there is no `require` whose refusals could be reported");
     }
     if redirect_browsers {
         let at = at.member("redirect_browsers");
         match access {
             Access::Public | Access::Deny => {
-                findings.unusable(&at, "never happens: with this `access` no log-in makes a difference");
+                diagnostics.invalid(&at, "never happens: with this `access` no sign-in makes a difference");
             }
             Access::Optional | Access::Token if login == LoginPage::Missing => {
-                findings.unusable(&at, "there is nowhere to send them; write `responses.login`");
+                diagnostics.invalid(&at, "there is nowhere to send them; write `responses.login`");
             }
             Access::Optional | Access::Token => {}
         }
@@ -197,9 +201,9 @@ fn rule(
         let at = at.member("introspect");
         match (access, introspecting) {
             (Access::Public | Access::Deny, _) => {
-                findings.unusable(&at, "never happens: with this `access` no token is looked at");
+                diagnostics.invalid(&at, "never happens: with this `access` no token is looked at");
             }
-            (Access::Optional | Access::Token, Introspecting::NotAll) => findings.unusable(
+            (Access::Optional | Access::Token, Introspecting::NotAll) => diagnostics.invalid(
                 &at,
                 "a provider has no `introspection`: its tokens could not be asked about, and none of them would pass",
             ),
@@ -214,11 +218,11 @@ fn rule(
     Some(Rule { name: name.map(Into::into), access, requirement, report_only, redirect_browsers, introspects })
 }
 
-fn is_name(name: &str, at: &Path, findings: &mut Findings<'_>) -> bool {
+fn is_name(name: &str, at: &Path, diagnostics: &mut Diagnostics<'_>) -> bool {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
     let usable = (1..=64).contains(&name.len()) && name.bytes().all(is_plain);
     if !usable {
-        findings.unusable(at, "1 to 64 letters, digits, `-`, `_` and `.`: it becomes part of logs and metrics");
+        diagnostics.invalid(at, "1 to 64 letters, digits, `-`, `_` and `.`: it becomes part of logs and metrics");
     }
     usable
 }
@@ -228,32 +232,32 @@ fn route(
     access: Access,
     ambiguous: AmbiguousPaths,
     at: &Path,
-    findings: &mut Findings<'_>,
+    diagnostics: &mut Diagnostics<'_>,
 ) -> Option<Route> {
-    let hosts = all(document.hosts, HostPattern::parse, &at.member("hosts"), findings);
-    let methods = all(document.methods, Method::parse, &at.member("methods"), findings);
+    let hosts = all(document.hosts, HostPattern::parse, &at.member("hosts"), diagnostics);
+    let methods = all(document.methods, Method::parse, &at.member("methods"), diagnostics);
     let case = if document.ignore_case.unwrap_or(false) { LetterCase::Ignored } else { LetterCase::Matters };
     if case == LetterCase::Ignored && matches!(access, Access::Public | Access::Optional) {
-        findings.unusable(
+        diagnostics.invalid(
             &at.member("ignore_case"),
             "not for a rule that lets requests pass without a token: where the backend tells letters apart, it would open other paths too",
         );
     }
     let path = match (document.path, document.path_prefix, document.path_regex) {
         (None, None, None) => Some(PathPattern::ANY),
-        (Some(text), None, None) => usable(PathPattern::exact(&text, case, ambiguous), &at.member("path"), findings),
+        (Some(text), None, None) => usable(PathPattern::exact(&text, case, ambiguous), &at.member("path"), diagnostics),
         (None, Some(text), None) => {
-            usable(PathPattern::prefix(&text, case, ambiguous), &at.member("path_prefix"), findings)
+            usable(PathPattern::prefix(&text, case, ambiguous), &at.member("path_prefix"), diagnostics)
         }
         (None, None, Some(text)) => {
-            usable(PathPattern::regex(&text, case, ambiguous), &at.member("path_regex"), findings)
+            usable(PathPattern::regex(&text, case, ambiguous), &at.member("path_regex"), diagnostics)
         }
         _ => {
-            findings.unusable(at, "one of `path`, `path_prefix` and `path_regex`");
+            diagnostics.invalid(at, "one of `path`, `path_prefix` and `path_regex`");
             None
         }
     };
-    // Only now: every fault is listed.
+    // After the loop, so that every error is listed.
     Some(Route { hosts: hosts?, path: path?, methods: methods? })
 }
 
@@ -261,19 +265,22 @@ fn all<T>(
     texts: Option<Vec<String>>,
     parse: impl Fn(&str) -> Result<T, PatternFault>,
     at: &Path,
-    findings: &mut Findings<'_>,
+    diagnostics: &mut Diagnostics<'_>,
 ) -> Option<Vec<T>> {
     let Some(texts) = texts else { return Some(Vec::new()) };
     if texts.is_empty() {
-        findings.unusable(at, "an empty list: no request would come under this rule");
+        diagnostics.invalid(at, "an empty list: no request would come under this rule");
         return None;
     }
     let wanted = texts.len();
-    let parsed: Vec<T> =
-        texts.iter().enumerate().filter_map(|(index, text)| usable(parse(text), &at.item(index), findings)).collect();
+    let parsed: Vec<T> = texts
+        .iter()
+        .enumerate()
+        .filter_map(|(index, text)| usable(parse(text), &at.item(index), diagnostics))
+        .collect();
     (parsed.len() == wanted).then_some(parsed)
 }
 
-fn usable<T>(parsed: Result<T, PatternFault>, at: &Path, findings: &mut Findings<'_>) -> Option<T> {
-    parsed.map_err(|fault| findings.unusable(at, fault.hint())).ok()
+fn usable<T>(parsed: Result<T, PatternFault>, at: &Path, diagnostics: &mut Diagnostics<'_>) -> Option<T> {
+    parsed.map_err(|fault| diagnostics.invalid(at, fault.hint())).ok()
 }

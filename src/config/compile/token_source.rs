@@ -1,8 +1,8 @@
-//! `token` -> [`TokenSource`]: where tokens are looked for, without two places that contradict each other.
+//! `token` -> [`TokenSource`]: the locations of credentials, without contradictions.
 
-use super::Findings;
+use super::Diagnostics;
 use super::reserved_headers::{Reserved, reserved};
-use crate::config::fault::Path;
+use crate::config::error::Path;
 use crate::config::schema::{FromHeaderDocument, TokenDocument};
 use crate::http::HeaderName;
 use crate::policy::token_source::{AuthScheme, CookieName, HeaderForm, HeaderSource, ParamName, ValuePrefix};
@@ -12,45 +12,46 @@ const DEFAULT_MAX_TOKEN_BYTES: u32 = 8192;
 /// Envoy's limit for all headers together.
 const MAX_TOKEN_BYTES: u32 = 60 * 1024;
 
-/// Compiles `token`; `None` when there is a fault. `identity` are the headers that tell
-/// the backend, which can be no place for a credential.
+/// Compiles `token`; `None` with an error. `identity` are the headers of
+/// forwarded claims, where no credential is read.
 pub(super) fn token_source(
     token: TokenDocument,
     identity: Option<&Forwarding>,
     at: &Path,
-    findings: &mut Findings<'_>,
+    diagnostics: &mut Diagnostics<'_>,
 ) -> Option<TokenSource> {
     let max_bytes = token.max_bytes.unwrap_or(DEFAULT_MAX_TOKEN_BYTES);
     if !(256..=MAX_TOKEN_BYTES).contains(&max_bytes) {
-        findings.unusable(&at.member("max_bytes"), "between 256 and 61440");
+        diagnostics.invalid(&at.member("max_bytes"), "between 256 and 61440");
     }
     let headers_at = at.member("from_headers");
     let cookies_at = at.member("from_cookies");
     let params_at = at.member("from_params");
     let headers = match token.from_headers {
-        Some(headers) => header_sources(headers, identity, &headers_at, findings),
+        Some(headers) => header_sources(headers, identity, &headers_at, diagnostics),
         None => default_headers(),
     };
-    let cookies = names(token.from_cookies, CookieName::parse, "not a cookie name (RFC 6265)", &cookies_at, findings);
+    let cookies =
+        names(token.from_cookies, CookieName::parse, "not a cookie name (RFC 6265)", &cookies_at, diagnostics);
     let hint = "a parameter name of letters, digits and `-._~` only";
-    let params = names(token.from_params, ParamName::parse, hint, &params_at, findings);
+    let params = names(token.from_params, ParamName::parse, hint, &params_at, diagnostics);
     let (headers, cookies, params) = (headers?, cookies?, params?);
-    let reported = [&headers_at, &cookies_at, &params_at].iter().any(|at| at.is_reported(findings.faults));
+    let reported = [&headers_at, &cookies_at, &params_at].iter().any(|at| at.is_reported(diagnostics.errors));
     if headers.is_empty() && cookies.is_empty() && params.is_empty() && !reported {
-        findings.unusable(
+        diagnostics.invalid(
             at,
             "there is nowhere to look for a token; name a header, a cookie or a query parameter, or leave `from_headers` out",
         );
     }
     if !params.is_empty() {
-        findings.warnings.push(String::from(
+        diagnostics.warnings.push(String::from(
             "token.from_params is on: tokens in query parameters end up in access logs, histories and referrers (RFC 6750 section 5.3)",
         ));
     }
     let max_bytes = usize::try_from(max_bytes).unwrap_or(usize::MAX);
     let exact_names = token.insecure_exact_names.unwrap_or(false);
     if exact_names {
-        findings.relaxed(String::from(
+        diagnostics.insecure(String::from(
             "token.insecure_exact_names is on: a backend may read a cookie or query parameter that the filter neither checks nor removes as a checked token",
         ));
     }
@@ -68,7 +69,7 @@ fn header_sources(
     documents: Vec<FromHeaderDocument>,
     identity: Option<&Forwarding>,
     at: &Path,
-    findings: &mut Findings<'_>,
+    diagnostics: &mut Diagnostics<'_>,
 ) -> Option<Vec<HeaderSource>> {
     let wanted = documents.len();
     let mut read = 0;
@@ -76,42 +77,43 @@ fn header_sources(
     for (index, document) in documents.into_iter().enumerate() {
         let at = at.item(index);
         let (name_at, scheme_at) = (at.member("name"), at.member("scheme"));
-        let name = findings.needed(document.name, &name_at, "write the name of the header that carries the token");
-        let name = name.and_then(|name| header_name(&name, identity, &name_at, findings));
+        let name = diagnostics.required(document.name, &name_at, "write the name of the header that carries the token");
+        let name = name.and_then(|name| header_name(&name, identity, &name_at, diagnostics));
         let prefix_at = at.member("value_prefix");
         let prefix = document.value_prefix.map(|prefix| {
             let prefix = ValuePrefix::parse(&prefix);
             if prefix.is_none() {
-                findings.unusable(&prefix_at, "printable ASCII that does not begin with a blank, such as \"Bearer \"");
+                diagnostics
+                    .invalid(&prefix_at, "printable ASCII that does not begin with a space, such as \"Bearer \"");
             }
             prefix
         });
         if prefix.is_some() && document.scheme.is_some() {
-            findings.unusable(&prefix_at, "not together with `scheme`; write one of the two");
+            diagnostics.invalid(&prefix_at, "not together with `scheme`; write one of the two");
         }
         let scheme = document.scheme.map(|scheme| {
             let scheme = AuthScheme::parse(&scheme);
             if scheme.is_none() {
-                findings.unusable(&scheme_at, "the name of a scheme without blanks, such as \"Bearer\"");
+                diagnostics.invalid(&scheme_at, "the name of a scheme without spaces, such as \"Bearer\"");
             }
             scheme
         });
         let Some(name) = name else { continue };
         let form = match (scheme, prefix) {
             (Some(None), _) | (_, Some(None)) => continue,
-            // What was written there is no string; that is said already.
-            _ if scheme_at.is_reported(findings.faults) || prefix_at.is_reported(findings.faults) => continue,
+            // Not a string, which is an error already.
+            _ if scheme_at.is_reported(diagnostics.errors) || prefix_at.is_reported(diagnostics.errors) => continue,
             (None, None) => HeaderForm::Whole,
             (Some(Some(scheme)), _) => HeaderForm::Schemes(vec![scheme]),
             (None, Some(Some(prefix))) => HeaderForm::Prefixes(vec![prefix]),
         };
         if form == HeaderForm::Whole && name == HeaderName::AUTHORIZATION {
-            findings.warnings.push(String::from(
+            diagnostics.warnings.push(String::from(
                 "token.from_headers reads `authorization` without a scheme: `Bearer <token>` is malformed there",
             ));
         }
         read += 1;
-        add_header(&mut sources, HeaderSource { name, form }, &at, findings);
+        add_header(&mut sources, HeaderSource { name, form }, &at, diagnostics);
     }
     (read == wanted).then_some(sources)
 }
@@ -120,7 +122,7 @@ fn header_name(
     name: &str,
     identity: Option<&Forwarding>,
     at: &Path,
-    findings: &mut Findings<'_>,
+    diagnostics: &mut Diagnostics<'_>,
 ) -> Option<HeaderName> {
     let name = match HeaderName::parse(name) {
         None => Err("not a header name (RFC 9110 section 5.1)"),
@@ -128,20 +130,20 @@ fn header_name(
             Err("cookies have a field of their own: name the cookie in `from_cookies`")
         }
         Some(name) => match reserved(&name) {
-            // Where no token can be: what steers the request, or describes its body.
+            // Headers that control the request or describe its body carry no token.
             Some(kind @ (Reserved::Framing | Reserved::Proxy | Reserved::Target)) => Err(kind.reason()),
             Some(Reserved::Credential | Reserved::Client) | None => Ok(name),
         },
     };
-    let name = name.map_err(|hint| findings.unusable(at, hint)).ok()?;
+    let name = name.map_err(|hint| diagnostics.invalid(at, hint)).ok()?;
     if identity.is_some_and(|identity| identity.is_managed(name.as_str())) {
-        findings.unusable(at, "a header of `claim_to_headers`, `forward_payload_header` or `request_headers_to_remove`: it tells the backend who the user is and is never read");
+        diagnostics.invalid(at, "a header of `claim_to_headers`, `forward_payload_header` or `request_headers_to_remove`: it tells the backend who the user is and is never read");
         return None;
     }
     Some(name)
 }
 
-fn add_header(sources: &mut Vec<HeaderSource>, new: HeaderSource, at: &Path, findings: &mut Findings<'_>) {
+fn add_header(sources: &mut Vec<HeaderSource>, new: HeaderSource, at: &Path, diagnostics: &mut Diagnostics<'_>) {
     let Some(known) = sources.iter_mut().find(|known| known.name.folds_to(new.name.as_str())) else {
         sources.push(new);
         return;
@@ -172,7 +174,7 @@ fn add_header(sources: &mut Vec<HeaderSource>, new: HeaderSource, at: &Path, fin
             "another entry reads the same header with a `value_prefix`, or without one; write one of the two"
         }
     };
-    findings.unusable(at, hint);
+    diagnostics.invalid(at, hint);
 }
 
 /// A list of names, each once.
@@ -181,15 +183,15 @@ fn names<T: PartialEq>(
     parse: fn(&str) -> Option<T>,
     hint: &'static str,
     at: &Path,
-    findings: &mut Findings<'_>,
+    diagnostics: &mut Diagnostics<'_>,
 ) -> Option<Vec<T>> {
     let names = names.unwrap_or_default();
     let wanted = names.len();
     let mut parsed: Vec<T> = Vec::new();
     for (index, name) in names.iter().enumerate() {
         match parse(name) {
-            None => findings.unusable(&at.item(index), hint),
-            Some(name) if parsed.contains(&name) => findings.unusable(&at.item(index), "named twice"),
+            None => diagnostics.invalid(&at.item(index), hint),
+            Some(name) if parsed.contains(&name) => diagnostics.invalid(&at.item(index), "named twice"),
             Some(name) => parsed.push(name),
         }
     }

@@ -1,46 +1,33 @@
-//! `audit` as the operator writes it: which decisions are logged.
+//! The schema of `audit`: which decisions are logged.
 
-use serde_json::Value;
-
-use crate::config::fault::{ConfigFault, Path};
-use crate::config::reading::{Read, Words, document, read_word};
+use crate::config::decode::{document, string_enum};
 
 document! {
-    /// Which decisions are logged. What a rule with `report_only` would have refused counts as refused.
+    /// Which decisions are logged. A request that is allowed by `report_only` alone counts as denied.
     AuditDocument {
-        /// Requests that pass: `all`, `sampled` or `none`. Left out: `none`.
+        /// Allowed requests: `all`, `sampled` or `none`. Default: `none`.
         allowed: ExtentWord,
-        /// The share of what is `sampled`, more than 0 and at most 1, chosen by chance; the record names it as `sampled`.
-        /// Left out: 0.01.
+        /// The probability of `sampled`, more than 0 and at most 1; the record has it as `sampled`.
+        /// Default: 0.01.
         sample: f64,
-        /// Requests that are refused: `all`, `sampled` or `none`. Anything but `all` prints a warning: of an attack only a
-        /// part is seen, or nothing. Left out: `all`.
+        /// Denied requests: `all`, `sampled` or `none`. Anything but `all` logs a warning: the log shows only a part of an
+        /// attack, or nothing. Default: `all`.
         denied: ExtentWord,
-        /// How many refusals with the same reason each worker logs in a second. The others are counted, and a record with
-        /// `suppressed` says how many they were. `0`: no limit, which prints a warning. Left out: 20.
+        /// How many denials with the same reason each worker logs per second. The others are counted, and a record with
+        /// `suppressed` has their number. `0`: no limit, which logs a warning. Default: 20.
         denied_per_second: u32,
     }
 }
 
-/// How much is logged.
+/// Which decisions are logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ExtentWord {
-    /// Everything.
+    /// All.
     All,
-    /// A share.
+    /// A random sample.
     Sampled,
-    /// Nothing.
+    /// None.
     None,
 }
 
-impl Words for ExtentWord {
-    const WORDS: &'static [(&'static str, Self)] =
-        &[("all", Self::All), ("sampled", Self::Sampled), ("none", Self::None)];
-    const WANTED: &'static str = "one of \"all\", \"sampled\", \"none\"";
-}
-
-impl Read for ExtentWord {
-    fn read(value: &Value, at: &Path, faults: &mut Vec<ConfigFault>) -> Option<Self> {
-        read_word(value, at, faults)
-    }
-}
+string_enum!(ExtentWord { "all" => All, "sampled" => Sampled, "none" => None });

@@ -1,69 +1,68 @@
-//! `introspection` and `revocations` as the operator writes them: how an issuer is asked about tokens, and where the
-//! revoked ones are listed. A secret is never written here, only where it is found.
+//! The schema of `introspection` and `revocations`. The document never contains a secret, only the variable that holds it.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::config::fault::{ConfigFault, ConfigProblem, Path};
-use crate::config::reading::{Read, Words, document, expect, read_word};
+use crate::config::decode::{Decode, document, expect, string_enum};
+use crate::config::error::{ConfigError, ConfigErrorKind, Path};
 
 document! {
-    /// How the issuer is asked about tokens (RFC 7662).
+    /// Token introspection (RFC 7662).
     IntrospectionDocument {
-        /// The endpoint. Left out: Okta's, with the preset; otherwise what the issuer's metadata names, which must be on
-        /// the issuer's own host.
+        /// The endpoint. Default: Okta's, with the preset; otherwise the one in the issuer's metadata, which must be on the
+        /// issuer's own host.
         uri: String,
-        /// Who asks: the id of a client that the issuer lets introspect.
+        /// The id of a client that may introspect.
         client_id: String,
-        /// `client_secret_basic`, `client_secret_post` or `private_key_jwt`. Left out: `client_secret_basic`.
+        /// `client_secret_basic`, `client_secret_post` or `private_key_jwt`. Default: `client_secret_basic`.
         client_auth: ClientAuth,
-        /// Where the client's secret is: `{"env": "NAME"}`. Not with `private_key_jwt`.
+        /// The variable that holds the client's secret: `{"env": "NAME"}`. Not with `private_key_jwt`.
         client_secret: Secret,
-        /// Where the client's private key is, PKCS#8 in PEM or a JWK, RSA or P-256. With `private_key_jwt` only.
+        /// The variable that holds the client's private key, PKCS#8 in PEM or a JWK, RSA or P-256. With `private_key_jwt` only.
         private_key: Secret,
-        /// The `kid` that the issuer knows the key by. Left out: the one in the JWK, or none.
+        /// The `kid` of the key at the issuer. Default: the one in the JWK, or none.
         key_id: String,
-        /// How long an active answer serves: so long a revoked token may go on. At most `"1h"`. Left out: `"30s"`.
+        /// How long an active response is cached: a revoked token is accepted for that long. At most `"1h"`. Default: `"30s"`.
         cache_ttl: Duration,
-        /// How long a token that was refused is refused without asking again. At most `"1m"`. Left out: `"5s"`.
+        /// How long an inactive response is cached. At most `"1m"`. Default: `"5s"`.
         inactive_cache_ttl: Duration,
-        /// How long a call may take, and a request wait for it. Left out: `"2s"`.
+        /// The timeout of a call, and of a request that waits for it. Default: `"2s"`.
         timeout: Duration,
-        /// How many calls may be made in any minute, by all workers of the process together. Left out: 150,
-        /// half of the limit of the smallest Okta organisation. A lower limit that the server states replaces it.
+        /// The limit of calls per minute, for all workers of the process together. A lower limit that the server states
+        /// replaces it. Default: 150, half of the limit of the smallest Okta organisation.
         requests_per_minute: u32,
-        /// How long past `cache_ttl` the last active answer serves when no other is to be had. At most `"1h"`. Left out:
-        /// `"0s"`, never.
+        /// How long after `cache_ttl` a cached active response is used while the endpoint is unavailable. At most `"1h"`.
+        /// Default: `"0s"`.
         stale_if_error: Duration,
-        /// Whether tokens that are no JWTs are this issuer's. Left out: yes, where no other provider has
-        /// `introspection`.
+        /// Whether opaque tokens, which are not JWTs, are introspected at this issuer. Default: `true` where no other provider
+        /// has `introspection`.
         opaque_tokens: bool,
     }
 }
 
 document! {
-    /// Where a secret is found.
+    /// A reference to a secret.
     SecretDocument {
-        /// The name of an environment variable, in capitals; Envoy passes on those that `vm_config` names.
+        /// The name of an environment variable, in upper case; Envoy passes those that `vm_config` lists.
         env: String,
     }
 }
 
 document! {
-    /// A list of revoked tokens that is polled.
+    /// A list of revoked tokens, which the filter polls.
     RevocationsDocument {
-        /// The list, an `https` URL.
+        /// The `https` URL of the list.
         uri: String,
-        /// The host's name for the connection to it: on Envoy a cluster.
+        /// The upstream of the list: on Envoy the name of a cluster.
         upstream: String,
-        /// Header fields of every callout to it, as `callout_headers` of a provider: `{"authorization": {"env":
-        /// "REVOCATIONS_AUTHORIZATION"}}`. Left out: none.
+        /// Header fields of every callout to it, as in `callout_headers` of a provider: `{"authorization": {"env":
+        /// "REVOCATIONS_AUTHORIZATION"}}`. Default: none.
         callout_headers: BTreeMap<String, CalloutHeaderValue>,
-        /// How often it is asked for. Left out: `"10s"`.
+        /// The polling interval. Default: `"10s"`.
         refresh: Duration,
-        /// How long that may take. Left out: `"2s"`.
+        /// The timeout of a poll. Default: `"2s"`.
         timeout: Duration,
     }
 }
@@ -72,40 +71,40 @@ document! {
 #[derive(Debug)]
 pub struct Secret(pub SecretDocument);
 
-impl Read for Secret {
-    fn read(value: &Value, at: &Path, faults: &mut Vec<ConfigFault>) -> Option<Self> {
+impl Decode for Secret {
+    fn decode(value: &Value, at: &Path, errors: &mut Vec<ConfigError>) -> Option<Self> {
         if value.is_string() {
-            faults.push(at.fault(ConfigProblem::Unusable(
+            errors.push(at.error(ConfigErrorKind::Invalid(
                 "a secret is not written here, but where it is found: {\"env\": \"OKTA_CLIENT_SECRET\"}; change the one that was",
             )));
             return None;
         }
-        SecretDocument::read(value, at, faults).map(Self)
+        SecretDocument::decode(value, at, errors).map(Self)
     }
 }
 
-/// The value of a header field: as it is, or where the secret is found.
+/// The value of a header field, or the variable that holds it.
 #[derive(Debug)]
 pub enum CalloutHeaderValue {
     /// The value.
     Text(String),
-    /// Where it is.
+    /// The variable that holds it.
     Secret(Secret),
 }
 
-impl Read for CalloutHeaderValue {
-    fn read(value: &Value, at: &Path, faults: &mut Vec<ConfigFault>) -> Option<Self> {
+impl Decode for CalloutHeaderValue {
+    fn decode(value: &Value, at: &Path, errors: &mut Vec<ConfigError>) -> Option<Self> {
         match value {
             Value::String(text) => Some(Self::Text(text.clone())),
-            Value::Object(_) => Secret::read(value, at, faults).map(Self::Secret),
+            Value::Object(_) => Secret::decode(value, at, errors).map(Self::Secret),
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) => {
-                expect(None, "a string, or where a secret is found: {\"env\": \"NAME\"}", at, faults)
+                expect(None, "a string, or where a secret is found: {\"env\": \"NAME\"}", at, errors)
             }
         }
     }
 }
 
-/// How the endpoint is told who asks.
+/// The client authentication at the endpoint.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ClientAuth {
     /// The secret in `Authorization`.
@@ -117,17 +116,4 @@ pub enum ClientAuth {
     PrivateKeyJwt,
 }
 
-impl Words for ClientAuth {
-    const WORDS: &'static [(&'static str, Self)] = &[
-        ("client_secret_basic", Self::SecretBasic),
-        ("client_secret_post", Self::SecretPost),
-        ("private_key_jwt", Self::PrivateKeyJwt),
-    ];
-    const WANTED: &'static str = "one of \"client_secret_basic\", \"client_secret_post\", \"private_key_jwt\"";
-}
-
-impl Read for ClientAuth {
-    fn read(value: &Value, at: &Path, faults: &mut Vec<ConfigFault>) -> Option<Self> {
-        read_word(value, at, faults)
-    }
-}
+string_enum!(ClientAuth { "client_secret_basic" => SecretBasic, "client_secret_post" => SecretPost, "private_key_jwt" => PrivateKeyJwt });

@@ -1,4 +1,4 @@
-//! `require` as the operator writes it: what a rule demands of the token. The doc comments are the reference manual.
+//! The schema of `require`: what a rule requires of the token. The doc comments are the reference.
 //!
 //! ```json
 //! "require": {
@@ -16,77 +16,76 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::ClaimPath;
-use crate::config::fault::{ConfigFault, ConfigProblem, Path};
-use crate::config::reading::{Read, document, expect};
+use crate::config::decode::{Decode, document, expect};
+use crate::config::error::{ConfigError, ConfigErrorKind, Path};
 use crate::policy::requirement::ClaimValue;
 
 document! {
-    /// What a rule demands: all of what is written, in any order.
+    /// The requirements of a rule: all members must be met.
     ///
-    /// Where several demands are not met, the client is told what it can act on: the scopes to ask for or the log-in
-    /// that is wanted, but only when a token with these would pass; otherwise that it may not.
+    /// If several are not met, the response names what the client can act on: the scopes to request or the required sign-in,
+    /// but only if a token with these would be accepted; otherwise 403.
     RequireDocument {
         /// The token grants all of these scopes, compared whole. Otherwise 403 `insufficient_scope`, with all of them.
         scopes: Vec<String>,
-        /// The token grants at least one of these scopes. A client that has none is told to ask for the first: write
-        /// the least first.
+        /// The token grants at least one of these scopes. The challenge names the first one: list the least privilege first.
         any_scope: Vec<String>,
         /// The user is in at least one of these groups (the provider's `groups_claim`).
         groups: Vec<String>,
         /// The token was issued to one of these clients.
         client_ids: Vec<String>,
-        /// The token's `aud` names one of these; the provider's `audiences` are demanded besides.
+        /// The token's `aud` contains one of these, in addition to the provider's `audiences`.
         audiences: Vec<String>,
-        /// What other claims hold: an object of claim names with what each must hold, or a list of objects that name
-        /// the claim in `claim`, which may be a path to a nested one.
+        /// Tests of other claims: an object of claim names with a value or test for each, or a list of tests that name the claim
+        /// in `claim`, which may be the path of a nested claim.
         claims: ClaimsDocument,
-        /// How strong the authentication was: one value, or a list of values any of which will do. Of Okta's values a
-        /// stronger one stands for a weaker: `phrh`, `phr`, `urn:okta:loa:2fa:any`, `urn:okta:loa:1fa:any` (the same
-        /// as `urn:okta:loa:1fa:pwd` and `urn:okta:loa:2fa:any:ifpossible`). Others are met by themselves only.
+        /// The authentication context: one value, or a list of accepted values. A stronger value of Okta also meets a weaker
+        /// one: `phrh`, `phr`, `urn:okta:loa:2fa:any`, `urn:okta:loa:1fa:any` (the same
+        /// as `urn:okta:loa:1fa:pwd` and `urn:okta:loa:2fa:any:ifpossible`). Other values are compared exactly.
         /// Otherwise, or without an `acr` in the token: 401 `insufficient_user_authentication` (RFC 9470).
         acr: AcrDocument,
-        /// How long ago the user authenticated (`auth_time`), at most; the provider's `clock_skew` is added. Whole
-        /// seconds. Otherwise, or without `auth_time`: 401 as for `acr`.
+        /// The maximum time since the user authenticated (`auth_time`), plus the provider's `clock_skew`, in whole seconds.
+        /// Otherwise, or without `auth_time`: 401 as for `acr`.
         max_age: Duration,
         /// The user was authenticated by all of these methods (RFC 8176), such as `["hwk"]`. Okta has them in ID
         /// tokens only: use `acr` there.
         amr: Vec<String>,
         /// An expression in CEL (the Common Expression Language) over the request and the token that is true, such as
-        /// `"ip_in(source.address, ['10.0.0.0/8'])"`. What cannot be judged, because a claim or attribute is not there
-        /// or of another type, refuses.
+        /// `"ip_in(source.address, ['10.0.0.0/8'])"`. An error, such as a missing claim or attribute or one
+        /// of another type, denies the request.
         condition: String,
         /// At least one of these is met.
         any_of: Vec<RequireDocument>,
         /// Each of these is met.
         all_of: Vec<RequireDocument>,
-        /// This is not met, and that is certain: what a token does not tell of groups, clients, audiences and
-        /// methods, or tells in a form that means nothing, is not certain. (A claim of `claims` that is not there
-        /// certainly does not hold the value.) One member only; no `acr` and no `max_age`.
+        /// This is certainly not met. It is not certain where the token lacks groups, client, audiences or methods, or has them
+        /// in a malformed claim. (A missing claim of `claims` certainly does not have the value.) One member only, and neither
+        /// `acr` nor `max_age`.
         not: Box<RequireDocument>,
     }
 }
 
 document! {
-    /// What one claim must hold; exactly one of the five tests. Values are texts, numbers, `true` and `false`, compared
+    /// The test of one claim; exactly one of the five. Values are strings, numbers and booleans, compared
     /// whole and by type. A claim that is a single value counts as a list of one.
     ClaimTestDocument {
-        /// The claim: a name, or a list of names that leads to a nested one. Names are literal, dots and all. In the
-        /// list form only.
+        /// The claim: a name, or the list of names of the path to a nested claim. Names are literal, also with dots. In the list
+        /// form only.
         claim: ClaimPath,
         /// The claim is this value, or a list that contains it. `"department": "finance"` is short for this.
         equals: ClaimValue,
-        /// The same as `equals`, for readers of claims that are lists.
+        /// The same as `equals`, for claims that are lists.
         contains: ClaimValue,
         /// The claim is one of these values, or a list that contains one.
         one_of: Vec<ClaimValue>,
         /// The claim is a list that contains all of these values.
         contains_all: Vec<ClaimValue>,
-        /// Whether the claim is there at all. `null` is neither.
+        /// Whether the claim is present. `null` is neither.
         exists: bool,
     }
 }
 
-/// What claims must hold.
+/// The tests of claims.
 #[derive(Debug)]
 pub enum ClaimsDocument {
     /// By the literal name of a claim of the token.
@@ -95,81 +94,81 @@ pub enum ClaimsDocument {
     List(Vec<ClaimTestDocument>),
 }
 
-/// `acr`: the values that will do.
+/// `acr`: the accepted values.
 #[derive(Debug)]
 pub struct AcrDocument(pub Vec<String>);
 
-impl Read for Box<RequireDocument> {
-    fn read(value: &Value, at: &Path, faults: &mut Vec<ConfigFault>) -> Option<Self> {
-        RequireDocument::read(value, at, faults).map(Self::new)
+impl Decode for Box<RequireDocument> {
+    fn decode(value: &Value, at: &Path, errors: &mut Vec<ConfigError>) -> Option<Self> {
+        RequireDocument::decode(value, at, errors).map(Self::new)
     }
 }
 
-impl Read for ClaimsDocument {
-    fn read(value: &Value, at: &Path, faults: &mut Vec<ConfigFault>) -> Option<Self> {
+impl Decode for ClaimsDocument {
+    fn decode(value: &Value, at: &Path, errors: &mut Vec<ConfigError>) -> Option<Self> {
         match value {
             Value::Object(members) => {
                 let mut tests = BTreeMap::new();
                 for (name, value) in members {
-                    tests.extend(short_test(value, &at.member(name), faults).map(|test| (name.clone(), test)));
+                    tests.extend(short_test(value, &at.member(name), errors).map(|test| (name.clone(), test)));
                 }
                 Some(Self::ByName(tests))
             }
-            Value::Array(_) => Vec::read(value, at, faults).map(Self::List),
+            Value::Array(_) => Vec::decode(value, at, errors).map(Self::List),
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => expect(
                 None,
                 "an object of claim names with what each must hold, or a list of tests with `claim` in each",
                 at,
-                faults,
+                errors,
             ),
         }
     }
 }
 
-/// `"finance"` for `{"equals": "finance"}`. A bare list is not read: beside `scopes`, which wants all, and `groups`,
-/// which wants one, nobody can know which was meant.
-fn short_test(value: &Value, at: &Path, faults: &mut Vec<ConfigFault>) -> Option<ClaimTestDocument> {
+/// `"finance"` for `{"equals": "finance"}`. A bare list is an error: `scopes` requires all and `groups` one, so its meaning
+/// is not obvious.
+fn short_test(value: &Value, at: &Path, errors: &mut Vec<ConfigError>) -> Option<ClaimTestDocument> {
     let problem = match value {
-        Value::Object(_) => return ClaimTestDocument::read(value, at, faults),
+        Value::Object(_) => return ClaimTestDocument::decode(value, at, errors),
         Value::String(_) | Value::Number(_) | Value::Bool(_) => {
-            let equals = Some(ClaimValue::read(value, at, faults)?);
+            let equals = Some(ClaimValue::decode(value, at, errors)?);
             return Some(ClaimTestDocument { equals, ..ClaimTestDocument::default() });
         }
         Value::Array(_) => "say which is meant: {\"one_of\": [...]} or {\"contains_all\": [...]}",
-        Value::Null => "to demand that there is no such claim, write {\"exists\": false}",
+        Value::Null => "to require that the claim is missing, write {\"exists\": false}",
     };
-    faults.push(at.fault(ConfigProblem::Unusable(problem)));
+    errors.push(at.error(ConfigErrorKind::Invalid(problem)));
     None
 }
 
-impl Read for AcrDocument {
-    fn read(value: &Value, at: &Path, faults: &mut Vec<ConfigFault>) -> Option<Self> {
+impl Decode for AcrDocument {
+    fn decode(value: &Value, at: &Path, errors: &mut Vec<ConfigError>) -> Option<Self> {
         match value {
             Value::String(text) => Some(Self(vec![text.clone()])),
-            Value::Array(_) => Vec::read(value, at, faults).map(Self),
+            Value::Array(_) => Vec::decode(value, at, errors).map(Self),
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => {
-                expect(None, "an `acr` value, or a list of them", at, faults)
+                expect(None, "an `acr` value, or a list of them", at, errors)
             }
         }
     }
 }
 
-impl Read for ClaimValue {
-    fn read(value: &Value, at: &Path, faults: &mut Vec<ConfigFault>) -> Option<Self> {
-        // Beyond 2^53 two whole numbers are one double, so that another number than the one written would pass.
+impl Decode for ClaimValue {
+    fn decode(value: &Value, at: &Path, errors: &mut Vec<ConfigError>) -> Option<Self> {
+        // Beyond 2^53 several integers are one double, so that another number than the written one would match.
         const EXACT: f64 = 9_007_199_254_740_991.0;
         let read = match value {
-            Value::String(text) if text.is_empty() => Err("an empty text; was something left out?"),
+            Value::String(text) if text.is_empty() => Err("an empty string; is something missing?"),
             Value::String(text) => Ok(Self::Text(text.clone())),
             Value::Bool(truth) => Ok(Self::Bool(*truth)),
             Value::Number(number) => match number.as_f64().filter(|number| number.abs() <= EXACT) {
                 Some(number) => Ok(Self::Number(number)),
-                None => Err("a number beyond 2^53 is not compared exactly; let the issuer write it as a text"),
+                None => Err("a number beyond 2^53 is not compared exactly; let the issuer write it as a string"),
             },
             Value::Null | Value::Array(_) | Value::Object(_) => {
-                return expect(None, "a text, a number, true or false", at, faults);
+                return expect(None, "a string, a number or a boolean", at, errors);
             }
         };
-        read.map_err(|problem| faults.push(at.fault(ConfigProblem::Unusable(problem)))).ok()
+        read.map_err(|problem| errors.push(at.error(ConfigErrorKind::Invalid(problem)))).ok()
     }
 }

@@ -1,49 +1,46 @@
-//! `responses` as the operator writes it: how refused clients are answered.
+//! The schema of `responses`: the responses to denied requests.
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
-
 use super::introspection::Secret;
-use crate::config::fault::{ConfigFault, Path};
-use crate::config::reading::{Read, Words, document, read_word};
+use crate::config::decode::{document, string_enum};
 use crate::policy::{BodyFormat, Detail};
 
 document! {
-    /// How refusals are written.
+    /// The responses to denied requests.
     ResponsesDocument {
-        /// The `realm` of challenges. Left out: `okta-proxy-wasm`.
+        /// The `realm` of challenges. Default: `okta-proxy-wasm`.
         realm: String,
-        /// What bodies are: `json` (`error`, `error_description`), `problem` (RFC 9457) or `text`. Left out: `json`.
+        /// The format of bodies: `json` (`error`, `error_description`), `problem` (RFC 9457) or `text`. Default: `json`.
         format: BodyFormat,
-        /// `terse`: what kind of credential would help. `reason`: also the exact reason, as the log has it, in bodies of
-        /// ours; it tells attackers which check failed, so this prints a warning. Left out: `terse`.
+        /// `terse`: bodies name the kind of credential that is required. `reason`: the filter's own bodies also have the exact
+        /// reason, as the log has it. It shows attackers which check failed, so this logs a warning. Default: `terse`.
         detail: Detail,
-        /// Tells callers that you trust the exact reason. Prints a warning. Left out: nobody.
+        /// Sends the exact reason to callers that you trust. Logs a warning. Default: none.
         debug: DebugDocument,
-        /// Bodies and headers of your own.
+        /// Your own bodies and headers.
         custom: CustomDocument,
-        /// Lets pages of other origins read refusals. Left out: their scripts see a network error.
+        /// Allows pages of other origins to read these responses. Default: their scripts see a network error.
         cors: CorsDocument,
-        /// Where browsers are sent by rules with `redirect_browsers`.
+        /// The login page for rules with `redirect_browsers`.
         login: LoginDocument,
     }
 }
 
 document! {
-    /// Callers that are told why they are refused: in the answer to a request that shows the secret in this header, a field of
-    /// the same name has the exact reason, the rule, the provider and the claims that its demands are about, as JSON. Never
-    /// what a claim says. The header is taken out of what goes on to the backend.
+    /// Debug responses: if a request has the secret in this header, its response has a field of the same name with the exact
+    /// reason, the rule, the provider and the names of the claims that the rule requires, as JSON. It never has the value of a
+    /// claim. The header is removed from the forwarded request.
     DebugDocument {
-        /// The header. Left out: `x-auth-debug`.
+        /// The header. Default: `x-auth-debug`.
         header: String,
-        /// Where the secret is found, 16 characters or more: `{"env": "NAME"}`.
+        /// The variable that holds the secret, 16 characters or more: `{"env": "NAME"}`.
         secret: Secret,
     }
 }
 
 document! {
-    /// What is answered instead, by status.
+    /// Your own responses, by status.
     CustomDocument {
         /// 400
         bad_request: CustomAnswerDocument,
@@ -57,25 +54,25 @@ document! {
 }
 
 document! {
-    /// What is answered instead with one status. gRPC clients and redirected browsers have the headers only.
+    /// Your own response for one status. gRPC clients and redirected browsers receive the headers only.
     CustomAnswerDocument {
-        /// The body, at most 16 KiB. Left out: ours.
+        /// The body, at most 16 KiB. Default: the filter's own.
         body: String,
-        /// What it is. Left out: `text/plain; charset=utf-8`.
+        /// The media type of the body. Default: `text/plain; charset=utf-8`.
         content_type: String,
-        /// More header fields, none that the filter or HTTP itself writes.
+        /// Further header fields; those that the filter or HTTP itself sets are reserved.
         headers: BTreeMap<String, String>,
     }
 }
 
 document! {
-    /// Which pages of other origins may read a refusal. Nothing else is answered for: let Envoy's CORS filter do that.
+    /// Which pages of other origins may read responses to denied requests. For all other responses use Envoy's CORS filter.
     CorsDocument {
-        /// Origins as browsers send them, `https://app.acme.com`; `https://*.acme.com` for all below; or `*` alone.
+        /// Origins as browsers send them, `https://app.acme.com`; `https://*.acme.com` for all subdomains; or `*` alone.
         allow_origins: Vec<String>,
-        /// Also to requests with cookies. Not with `*`. Left out: no.
+        /// Also allows requests with cookies. Not with `*`. Default: `false`.
         allow_credentials: bool,
-        /// The header fields that scripts may read. Left out: `www-authenticate` and `retry-after`.
+        /// The header fields that scripts may read. Default: `www-authenticate` and `retry-after`.
         expose_headers: Vec<String>,
     }
 }
@@ -83,34 +80,15 @@ document! {
 document! {
     /// The application's login page.
     LoginDocument {
-        /// Its address, `https`. Parameters of its own stay.
+        /// Its `https` URL. Query parameters in it are kept.
         url: String,
-        /// The parameter that tells it where the browser was going. Left out: `return_to`.
+        /// The query parameter with the address that the browser requested. Default: `return_to`.
         return_to_parameter: String,
-        /// The origin before path and query there, such as `https://shop.acme.com`. Left out: a path and query only.
+        /// The origin of that address, such as `https://shop.acme.com`. Default: none, path and query only.
         return_base: String,
     }
 }
 
-impl Words for BodyFormat {
-    const WORDS: &'static [(&'static str, Self)] =
-        &[("json", Self::Json), ("problem", Self::Problem), ("text", Self::Text)];
-    const WANTED: &'static str = "one of \"json\", \"problem\", \"text\"";
-}
+string_enum!(BodyFormat { "json" => Json, "problem" => Problem, "text" => Text });
 
-impl Read for BodyFormat {
-    fn read(value: &Value, at: &Path, faults: &mut Vec<ConfigFault>) -> Option<Self> {
-        read_word(value, at, faults)
-    }
-}
-
-impl Words for Detail {
-    const WORDS: &'static [(&'static str, Self)] = &[("terse", Self::Terse), ("reason", Self::Reason)];
-    const WANTED: &'static str = "one of \"terse\", \"reason\"";
-}
-
-impl Read for Detail {
-    fn read(value: &Value, at: &Path, faults: &mut Vec<ConfigFault>) -> Option<Self> {
-        read_word(value, at, faults)
-    }
-}
+string_enum!(Detail { "terse" => Terse, "reason" => Reason });

@@ -1,57 +1,54 @@
-//! `rules` as the operator writes them: which requests, and what it takes to pass.
-
-use serde_json::Value;
+//! The schema of `rules`: which requests they match, and what they require.
 
 use super::require::RequireDocument;
-use crate::config::fault::{ConfigFault, Path};
-use crate::config::reading::{Read, Words, document, read_word};
+use crate::config::decode::{document, string_enum};
 use crate::policy::Access;
 
 document! {
     /// One rule.
     RuleDocument {
-        /// A name for the log, each once.
+        /// A unique name, for logs and metrics.
         name: String,
-        /// The requests it is for. Left out: all.
+        /// The requests that it matches. Default: all.
         conditions as "match": MatchDocument,
-        /// `public`: everybody passes, a token is not looked at (and is taken out all the same). `optional`: without a
-        /// credential a request passes, with one it must be good. `token`: a good token is needed. `deny`: nobody
-        /// passes. Left out: `token`.
+        /// `public`: every request is allowed, and a token is removed unread. `optional`: a request without a credential is
+        /// allowed, one with a credential requires a valid token. `token`: a valid token is required. `deny`: every request
+        /// is denied. Default: `token`.
         access: Access,
-        /// What the token must have besides.
+        /// Further requirements on the token.
         require: RequireDocument,
-        /// What `require` would refuse is let pass and logged (`would_deny`). A good token is needed all the same.
+        /// Allows and logs (`would_deny`) requests that `require` would deny. A valid token is required all the same. Default:
+        /// `false`.
         report_only: bool,
-        /// Where another log-in would help, browsers that go to a page are sent to `responses.login` instead of being
-        /// answered 401. Left out: no.
+        /// Redirects browsers that navigate to a page to `responses.login`, instead of a 401, where a sign-in would help. Default: `false`.
         redirect_browsers: bool,
-        /// The issuer is asked about each token, JWTs too: a revoked one is refused within `introspection.cache_ttl`. Not
-        /// with `public` or `deny`. Left out: no.
+        /// Introspects every token, JWTs too: a revoked token is rejected within `introspection.cache_ttl`. Not with `public` or
+        /// `deny`. Default: `false`.
         introspect: bool,
     }
 }
 
 document! {
-    /// The requests of a rule: all that is written must hold. Nothing else of a request is looked at: neither its query
-    /// nor fields such as `x-original-url`.
+    /// The requests that a rule matches: all members must match. Neither the query nor headers such as `x-original-url` are
+    /// part of a match.
     MatchDocument {
-        /// The hosts, without ports: names, addresses, or `*.acme.com` for all below. Left out: all.
+        /// The hosts, without ports: names, addresses, or `*.acme.com` for all subdomains. Default: all.
         hosts: Vec<String>,
         /// This path, with or without a slash at its end.
         path: String,
-        /// This path and all below it: `/admin` is `/admin/x` too, and not `/administrator`.
+        /// This path and all paths below it: `/admin` matches `/admin/x` and not `/administrator`.
         path_prefix: String,
-        /// The whole path by a regular expression, linear in time.
+        /// A regular expression that matches the whole path, in linear time.
         path_regex: String,
-        /// Whether `/Admin` is `/admin`, for backends that route so. Not with `public` or `optional`. Left out: no.
+        /// Matches `/admin` and `/Admin` alike, for backends that ignore case. Not with `public` or `optional`. Default: `false`.
         ignore_case: bool,
-        /// The methods, in capitals. Left out: all.
+        /// The methods, in capitals. Default: all.
         methods: Vec<String>,
     }
 }
 
 document! {
-    /// What counts where no rule does.
+    /// The rule for requests that no other rule matches.
     DefaultRuleDocument {
         /// As in a rule.
         access: Access,
@@ -66,14 +63,4 @@ document! {
     }
 }
 
-impl Words for Access {
-    const WORDS: &'static [(&'static str, Self)] =
-        &[("public", Self::Public), ("optional", Self::Optional), ("token", Self::Token), ("deny", Self::Deny)];
-    const WANTED: &'static str = "one of \"public\", \"optional\", \"token\", \"deny\"";
-}
-
-impl Read for Access {
-    fn read(value: &Value, at: &Path, faults: &mut Vec<ConfigFault>) -> Option<Self> {
-        read_word(value, at, faults)
-    }
-}
+string_enum!(Access { "public" => Public, "optional" => Optional, "token" => Token, "deny" => Deny });

@@ -17,7 +17,7 @@ fn two_thousand_requests_with_one_cold_token_are_one_call() {
     for _ in 0..2000 {
         assert_eq!(scene.look_up_since("cold", waiting), "Fresh alice@acme.com");
     }
-    assert_eq!(scene.introspection.figures(scene.now).asked, 0);
+    assert_eq!(scene.introspection.stats(scene.now).asked, 0);
 }
 
 #[wasm_bindgen_test(unsupported = test)]
@@ -35,7 +35,7 @@ fn a_flood_of_random_tokens_costs_no_more_than_its_share_and_touches_no_known_on
             scene.look_up(&format!("random {second} {token}"));
             if token % 1000 == 999 {
                 let begun = scene.calls();
-                most_asked = most_asked.max(scene.introspection.figures(scene.now).asked);
+                most_asked = most_asked.max(scene.introspection.stats(scene.now).asked);
                 for call in begun {
                     let Purpose::Token { class, digest, .. } = call.purpose else { panic!("{call:?}") };
                     calls[usize::from(class == BudgetClass::Established)] += 1;
@@ -66,7 +66,7 @@ fn a_flood_of_random_tokens_costs_no_more_than_its_share_and_touches_no_known_on
     // The first calls of the forty were unknown tokens' too, and in the same minute.
     assert_eq!(calls, [10, 40], "unknown and known");
     assert!(most_asked <= 512 + 32, "{most_asked}");
-    assert_eq!(scene.introspection.figures(scene.now).active, 40);
+    assert_eq!(scene.introspection.stats(scene.now).active, 40);
 }
 
 #[wasm_bindgen_test(unsupported = test)]
@@ -90,10 +90,10 @@ fn queue_and_cache_are_bounded() {
     for token in 0..1000 {
         small.look_up(&format!("t{token}"));
         small.respond(&json!({"groups": vec!["g"; token % 50]}));
-        let figures = small.introspection.figures(small.now);
-        assert!(figures.active <= limits.tokens && figures.bytes <= limits.bytes, "{figures:?}");
+        let stats = small.introspection.stats(small.now);
+        assert!(stats.active <= limits.tokens && stats.bytes <= limits.bytes, "{stats:?}");
     }
-    assert!(small.introspection.figures(small.now).active > 5);
+    assert!(small.introspection.stats(small.now).active > 5);
     for token in 0..5000 {
         small.look_up(&format!("bad{token}"));
         small.fails(response(200, br#"{"active":false}"#.to_vec()));

@@ -50,7 +50,7 @@ fn abandoned_call_is_not_made_and_not_counted() {
         assert_eq!(scene.look_up(token), "wait");
         scene.introspection.abandon(&digest(token));
     }
-    assert_eq!((scene.calls(), scene.introspection.figures(scene.now).asked), (vec![], 0));
+    assert_eq!((scene.calls(), scene.introspection.stats(scene.now).asked), (vec![], 0));
     assert_eq!(scene.introspection.next_due(scene.now), None);
     // A call that was begun goes on: it is paid for.
     scene.look_up("d");
@@ -81,7 +81,7 @@ fn address_is_requested_only_when_it_decides_about_a_call() {
     scene.make_active("known");
     assert_eq!(scene.look_up_from(Sender::NotRequested, "known"), "active");
     assert_eq!(scene.look_up_from(Sender::NotRequested, "new"), "address needed");
-    assert_eq!(scene.introspection.figures(scene.now).asked, 0);
+    assert_eq!(scene.introspection.stats(scene.now).asked, 0);
     assert_eq!(scene.look_up_from(address(1), "new"), "wait");
     assert_eq!(scene.look_up_from(Sender::NotRequested, "new"), "address needed", "also to join those that wait");
     scene.respond(&json!({ "active": false }));
@@ -194,7 +194,7 @@ fn another_workers_429_counts_as_the_endpoints_failure() {
             assert_eq!(scene.look_up(token), "unavailable 20000", "{token}");
             assert_eq!(scene.cause, Some(Cause::EndpointFailing), "{token}");
         }
-        assert!(scene.introspection.figures(scene.now).is_paused);
+        assert!(scene.introspection.stats(scene.now).is_paused);
         scene.now = at(50_000);
         assert_eq!(scene.look_up("t"), "wait");
     }
@@ -223,10 +223,10 @@ fn a_stated_limit_lowers_ours_is_shared_when_it_changes_and_is_forgotten_in_time
         let end = scene.finish(number, stating(limit, "9", 30, answer(&json!({}))));
         assert_eq!(end.ceiling.map(NonZeroU32::get), shared, "{limit}");
         assert_eq!((end.result, end.block), (CallResult::Answered, None));
-        assert_eq!(scene.introspection.figures(scene.now).calls_per_minute, effective, "{limit}");
+        assert_eq!(scene.introspection.stats(scene.now).calls_per_minute, effective, "{limit}");
     }
     scene.now = at(300_000);
-    assert_eq!(scene.introspection.figures(scene.now).calls_per_minute, 600);
+    assert_eq!(scene.introspection.stats(scene.now).calls_per_minute, 600);
 }
 
 #[wasm_bindgen_test(unsupported = test)]

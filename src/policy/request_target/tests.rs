@@ -349,3 +349,25 @@ fn all_spellings_that_decode_alike_are_one_path() {
         }
     }
 }
+
+#[wasm_bindgen_test(unsupported = test)]
+fn a_path_literal_of_a_condition_compiles_exactly_where_it_is_in_normal_form() {
+    const PARTS: [&str; 22] = [
+        "/", "/", "/", "a", "A~", ".", "..", ";", "?", " ", "%", "%2", "é", "%20", "%2F", "%2f", "%61", "%3B", "%25",
+        "%2E", "%C3%A9", "%c3%a9",
+    ];
+    let mut accepted = 0;
+    for first in PARTS {
+        for second in PARTS {
+            for third in PARTS {
+                let path = format!("/{first}{second}{third}");
+                let normal = RequestTarget::read(path.as_bytes(), AmbiguousPaths::InsecureAllow);
+                let is_normal = normal.is_ok_and(|target| target.path().as_str() == path) && !path.ends_with('/');
+                let compiled = crate::cel::Program::compile(&format!("request.url_path == '{path}'"));
+                assert_eq!(compiled.is_ok(), is_normal, "{path}");
+                accepted += usize::from(is_normal);
+            }
+        }
+    }
+    assert!(accepted > 300, "only {accepted} were in normal form");
+}

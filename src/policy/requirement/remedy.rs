@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::verdict::{Indeterminate, Verdict};
 use super::{Requirement, RequirementContext, Term, acr};
-use crate::policy::condition::ConditionError;
+use crate::cel::EvaluationError;
 
 /// A requirement that is not met.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,7 +50,7 @@ pub enum UnmetReason {
     /// A condition is not met.
     ConditionUnmet,
     /// A condition cannot be judged for this request and token.
-    ConditionFailed(ConditionError),
+    ConditionFailed(EvaluationError),
     /// `amr` lacks a method.
     MethodMissing,
     /// Kept out by `not`.
@@ -70,7 +70,7 @@ pub enum UnmetReason {
 }
 
 impl UnmetReason {
-    /// All of them, but one for each error of a condition ([`ConditionError::ALL`]).
+    /// All of them, but one for each error of a condition ([`EvaluationError::ALL`]).
     pub const ALL: [Self; 13] = [
         Self::AudienceNotAllowed,
         Self::ClientNotAllowed,
@@ -95,19 +95,19 @@ impl UnmetReason {
             Self::GroupMissing => "group_missing",
             Self::ClaimUnmet => "claim_unmet",
             Self::ConditionUnmet => "condition_unmet",
-            Self::ConditionFailed(ConditionError::Missing) => "condition_value_missing",
-            Self::ConditionFailed(ConditionError::NoToken) => "condition_token_missing",
-            Self::ConditionFailed(ConditionError::WrongType) => "condition_wrong_type",
-            Self::ConditionFailed(ConditionError::NotText) => "condition_not_text",
-            Self::ConditionFailed(ConditionError::PathAmbiguous) => "condition_path_ambiguous",
-            Self::ConditionFailed(ConditionError::HostMalformed) => "condition_host_malformed",
-            Self::ConditionFailed(ConditionError::HostAmbiguous) => "condition_host_ambiguous",
-            Self::ConditionFailed(ConditionError::HeaderAmbiguous) => "condition_header_ambiguous",
-            Self::ConditionFailed(ConditionError::OutOfRange) => "condition_out_of_range",
-            Self::ConditionFailed(ConditionError::DivisionByZero) => "condition_division_by_zero",
-            Self::ConditionFailed(ConditionError::NotAnAddress) => "condition_not_an_address",
-            Self::ConditionFailed(ConditionError::NotBoolean) => "condition_not_boolean",
-            Self::ConditionFailed(ConditionError::TooCostly) => "condition_too_costly",
+            Self::ConditionFailed(EvaluationError::Missing) => "condition_value_missing",
+            Self::ConditionFailed(EvaluationError::NoToken) => "condition_token_missing",
+            Self::ConditionFailed(EvaluationError::WrongType) => "condition_wrong_type",
+            Self::ConditionFailed(EvaluationError::NotText) => "condition_not_text",
+            Self::ConditionFailed(EvaluationError::PathAmbiguous) => "condition_path_ambiguous",
+            Self::ConditionFailed(EvaluationError::HostMalformed) => "condition_host_malformed",
+            Self::ConditionFailed(EvaluationError::HostAmbiguous) => "condition_host_ambiguous",
+            Self::ConditionFailed(EvaluationError::HeaderAmbiguous) => "condition_header_ambiguous",
+            Self::ConditionFailed(EvaluationError::OutOfRange) => "condition_out_of_range",
+            Self::ConditionFailed(EvaluationError::DivisionByZero) => "condition_division_by_zero",
+            Self::ConditionFailed(EvaluationError::NotAnAddress) => "condition_not_an_address",
+            Self::ConditionFailed(EvaluationError::NotBoolean) => "condition_not_boolean",
+            Self::ConditionFailed(EvaluationError::CostLimitExceeded) => "condition_too_costly",
             Self::MethodMissing => "authentication_method_missing",
             Self::NotConditionMatched => "not_condition_matched",
             Self::ClaimMissing => "claim_missing",

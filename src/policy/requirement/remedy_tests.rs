@@ -1,6 +1,6 @@
 use super::tests::{NOW_SECS, list, one, set, token};
 use super::*;
-use crate::policy::condition::ConditionError;
+use crate::cel::EvaluationError;
 use serde_json::{Value, json};
 use wasm_bindgen_test::wasm_bindgen_test;
 
@@ -41,7 +41,7 @@ fn step_up<'a>(acr_values: &[&'a str], seconds: Option<u64>, scopes: &[&'a str])
 
 #[wasm_bindgen_test(unsupported = test)]
 fn reasons_have_names_of_their_own() {
-    let of_conditions = ConditionError::ALL.map(UnmetReason::ConditionFailed);
+    let of_conditions = EvaluationError::ALL.map(UnmetReason::ConditionFailed);
     let all: Vec<UnmetReason> = UnmetReason::ALL.into_iter().chain(of_conditions).collect();
     let names: BTreeSet<&str> = all.iter().map(|reason| reason.name()).collect();
     assert_eq!(names.len(), all.len());

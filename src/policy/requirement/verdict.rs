@@ -5,7 +5,7 @@
 //! what is *known* to hold passes, also behind `not`; and what cannot be judged matters only where it could have made
 //! a difference.
 
-use crate::policy::condition::ConditionError;
+use crate::cel::EvaluationError;
 
 /// Whether a demand is met.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +26,7 @@ pub enum Indeterminate {
     /// It says it in a form that means nothing.
     Malformed,
     /// A condition could not be judged.
-    Condition(ConditionError),
+    Condition(EvaluationError),
 }
 
 impl Verdict {

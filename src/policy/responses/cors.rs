@@ -1,6 +1,7 @@
 //! Which pages of other origins may read a refusal (Fetch, section 3.2). Origins are compared as browsers write them,
 //! byte for byte: what would have to be normalised first is refused when it is configured.
 
+use crate::authority::split_port;
 use crate::http::HeaderValue;
 
 /// The operator's CORS settings for refusals.
@@ -110,14 +111,6 @@ impl AllowedOrigins {
                 allowed.then(|| HeaderValue::parse(origin)).flatten()
             }
         }
-    }
-}
-
-/// The host and, behind the last colon, the port.
-fn split_port(authority: &str) -> (&str, Option<&str>) {
-    match authority.rsplit_once(':') {
-        Some((host, port)) if !port.contains(']') => (host, Some(port)),
-        _ => (authority, None),
     }
 }
 

@@ -12,6 +12,7 @@ use std::fmt;
 
 use regex_lite::{Regex, RegexBuilder};
 
+use crate::encoding::percent_encode;
 use crate::policy::request_target::{AmbiguousPaths, NormalPath, RequestTarget};
 use crate::policy::route::PatternFault;
 
@@ -234,9 +235,7 @@ fn normal_text(text: &str, ambiguous: AmbiguousPaths) -> Result<NormalPath<'stat
 }
 
 fn escaped_where_not_ascii(text: &str) -> String {
-    text.bytes()
-        .map(|byte| if byte.is_ascii() { char::from(byte).to_string() } else { format!("%{byte:02X}") })
-        .collect()
+    percent_encode(text.as_bytes(), |_, byte| byte.is_ascii())
 }
 
 /// What every text that the expression matches begins with. Less than there is where the expression is not plain:

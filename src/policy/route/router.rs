@@ -7,8 +7,9 @@
 
 use std::collections::HashMap;
 
+use crate::authority::read_host;
 use crate::policy::request_target::{NormalPath, RequestTarget};
-use crate::policy::route::host::{HostPattern, read_host};
+use crate::policy::route::host::HostPattern;
 use crate::policy::route::path_pattern::{Kind, LetterCase, PathPattern, PathRegex};
 use crate::policy::route::{Method, Route};
 

@@ -12,6 +12,8 @@
 
 use std::borrow::Cow;
 
+use crate::encoding::percent_escape;
+
 /// How often a name is percent-decoded at most: once by the backend, and once by each proxy before it.
 const MOST_DECODINGS: usize = 3;
 
@@ -67,20 +69,16 @@ pub(super) fn decoded(text: &[u8]) -> Cow<'_, [u8]> {
     while let [byte, rest @ ..] = left {
         left = rest;
         match (byte, rest) {
-            (b'%', [high, low, after @ ..]) => match (hex(*high), hex(*low)) {
-                (Some(high), Some(low)) => {
-                    plain.push(high << 4 | low);
+            (b'%', rest) => match percent_escape(rest) {
+                Some((decoded, after)) => {
+                    plain.push(decoded);
                     left = after;
                 }
-                (None, _) | (_, None) => plain.push(b'%'),
+                None => plain.push(b'%'),
             },
             (b'+', _) => plain.push(b' '),
             (byte, _) => plain.push(*byte),
         }
     }
     Cow::Owned(plain)
-}
-
-fn hex(digit: u8) -> Option<u8> {
-    char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
 }

@@ -8,7 +8,7 @@ use super::{NOW, Scene, check, claiming, faults_of, headed, one_issuer, row, say
 use crate::forge::{self, Forge, base64url, hmac_token, joined, signature_of, with_signature};
 use crate::signing::{payload, with};
 
-/// The advisories that the attack list names and that concern what is here.
+/// The advisories that concern what is here.
 const HERE: [&str; 37] = [
     "CVE-2017-15361",
     "CVE-2022-21449",

@@ -2,14 +2,13 @@
 //! counts for what.
 
 use okta_proxy_wasm::callout::{CalloutResult, HttpResponse, TransportError};
-use okta_proxy_wasm::engine::{Entropy, IntrospectionCall, Jitter, Message, NoRsaSigner};
-use okta_proxy_wasm::http::HeaderName;
+use okta_proxy_wasm::engine::{IntrospectionCall, Message};
 use serde_json::{Value, json};
 
 use super::{
-    CLIENT_SECRET, Decision, NOW, OTHER_ISSUER, Scene, StreamId, Verdict, claiming, row, saying, status_for,
-    two_issuers,
+    CLIENT_SECRET, Decision, NOW, OTHER_ISSUER, Scene, StreamId, claiming, row, saying, status_for, two_issuers,
 };
+use crate::engine_harness::{call_response as said, retry_after_of, status_of};
 use crate::forge::Forge;
 use crate::signing::{AUDIENCE, ISSUER, payload, with};
 
@@ -28,10 +27,6 @@ fn asking() -> Value {
     configuration
 }
 
-fn said(status: u16, body: impl Into<Vec<u8>>) -> CalloutResult {
-    Ok(HttpResponse::new(status, body.into()))
-}
-
 /// A good answer, some of its members changed; `null` removes one.
 fn active(changes: Value) -> CalloutResult {
     let answer = json!({ "active": true, "token_type": "Bearer", "scope": "read:accounts", "client_id": "0oa1client",
@@ -41,10 +36,7 @@ fn active(changes: Value) -> CalloutResult {
 
 impl Scene {
     fn calls(&mut self) -> Vec<IntrospectionCall> {
-        let mut outbox = self.engine.on_tick(self.now, Jitter(u16::MAX));
-        let calls = std::mem::take(&mut outbox.calls);
-        self.take(outbox);
-        calls
+        self.harness.tick().calls
     }
 
     /// A request that has to wait, and the call that it leads to.
@@ -56,29 +48,22 @@ impl Scene {
     }
 
     fn end(&mut self, call: &IntrospectionCall, outcome: CalloutResult) {
-        let outbox = self.engine.on_call_ended(call.id, None, outcome, self.now, Jitter(u16::MAX));
-        self.take(outbox);
+        self.call_ended(call.id, None, outcome);
     }
 
     /// What becomes of a token about which this is said.
     fn told(&mut self, token: &str, outcome: CalloutResult) -> &Decision {
         let (stream, call) = self.asks_about(token);
         self.end(&call, outcome);
-        let (_, decision) = self.decided.iter().find(|(id, _)| *id == stream).expect("it is decided");
-        decision
+        self.decision_of(stream).expect("it is decided")
     }
 }
 
 /// The status of an answer, for which a 503 must say when to come back.
 fn status(decision: &Decision) -> u16 {
-    match &decision.verdict {
-        Verdict::Allow(_) => 200,
-        Verdict::Deny(reply) => {
-            let comes_back = reply.headers.iter().any(|(name, _)| *name == HeaderName::RETRY_AFTER);
-            assert_eq!(comes_back, reply.status == 503);
-            reply.status
-        }
-    }
+    let status = status_of(decision);
+    assert_eq!(retry_after_of(decision).is_some(), status == 503);
+    status
 }
 
 /// Each answer to a question about each of these tokens, and the reason that is expected.
@@ -187,7 +172,7 @@ fn the_token_is_told_in_the_body_and_the_secret_in_one_place() {
         // What means something in a URL or a form is nothing but its text.
         let token = "opaque+evil/https//evil.example/~=";
         let (_, call) = scene.asks_about(token);
-        let request = scene.engine.call_request(call.id, &Entropy([7; 32]), &NoRsaSigner, scene.now).unwrap();
+        let request = scene.call_request(call.id);
         assert_eq!(request.address.to_string(), "https://a.example/introspect", "L4 token not in URL");
         assert_eq!(request.address.upstream, "cluster-a", "L4");
         let Message::PostForm { authorization, body } = &request.message else { panic!("L4 not a POST") };
@@ -222,7 +207,7 @@ fn what_a_token_looks_like_does_not_choose_who_judges_it() {
     for token in [OPAQUE, "a.b", "a.b.c.d.e", "ey.", "eyJhbGciOiJub25lIn0"] {
         let mut scene = Scene::new(&asking());
         let (_, call) = scene.asks_about(token);
-        let request = scene.engine.call_request(call.id, &Entropy([7; 32]), &NoRsaSigner, scene.now).unwrap();
+        let request = scene.call_request(call.id);
         assert_eq!(request.address.authority, "a.example", "L5 {token}");
         // It is whose the configuration says, also where it says to be the other's.
         scene.end(&call, active(json!({ "iss": OTHER_ISSUER })));
@@ -243,7 +228,7 @@ fn what_one_issuer_says_is_nothing_to_tokens_of_another() {
     let of_b = Forge::P256.token("ES256", "p256", json!({}), &with(&payload(NOW), json!({ "iss": OTHER_ISSUER })));
     assert_eq!(scene.told(&of_a, active(json!({}))).audit.reason(), "authorized", "K2 A says yes");
     let (stream, call) = scene.asks_about(&of_b);
-    let request = scene.engine.call_request(call.id, &Entropy([7; 32]), &NoRsaSigner, scene.now).unwrap();
+    let request = scene.call_request(call.id);
     assert_eq!(request.address.to_string(), "https://b.example/introspect", "K2 B is asked about its own");
     scene.end(&call, said(200, r#"{"active":false}"#));
     assert_eq!(scene.reason_of(stream), Some("token_inactive"), "K2 B says no");

@@ -262,19 +262,19 @@ fn a_flood_of_unknown_key_ids_gets_a_burst_of_fetches_and_then_one_per_cooldown(
             scene.answer(&fetch, published(&[Forge::RsaA.jwk("rsa")]));
         }
         // They wait for the fetch at the end of the cooldown.
-        assert!(scene.engine.parked() <= 6 * 20, "J1 {} wait", scene.engine.parked());
+        assert!(scene.pending() <= 6 * 20, "J1 {} wait", scene.pending());
         assert_eq!(scene.reason(claiming(json!({}))), "authorized", "J1 the known key is served throughout");
         scene.pass(1);
     }
     assert_eq!(fetches, 3 + 92 / 4, "J1 at most 1 fetch per cooldown (4 s) in 95 s, and the burst");
-    assert_eq!(scene.verified.0.get(), 1, "J1 the known token is verified once, and nothing for them");
+    assert_eq!(scene.signatures_verified(), 1, "J1 the known token is verified once, and nothing for them");
 }
 
 /// Every kind of bad answer.
 pub fn bad_answers() -> Vec<(&'static str, CalloutResult)> {
     let good = json!({ "keys": [Forge::RsaB.jwk("rsa")] }).to_string();
     let with_control = |control: &str, status| {
-        Ok(HttpResponse::new(status, good.clone().into_bytes()).with_header("cache-control", Some(control.to_owned())))
+        Ok(HttpResponse::new(status, good.clone().into_bytes()).with_header("cache-control", Some(control)))
     };
     let one_key = Forge::RsaB.jwk("rsa").to_string();
     vec![
@@ -346,7 +346,7 @@ fn a_bad_answer_changes_nothing_until_the_set_is_too_old() {
         let Err(stream) = empty.bearer(claiming(json!({}))) else { panic!("{label}: decided without keys") };
         empty.answer(&fetch, answer);
         assert_eq!(empty.reason_of(stream), Some("keys_unavailable"), "{label}: without keys");
-        assert_eq!(empty.verified.0.get(), 0, "{label}: verified with what?");
+        assert_eq!(empty.signatures_verified(), 0, "{label}: verified with what?");
     }
     println!("{count} rows");
     let token = fresh(&scene);

@@ -3,9 +3,11 @@
 use okta_proxy_wasm::policy::target_headers::TARGET_HEADERS;
 use serde_json::{Value, json};
 
-use super::{Decision, NOW, Scene, UnixTime, Verdict, claiming, edits, one_issuer, status_for, two_issuers};
+use super::{Decision, NOW, Scene, Verdict, claiming, edits, one_issuer, status_for, two_issuers};
 use crate::forge::{Forge, base64url};
+use crate::random::Random;
 use crate::signing::{payload, with};
+use okta_proxy_wasm::unix_time::UnixTime;
 
 /// The decision on a request with this token and these fields.
 pub fn sent(configuration: &Value, token: &str, fields: &[(&str, &[u8])]) -> Decision {
@@ -259,11 +261,11 @@ fn what_is_large_or_deep_costs_no_more_than_reading_it_once() {
             assert_eq!(status_for(reason), 401);
         }
         assert!(
-            scene.verified.0.get() <= 7,
+            scene.signatures_verified() <= 7,
             "one verification at most for each that can be parsed: {}",
-            scene.verified.0.get()
+            scene.signatures_verified()
         );
-        assert_eq!(scene.engine.parked(), 0);
+        assert_eq!(scene.pending(), 0);
     }
     let limit = Forge::RsaA.token("RS256", "rsa", json!({}), &with(&payload(NOW), json!({ "x": "a".repeat(20_000) })));
     let mut configuration = two_issuers();
@@ -287,7 +289,7 @@ fn a_flood_leaves_nothing_behind() {
         let _ = scene.bearer(token);
         let _ = scene.bearer("x".repeat(usize::try_from(number).unwrap()));
     }
-    let waiting = scene.engine.parked();
+    let waiting = scene.pending();
     assert!(waiting <= 4096, "N2 token flood: {waiting} wait");
     for _ in 0..200 {
         scene.pass(1);
@@ -295,7 +297,7 @@ fn a_flood_leaves_nothing_behind() {
             scene.answer(&fetch, super::keys::published(&[Forge::RsaA.jwk("rsa")]));
         }
     }
-    assert_eq!(scene.engine.parked(), 0, "N2 token flood: nobody is left waiting");
+    assert_eq!(scene.pending(), 0, "N2 token flood: nobody is left waiting");
     // N2 header flood: ten thousand fields, and as many spellings of a managed one.
     let names: Vec<String> = (0..10_000).map(|n| format!("x-h{n}")).collect();
     let mut fields: Vec<(&str, &[u8])> = names.iter().map(|name| (name.as_str(), &b"v"[..])).collect();
@@ -310,18 +312,12 @@ fn a_flood_leaves_nothing_behind() {
 fn bytes_of_any_kind_are_an_ordinary_refusal() {
     let mut scene = Scene::new(&two_issuers());
     let good = claiming(json!({}));
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-    let mut random = move || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state
-    };
+    let mut random = Random::new(0x9e37_79b9_7f4a_7c15);
     let mut decided = 0;
     // N1 panic anywhere: every byte of a good credential replaced, removed, doubled; and noise.
     let bearer = format!("Bearer {good}").into_bytes();
     for at in 0..bearer.len() {
-        for byte in [0, b' ', b'.', b'=', b',', b'A', 0x7f, 0xff, (random() & 0xff) as u8] {
+        for byte in [0, b' ', b'.', b'=', b',', b'A', 0x7f, 0xff, random.byte()] {
             let mut bent = bearer.clone();
             bent[at] = byte;
             decided += usize::from(scene.request(&[("authorization", &bent)]).is_ok());
@@ -333,7 +329,7 @@ fn bytes_of_any_kind_are_an_ordinary_refusal() {
     }
     assert_eq!(decided, bearer.len() * 11, "N1 panic anywhere: one was not decided");
     for length in 0..2000_usize {
-        let noise: Vec<u8> = (0..length % 300).map(|_| (random() & 0xff) as u8).collect();
+        let noise: Vec<u8> = (0..length % 300).map(|_| random.byte()).collect();
         let name = ["authorization", "x-request-id", "x_user_id", ":path", ":method", ""][length % 6];
         scene.request(&[(name, &noise)]).unwrap();
         let parts: Vec<String> = (0..3).map(|part| base64url(&noise[noise.len() * part / 4..])).collect();

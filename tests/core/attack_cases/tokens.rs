@@ -244,13 +244,13 @@ fn a_token_without_a_key_id_is_tried_with_few_keys() {
         keys.push(Forge::RsaA.jwk("rsa"));
         let mut scene = Scene::new(&one_issuer(&keys));
         assert_eq!(scene.reason(without_kid()), reason, "A13 kid absent: {others} other keys before the right one");
-        assert_eq!(scene.verified.0.get(), verifications, "A13 {others} others");
+        assert_eq!(scene.signatures_verified(), verifications, "A13 {others} others");
     }
     // Twenty keys of one id are tried no more than four times either.
     let keys: Vec<Value> = (0..20).map(|_| Forge::RsaB.jwk("rsa")).collect();
     let mut scene = Scene::new(&one_issuer(&keys));
     assert_eq!(scene.reason(headed(Forge::RsaA, "RS256", r#"{"alg":"RS256","kid":"rsa"}"#)), "signature_invalid");
-    assert_eq!(scene.verified.0.get(), 4);
+    assert_eq!(scene.signatures_verified(), 4);
     // `alg` and `use` of a key that only looks right keep it from being tried at all.
     let mut other_algorithm = Forge::RsaA.jwk("rsa");
     other_algorithm["alg"] = json!("RS512");
@@ -804,11 +804,11 @@ fn a_token_is_judged_by_the_time_of_its_request_and_by_no_earlier_verdict() {
     assert_eq!(scene.reason(&token), "authorized");
     scene.pass(3660);
     assert_eq!(scene.reason(&token), "token_expired", "E8 the same token after its time");
-    scene.now = super::UnixTime::from_secs(NOW);
+    scene.now = okta_proxy_wasm::unix_time::UnixTime::from_secs(NOW);
     assert_eq!(scene.reason(&token), "authorized", "E8 the clock went back by an hour");
-    scene.now = super::UnixTime::from_secs(NOW - 86_400);
+    scene.now = okta_proxy_wasm::unix_time::UnixTime::from_secs(NOW - 86_400);
     assert_eq!(scene.reason(&token), "token_issued_in_the_future", "E8 the clock went back by a day");
-    scene.now = super::UnixTime::from_secs(NOW + 86_400);
+    scene.now = okta_proxy_wasm::unix_time::UnixTime::from_secs(NOW + 86_400);
     assert_eq!(scene.reason(&token), "token_expired", "E8 forward by a day");
     check(&two_issuers(), vec![row("E8 and another engine agrees", "authorized", token)]);
 }

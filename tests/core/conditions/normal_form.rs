@@ -200,9 +200,7 @@ fn a_property_that_is_empty_is_missing_and_a_mapped_address_is_the_ipv4_address(
     let judge = |condition: &str, values: &[(Attribute, &[u8])]| {
         let mut engine = demanding(condition);
         let head = head("/", json!({}), &[]);
-        let now = UnixTime::from_secs(NOW);
-        let RequestOutcome::NeedAttributes(_) = engine.on_request(StreamId(1), &head, now) else { panic!("not asked") };
-        reason(&decided(engine.on_request_with(StreamId(1), &head, known(values), now)))
+        reason(&decide_by(&mut engine, &head, values))
     };
     for attribute in Attribute::ALL {
         let [object, member] = attribute.path();

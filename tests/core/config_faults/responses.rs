@@ -52,11 +52,11 @@ fn every_fault_of_the_answers_is_listed_at_once() {
             "login": { "url": "http://app.acme.com/login", "return_to_parameter": "scope", "return_base": "https://shop.acme.com/" },
         },
     }));
-    let never = "never happens: with this `access` no log-in makes a difference";
+    let never = "never happens: with this `access` no sign-in makes a difference";
     let origin =
         "an origin such as \"https://app.acme.com\": scheme, host and port only, no path and no slash at the end";
     let lines = [
-        "$.default_rule.redirect_browsers: expected true or false".to_owned(),
+        "$.default_rule.redirect_browsers: expected a boolean".to_owned(),
         format!("$.rules[0].redirect_browsers: {never}"),
         format!("$.rules[1].redirect_browsers: {never}"),
         "$.responses.realm: 1 to 128 printable ASCII characters".to_owned(),
@@ -69,7 +69,7 @@ fn every_fault_of_the_answers_is_listed_at_once() {
         "$.responses.custom.unauthorized.headers[\"a b\"]: not a header name".to_owned(),
         "$.responses.custom.forbidden.body: 1 to 16384 bytes: it is sent with every refusal".to_owned(),
         "$.responses.custom.forbidden.content_type: a media type such as \"text/html; charset=utf-8\"".to_owned(),
-        "$.responses.custom.forbidden.headers.x-a: a value of 1 to 1024 printable ASCII characters, no blank at either end".to_owned(),
+        "$.responses.custom.forbidden.headers.x-a: a value of 1 to 1024 printable ASCII characters, no space at either end".to_owned(),
         "$.responses.custom.forbidden.headers.x-b: named twice: letter case does not matter".to_owned(),
         "$.responses.custom.unavailable.body: expected a string".to_owned(),
         "$.responses.custom.unavailable.headers: 1 to 16 header fields".to_owned(),

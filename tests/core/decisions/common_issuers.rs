@@ -1,16 +1,12 @@
 //! Providers that share an issuer: `aud` selects one, and that one alone validates the token.
 
-use okta_proxy_wasm::callout::HttpResponse;
-use okta_proxy_wasm::config;
-use okta_proxy_wasm::engine::{
-    Decision, Engine, Jitter, ParkingLimits, PortableVerifier, RequestOutcome, StreamId, Verdict,
-};
-use okta_proxy_wasm::http::RequestHead;
-use okta_proxy_wasm::unix_time::UnixTime;
+use okta_proxy_wasm::engine::{Decision, StreamId, Verdict};
 use serde_json::{Value, json};
 use wasm_bindgen_test::wasm_bindgen_test;
 
-use super::{NOW, decide, decide_at, engine, reply};
+use super::{NOW, decide, decide_at, reply};
+use crate::engine_harness::{Harness, bearer, published};
+use crate::random::Random;
 use crate::signing::{ISSUER, SigningKey, key_set, payload, with};
 use crate::verdicts::{edits, reason};
 
@@ -170,18 +166,11 @@ fn rule_tells_the_providers_of_one_issuer_apart() {
 
 #[wasm_bindgen_test(unsupported = test)]
 fn known_tokens_of_one_issuer_stay_with_their_providers() {
-    let mut engine = engine(&two_providers());
+    let mut engine = Harness::new(&two_providers());
     let mut ask = |token: &str| {
-        let head = RequestHead::new(vec![("authorization".to_owned(), format!("Bearer {token}").into_bytes())]);
-        match engine.on_request(StreamId(1), &head, UnixTime::from_secs(NOW)) {
-            RequestOutcome::Decision(decision) => {
-                let record = record(&decision);
-                (reason(&decision), record["provider"].as_str().map(str::to_owned), record["proof"] == "cached")
-            }
-            RequestOutcome::Pending | RequestOutcome::LocalResponse(_) | RequestOutcome::NeedAttributes(_) => {
-                panic!("not decided")
-            }
-        }
+        let decision = engine.decide(&bearer(token));
+        let record = record(&decision);
+        (reason(&decision), record["provider"].as_str().map(str::to_owned), record["proof"] == "cached")
     };
     let a = SigningKey::a("k1").token(&claims(A, json!({})));
     let b = SigningKey::b("k1").token(&claims(B, json!({})));
@@ -201,33 +190,23 @@ fn token_waits_for_the_keys_of_its_provider_and_one_of_no_provider_for_none() {
             "jwks": { "uri": format!("https://idp.example/{keys}") } })
     };
     let configuration = json!({ "providers": { "a": provider(A, "a"), "b": provider(B, "b") } });
-    let loaded = config::load(configuration.to_string().as_bytes(), &config::no_environment).unwrap();
-    let now = UnixTime::from_secs(NOW);
-    let mut engine = Engine::new(loaded.policy, Box::new(PortableVerifier), ParkingLimits::default(), now);
+    let mut engine = Harness::new(&configuration);
     let (a, b) = (SigningKey::a("k1"), SigningKey::b("k1"));
-    let ask = |engine: &mut Engine, stream: u32, key: &SigningKey, audience: Value| {
+    let ask = |engine: &mut Harness, stream: u32, key: &SigningKey, audience: Value| {
         let token = key.token(&claims(A, json!({ "aud": audience })));
-        let head = RequestHead::new(vec![("authorization".to_owned(), format!("Bearer {token}").into_bytes())]);
-        match engine.on_request(StreamId(stream), &head, now) {
-            RequestOutcome::Decision(decision) => Some(reason(&decision)),
-            RequestOutcome::Pending => None,
-            RequestOutcome::LocalResponse(_) | RequestOutcome::NeedAttributes(_) => {
-                panic!("neither decided nor parked")
-            }
-        }
+        engine.request_as(StreamId(stream), &bearer(token)).ok().map(|decision| reason(&decision))
     };
     assert_eq!(ask(&mut engine, 1, &a, json!("api://other")), Some("audience_unexpected"));
     assert_eq!(ask(&mut engine, 2, &a, json!([A, B])), Some("audience_ambiguous"));
     assert_eq!(ask(&mut engine, 3, &a, json!(A)), None);
     assert_eq!(ask(&mut engine, 4, &a, json!(B)), None, "signed with the key of the other provider");
     assert_eq!(ask(&mut engine, 5, &b, json!(B)), None);
-    let fetches = engine.on_tick(now, Jitter(0)).fetches;
+    let fetches = engine.tick().fetches;
     let addresses: Vec<String> = fetches.iter().map(|fetch| fetch.keys.address.to_string()).collect();
     assert_eq!(addresses, ["https://idp.example/a", "https://idp.example/b"]);
-    let answer = |engine: &mut Engine, at: usize, key: &SigningKey| {
-        let body = key_set(&[key]).to_string().into_bytes();
-        let outcome = Ok(HttpResponse::new(200, body));
-        let decided = engine.on_fetched(fetches[at].id, outcome, now).decided;
+    let answer = |engine: &mut Harness, at: usize, key: &SigningKey| {
+        engine.fetched(fetches[at].id, published(&key_set(&[key])));
+        let decided = engine.take_decided();
         decided.iter().map(|(stream, decision)| (stream.0, reason(decision))).collect::<Vec<_>>()
     };
     assert_eq!(answer(&mut engine, 0, &a), [(3, "authorized")]);
@@ -238,7 +217,7 @@ fn token_waits_for_the_keys_of_its_provider_and_one_of_no_provider_for_none() {
             assert!(reason.is_some_and(|reason| reason.starts_with("audience_")), "{reason:?}");
         }
     }
-    assert!(engine.on_tick(now, Jitter(0)).fetches.is_empty(), "an unknown key id of no provider causes no fetch");
+    assert!(engine.tick().fetches.is_empty(), "an unknown key id of no provider causes no fetch");
 }
 
 #[wasm_bindgen_test(unsupported = test)]
@@ -262,23 +241,13 @@ fn providers_that_share_some_issuers_keep_the_others_to_themselves() {
     }
 }
 
-/// Xorshift; the same sequence in every run.
-struct Random(u64);
-
 impl Random {
-    fn below(&mut self, end: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        usize::try_from(self.0 >> 33).unwrap() % end
-    }
-
     fn one_of<T: Clone>(&mut self, choices: &[T]) -> T {
-        choices[self.below(choices.len())].clone()
+        self.pick(choices).clone()
     }
 
     fn some_of(&mut self, choices: &[&str], one_in: usize) -> Vec<String> {
-        choices.iter().filter(|_| self.below(one_in) == 0).map(|&choice| choice.to_owned()).collect()
+        choices.iter().filter(|_| self.index(one_in) == 0).map(|&choice| choice.to_owned()).collect()
     }
 }
 
@@ -287,7 +256,7 @@ const AUDIENCES: [&str; 6] = ["1", "2", "3", "4", "5", "6"];
 
 /// Providers with random settings, random issuers and disjoint audiences.
 fn random_providers(random: &mut Random) -> Vec<(String, Value)> {
-    let owners: Vec<usize> = AUDIENCES.iter().map(|_| random.below(3)).collect();
+    let owners: Vec<usize> = AUDIENCES.iter().map(|_| random.index(3)).collect();
     let provider = |at: usize| {
         let is_own = |name: &usize| owners[*name] == at;
         let audiences: Vec<&str> = (0..AUDIENCES.len()).filter(is_own).map(|name| AUDIENCES[name]).collect();
@@ -295,18 +264,18 @@ fn random_providers(random: &mut Random) -> Vec<(String, Value)> {
         if audiences.is_empty() || issuers.is_empty() {
             return None;
         }
-        let key = if random.below(2) == 0 { SigningKey::a("k1") } else { SigningKey::b("k1") };
+        let key = if random.index(2) == 0 { SigningKey::a("k1") } else { SigningKey::b("k1") };
         let mut provider = json!({ "issuer": issuers.remove(0), "audiences": audiences,
             "jwks": { "inline": key_set(&[&key]) }, "clock_skew": random.one_of(&["0s", "60s", "300s"]),
-            "accept_nonce": random.below(2) == 0, "subject_claim": random.one_of(&["sub", "uid"]),
+            "accept_nonce": random.index(2) == 0, "subject_claim": random.one_of(&["sub", "uid"]),
             "algorithms": random.one_of(&[json!(["RS256"]), json!(["RS256", "RS512"]), json!(["ES256"])]) });
         if !issuers.is_empty() {
             provider["additional_issuers"] = json!(issuers);
         }
-        if random.below(3) == 0 {
+        if random.index(3) == 0 {
             provider["client_ids"] = json!(["0oa1client"]);
         }
-        if random.below(3) == 0 {
+        if random.index(3) == 0 {
             provider["max_token_lifetime"] = json!("1h");
         }
         Some((format!("p{at}"), provider))
@@ -316,7 +285,7 @@ fn random_providers(random: &mut Random) -> Vec<(String, Value)> {
 
 fn random_token(random: &mut Random) -> (Value, String) {
     let mut audience = json!(random.some_of(&AUDIENCES, 4));
-    match random.below(12) {
+    match random.index(12) {
         0 => audience = json!(5),
         1 => audience = json!("7"),
         2..=5 => audience = json!(random.one_of(&AUDIENCES)),
@@ -326,13 +295,13 @@ fn random_token(random: &mut Random) -> (Value, String) {
     let mut claims = with(&payload(NOW), json!({ "iss": random.one_of(&issuers) }));
     claims["aud"] = audience;
     claims["exp"] = json!(random.one_of(&[NOW - 600, NOW - 100, NOW - 30, NOW + 60, NOW + 3600, NOW + 7200]));
-    if random.below(4) == 0 {
+    if random.index(4) == 0 {
         claims = with(&claims, json!({ "nonce": "n", "typ": "Bearer" }));
     }
-    if random.below(4) == 0 {
+    if random.index(4) == 0 {
         claims["cid"] = json!("0oa2other");
     }
-    let key = if random.below(2) == 0 { SigningKey::a("k1") } else { SigningKey::b("k1") };
+    let key = if random.index(2) == 0 { SigningKey::a("k1") } else { SigningKey::b("k1") };
     let algorithm = random.one_of(&["RS256", "RS256", "RS256", "RS512"]);
     let token = key.token_with_header(&json!({ "alg": algorithm, "kid": "k1" }), &claims);
     (claims, token)
@@ -349,7 +318,7 @@ fn whole(decision: &Decision) -> String {
 
 #[wasm_bindgen_test(unsupported = test)]
 fn providers_with_disjoint_audiences_decide_each_token_as_its_one_provider_alone() {
-    let mut random = Random(0x9e37_79b9_7f4a_7c15);
+    let mut random = Random::new(0x9e37_79b9_7f4a_7c15);
     let (mut admitted, mut selected, mut ambiguous, mut unmatched) = (0, 0, 0, 0);
     for _ in 0..60 {
         let providers = random_providers(&mut random);

@@ -4,18 +4,14 @@ use std::cell::RefCell;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use okta_proxy_wasm::callout::HttpResponse;
 use okta_proxy_wasm::config;
-use okta_proxy_wasm::engine::{
-    Engine, FetchResult, Jitter, ParkingLimits, PortableVerifier, RequestOutcome, StreamId, Verdict,
-};
+use okta_proxy_wasm::engine::{FetchResult, Jitter, PortableVerifier, Verdict};
 use okta_proxy_wasm::http::{HeaderEdit, RequestHead};
 use okta_proxy_wasm::jose::{Algorithm, Claim, KeySet, UnverifiedToken};
 use okta_proxy_wasm::policy::{Access, RuleId};
-use okta_proxy_wasm::unix_time::UnixTime;
 use serde_json::{Value, json};
 
-use crate::NOW;
+use crate::engine_harness::{Harness, NOW, Setup, bearer, fetch_response, status_of};
 use crate::signing::{AUDIENCE, ISSUER, SigningKey, key_set as document_of, payload};
 
 const ALGORITHMS: [&str; 9] = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA"];
@@ -31,12 +27,6 @@ fn published() -> &'static Value {
 fn good_token() -> &'static str {
     static TOKEN: OnceLock<String> = OnceLock::new();
     TOKEN.get_or_init(|| SigningKey::a("k1").token(&payload(NOW)))
-}
-
-fn engine_of(configuration: &Value) -> Engine {
-    let loaded =
-        config::load(configuration.to_string().as_bytes(), &config::no_environment).expect("a good configuration");
-    Engine::new(loaded.policy, Box::new(PortableVerifier), ParkingLimits::default(), UnixTime::from_secs(NOW))
 }
 
 /// A token: what parses has three parts, an algorithm that exists, and is verified by no key at all.
@@ -89,26 +79,21 @@ pub(crate) fn configuration(input: &[u8]) {
             }
         }
         Ok(loaded) => {
-            let now = UnixTime::from_secs(NOW);
-            let otherwise = loaded.policy.rules.rule(RuleId::Default).access;
-            let mut engine = Engine::new(loaded.policy, Box::new(PortableVerifier), ParkingLimits::default(), now);
-            let arrival = engine.on_request(StreamId(1), &RequestHead::new(Vec::new()), now);
-            let is_open = matches!(otherwise, Access::Public | Access::Optional);
-            assert!(is_open || is_denied(&arrival), "a request without anything passes");
-            let outbox = engine.on_tick(now, Jitter(0));
-            assert!(outbox.next_tick.is_some_and(|next| next > now));
+            let default_access = loaded.policy.rules.rule(RuleId::Default).access;
+            let mut engine = Harness::of_policy(loaded.policy, Setup::default());
+            engine.attributes = Some(Vec::new());
+            let decision = engine.decide(&RequestHead::new(Vec::new()));
+            let is_open = matches!(default_access, Access::Public | Access::Optional);
+            assert!(is_open || status_of(&decision) != 200, "a request without anything passes");
+            engine.tick();
         }
     }
-}
-
-fn is_denied(arrival: &RequestOutcome) -> bool {
-    matches!(arrival, RequestOutcome::Decision(decision) if matches!(decision.verdict, Verdict::Deny(_)))
 }
 
 /// A request's head, its fields a line each, name and value apart by NUL; tokens in the `Authorization` header.
 pub(crate) fn request_head(input: &[u8]) {
     thread_local! {
-        static ENGINE: RefCell<Engine> = RefCell::new(engine_of(&with_inline_keys(json!({}))));
+        static ENGINE: RefCell<Harness> = RefCell::new(Harness::new(&with_inline_keys(json!({}))));
     }
     let fields = fields_of(input);
     let Some(seen) = ENGINE.with_borrow_mut(|engine| as_the_backend_sees(engine, &fields)) else { return };
@@ -125,17 +110,13 @@ pub(crate) fn request_head(input: &[u8]) {
 /// The same with tokens in cookies and the query as well: of what passes, nothing that we take for a credential is left.
 pub(crate) fn request_places(input: &[u8]) {
     thread_local! {
-        static ENGINE: RefCell<Engine> = RefCell::new(engine_of(&with_inline_keys(json!({
+        static ENGINE: RefCell<Harness> = RefCell::new(Harness::new(&with_inline_keys(json!({
             "from_headers": [{ "name": "authorization", "scheme": "Bearer" }, { "name": "x-token" }],
             "from_cookies": ["access_token"], "from_params": ["access_token"] }))));
     }
     ENGINE.with_borrow_mut(|engine| {
         let Some(seen) = as_the_backend_sees(engine, &fields_of(input)) else { return };
-        let RequestOutcome::Decision(again) =
-            engine.on_request(StreamId(1), &RequestHead::new(seen), UnixTime::from_secs(NOW))
-        else {
-            panic!("parked with inline keys")
-        };
+        let again = engine.decide(&RequestHead::new(seen));
         assert_eq!(again.audit.reason(), "token_missing", "a credential went on to the backend");
     });
 }
@@ -155,9 +136,8 @@ fn fields_of(input: &[u8]) -> Fields {
 }
 
 /// Decides a request; when it is allowed, the head that goes on, in which the identity headers are ours alone.
-fn as_the_backend_sees(engine: &mut Engine, fields: &Fields) -> Option<Fields> {
-    let arrival = engine.on_request(StreamId(1), &RequestHead::new(fields.clone()), UnixTime::from_secs(NOW));
-    let RequestOutcome::Decision(decision) = arrival else { panic!("parked with inline keys") };
+fn as_the_backend_sees(engine: &mut Harness, fields: &Fields) -> Option<Fields> {
+    let decision = engine.decide(&RequestHead::new(fields.clone()));
     assert!(!decision.audit.to_json().contains('\n'));
     let edits = match &decision.verdict {
         Verdict::Deny(reply) => {
@@ -189,33 +169,29 @@ fn as_the_backend_sees(engine: &mut Engine, fields: &Fields) -> Option<Fields> {
 
 /// A fetched answer: the first line is its `Cache-Control`, the rest its body; without a body, a good set.
 pub(crate) fn fetch_answer(input: &[u8]) {
-    let mut engine = engine_of(&json!({ "providers": { "okta": {
+    let mut engine = Harness::new(&json!({ "providers": { "okta": {
         "okta": { "domain": "acme.okta.com" }, "audiences": [AUDIENCE], "upstream": "okta" } } }));
-    let now = UnixTime::from_secs(NOW);
-    let fetch = engine.on_tick(now, Jitter(0)).fetches.remove(0);
+    engine.jitter = Jitter(0);
+    let fetch = engine.tick_begins_a_fetch();
+    let now = engine.now;
     let mut lines = input.splitn(2, |byte| *byte == b'\n');
     let cache_control = lines.next().and_then(|line| String::from_utf8(line.to_vec()).ok());
     let given = lines.next().unwrap_or_default();
     let body = if given.is_empty() { published().to_string().into_bytes() } else { given.to_vec() };
-    let outcome = Ok(HttpResponse::new(200, body).with_header("cache-control", cache_control));
-    let outbox = engine.on_fetched(fetch.id, outcome, now);
-    let next = outbox.next_tick.expect("a tick");
+    let effects = engine.fetched(fetch.id, fetch_response(200, cache_control.as_deref(), body));
+    let next = engine.next_tick.expect("a tick");
     assert!(next > now && next.since(now) <= Duration::from_secs(60), "a tick in {:?}", next.since(now));
-    let result = outbox.note.expect("a note").result;
+    let (_, result) = effects.fetch_result.expect("a result");
     let replaced = matches!(result, FetchResult::Replaced { .. });
     assert!(replaced || !given.is_empty(), "a good set was not taken: {result:?}");
     if replaced {
         // A server can ask for a fetch a minute and no more, whatever it writes.
-        let later = now.plus(Duration::from_secs(40));
-        assert!(engine.on_tick(later, Jitter(0)).fetches.is_empty(), "the server drives us to fetch");
+        engine.pass(Duration::from_secs(40));
+        assert!(engine.tick().fetches.is_empty(), "the server drives us to fetch");
+        engine.now = now;
     }
     if given.is_empty() {
-        let head =
-            RequestHead::new(vec![("authorization".to_owned(), format!("Bearer {}", good_token()).into_bytes())]);
-        let RequestOutcome::Decision(decision) = engine.on_request(StreamId(1), &head, now) else {
-            panic!("parked with keys")
-        };
-        assert!(matches!(decision.verdict, Verdict::Allow(_)));
+        assert_eq!(status_of(&engine.decide(&bearer(good_token()))), 200);
     }
 }
 
@@ -224,18 +200,16 @@ pub(crate) const DISCOVERED: &str = "https://idp.example/realms/a";
 
 /// An issuer's metadata: whatever it says, the next callout goes to the issuer's own host, and no key comes of it.
 pub(crate) fn metadata(input: &[u8]) {
-    let mut engine = engine_of(&json!({ "providers": { "idp": {
+    let mut engine = Harness::new(&json!({ "providers": { "idp": {
         "issuer": DISCOVERED, "audiences": [AUDIENCE], "upstream": "idp" } } }));
-    let now = UnixTime::from_secs(NOW);
-    let fetch = engine.on_tick(now, Jitter(0)).fetches.remove(0);
-    let outcome = Ok(HttpResponse::new(200, input.to_vec()));
-    let outbox = engine.on_fetched(fetch.id, outcome, now);
-    assert!(outbox.share.is_none_or(|(_, shared)| shared.response.is_none()), "metadata was shared as keys");
-    if let Some(note) = outbox.note {
-        assert!(matches!(note.result, FetchResult::Failed { .. }), "metadata was taken for keys");
+    engine.jitter = Jitter(0);
+    let effects = engine.fetch(fetch_response(200, None, input));
+    assert!(effects.shared_keys.is_none_or(|(_, shared)| shared.response.is_none()), "metadata was shared as keys");
+    if let Some((_, result)) = effects.fetch_result {
+        assert!(matches!(result, FetchResult::Failed { .. }), "metadata was taken for keys");
     }
-    assert!(outbox.fetches.is_empty() && outbox.follow_ups.len() <= 1);
-    for next in outbox.follow_ups {
+    assert!(effects.fetches.is_empty() && effects.follow_ups.len() <= 1);
+    for next in effects.follow_ups {
         let address = &next.keys.address;
         assert_eq!((address.upstream.as_str(), address.scheme.as_str()), ("idp", "https"));
         assert!(address.authority.eq_ignore_ascii_case("idp.example"), "sent to {address}");

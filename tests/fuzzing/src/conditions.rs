@@ -7,18 +7,17 @@ use std::sync::OnceLock;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use okta_proxy_wasm::cel::{Activation, Attribute, AttributeValues, Program};
 use okta_proxy_wasm::config;
 use okta_proxy_wasm::engine::{Algorithm, SignatureVerifier};
 use okta_proxy_wasm::http::RequestHead;
 use okta_proxy_wasm::jose::{Key, KeySet, UnverifiedToken};
-use okta_proxy_wasm::policy::condition::{Facts, TokenFacts};
-use okta_proxy_wasm::policy::{
-    AmbiguousPaths, Attribute, AttributeValues, Condition, Policy, RequestTarget, ValidatedToken,
-};
+use okta_proxy_wasm::policy::condition::token_attributes;
+use okta_proxy_wasm::policy::{AmbiguousPaths, Policy, RequestTarget, ValidatedToken};
 use okta_proxy_wasm::unix_time::UnixTime;
 use serde_json::{Value, json};
 
-use crate::NOW;
+use crate::engine_harness::NOW;
 use crate::signing::{AUDIENCE, ISSUER, SigningKey, key_set, payload, with};
 
 /// Says yes: the claims are the fuzzer's.
@@ -62,7 +61,7 @@ pub(crate) fn condition(input: &[u8]) {
     let mut parts = input.split(|byte| *byte == 0);
     let text = String::from_utf8_lossy(parts.next().unwrap_or_default()).into_owned();
     let [claim, target, attribute, device] = std::array::from_fn(|_| parts.next().unwrap_or_default());
-    let condition = match Condition::parse(&text) {
+    let condition = match Program::compile(&text) {
         Ok(condition) => condition,
         Err(fault) => {
             assert!(!fault.to_string().chars().any(char::is_control), "a fault that breaks a log line: {fault}");
@@ -86,16 +85,16 @@ pub(crate) fn condition(input: &[u8]) {
     let (all, asked) = (said_by_the_host(&Attribute::ALL), said_by_the_host(attributes));
     POLICY.with(|policy| {
         let token = token(claim, policy);
-        let judged = |condition: &Condition, values: &AttributeValues| {
-            let token = token.as_ref().map(|token| TokenFacts::new(token, "okta"));
-            condition.holds(&Facts::new(&head, path, UnixTime::from_secs(NOW), values, token))
+        let judged = |condition: &Program, values: &AttributeValues| {
+            let token = token.as_ref().map(|token| token_attributes(token, "okta"));
+            condition.evaluate(&Activation::new(&head, path, UnixTime::from_secs(NOW), values, token))
         };
         let found = judged(&condition, &asked);
         assert_eq!(found, judged(&condition, &asked), "judged twice, judged differently");
         assert_eq!(found, judged(&condition, &all), "an attribute is read that was not asked for");
         // What is not true is false or an error, and an error does not become true behind a `!`.
         for negated in [format!("!({text}\n)"), format!("({text}\n) ? false : true")] {
-            if let Ok(negated) = Condition::parse(&negated) {
+            if let Ok(negated) = Program::compile(&negated) {
                 assert_eq!(judged(&negated, &asked).ok(), found.ok().map(|holds| !holds), "its opposite");
             }
         }

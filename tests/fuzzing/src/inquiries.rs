@@ -12,18 +12,15 @@ use std::time::Duration;
 
 use arbitrary::{Arbitrary, Unstructured};
 use okta_proxy_wasm::callout::{CalloutResult, HttpResponse, TransportError};
-use okta_proxy_wasm::config;
 use okta_proxy_wasm::engine::{
-    BATCH, CallResult, Decision, Deferral, Engine, IntrospectionCall, Jitter, LimitReached, Outbox, ParkingLimits,
-    Poll, PollResult, PortableVerifier, Purpose, RequestOutcome, Sequence, SharedResponse, SharedSlot, StreamId,
-    TokenDigest, Verdict,
+    CallResult, Decision, Deferral, IntrospectionCall, Jitter, LimitReached, ParkingLimits, Poll, PollResult, Purpose,
+    Sequence, SharedResponse, SharedSlot, StreamId, TokenDigest, Verdict,
 };
-use okta_proxy_wasm::http::RequestHead;
 use okta_proxy_wasm::introspection::call::TokenKind;
 use okta_proxy_wasm::unix_time::UnixTime;
 use serde_json::{Value, json};
 
-use crate::NOW;
+use crate::engine_harness::{Effects, Harness, NOW, Setup, head};
 use crate::signing::{AUDIENCE, ISSUER, SigningKey, key_set, payload, with};
 
 const ROOM: ParkingLimits = ParkingLimits { requests: 6, bytes: 64 * 1024 };
@@ -135,8 +132,7 @@ struct Waiting {
 }
 
 struct Scene {
-    engine: Engine,
-    now: UnixTime,
+    engine: Harness,
     parked: BTreeMap<u32, Waiting>,
     /// The calls that the host was told to make, when it was told, their numbers, and about which token.
     in_flight: Vec<(IntrospectionCall, Asked, usize)>,
@@ -159,7 +155,7 @@ pub(crate) fn inquiries(input: &[u8]) {
         let Ok(step) = Step::arbitrary(&mut source) else { break };
         let shown = format!("{step:?}");
         scene.take(step);
-        assert_eq!(scene.engine.parked(), scene.parked.len(), "after {shown}");
+        assert_eq!(scene.engine.pending(), scene.parked.len(), "after {shown}");
         assert!(scene.parked.len() <= ROOM.requests);
     }
     scene.end();
@@ -175,12 +171,10 @@ impl Scene {
             "rules": [{ "match": { "path": "/asked" }, "introspect": true }],
             "revocations": { "uri": "https://sec.example/revoked", "upstream": "sec" } });
         let secret = |name: &str| (name == "SECRET").then(|| "hunter2".to_owned());
-        let loaded = config::load(configuration.to_string().as_bytes(), &secret).expect("a good configuration");
-        let now = UnixTime::from_secs(NOW);
-        let engine = Engine::new(loaded.policy, Box::new(PortableVerifier), ROOM, now);
+        let setup = Setup { environment: &secret, room: ROOM, ..Setup::default() };
+        let engine = Harness::with(&configuration, setup);
         Self {
             engine,
-            now,
             parked: BTreeMap::new(),
             in_flight: Vec::new(),
             last: 0,
@@ -196,8 +190,7 @@ impl Scene {
                 self.request(u32::from(stream), usize::from(token) % tokens().len(), is_asked);
             }
             Step::Tick { jitter } => {
-                let outbox = self.engine.on_tick(self.now, Jitter(jitter));
-                self.carry_out(outbox);
+                self.tick(jitter);
             }
             Step::End { which, answer } => {
                 if let Some((call, asked, token)) = self.pick(which) {
@@ -215,18 +208,27 @@ impl Scene {
                         }
                         None => Deferral::HeldByOther,
                     };
-                    let outbox = self.engine.on_call_deferred(call.id, why, self.now);
-                    self.carry_out(outbox);
+                    let effects = self.engine.call_postponed(call.id, why);
+                    self.carry_out(effects);
                 }
             }
             Step::Poll { answer } => self.end_poll(answer),
             Step::Close { stream } => {
-                self.engine.on_stream_closed(StreamId(u32::from(stream)));
+                self.engine.close(StreamId(u32::from(stream)));
                 self.parked.remove(&u32::from(stream));
             }
-            Step::Pass { millis } => self.now = self.now.plus(Duration::from_millis(u64::from(millis))),
-            Step::PassLong { seconds } => self.now = self.now.plus(Duration::from_secs(u64::from(seconds))),
+            Step::Pass { millis } => self.engine.now = self.engine.now.plus(Duration::from_millis(u64::from(millis))),
+            Step::PassLong { seconds } => {
+                self.engine.now = self.engine.now.plus(Duration::from_secs(u64::from(seconds)))
+            }
         }
+    }
+
+    fn tick(&mut self, jitter: u16) {
+        self.engine.jitter = Jitter(jitter);
+        let effects = self.engine.tick();
+        self.carry_out(effects);
+        self.engine.jitter = Jitter(0);
     }
 
     fn pick(&mut self, which: u8) -> Option<(IntrospectionCall, Asked, usize)> {
@@ -240,23 +242,17 @@ impl Scene {
             return;
         }
         let path = if is_asked { "/asked" } else { "/" };
-        let head = RequestHead::new(vec![
-            (":method".to_owned(), b"GET".to_vec()),
-            (":path".to_owned(), path.as_bytes().to_vec()),
-            ("authorization".to_owned(), format!("Bearer {}", tokens()[token].text).into_bytes()),
-        ]);
-        let waiting = Waiting { token, is_asked, since: self.now };
-        match self.engine.on_request(StreamId(stream), &head, self.now) {
-            RequestOutcome::Decision(decision) => self.judge(waiting, &decision),
-            RequestOutcome::Pending => {
+        let bearer = format!("Bearer {}", tokens()[token].text);
+        let head = head(&[(":method", "GET"), (":path", path), ("authorization", &bearer)]);
+        let waiting = Waiting { token, is_asked, since: self.engine.now };
+        match self.engine.request_as(StreamId(stream), &head) {
+            Ok(decision) => self.judge(waiting, &decision),
+            Err(_) => {
                 let known = &tokens()[token];
                 let waits_for_list = self.alice_is_listed.is_none();
                 let is_due = known.kind == TokenKind::Opaque || (known.is_proved && (is_asked || waits_for_list));
                 assert!(is_due, "nobody is to be asked");
                 self.parked.insert(stream, waiting);
-            }
-            RequestOutcome::LocalResponse(_) | RequestOutcome::NeedAttributes(_) => {
-                panic!("nobody asked the filter itself")
             }
         }
     }
@@ -272,38 +268,38 @@ impl Scene {
             ),
             (_, None) => Err(TransportError::ConnectionFailed),
         };
-        let outbox = self.engine.on_call_ended(call.id, Some(asked.sequence), outcome, self.now, Jitter(0));
-        self.learn(&outbox, asked, token, answer);
-        self.carry_out(outbox);
+        let effects = self.engine.call_ended(call.id, Some(asked.sequence), outcome);
+        self.learn(&effects, asked, token, answer);
+        self.carry_out(effects);
     }
 
     fn share(&mut self, which: u8, answer: &GivenAnswer, (millis_ago, lasted): (u16, u16), behind: u8) {
         let count = self.in_flight.len();
         let Some((call, _, token)) = self.in_flight.get(usize::from(which) % count.max(1)).cloned() else { return };
         let Purpose::Token { digest, .. } = call.purpose else { panic!("the endpoint is known") };
-        let began = UnixTime::from_millis(self.now.as_millis().saturating_sub(u64::from(millis_ago)));
+        let began = UnixTime::from_millis(self.engine.now.as_millis().saturating_sub(u64::from(millis_ago)));
         let ended = began.plus(Duration::from_millis(u64::from(lasted)));
         let Some(body) = body_of(answer) else { return };
         // Now, or as long ago as other calls.
         let sequence = Sequence::new(self.last.wrapping_add(1).wrapping_sub(u64::from(behind)));
         self.last += u64::from(behind == 0);
         let shared = SharedResponse { token: digest, sequence, began, ended, body, slot: SharedSlot::Active };
-        let outbox = self.engine.on_responses_shared(call.id, &[shared], self.now);
-        if outbox.call_note.is_some() {
+        let effects = self.engine.responses_shared(call.id, &[shared]);
+        if effects.call_result.is_some() {
             self.in_flight.retain(|(other, ..)| other.id != call.id);
         }
-        if let Some(CallResult::TakenOver) = outbox.call_note.as_ref().map(|note| note.result) {
+        if let Some(CallResult::TakenOver) = effects.call_result {
             let is_news = |held: &Answered| sequence.is_newer_than(held.sequence);
             assert!(self.answered.get(&token).is_none_or(is_news), "an older answer was taken over");
         }
-        self.learn(&outbox, Asked { began, sequence }, token, answer);
-        self.carry_out(outbox);
+        self.learn(&effects, Asked { began, sequence }, token, answer);
+        self.carry_out(effects);
     }
 
     /// The model takes the engine's word for which answers were late, and for nothing else.
-    fn learn(&mut self, outbox: &Outbox, asked: Asked, token: usize, answer: &GivenAnswer) {
-        let Some(note) = &outbox.call_note else { return };
-        match note.result {
+    fn learn(&mut self, effects: &Effects, asked: Asked, token: usize, answer: &GivenAnswer) {
+        let Some(result) = &effects.call_result else { return };
+        match result {
             CallResult::Answered | CallResult::TakenOver => {
                 let body = body_of(answer).expect("something was said");
                 let read: Value = serde_json::from_slice(&body).expect("JSON");
@@ -337,36 +333,34 @@ impl Scene {
             GivenList::Failed => (500, listed(json!([])), None),
         };
         let outcome = Ok(HttpResponse::new(status, body));
-        let outbox = self.engine.on_polled(poll.number, outcome, self.now, Jitter(0));
-        if matches!(outbox.poll_note, Some(PollResult::Replaced(_))) {
+        let effects = self.engine.polled(poll.number, outcome);
+        if matches!(effects.poll_result, Some(PollResult::Replaced(_))) {
             self.alice_is_listed = Some(is_listed.expect("what is no list was applied"));
         }
-        self.carry_out(outbox);
+        self.carry_out(effects);
     }
 
-    fn carry_out(&mut self, outbox: Outbox) {
-        assert!(outbox.decided.len() <= BATCH);
-        assert!(outbox.next_tick.is_some_and(|next| next > self.now), "no tick is planned");
-        for (stream, decision) in &outbox.decided {
+    fn carry_out(&mut self, effects: Effects) {
+        for (stream, decision) in &self.engine.take_decided() {
             let waited = self.parked.remove(&stream.0);
             let waited = waited.unwrap_or_else(|| panic!("{stream:?} was decided and does not wait"));
             self.judge(waited, decision);
         }
-        for call in outbox.calls {
+        for call in effects.calls {
             let Purpose::Token { digest, .. } = call.purpose else { panic!("the endpoint is known") };
             let is_it = |token: &KnownToken| TokenDigest::of(token.kind, token.text.as_bytes()) == digest;
             let token = tokens().iter().position(is_it).expect("nobody sent it");
             assert!(tokens()[token].kind == TokenKind::Opaque || tokens()[token].is_proved, "a forged JWT cost a call");
             self.last += 1;
-            self.in_flight.push((call, Asked { began: self.now, sequence: Sequence::new(self.last) }, token));
+            self.in_flight.push((call, Asked { began: self.engine.now, sequence: Sequence::new(self.last) }, token));
         }
-        self.poll = outbox.poll.or(self.poll.take());
+        self.poll = effects.poll.or(self.poll.take());
     }
 
     /// Whether an active answer counts for this request: it has not aged, or was asked for since the request came.
     fn is_active(&self, asked: Waiting) -> bool {
         self.answered.get(&asked.token).is_some_and(|answered| {
-            let counts = self.now < answered.began.plus(CACHE_TTL) || answered.began >= asked.since;
+            let counts = self.engine.now < answered.began.plus(CACHE_TTL) || answered.began >= asked.since;
             answered.is_active && counts
         })
     }
@@ -379,10 +373,15 @@ impl Scene {
             return;
         };
         assert_eq!(self.alice_is_listed, Some(false), "she is on the list, or nobody knows");
-        assert!(self.now < UnixTime::from_secs(NOW + LIFETIME).plus(SKEW), "it has expired");
+        assert!(self.engine.now < UnixTime::from_secs(NOW + LIFETIME).plus(SKEW), "it has expired");
         let needs_answer = token.kind == TokenKind::Opaque || asked.is_asked;
         assert!(token.kind == TokenKind::Opaque || token.is_proved, "a JWT passed unproved");
-        assert!(!needs_answer || self.is_active(asked), "{asked:?} passed at {:?}: {:?}", self.now, self.answered);
+        assert!(
+            !needs_answer || self.is_active(asked),
+            "{asked:?} passed at {:?}: {:?}",
+            self.engine.now,
+            self.answered
+        );
     }
 
     /// Every call and poll fails, time passes: nothing waits in the end.
@@ -392,9 +391,8 @@ impl Scene {
                 self.end_call(&call, asked, token, &GivenAnswer::Failed);
             }
             self.end_poll(GivenList::Failed);
-            self.now = self.now.plus(Duration::from_secs(1));
-            let outbox = self.engine.on_tick(self.now, Jitter(0));
-            self.carry_out(outbox);
+            self.engine.now = self.engine.now.plus(Duration::from_secs(1));
+            self.tick(0);
         }
         assert_eq!(self.parked.len(), 0, "requests wait for ever");
     }

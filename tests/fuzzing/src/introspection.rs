@@ -23,7 +23,7 @@ use okta_proxy_wasm::revocation::list::RevocationList;
 use okta_proxy_wasm::unix_time::UnixTime;
 use serde_json::{Value, json};
 
-use crate::NOW;
+use crate::engine_harness::NOW;
 use crate::signing::{AUDIENCE, ISSUER};
 
 fn policy() -> Policy {

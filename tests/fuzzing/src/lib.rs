@@ -14,6 +14,8 @@
 
 mod bytes;
 mod conditions;
+#[path = "../../engine_harness/mod.rs"]
+mod engine_harness;
 mod inquiries;
 mod introspection;
 mod routes;
@@ -23,6 +25,7 @@ mod signing;
 
 use serde_json::json;
 
+use engine_harness::NOW;
 use signing::{ISSUER, SigningKey, key_set, payload};
 
 /// A target's body.
@@ -53,9 +56,6 @@ pub fn run(name: &str, input: &[u8]) {
     let (_, target) = TARGETS.iter().find(|(known, _)| *known == name).expect("a target");
     target(input);
 }
-
-/// What every target's time starts at.
-pub(crate) const NOW: u64 = 1_800_000_000;
 
 /// Inputs to begin with, per target: the corpus was written from these (`cargo run -p fuzz-targets`).
 pub fn seeds(target: &str) -> Vec<(&'static str, Vec<u8>)> {

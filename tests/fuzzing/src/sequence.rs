@@ -9,17 +9,13 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use arbitrary::{Arbitrary, Unstructured};
-use okta_proxy_wasm::callout::{HttpResponse, TransportError};
-use okta_proxy_wasm::config;
-use okta_proxy_wasm::engine::{
-    BATCH, Decision, Engine, Fetch, FetchResult, Jitter, Outbox, ParkingLimits, PortableVerifier, RequestOutcome,
-    StreamId, Verdict,
-};
+use okta_proxy_wasm::callout::TransportError;
+use okta_proxy_wasm::engine::{Decision, Fetch, FetchResult, Jitter, ParkingLimits, StreamId, Verdict};
 use okta_proxy_wasm::http::RequestHead;
 use okta_proxy_wasm::unix_time::UnixTime;
 use serde_json::json;
 
-use crate::NOW;
+use crate::engine_harness::{Effects, Harness, NOW, Setup, bearer, fetch_response, status_of};
 use crate::signing::{AUDIENCE, SigningKey, key_set, payload, with};
 
 const ROOM: ParkingLimits = ParkingLimits { requests: 6, bytes: 64 * 1024 };
@@ -81,8 +77,7 @@ fn tokens() -> &'static [KnownToken] {
     TOKENS.get_or_init(|| {
         let mut tokens = Vec::new();
         let mut add = |text: &str, signed: Option<(usize, u8)>, expires: u64| {
-            let fields = vec![(String::from("authorization"), format!("Bearer {text}").into_bytes())];
-            tokens.push(KnownToken { head: RequestHead::new(fields), signed, expires: UnixTime::from_secs(expires) });
+            tokens.push(KnownToken { head: bearer(text), signed, expires: UnixTime::from_secs(expires) });
         };
         for (provider, issuer) in ISSUERS.iter().enumerate() {
             let claims = with(&payload(NOW), json!({ "iss": issuer, "exp": NOW + LIFETIME }));
@@ -109,8 +104,7 @@ fn tokens() -> &'static [KnownToken] {
 }
 
 struct Scene {
-    engine: Engine,
-    now: UnixTime,
+    engine: Harness,
     /// How much time has passed, whatever the clock says.
     passed: Duration,
     /// What waits, by stream: which token.
@@ -131,7 +125,7 @@ pub(crate) fn sequence(input: &[u8]) {
         }
         let Ok(step) = Step::arbitrary(&mut source) else { break };
         scene.take(step);
-        assert_eq!(scene.engine.parked(), scene.parked.len(), "after {step:?}");
+        assert_eq!(scene.engine.pending(), scene.parked.len(), "after {step:?}");
         assert!(scene.parked.len() <= ROOM.requests);
     }
     scene.end();
@@ -148,13 +142,9 @@ impl Scene {
             "one": provider(ISSUERS[0], AUDIENCE, "one"),
             "second": provider(ISSUERS[0], SECOND_AUDIENCE, "second"),
             "two": provider(ISSUERS[1], AUDIENCE, "two") } });
-        let loaded =
-            config::load(configuration.to_string().as_bytes(), &config::no_environment).expect("a good configuration");
-        let now = UnixTime::from_secs(NOW);
-        let engine = Engine::new(loaded.policy, Box::new(PortableVerifier), ROOM, now);
+        let engine = Harness::with(&configuration, Setup { room: ROOM, ..Setup::default() });
         Self {
             engine,
-            now,
             passed: Duration::ZERO,
             parked: BTreeMap::new(),
             in_flight: Vec::new(),
@@ -174,7 +164,7 @@ impl Scene {
                 }
             }
             Step::Close { stream } => {
-                self.engine.on_stream_closed(StreamId(u32::from(stream)));
+                self.engine.close(StreamId(u32::from(stream)));
                 self.parked.remove(&u32::from(stream));
                 self.closed.insert(u32::from(stream));
             }
@@ -183,14 +173,15 @@ impl Scene {
             Step::ClockBack { seconds } => {
                 // The host ticks every few seconds: that the clock was set is noticed.
                 self.tick(0);
-                self.now = UnixTime::from_millis(self.now.as_millis().saturating_sub(u64::from(seconds) * 1000));
+                self.engine.now =
+                    UnixTime::from_millis(self.engine.now.as_millis().saturating_sub(u64::from(seconds) * 1000));
                 self.tick(0);
             }
         }
     }
 
     fn pass(&mut self, time: Duration) {
-        self.now = self.now.plus(time);
+        self.engine.now = self.engine.now.plus(time);
         self.passed += time;
     }
 
@@ -199,25 +190,23 @@ impl Scene {
         if self.parked.contains_key(&stream) {
             return;
         }
-        match self.engine.on_request(StreamId(stream), &tokens()[token].head, self.now) {
-            RequestOutcome::Decision(decision) => self.judge(token, &decision),
-            RequestOutcome::Pending => {
+        match self.engine.request_as(StreamId(stream), &tokens()[token].head) {
+            Ok(decision) => self.judge(token, &decision),
+            Err(_) => {
                 assert!(!self.is_good_now(token), "a good token waits though its key is held");
                 self.parked.insert(stream, token);
-            }
-            RequestOutcome::LocalResponse(_) | RequestOutcome::NeedAttributes(_) => {
-                panic!("nobody asked whether we are ready")
             }
         }
     }
 
     fn tick(&mut self, jitter: u16) {
-        let outbox = self.engine.on_tick(self.now, Jitter(jitter));
-        self.carry_out(outbox);
+        self.engine.jitter = Jitter(jitter);
+        let effects = self.engine.tick();
+        self.carry_out(effects);
     }
 
     fn answer(&mut self, fetch: &Fetch, answer: GivenAnswer) {
-        let response = |status: u16, body: &[u8]| Ok(HttpResponse::new(status, body.to_vec()));
+        let response = |status: u16, body: &[u8]| fetch_response(status, None, body);
         let (outcome, accepted) = match answer {
             GivenAnswer::Keys(bits) => {
                 let bits = bits & 3;
@@ -229,11 +218,11 @@ impl Scene {
         };
         let is_asked = |name: &&str| fetch.keys.address.authority.starts_with(*name);
         let provider = PROVIDERS.iter().position(is_asked).expect("an address of the configuration");
-        let outbox = self.engine.on_fetched(fetch.id, outcome, self.now);
+        let effects = self.engine.fetched(fetch.id, outcome);
         // The model takes the engine's word for which answers were late, and for nothing else.
-        if let Some(note) = &outbox.note {
-            assert_eq!(*note.provider, *PROVIDERS[provider], "an answer for another provider");
-            match note.result {
+        if let Some((name, result)) = &effects.fetch_result {
+            assert_eq!(*name, *PROVIDERS[provider], "an answer for another provider");
+            match result {
                 FetchResult::Replaced { .. } => {
                     let bits = accepted.expect("an answer without keys replaced the set");
                     self.held[provider] = Some((bits, self.passed));
@@ -242,18 +231,16 @@ impl Scene {
                 FetchResult::Late | FetchResult::Continues => {}
             }
         }
-        self.carry_out(outbox);
+        self.carry_out(effects);
     }
 
-    fn carry_out(&mut self, outbox: Outbox) {
-        assert!(outbox.decided.len() <= BATCH);
-        assert!(outbox.next_tick.is_some_and(|next| next > self.now), "no tick is planned");
-        for (stream, decision) in &outbox.decided {
+    fn carry_out(&mut self, effects: Effects) {
+        for (stream, decision) in &self.engine.take_decided() {
             let token = self.parked.remove(&stream.0);
             let token = token.unwrap_or_else(|| panic!("{stream:?} was decided and does not wait"));
             self.judge(token, decision);
         }
-        self.in_flight.extend(outbox.fetches);
+        self.in_flight.extend(effects.fetches);
     }
 
     /// Whether the key of this token is in the set in use and its time is good.
@@ -264,14 +251,14 @@ impl Scene {
         let issued = UnixTime::from_secs(NOW);
         bits & key != 0
             && self.passed - fetched < MAX_STALE
-            && self.now < token.expires.plus(SKEW)
-            && issued <= self.now.plus(SKEW)
+            && self.engine.now < token.expires.plus(SKEW)
+            && issued <= self.engine.now.plus(SKEW)
     }
 
     fn judge(&self, token: usize, decision: &Decision) {
-        let allowed = matches!(decision.verdict, Verdict::Allow(_));
+        let allowed = status_of(decision) == 200;
         let good = self.is_good_now(token);
-        assert_eq!(allowed, good, "token {token} at {:?}: {}", self.now, decision.audit.reason());
+        assert_eq!(allowed, good, "token {token} at {:?}: {}", self.engine.now, decision.audit.reason());
         if let Verdict::Deny(reply) = &decision.verdict {
             assert!([400, 401, 503].contains(&reply.status));
         }

@@ -3,6 +3,7 @@
 //! The filter compares a host without its port and its last dot; Envoy compares it as it is written, unless its options
 //! remove both. A request can then match the rule of one host and be served by the virtual host of another.
 
+use okta_proxy_wasm::authority::split_port;
 use serde_json::Value;
 
 use super::fields::{field, is_true, list, string};
@@ -125,13 +126,6 @@ fn covers(host: &str, domain: &str) -> bool {
         (Some(below), Some(ending)) => ending.ends_with(below),
         (None, Some(_)) => false,
         (_, None) => !domain.ends_with('*') && overlap(&host, &domain),
-    }
-}
-
-fn split_port(domain: &str) -> (&str, Option<&str>) {
-    match domain.rsplit_once(':') {
-        Some((name, port)) if !port.contains(']') => (name, Some(port)),
-        Some(_) | None => (domain, None),
     }
 }
 

@@ -1,20 +1,16 @@
 //! Random RequestAuthentication and AuthorizationPolicy, evaluated as Istio documents it, and by the engine under the
 //! imported configuration: the engine never allows what Istio denies.
 
-use okta_proxy_wasm::config;
-use okta_proxy_wasm::engine::{
-    Attribute, AttributeValues, Engine, ParkingLimits, PortableVerifier, RequestOutcome, StreamId, Verdict,
-};
-use okta_proxy_wasm::http::RequestHead;
-use okta_proxy_wasm::unix_time::UnixTime;
+use okta_proxy_wasm::engine::Attribute;
 use serde_json::{Value, json};
 
 use super::import;
 use super::istio_rules::Request;
+use crate::engine_harness::{Harness, NOW, Setup, head, status_of};
+use crate::random::Random;
 use crate::signing::{ISSUER, SigningKey, key_set, with};
 
 const OTHER: &str = "testing@other.example";
-const NOW: u64 = 1_800_000_000;
 /// `IMPORT_MODEL_DOCUMENTS` searches for longer.
 const DOCUMENTS: usize = 500;
 const REQUESTS: usize = 60;
@@ -53,24 +49,10 @@ const NETWORKS: [&str; 2] = ["10.0.0.0/8", "11.0.0.0/8"];
 const ADDRESSES: [&str; 2] = ["10.1.2.3", "192.0.2.1"];
 const PORTS: [&str; 2] = ["8443", "8080"];
 
-/// Xorshift; the same sequence in every run.
-struct Random(u64);
-
 impl Random {
-    fn below(&mut self, end: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        usize::try_from(self.0 >> 11).unwrap() % end
-    }
-
-    fn one_in(&mut self, number: usize) -> bool {
-        self.below(number) == 0
-    }
-
     fn some(&mut self, choices: &[&str]) -> Value {
-        let count = 1 + self.below(2);
-        (0..count).map(|_| choices[self.below(choices.len())].replace("ISSUER", ISSUER)).collect()
+        let count = 1 + self.index(2);
+        (0..count).map(|_| choices[self.index(choices.len())].replace("ISSUER", ISSUER)).collect()
     }
 
     /// Some of these fields, each with values.
@@ -94,7 +76,7 @@ impl Random {
                 ("remoteIpBlocks", &NETWORKS, 9),
                 ("notRemoteIpBlocks", &NETWORKS, 9),
             ];
-            rule["from"] = (0..1 + self.below(2)).map(|_| json!({ "source": self.object(&fields) })).collect();
+            rule["from"] = (0..1 + self.index(2)).map(|_| json!({ "source": self.object(&fields) })).collect();
         }
         if !self.one_in(4) {
             let fields: [(&str, &[&str], usize); 8] = [
@@ -107,18 +89,18 @@ impl Random {
                 ("ports", &PORTS, 12),
                 ("notPorts", &PORTS, 12),
             ];
-            rule["to"] = (0..1 + self.below(2)).map(|_| json!({ "operation": self.object(&fields) })).collect();
+            rule["to"] = (0..1 + self.index(2)).map(|_| json!({ "operation": self.object(&fields) })).collect();
         }
         if self.one_in(2) {
-            rule["when"] = (0..1 + self.below(2)).map(|_| self.condition()).collect();
+            rule["when"] = (0..1 + self.index(2)).map(|_| self.condition()).collect();
         }
         rule
     }
 
     fn condition(&mut self) -> Value {
-        let (key, values) = KEYS[self.below(KEYS.len())];
+        let (key, values) = KEYS[self.index(KEYS.len())];
         let mut condition = json!({ "key": key });
-        let side = self.below(4);
+        let side = self.index(4);
         if side != 0 {
             condition["values"] = self.some(values);
         }
@@ -144,10 +126,10 @@ impl Random {
         }
         let mut spec = json!({});
         if self.one_in(2) {
-            spec["action"] = json!(["ALLOW", "DENY", "AUDIT"][self.below(3)]);
+            spec["action"] = json!(["ALLOW", "DENY", "AUDIT"][self.index(3)]);
         }
         if !self.one_in(12) {
-            spec["rules"] = (0..self.below(4)).map(|_| self.rule()).collect();
+            spec["rules"] = (0..self.index(4)).map(|_| self.rule()).collect();
         }
         let annotations = if self.one_in(8) { json!({ "istio.io/dry-run": "true" }) } else { json!({}) };
         json!({ "apiVersion": "security.istio.io/v1", "kind": "AuthorizationPolicy",
@@ -156,19 +138,11 @@ impl Random {
 }
 
 /// The engine under an imported configuration.
-pub struct Scene {
-    engine: Engine,
-    streams: u32,
-}
+pub struct Scene(Harness);
 
 impl Scene {
     pub fn of(document: &str) -> Self {
-        let loaded = config::load(document.as_bytes(), &config::no_environment).unwrap();
-        let now = UnixTime::from_secs(NOW);
-        Self {
-            engine: Engine::new(loaded.policy, Box::new(PortableVerifier), ParkingLimits::default(), now),
-            streams: 0,
-        }
+        Self(Harness::of_document(document.as_bytes(), Setup::default()))
     }
 
     pub fn allows(&mut self, request: &Request<'_>, credential: Option<&str>) -> bool {
@@ -180,24 +154,12 @@ impl Scene {
         ];
         fields.extend(request.channel.map(|channel| ("x-channel", channel)));
         fields.extend(credential.map(|value| ("authorization", value)));
-        let fields = fields.into_iter().map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec())).collect();
-        let head = RequestHead::new(fields);
-        self.streams += 1;
-        let (stream, now) = (StreamId(self.streams), UnixTime::from_secs(NOW));
-        let mut arrival = self.engine.on_request(stream, &head, now);
-        if let RequestOutcome::NeedAttributes(_) = arrival {
-            let mut attributes = AttributeValues::default();
-            let port: i64 = request.port.parse().unwrap();
-            attributes.insert(Attribute::SourceAddress, format!("{}:4711", request.address).into_bytes());
-            attributes.insert(Attribute::DestinationPort, port.to_le_bytes().to_vec());
-            arrival = self.engine.on_request_with(stream, &head, attributes, now);
-        }
-        match arrival {
-            RequestOutcome::Decision(decision) => matches!(decision.verdict, Verdict::Allow(_)),
-            RequestOutcome::Pending | RequestOutcome::LocalResponse(_) | RequestOutcome::NeedAttributes(_) => {
-                panic!("not decided with inline keys")
-            }
-        }
+        let port: i64 = request.port.parse().unwrap();
+        self.0.attributes = Some(vec![
+            (Attribute::SourceAddress, format!("{}:4711", request.address).into_bytes()),
+            (Attribute::DestinationPort, port.to_le_bytes().to_vec()),
+        ]);
+        status_of(&self.0.decide(&head(&fields))) == 200
     }
 }
 
@@ -247,7 +209,7 @@ fn no_random_istio_policy_is_weaker_after_import() {
     of_one_issuer.push((None, Some(format!("Bearer {}", key.token(&of_second)))));
     of_one_issuer.push((None, Some(format!("Bearer {}", partner.token(&for_audiences[1])))));
     let forged = format!("Bearer {}", other.token(&for_audiences[1]));
-    let mut random = Random(0x0197_5c3e_8d21_44f7);
+    let mut random = Random::new(0x0197_5c3e_8d21_44f7);
     let (mut allowed, mut allowed_there, mut converted) = (0, 0, 0);
     let documents = std::env::var("IMPORT_MODEL_DOCUMENTS").map_or(DOCUMENTS, |count| count.parse().unwrap());
     for number in 0..documents {
@@ -255,7 +217,7 @@ fn no_random_istio_policy_is_weaker_after_import() {
         let (split, split_by_partner) = (split(), split());
         let have_one_issuer = random.one_in(3);
         let credentials = if have_one_issuer { &of_one_issuer } else { &credentials };
-        let policies: Vec<Value> = (0..1 + random.below(3)).map(|_| random.policy()).collect();
+        let policies: Vec<Value> = (0..1 + random.index(3)).map(|_| random.policy()).collect();
         let texts: Vec<String> = std::iter::once(&authentication(split, split_by_partner, have_one_issuer))
             .chain(&policies)
             .map(Value::to_string)
@@ -271,7 +233,7 @@ fn no_random_istio_policy_is_weaker_after_import() {
             let (claims, credential) = match is_forged {
                 true => (None, Some(&forged)),
                 false => {
-                    let (claims, credential) = &credentials[random.below(credentials.len())];
+                    let (claims, credential) = &credentials[random.index(credentials.len())];
                     is_forged = claims.is_none() && credential.is_some();
                     (*claims, credential.as_ref())
                 }
@@ -280,13 +242,13 @@ fn no_random_istio_policy_is_weaker_after_import() {
             let split_claims =
                 [&["scope", "permission"][..], if is_of_partner { split_by_partner } else { split }].concat();
             let request = Request {
-                method: VERBS[random.below(VERBS.len())],
-                target: TARGETS[random.below(TARGETS.len())],
-                authority: AUTHORITIES[if random.one_in(2) { 0 } else { random.below(AUTHORITIES.len()) }],
+                method: VERBS[random.index(VERBS.len())],
+                target: TARGETS[random.index(TARGETS.len())],
+                authority: AUTHORITIES[if random.one_in(2) { 0 } else { random.index(AUTHORITIES.len()) }],
                 claims,
                 channel: random.one_in(2).then_some("web"),
-                address: ADDRESSES[random.below(ADDRESSES.len())],
-                port: PORTS[random.below(PORTS.len())],
+                address: ADDRESSES[random.index(ADDRESSES.len())],
+                port: PORTS[random.index(PORTS.len())],
                 split_claims: &split_claims,
             };
             let is_allowed = scene.allows(&request, credential.map(String::as_str));

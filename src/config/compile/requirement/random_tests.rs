@@ -1,5 +1,5 @@
-//! Random `require` documents and random tokens, against an evaluation as naive as can be: straight from the two JSON
-//! documents, all of it, with an optional truth.
+//! Random `require` documents and random tokens against a naive evaluation of the two JSON documents, with an optional
+//! boolean as result.
 
 use std::time::Duration;
 
@@ -66,7 +66,7 @@ fn claims(random: &mut Random) -> Value {
     add(random, "role", value);
     let value = random.pick(&[json!({"id": "x"}), json!({"id": ["y", "x"]}), json!({}), json!({"id": null})]);
     add(random, "org.unit", value);
-    // These are judged at admission, where strange ones do not get past.
+    // These are validated before, where malformed ones are rejected.
     if random.chance(85) {
         claims["scp"] = random.some(&SCOPES);
     }
@@ -145,7 +145,7 @@ fn any(truths: &[Option<bool>]) -> Option<bool> {
     if truths.contains(&Some(true)) { Some(true) } else { (!truths.contains(&None)).then_some(false) }
 }
 
-/// The texts of a claim, `None` when it is not there or strange.
+/// The strings of a claim, `None` when it is missing or malformed.
 fn texts(claim: &Value) -> Option<Vec<&str>> {
     match claim {
         Value::String(text) => Some(vec![text]),
@@ -240,7 +240,7 @@ fn mentions(require: &Value, name: &str) -> bool {
     require.to_string().contains(&format!("\"{name}\""))
 }
 
-/// The token that a client gets who asks for just what it was told.
+/// The token of a client that requests exactly what the challenge names.
 fn remedied(claims: &Value, remedy: &Remedy<'_>) -> Option<Value> {
     let mut claims = claims.clone();
     match remedy {
@@ -275,7 +275,7 @@ fn the_naive_evaluation_agrees_and_what_is_told_helps() {
     let (mut held, mut failed, mut unknown, mut helped, mut hopeless) = (0, 0, 0, 0, 0);
     for _ in 0..DOCUMENTS {
         let document = require(&mut random, 3, false);
-        // Some are faulty: `acr` within `not`, contradictions.
+        // Some are invalid: `acr` in `not`, contradictions.
         let Some(requirement) = compiled(&document).0 else { continue };
         for _ in 0..TOKENS_PER_DOCUMENT {
             let (claims, token) = &tokens[random.below(TOKENS)];
@@ -297,7 +297,7 @@ fn the_naive_evaluation_agrees_and_what_is_told_helps() {
                 continue;
             };
             assert_ne!(truth, Some(true), "{document}\n{claims}");
-            // More scopes, or other values of `acr`, may be what a `not` or a claim test keeps out.
+            // More scopes, or other values of `acr`, may be what a `not` or a claim test excludes.
             if mentions(&document, "not") || !random.chance(10) {
                 continue;
             }
@@ -323,7 +323,7 @@ fn passes(requirement: &Requirement, claims: &Value, now: UnixTime) -> bool {
     requirement.check(&RequirementContext { token: Some(&admitted(claims)), now, request: None }).is_ok()
 }
 
-/// Where nothing is told, no scopes and no log-in would have helped; what is malformed is left as it is.
+/// Without a remedy, no scopes and no sign-in would have helped; malformed claims stay as they are.
 fn assert_hopeless(document: &Value, claims: &Value) {
     for acr in ACR {
         let mut best = claims.clone();

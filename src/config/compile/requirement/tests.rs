@@ -1,29 +1,33 @@
 use super::*;
-use crate::config::reading::Read;
+use crate::config::decode::Decode;
 use crate::policy::requirement::ClaimValue;
 use serde_json::{Value, json};
 use wasm_bindgen_test::wasm_bindgen_test;
 
-/// What the loader makes of a `require`: the requirement if there is no fault, the faults, the warnings.
+/// Compiles a `require`: the requirement if there is no error, the errors, the warnings.
 pub(super) fn compiled(document: &Value) -> (Option<Requirement>, Vec<String>, Vec<String>) {
     let at = Path::root().member("require");
-    let mut faults = Vec::new();
-    let document = RequireDocument::read(document, &at, &mut faults);
-    let mut findings =
-        Findings { faults: &mut faults, warnings: Vec::new(), relaxed: 0, environment: &crate::config::no_environment };
-    let requirement = document.and_then(|document| requirement(document, &at, &mut findings));
-    let warnings = findings.warnings;
-    let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
-    assert!(requirement.is_some() || !faults.is_empty(), "refused without a word");
-    (requirement.filter(|_| faults.is_empty()), faults, warnings)
+    let mut errors = Vec::new();
+    let document = RequireDocument::decode(document, &at, &mut errors);
+    let mut diagnostics = Diagnostics {
+        errors: &mut errors,
+        warnings: Vec::new(),
+        insecure_settings: 0,
+        environment: &crate::config::no_environment,
+    };
+    let requirement = document.and_then(|document| requirement(document, &at, &mut diagnostics));
+    let warnings = diagnostics.warnings;
+    let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
+    assert!(requirement.is_some() || !errors.is_empty(), "refused without a word");
+    (requirement.filter(|_| errors.is_empty()), errors, warnings)
 }
 
 fn terms(document: &Value) -> Vec<Term> {
-    let (requirement, faults, _) = compiled(document);
-    requirement.unwrap_or_else(|| panic!("{document}: {faults:?}")).terms().to_vec()
+    let (requirement, errors, _) = compiled(document);
+    requirement.unwrap_or_else(|| panic!("{document}: {errors:?}")).terms().to_vec()
 }
 
-fn faults(document: &Value) -> Vec<String> {
+fn errors(document: &Value) -> Vec<String> {
     compiled(document).1
 }
 
@@ -111,26 +115,26 @@ fn acr_is_a_value_of_oktas_or_another_issuers_one_or_several() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn what_demands_less_than_its_name_says_is_warned_of() {
+fn a_value_that_requires_less_than_its_name_says_is_a_warning() {
     let (requirement, _, warnings) = compiled(&json!({"any_of": [{"acr": "urn:okta:loa:2fa:any:ifpossible"}]}));
     assert!(requirement.is_some());
     assert_eq!(
         warnings,
         [
-            "$.require.any_of[0].acr: `urn:okta:loa:2fa:any:ifpossible` demands no second factor; tokens with one factor pass"
+            "$.require.any_of[0].acr: `urn:okta:loa:2fa:any:ifpossible` requires no second factor; tokens with one factor pass"
         ]
     );
     assert_eq!(compiled(&json!({"acr": "urn:okta:loa:2fa:any"})).2, [""; 0]);
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn every_fault_is_said_once_where_it_is() {
+fn every_error_is_reported_once_at_its_path() {
     let acr_hint = "like one of Okta's values and none of them";
     let many = |count: usize| (0..count).map(|number| format!("n{number}")).collect::<Vec<_>>();
     let within_not = "not within `not`";
     let rows = [
         (json!("read"), "", "expected an object"),
-        (json!({}), "", "demands nothing"),
+        (json!({}), "", "requires nothing"),
         (json!({"scope": ["a"]}), ".scope", "did you mean `scopes`?"),
         (json!({"condition": "maybe"}), ".condition", "unknown variable"),
         (json!({"scopes": "a"}), ".scopes", "expected a list"),
@@ -145,11 +149,11 @@ fn every_fault_is_said_once_where_it_is() {
         (json!({"scopes": ["schön"]}), ".scopes[0]", "one scope"),
         (json!({"any_scope": ["a", "b", "a"]}), ".any_scope[2]", "named twice"),
         (json!({ "scopes": many(65) }), ".scopes", "more than 64"),
-        (json!({"groups": ["a", ""]}), ".groups[1]", "empty, or with a blank"),
-        (json!({"groups": [" a"]}), ".groups[0]", "empty, or with a blank"),
+        (json!({"groups": ["a", ""]}), ".groups[1]", "empty, or with a space"),
+        (json!({"groups": [" a"]}), ".groups[0]", "empty, or with a space"),
         (json!({ "groups": many(1025) }), ".groups", "more than 1024"),
         (json!({"client_ids": []}), ".client_ids", "an empty list"),
-        (json!({"audiences": [""]}), ".audiences[0]", "empty, or with a blank"),
+        (json!({"audiences": [""]}), ".audiences[0]", "empty, or with a space"),
         (json!({"amr": "mfa"}), ".amr", "expected a list"),
         (json!({"amr": ["mfa", "mfa"]}), ".amr[1]", "named twice"),
         (json!({"max_age": 900}), ".max_age", "expected a duration"),
@@ -171,16 +175,16 @@ fn every_fault_is_said_once_where_it_is() {
         (json!({"claims": []}), ".claims", "no claim is named"),
         (json!({"claims": {"a": ["x", "y"]}}), ".claims.a", "say which is meant"),
         (json!({"claims": {"a": null}}), ".claims.a", "write {\"exists\": false}"),
-        (json!({"claims": {"a": ""}}), ".claims.a", "an empty text"),
+        (json!({"claims": {"a": ""}}), ".claims.a", "an empty string"),
         (json!({"claims": {"": "x"}}), ".claims[\"\"]", "is not empty"),
         (json!({"claims": {"a": 9_007_199_254_740_992_u64}}), ".claims.a", "beyond 2^53"),
         (json!({"claims": {"a": -9_007_199_254_740_992_i64}}), ".claims.a", "beyond 2^53"),
         (json!({"claims": {"a": {}}}), ".claims.a", "exactly one test"),
         (json!({"claims": {"a": {"equals": "x", "exists": true}}}), ".claims.a", "exactly one test"),
         (json!({"claims": {"a": {"equal": "x"}}}), ".claims.a.equal", "did you mean `equals`?"),
-        (json!({"claims": {"a": {"equals": ["x"]}}}), ".claims.a.equals", "expected a text, a number, true or false"),
+        (json!({"claims": {"a": {"equals": ["x"]}}}), ".claims.a.equals", "expected a string, a number or a boolean"),
         (json!({"claims": {"a": {"one_of": []}}}), ".claims.a.one_of", "an empty list"),
-        (json!({"claims": {"a": {"one_of": ["x", null]}}}), ".claims.a.one_of[1]", "expected a text"),
+        (json!({"claims": {"a": {"one_of": ["x", null]}}}), ".claims.a.one_of[1]", "expected a string"),
         (json!({"claims": {"a": {"contains_all": "x"}}}), ".claims.a.contains_all", "expected a list"),
         (json!({"claims": {"a": {"exists": "yes"}}}), ".claims.a.exists", "expected true or false"),
         (json!({"claims": {"a": { "one_of": many(1025) }}}), ".claims.a.one_of", "more than 1024"),
@@ -196,10 +200,10 @@ fn every_fault_is_said_once_where_it_is() {
             "contradicts",
         ),
         (json!({"any_of": []}), ".any_of", "an empty list"),
-        (json!({"any_of": [{"scopes": ["a"]}, {}]}), ".any_of[1]", "demands nothing"),
-        (json!({"all_of": [{}]}), ".all_of[0]", "demands nothing"),
+        (json!({"any_of": [{"scopes": ["a"]}, {}]}), ".any_of[1]", "requires nothing"),
+        (json!({"all_of": [{}]}), ".all_of[0]", "requires nothing"),
         (json!({"any_of": {"scopes": ["a"]}}), ".any_of", "expected a list"),
-        (json!({"not": {}}), ".not", "demands nothing"),
+        (json!({"not": {}}), ".not", "requires nothing"),
         (json!({"not": [{"groups": ["a"]}]}), ".not", "expected an object"),
         (json!({"not": {"groups": ["a"], "amr": ["b"]}}), ".not", "several members"),
         (json!({"not": {"claims": {"a": 1, "b": 2}}}), ".not", "several members"),
@@ -219,7 +223,7 @@ fn every_fault_is_said_once_where_it_is() {
         (json!({"any_of": vec![json!({"groups": ["a"]}); 256]}), "", "more than 256"),
     ];
     for (document, path, hint) in rows {
-        let found = faults(&document);
+        let found = errors(&document);
         assert_eq!(found.len(), 1, "{document}: {found:?}");
         let (at, said) = found[0].split_once(": ").unwrap();
         assert_eq!(at, format!("$.require{path}"), "{document}: {said}");
@@ -240,7 +244,7 @@ fn what_only_looks_contradictory_is_let_through() {
         json!({"not": {"all_of": [{"groups": ["a"]}, {"amr": ["b"]}]}}),
         json!({"any_of": vec![json!({"groups": ["a"]}); 255]}),
     ] {
-        assert_eq!(faults(&document), [""; 0], "{document}");
+        assert_eq!(errors(&document), [""; 0], "{document}");
     }
 }
 
@@ -251,7 +255,7 @@ fn all_faults_are_said_at_once() {
         "claims": {"a": ["x"], "b": {"exists": 1}},
         "any_of": [{"scopes": ["ok"]}, {"client_ids": []}, {"any_of": [{}]}], "not": {"acr": "phr"}
     });
-    let mut found = faults(&document);
+    let mut found = errors(&document);
     found.sort();
     let paths: Vec<&str> = found.iter().map(|fault| fault.split_once(": ").unwrap().0).collect();
     let expected = [
@@ -279,10 +283,10 @@ fn it_nests_six_deep_and_no_deeper() {
             _ => json!({ "not": inner }),
         })
     };
-    assert_eq!(faults(&nested(6)), [""; 0]);
-    let found = faults(&nested(7));
+    assert_eq!(errors(&nested(6)), [""; 0]);
+    let found = errors(&nested(7));
     assert_eq!(found.len(), 1, "{found:?}");
-    assert!(found[0].ends_with("stand in each other more than 6 deep"), "{found:?}");
+    assert!(found[0].ends_with("are nested more than 6 deep"), "{found:?}");
 }
 
 #[wasm_bindgen_test(unsupported = test)]
@@ -296,7 +300,7 @@ fn no_value_of_the_document_is_in_a_fault() {
         json!({ "claims": secret }),
         json!({ "groups": [secret, secret] }),
     ] {
-        let found = faults(&document);
+        let found = errors(&document);
         assert!(!found.is_empty() && found.iter().all(|fault| !fault.contains("s3cr3t")), "{found:?}");
     }
 }

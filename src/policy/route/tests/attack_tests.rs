@@ -15,7 +15,7 @@ enum Answer {
 use Answer::{Ambiguous, NoRule, Refused, Rule};
 use TargetFault::*;
 
-/// A case of the attack list: its label, the request's method and target, the answer.
+/// An attack case: its label, the request's method and target, the answer.
 type Row = (&'static str, &'static str, &'static str, Answer);
 
 /// The names of the rules, in order, with their conditions.
@@ -34,7 +34,7 @@ fn rules() -> Vec<(&'static str, Route)> {
     ]
 }
 
-/// Group I of the attack list.
+/// Group I of the attack cases, whose table is in `tests/core/attack_cases.rs`.
 const ROWS: &[Row] = &[
     ("I1 dots", "GET", "/public/../admin", Ambiguous),
     ("I1 escaped dots", "GET", "/public/%2e%2e/admin", Ambiguous),

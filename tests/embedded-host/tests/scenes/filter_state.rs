@@ -32,7 +32,7 @@ fn each_name_is_declared_as_a_string_of_one_request_that_is_written_once() {
     // A root that is configured again has declared them already.
     assert!(vm.reconfigure(root, telling(&inline_keys()).to_string().as_bytes()), "{:?}", vm.log());
     let good = vm.request(root, with_token(&good_token()));
-    let all = ["auth_decision=allow", "auth_reason=admitted", "auth_subject=alice@acme.com"];
+    let all = ["auth_decision=allow", "auth_reason=authorized", "auth_subject=alice@acme.com"];
     assert_eq!(vm.filter_state(good), all);
     assert!(matches!(vm.outcome(good), Outcome::Forwarded(_)));
     let bad = vm.request(root, fields(&[]));
@@ -48,7 +48,7 @@ fn a_request_that_waited_is_told_of_under_its_own_name_and_not_under_another() {
     assert_eq!(vm.filter_state(good), [""; 0], "nothing is decided yet");
     fetch_keys(&mut vm, root);
     tick_until(&mut vm, root, |vm| vm.outcome(good) != Outcome::Waiting);
-    let all = ["auth_decision=allow", "auth_reason=admitted", "auth_subject=alice@acme.com"];
+    let all = ["auth_decision=allow", "auth_reason=authorized", "auth_subject=alice@acme.com"];
     assert_eq!(vm.filter_state(good), all);
     assert_eq!(vm.filter_state(bad), ["auth_decision=deny", "auth_reason=token_encoding"]);
 }

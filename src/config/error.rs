@@ -1,0 +1,159 @@
+//! The errors of a configuration.
+
+use std::fmt;
+
+use crate::cel::CompileError;
+use crate::jose::{JsonFault, KeySetFault};
+
+/// An error of a configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigError {
+    /// The JSON path, `$.providers.okta.audiences[0]`.
+    pub path: String,
+    /// What is wrong there.
+    pub kind: ConfigErrorKind,
+}
+
+/// The kind of an error. The `&'static str`s are hints written in this crate: no message contains a value of the document,
+/// which may be a secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ConfigErrorKind {
+    /// The configuration is empty.
+    Empty,
+    /// Not JSON: most likely a protobuf message of another type.
+    NotAStringValue,
+    /// Invalid JSON, or an object with a duplicate member.
+    Json(JsonFault),
+    /// An unknown field, with the one that may be meant.
+    UnknownField(Option<&'static str>),
+    /// Another JSON type than the expected one.
+    WrongType(&'static str),
+    /// A missing field, with what to write.
+    Missing(&'static str),
+    /// An invalid value of the right type, with valid ones.
+    Invalid(&'static str),
+    /// An invalid inline key set.
+    Keys(KeySetFault),
+    /// An unset or empty environment variable. Only what looks like a name is shown.
+    Variable(String),
+    /// An invalid condition, with the position in it.
+    Condition(CompileError),
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}: ", self.path)?;
+        match &self.kind {
+            ConfigErrorKind::Empty => formatter.write_str(
+                "there is no configuration; set the plugin's `configuration` to a google.protobuf.StringValue that holds the JSON document",
+            ),
+            ConfigErrorKind::NotAStringValue => formatter.write_str(
+                "this is not a JSON object; pass the document as google.protobuf.StringValue (a google.protobuf.Struct does not arrive as JSON)",
+            ),
+            ConfigErrorKind::Json(JsonFault::Syntax { line, column }) => {
+                write!(formatter, "not valid JSON at line {line}, column {column}")
+            }
+            ConfigErrorKind::Json(JsonFault::DuplicateMember) => formatter.write_str("a member stands twice in one object; remove one of them"),
+            ConfigErrorKind::Json(JsonFault::OverLimits) => formatter.write_str("nested too deeply, or too many members in one object"),
+            ConfigErrorKind::Json(JsonFault::NotAnObject) => formatter.write_str("expected a JSON object"),
+            ConfigErrorKind::UnknownField(None) => formatter.write_str("unknown field; remove it or check its spelling and place"),
+            ConfigErrorKind::UnknownField(Some(near)) => write!(formatter, "unknown field; did you mean `{near}`?"),
+            ConfigErrorKind::WrongType(expected) => write!(formatter, "expected {expected}"),
+            ConfigErrorKind::Missing(hint) => write!(formatter, "missing; {hint}"),
+            ConfigErrorKind::Invalid(hint) => formatter.write_str(hint),
+            ConfigErrorKind::Variable(name) => write!(
+                formatter,
+                "the environment variable {name} is not set, or empty; on Envoy list it in vm_config.environment_variables.host_env_keys",
+            ),
+            ConfigErrorKind::Condition(error) => write!(formatter, "{error}"),
+            ConfigErrorKind::Keys(KeySetFault::TooLarge) => formatter.write_str("the key set is too large"),
+            ConfigErrorKind::Keys(KeySetFault::Malformed) => formatter.write_str("not a key set; expected {\"keys\": [...]} (RFC 7517)"),
+            ConfigErrorKind::Keys(KeySetFault::NoUsableKey) => formatter.write_str(
+                "no key here can verify a signature; wanted are public RSA (2048 bits or more), P-256, P-384, P-521 or Ed25519 keys",
+            ),
+        }
+    }
+}
+
+/// A JSON path in the document.
+#[derive(Clone, Debug)]
+pub struct Path(String);
+
+impl Path {
+    /// The whole document.
+    pub fn root() -> Self {
+        Self(String::from("$"))
+    }
+
+    /// The member `name` of this object. Names are from the document: an unusual one is quoted, with escaped control bytes
+    /// and bounded length.
+    pub fn member(&self, name: &str) -> Self {
+        let plain = !name.is_empty()
+            && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-' || byte == b'$');
+        let short: String = name.chars().take(64).collect();
+        Self(if plain && short.len() == name.len() {
+            format!("{}.{name}", self.0)
+        } else {
+            format!("{}[{short:?}]", self.0)
+        })
+    }
+
+    /// The item `at` of this list.
+    pub fn item(&self, at: usize) -> Self {
+        Self(format!("{}[{at}]", self.0))
+    }
+
+    /// The path as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    pub(super) fn error(&self, kind: ConfigErrorKind) -> ConfigError {
+        ConfigError { path: self.0.clone(), kind }
+    }
+
+    /// Whether there is an error here or inside already, so that one that follows from it is not added.
+    pub(super) fn is_reported(&self, errors: &[ConfigError]) -> bool {
+        let is_here_or_within =
+            |path: &str| path.strip_prefix(&self.0).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']));
+        errors.iter().any(|error| is_here_or_within(&error.path))
+    }
+
+    /// Whether a value around it has a wrong type, so that its content is unknown.
+    pub(super) fn is_inside_undecoded(&self, errors: &[ConfigError]) -> bool {
+        let is_around = |path: &str| self.0.strip_prefix(path).is_some_and(|rest| rest.starts_with(['.', '[']));
+        errors.iter().any(|error| matches!(error.kind, ConfigErrorKind::WrongType(_)) && is_around(&error.path))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wasm_bindgen_test::wasm_bindgen_test;
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn a_path_quotes_unusual_names() {
+        let path = Path::root().member("providers").member("a.b\n").member("audiences").item(2);
+        assert_eq!(path.0, r#"$.providers["a.b\n"].audiences[2]"#);
+        assert!(Path::root().member(&"x".repeat(5000)).0.len() < 100);
+    }
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn an_object_of_a_wrong_type_suppresses_errors_inside_it() {
+        let at = Path::root().member("ab");
+        let errors = [at.item(1).error(ConfigErrorKind::WrongType("an object"))];
+        assert!(at.item(1).member("x").is_inside_undecoded(&errors));
+        assert!(!at.item(1).is_inside_undecoded(&errors) && !at.item(12).member("x").is_inside_undecoded(&errors));
+        let errors = [at.item(1).error(ConfigErrorKind::Empty)];
+        assert!(!at.item(1).member("x").is_inside_undecoded(&errors));
+    }
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn an_error_suppresses_others_at_its_path_and_none_at_a_longer_name() {
+        let at = Path::root().member("ab").item(10);
+        let errors = [at.error(ConfigErrorKind::Empty)];
+        assert!(at.is_reported(&errors) && Path::root().member("ab").is_reported(&errors));
+        assert!(!Path::root().member("a").is_reported(&errors));
+        assert!(!Path::root().member("ab").item(1).is_reported(&errors));
+    }
+}

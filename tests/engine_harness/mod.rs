@@ -1,0 +1,457 @@
+//! An engine with a clock: the one place where tests call the engine as a host does.
+//!
+//! A test sends requests, lets time pass, delivers the outcomes of fetches, introspection calls and polls, and reads the
+//! decisions. The harness numbers the streams, gives the attributes that the host is asked for, counts the signatures that are
+//! verified, and checks what holds after every event: at most [`BATCH`] pending requests are decided at once, none twice,
+//! and the next tick lies in the future.
+//!
+//! Shared by path between the test crates; also compiled to wasm.
+
+#![allow(dead_code, reason = "each test file uses its part")]
+#![allow(clippy::panic, reason = "a test that gets another outcome than it expects has failed")]
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use okta_proxy_wasm::callout::{CalloutResult, HttpResponse};
+use okta_proxy_wasm::config;
+use okta_proxy_wasm::engine::{
+    Algorithm, Attribute, AttributeValues, BATCH, CallId, CallResult, Decision, Deferral, Engine, Entropy, Fetch,
+    FetchId, FetchResult, HttpRequest, IntrospectionCall, Jitter, Lease, ListDocument, ListNews, ListState,
+    NoRsaSigner, Outbox, ParkingLimits, Poll, PollNumber, PollResult, PortableVerifier, RequestOutcome, Sequence,
+    SharedOutcome, SharedResponse, SignatureVerifier, StreamId, SuppressedRecords, TokenBucket, Verdict,
+};
+use okta_proxy_wasm::http::{HeadEdits, HeaderName, LocalResponse, RequestHead};
+use okta_proxy_wasm::jose::Key;
+use okta_proxy_wasm::policy::{Policy, ProviderId};
+use okta_proxy_wasm::unix_time::UnixTime;
+use serde_json::Value;
+
+/// When the tests begin: 2027-01-15, a Friday, at 08:00 UTC.
+pub const NOW: u64 = 1_800_000_000;
+/// Delays are not shortened.
+pub const NO_JITTER: Jitter = Jitter(u16::MAX);
+
+/// What an engine is made with besides its configuration.
+pub struct Setup<'a> {
+    pub environment: &'a dyn Fn(&str) -> Option<String>,
+    /// How much may be pending.
+    pub room: ParkingLimits,
+    pub verifier: Box<dyn SignatureVerifier>,
+    pub start: UnixTime,
+    /// Whether the host knows clients' addresses.
+    pub knows_addresses: bool,
+}
+
+impl Default for Setup<'_> {
+    fn default() -> Self {
+        Self {
+            environment: &config::no_environment,
+            room: ParkingLimits::default(),
+            verifier: Box::new(PortableVerifier),
+            start: UnixTime::from_secs(NOW),
+            knows_addresses: false,
+        }
+    }
+}
+
+/// Verifies, and counts.
+struct Counting {
+    verifier: Box<dyn SignatureVerifier>,
+    verified: Rc<Cell<usize>>,
+}
+
+impl SignatureVerifier for Counting {
+    fn verifies(&self, algorithm: Algorithm, key: &Key, message: &[u8], signature: &[u8]) -> bool {
+        self.verified.set(self.verified.get() + 1);
+        self.verifier.verifies(algorithm, key, message, signature)
+    }
+}
+
+/// What the engine has the host do after an event. Decisions on pending requests are in [`Harness::decided`].
+#[derive(Debug, Default)]
+pub struct Effects {
+    pub fetches: Vec<Fetch>,
+    /// Further callouts of the fetch that ended.
+    pub follow_ups: Vec<Fetch>,
+    pub calls: Vec<IntrospectionCall>,
+    pub poll: Option<Poll>,
+    /// What other workers are to know of a provider's keys, of a token and of the revocation list.
+    pub shared_keys: Option<(ProviderId, SharedOutcome)>,
+    pub shared_response: Option<(ProviderId, SharedResponse)>,
+    pub shared_list: Option<ListNews>,
+    /// How a fetch, a call or a poll ended, for the log; the first two with the provider's name.
+    pub fetch_result: Option<(String, FetchResult)>,
+    pub call_result: Option<CallResult>,
+    pub poll_result: Option<PollResult>,
+    pub suppressed: Vec<SuppressedRecords>,
+}
+
+/// An engine, the time, and what was decided.
+pub struct Harness {
+    pub engine: Engine,
+    pub now: UnixTime,
+    /// The randomness that the engine gets with each event.
+    pub jitter: Jitter,
+    /// What the host knows of every connection; the engine gets what it asks for. `None`: it must not ask.
+    pub attributes: Option<Vec<(Attribute, Vec<u8>)>>,
+    /// The attributes that the engine asked for, for the last request.
+    pub asked: Vec<Attribute>,
+    /// Every decision on a request that was pending, and those at once of [`Self::send`], in order.
+    pub decided: Vec<(StreamId, Decision)>,
+    /// When the engine wants the next tick.
+    pub next_tick: Option<UnixTime>,
+    verified: Rc<Cell<usize>>,
+    streams: u32,
+}
+
+impl Harness {
+    /// An engine of this configuration.
+    pub fn new(configuration: &Value) -> Self {
+        Self::with(configuration, Setup::default())
+    }
+
+    pub fn with(configuration: &Value, setup: Setup<'_>) -> Self {
+        Self::of_document(configuration.to_string().as_bytes(), setup)
+    }
+
+    pub fn of_document(document: &[u8], setup: Setup<'_>) -> Self {
+        let loaded = config::load(document, setup.environment).unwrap_or_else(|faults| {
+            let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
+            panic!("{} in {}", faults.join("\n"), String::from_utf8_lossy(document))
+        });
+        Self::of_policy(loaded.policy, setup)
+    }
+
+    pub fn of_policy(policy: Policy, setup: Setup<'_>) -> Self {
+        let verified = Rc::new(Cell::new(0));
+        let verifier = Counting { verifier: setup.verifier, verified: Rc::clone(&verified) };
+        let engine = Engine::new(policy, Box::new(verifier), setup.room, setup.start);
+        Self {
+            engine: if setup.knows_addresses { engine.with_client_addresses() } else { engine },
+            now: setup.start,
+            jitter: NO_JITTER,
+            attributes: None,
+            asked: Vec::new(),
+            decided: Vec::new(),
+            next_tick: None,
+            verified,
+            streams: 0,
+        }
+    }
+
+    /// Time passes.
+    pub fn pass(&mut self, time: Duration) {
+        self.now = self.now.plus(time);
+    }
+
+    /// How many signatures were verified so far.
+    pub fn signatures_verified(&self) -> usize {
+        self.verified.get()
+    }
+
+    // Requests
+
+    /// A new stream.
+    pub fn next_stream(&mut self) -> StreamId {
+        self.streams += 1;
+        StreamId(self.streams)
+    }
+
+    /// A request: its decision, or the stream under which it is pending.
+    pub fn request(&mut self, head: &RequestHead) -> Result<Decision, StreamId> {
+        let stream = self.next_stream();
+        self.request_as(stream, head)
+    }
+
+    /// The same under this stream.
+    pub fn request_as(&mut self, stream: StreamId, head: &RequestHead) -> Result<Decision, StreamId> {
+        match self.arrive(stream, head) {
+            RequestOutcome::Decision(decision) => Ok(*decision),
+            RequestOutcome::Pending => Err(stream),
+            other @ (RequestOutcome::LocalResponse(_) | RequestOutcome::NeedAttributes(_)) => {
+                panic!("not decided: {other:?}")
+            }
+        }
+    }
+
+    /// A request whose decision is kept: its stream, and the reason if it was decided at once.
+    pub fn send(&mut self, head: &RequestHead) -> (StreamId, Option<&'static str>) {
+        let stream = self.next_stream();
+        match self.request_as(stream, head) {
+            Ok(decision) => {
+                let reason = decision.audit.reason();
+                self.decided.push((stream, decision));
+                (stream, Some(reason))
+            }
+            Err(_) => (stream, None),
+        }
+    }
+
+    /// A request that is decided at once.
+    pub fn decide(&mut self, head: &RequestHead) -> Decision {
+        self.request(head).unwrap_or_else(|_| panic!("pending: {head:?}"))
+    }
+
+    /// The reason of a request that is decided at once.
+    pub fn reason(&mut self, head: &RequestHead) -> &'static str {
+        self.decide(head).audit.reason()
+    }
+
+    /// The filter's own response to a request that is for itself.
+    pub fn local_response(&mut self, head: &RequestHead) -> Option<LocalResponse> {
+        let stream = self.next_stream();
+        match self.arrive(stream, head) {
+            RequestOutcome::LocalResponse(reply) => Some(reply),
+            RequestOutcome::Decision(_) | RequestOutcome::Pending | RequestOutcome::NeedAttributes(_) => None,
+        }
+    }
+
+    fn arrive(&mut self, stream: StreamId, head: &RequestHead) -> RequestOutcome {
+        self.asked.clear();
+        let mut values = AttributeValues::default();
+        let mut arrival = self.engine.on_request(stream, head, self.now);
+        while let RequestOutcome::NeedAttributes(attributes) = &arrival {
+            let Some(all_known) = &self.attributes else { panic!("asked for {attributes:?}") };
+            for attribute in attributes.iter() {
+                let known = all_known.iter().find(|(known, _)| known == attribute);
+                known.iter().for_each(|(_, value)| values.insert(*attribute, value.clone()));
+                self.asked.push(*attribute);
+            }
+            assert!(self.asked.len() <= 10, "asked again and again: {:?}", self.asked);
+            arrival = self.engine.on_request_with(stream, head, values.clone(), self.now);
+        }
+        arrival
+    }
+
+    /// The client has gone.
+    pub fn close(&mut self, stream: StreamId) {
+        self.engine.on_stream_closed(stream);
+    }
+
+    /// How many requests are pending.
+    pub fn pending(&self) -> usize {
+        self.engine.parked()
+    }
+
+    // Events
+
+    pub fn tick(&mut self) -> Effects {
+        let outbox = self.engine.on_tick(self.now, self.jitter);
+        self.take(outbox)
+    }
+
+    /// The one fetch that the next tick begins.
+    pub fn tick_begins_a_fetch(&mut self) -> Fetch {
+        single(self.tick().fetches)
+    }
+
+    /// The one introspection call that the next tick begins.
+    pub fn tick_begins_a_call(&mut self) -> IntrospectionCall {
+        single(self.tick().calls)
+    }
+
+    /// A callout of a key fetch has ended.
+    pub fn fetched(&mut self, fetch: FetchId, outcome: CalloutResult) -> Effects {
+        let outbox = self.engine.on_fetched(fetch, outcome, self.now);
+        self.take(outbox)
+    }
+
+    /// The fetch that is due brings this.
+    pub fn fetch(&mut self, outcome: CalloutResult) -> Effects {
+        let fetch = self.tick_begins_a_fetch();
+        self.fetched(fetch.id, outcome)
+    }
+
+    /// Ticks until nothing is pending.
+    pub fn drain(&mut self) {
+        while self.pending() > 0 {
+            self.tick();
+        }
+    }
+
+    /// Another worker has learned this of a provider's keys.
+    pub fn keys_shared(&mut self, provider: ProviderId, outcome: SharedOutcome) -> Effects {
+        let outbox = self.engine.on_shared(provider, outcome, self.now, self.jitter);
+        self.take(outbox)
+    }
+
+    /// What the lease of the process says of a fetch.
+    pub fn fetch_lease(&mut self, fetch: FetchId, lease: Lease<TokenBucket>) -> Effects {
+        let outbox = self.engine.on_lease(fetch, lease, self.now);
+        self.take(outbox)
+    }
+
+    /// What is sent for an introspection call.
+    pub fn call_request(&self, call: CallId) -> HttpRequest {
+        let request = self.engine.call_request(call, &Entropy([7; 32]), &NoRsaSigner, self.now);
+        request.unwrap_or_else(|fault| panic!("nothing to send: {fault:?}"))
+    }
+
+    /// An introspection call has ended; where workers share responses, with the number in its lease.
+    pub fn call_ended(&mut self, call: CallId, sequence: Option<Sequence>, outcome: CalloutResult) -> Effects {
+        let outbox = self.engine.on_call_ended(call, sequence, outcome, self.now, self.jitter);
+        self.take(outbox)
+    }
+
+    /// An introspection call is not made now.
+    pub fn call_postponed(&mut self, call: CallId, why: Deferral) -> Effects {
+        let outbox = self.engine.on_call_deferred(call, why, self.now);
+        self.take(outbox)
+    }
+
+    /// Other workers have these introspection responses.
+    pub fn responses_shared(&mut self, call: CallId, responses: &[SharedResponse]) -> Effects {
+        let outbox = self.engine.on_responses_shared(call, responses, self.now);
+        self.take(outbox)
+    }
+
+    /// A poll of the revocation list has ended.
+    pub fn polled(&mut self, poll: PollNumber, outcome: CalloutResult) -> Effects {
+        let outbox = self.engine.on_polled(poll, outcome, self.now, self.jitter);
+        self.take(outbox)
+    }
+
+    /// Another worker holds this revocation list.
+    pub fn list_shared(&mut self, state: ListState, document: &ListDocument) -> Effects {
+        let outbox = self.engine.on_list_shared(state, document, self.now);
+        self.take(outbox)
+    }
+
+    fn take(&mut self, outbox: Outbox) -> Effects {
+        let Outbox {
+            fetches,
+            follow_ups,
+            share,
+            calls,
+            response,
+            block: _,
+            ceiling: _,
+            poll,
+            list_news,
+            decided,
+            suppressed,
+            next_tick,
+            note,
+            call_note,
+            poll_note,
+        } = outbox;
+        assert!(decided.len() <= BATCH, "{} streams released at once", decided.len());
+        let soonest = self.now.plus(Duration::from_millis(1));
+        assert!(
+            next_tick.is_some_and(|next| next >= soonest),
+            "a tick that is due at once and for ever: {next_tick:?}"
+        );
+        self.decided.extend(decided);
+        self.next_tick = next_tick;
+        Effects {
+            fetches,
+            follow_ups,
+            calls,
+            poll,
+            shared_keys: share,
+            shared_response: response,
+            shared_list: list_news,
+            fetch_result: note.map(|note| (note.provider.to_string(), note.result)),
+            call_result: call_note.map(|note| note.result),
+            poll_result: poll_note,
+            suppressed,
+        }
+    }
+
+    // Decisions
+
+    /// The decision on a pending request, if there is one.
+    pub fn decision_of(&self, stream: StreamId) -> Option<&Decision> {
+        let mut decisions = self.decided.iter().filter(|(id, _)| *id == stream).map(|(_, decision)| decision);
+        let decision = decisions.next();
+        assert_eq!(decisions.count(), 0, "decided twice");
+        decision
+    }
+
+    pub fn reason_of(&self, stream: StreamId) -> Option<&'static str> {
+        self.decision_of(stream).map(|decision| decision.audit.reason())
+    }
+
+    /// The decisions since the last look, for a test that follows each of them.
+    pub fn take_decided(&mut self) -> Vec<(StreamId, Decision)> {
+        std::mem::take(&mut self.decided)
+    }
+}
+
+fn single<T: std::fmt::Debug>(items: Vec<T>) -> T {
+    let [item] = <[T; 1]>::try_from(items).unwrap_or_else(|items| panic!("not one: {items:?}"));
+    item
+}
+
+/// A request head of these fields and no others.
+pub fn head<V: AsRef<[u8]>>(fields: &[(&str, V)]) -> RequestHead {
+    RequestHead::new(fields.iter().map(|(name, value)| ((*name).to_owned(), value.as_ref().to_vec())).collect())
+}
+
+/// A request head with this bearer token alone.
+pub fn bearer(token: impl AsRef<[u8]>) -> RequestHead {
+    head(&[("authorization", [b"Bearer ", token.as_ref()].concat())])
+}
+
+/// `GET` of this path of `api.acme.com` with more fields; without a token where it is empty.
+pub fn get(path: &str, token: &str, more: &[(&str, &str)]) -> RequestHead {
+    let bearer = format!("Bearer {token}");
+    let mut fields = vec![(":method", "GET"), (":authority", "api.acme.com"), (":path", path)];
+    fields.extend((!token.is_empty()).then_some(("authorization", &*bearer)));
+    fields.extend(more);
+    head(&fields)
+}
+
+/// A response of a key server.
+pub fn fetch_response(status: u16, cache_control: Option<&str>, body: impl Into<Vec<u8>>) -> CalloutResult {
+    Ok(HttpResponse::new(status, body.into()).with_header("cache-control", cache_control))
+}
+
+/// A key set as its server publishes it.
+pub fn published(key_set: &Value) -> CalloutResult {
+    fetch_response(200, None, key_set.to_string())
+}
+
+/// A response of an introspection endpoint.
+pub fn call_response(status: u16, body: impl Into<Vec<u8>>) -> CalloutResult {
+    Ok(HttpResponse::new(status, body.into()))
+}
+
+/// A response of the server of the revocation list.
+pub fn list_response(status: u16, body: &Value) -> CalloutResult {
+    Ok(HttpResponse::new(status, body.to_string().into_bytes()))
+}
+
+/// What the backend gets of a request that is allowed.
+pub fn edits_of(decision: &Decision) -> &HeadEdits {
+    match &decision.verdict {
+        Verdict::Allow(edits) => edits,
+        Verdict::Deny(reply) => panic!("denied with {}: {}", reply.status, decision.audit.reason()),
+    }
+}
+
+/// What the client gets that is denied.
+pub fn response_of(decision: &Decision) -> &LocalResponse {
+    match &decision.verdict {
+        Verdict::Deny(reply) => reply,
+        Verdict::Allow(_) => panic!("allowed"),
+    }
+}
+
+/// The status that the client gets; 200 for what is forwarded.
+pub fn status_of(decision: &Decision) -> u16 {
+    match &decision.verdict {
+        Verdict::Allow(_) => 200,
+        Verdict::Deny(reply) => reply.status,
+    }
+}
+
+/// `Retry-After` of a denial.
+pub fn retry_after_of(decision: &Decision) -> Option<&str> {
+    match &decision.verdict {
+        Verdict::Deny(reply) => reply.header(&HeaderName::RETRY_AFTER),
+        Verdict::Allow(_) => None,
+    }
+}
