@@ -9,7 +9,7 @@ pub enum TransportError {
     UpstreamUnknown,
     /// The upstream has no usable endpoint: DNS, health checks, circuit breakers.
     UpstreamUnavailable,
-    /// No connection: refused, unreachable, or TLS failed. Envoy does not tell these apart.
+    /// No connection: refused, unreachable, or TLS failed. Envoy does not distinguish these.
     ConnectionFailed,
     /// The connection was closed before a response came.
     ConnectionClosed,

@@ -13,6 +13,12 @@ impl Jitter {
         let spread = whole * most.saturating_sub(least) / 10;
         whole * least / 10 + spread * u32::from(self.0) / 65_536
     }
+
+    /// The wait after so many earlier failures: `first`, doubled with each, at most `longest`, and up to 30 % less.
+    #[must_use]
+    pub fn back_off(self, first: Duration, failures: u32, longest: Duration) -> Duration {
+        self.between_tenths((first * (1 << failures.min(6))).min(longest), 7, 10)
+    }
 }
 
 #[cfg(test)]

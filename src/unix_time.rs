@@ -113,7 +113,7 @@ pub struct Span {
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(1);
 
 impl Span {
-    /// Whether it still lasts. When the clock was set back nobody can tell, and it does not.
+    /// Whether it still lasts; not when the clock was set back.
     pub fn contains(self, now: UnixTime) -> bool {
         now < self.until && self.from.since(now) <= CLOCK_TOLERANCE
     }

@@ -16,7 +16,7 @@ use log::{LevelFilter, Log, Metadata, Record};
 use okta_proxy_wasm::callout::{HttpResponse, TransportError};
 use okta_proxy_wasm::config;
 use okta_proxy_wasm::engine::{
-    Decision, Deferral, Inquiry, LimitReached, Message, ParkingLimits, Sequence, StreamId, Verdict,
+    Decision, Deferral, IntrospectionCall, LimitReached, Message, ParkingLimits, Sequence, StreamId, Verdict,
 };
 use serde_json::{Value, json};
 use signing::{AUDIENCE, ISSUER, SigningKey, key_set, payload, with};
@@ -220,7 +220,7 @@ impl Told {
         self.reasons.push(decision.audit.reason());
     }
 
-    fn take(&mut self, effects: Effects) -> Vec<Inquiry> {
+    fn take(&mut self, effects: Effects) -> Vec<IntrospectionCall> {
         // The response for the other workers is theirs to read; what is shown of it is not.
         self.texts.push(format!("{effects:?}"));
         self.engine.take_decided().iter().for_each(|(_, decision)| self.decided(decision));
@@ -228,7 +228,7 @@ impl Told {
     }
 
     /// The call that is due, and the secrets that it sends.
-    fn call(&mut self) -> (Inquiry, Vec<String>) {
+    fn call(&mut self) -> (IntrospectionCall, Vec<String>) {
         let effects = self.engine.tick();
         let call = self.take(effects).remove(0);
         let request = self.engine.call_request(call.id);

@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 use okta_proxy_wasm::callout::HttpResponse;
 use okta_proxy_wasm::config::{self, Loaded};
 use okta_proxy_wasm::engine::{
-    AttributeValues, Decision, Engine, Fetch, Inquiry, Jitter, Outbox, ParkingLimits, PortableVerifier, Purpose,
-    RequestOutcome, StreamId,
+    AttributeValues, Decision, Engine, Fetch, IntrospectionCall, Jitter, Outbox, ParkingLimits, PortableVerifier,
+    Purpose, RequestOutcome, StreamId,
 };
 use okta_proxy_wasm::http::{LocalResponse, RequestHead};
 use okta_proxy_wasm::jose::{KeySet, UnverifiedToken};
@@ -151,7 +151,7 @@ struct Run<'a> {
     wanted: Option<ProviderId>,
     now: UnixTime,
     fetches: VecDeque<Fetch>,
-    calls: VecDeque<Inquiry>,
+    calls: VecDeque<IntrospectionCall>,
     decided: Option<Box<Decision>>,
     fetched: Option<KeySet>,
     notes: Vec<String>,
@@ -224,7 +224,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn answer(&mut self, call: &Inquiry) -> Result<(), Failure> {
+    fn answer(&mut self, call: &IntrospectionCall) -> Result<(), Failure> {
         let Some(body) = self.issuers.introspection.clone() else {
             return Err(Failure(String::from(
                 "the token's issuer would be asked about it: give its answer with --introspection FILE",

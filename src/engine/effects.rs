@@ -49,7 +49,7 @@ pub struct CallId {
 }
 
 impl CallId {
-    /// Whom it asks.
+    /// Whose endpoint it calls.
     pub const fn provider(self) -> ProviderId {
         self.provider
     }
@@ -57,10 +57,10 @@ impl CallId {
 
 /// An introspection call for the host to make; [`super::Engine::call_request`] says what to send.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Inquiry {
+pub struct IntrospectionCall {
     /// Comes back with the outcome.
     pub id: CallId,
-    /// What it is for: of the calls of one token in all VMs one is made, and each comes out of the budget of all.
+    /// What it is for: of the calls about one token in all workers one is made, within the rate limit of all.
     pub purpose: Purpose,
     /// How long it may take.
     pub timeout: Duration,
@@ -73,19 +73,19 @@ pub struct Outbox {
     pub fetches: Vec<Fetch>,
     /// Further callouts of a fetch that was begun already.
     pub follow_ups: Vec<Fetch>,
-    /// What the other VMs of the process should know of a provider's keys.
+    /// What to share with the other workers of a provider's keys.
     pub share: Option<(ProviderId, SharedOutcome)>,
     /// Introspection calls to make.
-    pub calls: Vec<Inquiry>,
-    /// What the other VMs of the process should know of a provider's token.
+    pub calls: Vec<IntrospectionCall>,
+    /// What to share with the other workers of a provider's token.
     pub response: Option<(ProviderId, SharedResponse)>,
-    /// A provider that no VM of the process is to call before then.
+    /// A provider that no worker is to call before then.
     pub block: Option<(ProviderId, UnixTime)>,
     /// The limit that a provider's server states itself, in calls a minute.
     pub ceiling: Option<(ProviderId, NonZeroU32)>,
-    /// The list of revoked tokens is to be asked for.
+    /// The poll of the revocation list to make.
     pub poll: Option<Poll>,
-    /// What the other VMs of the process should know of the list of revoked tokens.
+    /// What to share with the other workers of the revocation list.
     pub list_news: Option<ListNews>,
     /// Parked streams that are decided now, at most [`super::BATCH`] of them.
     pub decided: Vec<(StreamId, Decision)>,

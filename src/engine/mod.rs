@@ -64,7 +64,7 @@ pub use crate::revocation::feed::{POLL_RESPONSE, Poll, PollFault, PollNumber, Po
 pub use crate::revocation::sharing::{ListChange, ListDocument, ListNews, ListState};
 pub use crate::sequence::Sequence;
 pub use decision::{Decision, Verdict};
-pub use effects::{CallId, CallNote, Fetch, FetchId, FetchNote, Inquiry, Outbox};
+pub use effects::{CallId, CallNote, Fetch, FetchId, FetchNote, IntrospectionCall, Outbox};
 pub use filter_state::FilterStateValues;
 pub use log_limit::SuppressedRecords;
 pub use parked::ParkingLimits;
@@ -312,7 +312,7 @@ impl Engine {
     }
 
     /// An introspection call is not made now: another VM makes it, or all of them have made as many as they may.
-    pub fn on_call_postponed(&mut self, call: CallId, why: Deferral, now: UnixTime) -> Outbox {
+    pub fn on_call_deferred(&mut self, call: CallId, why: Deferral, now: UnixTime) -> Outbox {
         let introspection = self.status.of_mut(call.provider);
         for token in introspection.map(|known| known.defer(call.number, why, now)).unwrap_or_default() {
             self.parked.resume_for_token(call.provider, token);
@@ -331,8 +331,8 @@ impl Engine {
     }
 
     /// The name of the record that the budget of all VMs stands in, and what takes a call out of it.
-    pub fn call_budget(&self, provider: ProviderId) -> Option<(String, RateLimiter)> {
-        self.status.of(provider).map(|introspection| (introspection.budget_record(), introspection.budget()))
+    pub fn rate_limiter(&self, provider: ProviderId) -> Option<(String, RateLimiter)> {
+        self.status.of(provider).map(|introspection| (introspection.ledger_name(), introspection.rate_limiter()))
     }
 
     /// The client of a parked request has gone, or the stream ended otherwise.

@@ -1,4 +1,4 @@
-//! The list of revoked tokens: the ends of polls, and the list that other VMs of the process hold.
+//! The revocation list: the ends of polls, and the list that other workers hold.
 
 use super::{Engine, Outbox};
 use crate::callout::CalloutResult;
@@ -19,7 +19,7 @@ impl Engine {
         self.finish(outbox, now)
     }
 
-    /// Other VMs of the process hold this list.
+    /// Other workers hold this list.
     pub fn on_list_shared(&mut self, state: ListState, document: &ListDocument, now: UnixTime) -> Outbox {
         let mut outbox = Outbox::default();
         let feed = self.status.revocations.as_mut();
@@ -29,7 +29,7 @@ impl Engine {
         self.finish(outbox, now)
     }
 
-    /// The name under which the VMs of the process share the list, if there is to be one.
+    /// The name under which workers share the list, if one is configured.
     pub fn list_record(&self) -> Option<String> {
         self.status.revocations.as_ref().map(|feed| feed.record_name().to_owned())
     }

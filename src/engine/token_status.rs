@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::engine::deny_reason::DenyReason;
 use crate::engine::pipeline::{Stop, Suspension};
 use crate::engine::token_cache::AuthenticatedToken;
-use crate::engine::{CallId, Inquiry, Outbox};
+use crate::engine::{CallId, IntrospectionCall, Outbox};
 use crate::introspection::call::{Call, TokenDigest};
 use crate::introspection::request::Entropy;
 use crate::introspection::sharing::SharedResponses;
@@ -18,7 +18,7 @@ use crate::jitter::Jitter;
 use crate::lookup::rate_limiter::BudgetClass;
 use crate::lookup::requester::Sender;
 use crate::policy::{Attribute, CacheLimits, ClaimFault, Policy, Provider, ProviderId, ValidatedToken};
-use crate::revocation::feed::{Judgement, RevocationFeed};
+use crate::revocation::feed::{ListStatus, RevocationFeed};
 use crate::telemetry::stats::RevocationStats;
 use crate::unix_time::UnixTime;
 
@@ -149,11 +149,11 @@ impl StatusSources {
         let issuer = token.issuer.as_ref();
         let all = issuer.is_none().then(|| provider.issuers());
         let issuers = issuer.into_iter().chain(all.into_iter().flatten()).map(|issuer| &**issuer);
-        match feed.judge(&token.token, issuers, now) {
-            Judgement::NotListed => Ok(()),
-            Judgement::Revoked => Err(DenyReason::TokenRevoked.into()),
-            Judgement::Pending => Err(PendingOn::Revocations.into()),
-            Judgement::Unavailable(wait) => Err(DenyReason::RevocationsUnavailable(wait).into()),
+        match feed.status_of(&token.token, issuers, now) {
+            ListStatus::NotListed => Ok(()),
+            ListStatus::Revoked => Err(DenyReason::TokenRevoked.into()),
+            ListStatus::Pending => Err(PendingOn::Revocations.into()),
+            ListStatus::Unavailable(wait) => Err(DenyReason::RevocationsUnavailable(wait).into()),
         }
     }
 
@@ -167,7 +167,7 @@ impl StatusSources {
         let mut recall = Vec::new();
         for (provider, introspection) in &mut self.introspections {
             let begun = introspection.begin_calls(jitter, now);
-            let of_provider = |call: Call| Inquiry {
+            let of_provider = |call: Call| IntrospectionCall {
                 id: CallId { provider: *provider, number: call.number },
                 purpose: call.purpose,
                 timeout: call.timeout,

@@ -1,14 +1,14 @@
-//! Introspection calls and the poll for revoked tokens: sent, and what their ends lead to.
+//! Introspection calls and polls of the revocation list: sends them, and carries out what their ends lead to.
 //!
-//! A call about a token is made by one VM of the process, and out of the budget of all, where the host shares data;
-//! where it does not, each VM is alone with the budget that its engine keeps.
+//! Where the host shares data, one worker of the process makes the call about a token, within the rate limit of all. Where it
+//! does not, each worker has the limit that its engine keeps.
 
 use std::time::Duration;
 
 use crate::callout::{CalloutResult, TransportError};
 use crate::engine::{
-    CallId, Caller, Deferral, HttpRequest, Inquiry, Lease, Message, NoRequest, NoRsaSigner, Outbox, Poll, PollNumber,
-    Purpose, RsaSigner, SharedResponses, TokenDigest,
+    CallId, Caller, Deferral, HttpRequest, IntrospectionCall, Lease, Message, NoRequest, NoRsaSigner, Outbox, Poll,
+    PollNumber, Purpose, RsaSigner, SharedResponses, TokenDigest,
 };
 use crate::host::callouts::{CalloutPurpose, CalloutRequest};
 use crate::host::clock;
@@ -19,22 +19,22 @@ use crate::host::shared_list;
 const FORM: &str = "application/x-www-form-urlencoded";
 
 impl RootState {
-    /// Makes an introspection call, unless another VM makes it or has the answer, or nobody may; with what follows
+    /// Makes an introspection call, unless another worker makes it or has the response, or none may; with what follows
     /// at once.
-    pub(super) fn ask(&self, inquiry: &Inquiry) -> Vec<Outbox> {
+    pub(super) fn introspect(&self, call: &IntrospectionCall) -> Vec<Outbox> {
         let mut effects = Vec::new();
-        let lease = match inquiry.purpose {
-            // Costs nothing of the budget, and is asked for once in a VM's life.
+        let lease = match call.purpose {
+            // Not rate limited, and needed once in the life of a worker.
             Purpose::Metadata(_) => None,
             Purpose::Token { .. } if !self.shares_data() => None,
             Purpose::Token { digest, class, requester } => {
-                match self.secure(inquiry, digest, Caller { class, requester }, &mut effects) {
+                match self.acquire(call, digest, Caller { class, requester }, &mut effects) {
                     Some(lease) => Some(lease),
                     None => return effects,
                 }
             }
         };
-        effects.extend(self.send_call(inquiry, lease));
+        effects.extend(self.send_call(call, lease));
         effects
     }
 
@@ -42,23 +42,23 @@ impl RootState {
         self.shared_keys.borrow().is_some()
     }
 
-    /// The lease, when it is ours to ask and the budget of all allows it.
-    fn secure(
+    /// The lease, when this worker may make the call within the rate limit of all.
+    fn acquire(
         &self,
-        inquiry: &Inquiry,
+        call: &IntrospectionCall,
         token: TokenDigest,
         caller: Caller,
         effects: &mut Vec<Outbox>,
     ) -> Option<HeldLease> {
-        let (call, provider) = (inquiry.id, inquiry.id.provider());
+        let (id, provider) = (call.id, call.id.provider());
         let names = self.with_engine(|engine| engine.record_names(provider, &token)).flatten()?;
-        let (record, budget) = self.with_engine(|engine| engine.call_budget(provider)).flatten()?;
-        let lease = shared_calls::acquire_lease(&names, token, inquiry.timeout, || {
+        let (record, limiter) = self.with_engine(|engine| engine.rate_limiter(provider)).flatten()?;
+        let lease = shared_calls::acquire_lease(&names, token, call.timeout, || {
             let responses = HeldResponses.read(&names);
             if !responses.is_empty() {
-                effects.extend(self.with_engine(|engine| engine.on_responses_shared(call, &responses, clock::now())));
+                effects.extend(self.with_engine(|engine| engine.on_responses_shared(id, &responses, clock::now())));
             }
-            let known = self.with_engine(|engine| engine.newest_sequence(call)).flatten()?;
+            let known = self.with_engine(|engine| engine.newest_sequence(id)).flatten()?;
             Some(responses.iter().fold(known, |newest, response| newest.newer(response.sequence)))
         });
         // Without one the call is not needed: another worker has the response.
@@ -66,7 +66,7 @@ impl RootState {
             Lease::HeldByOther(_) | Lease::Cooldown { .. } => Deferral::HeldByOther,
             Lease::Acquired(lease) => {
                 let lease = HeldLease::new(names.lease, lease);
-                match shared_calls::take_from_budget(&record, budget, caller) {
+                match shared_calls::try_acquire(&record, limiter, caller) {
                     Ok(()) => return Some(lease),
                     Err(why) => {
                         lease.give_back();
@@ -75,30 +75,28 @@ impl RootState {
                 }
             }
         };
-        effects.extend(self.with_engine(|engine| engine.on_call_postponed(call, why, clock::now())));
+        effects.extend(self.with_engine(|engine| engine.on_call_deferred(id, why, clock::now())));
         None
     }
 
     /// Sends a call; with what follows when it ended at once.
-    fn send_call(&self, inquiry: &Inquiry, mut lease: Option<HeldLease>) -> Option<Outbox> {
+    fn send_call(&self, call: &IntrospectionCall, mut lease: Option<HeldLease>) -> Option<Outbox> {
         let signer = self.signer.borrow().clone();
         let signer: &dyn RsaSigner = signer.as_deref().unwrap_or(&NoRsaSigner);
         let request = match clock::entropy() {
-            Some(entropy) => {
-                self.with_engine(|engine| engine.call_request(inquiry.id, &entropy, signer, clock::now()))?
-            }
+            Some(entropy) => self.with_engine(|engine| engine.call_request(call.id, &entropy, signer, clock::now()))?,
             // Without random bytes an assertion would not be unique (`jti`).
             None => Err(NoRequest::NotSigned),
         };
-        let purpose = || CalloutPurpose::Introspection(inquiry.id, lease.take());
-        match request.map(|request| self.send(&request, inquiry.timeout, purpose)) {
+        let purpose = || CalloutPurpose::Introspection(call.id, lease.take());
+        match request.map(|request| self.send(&request, call.timeout, purpose)) {
             Ok(Ok(())) => None,
-            Ok(Err(error)) => self.end_call(inquiry.id, lease, Err(error)),
+            Ok(Err(error)) => self.end_call(call.id, lease, Err(error)),
             Err(no_request) => {
                 lease.into_iter().for_each(HeldLease::give_back);
                 let (now, jitter) = (clock::now(), clock::jitter());
                 match no_request {
-                    NoRequest::NotSigned => self.with_engine(|engine| engine.on_call_unsigned(inquiry.id, now, jitter)),
+                    NoRequest::NotSigned => self.with_engine(|engine| engine.on_call_unsigned(call.id, now, jitter)),
                     NoRequest::Ended => None,
                 }
             }
@@ -127,7 +125,7 @@ impl RootState {
         }
     }
 
-    /// A call has ended: the other VMs are told before they may ask themselves.
+    /// A call has ended: its response is shared before other workers may call themselves.
     pub(super) fn end_call(&self, call: CallId, lease: Option<HeldLease>, outcome: CalloutResult) -> Option<Outbox> {
         let (now, jitter) = (clock::now(), clock::jitter());
         let sequence = lease.as_ref().map(HeldLease::sequence);
@@ -135,31 +133,31 @@ impl RootState {
         if let Some(outbox) = &outbox
             && self.shares_data()
         {
-            self.tell_others(outbox);
+            self.share(outbox);
         }
         lease.into_iter().for_each(HeldLease::give_back);
         outbox
     }
 
-    fn tell_others(&self, outbox: &Outbox) {
+    fn share(&self, outbox: &Outbox) {
         if let Some((provider, response)) = &outbox.response
             && let Some(names) = self.with_engine(|engine| engine.record_names(*provider, &response.token)).flatten()
         {
             shared_calls::publish(&names, response);
         }
         if let Some((provider, until)) = outbox.block
-            && let Some((record, budget)) = self.with_engine(|engine| engine.call_budget(provider)).flatten()
+            && let Some((record, limiter)) = self.with_engine(|engine| engine.rate_limiter(provider)).flatten()
         {
-            shared_calls::block_budget(&record, budget, until);
+            shared_calls::block(&record, limiter, until);
         }
         if let Some((provider, ceiling)) = outbox.ceiling
-            && let Some((record, budget)) = self.with_engine(|engine| engine.call_budget(provider)).flatten()
+            && let Some((record, limiter)) = self.with_engine(|engine| engine.rate_limiter(provider)).flatten()
         {
-            shared_calls::lower_budget(&record, budget, ceiling);
+            shared_calls::lower(&record, limiter, ceiling);
         }
     }
 
-    /// Asks for the list of revoked tokens; with what follows when that ended at once.
+    /// Polls the revocation list; with what follows when that ended at once.
     pub(super) fn poll(&self, poll: &Poll) -> Option<Outbox> {
         let headers: Vec<(&str, &str)> =
             poll.if_none_match.iter().map(|etag| ("if-none-match", etag.as_str())).collect();
@@ -185,7 +183,7 @@ impl RootState {
         outbox
     }
 
-    /// Takes over the list of revoked tokens that others hold, where there is none here.
+    /// Adopts the revocation list that other workers hold, where there is none here.
     pub(super) fn learn_list(&self) -> Option<Outbox> {
         let record =
             self.with_engine(|engine| if engine.lacks_list() { engine.list_record() } else { None }).flatten()?;

@@ -78,7 +78,7 @@ impl FilterRoot {
                 outboxes.extend(self.call_out(fetch));
             }
             for inquiry in &outbox.calls {
-                outboxes.extend(self.shared.ask(inquiry));
+                outboxes.extend(self.shared.introspect(inquiry));
             }
             if let Some(poll) = &outbox.poll {
                 outboxes.extend(self.shared.poll(poll));

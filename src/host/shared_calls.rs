@@ -60,9 +60,9 @@ fn write_newer(key: &str, response: &SharedResponse) {
     write_unless(key, response, |held| held.supersedes(response));
 }
 
-/// Takes a call out of the budget of all workers.
-pub(super) fn take_from_budget(record: &str, budget: RateLimiter, caller: Caller) -> Result<(), Deferral> {
-    let taken = update(record, |held| match budget.try_acquire(held, caller, clock::now()) {
+/// Counts a call within the rate limit of all workers.
+pub(super) fn try_acquire(record: &str, limiter: RateLimiter, caller: Caller) -> Result<(), Deferral> {
+    let taken = update(record, |held| match limiter.try_acquire(held, caller, clock::now()) {
         Acquire::Exhausted(reached) => Change::Keep(Err(Deferral::LimitReached(reached))),
         Acquire::Granted(ledger) => Change::Write(ledger, Ok(())),
     });
@@ -70,16 +70,16 @@ pub(super) fn take_from_budget(record: &str, budget: RateLimiter, caller: Caller
 }
 
 /// No worker calls until then.
-pub(super) fn block_budget(record: &str, budget: RateLimiter, until: UnixTime) {
-    change_budget(record, |held| budget.block(held, until, clock::now()));
+pub(super) fn block(record: &str, limiter: RateLimiter, until: UnixTime) {
+    change_ledger(record, |held| limiter.block(held, until, clock::now()));
 }
 
 /// The server states its own limit.
-pub(super) fn lower_budget(record: &str, budget: RateLimiter, ceiling: NonZeroU32) {
-    change_budget(record, |held| budget.lower(held, ceiling, clock::now()));
+pub(super) fn lower(record: &str, limiter: RateLimiter, ceiling: NonZeroU32) {
+    change_ledger(record, |held| limiter.lower(held, ceiling, clock::now()));
 }
 
-fn change_budget(record: &str, change: impl Fn(Option<&[u8]>) -> Vec<u8>) {
+fn change_ledger(record: &str, change: impl Fn(Option<&[u8]>) -> Vec<u8>) {
     if update(record, |held| Change::Write(change(held), ())).is_none() {
         log::warn!("writing what an introspection endpoint says of its rate limit to shared data failed");
     }

@@ -59,7 +59,7 @@ impl SharedKeys {
         self.held.take().into_values().for_each(|(_, lease)| lease.give_back());
     }
 
-    /// Gives the leases back of fetches that ended without an outcome: given up, or made by another worker meanwhile.
+    /// Gives the leases back of fetches that ended without an outcome: timed out, or made by another worker meanwhile.
     pub(super) fn give_back_unused(&self, is_fetching: impl Fn(FetchId) -> bool) {
         let mut held = self.held.borrow_mut();
         let unused = held.extract_if(|_, (fetch, _)| !is_fetching(*fetch));

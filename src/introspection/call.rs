@@ -1,4 +1,4 @@
-//! Calls to an introspection endpoint: what is asked about, how a call can end, and what that is called.
+//! Calls to an introspection endpoint: the token, and how a call ends.
 
 use std::fmt;
 use std::rc::Rc;
@@ -23,12 +23,12 @@ pub const CALL_RESPONSE: ResponseFormat = ResponseFormat {
     max_bytes: MAX_INTROSPECTION_BYTES,
 };
 
-/// What is known of a token before it is asked about.
+/// What is known of a token before it is introspected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum TokenKind {
-    /// Nothing: all that is known is what the endpoint says.
+    /// Nothing: all claims are in the introspection response.
     Opaque,
-    /// A JWT that was proved and admitted already; the endpoint only says whether it was revoked.
+    /// A JWT that was verified and validated already; the endpoint only says whether it was revoked.
     Jwt,
 }
 
@@ -42,8 +42,8 @@ impl TokenKind {
     }
 }
 
-/// A token by its SHA-256, with its kind: what is remembered and shared of it. Two tokens never meet, and the memory of
-/// an answer, here and in the host's shared data, lets nobody use the token.
+/// The SHA-256 of a token with its kind: what is cached and shared of it. Two tokens never collide, and neither the cache nor
+/// the host's shared data lets anybody use the token.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TokenDigest([u8; 32]);
 
@@ -82,7 +82,7 @@ pub(super) fn requester_of(token: &ValidatedToken) -> Option<Requester> {
     client.or_else(|| Some(Requester::of(b"subject:", token.subject()?.as_bytes())))
 }
 
-/// A call for the host to make. What is sent is made when it is known that it will be
+/// A call for the host to make. Its request is made once it is known that it will be sent
 /// (`ProviderIntrospection::request`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Call {
@@ -97,13 +97,13 @@ pub struct Call {
 /// What a call is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
-    /// To find the endpoint, at the how-many-eth metadata address. Costs nothing of the budget and is not shared.
+    /// To discover the endpoint, at the how-many-eth metadata address. Not rate limited and not shared.
     Metadata(usize),
-    /// To ask about a token.
+    /// To introspect a token.
     Token {
         /// Which.
         digest: TokenDigest,
-        /// Which part of the budget it may use.
+        /// Which part of the rate limit it may use.
         class: BudgetClass,
         /// Whose share it counts against.
         requester: Option<Requester>,
@@ -135,19 +135,19 @@ impl single_flight::Subject for Subject {
     }
 }
 
-/// Why a call brought no answer.
+/// Why a call failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum CallFault {
     /// No response.
     Transport(TransportError),
-    /// The endpoint does not take our credentials: 401 or 403.
+    /// The endpoint rejects our credentials: 401 or 403.
     CredentialsRefused(u16),
     /// 429
     TooManyRequests,
     /// Another status than 200.
     Status(u16),
-    /// 200, and not an introspection answer.
-    Answer(ResponseFault),
+    /// 200, and not an introspection response.
+    Response(ResponseFault),
     /// The issuer's metadata does not lead to its endpoint.
     Metadata(MetadataFault),
     /// The host did not sign our assertion.
@@ -157,9 +157,9 @@ pub enum CallFault {
 /// What a finished call changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CallResult {
-    /// The endpoint has said what it knows of the token.
+    /// The endpoint has responded.
     Answered,
-    /// It has said so to another VM, and this one did not ask.
+    /// Another worker shared its response, and no call was made.
     TakenOver,
     /// The endpoint has been found.
     Discovered,
@@ -172,7 +172,7 @@ pub enum CallResult {
     },
     /// Not at its end yet: another metadata address follows with the next calls.
     Continues,
-    /// An answer that nobody waits for any more, or older than what is held; ignored.
+    /// A response that no request waits for any more, or older than what is cached; ignored.
     Late,
 }
 
@@ -193,9 +193,9 @@ impl CallFault {
             Self::CredentialsRefused(_) => "credentials_refused",
             Self::TooManyRequests => "too_many_requests",
             Self::Status(_) => "status",
-            Self::Answer(ResponseFault::TooLarge) => "too_large",
-            Self::Answer(ResponseFault::NotAnObject) => "not_json",
-            Self::Answer(ResponseFault::ActiveMissing) => "not_an_introspection_answer",
+            Self::Response(ResponseFault::TooLarge) => "too_large",
+            Self::Response(ResponseFault::NotAnObject) => "not_json",
+            Self::Response(ResponseFault::ActiveMissing) => "not_an_introspection_answer",
             Self::Metadata(MetadataFault::Malformed) => "no_metadata",
             Self::Metadata(MetadataFault::IssuerMismatch) => "metadata_issuer_mismatch",
             Self::Metadata(MetadataFault::NoAddress) => "metadata_without_introspection_endpoint",
@@ -214,8 +214,8 @@ impl CallFault {
             }
             Self::TooManyRequests => "over the server's rate limit: lower introspection.requests_per_minute",
             Self::Status(_) => "an answer other than 200; redirects are not followed",
-            Self::Answer(ResponseFault::TooLarge) => "an answer this long is none to introspection",
-            Self::Answer(ResponseFault::NotAnObject | ResponseFault::ActiveMissing) => {
+            Self::Response(ResponseFault::TooLarge) => "an answer this long is none to introspection",
+            Self::Response(ResponseFault::NotAnObject | ResponseFault::ActiveMissing) => {
                 "the answer is none to introspection: look at introspection.uri"
             }
             Self::Metadata(MetadataFault::Malformed) => {
@@ -241,7 +241,7 @@ mod tests {
     use wasm_bindgen_test::wasm_bindgen_test;
 
     #[wasm_bindgen_test(unsupported = test)]
-    fn a_digest_is_of_every_byte_and_of_the_kind() {
+    fn digest_covers_every_byte_and_the_kind() {
         let opaque = |token: &str| TokenDigest::of(TokenKind::Opaque, token.as_bytes());
         assert_eq!(opaque("abc"), opaque("abc"));
         for other in ["abC", "abc=", "ab", ""] {

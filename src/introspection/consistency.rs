@@ -58,7 +58,7 @@ mod tests {
     }
 
     #[wasm_bindgen_test(unsupported = test)]
-    fn an_answer_about_another_token_confirms_nothing() {
+    fn response_about_another_token_is_inconsistent() {
         let okta = json!({"sub": "alice", "cid": "0oa1", "jti": "AT.1"});
         assert!(verdict(
             &okta,

@@ -71,7 +71,7 @@ impl ProviderIntrospection {
     /// What is known of an opaque token whose request `arrived` then from `sender`.
     ///
     /// # Errors
-    /// When a call is needed, and the host was not asked yet for the address of the sender.
+    /// When a call is needed, and the address of the sender was not requested from the host yet.
     pub fn look_up_opaque_from(
         &mut self,
         sender: Sender,
@@ -144,7 +144,7 @@ impl ProviderIntrospection {
                 Cached::Nothing => stale = None,
             }
         }
-        // The common limits first: where they leave nothing, the host need not be asked for an address.
+        // The common limits first: where they leave nothing, no address is needed.
         if let Some(found) = self.limited(subject.caller, &stale, now.wall) {
             return Ok(found);
         }

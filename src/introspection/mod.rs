@@ -53,7 +53,7 @@ const RETRY: Duration = Duration::from_secs(1);
 pub struct ProviderIntrospection {
     settings: Introspection,
     record_name: String,
-    budget: RateLimiter,
+    rate_limiter: RateLimiter,
     cache: ResponseCache,
     order: CallOrder,
     queue: SingleFlight<Subject>,
@@ -117,7 +117,7 @@ pub enum Rejection {
     OtherToken,
 }
 
-/// A call is needed for an unknown token, and the host was not asked yet for the client's address.
+/// A call is needed for an unknown token, and the client's address was not requested from the host yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AddressNeeded;
 
@@ -157,14 +157,14 @@ pub enum NoRequest {
 impl ProviderIntrospection {
     /// Nothing is cached yet; `others` holds what other workers share. `limits` bound the cache of active responses.
     pub fn new(settings: Introspection, limits: CacheLimits, others: Rc<dyn SharedResponses>) -> Self {
-        let budget = RateLimiter::new(settings.requests_per_minute);
+        let rate_limiter = RateLimiter::new(settings.requests_per_minute);
         Self {
             record_name: sharing::record_name(&settings),
-            budget,
+            rate_limiter,
             cache: ResponseCache::new(limits),
             order: CallOrder::new(),
             queue: SingleFlight::default(),
-            limits: CallLimits::new(budget, UnixTime::from_millis(0)),
+            limits: CallLimits::new(rate_limiter, UnixTime::from_millis(0)),
             endpoint: Endpoint::new(&settings.address),
             others,
             look_ups: LookUpStats::default(),
@@ -177,8 +177,8 @@ impl ProviderIntrospection {
     #[must_use]
     pub fn with_seed(mut self, seed: &Entropy) -> Self {
         let seed = seed.0.first_chunk().copied().unwrap_or_default();
-        self.budget = self.budget.with_seed(seed);
-        self.limits = CallLimits::new(self.budget, UnixTime::from_millis(0));
+        self.rate_limiter = self.rate_limiter.with_seed(seed);
+        self.limits = CallLimits::new(self.rate_limiter, UnixTime::from_millis(0));
         self
     }
 
@@ -198,13 +198,13 @@ impl ProviderIntrospection {
     }
 
     /// The name of the record with the ledger of all workers' calls.
-    pub fn budget_record(&self) -> String {
+    pub fn ledger_name(&self) -> String {
         format!("{}/budget", self.record_name)
     }
 
     /// The limiter of that record.
-    pub const fn budget(&self) -> RateLimiter {
-        self.budget
+    pub const fn rate_limiter(&self) -> RateLimiter {
+        self.rate_limiter
     }
 }
 
@@ -224,7 +224,7 @@ const fn unavailable<T>(cause: Cause, wait: Duration) -> LookUp<T> {
 }
 
 impl CallEnd {
-    /// One of which nobody else needs to know.
+    /// One with nothing to share.
     const fn of(result: CallResult, resume: Vec<TokenDigest>) -> Self {
         Self { result, resume, share: None, block: None, ceiling: None }
     }

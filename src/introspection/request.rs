@@ -1,6 +1,6 @@
-//! What is sent to an introspection endpoint: the POST of RFC 7662 section 2.1, as data.
+//! The introspection request: the POST of RFC 7662 section 2.1, as data.
 //!
-//! The token stands in the body and nowhere else; neither body nor `Authorization` ever shows. The host adds nothing.
+//! The token is in the body and nowhere else; neither body nor `Authorization` is ever shown. The host adds nothing.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -28,12 +28,12 @@ impl std::fmt::Debug for Entropy {
     }
 }
 
-/// An HTTP request that asks for JSON.
+/// An HTTP request for JSON.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HttpRequest {
     /// Where to.
     pub address: CalloutAddress,
-    /// What is asked.
+    /// Its method and content.
     pub message: Message,
 }
 

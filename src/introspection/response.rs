@@ -27,7 +27,7 @@ pub(super) fn read_response(response: &HttpResponse, now: UnixTime) -> Result<In
     let (fault, scope) = match response.status {
         200 => match IntrospectedToken::read(&response.body) {
             Ok(said) => return Ok(said),
-            Err(fault) => (CallFault::Answer(fault), FailureScope::Transient),
+            Err(fault) => (CallFault::Response(fault), FailureScope::Transient),
         },
         // Our credentials do not depend on the token.
         401 => (CallFault::CredentialsRefused(401), FailureScope::Endpoint),
@@ -50,7 +50,7 @@ impl Failure {
 
     /// Whether the last active response must not serve any more, also not by `stale_if_error`.
     pub(super) const fn ends_active(self) -> bool {
-        matches!(self.fault, CallFault::Answer(ResponseFault::ActiveMissing))
+        matches!(self.fault, CallFault::Response(ResponseFault::ActiveMissing))
     }
 
     /// Whether the discovered address may be out of date.
@@ -59,7 +59,7 @@ impl Failure {
             self.fault,
             CallFault::Status(404 | 405 | 410)
                 | CallFault::Transport(TransportError::UpstreamUnavailable | TransportError::ConnectionFailed)
-                | CallFault::Answer(_)
+                | CallFault::Response(_)
         )
     }
 }

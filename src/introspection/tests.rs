@@ -65,12 +65,12 @@ fn scene_with(change: impl FnOnce(&mut Introspection)) -> Scene {
 
 impl Scene {
     /// What a request is told that comes now.
-    fn asks(&mut self, token: &str) -> String {
-        self.asks_since(token, self.introspection.arrived())
+    fn look_up(&mut self, token: &str) -> String {
+        self.look_up_since(token, self.introspection.arrived())
     }
 
     /// The result for a request that `arrived` then.
-    fn asks_since(&mut self, token: &str, arrived: Arrived) -> String {
+    fn look_up_since(&mut self, token: &str, arrived: Arrived) -> String {
         match self.introspection.look_up_opaque(token.as_bytes(), &self.provider, arrived, self.now) {
             LookUp::Active(token, freshness) => format!("{freshness:?} {}", token.subject().unwrap_or_default()),
             LookUp::Rejected(Rejection::Inactive) => "inactive".to_owned(),
@@ -103,16 +103,16 @@ impl Scene {
         self.introspection.finish_call(number, Some(sequence), outcome, &self.provider, FULL, self.now)
     }
 
-    fn answers(&mut self, changes: &Value) -> CallEnd {
+    fn respond(&mut self, changes: &Value) -> CallEnd {
         let number = self.only_call();
         self.finish(number, response(200, answer(changes)))
     }
 
     /// Makes a token known as active.
-    fn knows(&mut self, token: &str) {
-        assert_eq!(self.asks(token), "wait");
-        self.answers(&json!({"sub": token}));
-        assert_eq!(self.asks(token), format!("Fresh {token}"));
+    fn make_active(&mut self, token: &str) {
+        assert_eq!(self.look_up(token), "wait");
+        self.respond(&json!({"sub": token}));
+        assert_eq!(self.look_up(token), format!("Fresh {token}"));
     }
 
     fn fails(&mut self, outcome: CalloutResult) -> CallEnd {
@@ -122,64 +122,64 @@ impl Scene {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn an_answer_serves_to_the_end_of_its_ttl_and_no_longer() {
+fn response_serves_until_the_end_of_its_ttl() {
     let mut scene = scene();
-    scene.knows("t");
+    scene.make_active("t");
     scene.now = at(29_999);
-    assert_eq!(scene.asks("t"), "Fresh t");
+    assert_eq!(scene.look_up("t"), "Fresh t");
     scene.now = at(30_000);
-    assert_eq!(scene.asks("t"), "wait");
+    assert_eq!(scene.look_up("t"), "wait");
     let number = scene.only_call();
     scene.finish(number, response(200, br#"{"active":false}"#.to_vec()));
-    assert_eq!(scene.asks("t"), "inactive", "revoked while it was remembered");
+    assert_eq!(scene.look_up("t"), "inactive", "revoked while it was remembered");
     scene.now = at(34_999);
-    assert_eq!(scene.asks("t"), "inactive");
+    assert_eq!(scene.look_up("t"), "inactive");
     scene.now = at(35_000);
-    assert_eq!(scene.asks("t"), "wait");
+    assert_eq!(scene.look_up("t"), "wait");
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn an_answer_serves_no_longer_than_its_token_lives() {
+fn response_serves_no_longer_than_its_token_lives() {
     let mut scene = scene();
-    scene.asks("t");
-    scene.answers(&json!({"exp": NOW.as_secs() + 10}));
+    scene.look_up("t");
+    scene.respond(&json!({"exp": NOW.as_secs() + 10}));
     scene.now = at(9_999);
-    assert_eq!(scene.asks("t"), "Fresh alice@acme.com");
+    assert_eq!(scene.look_up("t"), "Fresh alice@acme.com");
     scene.now = at(10_000);
-    assert_eq!(scene.asks("t"), "wait", "by our clock it has expired: its issuer is asked");
+    assert_eq!(scene.look_up("t"), "wait", "by our clock it has expired: its issuer is asked");
     // The issuer's clock is behind ours: whoever waited is served, the next asks again.
     let waiting = scene.introspection.arrived();
-    scene.answers(&json!({"exp": NOW.as_secs() + 10}));
-    assert_eq!(scene.asks_since("t", waiting), "Fresh alice@acme.com");
-    assert_eq!(scene.asks("t"), "wait");
+    scene.respond(&json!({"exp": NOW.as_secs() + 10}));
+    assert_eq!(scene.look_up_since("t", waiting), "Fresh alice@acme.com");
+    assert_eq!(scene.look_up("t"), "wait");
     scene.now = at(40_000);
     scene.calls();
     let mut late = super::tests::scene();
     late.now = at(40_000);
     let waiting = late.introspection.arrived();
-    late.asks("t");
-    late.answers(&json!({"exp": NOW.as_secs() + 10}));
-    assert_eq!(late.asks_since("t", waiting), "Claim(Expired)", "past the skew nobody is believed");
+    late.look_up("t");
+    late.respond(&json!({"exp": NOW.as_secs() + 10}));
+    assert_eq!(late.look_up_since("t", waiting), "Claim(Expired)", "past the skew nobody is believed");
 }
 
 #[wasm_bindgen_test(unsupported = test)]
 fn without_a_ttl_each_request_is_served_by_a_call_that_began_after_it_came() {
     let mut scene = scene_with(|settings| settings.cache_ttl = Duration::ZERO);
     let before = scene.introspection.arrived();
-    assert_eq!(scene.asks("t"), "wait");
+    assert_eq!(scene.look_up("t"), "wait");
     scene.now = at(5);
     let number = scene.only_call();
     let during = scene.introspection.arrived();
-    assert_eq!(scene.asks("t"), "wait");
+    assert_eq!(scene.look_up("t"), "wait");
     scene.now = at(50);
     scene.finish(number, response(200, answer(&json!({}))));
-    assert_eq!(scene.asks_since("t", before), "Fresh alice@acme.com");
-    assert_eq!(scene.asks_since("t", during), "wait", "it came when the call was under way");
+    assert_eq!(scene.look_up_since("t", before), "Fresh alice@acme.com");
+    assert_eq!(scene.look_up_since("t", during), "wait", "it came when the call was under way");
     assert_eq!(scene.calls().len(), 1);
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_token_that_is_active_and_not_meant_for_us_is_refused_and_remembered_as_such() {
+fn active_token_for_another_audience_is_rejected_and_cached_as_such() {
     for (changes, refusal) in [
         (json!({"aud": "api://other"}), "Claim(AudienceUnexpected)"),
         (json!({"aud": null}), "Claim(AudienceMissing)"),
@@ -194,15 +194,15 @@ fn a_token_that_is_active_and_not_meant_for_us_is_refused_and_remembered_as_such
         (json!({"client_id": 5}), "Claim(IdentityMalformed)"),
     ] {
         let mut scene = scene();
-        scene.asks("t");
-        let end = scene.answers(&changes);
+        scene.look_up("t");
+        let end = scene.respond(&changes);
         assert_eq!(end.share.unwrap().slot, SharedSlot::Negative, "{changes}");
-        assert_eq!(scene.asks("t"), refusal, "{changes}");
+        assert_eq!(scene.look_up("t"), refusal, "{changes}");
         assert_eq!(scene.introspection.stats(scene.now).active, 0, "{changes}");
         scene.now = at(4999);
-        assert_eq!((scene.asks("t"), scene.calls().len()), (refusal.to_owned(), 0), "{changes}");
+        assert_eq!((scene.look_up("t"), scene.calls().len()), (refusal.to_owned(), 0), "{changes}");
         scene.now = at(5000);
-        assert_eq!(scene.asks("t"), "wait", "{changes}");
+        assert_eq!(scene.look_up("t"), "wait", "{changes}");
     }
 }
 
@@ -225,8 +225,8 @@ fn a_jwt_is_held_against_what_its_issuer_says_now() {
     for (changes, expected) in [
         (json!({}), "Fresh"),
         (json!({"aud": "somebody else", "iss": null}), "Fresh"),
-        (json!({"jti": "AT.2"}), "AnotherToken"),
-        (json!({"sub": "bob"}), "AnotherToken"),
+        (json!({"jti": "AT.2"}), "OtherToken"),
+        (json!({"sub": "bob"}), "OtherToken"),
         (json!({"exp": "soon"}), "Claim(TimeMalformed)"),
         (json!({"active": false}), "Inactive"),
         (json!({"token_use": "refresh_token"}), "Claim(NotAnAccessToken)"),
@@ -243,14 +243,14 @@ fn a_jwt_is_held_against_what_its_issuer_says_now() {
         );
         scene.finish(calls[0].number, response(200, answer(&changes)));
         assert_eq!(looks(&mut scene), expected, "{changes}");
-        assert_eq!(scene.asks("a.b.c"), "wait", "as an opaque token it is another question");
+        assert_eq!(scene.look_up("a.b.c"), "wait", "as an opaque token it is another question");
     }
 }
 
 #[wasm_bindgen_test(unsupported = test)]
 fn a_request_has_the_token_in_its_body_and_there_is_none_for_a_call_that_ended() {
     let mut scene = scene();
-    scene.asks("s3cret");
+    scene.look_up("s3cret");
     let number = scene.only_call();
     let request = scene.introspection.request(number, &ENTROPY, &NoRsaSigner, NOW).unwrap();
     let address = CalloutAddress::parse("https://acme.okta.com/oauth2/default/v1/introspect", "okta").unwrap();

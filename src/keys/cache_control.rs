@@ -10,7 +10,7 @@ pub(super) fn max_age(field: &str) -> Option<Duration> {
         match name.trim().to_ascii_lowercase().as_str() {
             "no-store" | "no-cache" => return Some(Duration::ZERO),
             "max-age" => {
-                // Digits beyond what fits mean "for ever"; anything else is no number of seconds.
+                // Digits beyond what fits mean "for ever"; anything else is not a number of seconds.
                 let digits = value.trim().trim_matches('"');
                 if !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()) {
                     age = Some(Duration::from_secs(digits.parse().unwrap_or(u64::MAX)));

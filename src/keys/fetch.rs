@@ -1,4 +1,4 @@
-//! Fetches of keys: what to fetch, how it can end, and what that is called.
+//! Fetches of keys: what to fetch, and how a fetch ends.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ pub use crate::policy::MetadataFault;
 /// What is read of a response.
 pub const KEY_RESPONSE: ResponseFormat = ResponseFormat { headers: &["cache-control"], max_bytes: MAX_KEY_SET_BYTES };
 
-/// The how-many-eth fetch of a provider's keys in this VM.
+/// The how-many-eth fetch of a provider's keys in this worker.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FetchNumber(pub(super) u64);
 
@@ -42,13 +42,13 @@ pub struct KeyFetch {
     pub timeout: Duration,
     /// Why.
     pub cause: FetchCause,
-    /// Its number in the process, as far as this VM knows; that in the lease counts.
+    /// Its number in the process, as far as this worker knows; the number in the lease counts.
     pub sequence: Sequence,
     /// How long it takes until one more fetch for an unknown key id or a failed signature is allowed.
     pub cooldown: Duration,
 }
 
-/// Why no response arrived, or why one is of no use.
+/// Why a fetch brought no keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum FetchFault {
     /// No response.
@@ -74,7 +74,7 @@ pub enum FetchResult {
         skipped: usize,
         /// Whether other keys than these were held.
         is_other: bool,
-        /// Whether this VM fetched it, or another one of the process.
+        /// Whether this worker fetched it, or another one.
         fetched_here: bool,
     },
     /// Nothing changed; the next attempt is so far off.
@@ -86,12 +86,12 @@ pub enum FetchResult {
     },
     /// Not at its end yet: another callout follows.
     Continues,
-    /// An answer that nobody waits for any more, or that is older than what is held; ignored.
+    /// A response that no request waits for any more, or that is older than the set held; ignored.
     Late,
 }
 
 impl FetchResult {
-    /// The same of a fetch that this VM made.
+    /// The same of a fetch that this worker made.
     #[must_use]
     pub(super) const fn of_own_fetch(self) -> Self {
         match self {

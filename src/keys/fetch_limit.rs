@@ -1,5 +1,5 @@
-//! How many fetches unknown key ids and failed signatures may cause: a token bucket in each VM, and one of the whole process
-//! in the lease.
+//! How many fetches unknown key ids and failed signatures may cause: a token bucket in each worker, and one of the whole
+//! process in the lease.
 //!
 //! In a flood of unknown key ids one fetch is made in each refill interval, so a rotated key is found one interval and one
 //! fetch after its publication at the latest. Otherwise a fetch is left for the first token of a rotated key, also where
@@ -12,7 +12,7 @@ use crate::keys::fetch::FetchCause;
 use crate::lookup::token_bucket::TokenBucket;
 use crate::unix_time::{MonotonicTime, UnixTime};
 
-/// The fetches that are left to this VM, and what it knows of those of the process, which its lease counts.
+/// The fetches that are left to this worker, and what it knows of those of the process, which the lease counts.
 #[derive(Debug, Default)]
 pub(super) struct FetchLimit {
     bucket: TokenBucket,
@@ -32,7 +32,7 @@ impl FetchLimit {
         self.bucket.wait(reserve, refill, wall).max(blocked_until.since(now))
     }
 
-    /// Takes a fetch of this cause out of the bucket of this VM; one that is due is not limited.
+    /// Takes a fetch of this cause out of the bucket of this worker; one that is due is not limited.
     ///
     /// # Errors
     /// There is none for so long.
@@ -43,7 +43,7 @@ impl FetchLimit {
         Ok(())
     }
 
-    /// A fetch was not made: another VM made it, or the process has none left.
+    /// A fetch was not made: another worker made it, or the process has none left.
     pub(super) fn give_back(&mut self, cause: FetchCause, refill: Duration) {
         if cause.reserve().is_some() {
             self.bucket = self.bucket.give_back(refill);

@@ -1,5 +1,5 @@
-//! Which fetch began before which, without a clock: by this VM's [`Moment`]s and by the [`Sequence`] of the process.
-//! A VM that reads the number in the lease knows that every fetch of a later number began after that moment.
+//! Which fetch began before which, without a clock: by this worker's [`Moment`]s and by the [`Sequence`] of the process.
+//! A worker that reads the number in the lease knows that every fetch of a later number began after that moment.
 
 use crate::sequence::{Moment, Sequence};
 use crate::unix_time::MonotonicTime;
@@ -21,7 +21,7 @@ impl Arrived {
     }
 
     /// Whether a signature that fails with the set of this fetch is final: the fetch began after the request came, or the
-    /// request waited for it. When a fetch began that another VM made long ago is not known.
+    /// request waited for it. When a fetch began that another worker made long ago is not known.
     pub(super) fn is_judged_by(self, began: Began) -> bool {
         began.moment > self.moment || (self.has_waited && began.moment > Moment::default())
     }
@@ -34,7 +34,7 @@ pub(super) struct Began {
     pub(super) at: MonotonicTime,
 }
 
-/// The order of one provider's fetches, as this VM knows it.
+/// The order of one provider's fetches, as this worker knows it.
 #[derive(Debug, Default)]
 pub(super) struct FetchOrder {
     moment: Moment,
@@ -46,7 +46,7 @@ pub(super) struct FetchOrder {
 }
 
 impl FetchOrder {
-    /// What a request notes that comes now.
+    /// When a request arrives that comes now.
     pub(super) const fn arrived(&self, at: MonotonicTime) -> Arrived {
         Arrived { moment: self.moment, at, has_waited: false }
     }
@@ -78,8 +78,8 @@ impl FetchOrder {
         self.newest = self.newest.newer(sequence);
     }
 
-    /// When the fetch of this number began that another VM made: after everything that came before a reading of an
-    /// older number. Without one nobody knows.
+    /// When the fetch of this number began that another worker made: after everything that came before a reading of an
+    /// older number. Without one it is not known.
     pub(super) fn began(&self, sequence: Sequence) -> Began {
         let readings = [self.observed, self.observed_before];
         let earlier = readings.into_iter().flatten().find(|(read, _)| sequence.is_newer_than(*read));

@@ -1,6 +1,6 @@
 //! Keys that are fetched: the set held, the fetch under way, and when the next one is due.
 //!
-//! No wall-clock time is compared with another one, but for the age of what other VMs shared: what is newer is told by
+//! No wall-clock time is compared with another one, except for the age of what other workers share: what is newer is decided by
 //! [`FetchOrder`], and spans end by a [`MonotonicClock`].
 
 use std::time::Duration;
@@ -114,7 +114,7 @@ impl Remote {
         self.order.arrived(self.clock.at(now))
     }
 
-    /// What is held, unless it is too old.
+    /// The set held, unless it is too old.
     fn in_use(&self, now: MonotonicTime) -> Option<&Held> {
         self.held.as_ref().filter(|held| now.since(held.fetched_at) < self.settings.max_stale)
     }
@@ -167,7 +167,7 @@ impl Remote {
         LookUp::Pending
     }
 
-    /// A set is held and this key is not in it.
+    /// A set is held without this key.
     fn wait_for_key(&mut self, key_id: &str, arrived: Arrived, now: MonotonicTime, wall: UnixTime) -> LookUp<'_> {
         let cooldown = self.settings.unknown_kid_cooldown;
         // While no fetch is left one is planned, so that a key that was published meanwhile is found without another
@@ -283,7 +283,7 @@ impl Remote {
         self.limit.try_acquire(cause, self.settings.unknown_kid_cooldown, wall).ok().map(|()| cause)
     }
 
-    /// The callout that the fetch under way is at; all of a fetch's callouts share its time.
+    /// The next callout of the fetch under way; all of its callouts share its timeout.
     fn callout(&self, now: MonotonicTime) -> Option<KeyFetch> {
         let fetch = self.in_flight.as_ref()?;
         let address = match (&self.settings.address, fetch.step) {
@@ -367,7 +367,7 @@ impl Remote {
             return FetchResult::Late;
         }
         let (sequence, began) = (outcome.sequence, self.order.began(outcome.sequence));
-        // One that ended in the future ended before the clock was set back: nobody knows when.
+        // One that ended in the future ended before the clock was set back, at an unknown time.
         let ended = now.minus(wall.since(outcome.ended));
         let result = match outcome.response {
             Some(response) => {
@@ -385,8 +385,8 @@ impl Remote {
             None => self.note_failure(FetchFault::Elsewhere, (sequence, began.moment), ended, jitter),
         };
         self.order.learn(sequence);
-        // For a refresh somebody else's fetch is as good as ours, for a failed signature one that brought other keys; else
-        // only one that began no earlier tells what ours would.
+        // A refresh is done by any worker's fetch, and a failed signature by one that brought other keys; else only by one
+        // that began no earlier than ours.
         let has_others = matches!(result, FetchResult::Replaced { is_other: true, .. });
         let is_done = |fetch: &InFlight| match fetch.cause {
             FetchCause::Due => true,

@@ -9,7 +9,7 @@ use crate::unix_time::MonotonicTime;
 
 const FIRST_BACK_OFF: Duration = Duration::from_secs(1);
 const LONGEST_BACK_OFF: Duration = Duration::from_secs(60);
-/// With nothing held every request is refused: then recovery counts more than a quiet network.
+/// Without keys every request is denied: then recovery counts more than a quiet network.
 const LONGEST_BACK_OFF_WITHOUT_KEYS: Duration = Duration::from_secs(5);
 /// A server may ask for refreshes more often than configured, but not for a fetch a second.
 const SHORTEST_FRESHNESS: Duration = Duration::from_secs(60);
@@ -72,10 +72,9 @@ impl FetchSchedule {
         jitter: Jitter,
     ) -> Duration {
         let longest = if holds_keys { LONGEST_BACK_OFF } else { LONGEST_BACK_OFF_WITHOUT_KEYS };
-        let doubled = FIRST_BACK_OFF * (1 << self.failures.min(6));
+        let back_off = jitter.back_off(FIRST_BACK_OFF, self.failures, longest);
         self.failures = self.failures.saturating_add(1);
         self.last_failed = Some(failed);
-        let back_off = jitter.between_tenths(doubled.min(longest), 7, 10);
         self.next_attempt = at.plus(back_off);
         back_off
     }

@@ -1,7 +1,7 @@
 //! Key ids that the issuer does not publish: since when they are seen, and which of them are known to be unknown.
 //!
-//! Bounded and hashed. An entry is never pushed out by others: while the memory is full a new id is not remembered, and
-//! a token with an id that is not remembered is never called unknown (503 instead of 401).
+//! Bounded and hashed. An entry is never evicted by others: while there is no space a new id is not recorded, and a token with
+//! an id that is not recorded is never rejected as unknown (503 instead of 401).
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -11,16 +11,16 @@ use sha2::{Digest as _, Sha256};
 use crate::unix_time::MonotonicTime;
 
 /// Some 300 kB.
-const MAX_REMEMBERED: usize = 4096;
+const MAX_RECORDED: usize = 4096;
 /// An id that was not seen for so long is forgotten.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(120);
-/// How often room is made for new ones.
+/// How often expired entries are removed when there is no space.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
-/// The same id is looked for again after this long at the earliest: its requests would else spend the whole burst at once.
+/// A fetch for the same id follows after this long at the earliest: its requests would otherwise use the whole burst at once.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// How long an issuer's key set may lag its tokens, and an id is called unknown without looking, whatever the cooldown.
 const LONGEST_LAG: Duration = Duration::from_secs(30);
-const LONGEST_MEMORY: Duration = Duration::from_secs(10);
+const LONGEST_RECORD: Duration = Duration::from_secs(10);
 
 /// What is known of one id.
 #[derive(Clone, Copy, Debug)]
@@ -50,9 +50,9 @@ impl Sighting {
         now < self.unknown_until
     }
 
-    /// It is not published: remembered for seconds.
+    /// It is not published: recorded for seconds.
     pub(super) fn is_found_unknown(&mut self, now: MonotonicTime, cooldown: Duration) {
-        self.unknown_until = now.plus(cooldown.min(LONGEST_MEMORY));
+        self.unknown_until = now.plus(cooldown.min(LONGEST_RECORD));
     }
 
     /// It is not published yet.
@@ -67,15 +67,15 @@ impl Sighting {
 }
 
 impl UnknownKeyIds {
-    /// A token names this id; `None`: too many others are remembered.
+    /// A token names this id; `None`: too many others are recorded.
     pub(super) fn sight(&mut self, key_id: &str, now: MonotonicTime) -> Option<&mut Sighting> {
         let hash = hash_of(key_id);
         if !self.seen.contains_key(&hash) {
-            if self.seen.len() >= MAX_REMEMBERED && now >= self.sweep_from {
+            if self.seen.len() >= MAX_RECORDED && now >= self.sweep_from {
                 self.sweep_from = now.plus(SWEEP_EVERY);
                 self.seen.retain(|_, sighting| now.since(sighting.last) < FORGOTTEN_AFTER);
             }
-            if self.seen.len() >= MAX_REMEMBERED {
+            if self.seen.len() >= MAX_RECORDED {
                 return None;
             }
         }
@@ -90,7 +90,7 @@ impl UnknownKeyIds {
     }
 }
 
-/// Enough of SHA-256 that nobody finds a second id with the hash of another one.
+/// Enough of SHA-256 to be collision-resistant.
 fn hash_of(key_id: &str) -> [u8; 16] {
     let digest: [u8; 32] = Sha256::digest(key_id).into();
     let (head, _) = digest.split_first_chunk::<16>().unwrap_or((&[0; 16], &[]));
@@ -107,14 +107,14 @@ mod tests {
     }
 
     #[wasm_bindgen_test(unsupported = test)]
-    fn a_flood_neither_grows_the_memory_nor_pushes_an_id_out() {
+    fn flood_neither_grows_the_memory_nor_evicts_an_id() {
         let mut unknown = UnknownKeyIds::default();
         assert!(unknown.sight("honest", at(0)).is_some());
         let mut millis = 0;
         for number in 0..600_000 {
             millis = number;
             unknown.sight(&format!("kid{number}"), at(millis));
-            assert!(unknown.seen.len() <= MAX_REMEMBERED);
+            assert!(unknown.seen.len() <= MAX_RECORDED);
             if number % 60_000 == 0 {
                 let honest = unknown.sight("honest", at(millis)).unwrap();
                 assert_eq!(honest.first, at(0), "seen every minute");
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[wasm_bindgen_test(unsupported = test)]
-    fn an_id_of_any_length_takes_the_same_room_and_is_unknown_for_seconds() {
+    fn id_of_any_length_takes_the_same_space_and_is_unknown_for_seconds() {
         let mut unknown = UnknownKeyIds::default();
         let long = "x".repeat(100_000);
         unknown.sight(&long, at(0)).unwrap().is_found_unknown(at(0), Duration::from_secs(3600));

@@ -111,9 +111,8 @@ impl CircuitBreaker {
     }
 
     fn open(&mut self, jitter: Jitter, now: UnixTime) {
-        let doubled = FIRST_PAUSE * (1 << self.openings.min(6));
+        let pause = jitter.back_off(FIRST_PAUSE, self.openings, LONGEST_PAUSE);
         self.openings = self.openings.saturating_add(1);
-        let pause = jitter.between_tenths(doubled.min(LONGEST_PAUSE), 7, 10);
         self.state = State::Open(Span { from: now, until: now.plus(pause) });
     }
 }

@@ -16,7 +16,7 @@ pub enum Lease<D> {
     Acquired(LeaseRecord<D>),
     /// Another worker makes the lookup of this number.
     HeldByOther(Sequence),
-    /// Nobody.
+    /// No worker, for now.
     Cooldown {
         /// How long none is allowed.
         wait: Duration,
@@ -43,7 +43,7 @@ impl<D: Copy> LeaseRecord<D> {
         Self { span: Span { from: now, until: now.plus(lasts) }, sequence, detail }
     }
 
-    /// Whether its holder is still expected to end the lookup. When the clock was set back nobody can tell, and it is not.
+    /// Whether its holder is still expected to end the lookup; not when the clock was set back.
     pub fn is_running(&self, now: UnixTime) -> bool {
         self.span.contains(now)
     }

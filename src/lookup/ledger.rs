@@ -73,7 +73,7 @@ impl Ledger {
     /// Forgets what is over a minute old.
     pub(crate) fn advance(&mut self, now: UnixTime) {
         self.requesters.advance(now);
-        // Longer than anybody is ever told to wait: from before the clock went back.
+        // Longer than any pause: from before the clock went back.
         if self.blocked_until.since(now) > retry_after::LONGEST {
             self.blocked_until = UnixTime::from_millis(0);
         }
@@ -82,7 +82,7 @@ impl Ledger {
         }
         let number = now.as_millis() / SLOT_MILLIS;
         if self.number > number.saturating_add(1) {
-            // The same, and nobody knows when the calls were made: as if it were now.
+            // The same: when the calls were made is not known, so they count as if made now.
             let all = self.slots.iter().fold(Slot::default(), |all, slot| Slot {
                 established: all.established.saturating_add(slot.established),
                 unknown: all.unknown.saturating_add(slot.unknown),

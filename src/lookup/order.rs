@@ -33,7 +33,7 @@ pub(crate) struct CallOrder {
 }
 
 impl Began {
-    /// When another worker began it: nobody knows whether that was after any request of this worker came.
+    /// When another worker began it: whether that was after any request of this worker came is not known.
     pub(crate) fn elsewhere(at: MonotonicTime) -> Self {
         Self { moment: Moment::default(), at }
     }
@@ -46,7 +46,7 @@ impl Began {
 
 impl Now {
     /// A time of the wall clock that has passed, by the clock that is not set; `None` when it lies ahead. Then the clock
-    /// was set back since, and nobody knows when it was.
+    /// was set back since, and the time is not known.
     pub(crate) fn past(self, time: UnixTime) -> Option<MonotonicTime> {
         (time <= self.wall).then(|| self.at.minus(self.wall.since(time)))
     }
@@ -57,7 +57,7 @@ impl CallOrder {
         Self { last: Moment::default(), clock: MonotonicClock::new(UnixTime::from_millis(0)) }
     }
 
-    /// What a request notes that comes now.
+    /// When a request arrives that comes now.
     pub(crate) const fn arrived(&self) -> Arrived {
         Arrived(self.last)
     }

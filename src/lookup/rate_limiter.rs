@@ -39,7 +39,7 @@ pub enum BudgetClass {
 pub struct Caller {
     /// Of the credential.
     pub class: BudgetClass,
-    /// Whose share of the calls it counts against; `None`: nobody knows, and only the common limit applies.
+    /// Whose share of the calls it counts against; `None`: unknown, and only the common limit applies.
     pub requester: Option<Requester>,
 }
 
@@ -72,7 +72,7 @@ pub enum LimitReached {
     Blocked(Duration),
     /// All calls of this minute were made, or all that this class may use.
     Exhausted(Duration),
-    /// There are calls left, and this requester has had its share.
+    /// There are calls left, and this requester has used up its share.
     ShareExhausted(Duration),
 }
 
@@ -305,11 +305,7 @@ mod tests {
             shared.budget.try_acquire(shared.record.as_deref(), caller(Unknown, 1), UnixTime::from_millis(START));
         let Acquire::Exhausted(LimitReached::ShareExhausted(wait)) = denied else { panic!("{denied:?}") };
         assert!(wait <= Duration::from_secs(65), "{wait:?}");
-        assert_eq!(
-            shared.take(caller(Unknown, 1), START + wait.as_millis() as u64),
-            None,
-            "after the time it was told"
-        );
+        assert_eq!(shared.take(caller(Unknown, 1), START + wait.as_millis() as u64), None, "after the wait");
     }
 
     #[wasm_bindgen_test(unsupported = test)]
@@ -323,7 +319,7 @@ mod tests {
     }
 
     #[wasm_bindgen_test(unsupported = test)]
-    fn requesters_share_nothing_where_nobody_knows_them() {
+    fn unknown_requesters_have_the_common_limit_only() {
         let mut shared = Shared::new(150);
         assert_eq!((0..1000).filter(|_| shared.take(Unknown, START).is_none()).count(), 75);
     }
@@ -347,7 +343,7 @@ mod tests {
     }
 
     #[wasm_bindgen_test(unsupported = test)]
-    fn what_was_not_made_comes_back() {
+    fn call_taken_back_can_be_made_again() {
         let mut shared = Shared::new(2);
         assert_eq!((shared.take(Established, START), shared.take(Established, START + 6000)), (None, None));
         assert!(shared.take(Established, START + 6000).is_some());
@@ -359,7 +355,7 @@ mod tests {
     }
 
     #[wasm_bindgen_test(unsupported = test)]
-    fn a_server_that_wants_to_be_left_alone_is_left_alone_by_all() {
+    fn blocked_limit_blocks_all_workers() {
         let mut shared = Shared::new(100);
         let now = UnixTime::from_millis(START);
         let block = |shared: &mut Shared, seconds| {
@@ -376,7 +372,7 @@ mod tests {
     }
 
     #[wasm_bindgen_test(unsupported = test)]
-    fn a_clock_that_goes_back_neither_blocks_for_hours_nor_forgets() {
+    fn clock_set_back_neither_blocks_for_hours_nor_forgets() {
         let mut shared = Shared::new(4);
         assert!((0..4).all(|_| shared.take(Established, START).is_none()));
         let now = UnixTime::from_millis(START);
@@ -386,11 +382,11 @@ mod tests {
         assert!(wait <= Duration::from_secs(65), "{wait:?}");
         shared.record =
             Some(shared.budget.give_back(shared.record.as_deref(), Established, UnixTime::from_millis(hour_before)));
-        assert_eq!(shared.take(Established, hour_before), None, "and it goes on from there");
+        assert_eq!(shared.take(Established, hour_before), None, "and the count continues from there");
     }
 
     #[wasm_bindgen_test(unsupported = test)]
-    fn what_somebody_else_wrote_is_no_record() {
+    fn other_bytes_are_no_record() {
         let budget = RateLimiter::new(NonZeroU32::MIN);
         let good = budget.block(None, UnixTime::from_secs(5), UnixTime::from_secs(1));
         let huge = [&good[..1], &[0xff; RECORD_BYTES - 1][..]].concat();

@@ -69,7 +69,7 @@ impl Sender {
     }
 }
 
-/// Enough to tell two apart.
+/// Enough to distinguish two.
 impl fmt::Debug for Requester {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [a, b, c, d, ..] = self.0;

@@ -1,4 +1,4 @@
-//! When a server that was asked too often wants to be asked again: `Retry-After` (RFC 9110 section 10.2.3), or Okta's
+//! When a server that was called too often may be called again: `Retry-After` (RFC 9110 section 10.2.3), or Okta's
 //! `X-Rate-Limit-Reset`; and what Okta says of its rate limit before that happens.
 
 use std::num::NonZeroU32;

@@ -28,7 +28,7 @@ pub struct CallNumber(pub(crate) u64);
 
 /// What a call is about.
 pub(crate) trait Subject {
-    /// Tells two apart.
+    /// Identifies it.
     type Key: Copy + Eq + Hash;
 
     fn key(&self) -> Self::Key;

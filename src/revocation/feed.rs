@@ -1,7 +1,7 @@
 //! The revocation list over time: polled with its ETag, kept when that fails, and never missing unnoticed.
 //!
-//! Until a first list was read nobody can say who is on it: requests wait for the first poll ([`Judgement::Pending`]), and
-//! when that fails they are rejected ([`Judgement::Unavailable`]), as with keys that were never fetched. Else a restart
+//! Until a first list was read it is not known who is on it: requests wait for the first poll ([`ListStatus::Pending`]), and
+//! when that fails they are rejected ([`ListStatus::Unavailable`]), as with keys that were never fetched. Else a restart
 //! while the server is down would admit revoked tokens. A root without a list takes over the one that other roots of the
 //! process hold. Afterwards the last good list counts, however old; its age is there for metrics and readiness.
 
@@ -20,8 +20,8 @@ use crate::unix_time::{Span, UnixTime};
 pub const POLL_RESPONSE: ResponseFormat = ResponseFormat { headers: &["etag"], max_bytes: MAX_LIST_BYTES };
 const FIRST_BACK_OFF: Duration = Duration::from_secs(1);
 const LONGEST_BACK_OFF: Duration = Duration::from_secs(30);
-/// A host that never answers a callout must not keep us from asking again.
-const ANSWER_GRACE: Duration = Duration::from_secs(2);
+/// A host that never ends a callout must not block the next poll.
+const RESPONSE_GRACE: Duration = Duration::from_secs(2);
 /// No real ETag is longer.
 const MAX_ETAG_BYTES: usize = 256;
 
@@ -81,7 +81,7 @@ pub enum PollFault {
 pub enum PollResult {
     /// Another list is held, of so many entries.
     Replaced(usize),
-    /// The list of another VM of the process is held, of so many entries.
+    /// The list of another worker is held, of so many entries.
     TakenOver(usize),
     /// The one that is held is still the list.
     Unchanged,
@@ -92,13 +92,13 @@ pub enum PollResult {
         /// When it is tried again.
         retry_in: Duration,
     },
-    /// An answer that nobody waits for any more; ignored.
+    /// A response that came too late; ignored.
     Late,
 }
 
 /// What the feed says of a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Judgement {
+pub enum ListStatus {
     /// It is not on the list.
     NotListed,
     /// It is.
@@ -114,7 +114,7 @@ pub enum Judgement {
 pub struct PollEnd {
     /// What changed.
     pub result: PollResult,
-    /// What the other VMs of the process should know.
+    /// What to share with the other workers.
     pub news: Option<ListNews>,
 }
 
@@ -134,7 +134,7 @@ impl RevocationFeed {
         }
     }
 
-    /// The name under which the VMs of the process share the list.
+    /// The name under which workers share the list.
     pub fn record_name(&self) -> &str {
         &self.record_name
     }
@@ -150,17 +150,17 @@ impl RevocationFeed {
     }
 
     /// Whether the token, of this issuer, is on the list.
-    pub fn judge<'a>(
+    pub fn status_of<'a>(
         &self,
         token: &ValidatedToken,
         mut issuers: impl Iterator<Item = &'a str>,
         now: UnixTime,
-    ) -> Judgement {
+    ) -> ListStatus {
         match &self.held {
-            None if self.in_flight.is_some() || !self.next_attempt.contains(now) => Judgement::Pending,
-            None => Judgement::Unavailable(self.next_attempt.until.since(now)),
-            Some(held) if issuers.any(|issuer| held.list.revokes(token, issuer)) => Judgement::Revoked,
-            Some(_) => Judgement::NotListed,
+            None if self.in_flight.is_some() || !self.next_attempt.contains(now) => ListStatus::Pending,
+            None => ListStatus::Unavailable(self.next_attempt.until.since(now)),
+            Some(held) if issuers.any(|issuer| held.list.revokes(token, issuer)) => ListStatus::Revoked,
+            Some(_) => ListStatus::NotListed,
         }
     }
 
@@ -186,7 +186,7 @@ impl RevocationFeed {
             return None;
         }
         self.begun.0 += 1;
-        let until = now.plus(self.source.timeout).plus(ANSWER_GRACE);
+        let until = now.plus(self.source.timeout).plus(RESPONSE_GRACE);
         self.in_flight = Some((self.begun, Span { from: now, until }));
         Some(Poll {
             number: self.begun,
@@ -204,7 +204,7 @@ impl RevocationFeed {
         jitter: Jitter,
         now: UnixTime,
     ) -> PollEnd {
-        let Some((_, lasts)) = self.in_flight.take_if(|(asking, _)| *asking == number) else {
+        let Some((_, lasts)) = self.in_flight.take_if(|(polling, _)| *polling == number) else {
             return PollEnd { result: PollResult::Late, news: None };
         };
         let (result, document) = match self.take(outcome, lasts.from, now) {
@@ -214,11 +214,10 @@ impl RevocationFeed {
                 done
             }
             Err(fault) => {
-                let doubled = FIRST_BACK_OFF * (1 << self.failures.min(6));
-                self.failures = self.failures.saturating_add(1);
                 // Never later than without the failure.
                 let longest = LONGEST_BACK_OFF.min(self.source.refresh.max(FIRST_BACK_OFF));
-                let retry_in = jitter.between_tenths(doubled.min(longest), 7, 10);
+                let retry_in = jitter.back_off(FIRST_BACK_OFF, self.failures, longest);
+                self.failures = self.failures.saturating_add(1);
                 self.wait(retry_in, now);
                 (PollResult::Failed { fault, retry_in }, None)
             }
@@ -228,7 +227,7 @@ impl RevocationFeed {
         PollEnd { result, news }
     }
 
-    /// Takes over the list that another VM of the process holds, if there is none here.
+    /// Adopts the list that another worker holds, if there is none here.
     pub fn adopt(&mut self, state: ListState, document: &ListDocument, now: UnixTime) -> Option<PollResult> {
         let is_usable = self.held.is_none() && state.is_held(&self.source, now) && document.digest() == state.digest;
         let list = RevocationList::parse(&document.body).ok().filter(|_| is_usable)?;
@@ -269,7 +268,7 @@ impl RevocationFeed {
         self.next_attempt = Span { from: now, until: now.plus(wait) };
     }
 
-    /// When something is to be done without being asked.
+    /// When something is due.
     pub fn next_due(&self) -> UnixTime {
         self.in_flight.map_or(self.next_attempt.until, |(_, lasts)| lasts.until)
     }

@@ -1,6 +1,6 @@
 //! A list of revoked tokens, read strictly: `{"revoked": [{"iss"?, "jti"|"sub"|"client_id"|"sid", "issued_before"?}]}`.
 //!
-//! A list that cannot be read whole is not applied at all, and the last good one stays: of half a list nobody could say
+//! A list that cannot be read whole is not applied at all, and the last good one stays: of half a list it is not known
 //! whom it lets through, and a member that is not known here may be what an entry is about. So an entry with no selector,
 //! with two, or with a strange member refuses the document, loudly.
 //!
@@ -66,7 +66,7 @@ struct Selected {
 /// Up to when a value's tokens are revoked.
 #[derive(Clone, Debug, Default)]
 struct Cutoffs {
-    /// Whoever issued them.
+    /// Of any issuer.
     of_any: Option<Cutoff>,
     of_issuer: HashMap<String, Cutoff>,
 }
@@ -132,14 +132,14 @@ impl RevocationList {
             }
         }
         let (selector, value) = selected?;
-        let room = match selector {
+        let selected = match selector {
             Selector::Number => &mut self.number,
             Selector::Subject => &mut self.subject,
             Selector::Client => &mut self.client,
             Selector::Session => &mut self.session,
         };
-        room.any.add(issuer.clone(), cutoff);
-        room.by_value.entry(value.to_owned()).or_default().add(issuer, cutoff);
+        selected.any.add(issuer.clone(), cutoff);
+        selected.by_value.entry(value.to_owned()).or_default().add(issuer, cutoff);
         Some(())
     }
 
@@ -303,7 +303,7 @@ mod tests {
     }
 
     #[wasm_bindgen_test(unsupported = test)]
-    fn a_list_that_is_not_understood_whole_is_not_applied() {
+    fn list_with_an_invalid_part_is_not_applied() {
         let good = json!({"sub": "alice"});
         for bad in [
             json!({}),

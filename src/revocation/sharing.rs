@@ -1,7 +1,7 @@
-//! The revocation list as the VMs of one process hand it over, as bytes in the host's shared data.
+//! How the workers of one process share the revocation list, as records in the host's shared data.
 //!
 //! Two records: the document as the server sent it, and its state, which is written with every poll. A root that has no
-//! list yet takes the document and judges it with the code that judges its own answers. Bytes of another form, or a
+//! list yet takes the document and reads it with the code that reads its own. Bytes of another form, or a
 //! document that its state does not describe, are no record.
 
 use std::time::Duration;
@@ -42,7 +42,7 @@ pub struct ListState {
     pub held_at: UnixTime,
 }
 
-/// What a root tells the others after a poll.
+/// What a root shares after a poll.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListNews {
     /// The state of the list that it holds.
@@ -71,7 +71,7 @@ impl ListNews {
                 confirmed_at: later(shared.confirmed_at, self.state.confirmed_at, now),
                 ..self.state
             }),
-            // A root whose poll began later has told of its document already.
+            // A root whose poll began later has shared its document already.
             (Some(shared), _) if shared.began > self.state.began && shared.began <= now => ListChange::Nothing,
             (_, Some(_)) => ListChange::Both(self.state),
             (_, None) => ListChange::Nothing,
@@ -105,7 +105,7 @@ impl Record for ListDocument {
 }
 
 impl ListState {
-    /// Whether a root went by this list until now. A list that nobody holds any more is an old one: since then tokens may
+    /// Whether a root went by this list until now. A list that no root holds any more is out of date: since then tokens may
     /// have been revoked.
     pub fn is_held(&self, source: &RevocationSource, now: UnixTime) -> bool {
         let polls = source.refresh.saturating_add(source.timeout).saturating_mul(2);
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[wasm_bindgen_test(unsupported = test)]
-    fn records_come_back_as_they_went_and_other_bytes_are_none() {
+    fn records_round_trip_and_other_bytes_are_no_record() {
         for document in [document("{}"), ListDocument { etag: None, body: Vec::new() }] {
             assert_eq!(ListDocument::from_bytes(&document.to_bytes()), Some(document));
         }
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[wasm_bindgen_test(unsupported = test)]
-    fn a_list_is_taken_over_only_from_roots_that_held_it_lately() {
+    fn list_is_adopted_only_from_roots_that_held_it_lately() {
         let source = source("https://ops.example/revoked", "ops");
         let is_held = |held_at, now| state("a", 0, held_at).is_held(&source, NOW.plus(Duration::from_secs(now)));
         assert!(is_held(0, 0) && is_held(0, 84) && is_held(1000, 1084));
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[wasm_bindgen_test(unsupported = test)]
-    fn an_older_document_replaces_no_newer_one() {
+    fn older_document_does_not_replace_a_newer_one() {
         let news = |body, began| ListNews { state: state(body, began, began), document: Some(document(body)) };
         let change = |news: &ListNews, shared| news.change(shared, NOW.plus(Duration::from_secs(100)));
         assert_eq!(change(&news("b", 5), None), ListChange::Both(state("b", 5, 5)));
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[wasm_bindgen_test(unsupported = test)]
-    fn two_configurations_share_exactly_when_they_mean_the_same_list() {
+    fn configurations_share_exactly_when_the_list_is_the_same() {
         let name = record_name(&source("https://a/l", "u"));
         assert_eq!(
             name,

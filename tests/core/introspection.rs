@@ -11,7 +11,8 @@ use crate::engine_harness::{
 use crate::signing::{AUDIENCE, ISSUER, SigningKey, key_set, payload, with};
 use okta_proxy_wasm::callout::{CalloutResult, TransportError};
 use okta_proxy_wasm::engine::{
-    Attribute, BATCH, CallResult, Decision, Deferral, Inquiry, LimitReached, Message, ParkingLimits, Poll, StreamId,
+    Attribute, BATCH, CallResult, Decision, Deferral, IntrospectionCall, LimitReached, Message, ParkingLimits, Poll,
+    StreamId,
 };
 use okta_proxy_wasm::unix_time::UnixTime;
 use serde_json::{Value, json};
@@ -105,11 +106,11 @@ impl Scene {
         self.request_for("/", token)
     }
 
-    fn tick(&mut self) -> Vec<Inquiry> {
+    fn tick(&mut self) -> Vec<IntrospectionCall> {
         self.harness.tick().calls
     }
 
-    fn answer(&mut self, call: &Inquiry, outcome: CalloutResult) {
+    fn answer(&mut self, call: &IntrospectionCall, outcome: CalloutResult) {
         let effects = self.call_ended(call.id, None, outcome);
         self.last_result = effects.call_result.or(self.last_result);
     }

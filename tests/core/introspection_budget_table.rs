@@ -168,7 +168,7 @@ impl<'a> Process<'a> {
         let (_, provider) = self.policy.providers.iter().next().unwrap();
         let asking = &mut self.workers[worker];
         let places = asking.record_names(&digest);
-        match asking.budget().try_acquire(self.budget.as_deref(), Caller { class, requester }, now) {
+        match asking.rate_limiter().try_acquire(self.budget.as_deref(), Caller { class, requester }, now) {
             Acquire::Granted(record) => self.budget = Some(record),
             Acquire::Exhausted(reached) => {
                 asking.defer(call.number, Deferral::LimitReached(reached), now);

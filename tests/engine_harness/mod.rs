@@ -18,9 +18,9 @@ use okta_proxy_wasm::callout::{CalloutResult, HttpResponse};
 use okta_proxy_wasm::config;
 use okta_proxy_wasm::engine::{
     Algorithm, Attribute, AttributeValues, BATCH, CallId, CallResult, Decision, Deferral, Engine, Entropy, Fetch,
-    FetchId, FetchResult, HttpRequest, Inquiry, Jitter, Lease, ListDocument, ListNews, ListState, NoRsaSigner, Outbox,
-    ParkingLimits, Poll, PollNumber, PollResult, PortableVerifier, RequestOutcome, Sequence, SharedOutcome,
-    SharedResponse, SignatureVerifier, StreamId, SuppressedRecords, TokenBucket, Verdict,
+    FetchId, FetchResult, HttpRequest, IntrospectionCall, Jitter, Lease, ListDocument, ListNews, ListState,
+    NoRsaSigner, Outbox, ParkingLimits, Poll, PollNumber, PollResult, PortableVerifier, RequestOutcome, Sequence,
+    SharedOutcome, SharedResponse, SignatureVerifier, StreamId, SuppressedRecords, TokenBucket, Verdict,
 };
 use okta_proxy_wasm::http::{HeadEdits, HeaderName, LocalResponse, RequestHead};
 use okta_proxy_wasm::jose::Key;
@@ -75,7 +75,7 @@ pub struct Effects {
     pub fetches: Vec<Fetch>,
     /// Further callouts of the fetch that ended.
     pub follow_ups: Vec<Fetch>,
-    pub calls: Vec<Inquiry>,
+    pub calls: Vec<IntrospectionCall>,
     pub poll: Option<Poll>,
     /// What other workers are to know of a provider's keys, of a token and of the revocation list.
     pub shared_keys: Option<(ProviderId, SharedOutcome)>,
@@ -248,7 +248,7 @@ impl Harness {
     }
 
     /// The one introspection call that the next tick begins.
-    pub fn tick_begins_a_call(&mut self) -> Inquiry {
+    pub fn tick_begins_a_call(&mut self) -> IntrospectionCall {
         single(self.tick().calls)
     }
 
@@ -297,7 +297,7 @@ impl Harness {
 
     /// An introspection call is not made now.
     pub fn call_postponed(&mut self, call: CallId, why: Deferral) -> Effects {
-        let outbox = self.engine.on_call_postponed(call, why, self.now);
+        let outbox = self.engine.on_call_deferred(call, why, self.now);
         self.take(outbox)
     }
 

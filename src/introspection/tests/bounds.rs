@@ -7,15 +7,15 @@ fn two_thousand_requests_with_one_cold_token_are_one_call() {
     let mut scene = scene();
     let waiting = scene.introspection.arrived();
     for _ in 0..2000 {
-        assert_eq!(scene.asks("cold"), "wait");
+        assert_eq!(scene.look_up("cold"), "wait");
     }
     let number = scene.only_call();
     scene.now = at(500);
-    assert_eq!((scene.asks("cold"), scene.calls().len()), ("wait".to_owned(), 0));
+    assert_eq!((scene.look_up("cold"), scene.calls().len()), ("wait".to_owned(), 0));
     let end = scene.finish(number, response(200, answer(&json!({}))));
     assert_eq!((end.result, end.resume.len()), (CallResult::Answered, 1));
     for _ in 0..2000 {
-        assert_eq!(scene.asks_since("cold", waiting), "Fresh alice@acme.com");
+        assert_eq!(scene.look_up_since("cold", waiting), "Fresh alice@acme.com");
     }
     assert_eq!(scene.introspection.stats(scene.now).asked, 0);
 }
@@ -24,7 +24,7 @@ fn two_thousand_requests_with_one_cold_token_are_one_call() {
 fn a_flood_of_random_tokens_costs_no_more_than_its_share_and_touches_no_known_one() {
     let mut scene = scene_with(|settings| settings.requests_per_minute = NonZeroU32::new(100).unwrap());
     for user in 0..40 {
-        scene.knows(&format!("user{user}"));
+        scene.make_active(&format!("user{user}"));
     }
     let mut calls = [0, 0];
     let mut most_asked = 0;
@@ -32,7 +32,7 @@ fn a_flood_of_random_tokens_costs_no_more_than_its_share_and_touches_no_known_on
     for second in 0..50_u64 {
         for token in 0..10_000 {
             scene.now = at(second * 1000 + token / 10);
-            scene.asks(&format!("random {second} {token}"));
+            scene.look_up(&format!("random {second} {token}"));
             if token % 1000 == 999 {
                 let begun = scene.calls();
                 most_asked = most_asked.max(scene.introspection.stats(scene.now).asked);
@@ -48,7 +48,7 @@ fn a_flood_of_random_tokens_costs_no_more_than_its_share_and_touches_no_known_on
         }
         for user in 0..40 {
             let user = format!("user{user}");
-            if scene.asks(&user) == "wait" {
+            if scene.look_up(&user) == "wait" {
                 let call = scene.calls().into_iter().find_map(|call| match call.purpose {
                     Purpose::Token { digest, .. } if digest == TokenDigest::of(TokenKind::Opaque, user.as_bytes()) => {
                         Some(call.number)
@@ -58,7 +58,7 @@ fn a_flood_of_random_tokens_costs_no_more_than_its_share_and_touches_no_known_on
                 calls[1] += 1;
                 scene.finish(call.expect("asked at once"), response(200, answer(&json!({"sub": user}))));
             }
-            assert_eq!(scene.asks(&user), format!("Fresh {user}"), "in second {second}");
+            assert_eq!(scene.look_up(&user), format!("Fresh {user}"), "in second {second}");
             untouched += 1;
         }
     }
@@ -70,14 +70,14 @@ fn a_flood_of_random_tokens_costs_no_more_than_its_share_and_touches_no_known_on
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn what_waits_and_what_is_remembered_is_bounded() {
+fn queue_and_cache_are_bounded() {
     let mut scene = scene_with(|settings| settings.requests_per_minute = NonZeroU32::new(1_000_000).unwrap());
-    let told: Vec<String> = (0..2000).map(|token| scene.asks(&format!("t{token}"))).collect();
+    let told: Vec<String> = (0..2000).map(|token| scene.look_up(&format!("t{token}"))).collect();
     assert_eq!(told.iter().filter(|told| *told == "wait").count(), 512);
     assert_eq!((told.last().map(String::as_str), scene.cause), (Some("unavailable 1000"), Some(Cause::QueueFull)));
     assert_eq!(scene.calls().len(), 32, "at the same time");
     let long = "x".repeat(1024 * 1024);
-    let told: Vec<String> = (0..10).map(|token| scene.asks(&format!("{long}{token}"))).collect();
+    let told: Vec<String> = (0..10).map(|token| scene.look_up(&format!("{long}{token}"))).collect();
     assert!(told.iter().filter(|told| *told == "wait").count() <= 4, "{told:?}");
 
     let limits = CacheLimits { tokens: 100, bytes: 64 * 1024 };
@@ -88,26 +88,26 @@ fn what_waits_and_what_is_remembered_is_bounded() {
         Rc::new(NothingShared),
     );
     for token in 0..1000 {
-        small.asks(&format!("t{token}"));
-        small.answers(&json!({"groups": vec!["g"; token % 50]}));
+        small.look_up(&format!("t{token}"));
+        small.respond(&json!({"groups": vec!["g"; token % 50]}));
         let stats = small.introspection.stats(small.now);
         assert!(stats.active <= limits.tokens && stats.bytes <= limits.bytes, "{stats:?}");
     }
     assert!(small.introspection.stats(small.now).active > 5);
     for token in 0..5000 {
-        small.asks(&format!("bad{token}"));
+        small.look_up(&format!("bad{token}"));
         small.fails(response(200, br#"{"active":false}"#.to_vec()));
     }
-    assert_eq!(small.asks("t999"), "Fresh alice@acme.com", "no number of bad tokens pushes a good one out");
+    assert_eq!(small.look_up("t999"), "Fresh alice@acme.com", "no number of bad tokens pushes a good one out");
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn what_can_only_wait_for_an_answer_asks_for_no_tick_before() {
+fn pending_calls_alone_need_no_tick() {
     let mut scene = scene_with(|settings| settings.requests_per_minute = NonZeroU32::new(1_000_000).unwrap());
     let due = |scene: &Scene| scene.introspection.next_due(scene.now);
     assert_eq!(due(&scene), None);
     for token in 0..40 {
-        scene.asks(&format!("t{token}"));
+        scene.look_up(&format!("t{token}"));
     }
     assert_eq!(due(&scene), Some(at(0)));
     let calls = scene.calls();
@@ -117,10 +117,10 @@ fn what_can_only_wait_for_an_answer_asks_for_no_tick_before() {
     for call in &calls[1..] {
         scene.finish(call.number, Err(TransportError::ConnectionFailed));
     }
-    scene.asks("u");
+    scene.look_up("u");
     let wait = due(&scene).unwrap().since(scene.now);
     assert!(wait > Duration::from_millis(900) && wait <= Duration::from_secs(1), "the circuit is open: {wait:?}");
     scene.now = at(1000);
-    scene.asks("v");
+    scene.look_up("v");
     assert_eq!((scene.calls().len(), due(&scene)), (1, Some(at(4000))), "one to see, the other waits for it");
 }

@@ -33,37 +33,37 @@ fn shared(number: u64, is_active: bool, began: UnixTime, ended: UnixTime) -> Sha
 }
 
 /// The call about `t`, which this VM is to make, ends with this number.
-fn answered(scene: &mut Scene, number: u64, is_active: bool) -> CallEnd {
-    assert_eq!(scene.asks("t"), "wait");
+fn respond_as(scene: &mut Scene, number: u64, is_active: bool) -> CallEnd {
+    assert_eq!(scene.look_up("t"), "wait");
     let call = scene.only_call();
     let body = if is_active { always_active("here") } else { br#"{"active":false}"#.to_vec() };
     scene.finish_as(call, Sequence::new(number), response(200, body))
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn answers_last_as_long_as_they_should_when_the_clock_is_set_back() {
+fn responses_keep_their_ttl_when_the_clock_is_set_back() {
     let mut scene = scene();
-    answered(&mut scene, 1, true);
-    assert_eq!(scene.asks("bad"), "wait");
+    respond_as(&mut scene, 1, true);
+    assert_eq!(scene.look_up("bad"), "wait");
     scene.fails(response(200, br#"{"active":false}"#.to_vec()));
     for (millis, active, inactive) in
         [(0, "Fresh here", "inactive"), (4999, "Fresh here", "inactive"), (5000, "Fresh here", "wait")]
     {
         scene.now = hour_before(millis);
-        assert_eq!((scene.asks("t").as_str(), scene.asks("bad").as_str()), (active, inactive), "{millis}");
+        assert_eq!((scene.look_up("t").as_str(), scene.look_up("bad").as_str()), (active, inactive), "{millis}");
     }
     scene.now = hour_before(29_999);
-    assert_eq!(scene.asks("t"), "Fresh here");
+    assert_eq!(scene.look_up("t"), "Fresh here");
     scene.now = hour_before(30_000);
-    assert_eq!(scene.asks("t"), "wait");
+    assert_eq!(scene.look_up("t"), "wait");
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn who_waits_gets_the_answer_that_was_asked_for_since_whatever_the_clock_says() {
+fn pending_request_gets_the_response_of_a_later_call_whatever_the_clock() {
     for step in [hour_before(100), at(100), at(HOUR)] {
         let mut scene = scene_with(|settings| settings.cache_ttl = Duration::ZERO);
         let waiting = scene.introspection.arrived();
-        assert_eq!(scene.asks("t"), "wait");
+        assert_eq!(scene.look_up("t"), "wait");
         let call = scene.only_call();
         let too_late = scene.introspection.arrived();
         scene.now = step;
@@ -71,41 +71,41 @@ fn who_waits_gets_the_answer_that_was_asked_for_since_whatever_the_clock_says() 
         let share = end.share.unwrap();
         assert!(share.began <= share.ended && share.ended == scene.now, "the others can use it at once");
         scene.now = scene.now.plus(Duration::from_millis(HOUR));
-        assert_eq!(scene.asks_since("t", waiting), "Fresh alice@acme.com");
-        assert_eq!(scene.asks_since("t", too_late), "wait");
+        assert_eq!(scene.look_up_since("t", waiting), "Fresh alice@acme.com");
+        assert_eq!(scene.look_up_since("t", too_late), "wait");
     }
     let mut failing = scene();
     let waiting = failing.introspection.arrived();
-    failing.asks("t");
+    failing.look_up("t");
     let call = failing.only_call();
     failing.now = hour_before(0);
     assert_eq!(failing.calls(), [], "the call goes on");
     failing.finish(call, response(500, Vec::new()));
     failing.now = hour_before(5000);
-    assert!(failing.asks_since("t", waiting).starts_with("unavailable"));
+    assert!(failing.look_up_since("t", waiting).starts_with("unavailable"));
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_call_that_is_never_answered_is_given_up_in_time_when_the_clock_is_set_back() {
+fn call_without_an_end_times_out_when_the_clock_is_set_back() {
     let mut scene = scene();
     let waiting = scene.introspection.arrived();
-    scene.asks("t");
+    scene.look_up("t");
     scene.only_call();
     scene.now = hour_before(0);
     scene.calls();
     assert_eq!(scene.introspection.next_due(scene.now), Some(hour_before(3000)));
     scene.now = hour_before(2999);
-    assert_eq!(scene.asks_since("t", waiting), "wait");
+    assert_eq!(scene.look_up_since("t", waiting), "wait");
     scene.now = hour_before(3000);
     scene.calls();
-    assert!(scene.asks_since("t", waiting).starts_with("unavailable"));
+    assert!(scene.look_up_since("t", waiting).starts_with("unavailable"));
 }
 
 /// What it is about, what is held, what is shared, and the result.
 type Case = (&'static str, Option<(u64, bool)>, Vec<SharedResponse>, &'static str);
 
 #[wasm_bindgen_test(unsupported = test)]
-fn of_two_answers_the_one_with_the_newer_number_counts() {
+fn newer_sequence_number_wins_between_two_responses() {
     let (now, before, later) = (hour_before(31_000), hour_before(30_000), at(0));
     // Refused for five seconds, and that is over.
     let long_ago = hour_before(20_000);
@@ -147,14 +147,14 @@ fn of_two_answers_the_one_with_the_newer_number_counts() {
         let store = Rc::new(Store::default());
         let mut scene = scene_among(&store, Duration::ZERO);
         if let Some((number, is_active)) = held {
-            answered(&mut scene, number, is_active);
+            respond_as(&mut scene, number, is_active);
         }
         scene.now = hour_before(0);
         scene.calls();
         // What is held has aged.
         scene.now = now;
         *store.0.borrow_mut() = others;
-        assert_eq!(scene.asks("t"), expected, "{case}");
+        assert_eq!(scene.look_up("t"), expected, "{case}");
     }
 }
 
@@ -164,12 +164,12 @@ fn a_newer_refusal_ends_what_was_active_however_old_it_is() {
         for is_learned_by_a_call in [false, true] {
             let store = Rc::new(Store::default());
             let mut scene = scene_among(&store, Duration::from_secs(600));
-            answered(&mut scene, 5, true);
+            respond_as(&mut scene, 5, true);
             scene.now = hour_before(0);
             scene.calls();
             scene.now = hour_before(40_000);
             if is_learned_by_a_call {
-                assert_eq!(scene.asks("t"), "wait");
+                assert_eq!(scene.look_up("t"), "wait");
                 let call = scene.only_call();
                 let provider = &scene.provider;
                 let end = scene.introspection.adopt(call, slice::from_ref(&refusal), provider, scene.now);
@@ -192,62 +192,62 @@ fn a_newer_refusal_ends_what_was_active_however_old_it_is() {
                 LimitReached::Exhausted(Duration::from_secs(30)),
                 scene.now,
             );
-            assert!(scene.asks("t").starts_with("unavailable"), "no stale answer serves any more");
+            assert!(scene.look_up("t").starts_with("unavailable"), "no stale answer serves any more");
             // Nor is an older one learned, though the refusal is not shared any more.
             *store.0.borrow_mut() = vec![shared(5, true, hour_before(39_000), hour_before(39_000))];
-            assert!(scene.asks("t").starts_with("unavailable"));
+            assert!(scene.look_up("t").starts_with("unavailable"));
         }
     }
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_failed_call_does_not_let_an_older_answer_count_again() {
+fn failed_call_does_not_revive_an_older_response() {
     let store = Rc::new(Store::default());
     let mut scene = scene_among(&store, Duration::ZERO);
-    answered(&mut scene, 6, false);
+    respond_as(&mut scene, 6, false);
     scene.now = at(6000);
-    assert_eq!(scene.asks("t"), "wait");
+    assert_eq!(scene.look_up("t"), "wait");
     scene.fails(response(500, Vec::new()));
     scene.now = at(8000);
     store.0.borrow_mut().push(shared(5, true, at(7000), at(7000)));
-    assert_eq!(scene.asks("t"), "wait");
+    assert_eq!(scene.look_up("t"), "wait");
     let call = scene.only_call();
     let nonsense = response(200, br#"{"active":"true"}"#.to_vec());
     scene.finish_as(call, Sequence::new(8), nonsense);
     scene.now = at(10_000);
     *store.0.borrow_mut() = vec![shared(7, true, at(9000), at(9000))];
-    assert_eq!(scene.asks("t"), "wait", "what ends an active answer has its number");
+    assert_eq!(scene.look_up("t"), "wait", "what ends an active answer has its number");
     *store.0.borrow_mut() = vec![shared(9, true, at(9000), at(9000))];
     scene.introspection.abandon(&TokenDigest::of(TokenKind::Opaque, b"t"));
-    assert_eq!(scene.asks("t"), "Fresh elsewhere");
+    assert_eq!(scene.look_up("t"), "Fresh elsewhere");
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn an_answer_of_ours_that_is_older_than_a_shared_one_does_not_count() {
+fn own_response_older_than_a_shared_one_does_not_count() {
     let store = Rc::new(Store::default());
     let mut scene = scene_among(&store, Duration::ZERO);
     store.0.borrow_mut().push(shared(6, false, at(0), at(0)));
     let waiting = scene.introspection.arrived();
     // The record came when the call was under way.
     let records = store.0.take();
-    assert_eq!(scene.asks("t"), "wait");
+    assert_eq!(scene.look_up("t"), "wait");
     let call = scene.only_call();
     *store.0.borrow_mut() = records;
     scene.finish_as(call, Sequence::new(5), response(200, answer(&json!({}))));
-    assert_eq!(scene.asks_since("t", waiting), "inactive");
+    assert_eq!(scene.look_up_since("t", waiting), "inactive");
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn without_a_lease_an_answer_is_not_shared_and_counts_here() {
+fn response_without_a_lease_is_not_shared_and_counts_here() {
     let mut scene = scene();
     for (is_active, expected) in [(true, "Fresh alice@acme.com"), (false, "inactive")] {
-        assert_eq!(scene.asks("t"), "wait");
+        assert_eq!(scene.look_up("t"), "wait");
         let call = scene.only_call();
         assert_eq!(scene.introspection.newest_sequence(call), Some(Sequence::new(u64::from(!is_active))));
         let body = if is_active { answer(&json!({})) } else { br#"{"active":false}"#.to_vec() };
         let end = scene.introspection.finish_call(call, None, response(200, body), &scene.provider, FULL, scene.now);
         assert_eq!((end.result, end.share), (CallResult::Answered, None));
-        assert_eq!(scene.asks("t"), expected);
+        assert_eq!(scene.look_up("t"), expected);
         scene.now = scene.now.plus(Duration::from_secs(30));
     }
 }

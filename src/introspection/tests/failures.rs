@@ -3,7 +3,7 @@
 use super::*;
 
 #[wasm_bindgen_test(unsupported = test)]
-fn an_answer_that_is_none_is_undecidable_and_never_active_or_inactive() {
+fn invalid_response_is_indeterminate_and_never_active_or_inactive() {
     let long = answer(&json!({"x": "a".repeat(10 * 1024 * 1024)}));
     let truncated = answer(&json!({}))[..100].to_vec();
     for (outcome, name) in [
@@ -27,95 +27,95 @@ fn an_answer_that_is_none_is_undecidable_and_never_active_or_inactive() {
     ] {
         let mut scene = scene();
         let waiting = scene.introspection.arrived();
-        scene.asks("t");
+        scene.look_up("t");
         let end = scene.fails(outcome);
         let CallResult::Failed { fault, .. } = end.result else { panic!("{name}: {:?}", end.result) };
         assert_eq!((fault.name(), end.share), (name, None));
-        assert!(scene.asks("t").starts_with("unavailable"), "{name}");
+        assert!(scene.look_up("t").starts_with("unavailable"), "{name}");
         assert_eq!(scene.calls(), [], "{name}: not asked again at once");
         scene.now = at(1000);
         assert!(
-            scene.asks_since("t", waiting).starts_with("unavailable"),
+            scene.look_up_since("t", waiting).starts_with("unavailable"),
             "{name}: requests that waited get the result"
         );
-        assert_eq!(scene.asks("t"), "wait", "{name}: later it is");
+        assert_eq!(scene.look_up("t"), "wait", "{name}: later it is");
     }
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn stale_answers_serve_only_where_asked_for_only_so_long_and_never_past_a_no() {
+fn stale_responses_serve_only_where_configured_for_a_time_and_never_past_inactive() {
     let error = || response(500, Vec::new());
     let mut strict = scene();
-    strict.knows("t");
+    strict.make_active("t");
     strict.now = at(30_000);
-    strict.asks("t");
+    strict.look_up("t");
     strict.fails(error());
-    assert!(strict.asks("t").starts_with("unavailable"));
+    assert!(strict.look_up("t").starts_with("unavailable"));
 
     let stale = || scene_with(|settings| settings.stale_if_error = Duration::from_secs(60));
     let mut scene = stale();
-    scene.knows("t");
+    scene.make_active("t");
     scene.now = at(30_000);
     let waiting = scene.introspection.arrived();
-    assert_eq!(scene.asks("t"), "wait", "while it can be asked it is");
+    assert_eq!(scene.look_up("t"), "wait", "while it can be asked it is");
     scene.fails(error());
-    assert_eq!(scene.asks_since("t", waiting), "Stale t");
-    assert_eq!((scene.asks("t"), scene.calls().len()), ("Stale t".to_owned(), 0));
+    assert_eq!(scene.look_up_since("t", waiting), "Stale t");
+    assert_eq!((scene.look_up("t"), scene.calls().len()), ("Stale t".to_owned(), 0));
     scene.now = at(31_001);
-    assert_eq!(scene.asks("t"), "wait", "and after a moment it is asked again");
+    assert_eq!(scene.look_up("t"), "wait", "and after a moment it is asked again");
     scene.fails(response(200, b"<html>".to_vec()));
-    assert_eq!(scene.asks("t"), "Stale t");
+    assert_eq!(scene.look_up("t"), "Stale t");
     scene.now = at(89_999);
-    scene.asks("t");
+    scene.look_up("t");
     scene.fails(error());
-    assert_eq!(scene.asks("t"), "Stale t");
+    assert_eq!(scene.look_up("t"), "Stale t");
     scene.now = at(90_000);
-    assert!(scene.asks("t").starts_with("unavailable"), "its time is over");
+    assert!(scene.look_up("t").starts_with("unavailable"), "its time is over");
 
     for no in [&br#"{"active":false}"#[..], br#"{"active":"false"}"#, b"{}"] {
         let mut scene = stale();
-        scene.knows("t");
+        scene.make_active("t");
         scene.now = at(30_000);
-        scene.asks("t");
+        scene.look_up("t");
         scene.fails(response(200, no.to_vec()));
-        assert!(!scene.asks("t").contains("Stale"), "{no:?}");
+        assert!(!scene.look_up("t").contains("Stale"), "{no:?}");
         scene.now = at(40_000);
-        scene.asks("t");
+        scene.look_up("t");
         scene.fails(error());
-        assert!(scene.asks("t").starts_with("unavailable"), "{no:?}: nothing is left of it");
+        assert!(scene.look_up("t").starts_with("unavailable"), "{no:?}: nothing is left of it");
     }
 
     let mut scene = stale();
-    scene.asks("t");
-    scene.answers(&json!({"exp": NOW.as_secs() + 40}));
+    scene.look_up("t");
+    scene.respond(&json!({"exp": NOW.as_secs() + 40}));
     scene.now = at(39_999);
-    scene.asks("t");
+    scene.look_up("t");
     scene.fails(error());
-    assert_eq!(scene.asks("t"), "Stale alice@acme.com");
+    assert_eq!(scene.look_up("t"), "Stale alice@acme.com");
     scene.now = at(40_000);
-    assert!(!scene.asks("t").contains("Stale"), "never past exp");
+    assert!(!scene.look_up("t").contains("Stale"), "never past exp");
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn tokens_that_make_the_endpoint_fail_close_the_door_for_their_like_only() {
+fn tokens_that_make_the_endpoint_fail_open_the_breaker_of_their_class_only() {
     let mut scene = scene_with(|settings| settings.cache_ttl = Duration::from_secs(1));
-    scene.knows("user");
+    scene.make_active("user");
     for token in 0..5 {
-        scene.asks(&format!("odd{token}"));
+        scene.look_up(&format!("odd{token}"));
         scene.fails(response(500, Vec::new()));
     }
-    assert_eq!(scene.asks("new"), "wait", "for a short while one waits");
+    assert_eq!(scene.look_up("new"), "wait", "for a short while one waits");
     assert_eq!(scene.calls(), []);
     scene.now = at(1000);
-    assert_eq!(scene.asks("user"), "wait");
+    assert_eq!(scene.look_up("user"), "wait");
     let calls = scene.calls();
     assert_eq!(calls.len(), 2, "the known one, and one unknown to see");
     for call in calls {
         scene.finish(call.number, response(200, answer(&json!({"sub": "user"}))));
     }
-    assert_eq!(scene.asks("user"), "Fresh user");
+    assert_eq!(scene.look_up("user"), "Fresh user");
     for token in 0..100 {
-        scene.asks(&format!("long{token}"));
+        scene.look_up(&format!("long{token}"));
         let end = scene.fails(response(400, Vec::new()));
         let CallResult::Failed { pause, .. } = end.result else { panic!("{end:?}") };
         assert_eq!(pause, Duration::ZERO, "the endpoint answers, if not for these");
@@ -123,14 +123,14 @@ fn tokens_that_make_the_endpoint_fail_close_the_door_for_their_like_only() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn an_endpoint_that_fails_is_left_alone_and_then_asked_once() {
+fn failing_endpoint_is_paused_and_then_probed_once() {
     let mut scene = scene();
     for token in 0..10 {
-        scene.asks(&format!("t{token}"));
+        scene.look_up(&format!("t{token}"));
     }
     let calls = scene.calls();
     assert_eq!(calls.len(), 10);
-    scene.asks("waits");
+    scene.look_up("waits");
     let mut recalled = 0;
     for call in calls {
         recalled += scene.finish(call.number, Err(TransportError::ConnectionFailed)).resume.len();
@@ -138,23 +138,23 @@ fn an_endpoint_that_fails_is_left_alone_and_then_asked_once() {
     assert_eq!(recalled, 11, "whoever was in line looks again too");
     for expected in [1, 2, 4, 8] {
         for token in 0..10 {
-            scene.asks(&format!("u{expected}{token}"));
+            scene.look_up(&format!("u{expected}{token}"));
         }
         assert_eq!(scene.calls(), []);
         scene.now = scene.now.plus(Duration::from_secs(expected));
         for token in 0..10 {
-            scene.asks(&format!("v{expected}{token}"));
+            scene.look_up(&format!("v{expected}{token}"));
         }
         let number = scene.only_call();
         scene.finish(number, Err(TransportError::ConnectionFailed));
     }
-    let told = scene.asks("w");
+    let told = scene.look_up("w");
     assert!(told.starts_with("unavailable 15"), "{told}");
     scene.now = scene.now.plus(Duration::from_secs(16));
-    scene.asks("x");
-    scene.answers(&json!({}));
+    scene.look_up("x");
+    scene.respond(&json!({}));
     for token in 0..10 {
-        scene.asks(&format!("y{token}"));
+        scene.look_up(&format!("y{token}"));
     }
     assert_eq!(scene.calls().len(), 10);
 }
@@ -162,51 +162,51 @@ fn an_endpoint_that_fails_is_left_alone_and_then_asked_once() {
 #[wasm_bindgen_test(unsupported = test)]
 fn a_429_silences_everybody_for_as_long_as_the_server_says() {
     let mut scene = scene_with(|settings| settings.stale_if_error = Duration::from_secs(600));
-    scene.knows("user");
-    scene.asks("t");
+    scene.make_active("user");
+    scene.look_up("t");
     let number = scene.only_call();
     let end = scene.finish(number, Ok(HttpResponse::new(429, Vec::new()).with_header("retry-after", Some("20"))));
     assert_eq!(end.block, Some(at(20_000)));
     assert!(matches!(end.result, CallResult::Failed { fault: CallFault::TooManyRequests, .. }));
-    assert_eq!((scene.asks("u").as_str(), scene.cause), ("unavailable 20000", Some(Cause::EndpointFailing)));
+    assert_eq!((scene.look_up("u").as_str(), scene.cause), ("unavailable 20000", Some(Cause::EndpointFailing)));
     scene.now = at(19_999);
-    assert_eq!(scene.asks("v"), "wait");
+    assert_eq!(scene.look_up("v"), "wait");
     assert_eq!(scene.calls(), []);
     scene.now = at(20_000);
     assert_eq!(scene.calls().len(), 1);
-    assert_eq!(scene.asks("user"), "Fresh user");
+    assert_eq!(scene.look_up("user"), "Fresh user");
     // Another worker was told: the shared budget says so here.
-    let blocked = scene.introspection.budget().block(None, at(40_000), scene.now);
-    let taken = scene.introspection.budget().try_acquire(Some(&blocked), BudgetClass::Established, scene.now);
+    let blocked = scene.introspection.rate_limiter().block(None, at(40_000), scene.now);
+    let taken = scene.introspection.rate_limiter().try_acquire(Some(&blocked), BudgetClass::Established, scene.now);
     assert_eq!(taken, Acquire::Exhausted(LimitReached::Blocked(Duration::from_secs(20))));
 }
 
 #[wasm_bindgen_test(unsupported = test)]
 fn credentials_that_are_refused_are_not_tried_again_and_again() {
     let mut scene = scene();
-    scene.asks("t");
+    scene.look_up("t");
     let end = scene.fails(response(401, br#"{"error":"invalid_client"}"#.to_vec()));
     let CallResult::Failed { fault: CallFault::CredentialsRefused(401), pause } = end.result else { panic!("{end:?}") };
     assert!(pause > Duration::ZERO);
-    scene.asks("u");
+    scene.look_up("u");
     assert_eq!(scene.calls(), []);
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_call_that_is_never_answered_is_given_up() {
+fn call_without_an_end_times_out() {
     let mut scene = scene();
     let waiting = scene.introspection.arrived();
-    scene.asks("t");
+    scene.look_up("t");
     let number = scene.only_call();
     scene.now = at(2999);
-    assert_eq!((scene.calls().len(), scene.asks("t")), (0, "wait".to_owned()));
+    assert_eq!((scene.calls().len(), scene.look_up("t")), (0, "wait".to_owned()));
     scene.now = at(3000);
     let begun = scene.introspection.begin_calls(FULL, scene.now);
     assert_eq!(begun.resume.len(), 1);
-    assert!(scene.asks_since("t", waiting).starts_with("unavailable"));
+    assert!(scene.look_up_since("t", waiting).starts_with("unavailable"));
     let late = scene.finish(number, response(200, answer(&json!({}))));
     assert_eq!(late.result, CallResult::Late);
-    assert!(scene.asks_since("t", waiting).starts_with("unavailable"), "a late answer changes nothing");
+    assert!(scene.look_up_since("t", waiting).starts_with("unavailable"), "a late answer changes nothing");
 }
 
 fn discovered() -> Scene {
@@ -220,7 +220,7 @@ fn discovered() -> Scene {
 fn an_endpoint_is_found_at_its_issuers_own_host() {
     let mut scene = discovered();
     assert_eq!(scene.calls(), [], "nobody needs it yet");
-    scene.asks("t");
+    scene.look_up("t");
     let call = scene.calls().remove(0);
     assert_eq!(call.purpose, Purpose::Metadata(0));
     assert_eq!(scene.calls(), [], "once");
@@ -241,7 +241,7 @@ fn an_endpoint_is_found_at_its_issuers_own_host() {
     assert!(matches!(request.message, Message::PostForm { .. }));
     // What is not there any more is looked for anew.
     scene.finish(number, response(404, Vec::new()));
-    scene.asks("u");
+    scene.look_up("u");
     assert_eq!(scene.calls().remove(0).purpose, Purpose::Metadata(0));
 }
 
@@ -253,22 +253,22 @@ fn metadata_that_leads_elsewhere_or_nowhere_is_a_failure_that_backs_off() {
         (json!(null), MetadataFault::NoAddress),
     ] {
         let mut scene = discovered();
-        scene.asks("t");
+        scene.look_up("t");
         let number = scene.only_call();
         let document = json!({"issuer": "https://idp.example/realms/a", "introspection_endpoint": endpoint});
         let end = scene.finish(number, response(200, document.to_string().into_bytes()));
         let CallResult::Failed { fault: CallFault::Metadata(found), pause } = end.result else { panic!("{end:?}") };
         assert_eq!((found, end.resume.len()), (fault, 1));
         assert!(pause > Duration::ZERO);
-        scene.asks("u");
+        scene.look_up("u");
         assert_eq!(scene.calls(), []);
         for expected in [1, 2, 4] {
             scene.now = scene.now.plus(Duration::from_secs(expected));
-            scene.asks("v");
+            scene.look_up("v");
             let number = scene.only_call();
             scene.finish(number, response(500, Vec::new()));
         }
-        let told = scene.asks("w");
+        let told = scene.look_up("w");
         assert!(told.starts_with("unavailable 7"), "{told}");
     }
 }

@@ -5,35 +5,35 @@ use std::cell::RefCell;
 use std::slice;
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_budget_that_all_have_spent_is_waited_for_or_told() {
+fn exhausted_shared_limit_is_waited_for_or_reported() {
     let mut scene = scene_with(|settings| settings.stale_if_error = Duration::from_secs(60));
-    scene.knows("user");
+    scene.make_active("user");
     scene.now = at(30_000);
     for token in ["user", "t", "u"] {
-        assert_eq!(scene.asks(token), "wait");
+        assert_eq!(scene.look_up(token), "wait");
     }
     let calls = scene.calls();
     assert_eq!(calls.len(), 3);
     let spent = Deferral::LimitReached(LimitReached::Exhausted(Duration::from_secs(9)));
     let recalled = scene.introspection.defer(calls[1].number, spent, scene.now);
     assert_eq!(recalled.len(), 1);
-    assert_eq!((scene.asks("t").as_str(), scene.cause), ("unavailable 9000", Some(Cause::RateLimited)));
+    assert_eq!((scene.look_up("t").as_str(), scene.cause), ("unavailable 9000", Some(Cause::RateLimited)));
     assert!(scene.introspection.is_calling(calls[2].number), "one that was begun goes on");
     scene.introspection.defer(calls[0].number, spent, scene.now);
-    assert_eq!(scene.asks("user"), "Stale user");
+    assert_eq!(scene.look_up("user"), "Stale user");
     scene.now = at(39_000);
-    assert_eq!((scene.asks("t"), scene.asks("user")), ("wait".to_owned(), "wait".to_owned()));
+    assert_eq!((scene.look_up("t"), scene.look_up("user")), ("wait".to_owned(), "wait".to_owned()));
     assert_eq!(scene.calls().len(), 2);
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn what_another_worker_was_told_need_not_be_asked() {
+fn shared_response_spares_a_call() {
     let (mut one, mut two) = (scene(), scene());
     for (changes, expected) in [(json!({}), "Fresh alice@acme.com"), (json!({"active": false}), "inactive")] {
         let token = expected;
         one.now = two.now;
-        assert_eq!((one.asks(token), two.asks(token)), ("wait".to_owned(), "wait".to_owned()));
-        let end = one.answers(&changes);
+        assert_eq!((one.look_up(token), two.look_up(token)), ("wait".to_owned(), "wait".to_owned()));
+        let end = one.respond(&changes);
         let record = end.share.unwrap().to_bytes();
         let shared = SharedResponse::from_bytes(&record).unwrap();
         let places = two.introspection.record_names(&shared.token);
@@ -43,14 +43,14 @@ fn what_another_worker_was_told_need_not_be_asked() {
         two.now = two.now.plus(Duration::from_millis(100));
         let end = two.introspection.adopt(number, slice::from_ref(&shared), &two.provider, two.now);
         assert_eq!((end.result, end.resume.len()), (CallResult::TakenOver, 1));
-        assert_eq!(two.asks(token), expected);
+        assert_eq!(two.look_up(token), expected);
         assert!(!two.introspection.is_calling(number));
     }
     // It counts from when it was asked, not from when it was taken.
     two.now = at(29_999);
-    assert_eq!(two.asks("Fresh alice@acme.com"), "Fresh alice@acme.com");
+    assert_eq!(two.look_up("Fresh alice@acme.com"), "Fresh alice@acme.com");
     two.now = at(30_000);
-    assert_eq!(two.asks("Fresh alice@acme.com"), "wait");
+    assert_eq!(two.look_up("Fresh alice@acme.com"), "wait");
 }
 
 /// What stands in the shared data, whatever the place.
@@ -78,28 +78,28 @@ fn two_workers(stale_if_error: Duration) -> (Rc<Store>, Scene, Scene) {
 }
 
 fn spend_all(scene: &mut Scene) {
-    scene.asks("spender");
+    scene.look_up("spender");
     let number = scene.only_call();
     scene.introspection.defer(
         number,
         Deferral::LimitReached(LimitReached::Exhausted(Duration::from_secs(30))),
         scene.now,
     );
-    assert!(scene.asks("spender").starts_with("unavailable"));
+    assert!(scene.look_up("spender").starts_with("unavailable"));
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn what_another_worker_was_told_serves_where_no_call_may_be_made() {
+fn shared_response_serves_where_no_call_may_be_made() {
     let (store, mut one, mut two) = two_workers(Duration::from_secs(60));
     for (token, changes) in [("alice", json!({"sub": "alice"})), ("gone", json!({"active": false}))] {
-        one.asks(token);
-        let share = one.answers(&changes).share.unwrap();
+        one.look_up(token);
+        let share = one.respond(&changes).share.unwrap();
         store.0.borrow_mut().push(share);
     }
     (two.now, one.now) = (at(1000), at(1000));
     spend_all(&mut two);
-    assert_eq!((two.asks("alice"), two.asks("gone")), ("Fresh alice".to_owned(), "inactive".to_owned()));
-    assert!(two.asks("bob").starts_with("unavailable"));
+    assert_eq!((two.look_up("alice"), two.look_up("gone")), ("Fresh alice".to_owned(), "inactive".to_owned()));
+    assert!(two.look_up("bob").starts_with("unavailable"));
     // As old as it is to the one that asked.
     let (_, _, mut three) = two_workers(Duration::ZERO);
     let (_, mut four, _) = two_workers(Duration::from_secs(60));
@@ -114,18 +114,18 @@ fn what_another_worker_was_told_serves_where_no_call_may_be_made() {
             LimitReached::Exhausted(Duration::from_secs(30)),
             worker.now,
         );
-        assert_eq!(worker.asks("alice"), expected);
+        assert_eq!(worker.look_up("alice"), expected);
     }
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn an_active_answer_that_was_ended_by_nonsense_is_not_learned_again() {
+fn active_response_ended_by_an_invalid_one_is_not_adopted_again() {
     let (store, mut one, mut two) = two_workers(Duration::from_secs(60));
-    one.asks("t");
-    let share = one.answers(&json!({})).share.unwrap();
+    one.look_up("t");
+    let share = one.respond(&json!({})).share.unwrap();
     store.0.borrow_mut().push(share);
     one.now = at(30_000);
-    assert_eq!(one.asks("t"), "wait");
+    assert_eq!(one.look_up("t"), "wait");
     let end = one.fails(response(200, br#"{"active":"false"}"#.to_vec()));
     // It takes the place of the other.
     let share = end.share.unwrap();
@@ -138,24 +138,24 @@ fn an_active_answer_that_was_ended_by_nonsense_is_not_learned_again() {
         LimitReached::Exhausted(Duration::from_secs(30)),
         two.now,
     );
-    assert!(two.asks("t").starts_with("unavailable"));
+    assert!(two.look_up("t").starts_with("unavailable"));
     one.introspection.limits.exhaust(
         BudgetClass::Established.into(),
         LimitReached::Exhausted(Duration::from_secs(30)),
         one.now,
     );
-    assert!(one.asks("t").starts_with("unavailable"));
+    assert!(one.look_up("t").starts_with("unavailable"));
 }
 
 #[wasm_bindgen_test(unsupported = test)]
 fn a_record_that_is_old_or_another_tokens_or_from_the_future_is_none() {
     let mut one = scene();
-    one.asks("t");
-    let shared = one.answers(&json!({})).share.unwrap();
+    one.look_up("t");
+    let shared = one.respond(&json!({})).share.unwrap();
     let adopted = |change: &dyn Fn(&mut SharedResponse), now: UnixTime| {
         let mut two = scene();
         two.now = now;
-        two.asks("t");
+        two.look_up("t");
         let number = two.only_call();
         let mut shared = shared.clone();
         change(&mut shared);
@@ -175,9 +175,9 @@ fn a_record_that_is_old_or_another_tokens_or_from_the_future_is_none() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn while_another_worker_asks_the_call_waits_and_nothing_is_counted() {
+fn call_waits_uncounted_while_another_worker_has_the_lease() {
     let mut scene = scene_with(|settings| settings.requests_per_minute = NonZeroU32::MIN);
-    scene.asks("t");
+    scene.look_up("t");
     let number = scene.only_call();
     let token = TokenDigest::of(TokenKind::Opaque, b"t");
     let lease_after = |lease| Lease::for_call(token, Duration::from_secs(2), lease, Sequence::default(), NOW);
@@ -186,13 +186,13 @@ fn while_another_worker_asks_the_call_waits_and_nothing_is_counted() {
     for _ in 0..5 {
         scene.introspection.defer(number, Deferral::HeldByOther, scene.now);
     }
-    assert_eq!(scene.asks("t"), "wait");
+    assert_eq!(scene.look_up("t"), "wait");
     assert_eq!(scene.calls(), []);
     assert_eq!(scene.introspection.next_due(scene.now), Some(at(25)));
     scene.now = at(25);
     let again = scene.only_call();
     assert_ne!(again, number);
     scene.finish(again, response(200, answer(&json!({}))));
-    assert_eq!(scene.asks("t"), "Fresh alice@acme.com");
-    assert!(scene.asks("u").starts_with("unavailable"), "one a minute, and that was made");
+    assert_eq!(scene.look_up("t"), "Fresh alice@acme.com");
+    assert!(scene.look_up("u").starts_with("unavailable"), "one a minute, and that was made");
 }

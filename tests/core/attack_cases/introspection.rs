@@ -2,7 +2,7 @@
 //! counts for what.
 
 use okta_proxy_wasm::callout::{CalloutResult, HttpResponse, TransportError};
-use okta_proxy_wasm::engine::{Inquiry, Message};
+use okta_proxy_wasm::engine::{IntrospectionCall, Message};
 use serde_json::{Value, json};
 
 use super::{
@@ -35,19 +35,19 @@ fn active(changes: Value) -> CalloutResult {
 }
 
 impl Scene {
-    fn calls(&mut self) -> Vec<Inquiry> {
+    fn calls(&mut self) -> Vec<IntrospectionCall> {
         self.harness.tick().calls
     }
 
     /// A request that has to wait, and the call that it leads to.
-    fn asks_about(&mut self, token: &str) -> (StreamId, Inquiry) {
+    fn asks_about(&mut self, token: &str) -> (StreamId, IntrospectionCall) {
         let stream = self.bearer(token).expect_err("it waits");
         let mut calls = self.calls();
         assert_eq!(calls.len(), 1);
         (stream, calls.remove(0))
     }
 
-    fn end(&mut self, call: &Inquiry, outcome: CalloutResult) {
+    fn end(&mut self, call: &IntrospectionCall, outcome: CalloutResult) {
         self.call_ended(call.id, None, outcome);
     }
 

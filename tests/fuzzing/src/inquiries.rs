@@ -13,8 +13,8 @@ use std::time::Duration;
 use arbitrary::{Arbitrary, Unstructured};
 use okta_proxy_wasm::callout::{CalloutResult, HttpResponse, TransportError};
 use okta_proxy_wasm::engine::{
-    CallResult, Decision, Deferral, Inquiry, Jitter, LimitReached, ParkingLimits, Poll, PollResult, Purpose, Sequence,
-    SharedResponse, SharedSlot, StreamId, TokenDigest, Verdict,
+    CallResult, Decision, Deferral, IntrospectionCall, Jitter, LimitReached, ParkingLimits, Poll, PollResult, Purpose,
+    Sequence, SharedResponse, SharedSlot, StreamId, TokenDigest, Verdict,
 };
 use okta_proxy_wasm::introspection::call::TokenKind;
 use okta_proxy_wasm::unix_time::UnixTime;
@@ -135,7 +135,7 @@ struct Scene {
     engine: Harness,
     parked: BTreeMap<u32, Waiting>,
     /// The calls that the host was told to make, when it was told, their numbers, and about which token.
-    in_flight: Vec<(Inquiry, Asked, usize)>,
+    in_flight: Vec<(IntrospectionCall, Asked, usize)>,
     /// The number of the last call in the process.
     last: u64,
     answered: BTreeMap<usize, Answered>,
@@ -231,7 +231,7 @@ impl Scene {
         self.engine.jitter = Jitter(0);
     }
 
-    fn pick(&mut self, which: u8) -> Option<(Inquiry, Asked, usize)> {
+    fn pick(&mut self, which: u8) -> Option<(IntrospectionCall, Asked, usize)> {
         let count = self.in_flight.len();
         (count > 0).then(|| self.in_flight.remove(usize::from(which) % count))
     }
@@ -257,7 +257,7 @@ impl Scene {
         }
     }
 
-    fn end_call(&mut self, call: &Inquiry, asked: Asked, token: usize, answer: &GivenAnswer) {
+    fn end_call(&mut self, call: &IntrospectionCall, asked: Asked, token: usize, answer: &GivenAnswer) {
         let outcome = match (answer, body_of(answer)) {
             (_, Some(body)) => response(200, None, body),
             // A status that is not 200 says nothing, whatever its body.
