@@ -5,6 +5,10 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
+# In the parallel make of `make test` cargo would look for its job server, which only makes may use.
+ifneq ($(MAKELEVEL),0)
+unexport MAKEFLAGS MFLAGS
+endif
 
 RUST_VERSION := $(shell sed -n 's/^channel = "\(.*\)"/\1/p' rust-toolchain.toml)
 # One file for each, ours from the oldest to the newest. The newest is the one that everything uses unless it says otherwise.
@@ -70,15 +74,45 @@ example: $(if $(wildcard examples/$(NAME)/envoy.yaml),$(ENVOY) $(NODE_MODULES) $
 	@cargo build --quiet --locked --package testbed --bin example
 	@target/debug/example $(NAME) $(if $(KEEP),--keep)
 
+# Two at a time: the tests are one long compilation, and beside it the modules are linked on one core and packages are downloaded.
 .PHONY: test
-test: setup package reproducible vector-runner monitoring ## Run every test: native, as wasm under Node, and end to end in a real Envoy
-	$(call say,"Native tests and end-to-end tests in Envoy $(ENVOY_VERSION)")
-	cargo test --locked --workspace --no-fail-fast
-	$(call say,"The core's tests as wasm under Node")
-	CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER="$(CURDIR)/$(WASM_BINDGEN)/bin/wasm-bindgen-test-runner" \
-		cargo test --locked --target wasm32-unknown-unknown --lib --test core
+test: ## Run every test: native, as wasm under Node, and end to end in a real Envoy
+	@$(MAKE) --no-print-directory --jobs=2 BUILD_PACKAGING='$(BUILD_TESTS)' test-programs
+	$(call say,"Native tests and end-to-end tests in Envoy $(ENVOY_VERSION) and beside them the core's tests as wasm under Node")
+	@$(IN_NODE) >target/in-node.log 2>&1 & in_node=$$!; failed=""; \
+		cargo test --locked --workspace --no-fail-fast || failed="$$failed native"; \
+		wait $$in_node || failed="$$failed in-node"; \
+		printf '\033[1m==> %s\033[0m\n' "The core's tests as wasm under Node"; grep --invert-match ' \.\.\. ok$$' target/in-node.log; \
+		[ -z "$$failed" ] || { echo "tests failed:$$failed" >&2; exit 1; }
 	$(call say,"The oldest Envoy that we support: $(OLDEST_ENVOY_VERSION)")
 	$(call in_envoy,$(OLDEST_ENVOY_VERSION)) --test e2e -- $(OLDEST_TESTS)
+
+# What the tests run, and the tests, in the order of how long they take.
+.PHONY: test-programs tests-native tests-in-node
+test-programs: tests-native $(WASM_BINDGEN) setup package reproducible vector-runner tests-in-node monitoring
+
+BUILD_TESTS := cargo build --quiet --locked --workspace --tests --bins
+
+tests-native: $(TARGETS)
+	$(call say,"Compiling the native tests")
+	@$(BUILD_TESTS)
+
+IN_NODE := CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER="$(CURDIR)/$(WASM_BINDGEN)/bin/wasm-bindgen-test-runner" \
+	cargo test --locked --target wasm32-unknown-unknown --lib --test core
+
+tests-in-node: $(TARGETS)
+	$(call say,"Compiling the core's tests for Node")
+	@$(IN_NODE) --quiet --no-run
+
+# The models, the vectors and the other implementations take most of the time, and seldom find what no other test finds.
+LONG_TESTS := _model:: introspection_budget_table:: token_vectors:: fuzz_short:: differential
+
+.PHONY: check
+check: $(TARGETS) ## Check within a minute, before each commit: formatting, clippy, and the core's tests but for the long ones
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- --deny warnings
+	cargo test --locked --workspace --lib --test core -- $(LONG_TESTS:%=--skip %)
+	cargo test --locked --workspace --test project -- layering:: file_imports:: names:: documentation::
 
 # The whole workspace, as above: alone, the same tests would be compiled anew with fewer features.
 in_envoy = ENVOY_BINARY="$(CURDIR)/$(TOOLS)/envoy-$(1)/bin/envoy" cargo test --locked --workspace --no-fail-fast
@@ -113,10 +147,13 @@ reproducible: wasm ## Build the module again in another place and compare the by
 	$(call say,"Building it again elsewhere: the bytes must be the same")
 	@packaging/build-elsewhere $(MODULE)
 
+# With `make test` the one that its tests compile: alone it would be compiled again, for other features of what it uses.
+BUILD_PACKAGING ?= cargo build --quiet --locked --package packaging
+
 .PHONY: package
 package: wasm wasm-nginx ## Fill dist/: module, OCI image, Kong bundle, SBOM, licence notices, digests
 	$(call say,"What a release consists of into dist")
-	@cargo build --quiet --locked --package packaging
+	@$(BUILD_PACKAGING)
 	@SOURCE_DATE_EPOCH="$${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct 2>/dev/null || echo 0)}" \
 		REVISION="$${REVISION:-$$(git describe --always --dirty --abbrev=40 --exclude='*' 2>/dev/null || true)}" \
 		target/debug/packaging $(MODULE) target/nginx/$(MODULE:target/%=%) dist
