@@ -1,8 +1,7 @@
-//! The audit record of one decision: what a security team needs to know of it, never a token.
+//! The audit record of a decision. It never contains a token.
 //!
-//! Only configured names and *proved* claims are in it; of a token that failed nothing but its failure.
-//! Every string is bounded in bytes, so no client decides how long a log line is: a record has [`MAX_BYTES`] at most. A
-//! record refers to what it tells and is written out only when somebody logs it: most admitted requests are not logged.
+//! It has only configured names and claims of authenticated tokens. Strings are bounded in bytes, so that no client decides
+//! the length of a log line: a record has at most [`MAX_BYTES`]. It is serialized only when it is logged.
 
 use std::borrow::Cow;
 use std::rc::Rc;
@@ -18,20 +17,20 @@ use crate::policy::{
     AuditTrail, CredentialLocation, Logged, Provider, Requirement, Rule, SampleRate, UnmetReason, ValidatedToken,
 };
 
-/// The version of the record's form.
+/// The version of the record's schema.
 pub(super) const SCHEMA: u32 = 1;
-/// The longest record, as it is written.
+/// The longest record in bytes.
 pub const MAX_BYTES: usize = 4096;
-/// The longest string, as JSON writes it.
+/// The longest string in bytes, as JSON.
 const MAX_TEXT_BYTES: usize = 256;
-/// What the entries of a list have together, and how many there are.
+/// The limits of a list: bytes in total, and entries.
 const MAX_SCOPES_BYTES: usize = 768;
 const MAX_REQUIRED_SCOPES_BYTES: usize = 512;
 const MAX_LISTED: usize = 64;
-/// The end of a string that was cut, and the last entry of such a list.
+/// The end of a truncated string, and the last entry of a truncated list.
 const CUT: &str = "…";
 
-/// One decision, as it may be logged.
+/// The record of a decision.
 #[derive(Clone, Debug)]
 pub struct AuditRecord {
     request_id: Option<String>,
@@ -48,17 +47,16 @@ pub struct AuditRecord {
 /// Whether a record is logged.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum Sampling {
-    /// It is, as all of its kind are.
+    /// Logged.
     #[default]
     Always,
-    /// It is, and others of its kind are not.
+    /// Logged as a sample: others of its kind are not.
     Sampled(SampleRate),
-    /// It is not.
+    /// Not logged.
     Dropped,
 }
 
-/// What refusals have in common that are limited together. Not the rule: with a thousand rules a client that asks for
-/// each would have a thousand times as many lines.
+/// The kind by which denials are limited. It has no rule: with a thousand rules a client would get a thousand times the lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct DenialKind {
     /// `allow` where the rule is `report_only`.
@@ -67,46 +65,46 @@ pub(super) struct DenialKind {
     pub(super) would_deny: Option<&'static str>,
 }
 
-/// How a good token was proved for one request.
+/// How a token was authenticated for one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Verification {
     pub(super) proof: Proof,
-    /// How good its issuer's answer was, where it was asked.
+    /// How fresh the introspection response is, where one was used.
     pub(super) introspection: Option<Freshness>,
 }
 
-/// What a good token was proved by.
+/// What a token was authenticated by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Proof {
-    /// Its signature, for this request.
+    /// Its signature, verified for this request.
     Verified,
-    /// Its signature, for an earlier one.
+    /// The cache of verified tokens.
     Cached,
-    /// Its issuer's word.
+    /// An introspection response alone.
     Introspected,
 }
 
 #[derive(Clone, Debug)]
 struct IssuerInfo {
-    /// The operator's name for the issuer.
+    /// The configured name of the provider.
     provider: Rc<str>,
-    /// The issuer that the token names; not known of an opaque token whose provider has several.
+    /// The issuer. Unknown for an opaque token whose provider has several.
     issuer: Option<Rc<str>>,
 }
 
 #[derive(Clone, Debug)]
 enum Outcome {
     Allowed(Rc<ValidatedToken>),
-    /// Good for the rule but for this, which is only reported.
+    /// Allowed; the rule only reports that it is not met.
     Reported(Rc<ValidatedToken>, UnmetReason),
-    /// A rule on trial would have kept it out for this.
+    /// Allowed; the reason is one that the rule only reports.
     AllowedWithoutToken(Option<UnmetReason>),
     Denied(DenyReason),
-    /// A good token that does not do for the rule: whose it is was proved.
+    /// The token is authenticated and does not meet the rule.
     Unmet(Rc<ValidatedToken>, UnmetReason),
 }
 
-/// The record's members in their order; `docs/audit-record.schema.json` describes them.
+/// The members in order, described by `docs/audit-record.schema.json`.
 #[derive(Serialize)]
 struct Line<'a> {
     schema: u32,
@@ -147,7 +145,7 @@ struct Line<'a> {
 }
 
 impl AuditRecord {
-    /// A request that may pass; `unmet` would have kept it out if it were not only reported.
+    /// An allowed request. `unmet` is what the rule only reports.
     pub(super) fn allowed(
         request_id: Option<String>,
         rule: &Rule,
@@ -161,17 +159,17 @@ impl AuditRecord {
         Self::new(request_id, rule, outcome)
     }
 
-    /// A request that needs no token; `unmet` as above.
+    /// A request allowed without a token. `unmet` is what the rule only reports.
     pub(super) fn allowed_without_token(request_id: Option<String>, rule: &Rule, unmet: Option<UnmetReason>) -> Self {
         Self::new(request_id, rule, Outcome::AllowedWithoutToken(unmet))
     }
 
-    /// A request that is refused.
+    /// A denied request.
     pub(super) fn denied(request_id: Option<String>, rule: &Rule, reason: DenyReason) -> Self {
         Self::new(request_id, rule, Outcome::Denied(reason))
     }
 
-    /// A good token that may not do this.
+    /// A request denied with an authenticated token.
     pub(super) fn unmet(
         request_id: Option<String>,
         rule: &Rule,
@@ -195,41 +193,41 @@ impl AuditRecord {
         }
     }
 
-    /// The provider is known when the token names a configured issuer, proved or not.
+    /// Sets provider and issuer, verified or not.
     #[must_use]
     pub(super) fn with_issuer(self, provider: Option<&Provider>, issuer: Option<Rc<str>>) -> Self {
         let issued_by = |provider: &Provider| IssuerInfo { provider: Rc::clone(&provider.name), issuer };
         Self { issued_by: provider.map(issued_by), ..self }
     }
 
-    /// Where the token stood.
+    /// Sets the location of the credential.
     #[must_use]
     pub(super) fn with_source(self, source: Option<CredentialLocation>) -> Self {
         Self { source, ..self }
     }
 
-    /// How a good token was proved.
+    /// Sets how the token was authenticated.
     #[must_use]
     pub(super) fn with_verification(self, evidence: Verification) -> Self {
         Self { verification: Some(evidence), ..self }
     }
 
-    /// The request was parked for so long.
+    /// Sets how long the request was parked.
     pub(super) const fn set_waited(&mut self, waited: Duration) {
         self.waited = Some(waited);
     }
 
-    /// Says whether it is logged; until then it is.
+    /// Sets whether it is logged. The default is yes.
     pub(super) const fn set_sampling(&mut self, entry: Sampling) {
         self.sampling = entry;
     }
 
-    /// Whether somebody is to log it.
+    /// Whether it is logged.
     pub fn is_logged(&self) -> bool {
         self.sampling != Sampling::Dropped
     }
 
-    /// How much of its kind is logged: a refusal on trial counts as one.
+    /// The configured share of its kind that is logged. A reported denial counts as a denial.
     pub const fn extent(&self, trail: &AuditTrail) -> Logged {
         match self.outcome {
             Outcome::Denied(_) | Outcome::Unmet(..) | Outcome::Reported(..) | Outcome::AllowedWithoutToken(Some(_)) => {
@@ -239,7 +237,7 @@ impl AuditRecord {
         }
     }
 
-    /// What a refusal, also one on trial, has in common with others; nothing of what is admitted.
+    /// The kind of a denial or reported denial; `None` for all others.
     pub(super) const fn denial_kind(&self) -> Option<DenialKind> {
         match self.outcome {
             Outcome::Denied(_) | Outcome::Unmet(..) | Outcome::Reported(..) | Outcome::AllowedWithoutToken(Some(_)) => {
@@ -249,7 +247,7 @@ impl AuditRecord {
         }
     }
 
-    /// Why a rule on trial would have refused what passed.
+    /// The reason that the rule only reports.
     pub const fn would_deny(&self) -> Option<&'static str> {
         match self.outcome {
             Outcome::Reported(_, reason) | Outcome::AllowedWithoutToken(Some(reason)) => Some(reason.name()),
@@ -270,7 +268,7 @@ impl AuditRecord {
         self.rule.as_ref()
     }
 
-    /// The operator's name for the issuer.
+    /// The configured name of the provider.
     pub fn provider(&self) -> Option<&Rc<str>> {
         self.issued_by.as_ref().map(|issued_by| &issued_by.provider)
     }
@@ -280,17 +278,17 @@ impl AuditRecord {
         self.issued_by.as_ref().and_then(|issued_by| issued_by.issuer.as_deref())
     }
 
-    /// The scopes that the rule asks for, of several that would do the first.
+    /// The scopes that the rule requires; of alternatives the first.
     pub fn required_scopes(&self) -> Vec<&str> {
         self.requirement.as_ref().map(|requirement| requirement.scopes_to_request()).unwrap_or_default()
     }
 
-    /// Where the token stood: `header`, `cookie` or `query`.
+    /// The location of the credential: `header`, `cookie` or `query`.
     pub fn source(&self) -> Option<&'static str> {
         self.source.map(CredentialLocation::name)
     }
 
-    /// What a good token was proved by: `verified`, `cached` or `introspected`.
+    /// What the token was authenticated by: `verified`, `cached` or `introspected`.
     pub fn proof(&self) -> Option<&'static str> {
         self.verification.map(|evidence| match evidence.proof {
             Proof::Verified => "verified",
@@ -299,7 +297,7 @@ impl AuditRecord {
         })
     }
 
-    /// How good its issuer's answer was: `fresh` or `stale`.
+    /// How fresh the introspection response is: `fresh` or `stale`.
     pub fn introspection(&self) -> Option<&'static str> {
         let introspection = self.verification.and_then(|evidence| evidence.introspection);
         introspection.map(|freshness| match freshness {
@@ -354,7 +352,7 @@ impl AuditRecord {
     }
 }
 
-/// The host's id of the request, when it is a plain text: it comes through the client.
+/// The value of `x-request-id`, if it is short and printable ASCII. It comes from the client.
 pub fn request_id_of(head: &RequestHead) -> Option<String> {
     let id = head.values("x-request-id").next()?;
     let plain = !id.is_empty() && id.len() <= 64 && id.iter().all(u8::is_ascii_graphic);
@@ -368,7 +366,7 @@ fn claim<'a>(token: &'a ValidatedToken, name: &str) -> Option<&'a str> {
     }
 }
 
-/// As many of them as there is room for.
+/// As many strings as the limits allow.
 fn bounded_list<'a>(texts: impl Iterator<Item = &'a str>, room: usize) -> Vec<Cow<'a, str>> {
     let mut listed = Vec::new();
     let mut room = room;
@@ -388,9 +386,9 @@ fn bounded_list<'a>(texts: impl Iterator<Item = &'a str>, room: usize) -> Vec<Co
     listed
 }
 
-/// As much of a string as there is room for, up to a character's end.
+/// As much of a string as the limit allows, up to the end of a character.
 fn bounded(text: &str) -> Cow<'_, str> {
-    // Most are short, whatever is in them.
+    // Most strings are short.
     if text.len() <= MAX_TEXT_BYTES / 6 {
         return Cow::Borrowed(text);
     }
@@ -408,7 +406,7 @@ fn bounded(text: &str) -> Cow<'_, str> {
     Cow::Borrowed(text)
 }
 
-/// How long a character is in JSON.
+/// The length of a character in JSON.
 const fn written_bytes(character: char) -> usize {
     match character {
         '"' | '\\' | '\n' | '\r' | '\t' | '\u{8}' | '\u{c}' => 2,

@@ -4,22 +4,22 @@ use crate::engine::audit::AuditRecord;
 use crate::engine::filter_state::FilterStateValues;
 use crate::http::{HeadEdits, LocalResponse};
 
-/// What is to be done with one request, and what is to be logged of it.
+/// A decision.
 #[derive(Clone, Debug)]
 pub struct Decision {
-    /// What the host does.
+    /// What the host does with the request.
     pub verdict: Verdict,
-    /// What later filters and the access log are told; nothing unless the operator wants it.
+    /// The filter state; empty unless configured.
     pub filter_state: FilterStateValues,
-    /// What is logged.
+    /// The audit record.
     pub audit: AuditRecord,
 }
 
 /// What the host does with a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// It goes on to the backend with these edits.
+    /// Forward it with these edits.
     Allow(HeadEdits),
-    /// It ends here with this reply.
+    /// Send this response.
     Deny(LocalResponse),
 }

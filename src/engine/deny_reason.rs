@@ -1,73 +1,72 @@
-//! Why a request is refused, exactly: stable snake_case names for logs and metrics, and whose fault it
-//! is. What the client is told of it is decided in `reply`, and is much less.
+//! The reason of a denial, with a stable name for logs and metrics. The client learns less: see `response`.
 
 use std::time::Duration;
 
 use crate::jose::TokenFault;
 use crate::policy::{ClaimFault, RouteFault, RuleFault, TargetFault, Unforwardable, UnmetReason};
 
-/// One reason per way to fail.
+/// The reasons.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DenyReason {
-    /// No credential of a kind that is looked for.
+    /// There is no credential.
     TokenMissing,
-    /// More than one credential, wherever they stand.
+    /// There is more than one credential, in whatever places.
     MultipleCredentials,
-    /// A place for a credential with something in it that is not one token.
+    /// A credential is not one token.
     CredentialMalformed,
-    /// A token over the size limit.
+    /// The token is larger than the limit.
     TokenTooLarge,
-    /// Not a JWT, and no provider takes opaque tokens.
+    /// The token is not a JWT, and no provider accepts opaque tokens.
     TokenOpaque,
-    /// Not a JWT that could be verified, or one whose signature does not hold.
+    /// The JWT is malformed, or its signature is invalid.
     Token(TokenFault),
-    /// An algorithm that this provider's tokens may not use.
+    /// The provider's tokens may not use the algorithm.
     AlgorithmNotAllowed,
-    /// A `kid` that the issuer does not publish.
+    /// The issuer publishes no key with this `kid`.
     KeyUnknown,
-    /// The claims do not say what they must.
+    /// The claims are not valid.
     Claim(ClaimFault),
-    /// The request's target or method cannot be read in one way, or it comes under rules that depend on who reads it.
+    /// Servers may read target or method differently, or rules depend on how they do.
     Rule(RuleFault),
-    /// The rule lets nobody pass.
+    /// The rule denies all requests.
     AccessDenied,
-    /// The token is good, and not for this.
+    /// The token is valid and does not meet the requirement of the rule.
     Unmet(UnmetReason),
-    /// The token is good, and says something that is to be handed over and is too long for that.
+    /// A claim that is forwarded is too long.
     IdentityTooLong,
-    /// The token is good, and a number that is to be forwarded was rounded when it was read.
+    /// A number that is forwarded lost precision when it was parsed.
     IdentityNumberInexact,
-    /// Its issuer says that it is not active: expired, revoked, or never issued.
+    /// The introspection response says that the token is not active.
     TokenInactive,
-    /// Its issuer's answer is about another token.
+    /// The introspection response is about another token.
     IntrospectionMismatch,
-    /// It is on the list of revoked tokens.
+    /// The token is on the revocation list.
     TokenRevoked,
-    /// The issuer's keys, or this one, cannot be had now.
+    /// The keys are not available now.
     KeysUnavailable(Duration),
-    /// Its issuer cannot be asked now.
+    /// Introspection is not available now.
     IntrospectionUnavailable(Duration),
-    /// Its issuer was asked about as many tokens as it may be.
+    /// The rate limit of introspection calls is reached.
     IntrospectionRateLimited(Duration),
-    /// There never was a list of revoked tokens.
+    /// The revocation list was never read.
     RevocationsUnavailable(Duration),
-    /// The request waited until its own deadline.
+    /// The request was pending until its deadline.
     WaitTimedOut,
-    /// Too many requests wait already.
+    /// Too many requests are pending.
     TooManyPending,
 }
 
-/// Whose fault a refusal is.
+/// Who can correct an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorSource {
-    /// The client's: it can do something about it.
+    /// The client.
     Client,
-    /// Ours, the issuer's or the network's: never answered with a 401.
+    /// The gateway, the issuer or the network. The response is never a 401.
     Gateway,
 }
 
 impl DenyReason {
-    /// The reason's stable name.
+    /// The stable name.
     pub const fn name(self) -> &'static str {
         match self {
             Self::TokenMissing => "token_missing",
@@ -134,7 +133,7 @@ impl DenyReason {
         }
     }
 
-    /// Whose fault it is.
+    /// Who can correct it.
     pub const fn error_source(self) -> ErrorSource {
         match self {
             Self::TokenMissing

@@ -1,4 +1,4 @@
-//! What the engine has the host do, as data: nothing here does anything.
+//! The effects that the host carries out for the engine, as data.
 
 use std::num::NonZeroU32;
 use std::rc::Rc;
@@ -13,7 +13,7 @@ use crate::keys::fetch::{FetchNumber, KeyFetch};
 use crate::policy::ProviderId;
 use crate::unix_time::UnixTime;
 
-/// Which fetch of which provider; comes back with its outcome.
+/// The id of a key fetch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FetchId {
     pub(super) provider: ProviderId,
@@ -21,7 +21,7 @@ pub struct FetchId {
 }
 
 impl FetchId {
-    /// Whose keys it is to bring.
+    /// The provider whose keys it fetches.
     pub const fn provider(self) -> ProviderId {
         self.provider
     }
@@ -32,16 +32,16 @@ impl FetchId {
     }
 }
 
-/// A fetch for the host to make.
+/// A key fetch to make.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fetch {
-    /// Comes back with the outcome.
+    /// Comes back with its result.
     pub id: FetchId,
-    /// What to fetch.
+    /// The callout.
     pub keys: KeyFetch,
 }
 
-/// Which introspection call of which provider; comes back with its outcome.
+/// The id of an introspection call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CallId {
     pub(super) provider: ProviderId,
@@ -49,72 +49,72 @@ pub struct CallId {
 }
 
 impl CallId {
-    /// Whose endpoint it calls.
+    /// The provider whose endpoint it calls.
     pub const fn provider(self) -> ProviderId {
         self.provider
     }
 }
 
-/// An introspection call for the host to make; [`super::Engine::call_request`] says what to send.
+/// An introspection call to make. [`super::Engine::call_request`] has its request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IntrospectionCall {
-    /// Comes back with the outcome.
+    /// Comes back with its result.
     pub id: CallId,
-    /// What it is for: of the calls about one token in all workers one is made, within the rate limit of all.
+    /// Its purpose. All workers together make one call about a token at a time, within their rate limit.
     pub purpose: Purpose,
-    /// How long it may take.
+    /// Its timeout.
     pub timeout: Duration,
 }
 
-/// Effects to carry out, in this order.
+/// Effects, in the order in which the host carries them out.
 #[derive(Debug, Default)]
 pub struct Outbox {
-    /// Fetches to begin, one at a time in the whole process where the host can see to that.
+    /// Fetches to begin. Where workers share data, one of them makes a fetch at a time.
     pub fetches: Vec<Fetch>,
-    /// Further callouts of a fetch that was begun already.
+    /// Further callouts of fetches that are under way.
     pub follow_ups: Vec<Fetch>,
-    /// What to share with the other workers of a provider's keys.
+    /// The outcome of a key fetch, for other workers.
     pub share: Option<(ProviderId, SharedOutcome)>,
     /// Introspection calls to make.
     pub calls: Vec<IntrospectionCall>,
-    /// What to share with the other workers of a provider's token.
+    /// An introspection response, for other workers.
     pub response: Option<(ProviderId, SharedResponse)>,
-    /// A provider that no worker is to call before then.
+    /// A provider that no worker may call before that time.
     pub block: Option<(ProviderId, UnixTime)>,
-    /// The limit that a provider's server states itself, in calls a minute.
+    /// The rate limit that a provider's server states, in calls a minute.
     pub ceiling: Option<(ProviderId, NonZeroU32)>,
-    /// The poll of the revocation list to make.
+    /// A poll of the revocation list to make.
     pub poll: Option<Poll>,
-    /// What to share with the other workers of the revocation list.
+    /// The revocation list, for other workers.
     pub list_news: Option<ListNews>,
-    /// Parked streams that are decided now, at most [`super::BATCH`] of them.
+    /// Decisions of parked requests, at most [`super::BATCH`].
     pub decided: Vec<(StreamId, Decision)>,
-    /// What is logged of refusals that had no line of their own.
+    /// Counts of denials that were not logged one by one.
     pub suppressed: Vec<SuppressedRecords>,
-    /// When to tick at the latest.
+    /// The latest time of the next tick.
     pub next_tick: Option<UnixTime>,
-    /// What an operator should see of the fetch that just ended.
+    /// The result of the fetch that has ended, for the log.
     pub note: Option<FetchNote>,
-    /// The same of the introspection call that just ended.
+    /// The result of the introspection call that has ended.
     pub call_note: Option<CallNote>,
-    /// The same of the poll.
+    /// The result of the poll that has ended.
     pub poll_note: Option<PollResult>,
 }
 
-/// How a fetch of a provider's keys ended, for the log.
+/// The result of a key fetch, for the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FetchNote {
-    /// The operator's name for the provider.
+    /// The configured name of the provider.
     pub provider: Rc<str>,
-    /// How it ended.
+    /// Its result.
     pub result: FetchResult,
 }
 
-/// How an introspection call ended, for the log.
+/// The result of an introspection call, for the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CallNote {
-    /// The operator's name for the provider.
+    /// The configured name of the provider.
     pub provider: Rc<str>,
-    /// How it ended.
+    /// Its result.
     pub result: CallResult,
 }

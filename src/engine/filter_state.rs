@@ -1,5 +1,5 @@
-//! What later filters and the access log are told of one request: of the decision always, of the token only where one
-//! was proved, also when the rule refuses it.
+//! The filter state of one request, for later filters and the access log: the decision always, the identity only of an
+//! authenticated token, also if the rule denies it.
 
 use std::borrow::Cow;
 use std::rc::Rc;
@@ -8,18 +8,18 @@ use crate::engine::audit::AuditRecord;
 use crate::engine::token_cache::AuthenticatedToken;
 use crate::policy::{DecisionPart, Policy, StateEntry};
 
-/// Values for the host's filter state; none unless the operator wants some.
+/// The values; none unless configured.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FilterStateValues {
     decision: Vec<StateEntry>,
-    /// Made once for each token, and the same for all its requests.
+    /// Shared by all requests of a token.
     identity: Option<Rc<[StateEntry]>>,
-    /// Whether the host is to choose the route anew, should the request go on.
+    /// Whether the host clears its route cache before it forwards the request.
     pub clears_route_cache: bool,
 }
 
 impl FilterStateValues {
-    /// What is told with this record; `grant` is what a proved token gives.
+    /// The values of a decision.
     pub(super) fn new(audit: &AuditRecord, grant: Option<&AuthenticatedToken>, policy: &Policy) -> Self {
         let decision = policy.filter_state.of_decision(|part| match part {
             DecisionPart::Verdict => Some(audit.verdict().into()),
@@ -39,7 +39,7 @@ impl FilterStateValues {
         Self { decision, identity, clears_route_cache: policy.clear_route_cache }
     }
 
-    /// One value after the other, the verdict first.
+    /// The values, the decision first.
     pub fn iter(&self) -> impl Iterator<Item = &StateEntry> {
         self.decision.iter().chain(self.identity.iter().flat_map(|identity| identity.iter()))
     }

@@ -1,7 +1,7 @@
-//! How many records of refusals are logged, and how many were not.
+//! Limits the records of denials.
 //!
-//! A flood of forged tokens must not fill a disk. Of refusals with one reason a number is logged each second; the others
-//! are counted, and one record has their count. Records of admitted requests are the audit trail and are not limited.
+//! A flood of forged tokens must not fill a disk. Of denials with one reason a number is logged each second. The others are
+//! counted, and one record has their count. Records of allowed requests are the audit trail and are not limited.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -13,11 +13,11 @@ use crate::unix_time::UnixTime;
 
 const WINDOW: Duration = Duration::from_secs(1);
 
-/// The limits of one worker. There are few kinds, and an entry for each that has occurred.
+/// The limits of one worker, with an entry for each kind that has occurred. There are few kinds.
 #[derive(Debug)]
 pub(super) struct LogLimit {
     per_second: Option<NonZeroU32>,
-    /// The share of refusals that is logged at all.
+    /// The share of denials that is logged at all.
     sampled: Option<f64>,
     windows: Vec<Window>,
 }
@@ -36,7 +36,7 @@ struct Suppressed {
     count: u64,
 }
 
-/// The record of refusals that have no record of their own.
+/// The record of suppressed denials.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct SuppressedRecords {
     schema: u32,
@@ -61,7 +61,7 @@ impl LogLimit {
         Self { per_second, sampled, windows: Vec::new() }
     }
 
-    /// Whether a refusal is logged; otherwise it is counted.
+    /// Whether a denial is logged. Otherwise it is counted.
     pub(super) fn admits(&mut self, kind: DenialKind, now: UnixTime) -> bool {
         let Some(per_second) = self.per_second else { return true };
         let Some(window) = self.windows.iter_mut().find(|window| window.kind == kind) else {
@@ -81,7 +81,7 @@ impl LogLimit {
         false
     }
 
-    /// The records of what was counted for a second or longer; of everything without `now`.
+    /// The records of denials that were counted for a second or longer; of all without `now`.
     pub(super) fn take_suppressed(&mut self, now: Option<UnixTime>) -> Vec<SuppressedRecords> {
         let sampled = self.sampled;
         let is_due = |suppressed: &mut Suppressed| now.is_none_or(|now| is_over(suppressed.since, now));
@@ -93,13 +93,13 @@ impl LogLimit {
         self.windows.iter_mut().filter_map(take).collect()
     }
 
-    /// When there is something to report.
+    /// When a record is due.
     pub(super) fn next_due(&self) -> Option<UnixTime> {
         self.windows.iter().filter_map(|window| Some(window.suppressed?.since.plus(WINDOW))).min()
     }
 }
 
-/// A clock that was set back ends the second at once.
+/// A clock that was set back ends the second.
 fn is_over(began: UnixTime, now: UnixTime) -> bool {
     now < began || now.since(began) >= WINDOW
 }

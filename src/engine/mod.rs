@@ -1,10 +1,9 @@
-//! The decision: a state machine that the host drives and that never calls out.
+//! The engine: a state machine that the host drives and that never calls the host.
 //!
-//! Inputs are requests, the outcomes of fetches, calls and polls, ticks and closed streams, each with the time; outputs
-//! are a decision or "parked", and an [`Outbox`] of effects to carry out: what to fetch and to ask, parked streams
-//! that are decided now, and when to tick next. A parked request is decided *before* the host is told
-//! to continue, and each exactly once. What it has done by others is the check of a signature ([`SignatureVerifier`])
-//! and a look at what other VMs were told ([`SharedResponses`]): the host may do both, and neither calls anything back.
+//! Inputs are requests, the results of callouts, ticks and closed streams, each with the time. Outputs are a
+//! [`RequestOutcome`] for a request, and an [`Outbox`] of effects: callouts to make, parked requests that are decided, and
+//! the time of the next tick. Every parked request is decided exactly once, *before* the host resumes it. The host may
+//! implement two traits, which call nothing back: [`SignatureVerifier`] and [`SharedResponses`].
 
 pub mod audit;
 mod decision;
@@ -70,26 +69,26 @@ pub use log_limit::SuppressedRecords;
 pub use parked::ParkingLimits;
 pub use resume::BATCH;
 
-/// How soon the next batch follows.
+/// The time until the next batch of parked requests.
 const NEXT_BATCH: Duration = Duration::from_millis(1);
-/// With nothing to do, look again after this long: the clock may have jumped, another VM may have news.
+/// The longest time between ticks: the clock may have jumped, and another worker may have shared something.
 const IDLE_TICK: Duration = Duration::from_secs(10);
 
-/// The host's id of one request.
+/// The host's id of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StreamId(pub u32);
 
-/// What became of a request that has just come.
+/// What came of a new request.
 #[derive(Debug)]
 pub enum RequestOutcome {
-    /// Decided at once.
+    /// It is decided.
     Decision(Box<Decision>),
-    /// It waits; its decision comes in an [`Outbox`]. Tick as soon as possible.
+    /// It is parked. Its decision comes in an [`Outbox`]; tick as soon as possible.
     Pending,
-    /// It was a question to the filter itself, and this is the answer.
+    /// It was a request to the filter itself, and this is the response.
     LocalResponse(LocalResponse),
-    /// These are to be asked of the host first; then comes [`Engine::on_request_with`], with what was given before too. It
-    /// may ask twice: for what its rule wants to know, and for the client's address.
+    /// The engine needs these attributes: call [`Engine::on_request_with`] with them and those given before. This happens at
+    /// most twice: for the attributes of its rule, and for the client's address.
     NeedAttributes(Rc<[Attribute]>),
 }
 
@@ -102,19 +101,19 @@ pub struct Engine {
     status: StatusSources,
     parked: Parked,
     sampler: Sampler,
-    /// Whether the host can be asked where a request comes from.
+    /// Whether the host provides client addresses.
     needs_client_addresses: bool,
 }
 
 impl Engine {
-    /// The only engine of its process; without keys: the first tick asks for them. Which decisions are logged where a share
-    /// of them is, is the same each time: an engine for tests.
+    /// The only engine of its process, for tests: the sampling of the log is the same each time. It has no keys; the first
+    /// tick fetches them.
     pub fn new(policy: Policy, verifier: Box<dyn SignatureVerifier>, room: ParkingLimits, now: UnixTime) -> Self {
         let others: Rc<dyn SharedResponses> = Rc::new(NothingShared);
         Self::with_sharing(&others, policy, verifier, room, &Entropy([0; 32]), now)
     }
 
-    /// One of several, each in its VM: what `others` were told of a token need not be asked again. `seed` is new randomness.
+    /// One of several engines, each in its own worker. `others` reads the responses that they share; `seed` is new randomness.
     pub fn with_sharing(
         others: &Rc<dyn SharedResponses>,
         policy: Policy,
@@ -140,20 +139,20 @@ impl Engine {
         }
     }
 
-    /// The same on a host that knows clients' addresses: it is asked for one ([`Arrival::Asks`]) before a call is made for
-    /// an unknown token. Without, all clients share what there is.
+    /// The same on a host that provides client addresses. The engine needs one ([`RequestOutcome::NeedAttributes`]) before it
+    /// calls for an unknown token. On other hosts all clients share one part of the rate limit.
     #[must_use]
     pub fn with_client_addresses(self) -> Self {
         Self { needs_client_addresses: true, ..self }
     }
 
-    /// A request has come.
+    /// A new request.
     pub fn on_request(&mut self, stream: StreamId, head: &RequestHead, now: UnixTime) -> RequestOutcome {
         let arrival = self.handle_request(stream, head, None, now);
         self.sample(arrival, now)
     }
 
-    /// The request that asked for `attributes` has them now, as far as the host has.
+    /// The request again, with the attributes that the engine needed. Some may be unknown to the host.
     pub fn on_request_with(
         &mut self,
         stream: StreamId,
@@ -226,7 +225,7 @@ impl Engine {
         self.finish(outbox, now)
     }
 
-    /// Another VM of the process has learned something of a provider's keys.
+    /// Another worker shares the outcome of a key fetch.
     pub fn on_shared(&mut self, provider: ProviderId, outcome: SharedOutcome, now: UnixTime, jitter: Jitter) -> Outbox {
         let mut outbox = Outbox::default();
         if let Some(keys) = keys_of_mut(&mut self.keys, provider) {
@@ -236,7 +235,7 @@ impl Engine {
         self.finish(outbox, now)
     }
 
-    /// What the lease of the process says of a fetch: whether it is to be made now, by this VM or another one.
+    /// Who makes a fetch: this worker, another one, or nobody now.
     pub fn on_lease(&mut self, fetch: FetchId, lease: Lease<TokenBucket>, now: UnixTime) -> Outbox {
         if let Some(keys) = keys_of_mut(&mut self.keys, fetch.provider) {
             keys.apply_lease(fetch.number, lease, now);
@@ -252,20 +251,20 @@ impl Engine {
         keys_of(&self.keys, fetch.provider).is_some_and(|keys| keys.is_fetching(fetch.number))
     }
 
-    /// The operator's name for a provider.
+    /// The configured name of a provider.
     pub fn provider_name(&self, provider: ProviderId) -> Option<Rc<str>> {
         self.policy.providers.get(provider).map(|provider| Rc::clone(&provider.name))
     }
 
-    /// The providers whose keys are fetched, and the names under which the VMs of a process share them.
+    /// The providers whose keys are fetched, with the names of their records in shared data.
     pub fn shared_records(&self) -> Vec<(ProviderId, String)> {
         self.keys.iter().filter_map(|(provider, keys)| Some((*provider, keys.record_name()?))).collect()
     }
 
-    /// What to send for an introspection call. `entropy` is new randomness, `signer` the host.
+    /// The request of an introspection call. `entropy` is new randomness, `signer` the host.
     ///
     /// # Errors
-    /// When there is nothing to send.
+    /// If the call has ended, or cannot be signed.
     pub fn call_request(
         &self,
         call: CallId,
@@ -277,7 +276,7 @@ impl Engine {
         introspection.request(call.number, entropy, signer, now)
     }
 
-    /// An introspection call has ended. `sequence` is the number in the lease on it, where VMs share answers, `jitter` new
+    /// An introspection call has ended. `sequence` is the number in its lease, where workers share responses; `jitter` is new
     /// randomness.
     pub fn on_call_ended(
         &mut self,
@@ -302,8 +301,7 @@ impl Engine {
         }
     }
 
-    /// Other VMs of the process may have the answer that this call is to bring: `responses` are all that they share in the
-    /// slots of its token.
+    /// Responses that other workers share in the slots of this call's token. One of them may make the call unnecessary.
     pub fn on_responses_shared(&mut self, call: CallId, responses: &[SharedResponse], now: UnixTime) -> Outbox {
         let asked = (self.policy.providers.get(call.provider), self.status.of_mut(call.provider));
         let (Some(provider), Some(introspection)) = asked else { return self.finish(Outbox::default(), now) };
@@ -311,7 +309,7 @@ impl Engine {
         self.end_call(call, end, now)
     }
 
-    /// An introspection call is not made now: another VM makes it, or all of them have made as many as they may.
+    /// An introspection call is not made now: another worker makes it, or the rate limit is reached.
     pub fn on_call_deferred(&mut self, call: CallId, why: Deferral, now: UnixTime) -> Outbox {
         let introspection = self.status.of_mut(call.provider);
         for token in introspection.map(|known| known.defer(call.number, why, now)).unwrap_or_default() {
@@ -320,7 +318,7 @@ impl Engine {
         self.finish(Outbox::default(), now)
     }
 
-    /// The newest number known of an answer to that call's question; `None`: the call has ended.
+    /// The newest known sequence number of a response about the call's token. `None` if the call has ended.
     pub fn newest_sequence(&self, call: CallId) -> Option<Sequence> {
         self.status.of(call.provider)?.newest_sequence(call.number)
     }
@@ -330,34 +328,34 @@ impl Engine {
         self.status.of(provider).map(|introspection| introspection.record_names(token))
     }
 
-    /// The name of the record that the budget of all VMs stands in, and what takes a call out of it.
+    /// The name of the record of the shared rate limit, and the limit.
     pub fn rate_limiter(&self, provider: ProviderId) -> Option<(String, RateLimiter)> {
         self.status.of(provider).map(|introspection| (introspection.ledger_name(), introspection.rate_limiter()))
     }
 
-    /// The client of a parked request has gone, or the stream ended otherwise.
+    /// The stream has ended, perhaps while its request was parked.
     pub fn on_stream_closed(&mut self, stream: StreamId) {
         if let Some((provider, token)) = self.parked.remove(stream) {
             self.status.abandon(provider, &token);
         }
     }
 
-    /// Whether a trailer of that name is taken out of requests that go on.
+    /// Whether a trailer of that name is removed from requests.
     pub fn is_managed_trailer(&self, name: &str) -> bool {
         self.policy.is_managed_trailer(name)
     }
 
-    /// The records that the log is still owed when the engine ends.
+    /// The records of suppressed log lines, when the engine ends.
     pub fn take_suppressed(&mut self) -> Vec<SuppressedRecords> {
         self.sampler.take_suppressed(None)
     }
 
-    /// How many requests wait.
+    /// The number of parked requests.
     pub fn parked(&self) -> usize {
         self.parked.len()
     }
 
-    /// What the end of a call leads to, for the engine's requests and for the host.
+    /// Resumes the requests that were pending on a call, and has the host share its response.
     fn end_call(&mut self, call: CallId, end: CallEnd, now: UnixTime) -> Outbox {
         let mut outbox = Outbox::default();
         let CallEnd { result, resume, share, block, ceiling } = end;
@@ -373,7 +371,7 @@ impl Engine {
         self.finish(outbox, now)
     }
 
-    /// Something became known of a provider's keys: who waits for them is decided.
+    /// Resumes the requests that were pending on the keys of a provider.
     fn record_fetch(&mut self, provider: ProviderId, result: FetchResult, outbox: &mut Outbox) {
         let is_news = !matches!(result, FetchResult::Late | FetchResult::Continues);
         if let Some(configured) = self.policy.providers.get(provider)
@@ -406,7 +404,7 @@ impl Engine {
     }
 }
 
-/// Whether a request reads exactly this path, whatever its query.
+/// Whether it is a `GET` or `HEAD` of exactly this path, with any query.
 fn is_read_of(path: &str, head: &RequestHead) -> bool {
     let reads = head.values(":method").any(|method| method == b"GET" || method == b"HEAD");
     reads && head.values(":path").any(|target| target.split(|byte| *byte == b'?').next() == Some(path.as_bytes()))

@@ -1,13 +1,12 @@
-//! The requests that wait for keys, or for what an issuer says of a token: bounded in number and bytes, each with a
-//! deadline of its own.
+//! The parked requests: pending on keys, an introspection response or the revocation list. They are bounded in number and
+//! bytes, and each has a deadline.
 //!
-//! A token of which nothing good is known anybody can make up: one that waits for a key, be it the first key set, and an
-//! opaque one that was never active. These share half of the places, and each provider has an equal part of that half, so
-//! that a flood of tokens of one issuer takes no place of another one's, nor of a token that is known. Of that part a small
-//! share is for tokens whose signature fails with the keys held: hardly any of them is genuine.
+//! Anybody can make up a token that is pending on a key, or an opaque one that was never active. Such untrusted tokens have
+//! half of the limits, divided equally between providers: a flood of tokens of one issuer neither blocks those of another
+//! nor trusted ones. An eighth of a provider's part is for tokens whose signature fails with the keys held, because hardly
+//! any of them is genuine.
 //!
-//! A request here is either waiting or *recalled*: the reason it waits for may be gone, and it is to be
-//! decided with the next batch. Nothing is decided in here.
+//! A request is *resumable* when what it is pending on may have arrived. It is decided with the next batch, elsewhere.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::time::Duration;
@@ -20,22 +19,22 @@ use crate::lookup::rate_limiter::BudgetClass;
 use crate::policy::ProviderId;
 use crate::unix_time::{MonotonicClock, MonotonicTime, UnixTime};
 
-/// A provider's part of the places for untrusted tokens, however many providers there are.
+/// The least part of a provider of the limits for untrusted tokens.
 const LEAST_PART: ParkingLimits = ParkingLimits { requests: 64, bytes: 1024 * 1024 };
 
-/// How much of a provider's part is for tokens whose signature fails with the keys held.
+/// The part of a provider's limits for tokens whose signature fails with the keys held: one in this many.
 const SHARE_OF_FAILED_SIGNATURES: usize = 8;
 
-/// What a request takes beside what it holds: its place in a hash table, which is a quarter full when it has just
-/// grown, and in those of the recalled and of who waits for which answer.
+/// The size of a request beside the bytes it holds: its entry in a hash table, which is a quarter full just after it grew,
+/// in the queue of resumable requests and in the index by token.
 const ENTRY_BYTES: usize = 4 * size_of::<(StreamId, ParkedRequest)>() + 512;
 
-/// How much may wait in one VM.
+/// The limits of parked requests in one worker.
 #[derive(Clone, Copy, Debug)]
 pub struct ParkingLimits {
     /// Requests.
     pub requests: usize,
-    /// Bytes held by them in this VM. What the host holds of them is not known here.
+    /// Bytes that they hold in the module. The host holds more.
     pub bytes: usize,
 }
 
@@ -45,22 +44,22 @@ impl Default for ParkingLimits {
     }
 }
 
-/// The waiting requests.
+/// The parked requests.
 #[derive(Debug)]
 pub(super) struct Parked {
     limits: ParkingLimits,
     all: Usage,
-    /// Those among them whose token anybody could make up, together and by provider.
+    /// The usage by untrusted tokens, in total and by provider.
     untrusted: Usage,
     by_provider: HashMap<ProviderId, Usage>,
-    /// Those among a provider's whose signature fails with the keys held.
+    /// The usage by tokens whose signature fails with the keys held, by provider.
     failed: HashMap<ProviderId, Usage>,
-    /// Of those.
+    /// The limits of these usages.
     half: ParkingLimits,
     part: ParkingLimits,
     share: ParkingLimits,
     requests: HashMap<StreamId, ParkedRequest>,
-    /// Who waits for what is said of a token: an answer looks for nobody else.
+    /// The streams that are pending on the introspection of a token, so that a response finds them.
     by_token: HashMap<(ProviderId, TokenDigest), BTreeSet<StreamId>>,
     resumable: VecDeque<StreamId>,
     clock: MonotonicClock,
@@ -88,7 +87,7 @@ impl Usage {
     }
 }
 
-/// How long a request may wait.
+/// How long a request may be parked.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Deadline {
     parked_at: MonotonicTime,
@@ -96,12 +95,12 @@ pub(super) struct Deadline {
 }
 
 impl Deadline {
-    /// Whether it has waited long enough.
+    /// Whether it is over.
     pub(super) fn has_passed(self, now: MonotonicTime) -> bool {
         now >= self.expires_at
     }
 
-    /// How long it has waited.
+    /// How long the request has been parked.
     pub(super) fn waited(self, now: MonotonicTime) -> Duration {
         now.since(self.parked_at)
     }
@@ -117,7 +116,7 @@ struct ParkedRequest {
 }
 
 impl Parked {
-    /// Room for the requests of so many providers.
+    /// No requests, and limits for this number of providers.
     pub(super) fn new(room: ParkingLimits, providers: usize) -> Self {
         let half = ParkingLimits { requests: room.requests / 2, bytes: room.bytes / 2 };
         let part = |all: usize, least: usize| all.checked_div(providers).unwrap_or(all).max(least).min(all);
@@ -142,18 +141,18 @@ impl Parked {
         }
     }
 
-    /// Reads the clock that is never set back: who waits has as long as it should whatever the host's clock does.
+    /// The time of a clock that is never set back: a step of the host's clock does not change how long requests are parked.
     pub(super) fn now(&mut self, wall: UnixTime) -> MonotonicTime {
         self.clock.advance(wall)
     }
 
-    /// The deadline of a request that begins to wait.
+    /// The deadline of a request that is parked now.
     pub(super) fn deadline(&mut self, wait: Duration, wall: UnixTime) -> Deadline {
         let since = self.now(wall);
         Deadline { parked_at: since, expires_at: since.plus(wait) }
     }
 
-    /// Whether this request may wait too.
+    /// Whether the limits allow one more request.
     pub(super) fn has_room_for(&self, request: &Request<'_>, awaited: PendingOn) -> bool {
         let bytes = bytes_of(request);
         let has_part = |provider: ProviderId| {
@@ -168,7 +167,7 @@ impl Parked {
             && failed_of(awaited).is_none_or(has_share)
     }
 
-    /// Takes a request in that has to wait.
+    /// Parks a request.
     pub(super) fn insert(
         &mut self,
         stream: StreamId,
@@ -176,7 +175,7 @@ impl Parked {
         awaited: PendingOn,
         patience: Deadline,
     ) {
-        // A stream id that is still here was never closed by the host; the older request is forgotten.
+        // The host never closed a stream whose id is still here. The older request is dropped.
         self.take(stream);
         let bytes = bytes_of(&request);
         self.all.add(bytes);
@@ -196,15 +195,15 @@ impl Parked {
         );
     }
 
-    /// Recalls all that wait for this provider's keys.
+    /// Makes the requests resumable that are pending on the keys of this provider.
     pub(super) fn resume_for_keys(&mut self, provider: ProviderId) {
         let keys = [PendingOn::Keys(provider), PendingOn::NewerKeys(provider)];
         self.recall_where(|waiting| keys.contains(&waiting.pending_on));
     }
 
-    /// Recalls all that wait for what this provider says of a token.
+    /// Makes the requests resumable that are pending on the introspection of this token.
     pub(super) fn resume_for_token(&mut self, provider: ProviderId, token: TokenDigest) {
-        // They leave the index with their recall, so that nobody is looked for twice.
+        // They leave the index, so that none is found twice.
         for stream in self.by_token.remove(&(provider, token)).unwrap_or_default() {
             if let Some(waiting) = self.requests.get_mut(&stream).filter(|waiting| !waiting.resumable) {
                 waiting.resumable = true;
@@ -213,12 +212,12 @@ impl Parked {
         }
     }
 
-    /// Recalls all that wait for the first list of revoked tokens.
+    /// Makes the requests resumable that are pending on the first revocation list.
     pub(super) fn resume_for_revocations(&mut self) {
         self.recall_where(|waiting| waiting.pending_on == PendingOn::Revocations);
     }
 
-    /// Recalls all that have waited long enough.
+    /// Makes the requests resumable whose deadline has passed.
     pub(super) fn resume_overdue(&mut self, now: MonotonicTime) {
         self.recall_where(|waiting| waiting.deadline.has_passed(now));
     }
@@ -231,29 +230,29 @@ impl Parked {
                 self.resumable.push_back(*stream);
             }
         }
-        // Oldest first, as far as the host numbers its streams in order.
+        // Oldest first, if the host numbers its streams in order.
         if let Some(added) = self.resumable.make_contiguous().get_mut(before..) {
             added.sort_unstable();
         }
     }
 
-    /// The next recalled request, taken out.
+    /// Removes the next resumable request.
     pub(super) fn next_resumable(&mut self) -> Option<(StreamId, Request<'static>, Deadline)> {
         loop {
             let stream = self.resumable.pop_front()?;
-            // One whose client left in the meantime is here no more.
+            // The client of a missing one has left.
             if let Some(waiting) = self.take(stream) {
                 return Some((stream, waiting.request, waiting.deadline));
             }
         }
     }
 
-    /// Whether there is a recalled request.
+    /// Whether there is a resumable request.
     pub(super) fn has_resumable(&self) -> bool {
         !self.resumable.is_empty()
     }
 
-    /// Forgets a request; gives the token of which it was the last to wait for what is said.
+    /// Removes a request. Returns its token if no other request is pending on the introspection of that token.
     pub(super) fn remove(&mut self, stream: StreamId) -> Option<(ProviderId, TokenDigest)> {
         match self.take(stream)?.pending_on {
             PendingOn::Introspection { of, about, .. } if !self.is_pending_on_token(of, about) => Some((of, about)),
@@ -263,17 +262,17 @@ impl Parked {
         }
     }
 
-    /// Whether a request waits for what this provider says of a token.
+    /// Whether a request is pending on the introspection of this token.
     pub(super) fn is_pending_on_token(&self, provider: ProviderId, token: TokenDigest) -> bool {
         self.by_token.contains_key(&(provider, token))
     }
 
-    /// How many wait.
+    /// The number of parked requests.
     pub(super) fn len(&self) -> usize {
         self.requests.len()
     }
 
-    /// When the first of them has waited long enough.
+    /// The earliest deadline.
     pub(super) fn earliest_deadline(&self) -> Option<UnixTime> {
         let first = self.requests.values().map(|waiting| waiting.deadline.expires_at).min();
         first.map(|until| self.clock.wall(until))
@@ -307,7 +306,7 @@ fn bytes_of(request: &Request<'_>) -> usize {
     request.held_bytes().saturating_add(ENTRY_BYTES)
 }
 
-/// Whose token it says it is, when anybody could have made it up.
+/// The provider of an untrusted token.
 const fn untrusted_of(awaited: PendingOn) -> Option<ProviderId> {
     match awaited {
         PendingOn::Keys(provider)
@@ -317,7 +316,7 @@ const fn untrusted_of(awaited: PendingOn) -> Option<ProviderId> {
     }
 }
 
-/// Whose token it says it is, when its signature fails with the keys held.
+/// The provider of a token whose signature fails with the keys held.
 const fn failed_of(awaited: PendingOn) -> Option<ProviderId> {
     match awaited {
         PendingOn::NewerKeys(provider) => Some(provider),

@@ -1,12 +1,12 @@
-//! Protected resource metadata (RFC 9728): the answer to whoever asks for the document. Challenges point to it.
+//! Serves protected resource metadata (RFC 9728). Challenges point to it.
 
 use crate::http::{HeaderName, HeaderValue, LocalResponse, RequestHead};
 use crate::policy::ProtectedResources;
 
 const METHODS: &str = "GET, HEAD, OPTIONS";
 
-/// The answer to a request for metadata, without a token and before all rules: who asks has none yet. The document is
-/// public, so that pages of any origin may read it: MCP clients also run in browsers.
+/// The response to a request for metadata, without a token and before all rules. It is public, so pages of any origin may
+/// read it: MCP clients also run in browsers.
 pub(super) fn metadata_response(resources: &ProtectedResources, head: &RequestHead) -> Option<LocalResponse> {
     let resource = resources.find_by_metadata_path(head)?;
     let reply = match head.single(":method") {
@@ -18,7 +18,7 @@ pub(super) fn metadata_response(resources: &ProtectedResources, head: &RequestHe
             ],
             resource.document.clone(),
         ),
-        // A preflight comes where a page sends a field of its own, as MCP clients do (`mcp-protocol-version`).
+        // Browsers send a preflight for header fields like `mcp-protocol-version`.
         Some(b"OPTIONS") => reply(
             204,
             vec![

@@ -1,10 +1,9 @@
-//! The exhaustive map from why a request is refused to what the client is told.
+//! Maps each reason to the response of the client.
 //!
-//! What helps is said in the status and the challenge (RFC 6750 section 3, RFC 9470); the rooms below write the
-//! challenge, the body, the way to the log-in for browsers, and who may read it; one more tells those that show a secret
-//! what the log has. Terse on purpose: the client learns
-//! what kind of credential would help, never which check failed. Of the request nothing gets into an answer but an
-//! `Origin` that is configured and, percent-encoded, the path that a browser asked for.
+//! Status and challenge say what helps (RFC 6750 section 3, RFC 9470). The submodules write the challenge, the body, the
+//! redirect to sign-in and the debug header. Responses are terse: the client learns which credential would help, never
+//! which check failed. Nothing of the request gets into a response, except a configured `Origin` and, percent-encoded, the
+//! path of a browser.
 
 mod body;
 mod challenge;
@@ -18,9 +17,9 @@ use crate::http::{HeaderName, HeaderValue, LocalResponse, RequestHead};
 use crate::policy::{Cors, Policy, Provider, Remedy, ResponseClass, Rule, ValidatedToken};
 use crate::unix_time::UnixTime;
 
-/// What a refusal looks like from outside.
+/// The kinds of responses to denied requests.
 enum Message<'a> {
-    /// 401 with a bare challenge: nothing was offered, so nothing is said to be wrong.
+    /// 401 with a bare challenge: there was no credential, so there is no error.
     NoCredential,
     /// 401 `invalid_token`.
     InvalidToken,
@@ -32,33 +31,33 @@ enum Message<'a> {
     ScopeMissing(&'a [&'a str]),
     /// 403 without a challenge: no other token is known to help.
     Forbidden,
-    /// 503: undecidable now; no challenge, for another token would not help.
+    /// 503 without a challenge: another token would not help.
     Unavailable(Duration),
 }
 
-/// How soon a client may try again when we cannot know better.
+/// `Retry-After` where the time is unknown.
 const MIN_RETRY_AFTER: Duration = Duration::from_secs(1);
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(60);
 
-/// A request that is refused.
+/// A denied request.
 #[derive(Debug)]
 pub struct Denial<'a> {
-    /// Why.
+    /// The reason.
     pub reason: DenyReason,
-    /// What would help.
+    /// What would help the client.
     pub remedy: Remedy<'a>,
-    /// The rule it comes under; where that cannot be told, the one for everything else.
+    /// Its rule. The default rule if the rule is unknown.
     pub rule: &'a Rule,
-    /// Whose token it is, or says it is.
+    /// The provider that its token names, verified or not.
     pub provider: Option<&'a Provider>,
-    /// The good token that does not do, and when.
+    /// The authenticated token that does not meet the rule, and the time.
     pub token: Option<(&'a ValidatedToken, UnixTime)>,
-    /// What the client has asked, and in which way it wants to be answered.
+    /// The request head, for the format of the response.
     pub head: &'a RequestHead,
 }
 
-/// The reply to a refusal. One to `HEAD` has the body of the one to `GET`: hosts leave it out and keep its length and type,
-/// as RFC 9110 section 9.3.2 has it, which they could not if it were not there.
+/// The response to a denied request. A response to `HEAD` has the body of one to `GET`: hosts drop it and keep its length and
+/// type (RFC 9110 section 9.3.2).
 pub fn deny_response(refusal: &Denial<'_>, policy: &Policy) -> LocalResponse {
     let answers = &policy.responses;
     let message = Message::of(refusal);
@@ -93,7 +92,7 @@ pub fn deny_response(refusal: &Denial<'_>, policy: &Policy) -> LocalResponse {
     reply
 }
 
-/// The reply to a request whose decision could not be carried out: that is no fault of the client's.
+/// The response if the host fails to apply a decision. The client cannot correct that.
 pub fn internal_error_response() -> LocalResponse {
     let message = Message::Unavailable(MIN_RETRY_AFTER);
     let body = serde_json::json!({ "error": message.error(), "error_description": message.sentence() });
@@ -103,12 +102,12 @@ pub fn internal_error_response() -> LocalResponse {
     reply
 }
 
-/// The reply to a question for readiness.
+/// The response of the readiness path.
 pub fn readiness_response(is_ready: bool) -> LocalResponse {
     json_response(if is_ready { 200 } else { 503 }, &serde_json::json!({ "ready": is_ready }))
 }
 
-/// What is said whatever the operator's wishes and the client's ways.
+/// A response that the configuration does not change.
 fn json_response(status: u16, body: &serde_json::Value) -> LocalResponse {
     LocalResponse {
         status,
@@ -162,7 +161,7 @@ impl<'a> Message<'a> {
         }
     }
 
-    /// The error's name, as bodies have it.
+    /// The error code in bodies.
     const fn error(&self) -> &'static str {
         match self {
             Self::NoCredential => "unauthorized",
@@ -188,10 +187,9 @@ impl<'a> Message<'a> {
     }
 }
 
-/// The CORS header fields (Fetch, section 3.2). A preflight that is refused has them too: it fails by its status, and no
-/// method or header is allowed in it.
+/// The CORS headers (Fetch, section 3.2). A denied preflight has them too: it fails by its status.
 fn cors_headers(cors: &Cors, head: &RequestHead) -> Vec<(HeaderName, HeaderValue)> {
-    // Also when none is there or it may not: another one's answer would be another.
+    // Also without an `Origin`: with another one the response would differ.
     let mut headers = vec![(HeaderName::VARY, HeaderValue::encode("Origin", None))];
     if let Some(allowed) = head.single("origin").and_then(|origin| cors.origins.allow_origin_header(origin)) {
         headers.push((HeaderName::ALLOW_ORIGIN, allowed));
@@ -203,7 +201,7 @@ fn cors_headers(cors: &Cors, head: &RequestHead) -> Vec<(HeaderName, HeaderValue
     headers
 }
 
-/// As Envoy tells: there the answer becomes a gRPC status, and its body that status's message.
+/// As Envoy does: the response becomes a gRPC status, and its body the message.
 fn is_grpc(head: &RequestHead) -> bool {
     let is_named =
         |value: &[u8]| value.strip_prefix(b"application/grpc").is_some_and(|rest| matches!(rest, [] | [b'+', ..]));

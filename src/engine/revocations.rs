@@ -1,4 +1,4 @@
-//! The revocation list: the ends of polls, and the list that other workers hold.
+//! The revocation list: the results of polls, and the list that other workers hold.
 
 use super::{Engine, Outbox};
 use crate::callout::CalloutResult;
@@ -34,7 +34,7 @@ impl Engine {
         self.status.revocations.as_ref().map(|feed| feed.record_name().to_owned())
     }
 
-    /// Whether there is to be a list and there is none yet.
+    /// Whether a list is configured and none was read.
     pub fn lacks_list(&self) -> bool {
         !self.status.has_list()
     }

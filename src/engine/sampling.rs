@@ -1,8 +1,7 @@
-//! Which decisions are logged where the operator wants a share of them.
+//! Selects the decisions that are logged where a share is configured.
 //!
-//! Chance decides, and no request has a say in it: not the id that came with it, and no number of requests that are sent
-//! to find out which one is next. A number is drawn where one is needed, of a seed that the host made at start; the host is
-//! asked for no more. Of refusals no more are logged than [`LogLimit`] admits.
+//! The selection is random, from a seed of the host. No request can influence or predict it, neither by its id nor by the
+//! number of requests sent. [`LogLimit`] limits the denials.
 
 use std::hash::{DefaultHasher, Hasher as _};
 
@@ -12,10 +11,10 @@ use crate::engine::log_limit::{LogLimit, SuppressedRecords};
 use crate::policy::{AuditTrail, Logged, SampleRate};
 use crate::unix_time::UnixTime;
 
-/// Draws for one decision after the other.
+/// Draws a random number for each decision.
 pub(super) struct Sampler {
     trail: AuditTrail,
-    /// Nobody outside knows what is hashed.
+    /// The seed, hashed with a counter. No client knows it.
     seeded: DefaultHasher,
     drawn: u64,
     limit: LogLimit,
@@ -30,7 +29,7 @@ impl Sampler {
         Self { trail, seeded, drawn: 0, limit }
     }
 
-    /// Whether this record is to be logged, and as one of how many; asked once for each decision.
+    /// Whether this record is logged. To be called once for each decision.
     pub(super) fn sample(&mut self, record: &AuditRecord, now: UnixTime) -> Sampling {
         let entry = match record.extent(&self.trail) {
             Logged::All => Sampling::Always,
@@ -43,12 +42,12 @@ impl Sampler {
         }
     }
 
-    /// The records of refusals that the limit kept out of the log for a second or longer; of all without `now`.
+    /// The records of denials that were suppressed for a second or longer; of all without `now`.
     pub(super) fn take_suppressed(&mut self, now: Option<UnixTime>) -> Vec<SuppressedRecords> {
         self.limit.take_suppressed(now)
     }
 
-    /// When there are such records.
+    /// When such records are due.
     pub(super) fn next_due(&self) -> Option<UnixTime> {
         self.limit.next_due()
     }

@@ -1,12 +1,10 @@
-//! Tokens that were judged before: verified ones with what they grant, and for a short while those whose
-//! signature does not hold.
+//! The cache of verified tokens, and for a short time of tokens whose signature is invalid.
 //!
-//! What is remembered is about the *token* only. Its key is every byte of it, compared and not only hashed, so
-//! two spellings of one token never meet; each configuration has a cache of its own, and the issuer in a token
-//! leads to one provider. An entry is good while the token is current and the provider's keys are those that
-//! verified it ([`KeyGeneration`]). Bad tokens live in a room of their own and push no good one out. When a room is
-//! full, what was not used for the longest time goes, and only for a token that is seen a second time: tokens that come
-//! once would else take the place of those that come again, and cost more to keep than to verify.
+//! An entry is about the *token* only. Its key is the whole token, compared byte by byte, so two spellings of one token have
+//! two entries. Each configuration has its own cache. An entry is valid while the token is current and the keys that
+//! verified it are in use ([`KeyGeneration`]). Invalid tokens have a cache of their own and evict no valid one. A full cache
+//! evicts the least recently used entry, and only for a token that comes a second time: caching a token that comes once costs
+//! more than verifying it.
 
 use std::hash::{BuildHasher, DefaultHasher, Hash, Hasher};
 use std::rc::Rc;
@@ -21,36 +19,36 @@ use crate::policy::{CacheLimits, Policy, Provider, ProviderId, StateEntry, Valid
 use crate::telemetry::stats::TokenCacheStats;
 use crate::unix_time::UnixTime;
 
-/// So many bad signatures are remembered, and for so long: enough for a client that tries again and again.
+/// The limits of invalid tokens: enough for a client that retries.
 const MAX_INVALID: CacheLimits = CacheLimits { tokens: 256, bytes: 256 * 1024 };
 const INVALID_TTL: Duration = Duration::from_secs(5);
-/// What an entry takes beside its token and header values.
+/// The size of an entry beside its token and header values.
 const ENTRY_BYTES: usize = 512;
-/// How much of a token is hashed to find it: the end of its signature, which nobody without the key can choose.
+/// The bytes of a token that are hashed: the end of its signature, which only the issuer can choose.
 const HASHED_BYTES: usize = 64;
-/// How many tokens at most are remembered as seen, eight bytes each.
+/// The most tokens that are recorded as seen, eight bytes each.
 const MAX_SEEN: usize = 1 << 16;
 
-/// An admitted token and what it gives its requests.
+/// A token whose signature is verified, or whose introspection response is active, with validated claims.
 #[derive(Clone, Debug)]
 pub(super) struct AuthenticatedToken {
     pub(super) provider: ProviderId,
     /// The provider's name.
     pub(super) provider_name: Rc<str>,
-    /// The issuer, where it is known: see [`Provider::issuer_of`].
+    /// The issuer, if it is known: see [`Provider::issuer_of`].
     pub(super) issuer: Option<Rc<str>>,
     pub(super) token: Rc<ValidatedToken>,
-    /// The headers that tell the backend.
+    /// The identity headers for the backend.
     pub(super) identity_headers: Rc<[HeaderEdit]>,
-    /// What tells later filters and the access log.
+    /// The identity part of the filter state.
     pub(super) filter_state: Rc<[StateEntry]>,
 }
 
 impl AuthenticatedToken {
-    /// What an admitted token of this provider gives its requests.
+    /// The headers and filter state of a validated token.
     ///
     /// # Errors
-    /// When something of it cannot be handed over.
+    /// If a value cannot be forwarded.
     pub(super) fn new(
         id: ProviderId,
         provider: &Provider,
@@ -71,7 +69,7 @@ impl AuthenticatedToken {
     }
 }
 
-/// What is known of tokens.
+/// The cache.
 pub(super) struct TokenCache {
     hits: u64,
     misses: u64,
@@ -81,12 +79,12 @@ pub(super) struct TokenCache {
 
 impl TokenCache {
     pub(super) fn new(limits: CacheLimits) -> Self {
-        // Without a cache nothing is remembered at all.
+        // Without a cache of verified tokens there is none of invalid ones either.
         let bad = if limits.tokens == 0 { limits } else { MAX_INVALID };
         Self { hits: 0, misses: 0, verified: BoundedLru::new(limits), invalid: BoundedLru::new(bad) }
     }
 
-    /// What this token grants, if it was verified with the keys that are in use `now` and is current.
+    /// The entry of a token that is current and was verified with the keys that are in use `now`.
     pub(super) fn find(
         &mut self,
         text: &[u8],
@@ -103,7 +101,7 @@ impl TokenCache {
         found
     }
 
-    /// A token was not found that can be in here. What is asked of issuers is cached elsewhere.
+    /// Counts a miss of a token that can be cached. Introspection has its own cache.
     pub(super) const fn count_miss(&mut self) {
         self.misses = self.misses.saturating_add(1);
     }
@@ -114,7 +112,7 @@ impl TokenCache {
         TokenCacheStats { tokens, bytes, hits: self.hits, misses: self.misses }
     }
 
-    /// Remembers a token that was verified by these keys. `held_bytes` is what it takes, about.
+    /// Caches a token that these keys verified. `held_bytes` is its approximate size.
     pub(super) fn insert(
         &mut self,
         text: Rc<[u8]>,
@@ -128,7 +126,7 @@ impl TokenCache {
         self.verified.insert(text, (grant, verified_by), bytes);
     }
 
-    /// Whether the signature was seen not to hold a short while ago, with these keys.
+    /// Whether the signature was found invalid with these keys a short time ago.
     pub(super) fn is_cached_as_invalid(&mut self, text: &[u8], keys: KeyGeneration, now: UnixTime) -> bool {
         let is_good = |(seen_at, seen_with): &(UnixTime, KeyGeneration)| {
             *seen_at <= now && now.since(*seen_at) < INVALID_TTL && *seen_with == keys
@@ -136,20 +134,20 @@ impl TokenCache {
         self.invalid.find(text, is_good).is_some()
     }
 
-    /// Remembers a token whose signature does not hold with these keys.
+    /// Caches a token whose signature is invalid with these keys.
     pub(super) fn insert_invalid(&mut self, text: Rc<[u8]>, keys: KeyGeneration, now: UnixTime) {
         let length = text.len();
         self.invalid.insert(text, (now, keys), length);
     }
 }
 
-/// So many entries at most, and so many bytes.
+/// A cache with a limit of entries and bytes that evicts the least recently used.
 struct BoundedLru<T, S> {
     limits: CacheLimits,
     held_bytes: usize,
     entries: LruCache<Rc<[u8]>, Entry<T>, S>,
     hasher: S,
-    /// Hashes of tokens that came when there was no room, each in the place that it says itself.
+    /// Hashes of tokens that came while the cache was full, each at the index that it selects.
     seen: Vec<u64>,
 }
 
@@ -165,9 +163,9 @@ impl<T, S: BuildHasher + Clone + Default> BoundedLru<T, S> {
         Self { limits, held_bytes: 0, entries, hasher, seen: vec![0; limits.tokens.min(MAX_SEEN)] }
     }
 
-    /// The entry of this token; one that is not good any more goes.
+    /// The entry of a token. An entry that is not valid any more is removed.
     fn find(&mut self, text: &[u8], is_good: impl Fn(&T) -> bool) -> Option<&T> {
-        // As a rule no bad token is known: then none need be hashed.
+        // Usually no invalid token is cached, and nothing is hashed.
         if self.entries.is_empty() {
             return None;
         }
@@ -175,7 +173,7 @@ impl<T, S: BuildHasher + Clone + Default> BoundedLru<T, S> {
             self.remove(text);
             return None;
         }
-        // What was just found is what was used last.
+        // The entry that was just found is the most recently used.
         self.entries.peek_mru().map(|(_, entry)| &entry.value)
     }
 
@@ -217,8 +215,7 @@ impl<T, S: BuildHasher + Clone + Default> BoundedLru<T, S> {
     }
 }
 
-/// Hashes the end of a token only. Two *verified* tokens that end alike cannot be made without the issuer's key, so
-/// nobody can fill one slot of the table with them.
+/// Hashes only the end of a token. Nobody can fill one bucket: *verified* tokens that end alike need the issuer's key.
 #[derive(Clone, Default)]
 struct EndOfToken(RandomHasher);
 

@@ -22,8 +22,8 @@ use crate::revocation::feed::{ListStatus, RevocationFeed};
 use crate::telemetry::stats::RevocationStats;
 use crate::unix_time::UnixTime;
 
-/// So much is remembered of answers at least, whatever the operator wants remembered of verified tokens: an answer that is
-/// forgotten at once reaches nobody who waits for it.
+/// The smallest cache of introspection responses: one that is evicted at once reaches none of the requests that are pending
+/// on it.
 const MIN_RESPONSE_CACHE: CacheLimits = CacheLimits { tokens: 1024, bytes: 4 * 1024 * 1024 };
 
 /// The introspection of each provider, and the revocation list.
@@ -33,21 +33,21 @@ pub(super) struct StatusSources {
     pub(super) revocations: Option<RevocationFeed>,
 }
 
-/// What a parked request waits for.
+/// What a request is pending on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum PendingOn {
     /// The keys of a provider.
     Keys(ProviderId),
-    /// A newer key set of a provider: the signature fails with the one held.
+    /// A newer key set of a provider, because the signature fails with the keys held.
     NewerKeys(ProviderId),
-    /// What a provider says of a token.
+    /// The introspection of a token.
     Introspection { of: ProviderId, about: TokenDigest, class: BudgetClass },
-    /// The first list of revoked tokens.
+    /// The first revocation list.
     Revocations,
 }
 
 impl StatusSources {
-    /// Nothing was asked yet.
+    /// No response is cached.
     pub(super) fn new(policy: &Policy, others: &Rc<dyn SharedResponses>, seed: &Entropy, now: UnixTime) -> Self {
         let limits = CacheLimits {
             tokens: policy.cache.tokens.max(MIN_RESPONSE_CACHE.tokens),
@@ -71,12 +71,12 @@ impl StatusSources {
         self.introspections.iter_mut().find(|(id, _)| *id == provider).map(|(_, introspection)| introspection)
     }
 
-    /// What a request notes that comes now with a token of this provider.
+    /// The arrival of a request now, among the provider's introspection calls.
     pub(super) fn arrived(&self, provider: ProviderId) -> Arrived {
         self.of(provider).map(ProviderIntrospection::arrived).unwrap_or_default()
     }
 
-    /// How long a request may wait for what this provider says.
+    /// How long a request may be pending on introspection by this provider.
     pub(super) fn longest_wait(&self, provider: ProviderId) -> Duration {
         self.of(provider).map_or(Duration::ZERO, ProviderIntrospection::longest_wait)
     }
@@ -132,7 +132,7 @@ impl StatusSources {
         }
     }
 
-    /// No request waits any more for what that provider says of a token.
+    /// No request is pending on this introspection any more.
     pub(super) fn abandon(&mut self, provider: ProviderId, token: &TokenDigest) {
         self.of_mut(provider).into_iter().for_each(|introspection| introspection.abandon(token));
     }
@@ -157,7 +157,7 @@ impl StatusSources {
         }
     }
 
-    /// The calls and the poll that are due. Whoever waits for these is to look again.
+    /// Begins the calls and the poll that are due. Returns the tokens whose requests may be resumed.
     pub(super) fn begin(
         &mut self,
         jitter: Jitter,
@@ -184,18 +184,18 @@ impl StatusSources {
         self.revocations.as_ref().map(|feed| RevocationStats { age: feed.age(now), entries: feed.entries() })
     }
 
-    /// Whether there is a list, where there is to be one.
+    /// Whether a list was read, if one is configured.
     pub(super) fn has_list(&self) -> bool {
         self.revocations.as_ref().is_none_or(RevocationFeed::has_list)
     }
 
-    /// How long a request may wait for the first list.
+    /// How long a request may be pending on the first list.
     pub(super) fn longest_wait_for_list(&self) -> Duration {
         let feed = self.revocations.as_ref().filter(|feed| !feed.has_list());
         feed.map_or(Duration::ZERO, RevocationFeed::longest_wait)
     }
 
-    /// When something is to be done without being asked.
+    /// When the next call or poll is due.
     pub(super) fn next_due(&self, now: UnixTime) -> Option<UnixTime> {
         let calls = self.introspections.iter().filter_map(|(_, introspection)| introspection.next_due(now));
         calls.chain(self.revocations.as_ref().map(RevocationFeed::next_due)).min()

@@ -1,4 +1,4 @@
-//! The body of a refusal, in the form that the operator wants. No byte of it comes from the request.
+//! The body of a response, in the configured format. No byte comes from the request.
 
 use serde_json::{Value, json};
 
@@ -6,13 +6,13 @@ use super::{Denial, Message, is_grpc};
 use crate::http::HeaderValue;
 use crate::policy::{BodyFormat, Detail, Responses};
 
-/// The body and what it is.
+/// The content type and the body.
 pub(super) fn body(message: &Message<'_>, refusal: &Denial<'_>, answers: &Responses) -> (HeaderValue, Vec<u8>) {
     let reason = match answers.detail {
         Detail::Terse => None,
         Detail::Reason => Some(refusal.reason.name()),
     };
-    // The host makes `grpc-message` of it: a page or an object would be shown to people as it is.
+    // The host makes `grpc-message` of it, which people read as it is.
     if is_grpc(refusal.head) {
         let sentence = message.sentence();
         let text = reason.map_or_else(|| sentence.to_owned(), |reason| format!("{sentence} ({reason})"));

@@ -1,5 +1,4 @@
-//! The challenge: which token would help (RFC 9110 section 11.6.1, RFC 6750 section 3, RFC 9470 section 3). Every parameter
-//! of it is written here.
+//! The challenge: which token would help (RFC 9110 section 11.6.1, RFC 6750 section 3, RFC 9470 section 3).
 
 use std::fmt::Write as _;
 
@@ -7,12 +6,12 @@ use super::{Denial, Message};
 use crate::http::HeaderValue;
 use crate::policy::Policy;
 
-/// The value of `WWW-Authenticate`; none where no other token is known to help.
+/// The value of `WWW-Authenticate`. `None` if no other token is known to help.
 pub(super) fn challenge(message: &Message<'_>, refusal: &Denial<'_>, policy: &Policy) -> Option<HeaderValue> {
     let mut challenge = format!("Bearer realm={}", quoted(&policy.responses.realm));
     match message {
         Message::Forbidden | Message::Unavailable(_) => return None,
-        // Nothing was offered: nothing is said to be wrong with it.
+        // There was no credential, so there is no error.
         Message::NoCredential => {}
         Message::InvalidToken | Message::InvalidRequest => add(&mut challenge, "error", &quoted(message.error())),
         Message::ScopeMissing(scopes) => {
@@ -32,10 +31,10 @@ pub(super) fn challenge(message: &Message<'_>, refusal: &Denial<'_>, policy: &Po
             }
         }
     }
-    // A malformed request is not mended by another token.
+    // Another token does not correct a malformed request.
     let is_malformed = matches!(message, Message::InvalidRequest);
     if let (false, Some(resource)) = (is_malformed, policy.resources.find(refusal.head)) {
-        // Where no token was judged, MCP clients begin with these (MCP authorization, 2025-11-25).
+        // Without an authenticated token, MCP clients start with these scopes (MCP authorization, 2025-11-25).
         let enforced = refusal.rule.requirement.as_ref().filter(|_| !refusal.rule.report_only);
         let scopes = enforced.map(|requirement| requirement.scopes_to_request()).unwrap_or_default();
         if matches!(message, Message::NoCredential | Message::InvalidToken) && !scopes.is_empty() {
@@ -44,7 +43,7 @@ pub(super) fn challenge(message: &Message<'_>, refusal: &Denial<'_>, policy: &Po
         // RFC 9728 section 5.1
         add(&mut challenge, "resource_metadata", &quoted(resource.address.metadata_address()));
     }
-    // As it is: an encoded `%` would make another scope of `a%b`. The loader lets nothing through that is not safe.
+    // Not encoded: an encoded `%` would change the scope `a%b`. The loader rejects unsafe values.
     Some(HeaderValue::parse(&challenge).unwrap_or_else(|| HeaderValue::encode(&challenge, None)))
 }
 

@@ -1,6 +1,6 @@
-//! Why a request is refused, exactly, for callers that the operator trusts ([`crate::policy::DebugCallers`]): what the log
-//! has, and nothing of what the token says. A header field and no body: so it stands beside a body of the operator's, in
-//! answers to gRPC, to `HEAD` and to browsers.
+//! The debug header: the reason of a denial for callers that show the configured secret
+//! ([`crate::policy::DebugCallers`]). It has what the log has, and no claim values. It is a header and no body, so it also
+//! works with custom bodies, gRPC, `HEAD` and browsers.
 
 use serde_json::{Map, Value};
 
@@ -11,7 +11,7 @@ use crate::policy::Policy;
 const MAX_NAME_CHARS: usize = 256;
 const MAX_CLAIMS: usize = 32;
 
-/// The answer's field, where the request shows the secret.
+/// The header, if the request has the secret.
 pub(super) fn field(refusal: &Denial<'_>, policy: &Policy) -> Option<(HeaderName, HeaderValue)> {
     let callers = policy.responses.debug.as_ref().filter(|callers| callers.authenticates(refusal.head))?;
     let name = |name: &str| Value::from(name.chars().take(MAX_NAME_CHARS).collect::<String>());
@@ -31,8 +31,7 @@ pub(super) fn field(refusal: &Denial<'_>, policy: &Policy) -> Option<(HeaderName
     Some((callers.header().clone(), HeaderValue::json(&Value::Object(answer))))
 }
 
-/// The claims that the rule's unmet demands are about, by the names that the operator knows them by; one that is nested by
-/// the names that lead to it.
+/// The claims of the unmet requirements, by their names; a nested one by its path.
 fn claims(refusal: &Denial<'_>) -> Vec<Value> {
     let (Some(requirement), Some((token, now)), Some(provider)) =
         (&refusal.rule.requirement, refusal.token, refusal.provider)

@@ -1,9 +1,8 @@
-//! Sending a browser to the log-in, where that would help and a person is going somewhere: not a script, which needs
-//! the 401 and its challenge, and could not follow to another origin.
+//! Redirects browsers to sign-in, where that would help and a person navigates. A script needs the 401 and its challenge.
 //!
-//! The configured address alone says where to. What the browser had asked for goes along as one encoded parameter,
-//! and only when it is a path here whoever reads it: `//evil.example`, `/\evil.example` and what would become one of them
-//! are left out, so that a login page which simply goes where it is told opens no other site.
+//! Only the configured address is the target. The path that the browser requested is one encoded parameter, and only if all
+//! readers take it for a path of this site: `//evil.example`, `/\evil.example` and all that could become one of them are
+//! omitted, so that a sign-in page which follows it opens no other site (CVE-2020-11053).
 
 use super::{Denial, Message, is_grpc};
 use crate::encoding::{is_unreserved, percent_encode};
@@ -11,13 +10,13 @@ use crate::http::{HeaderValue, RequestHead};
 use crate::policy::token_source::target_without;
 use crate::policy::{Login, Responses};
 
-/// Found: only `GET` and `HEAD` are redirected, so nothing is sent anew as another method.
+/// 302: only `GET` and `HEAD` are redirected, so the method never changes.
 pub(super) const STATUS: u16 = 302;
 
-/// The longest return address, before it is encoded.
+/// The longest return path before encoding.
 const MAX_RETURN_BYTES: usize = 2048;
 
-/// Where the browser is to go; none for all that is answered in the ordinary way.
+/// The `Location`. `None` for requests that get the usual response.
 pub(super) fn location(message: &Message<'_>, refusal: &Denial<'_>, answers: &Responses) -> Option<HeaderValue> {
     let login = answers.login.as_ref().filter(|_| refusal.rule.redirect_browsers)?;
     let step_up = match message {
@@ -46,18 +45,18 @@ pub(super) fn location(message: &Message<'_>, refusal: &Denial<'_>, answers: &Re
     HeaderValue::parse(&login.address.with(&params))
 }
 
-/// Whether a person's browser goes to another page by this request, as far as it tells.
+/// Whether the request is a navigation of a browser.
 fn is_navigation(head: &RequestHead) -> bool {
     let is_safe = matches!(head.single(":method"), Some(b"GET" | b"HEAD"));
-    // Fetch Metadata, where a browser sends it: only to `https` and the machine itself.
+    // Fetch Metadata; browsers send it only to `https` and to localhost.
     let mut modes = head.values("sec-fetch-mode");
     let may_navigate = modes.next().is_none_or(|mode| mode == b"navigate") && modes.next().is_none();
-    // With these methods a page's script sends it, a page's link does not (Fetch, section 3.1).
+    // Scripts send these methods, links do not (Fetch, section 3.1).
     let is_cross_origin_script = head.values("origin").next().is_some();
     is_safe && may_navigate && !is_cross_origin_script && !is_grpc(head) && head.values("accept").any(accepts_html)
 }
 
-/// Whether `Accept` names a page: `*/*` is what scripts and tools send.
+/// Whether `Accept` has an HTML type. Scripts and tools send `*/*`.
 fn accepts_html(accept: &[u8]) -> bool {
     accept.split(|byte| *byte == b',').any(|range| {
         let mut parts = range.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
@@ -67,14 +66,14 @@ fn accepts_html(accept: &[u8]) -> bool {
     })
 }
 
-/// `q=0`, or a weight that is no number.
+/// `q=0`, or a weight that is not a number.
 fn has_zero_weight(parameter: &[u8]) -> bool {
     let Some(weight) = parameter.strip_prefix(b"q=").or_else(|| parameter.strip_prefix(b"Q=")) else { return false };
     let is_number = weight.iter().all(|byte| byte.is_ascii_digit() || *byte == b'.');
     !(is_number && weight.iter().any(|byte| (b'1'..=b'9').contains(byte)))
 }
 
-/// Where the browser was going, encoded; none when it is not certain to be a place here.
+/// The encoded return path. `None` if it might lead to another site.
 fn return_address(head: &RequestHead, login: &Login) -> Option<String> {
     let target = target_without(head, &login.credential_params)?;
     if !is_same_site_path(&target) {
@@ -84,15 +83,15 @@ fn return_address(head: &RequestHead, login: &Login) -> Option<String> {
     Some(percent_encode(&[base.as_bytes(), &target].concat(), |_, byte| is_unreserved(byte)))
 }
 
-/// A path, and perhaps a query, that nobody takes for another host's: not as it is, not with backslashes turned, nor
-/// with dot segments or escapes resolved first.
+/// Whether it is a path, perhaps with a query, that nobody takes for another host: neither literally, nor with backslashes
+/// as slashes, nor with dot segments or escapes resolved.
 fn is_same_site_path(target: &[u8]) -> bool {
     let is_short_and_plain =
         target.len() <= MAX_RETURN_BYTES && target.iter().all(|byte| byte.is_ascii_graphic() && *byte != b'#');
     let path = target.split(|byte| *byte == b'?').next().unwrap_or_default();
     let Some(rest) = path.strip_prefix(b"/") else { return false };
     let mut segments = rest.split(|byte| *byte == b'/').rev();
-    // A slash at the end is no empty segment.
+    // A slash at the end is not an empty segment.
     let last = segments.next().unwrap_or_default();
     let escapes = path.windows(3).filter(|window| window.first() == Some(&b'%'));
     is_short_and_plain
