@@ -158,7 +158,10 @@ fn first_cells(text: &str) -> BTreeMap<String, BTreeSet<String>> {
     let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for section in text.split("\n## ").skip(1) {
         let (heading, body) = section.split_once('\n').unwrap();
-        let names = body.lines().filter_map(|line| line.strip_prefix("| `")?.split_once("` |"));
+        let without_anchor = |line: &str| Some(line.strip_prefix("| <a id=\"")?.split_once("\"></a>`")?.1.to_owned());
+        let lines = body.lines().map(|line| without_anchor(line).map_or(line.to_owned(), |rest| format!("| `{rest}")));
+        let lines: Vec<String> = lines.collect();
+        let names = lines.iter().filter_map(|line| line.strip_prefix("| `")?.split_once("` |"));
         for (name, _) in names {
             assert!(found.entry(heading.to_owned()).or_default().insert(name.to_owned()), "{name} stands twice");
         }
@@ -172,6 +175,10 @@ fn the_page_on_troubleshooting_has_every_name_that_the_log_may_say_and_no_other(
     let reasons: Vec<&String> = ["400", "401", "403", "503"].iter().flat_map(|status| &page[*status]).collect();
     let named: BTreeSet<String> = reasons.iter().map(|name| (*name).clone()).collect();
     assert_eq!(named.len(), reasons.len(), "a reason stands under two statuses");
+    let text = read(&root().join("docs/troubleshooting.md"));
+    for name in &named {
+        assert!(text.contains(&format!("| <a id=\"{name}\"></a>`{name}` |")), "{name} has no anchor");
+    }
     let mut expected = names_in("src/engine/deny_reason.rs");
     expected.extend(names_in("src/policy/requirement/remedy.rs"));
     assert_eq!(named, expected);
