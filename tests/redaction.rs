@@ -19,7 +19,7 @@ use okta_proxy_wasm::engine::{
     Decision, Deferral, IntrospectionCall, LimitReached, Message, ParkingLimits, Sequence, StreamId, Verdict,
 };
 use serde_json::{Value, json};
-use signing::{AUDIENCE, ISSUER, SigningKey, key_set, payload, with};
+use signing::{AUDIENCE, ISSUER, SigningKey, fetched_issuer, key_set, payload, with};
 
 struct Capture(Mutex<String>);
 
@@ -107,10 +107,8 @@ fn no_decision_shows_a_token_in_any_form() {
 /// The decisions that no key was needed for, or that came too late: what was parked shows as little.
 #[test]
 fn no_parked_token_shows_in_any_form() {
-    let configuration = json!({ "providers": { "okta": {
-        "okta": { "domain": "acme.okta.com" }, "audiences": [AUDIENCE], "upstream": "okta" } } });
     let room = ParkingLimits { requests: 2, bytes: usize::MAX };
-    let mut engine = Harness::with(&configuration, Setup { room, ..Setup::default() });
+    let mut engine = Harness::with(&fetched_issuer(), Setup { room, ..Setup::default() });
     let token = SigningKey::a("k1").token(&payload(NOW));
     let head = bearer(&token);
     assert_eq!(engine.request(&head).err(), Some(StreamId(1)));

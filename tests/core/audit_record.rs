@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::engine_harness::{Effects, Harness, NOW, Setup, call_response, get, list_response};
-use crate::signing::{AUDIENCE, ISSUER, SigningKey, key_set, payload, with};
+use crate::signing::{AUDIENCE, ISSUER, SigningKey, fetched_issuer, key_set, payload, with};
 use jsonschema::Validator;
 use okta_proxy_wasm::callout::{CalloutResult, TransportError};
 use okta_proxy_wasm::config;
@@ -316,9 +316,7 @@ fn of_rules(reader: &mut Reader) {
 }
 
 fn of_waits(reader: &mut Reader) {
-    let configuration = json!({ "providers": { "okta": { "okta": { "domain": "acme.okta.com" }, "audiences": [AUDIENCE],
-        "upstream": "okta" } } });
-    let mut scene = Scene::with_room(&configuration, ParkingLimits { requests: 2, bytes: usize::MAX }, reader);
+    let mut scene = Scene::with_room(&fetched_issuer(), ParkingLimits { requests: 2, bytes: usize::MAX }, reader);
     let good = token(json!({}));
     assert_eq!(scene.bearer("/", &good), None);
     assert_eq!(scene.reason("/", &good), "too_many_pending");

@@ -4,19 +4,13 @@
 mod common_issuers;
 
 use crate::engine_harness::{Harness, NOW, Setup, bearer, head, published, response_of as reply};
-use crate::signing::{AUDIENCE, ISSUER, SigningKey, key_set, payload, with};
+use crate::signing::{AUDIENCE, ISSUER, SigningKey, key_set, one_issuer, payload, with};
 use crate::verdicts::{edits, reason};
 use okta_proxy_wasm::engine::{Decision, ParkingLimits, StreamId};
 use okta_proxy_wasm::http::HeaderName;
 use okta_proxy_wasm::unix_time::UnixTime;
 use serde_json::{Value, json};
 use wasm_bindgen_test::wasm_bindgen_test;
-
-/// One issuer whose keys stand in the configuration.
-fn one_issuer() -> Value {
-    json!({ "providers": { "okta": {
-        "issuer": ISSUER, "audiences": [AUDIENCE], "jwks": { "inline": key_set(&[&SigningKey::a("k1")]) } } } })
-}
 
 fn decide(configuration: &Value, fields: &[(&str, &str)]) -> Decision {
     decide_at(configuration, &[&[(":method", "GET"), (":path", "/accounts")], fields].concat())

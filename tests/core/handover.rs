@@ -2,7 +2,7 @@
 //! way to a token for clients without one (RFC 9728). A row per meaning; runs natively and, as wasm, under Node.
 
 use crate::engine_harness::{Harness, NOW, head};
-use crate::signing::{AUDIENCE, ISSUER, SigningKey, key_set, payload, with};
+use crate::signing::{AUDIENCE, ISSUER, SigningKey, one_issuer, payload, with};
 use crate::verdicts::{edits, reason};
 use okta_proxy_wasm::engine::{Decision, Verdict};
 use okta_proxy_wasm::http::{HeaderName, LocalResponse};
@@ -17,9 +17,7 @@ struct Gate(Harness);
 impl Gate {
     /// One issuer, with some members of the document besides.
     fn new(members: Value) -> Self {
-        let issuer = json!({ "providers": { "okta": {
-            "issuer": ISSUER, "audiences": [AUDIENCE], "jwks": { "inline": key_set(&[&SigningKey::a("k1")]) } } } });
-        Self(Harness::new(&with(&issuer, members)))
+        Self(Harness::new(&with(&one_issuer(), members)))
     }
 
     fn decide(&mut self, fields: &[(&str, &str)]) -> Decision {

@@ -2,7 +2,7 @@
 //! logged, a row per meaning. Runs natively and, as wasm, under Node.
 
 use crate::engine_harness::{Harness, NOW, get, head, published, status_of as status};
-use crate::signing::{AUDIENCE, ISSUER, SigningKey, key_set, payload, with};
+use crate::signing::{AUDIENCE, ISSUER, SigningKey, key_set, one_issuer, payload, with};
 use crate::verdicts::{edits, reason};
 use okta_proxy_wasm::engine::{Decision, Verdict};
 use okta_proxy_wasm::http::{HeaderName, RequestHead};
@@ -37,11 +37,6 @@ impl Gate {
         fields.extend((!token.is_empty()).then_some(("authorization", bearer.as_str())));
         self.decide(&fields)
     }
-}
-
-fn one_issuer() -> Value {
-    json!({ "providers": { "okta": {
-        "issuer": ISSUER, "audiences": [AUDIENCE], "jwks": { "inline": key_set(&[&SigningKey::a("k1")]) } } } })
 }
 
 /// One issuer, with some members of the document besides.

@@ -6,7 +6,7 @@ use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
 use crate::engine_harness::{Harness, NOW as START, bearer, edits_of, head, published};
-use crate::signing::{SigningKey, key_set, payload, with};
+use crate::signing::{SigningKey, fetched_issuer, key_set, payload, with};
 use okta_proxy_wasm::engine::Decision;
 use okta_proxy_wasm::http::HeaderEdit;
 use okta_proxy_wasm::unix_time::UnixTime;
@@ -40,11 +40,7 @@ impl Scene {
 
     /// With this `cache` in the configuration.
     fn of(cache: &Value, keys: &[&SigningKey]) -> Self {
-        let configuration = json!({
-            "providers": { "okta": {
-                "okta": { "domain": "acme.okta.com" }, "audiences": ["api://default"], "upstream": "okta" } },
-            "cache": cache,
-        });
+        let configuration = with(&fetched_issuer(), json!({ "cache": cache }));
         let mut scene = Self(Harness::new(&configuration));
         scene.fetch_keys(keys);
         scene

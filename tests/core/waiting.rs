@@ -5,7 +5,7 @@ use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
 use crate::engine_harness::{self, Harness, NOW as START, Setup, bearer, call_response, fetch_response, head};
-use crate::signing::{self, SigningKey, key_set, payload, with};
+use crate::signing::{self, SigningKey, fetched_issuer, key_set, payload, with};
 use okta_proxy_wasm::callout::{CalloutResult, HttpResponse, TransportError};
 use okta_proxy_wasm::engine::{
     BATCH, Fetch, FetchCause, FetchResult, Jitter, KeyLease, Lease, ParkingLimits, SharedOutcome, StreamId, TokenBucket,
@@ -41,9 +41,7 @@ impl Scene {
     }
 
     fn with_room(room: ParkingLimits) -> Self {
-        let configuration = json!({ "providers": { "okta": {
-            "okta": { "domain": "acme.okta.com" }, "audiences": ["api://default"], "upstream": "okta" } } });
-        Self::of(&configuration, room)
+        Self::of(&fetched_issuer(), room)
     }
 
     fn of(configuration: &Value, room: ParkingLimits) -> Self {

@@ -80,6 +80,18 @@ pub fn key_set(keys: &[&SigningKey]) -> Value {
     json!({ "keys": keys.iter().map(|key| key.jwk()).collect::<Vec<_>>() })
 }
 
+/// A configuration with one issuer, whose first key stands in it under the id `k1`.
+pub fn one_issuer() -> Value {
+    json!({ "providers": { "okta": {
+        "issuer": ISSUER, "audiences": [AUDIENCE], "jwks": { "inline": key_set(&[&SigningKey::a("k1")]) } } } })
+}
+
+/// A configuration with one issuer, whose keys are fetched.
+pub fn fetched_issuer() -> Value {
+    json!({ "providers": { "okta": {
+        "okta": { "domain": "acme.okta.com" }, "audiences": [AUDIENCE], "upstream": "okta" } } })
+}
+
 /// The payload of a good Okta user token at the second `now`.
 pub fn payload(now: u64) -> Value {
     json!({

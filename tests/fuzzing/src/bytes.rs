@@ -12,7 +12,7 @@ use okta_proxy_wasm::policy::{Access, RuleId};
 use serde_json::{Value, json};
 
 use crate::engine_harness::{Harness, NOW, Setup, bearer, fetch_response, status_of};
-use crate::signing::{AUDIENCE, ISSUER, SigningKey, key_set as document_of, payload};
+use crate::signing::{AUDIENCE, ISSUER, SigningKey, fetched_issuer, key_set as document_of, payload};
 
 const ALGORITHMS: [&str; 9] = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA"];
 type Fields = Vec<(String, Vec<u8>)>;
@@ -169,8 +169,7 @@ fn as_the_backend_sees(engine: &mut Harness, fields: &Fields) -> Option<Fields> 
 
 /// A fetched answer: the first line is its `Cache-Control`, the rest its body; without a body, a good set.
 pub(crate) fn fetch_answer(input: &[u8]) {
-    let mut engine = Harness::new(&json!({ "providers": { "okta": {
-        "okta": { "domain": "acme.okta.com" }, "audiences": [AUDIENCE], "upstream": "okta" } } }));
+    let mut engine = Harness::new(&fetched_issuer());
     engine.jitter = Jitter(0);
     let fetch = engine.tick_begins_a_fetch();
     let now = engine.now;
