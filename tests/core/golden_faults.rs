@@ -213,7 +213,7 @@ fn everything_that_the_loader_can_say_of_a_fault_is_said_of_some_document() {
         "src/config/compile/responses.rs",
         "src/config/compile/rules.rs",
         "src/config/compile/token_source.rs",
-        "src/policy/answers/cors.rs",
+        "src/policy/responses/cors.rs",
         "src/policy/route.rs",
         "src/cel/error.rs",
     ];
