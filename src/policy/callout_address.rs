@@ -1,7 +1,7 @@
-//! Where a callout goes: the host's name for the upstream, and the URL's parts for the request line.
-//! Built from the configuration and the issuer's metadata; nothing a token says can become part of one.
+//! The address of a callout: the upstream, and the parts of the URL for the request head. Made of the configuration and the
+//! issuer's metadata, never of a token.
 //!
-//! Addresses are kept in normal form (RFC 3986 section 6.2.2, 6.2.3: case of scheme and host, default port, escapes), so that
+//! Addresses are in normal form (RFC 3986 section 6.2.2, 6.2.3: case of scheme and host, default port, escapes), so that
 //! equivalent addresses are equal. Issuers are not addresses: `iss` and the `issuer` of metadata are compared exactly (RFC
 //! 8414 section 3.3).
 
@@ -14,15 +14,15 @@ use crate::encoding::{is_unreserved, percent_encode, percent_escape};
 /// An address the host can fetch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CalloutAddress {
-    /// The host's name for the connection target: an Envoy cluster.
+    /// The upstream: on Envoy the name of a cluster.
     pub upstream: String,
-    /// `https`, or `http` where the operator insisted.
+    /// `https`, or `http` with `insecure_http`.
     pub scheme: Scheme,
     /// `:authority`: host and optional port.
     pub authority: String,
     /// `:path`: path and optional query.
     pub path: String,
-    /// What is sent there beside the request itself.
+    /// Further headers of the callout.
     pub headers: CalloutHeaders,
 }
 
@@ -36,7 +36,7 @@ pub enum Scheme {
 }
 
 impl Scheme {
-    /// As it stands in a URL.
+    /// As in a URL.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Http => "http",
@@ -79,7 +79,7 @@ impl CalloutAddress {
         Self { headers: headers.clone(), ..self }
     }
 
-    /// What tells two addresses apart: the workers of a process share what they fetch by it.
+    /// The identity of the address, by which the workers of a process share what they fetch.
     pub fn identity(&self) -> impl Iterator<Item = String> {
         let headers = self.headers.operators().flat_map(|(name, value)| [name.to_owned(), value.to_owned()]);
         [self.upstream.clone(), self.to_string()].into_iter().chain(headers)
@@ -130,7 +130,7 @@ mod tests {
     use wasm_bindgen_test::wasm_bindgen_test;
 
     #[wasm_bindgen_test(unsupported = test)]
-    fn an_absolute_url_is_taken_apart() {
+    fn an_absolute_url_is_parsed() {
         let address =
             CalloutAddress::parse("https://acme.okta.com:8443/oauth2/default/v1/keys?client_id=0oa1", "okta").unwrap();
         assert_eq!(address.authority, "acme.okta.com:8443");
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[wasm_bindgen_test(unsupported = test)]
-    fn what_is_not_a_plain_url_is_refused() {
+    fn anything_but_a_plain_url_is_rejected() {
         for url in [
             "",
             "acme.okta.com",
