@@ -1,5 +1,5 @@
-//! The only "now" the core knows: milliseconds since the Unix epoch, handed in by whoever calls.
-//! Arithmetic saturates, so a clock that jumps never panics and never wraps a deadline around.
+//! Points in time: the core reads no clock, callers pass the time. Arithmetic saturates: a clock that jumps neither panics nor
+//! overflows a deadline.
 
 use std::time::Duration;
 
@@ -10,12 +10,12 @@ pub struct UnixTime {
 }
 
 impl UnixTime {
-    /// The point that lies `millis` milliseconds after the epoch.
+    /// The time `millis` milliseconds after the epoch.
     pub const fn from_millis(millis: u64) -> Self {
         Self { millis }
     }
 
-    /// The point that lies `seconds` seconds after the epoch.
+    /// The time `seconds` seconds after the epoch.
     pub const fn from_secs(seconds: u64) -> Self {
         Self { millis: seconds.saturating_mul(1000) }
     }
@@ -30,71 +30,70 @@ impl UnixTime {
         self.millis / 1000
     }
 
-    /// The point `by` later, at most the end of time.
+    /// The time `by` later, saturating.
     #[must_use]
     pub fn plus(self, by: Duration) -> Self {
         Self { millis: self.millis.saturating_add(millis_of(by)) }
     }
 
-    /// How long ago `earlier` was; zero when the clock went back and it lies ahead.
+    /// The time since `earlier`; zero when `earlier` is in the future.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.millis.saturating_sub(earlier.millis))
     }
 }
 
-/// A time that never goes back, for spans: milliseconds from an arbitrary origin.
+/// A time that never goes back, for durations: milliseconds since an arbitrary origin.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct MonotonicTime {
     millis: u64,
 }
 
 impl MonotonicTime {
-    /// The point `by` later, at most the end of time.
+    /// The time `by` later, saturating.
     #[must_use]
     pub fn plus(self, by: Duration) -> Self {
         Self { millis: self.millis.saturating_add(millis_of(by)) }
     }
 
-    /// The point `by` earlier, at least the origin.
+    /// The time `by` earlier, saturating.
     #[must_use]
     pub fn minus(self, by: Duration) -> Self {
         Self { millis: self.millis.saturating_sub(millis_of(by)) }
     }
 
-    /// How long ago `earlier` was; zero when it lies ahead.
+    /// The time since `earlier`; zero when `earlier` is in the future.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.millis.saturating_sub(earlier.millis))
     }
 }
 
-/// Makes a [`MonotonicTime`] of the wall clock. When that is set back, time goes on from where it was: what ends in a
-/// minute ends in a minute. When it is set forward, the step counts as time that passed.
+/// A monotonic clock over the wall clock. A step back does not change durations; a step forward counts as elapsed time.
 #[derive(Clone, Copy, Debug)]
 pub struct MonotonicClock {
     latest: UnixTime,
-    /// How far the wall clock was set back in all.
+    /// The sum of all steps back.
     set_back: u64,
 }
 
 impl MonotonicClock {
-    /// A clock that runs with the wall clock from now on.
+    /// A clock that starts at `now`.
     pub const fn new(now: UnixTime) -> Self {
         Self { latest: now, set_back: 0 }
     }
 
-    /// What it is when the wall clock says `now`. A step back is noticed by [`Self::advance`]; until then time stands.
+    /// The time at the wall-clock time `now`. After a step back time stands still until [`Self::advance`].
     pub fn at(&self, now: UnixTime) -> MonotonicTime {
         MonotonicTime { millis: self.latest.max(now).millis.saturating_add(self.set_back) }
     }
 
-    /// The same, and notices when the wall clock was set back.
+    /// The time at the wall-clock time `now`; detects a step back.
     pub fn advance(&mut self, now: UnixTime) -> MonotonicTime {
         self.set_back = self.set_back.saturating_add(self.latest.millis.saturating_sub(now.millis));
         self.latest = now;
         self.at(now)
     }
 
-    /// What the wall clock says then, if it is not set.
+    /// The wall-clock time then, if the clock is not set.
     pub const fn wall(&self, at: MonotonicTime) -> UnixTime {
         UnixTime { millis: at.millis.saturating_sub(self.set_back) }
     }
@@ -137,13 +136,13 @@ mod tests {
     }
 
     #[wasm_bindgen_test(unsupported = test)]
-    fn a_clock_that_went_back_gives_zero_elapsed_time() {
+    fn a_clock_that_is_set_back_gives_zero_elapsed_time() {
         let earlier = UnixTime::from_secs(100);
         assert_eq!(UnixTime::from_secs(40).since(earlier), Duration::ZERO);
         assert_eq!(UnixTime::from_secs(101).since(earlier), Duration::from_secs(1));
     }
     #[wasm_bindgen_test(unsupported = test)]
-    fn a_span_lasts_as_long_as_it_should_when_the_wall_clock_is_set_back() {
+    fn durations_do_not_change_when_the_wall_clock_is_set_back() {
         let mut clock = MonotonicClock::new(UnixTime::from_secs(1000));
         let start = clock.advance(UnixTime::from_secs(1000));
         let end = start.plus(Duration::from_secs(10));

@@ -1,9 +1,8 @@
-//! Counting in the host: on Envoy alone, for the SDK panics when defining a metric fails. It returns an error of an
-//! increment or a record of a metric that the host does not know.
+//! Metrics in the host. On Envoy alone: the SDK panics when the definition of a metric fails, and returns errors of
+//! increments and records.
 //!
-//! The first of a kind defines the host's metric and remembers its number; from then on a request costs two increments and
-//! no text is put together for it. A VM defines each metric once, whatever number of configurations it is given: a host
-//! keeps what each definition takes for as long as the VM runs.
+//! The first decision of a kind defines the host's metric and caches its id; further ones cost two increments and format no
+//! name. A VM defines each metric once, for all its configurations: a host keeps a definition as long as the VM runs.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -17,25 +16,25 @@ use crate::engine::audit::AuditRecord;
 use crate::engine::{CallNote, CallResult, FetchNote, FetchResult, PollResult};
 use crate::telemetry::{self, Kind, Metric};
 
-/// What rules are called that the operator gave no name.
+/// The label value of rules without a name.
 const UNNAMED: &str = "(unnamed)";
-/// The reason of a request that was to be forwarded and was rejected: the host cannot do what its decision needs.
+/// The reason of an allowed request that is rejected, because the host cannot apply the decision.
 const UNDELIVERED: &str = "undelivered";
 
 thread_local! {
-    /// The host's numbers of the metrics that this VM has defined.
+    /// The host's ids of the metrics that this VM has defined.
     static DEFINED: RefCell<HashMap<String, u32>> = RefCell::default();
 }
 
-/// What one configuration counts.
+/// The metrics of one configuration.
 #[derive(Debug, Default)]
 pub(super) struct Metrics {
     are_counted: Cell<bool>,
-    decisions: RefCell<HashMap<Decided, Numbers>>,
+    decisions: RefCell<HashMap<Decided, CounterIds>>,
     times: Cell<Option<Times>>,
 }
 
-/// Decisions that are counted alike.
+/// The labels of a decision.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Decided {
     rule: Option<Rc<str>>,
@@ -44,9 +43,9 @@ struct Decided {
     would_deny: Option<&'static str>,
 }
 
-/// What counts them.
+/// The ids of the counters of a decision.
 #[derive(Clone, Copy, Debug)]
-struct Numbers {
+struct CounterIds {
     of_rule: u32,
     of_provider: Option<u32>,
     on_trial: Option<u32>,
@@ -59,18 +58,18 @@ struct Times {
 }
 
 impl Metrics {
-    /// Begins anew with a configuration, where the host is one that counts.
-    pub(super) fn begin(&self, host_can: bool) {
+    /// Restarts with a configuration; off where the host has no metrics.
+    pub(super) fn begin(&self, is_supported: bool) {
         self.decisions.take();
-        self.are_counted.set(host_can);
-        // Here, and not with the first request: a host that does not know metrics ends the module at its start.
+        self.are_counted.set(is_supported);
+        // At start and not with the first request: a host without metrics traps here.
         let times = || {
             Ok(Times {
                 decision: define(&telemetry::DECISION_TIME, &[])?,
                 parked: define(&telemetry::PARKED_TIME, &[])?,
             })
         };
-        self.times.set(if host_can { self.unless_refused(times) } else { None });
+        self.times.set(if is_supported { self.off_on_error(times) } else { None });
         for outcome in ["accepted", "refused"] {
             self.add(telemetry::CONFIGURATIONS.name_with(&[outcome]), Kind::Counter, 0);
         }
@@ -80,12 +79,12 @@ impl Metrics {
         self.are_counted.get()
     }
 
-    /// A decision was carried out.
+    /// Counts an applied decision.
     pub(super) fn count_decision(&self, audit: &AuditRecord) {
         self.count_as(audit, audit.verdict(), audit.reason(), audit.would_deny());
     }
 
-    /// A request was to be forwarded and was rejected: the host cannot do what its decision needs.
+    /// Counts an allowed request that is rejected, because the host cannot apply the decision.
     pub(super) fn count_undelivered(&self, audit: &AuditRecord) {
         self.count_as(audit, "deny", UNDELIVERED, None);
     }
@@ -96,7 +95,7 @@ impl Metrics {
         }
         let decided = Decided { rule: audit.rule().cloned(), provider: audit.provider().cloned(), reason, would_deny };
         let known = self.decisions.borrow().get(&decided).copied();
-        self.unless_refused(|| {
+        self.off_on_error(|| {
             let numbers = match known {
                 Some(numbers) => numbers,
                 None => {
@@ -110,21 +109,21 @@ impl Metrics {
         });
     }
 
-    /// How long a decision took that was made at once.
+    /// Records the duration of a decision that is made at once.
     pub(super) fn time_decision(&self, took: Duration) {
         if let Some(times) = self.times.get() {
-            self.unless_refused(|| hostcalls::record_metric(times.decision, whole(took.as_micros())));
+            self.off_on_error(|| hostcalls::record_metric(times.decision, whole(took.as_micros())));
         }
     }
 
-    /// How long a request waited that is decided now.
+    /// Records how long a parked request waited.
     pub(super) fn time_parked(&self, waited: Duration) {
         if let Some(times) = self.times.get() {
-            self.unless_refused(|| hostcalls::record_metric(times.parked, whole(waited.as_millis())));
+            self.off_on_error(|| hostcalls::record_metric(times.parked, whole(waited.as_millis())));
         }
     }
 
-    /// A fetch of keys has ended.
+    /// Counts a completed fetch of keys.
     pub(super) fn count_fetch(&self, note: &FetchNote) {
         let provider = &note.provider;
         let outcome = match note.result {
@@ -139,7 +138,7 @@ impl Metrics {
         }
     }
 
-    /// An introspection call has ended.
+    /// Counts a completed introspection call.
     pub(super) fn count_call(&self, note: &CallNote) {
         let provider = &note.provider;
         let outcome = match note.result {
@@ -151,7 +150,7 @@ impl Metrics {
         self.count(&telemetry::INTROSPECTION_CALLS, &[outcome, provider]);
     }
 
-    /// A poll has ended.
+    /// Counts a completed poll.
     pub(super) fn count_poll(&self, result: PollResult) {
         let outcome = match result {
             PollResult::Replaced(_) => "replaced",
@@ -163,21 +162,21 @@ impl Metrics {
         self.count(&telemetry::REVOCATION_POLLS, &[outcome]);
     }
 
-    /// Something has happened once more.
+    /// Adds 1 to a counter.
     pub(super) fn count(&self, metric: &Metric, labels: &[&str]) {
         self.add(metric.name_with(labels), metric.kind, 1);
     }
 
-    /// Adds to a counter, or says what a gauge is now. A counter is there from the first time on, be it with nothing: when
-    /// it comes with its first event, that event is no increase to who looks from time to time.
+    /// Adds to a counter, or sets a gauge. Adding 0 defines a counter: for a scraper, a counter that appears with its first
+    /// event has no increase.
     pub(super) fn add(&self, name: String, kind: Kind, value: u64) {
         if !self.are_counted.get() {
             return;
         }
-        self.unless_refused(|| {
-            let number = number_of(kind, name)?;
+        self.off_on_error(|| {
+            let number = id_of(kind, name)?;
             match kind {
-                // To a host that is a mistake.
+                // Hosts reject an increment by 0.
                 Kind::Counter if value == 0 => Ok(()),
                 Kind::Counter => hostcalls::increment_metric(number, i64::try_from(value).unwrap_or(i64::MAX)),
                 Kind::Sum | Kind::Max | Kind::Histogram => hostcalls::record_metric(number, value),
@@ -185,10 +184,10 @@ impl Metrics {
         });
     }
 
-    /// Tells the host something; when it refuses, nothing is counted from then on.
-    fn unless_refused<T>(&self, tell: impl FnOnce() -> Result<T, Status>) -> Option<T> {
-        match tell() {
-            Ok(told) => Some(told),
+    /// Calls the host; an error turns the metrics off.
+    fn off_on_error<T>(&self, update: impl FnOnce() -> Result<T, Status>) -> Option<T> {
+        match update() {
+            Ok(value) => Some(value),
             Err(status) => {
                 self.are_counted.set(false);
                 self.times.set(None);
@@ -200,32 +199,32 @@ impl Metrics {
 }
 
 impl Decided {
-    fn define(&self, verdict: &str) -> Result<Numbers, Status> {
+    fn define(&self, verdict: &str) -> Result<CounterIds, Status> {
         let rule = self.rule.as_deref().unwrap_or(UNNAMED);
         let on_trial = self.would_deny.map(|reason| define(&telemetry::WOULD_DENY, &[reason, rule])).transpose()?;
         let provider = self.provider.as_deref();
         let of_provider = provider
             .map(|provider| define(&telemetry::PROVIDER_DECISIONS, &[verdict, self.reason, provider]))
             .transpose()?;
-        Ok(Numbers { of_rule: define(&telemetry::DECISIONS, &[verdict, self.reason, rule])?, of_provider, on_trial })
+        Ok(CounterIds { of_rule: define(&telemetry::DECISIONS, &[verdict, self.reason, rule])?, of_provider, on_trial })
     }
 }
 
 fn define(metric: &Metric, labels: &[&str]) -> Result<u32, Status> {
-    number_of(metric.kind, metric.name_with(labels))
+    id_of(metric.kind, metric.name_with(labels))
 }
 
-/// The host's number of a metric, which is defined if it is new.
-fn number_of(kind: Kind, name: String) -> Result<u32, Status> {
+/// The host's id of a metric, which is defined if it is new.
+fn id_of(kind: Kind, name: String) -> Result<u32, Status> {
     if let Some(number) = DEFINED.with_borrow(|defined| defined.get(&name).copied()) {
         return Ok(number);
     }
-    let number = hostcalls::define_metric(kind_in_host(kind), &name)?;
+    let number = hostcalls::define_metric(metric_type(kind), &name)?;
     DEFINED.with_borrow_mut(|defined| defined.insert(name, number));
     Ok(number)
 }
 
-const fn kind_in_host(kind: Kind) -> MetricType {
+const fn metric_type(kind: Kind) -> MetricType {
     match kind {
         Kind::Counter => MetricType::Counter,
         Kind::Sum | Kind::Max => MetricType::Gauge,

@@ -186,7 +186,7 @@ fn every_error_is_reported_once_at_its_path() {
         (json!({"claims": {"a": {"one_of": []}}}), ".claims.a.one_of", "an empty list"),
         (json!({"claims": {"a": {"one_of": ["x", null]}}}), ".claims.a.one_of[1]", "expected a string"),
         (json!({"claims": {"a": {"contains_all": "x"}}}), ".claims.a.contains_all", "expected a list"),
-        (json!({"claims": {"a": {"exists": "yes"}}}), ".claims.a.exists", "expected true or false"),
+        (json!({"claims": {"a": {"exists": "yes"}}}), ".claims.a.exists", "expected a boolean"),
         (json!({"claims": {"a": { "one_of": many(1025) }}}), ".claims.a.one_of", "more than 1024"),
         (json!({"claims": {"a": {"claim": "b", "equals": "x"}}}), ".claims.a.claim", "the name before it"),
         (json!({"claims": {"scope": "a"}}), ".claims.scope", "scopes have fields of their own"),
