@@ -4,14 +4,16 @@ use std::num::NonZeroU32;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::{
-    CallResult, Decision, FetchResult, ListNews, Poll, PollResult, Purpose, SharedOutcome, SharedResponse, StreamId,
-};
+use super::{CallResult, Decision, FetchResult, ListNews, Poll, PollResult, Purpose, SharedOutcome, SharedResponse};
 use crate::engine::log_limit::SuppressedRecords;
 use crate::introspection::call::CallNumber;
 use crate::keys::fetch::{FetchNumber, KeyFetch};
 use crate::policy::ProviderId;
 use crate::unix_time::UnixTime;
+
+/// The host's id of a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StreamId(pub u32);
 
 /// The id of a key fetch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -63,7 +63,7 @@ pub use crate::revocation::feed::{POLL_RESPONSE, Poll, PollFault, PollNumber, Po
 pub use crate::revocation::sharing::{ListChange, ListDocument, ListNews, ListState};
 pub use crate::sequence::Sequence;
 pub use decision::{Decision, Verdict};
-pub use effects::{CallId, CallNote, Fetch, FetchId, FetchNote, IntrospectionCall, Outbox};
+pub use effects::{CallId, CallNote, Fetch, FetchId, FetchNote, IntrospectionCall, Outbox, StreamId};
 pub use filter_state::FilterStateValues;
 pub use log_limit::SuppressedRecords;
 pub use parked::ParkingLimits;
@@ -73,10 +73,6 @@ pub use resume::BATCH;
 const NEXT_BATCH: Duration = Duration::from_millis(1);
 /// The longest time between ticks: the clock may have jumped, and another worker may have shared something.
 const IDLE_TICK: Duration = Duration::from_secs(10);
-
-/// The host's id of a stream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct StreamId(pub u32);
 
 /// What came of a new request.
 #[derive(Debug)]

@@ -11,9 +11,9 @@
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::time::Duration;
 
-use crate::engine::StreamId;
+use crate::engine::effects::StreamId;
 use crate::engine::pipeline::Request;
-use crate::engine::token_status::PendingOn;
+use crate::engine::pipeline::outcome::PendingOn;
 use crate::introspection::call::TokenDigest;
 use crate::lookup::rate_limiter::BudgetClass;
 use crate::policy::ProviderId;

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::pipeline::{self, Request, Suspension};
-use super::token_status::PendingOn;
+use super::pipeline::outcome::{PendingOn, Suspension};
+use super::pipeline::{self, Request};
 use super::{DenyReason, Engine, Outbox, ProviderKeys, RequestOutcome, StreamId, keys_of};
 use crate::jose::TokenFault;
 use crate::unix_time::UnixTime;
@@ -34,7 +34,7 @@ impl Engine {
             self.status.abandon(of, &about);
         }
         let reason = reason_instead_of(pending_on, DenyReason::TooManyPending);
-        RequestOutcome::Decision(Box::new(request.deny(&self.policy, reason, now)))
+        RequestOutcome::Decision(Box::new(pipeline::deny(request, reason, &self.policy, now)))
     }
 
     /// Includes what the request may wait for afterwards.
@@ -70,17 +70,17 @@ impl Engine {
                 Ok(decision) => decision,
                 // Its sender was settled when it was parked, so it should not ask. It must not be lost if it does.
                 Err((request, Suspension::NeedAttributes(_))) => {
-                    request.deny(&self.policy, DenyReason::TooManyPending, now)
+                    pipeline::deny(request, DenyReason::TooManyPending, &self.policy, now)
                 }
                 Err((request, Suspension::Pending(pending_on))) if deadline.has_passed(at) => {
                     let reason = reason_instead_of(pending_on, DenyReason::WaitTimedOut);
-                    request.deny(&self.policy, reason, now)
+                    pipeline::deny(request, reason, &self.policy, now)
                 }
                 // It was pending on something else, and the share of such tokens is full.
                 Err((request, Suspension::Pending(pending_on @ PendingOn::NewerKeys(_))))
                     if !self.parked.has_room_for(&request, pending_on) =>
                 {
-                    request.deny(&self.policy, TokenFault::SignatureInvalid.into(), now)
+                    pipeline::deny(request, TokenFault::SignatureInvalid.into(), &self.policy, now)
                 }
                 Err((request, Suspension::Pending(pending_on))) => {
                     self.parked.insert(stream, request, pending_on, deadline);

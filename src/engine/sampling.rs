@@ -5,9 +5,9 @@
 
 use std::hash::{DefaultHasher, Hasher as _};
 
-use crate::engine::Entropy;
 use crate::engine::audit::{AuditRecord, Sampling};
 use crate::engine::log_limit::{LogLimit, SuppressedRecords};
+use crate::introspection::request::Entropy;
 use crate::policy::{AuditTrail, Logged, SampleRate};
 use crate::unix_time::UnixTime;
 

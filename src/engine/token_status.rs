@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::engine::deny_reason::DenyReason;
-use crate::engine::pipeline::{Stop, Suspension};
+use crate::engine::pipeline::outcome::{PendingOn, Stop, Suspension};
 use crate::engine::token_cache::AuthenticatedToken;
 use crate::engine::{CallId, IntrospectionCall, Outbox};
 use crate::introspection::call::{Call, TokenDigest};
@@ -31,19 +31,6 @@ const MIN_RESPONSE_CACHE: CacheLimits = CacheLimits { tokens: 1024, bytes: 4 * 1
 pub(super) struct StatusSources {
     introspections: Vec<(ProviderId, ProviderIntrospection)>,
     pub(super) revocations: Option<RevocationFeed>,
-}
-
-/// What a request is pending on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum PendingOn {
-    /// The keys of a provider.
-    Keys(ProviderId),
-    /// A newer key set of a provider, because the signature fails with the keys held.
-    NewerKeys(ProviderId),
-    /// The introspection of a token.
-    Introspection { of: ProviderId, about: TokenDigest, class: BudgetClass },
-    /// The first revocation list.
-    Revocations,
 }
 
 impl StatusSources {

@@ -2,12 +2,12 @@
 
 use std::rc::Rc;
 
+use super::Resources;
+use super::outcome::{PendingOn, Stop};
 use super::request::{Request, Token};
-use super::{Resources, Stop};
 use crate::engine::audit::{Proof, Verification};
 use crate::engine::deny_reason::DenyReason;
 use crate::engine::token_cache::AuthenticatedToken;
-use crate::engine::token_status::PendingOn;
 use crate::engine::{keys_of, keys_of_mut};
 use crate::jose::{TokenFault, UnverifiedToken};
 use crate::keys::LookUp;

@@ -2,8 +2,8 @@
 
 use std::rc::Rc;
 
+use super::outcome::{Conclusion, Stop};
 use super::request::RequestContext;
-use super::{Conclusion, Stop};
 use crate::engine::audit::Verification;
 use crate::engine::token_cache::AuthenticatedToken;
 use crate::policy::Policy;

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::Conclusion;
+use super::outcome::Conclusion;
 use super::request::RequestContext;
 use crate::engine::audit::{AuditRecord, request_id_of};
 use crate::engine::decision::{Decision, Verdict};

@@ -1,6 +1,6 @@
 //! The order in which a request is decided, one step per file: extract, authenticate, token status, authorize, decide.
 //!
-//! Every step either passes its result to the next one or stops the request. A request that is [`Stop::Pending`] is parked
+//! Every step either passes its result to the next one or stops the request. A request that is [`Suspension::Pending`] is parked
 //! and later runs the same steps again from `authenticate`: until then a key may have been withdrawn. [`decide::decide`] is
 //! the only place that can allow a request, and takes the proof.
 
@@ -9,24 +9,25 @@ mod authorize;
 mod decide;
 mod extract;
 mod identify;
+pub(super) mod outcome;
 mod request;
 mod token_status;
 
 use std::rc::Rc;
 
-use crate::engine::audit::Verification;
 use crate::engine::decision::Decision;
 use crate::engine::deny_reason::DenyReason;
-use crate::engine::token_cache::{AuthenticatedToken, TokenCache};
-use crate::engine::token_status::{PendingOn, StatusSources};
+use crate::engine::token_cache::TokenCache;
+use crate::engine::token_status::StatusSources;
 use crate::http::RequestHead;
 use crate::jose::SignatureVerifier;
 use crate::keys::ProviderKeys;
 use crate::lookup::requester::Sender;
-use crate::policy::{AnonymousAccess, Attribute, AttributeValues, Policy, ProviderId, Unmet, UnmetReason};
+use crate::policy::{Attribute, AttributeValues, Policy, ProviderId};
 use crate::unix_time::UnixTime;
 
 use extract::Extracted;
+use outcome::{Conclusion, PendingOn, Stop, Suspension};
 pub(super) use request::Request;
 use request::RequestContext;
 
@@ -38,54 +39,6 @@ pub(super) struct Resources<'e> {
     pub(super) status: &'e mut StatusSources,
     pub(super) verifier: &'e dyn SignatureVerifier,
     pub(super) now: UnixTime,
-}
-
-/// Why a request leaves the steps early.
-#[derive(Debug)]
-pub(super) enum Stop<'p> {
-    Concluded(Conclusion<'p>),
-    Suspended(Suspension),
-}
-
-/// What a request needs before it can be decided.
-#[derive(Debug)]
-pub(super) enum Suspension {
-    /// The end of a fetch or a call that is under way.
-    Pending(PendingOn),
-    /// These attributes, of the host.
-    NeedAttributes(Rc<[Attribute]>),
-}
-
-/// What the decision is made of.
-#[derive(Debug)]
-pub(super) enum Conclusion<'p> {
-    /// The token meets the rule, or the rule only reports that it does not.
-    Authorized {
-        token: Rc<AuthenticatedToken>,
-        verification: Verification,
-        report: Option<UnmetReason>,
-    },
-    /// The rule needs no token.
-    Anonymous(AnonymousAccess),
-    /// The token is authenticated and does not meet the rule.
-    Unmet {
-        token: Rc<AuthenticatedToken>,
-        verification: Verification,
-        unmet: Unmet<'p>,
-    },
-    Denied(DenyReason),
-}
-
-impl From<PendingOn> for Stop<'_> {
-    fn from(pending_on: PendingOn) -> Self {
-        Self::Suspended(Suspension::Pending(pending_on))
-    }
-}
-
-impl<R: Into<DenyReason>> From<R> for Stop<'_> {
-    fn from(reason: R) -> Self {
-        Self::Concluded(Conclusion::Denied(reason.into()))
-    }
 }
 
 /// What came of a request that has just come.
@@ -143,4 +96,9 @@ fn conclude<'p>(request: &mut Request<'_>, resources: &mut Resources<'p>) -> Res
     let (token, mut verification) = authenticate::authenticate(request, resources)?;
     verification.introspection = token_status::check(request, &token, verification, resources)?;
     authorize::authorize(&request.context, token, verification, resources.policy, resources.now)
+}
+
+/// Denies a request without another step.
+pub(super) fn deny(request: Request<'_>, reason: DenyReason, policy: &Policy, now: UnixTime) -> Decision {
+    decide::decide(request.context, policy, Conclusion::Denied(reason), now)
 }

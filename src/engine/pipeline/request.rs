@@ -3,8 +3,6 @@
 use std::borrow::Cow;
 use std::rc::Rc;
 
-use super::decide::decide;
-use super::{Conclusion, Decision, DenyReason};
 use crate::http::{HeaderEdit, RequestHead};
 use crate::introspection;
 use crate::jose::UnverifiedToken;
@@ -150,10 +148,5 @@ impl<'a> Request<'a> {
         let parts = [self.context.head.held_bytes(), self.context.attributes.held_bytes()];
         let edits = self.context.removals.iter().map(HeaderEdit::held_bytes);
         parts.into_iter().chain(edits).fold(token, usize::saturating_add)
-    }
-
-    /// Denies it without another step.
-    pub(in crate::engine) fn deny(self, policy: &Policy, reason: DenyReason, now: UnixTime) -> Decision {
-        decide(self.context, policy, Conclusion::Denied(reason), now)
     }
 }

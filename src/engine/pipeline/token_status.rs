@@ -1,7 +1,8 @@
 //! Third step: whether the token is revoked, by the revocation list and, where the rule says so, by introspection.
 
+use super::Resources;
+use super::outcome::Stop;
 use super::request::Request;
-use super::{Resources, Stop};
 use crate::engine::audit::Verification;
 use crate::engine::token_cache::AuthenticatedToken;
 use crate::introspection::Freshness;
