@@ -101,8 +101,8 @@ impl<'a> RecordReader<'a> {
     }
 
     /// All bytes that are left.
-    pub const fn rest(&mut self) -> &'a [u8] {
-        std::mem::replace(&mut self.0, &[])
+    pub fn rest(&mut self) -> &'a [u8] {
+        std::mem::take(&mut self.0)
     }
 }
 
