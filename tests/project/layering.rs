@@ -168,6 +168,18 @@ fn the_architecture_names_only_what_is_there() {
 }
 
 #[test]
+fn every_glob_of_the_mutation_tests_matches_a_file() {
+    let text = fs::read_to_string(root().join(".cargo/mutants.toml")).unwrap();
+    let globs = text.lines().find_map(|line| line.strip_prefix("examine_globs = ")).expect("examine_globs");
+    let globs: Vec<&str> = globs.split('"').skip(1).step_by(2).collect();
+    assert!(globs.len() > 10, "{globs:?}");
+    for glob in globs {
+        let fixed = glob.split('*').next().unwrap();
+        assert!(root().join(fixed).exists(), ".cargo/mutants.toml names {glob}");
+    }
+}
+
+#[test]
 fn every_test_in_the_list_of_failures_exists() {
     let page = fs::read_to_string(root().join("docs/failures-of-other-gateways.md")).unwrap();
     let mut tests = String::new();
