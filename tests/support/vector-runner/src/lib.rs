@@ -53,10 +53,10 @@ fn judge(vectors: &Value) -> Option<Value> {
         return Some(json!({ "key": "refused" }));
     };
     let key = keys.candidates(None, algorithm).first().copied()?;
-    let native = NativeVerifier::tested(Box::new(verify_signature), &[algorithm]);
+    let native = NativeVerifier::with_self_test(Box::new(verify_signature), &[algorithm]);
     let (native_verdicts, native_time) = timed(&native, algorithm, key, &cases);
     let (portable_verdicts, portable_time) = timed(&PortableVerifier, algorithm, key, &cases);
-    let by_host: Vec<&str> = native.by_host().iter().map(|algorithm| algorithm.name()).collect();
+    let by_host: Vec<&str> = native.host_algorithms().iter().map(|algorithm| algorithm.name()).collect();
     Some(json!({
         "by_host": by_host,
         "native": native_verdicts,
