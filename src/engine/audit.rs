@@ -92,8 +92,9 @@ struct IssuerInfo {
     issuer: Option<Rc<str>>,
 }
 
+/// What is recorded of a conclusion.
 #[derive(Clone, Debug)]
-enum Outcome {
+pub(super) enum Outcome {
     Allowed(Rc<ValidatedToken>),
     /// Allowed; the rule only reports that it is not met.
     Reported(Rc<ValidatedToken>, UnmetReason),
@@ -145,41 +146,7 @@ struct Line<'a> {
 }
 
 impl AuditRecord {
-    /// An allowed request. `unmet` is what the rule only reports.
-    pub(super) fn allowed(
-        request_id: Option<String>,
-        rule: &Rule,
-        token: Rc<ValidatedToken>,
-        unmet: Option<UnmetReason>,
-    ) -> Self {
-        let outcome = match unmet {
-            None => Outcome::Allowed(token),
-            Some(reason) => Outcome::Reported(token, reason),
-        };
-        Self::new(request_id, rule, outcome)
-    }
-
-    /// A request allowed without a token. `unmet` is what the rule only reports.
-    pub(super) fn allowed_without_token(request_id: Option<String>, rule: &Rule, unmet: Option<UnmetReason>) -> Self {
-        Self::new(request_id, rule, Outcome::AllowedWithoutToken(unmet))
-    }
-
-    /// A denied request.
-    pub(super) fn denied(request_id: Option<String>, rule: &Rule, reason: DenyReason) -> Self {
-        Self::new(request_id, rule, Outcome::Denied(reason))
-    }
-
-    /// A request denied with an authenticated token.
-    pub(super) fn unmet(
-        request_id: Option<String>,
-        rule: &Rule,
-        token: Rc<ValidatedToken>,
-        reason: UnmetReason,
-    ) -> Self {
-        Self::new(request_id, rule, Outcome::Unmet(token, reason))
-    }
-
-    fn new(request_id: Option<String>, rule: &Rule, outcome: Outcome) -> Self {
+    pub(super) fn new(request_id: Option<String>, rule: &Rule, outcome: Outcome) -> Self {
         Self {
             request_id,
             rule: rule.name.clone(),
@@ -208,8 +175,8 @@ impl AuditRecord {
 
     /// Sets how the token was authenticated.
     #[must_use]
-    pub(super) fn with_verification(self, evidence: Verification) -> Self {
-        Self { verification: Some(evidence), ..self }
+    pub(super) fn with_verification(self, verification: Option<Verification>) -> Self {
+        Self { verification, ..self }
     }
 
     /// Sets how long the request was parked.
