@@ -32,9 +32,9 @@ pub(super) fn verifier(mode: NativeCrypto, algorithms: &[Algorithm]) -> (Box<dyn
         NativeCrypto::Auto => {
             let verifier = NativeVerifier::with_self_test(Box::new(verify_signature), algorithms);
             log_verification(&verifier, algorithms);
-            let (by_host, in_doubt) = (verifier.host_algorithms().len(), verifier.failures().len());
-            let by_module = algorithms.len().saturating_sub(by_host).saturating_sub(in_doubt);
-            (Box::new(verifier), Verification { by_host, by_module, failed_self_test: in_doubt })
+            let (by_host, failed_self_test) = (verifier.host_algorithms().len(), verifier.failures().len());
+            let by_module = algorithms.len().saturating_sub(by_host).saturating_sub(failed_self_test);
+            (Box::new(verifier), Verification { by_host, by_module, failed_self_test })
         }
     }
 }
