@@ -201,19 +201,19 @@ pub fn is_token_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
-/// A header value that is safe to write: is_printable ASCII without outer spaces.
+/// A header value that is safe to write: printable ASCII without outer spaces.
 #[derive(Clone, PartialEq, Eq)]
 pub struct HeaderValue(String);
 
 impl HeaderValue {
-    /// The value, or `None` if it has a byte that is not is_printable ASCII, or an outer space.
+    /// The value, or `None` if it has a byte that is not printable ASCII, or an outer space.
     pub fn parse(text: &str) -> Option<Self> {
         let is_printable = text.bytes().all(|byte| (b' '..=b'~').contains(&byte));
         let is_trimmed = text.trim_matches(' ').len() == text.len();
         (is_printable && is_trimmed).then(|| Self(text.to_owned()))
     }
 
-    /// Any string as a value. Bytes that are not is_printable ASCII, the percent sign, `separator` and outer spaces are
+    /// Any string as a value. Bytes that are not printable ASCII, the percent sign, `separator` and outer spaces are
     /// percent-encoded, so different strings always give different values.
     pub fn encode(text: &str, separator: Option<char>) -> Self {
         Self::encode_where(text, |at, byte| separator == Some(char::from(byte)) || is_outer_space(text, at, byte))
@@ -233,7 +233,7 @@ impl HeaderValue {
         })
     }
 
-    /// Percent-encodes bytes that are not is_printable ASCII, the percent sign, and bytes for which `is_special` holds.
+    /// Percent-encodes bytes that are not printable ASCII, the percent sign, and bytes for which `is_special` holds.
     fn encode_where(text: &str, is_special: impl Fn(usize, u8) -> bool) -> Self {
         let is_plain = |(at, byte): (usize, u8)| (b' '..=b'~').contains(&byte) && byte != b'%' && !is_special(at, byte);
         // The common case.
@@ -365,8 +365,8 @@ pub struct HeadEdits {
 
 impl HeadEdits {
     /// Removes first, then sets.
-    pub const fn new(stripping: Vec<HeaderEdit>, identity: Rc<[HeaderEdit]>) -> Self {
-        Self { removals: stripping, identity }
+    pub const fn new(removals: Vec<HeaderEdit>, identity: Rc<[HeaderEdit]>) -> Self {
+        Self { removals, identity }
     }
 
     /// The edits in order.

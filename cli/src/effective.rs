@@ -212,7 +212,7 @@ fn audit(members: &mut Value, trail: AuditTrail) {
     set(members, "denied_per_second", json!(trail.denied_per_second.map_or(0, NonZeroU32::get)));
     // Where nothing is sampled the share is a fault.
     if let (Logged::Sampled(share), _) | (_, Logged::Sampled(share)) = (trail.allowed, trail.denied) {
-        set(members, "sample", json!(share.as_number()));
+        set(members, "sample", json!(share.as_f64()));
     }
 }
 

@@ -167,7 +167,7 @@ fn print_text(told: &Told, style: Style) {
             }
             let logged = match audit.extent(&told.policy.audit) {
                 Logged::All => String::from("log:"),
-                Logged::Sampled(share) => format!("log, of such requests a share of {}:", share.as_number()),
+                Logged::Sampled(share) => format!("log, of such requests a share of {}:", share.as_f64()),
                 Logged::None => String::from("not in the log (`audit`):"),
             };
             line(style.faint(&format!("{logged} {}", audit.to_json())));

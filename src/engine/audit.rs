@@ -311,7 +311,7 @@ impl AuditRecord {
             introspection: self.introspection(),
             waited_ms: self.waited.map(|waited| u64::try_from(waited.as_millis()).unwrap_or(u64::MAX)),
             sampled: match self.sampling {
-                Sampling::Sampled(share) => Some(share.as_number()),
+                Sampling::Sampled(share) => Some(share.as_f64()),
                 Sampling::Always | Sampling::Dropped => None,
             },
         };

@@ -25,7 +25,7 @@ impl Sampler {
         let mut seeded = DefaultHasher::new();
         seeded.write(&seed.0);
         let share = if let Logged::Sampled(share) = trail.denied { Some(share) } else { None };
-        let limit = LogLimit::new(trail.denied_per_second, share.map(SampleRate::as_number));
+        let limit = LogLimit::new(trail.denied_per_second, share.map(SampleRate::as_f64));
         Self { trail, seeded, drawn: 0, limit }
     }
 

@@ -71,7 +71,6 @@ pub(super) fn send_response(response: &LocalResponse) -> StreamState {
     StreamState::Rejected
 }
 
-/// Logs the result of a key fetch.
 pub(super) fn log_fetch(note: &FetchNote) {
     let provider = &note.provider;
     match note.result {

@@ -13,7 +13,6 @@ use proxy_wasm::types::Status;
 use crate::engine::FilterStateValues;
 use crate::host::host_error::HostError;
 
-/// Declares the names.
 pub(super) fn declare<'a>(names: impl Iterator<Item = &'a str>) -> Result<(), Status> {
     for name in names {
         match hostcalls::call_foreign_function("declare_property", Some(&declaration(name))) {

@@ -14,7 +14,6 @@ pub(super) fn request_head(end_of_stream: bool) -> Result<RequestHead, HostError
     Ok(if end_of_stream { head } else { head.with_body_or_trailers() })
 }
 
-/// Edits the head of the current request.
 pub(super) fn edit_request(edits: &HeadEdits) -> Result<(), HostError> {
     let edit = |edit: &HeaderEdit| match edit {
         HeaderEdit::Remove(name) => hostcalls::remove_map_value(MapType::HttpRequestHeaders, name),
@@ -29,20 +28,17 @@ pub(super) fn edit_request(edits: &HeadEdits) -> Result<(), HostError> {
     edits.iter().try_for_each(edit).map_err(HostError::of("changing a request header"))
 }
 
-/// The trailer names of the current request.
 pub(super) fn request_trailer_names() -> Result<Vec<String>, HostError> {
     let trailers = hostcalls::get_map_bytes(MapType::HttpRequestTrailers);
     let trailers = trailers.map_err(HostError::of("reading the request trailers"))?;
     Ok(trailers.into_iter().map(|(name, _)| name).collect())
 }
 
-/// Removes a trailer of the current request.
 pub(super) fn remove_request_trailer(name: &str) -> Result<(), HostError> {
     let removed = hostcalls::remove_map_value(MapType::HttpRequestTrailers, name);
     removed.map_err(HostError::of("removing a request trailer"))
 }
 
-/// Sends a local response to the current request.
 pub(super) fn send_response(response: &LocalResponse) -> Result<(), HostError> {
     let headers = response.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     let sent = hostcalls::send_http_response(u32::from(response.status), headers, Some(&response.body));

@@ -32,7 +32,6 @@ struct LastLine {
 }
 
 impl CalloutLog {
-    /// Logs the result of an introspection call.
     pub(super) fn log_call(&self, note: &CallNote) {
         let provider = &note.provider;
         match note.result {
@@ -57,7 +56,6 @@ impl CalloutLog {
         }
     }
 
-    /// Logs the result of a poll.
     pub(super) fn log_poll(&self, result: PollResult) {
         match result {
             PollResult::Replaced(entries) => {

@@ -10,7 +10,6 @@ use std::rc::Rc;
 use crate::engine::StreamId;
 use crate::unix_time::UnixTime;
 
-/// The state of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum StreamState {
     /// Not decided yet: every callback pauses.
@@ -25,17 +24,14 @@ pub(super) enum StreamState {
 #[derive(Debug, Default)]
 pub(super) struct ParkedStreams(RefCell<HashMap<StreamId, ParkedStream>>);
 
-/// A parked stream.
 #[derive(Clone, Debug)]
 pub(super) struct ParkedStream {
     /// The state shared with the stream's context.
     pub(super) state: Rc<Cell<StreamState>>,
-    /// When the request was parked.
     pub(super) parked_at: UnixTime,
 }
 
 impl ParkedStreams {
-    /// Adds a parked stream.
     pub(super) fn insert(&self, stream: StreamId, parked: ParkedStream) {
         self.0.borrow_mut().insert(stream, parked);
     }

@@ -197,12 +197,8 @@ impl Key {
         if algorithm.is_some_and(|algorithm| !material.supports(algorithm)) {
             return Err(KeyFault::Inconsistent);
         }
-        Ok(Self {
-            id: optional_string(members, "kid")?.map(str::to_owned),
-            algorithm,
-            material,
-            subject_public_key_info,
-        })
+        let id = optional_string(members, "kid")?.map(str::to_owned);
+        Ok(Self { id, algorithm, material, subject_public_key_info })
     }
 }
 

@@ -70,11 +70,11 @@ impl NativeVerifier {
     /// calls per algorithm, so run it when the configuration is loaded.
     pub fn with_self_test(call: HostCall, algorithms: &[Algorithm]) -> Self {
         let mut verifier = Self { call, host_algorithms: Vec::new(), failures: Vec::new() };
-        let wanted = |known: &&KnownAnswer| algorithms.contains(&known.algorithm);
-        for known in KNOWN_ANSWERS.iter().filter(wanted) {
-            match verifier.self_test(known) {
-                None => verifier.host_algorithms.push(known.algorithm),
-                Some(failure) => verifier.failures.push((known.algorithm, failure)),
+        let is_configured = |test: &&KnownAnswer| algorithms.contains(&test.algorithm);
+        for test in KNOWN_ANSWERS.iter().filter(is_configured) {
+            match verifier.self_test(test) {
+                None => verifier.host_algorithms.push(test.algorithm),
+                Some(failure) => verifier.failures.push((test.algorithm, failure)),
             }
         }
         if verifier.failures.iter().any(|(_, failure)| matches!(failure, SelfTestFailure::InvalidAccepted(_))) {
@@ -93,21 +93,21 @@ impl NativeVerifier {
         &self.failures
     }
 
-    fn self_test(&self, known: &KnownAnswer) -> Option<SelfTestFailure> {
-        let key = Key::from_jwk(known.key);
-        let other_key = Key::from_jwk(known.other_key);
-        let (Some(key), Some(other_key), Ok(signature)) = (key, other_key, decode(known.signature.as_bytes())) else {
+    fn self_test(&self, test: &KnownAnswer) -> Option<SelfTestFailure> {
+        let key = Key::from_jwk(test.key);
+        let other_key = Key::from_jwk(test.other_key);
+        let (Some(key), Some(other_key), Ok(signature)) = (key, other_key, decode(test.signature.as_bytes())) else {
             return Some(SelfTestFailure::ValidRejected);
         };
         let accepts = |key: &Key, message: &[u8], signature: &[u8]| {
-            verify_arguments(known.algorithm, key, message, signature)
+            arguments(test.algorithm, key, message, signature)
                 .is_some_and(|arguments| self.call_host(&arguments) == Some(true))
         };
         let not_der = || {
-            let arguments = verify_arguments(known.algorithm, &key, MESSAGE, &signature);
+            let arguments = arguments(test.algorithm, &key, MESSAGE, &signature);
             arguments
                 .filter(|arguments| *arguments.signature != *signature)
-                .map(|arguments| VerifyArguments { signature: Cow::Borrowed(&signature), ..arguments })
+                .map(|arguments| Arguments { signature: Cow::Borrowed(&signature), ..arguments })
                 .is_some_and(|arguments| self.call_host(&arguments) == Some(true))
         };
         if !accepts(&key, MESSAGE, &signature) {
@@ -128,7 +128,7 @@ impl NativeVerifier {
     }
 
     /// Whether the host accepts the signature. `None` if the call fails.
-    fn call_host(&self, arguments: &VerifyArguments<'_>) -> Option<bool> {
+    fn call_host(&self, arguments: &Arguments<'_>) -> Option<bool> {
         (self.call)(&arguments.to_protobuf()).map(|result| result == VALID)
     }
 }
@@ -140,13 +140,13 @@ impl SignatureVerifier for NativeVerifier {
             return by_module();
         }
         // A failed call is no verdict on the token, so a valid token must not be rejected for it.
-        verify_arguments(algorithm, key, message, signature)
+        arguments(algorithm, key, message, signature)
             .is_some_and(|arguments| self.call_host(&arguments).unwrap_or_else(by_module))
     }
 }
 
 /// The arguments of one `verify_signature` call.
-struct VerifyArguments<'a> {
+struct Arguments<'a> {
     hash: &'static str,
     public_key: &'a [u8],
     signature: Cow<'a, [u8]>,
@@ -154,12 +154,7 @@ struct VerifyArguments<'a> {
 }
 
 /// The arguments of the call. `None` if the signature is invalid without a call, or the function lacks the algorithm.
-fn verify_arguments<'a>(
-    algorithm: Algorithm,
-    key: &'a Key,
-    message: &'a [u8],
-    signature: &'a [u8],
-) -> Option<VerifyArguments<'a>> {
+fn arguments<'a>(algorithm: Algorithm, key: &'a Key, message: &'a [u8], signature: &'a [u8]) -> Option<Arguments<'a>> {
     use Algorithm::{EdDsa, Es256, Es384, Es512, Ps256, Ps384, Ps512, Rs256, Rs384, Rs512};
     let hash = match algorithm {
         Rs256 | Es256 => "sha256",
@@ -182,7 +177,7 @@ fn verify_arguments<'a>(
         PublicKey::P256(_) | PublicKey::P384(_) | PublicKey::P521(_) => Cow::Owned(der::ecdsa_signature(signature)),
         PublicKey::Rsa(_) | PublicKey::Ed25519(_) => Cow::Borrowed(signature),
     };
-    has_valid_range.then(|| VerifyArguments {
+    has_valid_range.then(|| Arguments {
         hash,
         public_key: key.subject_public_key_info(),
         signature: encoded(),
@@ -190,7 +185,7 @@ fn verify_arguments<'a>(
     })
 }
 
-impl VerifyArguments<'_> {
+impl Arguments<'_> {
     /// Encodes `VerifySignatureArguments` of envoy/source/extensions/common/wasm/ext/verify_signature.proto.
     fn to_protobuf(&self) -> Vec<u8> {
         let fields: [&[u8]; 4] = [self.hash.as_bytes(), self.public_key, &self.signature, self.message];

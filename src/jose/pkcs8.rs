@@ -31,7 +31,6 @@ pub(super) enum Parts<'a> {
     P256 { secret: &'a [u8], public: Option<&'a [u8]> },
 }
 
-/// Decodes the PEM to DER.
 pub(super) fn from_pem(pem: &str) -> Result<Vec<u8>, PrivateKeyFault> {
     let label =
         |line: &str, edge: &str| -> Option<String> { Some(line.strip_prefix(edge)?.strip_suffix("-----")?.to_owned()) };
@@ -49,7 +48,6 @@ pub(super) fn from_pem(pem: &str) -> Result<Vec<u8>, PrivateKeyFault> {
     STANDARD.decode(lines.collect::<String>()).map_err(|_| PrivateKeyFault::Malformed)
 }
 
-/// Parses a `PrivateKeyInfo`.
 pub(super) fn parts(der: &[u8]) -> Result<Parts<'_>, PrivateKeyFault> {
     let (mut algorithm, key) = algorithm_and_key(der).ok_or(PrivateKeyFault::Malformed)?;
     match algorithm.take(OBJECT_IDENTIFIER).ok_or(PrivateKeyFault::Malformed)? {

@@ -79,8 +79,8 @@ impl UnverifiedToken {
         if !verified {
             return Err(Box::new(self));
         }
-        let (text, header, claims) = self.into_parts();
-        Ok(VerifiedToken { serialized: text, header, claims })
+        let (serialized, header, claims) = self.into_parts();
+        Ok(VerifiedToken { serialized, header, claims })
     }
 }
 

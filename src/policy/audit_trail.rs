@@ -49,7 +49,7 @@ impl SampleRate {
     }
 
     /// The share as a number.
-    pub const fn as_number(self) -> f64 {
+    pub const fn as_f64(self) -> f64 {
         self.0
     }
 
@@ -69,7 +69,7 @@ mod tests {
         for share in [0.0, -0.1, 1.000_001, f64::NAN, f64::INFINITY] {
             assert_eq!(SampleRate::new(share), None, "{share}");
         }
-        assert_eq!(SampleRate::new(1.0).map(SampleRate::as_number), Some(1.0));
+        assert_eq!(SampleRate::new(1.0).map(SampleRate::as_f64), Some(1.0));
     }
 
     #[wasm_bindgen_test(unsupported = test)]

@@ -47,7 +47,7 @@ impl Scheme {
 
 impl CalloutAddress {
     /// The normalized address of `url` via `upstream`. `None` unless it is an absolute `http` or `https` URL of
-    /// is_printable ASCII without user information and fragment.
+    /// printable ASCII without user information and fragment.
     pub fn parse(url: &str, upstream: &str) -> Option<Self> {
         let (scheme, rest) = url.split_once("://")?;
         let (scheme, default_port) = match scheme.to_ascii_lowercase().as_str() {
@@ -167,9 +167,9 @@ mod tests {
         }
         assert_eq!(parse("http://idp.example:80/"), parse("http://idp.example"));
         assert_eq!(parse("https://[::A]:443/"), parse("https://[::a]"));
-        for kept in ["/%", "/%4", "/%+1", "/%zz", "/a%"] {
-            let url = format!("https://idp.example{kept}");
-            assert_eq!(CalloutAddress::parse(&url, "idp").unwrap().path, kept);
+        for unchanged in ["/%", "/%4", "/%+1", "/%zz", "/a%"] {
+            let url = format!("https://idp.example{unchanged}");
+            assert_eq!(CalloutAddress::parse(&url, "idp").unwrap().path, unchanged);
         }
     }
 

@@ -140,10 +140,10 @@ fn length_bit(name: &str) -> u64 {
 }
 
 impl ClaimSource {
-    /// The value in that form, made safe to write; `None` when the token says nothing of it.
+    /// The value in this format, safe to write. `None` if the token lacks the claim.
     ///
     /// # Errors
-    /// When it is longer than 8000 bytes as written, or a number in it was rounded.
+    /// If it is longer than 8000 bytes as written, or a number in it was rounded.
     pub fn header_value(
         &self,
         format: ClaimFormat,

@@ -112,7 +112,7 @@ mod tests {
     #[wasm_bindgen_test(unsupported = test)]
     fn document_of_another_issuer_and_foreign_addresses_are_rejected() {
         let with = |issuer: Value, uri: Value| address(&json!({ "issuer": issuer, "jwks_uri": uri }));
-        let ours = || json!("https://idp.example/realms/a");
+        let own_issuer = || json!("https://idp.example/realms/a");
         for issuer in [
             json!("https://idp.example/realms/a/"),
             json!("https://evil.example"),
@@ -127,7 +127,7 @@ mod tests {
         }
         let two = json!(["https://idp.example/k", "https://idp.example/k2"]);
         for uri in [json!(null), json!([]), two, json!([null]), json!(5), json!("keys"), json!("")] {
-            assert_eq!(with(ours(), uri.clone()), Err(MetadataFault::NoAddress), "{uri}");
+            assert_eq!(with(own_issuer(), uri.clone()), Err(MetadataFault::NoAddress), "{uri}");
         }
         for uri in [
             "https://evil.example/k",
@@ -135,7 +135,7 @@ mod tests {
             "https://idp.example:8443/k",
             "https://idp.example.evil/k",
         ] {
-            assert_eq!(with(ours(), json!(uri)), Err(MetadataFault::ForeignAddress), "{uri}");
+            assert_eq!(with(own_issuer(), json!(uri)), Err(MetadataFault::ForeignAddress), "{uri}");
         }
         assert_eq!(address(&json!([])), Err(MetadataFault::Malformed));
         let discovery = Discovery::of("https://idp.example", "idp").unwrap();

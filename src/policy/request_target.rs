@@ -259,18 +259,18 @@ const fn fault_of(character: u8, is_escaped: bool) -> Option<TargetFault> {
 fn without_dot_segments(text: &str, ambiguous: AmbiguousPaths) -> Result<NormalPath<'static>, TargetFault> {
     let rejects = ambiguous == AmbiguousPaths::Reject;
     // Empty segments are removed last, so that `..` after one is detected.
-    let mut kept: Vec<&str> = Vec::new();
+    let mut segments: Vec<&str> = Vec::new();
     let mut ends_with_slash = false;
     for segment in text.split('/').skip(1) {
         ends_with_slash = matches!(segment, "" | "." | "..");
         match segment {
             "." => {}
             ".." => {
-                if rejects && kept.last() == Some(&"") {
+                if rejects && segments.last() == Some(&"") {
                     return Err(TargetFault::DotsAfterEmptySegment);
                 }
-                while kept.pop_if(|last| last.is_empty()).is_some() {}
-                if kept.pop().is_none() && rejects {
+                while segments.pop_if(|last| last.is_empty()).is_some() {}
+                if segments.pop().is_none() && rejects {
                     return Err(TargetFault::AboveRoot);
                 }
             }
@@ -279,11 +279,11 @@ fn without_dot_segments(text: &str, ambiguous: AmbiguousPaths) -> Result<NormalP
                 if rejects && matches!(name, "." | "..") {
                     return Err(TargetFault::ParameterInDotSegment);
                 }
-                kept.push(named);
+                segments.push(named);
             }
         }
     }
-    Ok(joined(kept.into_iter(), ends_with_slash))
+    Ok(joined(segments.into_iter(), ends_with_slash))
 }
 
 /// Merges slashes and keeps dot segments as names.

@@ -188,7 +188,6 @@ impl Term {
         own.iter().chain(self.inner().iter().flat_map(|inner| inner.attributes.iter())).copied()
     }
 
-    /// Whether the term holds.
     fn evaluate(&self, context: &RequirementContext<'_>) -> Verdict {
         match self {
             Self::Not(inner) => inner.evaluate(context).negated(),

@@ -183,7 +183,7 @@ impl Rules {
     pub fn check(&self, id: RuleId, request: &AuthorizationRequest<'_>) -> Result<(), Unmet<'_>> {
         match &self.rule(id).requirement {
             None => Ok(()),
-            Some(requirement) => self.with_context(requirement, request, |facts| requirement.check(facts)),
+            Some(requirement) => self.with_context(requirement, request, |context| requirement.check(context)),
         }
     }
 
@@ -231,16 +231,16 @@ impl Rules {
             Access::Token => self.allows_preflight(request.head),
             Access::Deny => return Ok(None),
         };
-        let pass = |would_deny| Ok(Some(AnonymousAccess { would_deny, is_preflight }));
+        let allow = |would_deny| Ok(Some(AnonymousAccess { would_deny, is_preflight }));
         match rule.access {
-            Access::Token if is_preflight => return pass(None),
+            Access::Token if is_preflight => return allow(None),
             Access::Optional if is_preflight || *credential == Credential::Missing => {}
             Access::Public => {}
             Access::Optional | Access::Token | Access::Deny => return Ok(None),
         }
         match self.check(id, request) {
-            Ok(()) => pass(None),
-            Err(unmet) if rule.report_only => pass(Some(unmet.reason)),
+            Ok(()) => allow(None),
+            Err(unmet) if rule.report_only => allow(Some(unmet.reason)),
             Err(unmet) => Err(unmet.reason),
         }
     }

@@ -92,20 +92,20 @@ impl ValidatedToken {
         check_type(&token)?;
         let nonce = if media_type(&token).as_deref() == Some("at+jwt") { Nonce::Accepted } else { nonce_of(provider) };
         check_kind(claims, nonce)?;
-        let validated = validate_claims(claims, provider, AuthenticatedBy::Signature, now)?;
+        let validated = validate_claims(claims, provider, Origin::Signature, now)?;
         let (claims, payload) = token.into_claims_and_payload();
         Ok(validated.with(claims, Some(payload), provider))
     }
 
     /// Validates a token that the introspection endpoint of `provider` reported as active, at the time `now`. If the
-    /// response has no `exp`, the token is valid until `response_expires_at`, because no response is valid forever.
+    /// response has no `exp`, the token is valid until `expires_at`, because no response is valid forever.
     ///
     /// # Errors
     /// The first requirement that is not met.
     pub fn validate_active(
         token: ActiveToken,
         provider: &Provider,
-        response_expires_at: UnixTime,
+        expires_at: UnixTime,
         now: UnixTime,
     ) -> Result<Self, ClaimFault> {
         let claims = token.claims();
@@ -117,12 +117,7 @@ impl ValidatedToken {
             Claim::Malformed => return Err(ClaimFault::IssuerMalformed),
         }
         check_kind(claims, nonce_of(provider))?;
-        let validated = validate_claims(
-            claims,
-            provider,
-            AuthenticatedBy::IntrospectionResponse { expires_at: response_expires_at },
-            now,
-        )?;
+        let validated = validate_claims(claims, provider, Origin::Introspection { expires_at }, now)?;
         Ok(validated.with(token.into_claims(), None, provider))
     }
 
@@ -168,21 +163,21 @@ impl ValidatedToken {
     }
 }
 
-/// How the token was authenticated.
+/// Where the claims come from.
 #[derive(Clone, Copy)]
-enum AuthenticatedBy {
-    /// By its signature: all claims are in the token.
+enum Origin {
+    /// A signed token, which contains all claims.
     Signature,
-    /// By an introspection response, which may omit claims (RFC 7662 section 2.2) and expires at this time.
-    IntrospectionResponse { expires_at: UnixTime },
+    /// An introspection response, which may omit claims (RFC 7662 section 2.2) and expires at this time.
+    Introspection { expires_at: UnixTime },
 }
 
-impl AuthenticatedBy {
+impl Origin {
     /// Additional claim names of introspection responses. Configured names take precedence.
     const fn names(self) -> (&'static [&'static str], &'static [&'static str]) {
         match self {
             Self::Signature => (&[], &[]),
-            Self::IntrospectionResponse { .. } => (&["client_id"], &["scope"]),
+            Self::Introspection { .. } => (&["client_id"], &["scope"]),
         }
     }
 }
@@ -207,21 +202,21 @@ impl ValidatedClaims {
 fn validate_claims(
     claims: &Claims,
     provider: &Provider,
-    proof: AuthenticatedBy,
+    origin: Origin,
     now: UnixTime,
 ) -> Result<ValidatedClaims, ClaimFault> {
     check_audience(claims, &provider.audiences)?;
-    let validity = check_times(claims, provider, proof, now)?;
+    let validity = check_times(claims, provider, origin, now)?;
     if claims.contains("cnf") {
         return Err(ClaimFault::SenderConstrained);
     }
     let names = &provider.claim_names;
-    let (own_client, own_scope) = proof.names();
+    let (extra_client, extra_scope) = origin.names();
     // The list of revoked tokens identifies tokens by it.
     optional(claims.string("jti"))?;
     let subject = optional(claims.string(&names.subject))?.map(str::to_owned);
-    let client = first_present(&names.client, own_client, |name| claims.string(name))?.map(str::to_owned);
-    let scopes = first_present(&names.scope, own_scope, |name| claims.scopes(name))?
+    let client = first_present(&names.client, extra_client, |name| claims.string(name))?.map(str::to_owned);
+    let scopes = first_present(&names.scope, extra_scope, |name| claims.scopes(name))?
         .unwrap_or_default()
         .into_iter()
         .map(str::to_owned)
@@ -284,18 +279,13 @@ fn check_audience(claims: &Claims, expected: &Audiences) -> Result<(), ClaimFaul
     if is_expected { Ok(()) } else { Err(ClaimFault::AudienceUnexpected) }
 }
 
-fn check_times(
-    claims: &Claims,
-    provider: &Provider,
-    proof: AuthenticatedBy,
-    now: UnixTime,
-) -> Result<Validity, ClaimFault> {
+fn check_times(claims: &Claims, provider: &Provider, origin: Origin, now: UnixTime) -> Result<Validity, ClaimFault> {
     let skew = provider.clock_skew;
     let expiry = present_time(claims.time("exp"))?;
-    let end = match (expiry, proof) {
-        (Some(expiry), AuthenticatedBy::Signature | AuthenticatedBy::IntrospectionResponse { .. }) => expiry.plus(skew),
-        (None, AuthenticatedBy::IntrospectionResponse { expires_at }) => expires_at,
-        (None, AuthenticatedBy::Signature) => return Err(ClaimFault::ExpiryMissing),
+    let end = match (expiry, origin) {
+        (Some(expiry), Origin::Signature | Origin::Introspection { .. }) => expiry.plus(skew),
+        (None, Origin::Introspection { expires_at }) => expires_at,
+        (None, Origin::Signature) => return Err(ClaimFault::ExpiryMissing),
     };
     let not_before = present_time(claims.start_time("nbf"))?;
     let issued_at = present_time(claims.time("iat"))?;
@@ -335,10 +325,10 @@ fn optional<T>(claim: Claim<T>) -> Result<Option<T>, ClaimFault> {
 
 fn first_present<'a, T>(
     names: &'a [String],
-    further: &[&'static str],
+    extra: &[&'static str],
     claim: impl Fn(&'a str) -> Claim<T>,
 ) -> Result<Option<T>, ClaimFault> {
-    for name in names.iter().map(String::as_str).chain(further.iter().copied()) {
+    for name in names.iter().map(String::as_str).chain(extra.iter().copied()) {
         if let Some(value) = optional(claim(name))? {
             return Ok(Some(value));
         }

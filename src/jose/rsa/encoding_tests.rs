@@ -57,9 +57,9 @@ fn other_pkcs1_encoding_of_the_same_digest_is_rejected() {
         ("separator is padding", with(separator, 0xff)),
         ("first byte of the digest", with(256 - 32, digest[0] ^ 1)),
         ("last byte of the digest", with(255, digest[31] ^ 0x80)),
-        ("no padding, garbage behind (Bleichenbacher 2006)", short_padding(0)),
-        ("eight bytes of padding, garbage behind", short_padding(8)),
-        ("one byte of garbage behind", short_padding(256 - 3 - info.len() - 1)),
+        ("no padding, garbage after it (Bleichenbacher 2006)", short_padding(0)),
+        ("eight bytes of padding, garbage after it", short_padding(8)),
+        ("one byte of garbage after it", short_padding(256 - 3 - info.len() - 1)),
         ("the digest alone", pkcs1(&digest)),
         ("without NULL", wrapped(b"\x30\x2f\x30\x0b\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x01\x04\x20")),
         (
@@ -130,7 +130,7 @@ struct Pss {
     bits: usize,
     separator: u8,
     /// A byte of the zero padding, counted from its end.
-    spoiled_zero: Option<usize>,
+    altered_zero: Option<usize>,
     trailer: u8,
     unused_bits_set: bool,
     /// The bytes before the message digest: eight zeros.
@@ -145,7 +145,7 @@ impl Pss {
             salt: (0..hash.output_length()).map(|at| u8::try_from(at).unwrap() ^ 0x3c).collect(),
             bits,
             separator: 1,
-            spoiled_zero: None,
+            altered_zero: None,
             trailer: 0xbc,
             unused_bits_set: false,
             before_digest: vec![0; 8],
@@ -156,7 +156,7 @@ impl Pss {
         let length = self.bits.div_ceil(8);
         let digest = self.hash.digest(&[&self.before_digest, &self.hash.digest(&[message]), &self.salt]);
         let mut block = vec![0; length - self.salt.len() - digest.len() - 2];
-        if let Some(from_end) = self.spoiled_zero {
+        if let Some(from_end) = self.altered_zero {
             let at = block.len() - 1 - from_end;
             block[at] = 1;
         }
@@ -208,8 +208,8 @@ fn pss_encoding_with_one_wrong_part_is_rejected() {
         ("separator 0", Pss { separator: 0, ..good.clone() }),
         ("separator 2", Pss { separator: 2, ..good.clone() }),
         ("separator 0x81", Pss { separator: 0x81, ..good.clone() }),
-        ("last zero of the padding", Pss { spoiled_zero: Some(0), ..good.clone() }),
-        ("a zero in the middle", Pss { spoiled_zero: Some(100), ..good.clone() }),
+        ("last zero of the padding", Pss { altered_zero: Some(0), ..good.clone() }),
+        ("a zero in the middle", Pss { altered_zero: Some(100), ..good.clone() }),
         ("seven zeros before the digest", Pss { before_digest: vec![0; 7], ..good.clone() }),
         ("not zeros before the digest", Pss { before_digest: vec![1; 8], ..good.clone() }),
     ];

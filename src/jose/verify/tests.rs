@@ -322,7 +322,7 @@ fn key_in_the_token_header_is_ignored() {
             let header = merged(json!({"alg": attacker.algorithm().name(), "kid": "k1"}), &offered);
             let token = attacker.token(&header, &json!({"sub": "alice"}));
             assert_eq!(fault(&token, &issuer_set), Some(TokenFault::SignatureInvalid), "{attacker:?} for {issuer:?}");
-            assert_eq!(fault(&token, &attacker.key_set()), None, "the signature as such is good");
+            assert_eq!(fault(&token, &attacker.key_set()), None, "the signature itself is valid");
         }
     }
 }

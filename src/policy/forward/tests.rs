@@ -179,9 +179,9 @@ fn subject_and_client_are_read_from_the_providers_claims() {
             assert_eq!(written(token, &source, ClaimFormat::Json).as_deref(), Some(r#""0oa1""#), "{source:?}");
         }
     }
-    let nobody = token(&json!({}));
+    let anonymous = token(&json!({}));
     for source in [ClaimSource::Subject, ClaimSource::Client, claim(&["sub"]), claim(&["cid"])] {
-        assert_eq!(FORMATS.map(|format| written(&nobody, &source, format)), [None, None, None, None], "{source:?}");
+        assert_eq!(FORMATS.map(|format| written(&anonymous, &source, format)), [None, None, None, None], "{source:?}");
     }
     // A configured name is used unchanged.
     let both = token(&json!({"cid": "0oa1", "azp": "0oa2"}));
@@ -204,8 +204,8 @@ fn scopes_are_a_list_for_both_names_and_both_formats() {
         }
     }
     // The second name is not used if the first is present. A malformed first claim is not written.
-    let odd = token(&json!({"scp": ["a"], "scope": 5}));
-    assert_eq!(FORMATS.map(|format| written(&odd, &claim(&["scope"]), format)), [None, None, None, None]);
+    let malformed = token(&json!({"scp": ["a"], "scope": 5}));
+    assert_eq!(FORMATS.map(|format| written(&malformed, &claim(&["scope"]), format)), [None, None, None, None]);
     // A longer path with one of these names as prefix is another claim.
     let nested = token(&json!({"x": {"scope": "a b"}}));
     assert_eq!(written(&nested, &claim(&["x", "scope"]), ClaimFormat::Space).as_deref(), Some("a%20b"));

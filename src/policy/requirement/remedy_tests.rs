@@ -52,18 +52,18 @@ fn reasons_have_unique_names() {
 fn missing_scope_yields_all_required_scopes() {
     let requirement = Requirement::all(vec![Term::AnyScope(list(&["x", "y"])), scopes(&["a", "b", "y"])]);
     let lacks = |claims: Value| unmet(&requirement, &claims);
-    let told = |names: &[&'static str]| (UnmetReason::ScopeMissing, Remedy::Scopes(names.to_vec()));
-    assert_eq!(lacks(json!({"scp": ["a", "y"]})), told(&["a", "b", "y"]));
-    assert_eq!(lacks(json!({"scp": ["a", "b", "x"]})), told(&["a", "b", "y", "x"]));
-    assert_eq!(lacks(json!({})), told(&["a", "b", "y", "x"]));
+    let expected = |names: &[&'static str]| (UnmetReason::ScopeMissing, Remedy::Scopes(names.to_vec()));
+    assert_eq!(lacks(json!({"scp": ["a", "y"]})), expected(&["a", "b", "y"]));
+    assert_eq!(lacks(json!({"scp": ["a", "b", "x"]})), expected(&["a", "b", "y", "x"]));
+    assert_eq!(lacks(json!({})), expected(&["a", "b", "y", "x"]));
 }
 
 #[wasm_bindgen_test(unsupported = test)]
 fn any_scope_yields_the_granted_or_the_first_scope() {
     let requirement = Requirement::all(vec![Term::AnyScope(list(&["read", "admin"])), scopes(&["openid"])]);
-    let told = |names: &[&'static str]| (UnmetReason::ScopeMissing, Remedy::Scopes(names.to_vec()));
-    assert_eq!(unmet(&requirement, &json!({"scp": ["openid"]})), told(&["openid", "read"]));
-    assert_eq!(unmet(&requirement, &json!({"scp": ["admin"]})), told(&["openid", "admin"]));
+    let expected = |names: &[&'static str]| (UnmetReason::ScopeMissing, Remedy::Scopes(names.to_vec()));
+    assert_eq!(unmet(&requirement, &json!({"scp": ["openid"]})), expected(&["openid", "read"]));
+    assert_eq!(unmet(&requirement, &json!({"scp": ["admin"]})), expected(&["openid", "admin"]));
 }
 
 #[wasm_bindgen_test(unsupported = test)]
@@ -83,17 +83,17 @@ fn weak_or_old_authentication_yields_acr_values_and_max_age() {
     let age_alone = one(max_age(60));
     assert_eq!(unmet(&age_alone, &json!({})), (UnmetReason::AuthenticationTooOld, step_up(&[], Some(60), &[])));
     let strength_alone = one(acr(&["phrh", "phr"]));
-    let told = (UnmetReason::AuthenticationTooWeak, step_up(&["phrh", "phr"], None, &[]));
-    assert_eq!(unmet(&strength_alone, &json!({})), told);
+    let expected = (UnmetReason::AuthenticationTooWeak, step_up(&["phrh", "phr"], None, &[]));
+    assert_eq!(unmet(&strength_alone, &json!({})), expected);
 }
 
 #[wasm_bindgen_test(unsupported = test)]
 fn missing_authentication_and_scopes_yield_one_challenge() {
     let requirement = Requirement::all(vec![scopes(&["pay", "see"]), acr(&[TWO_FACTORS])]);
-    let told = (UnmetReason::AuthenticationTooWeak, step_up(&[TWO_FACTORS], None, &["pay", "see"]));
-    assert_eq!(unmet(&requirement, &json!({"scp": ["see"]})), told);
-    let told = (UnmetReason::ScopeMissing, Remedy::Scopes(vec!["pay", "see"]));
-    assert_eq!(unmet(&requirement, &json!({"scp": ["see"], "acr": "phr"})), told);
+    let expected = (UnmetReason::AuthenticationTooWeak, step_up(&[TWO_FACTORS], None, &["pay", "see"]));
+    assert_eq!(unmet(&requirement, &json!({"scp": ["see"]})), expected);
+    let expected = (UnmetReason::ScopeMissing, Remedy::Scopes(vec!["pay", "see"]));
+    assert_eq!(unmet(&requirement, &json!({"scp": ["see"], "acr": "phr"})), expected);
 }
 
 #[wasm_bindgen_test(unsupported = test)]
@@ -149,8 +149,8 @@ fn met_alternative_is_preferred_then_the_first_that_a_token_could_meet() {
     // In the group: the first alternative, which requires the scope.
     assert_eq!(unmet(&requirement, &json!({"groups": ["g"]})), (missing, Remedy::Scopes(vec!["d", "a"])));
     // Not in the group: a step-up for the second, and the scope for the rest.
-    let told = (UnmetReason::AuthenticationTooWeak, step_up(&[TWO_FACTORS], None, &["d"]));
-    assert_eq!(unmet(&requirement, &json!({"groups": []})), told);
+    let expected = (UnmetReason::AuthenticationTooWeak, step_up(&[TWO_FACTORS], None, &["d"]));
+    assert_eq!(unmet(&requirement, &json!({"groups": []})), expected);
     // The third is met, so its requirements are part of the remedy.
     assert_eq!(unmet(&requirement, &json!({"groups": ["g"], "scp": ["c"]})), (missing, Remedy::Scopes(vec!["d", "c"])));
     // The second is met. It requires no scope.
@@ -169,9 +169,12 @@ fn two_acr_terms_yield_the_values_that_satisfy_both() {
         (&["u:gold", "phr"], &["u:silver", "u:gold"], &["u:gold"]),
         (&[TWO_FACTORS], &[TWO_FACTORS], &[TWO_FACTORS]),
     ];
-    for (one, other, told) in rows {
+    for (one, other, expected) in rows {
         let requirement = both(one, other);
-        assert_eq!(unmet(&requirement, &json!({})), (UnmetReason::AuthenticationTooWeak, step_up(told, Some(60), &[])));
+        assert_eq!(
+            unmet(&requirement, &json!({})),
+            (UnmetReason::AuthenticationTooWeak, step_up(expected, Some(60), &[]))
+        );
     }
     let never = both(&["u:gold"], &["u:silver"]);
     assert_eq!(unmet(&never, &json!({})), (UnmetReason::NoAlternative, Remedy::None));
@@ -184,6 +187,6 @@ fn alternative_that_contradicts_the_rest_is_skipped_even_if_met() {
     let inner = Term::AnyOf(vec![one(acr(&["phr"])), one(scopes(&["b"]))]);
     let outer = Term::AnyOf(vec![Requirement::all(vec![scopes(&["a"]), inner]), one(scopes(&["c"]))]);
     let requirement = Requirement::all(vec![acr(&["u:gold"]), outer]);
-    let told = (UnmetReason::AuthenticationTooWeak, step_up(&["u:gold"], None, &["a", "b"]));
-    assert_eq!(unmet(&requirement, &json!({"acr": "phr"})), told);
+    let expected = (UnmetReason::AuthenticationTooWeak, step_up(&["u:gold"], None, &["a", "b"]));
+    assert_eq!(unmet(&requirement, &json!({"acr": "phr"})), expected);
 }

@@ -228,7 +228,6 @@ fn add(entries: &mut Vec<Entry>, entry: &Entry) {
     }
 }
 
-/// The best match so far.
 struct Best<'a> {
     index: Option<RouteIndex>,
     method: &'a [u8],

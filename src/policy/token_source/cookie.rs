@@ -6,7 +6,6 @@ use super::folding::folds_to;
 use super::{Credential, CredentialLocation, NamedPart, Names, UnremovableCredential};
 use crate::http::{HeaderEdit, RequestHead, StrippedField, is_token};
 
-/// The field with the cookies.
 pub(super) const FIELD: &str = "cookie";
 
 /// The name of a cookie. Names are case-sensitive.

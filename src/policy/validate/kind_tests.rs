@@ -4,8 +4,8 @@ use super::*;
 
 #[wasm_bindgen_test(unsupported = test)]
 fn typ_must_be_absent_or_of_an_access_token() {
-    let admit = |typ| ValidatedToken::validate(verified(&claims(&json!({})), typ), &provider(), NOW).err();
-    assert_eq!(admit(None), None);
+    let validate = |typ| ValidatedToken::validate(verified(&claims(&json!({})), typ), &provider(), NOW).err();
+    assert_eq!(validate(None), None);
     for typ in [
         "JWT",
         "jwt",
@@ -18,7 +18,7 @@ fn typ_must_be_absent_or_of_an_access_token() {
         "jose",
         "application/jose",
     ] {
-        assert_eq!(admit(Some(typ)), None, "{typ}");
+        assert_eq!(validate(Some(typ)), None, "{typ}");
     }
     for typ in [
         "",
@@ -38,7 +38,7 @@ fn typ_must_be_absent_or_of_an_access_token() {
         "application/application/at+jwt",
         "application/",
     ] {
-        assert_eq!(admit(Some(typ)), Some(ClaimFault::NotAnAccessToken), "{typ:?}");
+        assert_eq!(validate(Some(typ)), Some(ClaimFault::NotAnAccessToken), "{typ:?}");
     }
 }
 
@@ -91,7 +91,7 @@ fn other_declared_kind_is_rejected_and_unknown_kind_is_accepted() {
         }
         for kind in ["DPoP", "dpop"] {
             let constrained = Some(ClaimFault::SenderConstrained);
-            assert_eq!(fault(&json!({ name: kind })), constrained, "{name}: {kind}, and nothing proves possession");
+            assert_eq!(fault(&json!({ name: kind })), constrained, "{name}: {kind}, and possession is not verified");
         }
         assert_eq!(fault_of_null(name), None, "{name}: null");
         assert_eq!(fault(&json!({ name: [] })), None, "{name}: []");

@@ -243,7 +243,7 @@ fn lifetime_limit_is_exact_and_requires_iat() {
     ] {
         assert_eq!(fault_with(&changes, &provider), expected, "{changes}");
     }
-    assert_eq!(fault(&json!({"exp": 253_402_300_799_u64})), None, "without a limit there is none");
+    assert_eq!(fault(&json!({"exp": 253_402_300_799_u64})), None, "no limit is configured");
 }
 
 #[wasm_bindgen_test(unsupported = test)]

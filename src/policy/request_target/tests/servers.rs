@@ -62,16 +62,16 @@ impl Server {
         if self.merges_before_dots {
             segments.retain(|segment| !segment.is_empty());
         }
-        let mut kept: Vec<Vec<u8>> = Vec::new();
+        let mut served: Vec<Vec<u8>> = Vec::new();
         for segment in segments {
             match segment.as_slice() {
                 b"." if !self.keeps_dots => {}
-                b".." if !self.keeps_dots => drop(kept.pop()),
-                _ => kept.push(segment),
+                b".." if !self.keeps_dots => drop(served.pop()),
+                _ => served.push(segment),
             }
         }
-        kept.retain(|segment| !segment.is_empty());
-        kept
+        served.retain(|segment| !segment.is_empty());
+        served
     }
 }
 

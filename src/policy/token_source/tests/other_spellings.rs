@@ -90,8 +90,8 @@ fn parameter_that_folds_to_a_credential_is_rejected_and_removed() {
 
 #[wasm_bindgen_test(unsupported = test)]
 fn cookie_that_folds_to_a_credential_is_rejected_and_removed() {
-    let blanks = ["\u{a0}", "\u{85}", "\u{2003}", "\u{3000}", "\u{feff}", "\u{200b}", "\u{1c}", "\u{b}"];
-    let padded = blanks.iter().flat_map(|blank| [format!("{blank}access_token"), format!("access_token{blank}")]);
+    let spaces = ["\u{a0}", "\u{85}", "\u{2003}", "\u{3000}", "\u{feff}", "\u{200b}", "\u{1c}", "\u{b}"];
+    let padded = spaces.iter().flat_map(|space| [format!("{space}access_token"), format!("access_token{space}")]);
     let spellings = SPELLINGS.map(str::to_owned).into_iter().chain(["access token".to_owned()]).chain(padded);
     for name in spellings {
         let line = format!("sid=1; {name}=a");
