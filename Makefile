@@ -178,7 +178,7 @@ monitoring: $(DEBIAN) ## Check the alert rules, and that each fires when it shou
 .PHONY: docs
 docs: $(MDBOOK) ## Write the configuration reference from the types, and build docs/ as a book into target/book
 	$(call say,"The configuration reference and the schema from the types")
-	@UPDATE_GOLDEN=1 cargo test --quiet --locked --test core -- schema::the_files_are_what_the_types_say >/dev/null
+	@UPDATE_GOLDEN=1 cargo test --quiet --locked --test core -- schema::generated_files_match_the_types >/dev/null
 	@$(MDBOOK)/bin/mdbook build --dest-dir $(CURDIR)/target/book docs
 	@printf '    target/book/index.html\n'
 

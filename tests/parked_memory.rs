@@ -31,7 +31,7 @@ const KINDS: [(&str, usize); 7] = [
 ];
 
 #[test]
-fn what_waits_holds_no_more_than_is_documented() {
+fn pending_requests_hold_no_more_memory_than_documented() {
     let mut too_much = Vec::new();
     for (kind, limit) in KINDS {
         let output = Command::new(std::env::current_exe().unwrap())

@@ -44,7 +44,7 @@ fn capture() {
 }
 
 #[test]
-fn no_decision_shows_a_token_in_any_form() {
+fn no_decision_contains_a_token_in_any_form() {
     capture();
     let key = SigningKey::a("k1");
     let configuration = json!({ "providers": { "okta": {
@@ -106,7 +106,7 @@ fn no_decision_shows_a_token_in_any_form() {
 
 /// The decisions that no key was needed for, or that came too late: what was parked shows as little.
 #[test]
-fn no_parked_token_shows_in_any_form() {
+fn no_parked_token_is_printed_in_any_form() {
     let room = ParkingLimits { requests: 2, bytes: usize::MAX };
     let mut engine = Harness::with(&fetched_issuer(), Setup { room, ..Setup::default() });
     let token = SigningKey::a("k1").token(&payload(NOW));
@@ -145,7 +145,7 @@ fn no_parked_token_shows_in_any_form() {
 
 /// Refusals by a rule and passages that are only reported tell whom they are about, and show nothing of the token.
 #[test]
-fn no_token_that_a_rule_refuses_shows_in_any_form() {
+fn no_token_that_a_rule_rejects_is_printed_in_any_form() {
     let token = SigningKey::a("k1").token(&payload(NOW));
     for (report_only, subject) in [(false, "deny"), (true, "allow")] {
         let configuration = json!({
@@ -241,7 +241,7 @@ impl Told {
 
 /// Whatever is asked and answered about a token, nothing shows that is only the issuer's and ours to know.
 #[test]
-fn nothing_of_what_is_asked_and_answered_about_a_token_shows_in_any_form() {
+fn no_introspection_request_or_response_is_printed_in_any_form() {
     capture();
     let answer = |changes: Value| {
         let members = json!({ "active": true, "iss": ISSUER, "aud": AUDIENCE, "sub": "alice@acme.com", "jti": "AT.1",

@@ -398,7 +398,7 @@ fn words(schema: &Value) -> BTreeSet<String> {
 }
 
 #[test]
-fn every_record_is_as_the_schema_says_and_the_schema_says_no_more() {
+fn every_record_matches_the_schema_and_every_member_of_the_schema_occurs() {
     let schema = schema();
     jsonschema::meta::validate(&schema).unwrap();
     let mut reader = Reader::new();
@@ -436,7 +436,7 @@ fn every_record_is_as_the_schema_says_and_the_schema_says_no_more() {
 }
 
 #[test]
-fn every_text_in_a_record_is_bounded() {
+fn every_string_in_a_record_is_bounded() {
     let mut reader = Reader::new();
     let mut configuration = demanding();
     let provider = configuration["providers"]["okta"].as_object_mut().unwrap();
@@ -466,7 +466,7 @@ fn every_text_in_a_record_is_bounded() {
 
 /// Everything that a record can have, as long as it can be.
 #[test]
-fn the_largest_record_has_four_kibibytes_at_most() {
+fn largest_record_has_at_most_four_kibibytes() {
     let mut reader = Reader::new();
     let long = |name: char| format!("{name}{}", "\u{1}".repeat(300));
     let scopes: Vec<String> = (0..60).map(|number| format!("{number:03}{}", "s".repeat(8))).collect();
@@ -506,7 +506,7 @@ fn logged(audit: Value, path: &str, token: &str, of: u32, id: impl Fn(u32) -> St
 }
 
 #[test]
-fn refusals_are_logged_and_what_passes_is_not_unless_the_operator_wants_it_otherwise() {
+fn by_default_rejections_are_logged_and_allowed_requests_are_not() {
     let good = token(json!({}));
     for (audit, allowed, denied) in [
         (json!({}), 0, 3),
@@ -524,7 +524,7 @@ fn refusals_are_logged_and_what_passes_is_not_unless_the_operator_wants_it_other
 
 /// 20 lines a second for each reason by default; what has none of its own is in a record that says how many.
 #[test]
-fn of_a_flood_of_refusals_a_few_are_logged_and_all_are_counted() {
+fn in_a_flood_of_rejections_a_few_are_logged_and_all_are_counted() {
     let good = token(json!({}));
     for (audit, of_refusals, of_admitted) in [
         (json!({ "allowed": "all" }), 20, 2000),
@@ -566,7 +566,7 @@ fn of_a_flood_of_refusals_a_few_are_logged_and_all_are_counted() {
 }
 
 #[test]
-fn a_share_is_logged_whatever_the_requests_say_and_records_tell_which() {
+fn sampling_does_not_depend_on_request_content_and_records_state_the_rate() {
     let good = token(json!({}));
     let one_in_ten = json!({ "allowed": "sampled", "denied": "sampled", "sample": 0.1, "denied_per_second": 0 });
     for path in ["/", "/closed", "/trial"] {
@@ -586,7 +586,7 @@ fn a_share_is_logged_whatever_the_requests_say_and_records_tell_which() {
 }
 
 #[test]
-fn what_weakens_the_trail_prints_a_warning() {
+fn setting_that_weakens_the_audit_trail_logs_a_warning() {
     let warnings = |audit: Value| {
         let configuration = with(&demanding(), json!({ "audit": audit, "token": {} }));
         config::load(configuration.to_string().as_bytes(), &environment).unwrap().warnings

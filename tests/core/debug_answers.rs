@@ -72,7 +72,7 @@ fn told(reply: &LocalResponse) -> Option<Value> {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn who_shows_the_secret_is_told_reason_rule_provider_and_claims() {
+fn client_with_the_debug_secret_gets_reason_rule_provider_and_claims() {
     let good = token();
     let expired = SigningKey::a("k1").token(&with(&payload(NOW), json!({ "exp": NOW - 3600 })));
     let of_rule = |reason: &str, rule: &str, claims: Value| json!({ "reason": reason, "rule": rule, "provider": "okta", "claims": claims });
@@ -106,7 +106,7 @@ fn who_shows_the_secret_is_told_reason_rule_provider_and_claims() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn everybody_else_is_told_what_they_always_are() {
+fn client_without_the_debug_secret_gets_the_ordinary_response() {
     let good = token();
     let shorter = &SECRET[..SECRET.len() - 1];
     let longer = format!("{SECRET}x");
@@ -126,7 +126,7 @@ fn everybody_else_is_told_what_they_always_are() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn the_answer_is_otherwise_the_same_whatever_its_form() {
+fn debug_content_is_the_only_difference_in_every_response_format() {
     let good = token();
     let page = ("accept", "text/html");
     let none: &[(&str, &str)] = &[];
@@ -157,7 +157,7 @@ fn the_answer_is_otherwise_the_same_whatever_its_form() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn the_secret_never_goes_on_to_the_backend() {
+fn debug_secret_is_never_forwarded_to_the_backend() {
     let good = token();
     for (path, token) in [("/", Some(&*good)), ("/open", None)] {
         for name in ["X-Auth-Debug", "x_auth_debug", "X.Auth-Debug"] {
@@ -179,7 +179,7 @@ fn the_secret_never_goes_on_to_the_backend() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn the_operator_may_name_the_header_and_is_warned_at_start() {
+fn debug_header_name_is_configurable_and_logs_a_warning_at_start() {
     let responses = json!({ "debug": { "header": "X-Why", "secret": { "env": "AUTH_DEBUG_KEY" } } });
     let decision = decide(responses.clone(), "/", None, &[("x-why", SECRET)]);
     assert!(reply(&decision).headers.iter().any(|(name, _)| name.as_str() == "x-why"));
@@ -215,7 +215,7 @@ fn the_operator_may_name_the_header_and_is_warned_at_start() {
 
 /// What stood in such a field would be a request's id in our log, or missing behind us.
 #[wasm_bindgen_test(unsupported = test)]
-fn no_header_that_means_something_else_carries_the_secret() {
+fn header_with_another_meaning_is_rejected_as_the_debug_header() {
     for header in [
         "x-request-id",
         "X-Request-Id",
@@ -247,7 +247,7 @@ fn no_header_that_means_something_else_carries_the_secret() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn no_name_of_the_configuration_breaks_out_of_the_answer() {
+fn configured_names_are_escaped_in_the_debug_response() {
     let hostile = "o\r\nset-cookie: a=b\u{7f}\u{e9}\u{1f511}\"";
     let mut document = configuration(json!({}));
     let provider = document["providers"]["okta"].take();
@@ -265,7 +265,7 @@ fn no_name_of_the_configuration_breaks_out_of_the_answer() {
 
 /// A preflight that passes by itself, and a request whose token goes on too, are requests that go on.
 #[wasm_bindgen_test(unsupported = test)]
-fn whatever_lets_a_request_pass_the_secret_stays_here() {
+fn debug_secret_is_removed_from_every_allowed_request() {
     let mut document = configuration(json!({}));
     document["bypass_cors_preflight"] = json!(true);
     document["token"]["forward"] = json!(true);

@@ -616,7 +616,7 @@ struct Tally {
 }
 
 #[test]
-fn three_implementations_agree_or_the_difference_is_explained() {
+fn three_implementations_agree_or_the_difference_is_listed() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let cases = corpus();
     let ours = ours(&cases);

@@ -766,7 +766,7 @@ fn policy() -> Policy {
 }
 
 #[test]
-fn in_any_order_of_events_what_requests_are_told_is_what_was_said_last_and_in_time() {
+fn in_any_order_of_events_decisions_match_the_latest_valid_introspection_response() {
     let policy = policy();
     let mut counts: BTreeMap<&'static str, usize> = BTreeMap::new();
     for number in 0..SEQUENCES {

@@ -302,7 +302,7 @@ fn run(policy: &Policy, seed: u64, sets_clock: bool) -> (usize, usize, usize) {
 }
 
 #[test]
-fn workers_that_share_answers_agree_with_the_issuer_whatever_the_clock_says() {
+fn workers_that_share_responses_agree_with_the_issuer_under_clock_steps() {
     let configuration = json!({ "providers": { "a": { "issuer": "https://idp.example", "audiences": ["api"],
         "clock_skew": "5s", "upstream": "idp" } } });
     let policy = config::load(configuration.to_string().as_bytes(), &config::no_environment).unwrap().policy;

@@ -536,7 +536,7 @@ impl<'a> Model<'a> {
 }
 
 #[test]
-fn in_any_order_of_events_the_keys_are_what_a_naive_model_says() {
+fn in_any_order_of_events_the_keys_match_a_naive_model() {
     let tokens = tokens();
     let mut counts: BTreeMap<&'static str, usize> = BTreeMap::new();
     for number in 0..SEQUENCES {

@@ -347,7 +347,7 @@ fn run(seed: u64, tokens: &Tokens, others: &[Kind], sets_clock: bool) -> Found {
 }
 
 #[test]
-fn workers_that_share_fetches_agree_with_the_issuer_whatever_the_clock_says() {
+fn workers_that_share_fetches_agree_with_the_issuer_under_clock_steps() {
     let tokens = tokens();
     for sets_clock in [false, true] {
         let (mut longest, mut most, mut unknown, mut for_signatures, mut replaced, mut given_up) = (0, 0, 0, 0, 0, 0);

@@ -576,7 +576,7 @@ impl SignatureVerifier for Memo {
 }
 
 #[test]
-fn nothing_passes_that_a_naive_reader_of_the_rules_refuses() {
+fn engine_rejects_whatever_a_naive_rule_reader_rejects() {
     let mut random = Random::new(0x9e37_79b9_7f4a_7c15);
     let (credentials, verifier) = (credentials(), Memo::default());
     let providers = json!({ "okta": {

@@ -19,7 +19,7 @@ fn validators() -> [Validator; 2] {
 }
 
 #[test]
-fn the_files_are_what_the_types_say() {
+fn generated_files_match_the_types() {
     let pretty = |schema: &Value| serde_json::to_string_pretty(schema).unwrap() + "\n";
     for (file, expected) in [
         ("docs/okta-proxy-wasm.schema.json", pretty(&reference::json_schema())),
@@ -38,7 +38,7 @@ fn the_files_are_what_the_types_say() {
 }
 
 #[test]
-fn both_schemas_are_schemas_of_their_draft() {
+fn both_schemas_are_valid_in_their_draft() {
     for (schema, draft) in
         [(reference::json_schema(), Draft::Draft202012), (reference::json_schema_draft_04(), Draft::Draft4)]
     {
@@ -105,7 +105,7 @@ fn parent(place: &str) -> (&str, &str) {
 }
 
 #[test]
-fn whatever_the_schema_calls_missing_the_loader_does_too() {
+fn members_required_by_the_schema_are_required_by_the_loader() {
     let complete = complete();
     assert_eq!(faults(&complete), Vec::<String>::new());
     let validators = validators();
@@ -132,7 +132,7 @@ fn whatever_the_schema_calls_missing_the_loader_does_too() {
 }
 
 #[test]
-fn whatever_is_of_another_type_or_unknown_both_refuse() {
+fn wrong_types_and_unknown_members_are_rejected_by_schema_and_loader() {
     let complete = complete();
     let validators = validators();
     let mut all = Vec::new();

@@ -78,7 +78,7 @@ fn numbered(key: &SigningKey, number: usize) -> String {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_token_is_verified_once_and_decided_alike_ever_after() {
+fn token_is_verified_once_and_decided_alike_afterwards() {
     let key = SigningKey::a("k1");
     let mut scene = Scene::holding(&[&key]);
     let bearer = format!("Bearer {}", key.token(&payload(START)));
@@ -98,7 +98,7 @@ fn a_token_is_verified_once_and_decided_alike_ever_after() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn any_other_spelling_of_a_known_token_is_judged_by_itself() {
+fn another_encoding_of_a_cached_token_is_verified_by_itself() {
     let key = SigningKey::a("k1");
     let mut scene = Scene::holding(&[&key]);
     let token = key.token(&payload(START));
@@ -122,7 +122,7 @@ fn any_other_spelling_of_a_known_token_is_judged_by_itself() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_known_token_ends_when_it_says_and_is_not_good_before_it_begins() {
+fn cached_token_is_rejected_after_exp_and_before_nbf() {
     let key = SigningKey::a("k1");
     let token = key.token(&with(&payload(START), json!({ "nbf": START + 5 })));
     let mut scene = Scene::holding(&[&key]);
@@ -140,7 +140,7 @@ fn a_known_token_ends_when_it_says_and_is_not_good_before_it_begins() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_key_that_is_withdrawn_ends_the_tokens_that_it_verified() {
+fn withdrawn_key_invalidates_the_cached_tokens_that_it_verified() {
     let (a, b) = (SigningKey::a("k1"), SigningKey::b("k2"));
     let (by_a, by_b) = (a.token(&payload(START)), b.token(&payload(START)));
     let mut scene = Scene::holding(&[&a, &b]);
@@ -165,7 +165,7 @@ fn a_key_that_is_withdrawn_ends_the_tokens_that_it_verified() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_key_set_that_is_too_old_vouches_for_nothing() {
+fn key_set_older_than_max_stale_validates_no_token() {
     let key = SigningKey::a("k1");
     let long = key.token(&with(&payload(START), json!({ "exp": START + 200_000 })));
     let mut scene = Scene::holding(&[&key]);
@@ -175,7 +175,7 @@ fn a_key_set_that_is_too_old_vouches_for_nothing() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn no_number_of_bad_tokens_pushes_a_good_one_out() {
+fn bad_tokens_never_evict_a_good_one() {
     let (key, other) = (SigningKey::a("k1"), SigningKey::b("k1"));
     let mut scene = Scene::of(&json!({ "max_tokens": 1 }), &[&key]);
     let good = key.token(&payload(START));
@@ -203,7 +203,7 @@ fn no_number_of_bad_tokens_pushes_a_good_one_out() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_bad_signature_is_remembered_for_five_seconds_and_only_with_the_same_keys() {
+fn bad_signature_is_cached_for_five_seconds_and_only_with_the_same_keys() {
     let key = SigningKey::a("k1");
     let mut scene = Scene::holding(&[&key]);
     let bad = SigningKey::b("k1").token(&payload(START));
@@ -225,7 +225,7 @@ fn a_bad_signature_is_remembered_for_five_seconds_and_only_with_the_same_keys() 
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn what_was_not_used_for_the_longest_time_makes_room() {
+fn least_recently_used_entry_is_evicted() {
     let key = SigningKey::a("k1");
     let mut scene = Scene::of(&json!({ "max_tokens": 2 }), &[&key]);
     let tokens: Vec<String> = (0..3).map(|number| numbered(&key, number)).collect();
@@ -240,7 +240,7 @@ fn what_was_not_used_for_the_longest_time_makes_room() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn the_bytes_are_bounded_too_and_without_room_every_token_is_verified() {
+fn cache_bytes_are_bounded_and_without_capacity_every_token_is_verified() {
     let key = SigningKey::a("k1");
     let judged = |cache: Value, tokens: &[&String]| {
         let mut scene = Scene::of(&cache, &[&key]);
@@ -256,7 +256,7 @@ fn the_bytes_are_bounded_too_and_without_room_every_token_is_verified() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn of_many_that_wait_with_the_same_token_one_is_verified() {
+fn many_pending_requests_with_one_token_cause_one_verification() {
     let key = SigningKey::a("k1");
     let mut scene = Scene::holding(&[]);
     let token = key.token(&payload(START));

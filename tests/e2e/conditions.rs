@@ -103,7 +103,7 @@ fn assert_rows(gateway: &Gateway, rows: &[(&str, u16, Request)]) {
 }
 
 #[test]
-fn a_condition_sees_the_real_peer_and_the_request_as_it_came() {
+fn condition_sees_the_real_peer_and_the_original_request() {
     let configuration = conditions();
     let trusting = ListenerOptions { use_remote_address: false, ..ListenerOptions::filtered(TRUSTING, &configuration) };
     let gateway = Setup { configuration, more_listeners: vec![trusting], workers: 1, ..Setup::default() }.start();
@@ -188,7 +188,7 @@ impl TlsClients {
 }
 
 #[test]
-fn a_condition_sees_the_certificate_that_the_client_showed() {
+fn condition_sees_the_certificate_of_the_client() {
     let directory = TempDir::with_prefix("conditions-").expect("a temporary directory");
     let authority = CertificateAuthority::create(directory.path());
     let application = "0oa1application000d7";
@@ -333,17 +333,17 @@ fn what_waits_is_judged_by_what_it_was(allow_on_headers_stop_iteration: Option<b
 }
 
 #[test]
-fn a_request_that_waits_for_keys_is_judged_by_where_it_came_from() {
+fn condition_of_a_request_pending_on_keys_sees_its_peer() {
     what_waits_is_judged_by_what_it_was(None);
 }
 
 #[test]
-fn a_post_with_a_body_is_held_back_until_its_condition_is_judged_with_allow_on_headers_stop_iteration() {
+fn post_with_a_body_is_held_until_its_condition_is_evaluated_with_allow_on_headers_stop_iteration() {
     what_waits_is_judged_by_what_it_was(Some(true));
 }
 
 #[test]
-fn demands_stand_together_in_every_way_with_tokens_of_a_real_server() {
+fn requirements_combine_in_every_way_with_tokens_of_a_real_server() {
     let claims = json!([
         { "claim": ["https://acme.com/claims", "tenant"], "equals": "emea" },
         { "claim": "roles", "contains": "auditor" },

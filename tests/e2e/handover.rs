@@ -65,7 +65,7 @@ fn echoed(response: &Response, name: &str) -> Vec<String> {
 }
 
 #[test]
-fn the_access_log_tells_of_every_decision_and_no_client_writes_there() {
+fn access_log_has_every_decision_and_no_client_input() {
     let setup = Setup {
         configuration: telling(),
         listener: |listener| ListenerOptions {
@@ -188,7 +188,7 @@ fn tenant_route(by: Value) -> Value {
 }
 
 #[test]
-fn other_filters_and_routes_go_by_what_was_handed_over_and_by_nothing_that_a_client_sent() {
+fn other_filters_and_routes_use_forwarded_values_and_never_client_input() {
     let by_header = tenant_route(json!({ "headers": [{ "name": "x-tenant", "string_match": { "exact": "gold" } }] }));
     let by_state =
         tenant_route(json!({ "filter_state": [{ "key": "wasm.auth_tenant", "string_match": { "exact": "gold" } }] }));
@@ -284,7 +284,7 @@ fn other_filters_and_routes_go_by_what_was_handed_over_and_by_nothing_that_a_cli
 
 /// A client that sends bad requests as fast as it can does not fill the disk, and no refusal is lost.
 #[test]
-fn of_a_flood_of_refusals_the_log_has_a_few_and_the_number_of_the_others() {
+fn in_a_flood_of_rejections_the_log_has_a_few_and_the_number_of_the_others() {
     const SENT: u64 = 3000;
     let gateway = Setup { configuration: configured(json!({})), workers: 1, ..Setup::default() }.start();
     let began = Instant::now();
@@ -305,7 +305,7 @@ fn of_a_flood_of_refusals_the_log_has_a_few_and_the_number_of_the_others() {
 }
 
 #[test]
-fn the_log_has_the_decisions_that_the_operator_wants_there() {
+fn log_has_the_decisions_that_are_configured() {
     let audited = |audit: Value| configured(json!({ "audit": audit }));
     let more = ListenerOptions::filtered("more", &audited(json!({ "allowed": "sampled", "sample": 1 })));
     let configuration = audited(json!({ "allowed": "all", "denied": "none" }));

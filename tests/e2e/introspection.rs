@@ -16,7 +16,7 @@ use testbed::programs::http2_requests;
 use testbed::{Answer, Cluster, ListenerOptions, Request, Script, ScriptedServer};
 
 #[test]
-fn what_the_issuer_says_of_a_token_decides_and_is_remembered() {
+fn introspection_response_decides_and_is_cached() {
     let (gateway, server) = asking(json!({}), |token, _| match token {
         "good" => active(json!({})),
         "elsewhere" => active(json!({ "aud": "api://other" })),
@@ -131,7 +131,7 @@ fn every_callout_carries_a_user_agent_and_the_operators_headers() {
 }
 
 #[test]
-fn envoy_signs_with_an_rsa_key_whom_the_gateway_says_it_is() {
+fn envoy_signs_the_client_assertion_with_an_rsa_key() {
     let members =
         json!({ "client_auth": "private_key_jwt", "private_key": { "env": "OKTA_PRIVATE_KEY" }, "key_id": "k7" });
     let start = || asking(members, |_, _| active(json!({})));
@@ -166,7 +166,7 @@ fn envoy_signs_with_an_rsa_key_whom_the_gateway_says_it_is() {
 }
 
 #[test]
-fn an_endpoint_that_misbehaves_lets_nobody_pass_and_refuses_nobodys_token() {
+fn misbehaving_introspection_endpoint_allows_no_request_and_rejects_no_token() {
     let (gateway, server) = asking(json!({ "timeout": "1s" }), |token, _| match token {
         "slow" => Script::Silent,
         "reset" => Script::Reset,
@@ -193,7 +193,7 @@ fn an_endpoint_that_misbehaves_lets_nobody_pass_and_refuses_nobodys_token() {
 }
 
 #[test]
-fn whoever_is_on_the_list_of_revoked_tokens_is_refused_by_all_workers_also_when_the_list_is_gone() {
+fn revoked_token_is_rejected_by_all_workers_also_when_the_list_is_unavailable() {
     let server = ScriptedServer::start(|received, nth| match (received.headers.text("if-none-match"), nth) {
         (None, 0..12) => Answer::json(200, &json!({ "revoked": [] })).header("etag", "\"none\"").into(),
         (Some(tag), 0..12) if tag == "\"none\"" => Answer::new(304, "").into(),

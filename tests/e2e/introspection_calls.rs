@@ -28,7 +28,7 @@ fn count_of(gateway: &Gateway, status: u16, requests: &[Request], at_once: usize
 }
 
 #[test]
-fn what_was_answered_is_asked_once_for_as_long_as_it_is_remembered() {
+fn token_is_introspected_once_while_its_response_is_cached() {
     let members = json!({ "cache_ttl": "1h", "inactive_cache_ttl": "1m" });
     let (gateway, server) = asking(members, |token, _| if token == "good" { active(json!({})) } else { inactive() });
     for (scenario, token, status) in [("active, cached", "good", 200), ("inactive, cached", "bad", 401)] {
@@ -41,7 +41,7 @@ fn what_was_answered_is_asked_once_for_as_long_as_it_is_remembered() {
 }
 
 #[test]
-fn two_thousand_simultaneous_requests_with_one_cold_token_are_one_call() {
+fn two_thousand_simultaneous_requests_with_one_uncached_token_cause_one_call() {
     for workers in [1, 2, 4] {
         let slowly = |_: &str, _| Script::Slow { delay: A_WHILE, answer: active_answer(json!({})) };
         let (gateway, server) = asking_from(workers, json!({ "timeout": "10s" }), slowly);
@@ -53,7 +53,7 @@ fn two_thousand_simultaneous_requests_with_one_cold_token_are_one_call() {
 }
 
 #[test]
-fn a_token_that_is_revoked_while_it_is_remembered_goes_on_for_cache_ttl_at_most_and_costs_one_call_more() {
+fn token_revoked_while_cached_is_allowed_for_at_most_cache_ttl_and_causes_one_more_call() {
     let (gateway, server) = asking(json!({ "cache_ttl": "2s", "inactive_cache_ttl": "1m" }), |_, nth| {
         if nth == 0 { active(json!({})) } else { inactive() }
     });
@@ -71,7 +71,7 @@ fn a_token_that_is_revoked_while_it_is_remembered_goes_on_for_cache_ttl_at_most_
 }
 
 #[test]
-fn an_endpoint_that_says_429_is_left_alone_for_as_long_as_it_says() {
+fn endpoint_that_returns_429_is_not_called_until_retry_after() {
     let (gateway, server) = asking(json!({}), |token, nth| match (token, nth) {
         (_, 0) => Answer::new(429, "").header("retry-after", "3").into(),
         _ => active(json!({})),
@@ -102,7 +102,7 @@ fn breakable() -> (Arc<AtomicBool>, impl Fn(&str, usize) -> Script + Send + Sync
 }
 
 #[test]
-fn an_endpoint_that_is_down_is_asked_a_few_times_and_then_now_and_again() {
+fn unavailable_endpoint_is_called_a_few_times_and_then_probed() {
     let (is_down, script) = breakable();
     let (gateway, server) = asking(json!({}), script);
     is_down.store(true, Ordering::SeqCst);
@@ -122,7 +122,7 @@ fn an_endpoint_that_is_down_is_asked_a_few_times_and_then_now_and_again() {
 }
 
 #[test]
-fn a_stale_answer_serves_while_the_endpoint_is_down_and_costs_as_few_calls() {
+fn stale_response_is_used_while_the_endpoint_is_down_and_calls_stay_few() {
     let (is_down, script) = breakable();
     let (gateway, server) = asking(json!({ "cache_ttl": "1s", "stale_if_error": "10m" }), script);
     // Both workers have the answer.
@@ -170,7 +170,7 @@ fn exchange(connection: &mut Connection, token: &str) -> u16 {
 }
 
 #[test]
-fn a_worker_that_has_met_the_spent_budget_serves_a_token_that_another_worker_knows() {
+fn worker_with_an_exhausted_budget_allows_a_token_cached_by_another_worker() {
     // Half of it, and so one call, is for tokens that nobody knows.
     let (gateway, server) = asking(json!({ "requests_per_minute": 2, "cache_ttl": "1h" }), |token, _| {
         if token == "good" { active(json!({})) } else { inactive() }

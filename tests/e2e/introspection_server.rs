@@ -79,7 +79,7 @@ fn statuses(gateway: &Gateway, path: &str, token: &str, times: usize) -> Vec<u16
 }
 
 #[test]
-fn an_opaque_token_passes_and_the_backend_is_told_whose_it_is() {
+fn opaque_token_is_allowed_and_its_identity_is_forwarded() {
     let gateway = asking(json!({}));
     let machine = opaque_for(&gateway, OPAQUE_AUDIENCE);
     let (service, application) =
@@ -107,7 +107,7 @@ fn an_opaque_token_passes_and_the_backend_is_told_whose_it_is() {
 }
 
 #[test]
-fn tokens_that_the_server_does_not_call_active_and_meant_for_us_are_refused() {
+fn inactive_tokens_and_tokens_for_other_audiences_are_rejected() {
     let gateway = asking(json!({}));
     let payroll = opaque_for(&gateway, &format!("{OPAQUE_AUDIENCE}/payroll"));
     let never_issued = opaque_of_alice(&gateway).chars().rev().collect::<String>();
@@ -127,7 +127,7 @@ fn tokens_that_the_server_does_not_call_active_and_meant_for_us_are_refused() {
 }
 
 #[test]
-fn an_opaque_token_without_the_rules_scope_is_told_which_it_lacks() {
+fn opaque_token_without_the_required_scope_gets_a_challenge_that_names_it() {
     let gateway = asking(json!({}));
     let alice = opaque_of_alice(&gateway);
     let refused = get(&gateway, "/orders", &alice);
@@ -146,7 +146,7 @@ fn an_opaque_token_without_the_rules_scope_is_told_which_it_lacks() {
 }
 
 #[test]
-fn an_answer_is_remembered_no_longer_than_its_token_lives() {
+fn introspection_response_is_cached_no_longer_than_the_token_lifetime() {
     let gateway = asking(json!({ "cache_ttl": "1h" }));
     gateway.idp.issue_for(Duration::from_secs(3));
     let token = opaque_of_alice(&gateway);
@@ -159,7 +159,7 @@ fn an_answer_is_remembered_no_longer_than_its_token_lives() {
 }
 
 #[test]
-fn a_token_that_its_client_revokes_is_refused_by_all_workers_within_cache_ttl() {
+fn token_revoked_by_its_client_is_rejected_by_all_workers_within_cache_ttl() {
     let cache_ttl = Duration::from_secs(2);
     let gateway = asking(json!({ "cache_ttl": "2s" }));
     for (kind, token) in [("opaque", opaque_of_alice(&gateway)), ("JWT", gateway.alice())] {
@@ -184,7 +184,7 @@ fn a_token_that_its_client_revokes_is_refused_by_all_workers_within_cache_ttl() 
 }
 
 #[test]
-fn the_server_is_asked_about_a_jwt_where_a_rule_says_so_and_never_about_a_forged_one() {
+fn jwt_is_introspected_where_a_rule_requires_it_and_forged_jwt_never_is() {
     let gateway = asking(json!({}));
     let token = gateway.alice();
     assert_eq!(statuses(&gateway, "/accounts", &token, 5), [200; 5]);
@@ -222,7 +222,7 @@ fn the_server_is_asked_about_a_jwt_where_a_rule_says_so_and_never_about_a_forged
 }
 
 #[test]
-fn the_server_believes_the_gateway_who_it_is_in_each_way_of_saying_so() {
+fn gateway_authenticates_at_the_server_with_each_client_auth_method() {
     let signing = |variable: &str, kid: &str| {
         json!({ "client_id": SIGNING_CLIENT_ID, "client_secret": null, "client_auth": "private_key_jwt",
             "private_key": { "env": variable }, "key_id": kid })

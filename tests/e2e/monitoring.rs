@@ -103,7 +103,7 @@ fn dashboard_queries() -> Vec<(String, String)> {
 }
 
 #[test]
-fn every_query_of_the_dashboard_and_every_series_of_an_alert_has_something_to_say() {
+fn every_dashboard_query_and_every_alert_series_has_data() {
     let (key, server) = (SigningKey::a("k1"), issuer());
     let configuration = configuration(&key);
     let gateway = Setup {

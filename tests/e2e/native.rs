@@ -199,7 +199,7 @@ fn assert_tokens_are_judged_rightly(envoy: &Envoy) {
 }
 
 #[test]
-fn envoy_verifies_what_it_can_and_the_module_the_rest() {
+fn envoy_verifies_supported_algorithms_and_the_module_the_others() {
     let envoy = start("auto");
     assert_tokens_are_judged_rightly(&envoy);
     let log = envoy.log();
@@ -210,7 +210,7 @@ fn envoy_verifies_what_it_can_and_the_module_the_rest() {
 }
 
 #[test]
-fn with_native_crypto_off_the_module_verifies_everything_to_the_same_effect() {
+fn with_native_crypto_off_the_module_verifies_everything_with_the_same_result() {
     let envoy = start("off");
     assert_tokens_are_judged_rightly(&envoy);
     let log = envoy.log();

@@ -27,7 +27,7 @@ fn parameter(response: &Response, name: &str) -> Option<String> {
 }
 
 #[test]
-fn a_client_without_a_token_finds_out_who_gives_one() {
+fn client_without_a_token_discovers_its_authorization_server() {
     let gateway = start();
     let port = gateway.port();
     // It asks, and is told where to look.
@@ -70,7 +70,7 @@ fn a_client_without_a_token_finds_out_who_gives_one() {
 }
 
 #[test]
-fn metadata_are_for_everybody_and_the_address_is_never_the_clients() {
+fn resource_metadata_are_public_and_their_address_is_never_chosen_by_the_client() {
     let gateway = start();
     let port = gateway.port();
     // While no keys are to be had, too.

@@ -124,7 +124,7 @@ fn pinned() -> String {
 }
 
 #[test]
-fn an_image_comes_back_from_a_registry_with_the_digest_that_is_published_and_envoy_decides_with_it() {
+fn image_pulled_from_a_registry_has_the_published_digest_and_envoy_decides_with_it() {
     let registry = Registry::start();
     let version = json(&image().join("index.json"))["manifests"][0]["annotations"]["org.opencontainers.image.ref.name"]
         .as_str()

@@ -54,7 +54,7 @@ fn received(response: &Response, name: &str) -> Vec<String> {
 }
 
 #[test]
-fn each_rule_asks_for_what_it_says_and_a_refusal_says_what_would_help() {
+fn each_rule_enforces_its_requirements_and_a_rejection_names_the_missing_one() {
     let gateway = start();
     let user = |login, scopes, acr| {
         gateway.idp.user_token(&UserTokenRequest { login, scopes, audience: DEFAULT_AUDIENCE, acr })
@@ -149,7 +149,7 @@ fn each_rule_asks_for_what_it_says_and_a_refusal_says_what_would_help() {
 }
 
 #[test]
-fn what_passes_without_a_token_has_no_identity_and_each_route_judges_a_known_token_anew() {
+fn request_allowed_without_a_token_has_no_identity_and_each_route_checks_a_cached_token() {
     let gateway = start();
     let port = gateway.port();
     let token = gateway.alice();
@@ -308,7 +308,7 @@ fn lenient_readings(target: &str) -> Vec<String> {
 }
 
 #[test]
-fn no_spelling_of_a_path_brings_a_request_without_a_token_to_what_needs_one() {
+fn no_spelling_of_a_path_bypasses_the_token_requirement() {
     // Once with doors that are opened one by one, once with one that is closed in a wall of open ones.
     let mut opened = minimal_configuration();
     opened["rules"] = json!([{ "name": "public", "match": { "path_prefix": "/public" }, "access": "public" }]);

@@ -38,7 +38,7 @@ fn status_from(address: Ipv4Addr, gateway: &Gateway, request: &Request) -> u16 {
 }
 
 #[test]
-fn requests_that_are_reset_before_their_call_is_sent_cost_no_call() {
+fn requests_reset_before_their_call_is_sent_cause_no_call() {
     const STREAMS: usize = 3000;
     // Envoy closes a connection on which 250 streams were reset within a second of their start.
     const PER_CONNECTION: usize = 200;
@@ -151,7 +151,7 @@ fn one_client_with_many_jwts_does_not_use_the_whole_limit() {
 }
 
 #[test]
-fn all_workers_keep_to_the_limit_that_the_server_states() {
+fn all_workers_keep_to_the_rate_limit_stated_by_the_server() {
     const STATED: usize = 20;
     let (gateway, server) = asking::asking_from(4, json!({ "requests_per_minute": 600 }), |_, _| {
         let answer = Answer::json(200, &json!({ "active": false }));
@@ -170,7 +170,7 @@ fn all_workers_keep_to_the_limit_that_the_server_states() {
 }
 
 #[test]
-fn a_429_is_the_endpoints_failure_in_every_worker() {
+fn a_429_counts_as_an_endpoint_failure_in_every_worker() {
     let (gateway, server) =
         asking::asking_from(4, json!({}), |_, _| Answer::json(429, &json!({})).header("retry-after", "60").into());
     for number in 0..100_u8 {

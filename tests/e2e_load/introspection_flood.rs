@@ -58,7 +58,7 @@ impl Refusals {
 }
 
 #[test]
-fn a_flood_of_random_tokens_costs_half_of_the_budget_and_nobody_who_is_known_and_no_memory() {
+fn flood_of_random_tokens_uses_half_of_the_budget_affects_no_cached_token_and_leaks_no_memory() {
     let calls = Arc::new(Mutex::new(Vec::new()));
     let seen = Arc::clone(&calls);
     let (gateway, server) = asking(json!({ "requests_per_minute": REQUESTS_PER_MINUTE }), move |token, _| {

@@ -27,7 +27,7 @@ fn quoted(text: &str) -> Vec<String> {
 }
 
 #[test]
-fn the_table_of_metrics_is_what_the_code_can_tell() {
+fn metrics_table_matches_the_metrics_in_the_code() {
     let page = text("docs/metrics.md");
     let mut documented = BTreeMap::new();
     for row in page.lines().filter(|line| line.starts_with("| `")) {
@@ -53,7 +53,7 @@ fn asked_for(queries: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn the_dashboard_shows_every_number_and_no_alert_is_about_one_that_is_not_told() {
+fn dashboard_shows_every_metric_and_alerts_use_only_existing_ones() {
     let told: BTreeSet<String> = telemetry::ALL.iter().map(|metric| metric.name.to_owned()).collect();
     let dashboard: Value = serde_json::from_str(&text("monitoring/dashboard.json")).expect("JSON");
     assert_eq!(asked_for(&dashboard["panels"].to_string()), told);
@@ -63,7 +63,7 @@ fn the_dashboard_shows_every_number_and_no_alert_is_about_one_that_is_not_told()
 }
 
 #[test]
-fn every_alert_is_seen_to_fire_and_not_to_fire() {
+fn every_alert_has_a_test_that_fires_and_one_that_does_not() {
     let (alerts, tests) = (text("monitoring/alerts.yaml"), text("monitoring/alerts_test.yaml"));
     let names = alerts.lines().filter_map(|line| line.trim().strip_prefix("- alert: "));
     for name in names {
@@ -75,7 +75,7 @@ fn every_alert_is_seen_to_fire_and_not_to_fire() {
 }
 
 #[test]
-fn every_label_has_its_tag_in_the_bootstrap_to_copy() {
+fn every_label_has_its_tag_in_the_documented_bootstrap() {
     let bootstrap = text("envoy/envoy.yaml");
     let tags: BTreeSet<&str> =
         bootstrap.split("tag_name: ").skip(1).filter_map(|rest| rest.split(',').next()).collect();

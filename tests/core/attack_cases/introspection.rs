@@ -78,7 +78,7 @@ fn check_answers(tokens: &[&str], rows: Vec<(&'static str, &'static str, Callout
 }
 
 #[test]
-fn only_one_answer_says_that_a_token_is_active() {
+fn only_active_true_makes_a_token_active() {
     let body = |label, body: &str| (label, "introspection_unavailable", said(200, body));
     check_answers(
         &[OPAQUE, &claiming(json!({}))],
@@ -104,7 +104,7 @@ fn only_one_answer_says_that_a_token_is_active() {
 }
 
 #[test]
-fn an_endpoint_that_fails_lets_nobody_pass_and_refuses_nobodys_token() {
+fn failing_introspection_endpoint_allows_no_request_and_rejects_no_token() {
     let good = active(json!({}));
     let Ok(HttpResponse { body, .. }) = &good else { panic!("an answer") };
     let unavailable = |label, outcome| (label, "introspection_unavailable", outcome);
@@ -129,7 +129,7 @@ fn an_endpoint_that_fails_lets_nobody_pass_and_refuses_nobodys_token() {
 }
 
 #[test]
-fn an_answer_about_another_token_or_for_others_admits_none() {
+fn introspection_response_with_invalid_claims_is_rejected() {
     check_answers(
         &[OPAQUE],
         vec![
@@ -164,7 +164,7 @@ fn an_answer_about_another_token_or_for_others_admits_none() {
 }
 
 #[test]
-fn the_token_is_told_in_the_body_and_the_secret_in_one_place() {
+fn introspection_request_has_the_token_in_the_body_and_the_secret_once() {
     for (way, secret_in_body) in [("client_secret_basic", false), ("client_secret_post", true)] {
         let mut configuration = asking();
         configuration["providers"]["a"]["introspection"]["client_auth"] = json!(way);
@@ -190,7 +190,7 @@ fn the_token_is_told_in_the_body_and_the_secret_in_one_place() {
 }
 
 #[test]
-fn what_a_token_looks_like_does_not_choose_who_judges_it() {
+fn format_of_a_token_does_not_select_its_validator() {
     let forged = Forge::RsaB.token("RS256", "rsa", json!({}), &payload(NOW));
     let foreign = claiming(json!({ "iss": "https://evil.example" }));
     for (label, expected, token) in [
@@ -221,7 +221,7 @@ fn what_a_token_looks_like_does_not_choose_who_judges_it() {
 }
 
 #[test]
-fn what_one_issuer_says_is_nothing_to_tokens_of_another() {
+fn introspection_response_of_one_issuer_does_not_apply_to_tokens_of_another() {
     let mut scene = Scene::new(&asking());
     let of_a = Forge::P256.token("ES256", "p256", json!({}), &payload(NOW));
     // The same keys, the same claims: only the issuer is another one.

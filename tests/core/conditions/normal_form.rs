@@ -4,7 +4,7 @@ use super::*;
 
 /// `/orgs/acme%20inc` is the path of the tenant `acme inc`, and not that of a tenant which calls itself `acme%20inc`.
 #[wasm_bindgen_test(unsupported = test)]
-fn a_path_segment_is_compared_as_decoded_text() {
+fn path_segment_is_compared_as_decoded_string() {
     let condition = "claims.tenant == path_segment(request.url_path, 2)";
     let judge = |tenant: &str, target: &str| {
         reason(&decide(&mut demanding(condition), &head(target, json!({ "tenant": tenant }), &[])))
@@ -36,7 +36,7 @@ fn a_path_segment_is_compared_as_decoded_text() {
 
 /// `request.url_path == '/orgs/' + claims.tenant` has the same hole as a segment that is not decoded.
 #[wasm_bindgen_test(unsupported = test)]
-fn a_claim_that_would_have_an_escape_in_a_path_is_not_compared_with_one() {
+fn claim_that_needs_escaping_in_a_path_is_not_compared_with_a_path() {
     for condition in [
         "request.url_path == '/orgs/' + claims.tenant",
         "'/orgs/' + claims.tenant == request.url_path",
@@ -163,7 +163,7 @@ fn a_condition_sees_the_normal_form_of_the_host() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_header_that_is_there_twice_or_in_two_spellings_is_not_judged() {
+fn repeated_header_or_header_in_two_spellings_is_indeterminate() {
     let judge = |condition: &str, more: &[(&str, &str)]| {
         let rules = json!([{ "name": "all", "access": "public", "require": { "condition": condition } }]);
         reason(&decide(&mut engine(&configured(json!({ "rules": rules }))), &at("GET", "a.com", "/", more)))
@@ -225,7 +225,7 @@ fn a_property_that_is_empty_is_missing_and_a_mapped_address_is_the_ipv4_address(
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_constant_that_the_normal_form_never_has_and_the_name_of_a_raw_value_are_faults() {
+fn constant_outside_the_normal_form_and_name_of_a_raw_value_are_faults() {
     let fault = |condition: &str| {
         let document = configured(json!({ "rules": [{ "require": { "condition": condition } }] }));
         config::load(document.to_string().as_bytes(), &config::no_environment).err().map(|faults| faults[0].to_string())

@@ -56,7 +56,7 @@ fn a_claim_of_another_type_than_its_constant_denies_whatever_the_operator() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn numbers_compare_as_numbers_and_null_is_compared_with_everything() {
+fn numbers_compare_numerically_and_null_compares_with_every_type() {
     for (condition, claims) in [
         ("claims.level == 3 && claims.level != 4", json!({ "level": 3.0 })),
         ("claims.level == 3.0 && claims.level in [1, 3.0]", json!({ "level": 3 })),

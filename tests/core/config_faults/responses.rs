@@ -32,7 +32,7 @@ fn assert_said(document: &Value, expected: &[&str]) {
 }
 
 #[test]
-fn every_fault_of_the_answers_is_listed_at_once() {
+fn every_fault_of_the_responses_is_listed_at_once() {
     let document = document(json!({
         "default_rule": { "redirect_browsers": "yes" },
         "rules": [
@@ -86,7 +86,7 @@ fn every_fault_of_the_answers_is_listed_at_once() {
 }
 
 #[test]
-fn no_header_that_the_filter_or_http_writes_is_the_operators() {
+fn headers_written_by_the_filter_or_http_cannot_be_configured() {
     for name in [
         "WWW-Authenticate",
         "Content-Length",
@@ -143,7 +143,7 @@ fn no_header_that_the_filter_or_http_writes_is_the_operators() {
 }
 
 #[test]
-fn everybody_and_credentials_exclude_each_other() {
+fn any_origin_with_credentials_is_rejected() {
     let cors = |cors: Value| answering(json!({ "cors": cors }));
     assert_said(&cors(json!({ "allow_origins": ["*"] })), &[]);
     assert_said(
@@ -168,7 +168,7 @@ fn everybody_and_credentials_exclude_each_other() {
 }
 
 #[test]
-fn browsers_are_redirected_to_somewhere() {
+fn browser_redirect_requires_a_usable_address() {
     let login = |login: Value| {
         document(json!({ "default_rule": { "redirect_browsers": true }, "responses": { "login": login } }))
     };
@@ -214,7 +214,7 @@ fn browsers_are_redirected_to_somewhere() {
 }
 
 #[test]
-fn what_weakens_an_answer_or_does_nothing_is_warned_of() {
+fn response_settings_that_weaken_or_have_no_effect_warn() {
     let login = json!({ "url": "https://app.acme.com/login" });
     let said = |members: Value| -> Vec<String> {
         warnings(&document(members)).iter().map(|line| line.chars().take(40).collect()).collect()

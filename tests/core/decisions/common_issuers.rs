@@ -165,7 +165,7 @@ fn rule_tells_the_providers_of_one_issuer_apart() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn known_tokens_of_one_issuer_stay_with_their_providers() {
+fn cached_tokens_of_one_issuer_stay_with_their_providers() {
     let mut engine = Harness::new(&two_providers());
     let mut ask = |token: &str| {
         let decision = engine.decide(&bearer(token));
@@ -184,7 +184,7 @@ fn known_tokens_of_one_issuer_stay_with_their_providers() {
 
 /// Neither waits, fetches nor learns of a key what does not belong to one provider; the others wait for their own keys.
 #[wasm_bindgen_test(unsupported = test)]
-fn token_waits_for_the_keys_of_its_provider_and_one_of_no_provider_for_none() {
+fn token_waits_for_the_keys_of_its_provider_only() {
     let provider = |audience: &str, keys: &str| {
         json!({ "issuer": ISSUER, "audiences": [audience], "upstream": "idp",
             "jwks": { "uri": format!("https://idp.example/{keys}") } })

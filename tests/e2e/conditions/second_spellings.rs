@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn no_spelling_of_a_request_or_type_of_a_claim_passes_a_condition() {
+fn no_spelling_of_a_request_or_type_of_a_claim_bypasses_a_condition() {
     let configuration = with_rules(vec![
         condition("orgs", "claims.tenant == path_segment(request.url_path, 2)"),
         condition("prefix", "request.url_path.startsWith('/prefix/' + claims.tenant + '/')"),

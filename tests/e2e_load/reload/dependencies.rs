@@ -131,7 +131,7 @@ fn tokens() -> Vec<(&'static str, u16, String)> {
 }
 
 #[test]
-fn a_configuration_that_changes_while_a_dependency_is_slow_or_down_loses_nothing() {
+fn configuration_change_while_a_dependency_is_slow_or_down_loses_no_request() {
     let dependencies = Dependencies::start();
     let backend = Backend::start();
     let envoy = EnvoyBuilder::new()

@@ -37,7 +37,7 @@ fn ask(vm: &mut Vm, root: RootId, path: &str, token: Option<&str>) -> StreamId {
 }
 
 #[test]
-fn the_host_is_asked_for_what_the_rule_of_the_request_uses_and_each_only_once() {
+fn only_attributes_used_by_the_matched_rule_are_read_and_each_only_once() {
     let manners = Manners { properties: Property::EnvoyAnd(&[ADDRESS, PORT, MTLS, PROTOCOL]), ..Manners::envoy() };
     let (mut vm, root) = configured(manners, &with_rules(inline_keys()));
     let token = good_token();
@@ -64,7 +64,7 @@ fn the_host_is_asked_for_what_the_rule_of_the_request_uses_and_each_only_once() 
 }
 
 #[test]
-fn a_host_that_does_not_have_an_attribute_lets_nobody_in_by_it_and_serves_on() {
+fn missing_host_attribute_denies_and_later_requests_are_served() {
     let odd: [(&str, &[u8]); 4] = [
         ("source.address", b"nowhere"),
         ("source.port", b"4567"),
@@ -91,7 +91,7 @@ fn a_host_that_does_not_have_an_attribute_lets_nobody_in_by_it_and_serves_on() {
 }
 
 #[test]
-fn what_waits_keeps_what_the_host_said_when_it_came() {
+fn pending_request_keeps_the_attributes_of_its_arrival() {
     let manners = Manners { properties: Property::EnvoyAnd(&[ADDRESS, PORT, MTLS]), ..Manners::envoy() };
     let (mut vm, root) = configured(manners, &with_rules(fetched_keys()));
     let office = ask(&mut vm, root, "/office", Some(&good_token()));

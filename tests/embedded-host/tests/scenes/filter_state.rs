@@ -41,7 +41,7 @@ fn each_name_is_declared_as_a_string_of_one_request_that_is_written_once() {
 }
 
 #[test]
-fn a_request_that_waited_is_told_of_under_its_own_name_and_not_under_another() {
+fn filter_state_of_a_pending_request_is_set_on_its_own_stream() {
     let (mut vm, root) = configured(envoy(), &telling(&fetched_keys()));
     let good = vm.request(root, with_token(&good_token()));
     let bad = vm.request(root, with_token("a.b.c"));
@@ -54,7 +54,7 @@ fn a_request_that_waited_is_told_of_under_its_own_name_and_not_under_another() {
 }
 
 #[test]
-fn a_host_without_filter_state_or_routes_refuses_a_configuration_that_wants_them() {
+fn configuration_that_needs_filter_state_or_routes_is_rejected_on_hosts_without_them() {
     let clearing = with(&inline_keys(), json!({ "clear_route_cache": true }));
     for (manners, document) in [
         (Manners::bare(), telling(&inline_keys())),
@@ -79,7 +79,7 @@ fn a_host_without_filter_state_or_routes_refuses_a_configuration_that_wants_them
 }
 
 #[test]
-fn what_is_told_already_is_not_mixed_with_ours_and_nothing_passes() {
+fn filter_state_set_by_another_plugin_is_kept_and_the_request_is_rejected() {
     let (mut vm, root) = configured(envoy(), &telling(&inline_keys()));
     let good = vm.write_state_first(root, with_token(&good_token()), "auth_decision");
     assert_eq!(status(&vm, good), 503);
@@ -94,7 +94,7 @@ fn what_is_told_already_is_not_mixed_with_ours_and_nothing_passes() {
 }
 
 #[test]
-fn a_route_that_is_not_chosen_anew_is_none_to_pass_by() {
+fn failed_clear_route_cache_rejects_the_request() {
     let document = with(&inline_keys(), json!({ "clear_route_cache": true }));
     let (mut vm, root) = configured(envoy(), &document);
     let calls = |vm: &Vm| vm.calls().get("proxy_call_foreign_function").copied().unwrap_or_default();

@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn an_identity_is_the_tokens_or_none() {
+    fn identity_is_that_of_the_token_or_absent() {
         let seeing = |user: &[&str], groups: &[&str]| Execution {
             user: user.iter().map(|&text| text.to_owned()).collect(),
             groups: groups.iter().map(|&text| text.to_owned()).collect(),

@@ -141,7 +141,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_table_of_the_documentation_lacks_is_named() {
+    fn difference_missing_from_the_documented_table_is_named() {
         let examples = ["koa", "express4"].map(|backend| (backend.to_owned(), "GET /Admin".to_owned()));
         let table = Table::from([(OtherPath::CaseSensitivity, BTreeMap::from(examples))]);
         assert_eq!(undocumented(&table, &markdown(&table)), [] as [&str; 0]);

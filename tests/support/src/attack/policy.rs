@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn access_looks_at_the_token_and_at_the_executed_path() {
+    fn access_depends_on_the_token_and_the_executed_path() {
         use Credential::{Admin, Alice, Anonymous, Eve};
         assert!(Access::Optional.allows(Anonymous, "/"));
         assert!(!Access::Token.allows(Anonymous, "/"));

@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_place_is_said() {
+    fn unplaceable_setting_is_reported() {
         let change = |pointer: &str, value: Value| {
             let mut changed = bootstrap();
             *changed.pointer_mut(pointer).unwrap() = value;

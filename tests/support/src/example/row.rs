@@ -134,7 +134,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_member_that_nobody_looks_at_is_refused() {
+    fn unknown_member_is_rejected() {
         let read = |text| serde_json::from_str::<Row>(text);
         assert!(read(r#"{"what": "", "request": "GET /", "status": 200, "backend_does": {"takes_ms": 1}}"#).is_ok());
         for text in [

@@ -155,7 +155,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_break_at_blanks_and_only_where_they_must() {
+    fn lines_break_at_spaces_and_only_where_necessary() {
         assert_eq!(wrapped("one two three", 7), ["one two", "three"]);
         assert_eq!(wrapped("one\nunbreakable", 5), ["one", "unbreakable"]);
         assert_eq!(wrapped("", 5), Vec::<String>::new());

@@ -83,7 +83,7 @@ fn a_replaced_listener_serves_the_very_next_request() {
 }
 
 #[test]
-fn a_refused_listener_leaves_the_old_one_serving() {
+fn rejected_listener_leaves_the_old_one_serving() {
     let backend = Backend::start();
     let open = ListenerOptions::unfiltered("api");
     let envoy = in_front_of(&backend).listener(open.clone()).start();
@@ -100,7 +100,7 @@ fn a_refused_listener_leaves_the_old_one_serving() {
 }
 
 #[test]
-fn a_faulty_listener_is_reported_at_start_wherever_it_comes_from() {
+fn faulty_listener_of_any_source_is_reported_at_start() {
     let backend = Backend::start();
     let faulty = ListenerOptions { filters_before: vec![broken_script()], ..ListenerOptions::unfiltered("api") };
     let builder = in_front_of(&backend).listener(faulty);

@@ -12,7 +12,7 @@ fn the_bootstrap_is_accepted() {
 }
 
 #[test]
-fn a_mistake_in_the_plugin_configuration_would_be_noticed() {
+fn error_in_the_plugin_configuration_is_detected() {
     let text = fs::read_to_string(project_root().join("envoy/envoy.yaml")).unwrap();
     let directory = TempDir::new().unwrap();
     let faulty = directory.path().join("envoy.yaml");

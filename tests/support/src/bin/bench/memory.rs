@@ -100,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_worker_of_ours_is_compared_with_one_without_a_filter() {
+    fn worker_memory_is_compared_with_a_worker_without_a_filter() {
         let finding = MemoryFinding {
             no_filter: [30.0, 31.0, 33.0],
             ours: [60.0, 70.0, 104.0],

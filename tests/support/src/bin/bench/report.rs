@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_measured_is_not_there() {
+    fn unmeasured_parts_are_omitted() {
         let nothing = Findings {
             cpu: Vec::new(),
             rules: None,

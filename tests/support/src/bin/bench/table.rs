@@ -52,7 +52,7 @@ mod tests {
     }
 
     #[test]
-    fn thousands_are_set_apart() {
+    fn thousands_are_separated() {
         let grouped = [0, 999, 1000, 12_345, 811_390, 1_000_000].map(with_thousands);
         assert_eq!(grouped, ["0", "999", "1,000", "12,345", "811,390", "1,000,000"]);
     }

@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn tokens_of_another_key_are_not_taken() {
+    fn tokens_of_another_key_are_not_accepted() {
         let directory = TempDir::new().unwrap();
         let foreign = SigningKey::of(Kind::Ps256).token(&claims(0));
         fs::write(directory.path().join("tokens-es256.txt"), format!("{foreign}\n")).unwrap();
