@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
-use crate::asking::{SECRET, introspecting, with_environment};
 use crate::gateway::{Gateway, Setup, minimal_configuration};
+use crate::introspection_gateway::{SECRET, introspecting, with_environment};
 use crate::signing::{AUDIENCE, SigningKey, key_set, payload, with};
 use serde_json::{Value, json};
 use testbed::authorization_server::{DNS_NAME, now};

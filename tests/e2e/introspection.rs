@@ -3,8 +3,10 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use crate::asking::{SECRET, active, active_answer, asking, asking_with, inactive, introspecting, with_environment};
 use crate::gateway::{self, Setup};
+use crate::introspection_gateway::{
+    SECRET, active, active_response, inactive, introspecting, start_gateway, start_gateway_with, with_environment,
+};
 use crate::signing::{AUDIENCE, ISSUER, SigningKey, key_set, payload};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -17,7 +19,7 @@ use testbed::{Answer, Cluster, ListenerOptions, Request, Script, ScriptedServer}
 
 #[test]
 fn introspection_response_decides_and_is_cached() {
-    let (gateway, server) = asking(json!({}), |token, _| match token {
+    let (gateway, server) = start_gateway(json!({}), |token, _| match token {
         "good" => active(json!({})),
         "elsewhere" => active(json!({ "aud": "api://other" })),
         "expired" => active(json!({ "exp": now() - 600 })),
@@ -46,7 +48,7 @@ fn managed_trailers_of_an_introspected_request_are_removed(listener: fn(Listener
     let setup = Setup { configuration, listener, ..Setup::default() };
     let slow = Duration::from_secs(1);
     let (gateway, server) =
-        asking_with(setup, move |_, _| Script::Slow { delay: slow, answer: active_answer(json!({})) });
+        start_gateway_with(setup, move |_, _| Script::Slow { delay: slow, answer: active_response(json!({})) });
     let jwt = SigningKey::a("k1").token(&payload(now()));
     for (at, token) in ["opaque", jwt.as_str()].into_iter().enumerate() {
         let request = Request::post("/accounts").bearer(token).chunked(&[b"body"]);
@@ -134,7 +136,7 @@ fn every_callout_carries_a_user_agent_and_the_operators_headers() {
 fn envoy_signs_the_client_assertion_with_an_rsa_key() {
     let members =
         json!({ "client_auth": "private_key_jwt", "private_key": { "env": "OKTA_PRIVATE_KEY" }, "key_id": "k7" });
-    let start = || asking(members, |_, _| active(json!({})));
+    let start = || start_gateway(members, |_, _| active(json!({})));
     // Envoy cannot sign before 1.37. There nobody is to find that out by a token that is not asked about.
     if version().starts_with("1.36.") {
         let refusal = catch_unwind(AssertUnwindSafe(start)).err().expect("the configuration is refused");
@@ -167,7 +169,7 @@ fn envoy_signs_the_client_assertion_with_an_rsa_key() {
 
 #[test]
 fn misbehaving_introspection_endpoint_allows_no_request_and_rejects_no_token() {
-    let (gateway, server) = asking(json!({ "timeout": "1s" }), |token, _| match token {
+    let (gateway, server) = start_gateway(json!({ "timeout": "1s" }), |token, _| match token {
         "slow" => Script::Silent,
         "reset" => Script::Reset,
         "error" => Answer::new(500, "").into(),

@@ -52,7 +52,7 @@ fn seeing_secrets(listener: ListenerOptions) -> ListenerOptions {
     ListenerOptions { host_env_keys, ..listener }
 }
 
-fn asking(members: Value) -> Gateway {
+fn start_gateway(members: Value) -> Gateway {
     let configuration = configuration(members);
     let gateway =
         Setup { configuration, listener: seeing_secrets, environment: environment(), ..Setup::default() }.start();
@@ -80,7 +80,7 @@ fn statuses(gateway: &Gateway, path: &str, token: &str, times: usize) -> Vec<u16
 
 #[test]
 fn opaque_token_is_allowed_and_its_identity_is_forwarded() {
-    let gateway = asking(json!({}));
+    let gateway = start_gateway(json!({}));
     let machine = opaque_for(&gateway, OPAQUE_AUDIENCE);
     let (service, application) =
         (gateway.idp.client_credentials("service").0, gateway.idp.client_credentials("application").0);
@@ -108,7 +108,7 @@ fn opaque_token_is_allowed_and_its_identity_is_forwarded() {
 
 #[test]
 fn inactive_tokens_and_tokens_for_other_audiences_are_rejected() {
-    let gateway = asking(json!({}));
+    let gateway = start_gateway(json!({}));
     let payroll = opaque_for(&gateway, &format!("{OPAQUE_AUDIENCE}/payroll"));
     let never_issued = opaque_of_alice(&gateway).chars().rev().collect::<String>();
     for (token, reason) in [(never_issued, "token_inactive"), (payroll, "audience_unexpected")] {
@@ -128,7 +128,7 @@ fn inactive_tokens_and_tokens_for_other_audiences_are_rejected() {
 
 #[test]
 fn opaque_token_without_the_required_scope_gets_a_challenge_that_names_it() {
-    let gateway = asking(json!({}));
+    let gateway = start_gateway(json!({}));
     let alice = opaque_of_alice(&gateway);
     let refused = get(&gateway, "/orders", &alice);
     assert_eq!(refused.status, 403);
@@ -147,7 +147,7 @@ fn opaque_token_without_the_required_scope_gets_a_challenge_that_names_it() {
 
 #[test]
 fn introspection_response_is_cached_no_longer_than_the_token_lifetime() {
-    let gateway = asking(json!({ "cache_ttl": "1h" }));
+    let gateway = start_gateway(json!({ "cache_ttl": "1h" }));
     gateway.idp.issue_for(Duration::from_secs(3));
     let token = opaque_of_alice(&gateway);
     assert_eq!(gateway.get(&token).status, 200, "{:?}", gateway.reasons());
@@ -161,7 +161,7 @@ fn introspection_response_is_cached_no_longer_than_the_token_lifetime() {
 #[test]
 fn token_revoked_by_its_client_is_rejected_by_all_workers_within_cache_ttl() {
     let cache_ttl = Duration::from_secs(2);
-    let gateway = asking(json!({ "cache_ttl": "2s" }));
+    let gateway = start_gateway(json!({ "cache_ttl": "2s" }));
     for (kind, token) in [("opaque", opaque_of_alice(&gateway)), ("JWT", gateway.alice())] {
         assert_eq!(statuses(&gateway, "/asked", &token, 10), [200; 10], "{kind}: {:?}", gateway.reasons());
         let before = gateway.idp.introspections();
@@ -185,7 +185,7 @@ fn token_revoked_by_its_client_is_rejected_by_all_workers_within_cache_ttl() {
 
 #[test]
 fn jwt_is_introspected_where_a_rule_requires_it_and_forged_jwt_never_is() {
-    let gateway = asking(json!({}));
+    let gateway = start_gateway(json!({}));
     let token = gateway.alice();
     assert_eq!(statuses(&gateway, "/accounts", &token, 5), [200; 5]);
     assert_eq!(gateway.idp.introspections(), 0, "this rule asks nobody");

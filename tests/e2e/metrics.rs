@@ -245,7 +245,7 @@ fn active() -> Answer {
     )
 }
 
-fn asking(members: Value, server: &ScriptedServer) -> Gateway {
+fn start_gateway(members: Value, server: &ScriptedServer) -> Gateway {
     Setup {
         configuration: introspecting(members),
         listener: |listener| ListenerOptions { host_env_keys: vec!["OKTA_CLIENT_SECRET".to_owned()], ..listener },
@@ -263,7 +263,7 @@ fn introspection_calls_and_responses_are_counted() {
         "fails" => Answer::new(500, "").into(),
         _ => Answer::json(200, &json!({ "active": false })).into(),
     });
-    let gateway = asking(json!({ "cache_ttl": "600s" }), &server);
+    let gateway = start_gateway(json!({ "cache_ttl": "600s" }), &server);
     let envoy = &gateway.envoy;
     until("the list", A_REPORT, || (gateway.get("good").status == 200).then_some(()));
     for _ in 0..9 {
@@ -310,7 +310,7 @@ fn stale_responses_exhausted_budget_and_open_circuit_breaker_are_counted() {
         _ => Answer::json(200, &json!({ "active": false })).into(),
     });
     let members = json!({ "cache_ttl": "1s", "stale_if_error": "600s", "requests_per_minute": 4 });
-    let gateway = asking(members, &server);
+    let gateway = start_gateway(members, &server);
     let envoy = &gateway.envoy;
     until("the list", A_REPORT, || (gateway.get("good").status == 200).then_some(()));
     // Half of the budget is for tokens that nobody knows; then they are refused.

@@ -10,12 +10,12 @@
     reason = "tests"
 )]
 
-#[path = "../e2e/asking.rs"]
-mod asking;
 #[path = "../e2e/gateway.rs"]
 mod gateway;
 mod introspection_fairness;
 mod introspection_flood;
+#[path = "../e2e/introspection_gateway.rs"]
+mod introspection_gateway;
 mod key_sharing;
 mod reload;
 #[path = "../signing/mod.rs"]

@@ -145,7 +145,7 @@ struct Scene {
 }
 
 /// Runs the sequence that the bytes describe.
-pub(crate) fn inquiries(input: &[u8]) {
+pub(crate) fn introspection_sequence(input: &[u8]) {
     let mut source = Unstructured::new(input);
     let mut scene = Scene::new();
     for _ in 0..MAX_STEPS {
