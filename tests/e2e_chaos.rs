@@ -1,5 +1,5 @@
 //! The short part of `make chaos`: a real Envoy with four workers under faults, rotations, revocations, reloads and floods,
-//! for one minute with fixed seeds; and the memory that reloads cost.
+//! for one minute with fixed seeds; and the memory that reloads use.
 
 #![allow(missing_docs, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
 

@@ -1,4 +1,4 @@
-//! What requests that wait really hold, measured: the resident memory of a process whose parking space is full of the
+//! The memory of pending requests, measured: the resident memory of a process whose parking space is full of the
 //! requests that hold most for their size. Each kind of request has a process of its own.
 #![cfg(target_os = "linux")]
 #![allow(missing_docs, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]

@@ -1,5 +1,5 @@
-//! Every decision under a capturing logger and every text the core makes of one: no byte of a token, of its
-//! signature or of a configured value may be in any of them.
+//! Every decision under a capturing logger and every text that the core makes of one: none contains a byte of a token, of its
+//! signature or of a configured value.
 
 #![allow(missing_docs, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
 #![allow(clippy::unwrap_used, reason = "a test")]

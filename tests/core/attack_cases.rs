@@ -1,6 +1,5 @@
-//! Attacks on a token verifier, case by case: what somebody sends, the reason it is refused for and the status the client gets, or
-//! that it passes. A row begins with the case's id: group letter and place in the group.
-//! The tables below say what each case is.
+//! Attacks on a token verifier, case by case: the request, and the expected reason and status, or that it is allowed. A row
+//! begins with the case's id: group letter and number in the group. The tables below describe each case.
 //!
 //! Everything goes through the engine as a host drives it: configuration JSON in, request in, decision out.
 

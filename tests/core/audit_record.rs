@@ -1,4 +1,4 @@
-//! The record of a decision: what `docs/audit-record.schema.json` promises its readers, and which decisions have one logged.
+//! The record of a decision: it follows `docs/audit-record.schema.json`, and the configured decisions are logged.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

@@ -1,5 +1,5 @@
-//! What a rule's condition makes of a request: what it may ask for, what the host is asked, and that what cannot be
-//! judged refuses. Runs natively and, as wasm, under Node.
+//! Conditions of rules: the attributes they read, what is requested from the host, and that an indeterminate condition
+//! denies. Runs natively and, as wasm, under Node.
 
 mod normal_form;
 mod types;

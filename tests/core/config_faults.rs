@@ -1,4 +1,4 @@
-//! What the loader takes and what it refuses, a fault at a time; whole documents with all their faults are in
+//! Configurations that the loader accepts and rejects, a fault at a time; whole documents with all their faults are in
 //! `tests/core/golden_faults.rs`.
 
 mod issuers;

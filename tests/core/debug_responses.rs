@@ -1,5 +1,5 @@
-//! Callers that show the operator's secret are told why they are refused, and nobody else: a row per meaning. Runs natively
-//! and, as wasm, under Node.
+//! Clients with the operator's debug secret get the reason of a rejection, and no others: a row per case. Runs natively and,
+//! as wasm, under Node.
 
 use crate::engine_harness::{Harness, NOW, Setup, edits_of, head, response_of as reply};
 use crate::signing::{AUDIENCE, ISSUER, SigningKey, key_set, payload, with};

@@ -1,4 +1,4 @@
-//! What is decided of a request: `check(policy, request, keys, now) == decision`, a row per meaning.
+//! Decisions on requests: `check(policy, request, keys, now) == decision`, a row per case.
 //! Runs natively and, as wasm, under Node.
 
 mod common_issuers;

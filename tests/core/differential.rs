@@ -1,8 +1,8 @@
-//! Some thousands of tokens judged by us and by two other implementations: npm `jose` and PyPI `joserfc`, pinned
+//! Some thousands of tokens validated by the filter and by two other implementations: npm `jose` and PyPI `joserfc`, pinned
 //! under `tests/differential`. All three have the same keys, issuer, audience, algorithms, tolerance and time.
 //!
-//! They agree, or the kind of mutation is listed in [`STRICTER`] with who takes the token and why we do not.
-//! What we accept and another refuses is listed in [`LAXER`], one by one.
+//! They agree, or the kind of mutation is listed in [`STRICTER`] with who accepts the token and why the filter does not.
+//! What the filter accepts and another rejects is listed in [`LAXER`], one by one.
 
 use std::collections::BTreeMap;
 use std::io::Write as _;

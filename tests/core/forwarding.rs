@@ -1,5 +1,5 @@
-//! What is handed over beside claim headers: the whole payload, filter state for other filters and the access log, and the
-//! way to a token for clients without one (RFC 9728). A row per meaning; runs natively and, as wasm, under Node.
+//! What is forwarded beside claim headers: the whole payload, filter state for other filters and the access log; and resource
+//! metadata for clients without a token (RFC 9728). A row per case; runs natively and, as wasm, under Node.
 
 use crate::engine_harness::{Harness, NOW, head};
 use crate::signing::{AUDIENCE, ISSUER, SigningKey, one_issuer, payload, with};

@@ -1,7 +1,7 @@
 //! Faulty configurations in `tests/data/faults`, each `NAME.json` beside `NAME.txt`: every fault in its order, as the
 //! operator sees it. One document is about one part of the configuration, `everything_at_once` about all of them.
 //!
-//! After a change of the loader write the texts anew, read what changed, and commit it:
+//! After a change of the loader write the files again, read what changed, and commit it:
 //!
 //! ```sh
 //! UPDATE_GOLDEN=1 cargo test --workspace --test core golden_faults:: && git diff tests/data/faults

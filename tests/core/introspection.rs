@@ -1,4 +1,4 @@
-//! Tokens that their issuer is asked about, and the list of revoked ones: sequences of engine inputs with exact times.
+//! Token introspection and the revocation list: sequences of engine inputs with exact times.
 //! Runs natively and, as wasm, under Node.
 
 use std::ops::{Deref, DerefMut};

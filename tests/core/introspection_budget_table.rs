@@ -1,6 +1,6 @@
-//! The tables of `docs/introspection.md` against the state machine that they speak of: every line is played with a
-//! simulated clock, and what is written there must come out. The host's part is played too: answers and the budget are
-//! shared by the workers of a process as `src/host/shared_calls.rs` shares them.
+//! The tables of `docs/introspection.md` against the state machine: every row is simulated with a clock of its own and must
+//! give the documented numbers. The host's part is simulated too: responses and the budget are shared by the workers of a
+//! process as `src/host/shared_calls.rs` shares them.
 
 use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap, HashSet};

@@ -1,14 +1,14 @@
-//! The keys over time against a naive model: random sequences of requests, fetch answers, ticks, closed streams and
-//! steps of the clock, back and forward. The model knows what was published and when, and has a clock that is never set;
+//! The keys over time against a naive model: random sequences of requests, fetch responses, ticks, closed streams and
+//! steps of the clock, back and forward. The model has the published keys and their times, and a clock that is never set;
 //! the engine, which has none, has to agree with it.
 //!
-//! What must hold whatever happens: nothing passes without a signature of a key in the provider's current set; each
-//! parked request is decided once or closed; one fetch at a time; fetches for unknown key ids and failed signatures come out
-//! of a token bucket, whose last one is never for a failed signature; a signature that fails with a key held is never a 503,
-//! and waits only for a set that is newer than its request and its `kid`'s last such failure; a key replaced under its `kid`
-//! works after one fetch;
-//! a key id is called unknown only by a fetch that began after the request came and a cooldown after the first token
-//! that named it; a set older than `max_stale` decides nothing; what waits is bounded; and in the end a new key is found.
+//! Invariants: no request is allowed without a signature of a key in the provider's current set; each parked request is
+//! decided once or closed; one fetch at a time; fetches for unknown key ids and failed signatures use a token bucket, whose
+//! last token is never for a failed signature; a signature that fails with a cached key is never a 503, and waits only for a
+//! set that is newer than its request and its `kid`'s last such failure; a key replaced under its `kid` works after one fetch;
+//! a key id is rejected as unknown only by a fetch that began after the request came and a cooldown after the first token
+//! that named it; a set older than `max_stale` decides nothing; pending requests are bounded; and in the end a new key is
+//! found.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

@@ -1,14 +1,14 @@
 //! Three workers that share their fetches by a lease, an issuer that rotates its keys, a flood of unknown key ids, forged
-//! tokens with known ones, and a clock that is set back and forward: random schedules, and what must hold in each.
+//! tokens with cached ones, and a clock that is set back and forward: random schedules, and the invariants of each.
 //!
-//! * A token whose key is published 2 s after its first use is never called bad.
+//! * A token whose key is published 2 s after its first use is never rejected.
 //! * A rotated key works in every worker soon after its publication.
-//! * Fetches for unknown key ids and failed signatures come out of one bucket, the last one never for a failed signature; one
-//!   fetch is made at a time.
+//! * Fetches for unknown key ids and failed signatures use one bucket, the last token never for a failed signature; one fetch
+//!   is made at a time.
 //! * A key replaced under the same `kid` works in every worker soon after its publication, and a signature that fails with the
-//!   keys held is never a 503.
-//! * A key id that is never published is called unknown in the end.
-//! * A worker that gives a fetch up gives its lease back: no lease runs on a fetch that nobody makes.
+//!   cached keys is never a 503.
+//! * A key id that is never published is rejected as unknown in the end.
+//! * A worker that gives up a fetch releases its lease.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,4 +1,4 @@
-//! The core, without a host: decisions, models of what waits and is shared, configuration errors, attack cases. Those
+//! The core, without a host: decisions, models of pending and shared state, configuration errors, attack cases. Those
 //! that need no other program run as wasm under Node too.
 
 #![allow(

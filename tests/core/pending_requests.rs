@@ -1,4 +1,4 @@
-//! Requests that wait for keys, and the keys over time: sequences of engine inputs with exact times.
+//! Requests pending on keys, and the keys over time: sequences of engine inputs with exact times.
 //! Runs natively and, as wasm, under Node.
 
 use std::ops::{Deref, DerefMut};

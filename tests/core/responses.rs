@@ -1,5 +1,5 @@
-//! What refused clients are told: each refusal in each form, for gRPC clients, browsers, scripts of other origins and
-//! `HEAD`, a row per meaning. Runs natively and, as wasm, under Node.
+//! Responses to rejected clients: each rejection in each format, for gRPC clients, browsers, scripts of other origins and
+//! `HEAD`, a row per case. Runs natively and, as wasm, under Node.
 
 use crate::engine_harness::{Harness, NOW, Setup, published, response_of};
 use crate::random::Random;

@@ -1,5 +1,5 @@
-//! What the operator's rules make of a request: who passes under which rule, what the client is told and what is
-//! logged, a row per meaning. Runs natively and, as wasm, under Node.
+//! The operator's rules: which requests are allowed under which rule, the response to the client and the audit record, a row
+//! per case. Runs natively and, as wasm, under Node.
 
 use crate::engine_harness::{Harness, NOW, get, head, published, status_of as status};
 use crate::signing::{AUDIENCE, ISSUER, SigningKey, key_set, one_issuer, payload, with};

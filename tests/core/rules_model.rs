@@ -1,9 +1,9 @@
-//! Rules against a naive reference: random documents and requests, the engine on one side and on the other somebody who
-//! reads the JSON from top to bottom and asks of each rule whether it matches.
+//! Rules against a naive reference: random documents and requests, evaluated by the engine and by a reference that reads the
+//! JSON from top to bottom and checks each rule for a match.
 //!
-//! What must hold whatever the document says: nothing passes that the reference refuses, in any reading of the path that
-//! some server is known to have; and for paths and hosts that have one reading, both answer the same: the status, whether
-//! a token was looked at, the rule's name and what is only reported.
+//! Invariants for every document: no request is allowed that the reference rejects, in any reading of the path that some server
+//! is known to have; and for paths and hosts that have one reading, both agree on the status, whether a token was validated,
+//! the rule's name and the report-only result.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};

@@ -1,4 +1,4 @@
-//! The JSON Schema and the reference that are written from the types: up to date, and no stricter than the loader.
+//! The JSON Schema and the reference are generated from the types: they are up to date, and no stricter than the loader.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,5 @@
-//! Tokens that were seen before: what is not verified again, and what is, with exact times and a count of every
-//! signature that is checked. Runs natively and, as wasm, under Node.
+//! Cached tokens: which are verified again and which are not, with exact times and a count of every signature verification.
+//! Runs natively and, as wasm, under Node.
 
 use std::collections::BTreeMap;
 use std::ops::{Deref, DerefMut};

@@ -1,4 +1,4 @@
-//! Project Wycheproof's signature vectors, each through our own JWK import and our own verification.
+//! Project Wycheproof's signature vectors, each through the filter's own JWK import and verification.
 //!
 //! Keys are written as JWKs and read by `KeySet::parse`. The numbers are asserted exactly: a corpus
 //! that shrinks, or a loop that silently runs over nothing, fails.

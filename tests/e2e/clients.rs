@@ -1,4 +1,4 @@
-//! Clients that are not ours, against a real Envoy: curl over HTTP/1.1 and HTTP/2, a gRPC client and server, and a browser
+//! Third-party clients against a real Envoy: curl over HTTP/1.1 and HTTP/2, a gRPC client and server, and a browser
 //! with a page of another origin. `make setup` installs them (`tests/clients`).
 
 use std::time::Duration;

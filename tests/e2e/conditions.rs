@@ -1,8 +1,7 @@
-//! Conditions and combined demands in a real Envoy: every attribute comes from Envoy itself and is what the expression
-//! takes it for, clients that make things up get nothing by it, and a request that waits for keys is judged by what it
-//! was when it came.
+//! Conditions and combined requirements in a real Envoy: every attribute comes from Envoy itself and has the value that the
+//! expression expects, forged input has no effect, and a condition of a request pending on keys sees its attributes at arrival.
 //!
-//! TLS is spoken by a second Envoy, which stands for the clients: one listener of it for each client.
+//! A second Envoy stands for the TLS clients, with one listener for each client.
 
 mod second_spellings;
 

@@ -1,5 +1,5 @@
-//! The gateway under `envoy/dynamic`, whose files may change while it runs: the same as the bootstrap of `envoy/envoy.yaml`,
-//! and run as it is written. Changes under load are in `tests/e2e_load/reload.rs`.
+//! The gateway under `envoy/dynamic`, whose files may change while it runs: it equals the bootstrap of `envoy/envoy.yaml` and
+//! runs unchanged. Changes under load are in `tests/e2e_load/reload.rs`.
 
 use std::fs;
 use std::sync::Arc;

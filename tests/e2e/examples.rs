@@ -1,5 +1,5 @@
 //! The folders under `examples/`, each in a real Envoy with the folder's own `envoy.yaml`: every request of its
-//! `requests.json` is answered as it says. `make example` shows a reader the same.
+//! `requests.json` gets the documented response. `make example` shows a reader the same.
 
 use std::fs;
 use std::io::{Read as _, Write as _};

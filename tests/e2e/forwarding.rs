@@ -1,5 +1,5 @@
-//! What a real Envoy makes of what is handed over: its access log, RBAC, rate limits and routes by filter state and by
-//! claim headers, and what a client can do to any of it, which is nothing.
+//! Forwarded values in a real Envoy: its access log, RBAC, rate limits and routes use filter state and claim headers, and a
+//! client can change none of them.
 
 #![allow(clippy::disallowed_methods, reason = "records are limited by the second")]
 

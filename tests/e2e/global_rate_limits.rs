@@ -1,5 +1,5 @@
-//! A fleet that shares its limits, as `examples/global-rate-limits` has them: two Envoys and one rate-limit service, what that
-//! is asked and when it is not, and what comes of a service that is away. The folder itself is played by `tests/e2e/examples.rs`.
+//! A fleet that shares its limits, as `examples/global-rate-limits` has them: two Envoys and one rate-limit service, its
+//! requests, and the behaviour while it is down. The folder itself is run by `tests/e2e/examples.rs`.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! What a real Envoy does around the filter: internal redirects, routes that are chosen again while clients leave, and
-//! callouts to clusters that cannot answer. And tokens whose claims or issuer are easily configured wrongly.
+//! Envoy's behaviour around the filter: internal redirects, routes that are selected again while clients leave, and callouts
+//! to clusters without a usable endpoint. And tokens whose claims or issuer are easily misconfigured.
 
 #![allow(clippy::disallowed_methods, reason = "the time until a response is measured")]
 

@@ -1,5 +1,5 @@
-//! The main job in a real Envoy: good tokens pass with their identity, everything else is refused, and the
-//! backend sees no credential and no identity that a client made up.
+//! The main job in a real Envoy: good tokens are allowed with their identity, everything else is rejected, and the
+//! backend sees no credential and no forged identity.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Tokens that their issuer is asked about, in a real Envoy: the endpoint is a server that does what the test says.
+//! Token introspection in a real Envoy, with a scripted endpoint.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;

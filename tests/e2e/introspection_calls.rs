@@ -1,5 +1,5 @@
-//! How many calls an introspection endpoint sees, whatever comes in: scenario by scenario, in a real Envoy. Each test says
-//! what it counted in a line that begins with `calls:`.
+//! The number of calls that an introspection endpoint receives, scenario by scenario, in a real Envoy. Each test prints its
+//! counts in a line that begins with `calls:`.
 
 #![allow(clippy::disallowed_methods, reason = "what is tested takes a while")]
 

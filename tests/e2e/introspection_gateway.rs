@@ -1,4 +1,4 @@
-//! A gateway for end-to-end tests whose only issuer answers about tokens as the test says.
+//! A gateway for end-to-end tests whose only issuer has a scripted introspection endpoint.
 
 #![allow(dead_code, reason = "each test file uses its part")]
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "a test")]

@@ -1,5 +1,5 @@
-//! Tokens that their issuer is asked about, in a real Envoy and of a real authorization server: opaque ones, and JWTs
-//! where a rule says so. Calls are counted where they arrive.
+//! Token introspection in a real Envoy at a real authorization server: opaque tokens, and JWTs where a rule requires it.
+//! Calls are counted where they arrive.
 
 #![allow(clippy::disallowed_methods, reason = "how long a revoked token goes on is measured")]
 

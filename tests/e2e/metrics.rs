@@ -1,4 +1,4 @@
-//! What the filter tells of itself, in a real Envoy: each number against what was sent, read as Prometheus reads it.
+//! The filter's metrics in a real Envoy: each number against the requests sent, parsed as Prometheus parses it.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! The dashboard and the alert rules as a real Prometheus sees them, that scrapes a real Envoy under traffic of every kind: a
-//! query that names a series which nobody tells is a panel that stays empty, and an alert that never comes.
+//! The dashboard and the alert rules in a real Prometheus that scrapes a real Envoy under traffic of every kind: a query that
+//! names a series which does not exist leaves a panel empty, or an alert that never fires.
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -1,5 +1,5 @@
 //! Every algorithm in a real Envoy, verified by the host's library where it can and by the module alone:
-//! the same tokens pass, the same do not.
+//! both accept the same tokens.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};

@@ -1,4 +1,4 @@
-//! Requests that wait for keys in a real Envoy: none is forwarded undecided, each is answered once, and a
+//! Requests pending on keys in a real Envoy: none is forwarded undecided, each is decided once, and a
 //! thousand of them neither overflow the host's stack nor strand one another.
 
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! A client that knows nothing but the address of a resource finds its way to a token, as MCP clients do (RFC 9728; MCP
+//! A client that has only the address of a resource discovers how to get a token, as MCP clients do (RFC 9728; MCP
 //! authorization 2025-06-18 and 2025-11-25), in a real Envoy.
 
 use crate::gateway::{Gateway, Setup, minimal_configuration};

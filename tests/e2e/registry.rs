@@ -1,5 +1,5 @@
-//! What we ship, taken the way of its users: `dist/oci` is pushed to a real registry and pulled back, fetched from there
-//! as Istio's agent and Envoy Gateway fetch it, and a real Envoy starts with what came.
+//! The release image, as users get it: `dist/oci` is pushed to a real registry and pulled back, fetched from there
+//! as Istio's agent and Envoy Gateway fetch it, and a real Envoy starts with the result.
 
 use std::fs;
 use std::io::Read as _;

@@ -1,4 +1,4 @@
-//! Refusals in a real Envoy, as each kind of client gets them: scripts of other origins (with Envoy's own CORS filter and
+//! Rejections in a real Envoy, as each kind of client gets them: scripts of other origins (with Envoy's own CORS filter and
 //! without), browsers, gRPC clients over HTTP/2 and HTTP/1.1, and `HEAD`.
 
 use std::process::Command;

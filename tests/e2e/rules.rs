@@ -1,6 +1,6 @@
-//! Rules in a real Envoy, with tokens of a real authorization server: who passes where, what a refusal tells the
-//! client, and what reaches the backend. The paths that have opened other gateways are tried with and without
-//! Envoy's own normalisation.
+//! Rules in a real Envoy, with tokens of a real authorization server: which requests are allowed, the challenge of a
+//! rejection, and what reaches the backend. Paths that bypassed other gateways are sent with and without Envoy's own
+//! normalisation.
 
 mod hosts_and_methods;
 mod rewrites;

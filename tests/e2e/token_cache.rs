@@ -1,5 +1,5 @@
-//! Tokens that a worker knows already, in a real Envoy: each ends when it says, and what one configuration knows the
-//! next does not. (`keys.rs` has the one whose key is withdrawn.)
+//! Cached tokens in a real Envoy: each expires in time, and a new configuration does not use the cache of the old one.
+//! (`keys.rs` has the test of a withdrawn key.)
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! Tokens in headers, cookies and the query of requests through a real Envoy: found where the operator says,
-//! refused when there are two, and gone from what the backend sees.
+//! Tokens in headers, cookies and the query of requests through a real Envoy: read from the configured locations,
+//! rejected when there are two, and removed before the backend.
 
 use std::time::Duration;
 

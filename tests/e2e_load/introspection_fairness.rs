@@ -1,5 +1,5 @@
-//! One client that floods introspection, against a real Envoy with two workers: what it costs the issuer, and how long
-//! others wait. Each test prints its figures in a line that begins with `figure:`.
+//! One client that floods introspection, against a real Envoy with two workers: the calls that the issuer receives, and the
+//! delay of others. Each test prints its results in a line that begins with `figure:`.
 
 #![allow(clippy::disallowed_methods, reason = "requests are sent at a rate, and calls are counted")]
 

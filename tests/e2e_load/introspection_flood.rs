@@ -1,5 +1,4 @@
-//! Ten thousand tokens a second that nobody has issued, against a real Envoy: what they cost the issuer, those whose
-//! tokens are good, and Envoy's memory.
+//! Ten thousand random tokens a second against a real Envoy: their effect on the issuer, on valid tokens and on Envoy's memory.
 
 #![allow(clippy::disallowed_methods, reason = "calls are counted by the minute")]
 

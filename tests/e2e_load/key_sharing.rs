@@ -1,5 +1,5 @@
-//! One fetch of keys for all workers of an Envoy, and key servers that misbehave: every request is answered
-//! correctly throughout, and the issuer is asked no more often than it must be.
+//! One fetch of keys for all workers of an Envoy, and key servers that misbehave: every decision is correct throughout, and
+//! the issuer gets no more requests than necessary.
 
 #![allow(clippy::disallowed_methods, reason = "a test measures how long things take")]
 

@@ -1,5 +1,5 @@
-//! End to end under load: floods, shares of clients, key fetches of several workers, reloads. They measure how long things
-//! take, so they run beside nothing else.
+//! End to end under load: floods, shares of clients, key fetches of several workers, reloads. They measure durations, so they
+//! run alone.
 
 #![allow(
     missing_docs,

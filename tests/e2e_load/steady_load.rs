@@ -1,4 +1,4 @@
-//! Steady load while configurations change, and the judge of its answers: each must be right under a configuration that
+//! Steady load while configurations change, and the check of its responses: each must be correct under a configuration that
 //! may have decided it.
 
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "a test")]

@@ -1,7 +1,7 @@
 //! The manifests and configurations under `deploy/`, which operators copy. Those for Kubernetes: each holds a configuration
-//! that loads, names a cluster that the same folder makes, fails closed and pins what it runs. They are held against the
+//! that loads, names a cluster that the same folder makes, fails closed and pins what it runs. They are validated by the
 //! published schemas of Istio, which has none yet of `TrafficExtension`, and of Envoy Gateway. Those for nginx and Kong: each
-//! asks its host for nothing that it lacks, and says first that it does not work. None of these hosts runs here.
+//! needs no host function that is missing there, and states first that it does not work. None of these hosts runs here.
 
 mod istio_gateways;
 

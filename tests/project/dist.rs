@@ -1,4 +1,4 @@
-//! What `make package` wrote into `dist/`: that it belongs together, and that it tells the truth about the module.
+//! The output of `make package` in `dist/`: its files belong together and describe the module correctly.
 
 #![allow(clippy::wildcard_enum_match_arm, reason = "a test")]
 

@@ -1,5 +1,5 @@
-//! The documentation as a whole: its links lead somewhere, every page is in the book, the page on troubleshooting has
-//! every name that the log may say and no other, and the tests that the page on security names are there.
+//! The documentation as a whole: its links resolve, every page is in the book, the troubleshooting page has exactly the names
+//! that the log may contain, and the tests named on the security page exist.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

@@ -1,4 +1,4 @@
-//! Every configuration that a reader may copy is loaded: the JSON blocks of the documentation, what its YAML blocks hold,
+//! Every configuration that a reader may copy is loaded: the JSON blocks of the documentation, the contents of its YAML blocks,
 //! the examples' plugin.json, and the bootstrap under `envoy/`. The real Envoy validates that and every bootstrap in the
 //! documentation (`tests/e2e/examples.rs` runs the others).
 

@@ -1,5 +1,5 @@
-//! `docs/metrics.md`, the dashboard and the alerts against what the code can tell: no number without its line, no line
-//! without its number, and no query that asks for what nobody tells.
+//! `docs/metrics.md`, the dashboard and the alerts against the metrics in the code: each metric has its row, each row its
+//! metric, and no query names a missing one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

@@ -1,5 +1,5 @@
-//! The shape of the code, tested: imports point one way, `proxy_wasm` stays in `host/`, nothing in the core
-//! reads a clock, files stay small, and `ARCHITECTURE.md` names no path that is gone.
+//! The shape of the code, tested: imports point one way, `proxy_wasm` stays in `host/`, no file of the core
+//! reads a clock, files stay small, and every path in `ARCHITECTURE.md` exists.
 
 use std::fs;
 use std::path::{Path, PathBuf};

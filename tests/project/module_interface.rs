@@ -1,6 +1,6 @@
-//! What the built module asks of its host and what it offers it, exactly. One import more and a host refuses to load
-//! it (`std::fs` alone adds one that Envoy 1.37 lacks); one export more and every request pays for a callback that does
-//! nothing; one less and a request passes undecided.
+//! The exact imports and exports of the built module. One import more and a host rejects it (`std::fs` alone adds one that
+//! Envoy 1.37 lacks); one export more and every request pays for an empty callback; one less and a request is forwarded
+//! undecided.
 
 #![allow(clippy::wildcard_enum_match_arm, reason = "a test")]
 

@@ -1,5 +1,5 @@
-//! The GitHub workflows under `.github/`: what they run that is not ours is pinned, nobody writes into their commands, and
-//! no job may do more than it says.
+//! The GitHub workflows under `.github/`: third-party actions are pinned, no expression is interpolated into a command, and
+//! no job has more permissions than it needs.
 
 use std::fs;
 

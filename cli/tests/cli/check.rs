@@ -1,4 +1,4 @@
-//! `check`: the examples, the faulty documents of `tests/data/faults`, and what is said of Envoy's part.
+//! `check`: the examples, the faulty documents of `tests/data/faults`, and warnings about Envoy's own settings.
 
 use std::fs;
 use std::process::{Command, Stdio};

@@ -1,4 +1,4 @@
-//! What `check` says of the Envoy around the filter: each weakness, its path in the file and what to write instead.
+//! Warnings of `check` about the Envoy around the filter: each weakness, its path in the file and the recommended setting.
 
 use std::fs;
 use std::slice::from_ref;

@@ -1,4 +1,4 @@
-//! `explain`: steps and verdict of requests, with tokens that are signed for the test.
+//! `explain`: steps and decision of requests, with tokens that are signed for the test.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};

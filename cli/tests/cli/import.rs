@@ -1,5 +1,5 @@
-//! `import`: whole documents of others and what becomes of them, what has no result, and the same requests judged by
-//! Envoy's own jwt_authn.
+//! `import`: converted documents of other products, documents that cannot be converted, and the same requests decided by
+//! Envoy's own `jwt_authn`.
 
 mod constructs;
 mod istio_model;

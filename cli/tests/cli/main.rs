@@ -1,4 +1,4 @@
-//! The command-line tool, run as people run it.
+//! The command-line tool, run as a process.
 
 #![allow(
     missing_docs,

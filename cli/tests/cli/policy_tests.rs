@@ -1,4 +1,4 @@
-//! `test`: the files that stand with the examples, what a failing case looks like, and what is refused.
+//! `test`: the test files beside the examples, the output of a failing case, and rejected files.
 
 use std::fs;
 

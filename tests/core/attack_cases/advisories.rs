@@ -1,4 +1,4 @@
-//! One test for each public advisory that concerns what exists, its id in the name: what others shipped, we refuse.
+//! One test for each public advisory that concerns an existing feature, with its id in the name.
 
 use serde_json::json;
 

@@ -1,5 +1,5 @@
-//! Group L, and K2: what an endpoint that is asked about tokens may answer, whom a token is told to, and whose answer
-//! counts for what.
+//! Groups L and K2: responses of an introspection endpoint, which endpoint receives a token, and which tokens a response
+//! applies to.
 
 use okta_proxy_wasm::callout::{CalloutResult, HttpResponse, TransportError};
 use okta_proxy_wasm::engine::{IntrospectionCall, Message};

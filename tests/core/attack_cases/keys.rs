@@ -1,4 +1,4 @@
-//! Group A as far as it is about key sets, and group J: key sets over time.
+//! The part of group A that concerns key sets, and group J: key sets over time.
 
 use num_bigint::BigUint;
 use okta_proxy_wasm::callout::{CalloutResult, HttpResponse, TransportError};

@@ -1,4 +1,4 @@
-//! Groups H and N: what a request carries besides its token, and what nothing may bring down.
+//! Groups H and N: request fields besides the token, and attacks on availability.
 
 use okta_proxy_wasm::policy::target_headers::TARGET_HEADERS;
 use serde_json::{Value, json};

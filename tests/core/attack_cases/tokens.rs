@@ -1,4 +1,4 @@
-//! Groups A to F: what a token can say, and how.
+//! Groups A to F: contents and encodings of a token.
 
 use num_bigint::BigUint;
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! Conditions see the normal form that rules see, and no second spelling of a request changes what they say.
+//! Conditions see the same normal form as rules, and no second spelling of a request changes their result.
 
 use super::*;
 

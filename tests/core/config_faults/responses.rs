@@ -1,4 +1,4 @@
-//! What is said of `responses` and of rules that redirect browsers.
+//! Faults and warnings of `responses` and of rules that redirect browsers.
 
 use okta_proxy_wasm::config;
 use serde_json::{Value, json};

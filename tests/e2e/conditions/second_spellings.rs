@@ -1,4 +1,4 @@
-//! Requests and tokens that are written in a second way, in a real Envoy: no spelling changes what a condition says.
+//! Requests and tokens in a second spelling, in a real Envoy: no spelling changes the result of a condition.
 
 use super::*;
 

@@ -1,5 +1,5 @@
-//! The examples of `docs/rewrites.md`, in a real Envoy: what a rewrite, a mount or a disabled filter opens, and what
-//! closes it again.
+//! The examples of `docs/rewrites.md`, in a real Envoy: bypasses by a rewrite, a mount or a disabled filter, and how to close
+//! them.
 
 use std::fs;
 

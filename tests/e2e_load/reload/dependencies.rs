@@ -1,5 +1,5 @@
-//! The configuration changes under load while the keys, the list of revoked tokens or the introspection endpoint are slow,
-//! fail or do not answer: good tokens are served as before, and a revoked one is not.
+//! The configuration changes under load while the keys, the revocation list or the introspection endpoint are slow, fail or
+//! do not respond: good tokens are allowed as before, and a revoked one is not.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,4 +1,4 @@
-//! The targets that read one document: a token, a key set, a configuration, a request's head, a fetched answer.
+//! The targets that parse one document: a token, a key set, a configuration, a request's head, a fetched response.
 
 use std::cell::RefCell;
 use std::sync::OnceLock;

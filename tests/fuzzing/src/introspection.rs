@@ -1,4 +1,4 @@
-//! What an introspection endpoint, a revocation feed and the host's shared data may say.
+//! The targets that parse responses of an introspection endpoint, revocation feeds and records of the host's shared data.
 
 use std::cell::RefCell;
 use std::num::NonZeroU32;

@@ -1,10 +1,10 @@
 //! The structured target of introspection: any sequence of requests with opaque tokens and JWTs, ends of calls with any
-//! status and body, answers of other VMs, postponements, polls for the list of revoked tokens, closed streams and ticks,
-//! beside a model that knows what was said of each token last.
+//! status and body, responses of other VMs, postponements, polls for the revocation list, closed streams and ticks,
+//! beside a model that holds the latest response for each token.
 //!
-//! Invariants: never allowed without an active answer that still counts (an opaque token, and a JWT where its rule asks)
-//! and without a signature that holds (every JWT), and never while the list names it or was not read yet; each parked
-//! request is decided exactly once, and in the end every one is; what waits is bounded.
+//! Invariants: never allowed without an active response that is still valid (an opaque token, and a JWT where its rule
+//! requires it) and without a valid signature (every JWT), and never while the token is on the revocation list or the list was
+//! not read yet; each parked request is decided exactly once, and in the end every one is; pending requests are bounded.
 
 use std::collections::BTreeMap;
 use std::sync::OnceLock;

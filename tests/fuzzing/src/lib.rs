@@ -1,8 +1,8 @@
-//! The bodies of the fuzz targets: everything that reads bytes from outside, each with what must hold of it.
+//! The bodies of the fuzz targets: everything that parses bytes from outside, each with its invariants.
 //!
 //! They live here once; `fuzz/` hands them to libFuzzer (nightly, `make fuzz`), `tests/core/fuzz_short.rs` runs them over
-//! the corpus in `tests/data/fuzz` and over mutations of it (stable, `make test`). A target panics when something is
-//! wrong and gives nothing back.
+//! the corpus in `tests/data/fuzz` and over mutations of it (stable, `make test`). A target panics when an invariant fails and
+//! returns nothing.
 
 #![allow(
     clippy::expect_used,

@@ -1,8 +1,8 @@
-//! The structured target: any sequence of requests, fetch answers, ticks, closed streams and jumps of the clock,
-//! beside a model that knows which tokens are good under the sets that were accepted last.
+//! The structured target: any sequence of requests, fetch responses, ticks, closed streams and jumps of the clock,
+//! beside a model that holds the valid tokens under the key sets that were accepted last.
 //!
-//! Invariants: never allowed without a token that is good now; a good token whose key is held is allowed; each parked
-//! request is decided exactly once, and in the end every one is; what waits is bounded.
+//! Invariants: never allowed without a token that is valid now; a valid token whose key is cached is allowed; each parked
+//! request is decided exactly once, and in the end every one is; pending requests are bounded.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;

@@ -1,5 +1,5 @@
-//! Istio's and Envoy Gateway's manifests: what they are attached to, and what they set in the listeners of a gateway. A
-//! target that matches nothing is no error there, and opens the gateway.
+//! Istio's and Envoy Gateway's manifests: their targets, and their settings for the listeners of a gateway. A target that
+//! matches nothing is no error there, and leaves the gateway open.
 
 use std::fs;
 

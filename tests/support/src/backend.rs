@@ -1,5 +1,5 @@
-//! The backend behind Envoy: answers 200 to everything with an echo of what it saw, unless told otherwise, and
-//! remembers it, so that a test can say which requests were forwarded and with which header fields.
+//! The backend behind Envoy: responds 200 to everything with an echo of the request, unless configured otherwise, and
+//! records it, so that a test can check which requests were forwarded and with which header fields.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};

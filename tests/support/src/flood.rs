@@ -1,5 +1,5 @@
-//! More requests than is good for a gateway: over many connections, for a time that is bounded. How each is answered is
-//! for the test to judge. They are not pipelined: Envoy closes a connection on which its own replies queue up.
+//! Floods of requests: over many connections, for a bounded time. The test checks the responses. Requests are not pipelined:
+//! Envoy closes a connection on which its own replies queue up.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;

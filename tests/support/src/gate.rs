@@ -1,5 +1,5 @@
 //! A TCP proxy in front of another port, whose behaviour a test switches while it runs: so that a key server can
-//! become slow, die and come back. It knows nothing of what it carries.
+//! become slow, die and come back. It does not parse the bytes.
 
 use std::collections::HashMap;
 use std::io::{Read, Write};

@@ -1,4 +1,4 @@
-//! Waiting for something to become true. The one place that sleeps in order to synchronise; everybody calls it.
+//! Waiting for a condition. The only file that sleeps in order to synchronise.
 
 use std::thread;
 use std::time::{Duration, Instant};

@@ -1,5 +1,5 @@
-//! The frame of a program that shows something to a person (`make demo`, `make example`): it says first what is
-//! missing, notices Ctrl-C, tells of trouble in a sentence, cleans up in every case, and ends with a code for scripts.
+//! The frame of a program that shows something to a person (`make demo`, `make example`): it first reports what is missing,
+//! handles Ctrl-C, reports errors in a sentence, cleans up in every case, and exits with a code for scripts.
 
 mod interruption;
 mod screen;

@@ -1,5 +1,5 @@
-//! An HTTP/1.1 server whose every answer is decided by the test, misbehaviour included. It stands for a key or
-//! introspection endpoint that has gone wrong; the backend is built on it too.
+//! An HTTP/1.1 server whose every response is scripted by the test, misbehaviour included. It stands for a faulty key or
+//! introspection endpoint; the backend is built on it too.
 
 use std::collections::HashMap;
 use std::io::{self, Read, Write};

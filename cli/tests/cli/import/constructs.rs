@@ -1,4 +1,4 @@
-//! Constructs of Istio and Envoy, each with what it becomes.
+//! Constructs of Istio and Envoy, each with its conversion.
 
 use std::fs;
 

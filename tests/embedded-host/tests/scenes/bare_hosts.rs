@@ -1,5 +1,5 @@
-//! Hosts that are not Envoy: what they lack must not be asked for where asking traps, and whatever they answer ends in
-//! a decision or a pause, never in a pass.
+//! Hosts other than Envoy: missing functions are not called where the call traps, and every failure ends in a decision or a
+//! pause, never in a forwarded request.
 
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};

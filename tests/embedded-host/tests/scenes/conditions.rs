@@ -1,5 +1,4 @@
-//! Conditions on what the host knows: the host is asked for what the rule of the request uses and for nothing else, and
-//! one that does not have it lets nobody in.
+//! Conditions on host attributes: only those that the matched rule uses are read from the host, and a missing one denies.
 
 use embedded_host::{Manners, Outcome, Property, RootId, Status, StreamId, Vm};
 use serde_json::{Value, json};

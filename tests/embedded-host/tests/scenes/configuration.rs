@@ -1,4 +1,4 @@
-//! What the host is told of a configuration, and what the operator reads.
+//! The host's view of a configuration, and the operator's log.
 
 use embedded_host::{Manners, RootId, SharedStore, Vm, imported};
 use serde_json::json;

@@ -1,5 +1,5 @@
-//! What other filters are told by hosts' own means: where there are none the configuration is refused, and where they
-//! fail nothing passes.
+//! Filter state set by the host's own means: where they are missing the configuration is rejected, and where they fail the
+//! request is rejected.
 
 use embedded_host::{Asked, Manners, Outcome, Property, Status, Vm};
 use serde_json::{Value, json};

@@ -1,5 +1,4 @@
-//! Tokens that their issuer is asked about: what is sent, what two VMs of a process make of it together, and what a host
-//! without shared data does.
+//! Token introspection: the calls, how two VMs of a process share them, and hosts without shared data.
 
 use std::time::Duration;
 

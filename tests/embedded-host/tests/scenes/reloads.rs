@@ -1,4 +1,4 @@
-//! Configurations that come and go in the VMs of one process, on a host with Envoy's manners.
+//! Configurations that are loaded and replaced in the VMs of one process, on a host with Envoy's manners.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Two VMs of one process that share what they fetch, on a host with Envoy's manners.
+//! Two VMs of one process that share their fetches, on a host with Envoy's manners.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! Spellings that a rule does not fold because they are other paths (RFC 3986), and that some backend serves as if they
-//! were the same. A policy that is closed by default does not open them; one that is open to every token does.
+//! Spellings that a rule does not fold because they are other paths (RFC 3986), and that some backend serves as the same path.
+//! A policy that is closed by default does not open them; one that is open to every token does.
 
 use std::collections::BTreeMap;
 

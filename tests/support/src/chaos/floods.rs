@@ -1,4 +1,4 @@
-//! More requests than is good for a gateway, from addresses of their own.
+//! Floods of requests, from addresses of their own.
 
 use std::thread;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What may happen to a request, by what was valid while it was under way; and whether what happened may have.
+//! The allowed outcomes of a request, by what was valid while it was in flight; and the check of the actual outcome.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;

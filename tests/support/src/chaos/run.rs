@@ -1,4 +1,4 @@
-//! A run: everything is started, the plan is carried out under load, and what was seen is judged.
+//! A run: everything is started, the plan is executed under load, and the observations are checked.
 
 use std::fmt::Write as _;
 use std::sync::atomic::Ordering;

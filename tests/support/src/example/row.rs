@@ -1,5 +1,5 @@
-//! One entry of an example's `requests.json`: a request, and what is to come of it. `examples/README.md` explains the
-//! members to readers; one that is unknown here is refused.
+//! One entry of an example's `requests.json`: a request, and its expected outcome. `examples/README.md` documents the
+//! members; an unknown one is rejected.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! The tokens that an example's requests carry: good ones, but for the claims that the request names.
+//! The tokens of an example's requests: valid ones, except for the claims that the request names.
 
 use serde_json::{Map, Value, json};
 

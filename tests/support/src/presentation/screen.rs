@@ -1,5 +1,5 @@
-//! What is printed: marks, headings, and a table that fits 110 columns. Colours only where they are welcome,
-//! and nothing depends on them.
+//! Printed output: marks, headings, and a table that fits 110 columns. Colours are used only where the terminal supports them,
+//! and no information depends on them.
 
 use std::env;
 use std::io::{IsTerminal, stdout};

@@ -1,4 +1,4 @@
-//! The authorization server that stands for Okta gives what Okta gives, and bends where tests need it to.
+//! The authorization server that stands for Okta has Okta's formats, and can be changed where tests need it.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;

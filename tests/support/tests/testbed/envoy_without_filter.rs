@@ -1,4 +1,4 @@
-//! A real Envoy with no filter of ours: what the end-to-end tests take for granted about it.
+//! A real Envoy without the filter: the behaviour that the end-to-end tests rely on.
 
 use std::fs;
 

@@ -1,4 +1,4 @@
-//! `envoy/envoy.yaml`, which readers copy, is one that Envoy takes: with the built module and its configuration.
+//! Envoy accepts `envoy/envoy.yaml`, which readers copy, with the built module and its configuration.
 
 use std::fs;
 

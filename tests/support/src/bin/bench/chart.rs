@@ -1,4 +1,4 @@
-//! The chart of what each subject adds: a group of bars for each workload, RS256 2048 on the left and the other
+//! The chart of the cost that each subject adds: a group of bars for each workload, RS256 2048 on the left and the other
 //! signatures on the right, each side with its own scale.
 
 use crate::cpu::{Cost, CpuFinding};

@@ -1,4 +1,4 @@
-//! Everything that was found, and as JSON for programs.
+//! All results, and their JSON.
 
 use serde_json::{Map, Value, json};
 

@@ -1,6 +1,5 @@
-//! What it costs to have the issuer asked about tokens: remembered answers, and a call for each request, beside a JWT that
-//! nobody is asked about and Envoy's own way to ask somebody about each request (`ext_authz`). The endpoint is a server
-//! of the bench that answers at once.
+//! The cost of introspection: cached responses, and a call for each request, beside a JWT without introspection and Envoy's
+//! own external authorization for each request (`ext_authz`). The endpoint is a server of the bench that responds at once.
 
 use std::time::Duration;
 

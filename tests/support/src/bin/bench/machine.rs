@@ -1,4 +1,4 @@
-//! On what and with what was measured.
+//! The machine and the versions of a measurement.
 
 use std::fs;
 use std::num::NonZero;

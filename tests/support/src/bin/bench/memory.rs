@@ -1,4 +1,4 @@
-//! What the filter holds: for each worker, and after a million tokens that it never saw before.
+//! The memory of the filter: for each worker, and after a million distinct tokens.
 
 use testbed::load::Load;
 use testbed::process::resident_mebibytes;

@@ -1,4 +1,4 @@
-//! In which order things come: subjects in turn, tokens by chance, and the same in every run.
+//! Orders of measurement: subjects in rotation, tokens at random, and the same in every run.
 
 /// Everything below `count`, beginning one further with each round, so that none always comes after the same other.
 pub fn rotated(count: usize, round: usize) -> impl Iterator<Item = usize> {

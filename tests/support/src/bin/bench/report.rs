@@ -1,4 +1,4 @@
-//! The findings for people: as tables on the terminal while they come, and as a page of Markdown.
+//! The results for people: as tables on the terminal during the run, and as a page of Markdown.
 
 use std::iter;
 

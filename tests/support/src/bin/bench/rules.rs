@@ -1,4 +1,4 @@
-//! What rules cost: the same request and the same token through as many rules as an operator may write, and through
+//! The cost of rules: the same request and the same token through as many rules as an operator may write, and through
 //! one with a condition, beside a listener without the filter and one whose filter has no rules.
 
 use serde_json::{Value, json};

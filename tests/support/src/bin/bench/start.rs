@@ -1,4 +1,4 @@
-//! How long it takes from a changed configuration to the first answer.
+//! The time from a changed configuration to the first response.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! Markdown tables with straight columns, readable in a terminal too; and numbers as people read them.
+//! Markdown tables with aligned columns, readable in a terminal too; and formatted numbers.
 
 use std::iter;
 

@@ -1,5 +1,4 @@
-//! The tokens of the benchmark: distinct ones by the hundred thousand, made once and kept in a file, and those that
-//! are refused.
+//! The tokens of the benchmark: distinct ones by the hundred thousand, made once and kept in a file, and rejected ones.
 
 use std::collections::BTreeMap;
 use std::fs;

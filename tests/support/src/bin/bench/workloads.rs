@@ -1,4 +1,4 @@
-//! What is sent: kinds of traffic, each with a kind of signature.
+//! The workloads: kinds of traffic, each with a kind of signature.
 
 use testbed::Request;
 

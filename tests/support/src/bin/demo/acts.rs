@@ -1,4 +1,4 @@
-//! What the demo shows, in order.
+//! The acts of the demo, in order.
 
 use std::time::{Duration, Instant};
 use std::{io, panic, thread};

@@ -1,4 +1,4 @@
-//! One request of the demo: what is sent, what is to happen, what happened, and how they differ.
+//! One request of the demo: the request, the expected and the actual outcome, and their differences.
 
 use std::io;
 use std::time::{Duration, Instant};
