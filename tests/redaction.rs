@@ -178,7 +178,7 @@ fn environment(name: &str) -> Option<String> {
 }
 
 /// An engine that asks about every token, in one of the ways to say who asks.
-fn asking(who: &Value) -> Harness {
+fn introspecting(who: &Value) -> Harness {
     let mut introspection =
         json!({ "client_id": "gateway", "requests_per_minute": 4, "cache_ttl": "1s", "stale_if_error": "1m" });
     for (name, value) in who.as_object().unwrap() {
@@ -272,7 +272,7 @@ fn no_introspection_request_or_response_is_printed_in_any_form() {
     let mut reasons = Vec::new();
     for who in [secret("client_secret_basic"), secret("client_secret_post"), key] {
         for (token, outcome) in outcomes.iter().flat_map(|outcome| [(OPAQUE, outcome), (jwt.as_str(), outcome)]) {
-            let mut told = Told { engine: asking(&who), texts: Vec::new(), reasons: Vec::new() };
+            let mut told = Told { engine: introspecting(&who), texts: Vec::new(), reasons: Vec::new() };
             told.request(token);
             let (call, mut secrets) = told.call();
             let ended = told.engine.call_ended(call.id, Some(Sequence::new(1)), outcome.clone());

@@ -29,7 +29,7 @@ fn engine(configuration: &Value) -> Harness {
 }
 
 /// One rule for everything, with this condition.
-fn demanding(condition: &str) -> Harness {
+fn requiring(condition: &str) -> Harness {
     engine(&configured(json!({ "rules": [{ "name": "all", "require": { "condition": condition } }] })))
 }
 
@@ -59,17 +59,17 @@ fn decide_by(engine: &mut Harness, head: &RequestHead, values: &[(Attribute, &[u
 }
 
 /// Why a request for `/orgs/acme` passes or not under a condition.
-fn judged(condition: &str, claims: Value, more: &[(&str, &str)]) -> &'static str {
-    reason(&decide(&mut demanding(condition), &head("/orgs/acme?page=2", claims, more)))
+fn evaluate(condition: &str, claims: Value, more: &[(&str, &str)]) -> &'static str {
+    reason(&decide(&mut requiring(condition), &head("/orgs/acme?page=2", claims, more)))
 }
 
 #[wasm_bindgen_test(unsupported = test)]
 fn condition_reads_request_claims_token_and_time() {
     let passes = |condition: &str, claims: Value, more: &[(&str, &str)]| {
-        assert_eq!(judged(condition, claims, more), "authorized", "{condition}");
+        assert_eq!(evaluate(condition, claims, more), "authorized", "{condition}");
     };
     let fails = |condition: &str, claims: Value, more: &[(&str, &str)]| {
-        assert_eq!(judged(condition, claims, more), "condition_unmet", "{condition}");
+        assert_eq!(evaluate(condition, claims, more), "condition_unmet", "{condition}");
     };
     let tenant = "claims.tenant == path_segment(request.url_path, 2)";
     passes(tenant, json!({ "tenant": "acme" }), &[]);
@@ -106,7 +106,7 @@ fn indeterminate_condition_denies_and_the_reason_names_the_cause() {
         ),
     ];
     for (condition, claims, expected) in rows {
-        assert_eq!(judged(condition, claims.clone(), &[]), expected, "{condition}");
+        assert_eq!(evaluate(condition, claims.clone(), &[]), expected, "{condition}");
         // Nor does its opposite pass.
         let mut negated =
             engine(&configured(json!({ "rules": [{ "require": { "not": { "condition": condition } } }] })));
@@ -119,12 +119,12 @@ fn indeterminate_condition_denies_and_the_reason_names_the_cause() {
             .chain([("x-device".to_owned(), b"\xff".to_vec())])
             .collect(),
     );
-    assert_eq!(reason(&decide(&mut demanding("request.headers['x-device'] != 'a'"), &bytes)), "condition_not_text");
+    assert_eq!(reason(&decide(&mut requiring("request.headers['x-device'] != 'a'"), &bytes)), "condition_not_text");
 }
 
 #[wasm_bindgen_test(unsupported = test)]
 fn denial_by_condition_is_a_403_without_challenge_or_details() {
-    let decision = decide(&mut demanding("claims.tenant == 'acme'"), &head("/", json!({ "tenant": "other" }), &[]));
+    let decision = decide(&mut requiring("claims.tenant == 'acme'"), &head("/", json!({ "tenant": "other" }), &[]));
     let reply = response_of(&decision);
     assert_eq!((reply.status, reply.header(&HeaderName::WWW_AUTHENTICATE)), (403, None));
     let audit: Value = serde_json::from_str(&decision.audit.to_json()).unwrap();
@@ -191,7 +191,7 @@ fn only_attributes_used_by_the_matched_rule_are_read_from_the_host() {
 
 #[wasm_bindgen_test(unsupported = test)]
 fn cached_token_is_checked_against_the_condition_of_each_request() {
-    let mut engine = demanding("claims.tenant == path_segment(request.url_path, 2)");
+    let mut engine = requiring("claims.tenant == path_segment(request.url_path, 2)");
     let claims = json!({ "tenant": "acme" });
     for _ in 0..2 {
         assert_eq!(reason(&decide(&mut engine, &head("/orgs/acme", claims.clone(), &[]))), "authorized");

@@ -699,7 +699,7 @@ fn environment(name: &str) -> Option<String> {
     (name == "OKTA_CLIENT_SECRET").then(|| String::from("hunter2"))
 }
 
-fn asking(changes: Value) -> Value {
+fn introspecting(changes: Value) -> Value {
     let mut members = json!({ "client_id": "0oa1", "client_secret": { "env": "OKTA_CLIENT_SECRET" } });
     for (name, value) in changes.as_object().unwrap() {
         members.as_object_mut().unwrap().insert(name.clone(), value.clone());
@@ -709,7 +709,7 @@ fn asking(changes: Value) -> Value {
 
 #[test]
 fn introspection_has_its_defaults_and_its_secret_from_the_environment() {
-    let text = okta_with(json!({ "introspection": asking(json!({})) })).to_string();
+    let text = okta_with(json!({ "introspection": introspecting(json!({})) })).to_string();
     let loaded = config::load(text.as_bytes(), &environment).unwrap();
     assert_eq!(loaded.warnings, [""; 0]);
     let (id, provider) = loaded.policy.providers.opaque_token_provider().unwrap();
@@ -728,9 +728,9 @@ fn introspection_has_its_defaults_and_its_secret_from_the_environment() {
 #[test]
 fn settings_that_weaken_introspection_warn() {
     let warnings = |provider: Value| config::load(provider.to_string().as_bytes(), &environment).unwrap().warnings;
-    let stale = warnings(okta_with(json!({ "introspection": asking(json!({ "stale_if_error": "5m" })) })));
+    let stale = warnings(okta_with(json!({ "introspection": introspecting(json!({ "stale_if_error": "5m" })) })));
     assert!(stale.len() == 1 && stale[0].contains("stale_if_error is on"), "{stale:?}");
-    let any = json!({ "audiences": null, "insecure_any_audience": true, "introspection": asking(json!({})) });
+    let any = json!({ "audiences": null, "insecure_any_audience": true, "introspection": introspecting(json!({})) });
     let any = warnings(okta_with(any));
     assert!(any.len() == 2 && any[1].contains("opaque tokens are taken"), "{any:?}");
 }
@@ -739,8 +739,8 @@ fn settings_that_weaken_introspection_warn() {
 fn opaque_tokens_belong_to_at_most_one_provider() {
     let two = |first: Value, second: Value| {
         json!({ "providers": {
-            "a": { "issuer": "https://a.example", "audiences": ["x"], "upstream": "a", "introspection": asking(first) },
-            "b": { "issuer": "https://b.example", "audiences": ["x"], "upstream": "b", "introspection": asking(second) },
+            "a": { "issuer": "https://a.example", "audiences": ["x"], "upstream": "a", "introspection": introspecting(first) },
+            "b": { "issuer": "https://b.example", "audiences": ["x"], "upstream": "b", "introspection": introspecting(second) },
         } })
     };
     let taker = |document: Value| {
@@ -751,12 +751,12 @@ fn opaque_tokens_belong_to_at_most_one_provider() {
     assert_eq!(taker(two(says(false), says(true))).as_deref(), Some("b"));
     assert_eq!(taker(two(says(true), says(false))).as_deref(), Some("a"));
     assert_eq!(taker(two(says(false), says(false))), None);
-    assert_eq!(taker(okta_with(json!({ "introspection": asking(says(false)) }))), None);
+    assert_eq!(taker(okta_with(json!({ "introspection": introspecting(says(false)) }))), None);
     assert_eq!(taker(okta_with(json!({}))), None);
 }
 
 #[test]
-fn a_private_key_comes_from_the_environment_too() {
+fn private_key_is_read_from_the_environment() {
     let key = r#"{"kty":"EC","crv":"P-256","kid":"own","x":"MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4","y":"4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM","d":"870MB6gfuTJ4HtUnUvYMyJpr5eUZNP4Bk43bVdj3eAE"}"#;
     let environment = |name: &str| (name == "KEY_1").then(|| key.to_owned());
     let id = |changes: Value| {

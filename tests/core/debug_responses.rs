@@ -64,7 +64,7 @@ fn decide(responses: Value, path: &str, token: Option<&str>, more: &[(&str, &str
 }
 
 /// What is told of the refusal beside what everybody is told.
-fn told(reply: &LocalResponse) -> Option<Value> {
+fn debug_header(reply: &LocalResponse) -> Option<Value> {
     let mut values = reply.headers.iter().filter(|(name, _)| name.as_str() == "x-auth-debug").map(|(_, value)| value);
     let value = values.next()?;
     assert!(values.next().is_none() && HeaderValue::parse(value.as_str()).is_some(), "{value:?}");
@@ -94,8 +94,8 @@ fn client_with_the_debug_secret_gets_reason_rule_provider_and_claims() {
         ("/a%2fb", Some(&*good), json!({ "reason": "path_escaped_slash" })),
     ] {
         let decision = decide(json!({}), path, token, &[SHOWN]);
-        assert_eq!(told(reply(&decision)), Some(expected), "{path}");
-        assert_eq!(decision.audit.reason(), told(reply(&decision)).unwrap()["reason"], "as the log has it");
+        assert_eq!(debug_header(reply(&decision)), Some(expected), "{path}");
+        assert_eq!(decision.audit.reason(), debug_header(reply(&decision)).unwrap()["reason"], "as the log has it");
         // Names are the operator's; what the token says stays in it.
         let text = format!("{:?}", reply(&decision));
         for hidden in ["finance", "staff", "1fa", "pwd", "alice", &SECRET[..8], &good[..12]] {
@@ -126,7 +126,7 @@ fn client_without_the_debug_secret_gets_the_ordinary_response() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn debug_content_is_the_only_difference_in_every_response_format() {
+fn debug_header_is_the_only_difference_in_every_response_format() {
     let good = token();
     let page = ("accept", "text/html");
     let none: &[(&str, &str)] = &[];
@@ -147,7 +147,7 @@ fn debug_content_is_the_only_difference_in_every_response_format() {
         let with_secret: Vec<_> = more.iter().copied().chain([SHOWN]).collect();
         let found = decide(responses, path, Some(&good), &with_secret);
         let (mut found, without) = (reply(&found).clone(), reply(&without).clone());
-        assert!(told(&found).is_some() && told(&without).is_none(), "{more:?}");
+        assert!(debug_header(&found).is_some() && debug_header(&without).is_none(), "{more:?}");
         found.headers.retain(|(name, _)| name.as_str() != "x-auth-debug");
         assert_eq!(found, without, "{more:?}");
         assert!(
@@ -247,7 +247,7 @@ fn header_with_another_meaning_is_rejected_as_the_debug_header() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn configured_names_are_escaped_in_the_debug_response() {
+fn configured_names_are_escaped_in_the_debug_header() {
     let hostile = "o\r\nset-cookie: a=b\u{7f}\u{e9}\u{1f511}\"";
     let mut document = configuration(json!({}));
     let provider = document["providers"]["okta"].take();
@@ -257,7 +257,7 @@ fn configured_names_are_escaped_in_the_debug_response() {
     let fields = [(":method", "GET"), (":authority", "a"), (":path", "/"), ("authorization", &*bearer), SHOWN];
     let decision = engine(&document).decide(&head(&fields));
     let reply = reply(&decision);
-    let told = told(reply);
+    let told = debug_header(reply);
     assert_eq!(told, Some(json!({ "reason": "claim_unmet", "provider": hostile, "claims": [hostile] })));
     let written = reply.headers.iter().flat_map(|(_, value)| value.as_str().bytes());
     assert!(written.into_iter().all(|byte| (b' '..=b'~').contains(&byte)), "{reply:?}");

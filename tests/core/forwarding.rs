@@ -56,7 +56,7 @@ fn refusal(decision: &Decision) -> (u16, String) {
 }
 
 /// What is told of a decision: `name=value`.
-fn told(decision: &Decision) -> Vec<String> {
+fn filter_state(decision: &Decision) -> Vec<String> {
     decision.filter_state.iter().map(|entry| format!("{}={}", entry.name, entry.value.as_str())).collect()
 }
 
@@ -153,20 +153,20 @@ fn filter_state_has_every_decision_and_the_identity_only_after_verification() {
         ("/trial", &good, with_alice(&[allow, "auth_rule=trial", "auth_reason=authorized", okta])),
         ("/a%2fb", &good, vec![deny, "auth_reason=path_escaped_slash"]),
     ] {
-        assert_eq!(told(&gate.get(HOST, path, token)), expected, "{path} {token:.5}");
+        assert_eq!(filter_state(&gate.get(HOST, path, token)), expected, "{path} {token:.5}");
     }
     let silent = token(json!({ "sub": null, "cid": null, "scp": null, "jti": null }));
-    assert_eq!(told(&gate.get(HOST, "/a", &silent)), [allow, "auth_reason=authorized", okta]);
+    assert_eq!(filter_state(&gate.get(HOST, "/a", &silent)), [allow, "auth_reason=authorized", okta]);
 }
 
 #[wasm_bindgen_test(unsupported = test)]
 fn filter_state_is_set_only_where_configured_with_the_decision_first() {
     let good = token(json!({}));
-    assert_eq!(told(&Gate::new(json!({})).get(HOST, "/a", &good)), [""; 0]);
+    assert_eq!(filter_state(&Gate::new(json!({})).get(HOST, "/a", &good)), [""; 0]);
     for list in [json!(["subject"]), json!(["subject", "decision"])] {
         let mut gate = Gate::new(json!({ "filter_state": list }));
-        assert_eq!(told(&gate.get(HOST, "/a", &good)), ["auth_decision=allow", "auth_subject=alice@acme.com"]);
-        assert_eq!(told(&gate.get(HOST, "/a", "")), ["auth_decision=deny"]);
+        assert_eq!(filter_state(&gate.get(HOST, "/a", &good)), ["auth_decision=allow", "auth_subject=alice@acme.com"]);
+        assert_eq!(filter_state(&gate.get(HOST, "/a", "")), ["auth_decision=deny"]);
     }
     for (written, expected) in [(json!(true), true), (json!(false), false), (json!(null), false)] {
         let decision = Gate::new(json!({ "clear_route_cache": written })).get(HOST, "/a", &good);

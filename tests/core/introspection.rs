@@ -116,7 +116,7 @@ impl Scene {
     }
 
     /// Asks for `token` at `path`, answers the one call that this takes, and says what became of it.
-    fn ask_and_answer(&mut self, path: &str, token: &str, outcome: CalloutResult) -> &'static str {
+    fn introspect(&mut self, path: &str, token: &str, outcome: CalloutResult) -> &'static str {
         let (stream, reason) = self.request_for(path, token);
         assert_eq!(reason, None, "it waits");
         let call = self.tick_begins_a_call();
@@ -167,7 +167,7 @@ fn pending_request_uses_a_response_requested_after_the_clock_was_set_back() {
 #[wasm_bindgen_test(unsupported = test)]
 fn active_opaque_token_is_allowed_with_its_identity_and_cached_for_cache_ttl() {
     let mut scene = Scene::new();
-    assert_eq!(scene.ask_and_answer("/", "opaque", active(json!({}))), "authorized");
+    assert_eq!(scene.introspect("/", "opaque", active(json!({}))), "authorized");
     let shown = format!("{:?}", edits_of(scene.last()).iter().collect::<Vec<_>>());
     for (header, value) in
         [("x-user-id", "alice@acme.com"), ("x-client-id", "0oa1client"), ("x-granted-scopes", "read:accounts")]
@@ -216,7 +216,7 @@ fn opaque_token_is_rejected_by_the_claims_of_the_introspection_response() {
         ("/open", inactive(), "token_inactive", 401),
     ] {
         let mut scene = Scene::new();
-        assert_eq!(scene.ask_and_answer(path, "opaque", outcome), reason);
+        assert_eq!(scene.introspect(path, "opaque", outcome), reason);
         assert_eq!(scene.last_reply(), (status, None), "{reason}");
         let line = scene.last_line();
         let is_identity_told = line.get("subject").is_some();
@@ -243,14 +243,14 @@ fn jwt_is_introspected_only_where_its_rule_requires_it() {
     assert_eq!(scene.request(&jwt()).1, Some("authorized"));
     assert_eq!(scene.last_line().get("introspection"), None);
     // It is remembered, and waits all the same.
-    assert_eq!(scene.ask_and_answer("/asked", &jwt(), active(json!({}))), "authorized");
+    assert_eq!(scene.introspect("/asked", &jwt(), active(json!({}))), "authorized");
     assert_eq!(scene.last_line()["introspection"], "fresh");
     // What it grants is what it says itself.
     assert!(
         format!("{:?}", edits_of(scene.last()).iter().collect::<Vec<_>>()).contains("read:accounts write:accounts")
     );
     scene.pass(30_000);
-    assert_eq!(scene.ask_and_answer("/asked", &jwt(), inactive()), "token_inactive", "revoked");
+    assert_eq!(scene.introspect("/asked", &jwt(), inactive()), "token_inactive", "revoked");
     assert_eq!(scene.last_reply(), (401, None));
     assert_eq!(scene.request(&jwt()).1, Some("authorized"), "where nobody asks");
 }
@@ -261,14 +261,14 @@ fn new_jwt_is_verified_before_introspection() {
         let mut document = configuration(json!({}));
         document["cache"] = cache;
         let mut scene = Scene::of(&document, ParkingLimits::default());
-        assert_eq!(scene.ask_and_answer("/asked", &jwt(), active(json!({}))), "authorized");
+        assert_eq!(scene.introspect("/asked", &jwt(), active(json!({}))), "authorized");
         for (answer, reason) in [
             (json!({ "sub": "bob@acme.com" }), "introspection_mismatch"),
             (json!({ "jti": "AT.other" }), "introspection_mismatch"),
             (json!({ "client_id": "0oa2" }), "introspection_mismatch"),
         ] {
             let mut scene = Scene::new();
-            assert_eq!(scene.ask_and_answer("/asked", &jwt(), active(answer)), reason);
+            assert_eq!(scene.introspect("/asked", &jwt(), active(answer)), reason);
             assert_eq!(scene.last_reply(), (401, None));
         }
     }
@@ -309,13 +309,13 @@ fn introspection_only_tokens_are_introspected_in_any_format() {
     scene.answer(&call, inactive());
     assert_eq!(scene.decided.last().map(|(_, decision)| decision.audit.reason()), Some("token_inactive"));
     scene.pass(10_000);
-    assert_eq!(scene.ask_and_answer("/", &jwt, active(json!({ "iss": org }))), "audience_unexpected");
+    assert_eq!(scene.introspect("/", &jwt, active(json!({ "iss": org }))), "audience_unexpected");
     scene.pass(10_000);
-    assert_eq!(scene.ask_and_answer("/", &jwt, active(json!({ "aud": org }))), "issuer_unknown");
+    assert_eq!(scene.introspect("/", &jwt, active(json!({ "aud": org }))), "issuer_unknown");
     scene.pass(10_000);
-    assert_eq!(scene.ask_and_answer("/", &jwt, answer()), "authorized");
+    assert_eq!(scene.introspect("/", &jwt, answer()), "authorized");
     assert_eq!(scene.request(&jwt).1, Some("authorized"));
-    assert_eq!(scene.ask_and_answer("/", "opaque", answer()), "authorized");
+    assert_eq!(scene.introspect("/", "opaque", answer()), "authorized");
     // What says itself that it will not do costs no call.
     for (changes, reason) in [
         (json!({ "exp": START - 3600 }), "token_expired"),
@@ -444,7 +444,7 @@ fn failing_introspection_endpoint_is_a_503_with_retry_after() {
     ] {
         for (path, token) in [("/", "opaque".to_owned()), ("/asked", jwt())] {
             let mut scene = Scene::new();
-            assert_eq!(scene.ask_and_answer(path, &token, outcome.clone()), "introspection_unavailable");
+            assert_eq!(scene.introspect(path, &token, outcome.clone()), "introspection_unavailable");
             let (status, retry_after) = scene.last_reply();
             assert_eq!(status, 503, "{outcome:?}");
             assert!(retry_after.is_some_and(|seconds| seconds.parse::<u32>().unwrap() >= 1));
@@ -483,7 +483,7 @@ fn request_pending_on_an_endless_call_ends_at_its_deadline() {
 #[wasm_bindgen_test(unsupported = test)]
 fn exhausted_budget_is_a_503_with_retry_after_and_cached_tokens_are_allowed() {
     let mut scene = Scene::with(json!({ "requests_per_minute": 2 }));
-    assert_eq!(scene.ask_and_answer("/", "first", active(json!({}))), "authorized");
+    assert_eq!(scene.introspect("/", "first", active(json!({}))), "authorized");
     assert_eq!(scene.request("second").1, Some("introspection_rate_limited"), "unknown ones have their half");
     let (status, retry_after) = scene.last_reply();
     assert_eq!(status, 503);
@@ -491,7 +491,7 @@ fn exhausted_budget_is_a_503_with_retry_after_and_cached_tokens_are_allowed() {
     assert_eq!(scene.request("first").1, Some("authorized"));
     assert_eq!(scene.tick().len(), 0);
     scene.pass(30_000);
-    assert_eq!(scene.ask_and_answer("/", "first", active(json!({}))), "authorized", "and the known ones theirs");
+    assert_eq!(scene.introspect("/", "first", active(json!({}))), "authorized", "and the known ones theirs");
 }
 
 #[wasm_bindgen_test(unsupported = test)]
@@ -502,13 +502,13 @@ fn stale_response_is_used_only_where_configured_and_is_marked() {
     ] {
         for (path, token) in [("/", "opaque".to_owned()), ("/asked", jwt())] {
             let mut scene = Scene::with(settings.clone());
-            assert_eq!(scene.ask_and_answer(path, &token, active(json!({}))), "authorized");
+            assert_eq!(scene.introspect(path, &token, active(json!({}))), "authorized");
             scene.pass(30_000);
-            assert_eq!(scene.ask_and_answer(path, &token, response(500, "")), reason);
+            assert_eq!(scene.introspect(path, &token, response(500, "")), reason);
             assert_eq!(scene.last_line()["introspection"].as_str(), marked);
             // It says no: that ends it.
             scene.pass(2_000);
-            assert_eq!(scene.ask_and_answer(path, &token, inactive()), "token_inactive");
+            assert_eq!(scene.introspect(path, &token, inactive()), "token_inactive");
         }
     }
 }
@@ -517,7 +517,7 @@ fn stale_response_is_used_only_where_configured_and_is_marked() {
 fn uncached_tokens_use_at_most_half_of_the_pending_capacity() {
     let room = ParkingLimits { requests: 8, bytes: 1024 * 1024 };
     let mut scene = Scene::of(&configuration(json!({})), room);
-    assert_eq!(scene.ask_and_answer("/", "known", active(json!({}))), "authorized");
+    assert_eq!(scene.introspect("/", "known", active(json!({}))), "authorized");
     scene.pass(30_000);
     for token in 0..4 {
         assert_eq!(scene.request(&format!("random{token}")).1, None);
@@ -538,10 +538,10 @@ fn token_rejected_by_its_introspection_response_is_not_in_the_token_cache() {
     // The answer is all there is: once it is over the token is nothing.
     let mut scene = Scene::with(json!({ "cache_ttl": "0s", "inactive_cache_ttl": "0s" }));
     for _ in 0..3 {
-        assert_eq!(scene.ask_and_answer("/", "opaque", active(json!({}))), "authorized");
+        assert_eq!(scene.introspect("/", "opaque", active(json!({}))), "authorized");
         scene.pass(1);
     }
-    assert_eq!(scene.ask_and_answer("/", "opaque", inactive()), "token_inactive");
+    assert_eq!(scene.introspect("/", "opaque", inactive()), "token_inactive");
 }
 
 #[wasm_bindgen_test(unsupported = test)]
@@ -565,7 +565,7 @@ fn a_queued_call_is_dropped_when_the_last_request_that_waits_for_it_closes() {
     let (stream, _) = scene.request_for("/asked", &jwt());
     scene.close(stream);
     assert_eq!(scene.tick().len(), 0);
-    assert_eq!(scene.ask_and_answer("/", "honest", active(json!({}))), "authorized");
+    assert_eq!(scene.introspect("/", "honest", active(json!({}))), "authorized");
     let figures = scene.engine.stats(scene.now).providers[0].introspection.unwrap();
     assert_eq!((figures.asked, scene.pending()), (0, 0));
 }
@@ -660,7 +660,7 @@ fn token_cache_counts_hits_and_misses_of_jwts_only() {
         scene.request(token);
     }
     scene.tick();
-    assert_eq!(scene.ask_and_answer("/", "another", active(json!({}))), "authorized");
+    assert_eq!(scene.introspect("/", "another", active(json!({}))), "authorized");
     scene.request("another");
     let counted = |scene: &Scene| {
         let figures = scene.engine.stats(scene.now).token_cache;
@@ -726,7 +726,7 @@ fn revoked_token_is_rejected_at_once_cached_or_not() {
     scene.list(200, &json!({ "revoked": [] }));
     assert!(scene.is_ready());
     assert_eq!(scene.request(&jwt()).1, Some("authorized"));
-    assert_eq!(scene.ask_and_answer("/", "opaque", active(json!({}))), "authorized");
+    assert_eq!(scene.introspect("/", "opaque", active(json!({}))), "authorized");
     scene.pass(10_000);
     scene.list(200, &json!({ "revoked": [{ "sub": "alice@acme.com" }] }));
     for (path, token) in [("/", jwt()), ("/", "opaque".to_owned()), ("/asked", jwt()), ("/open", jwt())] {
@@ -799,16 +799,16 @@ fn issuer_of_an_opaque_token_is_the_one_in_the_introspection_response() {
     let mut scene = Scene::of(&with_two_issuers(), ParkingLimits::default());
     scene.list(200, &json!({ "revoked": [] }));
     for (token, issuer) in [("o1", ISSUER), ("o2", "https://login.acme.com/oauth2/default")] {
-        assert_eq!(scene.ask_and_answer("/", token, active(json!({ "iss": issuer }))), "authorized");
+        assert_eq!(scene.introspect("/", token, active(json!({ "iss": issuer }))), "authorized");
         assert_eq!(scene.last_line()["issuer"], issuer);
     }
-    assert_eq!(scene.ask_and_answer("/", "o3", active(json!({ "iss": null }))), "authorized");
+    assert_eq!(scene.introspect("/", "o3", active(json!({ "iss": null }))), "authorized");
     assert_eq!(scene.last_line().get("issuer"), None, "it may be each of the two");
     assert_eq!(scene.last_line()["provider"], "okta");
     let other = active(json!({ "iss": "https://login.acme.com/oauth2/other" }));
-    assert_eq!(scene.ask_and_answer("/", "o4", other), "issuer_unknown");
+    assert_eq!(scene.introspect("/", "o4", other), "issuer_unknown");
     let second = active(json!({ "iss": "https://login.acme.com/oauth2/default" }));
-    assert_eq!(scene.ask_and_answer("/asked", &jwt(), second), "introspection_mismatch", "the token names the first");
+    assert_eq!(scene.introspect("/asked", &jwt(), second), "introspection_mismatch", "the token names the first");
 }
 
 #[wasm_bindgen_test(unsupported = test)]
@@ -818,7 +818,7 @@ fn entry_of_the_revocation_list_is_for_the_issuer_that_the_token_names() {
     let jwt_of = |issuer: &str| SigningKey::a("k1").token(&with(&payload(START), json!({ "iss": issuer })));
     scene.list(200, &json!({ "revoked": [] }));
     for (token, issuer) in [("o1", json!(ISSUER)), ("o2", json!(second)), ("o3", Value::Null)] {
-        assert_eq!(scene.ask_and_answer("/", token, active(json!({ "iss": issuer }))), "authorized");
+        assert_eq!(scene.introspect("/", token, active(json!({ "iss": issuer }))), "authorized");
     }
     scene.pass(10_000);
     scene.list(200, &json!({ "revoked": [{ "sub": "alice@acme.com", "iss": second }] }));

@@ -235,7 +235,7 @@ impl<'a> Model<'a> {
     }
 
     /// A decision must be what the model says at this moment.
-    fn judge(&mut self, token: usize, came: Moment, deadline: Option<UnixTime>, decision: &Decision) {
+    fn check_decision(&mut self, token: usize, came: Moment, deadline: Option<UnixTime>, decision: &Decision) {
         let reason = decision.audit.reason();
         assert_eq!(matches!(decision.verdict, Verdict::Allow(_)), reason == "authorized");
         match self.verdict(token) {
@@ -279,7 +279,7 @@ impl<'a> Model<'a> {
         let stream = StreamId(self.streams);
         match self.engine.request_as(stream, &self.tokens[token].head) {
             Ok(decision) => {
-                self.judge(token, came, None, &decision);
+                self.check_decision(token, came, None, &decision);
                 self.done.insert(stream);
                 Some(decision.audit.reason())
             }
@@ -335,7 +335,7 @@ impl<'a> Model<'a> {
         for (stream, decision) in self.engine.take_decided() {
             let waiting = self.waiting.remove(&stream).expect("decided and did not wait: twice, or after its end");
             assert!(self.done.insert(stream), "decided twice");
-            self.judge(waiting.token, waiting.came, Some(waiting.deadline), &decision);
+            self.check_decision(waiting.token, waiting.came, Some(waiting.deadline), &decision);
         }
     }
 

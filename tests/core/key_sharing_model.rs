@@ -163,7 +163,7 @@ impl Process {
         for (stream, decision) in self.workers[at].engine.take_decided() {
             let kind = self.workers[at].streams.remove(&stream).expect("a stream that waits");
             self.replaced += usize::from(kind == Kind::Replacing && decision.audit.reason() == "authorized");
-            self.judge(at, kind, decision.audit.reason());
+            self.check_decision(at, kind, decision.audit.reason());
         }
         if let Some((_, outcome)) = effects.shared_keys {
             let record = if outcome.response.is_some() { &mut self.good } else { &mut self.failed };
@@ -201,7 +201,7 @@ impl Process {
         assert!(self.workers.iter().any(is_made), "nobody makes the fetch that the lease is on");
     }
 
-    fn judge(&mut self, at: usize, kind: Kind, reason: &str) {
+    fn check_decision(&mut self, at: usize, kind: Kind, reason: &str) {
         match (kind, reason) {
             (Kind::Genuine | Kind::Replacing, "authorized") => {
                 let which = usize::from(kind == Kind::Replacing);
@@ -265,7 +265,7 @@ impl Process {
         self.streams += 1;
         let stream = StreamId(self.streams);
         match self.worker(at).request_as(stream, &bearer(token)) {
-            Ok(decision) => self.judge(at, kind, decision.audit.reason()),
+            Ok(decision) => self.check_decision(at, kind, decision.audit.reason()),
             Err(_) => {
                 self.workers[at].streams.insert(stream, kind);
             }

@@ -70,7 +70,7 @@ impl Scene {
     }
 
     /// The next callout of the same fetch.
-    fn answer_leads_to(&mut self, fetch: &Fetch, outcome: CalloutResult) -> Fetch {
+    fn answer_starts_fetch(&mut self, fetch: &Fetch, outcome: CalloutResult) -> Fetch {
         let mut effects = self.fetched(fetch.id, outcome);
         let next = effects.follow_ups.remove(0);
         self.take(effects);
@@ -408,7 +408,7 @@ fn the_last_good_set_survives_every_kind_of_failure_until_it_is_too_old() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_refresh_comes_ahead_of_time_and_cache_control_may_only_shorten_it() {
+fn refresh_is_early_and_cache_control_can_only_shorten_it() {
     let key = SigningKey::a("k1");
     // With full jitter a refresh comes at the end of the freshness, with none at four fifths of it.
     for (cache_control, freshness) in [
@@ -437,7 +437,7 @@ fn a_refresh_comes_ahead_of_time_and_cache_control_may_only_shorten_it() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_request_has_its_own_deadline_when_the_host_never_answers() {
+fn request_has_its_own_deadline_when_the_callout_never_ends() {
     let mut scene = Scene::new();
     let token = SigningKey::a("k1").token(&payload(START));
     let fetch = scene.tick_begins_a_fetch();
@@ -596,10 +596,10 @@ fn keys_of_an_issuer_are_found_by_its_metadata() {
     let fetch = scene.tick_begins_a_fetch();
     assert_eq!(fetch.keys.address.to_string(), "https://idp.example/realms/a/.well-known/openid-configuration");
     let (stream, _) = scene.request(&token);
-    let next = scene.answer_leads_to(&fetch, answer_of(404, None, &json!({})));
+    let next = scene.answer_starts_fetch(&fetch, answer_of(404, None, &json!({})));
     assert_eq!(next.keys.address.to_string(), "https://idp.example/.well-known/oauth-authorization-server/realms/a");
     scene.pass(2);
-    let next = scene.answer_leads_to(&next, metadata("https://idp.example/realms/a", "https://idp.example/keys"));
+    let next = scene.answer_starts_fetch(&next, metadata("https://idp.example/realms/a", "https://idp.example/keys"));
     assert_eq!(next.keys.address.to_string(), "https://idp.example/keys");
     assert_eq!(next.keys.address.upstream, "idp");
     assert_eq!(next.keys.timeout, Duration::from_secs(3), "all callouts of a fetch share its time");
@@ -631,7 +631,7 @@ fn metadata_with_a_foreign_issuer_or_key_address_are_rejected() {
     }
     let mut scene = discovering();
     let fetch = scene.tick_begins_a_fetch();
-    let next = scene.answer_leads_to(&fetch, answer_of(200, None, &json!("<html>")));
+    let next = scene.answer_starts_fetch(&fetch, answer_of(200, None, &json!("<html>")));
     scene.answer(&next, answer_of(404, None, &json!({})));
     let Some(FetchResult::Failed { fault, .. }) = scene.last_result else { panic!("not failed") };
     assert_eq!(fault.name(), "no_metadata");
@@ -684,7 +684,7 @@ fn key_set_of_another_worker_saves_the_fetch_requested_before_the_first_tick() {
 }
 
 /// What the lease of the process says of a fetch.
-fn take_turn(scene: &mut Scene, lease: &mut Option<KeyLease>, fetch: &Fetch) -> Lease<TokenBucket> {
+fn acquire_lease(scene: &mut Scene, lease: &mut Option<KeyLease>, fetch: &Fetch) -> Lease<TokenBucket> {
     let turn = Lease::for_fetch(&fetch.keys, *lease, scene.now);
     if let Lease::Acquired(taken) = turn {
         *lease = Some(taken);
@@ -697,7 +697,7 @@ fn take_turn(scene: &mut Scene, lease: &mut Option<KeyLease>, fetch: &Fetch) -> 
 fn two_workers(key: &SigningKey) -> (Scene, Scene, Option<KeyLease>) {
     let (mut here, mut there, mut lease) = (Scene::new(), Scene::new(), None);
     let fetch = here.tick_begins_a_fetch();
-    assert!(matches!(take_turn(&mut here, &mut lease, &fetch), Lease::Acquired(_)));
+    assert!(matches!(acquire_lease(&mut here, &mut lease, &fetch), Lease::Acquired(_)));
     here.answer(&fetch, published(&[key]));
     there.learn(&here.shared.take().unwrap());
     (here, there, lease.map(KeyLease::given_back))
@@ -707,7 +707,7 @@ fn two_workers(key: &SigningKey) -> (Scene, Scene, Option<KeyLease>) {
 fn fetches_for(worker: &mut Scene, lease: &mut Option<KeyLease>, kid: &str) -> Fetch {
     worker.request(&SigningKey::b(kid).token(&payload(START)));
     let fetch = worker.tick_begins_a_fetch();
-    assert!(matches!(take_turn(worker, lease, &fetch), Lease::Acquired(_)));
+    assert!(matches!(acquire_lease(worker, lease, &fetch), Lease::Acquired(_)));
     fetch
 }
 
@@ -718,13 +718,13 @@ fn earlier_fetch_of_another_worker_does_not_make_a_key_id_unknown() {
     let early = fetches_for(&mut there, &mut lease, "another");
     let (waiting, _) = here.request(&new.token(&payload(START)));
     let own = here.tick_begins_a_fetch();
-    assert!(matches!(take_turn(&mut here, &mut lease, &own), Lease::HeldByOther(_)));
+    assert!(matches!(acquire_lease(&mut here, &mut lease, &own), Lease::HeldByOther(_)));
     there.answer(&early, published(&[&old]));
     lease = lease.map(KeyLease::given_back);
     here.learn(&there.shared.take().unwrap());
     assert_eq!(here.reason_of(waiting), None);
     assert!(here.engine.is_fetching(own.id));
-    assert!(matches!(take_turn(&mut here, &mut lease, &own), Lease::Acquired(_)));
+    assert!(matches!(acquire_lease(&mut here, &mut lease, &own), Lease::Acquired(_)));
     here.answer(&own, published(&[&old, &new]));
     assert_eq!(here.reason_of(waiting), Some("authorized"));
 }
@@ -739,7 +739,7 @@ fn later_fetch_of_another_worker_decides_like_a_local_fetch() {
     for kid in ["x", "y", "z"] {
         let fetch = fetches_for(&mut there, &mut lease, kid);
         if kid != "z" {
-            assert!(matches!(take_turn(&mut here, &mut lease, &own), Lease::HeldByOther(_)));
+            assert!(matches!(acquire_lease(&mut here, &mut lease, &own), Lease::HeldByOther(_)));
         }
         there.answer(&fetch, published(&[&old]));
         lease = lease.map(KeyLease::given_back);
@@ -1097,7 +1097,7 @@ fn a_key_replaced_under_the_same_kid_is_found_by_the_fetch_of_another_worker() {
     let (waiting, _) = here.request(&new.token(&payload(START)));
     let own = here.tick_begins_a_fetch();
     assert_eq!(own.keys.cause, FetchCause::SignatureInvalid);
-    assert!(matches!(take_turn(&mut here, &mut lease, &own), Lease::HeldByOther(_)));
+    assert!(matches!(acquire_lease(&mut here, &mut lease, &own), Lease::HeldByOther(_)));
     // That one began too early to reject it, and may well bring the new key.
     there.answer(&early, published(&[&old]));
     lease = lease.map(KeyLease::given_back);
@@ -1122,7 +1122,7 @@ fn other_keys_fetched_by_another_worker_save_the_fetch_for_a_failed_signature() 
     let (waiting, _) = here.request(&new.token(&payload(START)));
     let (forged, _) = here.request(&forged("k1", 0));
     let own = here.tick_begins_a_fetch();
-    assert!(matches!(take_turn(&mut here, &mut lease, &own), Lease::HeldByOther(_)));
+    assert!(matches!(acquire_lease(&mut here, &mut lease, &own), Lease::HeldByOther(_)));
     there.answer(&early, published(&[&new]));
     lease = lease.map(KeyLease::given_back);
     here.learn(&there.shared.take().unwrap());
@@ -1131,7 +1131,7 @@ fn other_keys_fetched_by_another_worker_save_the_fetch_for_a_failed_signature() 
     // When that fetch began is not known here: another one is made for the request that still waits.
     assert_eq!(here.reason_of(forged), None);
     let own = here.tick_begins_a_fetch();
-    assert!(matches!(take_turn(&mut here, &mut lease, &own), Lease::Acquired(_)));
+    assert!(matches!(acquire_lease(&mut here, &mut lease, &own), Lease::Acquired(_)));
     here.answer(&own, published(&[&new]));
     assert_eq!(here.reason_of(forged), Some("signature_invalid"));
 }

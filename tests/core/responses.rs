@@ -27,14 +27,14 @@ impl Gate {
         Self(Harness::with(&configuration, Setup { room, ..Setup::default() }))
     }
 
-    fn refuse(&mut self, fields: Vec<(String, Vec<u8>)>) -> (LocalResponse, &'static str) {
+    fn reject(&mut self, fields: Vec<(String, Vec<u8>)>) -> (LocalResponse, &'static str) {
         let decision = self.0.decide(&RequestHead::new(fields));
         (response_of(&decision).clone(), decision.audit.reason())
     }
 
     /// The reply to a request of this case with more fields; `:method` may be among them.
     fn reply(&mut self, case: &Case, more: &[(&str, &str)]) -> LocalResponse {
-        let (reply, reason) = self.refuse(case.fields(more));
+        let (reply, reason) = self.reject(case.fields(more));
         assert_eq!(reason, case.reason, "{} {more:?}", case.path);
         assert_safe(&reply);
         reply
@@ -356,7 +356,7 @@ fn browser_returns_to_the_requested_url_without_a_token() {
         // Without rules a path is not looked at before.
         configuration["rules"] = json!([]);
         let case = Case { path, token: Vec::new(), ..cases().remove(0) };
-        let (reply, _) = Gate::configured(configuration).refuse(case.fields(&[&[PAGE], more].concat()));
+        let (reply, _) = Gate::configured(configuration).reject(case.fields(&[&[PAGE], more].concat()));
         assert_safe(&reply);
         assert_eq!(reply.status, 302, "{path}");
         all(&reply, "location")[0].to_owned()

@@ -457,7 +457,7 @@ fn host_rule_matches_every_spelling_of_its_host_and_no_other() {
 
 /// Envoy's virtual hosts compare the host as written: `static.acme.com:81` is served by the virtual host `*`.
 #[wasm_bindgen_test(unsupported = test)]
-fn a_host_that_comes_under_another_rule_as_written_is_rejected() {
+fn host_that_matches_another_rule_before_normalisation_is_rejected() {
     let spellings = ["static.acme.com:81", "static.acme.com:80", "static.acme.com.", "Static.Acme.com.:443"];
     for access in ["public", "optional", "token", "deny"] {
         let rules = json!([{ "name": "static", "match": { "hosts": ["static.acme.com", "*.cdn.acme.com"] }, "access": access },

@@ -91,7 +91,7 @@ impl Random {
         Value::Object(require)
     }
 
-    fn demands(&mut self) -> Value {
+    fn requirements(&mut self) -> Value {
         match self.index(10) {
             0 | 1 => json!({ "access": "public" }),
             2 => json!({ "access": "optional" }),
@@ -104,7 +104,7 @@ impl Random {
     }
 
     fn rule(&mut self, place: usize) -> Value {
-        let mut rule = self.demands();
+        let mut rule = self.requirements();
         let mut conditions = serde_json::Map::new();
         if self.one_in(4) {
             conditions.insert("hosts".to_owned(), self.some(&HOSTS));
@@ -138,7 +138,7 @@ impl Random {
             document["rules"] = json!(rules);
         }
         if !self.one_in(3) {
-            document["default_rule"] = self.demands();
+            document["default_rule"] = self.requirements();
         }
         document
     }

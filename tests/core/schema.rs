@@ -82,18 +82,18 @@ fn faults(document: &Value) -> Vec<String> {
 }
 
 /// The places of all members of a document, as JSON pointers.
-fn places(value: &Value, at: &str, found: &mut Vec<String>) {
+fn paths(value: &Value, at: &str, found: &mut Vec<String>) {
     match value {
         Value::Object(members) => {
             for (name, member) in members {
                 let at = format!("{at}/{}", name.replace('~', "~0").replace('/', "~1"));
                 found.push(at.clone());
-                places(member, &at, found);
+                paths(member, &at, found);
             }
         }
         Value::Array(items) => {
             for (index, item) in items.iter().enumerate() {
-                places(item, &format!("{at}/{index}"), found);
+                paths(item, &format!("{at}/{index}"), found);
             }
         }
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
@@ -111,7 +111,7 @@ fn members_required_by_the_schema_are_required_by_the_loader() {
     let validators = validators();
     assert!(validators.iter().all(|validator| validator.is_valid(&complete)));
     let mut all = Vec::new();
-    places(&complete, "", &mut all);
+    paths(&complete, "", &mut all);
     let mut needed = BTreeSet::new();
     for place in &all {
         let mut document = complete.clone();
@@ -136,7 +136,7 @@ fn wrong_types_and_unknown_members_are_rejected_by_schema_and_loader() {
     let complete = complete();
     let validators = validators();
     let mut all = Vec::new();
-    places(&complete, "", &mut all);
+    paths(&complete, "", &mut all);
     let mut refused = 0;
     for place in all.iter().filter(|place| !place.starts_with("/$schema")) {
         let mut unknown = complete.clone();

@@ -280,7 +280,7 @@ fn condition_sees_the_certificate_of_the_client() {
 }
 
 /// Requests wait for the first keys, each under a condition, and are judged when these are there.
-fn what_waits_is_judged_by_what_it_was(allow_on_headers_stop_iteration: Option<bool>) {
+fn pending_request_is_evaluated_with_its_attributes_at_arrival(allow_on_headers_stop_iteration: Option<bool>) {
     let configuration = with_rules(vec![
         condition("loopback", "ip_in(source.address, ['127.0.0.1/32']) && request.protocol == 'HTTP/1.1'"),
         condition("office", "ip_in(source.address, ['10.0.0.0/8'])"),
@@ -333,12 +333,12 @@ fn what_waits_is_judged_by_what_it_was(allow_on_headers_stop_iteration: Option<b
 
 #[test]
 fn condition_of_a_request_pending_on_keys_sees_its_peer() {
-    what_waits_is_judged_by_what_it_was(None);
+    pending_request_is_evaluated_with_its_attributes_at_arrival(None);
 }
 
 #[test]
 fn post_with_a_body_is_held_until_its_condition_is_evaluated_with_allow_on_headers_stop_iteration() {
-    what_waits_is_judged_by_what_it_was(Some(true));
+    pending_request_is_evaluated_with_its_attributes_at_arrival(Some(true));
 }
 
 #[test]

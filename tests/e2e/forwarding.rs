@@ -25,7 +25,7 @@ fn configured(members: Value) -> Value {
 }
 
 /// Everything that can be told, and a rule for each way to be decided.
-fn telling() -> Value {
+fn with_filter_state() -> Value {
     configured(json!({
         "filter_state": ["decision", "reason", "rule", "provider", "subject", "client", "scopes", "token_id",
             { "name": "tenant", "claim": "tenant" }],
@@ -67,7 +67,7 @@ fn echoed(response: &Response, name: &str) -> Vec<String> {
 #[test]
 fn access_log_has_every_decision_and_no_client_input() {
     let setup = Setup {
-        configuration: telling(),
+        configuration: with_filter_state(),
         listener: |listener| ListenerOptions {
             access_log_fields: format!("{FIELDS} cel=%CEL(filter_state['wasm.auth_subject'] == 'alice@acme.com')%"),
             ..listener
@@ -201,14 +201,17 @@ fn other_filters_and_routes_use_forwarded_values_and_never_client_input() {
     };
     let by_claim = configured(json!({ "claim_to_headers": [{ "header": "x-tenant", "claim": "tenant" }] }));
     let payload = configured(json!({ "forward_payload_header": "x-jwt-payload" }));
-    let mut forwarding = telling();
+    let mut forwarding = with_filter_state();
     forwarding["token"] = json!({ "forward": true });
     let second = ListenerOptions::filtered("second", &configured(json!({ "filter_state": ["subject"] }))).filter();
     let setup = Setup {
-        configuration: telling(),
+        configuration: with_filter_state(),
         listener: |listener| ListenerOptions { filters_after: vec![rbac()], ..listener },
         more_listeners: vec![
-            ListenerOptions { filters_after: vec![rate_limit()], ..ListenerOptions::filtered("limited", &telling()) },
+            ListenerOptions {
+                filters_after: vec![rate_limit()],
+                ..ListenerOptions::filtered("limited", &with_filter_state())
+            },
             ListenerOptions { routes_before: vec![by_header], ..ListenerOptions::filtered("by-header", &by_claim) },
             ListenerOptions {
                 routes_before: vec![by_state.clone()],

@@ -133,7 +133,7 @@ fn every_dashboard_query_and_every_alert_series_has_data() {
     let all_speak = within(A_WHILE, || {
         traffic(&gateway, &key, &alice, round);
         round += 1;
-        silent = queries.iter().filter(|(_, query)| !says_something(&prometheus, query)).collect();
+        silent = queries.iter().filter(|(_, query)| !has_data(&prometheus, query)).collect();
         silent.is_empty().then_some(())
     });
     assert!(all_speak.is_some(), "nothing is said to {silent:#?}");
@@ -163,7 +163,7 @@ fn every_dashboard_query_and_every_alert_series_has_data() {
 }
 
 /// A number, and one that is neither below nothing nor none.
-fn says_something(prometheus: &Prometheus, query: &str) -> bool {
+fn has_data(prometheus: &Prometheus, query: &str) -> bool {
     let samples = prometheus.query(query);
     samples.iter().any(|(_, value)| value.is_finite() && *value >= 0.0)
 }

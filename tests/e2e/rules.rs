@@ -187,7 +187,7 @@ fn request_allowed_without_a_token_has_no_identity_and_each_route_checks_a_cache
     }
     assert_eq!(gateway.backend.count(), seen, "a bad token passed where none is needed");
 
-    preflights_pass_and_what_only_looks_like_one_does_not(&gateway);
+    only_preflights_are_allowed_without_a_token(&gateway);
 
     // One token, known to the worker by now: each route says for itself what it is worth.
     for _ in 0..3 {
@@ -213,7 +213,7 @@ fn request_allowed_without_a_token_has_no_identity_and_each_route_checks_a_cache
     gateway.assert_no_trap();
 }
 
-fn preflights_pass_and_what_only_looks_like_one_does_not(gateway: &Gateway) {
+fn only_preflights_are_allowed_without_a_token(gateway: &Gateway) {
     let port = gateway.port();
     let seen = gateway.backend.count();
     let origin = |request: Request| request.header("origin", "https://app.acme.com");

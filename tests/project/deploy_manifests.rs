@@ -224,7 +224,7 @@ fn settings(conf: &str) -> Vec<&str> {
 }
 
 /// What is said about the host before anything else.
-fn assert_says_what_is_missing(conf: &str) {
+fn assert_states_what_is_missing(conf: &str) {
     let head: Vec<&str> = conf.lines().take_while(|line| line.starts_with('#')).collect();
     let head = head.join(" ");
     assert!(
@@ -292,7 +292,7 @@ fn nginx_configuration_loads_needs_no_missing_host_function_and_reaches_the_filt
     let conf = text("nginx/nginx.conf");
     let plugin = in_nginx();
     assert_for_nginx(&serde_json::from_str(&plugin).unwrap());
-    assert_says_what_is_missing(&conf);
+    assert_states_what_is_missing(&conf);
     // nginx reads these within quotes, and no text that is longer than its buffer.
     assert!(!plugin.contains(['\\', '\'', '$']) && plugin.len() < 4096, "{} bytes", plugin.len());
     let settings = settings(&conf);
@@ -334,7 +334,7 @@ fn kong_configuration_matches_its_schema_and_equals_that_for_nginx() {
     let rewritten = plugin.to_string().replace("\"claim_to_headers\":[]", "\"claim_to_headers\":{}");
     assert_ne!(rewritten, plugin.to_string());
     assert!(config::load(rewritten.as_bytes(), &|_| None).is_ok());
-    assert_says_what_is_missing(&text("kong/kong.yaml"));
+    assert_states_what_is_missing(&text("kong/kong.yaml"));
 
     let conf = text("kong/kong.conf");
     assert!(conf.starts_with("# DOES NOT WORK. DO NOT USE IT until a release says"));

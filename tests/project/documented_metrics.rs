@@ -45,7 +45,7 @@ fn metrics_table_matches_the_metrics_in_the_code() {
 }
 
 /// The names that begin as ours do, without what Prometheus adds to those of histograms.
-fn asked_for(queries: &str) -> BTreeSet<String> {
+fn metrics_in(queries: &str) -> BTreeSet<String> {
     let is_name = |character: char| character.is_ascii_alphanumeric() || character == '_';
     let names = queries.split("okta_proxy_wasm_").skip(1);
     let names = names.map(|rest| rest.split(|character| !is_name(character)).next().unwrap_or_default());
@@ -56,10 +56,10 @@ fn asked_for(queries: &str) -> BTreeSet<String> {
 fn dashboard_shows_every_metric_and_alerts_use_only_existing_ones() {
     let told: BTreeSet<String> = telemetry::ALL.iter().map(|metric| metric.name.to_owned()).collect();
     let dashboard: Value = serde_json::from_str(&text("monitoring/dashboard.json")).expect("JSON");
-    assert_eq!(asked_for(&dashboard["panels"].to_string()), told);
-    let alerts = asked_for(&text("monitoring/alerts.yaml"));
+    assert_eq!(metrics_in(&dashboard["panels"].to_string()), told);
+    let alerts = metrics_in(&text("monitoring/alerts.yaml"));
     assert!(alerts.is_subset(&told), "{:?}", alerts.difference(&told));
-    assert_eq!(asked_for(&text("monitoring/alerts_test.yaml")).difference(&told).next(), None);
+    assert_eq!(metrics_in(&text("monitoring/alerts_test.yaml")).difference(&told).next(), None);
 }
 
 #[test]

@@ -219,7 +219,7 @@ fn disabling_the_filter_on_a_route_is_a_warning() {
 }
 
 #[test]
-fn a_rewrite_that_is_not_by_whole_segments_is_a_warning() {
+fn rewrite_of_partial_segments_is_a_warning() {
     let route = |matched: Value, action: Value| {
         let mut action = action;
         action["cluster"] = json!("other");

@@ -271,7 +271,7 @@ fn a_flood_of_unknown_key_ids_gets_a_burst_of_fetches_and_then_one_per_cooldown(
 }
 
 /// Every kind of bad answer.
-pub fn bad_answers() -> Vec<(&'static str, CalloutResult)> {
+pub fn bad_responses() -> Vec<(&'static str, CalloutResult)> {
     let good = json!({ "keys": [Forge::RsaB.jwk("rsa")] }).to_string();
     let with_control = |control: &str, status| {
         Ok(HttpResponse::new(status, good.clone().into_bytes()).with_header("cache-control", Some(control)))
@@ -329,7 +329,7 @@ fn bad_response_keeps_the_cached_keys_until_max_stale() {
         let now = scene.now.as_secs();
         Forge::RsaA.token("RS256", "rsa", json!({}), &payload(now))
     };
-    let answers = bad_answers();
+    let answers = bad_responses();
     let count = answers.len();
     for (label, answer) in answers {
         scene.pass(3600 / 2 + 1800);

@@ -78,7 +78,7 @@ fn identity_headers_from_a_client_do_not_reach_the_backend() {
 }
 
 #[test]
-fn a_header_that_changes_the_target_is_removed_whatever_the_rule() {
+fn header_that_changes_the_target_is_removed_under_every_rule() {
     let mut open = two_issuers();
     open["default_rule"] = json!({ "access": "public" });
     for configuration in [two_issuers(), open] {

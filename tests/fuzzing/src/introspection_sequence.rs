@@ -246,7 +246,7 @@ impl Scene {
         let head = head(&[(":method", "GET"), (":path", path), ("authorization", &bearer)]);
         let waiting = Waiting { token, is_asked, since: self.engine.now };
         match self.engine.request_as(StreamId(stream), &head) {
-            Ok(decision) => self.judge(waiting, &decision),
+            Ok(decision) => self.check_decision(waiting, &decision),
             Err(_) => {
                 let known = &tokens()[token];
                 let waits_for_list = self.alice_is_listed.is_none();
@@ -344,7 +344,7 @@ impl Scene {
         for (stream, decision) in &self.engine.take_decided() {
             let waited = self.parked.remove(&stream.0);
             let waited = waited.unwrap_or_else(|| panic!("{stream:?} was decided and does not wait"));
-            self.judge(waited, decision);
+            self.check_decision(waited, decision);
         }
         for call in effects.calls {
             let Purpose::Token { digest, .. } = call.purpose else { panic!("the endpoint is known") };
@@ -365,7 +365,7 @@ impl Scene {
         })
     }
 
-    fn judge(&self, asked: Waiting, decision: &Decision) {
+    fn check_decision(&self, asked: Waiting, decision: &Decision) {
         let token = &tokens()[asked.token];
         let Verdict::Allow(_) = &decision.verdict else {
             let Verdict::Deny(reply) = &decision.verdict else { return };

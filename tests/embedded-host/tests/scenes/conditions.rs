@@ -52,9 +52,9 @@ fn only_attributes_used_by_the_matched_rule_are_read_and_each_only_once() {
             ("/office", None, &[], false),
             ("/..%2foffice", Some(&token), &[], false),
         ] {
-            let before = vm.properties_asked().len();
+            let before = vm.properties_read().len();
             let stream = ask(&mut vm, root, path, token.map(String::as_str));
-            let mut found = vm.properties_asked()[before..].to_vec();
+            let mut found = vm.properties_read()[before..].to_vec();
             found.sort();
             assert_eq!(found, asked, "{path}");
             assert_eq!(matches!(vm.outcome(stream), Outcome::Forwarded(_)), passes, "{path}: {:?}", vm.log().last());
@@ -96,11 +96,11 @@ fn pending_request_keeps_the_attributes_of_its_arrival() {
     let office = ask(&mut vm, root, "/office", Some(&good_token()));
     let device = ask(&mut vm, root, "/device", Some(&good_token()));
     assert_eq!([vm.outcome(office), vm.outcome(device)], [Outcome::Waiting, Outcome::Waiting]);
-    let asked = vm.properties_asked().len();
+    let asked = vm.properties_read().len();
     fetch_keys(&mut vm, root);
     tick_until(&mut vm, root, |vm| vm.outcome(office) != Outcome::Waiting && vm.outcome(device) != Outcome::Waiting);
     // By then another stream may be the one that the host speaks of.
-    assert_eq!(vm.properties_asked().len(), asked, "asked again when it was decided");
+    assert_eq!(vm.properties_read().len(), asked, "asked again when it was decided");
     assert!(matches!(vm.outcome(office), Outcome::Forwarded(_)), "{:?}", vm.log().last());
     assert_eq!(status(&vm, device), 403);
 }

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::{configured, fetched_keys, fields, inline_keys, status};
 
-fn refused(document: &[u8]) -> Vec<String> {
+fn rejected(document: &[u8]) -> Vec<String> {
     let mut vm = Vm::start(Manners::envoy());
     let (root, accepted) = vm.configure(document);
     assert!(!accepted, "{document:?}");
@@ -26,7 +26,7 @@ fn good_configuration_is_accepted_and_sets_a_short_tick() {
 fn configuration_with_faults_is_rejected_and_every_fault_is_logged() {
     let document = json!({ "providers": { "okta": {
         "okta": { "domain": "acme-admin.okta.com" }, "audiences": [], "upstraem": "okta" } }, "extra": 1 });
-    let log = refused(document.to_string().as_bytes()).join("\n");
+    let log = rejected(document.to_string().as_bytes()).join("\n");
     for named in ["upstraem", "extra", "audiences", "domain"] {
         assert!(log.contains(named), "{named} is not in the log:\n{log}");
     }
@@ -35,7 +35,7 @@ fn configuration_with_faults_is_rejected_and_every_fault_is_logged() {
 #[test]
 fn empty_configuration_is_rejected() {
     for empty in [&b""[..], b"  ", b"{}"] {
-        let log = refused(empty);
+        let log = rejected(empty);
         assert!(log.iter().any(|line| line.starts_with("error")), "{log:?}");
     }
 }
@@ -43,7 +43,7 @@ fn empty_configuration_is_rejected() {
 #[test]
 fn configuration_that_is_not_json_is_rejected_with_a_hint() {
     for not_json in [&b"providers:\n  okta: {}"[..], b"{\"providers\": ", b"\xff\xfe", b"[]"] {
-        let log = refused(not_json).join("\n");
+        let log = rejected(not_json).join("\n");
         assert!(log.contains("error") && log.to_lowercase().contains("json"), "{log}");
     }
 }
@@ -51,7 +51,7 @@ fn configuration_that_is_not_json_is_rejected_with_a_hint() {
 #[test]
 fn log_of_a_rejected_configuration_holds_none_of_its_values() {
     let document = json!({ "providers": { "okta": { "issuer": 5, "secret-in-a-name": "s3cr3t-value" } } });
-    let log = refused(document.to_string().as_bytes()).join("\n");
+    let log = rejected(document.to_string().as_bytes()).join("\n");
     assert!(!log.contains("s3cr3t-value"), "{log}");
 }
 

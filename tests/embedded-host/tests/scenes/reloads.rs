@@ -130,7 +130,7 @@ fn restarted_vm_uses_the_revocation_list_of_the_others() {
     read_list(&mut one, root_one, &json!({ "revoked": [] }));
     let root_two = configure_with_list(&mut two);
     two.tick(root_two);
-    let mut two = two.start_anew();
+    let mut two = two.restart();
     let root_two = configure_with_list(&mut two);
     let stream = two.request(root_two, with_token(&good_token()));
     two.tick(root_two);

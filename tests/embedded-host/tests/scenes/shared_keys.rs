@@ -186,7 +186,7 @@ fn removed_configuration_is_not_woken() {
 fn queue_of_a_crashed_vm_is_released_when_it_wakes_another_root() {
     let [(mut one, root_one), (mut two, root_two)] = two_vms();
     one.tick(root_one);
-    let mut one = one.start_anew();
+    let mut one = one.restart();
     let (root_one, accepted) = one.configure(fetched_keys().to_string().as_bytes());
     assert!(accepted, "{:?}", one.log());
     one.tick(root_one);

@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn a_difference_is_named_and_equal_paths_have_none() {
+    fn different_paths_have_a_named_difference_and_equal_paths_have_none() {
         for (target, kind) in [
             ("/admin", None),
             ("/admin/", None),

@@ -123,7 +123,7 @@ fn a_thousand_requests_are_in_flight_at_once() {
 }
 
 #[test]
-fn a_cluster_without_endpoints_answers_503() {
+fn cluster_without_endpoints_returns_503() {
     let listener = ListenerOptions { backend: "nowhere".to_owned(), ..ListenerOptions::unfiltered("plain") };
     let envoy = EnvoyBuilder::new().cluster(Cluster::without_endpoints("nowhere")).listener(listener).start();
     assert_eq!(Request::get("/").send(envoy.port("plain")).status, 503);

@@ -259,7 +259,7 @@ mod tests {
     use crate::findings::tests::findings;
 
     #[test]
-    fn small_costs_have_a_decimal_and_large_ones_none() {
+    fn small_costs_have_a_decimal_and_large_costs_are_integers() {
         let written = [0.04, -3.26, 9.94, 9.96, 43.5001, 780.4].map(microseconds);
         assert_eq!(written, ["+0.0", "-3.3", "+9.9", "+10", "+44", "+780"]);
     }

@@ -61,7 +61,7 @@ impl Subject {
     }
 
     /// Whether it judges tokens at all.
-    pub fn judges(self) -> bool {
+    pub fn validates_tokens(self) -> bool {
         !matches!(self, Self::NoFilter | Self::Floor)
     }
 }

@@ -100,7 +100,7 @@ impl Workload {
 
     /// How this subject must answer.
     pub fn expected_status(self, subject: Subject) -> u16 {
-        if self.is_refused() && subject.judges() { 401 } else { 200 }
+        if self.is_rejected() && subject.validates_tokens() { 401 } else { 200 }
     }
 
     /// Rounds before anything counts. The caches are as full by then as this traffic fills them.
@@ -132,7 +132,7 @@ impl Workload {
         Prepared { traffic: self.traffic, sent }
     }
 
-    fn is_refused(self) -> bool {
+    fn is_rejected(self) -> bool {
         match self.traffic {
             Traffic::NoToken | Traffic::Expired | Traffic::BadSignature | Traffic::NewBadSignature => true,
             Traffic::Repeated | Traffic::SmallSet | Traffic::LargeSet | Traffic::New => false,
