@@ -30,10 +30,10 @@ ENVOY := $(TOOLS)/envoy-$(ENVOY_VERSION)/.installed
 OLDEST_ENVOY := $(TOOLS)/envoy-$(OLDEST_ENVOY_VERSION)/.installed
 # Which of them `make matrix` runs, and what: all that the filter does with the help of its host.
 VERSIONS := $(ENVOY_VERSIONS)
-MATRIX_TESTS := identity:: token_sources:: waiting:: keys:: key_sharing:: token_cache:: rules:: conditions:: answers:: handover:: \
+MATRIX_TESTS := identity:: token_sources:: pending_requests:: keys:: key_sharing:: token_cache:: rules:: conditions:: responses:: forwarding:: \
 	protected_resource:: introspection:: introspection_calls:: native:: native_vectors:: reload:: dynamic_files:: documented_configs::
 # And what `make test` runs in the oldest, in less than a minute: what an older Envoy does for the filter, or does not.
-OLDEST_TESTS := introspection:: handover:: native::
+OLDEST_TESTS := introspection:: forwarding:: native::
 AUTHORIZATION_SERVER := tests/support/authorization-server
 NODE_MODULES := $(AUTHORIZATION_SERVER)/node_modules/.installed
 DIFFERENTIAL := tests/differential
@@ -178,7 +178,7 @@ monitoring: $(DEBIAN) ## Check the alert rules, and that each fires when it shou
 .PHONY: docs
 docs: $(MDBOOK) ## Write the configuration reference from the types, and build docs/ as a book into target/book
 	$(call say,"The configuration reference and the schema from the types")
-	@UPDATE_GOLDEN=1 cargo test --quiet --locked --test core -- schema::the_files_are_what_the_types_say >/dev/null
+	@UPDATE_GOLDEN=1 cargo test --quiet --locked --test core -- schema::generated_files_match_the_types >/dev/null
 	@$(MDBOOK)/bin/mdbook build --dest-dir $(CURDIR)/target/book docs
 	@printf '    target/book/index.html\n'
 

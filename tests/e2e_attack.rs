@@ -1,5 +1,5 @@
 //! A short part of `make attack`: spellings that two servers may read differently, through a real Envoy with the filter, at
-//! real backends. Whatever they execute was allowed by the rule for what they executed.
+//! real backends. Whatever they execute is allowed by the rule for the executed path.
 
 #![allow(missing_docs, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
 

@@ -1,5 +1,5 @@
 //! The short part of `make chaos`: a real Envoy with four workers under faults, rotations, revocations, reloads and floods,
-//! for one minute with fixed seeds; and the memory that reloads cost.
+//! for one minute with fixed seeds; and the memory that reloads use.
 
 #![allow(missing_docs, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
 
@@ -27,7 +27,7 @@ fn no_invariant_is_violated_under_chaos() {
 
 /// A host keeps what a module defines in it. Reloads are measured after the first ones, which fill caches.
 #[test]
-fn reloads_cost_no_memory() {
+fn reloads_do_not_leak_memory() {
     let memory = measure_reloads(4, 50, 200, Delivery::Extension);
     let [resident, allocated] = [memory.resident_kibibytes_per_reload(), memory.allocated_kibibytes_per_reload()];
     eprintln!(

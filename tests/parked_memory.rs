@@ -1,4 +1,4 @@
-//! What requests that wait really hold, measured: the resident memory of a process whose parking space is full of the
+//! The memory of pending requests, measured: the resident memory of a process whose parking space is full of the
 //! requests that hold most for their size. Each kind of request has a process of its own.
 #![cfg(target_os = "linux")]
 #![allow(missing_docs, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
@@ -31,7 +31,7 @@ const KINDS: [(&str, usize); 7] = [
 ];
 
 #[test]
-fn what_waits_holds_no_more_than_is_documented() {
+fn pending_requests_hold_no_more_memory_than_documented() {
     let mut too_much = Vec::new();
     for (kind, limit) in KINDS {
         let output = Command::new(std::env::current_exe().unwrap())

@@ -1,5 +1,5 @@
-//! Every decision under a capturing logger and every text the core makes of one: no byte of a token, of its
-//! signature or of a configured value may be in any of them.
+//! Every decision under a capturing logger and every text that the core makes of one: none contains a byte of a token, of its
+//! signature or of a configured value.
 
 #![allow(missing_docs, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
 #![allow(clippy::unwrap_used, reason = "a test")]
@@ -44,7 +44,7 @@ fn capture() {
 }
 
 #[test]
-fn no_decision_shows_a_token_in_any_form() {
+fn no_decision_contains_a_token_in_any_form() {
     capture();
     let key = SigningKey::a("k1");
     let configuration = json!({ "providers": { "okta": {
@@ -106,7 +106,7 @@ fn no_decision_shows_a_token_in_any_form() {
 
 /// The decisions that no key was needed for, or that came too late: what was parked shows as little.
 #[test]
-fn no_parked_token_shows_in_any_form() {
+fn no_parked_token_is_printed_in_any_form() {
     let room = ParkingLimits { requests: 2, bytes: usize::MAX };
     let mut engine = Harness::with(&fetched_issuer(), Setup { room, ..Setup::default() });
     let token = SigningKey::a("k1").token(&payload(NOW));
@@ -145,7 +145,7 @@ fn no_parked_token_shows_in_any_form() {
 
 /// Refusals by a rule and passages that are only reported tell whom they are about, and show nothing of the token.
 #[test]
-fn no_token_that_a_rule_refuses_shows_in_any_form() {
+fn no_token_that_a_rule_rejects_is_printed_in_any_form() {
     let token = SigningKey::a("k1").token(&payload(NOW));
     for (report_only, subject) in [(false, "deny"), (true, "allow")] {
         let configuration = json!({
@@ -178,7 +178,7 @@ fn environment(name: &str) -> Option<String> {
 }
 
 /// An engine that asks about every token, in one of the ways to say who asks.
-fn asking(who: &Value) -> Harness {
+fn introspecting(who: &Value) -> Harness {
     let mut introspection =
         json!({ "client_id": "gateway", "requests_per_minute": 4, "cache_ttl": "1s", "stale_if_error": "1m" });
     for (name, value) in who.as_object().unwrap() {
@@ -241,7 +241,7 @@ impl Told {
 
 /// Whatever is asked and answered about a token, nothing shows that is only the issuer's and ours to know.
 #[test]
-fn nothing_of_what_is_asked_and_answered_about_a_token_shows_in_any_form() {
+fn no_introspection_request_or_response_is_printed_in_any_form() {
     capture();
     let answer = |changes: Value| {
         let members = json!({ "active": true, "iss": ISSUER, "aud": AUDIENCE, "sub": "alice@acme.com", "jti": "AT.1",
@@ -272,7 +272,7 @@ fn nothing_of_what_is_asked_and_answered_about_a_token_shows_in_any_form() {
     let mut reasons = Vec::new();
     for who in [secret("client_secret_basic"), secret("client_secret_post"), key] {
         for (token, outcome) in outcomes.iter().flat_map(|outcome| [(OPAQUE, outcome), (jwt.as_str(), outcome)]) {
-            let mut told = Told { engine: asking(&who), texts: Vec::new(), reasons: Vec::new() };
+            let mut told = Told { engine: introspecting(&who), texts: Vec::new(), reasons: Vec::new() };
             told.request(token);
             let (call, mut secrets) = told.call();
             let ended = told.engine.call_ended(call.id, Some(Sequence::new(1)), outcome.clone());

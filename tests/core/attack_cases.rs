@@ -1,6 +1,5 @@
-//! Attacks on a token verifier, case by case: what somebody sends, the reason it is refused for and the status the client gets, or
-//! that it passes. A row begins with the case's id: group letter and place in the group.
-//! The tables below say what each case is.
+//! Attacks on a token verifier, case by case: the request, and the expected reason and status, or that it is allowed. A row
+//! begins with the case's id: group letter and number in the group. The tables below describe each case.
 //!
 //! Everything goes through the engine as a host drives it: configuration JSON in, request in, decision out.
 
@@ -94,12 +93,12 @@ const CASES: [(&str, &str, Answered); 64] = [
     (
         "F5",
         "token for tenant A at the route of tenant B",
-        By("rules.rs", "a_token_of_one_tenant_does_not_pass_at_the_route_of_another"),
+        By("rules.rs", "token_of_one_tenant_is_rejected_on_the_route_of_another"),
     ),
     (
         "F6",
         "scope `read` vs required `read:all`",
-        By("rules.rs", "a_known_token_is_judged_by_the_rule_of_each_request"),
+        By("rules.rs", "cached_token_is_checked_against_the_rule_of_each_request"),
     ),
     ("H1", "client sends the identity header itself", Rows),
     ("H2", "`X_User_Id`, `X.User.Id`, mixed -> removed too", Rows),
@@ -109,12 +108,12 @@ const CASES: [(&str, &str, Answered); 64] = [
     (
         "H6",
         "anonymous-allowed route + invalid token",
-        By("rules.rs", "with_an_optional_token_a_bad_one_is_worse_than_none"),
+        By("rules.rs", "bad_token_is_rejected_where_a_token_is_optional"),
     ),
     ("H7", "X-Forwarded-Uri / X-Original-URL spoof; no header-based skips", Rows),
     ("N1", "panic anywhere -> none reachable", Rows),
     ("N2", "config update, token flood, header flood -> memory flat", Rows),
-    ("N3", "bodies and logs hold no token", By("../redaction.rs", "no_decision_shows_a_token_in_any_form")),
+    ("N3", "bodies and logs hold no token", By("../redaction.rs", "no_decision_contains_a_token_in_any_form")),
 ];
 
 /// The rows of group I stand with the router, each under its id; that none is missing is asserted there.
@@ -147,31 +146,28 @@ const KEY_SET_CASES: [(&str, &str, Answered); 13] = [
     (
         "K1",
         "cached OK for scope foo, then route needs bar -> 403",
-        By("rules.rs", "a_known_token_is_judged_by_the_rule_of_each_request"),
+        By("rules.rs", "cached_token_is_checked_against_the_rule_of_each_request"),
     ),
     ("K2", "cached under introspection server A, used at a rule of B", Rows),
     (
         "K3",
         "cached token after key rotation, config change, exp -> re-verified",
-        By("token_cache.rs", "a_key_that_is_withdrawn_ends_the_tokens_that_it_verified"),
+        By("token_cache.rs", "withdrawn_key_invalidates_the_cached_tokens_that_it_verified"),
     ),
     (
         "K4",
         "exact token bytes; collision by concatenation impossible",
-        By("token_cache.rs", "any_other_spelling_of_a_known_token_is_judged_by_itself"),
+        By("token_cache.rs", "another_encoding_of_a_cached_token_is_verified_by_itself"),
     ),
     (
         "K5",
         "negative result cached -> short (<= 5 s)",
-        By("token_cache.rs", "a_bad_signature_is_remembered_for_five_seconds_and_only_with_the_same_keys"),
+        By("token_cache.rs", "bad_signature_is_cached_for_five_seconds_and_only_with_the_same_keys"),
     ),
     (
         "N4",
         "shared data corrupted / version skew",
-        By(
-            "../embedded-host/tests/scenes/shared_keys.rs",
-            "whatever_stands_in_the_shared_records_traps_nothing_and_lets_nobody_in",
-        ),
+        By("../embedded-host/tests/scenes/shared_keys.rs", "corrupt_shared_records_neither_trap_nor_allow_a_request"),
     ),
 ];
 

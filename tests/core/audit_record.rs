@@ -1,4 +1,4 @@
-//! The record of a decision: what `docs/audit-record.schema.json` promises its readers, and which decisions have one logged.
+//! The record of a decision: it follows `docs/audit-record.schema.json`, and the configured decisions are logged.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -112,7 +112,7 @@ impl<'a> Scene<'a> {
     }
 
     /// What is logged when the call that is due ends like this.
-    fn told(&mut self, outcome: CalloutResult) -> Value {
+    fn record_after(&mut self, outcome: CalloutResult) -> Value {
         let call = self.tick().calls.remove(0);
         self.engine.call_ended(call.id, None, outcome);
         self.read_all().remove(0)
@@ -133,7 +133,7 @@ fn token(changes: Value) -> String {
 }
 
 /// One rule for each way in which a good token may not do something.
-fn demanding() -> Value {
+fn with_requirements() -> Value {
     let rules = [
         ("/audiences", json!({ "audiences": ["api://finance"] })),
         ("/clients", json!({ "client_ids": ["0oa2other"] })),
@@ -174,7 +174,7 @@ fn of_tokens(reader: &mut Reader) {
     let key = SigningKey::a("k1");
     let headed = |header: Value| key.token_with_header(&header, &payload(NOW));
     let good = token(json!({}));
-    let mut scene = Scene::new(&demanding(), reader);
+    let mut scene = Scene::new(&with_requirements(), reader);
     let rows = [
         (good.clone(), "authorized"),
         ("a".repeat(20_001), "token_too_large"),
@@ -234,7 +234,7 @@ fn of_tokens(reader: &mut Reader) {
 }
 
 fn of_rules(reader: &mut Reader) {
-    let mut scene = Scene::new(&demanding(), reader);
+    let mut scene = Scene::new(&with_requirements(), reader);
     for (path, claims, expected) in [
         ("/closed", json!({}), "access_denied"),
         ("/audiences", json!({}), "rule_audience_not_allowed"),
@@ -329,7 +329,7 @@ fn of_waits(reader: &mut Reader) {
     assert_eq!(scene.reason("/", &good), "keys_unavailable");
 }
 
-fn of_what_issuers_say(reader: &mut Reader) {
+fn check_introspection_records(reader: &mut Reader) {
     let mut configuration = json!({
         "providers": { "okta": { "okta": { "domain": "acme.okta.com" }, "audiences": [AUDIENCE], "upstream": "okta",
             "jwks": { "inline": key_set(&[&SigningKey::a("k1")]) },
@@ -350,7 +350,7 @@ fn of_what_issuers_say(reader: &mut Reader) {
     ] {
         assert_eq!(scene.bearer("/", &presented), None, "it waits");
         scene.pass(Duration::from_millis(20));
-        let record = scene.told(outcome);
+        let record = scene.record_after(outcome);
         let found = (&record["reason"], record.get("proof").and_then(Value::as_str), &record["waited_ms"]);
         assert_eq!(found, (&json!(reason), proof, &json!(20)), "{record}");
     }
@@ -364,7 +364,7 @@ fn of_what_issuers_say(reader: &mut Reader) {
     // Past its time, and the endpoint fails.
     scene.pass(Duration::from_secs(35));
     assert_eq!(scene.bearer("/", "opaque"), None);
-    assert_eq!(scene.told(failed())["introspection"], "stale");
+    assert_eq!(scene.record_after(failed())["introspection"], "stale");
 
     configuration["revocations"] = json!({ "uri": "https://sec.acme.com/revoked", "upstream": "sec" });
     configuration["default_rule"] = json!({});
@@ -398,14 +398,14 @@ fn words(schema: &Value) -> BTreeSet<String> {
 }
 
 #[test]
-fn every_record_is_as_the_schema_says_and_the_schema_says_no_more() {
+fn every_record_matches_the_schema_and_every_member_of_the_schema_occurs() {
     let schema = schema();
     jsonschema::meta::validate(&schema).unwrap();
     let mut reader = Reader::new();
     of_tokens(&mut reader);
     of_rules(&mut reader);
     of_waits(&mut reader);
-    of_what_issuers_say(&mut reader);
+    check_introspection_records(&mut reader);
     let sampled =
         json!({ "providers": { "okta": inline() }, "audit": { "denied": "sampled", "sample": 0.999_999_999 } });
     assert_eq!(Scene::new(&sampled, &mut reader).request(&[]).unwrap()["sampled"], 0.999_999_999);
@@ -436,9 +436,9 @@ fn every_record_is_as_the_schema_says_and_the_schema_says_no_more() {
 }
 
 #[test]
-fn every_text_in_a_record_is_bounded() {
+fn every_string_in_a_record_is_bounded() {
     let mut reader = Reader::new();
-    let mut configuration = demanding();
+    let mut configuration = with_requirements();
     let provider = configuration["providers"]["okta"].as_object_mut().unwrap();
     provider.remove("client_ids");
     let mut scene = Scene::new(&configuration, &mut reader);
@@ -466,11 +466,11 @@ fn every_text_in_a_record_is_bounded() {
 
 /// Everything that a record can have, as long as it can be.
 #[test]
-fn the_largest_record_has_four_kibibytes_at_most() {
+fn largest_record_has_at_most_four_kibibytes() {
     let mut reader = Reader::new();
     let long = |name: char| format!("{name}{}", "\u{1}".repeat(300));
     let scopes: Vec<String> = (0..60).map(|number| format!("{number:03}{}", "s".repeat(8))).collect();
-    let mut configuration = demanding();
+    let mut configuration = with_requirements();
     let mut provider = configuration["providers"]["okta"].take();
     provider.as_object_mut().unwrap().remove("client_ids");
     let issuer = format!("https://acme.okta.com/{}", "i".repeat(300));
@@ -492,7 +492,7 @@ fn the_largest_record_has_four_kibibytes_at_most() {
 
 /// How many of so many requests are logged, and what the last one says of itself.
 fn logged(audit: Value, path: &str, token: &str, of: u32, id: impl Fn(u32) -> String) -> (u32, Option<Value>) {
-    let configuration = with(&demanding(), json!({ "audit": audit }));
+    let configuration = with(&with_requirements(), json!({ "audit": audit }));
     let mut engine = Harness::with(&configuration, Setup { environment: &environment, ..Setup::default() });
     let (mut found, mut last) = (0, None);
     for number in 0..of {
@@ -506,7 +506,7 @@ fn logged(audit: Value, path: &str, token: &str, of: u32, id: impl Fn(u32) -> St
 }
 
 #[test]
-fn refusals_are_logged_and_what_passes_is_not_unless_the_operator_wants_it_otherwise() {
+fn by_default_rejections_are_logged_and_allowed_requests_are_not() {
     let good = token(json!({}));
     for (audit, allowed, denied) in [
         (json!({}), 0, 3),
@@ -524,7 +524,7 @@ fn refusals_are_logged_and_what_passes_is_not_unless_the_operator_wants_it_other
 
 /// 20 lines a second for each reason by default; what has none of its own is in a record that says how many.
 #[test]
-fn of_a_flood_of_refusals_a_few_are_logged_and_all_are_counted() {
+fn in_a_flood_of_rejections_a_few_are_logged_and_all_are_counted() {
     let good = token(json!({}));
     for (audit, of_refusals, of_admitted) in [
         (json!({ "allowed": "all" }), 20, 2000),
@@ -539,7 +539,7 @@ fn of_a_flood_of_refusals_a_few_are_logged_and_all_are_counted() {
         }
     }
     let mut reader = Reader::new();
-    let mut scene = Scene::new(&demanding(), &mut reader);
+    let mut scene = Scene::new(&with_requirements(), &mut reader);
     let mut logged = 0;
     for _ in 0..1000 {
         for path in ["/closed", "/trial"] {
@@ -566,7 +566,7 @@ fn of_a_flood_of_refusals_a_few_are_logged_and_all_are_counted() {
 }
 
 #[test]
-fn a_share_is_logged_whatever_the_requests_say_and_records_tell_which() {
+fn sampling_does_not_depend_on_request_content_and_records_state_the_rate() {
     let good = token(json!({}));
     let one_in_ten = json!({ "allowed": "sampled", "denied": "sampled", "sample": 0.1, "denied_per_second": 0 });
     for path in ["/", "/closed", "/trial"] {
@@ -586,9 +586,9 @@ fn a_share_is_logged_whatever_the_requests_say_and_records_tell_which() {
 }
 
 #[test]
-fn what_weakens_the_trail_prints_a_warning() {
+fn setting_that_weakens_the_audit_trail_logs_a_warning() {
     let warnings = |audit: Value| {
-        let configuration = with(&demanding(), json!({ "audit": audit, "token": {} }));
+        let configuration = with(&with_requirements(), json!({ "audit": audit, "token": {} }));
         config::load(configuration.to_string().as_bytes(), &environment).unwrap().warnings
     };
     for quiet in

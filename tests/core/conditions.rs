@@ -1,5 +1,5 @@
-//! What a rule's condition makes of a request: what it may ask for, what the host is asked, and that what cannot be
-//! judged refuses. Runs natively and, as wasm, under Node.
+//! Conditions of rules: the attributes they read, what is requested from the host, and that an indeterminate condition
+//! denies. Runs natively and, as wasm, under Node.
 
 mod normal_form;
 mod types;
@@ -29,7 +29,7 @@ fn engine(configuration: &Value) -> Harness {
 }
 
 /// One rule for everything, with this condition.
-fn demanding(condition: &str) -> Harness {
+fn requiring(condition: &str) -> Harness {
     engine(&configured(json!({ "rules": [{ "name": "all", "require": { "condition": condition } }] })))
 }
 
@@ -59,17 +59,17 @@ fn decide_by(engine: &mut Harness, head: &RequestHead, values: &[(Attribute, &[u
 }
 
 /// Why a request for `/orgs/acme` passes or not under a condition.
-fn judged(condition: &str, claims: Value, more: &[(&str, &str)]) -> &'static str {
-    reason(&decide(&mut demanding(condition), &head("/orgs/acme?page=2", claims, more)))
+fn evaluate(condition: &str, claims: Value, more: &[(&str, &str)]) -> &'static str {
+    reason(&decide(&mut requiring(condition), &head("/orgs/acme?page=2", claims, more)))
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_condition_decides_by_request_claims_token_and_time() {
+fn condition_reads_request_claims_token_and_time() {
     let passes = |condition: &str, claims: Value, more: &[(&str, &str)]| {
-        assert_eq!(judged(condition, claims, more), "authorized", "{condition}");
+        assert_eq!(evaluate(condition, claims, more), "authorized", "{condition}");
     };
     let fails = |condition: &str, claims: Value, more: &[(&str, &str)]| {
-        assert_eq!(judged(condition, claims, more), "condition_unmet", "{condition}");
+        assert_eq!(evaluate(condition, claims, more), "condition_unmet", "{condition}");
     };
     let tenant = "claims.tenant == path_segment(request.url_path, 2)";
     passes(tenant, json!({ "tenant": "acme" }), &[]);
@@ -90,7 +90,7 @@ fn a_condition_decides_by_request_claims_token_and_time() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn what_cannot_be_judged_refuses_and_the_reason_says_why() {
+fn indeterminate_condition_denies_and_the_reason_names_the_cause() {
     let rows = [
         ("claims.tenant == 'acme'", json!({}), "condition_value_missing"),
         ("claims.level > 3", json!({ "level": "4" }), "condition_wrong_type"),
@@ -106,7 +106,7 @@ fn what_cannot_be_judged_refuses_and_the_reason_says_why() {
         ),
     ];
     for (condition, claims, expected) in rows {
-        assert_eq!(judged(condition, claims.clone(), &[]), expected, "{condition}");
+        assert_eq!(evaluate(condition, claims.clone(), &[]), expected, "{condition}");
         // Nor does its opposite pass.
         let mut negated =
             engine(&configured(json!({ "rules": [{ "require": { "not": { "condition": condition } } }] })));
@@ -119,12 +119,12 @@ fn what_cannot_be_judged_refuses_and_the_reason_says_why() {
             .chain([("x-device".to_owned(), b"\xff".to_vec())])
             .collect(),
     );
-    assert_eq!(reason(&decide(&mut demanding("request.headers['x-device'] != 'a'"), &bytes)), "condition_not_text");
+    assert_eq!(reason(&decide(&mut requiring("request.headers['x-device'] != 'a'"), &bytes)), "condition_not_text");
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_refusal_by_condition_is_a_403_without_a_challenge_and_says_no_more() {
-    let decision = decide(&mut demanding("claims.tenant == 'acme'"), &head("/", json!({ "tenant": "other" }), &[]));
+fn denial_by_condition_is_a_403_without_challenge_or_details() {
+    let decision = decide(&mut requiring("claims.tenant == 'acme'"), &head("/", json!({ "tenant": "other" }), &[]));
     let reply = response_of(&decision);
     assert_eq!((reply.status, reply.header(&HeaderName::WWW_AUTHENTICATE)), (403, None));
     let audit: Value = serde_json::from_str(&decision.audit.to_json()).unwrap();
@@ -133,7 +133,7 @@ fn a_refusal_by_condition_is_a_403_without_a_challenge_and_says_no_more() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn conditions_stand_beside_and_within_other_demands() {
+fn conditions_combine_with_other_requirements() {
     let require = json!({ "scopes": ["read"], "any_of": [
         { "groups": ["admins"] }, { "condition": "claims.tenant == path_segment(request.url_path, 2)" } ],
         "not": { "condition": "'x-debug' in request.headers" } });
@@ -151,7 +151,7 @@ fn conditions_stand_beside_and_within_other_demands() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn the_host_is_asked_only_what_the_rule_of_the_request_uses() {
+fn only_attributes_used_by_the_matched_rule_are_read_from_the_host() {
     let rules = json!([
         { "name": "plain", "match": { "path_prefix": "/plain" } },
         { "name": "closed", "match": { "path_prefix": "/closed" }, "access": "deny" },
@@ -190,8 +190,8 @@ fn the_host_is_asked_only_what_the_rule_of_the_request_uses() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_known_token_is_held_against_the_condition_of_each_request() {
-    let mut engine = demanding("claims.tenant == path_segment(request.url_path, 2)");
+fn cached_token_is_checked_against_the_condition_of_each_request() {
+    let mut engine = requiring("claims.tenant == path_segment(request.url_path, 2)");
     let claims = json!({ "tenant": "acme" });
     for _ in 0..2 {
         assert_eq!(reason(&decide(&mut engine, &head("/orgs/acme", claims.clone(), &[]))), "authorized");
@@ -200,7 +200,7 @@ fn a_known_token_is_held_against_the_condition_of_each_request() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn the_path_of_a_condition_is_the_one_that_rules_are_matched_by() {
+fn condition_sees_the_path_that_rules_are_matched_by() {
     let tenant = "path_segment(request.url_path, 2) == claims.tenant && request.url_path.startsWith('/orgs/acme')";
     let claims = json!({ "tenant": "acme" });
     let judge = |members: Value, target: &str| {
@@ -228,7 +228,7 @@ fn the_path_of_a_condition_is_the_one_that_rules_are_matched_by() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_request_that_waits_is_judged_by_what_it_was_when_it_came() {
+fn condition_of_a_pending_request_sees_the_attributes_at_arrival() {
     let rules = json!([{ "require": { "condition":
         "ip_in(source.address, ['10.0.0.0/8']) && request.headers['x-device'] == 'd-7' && request.time.getHours() == 8" } }]);
     let fetched = json!({ "uri": "https://acme.okta.com/oauth2/default/v1/keys" });
@@ -253,7 +253,7 @@ fn a_request_that_waits_is_judged_by_what_it_was_when_it_came() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_condition_on_trial_is_reported() {
+fn condition_in_report_only_mode_is_reported() {
     let rules =
         json!([{ "name": "trial", "require": { "condition": "claims.tenant == 'acme'" }, "report_only": true }]);
     let decision = decide(&mut engine(&configured(json!({ "rules": rules }))), &head("/", json!({}), &[]));
@@ -266,7 +266,7 @@ fn anonymous(target: &str, more: &[(&str, &str)]) -> RequestHead {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_rule_without_a_token_may_have_a_condition_on_the_request_alone() {
+fn rule_without_a_token_may_have_a_condition_on_the_request() {
     let inside = "ip_in(source.address, ['10.0.0.0/8'])";
     let rules = json!([
         { "name": "metrics", "match": { "path": "/metrics" }, "access": "public", "require": { "condition": inside } },
@@ -307,7 +307,7 @@ fn a_rule_without_a_token_may_have_a_condition_on_the_request_alone() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_rule_without_a_token_has_no_condition_on_one() {
+fn rule_without_a_token_rejects_a_condition_on_the_token() {
     for access in ["public", "optional"] {
         for require in [
             json!({ "condition": "claims.tenant == 'acme'" }),
@@ -326,7 +326,7 @@ fn a_rule_without_a_token_has_no_condition_on_one() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_faulty_condition_is_a_fault_of_the_configuration_with_its_place() {
+fn faulty_condition_is_a_configuration_fault_with_its_path() {
     let conditions =
         ["claims.tenant = 'acme'", "claim.tenant == 'acme'", "1 + 1", "ip_in(source.address, ['10.0.0.1/8'])"];
     let any_of: Vec<Value> = conditions.iter().map(|condition| json!({ "condition": condition })).collect();

@@ -1,4 +1,4 @@
-//! What the loader takes and what it refuses, a fault at a time; whole documents with all their faults are in
+//! Configurations that the loader accepts and rejects, a fault at a time; whole documents with all their faults are in
 //! `tests/core/golden_faults.rs`.
 
 mod issuers;
@@ -45,7 +45,7 @@ fn the_smallest_configuration_is_complete() {
 }
 
 #[test]
-fn groups_stand_under_their_usual_name_or_at_the_path_that_is_written() {
+fn groups_are_read_from_the_default_claim_or_the_configured_path() {
     let groups = |changes: Value| {
         let loaded = config::load(okta_with(changes).to_string().as_bytes(), &config::no_environment).unwrap();
         let (_, provider) = loaded.policy.providers.of_issuer("https://acme.okta.com/oauth2/default").next().unwrap();
@@ -64,7 +64,7 @@ fn groups_stand_under_their_usual_name_or_at_the_path_that_is_written() {
 }
 
 #[test]
-fn what_is_not_a_json_object_says_what_to_pass_instead() {
+fn configuration_that_is_not_a_json_object_is_rejected_with_a_hint() {
     let said = |text: &[u8]| faults_of_text(text).join("\n");
     assert!(said(b"").contains("there is no configuration"));
     assert!(said(b"  \n").contains("there is no configuration"));
@@ -79,7 +79,7 @@ fn what_is_not_a_json_object_says_what_to_pass_instead() {
 }
 
 #[test]
-fn a_configuration_without_a_provider_is_refused() {
+fn configuration_without_a_provider_is_rejected() {
     for document in [json!({}), json!({ "providers": {} }), json!({ "providers": null })] {
         let found = faults(&document);
         assert_eq!(found.len(), 1, "{found:?}");
@@ -91,7 +91,7 @@ fn a_configuration_without_a_provider_is_refused() {
 }
 
 #[test]
-fn the_okta_preset_refuses_what_cannot_be_meant() {
+fn okta_preset_rejects_contradictory_settings() {
     let domains = [
         ("acme-admin.okta.com", "-admin"),
         ("{yourOktaDomain}", "placeholder"),
@@ -124,7 +124,7 @@ fn the_okta_preset_refuses_what_cannot_be_meant() {
 }
 
 #[test]
-fn keys_in_two_places_or_at_no_usable_address_are_refused() {
+fn keys_from_two_sources_or_an_unusable_address_are_rejected() {
     let said = |jwks: Value| {
         faults(&provider(
             json!({ "issuer": "https://idp.example", "audiences": ["a"], "upstream": "idp", "jwks": jwks }),
@@ -146,7 +146,7 @@ fn keys_in_two_places_or_at_no_usable_address_are_refused() {
 }
 
 #[test]
-fn who_verifies_signatures_is_auto_or_off() {
+fn native_crypto_is_auto_or_off() {
     for (written, expected) in [
         (json!(null), Some(NativeCrypto::Auto)),
         (json!("auto"), Some(NativeCrypto::Auto)),
@@ -166,7 +166,7 @@ fn who_verifies_signatures_is_auto_or_off() {
 }
 
 #[test]
-fn what_weakens_has_insecure_in_its_name_and_warns() {
+fn insecure_settings_have_insecure_in_their_name_and_warn() {
     let document = provider(
         json!({ "issuer": "http://127.0.0.1:9000", "insecure_http": true, "insecure_any_audience": true, "upstream": "idp",
         "jwks": { "uri": "http://127.0.0.1:9000/keys" } }),
@@ -185,7 +185,7 @@ fn with_token(token: Value) -> Value {
 }
 
 #[test]
-fn places_for_a_token_that_cannot_be_meant_are_refused_each_with_its_path() {
+fn invalid_token_locations_are_rejected_each_with_its_path() {
     const NO_NAME: &str = "not a header name (RFC 9110 section 5.1)";
     const FRAMING: &str = "reserved: it frames the message or belongs to the connection; choose a header of your own";
     const PROXY: &str = "reserved: Envoy and other proxies write it; choose a header of your own";
@@ -321,7 +321,7 @@ fn places_for_a_token_that_cannot_be_meant_are_refused_each_with_its_path() {
 }
 
 #[test]
-fn a_header_of_the_chosen_claims_is_no_place_for_a_token() {
+fn claim_header_is_rejected_as_a_token_location() {
     let mut document = with_token(json!({ "from_headers": [{ "name": "x_tenant" }] }));
     document["claim_to_headers"] = json!([{ "header": "X-Tenant", "claim": "tenant" }]);
     let found = faults(&document);
@@ -334,7 +334,7 @@ fn a_header_of_the_chosen_claims_is_no_place_for_a_token() {
 }
 
 #[test]
-fn places_for_a_token_are_read_and_the_risky_ones_warn() {
+fn token_locations_are_read_and_risky_ones_warn() {
     let warnings = |token: Value| {
         config::load(with_token(token).to_string().as_bytes(), &config::no_environment).unwrap().warnings
     };
@@ -362,7 +362,7 @@ fn with_rules(members: Value) -> Value {
 }
 
 #[test]
-fn rules_that_cannot_be_meant_are_refused_each_with_its_path() {
+fn invalid_rules_are_rejected_each_with_its_path() {
     const NEVER_LOOKED_AT: &str =
         "with this `access` no token is looked at; there can be a `condition` on the request alone";
     const OPTIONAL: &str =
@@ -479,7 +479,7 @@ fn a_realm_is_a_short_line_of_plain_text() {
 }
 
 #[test]
-fn rules_in_every_form_are_read_and_what_weakens_them_warns() {
+fn rules_in_every_form_are_read_and_weak_ones_warn() {
     let warnings = |members: Value| {
         config::load(with_rules(members).to_string().as_bytes(), &config::no_environment).unwrap().warnings
     };
@@ -513,7 +513,7 @@ fn rules_in_every_form_are_read_and_what_weakens_them_warns() {
 }
 
 #[test]
-fn the_forms_in_which_hosts_pass_numbers_and_empty_lists_are_understood() {
+fn host_encodings_of_numbers_and_empty_lists_are_accepted() {
     let mut document = okta_with(json!({}));
     document.as_object_mut().unwrap().extend(
         json!({ "$schema": "./schema.json", "token": { "max_bytes": 4096.0 }, "claim_to_headers": {} })
@@ -555,7 +555,7 @@ fn a_readiness_path_is_a_plain_path() {
 }
 
 #[test]
-fn what_is_handed_over_is_refused_where_it_could_not_be_meant() {
+fn invalid_forwarding_settings_are_rejected() {
     let header = "not a header name (RFC 9110 section 5.1)";
     let credential = "reserved: it carries credentials; choose a header of your own";
     let proxy = "reserved: Envoy and other proxies write it; choose a header of your own";
@@ -663,7 +663,7 @@ fn what_is_handed_over_is_refused_where_it_could_not_be_meant() {
 }
 
 #[test]
-fn a_payload_header_is_no_place_for_a_token_and_metadata_are_not_shadowed() {
+fn payload_header_is_rejected_as_a_token_location_and_metadata_paths_are_not_shadowed() {
     let mut document = with_token(json!({ "from_headers": [{ "name": "x_payload" }] }));
     document["forward_payload_header"] = json!("x-payload");
     let found = faults(&document);
@@ -699,7 +699,7 @@ fn environment(name: &str) -> Option<String> {
     (name == "OKTA_CLIENT_SECRET").then(|| String::from("hunter2"))
 }
 
-fn asking(changes: Value) -> Value {
+fn introspecting(changes: Value) -> Value {
     let mut members = json!({ "client_id": "0oa1", "client_secret": { "env": "OKTA_CLIENT_SECRET" } });
     for (name, value) in changes.as_object().unwrap() {
         members.as_object_mut().unwrap().insert(name.clone(), value.clone());
@@ -709,7 +709,7 @@ fn asking(changes: Value) -> Value {
 
 #[test]
 fn introspection_has_its_defaults_and_its_secret_from_the_environment() {
-    let text = okta_with(json!({ "introspection": asking(json!({})) })).to_string();
+    let text = okta_with(json!({ "introspection": introspecting(json!({})) })).to_string();
     let loaded = config::load(text.as_bytes(), &environment).unwrap();
     assert_eq!(loaded.warnings, [""; 0]);
     let (id, provider) = loaded.policy.providers.opaque_token_provider().unwrap();
@@ -726,21 +726,21 @@ fn introspection_has_its_defaults_and_its_secret_from_the_environment() {
 }
 
 #[test]
-fn what_weakens_introspection_is_warned_of() {
+fn settings_that_weaken_introspection_warn() {
     let warnings = |provider: Value| config::load(provider.to_string().as_bytes(), &environment).unwrap().warnings;
-    let stale = warnings(okta_with(json!({ "introspection": asking(json!({ "stale_if_error": "5m" })) })));
+    let stale = warnings(okta_with(json!({ "introspection": introspecting(json!({ "stale_if_error": "5m" })) })));
     assert!(stale.len() == 1 && stale[0].contains("stale_if_error is on"), "{stale:?}");
-    let any = json!({ "audiences": null, "insecure_any_audience": true, "introspection": asking(json!({})) });
+    let any = json!({ "audiences": null, "insecure_any_audience": true, "introspection": introspecting(json!({})) });
     let any = warnings(okta_with(any));
     assert!(any.len() == 2 && any[1].contains("opaque tokens are taken"), "{any:?}");
 }
 
 #[test]
-fn opaque_tokens_are_one_providers_or_nobodys() {
+fn opaque_tokens_belong_to_at_most_one_provider() {
     let two = |first: Value, second: Value| {
         json!({ "providers": {
-            "a": { "issuer": "https://a.example", "audiences": ["x"], "upstream": "a", "introspection": asking(first) },
-            "b": { "issuer": "https://b.example", "audiences": ["x"], "upstream": "b", "introspection": asking(second) },
+            "a": { "issuer": "https://a.example", "audiences": ["x"], "upstream": "a", "introspection": introspecting(first) },
+            "b": { "issuer": "https://b.example", "audiences": ["x"], "upstream": "b", "introspection": introspecting(second) },
         } })
     };
     let taker = |document: Value| {
@@ -751,12 +751,12 @@ fn opaque_tokens_are_one_providers_or_nobodys() {
     assert_eq!(taker(two(says(false), says(true))).as_deref(), Some("b"));
     assert_eq!(taker(two(says(true), says(false))).as_deref(), Some("a"));
     assert_eq!(taker(two(says(false), says(false))), None);
-    assert_eq!(taker(okta_with(json!({ "introspection": asking(says(false)) }))), None);
+    assert_eq!(taker(okta_with(json!({ "introspection": introspecting(says(false)) }))), None);
     assert_eq!(taker(okta_with(json!({}))), None);
 }
 
 #[test]
-fn a_private_key_comes_from_the_environment_too() {
+fn private_key_is_read_from_the_environment() {
     let key = r#"{"kty":"EC","crv":"P-256","kid":"own","x":"MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4","y":"4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM","d":"870MB6gfuTJ4HtUnUvYMyJpr5eUZNP4Bk43bVdj3eAE"}"#;
     let environment = |name: &str| (name == "KEY_1").then(|| key.to_owned());
     let id = |changes: Value| {

@@ -1,4 +1,4 @@
-//! What is decided of a request: `check(policy, request, keys, now) == decision`, a row per meaning.
+//! Decisions on requests: `check(policy, request, keys, now) == decision`, a row per case.
 //! Runs natively and, as wasm, under Node.
 
 mod common_issuers;
@@ -52,7 +52,7 @@ fn the_same_identity_is_found_under_the_names_of_rfc_9068() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn every_spelling_of_an_identity_header_is_removed_before_ours_is_set() {
+fn every_spelling_of_an_identity_header_is_removed_before_the_filter_sets_it() {
     let token = SigningKey::a("k1").token(&with(&payload(NOW), json!({ "scp": null, "cid": null })));
     let spoofed = [
         ("authorization", format!("Bearer {token}")),
@@ -80,7 +80,7 @@ fn every_spelling_of_an_identity_header_is_removed_before_ours_is_set() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn the_credential_goes_on_only_where_the_operator_says_so() {
+fn credential_is_forwarded_only_where_configured() {
     let mut configuration = one_issuer();
     configuration["token"] = json!({ "forward": true });
     let token = SigningKey::a("k1").token(&payload(NOW));
@@ -135,7 +135,7 @@ fn without_a_credential_the_challenge_names_no_error() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_bad_token_is_answered_alike_whatever_is_wrong_with_it() {
+fn every_bad_token_gets_the_same_response() {
     let good = SigningKey::a("k1").token(&payload(NOW));
     let (signed_part, _) = good.rsplit_once('.').unwrap();
     let other_issuer = json!({ "iss": "https://evil.example/oauth2/default" });
@@ -187,7 +187,7 @@ fn unsigned(header: &Value) -> String {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn two_credentials_are_a_malformed_request() {
+fn two_credentials_are_rejected_as_a_malformed_request() {
     let token = SigningKey::a("k1").token(&payload(NOW));
     let bearer = format!("Bearer {token}");
     let joined = format!("{bearer},{bearer}");
@@ -223,7 +223,7 @@ fn stripped(decision: &Decision) -> Vec<String> {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_token_passes_from_each_configured_place_and_is_taken_out_there() {
+fn token_from_each_configured_location_is_accepted_and_removed() {
     // The fields, and what is taken out beside the two headers.
     type Row<'a> = (&'a [(&'a str, String)], &'a [&'a str]);
     let token = SigningKey::a("k1").token(&payload(NOW));
@@ -246,7 +246,7 @@ fn a_token_passes_from_each_configured_place_and_is_taken_out_there() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn credentials_in_two_places_are_a_malformed_request_even_when_one_of_them_is_good() {
+fn credentials_in_two_locations_are_a_malformed_request_even_when_one_is_good() {
     let token = SigningKey::a("k1").token(&payload(NOW));
     let places = [
         ("authorization", format!("Bearer {token}")),
@@ -274,7 +274,7 @@ fn credentials_in_two_places_are_a_malformed_request_even_when_one_of_them_is_go
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn cookies_and_parameters_carry_no_credential_unless_they_are_named() {
+fn cookies_and_parameters_are_not_read_unless_configured() {
     let token = SigningKey::a("k1").token(&payload(NOW));
     let elsewhere = [
         ("cookie", format!("access_token={token}")),
@@ -294,7 +294,7 @@ fn cookies_and_parameters_carry_no_credential_unless_they_are_named() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn what_is_named_replaces_the_authorization_header() {
+fn configured_locations_replace_the_authorization_header() {
     let mut configuration = one_issuer();
     configuration["token"] = json!({ "from_headers": [], "from_cookies": ["at"] });
     let token = SigningKey::a("k1").token(&payload(NOW));
@@ -304,7 +304,7 @@ fn what_is_named_replaces_the_authorization_header() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn forwarded_credentials_stay_where_they_are() {
+fn forwarded_credentials_are_left_unchanged() {
     let mut configuration = many_sources();
     configuration["token"]["forward"] = json!(true);
     let token = SigningKey::a("k1").token(&payload(NOW));
@@ -319,7 +319,7 @@ fn forwarded_credentials_stay_where_they_are() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_credential_that_is_no_token_or_cannot_be_taken_out_is_refused() {
+fn credential_that_is_no_token_or_cannot_be_removed_is_rejected() {
     let token = SigningKey::a("k1").token(&payload(NOW));
     for (name, value) in [
         ("cookie", "access_token=".to_owned()),
@@ -345,7 +345,7 @@ fn a_credential_that_is_no_token_or_cannot_be_taken_out_is_refused() {
 
 /// A request that waits holds what is left of its cookies and path, and counts it.
 #[wasm_bindgen_test(unsupported = test)]
-fn a_request_that_waited_is_stripped_like_one_that_did_not() {
+fn credential_is_removed_from_a_pending_request_as_from_any_other() {
     let mut configuration = many_sources();
     configuration["providers"]["okta"]["jwks"] = json!({ "uri": format!("{ISSUER}/v1/keys") });
     configuration["providers"]["okta"]["upstream"] = json!("okta");
@@ -366,7 +366,7 @@ fn a_request_that_waited_is_stripped_like_one_that_did_not() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn trailers_that_a_backend_could_take_for_a_credential_are_taken_out() {
+fn trailers_that_a_backend_could_read_as_a_credential_are_removed() {
     let engine = Harness::new(&many_sources()).engine;
     for name in ["authorization", "x-api-token", "X_Api_Token", "cookie", "x-user-id"] {
         assert!(engine.is_managed_trailer(name), "{name}");
@@ -375,7 +375,7 @@ fn trailers_that_a_backend_could_take_for_a_credential_are_taken_out() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_token_is_good_before_exp_plus_the_skew_and_not_at_it() {
+fn token_is_valid_before_exp_plus_skew_and_expired_at_it() {
     let engine_at = |now: UnixTime, exp: u64| {
         let token = SigningKey::a("k1").token(&with(&payload(NOW), json!({ "exp": exp })));
         let mut engine = Harness::new(&one_issuer());
@@ -404,7 +404,7 @@ fn keys_of_one_issuer_never_verify_a_token_of_another() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn only_allowed_clients_pass_where_there_is_a_list() {
+fn only_listed_clients_are_allowed_where_a_list_is_configured() {
     let mut configuration = one_issuer();
     configuration["providers"]["okta"]["client_ids"] = json!(["0oa1client"]);
     let verdict = |changes: Value| {
@@ -417,7 +417,7 @@ fn only_allowed_clients_pass_where_there_is_a_list() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn the_audit_record_names_whom_and_why_and_bounds_what_a_client_can_write() {
+fn audit_record_names_subject_and_reason_and_bounds_client_input() {
     let bearer =
         format!("Bearer {}", SigningKey::a("k1").token(&with(&payload(NOW), json!({ "sub": "x".repeat(2000) }))));
     let decision = decide(&one_issuer(), &[("x-request-id", "r-1"), ("authorization", &bearer)]);

@@ -1,8 +1,8 @@
-//! Some thousands of tokens judged by us and by two other implementations: npm `jose` and PyPI `joserfc`, pinned
+//! Some thousands of tokens validated by the filter and by two other implementations: npm `jose` and PyPI `joserfc`, pinned
 //! under `tests/differential`. All three have the same keys, issuer, audience, algorithms, tolerance and time.
 //!
-//! They agree, or the kind of mutation is listed in [`STRICTER`] with who takes the token and why we do not.
-//! What we accept and another refuses is listed in [`LAXER`], one by one.
+//! They agree, or the kind of mutation is listed in [`STRICTER`] with who accepts the token and why the filter does not.
+//! What the filter accepts and another rejects is listed in [`LAXER`], one by one.
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -566,7 +566,7 @@ fn keys() -> Vec<Value> {
 }
 
 /// Our reason, `authorized` when the token passes.
-fn ours(cases: &[Case]) -> Vec<&'static str> {
+fn filter_verdicts(cases: &[Case]) -> Vec<&'static str> {
     let configuration = json!({ "providers": { "a": { "issuer": ISSUER, "audiences": [AUDIENCE],
         "clock_skew": format!("{TOLERANCE}s"), "algorithms": SIGNERS.map(|(name, _, _)| name),
         "jwks": { "inline": { "keys": keys() } } } }, "token": { "max_bytes": 61440 } });
@@ -580,7 +580,7 @@ fn ours(cases: &[Case]) -> Vec<&'static str> {
 }
 
 /// What another implementation says of each: `None` when it accepts, or its reason.
-fn judged_by(mut command: Command, cases: &[Case]) -> Vec<Option<String>> {
+fn verdicts_of(mut command: Command, cases: &[Case]) -> Vec<Option<String>> {
     let expected = json!({ "issuer": ISSUER, "audience": AUDIENCE, "tolerance": TOLERANCE, "now": NOW, "keys": keys(),
         "algorithms": SIGNERS.map(|(name, _, _)| name) });
     let mut input = format!("{expected}\n");
@@ -616,16 +616,16 @@ struct Tally {
 }
 
 #[test]
-fn three_implementations_agree_or_the_difference_is_explained() {
+fn three_implementations_agree_or_the_difference_is_listed() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let cases = corpus();
-    let ours = ours(&cases);
+    let ours = filter_verdicts(&cases);
     let mut node = Command::new("node");
     node.arg(root.join("tests/differential/judge.mjs"));
-    let jose = judged_by(node, &cases);
+    let jose = verdicts_of(node, &cases);
     let mut python = Command::new(root.join(".tools/differential-venv/bin/python"));
     python.arg(root.join("tests/differential/judge.py"));
-    let joserfc = judged_by(python, &cases);
+    let joserfc = verdicts_of(python, &cases);
 
     let mut tallies: BTreeMap<&str, Tally> = BTreeMap::new();
     let mut accepted_by_all = 0;

@@ -1,5 +1,5 @@
 //! Makes what no sound issuer would: signatures of every algorithm over any bytes, HMACs under public keys, raw RSA
-//! encodings, twins of ECDSA signatures. Uses the fixed keys under `tests/data/keys`.
+//! encodings, second encodings of ECDSA signatures. Uses the fixed keys under `tests/data/keys`.
 
 #![allow(dead_code, reason = "each test file uses its part")]
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test that cannot sign has failed")]

@@ -1,7 +1,7 @@
 //! Faulty configurations in `tests/data/faults`, each `NAME.json` beside `NAME.txt`: every fault in its order, as the
 //! operator sees it. One document is about one part of the configuration, `everything_at_once` about all of them.
 //!
-//! After a change of the loader write the texts anew, read what changed, and commit it:
+//! After a change of the loader write the files again, read what changed, and commit it:
 //!
 //! ```sh
 //! UPDATE_GOLDEN=1 cargo test --workspace --test core golden_faults:: && git diff tests/data/faults
@@ -74,7 +74,7 @@ fn faults(document: &[u8]) -> String {
 }
 
 #[test]
-fn every_faulty_document_is_refused_with_just_the_faults_that_stand_beside_it() {
+fn every_faulty_document_is_rejected_with_exactly_its_golden_faults() {
     let is_to_be_written = env::var_os("UPDATE_GOLDEN").is_some();
     let documents = names("json");
     assert!(documents.len() >= 20, "the documents were not found");
@@ -167,7 +167,7 @@ fn texts_in(source: &str) -> Vec<String> {
 }
 
 #[test]
-fn everything_that_the_loader_can_say_of_a_fault_is_said_of_some_document() {
+fn every_fault_message_of_the_loader_occurs_in_some_document() {
     // Sentences that are none of a fault, or that no document can bring about.
     const OTHERS: [&str; 19] = [
         " is on", // Warnings.

@@ -1,4 +1,4 @@
-//! Tokens that their issuer is asked about, and the list of revoked ones: sequences of engine inputs with exact times.
+//! Token introspection and the revocation list: sequences of engine inputs with exact times.
 //! Runs natively and, as wasm, under Node.
 
 use std::ops::{Deref, DerefMut};
@@ -116,7 +116,7 @@ impl Scene {
     }
 
     /// Asks for `token` at `path`, answers the one call that this takes, and says what became of it.
-    fn ask_and_answer(&mut self, path: &str, token: &str, outcome: CalloutResult) -> &'static str {
+    fn introspect(&mut self, path: &str, token: &str, outcome: CalloutResult) -> &'static str {
         let (stream, reason) = self.request_for(path, token);
         assert_eq!(reason, None, "it waits");
         let call = self.tick_begins_a_call();
@@ -140,7 +140,7 @@ impl Scene {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_request_that_waits_while_the_clock_is_set_back_gets_the_answer_that_was_asked_for_since() {
+fn pending_request_uses_a_response_requested_after_the_clock_was_set_back() {
     let mut scene = Scene::with(json!({ "cache_ttl": "0s" }));
     let (stream, reason) = scene.request("opaque");
     assert_eq!(reason, None);
@@ -165,9 +165,9 @@ fn a_request_that_waits_while_the_clock_is_set_back_gets_the_answer_that_was_ask
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn an_active_opaque_token_passes_with_its_identity_and_serves_for_cache_ttl() {
+fn active_opaque_token_is_allowed_with_its_identity_and_cached_for_cache_ttl() {
     let mut scene = Scene::new();
-    assert_eq!(scene.ask_and_answer("/", "opaque", active(json!({}))), "authorized");
+    assert_eq!(scene.introspect("/", "opaque", active(json!({}))), "authorized");
     let shown = format!("{:?}", edits_of(scene.last()).iter().collect::<Vec<_>>());
     for (header, value) in
         [("x-user-id", "alice@acme.com"), ("x-client-id", "0oa1client"), ("x-granted-scopes", "read:accounts")]
@@ -187,7 +187,7 @@ fn an_active_opaque_token_passes_with_its_identity_and_serves_for_cache_ttl() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn what_is_sent_names_the_token_in_the_body_and_who_asks() {
+fn introspection_request_holds_the_token_in_the_body_and_the_client_credentials() {
     let mut scene = Scene::new();
     scene.request("opa+que");
     let call = scene.tick_begins_a_call();
@@ -201,7 +201,7 @@ fn what_is_sent_names_the_token_in_the_body_and_who_asks() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn opaque_tokens_are_refused_for_what_the_answer_says() {
+fn opaque_token_is_rejected_by_the_claims_of_the_introspection_response() {
     let expired = json!({ "exp": START - 3600, "iat": START - 7200 });
     for (path, outcome, reason, status) in [
         ("/", inactive(), "token_inactive", 401),
@@ -216,7 +216,7 @@ fn opaque_tokens_are_refused_for_what_the_answer_says() {
         ("/open", inactive(), "token_inactive", 401),
     ] {
         let mut scene = Scene::new();
-        assert_eq!(scene.ask_and_answer(path, "opaque", outcome), reason);
+        assert_eq!(scene.introspect(path, "opaque", outcome), reason);
         assert_eq!(scene.last_reply(), (status, None), "{reason}");
         let line = scene.last_line();
         let is_identity_told = line.get("subject").is_some();
@@ -226,7 +226,7 @@ fn opaque_tokens_are_refused_for_what_the_answer_says() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn without_anybody_to_ask_an_opaque_token_is_refused_at_once() {
+fn opaque_token_without_an_introspection_provider_is_rejected_at_once() {
     let mut nobody = configuration(json!({ "opaque_tokens": false }));
     let mut scene = Scene::of(&nobody, ParkingLimits::default());
     assert_eq!(scene.request("opaque").1, Some("token_opaque"));
@@ -238,44 +238,44 @@ fn without_anybody_to_ask_an_opaque_token_is_refused_at_once() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_jwt_is_asked_about_where_its_rule_says_so_and_nowhere_else() {
+fn jwt_is_introspected_only_where_its_rule_requires_it() {
     let mut scene = Scene::new();
     assert_eq!(scene.request(&jwt()).1, Some("authorized"));
     assert_eq!(scene.last_line().get("introspection"), None);
     // It is remembered, and waits all the same.
-    assert_eq!(scene.ask_and_answer("/asked", &jwt(), active(json!({}))), "authorized");
+    assert_eq!(scene.introspect("/asked", &jwt(), active(json!({}))), "authorized");
     assert_eq!(scene.last_line()["introspection"], "fresh");
     // What it grants is what it says itself.
     assert!(
         format!("{:?}", edits_of(scene.last()).iter().collect::<Vec<_>>()).contains("read:accounts write:accounts")
     );
     scene.pass(30_000);
-    assert_eq!(scene.ask_and_answer("/asked", &jwt(), inactive()), "token_inactive", "revoked");
+    assert_eq!(scene.introspect("/asked", &jwt(), inactive()), "token_inactive", "revoked");
     assert_eq!(scene.last_reply(), (401, None));
     assert_eq!(scene.request(&jwt()).1, Some("authorized"), "where nobody asks");
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_jwt_that_is_new_is_proved_first_and_then_asked_about() {
+fn new_jwt_is_verified_before_introspection() {
     for cache in [json!({}), json!({ "max_tokens": 0 })] {
         let mut document = configuration(json!({}));
         document["cache"] = cache;
         let mut scene = Scene::of(&document, ParkingLimits::default());
-        assert_eq!(scene.ask_and_answer("/asked", &jwt(), active(json!({}))), "authorized");
+        assert_eq!(scene.introspect("/asked", &jwt(), active(json!({}))), "authorized");
         for (answer, reason) in [
             (json!({ "sub": "bob@acme.com" }), "introspection_mismatch"),
             (json!({ "jti": "AT.other" }), "introspection_mismatch"),
             (json!({ "client_id": "0oa2" }), "introspection_mismatch"),
         ] {
             let mut scene = Scene::new();
-            assert_eq!(scene.ask_and_answer("/asked", &jwt(), active(answer)), reason);
+            assert_eq!(scene.introspect("/asked", &jwt(), active(answer)), reason);
             assert_eq!(scene.last_reply(), (401, None));
         }
     }
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_jwt_that_is_bad_here_costs_no_call() {
+fn locally_invalid_jwt_causes_no_introspection_call() {
     let mut scene = Scene::new();
     let key = SigningKey::a("k1");
     for (token, reason) in [
@@ -291,7 +291,7 @@ fn a_jwt_that_is_bad_here_costs_no_call() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn tokens_that_only_their_issuer_can_judge_are_asked_about_whatever_they_look_like() {
+fn introspection_only_tokens_are_introspected_in_any_format() {
     let org = "https://acme.okta.com";
     let introspection = json!({ "client_id": "0oaGateway", "client_secret": { "env": "OKTA_CLIENT_SECRET" } });
     let configuration = json!({ "providers": { "okta": {
@@ -309,13 +309,13 @@ fn tokens_that_only_their_issuer_can_judge_are_asked_about_whatever_they_look_li
     scene.answer(&call, inactive());
     assert_eq!(scene.decided.last().map(|(_, decision)| decision.audit.reason()), Some("token_inactive"));
     scene.pass(10_000);
-    assert_eq!(scene.ask_and_answer("/", &jwt, active(json!({ "iss": org }))), "audience_unexpected");
+    assert_eq!(scene.introspect("/", &jwt, active(json!({ "iss": org }))), "audience_unexpected");
     scene.pass(10_000);
-    assert_eq!(scene.ask_and_answer("/", &jwt, active(json!({ "aud": org }))), "issuer_unknown");
+    assert_eq!(scene.introspect("/", &jwt, active(json!({ "aud": org }))), "issuer_unknown");
     scene.pass(10_000);
-    assert_eq!(scene.ask_and_answer("/", &jwt, answer()), "authorized");
+    assert_eq!(scene.introspect("/", &jwt, answer()), "authorized");
     assert_eq!(scene.request(&jwt).1, Some("authorized"));
-    assert_eq!(scene.ask_and_answer("/", "opaque", answer()), "authorized");
+    assert_eq!(scene.introspect("/", "opaque", answer()), "authorized");
     // What says itself that it will not do costs no call.
     for (changes, reason) in [
         (json!({ "exp": START - 3600 }), "token_expired"),
@@ -328,7 +328,7 @@ fn tokens_that_only_their_issuer_can_judge_are_asked_about_whatever_they_look_li
 
 /// Two providers of the org authorization server, which alone judges its tokens.
 #[wasm_bindgen_test(unsupported = test)]
-fn provider_that_the_audience_selects_is_asked_and_its_audiences_count() {
+fn provider_selected_by_audience_is_introspected_with_its_audiences() {
     let org = "https://acme.okta.com";
     let provider = |client: &str, audience: &str, takes_opaque: bool| {
         json!({ "okta": { "domain": "acme.okta.com", "authorization_server": "org" }, "audiences": [audience],
@@ -368,7 +368,7 @@ fn provider_that_the_audience_selects_is_asked_and_its_audiences_count() {
 
 /// A rule has the provider of a JWT asked, with its own settings.
 #[wasm_bindgen_test(unsupported = test)]
-fn a_rule_has_the_selected_provider_of_a_jwt_asked() {
+fn rule_introspects_a_jwt_at_its_selected_provider() {
     let mut configuration = configuration(json!({ "opaque_tokens": false }));
     let mut second = configuration["providers"]["okta"].clone();
     second["audiences"] = json!(["api://second"]);
@@ -390,7 +390,7 @@ fn a_rule_has_the_selected_provider_of_a_jwt_asked() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn two_thousand_requests_with_one_cold_token_are_one_call_and_released_in_batches() {
+fn two_thousand_requests_with_one_uncached_token_cause_one_call_and_resume_in_batches() {
     for (path, token) in [("/", "opaque".to_owned()), ("/asked", jwt())] {
         let mut scene = Scene::new();
         for _ in 0..2000 {
@@ -414,7 +414,7 @@ fn two_thousand_requests_with_one_cold_token_are_one_call_and_released_in_batche
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn an_answer_releases_those_who_wait_for_it_and_nobody_else() {
+fn introspection_response_resumes_only_the_requests_pending_on_it() {
     let mut scene = Scene::new();
     let (first, _) = scene.request("first");
     let (second, _) = scene.request("second");
@@ -430,7 +430,7 @@ fn an_answer_releases_those_who_wait_for_it_and_nobody_else() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn an_endpoint_that_fails_is_a_503_with_retry_after() {
+fn failing_introspection_endpoint_is_a_503_with_retry_after() {
     for outcome in [
         Err(TransportError::ConnectionFailed),
         response(500, ""),
@@ -444,7 +444,7 @@ fn an_endpoint_that_fails_is_a_503_with_retry_after() {
     ] {
         for (path, token) in [("/", "opaque".to_owned()), ("/asked", jwt())] {
             let mut scene = Scene::new();
-            assert_eq!(scene.ask_and_answer(path, &token, outcome.clone()), "introspection_unavailable");
+            assert_eq!(scene.introspect(path, &token, outcome.clone()), "introspection_unavailable");
             let (status, retry_after) = scene.last_reply();
             assert_eq!(status, 503, "{outcome:?}");
             assert!(retry_after.is_some_and(|seconds| seconds.parse::<u32>().unwrap() >= 1));
@@ -454,7 +454,7 @@ fn an_endpoint_that_fails_is_a_503_with_retry_after() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_call_that_never_ends_keeps_nobody_for_longer_than_his_patience() {
+fn request_pending_on_an_endless_call_ends_at_its_deadline() {
     let mut scene = Scene::new();
     let (stream, _) = scene.request("opaque");
     scene.tick_begins_a_call();
@@ -481,9 +481,9 @@ fn a_call_that_never_ends_keeps_nobody_for_longer_than_his_patience() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_spent_budget_is_a_503_with_retry_after_and_costs_known_tokens_nothing() {
+fn exhausted_budget_is_a_503_with_retry_after_and_cached_tokens_are_allowed() {
     let mut scene = Scene::with(json!({ "requests_per_minute": 2 }));
-    assert_eq!(scene.ask_and_answer("/", "first", active(json!({}))), "authorized");
+    assert_eq!(scene.introspect("/", "first", active(json!({}))), "authorized");
     assert_eq!(scene.request("second").1, Some("introspection_rate_limited"), "unknown ones have their half");
     let (status, retry_after) = scene.last_reply();
     assert_eq!(status, 503);
@@ -491,33 +491,33 @@ fn a_spent_budget_is_a_503_with_retry_after_and_costs_known_tokens_nothing() {
     assert_eq!(scene.request("first").1, Some("authorized"));
     assert_eq!(scene.tick().len(), 0);
     scene.pass(30_000);
-    assert_eq!(scene.ask_and_answer("/", "first", active(json!({}))), "authorized", "and the known ones theirs");
+    assert_eq!(scene.introspect("/", "first", active(json!({}))), "authorized", "and the known ones theirs");
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_stale_answer_serves_only_where_the_operator_says_so_and_is_marked() {
+fn stale_response_is_used_only_where_configured_and_is_marked() {
     for (settings, reason, marked) in [
         (json!({}), "introspection_unavailable", None),
         (json!({ "stale_if_error": "60s" }), "authorized", Some("stale")),
     ] {
         for (path, token) in [("/", "opaque".to_owned()), ("/asked", jwt())] {
             let mut scene = Scene::with(settings.clone());
-            assert_eq!(scene.ask_and_answer(path, &token, active(json!({}))), "authorized");
+            assert_eq!(scene.introspect(path, &token, active(json!({}))), "authorized");
             scene.pass(30_000);
-            assert_eq!(scene.ask_and_answer(path, &token, response(500, "")), reason);
+            assert_eq!(scene.introspect(path, &token, response(500, "")), reason);
             assert_eq!(scene.last_line()["introspection"].as_str(), marked);
             // It says no: that ends it.
             scene.pass(2_000);
-            assert_eq!(scene.ask_and_answer(path, &token, inactive()), "token_inactive");
+            assert_eq!(scene.introspect(path, &token, inactive()), "token_inactive");
         }
     }
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn tokens_of_which_nothing_is_known_take_half_of_the_room_at_most() {
+fn uncached_tokens_use_at_most_half_of_the_pending_capacity() {
     let room = ParkingLimits { requests: 8, bytes: 1024 * 1024 };
     let mut scene = Scene::of(&configuration(json!({})), room);
-    assert_eq!(scene.ask_and_answer("/", "known", active(json!({}))), "authorized");
+    assert_eq!(scene.introspect("/", "known", active(json!({}))), "authorized");
     scene.pass(30_000);
     for token in 0..4 {
         assert_eq!(scene.request(&format!("random{token}")).1, None);
@@ -534,14 +534,14 @@ fn tokens_of_which_nothing_is_known_take_half_of_the_room_at_most() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_token_that_fails_by_its_answer_is_never_in_the_memory_of_verified_ones() {
+fn token_rejected_by_its_introspection_response_is_not_in_the_token_cache() {
     // The answer is all there is: once it is over the token is nothing.
     let mut scene = Scene::with(json!({ "cache_ttl": "0s", "inactive_cache_ttl": "0s" }));
     for _ in 0..3 {
-        assert_eq!(scene.ask_and_answer("/", "opaque", active(json!({}))), "authorized");
+        assert_eq!(scene.introspect("/", "opaque", active(json!({}))), "authorized");
         scene.pass(1);
     }
-    assert_eq!(scene.ask_and_answer("/", "opaque", inactive()), "token_inactive");
+    assert_eq!(scene.introspect("/", "opaque", inactive()), "token_inactive");
 }
 
 #[wasm_bindgen_test(unsupported = test)]
@@ -565,13 +565,13 @@ fn a_queued_call_is_dropped_when_the_last_request_that_waits_for_it_closes() {
     let (stream, _) = scene.request_for("/asked", &jwt());
     scene.close(stream);
     assert_eq!(scene.tick().len(), 0);
-    assert_eq!(scene.ask_and_answer("/", "honest", active(json!({}))), "authorized");
+    assert_eq!(scene.introspect("/", "honest", active(json!({}))), "authorized");
     let figures = scene.engine.stats(scene.now).providers[0].introspection.unwrap();
     assert_eq!((figures.asked, scene.pending()), (0, 0));
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_request_that_may_not_wait_causes_no_call() {
+fn request_rejected_for_a_full_parking_space_causes_no_call() {
     let room = ParkingLimits { requests: 8, bytes: 1024 * 1024 };
     let mut scene = Scene::of(&configuration(json!({})), room);
     for token in 0..4 {
@@ -612,7 +612,7 @@ impl Addressed {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn the_host_is_asked_for_the_address_when_a_call_for_an_unknown_token_is_to_be_made_and_never_else() {
+fn client_address_is_read_only_before_a_call_for_an_unknown_token() {
     let mut scene = Addressed::new(json!({ "requests_per_minute": 20 }));
     let address = Attribute::SourceAddress;
     let name = Attribute::RequestedServerName;
@@ -628,7 +628,7 @@ fn the_host_is_asked_for_the_address_when_a_call_for_an_unknown_token_is_to_be_m
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn an_address_over_its_share_is_a_503_and_another_one_has_its_calls() {
+fn address_over_its_share_gets_503_and_other_addresses_get_calls() {
     let mut scene = Addressed::new(json!({ "requests_per_minute": 60 }));
     let flood = |scene: &mut Addressed, of: &str, address: &str| {
         let mut calls = 0;
@@ -654,13 +654,13 @@ fn an_address_over_its_share_is_a_503_and_another_one_has_its_calls() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn the_token_cache_counts_what_it_can_hold() {
+fn token_cache_counts_hits_and_misses_of_jwts_only() {
     let mut scene = Scene::new();
     for token in ["a.b.c", "a.b", "~~"] {
         scene.request(token);
     }
     scene.tick();
-    assert_eq!(scene.ask_and_answer("/", "another", active(json!({}))), "authorized");
+    assert_eq!(scene.introspect("/", "another", active(json!({}))), "authorized");
     scene.request("another");
     let counted = |scene: &Scene| {
         let figures = scene.engine.stats(scene.now).token_cache;
@@ -673,7 +673,7 @@ fn the_token_cache_counts_what_it_can_hold() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_limit_that_another_worker_met_is_the_endpoints_failure_and_no_spent_budget() {
+fn rate_limit_met_by_another_worker_is_an_endpoint_failure_and_not_an_exhausted_budget() {
     for (why, reason) in [
         (Deferral::LimitReached(LimitReached::Blocked(Duration::from_secs(20))), "introspection_unavailable"),
         (Deferral::LimitReached(LimitReached::Exhausted(Duration::from_secs(20))), "introspection_rate_limited"),
@@ -713,7 +713,7 @@ impl Scene {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn who_is_on_the_list_is_refused_at_once_remembered_or_not() {
+fn revoked_token_is_rejected_at_once_cached_or_not() {
     let mut scene = Scene::of(&with_list(json!({})), ParkingLimits::default());
     let (waits, reason) = scene.request(&jwt());
     assert_eq!(reason, None, "the first poll comes");
@@ -726,7 +726,7 @@ fn who_is_on_the_list_is_refused_at_once_remembered_or_not() {
     scene.list(200, &json!({ "revoked": [] }));
     assert!(scene.is_ready());
     assert_eq!(scene.request(&jwt()).1, Some("authorized"));
-    assert_eq!(scene.ask_and_answer("/", "opaque", active(json!({}))), "authorized");
+    assert_eq!(scene.introspect("/", "opaque", active(json!({}))), "authorized");
     scene.pass(10_000);
     scene.list(200, &json!({ "revoked": [{ "sub": "alice@acme.com" }] }));
     for (path, token) in [("/", jwt()), ("/", "opaque".to_owned()), ("/asked", jwt()), ("/open", jwt())] {
@@ -746,7 +746,7 @@ fn who_is_on_the_list_is_refused_at_once_remembered_or_not() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn requests_that_come_before_the_first_list_wait_for_it_and_are_decided_by_it() {
+fn requests_before_the_first_revocation_list_wait_and_are_decided_by_it() {
     let mut scene = Scene::of(&with_list(json!({})), ParkingLimits::default());
     let revoked = SigningKey::a("k1").token(&with(&payload(START), json!({ "sub": "mallory" })));
     let (bad, _) = scene.request(&revoked);
@@ -773,7 +773,7 @@ fn requests_that_come_before_the_first_list_wait_for_it_and_are_decided_by_it() 
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_request_that_waits_for_the_first_list_is_decided_by_the_one_that_other_workers_hold() {
+fn request_pending_on_the_first_revocation_list_uses_the_list_of_another_worker() {
     let mut holder = Scene::of(&with_list(json!({})), ParkingLimits::default());
     let poll = holder.tick_begins_a_poll();
     let outcome = list_response(200, &json!({ "revoked": [{ "sub": "mallory" }] }));
@@ -799,16 +799,16 @@ fn issuer_of_an_opaque_token_is_the_one_in_the_introspection_response() {
     let mut scene = Scene::of(&with_two_issuers(), ParkingLimits::default());
     scene.list(200, &json!({ "revoked": [] }));
     for (token, issuer) in [("o1", ISSUER), ("o2", "https://login.acme.com/oauth2/default")] {
-        assert_eq!(scene.ask_and_answer("/", token, active(json!({ "iss": issuer }))), "authorized");
+        assert_eq!(scene.introspect("/", token, active(json!({ "iss": issuer }))), "authorized");
         assert_eq!(scene.last_line()["issuer"], issuer);
     }
-    assert_eq!(scene.ask_and_answer("/", "o3", active(json!({ "iss": null }))), "authorized");
+    assert_eq!(scene.introspect("/", "o3", active(json!({ "iss": null }))), "authorized");
     assert_eq!(scene.last_line().get("issuer"), None, "it may be each of the two");
     assert_eq!(scene.last_line()["provider"], "okta");
     let other = active(json!({ "iss": "https://login.acme.com/oauth2/other" }));
-    assert_eq!(scene.ask_and_answer("/", "o4", other), "issuer_unknown");
+    assert_eq!(scene.introspect("/", "o4", other), "issuer_unknown");
     let second = active(json!({ "iss": "https://login.acme.com/oauth2/default" }));
-    assert_eq!(scene.ask_and_answer("/asked", &jwt(), second), "introspection_mismatch", "the token names the first");
+    assert_eq!(scene.introspect("/asked", &jwt(), second), "introspection_mismatch", "the token names the first");
 }
 
 #[wasm_bindgen_test(unsupported = test)]
@@ -818,7 +818,7 @@ fn entry_of_the_revocation_list_is_for_the_issuer_that_the_token_names() {
     let jwt_of = |issuer: &str| SigningKey::a("k1").token(&with(&payload(START), json!({ "iss": issuer })));
     scene.list(200, &json!({ "revoked": [] }));
     for (token, issuer) in [("o1", json!(ISSUER)), ("o2", json!(second)), ("o3", Value::Null)] {
-        assert_eq!(scene.ask_and_answer("/", token, active(json!({ "iss": issuer }))), "authorized");
+        assert_eq!(scene.introspect("/", token, active(json!({ "iss": issuer }))), "authorized");
     }
     scene.pass(10_000);
     scene.list(200, &json!({ "revoked": [{ "sub": "alice@acme.com", "iss": second }] }));

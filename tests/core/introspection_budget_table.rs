@@ -1,6 +1,6 @@
-//! The tables of `docs/introspection.md` against the state machine that they speak of: every line is played with a
-//! simulated clock, and what is written there must come out. The host's part is played too: answers and the budget are
-//! shared by the workers of a process as `src/host/shared_calls.rs` shares them.
+//! The tables of `docs/introspection.md` against the state machine: every row is simulated with a clock of its own and must
+//! give the documented numbers. The host's part is simulated too: responses and the budget are shared by the workers of a
+//! process as `src/host/shared_calls.rs` shares them.
 
 use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -249,7 +249,7 @@ fn calls_a_minute(tokens: u64, ttl: u64, workers: usize) -> f64 {
 }
 
 #[test]
-fn each_row_of_the_table_of_calls_is_what_the_state_machine_does() {
+fn each_row_of_the_call_table_matches_the_state_machine() {
     for row in rows("| tokens in use | `cache_ttl` | gateways |") {
         let [tokens, ttl, gateways, calls, .., budget, revoked] = row.as_slice() else { panic!("{row:?}") };
         let [tokens, ttl, gateways] = [tokens, ttl, gateways].map(|cell| whole(*cell));
@@ -268,7 +268,7 @@ fn each_row_of_the_table_of_calls_is_what_the_state_machine_does() {
 }
 
 #[test]
-fn the_budget_of_each_row_is_enough_once_the_tokens_came_and_is_never_exceeded() {
+fn budget_of_each_row_suffices_after_warm_up_and_is_never_exceeded() {
     for row in rows("| tokens in use | `cache_ttl` | gateways |") {
         let [tokens, ttl, budget] = [row[0], row[1], row[7]].map(whole);
         // As slowly as one new token for four old ones that are asked about again.
@@ -288,7 +288,7 @@ fn the_budget_of_each_row_is_enough_once_the_tokens_came_and_is_never_exceeded()
 }
 
 #[test]
-fn each_row_of_the_table_of_workers_is_what_sharing_answers_leads_to() {
+fn each_row_of_the_worker_table_matches_shared_responses() {
     for row in rows("| tokens in use | 1 worker |") {
         let tokens = whole(row[0]);
         for (cell, workers) in row[1..].iter().zip([1, 2, 4, 8]) {
@@ -298,7 +298,7 @@ fn each_row_of_the_table_of_workers_is_what_sharing_answers_leads_to() {
 }
 
 #[test]
-fn each_row_of_the_table_of_starts_is_how_long_it_takes_to_ask_about_all() {
+fn each_row_of_the_start_table_matches_the_time_to_introspect_all_tokens() {
     for row in rows("| tokens in use | `requests_per_minute` |") {
         let [tokens, budget] = [row[0], row[1]].map(whole);
         let setting = Setting {
@@ -375,7 +375,7 @@ fn flood(per_second: u64, addresses: u64, requests_per_minute: u32) -> Flooded {
 }
 
 #[test]
-fn each_row_of_the_table_of_floods_is_what_random_tokens_lead_to() {
+fn each_row_of_the_flood_table_matches_random_tokens() {
     let mut wrong = Vec::new();
     for row in rows("| random tokens a second |") {
         let [per_second, addresses, budget] = [row[0], row[1], row[2]].map(whole);

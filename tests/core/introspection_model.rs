@@ -1,18 +1,17 @@
-//! Introspection over time against a naive model: random sequences of requests, answers, failures, postponed calls,
-//! answers of other workers, ticks and steps of the clock, back and forward. The model remembers only what the endpoint
-//! said last of each token, and when; the result of each request must follow from that. It knows the real time, and the
-//! order of the calls in the process by the numbers of their leases.
+//! Introspection over time against a naive model: random sequences of requests, responses, failures, postponed calls,
+//! responses of other workers, ticks and steps of the clock, back and forward. The model holds only the endpoint's latest
+//! response for each token, and when it came; the result of each request must follow from that. It has the real time, and
+//! the order of the calls in the process by the numbers of their leases.
 //!
-//! What must hold whatever happens: nothing is active but by the newest answer that was seen, within its time; nothing
-//! serves past `exp` or after an answer that was not active; one call a token at a time; no more calls a minute than the
-//! budget, and half of them kept for known tokens; nobody calls while the server wants to be left alone; nobody is left
-//! waiting.
+//! Invariants: a token is active only by the newest response seen, within its lifetime; no response is used past `exp` or after
+//! an inactive one; one call per token at a time; no more calls per minute than the budget, half of it reserved for cached
+//! tokens; no call during a `retry-after` of the server; no request stays pending.
 //!
-//! How long an answer serves when the clock is set: `cache_ttl` of real time from when its call began (`inactive_cache_ttl`
+//! How long a response is used when the clock is set: `cache_ttl` of real time from when its call began (`inactive_cache_ttl`
 //! from when it ended), and in addition at most
-//! * what the worker's clock that is never set back missed since it holds the answer: of each step back no more than the
-//!   step, nor than the time between the two looks at the clock before and after it (10 s in a worker with nothing to do);
-//! * for an answer of another worker, by how much the clock was set back between the call and the taking over.
+//! * the time that the worker's monotonic clock missed since it cached the response: for each step back no more than the step,
+//!   nor than the time between the two readings of the clock before and after it (10 s in an idle worker);
+//! * for a response of another worker, the amount by which the clock was set back between the call and its import.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
@@ -766,7 +765,7 @@ fn policy() -> Policy {
 }
 
 #[test]
-fn in_any_order_of_events_what_requests_are_told_is_what_was_said_last_and_in_time() {
+fn in_any_order_of_events_decisions_match_the_latest_valid_introspection_response() {
     let policy = policy();
     let mut counts: BTreeMap<&'static str, usize> = BTreeMap::new();
     for number in 0..SEQUENCES {

@@ -1,12 +1,12 @@
 //! Three workers that share introspection responses by leases, users whose tokens are revoked, and a clock that is set
-//! back and forward: random schedules with the protocol of the host, and what must hold in each.
+//! back and forward: random schedules with the protocol of the host, and the invariants of each.
 //!
-//! * A token that is revoked passes nowhere for longer than `cache_ttl` of real time after that, and the sum of the steps
-//!   back since then.
-//! * Once any worker has published that it is not active, no worker begins to let it pass: an answer that was asked for
-//!   earlier counts no more, in whatever order the answers come.
-//! * A call spares the other workers theirs, also after a step back: a token costs one call in a `cache_ttl`, and one
-//!   more for each step of the clock.
+//! * A revoked token is allowed nowhere for longer than `cache_ttl` of real time after its revocation, and the sum of the
+//!   steps back since then.
+//! * Once any worker has published an inactive response, no worker starts to allow the token by a response to an earlier
+//!   call, in whatever order the responses come.
+//! * A call saves the other workers theirs, also after a step back: a token causes one call per `cache_ttl`, and one more for
+//!   each step of the clock.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -302,7 +302,7 @@ fn run(policy: &Policy, seed: u64, sets_clock: bool) -> (usize, usize, usize) {
 }
 
 #[test]
-fn workers_that_share_answers_agree_with_the_issuer_whatever_the_clock_says() {
+fn workers_that_share_responses_agree_with_the_issuer_under_clock_steps() {
     let configuration = json!({ "providers": { "a": { "issuer": "https://idp.example", "audiences": ["api"],
         "clock_skew": "5s", "upstream": "idp" } } });
     let policy = config::load(configuration.to_string().as_bytes(), &config::no_environment).unwrap().policy;

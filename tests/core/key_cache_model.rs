@@ -1,14 +1,14 @@
-//! The keys over time against a naive model: random sequences of requests, fetch answers, ticks, closed streams and
-//! steps of the clock, back and forward. The model knows what was published and when, and has a clock that is never set;
+//! The keys over time against a naive model: random sequences of requests, fetch responses, ticks, closed streams and
+//! steps of the clock, back and forward. The model has the published keys and their times, and a clock that is never set;
 //! the engine, which has none, has to agree with it.
 //!
-//! What must hold whatever happens: nothing passes without a signature of a key in the provider's current set; each
-//! parked request is decided once or closed; one fetch at a time; fetches for unknown key ids and failed signatures come out
-//! of a token bucket, whose last one is never for a failed signature; a signature that fails with a key held is never a 503,
-//! and waits only for a set that is newer than its request and its `kid`'s last such failure; a key replaced under its `kid`
-//! works after one fetch;
-//! a key id is called unknown only by a fetch that began after the request came and a cooldown after the first token
-//! that named it; a set older than `max_stale` decides nothing; what waits is bounded; and in the end a new key is found.
+//! Invariants: no request is allowed without a signature of a key in the provider's current set; each parked request is
+//! decided once or closed; one fetch at a time; fetches for unknown key ids and failed signatures use a token bucket, whose
+//! last token is never for a failed signature; a signature that fails with a cached key is never a 503, and waits only for a
+//! set that is newer than its request and its `kid`'s last such failure; a key replaced under its `kid` works after one fetch;
+//! a key id is rejected as unknown only by a fetch that began after the request came and a cooldown after the first token
+//! that named it; a set older than `max_stale` decides nothing; pending requests are bounded; and in the end a new key is
+//! found.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -235,7 +235,7 @@ impl<'a> Model<'a> {
     }
 
     /// A decision must be what the model says at this moment.
-    fn judge(&mut self, token: usize, came: Moment, deadline: Option<UnixTime>, decision: &Decision) {
+    fn check_decision(&mut self, token: usize, came: Moment, deadline: Option<UnixTime>, decision: &Decision) {
         let reason = decision.audit.reason();
         assert_eq!(matches!(decision.verdict, Verdict::Allow(_)), reason == "authorized");
         match self.verdict(token) {
@@ -279,7 +279,7 @@ impl<'a> Model<'a> {
         let stream = StreamId(self.streams);
         match self.engine.request_as(stream, &self.tokens[token].head) {
             Ok(decision) => {
-                self.judge(token, came, None, &decision);
+                self.check_decision(token, came, None, &decision);
                 self.done.insert(stream);
                 Some(decision.audit.reason())
             }
@@ -335,7 +335,7 @@ impl<'a> Model<'a> {
         for (stream, decision) in self.engine.take_decided() {
             let waiting = self.waiting.remove(&stream).expect("decided and did not wait: twice, or after its end");
             assert!(self.done.insert(stream), "decided twice");
-            self.judge(waiting.token, waiting.came, Some(waiting.deadline), &decision);
+            self.check_decision(waiting.token, waiting.came, Some(waiting.deadline), &decision);
         }
     }
 
@@ -536,7 +536,7 @@ impl<'a> Model<'a> {
 }
 
 #[test]
-fn in_any_order_of_events_the_keys_are_what_a_naive_model_says() {
+fn in_any_order_of_events_the_keys_match_a_naive_model() {
     let tokens = tokens();
     let mut counts: BTreeMap<&'static str, usize> = BTreeMap::new();
     for number in 0..SEQUENCES {

@@ -1,14 +1,14 @@
 //! Three workers that share their fetches by a lease, an issuer that rotates its keys, a flood of unknown key ids, forged
-//! tokens with known ones, and a clock that is set back and forward: random schedules, and what must hold in each.
+//! tokens with cached ones, and a clock that is set back and forward: random schedules, and the invariants of each.
 //!
-//! * A token whose key is published 2 s after its first use is never called bad.
+//! * A token whose key is published 2 s after its first use is never rejected.
 //! * A rotated key works in every worker soon after its publication.
-//! * Fetches for unknown key ids and failed signatures come out of one bucket, the last one never for a failed signature; one
-//!   fetch is made at a time.
+//! * Fetches for unknown key ids and failed signatures use one bucket, the last token never for a failed signature; one fetch
+//!   is made at a time.
 //! * A key replaced under the same `kid` works in every worker soon after its publication, and a signature that fails with the
-//!   keys held is never a 503.
-//! * A key id that is never published is called unknown in the end.
-//! * A worker that gives a fetch up gives its lease back: no lease runs on a fetch that nobody makes.
+//!   cached keys is never a 503.
+//! * A key id that is never published is rejected as unknown in the end.
+//! * A worker that gives up a fetch releases its lease.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -163,7 +163,7 @@ impl Process {
         for (stream, decision) in self.workers[at].engine.take_decided() {
             let kind = self.workers[at].streams.remove(&stream).expect("a stream that waits");
             self.replaced += usize::from(kind == Kind::Replacing && decision.audit.reason() == "authorized");
-            self.judge(at, kind, decision.audit.reason());
+            self.check_decision(at, kind, decision.audit.reason());
         }
         if let Some((_, outcome)) = effects.shared_keys {
             let record = if outcome.response.is_some() { &mut self.good } else { &mut self.failed };
@@ -201,7 +201,7 @@ impl Process {
         assert!(self.workers.iter().any(is_made), "nobody makes the fetch that the lease is on");
     }
 
-    fn judge(&mut self, at: usize, kind: Kind, reason: &str) {
+    fn check_decision(&mut self, at: usize, kind: Kind, reason: &str) {
         match (kind, reason) {
             (Kind::Genuine | Kind::Replacing, "authorized") => {
                 let which = usize::from(kind == Kind::Replacing);
@@ -265,7 +265,7 @@ impl Process {
         self.streams += 1;
         let stream = StreamId(self.streams);
         match self.worker(at).request_as(stream, &bearer(token)) {
-            Ok(decision) => self.judge(at, kind, decision.audit.reason()),
+            Ok(decision) => self.check_decision(at, kind, decision.audit.reason()),
             Err(_) => {
                 self.workers[at].streams.insert(stream, kind);
             }
@@ -347,7 +347,7 @@ fn run(seed: u64, tokens: &Tokens, others: &[Kind], sets_clock: bool) -> Found {
 }
 
 #[test]
-fn workers_that_share_fetches_agree_with_the_issuer_whatever_the_clock_says() {
+fn workers_that_share_fetches_agree_with_the_issuer_under_clock_steps() {
     let tokens = tokens();
     for sets_clock in [false, true] {
         let (mut longest, mut most, mut unknown, mut for_signatures, mut replaced, mut given_up) = (0, 0, 0, 0, 0, 0);

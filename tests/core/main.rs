@@ -1,4 +1,4 @@
-//! The core, without a host: decisions, models of what waits and is shared, configuration errors, attack cases. Those
+//! The core, without a host: decisions, models of pending and shared state, configuration errors, attack cases. Those
 //! that need no other program run as wasm under Node too.
 
 #![allow(
@@ -10,7 +10,6 @@
     reason = "tests"
 )]
 
-mod answers;
 #[cfg(not(target_family = "wasm"))]
 mod attack_cases;
 #[cfg(not(target_family = "wasm"))]
@@ -18,7 +17,7 @@ mod audit_record;
 mod conditions;
 #[cfg(not(target_family = "wasm"))]
 mod config_faults;
-mod debug_answers;
+mod debug_responses;
 mod decisions;
 #[cfg(not(target_family = "wasm"))]
 mod differential;
@@ -26,11 +25,11 @@ mod differential;
 mod engine_harness;
 #[cfg(not(target_family = "wasm"))]
 mod forge;
+mod forwarding;
 #[cfg(not(target_family = "wasm"))]
 mod fuzz_short;
 #[cfg(not(target_family = "wasm"))]
 mod golden_faults;
-mod handover;
 mod introspection;
 #[cfg(not(target_family = "wasm"))]
 mod introspection_budget_table;
@@ -42,8 +41,10 @@ mod introspection_sharing_model;
 mod key_cache_model;
 #[cfg(not(target_family = "wasm"))]
 mod key_sharing_model;
+mod pending_requests;
 #[path = "../random/mod.rs"]
 mod random;
+mod responses;
 mod rules;
 #[cfg(not(target_family = "wasm"))]
 mod rules_model;
@@ -55,4 +56,3 @@ mod token_cache;
 #[cfg(not(target_family = "wasm"))]
 mod token_vectors;
 mod verdicts;
-mod waiting;

@@ -1,5 +1,5 @@
-//! What the operator's rules make of a request: who passes under which rule, what the client is told and what is
-//! logged, a row per meaning. Runs natively and, as wasm, under Node.
+//! The operator's rules: which requests are allowed under which rule, the response to the client and the audit record, a row
+//! per case. Runs natively and, as wasm, under Node.
 
 use crate::engine_harness::{Harness, NOW, get, head, published, status_of as status};
 use crate::signing::{AUDIENCE, ISSUER, SigningKey, key_set, one_issuer, payload, with};
@@ -76,7 +76,7 @@ fn audit(decision: &Decision) -> Value {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn each_access_kind_makes_of_each_credential_what_it_says() {
+fn each_access_kind_decides_each_credential_as_documented() {
     let (good, expired) = (token(json!({})), token(json!({ "exp": NOW - 3600 })));
     let bad = SigningKey::b("k1").token(&payload(NOW));
     let credentials = [vec![], vec![&good], vec![&bad], vec![&expired], vec![&good, &good], vec![&good, &bad]];
@@ -121,7 +121,7 @@ fn each_access_kind_makes_of_each_credential_what_it_says() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn who_passes_without_a_token_brings_no_identity_and_no_credential_to_the_backend() {
+fn request_allowed_without_a_token_forwards_no_identity_and_no_credential() {
     let mut gate = Gate::new(&configured(json!({
         "rules": [{ "match": { "path": "/public" }, "access": "public" }, { "match": { "path": "/optional" }, "access": "optional" }],
         "bypass_cors_preflight": true,
@@ -172,7 +172,7 @@ fn who_passes_without_a_token_brings_no_identity_and_no_credential_to_the_backen
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn with_an_optional_token_a_bad_one_is_worse_than_none() {
+fn bad_token_is_rejected_where_a_token_is_optional() {
     // H6 of `attack_cases.rs`: anonymous-allowed route + invalid token.
     let mut gate = ruled(json!([{ "match": { "path_prefix": "/shop" }, "access": "optional" }]));
     assert_eq!(edits(&gate.get("/shop", "")), ["-authorization"]);
@@ -200,7 +200,7 @@ fn with_an_optional_token_a_bad_one_is_worse_than_none() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn nobody_passes_where_access_is_denied_whatever_they_bring() {
+fn deny_rule_rejects_every_request_with_any_credential() {
     let mut gate = Gate::new(&configured(json!({
         "rules": [{ "name": "internal", "match": { "path_prefix": "/internal" }, "access": "deny" }],
         "bypass_cors_preflight": true,
@@ -228,7 +228,7 @@ fn nobody_passes_where_access_is_denied_whatever_they_bring() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_preflight_is_one_only_with_all_that_a_browser_sends() {
+fn preflight_requires_all_headers_that_a_browser_sends() {
     let origin = ("origin", "https://app.acme.com");
     let wanted = ("access-control-request-method", "PUT");
     let rows: [(&str, Fields<'_>, bool); 21] = [
@@ -291,7 +291,7 @@ fn a_preflight_is_one_only_with_all_that_a_browser_sends() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn the_client_is_told_what_would_help_and_nothing_else() {
+fn challenge_names_the_missing_requirement_and_nothing_else() {
     let realm = r#"Bearer realm="acme \"a\\b\" 50%""#;
     let mut gate = Gate::new(&configured(json!({ "responses": { "realm": "acme \"a\\b\" 50%" }, "rules": [
         { "match": { "path": "/scopes" }, "require": { "scopes": ["read:accounts", "pay", "x%2Fy,z"] } },
@@ -375,7 +375,7 @@ fn the_client_is_told_what_would_help_and_nothing_else() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn the_first_rule_that_matches_decides_alone() {
+fn only_the_first_matching_rule_decides() {
     let scoped = |scope: &str| json!({ "scopes": [scope] });
     let mut gate = Gate::new(&configured(json!({ "rules": [
         { "name": "health", "match": { "path": "/healthz" }, "access": "public" },
@@ -417,7 +417,7 @@ fn the_first_rule_that_matches_decides_alone() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_rule_for_a_host_is_for_every_spelling_of_it_and_no_other() {
+fn host_rule_matches_every_spelling_of_its_host_and_no_other() {
     let mut gate = Gate::new(&configured(json!({ "insecure_ambiguous_hosts": true, "rules": [
         { "name": "status", "match": { "hosts": ["status.acme.com"] }, "access": "public" },
         { "name": "partner", "match": { "hosts": ["*.partner.acme.com", "127.0.0.1"], "path": "/a" }, "access": "deny" },
@@ -457,7 +457,7 @@ fn a_rule_for_a_host_is_for_every_spelling_of_it_and_no_other() {
 
 /// Envoy's virtual hosts compare the host as written: `static.acme.com:81` is served by the virtual host `*`.
 #[wasm_bindgen_test(unsupported = test)]
-fn a_host_that_comes_under_another_rule_as_written_is_rejected() {
+fn host_that_matches_another_rule_before_normalisation_is_rejected() {
     let spellings = ["static.acme.com:81", "static.acme.com:80", "static.acme.com.", "Static.Acme.com.:443"];
     for access in ["public", "optional", "token", "deny"] {
         let rules = json!([{ "name": "static", "match": { "hosts": ["static.acme.com", "*.cdn.acme.com"] }, "access": access },
@@ -529,7 +529,7 @@ fn a_method_with_a_lower_case_letter_is_rejected() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_target_that_servers_read_differently_is_refused_before_any_rule_and_only_where_there_are_rules() {
+fn ambiguous_target_is_rejected_before_any_rule_and_only_where_there_are_rules() {
     let rules = json!([{ "name": "all", "match": { "path_prefix": "/" }, "access": "public" },
                        { "match": { "path_prefix": "/admin" }, "access": "deny" }]);
     let mut gate = ruled(rules);
@@ -595,7 +595,7 @@ fn a_target_that_servers_read_differently_is_refused_before_any_rule_and_only_wh
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn what_is_only_reported_lets_a_good_token_pass_and_no_other() {
+fn report_only_rule_allows_a_valid_token_and_rejects_any_other() {
     let documents = [
         json!({ "rules": [{ "name": "trial", "require": { "scopes": ["beta"], "groups": ["beta"] }, "report_only": true }] }),
         json!({ "default_rule": { "require": { "scopes": ["beta"], "groups": ["beta"] }, "report_only": true } }),
@@ -638,7 +638,7 @@ fn what_is_only_reported_lets_a_good_token_pass_and_no_other() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_known_token_is_judged_by_the_rule_of_each_request() {
+fn cached_token_is_checked_against_the_rule_of_each_request() {
     // K1 and F6 of `attack_cases.rs`: what a token is may be remembered, what it may do is not.
     let mut gate = ruled(json!([
         { "match": { "path": "/foo" }, "require": { "scopes": ["foo"] } },
@@ -676,7 +676,7 @@ fn a_known_token_is_judged_by_the_rule_of_each_request() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_token_of_one_tenant_does_not_pass_at_the_route_of_another() {
+fn token_of_one_tenant_is_rejected_on_the_route_of_another() {
     // F5 of `attack_cases.rs`: by audience, by claim, by client, and by issuer.
     let tenant = |tenant: &str| {
         json!([
@@ -714,7 +714,7 @@ fn a_token_of_one_tenant_does_not_pass_at_the_route_of_another() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn the_audit_record_names_the_rule_and_who_was_refused() {
+fn audit_record_names_the_rule_and_the_rejected_subject() {
     let mut gate = ruled(json!([
         { "name": "open", "match": { "path": "/open" }, "access": "public" },
         { "name": "Pay-1.x_y", "match": { "path": "/pay" }, "require": { "scopes": ["pay"] } },
@@ -743,7 +743,7 @@ fn the_audit_record_names_the_rule_and_who_was_refused() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn who_waits_is_decided_under_the_rule_of_the_own_path() {
+fn pending_request_is_decided_under_the_rule_of_its_own_path() {
     let mut gate = Gate::new(&json!({
         "providers": { "okta": { "okta": { "domain": "acme.okta.com" }, "audiences": [AUDIENCE], "upstream": "okta" } },
         "rules": [

@@ -1,9 +1,9 @@
-//! Rules against a naive reference: random documents and requests, the engine on one side and on the other somebody who
-//! reads the JSON from top to bottom and asks of each rule whether it matches.
+//! Rules against a naive reference: random documents and requests, evaluated by the engine and by a reference that reads the
+//! JSON from top to bottom and checks each rule for a match.
 //!
-//! What must hold whatever the document says: nothing passes that the reference refuses, in any reading of the path that
-//! some server is known to have; and for paths and hosts that have one reading, both answer the same: the status, whether
-//! a token was looked at, the rule's name and what is only reported.
+//! Invariants for every document: no request is allowed that the reference rejects, in any reading of the path that some server
+//! is known to have; and for paths and hosts that have one reading, both agree on the status, whether a token was validated,
+//! the rule's name and the report-only result.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
@@ -91,7 +91,7 @@ impl Random {
         Value::Object(require)
     }
 
-    fn demands(&mut self) -> Value {
+    fn requirements(&mut self) -> Value {
         match self.index(10) {
             0 | 1 => json!({ "access": "public" }),
             2 => json!({ "access": "optional" }),
@@ -104,7 +104,7 @@ impl Random {
     }
 
     fn rule(&mut self, place: usize) -> Value {
-        let mut rule = self.demands();
+        let mut rule = self.requirements();
         let mut conditions = serde_json::Map::new();
         if self.one_in(4) {
             conditions.insert("hosts".to_owned(), self.some(&HOSTS));
@@ -138,7 +138,7 @@ impl Random {
             document["rules"] = json!(rules);
         }
         if !self.one_in(3) {
-            document["default_rule"] = self.demands();
+            document["default_rule"] = self.requirements();
         }
         document
     }
@@ -576,7 +576,7 @@ impl SignatureVerifier for Memo {
 }
 
 #[test]
-fn nothing_passes_that_a_naive_reader_of_the_rules_refuses() {
+fn engine_rejects_whatever_a_naive_rule_reader_rejects() {
     let mut random = Random::new(0x9e37_79b9_7f4a_7c15);
     let (credentials, verifier) = (credentials(), Memo::default());
     let providers = json!({ "okta": {

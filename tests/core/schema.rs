@@ -1,4 +1,4 @@
-//! The JSON Schema and the reference that are written from the types: up to date, and no stricter than the loader.
+//! The JSON Schema and the reference are generated from the types: they are up to date, and no stricter than the loader.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -19,7 +19,7 @@ fn validators() -> [Validator; 2] {
 }
 
 #[test]
-fn the_files_are_what_the_types_say() {
+fn generated_files_match_the_types() {
     let pretty = |schema: &Value| serde_json::to_string_pretty(schema).unwrap() + "\n";
     for (file, expected) in [
         ("docs/okta-proxy-wasm.schema.json", pretty(&reference::json_schema())),
@@ -38,7 +38,7 @@ fn the_files_are_what_the_types_say() {
 }
 
 #[test]
-fn both_schemas_are_schemas_of_their_draft() {
+fn both_schemas_are_valid_in_their_draft() {
     for (schema, draft) in
         [(reference::json_schema(), Draft::Draft202012), (reference::json_schema_draft_04(), Draft::Draft4)]
     {
@@ -82,18 +82,18 @@ fn faults(document: &Value) -> Vec<String> {
 }
 
 /// The places of all members of a document, as JSON pointers.
-fn places(value: &Value, at: &str, found: &mut Vec<String>) {
+fn paths(value: &Value, at: &str, found: &mut Vec<String>) {
     match value {
         Value::Object(members) => {
             for (name, member) in members {
                 let at = format!("{at}/{}", name.replace('~', "~0").replace('/', "~1"));
                 found.push(at.clone());
-                places(member, &at, found);
+                paths(member, &at, found);
             }
         }
         Value::Array(items) => {
             for (index, item) in items.iter().enumerate() {
-                places(item, &format!("{at}/{index}"), found);
+                paths(item, &format!("{at}/{index}"), found);
             }
         }
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
@@ -105,13 +105,13 @@ fn parent(place: &str) -> (&str, &str) {
 }
 
 #[test]
-fn whatever_the_schema_calls_missing_the_loader_does_too() {
+fn members_required_by_the_schema_are_required_by_the_loader() {
     let complete = complete();
     assert_eq!(faults(&complete), Vec::<String>::new());
     let validators = validators();
     assert!(validators.iter().all(|validator| validator.is_valid(&complete)));
     let mut all = Vec::new();
-    places(&complete, "", &mut all);
+    paths(&complete, "", &mut all);
     let mut needed = BTreeSet::new();
     for place in &all {
         let mut document = complete.clone();
@@ -132,11 +132,11 @@ fn whatever_the_schema_calls_missing_the_loader_does_too() {
 }
 
 #[test]
-fn whatever_is_of_another_type_or_unknown_both_refuse() {
+fn wrong_types_and_unknown_members_are_rejected_by_schema_and_loader() {
     let complete = complete();
     let validators = validators();
     let mut all = Vec::new();
-    places(&complete, "", &mut all);
+    paths(&complete, "", &mut all);
     let mut refused = 0;
     for place in all.iter().filter(|place| !place.starts_with("/$schema")) {
         let mut unknown = complete.clone();

@@ -1,5 +1,5 @@
-//! Tokens that were seen before: what is not verified again, and what is, with exact times and a count of every
-//! signature that is checked. Runs natively and, as wasm, under Node.
+//! Cached tokens: which are verified again and which are not, with exact times and a count of every signature verification.
+//! Runs natively and, as wasm, under Node.
 
 use std::collections::BTreeMap;
 use std::ops::{Deref, DerefMut};
@@ -61,7 +61,7 @@ impl Scene {
     }
 
     /// The reason for this token, and how many signatures were checked for it.
-    fn judge(&mut self, token: &str) -> (&'static str, usize) {
+    fn decide_token(&mut self, token: &str) -> (&'static str, usize) {
         let before = self.signatures_verified();
         let reason = self.request(&bearer(token)).map_or("parked", |decision| decision.audit.reason());
         (reason, self.signatures_verified() - before)
@@ -78,7 +78,7 @@ fn numbered(key: &SigningKey, number: usize) -> String {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_token_is_verified_once_and_decided_alike_ever_after() {
+fn token_is_verified_once_and_decided_alike_afterwards() {
     let key = SigningKey::a("k1");
     let mut scene = Scene::holding(&[&key]);
     let bearer = format!("Bearer {}", key.token(&payload(START)));
@@ -98,88 +98,88 @@ fn a_token_is_verified_once_and_decided_alike_ever_after() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn any_other_spelling_of_a_known_token_is_judged_by_itself() {
+fn another_encoding_of_a_cached_token_is_verified_by_itself() {
     let key = SigningKey::a("k1");
     let mut scene = Scene::holding(&[&key]);
     let token = key.token(&payload(START));
-    assert_eq!(scene.judge(&token), ("authorized", 1));
+    assert_eq!(scene.decide_token(&token), ("authorized", 1));
     for at in 0..token.len() {
         let mut other = token.clone().into_bytes();
         other[at] = if other[at] == b'A' { b'B' } else { b'A' };
         let other = String::from_utf8(other).unwrap();
-        assert_ne!(scene.judge(&other).0, "authorized", "byte {at}");
+        assert_ne!(scene.decide_token(&other).0, "authorized", "byte {at}");
     }
     for other in [format!("{token}="), format!("{token}A"), token[1..].to_owned(), token[..token.len() - 1].to_owned()]
     {
-        assert_ne!(scene.judge(&other).0, "authorized", "{} bytes", other.len());
+        assert_ne!(scene.decide_token(&other).0, "authorized", "{} bytes", other.len());
     }
     // The known signature under another payload: found by its end, and told apart.
     let end = token.rfind('.').unwrap();
     let other = numbered(&key, 1);
     let swapped = format!("{}{}", &other[..other.rfind('.').unwrap()], &token[end..]);
-    assert_eq!(scene.judge(&swapped), ("signature_invalid", 1));
-    assert_eq!(scene.judge(&token), ("authorized", 0));
+    assert_eq!(scene.decide_token(&swapped), ("signature_invalid", 1));
+    assert_eq!(scene.decide_token(&token), ("authorized", 0));
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_known_token_ends_when_it_says_and_is_not_good_before_it_begins() {
+fn cached_token_is_rejected_after_exp_and_before_nbf() {
     let key = SigningKey::a("k1");
     let token = key.token(&with(&payload(START), json!({ "nbf": START + 5 })));
     let mut scene = Scene::holding(&[&key]);
-    assert_eq!(scene.judge(&token), ("authorized", 1));
+    assert_eq!(scene.decide_token(&token), ("authorized", 1));
     let end = START + 3600 + SKEW;
-    assert_eq!(scene.at(end - 1).judge(&token), ("authorized", 0));
-    assert_eq!(scene.at(end).judge(&token), ("token_expired", 0));
-    assert_eq!(scene.at(end + 1_000_000).judge(&token), ("token_expired", 0));
+    assert_eq!(scene.at(end - 1).decide_token(&token), ("authorized", 0));
+    assert_eq!(scene.at(end).decide_token(&token), ("token_expired", 0));
+    assert_eq!(scene.at(end + 1_000_000).decide_token(&token), ("token_expired", 0));
     // The clock went back, to before the token was issued.
     let mut scene = Scene::holding(&[&key]);
-    assert_eq!(scene.judge(&token).0, "authorized");
-    assert_eq!(scene.at(START + 5 - SKEW).judge(&token), ("authorized", 0));
-    assert_eq!(scene.at(START + 4 - SKEW).judge(&token).0, "token_not_yet_valid");
-    assert_eq!(scene.at(START).judge(&token).0, "authorized");
+    assert_eq!(scene.decide_token(&token).0, "authorized");
+    assert_eq!(scene.at(START + 5 - SKEW).decide_token(&token), ("authorized", 0));
+    assert_eq!(scene.at(START + 4 - SKEW).decide_token(&token).0, "token_not_yet_valid");
+    assert_eq!(scene.at(START).decide_token(&token).0, "authorized");
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_key_that_is_withdrawn_ends_the_tokens_that_it_verified() {
+fn withdrawn_key_invalidates_the_cached_tokens_that_it_verified() {
     let (a, b) = (SigningKey::a("k1"), SigningKey::b("k2"));
     let (by_a, by_b) = (a.token(&payload(START)), b.token(&payload(START)));
     let mut scene = Scene::holding(&[&a, &b]);
-    assert_eq!([scene.judge(&by_a), scene.judge(&by_b)], [("authorized", 1), ("authorized", 1)]);
+    assert_eq!([scene.decide_token(&by_a), scene.decide_token(&by_b)], [("authorized", 1), ("authorized", 1)]);
     // The same keys again change nothing.
     scene.at(START + 3600).fetch_keys(&[&a, &b]);
-    assert_eq!([scene.judge(&by_a), scene.judge(&by_b)], [("authorized", 0), ("authorized", 0)]);
+    assert_eq!([scene.decide_token(&by_a), scene.decide_token(&by_b)], [("authorized", 0), ("authorized", 0)]);
     // Without `k1` its tokens are unknown at once, and those of `k2` are verified by the new set.
     let mut scene = Scene::holding(&[&a, &b]);
-    scene.judge(&by_a);
-    scene.judge(&by_b);
+    scene.decide_token(&by_a);
+    scene.decide_token(&by_b);
     scene.at(START + 3600).fetch_keys(&[&b]);
-    assert_eq!(scene.judge(&by_b), ("authorized", 1));
-    assert_eq!(scene.judge(&by_a), ("parked", 0));
+    assert_eq!(scene.decide_token(&by_b), ("authorized", 1));
+    assert_eq!(scene.decide_token(&by_a), ("parked", 0));
     // Another key under the same id.
     let mut scene = Scene::holding(&[&a]);
-    assert_eq!(scene.judge(&by_a), ("authorized", 1));
+    assert_eq!(scene.decide_token(&by_a), ("authorized", 1));
     scene.at(START + 3600).fetch_keys(&[&SigningKey::b("k1")]);
-    assert_eq!(scene.judge(&by_a), ("parked", 1), "it may have been replaced again");
+    assert_eq!(scene.decide_token(&by_a), ("parked", 1), "it may have been replaced again");
     scene.fetch_keys(&[&SigningKey::b("k1")]);
-    assert_eq!(scene.judge(&by_a), ("signature_invalid", 0));
+    assert_eq!(scene.decide_token(&by_a), ("signature_invalid", 0));
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_key_set_that_is_too_old_vouches_for_nothing() {
+fn key_set_older_than_max_stale_validates_no_token() {
     let key = SigningKey::a("k1");
     let long = key.token(&with(&payload(START), json!({ "exp": START + 200_000 })));
     let mut scene = Scene::holding(&[&key]);
-    assert_eq!(scene.judge(&long), ("authorized", 1));
-    assert_eq!(scene.at(START + 24 * 3600 - 1).judge(&long), ("authorized", 0));
-    assert_eq!(scene.at(START + 24 * 3600).judge(&long), ("parked", 0));
+    assert_eq!(scene.decide_token(&long), ("authorized", 1));
+    assert_eq!(scene.at(START + 24 * 3600 - 1).decide_token(&long), ("authorized", 0));
+    assert_eq!(scene.at(START + 24 * 3600).decide_token(&long), ("parked", 0));
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn no_number_of_bad_tokens_pushes_a_good_one_out() {
+fn bad_tokens_never_evict_a_good_one() {
     let (key, other) = (SigningKey::a("k1"), SigningKey::b("k1"));
     let mut scene = Scene::of(&json!({ "max_tokens": 1 }), &[&key]);
     let good = key.token(&payload(START));
-    assert_eq!(scene.judge(&good), ("authorized", 1));
+    assert_eq!(scene.decide_token(&good), ("authorized", 1));
     let mut bad: Vec<String> = vec![other.token(&payload(START)), "a.b.c".to_owned(), "opaque".to_owned()];
     for change in [json!({"aud": "api://other"}), json!({"iss": "https://evil.example"}), json!({"exp": START - 1000})]
     {
@@ -197,41 +197,41 @@ fn no_number_of_bad_tokens_pushes_a_good_one_out() {
             .take(20),
     );
     for token in &bad {
-        assert_ne!(scene.judge(token).0, "authorized");
-        assert_eq!(scene.judge(&good), ("authorized", 0));
+        assert_ne!(scene.decide_token(token).0, "authorized");
+        assert_eq!(scene.decide_token(&good), ("authorized", 0));
     }
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_bad_signature_is_remembered_for_five_seconds_and_only_with_the_same_keys() {
+fn bad_signature_is_cached_for_five_seconds_and_only_with_the_same_keys() {
     let key = SigningKey::a("k1");
     let mut scene = Scene::holding(&[&key]);
     let bad = SigningKey::b("k1").token(&payload(START));
-    assert_eq!(scene.judge(&bad), ("parked", 1));
+    assert_eq!(scene.decide_token(&bad), ("parked", 1));
     scene.fetch_keys(&[&key]);
-    assert_eq!(scene.judge(&bad), ("signature_invalid", 0));
+    assert_eq!(scene.decide_token(&bad), ("signature_invalid", 0));
     scene.now = scene.now.plus(Duration::from_millis(4999));
-    assert_eq!(scene.judge(&bad), ("signature_invalid", 0));
-    assert_eq!(scene.at(START + 5).judge(&bad), ("signature_invalid", 1));
-    assert_eq!(scene.at(START + 4).judge(&bad), ("signature_invalid", 1), "the clock went back");
+    assert_eq!(scene.decide_token(&bad), ("signature_invalid", 0));
+    assert_eq!(scene.at(START + 5).decide_token(&bad), ("signature_invalid", 1));
+    assert_eq!(scene.at(START + 4).decide_token(&bad), ("signature_invalid", 1), "the clock went back");
     // A rotation under the same id makes it good.
     let mut scene = Scene::holding(&[&key]);
-    scene.judge(&bad);
+    scene.decide_token(&bad);
     scene.fetch_keys(&[&key]);
-    assert_eq!(scene.at(START + 1).judge(&bad), ("signature_invalid", 0));
-    scene.judge(&SigningKey::b("k2").token(&payload(START)));
+    assert_eq!(scene.at(START + 1).decide_token(&bad), ("signature_invalid", 0));
+    scene.decide_token(&SigningKey::b("k2").token(&payload(START)));
     scene.fetch_keys(&[&SigningKey::b("k1")]);
-    assert_eq!(scene.judge(&bad), ("authorized", 1));
+    assert_eq!(scene.decide_token(&bad), ("authorized", 1));
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn what_was_not_used_for_the_longest_time_makes_room() {
+fn least_recently_used_entry_is_evicted() {
     let key = SigningKey::a("k1");
     let mut scene = Scene::of(&json!({ "max_tokens": 2 }), &[&key]);
     let tokens: Vec<String> = (0..3).map(|number| numbered(&key, number)).collect();
     let mut checked: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
     for number in [0, 1, 0, 2, 2, 2, 0, 1] {
-        let (reason, checks) = scene.judge(&tokens[number]);
+        let (reason, checks) = scene.decide_token(&tokens[number]);
         assert_eq!(reason, "authorized");
         checked.entry(number).or_default().push(checks);
     }
@@ -240,11 +240,11 @@ fn what_was_not_used_for_the_longest_time_makes_room() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn the_bytes_are_bounded_too_and_without_room_every_token_is_verified() {
+fn cache_bytes_are_bounded_and_without_capacity_every_token_is_verified() {
     let key = SigningKey::a("k1");
     let judged = |cache: Value, tokens: &[&String]| {
         let mut scene = Scene::of(&cache, &[&key]);
-        tokens.iter().map(|token| scene.judge(token)).map(|(_, checks)| checks).collect::<Vec<_>>()
+        tokens.iter().map(|token| scene.decide_token(token)).map(|(_, checks)| checks).collect::<Vec<_>>()
     };
     let (one, two) = (&numbered(&key, 1), &numbered(&key, 2));
     let takes = one.len() * 4;
@@ -256,7 +256,7 @@ fn the_bytes_are_bounded_too_and_without_room_every_token_is_verified() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn of_many_that_wait_with_the_same_token_one_is_verified() {
+fn many_pending_requests_with_one_token_cause_one_verification() {
     let key = SigningKey::a("k1");
     let mut scene = Scene::holding(&[]);
     let token = key.token(&payload(START));

@@ -1,4 +1,4 @@
-//! Project Wycheproof's signature vectors, each through our own JWK import and our own verification.
+//! Project Wycheproof's signature vectors, each through the filter's own JWK import and verification.
 //!
 //! Keys are written as JWKs and read by `KeySet::parse`. The numbers are asserted exactly: a corpus
 //! that shrinks, or a loop that silently runs over nothing, fails.
@@ -99,7 +99,7 @@ fn pkcs1(name: rsa_pkcs1_verify::TestName, algorithm: Algorithm) -> Tally {
 /// The one acceptable case of each corpus lacks the NULL of `AlgorithmIdentifier`. RFC 8017 appendix
 /// A.2.4 lets a verifier take it; RFC 7518 has no such case, so it is refused.
 #[test]
-fn rsa_pkcs1_signatures_verify_when_valid_and_only_then() {
+fn rsa_pkcs1_signatures_verify_only_when_valid() {
     use Algorithm::{Rs256, Rs384, Rs512};
     use rsa_pkcs1_verify::TestName::{
         Rsa2048Sha256, Rsa2048Sha384, Rsa2048Sha512, Rsa3072Sha256, Rsa3072Sha384, Rsa3072Sha512, Rsa4096Sha256,
@@ -184,7 +184,7 @@ fn pss(name: rsa_pss_verify::TestName, algorithm: Algorithm) -> Tally {
 }
 
 #[test]
-fn rsa_pss_signatures_verify_when_valid_and_only_then() {
+fn rsa_pss_signatures_verify_only_when_valid() {
     use Algorithm::{Ps256, Ps384, Ps512};
     use rsa_pss_verify::TestName::{
         RsaPss2048Sha256Mgf1SaltLen32, RsaPss2048Sha256Mgf1SaltLen32WithParams, RsaPss2048Sha384Mgf1SaltLen48,
@@ -243,7 +243,7 @@ fn rsa_pss_signatures_with_another_salt_length_or_hash_never_verify() {
 /// One valid signature for each of 150 combinations of hash, mask hash and salt length: those that
 /// RFC 7518 names verify, all others do not.
 #[test]
-fn of_all_pss_parameters_only_those_of_rfc_7518_verify() {
+fn only_the_pss_parameters_of_rfc_7518_verify() {
     let (mut verified, mut refused) = (0, 0);
     let set = rsa_pss_verify::TestSet::load(rsa_pss_verify::TestName::RsaPssmisc).unwrap();
     for group in &set.test_groups {
@@ -280,7 +280,7 @@ fn ecdsa(name: ecdsa::TestName, curve: EllipticCurve, length: usize, algorithm: 
 }
 
 #[test]
-fn ecdsa_signatures_verify_when_valid_and_only_then() {
+fn ecdsa_signatures_verify_only_when_valid() {
     use ecdsa::TestName::{EcdsaSecp256r1Sha256P1363, EcdsaSecp384r1Sha384P1363, EcdsaSecp521r1Sha512P1363};
     let p256 = ecdsa(EcdsaSecp256r1Sha256P1363, EllipticCurve::Secp256r1, 32, Algorithm::Es256);
     assert_eq!(p256, Tally::of(173, 89, 0, 0));
@@ -319,7 +319,7 @@ fn ecdsa_signatures_with_another_hash_or_in_der_never_verify() {
 }
 
 #[test]
-fn ed25519_signatures_verify_when_valid_and_only_then() {
+fn ed25519_signatures_verify_only_when_valid() {
     let set = eddsa::TestSet::load(eddsa::TestName::Ed25519).unwrap();
     let mut tally = Tally::default();
     for group in &set.test_groups {

@@ -1,4 +1,4 @@
-//! What a decision says, as rows of a test compare it. Shared by the integration tests of the core.
+//! The members of a decision that the rows of a test compare. Shared by the integration tests of the core.
 
 #![allow(dead_code, reason = "each test file uses its part")]
 #![allow(clippy::panic, reason = "a test that reads another verdict than it expects has failed")]

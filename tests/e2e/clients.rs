@@ -1,4 +1,4 @@
-//! Clients that are not ours, against a real Envoy: curl over HTTP/1.1 and HTTP/2, a gRPC client and server, and a browser
+//! Third-party clients against a real Envoy: curl over HTTP/1.1 and HTTP/2, a gRPC client and server, and a browser
 //! with a page of another origin. `make setup` installs them (`tests/clients`).
 
 use std::time::Duration;
@@ -39,7 +39,7 @@ fn field(response: &Value, name: &str) -> String {
 }
 
 #[test]
-fn curl_is_served_and_refused_alike_over_http_1_and_2_in_plain_text_and_over_tls() {
+fn curl_gets_the_same_decisions_over_http_1_and_2_with_and_without_tls() {
     let directory = TempDir::with_prefix("clients-").expect("a temporary directory");
     let authority = CertificateAuthority::create(directory.path());
     let over_tls = ListenerOptions {
@@ -112,7 +112,7 @@ fn curl_is_served_and_refused_alike_over_http_1_and_2_in_plain_text_and_over_tls
 }
 
 #[test]
-fn a_grpc_client_gets_statuses_of_its_own_kind() {
+fn grpc_client_gets_grpc_statuses() {
     const OK: u64 = 0;
     const PERMISSION_DENIED: u64 = 7;
     const UNAVAILABLE: u64 = 14;
@@ -242,7 +242,7 @@ mod browser {
     }
 
     #[test]
-    fn a_page_of_another_origin_is_served_where_preflights_pass_and_not_elsewhere() {
+    fn page_of_another_origin_is_served_only_where_preflights_are_allowed() {
         let gateway = Setup {
             configuration: configuration(),
             more_listeners: vec![

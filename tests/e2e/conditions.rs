@@ -1,8 +1,7 @@
-//! Conditions and combined demands in a real Envoy: every attribute comes from Envoy itself and is what the expression
-//! takes it for, clients that make things up get nothing by it, and a request that waits for keys is judged by what it
-//! was when it came.
+//! Conditions and combined requirements in a real Envoy: every attribute comes from Envoy itself and has the value that the
+//! expression expects, forged input has no effect, and a condition of a request pending on keys sees its attributes at arrival.
 //!
-//! TLS is spoken by a second Envoy, which stands for the clients: one listener of it for each client.
+//! A second Envoy stands for the TLS clients, with one listener for each client.
 
 mod second_spellings;
 
@@ -103,7 +102,7 @@ fn assert_rows(gateway: &Gateway, rows: &[(&str, u16, Request)]) {
 }
 
 #[test]
-fn a_condition_sees_the_real_peer_and_the_request_as_it_came() {
+fn condition_sees_the_real_peer_and_the_original_request() {
     let configuration = conditions();
     let trusting = ListenerOptions { use_remote_address: false, ..ListenerOptions::filtered(TRUSTING, &configuration) };
     let gateway = Setup { configuration, more_listeners: vec![trusting], workers: 1, ..Setup::default() }.start();
@@ -188,7 +187,7 @@ impl TlsClients {
 }
 
 #[test]
-fn a_condition_sees_the_certificate_that_the_client_showed() {
+fn condition_sees_the_certificate_of_the_client() {
     let directory = TempDir::with_prefix("conditions-").expect("a temporary directory");
     let authority = CertificateAuthority::create(directory.path());
     let application = "0oa1application000d7";
@@ -281,7 +280,7 @@ fn a_condition_sees_the_certificate_that_the_client_showed() {
 }
 
 /// Requests wait for the first keys, each under a condition, and are judged when these are there.
-fn what_waits_is_judged_by_what_it_was(allow_on_headers_stop_iteration: Option<bool>) {
+fn pending_request_is_evaluated_with_its_attributes_at_arrival(allow_on_headers_stop_iteration: Option<bool>) {
     let configuration = with_rules(vec![
         condition("loopback", "ip_in(source.address, ['127.0.0.1/32']) && request.protocol == 'HTTP/1.1'"),
         condition("office", "ip_in(source.address, ['10.0.0.0/8'])"),
@@ -333,17 +332,17 @@ fn what_waits_is_judged_by_what_it_was(allow_on_headers_stop_iteration: Option<b
 }
 
 #[test]
-fn a_request_that_waits_for_keys_is_judged_by_where_it_came_from() {
-    what_waits_is_judged_by_what_it_was(None);
+fn condition_of_a_request_pending_on_keys_sees_its_peer() {
+    pending_request_is_evaluated_with_its_attributes_at_arrival(None);
 }
 
 #[test]
-fn a_post_with_a_body_is_held_back_until_its_condition_is_judged_with_allow_on_headers_stop_iteration() {
-    what_waits_is_judged_by_what_it_was(Some(true));
+fn post_with_a_body_is_held_until_its_condition_is_evaluated_with_allow_on_headers_stop_iteration() {
+    pending_request_is_evaluated_with_its_attributes_at_arrival(Some(true));
 }
 
 #[test]
-fn demands_stand_together_in_every_way_with_tokens_of_a_real_server() {
+fn requirements_combine_in_every_way_with_tokens_of_a_real_server() {
     let claims = json!([
         { "claim": ["https://acme.com/claims", "tenant"], "equals": "emea" },
         { "claim": "roles", "contains": "auditor" },

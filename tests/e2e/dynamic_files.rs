@@ -1,5 +1,5 @@
-//! The gateway under `envoy/dynamic`, whose files may change while it runs: the same as the bootstrap of `envoy/envoy.yaml`,
-//! and run as it is written. Changes under load are in `tests/e2e_load/reload.rs`.
+//! The gateway under `envoy/dynamic`, whose files may change while it runs: it equals the bootstrap of `envoy/envoy.yaml` and
+//! runs unchanged. Changes under load are in `tests/e2e_load/reload.rs`.
 
 use std::fs;
 use std::sync::Arc;
@@ -31,7 +31,7 @@ fn resources(path: &str) -> Vec<Value> {
 }
 
 #[test]
-fn the_files_are_the_static_bootstrap_in_parts() {
+fn dynamic_files_equal_the_static_bootstrap_in_parts() {
     let mut listeners = resources("dynamic/listeners.yaml");
     let place = "/0/filter_chains/0/filters/0/typed_config/http_filters/0";
     let mut whole = json!(&mut listeners);
@@ -105,7 +105,7 @@ fn wait_for_count(envoy: &Envoy, what: &str, count: u64) {
 }
 
 #[test]
-fn a_changed_filter_is_in_force_on_open_connections_and_a_faulty_one_is_not() {
+fn changed_filter_applies_to_open_connections_and_faulty_filter_is_ignored() {
     let site = Site::new();
     let envoy = site.start();
     let token = site.idp.user_token(&UserTokenRequest::default());
@@ -127,7 +127,7 @@ fn a_changed_filter_is_in_force_on_open_connections_and_a_faulty_one_is_not() {
 }
 
 #[test]
-fn without_a_filter_that_loads_nobody_gets_in() {
+fn without_a_loadable_filter_every_request_is_rejected() {
     let site = Site::new();
     site.change_filter("\"audiences\"", "\"audience\"");
     let envoy = site.start();

@@ -1,5 +1,5 @@
 //! The folders under `examples/`, each in a real Envoy with the folder's own `envoy.yaml`: every request of its
-//! `requests.json` is answered as it says. `make example` shows a reader the same.
+//! `requests.json` gets the documented response. `make example` shows a reader the same.
 
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -25,9 +25,9 @@ fn play(name: &str) {
 }
 
 /// A test for each folder, and the list of those that have one.
-macro_rules! every_request_is_answered_as_the_folder_says {
+macro_rules! requests_of_each_example_get_their_documented_responses {
     ($($test:ident: $folder:literal,)*) => {
-        mod every_request_is_answered_as_the_folder_says {
+        mod requests_of_each_example_get_their_documented_responses {
             $(#[test]
             fn $test() {
                 super::play($folder);
@@ -37,7 +37,7 @@ macro_rules! every_request_is_answered_as_the_folder_says {
     };
 }
 
-every_request_is_answered_as_the_folder_says! {
+requests_of_each_example_get_their_documented_responses! {
     audit_trail: "audit-trail",
     global_rate_limits: "global-rate-limits",
     iot_gateway: "iot-gateway",
@@ -92,12 +92,12 @@ fn the_access_log_has_no_query_and_no_fragment() {
 }
 
 #[test]
-fn no_folder_is_left_out() {
+fn every_folder_is_covered() {
     assert_eq!(example::names(), PLAYED);
 }
 
 #[test]
-fn readers_are_told_of_every_member_that_a_request_may_have() {
+fn every_member_of_requests_json_is_documented() {
     let list = fs::read_to_string(project_root().join("examples/README.md")).unwrap_or_default();
     let refusal = serde_json::from_str::<Row>(r#"{"no such member": 1}"#).err().map(|fault| fault.to_string());
     let (_, members) = refusal.as_deref().and_then(|text| text.split_once("expected one of ")).unwrap_or_default();
@@ -112,7 +112,7 @@ fn readers_are_told_of_every_member_that_a_request_may_have() {
 }
 
 #[test]
-fn the_list_of_examples_names_every_folder_and_each_says_how_to_run_it() {
+fn example_list_names_every_folder_and_each_readme_has_its_command() {
     let list = fs::read_to_string(project_root().join("examples/README.md")).unwrap_or_default();
     for name in PLAYED {
         assert!(list.contains(&format!("]({name})")), "examples/README.md does not lead to {name}");

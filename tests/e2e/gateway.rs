@@ -1,5 +1,5 @@
 //! A gateway for end-to-end tests: real Envoy with the filter, the real authorization server behind a gate,
-//! and a backend that tells what it received.
+//! and a backend that reports what it received.
 
 #![allow(dead_code, reason = "each test file uses its part")]
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "a test")]

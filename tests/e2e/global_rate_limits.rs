@@ -1,5 +1,5 @@
-//! A fleet that shares its limits, as `examples/global-rate-limits` has them: two Envoys and one rate-limit service, what that
-//! is asked and when it is not, and what comes of a service that is away. The folder itself is played by `tests/e2e/examples.rs`.
+//! A fleet that shares its limits, as `examples/global-rate-limits` has them: two Envoys and one rate-limit service, its
+//! requests, and the behaviour while it is down. The folder itself is run by `tests/e2e/examples.rs`.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -60,7 +60,7 @@ fn plays_the_folder(example: &Example, service: &RateLimitService, fleet: &[Runn
 }
 
 #[test]
-fn two_gateways_share_every_limit_and_what_is_counted_is_what_was_proved() {
+fn two_gateways_share_every_limit_keyed_by_verified_identity() {
     let example = Example::read(NAME);
     let service = service(&example);
     let fleet = [(); 2].map(|()| RunningExample::start_beside(&example, Some(Arc::clone(&service))));
@@ -112,7 +112,7 @@ fn descriptors_of(row: &Row) -> Value {
 }
 
 #[test]
-fn while_the_service_is_away_nobody_passes_and_refusals_stay_what_they_are() {
+fn while_the_rate_limit_service_is_down_requests_are_denied_and_rejections_are_unchanged() {
     let example = Example::read(NAME);
     let service = service(&example);
     let gateway = RunningExample::start_beside(&example, Some(Arc::clone(&service)));
@@ -132,7 +132,7 @@ fn while_the_service_is_away_nobody_passes_and_refusals_stay_what_they_are() {
 }
 
 #[test]
-fn with_failure_mode_deny_off_requests_pass_uncounted_but_none_without_a_token_that_needs_one() {
+fn with_failure_mode_deny_off_requests_are_allowed_uncounted_but_still_need_their_token() {
     let mut example = Example::read(NAME);
     let written = example.bootstrap.to_string();
     let changed = written.replacen(r#""failure_mode_deny":true"#, r#""failure_mode_deny":false"#, 1);

@@ -1,5 +1,5 @@
-//! What a real Envoy does around the filter: internal redirects, routes that are chosen again while clients leave, and
-//! callouts to clusters that cannot answer. And tokens whose claims or issuer are easily configured wrongly.
+//! Envoy's behaviour around the filter: internal redirects, routes that are selected again while clients leave, and callouts
+//! to clusters without a usable endpoint. And tokens whose claims or issuer are easily misconfigured.
 
 #![allow(clippy::disallowed_methods, reason = "the time until a response is measured")]
 
@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
-use crate::asking::{SECRET, introspecting, with_environment};
 use crate::gateway::{Gateway, Setup, minimal_configuration};
+use crate::introspection_gateway::{SECRET, introspecting, with_environment};
 use crate::signing::{AUDIENCE, SigningKey, key_set, payload, with};
 use serde_json::{Value, json};
 use testbed::authorization_server::{DNS_NAME, now};
@@ -57,7 +57,7 @@ fn an_internal_redirect_is_decided_again_and_without_the_token_it_is_rejected() 
 }
 
 #[test]
-fn an_internal_redirect_is_admitted_where_the_token_is_forwarded() {
+fn internal_redirect_is_allowed_where_the_token_is_forwarded() {
     let (status, received) = after_redirect(json!({ "token": { "forward": true } }), "http://api.acme.com/target");
     assert_eq!((status, received.len()), (302, 2));
     for request in received {
@@ -66,7 +66,7 @@ fn an_internal_redirect_is_admitted_where_the_token_is_forwarded() {
 }
 
 #[test]
-fn an_internal_redirect_is_held_to_the_rule_of_its_target() {
+fn internal_redirect_is_decided_by_the_rule_of_its_target() {
     let admin = json!({ "name": "admin", "match": { "path_prefix": "/admin" }, "require": { "scopes": ["admin"] } });
     let (status, received) =
         after_redirect(json!({ "token": { "forward": true }, "rules": [admin] }), "http://api.acme.com/admin/users");
@@ -83,7 +83,7 @@ fn an_internal_redirect_to_a_public_path_carries_no_identity() {
 }
 
 #[test]
-fn claims_with_objects_in_arrays_are_no_nested_claims_and_conditions_can_read_them() {
+fn claims_with_objects_in_arrays_are_not_nested_claims_and_conditions_can_read_them() {
     let rule = |name: &str, require: Value| json!({ "name": name, "match": { "path": format!("/{name}") }, "require": require });
     let configuration = json!({
         "claim_to_headers": [
@@ -113,7 +113,7 @@ fn claims_with_objects_in_arrays_are_no_nested_claims_and_conditions_can_read_th
 
 /// As in CVE-2024-45809: Envoy crashed when the route was chosen again for a request whose client had left.
 #[test]
-fn clients_that_leave_while_keys_are_fetched_harm_nobody_where_the_route_is_chosen_again() {
+fn closed_streams_during_a_key_fetch_affect_no_other_request_where_the_route_is_selected_again() {
     let mut configuration = minimal_configuration();
     configuration["clear_route_cache"] = json!(true);
     configuration["filter_state"] = json!(["subject"]);

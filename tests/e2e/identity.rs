@@ -1,5 +1,5 @@
-//! The main job in a real Envoy: good tokens pass with their identity, everything else is refused, and the
-//! backend sees no credential and no identity that a client made up.
+//! The main job in a real Envoy: good tokens are allowed with their identity, everything else is rejected, and the
+//! backend sees no credential and no forged identity.
 
 use std::time::Duration;
 
@@ -40,7 +40,7 @@ fn tokens_of_a_real_authorization_server_pass_with_their_identity() {
 }
 
 #[test]
-fn every_refusal_of_the_table_is_answered_as_the_standards_say_and_reaches_no_backend() {
+fn every_rejection_of_the_table_follows_the_standards_and_reaches_no_backend() {
     let gateway = Gateway::start();
     let good = gateway.alice();
     let (signed_part, signature) = good.rsplit_once('.').unwrap_or_default();
@@ -94,7 +94,7 @@ fn every_refusal_of_the_table_is_answered_as_the_standards_say_and_reaches_no_ba
 }
 
 #[test]
-fn a_head_request_is_refused_without_a_body() {
+fn head_request_is_rejected_without_a_body() {
     let gateway = Gateway::start();
     let response = Request::new("HEAD", "/accounts").send(gateway.port());
     assert_eq!(response.status, 401);
@@ -102,7 +102,7 @@ fn a_head_request_is_refused_without_a_body() {
 }
 
 #[test]
-fn identity_headers_that_a_client_makes_up_never_reach_the_backend() {
+fn forged_identity_headers_never_reach_the_backend() {
     let gateway = Gateway::start();
     // A token without scopes: what is not set by us must be absent, not the client's.
     let token = gateway.bent(json!({ "scp": null }));
@@ -136,7 +136,7 @@ fn identity_headers_that_a_client_makes_up_never_reach_the_backend() {
 }
 
 #[test]
-fn bytes_that_are_not_utf_8_are_an_ordinary_refusal_and_the_next_request_is_served() {
+fn non_utf_8_bytes_are_rejected_like_any_bad_token_and_the_next_request_is_served() {
     let gateway = Gateway::start();
     let port = gateway.port();
     let statuses: Vec<u16> = (0..8)
@@ -155,7 +155,7 @@ fn bytes_that_are_not_utf_8_are_an_ordinary_refusal_and_the_next_request_is_serv
 }
 
 #[test]
-fn a_repeated_header_is_seen_whole_and_not_by_its_first_value() {
+fn every_value_of_a_repeated_header_is_read() {
     let gateway = Gateway::start();
     let (good, bad) = (gateway.alice(), "x.y.z");
     for (first, second) in [(good.as_str(), bad), (bad, good.as_str()), (good.as_str(), good.as_str())] {
@@ -168,7 +168,7 @@ fn a_repeated_header_is_seen_whole_and_not_by_its_first_value() {
 }
 
 #[test]
-fn the_operator_chooses_claims_headers_and_forwarding() {
+fn claims_headers_and_forwarding_are_configurable() {
     let mut configuration = minimal_configuration();
     configuration["token"] = json!({ "forward": true });
     configuration["claim_to_headers"] = json!([
@@ -186,7 +186,7 @@ fn the_operator_chooses_claims_headers_and_forwarding() {
 
 /// oauth2-proxy, Argo CD and Kubernetes dashboards read these headers.
 #[test]
-fn identity_and_token_in_x_forwarded_headers_reach_the_backend_without_the_clients_own() {
+fn identity_and_token_in_x_forwarded_headers_replace_those_of_the_client() {
     let mut configuration = minimal_configuration();
     configuration["claim_to_headers"] = json!([
         { "header": "x-forwarded-user", "claim": "sub" },
@@ -231,7 +231,7 @@ fn identity_and_token_in_x_forwarded_headers_reach_the_backend_without_the_clien
 }
 
 #[test]
-fn a_configuration_with_faults_is_refused_and_all_of_them_are_in_the_log() {
+fn configuration_with_faults_is_rejected_and_all_of_them_are_logged() {
     let bad = json!({ "providers": { "okta": { "okta": { "domain": "acme-admin.okta.com" }, "upstream": "okta" } }, "tokn": {} });
     let backend = Backend::start();
     let started = EnvoyBuilder::new()
@@ -254,7 +254,7 @@ fn a_configuration_with_faults_is_refused_and_all_of_them_are_in_the_log() {
 }
 
 #[test]
-fn a_faulty_update_leaves_the_running_configuration_in_force() {
+fn faulty_update_keeps_the_running_configuration() {
     let gateway = Gateway::start();
     let token = gateway.alice();
     assert_eq!(gateway.get(&token).status, 200);
@@ -265,7 +265,7 @@ fn a_faulty_update_leaves_the_running_configuration_in_force() {
 }
 
 #[test]
-fn requests_of_one_connection_are_decided_one_by_one() {
+fn each_request_of_a_connection_is_decided_separately() {
     let gateway = Gateway::start();
     let token = gateway.alice();
     let mut connection = gateway.connect();
@@ -376,7 +376,7 @@ fn an_upgrade_names_no_header_that_the_backend_would_remove() {
 }
 
 #[test]
-fn what_grpc_gateway_would_read_as_an_identity_or_a_credential_is_removed() {
+fn headers_that_grpc_gateway_reads_as_identity_or_credential_are_removed() {
     let gateway = Gateway::start();
     let token = gateway.bent(json!({ "sub": "", "scp": null }));
     let request = Request::post("/accounts")

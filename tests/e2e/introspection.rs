@@ -1,10 +1,12 @@
-//! Tokens that their issuer is asked about, in a real Envoy: the endpoint is a server that does what the test says.
+//! Token introspection in a real Envoy, with a scripted endpoint.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use crate::asking::{SECRET, active, active_answer, asking, asking_with, inactive, introspecting, with_environment};
 use crate::gateway::{self, Setup};
+use crate::introspection_gateway::{
+    SECRET, active, active_response, inactive, introspecting, start_gateway, start_gateway_with, with_environment,
+};
 use crate::signing::{AUDIENCE, ISSUER, SigningKey, key_set, payload};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -16,8 +18,8 @@ use testbed::programs::http2_requests;
 use testbed::{Answer, Cluster, ListenerOptions, Request, Script, ScriptedServer};
 
 #[test]
-fn what_the_issuer_says_of_a_token_decides_and_is_remembered() {
-    let (gateway, server) = asking(json!({}), |token, _| match token {
+fn introspection_response_decides_and_is_cached() {
+    let (gateway, server) = start_gateway(json!({}), |token, _| match token {
         "good" => active(json!({})),
         "elsewhere" => active(json!({ "aud": "api://other" })),
         "expired" => active(json!({ "exp": now() - 600 })),
@@ -46,7 +48,7 @@ fn managed_trailers_of_an_introspected_request_are_removed(listener: fn(Listener
     let setup = Setup { configuration, listener, ..Setup::default() };
     let slow = Duration::from_secs(1);
     let (gateway, server) =
-        asking_with(setup, move |_, _| Script::Slow { delay: slow, answer: active_answer(json!({})) });
+        start_gateway_with(setup, move |_, _| Script::Slow { delay: slow, answer: active_response(json!({})) });
     let jwt = SigningKey::a("k1").token(&payload(now()));
     for (at, token) in ["opaque", jwt.as_str()].into_iter().enumerate() {
         let request = Request::post("/accounts").bearer(token).chunked(&[b"body"]);
@@ -131,10 +133,10 @@ fn every_callout_carries_a_user_agent_and_the_operators_headers() {
 }
 
 #[test]
-fn envoy_signs_with_an_rsa_key_whom_the_gateway_says_it_is() {
+fn envoy_signs_the_client_assertion_with_an_rsa_key() {
     let members =
         json!({ "client_auth": "private_key_jwt", "private_key": { "env": "OKTA_PRIVATE_KEY" }, "key_id": "k7" });
-    let start = || asking(members, |_, _| active(json!({})));
+    let start = || start_gateway(members, |_, _| active(json!({})));
     // Envoy cannot sign before 1.37. There nobody is to find that out by a token that is not asked about.
     if version().starts_with("1.36.") {
         let refusal = catch_unwind(AssertUnwindSafe(start)).err().expect("the configuration is refused");
@@ -166,8 +168,8 @@ fn envoy_signs_with_an_rsa_key_whom_the_gateway_says_it_is() {
 }
 
 #[test]
-fn an_endpoint_that_misbehaves_lets_nobody_pass_and_refuses_nobodys_token() {
-    let (gateway, server) = asking(json!({ "timeout": "1s" }), |token, _| match token {
+fn misbehaving_introspection_endpoint_allows_no_request_and_rejects_no_token() {
+    let (gateway, server) = start_gateway(json!({ "timeout": "1s" }), |token, _| match token {
         "slow" => Script::Silent,
         "reset" => Script::Reset,
         "error" => Answer::new(500, "").into(),
@@ -193,7 +195,7 @@ fn an_endpoint_that_misbehaves_lets_nobody_pass_and_refuses_nobodys_token() {
 }
 
 #[test]
-fn whoever_is_on_the_list_of_revoked_tokens_is_refused_by_all_workers_also_when_the_list_is_gone() {
+fn revoked_token_is_rejected_by_all_workers_also_when_the_list_is_unavailable() {
     let server = ScriptedServer::start(|received, nth| match (received.headers.text("if-none-match"), nth) {
         (None, 0..12) => Answer::json(200, &json!({ "revoked": [] })).header("etag", "\"none\"").into(),
         (Some(tag), 0..12) if tag == "\"none\"" => Answer::new(304, "").into(),

@@ -1,5 +1,5 @@
-//! How many calls an introspection endpoint sees, whatever comes in: scenario by scenario, in a real Envoy. Each test says
-//! what it counted in a line that begins with `calls:`.
+//! The number of calls that an introspection endpoint receives, scenario by scenario, in a real Envoy. Each test prints its
+//! counts in a line that begins with `calls:`.
 
 #![allow(clippy::disallowed_methods, reason = "what is tested takes a while")]
 
@@ -7,8 +7,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::asking::{active, active_answer, asking, asking_from, inactive, tell};
 use crate::gateway::Gateway;
+use crate::introspection_gateway::{
+    active, active_response, inactive, print_calls, start_gateway, start_gateway_with_workers,
+};
 use serde_json::json;
 use testbed::polling::until;
 use testbed::{Answer, Connection, Request, Script, send_many};
@@ -28,33 +30,34 @@ fn count_of(gateway: &Gateway, status: u16, requests: &[Request], at_once: usize
 }
 
 #[test]
-fn what_was_answered_is_asked_once_for_as_long_as_it_is_remembered() {
+fn token_is_introspected_once_while_its_response_is_cached() {
     let members = json!({ "cache_ttl": "1h", "inactive_cache_ttl": "1m" });
-    let (gateway, server) = asking(members, |token, _| if token == "good" { active(json!({})) } else { inactive() });
+    let (gateway, server) =
+        start_gateway(members, |token, _| if token == "good" { active(json!({})) } else { inactive() });
     for (scenario, token, status) in [("active, cached", "good", 200), ("inactive, cached", "bad", 401)] {
         let before = server.count();
         assert_eq!(count_of(&gateway, status, &vec![bearer(token); MANY], 20), MANY, "{:?}", gateway.reasons().last());
-        tell(scenario, MANY, server.count() - before);
+        print_calls(scenario, MANY, server.count() - before);
         assert_eq!(server.count() - before, 1, "{scenario}");
     }
     gateway.assert_no_trap();
 }
 
 #[test]
-fn two_thousand_simultaneous_requests_with_one_cold_token_are_one_call() {
+fn two_thousand_simultaneous_requests_with_one_uncached_token_cause_one_call() {
     for workers in [1, 2, 4] {
-        let slowly = |_: &str, _| Script::Slow { delay: A_WHILE, answer: active_answer(json!({})) };
-        let (gateway, server) = asking_from(workers, json!({ "timeout": "10s" }), slowly);
+        let slowly = |_: &str, _| Script::Slow { delay: A_WHILE, answer: active_response(json!({})) };
+        let (gateway, server) = start_gateway_with_workers(workers, json!({ "timeout": "10s" }), slowly);
         let passed = count_of(&gateway, 200, &vec![bearer("cold"); MANY], MANY);
-        tell(&format!("one cold token at once, {workers} workers"), MANY, server.count());
+        print_calls(&format!("one cold token at once, {workers} workers"), MANY, server.count());
         assert_eq!((passed, server.count(), gateway.backend.count()), (MANY, 1, MANY), "{:?}", gateway.reasons());
         gateway.assert_no_trap();
     }
 }
 
 #[test]
-fn a_token_that_is_revoked_while_it_is_remembered_goes_on_for_cache_ttl_at_most_and_costs_one_call_more() {
-    let (gateway, server) = asking(json!({ "cache_ttl": "2s", "inactive_cache_ttl": "1m" }), |_, nth| {
+fn token_revoked_while_cached_is_allowed_for_at_most_cache_ttl_and_causes_one_more_call() {
+    let (gateway, server) = start_gateway(json!({ "cache_ttl": "2s", "inactive_cache_ttl": "1m" }), |_, nth| {
         if nth == 0 { active(json!({})) } else { inactive() }
     });
     let mut sent = 0;
@@ -66,13 +69,13 @@ fn a_token_that_is_revoked_while_it_is_remembered_goes_on_for_cache_ttl_at_most_
         sent += 1;
         assert_eq!(gateway.get("token").status, 401);
     }
-    tell("revoked while it is cached", sent, server.count());
+    print_calls("revoked while it is cached", sent, server.count());
     assert_eq!(server.count(), 2);
 }
 
 #[test]
-fn an_endpoint_that_says_429_is_left_alone_for_as_long_as_it_says() {
-    let (gateway, server) = asking(json!({}), |token, nth| match (token, nth) {
+fn endpoint_that_returns_429_is_not_called_until_retry_after() {
+    let (gateway, server) = start_gateway(json!({}), |token, nth| match (token, nth) {
         (_, 0) => Answer::new(429, "").header("retry-after", "3").into(),
         _ => active(json!({})),
     });
@@ -87,7 +90,7 @@ fn an_endpoint_that_says_429_is_left_alone_for_as_long_as_it_says() {
         assert_eq!(response.status, 503);
         assert!(response.header("retry-after").is_some());
     }
-    tell("429 with Retry-After: 3, within these", sent, 1);
+    print_calls("429 with Retry-After: 3, within these", sent, 1);
     assert!(sent > 1, "nobody was refused by it");
     until("its time to be over", Duration::from_secs(20), || (gateway.get("token").status == 200).then_some(()));
     gateway.assert_no_trap();
@@ -102,9 +105,9 @@ fn breakable() -> (Arc<AtomicBool>, impl Fn(&str, usize) -> Script + Send + Sync
 }
 
 #[test]
-fn an_endpoint_that_is_down_is_asked_a_few_times_and_then_now_and_again() {
+fn unavailable_endpoint_is_called_a_few_times_and_then_probed() {
     let (is_down, script) = breakable();
-    let (gateway, server) = asking(json!({}), script);
+    let (gateway, server) = start_gateway(json!({}), script);
     is_down.store(true, Ordering::SeqCst);
     let (began, mut sent) = (Instant::now(), 0);
     while began.elapsed() < Duration::from_secs(10) {
@@ -112,7 +115,7 @@ fn an_endpoint_that_is_down_is_asked_a_few_times_and_then_now_and_again() {
         assert_eq!(count_of(&gateway, 503, &requests, 4), 20, "{:?}", gateway.reasons().last());
         sent += 20;
     }
-    tell("down for 10 s, every request with another token", sent, server.count());
+    print_calls("down for 10 s, every request with another token", sent, server.count());
     // Each worker has to see five failures, while up to four are under way, and tries once after each pause: one second,
     // two, four.
     assert!((1..=2 * (5 + 4 + 4)).contains(&server.count()), "{} calls", server.count());
@@ -122,9 +125,9 @@ fn an_endpoint_that_is_down_is_asked_a_few_times_and_then_now_and_again() {
 }
 
 #[test]
-fn a_stale_answer_serves_while_the_endpoint_is_down_and_costs_as_few_calls() {
+fn stale_response_is_used_while_the_endpoint_is_down_and_calls_stay_few() {
     let (is_down, script) = breakable();
-    let (gateway, server) = asking(json!({ "cache_ttl": "1s", "stale_if_error": "10m" }), script);
+    let (gateway, server) = start_gateway(json!({ "cache_ttl": "1s", "stale_if_error": "10m" }), script);
     // Both workers have the answer.
     for _ in 0..20 {
         assert_eq!(gateway.get("good").status, 200, "{:?}", gateway.reasons());
@@ -135,7 +138,7 @@ fn a_stale_answer_serves_while_the_endpoint_is_down_and_costs_as_few_calls() {
         assert_eq!(count_of(&gateway, 200, &vec![bearer("good"); 20], 4), 20, "{:?}", gateway.reasons().last());
         sent += 20;
     }
-    tell("down for 10 s, stale_if_error", sent, server.count() - before);
+    print_calls("down for 10 s, stale_if_error", sent, server.count() - before);
     assert!((1..=2 * (5 + 10)).contains(&(server.count() - before)), "{} calls", server.count() - before);
     gateway.assert_no_trap();
 }
@@ -170,9 +173,9 @@ fn exchange(connection: &mut Connection, token: &str) -> u16 {
 }
 
 #[test]
-fn a_worker_that_has_met_the_spent_budget_serves_a_token_that_another_worker_knows() {
+fn worker_with_an_exhausted_budget_allows_a_token_cached_by_another_worker() {
     // Half of it, and so one call, is for tokens that nobody knows.
-    let (gateway, server) = asking(json!({ "requests_per_minute": 2, "cache_ttl": "1h" }), |token, _| {
+    let (gateway, server) = start_gateway(json!({ "requests_per_minute": 2, "cache_ttl": "1h" }), |token, _| {
         if token == "good" { active(json!({})) } else { inactive() }
     });
     let [mut knowing, mut other] = one_connection_each(&gateway);

@@ -1,5 +1,5 @@
-//! Tokens that their issuer is asked about, in a real Envoy and of a real authorization server: opaque ones, and JWTs
-//! where a rule says so. Calls are counted where they arrive.
+//! Token introspection in a real Envoy at a real authorization server: opaque tokens, and JWTs where a rule requires it.
+//! Calls are counted where they arrive.
 
 #![allow(clippy::disallowed_methods, reason = "how long a revoked token goes on is measured")]
 
@@ -52,7 +52,7 @@ fn seeing_secrets(listener: ListenerOptions) -> ListenerOptions {
     ListenerOptions { host_env_keys, ..listener }
 }
 
-fn asking(members: Value) -> Gateway {
+fn start_gateway(members: Value) -> Gateway {
     let configuration = configuration(members);
     let gateway =
         Setup { configuration, listener: seeing_secrets, environment: environment(), ..Setup::default() }.start();
@@ -79,8 +79,8 @@ fn statuses(gateway: &Gateway, path: &str, token: &str, times: usize) -> Vec<u16
 }
 
 #[test]
-fn an_opaque_token_passes_and_the_backend_is_told_whose_it_is() {
-    let gateway = asking(json!({}));
+fn opaque_token_is_allowed_and_its_identity_is_forwarded() {
+    let gateway = start_gateway(json!({}));
     let machine = opaque_for(&gateway, OPAQUE_AUDIENCE);
     let (service, application) =
         (gateway.idp.client_credentials("service").0, gateway.idp.client_credentials("application").0);
@@ -107,8 +107,8 @@ fn an_opaque_token_passes_and_the_backend_is_told_whose_it_is() {
 }
 
 #[test]
-fn tokens_that_the_server_does_not_call_active_and_meant_for_us_are_refused() {
-    let gateway = asking(json!({}));
+fn inactive_tokens_and_tokens_for_other_audiences_are_rejected() {
+    let gateway = start_gateway(json!({}));
     let payroll = opaque_for(&gateway, &format!("{OPAQUE_AUDIENCE}/payroll"));
     let never_issued = opaque_of_alice(&gateway).chars().rev().collect::<String>();
     for (token, reason) in [(never_issued, "token_inactive"), (payroll, "audience_unexpected")] {
@@ -127,8 +127,8 @@ fn tokens_that_the_server_does_not_call_active_and_meant_for_us_are_refused() {
 }
 
 #[test]
-fn an_opaque_token_without_the_rules_scope_is_told_which_it_lacks() {
-    let gateway = asking(json!({}));
+fn opaque_token_without_the_required_scope_gets_a_challenge_that_names_it() {
+    let gateway = start_gateway(json!({}));
     let alice = opaque_of_alice(&gateway);
     let refused = get(&gateway, "/orders", &alice);
     assert_eq!(refused.status, 403);
@@ -146,8 +146,8 @@ fn an_opaque_token_without_the_rules_scope_is_told_which_it_lacks() {
 }
 
 #[test]
-fn an_answer_is_remembered_no_longer_than_its_token_lives() {
-    let gateway = asking(json!({ "cache_ttl": "1h" }));
+fn introspection_response_is_cached_no_longer_than_the_token_lifetime() {
+    let gateway = start_gateway(json!({ "cache_ttl": "1h" }));
     gateway.idp.issue_for(Duration::from_secs(3));
     let token = opaque_of_alice(&gateway);
     assert_eq!(gateway.get(&token).status, 200, "{:?}", gateway.reasons());
@@ -159,9 +159,9 @@ fn an_answer_is_remembered_no_longer_than_its_token_lives() {
 }
 
 #[test]
-fn a_token_that_its_client_revokes_is_refused_by_all_workers_within_cache_ttl() {
+fn token_revoked_by_its_client_is_rejected_by_all_workers_within_cache_ttl() {
     let cache_ttl = Duration::from_secs(2);
-    let gateway = asking(json!({ "cache_ttl": "2s" }));
+    let gateway = start_gateway(json!({ "cache_ttl": "2s" }));
     for (kind, token) in [("opaque", opaque_of_alice(&gateway)), ("JWT", gateway.alice())] {
         assert_eq!(statuses(&gateway, "/asked", &token, 10), [200; 10], "{kind}: {:?}", gateway.reasons());
         let before = gateway.idp.introspections();
@@ -184,8 +184,8 @@ fn a_token_that_its_client_revokes_is_refused_by_all_workers_within_cache_ttl() 
 }
 
 #[test]
-fn the_server_is_asked_about_a_jwt_where_a_rule_says_so_and_never_about_a_forged_one() {
-    let gateway = asking(json!({}));
+fn jwt_is_introspected_where_a_rule_requires_it_and_forged_jwt_never_is() {
+    let gateway = start_gateway(json!({}));
     let token = gateway.alice();
     assert_eq!(statuses(&gateway, "/accounts", &token, 5), [200; 5]);
     assert_eq!(gateway.idp.introspections(), 0, "this rule asks nobody");
@@ -222,7 +222,7 @@ fn the_server_is_asked_about_a_jwt_where_a_rule_says_so_and_never_about_a_forged
 }
 
 #[test]
-fn the_server_believes_the_gateway_who_it_is_in_each_way_of_saying_so() {
+fn gateway_authenticates_at_the_server_with_each_client_auth_method() {
     let signing = |variable: &str, kid: &str| {
         json!({ "client_id": SIGNING_CLIENT_ID, "client_secret": null, "client_auth": "private_key_jwt",
             "private_key": { "env": variable }, "key_id": kid })

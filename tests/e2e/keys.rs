@@ -17,7 +17,7 @@ use testbed::polling::until;
 use testbed::{Answer, Backend, Cluster, EnvoyBuilder, ListenerOptions, Mode, Request, ScriptedServer, SigningKey};
 
 #[test]
-fn no_good_token_is_refused_while_the_issuer_rotates_its_keys() {
+fn no_good_token_is_rejected_while_the_issuer_rotates_its_keys() {
     let configuration = configuration_with_jwks(json!({ "unknown_kid_cooldown": "1s" }));
     let gateway = Setup { configuration, ..Setup::default() }.start();
     let done = AtomicBool::new(false);
@@ -57,7 +57,7 @@ fn no_good_token_is_refused_while_the_issuer_rotates_its_keys() {
 }
 
 #[test]
-fn a_key_server_that_is_down_at_start_costs_503_and_nothing_once_it_is_back() {
+fn key_server_down_at_start_causes_503_only_until_it_is_back() {
     let gateway = Setup { gate: Mode::Refuse, ..Setup::default() }.start();
     let token = gateway.alice();
     let response = gateway.get(&token);
@@ -73,7 +73,7 @@ fn a_key_server_that_is_down_at_start_costs_503_and_nothing_once_it_is_back() {
 }
 
 #[test]
-fn readiness_says_whether_there_are_keys_and_needs_no_token() {
+fn readiness_reports_whether_keys_are_cached_and_needs_no_token() {
     let mut configuration = gateway::minimal_configuration();
     configuration["readiness_path"] = json!("/ready");
     let gateway = Setup { configuration, gate: Mode::Refuse, ..Setup::default() }.start();
@@ -105,7 +105,7 @@ fn the_last_good_keys_survive_a_key_server_that_dies() {
 }
 
 #[test]
-fn a_key_that_is_withdrawn_stops_verifying_with_the_next_fetch() {
+fn withdrawn_key_stops_verifying_with_the_next_fetch() {
     let configuration = configuration_with_jwks(json!({ "refresh": "1s" }));
     let gateway = Setup { configuration, ..Setup::default() }.start();
     let token = gateway.alice();
@@ -191,7 +191,7 @@ fn a_key_replaced_under_the_same_kid_works_with_its_first_token() {
 
 /// Forged tokens with known key ids: rejected at once but for the first ones, few fetches, and no rotated key is delayed.
 #[test]
-fn in_a_flood_of_forged_tokens_with_known_kids_fetches_are_few_and_a_rotated_key_works_soon() {
+fn in_a_flood_of_forged_tokens_with_cached_kids_fetches_are_few_and_a_rotated_key_works_soon() {
     let keys: Vec<_> = (0..16).map(|number| signing::SigningKey::a(&format!("k{number}"))).collect();
     let held: Vec<&signing::SigningKey> = keys.iter().collect();
     let issuer = Issuer::publishing(&held);
@@ -276,7 +276,7 @@ fn in_a_flood_of_forged_tokens_with_known_kids_fetches_are_few_and_a_rotated_key
 }
 
 #[test]
-fn a_set_with_more_than_512_keys_is_used_up_to_there_and_the_log_says_how_many_are_not_read() {
+fn key_set_with_more_than_512_keys_is_truncated_and_the_log_counts_the_ignored_keys() {
     let first = signing::SigningKey::a("first");
     let token_of = |key: &signing::SigningKey| key.token(&signing::payload(now()));
     let numbered: Vec<_> = (0..513).map(|number| signing::SigningKey::a(&format!("k{number}"))).collect();

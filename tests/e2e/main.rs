@@ -9,19 +9,18 @@
     reason = "tests"
 )]
 
-mod answers;
-mod asking;
 mod clients;
 mod conditions;
 mod dynamic_files;
 mod examples;
+mod forwarding;
 mod gateway;
 mod global_rate_limits;
-mod handover;
 mod host_interaction;
 mod identity;
 mod introspection;
 mod introspection_calls;
+mod introspection_gateway;
 mod introspection_server;
 mod keys;
 mod metrics;
@@ -30,11 +29,12 @@ mod native;
 mod native_vectors;
 #[path = "../pages/mod.rs"]
 mod pages;
+mod pending_requests;
 mod protected_resource;
 mod registry;
+mod responses;
 mod rules;
 #[path = "../signing/mod.rs"]
 mod signing;
 mod token_cache;
 mod token_sources;
-mod waiting;

@@ -1,4 +1,4 @@
-//! What the filter tells of itself, in a real Envoy: each number against what was sent, read as Prometheus reads it.
+//! The filter's metrics in a real Envoy: each number against the requests sent, parsed as Prometheus parses it.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -176,7 +176,7 @@ fn a_decision_is_counted_whether_or_not_its_record_is_written() {
 }
 
 #[test]
-fn keys_that_age_change_and_cannot_be_had_are_seen() {
+fn key_age_rotation_and_fetch_failures_are_counted() {
     let jwks = json!({ "refresh": "60s", "unknown_kid_cooldown": "1s", "timeout": "1s" });
     let configuration = gateway::configuration_with_jwks(jwks);
     let gateway = Setup { configuration, gate: Mode::Hold, ..Setup::default() }.start();
@@ -245,7 +245,7 @@ fn active() -> Answer {
     )
 }
 
-fn asking(members: Value, server: &ScriptedServer) -> Gateway {
+fn start_gateway(members: Value, server: &ScriptedServer) -> Gateway {
     Setup {
         configuration: introspecting(members),
         listener: |listener| ListenerOptions { host_env_keys: vec!["OKTA_CLIENT_SECRET".to_owned()], ..listener },
@@ -257,13 +257,13 @@ fn asking(members: Value, server: &ScriptedServer) -> Gateway {
 }
 
 #[test]
-fn what_issuers_are_asked_and_say_is_counted() {
+fn introspection_calls_and_responses_are_counted() {
     let server = issuer(|token| match token {
         "good" => active().into(),
         "fails" => Answer::new(500, "").into(),
         _ => Answer::json(200, &json!({ "active": false })).into(),
     });
-    let gateway = asking(json!({ "cache_ttl": "600s" }), &server);
+    let gateway = start_gateway(json!({ "cache_ttl": "600s" }), &server);
     let envoy = &gateway.envoy;
     until("the list", A_REPORT, || (gateway.get("good").status == 200).then_some(()));
     for _ in 0..9 {
@@ -304,13 +304,13 @@ fn what_issuers_are_asked_and_say_is_counted() {
 }
 
 #[test]
-fn stale_answers_a_spent_budget_and_an_endpoint_that_is_left_alone_are_seen() {
+fn stale_responses_exhausted_budget_and_open_circuit_breaker_are_counted() {
     let server = issuer(|token| match token {
         "good" => active().into(),
         _ => Answer::json(200, &json!({ "active": false })).into(),
     });
     let members = json!({ "cache_ttl": "1s", "stale_if_error": "600s", "requests_per_minute": 4 });
-    let gateway = asking(members, &server);
+    let gateway = start_gateway(members, &server);
     let envoy = &gateway.envoy;
     until("the list", A_REPORT, || (gateway.get("good").status == 200).then_some(()));
     // Half of the budget is for tokens that nobody knows; then they are refused.
@@ -341,7 +341,7 @@ fn another_module(directory: &testbed::TempDir) -> std::path::PathBuf {
 }
 
 #[test]
-fn a_new_configuration_loses_no_count_and_neither_it_nor_a_new_module_leaves_a_worker_behind() {
+fn new_configuration_keeps_all_counts_and_reload_leaves_no_stale_worker() {
     let key = SigningKey::a("k1");
     let configuration = |provider: &str| json!({ "providers": { provider: issuer_of(&key) } });
     let gateway = Setup { configuration: configuration("old"), ..Setup::default() }.start();

@@ -1,5 +1,5 @@
-//! The dashboard and the alert rules as a real Prometheus sees them, that scrapes a real Envoy under traffic of every kind: a
-//! query that names a series which nobody tells is a panel that stays empty, and an alert that never comes.
+//! The dashboard and the alert rules in a real Prometheus that scrapes a real Envoy under traffic of every kind: a query that
+//! names a series which does not exist leaves a panel empty, or an alert that never fires.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -103,7 +103,7 @@ fn dashboard_queries() -> Vec<(String, String)> {
 }
 
 #[test]
-fn every_query_of_the_dashboard_and_every_series_of_an_alert_has_something_to_say() {
+fn every_dashboard_query_and_every_alert_series_has_data() {
     let (key, server) = (SigningKey::a("k1"), issuer());
     let configuration = configuration(&key);
     let gateway = Setup {
@@ -133,7 +133,7 @@ fn every_query_of_the_dashboard_and_every_series_of_an_alert_has_something_to_sa
     let all_speak = within(A_WHILE, || {
         traffic(&gateway, &key, &alice, round);
         round += 1;
-        silent = queries.iter().filter(|(_, query)| !says_something(&prometheus, query)).collect();
+        silent = queries.iter().filter(|(_, query)| !has_data(&prometheus, query)).collect();
         silent.is_empty().then_some(())
     });
     assert!(all_speak.is_some(), "nothing is said to {silent:#?}");
@@ -163,7 +163,7 @@ fn every_query_of_the_dashboard_and_every_series_of_an_alert_has_something_to_sa
 }
 
 /// A number, and one that is neither below nothing nor none.
-fn says_something(prometheus: &Prometheus, query: &str) -> bool {
+fn has_data(prometheus: &Prometheus, query: &str) -> bool {
     let samples = prometheus.query(query);
     samples.iter().any(|(_, value)| value.is_finite() && *value >= 0.0)
 }

@@ -1,5 +1,5 @@
 //! Every algorithm in a real Envoy, verified by the host's library where it can and by the module alone:
-//! the same tokens pass, the same do not.
+//! both accept the same tokens.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -189,7 +189,7 @@ fn start(native_crypto: &str) -> Envoy {
     EnvoyBuilder::new().listener(listener).start()
 }
 
-fn assert_tokens_are_judged_rightly(envoy: &Envoy) {
+fn assert_tokens_are_decided_correctly(envoy: &Envoy) {
     for algorithm in BY_HOST.iter().chain(&BY_MODULE) {
         for (passes, what, token) in tokens(algorithm) {
             let status = Request::get("/").bearer(&token).send(envoy.port("api")).status;
@@ -199,9 +199,9 @@ fn assert_tokens_are_judged_rightly(envoy: &Envoy) {
 }
 
 #[test]
-fn envoy_verifies_what_it_can_and_the_module_the_rest() {
+fn envoy_verifies_supported_algorithms_and_the_module_the_others() {
     let envoy = start("auto");
-    assert_tokens_are_judged_rightly(&envoy);
+    assert_tokens_are_decided_correctly(&envoy);
     let log = envoy.log();
     let said = "signatures are verified by the host (RS256, RS384, RS512, ES256, ES384, ES512) and the module (PS256, PS384, PS512, EdDSA)";
     assert!(log.contains(said), "the log does not say who verifies");
@@ -210,9 +210,9 @@ fn envoy_verifies_what_it_can_and_the_module_the_rest() {
 }
 
 #[test]
-fn with_native_crypto_off_the_module_verifies_everything_to_the_same_effect() {
+fn with_native_crypto_off_the_module_verifies_everything_with_the_same_result() {
     let envoy = start("off");
-    assert_tokens_are_judged_rightly(&envoy);
+    assert_tokens_are_decided_correctly(&envoy);
     let log = envoy.log();
     assert!(log.contains("signatures are verified by the module: native_crypto is off"));
     assert!(!log.contains("by the host"));

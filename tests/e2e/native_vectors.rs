@@ -1,5 +1,5 @@
-//! Project Wycheproof's signature vectors through a real Envoy: each is judged by the host's library and by
-//! our own code inside the module, and both must say what the corpus says.
+//! Project Wycheproof's signature vectors through a real Envoy: each is verified by the host's library and by
+//! the code inside the module, and both must agree with the corpus.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;

@@ -1,4 +1,4 @@
-//! A client that knows nothing but the address of a resource finds its way to a token, as MCP clients do (RFC 9728; MCP
+//! A client that has only the address of a resource discovers how to get a token, as MCP clients do (RFC 9728; MCP
 //! authorization 2025-06-18 and 2025-11-25), in a real Envoy.
 
 use crate::gateway::{Gateway, Setup, minimal_configuration};
@@ -27,7 +27,7 @@ fn parameter(response: &Response, name: &str) -> Option<String> {
 }
 
 #[test]
-fn a_client_without_a_token_finds_out_who_gives_one() {
+fn client_without_a_token_discovers_its_authorization_server() {
     let gateway = start();
     let port = gateway.port();
     // It asks, and is told where to look.
@@ -70,7 +70,7 @@ fn a_client_without_a_token_finds_out_who_gives_one() {
 }
 
 #[test]
-fn metadata_are_for_everybody_and_the_address_is_never_the_clients() {
+fn resource_metadata_are_public_and_their_address_is_never_chosen_by_the_client() {
     let gateway = start();
     let port = gateway.port();
     // While no keys are to be had, too.

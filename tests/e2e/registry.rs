@@ -1,5 +1,5 @@
-//! What we ship, taken the way of its users: `dist/oci` is pushed to a real registry and pulled back, fetched from there
-//! as Istio's agent and Envoy Gateway fetch it, and a real Envoy starts with what came.
+//! The release image, as users get it: `dist/oci` is pushed to a real registry and pulled back, fetched from there
+//! as Istio's agent and Envoy Gateway fetch it, and a real Envoy starts with the result.
 
 use std::fs;
 use std::io::Read as _;
@@ -124,7 +124,7 @@ fn pinned() -> String {
 }
 
 #[test]
-fn an_image_comes_back_from_a_registry_with_the_digest_that_is_published_and_envoy_decides_with_it() {
+fn image_pulled_from_a_registry_has_the_published_digest_and_envoy_decides_with_it() {
     let registry = Registry::start();
     let version = json(&image().join("index.json"))["manifests"][0]["annotations"]["org.opencontainers.image.ref.name"]
         .as_str()

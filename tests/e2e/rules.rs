@@ -1,6 +1,6 @@
-//! Rules in a real Envoy, with tokens of a real authorization server: who passes where, what a refusal tells the
-//! client, and what reaches the backend. The paths that have opened other gateways are tried with and without
-//! Envoy's own normalisation.
+//! Rules in a real Envoy, with tokens of a real authorization server: which requests are allowed, the challenge of a
+//! rejection, and what reaches the backend. Paths that bypassed other gateways are sent with and without Envoy's own
+//! normalisation.
 
 mod hosts_and_methods;
 mod rewrites;
@@ -54,7 +54,7 @@ fn received(response: &Response, name: &str) -> Vec<String> {
 }
 
 #[test]
-fn each_rule_asks_for_what_it_says_and_a_refusal_says_what_would_help() {
+fn each_rule_enforces_its_requirements_and_a_rejection_names_the_missing_one() {
     let gateway = start();
     let user = |login, scopes, acr| {
         gateway.idp.user_token(&UserTokenRequest { login, scopes, audience: DEFAULT_AUDIENCE, acr })
@@ -149,7 +149,7 @@ fn each_rule_asks_for_what_it_says_and_a_refusal_says_what_would_help() {
 }
 
 #[test]
-fn what_passes_without_a_token_has_no_identity_and_each_route_judges_a_known_token_anew() {
+fn request_allowed_without_a_token_has_no_identity_and_each_route_checks_a_cached_token() {
     let gateway = start();
     let port = gateway.port();
     let token = gateway.alice();
@@ -187,7 +187,7 @@ fn what_passes_without_a_token_has_no_identity_and_each_route_judges_a_known_tok
     }
     assert_eq!(gateway.backend.count(), seen, "a bad token passed where none is needed");
 
-    preflights_pass_and_what_only_looks_like_one_does_not(&gateway);
+    only_preflights_are_allowed_without_a_token(&gateway);
 
     // One token, known to the worker by now: each route says for itself what it is worth.
     for _ in 0..3 {
@@ -213,7 +213,7 @@ fn what_passes_without_a_token_has_no_identity_and_each_route_judges_a_known_tok
     gateway.assert_no_trap();
 }
 
-fn preflights_pass_and_what_only_looks_like_one_does_not(gateway: &Gateway) {
+fn only_preflights_are_allowed_without_a_token(gateway: &Gateway) {
     let port = gateway.port();
     let seen = gateway.backend.count();
     let origin = |request: Request| request.header("origin", "https://app.acme.com");
@@ -308,7 +308,7 @@ fn lenient_readings(target: &str) -> Vec<String> {
 }
 
 #[test]
-fn no_spelling_of_a_path_brings_a_request_without_a_token_to_what_needs_one() {
+fn no_spelling_of_a_path_bypasses_the_token_requirement() {
     // Once with doors that are opened one by one, once with one that is closed in a wall of open ones.
     let mut opened = minimal_configuration();
     opened["rules"] = json!([{ "name": "public", "match": { "path_prefix": "/public" }, "access": "public" }]);

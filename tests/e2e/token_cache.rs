@@ -1,5 +1,5 @@
-//! Tokens that a worker knows already, in a real Envoy: each ends when it says, and what one configuration knows the
-//! next does not. (`keys.rs` has the one whose key is withdrawn.)
+//! Cached tokens in a real Envoy: each expires in time, and a new configuration does not use the cache of the old one.
+//! (`keys.rs` has the test of a withdrawn key.)
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use testbed::envoy::ListenerUpdate;
 use testbed::polling::until;
 
 #[test]
-fn a_token_that_was_let_in_is_refused_from_the_moment_it_expires() {
+fn cached_token_is_rejected_from_the_moment_it_expires() {
     let mut configuration = minimal_configuration();
     configuration["providers"]["okta"]["clock_skew"] = json!("0s");
     let gateway = Setup { configuration, workers: 1, ..Setup::default() }.start();
@@ -33,7 +33,7 @@ fn a_token_that_was_let_in_is_refused_from_the_moment_it_expires() {
 }
 
 #[test]
-fn what_one_configuration_let_in_the_next_judges_by_its_own_rules() {
+fn token_allowed_by_one_configuration_is_checked_again_by_the_next() {
     let gateway = Setup { workers: 1, ..Setup::default() }.start();
     let token = gateway.alice();
     for _ in 0..3 {

@@ -1,5 +1,5 @@
-//! Tokens in headers, cookies and the query of requests through a real Envoy: found where the operator says,
-//! refused when there are two, and gone from what the backend sees.
+//! Tokens in headers, cookies and the query of requests through a real Envoy: read from the configured locations,
+//! rejected when there are two, and removed before the backend.
 
 use std::time::Duration;
 
@@ -49,7 +49,7 @@ fn text(received: &Received) -> String {
 const CARRIERS: [&str; 5] = ["authorization", "x-api-token", "x_api_token", "x.api.token", "cookie"];
 
 #[test]
-fn a_token_passes_from_each_place_and_the_backend_sees_the_rest_byte_for_byte() {
+fn token_from_each_location_is_accepted_and_the_rest_is_forwarded_byte_for_byte() {
     let gateway = gateway();
     let token = gateway.alice();
     let cookie = |line: &str| Request::get("/a?q=%31+&q").header("cookie", line.replace("TOKEN", &token));
@@ -93,7 +93,7 @@ fn a_token_passes_from_each_place_and_the_backend_sees_the_rest_byte_for_byte() 
 }
 
 #[test]
-fn credentials_in_two_places_are_refused_and_reach_no_backend() {
+fn credentials_in_two_locations_are_rejected_and_reach_no_backend() {
     let gateway = gateway();
     let token = gateway.alice();
     let in_query = format!("/a?access_token={token}");
@@ -132,7 +132,7 @@ fn credentials_in_two_places_are_refused_and_reach_no_backend() {
 }
 
 #[test]
-fn a_credential_that_is_no_token_is_refused_and_places_that_are_none_are_not_looked_at() {
+fn credential_that_is_no_token_is_rejected_and_unconfigured_locations_are_ignored() {
     let gateway = gateway();
     let token = gateway.alice();
     let get = || Request::get("/a");
@@ -164,7 +164,7 @@ fn a_credential_that_is_no_token_is_refused_and_places_that_are_none_are_not_loo
 }
 
 #[test]
-fn by_default_cookies_and_the_query_are_neither_read_nor_touched() {
+fn by_default_cookies_and_the_query_are_neither_read_nor_changed() {
     let gateway = Gateway::start();
     let token = gateway.alice();
     let path = format!("/a?access_token={token}&access_token=x");
@@ -177,7 +177,7 @@ fn by_default_cookies_and_the_query_are_neither_read_nor_touched() {
 }
 
 #[test]
-fn forwarded_credentials_reach_the_backend_as_they_came() {
+fn forwarded_credentials_reach_the_backend_unchanged() {
     let mut configuration = configuration();
     configuration["token"]["forward"] = json!(true);
     let gateway = Setup { configuration, ..Setup::default() }.start();
@@ -257,7 +257,7 @@ fn trailers_that_name_a_credential_never_reach_the_backend() {
 
 /// The edits of a request that waits are made long after its head was read.
 #[test]
-fn a_post_that_waited_for_keys_is_forwarded_whole_and_without_its_credential() {
+fn post_pending_on_keys_is_forwarded_complete_and_without_its_credential() {
     let gateway = Setup { configuration: configuration(), gate: Mode::Hold, ..Setup::default() }.start();
     let token = gateway.alice();
     let posts = [

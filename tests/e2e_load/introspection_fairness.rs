@@ -1,5 +1,5 @@
-//! One client that floods introspection, against a real Envoy with two workers: what it costs the issuer, and how long
-//! others wait. Each test prints its figures in a line that begins with `figure:`.
+//! One client that floods introspection, against a real Envoy with two workers: the calls that the issuer receives, and the
+//! delay of others. Each test prints its results in a line that begins with `figure:`.
 
 #![allow(clippy::disallowed_methods, reason = "requests are sent at a rate, and calls are counted")]
 
@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use crate::asking::{self, active, asking, inactive};
 use crate::gateway::{self, Gateway};
+use crate::introspection_gateway::{self, active, inactive, start_gateway};
 use crate::signing::{SigningKey, payload, with};
 use serde_json::{Value, json};
 use testbed::attack::http2::{Field, Http2};
@@ -38,11 +38,11 @@ fn status_from(address: Ipv4Addr, gateway: &Gateway, request: &Request) -> u16 {
 }
 
 #[test]
-fn requests_that_are_reset_before_their_call_is_sent_cost_no_call() {
+fn requests_reset_before_their_call_is_sent_cause_no_call() {
     const STREAMS: usize = 3000;
     // Envoy closes a connection on which 250 streams were reset within a second of their start.
     const PER_CONNECTION: usize = 200;
-    let (gateway, server) = asking(json!({ "requests_per_minute": REQUESTS_PER_MINUTE }), |_, _| inactive());
+    let (gateway, server) = start_gateway(json!({ "requests_per_minute": REQUESTS_PER_MINUTE }), |_, _| inactive());
     assert_eq!(gateway.get("warm-up").status, 401);
     let before = server.count();
     for connection in 0..STREAMS / PER_CONNECTION {
@@ -76,7 +76,7 @@ fn requests_that_are_reset_before_their_call_is_sent_cost_no_call() {
 fn random_tokens_from_one_address_delay_new_tokens_of_others_by_no_more_than_a_call() {
     const FOR: Duration = Duration::from_secs(20);
     const LONGEST: Duration = Duration::from_secs(2);
-    let (gateway, server) = asking(json!({ "requests_per_minute": REQUESTS_PER_MINUTE }), |token, _| {
+    let (gateway, server) = start_gateway(json!({ "requests_per_minute": REQUESTS_PER_MINUTE }), |token, _| {
         if token.starts_with("visitor") { active(json!({ "sub": token })) } else { inactive() }
     });
     let is_over = AtomicBool::new(false);
@@ -109,7 +109,8 @@ fn random_tokens_from_one_address_delay_new_tokens_of_others_by_no_more_than_a_c
         is_over.store(true, Ordering::Relaxed);
         (attack.join().expect("every random token is refused"), waits)
     });
-    let calls = server.requests().iter().filter(|call| !asking::token_in(call).starts_with("visitor")).count();
+    let calls =
+        server.requests().iter().filter(|call| !introspection_gateway::token_in(call).starts_with("visitor")).count();
     let longest = waits.iter().max().copied().unwrap_or(FOR);
     println!("figure: 40/s random tokens ({sent}) made {calls} calls; {} new tokens waited {longest:.1?}", waits.len());
     assert!(longest < LONGEST, "a new token waited for {longest:?}: {waits:?}");
@@ -121,11 +122,15 @@ fn random_tokens_from_one_address_delay_new_tokens_of_others_by_no_more_than_a_c
 fn one_client_with_many_jwts_does_not_use_the_whole_limit() {
     const TOKENS: usize = 900;
     let members = json!({ "requests_per_minute": REQUESTS_PER_MINUTE });
-    let mut configuration = asking::introspecting(members);
+    let mut configuration = introspection_gateway::introspecting(members);
     configuration["rules"] = json!([{ "match": { "path_prefix": "/pay" }, "introspect": true }]);
-    let setup =
-        gateway::Setup { configuration, listener: asking::with_environment, workers: 2, ..gateway::Setup::default() };
-    let (gateway, server) = asking::asking_with(setup, |token, _| {
+    let setup = gateway::Setup {
+        configuration,
+        listener: introspection_gateway::with_environment,
+        workers: 2,
+        ..gateway::Setup::default()
+    };
+    let (gateway, server) = introspection_gateway::start_gateway_with(setup, |token, _| {
         // Says what the token says.
         let part = token.split('.').nth(1).unwrap_or_default().to_owned();
         active(claims_in(&part))
@@ -151,13 +156,14 @@ fn one_client_with_many_jwts_does_not_use_the_whole_limit() {
 }
 
 #[test]
-fn all_workers_keep_to_the_limit_that_the_server_states() {
+fn all_workers_keep_to_the_rate_limit_stated_by_the_server() {
     const STATED: usize = 20;
-    let (gateway, server) = asking::asking_from(4, json!({ "requests_per_minute": 600 }), |_, _| {
-        let answer = Answer::json(200, &json!({ "active": false }));
-        let answer = answer.header("x-rate-limit-limit", STATED.to_string()).header("x-rate-limit-remaining", "9");
-        answer.header("x-rate-limit-reset", (now() + 30).to_string()).into()
-    });
+    let (gateway, server) =
+        introspection_gateway::start_gateway_with_workers(4, json!({ "requests_per_minute": 600 }), |_, _| {
+            let answer = Answer::json(200, &json!({ "active": false }));
+            let answer = answer.header("x-rate-limit-limit", STATED.to_string()).header("x-rate-limit-remaining", "9");
+            answer.header("x-rate-limit-reset", (now() + 30).to_string()).into()
+        });
     // A connection each, so that every worker is asked, from many addresses.
     for number in 0..200_u8 {
         let request = Request::get("/accounts").bearer(&random_token(number.into()));
@@ -170,9 +176,10 @@ fn all_workers_keep_to_the_limit_that_the_server_states() {
 }
 
 #[test]
-fn a_429_is_the_endpoints_failure_in_every_worker() {
-    let (gateway, server) =
-        asking::asking_from(4, json!({}), |_, _| Answer::json(429, &json!({})).header("retry-after", "60").into());
+fn a_429_counts_as_an_endpoint_failure_in_every_worker() {
+    let (gateway, server) = introspection_gateway::start_gateway_with_workers(4, json!({}), |_, _| {
+        Answer::json(429, &json!({})).header("retry-after", "60").into()
+    });
     for number in 0..100_u8 {
         let request = Request::get("/accounts").bearer(&random_token(number.into()));
         assert_eq!(status_from(Ipv4Addr::new(127, 0, 1, number), &gateway, &request), 503);

@@ -1,5 +1,4 @@
-//! Ten thousand tokens a second that nobody has issued, against a real Envoy: what they cost the issuer, those whose
-//! tokens are good, and Envoy's memory.
+//! Ten thousand random tokens a second against a real Envoy: their effect on the issuer, on valid tokens and on Envoy's memory.
 
 #![allow(clippy::disallowed_methods, reason = "calls are counted by the minute")]
 
@@ -7,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use crate::asking::{self, active, asking, inactive, tell};
+use crate::introspection_gateway::{self, active, inactive, print_calls, start_gateway};
 use serde_json::json;
 use testbed::Request;
 use testbed::flood::Flood;
@@ -58,10 +57,10 @@ impl Refusals {
 }
 
 #[test]
-fn a_flood_of_random_tokens_costs_half_of_the_budget_and_nobody_who_is_known_and_no_memory() {
+fn flood_of_random_tokens_uses_half_of_the_budget_affects_no_cached_token_and_leaks_no_memory() {
     let calls = Arc::new(Mutex::new(Vec::new()));
     let seen = Arc::clone(&calls);
-    let (gateway, server) = asking(json!({ "requests_per_minute": REQUESTS_PER_MINUTE }), move |token, _| {
+    let (gateway, server) = start_gateway(json!({ "requests_per_minute": REQUESTS_PER_MINUTE }), move |token, _| {
         seen.lock().expect("no panic").push(Instant::now());
         if KNOWN.contains(&token) { active(json!({})) } else { inactive() }
     });
@@ -96,10 +95,10 @@ fn a_flood_of_random_tokens_costs_half_of_the_budget_and_nobody_who_is_known_and
         (floods.join().expect("every random token is refused"), known)
     });
     let (inactive, undecided) = (refusals.inactive.into_inner(), refusals.undecided.into_inner());
-    let about: Vec<String> = server.requests().iter().map(asking::token_in).collect();
+    let about: Vec<String> = server.requests().iter().map(introspection_gateway::token_in).collect();
     let unknown = about.iter().filter(|token| !KNOWN.contains(&token.as_str())).count();
-    tell("flood of random tokens", first.answered + second.answered, unknown);
-    tell("known tokens during the flood", known, about.len() - unknown);
+    print_calls("flood of random tokens", first.answered + second.answered, unknown);
+    print_calls("known tokens during the flood", known, about.len() - unknown);
     println!("{inactive} were answered 401 and {undecided} 503");
     println!(
         "{:.0} and {:.0} requests a second for {:.1?} and {:.1?}",

@@ -1,5 +1,5 @@
-//! One fetch of keys for all workers of an Envoy, and key servers that misbehave: every request is answered
-//! correctly throughout, and the issuer is asked no more often than it must be.
+//! One fetch of keys for all workers of an Envoy, and key servers that misbehave: every decision is correct throughout, and
+//! the issuer gets no more requests than necessary.
 
 #![allow(clippy::disallowed_methods, reason = "a test measures how long things take")]
 
@@ -127,7 +127,7 @@ fn in_a_flood_of_random_key_ids_a_rotated_key_works_soon_and_fetches_are_few() {
 }
 
 #[test]
-fn a_new_configuration_takes_over_the_keys_that_are_there() {
+fn new_configuration_reuses_the_cached_keys() {
     let gateway = four_workers();
     let mut second = minimal_configuration();
     second["token"] = json!({ "forward": true });
@@ -224,7 +224,7 @@ fn misbehaviours() -> Vec<(&'static str, Script)> {
 }
 
 #[test]
-fn no_misbehaviour_of_a_key_server_takes_good_keys_away() {
+fn no_misbehaviour_of_a_key_server_evicts_good_keys() {
     let scripted = Scripted::start(good_keys, json!({ "refresh": "1s", "max_stale": "1h", "timeout": "0.3s" }));
     let good = scripted.idp.sign(
         &json!({}),
@@ -253,7 +253,7 @@ fn no_misbehaviour_of_a_key_server_takes_good_keys_away() {
 }
 
 #[test]
-fn a_key_server_that_misbehaves_at_start_costs_503_until_it_answers_well() {
+fn key_server_misbehaving_at_start_causes_503_until_its_first_good_response() {
     let scripted = Scripted::start(|_| Answer::json(500, &json!({})).into(), json!({ "timeout": "0.3s" }));
     let good = scripted.idp.sign(
         &json!({}),
@@ -286,7 +286,7 @@ fn a_slow_key_server_is_waited_for_within_the_timeout() {
 }
 
 #[test]
-fn tokens_that_are_ahead_of_the_issuers_key_set_by_two_seconds_are_never_called_bad() {
+fn tokens_two_seconds_ahead_of_the_issuers_key_set_are_never_rejected() {
     let scripted = Scripted::start(good_keys, json!({}));
     let claims = scripted.idp.base_claims(testbed::authorization_server::now());
     let token = scripted.idp.sign(&json!({}), &claims, SigningKey::Active);
@@ -317,7 +317,7 @@ fn tokens_that_are_ahead_of_the_issuers_key_set_by_two_seconds_are_never_called_
 }
 
 #[test]
-fn the_log_tells_apart_why_keys_cannot_be_had() {
+fn log_distinguishes_the_causes_of_failed_key_fetches() {
     let idp = AuthorizationServer::start();
     let backend = Backend::start();
     let configuration = |upstream: &str| json!({ "providers": { "okta": { "okta": { "domain": DNS_NAME }, "audiences": ["api://default"], "upstream": upstream } } });

@@ -1,5 +1,5 @@
-//! End to end under load: floods, shares of clients, key fetches of several workers, reloads. They measure how long things
-//! take, so they run beside nothing else.
+//! End to end under load: floods, shares of clients, key fetches of several workers, reloads. They measure durations, so they
+//! run alone.
 
 #![allow(
     missing_docs,
@@ -10,12 +10,12 @@
     reason = "tests"
 )]
 
-#[path = "../e2e/asking.rs"]
-mod asking;
 #[path = "../e2e/gateway.rs"]
 mod gateway;
 mod introspection_fairness;
 mod introspection_flood;
+#[path = "../e2e/introspection_gateway.rs"]
+mod introspection_gateway;
 mod key_sharing;
 mod reload;
 #[path = "../signing/mod.rs"]

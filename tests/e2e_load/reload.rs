@@ -1,6 +1,6 @@
 //! The configuration changes while a real Envoy is busy, by a changed listener (LDS) and by a changed extension
-//! configuration (ECDS): every request is answered, and as the configuration says that it came under; one that is refused
-//! changes nothing.
+//! configuration (ECDS): every request is decided by the configuration under which it came; a rejected configuration changes
+//! nothing.
 
 #![allow(clippy::disallowed_methods, reason = "a test judges answers by when they were given")]
 

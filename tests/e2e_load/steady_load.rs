@@ -1,4 +1,4 @@
-//! Steady load while configurations change, and the judge of its answers: each must be right under a configuration that
+//! Steady load while configurations change, and the check of its responses: each must be correct under a configuration that
 //! may have decided it.
 
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "a test")]
@@ -186,13 +186,13 @@ impl<'q> Load<'q> {
                 question.audience
             );
         }
-        self.assert_every_turn_was_asked_everything(turns, answers);
+        self.assert_every_turn_got_every_request(turns, answers);
         let count = |status: u16| answers.iter().filter(|answer| answer.status == status).count();
         [200, 401, 403].map(|status| (status, count(status))).to_vec()
     }
 
     /// Else the judgement says nothing: there was a time at which each configuration alone answered.
-    fn assert_every_turn_was_asked_everything(&self, turns: &[Turn], answers: &[Answered]) {
+    fn assert_every_turn_got_every_request(&self, turns: &[Turn], answers: &[Answered]) {
         for (place, turn) in turns.iter().enumerate() {
             let alone = |answer: &&Answered| answer.deciders(turns).eq([turn.generation]);
             let mut asked: Vec<usize> = answers.iter().filter(alone).map(|answer| answer.question).collect();

@@ -1,8 +1,8 @@
-//! An engine with a clock: the one place where tests call the engine as a host does.
+//! An engine with a clock: the one file where tests call the engine as a host does.
 //!
 //! A test sends requests, lets time pass, delivers the outcomes of fetches, introspection calls and polls, and reads the
-//! decisions. The harness numbers the streams, gives the attributes that the host is asked for, counts the signatures that are
-//! verified, and checks what holds after every event: at most [`BATCH`] pending requests are decided at once, none twice,
+//! decisions. The harness numbers the streams, gives the attributes that the engine requests, counts the signature
+//! verifications, and checks what holds after every event: at most [`BATCH`] pending requests are decided at once, none twice,
 //! and the next tick lies in the future.
 //!
 //! Shared by path between the test crates; also compiled to wasm.

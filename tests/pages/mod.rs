@@ -1,4 +1,4 @@
-//! The Markdown pages and their fenced blocks, for the tests that hold them to the code.
+//! The Markdown pages and their fenced blocks, for the tests that compare them with the code.
 
 #![allow(dead_code, reason = "each test uses what it needs")]
 

@@ -1,7 +1,7 @@
 //! The manifests and configurations under `deploy/`, which operators copy. Those for Kubernetes: each holds a configuration
-//! that loads, names a cluster that the same folder makes, fails closed and pins what it runs. They are held against the
+//! that loads, names a cluster that the same folder makes, fails closed and pins what it runs. They are validated by the
 //! published schemas of Istio, which has none yet of `TrafficExtension`, and of Envoy Gateway. Those for nginx and Kong: each
-//! asks its host for nothing that it lacks, and says first that it does not work. None of these hosts runs here.
+//! needs no host function that is missing there, and states first that it does not work. None of these hosts runs here.
 
 mod istio_gateways;
 
@@ -48,7 +48,7 @@ fn assert_pinned(tagged: &Value, sha256: &Value) {
 }
 
 #[test]
-fn the_manifests_of_istio_load_fail_closed_and_reach_okta_over_validated_tls() {
+fn istio_manifests_load_fail_closed_and_reach_okta_over_validated_tls() {
     let wasm_plugin = &object("istio/wasm-plugin.yaml", "WasmPlugin")["spec"];
     let traffic_extension = &object("istio/traffic-extension.yaml", "TrafficExtension")["spec"];
     let entry = &object("istio/identity-provider.yaml", "ServiceEntry")["spec"];
@@ -78,7 +78,7 @@ fn the_manifests_of_istio_load_fail_closed_and_reach_okta_over_validated_tls() {
 }
 
 #[test]
-fn the_manifests_of_envoy_gateway_load_fail_closed_and_their_cluster_is_one_that_envoy_accepts() {
+fn envoy_gateway_manifests_load_fail_closed_and_envoy_accepts_their_cluster() {
     let policy = &object("envoy-gateway/extension-policy.yaml", "EnvoyExtensionPolicy")["spec"];
     let traffic = &object("envoy-gateway/proxy.yaml", "ClientTrafficPolicy")["spec"];
     let proxy = &object("envoy-gateway/proxy.yaml", "EnvoyProxy")["spec"];
@@ -127,7 +127,7 @@ fn faults_by_schema(objects: &[Value]) -> String {
 }
 
 #[test]
-fn istio_s_schemas_find_nothing_wrong_and_do_find_what_is_wrong() {
+fn istio_schemas_accept_the_manifests_and_reject_wrong_ones() {
     let mut all = objects("istio/identity-provider.yaml");
     all.extend(objects("istio/wasm-plugin.yaml"));
     all.extend(objects("istio/metrics.yaml"));
@@ -145,7 +145,7 @@ fn istio_s_schemas_find_nothing_wrong_and_do_find_what_is_wrong() {
 }
 
 #[test]
-fn envoy_gateway_s_schemas_find_nothing_wrong_and_do_find_what_is_wrong() {
+fn envoy_gateway_schemas_accept_the_manifests_and_reject_wrong_ones() {
     let mut all = objects("envoy-gateway/extension-policy.yaml");
     all.extend(objects("envoy-gateway/proxy.yaml"));
     let page = fs::read_to_string(project_root().join("docs/deploying.md")).unwrap();
@@ -166,7 +166,7 @@ fn envoy_gateway_s_schemas_find_nothing_wrong_and_do_find_what_is_wrong() {
 
 /// A real Prometheus reads what these make of the metrics: `tests/e2e/monitoring.rs`, with those of `envoy/envoy.yaml`.
 #[test]
-fn labels_are_made_alike_by_every_bootstrap_that_is_to_be_copied() {
+fn every_documented_bootstrap_extracts_the_same_labels() {
     let bootstrap = |file: &str| -> Value {
         yaml_serde::from_str(&fs::read_to_string(project_root().join("envoy").join(file)).unwrap()).unwrap()
     };
@@ -181,7 +181,7 @@ fn labels_are_made_alike_by_every_bootstrap_that_is_to_be_copied() {
 }
 
 #[test]
-fn the_guide_from_istio_begins_and_ends_with_what_istio_s_schemas_take() {
+fn istio_migration_guide_begins_and_ends_with_manifests_valid_by_istio_schemas() {
     let guide = fs::read_to_string(project_root().join("docs/guides/from-istio.md")).unwrap();
     let blocks = pages::blocks(&guide).into_iter().filter(|block| block.language.starts_with("yaml"));
     let all: Vec<Value> = blocks.flat_map(|block| objects_in(&block.text)).collect();
@@ -224,7 +224,7 @@ fn settings(conf: &str) -> Vec<&str> {
 }
 
 /// What is said about the host before anything else.
-fn assert_says_what_is_missing(conf: &str) {
+fn assert_states_what_is_missing(conf: &str) {
     let head: Vec<&str> = conf.lines().take_while(|line| line.starts_with('#')).collect();
     let head = head.join(" ");
     assert!(
@@ -288,11 +288,11 @@ fn assert_for_nginx(plugin: &Value) {
 }
 
 #[test]
-fn the_configuration_for_nginx_loads_asks_for_nothing_that_nginx_lacks_and_reaches_the_filter_as_it_is() {
+fn nginx_configuration_loads_needs_no_missing_host_function_and_reaches_the_filter_unchanged() {
     let conf = text("nginx/nginx.conf");
     let plugin = in_nginx();
     assert_for_nginx(&serde_json::from_str(&plugin).unwrap());
-    assert_says_what_is_missing(&conf);
+    assert_states_what_is_missing(&conf);
     // nginx reads these within quotes, and no text that is longer than its buffer.
     assert!(!plugin.contains(['\\', '\'', '$']) && plugin.len() < 4096, "{} bytes", plugin.len());
     let settings = settings(&conf);
@@ -316,7 +316,7 @@ fn the_configuration_for_nginx_loads_asks_for_nothing_that_nginx_lacks_and_reach
 }
 
 #[test]
-fn the_configuration_for_kong_is_by_the_schema_that_kong_is_given_and_the_same_as_for_nginx() {
+fn kong_configuration_matches_its_schema_and_equals_that_for_nginx() {
     let kong = objects("kong/kong.yaml").remove(0);
     assert_eq!(kong["_format_version"], "3.0");
     let [service] = kong["services"].as_array().unwrap().as_slice() else { panic!("{kong}") };
@@ -334,7 +334,7 @@ fn the_configuration_for_kong_is_by_the_schema_that_kong_is_given_and_the_same_a
     let rewritten = plugin.to_string().replace("\"claim_to_headers\":[]", "\"claim_to_headers\":{}");
     assert_ne!(rewritten, plugin.to_string());
     assert!(config::load(rewritten.as_bytes(), &|_| None).is_ok());
-    assert_says_what_is_missing(&text("kong/kong.yaml"));
+    assert_states_what_is_missing(&text("kong/kong.yaml"));
 
     let conf = text("kong/kong.conf");
     assert!(conf.starts_with("# DOES NOT WORK. DO NOT USE IT until a release says"));
@@ -354,7 +354,7 @@ fn the_configuration_for_kong_is_by_the_schema_that_kong_is_given_and_the_same_a
 
 /// Whoever adds a file gets a test for it.
 #[test]
-fn no_file_is_left_out() {
+fn every_manifest_is_tested() {
     let deploy = project_root().join("deploy");
     let mut found = BTreeSet::new();
     for folder in fs::read_dir(&deploy).unwrap().map(|entry| entry.unwrap().path()) {

@@ -1,4 +1,4 @@
-//! What `make package` wrote into `dist/`: that it belongs together, and that it tells the truth about the module.
+//! The output of `make package` in `dist/`: its files belong together and describe the module correctly.
 
 #![allow(clippy::wildcard_enum_match_arm, reason = "a test")]
 
@@ -60,7 +60,7 @@ fn bill_of_materials() -> Value {
 }
 
 #[test]
-fn the_sums_are_of_every_file_and_right() {
+fn checksums_cover_every_file_and_are_correct() {
     let dist = dist();
     let sums = fs::read_to_string(dist.join("SHA256SUMS")).unwrap();
     let sums: BTreeMap<&str, &str> =
@@ -79,7 +79,7 @@ fn the_sums_are_of_every_file_and_right() {
 
 /// The section lists more than the bill: `cargo auditable` adds what only the features of our tests ask for.
 #[test]
-fn every_crate_of_the_bill_of_materials_is_in_the_module_by_its_own_word() {
+fn every_crate_of_the_bill_of_materials_is_listed_in_the_module() {
     let (bill, module) = (bill_of_materials(), crates_in_the_module());
     let mut listed: BTreeSet<String> = bill["components"].as_array().unwrap().iter().map(named).collect();
     listed.insert(named(&bill["metadata"]["component"]));
@@ -93,7 +93,7 @@ fn every_crate_of_the_bill_of_materials_is_in_the_module_by_its_own_word() {
 }
 
 #[test]
-fn every_crate_whose_code_is_in_the_module_has_its_licence_in_the_notices() {
+fn every_crate_in_the_module_has_its_licence_in_the_notices() {
     let notices = fs::read_to_string(dist().join("THIRD-PARTY-LICENSES")).unwrap();
     let bill = bill_of_materials();
     let required = bill["components"].as_array().unwrap().iter().filter(|component| component["scope"] == "required");
@@ -137,7 +137,7 @@ fn the_module_for_kong_has_every_callback_and_a_schema_that_kong_can_read() {
 
 /// What an operator applies as it is: nothing but the registry's name is to be put in.
 #[test]
-fn the_manifests_of_a_release_pin_its_image_and_the_files_for_nginx_and_kong_are_with_them() {
+fn release_manifests_pin_the_image_and_include_the_nginx_and_kong_files() {
     let digests = fs::read_to_string(dist().join("DIGESTS")).unwrap();
     let image = digests.lines().find(|line| line.contains("oci:// URL")).unwrap().rsplit(' ').next().unwrap();
     for file in ["istio/wasm-plugin.yaml", "istio/traffic-extension.yaml", "envoy-gateway/extension-policy.yaml"] {

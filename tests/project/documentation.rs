@@ -1,5 +1,5 @@
-//! The documentation as a whole: its links lead somewhere, every page is in the book, the page on troubleshooting has
-//! every name that the log may say and no other, and the tests that the page on security names are there.
+//! The documentation as a whole: its links resolve, every page is in the book, the troubleshooting page has exactly the names
+//! that the log may contain, and the tests named on the security page exist.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -77,7 +77,7 @@ fn plain(path: &Path) -> PathBuf {
 }
 
 #[test]
-fn every_relative_link_and_anchor_leads_to_something_that_is_there() {
+fn every_relative_link_and_anchor_resolves() {
     let mut checked = 0;
     for text in linked_texts() {
         let name = text.strip_prefix(root()).unwrap().display().to_string();
@@ -102,7 +102,7 @@ fn every_relative_link_and_anchor_leads_to_something_that_is_there() {
 }
 
 #[test]
-fn every_page_is_in_the_book_once_and_nothing_else_is() {
+fn book_lists_every_page_exactly_once() {
     let docs = root().join("docs");
     let listed = targets(&read(&docs.join("SUMMARY.md")));
     let expected: BTreeSet<PathBuf> = listed.iter().map(|target| docs.join(target)).collect();
@@ -128,7 +128,7 @@ fn every_host_s_section_ends_with_a_request_without_a_token_that_gets_401() {
 }
 
 #[test]
-fn readers_learn_first_that_the_module_does_not_work_in_nginx_and_kong() {
+fn nginx_and_kong_pages_state_first_that_the_module_does_not_work_there() {
     for (file, said) in [
         ("docs/introduction.md", "In nginx and Kong it does not work"),
         ("docs/deploying.md", "| **nginx, Kong** | **does not work: do not use it.**"),
@@ -170,7 +170,7 @@ fn first_cells(text: &str) -> BTreeMap<String, BTreeSet<String>> {
 }
 
 #[test]
-fn the_page_on_troubleshooting_has_every_name_that_the_log_may_say_and_no_other() {
+fn troubleshooting_page_has_exactly_the_names_that_the_log_may_contain() {
     let page = first_cells(&read(&root().join("docs/troubleshooting.md")));
     let reasons: Vec<&String> = ["400", "401", "403", "503"].iter().flat_map(|status| &page[*status]).collect();
     let named: BTreeSet<String> = reasons.iter().map(|name| (*name).clone()).collect();
@@ -201,7 +201,7 @@ fn sources(folder: &Path) -> String {
 }
 
 #[test]
-fn every_test_that_the_page_on_security_names_is_there() {
+fn every_test_named_on_the_security_page_exists() {
     let page = read(&root().join("docs/security.md"));
     let threats = page.split("\n## Threats\n").nth(1).unwrap().split("\n## ").next().unwrap();
     let sources = sources(&root().join("tests")) + &sources(&root().join("src"));

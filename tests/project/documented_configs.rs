@@ -1,4 +1,4 @@
-//! Every configuration that a reader may copy is loaded: the JSON blocks of the documentation, what its YAML blocks hold,
+//! Every configuration that a reader may copy is loaded: the JSON blocks of the documentation, the contents of its YAML blocks,
 //! the examples' plugin.json, and the bootstrap under `envoy/`. The real Envoy validates that and every bootstrap in the
 //! documentation (`tests/e2e/examples.rs` runs the others).
 
@@ -92,7 +92,7 @@ fn plugins_in(document: &Value, found: &mut Vec<String>) {
 }
 
 #[test]
-fn every_yaml_block_of_the_documentation_reads_and_what_it_holds_loads_and_envoy_accepts_its_bootstraps() {
+fn every_yaml_block_of_the_documentation_parses_loads_and_envoy_accepts_its_bootstraps() {
     let (mut loaded, mut validated) = (0, 0);
     for (page, block) in documented() {
         if !block.language.starts_with("yaml") {
@@ -155,7 +155,7 @@ fn plugin_configurations(bootstrap: &str) -> Vec<String> {
 }
 
 #[test]
-fn every_example_loads_and_its_envoy_yaml_holds_its_plugin_json_letter_by_letter() {
+fn every_example_loads_and_its_envoy_yaml_embeds_its_plugin_json_verbatim() {
     let mut loaded = 0;
     for (path, _, plugins) in bootstraps().into_iter().skip(1) {
         let file = path.with_file_name("plugin.json");
@@ -190,7 +190,7 @@ fn assert_keeps_promises(name: &str, bootstrap: &str) {
 }
 
 #[test]
-fn every_bootstrap_to_copy_keeps_what_the_promises_of_the_filter_rest_on() {
+fn every_documented_bootstrap_has_the_settings_that_the_filter_relies_on() {
     for (path, text, _) in bootstraps() {
         let name = path.display().to_string();
         assert_keeps_promises(&name, &text);
@@ -204,7 +204,7 @@ fn every_bootstrap_to_copy_keeps_what_the_promises_of_the_filter_rest_on() {
 }
 
 #[test]
-fn the_bootstrap_to_copy_holds_a_configuration_that_loads_and_envoy_accepts_it() {
+fn documented_bootstrap_has_a_loadable_configuration_and_envoy_accepts_it() {
     let (path, _, plugins) = bootstraps().remove(0);
     let [plugin] = plugins.as_slice() else { panic!("envoy/envoy.yaml holds {} configurations", plugins.len()) };
     assert_loads("envoy/envoy.yaml", plugin);

@@ -1,5 +1,5 @@
-//! `docs/metrics.md`, the dashboard and the alerts against what the code can tell: no number without its line, no line
-//! without its number, and no query that asks for what nobody tells.
+//! `docs/metrics.md`, the dashboard and the alerts against the metrics in the code: each metric has its row, each row its
+//! metric, and no query names a missing one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -27,7 +27,7 @@ fn quoted(text: &str) -> Vec<String> {
 }
 
 #[test]
-fn the_table_of_metrics_is_what_the_code_can_tell() {
+fn metrics_table_matches_the_metrics_in_the_code() {
     let page = text("docs/metrics.md");
     let mut documented = BTreeMap::new();
     for row in page.lines().filter(|line| line.starts_with("| `")) {
@@ -45,7 +45,7 @@ fn the_table_of_metrics_is_what_the_code_can_tell() {
 }
 
 /// The names that begin as ours do, without what Prometheus adds to those of histograms.
-fn asked_for(queries: &str) -> BTreeSet<String> {
+fn metrics_in(queries: &str) -> BTreeSet<String> {
     let is_name = |character: char| character.is_ascii_alphanumeric() || character == '_';
     let names = queries.split("okta_proxy_wasm_").skip(1);
     let names = names.map(|rest| rest.split(|character| !is_name(character)).next().unwrap_or_default());
@@ -53,17 +53,17 @@ fn asked_for(queries: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn the_dashboard_shows_every_number_and_no_alert_is_about_one_that_is_not_told() {
+fn dashboard_shows_every_metric_and_alerts_use_only_existing_ones() {
     let told: BTreeSet<String> = telemetry::ALL.iter().map(|metric| metric.name.to_owned()).collect();
     let dashboard: Value = serde_json::from_str(&text("monitoring/dashboard.json")).expect("JSON");
-    assert_eq!(asked_for(&dashboard["panels"].to_string()), told);
-    let alerts = asked_for(&text("monitoring/alerts.yaml"));
+    assert_eq!(metrics_in(&dashboard["panels"].to_string()), told);
+    let alerts = metrics_in(&text("monitoring/alerts.yaml"));
     assert!(alerts.is_subset(&told), "{:?}", alerts.difference(&told));
-    assert_eq!(asked_for(&text("monitoring/alerts_test.yaml")).difference(&told).next(), None);
+    assert_eq!(metrics_in(&text("monitoring/alerts_test.yaml")).difference(&told).next(), None);
 }
 
 #[test]
-fn every_alert_is_seen_to_fire_and_not_to_fire() {
+fn every_alert_has_a_test_that_fires_and_one_that_does_not() {
     let (alerts, tests) = (text("monitoring/alerts.yaml"), text("monitoring/alerts_test.yaml"));
     let names = alerts.lines().filter_map(|line| line.trim().strip_prefix("- alert: "));
     for name in names {
@@ -75,7 +75,7 @@ fn every_alert_is_seen_to_fire_and_not_to_fire() {
 }
 
 #[test]
-fn every_label_has_its_tag_in_the_bootstrap_to_copy() {
+fn every_label_has_its_tag_in_the_documented_bootstrap() {
     let bootstrap = text("envoy/envoy.yaml");
     let tags: BTreeSet<&str> =
         bootstrap.split("tag_name: ").skip(1).filter_map(|rest| rest.split(',').next()).collect();

@@ -16,7 +16,7 @@ fn tested() -> Vec<String> {
 }
 
 #[test]
-fn each_file_installs_the_version_that_it_is_named_for() {
+fn each_file_installs_the_version_in_its_name() {
     for version in tested() {
         let file = project_root().join(format!("tests/support/envoy-versions/{version}.txt"));
         let requirements = fs::read_to_string(file).unwrap();
@@ -26,7 +26,7 @@ fn each_file_installs_the_version_that_it_is_named_for() {
 }
 
 #[test]
-fn the_tests_run_the_newest_of_them() {
+fn tests_run_the_newest_envoy_version() {
     assert_eq!(tested().last().unwrap(), NEWEST_VERSION);
 }
 

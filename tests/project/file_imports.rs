@@ -239,7 +239,7 @@ fn no_two_files_import_each_other() {
 }
 
 #[test]
-fn imports_are_read_as_they_are_written() {
+fn import_syntax_is_parsed() {
     let mut found = Vec::new();
     expand("crate::a::{self, b::{C, D as E}, f}", &[], &mut found);
     let found: Vec<String> = found.iter().map(|(path, name)| format!("{} {name}", path.join("::"))).collect();

@@ -1,5 +1,5 @@
 //! The guides on issuers: each configuration accepts the token on its page, signed with a test key, and rejects each token
-//! that is said to be rejected, for the reason that is written there.
+//! that is documented as rejected, for the documented reason.
 
 use std::fs;
 

@@ -1,5 +1,5 @@
-//! The shape of the code, tested: imports point one way, `proxy_wasm` stays in `host/`, nothing in the core
-//! reads a clock, files stay small, and `ARCHITECTURE.md` names no path that is gone.
+//! The shape of the code, tested: imports point one way, `proxy_wasm` stays in `host/`, no file of the core
+//! reads a clock, files stay small, and every path in `ARCHITECTURE.md` exists.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -95,7 +95,7 @@ fn imports_point_down_only() {
 }
 
 #[test]
-fn base_files_name_no_room() {
+fn base_files_import_no_module() {
     for (path, text) in sources() {
         if BASE.contains(&room_of(&path).as_str()) {
             let rooms: Vec<_> =
@@ -121,7 +121,7 @@ fn the_host_interface_and_clocks_stay_out_of_the_core() {
 }
 
 #[test]
-fn no_file_is_longer_than_a_room_should_be() {
+fn no_file_is_longer_than_the_limit() {
     for (path, text) in sources() {
         let lines = text.lines().count();
         assert!(lines <= LONGEST_FILE, "{}: {lines} lines", path.display());
@@ -129,7 +129,7 @@ fn no_file_is_longer_than_a_room_should_be() {
 }
 
 #[test]
-fn every_file_says_what_it_owns() {
+fn every_file_begins_with_its_responsibility() {
     for (path, text) in sources() {
         let is_test = path.to_string_lossy().ends_with("tests.rs");
         assert!(is_test || text.starts_with("//! "), "{}: no module documentation", path.display());
@@ -137,7 +137,7 @@ fn every_file_says_what_it_owns() {
 }
 
 #[test]
-fn the_architecture_names_only_what_is_there() {
+fn architecture_names_only_existing_paths() {
     let text = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
     assert!(text.lines().count() <= 120, "ARCHITECTURE.md is longer than 120 lines");
     let mut checked = 0;

@@ -1,6 +1,6 @@
-//! What the built module asks of its host and what it offers it, exactly. One import more and a host refuses to load
-//! it (`std::fs` alone adds one that Envoy 1.37 lacks); one export more and every request pays for a callback that does
-//! nothing; one less and a request passes undecided.
+//! The exact imports and exports of the built module. One import more and a host rejects it (`std::fs` alone adds one that
+//! Envoy 1.37 lacks); one export more and every request pays for an empty callback; one less and a request is forwarded
+//! undecided.
 
 #![allow(clippy::wildcard_enum_match_arm, reason = "a test")]
 
@@ -37,7 +37,7 @@ fn interface() -> (BTreeSet<String>, BTreeSet<String>) {
 }
 
 #[test]
-fn the_module_imports_only_what_is_on_the_list() {
+fn module_imports_only_listed_functions() {
     let (imported, allowed) = (interface().0, entries(IMPORTS));
     let extra: Vec<&String> = imported.difference(&allowed).collect();
     assert!(extra.is_empty(), "imports that are not on tests/data/allowed_imports.txt: {extra:?}");
@@ -47,7 +47,7 @@ fn the_module_imports_only_what_is_on_the_list() {
 }
 
 #[test]
-fn the_module_exports_exactly_what_is_on_the_list() {
+fn module_exports_exactly_the_listed_functions() {
     let (exported, wanted) = (interface().1, entries(EXPORTS));
     let extra: Vec<&String> = exported.difference(&wanted).collect();
     assert!(extra.is_empty(), "not linked by link/wasm-ld, which .cargo/config.toml names? Exported too: {extra:?}");
@@ -66,7 +66,7 @@ fn every_export_has_its_reason() {
 /// A host goes on where a callback is missing. With `allow_on_headers_stop_iteration` a missing body or trailer callback
 /// lets a request pass that is not decided; without the last one, those that left are remembered for ever.
 #[test]
-fn every_callback_that_can_hold_a_request_or_ends_it_is_exported() {
+fn every_callback_that_can_pause_or_end_a_request_is_exported() {
     let exported = interface().1;
     for callback in [
         "proxy_on_context_create",

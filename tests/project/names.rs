@@ -341,7 +341,7 @@ fn ceilings() -> BTreeMap<String, [usize; 3]> {
 
 /// `NAMES=word` prints where a word is found.
 #[test]
-fn forbidden_words_become_fewer() {
+fn forbidden_words_do_not_increase() {
     let (found, ceilings) = (find(), ceilings());
     let shown = std::env::var("NAMES").unwrap_or_default();
     let is_updating = std::env::var_os("UPDATE_GOLDEN").is_some();
@@ -417,7 +417,7 @@ fn every_page_that_a_source_names_is_in_the_repository() {
 }
 
 #[test]
-fn names_and_words_are_read_as_they_are_written() {
+fn names_and_words_are_extracted_from_source() {
     let code = "pub struct CallDoors;\npub(crate) enum Turn {\n    Ours,\n    Theirs { a: u8 },\n}\nfn told() {}\npub const fn asking() {}\n";
     let names: Vec<String> = item_names(code).into_iter().map(|(name, _)| name).collect();
     assert_eq!(names, ["CallDoors", "Turn", "Ours", "Theirs", "asking"]);

@@ -1,5 +1,5 @@
-//! The GitHub workflows under `.github/`: what they run that is not ours is pinned, nobody writes into their commands, and
-//! no job may do more than it says.
+//! The GitHub workflows under `.github/`: third-party actions are pinned, no expression is interpolated into a command, and
+//! no job has more permissions than it needs.
 
 use std::fs;
 
@@ -21,7 +21,7 @@ fn workflows() -> Vec<(String, String, Value)> {
 
 /// A tag can be moved to other code, by whoever takes over the account that owns it.
 #[test]
-fn every_action_of_others_is_pinned_to_a_commit_and_says_which_version_that_is() {
+fn every_third_party_action_is_pinned_to_a_commit_with_its_version() {
     let mut checked = 0;
     for (name, text, _) in workflows() {
         for line in text.lines().filter(|line| line.contains("uses: ") && !line.contains("uses: ./")) {
@@ -37,7 +37,7 @@ fn every_action_of_others_is_pinned_to_a_commit_and_says_which_version_that_is()
 
 /// The name of a branch is a text that whoever proposes a change chooses; `${{ … }}` would make it part of a command.
 #[test]
-fn nothing_is_pasted_into_a_command() {
+fn no_workflow_expression_is_interpolated_into_a_command() {
     for (name, _, workflow) in workflows() {
         for (job, steps) in workflow["jobs"].as_object().unwrap() {
             for step in steps["steps"].as_array().into_iter().flatten() {
@@ -49,7 +49,7 @@ fn nothing_is_pasted_into_a_command() {
 }
 
 #[test]
-fn a_job_may_write_only_where_it_publishes() {
+fn only_publishing_jobs_have_write_permission() {
     for (name, _, workflow) in workflows() {
         let base = workflow["permissions"].as_object().unwrap_or_else(|| panic!("{name}: no permissions"));
         assert!(base.values().all(|right| right == "read"), "{name}: {base:?}");

@@ -1,4 +1,4 @@
-//! `check`: the examples, the faulty documents of `tests/data/faults`, and what is said of Envoy's part.
+//! `check`: the examples, the faulty documents of `tests/data/faults`, and warnings about Envoy's own settings.
 
 use std::fs;
 use std::process::{Command, Stdio};
@@ -34,7 +34,7 @@ fn faulty_documents() -> Vec<String> {
 }
 
 #[test]
-fn every_faulty_document_is_refused_with_the_faults_that_the_filter_logs() {
+fn every_faulty_document_is_rejected_with_the_faults_that_the_filter_logs() {
     let directory = tempfile::tempdir().unwrap();
     let variables = directory.path().join("secrets.env");
     fs::write(&variables, "# a comment\nSECRET=\"s3cret\"\nEMPTY=\" \"\nLINE_END=\"s3cret\\n\"\n").unwrap();
@@ -55,13 +55,13 @@ fn every_faulty_document_is_refused_with_the_faults_that_the_filter_logs() {
 }
 
 #[test]
-fn faults_are_told_with_the_line_and_column_of_their_place() {
+fn faults_are_printed_with_line_and_column() {
     let found = run(&["check", "tests/data/faults/everything_at_once.json"]);
     assert_golden("check-everything-at-once", &found.transcript());
 }
 
 #[test]
-fn places_in_an_envoy_yaml_are_those_of_the_file() {
+fn line_and_column_in_an_envoy_yaml_are_those_of_the_file() {
     let yaml = fs::read_to_string(root().join("examples/okta/envoy.yaml")).unwrap();
     let broken = yaml.replacen("\"audiences\"", "\"audience\"", 1);
     let line = broken.lines().position(|line| line.contains("\"audience\"")).unwrap() + 1;
@@ -71,7 +71,7 @@ fn places_in_an_envoy_yaml_are_those_of_the_file() {
 }
 
 #[test]
-fn what_breaks_the_plugin_in_envoys_part_is_a_warning() {
+fn envoy_settings_that_break_the_plugin_are_warnings() {
     let yaml = fs::read_to_string(root().join("examples/okta/envoy.yaml")).unwrap();
     let secret = "\"upstream\": \"okta\", \"introspection\": { \"client_id\": \"a\", \"client_secret\": { \"env\": \"OKTA_SECRET\" } }";
     let weak = yaml
@@ -88,7 +88,7 @@ fn what_breaks_the_plugin_in_envoys_part_is_a_warning() {
 }
 
 #[test]
-fn the_objects_of_istio_and_envoy_gateway_are_read_as_they_are_applied() {
+fn istio_and_envoy_gateway_objects_are_read_as_they_are_applied() {
     for (file, place) in [
         ("istio/wasm-plugin.yaml", "$.spec.pluginConfig"),
         ("istio/traffic-extension.yaml", "$.spec.wasm.pluginConfig"),
@@ -120,7 +120,7 @@ fn the_objects_of_istio_and_envoy_gateway_are_read_as_they_are_applied() {
 }
 
 #[test]
-fn an_object_without_a_configuration_is_an_empty_one_and_objects_of_others_are_none() {
+fn object_without_a_configuration_is_empty_and_unrelated_objects_are_ignored() {
     let ours = "apiVersion: extensions.istio.io/v1alpha1\nkind: WasmPlugin\nspec: {phase: AUTHN, url: 'oci://ghcr.io/acme/okta-proxy-wasm@sha256:0'}";
     let found = run_with_input(&["check", "-"], ours);
     assert_eq!(found.status, 1, "{}", found.transcript());
@@ -130,7 +130,7 @@ fn an_object_without_a_configuration_is_an_empty_one_and_objects_of_others_are_n
 }
 
 #[test]
-fn a_filter_chain_of_kong_holds_a_text_or_an_object() {
+fn kong_filter_chain_holds_a_string_or_an_object() {
     let keys = r#"{"providers": {"acme": {"issuer": "https://idp.acme.com", "audiences": ["api"], "algorithms": ["ES256"], "upstream": "idp"}}}"#;
     for (written, is_right) in [(keys.to_owned(), true), (format!("'{keys}'"), true), (String::from("'{}'"), false)] {
         let chain = format!(
@@ -154,7 +154,7 @@ fn parts(document: &[u8]) -> Vec<String> {
 }
 
 #[test]
-fn the_effective_configuration_means_the_same_and_is_its_own() {
+fn effective_configuration_is_equivalent_and_is_its_own_effective_configuration() {
     let whole = root().join("cli/tests/data/whole.json").display().to_string();
     let examples = examples().into_iter().map(|name| format!("examples/{name}/plugin.json"));
     for path in examples.chain([whole]) {
@@ -168,7 +168,7 @@ fn the_effective_configuration_means_the_same_and_is_its_own() {
 }
 
 #[test]
-fn the_effective_configuration_names_secrets_and_shows_none() {
+fn effective_configuration_names_secrets_and_shows_no_value() {
     let directory = tempfile::tempdir().unwrap();
     let variables = directory.path().join("secrets.env");
     fs::write(&variables, "OKTA_CLIENT_SECRET=hunter2\nAUTH_DEBUG_KEY=hunter2-hunter2-hunter2\n").unwrap();
@@ -179,7 +179,7 @@ fn the_effective_configuration_names_secrets_and_shows_none() {
 }
 
 #[test]
-fn a_file_that_cannot_be_used_is_another_status_than_a_fault() {
+fn unusable_file_has_another_exit_status_than_a_fault() {
     for arguments in [
         &["check", "no-such-file.json"][..],
         &["check"],
@@ -196,7 +196,7 @@ fn a_file_that_cannot_be_used_is_another_status_than_a_fault() {
 }
 
 #[test]
-fn every_shell_gets_a_script_that_names_the_subcommands() {
+fn completion_script_of_every_shell_names_the_subcommands() {
     for shell in ["bash", "zsh", "fish"] {
         let found = run(&["completions", shell]);
         assert!(found.status == 0 && found.stdout.contains("explain"), "{shell}");
@@ -204,7 +204,7 @@ fn every_shell_gets_a_script_that_names_the_subcommands() {
 }
 
 #[test]
-fn a_reader_that_goes_away_is_no_failure() {
+fn closed_output_pipe_is_not_a_failure() {
     let mut child = Command::new(env!("CARGO_BIN_EXE_okta-proxy-wasm"))
         .args(["completions", "bash"])
         .stdout(Stdio::piped())
@@ -217,7 +217,7 @@ fn a_reader_that_goes_away_is_no_failure() {
 }
 
 #[test]
-fn the_schema_is_that_of_the_documentation_and_kongs_is_of_its_draft() {
+fn schema_equals_the_documented_one_and_kongs_schema_is_of_its_draft() {
     let published = fs::read_to_string(root().join("docs/okta-proxy-wasm.schema.json")).unwrap();
     assert_eq!(run(&["schema"]).stdout, published);
     let old = run(&["schema", "--draft", "04"]).json();
@@ -226,7 +226,7 @@ fn the_schema_is_that_of_the_documentation_and_kongs_is_of_its_draft() {
 }
 
 #[test]
-fn an_organisations_own_server_stays_one_in_the_effective_configuration() {
+fn okta_org_server_is_kept_in_the_effective_configuration() {
     let document = r#"{"providers": {"okta": {
         "okta": {"domain": "login.acme.com", "authorization_server": "org"}, "audiences": ["a"], "upstream": "okta",
         "introspection": {"client_id": "c", "client_secret": {"env": "SECRET"}}

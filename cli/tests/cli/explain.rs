@@ -1,4 +1,4 @@
-//! `explain`: steps and verdict of requests, with tokens that are signed for the test.
+//! `explain`: steps and decision of requests, with tokens that are signed for the test.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -56,7 +56,7 @@ fn marks(run: &Run) -> Vec<(String, String)> {
 
 /// The filter rejects a set with a member twice; a reader that takes the last one verified with other keys.
 #[test]
-fn a_key_set_is_read_as_the_filter_reads_it() {
+fn key_set_is_parsed_as_the_filter_parses_it() {
     let issuer = Issuer::new();
     let keys = key_set(&[&SigningKey::a("k1")]).to_string();
     let request = ["--request", "GET https://shop.acme.com/orders/1"];
@@ -76,7 +76,7 @@ fn a_key_set_is_read_as_the_filter_reads_it() {
 }
 
 #[test]
-fn a_request_that_passes_is_told_with_all_its_steps_and_what_the_backend_gets() {
+fn allowed_request_is_explained_with_all_steps_and_the_forwarded_headers() {
     let issuer = Issuer::new();
     let token = issuer.token(json!({ "groups": ["support"], "acr": "phr" }));
     let request = ["--request", "POST https://shop.acme.com/orders/1/refund", "-H", "X-User-Id: root"];
@@ -91,7 +91,7 @@ fn a_request_that_passes_is_told_with_all_its_steps_and_what_the_backend_gets() 
 }
 
 #[test]
-fn a_token_of_the_okta_org_authorization_server_is_told_with_what_helps() {
+fn token_of_the_okta_org_authorization_server_is_explained_with_a_remedy() {
     let issuer = Issuer::new();
     let hint = "the token is of the Okta org authorization server";
     for (iss, is_of_org) in [
@@ -108,7 +108,7 @@ fn a_token_of_the_okta_org_authorization_server_is_told_with_what_helps() {
 }
 
 #[test]
-fn the_step_that_stops_a_request_is_the_last_and_there_is_one_just_when_it_is_refused() {
+fn rejected_request_ends_with_the_failed_step_and_allowed_request_has_none() {
     let issuer = Issuer::new();
     let stranger = SigningKey::b("k1").token(&payload(NOW));
     let rows: Vec<(&str, String, Option<&str>)> = vec![
@@ -156,7 +156,7 @@ fn the_step_that_stops_a_request_is_the_last_and_there_is_one_just_when_it_is_re
 }
 
 #[test]
-fn a_token_is_never_shown_whole_wherever_it_stands() {
+fn token_is_never_printed_whole_from_any_location() {
     let issuer = Issuer::new();
     let directory = tempfile::tempdir().unwrap();
     let config = directory.path().join("plugin.json");
@@ -180,7 +180,7 @@ fn a_token_is_never_shown_whole_wherever_it_stands() {
 }
 
 #[test]
-fn an_opaque_token_is_judged_by_the_answer_of_its_issuer() {
+fn opaque_token_is_validated_by_the_introspection_response() {
     let issuer = Issuer::new();
     let config = issuer.file(
         "plugin.json",
@@ -202,7 +202,7 @@ fn an_opaque_token_is_judged_by_the_answer_of_its_issuer() {
 }
 
 #[test]
-fn what_a_condition_asks_of_the_host_is_given_by_name() {
+fn attributes_of_a_condition_are_given_by_name() {
     let issuer = Issuer::new();
     let config = "examples/ip-allow-list/plugin.json";
     let token = issuer.token(json!({ "groups": ["platform-admins"] }));
@@ -238,7 +238,7 @@ fn serve(body: impl FnOnce(u16) -> String) -> u16 {
 }
 
 #[test]
-fn keys_are_fetched_from_where_the_filter_would() {
+fn keys_are_fetched_from_the_same_url_as_in_the_filter() {
     let issuer = Issuer::new();
     let port = serve(|_| key_set(&[&SigningKey::a("k1")]).to_string());
     let config = issuer.file(
@@ -281,7 +281,7 @@ fn keys_are_found_by_the_issuers_metadata() {
 }
 
 #[test]
-fn keys_come_over_tls_from_a_server_that_the_machine_trusts_and_from_no_other() {
+fn keys_are_fetched_over_tls_only_from_a_trusted_server() {
     let idp = AuthorizationServer::start_as("https://localhost/oauth2/default");
     let issuer = Issuer::new();
     let provider = json!({
@@ -306,7 +306,7 @@ fn keys_come_over_tls_from_a_server_that_the_machine_trusts_and_from_no_other() 
 }
 
 #[test]
-fn what_cannot_be_used_is_said_in_a_sentence() {
+fn unusable_input_is_reported_in_a_sentence() {
     for (arguments, said) in [
         (&["explain", "--config", "tests/data/faults/rules_paths.json"][..], "the configuration is refused"),
         (&["explain", "--config", CONFIG, "--request", "nonsense"], "no request"),
@@ -321,7 +321,7 @@ fn what_cannot_be_used_is_said_in_a_sentence() {
 }
 
 #[test]
-fn a_jwt_that_only_its_issuer_can_judge_is_asked_about() {
+fn jwt_without_local_verification_is_introspected() {
     let issuer = Issuer::new();
     let config = issuer.file(
         "plugin.json",

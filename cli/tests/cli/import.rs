@@ -1,5 +1,5 @@
-//! `import`: whole documents of others and what becomes of them, what has no result, and the same requests judged by
-//! Envoy's own jwt_authn.
+//! `import`: converted documents of other products, documents that cannot be converted, and the same requests decided by
+//! Envoy's own `jwt_authn`.
 
 mod constructs;
 mod istio_model;
@@ -19,7 +19,7 @@ fn import(from: &str, document: &str) -> Run {
 }
 
 #[test]
-fn documents_of_others_become_ours_and_what_does_not_carry_over_is_said() {
+fn foreign_documents_are_converted_and_unconverted_settings_are_listed() {
     for (from, name) in [("envoy-jwt-authn", "envoy-bootstrap"), ("istio", "istio"), ("istio", "istio-require-token")] {
         let found = run(&["import", "--from", from, &format!("cli/tests/data/import/{name}.yaml")]);
         assert_eq!(found.status, 0, "{name}: {}", found.transcript());
@@ -30,7 +30,7 @@ fn documents_of_others_become_ours_and_what_does_not_carry_over_is_said() {
 }
 
 #[test]
-fn what_was_made_of_istios_policies_decides_as_istio_does_or_more_strictly() {
+fn imported_istio_policies_decide_as_istio_or_more_strictly() {
     let made = run(&["import", "--from", "istio", "cli/tests/data/import/istio.yaml"]);
     let directory = tempfile::tempdir().unwrap();
     let config = directory.path().join("made-by-import.json");
@@ -40,7 +40,7 @@ fn what_was_made_of_istios_policies_decides_as_istio_does_or_more_strictly() {
 }
 
 #[test]
-fn configurations_of_products_without_an_importer_are_named_with_what_to_do_instead() {
+fn products_without_an_importer_are_named_with_an_alternative() {
     let guide = fs::read_to_string(root().join("docs/guides/from-kong.md")).unwrap();
     let (_, block) = guide.split_once("```yaml theirs\n").unwrap();
     let (kong, _) = block.split_once("```").unwrap();
@@ -86,7 +86,7 @@ fn json_patch(value: &mut Value, changes: &Value) {
 }
 
 #[test]
-fn what_could_let_more_pass_leaves_no_result() {
+fn conversion_that_could_allow_more_has_no_result() {
     let provider = |changes: Value| jwt_authn(&json!({ "providers": { "okta": changes } }));
     let rows = [
         (provider(json!({ "issuer": null })), "without an issuer"),
@@ -188,7 +188,7 @@ fn what_could_let_more_pass_leaves_no_result() {
 }
 
 #[test]
-fn a_token_that_may_be_missing_is_optional_just_where_nothing_more_is_wanted_of_one() {
+fn token_that_may_be_missing_is_optional_only_without_further_requirements() {
     let access = |changes: Value| {
         let mut rules = json!([{ "match": { "prefix": "/" }, "requires": { "allow_missing": {} } }]);
         if changes.get("requirement_map").is_some() {
@@ -227,7 +227,7 @@ fn a_header_that_only_some_providers_write_is_still_removed_from_requests() {
 
 /// What is not understood of a rule closes it, or leaves it out where it opened.
 #[test]
-fn a_rule_that_cannot_be_said_refuses() {
+fn rule_that_cannot_be_expressed_denies() {
     let rule = |rule: Value| {
         let found = import("envoy-jwt-authn", &jwt_authn(&json!({ "rules": [rule] })).to_string());
         assert_eq!(found.status, 0, "{}", found.transcript());
@@ -286,7 +286,7 @@ impl Both {
 }
 
 #[test]
-fn what_a_provider_demands_and_where_its_tokens_come_is_as_strict_as_in_envoy() {
+fn provider_requirements_and_token_locations_are_as_strict_as_in_envoy() {
     let key = SigningKey::a("k1");
     let filter = json!({
         "providers": { "okta": {
@@ -344,7 +344,7 @@ fn what_a_provider_demands_and_where_its_tokens_come_is_as_strict_as_in_envoy() 
 }
 
 #[test]
-fn nothing_passes_ours_that_envoys_own_filter_refuses_and_what_differs_is_known() {
+fn filter_rejects_whatever_jwt_authn_rejects_and_differences_are_listed() {
     let (a, b) = (SigningKey::a("k1"), SigningKey::b("k2"));
     let provider = |issuer: &str, key: &SigningKey| {
         json!({ "issuer": issuer, "audiences": [AUDIENCE], "forward": true,
@@ -525,7 +525,7 @@ fn providers_of_one_issuer_without_audiences_of_their_own_leave_no_result() {
 
 /// Beside another requirement `allow_missing` admits no token that the other one rejects.
 #[test]
-fn allow_missing_beside_a_provider_admits_no_token_of_another_provider() {
+fn allow_missing_beside_a_provider_rejects_tokens_of_another_provider() {
     let (a, b) = (SigningKey::a("k1"), SigningKey::b("k2"));
     const OTHER: &str = "https://idp.partner.example";
     let provider = |issuer: &str, key: &SigningKey| json!({ "issuer": issuer, "audiences": [AUDIENCE], "local_jwks": { "inline_string": key_set(&[key]).to_string() } });

@@ -1,4 +1,4 @@
-//! The command-line tool, run as people run it.
+//! The command-line tool, run as a process.
 
 #![allow(
     missing_docs,
@@ -12,6 +12,7 @@
 mod check;
 #[path = "../../../tests/engine_harness/mod.rs"]
 mod engine_harness;
+mod envoy_settings;
 mod explain;
 mod import;
 mod policy_tests;
@@ -19,5 +20,4 @@ mod policy_tests;
 mod random;
 #[path = "../../../tests/signing/mod.rs"]
 mod signing;
-mod surroundings;
 mod tool;

@@ -1,4 +1,4 @@
-//! `test`: the files that stand with the examples, what a failing case looks like, and what is refused.
+//! `test`: the test files beside the examples, the output of a failing case, and rejected files.
 
 use std::fs;
 
@@ -6,7 +6,7 @@ use crate::tool::{Run, assert_golden, examples, root, run};
 use serde_json::json;
 
 #[test]
-fn the_policy_tests_of_the_examples_hold() {
+fn policy_tests_of_the_examples_pass() {
     let with_tests: Vec<String> = examples()
         .into_iter()
         .map(|name| format!("examples/{name}/policy-tests.yaml"))
@@ -52,7 +52,7 @@ cases:
 "#;
 
 #[test]
-fn a_case_that_is_not_as_expected_is_told_with_every_difference_in_every_format() {
+fn unexpected_case_is_reported_with_every_difference_in_every_format() {
     for format in ["text", "json", "tap", "junit"] {
         let found = run_cases(FAILING, &["--format", format]);
         let lines: Vec<String> = found
@@ -68,7 +68,7 @@ fn a_case_that_is_not_as_expected_is_told_with_every_difference_in_every_format(
 }
 
 #[test]
-fn times_are_relative_to_the_cases_own_now_and_claims_go_over_the_defaults() {
+fn times_are_relative_to_the_now_of_the_case_and_claims_override_the_defaults() {
     let cases = r#"
 config: elsewhere.json
 defaults: { at: 2027-01-15T08:00:00Z, token: { scp: [orders:read], sub: carol } }
@@ -84,7 +84,7 @@ cases:
 }
 
 #[test]
-fn opaque_tokens_revocations_and_every_algorithm_are_judged_too() {
+fn opaque_tokens_revocations_and_every_algorithm_are_evaluated() {
     let directory = tempfile::tempdir().unwrap();
     for algorithm in ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"] {
         let config = json!({
@@ -113,7 +113,7 @@ cases:
 }
 
 #[test]
-fn what_is_not_understood_is_refused_and_holds_no_test() {
+fn invalid_test_files_are_rejected_with_exit_status_2() {
     let case = |text: &str| format!("config: x.json\ncases:\n- {{ name: a, request: GET /, {text} }}\n");
     for (cases, said) in [
         (case("expect: { decison: allow }"), "decison"),
@@ -133,7 +133,7 @@ fn what_is_not_understood_is_refused_and_holds_no_test() {
 }
 
 #[test]
-fn token_of_a_provider_does_not_pass_with_the_keys_of_another_one_of_its_issuer() {
+fn token_signed_with_keys_of_another_provider_of_its_issuer_is_rejected() {
     let directory = tempfile::tempdir().unwrap();
     let provider =
         |audience: &str| json!({ "issuer": "https://idp.acme.com", "audiences": [audience], "upstream": "idp" });

@@ -1,4 +1,4 @@
-//! Runs the tool as people do, and tells what came of it.
+//! Runs the tool as a process and returns its status and output.
 
 #![allow(dead_code, reason = "each test file uses its part")]
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]

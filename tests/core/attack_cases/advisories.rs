@@ -1,4 +1,4 @@
-//! One test for each public advisory that concerns what exists, its id in the name: what others shipped, we refuse.
+//! One test for each public advisory that concerns an existing feature, with its id in the name.
 
 use serde_json::json;
 
@@ -64,7 +64,7 @@ const LATER: [(&str, &str); 10] = [
 ];
 
 #[test]
-fn every_advisory_has_its_test_or_its_place() {
+fn every_advisory_has_its_test_or_its_explanation() {
     let here = include_str!("advisories.rs");
     let names: Vec<&str> = here.lines().filter_map(|line| line.strip_prefix("fn ")).collect();
     let in_a_name = |id: &str| {
@@ -80,13 +80,13 @@ fn every_advisory_has_its_test_or_its_place() {
 }
 
 #[test]
-fn cve_2017_15361_a_roca_modulus_is_no_key() {
+fn cve_2017_15361_a_roca_modulus_is_rejected_as_a_key() {
     let key = json!({ "kty": "RSA", "kid": "k", "n": base64url(roca_modulus().to_bytes_be()), "e": "AQAB" });
     assert!(faults_of(&one_issuer(&[key])).contains("no key here can verify"));
 }
 
 #[test]
-fn cve_2022_21449_a_psychic_signature_is_refused() {
+fn cve_2022_21449_a_psychic_signature_is_rejected() {
     let zero = num_bigint::BigUint::ZERO;
     let rows = [(Forge::P256, "ES256", "p256"), (Forge::P384, "ES384", "p384")].map(|(key, algorithm, kid)| {
         let token = key.token(algorithm, kid, json!({}), &payload(NOW));
@@ -96,7 +96,7 @@ fn cve_2022_21449_a_psychic_signature_is_refused() {
 }
 
 #[test]
-fn cve_2022_3102_and_cve_2023_51774_a_jwe_is_never_taken_for_a_jws() {
+fn cve_2022_3102_and_cve_2023_51774_a_jwe_is_never_parsed_as_a_jws() {
     let jws = claiming(json!({}));
     let jwe_header = base64url(r#"{"alg":"dir","enc":"A256GCM","kid":"rsa"}"#);
     let pbes = base64url(r#"{"alg":"PBES2-HS256+A128KW","enc":"A128GCM","p2c":2147483647,"p2s":"AAAA"}"#);
@@ -122,12 +122,12 @@ fn spoofed(fields: &[(&str, &[u8])]) {
 }
 
 #[test]
-fn cve_2023_27487_a_made_up_original_path_decides_nothing() {
+fn cve_2023_27487_a_forged_original_path_is_ignored() {
     spoofed(&[("x-envoy-original-path", b"/healthz"), ("x-envoy-original-method", b"OPTIONS")]);
 }
 
 #[test]
-fn cve_2026_40575_and_cve_2026_76835_a_made_up_forwarded_uri_decides_nothing() {
+fn cve_2026_40575_and_cve_2026_76835_a_forged_forwarded_uri_is_ignored() {
     spoofed(&[
         ("x-forwarded-uri", b"/public"),
         ("x-forwarded-method", b"OPTIONS"),
@@ -137,7 +137,7 @@ fn cve_2026_40575_and_cve_2026_76835_a_made_up_forwarded_uri_decides_nothing() {
 }
 
 #[test]
-fn cve_2026_34457_no_user_agent_is_let_through() {
+fn cve_2026_34457_no_user_agent_bypasses_authentication() {
     for agent in ["GoogleHC/1.0", "kube-probe/1.31", "ELB-HealthChecker/2.0", "Envoy/HC"] {
         spoofed(&[("user-agent", agent.as_bytes())]);
     }
@@ -176,7 +176,7 @@ fn cve_2025_64484_identity_headers_with_underscores_are_removed() {
 }
 
 #[test]
-fn cve_2026_33433_and_cve_2026_39858_identity_headers_of_the_client_are_removed_also_where_ours_are_not_set() {
+fn cve_2026_33433_and_cve_2026_39858_identity_headers_of_the_client_are_removed_also_where_the_filter_sets_none() {
     stripped(&["x-user-id", "X-User-Id", "x-client-id", "x-granted-scopes"]);
 }
 
@@ -191,7 +191,7 @@ fn cve_2026_88011_ghsa_rf44_j88r_hh8c_spellings_with_dots_are_removed() {
 }
 
 #[test]
-fn cve_2025_64527_two_authorization_fields_are_refused_and_cause_no_fetch() {
+fn cve_2025_64527_two_authorization_fields_are_rejected_and_cause_no_fetch() {
     let good = format!("Bearer {}", claiming(json!({})));
     let other = format!("Bearer {}", Forge::RsaB.token("RS256", "rsa", json!({}), &payload(NOW)));
     let mut scene = Scene::new(&fetching());
@@ -251,7 +251,7 @@ fn cve_2026_25537_a_claim_of_the_wrong_type_is_not_absent() {
 }
 
 #[test]
-fn cve_2026_32301_and_cve_2026_59096_no_unproved_claim_decides_what_is_fetched() {
+fn cve_2026_32301_and_cve_2026_59096_no_unverified_claim_selects_what_is_fetched() {
     let mut scene = holding(&[Forge::RsaA.jwk("rsa")]);
     for issuer in ["https://evil.example", "https://acme.okta.com/oauth2/default/../../evil", "https://a.example/keys"]
     {
@@ -275,7 +275,7 @@ fn cve_2026_32301_and_cve_2026_59096_no_unproved_claim_decides_what_is_fetched()
 }
 
 #[test]
-fn cve_2026_32597_ghsa_752w_5fwx_jx9f_crit_is_understood_or_refused() {
+fn cve_2026_32597_ghsa_752w_5fwx_jx9f_unsupported_crit_is_rejected() {
     let rows = [json!(["x"]), json!(["exp"]), json!([]), json!("x"), json!(null), json!(["b64"])]
         .map(|crit| Forge::RsaA.token("RS256", "rsa", json!({ "crit": crit, "x": 1 }), &payload(NOW)))
         .map(|token| row("crit", "token_extension_unsupported", token));
@@ -283,7 +283,7 @@ fn cve_2026_32597_ghsa_752w_5fwx_jx9f_crit_is_understood_or_refused() {
 }
 
 #[test]
-fn cve_2026_62995_a_signature_has_one_text_and_no_list_may_be_keyed_by_it() {
+fn cve_2026_62995_a_signature_has_one_encoding_and_no_list_is_keyed_by_it() {
     let token = Forge::P256.token("ES256", "p256", json!({}), &payload(NOW));
     let twin = with_signature(&token, forge::twin(Forge::P256, &signature_of(&token)));
     assert_ne!(token, twin);
@@ -297,7 +297,7 @@ fn cve_2026_62995_a_signature_has_one_text_and_no_list_may_be_keyed_by_it() {
 }
 
 #[test]
-fn ghsa_2gx3_rcp4_g85q_unknown_key_ids_do_not_drive_the_issuer() {
+fn ghsa_2gx3_rcp4_g85q_unknown_key_ids_do_not_flood_the_issuer() {
     let mut scene = holding(&[Forge::RsaA.jwk("rsa")]);
     let mut fetches = 0;
     for number in 0..300 {
@@ -316,7 +316,7 @@ fn ghsa_2gx3_rcp4_g85q_unknown_key_ids_do_not_drive_the_issuer() {
 }
 
 #[test]
-fn ghsa_3fvg_4v2m_98jf_a_signature_of_another_alphabet_is_refused() {
+fn ghsa_3fvg_4v2m_98jf_a_signature_in_another_alphabet_is_rejected() {
     let token = claiming(json!({}));
     let (rest, signature) = token.rsplit_once('.').unwrap();
     check(
@@ -330,14 +330,14 @@ fn ghsa_3fvg_4v2m_98jf_a_signature_of_another_alphabet_is_refused() {
 }
 
 #[test]
-fn ghsa_75c5_xw7c_p5pm_a_part_of_the_issuer_is_not_the_issuer() {
+fn ghsa_75c5_xw7c_p5pm_a_partial_issuer_match_is_rejected() {
     let rows = ["https://acme.okta.com", "acme", "", "https://acme.okta.com/oauth2/default2"]
         .map(|issuer| row("iss", "issuer_unknown", claiming(json!({ "iss": issuer }))));
     check(&two_issuers(), rows.into());
 }
 
 #[test]
-fn ghsa_8wjv_2p76_3863_depth_is_bounded() {
+fn ghsa_8wjv_2p76_3863_nesting_depth_is_bounded() {
     let mut rows = Vec::new();
     for depth in [33, 100, 1000, 2000] {
         rows.push(row(
@@ -351,7 +351,7 @@ fn ghsa_8wjv_2p76_3863_depth_is_bounded() {
 }
 
 #[test]
-fn ghsa_9v7f_9g4p_ffgj_a_redirect_is_not_followed_nor_taken() {
+fn ghsa_9v7f_9g4p_ffgj_a_redirect_is_neither_followed_nor_accepted() {
     for status in [301, 302, 303, 307, 308] {
         let mut scene = holding(&[Forge::RsaA.jwk("rsa")]);
         scene.pass(3600);
@@ -364,7 +364,7 @@ fn ghsa_9v7f_9g4p_ffgj_a_redirect_is_not_followed_nor_taken() {
 }
 
 #[test]
-fn ghsa_fhv5_28vv_h8m8_one_failed_fetch_does_not_wipe_the_keys() {
+fn ghsa_fhv5_28vv_h8m8_a_failed_fetch_keeps_the_cached_keys() {
     let mut scene = holding(&[Forge::RsaA.jwk("rsa")]);
     scene.pass(3600);
     let fetch = scene.tick_begins_a_fetch();
@@ -381,22 +381,22 @@ fn confused(secret: &[u8]) {
 }
 
 #[test]
-fn ghsa_xgmm_8j9v_c9wx_the_public_pem_is_no_hmac_secret() {
+fn ghsa_xgmm_8j9v_c9wx_the_public_pem_is_rejected_as_an_hmac_secret() {
     confused(&Forge::RsaA.rsa().public_key().unwrap().public_key_to_pem().unwrap());
 }
 
 #[test]
-fn ghsa_r6x4_923q_g947_the_public_der_is_no_hmac_secret() {
+fn ghsa_r6x4_923q_g947_the_public_der_is_rejected_as_an_hmac_secret() {
     confused(&Forge::RsaA.rsa().public_key().unwrap().public_key_to_der().unwrap());
 }
 
 #[test]
-fn ghsa_ffc3_869f_jxw9_the_jwk_text_is_no_hmac_secret() {
+fn ghsa_ffc3_869f_jxw9_the_jwk_text_is_rejected_as_an_hmac_secret() {
     confused(Forge::RsaA.jwk("rsa").to_string().as_bytes());
 }
 
 #[test]
-fn ghsa_pxh4_856f_4h89_an_empty_or_short_secret_is_none() {
+fn ghsa_pxh4_856f_4h89_an_empty_or_short_secret_is_rejected() {
     for secret in ["", "secret", "rsa"] {
         confused(secret.as_bytes());
         let key = json!({ "kty": "oct", "kid": "k", "k": base64url(secret) });
@@ -405,7 +405,7 @@ fn ghsa_pxh4_856f_4h89_an_empty_or_short_secret_is_none() {
 }
 
 #[test]
-fn ghsa_w7vc_732c_9m39_an_unencoded_payload_is_refused() {
+fn ghsa_w7vc_732c_9m39_an_unencoded_payload_is_rejected() {
     let header = r#"{"alg":"RS256","kid":"rsa","b64":false,"crit":["b64"]}"#;
     let claims = payload(NOW).to_string();
     let input = format!("{}.{claims}", base64url(header));
@@ -423,7 +423,7 @@ fn ghsa_w7vc_732c_9m39_an_unencoded_payload_is_refused() {
 }
 
 #[test]
-fn nodedb_61_a_single_provider_without_an_issuer_takes_nothing() {
+fn nodedb_61_a_single_provider_without_an_issuer_accepts_no_token() {
     let mut configuration = one_issuer(&[Forge::RsaA.jwk("rsa")]);
     configuration["providers"]["a"].as_object_mut().unwrap().remove("issuer");
     assert!(faults_of(&configuration).contains("$.providers.a.issuer: missing"));

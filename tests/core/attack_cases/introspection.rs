@@ -1,5 +1,5 @@
-//! Group L, and K2: what an endpoint that is asked about tokens may answer, whom a token is told to, and whose answer
-//! counts for what.
+//! Groups L and K2: responses of an introspection endpoint, which endpoint receives a token, and which tokens a response
+//! applies to.
 
 use okta_proxy_wasm::callout::{CalloutResult, HttpResponse, TransportError};
 use okta_proxy_wasm::engine::{IntrospectionCall, Message};
@@ -15,7 +15,7 @@ use crate::signing::{AUDIENCE, ISSUER, payload, with};
 const OPAQUE: &str = "opaque-token-of-alice";
 
 /// Both issuers are asked, the first one about opaque tokens too. Every rule asks.
-fn asking() -> Value {
+fn introspecting() -> Value {
     let mut configuration = two_issuers();
     for (name, host, takes_opaque) in [("a", "a.example", true), ("b", "b.example", false)] {
         configuration["providers"][name]["upstream"] = json!(format!("cluster-{name}"));
@@ -40,7 +40,7 @@ impl Scene {
     }
 
     /// A request that has to wait, and the call that it leads to.
-    fn asks_about(&mut self, token: &str) -> (StreamId, IntrospectionCall) {
+    fn start_call(&mut self, token: &str) -> (StreamId, IntrospectionCall) {
         let stream = self.bearer(token).expect_err("it waits");
         let mut calls = self.calls();
         assert_eq!(calls.len(), 1);
@@ -52,8 +52,8 @@ impl Scene {
     }
 
     /// What becomes of a token about which this is said.
-    fn told(&mut self, token: &str, outcome: CalloutResult) -> &Decision {
-        let (stream, call) = self.asks_about(token);
+    fn decision_after(&mut self, token: &str, outcome: CalloutResult) -> &Decision {
+        let (stream, call) = self.start_call(token);
         self.end(&call, outcome);
         self.decision_of(stream).expect("it is decided")
     }
@@ -67,20 +67,20 @@ fn status(decision: &Decision) -> u16 {
 }
 
 /// Each answer to a question about each of these tokens, and the reason that is expected.
-fn check_answers(tokens: &[&str], rows: Vec<(&'static str, &'static str, CalloutResult)>) {
+fn check_responses(tokens: &[&str], rows: Vec<(&'static str, &'static str, CalloutResult)>) {
     for (label, expected, outcome) in rows {
         for token in tokens {
-            let mut scene = Scene::new(&asking());
-            let decision = scene.told(token, outcome.clone());
+            let mut scene = Scene::new(&introspecting());
+            let decision = scene.decision_after(token, outcome.clone());
             assert_eq!((decision.audit.reason(), status(decision)), (expected, status_for(expected)), "{label}");
         }
     }
 }
 
 #[test]
-fn only_one_answer_says_that_a_token_is_active() {
+fn only_active_true_makes_a_token_active() {
     let body = |label, body: &str| (label, "introspection_unavailable", said(200, body));
-    check_answers(
+    check_responses(
         &[OPAQUE, &claiming(json!({}))],
         vec![
             ("L1 the control", "authorized", active(json!({}))),
@@ -104,11 +104,11 @@ fn only_one_answer_says_that_a_token_is_active() {
 }
 
 #[test]
-fn an_endpoint_that_fails_lets_nobody_pass_and_refuses_nobodys_token() {
+fn failing_introspection_endpoint_allows_no_request_and_rejects_no_token() {
     let good = active(json!({}));
     let Ok(HttpResponse { body, .. }) = &good else { panic!("an answer") };
     let unavailable = |label, outcome| (label, "introspection_unavailable", outcome);
-    check_answers(
+    check_responses(
         &[OPAQUE, &claiming(json!({}))],
         vec![
             unavailable("L2 HTML", said(200, "<html><body>{\"active\":true}</body></html>")),
@@ -129,8 +129,8 @@ fn an_endpoint_that_fails_lets_nobody_pass_and_refuses_nobodys_token() {
 }
 
 #[test]
-fn an_answer_about_another_token_or_for_others_admits_none() {
-    check_answers(
+fn introspection_response_with_invalid_claims_is_rejected() {
+    check_responses(
         &[OPAQUE],
         vec![
             ("L3 iss", "issuer_unknown", active(json!({ "iss": OTHER_ISSUER }))),
@@ -145,12 +145,12 @@ fn an_answer_about_another_token_or_for_others_admits_none() {
             ("L3 bound to a key", "sender_constrained", active(json!({ "cnf": { "jkt": "x" } }))),
         ],
     );
-    let mut only_ours = asking();
+    let mut only_ours = introspecting();
     only_ours["providers"]["a"]["client_ids"] = json!(["0oa1client"]);
     let mut scene = Scene::new(&only_ours);
-    let decision = scene.told(OPAQUE, active(json!({ "client_id": "0oa9evil" })));
+    let decision = scene.decision_after(OPAQUE, active(json!({ "client_id": "0oa9evil" })));
     assert_eq!((decision.audit.reason(), status(decision)), ("client_unexpected", 401), "L3 client_id");
-    check_answers(
+    check_responses(
         &[&claiming(json!({ "jti": "AT.1" }))],
         vec![
             ("L3 another sub", "introspection_mismatch", active(json!({ "sub": "bob@acme.com" }))),
@@ -164,14 +164,14 @@ fn an_answer_about_another_token_or_for_others_admits_none() {
 }
 
 #[test]
-fn the_token_is_told_in_the_body_and_the_secret_in_one_place() {
+fn introspection_request_has_the_token_in_the_body_and_the_secret_once() {
     for (way, secret_in_body) in [("client_secret_basic", false), ("client_secret_post", true)] {
-        let mut configuration = asking();
+        let mut configuration = introspecting();
         configuration["providers"]["a"]["introspection"]["client_auth"] = json!(way);
         let mut scene = Scene::new(&configuration);
         // What means something in a URL or a form is nothing but its text.
         let token = "opaque+evil/https//evil.example/~=";
-        let (_, call) = scene.asks_about(token);
+        let (_, call) = scene.start_call(token);
         let request = scene.call_request(call.id);
         assert_eq!(request.address.to_string(), "https://a.example/introspect", "L4 token not in URL");
         assert_eq!(request.address.upstream, "cluster-a", "L4");
@@ -190,7 +190,7 @@ fn the_token_is_told_in_the_body_and_the_secret_in_one_place() {
 }
 
 #[test]
-fn what_a_token_looks_like_does_not_choose_who_judges_it() {
+fn format_of_a_token_does_not_select_its_validator() {
     let forged = Forge::RsaB.token("RS256", "rsa", json!({}), &payload(NOW));
     let foreign = claiming(json!({ "iss": "https://evil.example" }));
     for (label, expected, token) in [
@@ -199,21 +199,21 @@ fn what_a_token_looks_like_does_not_choose_who_judges_it() {
         row("L5 three parts that are no JWT", "token_encoding", "opaque.token.ofalice"),
         row("L5 a JWT that says nothing", "token_claims_json", saying("[]")),
     ] {
-        let mut scene = Scene::new(&asking());
+        let mut scene = Scene::new(&introspecting());
         assert_eq!(scene.reason(&token), expected, "{label}");
         assert_eq!(scene.calls(), [], "{label}: a call");
     }
     // Of no three parts: whoever takes opaque tokens is asked, and nobody else.
     for token in [OPAQUE, "a.b", "a.b.c.d.e", "ey.", "eyJhbGciOiJub25lIn0"] {
-        let mut scene = Scene::new(&asking());
-        let (_, call) = scene.asks_about(token);
+        let mut scene = Scene::new(&introspecting());
+        let (_, call) = scene.start_call(token);
         let request = scene.call_request(call.id);
         assert_eq!(request.address.authority, "a.example", "L5 {token}");
         // It is whose the configuration says, also where it says to be the other's.
         scene.end(&call, active(json!({ "iss": OTHER_ISSUER })));
         assert_eq!(scene.decided[0].1.audit.reason(), "issuer_unknown", "L5 {token}");
     }
-    let mut nobody = asking();
+    let mut nobody = introspecting();
     nobody["providers"]["a"]["introspection"]["opaque_tokens"] = json!(false);
     let mut scene = Scene::new(&nobody);
     assert_eq!(scene.reason(OPAQUE), "token_opaque", "L5 nobody takes them");
@@ -221,19 +221,19 @@ fn what_a_token_looks_like_does_not_choose_who_judges_it() {
 }
 
 #[test]
-fn what_one_issuer_says_is_nothing_to_tokens_of_another() {
-    let mut scene = Scene::new(&asking());
+fn introspection_response_of_one_issuer_does_not_apply_to_tokens_of_another() {
+    let mut scene = Scene::new(&introspecting());
     let of_a = Forge::P256.token("ES256", "p256", json!({}), &payload(NOW));
     // The same keys, the same claims: only the issuer is another one.
     let of_b = Forge::P256.token("ES256", "p256", json!({}), &with(&payload(NOW), json!({ "iss": OTHER_ISSUER })));
-    assert_eq!(scene.told(&of_a, active(json!({}))).audit.reason(), "authorized", "K2 A says yes");
-    let (stream, call) = scene.asks_about(&of_b);
+    assert_eq!(scene.decision_after(&of_a, active(json!({}))).audit.reason(), "authorized", "K2 A says yes");
+    let (stream, call) = scene.start_call(&of_b);
     let request = scene.call_request(call.id);
     assert_eq!(request.address.to_string(), "https://b.example/introspect", "K2 B is asked about its own");
     scene.end(&call, said(200, r#"{"active":false}"#));
     assert_eq!(scene.reason_of(stream), Some("token_inactive"), "K2 B says no");
     assert_eq!((scene.reason(&of_a), scene.reason(&of_b)), ("authorized", "token_inactive"), "K2 and so it stays");
-    let places = [&call, &scene.asks_about(OPAQUE).1].map(|call| {
+    let places = [&call, &scene.start_call(OPAQUE).1].map(|call| {
         let okta_proxy_wasm::engine::Purpose::Token { digest, .. } = call.purpose else { panic!("about a token") };
         scene.engine.record_names(call.id.provider(), &digest).unwrap()
     });

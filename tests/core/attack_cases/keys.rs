@@ -1,4 +1,4 @@
-//! Group A as far as it is about key sets, and group J: key sets over time.
+//! The part of group A that concerns key sets, and group J: key sets over time.
 
 use num_bigint::BigUint;
 use okta_proxy_wasm::callout::{CalloutResult, HttpResponse, TransportError};
@@ -103,7 +103,7 @@ fn a_symmetric_key_in_a_key_set_is_ignored() {
 }
 
 #[test]
-fn a_key_that_is_for_something_else_verifies_nothing() {
+fn key_with_another_use_verifies_nothing() {
     for (label, changes) in [
         ("A15 use enc", json!({ "use": "enc" })),
         ("A15 use x509-svid", json!({ "use": "x509-svid" })),
@@ -160,7 +160,7 @@ fn a_key_that_is_for_something_else_verifies_nothing() {
 }
 
 #[test]
-fn an_rsa_key_has_a_sane_size_exponent_and_modulus() {
+fn rsa_key_with_unsafe_size_exponent_or_modulus_is_rejected() {
     let e = BigUint::from(65_537_u32);
     let n = BigUint::from_bytes_be(&Forge::RsaB.rsa().n().to_vec());
     for bits in [2048, 3072, 4096, 8192] {
@@ -199,7 +199,7 @@ pub fn roca_modulus() -> BigUint {
 }
 
 #[test]
-fn an_elliptic_curve_key_is_a_point_on_its_curve() {
+fn elliptic_curve_key_off_its_curve_is_rejected() {
     let x = Forge::P256.jwk("k")["x"].as_str().unwrap().to_owned();
     let y = Forge::P256.jwk("k")["y"].as_str().unwrap().to_owned();
     let prime = BigUint::parse_bytes(b"ffffffff00000001000000000000000000000000ffffffffffffffffffffffff", 16).unwrap();
@@ -271,7 +271,7 @@ fn a_flood_of_unknown_key_ids_gets_a_burst_of_fetches_and_then_one_per_cooldown(
 }
 
 /// Every kind of bad answer.
-pub fn bad_answers() -> Vec<(&'static str, CalloutResult)> {
+pub fn bad_responses() -> Vec<(&'static str, CalloutResult)> {
     let good = json!({ "keys": [Forge::RsaB.jwk("rsa")] }).to_string();
     let with_control = |control: &str, status| {
         Ok(HttpResponse::new(status, good.clone().into_bytes()).with_header("cache-control", Some(control)))
@@ -323,13 +323,13 @@ pub fn bad_answers() -> Vec<(&'static str, CalloutResult)> {
 }
 
 #[test]
-fn a_bad_answer_changes_nothing_until_the_set_is_too_old() {
+fn bad_response_keeps_the_cached_keys_until_max_stale() {
     let mut scene = holding(&[Forge::RsaA.jwk("rsa")]);
     let fresh = |scene: &Scene| {
         let now = scene.now.as_secs();
         Forge::RsaA.token("RS256", "rsa", json!({}), &payload(now))
     };
-    let answers = bad_answers();
+    let answers = bad_responses();
     let count = answers.len();
     for (label, answer) in answers {
         scene.pass(3600 / 2 + 1800);
@@ -363,7 +363,7 @@ fn reason_after_a_fetch(scene: &mut Scene, token: &str, keys: &[Value]) -> &'sta
 }
 
 #[test]
-fn a_set_with_bad_keys_among_good_ones_serves_the_good_ones() {
+fn key_set_with_bad_keys_keeps_the_good_ones() {
     let mut scene = holding(&[
         json!(null),
         json!({ "kty": "oct", "kid": "rsa", "k": "AAAA" }),
@@ -431,7 +431,7 @@ fn a_key_that_is_removed_verifies_nothing_after_the_next_refresh() {
 }
 
 #[test]
-fn nothing_of_a_token_decides_what_is_fetched() {
+fn no_member_of_a_token_selects_what_is_fetched() {
     let mut scene = holding(&[Forge::RsaA.jwk("rsa")]);
     for issuer in [
         "https://evil.example",
@@ -465,7 +465,7 @@ fn nothing_of_a_token_decides_what_is_fetched() {
 }
 
 #[test]
-fn what_cache_control_asks_for_is_clamped() {
+fn cache_control_lifetime_is_clamped() {
     for (control, refresh, freshness) in [
         (None, "1h", 3600),
         (Some("max-age=0"), "1h", 60),
@@ -500,7 +500,7 @@ fn what_cache_control_asks_for_is_clamped() {
 }
 
 #[test]
-fn the_keys_of_one_provider_come_though_another_is_down() {
+fn keys_of_one_provider_are_fetched_while_another_is_down() {
     let mut configuration = fetching();
     configuration["providers"]["b"] = json!({ "issuer": OTHER_ISSUER, "audiences": [AUDIENCE], "upstream": "cluster-b",
         "jwks": { "uri": "https://b.example/keys" } });

@@ -1,4 +1,4 @@
-//! Groups H and N: what a request carries besides its token, and what nothing may bring down.
+//! Groups H and N: request fields besides the token, and attacks on availability.
 
 use okta_proxy_wasm::policy::target_headers::TARGET_HEADERS;
 use serde_json::{Value, json};
@@ -42,7 +42,7 @@ fn folded(name: &str) -> String {
 }
 
 #[test]
-fn what_a_client_says_of_itself_does_not_reach_the_backend() {
+fn identity_headers_from_a_client_do_not_reach_the_backend() {
     let spellings = [
         ("H1 the identity header itself", "x-user-id"),
         ("H1 in capitals", "X-USER-ID"),
@@ -78,7 +78,7 @@ fn what_a_client_says_of_itself_does_not_reach_the_backend() {
 }
 
 #[test]
-fn a_header_that_changes_the_target_is_removed_whatever_the_rule() {
+fn header_that_changes_the_target_is_removed_under_every_rule() {
     let mut open = two_issuers();
     open["default_rule"] = json!({ "access": "public" });
     for configuration in [two_issuers(), open] {
@@ -107,7 +107,7 @@ fn a_header_that_changes_the_target_is_removed_whatever_the_rule() {
 }
 
 #[test]
-fn connection_names_nothing_but_the_upgrade() {
+fn connection_header_names_only_the_upgrade() {
     for (values, expected) in [
         (&["upgrade"][..], None),
         (&["keep-alive, Upgrade"], None),
@@ -192,7 +192,7 @@ fn a_claim_is_never_raw_in_a_header() {
 }
 
 #[test]
-fn no_header_of_the_request_lets_it_pass_without_a_token() {
+fn no_request_header_bypasses_the_token_requirement() {
     let fields: [(&str, &[u8]); 18] = [
         ("x-forwarded-uri", b"/public"),
         ("x-original-url", b"/public"),
@@ -245,7 +245,7 @@ fn monsters() -> Vec<(&'static str, String)> {
 }
 
 #[test]
-fn what_is_large_or_deep_costs_no_more_than_reading_it_once() {
+fn large_or_deep_input_costs_no_more_than_one_read() {
     for max_bytes in [8192, 61_440] {
         let mut configuration = two_issuers();
         configuration["token"] = json!({ "max_bytes": max_bytes });
@@ -276,7 +276,7 @@ fn what_is_large_or_deep_costs_no_more_than_reading_it_once() {
 }
 
 #[test]
-fn a_flood_leaves_nothing_behind() {
+fn flood_leaves_only_bounded_state() {
     let mut scene = super::keys::holding(&[Forge::RsaA.jwk("rsa")]);
     let good = claiming(json!({}));
     // N2 token flood: decided requests hold nothing, parked ones have a bounded room and all are decided.
@@ -309,7 +309,7 @@ fn a_flood_leaves_nothing_behind() {
 }
 
 #[test]
-fn bytes_of_any_kind_are_an_ordinary_refusal() {
+fn arbitrary_bytes_are_rejected_like_any_bad_token() {
     let mut scene = Scene::new(&two_issuers());
     let good = claiming(json!({}));
     let mut random = Random::new(0x9e37_79b9_7f4a_7c15);

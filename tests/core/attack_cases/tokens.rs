@@ -1,4 +1,4 @@
-//! Groups A to F: what a token can say, and how.
+//! Groups A to F: contents and encodings of a token.
 
 use num_bigint::BigUint;
 use serde_json::{Value, json};
@@ -34,7 +34,7 @@ fn good_tokens_of_every_algorithm_pass() {
 }
 
 #[test]
-fn an_algorithm_is_one_that_is_allowed_or_nothing() {
+fn algorithm_outside_the_allowed_list_is_rejected() {
     let unsigned = |header: &str| format!("{}.", signing_input(header, &payload(NOW).to_string()));
     let signed = |header: &str| headed(Forge::RsaA, "RS256", header);
     let of_b = |key: Forge, algorithm: &str, kid: &str| {
@@ -120,7 +120,7 @@ fn ed25519_in_the_configuration_allows_both_names_of_the_algorithm_and_no_other(
 }
 
 #[test]
-fn a_public_key_is_no_secret() {
+fn public_key_is_not_an_hmac_secret() {
     let header = |algorithm: &str, kid: &str| json!({ "alg": algorithm, "kid": kid }).to_string();
     let claims = payload(NOW).to_string();
     let public = Forge::RsaA.rsa().public_key().unwrap();
@@ -165,7 +165,7 @@ fn a_public_key_is_no_secret() {
 }
 
 #[test]
-fn key_material_in_a_token_is_not_looked_at() {
+fn key_material_in_a_token_is_ignored() {
     let mallory = Forge::RsaB.jwk("rsa");
     let by_mallory = |members: Value| Forge::RsaB.token("RS256", "rsa", members, &payload(NOW));
     let url = "https://evil.example/keys";
@@ -204,7 +204,7 @@ fn key_material_in_a_token_is_not_looked_at() {
 }
 
 #[test]
-fn a_key_id_is_a_text_and_compared_byte_for_byte() {
+fn key_id_is_a_string_compared_byte_for_byte() {
     let kid = |kid: Value| headed(Forge::RsaA, "RS256", &json!({ "alg": "RS256", "kid": kid }).to_string());
     let mut rows = Vec::new();
     for value in [json!(5), json!(["rsa"]), json!(null), json!({ "rsa": 1 }), json!(true)] {
@@ -261,7 +261,7 @@ fn a_token_without_a_key_id_is_tried_with_few_keys() {
 }
 
 #[test]
-fn the_keys_of_one_issuer_are_none_of_the_others() {
+fn keys_of_one_issuer_do_not_verify_tokens_of_the_others() {
     let token =
         |key: Forge, issuer: &str| key.token("ES256", "k", json!({}), &with(&payload(NOW), json!({ "iss": issuer })));
     // The only P-256 key pair is a's; b publishes the point of its opposite sign, another key, under the same id.
@@ -289,7 +289,7 @@ fn the_keys_of_one_issuer_are_none_of_the_others() {
 }
 
 #[test]
-fn an_ecdsa_signature_is_two_numbers_in_range() {
+fn ecdsa_signature_with_values_out_of_range_is_rejected() {
     let mut rows = Vec::new();
     for (key, algorithm, kid, length) in [(Forge::P256, "ES256", "p256", 32), (Forge::P384, "ES384", "p384", 48)] {
         let token = good(key, algorithm, kid);
@@ -327,7 +327,7 @@ fn an_ecdsa_signature_is_two_numbers_in_range() {
 }
 
 #[test]
-fn an_rsa_signature_is_exactly_the_one_encoding() {
+fn rsa_signature_with_another_encoding_is_rejected() {
     let token = good(Forge::RsaA, "RS256", "rsa");
     let input = token.rsplit_once('.').unwrap().0.as_bytes();
     let encoded = |first, filler, prefix: &[u8], trailer: &[u8]| {
@@ -399,7 +399,7 @@ fn an_rsa_signature_is_exactly_the_one_encoding() {
 }
 
 #[test]
-fn an_ed25519_signature_is_canonical() {
+fn non_canonical_ed25519_signature_is_rejected() {
     let token = good(Forge::Ed25519, "EdDSA", "ed25519");
     let bytes = signature_of(&token);
     // The order of the group, little-endian.
@@ -445,7 +445,7 @@ fn an_ed25519_signature_is_canonical() {
 }
 
 #[test]
-fn a_token_has_one_spelling() {
+fn token_in_any_second_encoding_is_rejected() {
     let token = good(Forge::RsaA, "RS256", "rsa");
     let es = good(Forge::P256, "ES256", "p256");
     let (signed_part, signature) = token.rsplit_once('.').unwrap();
@@ -526,7 +526,7 @@ fn a_token_has_one_spelling() {
 }
 
 #[test]
-fn what_asks_for_another_processing_is_refused() {
+fn header_that_requires_other_processing_is_rejected() {
     let mut rows = Vec::new();
     let crit = [
         json!(["exp"]),
@@ -580,7 +580,7 @@ fn what_asks_for_another_processing_is_refused() {
 }
 
 #[test]
-fn json_is_one_object_without_a_member_twice() {
+fn json_must_be_one_object_without_duplicate_members() {
     let claims = payload(NOW).to_string();
     let inner = &claims[1..claims.len() - 1];
     let raw = |header: &[u8], claims: &[u8]| {
@@ -700,7 +700,7 @@ fn json_is_one_object_without_a_member_twice() {
 }
 
 #[test]
-fn a_time_is_a_number_that_can_be_one() {
+fn time_claim_must_be_a_representable_number() {
     let exp = |text: &str| {
         let mut claims = payload(NOW);
         claims.as_object_mut().unwrap().remove("exp");
@@ -798,7 +798,7 @@ fn a_time_is_a_number_that_can_be_one() {
 }
 
 #[test]
-fn a_token_is_judged_by_the_time_of_its_request_and_by_no_earlier_verdict() {
+fn token_times_are_checked_at_each_request_also_after_a_cache_hit() {
     let mut scene = Scene::new(&two_issuers());
     let token = claiming(json!({}));
     assert_eq!(scene.reason(&token), "authorized");
@@ -814,7 +814,7 @@ fn a_token_is_judged_by_the_time_of_its_request_and_by_no_earlier_verdict() {
 }
 
 #[test]
-fn issuer_and_audience_are_whole_texts() {
+fn issuer_and_audience_are_compared_as_whole_strings() {
     let iss = |value: Value| claiming(json!({ "iss": value }));
     let mut rows = vec![
         row("F1 iss missing", "issuer_malformed", iss(json!(null))),
@@ -894,7 +894,7 @@ fn issuer_and_audience_are_whole_texts() {
 }
 
 #[test]
-fn only_access_tokens_are_taken() {
+fn only_access_tokens_are_accepted() {
     let typ = |typ: Value| with_members(json!({ "typ": typ }));
     let mut rows = vec![
         row("F4 ID token: nonce", "not_an_access_token", claiming(json!({ "nonce": "n" }))),

@@ -1,13 +1,13 @@
-//! Conditions see the normal form that rules see, and no second spelling of a request changes what they say.
+//! Conditions see the same normal form as rules, and no second spelling of a request changes their result.
 
 use super::*;
 
 /// `/orgs/acme%20inc` is the path of the tenant `acme inc`, and not that of a tenant which calls itself `acme%20inc`.
 #[wasm_bindgen_test(unsupported = test)]
-fn a_path_segment_is_compared_as_decoded_text() {
+fn path_segment_is_compared_as_decoded_string() {
     let condition = "claims.tenant == path_segment(request.url_path, 2)";
     let judge = |tenant: &str, target: &str| {
-        reason(&decide(&mut demanding(condition), &head(target, json!({ "tenant": tenant }), &[])))
+        reason(&decide(&mut requiring(condition), &head(target, json!({ "tenant": tenant }), &[])))
     };
     for (tenant, target, expected) in [
         ("acme%20inc", "/orgs/acme%20inc/users", "condition_unmet"),
@@ -36,7 +36,7 @@ fn a_path_segment_is_compared_as_decoded_text() {
 
 /// `request.url_path == '/orgs/' + claims.tenant` has the same hole as a segment that is not decoded.
 #[wasm_bindgen_test(unsupported = test)]
-fn a_claim_that_would_have_an_escape_in_a_path_is_not_compared_with_one() {
+fn claim_that_needs_escaping_in_a_path_is_not_compared_with_a_path() {
     for condition in [
         "request.url_path == '/orgs/' + claims.tenant",
         "'/orgs/' + claims.tenant == request.url_path",
@@ -51,13 +51,13 @@ fn a_claim_that_would_have_an_escape_in_a_path_is_not_compared_with_one() {
     ] {
         for tenant in ["acme%20inc", "acme inc", "caf\u{e9}"] {
             let claims = json!({ "tenant": tenant, "paths": [format!("/orgs/{tenant}")] });
-            let decision = decide(&mut demanding(condition), &head("/orgs/acme%20inc", claims, &[]));
+            let decision = decide(&mut requiring(condition), &head("/orgs/acme%20inc", claims, &[]));
             assert_eq!(reason(&decision), "condition_path_ambiguous", "{condition} for {tenant}");
         }
     }
     let claims = || json!({ "tenant": "acme", "paths": ["/orgs/acme", "/orgs/b"] });
     for condition in ["request.url_path == '/orgs/' + claims.tenant", "request.url_path in claims.paths"] {
-        assert_eq!(judged(condition, claims(), &[]), "authorized", "{condition}");
+        assert_eq!(evaluate(condition, claims(), &[]), "authorized", "{condition}");
     }
 }
 
@@ -68,7 +68,7 @@ fn at(method: &str, host: &str, target: &str, more: &[(&str, &str)]) -> RequestH
 }
 
 /// An anonymous request under a public rule with this condition.
-fn judged_at(condition: &str, host: &str, target: &str) -> &'static str {
+fn evaluate_at(condition: &str, host: &str, target: &str) -> &'static str {
     let rules = json!([{ "name": "all", "access": "public", "require": { "condition": condition } }]);
     reason(&decide(&mut engine(&configured(json!({ "rules": rules }))), &at("GET", host, target, &[])))
 }
@@ -97,20 +97,20 @@ fn the_slash_at_the_end_of_a_path_changes_no_condition() {
         ("request.raw_path == '/admin'", ALLOWED, DENIED),
         ("request.method == 'GET'", ALLOWED, ALLOWED),
     ] {
-        assert_eq!(judged_at(condition, "acme.com", "/admin"), without, "{condition}");
+        assert_eq!(evaluate_at(condition, "acme.com", "/admin"), without, "{condition}");
         for target in ["/admin/", "/admin//", "/%61dmin/"] {
-            assert_eq!(judged_at(condition, "acme.com", target), with_slash, "{condition} at {target}");
+            assert_eq!(evaluate_at(condition, "acme.com", target), with_slash, "{condition} at {target}");
         }
     }
-    assert_eq!(judged_at("request.url_path == '/'", "acme.com", "/"), ALLOWED);
+    assert_eq!(evaluate_at("request.url_path == '/'", "acme.com", "/"), ALLOWED);
     // Servers that do not resolve dot segments read another path.
-    assert_eq!(judged_at("request.url_path == '/'", "acme.com", "/x/.."), AMBIGUOUS);
+    assert_eq!(evaluate_at("request.url_path == '/'", "acme.com", "/x/.."), AMBIGUOUS);
 }
 
 #[wasm_bindgen_test(unsupported = test)]
 fn a_condition_sees_the_normal_form_of_the_host() {
     const ALLOWED: &str = "no_token_required";
-    let judge = |condition: &str, host: &str| judged_at(condition, host, "/");
+    let judge = |condition: &str, host: &str| evaluate_at(condition, host, "/");
     for condition in [
         "request.host != 'admin.acme.com'",
         "!request.host.startsWith('admin.')",
@@ -149,7 +149,7 @@ fn a_condition_sees_the_normal_form_of_the_host() {
         "request.host == 'a.com' || request.url_path == '/x'",
         "(request.host == 'a.com') == (request.url_path == '/x')",
     ] {
-        assert_ne!(judged_at(condition, "a.com:81", "/x/"), ALLOWED, "{condition}");
+        assert_ne!(evaluate_at(condition, "a.com:81", "/x/"), ALLOWED, "{condition}");
     }
     let relaxed = configured(json!({ "insecure_ambiguous_hosts": true, "rules": [
         { "access": "public", "require": { "condition": "request.host == 'static.acme.com'" } }] }));
@@ -163,7 +163,7 @@ fn a_condition_sees_the_normal_form_of_the_host() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_header_that_is_there_twice_or_in_two_spellings_is_not_judged() {
+fn repeated_header_or_header_in_two_spellings_is_indeterminate() {
     let judge = |condition: &str, more: &[(&str, &str)]| {
         let rules = json!([{ "name": "all", "access": "public", "require": { "condition": condition } }]);
         reason(&decide(&mut engine(&configured(json!({ "rules": rules }))), &at("GET", "a.com", "/", more)))
@@ -198,7 +198,7 @@ fn a_header_that_is_there_twice_or_in_two_spellings_is_not_judged() {
 #[wasm_bindgen_test(unsupported = test)]
 fn a_property_that_is_empty_is_missing_and_a_mapped_address_is_the_ipv4_address() {
     let judge = |condition: &str, values: &[(Attribute, &[u8])]| {
-        let mut engine = demanding(condition);
+        let mut engine = requiring(condition);
         let head = head("/", json!({}), &[]);
         reason(&decide_by(&mut engine, &head, values))
     };
@@ -225,7 +225,7 @@ fn a_property_that_is_empty_is_missing_and_a_mapped_address_is_the_ipv4_address(
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_constant_that_the_normal_form_never_has_and_the_name_of_a_raw_value_are_faults() {
+fn constant_outside_the_normal_form_and_name_of_a_raw_value_are_faults() {
     let fault = |condition: &str| {
         let document = configured(json!({ "rules": [{ "require": { "condition": condition } }] }));
         config::load(document.to_string().as_bytes(), &config::no_environment).err().map(|faults| faults[0].to_string())

@@ -4,7 +4,7 @@ use super::*;
 
 /// `claims.role != 'guest'` allowed a token with `"role": ["guest"]`: values of different types were different.
 #[wasm_bindgen_test(unsupported = test)]
-fn a_claim_of_another_type_than_its_constant_denies_whatever_the_operator() {
+fn claim_of_another_type_than_its_constant_denies_with_every_operator() {
     let text = "guest";
     let conditions = [
         "claims.role != 'guest'",
@@ -28,9 +28,9 @@ fn a_claim_of_another_type_than_its_constant_denies_whatever_the_operator() {
     for condition in conditions {
         for role in [json!(null), json!(0), json!(1.5), json!(true), json!([text]), json!([]), json!({ text: text })] {
             let claims = json!({ "role": role, "text": text });
-            assert_eq!(judged(condition, claims, &[]), "condition_wrong_type", "{condition} for {role}");
+            assert_eq!(evaluate(condition, claims, &[]), "condition_wrong_type", "{condition} for {role}");
         }
-        let missing = judged(condition, json!({ "text": text }), &[]);
+        let missing = evaluate(condition, json!({ "text": text }), &[]);
         assert_eq!(missing, "condition_value_missing", "{condition} without the claim");
     }
     for (condition, claims) in [
@@ -51,12 +51,12 @@ fn a_claim_of_another_type_than_its_constant_denies_whatever_the_operator() {
         ("claims.expires != request.time", json!({ "expires": 1_800_000_000 })),
         ("claims.expires != timestamp('2027-01-15T08:00:00Z')", json!({ "expires": "2027-01-15T08:00:00Z" })),
     ] {
-        assert_eq!(judged(condition, claims, &[]), "condition_wrong_type", "{condition}");
+        assert_eq!(evaluate(condition, claims, &[]), "condition_wrong_type", "{condition}");
     }
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn numbers_compare_as_numbers_and_null_is_compared_with_everything() {
+fn numbers_compare_numerically_and_null_compares_with_every_type() {
     for (condition, claims) in [
         ("claims.level == 3 && claims.level != 4", json!({ "level": 3.0 })),
         ("claims.level == 3.0 && claims.level in [1, 3.0]", json!({ "level": 3 })),
@@ -73,9 +73,9 @@ fn numbers_compare_as_numbers_and_null_is_compared_with_everything() {
         // What settles the matter does so whatever the rest is.
         ("claims.role == 'guest' || request.method == 'GET'", json!({ "role": 7 })),
     ] {
-        assert_eq!(judged(condition, claims, &[]), "authorized", "{condition}");
+        assert_eq!(evaluate(condition, claims, &[]), "authorized", "{condition}");
     }
     // Of whole numbers beyond 64 bits several are one double.
     let beyond: Value = serde_json::from_str(r#"{ "a": 99999999999999999999, "b": 99999999999999999998 }"#).unwrap();
-    assert_eq!(judged("claims.a == claims.b", beyond, &[]), "condition_out_of_range");
+    assert_eq!(evaluate("claims.a == claims.b", beyond, &[]), "condition_out_of_range");
 }

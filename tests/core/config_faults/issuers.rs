@@ -5,7 +5,7 @@ use okta_proxy_wasm::http::RequestHead;
 use okta_proxy_wasm::policy::{KeyAddress, KeyOrigin};
 use serde_json::{Value, json};
 
-use super::{asking, environment, faults, okta_with, provider};
+use super::{environment, faults, introspecting, okta_with, provider};
 
 /// A provider of this issuer whose keys are at a configured address.
 fn with_keys(issuer: &str) -> Value {
@@ -42,7 +42,7 @@ fn issuer_must_be_an_https_url_when_an_address_is_derived_from_it() {
         assert_eq!(found.len(), 1, "{issuer}: {found:?}");
         assert!(found[0].starts_with("$.providers.okta.issuer: the keys cannot be found by this issuer"), "{found:?}");
         members["jwks"] = json!({ "uri": "https://idp.example/keys" });
-        members["introspection"] = asking(json!({}));
+        members["introspection"] = introspecting(json!({}));
         let text = provider(members.clone()).to_string();
         let found = config::load(text.as_bytes(), &environment).unwrap_err();
         assert_eq!(found.len(), 1, "{issuer}: {found:?}");
@@ -50,7 +50,7 @@ fn issuer_must_be_an_https_url_when_an_address_is_derived_from_it() {
             found[0].to_string().contains("the introspection endpoint cannot be found by this issuer"),
             "{found:?}"
         );
-        members["introspection"] = asking(json!({ "uri": "https://idp.example/introspect" }));
+        members["introspection"] = introspecting(json!({ "uri": "https://idp.example/introspect" }));
         let text = provider(members).to_string();
         assert!(config::load(text.as_bytes(), &environment).is_ok(), "{issuer}");
     }

@@ -1,4 +1,4 @@
-//! Warnings of methods that a rule leaves to a weaker rule although backends execute them alike.
+//! Warnings about methods that a rule leaves to a weaker rule although backends execute them alike.
 
 use okta_proxy_wasm::config;
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! What is said of `responses` and of rules that redirect browsers.
+//! Faults and warnings of `responses` and of rules that redirect browsers.
 
 use okta_proxy_wasm::config;
 use serde_json::{Value, json};
@@ -13,7 +13,7 @@ fn document(members: Value) -> Value {
     document
 }
 
-fn answering(responses: Value) -> Value {
+fn responding(responses: Value) -> Value {
     document(json!({ "responses": responses }))
 }
 
@@ -23,7 +23,7 @@ fn warnings(document: &Value) -> Vec<String> {
 
 /// That exactly these lines are said, in any order.
 #[track_caller]
-fn assert_said(document: &Value, expected: &[&str]) {
+fn assert_faults(document: &Value, expected: &[&str]) {
     let mut found = faults(document);
     let mut expected: Vec<String> = expected.iter().map(|line| (*line).to_owned()).collect();
     found.sort_unstable();
@@ -32,7 +32,7 @@ fn assert_said(document: &Value, expected: &[&str]) {
 }
 
 #[test]
-fn every_fault_of_the_answers_is_listed_at_once() {
+fn every_fault_of_the_responses_is_listed_at_once() {
     let document = document(json!({
         "default_rule": { "redirect_browsers": "yes" },
         "rules": [
@@ -82,11 +82,11 @@ fn every_fault_of_the_answers_is_listed_at_once() {
         "$.responses.login.return_to_parameter: a parameter name of at most 64 letters, digits and `-._~`, and not `acr_values`, `max_age` or `scope`, which step-up uses".to_owned(),
         "$.responses.login.return_base: an origin such as \"https://shop.acme.com\", without a path and without a slash at its end".to_owned(),
     ];
-    assert_said(&document, &lines.iter().map(String::as_str).collect::<Vec<_>>());
+    assert_faults(&document, &lines.iter().map(String::as_str).collect::<Vec<_>>());
 }
 
 #[test]
-fn no_header_that_the_filter_or_http_writes_is_the_operators() {
+fn headers_written_by_the_filter_or_http_cannot_be_configured() {
     for name in [
         "WWW-Authenticate",
         "Content-Length",
@@ -115,7 +115,7 @@ fn no_header_that_the_filter_or_http_writes_is_the_operators() {
         ":status",
         "",
     ] {
-        let found = faults(&answering(json!({ "custom": { "forbidden": { "headers": { name: "1" } } } })));
+        let found = faults(&responding(json!({ "custom": { "forbidden": { "headers": { name: "1" } } } })));
         assert!(found.len() == 1 && found[0].starts_with("$.responses.custom.forbidden.headers"), "{name}: {found:?}");
     }
     for name in [
@@ -126,60 +126,60 @@ fn no_header_that_the_filter_or_http_writes_is_the_operators() {
         "link",
         "x-frame-options",
     ] {
-        assert_said(&answering(json!({ "custom": { "forbidden": { "headers": { name: "1" } } } })), &[]);
+        assert_faults(&responding(json!({ "custom": { "forbidden": { "headers": { name: "1" } } } })), &[]);
     }
     for value in ["", " a", "a ", "a\nb", "é", "a\0", &"a".repeat(1025)] {
-        let found = faults(&answering(json!({ "custom": { "unavailable": { "headers": { "x-a": value } } } })));
+        let found = faults(&responding(json!({ "custom": { "unavailable": { "headers": { "x-a": value } } } })));
         assert_eq!(found.len(), 1, "{value:?}: {found:?}");
     }
     let many: serde_json::Map<String, Value> = (0..17).map(|at| (format!("x-{at}"), json!("1"))).collect();
-    assert_said(
-        &answering(json!({ "custom": { "forbidden": { "headers": many } } })),
+    assert_faults(
+        &responding(json!({ "custom": { "forbidden": { "headers": many } } })),
         &["$.responses.custom.forbidden.headers: 1 to 16 header fields"],
     );
-    assert_said(&answering(json!({ "custom": { "forbidden": { "body": "x".repeat(16384) } } })), &[]);
-    assert_eq!(faults(&answering(json!({ "custom": { "forbidden": { "body": "x".repeat(16385) } } }))).len(), 1);
-    assert_eq!(faults(&answering(json!({ "custom": {} }))).len(), 1);
+    assert_faults(&responding(json!({ "custom": { "forbidden": { "body": "x".repeat(16384) } } })), &[]);
+    assert_eq!(faults(&responding(json!({ "custom": { "forbidden": { "body": "x".repeat(16385) } } }))).len(), 1);
+    assert_eq!(faults(&responding(json!({ "custom": {} }))).len(), 1);
 }
 
 #[test]
-fn everybody_and_credentials_exclude_each_other() {
-    let cors = |cors: Value| answering(json!({ "cors": cors }));
-    assert_said(&cors(json!({ "allow_origins": ["*"] })), &[]);
-    assert_said(
+fn any_origin_with_credentials_is_rejected() {
+    let cors = |cors: Value| responding(json!({ "cors": cors }));
+    assert_faults(&cors(json!({ "allow_origins": ["*"] })), &[]);
+    assert_faults(
         &cors(json!({ "allow_origins": ["https://*.acme.com"], "allow_credentials": true, "expose_headers": ["x-a"] })),
         &[],
     );
-    assert_said(
+    assert_faults(
         &cors(json!({ "allow_origins": ["*"], "allow_credentials": true })),
         &["$.responses.cors.allow_credentials: not with `*`: no browser takes the two together"],
     );
-    assert_said(
+    assert_faults(
         &cors(json!({})),
         &[
             "$.responses.cors.allow_origins: missing; name the origins that may read refusals, such as [\"https://app.acme.com\"]",
         ],
     );
     let empty = "an empty list; leave the field out or name at least one";
-    assert_said(
+    assert_faults(
         &cors(json!({ "allow_origins": [], "expose_headers": [] })),
         &[&format!("$.responses.cors.allow_origins: {empty}"), &format!("$.responses.cors.expose_headers: {empty}")],
     );
 }
 
 #[test]
-fn browsers_are_redirected_to_somewhere() {
+fn browser_redirect_requires_a_usable_address() {
     let login = |login: Value| {
         document(json!({ "default_rule": { "redirect_browsers": true }, "responses": { "login": login } }))
     };
     let nowhere = "there is nowhere to send them; write `responses.login`";
-    assert_said(
+    assert_faults(
         &document(
             json!({ "default_rule": { "redirect_browsers": true }, "rules": [{ "access": "optional", "redirect_browsers": true }] }),
         ),
         &[&format!("$.default_rule.redirect_browsers: {nowhere}"), &format!("$.rules[0].redirect_browsers: {nowhere}")],
     );
-    assert_said(
+    assert_faults(
         &login(json!({})),
         &["$.responses.login.url: missing; write the address of the application's login page"],
     );
@@ -193,7 +193,7 @@ fn browsers_are_redirected_to_somewhere() {
         ("next=/", "next"),
     ] {
         let url = format!("https://app.acme.com/login?{url}");
-        assert_said(
+        assert_faults(
             &login(json!({ "url": url, "return_to_parameter": name })),
             &[
                 "$.responses.login.url: has a parameter that the filter adds; which one counts would be for the page to guess",
@@ -207,14 +207,14 @@ fn browsers_are_redirected_to_somewhere() {
             "{base}"
         );
     }
-    assert_said(
+    assert_faults(
         &login(json!({ "url": "http://localhost:3000/login?tenant=7", "return_base": "http://localhost:8080" })),
         &[],
     );
 }
 
 #[test]
-fn what_weakens_an_answer_or_does_nothing_is_warned_of() {
+fn response_settings_that_weaken_or_have_no_effect_warn() {
     let login = json!({ "url": "https://app.acme.com/login" });
     let said = |members: Value| -> Vec<String> {
         warnings(&document(members)).iter().map(|line| line.chars().take(40).collect()).collect()

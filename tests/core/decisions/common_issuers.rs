@@ -80,7 +80,7 @@ fn audience_selects_the_provider_whose_keys_verify_the_token() {
 
 /// With an unsigned token: what is rejected before the signature needs none.
 #[wasm_bindgen_test(unsupported = test)]
-fn audience_of_no_provider_is_rejected_whatever_the_key_the_algorithm_and_the_signature() {
+fn audience_of_no_provider_is_rejected_with_any_key_algorithm_and_signature() {
     for header in [
         json!({ "alg": "RS256", "kid": "k1" }),
         json!({ "alg": "RS256", "kid": "k9" }),
@@ -165,7 +165,7 @@ fn rule_tells_the_providers_of_one_issuer_apart() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn known_tokens_of_one_issuer_stay_with_their_providers() {
+fn cached_tokens_of_one_issuer_stay_with_their_providers() {
     let mut engine = Harness::new(&two_providers());
     let mut ask = |token: &str| {
         let decision = engine.decide(&bearer(token));
@@ -184,7 +184,7 @@ fn known_tokens_of_one_issuer_stay_with_their_providers() {
 
 /// Neither waits, fetches nor learns of a key what does not belong to one provider; the others wait for their own keys.
 #[wasm_bindgen_test(unsupported = test)]
-fn token_waits_for_the_keys_of_its_provider_and_one_of_no_provider_for_none() {
+fn token_waits_for_the_keys_of_its_provider_only() {
     let provider = |audience: &str, keys: &str| {
         json!({ "issuer": ISSUER, "audiences": [audience], "upstream": "idp",
             "jwks": { "uri": format!("https://idp.example/{keys}") } })

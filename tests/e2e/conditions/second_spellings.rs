@@ -1,9 +1,9 @@
-//! Requests and tokens that are written in a second way, in a real Envoy: no spelling changes what a condition says.
+//! Requests and tokens in a second spelling, in a real Envoy: no spelling changes the result of a condition.
 
 use super::*;
 
 #[test]
-fn no_spelling_of_a_request_or_type_of_a_claim_passes_a_condition() {
+fn no_spelling_of_a_request_or_type_of_a_claim_bypasses_a_condition() {
     let configuration = with_rules(vec![
         condition("orgs", "claims.tenant == path_segment(request.url_path, 2)"),
         condition("prefix", "request.url_path.startsWith('/prefix/' + claims.tenant + '/')"),

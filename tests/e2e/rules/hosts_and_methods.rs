@@ -1,4 +1,4 @@
-//! Spellings of hosts and methods that Envoy or a backend reads otherwise than a rule does.
+//! Spellings of hosts and methods that Envoy or a backend reads differently from a rule.
 
 use serde_json::{Value, json};
 use testbed::programs::curl;

@@ -1,5 +1,5 @@
-//! The examples of `docs/rewrites.md`, in a real Envoy: what a rewrite, a mount or a disabled filter opens, and what
-//! closes it again.
+//! The examples of `docs/rewrites.md`, in a real Envoy: bypasses by a rewrite, a mount or a disabled filter, and how to close
+//! them.
 
 use std::fs;
 
@@ -41,7 +41,7 @@ fn outcome(gateway: &Gateway, listener: &str, request: Request) -> (u16, Vec<Str
 }
 
 #[test]
-fn bad_rewrites_reach_what_the_rules_close_and_the_documented_ones_do_not() {
+fn bad_rewrites_bypass_rules_and_the_documented_ones_do_not() {
     let ([open, closed], [open_routes, closed_routes]) = examples();
     let listener = |name, configuration: &Value, routes_before| ListenerOptions {
         routes_before,
@@ -81,7 +81,7 @@ fn bad_rewrites_reach_what_the_rules_close_and_the_documented_ones_do_not() {
 
 /// What `envoy/envoy.yaml` does to hosts, without the filter: the table of `docs/deploying.md`.
 #[test]
-fn the_shipped_listener_brings_every_spelling_of_a_host_to_one_virtual_host() {
+fn shipped_listener_routes_every_spelling_of_a_host_to_one_virtual_host() {
     let text = fs::read_to_string(root().join("envoy/envoy.yaml")).expect("the bootstrap is there");
     let bootstrap: Value = yaml_serde::from_str(&text).expect("YAML");
     let mut listener = bootstrap["static_resources"]["listeners"][0].clone();

@@ -1,5 +1,5 @@
-//! The configuration changes under load while the keys, the list of revoked tokens or the introspection endpoint are slow,
-//! fail or do not answer: good tokens are served as before, and a revoked one is not.
+//! The configuration changes under load while the keys, the revocation list or the introspection endpoint are slow, fail or
+//! do not respond: good tokens are allowed as before, and a revoked one is not.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -131,7 +131,7 @@ fn tokens() -> Vec<(&'static str, u16, String)> {
 }
 
 #[test]
-fn a_configuration_that_changes_while_a_dependency_is_slow_or_down_loses_nothing() {
+fn configuration_change_while_a_dependency_is_slow_or_down_loses_no_request() {
     let dependencies = Dependencies::start();
     let backend = Backend::start();
     let envoy = EnvoyBuilder::new()

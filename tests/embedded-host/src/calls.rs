@@ -1,4 +1,4 @@
-//! The host functions: what the module may ask, each counted, each answered as the host's [`Manners`] say.
+//! The host functions that the module calls, each counted, each behaving as the host's [`Manners`] say.
 
 use wasmi::{Caller, Error, Memory, Val};
 

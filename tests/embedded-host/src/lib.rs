@@ -81,7 +81,7 @@ impl Vm {
     /// The module has crashed, and the host starts it anew in its place: what others put into the old one's queues reaches
     /// the new one, in the context of the same number.
     #[must_use]
-    pub fn start_anew(mut self) -> Self {
+    pub fn restart(mut self) -> Self {
         let old = self.world_mut();
         let (manners, shared, vm, now) = (old.manners.clone(), old.shared.clone(), old.vm, old.now);
         let mut anew = Self::start_sharing(manners, &shared);
@@ -301,7 +301,7 @@ impl Vm {
     }
 
     /// The properties that the host was asked for so far, each by its path with dots.
-    pub fn properties_asked(&self) -> &[String] {
+    pub fn properties_read(&self) -> &[String] {
         &self.store.data().properties_asked
     }
 

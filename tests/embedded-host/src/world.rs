@@ -1,4 +1,4 @@
-//! What one VM's host knows: contexts, streams, callouts, the clock and the log.
+//! The state of one VM's host: contexts, streams, callouts, the clock and the log.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

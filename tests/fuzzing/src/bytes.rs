@@ -1,4 +1,4 @@
-//! The targets that read one document: a token, a key set, a configuration, a request's head, a fetched answer.
+//! The targets that parse one document: a token, a key set, a configuration, a request's head, a fetched response.
 
 use std::cell::RefCell;
 use std::sync::OnceLock;
@@ -108,7 +108,7 @@ pub(crate) fn request_head(input: &[u8]) {
 }
 
 /// The same with tokens in cookies and the query as well: of what passes, nothing that we take for a credential is left.
-pub(crate) fn request_places(input: &[u8]) {
+pub(crate) fn request_locations(input: &[u8]) {
     thread_local! {
         static ENGINE: RefCell<Harness> = RefCell::new(Harness::new(&with_inline_keys(json!({
             "from_headers": [{ "name": "authorization", "scheme": "Bearer" }, { "name": "x-token" }],
@@ -168,7 +168,7 @@ fn as_the_backend_sees(engine: &mut Harness, fields: &Fields) -> Option<Fields> 
 }
 
 /// A fetched answer: the first line is its `Cache-Control`, the rest its body; without a body, a good set.
-pub(crate) fn fetch_answer(input: &[u8]) {
+pub(crate) fn fetched_response(input: &[u8]) {
     let mut engine = Harness::new(&fetched_issuer());
     engine.jitter = Jitter(0);
     let fetch = engine.tick_begins_a_fetch();

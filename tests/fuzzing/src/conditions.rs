@@ -1,7 +1,7 @@
-//! The target for conditions: any text, and where it is a condition, any request to judge by it.
+//! The target for conditions: any text, and where it is a condition, any request to evaluate it on.
 //!
-//! The input's parts stand between NULs: the expression, the claim `c` of the token as JSON, the request's target, what the
-//! host says for every attribute, a header `x-device`.
+//! The input's parts are separated by NULs: the expression, the claim `c` of the token as JSON, the request's target, the
+//! host's value of every attribute, a header `x-device`.
 
 use std::sync::OnceLock;
 

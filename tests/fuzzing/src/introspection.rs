@@ -1,4 +1,4 @@
-//! What an introspection endpoint, a revocation feed and the host's shared data may say.
+//! The targets that parse responses of an introspection endpoint, revocation feeds and records of the host's shared data.
 
 use std::cell::RefCell;
 use std::num::NonZeroU32;
@@ -48,7 +48,7 @@ fn settings() -> Introspection {
 
 /// An answer: its status in the first two bytes, `Retry-After` up to a line feed, then the body. Nothing is active but
 /// by a 200 with one JSON object that says so to any reader of JSON, with our audience.
-pub(crate) fn answer(input: &[u8]) {
+pub(crate) fn response(input: &[u8]) {
     thread_local! {
         static POLICY: RefCell<Policy> = RefCell::new(policy());
     }
@@ -127,7 +127,7 @@ pub(crate) fn seeds(target: &str) -> Vec<(&'static str, Vec<u8>)> {
         { "client_id": "c" }, { "sid": "s" }] });
     let now = UnixTime::from_secs(NOW);
     match target {
-        "introspection_answer" => vec![
+        "introspection_response" => vec![
             ("active", of(200, "", &active.to_string())),
             ("inactive", of(200, "", "{\"active\":false}")),
             ("twice", of(200, "", "{\"active\":false,\"\\u0061ctive\":true,\"aud\":[\"a\"]}")),

@@ -1,8 +1,8 @@
-//! The bodies of the fuzz targets: everything that reads bytes from outside, each with what must hold of it.
+//! The bodies of the fuzz targets: everything that parses bytes from outside, each with its invariants.
 //!
 //! They live here once; `fuzz/` hands them to libFuzzer (nightly, `make fuzz`), `tests/core/fuzz_short.rs` runs them over
-//! the corpus in `tests/data/fuzz` and over mutations of it (stable, `make test`). A target panics when something is
-//! wrong and gives nothing back.
+//! the corpus in `tests/data/fuzz` and over mutations of it (stable, `make test`). A target panics when an invariant fails and
+//! returns nothing.
 
 #![allow(
     clippy::expect_used,
@@ -16,8 +16,8 @@ mod bytes;
 mod conditions;
 #[path = "../../engine_harness/mod.rs"]
 mod engine_harness;
-mod inquiries;
 mod introspection;
+mod introspection_sequence;
 mod routes;
 mod sequence;
 #[path = "../../signing/mod.rs"]
@@ -37,15 +37,15 @@ pub const TARGETS: [(&str, Target); 13] = [
     ("key_set", bytes::key_set),
     ("configuration", bytes::configuration),
     ("request_head", bytes::request_head),
-    ("request_places", bytes::request_places),
-    ("fetch_answer", bytes::fetch_answer),
+    ("request_locations", bytes::request_locations),
+    ("fetch_response", bytes::fetched_response),
     ("metadata", bytes::metadata),
-    ("introspection_answer", introspection::answer),
+    ("introspection_response", introspection::response),
     ("introspection_records", introspection::records),
     ("condition", conditions::condition),
     ("routes", routes::routes),
     ("sequence", sequence::sequence),
-    ("inquiries", inquiries::inquiries),
+    ("introspection_sequence", introspection_sequence::introspection_sequence),
 ];
 
 /// Runs the target of that name.
@@ -111,7 +111,7 @@ pub fn seeds(target: &str) -> Vec<(&'static str, Vec<u8>)> {
             ("joined", format!("authorization\0Basic a, Bearer {token}").into_bytes()),
             ("cookie", format!("cookie\0access_token={token}\n:path\0/?access_token={token}").into_bytes()),
         ],
-        "request_places" => vec![
+        "request_locations" => vec![
             ("cookie", format!("cookie\0a=b; access_token={token}; c=d").into_bytes()),
             ("cookies", format!("Cookie\0access_token=\"{token}\"\ncookie\0x=1;access_token=").into_bytes()),
             ("query", format!(":path\0/a?b=c&access_token={token}&%61ccess_token=#f").into_bytes()),
@@ -119,7 +119,7 @@ pub fn seeds(target: &str) -> Vec<(&'static str, Vec<u8>)> {
             ("header", format!("x-token\0{token}\nX_Token\0{token}\nx-user-id\0m").into_bytes()),
             ("both", format!("authorization\0Bearer {token}\n:path\0/?access_token={token}").into_bytes()),
         ],
-        "fetch_answer" => vec![
+        "fetch_response" => vec![
             ("good", b"max-age=300, must-revalidate\n".to_vec()),
             ("odd_age", b"max-age=\"99999999999999999999\", no-store, max-age=0\n".to_vec()),
             ("body", [b"public\n", set.as_bytes()].concat()),
@@ -138,7 +138,7 @@ pub fn seeds(target: &str) -> Vec<(&'static str, Vec<u8>)> {
         "condition" => conditions::seeds(),
         "routes" => routes::seeds(),
         "sequence" => sequence::seeds(),
-        "inquiries" => inquiries::seeds(),
+        "introspection_sequence" => introspection_sequence::seeds(),
         other => introspection::seeds(other),
     }
 }

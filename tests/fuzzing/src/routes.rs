@@ -1,7 +1,7 @@
-//! The structured target for rules: any set of them and any request, beside somebody who tries one rule after the other.
+//! The structured target for rules: any set of them and any request, beside a reference that tries one rule after the other.
 //!
-//! What is taken from the product is how a path is read ([`RequestTarget`]), of which it is only held that it is in
-//! normal form and reads as itself; which rule comes first is judged here, by every reading.
+//! The reference takes the reading of a path from the product ([`RequestTarget`]), and checks only that it is in normal form
+//! and parses as itself; which rule matches first is evaluated here, by every reading.
 
 use arbitrary::{Arbitrary, Result, Unstructured};
 use okta_proxy_wasm::policy::{

@@ -1,8 +1,8 @@
-//! The structured target: any sequence of requests, fetch answers, ticks, closed streams and jumps of the clock,
-//! beside a model that knows which tokens are good under the sets that were accepted last.
+//! The structured target: any sequence of requests, fetch responses, ticks, closed streams and jumps of the clock,
+//! beside a model that holds the valid tokens under the key sets that were accepted last.
 //!
-//! Invariants: never allowed without a token that is good now; a good token whose key is held is allowed; each parked
-//! request is decided exactly once, and in the end every one is; what waits is bounded.
+//! Invariants: never allowed without a token that is valid now; a valid token whose key is cached is allowed; each parked
+//! request is decided exactly once, and in the end every one is; pending requests are bounded.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;
@@ -191,7 +191,7 @@ impl Scene {
             return;
         }
         match self.engine.request_as(StreamId(stream), &tokens()[token].head) {
-            Ok(decision) => self.judge(token, &decision),
+            Ok(decision) => self.check_decision(token, &decision),
             Err(_) => {
                 assert!(!self.is_good_now(token), "a good token waits though its key is held");
                 self.parked.insert(stream, token);
@@ -238,7 +238,7 @@ impl Scene {
         for (stream, decision) in &self.engine.take_decided() {
             let token = self.parked.remove(&stream.0);
             let token = token.unwrap_or_else(|| panic!("{stream:?} was decided and does not wait"));
-            self.judge(token, decision);
+            self.check_decision(token, decision);
         }
         self.in_flight.extend(effects.fetches);
     }
@@ -255,7 +255,7 @@ impl Scene {
             && issued <= self.engine.now.plus(SKEW)
     }
 
-    fn judge(&self, token: usize, decision: &Decision) {
+    fn check_decision(&self, token: usize, decision: &Decision) {
         let allowed = status_of(decision) == 200;
         let good = self.is_good_now(token);
         assert_eq!(allowed, good, "token {token} at {:?}: {}", self.engine.now, decision.audit.reason());

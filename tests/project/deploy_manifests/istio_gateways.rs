@@ -1,5 +1,5 @@
-//! Istio's and Envoy Gateway's manifests: what they are attached to, and what they set in the listeners of a gateway. A
-//! target that matches nothing is no error there, and opens the gateway.
+//! Istio's and Envoy Gateway's manifests: their targets, and their settings for the listeners of a gateway. A target that
+//! matches nothing is no error there, and leaves the gateway open.
 
 use std::fs;
 
@@ -20,7 +20,7 @@ fn assert_targets_a_gateway(name: &str, spec: &Value) {
 }
 
 #[test]
-fn the_plugins_of_istio_and_envoy_gateway_target_a_gateway_and_say_how_to_see_that_it_exists() {
+fn istio_and_envoy_gateway_plugins_target_a_gateway_and_document_how_to_check_it() {
     for (file, kind) in [
         ("istio/wasm-plugin.yaml", "WasmPlugin"),
         ("istio/traffic-extension.yaml", "TrafficExtension"),
@@ -55,7 +55,7 @@ fn the_plugins_of_istio_and_envoy_gateway_target_a_gateway_and_say_how_to_see_th
 
 /// What every bootstrap to copy has in its connection manager, but for what Istio sets itself (`use_remote_address`).
 #[test]
-fn the_listeners_of_istio_get_the_settings_that_envoy_yaml_has_and_envoy_accepts_them() {
+fn istio_listeners_get_the_settings_of_envoy_yaml_and_envoy_accepts_them() {
     let spec = object("istio/listener.yaml", "EnvoyFilter")["spec"].take();
     let [patch] = spec["configPatches"].as_array().unwrap().as_slice() else { panic!("one patch: {spec}") };
     assert_eq!((&patch["applyTo"], &patch["patch"]["operation"]), (&json!("NETWORK_FILTER"), &json!("MERGE")));

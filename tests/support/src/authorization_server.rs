@@ -1,7 +1,7 @@
-//! The authorization server that stands for Okta: `authorization-server/server.mjs`, started and steered.
+//! The authorization server that stands for Okta: `authorization-server/server.mjs`, started and controlled.
 //!
 //! Envoy reaches it over TLS at [`AuthorizationServer::port`], trusting [`AuthorizationServer::ca_pem_path`];
-//! tests take tokens from the same provider over plain HTTP, and bend it through its control channel.
+//! tests take tokens from the same provider over plain HTTP, and change its behaviour through its control channel.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,5 @@
-//! The backend behind Envoy: answers 200 to everything with an echo of what it saw, unless told otherwise, and
-//! remembers it, so that a test can say which requests were forwarded and with which header fields.
+//! The backend behind Envoy: responds 200 to everything with an echo of the request, unless configured otherwise, and
+//! records it, so that a test can check which requests were forwarded and with which header fields.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn takes_a_body_out_of_its_chunks_and_keeps_the_trailers() {
+    fn chunked_body_is_decoded_and_trailers_are_kept() {
         let backend = Backend::start();
         let request = Request::post("/").chunked(&[b"first, ", b"second"]).trailer("x-sum", "7");
 
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_one_request_after_another_on_a_connection() {
+    fn sequential_requests_on_one_connection_are_served() {
         let backend = Backend::start();
         let mut connection = Connection::open(backend.port()).unwrap();
         for (method, body_is_empty) in [("GET", false), ("HEAD", true), ("GET", false)] {
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn fails_as_often_as_it_is_told_to() {
+    fn configured_failures_are_returned_in_order() {
         let backend = Backend::start();
         let headers = BTreeMap::from([("x-powered-by".to_owned(), "PHP".to_owned())]);
         backend.behave(&Behaviour { answers: vec![503, 500], takes_ms: 1, headers });
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_that_leaves_in_mid_request_is_not_counted() {
+    fn client_that_disconnects_in_mid_request_is_not_counted() {
         let backend = Backend::start();
         let mut leaving = Connection::open(backend.port()).unwrap();
         leaving.write(b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\n\r\nhel").unwrap();
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_a_thousand_clients_at_once() {
+    fn a_thousand_clients_are_served_at_once() {
         let backend = Backend::start();
         let requests: Vec<_> = (0..1000).map(|n| Request::get(format!("/{n}"))).collect();
 

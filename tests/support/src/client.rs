@@ -1,4 +1,4 @@
-//! The HTTP/1.1 client of the tests: a request is the bytes the test wants it to be, malformed ones included.
+//! The HTTP/1.1 client of the tests: a request is any bytes that the test chooses, malformed ones included.
 
 use std::io::{self, Write};
 use std::net::{Ipv4Addr, SocketAddrV4, TcpStream};

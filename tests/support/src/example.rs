@@ -1,6 +1,6 @@
-//! The folders under `examples/`, run as they are written: a real Envoy with the folder's `envoy.yaml`, an authorization
-//! server for each issuer in it, the list of revoked tokens if it reads one, the rate-limit service if it asks one, a
-//! backend for each cluster that its routes lead to, and its `requests.json` played against them. Tests and `make example` both come here.
+//! The folders under `examples/`, run unchanged: a real Envoy with the folder's `envoy.yaml`, an authorization server for each
+//! issuer in it, the revocation list and the rate-limit service if it uses them, a backend for each cluster of its routes, and
+//! its `requests.json` played against them. Tests and `make example` share this.
 
 mod folder;
 mod outcome;

@@ -1,4 +1,4 @@
-//! What is not as expected, a sentence each.
+//! Deviations from what a test expects, a sentence each.
 
 use std::fmt::Debug;
 

@@ -1,5 +1,5 @@
-//! More requests than is good for a gateway: over many connections, for a time that is bounded. How each is answered is
-//! for the test to judge. They are not pipelined: Envoy closes a connection on which its own replies queue up.
+//! Floods of requests: over many connections, for a bounded time. The test checks the responses. Requests are not pipelined:
+//! Envoy closes a connection on which its own replies queue up.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn every_request_is_sent_once_and_every_answer_is_judged() {
+    fn every_request_is_sent_once_and_every_response_is_checked() {
         let backend = Backend::start();
         let judged = AtomicUsize::new(0);
         let judge = |response: &Response| {
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_sent_when_the_time_is_over() {
+    fn no_request_is_sent_after_the_deadline() {
         let backend = Backend::start();
         let flooded = flood(backend.port(), Duration::ZERO).send(|_| Request::get("/"), |_| {});
         assert_eq!((flooded.answered, backend.count()), (0, 0));

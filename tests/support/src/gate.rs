@@ -1,5 +1,5 @@
 //! A TCP proxy in front of another port, whose behaviour a test switches while it runs: so that a key server can
-//! become slow, die and come back. It knows nothing of what it carries.
+//! become slow, die and come back. It does not parse the bytes.
 
 use std::collections::HashMap;
 use std::io::{Read, Write};
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn passes_at_first_and_counts() {
+    fn gate_is_open_at_start_and_counts_connections() {
         let backend = Backend::start();
         let gate = Gate::in_front_of(backend.port());
         assert_eq!(Request::get("/").send(gate.port()).status, 200);
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn holds_new_connections_until_it_passes() {
+    fn held_new_connections_are_served_once_the_gate_is_open() {
         let backend = Backend::start();
         let gate = Gate::in_front_of(backend.port());
         gate.set(Mode::Hold);
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn holds_open_connections_too() {
+    fn open_connections_are_held() {
         let backend = Backend::start();
         let gate = Gate::in_front_of(backend.port());
         let mut open = Connection::open(gate.port()).unwrap();
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_new_open_and_held_connections() {
+    fn new_open_and_held_connections_are_closed() {
         let backend = Backend::start();
         let gate = Gate::in_front_of(backend.port());
         let mut open = Connection::open(gate.port()).unwrap();

@@ -2,11 +2,11 @@
 //!
 //! A test starts an [`AuthorizationServer`] (Node, `oidc-provider` in Okta's shape), a [`Backend`], puts a
 //! [`Gate`] between Envoy and the key endpoint where the network is to fail, starts an [`Envoy`] with the
-//! built module, and speaks to it through [`Request`]. All of it lives on 127.0.0.1, on free ports, in
+//! built module, and sends it a [`Request`]. All of it lives on 127.0.0.1, on free ports, in
 //! temporary directories, and ends when the values are dropped. There is no async runtime: plain threads and
-//! sockets, so that a test controls every byte. Things wait by [`polling`], never by sleeping.
+//! sockets, so that a test controls every byte. Code waits by [`polling`], never by sleeping.
 //!
-//! The crate panics freely: a panic is how a test reports what went wrong.
+//! The crate panics freely: a panic is how a test reports a failure.
 
 pub mod faults;
 pub mod http1;

@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn every_connection_sends_what_is_made_for_it() {
+    fn every_connection_sends_its_own_requests() {
         let backend = Backend::start();
         let make = |connection| (0..3).map(move |number| Request::get(format!("/{}", 3 * connection + number)));
         load(backend.port(), 3).send_made(make);
@@ -140,7 +140,7 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "a scoped thread panicked")]
-    fn an_answer_of_another_status_is_a_panic() {
+    fn response_with_another_status_panics() {
         let server = ScriptedServer::start(|_, _| Answer::new(401, "").into());
         load(server.port(), 1).send_all(&numbered(1));
     }

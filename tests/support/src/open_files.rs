@@ -1,4 +1,4 @@
-//! The limit on open files: a thousand connections at both ends do not fit the usual 1024. Whoever opens many
+//! The limit on open files: a thousand connections at both ends do not fit the usual 1024. Code that opens many
 //! sockets, or starts a process that will, raises it first.
 
 use std::sync::Once;

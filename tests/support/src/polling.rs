@@ -1,4 +1,4 @@
-//! Waiting for something to become true. The one place that sleeps in order to synchronise; everybody calls it.
+//! Waiting for a condition. The only file that sleeps in order to synchronise.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -47,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn gives_the_first_value_found() {
+    fn first_value_found_is_returned() {
         let mut asked = 0;
         let value = until("the third question", Duration::from_secs(5), || {
             asked += 1;
@@ -57,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn asks_closely_to_the_end() {
+    fn condition_is_polled_until_the_deadline() {
         let begin = Instant::now();
         let mut asked = 0;
         closely("the twentieth question", Duration::from_secs(5), || {
@@ -70,7 +70,7 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "in vain for the moon")]
-    fn names_what_did_not_come() {
+    fn timeout_names_the_missing_condition() {
         until("the moon", Duration::from_millis(5), || None::<()>);
     }
 }

@@ -1,5 +1,5 @@
-//! The frame of a program that shows something to a person (`make demo`, `make example`): it says first what is
-//! missing, notices Ctrl-C, tells of trouble in a sentence, cleans up in every case, and ends with a code for scripts.
+//! The frame of a program that shows something to a person (`make demo`, `make example`): it first reports what is missing,
+//! handles Ctrl-C, reports errors in a sentence, cleans up in every case, and exits with a code for scripts.
 
 mod interruption;
 mod screen;
@@ -29,7 +29,7 @@ pub enum Stop {
 
 /// Runs `play`, which says whether all was as expected; `name` is what messages call the program ("demo").
 pub fn present(name: &'static str, play: impl FnOnce(&Presentation) -> Result<bool, Stop>) -> ExitCode {
-    if let Some(absence) = what_is_missing() {
+    if let Some(absence) = missing_prerequisites() {
         eprintln!("The {name} cannot start: {absence}.");
         return ExitCode::from(FAILED);
     }
@@ -70,7 +70,7 @@ impl Presentation {
     }
 }
 
-fn what_is_missing() -> Option<String> {
+fn missing_prerequisites() -> Option<String> {
     let checks = iter::once(module::find_wasm_module().err())
         .chain(iter::once_with(|| envoy::find_binary().err()))
         .chain(iter::once_with(|| AuthorizationServer::check_installed().err()));

@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn the_resident_size_is_read_from_the_status() {
+    fn resident_size_is_parsed_from_proc_status() {
         let status = "Name:\tenvoy\nVmHWM:\t  70000 kB\nVmRSS:\t   61440 kB\nRssAnon:\t 1 kB\n";
         assert_eq!(resident_kibibytes(status), Some(61440.0));
         assert_eq!(resident_kibibytes("Name:\tenvoy\n"), None);

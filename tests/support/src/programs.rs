@@ -1,4 +1,4 @@
-//! The clients of `tests/clients`, which are not ours: curl's library, a gRPC client and servers, a browser. They are
+//! The third-party clients of `tests/clients`: curl's library, a gRPC client and servers, a browser. They are
 //! installed by `make setup`, and each run is a process of its own.
 
 use std::io::Write;

@@ -1,4 +1,4 @@
-//! A real Prometheus on loopback that scrapes what a test tells it to, with the project's alert rules.
+//! A real Prometheus on loopback that scrapes the targets of a test, with the project's alert rules.
 
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener};

@@ -1,4 +1,4 @@
-//! Prometheus's text format, read strictly: a scraper that finds one line wrong throws the whole answer away.
+//! Prometheus's text format, parsed strictly: a scraper that finds one wrong line rejects the whole response.
 
 use std::collections::{BTreeMap, BTreeSet};
 

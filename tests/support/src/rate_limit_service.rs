@@ -1,6 +1,6 @@
-//! What Envoy's rate limit asks: a gRPC service over TLS that counts for as many gateways as ask it
+//! The rate-limit service of Envoy: a gRPC service over TLS that counts for all gateways that call it
 //! (`tests/clients/rate-limit-server.mjs`), by a configuration as envoyproxy/ratelimit loads it. Behind a gate, so that a
-//! test can have it fall silent, die and come back.
+//! test can make it silent, stop it and start it again.
 
 use std::path::PathBuf;
 

@@ -1,5 +1,5 @@
-//! An HTTP/1.1 server whose every answer is decided by the test, misbehaviour included. It stands for a key or
-//! introspection endpoint that has gone wrong; the backend is built on it too.
+//! An HTTP/1.1 server whose every response is scripted by the test, misbehaviour included. It stands for a faulty key or
+//! introspection endpoint; the backend is built on it too.
 
 use std::collections::HashMap;
 use std::io::{self, Read, Write};
@@ -238,7 +238,7 @@ mod tests {
     use crate::client::{Connection, Request};
 
     #[test]
-    fn follows_its_script_request_by_request() {
+    fn script_is_followed_request_by_request() {
         let server = ScriptedServer::start(|received, nth| match (received.path.as_str(), nth) {
             ("/keys", 0) => Answer::new(503, "later").header("retry-after", "1").into(),
             ("/keys", _) => Answer::json(200, &json!({"keys": []})).into(),
@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn says_nothing_until_it_is_dropped() {
+    fn silent_server_sends_nothing_until_it_is_dropped() {
         let server = ScriptedServer::start(|_, _| Script::Silent);
         let mut connection = Connection::open(server.port()).unwrap();
         connection.send(&Request::get("/")).unwrap();

@@ -1,6 +1,6 @@
 //! A throw-away certificate authority and the certificates it issues, as PEM files, and both ends of a
-//! connection: a client that may show one, a server that does.
-//! Envoy is told to trust the CA's file.
+//! connection: a client that may present one, a server that does.
+//! Envoy is configured to trust the CA's file.
 
 use std::fs;
 use std::io::{self, Write};

@@ -1,4 +1,4 @@
-//! Constructs of Istio and Envoy, each with what it becomes.
+//! Constructs of Istio and Envoy, each with its conversion.
 
 use std::fs;
 
@@ -95,7 +95,7 @@ fn deny_without_a_principal_but_at_not_paths_needs_a_token_elsewhere() {
 }
 
 #[test]
-fn deny_with_exceptions_and_no_token_is_a_condition_of_what_passes() {
+fn deny_with_exceptions_and_no_token_becomes_a_condition_of_allowed_requests() {
     let rows = [
         (json!({ "notHosts": ["a.example"] }), "GET a.example/x", "GET b.example/x"),
         (json!({ "notMethods": ["GET", "P*"] }), "POST /x", "DELETE /x"),
@@ -167,7 +167,7 @@ fn scopes_are_split_where_istio_splits_them() {
 }
 
 #[test]
-fn a_rule_about_part_of_the_requests_is_no_rule_about_the_others() {
+fn rule_for_some_requests_does_not_apply_to_others() {
     let bob = format!("{ISSUER}/bob");
     let deny = policy(json!({ "action": "DENY", "rules": [
         { "from": [{ "source": { "notRequestPrincipals": [bob] } }], "to": [{ "operation": { "paths": ["/api*"] } }] }] }));
@@ -220,7 +220,7 @@ fn an_okta_issuer_becomes_the_preset_and_keys_come_through_istios_cluster() {
 }
 
 #[test]
-fn audiences_are_those_that_jwt_authn_takes_for_equal() {
+fn audiences_are_those_that_jwt_authn_treats_as_equal() {
     let audiences = |names: Value| {
         converted(&[authentication(json!({ "audiences": names }))])["providers"]["issuer-0"]["audiences"].clone()
     };
@@ -242,7 +242,7 @@ fn audiences_are_those_that_jwt_authn_takes_for_equal() {
 }
 
 #[test]
-fn an_issuer_that_is_no_url_is_kept_where_the_keys_have_an_address() {
+fn non_url_issuer_is_kept_where_the_keys_have_an_address() {
     for issuer in ["testing@secure.istio.io", "accounts.google.com", "http://dex.auth.svc:5556/dex"] {
         let found = converted(&[authentication(
             json!({ "issuer": issuer, "jwksUri": "https://idp.acme.com/keys", "jwks": null }),
@@ -260,7 +260,7 @@ fn an_issuer_that_is_no_url_is_kept_where_the_keys_have_an_address() {
 }
 
 #[test]
-fn what_leads_requests_stays_with_istio_unless_it_reads_claims() {
+fn routing_stays_with_istio_unless_it_reads_claims() {
     let virtual_service = |header: &str| {
         json!({ "apiVersion": "networking.istio.io/v1", "kind": "VirtualService",
             "spec": { "http": [{ "match": [{ "headers": { header: { "exact": "a" } } }] }] } })

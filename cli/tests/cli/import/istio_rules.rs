@@ -1,4 +1,4 @@
-//! Istio's rules, evaluated as its documentation has them.
+//! An evaluator of Istio's rules, as its documentation defines them.
 
 use serde_json::Value;
 

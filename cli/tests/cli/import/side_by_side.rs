@@ -256,7 +256,7 @@ fn outcome(request: &Request, port: u16) -> (u16, BTreeMap<String, Vec<String>>)
 }
 
 #[test]
-fn an_imported_filter_allows_no_request_and_shows_no_identity_that_the_original_does_not() {
+fn imported_filter_allows_no_request_and_forwards_no_identity_that_the_original_does_not() {
     let filters = filters();
     let pairs = start(&filters);
     let tokens = tokens();

@@ -1,5 +1,5 @@
-//! Hosts that are not Envoy: what they lack must not be asked for where asking traps, and whatever they answer ends in
-//! a decision or a pause, never in a pass.
+//! Hosts other than Envoy: missing functions are not called where the call traps, and every failure ends in a decision or a
+//! pause, never in a forwarded request.
 
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -27,21 +27,21 @@ fn the_main_job_works(manners: Manners) {
 }
 
 #[test]
-fn on_a_host_that_traps_what_it_does_not_know_the_main_job_works_whatever_its_properties_say() {
+fn host_that_traps_unknown_functions_serves_requests_with_any_properties() {
     for properties in [Property::Status(Status::NotFound), Property::Status(Status::InternalFailure), Property::Empty] {
         the_main_job_works(Manners { properties, ..Manners::bare() });
     }
 }
 
 #[test]
-fn a_host_that_only_looks_like_envoy_and_knows_no_foreign_function_serves_too() {
+fn host_like_envoy_without_foreign_functions_serves_requests() {
     for status in [Status::NotFound, Status::BadArgument, Status::InternalFailure] {
         the_main_job_works(Manners { foreign_functions: Asked::Refuses(status), ..Manners::envoy() });
     }
 }
 
 #[test]
-fn a_host_that_does_not_count_with_the_metrics_it_has_made_serves_too_and_is_asked_once() {
+fn host_that_fails_to_increment_metrics_serves_requests_and_is_called_once() {
     let fault =
         Fault { function: "proxy_increment_metric", status: Status::NotFound as i32, calls: FaultyCalls::From(1) };
     let manners = Manners { fault: Some(fault), ..Manners::envoy() };
@@ -57,7 +57,7 @@ fn a_host_that_does_not_count_with_the_metrics_it_has_made_serves_too_and_is_ask
 
 /// The standard library's hashers ask once and derive the rest.
 #[test]
-fn random_bytes_come_from_the_host_each_time() {
+fn random_bytes_are_read_from_the_host_each_time() {
     let (mut vm, root) = configured(Manners::bare(), &fetched_keys());
     let asked = |vm: &Vm| vm.calls().get("random_get").copied().unwrap_or(0);
     let mut before = asked(&vm);
@@ -71,13 +71,13 @@ fn random_bytes_come_from_the_host_each_time() {
 
 /// The SDK panics there and leaves nothing to decide: better at the start than with a request.
 #[test]
-fn a_host_that_looks_like_envoy_and_refuses_to_make_metrics_is_noticed_before_there_are_requests() {
+fn host_like_envoy_that_fails_to_define_metrics_is_detected_before_any_request() {
     let manners = Manners { metrics: Asked::Refuses(Status::InternalFailure), ..Manners::envoy() };
     assert!(catch_unwind(AssertUnwindSafe(|| configured(manners, &inline_keys()))).is_err());
 }
 
 #[test]
-fn on_a_bare_host_nothing_is_called_that_may_trap_there() {
+fn bare_host_gets_no_call_that_may_trap() {
     let (mut vm, root) = with_keys(Manners::bare());
     let stream = vm.request(root, with_token(&good_token()));
     vm.close(stream);
@@ -89,7 +89,7 @@ fn on_a_bare_host_nothing_is_called_that_may_trap_there() {
 
 /// The file that operators of nginx copy; Kong's holds the same (`tests/project/deploy_manifests.rs`). Its key is nobody's.
 #[test]
-fn what_is_made_ready_for_nginx_starts_on_a_bare_host_calls_nobody_and_refuses_until_it_has_your_keys() {
+fn nginx_configuration_starts_on_a_bare_host_makes_no_call_and_rejects_until_it_has_keys() {
     let conf = fs::read_to_string(project_root().join("deploy/nginx/nginx.conf")).unwrap();
     let (_, rest) = conf.split_once("proxy_wasm okta '").unwrap();
     let plugin = serde_json::from_str(rest.split_once("';").unwrap().0).unwrap();
@@ -105,7 +105,7 @@ fn what_is_made_ready_for_nginx_starts_on_a_bare_host_calls_nobody_and_refuses_u
 }
 
 #[test]
-fn bytes_that_are_no_text_are_an_ordinary_refusal_and_the_next_request_is_served() {
+fn non_text_bytes_are_rejected_like_any_bad_token_and_the_next_request_is_served() {
     let (mut vm, root) = with_keys(Manners::bare());
     for bytes in [&b"\xff"[..], b"Bearer \xff\xfe.\x80.\xc0", b"\0", b"", b"Bearer ", b"bearer\ta.b.c"] {
         let stream = vm.request(root, fields(&[("authorization", bytes), ("cookie", bytes), ("x-request-id", bytes)]));
@@ -126,7 +126,7 @@ fn a_request_without_headers_is_rejected() {
 }
 
 #[test]
-fn a_callout_that_is_refused_at_once_is_a_503_and_is_tried_again_later() {
+fn callout_that_fails_at_once_is_a_503_and_is_retried_later() {
     for refusal in [Status::BadArgument, Status::InternalFailure] {
         let (mut vm, root) =
             configured(Manners { callouts: Asked::Refuses(refusal), ..Manners::bare() }, &fetched_keys());
@@ -142,7 +142,7 @@ fn a_callout_that_is_refused_at_once_is_a_503_and_is_tried_again_later() {
 }
 
 #[test]
-fn ticks_are_asked_for_seldom_when_there_is_nothing_to_do() {
+fn ticks_are_rare_when_idle() {
     let (mut vm, root) = with_keys(Manners::bare());
     let asked = |vm: &embedded_host::Vm| vm.calls()["proxy_set_tick_period_milliseconds"];
     let before = asked(&vm);
@@ -160,7 +160,7 @@ fn ticks_are_asked_for_seldom_when_there_is_nothing_to_do() {
 }
 
 #[test]
-fn a_clock_that_jumps_neither_traps_nor_lets_an_expired_token_pass() {
+fn clock_jump_neither_traps_nor_allows_an_expired_token() {
     let (mut vm, root) = with_keys(Manners::bare());
     let start = Duration::from_secs(super::NOW);
     for clock in [Duration::ZERO, Duration::from_secs(10_000_000_000), Duration::from_nanos(u64::MAX), start] {
@@ -177,7 +177,7 @@ fn a_clock_that_jumps_neither_traps_nor_lets_an_expired_token_pass() {
 }
 
 #[test]
-fn what_a_rule_on_trial_would_refuse_is_counted_where_that_cannot_trap_and_passes_everywhere() {
+fn report_only_denials_are_counted_where_metrics_cannot_trap_and_allowed_everywhere() {
     let mut configuration = inline_keys();
     configuration["rules"] = json!([{ "name": "a.b", "require": { "groups": ["x"] }, "report_only": true }]);
     for (manners, counted) in [(Manners::envoy(), 2), (Manners::bare(), 0)] {

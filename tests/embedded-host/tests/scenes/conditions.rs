@@ -1,5 +1,4 @@
-//! Conditions on what the host knows: the host is asked for what the rule of the request uses and for nothing else, and
-//! one that does not have it lets nobody in.
+//! Conditions on host attributes: only those that the matched rule uses are read from the host, and a missing one denies.
 
 use embedded_host::{Manners, Outcome, Property, RootId, Status, StreamId, Vm};
 use serde_json::{Value, json};
@@ -37,7 +36,7 @@ fn ask(vm: &mut Vm, root: RootId, path: &str, token: Option<&str>) -> StreamId {
 }
 
 #[test]
-fn the_host_is_asked_for_what_the_rule_of_the_request_uses_and_each_only_once() {
+fn only_attributes_used_by_the_matched_rule_are_read_and_each_only_once() {
     let manners = Manners { properties: Property::EnvoyAnd(&[ADDRESS, PORT, MTLS, PROTOCOL]), ..Manners::envoy() };
     let (mut vm, root) = configured(manners, &with_rules(inline_keys()));
     let token = good_token();
@@ -53,9 +52,9 @@ fn the_host_is_asked_for_what_the_rule_of_the_request_uses_and_each_only_once() 
             ("/office", None, &[], false),
             ("/..%2foffice", Some(&token), &[], false),
         ] {
-            let before = vm.properties_asked().len();
+            let before = vm.properties_read().len();
             let stream = ask(&mut vm, root, path, token.map(String::as_str));
-            let mut found = vm.properties_asked()[before..].to_vec();
+            let mut found = vm.properties_read()[before..].to_vec();
             found.sort();
             assert_eq!(found, asked, "{path}");
             assert_eq!(matches!(vm.outcome(stream), Outcome::Forwarded(_)), passes, "{path}: {:?}", vm.log().last());
@@ -64,7 +63,7 @@ fn the_host_is_asked_for_what_the_rule_of_the_request_uses_and_each_only_once() 
 }
 
 #[test]
-fn a_host_that_does_not_have_an_attribute_lets_nobody_in_by_it_and_serves_on() {
+fn missing_host_attribute_denies_and_later_requests_are_served() {
     let odd: [(&str, &[u8]); 4] = [
         ("source.address", b"nowhere"),
         ("source.port", b"4567"),
@@ -91,17 +90,17 @@ fn a_host_that_does_not_have_an_attribute_lets_nobody_in_by_it_and_serves_on() {
 }
 
 #[test]
-fn what_waits_keeps_what_the_host_said_when_it_came() {
+fn pending_request_keeps_the_attributes_of_its_arrival() {
     let manners = Manners { properties: Property::EnvoyAnd(&[ADDRESS, PORT, MTLS]), ..Manners::envoy() };
     let (mut vm, root) = configured(manners, &with_rules(fetched_keys()));
     let office = ask(&mut vm, root, "/office", Some(&good_token()));
     let device = ask(&mut vm, root, "/device", Some(&good_token()));
     assert_eq!([vm.outcome(office), vm.outcome(device)], [Outcome::Waiting, Outcome::Waiting]);
-    let asked = vm.properties_asked().len();
+    let asked = vm.properties_read().len();
     fetch_keys(&mut vm, root);
     tick_until(&mut vm, root, |vm| vm.outcome(office) != Outcome::Waiting && vm.outcome(device) != Outcome::Waiting);
     // By then another stream may be the one that the host speaks of.
-    assert_eq!(vm.properties_asked().len(), asked, "asked again when it was decided");
+    assert_eq!(vm.properties_read().len(), asked, "asked again when it was decided");
     assert!(matches!(vm.outcome(office), Outcome::Forwarded(_)), "{:?}", vm.log().last());
     assert_eq!(status(&vm, device), 403);
 }

@@ -1,11 +1,11 @@
-//! What the host is told of a configuration, and what the operator reads.
+//! The host's view of a configuration, and the operator's log.
 
 use embedded_host::{Manners, RootId, SharedStore, Vm, imported};
 use serde_json::json;
 
 use super::{configured, fetched_keys, fields, inline_keys, status};
 
-fn refused(document: &[u8]) -> Vec<String> {
+fn rejected(document: &[u8]) -> Vec<String> {
     let mut vm = Vm::start(Manners::envoy());
     let (root, accepted) = vm.configure(document);
     assert!(!accepted, "{document:?}");
@@ -16,42 +16,42 @@ fn refused(document: &[u8]) -> Vec<String> {
 }
 
 #[test]
-fn a_good_configuration_is_accepted_and_asks_for_a_tick_soon() {
+fn good_configuration_is_accepted_and_sets_a_short_tick() {
     let (vm, root) = configured(Manners::envoy(), &fetched_keys());
     assert!(vm.tick_period(root).unwrap().as_millis() <= 50, "{:?}", vm.tick_period(root));
     assert!(vm.log().iter().all(|line| !line.starts_with("error")), "{:?}", vm.log());
 }
 
 #[test]
-fn every_fault_of_a_configuration_is_logged_and_it_is_refused() {
+fn configuration_with_faults_is_rejected_and_every_fault_is_logged() {
     let document = json!({ "providers": { "okta": {
         "okta": { "domain": "acme-admin.okta.com" }, "audiences": [], "upstraem": "okta" } }, "extra": 1 });
-    let log = refused(document.to_string().as_bytes()).join("\n");
+    let log = rejected(document.to_string().as_bytes()).join("\n");
     for named in ["upstraem", "extra", "audiences", "domain"] {
         assert!(log.contains(named), "{named} is not in the log:\n{log}");
     }
 }
 
 #[test]
-fn an_empty_configuration_is_refused() {
+fn empty_configuration_is_rejected() {
     for empty in [&b""[..], b"  ", b"{}"] {
-        let log = refused(empty);
+        let log = rejected(empty);
         assert!(log.iter().any(|line| line.starts_with("error")), "{log:?}");
     }
 }
 
 #[test]
-fn a_configuration_that_is_not_json_is_refused_with_a_hint() {
+fn configuration_that_is_not_json_is_rejected_with_a_hint() {
     for not_json in [&b"providers:\n  okta: {}"[..], b"{\"providers\": ", b"\xff\xfe", b"[]"] {
-        let log = refused(not_json).join("\n");
+        let log = rejected(not_json).join("\n");
         assert!(log.contains("error") && log.to_lowercase().contains("json"), "{log}");
     }
 }
 
 #[test]
-fn a_refused_configuration_says_nothing_of_its_values() {
+fn log_of_a_rejected_configuration_holds_none_of_its_values() {
     let document = json!({ "providers": { "okta": { "issuer": 5, "secret-in-a-name": "s3cr3t-value" } } });
-    let log = refused(document.to_string().as_bytes()).join("\n");
+    let log = rejected(document.to_string().as_bytes()).join("\n");
     assert!(!log.contains("s3cr3t-value"), "{log}");
 }
 
@@ -75,7 +75,7 @@ fn the_module_starts_on_a_host_that_has_neither_metrics_nor_a_log_level() {
 }
 
 #[test]
-fn a_configuration_after_a_refused_one_is_taken() {
+fn configuration_after_a_rejected_one_is_accepted() {
     let mut vm = Vm::start(Manners::envoy());
     let (root, accepted) = vm.configure(b"{}");
     assert!(!accepted);

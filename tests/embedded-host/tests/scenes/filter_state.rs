@@ -1,5 +1,5 @@
-//! What other filters are told by hosts' own means: where there are none the configuration is refused, and where they
-//! fail nothing passes.
+//! Filter state set by the host's own means: where they are missing the configuration is rejected, and where they fail the
+//! request is rejected.
 
 use embedded_host::{Asked, Manners, Outcome, Property, Status, Vm};
 use serde_json::{Value, json};
@@ -12,13 +12,13 @@ fn envoy() -> Manners {
     Manners { foreign_functions: Asked::Serves, ..Manners::envoy() }
 }
 
-fn telling(document: &Value) -> Value {
+fn with_filter_state(document: &Value) -> Value {
     with(document, json!({ "filter_state": ["subject", "reason"] }))
 }
 
 #[test]
 fn each_name_is_declared_as_a_string_of_one_request_that_is_written_once() {
-    let (mut vm, root) = configured(envoy(), &telling(&inline_keys()));
+    let (mut vm, root) = configured(envoy(), &with_filter_state(&inline_keys()));
     let declared = [
         r"\n\rauth_decision\x10\x01\x18\x01",
         r"\n\x0bauth_reason\x10\x01\x18\x01",
@@ -30,7 +30,7 @@ fn each_name_is_declared_as_a_string_of_one_request_that_is_written_once() {
     expected.sort_unstable();
     assert_eq!(found, expected);
     // A root that is configured again has declared them already.
-    assert!(vm.reconfigure(root, telling(&inline_keys()).to_string().as_bytes()), "{:?}", vm.log());
+    assert!(vm.reconfigure(root, with_filter_state(&inline_keys()).to_string().as_bytes()), "{:?}", vm.log());
     let good = vm.request(root, with_token(&good_token()));
     let all = ["auth_decision=allow", "auth_reason=authorized", "auth_subject=alice@acme.com"];
     assert_eq!(vm.filter_state(good), all);
@@ -41,8 +41,8 @@ fn each_name_is_declared_as_a_string_of_one_request_that_is_written_once() {
 }
 
 #[test]
-fn a_request_that_waited_is_told_of_under_its_own_name_and_not_under_another() {
-    let (mut vm, root) = configured(envoy(), &telling(&fetched_keys()));
+fn filter_state_of_a_pending_request_is_set_on_its_own_stream() {
+    let (mut vm, root) = configured(envoy(), &with_filter_state(&fetched_keys()));
     let good = vm.request(root, with_token(&good_token()));
     let bad = vm.request(root, with_token("a.b.c"));
     assert_eq!(vm.filter_state(good), [""; 0], "nothing is decided yet");
@@ -54,15 +54,18 @@ fn a_request_that_waited_is_told_of_under_its_own_name_and_not_under_another() {
 }
 
 #[test]
-fn a_host_without_filter_state_or_routes_refuses_a_configuration_that_wants_them() {
+fn configuration_that_needs_filter_state_or_routes_is_rejected_on_hosts_without_them() {
     let clearing = with(&inline_keys(), json!({ "clear_route_cache": true }));
     for (manners, document) in [
-        (Manners::bare(), telling(&inline_keys())),
+        (Manners::bare(), with_filter_state(&inline_keys())),
         (Manners::bare(), clearing),
-        (Manners { properties: Property::Empty, ..Manners::bare() }, telling(&inline_keys())),
+        (Manners { properties: Property::Empty, ..Manners::bare() }, with_filter_state(&inline_keys())),
         // Its own version of Envoy, without the function.
-        (Manners { foreign_functions: Asked::Refuses(Status::NotFound), ..envoy() }, telling(&inline_keys())),
-        (Manners { foreign_functions: Asked::Refuses(Status::InternalFailure), ..envoy() }, telling(&inline_keys())),
+        (Manners { foreign_functions: Asked::Refuses(Status::NotFound), ..envoy() }, with_filter_state(&inline_keys())),
+        (
+            Manners { foreign_functions: Asked::Refuses(Status::InternalFailure), ..envoy() },
+            with_filter_state(&inline_keys()),
+        ),
     ] {
         let mut vm = Vm::start(manners);
         let (root, accepted) = vm.configure(document.to_string().as_bytes());
@@ -79,8 +82,8 @@ fn a_host_without_filter_state_or_routes_refuses_a_configuration_that_wants_them
 }
 
 #[test]
-fn what_is_told_already_is_not_mixed_with_ours_and_nothing_passes() {
-    let (mut vm, root) = configured(envoy(), &telling(&inline_keys()));
+fn filter_state_set_by_another_plugin_is_kept_and_the_request_is_rejected() {
+    let (mut vm, root) = configured(envoy(), &with_filter_state(&inline_keys()));
     let good = vm.write_state_first(root, with_token(&good_token()), "auth_decision");
     assert_eq!(status(&vm, good), 503);
     assert_eq!(vm.filter_state(good), ["auth_decision=of another plugin"]);
@@ -94,7 +97,7 @@ fn what_is_told_already_is_not_mixed_with_ours_and_nothing_passes() {
 }
 
 #[test]
-fn a_route_that_is_not_chosen_anew_is_none_to_pass_by() {
+fn failed_clear_route_cache_rejects_the_request() {
     let document = with(&inline_keys(), json!({ "clear_route_cache": true }));
     let (mut vm, root) = configured(envoy(), &document);
     let calls = |vm: &Vm| vm.calls().get("proxy_call_foreign_function").copied().unwrap_or_default();

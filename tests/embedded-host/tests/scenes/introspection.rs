@@ -1,5 +1,4 @@
-//! Tokens that their issuer is asked about: what is sent, what two VMs of a process make of it together, and what a host
-//! without shared data does.
+//! Token introspection: the calls, how two VMs of a process share them, and hosts without shared data.
 
 use std::time::Duration;
 
@@ -81,7 +80,7 @@ fn managed_trailers_of_a_request_whose_token_is_introspected_are_removed_before_
 }
 
 #[test]
-fn the_token_is_sent_in_the_body_and_neither_it_nor_the_secret_anywhere_else() {
+fn token_is_sent_only_in_the_body_and_the_secret_only_once() {
     let (mut vm, root) = started(Manners::envoy(), &SharedStore::default(), &introspecting(json!({})));
     let waiting = vm.request(root, with_token(TOKEN));
     let callout = asked(&mut vm, root);
@@ -113,7 +112,7 @@ fn the_token_is_sent_in_the_body_and_neither_it_nor_the_secret_anywhere_else() {
 }
 
 #[test]
-fn a_token_that_is_not_active_is_refused_and_no_other_body_lets_it_pass() {
+fn token_is_allowed_only_by_an_active_response_body() {
     for (answer, expected) in [
         (Answer::new(200, br#"{"active":false}"#), 401),
         (Answer::new(200, br#"{"active":"true"}"#), 503),
@@ -133,7 +132,7 @@ fn a_token_that_is_not_active_is_refused_and_no_other_body_lets_it_pass() {
 }
 
 #[test]
-fn two_vms_ask_once_about_a_token_and_both_serve_requests_that_waited() {
+fn two_vms_make_one_introspection_call_and_both_resume_pending_requests() {
     let [(mut one, root_one), (mut two, root_two)] = two_vms(json!({}));
     let waits_at_one = one.request(root_one, with_token(TOKEN));
     let waits_at_two = two.request(root_two, with_token(TOKEN));
@@ -189,7 +188,7 @@ fn asks((vm, root): &mut (Vm, RootId), answer: Answer) -> StreamId {
 }
 
 #[test]
-fn after_the_clock_was_set_back_a_newer_answer_of_another_vm_is_taken_over_at_once() {
+fn newer_response_of_another_vm_is_used_at_once_after_the_clock_was_set_back() {
     let mut vms = vms::<2>(json!({}));
     asks(&mut vms[0], always_active());
     let (two, root) = &mut vms[1];
@@ -207,7 +206,7 @@ fn after_the_clock_was_set_back_a_newer_answer_of_another_vm_is_taken_over_at_on
 }
 
 #[test]
-fn a_step_of_the_clock_never_brings_back_an_active_answer_that_is_older_than_a_refusal() {
+fn clock_step_never_restores_an_active_response_older_than_an_inactive_one() {
     let mut vms = vms::<3>(json!({}));
     asks(&mut vms[0], always_active());
     set_clocks(&mut vms, -100);
@@ -224,7 +223,7 @@ fn a_step_of_the_clock_never_brings_back_an_active_answer_that_is_older_than_a_r
 }
 
 #[test]
-fn an_answer_that_comes_late_is_no_newer_than_one_that_was_asked_for_later() {
+fn late_response_does_not_replace_the_response_of_a_later_call() {
     let mut vms = vms::<3>(json!({ "timeout": "1s" }));
     let (one, root_one) = &mut vms[0];
     let waiting = one.request(*root_one, with_token(TOKEN));
@@ -249,7 +248,7 @@ fn an_answer_that_comes_late_is_no_newer_than_one_that_was_asked_for_later() {
 }
 
 #[test]
-fn a_lease_is_given_back_when_the_call_fails_and_runs_out_when_its_vm_dies() {
+fn lease_is_released_when_the_call_fails_and_expires_when_its_vm_dies() {
     let [(mut one, root_one), (mut two, root_two)] = two_vms(json!({}));
     one.request(root_one, with_token(TOKEN));
     let callout = asked(&mut one, root_one);
@@ -273,7 +272,7 @@ fn a_lease_is_given_back_when_the_call_fails_and_runs_out_when_its_vm_dies() {
 }
 
 #[test]
-fn the_budget_is_one_for_all_vms() {
+fn budget_is_shared_by_all_vms() {
     // Half of it, and so one call, is for tokens that nobody knows.
     let [(mut one, root_one), (mut two, root_two)] = two_vms(json!({ "requests_per_minute": 2 }));
     one.request(root_one, with_token(TOKEN));
@@ -286,7 +285,7 @@ fn the_budget_is_one_for_all_vms() {
 }
 
 #[test]
-fn an_endpoint_that_wants_to_be_left_alone_is_left_alone_by_all_vms() {
+fn endpoint_that_returns_retry_after_is_not_called_by_any_vm() {
     let [(mut one, root_one), (mut two, root_two)] = two_vms(json!({}));
     one.request(root_one, with_token(TOKEN));
     let callout = asked(&mut one, root_one);
@@ -302,7 +301,7 @@ fn an_endpoint_that_wants_to_be_left_alone_is_left_alone_by_all_vms() {
 }
 
 #[test]
-fn on_a_host_without_shared_data_each_vm_asks_for_itself_and_calls_nothing_that_may_trap() {
+fn without_shared_data_each_vm_introspects_itself_and_calls_nothing_that_may_trap() {
     let (mut vm, root) = started(Manners::bare(), &SharedStore::default(), &introspecting(json!({})));
     let waiting = vm.request(root, with_token(TOKEN));
     let callout = asked(&mut vm, root);
@@ -316,7 +315,7 @@ fn on_a_host_without_shared_data_each_vm_asks_for_itself_and_calls_nothing_that_
 }
 
 #[test]
-fn without_its_secret_a_configuration_is_refused() {
+fn configuration_without_its_secret_is_rejected() {
     let mut vm = Vm::start(Manners::envoy());
     let (_, accepted) = vm.configure(introspecting(json!({})).to_string().as_bytes());
     assert!(!accepted);
@@ -324,7 +323,7 @@ fn without_its_secret_a_configuration_is_refused() {
 }
 
 #[test]
-fn an_rsa_key_is_refused_where_the_host_does_not_sign_and_one_of_p256_needs_no_host() {
+fn rsa_key_is_rejected_where_the_host_does_not_sign_and_p256_key_needs_no_host() {
     let signing =
         |variable| introspecting(json!({ "client_auth": "private_key_jwt", "private_key": { "env": variable } }));
     for manners in [Manners::envoy(), Manners::bare()] {
@@ -346,7 +345,7 @@ fn an_rsa_key_is_refused_where_the_host_does_not_sign_and_one_of_p256_needs_no_h
 }
 
 #[test]
-fn refused_credentials_are_an_error_in_the_log_and_not_one_for_each_token() {
+fn rejected_client_credentials_are_logged_as_one_error_and_not_per_token() {
     let (mut vm, root) = started(Manners::envoy(), &SharedStore::default(), &introspecting(json!({})));
     for number in 0..5 {
         vm.request(root, with_token(&format!("opaque-{number}")));
@@ -360,7 +359,7 @@ fn refused_credentials_are_an_error_in_the_log_and_not_one_for_each_token() {
 }
 
 #[test]
-fn a_call_that_cannot_be_made_gives_its_lease_back() {
+fn failed_dispatch_releases_its_lease() {
     let store = SharedStore::default();
     let refusing = Manners { callouts: Asked::Refuses(embedded_host::Status::BadArgument), ..Manners::envoy() };
     let (mut one, root_one) = started(refusing, &store, &introspecting(json!({})));
@@ -373,7 +372,7 @@ fn a_call_that_cannot_be_made_gives_its_lease_back() {
 }
 
 #[test]
-fn a_call_of_a_configuration_that_was_replaced_keeps_nobody_from_asking_and_answers_nobody() {
+fn call_of_a_replaced_configuration_neither_blocks_nor_resumes_requests() {
     let [(mut one, root_one), (mut two, root_two)] = two_vms(json!({}));
     one.request(root_one, with_token(TOKEN));
     let callout = asked(&mut one, root_one);
@@ -388,7 +387,7 @@ fn a_call_of_a_configuration_that_was_replaced_keeps_nobody_from_asking_and_answ
 }
 
 #[test]
-fn an_endpoint_that_is_not_known_is_found_by_the_metadata_and_these_are_told_no_secret() {
+fn introspection_endpoint_is_discovered_by_metadata_without_sending_the_secret() {
     let issuer = "https://idp.acme.com";
     let mut configuration = introspecting(json!({}));
     let provider = &mut configuration["providers"]["okta"];
@@ -413,7 +412,7 @@ fn an_endpoint_that_is_not_known_is_found_by_the_metadata_and_these_are_told_no_
 }
 
 #[test]
-fn the_list_of_revoked_tokens_is_polled_with_its_etag() {
+fn revocation_list_is_polled_with_its_etag() {
     let mut configuration = inline_keys();
     configuration["revocations"] = json!({ "uri": "https://sec.acme.com/revoked.json", "upstream": "sec" });
     let (mut vm, root) = started(Manners::bare(), &SharedStore::default(), &configuration);

@@ -1,4 +1,4 @@
-//! The built module in the embedded host: what it decides as a host sees it, on Envoy's manners and on worse ones.
+//! The built module in the embedded host: its decisions as a host sees them, with Envoy's manners and with worse ones.
 //! One binary, so that the module is read and checked once.
 
 #![allow(missing_docs, reason = "a test")]

@@ -1,4 +1,4 @@
-//! Configurations that come and go in the VMs of one process, on a host with Envoy's manners.
+//! Configurations that are loaded and replaced in the VMs of one process, on a host with Envoy's manners.
 
 use std::time::Duration;
 
@@ -41,7 +41,7 @@ fn a_vm_defines_each_metric_once_for_all_its_configurations() {
 
 /// Envoy configures a VM in its main thread to try a configuration, and removes it without a callback.
 #[test]
-fn a_vm_that_only_tries_a_configuration_takes_no_slot() {
+fn vm_that_only_validates_a_configuration_uses_no_slot() {
     let store = SharedStore::default();
     let mut worker = Vm::start_sharing(Manners::envoy(), &store);
     let root = configure(&mut worker);
@@ -104,7 +104,7 @@ fn read_list(vm: &mut Vm, root: RootId, list: &serde_json::Value) {
 
 /// The server of the list is down from the first configuration's poll on: no callout of a later one is answered.
 #[test]
-fn a_new_configuration_goes_by_the_list_that_the_old_one_holds() {
+fn new_configuration_uses_the_revocation_list_of_the_old_one() {
     let revoked = json!({ "revoked": [{ "sub": "alice@acme.com" }] });
     for (list, expected) in [(json!({ "revoked": [] }), None), (revoked, Some(401))] {
         let store = SharedStore::default();
@@ -123,14 +123,14 @@ fn a_new_configuration_goes_by_the_list_that_the_old_one_holds() {
 }
 
 #[test]
-fn a_vm_that_is_started_again_after_a_crash_goes_by_the_list_of_the_others() {
+fn restarted_vm_uses_the_revocation_list_of_the_others() {
     let store = SharedStore::default();
     let [mut one, mut two] = [(); 2].map(|()| Vm::start_sharing(Manners::envoy(), &store));
     let root_one = configure_with_list(&mut one);
     read_list(&mut one, root_one, &json!({ "revoked": [] }));
     let root_two = configure_with_list(&mut two);
     two.tick(root_two);
-    let mut two = two.start_anew();
+    let mut two = two.restart();
     let root_two = configure_with_list(&mut two);
     let stream = two.request(root_two, with_token(&good_token()));
     two.tick(root_two);
@@ -138,7 +138,7 @@ fn a_vm_that_is_started_again_after_a_crash_goes_by_the_list_of_the_others() {
 }
 
 #[test]
-fn a_worker_that_waits_for_its_first_list_is_woken_by_another_workers() {
+fn worker_pending_on_its_first_revocation_list_is_woken_by_another_worker() {
     let store = SharedStore::default();
     let [mut one, mut two] = [(); 2].map(|()| Vm::start_sharing(Manners::envoy(), &store));
     let [root_one, root_two] = [configure_with_list(&mut one), configure_with_list(&mut two)];
@@ -153,7 +153,7 @@ fn a_worker_that_waits_for_its_first_list_is_woken_by_another_workers() {
 
 /// Nobody says since when the list is no longer the list.
 #[test]
-fn a_list_that_no_worker_held_lately_is_not_used() {
+fn revocation_list_held_by_no_recent_worker_is_not_used() {
     let store = SharedStore::default();
     let mut vm = Vm::start_sharing(Manners::envoy(), &store);
     let old = configure_with_list(&mut vm);

@@ -22,7 +22,7 @@ const MOST_ENTRIES_WHEN_ADMITTED: usize = 4;
 const MOST_ENTRIES_WHEN_REFUSED: usize = 4;
 
 #[test]
-fn keys_are_fetched_on_the_first_tick_and_a_good_request_goes_on_with_its_identity() {
+fn keys_are_fetched_on_the_first_tick_and_a_good_request_is_forwarded_with_its_identity() {
     let (mut vm, root) = configured(Manners::envoy(), &fetched_keys());
     assert_eq!(vm.take_callout(), None, "some hosts allow no callout while they configure");
     vm.tick(root);
@@ -54,7 +54,7 @@ fn keys_are_fetched_on_the_first_tick_and_a_good_request_goes_on_with_its_identi
 }
 
 #[test]
-fn a_request_without_a_good_token_is_answered_and_every_later_callback_pauses() {
+fn request_without_a_good_token_is_rejected_and_every_later_callback_pauses() {
     let (mut vm, root) = with_keys(Manners::envoy());
     let expired = SigningKey::a("k1").token(&with(&payload(NOW), json!({ "exp": NOW - 600 })));
     for (head, expected, reason) in [
@@ -78,7 +78,7 @@ fn a_request_without_a_good_token_is_answered_and_every_later_callback_pauses() 
 
 /// Its key may have been replaced under the same `kid`: it waits for a newer set, once.
 #[test]
-fn a_request_whose_signature_fails_waits_for_a_newer_set_and_is_answered_with_every_later_callback_paused() {
+fn failed_signature_waits_for_a_newer_key_set_and_is_rejected_with_every_later_callback_paused() {
     let (mut vm, root) = with_keys(Manners::envoy());
     let forged = SigningKey::b("k1").token(&payload(NOW));
     let first = vm.request(root, with_token(&forged));
@@ -97,7 +97,7 @@ fn a_request_whose_signature_fails_waits_for_a_newer_set_and_is_answered_with_ev
 }
 
 #[test]
-fn a_post_that_comes_before_the_keys_waits_in_every_callback_and_is_resumed_by_the_root() {
+fn post_before_the_keys_pauses_in_every_callback_and_is_resumed_by_the_root() {
     let (mut vm, root) = configured(Manners::envoy(), &fetched_keys());
     let good = vm.request(root, with_token(&good_token()));
     let bad = vm.request(root, with_token(&SigningKey::b("k1").token(&payload(NOW))));
@@ -115,7 +115,7 @@ fn a_post_that_comes_before_the_keys_waits_in_every_callback_and_is_resumed_by_t
 }
 
 #[test]
-fn a_crowd_that_waits_is_released_in_bounded_batches() {
+fn many_pending_requests_are_resumed_in_bounded_batches() {
     let (mut vm, root) = configured(Manners::envoy(), &fetched_keys());
     let token = good_token();
     let crowd: Vec<_> = (0..100).map(|_| vm.request(root, with_token(&token))).collect();
@@ -176,7 +176,7 @@ fn managed_trailers_of_a_rejected_request_are_removed() {
 }
 
 #[test]
-fn every_way_a_fetch_can_fail_is_a_503_and_the_next_answer_mends_it() {
+fn every_fetch_failure_is_a_503_until_the_next_good_response() {
     let synthetic = |status: &str, body: &str| Answer {
         headers: vec![(String::from(":status"), status.as_bytes().to_vec())],
         body: body.as_bytes().to_vec(),
@@ -223,7 +223,7 @@ fn a_huge_body_is_not_copied_into_the_module() {
 
 /// A request's whole life as Envoy plays it: what is exported is called, with or without need.
 #[test]
-fn a_request_costs_few_crossings_between_host_and_module() {
+fn request_makes_few_calls_between_host_and_module() {
     let (mut vm, root) = configured(Manners::envoy(), &inline_keys());
     let token = good_token();
     // The first of a kind makes its metrics.

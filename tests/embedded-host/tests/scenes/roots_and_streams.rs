@@ -15,7 +15,7 @@ use super::{
 const MOST_THAT_WAIT: usize = 4096;
 
 #[test]
-fn a_client_that_leaves_while_it_waits_is_forgotten_and_its_keys_still_come() {
+fn closed_pending_stream_is_dropped_and_its_keys_are_still_cached() {
     let (mut vm, root) = configured(Manners::envoy(), &fetched_keys());
     let gone = vm.request(root, with_token(&good_token()));
     vm.tick(root);
@@ -28,7 +28,7 @@ fn a_client_that_leaves_while_it_waits_is_forgotten_and_its_keys_still_come() {
 }
 
 #[test]
-fn clients_that_leave_while_they_wait_make_room_for_others() {
+fn closed_pending_streams_free_capacity_for_others() {
     let (mut vm, root) = configured(Manners::envoy(), &fetched_keys());
     let token = good_token();
     for _ in 0..=MOST_THAT_WAIT {
@@ -45,7 +45,7 @@ fn clients_that_leave_while_they_wait_make_room_for_others() {
 /// Envoy begins to count anew each time that it is asked for a tick: a crowd that comes faster than the tick would put it
 /// off for as long as it comes.
 #[test]
-fn a_crowd_that_has_to_wait_asks_for_its_tick_once() {
+fn many_pending_requests_set_the_tick_once() {
     let (mut vm, root) = configured(Manners::envoy(), &fetched_keys());
     let asked = |vm: &Vm| vm.calls()["proxy_set_tick_period_milliseconds"];
     vm.tick(root);
@@ -61,7 +61,7 @@ fn a_crowd_that_has_to_wait_asks_for_its_tick_once() {
 }
 
 #[test]
-fn who_has_to_wait_has_its_root_woken_sooner_than_by_a_tick() {
+fn pending_request_wakes_its_root_before_the_next_tick() {
     let (mut vm, first) = configured(Manners::envoy(), &fetched_keys());
     let (second, _) = vm.configure(fetched_keys().to_string().as_bytes());
     // Both configurations begin with one fetch of their keys, in vain.
@@ -84,7 +84,7 @@ fn who_has_to_wait_has_its_root_woken_sooner_than_by_a_tick() {
 }
 
 #[test]
-fn a_stream_id_that_the_host_uses_again_is_a_new_request() {
+fn reused_stream_id_is_a_new_request() {
     let (mut vm, root) = configured(Manners::envoy(), &fetched_keys());
     let first = vm.request(root, with_token(&good_token()));
     vm.close(first);
@@ -95,7 +95,7 @@ fn a_stream_id_that_the_host_uses_again_is_a_new_request() {
 }
 
 #[test]
-fn a_stream_id_that_is_in_use_twice_passes_nothing() {
+fn duplicate_stream_id_traps_and_fails_closed() {
     let (mut vm, root) = with_keys(Manners::envoy());
     let stream = vm.request(root, Vec::new());
     assert!(vm.create_context(stream.0, root).is_err(), "the SDK refuses this with a trap, and a trap fails closed");
@@ -114,7 +114,7 @@ fn a_second_configuration_on_the_same_root_replaces_the_first() {
 }
 
 #[test]
-fn an_answer_to_a_fetch_of_a_configuration_that_was_replaced_brings_no_keys() {
+fn response_to_a_fetch_of_a_replaced_configuration_is_ignored() {
     let (mut vm, root) = configured(Manners::envoy(), &fetched_keys());
     vm.tick(root);
     let old = vm.take_callout().unwrap();
@@ -133,7 +133,7 @@ fn an_answer_to_a_fetch_of_a_configuration_that_was_replaced_brings_no_keys() {
 }
 
 #[test]
-fn a_second_root_in_the_same_vm_has_keys_and_streams_of_its_own() {
+fn second_root_in_one_vm_has_separate_keys_and_streams() {
     let (mut vm, first) = configured(Manners::envoy(), &inline_keys());
     let (second, accepted) = vm.configure(fetched_keys().to_string().as_bytes());
     assert!(accepted);
@@ -149,7 +149,7 @@ fn a_second_root_in_the_same_vm_has_keys_and_streams_of_its_own() {
 }
 
 #[test]
-fn a_stream_parked_under_a_configuration_that_was_replaced_never_passes_undecided() {
+fn stream_parked_under_a_replaced_configuration_is_never_forwarded_undecided() {
     let (mut vm, root) = configured(Manners::envoy(), &fetched_keys());
     let stream = vm.request(root, with_token(&SigningKey::b("k1").token(&payload(NOW))));
     vm.tick(root);
@@ -166,7 +166,7 @@ fn a_stream_parked_under_a_configuration_that_was_replaced_never_passes_undecide
 }
 
 #[test]
-fn an_answer_that_nobody_asked_for_changes_nothing() {
+fn unsolicited_callout_response_is_ignored() {
     let (mut vm, root) = configured(Manners::envoy(), &fetched_keys());
     let stream = vm.request(root, with_token(&good_token()));
     vm.tick(root);
@@ -177,7 +177,7 @@ fn an_answer_that_nobody_asked_for_changes_nothing() {
 }
 
 #[test]
-fn a_thousand_requests_do_not_grow_the_module() {
+fn a_thousand_requests_do_not_grow_module_memory() {
     let (mut vm, root) = with_keys(Manners::envoy());
     let churn = |vm: &mut Vm, count: usize| {
         for number in 0..count {

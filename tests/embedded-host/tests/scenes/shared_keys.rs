@@ -1,4 +1,4 @@
-//! Two VMs of one process that share what they fetch, on a host with Envoy's manners.
+//! Two VMs of one process that share their fetches, on a host with Envoy's manners.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ fn two_vms() -> [(Vm, RootId); 2] {
 }
 
 #[test]
-fn two_vms_of_one_process_make_one_callout_and_both_serve_requests_that_waited() {
+fn two_vms_of_one_process_make_one_callout_and_both_resume_pending_requests() {
     let [(mut one, root_one), (mut two, root_two)] = two_vms();
     let waits_at_one = one.request(root_one, with_token(&good_token()));
     let waits_at_two = two.request(root_two, with_token(&good_token()));
@@ -51,7 +51,7 @@ fn two_vms_of_one_process_make_one_callout_and_both_serve_requests_that_waited()
 
 /// Any plugin of the same `vm_id` writes there.
 #[test]
-fn whatever_stands_in_the_shared_records_traps_nothing_and_lets_nobody_in() {
+fn corrupt_shared_records_neither_trap_nor_allow_a_request() {
     let junk: [&[u8]; 6] = [b"", b"\0", b"\xff\xff\xff", &[0xff; 64], b"{\"keys\":[]}", &[0; 4096]];
     for junk in junk {
         let store = SharedStore::default();
@@ -86,7 +86,7 @@ fn whatever_stands_in_the_shared_records_traps_nothing_and_lets_nobody_in() {
 }
 
 #[test]
-fn a_failed_fetch_is_the_answer_of_both_vms() {
+fn failed_fetch_rejects_pending_requests_of_both_vms() {
     let [(mut one, root_one), (mut two, root_two)] = two_vms();
     let waits_at_two = two.request(root_two, with_token(&good_token()));
     one.tick(root_one);
@@ -154,7 +154,7 @@ fn a_late_response_does_not_replace_newer_keys() {
 /// Envoy does this when the filter alone is replaced (ECDS): its main thread, which serves nobody, lets go at once, and the
 /// workers when the last request is over that waits there.
 #[test]
-fn when_the_fetching_configuration_is_taken_away_the_other_vm_fetches_without_waiting_for_its_lease() {
+fn other_vm_fetches_at_once_when_the_fetching_configuration_is_removed() {
     let [(mut one, root_one), (mut two, root_two)] = two_vms();
     let waits = two.request(root_two, with_token(&good_token()));
     one.tick(root_one);
@@ -170,7 +170,7 @@ fn when_the_fetching_configuration_is_taken_away_the_other_vm_fetches_without_wa
 }
 
 #[test]
-fn a_configuration_that_was_taken_away_is_not_woken_any_more() {
+fn removed_configuration_is_not_woken() {
     let [(mut one, root_one), (mut two, root_two)] = two_vms();
     one.tick(root_one);
     one.remove_root(root_one);
@@ -183,10 +183,10 @@ fn a_configuration_that_was_taken_away_is_not_woken_any_more() {
 
 /// The crashed VM could not free its slot, and its queue leads to the root of the same number.
 #[test]
-fn a_queue_that_a_crashed_vm_left_behind_is_released_when_it_wakes_another_root() {
+fn queue_of_a_crashed_vm_is_released_when_it_wakes_another_root() {
     let [(mut one, root_one), (mut two, root_two)] = two_vms();
     one.tick(root_one);
-    let mut one = one.start_anew();
+    let mut one = one.restart();
     let (root_one, accepted) = one.configure(fetched_keys().to_string().as_bytes());
     assert!(accepted, "{:?}", one.log());
     one.tick(root_one);
@@ -207,7 +207,7 @@ fn a_queue_that_a_crashed_vm_left_behind_is_released_when_it_wakes_another_root(
 }
 
 #[test]
-fn each_root_of_a_vm_is_woken_by_what_another_vm_fetched() {
+fn each_root_of_a_vm_is_woken_by_a_fetch_of_another_vm() {
     let [(mut one, root_one), (mut two, first)] = two_vms();
     let (second, accepted) = two.configure(fetched_keys().to_string().as_bytes());
     assert!(accepted, "{:?}", two.log());
@@ -223,7 +223,7 @@ fn each_root_of_a_vm_is_woken_by_what_another_vm_fetched() {
 }
 
 #[test]
-fn when_the_fetching_vm_dies_the_other_takes_over() {
+fn other_vm_fetches_when_the_fetching_vm_dies() {
     let [(mut one, root_one), (mut two, root_two)] = two_vms();
     one.tick(root_one);
     assert!(one.take_callout().is_some());
@@ -243,7 +243,7 @@ fn when_the_fetching_vm_dies_the_other_takes_over() {
 }
 
 #[test]
-fn a_fetch_that_ends_with_a_step_of_the_clock_leaves_its_lease_to_the_other_vms() {
+fn fetch_that_ends_with_a_clock_step_releases_its_lease_to_other_vms() {
     let store = SharedStore::default();
     let [(mut one, root_one), (mut two, root_two), (mut three, root_three)] = [(); 3].map(|()| vm_in(&store));
     one.tick(root_one);

@@ -1,4 +1,4 @@
-//! Whom the requests of an attack speak for, and their tokens.
+//! The subjects of the requests of an attack, and their tokens.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;

@@ -1,5 +1,5 @@
-//! Whatever a backend executes was allowed by the rule for what it executed, and the identity that it saw is the token's
-//! or none. This decides from a backend's own report whether that held.
+//! Decides from a backend's own report whether the rule for the executed path allowed it, and whether the identity that the
+//! backend saw is that of the token or absent.
 
 use std::fmt;
 
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn an_identity_is_the_tokens_or_none() {
+    fn identity_is_that_of_the_token_or_absent() {
         let seeing = |user: &[&str], groups: &[&str]| Execution {
             user: user.iter().map(|&text| text.to_owned()).collect(),
             groups: groups.iter().map(|&text| text.to_owned()).collect(),

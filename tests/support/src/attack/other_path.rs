@@ -1,5 +1,5 @@
-//! Spellings that a rule does not fold because they are other paths (RFC 3986), and that some backend serves as if they
-//! were the same. A policy that is closed by default does not open them; one that is open to every token does.
+//! Spellings that a rule does not fold because they are other paths (RFC 3986), and that some backend serves as the same path.
+//! A policy that is closed by default does not open them; one that is open to every token does.
 
 use std::collections::BTreeMap;
 
@@ -141,7 +141,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_table_of_the_documentation_lacks_is_named() {
+    fn difference_missing_from_the_documented_table_is_named() {
         let examples = ["koa", "express4"].map(|backend| (backend.to_owned(), "GET /Admin".to_owned()));
         let table = Table::from([(OtherPath::CaseSensitivity, BTreeMap::from(examples))]);
         assert_eq!(undocumented(&table, &markdown(&table)), [] as [&str; 0]);
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn a_difference_is_named_and_equal_paths_have_none() {
+    fn different_paths_have_a_named_difference_and_equal_paths_have_none() {
         for (target, kind) in [
             ("/admin", None),
             ("/admin/", None),

@@ -1,5 +1,5 @@
-//! The policies under attack: each as the filter's configuration, and as an evaluator that looks at what a backend
-//! executed. The evaluator knows plain texts only, so that it cannot share an error with the filter.
+//! The policies under attack: each as the filter's configuration, and as an evaluator of the report of a backend. The
+//! evaluator compares plain strings only, so that it cannot share an error with the filter.
 
 use serde_json::{Map, Value, json};
 
@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn access_looks_at_the_token_and_at_the_executed_path() {
+    fn access_depends_on_the_token_and_the_executed_path() {
         use Credential::{Admin, Alice, Anonymous, Eve};
         assert!(Access::Optional.allows(Anonymous, "/"));
         assert!(!Access::Token.allows(Anonymous, "/"));

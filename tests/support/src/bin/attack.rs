@@ -1,4 +1,4 @@
-//! `make attack`: every spelling at every backend, and what they executed that they should not have.
+//! `make attack`: every spelling at every backend, and the operations that the policy does not allow.
 
 use std::process::ExitCode;
 use std::time::Duration;

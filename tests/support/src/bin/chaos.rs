@@ -1,4 +1,4 @@
-//! `make chaos`: faults, rotations, revocations, reloads and floods while clients send requests; what must not happen is told.
+//! `make chaos`: faults, rotations, revocations, reloads and floods while clients send requests; violations are reported.
 
 use std::process::ExitCode;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Carries the plan out.
+//! Executes the plan.
 
 use std::time::Duration;
 

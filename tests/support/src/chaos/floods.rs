@@ -1,4 +1,4 @@
-//! More requests than is good for a gateway, from addresses of their own.
+//! Floods of requests, from addresses of their own.
 
 use std::thread;
 use std::time::Duration;
@@ -57,7 +57,7 @@ fn over_one_connection(
     let mut sent = 0;
     thread::scope(|scope| {
         scope.spawn(move || {
-            let _ = http2_client::read_statuses(reading, |status| judge(world, kind, status));
+            let _ = http2_client::read_statuses(reading, |status| check(world, kind, status));
         });
         while world.now() < until && !world.is_over() {
             let before = world.now();
@@ -77,7 +77,7 @@ fn over_one_connection(
     sent
 }
 
-fn judge(world: &World, kind: FloodKind, status: u16) {
+fn check(world: &World, kind: FloodKind, status: u16) {
     world.report.count(kind.name(), status.to_string());
     let is_expected = match kind {
         FloodKind::Heads => matches!(status, 401 | 431),

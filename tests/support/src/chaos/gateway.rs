@@ -201,9 +201,9 @@ pub(super) fn configuration(number: usize, opaque_keys: &Value) -> Value {
 fn backend(world: &Arc<World>) -> ScriptedServer {
     let (judging, world) = (Arc::clone(world), Arc::clone(world));
     ScriptedServer::start_observing_heads(
-        move |head| judging.judge_head(head),
+        move |head| judging.check_head(head),
         move |received, _| {
-            world.judge_trailers(received);
+            world.check_trailers(received);
             let id = received.headers.text("x-request-id").unwrap_or_default();
             let answer = Answer::new(200, id);
             match *world.endpoint(Endpoint::Backend).fault.lock().expect("no panic") {

@@ -121,12 +121,12 @@ impl Connection {
             self.has_early_response = attempt.draft.body.is_some() && response.status >= 400;
             let closes = response.headers("connection").iter().any(|value| value.eq_ignore_ascii_case("close"));
             let has_retry_after = response.header("retry-after").is_some();
-            world.judge_response(attempt, &Seen { status: response.status, has_retry_after, body: response.body });
+            world.check_response(attempt, &Seen { status: response.status, has_retry_after, body: response.body });
             world.forget(&attempt.id);
             if closes {
                 // What was sent behind it was never looked at.
                 let unread = &batch.attempts[place + 1..];
-                unread.iter().for_each(|attempt| world.judge_unread(attempt, "behind the end of the connection"));
+                unread.iter().for_each(|attempt| world.check_unread(attempt, "behind the end of the connection"));
                 return false;
             }
         }
@@ -145,7 +145,7 @@ impl Connection {
             return;
         }
         let why = if has_timed_out { format!("none within {LONGEST_WAIT:?}") } else { fault.to_string() };
-        world.judge_silence(
+        world.check_silence(
             first,
             &format!(
                 "{why}, {} requests of the pipeline left, writing failed: {is_broken}; responses on this connection:{}",

@@ -131,7 +131,7 @@ impl Connection {
                 world.report.count(attempt.kind, "connection drained".to_owned());
             } else {
                 let why = if has_timed_out { format!("none within {LONGEST_WAIT:?}") } else { fault.to_string() };
-                world.judge_silence(attempt, &format!("{why}, {} streams left", open.len()));
+                world.check_silence(attempt, &format!("{why}, {} streams left", open.len()));
             }
         }
         false
@@ -157,7 +157,7 @@ impl Connection {
                 GOAWAY => self.is_draining = true,
                 RST_STREAM => {
                     if let Some((attempt, _)) = open.remove(&id) {
-                        world.judge_silence(&attempt, "the stream was reset");
+                        world.check_silence(&attempt, "the stream was reset");
                     }
                 }
                 HEADERS | DATA => {
@@ -171,7 +171,7 @@ impl Connection {
                     if flags & END_STREAM != 0
                         && let Some((attempt, Response { status, has_retry_after, body })) = open.remove(&id)
                     {
-                        world.judge_response(&attempt, &Seen { status, has_retry_after, body });
+                        world.check_response(&attempt, &Seen { status, has_retry_after, body });
                         world.forget(&attempt.id);
                     }
                 }

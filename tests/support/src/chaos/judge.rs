@@ -1,4 +1,4 @@
-//! What may happen to a request, by what was valid while it was under way; and whether what happened may have.
+//! The allowed outcomes of a request, by what was valid while it was in flight; and the check of the actual outcome.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -157,7 +157,7 @@ impl World {
     }
 
     /// Judges the response to a request.
-    pub fn judge_response(&self, attempt: &Attempt, seen: &Seen) {
+    pub fn check_response(&self, attempt: &Attempt, seen: &Seen) {
         let (from, to) = (attempt.sent, self.now());
         let reason = seen.reason();
         let outcome = match &reason {
@@ -226,7 +226,7 @@ impl World {
     }
 
     /// Judges a request head that the backend has received.
-    pub fn judge_head(&self, head: &Received) {
+    pub fn check_head(&self, head: &Received) {
         let now = self.now();
         let id = head.headers.text("x-request-id").unwrap_or_default();
         let violate = |kind: &str, detail: String| {
@@ -288,7 +288,7 @@ impl World {
     }
 
     /// Judges the trailers of a request whose body is complete.
-    pub fn judge_trailers(&self, received: &Received) {
+    pub fn check_trailers(&self, received: &Received) {
         for name in IDENTITY_HEADERS.iter().chain(&CREDENTIAL_HEADERS) {
             if !folded(&received.trailers, name).is_empty() {
                 let id = received.headers.text("x-request-id").unwrap_or_default();
@@ -302,7 +302,7 @@ impl World {
     }
 
     /// The connection ended before the request was read, as HTTP has it: the backend must not have received it.
-    pub fn judge_unread(&self, attempt: &Attempt, why: &str) {
+    pub fn check_unread(&self, attempt: &Attempt, why: &str) {
         self.report.count(attempt.kind, why.to_owned());
         if attempt.reached.load(Ordering::SeqCst) > 0 && why != "connection drained" {
             let detail = format!("{}\n      {why}", attempt.described());
@@ -311,7 +311,7 @@ impl World {
     }
 
     /// No response came.
-    pub fn judge_silence(&self, attempt: &Attempt, why: &str) {
+    pub fn check_silence(&self, attempt: &Attempt, why: &str) {
         self.report.count(attempt.kind, "no response".to_owned());
         let detail = format!("{}\n      at {:.3?}: {why}", attempt.described(), self.now());
         self.report.violate("a request without a response".to_owned(), &attempt.id, detail);

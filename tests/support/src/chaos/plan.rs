@@ -1,4 +1,4 @@
-//! What happens when: made from the seed before the run begins.
+//! The schedule of a run, made from the seed before the run begins.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What was seen: counts, violations and the last events.
+//! The report of a run: counts, violations and the last events.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Write as _;

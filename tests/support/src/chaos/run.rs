@@ -1,4 +1,4 @@
-//! A run: everything is started, the plan is carried out under load, and what was seen is judged.
+//! A run: everything is started, the plan is executed under load, and the observations are checked.
 
 use std::fmt::Write as _;
 use std::sync::atomic::Ordering;
@@ -128,10 +128,10 @@ pub fn run(settings: &Settings) -> Outcome {
         world.is_over.store(true, Ordering::Relaxed);
     });
     let memory = memory.into_inner().expect("no panic");
-    judge_calls(&world, settings);
-    judge_files(&world, &gateway, files_before);
-    judge_log(&world, &gateway);
-    let memory_line = judge_memory(&world, &memory, settings.lasts);
+    check_calls(&world, settings);
+    check_files(&world, &gateway, files_before);
+    check_log(&world, &gateway);
+    let memory_line = check_memory(&world, &memory, settings.lasts);
     outcome(&world, &gateway, settings, &memory_line)
 }
 
@@ -162,7 +162,7 @@ fn files_of_clients(gateway: &Gateway) -> usize {
     open_files(gateway.envoy.pid()).saturating_sub(gateway.upstream_connections())
 }
 
-fn judge_files(world: &World, gateway: &Gateway, before: usize) {
+fn check_files(world: &World, gateway: &Gateway, before: usize) {
     let returned = polling::within(DRAIN + Duration::from_secs(10), || {
         (files_of_clients(gateway) <= before + MOST_FILES_LEFT).then_some(())
     });
@@ -201,7 +201,7 @@ fn most_calls(world: &World, endpoint: Endpoint, settings: &Settings) -> usize {
     }
 }
 
-fn judge_calls(world: &World, settings: &Settings) {
+fn check_calls(world: &World, settings: &Settings) {
     for endpoint in [Endpoint::Keys, Endpoint::Introspection, Endpoint::List] {
         let mut calls = world.endpoint(endpoint).calls.lock().expect("no panic").clone();
         calls.sort();
@@ -213,7 +213,7 @@ fn judge_calls(world: &World, settings: &Settings) {
     }
 }
 
-fn judge_log(world: &World, gateway: &Gateway) {
+fn check_log(world: &World, gateway: &Gateway) {
     if gateway.envoy.stats("^server.live$").get("server.live") != Some(&1) {
         world.report.violate("Envoy is not alive".to_owned(), "", String::new());
     }
@@ -232,7 +232,7 @@ fn judge_log(world: &World, gateway: &Gateway) {
 }
 
 /// Judges the second half of long runs, and says what was measured.
-fn judge_memory(world: &World, samples: &[(f64, f64)], lasts: Duration) -> String {
+fn check_memory(world: &World, samples: &[(f64, f64)], lasts: Duration) -> String {
     let half = &samples[samples.len() / 2..];
     let per_minute = slope(half) * 60.0;
     let is_long = lasts >= LONG_RUN;

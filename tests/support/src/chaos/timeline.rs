@@ -1,4 +1,4 @@
-//! When a condition held: a fault of an endpoint, a flood, a reload.
+//! The periods of a condition: a fault of an endpoint, a flood, a reload.
 
 use std::sync::Mutex;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! The tokens of a run and their issuers' keys, with what the judge must know of them.
+//! The tokens of a run and their issuers' keys, with the facts that the checks need.
 
 use std::sync::{Arc, OnceLock};
 

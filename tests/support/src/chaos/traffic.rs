@@ -1,4 +1,4 @@
-//! The requests of the clients, made from the seed: which tokens they show, for what, and in which form.
+//! The requests of the clients, made from the seed: their tokens, their targets and their spellings.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;

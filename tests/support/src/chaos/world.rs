@@ -1,4 +1,4 @@
-//! What is valid, published, revoked and faulty, and since when: the truth that everything is judged by.
+//! The model of a run: what is valid, published, revoked and faulty, and since when.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_version_is_read_from_what_envoy_says() {
+    fn version_is_parsed_from_the_output_of_envoy() {
         assert_eq!(version_in("/bin/envoy  version: 0a1b/1.40.0/Clean/RELEASE/BoringSSL"), Some("1.40.0"));
         assert_eq!(version_in("command not found"), None);
     }

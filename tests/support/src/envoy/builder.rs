@@ -173,7 +173,7 @@ impl EnvoyBuilder {
     /// Waits until it serves; `false` once it has ended or refused its listeners.
     fn comes_up(&self, envoy: &mut Envoy) -> bool {
         polling::until("Envoy to be live", TIME_TO_START, || {
-            if envoy.has_exited() || envoy.refused_its_listeners() {
+            if envoy.has_exited() || envoy.rejected_its_listeners() {
                 return Some(false);
             }
             (envoy.is_live() && envoy.accepts_connections()).then_some(true)
@@ -184,7 +184,7 @@ impl EnvoyBuilder {
 impl Envoy {
     // While it starts, and when it ends again at once, the admin interface may not answer: that is neither.
 
-    fn refused_its_listeners(&self) -> bool {
+    fn rejected_its_listeners(&self) -> bool {
         // With static listeners there are no such counters and the text is empty.
         let filter = percent_encoded("lds.update_(rejected|failure)");
         let counters = self.admin_text(&format!("/stats?filter={filter}")).unwrap_or_default();

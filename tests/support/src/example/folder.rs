@@ -1,4 +1,4 @@
-//! What an example's folder holds. Every fault in it is a panic that names the file.
+//! The contents of an example's folder. Every fault in it is a panic that names the file.
 
 use std::fs;
 use std::path::PathBuf;

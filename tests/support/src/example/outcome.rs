@@ -1,4 +1,4 @@
-//! What came of a row of `requests.json`, and how that differs from what the row says.
+//! The outcome of a row of `requests.json`, and its differences from the row.
 
 use std::collections::BTreeMap;
 

@@ -1,6 +1,6 @@
-//! An example's `envoy.yaml` on a test machine. Only what must differ there is changed: ports, where the module and the
-//! certificates are, and who is behind the clusters. What cannot be placed is a fault, so that nothing of the file is
-//! left out without a word.
+//! An example's `envoy.yaml` on a test machine. Only what must differ there is changed: ports, the paths of the module and the
+//! certificates, and the endpoints of the clusters. A setting that cannot be placed is a fault, so that no part of the file is
+//! dropped silently.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_place_is_said() {
+    fn unplaceable_setting_is_reported() {
         let change = |pointer: &str, value: Value| {
             let mut changed = bootstrap();
             *changed.pointer_mut(pointer).unwrap() = value;

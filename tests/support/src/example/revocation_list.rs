@@ -1,4 +1,4 @@
-//! The server that a gateway's `revocations` are read from: one document, over TLS, with an `ETag`.
+//! The server of a gateway's `revocations`: one document, over TLS, with an `ETag`.
 
 use std::io::{self, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};

@@ -1,5 +1,5 @@
-//! One entry of an example's `requests.json`: a request, and what is to come of it. `examples/README.md` explains the
-//! members to readers; one that is unknown here is refused.
+//! One entry of an example's `requests.json`: a request, and its expected outcome. `examples/README.md` documents the
+//! members; an unknown one is rejected.
 
 use std::collections::BTreeMap;
 
@@ -134,7 +134,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_member_that_nobody_looks_at_is_refused() {
+    fn unknown_member_is_rejected() {
         let read = |text| serde_json::from_str::<Row>(text);
         assert!(read(r#"{"what": "", "request": "GET /", "status": 200, "backend_does": {"takes_ms": 1}}"#).is_ok());
         for text in [

@@ -1,5 +1,5 @@
-//! An example, running: its Envoy, an authorization server for each provider, the list of revoked tokens, the rate-limit
-//! service, a backend for each routed cluster.
+//! A running example: its Envoy, an authorization server for each provider, the revocation list, the rate-limit service, a
+//! backend for each routed cluster.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;

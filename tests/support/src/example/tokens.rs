@@ -1,4 +1,4 @@
-//! The tokens that an example's requests carry: good ones, but for the claims that the request names.
+//! The tokens of an example's requests: valid ones, except for the claims that the request names.
 
 use serde_json::{Map, Value, json};
 
@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_are_told_from_now() {
+    fn times_are_relative_to_now() {
         let told =
             ["now", "now - 20m", "now + 1h", "now - 5s", "soon", "now - 5", "now -5s"].map(|text| time(text, 10_000));
         assert_eq!(told, [Some(10_000), Some(8_800), Some(13_600), Some(9_995), None, None, None]);

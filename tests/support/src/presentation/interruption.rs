@@ -1,4 +1,4 @@
-//! Ctrl-C and its kin, noticed instead of obeyed at once, so that processes and directories are cleaned up.
+//! Ctrl-C and similar signals, recorded and not obeyed at once, so that processes and directories are cleaned up.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};

@@ -1,5 +1,5 @@
-//! What is printed: marks, headings, and a table that fits 110 columns. Colours only where they are welcome,
-//! and nothing depends on them.
+//! Printed output: marks, headings, and a table that fits 110 columns. Colours are used only where the terminal supports them,
+//! and no information depends on them.
 
 use std::env;
 use std::io::{IsTerminal, stdout};
@@ -155,7 +155,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_break_at_blanks_and_only_where_they_must() {
+    fn lines_break_at_spaces_and_only_where_necessary() {
         assert_eq!(wrapped("one two three", 7), ["one two", "three"]);
         assert_eq!(wrapped("one\nunbreakable", 5), ["one", "unbreakable"]);
         assert_eq!(wrapped("", 5), Vec::<String>::new());

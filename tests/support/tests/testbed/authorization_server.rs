@@ -1,4 +1,4 @@
-//! The authorization server that stands for Okta gives what Okta gives, and bends where tests need it to.
+//! The authorization server that stands for Okta has Okta's formats, and can be changed where tests need it.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -72,7 +72,7 @@ fn a_user_token_names_the_user() {
 }
 
 #[test]
-fn an_opaque_token_is_known_to_introspection_until_revoked() {
+fn opaque_token_is_active_until_revoked() {
     let server = AuthorizationServer::start();
     let request = ClientTokenRequest { audience: OPAQUE_AUDIENCE, ..Default::default() };
     let token = server.client_token(&request);
@@ -89,7 +89,7 @@ fn an_opaque_token_is_known_to_introspection_until_revoked() {
 }
 
 #[test]
-fn the_metadata_speaks_of_the_issuer_wherever_it_is_asked() {
+fn metadata_name_the_issuer_at_every_address() {
     let server = AuthorizationServer::start();
     for name in ["openid-configuration", "oauth-authorization-server"] {
         let request = Request::get(format!("/oauth2/default/.well-known/{name}"));
@@ -103,7 +103,7 @@ fn the_metadata_speaks_of_the_issuer_wherever_it_is_asked() {
 }
 
 #[test]
-fn keys_come_and_go() {
+fn keys_are_added_and_removed() {
     let server = AuthorizationServer::start();
     let first = server.kid(SigningKey::Active);
     let before = published_kids(&server);
@@ -134,7 +134,7 @@ fn keys_come_and_go() {
 }
 
 #[test]
-fn anything_can_be_signed_by_hand() {
+fn any_claims_can_be_signed() {
     let server = AuthorizationServer::start();
     let header = json!({"typ": "JWT", "kid": "other"});
     let (signed_header, payload) = decoded(&server.sign(&header, &json!({"exp": 1}), SigningKey::Active));

@@ -1,4 +1,4 @@
-//! A real Envoy with no filter of ours: what the end-to-end tests take for granted about it.
+//! A real Envoy without the filter: the behaviour that the end-to-end tests rely on.
 
 use std::fs;
 
@@ -83,7 +83,7 @@ fn a_replaced_listener_serves_the_very_next_request() {
 }
 
 #[test]
-fn a_refused_listener_leaves_the_old_one_serving() {
+fn rejected_listener_leaves_the_old_one_serving() {
     let backend = Backend::start();
     let open = ListenerOptions::unfiltered("api");
     let envoy = in_front_of(&backend).listener(open.clone()).start();
@@ -100,7 +100,7 @@ fn a_refused_listener_leaves_the_old_one_serving() {
 }
 
 #[test]
-fn a_faulty_listener_is_reported_at_start_wherever_it_comes_from() {
+fn faulty_listener_of_any_source_is_reported_at_start() {
     let backend = Backend::start();
     let faulty = ListenerOptions { filters_before: vec![broken_script()], ..ListenerOptions::unfiltered("api") };
     let builder = in_front_of(&backend).listener(faulty);
@@ -123,7 +123,7 @@ fn a_thousand_requests_are_in_flight_at_once() {
 }
 
 #[test]
-fn a_cluster_without_endpoints_answers_503() {
+fn cluster_without_endpoints_returns_503() {
     let listener = ListenerOptions { backend: "nowhere".to_owned(), ..ListenerOptions::unfiltered("plain") };
     let envoy = EnvoyBuilder::new().cluster(Cluster::without_endpoints("nowhere")).listener(listener).start();
     assert_eq!(Request::get("/").send(envoy.port("plain")).status, 503);

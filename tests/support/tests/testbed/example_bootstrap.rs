@@ -1,4 +1,4 @@
-//! `envoy/envoy.yaml`, which readers copy, is one that Envoy takes: with the built module and its configuration.
+//! Envoy accepts `envoy/envoy.yaml`, which readers copy, with the built module and its configuration.
 
 use std::fs;
 
@@ -12,7 +12,7 @@ fn the_bootstrap_is_accepted() {
 }
 
 #[test]
-fn a_mistake_in_the_plugin_configuration_would_be_noticed() {
+fn error_in_the_plugin_configuration_is_detected() {
     let text = fs::read_to_string(project_root().join("envoy/envoy.yaml")).unwrap();
     let directory = TempDir::new().unwrap();
     let faulty = directory.path().join("envoy.yaml");

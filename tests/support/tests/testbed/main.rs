@@ -1,4 +1,4 @@
-//! The testbed itself: what the end-to-end tests take for granted of its parts.
+//! The testbed itself: the behaviour that the end-to-end tests rely on.
 
 #![allow(missing_docs, reason = "tests")]
 

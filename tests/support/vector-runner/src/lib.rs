@@ -1,9 +1,8 @@
-//! Judges test vectors inside a host: the messages of public corpora are no tokens, so the filter itself
-//! cannot be asked about them.
+//! Verifies test vectors inside a host: the messages of public corpora are not tokens, so the filter itself cannot verify them.
 //!
-//! The body of each request is `{"jwk", "algorithm", "cases": [[message, signature], …]}`, the answer
+//! The body of each request is `{"jwk", "algorithm", "cases": [[message, signature], …]}`, the response
 //! `{"by_host", "native": [verdict, …], "portable": […], "native_ns", "portable_ns"}`, or `{"key": "refused"}`.
-//! What judges is the filter's own code, down to the bytes that the host is given and gives back.
+//! The verifier is the filter's own code, down to the bytes that are exchanged with the host.
 #![cfg(target_family = "wasm")]
 #![allow(missing_docs, reason = "the SDK's macro writes an entry point without one")]
 

@@ -1,4 +1,4 @@
-//! Header fields that some backend takes for the path of a request.
+//! Header fields that some backend reads as the path of a request.
 
 use super::super::credential::Credential::{Alice, Anonymous};
 use super::super::policy::{CLOSED, MEMBERS};

@@ -1,4 +1,4 @@
-//! Spellings of methods, and other places that name one.
+//! Spellings of methods, and other locations that name one.
 
 use super::super::credential::Credential::Alice;
 use super::super::policy::{CLOSED, MEMBERS};

@@ -1,4 +1,4 @@
-//! The chart of what each subject adds: a group of bars for each workload, RS256 2048 on the left and the other
+//! The chart of the cost that each subject adds: a group of bars for each workload, RS256 2048 on the left and the other
 //! signatures on the right, each side with its own scale.
 
 use crate::cpu::{Cost, CpuFinding};
@@ -166,7 +166,7 @@ mod tests {
     use crate::workloads::Workload;
 
     #[test]
-    fn a_scale_ends_at_a_round_number_at_or_beyond_the_longest_bar() {
+    fn scale_ends_at_a_round_number_not_below_the_longest_bar() {
         for (longest, end, step) in [(1.0, 1.0, 0.2), (47.0, 50.0, 10.0), (160.0, 200.0, 50.0), (500.0, 500.0, 100.0)] {
             let scale = Scale::up_to(longest);
             assert!((scale.end - end).abs() < 1e-9 && (scale.step - step).abs() < 1e-9, "{longest}: {}", scale.end);
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bar_much_longer_than_all_others_is_cut_and_says_its_figure() {
+    fn bar_much_longer_than_all_others_is_cut_and_labelled_with_its_value() {
         let of_figures = |portable| {
             let finding = finding(Workload::NEW, [5.0, 40.0, 50.0, 30.0, portable]);
             Scale::of(&[&finding]).end
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn less_than_nothing_has_no_length() {
+    fn negative_value_has_a_bar_of_zero_length() {
         assert_eq!(Scale::up_to(100.0).length(-3.0), 0.0);
     }
 

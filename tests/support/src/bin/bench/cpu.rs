@@ -122,7 +122,7 @@ pub mod tests {
     }
 
     #[test]
-    fn what_is_added_is_compared_round_by_round() {
+    fn added_cost_is_compared_round_by_round() {
         // The second round was slow for everybody: that is no cost of the filter.
         let spent = [vec![10.0, 50.0, 10.0], vec![12.0, 52.0, 12.0]].map(|spent| spent.to_vec());
         let finding = CpuFinding::of(Workload::NEW, &spent);
@@ -131,7 +131,7 @@ pub mod tests {
     }
 
     #[test]
-    fn a_ratio_compares_what_was_added() {
+    fn ratio_compares_added_cost() {
         let finding = finding(Workload::NEW, [5.0, 40.0, 20.0, 30.0, 100.0]);
         assert_eq!(finding.ratio(Subject::Ours, Subject::JwtAuthn), Some(0.75));
         assert_eq!(finding.ratio(Subject::Ours, Subject::JwtAuthnCached), Some(1.5));

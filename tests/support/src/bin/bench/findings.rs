@@ -1,4 +1,4 @@
-//! Everything that was found, and as JSON for programs.
+//! All results, and their JSON.
 
 use serde_json::{Map, Value, json};
 
@@ -160,7 +160,7 @@ pub mod tests {
     }
 
     #[test]
-    fn a_program_finds_every_figure() {
+    fn every_result_is_in_the_json_output() {
         let json = findings().to_json();
         let found = [
             "/module/bytes_gzipped",

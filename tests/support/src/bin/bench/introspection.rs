@@ -1,6 +1,5 @@
-//! What it costs to have the issuer asked about tokens: remembered answers, and a call for each request, beside a JWT that
-//! nobody is asked about and Envoy's own way to ask somebody about each request (`ext_authz`). The endpoint is a server
-//! of the bench that answers at once.
+//! The cost of introspection: cached responses, and a call for each request, beside a JWT without introspection and Envoy's
+//! own external authorization for each request (`ext_authz`). The endpoint is a server of the bench that responds at once.
 
 use std::time::Duration;
 
@@ -218,7 +217,7 @@ pub mod tests {
     }
 
     #[test]
-    fn only_what_is_to_be_new_is_new() {
+    fn only_requests_meant_to_be_new_are_distinct() {
         let sent = |asking: Asking| {
             let rounds = [0, 1, FIRST_PIECE].into_iter().flat_map(|round| asking.requests(round, "a.b.c"));
             rounds.map(|request| request.to_bytes()).collect::<BTreeSet<_>>().len()
@@ -229,7 +228,7 @@ pub mod tests {
     }
 
     #[test]
-    fn opaque_tokens_are_asked_about_and_nobody_is_by_the_floor() {
+    fn opaque_tokens_are_introspected_and_the_baseline_has_no_plugin() {
         assert_eq!(opaque(0, 0).len(), 43);
         assert!(!opaque(0, 0).contains('.'));
         assert_eq!(Asking::NoFilter.listener(&[]).plugin_configuration, None);

@@ -1,4 +1,4 @@
-//! On what and with what was measured.
+//! The machine and the versions of a measurement.
 
 use std::fs;
 use std::num::NonZero;
@@ -85,7 +85,7 @@ pub mod tests {
     }
 
     #[test]
-    fn versions_and_models_are_found_in_what_programs_say() {
+    fn versions_and_models_are_parsed_from_program_output() {
         assert_eq!(processor("processor\t: 0\nmodel name\t: Abacus: 3000\n"), Some("Abacus: 3000"));
     }
 }

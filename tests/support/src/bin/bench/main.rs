@@ -1,7 +1,7 @@
-//! `make bench`: what the filter costs in Envoy, beside Envoy's own `jwt_authn`, an empty Wasm module and no filter.
+//! `make bench`: the cost of the filter in Envoy, beside Envoy's own `jwt_authn`, an empty Wasm module and no filter.
 //!
 //! Everything is measured in real Envoys on this machine: CPU time per request, latency at a fixed rate, the time to
-//! start and the memory. Every answer is checked. The results go to `target/bench`, and with `--publish` to `docs`.
+//! start and the memory. Every response is checked. The results go to `target/bench`, and with `--publish` to `docs`.
 
 mod chart;
 mod cpu;

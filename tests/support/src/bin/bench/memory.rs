@@ -1,4 +1,4 @@
-//! What the filter holds: for each worker, and after a million tokens that it never saw before.
+//! The memory of the filter: for each worker, and after a million distinct tokens.
 
 use testbed::load::Load;
 use testbed::process::resident_mebibytes;
@@ -100,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_worker_of_ours_is_compared_with_one_without_a_filter() {
+    fn worker_memory_is_compared_with_a_worker_without_a_filter() {
         let finding = MemoryFinding {
             no_filter: [30.0, 31.0, 33.0],
             ours: [60.0, 70.0, 104.0],

@@ -1,4 +1,4 @@
-//! What the bench is asked to do.
+//! The options of the bench.
 
 use crate::workloads::Workload;
 
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_exist_is_refused() {
+    fn unknown_workload_or_part_is_rejected() {
         for arguments in [["--rounds=0"], ["--rounds=x"], ["--workloads=start,rs512"], ["--workload=x"], ["x"]] {
             assert!(read(&arguments).is_err(), "{arguments:?}");
         }

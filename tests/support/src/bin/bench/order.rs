@@ -1,4 +1,4 @@
-//! In which order things come: subjects in turn, tokens by chance, and the same in every run.
+//! Orders of measurement: subjects in rotation, tokens at random, and the same in every run.
 
 /// Everything below `count`, beginning one further with each round, so that none always comes after the same other.
 pub fn rotated(count: usize, round: usize) -> impl Iterator<Item = usize> {
@@ -46,7 +46,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_comes_once_a_round_and_first_once_in_as_many_rounds() {
+    fn each_subject_runs_once_per_round_and_each_is_first_equally_often() {
         let rounds: Vec<Vec<_>> = (0..3).map(|round| rotated(3, round).collect()).collect();
         assert_eq!(rounds, [[0, 1, 2], [1, 2, 0], [2, 0, 1]]);
         assert_eq!(rotated(3, 3).collect::<Vec<_>>(), [0, 1, 2]);

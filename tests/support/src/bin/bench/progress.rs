@@ -1,4 +1,4 @@
-//! One line that counts, for steps that take long. On a terminal it is overwritten; elsewhere it says nothing.
+//! A progress line for long steps. On a terminal it is overwritten; elsewhere nothing is printed.
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::atomic::{AtomicUsize, Ordering};

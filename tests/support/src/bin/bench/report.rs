@@ -1,4 +1,4 @@
-//! The findings for people: as tables on the terminal while they come, and as a page of Markdown.
+//! The results for people: as tables on the terminal during the run, and as a page of Markdown.
 
 use std::iter;
 
@@ -259,7 +259,7 @@ mod tests {
     use crate::findings::tests::findings;
 
     #[test]
-    fn small_costs_have_a_decimal_and_large_ones_none() {
+    fn small_costs_have_a_decimal_and_large_costs_are_integers() {
         let written = [0.04, -3.26, 9.94, 9.96, 43.5001, 780.4].map(microseconds);
         assert_eq!(written, ["+0.0", "-3.3", "+9.9", "+10", "+44", "+780"]);
     }
@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_measured_is_not_there() {
+    fn unmeasured_parts_are_omitted() {
         let nothing = Findings {
             cpu: Vec::new(),
             rules: None,

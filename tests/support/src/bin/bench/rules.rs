@@ -1,4 +1,4 @@
-//! What rules cost: the same request and the same token through as many rules as an operator may write, and through
+//! The cost of rules: the same request and the same token through as many rules as an operator may write, and through
 //! one with a condition, beside a listener without the filter and one whose filter has no rules.
 
 use serde_json::{Value, json};
@@ -196,7 +196,7 @@ pub mod tests {
     }
 
     #[test]
-    fn the_last_of_so_many_rules_is_the_one_that_is_asked_for() {
+    fn last_of_many_rules_matches_the_request() {
         for rules in RuleSet::ALL {
             let written = rules.rules();
             let expected = match rules {
@@ -213,7 +213,7 @@ pub mod tests {
     }
 
     #[test]
-    fn what_is_added_is_compared_with_no_filter_and_with_no_rules() {
+    fn added_cost_is_compared_with_no_filter_and_with_no_rules() {
         let (_, costs) = &finding().costs[0];
         assert_eq!((costs[4].rules, costs[4].added.median), (RuleSet::Rules(1000), 12.0));
         assert_eq!(costs[4].added_to_no_rules.median, 4.0);

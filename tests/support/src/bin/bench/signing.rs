@@ -1,4 +1,4 @@
-//! The keys of the benchmark: what they sign, fast, and how they are published.
+//! The keys of the benchmark: fast signing, and their key set.
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};

@@ -1,4 +1,4 @@
-//! How long it takes from a changed configuration to the first answer.
+//! The time from a changed configuration to the first response.
 
 use std::time::{Duration, Instant};
 
@@ -35,7 +35,7 @@ pub fn measure(keys: &[SigningKey], token: &str) -> StartFinding {
     for _ in 0..REPEATS {
         // One that never had the module: the second listener with it finds it compiled.
         let envoy = EnvoyBuilder::new().concurrency(1).start();
-        let first_answer = |subject| milliseconds_to_the_first_answer(&envoy, alone(subject, keys), token);
+        let first_answer = |subject| milliseconds_to_the_first_response(&envoy, alone(subject, keys), token);
         taken[0].push(first_answer(Subject::NoFilter));
         taken[1].push(first_answer(Subject::Ours));
         taken[2].push(first_answer(Subject::OursPortable));
@@ -45,7 +45,7 @@ pub fn measure(keys: &[SigningKey], token: &str) -> StartFinding {
     StartFinding { repeats: REPEATS, no_filter, ours, ours_again }
 }
 
-fn milliseconds_to_the_first_answer(envoy: &Envoy, listener: ListenerOptions, token: &str) -> f64 {
+fn milliseconds_to_the_first_response(envoy: &Envoy, listener: ListenerOptions, token: &str) -> f64 {
     let request = with(token);
     let begin = Instant::now();
     let port = envoy.add_listener(listener);

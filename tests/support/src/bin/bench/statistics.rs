@@ -1,4 +1,4 @@
-//! What is said of many measurements.
+//! Summaries of many measurements.
 
 /// The lower quartile, the median and the upper quartile.
 #[derive(Clone, Copy, Debug, PartialEq)]

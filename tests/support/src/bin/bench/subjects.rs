@@ -1,5 +1,5 @@
-//! Who is measured: one Envoy with a listener for each subject. All have the same keys, given inline, and write the
-//! same two claims into headers; Envoy answers by itself after the filters, so nothing else is measured.
+//! The subjects of the measurement: one Envoy with a listener for each. All have the same keys, given inline, and write the
+//! same two claims into headers; Envoy responds by itself after the filters, so nothing else is measured.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -61,7 +61,7 @@ impl Subject {
     }
 
     /// Whether it judges tokens at all.
-    pub fn judges(self) -> bool {
+    pub fn validates_tokens(self) -> bool {
         !matches!(self, Self::NoFilter | Self::Floor)
     }
 }

@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn the_ground_is_white_to_the_edges() {
+    fn background_is_white_to_the_edges() {
         let svg = Svg::new(10.0, 20.0).finish("");
         assert!(svg.contains(r##"<rect x="0.0" y="0.0" width="10.0" height="20.0" fill="#ffffff"/>"##), "{svg}");
     }

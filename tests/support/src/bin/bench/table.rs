@@ -1,4 +1,4 @@
-//! Markdown tables with straight columns, readable in a terminal too; and numbers as people read them.
+//! Markdown tables with aligned columns, readable in a terminal too; and formatted numbers.
 
 use std::iter;
 
@@ -52,7 +52,7 @@ mod tests {
     }
 
     #[test]
-    fn thousands_are_set_apart() {
+    fn thousands_are_separated() {
         let grouped = [0, 999, 1000, 12_345, 811_390, 1_000_000].map(with_thousands);
         assert_eq!(grouped, ["0", "999", "1,000", "12,345", "811,390", "1,000,000"]);
     }

@@ -1,5 +1,4 @@
-//! The tokens of the benchmark: distinct ones by the hundred thousand, made once and kept in a file, and those that
-//! are refused.
+//! The tokens of the benchmark: distinct ones by the hundred thousand, made once and kept in a file, and rejected ones.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -132,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn tokens_of_another_key_are_not_taken() {
+    fn tokens_of_another_key_are_not_accepted() {
         let directory = TempDir::new().unwrap();
         let foreign = SigningKey::of(Kind::Ps256).token(&claims(0));
         fs::write(directory.path().join("tokens-es256.txt"), format!("{foreign}\n")).unwrap();

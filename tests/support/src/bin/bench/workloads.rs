@@ -1,4 +1,4 @@
-//! What is sent: kinds of traffic, each with a kind of signature.
+//! The workloads: kinds of traffic, each with a kind of signature.
 
 use testbed::Request;
 
@@ -100,7 +100,7 @@ impl Workload {
 
     /// How this subject must answer.
     pub fn expected_status(self, subject: Subject) -> u16 {
-        if self.is_refused() && subject.judges() { 401 } else { 200 }
+        if self.is_rejected() && subject.validates_tokens() { 401 } else { 200 }
     }
 
     /// Rounds before anything counts. The caches are as full by then as this traffic fills them.
@@ -132,7 +132,7 @@ impl Workload {
         Prepared { traffic: self.traffic, sent }
     }
 
-    fn is_refused(self) -> bool {
+    fn is_rejected(self) -> bool {
         match self.traffic {
             Traffic::NoToken | Traffic::Expired | Traffic::BadSignature | Traffic::NewBadSignature => true,
             Traffic::Repeated | Traffic::SmallSet | Traffic::LargeSet | Traffic::New => false,
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn new_tokens_come_again_only_after_all_others() {
+    fn new_tokens_repeat_only_after_all_others() {
         for traffic in [Traffic::New, Traffic::NewBadSignature] {
             let all = (0..5).flat_map(|round| sent(traffic, 5000, round));
             assert_eq!(distinct(all), 5000);
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn a_small_set_comes_whole_in_every_round_in_another_order() {
+    fn small_set_is_sent_completely_in_every_round_in_another_order() {
         let [first, second] = [0, 1].map(|round| sent(Traffic::SmallSet, 5000, round));
         assert_eq!(distinct(first.clone()), SMALL_SET);
         assert_eq!(distinct([first.clone(), second.clone()].concat()), SMALL_SET);
@@ -212,14 +212,14 @@ mod tests {
     }
 
     #[test]
-    fn a_large_set_is_drawn_from_as_a_whole() {
+    fn large_set_is_sampled_uniformly() {
         let drawn = distinct((0..5).flat_map(|round| sent(Traffic::LargeSet, LARGE_SET, round)));
         // 5,000 draws of 100,000 meet again some 120 times.
         assert!((4800..4950).contains(&drawn), "{drawn}");
     }
 
     #[test]
-    fn only_who_judges_refuses_and_only_what_is_bad() {
+    fn only_the_filter_rejects_and_only_bad_tokens() {
         let statuses = |traffic| {
             let workload = Workload { traffic, kind: Kind::Rs256 };
             [Subject::NoFilter, Subject::Floor, Subject::Ours].map(|subject| workload.expected_status(subject))
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn no_two_workloads_have_one_name() {
+    fn workload_names_are_unique() {
         let names: BTreeSet<_> = Workload::all().into_iter().map(Workload::name).collect();
         assert_eq!(names.len(), Workload::all().len());
     }

@@ -1,4 +1,4 @@
-//! What the demo shows, in order.
+//! The acts of the demo, in order.
 
 use std::time::{Duration, Instant};
 use std::{io, panic, thread};
@@ -117,7 +117,7 @@ impl<'a> Demo<'a> {
         self.screen.event("the key server is back: the filter keeps asking by itself");
         gateway.key_server.set(Mode::Pass);
         let again = get(stage, "alice's token, until it is admitted", &token);
-        self.show_the_first_admitted(&again, stage, &gateway)?;
+        self.show_the_first_allowed(&again, stage, &gateway)?;
         Ok(gateway)
     }
 
@@ -134,7 +134,7 @@ impl<'a> Demo<'a> {
     }
 
     /// A request that is repeated until it is admitted; shown with the time until then.
-    fn show_the_first_admitted(&mut self, case: &Case, stage: &Stage, gateway: &Gateway) -> Result<(), Stop> {
+    fn show_the_first_allowed(&mut self, case: &Case, stage: &Stage, gateway: &Gateway) -> Result<(), Stop> {
         let began = Instant::now();
         let mut last = case.play(stage, gateway);
         polling::within(TIME_TO_RECOVER, || {
@@ -215,7 +215,7 @@ fn good_and_bad(stage: &Stage) -> Vec<Case> {
         Case::new(stage, "GET", "no token", |request| request).expecting(Expected::no_token()),
         get(stage, "alice's token", &alices),
         get(stage, "a service's own token (client credentials)", &tokens.services())
-            .expecting(Expected::admitted_service()),
+            .expecting(Expected::allowed_service()),
         spoofed("alice's token, and X-User-ID: mallory@acme.com", "X-User-ID"),
         spoofed("the same spelled X_User.Id, which some backends take for it", "X_User.Id"),
         refused("expired an hour ago", &tokens.expired(), "token_expired"),
@@ -237,7 +237,7 @@ fn get(stage: &Stage, title: &'static str, token: &str) -> Case {
 
 fn post(stage: &Stage, title: &'static str, token: &str) -> Case {
     let with_body = |request: Request| request.bearer(token).header("content-type", "application/json").body(BODY);
-    Case::new(stage, "POST", title, with_body).expecting(Expected::admitted_alice_with(BODY))
+    Case::new(stage, "POST", title, with_body).expecting(Expected::allowed_alice_with(BODY))
 }
 
 fn number_of_keys(server: &AuthorizationServer) -> usize {

@@ -1,4 +1,4 @@
-//! One request of the demo: what is sent, what is to happen, what happened, and how they differ.
+//! One request of the demo: the request, the expected and the actual outcome, and their differences.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -59,7 +59,7 @@ impl Case {
     pub fn new(stage: &Stage, method: &str, title: &'static str, with: impl FnOnce(Request) -> Request) -> Self {
         let path = stage.new_path();
         let request = with(Request::new(method, &path));
-        Self { title, request, path, expected: Expected::admitted_alice() }
+        Self { title, request, path, expected: Expected::allowed_alice() }
     }
 
     /// Says what is to happen, when it is not that alice is let in.
@@ -99,25 +99,25 @@ impl Case {
     /// What is not as expected.
     pub fn faults(&self, outcome: &Outcome) -> Vec<String> {
         match self.expected {
-            Expected::Admitted { user, client, body_length } => outcome.faults_if_admitted(user, client, body_length),
-            Expected::Refused { status, error, reason } => outcome.faults_if_refused(status, error, reason),
+            Expected::Admitted { user, client, body_length } => outcome.faults_if_allowed(user, client, body_length),
+            Expected::Refused { status, error, reason } => outcome.faults_if_rejected(status, error, reason),
         }
     }
 }
 
 impl Expected {
     /// Alice is let in.
-    pub const fn admitted_alice() -> Self {
+    pub const fn allowed_alice() -> Self {
         Self::Admitted { user: "alice@acme.com", client: "0oa1application000d7", body_length: 0 }
     }
 
     /// Alice is let in with a body.
-    pub const fn admitted_alice_with(body: &'static str) -> Self {
+    pub const fn allowed_alice_with(body: &'static str) -> Self {
         Self::Admitted { user: "alice@acme.com", client: "0oa1application000d7", body_length: body.len() as u64 }
     }
 
     /// The client `service` is let in, in nobody's name but its own.
-    pub const fn admitted_service() -> Self {
+    pub const fn allowed_service() -> Self {
         Self::Admitted { user: "0oa1service0000000d7", client: "0oa1service0000000d7", body_length: 0 }
     }
 
@@ -194,7 +194,7 @@ impl Outcome {
         lines
     }
 
-    fn faults_if_admitted(&self, user: &str, client: &str, body_length: u64) -> Vec<String> {
+    fn faults_if_allowed(&self, user: &str, client: &str, body_length: u64) -> Vec<String> {
         let mut faults = Faults::default();
         faults.expect("the status", &200, &self.response.status);
         faults.expect("how often the backend was asked", &1, &self.forwarded);
@@ -217,7 +217,7 @@ impl Outcome {
         faults.0
     }
 
-    fn faults_if_refused(&self, status: u16, error: Option<&str>, reason: &str) -> Vec<String> {
+    fn faults_if_rejected(&self, status: u16, error: Option<&str>, reason: &str) -> Vec<String> {
         let mut faults = Faults::default();
         faults.expect("the status", &status, &self.response.status);
         faults.expect("how often the backend was asked", &0, &self.forwarded);

@@ -1,4 +1,4 @@
-//! `--keep`: what a person can try while everything stays up.
+//! `--keep`: commands to try while everything keeps running.
 
 use testbed::authorization_server::DEFAULT_AUDIENCE;
 use testbed::presentation::Screen;

@@ -1,8 +1,8 @@
-//! `make demo`: the filter at work, for somebody who has never seen it.
+//! `make demo`: the filter at work, for a reader who has never seen it.
 //!
 //! A real Envoy with the built module, a real authorization server and a backend are started; requests are sent,
-//! and each is shown beside its answer, what the backend saw and the reason in the filter's log. The demo is a
-//! check too: it ends with 1 when anything is not as it should be. With `--keep` it stays up for curl.
+//! and each is shown beside its response, the request that the backend received and the reason in the filter's log. The demo
+//! is a check too: it exits with 1 when anything is unexpected. With `--keep` it keeps running for curl.
 
 mod acts;
 mod case;

@@ -1,4 +1,4 @@
-//! What the demo runs on: the authorization server and the backend, and gateways (an Envoy each) in front of them.
+//! The servers of the demo: the authorization server and the backend, and gateways (an Envoy each) in front of them.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 

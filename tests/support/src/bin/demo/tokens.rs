@@ -1,4 +1,4 @@
-//! The tokens of the demo: real ones from the token endpoint, and hand-made ones bent in one way each.
+//! The tokens of the demo: real ones from the token endpoint, and hand-made ones with one defect each.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;

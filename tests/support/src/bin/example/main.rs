@@ -1,7 +1,7 @@
-//! `make example NAME=…`: a folder under `examples/`, run as it is written, each request shown beside its answer.
+//! `make example NAME=…`: a folder under `examples/`, run unchanged, each request shown beside its response.
 //!
-//! Without a name it lists the folders. It is a check too: it ends with 1 when an answer is not what the folder's
-//! `requests.json` says. With `--keep` it stays up for curl.
+//! Without a name it lists the folders. It is a check too: it exits with 1 when a response differs from the folder's
+//! `requests.json`. With `--keep` it keeps running for curl.
 
 mod keep;
 

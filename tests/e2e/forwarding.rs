@@ -1,5 +1,5 @@
-//! What a real Envoy makes of what is handed over: its access log, RBAC, rate limits and routes by filter state and by
-//! claim headers, and what a client can do to any of it, which is nothing.
+//! Forwarded values in a real Envoy: its access log, RBAC, rate limits and routes use filter state and claim headers, and a
+//! client can change none of them.
 
 #![allow(clippy::disallowed_methods, reason = "records are limited by the second")]
 
@@ -25,7 +25,7 @@ fn configured(members: Value) -> Value {
 }
 
 /// Everything that can be told, and a rule for each way to be decided.
-fn telling() -> Value {
+fn with_filter_state() -> Value {
     configured(json!({
         "filter_state": ["decision", "reason", "rule", "provider", "subject", "client", "scopes", "token_id",
             { "name": "tenant", "claim": "tenant" }],
@@ -65,9 +65,9 @@ fn echoed(response: &Response, name: &str) -> Vec<String> {
 }
 
 #[test]
-fn the_access_log_tells_of_every_decision_and_no_client_writes_there() {
+fn access_log_has_every_decision_and_no_client_input() {
     let setup = Setup {
-        configuration: telling(),
+        configuration: with_filter_state(),
         listener: |listener| ListenerOptions {
             access_log_fields: format!("{FIELDS} cel=%CEL(filter_state['wasm.auth_subject'] == 'alice@acme.com')%"),
             ..listener
@@ -188,7 +188,7 @@ fn tenant_route(by: Value) -> Value {
 }
 
 #[test]
-fn other_filters_and_routes_go_by_what_was_handed_over_and_by_nothing_that_a_client_sent() {
+fn other_filters_and_routes_use_forwarded_values_and_never_client_input() {
     let by_header = tenant_route(json!({ "headers": [{ "name": "x-tenant", "string_match": { "exact": "gold" } }] }));
     let by_state =
         tenant_route(json!({ "filter_state": [{ "key": "wasm.auth_tenant", "string_match": { "exact": "gold" } }] }));
@@ -201,14 +201,17 @@ fn other_filters_and_routes_go_by_what_was_handed_over_and_by_nothing_that_a_cli
     };
     let by_claim = configured(json!({ "claim_to_headers": [{ "header": "x-tenant", "claim": "tenant" }] }));
     let payload = configured(json!({ "forward_payload_header": "x-jwt-payload" }));
-    let mut forwarding = telling();
+    let mut forwarding = with_filter_state();
     forwarding["token"] = json!({ "forward": true });
     let second = ListenerOptions::filtered("second", &configured(json!({ "filter_state": ["subject"] }))).filter();
     let setup = Setup {
-        configuration: telling(),
+        configuration: with_filter_state(),
         listener: |listener| ListenerOptions { filters_after: vec![rbac()], ..listener },
         more_listeners: vec![
-            ListenerOptions { filters_after: vec![rate_limit()], ..ListenerOptions::filtered("limited", &telling()) },
+            ListenerOptions {
+                filters_after: vec![rate_limit()],
+                ..ListenerOptions::filtered("limited", &with_filter_state())
+            },
             ListenerOptions { routes_before: vec![by_header], ..ListenerOptions::filtered("by-header", &by_claim) },
             ListenerOptions {
                 routes_before: vec![by_state.clone()],
@@ -284,7 +287,7 @@ fn other_filters_and_routes_go_by_what_was_handed_over_and_by_nothing_that_a_cli
 
 /// A client that sends bad requests as fast as it can does not fill the disk, and no refusal is lost.
 #[test]
-fn of_a_flood_of_refusals_the_log_has_a_few_and_the_number_of_the_others() {
+fn in_a_flood_of_rejections_the_log_has_a_few_and_the_number_of_the_others() {
     const SENT: u64 = 3000;
     let gateway = Setup { configuration: configured(json!({})), workers: 1, ..Setup::default() }.start();
     let began = Instant::now();
@@ -305,7 +308,7 @@ fn of_a_flood_of_refusals_the_log_has_a_few_and_the_number_of_the_others() {
 }
 
 #[test]
-fn the_log_has_the_decisions_that_the_operator_wants_there() {
+fn log_has_the_decisions_that_are_configured() {
     let audited = |audit: Value| configured(json!({ "audit": audit }));
     let more = ListenerOptions::filtered("more", &audited(json!({ "allowed": "sampled", "sample": 1 })));
     let configuration = audited(json!({ "allowed": "all", "denied": "none" }));

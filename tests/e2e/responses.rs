@@ -1,4 +1,4 @@
-//! Refusals in a real Envoy, as each kind of client gets them: scripts of other origins (with Envoy's own CORS filter and
+//! Rejections in a real Envoy, as each kind of client gets them: scripts of other origins (with Envoy's own CORS filter and
 //! without), browsers, gRPC clients over HTTP/2 and HTTP/1.1, and `HEAD`.
 
 use std::process::Command;
@@ -51,7 +51,7 @@ fn start() -> Gateway {
 }
 
 #[test]
-fn each_kind_of_client_is_answered_in_its_way() {
+fn each_kind_of_client_gets_its_response_format() {
     let gateway = start();
     let port = gateway.port();
     let (token, expired) =
@@ -172,7 +172,7 @@ fn cors_of(response: &Response) -> [Vec<String>; 3] {
 /// Envoy's filter, in front, answers preflights itself and writes its own fields over ours wherever its policy names the
 /// origin, into our refusals too; where it does not, ours stay.
 #[test]
-fn scripts_of_allowed_origins_read_refusals_with_envoys_cors_filter_and_without() {
+fn scripts_of_allowed_origins_read_rejections_with_and_without_envoys_cors_filter() {
     let gateway = start();
     let (plain, behind) = (gateway.port(), gateway.envoy.port("cors"));
     const OURS: &str = "www-authenticate, retry-after";
@@ -223,7 +223,7 @@ fn scripts_of_allowed_origins_read_refusals_with_envoys_cors_filter_and_without(
 }
 
 #[test]
-fn only_who_shows_the_secret_is_told_why_and_neither_the_backend_nor_the_log_sees_it() {
+fn only_clients_with_the_debug_secret_get_the_reason_and_backend_and_log_never_see_it() {
     const SECRET: &str = "debug-0123456789abcdef";
     let mut configuration = configuration();
     configuration["responses"]["debug"] = json!({ "secret": { "env": "AUTH_DEBUG_KEY" } });

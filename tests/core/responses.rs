@@ -1,5 +1,5 @@
-//! What refused clients are told: each refusal in each form, for gRPC clients, browsers, scripts of other origins and
-//! `HEAD`, a row per meaning. Runs natively and, as wasm, under Node.
+//! Responses to rejected clients: each rejection in each format, for gRPC clients, browsers, scripts of other origins and
+//! `HEAD`, a row per case. Runs natively and, as wasm, under Node.
 
 use crate::engine_harness::{Harness, NOW, Setup, published, response_of};
 use crate::random::Random;
@@ -27,14 +27,14 @@ impl Gate {
         Self(Harness::with(&configuration, Setup { room, ..Setup::default() }))
     }
 
-    fn refuse(&mut self, fields: Vec<(String, Vec<u8>)>) -> (LocalResponse, &'static str) {
+    fn reject(&mut self, fields: Vec<(String, Vec<u8>)>) -> (LocalResponse, &'static str) {
         let decision = self.0.decide(&RequestHead::new(fields));
         (response_of(&decision).clone(), decision.audit.reason())
     }
 
     /// The reply to a request of this case with more fields; `:method` may be among them.
     fn reply(&mut self, case: &Case, more: &[(&str, &str)]) -> LocalResponse {
-        let (reply, reason) = self.refuse(case.fields(more));
+        let (reply, reason) = self.reject(case.fields(more));
         assert_eq!(reason, case.reason, "{} {more:?}", case.path);
         assert_safe(&reply);
         reply
@@ -196,7 +196,7 @@ fn assert_ordinary(reply: &LocalResponse, case: &Case, realm: &str) {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn every_refusal_is_told_in_the_form_that_is_configured() {
+fn every_rejection_has_the_configured_response_format() {
     for detail in ["terse", "reason"] {
         let of = |format| json!({ "realm": "acme", "format": format, "detail": detail });
         let (mut json, mut problem, mut plain) =
@@ -241,7 +241,7 @@ fn every_refusal_is_told_in_the_form_that_is_configured() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn own_bodies_and_headers_stand_beside_what_the_filter_says() {
+fn configured_bodies_and_headers_are_added_to_the_headers_of_the_filter() {
     let custom = |status: u16| json!({ "body": format!("<h1>{status}</h1>"), "content_type": "text/html; charset=utf-8", "headers": { "X-Support": format!("s{status}") } });
     let mut gate = Gate::new(json!({ "realm": "acme", "detail": "reason", "custom": {
         "bad_request": custom(400), "unauthorized": custom(401), "forbidden": custom(403), "unavailable": custom(503) } }));
@@ -264,7 +264,7 @@ fn own_bodies_and_headers_stand_beside_what_the_filter_says() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_grpc_client_is_told_in_a_sentence_and_is_never_sent_elsewhere() {
+fn grpc_client_gets_a_message_and_is_never_redirected() {
     let responses = json!({ "realm": "acme", "login": { "url": LOGIN }, "cors": { "allow_origins": ["*"] },
         "custom": { "unauthorized": { "body": "<h1>401</h1>", "content_type": "text/html", "headers": { "x-support": "1" } } } });
     let mut configuration = with(&redirecting(json!({ "url": LOGIN })), json!({ "responses": responses }));
@@ -298,7 +298,7 @@ fn a_grpc_client_is_told_in_a_sentence_and_is_never_sent_elsewhere() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_browser_goes_to_the_log_in_where_that_helps_and_all_others_are_told() {
+fn browser_is_redirected_to_sign_in_where_it_helps_and_other_clients_get_the_error() {
     let mut gate = Gate::configured(redirecting(json!({ "url": LOGIN })));
     let navigations: [&[(&str, &str)]; 5] = [
         &[PAGE],
@@ -350,13 +350,13 @@ fn a_browser_goes_to_the_log_in_where_that_helps_and_all_others_are_told() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_browser_comes_back_to_where_it_was_going_and_brings_no_token_along() {
+fn browser_returns_to_the_requested_url_without_a_token() {
     let location = |login: Value, path: &'static str, more: &[(&str, &str)]| {
         let mut configuration = redirecting(login);
         // Without rules a path is not looked at before.
         configuration["rules"] = json!([]);
         let case = Case { path, token: Vec::new(), ..cases().remove(0) };
-        let (reply, _) = Gate::configured(configuration).refuse(case.fields(&[&[PAGE], more].concat()));
+        let (reply, _) = Gate::configured(configuration).reject(case.fields(&[&[PAGE], more].concat()));
         assert_safe(&reply);
         assert_eq!(reply.status, 302, "{path}");
         all(&reply, "location")[0].to_owned()
@@ -403,7 +403,7 @@ fn a_browser_comes_back_to_where_it_was_going_and_brings_no_token_along() {
 
 /// The host leaves the body out, and could not tell its length and type if it were not given.
 #[wasm_bindgen_test(unsupported = test)]
-fn an_answer_to_head_is_the_one_to_get() {
+fn rejection_of_head_equals_the_rejection_of_get() {
     let custom = json!({ "unauthorized": { "body": "<h1>401</h1>", "content_type": "text/html" } });
     for responses in
         [json!({}), json!({ "format": "problem" }), json!({ "format": "text" }), json!({ "custom": custom })]
@@ -418,7 +418,7 @@ fn an_answer_to_head_is_the_one_to_get() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn scripts_of_allowed_origins_can_read_a_refusal_and_no_others() {
+fn only_scripts_of_allowed_origins_can_read_a_rejection() {
     let app = "https://app.acme.com";
     let origins: [(&[&str], bool); 10] = [
         (&[app], true),
@@ -480,7 +480,7 @@ fn scripts_of_allowed_origins_can_read_a_refusal_and_no_others() {
 
 /// A request that waits takes along what its answer depends on.
 #[wasm_bindgen_test(unsupported = test)]
-fn who_has_waited_is_answered_in_the_same_way() {
+fn pending_request_gets_the_same_response() {
     let mut configuration = redirecting(json!({ "url": LOGIN }));
     configuration["responses"]["cors"] = json!({ "allow_origins": ["https://app.acme.com"] });
     let mut engine = Harness::new(&configuration);
@@ -500,7 +500,7 @@ fn who_has_waited_is_answered_in_the_same_way() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn no_request_gets_a_byte_of_its_token_or_a_place_of_its_own_choice_into_an_answer() {
+fn response_holds_no_byte_of_the_token_and_no_address_chosen_by_the_client() {
     let login = "https://app.acme.com/login?tenant=7";
     let mut configuration = redirecting(json!({ "url": login }));
     configuration["responses"] = json!({ "realm": "a\"b\\c", "login": { "url": login }, "detail": "reason",

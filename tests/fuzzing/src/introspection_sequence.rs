@@ -1,10 +1,10 @@
 //! The structured target of introspection: any sequence of requests with opaque tokens and JWTs, ends of calls with any
-//! status and body, answers of other VMs, postponements, polls for the list of revoked tokens, closed streams and ticks,
-//! beside a model that knows what was said of each token last.
+//! status and body, responses of other VMs, postponements, polls for the revocation list, closed streams and ticks,
+//! beside a model that holds the latest response for each token.
 //!
-//! Invariants: never allowed without an active answer that still counts (an opaque token, and a JWT where its rule asks)
-//! and without a signature that holds (every JWT), and never while the list names it or was not read yet; each parked
-//! request is decided exactly once, and in the end every one is; what waits is bounded.
+//! Invariants: never allowed without an active response that is still valid (an opaque token, and a JWT where its rule
+//! requires it) and without a valid signature (every JWT), and never while the token is on the revocation list or the list was
+//! not read yet; each parked request is decided exactly once, and in the end every one is; pending requests are bounded.
 
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
@@ -145,7 +145,7 @@ struct Scene {
 }
 
 /// Runs the sequence that the bytes describe.
-pub(crate) fn inquiries(input: &[u8]) {
+pub(crate) fn introspection_sequence(input: &[u8]) {
     let mut source = Unstructured::new(input);
     let mut scene = Scene::new();
     for _ in 0..MAX_STEPS {
@@ -246,7 +246,7 @@ impl Scene {
         let head = head(&[(":method", "GET"), (":path", path), ("authorization", &bearer)]);
         let waiting = Waiting { token, is_asked, since: self.engine.now };
         match self.engine.request_as(StreamId(stream), &head) {
-            Ok(decision) => self.judge(waiting, &decision),
+            Ok(decision) => self.check_decision(waiting, &decision),
             Err(_) => {
                 let known = &tokens()[token];
                 let waits_for_list = self.alice_is_listed.is_none();
@@ -344,7 +344,7 @@ impl Scene {
         for (stream, decision) in &self.engine.take_decided() {
             let waited = self.parked.remove(&stream.0);
             let waited = waited.unwrap_or_else(|| panic!("{stream:?} was decided and does not wait"));
-            self.judge(waited, decision);
+            self.check_decision(waited, decision);
         }
         for call in effects.calls {
             let Purpose::Token { digest, .. } = call.purpose else { panic!("the endpoint is known") };
@@ -365,7 +365,7 @@ impl Scene {
         })
     }
 
-    fn judge(&self, asked: Waiting, decision: &Decision) {
+    fn check_decision(&self, asked: Waiting, decision: &Decision) {
         let token = &tokens()[asked.token];
         let Verdict::Allow(_) = &decision.verdict else {
             let Verdict::Deny(reply) = &decision.verdict else { return };

@@ -1,5 +1,5 @@
-//! Callers that show the operator's secret are told why they are refused, and nobody else: a row per meaning. Runs natively
-//! and, as wasm, under Node.
+//! Clients with the operator's debug secret get the reason of a rejection, and no others: a row per case. Runs natively and,
+//! as wasm, under Node.
 
 use crate::engine_harness::{Harness, NOW, Setup, edits_of, head, response_of as reply};
 use crate::signing::{AUDIENCE, ISSUER, SigningKey, key_set, payload, with};
@@ -64,7 +64,7 @@ fn decide(responses: Value, path: &str, token: Option<&str>, more: &[(&str, &str
 }
 
 /// What is told of the refusal beside what everybody is told.
-fn told(reply: &LocalResponse) -> Option<Value> {
+fn debug_header(reply: &LocalResponse) -> Option<Value> {
     let mut values = reply.headers.iter().filter(|(name, _)| name.as_str() == "x-auth-debug").map(|(_, value)| value);
     let value = values.next()?;
     assert!(values.next().is_none() && HeaderValue::parse(value.as_str()).is_some(), "{value:?}");
@@ -72,7 +72,7 @@ fn told(reply: &LocalResponse) -> Option<Value> {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn who_shows_the_secret_is_told_reason_rule_provider_and_claims() {
+fn client_with_the_debug_secret_gets_reason_rule_provider_and_claims() {
     let good = token();
     let expired = SigningKey::a("k1").token(&with(&payload(NOW), json!({ "exp": NOW - 3600 })));
     let of_rule = |reason: &str, rule: &str, claims: Value| json!({ "reason": reason, "rule": rule, "provider": "okta", "claims": claims });
@@ -94,8 +94,8 @@ fn who_shows_the_secret_is_told_reason_rule_provider_and_claims() {
         ("/a%2fb", Some(&*good), json!({ "reason": "path_escaped_slash" })),
     ] {
         let decision = decide(json!({}), path, token, &[SHOWN]);
-        assert_eq!(told(reply(&decision)), Some(expected), "{path}");
-        assert_eq!(decision.audit.reason(), told(reply(&decision)).unwrap()["reason"], "as the log has it");
+        assert_eq!(debug_header(reply(&decision)), Some(expected), "{path}");
+        assert_eq!(decision.audit.reason(), debug_header(reply(&decision)).unwrap()["reason"], "as the log has it");
         // Names are the operator's; what the token says stays in it.
         let text = format!("{:?}", reply(&decision));
         for hidden in ["finance", "staff", "1fa", "pwd", "alice", &SECRET[..8], &good[..12]] {
@@ -106,7 +106,7 @@ fn who_shows_the_secret_is_told_reason_rule_provider_and_claims() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn everybody_else_is_told_what_they_always_are() {
+fn client_without_the_debug_secret_gets_the_ordinary_response() {
     let good = token();
     let shorter = &SECRET[..SECRET.len() - 1];
     let longer = format!("{SECRET}x");
@@ -126,7 +126,7 @@ fn everybody_else_is_told_what_they_always_are() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn the_answer_is_otherwise_the_same_whatever_its_form() {
+fn debug_header_is_the_only_difference_in_every_response_format() {
     let good = token();
     let page = ("accept", "text/html");
     let none: &[(&str, &str)] = &[];
@@ -147,7 +147,7 @@ fn the_answer_is_otherwise_the_same_whatever_its_form() {
         let with_secret: Vec<_> = more.iter().copied().chain([SHOWN]).collect();
         let found = decide(responses, path, Some(&good), &with_secret);
         let (mut found, without) = (reply(&found).clone(), reply(&without).clone());
-        assert!(told(&found).is_some() && told(&without).is_none(), "{more:?}");
+        assert!(debug_header(&found).is_some() && debug_header(&without).is_none(), "{more:?}");
         found.headers.retain(|(name, _)| name.as_str() != "x-auth-debug");
         assert_eq!(found, without, "{more:?}");
         assert!(
@@ -157,7 +157,7 @@ fn the_answer_is_otherwise_the_same_whatever_its_form() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn the_secret_never_goes_on_to_the_backend() {
+fn debug_secret_is_never_forwarded_to_the_backend() {
     let good = token();
     for (path, token) in [("/", Some(&*good)), ("/open", None)] {
         for name in ["X-Auth-Debug", "x_auth_debug", "X.Auth-Debug"] {
@@ -179,7 +179,7 @@ fn the_secret_never_goes_on_to_the_backend() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn the_operator_may_name_the_header_and_is_warned_at_start() {
+fn debug_header_name_is_configurable_and_logs_a_warning_at_start() {
     let responses = json!({ "debug": { "header": "X-Why", "secret": { "env": "AUTH_DEBUG_KEY" } } });
     let decision = decide(responses.clone(), "/", None, &[("x-why", SECRET)]);
     assert!(reply(&decision).headers.iter().any(|(name, _)| name.as_str() == "x-why"));
@@ -215,7 +215,7 @@ fn the_operator_may_name_the_header_and_is_warned_at_start() {
 
 /// What stood in such a field would be a request's id in our log, or missing behind us.
 #[wasm_bindgen_test(unsupported = test)]
-fn no_header_that_means_something_else_carries_the_secret() {
+fn header_with_another_meaning_is_rejected_as_the_debug_header() {
     for header in [
         "x-request-id",
         "X-Request-Id",
@@ -247,7 +247,7 @@ fn no_header_that_means_something_else_carries_the_secret() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn no_name_of_the_configuration_breaks_out_of_the_answer() {
+fn configured_names_are_escaped_in_the_debug_header() {
     let hostile = "o\r\nset-cookie: a=b\u{7f}\u{e9}\u{1f511}\"";
     let mut document = configuration(json!({}));
     let provider = document["providers"]["okta"].take();
@@ -257,7 +257,7 @@ fn no_name_of_the_configuration_breaks_out_of_the_answer() {
     let fields = [(":method", "GET"), (":authority", "a"), (":path", "/"), ("authorization", &*bearer), SHOWN];
     let decision = engine(&document).decide(&head(&fields));
     let reply = reply(&decision);
-    let told = told(reply);
+    let told = debug_header(reply);
     assert_eq!(told, Some(json!({ "reason": "claim_unmet", "provider": hostile, "claims": [hostile] })));
     let written = reply.headers.iter().flat_map(|(_, value)| value.as_str().bytes());
     assert!(written.into_iter().all(|byte| (b' '..=b'~').contains(&byte)), "{reply:?}");
@@ -265,7 +265,7 @@ fn no_name_of_the_configuration_breaks_out_of_the_answer() {
 
 /// A preflight that passes by itself, and a request whose token goes on too, are requests that go on.
 #[wasm_bindgen_test(unsupported = test)]
-fn whatever_lets_a_request_pass_the_secret_stays_here() {
+fn debug_secret_is_removed_from_every_allowed_request() {
     let mut document = configuration(json!({}));
     document["bypass_cors_preflight"] = json!(true);
     document["token"]["forward"] = json!(true);

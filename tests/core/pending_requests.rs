@@ -1,4 +1,4 @@
-//! Requests that wait for keys, and the keys over time: sequences of engine inputs with exact times.
+//! Requests pending on keys, and the keys over time: sequences of engine inputs with exact times.
 //! Runs natively and, as wasm, under Node.
 
 use std::ops::{Deref, DerefMut};
@@ -70,7 +70,7 @@ impl Scene {
     }
 
     /// The next callout of the same fetch.
-    fn answer_leads_to(&mut self, fetch: &Fetch, outcome: CalloutResult) -> Fetch {
+    fn answer_starts_fetch(&mut self, fetch: &Fetch, outcome: CalloutResult) -> Fetch {
         let mut effects = self.fetched(fetch.id, outcome);
         let next = effects.follow_ups.remove(0);
         self.take(effects);
@@ -132,7 +132,7 @@ fn keys_are_fetched_before_the_first_request() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn requests_that_come_before_the_keys_wait_and_are_decided_in_bounded_batches() {
+fn requests_before_the_keys_are_parked_and_decided_in_bounded_batches() {
     let mut scene = Scene::new();
     let key = SigningKey::a("k1");
     let (good, bad) = (key.token(&payload(START)), SigningKey::b("k1").token(&payload(START)));
@@ -154,7 +154,7 @@ fn requests_that_come_before_the_keys_wait_and_are_decided_in_bounded_batches() 
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn with_nothing_known_and_nothing_to_be_had_the_answer_is_503_with_retry_after() {
+fn without_keys_and_without_a_working_endpoint_the_response_is_503_with_retry_after() {
     let mut scene = Scene::new();
     let token = SigningKey::a("k1").token(&payload(START));
     let fetch = scene.tick_begins_a_fetch();
@@ -186,7 +186,7 @@ fn back_off_grows_and_stays_short_while_there_are_no_keys_at_all() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn unknown_key_ids_take_fetches_from_a_bucket_that_refills_in_seconds() {
+fn fetches_for_unknown_key_ids_use_a_token_bucket_that_refills_in_seconds() {
     let known = SigningKey::a("k1");
     let mut scene = with_keys(&known);
     for kid in ["other-1", "other-2", "other-3"] {
@@ -207,7 +207,7 @@ fn unknown_key_ids_take_fetches_from_a_bucket_that_refills_in_seconds() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_key_id_that_stays_unknown_is_called_so_a_cooldown_after_its_first_token() {
+fn unknown_key_id_is_rejected_one_cooldown_after_its_first_token() {
     let known = SigningKey::a("k1");
     let mut scene = with_keys(&known);
     let forged = SigningKey::b("other").token(&payload(START));
@@ -234,7 +234,7 @@ fn a_key_id_that_stays_unknown_is_called_so_a_cooldown_after_its_first_token() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_key_that_is_published_two_seconds_after_its_first_token_is_never_called_unknown() {
+fn key_published_two_seconds_after_its_first_token_is_never_unknown() {
     let (old, new) = (SigningKey::a("old"), SigningKey::b("new"));
     for timeout in ["5s", "0.5s"] {
         let mut scene = Scene::of(
@@ -301,7 +301,7 @@ fn in_a_flood_of_unknown_key_ids_a_rotated_key_works_within_five_seconds() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn after_the_clock_was_set_back_a_new_key_is_found_as_before() {
+fn new_key_is_found_after_the_clock_was_set_back() {
     let (old, new) = (SigningKey::a("old"), SigningKey::b("new"));
     let mut scene = with_keys(&old);
     scene.now = UnixTime::from_secs(START - 3600);
@@ -337,7 +337,7 @@ fn a_new_key_is_found_by_the_request_that_brings_it() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn an_unknown_key_id_is_judged_only_by_a_fetch_that_began_after_its_request() {
+fn unknown_key_id_is_rejected_only_by_a_fetch_that_began_after_its_request() {
     let (old, new) = (SigningKey::a("old"), SigningKey::b("new"));
     let mut scene = with_keys(&old);
     scene.pass(3600);
@@ -352,7 +352,7 @@ fn an_unknown_key_id_is_judged_only_by_a_fetch_that_began_after_its_request() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_key_that_is_published_no_more_verifies_nothing_from_then_on() {
+fn key_that_is_no_longer_published_verifies_nothing() {
     let (old, new) = (SigningKey::a("old"), SigningKey::b("new"));
     let mut scene = with_keys(&old);
     let token = old.token(&payload(START));
@@ -408,7 +408,7 @@ fn the_last_good_set_survives_every_kind_of_failure_until_it_is_too_old() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_refresh_comes_ahead_of_time_and_cache_control_may_only_shorten_it() {
+fn refresh_is_early_and_cache_control_can_only_shorten_it() {
     let key = SigningKey::a("k1");
     // With full jitter a refresh comes at the end of the freshness, with none at four fifths of it.
     for (cache_control, freshness) in [
@@ -437,7 +437,7 @@ fn a_refresh_comes_ahead_of_time_and_cache_control_may_only_shorten_it() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_request_has_its_own_deadline_when_the_host_never_answers() {
+fn request_has_its_own_deadline_when_the_callout_never_ends() {
     let mut scene = Scene::new();
     let token = SigningKey::a("k1").token(&payload(START));
     let fetch = scene.tick_begins_a_fetch();
@@ -464,7 +464,7 @@ fn a_request_has_its_own_deadline_when_the_host_never_answers() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_client_that_leaves_is_never_decided_and_strands_nobody() {
+fn closed_stream_is_never_decided_and_strands_no_other_request() {
     let mut scene = Scene::new();
     let key = SigningKey::a("k1");
     let fetch = scene.tick_begins_a_fetch();
@@ -486,7 +486,7 @@ fn a_client_that_leaves_is_never_decided_and_strands_nobody() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn waiting_is_bounded_in_number_and_in_bytes() {
+fn pending_requests_are_bounded_in_number_and_bytes() {
     let token = SigningKey::a("k1").token(&payload(START));
     // Anybody can make up a token that waits for a key: half of the places are for them.
     let mut scene = Scene::with_room(ParkingLimits { requests: 4, bytes: usize::MAX });
@@ -506,7 +506,7 @@ fn waiting_is_bounded_in_number_and_in_bytes() {
 
 /// A flood of tokens of one issuer takes no place of another one's, nor of a token that is known.
 #[wasm_bindgen_test(unsupported = test)]
-fn unknown_key_ids_take_their_issuers_part_of_half_of_the_places() {
+fn unknown_key_ids_use_their_issuers_share_of_half_of_the_capacity() {
     let (old, opaque) = (SigningKey::a("old"), "0123456789abcdef");
     let configuration = json!({
         "providers": {
@@ -562,7 +562,7 @@ fn a_clock_that_jumps_neither_stops_refreshes_nor_drops_keys() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn refusals_that_need_no_key_do_not_wait_and_cause_no_fetch() {
+fn rejections_that_need_no_key_are_immediate_and_cause_no_fetch() {
     let mut scene = Scene::new();
     let fetch = scene.tick_begins_a_fetch();
     scene.answer(&fetch, UNREACHABLE);
@@ -596,10 +596,10 @@ fn keys_of_an_issuer_are_found_by_its_metadata() {
     let fetch = scene.tick_begins_a_fetch();
     assert_eq!(fetch.keys.address.to_string(), "https://idp.example/realms/a/.well-known/openid-configuration");
     let (stream, _) = scene.request(&token);
-    let next = scene.answer_leads_to(&fetch, answer_of(404, None, &json!({})));
+    let next = scene.answer_starts_fetch(&fetch, answer_of(404, None, &json!({})));
     assert_eq!(next.keys.address.to_string(), "https://idp.example/.well-known/oauth-authorization-server/realms/a");
     scene.pass(2);
-    let next = scene.answer_leads_to(&next, metadata("https://idp.example/realms/a", "https://idp.example/keys"));
+    let next = scene.answer_starts_fetch(&next, metadata("https://idp.example/realms/a", "https://idp.example/keys"));
     assert_eq!(next.keys.address.to_string(), "https://idp.example/keys");
     assert_eq!(next.keys.address.upstream, "idp");
     assert_eq!(next.keys.timeout, Duration::from_secs(3), "all callouts of a fetch share its time");
@@ -611,7 +611,7 @@ fn keys_of_an_issuer_are_found_by_its_metadata() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn metadata_that_leads_elsewhere_leads_nowhere() {
+fn metadata_with_a_foreign_issuer_or_key_address_are_rejected() {
     let ours = "https://idp.example/realms/a";
     for (answer, name) in [
         (metadata("https://evil.example", "https://idp.example/keys"), "metadata_issuer_mismatch"),
@@ -631,14 +631,14 @@ fn metadata_that_leads_elsewhere_leads_nowhere() {
     }
     let mut scene = discovering();
     let fetch = scene.tick_begins_a_fetch();
-    let next = scene.answer_leads_to(&fetch, answer_of(200, None, &json!("<html>")));
+    let next = scene.answer_starts_fetch(&fetch, answer_of(200, None, &json!("<html>")));
     scene.answer(&next, answer_of(404, None, &json!({})));
     let Some(FetchResult::Failed { fault, .. }) = scene.last_result else { panic!("not failed") };
     assert_eq!(fault.name(), "no_metadata");
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn what_another_worker_fetched_decides_who_waits_here() {
+fn keys_fetched_by_another_worker_decide_pending_requests() {
     let key = SigningKey::a("k1");
     let token = key.token(&payload(START));
     let (mut here, mut there) = (Scene::new(), Scene::new());
@@ -672,7 +672,7 @@ fn what_another_worker_fetched_decides_who_waits_here() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_set_of_another_worker_spares_the_fetch_that_a_request_wanted_before_the_first_tick() {
+fn key_set_of_another_worker_saves_the_fetch_requested_before_the_first_tick() {
     let key = SigningKey::a("k1");
     let (mut here, mut there) = (Scene::new(), Scene::new());
     let fetch = there.tick_begins_a_fetch();
@@ -684,7 +684,7 @@ fn a_set_of_another_worker_spares_the_fetch_that_a_request_wanted_before_the_fir
 }
 
 /// What the lease of the process says of a fetch.
-fn take_turn(scene: &mut Scene, lease: &mut Option<KeyLease>, fetch: &Fetch) -> Lease<TokenBucket> {
+fn acquire_lease(scene: &mut Scene, lease: &mut Option<KeyLease>, fetch: &Fetch) -> Lease<TokenBucket> {
     let turn = Lease::for_fetch(&fetch.keys, *lease, scene.now);
     if let Lease::Acquired(taken) = turn {
         *lease = Some(taken);
@@ -697,7 +697,7 @@ fn take_turn(scene: &mut Scene, lease: &mut Option<KeyLease>, fetch: &Fetch) -> 
 fn two_workers(key: &SigningKey) -> (Scene, Scene, Option<KeyLease>) {
     let (mut here, mut there, mut lease) = (Scene::new(), Scene::new(), None);
     let fetch = here.tick_begins_a_fetch();
-    assert!(matches!(take_turn(&mut here, &mut lease, &fetch), Lease::Acquired(_)));
+    assert!(matches!(acquire_lease(&mut here, &mut lease, &fetch), Lease::Acquired(_)));
     here.answer(&fetch, published(&[key]));
     there.learn(&here.shared.take().unwrap());
     (here, there, lease.map(KeyLease::given_back))
@@ -707,31 +707,31 @@ fn two_workers(key: &SigningKey) -> (Scene, Scene, Option<KeyLease>) {
 fn fetches_for(worker: &mut Scene, lease: &mut Option<KeyLease>, kid: &str) -> Fetch {
     worker.request(&SigningKey::b(kid).token(&payload(START)));
     let fetch = worker.tick_begins_a_fetch();
-    assert!(matches!(take_turn(worker, lease, &fetch), Lease::Acquired(_)));
+    assert!(matches!(acquire_lease(worker, lease, &fetch), Lease::Acquired(_)));
     fetch
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_fetch_of_another_worker_that_began_earlier_does_not_condemn_a_key() {
+fn earlier_fetch_of_another_worker_does_not_make_a_key_id_unknown() {
     let (old, new) = (SigningKey::a("old"), SigningKey::b("new"));
     let (mut here, mut there, mut lease) = two_workers(&old);
     let early = fetches_for(&mut there, &mut lease, "another");
     let (waiting, _) = here.request(&new.token(&payload(START)));
     let own = here.tick_begins_a_fetch();
-    assert!(matches!(take_turn(&mut here, &mut lease, &own), Lease::HeldByOther(_)));
+    assert!(matches!(acquire_lease(&mut here, &mut lease, &own), Lease::HeldByOther(_)));
     there.answer(&early, published(&[&old]));
     lease = lease.map(KeyLease::given_back);
     here.learn(&there.shared.take().unwrap());
     assert_eq!(here.reason_of(waiting), None);
     assert!(here.engine.is_fetching(own.id));
-    assert!(matches!(take_turn(&mut here, &mut lease, &own), Lease::Acquired(_)));
+    assert!(matches!(acquire_lease(&mut here, &mut lease, &own), Lease::Acquired(_)));
     here.answer(&own, published(&[&old, &new]));
     assert_eq!(here.reason_of(waiting), Some("authorized"));
 }
 
 /// What a worker reads in the lease tells it which fetches began later.
 #[wasm_bindgen_test(unsupported = test)]
-fn a_fetch_of_another_worker_that_began_later_decides_like_an_own_one() {
+fn later_fetch_of_another_worker_decides_like_a_local_fetch() {
     let old = SigningKey::a("old");
     let (mut here, mut there, mut lease) = two_workers(&old);
     let (waiting, _) = here.request(&SigningKey::b("new").token(&payload(START)));
@@ -739,7 +739,7 @@ fn a_fetch_of_another_worker_that_began_later_decides_like_an_own_one() {
     for kid in ["x", "y", "z"] {
         let fetch = fetches_for(&mut there, &mut lease, kid);
         if kid != "z" {
-            assert!(matches!(take_turn(&mut here, &mut lease, &own), Lease::HeldByOther(_)));
+            assert!(matches!(acquire_lease(&mut here, &mut lease, &own), Lease::HeldByOther(_)));
         }
         there.answer(&fetch, published(&[&old]));
         lease = lease.map(KeyLease::given_back);
@@ -755,7 +755,7 @@ fn a_fetch_of_another_worker_that_began_later_decides_like_an_own_one() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_fetch_that_is_put_off_for_another_workers_sake_comes_later() {
+fn fetch_postponed_for_another_worker_is_made_later() {
     let key = SigningKey::a("k1");
     let mut scene = with_keys(&key);
     let (waiting, _) = scene.request(&SigningKey::b("unknown").token(&payload(START)));
@@ -770,7 +770,7 @@ fn a_fetch_that_is_put_off_for_another_workers_sake_comes_later() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn records_that_are_broken_or_stale_are_ignored() {
+fn broken_or_stale_shared_records_are_ignored() {
     let key = SigningKey::a("k1");
     let mut there = Scene::new();
     let fetch = there.tick_begins_a_fetch();
@@ -792,7 +792,7 @@ fn records_that_are_broken_or_stale_are_ignored() {
 
 /// After the clock was set back all that was shared ended in the future.
 #[wasm_bindgen_test(unsupported = test)]
-fn a_record_from_before_the_clock_was_set_back_is_taken_and_soon_renewed_and_blocks_no_later_one() {
+fn record_from_before_a_clock_step_back_is_used_then_renewed_and_blocks_no_later_record() {
     let (old, new) = (SigningKey::a("old"), SigningKey::b("new"));
     let mut there = Scene::new();
     let fetch = there.tick_begins_a_fetch();
@@ -839,7 +839,7 @@ fn a_worker_is_ready_when_it_holds_keys_of_every_provider() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_request_that_waits_while_the_clock_is_set_back_does_not_wait_until_it_has_caught_up() {
+fn deadline_of_a_pending_request_is_not_extended_when_the_clock_is_set_back() {
     let mut scene = Scene::new();
     let (stream, reason) = scene.request(&SigningKey::a("k1").token(&payload(START)));
     assert_eq!(reason, None);
@@ -890,7 +890,7 @@ fn a_key_replaced_under_the_same_kid_is_found_by_the_request_that_brings_it() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn forged_tokens_with_a_known_kid_cause_one_fetch_in_ten_seconds_and_only_the_first_waits() {
+fn forged_tokens_with_a_cached_kid_cause_one_fetch_in_ten_seconds_and_only_the_first_waits() {
     let key = SigningKey::a("k1");
     let mut scene = with_keys(&key);
     for round in 0..3 {
@@ -943,7 +943,7 @@ fn a_token_that_was_rejected_before_is_verified_with_the_key_that_replaced_the_o
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_failed_signature_is_401_whatever_keeps_a_fetch_from_being_made() {
+fn failed_signature_is_401_also_when_no_fetch_can_be_made() {
     let key = SigningKey::a("k1");
     let is_rejected_at_once = |scene: &mut Scene, context: &str| {
         assert_eq!(scene.request(&forged("k1", 1)).1, Some("signature_invalid"), "{context}");
@@ -994,7 +994,7 @@ fn a_failed_signature_is_401_whatever_keeps_a_fetch_from_being_made() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn forged_tokens_with_every_known_kid_leave_a_fetch_to_a_key_that_is_new() {
+fn forged_tokens_with_every_cached_kid_leave_a_fetch_for_a_new_key() {
     let keys: Vec<SigningKey> = (0..20).map(|number| SigningKey::a(&format!("k{number}"))).collect();
     let held: Vec<&SigningKey> = keys.iter().collect();
     let new = SigningKey::b("new");
@@ -1037,7 +1037,7 @@ fn forged_tokens_with_every_known_kid_leave_a_fetch_to_a_key_that_is_new() {
 
 /// Hardly any token whose signature fails is genuine: those that wait take few places.
 #[wasm_bindgen_test(unsupported = test)]
-fn failed_signatures_take_an_eighth_of_their_issuers_places() {
+fn failed_signatures_use_an_eighth_of_their_issuers_capacity() {
     let key = SigningKey::a("k1");
     let mut scene = Scene::with_room(ParkingLimits { requests: 600, bytes: usize::MAX });
     let fetch = scene.tick_begins_a_fetch();
@@ -1053,7 +1053,7 @@ fn failed_signatures_take_an_eighth_of_their_issuers_places() {
 
 /// A set with keys that have no id has candidates for every token: what it names is not remembered.
 #[wasm_bindgen_test(unsupported = test)]
-fn key_ids_that_a_client_makes_up_for_keys_without_an_id_count_as_one() {
+fn forged_key_ids_for_keys_without_an_id_count_as_one() {
     let old = SigningKey::a("k1");
     let mut without_id = key_set(&[&old]);
     without_id["keys"][0].as_object_mut().unwrap().remove("kid");
@@ -1079,7 +1079,7 @@ fn key_ids_that_a_client_makes_up_for_keys_without_an_id_count_as_one() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn keys_of_the_configuration_are_final() {
+fn inline_keys_are_never_fetched_again() {
     let key = SigningKey::a("k1");
     let configuration = json!({ "providers": { "a": { "issuer": signing::ISSUER, "audiences": ["api://default"],
         "jwks": { "inline": key_set(&[&key]) } } } });
@@ -1097,7 +1097,7 @@ fn a_key_replaced_under_the_same_kid_is_found_by_the_fetch_of_another_worker() {
     let (waiting, _) = here.request(&new.token(&payload(START)));
     let own = here.tick_begins_a_fetch();
     assert_eq!(own.keys.cause, FetchCause::SignatureInvalid);
-    assert!(matches!(take_turn(&mut here, &mut lease, &own), Lease::HeldByOther(_)));
+    assert!(matches!(acquire_lease(&mut here, &mut lease, &own), Lease::HeldByOther(_)));
     // That one began too early to reject it, and may well bring the new key.
     there.answer(&early, published(&[&old]));
     lease = lease.map(KeyLease::given_back);
@@ -1115,14 +1115,14 @@ fn a_key_replaced_under_the_same_kid_is_found_by_the_fetch_of_another_worker() {
 
 /// What that fetch brought is judged first; no second one is made where it is enough.
 #[wasm_bindgen_test(unsupported = test)]
-fn other_keys_that_another_worker_fetched_spare_the_fetch_for_a_failed_signature() {
+fn other_keys_fetched_by_another_worker_save_the_fetch_for_a_failed_signature() {
     let (old, new) = (SigningKey::a("k1"), SigningKey::b("k1"));
     let (mut here, mut there, mut lease) = two_workers(&old);
     let early = fetches_for(&mut there, &mut lease, "another");
     let (waiting, _) = here.request(&new.token(&payload(START)));
     let (forged, _) = here.request(&forged("k1", 0));
     let own = here.tick_begins_a_fetch();
-    assert!(matches!(take_turn(&mut here, &mut lease, &own), Lease::HeldByOther(_)));
+    assert!(matches!(acquire_lease(&mut here, &mut lease, &own), Lease::HeldByOther(_)));
     there.answer(&early, published(&[&new]));
     lease = lease.map(KeyLease::given_back);
     here.learn(&there.shared.take().unwrap());
@@ -1131,14 +1131,14 @@ fn other_keys_that_another_worker_fetched_spare_the_fetch_for_a_failed_signature
     // When that fetch began is not known here: another one is made for the request that still waits.
     assert_eq!(here.reason_of(forged), None);
     let own = here.tick_begins_a_fetch();
-    assert!(matches!(take_turn(&mut here, &mut lease, &own), Lease::Acquired(_)));
+    assert!(matches!(acquire_lease(&mut here, &mut lease, &own), Lease::Acquired(_)));
     here.answer(&own, published(&[&new]));
     assert_eq!(here.reason_of(forged), Some("signature_invalid"));
 }
 
 /// Another worker's set may be an hour old when this one takes it over.
 #[wasm_bindgen_test(unsupported = test)]
-fn a_failed_signature_is_judged_again_after_an_old_set_of_another_worker() {
+fn failed_signature_is_verified_again_after_an_old_set_of_another_worker() {
     let (old, new) = (SigningKey::a("k1"), SigningKey::b("k1"));
     let mut there = with_keys(&old);
     let mut here = Scene::new();

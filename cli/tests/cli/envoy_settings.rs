@@ -1,4 +1,4 @@
-//! What `check` says of the Envoy around the filter: each weakness, its path in the file and what to write instead.
+//! Warnings of `check` about the Envoy around the filter: each weakness, its path in the file and the recommended setting.
 
 use std::fs;
 use std::slice::from_ref;
@@ -125,7 +125,7 @@ fn a_missing_option_of_the_connection_manager_is_a_warning() {
 }
 
 #[test]
-fn options_count_in_both_spellings_and_only_where_rules_need_them() {
+fn options_are_recognized_in_both_spellings_and_only_where_rules_need_them() {
     let camel = json!({
         "normalize_path": null, "normalizePath": true, "strip_any_host_port": null, "stripAnyHostPort": true,
         "common_http_protocol_options": null,
@@ -154,7 +154,7 @@ fn options_count_in_both_spellings_and_only_where_rules_need_them() {
 }
 
 #[test]
-fn a_host_that_no_virtual_host_serves_and_a_domain_that_no_rule_names_are_warnings() {
+fn host_without_a_virtual_host_and_domain_without_a_rule_are_warnings() {
     let domains = "/route_config/virtual_hosts/0/domains";
     let found = warnings(&changed(domains, json!(["*.static.acme.com"]))).join("\n");
     for said in
@@ -189,7 +189,7 @@ fn a_host_that_no_virtual_host_serves_and_a_domain_that_no_rule_names_are_warnin
 }
 
 #[test]
-fn a_place_where_the_filter_is_disabled_is_a_warning() {
+fn disabling_the_filter_on_a_route_is_a_warning() {
     let off =
         json!({ "okta": { "@type": "type.googleapis.com/envoy.config.route.v3.FilterConfig", "disabled": true } });
     let weighted = json!({ "cluster": null, "weighted_clusters": { "clusters": [
@@ -219,7 +219,7 @@ fn a_place_where_the_filter_is_disabled_is_a_warning() {
 }
 
 #[test]
-fn a_rewrite_that_is_not_by_whole_segments_is_a_warning() {
+fn rewrite_of_partial_segments_is_a_warning() {
     let route = |matched: Value, action: Value| {
         let mut action = action;
         action["cluster"] = json!("other");
@@ -306,7 +306,7 @@ fn a_rewrite_that_is_not_by_whole_segments_is_a_warning() {
 }
 
 #[test]
-fn what_stands_around_the_filter_in_the_list_is_a_warning_where_it_weakens_it() {
+fn neighbouring_filter_that_weakens_this_one_is_a_warning() {
     let filters = |before: &[Value], after: &[Value], more: Value| {
         let mut changed = bootstrap(&plugin());
         let list = changed.pointer_mut(&format!("{MANAGER}/http_filters")).unwrap().as_array_mut().unwrap();
@@ -376,7 +376,7 @@ fn every_spelling_of_failing_open_is_a_warning() {
 }
 
 #[test]
-fn a_manifest_that_leaves_ports_or_routes_without_the_filter_is_a_warning() {
+fn manifest_with_ports_or_routes_without_the_filter_is_a_warning() {
     let manifest = |file: &str| fs::read_to_string(root().join("deploy").join(file)).unwrap();
     let extension = manifest("envoy-gateway/extension-policy.yaml");
     let istio = manifest("istio/wasm-plugin.yaml");
@@ -398,7 +398,7 @@ fn blocks(page: &str, language: &str) -> Vec<String> {
 }
 
 #[test]
-fn the_open_routes_of_the_documentation_are_warned_of_and_the_closed_ones_have_two_paths() {
+fn documented_open_routes_are_warnings_and_closed_routes_have_two_paths() {
     let page = fs::read_to_string(root().join("docs/rewrites.md")).unwrap();
     let warnings = |configuration: &str, routes: &str| {
         let mut example = bootstrap(&serde_json::from_str(configuration).unwrap());

@@ -1,4 +1,4 @@
-//! Requests that wait for keys in a real Envoy: none is forwarded undecided, each is answered once, and a
+//! Requests pending on keys in a real Envoy: none is forwarded undecided, each is decided once, and a
 //! thousand of them neither overflow the host's stack nor strand one another.
 
 use std::time::Duration;
@@ -133,7 +133,7 @@ fn managed_trailers_of_a_pending_request_never_reach_the_backend_with_allow_on_h
 }
 
 #[test]
-fn a_thousand_waiting_requests_are_admitted_once_each() {
+fn a_thousand_pending_requests_are_allowed_once_each() {
     let gateway = without_keys(|listener| listener);
     let requests = vec![Request::get("/accounts").bearer(&gateway.alice()); MANY];
     let statuses = release_at_once(&gateway, &requests);
@@ -143,7 +143,7 @@ fn a_thousand_waiting_requests_are_admitted_once_each() {
 }
 
 #[test]
-fn a_thousand_waiting_requests_are_refused_once_each() {
+fn a_thousand_pending_requests_are_rejected_once_each() {
     let gateway = without_keys(|listener| listener);
     let requests = vec![Request::get("/accounts").bearer(&gateway.bent(json!({ "aud": "api://other" }))); MANY];
     let statuses = release_at_once(&gateway, &requests);
@@ -155,7 +155,7 @@ fn a_thousand_waiting_requests_are_refused_once_each() {
 
 /// The form in which it overflows the host's stack: each resumed request turns into a local answer at once.
 #[test]
-fn a_thousand_waiting_requests_are_released_towards_a_cluster_without_endpoints() {
+fn a_thousand_pending_requests_are_resumed_to_a_cluster_without_endpoints() {
     let gateway = without_keys(|listener| ListenerOptions { backend: "nowhere".to_owned(), ..listener });
     let requests = vec![Request::get("/accounts").bearer(&gateway.alice()); MANY];
     let statuses = release_at_once(&gateway, &requests);
@@ -165,7 +165,7 @@ fn a_thousand_waiting_requests_are_released_towards_a_cluster_without_endpoints(
 }
 
 #[test]
-fn a_thousand_waiting_requests_get_503_when_the_key_server_turns_out_dead() {
+fn a_thousand_pending_requests_get_503_when_the_key_server_is_dead() {
     let gateway = without_keys(|listener| listener);
     let requests = vec![Request::get("/accounts").bearer(&gateway.alice()); MANY];
     let statuses = std::thread::scope(|scope| {
@@ -186,7 +186,7 @@ fn a_thousand_waiting_requests_get_503_when_the_key_server_turns_out_dead() {
 }
 
 #[test]
-fn clients_that_leave_while_waiting_strand_nobody() {
+fn closed_pending_streams_strand_no_other_request() {
     let gateway = without_keys(|listener| listener);
     let token = gateway.alice();
     let leaving: Vec<Connection> = (0..50)
@@ -214,7 +214,7 @@ fn clients_that_leave_while_waiting_strand_nobody() {
 
 /// A worker lets 4,096 requests wait; those whose clients left must not count.
 #[test]
-fn clients_that_left_make_room_for_others() {
+fn closed_pending_streams_free_their_capacity() {
     let gateway = Setup { configuration: patient(), gate: Mode::Hold, workers: 1, ..Setup::default() }.start();
     let request = Request::get("/gone").bearer(&gateway.alice());
     for _ in 0..42 {
@@ -241,7 +241,7 @@ fn clients_that_left_make_room_for_others() {
 
 /// The fetch that a request for an unknown key asked for serves others when that request is gone.
 #[test]
-fn a_fetch_whose_requester_left_still_brings_the_keys() {
+fn fetch_whose_requester_left_still_caches_the_keys() {
     let gateway = Setup { configuration: patient(), ..Setup::default() }.start();
     assert_eq!(gateway.get(&gateway.alice()).status, 200);
     gateway.wait_until_keys_are_held();
@@ -264,7 +264,7 @@ fn a_fetch_whose_requester_left_still_brings_the_keys() {
 }
 
 #[test]
-fn requests_that_wait_when_a_second_configuration_comes_are_decided_under_their_own() {
+fn requests_pending_at_a_second_configuration_are_decided_under_their_own() {
     let gateway = without_keys(|listener| listener);
     let token = gateway.alice();
     let waiting: Vec<Connection> = (0..20)
@@ -295,7 +295,7 @@ fn requests_that_wait_when_a_second_configuration_comes_are_decided_under_their_
 }
 
 #[test]
-fn a_request_does_not_wait_longer_than_the_fetch_may_take() {
+fn request_is_pending_no_longer_than_the_fetch_timeout() {
     let mut configuration = minimal_configuration();
     configuration["providers"]["okta"]["jwks"] = json!({ "timeout": "0.5s" });
     let gateway = Setup { configuration, gate: Mode::Hold, ..Setup::default() }.start();

@@ -1,5 +1,5 @@
-//! What is handed over beside claim headers: the whole payload, filter state for other filters and the access log, and the
-//! way to a token for clients without one (RFC 9728). A row per meaning; runs natively and, as wasm, under Node.
+//! What is forwarded beside claim headers: the whole payload, filter state for other filters and the access log; and resource
+//! metadata for clients without a token (RFC 9728). A row per case; runs natively and, as wasm, under Node.
 
 use crate::engine_harness::{Harness, NOW, head};
 use crate::signing::{AUDIENCE, ISSUER, SigningKey, one_issuer, payload, with};
@@ -56,7 +56,7 @@ fn refusal(decision: &Decision) -> (u16, String) {
 }
 
 /// What is told of a decision: `name=value`.
-fn told(decision: &Decision) -> Vec<String> {
+fn filter_state(decision: &Decision) -> Vec<String> {
     decision.filter_state.iter().map(|entry| format!("{}={}", entry.name, entry.value.as_str())).collect()
 }
 
@@ -65,7 +65,7 @@ fn payload_of(token: &str) -> &str {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn the_payload_reaches_the_backend_as_it_was_signed_and_never_from_the_client() {
+fn payload_reaches_the_backend_as_signed_and_never_from_the_client() {
     let mut gate = Gate::new(json!({
         "claim_to_headers": [{ "header": "x-user-id", "claim": "sub" }],
         "forward_payload_header": "X-JWT-Payload",
@@ -94,7 +94,7 @@ fn the_payload_reaches_the_backend_as_it_was_signed_and_never_from_the_client() 
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn an_identity_that_cannot_be_told_whole_is_refused_and_no_other_token_is_asked_for() {
+fn identity_too_large_to_forward_is_rejected_without_a_challenge() {
     let long = token(json!({ "sub": "\u{e9}".repeat(1400) }));
     for members in [json!({}), json!({ "claim_to_headers": [], "filter_state": ["subject"] })] {
         let mut gate = Gate::new(members);
@@ -110,7 +110,7 @@ fn an_identity_that_cannot_be_told_whole_is_refused_and_no_other_token_is_asked_
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn other_filters_are_told_of_every_decision_and_of_whom_only_when_that_was_proved() {
+fn filter_state_has_every_decision_and_the_identity_only_after_verification() {
     let mut gate = Gate::new(json!({
         "rules": [
             { "name": "open", "match": { "path": "/open" }, "access": "public" },
@@ -153,20 +153,20 @@ fn other_filters_are_told_of_every_decision_and_of_whom_only_when_that_was_prove
         ("/trial", &good, with_alice(&[allow, "auth_rule=trial", "auth_reason=authorized", okta])),
         ("/a%2fb", &good, vec![deny, "auth_reason=path_escaped_slash"]),
     ] {
-        assert_eq!(told(&gate.get(HOST, path, token)), expected, "{path} {token:.5}");
+        assert_eq!(filter_state(&gate.get(HOST, path, token)), expected, "{path} {token:.5}");
     }
     let silent = token(json!({ "sub": null, "cid": null, "scp": null, "jti": null }));
-    assert_eq!(told(&gate.get(HOST, "/a", &silent)), [allow, "auth_reason=authorized", okta]);
+    assert_eq!(filter_state(&gate.get(HOST, "/a", &silent)), [allow, "auth_reason=authorized", okta]);
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn nothing_is_told_unless_the_operator_wants_it_and_then_the_decision_first() {
+fn filter_state_is_set_only_where_configured_with_the_decision_first() {
     let good = token(json!({}));
-    assert_eq!(told(&Gate::new(json!({})).get(HOST, "/a", &good)), [""; 0]);
+    assert_eq!(filter_state(&Gate::new(json!({})).get(HOST, "/a", &good)), [""; 0]);
     for list in [json!(["subject"]), json!(["subject", "decision"])] {
         let mut gate = Gate::new(json!({ "filter_state": list }));
-        assert_eq!(told(&gate.get(HOST, "/a", &good)), ["auth_decision=allow", "auth_subject=alice@acme.com"]);
-        assert_eq!(told(&gate.get(HOST, "/a", "")), ["auth_decision=deny"]);
+        assert_eq!(filter_state(&gate.get(HOST, "/a", &good)), ["auth_decision=allow", "auth_subject=alice@acme.com"]);
+        assert_eq!(filter_state(&gate.get(HOST, "/a", "")), ["auth_decision=deny"]);
     }
     for (written, expected) in [(json!(true), true), (json!(false), false), (json!(null), false)] {
         let decision = Gate::new(json!({ "clear_route_cache": written })).get(HOST, "/a", &good);
@@ -175,7 +175,7 @@ fn nothing_is_told_unless_the_operator_wants_it_and_then_the_decision_first() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn the_metadata_say_what_the_configuration_does() {
+fn resource_metadata_reflect_the_configuration() {
     let mut gate = Gate::new(json!({
         "providers": {
             "okta": { "issuer": ISSUER, "audiences": [AUDIENCE], "upstream": "okta" },
@@ -230,7 +230,7 @@ fn the_metadata_say_what_the_configuration_does() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn metadata_are_public_before_every_rule_and_everything_else_there_is_not() {
+fn resource_metadata_are_public_before_every_rule_and_other_paths_are_not() {
     let mut gate = Gate::new(json!({
         "default_rule": { "access": "deny" }, "rules": [{ "match": { "hosts": ["b.acme.com"] } }],
         "protected_resources": [{ "resource": "https://api.acme.com/mcp" }],
@@ -278,7 +278,7 @@ fn metadata_are_public_before_every_rule_and_everything_else_there_is_not() {
 }
 
 #[wasm_bindgen_test(unsupported = test)]
-fn a_challenge_names_the_metadata_of_the_resource_that_was_asked_for() {
+fn challenge_names_the_metadata_of_the_requested_resource() {
     let mut gate = Gate::new(json!({
         "responses": { "realm": "acme" },
         "rules": [

@@ -1,4 +1,4 @@
-//! A gateway for end-to-end tests whose only issuer answers about tokens as the test says.
+//! A gateway for end-to-end tests whose only issuer has a scripted introspection endpoint.
 
 #![allow(dead_code, reason = "each test file uses its part")]
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "a test")]
@@ -16,26 +16,26 @@ pub const SECRET: &str = "hunter2";
 
 /// A gateway of two workers, and its issuer's endpoint: `script` gets the token that is asked about and how many
 /// calls there were before.
-pub fn asking(
+pub fn start_gateway(
     members: Value,
     script: impl Fn(&str, usize) -> Script + Send + Sync + 'static,
 ) -> (Gateway, ScriptedServer) {
-    asking_from(2, members, script)
+    start_gateway_with_workers(2, members, script)
 }
 
 /// The same with so many workers.
-pub fn asking_from(
+pub fn start_gateway_with_workers(
     workers: u32,
     members: Value,
     script: impl Fn(&str, usize) -> Script + Send + Sync + 'static,
 ) -> (Gateway, ScriptedServer) {
     let setup =
         Setup { configuration: introspecting(members), listener: with_environment, workers, ..Setup::default() };
-    asking_with(setup, script)
+    start_gateway_with(setup, script)
 }
 
 /// The same with a configuration of [`introspecting`] and a listener of [`with_environment`], both changed by the test.
-pub fn asking_with(
+pub fn start_gateway_with(
     setup: Setup,
     script: impl Fn(&str, usize) -> Script + Send + Sync + 'static,
 ) -> (Gateway, ScriptedServer) {
@@ -82,11 +82,11 @@ pub fn token_in(received: &Received) -> String {
 }
 
 pub fn active(changes: Value) -> Script {
-    active_answer(changes).into()
+    active_response(changes).into()
 }
 
 /// A good answer, some of its members changed.
-pub fn active_answer(changes: Value) -> Answer {
+pub fn active_response(changes: Value) -> Answer {
     let mut members = json!({
         "active": true, "token_type": "Bearer", "scope": "read:accounts", "client_id": "0oa1client",
         "sub": "alice@acme.com", "iss": ISSUER, "aud": AUDIENCE, "iat": now(), "exp": now() + 3600,
@@ -102,6 +102,6 @@ pub fn inactive() -> Script {
 }
 
 /// Says what a scenario cost: a line of the table that the documentation shows.
-pub fn tell(scenario: &str, requests: usize, calls: usize) {
+pub fn print_calls(scenario: &str, requests: usize, calls: usize) {
     println!("calls: {scenario}: {requests} requests, {calls} calls");
 }

@@ -1,0 +1,4 @@
+//! The body is in `tests/fuzzing`, where the stable tests run it too.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| fuzz_targets::run("introspection_response", input));
