@@ -105,7 +105,7 @@ fn as_json(finding: &Finding) -> Value {
             })
         })
         .collect();
-    let mut members = json!({ "place": finding.place, "faults": faults, "warnings": finding.warnings });
+    let mut members = json!({ "location": finding.place, "faults": faults, "warnings": finding.warnings });
     if let (Some(effective), Some(members)) = (&finding.effective, members.as_object_mut()) {
         members.insert(String::from("effective"), effective.clone());
     }

@@ -49,13 +49,12 @@ fn judge(arguments: &Explain) -> Result<Told, Failure> {
     let plugin = plugin::read_one(&arguments.config)?;
     let now = match &arguments.at {
         None => clock::now(),
-        Some(text) => clock::parse(text).ok_or_else(|| Failure(format!("{text:?} is no time")))?,
+        Some(text) => clock::parse(text).ok_or_else(|| Failure(format!("{text:?} is not a time")))?,
     };
     let mut request = Request::parse(&arguments.request)?;
     for header in &arguments.headers {
-        let (name, value) = header
-            .split_once(':')
-            .ok_or_else(|| Failure(format!("a header is NAME: VALUE, and {header:?} is none")))?;
+        let (name, value) =
+            header.split_once(':').ok_or_else(|| Failure(format!("{header:?} is not a header: write NAME: VALUE")))?;
         request.add(name, value);
     }
     if let Some(token) = &arguments.token {
@@ -63,7 +62,7 @@ fn judge(arguments: &Explain) -> Result<Told, Failure> {
         request.add_token(&token_text(token)?, places)?;
     }
     let given = arguments.attribute.iter().map(|pair| {
-        pair.split_once('=').ok_or_else(|| Failure(format!("an attribute is NAME=VALUE, and {pair:?} is none")))
+        pair.split_once('=').ok_or_else(|| Failure(format!("{pair:?} is not an attribute: write NAME=VALUE")))
     });
     let attributes = request::attributes(given.collect::<Result<Vec<_>, _>>()?)?;
     let read = |path: &Option<std::path::PathBuf>| path.as_deref().map(input::read).transpose();
@@ -145,21 +144,21 @@ fn print_text(told: &Told, style: Style) {
     line(String::new());
     match &told.judged.answer {
         Answer::Answered(reply) => {
-            line(style.strong("The filter answers itself:"));
+            line(style.strong("Local response:"));
             reply_lines(reply).into_iter().for_each(line);
         }
         Answer::Decided(decision) => {
             let audit = &decision.audit;
             match &decision.verdict {
                 Verdict::Deny(reply) => {
-                    line(format!("{} {}", style.bad("Refused:"), audit.reason()));
+                    line(format!("{} {}", style.bad("Denied:"), audit.reason()));
                     reply_lines(reply).into_iter().for_each(line);
                 }
                 Verdict::Allow(edits) => {
                     let trial =
-                        audit.would_deny().map(|reason| format!(", and a rule on trial would refuse it: {reason}"));
-                    line(format!("{} {}{}", style.good("Passes:"), audit.reason(), trial.unwrap_or_default()));
-                    line(String::from("The backend gets"));
+                        audit.would_deny().map(|reason| format!("; a rule with `report_only` would deny it: {reason}"));
+                    line(format!("{} {}{}", style.good("Allowed:"), audit.reason(), trial.unwrap_or_default()));
+                    line(String::from("Request to the backend:"));
                     for (name, value) in told.request.edited(edits).shown(&told.policy.token_source) {
                         line(format!("  {name}: {value}"));
                     }
@@ -167,8 +166,8 @@ fn print_text(told: &Told, style: Style) {
             }
             let logged = match audit.extent(&told.policy.audit) {
                 Logged::All => String::from("log:"),
-                Logged::Sampled(share) => format!("log, of such requests a share of {}:", share.as_number()),
-                Logged::None => String::from("not in the log (`audit`):"),
+                Logged::Sampled(share) => format!("logged at a sampling rate of {}:", share.as_number()),
+                Logged::None => String::from("not logged (`audit`):"),
             };
             line(style.faint(&format!("{logged} {}", audit.to_json())));
         }
@@ -194,7 +193,7 @@ fn as_json(told: &Told) -> Value {
     let steps: Vec<Value> = told.steps.iter().map(Step::as_json).collect();
     let common = json!({ "at": clock::shown(told.now), "notes": told.judged.notes, "steps": steps });
     let more = match &told.judged.answer {
-        Answer::Answered(reply) => json!({ "verdict": "answered", "answer": reply_json(reply) }),
+        Answer::Answered(reply) => json!({ "verdict": "local_response", "response": reply_json(reply) }),
         Answer::Decided(decision) => {
             let audit: Value = serde_json::from_str(&decision.audit.to_json()).unwrap_or_default();
             let logged = match decision.audit.extent(&told.policy.audit) {
@@ -215,7 +214,7 @@ fn as_json(told: &Told) -> Value {
             json!({
                 "verdict": decision.audit.verdict(), "reason": decision.audit.reason(), "audit": audit,
                 "logged": logged,
-                "answer": answer, "backend": backend,
+                "response": answer, "backend": backend,
             })
         }
     };

@@ -97,7 +97,7 @@ impl Configuration {
     fn load(&self, place: &str) -> Result<Loaded, Failure> {
         config::load(&self.document, &self.secrets.environment(&self.as_json)).map_err(|faults| {
             let faults: Vec<String> = faults.iter().map(|fault| format!("\n  {fault}")).collect();
-            Failure(format!("{place}: the configuration is refused{}", faults.concat()))
+            Failure(format!("{place}: the configuration is rejected{}", faults.concat()))
         })
     }
 
@@ -175,7 +175,7 @@ impl Run<'_> {
             }
             self.turn()?;
         }
-        Err(Failure(String::from("the request waits, and nothing that was given helps it on")))
+        Err(Failure(String::from("the request stays pending: the given options do not provide what it requires")))
     }
 
     fn ended(self, answer: Answer) -> Judged {
@@ -208,7 +208,7 @@ impl Run<'_> {
     fn fetch(&mut self, fetch: &Fetch) -> Result<(), Failure> {
         if !self.issuers.fetches {
             return Err(Failure(format!(
-                "the token can be judged with its issuer's keys only: give them with --keys FILE, or take --fetch to have {} asked",
+                "verification requires the issuer's keys: provide them with --keys FILE, or fetch them from {} with --fetch",
                 fetch.keys.address
             )));
         }
@@ -227,12 +227,12 @@ impl Run<'_> {
     fn answer(&mut self, call: &IntrospectionCall) -> Result<(), Failure> {
         let Some(body) = self.issuers.introspection.clone() else {
             return Err(Failure(String::from(
-                "the token's issuer would be asked about it: give its answer with --introspection FILE",
+                "the decision requires introspection: provide the introspection response with --introspection FILE",
             )));
         };
         match call.purpose {
             Purpose::Token { .. } => {}
-            Purpose::Metadata(_) => return Err(Failure(String::from("the introspection endpoint is not known"))),
+            Purpose::Metadata(_) => return Err(Failure(String::from("the introspection endpoint is unknown"))),
         }
         let outcome = Ok(HttpResponse::new(200, body));
         let outbox = self.engine.on_call_ended(call.id, None, outcome, self.now, NO_JITTER);
@@ -248,7 +248,7 @@ impl Run<'_> {
             self.decided = Some(Box::new(decision));
         }
         if let Some(note) = outbox.call_note {
-            self.notes.push(format!("{}: asked about the token: {:?}", note.provider, note.result));
+            self.notes.push(format!("{}: introspection: {:?}", note.provider, note.result));
         }
         if let Some(poll) = outbox.poll {
             let empty = || b"{\"revoked\":[]}".to_vec();
@@ -256,7 +256,7 @@ impl Run<'_> {
             let outcome = Ok(HttpResponse::new(200, body));
             let outbox = self.engine.on_polled(poll.number, outcome, self.now, NO_JITTER);
             if let Some(result) = &outbox.poll_note {
-                self.notes.push(format!("the list of revoked tokens: {result:?}"));
+                self.notes.push(format!("revocation list: {result:?}"));
             }
             self.take(outbox);
         }

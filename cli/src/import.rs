@@ -121,7 +121,7 @@ fn accepted(document: Value, remarks: &mut Remarks) -> Option<(Value, Vec<String
         Ok(loaded) => Some((document, loaded.warnings)),
         Err(faults) => {
             for fault in faults {
-                remarks.fatal("$", format!("the result would be refused: {fault}"));
+                remarks.fatal("$", format!("the filter would reject the result: {fault}"));
             }
             None
         }

@@ -60,7 +60,7 @@ pub fn read(path: &Path) -> Result<Vec<Plugin>, Failure> {
     let documents = yaml_documents(path, &text)?;
     let found: Vec<Plugin> = documents.iter().flat_map(|document| held_by(&name, &text, document)).collect();
     if found.is_empty() {
-        return Err(Failure::of_file(path, "no plugin with a configuration of okta-proxy-wasm in it"));
+        return Err(Failure::of_file(path, "no okta-proxy-wasm plugin in this file"));
     }
     Ok(found)
 }
@@ -74,7 +74,7 @@ pub fn read_one(path: &Path) -> Result<Plugin, Failure> {
         (Some(plugin), _) if found.iter().all(|other| other.document == plugin.document) => Ok(plugin),
         (_, others) => Err(Failure::of_file(
             path,
-            format!("{} different configurations in it; give one of them alone", others + 1),
+            format!("{} different configurations in this file; provide one of them", others + 1),
         )),
     }
 }
@@ -177,14 +177,14 @@ fn variables_not_passed(document: &Value, list: &str, is_passed: impl Fn(&str) -
     let mut warnings = Vec::new();
     visit_secrets(document, &mut |_, variable| {
         if !is_passed(variable) {
-            warnings.push(format!("the variable {variable} is not among {list}: the plugin will not find it"));
+            warnings.push(format!("the variable {variable} is not in {list}: the plugin cannot read it"));
         }
     });
     warnings
 }
 
 fn fails_open() -> String {
-    String::from("the plugin fails open: when it does not run, every request passes unchecked")
+    String::from("the plugin fails open: when it does not run, every request is forwarded without a check")
 }
 
 /// Tells of every object in a document, with its place.

@@ -132,7 +132,7 @@ impl Found {
                 let status = Some(reply.status);
                 let reply = Some(reply);
                 let (reason, rule, would_deny, backend) = (None, None, None, None);
-                return Self { decision: "answered", status, reason, rule, would_deny, reply, backend };
+                return Self { decision: "local_response", status, reason, rule, would_deny, reply, backend };
             }
         };
         let Decision { verdict, audit, .. } = *decision;
@@ -166,7 +166,7 @@ impl Bench<'_> {
         let defaults = &self.suite.defaults;
         let now = match case.at.as_ref().or(defaults.at.as_ref()) {
             None => clock::now(),
-            Some(text) => clock::parse(text).ok_or_else(|| Failure(format!("{text:?} is no time")))?,
+            Some(text) => clock::parse(text).ok_or_else(|| Failure(format!("{text:?} is not a time")))?,
         };
         let mut request = Request::parse(&case.request)?;
         if let Some(host) = &defaults.host
@@ -238,7 +238,7 @@ impl Bench<'_> {
                 .ok_or_else(|| Failure(format!("there is no provider {name:?}"))),
             None => match (providers.next(), providers.next()) {
                 (Some(provider), None) => Ok(provider),
-                _ => Err(Failure(String::from("there are several providers: say which with `signed_by`"))),
+                _ => Err(Failure(String::from("there are several providers: name one with `signed_by`"))),
             },
         }
     }
@@ -250,7 +250,7 @@ impl Bench<'_> {
                 let time = clock::parse_relative(text).and_then(|by| clock::shifted(now, by));
                 let time = time.or_else(|| clock::parse(text).map(UnixTime::as_secs));
                 let time =
-                    time.ok_or_else(|| Failure(format!("{name}: {text:?} is no time: write -10m, +1h or now")))?;
+                    time.ok_or_else(|| Failure(format!("{name}: {text:?} is not a time: write -10m, +1h or now")))?;
                 claims.insert(name.to_owned(), json!(time));
             }
         }

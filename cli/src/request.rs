@@ -16,8 +16,10 @@ pub struct Request {
 impl Request {
     /// `GET https://api.acme.com/orders?x=1`, or `GET /orders`. Where no host is said it is `localhost`.
     pub fn parse(line: &str) -> Result<Self, Failure> {
-        let (method, target) =
-            line.trim().split_once(' ').ok_or_else(|| Failure(format!("{line:?} is no request: write METHOD URL")))?;
+        let (method, target) = line
+            .trim()
+            .split_once(' ')
+            .ok_or_else(|| Failure(format!("{line:?} is not a request: write METHOD URL")))?;
         let target = target.trim();
         let (scheme, authority, path) = match target.split_once("://") {
             Some((scheme, rest)) => {
@@ -70,7 +72,7 @@ impl Request {
             let mark = if path.contains(&b'?') { '&' } else { '?' };
             path.extend(format!("{mark}{name}={token}").into_bytes());
         } else {
-            return Err(Failure(String::from("the configuration looks for a token nowhere")));
+            return Err(Failure(String::from("the configuration reads tokens from no location")));
         }
         Ok(())
     }
@@ -132,8 +134,8 @@ pub fn attributes<'a>(given: impl IntoIterator<Item = (&'a str, &'a str)>) -> Re
         let attribute = Attribute::ALL
             .into_iter()
             .find(|attribute| attribute.path().join(".") == name)
-            .ok_or_else(|| Failure(format!("{name:?} is no attribute that is asked of the host")))?;
-        let wrong = || Failure(format!("{value:?} is no value of {name}"));
+            .ok_or_else(|| Failure(format!("{name:?} is not an attribute that the host provides")))?;
+        let wrong = || Failure(format!("{value:?} is not a valid value of {name}"));
         let property = match attribute {
             Attribute::SourcePort | Attribute::DestinationPort => {
                 value.parse::<u16>().map_err(|_| wrong()).map(|port| i64::from(port).to_le_bytes().to_vec())?

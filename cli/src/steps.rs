@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use crate::clock;
 
 /// What helps a client that has a token of the other authorization server of its Okta organization.
-const ORG_SERVER: &str = "the token is of the Okta org authorization server: have the client ask for a token of ISSUER, or configure a provider for the org authorization server with `introspection`";
+const ORG_SERVER: &str = "the Okta org authorization server issued the token: let the client request a token of ISSUER, or configure a provider for the org authorization server with `introspection`";
 
 /// How a step went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,9 +40,9 @@ impl Mark {
     /// Its name in JSON.
     pub const fn name(self) -> &'static str {
         match self {
-            Self::Good => "good",
-            Self::Bad => "bad",
-            Self::Plain => "plain",
+            Self::Good => "pass",
+            Self::Bad => "fail",
+            Self::Plain => "info",
         }
     }
 }
@@ -68,8 +68,8 @@ impl Step {
     /// For programs.
     pub fn as_json(&self) -> Value {
         let details: Vec<Value> =
-            self.details.iter().map(|(mark, says)| json!({ "outcome": mark.name(), "says": says })).collect();
-        json!({ "step": self.what, "outcome": self.mark.name(), "says": self.says, "details": details })
+            self.details.iter().map(|(mark, says)| json!({ "outcome": mark.name(), "message": says })).collect();
+        json!({ "step": self.what, "outcome": self.mark.name(), "message": self.says, "details": details })
     }
 }
 
@@ -105,16 +105,20 @@ impl Look<'_> {
         let text = self.credential(rule, steps)?;
         if !UnverifiedToken::has_three_parts(&text) {
             let Some((_, provider)) = self.policy.providers.opaque_token_provider() else {
-                steps.push(Step::new("token", Mark::Bad, "no JWT, and no provider is asked about others"));
+                steps.push(Step::new("token", Mark::Bad, "not a JWT, and no provider accepts opaque tokens"));
                 return None;
             };
-            steps.push(Step::new("token", Mark::Plain, format!("no JWT: {} is asked about it", provider.name)));
+            steps.push(Step::new(
+                "token",
+                Mark::Plain,
+                format!("not a JWT: the provider {} introspects it", provider.name),
+            ));
             return self.asked_about(provider, rule, steps);
         }
         let token = match UnverifiedToken::parse(&text) {
             Ok(token) => token,
             Err(fault) => {
-                steps.push(Step::new("token", Mark::Bad, format!("not a token that could be verified: {fault:?}")));
+                steps.push(Step::new("token", Mark::Bad, format!("not a JWT that can be verified: {fault:?}")));
                 return None;
             }
         };
@@ -126,7 +130,7 @@ impl Look<'_> {
         steps.push(step);
         let provider = self.provider(&token, steps)?;
         if matches!(provider.keys, KeyOrigin::IntrospectionOnly) {
-            let says = format!("only {} itself can tell whose tokens are its own: it is asked", provider.name);
+            let says = format!("only introspection can authenticate tokens of {}", provider.name);
             steps.push(Step::new("key", Mark::Plain, says));
             return self.asked_about(provider, rule, steps);
         }
@@ -144,7 +148,7 @@ impl Look<'_> {
             KeyOrigin::Remote(_) | KeyOrigin::IntrospectionOnly => self.fetched,
         };
         let Some(keys) = keys else {
-            steps.push(Step::new("key", Mark::Bad, "there are no keys of this provider"));
+            steps.push(Step::new("key", Mark::Bad, "no keys of this provider are available"));
             return None;
         };
         let algorithm = token.header().algorithm;
@@ -159,7 +163,7 @@ impl Look<'_> {
             return None;
         }
         let verified = token.verify(&candidates, &PortableVerifier);
-        let says = if verified.is_ok() { "it holds" } else { "it does not hold under this key" };
+        let says = if verified.is_ok() { "valid" } else { "not valid under this key" };
         steps.push(Step::new("signature", Mark::of(verified.is_ok()), says));
         verified.ok()
     }
@@ -168,7 +172,7 @@ impl Look<'_> {
         let id = match self.policy.rules.find(self.head) {
             Ok(id) => id,
             Err(fault) => {
-                steps.push(Step::new("rule", Mark::Bad, format!("the request comes under none: {fault:?}")));
+                steps.push(Step::new("rule", Mark::Bad, format!("no rule can be selected: {fault:?}")));
                 return None;
             }
         };
@@ -181,12 +185,12 @@ impl Look<'_> {
             RuleId::Default => String::from("default_rule"),
         };
         let (mark, access) = match rule.access {
-            Access::Public => (Mark::Good, "public: a token is not looked at"),
-            Access::Optional => (Mark::Good, "optional: a token is looked at where there is one"),
-            Access::Token => (Mark::Good, "a good token is needed"),
-            Access::Deny => (Mark::Bad, "nobody passes"),
+            Access::Public => (Mark::Good, "public: tokens are ignored"),
+            Access::Optional => (Mark::Good, "optional: a token is validated if there is one"),
+            Access::Token => (Mark::Good, "a valid token is required"),
+            Access::Deny => (Mark::Bad, "every request is denied"),
         };
-        let trial = if rule.report_only { ", on trial (report_only)" } else { "" };
+        let trial = if rule.report_only { " (report_only)" } else { "" };
         steps.push(Step::new("rule", mark, format!("{place}: {access}{trial}")));
         (rule.access != Access::Deny).then_some(id)
     }
@@ -199,13 +203,13 @@ impl Look<'_> {
             Credential::Token(..) => format!("one token, in {}", self.place()),
             Credential::Missing => String::from("none"),
             Credential::Multiple => String::from("more than one"),
-            Credential::Malformed => String::from("something that is not one token"),
+            Credential::Malformed => String::from("not a single token"),
             Credential::TooLarge => String::from("longer than token.max_bytes"),
         };
         let asked = self.asked(None);
         match self.policy.rules.anonymous_access(id, &credential, &asked) {
             Ok(Some(proof)) => {
-                steps.push(Step::new("credential", Mark::Good, format!("{found}; none is needed")));
+                steps.push(Step::new("credential", Mark::Good, format!("{found}; no token is required")));
                 if let Some(reason) = proof.would_deny() {
                     steps.push(Step::new("requirement", Mark::Plain, format!("only reported: {}", reason.name())));
                 }
@@ -222,8 +226,7 @@ impl Look<'_> {
             Credential::Missing | Credential::Multiple | Credential::Malformed | Credential::TooLarge => None,
         };
         let mark = Mark::of(token.is_some());
-        let says =
-            if rule.access == Access::Token || token.is_some() { found } else { format!("{found}, which is bad") };
+        let says = if rule.access == Access::Token || token.is_some() { found } else { format!("{found}: invalid") };
         steps.push(Step::new("credential", mark, says));
         token
     }
@@ -271,7 +274,7 @@ impl Look<'_> {
         let is_verified_here = !matches!(provider.keys, KeyOrigin::IntrospectionOnly);
         let is_allowed = !is_verified_here || provider.algorithms.contains(&algorithm);
         if is_verified_here {
-            let says = format!("{algorithm}; allowed are {}", allowed.join(", "));
+            let says = format!("{algorithm}; allowed: {}", allowed.join(", "));
             steps.push(Step::new("algorithm", Mark::of(is_allowed), says));
         }
         if let Claim::Valid(expiry) = token.claimed_expiry()
@@ -279,7 +282,7 @@ impl Look<'_> {
             && provider.is_expired(expiry, self.now)
         {
             let says =
-                format!("it says itself that it expired at {}; its signature is not looked at", clock::shown(expiry));
+                format!("according to its `exp` it expired at {}; its signature is not verified", clock::shown(expiry));
             steps.push(Step::new("claims", Mark::Bad, says));
             return None;
         }
@@ -292,8 +295,10 @@ impl Look<'_> {
             return Step::new("provider", Mark::Bad, "the token names no issuer");
         };
         if fault != ClaimFault::IssuerUnknown {
-            let says =
-                format!("several have the issuer {issuer:?}, `aud` selects one, and {}", claims::sentence(fault));
+            let says = format!(
+                "several providers have the issuer {issuer:?}, `aud` selects one, and {}",
+                claims::sentence(fault)
+            );
             let mut step = Step::new("provider", Mark::Bad, says);
             if let Claim::Valid(audiences) = token.claimed_audiences() {
                 step.details.push((Mark::Bad, format!("aud {audiences:?}")));
@@ -305,7 +310,7 @@ impl Look<'_> {
             }
             return step;
         }
-        let mut step = Step::new("provider", Mark::Bad, format!("none has the token's issuer {issuer:?}"));
+        let mut step = Step::new("provider", Mark::Bad, format!("no provider has the token's issuer {issuer:?}"));
         for (_, provider) in self.policy.providers.iter() {
             for issuer in provider.issuers() {
                 step.details.push((Mark::Plain, format!("{}: {issuer:?}", provider.name)));
@@ -322,15 +327,15 @@ impl Look<'_> {
         let active = match IntrospectedToken::read(self.introspection?) {
             Ok(IntrospectedToken::Active(token)) => token,
             Ok(IntrospectedToken::Inactive) => {
-                steps.push(Step::new("introspection", Mark::Bad, "it is not active"));
+                steps.push(Step::new("introspection", Mark::Bad, "the token is inactive"));
                 return None;
             }
             Err(fault) => {
-                steps.push(Step::new("introspection", Mark::Bad, format!("no answer to that: {fault:?}")));
+                steps.push(Step::new("introspection", Mark::Bad, format!("invalid introspection response: {fault:?}")));
                 return None;
             }
         };
-        steps.push(Step::new("introspection", Mark::Good, "it is active"));
+        steps.push(Step::new("introspection", Mark::Good, "the token is active"));
         let told = claims::told(active.claims(), provider, self.now);
         let ttl = provider.introspection.as_ref().map_or(std::time::Duration::ZERO, |settings| settings.cache_ttl);
         let admitted = ValidatedToken::validate_active(active, provider, self.now.plus(ttl), self.now);
@@ -349,12 +354,12 @@ impl Look<'_> {
         }
         steps.push(step);
         if self.policy.forwarding.identity(token).is_err() {
-            steps.push(Step::new("headers", Mark::Bad, "a value is too long to be handed over"));
+            steps.push(Step::new("headers", Mark::Bad, "a value is too long to be forwarded"));
             return None;
         }
         let rule = self.policy.rules.rule(id);
         if rule.introspects {
-            steps.push(Step::new("introspection", Mark::Plain, "the rule has the issuer asked as well"));
+            steps.push(Step::new("introspection", Mark::Plain, "the rule also requires introspection"));
         }
         let Some(requirement) = &rule.requirement else { return Some(()) };
         let asked = self.asked(Some((token, &provider.name)));

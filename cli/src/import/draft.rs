@@ -65,7 +65,7 @@ pub fn header_location(
         if prefix.ends_with(|last: char| last.is_ascii_alphanumeric() || "-_.".contains(last)) {
             remarks.stricter(
                 &fields.place,
-                format!("the prefix {prefix:?} is read with one space behind it, and a value that has it in another form is rejected"),
+                format!("the prefix {prefix:?} is read with one space after it, and a value with another form of it is rejected"),
             );
             return Some(Location::Word(name, prefix_text));
         }
@@ -119,7 +119,7 @@ impl Draft {
             common.locations.retain(|location| other.locations.contains(location));
             common.claims.retain(|claim| other.claims.contains(claim));
             if other.forward != common.forward {
-                remarks.stricter(place, "the token is not forwarded: not all providers have it so");
+                remarks.stricter(place, "the token is not forwarded: not all providers forward it");
                 common.forward = false;
             }
             if other.payload != common.payload {
@@ -127,7 +127,7 @@ impl Draft {
             }
         }
         if common.locations.is_empty() {
-            remarks.fatal(first_place, "the providers have no place for a token in common");
+            remarks.fatal(first_place, "the providers have no token location in common");
             return None;
         }
         literal_claims(&mut common, (&mut providers, scope_claim), first_place, remarks);
@@ -239,7 +239,7 @@ fn unread_locations(handling: &[(String, Handling)], common: &Handling, remarks:
                 };
                 remarks.stricter(
                     place,
-                    format!("a request with {what} is rejected by every rule that looks at tokens: not all providers read it"),
+                    format!("a request with {what} is rejected by every rule that evaluates tokens: not all providers read it"),
                 );
             }
         }

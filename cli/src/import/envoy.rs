@@ -32,7 +32,10 @@ pub fn import(documents: &[Value], remarks: &mut Remarks) -> Option<Value> {
         draft.rules.extend(self::rule(index, &rule, &requirements, remarks));
     }
     if fields.get("filter_state_rules").is_some() {
-        remarks.fatal(&fields.place, "filter_state_rules: what other filters say decides, which is not known here");
+        remarks.fatal(
+            &fields.place,
+            "filter_state_rules: filter state of other filters selects the requirement, which cannot be converted",
+        );
     }
     if fields.is_true("bypass_cors_preflight") {
         draft.more.insert(String::from("bypass_cors_preflight"), json!(true));
@@ -44,13 +47,10 @@ pub fn import(documents: &[Value], remarks: &mut Remarks) -> Option<Value> {
         let _of_no_use = fields.get(name);
     }
     for name in fields.rest() {
-        remarks
-            .fatal(&fields.place, format!("{name} is not known here, or of another type, and could demand something"));
+        remarks.fatal(&fields.place, format!("{name} is unknown or has another type, and could be a requirement"));
     }
-    remarks.stricter(
-        &fields.place,
-        "a path that comes under one rule as it was written and under another in normal form is rejected",
-    );
+    remarks
+        .stricter(&fields.place, "a path that matches one rule as written and another one in normal form is rejected");
     remarks.stricter(
         &fields.place,
         "a token without `exp`, a second credential in one request, and a path that servers read differently are refused",
@@ -74,7 +74,7 @@ fn find(documents: &[Value], remarks: &mut Remarks) -> Option<(String, Value)> {
             } else if kind.ends_with(PER_ROUTE) {
                 let disables = value.get("disabled") == Some(&Value::Bool(true));
                 if disables {
-                    remarks.stricter(at, "a route on which jwt_authn is disabled: the rules count there too");
+                    remarks.stricter(at, "a route on which jwt_authn is disabled: the rules apply there too");
                 } else {
                     remarks.fatal(at, "a route with a requirement of its own: rules are by path here, not by route");
                 }
@@ -87,12 +87,12 @@ fn find(documents: &[Value], remarks: &mut Remarks) -> Option<(String, Value)> {
     }
     let Some(first) = found.first().cloned() else {
         if !remarks.has_fatal() {
-            remarks.fatal("$", "no JwtAuthentication is in it");
+            remarks.fatal("$", "no JwtAuthentication in this file");
         }
         return None;
     };
     if found.iter().any(|(_, other)| *other != first.1) {
-        remarks.fatal(&first.0, "several JwtAuthentication that differ are in it; give one of them alone");
+        remarks.fatal(&first.0, "several different JwtAuthentication in this file; provide one of them");
         return None;
     }
     let chain = |at: &str| {
@@ -102,7 +102,7 @@ fn find(documents: &[Value], remarks: &mut Remarks) -> Option<(String, Value)> {
     let mut chains: Vec<String> = found.iter().filter_map(|(at, _)| chain(at)).collect();
     chains.sort();
     if chains.windows(2).any(|pair| matches!(pair, [one, other] if one == other)) {
-        remarks.fatal(&first.0, "one listener has jwt_authn twice: both must admit a request there");
+        remarks.fatal(&first.0, "one listener has jwt_authn twice: both must allow a request there");
         return None;
     }
     Some(first)
@@ -176,10 +176,10 @@ fn rule(index: usize, fields: &Fields<'_>, requirements: &Requirements<'_>, rema
     if !rest.is_empty() {
         let what = rest.join(", ");
         if needs == Needs::Nothing {
-            remarks.stricter(&fields.place, format!("{what}: the rule is left out, the rules behind it count"));
+            remarks.stricter(&fields.place, format!("{what}: the rule is omitted, and the rules after it apply"));
             return Vec::new();
         }
-        remarks.stricter(&fields.place, format!("{what}: nothing passes where this rule could count"));
+        remarks.stricter(&fields.place, format!("{what}: every request that this rule could match is denied"));
         return draft::rules(&name, &conditions, "deny", None);
     }
     let (access, require) = match needs {
@@ -189,7 +189,7 @@ fn rule(index: usize, fields: &Fields<'_>, requirements: &Requirements<'_>, rema
         Needs::Impossible => ("deny", None),
     };
     if conditions.get("ignore_case").is_some() && matches!(access, "public" | "optional") {
-        remarks.stricter(&fields.place, "what needs no token is open in the letter case that is written only");
+        remarks.stricter(&fields.place, "a request without a token is allowed only in the letter case of the rule");
     }
     draft::rules(&name, &conditions, access, require)
 }

@@ -69,7 +69,7 @@ pub fn equal_audiences(names: &[String], place: &str, remarks: &mut Remarks) -> 
         remarks.stricter(
             place,
             format!(
-                "audiences {compared_whole:?}: compared whole; `jwt_authn` ignores `https://` before and a slash behind"
+                "audiences {compared_whole:?}: compared exactly; `jwt_authn` ignores a leading `https://` and a trailing slash"
             ),
         );
     }

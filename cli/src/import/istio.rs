@@ -101,7 +101,7 @@ fn routing(place: &str, kind: &str, document: &Value, remarks: &mut Remarks) {
     if document.to_string().contains("@request.auth") {
         remarks.fatal(place, format!("{kind} with routes by `@request.auth`: routes are chosen by claims there, which the filter does not write; match a header of outputClaimToHeaders instead"));
     } else {
-        remarks.left(place, format!("{kind} leads requests and stays as it is"));
+        remarks.left(place, format!("{kind} routes requests and is not changed"));
     }
 }
 
@@ -131,7 +131,7 @@ impl Workloads {
         let is_one = !self.has_more || self.selected.iter().all(is_selector);
         match self.selected.first() {
             _ if self.namespaces.len() > 1 || self.selected.len() > 1 || !is_one => {
-                remarks.fatal("$", "the documents are for different workloads; give those of one workload");
+                remarks.fatal("$", "the documents are for different workloads; provide those of one workload");
             }
             Some(selected) if self.has_more => remarks.left("$", format!("documents without a selector are for all workloads; the result is for {}: give the plugin this selector", selected.trim_start_matches('[').trim_end_matches(",null,null]"))),
             Some(_) | None => {}
@@ -170,7 +170,7 @@ fn providers(spec: &Fields<'_>, namespace: Option<&str>, draft: &mut Draft, rema
             names: fields.texts("spaceDelimitedClaims"),
         });
         for name in fields.rest() {
-            remarks.fatal(&place, format!("{name} is not known here, or of another type, and could demand something"));
+            remarks.fatal(&place, format!("{name} is unknown or has another type, and could be a requirement"));
         }
         remarks.stricter(
             &place,
@@ -180,7 +180,7 @@ fn providers(spec: &Fields<'_>, namespace: Option<&str>, draft: &mut Draft, rema
     }
     let _are_in_the_scope = ["selector", "targetRef", "targetRefs"].map(|name| spec.get(name));
     for name in spec.rest() {
-        remarks.fatal(&spec.place, format!("{name} is not known here, or of another type"));
+        remarks.fatal(&spec.place, format!("{name} is unknown or has another type"));
     }
     split_claims
 }

@@ -60,7 +60,7 @@ pub(super) fn istio_warnings(plugin: &Value, spec: &Value, document: &Value) -> 
     }
     if spec.get("phase").and_then(Value::as_str) != Some("AUTHN") {
         warnings.push(String::from(
-            "without `phase: AUTHN` the plugin stands behind Istio's own authentication and authorization, which see the request before it was judged",
+            "without `phase: AUTHN` the plugin runs after Istio's own authentication and authorization, which then evaluate requests that the filter has not checked",
         ));
     }
     let url = plugin.get("url").and_then(Value::as_str).unwrap_or_default();
@@ -110,5 +110,5 @@ fn has_digest(sha256: Option<&Value>, url: &str) -> bool {
 }
 
 fn not_pinned() -> String {
-    String::from("no `sha256` pins the module: what runs is decided by whoever may push to where it comes from")
+    String::from("no `sha256` pins the module: anyone who can push to its source can replace it")
 }

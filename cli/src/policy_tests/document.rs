@@ -99,7 +99,7 @@ pub enum ExpectedDecision {
     /// It does not.
     Deny,
     /// The filter itself was asked.
-    Answered,
+    LocalResponse,
 }
 
 impl ExpectedDecision {
@@ -108,7 +108,7 @@ impl ExpectedDecision {
         match self {
             Self::Allow => "allow",
             Self::Deny => "deny",
-            Self::Answered => "answered",
+            Self::LocalResponse => "local_response",
         }
     }
 }
@@ -165,7 +165,7 @@ impl Suite {
             }
         }
         if suite.cases.is_empty() {
-            return Err(Failure::of_file(path, "no cases in it"));
+            return Err(Failure::of_file(path, "no cases"));
         }
         Ok(suite)
     }

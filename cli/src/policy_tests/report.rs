@@ -36,11 +36,11 @@ fn text(results: &[SuiteResult], style: Style) -> String {
             lines.extend(case.differences.iter().map(|difference| format!("         {difference}")));
         }
         if !suite.untested.is_empty() {
-            lines.push(format!("  {} no case comes under {}", style.odd("note:"), suite.untested.join(", ")));
+            lines.push(format!("  {} no case matches {}", style.odd("note:"), suite.untested.join(", ")));
         }
     }
     let (good, bad) = counts(results);
-    lines.push(format!("{good} as expected, {bad} not"));
+    lines.push(format!("{good} passed, {bad} failed"));
     lines.join("\n") + "\n"
 }
 
@@ -48,7 +48,7 @@ fn as_json(results: &[SuiteResult]) -> Value {
     let case = |case: &CaseResult| json!({ "name": case.name, "ok": is_good(case), "differences": case.differences });
     let suite = |suite: &SuiteResult| {
         let cases: Vec<Value> = suite.cases.iter().map(case).collect();
-        json!({ "file": suite.file.display().to_string(), "cases": cases, "rules_without_a_case": suite.untested })
+        json!({ "file": suite.file.display().to_string(), "cases": cases, "untested_rules": suite.untested })
     };
     let (good, bad) = counts(results);
     let suites: Vec<Value> = results.iter().map(suite).collect();

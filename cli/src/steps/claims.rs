@@ -19,8 +19,7 @@ pub struct Told {
 
 /// What `judge` looks at, in its order.
 pub fn told(claims: &Claims, provider: &Provider, now: UnixTime) -> Vec<Told> {
-    let value =
-        |name: &str| claims.members().get(name).map_or_else(|| String::from("(not there)"), ToString::to_string);
+    let value = |name: &str| claims.members().get(name).map_or_else(|| String::from("(absent)"), ToString::to_string);
     let skew = provider.clock_skew.as_secs();
     let time = |name: &str| match claims.time(name) {
         Claim::Valid(time) => {
@@ -28,16 +27,16 @@ pub fn told(claims: &Claims, provider: &Provider, now: UnixTime) -> Vec<Told> {
             let distance = if time > now { format!("in {after} s") } else { format!("{before} s ago") };
             format!("{} ({distance}; {skew} s of clock skew)", clock::shown(time))
         }
-        Claim::Absent => String::from("(not there)"),
+        Claim::Absent => String::from("(absent)"),
         Claim::Malformed => format!("{}: not a time", value(name)),
     };
     let audiences = match &provider.audiences {
-        Audiences::AnyOf(names) => format!("expected is one of {names:?}"),
-        Audiences::InsecureAny => String::from("any will do"),
+        Audiences::AnyOf(names) => format!("expected: one of {names:?}"),
+        Audiences::InsecureAny => String::from("any is accepted"),
     };
     let client = provider.claim_names.client.iter().find(|name| claims.contains(name));
-    let client = client.map_or_else(|| String::from("(not there)"), |name| value(name));
-    let allowed = provider.client_ids.as_ref().map(|ids| format!("; allowed are {ids:?}")).unwrap_or_default();
+    let client = client.map_or_else(|| String::from("(absent)"), |name| value(name));
+    let allowed = provider.client_ids.as_ref().map(|ids| format!("; allowed: {ids:?}")).unwrap_or_default();
     let limit = provider.max_token_lifetime.map(|limit| format!("; at most {} s before exp", limit.as_secs()));
     let of = |name, says| Told { name, says };
     let mut told = vec![
@@ -57,7 +56,7 @@ pub fn told(claims: &Claims, provider: &Provider, now: UnixTime) -> Vec<Told> {
 /// The claims with the one marked for which the token is refused, if it is.
 pub fn step(told: Vec<Told>, fault: Option<ClaimFault>) -> Step {
     let (mark, says) = match fault {
-        None => (Mark::Good, String::from("as they have to be")),
+        None => (Mark::Good, String::from("valid")),
         Some(fault) => (Mark::Bad, sentence(fault).to_owned()),
     };
     let mut step = Step::new("claims", mark, says);
@@ -96,21 +95,21 @@ const fn about(fault: ClaimFault) -> &'static [&'static str] {
 /// What is wrong.
 pub const fn sentence(fault: ClaimFault) -> &'static str {
     match fault {
-        ClaimFault::IssuerMalformed => "`iss` is missing or not a text",
-        ClaimFault::IssuerUnknown => "`iss` is another than the provider's",
-        ClaimFault::NotAnAccessToken => "another kind of token than an access token",
+        ClaimFault::IssuerMalformed => "`iss` is missing or not a string",
+        ClaimFault::IssuerUnknown => "`iss` differs from the provider's issuer",
+        ClaimFault::NotAnAccessToken => "not an access token",
         ClaimFault::AudienceMissing => "`aud` is missing",
-        ClaimFault::AudienceMalformed => "`aud` is neither a text nor a list of texts",
-        ClaimFault::AudienceUnexpected => "`aud` names nobody that is expected",
+        ClaimFault::AudienceMalformed => "`aud` is neither a string nor a list of strings",
+        ClaimFault::AudienceUnexpected => "`aud` names no expected audience",
         ClaimFault::AudienceAmbiguous => "`aud` names audiences of several providers",
         ClaimFault::ExpiryMissing => "`exp` is missing",
         ClaimFault::TimeMalformed => "`exp`, `nbf` or `iat` is not a time",
         ClaimFault::Expired => "it has expired",
         ClaimFault::NotYetValid => "it is not valid yet",
         ClaimFault::IssuedInTheFuture => "it was issued in the future",
-        ClaimFault::LifetimeTooLong => "it lives longer than `max_token_lifetime`, or does not say how long",
+        ClaimFault::LifetimeTooLong => "its lifetime exceeds `max_token_lifetime`, or is not stated",
         ClaimFault::IdentityMalformed => "the claim for subject, client or scopes, or `jti`, is of the wrong type",
-        ClaimFault::ClientUnexpected => "its client is none of `client_ids`",
-        ClaimFault::SenderConstrained => "it is bound to its sender (`cnf`), which is not checked",
+        ClaimFault::ClientUnexpected => "its client is not in `client_ids`",
+        ClaimFault::SenderConstrained => "it is sender-constrained (`cnf`), which the filter does not check",
     }
 }

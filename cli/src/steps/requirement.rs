@@ -27,7 +27,7 @@ fn tell(term: &Term, facts: &RequirementContext<'_>, written: &Value, depth: usi
     let (mark, how) = match verdict {
         Verdict::Holds => (Mark::Good, String::new()),
         Verdict::Fails => (Mark::Bad, String::new()),
-        Verdict::Indeterminate(doubt) => (Mark::Bad, format!(" (cannot be judged: {doubt:?})")),
+        Verdict::Indeterminate(cause) => (Mark::Bad, format!(" (indeterminate: {cause:?})")),
     };
     // Within `not` and `any_of` what does not hold is no fault of its own.
     let mark = if depth > 0 && mark == Mark::Bad { Mark::Plain } else { mark };
@@ -64,7 +64,7 @@ fn claim(ClaimTest { path, expected }: &ClaimTest) -> String {
     match expected {
         Expected::OneOf(values) => format!("claim {path}: one of {values:?}"),
         Expected::AllOf(values) => format!("claim {path}: all of {values:?}"),
-        Expected::Presence => format!("claim {path}: is there"),
-        Expected::Absence => format!("claim {path}: is not there"),
+        Expected::Presence => format!("claim {path}: present"),
+        Expected::Absence => format!("claim {path}: absent"),
     }
 }

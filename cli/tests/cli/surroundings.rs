@@ -346,7 +346,7 @@ fn what_stands_around_the_filter_in_the_list_is_a_warning_where_it_weakens_it() 
     *place = json!({ "@type": "type.googleapis.com/envoy.extensions.common.matching.v3.ExtensionWithMatcher",
         "extension_config": { "name": "okta", "typed_config": place } });
     let inner = format!("{}.typed_config.extension_config.typed_config", at(0));
-    assert_warns(&nested, &inner, &["inside of another one"]);
+    assert_warns(&nested, &inner, &["is nested in another filter"]);
 }
 
 #[test]

@@ -60,7 +60,7 @@ impl Imported {
 pub fn import(name: &str, fields: &Fields<'_>, draft: &mut Draft, remarks: &mut Remarks) -> Option<Imported> {
     let place = &fields.place;
     let Some(issuer) = fields.text("issuer").filter(|issuer| !issuer.is_empty()) else {
-        remarks.fatal(place, "a provider without an issuer, whose tokens may be anybody's: write its issuer");
+        remarks.fatal(place, "a provider without an issuer accepts tokens of any issuer: write its issuer");
         return None;
     };
     let mut provider = Map::new();
@@ -105,8 +105,8 @@ pub fn import(name: &str, fields: &Fields<'_>, draft: &mut Draft, remarks: &mut 
 fn leftovers(fields: &Fields<'_>, remarks: &mut Remarks) {
     let place = &fields.place;
     for (harmless, why) in [
-        ("clear_route_cache", "the route is chosen anew whenever headers change"),
-        ("jwt_cache_config", "verified tokens are remembered by default, see cache"),
+        ("clear_route_cache", "the route is selected again whenever headers change"),
+        ("jwt_cache_config", "verified tokens are cached by default, see cache"),
         ("pad_forward_payload_header", "the forwarded payload has no padding"),
     ] {
         if fields.get(harmless).is_some() {
@@ -125,7 +125,7 @@ fn leftovers(fields: &Fields<'_>, remarks: &mut Remarks) {
     }
     let _always_so_here = fields.get("require_expiration");
     for name in fields.rest() {
-        remarks.fatal(place, format!("{name} is not known here, or of another type, and could demand something"));
+        remarks.fatal(place, format!("{name} is unknown or has another type, and could be a requirement"));
     }
 }
 
@@ -141,20 +141,20 @@ fn keys(fields: &Fields<'_>, provider: &mut Map<String, Value>, remarks: &mut Re
             (None, None) => None,
         };
         let Some(keys) = text.and_then(|text| serde_json::from_str::<Value>(&text).ok()) else {
-            remarks.fatal(&local.place, "the keys are not there to be read: give them as inline_string");
+            remarks.fatal(&local.place, "the keys cannot be read: provide them as inline_string");
             return None;
         };
         provider.insert(String::from("jwks"), json!({ "inline": keys }));
         return Some(());
     }
     let Some(remote) = fields.object("remote_jwks") else {
-        remarks.fatal(&fields.place, "neither remote_jwks nor local_jwks says where the keys are");
+        remarks.fatal(&fields.place, "neither remote_jwks nor local_jwks is set");
         return None;
     };
     let mut jwks = Map::new();
     let http = remote.object("http_uri");
     let Some(uri) = http.as_ref().and_then(|http| http.text("uri")) else {
-        remarks.fatal(&remote.place, "http_uri.uri is missing: keys from another place could be trusted instead");
+        remarks.fatal(&remote.place, "http_uri.uri is missing: keys from another URL could be trusted instead");
         return None;
     };
     jwks.insert(String::from("uri"), json!(uri));
@@ -196,7 +196,7 @@ fn subjects(fields: &Fields<'_>, remarks: &mut Remarks) -> Option<Vec<Value>> {
     match demand {
         Some(demand) if subjects.rest().is_empty() => Some(vec![demand]),
         Some(_) | None => {
-            remarks.fatal(&subjects.place, "only exact, prefix, suffix and contains can be said here");
+            remarks.fatal(&subjects.place, "only exact, prefix, suffix and contains can be converted");
             None
         }
     }
@@ -219,7 +219,7 @@ fn handling(fields: &Fields<'_>, remarks: &mut Remarks) -> Handling {
     }
     if !handling.claims.is_empty() {
         remarks
-            .left(&fields.place, "claim_to_headers: lists and objects are written as JSON and not as base64url of it, and `%` and what is not printable ASCII percent-encoded");
+            .left(&fields.place, "claim_to_headers: lists and objects are written as JSON, not as base64url of JSON; `%` and all but printable ASCII are percent-encoded");
     }
     handling.payload = fields.text("forward_payload_header").map(str::to_owned);
     handling

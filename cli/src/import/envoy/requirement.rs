@@ -37,7 +37,7 @@ impl Requirements<'_> {
         match self.map.get(name) {
             Some(value) => self.needs(value, &format!("$.requirement_map.{name}"), remarks),
             None => {
-                remarks.stricter(place, format!("there is no requirement {name:?}: nothing passes"));
+                remarks.stricter(place, format!("there is no requirement {name:?}: every request is denied"));
                 Needs::Impossible
             }
         }
@@ -70,7 +70,7 @@ impl Requirements<'_> {
         };
         let rest = fields.rest();
         if !rest.is_empty() || needs == Needs::Impossible {
-            remarks.stricter(place, "this requirement cannot be said here: nothing passes");
+            remarks.stricter(place, "this requirement cannot be converted: every request is denied");
             return Needs::Impossible;
         }
         needs
@@ -107,8 +107,10 @@ impl Requirements<'_> {
         if self.providers.iter().all(Imported::demands_nothing_more) {
             return Needs::TokenIfAny;
         }
-        remarks
-            .stricter(place, "a request without a token is refused: what is wanted of one cannot be said beside that");
+        remarks.stricter(
+            place,
+            "a request without a token is denied: the requirements on tokens cannot be combined with it",
+        );
         let mut demands = Vec::new();
         for provider in self.providers {
             if let Needs::Token(of_one) = self.token_of(&provider.name, None) {
@@ -150,7 +152,7 @@ impl Requirements<'_> {
             (true, _) => {
                 remarks.stricter(
                     &any.place,
-                    "allow_missing beside what not every token meets: a request without a token is refused",
+                    "allow_missing with a requirement that not every token meets: a request without a token is denied",
                 );
                 Needs::Token(alternatives)
             }

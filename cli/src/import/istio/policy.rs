@@ -100,7 +100,7 @@ fn is_understood(place: &str, spec: &Value, remarks: &mut Remarks) {
     let _rules = fields.list("rules");
     let _known = ["action", "selector", "targetRef", "targetRefs"].map(|name| fields.get(name));
     match spec.get("action").and_then(Value::as_str) {
-        Some("AUDIT") => remarks.left(place, "AUDIT: every refusal is in the log"),
+        Some("AUDIT") => remarks.left(place, "AUDIT: every denied request is logged"),
         Some("CUSTOM") => {
             let _named = fields.get("provider");
             remarks.fatal(place, "CUSTOM: an external authorizer decides, and the filter does not call it; leave the policy to Istio and import the others");
@@ -109,7 +109,7 @@ fn is_understood(place: &str, spec: &Value, remarks: &mut Remarks) {
         _ => {}
     }
     for name in fields.rest() {
-        remarks.fatal(place, format!("{name} is not known here, or of another type, and could deny something"));
+        remarks.fatal(place, format!("{name} is unknown or has another type, and could deny requests"));
     }
 }
 
@@ -157,7 +157,7 @@ fn deny(written: &Value, place: &str, known: &Known, denials: &mut Denials, rema
     missing.dedup();
     if !missing.is_empty() {
         let what = missing.join(", ");
-        remarks.stricter(place, format!("{what} cannot be said: the rule denies requests regardless of it"));
+        remarks.stricter(place, format!("{what} cannot be converted: the rule denies requests regardless of it"));
     }
     for operation in operations {
         for Demand { request, token, .. } in &demands {
@@ -190,7 +190,7 @@ fn allow(written: &Value, place: &str, known: &Known, allowed: &mut Vec<Allow>, 
     }
     if !missing.is_empty() {
         let what = missing.join(", ");
-        remarks.stricter(place, format!("{what} cannot be said: what the rule allows by it is left out"));
+        remarks.stricter(place, format!("{what} cannot be converted: requests that depend on it are not allowed"));
     }
     if is_unsure {
         return;
@@ -200,7 +200,7 @@ fn allow(written: &Value, place: &str, known: &Known, allowed: &mut Vec<Allow>, 
             let mut operation = operation.clone();
             operation.conditions.extend(request.iter().cloned());
             if !token.is_empty() && token.iter().all(|test| matches!(test, TokenTest::IsNot(_))) {
-                remarks.stricter(place, "what it allows needs a good token as well");
+                remarks.stricter(place, "the requests that it allows also require a valid token");
             }
             let tests = token.iter().map(|test| one_of(test.required())).collect();
             let require = (!token.is_empty()).then(|| all_of(tests));

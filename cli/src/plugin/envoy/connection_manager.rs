@@ -158,7 +158,7 @@ impl ConnectionManager<'_> {
         let is_nested = !["typed_config", "typedConfig"].iter().any(|name| at == format!("{}.{name}", place(number)));
         if is_nested && field(ours, "config_discovery").is_none() {
             warnings.push(format!(
-                "{at}: the filter stands inside of another one, which decides whether it runs; give it an entry of \
+                "{at}: the filter is nested in another filter, which decides whether it runs; give it an entry of \
                  its own in {}.http_filters",
                 self.place
             ));
@@ -168,7 +168,7 @@ impl ConnectionManager<'_> {
             let is_one_of = |kinds: &[&str]| kinds.iter().any(|wanted| kind.contains(wanted));
             if other < number && is_one_of(&ANSWERS_BY_ITSELF) {
                 warnings.push(format!(
-                    "{}: this filter answers requests before they are checked; move it behind {}",
+                    "{}: this filter responds to requests before they are checked; move it behind {}",
                     place(other),
                     place(number)
                 ));

@@ -78,7 +78,10 @@ type Said = (Value, &'static str, Option<Value>);
 /// Rules for what is allowed; nothing: every request is allowed that is not denied.
 pub fn rules_of(allowed: Option<Vec<Allow>>, denials: &Denials, remarks: &mut Remarks) -> Rules {
     for need in denials.needs.iter().filter(|need| !need.denies_without_token) {
-        remarks.stricter(&need.place, "a request without a token is denied as well, where the rule could deny one");
+        remarks.stricter(
+            &need.place,
+            "a request without a token is also denied where the rule could deny one with a token",
+        );
     }
     let mut said: Vec<Said> = denials.leading.iter().map(|conditions| (conditions.clone(), "deny", None)).collect();
     let mut default_rule = json!({ "access": "deny" });
@@ -152,7 +155,10 @@ fn grouped(allowed: Vec<Allow>, remarks: &mut Remarks) -> Vec<Group> {
     }
     let is_hidden = |group: &Group| !closed.iter().all(|other| other.operation.is_disjoint(&group.operation));
     for group in conditional.iter().filter(|group| is_hidden(group)) {
-        remarks.stricter(&group.place, "a request without a token is denied where another rule allows some with one");
+        remarks.stricter(
+            &group.place,
+            "a request without a token is denied where another rule allows some requests with one",
+        );
     }
     let mut groups: Vec<Group> = closed.into_iter().chain(conditional).collect();
     groups.retain(|group| !open.iter().any(|open| open.operation.covers(&group.operation)));
