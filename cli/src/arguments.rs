@@ -1,4 +1,4 @@
-//! The command line: subcommands, their options, and what `--help` says of them.
+//! The command line: subcommands, options and their help texts. The `///` comments are the help output.
 
 use std::path::PathBuf;
 
@@ -13,12 +13,12 @@ use clap_complete::Shell;
     after_help = "Exit status: 0 success, 1 a negative result (a fault, a denied request, a failed test), 2 the command line or a file cannot be used."
 )]
 pub struct CommandLine {
-    /// What is to be done.
+    /// The subcommand.
     #[command(subcommand)]
     pub command: Command,
 }
 
-/// What is to be done.
+/// The subcommand.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Report every fault of a configuration, and what weakens it
@@ -52,13 +52,13 @@ pub enum Draft {
     /// For editors
     #[default]
     #[value(name = "2020-12")]
-    Of2020,
+    Draft202012,
     /// For Kong
     #[value(name = "04")]
-    Of2013,
+    Draft04,
 }
 
-/// Where secrets are that a configuration names by `{"env": …}`.
+/// The sources of secrets that a configuration names by `{"env": …}`.
 #[derive(Args, Clone, Debug, Default)]
 pub struct SecretSources {
     /// Also look up variables in this file, one NAME=value per line
@@ -142,7 +142,7 @@ pub struct Explain {
     pub format: Format,
 }
 
-/// How the outcome of tests is written.
+/// The output format of test results.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum ReportFormat {
     /// For people
@@ -152,7 +152,7 @@ pub enum ReportFormat {
     Json,
     /// Test Anything Protocol, version 13
     Tap,
-    /// As JUnit writes it, for build servers
+    /// JUnit XML, for build servers
     Junit,
 }
 
@@ -173,7 +173,7 @@ pub struct Test {
     pub format: ReportFormat,
 }
 
-/// Whose configuration is imported.
+/// The source of an imported configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ImportFrom {
     /// Envoy's JwtAuthentication, alone or in a bootstrap
@@ -188,7 +188,7 @@ pub enum ImportFrom {
     after_help = "Examples:\n  okta-proxy-wasm import --from envoy-jwt-authn envoy.yaml > plugin.json\n  okta-proxy-wasm import --from istio request-authentication.yaml > plugin.json\n\nStandard error lists what is not carried over, with its path. The result is never more permissive than the original:\nit denies more requests, or the import fails.\nExit status: 0 a result, 1 no result, 2 a file cannot be used."
 )]
 pub struct Import {
-    /// Whose configuration it is
+    /// The format of the file
     #[arg(long, value_enum)]
     pub from: ImportFrom,
     /// The file, YAML or JSON; `-` for standard input

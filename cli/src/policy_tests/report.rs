@@ -1,4 +1,4 @@
-//! The outcome of tests, for people and for build servers.
+//! Formats test results for people and for build servers.
 
 use serde_json::{Value, json};
 
@@ -7,7 +7,6 @@ use crate::arguments::ReportFormat;
 use crate::output;
 use crate::style::Style;
 
-/// Writes it to standard output.
 pub fn print(results: &[SuiteResult], format: ReportFormat) {
     match format {
         ReportFormat::Text => output::write(&text(results, Style::of_stdout())),
@@ -36,7 +35,7 @@ fn text(results: &[SuiteResult], style: Style) -> String {
             lines.extend(case.differences.iter().map(|difference| format!("         {difference}")));
         }
         if !suite.untested.is_empty() {
-            lines.push(format!("  {} no case matches {}", style.odd("note:"), suite.untested.join(", ")));
+            lines.push(format!("  {} no case matches {}", style.warning("note:"), suite.untested.join(", ")));
         }
     }
     let (good, bad) = counts(results);
@@ -61,7 +60,7 @@ fn tap(results: &[SuiteResult]) -> String {
     let cases = results.iter().flat_map(|suite| suite.cases.iter().map(move |case| (suite, case)));
     for (number, (suite, case)) in (1..).zip(cases) {
         let sign = if is_good(case) { "ok" } else { "not ok" };
-        // A `#` would begin a directive.
+        // `#` starts a directive in TAP.
         let name = format!("{}: {}", suite.file.display(), case.name).replace('#', "\\#").replace('\n', " ");
         lines.push(format!("{sign} {number} - {name}"));
         lines.extend(case.differences.iter().map(|difference| format!("# {}", difference.replace('\n', " "))));
@@ -80,7 +79,7 @@ fn junit(results: &[SuiteResult]) -> String {
         let failures = suite.cases.iter().filter(|case| !is_good(case)).count();
         lines.push(format!("  <testsuite name=\"{file}\" tests=\"{}\" failures=\"{failures}\">", suite.cases.len()));
         for case in &suite.cases {
-            let (name, time) = (escaped(&case.name), case.took.as_secs_f64());
+            let (name, time) = (escaped(&case.name), case.duration.as_secs_f64());
             let head = format!("    <testcase classname=\"{file}\" name=\"{name}\" time=\"{time:.3}\"");
             if is_good(case) {
                 lines.push(format!("{head}/>"));
@@ -97,7 +96,7 @@ fn junit(results: &[SuiteResult]) -> String {
     lines.join("\n") + "\n"
 }
 
-/// For text and attributes of XML; what XML cannot hold at all becomes a question mark.
+/// Escapes text and attributes for XML. A control character, which XML does not allow, becomes a question mark.
 fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {

@@ -1,31 +1,31 @@
-//! What a token says that it is judged by, and which of it is wrong.
+//! The claims that validation evaluates, and the ones that failed.
 
 use okta_proxy_wasm::jose::{Claim, Claims};
 use okta_proxy_wasm::policy::{Audiences, ClaimFault, Provider};
 use okta_proxy_wasm::unix_time::UnixTime;
 
-use super::{Mark, Step};
+use super::{Step, StepOutcome};
 use crate::clock;
 
-/// The claims by which a token is recognized as another kind.
-const KIND: [&str; 9] =
+/// The claims that identify another type of token.
+const TOKEN_TYPE_CLAIMS: [&str; 9] =
     ["typ", "token_type", "token_use", "token_usage", "tokenName", "nonce", "at_hash", "c_hash", "events"];
 
-/// One claim, what it is and what is expected of it.
-pub struct Told {
+/// A claim with its value and the expectation.
+pub struct ClaimDetail {
     name: &'static str,
-    says: String,
+    message: String,
 }
 
-/// What `judge` looks at, in its order.
-pub fn told(claims: &Claims, provider: &Provider, now: UnixTime) -> Vec<Told> {
+/// The claims that `ValidatedToken::validate` evaluates, in its order.
+pub fn claim_details(claims: &Claims, provider: &Provider, now: UnixTime) -> Vec<ClaimDetail> {
     let value = |name: &str| claims.members().get(name).map_or_else(|| String::from("(absent)"), ToString::to_string);
     let skew = provider.clock_skew.as_secs();
     let time = |name: &str| match claims.time(name) {
         Claim::Valid(time) => {
             let (before, after) = (now.since(time).as_secs(), time.since(now).as_secs());
             let distance = if time > now { format!("in {after} s") } else { format!("{before} s ago") };
-            format!("{} ({distance}; {skew} s of clock skew)", clock::shown(time))
+            format!("{} ({distance}; {skew} s of clock skew)", clock::to_rfc3339(time))
         }
         Claim::Absent => String::from("(absent)"),
         Claim::Malformed => format!("{}: not a time", value(name)),
@@ -38,7 +38,7 @@ pub fn told(claims: &Claims, provider: &Provider, now: UnixTime) -> Vec<Told> {
     let client = client.map_or_else(|| String::from("(absent)"), |name| value(name));
     let allowed = provider.client_ids.as_ref().map(|ids| format!("; allowed: {ids:?}")).unwrap_or_default();
     let limit = provider.max_token_lifetime.map(|limit| format!("; at most {} s before exp", limit.as_secs()));
-    let of = |name, says| Told { name, says };
+    let of = |name, says| ClaimDetail { name, message: says };
     let mut told = vec![
         of("iss", value("iss")),
         of("aud", format!("{}; {audiences}", value("aud"))),
@@ -47,26 +47,26 @@ pub fn told(claims: &Claims, provider: &Provider, now: UnixTime) -> Vec<Told> {
         of("iat", format!("{}{}", time("iat"), limit.unwrap_or_default())),
         of("client", format!("{client}{allowed}")),
     ];
-    for name in KIND.into_iter().chain(["jti", "cnf"]).filter(|name| claims.contains(name)) {
+    for name in TOKEN_TYPE_CLAIMS.into_iter().chain(["jti", "cnf"]).filter(|name| claims.contains(name)) {
         told.push(of(name, value(name)));
     }
     told
 }
 
-/// The claims with the one marked for which the token is refused, if it is.
-pub fn step(told: Vec<Told>, fault: Option<ClaimFault>) -> Step {
+/// The step, which marks the claim that failed.
+pub fn step(told: Vec<ClaimDetail>, fault: Option<ClaimFault>) -> Step {
     let (mark, says) = match fault {
-        None => (Mark::Good, String::from("valid")),
-        Some(fault) => (Mark::Bad, sentence(fault).to_owned()),
+        None => (StepOutcome::Pass, String::from("valid")),
+        Some(fault) => (StepOutcome::Fail, describe(fault).to_owned()),
     };
     let mut step = Step::new("claims", mark, says);
-    let is_wrong = |name: &str| fault.is_some_and(|fault| about(fault).contains(&name));
-    let details = told.into_iter().map(|Told { name, says }| {
+    let is_wrong = |name: &str| fault.is_some_and(|fault| affected_claims(fault).contains(&name));
+    let details = told.into_iter().map(|ClaimDetail { name, message: says }| {
         let mark = match (is_wrong(name), fault) {
-            (true, _) => Mark::Bad,
-            (false, None) => Mark::Good,
-            // The first fault ends it: of the others nothing was said.
-            (false, Some(_)) => Mark::Plain,
+            (true, _) => StepOutcome::Fail,
+            (false, None) => StepOutcome::Pass,
+            // Validation stops at the first fault, so the other claims have no outcome.
+            (false, Some(_)) => StepOutcome::Info,
         };
         (mark, format!("{name} {says}"))
     });
@@ -74,10 +74,10 @@ pub fn step(told: Vec<Told>, fault: Option<ClaimFault>) -> Step {
     step
 }
 
-const fn about(fault: ClaimFault) -> &'static [&'static str] {
+const fn affected_claims(fault: ClaimFault) -> &'static [&'static str] {
     match fault {
         ClaimFault::IssuerMalformed | ClaimFault::IssuerUnknown => &["iss"],
-        ClaimFault::NotAnAccessToken => &KIND,
+        ClaimFault::NotAnAccessToken => &TOKEN_TYPE_CLAIMS,
         ClaimFault::AudienceMissing
         | ClaimFault::AudienceMalformed
         | ClaimFault::AudienceUnexpected
@@ -92,8 +92,7 @@ const fn about(fault: ClaimFault) -> &'static [&'static str] {
     }
 }
 
-/// What is wrong.
-pub const fn sentence(fault: ClaimFault) -> &'static str {
+pub const fn describe(fault: ClaimFault) -> &'static str {
     match fault {
         ClaimFault::IssuerMalformed => "`iss` is missing or not a string",
         ClaimFault::IssuerUnknown => "`iss` differs from the provider's issuer",

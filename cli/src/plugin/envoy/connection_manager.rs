@@ -1,4 +1,4 @@
-//! The HTTP connection managers of a file, and what the filter's decisions rest on in the one that holds it.
+//! The HTTP connection managers of a file, and the settings that the filter's decisions depend on.
 
 use serde_json::Value;
 
@@ -10,18 +10,18 @@ use crate::plugin::visit;
 const MANAGER: &str = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
 
 /// HTTP filters that respond themselves: before this filter they respond to unchecked requests.
-const ANSWERS_BY_ITSELF: [&str; 4] =
+const LOCAL_RESPONSE_FILTERS: [&str; 4] =
     [".filters.http.router.", ".filters.http.cache", ".filters.http.file_server.", ".filters.http.mcp_router."];
-/// HTTP filters that change method and path: behind ours the backend sees others than the rules.
-const CHANGES_THE_TARGET: [&str; 2] = [".filters.http.grpc_json_transcoder.", ".filters.http.connect_grpc_bridge."];
+/// HTTP filters that change method and path: after this filter, the backend receives another target than the rules
+/// evaluated.
+const TARGET_REWRITE_FILTERS: [&str; 2] = [".filters.http.grpc_json_transcoder.", ".filters.http.connect_grpc_bridge."];
 
-/// A connection manager and its place.
+/// A connection manager and its path.
 pub(in crate::plugin) struct ConnectionManager<'a> {
     place: String,
     written: &'a Value,
 }
 
-/// All in a document.
 pub(in crate::plugin) fn connection_managers(document: &Value) -> Vec<ConnectionManager<'_>> {
     let mut found = Vec::new();
     visit(document, "$", &mut |at, value| {
@@ -33,8 +33,8 @@ pub(in crate::plugin) fn connection_managers(document: &Value) -> Vec<Connection
 }
 
 impl ConnectionManager<'_> {
-    /// Whether the place `at` is inside it.
-    pub(in crate::plugin) fn holds(&self, at: &str) -> bool {
+    /// Whether the path `at` is inside it.
+    pub(in crate::plugin) fn contains(&self, at: &str) -> bool {
         at.strip_prefix(&self.place).is_some_and(|rest| rest.starts_with(['.', '[']))
     }
 
@@ -53,7 +53,7 @@ impl ConnectionManager<'_> {
         })
     }
 
-    /// What weakens the plugin whose configuration stands at `at`.
+    /// Warnings for the plugin with its configuration at `at`.
     pub(in crate::plugin) fn warnings(&self, at: &str, document: &Value) -> Vec<String> {
         let rules = RuleSet::of(document);
         let mut warnings = self.options(&rules);
@@ -69,7 +69,7 @@ impl ConnectionManager<'_> {
         warnings
     }
 
-    /// Settings whose default lets the filter and the backend read one request differently.
+    /// Settings whose defaults let the filter and the backend interpret one request differently.
     fn options(&self, rules: &RuleSet<'_>) -> Vec<String> {
         let mut warnings = Vec::new();
         let mut warn = |name: &str, reason: &str, write: &str| {
@@ -107,7 +107,7 @@ impl ConnectionManager<'_> {
         warnings
     }
 
-    /// An upgrade with a list of filters of its own does not run those of `http_filters`.
+    /// An upgrade with its own list of filters does not run those of `http_filters`.
     fn upgrades(&self) -> Vec<String> {
         let lacks_ours = |(index, upgrade): (usize, &Value)| {
             let filters = list(upgrade, "filters");
@@ -123,7 +123,7 @@ impl ConnectionManager<'_> {
         list(self.written, "upgrade_configs").iter().enumerate().filter_map(lacks_ours).collect()
     }
 
-    /// The HTTP filter that contains the place, and its index.
+    /// The HTTP filter that contains the path, and its index.
     fn filter_at(&self, at: &str) -> Option<(usize, &Value)> {
         let place = format!("{}.http_filters[", self.place);
         let camel = format!("{}.httpFilters[", self.place);
@@ -132,7 +132,7 @@ impl ConnectionManager<'_> {
         Some((number, list(self.written, "http_filters").get(number)?))
     }
 
-    /// Where in the list the filter stands, and what stands before and behind it.
+    /// Warnings about the filter's entry and about filters before and after it.
     fn filters(&self, at: &str, rules: &RuleSet<'_>) -> Vec<String> {
         let mut warnings = Vec::new();
         let Some((number, ours)) = self.filter_at(at) else {
@@ -166,14 +166,14 @@ impl ConnectionManager<'_> {
         for (other, filter) in list(self.written, "http_filters").iter().enumerate() {
             let kind = field(filter, "typed_config").map(kind_of).unwrap_or_default();
             let is_one_of = |kinds: &[&str]| kinds.iter().any(|wanted| kind.contains(wanted));
-            if other < number && is_one_of(&ANSWERS_BY_ITSELF) {
+            if other < number && is_one_of(&LOCAL_RESPONSE_FILTERS) {
                 warnings.push(format!(
                     "{}: this filter responds to requests before they are checked; move it behind {}",
                     place(other),
                     place(number)
                 ));
             }
-            if other > number && !rules.is_empty() && is_one_of(&CHANGES_THE_TARGET) {
+            if other > number && !rules.is_empty() && is_one_of(&TARGET_REWRITE_FILTERS) {
                 warnings.push(format!(
                     "{}: this filter changes method and path behind the rules, so each gRPC method has two names; \
                      move it before {} and write the rules for `/package.Service/Method`",
