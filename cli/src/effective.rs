@@ -164,27 +164,27 @@ fn rule(members: &mut Value, rule: &Rule) {
     set(members, "introspect", json!(rule.introspects));
 }
 
-fn responses(members: &mut Value, answers: &Responses) {
-    let format = match answers.format {
+fn responses(members: &mut Value, responses: &Responses) {
+    let format = match responses.format {
         BodyFormat::Json => "json",
         BodyFormat::Problem => "problem",
         BodyFormat::Text => "text",
     };
-    let detail = match answers.detail {
+    let detail = match responses.detail {
         Detail::Terse => "terse",
         Detail::Reason => "reason",
     };
-    set(members, "realm", json!(answers.realm));
+    set(members, "realm", json!(responses.realm));
     set(members, "format", json!(format));
     set(members, "detail", json!(detail));
-    if let (Some(callers), Some(written)) = (&answers.debug, members.get_mut("debug")) {
-        set(written, "header", json!(callers.header().as_str()));
+    if let (Some(debug), Some(written)) = (&responses.debug, members.get_mut("debug")) {
+        set(written, "header", json!(debug.header().as_str()));
     }
-    if let (Some(cors), Some(written)) = (&answers.cors, members.get_mut("cors")) {
+    if let (Some(cors), Some(written)) = (&responses.cors, members.get_mut("cors")) {
         set(written, "allow_credentials", json!(cors.allow_credentials));
         default(written, "expose_headers", json!(["www-authenticate", "retry-after"]));
     }
-    if let (Some(login), Some(written)) = (&answers.login, members.get_mut("login")) {
+    if let (Some(login), Some(written)) = (&responses.login, members.get_mut("login")) {
         set(written, "return_to_parameter", json!(login.return_to.as_str()));
     }
     let classes = [
@@ -194,8 +194,8 @@ fn responses(members: &mut Value, answers: &Responses) {
         ("unavailable", ResponseClass::Unavailable),
     ];
     for (name, class) in classes {
-        let answer = answers.custom.of(class);
-        if let (Some(body), Some(written)) = (&answer.body, members.pointer_mut(&format!("/custom/{name}"))) {
+        let response = responses.custom.of(class);
+        if let (Some(body), Some(written)) = (&response.body, members.pointer_mut(&format!("/custom/{name}"))) {
             set(written, "content_type", json!(body.content_type.as_str()));
         }
     }

@@ -31,16 +31,16 @@ struct Explanation {
 }
 
 pub fn run(arguments: &Explain) -> Result<Outcome, Failure> {
-    let told = evaluate(arguments)?;
+    let explanation = evaluate(arguments)?;
     match arguments.format {
-        Format::Text => print_text(&told, Style::of_stdout()),
-        Format::Json => output::line(&format!("{:#}", as_json(&told))),
+        Format::Text => print_text(&explanation, Style::of_stdout()),
+        Format::Json => output::line(&format!("{:#}", as_json(&explanation))),
     }
-    let is_refused = match &told.evaluation.result {
+    let is_denied = match &explanation.evaluation.result {
         RequestResult::Decision(decision) => matches!(decision.verdict, Verdict::Deny(_)),
         RequestResult::LocalResponse(_) => false,
     };
-    Ok(Outcome::negative_if(is_refused))
+    Ok(Outcome::negative_if(is_denied))
 }
 
 fn evaluate(arguments: &Explain) -> Result<Explanation, Failure> {
@@ -56,8 +56,8 @@ fn evaluate(arguments: &Explain) -> Result<Explanation, Failure> {
         request.add(name, value);
     }
     if let Some(token) = &arguments.token {
-        let places = plugin.document.get("token").unwrap_or(&Value::Null);
-        request.add_token(&read_token(token)?, places)?;
+        let locations = plugin.document.get("token").unwrap_or(&Value::Null);
+        request.add_token(&read_token(token)?, locations)?;
     }
     let given = arguments.attribute.iter().map(|pair| {
         pair.split_once('=').ok_or_else(|| Failure(format!("{pair:?} is not an attribute: write NAME=VALUE")))
@@ -77,30 +77,30 @@ fn evaluate(arguments: &Explain) -> Result<Explanation, Failure> {
         let provider = gateway::token_provider(policy, &head).and_then(|id| policy.providers.get(id));
         Ok(provider.into_iter().map(|provider| (provider.name.to_string(), keys.clone())).collect())
     })?;
-    let judged = configuration.evaluate(&head, &attributes, &issuers, now)?;
+    let evaluation = configuration.evaluate(&head, &attributes, &issuers, now)?;
     let policy = configuration.policy()?;
-    let look = Inspection {
+    let inspection = Inspection {
         policy: &policy,
         document: configuration.document(),
         head: &head,
         attributes: &attributes,
-        fetched: judged.fetched.as_ref(),
+        fetched: evaluation.fetched.as_ref(),
         introspection: issuers.introspection.as_deref(),
         now,
     };
-    let steps = match &judged.result {
-        RequestResult::Decision(decision) => explained(look.steps(), decision),
+    let steps = match &evaluation.result {
+        RequestResult::Decision(decision) => explained(inspection.steps(), decision),
         RequestResult::LocalResponse(_) => Vec::new(),
     };
-    Ok(Explanation { now, request, policy, steps, evaluation: judged })
+    Ok(Explanation { now, request, policy, steps, evaluation })
 }
 
 /// Adds the engine's reason if no step explains the denial.
 fn explained(mut steps: Vec<Step>, decision: &Decision) -> Vec<Step> {
     let is_denied = matches!(decision.verdict, Verdict::Deny(_));
     if is_denied && !steps.iter().any(|step| step.outcome == StepOutcome::Fail) {
-        let says = decision.audit.reason().to_owned();
-        steps.push(Step { name: "engine", outcome: StepOutcome::Fail, message: says, details: Vec::new() });
+        let message = decision.audit.reason().to_owned();
+        steps.push(Step { name: "engine", outcome: StepOutcome::Fail, message, details: Vec::new() });
     }
     steps
 }
@@ -122,46 +122,49 @@ fn key_set(path: &Path) -> Result<Value, Failure> {
     serde_json::from_slice(&text).map_err(|_| Failure::of_file(path, "not JSON"))
 }
 
-fn print_text(told: &Explanation, style: Style) {
+fn print_text(explanation: &Explanation, style: Style) {
     let line = |text: String| output::line(&text);
-    let values =
-        |name: &str| told.request.redacted(&told.policy.token_source).into_iter().find(|(field, _)| field == name);
+    let values = |name: &str| {
+        explanation.request.redacted(&explanation.policy.token_source).into_iter().find(|(field, _)| field == name)
+    };
     let value = |name: &str| values(name).map(|(_, value)| value).unwrap_or_default();
     line(style.strong(&format!("{} {}{}", value(":method"), value(":authority"), value(":path"))));
-    line(style.faint(&format!("at {}", clock::to_rfc3339(told.now))));
-    for note in &told.evaluation.notes {
+    line(style.faint(&format!("at {}", clock::to_rfc3339(explanation.now))));
+    for note in &explanation.evaluation.notes {
         line(style.faint(note));
     }
-    for step in &told.steps {
+    for step in &explanation.steps {
         line(format!("{} {:<13} {}", symbol(step.outcome, style), step.name, step.message));
-        for (mark, says) in &step.details {
-            line(format!("  {:14} {} {says}", "", symbol(*mark, style)));
+        for (outcome, message) in &step.details {
+            line(format!("  {:14} {} {message}", "", symbol(*outcome, style)));
         }
     }
     line(String::new());
-    match &told.evaluation.result {
-        RequestResult::LocalResponse(reply) => {
+    match &explanation.evaluation.result {
+        RequestResult::LocalResponse(response) => {
             line(style.strong("Local response:"));
-            response_lines(reply).into_iter().for_each(line);
+            response_lines(response).into_iter().for_each(line);
         }
         RequestResult::Decision(decision) => {
             let audit = &decision.audit;
             match &decision.verdict {
-                Verdict::Deny(reply) => {
+                Verdict::Deny(response) => {
                     line(format!("{} {}", style.bad("Denied:"), audit.reason()));
-                    response_lines(reply).into_iter().for_each(line);
+                    response_lines(response).into_iter().for_each(line);
                 }
                 Verdict::Allow(edits) => {
-                    let trial =
+                    let report_only =
                         audit.would_deny().map(|reason| format!("; a rule with `report_only` would deny it: {reason}"));
-                    line(format!("{} {}{}", style.good("Allowed:"), audit.reason(), trial.unwrap_or_default()));
+                    line(format!("{} {}{}", style.good("Allowed:"), audit.reason(), report_only.unwrap_or_default()));
                     line(String::from("Request to the backend:"));
-                    for (name, value) in told.request.with_edits(edits).redacted(&told.policy.token_source) {
+                    for (name, value) in
+                        explanation.request.with_edits(edits).redacted(&explanation.policy.token_source)
+                    {
                         line(format!("  {name}: {value}"));
                     }
                 }
             }
-            let logged = match audit.extent(&told.policy.audit) {
+            let logged = match audit.extent(&explanation.policy.audit) {
                 Logged::All => String::from("log:"),
                 Logged::Sampled(share) => format!("logged at a sampling rate of {}:", share.as_number()),
                 Logged::None => String::from("not logged (`audit`):"),
@@ -171,37 +174,40 @@ fn print_text(told: &Explanation, style: Style) {
     }
 }
 
-fn symbol(mark: StepOutcome, style: Style) -> String {
-    match mark {
+fn symbol(outcome: StepOutcome, style: Style) -> String {
+    match outcome {
         StepOutcome::Pass => style.good("+"),
         StepOutcome::Fail => style.bad("x"),
         StepOutcome::Info => style.faint("."),
     }
 }
 
-fn response_lines(reply: &LocalResponse) -> Vec<String> {
-    let headers = reply.headers.iter().map(|(name, value)| format!("  {}: {}", name.as_str(), value.as_str()));
-    let body = String::from_utf8_lossy(&reply.body).into_owned();
-    let status = std::iter::once(format!("  {}", reply.status));
+fn response_lines(response: &LocalResponse) -> Vec<String> {
+    let headers = response.headers.iter().map(|(name, value)| format!("  {}: {}", name.as_str(), value.as_str()));
+    let body = String::from_utf8_lossy(&response.body).into_owned();
+    let status = std::iter::once(format!("  {}", response.status));
     status.chain(headers).chain((!body.is_empty()).then(|| format!("  {body}"))).collect()
 }
 
-fn as_json(told: &Explanation) -> Value {
-    let steps: Vec<Value> = told.steps.iter().map(Step::as_json).collect();
-    let common = json!({ "at": clock::to_rfc3339(told.now), "notes": told.evaluation.notes, "steps": steps });
-    let more = match &told.evaluation.result {
-        RequestResult::LocalResponse(reply) => json!({ "verdict": "local_response", "response": response_json(reply) }),
+fn as_json(explanation: &Explanation) -> Value {
+    let steps: Vec<Value> = explanation.steps.iter().map(Step::as_json).collect();
+    let common =
+        json!({ "at": clock::to_rfc3339(explanation.now), "notes": explanation.evaluation.notes, "steps": steps });
+    let more = match &explanation.evaluation.result {
+        RequestResult::LocalResponse(response) => {
+            json!({ "verdict": "local_response", "response": response_json(response) })
+        }
         RequestResult::Decision(decision) => {
             let audit: Value = serde_json::from_str(&decision.audit.to_json()).unwrap_or_default();
-            let logged = match decision.audit.extent(&told.policy.audit) {
+            let logged = match decision.audit.extent(&explanation.policy.audit) {
                 Logged::All => "all",
                 Logged::Sampled(_) => "sampled",
                 Logged::None => "none",
             };
-            let (answer, backend) = match &decision.verdict {
-                Verdict::Deny(reply) => (response_json(reply), Value::Null),
+            let (response, backend) = match &decision.verdict {
+                Verdict::Deny(response) => (response_json(response), Value::Null),
                 Verdict::Allow(edits) => {
-                    let fields = told.request.with_edits(edits).redacted(&told.policy.token_source);
+                    let fields = explanation.request.with_edits(edits).redacted(&explanation.policy.token_source);
                     (
                         Value::Null,
                         fields.into_iter().map(|(name, value)| json!({ "name": name, "value": value })).collect(),
@@ -211,7 +217,7 @@ fn as_json(told: &Explanation) -> Value {
             json!({
                 "verdict": decision.audit.verdict(), "reason": decision.audit.reason(), "audit": audit,
                 "logged": logged,
-                "response": answer, "backend": backend,
+                "response": response, "backend": backend,
             })
         }
     };
@@ -220,8 +226,11 @@ fn as_json(told: &Explanation) -> Value {
     Value::Object(members)
 }
 
-fn response_json(reply: &LocalResponse) -> Value {
-    let headers: Vec<Value> =
-        reply.headers.iter().map(|(name, value)| json!({ "name": name.as_str(), "value": value.as_str() })).collect();
-    json!({ "status": reply.status, "headers": headers, "body": String::from_utf8_lossy(&reply.body) })
+fn response_json(response: &LocalResponse) -> Value {
+    let headers: Vec<Value> = response
+        .headers
+        .iter()
+        .map(|(name, value)| json!({ "name": name.as_str(), "value": value.as_str() }))
+        .collect();
+    json!({ "status": response.status, "headers": headers, "body": String::from_utf8_lossy(&response.body) })
 }

@@ -92,10 +92,10 @@ impl Configuration {
         Ok(with_keys)
     }
 
-    fn load(&self, place: &str) -> Result<Loaded, Failure> {
+    fn load(&self, location: &str) -> Result<Loaded, Failure> {
         config::load(&self.document, &self.secrets.environment(&self.as_json)).map_err(|faults| {
             let faults: Vec<String> = faults.iter().map(|fault| format!("\n  {fault}")).collect();
-            Failure(format!("{place}: the configuration is rejected{}", faults.concat()))
+            Failure(format!("{location}: the configuration is rejected{}", faults.concat()))
         })
     }
 
@@ -157,14 +157,14 @@ struct Run<'a> {
 impl Run<'_> {
     fn finish(mut self, head: &RequestHead, attributes: &AttributeValues) -> Result<Evaluation, Failure> {
         self.tick();
-        let mut arrival = self.engine.on_request(STREAM, head, self.now);
-        if let RequestOutcome::NeedAttributes(_) = arrival {
-            arrival = self.engine.on_request_with(STREAM, head, attributes.clone(), self.now);
+        let mut outcome = self.engine.on_request(STREAM, head, self.now);
+        if let RequestOutcome::NeedAttributes(_) = outcome {
+            outcome = self.engine.on_request_with(STREAM, head, attributes.clone(), self.now);
         }
-        match arrival {
+        match outcome {
             RequestOutcome::Decision(decision) => self.decided = Some(decision),
-            RequestOutcome::LocalResponse(reply) => {
-                return Ok(self.into_evaluation(RequestResult::LocalResponse(reply)));
+            RequestOutcome::LocalResponse(response) => {
+                return Ok(self.into_evaluation(RequestResult::LocalResponse(response)));
             }
             RequestOutcome::Pending | RequestOutcome::NeedAttributes(_) => {}
         }
@@ -177,14 +177,14 @@ impl Run<'_> {
         Err(Failure(String::from("the request stays pending: the given options do not provide what it requires")))
     }
 
-    fn into_evaluation(self, answer: RequestResult) -> Evaluation {
-        Evaluation { result: answer, fetched: self.fetched, notes: self.notes }
+    fn into_evaluation(self, result: RequestResult) -> Evaluation {
+        Evaluation { result, fetched: self.fetched, notes: self.notes }
     }
 
     /// Completes one fetch or call that the request may depend on, or advances the time.
     fn advance(&mut self) -> Result<(), Failure> {
-        let is_wanted = |fetch: &Fetch| self.token_provider.is_some_and(|provider| fetch.id.is_of(provider));
-        if let Some(at) = self.fetches.iter().position(is_wanted)
+        let is_needed = |fetch: &Fetch| self.token_provider.is_some_and(|provider| fetch.id.is_of(provider));
+        if let Some(at) = self.fetches.iter().position(is_needed)
             && let Some(fetch) = self.fetches.remove(at)
         {
             return self.fetch(&fetch);

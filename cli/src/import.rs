@@ -41,20 +41,20 @@ pub struct Remark {
 pub struct Remarks(Vec<Remark>);
 
 impl Remarks {
-    fn add(&mut self, effect: Effect, place: &str, says: impl Into<String>) {
-        self.0.push(Remark { location: place.to_owned(), effect, message: says.into() });
+    fn add(&mut self, effect: Effect, location: &str, message: impl Into<String>) {
+        self.0.push(Remark { location: location.to_owned(), effect, message: message.into() });
     }
 
-    pub fn stricter(&mut self, place: &str, says: impl Into<String>) {
-        self.add(Effect::Stricter, place, says);
+    pub fn stricter(&mut self, location: &str, message: impl Into<String>) {
+        self.add(Effect::Stricter, location, message);
     }
 
-    pub fn not_carried_over(&mut self, place: &str, says: impl Into<String>) {
-        self.add(Effect::NotCarriedOver, place, says);
+    pub fn not_carried_over(&mut self, location: &str, message: impl Into<String>) {
+        self.add(Effect::NotCarriedOver, location, message);
     }
 
-    pub fn fatal(&mut self, place: &str, says: impl Into<String>) {
-        self.add(Effect::Fatal, place, says);
+    pub fn fatal(&mut self, location: &str, message: impl Into<String>) {
+        self.add(Effect::Fatal, location, message);
     }
 
     fn has_fatal(&self) -> bool {
@@ -72,21 +72,21 @@ pub fn run(arguments: &Import) -> Result<Outcome, Failure> {
             }
         });
     }
-    let drafted = match arguments.from {
+    let draft = match arguments.from {
         _ if remarks.has_fatal() => None,
         ImportFrom::EnvoyJwtAuthn => envoy::import(&documents, &mut remarks),
         ImportFrom::Istio => istio::import(&documents, &mut remarks),
     };
-    let accepted = drafted.filter(|_| !remarks.has_fatal()).and_then(|document| validate(document, &mut remarks));
-    for Remark { location: place, effect, message: says } in &remarks.0 {
+    let validated = draft.filter(|_| !remarks.has_fatal()).and_then(|document| validate(document, &mut remarks));
+    for Remark { location, effect, message } in &remarks.0 {
         let effect = match effect {
             Effect::Stricter => "stricter here",
             Effect::NotCarriedOver => "not carried over",
             Effect::Fatal => "cannot be imported",
         };
-        eprintln!("{place}: {effect}: {says}");
+        eprintln!("{location}: {effect}: {message}");
     }
-    let Some((document, warnings)) = accepted else { return Ok(Outcome::Negative) };
+    let Some((document, warnings)) = validated else { return Ok(Outcome::Negative) };
     warnings.iter().for_each(|warning| eprintln!("$: warning: {warning}"));
     output::line(&format!("{document:#}"));
     Ok(Outcome::Success)

@@ -134,26 +134,27 @@ fn plugins_in(file: &str, text: &str, document: &Value) -> Vec<Plugin> {
     let clusters = envoy::cluster_names(document);
     let mut managers = envoy::connection_managers(document);
     let mut found = Vec::new();
-    let mut places = Vec::new();
+    let mut paths = Vec::new();
     visit(document, "$", &mut |at, value| {
-        for held in envoy::hosted_config(value, clusters.as_ref()).into_iter().chain(manifests::hosted_configs(value)) {
-            let document = document_of(&held.text);
-            if document.get("providers").is_some() || names_our_module(held.container) {
-                let mut warnings = held.warnings(&document);
+        for hosted in envoy::hosted_config(value, clusters.as_ref()).into_iter().chain(manifests::hosted_configs(value))
+        {
+            let document = document_of(&hosted.text);
+            if document.get("providers").is_some() || names_our_module(hosted.container) {
+                let mut warnings = hosted.warnings(&document);
                 let manager = managers.iter().find(|manager| manager.contains(at));
                 warnings.extend(manager.into_iter().flat_map(|manager| manager.warnings(at, &document)));
-                places.push(at.to_owned());
+                paths.push(at.to_owned());
                 found.push(Plugin {
-                    location: format!("{file}: {at}{}", held.subpath),
-                    origin: Origin::of_block(text, &held.text),
+                    location: format!("{file}: {at}{}", hosted.subpath),
+                    origin: Origin::of_block(text, &hosted.text),
                     warnings,
                     document,
-                    text: held.text,
+                    text: hosted.text,
                 });
             }
         }
     });
-    managers.retain(|manager| !places.iter().any(|at| manager.contains(at)));
+    managers.retain(|manager| !paths.iter().any(|at| manager.contains(at)));
     // Reported once, with the first plugin of this filter.
     if let Some(first) = found.first_mut() {
         first.warnings.extend(managers.iter().filter_map(envoy::ConnectionManager::unprotected));
@@ -162,13 +163,13 @@ fn plugins_in(file: &str, text: &str, document: &Value) -> Vec<Plugin> {
 }
 
 /// Whether the module's source or name is that of this filter.
-fn names_our_module(around: &Value) -> bool {
-    let code = around
+fn names_our_module(container: &Value) -> bool {
+    let code = container
         .pointer("/vm_config/code")
-        .or(around.pointer("/vmConfig/code"))
-        .or(around.get("code"))
-        .or(around.get("url"))
-        .or(around.get("name"));
+        .or(container.pointer("/vmConfig/code"))
+        .or(container.get("code"))
+        .or(container.get("url"))
+        .or(container.get("name"));
     let code = code.map(Value::to_string).unwrap_or_default();
     code.contains("okta_proxy_wasm") || code.contains("okta-proxy-wasm")
 }
@@ -189,17 +190,17 @@ fn fails_open() -> String {
 }
 
 /// Visits every object in a document with its path.
-pub fn visit<'a>(value: &'a Value, at: &str, tell: &mut impl FnMut(&str, &'a Value)) {
+pub fn visit<'a>(value: &'a Value, at: &str, visitor: &mut impl FnMut(&str, &'a Value)) {
     match value {
         Value::Object(members) => {
-            tell(at, value);
+            visitor(at, value);
             for (name, member) in members {
-                visit(member, &format!("{at}.{name}"), tell);
+                visit(member, &format!("{at}.{name}"), visitor);
             }
         }
         Value::Array(items) => {
             for (index, item) in items.iter().enumerate() {
-                visit(item, &format!("{at}[{index}]"), tell);
+                visit(item, &format!("{at}[{index}]"), visitor);
             }
         }
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}

@@ -68,19 +68,19 @@ fn run_suite(file: &Path, config: Option<&Path>, keys: &RunKeys) -> Result<Suite
         };
         policy.providers.iter().map(|(_, provider)| of(provider)).collect()
     })?;
-    let bench = Runner { policy: configuration.policy()?, configuration, suite: &suite, keys, key_ids };
+    let runner = Runner { policy: configuration.policy()?, configuration, suite: &suite, keys, key_ids };
     let mut cases = Vec::new();
-    let mut rules_met = Vec::new();
+    let mut matched_rules = Vec::new();
     for case in &suite.cases {
-        let begun = Instant::now();
+        let started = Instant::now();
         let found =
-            bench.evaluate(case).map_err(|failure| Failure::of_file(file, format!("{:?}: {failure}", case.name)))?;
-        rules_met.extend(found.rule.clone());
+            runner.evaluate(case).map_err(|failure| Failure::of_file(file, format!("{:?}: {failure}", case.name)))?;
+        matched_rules.extend(found.rule.clone());
         let differences = differences(&case.expect, &found);
-        cases.push(CaseResult { name: case.name.clone(), differences, duration: begun.elapsed() });
+        cases.push(CaseResult { name: case.name.clone(), differences, duration: started.elapsed() });
     }
-    let named = bench.policy.rules.rules().iter().filter_map(|rule| rule.name.as_deref());
-    let untested = named.filter(|name| !rules_met.iter().any(|met| met == name)).map(str::to_owned).collect();
+    let named = runner.policy.rules.rules().iter().filter_map(|rule| rule.name.as_deref());
+    let untested = named.filter(|name| !matched_rules.iter().any(|met| met == name)).map(str::to_owned).collect();
     Ok(SuiteResult { file: file.to_owned(), cases, untested })
 }
 
@@ -120,28 +120,28 @@ struct Actual {
 }
 
 impl Actual {
-    fn of(answer: RequestResult, request: &Request) -> Self {
-        let decision = match answer {
+    fn of(result: RequestResult, request: &Request) -> Self {
+        let decision = match result {
             RequestResult::Decision(decision) => decision,
-            RequestResult::LocalResponse(reply) => {
-                let status = Some(reply.status);
-                let reply = Some(reply);
+            RequestResult::LocalResponse(response) => {
+                let status = Some(response.status);
+                let response = Some(response);
                 let (reason, rule, would_deny, backend) = (None, None, None, None);
-                return Self { decision: "local_response", status, reason, rule, would_deny, response: reply, backend };
+                return Self { decision: "local_response", status, reason, rule, would_deny, response, backend };
             }
         };
         let Decision { verdict, audit, .. } = *decision;
-        let (reply, backend) = match verdict {
+        let (response, backend) = match verdict {
             Verdict::Allow(edits) => (None, Some(request.with_edits(&edits))),
-            Verdict::Deny(reply) => (Some(reply), None),
+            Verdict::Deny(response) => (Some(response), None),
         };
         Self {
             decision: audit.verdict(),
-            status: reply.as_ref().map(|reply| reply.status),
+            status: response.as_ref().map(|response| response.status),
             reason: Some(audit.reason()),
             rule: audit.rule().map(|rule| rule.as_ref().to_owned()),
             would_deny: audit.would_deny(),
-            response: reply,
+            response,
             backend,
         }
     }
@@ -177,12 +177,12 @@ impl Runner<'_> {
         }
         let mut issuers = IssuerData::default();
         if let Some(token) = self.token(case, now)? {
-            let places = self.configuration.document().get("token").unwrap_or(&Value::Null);
-            request.add_token(&token, places)?;
+            let locations = self.configuration.document().get("token").unwrap_or(&Value::Null);
+            request.add_token(&token, locations)?;
         }
-        if let Some(answer) = &case.introspection {
-            let answer = self.with_times(answer.clone(), now)?;
-            issuers.introspection = Some(Value::Object(answer).to_string().into_bytes());
+        if let Some(claims) = &case.introspection {
+            let claims = self.with_times(claims.clone(), now)?;
+            issuers.introspection = Some(Value::Object(claims).to_string().into_bytes());
         }
         if let Some(list) = &case.revoked {
             issuers.revocations = Some(json!({ "revoked": list }).to_string().into_bytes());
@@ -190,8 +190,8 @@ impl Runner<'_> {
         let given = case.attributes.iter().map(|(name, value)| (name.clone(), value_string(value)));
         let given: Vec<(String, String)> = given.collect();
         let attributes = request::attributes(given.iter().map(|(name, value)| (name.as_str(), value.as_str())))?;
-        let judged = self.configuration.evaluate(&request.head(), &attributes, &issuers, now)?;
-        Ok(Actual::of(judged.result, &request))
+        let evaluation = self.configuration.evaluate(&request.head(), &attributes, &issuers, now)?;
+        Ok(Actual::of(evaluation.result, &request))
     }
 
     /// The case's token: signed from claims, given as text, or an opaque placeholder.
@@ -285,17 +285,17 @@ fn differences(expect: &Expectation, found: &Actual) -> Vec<String> {
         }
     }
     if let Some(expected) = &expect.challenge {
-        let challenge = found.response.as_ref().and_then(|reply| reply.header(&HeaderName::WWW_AUTHENTICATE));
+        let challenge = found.response.as_ref().and_then(|response| response.header(&HeaderName::WWW_AUTHENTICATE));
         differs("challenge", expected.as_deref().unwrap_or(none), challenge.unwrap_or(none));
     }
     for (name, expected) in &expect.headers {
         let values = found.backend.as_ref().map(|request| request.values(&name.to_ascii_lowercase()).join(", "));
-        let is_there = values.filter(|value| !value.is_empty());
+        let present = values.filter(|value| !value.is_empty());
         let nothing = if found.backend.is_some() { none } else { "no request to the backend" };
         differs(
             &format!("backend's {name}"),
             expected.as_deref().unwrap_or(none),
-            is_there.as_deref().unwrap_or(nothing),
+            present.as_deref().unwrap_or(nothing),
         );
     }
     for (name, expected) in &expect.response {

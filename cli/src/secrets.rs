@@ -78,17 +78,17 @@ fn variables_of(value: &Value, member: &str) -> BTreeSet<String> {
 }
 
 /// Visits each `"name": {"env": "VARIABLE"}` in a document.
-pub fn visit_secrets(value: &Value, tell: &mut impl FnMut(&str, &str)) {
+pub fn visit_secrets(value: &Value, visitor: &mut impl FnMut(&str, &str)) {
     match value {
         Value::Object(members) => {
             for (name, member) in members {
                 if let Some(Value::String(variable)) = member.get("env") {
-                    tell(name, variable);
+                    visitor(name, variable);
                 }
-                visit_secrets(member, tell);
+                visit_secrets(member, visitor);
             }
         }
-        Value::Array(items) => items.iter().for_each(|item| visit_secrets(item, tell)),
+        Value::Array(items) => items.iter().for_each(|item| visit_secrets(item, visitor)),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }

@@ -58,13 +58,16 @@ pub struct Step {
 }
 
 impl Step {
-    fn new(what: &'static str, mark: StepOutcome, says: impl Into<String>) -> Self {
-        Self { name: what, outcome: mark, message: says.into(), details: Vec::new() }
+    fn new(name: &'static str, outcome: StepOutcome, message: impl Into<String>) -> Self {
+        Self { name, outcome, message: message.into(), details: Vec::new() }
     }
 
     pub fn as_json(&self) -> Value {
-        let details: Vec<Value> =
-            self.details.iter().map(|(mark, says)| json!({ "outcome": mark.name(), "message": says })).collect();
+        let details: Vec<Value> = self
+            .details
+            .iter()
+            .map(|(outcome, message)| json!({ "outcome": outcome.name(), "message": message }))
+            .collect();
         json!({ "step": self.name, "outcome": self.outcome.name(), "message": self.message, "details": details })
     }
 }
@@ -122,15 +125,15 @@ impl Inspection<'_> {
         steps.push(step);
         let provider = self.provider(&token, steps)?;
         if matches!(provider.keys, KeyOrigin::IntrospectionOnly) {
-            let says = format!("only introspection can authenticate tokens of {}", provider.name);
-            steps.push(Step::new("key", StepOutcome::Info, says));
+            let message = format!("only introspection can authenticate tokens of {}", provider.name);
+            steps.push(Step::new("key", StepOutcome::Info, message));
             return self.introspect(provider, rule, steps);
         }
         let verified = self.verify(token, provider, steps)?;
-        let told = claims::claim_details(verified.claims(), provider, self.now);
-        let admitted = ValidatedToken::validate(verified, provider, self.now);
-        steps.push(claims::step(told, admitted.as_ref().err().copied()));
-        self.authorize(rule, &admitted.ok()?, provider, steps)
+        let details = claims::claim_details(verified.claims(), provider, self.now);
+        let validated = ValidatedToken::validate(verified, provider, self.now);
+        steps.push(claims::step(details, validated.as_ref().err().copied()));
+        self.authorize(rule, &validated.ok()?, provider, steps)
     }
 
     /// Selects candidate keys and verifies the signature.
@@ -146,17 +149,17 @@ impl Inspection<'_> {
         let algorithm = token.header().algorithm;
         let candidates = keys.candidates(token.header().key_id.as_deref(), algorithm);
         let ids: Vec<&str> = candidates.iter().map(|key| key.id().unwrap_or("(without kid)")).collect();
-        let says = match ids.as_slice() {
+        let message = match ids.as_slice() {
             [] => format!("none of the provider's {} keys has this kid and serves {algorithm}", keys.len()),
             ids => format!("of the provider's {} keys: {}", keys.len(), ids.join(", ")),
         };
-        steps.push(Step::new("key", StepOutcome::of(!candidates.is_empty()), says));
+        steps.push(Step::new("key", StepOutcome::of(!candidates.is_empty()), message));
         if candidates.is_empty() {
             return None;
         }
         let verified = token.verify(&candidates, &PortableVerifier);
-        let says = if verified.is_ok() { "valid" } else { "not valid under this key" };
-        steps.push(Step::new("signature", StepOutcome::of(verified.is_ok()), says));
+        let message = if verified.is_ok() { "valid" } else { "not valid under this key" };
+        steps.push(Step::new("signature", StepOutcome::of(verified.is_ok()), message));
         verified.ok()
     }
 
@@ -169,21 +172,21 @@ impl Inspection<'_> {
             }
         };
         let rule = self.policy.rules.rule(id);
-        let place = match id {
+        let location = match id {
             RuleId::Index(index) => {
                 let name = rule.name.as_deref().map(|name| format!(" {name:?}")).unwrap_or_default();
                 format!("rules[{}]{name}", index.index())
             }
             RuleId::Default => String::from("default_rule"),
         };
-        let (mark, access) = match rule.access {
+        let (outcome, access) = match rule.access {
             Access::Public => (StepOutcome::Pass, "public: tokens are ignored"),
             Access::Optional => (StepOutcome::Pass, "optional: a token is validated if there is one"),
             Access::Token => (StepOutcome::Pass, "a valid token is required"),
             Access::Deny => (StepOutcome::Fail, "every request is denied"),
         };
-        let trial = if rule.report_only { " (report_only)" } else { "" };
-        steps.push(Step::new("rule", mark, format!("{place}: {access}{trial}")));
+        let report_only = if rule.report_only { " (report_only)" } else { "" };
+        steps.push(Step::new("rule", outcome, format!("{location}: {access}{report_only}")));
         (rule.access != Access::Deny).then_some(id)
     }
 
@@ -198,11 +201,11 @@ impl Inspection<'_> {
             Credential::Malformed => String::from("not a single token"),
             Credential::TooLarge => String::from("longer than token.max_bytes"),
         };
-        let asked = self.authorization_request(None);
-        match self.policy.rules.anonymous_access(id, &credential, &asked) {
-            Ok(Some(proof)) => {
+        let request = self.authorization_request(None);
+        match self.policy.rules.anonymous_access(id, &credential, &request) {
+            Ok(Some(access)) => {
                 steps.push(Step::new("credential", StepOutcome::Pass, format!("{found}; no token is required")));
-                if let Some(reason) = proof.would_deny() {
+                if let Some(reason) = access.would_deny() {
                     steps.push(Step::new(
                         "requirement",
                         StepOutcome::Info,
@@ -221,9 +224,9 @@ impl Inspection<'_> {
             Credential::Token(text, _) => Some(text.into_owned()),
             Credential::Missing | Credential::Multiple | Credential::Malformed | Credential::TooLarge => None,
         };
-        let mark = StepOutcome::of(token.is_some());
-        let says = if rule.access == Access::Token || token.is_some() { found } else { format!("{found}: invalid") };
-        steps.push(Step::new("credential", mark, says));
+        let outcome = StepOutcome::of(token.is_some());
+        let message = if rule.access == Access::Token || token.is_some() { found } else { format!("{found}: invalid") };
+        steps.push(Step::new("credential", outcome, message));
         token
     }
 
@@ -274,18 +277,18 @@ impl Inspection<'_> {
         let is_verified_here = !matches!(provider.keys, KeyOrigin::IntrospectionOnly);
         let is_allowed = !is_verified_here || provider.algorithms.contains(&algorithm);
         if is_verified_here {
-            let says = format!("{algorithm}; allowed: {}", allowed.join(", "));
-            steps.push(Step::new("algorithm", StepOutcome::of(is_allowed), says));
+            let message = format!("{algorithm}; allowed: {}", allowed.join(", "));
+            steps.push(Step::new("algorithm", StepOutcome::of(is_allowed), message));
         }
         if let Claim::Valid(expiry) = token.claimed_expiry()
             && is_allowed
             && provider.is_expired(expiry, self.now)
         {
-            let says = format!(
+            let message = format!(
                 "according to its `exp` it expired at {}; its signature is not verified",
                 clock::to_rfc3339(expiry)
             );
-            steps.push(Step::new("claims", StepOutcome::Fail, says));
+            steps.push(Step::new("claims", StepOutcome::Fail, message));
             return None;
         }
         is_allowed.then_some(provider)
@@ -297,11 +300,11 @@ impl Inspection<'_> {
             return Step::new("provider", StepOutcome::Fail, "the token names no issuer");
         };
         if fault != ClaimFault::IssuerUnknown {
-            let says = format!(
+            let message = format!(
                 "several providers have the issuer {issuer:?}, `aud` selects one, and {}",
                 claims::describe(fault)
             );
-            let mut step = Step::new("provider", StepOutcome::Fail, says);
+            let mut step = Step::new("provider", StepOutcome::Fail, message);
             if let Claim::Valid(audiences) = token.claimed_audiences() {
                 step.details.push((StepOutcome::Fail, format!("aud {audiences:?}")));
             }
@@ -343,11 +346,11 @@ impl Inspection<'_> {
             }
         };
         steps.push(Step::new("introspection", StepOutcome::Pass, "the token is active"));
-        let told = claims::claim_details(active.claims(), provider, self.now);
+        let details = claims::claim_details(active.claims(), provider, self.now);
         let ttl = provider.introspection.as_ref().map_or(std::time::Duration::ZERO, |settings| settings.cache_ttl);
-        let admitted = ValidatedToken::validate_active(active, provider, self.now.plus(ttl), self.now);
-        steps.push(claims::step(told, admitted.as_ref().err().copied()));
-        self.authorize(rule, &admitted.ok()?, provider, steps)
+        let validated = ValidatedToken::validate_active(active, provider, self.now.plus(ttl), self.now);
+        steps.push(claims::step(details, validated.as_ref().err().copied()));
+        self.authorize(rule, &validated.ok()?, provider, steps)
     }
 
     /// Evaluates the identity headers and the rule's requirement for a valid token.
@@ -369,25 +372,25 @@ impl Inspection<'_> {
             steps.push(Step::new("introspection", StepOutcome::Info, "the rule also requires introspection"));
         }
         let Some(requirement) = &rule.requirement else { return Some(()) };
-        let asked = self.authorization_request(Some((token, &provider.name)));
-        let checked = self.policy.rules.check(id, &asked);
-        let (mark, says) = match &checked {
+        let request = self.authorization_request(Some((token, &provider.name)));
+        let checked = self.policy.rules.check(id, &request);
+        let (outcome, message) = match &checked {
             Ok(()) => (StepOutcome::Pass, String::from("met")),
             Err(unmet) if rule.report_only => (StepOutcome::Info, format!("only reported: {}", unmet.reason.name())),
             Err(unmet) => (StepOutcome::Fail, unmet.reason.name().to_owned()),
         };
-        let mut step = Step::new("requirement", mark, says);
-        step.details = requirement::details(requirement, &self.policy.rules, &asked, self.written_requirement(id));
+        let mut step = Step::new("requirement", outcome, message);
+        step.details = requirement::details(requirement, &self.policy.rules, &request, self.written_requirement(id));
         steps.push(step);
         checked.ok()
     }
 
     /// The operator's `require`.
     fn written_requirement(&self, id: RuleId) -> &Value {
-        let place = match id {
+        let location = match id {
             RuleId::Index(index) => format!("/rules/{}/require", index.index()),
             RuleId::Default => String::from("/default_rule/require"),
         };
-        self.document.pointer(&place).unwrap_or(&Value::Null)
+        self.document.pointer(&location).unwrap_or(&Value::Null)
     }
 }

@@ -104,16 +104,16 @@ impl Draft {
     /// Builds the document; `None` if the providers share no token location.
     pub fn finish(self, remarks: &mut Remarks) -> Option<Value> {
         let Self { mut providers, handling, mut rules, mut default_rule, more, scope_claim } = self;
-        let Some((first_place, first)) = handling.first() else {
+        let Some((first_location, first)) = handling.first() else {
             remarks.fatal("$", "there is no provider");
             return None;
         };
         let mut common = first.clone();
-        for (place, other) in &handling {
+        for (location, other) in &handling {
             common.locations.retain(|location| other.locations.contains(location));
             common.claims.retain(|claim| other.claims.contains(claim));
             if other.forward != common.forward {
-                remarks.stricter(place, "the token is not forwarded: not all providers forward it");
+                remarks.stricter(location, "the token is not forwarded: not all providers forward it");
                 common.forward = false;
             }
             if other.payload != common.payload {
@@ -121,10 +121,10 @@ impl Draft {
             }
         }
         if common.locations.is_empty() {
-            remarks.fatal(first_place, "the providers have no token location in common");
+            remarks.fatal(first_location, "the providers have no token location in common");
             return None;
         }
-        literal_claims(&mut common, (&mut providers, scope_claim), first_place, remarks);
+        literal_claims(&mut common, (&mut providers, scope_claim), first_location, remarks);
         let guard = unread_locations(&handling, &common, remarks);
         if let Some(guard) = &guard {
             rules.iter_mut().chain([&mut default_rule]).for_each(|rule| require_condition(rule, guard));
@@ -171,20 +171,20 @@ fn token(common: &TokenHandling) -> Value {
 fn literal_claims(
     common: &mut TokenHandling,
     (providers, scope_claim): (&mut Map<String, Value>, Option<&'static str>),
-    place: &str,
+    location: &str,
     remarks: &mut Remarks,
 ) {
-    for (names, setting, wanted) in
+    for (names, setting, required) in
         [(&["cid", "client_id", "azp"][..], "client_claim", None), (&["scp", "scope"][..], "scope_claim", scope_claim)]
     {
         let usual = |path: &[String]| matches!(path, [name] if names.contains(&name.as_str()));
         let written = || common.claims.iter().find(|(_, path)| usual(path)).map(|(_, path)| path.concat());
-        let Some(read) = wanted.map(str::to_owned).or_else(written) else { continue };
+        let Some(read) = required.map(str::to_owned).or_else(written) else { continue };
         common.claims.retain(|(header, path)| {
             let kept = !usual(path) || path.concat() == read;
             if !kept {
                 remarks.stricter(
-                    place,
+                    location,
                     format!("the header {header} is removed and not written: only one of {} can be", names.join(", ")),
                 );
             }
@@ -201,13 +201,13 @@ fn removed_headers(handling: &[(String, TokenHandling)], common: &TokenHandling,
     let mut written: Vec<String> = common.claims.iter().map(|(header, _)| folded(header)).collect();
     written.extend(common.payload.iter().map(|header| folded(header)));
     let mut removed = Vec::new();
-    for (place, other) in handling {
+    for (location, other) in handling {
         for header in other.claims.iter().map(|(header, _)| header).chain(&other.payload) {
             if !written.contains(&folded(header)) {
                 written.push(folded(header));
                 removed.push(header.to_ascii_lowercase());
                 remarks.stricter(
-                    place,
+                    location,
                     format!("the header {header} is removed from requests and not written: not all providers write the same into it"),
                 );
             }
@@ -224,7 +224,7 @@ fn unread_locations(
     remarks: &mut Remarks,
 ) -> Option<String> {
     let mut unread: Vec<&Location> = Vec::new();
-    for (place, other) in handling {
+    for (provider, other) in handling {
         for location in &other.locations {
             if !common.locations.contains(location) && !unread.contains(&location) {
                 unread.push(location);
@@ -237,7 +237,7 @@ fn unread_locations(
                     Location::Param(name) => format!("the query parameter {name}"),
                 };
                 remarks.stricter(
-                    place,
+                    provider,
                     format!("a request with {what} is rejected by every rule that evaluates tokens: not all providers read it"),
                 );
             }

@@ -19,8 +19,8 @@ const PER_ROUTE: &str = "jwt_authn.v3.PerRouteConfig";
 
 /// Converts a JwtAuthentication.
 pub fn import(documents: &[Value], remarks: &mut Remarks) -> Option<Value> {
-    let (place, filter) = find_filter(documents, remarks)?;
-    let fields = Fields::of(&filter, place);
+    let (location, filter) = find_filter(documents, remarks)?;
+    let fields = Fields::of(&filter, location);
     let mut draft = Draft::default();
     let providers = providers(&fields, &mut draft, remarks);
     let map = fields.get("requirement_map").cloned().unwrap_or_default();
@@ -111,7 +111,7 @@ fn find_filter(documents: &[Value], remarks: &mut Remarks) -> Option<(String, Va
 }
 
 /// Rejects requirements that only routes name. Routes from RDS may name any requirement.
-fn check_requirement_map(map: &Value, rules: &[Value], documents: &[Value], place: &str, remarks: &mut Remarks) {
+fn check_requirement_map(map: &Value, rules: &[Value], documents: &[Value], location: &str, remarks: &mut Remarks) {
     let mut routes_are_elsewhere = false;
     for document in documents {
         visit(document, "$", &mut |_, value| {
@@ -123,12 +123,12 @@ fn check_requirement_map(map: &Value, rules: &[Value], documents: &[Value], plac
         let is_this = |rule: &Value| Fields::of(rule, "").string("requirement_name") == Some(name);
         if !rules.iter().any(is_this) {
             remarks.fatal(
-                place,
+                location,
                 format!("requirement_map.{name}: no rule names it, and the routes that do are not imported"),
             );
         } else if routes_are_elsewhere {
             remarks.fatal(
-                place,
+                location,
                 format!("requirement_map.{name}: routes that are not in this file (RDS) may name it; write it into the rules as `requires`"),
             );
         }
@@ -148,7 +148,8 @@ fn providers(fields: &Fields<'_>, draft: &mut Draft, remarks: &mut Remarks) -> V
         visit(rule, "", &mut |_, value| {
             let fields = Fields::of(value, "");
             let Some(with) = fields.object("provider_and_audiences") else { return };
-            let provider = providers.iter_mut().find(|known| Some(known.name.as_str()) == with.string("provider_name"));
+            let provider =
+                providers.iter_mut().find(|provider| Some(provider.name.as_str()) == with.string("provider_name"));
             if let Some(provider) = provider {
                 // The conversion of the rule adds the remarks.
                 provider.add_audiences(equal_audiences(&with.strings("audiences"), "", &mut Remarks::default()), draft);
@@ -172,8 +173,8 @@ fn rule(index: usize, fields: &Fields<'_>, requirements: &Requirements<'_>, rema
         .object("match")
         .map_or_else(|| route::RouteConditions::unknown("it has no match"), |fields| route::import(&fields));
     let mut rest = fields.unread();
-    let route::RouteConditions { conditions, unsupported: missing } = found;
-    rest.extend(missing);
+    let route::RouteConditions { conditions, unsupported } = found;
+    rest.extend(unsupported);
     let name = format!("rule-{index}");
     if !rest.is_empty() {
         let what = rest.join(", ");

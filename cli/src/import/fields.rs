@@ -15,8 +15,8 @@ pub struct Fields<'a> {
 
 impl<'a> Fields<'a> {
     /// A value that is not an object has no members.
-    pub fn of(value: &'a Value, place: impl Into<String>) -> Self {
-        Self { location: place.into(), members: value.as_object(), read: RefCell::default() }
+    pub fn of(value: &'a Value, location: impl Into<String>) -> Self {
+        Self { location: location.into(), members: value.as_object(), read: RefCell::default() }
     }
 
     /// Reads a member in snake case or in the camel case of proto3 JSON. A member of another type counts as unread.
@@ -63,8 +63,8 @@ impl<'a> Fields<'a> {
 
     /// The members that were not read.
     pub fn unread(&self) -> Vec<String> {
-        let taken = self.read.borrow();
-        self.members.into_iter().flat_map(Map::keys).filter(|name| !taken.contains(*name)).cloned().collect()
+        let read = self.read.borrow();
+        self.members.into_iter().flat_map(Map::keys).filter(|name| !read.contains(*name)).cloned().collect()
     }
 }
 

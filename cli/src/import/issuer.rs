@@ -43,7 +43,7 @@ fn okta_preset(issuer: &str) -> Option<Value> {
 }
 
 /// All audiences that `jwt_authn` treats as equal to these. It ignores `http://`, `https://` and a trailing slash.
-pub fn equal_audiences(names: &[String], place: &str, remarks: &mut Remarks) -> Vec<String> {
+pub fn equal_audiences(names: &[String], location: &str, remarks: &mut Remarks) -> Vec<String> {
     let mut all: Vec<String> = Vec::new();
     let mut compared_whole = Vec::new();
     for name in names {
@@ -68,7 +68,7 @@ pub fn equal_audiences(names: &[String], place: &str, remarks: &mut Remarks) -> 
     }
     if !compared_whole.is_empty() {
         remarks.stricter(
-            place,
+            location,
             format!(
                 "audiences {compared_whole:?}: compared exactly; `jwt_authn` ignores a leading `https://` and a trailing slash"
             ),
@@ -115,8 +115,8 @@ pub fn check_common_issuers(providers: &[ProviderIssuer<'_>], remarks: &mut Rema
 
 /// Whether an issuer occurs twice.
 pub fn have_common_issuers<'a>(issuers: impl Iterator<Item = &'a str>) -> bool {
-    let mut known = BTreeSet::new();
-    issuers.into_iter().any(|issuer| !known.insert(issuer))
+    let mut seen = BTreeSet::new();
+    issuers.into_iter().any(|issuer| !seen.insert(issuer))
 }
 
 /// The part of an audience that `jwt_authn` compares.

@@ -22,38 +22,42 @@ pub fn import(documents: &[Value], remarks: &mut Remarks) -> Option<Value> {
     let mut policies = Vec::new();
     let mut workloads = Workloads::default();
     let mut split_claims = Vec::new();
-    for (place, document) in resources(documents) {
-        let fields = Fields::of(document, place.clone());
+    for (location, document) in resources(documents) {
+        let fields = Fields::of(document, location.clone());
         let kind = fields.string("kind").unwrap_or_default();
         let group = fields.string("apiVersion").unwrap_or_default();
         let is_security = group.starts_with("security.istio.io/");
-        let spec_place = format!("{place}.spec");
+        let spec_location = format!("{location}.spec");
         let spec = document.get("spec").unwrap_or(&Value::Null);
         match kind {
             "RequestAuthentication" if is_security => {
                 workloads.add(document);
                 let namespace = document.pointer("/metadata/namespace").and_then(Value::as_str);
-                split_claims.extend(providers(&Fields::of(spec, spec_place), namespace, &mut draft, remarks));
+                split_claims.extend(providers(&Fields::of(spec, spec_location), namespace, &mut draft, remarks));
             }
             "AuthorizationPolicy" if is_security => match dry_run(document) {
                 Some(false) => {
                     workloads.add(document);
-                    policies.push((spec_place, spec.clone()));
+                    policies.push((spec_location, spec.clone()));
                 }
-                Some(true) => remarks.not_carried_over(&place, "istio.io/dry-run: Istio does not enforce this policy"),
-                None => remarks.fatal(&place, "istio.io/dry-run is neither true nor false"),
+                Some(true) => {
+                    remarks.not_carried_over(&location, "istio.io/dry-run: Istio does not enforce this policy")
+                }
+                None => remarks.fatal(&location, "istio.io/dry-run is neither true nor false"),
             },
             "PeerAuthentication" if is_security => {
-                remarks.not_carried_over(&place, "PeerAuthentication: mTLS is the listener's; see connection.mtls");
+                remarks.not_carried_over(&location, "PeerAuthentication: mTLS is the listener's; see connection.mtls");
             }
             _ if group.starts_with("networking.istio.io/") && ROUTING.contains(&kind) => {
-                routing(&place, kind, document, remarks);
+                routing(&location, kind, document, remarks);
             }
             _ if group.contains("istio.io/") || ["RequestAuthentication", "AuthorizationPolicy"].contains(&kind) => {
-                remarks.fatal(&place, format!("{kind:?} of {group:?} may restrict access and is not understood; give RequestAuthentication and AuthorizationPolicy of security.istio.io alone"));
+                remarks.fatal(&location, format!("{kind:?} of {group:?} may restrict access and is not understood; give RequestAuthentication and AuthorizationPolicy of security.istio.io alone"));
             }
-            _ => remarks
-                .not_carried_over(&place, format!("{kind:?} is neither RequestAuthentication nor AuthorizationPolicy")),
+            _ => remarks.not_carried_over(
+                &location,
+                format!("{kind:?} is neither RequestAuthentication nor AuthorizationPolicy"),
+            ),
         }
     }
     workloads.check(remarks);
@@ -64,8 +68,8 @@ pub fn import(documents: &[Value], remarks: &mut Remarks) -> Option<Value> {
     let managed = draft.handling.iter().flat_map(|(_, handling)| handling.header_names()).map(folded).collect();
     draft.scope_claim = policy::scope_claim(&policies);
     check_common_issuers(&split_claims.iter().map(SplitClaims::issuer).collect::<Vec<_>>(), remarks);
-    let known = PolicyContext { managed, split_claims, scope_claim: draft.scope_claim };
-    let rules = policy::rules(&policies, &known, remarks);
+    let context = PolicyContext { managed, split_claims, scope_claim: draft.scope_claim };
+    let rules = policy::rules(&policies, &context, remarks);
     draft.rules = rules.rules;
     draft.default_rule = rules.default_rule;
     draft.finish(remarks)
@@ -97,12 +101,12 @@ fn dry_run(document: &Value) -> Option<bool> {
 const ROUTING: [&str; 6] =
     ["DestinationRule", "Gateway", "ServiceEntry", "VirtualService", "WorkloadEntry", "WorkloadGroup"];
 
-fn routing(place: &str, kind: &str, document: &Value, remarks: &mut Remarks) {
+fn routing(location: &str, kind: &str, document: &Value, remarks: &mut Remarks) {
     // Routes by claims match nothing without RequestAuthentication.
     if document.to_string().contains("@request.auth") {
-        remarks.fatal(place, format!("{kind} with routes by `@request.auth`: routes are chosen by claims there, which the filter does not write; match a header of outputClaimToHeaders instead"));
+        remarks.fatal(location, format!("{kind} with routes by `@request.auth`: routes are chosen by claims there, which the filter does not write; match a header of outputClaimToHeaders instead"));
     } else {
-        remarks.not_carried_over(place, format!("{kind} routes requests and is not changed"));
+        remarks.not_carried_over(location, format!("{kind} routes requests and is not changed"));
     }
 }
 
@@ -145,16 +149,16 @@ fn providers(spec: &Fields<'_>, namespace: Option<&str>, draft: &mut Draft, rema
     let mut split_claims = Vec::new();
     for (index, rule) in spec.list("jwtRules").iter().enumerate() {
         let fields = Fields::of(rule, format!("{}.jwtRules[{index}]", spec.location));
-        let place = fields.location.clone();
+        let location = fields.location.clone();
         let Some(issuer) = fields.string("issuer") else {
-            remarks.fatal(&place, "a rule without an issuer, which accepts tokens of any issuer: write its issuer");
+            remarks.fatal(&location, "a rule without an issuer, which accepts tokens of any issuer: write its issuer");
             continue;
         };
         let name = format!("issuer-{}", draft.providers.len());
         let mut provider = Map::new();
         let audiences = match fields.strings("audiences") {
             names if names.is_empty() => names,
-            names => equal_audiences(&names, &place, remarks),
+            names => equal_audiences(&names, &location, remarks),
         };
         match audiences.is_empty() {
             true => provider.insert(String::from("insecure_any_audience"), json!(true)),
@@ -162,19 +166,19 @@ fn providers(spec: &Fields<'_>, namespace: Option<&str>, draft: &mut Draft, rema
         };
         keys(&fields, (issuer, namespace), &mut provider, remarks);
         set_issuer(issuer, &mut provider);
-        draft.handling.push((place.clone(), handling(&fields, remarks)));
+        draft.handling.push((location.clone(), handling(&fields, remarks)));
         split_claims.push(SplitClaims {
-            location: place.clone(),
+            location: location.clone(),
             provider: name.clone(),
             issuer: issuer.to_owned(),
             audiences,
             names: fields.strings("spaceDelimitedClaims"),
         });
         for name in fields.unread() {
-            remarks.fatal(&place, format!("{name} is unknown or has another type, and could be a requirement"));
+            remarks.fatal(&location, format!("{name} is unknown or has another type, and could be a requirement"));
         }
         remarks.stricter(
-            &place,
+            &location,
             "tokens signed by another algorithm than RS256 are refused; name those that are used in `algorithms`",
         );
         draft.providers.insert(name, Value::Object(provider));

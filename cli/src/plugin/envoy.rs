@@ -65,11 +65,11 @@ pub(super) fn warnings(filter: &Value, document: &Value, clusters: Option<&BTree
     if is_open {
         warnings.push(fails_open());
     }
-    let passed = field(filter, "vm_config").and_then(|vm| field(vm, "environment_variables"));
+    let variables = field(filter, "vm_config").and_then(|vm| field(vm, "environment_variables"));
     let is_passed = |name: &str| {
-        let listed = passed.map(|passed| list(passed, "host_env_keys")).unwrap_or_default();
+        let listed = variables.map(|variables| list(variables, "host_env_keys")).unwrap_or_default();
         listed.iter().any(|key| key.as_str() == Some(name))
-            || passed.and_then(|passed| field(passed, "key_values")?.get(name)).is_some()
+            || variables.and_then(|variables| field(variables, "key_values")?.get(name)).is_some()
     };
     warnings.extend(variables_not_passed(document, "vm_config.environment_variables", is_passed));
     let providers = document.get("providers").and_then(Value::as_object).into_iter().flat_map(|all| all.values());

@@ -38,8 +38,8 @@ pub fn claim_details(claims: &Claims, provider: &Provider, now: UnixTime) -> Vec
     let client = client.map_or_else(|| String::from("(absent)"), |name| value(name));
     let allowed = provider.client_ids.as_ref().map(|ids| format!("; allowed: {ids:?}")).unwrap_or_default();
     let limit = provider.max_token_lifetime.map(|limit| format!("; at most {} s before exp", limit.as_secs()));
-    let of = |name, says| ClaimDetail { name, message: says };
-    let mut told = vec![
+    let of = |name, message| ClaimDetail { name, message };
+    let mut details = vec![
         of("iss", value("iss")),
         of("aud", format!("{}; {audiences}", value("aud"))),
         of("exp", time("exp")),
@@ -48,27 +48,27 @@ pub fn claim_details(claims: &Claims, provider: &Provider, now: UnixTime) -> Vec
         of("client", format!("{client}{allowed}")),
     ];
     for name in TOKEN_TYPE_CLAIMS.into_iter().chain(["jti", "cnf"]).filter(|name| claims.contains(name)) {
-        told.push(of(name, value(name)));
+        details.push(of(name, value(name)));
     }
-    told
+    details
 }
 
 /// The step, which marks the claim that failed.
-pub fn step(told: Vec<ClaimDetail>, fault: Option<ClaimFault>) -> Step {
-    let (mark, says) = match fault {
+pub fn step(details: Vec<ClaimDetail>, fault: Option<ClaimFault>) -> Step {
+    let (outcome, message) = match fault {
         None => (StepOutcome::Pass, String::from("valid")),
         Some(fault) => (StepOutcome::Fail, describe(fault).to_owned()),
     };
-    let mut step = Step::new("claims", mark, says);
+    let mut step = Step::new("claims", outcome, message);
     let is_wrong = |name: &str| fault.is_some_and(|fault| affected_claims(fault).contains(&name));
-    let details = told.into_iter().map(|ClaimDetail { name, message: says }| {
-        let mark = match (is_wrong(name), fault) {
+    let details = details.into_iter().map(|ClaimDetail { name, message }| {
+        let outcome = match (is_wrong(name), fault) {
             (true, _) => StepOutcome::Fail,
             (false, None) => StepOutcome::Pass,
             // Validation stops at the first fault, so the other claims have no outcome.
             (false, Some(_)) => StepOutcome::Info,
         };
-        (mark, format!("{name} {says}"))
+        (outcome, format!("{name} {message}"))
     });
     step.details = details.collect();
     step

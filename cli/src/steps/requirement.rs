@@ -10,13 +10,13 @@ use super::StepOutcome;
 pub fn details(
     requirement: &Requirement,
     rules: &Rules,
-    asked: &AuthorizationRequest<'_>,
+    request: &AuthorizationRequest<'_>,
     written: &Value,
 ) -> Vec<(StepOutcome, String)> {
     let mut details = Vec::new();
-    rules.with_context(requirement, asked, |facts| {
+    rules.with_context(requirement, request, |context| {
         for term in requirement.terms() {
-            add_details(term, facts, written, 0, &mut details);
+            add_details(term, context, written, 0, &mut details);
         }
     });
     details
@@ -24,23 +24,23 @@ pub fn details(
 
 fn add_details(
     term: &Term,
-    facts: &RequirementContext<'_>,
+    context: &RequirementContext<'_>,
     written: &Value,
     depth: usize,
     details: &mut Vec<(StepOutcome, String)>,
 ) {
-    let verdict = Requirement::all(vec![term.clone()]).evaluate(facts);
-    let (mark, how) = match verdict {
+    let verdict = Requirement::all(vec![term.clone()]).evaluate(context);
+    let (outcome, note) = match verdict {
         Verdict::Holds => (StepOutcome::Pass, String::new()),
         Verdict::Fails => (StepOutcome::Fail, String::new()),
         Verdict::Indeterminate(cause) => (StepOutcome::Fail, format!(" (indeterminate: {cause:?})")),
     };
     // A term that does not hold within `not` or `any_of` is not a failure by itself.
-    let mark = if depth > 0 && mark == StepOutcome::Fail { StepOutcome::Info } else { mark };
-    details.push((mark, format!("{}{}{how}", "  ".repeat(depth), describe(term, written))));
+    let outcome = if depth > 0 && outcome == StepOutcome::Fail { StepOutcome::Info } else { outcome };
+    details.push((outcome, format!("{}{}{note}", "  ".repeat(depth), describe(term, written))));
     for requirement in term.inner() {
         for term in requirement.terms() {
-            add_details(term, facts, &Value::Null, depth + 1, details);
+            add_details(term, context, &Value::Null, depth + 1, details);
         }
     }
 }

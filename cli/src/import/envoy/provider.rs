@@ -27,8 +27,8 @@ pub struct ImportedProvider {
 
 impl ImportedProvider {
     pub fn issuer(&self) -> ProviderIssuer<'_> {
-        let Self { name, location: place, issuer, all_audiences, .. } = self;
-        ProviderIssuer { location: place, provider: name, issuer, audiences: all_audiences }
+        let Self { name, location, issuer, all_audiences, .. } = self;
+        ProviderIssuer { location, provider: name, issuer, audiences: all_audiences }
     }
 
     /// Whether every token that the provider accepts meets a requirement that names it.
@@ -54,13 +54,13 @@ impl ImportedProvider {
 
 /// Adds the provider to the draft.
 pub fn import(name: &str, fields: &Fields<'_>, draft: &mut Draft, remarks: &mut Remarks) -> Option<ImportedProvider> {
-    let place = &fields.location;
+    let location = &fields.location;
     let Some(issuer) = fields.string("issuer").filter(|issuer| !issuer.is_empty()) else {
-        remarks.fatal(place, "a provider without an issuer accepts tokens of any issuer: write its issuer");
+        remarks.fatal(location, "a provider without an issuer accepts tokens of any issuer: write its issuer");
         return None;
     };
     let mut provider = Map::new();
-    let audiences = equal_audiences(&fields.strings("audiences"), place, remarks);
+    let audiences = equal_audiences(&fields.strings("audiences"), location, remarks);
     if audiences.is_empty() {
         provider.insert(String::from("insecure_any_audience"), json!(true));
     } else {
@@ -68,7 +68,7 @@ pub fn import(name: &str, fields: &Fields<'_>, draft: &mut Draft, remarks: &mut 
     }
     if let Some(seconds) = fields.integer("clock_skew_seconds") {
         if seconds > 300 {
-            remarks.stricter(place, "clock_skew_seconds: at most 300 s");
+            remarks.stricter(location, "clock_skew_seconds: at most 300 s");
         }
         provider.insert(String::from("clock_skew"), json!(format!("{}s", seconds.min(300))));
     }
@@ -77,44 +77,44 @@ pub fn import(name: &str, fields: &Fields<'_>, draft: &mut Draft, remarks: &mut 
         provider.insert(String::from("max_token_lifetime"), json!(longest));
         provider.insert(String::from("clock_skew"), json!("0s"));
         remarks.stricter(
-            place,
+            location,
             "max_lifetime: limits exp - iat, a token without iat is rejected, and clock_skew is 0 s for it",
         );
     }
     keys(fields, &mut provider, remarks)?;
     set_issuer(issuer, &mut provider);
-    let demands = subjects(fields, remarks)?;
+    let requirements = subjects(fields, remarks)?;
     let handling = handling(fields, remarks);
     leftovers(fields, remarks);
     remarks.stricter(
-        place,
+        location,
         "tokens signed by another algorithm than RS256 are refused; name those that are used in `algorithms`",
     );
     draft.providers.insert(name.to_owned(), Value::Object(provider));
     let forward = handling.forward;
-    draft.handling.push((place.clone(), handling));
-    let (name, place, issuer) = (name.to_owned(), place.clone(), issuer.to_owned());
+    draft.handling.push((location.clone(), handling));
+    let (name, location, issuer) = (name.to_owned(), location.clone(), issuer.to_owned());
     Some(ImportedProvider {
         name,
-        location: place,
+        location,
         issuer,
         all_audiences: audiences.clone(),
         audiences,
-        requirements: demands,
+        requirements,
         forward,
     })
 }
 
 /// Fields without a counterpart. An unknown field could be a requirement, so it fails the import.
 fn leftovers(fields: &Fields<'_>, remarks: &mut Remarks) {
-    let place = &fields.location;
+    let location = &fields.location;
     for (harmless, why) in [
         ("clear_route_cache", "the route is selected again whenever headers change"),
         ("jwt_cache_config", "verified tokens are cached by default, see cache"),
         ("pad_forward_payload_header", "the forwarded payload has no padding"),
     ] {
         if fields.get(harmless).is_some() {
-            remarks.not_carried_over(place, format!("{harmless}: {why}"));
+            remarks.not_carried_over(location, format!("{harmless}: {why}"));
         }
     }
     for metadata in
@@ -122,14 +122,14 @@ fn leftovers(fields: &Fields<'_>, remarks: &mut Remarks) {
     {
         if fields.get(metadata).is_some() {
             remarks.fatal(
-                place,
+                location,
                 format!("{metadata}: other filters (RBAC, Lua) may deny requests by this metadata, and none is written here; remove the field if no filter reads it"),
             );
         }
     }
     let _always_so_here = fields.get("require_expiration");
     for name in fields.unread() {
-        remarks.fatal(place, format!("{name} is unknown or has another type, and could be a requirement"));
+        remarks.fatal(location, format!("{name} is unknown or has another type, and could be a requirement"));
     }
 }
 
@@ -189,7 +189,7 @@ fn keys(fields: &Fields<'_>, provider: &mut Map<String, Value>, remarks: &mut Re
 /// `subjects`: the accepted subjects.
 fn subjects(fields: &Fields<'_>, remarks: &mut Remarks) -> Option<Vec<Value>> {
     let Some(subjects) = fields.object("subjects") else { return Some(Vec::new()) };
-    let demand = if let Some(exact) = subjects.string("exact") {
+    let requirement = if let Some(exact) = subjects.string("exact") {
         Some(json!({ "claims": { "sub": exact } }))
     } else if let Some(prefix) = subjects.string("prefix") {
         Some(json!({ "condition": format!("token.subject.startsWith({})", cel_string(prefix)) }))
@@ -199,8 +199,8 @@ fn subjects(fields: &Fields<'_>, remarks: &mut Remarks) -> Option<Vec<Value>> {
         let contained = subjects.string("contains");
         contained.map(|text| json!({ "condition": format!("token.subject.contains({})", cel_string(text)) }))
     };
-    match demand {
-        Some(demand) if subjects.unread().is_empty() => Some(vec![demand]),
+    match requirement {
+        Some(requirement) if subjects.unread().is_empty() => Some(vec![requirement]),
         Some(_) | None => {
             remarks.fatal(&subjects.location, "only exact, prefix, suffix and contains can be converted");
             None

@@ -32,23 +32,23 @@ pub struct Requirements<'a> {
 
 impl Requirements<'_> {
     /// Converts the requirement of that name.
-    pub fn named(&self, name: &str, place: &str, remarks: &mut Remarks) -> Need {
+    pub fn named(&self, name: &str, location: &str, remarks: &mut Remarks) -> Need {
         match self.map.get(name) {
             Some(value) => self.needs(value, &format!("$.requirement_map.{name}"), remarks),
             None => {
-                remarks.stricter(place, format!("there is no requirement {name:?}: every request is denied"));
+                remarks.stricter(location, format!("there is no requirement {name:?}: every request is denied"));
                 Need::Impossible
             }
         }
     }
 
     /// Converts a requirement. No request meets one that is not understood.
-    pub fn needs(&self, value: &Value, place: &str, remarks: &mut Remarks) -> Need {
-        let fields = Fields::of(value, place);
+    pub fn needs(&self, value: &Value, location: &str, remarks: &mut Remarks) -> Need {
+        let fields = Fields::of(value, location);
         let needs = if let Some(name) = fields.string("provider_name") {
             self.token_of(name, None)
         } else if let Some(with) = fields.object("provider_and_audiences") {
-            let audiences = equal_audiences(&with.strings("audiences"), place, remarks);
+            let audiences = equal_audiences(&with.strings("audiences"), location, remarks);
             let audiences = Some(audiences).filter(|names| !names.is_empty());
             let needs = with.string("provider_name").map(|name| self.token_of(name, audiences));
             needs.filter(|_| with.unread().is_empty()).unwrap_or(Need::Impossible)
@@ -57,10 +57,10 @@ impl Requirements<'_> {
         } else if let Some(all) = fields.object("requires_all") {
             self.all(&all, remarks)
         } else if fields.get("allow_missing").is_some() {
-            self.token_if_any(place, remarks)
+            self.token_if_any(location, remarks)
         } else if fields.get("allow_missing_or_failed").is_some() {
-            remarks.stricter(place, ALLOW_FAILED);
-            self.token_if_any(place, remarks)
+            remarks.stricter(location, ALLOW_FAILED);
+            self.token_if_any(location, remarks)
         } else if value.as_object().is_some_and(Map::is_empty) {
             // Envoy allows every request if the requirement is not set.
             Need::Nothing
@@ -69,7 +69,7 @@ impl Requirements<'_> {
         };
         let rest = fields.unread();
         if !rest.is_empty() || needs == Need::Impossible {
-            remarks.stricter(place, "this requirement cannot be converted: every request is denied");
+            remarks.stricter(location, "this requirement cannot be converted: every request is denied");
             return Need::Impossible;
         }
         needs
@@ -79,26 +79,26 @@ impl Requirements<'_> {
         let Some(provider) = self.providers.iter().find(|provider| provider.name == name) else {
             return Need::Impossible;
         };
-        let mut demand = Map::new();
+        let mut requirement = Map::new();
         if self.providers.len() > 1 {
-            demand.insert(String::from("condition"), json!(format!("token.provider == {}", cel_string(name))));
+            requirement.insert(String::from("condition"), json!(format!("token.provider == {}", cel_string(name))));
         }
         let audiences = audiences.unwrap_or_else(|| provider.audiences.clone());
         if !audiences.is_empty() && audiences != provider.all_audiences {
-            demand.insert(String::from("audiences"), json!(audiences));
+            requirement.insert(String::from("audiences"), json!(audiences));
         }
         if !provider.requirements.is_empty() {
-            demand.insert(String::from("any_of"), json!(provider.requirements));
+            requirement.insert(String::from("any_of"), json!(provider.requirements));
         }
-        Need::Token(vec![demand])
+        Need::Token(vec![requirement])
     }
 
     /// No token, or one that is valid for its provider. `optional` cannot have requirements of its own. So a token is
     /// required if a provider has additional requirements or audiences of single rules.
-    fn token_if_any(&self, place: &str, remarks: &mut Remarks) -> Need {
+    fn token_if_any(&self, location: &str, remarks: &mut Remarks) -> Need {
         if have_common_issuers(self.providers.iter().map(|provider| provider.issuer.as_str())) {
             remarks.stricter(
-                place,
+                location,
                 "allow_missing where several providers have one issuer: the original validates a token with one of them, and it is not known which; name the providers beside it in requires_any",
             );
             return Need::Impossible;
@@ -107,25 +107,25 @@ impl Requirements<'_> {
             return Need::TokenIfAny;
         }
         remarks.stricter(
-            place,
+            location,
             "a request without a token is denied: the requirements on tokens cannot be combined with it",
         );
-        let mut demands = Vec::new();
+        let mut requirements = Vec::new();
         for provider in self.providers {
             if let Need::Token(of_one) = self.token_of(&provider.name, None) {
-                demands.extend(of_one);
+                requirements.extend(of_one);
             }
         }
-        Need::Token(demands)
+        Need::Token(requirements)
     }
 
     fn any(&self, any: &Fields<'_>, remarks: &mut Remarks) -> Need {
-        let (mut alternatives, mut may_be_missing, mut others, mut impossible) = (Vec::new(), false, 0, 0);
+        let (mut alternatives, mut allows_missing, mut others, mut impossible) = (Vec::new(), false, 0, 0);
         for (at, item) in any.list("requirements").iter().enumerate() {
             // In a list with other requirements these accept a missing token and validate none.
             let is_only = |name: &str| item.as_object().is_some_and(|item| item.len() == 1 && item.contains_key(name));
             if is_only("allow_missing") || is_only("allow_missing_or_failed") {
-                may_be_missing = true;
+                allows_missing = true;
                 if is_only("allow_missing_or_failed") {
                     remarks.stricter(&any.location, ALLOW_FAILED);
                 }
@@ -133,16 +133,16 @@ impl Requirements<'_> {
             }
             match self.needs(item, &format!("{}.requirements[{at}]", any.location), remarks) {
                 Need::Nothing => return Need::Nothing,
-                Need::TokenIfAny => may_be_missing = true,
-                Need::Token(demands) => {
+                Need::TokenIfAny => allows_missing = true,
+                Need::Token(requirements) => {
                     others += 1;
-                    alternatives.extend(demands);
+                    alternatives.extend(requirements);
                 }
                 // A request may still meet another alternative.
                 Need::Impossible => impossible += 1,
             }
         }
-        match (may_be_missing, others) {
+        match (allows_missing, others) {
             (true, 0) if impossible > 0 => Need::Impossible,
             (true, 0) => self.token_if_any(&any.location, remarks),
             (false, 0) => Need::Impossible,
@@ -166,8 +166,8 @@ impl Requirements<'_> {
                 (Need::Impossible, _) | (_, Need::Impossible) => return Need::Impossible,
                 (Need::Nothing, other) | (other, Need::Nothing) => other,
                 (Need::TokenIfAny, Need::TokenIfAny) => Need::TokenIfAny,
-                (Need::TokenIfAny, Need::Token(demands)) | (Need::Token(demands), Need::TokenIfAny) => {
-                    Need::Token(demands)
+                (Need::TokenIfAny, Need::Token(requirements)) | (Need::Token(requirements), Need::TokenIfAny) => {
+                    Need::Token(requirements)
                 }
                 (Need::Token(one), Need::Token(two)) => {
                     let both = |one: &Map<String, Value>| {
@@ -198,7 +198,7 @@ impl Requirements<'_> {
     /// Whether a valid token of each provider meets one of the alternatives.
     fn accepts_any_token(&self, alternatives: &[Map<String, Value>]) -> bool {
         let is_met = |needs: Need| match needs {
-            Need::Token(demands) => demands.iter().all(|demand| alternatives.contains(demand)),
+            Need::Token(requirements) => requirements.iter().all(|requirement| alternatives.contains(requirement)),
             Need::Nothing | Need::TokenIfAny | Need::Impossible => false,
         };
         self.providers

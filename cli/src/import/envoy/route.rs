@@ -23,7 +23,7 @@ impl RouteConditions {
 /// Converts a match.
 pub fn import(fields: &Fields<'_>) -> RouteConditions {
     let mut conditions = serde_json::Map::new();
-    let mut missing = Vec::new();
+    let mut unsupported = Vec::new();
     let mut is_expression = false;
     let mut set = |name: &str, value: Value| conditions.insert(name.to_owned(), value);
     if let Some(prefix) = fields.string("prefix") {
@@ -40,64 +40,64 @@ pub fn import(fields: &Fields<'_>) -> RouteConditions {
         is_expression = true;
         match regex.string("regex").filter(|text| is_portable_regex(text)) {
             Some(text) => drop(set("path_regex", json!(text))),
-            None => missing.push(String::from("safe_regex")),
+            None => unsupported.push(String::from("safe_regex")),
         }
         let _of_no_use = regex.get("google_re2");
-        missing.extend(regex.unread());
+        unsupported.extend(regex.unread());
     } else {
-        missing.push(String::from("a match that is not by path"));
+        unsupported.push(String::from("a match that is not by path"));
     }
     match fields.get("case_sensitive") {
         // Envoy ignores it for safe_regex.
         Some(Value::Bool(false)) if !is_expression => drop(set("ignore_case", json!(true))),
         None | Some(Value::Bool(_)) => {}
-        Some(_) => missing.push(String::from("case_sensitive of another type")),
+        Some(_) => unsupported.push(String::from("case_sensitive of another type")),
     }
     let mut methods: Option<Vec<String>> = None;
     for (index, header) in fields.list("headers").iter().enumerate() {
         let header = Fields::of(header, format!("{}.headers[{index}]", fields.location));
         match (header.string("name"), exact_value(&header), methods.is_some()) {
             (Some(":method"), Some(method), false) => methods = Some(vec![method]),
-            (name, _, _) => missing.push(format!("the header {}", name.unwrap_or("without a name"))),
+            (name, _, _) => unsupported.push(format!("the header {}", name.unwrap_or("without a name"))),
         }
     }
     if let Some(methods) = methods {
         set("methods", json!(methods));
     }
-    missing.extend(fields.unread());
-    RouteConditions { conditions: Value::Object(conditions), unsupported: missing }
+    unsupported.extend(fields.unread());
+    RouteConditions { conditions: Value::Object(conditions), unsupported }
 }
 
 /// Whether RE2 and the filter's library read an expression alike. Accepted are letters, digits, punctuation, `.`,
 /// classes, groups, alternatives and repetitions. Flags, nested sets and Unicode classes are not.
 fn is_portable_regex(regex: &str) -> bool {
     let mut in_class = false;
-    let mut left = regex.chars().peekable();
-    while let Some(character) = left.next() {
-        let known = match character {
-            '\\' => left.next().is_some_and(|escaped| escaped.is_ascii_punctuation() || "dDwW".contains(escaped)),
+    let mut characters = regex.chars().peekable();
+    while let Some(character) = characters.next() {
+        let is_portable = match character {
+            '\\' => characters.next().is_some_and(|escaped| escaped.is_ascii_punctuation() || "dDwW".contains(escaped)),
             '[' if in_class => false,
             '[' => {
                 in_class = true;
-                left.next_if_eq(&'^');
-                left.peek().is_some_and(|first| !"]-".contains(*first))
+                characters.next_if_eq(&'^');
+                characters.peek().is_some_and(|first| !"]-".contains(*first))
             }
             ']' => std::mem::take(&mut in_class),
             '&' | '~' if in_class => false,
-            '-' if in_class => left.peek() != Some(&'-'),
-            '(' if !in_class && left.next_if_eq(&'?').is_some() => left.next() == Some(':'),
+            '-' if in_class => characters.peek() != Some(&'-'),
+            '(' if !in_class && characters.next_if_eq(&'?').is_some() => characters.next() == Some(':'),
             // Both libraries accept only `{2}`, `{2,}` and `{2,3}` as repetitions.
             '{' if !in_class => {
                 let mut count = String::new();
-                while let Some(inner) = left.next_if(|inner| inner.is_ascii_digit() || *inner == ',') {
+                while let Some(inner) = characters.next_if(|inner| inner.is_ascii_digit() || *inner == ',') {
                     count.push(inner);
                 }
                 let commas = count.matches(',').count();
-                left.next() == Some('}') && commas <= 1 && count.starts_with(|first: char| first.is_ascii_digit())
+                characters.next() == Some('}') && commas <= 1 && count.starts_with(|first: char| first.is_ascii_digit())
             }
             other => other.is_ascii_graphic(),
         };
-        if !known {
+        if !is_portable {
             return false;
         }
     }

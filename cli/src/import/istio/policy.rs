@@ -52,8 +52,8 @@ pub struct SplitClaims {
 
 impl SplitClaims {
     pub fn issuer(&self) -> ProviderIssuer<'_> {
-        let Self { location: place, provider, issuer, audiences, .. } = self;
-        ProviderIssuer { location: place, provider, issuer, audiences }
+        let Self { location, provider, issuer, audiences, .. } = self;
+        ProviderIssuer { location, provider, issuer, audiences }
     }
 }
 
@@ -93,21 +93,21 @@ pub fn scope_claim(policies: &[(String, Value)]) -> Option<&'static str> {
 }
 
 /// Checks the fields of a policy.
-fn check_fields(place: &str, spec: &Value, remarks: &mut Remarks) {
-    let fields = Fields::of(spec, place);
+fn check_fields(location: &str, spec: &Value, remarks: &mut Remarks) {
+    let fields = Fields::of(spec, location);
     let _rules = fields.list("rules");
     let _known = ["action", "selector", "targetRef", "targetRefs"].map(|name| fields.get(name));
     match spec.get("action").and_then(Value::as_str) {
-        Some("AUDIT") => remarks.not_carried_over(place, "AUDIT: every denied request is logged"),
+        Some("AUDIT") => remarks.not_carried_over(location, "AUDIT: every denied request is logged"),
         Some("CUSTOM") => {
             let _named = fields.get("provider");
-            remarks.fatal(place, "CUSTOM: an external authorizer decides, and the filter does not call it; leave the policy to Istio and import the others");
+            remarks.fatal(location, "CUSTOM: an external authorizer decides, and the filter does not call it; leave the policy to Istio and import the others");
         }
-        _ if action(spec).is_none() => remarks.fatal(place, "action is not ALLOW, DENY, AUDIT or CUSTOM"),
+        _ if action(spec).is_none() => remarks.fatal(location, "action is not ALLOW, DENY, AUDIT or CUSTOM"),
         _ => {}
     }
     for name in fields.unread() {
-        remarks.fatal(place, format!("{name} is unknown or has another type, and could deny requests"));
+        remarks.fatal(location, format!("{name} is unknown or has another type, and could deny requests"));
     }
 }
 
@@ -117,48 +117,48 @@ fn has_allow(policies: &[(String, Value)]) -> bool {
 }
 
 /// Converts all policies to the rules in their order, and `default_rule`.
-pub fn rules(policies: &[(String, Value)], known: &PolicyContext, remarks: &mut Remarks) -> Rules {
-    for (place, spec) in policies {
-        check_fields(place, spec, remarks);
+pub fn rules(policies: &[(String, Value)], context: &PolicyContext, remarks: &mut Remarks) -> Rules {
+    for (location, spec) in policies {
+        check_fields(location, spec, remarks);
     }
     let mut denials = Denials::default();
-    for (place, written) in rules_with_action(policies, Action::Deny) {
-        deny(&written, &place, known, &mut denials, remarks);
+    for (location, written) in rules_with_action(policies, Action::Deny) {
+        deny(&written, &location, context, &mut denials, remarks);
     }
     let mut allowed = Vec::new();
-    for (place, written) in rules_with_action(policies, Action::Allow) {
-        allow(&written, &place, known, &mut allowed, remarks);
+    for (location, written) in rules_with_action(policies, Action::Allow) {
+        allow(&written, &location, context, &mut allowed, remarks);
     }
     let allowed = has_allow(policies).then_some(allowed);
     rules_of(allowed, &denials, remarks)
 }
 
 /// The rules of policies with this action. A policy without rules matches nothing; an empty rule matches everything.
-fn rules_with_action(policies: &[(String, Value)], wanted: Action) -> Vec<(String, Value)> {
+fn rules_with_action(policies: &[(String, Value)], required: Action) -> Vec<(String, Value)> {
     let mut found = Vec::new();
-    for (place, spec) in policies.iter().filter(|(_, spec)| action(spec) == Some(wanted)) {
+    for (location, spec) in policies.iter().filter(|(_, spec)| action(spec) == Some(required)) {
         let rules = spec.get("rules").and_then(Value::as_array);
         for (index, rule) in rules.into_iter().flatten().enumerate() {
-            found.push((format!("{place}.rules[{index}]"), rule.clone()));
+            found.push((format!("{location}.rules[{index}]"), rule.clone()));
         }
     }
     found
 }
 
 /// Converts a DENY rule. A condition that cannot be converted is omitted, so the rule denies more.
-fn deny(written: &Value, place: &str, known: &PolicyContext, denials: &mut Denials, remarks: &mut Remarks) {
-    let fields = Fields::of(written, place);
-    let (operations, mut missing) = operations(fields.list("to"));
-    let demands = rule_sources(&fields, known);
-    missing.extend(fields.unread());
-    missing.extend(demands.iter().flat_map(|demand| demand.unsupported.clone()));
-    missing.dedup();
-    if !missing.is_empty() {
-        let what = missing.join(", ");
-        remarks.stricter(place, format!("{what} cannot be converted: the rule denies requests regardless of it"));
+fn deny(written: &Value, location: &str, context: &PolicyContext, denials: &mut Denials, remarks: &mut Remarks) {
+    let fields = Fields::of(written, location);
+    let (operations, mut unsupported) = operations(fields.list("to"));
+    let sources = rule_sources(&fields, context);
+    unsupported.extend(fields.unread());
+    unsupported.extend(sources.iter().flat_map(|source| source.unsupported.clone()));
+    unsupported.dedup();
+    if !unsupported.is_empty() {
+        let what = unsupported.join(", ");
+        remarks.stricter(location, format!("{what} cannot be converted: the rule denies requests regardless of it"));
     }
     for operation in operations {
-        for RuleSource { request, token, .. } in &demands {
+        for RuleSource { request, token, .. } in &sources {
             let mut operation = operation.clone();
             operation.conditions.extend(request.iter().cloned());
             if token.is_empty() {
@@ -168,7 +168,7 @@ fn deny(written: &Value, place: &str, known: &PolicyContext, denials: &mut Denia
             let required = token.iter().flat_map(|test| test.opposite().required()).collect();
             let denies_without_token = token.iter().all(|test| matches!(test, TokenTest::IsNot(_)));
             denials.by_token.push(TokenDenial {
-                location: place.to_owned(),
+                location: location.to_owned(),
                 operation,
                 required,
                 denies_without_token,
@@ -178,24 +178,30 @@ fn deny(written: &Value, place: &str, known: &PolicyContext, denials: &mut Denia
 }
 
 /// Converts an ALLOW rule. A condition that cannot be converted omits the rule.
-fn allow(written: &Value, place: &str, known: &PolicyContext, allowed: &mut Vec<AllowRule>, remarks: &mut Remarks) {
-    let fields = Fields::of(written, place);
-    let (operations, mut missing) = operations(fields.list("to"));
-    let demands = rule_sources(&fields, known);
-    missing.extend(fields.unread());
-    let is_unsure = !missing.is_empty();
+fn allow(
+    written: &Value,
+    location: &str,
+    context: &PolicyContext,
+    allowed: &mut Vec<AllowRule>,
+    remarks: &mut Remarks,
+) {
+    let fields = Fields::of(written, location);
+    let (operations, mut unsupported) = operations(fields.list("to"));
+    let sources = rule_sources(&fields, context);
+    unsupported.extend(fields.unread());
+    let is_incomplete = !unsupported.is_empty();
     let mut usable = Vec::new();
-    for demand in demands {
-        match demand.unsupported.is_empty() {
-            true => usable.push(demand),
-            false => missing.extend(demand.unsupported),
+    for source in sources {
+        match source.unsupported.is_empty() {
+            true => usable.push(source),
+            false => unsupported.extend(source.unsupported),
         }
     }
-    if !missing.is_empty() {
-        let what = missing.join(", ");
-        remarks.stricter(place, format!("{what} cannot be converted: requests that depend on it are not allowed"));
+    if !unsupported.is_empty() {
+        let what = unsupported.join(", ");
+        remarks.stricter(location, format!("{what} cannot be converted: requests that depend on it are not allowed"));
     }
-    if is_unsure {
+    if is_incomplete {
         return;
     }
     for operation in operations {
@@ -203,11 +209,11 @@ fn allow(written: &Value, place: &str, known: &PolicyContext, allowed: &mut Vec<
             let mut operation = operation.clone();
             operation.conditions.extend(request.iter().cloned());
             if !token.is_empty() && token.iter().all(|test| matches!(test, TokenTest::IsNot(_))) {
-                remarks.stricter(place, "the requests that it allows also require a valid token");
+                remarks.stricter(location, "the requests that it allows also require a valid token");
             }
             let tests = token.iter().map(|test| one_of(test.required())).collect();
             let require = (!token.is_empty()).then(|| all_of(tests));
-            allowed.push(AllowRule { location: place.to_owned(), operation, require });
+            allowed.push(AllowRule { location: location.to_owned(), operation, require });
         }
     }
 }

@@ -10,16 +10,16 @@ use super::fields::{field, is_true, list, string};
 use super::rules::RuleSet;
 use crate::plugin::visit;
 
-pub(super) fn warnings(place: &str, manager: &Value, rules: &RuleSet<'_>) -> Vec<String> {
+pub(super) fn warnings(location: &str, manager: &Value, rules: &RuleSet<'_>) -> Vec<String> {
     let mut warnings = Vec::new();
     if rules.compare_hosts() {
-        warnings.extend(spellings(place, manager));
+        warnings.extend(spellings(location, manager));
     }
     let hosts = rules.hosts();
     if hosts.is_empty() {
         return warnings;
     }
-    let domains = domains(place, manager);
+    let domains = domains(location, manager);
     for (at, domain) in &domains {
         if split_port(domain).1.is_some() {
             warnings.push(format!(
@@ -34,7 +34,7 @@ pub(super) fn warnings(place: &str, manager: &Value, rules: &RuleSet<'_>) -> Vec
     for (at, host) in &hosts {
         if !domains.iter().any(|(_, domain)| overlap(host, domain)) {
             warnings.push(format!(
-                "{at}: no virtual host in {place} serves {host:?}, so this host never matches; correct the name or \
+                "{at}: no virtual host in {location} serves {host:?}, so this host never matches; correct the name or \
                  add the virtual host"
             ));
         }
@@ -58,7 +58,7 @@ pub(super) fn warnings(place: &str, manager: &Value, rules: &RuleSet<'_>) -> Vec
 }
 
 /// Warnings if Envoy compares hosts differently from the rules.
-fn spellings(place: &str, manager: &Value) -> Vec<String> {
+fn spellings(location: &str, manager: &Value) -> Vec<String> {
     let mut ignores_port = is_true(manager, "strip_any_host_port");
     ignores_port |=
         field(manager, "route_config").is_some_and(|routes| is_true(routes, "ignore_port_in_host_matching"));
@@ -70,13 +70,13 @@ fn spellings(place: &str, manager: &Value) -> Vec<String> {
             ""
         };
         warnings.push(format!(
-            "{place}.strip_any_host_port: {only}`acme.com:81` has the rules of `acme.com` and another virtual host; \
+            "{location}.strip_any_host_port: {only}`acme.com:81` has the rules of `acme.com` and another virtual host; \
              write `strip_any_host_port: true`"
         ));
     }
     if !is_true(manager, "strip_trailing_host_dot") {
         warnings.push(format!(
-            "{place}.strip_trailing_host_dot: `acme.com.` has the rules of `acme.com` and another virtual host; \
+            "{location}.strip_trailing_host_dot: `acme.com.` has the rules of `acme.com` and another virtual host; \
              write `strip_trailing_host_dot: true`"
         ));
     }
@@ -84,9 +84,9 @@ fn spellings(place: &str, manager: &Value) -> Vec<String> {
 }
 
 /// The domains of all virtual hosts with their paths.
-fn domains<'a>(place: &str, manager: &'a Value) -> Vec<(String, &'a str)> {
+fn domains<'a>(location: &str, manager: &'a Value) -> Vec<(String, &'a str)> {
     let mut found = Vec::new();
-    visit(manager, place, &mut |at, value| {
+    visit(manager, location, &mut |at, value| {
         if string(value, "name").is_some() {
             let domains = list(value, "domains").iter().enumerate();
             found.extend(domains.filter_map(|(index, name)| Some((format!("{at}.domains[{index}]"), name.as_str()?))));

@@ -11,18 +11,18 @@ use crate::plugin::visit;
 const FILTER_CONFIG: &str = "envoy.config.route.v3.FilterConfig";
 
 /// `filter` is the name of this filter in `http_filters`.
-pub(super) fn warnings(place: &str, manager: &Value, filter: Option<&str>, rules: &RuleSet<'_>) -> Vec<String> {
+pub(super) fn warnings(location: &str, manager: &Value, filter: Option<&str>, rules: &RuleSet<'_>) -> Vec<String> {
     let mut warnings = Vec::new();
     let by_vhds = field(manager, "route_config").and_then(|routes| field(routes, "vhds")).map(|_| "route_config.vhds");
     let elsewhere = ["rds", "scoped_routes"].into_iter().filter(|name| field(manager, name).is_some());
     for name in elsewhere.chain(by_vhds) {
         warnings.push(format!(
-            "{place}.{name}: the routes are not in this file: neither their hosts and rewrites are checked, nor \
+            "{location}.{name}: the routes are not in this file: neither their hosts and rewrites are checked, nor \
              whether one disables the filter"
         ));
     }
     let mut clusters: BTreeMap<&str, Names> = BTreeMap::new();
-    visit(manager, place, &mut |at, value| {
+    visit(manager, location, &mut |at, value| {
         warnings.extend(filter.and_then(|filter| disabled(at, value, filter)));
         if rules.is_empty() {
             return;

@@ -24,8 +24,8 @@ impl<'a> RuleSet<'a> {
     pub(super) fn hosts(&self) -> Vec<(String, &'a str)> {
         let hosts = |(index, rule): (usize, &'a Value)| {
             let hosts = rule.pointer("/match/hosts").and_then(Value::as_array).into_iter().flatten();
-            let place = move |number| format!("$.rules[{index}].match.hosts[{number}]");
-            hosts.enumerate().filter_map(move |(number, host)| Some((place(number), host.as_str()?)))
+            let location = move |number| format!("$.rules[{index}].match.hosts[{number}]");
+            hosts.enumerate().filter_map(move |(number, host)| Some((location(number), host.as_str()?)))
         };
         self.rules().iter().enumerate().flat_map(hosts).collect()
     }

@@ -77,13 +77,13 @@ pub fn rules_of(allowed: Option<Vec<AllowRule>>, denials: &Denials, remarks: &mu
             "a request without a token is also denied where the rule could deny one with a token",
         );
     }
-    let mut said: Vec<RuleParts> =
+    let mut rules: Vec<RuleParts> =
         denials.leading.iter().map(|conditions| (conditions.clone(), "deny", None)).collect();
     let mut default_rule = json!({ "access": "deny" });
     match allowed {
         Some(allowed) => {
             for group in group_rules(allowed, remarks) {
-                said.extend(group.rules(denials));
+                rules.extend(group.rules(denials));
             }
         }
         None => {
@@ -93,15 +93,15 @@ pub fn rules_of(allowed: Option<Vec<AllowRule>>, denials: &Denials, remarks: &mu
                 without_token: Some(Vec::new()),
                 alternatives: Vec::new(),
             };
-            said.extend(open.rules(denials));
-            if let Some((_, access, require)) = said.pop_if(|(conditions, _, _)| *conditions == json!({})) {
+            rules.extend(open.rules(denials));
+            if let Some((_, access, require)) = rules.pop_if(|(conditions, _, _)| *conditions == json!({})) {
                 let mut members = object([("access", json!(access))]);
                 members.extend(require.map(|require| (String::from("require"), require)));
                 default_rule = Value::Object(members);
             }
         }
     }
-    let numbered = said.into_iter().enumerate();
+    let numbered = rules.into_iter().enumerate();
     let rules = numbered.flat_map(|(index, (conditions, access, require))| {
         draft::rules(&format!("rule-{index}"), &conditions, access, require)
     });
@@ -126,10 +126,10 @@ struct Group {
 /// come last, because they hide later rules.
 fn group_rules(allowed: Vec<AllowRule>, remarks: &mut Remarks) -> Vec<Group> {
     let (mut open, mut closed, mut conditional): (Vec<Group>, Vec<Group>, Vec<Group>) = Default::default();
-    for AllowRule { location: place, operation, require } in allowed {
-        let beside = operation.beside_match(Bound::Certain);
+    for AllowRule { location, operation, require } in allowed {
+        let extra = operation.conditions_beyond_match(Bound::Certain);
         let operation = Operation { excluded: Vec::new(), conditions: Vec::new(), ..operation };
-        let groups = match (&require, beside.is_empty()) {
+        let groups = match (&require, extra.is_empty()) {
             (None, true) => &mut open,
             (None, false) => &mut conditional,
             (Some(_), _) => &mut closed,
@@ -137,14 +137,14 @@ fn group_rules(allowed: Vec<AllowRule>, remarks: &mut Remarks) -> Vec<Group> {
         let at = groups.iter().position(|group| group.operation == operation).unwrap_or(groups.len());
         if at == groups.len() {
             let without_token = require.is_none().then(Vec::new);
-            groups.push(Group { location: place, operation, without_token, alternatives: Vec::new() });
+            groups.push(Group { location, operation, without_token, alternatives: Vec::new() });
         }
         let Some(group) = groups.get_mut(at) else { continue };
         match (&mut group.without_token, require) {
-            (Some(_), _) if beside.is_empty() => {}
-            (Some(conditions), _) => conditions.push(beside.join(" && ")),
+            (Some(_), _) if extra.is_empty() => {}
+            (Some(conditions), _) => conditions.push(extra.join(" && ")),
             (None, require) => {
-                let conditions = beside.into_iter().map(|condition| object([("condition", json!(condition))]));
+                let conditions = extra.into_iter().map(|condition| object([("condition", json!(condition))]));
                 group.alternatives.push(all_of(conditions.chain(require).collect()));
             }
         }
@@ -159,10 +159,10 @@ fn group_rules(allowed: Vec<AllowRule>, remarks: &mut Remarks) -> Vec<Group> {
     let mut groups: Vec<Group> = closed.into_iter().chain(conditional).collect();
     groups.retain(|group| !open.iter().any(|open| open.operation.covers(&group.operation)));
     for at in 0..groups.len() {
-        let (_, behind) = groups.split_at(at.saturating_add(1));
-        let allowed_behind: Vec<Group> = behind.to_vec();
+        let (_, later) = groups.split_at(at.saturating_add(1));
+        let later_groups: Vec<Group> = later.to_vec();
         if let Some(group) = groups.get_mut(at) {
-            allowed_behind.iter().for_each(|other| group.merge(other));
+            later_groups.iter().for_each(|other| group.merge(other));
         }
     }
     open.into_iter().chain(groups).collect()
@@ -237,7 +237,7 @@ impl Group {
             let require = (!all.is_empty()).then(|| json!({ "condition": all.join(" && ") }));
             (operation.matcher(Bound::Certain), "optional", require)
         };
-        let mut said: Vec<RuleParts> = Vec::new();
+        let mut rules: Vec<RuleParts> = Vec::new();
         for need in &needs {
             for path in need.operation.excluded.iter().filter_map(|path| self.operation.path.intersection(path)) {
                 let exempt = Operation { path, ..self.operation.clone() };
@@ -245,11 +245,11 @@ impl Group {
                 let others = others.filter(|other| !other.operation.is_disjoint(&exempt));
                 let others = others.map(|other| other.operation.certainly_does_not_match()).collect();
                 let rule = optional(&exempt, others);
-                if !said.iter().any(|(conditions, _, _)| *conditions == rule.0) {
-                    said.push(rule);
+                if !rules.iter().any(|(conditions, _, _)| *conditions == rule.0) {
+                    rules.push(rule);
                 }
                 if exempt.path == self.operation.path {
-                    return said;
+                    return rules;
                 }
             }
         }
@@ -264,13 +264,13 @@ impl Group {
                 ..self.operation.clone()
             };
             let is_all = closed == self.operation;
-            said.push(self.with_token(&closed, &tokens, denials));
+            rules.push(self.with_token(&closed, &tokens, denials));
             if is_all {
-                return said;
+                return rules;
             }
         }
-        said.push(optional(&self.operation, Vec::new()));
-        said
+        rules.push(optional(&self.operation, Vec::new()));
+        rules
     }
 }
 

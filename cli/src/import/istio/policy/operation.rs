@@ -39,7 +39,7 @@ impl Operation {
 
     /// The conditions that a `match` cannot express. With [`Bound::Certain`] they hold for no other request; with
     /// [`Bound::Possible`] they hold for all of these requests.
-    pub fn beside_match(&self, bound: Bound) -> Vec<String> {
+    pub fn conditions_beyond_match(&self, bound: Bound) -> Vec<String> {
         let is_excluded = |path: &PathPattern| match bound {
             Bound::Certain => format!("!{}", path.possibly_matches()),
             Bound::Possible => format!("!{}", path.certainly_matches()),
@@ -50,7 +50,7 @@ impl Operation {
     /// A condition that holds for no other requests, without the conditions that a `match` cannot express.
     pub fn certainly_matches(&self) -> String {
         let path = (self.path != PathPattern::Any).then(|| self.path.certainly_matches());
-        let hosts = self.common.get("hosts").map(|hosts| any_of(texts(hosts).map(|host| host_is(RAW_HOST, host))));
+        let hosts = self.common.get("hosts").map(|hosts| any_of(strings(hosts).map(|host| host_is(RAW_HOST, host))));
         path.into_iter().chain(self.methods()).chain(hosts).collect::<Vec<_>>().join(" && ")
     }
 
@@ -58,8 +58,9 @@ impl Operation {
     pub fn certainly_does_not_match(&self) -> String {
         let path = (self.path != PathPattern::Any).then(|| self.path.possibly_matches());
         let either = |host| [host_is("request.host", host), host_is(RAW_HOST, host)];
-        let hosts = self.common.get("hosts").map(|hosts| any_of(texts(hosts).flat_map(either)));
-        let parts = path.into_iter().chain(self.methods()).chain(hosts).chain(self.beside_match(Bound::Possible));
+        let hosts = self.common.get("hosts").map(|hosts| any_of(strings(hosts).flat_map(either)));
+        let parts =
+            path.into_iter().chain(self.methods()).chain(hosts).chain(self.conditions_beyond_match(Bound::Possible));
         match parts.collect::<Vec<_>>().as_slice() {
             [] => String::from("false"),
             [only] if only.starts_with('(') => format!("!{only}"),
@@ -68,7 +69,7 @@ impl Operation {
     }
 
     fn methods(&self) -> Option<String> {
-        let methods: Vec<String> = texts(self.common.get("methods")?).map(cel_string).collect();
+        let methods: Vec<String> = strings(self.common.get("methods")?).map(cel_string).collect();
         Some(format!("request.method in [{}]", methods.join(", ")))
     }
 
@@ -84,14 +85,14 @@ impl Operation {
     pub fn is_disjoint(&self, other: &Self) -> bool {
         let methods = |operation: &Self| operation.common.get("methods").cloned();
         let have_no_method = match (methods(self), methods(other)) {
-            (Some(one), Some(two)) => !texts(&one).any(|method| texts(&two).any(|other| other == method)),
+            (Some(one), Some(two)) => !strings(&one).any(|method| strings(&two).any(|other| other == method)),
             (_, _) => false,
         };
         have_no_method || self.path.is_disjoint(&other.path)
     }
 }
 
-fn texts(list: &Value) -> impl Iterator<Item = &str> {
+fn strings(list: &Value) -> impl Iterator<Item = &str> {
     list.as_array().into_iter().flatten().filter_map(Value::as_str)
 }
 
@@ -133,27 +134,27 @@ pub fn string_matches(attribute: &str, pattern: &str) -> Option<String> {
 /// Returns the operations and the parts that cannot be converted. Without these parts, the operations match more
 /// requests.
 pub fn operations(to: &[Value]) -> (Vec<Operation>, Vec<String>) {
-    let (mut found, mut missing) = (Vec::new(), Vec::new());
+    let (mut found, mut unsupported) = (Vec::new(), Vec::new());
     for item in to {
         let item = Fields::of(item, "");
         let Some(operation) = item.object("operation") else {
-            missing.push(String::from("`to` without an operation"));
+            unsupported.push(String::from("`to` without an operation"));
             found.push(Operation::any());
             continue;
         };
         let mut common = Operation::any();
-        methods(&operation, &mut common, &mut missing);
-        hosts(&operation, &mut common, &mut missing);
-        ports(&operation, &mut common, &mut missing);
+        methods(&operation, &mut common, &mut unsupported);
+        hosts(&operation, &mut common, &mut unsupported);
+        ports(&operation, &mut common, &mut unsupported);
         for path in operation.strings("notPaths") {
             match PathPattern::parse(&path) {
                 Some(pattern) => common.excluded.push(pattern),
-                None => missing.push(format!("the path {path:?} of notPaths")),
+                None => unsupported.push(format!("the path {path:?} of notPaths")),
             }
         }
         let paths = operation.strings("paths");
-        missing.extend(operation.unread());
-        missing.extend(item.unread());
+        unsupported.extend(operation.unread());
+        unsupported.extend(item.unread());
         if paths.is_empty() || paths.iter().any(|path| path == "*") {
             found.push(common);
             continue;
@@ -161,7 +162,7 @@ pub fn operations(to: &[Value]) -> (Vec<Operation>, Vec<String>) {
         for path in paths {
             let pattern = PathPattern::parse(&path);
             if pattern.is_none() {
-                missing.push(format!("the path {path:?}"));
+                unsupported.push(format!("the path {path:?}"));
             }
             found.push(Operation { path: pattern.unwrap_or(PathPattern::Any), ..common.clone() });
         }
@@ -169,7 +170,7 @@ pub fn operations(to: &[Value]) -> (Vec<Operation>, Vec<String>) {
     if to.is_empty() {
         found.push(Operation::any());
     }
-    (found, missing)
+    (found, unsupported)
 }
 
 /// A condition for any of these patterns; `None` if one cannot be converted.
@@ -178,18 +179,18 @@ fn any_pattern(attribute: &str, patterns: &[String]) -> Option<String> {
     all.map(|all| format!("({})", all.join(" || ")))
 }
 
-fn methods(fields: &Fields<'_>, into: &mut Operation, missing: &mut Vec<String>) {
+fn methods(fields: &Fields<'_>, target: &mut Operation, unsupported: &mut Vec<String>) {
     // The filter rejects methods with a lower-case letter, so conditions cannot match them.
     let has_lower_case = |methods: &[String]| methods.iter().any(|name| name.bytes().any(|b| b.is_ascii_lowercase()));
     let methods = fields.strings("methods");
     if !methods.is_empty() && !methods.iter().any(|method| method == "*") {
         if methods.iter().all(|method| method.bytes().all(|byte| byte.is_ascii_uppercase())) {
-            into.common.insert(String::from("methods"), json!(methods));
+            target.common.insert(String::from("methods"), json!(methods));
         } else {
             let condition = any_pattern("request.method", &methods).filter(|_| !has_lower_case(&methods));
             match condition {
-                Some(condition) => into.conditions.push(condition),
-                None => missing.push(format!("methods {methods:?}")),
+                Some(condition) => target.conditions.push(condition),
+                None => unsupported.push(format!("methods {methods:?}")),
             }
         }
     }
@@ -200,13 +201,13 @@ fn methods(fields: &Fields<'_>, into: &mut Operation, missing: &mut Vec<String>)
         .collect();
     if !excluded.is_empty() {
         match any_pattern("request.method", &excluded) {
-            Some(condition) => into.conditions.push(format!("!{condition}")),
-            None => missing.push(format!("notMethods {excluded:?}")),
+            Some(condition) => target.conditions.push(format!("!{condition}")),
+            None => unsupported.push(format!("notMethods {excluded:?}")),
         }
     }
 }
 
-fn hosts(fields: &Fields<'_>, into: &mut Operation, missing: &mut Vec<String>) {
+fn hosts(fields: &Fields<'_>, target: &mut Operation, unsupported: &mut Vec<String>) {
     let lower = |hosts: Vec<String>| hosts.iter().map(|host| host.to_ascii_lowercase()).collect::<Vec<_>>();
     let hosts = fields.strings("hosts");
     if !hosts.is_empty() && !hosts.iter().any(|host| host == "*") {
@@ -215,24 +216,24 @@ fn hosts(fields: &Fields<'_>, into: &mut Operation, missing: &mut Vec<String>) {
             !name.contains('*') && !name.contains(':')
         };
         if hosts.iter().all(plain) {
-            into.common.insert(String::from("hosts"), json!(hosts));
+            target.common.insert(String::from("hosts"), json!(hosts));
         } else {
             match any_pattern(RAW_HOST, &lower(hosts)) {
-                Some(condition) => into.conditions.push(condition),
-                None => missing.push(String::from("hosts with a wildcard within")),
+                Some(condition) => target.conditions.push(condition),
+                None => unsupported.push(String::from("hosts with a wildcard within")),
             }
         }
     }
     let excluded = lower(fields.strings("notHosts"));
     if !excluded.is_empty() {
         match any_pattern(RAW_HOST, &excluded) {
-            Some(condition) => into.conditions.push(format!("!{condition}")),
-            None => missing.push(String::from("notHosts with a wildcard within")),
+            Some(condition) => target.conditions.push(format!("!{condition}")),
+            None => unsupported.push(String::from("notHosts with a wildcard within")),
         }
     }
 }
 
-fn ports(fields: &Fields<'_>, into: &mut Operation, missing: &mut Vec<String>) {
+fn ports(fields: &Fields<'_>, target: &mut Operation, unsupported: &mut Vec<String>) {
     for (name, sign) in [("ports", ""), ("notPorts", "!")] {
         let ports = fields.strings(name);
         if ports.is_empty() {
@@ -240,8 +241,8 @@ fn ports(fields: &Fields<'_>, into: &mut Operation, missing: &mut Vec<String>) {
         }
         match ports.iter().map(|port| port.parse::<u16>().ok().map(|port| port.to_string())).collect::<Option<Vec<_>>>()
         {
-            Some(ports) => into.conditions.push(format!("{sign}(destination.port in [{}])", ports.join(", "))),
-            None => missing.push(format!("{name} {ports:?}")),
+            Some(ports) => target.conditions.push(format!("{sign}(destination.port in [{}])", ports.join(", "))),
+            None => unsupported.push(format!("{name} {ports:?}")),
         }
     }
 }

@@ -91,11 +91,11 @@ pub fn one_of(alternatives: Vec<Require>) -> Require {
 }
 
 /// Converts `from` and `when` of a rule to alternatives.
-pub fn rule_sources(rule: &Fields<'_>, known: &PolicyContext) -> Vec<RuleSource> {
+pub fn rule_sources(rule: &Fields<'_>, context: &PolicyContext) -> Vec<RuleSource> {
     let mut common = RuleSource::default();
     for condition in rule.list("when") {
         let fields = Fields::of(condition, "");
-        if condition_of(&fields, known, &mut common).is_none() {
+        if condition_of(&fields, context, &mut common).is_none() {
             common.unsupported.push(format!("when {:?}", fields.string("key").unwrap_or_default()));
         }
     }
@@ -104,29 +104,29 @@ pub fn rule_sources(rule: &Fields<'_>, known: &PolicyContext) -> Vec<RuleSource>
         return vec![common];
     }
     let with_source = |source: &Value| {
-        let mut demand = RuleSource::default();
-        self::source(source, &mut demand);
-        demand.request.extend(common.request.clone());
-        demand.token.extend(common.token.clone());
-        demand.unsupported.extend(common.unsupported.clone());
-        demand
+        let mut rule_source = RuleSource::default();
+        self::source(source, &mut rule_source);
+        rule_source.request.extend(common.request.clone());
+        rule_source.token.extend(common.token.clone());
+        rule_source.unsupported.extend(common.unsupported.clone());
+        rule_source
     };
     from.iter().map(with_source).collect()
 }
 
-fn source(item: &Value, demand: &mut RuleSource) {
+fn source(item: &Value, rule_source: &mut RuleSource) {
     let outer = Fields::of(item, "");
     let Some(source) = outer.object("source") else {
-        demand.unsupported.push(String::from("`from` without a source"));
+        rule_source.unsupported.push(String::from("`from` without a source"));
         return;
     };
     for (name, negated) in [("requestPrincipals", false), ("notRequestPrincipals", true)] {
         let names = source.strings(name);
         if !names.is_empty() {
             match principals(&names) {
-                Some(found) if negated => demand.token.push(TokenTest::IsNot(found)),
-                Some(found) => demand.token.push(TokenTest::Is(found)),
-                None => demand.unsupported.push(format!("{name} with a wildcard")),
+                Some(found) if negated => rule_source.token.push(TokenTest::IsNot(found)),
+                Some(found) => rule_source.token.push(TokenTest::Is(found)),
+                None => rule_source.unsupported.push(format!("{name} with a wildcard")),
             }
         }
     }
@@ -134,11 +134,11 @@ fn source(item: &Value, demand: &mut RuleSource) {
     for (name, sign) in [("remoteIpBlocks", ""), ("notRemoteIpBlocks", "!")] {
         let ranges = source.strings(name);
         if !ranges.is_empty() {
-            demand.request.push(format!("{sign}{}", in_ranges("source.address", &ranges)));
+            rule_source.request.push(format!("{sign}{}", in_ranges("source.address", &ranges)));
         }
     }
-    demand.unsupported.extend(source.unread());
-    demand.unsupported.extend(outer.unread());
+    rule_source.unsupported.extend(source.unread());
+    rule_source.unsupported.extend(outer.unread());
 }
 
 fn in_ranges(address: &str, ranges: &[String]) -> String {
@@ -166,7 +166,7 @@ fn principal(name: &str) -> Option<Require> {
 }
 
 /// Converts one entry of `when`; `None` if it cannot be converted.
-fn condition_of(fields: &Fields<'_>, known: &PolicyContext, demand: &mut RuleSource) -> Option<()> {
+fn condition_of(fields: &Fields<'_>, context: &PolicyContext, rule_source: &mut RuleSource) -> Option<()> {
     let key = fields.string("key")?;
     let values = |name: &str| fields.strings(name).into_iter().collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>();
     let sides = [(values("values"), false), (values("notValues"), true)];
@@ -178,21 +178,21 @@ fn condition_of(fields: &Fields<'_>, known: &PolicyContext, demand: &mut RuleSou
         if values.is_empty() {
             continue;
         }
-        if let Some(found) = request_condition(key, &values, known) {
+        if let Some(found) = request_condition(key, &values, context) {
             request.push(if negated { format!("!({})", found?) } else { found? });
             continue;
         }
-        let found = token_alternatives(key, &values, known)?;
+        let found = token_alternatives(key, &values, context)?;
         token.push(if negated { TokenTest::IsNot(found) } else { TokenTest::Is(found) });
     }
-    demand.request.extend(request);
-    demand.token.extend(token);
+    rule_source.request.extend(request);
+    rule_source.token.extend(token);
     Some(())
 }
 
 /// A condition on the request alone. `Some(None)` is an unsupported condition; `None` is a key that is not about the
 /// request.
-fn request_condition(key: &str, values: &[String], known: &PolicyContext) -> Option<Option<String>> {
+fn request_condition(key: &str, values: &[String], context: &PolicyContext) -> Option<Option<String>> {
     let any = |attribute: &str| {
         let all: Option<Vec<String>> = values.iter().map(|value| string_matches(attribute, value)).collect();
         all.map(|all| all.join(" || "))
@@ -210,7 +210,7 @@ fn request_condition(key: &str, values: &[String], known: &PolicyContext) -> Opt
     }
     let name = key.strip_prefix("request.headers[")?.strip_suffix(']')?.to_ascii_lowercase();
     // A client controls the value of a header that is set or removed only after conditions are evaluated.
-    let is_unsure = known.managed.contains(&folded(&name)) || values.iter().any(String::is_empty);
+    let is_unsure = context.managed.contains(&folded(&name)) || values.iter().any(String::is_empty);
     if is_unsure || name.starts_with(':') {
         return Some(None);
     }
@@ -223,7 +223,7 @@ fn request_condition(key: &str, values: &[String], known: &PolicyContext) -> Opt
 }
 
 /// The requirements of which a token with one of these values meets one.
-fn token_alternatives(key: &str, values: &[String], known: &PolicyContext) -> Option<Vec<Require>> {
+fn token_alternatives(key: &str, values: &[String], context: &PolicyContext) -> Option<Vec<Require>> {
     if key == "request.auth.principal" {
         return principals(values);
     }
@@ -232,7 +232,7 @@ fn token_alternatives(key: &str, values: &[String], known: &PolicyContext) -> Op
         return None;
     }
     if let Some(path) = claim_path(key) {
-        return claim(&path, values, known);
+        return claim(&path, values, context);
     }
     match key {
         "request.auth.audiences" => Some(vec![object([("audiences", json!(values))])]),
@@ -241,9 +241,9 @@ fn token_alternatives(key: &str, values: &[String], known: &PolicyContext) -> Op
     }
 }
 
-fn claim(path: &[String], values: &[String], known: &PolicyContext) -> Option<Vec<Require>> {
+fn claim(path: &[String], values: &[String], context: &PolicyContext) -> Option<Vec<Require>> {
     let [name] = path else { return Some(vec![one_of_claim(path, values)]) };
-    let is_split = known.is_split(name);
+    let is_split = context.is_split(name);
     let is_scopes = ["scope", "scp"].contains(&name.as_str());
     if is_split == Some(false) && !is_scopes {
         return Some(vec![one_of_claim(path, values)]);
@@ -255,17 +255,17 @@ fn claim(path: &[String], values: &[String], known: &PolicyContext) -> Option<Ve
         let of_provider = |split: &SplitClaims| {
             let condition = has_value(name, values, split.names.contains(name));
             let of_issuer = |other: &&SplitClaims| other.issuer == split.issuer;
-            if known.split_claims.iter().filter(of_issuer).nth(1).is_some() {
+            if context.split_claims.iter().filter(of_issuer).nth(1).is_some() {
                 let provider = cel_string(&split.provider);
                 return object([("condition", json!(format!("token.provider == {provider} && {condition}")))]);
             }
             object([("claims", json!({ "iss": split.issuer })), ("condition", json!(condition))])
         };
-        return Some(known.split_claims.iter().map(of_provider).collect());
+        return Some(context.split_claims.iter().map(of_provider).collect());
     };
     let has_scope = ("any_scope", json!(values));
     let condition = ("condition", json!(has_value(name, values, is_split)));
-    Some(vec![match known.scope_claim == Some(name.as_str()) {
+    Some(vec![match context.scope_claim == Some(name.as_str()) {
         true if is_split => object([has_scope]),
         // The filter splits scopes, and Istio does not split this claim: for Istio, a string with several scopes equals
         // none of them.
