@@ -74,11 +74,11 @@ fn print_text(result: &Diagnostics, style: Style) {
         return;
     }
     if result.faults.is_empty() {
-        output::line(&format!("{}: {}", result.location, style.good("no fault")));
+        output::line(&format!("{}: {}", result.location, style.success("no fault")));
     } else {
         let count = result.faults.len();
         let faults = format!("{count} fault{}", if count == 1 { "" } else { "s" });
-        output::line(&format!("{}: {}", result.location, style.bad(&faults)));
+        output::line(&format!("{}: {}", result.location, style.failure(&faults)));
     }
     for (fault, position) in &result.faults {
         let location = position.map(|Position { line, column }| format!("{}:{line}:{column}: ", result.file));

@@ -26,13 +26,13 @@ pub fn parse(text: &str) -> Option<UnixTime> {
     let offset = match offset.split_at_checked(1)? {
         ("Z" | "z", "") => 0,
         (sign, offset) => {
-            let [hours, minutes] = numbers(offset, ':')?;
+            let [hours, minutes] = integers(offset, ':')?;
             let seconds = hours * 3600 + minutes * 60;
             if sign == "-" { -seconds } else { seconds }
         }
     };
-    let [year, month, day] = numbers(date, '-')?;
-    let [hour, minute, second] = numbers(time, ':')?;
+    let [year, month, day] = integers(date, '-')?;
+    let [hour, minute, second] = integers(time, ':')?;
     let is_time = (1970..=9999).contains(&year)
         && (1..=12).contains(&month)
         && (1..=days_in_month(year, month)).contains(&day)
@@ -85,7 +85,7 @@ pub fn to_rfc3339(time: UnixTime) -> String {
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
 }
 
-fn numbers<const N: usize>(text: &str, separator: char) -> Option<[i64; N]> {
+fn integers<const N: usize>(text: &str, separator: char) -> Option<[i64; N]> {
     let is_number = |part: &&str| !part.is_empty() && part.len() <= 4 && part.bytes().all(|byte| byte.is_ascii_digit());
     let parts: Option<Vec<i64>> =
         text.split(separator).map(|part| Some(part).filter(is_number)?.parse().ok()).collect();
@@ -97,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_are_read_and_shown_alike() {
+    fn parsed_times_format_to_the_same_string() {
         for (text, seconds) in [
             ("1970-01-01T00:00:00Z", 0),
             ("2000-02-29T23:59:59Z", 951_868_799),

@@ -89,14 +89,14 @@ fn evaluate(arguments: &Explain) -> Result<Explanation, Failure> {
         now,
     };
     let steps = match &evaluation.result {
-        RequestResult::Decision(decision) => explained(inspection.steps(), decision),
+        RequestResult::Decision(decision) => with_engine_reason(inspection.steps(), decision),
         RequestResult::LocalResponse(_) => Vec::new(),
     };
     Ok(Explanation { now, request, policy, steps, evaluation })
 }
 
 /// Adds the engine's reason if no step explains the denial.
-fn explained(mut steps: Vec<Step>, decision: &Decision) -> Vec<Step> {
+fn with_engine_reason(mut steps: Vec<Step>, decision: &Decision) -> Vec<Step> {
     let is_denied = matches!(decision.verdict, Verdict::Deny(_));
     if is_denied && !steps.iter().any(|step| step.outcome == StepOutcome::Fail) {
         let message = decision.audit.reason().to_owned();
@@ -149,13 +149,18 @@ fn print_text(explanation: &Explanation, style: Style) {
             let audit = &decision.audit;
             match &decision.verdict {
                 Verdict::Deny(response) => {
-                    line(format!("{} {}", style.bad("Denied:"), audit.reason()));
+                    line(format!("{} {}", style.failure("Denied:"), audit.reason()));
                     response_lines(response).into_iter().for_each(line);
                 }
                 Verdict::Allow(edits) => {
                     let report_only =
                         audit.would_deny().map(|reason| format!("; a rule with `report_only` would deny it: {reason}"));
-                    line(format!("{} {}{}", style.good("Allowed:"), audit.reason(), report_only.unwrap_or_default()));
+                    line(format!(
+                        "{} {}{}",
+                        style.success("Allowed:"),
+                        audit.reason(),
+                        report_only.unwrap_or_default()
+                    ));
                     line(String::from("Request to the backend:"));
                     for (name, value) in
                         explanation.request.with_edits(edits).redacted(&explanation.policy.token_source)
@@ -176,8 +181,8 @@ fn print_text(explanation: &Explanation, style: Style) {
 
 fn symbol(outcome: StepOutcome, style: Style) -> String {
     match outcome {
-        StepOutcome::Pass => style.good("+"),
-        StepOutcome::Fail => style.bad("x"),
+        StepOutcome::Pass => style.success("+"),
+        StepOutcome::Fail => style.failure("x"),
         StepOutcome::Info => style.faint("."),
     }
 }

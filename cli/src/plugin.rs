@@ -139,7 +139,7 @@ fn plugins_in(file: &str, text: &str, document: &Value) -> Vec<Plugin> {
         for hosted in envoy::hosted_config(value, clusters.as_ref()).into_iter().chain(manifests::hosted_configs(value))
         {
             let document = document_of(&hosted.text);
-            if document.get("providers").is_some() || names_our_module(hosted.container) {
+            if document.get("providers").is_some() || is_this_filter(hosted.container) {
                 let mut warnings = hosted.warnings(&document);
                 let manager = managers.iter().find(|manager| manager.contains(at));
                 warnings.extend(manager.into_iter().flat_map(|manager| manager.warnings(at, &document)));
@@ -163,7 +163,7 @@ fn plugins_in(file: &str, text: &str, document: &Value) -> Vec<Plugin> {
 }
 
 /// Whether the module's source or name is that of this filter.
-fn names_our_module(container: &Value) -> bool {
+fn is_this_filter(container: &Value) -> bool {
     let code = container
         .pointer("/vm_config/code")
         .or(container.pointer("/vmConfig/code"))

@@ -170,10 +170,10 @@ impl Runner<'_> {
             request.add("host", host);
         }
         for (name, values) in defaults.headers.iter().filter(|(name, _)| !case.headers.contains_key(*name)) {
-            values.each().iter().for_each(|value| request.add(name, value));
+            values.as_slice().iter().for_each(|value| request.add(name, value));
         }
         for (name, values) in &case.headers {
-            values.each().iter().for_each(|value| request.add(name, value));
+            values.as_slice().iter().for_each(|value| request.add(name, value));
         }
         let mut issuers = IssuerData::default();
         if let Some(token) = self.token(case, now)? {

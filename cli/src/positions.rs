@@ -42,7 +42,7 @@ impl Origin {
         Self { shift }
     }
 
-    fn place(self, Position { line, column }: Position) -> Option<Position> {
+    fn translate(self, Position { line, column }: Position) -> Option<Position> {
         self.shift.map(|(lines, columns)| Position { line: line + lines, column: column + columns })
     }
 }
@@ -70,7 +70,7 @@ impl Positions {
                 let before = self.text.get(..*at)?;
                 let line = before.matches('\n').count() + 1;
                 let column = before.rsplit('\n').next()?.chars().count() + 1;
-                return origin.place(Position { line, column });
+                return origin.translate(Position { line, column });
             }
             path = path.get(..path.rfind(['.', '['])?)?;
         }
@@ -152,7 +152,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_place_is_found_by_its_path_and_a_missing_one_by_what_is_around_it() {
+    fn position_of_a_missing_path_is_that_of_its_parent() {
         let text = "{\n  \"a\": { \"b.c\": [1,\n    {\"é\\\"\": 2, \"d\": \"x\\\\\"}] }\n}";
         let positions = Positions::of(text);
         let find = |path: &str| positions.find(path, Origin::whole()).map(|found| (found.line, found.column));

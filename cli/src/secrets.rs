@@ -15,9 +15,9 @@ const ASSUMED_SECRET: &str = "assumed-by-the-command-line";
 
 pub struct Secrets {
     from_file: BTreeMap<String, String>,
-    assumes: bool,
+    assume_missing: bool,
     /// The assumed value where a private key is required.
-    any_key: String,
+    assumed_key: String,
 }
 
 impl Secrets {
@@ -35,7 +35,7 @@ impl Secrets {
                 from_file.insert(name.trim().to_owned(), unquoted(value.trim()));
             }
         }
-        Ok(Self { from_file, assumes: sources.assume_env, any_key: signing::unused_private_key()? })
+        Ok(Self { from_file, assume_missing: sources.assume_env, assumed_key: signing::unused_private_key()? })
     }
 
     /// Assumes a value for every variable that is not set.
@@ -49,8 +49,8 @@ impl Secrets {
         move |name| {
             let found = self.from_file.get(name).cloned().or_else(|| env::var(name).ok());
             found.filter(|value| !value.trim().is_empty()).or_else(|| {
-                let assumed = if keys.contains(name) { self.any_key.clone() } else { String::from(ASSUMED_SECRET) };
-                self.assumes.then_some(assumed)
+                let assumed = if keys.contains(name) { self.assumed_key.clone() } else { String::from(ASSUMED_SECRET) };
+                self.assume_missing.then_some(assumed)
             })
         }
     }

@@ -24,7 +24,7 @@ pub struct RunKeys {
     ed25519: OnceCell<ed25519_compact::KeyPair>,
 }
 
-fn no_key(_: impl std::fmt::Debug) -> Failure {
+fn key_error(_: impl std::fmt::Debug) -> Failure {
     Failure(String::from("no key to sign with could be made"))
 }
 
@@ -32,12 +32,12 @@ fn no_key(_: impl std::fmt::Debug) -> Failure {
 fn from_random<T, const N: usize>(make: impl Fn(&[u8]) -> Option<T>) -> Result<T, Failure> {
     for _ in 0..1000 {
         let mut bytes = [0; N];
-        getrandom::fill(&mut bytes).map_err(no_key)?;
+        getrandom::fill(&mut bytes).map_err(key_error)?;
         if let Some(key) = make(&bytes) {
             return Ok(key);
         }
     }
-    Err(no_key(()))
+    Err(key_error(()))
 }
 
 fn get_or_make<T>(cell: &OnceCell<T>, make: impl FnOnce() -> Result<T, Failure>) -> Result<&T, Failure> {
@@ -45,7 +45,7 @@ fn get_or_make<T>(cell: &OnceCell<T>, make: impl FnOnce() -> Result<T, Failure>)
         let made = make()?;
         return Ok(cell.get_or_init(|| made));
     }
-    cell.get().ok_or_else(|| no_key(()))
+    cell.get().ok_or_else(|| key_error(()))
 }
 
 fn encoded(bytes: impl AsRef<[u8]>) -> String {
@@ -54,7 +54,7 @@ fn encoded(bytes: impl AsRef<[u8]>) -> String {
 
 impl RunKeys {
     fn rsa(&self) -> Result<&Rsa<Private>, Failure> {
-        get_or_make(&self.rsa, || Rsa::generate(2048).map_err(no_key))
+        get_or_make(&self.rsa, || Rsa::generate(2048).map_err(key_error))
     }
 
     fn p256(&self) -> Result<&p256::ecdsa::SigningKey, Failure> {
@@ -156,13 +156,13 @@ impl RunKeys {
             }
             Algorithm::EdDsa => return Ok(self.ed25519()?.sk.sign(message, None).to_vec()),
         };
-        let pair = PKey::from_rsa(self.rsa()?.clone()).map_err(no_key)?;
-        let mut signer = Signer::new(digest, &pair).map_err(no_key)?;
-        signer.set_rsa_padding(if is_pss { Padding::PKCS1_PSS } else { Padding::PKCS1 }).map_err(no_key)?;
+        let pair = PKey::from_rsa(self.rsa()?.clone()).map_err(key_error)?;
+        let mut signer = Signer::new(digest, &pair).map_err(key_error)?;
+        signer.set_rsa_padding(if is_pss { Padding::PKCS1_PSS } else { Padding::PKCS1 }).map_err(key_error)?;
         if is_pss {
-            signer.set_rsa_pss_saltlen(RsaPssSaltlen::DIGEST_LENGTH).map_err(no_key)?;
+            signer.set_rsa_pss_saltlen(RsaPssSaltlen::DIGEST_LENGTH).map_err(key_error)?;
         }
-        signer.sign_oneshot_to_vec(message).map_err(no_key)
+        signer.sign_oneshot_to_vec(message).map_err(key_error)
     }
 }
 

@@ -20,12 +20,12 @@ impl Style {
     }
 
     /// A success.
-    pub fn good(self, text: &str) -> String {
+    pub fn success(self, text: &str) -> String {
         self.in_colour("32", text)
     }
 
     /// A failure.
-    pub fn bad(self, text: &str) -> String {
+    pub fn failure(self, text: &str) -> String {
         self.in_colour("31", text)
     }
 

@@ -95,7 +95,7 @@ pub struct Draft {
     /// `default_rule`.
     pub default_rule: Value,
     /// Other top-level members.
-    pub more: Map<String, Value>,
+    pub other_members: Map<String, Value>,
     /// The claim that scopes are read from.
     pub scope_claim: Option<&'static str>,
 }
@@ -103,7 +103,7 @@ pub struct Draft {
 impl Draft {
     /// Builds the document; `None` if the providers share no token location.
     pub fn finish(self, remarks: &mut Remarks) -> Option<Value> {
-        let Self { mut providers, handling, mut rules, mut default_rule, more, scope_claim } = self;
+        let Self { mut providers, handling, mut rules, mut default_rule, other_members: more, scope_claim } = self;
         let Some((first_location, first)) = handling.first() else {
             remarks.fatal("$", "there is no provider");
             return None;
@@ -125,7 +125,7 @@ impl Draft {
             return None;
         }
         literal_claims(&mut common, (&mut providers, scope_claim), first_location, remarks);
-        let guard = unread_locations(&handling, &common, remarks);
+        let guard = unread_location_condition(&handling, &common, remarks);
         if let Some(guard) = &guard {
             rules.iter_mut().chain([&mut default_rule]).for_each(|rule| require_condition(rule, guard));
         }
@@ -218,7 +218,7 @@ fn removed_headers(handling: &[(String, TokenHandling)], common: &TokenHandling,
 
 /// A condition that excludes requests with a credential in a location or form that the result does not read. The
 /// original rejects such a credential if it is invalid, and accepts it only for some providers.
-fn unread_locations(
+fn unread_location_condition(
     handling: &[(String, TokenHandling)],
     common: &TokenHandling,
     remarks: &mut Remarks,
@@ -345,7 +345,7 @@ pub fn rules(name: &str, conditions: &Value, access: &str, require: Option<Value
     let mut conditions = conditions.clone();
     let ignores_case = conditions.get("ignore_case").is_some();
     let mut require = require;
-    if let Some(host) = exact_host(&conditions) {
+    if let Some(host) = host_condition(&conditions) {
         let require = require.get_or_insert_with(|| json!({}));
         let both = match require.get("condition").and_then(Value::as_str) {
             Some(written) => format!("({written}) && ({host})"),
@@ -380,7 +380,7 @@ fn allows_slash_at_end(regex: &str) -> bool {
     !regex.contains('|') && (ends_in_anything || regex.ends_with("(?:/.*)?"))
 }
 
-fn exact_host(conditions: &Value) -> Option<String> {
+fn host_condition(conditions: &Value) -> Option<String> {
     let hosts = conditions.get("hosts")?.as_array()?.iter().filter_map(Value::as_str).map(str::to_ascii_lowercase);
     let is_one = |host: String| match host.strip_prefix('*') {
         Some(ending) => format!("request.host.endsWith({})", cel_string(ending)),

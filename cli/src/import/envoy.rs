@@ -38,7 +38,7 @@ pub fn import(documents: &[Value], remarks: &mut Remarks) -> Option<Value> {
         );
     }
     if fields.is_true("bypass_cors_preflight") {
-        draft.more.insert(String::from("bypass_cors_preflight"), json!(true));
+        draft.other_members.insert(String::from("bypass_cors_preflight"), json!(true));
     }
     if fields.is_true("strip_failure_response") {
         remarks.not_carried_over(&fields.location, "strip_failure_response: refusals have a body, see `responses`");
@@ -55,7 +55,7 @@ pub fn import(documents: &[Value], remarks: &mut Remarks) -> Option<Value> {
     );
     remarks.stricter(
         &fields.location,
-        "a token without `exp`, a second credential in one request, and a path that servers read differently are refused",
+        "a token without `exp`, a second credential in one request, and a path that servers interpret differently are rejected",
     );
     // As in the original: a request that matches no rule is allowed.
     draft.default_rule = json!({ "access": "public" });
@@ -171,7 +171,7 @@ fn rule(index: usize, fields: &Fields<'_>, requirements: &Requirements<'_>, rema
     };
     let found = fields
         .object("match")
-        .map_or_else(|| route::RouteConditions::unknown("it has no match"), |fields| route::import(&fields));
+        .map_or_else(|| route::RouteConditions::any("it has no match"), |fields| route::import(&fields));
     let mut rest = fields.unread();
     let route::RouteConditions { conditions, unsupported } = found;
     rest.extend(unsupported);

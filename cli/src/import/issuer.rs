@@ -106,7 +106,7 @@ pub fn check_common_issuers(providers: &[ProviderIssuer<'_>], remarks: &mut Rema
             } else {
                 remarks.stricter(
                     later.location,
-                    format!("{one} and {other} have one issuer: a token with audiences of both is refused"),
+                    format!("{one} and {other} have one issuer: a token with audiences of both is rejected"),
                 );
             }
         }

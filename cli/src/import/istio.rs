@@ -52,7 +52,7 @@ pub fn import(documents: &[Value], remarks: &mut Remarks) -> Option<Value> {
                 routing(&location, kind, document, remarks);
             }
             _ if group.contains("istio.io/") || ["RequestAuthentication", "AuthorizationPolicy"].contains(&kind) => {
-                remarks.fatal(&location, format!("{kind:?} of {group:?} may restrict access and is not understood; give RequestAuthentication and AuthorizationPolicy of security.istio.io alone"));
+                remarks.fatal(&location, format!("{kind:?} of {group:?} may restrict access and is not understood; provide only RequestAuthentication and AuthorizationPolicy of security.istio.io"));
             }
             _ => remarks.not_carried_over(
                 &location,
@@ -116,7 +116,7 @@ fn routing(location: &str, kind: &str, document: &Value, remarks: &mut Remarks) 
 struct Workloads {
     namespaces: BTreeSet<String>,
     selected: BTreeSet<String>,
-    has_more: bool,
+    has_unselected: bool,
 }
 
 impl Workloads {
@@ -125,7 +125,7 @@ impl Workloads {
         self.namespaces.insert(part("/metadata/namespace").to_string());
         let parts = ["/spec/selector", "/spec/targetRef", "/spec/targetRefs"].map(part);
         match parts.iter().all(|part| part.is_null()) {
-            true => self.has_more = true,
+            true => self.has_unselected = true,
             false => drop(self.selected.insert(json!(parts).to_string())),
         }
     }
@@ -133,12 +133,12 @@ impl Workloads {
     fn check(&self, remarks: &mut Remarks) {
         let is_selector = |selected: &String| selected.ends_with(",null,null]");
         // A document without a selector does not apply to waypoints.
-        let is_one = !self.has_more || self.selected.iter().all(is_selector);
+        let is_one = !self.has_unselected || self.selected.iter().all(is_selector);
         match self.selected.first() {
             _ if self.namespaces.len() > 1 || self.selected.len() > 1 || !is_one => {
                 remarks.fatal("$", "the documents are for different workloads; provide those of one workload");
             }
-            Some(selected) if self.has_more => remarks.not_carried_over("$", format!("documents without a selector are for all workloads; the result is for {}: give the plugin this selector", selected.trim_start_matches('[').trim_end_matches(",null,null]"))),
+            Some(selected) if self.has_unselected => remarks.not_carried_over("$", format!("documents without a selector are for all workloads; the result is for {}: give the plugin this selector", selected.trim_start_matches('[').trim_end_matches(",null,null]"))),
             Some(_) | None => {}
         }
     }
@@ -179,7 +179,7 @@ fn providers(spec: &Fields<'_>, namespace: Option<&str>, draft: &mut Draft, rema
         }
         remarks.stricter(
             &location,
-            "tokens signed by another algorithm than RS256 are refused; name those that are used in `algorithms`",
+            "tokens signed by another algorithm than RS256 are rejected; list the algorithms in use in `algorithms`",
         );
         draft.providers.insert(name, Value::Object(provider));
     }

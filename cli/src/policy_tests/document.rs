@@ -79,7 +79,7 @@ pub enum Values {
 }
 
 impl Values {
-    pub fn each(&self) -> &[String] {
+    pub fn as_slice(&self) -> &[String] {
         match self {
             Self::One(value) => std::slice::from_ref(value),
             Self::Several(values) => values,
@@ -116,15 +116,15 @@ pub struct Expectation {
     /// The status of a denial.
     pub status: Option<u16>,
     /// The reason code.
-    #[serde(default, deserialize_with = "written")]
+    #[serde(default, deserialize_with = "double_option")]
     pub reason: Option<Option<String>>,
-    #[serde(default, deserialize_with = "written")]
+    #[serde(default, deserialize_with = "double_option")]
     pub rule: Option<Option<String>>,
     /// The reason for which a rule with `report_only` would deny the request.
-    #[serde(default, deserialize_with = "written")]
+    #[serde(default, deserialize_with = "double_option")]
     pub would_deny: Option<Option<String>>,
     /// `WWW-Authenticate`.
-    #[serde(default, deserialize_with = "written")]
+    #[serde(default, deserialize_with = "double_option")]
     pub challenge: Option<Option<String>>,
     /// Headers that are forwarded to the backend.
     #[serde(default)]
@@ -135,7 +135,7 @@ pub struct Expectation {
 }
 
 /// Distinguishes `null` from an unset field.
-fn written<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<String>>, D::Error> {
+fn double_option<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<String>>, D::Error> {
     Option::deserialize(deserializer).map(Some)
 }
 

@@ -34,7 +34,7 @@ fn faulty_documents() -> Vec<String> {
 }
 
 #[test]
-fn every_faulty_document_is_refused_with_the_faults_that_the_filter_logs() {
+fn every_faulty_document_is_rejected_with_the_faults_that_the_filter_logs() {
     let directory = tempfile::tempdir().unwrap();
     let variables = directory.path().join("secrets.env");
     fs::write(&variables, "# a comment\nSECRET=\"s3cret\"\nEMPTY=\" \"\nLINE_END=\"s3cret\\n\"\n").unwrap();
@@ -55,13 +55,13 @@ fn every_faulty_document_is_refused_with_the_faults_that_the_filter_logs() {
 }
 
 #[test]
-fn faults_are_told_with_the_line_and_column_of_their_place() {
+fn faults_have_line_and_column() {
     let found = run(&["check", "tests/data/faults/everything_at_once.json"]);
     assert_golden("check-everything-at-once", &found.transcript());
 }
 
 #[test]
-fn places_in_an_envoy_yaml_are_those_of_the_file() {
+fn positions_in_envoy_yaml_are_those_of_the_file() {
     let yaml = fs::read_to_string(root().join("examples/okta/envoy.yaml")).unwrap();
     let broken = yaml.replacen("\"audiences\"", "\"audience\"", 1);
     let line = broken.lines().position(|line| line.contains("\"audience\"")).unwrap() + 1;
@@ -130,7 +130,7 @@ fn an_object_without_a_configuration_is_an_empty_one_and_objects_of_others_are_n
 }
 
 #[test]
-fn a_filter_chain_of_kong_holds_a_text_or_an_object() {
+fn a_filter_chain_of_kong_has_a_string_or_an_object() {
     let keys = r#"{"providers": {"acme": {"issuer": "https://idp.acme.com", "audiences": ["api"], "algorithms": ["ES256"], "upstream": "idp"}}}"#;
     for (written, is_right) in [(keys.to_owned(), true), (format!("'{keys}'"), true), (String::from("'{}'"), false)] {
         let chain = format!(

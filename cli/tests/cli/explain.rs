@@ -76,12 +76,12 @@ fn a_key_set_is_read_as_the_filter_reads_it() {
 }
 
 #[test]
-fn a_request_that_passes_is_told_with_all_its_steps_and_what_the_backend_gets() {
+fn an_allowed_request_is_explained_with_all_steps_and_forwarded_headers() {
     let issuer = Issuer::new();
     let token = issuer.token(json!({ "groups": ["support"], "acr": "phr" }));
     let request = ["--request", "POST https://shop.acme.com/orders/1/refund", "-H", "X-User-Id: root"];
     let scopes = issuer.token(json!({ "groups": ["support"], "acr": "phr", "scp": ["orders:write"] }));
-    assert_golden("explain-passes", &issuer.explain(CONFIG, &scopes, &request).transcript());
+    assert_golden("explain-allowed", &issuer.explain(CONFIG, &scopes, &request).transcript());
     let refused = issuer.explain(CONFIG, &token, &request);
     assert_golden("explain-scope-missing", &refused.transcript());
     assert_golden(
@@ -91,7 +91,7 @@ fn a_request_that_passes_is_told_with_all_its_steps_and_what_the_backend_gets() 
 }
 
 #[test]
-fn a_token_of_the_okta_org_authorization_server_is_told_with_what_helps() {
+fn a_token_of_the_okta_org_authorization_server_has_a_hint() {
     let issuer = Issuer::new();
     let hint = "the Okta org authorization server issued the token";
     for (iss, is_of_org) in [
@@ -108,7 +108,7 @@ fn a_token_of_the_okta_org_authorization_server_is_told_with_what_helps() {
 }
 
 #[test]
-fn the_step_that_stops_a_request_is_the_last_and_there_is_one_just_when_it_is_refused() {
+fn a_denied_request_has_one_failed_step_which_is_the_last() {
     let issuer = Issuer::new();
     let stranger = SigningKey::b("k1").token(&payload(NOW));
     let rows: Vec<(&str, String, Option<&str>)> = vec![
@@ -156,7 +156,7 @@ fn the_step_that_stops_a_request_is_the_last_and_there_is_one_just_when_it_is_re
 }
 
 #[test]
-fn a_token_is_never_shown_whole_wherever_it_stands() {
+fn a_token_is_never_printed_from_any_location() {
     let issuer = Issuer::new();
     let directory = tempfile::tempdir().unwrap();
     let config = directory.path().join("plugin.json");
@@ -180,7 +180,7 @@ fn a_token_is_never_shown_whole_wherever_it_stands() {
 }
 
 #[test]
-fn an_opaque_token_is_judged_by_the_answer_of_its_issuer() {
+fn an_opaque_token_is_evaluated_by_the_introspection_response() {
     let issuer = Issuer::new();
     let config = issuer.file(
         "plugin.json",
@@ -306,7 +306,7 @@ fn keys_come_over_tls_from_a_server_that_the_machine_trusts_and_from_no_other() 
 }
 
 #[test]
-fn what_cannot_be_used_is_said_in_a_sentence() {
+fn unusable_input_has_an_error_message() {
     for (arguments, said) in [
         (&["explain", "--config", "tests/data/faults/rules_paths.json"][..], "the configuration is rejected"),
         (&["explain", "--config", CONFIG, "--request", "nonsense"], "not a request"),
@@ -321,7 +321,7 @@ fn what_cannot_be_used_is_said_in_a_sentence() {
 }
 
 #[test]
-fn a_jwt_that_only_its_issuer_can_judge_is_asked_about() {
+fn a_jwt_that_only_its_issuer_can_verify_is_introspected() {
     let issuer = Issuer::new();
     let config = issuer.file(
         "plugin.json",

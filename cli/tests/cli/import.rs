@@ -19,7 +19,7 @@ fn import(from: &str, document: &str) -> Run {
 }
 
 #[test]
-fn documents_of_others_become_ours_and_what_does_not_carry_over_is_said() {
+fn documents_of_other_filters_are_converted_with_remarks() {
     for (from, name) in [("envoy-jwt-authn", "envoy-bootstrap"), ("istio", "istio"), ("istio", "istio-require-token")] {
         let found = run(&["import", "--from", from, &format!("cli/tests/data/import/{name}.yaml")]);
         assert_eq!(found.status, 0, "{name}: {}", found.transcript());
@@ -86,7 +86,7 @@ fn json_patch(value: &mut Value, changes: &Value) {
 }
 
 #[test]
-fn what_could_let_more_pass_leaves_no_result() {
+fn a_construct_that_could_allow_more_fails_the_import() {
     let provider = |changes: Value| jwt_authn(&json!({ "providers": { "okta": changes } }));
     let rows = [
         (provider(json!({ "issuer": null })), "without an issuer"),
@@ -227,7 +227,7 @@ fn a_header_that_only_some_providers_write_is_still_removed_from_requests() {
 
 /// What is not understood of a rule closes it, or leaves it out where it opened.
 #[test]
-fn a_rule_that_cannot_be_said_refuses() {
+fn a_rule_that_cannot_be_converted_denies() {
     let rule = |rule: Value| {
         let found = import("envoy-jwt-authn", &jwt_authn(&json!({ "rules": [rule] })).to_string());
         assert_eq!(found.status, 0, "{}", found.transcript());
@@ -286,7 +286,7 @@ impl Both {
 }
 
 #[test]
-fn what_a_provider_demands_and_where_its_tokens_come_is_as_strict_as_in_envoy() {
+fn requirements_and_token_locations_of_a_provider_are_as_strict_as_in_envoy() {
     let key = SigningKey::a("k1");
     let filter = json!({
         "providers": { "okta": {
@@ -344,7 +344,7 @@ fn what_a_provider_demands_and_where_its_tokens_come_is_as_strict_as_in_envoy() 
 }
 
 #[test]
-fn nothing_passes_ours_that_envoys_own_filter_refuses_and_what_differs_is_known() {
+fn no_request_is_allowed_that_envoys_own_filter_denies_and_differences_are_listed() {
     let (a, b) = (SigningKey::a("k1"), SigningKey::b("k2"));
     let provider = |issuer: &str, key: &SigningKey| {
         json!({ "issuer": issuer, "audiences": [AUDIENCE], "forward": true,

@@ -13,11 +13,11 @@ mod check;
 #[path = "../../../tests/engine_harness/mod.rs"]
 mod engine_harness;
 mod explain;
+mod host_configurations;
 mod import;
 mod policy_tests;
 #[path = "../../../tests/random/mod.rs"]
 mod random;
 #[path = "../../../tests/signing/mod.rs"]
 mod signing;
-mod surroundings;
 mod tool;

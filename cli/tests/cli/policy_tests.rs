@@ -52,7 +52,7 @@ cases:
 "#;
 
 #[test]
-fn a_case_that_is_not_as_expected_is_told_with_every_difference_in_every_format() {
+fn a_failed_case_lists_every_difference_in_every_format() {
     for format in ["text", "json", "tap", "junit"] {
         let found = run_cases(FAILING, &["--format", format]);
         let lines: Vec<String> = found
@@ -84,7 +84,7 @@ cases:
 }
 
 #[test]
-fn opaque_tokens_revocations_and_every_algorithm_are_judged_too() {
+fn opaque_tokens_revocations_and_every_algorithm_are_evaluated() {
     let directory = tempfile::tempdir().unwrap();
     for algorithm in ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"] {
         let config = json!({
@@ -113,7 +113,7 @@ cases:
 }
 
 #[test]
-fn what_is_not_understood_is_refused_and_holds_no_test() {
+fn an_unknown_field_is_rejected() {
     let case = |text: &str| format!("config: x.json\ncases:\n- {{ name: a, request: GET /, {text} }}\n");
     for (cases, said) in [
         (case("expect: { decison: allow }"), "decison"),
@@ -133,7 +133,7 @@ fn what_is_not_understood_is_refused_and_holds_no_test() {
 }
 
 #[test]
-fn token_of_a_provider_does_not_pass_with_the_keys_of_another_one_of_its_issuer() {
+fn token_of_a_provider_is_rejected_with_the_keys_of_another_provider_of_its_issuer() {
     let directory = tempfile::tempdir().unwrap();
     let provider =
         |audience: &str| json!({ "issuer": "https://idp.acme.com", "audiences": [audience], "upstream": "idp" });

@@ -85,10 +85,10 @@ pub fn import(name: &str, fields: &Fields<'_>, draft: &mut Draft, remarks: &mut 
     set_issuer(issuer, &mut provider);
     let requirements = subjects(fields, remarks)?;
     let handling = handling(fields, remarks);
-    leftovers(fields, remarks);
+    check_unsupported_fields(fields, remarks);
     remarks.stricter(
         location,
-        "tokens signed by another algorithm than RS256 are refused; name those that are used in `algorithms`",
+        "tokens signed by another algorithm than RS256 are rejected; list the algorithms in use in `algorithms`",
     );
     draft.providers.insert(name.to_owned(), Value::Object(provider));
     let forward = handling.forward;
@@ -106,7 +106,7 @@ pub fn import(name: &str, fields: &Fields<'_>, draft: &mut Draft, remarks: &mut 
 }
 
 /// Fields without a counterpart. An unknown field could be a requirement, so it fails the import.
-fn leftovers(fields: &Fields<'_>, remarks: &mut Remarks) {
+fn check_unsupported_fields(fields: &Fields<'_>, remarks: &mut Remarks) {
     let location = &fields.location;
     for (harmless, why) in [
         ("clear_route_cache", "the route is selected again whenever headers change"),

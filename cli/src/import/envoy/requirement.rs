@@ -8,7 +8,7 @@ use crate::import::draft::cel_string;
 use crate::import::fields::Fields;
 use crate::import::issuer::{equal_audiences, have_common_issuers};
 
-const ALLOW_FAILED: &str = "allow_missing_or_failed: a bad token is refused";
+const ALLOW_FAILED: &str = "allow_missing_or_failed: an invalid token is rejected";
 
 /// A converted requirement.
 #[derive(Clone, Debug, PartialEq)]
@@ -99,7 +99,7 @@ impl Requirements<'_> {
         if have_common_issuers(self.providers.iter().map(|provider| provider.issuer.as_str())) {
             remarks.stricter(
                 location,
-                "allow_missing where several providers have one issuer: the original validates a token with one of them, and it is not known which; name the providers beside it in requires_any",
+                "allow_missing where several providers have one issuer: the original validates a token with one of them, and it is not known which; list the providers next to it in requires_any",
             );
             return Need::Impossible;
         }

@@ -15,7 +15,7 @@ pub struct RouteConditions {
 
 impl RouteConditions {
     /// Matches every request.
-    pub fn unknown(why: &str) -> Self {
+    pub fn any(why: &str) -> Self {
         Self { conditions: json!({}), unsupported: vec![why.to_owned()] }
     }
 }

@@ -92,7 +92,7 @@ impl ConnectionManager<'_> {
         if !rules.is_empty() {
             for name in ["normalize_path", "merge_slashes"] {
                 if !is_true(self.written, name) {
-                    let reason = "not `true`, so the backend gets another path than the rules compare";
+                    let reason = "not `true`, so the backend receives another path than the rules evaluate";
                     warn(name, reason, &format!("{name}: true"));
                 }
             }
@@ -139,7 +139,7 @@ impl ConnectionManager<'_> {
         let Some((number, ours)) = self.filter_at(at) else {
             return vec![format!(
                 "{at}: the filter is not in the `http_filters` of its connection manager and runs only where \
-                 something else says so; put it into {}.http_filters",
+                 another setting enables it; add it to {}.http_filters",
                 self.location
             )];
         };
@@ -170,14 +170,14 @@ impl ConnectionManager<'_> {
             let is_one_of = |kinds: &[&str]| kinds.iter().any(|wanted| kind.contains(wanted));
             if other < number && is_one_of(&LOCAL_RESPONSE_FILTERS) {
                 warnings.push(format!(
-                    "{}: this filter responds to requests before they are checked; move it behind {}",
+                    "{}: this filter responds to requests before they are checked; move it after {}",
                     location(other),
                     location(number)
                 ));
             }
             if other > number && !rules.is_empty() && is_one_of(&TARGET_REWRITE_FILTERS) {
                 warnings.push(format!(
-                    "{}: this filter changes method and path behind the rules, so each gRPC method has two names; \
+                    "{}: this filter changes method and path after the rules, so each gRPC method has two names; \
                      move it before {} and write the rules for `/package.Service/Method`",
                     location(other),
                     location(number)

@@ -91,7 +91,7 @@ fn rewrite(at: &str, matched: &Value, action: &Value) -> Option<String> {
             let from = format!("{prefix}admin");
             let becomes = to.map(|to| format!(" as {:?}", format!("{to}admin"))).unwrap_or_default();
             Some(format!(
-                "{at}.match.prefix: a prefix knows no segments, so {from:?} is forwarded{becomes} (`{kind}`), and \
+                "{at}.match.prefix: a prefix ignores segment boundaries, so {from:?} is forwarded{becomes} (`{kind}`), and \
                  the rules for {prefix:?} do not match it; write `path_separated_prefix: {prefix}`{}",
                 by_segments(prefix, to)
             ))
@@ -99,7 +99,7 @@ fn rewrite(at: &str, matched: &Value, action: &Value) -> Option<String> {
         Some(prefix) => {
             let to = to.filter(|to| !to.ends_with('/'))?;
             Some(format!(
-                "{at}.route.prefix_rewrite: {:?} is forwarded as {:?}, which glues two segments; write \
+                "{at}.route.prefix_rewrite: {:?} is forwarded as {:?}, which joins two segments; write \
                  `prefix_rewrite: {to}/`",
                 format!("{prefix}admin"),
                 format!("{to}admin")

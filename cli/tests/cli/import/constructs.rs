@@ -95,7 +95,7 @@ fn deny_without_a_principal_but_at_not_paths_needs_a_token_elsewhere() {
 }
 
 #[test]
-fn deny_with_exceptions_and_no_token_is_a_condition_of_what_passes() {
+fn deny_with_exceptions_and_no_token_is_a_condition_of_allowed_requests() {
     let rows = [
         (json!({ "notHosts": ["a.example"] }), "GET a.example/x", "GET b.example/x"),
         (json!({ "notMethods": ["GET", "P*"] }), "POST /x", "DELETE /x"),
@@ -331,7 +331,7 @@ fn jwt_rules_of_one_issuer_are_imported_when_their_audiences_differ() {
     let documents = [rules_of_one_issuer(json!({}), json!({})), policy(json!({ "rules": [{ "when": [condition] }] }))];
     let found = imported(&documents);
     assert!(
-        found.stderr.contains("have one issuer: a token with audiences of both is refused"),
+        found.stderr.contains("have one issuer: a token with audiences of both is rejected"),
         "{}",
         found.transcript()
     );

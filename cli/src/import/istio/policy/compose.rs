@@ -16,6 +16,7 @@ pub struct AllowRule {
     pub require: Option<Require>,
 }
 
+/// A DENY rule that depends on the token.
 pub struct TokenDenial {
     pub location: String,
     /// The requests, possibly more than the original matches.
@@ -67,6 +68,7 @@ pub struct Rules {
     pub default_rule: Value,
 }
 
+/// `match`, `access` and `require` of a rule.
 type RuleParts = (Value, &'static str, Option<Value>);
 
 /// Builds the rules. With `allowed` unset, every request that is not denied is allowed.
@@ -201,7 +203,7 @@ impl Group {
     fn rules(&self, denials: &Denials) -> Vec<RuleParts> {
         match &self.without_token {
             None => vec![self.with_token(&self.operation, &self.alternatives, denials)],
-            Some(conditions) => self.open(any_condition(conditions), denials),
+            Some(conditions) => self.rules_without_token(any_condition(conditions), denials),
         }
     }
 
@@ -229,7 +231,7 @@ impl Group {
     }
 
     /// Rules for requests that are allowed without a token, except where a DENY rule requires one.
-    fn open(&self, condition: Option<String>, denials: &Denials) -> Vec<RuleParts> {
+    fn rules_without_token(&self, condition: Option<String>, denials: &Denials) -> Vec<RuleParts> {
         let needs = denials.by_token_for(&self.operation);
         let conditions: Vec<String> = condition.into_iter().chain(denials.guards_for(&self.operation)).collect();
         let optional = |operation: &Operation, more: Vec<String>| {

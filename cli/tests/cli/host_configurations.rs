@@ -1,4 +1,4 @@
-//! What `check` says of the Envoy around the filter: each weakness, its path in the file and what to write instead.
+//! Warnings of `check` about the Envoy around the filter: each has a path in the file and the setting to write.
 
 use std::fs;
 use std::slice::from_ref;
@@ -189,7 +189,7 @@ fn a_host_that_no_virtual_host_serves_and_a_domain_that_no_rule_names_are_warnin
 }
 
 #[test]
-fn a_place_where_the_filter_is_disabled_is_a_warning() {
+fn a_location_with_the_filter_disabled_is_a_warning() {
     let off =
         json!({ "okta": { "@type": "type.googleapis.com/envoy.config.route.v3.FilterConfig", "disabled": true } });
     let weighted = json!({ "cluster": null, "weighted_clusters": { "clusters": [
@@ -306,7 +306,7 @@ fn a_rewrite_that_is_not_by_whole_segments_is_a_warning() {
 }
 
 #[test]
-fn what_stands_around_the_filter_in_the_list_is_a_warning_where_it_weakens_it() {
+fn insecure_filters_before_and_after_this_filter_are_warnings() {
     let filters = |before: &[Value], after: &[Value], more: Value| {
         let mut changed = bootstrap(&plugin());
         let list = changed.pointer_mut(&format!("{MANAGER}/http_filters")).unwrap().as_array_mut().unwrap();
