@@ -1,4 +1,4 @@
-//! The command line: subcommands, their options, and what `--help` says of them.
+//! The command line: subcommands, options and their help texts. The `///` comments are the help output.
 
 use std::path::PathBuf;
 
@@ -10,31 +10,31 @@ use clap_complete::Shell;
 #[command(
     name = "okta-proxy-wasm",
     version,
-    after_help = "Exit status: 0 all is well, 1 something was found (a fault, a request that is refused, a test that fails), 2 the command line or a file cannot be used."
+    after_help = "Exit status: 0 success, 1 a negative result (a fault, a denied request, a failed test), 2 the command line or a file cannot be used."
 )]
 pub struct CommandLine {
-    /// What is to be done.
+    /// The subcommand.
     #[command(subcommand)]
     pub command: Command,
 }
 
-/// What is to be done.
+/// The subcommand.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Say everything that is wrong with a configuration, and what weakens it
+    /// Report every fault of a configuration, and what weakens it
     Check(Check),
-    /// Say step by step what the filter does with a request, and the answer
+    /// Show step by step what the filter does with a request, and the response
     Explain(Box<Explain>),
-    /// Hold a policy against the decisions that are expected of it
+    /// Compare the decisions of a policy with the expected ones
     Test(Test),
-    /// Write the configuration that another filter's means, and what it cannot say
+    /// Convert another filter's configuration, and report what cannot be converted
     Import(Import),
     /// Write the JSON Schema of configurations, for editors and other tools
     #[command(
         after_help = "Examples:\n  okta-proxy-wasm schema > okta-proxy-wasm.schema.json\n  okta-proxy-wasm schema --draft 04"
     )]
     Schema {
-        /// Of which draft of JSON Schema it is
+        /// The draft of JSON Schema
         #[arg(long, value_enum, default_value_t)]
         draft: Draft,
     },
@@ -49,27 +49,27 @@ pub enum Command {
 /// A draft of JSON Schema.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Draft {
-    /// What editors read
+    /// For editors
     #[default]
     #[value(name = "2020-12")]
-    Of2020,
-    /// What Kong reads
+    Draft202012,
+    /// For Kong
     #[value(name = "04")]
-    Of2013,
+    Draft04,
 }
 
-/// Where secrets are that a configuration names by `{"env": …}`.
+/// The sources of secrets that a configuration names by `{"env": …}`.
 #[derive(Args, Clone, Debug, Default)]
 pub struct SecretSources {
-    /// Look variables up in this file too, a NAME=value a line
+    /// Also look up variables in this file, one NAME=value per line
     #[arg(long, value_name = "FILE")]
     pub env_file: Option<PathBuf>,
-    /// Take every variable that the configuration names for set
+    /// Assume that every variable that the configuration names is set
     #[arg(long)]
     pub assume_env: bool,
 }
 
-/// How results are written.
+/// The output format.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Format {
     /// For people
@@ -82,19 +82,19 @@ pub enum Format {
 /// `check`
 #[derive(Args, Debug)]
 #[command(
-    after_help = "Examples:\n  okta-proxy-wasm check plugin.json\n  okta-proxy-wasm check --deny-warnings envoy.yaml\n  okta-proxy-wasm check --effective - < plugin.json\n\nOf an Envoy configuration, YAML or JSON, every plugin of ours in it is checked.\nExit status: 0 no fault, 1 faults (or warnings, with --deny-warnings), 2 a file cannot be used."
+    after_help = "Examples:\n  okta-proxy-wasm check plugin.json\n  okta-proxy-wasm check --deny-warnings envoy.yaml\n  okta-proxy-wasm check --effective - < plugin.json\n\nIn an Envoy configuration (YAML or JSON), every okta-proxy-wasm plugin is checked.\nExit status: 0 no fault, 1 faults (or warnings, with --deny-warnings), 2 a file cannot be used."
 )]
 pub struct Check {
-    /// The plugin's configuration, or Envoy's with it in it; `-` for standard input
+    /// The plugin's configuration, or an Envoy configuration that contains it; `-` for standard input
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
     /// Write the configuration with its defaults and with the Okta preset expanded
     #[arg(long)]
     pub effective: bool,
-    /// Take warnings for faults
+    /// Treat warnings as faults
     #[arg(long)]
     pub deny_warnings: bool,
-    /// How results are written
+    /// The output format
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
     #[command(flatten)]
@@ -104,13 +104,13 @@ pub struct Check {
 /// `explain`
 #[derive(Args, Debug)]
 #[command(
-    after_help = "Examples:\n  okta-proxy-wasm explain --config plugin.json --token @token.txt --fetch --request 'GET https://api.acme.com/orders/1'\n  pbpaste | okta-proxy-wasm explain --config envoy.yaml --token - --keys jwks.json --at 2027-01-01T12:00:00Z\n\nA token on the command line stands in the shell's history: use @FILE or -.\nExit status: 0 the request passes, 1 it is refused, 2 it cannot be judged with what was given."
+    after_help = "Examples:\n  okta-proxy-wasm explain --config plugin.json --token @token.txt --fetch --request 'GET https://api.acme.com/orders/1'\n  pbpaste | okta-proxy-wasm explain --config envoy.yaml --token - --keys jwks.json --at 2027-01-01T12:00:00Z\n\nThe shell's history records a token on the command line: use @FILE or -.\nExit status: 0 the request is allowed, 1 it is denied, 2 the input does not suffice for a decision."
 )]
 pub struct Explain {
-    /// The plugin's configuration, or Envoy's with it in it
+    /// The plugin's configuration, or an Envoy configuration that contains it
     #[arg(long, value_name = "FILE")]
     pub config: PathBuf,
-    /// The token, put where the configuration looks first; `@FILE`, or `-` for standard input
+    /// The token, added at the first location that the configuration reads; `@FILE`, or `-` for standard input
     #[arg(long, value_name = "TOKEN")]
     pub token: Option<String>,
     /// Method and URL, or method and path
@@ -122,27 +122,27 @@ pub struct Explain {
     /// The issuer's keys, `{"keys": […]}`
     #[arg(long, value_name = "FILE", conflicts_with = "fetch")]
     pub keys: Option<PathBuf>,
-    /// Fetch the issuer's keys from where the filter would
+    /// Fetch the issuer's keys from the URL that the filter uses
     #[arg(long)]
     pub fetch: bool,
-    /// What the issuer says when it is asked about the token (RFC 7662)
+    /// The introspection response for the token (RFC 7662)
     #[arg(long, value_name = "FILE")]
     pub introspection: Option<PathBuf>,
-    /// The list of revoked tokens; an empty one unless given
+    /// The revocation list; empty by default
     #[arg(long, value_name = "FILE")]
     pub revocations: Option<PathBuf>,
-    /// What a condition asks the host for, such as source.address=10.1.2.3
+    /// A host attribute for conditions, such as source.address=10.1.2.3
     #[arg(long, value_name = "NAME=VALUE")]
     pub attribute: Vec<String>,
-    /// The time, as 2027-01-01T12:00:00Z or in seconds since 1970; now unless given
+    /// The time, as 2027-01-01T12:00:00Z or in seconds since 1970; the current time by default
     #[arg(long, value_name = "TIME")]
     pub at: Option<String>,
-    /// How the steps are written
+    /// The output format
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
 }
 
-/// How the outcome of tests is written.
+/// The output format of test results.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum ReportFormat {
     /// For people
@@ -152,14 +152,14 @@ pub enum ReportFormat {
     Json,
     /// Test Anything Protocol, version 13
     Tap,
-    /// As JUnit writes it, for build servers
+    /// JUnit XML, for build servers
     Junit,
 }
 
 /// `test`
 #[derive(Args, Debug)]
 #[command(
-    after_help = "Example:\n  okta-proxy-wasm test examples/microservices/policy-tests.yaml\n\nTokens are signed with a key made for the run, which takes the place of the issuers' keys; all else is the filter's.\nExit status: 0 every case is as expected, 1 one is not, 2 a file cannot be used."
+    after_help = "Example:\n  okta-proxy-wasm test examples/microservices/policy-tests.yaml\n\nTokens are signed with a key generated for the run, which replaces the issuers' keys. Everything else is the filter's own code.\nExit status: 0 every case passes, 1 a case fails, 2 a file cannot be used."
 )]
 pub struct Test {
     /// The cases
@@ -168,12 +168,12 @@ pub struct Test {
     /// The configuration, instead of the one that the file names
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// How the outcome is written
+    /// The output format
     #[arg(long, value_enum, default_value_t)]
     pub format: ReportFormat,
 }
 
-/// Whose configuration is imported.
+/// The source of an imported configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ImportFrom {
     /// Envoy's JwtAuthentication, alone or in a bootstrap
@@ -185,10 +185,10 @@ pub enum ImportFrom {
 /// `import`
 #[derive(Args, Debug)]
 #[command(
-    after_help = "Examples:\n  okta-proxy-wasm import --from envoy-jwt-authn envoy.yaml > plugin.json\n  okta-proxy-wasm import --from istio request-authentication.yaml > plugin.json\n\nWhat does not carry over is said on standard error, with its place. Where it would let more pass, the result refuses\ninstead, or there is none.\nExit status: 0 there is a result, 1 there is none, 2 a file cannot be used."
+    after_help = "Examples:\n  okta-proxy-wasm import --from envoy-jwt-authn envoy.yaml > plugin.json\n  okta-proxy-wasm import --from istio request-authentication.yaml > plugin.json\n\nStandard error lists what is not carried over, with its path. The result is never more permissive than the original:\nit denies more requests, or the import fails.\nExit status: 0 a result, 1 no result, 2 a file cannot be used."
 )]
 pub struct Import {
-    /// Whose configuration it is
+    /// The format of the file
     #[arg(long, value_enum)]
     pub from: ImportFrom,
     /// The file, YAML or JSON; `-` for standard input

@@ -1,4 +1,4 @@
-//! `check`: every fault of a configuration with its place, and what weakens it.
+//! `check`: reports every fault of a configuration with its position, and every warning.
 
 use std::path::Path;
 
@@ -14,84 +14,83 @@ use crate::positions::{Position, Positions};
 use crate::secrets::Secrets;
 use crate::style::Style;
 
-/// What there is to say of one configuration.
-struct Finding {
-    place: String,
+/// The result for one configuration.
+struct Diagnostics {
+    location: String,
     file: String,
     faults: Vec<(ConfigError, Option<Position>)>,
     warnings: Vec<String>,
     effective: Option<Value>,
 }
 
-/// Checks each file.
 pub fn run(arguments: &Check) -> Result<Outcome, Failure> {
     let secrets = Secrets::new(&arguments.secrets)?;
-    let mut findings = Vec::new();
+    let mut results = Vec::new();
     for file in &arguments.files {
         for plugin in plugin::read(file)? {
-            findings.push(find(file, plugin, &secrets, arguments.effective)?);
+            results.push(diagnose(file, plugin, &secrets, arguments.effective)?);
         }
     }
-    let is_bad =
-        |finding: &Finding| !finding.faults.is_empty() || arguments.deny_warnings && !finding.warnings.is_empty();
-    let found = findings.iter().any(is_bad);
+    let fails =
+        |result: &Diagnostics| !result.faults.is_empty() || arguments.deny_warnings && !result.warnings.is_empty();
+    let has_failed = results.iter().any(fails);
     match arguments.format {
-        Format::Text => findings.iter().for_each(|finding| print_text(finding, Style::of_stdout())),
+        Format::Text => results.iter().for_each(|result| print_text(result, Style::of_stdout())),
         Format::Json => {
-            let configurations: Vec<Value> = findings.iter().map(as_json).collect();
-            output::line(&format!("{:#}", json!({ "ok": !found, "configurations": configurations })));
+            let configurations: Vec<Value> = results.iter().map(as_json).collect();
+            output::line(&format!("{:#}", json!({ "ok": !has_failed, "configurations": configurations })));
         }
     }
-    Ok(Outcome::unless(found))
+    Ok(Outcome::negative_if(has_failed))
 }
 
-fn find(file: &Path, plugin: Plugin, secrets: &Secrets, wants_effective: bool) -> Result<Finding, Failure> {
-    let Plugin { place, text, document, origin, mut warnings } = plugin;
+fn diagnose(file: &Path, plugin: Plugin, secrets: &Secrets, wants_effective: bool) -> Result<Diagnostics, Failure> {
+    let Plugin { location, text, document, origin, mut warnings } = plugin;
     let file = file.display().to_string();
     Ok(match config::load(text.as_bytes(), &secrets.environment(&document)) {
         Ok(loaded) => {
             let effective = wants_effective.then(|| effective::document(&document, &loaded));
             warnings.splice(0..0, loaded.warnings);
-            Finding { place, file, faults: Vec::new(), warnings, effective }
+            Diagnostics { location, file, faults: Vec::new(), warnings, effective }
         }
         Err(faults) => {
             let positions = Positions::of(&text);
-            let placed = faults.into_iter().map(|fault| {
+            let located = faults.into_iter().map(|fault| {
                 let position = positions.find(&fault.path, origin);
                 (fault, position)
             });
-            Finding { place, file, faults: placed.collect(), warnings, effective: None }
+            Diagnostics { location, file, faults: located.collect(), warnings, effective: None }
         }
     })
 }
 
-fn print_text(finding: &Finding, style: Style) {
-    // With the effective configuration standard output is that and nothing else.
-    if let Some(effective) = &finding.effective {
-        for warning in &finding.warnings {
-            eprintln!("{}: warning: {warning}", finding.place);
+fn print_text(result: &Diagnostics, style: Style) {
+    // With `--effective`, standard output contains only the effective configuration.
+    if let Some(effective) = &result.effective {
+        for warning in &result.warnings {
+            eprintln!("{}: warning: {warning}", result.location);
         }
         output::line(&format!("{effective:#}"));
         return;
     }
-    if finding.faults.is_empty() {
-        output::line(&format!("{}: {}", finding.place, style.good("no fault")));
+    if result.faults.is_empty() {
+        output::line(&format!("{}: {}", result.location, style.success("no fault")));
     } else {
-        let count = finding.faults.len();
+        let count = result.faults.len();
         let faults = format!("{count} fault{}", if count == 1 { "" } else { "s" });
-        output::line(&format!("{}: {}", finding.place, style.bad(&faults)));
+        output::line(&format!("{}: {}", result.location, style.failure(&faults)));
     }
-    for (fault, position) in &finding.faults {
-        let place = position.map(|Position { line, column }| format!("{}:{line}:{column}: ", finding.file));
-        output::line(&format!("  {}{fault}", style.faint(&place.unwrap_or_default())));
+    for (fault, position) in &result.faults {
+        let location = position.map(|Position { line, column }| format!("{}:{line}:{column}: ", result.file));
+        output::line(&format!("  {}{fault}", style.faint(&location.unwrap_or_default())));
     }
-    for warning in &finding.warnings {
-        output::line(&format!("  {} {warning}", style.odd("warning:")));
+    for warning in &result.warnings {
+        output::line(&format!("  {} {warning}", style.warning("warning:")));
     }
 }
 
-fn as_json(finding: &Finding) -> Value {
-    let faults: Vec<Value> = finding
+fn as_json(result: &Diagnostics) -> Value {
+    let faults: Vec<Value> = result
         .faults
         .iter()
         .map(|(fault, position)| {
@@ -105,8 +104,8 @@ fn as_json(finding: &Finding) -> Value {
             })
         })
         .collect();
-    let mut members = json!({ "place": finding.place, "faults": faults, "warnings": finding.warnings });
-    if let (Some(effective), Some(members)) = (&finding.effective, members.as_object_mut()) {
+    let mut members = json!({ "location": result.location, "faults": faults, "warnings": result.warnings });
+    if let (Some(effective), Some(members)) = (&result.effective, members.as_object_mut()) {
         members.insert(String::from("effective"), effective.clone());
     }
     members

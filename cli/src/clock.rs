@@ -1,4 +1,4 @@
-//! Times as people write them, and as they are shown.
+//! Parses and formats times.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -7,13 +7,13 @@ use okta_proxy_wasm::unix_time::UnixTime;
 
 const DAY: i64 = 86_400;
 
-/// The machine's time, in whole seconds as tokens have it.
+/// The system time. Tokens use integer seconds.
 pub fn now() -> UnixTime {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
     UnixTime::from_secs(since.as_secs())
 }
 
-/// `2027-01-01T12:00:00Z`, with an offset instead of the `Z`, or seconds since 1970.
+/// Parses `2027-01-01T12:00:00Z`, a numeric offset instead of `Z`, or seconds since 1970.
 pub fn parse(text: &str) -> Option<UnixTime> {
     if let Ok(seconds) = text.parse::<u64>() {
         return Some(UnixTime::from_secs(seconds));
@@ -26,13 +26,13 @@ pub fn parse(text: &str) -> Option<UnixTime> {
     let offset = match offset.split_at_checked(1)? {
         ("Z" | "z", "") => 0,
         (sign, offset) => {
-            let [hours, minutes] = numbers(offset, ':')?;
+            let [hours, minutes] = integers(offset, ':')?;
             let seconds = hours * 3600 + minutes * 60;
             if sign == "-" { -seconds } else { seconds }
         }
     };
-    let [year, month, day] = numbers(date, '-')?;
-    let [hour, minute, second] = numbers(time, ':')?;
+    let [year, month, day] = integers(date, '-')?;
+    let [hour, minute, second] = integers(time, ':')?;
     let is_time = (1970..=9999).contains(&year)
         && (1..=12).contains(&month)
         && (1..=days_in_month(year, month)).contains(&day)
@@ -43,7 +43,7 @@ pub fn parse(text: &str) -> Option<UnixTime> {
     is_time.then_some(UnixTime::from_secs(u64::try_from(seconds).ok()?))
 }
 
-/// `now`, `-10m`, `+1h30m`, `now - 20m`: so many seconds from now.
+/// Parses `now`, `-10m`, `+1h30m` or `now - 20m` into an offset in seconds.
 pub fn parse_relative(text: &str) -> Option<i64> {
     let rest = text.trim().strip_prefix("now").unwrap_or(text).trim();
     if rest.is_empty() {
@@ -73,20 +73,19 @@ pub fn parse_relative(text: &str) -> Option<i64> {
     Some(sign * total)
 }
 
-/// The time so many seconds from another one.
-pub fn shifted(now: UnixTime, by: i64) -> Option<u64> {
+pub fn add_signed(now: UnixTime, by: i64) -> Option<u64> {
     now.as_secs().checked_add_signed(by)
 }
 
-/// As RFC 3339 writes it, in UTC.
-pub fn shown(time: UnixTime) -> String {
+/// Formats a time as RFC 3339, in UTC.
+pub fn to_rfc3339(time: UnixTime) -> String {
     let seconds = i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
     let (CivilDate { year, month, day }, within) = (CivilDate::of(seconds / DAY), seconds % DAY);
     let (hour, minute, second) = (within / 3600, within / 60 % 60, within % 60);
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
 }
 
-fn numbers<const N: usize>(text: &str, separator: char) -> Option<[i64; N]> {
+fn integers<const N: usize>(text: &str, separator: char) -> Option<[i64; N]> {
     let is_number = |part: &&str| !part.is_empty() && part.len() <= 4 && part.bytes().all(|byte| byte.is_ascii_digit());
     let parts: Option<Vec<i64>> =
         text.split(separator).map(|part| Some(part).filter(is_number)?.parse().ok()).collect();
@@ -98,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_are_read_and_shown_alike() {
+    fn parsed_times_format_to_the_same_string() {
         for (text, seconds) in [
             ("1970-01-01T00:00:00Z", 0),
             ("2000-02-29T23:59:59Z", 951_868_799),
@@ -106,7 +105,7 @@ mod tests {
             ("2100-03-01T00:00:00Z", 4_107_542_400),
         ] {
             assert_eq!(parse(text), Some(UnixTime::from_secs(seconds)), "{text}");
-            assert_eq!(shown(UnixTime::from_secs(seconds)), text);
+            assert_eq!(to_rfc3339(UnixTime::from_secs(seconds)), text);
         }
         assert_eq!(parse("2027-01-15T09:30:00+01:30"), Some(UnixTime::from_secs(1_800_000_000)));
         assert_eq!(parse("1800000000"), Some(UnixTime::from_secs(1_800_000_000)));

@@ -1,5 +1,5 @@
-//! The configuration as it is in force: with its defaults, and with the Okta preset expanded. It can be loaded again, and
-//! means the same. What the operator wrote is kept; secrets are not in it, for they are not in the document.
+//! The effective configuration: the operator's document with all defaults and with the Okta preset expanded. Loading it
+//! again gives the same policy. It contains no secrets, because the document only names them.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -12,7 +12,6 @@ use okta_proxy_wasm::policy::{
 };
 use serde_json::{Map, Value, json};
 
-/// The whole document.
 pub fn document(written: &Value, loaded: &Loaded) -> Value {
     let policy = &loaded.policy;
     let mut members = written.as_object().cloned().unwrap_or_default();
@@ -47,7 +46,8 @@ pub fn document(written: &Value, loaded: &Loaded) -> Value {
     };
     members.insert(String::from("native_crypto"), json!(native_crypto));
     members.insert(String::from("clear_route_cache"), json!(policy.clear_route_cache));
-    // What is left out means more than a value could say: `null` is the three headers of the manual, or none.
+    // No value expresses an absent member here: `null` means the default (for `claim_to_headers` its three headers), or
+    // none.
     for name in
         ["claim_to_headers", "forward_payload_header", "insecure_keep_target_headers", "readiness_path", "revocations"]
     {
@@ -70,11 +70,11 @@ pub fn document(written: &Value, loaded: &Loaded) -> Value {
 
 fn provider(written: &Value, provider: &Provider) -> Value {
     let mut members = written.as_object().cloned().unwrap_or_default();
-    // The issuer alone would not say of a custom domain that it is the organisation's own server.
+    // The issuer URL of a custom domain does not show that it is the org authorization server.
     let is_known_by_preset = matches!(provider.keys, KeyOrigin::IntrospectionOnly) && members.contains_key("okta");
     if !is_known_by_preset {
         members.remove("okta");
-        // One with `{tenant}` stays as it is written.
+        // Keeps an issuer with `{tenant}` as written.
         if members.get("issuer").is_none_or(Value::is_null) {
             members.insert(String::from("issuer"), json!(provider.issuer.as_ref()));
         }
@@ -104,7 +104,7 @@ fn provider(written: &Value, provider: &Provider) -> Value {
     if let KeyOrigin::Remote(keys) = &provider.keys {
         let uri = match &keys.address {
             KeyAddress::Known(address) => json!(address.to_string()),
-            // The issuer's metadata will say.
+            // The issuer's metadata contains it.
             KeyAddress::Discovered(_) => Value::Null,
         };
         let jwks = member(&mut members, "jwks");
@@ -164,27 +164,27 @@ fn rule(members: &mut Value, rule: &Rule) {
     set(members, "introspect", json!(rule.introspects));
 }
 
-fn responses(members: &mut Value, answers: &Responses) {
-    let format = match answers.format {
+fn responses(members: &mut Value, responses: &Responses) {
+    let format = match responses.format {
         BodyFormat::Json => "json",
         BodyFormat::Problem => "problem",
         BodyFormat::Text => "text",
     };
-    let detail = match answers.detail {
+    let detail = match responses.detail {
         Detail::Terse => "terse",
         Detail::Reason => "reason",
     };
-    set(members, "realm", json!(answers.realm));
+    set(members, "realm", json!(responses.realm));
     set(members, "format", json!(format));
     set(members, "detail", json!(detail));
-    if let (Some(callers), Some(written)) = (&answers.debug, members.get_mut("debug")) {
-        set(written, "header", json!(callers.header().as_str()));
+    if let (Some(debug), Some(written)) = (&responses.debug, members.get_mut("debug")) {
+        set(written, "header", json!(debug.header().as_str()));
     }
-    if let (Some(cors), Some(written)) = (&answers.cors, members.get_mut("cors")) {
+    if let (Some(cors), Some(written)) = (&responses.cors, members.get_mut("cors")) {
         set(written, "allow_credentials", json!(cors.allow_credentials));
         default(written, "expose_headers", json!(["www-authenticate", "retry-after"]));
     }
-    if let (Some(login), Some(written)) = (&answers.login, members.get_mut("login")) {
+    if let (Some(login), Some(written)) = (&responses.login, members.get_mut("login")) {
         set(written, "return_to_parameter", json!(login.return_to.as_str()));
     }
     let classes = [
@@ -194,8 +194,8 @@ fn responses(members: &mut Value, answers: &Responses) {
         ("unavailable", ResponseClass::Unavailable),
     ];
     for (name, class) in classes {
-        let answer = answers.custom.of(class);
-        if let (Some(body), Some(written)) = (&answer.body, members.pointer_mut(&format!("/custom/{name}"))) {
+        let response = responses.custom.of(class);
+        if let (Some(body), Some(written)) = (&response.body, members.pointer_mut(&format!("/custom/{name}"))) {
             set(written, "content_type", json!(body.content_type.as_str()));
         }
     }
@@ -210,13 +210,12 @@ fn audit(members: &mut Value, trail: AuditTrail) {
     set(members, "allowed", json!(word(trail.allowed)));
     set(members, "denied", json!(word(trail.denied)));
     set(members, "denied_per_second", json!(trail.denied_per_second.map_or(0, NonZeroU32::get)));
-    // Where nothing is sampled the share is a fault.
+    // `sample` is a fault unless a decision is sampled.
     if let (Logged::Sampled(share), _) | (_, Logged::Sampled(share)) = (trail.allowed, trail.denied) {
         set(members, "sample", json!(share.as_f64()));
     }
 }
 
-/// As the document has durations.
 fn duration(time: Duration) -> Value {
     json!(format!("{}s", time.as_secs_f64()))
 }

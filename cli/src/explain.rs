@@ -1,4 +1,4 @@
-//! `explain`: what the filter does with one request, and why.
+//! `explain`: shows what the filter does with one request, and why.
 
 use std::path::Path;
 
@@ -13,62 +13,59 @@ use serde_json::{Value, json};
 use crate::arguments::{Explain, Format};
 use crate::clock;
 use crate::failure::{Failure, Outcome};
-use crate::gateway::{self, Answer, Configuration, Issuers, Judged};
+use crate::gateway::{self, Configuration, Evaluation, IssuerData, RequestResult};
 use crate::input;
 use crate::output;
 use crate::plugin;
 use crate::request::{self, Request};
 use crate::secrets::Secrets;
-use crate::steps::{Look, Mark, Step};
+use crate::steps::{Inspection, Step, StepOutcome};
 use crate::style::Style;
 
-/// What is to be shown.
-struct Told {
+struct Explanation {
     now: UnixTime,
     request: Request,
     policy: Policy,
     steps: Vec<Step>,
-    judged: Judged,
+    evaluation: Evaluation,
 }
 
-/// Explains the request.
 pub fn run(arguments: &Explain) -> Result<Outcome, Failure> {
-    let told = judge(arguments)?;
+    let explanation = evaluate(arguments)?;
     match arguments.format {
-        Format::Text => print_text(&told, Style::of_stdout()),
-        Format::Json => output::line(&format!("{:#}", as_json(&told))),
+        Format::Text => print_text(&explanation, Style::of_stdout()),
+        Format::Json => output::line(&format!("{:#}", as_json(&explanation))),
     }
-    let is_refused = match &told.judged.answer {
-        Answer::Decided(decision) => matches!(decision.verdict, Verdict::Deny(_)),
-        Answer::Answered(_) => false,
+    let is_denied = match &explanation.evaluation.result {
+        RequestResult::Decision(decision) => matches!(decision.verdict, Verdict::Deny(_)),
+        RequestResult::LocalResponse(_) => false,
     };
-    Ok(Outcome::unless(is_refused))
+    Ok(Outcome::negative_if(is_denied))
 }
 
-fn judge(arguments: &Explain) -> Result<Told, Failure> {
+fn evaluate(arguments: &Explain) -> Result<Explanation, Failure> {
     let plugin = plugin::read_one(&arguments.config)?;
     let now = match &arguments.at {
         None => clock::now(),
-        Some(text) => clock::parse(text).ok_or_else(|| Failure(format!("{text:?} is no time")))?,
+        Some(text) => clock::parse(text).ok_or_else(|| Failure(format!("{text:?} is not a time")))?,
     };
     let mut request = Request::parse(&arguments.request)?;
     for header in &arguments.headers {
-        let (name, value) = header
-            .split_once(':')
-            .ok_or_else(|| Failure(format!("a header is NAME: VALUE, and {header:?} is none")))?;
+        let (name, value) =
+            header.split_once(':').ok_or_else(|| Failure(format!("{header:?} is not a header: write NAME: VALUE")))?;
         request.add(name, value);
     }
     if let Some(token) = &arguments.token {
-        let places = plugin.document.get("token").unwrap_or(&Value::Null);
-        request.add_token(&token_text(token)?, places)?;
+        let locations = plugin.document.get("token").unwrap_or(&Value::Null);
+        request.add_token(&read_token(token)?, locations)?;
     }
     let given = arguments.attribute.iter().map(|pair| {
-        pair.split_once('=').ok_or_else(|| Failure(format!("an attribute is NAME=VALUE, and {pair:?} is none")))
+        pair.split_once('=').ok_or_else(|| Failure(format!("{pair:?} is not an attribute: write NAME=VALUE")))
     });
     let attributes = request::attributes(given.collect::<Result<Vec<_>, _>>()?)?;
     let read = |path: &Option<std::path::PathBuf>| path.as_deref().map(input::read).transpose();
-    let issuers = Issuers {
-        fetches: arguments.fetch,
+    let issuers = IssuerData {
+        fetch_keys: arguments.fetch,
         introspection: read(&arguments.introspection)?,
         revocations: read(&arguments.revocations)?,
     };
@@ -76,40 +73,39 @@ fn judge(arguments: &Explain) -> Result<Told, Failure> {
     let head = request.head();
     let configuration = Configuration::new(&plugin, Secrets::assumed()?, |policy| {
         let Some(keys) = &keys else { return Ok(Vec::new()) };
-        // Those of the issuer that the token names.
-        let provider = gateway::asked_provider(policy, &head).and_then(|id| policy.providers.get(id));
+        // Only the provider that the token selects gets these keys.
+        let provider = gateway::token_provider(policy, &head).and_then(|id| policy.providers.get(id));
         Ok(provider.into_iter().map(|provider| (provider.name.to_string(), keys.clone())).collect())
     })?;
-    let judged = configuration.judge(&head, &attributes, &issuers, now)?;
+    let evaluation = configuration.evaluate(&head, &attributes, &issuers, now)?;
     let policy = configuration.policy()?;
-    let look = Look {
+    let inspection = Inspection {
         policy: &policy,
         document: configuration.document(),
         head: &head,
         attributes: &attributes,
-        fetched: judged.fetched.as_ref(),
+        fetched: evaluation.fetched.as_ref(),
         introspection: issuers.introspection.as_deref(),
         now,
     };
-    let steps = match &judged.answer {
-        Answer::Decided(decision) => explained(look.steps(), decision),
-        Answer::Answered(_) => Vec::new(),
+    let steps = match &evaluation.result {
+        RequestResult::Decision(decision) => with_engine_reason(inspection.steps(), decision),
+        RequestResult::LocalResponse(_) => Vec::new(),
     };
-    Ok(Told { now, request, policy, steps, judged })
+    Ok(Explanation { now, request, policy, steps, evaluation })
 }
 
-/// A refusal for which no step shows a reason has the engine's own.
-fn explained(mut steps: Vec<Step>, decision: &Decision) -> Vec<Step> {
+/// Adds the engine's reason if no step explains the denial.
+fn with_engine_reason(mut steps: Vec<Step>, decision: &Decision) -> Vec<Step> {
     let is_denied = matches!(decision.verdict, Verdict::Deny(_));
-    if is_denied && !steps.iter().any(|step| step.mark == Mark::Bad) {
-        let says = decision.audit.reason().to_owned();
-        steps.push(Step { what: "engine", mark: Mark::Bad, says, details: Vec::new() });
+    if is_denied && !steps.iter().any(|step| step.outcome == StepOutcome::Fail) {
+        let message = decision.audit.reason().to_owned();
+        steps.push(Step { name: "engine", outcome: StepOutcome::Fail, message, details: Vec::new() });
     }
     steps
 }
 
-/// The token itself, `@FILE` or `-`.
-fn token_text(given: &str) -> Result<String, Failure> {
+fn read_token(given: &str) -> Result<String, Failure> {
     let text = match (given, given.strip_prefix('@')) {
         ("-", _) => input::read_text(Path::new("-"))?,
         (_, Some(path)) => input::read_text(Path::new(path))?,
@@ -118,7 +114,7 @@ fn token_text(given: &str) -> Result<String, Failure> {
     Ok(text.trim().to_owned())
 }
 
-/// The key set in a file, read as the filter reads a fetched one.
+/// Reads a key set from a file, with the same checks as for a fetched key set.
 fn key_set(path: &Path) -> Result<Value, Failure> {
     let text = input::read(path)?;
     let rejected = |fault| ConfigError { path: String::from("$"), kind: ConfigErrorKind::Keys(fault) };
@@ -126,86 +122,97 @@ fn key_set(path: &Path) -> Result<Value, Failure> {
     serde_json::from_slice(&text).map_err(|_| Failure::of_file(path, "not JSON"))
 }
 
-fn print_text(told: &Told, style: Style) {
+fn print_text(explanation: &Explanation, style: Style) {
     let line = |text: String| output::line(&text);
-    let values =
-        |name: &str| told.request.shown(&told.policy.token_source).into_iter().find(|(field, _)| field == name);
+    let values = |name: &str| {
+        explanation.request.redacted(&explanation.policy.token_source).into_iter().find(|(field, _)| field == name)
+    };
     let value = |name: &str| values(name).map(|(_, value)| value).unwrap_or_default();
     line(style.strong(&format!("{} {}{}", value(":method"), value(":authority"), value(":path"))));
-    line(style.faint(&format!("at {}", clock::shown(told.now))));
-    for note in &told.judged.notes {
+    line(style.faint(&format!("at {}", clock::to_rfc3339(explanation.now))));
+    for note in &explanation.evaluation.notes {
         line(style.faint(note));
     }
-    for step in &told.steps {
-        line(format!("{} {:<13} {}", sign(step.mark, style), step.what, step.says));
-        for (mark, says) in &step.details {
-            line(format!("  {:14} {} {says}", "", sign(*mark, style)));
+    for step in &explanation.steps {
+        line(format!("{} {:<13} {}", symbol(step.outcome, style), step.name, step.message));
+        for (outcome, message) in &step.details {
+            line(format!("  {:14} {} {message}", "", symbol(*outcome, style)));
         }
     }
     line(String::new());
-    match &told.judged.answer {
-        Answer::Answered(reply) => {
-            line(style.strong("The filter answers itself:"));
-            reply_lines(reply).into_iter().for_each(line);
+    match &explanation.evaluation.result {
+        RequestResult::LocalResponse(response) => {
+            line(style.strong("Local response:"));
+            response_lines(response).into_iter().for_each(line);
         }
-        Answer::Decided(decision) => {
+        RequestResult::Decision(decision) => {
             let audit = &decision.audit;
             match &decision.verdict {
-                Verdict::Deny(reply) => {
-                    line(format!("{} {}", style.bad("Refused:"), audit.reason()));
-                    reply_lines(reply).into_iter().for_each(line);
+                Verdict::Deny(response) => {
+                    line(format!("{} {}", style.failure("Denied:"), audit.reason()));
+                    response_lines(response).into_iter().for_each(line);
                 }
                 Verdict::Allow(edits) => {
-                    let trial =
-                        audit.would_deny().map(|reason| format!(", and a rule on trial would refuse it: {reason}"));
-                    line(format!("{} {}{}", style.good("Passes:"), audit.reason(), trial.unwrap_or_default()));
-                    line(String::from("The backend gets"));
-                    for (name, value) in told.request.edited(edits).shown(&told.policy.token_source) {
+                    let report_only =
+                        audit.would_deny().map(|reason| format!("; a rule with `report_only` would deny it: {reason}"));
+                    line(format!(
+                        "{} {}{}",
+                        style.success("Allowed:"),
+                        audit.reason(),
+                        report_only.unwrap_or_default()
+                    ));
+                    line(String::from("Request to the backend:"));
+                    for (name, value) in
+                        explanation.request.with_edits(edits).redacted(&explanation.policy.token_source)
+                    {
                         line(format!("  {name}: {value}"));
                     }
                 }
             }
-            let logged = match audit.extent(&told.policy.audit) {
+            let logged = match audit.extent(&explanation.policy.audit) {
                 Logged::All => String::from("log:"),
-                Logged::Sampled(share) => format!("log, of such requests a share of {}:", share.as_f64()),
-                Logged::None => String::from("not in the log (`audit`):"),
+                Logged::Sampled(share) => format!("logged at a sampling rate of {}:", share.as_f64()),
+                Logged::None => String::from("not logged (`audit`):"),
             };
             line(style.faint(&format!("{logged} {}", audit.to_json())));
         }
     }
 }
 
-fn sign(mark: Mark, style: Style) -> String {
-    match mark {
-        Mark::Good => style.good("+"),
-        Mark::Bad => style.bad("x"),
-        Mark::Plain => style.faint("."),
+fn symbol(outcome: StepOutcome, style: Style) -> String {
+    match outcome {
+        StepOutcome::Pass => style.success("+"),
+        StepOutcome::Fail => style.failure("x"),
+        StepOutcome::Info => style.faint("."),
     }
 }
 
-fn reply_lines(reply: &LocalResponse) -> Vec<String> {
-    let headers = reply.headers.iter().map(|(name, value)| format!("  {}: {}", name.as_str(), value.as_str()));
-    let body = String::from_utf8_lossy(&reply.body).into_owned();
-    let status = std::iter::once(format!("  {}", reply.status));
+fn response_lines(response: &LocalResponse) -> Vec<String> {
+    let headers = response.headers.iter().map(|(name, value)| format!("  {}: {}", name.as_str(), value.as_str()));
+    let body = String::from_utf8_lossy(&response.body).into_owned();
+    let status = std::iter::once(format!("  {}", response.status));
     status.chain(headers).chain((!body.is_empty()).then(|| format!("  {body}"))).collect()
 }
 
-fn as_json(told: &Told) -> Value {
-    let steps: Vec<Value> = told.steps.iter().map(Step::as_json).collect();
-    let common = json!({ "at": clock::shown(told.now), "notes": told.judged.notes, "steps": steps });
-    let more = match &told.judged.answer {
-        Answer::Answered(reply) => json!({ "verdict": "answered", "answer": reply_json(reply) }),
-        Answer::Decided(decision) => {
+fn as_json(explanation: &Explanation) -> Value {
+    let steps: Vec<Value> = explanation.steps.iter().map(Step::as_json).collect();
+    let common =
+        json!({ "at": clock::to_rfc3339(explanation.now), "notes": explanation.evaluation.notes, "steps": steps });
+    let more = match &explanation.evaluation.result {
+        RequestResult::LocalResponse(response) => {
+            json!({ "verdict": "local_response", "response": response_json(response) })
+        }
+        RequestResult::Decision(decision) => {
             let audit: Value = serde_json::from_str(&decision.audit.to_json()).unwrap_or_default();
-            let logged = match decision.audit.extent(&told.policy.audit) {
+            let logged = match decision.audit.extent(&explanation.policy.audit) {
                 Logged::All => "all",
                 Logged::Sampled(_) => "sampled",
                 Logged::None => "none",
             };
-            let (answer, backend) = match &decision.verdict {
-                Verdict::Deny(reply) => (reply_json(reply), Value::Null),
+            let (response, backend) = match &decision.verdict {
+                Verdict::Deny(response) => (response_json(response), Value::Null),
                 Verdict::Allow(edits) => {
-                    let fields = told.request.edited(edits).shown(&told.policy.token_source);
+                    let fields = explanation.request.with_edits(edits).redacted(&explanation.policy.token_source);
                     (
                         Value::Null,
                         fields.into_iter().map(|(name, value)| json!({ "name": name, "value": value })).collect(),
@@ -215,7 +222,7 @@ fn as_json(told: &Told) -> Value {
             json!({
                 "verdict": decision.audit.verdict(), "reason": decision.audit.reason(), "audit": audit,
                 "logged": logged,
-                "answer": answer, "backend": backend,
+                "response": response, "backend": backend,
             })
         }
     };
@@ -224,8 +231,11 @@ fn as_json(told: &Told) -> Value {
     Value::Object(members)
 }
 
-fn reply_json(reply: &LocalResponse) -> Value {
-    let headers: Vec<Value> =
-        reply.headers.iter().map(|(name, value)| json!({ "name": name.as_str(), "value": value.as_str() })).collect();
-    json!({ "status": reply.status, "headers": headers, "body": String::from_utf8_lossy(&reply.body) })
+fn response_json(response: &LocalResponse) -> Value {
+    let headers: Vec<Value> = response
+        .headers
+        .iter()
+        .map(|(name, value)| json!({ "name": name.as_str(), "value": value.as_str() }))
+        .collect();
+    json!({ "status": response.status, "headers": headers, "body": String::from_utf8_lossy(&response.body) })
 }

@@ -1,14 +1,13 @@
-//! Why a command cannot be carried out at all: exit status 2, and one sentence.
+//! A command that cannot run: exit status 2 and one message.
 
 use std::fmt;
 use std::path::Path;
 
-/// What cannot be used, and why.
+/// An error message.
 #[derive(Debug)]
 pub struct Failure(pub String);
 
 impl Failure {
-    /// A file that cannot be used.
     pub fn of_file(path: &Path, why: impl fmt::Display) -> Self {
         Self(format!("{}: {why}", path.display()))
     }
@@ -20,18 +19,17 @@ impl fmt::Display for Failure {
     }
 }
 
-/// How a command ended.
+/// The result of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// All is well.
-    Fine,
-    /// What was asked for was done, and something was found.
-    Found,
+    /// Exit status 0.
+    Success,
+    /// Exit status 1: a fault, a denied request or a failed test.
+    Negative,
 }
 
 impl Outcome {
-    /// Fine, unless something was found.
-    pub const fn unless(found: bool) -> Self {
-        if found { Self::Found } else { Self::Fine }
+    pub const fn negative_if(found: bool) -> Self {
+        if found { Self::Negative } else { Self::Success }
     }
 }

@@ -1,4 +1,4 @@
-//! Fetches keys as a host would for the filter: no redirects, the machine's own trust in certificates.
+//! Fetches keys as a host does: without redirects, and with the system's trusted certificates.
 
 use std::io::Read as _;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use okta_proxy_wasm::engine::{CalloutAddress, KEY_RESPONSE};
 use ureq::Agent;
 use ureq::tls::{RootCerts, TlsConfig};
 
-/// What came, and a sentence about it.
+/// Returns the result and a note for the output.
 pub fn get(address: &CalloutAddress, timeout: Duration) -> (CalloutResult, String) {
     match attempt(address, timeout) {
         Ok((status, cache_control, body)) => {
@@ -43,7 +43,7 @@ fn attempt(address: &CalloutAddress, timeout: Duration) -> Result<(u16, Option<S
     let cache_control =
         response.headers().get("cache-control").and_then(|value| value.to_str().ok()).map(str::to_owned);
     let mut body = Vec::new();
-    // One byte more than is read, so that the filter sees that it is too long.
+    // Reads one byte more than the limit, so that the filter detects a response that is too long.
     let limit = u64::try_from(KEY_RESPONSE.max_bytes).unwrap_or(u64::MAX).saturating_add(1);
     response.body_mut().as_reader().take(limit).read_to_end(&mut body).map_err(ureq::Error::Io)?;
     Ok((response.status().as_u16(), cache_control, body))

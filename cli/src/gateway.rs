@@ -1,4 +1,4 @@
-//! One request through the filter's own engine, with all that a host and the issuers would give it.
+//! Runs one request through the filter's engine, in place of a host and with given responses of the issuers.
 
 use std::collections::VecDeque;
 
@@ -22,39 +22,37 @@ use crate::secrets::Secrets;
 
 const STREAM: StreamId = StreamId(1);
 const NO_JITTER: Jitter = Jitter(u16::MAX);
-/// What an engine does for one request takes fewer turns than this.
-const TURNS: usize = 64;
+/// An upper limit: the engine needs fewer steps for one request.
+const MAX_ITERATIONS: usize = 64;
 
-/// What the issuers would say.
+/// The issuers' responses.
 #[derive(Default)]
-pub struct Issuers {
-    /// Whether keys are fetched from where the filter would.
-    pub fetches: bool,
-    /// The answer to a question about the token.
+pub struct IssuerData {
+    /// Whether to fetch keys from the URLs that the filter uses.
+    pub fetch_keys: bool,
+    /// The introspection response.
     pub introspection: Option<Vec<u8>>,
-    /// The list of revoked tokens.
+    /// The revocation list.
     pub revocations: Option<Vec<u8>>,
 }
 
-/// What the filter did.
-pub struct Judged {
-    /// With the request.
-    pub answer: Answer,
-    /// The keys that were fetched.
+/// The engine's result for one request.
+pub struct Evaluation {
+    pub result: RequestResult,
     pub fetched: Option<KeySet>,
-    /// What happened on the way.
+    /// Notes on callouts.
     pub notes: Vec<String>,
 }
 
-/// What became of the request.
-pub enum Answer {
-    /// It was decided.
-    Decided(Box<Decision>),
-    /// The filter itself was asked.
-    Answered(LocalResponse),
+/// The result for the request.
+pub enum RequestResult {
+    /// A decision by the rules.
+    Decision(Box<Decision>),
+    /// A response of the filter itself, such as readiness.
+    LocalResponse(LocalResponse),
 }
 
-/// A configuration with which requests can be judged, again and again.
+/// A configuration that evaluates any number of requests.
 pub struct Configuration {
     document: Vec<u8>,
     secrets: Secrets,
@@ -62,15 +60,15 @@ pub struct Configuration {
 }
 
 impl Configuration {
-    /// Takes a configuration; a faulty one is none. `keys`, where given, take the place of those of the providers that
-    /// they name.
+    /// Loads a configuration, or returns its faults. `keys` returns key sets by provider name; they replace the keys of
+    /// these providers.
     pub fn new(
         plugin: &Plugin,
         secrets: Secrets,
         keys: impl FnOnce(&Policy) -> Result<Vec<(String, Value)>, Failure>,
     ) -> Result<Self, Failure> {
         let written = Self { document: plugin.text.clone().into_bytes(), as_json: plugin.document.clone(), secrets };
-        let policy = written.load(&plugin.place)?.policy;
+        let policy = written.load(&plugin.location)?.policy;
         let mut document = plugin.document.clone();
         let has_keys = |name: &str| {
             let provider = policy.providers.iter().find(|(_, provider)| provider.name.as_ref() == name);
@@ -81,7 +79,7 @@ impl Configuration {
                 provider["jwks"] = json!({ "inline": keys });
             }
         }
-        // The answer is at hand, wherever the endpoint is: it is not looked for.
+        // The introspection response is given, so the endpoint must not be discovered.
         for (_, provider) in policy.providers.iter() {
             let settings = document.pointer_mut("/providers").and_then(|all| all.get_mut(provider.name.as_ref()));
             let settings = settings.and_then(|settings| settings.get_mut("introspection"));
@@ -90,42 +88,41 @@ impl Configuration {
             }
         }
         let with_keys = Self { document: document.to_string().into_bytes(), as_json: document, ..written };
-        with_keys.load(&plugin.place)?;
+        with_keys.load(&plugin.location)?;
         Ok(with_keys)
     }
 
-    fn load(&self, place: &str) -> Result<Loaded, Failure> {
+    fn load(&self, location: &str) -> Result<Loaded, Failure> {
         config::load(&self.document, &self.secrets.environment(&self.as_json)).map_err(|faults| {
             let faults: Vec<String> = faults.iter().map(|fault| format!("\n  {fault}")).collect();
-            Failure(format!("{place}: the configuration is refused{}", faults.concat()))
+            Failure(format!("{location}: the configuration is rejected{}", faults.concat()))
         })
     }
 
-    /// Its policy. An engine keeps its own.
+    /// Loads the policy again: `Policy` is not `Clone`, and each engine owns one.
     pub fn policy(&self) -> Result<Policy, Failure> {
         Ok(self.load("the configuration")?.policy)
     }
 
-    /// The document that it was read from.
     pub const fn document(&self) -> &Value {
         &self.as_json
     }
 
-    /// Has an engine of its own judge one request.
-    pub fn judge(
+    /// Evaluates one request with a new engine.
+    pub fn evaluate(
         &self,
         head: &RequestHead,
         attributes: &AttributeValues,
-        issuers: &Issuers,
+        issuers: &IssuerData,
         now: UnixTime,
-    ) -> Result<Judged, Failure> {
+    ) -> Result<Evaluation, Failure> {
         let policy = self.policy()?;
-        let wanted = asked_provider(&policy, head);
+        let wanted = token_provider(&policy, head);
         let engine = Engine::new(policy, Box::new(PortableVerifier), ParkingLimits::default(), now);
         let run = Run {
             engine,
             issuers,
-            wanted,
+            token_provider: wanted,
             now,
             fetches: VecDeque::new(),
             calls: VecDeque::new(),
@@ -137,18 +134,18 @@ impl Configuration {
     }
 }
 
-/// Whose keys a request may need: the filter fetches those of all providers, and here nobody else's are wanted.
-pub fn asked_provider(policy: &Policy, head: &RequestHead) -> Option<ProviderId> {
+/// The provider of the token. The filter fetches the keys of all providers; this tool fetches only those of this one.
+pub fn token_provider(policy: &Policy, head: &RequestHead) -> Option<ProviderId> {
     let Credential::Token(text, _) = policy.token_source.find(head) else { return None };
     let token = UnverifiedToken::parse(&text).ok()?;
     policy.providers.select(&token).ok().map(|selected| selected.id)
 }
 
-/// An engine at work, and its host.
+/// An engine and the state of its host.
 struct Run<'a> {
     engine: Engine,
-    issuers: &'a Issuers,
-    wanted: Option<ProviderId>,
+    issuers: &'a IssuerData,
+    token_provider: Option<ProviderId>,
     now: UnixTime,
     fetches: VecDeque<Fetch>,
     calls: VecDeque<IntrospectionCall>,
@@ -158,40 +155,42 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    fn finish(mut self, head: &RequestHead, attributes: &AttributeValues) -> Result<Judged, Failure> {
+    fn finish(mut self, head: &RequestHead, attributes: &AttributeValues) -> Result<Evaluation, Failure> {
         self.tick();
-        let mut arrival = self.engine.on_request(STREAM, head, self.now);
-        if let RequestOutcome::NeedAttributes(_) = arrival {
-            arrival = self.engine.on_request_with(STREAM, head, attributes.clone(), self.now);
+        let mut outcome = self.engine.on_request(STREAM, head, self.now);
+        if let RequestOutcome::NeedAttributes(_) = outcome {
+            outcome = self.engine.on_request_with(STREAM, head, attributes.clone(), self.now);
         }
-        match arrival {
+        match outcome {
             RequestOutcome::Decision(decision) => self.decided = Some(decision),
-            RequestOutcome::LocalResponse(reply) => return Ok(self.ended(Answer::Answered(reply))),
+            RequestOutcome::LocalResponse(response) => {
+                return Ok(self.into_evaluation(RequestResult::LocalResponse(response)));
+            }
             RequestOutcome::Pending | RequestOutcome::NeedAttributes(_) => {}
         }
-        for _ in 0..TURNS {
+        for _ in 0..MAX_ITERATIONS {
             if let Some(decision) = self.decided.take() {
-                return Ok(self.ended(Answer::Decided(decision)));
+                return Ok(self.into_evaluation(RequestResult::Decision(decision)));
             }
-            self.turn()?;
+            self.advance()?;
         }
-        Err(Failure(String::from("the request waits, and nothing that was given helps it on")))
+        Err(Failure(String::from("the request stays pending: the given options do not provide what it requires")))
     }
 
-    fn ended(self, answer: Answer) -> Judged {
-        Judged { answer, fetched: self.fetched, notes: self.notes }
+    fn into_evaluation(self, result: RequestResult) -> Evaluation {
+        Evaluation { result, fetched: self.fetched, notes: self.notes }
     }
 
-    /// Does one thing that the request may wait for.
-    fn turn(&mut self) -> Result<(), Failure> {
-        let is_wanted = |fetch: &Fetch| self.wanted.is_some_and(|provider| fetch.id.is_of(provider));
-        if let Some(at) = self.fetches.iter().position(is_wanted)
+    /// Completes one fetch or call that the request may depend on, or advances the time.
+    fn advance(&mut self) -> Result<(), Failure> {
+        let is_needed = |fetch: &Fetch| self.token_provider.is_some_and(|provider| fetch.id.is_of(provider));
+        if let Some(at) = self.fetches.iter().position(is_needed)
             && let Some(fetch) = self.fetches.remove(at)
         {
             return self.fetch(&fetch);
         }
         if let Some(call) = self.calls.pop_front() {
-            return self.answer(&call);
+            return self.introspect(&call);
         }
         self.tick();
         if self.fetches.is_empty() && self.calls.is_empty() && self.decided.is_none() {
@@ -202,13 +201,13 @@ impl Run<'_> {
 
     fn tick(&mut self) {
         let outbox = self.engine.on_tick(self.now, NO_JITTER);
-        self.take(outbox);
+        self.process(outbox);
     }
 
     fn fetch(&mut self, fetch: &Fetch) -> Result<(), Failure> {
-        if !self.issuers.fetches {
+        if !self.issuers.fetch_keys {
             return Err(Failure(format!(
-                "the token can be judged with its issuer's keys only: give them with --keys FILE, or take --fetch to have {} asked",
+                "verification requires the issuer's keys: provide them with --keys FILE, or fetch them from {} with --fetch",
                 fetch.keys.address
             )));
         }
@@ -220,27 +219,27 @@ impl Run<'_> {
             self.fetched = Some(keys);
         }
         let outbox = self.engine.on_fetched(fetch.id, outcome, self.now);
-        self.take(outbox);
+        self.process(outbox);
         Ok(())
     }
 
-    fn answer(&mut self, call: &IntrospectionCall) -> Result<(), Failure> {
+    fn introspect(&mut self, call: &IntrospectionCall) -> Result<(), Failure> {
         let Some(body) = self.issuers.introspection.clone() else {
             return Err(Failure(String::from(
-                "the token's issuer would be asked about it: give its answer with --introspection FILE",
+                "the decision requires introspection: provide the introspection response with --introspection FILE",
             )));
         };
         match call.purpose {
             Purpose::Token { .. } => {}
-            Purpose::Metadata(_) => return Err(Failure(String::from("the introspection endpoint is not known"))),
+            Purpose::Metadata(_) => return Err(Failure(String::from("the introspection endpoint is unknown"))),
         }
         let outcome = Ok(HttpResponse::new(200, body));
         let outbox = self.engine.on_call_ended(call.id, None, outcome, self.now, NO_JITTER);
-        self.take(outbox);
+        self.process(outbox);
         Ok(())
     }
 
-    fn take(&mut self, outbox: Outbox) {
+    fn process(&mut self, outbox: Outbox) {
         self.fetches.extend(outbox.fetches);
         self.fetches.extend(outbox.follow_ups);
         self.calls.extend(outbox.calls);
@@ -248,7 +247,7 @@ impl Run<'_> {
             self.decided = Some(Box::new(decision));
         }
         if let Some(note) = outbox.call_note {
-            self.notes.push(format!("{}: asked about the token: {:?}", note.provider, note.result));
+            self.notes.push(format!("{}: introspection: {:?}", note.provider, note.result));
         }
         if let Some(poll) = outbox.poll {
             let empty = || b"{\"revoked\":[]}".to_vec();
@@ -256,9 +255,9 @@ impl Run<'_> {
             let outcome = Ok(HttpResponse::new(200, body));
             let outbox = self.engine.on_polled(poll.number, outcome, self.now, NO_JITTER);
             if let Some(result) = &outbox.poll_note {
-                self.notes.push(format!("the list of revoked tokens: {result:?}"));
+                self.notes.push(format!("revocation list: {result:?}"));
             }
-            self.take(outbox);
+            self.process(outbox);
         }
     }
 }

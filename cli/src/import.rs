@@ -1,7 +1,7 @@
-//! `import`: what another filter's configuration means, as one of ours.
+//! `import`: converts the configuration of another filter.
 //!
-//! Never more permissive than what it is made from: what cannot be said as strictly is said more strictly, or there is no
-//! result. Each such place is named.
+//! The result is never more permissive than the original. A construct without an exact counterpart becomes stricter or
+//! fails the import. A remark names each such construct.
 
 mod draft;
 mod envoy;
@@ -18,47 +18,43 @@ use crate::input;
 use crate::output;
 use crate::plugin::{visit, yaml_documents};
 
-/// What becomes of something.
+/// How a construct is converted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect {
-    /// The result lets less pass, or hands less over.
+    /// The result allows fewer requests or forwards less.
     Stricter,
-    /// It is not carried over, and lets nothing more pass.
-    Left,
-    /// There is no result.
+    /// It is not carried over, and no additional request is allowed.
+    NotCarriedOver,
+    /// The import fails.
     Fatal,
 }
 
-/// Something that does not carry over as it is.
+/// A construct that is not converted exactly.
 #[derive(Debug)]
 pub struct Remark {
-    place: String,
+    location: String,
     effect: Effect,
-    says: String,
+    message: String,
 }
 
-/// All of them.
 #[derive(Debug, Default)]
 pub struct Remarks(Vec<Remark>);
 
 impl Remarks {
-    fn add(&mut self, effect: Effect, place: &str, says: impl Into<String>) {
-        self.0.push(Remark { place: place.to_owned(), effect, says: says.into() });
+    fn add(&mut self, effect: Effect, location: &str, message: impl Into<String>) {
+        self.0.push(Remark { location: location.to_owned(), effect, message: message.into() });
     }
 
-    /// What lets less pass here.
-    pub fn stricter(&mut self, place: &str, says: impl Into<String>) {
-        self.add(Effect::Stricter, place, says);
+    pub fn stricter(&mut self, location: &str, message: impl Into<String>) {
+        self.add(Effect::Stricter, location, message);
     }
 
-    /// What is not carried over.
-    pub fn left(&mut self, place: &str, says: impl Into<String>) {
-        self.add(Effect::Left, place, says);
+    pub fn not_carried_over(&mut self, location: &str, message: impl Into<String>) {
+        self.add(Effect::NotCarriedOver, location, message);
     }
 
-    /// What leaves no result.
-    pub fn fatal(&mut self, place: &str, says: impl Into<String>) {
-        self.add(Effect::Fatal, place, says);
+    pub fn fatal(&mut self, location: &str, message: impl Into<String>) {
+        self.add(Effect::Fatal, location, message);
     }
 
     fn has_fatal(&self) -> bool {
@@ -66,39 +62,38 @@ impl Remarks {
     }
 }
 
-/// Imports the file.
 pub fn run(arguments: &Import) -> Result<Outcome, Failure> {
     let documents = yaml_documents(&arguments.file, &input::read_text(&arguments.file)?)?;
     let mut remarks = Remarks::default();
     for document in &documents {
         visit(document, "$", &mut |at, value| {
-            if let Some(why) = of_another_product(value) {
+            if let Some(why) = unsupported_product(value) {
                 remarks.fatal(at, why);
             }
         });
     }
-    let drafted = match arguments.from {
+    let draft = match arguments.from {
         _ if remarks.has_fatal() => None,
         ImportFrom::EnvoyJwtAuthn => envoy::import(&documents, &mut remarks),
         ImportFrom::Istio => istio::import(&documents, &mut remarks),
     };
-    let accepted = drafted.filter(|_| !remarks.has_fatal()).and_then(|document| accepted(document, &mut remarks));
-    for Remark { place, effect, says } in &remarks.0 {
+    let validated = draft.filter(|_| !remarks.has_fatal()).and_then(|document| validate(document, &mut remarks));
+    for Remark { location, effect, message } in &remarks.0 {
         let effect = match effect {
             Effect::Stricter => "stricter here",
-            Effect::Left => "not carried over",
+            Effect::NotCarriedOver => "not carried over",
             Effect::Fatal => "cannot be imported",
         };
-        eprintln!("{place}: {effect}: {says}");
+        eprintln!("{location}: {effect}: {message}");
     }
-    let Some((document, warnings)) = accepted else { return Ok(Outcome::Found) };
+    let Some((document, warnings)) = validated else { return Ok(Outcome::Negative) };
     warnings.iter().for_each(|warning| eprintln!("$: warning: {warning}"));
     output::line(&format!("{document:#}"));
-    Ok(Outcome::Fine)
+    Ok(Outcome::Success)
 }
 
-/// Why a resource of a product without an importer has no result.
-fn of_another_product(resource: &Value) -> Option<&'static str> {
+/// The error for a resource of a product without an importer.
+fn unsupported_product(resource: &Value) -> Option<&'static str> {
     let text = |name: &str| resource.get(name).and_then(Value::as_str).unwrap_or_default();
     let is_of_kong =
         resource.get("_format_version").is_some() || text("apiVersion").starts_with("configuration.konghq.com/");
@@ -115,13 +110,13 @@ fn of_another_product(resource: &Value) -> Option<&'static str> {
     }
 }
 
-/// What the filter itself would load.
-fn accepted(document: Value, remarks: &mut Remarks) -> Option<(Value, Vec<String>)> {
+/// Accepts the document only if the filter's loader accepts it.
+fn validate(document: Value, remarks: &mut Remarks) -> Option<(Value, Vec<String>)> {
     match config::load(document.to_string().as_bytes(), &config::no_environment) {
         Ok(loaded) => Some((document, loaded.warnings)),
         Err(faults) => {
             for fault in faults {
-                remarks.fatal("$", format!("the result would be refused: {fault}"));
+                remarks.fatal("$", format!("the filter would reject the result: {fault}"));
             }
             None
         }

@@ -1,7 +1,7 @@
-//! The command-line tool: what the filter would do with a configuration and a request, without a proxy.
+//! The command-line tool: shows what the filter does with a configuration and a request, without a proxy.
 //!
-//! Nothing is decided here. `check` is the filter's loader, `explain` and `test` are its engine with the clock, the keys
-//! and the answers of issuers given to it; `import` writes a document that its loader has to accept.
+//! The tool makes no decisions of its own. `check` is the filter's loader. `explain` and `test` run the filter's engine
+//! with a given clock, keys and issuer responses. `import` writes a document that the loader must accept.
 
 mod arguments;
 mod check;
@@ -33,8 +33,8 @@ use failure::{Failure, Outcome};
 
 fn main() -> ExitCode {
     match run(&CommandLine::parse().command) {
-        Ok(Outcome::Fine) => ExitCode::SUCCESS,
-        Ok(Outcome::Found) => ExitCode::from(1),
+        Ok(Outcome::Success) => ExitCode::SUCCESS,
+        Ok(Outcome::Negative) => ExitCode::from(1),
         Err(failure) => {
             eprintln!("okta-proxy-wasm: {failure}");
             ExitCode::from(2)
@@ -49,18 +49,18 @@ fn run(command: &Command) -> Result<Outcome, Failure> {
         Command::Test(arguments) => policy_tests::run(arguments),
         Command::Schema { draft } => {
             let schema = match draft {
-                Draft::Of2020 => reference::json_schema(),
-                Draft::Of2013 => reference::json_schema_draft_04(),
+                Draft::Draft202012 => reference::json_schema(),
+                Draft::Draft04 => reference::json_schema_draft_04(),
             };
             output::write(&format!("{schema:#}\n"));
-            Ok(Outcome::Fine)
+            Ok(Outcome::Success)
         }
         Command::Completions { shell } => {
             let mut command = CommandLine::command();
             let mut script = Vec::new();
             clap_complete::generate(*shell, &mut command, "okta-proxy-wasm", &mut script);
             output::write(&String::from_utf8_lossy(&script));
-            Ok(Outcome::Fine)
+            Ok(Outcome::Success)
         }
         Command::Import(arguments) => import::run(arguments),
     }

@@ -1,4 +1,5 @@
-//! Finds our configurations: a file is one, or one of Envoy, Istio, Envoy Gateway or Kong with some in it.
+//! Finds plugin configurations: a file is one, or is a configuration of Envoy, Istio, Envoy Gateway or Kong that
+//! contains some.
 
 mod envoy;
 mod manifests;
@@ -15,27 +16,27 @@ use crate::input;
 use crate::positions::Origin;
 use crate::secrets::visit_secrets;
 
-/// The same as the filter's own.
+/// The filter's limits.
 const LIMITS: JsonLimits = JsonLimits { depth: 64, members: 4096 };
-/// What a host's configuration has at its top, and ours never has.
-const OF_HOSTS: [&str; 6] =
+/// Top-level members of host configurations, which a plugin configuration never has.
+const HOST_MEMBERS: [&str; 6] =
     ["static_resources", "dynamic_resources", "resources", "@type", "apiVersion", "_format_version"];
 
-/// One configuration of ours.
+/// A plugin configuration.
 pub struct Plugin {
-    /// Where it was found, for people.
-    pub place: String,
-    /// As the filter gets it.
+    /// The location, for messages.
+    pub location: String,
+    /// The text that the filter receives.
     pub text: String,
-    /// The same, read; `null` where it is no JSON object.
+    /// The parsed text; `null` if it is not a JSON object.
     pub document: Value,
-    /// Where in its file it stands.
+    /// The position in the file.
     pub origin: Origin,
-    /// What around it weakens or breaks it.
+    /// Warnings about the host's configuration.
     pub warnings: Vec<String>,
 }
 
-/// All of ours in a file, at least one.
+/// Reads all plugin configurations in a file, at least one.
 pub fn read(path: &Path) -> Result<Vec<Plugin>, Failure> {
     let bytes = input::read(path)?;
     let name = if path.as_os_str() == "-" { String::from("standard input") } else { path.display().to_string() };
@@ -43,13 +44,13 @@ pub fn read(path: &Path) -> Result<Vec<Plugin>, Failure> {
     let is_object = bytes.trim_ascii_start().first() == Some(&b'{');
     let read = if is_object { serde_json::from_slice::<Value>(&bytes).ok() } else { None };
     let is_of_host =
-        OF_HOSTS.iter().any(|member| read.as_ref().is_some_and(|document| document.get(*member).is_some()));
+        HOST_MEMBERS.iter().any(|member| read.as_ref().is_some_and(|document| document.get(*member).is_some()));
     let is_plain_yaml = path.as_os_str() == "-" && !is_object && !bytes.trim_ascii().is_empty();
     if !(is_yaml || is_of_host || is_plain_yaml) {
-        // The filter says of bytes that are no text that they are no JSON, and so does this.
+        // The filter reports invalid UTF-8 as invalid JSON, and so does this tool.
         let text = String::from_utf8_lossy(&bytes).into_owned();
         return Ok(vec![Plugin {
-            place: name,
+            location: name,
             document: document_of(&text),
             text,
             origin: Origin::whole(),
@@ -58,28 +59,28 @@ pub fn read(path: &Path) -> Result<Vec<Plugin>, Failure> {
     }
     let text = String::from_utf8(bytes).map_err(|_| Failure::of_file(path, "not UTF-8"))?;
     let documents = yaml_documents(path, &text)?;
-    let found: Vec<Plugin> = documents.iter().flat_map(|document| held_by(&name, &text, document)).collect();
+    let found: Vec<Plugin> = documents.iter().flat_map(|document| plugins_in(&name, &text, document)).collect();
     if found.is_empty() {
-        return Err(Failure::of_file(path, "no plugin with a configuration of okta-proxy-wasm in it"));
+        return Err(Failure::of_file(path, "no okta-proxy-wasm plugin in this file"));
     }
     Ok(found)
 }
 
-/// The only one in a file.
+/// Reads a file with a single plugin configuration.
 pub fn read_one(path: &Path) -> Result<Plugin, Failure> {
     let mut found = read(path)?;
     match (found.pop(), found.len()) {
         (Some(plugin), 0) => Ok(plugin),
-        // The same one in several listeners is one.
+        // Equal configurations of several listeners count once.
         (Some(plugin), _) if found.iter().all(|other| other.document == plugin.document) => Ok(plugin),
         (_, others) => Err(Failure::of_file(
             path,
-            format!("{} different configurations in it; give one of them alone", others + 1),
+            format!("{} different configurations in this file; provide one of them", others + 1),
         )),
     }
 }
 
-/// The documents of a YAML file, of which JSON is a part.
+/// Parses the documents of a YAML or JSON file.
 pub fn yaml_documents(path: &Path, text: &str) -> Result<Vec<Value>, Failure> {
     let read = yaml_serde::Deserializer::from_str(text).map(Value::deserialize);
     let documents: Result<Vec<Value>, _> = read.collect();
@@ -91,20 +92,20 @@ fn document_of(text: &str) -> Value {
     parse_object(text.trim_ascii().as_bytes(), LIMITS).map_or(Value::Null, Value::Object)
 }
 
-/// What a host's configuration has for a plugin of ours.
-struct Held<'a> {
-    /// The object that says where the module comes from and when it may be missing.
-    around: &'a Value,
-    /// Where it stands below the host's object.
-    below: String,
-    /// The configuration, as the filter gets it.
+/// A plugin configuration in a host's configuration.
+struct HostedConfig<'a> {
+    /// The object with the module's source and failure policy.
+    container: &'a Value,
+    /// The path below the host's object.
+    subpath: String,
+    /// The configuration text that the filter receives.
     text: String,
     host: Host<'a>,
 }
 
-/// Whose configuration holds it.
+/// The host whose configuration contains it.
 enum Host<'a> {
-    /// With the clusters, where all of them are there.
+    /// With the cluster names, if all clusters are static.
     Envoy(Option<&'a BTreeSet<String>>),
     /// With the object's `spec`.
     Istio(&'a Value),
@@ -113,13 +114,13 @@ enum Host<'a> {
     Kong,
 }
 
-impl Held<'_> {
-    /// What around `document`, which is ours, weakens or breaks it.
+impl HostedConfig<'_> {
+    /// Warnings about the host's configuration around the plugin.
     fn warnings(&self, document: &Value) -> Vec<String> {
         match self.host {
-            Host::Envoy(clusters) => envoy::warnings(self.around, document, clusters),
-            Host::Istio(spec) => manifests::istio_warnings(self.around, spec, document),
-            Host::EnvoyGateway(spec) => manifests::gateway_warnings(self.around, spec, document),
+            Host::Envoy(clusters) => envoy::warnings(self.container, document, clusters),
+            Host::Istio(spec) => manifests::istio_warnings(self.container, spec, document),
+            Host::EnvoyGateway(spec) => manifests::gateway_warnings(self.container, spec, document),
             Host::Kong => vec![String::from(
                 "the module does not work in Kong: it opens the gateway or takes it down; do not use it there \
                  (docs/deploying.md, \"Kong and nginx\")",
@@ -128,31 +129,32 @@ impl Held<'_> {
     }
 }
 
-/// All of ours in a document of a host's.
-fn held_by(file: &str, text: &str, document: &Value) -> Vec<Plugin> {
-    let clusters = envoy::names_of_clusters(document);
+/// All plugin configurations in a host's document.
+fn plugins_in(file: &str, text: &str, document: &Value) -> Vec<Plugin> {
+    let clusters = envoy::cluster_names(document);
     let mut managers = envoy::connection_managers(document);
     let mut found = Vec::new();
-    let mut places = Vec::new();
+    let mut paths = Vec::new();
     visit(document, "$", &mut |at, value| {
-        for held in envoy::held(value, clusters.as_ref()).into_iter().chain(manifests::held(value)) {
-            let document = document_of(&held.text);
-            if document.get("providers").is_some() || names_our_module(held.around) {
-                let mut warnings = held.warnings(&document);
-                let manager = managers.iter().find(|manager| manager.holds(at));
+        for hosted in envoy::hosted_config(value, clusters.as_ref()).into_iter().chain(manifests::hosted_configs(value))
+        {
+            let document = document_of(&hosted.text);
+            if document.get("providers").is_some() || is_this_filter(hosted.container) {
+                let mut warnings = hosted.warnings(&document);
+                let manager = managers.iter().find(|manager| manager.contains(at));
                 warnings.extend(manager.into_iter().flat_map(|manager| manager.warnings(at, &document)));
-                places.push(at.to_owned());
+                paths.push(at.to_owned());
                 found.push(Plugin {
-                    place: format!("{file}: {at}{}", held.below),
-                    origin: Origin::of_block(text, &held.text),
+                    location: format!("{file}: {at}{}", hosted.subpath),
+                    origin: Origin::of_block(text, &hosted.text),
                     warnings,
                     document,
-                    text: held.text,
+                    text: hosted.text,
                 });
             }
         }
     });
-    managers.retain(|manager| !places.iter().any(|at| manager.holds(at)));
+    managers.retain(|manager| !paths.iter().any(|at| manager.contains(at)));
     // Reported once, with the first plugin of this filter.
     if let Some(first) = found.first_mut() {
         first.warnings.extend(managers.iter().filter_map(envoy::ConnectionManager::unprotected));
@@ -160,45 +162,45 @@ fn held_by(file: &str, text: &str, document: &Value) -> Vec<Plugin> {
     found
 }
 
-/// Where the module comes from, wherever it is said.
-fn names_our_module(around: &Value) -> bool {
-    let code = around
+/// Whether the module's source or name is that of this filter.
+fn is_this_filter(container: &Value) -> bool {
+    let code = container
         .pointer("/vm_config/code")
-        .or(around.pointer("/vmConfig/code"))
-        .or(around.get("code"))
-        .or(around.get("url"))
-        .or(around.get("name"));
+        .or(container.pointer("/vmConfig/code"))
+        .or(container.get("code"))
+        .or(container.get("url"))
+        .or(container.get("name"));
     let code = code.map(Value::to_string).unwrap_or_default();
     code.contains("okta_proxy_wasm") || code.contains("okta-proxy-wasm")
 }
 
-/// The variables that a configuration names and the host does not pass on; `list` is where it would say that it does.
+/// Warnings for variables that the host does not pass to the plugin. `list` names the setting that passes them.
 fn variables_not_passed(document: &Value, list: &str, is_passed: impl Fn(&str) -> bool) -> Vec<String> {
     let mut warnings = Vec::new();
     visit_secrets(document, &mut |_, variable| {
         if !is_passed(variable) {
-            warnings.push(format!("the variable {variable} is not among {list}: the plugin will not find it"));
+            warnings.push(format!("the variable {variable} is not in {list}: the plugin cannot read it"));
         }
     });
     warnings
 }
 
 fn fails_open() -> String {
-    String::from("the plugin fails open: when it does not run, every request passes unchecked")
+    String::from("the plugin fails open: when it does not run, every request is forwarded without a check")
 }
 
-/// Tells of every object in a document, with its place.
-pub fn visit<'a>(value: &'a Value, at: &str, tell: &mut impl FnMut(&str, &'a Value)) {
+/// Visits every object in a document with its path.
+pub fn visit<'a>(value: &'a Value, at: &str, visitor: &mut impl FnMut(&str, &'a Value)) {
     match value {
         Value::Object(members) => {
-            tell(at, value);
+            visitor(at, value);
             for (name, member) in members {
-                visit(member, &format!("{at}.{name}"), tell);
+                visit(member, &format!("{at}.{name}"), visitor);
             }
         }
         Value::Array(items) => {
             for (index, item) in items.iter().enumerate() {
-                visit(item, &format!("{at}[{index}]"), tell);
+                visit(item, &format!("{at}[{index}]"), visitor);
             }
         }
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}

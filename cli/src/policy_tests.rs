@@ -1,4 +1,4 @@
-//! `test`: cases of a policy, each judged by the filter's own engine and held against what is expected.
+//! `test`: evaluates the cases of a policy with the filter's engine, and compares the results with the expectations.
 
 mod document;
 mod report;
@@ -17,44 +17,39 @@ use serde_json::{Map, Value, json};
 use crate::arguments::Test;
 use crate::clock;
 use crate::failure::{Failure, Outcome};
-use crate::gateway::{Answer, Configuration, Issuers};
+use crate::gateway::{Configuration, IssuerData, RequestResult};
 use crate::input;
 use crate::plugin;
 use crate::request::{self, Request};
 use crate::secrets::Secrets;
 use crate::signing::RunKeys;
-use document::{Case, Expectation, Suite, TIMES};
+use document::{Case, Expectation, Suite, TIME_CLAIMS};
 
-/// What came of one case.
+/// The result of one case.
 pub struct CaseResult {
-    /// Its name.
     pub name: String,
-    /// What is not as expected, a line each; none: all is.
+    /// One line for each difference from the expectation; empty for a passed case.
     pub differences: Vec<String>,
-    /// How long it took.
-    pub took: Duration,
+    pub duration: Duration,
 }
 
-/// What came of one file.
+/// The results of one file.
 pub struct SuiteResult {
-    /// The file.
     pub file: PathBuf,
-    /// Its cases.
     pub cases: Vec<CaseResult>,
-    /// The rules that no case came under.
+    /// The rules that no case matched.
     pub untested: Vec<String>,
 }
 
-/// Runs every file.
 pub fn run(arguments: &Test) -> Result<Outcome, Failure> {
-    // One key for all: to make one takes longer than the cases.
+    // All files share the keys: generating a key takes longer than running the cases.
     let keys = RunKeys::default();
     let mut results = Vec::new();
     for file in &arguments.files {
         results.push(run_suite(file, arguments.config.as_deref(), &keys)?);
     }
     report::print(&results, arguments.format);
-    Ok(Outcome::unless(results.iter().flat_map(|suite| &suite.cases).any(|case| !case.differences.is_empty())))
+    Ok(Outcome::negative_if(results.iter().flat_map(|suite| &suite.cases).any(|case| !case.differences.is_empty())))
 }
 
 fn run_suite(file: &Path, config: Option<&Path>, keys: &RunKeys) -> Result<SuiteResult, Failure> {
@@ -73,24 +68,24 @@ fn run_suite(file: &Path, config: Option<&Path>, keys: &RunKeys) -> Result<Suite
         };
         policy.providers.iter().map(|(_, provider)| of(provider)).collect()
     })?;
-    let bench = Bench { policy: configuration.policy()?, configuration, suite: &suite, keys, key_ids };
+    let runner = Runner { policy: configuration.policy()?, configuration, suite: &suite, keys, key_ids };
     let mut cases = Vec::new();
-    let mut rules_met = Vec::new();
+    let mut matched_rules = Vec::new();
     for case in &suite.cases {
-        let begun = Instant::now();
+        let started = Instant::now();
         let found =
-            bench.judge(case).map_err(|failure| Failure::of_file(file, format!("{:?}: {failure}", case.name)))?;
-        rules_met.extend(found.rule.clone());
+            runner.evaluate(case).map_err(|failure| Failure::of_file(file, format!("{:?}: {failure}", case.name)))?;
+        matched_rules.extend(found.rule.clone());
         let differences = differences(&case.expect, &found);
-        cases.push(CaseResult { name: case.name.clone(), differences, took: begun.elapsed() });
+        cases.push(CaseResult { name: case.name.clone(), differences, duration: started.elapsed() });
     }
-    let named = bench.policy.rules.rules().iter().filter_map(|rule| rule.name.as_deref());
-    let untested = named.filter(|name| !rules_met.iter().any(|met| met == name)).map(str::to_owned).collect();
+    let named = runner.policy.rules.rules().iter().filter_map(|rule| rule.name.as_deref());
+    let untested = named.filter(|name| !matched_rules.iter().any(|met| met == name)).map(str::to_owned).collect();
     Ok(SuiteResult { file: file.to_owned(), cases, untested })
 }
 
-/// The `kid` of each provider's keys: the same where the keys are the same, so that a token of one provider does not pass
-/// with the keys of another.
+/// The `kid` for each provider's keys. Providers with the same keys have the same `kid`, so a token of one provider is
+/// rejected with the keys of another.
 fn key_ids(policy: &Policy) -> HashMap<String, String> {
     let mut inline: Vec<(&KeySet, &str)> = Vec::new();
     let mut key_ids = HashMap::new();
@@ -113,47 +108,47 @@ fn key_ids(policy: &Policy) -> HashMap<String, String> {
     key_ids
 }
 
-/// What the filter did, in the words of an expectation.
-struct Found {
+/// The filter's result, in the terms of an expectation.
+struct Actual {
     decision: &'static str,
     status: Option<u16>,
     reason: Option<&'static str>,
     rule: Option<String>,
     would_deny: Option<&'static str>,
-    reply: Option<LocalResponse>,
+    response: Option<LocalResponse>,
     backend: Option<Request>,
 }
 
-impl Found {
-    fn of(answer: Answer, request: &Request) -> Self {
-        let decision = match answer {
-            Answer::Decided(decision) => decision,
-            Answer::Answered(reply) => {
-                let status = Some(reply.status);
-                let reply = Some(reply);
+impl Actual {
+    fn of(result: RequestResult, request: &Request) -> Self {
+        let decision = match result {
+            RequestResult::Decision(decision) => decision,
+            RequestResult::LocalResponse(response) => {
+                let status = Some(response.status);
+                let response = Some(response);
                 let (reason, rule, would_deny, backend) = (None, None, None, None);
-                return Self { decision: "answered", status, reason, rule, would_deny, reply, backend };
+                return Self { decision: "local_response", status, reason, rule, would_deny, response, backend };
             }
         };
         let Decision { verdict, audit, .. } = *decision;
-        let (reply, backend) = match verdict {
-            Verdict::Allow(edits) => (None, Some(request.edited(&edits))),
-            Verdict::Deny(reply) => (Some(reply), None),
+        let (response, backend) = match verdict {
+            Verdict::Allow(edits) => (None, Some(request.with_edits(&edits))),
+            Verdict::Deny(response) => (Some(response), None),
         };
         Self {
             decision: audit.verdict(),
-            status: reply.as_ref().map(|reply| reply.status),
+            status: response.as_ref().map(|response| response.status),
             reason: Some(audit.reason()),
             rule: audit.rule().map(|rule| rule.as_ref().to_owned()),
             would_deny: audit.would_deny(),
-            reply,
+            response,
             backend,
         }
     }
 }
 
-/// A configuration with the keys of this run, and the cases' common ground.
-struct Bench<'a> {
+/// The configuration with the keys of this run, and the suite of the cases.
+struct Runner<'a> {
     configuration: Configuration,
     policy: Policy,
     suite: &'a Suite,
@@ -161,12 +156,12 @@ struct Bench<'a> {
     key_ids: HashMap<String, String>,
 }
 
-impl Bench<'_> {
-    fn judge(&self, case: &Case) -> Result<Found, Failure> {
+impl Runner<'_> {
+    fn evaluate(&self, case: &Case) -> Result<Actual, Failure> {
         let defaults = &self.suite.defaults;
         let now = match case.at.as_ref().or(defaults.at.as_ref()) {
             None => clock::now(),
-            Some(text) => clock::parse(text).ok_or_else(|| Failure(format!("{text:?} is no time")))?,
+            Some(text) => clock::parse(text).ok_or_else(|| Failure(format!("{text:?} is not a time")))?,
         };
         let mut request = Request::parse(&case.request)?;
         if let Some(host) = &defaults.host
@@ -175,31 +170,31 @@ impl Bench<'_> {
             request.add("host", host);
         }
         for (name, values) in defaults.headers.iter().filter(|(name, _)| !case.headers.contains_key(*name)) {
-            values.each().iter().for_each(|value| request.add(name, value));
+            values.as_slice().iter().for_each(|value| request.add(name, value));
         }
         for (name, values) in &case.headers {
-            values.each().iter().for_each(|value| request.add(name, value));
+            values.as_slice().iter().for_each(|value| request.add(name, value));
         }
-        let mut issuers = Issuers::default();
+        let mut issuers = IssuerData::default();
         if let Some(token) = self.token(case, now)? {
-            let places = self.configuration.document().get("token").unwrap_or(&Value::Null);
-            request.add_token(&token, places)?;
+            let locations = self.configuration.document().get("token").unwrap_or(&Value::Null);
+            request.add_token(&token, locations)?;
         }
-        if let Some(answer) = &case.introspection {
-            let answer = self.with_times(answer.clone(), now)?;
-            issuers.introspection = Some(Value::Object(answer).to_string().into_bytes());
+        if let Some(claims) = &case.introspection {
+            let claims = self.with_times(claims.clone(), now)?;
+            issuers.introspection = Some(Value::Object(claims).to_string().into_bytes());
         }
         if let Some(list) = &case.revoked {
             issuers.revocations = Some(json!({ "revoked": list }).to_string().into_bytes());
         }
-        let given = case.attributes.iter().map(|(name, value)| (name.clone(), plain_text(value)));
+        let given = case.attributes.iter().map(|(name, value)| (name.clone(), value_string(value)));
         let given: Vec<(String, String)> = given.collect();
         let attributes = request::attributes(given.iter().map(|(name, value)| (name.as_str(), value.as_str())))?;
-        let judged = self.configuration.judge(&request.head(), &attributes, &issuers, now)?;
-        Ok(Found::of(judged.answer, &request))
+        let evaluation = self.configuration.evaluate(&request.head(), &attributes, &issuers, now)?;
+        Ok(Actual::of(evaluation.result, &request))
     }
 
-    /// The text of the case's token: signed, as it is, or one that says nothing.
+    /// The case's token: signed from claims, given as text, or an opaque placeholder.
     fn token(&self, case: &Case, now: UnixTime) -> Result<Option<String>, Failure> {
         if let Some(text) = &case.token_text {
             return Ok(Some(text.clone()));
@@ -238,19 +233,19 @@ impl Bench<'_> {
                 .ok_or_else(|| Failure(format!("there is no provider {name:?}"))),
             None => match (providers.next(), providers.next()) {
                 (Some(provider), None) => Ok(provider),
-                _ => Err(Failure(String::from("there are several providers: say which with `signed_by`"))),
+                _ => Err(Failure(String::from("there are several providers: name one with `signed_by`"))),
             },
         }
     }
 
-    /// Times that are written as `-10m` or `now`, in seconds.
+    /// Replaces times such as `-10m` or `now` by seconds.
     fn with_times(&self, mut claims: Map<String, Value>, now: UnixTime) -> Result<Map<String, Value>, Failure> {
-        for name in TIMES {
+        for name in TIME_CLAIMS {
             if let Some(Value::String(text)) = claims.get(name) {
-                let time = clock::parse_relative(text).and_then(|by| clock::shifted(now, by));
+                let time = clock::parse_relative(text).and_then(|by| clock::add_signed(now, by));
                 let time = time.or_else(|| clock::parse(text).map(UnixTime::as_secs));
                 let time =
-                    time.ok_or_else(|| Failure(format!("{name}: {text:?} is no time: write -10m, +1h or now")))?;
+                    time.ok_or_else(|| Failure(format!("{name}: {text:?} is not a time: write -10m, +1h or now")))?;
                 claims.insert(name.to_owned(), json!(time));
             }
         }
@@ -258,13 +253,11 @@ impl Bench<'_> {
     }
 }
 
-/// Numbers and truth as they are written.
-fn plain_text(value: &Value) -> String {
+fn value_string(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
-/// Every expectation that is not met.
-fn differences(expect: &Expectation, found: &Found) -> Vec<String> {
+fn differences(expect: &Expectation, found: &Actual) -> Vec<String> {
     let mut differences = Vec::new();
     let mut differs = |what: &str, expected: &str, found: &str| {
         if expected != found {
@@ -292,22 +285,22 @@ fn differences(expect: &Expectation, found: &Found) -> Vec<String> {
         }
     }
     if let Some(expected) = &expect.challenge {
-        let challenge = found.reply.as_ref().and_then(|reply| reply.header(&HeaderName::WWW_AUTHENTICATE));
+        let challenge = found.response.as_ref().and_then(|response| response.header(&HeaderName::WWW_AUTHENTICATE));
         differs("challenge", expected.as_deref().unwrap_or(none), challenge.unwrap_or(none));
     }
     for (name, expected) in &expect.headers {
         let values = found.backend.as_ref().map(|request| request.values(&name.to_ascii_lowercase()).join(", "));
-        let is_there = values.filter(|value| !value.is_empty());
+        let present = values.filter(|value| !value.is_empty());
         let nothing = if found.backend.is_some() { none } else { "no request to the backend" };
         differs(
             &format!("backend's {name}"),
             expected.as_deref().unwrap_or(none),
-            is_there.as_deref().unwrap_or(nothing),
+            present.as_deref().unwrap_or(nothing),
         );
     }
     for (name, expected) in &expect.response {
         let header = HeaderName::parse(name);
-        let value = header.and_then(|name| found.reply.as_ref()?.header(&name).map(str::to_owned));
+        let value = header.and_then(|name| found.response.as_ref()?.header(&name).map(str::to_owned));
         differs(&format!("response's {name}"), expected.as_deref().unwrap_or(none), value.as_deref().unwrap_or(none));
     }
     differences

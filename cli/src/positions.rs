@@ -1,4 +1,4 @@
-//! Where in a file the places are that faults name: line and column.
+//! Maps JSON paths of faults to lines and columns.
 
 use std::collections::BTreeMap;
 
@@ -7,16 +7,15 @@ use okta_proxy_wasm::config::Path;
 /// A line and a column, from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Position {
-    /// The line.
     pub line: usize,
     /// The column, in characters.
     pub column: usize,
 }
 
-/// Where in its file a document begins.
+/// The position of a document in its file.
 #[derive(Clone, Copy, Debug)]
 pub struct Origin {
-    /// How many lines stand before it, and how far it is indented; nothing where that is not known.
+    /// The number of lines before it, and its indentation; `None` if unknown.
     shift: Option<(usize, usize)>,
 }
 
@@ -26,8 +25,7 @@ impl Origin {
         Self { shift: Some((0, 0)) }
     }
 
-    /// The document stands in a block of the file, each line indented alike. A block that is there several times is
-    /// found the first time.
+    /// The document is a block of the file with uniform indentation. The first of several equal blocks is used.
     pub fn of_block(file: &str, block: &str) -> Self {
         let file: Vec<&str> = file.lines().collect();
         let block: Vec<&str> = block.lines().collect();
@@ -44,12 +42,12 @@ impl Origin {
         Self { shift }
     }
 
-    fn place(self, Position { line, column }: Position) -> Option<Position> {
+    fn translate(self, Position { line, column }: Position) -> Option<Position> {
         self.shift.map(|(lines, columns)| Position { line: line + lines, column: column + columns })
     }
 }
 
-/// The places of a JSON document.
+/// The byte offsets of a JSON document's values by path.
 #[derive(Debug, Default)]
 pub struct Positions {
     by_path: BTreeMap<String, usize>,
@@ -57,14 +55,14 @@ pub struct Positions {
 }
 
 impl Positions {
-    /// Of a document; none where it does not read.
+    /// Reads the document as far as it is valid JSON.
     pub fn of(text: &str) -> Self {
         let mut reader = Reader { text, at: 0, by_path: BTreeMap::new() };
         let _whole_or_up_to_the_fault = reader.value(&Path::root());
         Self { by_path: reader.by_path, text: text.to_owned() }
     }
 
-    /// Where the place stands, or what is around it: a member that is missing stands nowhere.
+    /// The position of the path, or of its closest existing parent: a missing member has none.
     pub fn find(&self, path: &str, origin: Origin) -> Option<Position> {
         let mut path = path;
         loop {
@@ -72,14 +70,14 @@ impl Positions {
                 let before = self.text.get(..*at)?;
                 let line = before.matches('\n').count() + 1;
                 let column = before.rsplit('\n').next()?.chars().count() + 1;
-                return origin.place(Position { line, column });
+                return origin.translate(Position { line, column });
             }
             path = path.get(..path.rfind(['.', '['])?)?;
         }
     }
 }
 
-/// Walks through JSON text; `None` where it is none.
+/// A JSON reader; its methods return `None` at invalid JSON.
 struct Reader<'a> {
     text: &'a str,
     at: usize,
@@ -154,7 +152,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_place_is_found_by_its_path_and_a_missing_one_by_what_is_around_it() {
+    fn position_of_a_missing_path_is_that_of_its_parent() {
         let text = "{\n  \"a\": { \"b.c\": [1,\n    {\"é\\\"\": 2, \"d\": \"x\\\\\"}] }\n}";
         let positions = Positions::of(text);
         let find = |path: &str| positions.find(path, Origin::whole()).map(|found| (found.line, found.column));

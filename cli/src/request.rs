@@ -1,4 +1,4 @@
-//! A request as the command line and the test files have it -> the head that the filter sees.
+//! Builds the request head that the filter evaluates from the command line or a test file.
 
 use okta_proxy_wasm::engine::{Attribute, AttributeValues};
 use okta_proxy_wasm::http::{HeadEdits, HeaderEdit, RequestHead};
@@ -14,10 +14,12 @@ pub struct Request {
 }
 
 impl Request {
-    /// `GET https://api.acme.com/orders?x=1`, or `GET /orders`. Where no host is said it is `localhost`.
+    /// Parses `GET https://api.acme.com/orders?x=1` or `GET /orders`. The default host is `localhost`.
     pub fn parse(line: &str) -> Result<Self, Failure> {
-        let (method, target) =
-            line.trim().split_once(' ').ok_or_else(|| Failure(format!("{line:?} is no request: write METHOD URL")))?;
+        let (method, target) = line
+            .trim()
+            .split_once(' ')
+            .ok_or_else(|| Failure(format!("{line:?} is not a request: write METHOD URL")))?;
         let target = target.trim();
         let (scheme, authority, path) = match target.split_once("://") {
             Some((scheme, rest)) => {
@@ -38,7 +40,7 @@ impl Request {
         Ok(Self { fields })
     }
 
-    /// One more header. `host` is the authority, as a proxy has it.
+    /// Adds a header. `host` sets `:authority`, as in a proxy.
     pub fn add(&mut self, name: &str, value: &str) {
         let name = name.trim().to_ascii_lowercase();
         let value = value.trim().as_bytes().to_vec();
@@ -48,7 +50,7 @@ impl Request {
         }
     }
 
-    /// Puts a token where the configuration looks first.
+    /// Adds the token at the first location that the configuration reads.
     pub fn add_token(&mut self, token: &str, places: &serde_json::Value) -> Result<(), Failure> {
         let first = |name: &str| places.get(name).and_then(|all| all.get(0)).cloned();
         let text = |value: &serde_json::Value| value.as_str().map(str::to_owned);
@@ -70,18 +72,17 @@ impl Request {
             let mark = if path.contains(&b'?') { '&' } else { '?' };
             path.extend(format!("{mark}{name}={token}").into_bytes());
         } else {
-            return Err(Failure(String::from("the configuration looks for a token nowhere")));
+            return Err(Failure(String::from("the configuration reads tokens from no location")));
         }
         Ok(())
     }
 
-    /// As the filter sees it.
     pub fn head(&self) -> RequestHead {
         RequestHead::new(self.fields.clone())
     }
 
-    /// What is left of it behind the filter.
-    pub fn edited(&self, edits: &HeadEdits) -> Self {
+    /// The request as forwarded, with the filter's edits applied.
+    pub fn with_edits(&self, edits: &HeadEdits) -> Self {
         let mut fields = self.fields.clone();
         for edit in edits.iter() {
             match edit {
@@ -101,14 +102,14 @@ impl Request {
         Self { fields }
     }
 
-    /// The values under a name, as text.
+    /// The values of a header.
     pub fn values(&self, name: &str) -> Vec<String> {
         let found = self.fields.iter().filter(|(field, _)| field == name);
         found.map(|(_, value)| String::from_utf8_lossy(value).into_owned()).collect()
     }
 
-    /// Names and values to be shown: what may hold a credential is not.
-    pub fn shown(&self, source: &TokenSource) -> Vec<(String, String)> {
+    /// Names and values for the output. Values that may contain a credential are redacted.
+    pub fn redacted(&self, source: &TokenSource) -> Vec<(String, String)> {
         let head = self.head();
         let shown = |(name, value): &(String, Vec<u8>)| {
             let value = if name == ":path" {
@@ -125,21 +126,21 @@ impl Request {
     }
 }
 
-/// What conditions ask of the host, from names and values as Envoy has them.
+/// Converts names and values to host attributes in Envoy's encoding.
 pub fn attributes<'a>(given: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<AttributeValues, Failure> {
     let mut values = AttributeValues::default();
     for (name, value) in given {
         let attribute = Attribute::ALL
             .into_iter()
             .find(|attribute| attribute.path().join(".") == name)
-            .ok_or_else(|| Failure(format!("{name:?} is no attribute that is asked of the host")))?;
-        let wrong = || Failure(format!("{value:?} is no value of {name}"));
+            .ok_or_else(|| Failure(format!("{name:?} is not an attribute that the host provides")))?;
+        let wrong = || Failure(format!("{value:?} is not a valid value of {name}"));
         let property = match attribute {
             Attribute::SourcePort | Attribute::DestinationPort => {
                 value.parse::<u16>().map_err(|_| wrong()).map(|port| i64::from(port).to_le_bytes().to_vec())?
             }
             Attribute::Mtls => vec![u8::from(value.parse::<bool>().map_err(|_| wrong())?)],
-            // Envoy gives an address with its port.
+            // Envoy's addresses include the port.
             Attribute::SourceAddress | Attribute::DestinationAddress if !value.contains(':') => {
                 format!("{value}:0").into_bytes()
             }

@@ -1,4 +1,4 @@
-//! What stands in the environment variables that a configuration names. None of it is ever shown.
+//! The values of the environment variables that a configuration names. They are never printed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::env;
@@ -10,19 +10,17 @@ use crate::failure::Failure;
 use crate::input;
 use crate::signing;
 
-/// Taken for what a variable holds: long enough for every secret.
-const ASSUMED: &str = "assumed-by-the-command-line";
+/// The assumed value of a variable: long enough for every secret.
+const ASSUMED_SECRET: &str = "assumed-by-the-command-line";
 
-/// Looks variables up.
 pub struct Secrets {
     from_file: BTreeMap<String, String>,
-    assumes: bool,
-    /// A private key, for who only has to have one.
-    any_key: String,
+    assume_missing: bool,
+    /// The assumed value where a private key is required.
+    assumed_key: String,
 }
 
 impl Secrets {
-    /// As the command line says.
     pub fn new(sources: &SecretSources) -> Result<Self, Failure> {
         let mut from_file = BTreeMap::new();
         if let Some(path) = &sources.env_file {
@@ -37,28 +35,28 @@ impl Secrets {
                 from_file.insert(name.trim().to_owned(), unquoted(value.trim()));
             }
         }
-        Ok(Self { from_file, assumes: sources.assume_env, any_key: signing::some_private_key()? })
+        Ok(Self { from_file, assume_missing: sources.assume_env, assumed_key: signing::unused_private_key()? })
     }
 
-    /// Every variable is set.
+    /// Assumes a value for every variable that is not set.
     pub fn assumed() -> Result<Self, Failure> {
         Self::new(&SecretSources { env_file: None, assume_env: true })
     }
 
-    /// What the document's variables hold: a key where it wants one.
+    /// Looks up variables. The assumed value is a private key where the document requires one.
     pub fn environment(&self, document: &Value) -> impl Fn(&str) -> Option<String> {
         let keys = variables_of(document, "private_key");
         move |name| {
             let found = self.from_file.get(name).cloned().or_else(|| env::var(name).ok());
             found.filter(|value| !value.trim().is_empty()).or_else(|| {
-                let assumed = if keys.contains(name) { self.any_key.clone() } else { String::from(ASSUMED) };
-                self.assumes.then_some(assumed)
+                let assumed = if keys.contains(name) { self.assumed_key.clone() } else { String::from(ASSUMED_SECRET) };
+                self.assume_missing.then_some(assumed)
             })
         }
     }
 }
 
-/// `\n` in double quotes is a line end, so that a key in PEM fits into a line.
+/// Removes quotes. `\n` in double quotes is a line break, so that a PEM key fits on one line.
 fn unquoted(value: &str) -> String {
     let within = |quote: char| value.strip_prefix(quote).and_then(|rest| rest.strip_suffix(quote));
     match (within('"'), within('\'')) {
@@ -68,7 +66,7 @@ fn unquoted(value: &str) -> String {
     }
 }
 
-/// The variables that stand behind a member of that name, anywhere.
+/// The variables that members of this name refer to.
 fn variables_of(value: &Value, member: &str) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     visit_secrets(value, &mut |name, variable| {
@@ -79,18 +77,18 @@ fn variables_of(value: &Value, member: &str) -> BTreeSet<String> {
     found
 }
 
-/// Tells of each `"name": {"env": "VARIABLE"}` in a document.
-pub fn visit_secrets(value: &Value, tell: &mut impl FnMut(&str, &str)) {
+/// Visits each `"name": {"env": "VARIABLE"}` in a document.
+pub fn visit_secrets(value: &Value, visitor: &mut impl FnMut(&str, &str)) {
     match value {
         Value::Object(members) => {
             for (name, member) in members {
                 if let Some(Value::String(variable)) = member.get("env") {
-                    tell(name, variable);
+                    visitor(name, variable);
                 }
-                visit_secrets(member, tell);
+                visit_secrets(member, visitor);
             }
         }
-        Value::Array(items) => items.iter().for_each(|item| visit_secrets(item, tell)),
+        Value::Array(items) => items.iter().for_each(|item| visit_secrets(item, visitor)),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }

@@ -1,4 +1,4 @@
-//! A key made for one run, to sign tokens with: the one thing of a policy test that is not the operator's.
+//! Keys generated for one run, to sign the tokens of policy tests.
 
 use std::cell::OnceCell;
 
@@ -14,7 +14,7 @@ use superboring::sign::{RsaPssSaltlen, Signer};
 
 use crate::failure::Failure;
 
-/// One key of each kind that is wanted, made when it is wanted first.
+/// One key of each type, generated on first use.
 #[derive(Default)]
 pub struct RunKeys {
     rsa: OnceCell<Rsa<Private>>,
@@ -24,28 +24,28 @@ pub struct RunKeys {
     ed25519: OnceCell<ed25519_compact::KeyPair>,
 }
 
-fn no_key(_: impl std::fmt::Debug) -> Failure {
+fn key_error(_: impl std::fmt::Debug) -> Failure {
     Failure(String::from("no key to sign with could be made"))
 }
 
-/// Random bytes until they are a key: on curves almost always the first are.
+/// Tries random bytes until they are a valid key; for curves the first attempt almost always succeeds.
 fn from_random<T, const N: usize>(make: impl Fn(&[u8]) -> Option<T>) -> Result<T, Failure> {
     for _ in 0..1000 {
         let mut bytes = [0; N];
-        getrandom::fill(&mut bytes).map_err(no_key)?;
+        getrandom::fill(&mut bytes).map_err(key_error)?;
         if let Some(key) = make(&bytes) {
             return Ok(key);
         }
     }
-    Err(no_key(()))
+    Err(key_error(()))
 }
 
-fn kept<T>(cell: &OnceCell<T>, make: impl FnOnce() -> Result<T, Failure>) -> Result<&T, Failure> {
+fn get_or_make<T>(cell: &OnceCell<T>, make: impl FnOnce() -> Result<T, Failure>) -> Result<&T, Failure> {
     if cell.get().is_none() {
         let made = make()?;
         return Ok(cell.get_or_init(|| made));
     }
-    cell.get().ok_or_else(|| no_key(()))
+    cell.get().ok_or_else(|| key_error(()))
 }
 
 fn encoded(bytes: impl AsRef<[u8]>) -> String {
@@ -54,21 +54,21 @@ fn encoded(bytes: impl AsRef<[u8]>) -> String {
 
 impl RunKeys {
     fn rsa(&self) -> Result<&Rsa<Private>, Failure> {
-        kept(&self.rsa, || Rsa::generate(2048).map_err(no_key))
+        get_or_make(&self.rsa, || Rsa::generate(2048).map_err(key_error))
     }
 
     fn p256(&self) -> Result<&p256::ecdsa::SigningKey, Failure> {
-        kept(&self.p256, || from_random::<_, 32>(|bytes| p256::ecdsa::SigningKey::from_slice(bytes).ok()))
+        get_or_make(&self.p256, || from_random::<_, 32>(|bytes| p256::ecdsa::SigningKey::from_slice(bytes).ok()))
     }
 
     fn p384(&self) -> Result<&p384::ecdsa::SigningKey, Failure> {
-        kept(&self.p384, || from_random::<_, 48>(|bytes| p384::ecdsa::SigningKey::from_slice(bytes).ok()))
+        get_or_make(&self.p384, || from_random::<_, 48>(|bytes| p384::ecdsa::SigningKey::from_slice(bytes).ok()))
     }
 
     fn p521(&self) -> Result<&p521::ecdsa::SigningKey, Failure> {
-        kept(&self.p521, || {
+        get_or_make(&self.p521, || {
             from_random::<_, 66>(|bytes| {
-                // Of 528 bits 521 are the key's.
+                // The key has 521 of the 528 bits.
                 let (first, rest) = bytes.split_first()?;
                 let bytes = [&[first & 1], rest].concat();
                 p521::ecdsa::SigningKey::from_slice(&bytes).ok()
@@ -77,7 +77,7 @@ impl RunKeys {
     }
 
     fn ed25519(&self) -> Result<&ed25519_compact::KeyPair, Failure> {
-        kept(&self.ed25519, || {
+        get_or_make(&self.ed25519, || {
             from_random::<_, 32>(|bytes| {
                 let seed = ed25519_compact::Seed::from_slice(bytes).ok()?;
                 Some(ed25519_compact::KeyPair::from_seed(seed))
@@ -85,8 +85,7 @@ impl RunKeys {
         })
     }
 
-    /// The key set that an issuer would publish who signs by these algorithms. Issuers with keys of their own have another
-    /// `kid` each.
+    /// The key set of an issuer with these algorithms. Issuers with different keys have a different `kid`.
     pub fn key_set(&self, algorithms: &[Algorithm], key_id: &str) -> Result<Value, Failure> {
         let keys: Result<Vec<Value>, Failure> =
             algorithms.iter().map(|algorithm| self.jwk(*algorithm, key_id)).collect();
@@ -100,7 +99,7 @@ impl RunKeys {
             let (x, y) = point.split_at(point.len() / 2);
             json!({ "kty": "EC", "kid": key_id, "crv": curve, "x": encoded(x), "y": encoded(y) })
         };
-        // The point without the byte that says that it is one.
+        // SEC 1 starts an uncompressed point with a tag byte.
         let coordinates = |sec1: &[u8]| sec1.get(1..).unwrap_or_default().to_vec();
         Ok(match algorithm {
             Algorithm::Rs256
@@ -127,7 +126,7 @@ impl RunKeys {
         })
     }
 
-    /// A token of these claims.
+    /// Signs a token with these claims.
     pub fn token(&self, algorithm: Algorithm, key_id: &str, claims: &Value) -> Result<String, Failure> {
         let header = json!({ "alg": algorithm.name(), "kid": key_id, "typ": "at+jwt" });
         let input = format!("{}.{}", encoded(header.to_string()), encoded(claims.to_string()));
@@ -157,18 +156,18 @@ impl RunKeys {
             }
             Algorithm::EdDsa => return Ok(self.ed25519()?.sk.sign(message, None).to_vec()),
         };
-        let pair = PKey::from_rsa(self.rsa()?.clone()).map_err(no_key)?;
-        let mut signer = Signer::new(digest, &pair).map_err(no_key)?;
-        signer.set_rsa_padding(if is_pss { Padding::PKCS1_PSS } else { Padding::PKCS1 }).map_err(no_key)?;
+        let pair = PKey::from_rsa(self.rsa()?.clone()).map_err(key_error)?;
+        let mut signer = Signer::new(digest, &pair).map_err(key_error)?;
+        signer.set_rsa_padding(if is_pss { Padding::PKCS1_PSS } else { Padding::PKCS1 }).map_err(key_error)?;
         if is_pss {
-            signer.set_rsa_pss_saltlen(RsaPssSaltlen::DIGEST_LENGTH).map_err(no_key)?;
+            signer.set_rsa_pss_saltlen(RsaPssSaltlen::DIGEST_LENGTH).map_err(key_error)?;
         }
-        signer.sign_oneshot_to_vec(message).map_err(no_key)
+        signer.sign_oneshot_to_vec(message).map_err(key_error)
     }
 }
 
-/// A private key for a configuration that wants one and with which nothing is signed.
-pub fn some_private_key() -> Result<String, Failure> {
+/// A private key for a configuration that requires one and signs nothing.
+pub fn unused_private_key() -> Result<String, Failure> {
     let keys = RunKeys::default();
     let mut jwk = keys.jwk(Algorithm::Es256, "unused")?;
     if let Some(members) = jwk.as_object_mut() {

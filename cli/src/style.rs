@@ -1,9 +1,8 @@
-//! Colours, where somebody sees them: on a terminal, and not where `NO_COLOR` is set (no-color.org).
+//! Colours for terminals, unless `NO_COLOR` is set (no-color.org).
 
 use std::env;
 use std::io::{self, IsTerminal as _};
 
-/// Whether and how to colour.
 #[derive(Clone, Copy, Debug)]
 pub struct Style {
     is_coloured: bool,
@@ -20,22 +19,22 @@ impl Style {
         if self.is_coloured { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
     }
 
-    /// What is as it should be.
-    pub fn good(self, text: &str) -> String {
+    /// A success.
+    pub fn success(self, text: &str) -> String {
         self.in_colour("32", text)
     }
 
-    /// What is not.
-    pub fn bad(self, text: &str) -> String {
+    /// A failure.
+    pub fn failure(self, text: &str) -> String {
         self.in_colour("31", text)
     }
 
-    /// What to look at.
-    pub fn odd(self, text: &str) -> String {
+    /// A warning.
+    pub fn warning(self, text: &str) -> String {
         self.in_colour("33", text)
     }
 
-    /// What is less important.
+    /// Secondary text.
     pub fn faint(self, text: &str) -> String {
         self.in_colour("2", text)
     }

@@ -1,29 +1,27 @@
-//! Our document in the making. What others say of each provider is said once here, and so what is true of all of them.
+//! The document under construction. Providers keep their own token settings here; `Draft::finish` reduces them to the
+//! settings that all providers share.
 
 use serde_json::{Map, Value, json};
 
 use super::Remarks;
 use super::fields::Fields;
 
-/// A place from which a provider's tokens are read.
+/// A location that a provider's tokens are read from.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Location {
-    /// A header, and what stands before the token in it.
+    /// A header name, and the prefix of the token in its value.
     Header(String, String),
-    /// A header, and a word before the token in it. Envoy skips what separates the two, which may be nothing.
-    Word(String, String),
-    /// A cookie.
+    /// A header name, and a scheme before the token. Envoy skips the separator, which may be empty.
+    HeaderScheme(String, String),
     Cookie(String),
-    /// A query parameter.
     Param(String),
 }
 
-/// Where a provider's tokens are read from, and what the backend receives.
+/// A provider's token locations, and the headers that the backend receives.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Handling {
-    /// Where tokens are read from.
+pub struct TokenHandling {
     pub locations: Vec<Location>,
-    /// Whether the backend sees the token.
+    /// Whether the token is forwarded.
     pub forward: bool,
     /// `claim_to_headers`: a header and the path of a claim.
     pub claims: Vec<(String, Vec<String>)>,
@@ -31,8 +29,8 @@ pub struct Handling {
     pub payload: Option<String>,
 }
 
-impl Handling {
-    /// The locations, or those that both Envoy and Istio use by default.
+impl TokenHandling {
+    /// Sets the default locations of Envoy and Istio if there are none.
     pub fn or_default_locations(mut self) -> Self {
         if self.locations.is_empty() {
             self.locations = vec![
@@ -43,83 +41,79 @@ impl Handling {
         self
     }
 
-    /// The headers whose content the original decides: those it writes, and those it reads a token from.
+    /// The headers that the original manages: those it writes and those it reads a token from.
     pub fn header_names(&self) -> impl Iterator<Item = &str> {
         let read = self.locations.iter().filter_map(|location| match location {
-            Location::Header(name, _) | Location::Word(name, _) => Some(name.as_str()),
+            Location::Header(name, _) | Location::HeaderScheme(name, _) => Some(name.as_str()),
             Location::Cookie(_) | Location::Param(_) => None,
         });
         read.chain(self.claims.iter().map(|(header, _)| header.as_str())).chain(self.payload.as_deref())
     }
 }
 
-/// A header that tokens are read from.
 pub fn header_location(
     name: Option<&str>,
     prefix: &str,
     fields: &Fields<'_>,
     remarks: &mut Remarks,
 ) -> Option<Location> {
-    if let (Some(name), []) = (name, fields.rest().as_slice()) {
+    if let (Some(name), []) = (name, fields.unread().as_slice()) {
         let (name, prefix_text) = (name.to_ascii_lowercase(), prefix.to_owned());
         if prefix.ends_with(|last: char| last.is_ascii_alphanumeric() || "-_.".contains(last)) {
             remarks.stricter(
-                &fields.place,
-                format!("the prefix {prefix:?} is read with one space behind it, and a value that has it in another form is rejected"),
+                &fields.location,
+                format!("the prefix {prefix:?} is read with one space after it, and a value with another form of it is rejected"),
             );
-            return Some(Location::Word(name, prefix_text));
+            return Some(Location::HeaderScheme(name, prefix_text));
         }
         return Some(Location::Header(name, prefix_text));
     }
-    remarks.fatal(&fields.place, "a header that is not understood: tokens in it would not be validated");
+    remarks.fatal(&fields.location, "a header that is not understood: tokens in it would not be validated");
     None
 }
 
-/// A claim and the header it is written into.
 pub fn claim_header(
     header: Option<&str>,
     claim: Option<&str>,
     fields: &Fields<'_>,
     remarks: &mut Remarks,
 ) -> Option<(String, Vec<String>)> {
-    if let (Some(header), Some(claim), []) = (header, claim, fields.rest().as_slice()) {
+    if let (Some(header), Some(claim), []) = (header, claim, fields.unread().as_slice()) {
         return Some((header.to_ascii_lowercase(), claim.split('.').map(str::to_owned).collect()));
     }
-    remarks.fatal(&fields.place, "a claim header that is not understood: clients could write it");
+    remarks.fatal(&fields.location, "a claim header that is not understood: clients could write it");
     None
 }
 
-/// A document in the making.
 #[derive(Debug, Default)]
 pub struct Draft {
-    /// The providers with what is theirs alone.
+    /// `providers`.
     pub providers: Map<String, Value>,
-    /// What each of them does with tokens, and the place where it says so.
-    pub handling: Vec<(String, Handling)>,
-    /// The rules.
+    /// The location and the token settings of each provider.
+    pub handling: Vec<(String, TokenHandling)>,
     pub rules: Vec<Value>,
-    /// What counts where none does.
+    /// `default_rule`.
     pub default_rule: Value,
-    /// Further members.
-    pub more: Map<String, Value>,
-    /// The claim that rules read scopes from.
+    /// Other top-level members.
+    pub other_members: Map<String, Value>,
+    /// The claim that scopes are read from.
     pub scope_claim: Option<&'static str>,
 }
 
 impl Draft {
-    /// The document; nothing where there would be no place for a token.
+    /// Builds the document; `None` if the providers share no token location.
     pub fn finish(self, remarks: &mut Remarks) -> Option<Value> {
-        let Self { mut providers, handling, mut rules, mut default_rule, more, scope_claim } = self;
-        let Some((first_place, first)) = handling.first() else {
+        let Self { mut providers, handling, mut rules, mut default_rule, other_members: more, scope_claim } = self;
+        let Some((first_location, first)) = handling.first() else {
             remarks.fatal("$", "there is no provider");
             return None;
         };
         let mut common = first.clone();
-        for (place, other) in &handling {
+        for (location, other) in &handling {
             common.locations.retain(|location| other.locations.contains(location));
             common.claims.retain(|claim| other.claims.contains(claim));
             if other.forward != common.forward {
-                remarks.stricter(place, "the token is not forwarded: not all providers have it so");
+                remarks.stricter(location, "the token is not forwarded: not all providers forward it");
                 common.forward = false;
             }
             if other.payload != common.payload {
@@ -127,13 +121,13 @@ impl Draft {
             }
         }
         if common.locations.is_empty() {
-            remarks.fatal(first_place, "the providers have no place for a token in common");
+            remarks.fatal(first_location, "the providers have no token location in common");
             return None;
         }
-        literal_claims(&mut common, (&mut providers, scope_claim), first_place, remarks);
-        let guard = unread_locations(&handling, &common, remarks);
+        literal_claims(&mut common, (&mut providers, scope_claim), first_location, remarks);
+        let guard = unread_location_condition(&handling, &common, remarks);
         if let Some(guard) = &guard {
-            rules.iter_mut().chain([&mut default_rule]).for_each(|rule| demand_condition(rule, guard));
+            rules.iter_mut().chain([&mut default_rule]).for_each(|rule| require_condition(rule, guard));
         }
         let removed = removed_headers(&handling, &common, remarks);
         let mut document = more;
@@ -148,7 +142,7 @@ impl Draft {
             document.insert(String::from("request_headers_to_remove"), json!(removed));
         }
         if !rules.is_empty() {
-            // Rules here match normal forms; the original matches the path as it came.
+            // The filter matches normalized paths; the original matches the path as received.
             document.insert(String::from("strict_path_spelling"), json!(true));
         }
         document.insert(String::from("rules"), Value::Array(rules));
@@ -157,14 +151,15 @@ impl Draft {
     }
 }
 
-/// `token` for these locations.
-fn token(common: &Handling) -> Value {
+fn token(common: &TokenHandling) -> Value {
     let (mut headers, mut cookies, mut params) = (Vec::new(), Vec::new(), Vec::new());
     for location in &common.locations {
         match location {
             Location::Header(name, prefix) if prefix.is_empty() => headers.push(json!({ "name": name })),
             Location::Header(name, prefix) => headers.push(json!({ "name": name, "value_prefix": prefix })),
-            Location::Word(name, word) => headers.push(json!({ "name": name, "value_prefix": format!("{word} ") })),
+            Location::HeaderScheme(name, word) => {
+                headers.push(json!({ "name": name, "value_prefix": format!("{word} ") }))
+            }
             Location::Cookie(name) => cookies.push(name),
             Location::Param(name) => params.push(name),
         }
@@ -172,24 +167,24 @@ fn token(common: &Handling) -> Value {
     json!({ "from_headers": headers, "from_cookies": cookies, "from_params": params, "forward": common.forward })
 }
 
-/// Client and scope claims have several usual names here, of which the first present counts; the original reads one.
+/// The filter reads client and scopes from the first of several claims; the original reads one claim.
 fn literal_claims(
-    common: &mut Handling,
+    common: &mut TokenHandling,
     (providers, scope_claim): (&mut Map<String, Value>, Option<&'static str>),
-    place: &str,
+    location: &str,
     remarks: &mut Remarks,
 ) {
-    for (names, setting, wanted) in
+    for (names, setting, required) in
         [(&["cid", "client_id", "azp"][..], "client_claim", None), (&["scp", "scope"][..], "scope_claim", scope_claim)]
     {
         let usual = |path: &[String]| matches!(path, [name] if names.contains(&name.as_str()));
         let written = || common.claims.iter().find(|(_, path)| usual(path)).map(|(_, path)| path.concat());
-        let Some(read) = wanted.map(str::to_owned).or_else(written) else { continue };
+        let Some(read) = required.map(str::to_owned).or_else(written) else { continue };
         common.claims.retain(|(header, path)| {
             let kept = !usual(path) || path.concat() == read;
             if !kept {
                 remarks.stricter(
-                    place,
+                    location,
                     format!("the header {header} is removed and not written: only one of {} can be", names.join(", ")),
                 );
             }
@@ -201,18 +196,18 @@ fn literal_claims(
     }
 }
 
-/// The headers that some provider writes and the result does not: clients must not write them either.
-fn removed_headers(handling: &[(String, Handling)], common: &Handling, remarks: &mut Remarks) -> Vec<String> {
+/// Headers that a provider writes and the result does not. They are removed, so that clients cannot set them.
+fn removed_headers(handling: &[(String, TokenHandling)], common: &TokenHandling, remarks: &mut Remarks) -> Vec<String> {
     let mut written: Vec<String> = common.claims.iter().map(|(header, _)| folded(header)).collect();
     written.extend(common.payload.iter().map(|header| folded(header)));
     let mut removed = Vec::new();
-    for (place, other) in handling {
+    for (location, other) in handling {
         for header in other.claims.iter().map(|(header, _)| header).chain(&other.payload) {
             if !written.contains(&folded(header)) {
                 written.push(folded(header));
                 removed.push(header.to_ascii_lowercase());
                 remarks.stricter(
-                    place,
+                    location,
                     format!("the header {header} is removed from requests and not written: not all providers write the same into it"),
                 );
             }
@@ -221,52 +216,56 @@ fn removed_headers(handling: &[(String, Handling)], common: &Handling, remarks: 
     removed
 }
 
-/// A condition that no request meets which has a credential where only some providers read one, or in a form in which the
-/// filter reads none. The original rejects such a credential when it is bad, and accepts it from those providers alone.
-fn unread_locations(handling: &[(String, Handling)], common: &Handling, remarks: &mut Remarks) -> Option<String> {
+/// A condition that excludes requests with a credential in a location or form that the result does not read. The
+/// original rejects such a credential if it is invalid, and accepts it only for some providers.
+fn unread_location_condition(
+    handling: &[(String, TokenHandling)],
+    common: &TokenHandling,
+    remarks: &mut Remarks,
+) -> Option<String> {
     let mut unread: Vec<&Location> = Vec::new();
-    for (place, other) in handling {
+    for (provider, other) in handling {
         for location in &other.locations {
             if !common.locations.contains(location) && !unread.contains(&location) {
                 unread.push(location);
                 let what = match location {
                     Location::Header(name, prefix) if prefix.is_empty() => format!("the header {name}"),
-                    Location::Header(name, prefix) | Location::Word(name, prefix) => {
+                    Location::Header(name, prefix) | Location::HeaderScheme(name, prefix) => {
                         format!("the header {name} with {prefix:?} in it")
                     }
                     Location::Cookie(name) => format!("the cookie {name}"),
                     Location::Param(name) => format!("the query parameter {name}"),
                 };
                 remarks.stricter(
-                    place,
-                    format!("a request with {what} is rejected by every rule that looks at tokens: not all providers read it"),
+                    provider,
+                    format!("a request with {what} is rejected by every rule that evaluates tokens: not all providers read it"),
                 );
             }
         }
     }
     let absent = |location: &Location| match location {
-        Location::Header(name, prefix) | Location::Word(name, prefix) => {
-            let name = cel_text(name);
+        Location::Header(name, prefix) | Location::HeaderScheme(name, prefix) => {
+            let name = cel_string(name);
             match prefix.is_empty() {
                 true => format!("!({name} in request.headers)"),
                 false => {
-                    let prefix = cel_text(prefix);
+                    let prefix = cel_string(prefix);
                     format!("(!({name} in request.headers) || !request.headers[{name}].contains({prefix}))")
                 }
             }
         }
         Location::Cookie(name) => {
-            let start = cel_text(&format!("{name}="));
+            let start = cel_string(&format!("{name}="));
             format!("(!('cookie' in request.headers) || !request.headers['cookie'].contains({start}))")
         }
         Location::Param(name) => {
             let name: String = name.chars().map(plain_or_escaped).collect();
-            format!("!request.raw_query.matches({})", cel_text(&format!("(?:^|&){name}(?:=|&|$)")))
+            format!("!request.raw_query.matches({})", cel_string(&format!("(?:^|&){name}(?:=|&|$)")))
         }
     };
     let in_one_form = |location: &Location| match location {
-        Location::Word(name, word) => {
-            let (name, start) = (cel_text(name), cel_text(&format!("{word} ")));
+        Location::HeaderScheme(name, word) => {
+            let (name, start) = (cel_string(name), cel_string(&format!("{word} ")));
             Some(format!("({} || request.headers[{name}].startsWith({start}))", absent(location)))
         }
         Location::Header(..) | Location::Cookie(_) | Location::Param(_) => None,
@@ -276,7 +275,7 @@ fn unread_locations(handling: &[(String, Handling)], common: &Handling, remarks:
     (!parts.is_empty()).then(|| parts.join(" && "))
 }
 
-/// A character of a query parameter's name as a regular expression: as it is, or percent-encoded.
+/// A regular expression for one character of a query parameter's name, plain or percent-encoded.
 fn plain_or_escaped(character: char) -> String {
     let hex = format!("{:02X}", u32::from(character));
     let digit = |digit: char| match digit.is_ascii_digit() {
@@ -284,18 +283,18 @@ fn plain_or_escaped(character: char) -> String {
         false => format!("[{digit}{}]", digit.to_ascii_lowercase()),
     };
     let escaped: String = hex.chars().map(digit).collect();
-    format!("(?:{}|%{escaped})", regex_of(&character.to_string()))
+    format!("(?:{}|%{escaped})", regex_literal(&character.to_string()))
 }
 
-/// A header name as a backend may fold it.
+/// Folds a header name as CGI backends do.
 pub fn folded(name: &str) -> String {
     name.chars()
         .map(|character| if character.is_ascii_alphanumeric() { character.to_ascii_lowercase() } else { '-' })
         .collect()
 }
 
-/// Adds a condition to a rule that looks at tokens.
-fn demand_condition(rule: &mut Value, condition: &str) {
+/// Adds a condition to a rule that evaluates tokens.
+fn require_condition(rule: &mut Value, condition: &str) {
     let looks_at_tokens = matches!(rule.get("access").and_then(Value::as_str), Some("optional" | "token"));
     let Some(members) = rule.as_object_mut().filter(|_| looks_at_tokens) else { return };
     let require = members.entry("require").or_insert_with(|| json!({}));
@@ -306,7 +305,7 @@ fn demand_condition(rule: &mut Value, condition: &str) {
     require["condition"] = json!(both);
 }
 
-/// `require` of these alternatives, any of which will do; nothing where one demands nothing.
+/// A `require` with these alternatives; `None` if one of them requires nothing.
 pub fn any_of(mut alternatives: Vec<Map<String, Value>>) -> Option<Value> {
     alternatives.dedup();
     if alternatives.iter().any(Map::is_empty) {
@@ -322,9 +321,9 @@ pub fn any_of(mut alternatives: Vec<Map<String, Value>>) -> Option<Value> {
     }
 }
 
-/// The rules for these requests. A regular expression is met here by a path with one slash more at its end, and a host by
-/// the same host with a port; for the original they are others. The first is denied by a rule of its own, the second by
-/// a condition: rules behind may demand more.
+/// The rules for these requests. The filter also matches a path with an additional trailing slash, and a host with a
+/// port; the original does not. A rule of its own denies the first. A condition excludes the second, because later
+/// rules may require more.
 pub fn rules(name: &str, conditions: &Value, access: &str, require: Option<Value>) -> Vec<Value> {
     let rule = |name: String, conditions: &Value, access: &str, require: Option<Value>| {
         let mut rule = Map::new();
@@ -346,7 +345,7 @@ pub fn rules(name: &str, conditions: &Value, access: &str, require: Option<Value
     let mut conditions = conditions.clone();
     let ignores_case = conditions.get("ignore_case").is_some();
     let mut require = require;
-    if let Some(host) = exact_host(&conditions) {
+    if let Some(host) = host_condition(&conditions) {
         let require = require.get_or_insert_with(|| json!({}));
         let both = match require.get("condition").and_then(Value::as_str) {
             Some(written) => format!("({written}) && ({host})"),
@@ -365,14 +364,14 @@ pub fn rules(name: &str, conditions: &Value, access: &str, require: Option<Value
     rules
 }
 
-/// The same object with one member more, or another value of it.
+/// A copy of the object with this member set.
 fn with_member(object: &Value, name: &str, member: Value) -> Value {
     let mut members = object.as_object().cloned().unwrap_or_default();
     members.insert(name.to_owned(), member);
     Value::Object(members)
 }
 
-/// Whether every path that matches also matches with a slash at its end; not certain where there are alternatives.
+/// Whether a trailing slash never changes the match. Unknown with alternatives, which gives `false`.
 fn allows_slash_at_end(regex: &str) -> bool {
     let ends_in_anything = regex.strip_suffix(".*").is_some_and(|start| {
         let backslashes = start.bytes().rev().take_while(|byte| *byte == b'\\').count();
@@ -381,22 +380,22 @@ fn allows_slash_at_end(regex: &str) -> bool {
     !regex.contains('|') && (ends_in_anything || regex.ends_with("(?:/.*)?"))
 }
 
-fn exact_host(conditions: &Value) -> Option<String> {
+fn host_condition(conditions: &Value) -> Option<String> {
     let hosts = conditions.get("hosts")?.as_array()?.iter().filter_map(Value::as_str).map(str::to_ascii_lowercase);
     let is_one = |host: String| match host.strip_prefix('*') {
-        Some(ending) => format!("request.host.endsWith({})", cel_text(ending)),
-        None => format!("request.host == {}", cel_text(&host)),
+        Some(ending) => format!("request.host.endsWith({})", cel_string(ending)),
+        None => format!("request.host == {}", cel_string(&host)),
     };
     Some(hosts.map(is_one).collect::<Vec<_>>().join(" || "))
 }
 
-/// A text in CEL.
-pub fn cel_text(text: &str) -> String {
+/// A CEL string literal.
+pub fn cel_string(text: &str) -> String {
     format!("'{}'", text.replace('\\', "\\\\").replace('\'', "\\'").replace('\n', "\\n"))
 }
 
-/// A text as a regular expression.
-pub fn regex_of(text: &str) -> String {
+/// Escapes a string for a regular expression.
+pub fn regex_literal(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {
         if "\\.+*?()|[]{}^$#&-~".contains(character) {
@@ -407,7 +406,7 @@ pub fn regex_of(text: &str) -> String {
     escaped
 }
 
-/// Whole seconds and more as our document has them.
+/// Whether the string is a duration in seconds that the filter accepts.
 pub fn is_duration(text: &str) -> bool {
     text.ends_with('s') && text.trim_end_matches('s').parse::<f64>().is_ok_and(|seconds| seconds >= 0.0)
 }

@@ -1,75 +1,70 @@
-//! Reads an object of somebody else's configuration, and knows which of its members nobody asked for.
+//! Reads an object of another product's configuration, and records which members were read.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
-/// An object and where it stands.
+/// An object and its location.
 pub struct Fields<'a> {
-    /// Its place, for remarks.
-    pub place: String,
+    /// The location, for remarks.
+    pub location: String,
     members: Option<&'a Map<String, Value>>,
-    taken: RefCell<BTreeSet<String>>,
+    read: RefCell<BTreeSet<String>>,
 }
 
 impl<'a> Fields<'a> {
-    /// Of a value; of none, or of another type, none is there.
-    pub fn of(value: &'a Value, place: impl Into<String>) -> Self {
-        Self { place: place.into(), members: value.as_object(), taken: RefCell::default() }
+    /// A value that is not an object has no members.
+    pub fn of(value: &'a Value, location: impl Into<String>) -> Self {
+        Self { location: location.into(), members: value.as_object(), read: RefCell::default() }
     }
 
-    /// The member of that name, written with underscores or as proto3 JSON has it, where it is of the type that is wanted:
-    /// one of another type is left among those that nobody asked for. `null` is not there.
-    fn take<T>(&self, name: &str, read: impl FnOnce(&'a Value) -> Option<T>) -> Option<T> {
+    /// Reads a member in snake case or in the camel case of proto3 JSON. A member of another type counts as unread.
+    /// `null` is absent.
+    fn read_member<T>(&self, name: &str, read: impl FnOnce(&'a Value) -> Option<T>) -> Option<T> {
         let camel = camel_case(name);
         let (name, value) = self.members?.iter().find(|(key, _)| *key == name || **key == camel)?;
         let found = if value.is_null() { None } else { Some(read(value)?) };
-        self.taken.borrow_mut().insert(name.clone());
+        self.read.borrow_mut().insert(name.clone());
         found
     }
 
-    /// The member of that name, whatever it is.
+    /// A member of any type.
     pub fn get(&self, name: &str) -> Option<&'a Value> {
-        self.take(name, Some)
+        self.read_member(name, Some)
     }
 
-    /// A text.
-    pub fn text(&self, name: &str) -> Option<&'a str> {
-        self.take(name, Value::as_str)
+    pub fn string(&self, name: &str) -> Option<&'a str> {
+        self.read_member(name, Value::as_str)
     }
 
-    /// A whole number, which proto3 JSON may have as a text.
-    pub fn whole(&self, name: &str) -> Option<u64> {
-        self.take(name, |value| value.as_u64().or_else(|| value.as_str()?.parse().ok()))
+    /// An integer. Proto3 JSON may write it as a string.
+    pub fn integer(&self, name: &str) -> Option<u64> {
+        self.read_member(name, |value| value.as_u64().or_else(|| value.as_str()?.parse().ok()))
     }
 
-    /// Whether it is `true`.
     pub fn is_true(&self, name: &str) -> bool {
-        self.take(name, Value::as_bool) == Some(true)
+        self.read_member(name, Value::as_bool) == Some(true)
     }
 
-    /// The items of a list.
     pub fn list(&self, name: &str) -> &'a [Value] {
-        self.take(name, Value::as_array).map_or(&[], Vec::as_slice)
+        self.read_member(name, Value::as_array).map_or(&[], Vec::as_slice)
     }
 
-    /// The texts of a list.
-    pub fn texts(&self, name: &str) -> Vec<String> {
+    pub fn strings(&self, name: &str) -> Vec<String> {
         let text = |item: &Value| item.as_str().map(str::to_owned);
-        self.take(name, |value| value.as_array()?.iter().map(text).collect()).unwrap_or_default()
+        self.read_member(name, |value| value.as_array()?.iter().map(text).collect()).unwrap_or_default()
     }
 
-    /// The object of that name.
     pub fn object(&self, name: &str) -> Option<Fields<'a>> {
-        let value = self.take(name, |value| value.is_object().then_some(value))?;
-        Some(Fields::of(value, format!("{}.{name}", self.place)))
+        let value = self.read_member(name, |value| value.is_object().then_some(value))?;
+        Some(Fields::of(value, format!("{}.{name}", self.location)))
     }
 
-    /// The members that nobody asked for.
-    pub fn rest(&self) -> Vec<String> {
-        let taken = self.taken.borrow();
-        self.members.into_iter().flat_map(Map::keys).filter(|name| !taken.contains(*name)).cloned().collect()
+    /// The members that were not read.
+    pub fn unread(&self) -> Vec<String> {
+        let read = self.read.borrow();
+        self.members.into_iter().flat_map(Map::keys).filter(|name| !read.contains(*name)).cloned().collect()
     }
 }
 

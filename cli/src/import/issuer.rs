@@ -1,4 +1,4 @@
-//! What Envoy and Istio say of an issuer -> `providers`: the Okta preset, audiences, and the cluster that reaches its keys.
+//! Converts issuers of Envoy and Istio to `providers`: the Okta preset, audiences, and the cluster for the keys.
 
 use std::collections::BTreeSet;
 
@@ -7,10 +7,11 @@ use serde_json::{Map, Value, json};
 use super::Remarks;
 
 const OKTA_DOMAINS: [&str; 5] = [".okta.com", ".oktapreview.com", ".okta-emea.com", ".okta-gov.com", ".okta.mil"];
-/// What `jwt_authn` allows by default. The Okta preset allows more.
+/// The default of `jwt_authn`. The default of the Okta preset is larger.
 const DEFAULT_SKEW: &str = "60s";
 
-/// Sets `issuer`, or the Okta preset where it means the same, and removes the address of the keys where that says so.
+/// Sets `issuer`, or the Okta preset if it is equivalent. The preset implies the URL of the keys, which is then
+/// removed.
 pub fn set_issuer(issuer: &str, provider: &mut Map<String, Value>) {
     let uri = provider.get("jwks").and_then(|jwks| jwks.get("uri")).and_then(Value::as_str).map(str::to_owned);
     let has_keys = provider.get("jwks").is_some_and(|jwks| jwks.get("inline").is_some());
@@ -31,7 +32,7 @@ pub fn set_issuer(issuer: &str, provider: &mut Map<String, Value>) {
     provider.retain(|name, value| name != "jwks" || *value != json!({}));
 }
 
-/// A custom authorization server at one of Okta's domains.
+/// The preset for a custom authorization server on an Okta domain.
 fn okta_preset(issuer: &str) -> Option<Value> {
     let (domain, id) = issuer.strip_prefix("https://")?.split_once("/oauth2/")?;
     let organisation = OKTA_DOMAINS.iter().find_map(|ending| domain.strip_suffix(ending))?;
@@ -41,8 +42,8 @@ fn okta_preset(issuer: &str) -> Option<Value> {
     is_custom.then(|| json!({ "domain": domain, "authorization_server": id }))
 }
 
-/// All audiences that `jwt_authn` takes for these: it compares them without `http://`, `https://` and a slash at the end.
-pub fn equal_audiences(names: &[String], place: &str, remarks: &mut Remarks) -> Vec<String> {
+/// All audiences that `jwt_authn` treats as equal to these. It ignores `http://`, `https://` and a trailing slash.
+pub fn equal_audiences(names: &[String], location: &str, remarks: &mut Remarks) -> Vec<String> {
     let mut all: Vec<String> = Vec::new();
     let mut compared_whole = Vec::new();
     for name in names {
@@ -67,66 +68,64 @@ pub fn equal_audiences(names: &[String], place: &str, remarks: &mut Remarks) -> 
     }
     if !compared_whole.is_empty() {
         remarks.stricter(
-            place,
+            location,
             format!(
-                "audiences {compared_whole:?}: compared whole; `jwt_authn` ignores `https://` before and a slash behind"
+                "audiences {compared_whole:?}: compared exactly; `jwt_authn` ignores a leading `https://` and a trailing slash"
             ),
         );
     }
     all
 }
 
-/// A provider with its issuer, as the original has them.
-pub struct IssuerOf<'a> {
-    /// Where it is written.
-    pub place: &'a str,
-    /// The name of the provider.
+/// The issuer and the audiences of a provider in the original.
+pub struct ProviderIssuer<'a> {
+    /// The location of the provider.
+    pub location: &'a str,
     pub provider: &'a str,
-    /// Its `issuer`.
     pub issuer: &'a str,
-    /// The audiences of its tokens; none: any.
+    /// The accepted audiences; empty for any.
     pub audiences: &'a [String],
 }
 
-/// Checks providers of one issuer. The original tries each of them; here the audience of a token selects one.
-pub fn check_common_issuers(providers: &[IssuerOf<'_>], remarks: &mut Remarks) {
+/// Checks providers with the same issuer. The original tries each of them; the filter selects one by the audience.
+pub fn check_common_issuers(providers: &[ProviderIssuer<'_>], remarks: &mut Remarks) {
     for (index, later) in providers.iter().enumerate() {
         for earlier in providers.iter().take(index).filter(|earlier| earlier.issuer == later.issuer) {
             let (one, other) = (earlier.provider, later.provider);
             let common = later.audiences.iter().find(|name| earlier.audiences.contains(name));
             if earlier.audiences.is_empty() || later.audiences.is_empty() {
                 remarks.fatal(
-                    later.place,
+                    later.location,
                     format!("{one} and {other} have one issuer, and one of them has no audiences: here the audience of a token selects its provider; give each provider audiences of its own"),
                 );
             } else if let Some(common) = common {
                 remarks.fatal(
-                    later.place,
+                    later.location,
                     format!("{one} and {other} have one issuer and both have the audience {common:?}: here the audience of a token selects its provider; give each audience to one provider, or merge the providers"),
                 );
             } else {
                 remarks.stricter(
-                    later.place,
-                    format!("{one} and {other} have one issuer: a token with audiences of both is refused"),
+                    later.location,
+                    format!("{one} and {other} have one issuer: a token with audiences of both is rejected"),
                 );
             }
         }
     }
 }
 
-/// Whether several of these providers have one issuer.
+/// Whether an issuer occurs twice.
 pub fn have_common_issuers<'a>(issuers: impl Iterator<Item = &'a str>) -> bool {
-    let mut known = BTreeSet::new();
-    issuers.into_iter().any(|issuer| !known.insert(issuer))
+    let mut seen = BTreeSet::new();
+    issuers.into_iter().any(|issuer| !seen.insert(issuer))
 }
 
-/// As `jwt_authn` compares it.
+/// The part of an audience that `jwt_authn` compares.
 fn bare_audience(name: &str) -> &str {
     let rest = name.strip_prefix("https://").or_else(|| name.strip_prefix("http://")).unwrap_or(name);
     rest.strip_suffix('/').unwrap_or(rest)
 }
 
-/// The name of Istio's cluster for the host of a URL, as `istioctl proxy-config clusters` lists it.
+/// Istio's cluster name for the host of a URL, as `istioctl proxy-config clusters` lists it.
 pub fn istio_cluster(url: &str, namespace: Option<&str>) -> Option<String> {
     let (scheme, rest) = url.split_once("://")?;
     let authority = rest.split(['/', '?', '#']).next().filter(|authority| !authority.is_empty())?;

@@ -1,8 +1,8 @@
-//! Istio's RequestAuthentication and AuthorizationPolicy (security.istio.io), of one workload.
+//! Converts Istio's RequestAuthentication and AuthorizationPolicy (security.istio.io) of one workload.
 //!
-//! There a request without a token passes unless a policy says otherwise, and all policies are asked: DENY first, then ALLOW,
-//! of which one has to match when there are any. Here the first rule counts. So what DENY refuses stands first, and an
-//! ALLOW that another one hides is refused where both would have to be asked.
+//! Istio allows a request without a token unless a policy denies it. It evaluates all policies: DENY first, then ALLOW,
+//! of which one must match if there are any. The filter applies the first matching rule. So the rules for DENY come
+//! first. If two ALLOW rules would both have to be evaluated, requests of the second are denied.
 
 mod policy;
 
@@ -11,48 +11,53 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value, json};
 
 use super::Remarks;
-use super::draft::{Draft, Handling, Location, claim_header, folded, header_location, is_duration};
+use super::draft::{Draft, Location, TokenHandling, claim_header, folded, header_location, is_duration};
 use super::fields::Fields;
 use super::issuer::{check_common_issuers, equal_audiences, istio_cluster, set_issuer};
-use policy::{Known, SplitClaims};
+use policy::{PolicyContext, SplitClaims};
 
-/// The document that they mean together.
+/// Converts the resources to one document.
 pub fn import(documents: &[Value], remarks: &mut Remarks) -> Option<Value> {
     let mut draft = Draft::default();
     let mut policies = Vec::new();
     let mut workloads = Workloads::default();
     let mut split_claims = Vec::new();
-    for (place, document) in resources(documents) {
-        let fields = Fields::of(document, place.clone());
-        let kind = fields.text("kind").unwrap_or_default();
-        let group = fields.text("apiVersion").unwrap_or_default();
+    for (location, document) in resources(documents) {
+        let fields = Fields::of(document, location.clone());
+        let kind = fields.string("kind").unwrap_or_default();
+        let group = fields.string("apiVersion").unwrap_or_default();
         let is_security = group.starts_with("security.istio.io/");
-        let spec_place = format!("{place}.spec");
+        let spec_location = format!("{location}.spec");
         let spec = document.get("spec").unwrap_or(&Value::Null);
         match kind {
             "RequestAuthentication" if is_security => {
                 workloads.add(document);
                 let namespace = document.pointer("/metadata/namespace").and_then(Value::as_str);
-                split_claims.extend(providers(&Fields::of(spec, spec_place), namespace, &mut draft, remarks));
+                split_claims.extend(providers(&Fields::of(spec, spec_location), namespace, &mut draft, remarks));
             }
             "AuthorizationPolicy" if is_security => match dry_run(document) {
                 Some(false) => {
                     workloads.add(document);
-                    policies.push((spec_place, spec.clone()));
+                    policies.push((spec_location, spec.clone()));
                 }
-                Some(true) => remarks.left(&place, "istio.io/dry-run: Istio does not enforce this policy"),
-                None => remarks.fatal(&place, "istio.io/dry-run is neither true nor false"),
+                Some(true) => {
+                    remarks.not_carried_over(&location, "istio.io/dry-run: Istio does not enforce this policy")
+                }
+                None => remarks.fatal(&location, "istio.io/dry-run is neither true nor false"),
             },
             "PeerAuthentication" if is_security => {
-                remarks.left(&place, "PeerAuthentication: mTLS is the listener's; see connection.mtls");
+                remarks.not_carried_over(&location, "PeerAuthentication: mTLS is the listener's; see connection.mtls");
             }
             _ if group.starts_with("networking.istio.io/") && ROUTING.contains(&kind) => {
-                routing(&place, kind, document, remarks);
+                routing(&location, kind, document, remarks);
             }
             _ if group.contains("istio.io/") || ["RequestAuthentication", "AuthorizationPolicy"].contains(&kind) => {
-                remarks.fatal(&place, format!("{kind:?} of {group:?} may restrict access and is not understood; give RequestAuthentication and AuthorizationPolicy of security.istio.io alone"));
+                remarks.fatal(&location, format!("{kind:?} of {group:?} may restrict access and is not understood; provide only RequestAuthentication and AuthorizationPolicy of security.istio.io"));
             }
-            _ => remarks.left(&place, format!("{kind:?} is neither RequestAuthentication nor AuthorizationPolicy")),
+            _ => remarks.not_carried_over(
+                &location,
+                format!("{kind:?} is neither RequestAuthentication nor AuthorizationPolicy"),
+            ),
         }
     }
     workloads.check(remarks);
@@ -63,14 +68,14 @@ pub fn import(documents: &[Value], remarks: &mut Remarks) -> Option<Value> {
     let managed = draft.handling.iter().flat_map(|(_, handling)| handling.header_names()).map(folded).collect();
     draft.scope_claim = policy::scope_claim(&policies);
     check_common_issuers(&split_claims.iter().map(SplitClaims::issuer).collect::<Vec<_>>(), remarks);
-    let known = Known { managed, split_claims, scope_claim: draft.scope_claim };
-    let rules = policy::rules(&policies, &known, remarks);
+    let context = PolicyContext { managed, split_claims, scope_claim: draft.scope_claim };
+    let rules = policy::rules(&policies, &context, remarks);
     draft.rules = rules.rules;
     draft.default_rule = rules.default_rule;
     draft.finish(remarks)
 }
 
-/// The resources, with those of lists.
+/// The resources, including the items of lists.
 fn resources(documents: &[Value]) -> Vec<(String, &Value)> {
     let mut found = Vec::new();
     for (index, document) in documents.iter().enumerate() {
@@ -84,7 +89,7 @@ fn resources(documents: &[Value]) -> Vec<(String, &Value)> {
     found
 }
 
-/// Whether Istio only reports what the policy would do; nothing where that is not certain.
+/// Whether Istio only reports the policy's decisions; `None` if the annotation is invalid.
 fn dry_run(document: &Value) -> Option<bool> {
     match document.pointer("/metadata/annotations/istio.io~1dry-run") {
         None => Some(false),
@@ -92,26 +97,26 @@ fn dry_run(document: &Value) -> Option<bool> {
     }
 }
 
-/// Kinds that lead requests and restrict none.
+/// Kinds that route requests and restrict none.
 const ROUTING: [&str; 6] =
     ["DestinationRule", "Gateway", "ServiceEntry", "VirtualService", "WorkloadEntry", "WorkloadGroup"];
 
-fn routing(place: &str, kind: &str, document: &Value, remarks: &mut Remarks) {
-    // Routes by claims match nothing any more when RequestAuthentication is gone.
+fn routing(location: &str, kind: &str, document: &Value, remarks: &mut Remarks) {
+    // Routes by claims match nothing without RequestAuthentication.
     if document.to_string().contains("@request.auth") {
-        remarks.fatal(place, format!("{kind} with routes by `@request.auth`: routes are chosen by claims there, which the filter does not write; match a header of outputClaimToHeaders instead"));
+        remarks.fatal(location, format!("{kind} with routes by `@request.auth`: routes are chosen by claims there, which the filter does not write; match a header of outputClaimToHeaders instead"));
     } else {
-        remarks.left(place, format!("{kind} leads requests and stays as it is"));
+        remarks.not_carried_over(location, format!("{kind} routes requests and is not changed"));
     }
 }
 
-/// The workloads that the documents are for: namespaces, and what documents select there. A document that selects nothing
-/// is for all workloads of its namespace.
+/// The workloads of the documents: namespaces and selectors. A document without a selector applies to all workloads of
+/// its namespace.
 #[derive(Default)]
 struct Workloads {
     namespaces: BTreeSet<String>,
     selected: BTreeSet<String>,
-    has_more: bool,
+    has_unselected: bool,
 }
 
 impl Workloads {
@@ -120,40 +125,40 @@ impl Workloads {
         self.namespaces.insert(part("/metadata/namespace").to_string());
         let parts = ["/spec/selector", "/spec/targetRef", "/spec/targetRefs"].map(part);
         match parts.iter().all(|part| part.is_null()) {
-            true => self.has_more = true,
+            true => self.has_unselected = true,
             false => drop(self.selected.insert(json!(parts).to_string())),
         }
     }
 
     fn check(&self, remarks: &mut Remarks) {
         let is_selector = |selected: &String| selected.ends_with(",null,null]");
-        // What has no selector is not for waypoints.
-        let is_one = !self.has_more || self.selected.iter().all(is_selector);
+        // A document without a selector does not apply to waypoints.
+        let is_one = !self.has_unselected || self.selected.iter().all(is_selector);
         match self.selected.first() {
             _ if self.namespaces.len() > 1 || self.selected.len() > 1 || !is_one => {
-                remarks.fatal("$", "the documents are for different workloads; give those of one workload");
+                remarks.fatal("$", "the documents are for different workloads; provide those of one workload");
             }
-            Some(selected) if self.has_more => remarks.left("$", format!("documents without a selector are for all workloads; the result is for {}: give the plugin this selector", selected.trim_start_matches('[').trim_end_matches(",null,null]"))),
+            Some(selected) if self.has_unselected => remarks.not_carried_over("$", format!("documents without a selector are for all workloads; the result is for {}: give the plugin this selector", selected.trim_start_matches('[').trim_end_matches(",null,null]"))),
             Some(_) | None => {}
         }
     }
 }
 
-/// Reads the providers, and gives for each the claims that are lists with spaces between their items.
+/// Adds the providers, and returns for each the claims that are space-separated lists.
 fn providers(spec: &Fields<'_>, namespace: Option<&str>, draft: &mut Draft, remarks: &mut Remarks) -> Vec<SplitClaims> {
     let mut split_claims = Vec::new();
     for (index, rule) in spec.list("jwtRules").iter().enumerate() {
-        let fields = Fields::of(rule, format!("{}.jwtRules[{index}]", spec.place));
-        let place = fields.place.clone();
-        let Some(issuer) = fields.text("issuer") else {
-            remarks.fatal(&place, "a rule without an issuer, which accepts tokens of any issuer: write its issuer");
+        let fields = Fields::of(rule, format!("{}.jwtRules[{index}]", spec.location));
+        let location = fields.location.clone();
+        let Some(issuer) = fields.string("issuer") else {
+            remarks.fatal(&location, "a rule without an issuer, which accepts tokens of any issuer: write its issuer");
             continue;
         };
         let name = format!("issuer-{}", draft.providers.len());
         let mut provider = Map::new();
-        let audiences = match fields.texts("audiences") {
+        let audiences = match fields.strings("audiences") {
             names if names.is_empty() => names,
-            names => equal_audiences(&names, &place, remarks),
+            names => equal_audiences(&names, &location, remarks),
         };
         match audiences.is_empty() {
             true => provider.insert(String::from("insecure_any_audience"), json!(true)),
@@ -161,26 +166,26 @@ fn providers(spec: &Fields<'_>, namespace: Option<&str>, draft: &mut Draft, rema
         };
         keys(&fields, (issuer, namespace), &mut provider, remarks);
         set_issuer(issuer, &mut provider);
-        draft.handling.push((place.clone(), handling(&fields, remarks)));
+        draft.handling.push((location.clone(), handling(&fields, remarks)));
         split_claims.push(SplitClaims {
-            place: place.clone(),
+            location: location.clone(),
             provider: name.clone(),
             issuer: issuer.to_owned(),
             audiences,
-            names: fields.texts("spaceDelimitedClaims"),
+            names: fields.strings("spaceDelimitedClaims"),
         });
-        for name in fields.rest() {
-            remarks.fatal(&place, format!("{name} is not known here, or of another type, and could demand something"));
+        for name in fields.unread() {
+            remarks.fatal(&location, format!("{name} is unknown or has another type, and could be a requirement"));
         }
         remarks.stricter(
-            &place,
-            "tokens signed by another algorithm than RS256 are refused; name those that are used in `algorithms`",
+            &location,
+            "tokens signed by another algorithm than RS256 are rejected; list the algorithms in use in `algorithms`",
         );
         draft.providers.insert(name, Value::Object(provider));
     }
     let _are_in_the_scope = ["selector", "targetRef", "targetRefs"].map(|name| spec.get(name));
-    for name in spec.rest() {
-        remarks.fatal(&spec.place, format!("{name} is not known here, or of another type"));
+    for name in spec.unread() {
+        remarks.fatal(&spec.location, format!("{name} is unknown or has another type"));
     }
     split_claims
 }
@@ -192,45 +197,45 @@ fn keys(
     remarks: &mut Remarks,
 ) {
     let mut jwks = Map::new();
-    if let Some(text) = fields.text("jwks") {
+    if let Some(text) = fields.string("jwks") {
         match serde_json::from_str::<Value>(text) {
             Ok(keys) => drop(jwks.insert(String::from("inline"), keys)),
-            Err(_) => remarks.fatal(&fields.place, "jwks is not JSON"),
+            Err(_) => remarks.fatal(&fields.location, "jwks is not JSON"),
         }
     } else {
-        let uri = fields.text("jwksUri").or_else(|| fields.text("jwks_uri"));
+        let uri = fields.string("jwksUri").or_else(|| fields.string("jwks_uri"));
         if let Some(uri) = uri {
             jwks.insert(String::from("uri"), json!(uri));
             if uri.starts_with("http://") {
                 provider.insert(String::from("insecure_http"), json!(true));
             }
         }
-        if let Some(timeout) = fields.text("timeout").filter(|text| is_duration(text)) {
+        if let Some(timeout) = fields.string("timeout").filter(|text| is_duration(text)) {
             jwks.insert(String::from("timeout"), json!(timeout));
         }
         if let Some(cluster) = istio_cluster(uri.unwrap_or(issuer), namespace) {
             provider.insert(String::from("upstream"), json!(cluster));
-            remarks.left(&fields.place, format!("the gateway fetches keys through {cluster}, which `istioctl proxy-config clusters` must list: a host outside the mesh needs a ServiceEntry"));
+            remarks.not_carried_over(&fields.location, format!("the gateway fetches keys through {cluster}, which `istioctl proxy-config clusters` must list: a host outside the mesh needs a ServiceEntry"));
         }
     }
     provider.insert(String::from("jwks"), Value::Object(jwks));
 }
 
-fn handling(fields: &Fields<'_>, remarks: &mut Remarks) -> Handling {
-    let mut handling = Handling { forward: fields.is_true("forwardOriginalToken"), ..Handling::default() };
+fn handling(fields: &Fields<'_>, remarks: &mut Remarks) -> TokenHandling {
+    let mut handling = TokenHandling { forward: fields.is_true("forwardOriginalToken"), ..TokenHandling::default() };
     for (index, header) in fields.list("fromHeaders").iter().enumerate() {
-        let header = Fields::of(header, format!("{}.fromHeaders[{index}]", fields.place));
-        let (name, prefix) = (header.text("name"), header.text("prefix").unwrap_or_default());
+        let header = Fields::of(header, format!("{}.fromHeaders[{index}]", fields.location));
+        let (name, prefix) = (header.string("name"), header.string("prefix").unwrap_or_default());
         handling.locations.extend(header_location(name, prefix, &header, remarks));
     }
-    handling.locations.extend(fields.texts("fromCookies").into_iter().map(Location::Cookie));
-    handling.locations.extend(fields.texts("fromParams").into_iter().map(Location::Param));
+    handling.locations.extend(fields.strings("fromCookies").into_iter().map(Location::Cookie));
+    handling.locations.extend(fields.strings("fromParams").into_iter().map(Location::Param));
     handling = handling.or_default_locations();
     for (index, claim) in fields.list("outputClaimToHeaders").iter().enumerate() {
-        let claim = Fields::of(claim, format!("{}.outputClaimToHeaders[{index}]", fields.place));
-        let (header, name) = (claim.text("header"), claim.text("claim"));
+        let claim = Fields::of(claim, format!("{}.outputClaimToHeaders[{index}]", fields.location));
+        let (header, name) = (claim.string("header"), claim.string("claim"));
         handling.claims.extend(claim_header(header, name, &claim, remarks));
     }
-    handling.payload = fields.text("outputPayloadToHeader").map(str::to_owned);
+    handling.payload = fields.string("outputPayloadToHeader").map(str::to_owned);
     handling
 }

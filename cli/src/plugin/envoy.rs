@@ -1,4 +1,4 @@
-//! Ours in a configuration of Envoy.
+//! Plugin configurations in a configuration of Envoy.
 
 mod connection_manager;
 mod fields;
@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use crate::plugin::{Held, Host, fails_open, variables_not_passed};
+use crate::plugin::{Host, HostedConfig, fails_open, variables_not_passed};
 pub(super) use connection_manager::{ConnectionManager, connection_managers};
 use fields::{field, is_true, list};
 
@@ -19,11 +19,11 @@ const WASM_FILTER: &str = "envoy.extensions.filters.http.wasm.v3.Wasm";
 /// `FailurePolicy.FAIL_OPEN`.
 const FAIL_OPEN: u64 = 3;
 
-/// What a Wasm filter gets, if `value` is the `typed_config` of one.
-pub(super) fn held<'a>(value: &'a Value, clusters: Option<&'a BTreeSet<String>>) -> Option<Held<'a>> {
+/// The plugin configuration, if `value` is the `typed_config` of a Wasm filter.
+pub(super) fn hosted_config<'a>(value: &'a Value, clusters: Option<&'a BTreeSet<String>>) -> Option<HostedConfig<'a>> {
     let filter = filter_config(value)?;
     let text = configuration_of(filter)?;
-    Some(Held { around: filter, below: String::new(), text, host: Host::Envoy(clusters) })
+    Some(HostedConfig { container: filter, subpath: String::new(), text, host: Host::Envoy(clusters) })
 }
 
 /// The `config` of a Wasm filter: `value` is its `typed_config`, as such or as a TypedStruct.
@@ -35,7 +35,8 @@ fn filter_config(value: &Value) -> Option<&Value> {
     if is_wasm("type_url") { value.get("value")?.get("config") } else { None }
 }
 
-/// What the plugin gets. Of another type than text it gets bytes that are no JSON, which it says.
+/// The configuration text. For another type than StringValue, Envoy passes bytes that are not JSON, which the loader
+/// reports.
 fn configuration_of(filter: &Value) -> Option<String> {
     let configuration = filter.get("configuration")?;
     let is_text = configuration.get("@type").and_then(Value::as_str).is_some_and(|kind| kind.ends_with(STRING_VALUE));
@@ -45,8 +46,8 @@ fn configuration_of(filter: &Value) -> Option<String> {
     }
 }
 
-/// The static clusters; nothing where others may come.
-pub(super) fn names_of_clusters(document: &Value) -> Option<BTreeSet<String>> {
+/// The names of the static clusters; `None` if there may be dynamic ones.
+pub(super) fn cluster_names(document: &Value) -> Option<BTreeSet<String>> {
     if document.get("dynamic_resources").is_some() {
         return None;
     }
@@ -54,21 +55,21 @@ pub(super) fn names_of_clusters(document: &Value) -> Option<BTreeSet<String>> {
     Some(clusters.iter().filter_map(|cluster| cluster.get("name")?.as_str().map(str::to_owned)).collect())
 }
 
-/// What the filter's promises rest on and only Envoy's configuration says.
+/// Warnings for settings in Envoy's configuration that the filter depends on.
 pub(super) fn warnings(filter: &Value, document: &Value, clusters: Option<&BTreeSet<String>>) -> Vec<String> {
     let mut warnings = Vec::new();
-    // An enumeration may be written as its number.
+    // Proto3 JSON may write an enum value as its number.
     let policy = field(filter, "failure_policy");
     let is_open = is_true(filter, "fail_open")
         || policy.is_some_and(|policy| policy.as_str() == Some("FAIL_OPEN") || policy.as_u64() == Some(FAIL_OPEN));
     if is_open {
         warnings.push(fails_open());
     }
-    let passed = field(filter, "vm_config").and_then(|vm| field(vm, "environment_variables"));
+    let variables = field(filter, "vm_config").and_then(|vm| field(vm, "environment_variables"));
     let is_passed = |name: &str| {
-        let listed = passed.map(|passed| list(passed, "host_env_keys")).unwrap_or_default();
+        let listed = variables.map(|variables| list(variables, "host_env_keys")).unwrap_or_default();
         listed.iter().any(|key| key.as_str() == Some(name))
-            || passed.and_then(|passed| field(passed, "key_values")?.get(name)).is_some()
+            || variables.and_then(|variables| field(variables, "key_values")?.get(name)).is_some()
     };
     warnings.extend(variables_not_passed(document, "vm_config.environment_variables", is_passed));
     let providers = document.get("providers").and_then(Value::as_object).into_iter().flat_map(|all| all.values());

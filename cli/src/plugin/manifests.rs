@@ -1,11 +1,11 @@
-//! Ours in the objects of Istio, Envoy Gateway and Kong, whose hosts make a text of what is written there as YAML.
+//! Plugin configurations in the resources of Istio, Envoy Gateway and Kong, which convert the YAML to a string.
 
 use serde_json::Value;
 
-use crate::plugin::{Held, Host, fails_open, variables_not_passed};
+use crate::plugin::{Host, HostedConfig, fails_open, variables_not_passed};
 
-/// What the plugins of an object get, if `value` is one that has some.
-pub(super) fn held(value: &Value) -> Vec<Held<'_>> {
+/// The plugin configurations of a resource.
+pub(super) fn hosted_configs(value: &Value) -> Vec<HostedConfig<'_>> {
     let kind = value.get("kind").and_then(Value::as_str).unwrap_or_default();
     let of_istio = match kind {
         "WasmPlugin" => value.get("spec").map(|plugin| (plugin, ".spec.pluginConfig")),
@@ -13,32 +13,32 @@ pub(super) fn held(value: &Value) -> Vec<Held<'_>> {
         _ => None,
     };
     let spec = value.get("spec").unwrap_or(&Value::Null);
-    let of_istio = of_istio.map(|(plugin, below)| Held {
-        around: plugin,
-        below: below.to_owned(),
+    let of_istio = of_istio.map(|(plugin, below)| HostedConfig {
+        container: plugin,
+        subpath: below.to_owned(),
         text: text_of(plugin.get("pluginConfig")),
         host: Host::Istio(spec),
     });
     let of_gateway = (kind == "EnvoyExtensionPolicy").then(|| value.pointer("/spec/wasm")?.as_array()).flatten();
-    let of_gateway = of_gateway.into_iter().flatten().enumerate().map(|(index, plugin)| Held {
-        around: plugin,
-        below: format!(".spec.wasm[{index}].config"),
+    let of_gateway = of_gateway.into_iter().flatten().enumerate().map(|(index, plugin)| HostedConfig {
+        container: plugin,
+        subpath: format!(".spec.wasm[{index}].config"),
         text: text_of(plugin.get("config")),
         host: Host::EnvoyGateway(spec),
     });
-    // A chain of Kong's stands below a service, below a route or by itself.
+    // Kong's filter chain is a member of a service or a route, or a resource of its own.
     let of_kong = value.get("filters").and_then(Value::as_array).filter(|_| kind.is_empty());
     let of_kong = of_kong.into_iter().flatten().enumerate().filter(|(_, filter)| filter.get("name").is_some());
-    let of_kong = of_kong.map(|(index, filter)| Held {
-        around: filter,
-        below: format!(".filters[{index}].config"),
+    let of_kong = of_kong.map(|(index, filter)| HostedConfig {
+        container: filter,
+        subpath: format!(".filters[{index}].config"),
         text: text_of(filter.get("config")),
         host: Host::Kong,
     });
     of_istio.into_iter().chain(of_gateway).chain(of_kong).collect()
 }
 
-/// As the filter gets it: a text as it stands, an object as JSON, and nothing at all when there is nothing.
+/// The text that the filter receives: a string unchanged, an object as JSON, and an empty text if absent.
 fn text_of(configuration: Option<&Value>) -> String {
     match configuration {
         Some(Value::String(text)) => text.clone(),
@@ -47,7 +47,7 @@ fn text_of(configuration: Option<&Value>) -> String {
     }
 }
 
-/// What of Istio's object weakens or breaks it.
+/// Warnings for Istio's resource.
 pub(super) fn istio_warnings(plugin: &Value, spec: &Value, document: &Value) -> Vec<String> {
     let mut warnings = Vec::new();
     if plugin.get("failStrategy").and_then(Value::as_str) == Some("FAIL_OPEN") {
@@ -60,7 +60,7 @@ pub(super) fn istio_warnings(plugin: &Value, spec: &Value, document: &Value) -> 
     }
     if spec.get("phase").and_then(Value::as_str) != Some("AUTHN") {
         warnings.push(String::from(
-            "without `phase: AUTHN` the plugin stands behind Istio's own authentication and authorization, which see the request before it was judged",
+            "without `phase: AUTHN` the plugin runs after Istio's own authentication and authorization, which then evaluate requests that the filter has not checked",
         ));
     }
     let url = plugin.get("url").and_then(Value::as_str).unwrap_or_default();
@@ -76,7 +76,7 @@ pub(super) fn istio_warnings(plugin: &Value, spec: &Value, document: &Value) -> 
     warnings
 }
 
-/// What of Envoy Gateway's policy weakens or breaks it.
+/// Warnings for Envoy Gateway's policy.
 pub(super) fn gateway_warnings(plugin: &Value, spec: &Value, document: &Value) -> Vec<String> {
     let mut warnings = Vec::new();
     if plugin.get("failOpen") == Some(&Value::Bool(true)) {
@@ -110,5 +110,5 @@ fn has_digest(sha256: Option<&Value>, url: &str) -> bool {
 }
 
 fn not_pinned() -> String {
-    String::from("no `sha256` pins the module: what runs is decided by whoever may push to where it comes from")
+    String::from("no `sha256` pins the module: anyone who can push to its source can replace it")
 }

@@ -1,4 +1,4 @@
-//! The file of cases as it is written. What is not known here is refused: a misspelt expectation would hold.
+//! The file of cases. Unknown fields are rejected: a misspelt expectation would always hold.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -8,34 +8,34 @@ use serde_json::{Map, Value};
 
 use crate::failure::Failure;
 
-/// The claims that are times, and may be written relative to now.
-pub const TIMES: [&str; 4] = ["exp", "iat", "nbf", "auth_time"];
+/// Time claims, which may be relative to now.
+pub const TIME_CLAIMS: [&str; 4] = ["exp", "iat", "nbf", "auth_time"];
 
 /// A file of cases.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Suite {
-    /// The configuration, beside this file.
+    /// The configuration file, relative to this file.
     pub config: String,
-    /// What is the same in all cases.
+    /// Defaults of all cases.
     #[serde(default)]
     pub defaults: Defaults,
     /// The cases.
     pub cases: Vec<Case>,
 }
 
-/// What is the same in all cases unless they say otherwise.
+/// Defaults of all cases, which a case can override.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Defaults {
-    /// The host of requests that are written with a path only.
+    /// The host of requests without one.
     pub host: Option<String>,
-    /// The time.
+    /// The time of evaluation.
     pub at: Option<String>,
     /// Headers of every request.
     #[serde(default)]
     pub headers: BTreeMap<String, Values>,
-    /// Claims of every token, over issuer, audience and times of a good one.
+    /// Claims of every token, in addition to issuer, audience and times of a valid one.
     #[serde(default)]
     pub token: Map<String, Value>,
 }
@@ -44,45 +44,42 @@ pub struct Defaults {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Case {
-    /// What it shows, in words.
+    /// The description.
     pub name: String,
     /// Method and URL, or method and path.
     pub request: String,
     /// Headers of the request.
     #[serde(default)]
     pub headers: BTreeMap<String, Values>,
-    /// Claims of the token, over the defaults; `null` takes one away. Left out: no token.
+    /// Claims of the token, which override the defaults; `null` removes a claim. Unset: no token.
     pub token: Option<Map<String, Value>>,
-    /// The token itself, as it is.
+    /// The token itself.
     pub token_text: Option<String>,
-    /// The provider that issues the token, where there are several.
+    /// The provider that issues the token; required with several providers.
     pub signed_by: Option<String>,
-    /// What the issuer says when it is asked; without `token` the token is an opaque one.
+    /// The introspection response; without `token` the token is an opaque one.
     pub introspection: Option<Map<String, Value>>,
-    /// Entries of the list of revoked tokens.
+    /// Entries of the revocation list.
     pub revoked: Option<Vec<Value>>,
-    /// What conditions ask of the host.
+    /// Host attributes for conditions.
     #[serde(default)]
     pub attributes: BTreeMap<String, Value>,
-    /// The time.
+    /// The time of evaluation.
     pub at: Option<String>,
-    /// What is to come of it.
+    /// The expected result.
     pub expect: Expectation,
 }
 
-/// A header's value, or several lines of it.
+/// One value of a header, or several.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 pub enum Values {
-    /// One.
     One(String),
-    /// Several.
     Several(Vec<String>),
 }
 
 impl Values {
-    /// Each of them.
-    pub fn each(&self) -> &[String] {
+    pub fn as_slice(&self) -> &[String] {
         match self {
             Self::One(value) => std::slice::from_ref(value),
             Self::Several(values) => values,
@@ -90,64 +87,59 @@ impl Values {
     }
 }
 
-/// Whether a request passes.
+/// The expected decision.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "snake_case")]
 pub enum ExpectedDecision {
-    /// It does.
     Allow,
-    /// It does not.
     Deny,
-    /// The filter itself was asked.
-    Answered,
+    /// The filter itself responds, for example on `readiness_path`.
+    LocalResponse,
 }
 
 impl ExpectedDecision {
-    /// Its name.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Allow => "allow",
             Self::Deny => "deny",
-            Self::Answered => "answered",
+            Self::LocalResponse => "local_response",
         }
     }
 }
 
-/// What is to come of a case; `null` is expected not to be there, and what is left out does not matter.
+/// The expected result. `null` means absent; an unset field is not compared.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Expectation {
-    /// Whether it passes.
+    /// The decision.
     pub decision: Option<ExpectedDecision>,
-    /// The status of a refusal.
+    /// The status of a denial.
     pub status: Option<u16>,
-    /// The reason, as the log has it.
-    #[serde(default, deserialize_with = "written")]
+    /// The reason code.
+    #[serde(default, deserialize_with = "double_option")]
     pub reason: Option<Option<String>>,
-    /// The rule's name.
-    #[serde(default, deserialize_with = "written")]
+    #[serde(default, deserialize_with = "double_option")]
     pub rule: Option<Option<String>>,
-    /// What a rule on trial would refuse it for.
-    #[serde(default, deserialize_with = "written")]
+    /// The reason for which a rule with `report_only` would deny the request.
+    #[serde(default, deserialize_with = "double_option")]
     pub would_deny: Option<Option<String>>,
     /// `WWW-Authenticate`.
-    #[serde(default, deserialize_with = "written")]
+    #[serde(default, deserialize_with = "double_option")]
     pub challenge: Option<Option<String>>,
-    /// Headers that reach the backend.
+    /// Headers that are forwarded to the backend.
     #[serde(default)]
     pub headers: BTreeMap<String, Option<String>>,
-    /// Headers of the refusal.
+    /// Headers of the denial's response.
     #[serde(default)]
     pub response: BTreeMap<String, Option<String>>,
 }
 
-/// Tells `null` from what was left out.
-fn written<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<String>>, D::Error> {
+/// Distinguishes `null` from an unset field.
+fn double_option<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<String>>, D::Error> {
     Option::deserialize(deserializer).map(Some)
 }
 
 impl Suite {
-    /// Reads a file.
     pub fn read(path: &Path, text: &str) -> Result<Self, Failure> {
         let suite: Self = yaml_serde::from_str(text).map_err(|error| Failure::of_file(path, error))?;
         let is_named_twice = |case: &&Case| suite.cases.iter().filter(|other| other.name == case.name).count() > 1;
@@ -165,7 +157,7 @@ impl Suite {
             }
         }
         if suite.cases.is_empty() {
-            return Err(Failure::of_file(path, "no cases in it"));
+            return Err(Failure::of_file(path, "no cases"));
         }
         Ok(suite)
     }

@@ -1,4 +1,4 @@
-//! The outcome of tests, for people and for build servers.
+//! Formats test results for people and for build servers.
 
 use serde_json::{Value, json};
 
@@ -7,7 +7,6 @@ use crate::arguments::ReportFormat;
 use crate::output;
 use crate::style::Style;
 
-/// Writes it to standard output.
 pub fn print(results: &[SuiteResult], format: ReportFormat) {
     match format {
         ReportFormat::Text => output::write(&text(results, Style::of_stdout())),
@@ -17,13 +16,13 @@ pub fn print(results: &[SuiteResult], format: ReportFormat) {
     }
 }
 
-const fn is_good(case: &CaseResult) -> bool {
+const fn has_passed(case: &CaseResult) -> bool {
     case.differences.is_empty()
 }
 
 fn counts(results: &[SuiteResult]) -> (usize, usize) {
     let cases = || results.iter().flat_map(|suite| &suite.cases);
-    (cases().filter(|case| is_good(case)).count(), cases().filter(|case| !is_good(case)).count())
+    (cases().filter(|case| has_passed(case)).count(), cases().filter(|case| !has_passed(case)).count())
 }
 
 fn text(results: &[SuiteResult], style: Style) -> String {
@@ -31,24 +30,25 @@ fn text(results: &[SuiteResult], style: Style) -> String {
     for suite in results {
         lines.push(style.strong(&suite.file.display().to_string()));
         for case in &suite.cases {
-            let sign = if is_good(case) { style.good("ok  ") } else { style.bad("FAIL") };
+            let sign = if has_passed(case) { style.success("ok  ") } else { style.failure("FAIL") };
             lines.push(format!("  {sign} {}", case.name));
             lines.extend(case.differences.iter().map(|difference| format!("         {difference}")));
         }
         if !suite.untested.is_empty() {
-            lines.push(format!("  {} no case comes under {}", style.odd("note:"), suite.untested.join(", ")));
+            lines.push(format!("  {} no case matches {}", style.warning("note:"), suite.untested.join(", ")));
         }
     }
     let (good, bad) = counts(results);
-    lines.push(format!("{good} as expected, {bad} not"));
+    lines.push(format!("{good} passed, {bad} failed"));
     lines.join("\n") + "\n"
 }
 
 fn as_json(results: &[SuiteResult]) -> Value {
-    let case = |case: &CaseResult| json!({ "name": case.name, "ok": is_good(case), "differences": case.differences });
+    let case =
+        |case: &CaseResult| json!({ "name": case.name, "ok": has_passed(case), "differences": case.differences });
     let suite = |suite: &SuiteResult| {
         let cases: Vec<Value> = suite.cases.iter().map(case).collect();
-        json!({ "file": suite.file.display().to_string(), "cases": cases, "rules_without_a_case": suite.untested })
+        json!({ "file": suite.file.display().to_string(), "cases": cases, "untested_rules": suite.untested })
     };
     let (good, bad) = counts(results);
     let suites: Vec<Value> = results.iter().map(suite).collect();
@@ -60,8 +60,8 @@ fn tap(results: &[SuiteResult]) -> String {
     let mut lines = vec![String::from("TAP version 13"), format!("1..{}", good + bad)];
     let cases = results.iter().flat_map(|suite| suite.cases.iter().map(move |case| (suite, case)));
     for (number, (suite, case)) in (1..).zip(cases) {
-        let sign = if is_good(case) { "ok" } else { "not ok" };
-        // A `#` would begin a directive.
+        let sign = if has_passed(case) { "ok" } else { "not ok" };
+        // `#` starts a directive in TAP.
         let name = format!("{}: {}", suite.file.display(), case.name).replace('#', "\\#").replace('\n', " ");
         lines.push(format!("{sign} {number} - {name}"));
         lines.extend(case.differences.iter().map(|difference| format!("# {}", difference.replace('\n', " "))));
@@ -77,12 +77,12 @@ fn junit(results: &[SuiteResult]) -> String {
     ];
     for suite in results {
         let file = escaped(&suite.file.display().to_string());
-        let failures = suite.cases.iter().filter(|case| !is_good(case)).count();
+        let failures = suite.cases.iter().filter(|case| !has_passed(case)).count();
         lines.push(format!("  <testsuite name=\"{file}\" tests=\"{}\" failures=\"{failures}\">", suite.cases.len()));
         for case in &suite.cases {
-            let (name, time) = (escaped(&case.name), case.took.as_secs_f64());
+            let (name, time) = (escaped(&case.name), case.duration.as_secs_f64());
             let head = format!("    <testcase classname=\"{file}\" name=\"{name}\" time=\"{time:.3}\"");
-            if is_good(case) {
+            if has_passed(case) {
                 lines.push(format!("{head}/>"));
             } else {
                 lines.push(format!("{head}>"));
@@ -97,7 +97,7 @@ fn junit(results: &[SuiteResult]) -> String {
     lines.join("\n") + "\n"
 }
 
-/// For text and attributes of XML; what XML cannot hold at all becomes a question mark.
+/// Escapes text and attributes for XML. A control character, which XML does not allow, becomes a question mark.
 fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {

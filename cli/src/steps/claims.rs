@@ -1,46 +1,45 @@
-//! What a token says that it is judged by, and which of it is wrong.
+//! The claims that validation evaluates, and the ones that failed.
 
 use okta_proxy_wasm::jose::{Claim, Claims};
 use okta_proxy_wasm::policy::{Audiences, ClaimFault, Provider};
 use okta_proxy_wasm::unix_time::UnixTime;
 
-use super::{Mark, Step};
+use super::{Step, StepOutcome};
 use crate::clock;
 
-/// The claims by which a token is recognized as another kind.
-const KIND: [&str; 9] =
+/// The claims that identify another type of token.
+const TOKEN_TYPE_CLAIMS: [&str; 9] =
     ["typ", "token_type", "token_use", "token_usage", "tokenName", "nonce", "at_hash", "c_hash", "events"];
 
-/// One claim, what it is and what is expected of it.
-pub struct Told {
+/// A claim with its value and the expectation.
+pub struct ClaimDetail {
     name: &'static str,
-    says: String,
+    message: String,
 }
 
-/// What `judge` looks at, in its order.
-pub fn told(claims: &Claims, provider: &Provider, now: UnixTime) -> Vec<Told> {
-    let value =
-        |name: &str| claims.members().get(name).map_or_else(|| String::from("(not there)"), ToString::to_string);
+/// The claims that `ValidatedToken::validate` evaluates, in its order.
+pub fn claim_details(claims: &Claims, provider: &Provider, now: UnixTime) -> Vec<ClaimDetail> {
+    let value = |name: &str| claims.members().get(name).map_or_else(|| String::from("(absent)"), ToString::to_string);
     let skew = provider.clock_skew.as_secs();
     let time = |name: &str| match claims.time(name) {
         Claim::Valid(time) => {
             let (before, after) = (now.since(time).as_secs(), time.since(now).as_secs());
             let distance = if time > now { format!("in {after} s") } else { format!("{before} s ago") };
-            format!("{} ({distance}; {skew} s of clock skew)", clock::shown(time))
+            format!("{} ({distance}; {skew} s of clock skew)", clock::to_rfc3339(time))
         }
-        Claim::Absent => String::from("(not there)"),
+        Claim::Absent => String::from("(absent)"),
         Claim::Malformed => format!("{}: not a time", value(name)),
     };
     let audiences = match &provider.audiences {
-        Audiences::AnyOf(names) => format!("expected is one of {names:?}"),
-        Audiences::InsecureAny => String::from("any will do"),
+        Audiences::AnyOf(names) => format!("expected: one of {names:?}"),
+        Audiences::InsecureAny => String::from("any is accepted"),
     };
     let client = provider.claim_names.client.iter().find(|name| claims.contains(name));
-    let client = client.map_or_else(|| String::from("(not there)"), |name| value(name));
-    let allowed = provider.client_ids.as_ref().map(|ids| format!("; allowed are {ids:?}")).unwrap_or_default();
+    let client = client.map_or_else(|| String::from("(absent)"), |name| value(name));
+    let allowed = provider.client_ids.as_ref().map(|ids| format!("; allowed: {ids:?}")).unwrap_or_default();
     let limit = provider.max_token_lifetime.map(|limit| format!("; at most {} s before exp", limit.as_secs()));
-    let of = |name, says| Told { name, says };
-    let mut told = vec![
+    let of = |name, message| ClaimDetail { name, message };
+    let mut details = vec![
         of("iss", value("iss")),
         of("aud", format!("{}; {audiences}", value("aud"))),
         of("exp", time("exp")),
@@ -48,37 +47,37 @@ pub fn told(claims: &Claims, provider: &Provider, now: UnixTime) -> Vec<Told> {
         of("iat", format!("{}{}", time("iat"), limit.unwrap_or_default())),
         of("client", format!("{client}{allowed}")),
     ];
-    for name in KIND.into_iter().chain(["jti", "cnf"]).filter(|name| claims.contains(name)) {
-        told.push(of(name, value(name)));
+    for name in TOKEN_TYPE_CLAIMS.into_iter().chain(["jti", "cnf"]).filter(|name| claims.contains(name)) {
+        details.push(of(name, value(name)));
     }
-    told
+    details
 }
 
-/// The claims with the one marked for which the token is refused, if it is.
-pub fn step(told: Vec<Told>, fault: Option<ClaimFault>) -> Step {
-    let (mark, says) = match fault {
-        None => (Mark::Good, String::from("as they have to be")),
-        Some(fault) => (Mark::Bad, sentence(fault).to_owned()),
+/// The step, which marks the claim that failed.
+pub fn step(details: Vec<ClaimDetail>, fault: Option<ClaimFault>) -> Step {
+    let (outcome, message) = match fault {
+        None => (StepOutcome::Pass, String::from("valid")),
+        Some(fault) => (StepOutcome::Fail, describe(fault).to_owned()),
     };
-    let mut step = Step::new("claims", mark, says);
-    let is_wrong = |name: &str| fault.is_some_and(|fault| about(fault).contains(&name));
-    let details = told.into_iter().map(|Told { name, says }| {
-        let mark = match (is_wrong(name), fault) {
-            (true, _) => Mark::Bad,
-            (false, None) => Mark::Good,
-            // The first fault ends it: of the others nothing was said.
-            (false, Some(_)) => Mark::Plain,
+    let mut step = Step::new("claims", outcome, message);
+    let is_wrong = |name: &str| fault.is_some_and(|fault| affected_claims(fault).contains(&name));
+    let details = details.into_iter().map(|ClaimDetail { name, message }| {
+        let outcome = match (is_wrong(name), fault) {
+            (true, _) => StepOutcome::Fail,
+            (false, None) => StepOutcome::Pass,
+            // Validation stops at the first fault, so the other claims have no outcome.
+            (false, Some(_)) => StepOutcome::Info,
         };
-        (mark, format!("{name} {says}"))
+        (outcome, format!("{name} {message}"))
     });
     step.details = details.collect();
     step
 }
 
-const fn about(fault: ClaimFault) -> &'static [&'static str] {
+const fn affected_claims(fault: ClaimFault) -> &'static [&'static str] {
     match fault {
         ClaimFault::IssuerMalformed | ClaimFault::IssuerUnknown => &["iss"],
-        ClaimFault::NotAnAccessToken => &KIND,
+        ClaimFault::NotAnAccessToken => &TOKEN_TYPE_CLAIMS,
         ClaimFault::AudienceMissing
         | ClaimFault::AudienceMalformed
         | ClaimFault::AudienceUnexpected
@@ -93,24 +92,23 @@ const fn about(fault: ClaimFault) -> &'static [&'static str] {
     }
 }
 
-/// What is wrong.
-pub const fn sentence(fault: ClaimFault) -> &'static str {
+pub const fn describe(fault: ClaimFault) -> &'static str {
     match fault {
-        ClaimFault::IssuerMalformed => "`iss` is missing or not a text",
-        ClaimFault::IssuerUnknown => "`iss` is another than the provider's",
-        ClaimFault::NotAnAccessToken => "another kind of token than an access token",
+        ClaimFault::IssuerMalformed => "`iss` is missing or not a string",
+        ClaimFault::IssuerUnknown => "`iss` differs from the provider's issuer",
+        ClaimFault::NotAnAccessToken => "not an access token",
         ClaimFault::AudienceMissing => "`aud` is missing",
-        ClaimFault::AudienceMalformed => "`aud` is neither a text nor a list of texts",
-        ClaimFault::AudienceUnexpected => "`aud` names nobody that is expected",
+        ClaimFault::AudienceMalformed => "`aud` is neither a string nor a list of strings",
+        ClaimFault::AudienceUnexpected => "`aud` names no expected audience",
         ClaimFault::AudienceAmbiguous => "`aud` names audiences of several providers",
         ClaimFault::ExpiryMissing => "`exp` is missing",
         ClaimFault::TimeMalformed => "`exp`, `nbf` or `iat` is not a time",
         ClaimFault::Expired => "it has expired",
         ClaimFault::NotYetValid => "it is not valid yet",
         ClaimFault::IssuedInTheFuture => "it was issued in the future",
-        ClaimFault::LifetimeTooLong => "it lives longer than `max_token_lifetime`, or does not say how long",
+        ClaimFault::LifetimeTooLong => "its lifetime exceeds `max_token_lifetime`, or is not stated",
         ClaimFault::IdentityMalformed => "the claim for subject, client or scopes, or `jti`, is of the wrong type",
-        ClaimFault::ClientUnexpected => "its client is none of `client_ids`",
-        ClaimFault::SenderConstrained => "it is bound to its sender (`cnf`), which is not checked",
+        ClaimFault::ClientUnexpected => "its client is not in `client_ids`",
+        ClaimFault::SenderConstrained => "it is sender-constrained (`cnf`), which the filter does not check",
     }
 }

@@ -1,45 +1,51 @@
-//! What a rule demands, each demand judged alone.
+//! Evaluates each term of a rule's requirement separately.
 
 use okta_proxy_wasm::policy::requirement::{ClaimTest, Expected, Term, Verdict};
 use okta_proxy_wasm::policy::{AuthorizationRequest, Requirement, RequirementContext, Rules};
 use serde_json::Value;
 
-use super::Mark;
+use super::StepOutcome;
 
-/// Each demand with how it is met. `written` is the operator's `require`.
+/// The terms with their outcomes. `written` is the operator's `require`.
 pub fn details(
     requirement: &Requirement,
     rules: &Rules,
-    asked: &AuthorizationRequest<'_>,
+    request: &AuthorizationRequest<'_>,
     written: &Value,
-) -> Vec<(Mark, String)> {
+) -> Vec<(StepOutcome, String)> {
     let mut details = Vec::new();
-    rules.with_context(requirement, asked, |facts| {
+    rules.with_context(requirement, request, |context| {
         for term in requirement.terms() {
-            tell(term, facts, written, 0, &mut details);
+            add_details(term, context, written, 0, &mut details);
         }
     });
     details
 }
 
-fn tell(term: &Term, facts: &RequirementContext<'_>, written: &Value, depth: usize, details: &mut Vec<(Mark, String)>) {
-    let verdict = Requirement::all(vec![term.clone()]).evaluate(facts);
-    let (mark, how) = match verdict {
-        Verdict::Holds => (Mark::Good, String::new()),
-        Verdict::Fails => (Mark::Bad, String::new()),
-        Verdict::Indeterminate(doubt) => (Mark::Bad, format!(" (cannot be judged: {doubt:?})")),
+fn add_details(
+    term: &Term,
+    context: &RequirementContext<'_>,
+    written: &Value,
+    depth: usize,
+    details: &mut Vec<(StepOutcome, String)>,
+) {
+    let verdict = Requirement::all(vec![term.clone()]).evaluate(context);
+    let (outcome, note) = match verdict {
+        Verdict::Holds => (StepOutcome::Pass, String::new()),
+        Verdict::Fails => (StepOutcome::Fail, String::new()),
+        Verdict::Indeterminate(cause) => (StepOutcome::Fail, format!(" (indeterminate: {cause:?})")),
     };
-    // Within `not` and `any_of` what does not hold is no fault of its own.
-    let mark = if depth > 0 && mark == Mark::Bad { Mark::Plain } else { mark };
-    details.push((mark, format!("{}{}{how}", "  ".repeat(depth), sentence(term, written))));
+    // A term that does not hold within `not` or `any_of` is not a failure by itself.
+    let outcome = if depth > 0 && outcome == StepOutcome::Fail { StepOutcome::Info } else { outcome };
+    details.push((outcome, format!("{}{}{note}", "  ".repeat(depth), describe(term, written))));
     for requirement in term.inner() {
         for term in requirement.terms() {
-            tell(term, facts, &Value::Null, depth + 1, details);
+            add_details(term, context, &Value::Null, depth + 1, details);
         }
     }
 }
 
-fn sentence(term: &Term, written: &Value) -> String {
+fn describe(term: &Term, written: &Value) -> String {
     match term {
         Term::Audiences(names) => format!("audiences: one of {names:?}"),
         Term::Clients(names) => format!("client_ids: one of {names:?}"),
@@ -64,7 +70,7 @@ fn claim(ClaimTest { path, expected }: &ClaimTest) -> String {
     match expected {
         Expected::OneOf(values) => format!("claim {path}: one of {values:?}"),
         Expected::AllOf(values) => format!("claim {path}: all of {values:?}"),
-        Expected::Presence => format!("claim {path}: is there"),
-        Expected::Absence => format!("claim {path}: is not there"),
+        Expected::Presence => format!("claim {path}: present"),
+        Expected::Absence => format!("claim {path}: absent"),
     }
 }

@@ -80,7 +80,7 @@ fn envoy_settings_that_break_the_plugin_are_warnings() {
         .replace("- name: okta\n    type", "- name: other\n    type");
     let found = run_with_input(&["check", "--assume-env", "-"], &weak);
     assert_eq!(found.status, 0, "{}", found.transcript());
-    for said in ["fails open", "OKTA_SECRET is not among", "no cluster \"okta\""] {
+    for said in ["fails open", "OKTA_SECRET is not in", "no cluster \"okta\""] {
         assert!(found.stdout.contains(said), "{said}: {}", found.transcript());
     }
     assert_eq!(run_with_input(&["check", "--assume-env", "--deny-warnings", "-"], &weak).status, 1);
@@ -110,7 +110,7 @@ fn istio_and_envoy_gateway_objects_are_read_as_they_are_applied() {
             .replace("hostKeys: [OKTA_CLIENT_SECRET]", "hostKeys: []")
             .replace("sha256:", "tag:");
         let found = run_with_input(&["check", "--assume-env", "-"], &weak);
-        let mut all = vec!["fails open", "OKTA_CLIENT_SECRET is not among", "no `sha256` pins"];
+        let mut all = vec!["fails open", "OKTA_CLIENT_SECRET is not in", "no `sha256` pins"];
         all.extend(path.contains("istio").then_some("phase: AUTHN"));
         for said in all {
             assert!(found.stdout.contains(said), "{path}: {said}: {}", found.transcript());

@@ -81,7 +81,7 @@ fn allowed_request_is_explained_with_all_steps_and_the_forwarded_headers() {
     let token = issuer.token(json!({ "groups": ["support"], "acr": "phr" }));
     let request = ["--request", "POST https://shop.acme.com/orders/1/refund", "-H", "X-User-Id: root"];
     let scopes = issuer.token(json!({ "groups": ["support"], "acr": "phr", "scp": ["orders:write"] }));
-    assert_golden("explain-passes", &issuer.explain(CONFIG, &scopes, &request).transcript());
+    assert_golden("explain-allowed", &issuer.explain(CONFIG, &scopes, &request).transcript());
     let refused = issuer.explain(CONFIG, &token, &request);
     assert_golden("explain-scope-missing", &refused.transcript());
     assert_golden(
@@ -93,7 +93,7 @@ fn allowed_request_is_explained_with_all_steps_and_the_forwarded_headers() {
 #[test]
 fn token_of_the_okta_org_authorization_server_is_explained_with_a_remedy() {
     let issuer = Issuer::new();
-    let hint = "the token is of the Okta org authorization server";
+    let hint = "the Okta org authorization server issued the token";
     for (iss, is_of_org) in [
         ("https://acme.okta.com", true),
         ("https://evil.example", false),
@@ -140,7 +140,7 @@ fn rejected_request_ends_with_the_failed_step_and_allowed_request_has_none() {
         let bad: Vec<(usize, String)> = marks(&found)
             .into_iter()
             .enumerate()
-            .filter_map(|(at, (step, mark))| (mark == "bad").then_some((at, step)))
+            .filter_map(|(at, (step, mark))| (mark == "fail").then_some((at, step)))
             .collect();
         let verdict = if stopped_at.is_some() { ("deny", 1) } else { ("allow", 0) };
         assert_eq!(
@@ -308,11 +308,11 @@ fn keys_are_fetched_over_tls_only_from_a_trusted_server() {
 #[test]
 fn unusable_input_is_reported_in_a_sentence() {
     for (arguments, said) in [
-        (&["explain", "--config", "tests/data/faults/rules_paths.json"][..], "the configuration is refused"),
-        (&["explain", "--config", CONFIG, "--request", "nonsense"], "no request"),
+        (&["explain", "--config", "tests/data/faults/rules_paths.json"][..], "the configuration is rejected"),
+        (&["explain", "--config", CONFIG, "--request", "nonsense"], "not a request"),
         (&["explain", "--config", CONFIG, "-H", "nonsense"], "NAME: VALUE"),
-        (&["explain", "--config", CONFIG, "--at", "tomorrow"], "no time"),
-        (&["explain", "--config", CONFIG, "--attribute", "source.colour=red"], "no attribute"),
+        (&["explain", "--config", CONFIG, "--at", "tomorrow"], "not a time"),
+        (&["explain", "--config", CONFIG, "--attribute", "source.colour=red"], "not an attribute"),
         (&["explain", "--config", CONFIG, "--token", "@no-such-file"], "no-such-file"),
     ] {
         let found = run(arguments);
@@ -338,7 +338,7 @@ fn jwt_without_local_verification_is_introspected() {
         let run = issuer.explain(&config, &issuer.token(org.clone()), &request);
         assert_eq!(run.status, status, "{}", run.transcript());
         let asked = marks(&run).into_iter().find(|(step, _)| step == "introspection").unwrap();
-        assert_eq!(asked.1 == "good", status == 0, "{asked:?}");
+        assert_eq!(asked.1 == "pass", status == 0, "{asked:?}");
     }
 }
 
@@ -368,13 +368,13 @@ fn providers_of_one_issuer_are_shown_with_their_audiences() {
     assert!(passes.stdout.contains("payments, of the issuer") && passes.stdout.contains("selected by `aud`"));
     for (audience, reason, said) in [
         (json!(["api://orders", "api://payments"]), "audience_ambiguous", "`aud` names audiences of several providers"),
-        (json!("api://other"), "audience_unexpected", "`aud` names nobody that is expected"),
-        (Value::Null, "audience_malformed", "`aud` is neither a text nor a list of texts"),
+        (json!("api://other"), "audience_unexpected", "`aud` names no expected audience"),
+        (Value::Null, "audience_malformed", "`aud` is neither a string nor a list of strings"),
     ] {
         let found = json(audience);
         assert_eq!((found.status, &found.json()["reason"]), (1, &json!(reason)), "{}", found.transcript());
         let step = provider_step(&found);
-        assert!(step["outcome"] == "bad" && step["says"].as_str().unwrap().contains(said), "{step}");
+        assert!(step["outcome"] == "fail" && step["message"].as_str().unwrap().contains(said), "{step}");
         let details = step["details"].to_string();
         assert!(details.contains("orders: ") && details.contains("payments: "), "{details}");
     }

@@ -92,8 +92,8 @@ fn conversion_that_could_allow_more_has_no_result() {
         (provider(json!({ "issuer": null })), "without an issuer"),
         (provider(json!({ "issuer": "https://*.google.com" })), "a pattern or a placeholder"),
         (provider(json!({ "demands_of_tomorrow": true })), "demands_of_tomorrow"),
-        (provider(json!({ "audiences": "api://default" })), "audiences is not known here, or of another type"),
-        (provider(json!({ "audiences": [7] })), "audiences is not known here, or of another type"),
+        (provider(json!({ "audiences": "api://default" })), "audiences is unknown or has another type"),
+        (provider(json!({ "audiences": [7] })), "audiences is unknown or has another type"),
         (provider(json!({ "clock_skew_seconds": "ten" })), "clock_skew_seconds"),
         (provider(json!({ "max_lifetime": 60 })), "max_lifetime"),
         (jwt_authn(&json!({ "bypass_cors_preflight": "yes" })), "bypass_cors_preflight"),
@@ -519,7 +519,11 @@ fn providers_of_one_issuer_without_audiences_of_their_own_leave_no_result() {
     ] {
         let found = import("envoy-jwt-authn", &providers_of_one_issuer(&changes).to_string());
         assert!(found.status == 1 && found.stdout.is_empty(), "{said}: {}", found.transcript());
-        assert!(found.stderr.contains(said) && !found.stderr.contains("would be refused"), "{}", found.transcript());
+        assert!(
+            found.stderr.contains(said) && !found.stderr.contains("would reject the result"),
+            "{}",
+            found.transcript()
+        );
     }
 }
 

@@ -16,7 +16,7 @@ fn policy_tests_of_the_examples_pass() {
     for path in with_tests {
         let found = run(&["test", &path]);
         assert_eq!(found.status, 0, "{}", found.transcript());
-        let noted = found.stdout.contains("no case comes under");
+        let noted = found.stdout.contains("no case matches");
         assert!(!noted, "{path}: {}", found.transcript());
     }
 }

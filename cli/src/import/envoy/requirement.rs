@@ -1,213 +1,214 @@
-//! Envoy's JwtRequirement -> what a rule of ours asks for.
+//! Converts Envoy's JwtRequirement to `access` and `require` of a rule.
 
 use serde_json::{Map, Value, json};
 
-use super::provider::Imported;
+use super::provider::ImportedProvider;
 use crate::import::Remarks;
-use crate::import::draft::cel_text;
+use crate::import::draft::cel_string;
 use crate::import::fields::Fields;
 use crate::import::issuer::{equal_audiences, have_common_issuers};
 
-const FAILED: &str = "allow_missing_or_failed: a bad token is refused";
+const ALLOW_FAILED: &str = "allow_missing_or_failed: an invalid token is rejected";
 
-/// What a requirement asks for.
+/// A converted requirement.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Needs {
-    /// Nothing.
+pub enum Need {
+    /// No token.
     Nothing,
-    /// No token, or a good one.
+    /// No token, or a valid one.
     TokenIfAny,
-    /// A token that meets one of these demands; an empty one is met by every good token.
+    /// A token that meets one of these requirements; every valid token meets an empty one.
     Token(Vec<Map<String, Value>>),
-    /// What no request here can meet, or what is not understood.
+    /// A requirement that cannot be converted.
     Impossible,
 }
 
-/// All that requirements refer to.
+/// The definitions that requirements refer to.
 pub struct Requirements<'a> {
-    /// The providers.
-    pub providers: &'a [Imported],
+    pub providers: &'a [ImportedProvider],
     /// `requirement_map`.
     pub map: &'a Value,
 }
 
 impl Requirements<'_> {
-    /// The requirement of that name.
-    pub fn named(&self, name: &str, place: &str, remarks: &mut Remarks) -> Needs {
+    /// Converts the requirement of that name.
+    pub fn named(&self, name: &str, location: &str, remarks: &mut Remarks) -> Need {
         match self.map.get(name) {
             Some(value) => self.needs(value, &format!("$.requirement_map.{name}"), remarks),
             None => {
-                remarks.stricter(place, format!("there is no requirement {name:?}: nothing passes"));
-                Needs::Impossible
+                remarks.stricter(location, format!("there is no requirement {name:?}: every request is denied"));
+                Need::Impossible
             }
         }
     }
 
-    /// What it asks for. What is not understood is never met.
-    pub fn needs(&self, value: &Value, place: &str, remarks: &mut Remarks) -> Needs {
-        let fields = Fields::of(value, place);
-        let needs = if let Some(name) = fields.text("provider_name") {
+    /// Converts a requirement. No request meets one that is not understood.
+    pub fn needs(&self, value: &Value, location: &str, remarks: &mut Remarks) -> Need {
+        let fields = Fields::of(value, location);
+        let needs = if let Some(name) = fields.string("provider_name") {
             self.token_of(name, None)
         } else if let Some(with) = fields.object("provider_and_audiences") {
-            let audiences = equal_audiences(&with.texts("audiences"), place, remarks);
+            let audiences = equal_audiences(&with.strings("audiences"), location, remarks);
             let audiences = Some(audiences).filter(|names| !names.is_empty());
-            let needs = with.text("provider_name").map(|name| self.token_of(name, audiences));
-            needs.filter(|_| with.rest().is_empty()).unwrap_or(Needs::Impossible)
+            let needs = with.string("provider_name").map(|name| self.token_of(name, audiences));
+            needs.filter(|_| with.unread().is_empty()).unwrap_or(Need::Impossible)
         } else if let Some(any) = fields.object("requires_any") {
             self.any(&any, remarks)
         } else if let Some(all) = fields.object("requires_all") {
             self.all(&all, remarks)
         } else if fields.get("allow_missing").is_some() {
-            self.token_if_any(place, remarks)
+            self.token_if_any(location, remarks)
         } else if fields.get("allow_missing_or_failed").is_some() {
-            remarks.stricter(place, FAILED);
-            self.token_if_any(place, remarks)
+            remarks.stricter(location, ALLOW_FAILED);
+            self.token_if_any(location, remarks)
         } else if value.as_object().is_some_and(Map::is_empty) {
-            // Envoy admits every request where a requirement is not set.
-            Needs::Nothing
+            // Envoy allows every request if the requirement is not set.
+            Need::Nothing
         } else {
-            Needs::Impossible
+            Need::Impossible
         };
-        let rest = fields.rest();
-        if !rest.is_empty() || needs == Needs::Impossible {
-            remarks.stricter(place, "this requirement cannot be said here: nothing passes");
-            return Needs::Impossible;
+        let rest = fields.unread();
+        if !rest.is_empty() || needs == Need::Impossible {
+            remarks.stricter(location, "this requirement cannot be converted: every request is denied");
+            return Need::Impossible;
         }
         needs
     }
 
-    fn token_of(&self, name: &str, audiences: Option<Vec<String>>) -> Needs {
+    fn token_of(&self, name: &str, audiences: Option<Vec<String>>) -> Need {
         let Some(provider) = self.providers.iter().find(|provider| provider.name == name) else {
-            return Needs::Impossible;
+            return Need::Impossible;
         };
-        let mut demand = Map::new();
+        let mut requirement = Map::new();
         if self.providers.len() > 1 {
-            demand.insert(String::from("condition"), json!(format!("token.provider == {}", cel_text(name))));
+            requirement.insert(String::from("condition"), json!(format!("token.provider == {}", cel_string(name))));
         }
         let audiences = audiences.unwrap_or_else(|| provider.audiences.clone());
         if !audiences.is_empty() && audiences != provider.all_audiences {
-            demand.insert(String::from("audiences"), json!(audiences));
+            requirement.insert(String::from("audiences"), json!(audiences));
         }
-        if !provider.demands.is_empty() {
-            demand.insert(String::from("any_of"), json!(provider.demands));
+        if !provider.requirements.is_empty() {
+            requirement.insert(String::from("any_of"), json!(provider.requirements));
         }
-        Needs::Token(vec![demand])
+        Need::Token(vec![requirement])
     }
 
-    /// No token, or one that is good for its provider: `optional` can demand no more than all rules do, so where a provider
-    /// admits what only some rules want, or wants more, a token is needed.
-    fn token_if_any(&self, place: &str, remarks: &mut Remarks) -> Needs {
+    /// No token, or one that is valid for its provider. `optional` cannot have requirements of its own. So a token is
+    /// required if a provider has additional requirements or audiences of single rules.
+    fn token_if_any(&self, location: &str, remarks: &mut Remarks) -> Need {
         if have_common_issuers(self.providers.iter().map(|provider| provider.issuer.as_str())) {
             remarks.stricter(
-                place,
-                "allow_missing where several providers have one issuer: the original validates a token with one of them, and it is not known which; name the providers beside it in requires_any",
+                location,
+                "allow_missing where several providers have one issuer: the original validates a token with one of them, and it is not known which; list the providers next to it in requires_any",
             );
-            return Needs::Impossible;
+            return Need::Impossible;
         }
-        if self.providers.iter().all(Imported::demands_nothing_more) {
-            return Needs::TokenIfAny;
+        if self.providers.iter().all(ImportedProvider::has_no_requirements) {
+            return Need::TokenIfAny;
         }
-        remarks
-            .stricter(place, "a request without a token is refused: what is wanted of one cannot be said beside that");
-        let mut demands = Vec::new();
+        remarks.stricter(
+            location,
+            "a request without a token is denied: the requirements on tokens cannot be combined with it",
+        );
+        let mut requirements = Vec::new();
         for provider in self.providers {
-            if let Needs::Token(of_one) = self.token_of(&provider.name, None) {
-                demands.extend(of_one);
+            if let Need::Token(of_one) = self.token_of(&provider.name, None) {
+                requirements.extend(of_one);
             }
         }
-        Needs::Token(demands)
+        Need::Token(requirements)
     }
 
-    fn any(&self, any: &Fields<'_>, remarks: &mut Remarks) -> Needs {
-        let (mut alternatives, mut may_be_missing, mut others, mut impossible) = (Vec::new(), false, 0, 0);
+    fn any(&self, any: &Fields<'_>, remarks: &mut Remarks) -> Need {
+        let (mut alternatives, mut allows_missing, mut others, mut impossible) = (Vec::new(), false, 0, 0);
         for (at, item) in any.list("requirements").iter().enumerate() {
-            // Beside others these accept a missing token and validate none.
+            // In a list with other requirements these accept a missing token and validate none.
             let is_only = |name: &str| item.as_object().is_some_and(|item| item.len() == 1 && item.contains_key(name));
             if is_only("allow_missing") || is_only("allow_missing_or_failed") {
-                may_be_missing = true;
+                allows_missing = true;
                 if is_only("allow_missing_or_failed") {
-                    remarks.stricter(&any.place, FAILED);
+                    remarks.stricter(&any.location, ALLOW_FAILED);
                 }
                 continue;
             }
-            match self.needs(item, &format!("{}.requirements[{at}]", any.place), remarks) {
-                Needs::Nothing => return Needs::Nothing,
-                Needs::TokenIfAny => may_be_missing = true,
-                Needs::Token(demands) => {
+            match self.needs(item, &format!("{}.requirements[{at}]", any.location), remarks) {
+                Need::Nothing => return Need::Nothing,
+                Need::TokenIfAny => allows_missing = true,
+                Need::Token(requirements) => {
                     others += 1;
-                    alternatives.extend(demands);
+                    alternatives.extend(requirements);
                 }
-                // Another one may be met.
-                Needs::Impossible => impossible += 1,
+                // A request may still meet another alternative.
+                Need::Impossible => impossible += 1,
             }
         }
-        match (may_be_missing, others) {
-            (true, 0) if impossible > 0 => Needs::Impossible,
-            (true, 0) => self.token_if_any(&any.place, remarks),
-            (false, 0) => Needs::Impossible,
-            (false, _) => Needs::Token(alternatives),
-            (true, _) if self.any_token_will_do(&alternatives) => Needs::TokenIfAny,
+        match (allows_missing, others) {
+            (true, 0) if impossible > 0 => Need::Impossible,
+            (true, 0) => self.token_if_any(&any.location, remarks),
+            (false, 0) => Need::Impossible,
+            (false, _) => Need::Token(alternatives),
+            (true, _) if self.accepts_any_token(&alternatives) => Need::TokenIfAny,
             (true, _) => {
                 remarks.stricter(
-                    &any.place,
-                    "allow_missing beside what not every token meets: a request without a token is refused",
+                    &any.location,
+                    "allow_missing with a requirement that not every token meets: a request without a token is denied",
                 );
-                Needs::Token(alternatives)
+                Need::Token(alternatives)
             }
         }
     }
 
-    /// All of them are about the one token of a request: several are refused here.
-    fn all(&self, all: &Fields<'_>, remarks: &mut Remarks) -> Needs {
-        let mut common = Needs::Nothing;
+    /// All requirements apply to a single token: the filter rejects a request with several.
+    fn all(&self, all: &Fields<'_>, remarks: &mut Remarks) -> Need {
+        let mut common = Need::Nothing;
         for needs in self.each(all, remarks) {
             common = match (common, needs) {
-                (Needs::Impossible, _) | (_, Needs::Impossible) => return Needs::Impossible,
-                (Needs::Nothing, other) | (other, Needs::Nothing) => other,
-                (Needs::TokenIfAny, Needs::TokenIfAny) => Needs::TokenIfAny,
-                (Needs::TokenIfAny, Needs::Token(demands)) | (Needs::Token(demands), Needs::TokenIfAny) => {
-                    Needs::Token(demands)
+                (Need::Impossible, _) | (_, Need::Impossible) => return Need::Impossible,
+                (Need::Nothing, other) | (other, Need::Nothing) => other,
+                (Need::TokenIfAny, Need::TokenIfAny) => Need::TokenIfAny,
+                (Need::TokenIfAny, Need::Token(requirements)) | (Need::Token(requirements), Need::TokenIfAny) => {
+                    Need::Token(requirements)
                 }
-                (Needs::Token(one), Needs::Token(two)) => {
+                (Need::Token(one), Need::Token(two)) => {
                     let both = |one: &Map<String, Value>| {
                         let one = one.clone();
-                        two.iter().filter_map(move |two| all_demands(&one, two))
+                        two.iter().filter_map(move |two| combine(&one, two))
                     };
                     let both: Vec<Map<String, Value>> = one.iter().flat_map(both).collect();
-                    // Without `forward` the second finds the token removed by the first.
+                    // Without `forward`, the first requirement removes the token before the second reads it.
                     if both.is_empty() || !self.providers.iter().all(|provider| provider.forward) {
                         remarks.stricter(
-                            &all.place,
+                            &all.location,
                             "requires_all of two tokens: a request has one token here, and without `forward` the original removes it before the second requirement",
                         );
-                        return Needs::Impossible;
+                        return Need::Impossible;
                     }
-                    Needs::Token(both)
+                    Need::Token(both)
                 }
             };
         }
         common
     }
 
-    fn each(&self, list: &Fields<'_>, remarks: &mut Remarks) -> Vec<Needs> {
+    fn each(&self, list: &Fields<'_>, remarks: &mut Remarks) -> Vec<Need> {
         let items = list.list("requirements").iter().enumerate();
-        items.map(|(at, item)| self.needs(item, &format!("{}.requirements[{at}]", list.place), remarks)).collect()
+        items.map(|(at, item)| self.needs(item, &format!("{}.requirements[{at}]", list.location), remarks)).collect()
     }
 
-    /// Whether these, any of which will do, are met by a good token of each provider.
-    fn any_token_will_do(&self, alternatives: &[Map<String, Value>]) -> bool {
-        let is_met = |needs: Needs| match needs {
-            Needs::Token(demands) => demands.iter().all(|demand| alternatives.contains(demand)),
-            Needs::Nothing | Needs::TokenIfAny | Needs::Impossible => false,
+    /// Whether a valid token of each provider meets one of the alternatives.
+    fn accepts_any_token(&self, alternatives: &[Map<String, Value>]) -> bool {
+        let is_met = |needs: Need| match needs {
+            Need::Token(requirements) => requirements.iter().all(|requirement| alternatives.contains(requirement)),
+            Need::Nothing | Need::TokenIfAny | Need::Impossible => false,
         };
         self.providers
             .iter()
-            .all(|provider| provider.demands_nothing_more() && is_met(self.token_of(&provider.name, None)))
+            .all(|provider| provider.has_no_requirements() && is_met(self.token_of(&provider.name, None)))
     }
 }
 
-/// What meets both; nothing where one is about another provider than the other.
-fn all_demands(one: &Map<String, Value>, two: &Map<String, Value>) -> Option<Map<String, Value>> {
+/// Combines two requirements; `None` if they are for different providers.
+fn combine(one: &Map<String, Value>, two: &Map<String, Value>) -> Option<Map<String, Value>> {
     if one.get("condition") != two.get("condition") {
         return None;
     }

@@ -1,12 +1,13 @@
-//! AuthorizationPolicy -> rules.
+//! Converts AuthorizationPolicy to rules.
 //!
-//! Istio evaluates every DENY rule and then every ALLOW rule; the filter evaluates the first rule that matches. A DENY rule
-//! about a `match` and no token comes first. Any other DENY rule becomes a condition of each rule that allows requests.
+//! Istio evaluates every DENY rule and then every ALLOW rule; the filter evaluates the first rule that matches. A DENY
+//! rule without a condition on the token becomes a leading rule. Any other DENY rule becomes a condition of each rule
+//! that allows requests.
 
 mod compose;
-mod demand;
 mod operation;
 mod path;
+mod source;
 
 use std::collections::BTreeSet;
 
@@ -14,13 +15,13 @@ use serde_json::Value;
 
 use crate::import::Remarks;
 use crate::import::fields::Fields;
-use crate::import::issuer::IssuerOf;
-use compose::{Allow, Denials, Need};
+use crate::import::issuer::ProviderIssuer;
+use compose::{AllowRule, Denials, TokenDenial};
 pub use compose::{Rules, rules_of};
-use demand::{Demand, TokenTest, all_of, claim_path, demands, one_of};
 use operation::operations;
+use source::{RuleSource, TokenTest, all_of, claim_path, one_of, rule_sources};
 
-/// What a policy does with what it matches.
+/// The action of a policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Action {
     Allow,
@@ -35,42 +36,39 @@ fn action(spec: &Value) -> Option<Action> {
     }
 }
 
-/// The claims that Istio splits at spaces besides `scope` and `permission`, in tokens of one provider.
+/// The claims, besides `scope` and `permission`, that Istio splits at spaces in tokens of one provider.
 #[derive(Debug)]
 pub struct SplitClaims {
-    /// Where the provider is written.
-    pub place: String,
-    /// Its name here.
+    /// The location of the provider.
+    pub location: String,
+    /// The provider's name in the result.
     pub provider: String,
-    /// Its issuer.
     pub issuer: String,
-    /// The audiences of its tokens; none: any.
+    /// The accepted audiences; empty for any.
     pub audiences: Vec<String>,
-    /// The claims.
+    /// The names of the claims.
     pub names: Vec<String>,
 }
 
 impl SplitClaims {
-    /// The issuer of the provider, and the audiences of its tokens.
-    pub fn issuer(&self) -> IssuerOf<'_> {
-        let Self { place, provider, issuer, audiences, .. } = self;
-        IssuerOf { place, provider, issuer, audiences }
+    pub fn issuer(&self) -> ProviderIssuer<'_> {
+        let Self { location, provider, issuer, audiences, .. } = self;
+        ProviderIssuer { location, provider, issuer, audiences }
     }
 }
 
-/// What policies may refer to.
-pub struct Known {
-    /// The headers, folded, whose content jwt_authn decides before policies read it. Conditions here see them as the
-    /// client sent them.
+/// The settings that the conversion of policies depends on.
+pub struct PolicyContext {
+    /// The folded names of headers that jwt_authn sets or removes before policies read them. The filter's conditions
+    /// see them as the client sent them.
     pub managed: BTreeSet<String>,
-    /// What each rule of RequestAuthentication says of claims.
+    /// The split claims of each provider.
     pub split_claims: Vec<SplitClaims>,
-    /// The claim that the filter reads scopes from.
     pub scope_claim: Option<&'static str>,
 }
 
-impl Known {
-    /// Whether Istio splits a claim at spaces; nothing where that depends on the issuer.
+impl PolicyContext {
+    /// Whether Istio splits a claim at spaces; `None` if that depends on the issuer.
     fn is_split(&self, name: &str) -> Option<bool> {
         let is_split = |split: &SplitClaims| split.names.iter().any(|other| other == name);
         match () {
@@ -81,7 +79,7 @@ impl Known {
     }
 }
 
-/// The claim of scopes that policies are about: `scope` before `scp`, which Istio does not split.
+/// The scope claim that policies use. `scope` comes before `scp`, which Istio does not split.
 pub fn scope_claim(policies: &[(String, Value)]) -> Option<&'static str> {
     let is_used = |name: &str| {
         let is_key = |condition: &Value| {
@@ -94,73 +92,73 @@ pub fn scope_claim(policies: &[(String, Value)]) -> Option<&'static str> {
     ["scope", "scp"].into_iter().find(|name| is_used(name))
 }
 
-/// The fields of a policy; `rules` is an array if it is there.
-fn is_understood(place: &str, spec: &Value, remarks: &mut Remarks) {
-    let fields = Fields::of(spec, place);
+/// Checks the fields of a policy.
+fn check_fields(location: &str, spec: &Value, remarks: &mut Remarks) {
+    let fields = Fields::of(spec, location);
     let _rules = fields.list("rules");
     let _known = ["action", "selector", "targetRef", "targetRefs"].map(|name| fields.get(name));
     match spec.get("action").and_then(Value::as_str) {
-        Some("AUDIT") => remarks.left(place, "AUDIT: every refusal is in the log"),
+        Some("AUDIT") => remarks.not_carried_over(location, "AUDIT: every denied request is logged"),
         Some("CUSTOM") => {
             let _named = fields.get("provider");
-            remarks.fatal(place, "CUSTOM: an external authorizer decides, and the filter does not call it; leave the policy to Istio and import the others");
+            remarks.fatal(location, "CUSTOM: an external authorizer decides, and the filter does not call it; leave the policy to Istio and import the others");
         }
-        _ if action(spec).is_none() => remarks.fatal(place, "action is not ALLOW, DENY, AUDIT or CUSTOM"),
+        _ if action(spec).is_none() => remarks.fatal(location, "action is not ALLOW, DENY, AUDIT or CUSTOM"),
         _ => {}
     }
-    for name in fields.rest() {
-        remarks.fatal(place, format!("{name} is not known here, or of another type, and could deny something"));
+    for name in fields.unread() {
+        remarks.fatal(location, format!("{name} is unknown or has another type, and could deny requests"));
     }
 }
 
-/// Whether only what a policy allows passes.
+/// Whether a request must match an ALLOW rule.
 fn has_allow(policies: &[(String, Value)]) -> bool {
     policies.iter().any(|(_, spec)| action(spec) == Some(Action::Allow))
 }
 
-/// All rules, in the order in which they count here, and what counts where none does.
-pub fn rules(policies: &[(String, Value)], known: &Known, remarks: &mut Remarks) -> Rules {
-    for (place, spec) in policies {
-        is_understood(place, spec, remarks);
+/// Converts all policies to the rules in their order, and `default_rule`.
+pub fn rules(policies: &[(String, Value)], context: &PolicyContext, remarks: &mut Remarks) -> Rules {
+    for (location, spec) in policies {
+        check_fields(location, spec, remarks);
     }
     let mut denials = Denials::default();
-    for (place, written) in of(policies, Action::Deny) {
-        deny(&written, &place, known, &mut denials, remarks);
+    for (location, written) in rules_with_action(policies, Action::Deny) {
+        deny(&written, &location, context, &mut denials, remarks);
     }
     let mut allowed = Vec::new();
-    for (place, written) in of(policies, Action::Allow) {
-        allow(&written, &place, known, &mut allowed, remarks);
+    for (location, written) in rules_with_action(policies, Action::Allow) {
+        allow(&written, &location, context, &mut allowed, remarks);
     }
     let allowed = has_allow(policies).then_some(allowed);
     rules_of(allowed, &denials, remarks)
 }
 
-/// The rules of policies with that action. A policy without rules matches nothing; with an empty one, everything.
-fn of(policies: &[(String, Value)], wanted: Action) -> Vec<(String, Value)> {
+/// The rules of policies with this action. A policy without rules matches nothing; an empty rule matches everything.
+fn rules_with_action(policies: &[(String, Value)], required: Action) -> Vec<(String, Value)> {
     let mut found = Vec::new();
-    for (place, spec) in policies.iter().filter(|(_, spec)| action(spec) == Some(wanted)) {
+    for (location, spec) in policies.iter().filter(|(_, spec)| action(spec) == Some(required)) {
         let rules = spec.get("rules").and_then(Value::as_array);
         for (index, rule) in rules.into_iter().flatten().enumerate() {
-            found.push((format!("{place}.rules[{index}]"), rule.clone()));
+            found.push((format!("{location}.rules[{index}]"), rule.clone()));
         }
     }
     found
 }
 
-/// A DENY rule: what cannot be said of it is left out, and it denies more.
-fn deny(written: &Value, place: &str, known: &Known, denials: &mut Denials, remarks: &mut Remarks) {
-    let fields = Fields::of(written, place);
-    let (operations, mut missing) = operations(fields.list("to"));
-    let demands = demands(&fields, known);
-    missing.extend(fields.rest());
-    missing.extend(demands.iter().flat_map(|demand| demand.missing.clone()));
-    missing.dedup();
-    if !missing.is_empty() {
-        let what = missing.join(", ");
-        remarks.stricter(place, format!("{what} cannot be said: the rule denies requests regardless of it"));
+/// Converts a DENY rule. A condition that cannot be converted is omitted, so the rule denies more.
+fn deny(written: &Value, location: &str, context: &PolicyContext, denials: &mut Denials, remarks: &mut Remarks) {
+    let fields = Fields::of(written, location);
+    let (operations, mut unsupported) = operations(fields.list("to"));
+    let sources = rule_sources(&fields, context);
+    unsupported.extend(fields.unread());
+    unsupported.extend(sources.iter().flat_map(|source| source.unsupported.clone()));
+    unsupported.dedup();
+    if !unsupported.is_empty() {
+        let what = unsupported.join(", ");
+        remarks.stricter(location, format!("{what} cannot be converted: the rule denies requests regardless of it"));
     }
     for operation in operations {
-        for Demand { request, token, .. } in &demands {
+        for RuleSource { request, token, .. } in &sources {
             let mut operation = operation.clone();
             operation.conditions.extend(request.iter().cloned());
             if token.is_empty() {
@@ -169,42 +167,53 @@ fn deny(written: &Value, place: &str, known: &Known, denials: &mut Denials, rema
             }
             let required = token.iter().flat_map(|test| test.opposite().required()).collect();
             let denies_without_token = token.iter().all(|test| matches!(test, TokenTest::IsNot(_)));
-            denials.needs.push(Need { place: place.to_owned(), operation, required, denies_without_token });
+            denials.by_token.push(TokenDenial {
+                location: location.to_owned(),
+                operation,
+                required,
+                denies_without_token,
+            });
         }
     }
 }
 
-/// An ALLOW rule: what cannot be said of it leaves it out.
-fn allow(written: &Value, place: &str, known: &Known, allowed: &mut Vec<Allow>, remarks: &mut Remarks) {
-    let fields = Fields::of(written, place);
-    let (operations, mut missing) = operations(fields.list("to"));
-    let demands = demands(&fields, known);
-    missing.extend(fields.rest());
-    let is_unsure = !missing.is_empty();
+/// Converts an ALLOW rule. A condition that cannot be converted omits the rule.
+fn allow(
+    written: &Value,
+    location: &str,
+    context: &PolicyContext,
+    allowed: &mut Vec<AllowRule>,
+    remarks: &mut Remarks,
+) {
+    let fields = Fields::of(written, location);
+    let (operations, mut unsupported) = operations(fields.list("to"));
+    let sources = rule_sources(&fields, context);
+    unsupported.extend(fields.unread());
+    let is_incomplete = !unsupported.is_empty();
     let mut usable = Vec::new();
-    for demand in demands {
-        match demand.missing.is_empty() {
-            true => usable.push(demand),
-            false => missing.extend(demand.missing),
+    for source in sources {
+        match source.unsupported.is_empty() {
+            true => usable.push(source),
+            false => unsupported.extend(source.unsupported),
         }
     }
-    if !missing.is_empty() {
-        let what = missing.join(", ");
-        remarks.stricter(place, format!("{what} cannot be said: what the rule allows by it is left out"));
+    if !unsupported.is_empty() {
+        let what = unsupported.join(", ");
+        remarks.stricter(location, format!("{what} cannot be converted: requests that depend on it are not allowed"));
     }
-    if is_unsure {
+    if is_incomplete {
         return;
     }
     for operation in operations {
-        for Demand { request, token, .. } in &usable {
+        for RuleSource { request, token, .. } in &usable {
             let mut operation = operation.clone();
             operation.conditions.extend(request.iter().cloned());
             if !token.is_empty() && token.iter().all(|test| matches!(test, TokenTest::IsNot(_))) {
-                remarks.stricter(place, "what it allows needs a good token as well");
+                remarks.stricter(location, "the requests that it allows also require a valid token");
             }
             let tests = token.iter().map(|test| one_of(test.required())).collect();
             let require = (!token.is_empty()).then(|| all_of(tests));
-            allowed.push(Allow { place: place.to_owned(), operation, require });
+            allowed.push(AllowRule { location: location.to_owned(), operation, require });
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The HTTP connection managers of a file, and what the filter's decisions rest on in the one that holds it.
+//! The HTTP connection managers of a file, and the settings that the filter's decisions depend on.
 
 use serde_json::Value;
 
@@ -10,32 +10,32 @@ use crate::plugin::visit;
 const MANAGER: &str = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
 
 /// HTTP filters that respond themselves: before this filter they respond to unchecked requests.
-const ANSWERS_BY_ITSELF: [&str; 4] =
+const LOCAL_RESPONSE_FILTERS: [&str; 4] =
     [".filters.http.router.", ".filters.http.cache", ".filters.http.file_server.", ".filters.http.mcp_router."];
-/// HTTP filters that change method and path: behind ours the backend sees others than the rules.
-const CHANGES_THE_TARGET: [&str; 2] = [".filters.http.grpc_json_transcoder.", ".filters.http.connect_grpc_bridge."];
+/// HTTP filters that change method and path: after this filter, the backend receives another target than the rules
+/// evaluated.
+const TARGET_REWRITE_FILTERS: [&str; 2] = [".filters.http.grpc_json_transcoder.", ".filters.http.connect_grpc_bridge."];
 
-/// A connection manager and its place.
+/// A connection manager and its path.
 pub(in crate::plugin) struct ConnectionManager<'a> {
-    place: String,
+    location: String,
     written: &'a Value,
 }
 
-/// All in a document.
 pub(in crate::plugin) fn connection_managers(document: &Value) -> Vec<ConnectionManager<'_>> {
     let mut found = Vec::new();
     visit(document, "$", &mut |at, value| {
         if is_type(value, MANAGER) {
-            found.push(ConnectionManager { place: at.to_owned(), written: value });
+            found.push(ConnectionManager { location: at.to_owned(), written: value });
         }
     });
     found
 }
 
 impl ConnectionManager<'_> {
-    /// Whether the place `at` is inside it.
-    pub(in crate::plugin) fn holds(&self, at: &str) -> bool {
-        at.strip_prefix(&self.place).is_some_and(|rest| rest.starts_with(['.', '[']))
+    /// Whether the path `at` is inside it.
+    pub(in crate::plugin) fn contains(&self, at: &str) -> bool {
+        at.strip_prefix(&self.location).is_some_and(|rest| rest.starts_with(['.', '[']))
     }
 
     /// The warning for a connection manager without this filter, unless it only redirects or responds itself.
@@ -44,36 +44,37 @@ impl ConnectionManager<'_> {
         visit(self.written, "$", &mut |_, value| {
             forwards |= field(value, "match").is_some_and(Value::is_object) && field(value, "route").is_some();
         });
-        let place = &self.place;
+        let location = &self.location;
         forwards.then(|| {
             format!(
-                "{place}.http_filters: okta-proxy-wasm is not in this list, and every request that arrives here is \
+                "{location}.http_filters: okta-proxy-wasm is not in this list, and every request that arrives here is \
                  forwarded without a check; add the filter, or remove the routes"
             )
         })
     }
 
-    /// What weakens the plugin whose configuration stands at `at`.
+    /// Warnings for the plugin with its configuration at `at`.
     pub(in crate::plugin) fn warnings(&self, at: &str, document: &Value) -> Vec<String> {
         let rules = RuleSet::of(document);
         let mut warnings = self.options(&rules);
-        let is_of_upgrade =
-            ["upgrade_configs", "upgradeConfigs"].iter().any(|name| at.starts_with(&format!("{}.{name}[", self.place)));
+        let is_of_upgrade = ["upgrade_configs", "upgradeConfigs"]
+            .iter()
+            .any(|name| at.starts_with(&format!("{}.{name}[", self.location)));
         if !is_of_upgrade {
             warnings.extend(self.filters(at, &rules));
         }
         warnings.extend(self.upgrades());
-        warnings.extend(hosts::warnings(&self.place, self.written, &rules));
+        warnings.extend(hosts::warnings(&self.location, self.written, &rules));
         let name = self.filter_at(at).and_then(|(_, filter)| string(filter, "name"));
-        warnings.extend(routes::warnings(&self.place, self.written, name, &rules));
+        warnings.extend(routes::warnings(&self.location, self.written, name, &rules));
         warnings
     }
 
-    /// Settings whose default lets the filter and the backend read one request differently.
+    /// Settings whose defaults let the filter and the backend interpret one request differently.
     fn options(&self, rules: &RuleSet<'_>) -> Vec<String> {
         let mut warnings = Vec::new();
         let mut warn = |name: &str, reason: &str, write: &str| {
-            warnings.push(format!("{}.{name}: {reason}; write `{write}`", self.place));
+            warnings.push(format!("{}.{name}: {reason}; write `{write}`", self.location));
         };
         if !is_true(self.written, "use_remote_address") {
             let reason = "not `true`, so a client chooses its own address (`source.address`) and request id";
@@ -91,7 +92,7 @@ impl ConnectionManager<'_> {
         if !rules.is_empty() {
             for name in ["normalize_path", "merge_slashes"] {
                 if !is_true(self.written, name) {
-                    let reason = "not `true`, so the backend gets another path than the rules compare";
+                    let reason = "not `true`, so the backend receives another path than the rules evaluate";
                     warn(name, reason, &format!("{name}: true"));
                 }
             }
@@ -107,7 +108,7 @@ impl ConnectionManager<'_> {
         warnings
     }
 
-    /// An upgrade with a list of filters of its own does not run those of `http_filters`.
+    /// An upgrade with its own list of filters does not run those of `http_filters`.
     fn upgrades(&self) -> Vec<String> {
         let lacks_ours = |(index, upgrade): (usize, &Value)| {
             let filters = list(upgrade, "filters");
@@ -116,69 +117,70 @@ impl ConnectionManager<'_> {
                 format!(
                     "{}.upgrade_configs[{index}].filters: requests that ask for this upgrade run these filters in place \
                      of `http_filters`, and are forwarded without a check; remove the list, or add the filter to it",
-                    self.place
+                    self.location
                 )
             })
         };
         list(self.written, "upgrade_configs").iter().enumerate().filter_map(lacks_ours).collect()
     }
 
-    /// The HTTP filter that contains the place, and its index.
+    /// The HTTP filter that contains the path, and its index.
     fn filter_at(&self, at: &str) -> Option<(usize, &Value)> {
-        let place = format!("{}.http_filters[", self.place);
-        let camel = format!("{}.httpFilters[", self.place);
-        let (number, _) = at.strip_prefix(&place).or_else(|| at.strip_prefix(&camel))?.split_once(']')?;
+        let location = format!("{}.http_filters[", self.location);
+        let camel = format!("{}.httpFilters[", self.location);
+        let (number, _) = at.strip_prefix(&location).or_else(|| at.strip_prefix(&camel))?.split_once(']')?;
         let number = number.parse().ok()?;
         Some((number, list(self.written, "http_filters").get(number)?))
     }
 
-    /// Where in the list the filter stands, and what stands before and behind it.
+    /// Warnings about the filter's entry and about filters before and after it.
     fn filters(&self, at: &str, rules: &RuleSet<'_>) -> Vec<String> {
         let mut warnings = Vec::new();
         let Some((number, ours)) = self.filter_at(at) else {
             return vec![format!(
                 "{at}: the filter is not in the `http_filters` of its connection manager and runs only where \
-                 something else says so; put it into {}.http_filters",
-                self.place
+                 another setting enables it; add it to {}.http_filters",
+                self.location
             )];
         };
-        let place = |number: usize| format!("{}.http_filters[{number}]", self.place);
+        let location = |number: usize| format!("{}.http_filters[{number}]", self.location);
         if is_true(ours, "disabled") {
             warnings.push(format!(
                 "{}.disabled: a route that does not enable the filter forwards requests without a check; remove it",
-                place(number)
+                location(number)
             ));
         }
         if is_true(ours, "is_optional") {
             warnings.push(format!(
                 "{}.is_optional: an Envoy without WebAssembly ignores the filter and forwards every request; remove it",
-                place(number)
+                location(number)
             ));
         }
-        let is_nested = !["typed_config", "typedConfig"].iter().any(|name| at == format!("{}.{name}", place(number)));
+        let is_nested =
+            !["typed_config", "typedConfig"].iter().any(|name| at == format!("{}.{name}", location(number)));
         if is_nested && field(ours, "config_discovery").is_none() {
             warnings.push(format!(
-                "{at}: the filter stands inside of another one, which decides whether it runs; give it an entry of \
+                "{at}: the filter is nested in another filter, which decides whether it runs; give it an entry of \
                  its own in {}.http_filters",
-                self.place
+                self.location
             ));
         }
         for (other, filter) in list(self.written, "http_filters").iter().enumerate() {
             let kind = field(filter, "typed_config").map(kind_of).unwrap_or_default();
             let is_one_of = |kinds: &[&str]| kinds.iter().any(|wanted| kind.contains(wanted));
-            if other < number && is_one_of(&ANSWERS_BY_ITSELF) {
+            if other < number && is_one_of(&LOCAL_RESPONSE_FILTERS) {
                 warnings.push(format!(
-                    "{}: this filter answers requests before they are checked; move it behind {}",
-                    place(other),
-                    place(number)
+                    "{}: this filter responds to requests before they are checked; move it after {}",
+                    location(other),
+                    location(number)
                 ));
             }
-            if other > number && !rules.is_empty() && is_one_of(&CHANGES_THE_TARGET) {
+            if other > number && !rules.is_empty() && is_one_of(&TARGET_REWRITE_FILTERS) {
                 warnings.push(format!(
-                    "{}: this filter changes method and path behind the rules, so each gRPC method has two names; \
+                    "{}: this filter changes method and path after the rules, so each gRPC method has two names; \
                      move it before {} and write the rules for `/package.Service/Method`",
-                    place(other),
-                    place(number)
+                    location(other),
+                    location(number)
                 ));
             }
         }

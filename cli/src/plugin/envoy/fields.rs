@@ -1,29 +1,26 @@
-//! Members of Envoy's messages: proto3 JSON takes `failure_policy` and `failurePolicy` alike.
+//! Members of Envoy's messages: proto3 JSON accepts both `failure_policy` and `failurePolicy`.
 
 use serde_json::Value;
 
-/// The member of that name, which is written in snake case here. `null` is unset.
+/// A member by its name in snake case. `null` is unset.
 pub(super) fn field<'a>(message: &'a Value, name: &str) -> Option<&'a Value> {
     let set = |value: &&Value| !value.is_null();
     message.get(name).filter(set).or_else(|| message.get(camel_case(name)).filter(set))
 }
 
-/// A string member.
 pub(super) fn string<'a>(message: &'a Value, name: &str) -> Option<&'a str> {
     field(message, name)?.as_str()
 }
 
-/// A member that is `true`.
 pub(super) fn is_true(message: &Value, name: &str) -> bool {
     field(message, name) == Some(&Value::Bool(true))
 }
 
-/// The elements of a repeated member.
 pub(super) fn list<'a>(message: &'a Value, name: &str) -> &'a [Value] {
     field(message, name).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
 }
 
-/// Whether the message is of a type: its `@type`, or the `type_url` of a TypedStruct, ends so.
+/// Whether `@type`, or `type_url` of a TypedStruct, ends with `ending`.
 pub(super) fn is_type(message: &Value, ending: &str) -> bool {
     let of = |name| string(message, name).is_some_and(|kind| kind.ends_with(ending));
     of("@type") || of("type_url")

@@ -1,4 +1,4 @@
-//! The rules' hosts against the domains of Envoy's virtual hosts.
+//! Compares the rules' hosts with the domains of Envoy's virtual hosts.
 //!
 //! The filter compares a host without its port and its last dot; Envoy compares it as it is written, unless its options
 //! remove both. A request can then match the rule of one host and be served by the virtual host of another.
@@ -10,16 +10,16 @@ use super::fields::{field, is_true, list, string};
 use super::rules::RuleSet;
 use crate::plugin::visit;
 
-pub(super) fn warnings(place: &str, manager: &Value, rules: &RuleSet<'_>) -> Vec<String> {
+pub(super) fn warnings(location: &str, manager: &Value, rules: &RuleSet<'_>) -> Vec<String> {
     let mut warnings = Vec::new();
     if rules.compare_hosts() {
-        warnings.extend(spellings(place, manager));
+        warnings.extend(spellings(location, manager));
     }
     let hosts = rules.hosts();
     if hosts.is_empty() {
         return warnings;
     }
-    let domains = domains(place, manager);
+    let domains = domains(location, manager);
     for (at, domain) in &domains {
         if split_port(domain).1.is_some() {
             warnings.push(format!(
@@ -34,18 +34,18 @@ pub(super) fn warnings(place: &str, manager: &Value, rules: &RuleSet<'_>) -> Vec
     for (at, host) in &hosts {
         if !domains.iter().any(|(_, domain)| overlap(host, domain)) {
             warnings.push(format!(
-                "{at}: no virtual host in {place} serves {host:?}, so this host never matches; correct the name or \
+                "{at}: no virtual host in {location} serves {host:?}, so this host never matches; correct the name or \
                  add the virtual host"
             ));
         }
     }
-    // What no rule names is denied: nothing to say.
+    // The default rule denies unnamed hosts, so no warning is necessary.
     if rules.deny_by_default() {
         return warnings;
     }
     for (at, domain) in &domains {
         let is_named = hosts.iter().any(|(_, host)| covers(host, domain));
-        // One that serves all hosts alone tells no hosts apart.
+        // A single virtual host for all domains does not distinguish hosts.
         let is_only_one = domain == &"*" && domains.len() == 1;
         if !is_named && !is_only_one {
             warnings.push(format!(
@@ -57,8 +57,8 @@ pub(super) fn warnings(place: &str, manager: &Value, rules: &RuleSet<'_>) -> Vec
     warnings
 }
 
-/// Whether Envoy compares the host as the rules do.
-fn spellings(place: &str, manager: &Value) -> Vec<String> {
+/// Warnings if Envoy compares hosts differently from the rules.
+fn spellings(location: &str, manager: &Value) -> Vec<String> {
     let mut ignores_port = is_true(manager, "strip_any_host_port");
     ignores_port |=
         field(manager, "route_config").is_some_and(|routes| is_true(routes, "ignore_port_in_host_matching"));
@@ -70,23 +70,23 @@ fn spellings(place: &str, manager: &Value) -> Vec<String> {
             ""
         };
         warnings.push(format!(
-            "{place}.strip_any_host_port: {only}`acme.com:81` has the rules of `acme.com` and another virtual host; \
+            "{location}.strip_any_host_port: {only}`acme.com:81` has the rules of `acme.com` and another virtual host; \
              write `strip_any_host_port: true`"
         ));
     }
     if !is_true(manager, "strip_trailing_host_dot") {
         warnings.push(format!(
-            "{place}.strip_trailing_host_dot: `acme.com.` has the rules of `acme.com` and another virtual host; \
+            "{location}.strip_trailing_host_dot: `acme.com.` has the rules of `acme.com` and another virtual host; \
              write `strip_trailing_host_dot: true`"
         ));
     }
     warnings
 }
 
-/// The domains of all virtual hosts, each with its place.
-fn domains<'a>(place: &str, manager: &'a Value) -> Vec<(String, &'a str)> {
+/// The domains of all virtual hosts with their paths.
+fn domains<'a>(location: &str, manager: &'a Value) -> Vec<(String, &'a str)> {
     let mut found = Vec::new();
-    visit(manager, place, &mut |at, value| {
+    visit(manager, location, &mut |at, value| {
         if string(value, "name").is_some() {
             let domains = list(value, "domains").iter().enumerate();
             found.extend(domains.filter_map(|(index, name)| Some((format!("{at}.domains[{index}]"), name.as_str()?))));
@@ -95,8 +95,8 @@ fn domains<'a>(place: &str, manager: &'a Value) -> Vec<(String, &'a str)> {
     found
 }
 
-/// Whether a host can be both: one of a rule's (`a.com`, `*.a.com`), and one of a domain of Envoy's (`a.com`, `*.a.com`,
-/// `*-a.com`, `a.*`, `*`).
+/// Whether a rule's host (`a.com`, `*.a.com`) and Envoy's domain (`a.com`, `*.a.com`, `*-a.com`, `a.*`, `*`) can match
+/// the same name.
 fn overlap(host: &str, domain: &str) -> bool {
     let host = host.to_ascii_lowercase();
     let host = host.strip_suffix('.').unwrap_or(&host);
@@ -104,21 +104,21 @@ fn overlap(host: &str, domain: &str) -> bool {
     let below = host.strip_prefix('*');
     if let Some(ending) = domain.strip_prefix('*') {
         return match below {
-            // Both say how a name ends.
+            // Both are suffixes.
             Some(below) => below.ends_with(ending) || ending.ends_with(below),
             None => host.len() > ending.len() && host.ends_with(ending),
         };
     }
     match (domain.strip_suffix('*'), below) {
         (Some(beginning), None) => host.len() > beginning.len() && host.starts_with(beginning),
-        // One says how a name begins, the other how it ends.
+        // One is a prefix and the other a suffix.
         (Some(_), Some(_)) => true,
         (None, Some(below)) => domain.len() > below.len() && domain.ends_with(below),
         (None, None) => host == domain,
     }
 }
 
-/// Whether a host of a rule is all that a domain of Envoy's is.
+/// Whether a rule's host matches every name that Envoy's domain matches.
 fn covers(host: &str, domain: &str) -> bool {
     let domain = split_port(domain).0.to_ascii_lowercase();
     let host = host.to_ascii_lowercase();

@@ -1,4 +1,4 @@
-//! Envoy's routes behind the filter: where it is disabled, and what they change that the rules have compared.
+//! Envoy's routes: overrides that disable the filter, and rewrites after the rules were evaluated.
 
 use std::collections::BTreeMap;
 
@@ -11,18 +11,18 @@ use crate::plugin::visit;
 const FILTER_CONFIG: &str = "envoy.config.route.v3.FilterConfig";
 
 /// `filter` is the name of this filter in `http_filters`.
-pub(super) fn warnings(place: &str, manager: &Value, filter: Option<&str>, rules: &RuleSet<'_>) -> Vec<String> {
+pub(super) fn warnings(location: &str, manager: &Value, filter: Option<&str>, rules: &RuleSet<'_>) -> Vec<String> {
     let mut warnings = Vec::new();
     let by_vhds = field(manager, "route_config").and_then(|routes| field(routes, "vhds")).map(|_| "route_config.vhds");
     let elsewhere = ["rds", "scoped_routes"].into_iter().filter(|name| field(manager, name).is_some());
     for name in elsewhere.chain(by_vhds) {
         warnings.push(format!(
-            "{place}.{name}: the routes are not in this file: neither their hosts and rewrites are checked, nor \
+            "{location}.{name}: the routes are not in this file: neither their hosts and rewrites are checked, nor \
              whether one disables the filter"
         ));
     }
     let mut clusters: BTreeMap<&str, Names> = BTreeMap::new();
-    visit(manager, place, &mut |at, value| {
+    visit(manager, location, &mut |at, value| {
         warnings.extend(filter.and_then(|filter| disabled(at, value, filter)));
         if rules.is_empty() {
             return;
@@ -64,12 +64,12 @@ struct Names {
     as_is: Option<String>,
 }
 
-/// A route, virtual host, weighted cluster or route configuration that switches the filter off.
+/// A route, virtual host, weighted cluster or route configuration that disables the filter.
 fn disabled(at: &str, value: &Value, filter: &str) -> Option<String> {
     let (member, overrides) =
         ["typed_per_filter_config", "typedPerFilterConfig"].iter().find_map(|name| Some((name, value.get(*name)?)))?;
     let written = overrides.get(filter)?;
-    // A TypedStruct holds its message in `value`.
+    // A TypedStruct contains its message in `value`.
     let message = written.get("value").filter(|_| is_type(written, "TypedStruct")).unwrap_or(written);
     let disables = is_type(written, FILTER_CONFIG) || message != written;
     (disables && is_true(message, "disabled")).then(|| {
@@ -80,7 +80,7 @@ fn disabled(at: &str, value: &Value, filter: &str) -> Option<String> {
     })
 }
 
-/// Rewrites that are not by whole segments: the backend gets a path that no rule has seen.
+/// Rewrites that do not replace whole segments: the backend receives a path that no rule evaluated.
 fn rewrite(at: &str, matched: &Value, action: &Value) -> Option<String> {
     let prefix = string(matched, "prefix");
     let to = string(action, "prefix_rewrite").filter(|to| !to.is_empty());
@@ -91,7 +91,7 @@ fn rewrite(at: &str, matched: &Value, action: &Value) -> Option<String> {
             let from = format!("{prefix}admin");
             let becomes = to.map(|to| format!(" as {:?}", format!("{to}admin"))).unwrap_or_default();
             Some(format!(
-                "{at}.match.prefix: a prefix knows no segments, so {from:?} is forwarded{becomes} (`{kind}`), and \
+                "{at}.match.prefix: a prefix ignores segment boundaries, so {from:?} is forwarded{becomes} (`{kind}`), and \
                  the rules for {prefix:?} do not match it; write `path_separated_prefix: {prefix}`{}",
                 by_segments(prefix, to)
             ))
@@ -99,7 +99,7 @@ fn rewrite(at: &str, matched: &Value, action: &Value) -> Option<String> {
         Some(prefix) => {
             let to = to.filter(|to| !to.ends_with('/'))?;
             Some(format!(
-                "{at}.route.prefix_rewrite: {:?} is forwarded as {:?}, which glues two segments; write \
+                "{at}.route.prefix_rewrite: {:?} is forwarded as {:?}, which joins two segments; write \
                  `prefix_rewrite: {to}/`",
                 format!("{prefix}admin"),
                 format!("{to}admin")
@@ -123,7 +123,8 @@ fn rewrite(at: &str, matched: &Value, action: &Value) -> Option<String> {
     }
 }
 
-/// How to rewrite what `path_separated_prefix` matches: it takes no slash off, so a target must not end in one.
+/// The rewrite for `path_separated_prefix`. Envoy keeps the slash after the prefix, so the target must not end with
+/// one.
 fn by_segments(prefix: &str, to: Option<&str>) -> String {
     match to.map(|to| to.trim_end_matches('/')) {
         Some("") => {
@@ -135,7 +136,7 @@ fn by_segments(prefix: &str, to: Option<&str>) -> String {
     }
 }
 
-/// Actions that take from a header of the request where it goes.
+/// Actions that take the destination from a header of the request.
 fn chosen_by_the_client(at: &str, action: &Value, rules: &RuleSet<'_>) -> Vec<String> {
     let mut found = Vec::new();
     if let Some(header) = string(action, "cluster_header") {

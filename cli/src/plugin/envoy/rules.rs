@@ -1,8 +1,7 @@
-//! The rules of a configuration, as far as Envoy's own configuration has to agree with them.
+//! The parts of the rules that Envoy's configuration must agree with.
 
 use serde_json::Value;
 
-/// The rules of one configuration.
 pub(super) struct RuleSet<'a> {
     document: &'a Value,
 }
@@ -16,22 +15,22 @@ impl<'a> RuleSet<'a> {
         self.document.get("rules").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
     }
 
-    /// Without rules no path, method or host is compared.
+    /// Without rules, no path, method or host is compared.
     pub(super) fn is_empty(&self) -> bool {
         self.rules().is_empty()
     }
 
-    /// Each host of each rule, with its place in the configuration.
+    /// All hosts of the rules with their paths in the configuration.
     pub(super) fn hosts(&self) -> Vec<(String, &'a str)> {
         let hosts = |(index, rule): (usize, &'a Value)| {
             let hosts = rule.pointer("/match/hosts").and_then(Value::as_array).into_iter().flatten();
-            let place = move |number| format!("$.rules[{index}].match.hosts[{number}]");
-            hosts.enumerate().filter_map(move |(number, host)| Some((place(number), host.as_str()?)))
+            let location = move |number| format!("$.rules[{index}].match.hosts[{number}]");
+            hosts.enumerate().filter_map(move |(number, host)| Some((location(number), host.as_str()?)))
         };
         self.rules().iter().enumerate().flat_map(hosts).collect()
     }
 
-    /// Whether a host decides: by `hosts` of a rule, or by `request.host` in a condition.
+    /// Whether decisions depend on the host: by `hosts` of a rule, or by `request.host` in a condition.
     pub(super) fn compare_hosts(&self) -> bool {
         let is_in_conditions = self.document.to_string().contains("request.host");
         is_in_conditions || !self.hosts().is_empty()
@@ -42,7 +41,7 @@ impl<'a> RuleSet<'a> {
         self.document.pointer("/default_rule/access").and_then(Value::as_str) == Some("deny")
     }
 
-    /// The first rule that asks for more than the default one and distinguishes upper and lower case in paths.
+    /// The first rule that requires a token or denies, and has a case-sensitive path.
     pub(super) fn case_sensitive(&self) -> Option<String> {
         let is_sensitive = |rule: &&Value| {
             let conditions = rule.get("match");

@@ -331,7 +331,7 @@ fn jwt_rules_of_one_issuer_are_imported_when_their_audiences_differ() {
     let documents = [rules_of_one_issuer(json!({}), json!({})), policy(json!({ "rules": [{ "when": [condition] }] }))];
     let found = imported(&documents);
     assert!(
-        found.stderr.contains("have one issuer: a token with audiences of both is refused"),
+        found.stderr.contains("have one issuer: a token with audiences of both is rejected"),
         "{}",
         found.transcript()
     );
@@ -365,6 +365,10 @@ fn jwt_rules_of_one_issuer_are_imported_when_their_audiences_differ() {
     ] {
         let found = imported(&[rules_of_one_issuer(first, second)]);
         assert!(found.status == 1 && found.stdout.is_empty(), "{}", found.transcript());
-        assert!(found.stderr.contains(said) && !found.stderr.contains("would be refused"), "{}", found.transcript());
+        assert!(
+            found.stderr.contains(said) && !found.stderr.contains("would reject the result"),
+            "{}",
+            found.transcript()
+        );
     }
 }

@@ -1,48 +1,44 @@
-//! What policies deny and allow -> rules of which the first counts.
+//! Combines DENY and ALLOW rules into rules of which the first match decides.
 
 use serde_json::{Map, Value, json};
 
-use super::demand::{HAS_SUBJECT, Require, all_of, object, one_of};
 use super::operation::Operation;
 use super::path::{Bound, PathPattern};
+use super::source::{HAS_SUBJECT, Require, all_of, object, one_of};
 use crate::import::Remarks;
 use crate::import::draft;
 
-/// What one rule of an ALLOW policy lets pass.
-pub struct Allow {
-    /// Where it stands.
-    pub place: String,
-    /// The requests.
+/// One rule of an ALLOW policy.
+pub struct AllowRule {
+    pub location: String,
     pub operation: Operation,
-    /// What the token must have; nothing: no token is needed.
+    /// The requirement on the token; `None` if no token is required.
     pub require: Option<Require>,
 }
 
 /// A DENY rule that depends on the token.
-pub struct Need {
-    /// Where it stands.
-    pub place: String,
-    /// The requests; perhaps more than it is about.
+pub struct TokenDenial {
+    pub location: String,
+    /// The requests, possibly more than the original matches.
     pub operation: Operation,
-    /// A token that meets one of these is not denied.
+    /// A token that meets one of these requirements is not denied.
     pub required: Vec<Require>,
-    /// Whether a request without a token is denied.
     pub denies_without_token: bool,
 }
 
-/// What DENY policies deny.
+/// The DENY rules.
 #[derive(Default)]
 pub struct Denials {
-    /// `match` of rules that deny, in front of all others.
+    /// `match` of the leading rules with `access: deny`.
     leading: Vec<Value>,
-    /// These requests are denied too; a `match` cannot say which.
+    /// Denied requests that a `match` cannot express.
     guards: Vec<Operation>,
-    /// Those that depend on the token.
-    pub needs: Vec<Need>,
+    /// DENY rules that depend on the token.
+    pub by_token: Vec<TokenDenial>,
 }
 
 impl Denials {
-    /// These requests are denied, whatever their token.
+    /// Denies these requests regardless of the token.
     pub fn regardless_of_token(&mut self, operation: Operation) {
         match operation.is_match_alone() {
             true => self.leading.push(operation.matcher(Bound::Possible)),
@@ -50,8 +46,8 @@ impl Denials {
         }
     }
 
-    /// What requests meet that are not denied, and are among these.
-    fn guards_of(&self, operation: &Operation) -> Vec<String> {
+    /// The conditions that exclude denied requests from this operation.
+    fn guards_for(&self, operation: &Operation) -> Vec<String> {
         self.guards
             .iter()
             .filter(|guard| !guard.is_disjoint(operation))
@@ -59,78 +55,83 @@ impl Denials {
             .collect()
     }
 
-    fn needs_of(&self, operation: &Operation) -> Vec<&Need> {
-        self.needs.iter().filter(|need| !need.operation.is_disjoint(operation)).collect()
+    fn by_token_for(&self, operation: &Operation) -> Vec<&TokenDenial> {
+        self.by_token.iter().filter(|need| !need.operation.is_disjoint(operation)).collect()
     }
 }
 
-/// The rules here, and what counts where none does.
+/// The rules and the default rule.
 pub struct Rules {
-    /// In their order.
+    /// `rules`.
     pub rules: Vec<Value>,
     /// `default_rule`.
     pub default_rule: Value,
 }
 
 /// `match`, `access` and `require` of a rule.
-type Said = (Value, &'static str, Option<Value>);
+type RuleParts = (Value, &'static str, Option<Value>);
 
-/// Rules for what is allowed; nothing: every request is allowed that is not denied.
-pub fn rules_of(allowed: Option<Vec<Allow>>, denials: &Denials, remarks: &mut Remarks) -> Rules {
-    for need in denials.needs.iter().filter(|need| !need.denies_without_token) {
-        remarks.stricter(&need.place, "a request without a token is denied as well, where the rule could deny one");
+/// Builds the rules. With `allowed` unset, every request that is not denied is allowed.
+pub fn rules_of(allowed: Option<Vec<AllowRule>>, denials: &Denials, remarks: &mut Remarks) -> Rules {
+    for need in denials.by_token.iter().filter(|need| !need.denies_without_token) {
+        remarks.stricter(
+            &need.location,
+            "a request without a token is also denied where the rule could deny one with a token",
+        );
     }
-    let mut said: Vec<Said> = denials.leading.iter().map(|conditions| (conditions.clone(), "deny", None)).collect();
+    let mut rules: Vec<RuleParts> =
+        denials.leading.iter().map(|conditions| (conditions.clone(), "deny", None)).collect();
     let mut default_rule = json!({ "access": "deny" });
     match allowed {
         Some(allowed) => {
-            for group in grouped(allowed, remarks) {
-                said.extend(group.rules(denials));
+            for group in group_rules(allowed, remarks) {
+                rules.extend(group.rules(denials));
             }
         }
         None => {
             let open = Group {
-                place: String::from("$"),
+                location: String::from("$"),
                 operation: Operation::any(),
                 without_token: Some(Vec::new()),
                 alternatives: Vec::new(),
             };
-            said.extend(open.rules(denials));
-            if let Some((_, access, require)) = said.pop_if(|(conditions, _, _)| *conditions == json!({})) {
+            rules.extend(open.rules(denials));
+            if let Some((_, access, require)) = rules.pop_if(|(conditions, _, _)| *conditions == json!({})) {
                 let mut members = object([("access", json!(access))]);
                 members.extend(require.map(|require| (String::from("require"), require)));
                 default_rule = Value::Object(members);
             }
         }
     }
-    let numbered = said.into_iter().enumerate();
+    let numbered = rules.into_iter().enumerate();
     let rules = numbered.flat_map(|(index, (conditions, access, require))| {
         draft::rules(&format!("rule-{index}"), &conditions, access, require)
     });
     Rules { rules: rules.collect(), default_rule }
 }
 
-/// All that is allowed of the same requests.
+/// The ALLOW rules with the same `match`.
 #[derive(Clone)]
 struct Group {
-    /// Where the first rule about them is.
-    place: String,
-    /// What a `match` says of them.
+    /// The location of the first rule.
+    location: String,
+    /// The `match`.
     operation: Operation,
-    /// Requests without a token pass that meet one of these conditions; with no condition, all.
+    /// A request without a token is allowed if it meets one of these conditions, or if the list is empty.
     without_token: Option<Vec<String>>,
-    /// A token passes that meets one of these.
+    /// A token is accepted if it meets one of these requirements.
     alternatives: Vec<Require>,
 }
 
-/// One group for each `match`. What needs no token comes first: an earlier rule would require one. Then comes what needs a
-/// token, and last what needs none under a condition, which hides what is behind it.
-fn grouped(allowed: Vec<Allow>, remarks: &mut Remarks) -> Vec<Group> {
+/// Builds one group for each `match`. Groups without a token requirement come first, because an earlier rule would
+/// require a token. Groups that require a token follow. Groups that allow requests without a token under a condition
+/// come last, because they hide later rules.
+fn group_rules(allowed: Vec<AllowRule>, remarks: &mut Remarks) -> Vec<Group> {
     let (mut open, mut closed, mut conditional): (Vec<Group>, Vec<Group>, Vec<Group>) = Default::default();
-    for Allow { place, operation, require } in allowed {
-        let beside = operation.beside_match(Bound::Certain);
+    for AllowRule { location, operation, require } in allowed {
+        let extra = operation.conditions_beyond_match(Bound::Certain);
         let operation = Operation { excluded: Vec::new(), conditions: Vec::new(), ..operation };
-        let groups = match (&require, beside.is_empty()) {
+        let groups = match (&require, extra.is_empty()) {
             (None, true) => &mut open,
             (None, false) => &mut conditional,
             (Some(_), _) => &mut closed,
@@ -138,37 +139,41 @@ fn grouped(allowed: Vec<Allow>, remarks: &mut Remarks) -> Vec<Group> {
         let at = groups.iter().position(|group| group.operation == operation).unwrap_or(groups.len());
         if at == groups.len() {
             let without_token = require.is_none().then(Vec::new);
-            groups.push(Group { place, operation, without_token, alternatives: Vec::new() });
+            groups.push(Group { location, operation, without_token, alternatives: Vec::new() });
         }
         let Some(group) = groups.get_mut(at) else { continue };
         match (&mut group.without_token, require) {
-            (Some(_), _) if beside.is_empty() => {}
-            (Some(conditions), _) => conditions.push(beside.join(" && ")),
+            (Some(_), _) if extra.is_empty() => {}
+            (Some(conditions), _) => conditions.push(extra.join(" && ")),
             (None, require) => {
-                let conditions = beside.into_iter().map(|condition| object([("condition", json!(condition))]));
+                let conditions = extra.into_iter().map(|condition| object([("condition", json!(condition))]));
                 group.alternatives.push(all_of(conditions.chain(require).collect()));
             }
         }
     }
     let is_hidden = |group: &Group| !closed.iter().all(|other| other.operation.is_disjoint(&group.operation));
     for group in conditional.iter().filter(|group| is_hidden(group)) {
-        remarks.stricter(&group.place, "a request without a token is denied where another rule allows some with one");
+        remarks.stricter(
+            &group.location,
+            "a request without a token is denied where another rule allows some requests with one",
+        );
     }
     let mut groups: Vec<Group> = closed.into_iter().chain(conditional).collect();
     groups.retain(|group| !open.iter().any(|open| open.operation.covers(&group.operation)));
     for at in 0..groups.len() {
-        let (_, behind) = groups.split_at(at.saturating_add(1));
-        let allowed_behind: Vec<Group> = behind.to_vec();
+        let (_, later) = groups.split_at(at.saturating_add(1));
+        let later_groups: Vec<Group> = later.to_vec();
         if let Some(group) = groups.get_mut(at) {
-            allowed_behind.iter().for_each(|other| group.take_in(other));
+            later_groups.iter().for_each(|other| group.merge(other));
         }
     }
     open.into_iter().chain(groups).collect()
 }
 
 impl Group {
-    /// A request that is also among those of a group behind comes under this rule alone, and passes here by either.
-    fn take_in(&mut self, other: &Self) {
+    /// Adds the alternatives of a later group with common requests: this rule alone decides them, and either group
+    /// allows them.
+    fn merge(&mut self, other: &Self) {
         if other.operation.is_disjoint(&self.operation) {
             return;
         }
@@ -195,21 +200,21 @@ impl Group {
         }
     }
 
-    fn rules(&self, denials: &Denials) -> Vec<Said> {
+    fn rules(&self, denials: &Denials) -> Vec<RuleParts> {
         match &self.without_token {
             None => vec![self.with_token(&self.operation, &self.alternatives, denials)],
-            Some(conditions) => self.open(any_condition(conditions), denials),
+            Some(conditions) => self.rules_without_token(any_condition(conditions), denials),
         }
     }
 
-    /// A rule that needs a token.
-    fn with_token(&self, operation: &Operation, alternatives: &[Require], denials: &Denials) -> Said {
+    /// A rule that requires a token.
+    fn with_token(&self, operation: &Operation, alternatives: &[Require], denials: &Denials) -> RuleParts {
         let mut parts = vec![one_of(alternatives.to_vec())];
-        for need in denials.needs_of(operation) {
+        for need in denials.by_token_for(operation) {
             let is_subject = |require: &Require| *require == object([("condition", json!(HAS_SUBJECT))]);
             if matches!(need.required.as_slice(), [only] if is_subject(only))
                 && !alternatives.is_empty()
-                && alternatives.iter().all(demands_subject)
+                && alternatives.iter().all(requires_subject)
             {
                 continue;
             }
@@ -219,22 +224,22 @@ impl Group {
             }
             parts.push(one_of(required));
         }
-        parts.extend(denials.guards_of(operation).into_iter().map(|guard| object([("condition", json!(guard))])));
+        parts.extend(denials.guards_for(operation).into_iter().map(|guard| object([("condition", json!(guard))])));
         let require = all_of(parts);
         let bound = if self.operation.path == PathPattern::Any { Bound::Possible } else { Bound::Certain };
         (operation.matcher(bound), "token", (!require.is_empty()).then_some(Value::Object(require)))
     }
 
-    /// Rules for requests that pass without a token, but where a DENY rule wants one.
-    fn open(&self, condition: Option<String>, denials: &Denials) -> Vec<Said> {
-        let needs = denials.needs_of(&self.operation);
-        let conditions: Vec<String> = condition.into_iter().chain(denials.guards_of(&self.operation)).collect();
+    /// Rules for requests that are allowed without a token, except where a DENY rule requires one.
+    fn rules_without_token(&self, condition: Option<String>, denials: &Denials) -> Vec<RuleParts> {
+        let needs = denials.by_token_for(&self.operation);
+        let conditions: Vec<String> = condition.into_iter().chain(denials.guards_for(&self.operation)).collect();
         let optional = |operation: &Operation, more: Vec<String>| {
             let all: Vec<String> = conditions.iter().cloned().chain(more).collect();
             let require = (!all.is_empty()).then(|| json!({ "condition": all.join(" && ") }));
             (operation.matcher(Bound::Certain), "optional", require)
         };
-        let mut said: Vec<Said> = Vec::new();
+        let mut rules: Vec<RuleParts> = Vec::new();
         for need in &needs {
             for path in need.operation.excluded.iter().filter_map(|path| self.operation.path.intersection(path)) {
                 let exempt = Operation { path, ..self.operation.clone() };
@@ -242,11 +247,11 @@ impl Group {
                 let others = others.filter(|other| !other.operation.is_disjoint(&exempt));
                 let others = others.map(|other| other.operation.certainly_does_not_match()).collect();
                 let rule = optional(&exempt, others);
-                if !said.iter().any(|(conditions, _, _)| *conditions == rule.0) {
-                    said.push(rule);
+                if !rules.iter().any(|(conditions, _, _)| *conditions == rule.0) {
+                    rules.push(rule);
                 }
                 if exempt.path == self.operation.path {
-                    return said;
+                    return rules;
                 }
             }
         }
@@ -261,24 +266,24 @@ impl Group {
                 ..self.operation.clone()
             };
             let is_all = closed == self.operation;
-            said.push(self.with_token(&closed, &tokens, denials));
+            rules.push(self.with_token(&closed, &tokens, denials));
             if is_all {
-                return said;
+                return rules;
             }
         }
-        said.push(optional(&self.operation, Vec::new()));
-        said
+        rules.push(optional(&self.operation, Vec::new()));
+        rules
     }
 }
 
-/// `match` of what both are about, or of more than that of the second.
+/// A `match` for the requests of both, or for more requests than the second matches.
 fn narrowed(one: &Map<String, Value>, two: &Map<String, Value>) -> Map<String, Value> {
     let mut members = two.clone();
     members.extend(one.clone());
     members
 }
 
-/// One of the conditions; nothing where there is none to meet.
+/// The disjunction of the conditions; `None` if there are none.
 fn any_condition(conditions: &[String]) -> Option<String> {
     match conditions {
         [] => None,
@@ -287,9 +292,9 @@ fn any_condition(conditions: &[String]) -> Option<String> {
     }
 }
 
-fn demands_subject(require: &Require) -> bool {
+fn requires_subject(require: &Require) -> bool {
     let parts = require.get("all_of").and_then(Value::as_array).into_iter().flatten();
     require.get("condition").is_some_and(|condition| *condition == json!(HAS_SUBJECT))
         || require.get("claims").is_some_and(|claims| claims.get("sub").is_some())
-        || parts.filter_map(Value::as_object).any(demands_subject)
+        || parts.filter_map(Value::as_object).any(requires_subject)
 }

@@ -1,12 +1,12 @@
-//! `to` -> which requests an entry is about: what a `match` can say, and the rest as a condition.
+//! Converts `to` to a `match`, and the rest to conditions.
 
 use serde_json::{Map, Value, json};
 
 use super::path::{Bound, PathPattern};
-use crate::import::draft::cel_text;
+use crate::import::draft::cel_string;
 use crate::import::fields::Fields;
 
-/// One path of one entry of `to`, with all that the entry says besides.
+/// One path of one entry of `to`, with the other conditions of the entry.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Operation {
     /// `methods` and `hosts` of a `match`.
@@ -15,7 +15,7 @@ pub struct Operation {
     pub path: PathPattern,
     /// `notPaths`.
     pub excluded: Vec<PathPattern>,
-    /// Further conditions on the request, all of which hold.
+    /// Additional conditions on the request, all of which must hold.
     pub conditions: Vec<String>,
 }
 
@@ -32,14 +32,14 @@ impl Operation {
         Value::Object(members)
     }
 
-    /// Whether the conditions say nothing that `match` does not.
+    /// Whether a `match` expresses the operation.
     pub fn is_match_alone(&self) -> bool {
         self.excluded.is_empty() && self.conditions.is_empty()
     }
 
-    /// The conditions on the request that a `match` cannot say; with [`Bound::Certain`] they hold for no other request,
-    /// with [`Bound::Possible`] for all these.
-    pub fn beside_match(&self, bound: Bound) -> Vec<String> {
+    /// The conditions that a `match` cannot express. With [`Bound::Certain`] they hold for no other request; with
+    /// [`Bound::Possible`] they hold for all of these requests.
+    pub fn conditions_beyond_match(&self, bound: Bound) -> Vec<String> {
         let is_excluded = |path: &PathPattern| match bound {
             Bound::Certain => format!("!{}", path.possibly_matches()),
             Bound::Possible => format!("!{}", path.certainly_matches()),
@@ -47,19 +47,20 @@ impl Operation {
         self.excluded.iter().map(is_excluded).chain(self.conditions.iter().cloned()).collect()
     }
 
-    /// A condition that holds for these requests and no others, without what a `match` cannot say.
+    /// A condition that holds for no other requests, without the conditions that a `match` cannot express.
     pub fn certainly_matches(&self) -> String {
         let path = (self.path != PathPattern::Any).then(|| self.path.certainly_matches());
-        let hosts = self.common.get("hosts").map(|hosts| any_of(texts(hosts).map(|host| host_is(RAW_HOST, host))));
+        let hosts = self.common.get("hosts").map(|hosts| any_of(strings(hosts).map(|host| host_is(RAW_HOST, host))));
         path.into_iter().chain(self.methods()).chain(hosts).collect::<Vec<_>>().join(" && ")
     }
 
-    /// A condition that holds for none of these requests, and perhaps not for some others.
+    /// A condition that holds for none of these requests, and may not hold for some others.
     pub fn certainly_does_not_match(&self) -> String {
         let path = (self.path != PathPattern::Any).then(|| self.path.possibly_matches());
         let either = |host| [host_is("request.host", host), host_is(RAW_HOST, host)];
-        let hosts = self.common.get("hosts").map(|hosts| any_of(texts(hosts).flat_map(either)));
-        let parts = path.into_iter().chain(self.methods()).chain(hosts).chain(self.beside_match(Bound::Possible));
+        let hosts = self.common.get("hosts").map(|hosts| any_of(strings(hosts).flat_map(either)));
+        let parts =
+            path.into_iter().chain(self.methods()).chain(hosts).chain(self.conditions_beyond_match(Bound::Possible));
         match parts.collect::<Vec<_>>().as_slice() {
             [] => String::from("false"),
             [only] if only.starts_with('(') => format!("!{only}"),
@@ -68,11 +69,11 @@ impl Operation {
     }
 
     fn methods(&self) -> Option<String> {
-        let methods: Vec<String> = texts(self.common.get("methods")?).map(cel_text).collect();
+        let methods: Vec<String> = strings(self.common.get("methods")?).map(cel_string).collect();
         Some(format!("request.method in [{}]", methods.join(", ")))
     }
 
-    /// Whether all requests of the other are among these.
+    /// Whether this operation contains all requests of the other.
     pub fn covers(&self, other: &Self) -> bool {
         let is_same = |(name, value): (&String, &Value)| other.common.get(name) == Some(value);
         self.is_match_alone()
@@ -80,18 +81,18 @@ impl Operation {
             && self.path.intersection(&other.path).is_some_and(|path| path == other.path)
     }
 
-    /// Whether certainly no request is among both.
+    /// Whether the operations certainly have no request in common.
     pub fn is_disjoint(&self, other: &Self) -> bool {
         let methods = |operation: &Self| operation.common.get("methods").cloned();
         let have_no_method = match (methods(self), methods(other)) {
-            (Some(one), Some(two)) => !texts(&one).any(|method| texts(&two).any(|other| other == method)),
+            (Some(one), Some(two)) => !strings(&one).any(|method| strings(&two).any(|other| other == method)),
             (_, _) => false,
         };
         have_no_method || self.path.is_disjoint(&other.path)
     }
 }
 
-fn texts(list: &Value) -> impl Iterator<Item = &str> {
+fn strings(list: &Value) -> impl Iterator<Item = &str> {
     list.as_array().into_iter().flatten().filter_map(Value::as_str)
 }
 
@@ -99,11 +100,11 @@ fn any_of(conditions: impl Iterator<Item = String>) -> String {
     format!("({})", conditions.collect::<Vec<_>>().join(" || "))
 }
 
-/// Whether the host is this one, or below it.
+/// A condition: the host equals this one or is a subdomain of it.
 fn host_is(attribute: &str, host: &str) -> String {
     let host = host.to_ascii_lowercase();
     match host.strip_prefix('*') {
-        Some(end) => calling(attribute, "endsWith", end),
+        Some(end) => call(attribute, "endsWith", end),
         None => is_equal(attribute, &host),
     }
 }
@@ -111,48 +112,49 @@ fn host_is(attribute: &str, host: &str) -> String {
 const RAW_HOST: &str = "request.raw_host.lowerAscii()";
 
 fn is_equal(attribute: &str, text: &str) -> String {
-    format!("{attribute} == {}", cel_text(text))
+    format!("{attribute} == {}", cel_string(text))
 }
 
-fn calling(attribute: &str, function: &str, text: &str) -> String {
-    format!("{attribute}.{function}({})", cel_text(text))
+fn call(attribute: &str, function: &str, text: &str) -> String {
+    format!("{attribute}.{function}({})", cel_string(text))
 }
 
-/// A condition on a text attribute that holds where Istio's pattern matches it; nothing for a pattern that is read in more
-/// than one way. `*` matches what is there.
-pub fn text_matches(attribute: &str, pattern: &str) -> Option<String> {
+/// A condition that holds if Istio's pattern matches a string attribute. `None` for a pattern with more than one
+/// meaning. `*` matches any non-empty value.
+pub fn string_matches(attribute: &str, pattern: &str) -> Option<String> {
     match PathPattern::parse(pattern)? {
         PathPattern::Any => Some(format!("{attribute} != ''")),
         PathPattern::Exact(text) => Some(is_equal(attribute, &text)),
-        PathPattern::Prefix(prefix) => Some(calling(attribute, "startsWith", &prefix)),
-        PathPattern::Suffix(suffix) => Some(calling(attribute, "endsWith", &suffix)),
+        PathPattern::Prefix(prefix) => Some(call(attribute, "startsWith", &prefix)),
+        PathPattern::Suffix(suffix) => Some(call(attribute, "endsWith", &suffix)),
         PathPattern::Template(_) => None,
     }
 }
 
-/// The operations, and what of them could not be said: without it they are about more requests.
+/// Returns the operations and the parts that cannot be converted. Without these parts, the operations match more
+/// requests.
 pub fn operations(to: &[Value]) -> (Vec<Operation>, Vec<String>) {
-    let (mut found, mut missing) = (Vec::new(), Vec::new());
+    let (mut found, mut unsupported) = (Vec::new(), Vec::new());
     for item in to {
         let item = Fields::of(item, "");
         let Some(operation) = item.object("operation") else {
-            missing.push(String::from("`to` without an operation"));
+            unsupported.push(String::from("`to` without an operation"));
             found.push(Operation::any());
             continue;
         };
         let mut common = Operation::any();
-        methods(&operation, &mut common, &mut missing);
-        hosts(&operation, &mut common, &mut missing);
-        ports(&operation, &mut common, &mut missing);
-        for path in operation.texts("notPaths") {
+        methods(&operation, &mut common, &mut unsupported);
+        hosts(&operation, &mut common, &mut unsupported);
+        ports(&operation, &mut common, &mut unsupported);
+        for path in operation.strings("notPaths") {
             match PathPattern::parse(&path) {
                 Some(pattern) => common.excluded.push(pattern),
-                None => missing.push(format!("the path {path:?} of notPaths")),
+                None => unsupported.push(format!("the path {path:?} of notPaths")),
             }
         }
-        let paths = operation.texts("paths");
-        missing.extend(operation.rest());
-        missing.extend(item.rest());
+        let paths = operation.strings("paths");
+        unsupported.extend(operation.unread());
+        unsupported.extend(item.unread());
         if paths.is_empty() || paths.iter().any(|path| path == "*") {
             found.push(common);
             continue;
@@ -160,7 +162,7 @@ pub fn operations(to: &[Value]) -> (Vec<Operation>, Vec<String>) {
         for path in paths {
             let pattern = PathPattern::parse(&path);
             if pattern.is_none() {
-                missing.push(format!("the path {path:?}"));
+                unsupported.push(format!("the path {path:?}"));
             }
             found.push(Operation { path: pattern.unwrap_or(PathPattern::Any), ..common.clone() });
         }
@@ -168,76 +170,79 @@ pub fn operations(to: &[Value]) -> (Vec<Operation>, Vec<String>) {
     if to.is_empty() {
         found.push(Operation::any());
     }
-    (found, missing)
+    (found, unsupported)
 }
 
-/// Any of these patterns, as a condition; nothing where one cannot be said.
+/// A condition for any of these patterns; `None` if one cannot be converted.
 fn any_pattern(attribute: &str, patterns: &[String]) -> Option<String> {
-    let all: Option<Vec<String>> = patterns.iter().map(|pattern| text_matches(attribute, pattern)).collect();
+    let all: Option<Vec<String>> = patterns.iter().map(|pattern| string_matches(attribute, pattern)).collect();
     all.map(|all| format!("({})", all.join(" || ")))
 }
 
-fn methods(fields: &Fields<'_>, into: &mut Operation, missing: &mut Vec<String>) {
-    // The filter rejects methods with a lower-case letter, and conditions know none.
+fn methods(fields: &Fields<'_>, target: &mut Operation, unsupported: &mut Vec<String>) {
+    // The filter rejects methods with a lower-case letter, so conditions cannot match them.
     let has_lower_case = |methods: &[String]| methods.iter().any(|name| name.bytes().any(|b| b.is_ascii_lowercase()));
-    let methods = fields.texts("methods");
+    let methods = fields.strings("methods");
     if !methods.is_empty() && !methods.iter().any(|method| method == "*") {
         if methods.iter().all(|method| method.bytes().all(|byte| byte.is_ascii_uppercase())) {
-            into.common.insert(String::from("methods"), json!(methods));
+            target.common.insert(String::from("methods"), json!(methods));
         } else {
             let condition = any_pattern("request.method", &methods).filter(|_| !has_lower_case(&methods));
             match condition {
-                Some(condition) => into.conditions.push(condition),
-                None => missing.push(format!("methods {methods:?}")),
+                Some(condition) => target.conditions.push(condition),
+                None => unsupported.push(format!("methods {methods:?}")),
             }
         }
     }
-    let excluded: Vec<String> =
-        fields.texts("notMethods").into_iter().filter(|method| !has_lower_case(std::slice::from_ref(method))).collect();
+    let excluded: Vec<String> = fields
+        .strings("notMethods")
+        .into_iter()
+        .filter(|method| !has_lower_case(std::slice::from_ref(method)))
+        .collect();
     if !excluded.is_empty() {
         match any_pattern("request.method", &excluded) {
-            Some(condition) => into.conditions.push(format!("!{condition}")),
-            None => missing.push(format!("notMethods {excluded:?}")),
+            Some(condition) => target.conditions.push(format!("!{condition}")),
+            None => unsupported.push(format!("notMethods {excluded:?}")),
         }
     }
 }
 
-fn hosts(fields: &Fields<'_>, into: &mut Operation, missing: &mut Vec<String>) {
+fn hosts(fields: &Fields<'_>, target: &mut Operation, unsupported: &mut Vec<String>) {
     let lower = |hosts: Vec<String>| hosts.iter().map(|host| host.to_ascii_lowercase()).collect::<Vec<_>>();
-    let hosts = fields.texts("hosts");
+    let hosts = fields.strings("hosts");
     if !hosts.is_empty() && !hosts.iter().any(|host| host == "*") {
         let plain = |host: &String| {
             let name = host.strip_prefix("*.").unwrap_or(host);
             !name.contains('*') && !name.contains(':')
         };
         if hosts.iter().all(plain) {
-            into.common.insert(String::from("hosts"), json!(hosts));
+            target.common.insert(String::from("hosts"), json!(hosts));
         } else {
             match any_pattern(RAW_HOST, &lower(hosts)) {
-                Some(condition) => into.conditions.push(condition),
-                None => missing.push(String::from("hosts with a wildcard within")),
+                Some(condition) => target.conditions.push(condition),
+                None => unsupported.push(String::from("hosts with a wildcard within")),
             }
         }
     }
-    let excluded = lower(fields.texts("notHosts"));
+    let excluded = lower(fields.strings("notHosts"));
     if !excluded.is_empty() {
         match any_pattern(RAW_HOST, &excluded) {
-            Some(condition) => into.conditions.push(format!("!{condition}")),
-            None => missing.push(String::from("notHosts with a wildcard within")),
+            Some(condition) => target.conditions.push(format!("!{condition}")),
+            None => unsupported.push(String::from("notHosts with a wildcard within")),
         }
     }
 }
 
-fn ports(fields: &Fields<'_>, into: &mut Operation, missing: &mut Vec<String>) {
+fn ports(fields: &Fields<'_>, target: &mut Operation, unsupported: &mut Vec<String>) {
     for (name, sign) in [("ports", ""), ("notPorts", "!")] {
-        let ports = fields.texts(name);
+        let ports = fields.strings(name);
         if ports.is_empty() {
             continue;
         }
         match ports.iter().map(|port| port.parse::<u16>().ok().map(|port| port.to_string())).collect::<Option<Vec<_>>>()
         {
-            Some(ports) => into.conditions.push(format!("{sign}(destination.port in [{}])", ports.join(", "))),
-            None => missing.push(format!("{name} {ports:?}")),
+            Some(ports) => target.conditions.push(format!("{sign}(destination.port in [{}])", ports.join(", "))),
+            None => unsupported.push(format!("{name} {ports:?}")),
         }
     }
 }

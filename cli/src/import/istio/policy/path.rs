@@ -1,7 +1,7 @@
-//! Paths of an operation: exact, `PREFIX*`, `*SUFFIX`, and templates with `{*}` for a segment and `{**}` for any number of
-//! them.
+//! Paths of an operation: exact, `PREFIX*`, `*SUFFIX`, and templates. In templates `{*}` is one segment and `{**}` any
+//! number of segments.
 
-use crate::import::draft::{cel_text, regex_of};
+use crate::import::draft::{cel_string, regex_literal};
 
 /// A path as Istio matches it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -10,15 +10,15 @@ pub enum PathPattern {
     Any,
     /// This path.
     Exact(String),
-    /// Paths that begin with this text.
+    /// Paths that start with this string.
     Prefix(String),
-    /// Paths that end with this text.
+    /// Paths that end with this string.
     Suffix(String),
     /// A URI template; segments are literal, `{*}` or `{**}`.
     Template(String),
 }
 
-/// Which side an approximation of a template may be on.
+/// The direction of an approximation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bound {
     /// Only paths that certainly match.
@@ -28,8 +28,8 @@ pub enum Bound {
 }
 
 impl PathPattern {
-    /// Reads a path; nothing for a wildcard that is neither the first nor the last character, which is read in more than
-    /// one way.
+    /// Parses a path. `None` for a wildcard that is neither the first nor the last character, which has more than one
+    /// meaning.
     pub fn parse(text: &str) -> Option<Self> {
         if text.contains(['{', '}']) {
             let is_known = |part: &str| matches!(part, "{*}" | "{**}") || !part.contains(['{', '}', '*']);
@@ -46,13 +46,13 @@ impl PathPattern {
         }
     }
 
-    /// `path_regex` of a rule; nothing for every path.
+    /// `path_regex` of a rule; `None` for every path.
     pub fn regex(&self, bound: Bound) -> Option<String> {
         match self {
             Self::Any => None,
-            Self::Exact(path) => Some(regex_of(path)),
-            Self::Prefix(prefix) => Some(format!("{}.*", regex_of(prefix))),
-            Self::Suffix(suffix) => Some(format!(".*{}", regex_of(suffix))),
+            Self::Exact(path) => Some(regex_literal(path)),
+            Self::Prefix(prefix) => Some(format!("{}.*", regex_literal(prefix))),
+            Self::Suffix(suffix) => Some(format!(".*{}", regex_literal(suffix))),
             Self::Template(template) => Some(template_regex(template, bound)),
         }
     }
@@ -79,34 +79,34 @@ impl PathPattern {
 
     fn normal_form(&self, bound: Bound) -> String {
         match self {
-            Self::Exact(path) if is_normal(path) => format!("request.url_path == {}", cel_text(path)),
+            Self::Exact(path) if is_normal(path) => format!("request.url_path == {}", cel_string(path)),
             Self::Prefix(prefix) if is_normal(prefix.trim_end_matches('/')) => {
-                format!("request.url_path.startsWith({})", cel_text(prefix))
+                format!("request.url_path.startsWith({})", cel_string(prefix))
             }
             Self::Any | Self::Exact(_) | Self::Prefix(_) | Self::Suffix(_) | Self::Template(_) => {
                 let regex = self.regex(bound).unwrap_or_default();
-                format!("request.url_path.matches({})", cel_text(&format!("^(?:{regex})$")))
+                format!("request.url_path.matches({})", cel_string(&format!("^(?:{regex})$")))
             }
         }
     }
 
-    /// `:path` has the query as well.
+    /// `:path` also contains the query.
     fn as_written(&self, bound: Bound) -> String {
         match self {
-            Self::Prefix(prefix) => format!("request.raw_path.startsWith({})", cel_text(prefix)),
+            Self::Prefix(prefix) => format!("request.raw_path.startsWith({})", cel_string(prefix)),
             Self::Any | Self::Exact(_) | Self::Suffix(_) | Self::Template(_) => {
                 let regex = match self {
-                    Self::Suffix(suffix) => format!("[^?#]*{}", regex_of(suffix)),
+                    Self::Suffix(suffix) => format!("[^?#]*{}", regex_literal(suffix)),
                     Self::Any | Self::Exact(_) | Self::Prefix(_) | Self::Template(_) => {
                         self.regex(bound).unwrap_or_default()
                     }
                 };
-                format!("request.raw_path.matches({})", cel_text(&format!("^(?:{regex})(?:[?#].*)?$")))
+                format!("request.raw_path.matches({})", cel_string(&format!("^(?:{regex})(?:[?#].*)?$")))
             }
         }
     }
 
-    /// A pattern that matches only what both match, or nothing where there is no such pattern of these kinds.
+    /// A pattern that matches only paths that both match; `None` if these kinds of patterns cannot express it.
     pub fn intersection(&self, other: &Self) -> Option<Self> {
         match (self, other) {
             (Self::Any, pattern) | (pattern, Self::Any) => Some(pattern.clone()),
@@ -122,7 +122,7 @@ impl PathPattern {
         }
     }
 
-    /// Whether certainly no path matches both.
+    /// Whether the patterns certainly have no path in common.
     pub fn is_disjoint(&self, other: &Self) -> bool {
         let starts = |path: &str, pattern: &Self| path.starts_with(pattern.literal_start());
         match (self, other) {
@@ -133,7 +133,7 @@ impl PathPattern {
         }
     }
 
-    /// What every path begins with that matches.
+    /// The prefix of every matching path.
     fn literal_start(&self) -> &str {
         match self {
             Self::Any | Self::Suffix(_) => "",
@@ -162,12 +162,12 @@ fn template_regex(template: &str, bound: Bound) -> String {
     let part = |part: &str| match part {
         "{*}" => segment.to_owned(),
         "{**}" => segments.to_owned(),
-        literal => regex_of(literal),
+        literal => regex_literal(literal),
     };
     template.split('/').map(part).collect::<Vec<_>>().join("/")
 }
 
-/// Whether a path is its own normal form, whatever a server makes of paths.
+/// Whether every kind of normalization keeps the path unchanged.
 fn is_normal(path: &str) -> bool {
     let is_plain = |segment: &str| {
         !segment.is_empty()
@@ -177,6 +177,6 @@ fn is_normal(path: &str) -> bool {
     path.strip_prefix('/').is_some_and(|path| path.split('/').all(is_plain))
 }
 
-/// What `{*}` and `{**}` certainly match in Envoy's URI templates: no other characters.
+/// The characters that `{*}` and `{**}` certainly match in Envoy's URI templates.
 const SEGMENT: &str = "[a-zA-Z0-9._~%!$&'()+,;:@-]+";
 const SEGMENTS: &str = "[a-zA-Z0-9._~%!$&'()+,;:@/-]*";

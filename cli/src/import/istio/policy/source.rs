@@ -1,19 +1,18 @@
-//! `from` and `when` -> what is required of the request and of the token.
+//! Converts `from` and `when` to conditions on the request and tests of the token.
 
 use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
 
-use super::operation::text_matches;
-use super::{Known, SplitClaims};
-use crate::import::draft::{any_of, cel_text, folded, regex_of};
+use super::operation::string_matches;
+use super::{PolicyContext, SplitClaims};
+use crate::import::draft::{any_of, cel_string, folded, regex_literal};
 use crate::import::fields::Fields;
 
 /// `require` of a rule.
 pub type Require = Map<String, Value>;
 
-/// A test of the token, which a request without one fails where it is [`Is`](Self::Is) and passes where it is
-/// [`IsNot`](Self::IsNot).
+/// A test of the token. A request without a token fails [`Is`](Self::Is) and passes [`IsNot`](Self::IsNot).
 #[derive(Clone, Debug, PartialEq)]
 pub enum TokenTest {
     /// The token meets one of these.
@@ -23,7 +22,7 @@ pub enum TokenTest {
 }
 
 impl TokenTest {
-    /// What a token meets that passes the test.
+    /// The requirements of which a token that passes the test meets one.
     pub fn required(&self) -> Vec<Require> {
         match self {
             Self::Is(alternatives) => alternatives.clone(),
@@ -31,7 +30,7 @@ impl TokenTest {
         }
     }
 
-    /// What a token meets that fails the test.
+    /// The negated test.
     pub fn opposite(&self) -> Self {
         match self {
             Self::Is(alternatives) => Self::IsNot(alternatives.clone()),
@@ -45,18 +44,19 @@ fn none_of(alternatives: &[Require]) -> Require {
     object([("not", json!({ "any_of": alternatives }))])
 }
 
-/// Where a rule matches, besides the operation: all of it holds.
+/// The conditions of a rule besides the operation, all of which must hold.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Demand {
+pub struct RuleSource {
     /// Conditions on the request alone.
     pub request: Vec<String>,
     /// Tests of the token.
     pub token: Vec<TokenTest>,
-    /// What cannot be said; without it the demand is met by more requests.
-    pub missing: Vec<String>,
+    /// Conditions that cannot be converted. Without them more requests match.
+    pub unsupported: Vec<String>,
 }
 
-/// What a principal is there only with: `ISSUER/SUBJECT`. Where there is no subject this cannot be judged, and refuses.
+/// A principal is `ISSUER/SUBJECT`, so it requires a subject. Without a subject the condition is indeterminate, and the
+/// request is denied.
 pub const HAS_SUBJECT: &str = "token.subject != ''";
 
 /// A `require` of these members.
@@ -64,7 +64,7 @@ pub fn object<const N: usize>(members: [(&str, Value); N]) -> Require {
     members.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
-/// One `require` of all these.
+/// A `require` with all of these.
 pub fn all_of(parts: Vec<Require>) -> Require {
     let mut flat: Vec<Require> = Vec::new();
     for part in parts.into_iter().filter(|part| !part.is_empty()) {
@@ -82,7 +82,7 @@ pub fn all_of(parts: Vec<Require>) -> Require {
     }
 }
 
-/// One `require` of one of these.
+/// A `require` with one of these alternatives.
 pub fn one_of(alternatives: Vec<Require>) -> Require {
     match any_of(alternatives) {
         Some(Value::Object(require)) => require,
@@ -90,13 +90,13 @@ pub fn one_of(alternatives: Vec<Require>) -> Require {
     }
 }
 
-/// Reads `from` and `when` of a rule: any of the demands.
-pub fn demands(rule: &Fields<'_>, known: &Known) -> Vec<Demand> {
-    let mut common = Demand::default();
+/// Converts `from` and `when` of a rule to alternatives.
+pub fn rule_sources(rule: &Fields<'_>, context: &PolicyContext) -> Vec<RuleSource> {
+    let mut common = RuleSource::default();
     for condition in rule.list("when") {
         let fields = Fields::of(condition, "");
-        if condition_of(&fields, known, &mut common).is_none() {
-            common.missing.push(format!("when {:?}", fields.text("key").unwrap_or_default()));
+        if condition_of(&fields, context, &mut common).is_none() {
+            common.unsupported.push(format!("when {:?}", fields.string("key").unwrap_or_default()));
         }
     }
     let from = rule.list("from");
@@ -104,45 +104,45 @@ pub fn demands(rule: &Fields<'_>, known: &Known) -> Vec<Demand> {
         return vec![common];
     }
     let with_source = |source: &Value| {
-        let mut demand = Demand::default();
-        self::source(source, &mut demand);
-        demand.request.extend(common.request.clone());
-        demand.token.extend(common.token.clone());
-        demand.missing.extend(common.missing.clone());
-        demand
+        let mut rule_source = RuleSource::default();
+        self::source(source, &mut rule_source);
+        rule_source.request.extend(common.request.clone());
+        rule_source.token.extend(common.token.clone());
+        rule_source.unsupported.extend(common.unsupported.clone());
+        rule_source
     };
     from.iter().map(with_source).collect()
 }
 
-fn source(item: &Value, demand: &mut Demand) {
+fn source(item: &Value, rule_source: &mut RuleSource) {
     let outer = Fields::of(item, "");
     let Some(source) = outer.object("source") else {
-        demand.missing.push(String::from("`from` without a source"));
+        rule_source.unsupported.push(String::from("`from` without a source"));
         return;
     };
     for (name, negated) in [("requestPrincipals", false), ("notRequestPrincipals", true)] {
-        let names = source.texts(name);
+        let names = source.strings(name);
         if !names.is_empty() {
             match principals(&names) {
-                Some(found) if negated => demand.token.push(TokenTest::IsNot(found)),
-                Some(found) => demand.token.push(TokenTest::Is(found)),
-                None => demand.missing.push(format!("{name} with a wildcard")),
+                Some(found) if negated => rule_source.token.push(TokenTest::IsNot(found)),
+                Some(found) => rule_source.token.push(TokenTest::Is(found)),
+                None => rule_source.unsupported.push(format!("{name} with a wildcard")),
             }
         }
     }
-    // `ipBlocks` is about the peer, which is another one behind a proxy.
+    // `ipBlocks` compares the address of the peer, which differs behind a proxy.
     for (name, sign) in [("remoteIpBlocks", ""), ("notRemoteIpBlocks", "!")] {
-        let ranges = source.texts(name);
+        let ranges = source.strings(name);
         if !ranges.is_empty() {
-            demand.request.push(format!("{sign}{}", in_ranges("source.address", &ranges)));
+            rule_source.request.push(format!("{sign}{}", in_ranges("source.address", &ranges)));
         }
     }
-    demand.missing.extend(source.rest());
-    demand.missing.extend(outer.rest());
+    rule_source.unsupported.extend(source.unread());
+    rule_source.unsupported.extend(outer.unread());
 }
 
 fn in_ranges(address: &str, ranges: &[String]) -> String {
-    let ranges: Vec<String> = ranges.iter().map(|range| cel_text(range)).collect();
+    let ranges: Vec<String> = ranges.iter().map(|range| cel_string(range)).collect();
     format!("ip_in({address}, [{}])", ranges.join(", "))
 }
 
@@ -150,7 +150,7 @@ fn principals(names: &[String]) -> Option<Vec<Require>> {
     names.iter().map(|name| principal(name)).collect()
 }
 
-/// `ISSUER/SUBJECT`: where a subject has a slash nobody can tell, and then the last one counts as there.
+/// Splits `ISSUER/SUBJECT` at the last slash, as Istio does: a subject with a slash is ambiguous.
 fn principal(name: &str) -> Option<Require> {
     let has_subject = || ("condition", json!(HAS_SUBJECT));
     if name == "*" {
@@ -165,12 +165,12 @@ fn principal(name: &str) -> Option<Require> {
     }
 }
 
-/// One entry of `when`; nothing where it cannot be said.
-fn condition_of(fields: &Fields<'_>, known: &Known, demand: &mut Demand) -> Option<()> {
-    let key = fields.text("key")?;
-    let values = |name: &str| fields.texts(name).into_iter().collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>();
+/// Converts one entry of `when`; `None` if it cannot be converted.
+fn condition_of(fields: &Fields<'_>, context: &PolicyContext, rule_source: &mut RuleSource) -> Option<()> {
+    let key = fields.string("key")?;
+    let values = |name: &str| fields.strings(name).into_iter().collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>();
     let sides = [(values("values"), false), (values("notValues"), true)];
-    if !fields.rest().is_empty() || sides.iter().all(|(values, _)| values.is_empty()) {
+    if !fields.unread().is_empty() || sides.iter().all(|(values, _)| values.is_empty()) {
         return None;
     }
     let (mut request, mut token) = (Vec::new(), Vec::new());
@@ -178,26 +178,27 @@ fn condition_of(fields: &Fields<'_>, known: &Known, demand: &mut Demand) -> Opti
         if values.is_empty() {
             continue;
         }
-        if let Some(found) = request_condition(key, &values, known) {
+        if let Some(found) = request_condition(key, &values, context) {
             request.push(if negated { format!("!({})", found?) } else { found? });
             continue;
         }
-        let found = token_alternatives(key, &values, known)?;
+        let found = token_alternatives(key, &values, context)?;
         token.push(if negated { TokenTest::IsNot(found) } else { TokenTest::Is(found) });
     }
-    demand.request.extend(request);
-    demand.token.extend(token);
+    rule_source.request.extend(request);
+    rule_source.token.extend(token);
     Some(())
 }
 
-/// A condition on the request alone, or that there is none for this key; nothing for another key.
-fn request_condition(key: &str, values: &[String], known: &Known) -> Option<Option<String>> {
+/// A condition on the request alone. `Some(None)` is an unsupported condition; `None` is a key that is not about the
+/// request.
+fn request_condition(key: &str, values: &[String], context: &PolicyContext) -> Option<Option<String>> {
     let any = |attribute: &str| {
-        let all: Option<Vec<String>> = values.iter().map(|value| text_matches(attribute, value)).collect();
+        let all: Option<Vec<String>> = values.iter().map(|value| string_matches(attribute, value)).collect();
         all.map(|all| all.join(" || "))
     };
     match key {
-        // `source.ip` is the peer's, which is another one behind a proxy.
+        // `source.ip` is the address of the peer, which differs behind a proxy.
         "remote.ip" => return Some(Some(in_ranges("source.address", values))),
         "destination.ip" => return Some(Some(in_ranges("destination.address", values))),
         "destination.port" => {
@@ -208,12 +209,12 @@ fn request_condition(key: &str, values: &[String], known: &Known) -> Option<Opti
         _ => {}
     }
     let name = key.strip_prefix("request.headers[")?.strip_suffix(']')?.to_ascii_lowercase();
-    // A client may send what it likes in a header that is only written or removed after conditions are evaluated.
-    let is_unsure = known.managed.contains(&folded(&name)) || values.iter().any(String::is_empty);
+    // A client controls the value of a header that is set or removed only after conditions are evaluated.
+    let is_unsure = context.managed.contains(&folded(&name)) || values.iter().any(String::is_empty);
     if is_unsure || name.starts_with(':') {
         return Some(None);
     }
-    let name = cel_text(&name);
+    let name = cel_string(&name);
     if values.iter().any(|value| value == "*") {
         return Some(Some(format!("{name} in request.headers")));
     }
@@ -221,17 +222,17 @@ fn request_condition(key: &str, values: &[String], known: &Known) -> Option<Opti
     Some(is.map(|is| format!("{name} in request.headers && ({is})")))
 }
 
-/// What a token meets one of that has one of these values.
-fn token_alternatives(key: &str, values: &[String], known: &Known) -> Option<Vec<Require>> {
+/// The requirements of which a token with one of these values meets one.
+fn token_alternatives(key: &str, values: &[String], context: &PolicyContext) -> Option<Vec<Require>> {
     if key == "request.auth.principal" {
         return principals(values);
     }
     if values.iter().any(|value| value.contains('*')) {
-        // `*` is a text that is not empty there; here a claim also exists with an empty text or list.
+        // Istio's `*` matches any non-empty string; the filter's `exists` also accepts an empty string or list.
         return None;
     }
     if let Some(path) = claim_path(key) {
-        return claim(&path, values, known);
+        return claim(&path, values, context);
     }
     match key {
         "request.auth.audiences" => Some(vec![object([("audiences", json!(values))])]),
@@ -240,9 +241,9 @@ fn token_alternatives(key: &str, values: &[String], known: &Known) -> Option<Vec
     }
 }
 
-fn claim(path: &[String], values: &[String], known: &Known) -> Option<Vec<Require>> {
+fn claim(path: &[String], values: &[String], context: &PolicyContext) -> Option<Vec<Require>> {
     let [name] = path else { return Some(vec![one_of_claim(path, values)]) };
-    let is_split = known.is_split(name);
+    let is_split = context.is_split(name);
     let is_scopes = ["scope", "scp"].contains(&name.as_str());
     if is_split == Some(false) && !is_scopes {
         return Some(vec![one_of_claim(path, values)]);
@@ -254,36 +255,37 @@ fn claim(path: &[String], values: &[String], known: &Known) -> Option<Vec<Requir
         let of_provider = |split: &SplitClaims| {
             let condition = has_value(name, values, split.names.contains(name));
             let of_issuer = |other: &&SplitClaims| other.issuer == split.issuer;
-            if known.split_claims.iter().filter(of_issuer).nth(1).is_some() {
-                let provider = cel_text(&split.provider);
+            if context.split_claims.iter().filter(of_issuer).nth(1).is_some() {
+                let provider = cel_string(&split.provider);
                 return object([("condition", json!(format!("token.provider == {provider} && {condition}")))]);
             }
             object([("claims", json!({ "iss": split.issuer })), ("condition", json!(condition))])
         };
-        return Some(known.split_claims.iter().map(of_provider).collect());
+        return Some(context.split_claims.iter().map(of_provider).collect());
     };
     let has_scope = ("any_scope", json!(values));
     let condition = ("condition", json!(has_value(name, values, is_split)));
-    Some(vec![match known.scope_claim == Some(name.as_str()) {
+    Some(vec![match context.scope_claim == Some(name.as_str()) {
         true if is_split => object([has_scope]),
-        // The filter splits scopes, and Istio does not split this claim: a text of several is none of them.
+        // The filter splits scopes, and Istio does not split this claim: for Istio, a string with several scopes equals
+        // none of them.
         true => object([has_scope, condition]),
         false => object([condition]),
     }])
 }
 
-/// A condition that holds where a claim is one of the values, or a list that has one; a text is a list where Istio splits it
-/// at spaces.
+/// A condition that holds if a claim is one of the values, or a list with one of them. A string is a list if Istio
+/// splits it at spaces.
 fn has_value(name: &str, values: &[String], is_split: bool) -> String {
-    let claim = format!("claims[{}]", cel_text(name));
+    let claim = format!("claims[{}]", cel_string(name));
     let is = |value: &String| {
         let is_text = match is_split {
-            true => format!("{claim}.matches({})", cel_text(&format!("(?:^| ){}(?: |$)", regex_of(value)))),
-            false => format!("{claim} == {}", cel_text(value)),
+            true => format!("{claim}.matches({})", cel_string(&format!("(?:^| ){}(?: |$)", regex_literal(value)))),
+            false => format!("{claim} == {}", cel_string(value)),
         };
-        format!("{is_text} || {} in {claim}", cel_text(value))
+        format!("{is_text} || {} in {claim}", cel_string(value))
     };
-    format!("{} in claims && ({})", cel_text(name), values.iter().map(is).collect::<Vec<_>>().join(" || "))
+    format!("{} in claims && ({})", cel_string(name), values.iter().map(is).collect::<Vec<_>>().join(" || "))
 }
 
 fn one_of_claim(path: &[String], values: &[String]) -> Require {
