@@ -1,8 +1,4 @@
-<<<<<<<< HEAD:cli/tests/cli/envoy_settings.rs
 //! Warnings of `check` about the Envoy around the filter: each weakness, its path in the file and the recommended setting.
-========
-//! Warnings of `check` about the Envoy around the filter: each has a path in the file and the setting to write.
->>>>>>>> h-cli:cli/tests/cli/host_configurations.rs
 
 use std::fs;
 use std::slice::from_ref;
@@ -193,11 +189,7 @@ fn host_without_a_virtual_host_and_domain_without_a_rule_are_warnings() {
 }
 
 #[test]
-<<<<<<<< HEAD:cli/tests/cli/envoy_settings.rs
 fn disabling_the_filter_on_a_route_is_a_warning() {
-========
-fn a_location_with_the_filter_disabled_is_a_warning() {
->>>>>>>> h-cli:cli/tests/cli/host_configurations.rs
     let off =
         json!({ "okta": { "@type": "type.googleapis.com/envoy.config.route.v3.FilterConfig", "disabled": true } });
     let weighted = json!({ "cluster": null, "weighted_clusters": { "clusters": [
@@ -314,11 +306,7 @@ fn rewrite_of_partial_segments_is_a_warning() {
 }
 
 #[test]
-<<<<<<<< HEAD:cli/tests/cli/envoy_settings.rs
 fn neighbouring_filter_that_weakens_this_one_is_a_warning() {
-========
-fn insecure_filters_before_and_after_this_filter_are_warnings() {
->>>>>>>> h-cli:cli/tests/cli/host_configurations.rs
     let filters = |before: &[Value], after: &[Value], more: Value| {
         let mut changed = bootstrap(&plugin());
         let list = changed.pointer_mut(&format!("{MANAGER}/http_filters")).unwrap().as_array_mut().unwrap();
