@@ -62,15 +62,30 @@ pub(super) fn read_record<R: Record>(key: &str) -> Option<R> {
 
 /// Changes an entry, and again when another worker changes it meanwhile; `None`: others changed it each time.
 pub(super) fn update<T>(key: &str, mut change: impl FnMut(Option<&[u8]>) -> Change<T>) -> Option<T> {
+    let mut result = None;
+    let is_done = update_bytes(key, &mut |held| match change(held) {
+        Change::Keep(value) => {
+            result = Some(value);
+            None
+        }
+        Change::Write(bytes, value) => {
+            result = Some(value);
+            Some(bytes)
+        }
+    });
+    result.filter(|_| is_done)
+}
+
+/// The loop of [`update`], compiled once. `change` returns the bytes to write, `None` to keep the entry.
+fn update_bytes(key: &str, change: &mut dyn FnMut(Option<&[u8]>) -> Option<Vec<u8>>) -> bool {
     for _ in 0..TRIES {
         let (held, version) = read_version(key);
         match change(held.as_deref()) {
-            Change::Keep(result) => return Some(result),
-            Change::Write(bytes, result) if swap(key, &bytes, version) => return Some(result),
-            Change::Write(..) => {}
+            Some(bytes) if !swap(key, &bytes, version) => {}
+            Some(_) | None => return true,
         }
     }
-    None
+    false
 }
 
 /// Replaces an entry, unless another worker changes it meanwhile.
