@@ -89,7 +89,7 @@ fn access_log_has_every_decision_and_no_client_input() {
     assert_eq!(waiting.read_response().expect("an answer").status, 200);
     assert_eq!(refused.read_response().expect("an answer").status, 401);
     let of_alice = "rule=- provider=okta subject=alice@acme.com tenant=- cel=true";
-    assert_eq!(logged_line(&gateway, "/waited"), format!("decision=allow reason=admitted {of_alice}"));
+    assert_eq!(logged_line(&gateway, "/waited"), format!("decision=allow reason=authorized {of_alice}"));
     let unknown = "rule=- provider=okta subject=- tenant=- cel=-";
     assert_eq!(logged_line(&gateway, "/waited-in-vain"), format!("decision=deny reason=key_unknown {unknown}"));
 
@@ -100,7 +100,7 @@ fn access_log_has_every_decision_and_no_client_input() {
     );
     let strange = gateway.bent(json!({ "sub": "bob\nrequest=forged", "tenant": "caf\u{e9}" }));
     let rows = [
-        ("/ok", 200, Request::get("/ok").bearer(&alice), format!("decision=allow reason=admitted {of_alice}")),
+        ("/ok", 200, Request::get("/ok").bearer(&alice), format!("decision=allow reason=authorized {of_alice}")),
         ("/none", 401, Request::get("/none"),
             "decision=deny reason=token_missing rule=- provider=- subject=- tenant=- cel=-".to_owned(),
         ),
@@ -115,7 +115,7 @@ fn access_log_has_every_decision_and_no_client_input() {
             "decision=allow reason=no_token_required rule=open provider=- subject=- tenant=- cel=-".to_owned(),
         ),
         ("/strange", 200, Request::get("/strange").bearer(&strange),
-            "decision=allow reason=admitted rule=- provider=okta subject=bob%0Arequest=forged tenant=caf%C3%A9 cel=false"
+            "decision=allow reason=authorized rule=- provider=okta subject=bob%0Arequest=forged tenant=caf%C3%A9 cel=false"
                 .to_owned(),
         ),
     ];

@@ -94,15 +94,15 @@ fn every_decision_is_counted_once_under_its_rule_and_once_under_its_provider() {
     let envoy = &gateway.envoy;
     let decisions = [
         ("reason=no_token_required rule=health verdict=allow", 3),
-        ("reason=admitted rule=v1.read-only verdict=allow", 7),
+        ("reason=authorized rule=v1.read-only verdict=allow", 7),
         ("reason=token_missing rule=v1.read-only verdict=deny", 2),
         ("reason=token_expired rule=v1.read-only verdict=deny", 1),
         ("reason=signature_invalid rule=v1.read-only verdict=deny", 4),
         ("reason=issuer_unknown rule=v1.read-only verdict=deny", 2),
-        ("reason=admitted rule=trial verdict=allow", 5),
+        ("reason=authorized rule=trial verdict=allow", 5),
         ("reason=access_denied rule=%28unnamed%29 verdict=deny", 1),
         ("reason=scope_missing rule=write verdict=deny", 2),
-        ("reason=admitted rule=%28unnamed%29 verdict=allow", 6),
+        ("reason=authorized rule=%28unnamed%29 verdict=allow", 6),
         ("reason=token_opaque rule=%28unnamed%29 verdict=deny", 1),
     ];
     expect(envoy, "decisions_total", &decisions);
@@ -162,12 +162,12 @@ fn a_decision_is_counted_whether_or_not_its_record_is_written() {
     }
     let envoy = &gateway.envoy;
     let decisions = [
-        ("reason=admitted rule=%28unnamed%29 verdict=allow", 6),
-        ("reason=admitted rule=trial verdict=allow", 5),
+        ("reason=authorized rule=%28unnamed%29 verdict=allow", 6),
+        ("reason=authorized rule=trial verdict=allow", 5),
         ("reason=token_opaque rule=%28unnamed%29 verdict=deny", 4),
     ];
     expect(envoy, "decisions_total", &decisions);
-    expect(envoy, "provider_decisions_total", &[("provider=acme reason=admitted verdict=allow", 11)]);
+    expect(envoy, "provider_decisions_total", &[("provider=acme reason=authorized verdict=allow", 11)]);
     expect(envoy, "would_deny_total", &[("reason=group_missing rule=trial", 5)]);
     // By the time of a report Envoy has written its log.
     expect(envoy, "workers", &[("", REPORTERS)]);
@@ -348,7 +348,7 @@ fn new_configuration_keeps_all_counts_and_reload_leaves_no_stale_worker() {
     let envoy = &gateway.envoy;
     let token = key.token(&payload(now()));
     let send = |times: usize| (0..times).for_each(|_| assert_eq!(gateway.get(&token).status, 200));
-    let admitted = "reason=admitted rule=%28unnamed%29 verdict=allow";
+    let admitted = "reason=authorized rule=%28unnamed%29 verdict=allow";
     send(5);
     expect(envoy, "keys", &[("provider=old", 1)]);
 

@@ -50,7 +50,7 @@ fn each_guide_accepts_its_tokens_and_rejects_the_others_for_the_stated_reason() 
             request = token.language.strip_prefix("json token ").unwrap();
             let found = decided(&configuration, request, &payload);
             if found != "authorized" {
-                wrong.push(format!("{page}: {found} instead of admitted: {}", token.text));
+                wrong.push(format!("{page}: {found} instead of authorized: {}", token.text));
             }
             if whole == json!({}) {
                 whole = payload;

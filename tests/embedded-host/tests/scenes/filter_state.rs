@@ -93,7 +93,7 @@ fn filter_state_set_by_another_plugin_is_kept_and_the_request_is_rejected() {
         vm.told_of_metric(&format!("okta_proxy_wasm.decisions_total.{verdict_and_reason}.rule.%28unnamed%29"))
     };
     assert_eq!(counted("verdict.deny.reason.undelivered"), 1, "what does not pass is not counted as passed");
-    assert_eq!(counted("verdict.allow.reason.admitted"), 0);
+    assert_eq!(counted("verdict.allow.reason.authorized"), 0);
 }
 
 #[test]
