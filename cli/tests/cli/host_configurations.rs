@@ -25,7 +25,7 @@ fn plugin() -> Value {
     })
 }
 
-/// A listener that nothing is to be said of.
+/// A listener without warnings.
 fn bootstrap(plugin: &Value) -> Value {
     let ours = json!({ "name": "okta", "typed_config": {
         "@type": "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm",
@@ -61,7 +61,7 @@ fn warnings(bootstrap: &Value) -> Vec<String> {
     all.map(|warning| warning.as_str().unwrap().to_owned()).collect()
 }
 
-/// Puts `value` at `pointer` below the connection manager; members of objects are merged.
+/// Sets `value` at `pointer` below the connection manager; members of objects are merged.
 fn changed(pointer: &str, value: Value) -> Value {
     let mut changed = bootstrap(&plugin());
     put(&mut changed, &format!("{MANAGER}{pointer}"), value);
@@ -76,7 +76,7 @@ fn put(document: &mut Value, pointer: &str, value: Value) {
     }
 }
 
-/// One warning, which begins with the place and has each of the texts.
+/// One warning, which starts with the path and contains each of the strings.
 fn assert_warns(bootstrap: &Value, place: &str, texts: &[&str]) {
     let found = warnings(bootstrap);
     let [warning] = found.as_slice() else { panic!("{} warnings for {place}: {found:#?}", found.len()) };
@@ -177,7 +177,7 @@ fn a_host_that_no_virtual_host_serves_and_a_domain_that_no_rule_names_are_warnin
     let place = format!("{PLACE}.route_config.virtual_hosts[0].domains[1]");
     assert_warns(&unnamed, &place, &["\"admin.acme.org\"", "\"deny\""]);
 
-    // What is not named is denied.
+    // The default rule denies unnamed hosts.
     let mut closed = plugin();
     closed["default_rule"] = json!({ "access": "deny" });
     let mut closed = bootstrap(&closed);
@@ -340,7 +340,7 @@ fn insecure_filters_before_and_after_this_filter_are_warnings() {
         assert_eq!(warnings(&upgrade(filters)), Vec::<String>::new());
     }
 
-    // Inside of a filter that decides whether it runs.
+    // Nested in a filter that decides whether it runs.
     let mut nested = bootstrap(&plugin());
     let place = nested.pointer_mut(&format!("{MANAGER}/http_filters/0/typed_config")).unwrap();
     *place = json!({ "@type": "type.googleapis.com/envoy.extensions.common.matching.v3.ExtensionWithMatcher",

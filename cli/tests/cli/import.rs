@@ -1,5 +1,5 @@
-//! `import`: whole documents of others and what becomes of them, what has no result, and the same requests judged by
-//! Envoy's own jwt_authn.
+//! `import`: complete documents and their results, documents that fail, and the same requests through Envoy's own
+//! jwt_authn.
 
 mod constructs;
 mod istio_model;
@@ -225,7 +225,7 @@ fn a_header_that_only_some_providers_write_is_still_removed_from_requests() {
     assert!(found.stderr.contains("removed from requests and not written"), "{}", found.transcript());
 }
 
-/// What is not understood of a rule closes it, or leaves it out where it opened.
+/// A condition that is not understood turns a rule into a denial, or omits a rule that allowed requests.
 #[test]
 fn a_rule_that_cannot_be_converted_denies() {
     let rule = |rule: Value| {
@@ -273,7 +273,7 @@ impl Both {
         Self { envoy: EnvoyBuilder::new().concurrency(1).listener(ours).listener(theirs).start() }
     }
 
-    /// Whether the request passes theirs, and ours.
+    /// Whether jwt_authn and the filter allow the request.
     fn pass(&self, method: &str, path: &str, token: Option<&str>) -> (bool, bool) {
         let request = Request::new(method, path);
         self.pass_as(&token.iter().fold(request, |request, token| request.bearer(token)))
@@ -527,7 +527,7 @@ fn providers_of_one_issuer_without_audiences_of_their_own_leave_no_result() {
     }
 }
 
-/// Beside another requirement `allow_missing` admits no token that the other one rejects.
+/// Next to another requirement, `allow_missing` allows no token that the other one rejects.
 #[test]
 fn allow_missing_beside_a_provider_admits_no_token_of_another_provider() {
     let (a, b) = (SigningKey::a("k1"), SigningKey::b("k2"));

@@ -1,4 +1,4 @@
-//! `test`: the files that stand with the examples, what a failing case looks like, and what is refused.
+//! `test`: the examples' files, the output of a failing case, and rejected files.
 
 use std::fs;
 
@@ -21,7 +21,7 @@ fn the_policy_tests_of_the_examples_hold() {
     }
 }
 
-/// A file of cases beside the configuration of an example.
+/// A file of cases for the configuration of an example.
 fn run_cases(cases: &str, more: &[&str]) -> Run {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("cases.yaml");

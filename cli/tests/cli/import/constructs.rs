@@ -1,4 +1,4 @@
-//! Constructs of Istio and Envoy, each with what it becomes.
+//! Constructs of Istio and Envoy with their conversions.
 
 use std::fs;
 
@@ -37,7 +37,7 @@ fn request_of<'a>(method: &'a str, authority: &'a str, target: &'a str, claims: 
     Request { method, target, authority, claims, channel: None, address: "10.1.2.3", port: "8080", split_claims: &[] }
 }
 
-/// Whether a request passes: a method and a target, with these claims or without a token.
+/// Whether a request is allowed: a method and a target, with these claims or without a token.
 struct Judge(Scene);
 
 impl Judge {
