@@ -169,8 +169,11 @@ fn a_construct_that_could_allow_more_fails_the_import() {
             istio("RequestAuthentication", json!({ "jwtRules": [{ "issuer": "https://a.b", "tomorrow": 1 }] })),
             "tomorrow",
         ),
-        (istio("RequestAuthentication", json!({ "jwtRule": [] })), "jwtRule is not known here"),
-        (istio("AuthorizationPolicy", json!({ "action": "DENY", "rule": [{}] })), "rule is not known here"),
+        (istio("RequestAuthentication", json!({ "jwtRule": [] })), "jwtRule is unknown or has another type"),
+        (
+            istio("AuthorizationPolicy", json!({ "action": "DENY", "rule": [{}] })),
+            "rule is unknown or has another type",
+        ),
         (istio("AuthorizationPolicy", json!({ "action": 7, "rules": [{}] })), "action is not"),
         (istio("ClusterRbacConfig", json!({ "mode": "ON" })), "may restrict access"),
         (

@@ -260,13 +260,13 @@ fn an_issuer_that_is_no_url_is_kept_where_the_keys_have_an_address() {
 }
 
 #[test]
-fn what_leads_requests_stays_with_istio_unless_it_reads_claims() {
+fn routing_resources_stay_with_istio_unless_they_read_claims() {
     let virtual_service = |header: &str| {
         json!({ "apiVersion": "networking.istio.io/v1", "kind": "VirtualService",
             "spec": { "http": [{ "match": [{ "headers": { header: { "exact": "a" } } }] }] } })
     };
     let found = imported(&[authentication(json!({})), virtual_service("x-a")]);
-    assert!(found.status == 0 && found.stderr.contains("VirtualService leads requests"), "{}", found.transcript());
+    assert!(found.status == 0 && found.stderr.contains("VirtualService routes requests"), "{}", found.transcript());
     let found = imported(&[authentication(json!({})), virtual_service("@request.auth.claims.group")]);
     assert!(found.status == 1 && found.stderr.contains("routes by `@request.auth`"), "{}", found.transcript());
     let found = imported(&[policy(json!({}))]);
