@@ -84,8 +84,8 @@ fn run_suite(file: &Path, config: Option<&Path>, keys: &RunKeys) -> Result<Suite
     Ok(SuiteResult { file: file.to_owned(), cases, untested })
 }
 
-/// The `kid` for each provider's keys. Providers with the same keys have the same `kid`, so a token of one provider is
-/// rejected with the keys of another.
+/// The `kid` for each provider's keys. Providers with the same keys have the same `kid`.
+/// So a token of one provider is rejected with the keys of another.
 fn key_ids(policy: &Policy) -> HashMap<String, String> {
     let mut inline: Vec<(&KeySet, &str)> = Vec::new();
     let mut key_ids = HashMap::new();

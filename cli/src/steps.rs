@@ -90,7 +90,7 @@ impl Inspection<'_> {
     /// All steps up to the one that decides the request.
     pub fn steps(&self) -> Vec<Step> {
         let mut steps = Vec::new();
-        // The steps contain the result.
+        // The result is in the steps.
         let _stopped = self.walk(&mut steps);
         steps
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::pipeline::outcome::{PendingOn, Suspension};
-use super::pipeline::{self, Request};
+use super::pipeline::{self, Progress, Request};
 use super::{DenyReason, Engine, Outbox, ProviderKeys, RequestOutcome, StreamId, keys_of};
 use crate::jose::TokenFault;
 use crate::unix_time::UnixTime;
@@ -67,22 +67,22 @@ impl Engine {
         for _ in 0..BATCH {
             let Some((stream, request, deadline)) = self.parked.next_resumable() else { break };
             let mut decision = match pipeline::run(request, &mut self.resources(now)) {
-                Ok(decision) => decision,
+                Progress::Decided(decision) => decision,
                 // Its sender was settled when it was parked, so it should not ask. It must not be lost if it does.
-                Err((request, Suspension::NeedAttributes(_))) => {
+                Progress::Suspended(request, Suspension::NeedAttributes(_)) => {
                     pipeline::deny(request, DenyReason::TooManyPending, &self.policy, now)
                 }
-                Err((request, Suspension::Pending(pending_on))) if deadline.has_passed(at) => {
+                Progress::Suspended(request, Suspension::Pending(pending_on)) if deadline.has_passed(at) => {
                     let reason = reason_instead_of(pending_on, DenyReason::WaitTimedOut);
                     pipeline::deny(request, reason, &self.policy, now)
                 }
                 // It was pending on something else, and the share of such tokens is full.
-                Err((request, Suspension::Pending(pending_on @ PendingOn::NewerKeys(_))))
+                Progress::Suspended(request, Suspension::Pending(pending_on @ PendingOn::NewerKeys(_)))
                     if !self.parked.has_room_for(&request, pending_on) =>
                 {
                     pipeline::deny(request, TokenFault::SignatureInvalid.into(), &self.policy, now)
                 }
-                Err((request, Suspension::Pending(pending_on))) => {
+                Progress::Suspended(request, Suspension::Pending(pending_on)) => {
                     self.parked.insert(stream, request, pending_on, deadline);
                     continue;
                 }

@@ -103,7 +103,7 @@ pub struct Draft {
 impl Draft {
     /// Builds the document; `None` if the providers share no token location.
     pub fn finish(self, remarks: &mut Remarks) -> Option<Value> {
-        let Self { mut providers, handling, mut rules, mut default_rule, other_members: more, scope_claim } = self;
+        let Self { mut providers, handling, mut rules, mut default_rule, other_members, scope_claim } = self;
         let Some((first_location, first)) = handling.first() else {
             remarks.fatal("$", "there is no provider");
             return None;
@@ -130,7 +130,7 @@ impl Draft {
             rules.iter_mut().chain([&mut default_rule]).for_each(|rule| require_condition(rule, guard));
         }
         let removed = removed_headers(&handling, &common, remarks);
-        let mut document = more;
+        let mut document = other_members;
         document.insert(String::from("providers"), Value::Object(providers));
         document.insert(String::from("token"), token(&common));
         let claim = |(header, path): &(String, Vec<String>)| json!({ "header": header, "claim": path });

@@ -1,4 +1,8 @@
+<<<<<<< HEAD
 //! `check`: the examples, the faulty documents of `tests/data/faults`, and warnings about Envoy's own settings.
+=======
+//! `check`: the examples, the faulty documents of `tests/data/faults`, and warnings about Envoy's configuration.
+>>>>>>> h-cli
 
 use std::fs;
 use std::process::{Command, Stdio};
@@ -15,7 +19,7 @@ fn every_example_has_no_fault_as_plugin_json_and_in_its_envoy_yaml() {
             let has_warnings = found.stdout.contains("warning:");
             assert!(found.status == i32::from(has_warnings), "{path}: {}", found.transcript());
             assert!(found.stdout.contains("no fault"), "{path}: {}", found.transcript());
-            // What is said of Envoy's part begins with its path.
+            // A warning about Envoy's configuration starts with its path.
             assert!(!found.stdout.contains("warning: $."), "{path}: {}", found.transcript());
             assert_eq!(run(&["check", "--assume-env", &path]).status, 0, "{path}");
         }
@@ -143,7 +147,7 @@ fn kong_filter_chain_holds_a_string_or_an_object() {
     }
 }
 
-/// What a policy is, without the order that hash tables have.
+/// The debug output of a policy, without the order of hash tables.
 fn parts(document: &[u8]) -> Vec<String> {
     let environment = |_: &str| Some(String::from("the-value-of-a-variable"));
     let loaded = config::load(document, &environment).unwrap();

@@ -25,7 +25,7 @@ fn plugin() -> Value {
     })
 }
 
-/// A listener that nothing is to be said of.
+/// A listener without warnings.
 fn bootstrap(plugin: &Value) -> Value {
     let ours = json!({ "name": "okta", "typed_config": {
         "@type": "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm",
@@ -61,7 +61,7 @@ fn warnings(bootstrap: &Value) -> Vec<String> {
     all.map(|warning| warning.as_str().unwrap().to_owned()).collect()
 }
 
-/// Puts `value` at `pointer` below the connection manager; members of objects are merged.
+/// Sets `value` at `pointer` below the connection manager; members of objects are merged.
 fn changed(pointer: &str, value: Value) -> Value {
     let mut changed = bootstrap(&plugin());
     put(&mut changed, &format!("{MANAGER}{pointer}"), value);
@@ -76,7 +76,7 @@ fn put(document: &mut Value, pointer: &str, value: Value) {
     }
 }
 
-/// One warning, which begins with the place and has each of the texts.
+/// One warning, which starts with the path and contains each of the strings.
 fn assert_warns(bootstrap: &Value, place: &str, texts: &[&str]) {
     let found = warnings(bootstrap);
     let [warning] = found.as_slice() else { panic!("{} warnings for {place}: {found:#?}", found.len()) };
@@ -177,7 +177,7 @@ fn host_without_a_virtual_host_and_domain_without_a_rule_are_warnings() {
     let place = format!("{PLACE}.route_config.virtual_hosts[0].domains[1]");
     assert_warns(&unnamed, &place, &["\"admin.acme.org\"", "\"deny\""]);
 
-    // What is not named is denied.
+    // The default rule denies unnamed hosts.
     let mut closed = plugin();
     closed["default_rule"] = json!({ "access": "deny" });
     let mut closed = bootstrap(&closed);
@@ -340,7 +340,7 @@ fn neighbouring_filter_that_weakens_this_one_is_a_warning() {
         assert_eq!(warnings(&upgrade(filters)), Vec::<String>::new());
     }
 
-    // Inside of a filter that decides whether it runs.
+    // Nested in a filter that decides whether it runs.
     let mut nested = bootstrap(&plugin());
     let place = nested.pointer_mut(&format!("{MANAGER}/http_filters/0/typed_config")).unwrap();
     *place = json!({ "@type": "type.googleapis.com/envoy.extensions.common.matching.v3.ExtensionWithMatcher",

@@ -54,7 +54,7 @@ fn marks(run: &Run) -> Vec<(String, String)> {
     steps.iter().map(|step| (text(step, "step"), text(step, "outcome"))).collect()
 }
 
-/// The filter rejects a set with a member twice; a reader that takes the last one verified with other keys.
+/// The filter rejects a key set with a duplicate member; a parser that takes the last one would verify with other keys.
 #[test]
 fn key_set_is_parsed_as_the_filter_parses_it() {
     let issuer = Issuer::new();
@@ -219,7 +219,7 @@ fn attributes_of_a_condition_are_given_by_name() {
     assert_eq!(outside.json()["verdict"], "deny", "{}", outside.transcript());
 }
 
-/// Answers every request with this, made for its port, until the test ends.
+/// Responds to every request with this body, made for its port, until the test ends.
 fn serve(body: impl FnOnce(u16) -> String) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -230,7 +230,7 @@ fn serve(body: impl FnOnce(u16) -> String) -> u16 {
             let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
             while lines.next().is_some_and(|line| line.is_ok_and(|line| !line.is_empty())) {}
             let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
-            // A client that is gone has read enough.
+            // The client may close the connection early.
             let _sent = stream.write_all(format!("{head}{body}").as_bytes());
         }
     });
@@ -264,7 +264,7 @@ fn keys_are_fetched_from_the_same_url_as_in_the_filter() {
 #[test]
 fn keys_are_found_by_the_issuers_metadata() {
     let issuer = Issuer::new();
-    // One document that is both.
+    // One document serves as metadata and key set.
     let port = serve(|port| {
         let home = format!("http://127.0.0.1:{port}");
         let metadata = json!({ "issuer": home, "jwks_uri": format!("{home}/keys") });

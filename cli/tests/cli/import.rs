@@ -1,5 +1,10 @@
+<<<<<<< HEAD
 //! `import`: converted documents of other products, documents that cannot be converted, and the same requests decided by
 //! Envoy's own `jwt_authn`.
+=======
+//! `import`: complete documents and their results, documents that fail, and the same requests through Envoy's own
+//! jwt_authn.
+>>>>>>> h-cli
 
 mod constructs;
 mod istio_model;
@@ -169,8 +174,11 @@ fn conversion_that_could_allow_more_has_no_result() {
             istio("RequestAuthentication", json!({ "jwtRules": [{ "issuer": "https://a.b", "tomorrow": 1 }] })),
             "tomorrow",
         ),
-        (istio("RequestAuthentication", json!({ "jwtRule": [] })), "jwtRule is not known here"),
-        (istio("AuthorizationPolicy", json!({ "action": "DENY", "rule": [{}] })), "rule is not known here"),
+        (istio("RequestAuthentication", json!({ "jwtRule": [] })), "jwtRule is unknown or has another type"),
+        (
+            istio("AuthorizationPolicy", json!({ "action": "DENY", "rule": [{}] })),
+            "rule is unknown or has another type",
+        ),
         (istio("AuthorizationPolicy", json!({ "action": 7, "rules": [{}] })), "action is not"),
         (istio("ClusterRbacConfig", json!({ "mode": "ON" })), "may restrict access"),
         (
@@ -225,7 +233,7 @@ fn a_header_that_only_some_providers_write_is_still_removed_from_requests() {
     assert!(found.stderr.contains("removed from requests and not written"), "{}", found.transcript());
 }
 
-/// What is not understood of a rule closes it, or leaves it out where it opened.
+/// A condition that is not understood turns a rule into a denial, or omits a rule that allowed requests.
 #[test]
 fn rule_that_cannot_be_expressed_denies() {
     let rule = |rule: Value| {
@@ -273,7 +281,7 @@ impl Both {
         Self { envoy: EnvoyBuilder::new().concurrency(1).listener(ours).listener(theirs).start() }
     }
 
-    /// Whether the request passes theirs, and ours.
+    /// Whether jwt_authn and the filter allow the request.
     fn pass(&self, method: &str, path: &str, token: Option<&str>) -> (bool, bool) {
         let request = Request::new(method, path);
         self.pass_as(&token.iter().fold(request, |request, token| request.bearer(token)))
@@ -527,7 +535,7 @@ fn providers_of_one_issuer_without_audiences_of_their_own_leave_no_result() {
     }
 }
 
-/// Beside another requirement `allow_missing` admits no token that the other one rejects.
+/// Next to another requirement, `allow_missing` allows no token that the other one rejects.
 #[test]
 fn allow_missing_beside_a_provider_rejects_tokens_of_another_provider() {
     let (a, b) = (SigningKey::a("k1"), SigningKey::b("k2"));

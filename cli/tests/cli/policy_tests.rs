@@ -1,4 +1,8 @@
+<<<<<<< HEAD
 //! `test`: the test files beside the examples, the output of a failing case, and rejected files.
+=======
+//! `test`: the examples' files, the output of a failing case, and rejected files.
+>>>>>>> h-cli
 
 use std::fs;
 
@@ -21,7 +25,7 @@ fn policy_tests_of_the_examples_pass() {
     }
 }
 
-/// A file of cases beside the configuration of an example.
+/// A file of cases for the configuration of an example.
 fn run_cases(cases: &str, more: &[&str]) -> Run {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("cases.yaml");

@@ -1,4 +1,8 @@
+<<<<<<< HEAD
 //! Runs the tool as a process and returns its status and output.
+=======
+//! Runs the tool, and returns its exit status and output.
+>>>>>>> h-cli
 
 #![allow(dead_code, reason = "each test file uses its part")]
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
@@ -9,7 +13,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// What came of a run.
+/// The result of a run.
 pub struct Run {
     pub status: i32,
     pub stdout: String,
@@ -29,7 +33,7 @@ pub fn run_with_input(arguments: &[&str], input: &str) -> Run {
     run_command(command(arguments), input)
 }
 
-/// On a machine that trusts the certificates in this file and no others.
+/// Runs with these certificates as the only trusted ones.
 pub fn run_trusting(arguments: &[&str], authorities: &Path) -> Run {
     let mut command = command(arguments);
     command.env("SSL_CERT_FILE", authorities).env_remove("SSL_CERT_DIR");
@@ -44,7 +48,7 @@ fn command(arguments: &[&str]) -> Command {
 
 fn run_command(mut command: Command, input: &str) -> Run {
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    // One that reads no input has ended perhaps.
+    // A process that reads no input may have ended.
     let _written = child.stdin.take().unwrap().write_all(input.as_bytes());
     let output = child.wait_with_output().unwrap();
     Run {
@@ -55,7 +59,7 @@ fn run_command(mut command: Command, input: &str) -> Run {
 }
 
 impl Run {
-    /// Its status and all that it said, as golden files have it.
+    /// The exit status and the output, in the format of the golden files.
     pub fn transcript(&self) -> String {
         let Self { status, stdout, stderr } = self;
         format!("status {status}\n--- stdout\n{stdout}--- stderr\n{stderr}")

@@ -50,6 +50,13 @@ pub(super) enum Outcome<'a> {
     NeedAttributes(Rc<[Attribute]>),
 }
 
+/// How far a request with a credential gets.
+#[derive(Debug)]
+pub(super) enum Progress<'a> {
+    Decided(Decision),
+    Suspended(Request<'a>, Suspension),
+}
+
 /// Runs all steps for a request that has just come. `attributes` are those the host provided, `None` before it was asked.
 pub(super) fn start<'a>(
     head: &'a RequestHead,
@@ -63,9 +70,9 @@ pub(super) fn start<'a>(
     let conclusion = match extract::extract(head, &mut context, has_attributes, policy, now) {
         Ok(Extracted::Token(text)) => {
             return match run(Request::new(context, text), resources) {
-                Ok(decision) => Outcome::Decided(decision),
-                Err((request, Suspension::Pending(pending_on))) => Outcome::Pending(request, pending_on),
-                Err((_, Suspension::NeedAttributes(attributes))) => Outcome::NeedAttributes(attributes),
+                Progress::Decided(decision) => Outcome::Decided(decision),
+                Progress::Suspended(request, Suspension::Pending(pending_on)) => Outcome::Pending(request, pending_on),
+                Progress::Suspended(_, Suspension::NeedAttributes(attributes)) => Outcome::NeedAttributes(attributes),
             };
         }
         Ok(Extracted::NeedAttributes(attributes)) => return Outcome::NeedAttributes(attributes),
@@ -76,20 +83,17 @@ pub(super) fn start<'a>(
 }
 
 /// Runs the steps after `extract`, for the first time or for a request that was parked.
-pub(super) fn run<'a>(
-    mut request: Request<'a>,
-    resources: &mut Resources<'_>,
-) -> Result<Decision, (Request<'a>, Suspension)> {
+pub(super) fn run<'a>(mut request: Request<'a>, resources: &mut Resources<'_>) -> Progress<'a> {
     let (policy, now) = (resources.policy, resources.now);
     let conclusion = match conclude(&mut request, resources) {
         Ok(conclusion) | Err(Stop::Concluded(conclusion)) => conclusion,
         // Its token may be parsed again: the verification used it up.
         Err(Stop::Suspended(suspension)) => match request.identify(policy, now) {
-            Ok(()) => return Err((request, suspension)),
+            Ok(()) => return Progress::Suspended(request, suspension),
             Err(reason) => Conclusion::Denied(reason),
         },
     };
-    Ok(decide::decide(request.context, policy, conclusion, now))
+    Progress::Decided(decide::decide(request.context, policy, conclusion, now))
 }
 
 fn conclude<'p>(request: &mut Request<'_>, resources: &mut Resources<'p>) -> Result<Conclusion<'p>, Stop<'p>> {

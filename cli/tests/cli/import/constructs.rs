@@ -1,4 +1,8 @@
+<<<<<<< HEAD
 //! Constructs of Istio and Envoy, each with its conversion.
+=======
+//! Constructs of Istio and Envoy with their conversions.
+>>>>>>> h-cli
 
 use std::fs;
 
@@ -37,7 +41,7 @@ fn request_of<'a>(method: &'a str, authority: &'a str, target: &'a str, claims: 
     Request { method, target, authority, claims, channel: None, address: "10.1.2.3", port: "8080", split_claims: &[] }
 }
 
-/// Whether a request passes: a method and a target, with these claims or without a token.
+/// Whether a request is allowed: a method and a target, with these claims or without a token.
 struct Judge(Scene);
 
 impl Judge {
@@ -260,13 +264,17 @@ fn non_url_issuer_is_kept_where_the_keys_have_an_address() {
 }
 
 #[test]
+<<<<<<< HEAD
 fn routing_stays_with_istio_unless_it_reads_claims() {
+=======
+fn routing_resources_stay_with_istio_unless_they_read_claims() {
+>>>>>>> h-cli
     let virtual_service = |header: &str| {
         json!({ "apiVersion": "networking.istio.io/v1", "kind": "VirtualService",
             "spec": { "http": [{ "match": [{ "headers": { header: { "exact": "a" } } }] }] } })
     };
     let found = imported(&[authentication(json!({})), virtual_service("x-a")]);
-    assert!(found.status == 0 && found.stderr.contains("VirtualService leads requests"), "{}", found.transcript());
+    assert!(found.status == 0 && found.stderr.contains("VirtualService routes requests"), "{}", found.transcript());
     let found = imported(&[authentication(json!({})), virtual_service("@request.auth.claims.group")]);
     assert!(found.status == 1 && found.stderr.contains("routes by `@request.auth`"), "{}", found.transcript());
     let found = imported(&[policy(json!({}))]);

@@ -56,7 +56,7 @@ impl Denials {
     }
 
     fn by_token_for(&self, operation: &Operation) -> Vec<&TokenDenial> {
-        self.by_token.iter().filter(|need| !need.operation.is_disjoint(operation)).collect()
+        self.by_token.iter().filter(|denial| !denial.operation.is_disjoint(operation)).collect()
     }
 }
 
@@ -73,9 +73,9 @@ type RuleParts = (Value, &'static str, Option<Value>);
 
 /// Builds the rules. With `allowed` unset, every request that is not denied is allowed.
 pub fn rules_of(allowed: Option<Vec<AllowRule>>, denials: &Denials, remarks: &mut Remarks) -> Rules {
-    for need in denials.by_token.iter().filter(|need| !need.denies_without_token) {
+    for denial in denials.by_token.iter().filter(|denial| !denial.denies_without_token) {
         remarks.stricter(
-            &need.location,
+            &denial.location,
             "a request without a token is also denied where the rule could deny one with a token",
         );
     }
@@ -210,17 +210,17 @@ impl Group {
     /// A rule that requires a token.
     fn with_token(&self, operation: &Operation, alternatives: &[Require], denials: &Denials) -> RuleParts {
         let mut parts = vec![one_of(alternatives.to_vec())];
-        for need in denials.by_token_for(operation) {
+        for denial in denials.by_token_for(operation) {
             let is_subject = |require: &Require| *require == object([("condition", json!(HAS_SUBJECT))]);
-            if matches!(need.required.as_slice(), [only] if is_subject(only))
+            if matches!(denial.required.as_slice(), [only] if is_subject(only))
                 && !alternatives.is_empty()
                 && alternatives.iter().all(requires_subject)
             {
                 continue;
             }
-            let mut required = need.required.clone();
-            if !need.operation.covers(operation) {
-                required.insert(0, object([("condition", json!(need.operation.certainly_does_not_match()))]));
+            let mut required = denial.required.clone();
+            if !denial.operation.covers(operation) {
+                required.insert(0, object([("condition", json!(denial.operation.certainly_does_not_match()))]));
             }
             parts.push(one_of(required));
         }
@@ -232,7 +232,7 @@ impl Group {
 
     /// Rules for requests that are allowed without a token, except where a DENY rule requires one.
     fn rules_without_token(&self, condition: Option<String>, denials: &Denials) -> Vec<RuleParts> {
-        let needs = denials.by_token_for(&self.operation);
+        let token_denials = denials.by_token_for(&self.operation);
         let conditions: Vec<String> = condition.into_iter().chain(denials.guards_for(&self.operation)).collect();
         let optional = |operation: &Operation, more: Vec<String>| {
             let all: Vec<String> = conditions.iter().cloned().chain(more).collect();
@@ -240,10 +240,10 @@ impl Group {
             (operation.matcher(Bound::Certain), "optional", require)
         };
         let mut rules: Vec<RuleParts> = Vec::new();
-        for need in &needs {
-            for path in need.operation.excluded.iter().filter_map(|path| self.operation.path.intersection(path)) {
+        for denial in &token_denials {
+            for path in denial.operation.excluded.iter().filter_map(|path| self.operation.path.intersection(path)) {
                 let exempt = Operation { path, ..self.operation.clone() };
-                let others = needs.iter().filter(|other| !std::ptr::eq(**other, *need));
+                let others = token_denials.iter().filter(|other| !std::ptr::eq(**other, *denial));
                 let others = others.filter(|other| !other.operation.is_disjoint(&exempt));
                 let others = others.map(|other| other.operation.certainly_does_not_match()).collect();
                 let rule = optional(&exempt, others);
@@ -259,10 +259,10 @@ impl Group {
             .map(|condition| object([("condition", json!(condition))]))
             .into_iter()
             .collect();
-        for need in &needs {
+        for denial in &token_denials {
             let closed = Operation {
-                common: narrowed(&self.operation.common, &need.operation.common),
-                path: self.operation.path.intersection(&need.operation.path).unwrap_or(self.operation.path.clone()),
+                common: narrowed(&self.operation.common, &denial.operation.common),
+                path: self.operation.path.intersection(&denial.operation.path).unwrap_or(self.operation.path.clone()),
                 ..self.operation.clone()
             };
             let is_all = closed == self.operation;
