@@ -1,8 +1,4 @@
-<<<<<<< HEAD
 //! `check`: the examples, the faulty documents of `tests/data/faults`, and warnings about Envoy's own settings.
-=======
-//! `check`: the examples, the faulty documents of `tests/data/faults`, and warnings about Envoy's configuration.
->>>>>>> h-cli
 
 use std::fs;
 use std::process::{Command, Stdio};

@@ -1,10 +1,5 @@
-<<<<<<< HEAD
 //! `import`: converted documents of other products, documents that cannot be converted, and the same requests decided by
 //! Envoy's own `jwt_authn`.
-=======
-//! `import`: complete documents and their results, documents that fail, and the same requests through Envoy's own
-//! jwt_authn.
->>>>>>> h-cli
 
 mod constructs;
 mod istio_model;

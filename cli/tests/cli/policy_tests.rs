@@ -1,8 +1,4 @@
-<<<<<<< HEAD
 //! `test`: the test files beside the examples, the output of a failing case, and rejected files.
-=======
-//! `test`: the examples' files, the output of a failing case, and rejected files.
->>>>>>> h-cli
 
 use std::fs;
 

@@ -1,8 +1,4 @@
-<<<<<<< HEAD
 //! Runs the tool as a process and returns its status and output.
-=======
-//! Runs the tool, and returns its exit status and output.
->>>>>>> h-cli
 
 #![allow(dead_code, reason = "each test file uses its part")]
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]

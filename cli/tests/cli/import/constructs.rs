@@ -1,8 +1,4 @@
-<<<<<<< HEAD
 //! Constructs of Istio and Envoy, each with its conversion.
-=======
-//! Constructs of Istio and Envoy with their conversions.
->>>>>>> h-cli
 
 use std::fs;
 
@@ -264,11 +260,7 @@ fn non_url_issuer_is_kept_where_the_keys_have_an_address() {
 }
 
 #[test]
-<<<<<<< HEAD
 fn routing_stays_with_istio_unless_it_reads_claims() {
-=======
-fn routing_resources_stay_with_istio_unless_they_read_claims() {
->>>>>>> h-cli
     let virtual_service = |header: &str| {
         json!({ "apiVersion": "networking.istio.io/v1", "kind": "VirtualService",
             "spec": { "http": [{ "match": [{ "headers": { header: { "exact": "a" } } }] }] } })
