@@ -76,8 +76,11 @@ pub(super) fn update<T>(key: &str, mut change: impl FnMut(Option<&[u8]>) -> Chan
     result.filter(|_| is_done)
 }
 
-/// The loop of [`update`], compiled once. `change` returns the bytes to write, `None` to keep the entry.
-fn update_bytes(key: &str, change: &mut dyn FnMut(Option<&[u8]>) -> Option<Vec<u8>>) -> bool {
+/// The bytes that replace those of an entry; `None` keeps it.
+type ChangeBytes<'a> = dyn FnMut(Option<&[u8]>) -> Option<Vec<u8>> + 'a;
+
+/// The loop of [`update`], compiled once.
+fn update_bytes(key: &str, change: &mut ChangeBytes<'_>) -> bool {
     for _ in 0..TRIES {
         let (held, version) = read_version(key);
         match change(held.as_deref()) {
