@@ -13,7 +13,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use okta_proxy_wasm::cel::{Activation, Attribute, AttributeValues, Program};
 use okta_proxy_wasm::config;
-use okta_proxy_wasm::engine::{Engine, ParkingLimits, PortableVerifier, SignatureVerifier, StreamId};
+use okta_proxy_wasm::engine::{
+    Engine, Entropy, HostServices, ParkingLimits, PortableVerifier, SignatureVerifier, StreamId,
+};
 use okta_proxy_wasm::http::RequestHead;
 use okta_proxy_wasm::jose::{Algorithm, JsonLimits, Key, KeySet, UnverifiedToken, parse_object};
 use okta_proxy_wasm::policy::condition::token_attributes;
@@ -167,7 +169,13 @@ impl Material {
         verifier: impl SignatureVerifier + 'static,
         head: RequestHead,
     ) -> Item {
-        let mut engine = Engine::new(self.policy(max_tokens), Box::new(verifier), ParkingLimits::default(), NOW);
+        let mut engine = Engine::new(
+            self.policy(max_tokens),
+            HostServices::with_verifier(Box::new(verifier)),
+            ParkingLimits::default(),
+            &Entropy([0; 32]),
+            NOW,
+        );
         Item::new(item, move || engine.on_request(StreamId(1), &head, NOW))
     }
 }
@@ -345,8 +353,9 @@ fn hostile_requests(material: &Material) -> Vec<Item> {
     let decided = |name, head: RequestHead| {
         let mut engine = Engine::new(
             material.policy_with_rules(0, &rules(5)),
-            Box::new(PortableVerifier),
+            HostServices::with_verifier(Box::new(PortableVerifier)),
             ParkingLimits::default(),
+            &Entropy([0; 32]),
             NOW,
         );
         Item::new(name, move || engine.on_request(StreamId(1), &head, NOW))
@@ -411,7 +420,13 @@ fn selections(material: &Material, token: &str) -> Vec<Item> {
     let hostile = format!("{header}.{}.AAAA", URL_SAFE_NO_PAD.encode(payload.to_string()));
     let hostile = |name, policy: Policy| {
         let head = head(Some(&hostile));
-        let mut engine = Engine::new(policy, Box::new(Believing), ParkingLimits::default(), NOW);
+        let mut engine = Engine::new(
+            policy,
+            HostServices::with_verifier(Box::new(Believing)),
+            ParkingLimits::default(),
+            &Entropy([0; 32]),
+            NOW,
+        );
         Item::new(name, move || engine.on_request(StreamId(1), &head, NOW))
     };
     vec![

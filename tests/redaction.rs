@@ -16,7 +16,7 @@ use log::{LevelFilter, Log, Metadata, Record};
 use okta_proxy_wasm::callout::{HttpResponse, TransportError};
 use okta_proxy_wasm::config;
 use okta_proxy_wasm::engine::{
-    Decision, Deferral, IntrospectionCall, LimitReached, Message, ParkingLimits, Sequence, StreamId, Verdict,
+    Callout, Decision, LeaseOutcome, LimitReached, Message, ParkingLimits, Sequence, StreamId, Verdict,
 };
 use serde_json::{Value, json};
 use signing::{AUDIENCE, ISSUER, SigningKey, fetched_issuer, key_set, payload, with};
@@ -131,7 +131,7 @@ fn no_parked_token_is_printed_in_any_form() {
     take(&decided[0].1);
     engine.pass(Duration::from_secs(1));
     let failed = Err(TransportError::ConnectionFailed);
-    let effects = engine.fetched(late.fetches[0].id, failed);
+    let effects = engine.done(late.fetches[0].id, failed);
     let effects = format!("{effects:?} {late:?} {:?} {decided:?}", engine.decided);
     take(&engine.decide(&head));
     texts.push(effects);
@@ -218,7 +218,7 @@ impl Told {
         self.reasons.push(decision.audit.reason());
     }
 
-    fn take(&mut self, effects: Effects) -> Vec<IntrospectionCall> {
+    fn take(&mut self, effects: Effects) -> Vec<Callout> {
         // The response for the other workers is theirs to read; what is shown of it is not.
         self.texts.push(format!("{effects:?}"));
         self.engine.take_decided().iter().for_each(|(_, decision)| self.decided(decision));
@@ -226,12 +226,10 @@ impl Told {
     }
 
     /// The call that is due, and the secrets that it sends.
-    fn call(&mut self) -> (IntrospectionCall, Vec<String>) {
+    fn call(&mut self) -> (Callout, Vec<String>) {
         let effects = self.engine.tick();
         let call = self.take(effects).remove(0);
-        let request = self.engine.call_request(call.id);
-        self.texts.push(format!("{request:?}"));
-        let Message::PostForm { authorization, body } = &request.message else { panic!("a POST") };
+        let Message::PostForm { authorization, body } = call.request.message.clone() else { panic!("a POST") };
         let assertion = body.reveal().split("client_assertion=").nth(1).into_iter().flat_map(|text| text.split('.'));
         let secrets =
             assertion.map(str::to_owned).chain(authorization.iter().map(|value| value.reveal()[6..].to_owned()));
@@ -275,14 +273,15 @@ fn no_introspection_request_or_response_is_printed_in_any_form() {
             let mut told = Told { engine: introspecting(&who), texts: Vec::new(), reasons: Vec::new() };
             told.request(token);
             let (call, mut secrets) = told.call();
-            let ended = told.engine.call_ended(call.id, Some(Sequence::new(1)), outcome.clone());
+            told.engine.lease_done(call.id, LeaseOutcome::Acquired(Sequence::new(1)));
+            let ended = told.engine.done(call.id, outcome.clone());
             told.take(ended);
             // Once more when it has aged: postponed, and then refused or stale, as others have spent the budget.
             told.engine.pass(Duration::from_secs(700));
             told.request(token);
             secrets.extend(told.call().1);
-            let spent = Deferral::LimitReached(LimitReached::Exhausted(Duration::from_secs(30)));
-            let postponed = told.engine.call_postponed(call.id, spent);
+            let spent = LeaseOutcome::LimitReached(LimitReached::Exhausted(Duration::from_secs(30)));
+            let postponed = told.engine.lease_done(call.id, spent);
             told.take(postponed);
             for seconds in [1, 60] {
                 told.engine.pass(Duration::from_secs(seconds));

@@ -4,17 +4,18 @@ use std::io::Read as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use okta_proxy_wasm::callout::{CalloutResult, HttpResponse, TransportError};
-use okta_proxy_wasm::engine::{CalloutAddress, KEY_RESPONSE};
+use okta_proxy_wasm::callout::{CalloutResult, HttpResponse, ResponseFormat, TransportError};
+use okta_proxy_wasm::engine::{Callout, CalloutAddress};
 use ureq::Agent;
 use ureq::tls::{RootCerts, TlsConfig};
 
 /// Returns the result and a note for the output.
-pub fn get(address: &CalloutAddress, timeout: Duration) -> (CalloutResult, String) {
-    match attempt(address, timeout) {
-        Ok((status, cache_control, body)) => {
-            let note = format!("GET {address}: {status}, {} bytes", body.len());
-            (Ok(HttpResponse::new(status, body).with_header("cache-control", cache_control)), note)
+pub fn get(callout: &Callout) -> (CalloutResult, String) {
+    let address = &callout.request.address;
+    match attempt(address, callout.timeout, callout.format) {
+        Ok(response) => {
+            let note = format!("GET {address}: {}, {} bytes", response.status, response.body.len());
+            (Ok(response), note)
         }
         Err(error) => {
             let is_late = matches!(error, ureq::Error::Timeout(_));
@@ -24,7 +25,7 @@ pub fn get(address: &CalloutAddress, timeout: Duration) -> (CalloutResult, Strin
     }
 }
 
-fn attempt(address: &CalloutAddress, timeout: Duration) -> Result<(u16, Option<String>, Vec<u8>), ureq::Error> {
+fn attempt(address: &CalloutAddress, timeout: Duration, format: &ResponseFormat) -> Result<HttpResponse, ureq::Error> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let tls = TlsConfig::builder()
         .root_certs(RootCerts::PlatformVerifier)
@@ -40,11 +41,11 @@ fn attempt(address: &CalloutAddress, timeout: Duration) -> Result<(u16, Option<S
     let request = agent.get(address.to_string()).header("accept", "application/json");
     let request = address.headers.fields().fold(request, |request, (name, value)| request.header(name, value));
     let mut response = request.call()?;
-    let cache_control =
-        response.headers().get("cache-control").and_then(|value| value.to_str().ok()).map(str::to_owned);
     let mut body = Vec::new();
     // Reads one byte more than the limit, so that the filter detects a response that is too long.
-    let limit = u64::try_from(KEY_RESPONSE.max_bytes).unwrap_or(u64::MAX).saturating_add(1);
+    let limit = u64::try_from(format.max_bytes).unwrap_or(u64::MAX).saturating_add(1);
     response.body_mut().as_reader().take(limit).read_to_end(&mut body).map_err(ureq::Error::Io)?;
-    Ok((response.status().as_u16(), cache_control, body))
+    let header = |name: &str| response.headers().get(name)?.to_str().ok().map(str::to_owned);
+    let read = HttpResponse::new(response.status().as_u16(), body);
+    Ok(format.headers.iter().fold(read, |read, name| read.with_header(name, header(name))))
 }

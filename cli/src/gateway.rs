@@ -2,11 +2,11 @@
 
 use std::collections::VecDeque;
 
-use okta_proxy_wasm::callout::HttpResponse;
+use okta_proxy_wasm::callout::{CalloutResult, HttpResponse};
 use okta_proxy_wasm::config::{self, Loaded};
 use okta_proxy_wasm::engine::{
-    AttributeValues, Decision, Engine, Fetch, IntrospectionCall, Jitter, Outbox, ParkingLimits, PortableVerifier,
-    Purpose, RequestOutcome, StreamId,
+    AttributeValues, Callout, CalloutId, Decision, Effect, Engine, Entropy, Event, HostServices, Message,
+    ParkingLimits, PortableVerifier, Report, RequestOutcome, StreamId,
 };
 use okta_proxy_wasm::http::{LocalResponse, RequestHead};
 use okta_proxy_wasm::jose::{KeySet, UnverifiedToken};
@@ -21,7 +21,8 @@ use crate::plugin::Plugin;
 use crate::secrets::Secrets;
 
 const STREAM: StreamId = StreamId(1);
-const NO_JITTER: Jitter = Jitter(u16::MAX);
+/// Nothing that the tool shows is random.
+const ENTROPY: Entropy = Entropy([u8::MAX; 32]);
 /// An upper limit: the engine needs fewer steps for one request.
 const MAX_ITERATIONS: usize = 64;
 
@@ -118,14 +119,14 @@ impl Configuration {
     ) -> Result<Evaluation, Failure> {
         let policy = self.policy()?;
         let wanted = token_provider(&policy, head);
-        let engine = Engine::new(policy, Box::new(PortableVerifier), ParkingLimits::default(), now);
+        let host = HostServices::with_verifier(Box::new(PortableVerifier));
+        let engine = Engine::new(policy, host, ParkingLimits::default(), &ENTROPY, now);
         let run = Run {
             engine,
             issuers,
             token_provider: wanted,
             now,
-            fetches: VecDeque::new(),
-            calls: VecDeque::new(),
+            callouts: VecDeque::new(),
             decided: None,
             fetched: None,
             notes: Vec::new(),
@@ -147,8 +148,7 @@ struct Run<'a> {
     issuers: &'a IssuerData,
     token_provider: Option<ProviderId>,
     now: UnixTime,
-    fetches: VecDeque<Fetch>,
-    calls: VecDeque<IntrospectionCall>,
+    callouts: VecDeque<Callout>,
     decided: Option<Box<Decision>>,
     fetched: Option<KeySet>,
     notes: Vec<String>,
@@ -156,7 +156,7 @@ struct Run<'a> {
 
 impl Run<'_> {
     fn finish(mut self, head: &RequestHead, attributes: &AttributeValues) -> Result<Evaluation, Failure> {
-        self.tick();
+        self.handle(Event::Tick);
         let mut outcome = self.engine.on_request(STREAM, head, self.now);
         if let RequestOutcome::NeedAttributes(_) = outcome {
             outcome = self.engine.on_request_with(STREAM, head, attributes.clone(), self.now);
@@ -181,83 +181,77 @@ impl Run<'_> {
         Evaluation { result, fetched: self.fetched, notes: self.notes }
     }
 
-    /// Completes one fetch or call that the request may depend on, or advances the time.
+    /// Completes one callout that the request may depend on, or advances the time.
     fn advance(&mut self) -> Result<(), Failure> {
-        let is_needed = |fetch: &Fetch| self.token_provider.is_some_and(|provider| fetch.id.is_of(provider));
-        if let Some(at) = self.fetches.iter().position(is_needed)
-            && let Some(fetch) = self.fetches.remove(at)
-        {
-            return self.fetch(&fetch);
+        let is_needed = |callout: &Callout| match callout.id {
+            CalloutId::Keys(provider, _) => self.token_provider == Some(provider),
+            CalloutId::Introspection(..) | CalloutId::Revocations(_) => true,
+        };
+        let next = self.callouts.iter().position(is_needed).and_then(|at| self.callouts.remove(at));
+        if let Some(callout) = next {
+            let outcome = match callout.id {
+                CalloutId::Keys(..) => self.fetch(&callout)?,
+                CalloutId::Introspection(..) => self.introspect(&callout)?,
+                CalloutId::Revocations(_) => {
+                    let body = self.issuers.revocations.clone();
+                    Ok(HttpResponse::new(200, body.unwrap_or_else(|| b"{\"revoked\":[]}".to_vec())))
+                }
+            };
+            self.handle(Event::CalloutDone(callout.id, outcome));
+            return Ok(());
         }
-        if let Some(call) = self.calls.pop_front() {
-            return self.introspect(&call);
-        }
-        self.tick();
-        if self.fetches.is_empty() && self.calls.is_empty() && self.decided.is_none() {
+        self.handle(Event::Tick);
+        if self.callouts.is_empty() && self.decided.is_none() {
             self.now = self.now.plus(std::time::Duration::from_secs(1));
         }
         Ok(())
     }
 
-    fn tick(&mut self) {
-        let outbox = self.engine.on_tick(self.now, NO_JITTER);
-        self.process(outbox);
-    }
-
-    fn fetch(&mut self, fetch: &Fetch) -> Result<(), Failure> {
+    fn fetch(&mut self, callout: &Callout) -> Result<CalloutResult, Failure> {
         if !self.issuers.fetch_keys {
             return Err(Failure(format!(
                 "verification requires the issuer's keys: provide them with --keys FILE, or fetch them from {} with --fetch",
-                fetch.keys.address
+                callout.request.address
             )));
         }
-        let (outcome, note) = fetch::get(&fetch.keys.address, fetch.keys.timeout);
+        let (outcome, note) = fetch::get(callout);
         self.notes.push(note);
         if let Ok(HttpResponse { status: 200, body, .. }) = &outcome
             && let Ok(keys) = KeySet::parse(body)
         {
             self.fetched = Some(keys);
         }
-        let outbox = self.engine.on_fetched(fetch.id, outcome, self.now);
-        self.process(outbox);
-        Ok(())
+        Ok(outcome)
     }
 
-    fn introspect(&mut self, call: &IntrospectionCall) -> Result<(), Failure> {
+    fn introspect(&self, callout: &Callout) -> Result<CalloutResult, Failure> {
         let Some(body) = self.issuers.introspection.clone() else {
             return Err(Failure(String::from(
                 "the decision requires introspection: provide the introspection response with --introspection FILE",
             )));
         };
-        match call.purpose {
-            Purpose::Token { .. } => {}
-            Purpose::Metadata(_) => return Err(Failure(String::from("the introspection endpoint is unknown"))),
+        match callout.request.message {
+            Message::PostForm { .. } => Ok(Ok(HttpResponse::new(200, body))),
+            Message::Get { .. } => Err(Failure(String::from("the introspection endpoint is unknown"))),
         }
-        let outcome = Ok(HttpResponse::new(200, body));
-        let outbox = self.engine.on_call_ended(call.id, None, outcome, self.now, NO_JITTER);
-        self.process(outbox);
-        Ok(())
     }
 
-    fn process(&mut self, outbox: Outbox) {
-        self.fetches.extend(outbox.fetches);
-        self.fetches.extend(outbox.follow_ups);
-        self.calls.extend(outbox.calls);
-        for (_, decision) in outbox.decided {
-            self.decided = Some(Box::new(decision));
-        }
-        if let Some(note) = outbox.call_note {
-            self.notes.push(format!("{}: introspection: {:?}", note.provider, note.result));
-        }
-        if let Some(poll) = outbox.poll {
-            let empty = || b"{\"revoked\":[]}".to_vec();
-            let body = self.issuers.revocations.clone().unwrap_or_else(empty);
-            let outcome = Ok(HttpResponse::new(200, body));
-            let outbox = self.engine.on_polled(poll.number, outcome, self.now, NO_JITTER);
-            if let Some(result) = &outbox.poll_note {
-                self.notes.push(format!("revocation list: {result:?}"));
+    fn handle(&mut self, event: Event) {
+        for effect in self.engine.handle(event, self.now, Some(&ENTROPY)) {
+            match effect {
+                Effect::Callout(callout) => self.callouts.push_back(callout),
+                Effect::Decide(_, decision) => self.decided = Some(decision),
+                Effect::Report(Report::Call { provider, result }) => {
+                    self.notes.push(format!("{provider}: introspection: {result:?}"));
+                }
+                Effect::Report(Report::Poll(result)) => self.notes.push(format!("revocation list: {result:?}")),
+                // One engine alone shares nothing, and the tool sets the time itself.
+                Effect::Report(_)
+                | Effect::Share(_)
+                | Effect::AcquireLease(..)
+                | Effect::ReleaseLease(_)
+                | Effect::TickAt(_) => {}
             }
-            self.process(outbox);
         }
     }
 }

@@ -1,122 +1,194 @@
-//! The effects that the host carries out for the engine, as data.
+//! What the host reports to the engine, and what the engine has it do, as data.
 
 use std::num::NonZeroU32;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::{CallResult, Decision, FetchResult, ListNews, Poll, PollResult, Purpose, SharedOutcome, SharedResponse};
+use crate::callout::{CalloutResult, ResponseFormat};
+use crate::engine::decision::Decision;
 use crate::engine::log_limit::SuppressedRecords;
-use crate::introspection::call::CallNumber;
-use crate::keys::fetch::{FetchNumber, KeyFetch};
+use crate::introspection::call::{CallNumber, CallResult, TokenDigest};
+use crate::introspection::sharing::{RecordNames, SharedResponse};
+use crate::keys::fetch::{FetchCause, FetchNumber, FetchResult, KeyFetch};
+use crate::keys::sharing::SharedOutcome;
+use crate::lookup::http_request::HttpRequest;
+use crate::lookup::lease::LeaseOutcome;
+use crate::lookup::rate_limiter::{Caller, RateLimiter};
 use crate::policy::ProviderId;
+use crate::revocation::feed::{PollNumber, PollResult};
+use crate::revocation::sharing::{ListDocument, ListNews, ListState};
 use crate::unix_time::UnixTime;
 
 /// The host's id of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StreamId(pub u32);
 
-/// The id of a key fetch.
+/// The id of a callout. All callouts of one fetch have the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct FetchId {
-    pub(super) provider: ProviderId,
-    pub(super) number: FetchNumber,
+pub enum CalloutId {
+    /// A provider's keys.
+    Keys(ProviderId, FetchNumber),
+    /// Introspection at a provider's endpoint, or the metadata with its address.
+    Introspection(ProviderId, CallNumber),
+    /// The revocation list.
+    Revocations(PollNumber),
 }
 
-impl FetchId {
-    /// The provider whose keys it fetches.
-    pub const fn provider(self) -> ProviderId {
-        self.provider
-    }
-
-    /// Whether it is a fetch of this provider's keys.
-    pub fn is_of(self, provider: ProviderId) -> bool {
-        self.provider == provider
+impl CalloutId {
+    /// The provider that it concerns.
+    pub const fn provider(self) -> Option<ProviderId> {
+        match self {
+            Self::Keys(provider, _) | Self::Introspection(provider, _) => Some(provider),
+            Self::Revocations(_) => None,
+        }
     }
 }
 
-/// A key fetch to make.
+/// What happened.
+#[derive(Debug)]
+pub enum Event {
+    /// Time has passed.
+    Tick,
+    /// A callout has ended.
+    CalloutDone(CalloutId, CalloutResult),
+    /// The request for the lease of a callout has ended.
+    LeaseDone(CalloutId, LeaseOutcome),
+    /// Another worker shares the outcome of a key fetch.
+    KeysShared(ProviderId, SharedOutcome),
+    /// Responses that other workers share in the slots of this call's token. One of them may make the call unnecessary.
+    ResponsesShared(CalloutId, Vec<SharedResponse>),
+    /// Other workers hold this revocation list.
+    ListShared(ListState, ListDocument),
+}
+
+/// Effects, to be carried out in order. The engine puts what other workers are told before the leases that it gives back,
+/// these before decisions, and decisions before new callouts.
+pub type Effects = Vec<Effect>;
+
+/// Something that the host does for the engine.
+#[derive(Debug)]
+pub enum Effect {
+    /// Tell the other workers. A host without shared data ignores it.
+    Share(SharedRecord),
+    /// Log and count this.
+    Report(Report),
+    /// Give back the lease of a callout.
+    ReleaseLease(CalloutId),
+    /// Apply the decision on a parked request.
+    Decide(StreamId, Box<Decision>),
+    /// Acquire the lease of a callout, and report how that ended ([`Event::LeaseDone`]).
+    AcquireLease(CalloutId, LeaseRequest),
+    /// Send a request, and report how that ended ([`Event::CalloutDone`]).
+    Callout(Callout),
+    /// Report a tick at that time or earlier; it replaces the time before. The last effect.
+    TickAt(UnixTime),
+}
+
+/// A callout to make.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fetch {
+pub struct Callout {
     /// Comes back with its result.
-    pub id: FetchId,
-    /// The callout.
-    pub keys: KeyFetch,
-}
-
-/// The id of an introspection call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct CallId {
-    pub(super) provider: ProviderId,
-    pub(super) number: CallNumber,
-}
-
-impl CallId {
-    /// The provider whose endpoint it calls.
-    pub const fn provider(self) -> ProviderId {
-        self.provider
-    }
-}
-
-/// An introspection call to make. [`super::Engine::call_request`] has its request.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct IntrospectionCall {
-    /// Comes back with its result.
-    pub id: CallId,
-    /// Its purpose. All workers together make one call about a token at a time, within their rate limit.
-    pub purpose: Purpose,
+    pub id: CalloutId,
+    /// What is sent.
+    pub request: HttpRequest,
     /// Its timeout.
     pub timeout: Duration,
+    /// What is read of the response.
+    pub format: &'static ResponseFormat,
 }
 
-/// Effects, in the order in which the host carries them out.
-#[derive(Debug, Default)]
-pub struct Outbox {
-    /// Fetches to begin. Where workers share data, one of them makes a fetch at a time.
-    pub fetches: Vec<Fetch>,
-    /// Further callouts of fetches that are under way.
-    pub follow_ups: Vec<Fetch>,
-    /// The outcome of a key fetch, for other workers.
-    pub share: Option<(ProviderId, SharedOutcome)>,
-    /// Introspection calls to make.
-    pub calls: Vec<IntrospectionCall>,
-    /// An introspection response, for other workers.
-    pub response: Option<(ProviderId, SharedResponse)>,
-    /// A provider that no worker may call before that time.
-    pub block: Option<(ProviderId, UnixTime)>,
+/// A lease to acquire: of all workers, one makes the lookup at a time.
+#[derive(Clone, Debug)]
+pub enum LeaseRequest {
+    /// To fetch a provider's keys.
+    Keys {
+        /// The provider.
+        provider: ProviderId,
+        /// The name of the records.
+        record: String,
+        /// The first callout of the fetch.
+        fetch: KeyFetch,
+    },
+    /// To introspect a token.
+    Introspection {
+        /// The names of the records.
+        names: RecordNames,
+        /// The token.
+        token: TokenDigest,
+        /// The timeout of the call.
+        timeout: Duration,
+        /// The rate limit of all workers.
+        limit: SharedLimit,
+        /// Whose share the call counts against.
+        caller: Caller,
+    },
+}
+
+/// The rate limit of all workers.
+#[derive(Clone, Debug)]
+pub struct SharedLimit {
+    /// The name of the record.
+    pub record: String,
+    /// What reads and changes the record.
+    pub limiter: RateLimiter,
+}
+
+/// News for other workers.
+#[derive(Debug)]
+pub enum SharedRecord {
+    /// The outcome of a key fetch.
+    Keys {
+        /// The name of the records.
+        record: String,
+        /// The outcome.
+        outcome: SharedOutcome,
+    },
+    /// An introspection response.
+    Response {
+        /// The names of the records.
+        names: RecordNames,
+        /// The response.
+        response: SharedResponse,
+    },
+    /// No worker calls before that time.
+    Block(SharedLimit, UnixTime),
     /// The rate limit that a provider's server states, in calls a minute.
-    pub ceiling: Option<(ProviderId, NonZeroU32)>,
-    /// A poll of the revocation list to make.
-    pub poll: Option<Poll>,
-    /// The revocation list, for other workers.
-    pub list_news: Option<ListNews>,
-    /// Decisions of parked requests, at most [`super::BATCH`].
-    pub decided: Vec<(StreamId, Decision)>,
-    /// Counts of denials that were not logged one by one.
-    pub suppressed: Vec<SuppressedRecords>,
-    /// The latest time of the next tick.
-    pub next_tick: Option<UnixTime>,
-    /// The result of the fetch that has ended, for the log.
-    pub note: Option<FetchNote>,
-    /// The result of the introspection call that has ended.
-    pub call_note: Option<CallNote>,
-    /// The result of the poll that has ended.
-    pub poll_note: Option<PollResult>,
+    Ceiling(SharedLimit, NonZeroU32),
+    /// The revocation list.
+    List {
+        /// The name of the records.
+        record: String,
+        /// The list.
+        news: ListNews,
+    },
 }
 
-/// The result of a key fetch, for the log.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FetchNote {
-    /// The configured name of the provider.
-    pub provider: Rc<str>,
-    /// Its result.
-    pub result: FetchResult,
-}
-
-/// The result of an introspection call, for the log.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CallNote {
-    /// The configured name of the provider.
-    pub provider: Rc<str>,
-    /// Its result.
-    pub result: CallResult,
+/// What is logged and counted.
+#[derive(Clone, Debug)]
+pub enum Report {
+    /// The first callout of a key fetch is made.
+    FetchStarted {
+        /// The configured name of the provider.
+        provider: Rc<str>,
+        /// Why.
+        cause: FetchCause,
+    },
+    /// A key fetch has ended.
+    Fetch {
+        /// The configured name of the provider.
+        provider: Rc<str>,
+        /// Its result.
+        result: FetchResult,
+    },
+    /// An introspection call has ended.
+    Call {
+        /// The configured name of the provider.
+        provider: Rc<str>,
+        /// Its result.
+        result: CallResult,
+    },
+    /// A poll of the revocation list has ended.
+    Poll(PollResult),
+    /// Denials that were not logged one by one.
+    Suppressed(SuppressedRecords),
 }

@@ -1,22 +1,23 @@
 //! The engine: a state machine that the host drives and that never calls the host.
 //!
-//! Inputs are requests, the results of callouts, ticks and closed streams, each with the time. Outputs are a
-//! [`RequestOutcome`] for a request, and an [`Outbox`] of effects: callouts to make, parked requests that are decided, and
-//! the time of the next tick. Every parked request is decided exactly once, *before* the host resumes it. The host may
-//! implement two traits, which call nothing back: [`SignatureVerifier`] and [`SharedResponses`].
+//! Inputs are requests and [`Event`]s, each with the time. Outputs are a [`RequestOutcome`] for a request, and for an event an
+//! ordered list of [`Effects`]: callouts to make, parked requests that are decided, and the time of the next tick. Every
+//! parked request is decided exactly once, *before* the host resumes it. The host may implement three traits, which call
+//! nothing back: [`SignatureVerifier`], [`RsaSigner`] and [`SharedResponses`].
 
 pub mod audit;
 mod decision;
 pub mod deny_reason;
 mod effects;
 mod filter_state;
+mod leases;
 mod log_limit;
+mod lookups;
 mod parked;
 mod pipeline;
 mod resource_metadata;
 pub mod response;
 mod resume;
-mod revocations;
 mod sampling;
 mod stats;
 mod token_cache;
@@ -25,15 +26,14 @@ mod token_status;
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::callout::CalloutResult;
 use crate::http::{LocalResponse, RequestHead};
-use crate::introspection::CallEnd;
-use crate::keys::{CalloutEnd, ProviderKeys};
+use crate::keys::ProviderKeys;
 use crate::lookup::requester::Sender;
-use crate::policy::{Policy, ProviderId};
+use crate::policy::Policy;
 use crate::unix_time::UnixTime;
 
 use deny_reason::DenyReason;
+use leases::Leases;
 use parked::Parked;
 use pipeline::{Outcome, Resources};
 use response::readiness_response;
@@ -41,9 +41,7 @@ use sampling::Sampler;
 use token_cache::TokenCache;
 use token_status::StatusSources;
 
-pub use crate::introspection::NoRequest;
-pub use crate::introspection::call::{CALL_RESPONSE, CallFault, CallResult, Deferral, Purpose, TokenDigest};
-pub use crate::introspection::request::{Entropy, HttpRequest, Message};
+pub use crate::introspection::call::{CallFault, CallResult, Deferral, TokenDigest};
 pub use crate::introspection::sharing::{
     CallLease, NothingShared, RecordNames, SharedResponse, SharedResponses, SharedSlot,
 };
@@ -52,18 +50,22 @@ pub use crate::jose::{
     Algorithm, HostCannotSign, NativeSigner, NativeVerifier, PortableVerifier, RsaSigner, SelfTestFailure,
     SignatureVerifier,
 };
-pub use crate::keys::fetch::{FetchCause, FetchFault, FetchResult, Jitter, KEY_RESPONSE, MAX_KEYS};
+pub use crate::keys::fetch::{FetchCause, FetchFault, FetchResult, KeyFetch, MAX_KEYS};
 pub use crate::keys::sharing::{KeyLease, SharedOutcome};
-pub use crate::lookup::lease::{Lease, LeaseRecord};
+pub use crate::lookup::http_request::{HttpRequest, Message};
+pub use crate::lookup::lease::{Lease, LeaseOutcome, LeaseRecord};
 pub use crate::lookup::rate_limiter::{Acquire, BudgetClass, Caller, LimitReached, RateLimiter};
 pub use crate::lookup::record::Record;
 pub use crate::lookup::token_bucket::TokenBucket;
-pub use crate::policy::{Attribute, AttributeValues, CalloutAddress};
-pub use crate::revocation::feed::{POLL_RESPONSE, Poll, PollFault, PollNumber, PollResult};
+pub use crate::policy::{Attribute, AttributeValues, CalloutAddress, ProviderId};
+pub use crate::randomness::{Entropy, Jitter};
+pub use crate::revocation::feed::{PollFault, PollResult};
 pub use crate::revocation::sharing::{ListChange, ListDocument, ListNews, ListState};
 pub use crate::sequence::Sequence;
 pub use decision::{Decision, Verdict};
-pub use effects::{CallId, CallNote, Fetch, FetchId, FetchNote, IntrospectionCall, Outbox, StreamId};
+pub use effects::{
+    Callout, CalloutId, Effect, Effects, Event, LeaseRequest, Report, SharedLimit, SharedRecord, StreamId,
+};
 pub use filter_state::FilterStateValues;
 pub use log_limit::SuppressedRecords;
 pub use parked::ParkingLimits;
@@ -88,58 +90,60 @@ pub enum RequestOutcome {
     NeedAttributes(Rc<[Attribute]>),
 }
 
+/// What a host does for an engine when it is called.
+pub struct HostServices {
+    /// Verifies signatures.
+    pub verifier: Box<dyn SignatureVerifier>,
+    /// Signs with the RSA keys of the configuration.
+    pub signer: Box<dyn RsaSigner>,
+    /// Reads the introspection responses that workers share. `None`: the workers share nothing.
+    pub shared_responses: Option<Rc<dyn SharedResponses>>,
+    /// Whether the host provides client addresses. Then the engine needs one ([`RequestOutcome::NeedAttributes`]) before it
+    /// calls for an unknown token; on other hosts all clients share one part of the rate limit.
+    pub has_client_addresses: bool,
+}
+
+impl HostServices {
+    /// Those of a host that only verifies signatures.
+    pub fn with_verifier(verifier: Box<dyn SignatureVerifier>) -> Self {
+        Self { verifier, signer: Box::new(NoRsaSigner), shared_responses: None, has_client_addresses: false }
+    }
+}
+
 /// Decides requests under one policy.
 pub struct Engine {
     policy: Policy,
     verifier: Box<dyn SignatureVerifier>,
+    signer: Box<dyn RsaSigner>,
     keys: Vec<(ProviderId, ProviderKeys)>,
     token_cache: TokenCache,
     status: StatusSources,
     parked: Parked,
     sampler: Sampler,
-    /// Whether the host provides client addresses.
+    leases: Leases,
+    /// Whether workers share what they look up.
+    shares: bool,
     needs_client_addresses: bool,
 }
 
 impl Engine {
-    /// The only engine of its process, for tests: the sampling of the log is the same each time. It has no keys; the first
-    /// tick fetches them.
-    pub fn new(policy: Policy, verifier: Box<dyn SignatureVerifier>, room: ParkingLimits, now: UnixTime) -> Self {
-        let others: Rc<dyn SharedResponses> = Rc::new(NothingShared);
-        Self::with_sharing(&others, policy, verifier, room, &Entropy([0; 32]), now)
-    }
-
-    /// One of several engines, each in its own worker. `others` reads the responses that they share; `seed` is new randomness.
-    pub fn with_sharing(
-        others: &Rc<dyn SharedResponses>,
-        policy: Policy,
-        verifier: Box<dyn SignatureVerifier>,
-        room: ParkingLimits,
-        seed: &Entropy,
-        now: UnixTime,
-    ) -> Self {
-        let keys = policy.providers.iter().map(|(id, provider)| (id, ProviderKeys::new(&provider.keys, now))).collect();
-        let known = TokenCache::new(policy.cache);
-        let inquiries = StatusSources::new(&policy, others, seed, now);
-        let sampling = Sampler::new(policy.audit, seed);
-        let parked = Parked::new(room, policy.providers.iter().count());
+    /// An engine without keys; the first tick fetches them. `seed` is new randomness.
+    pub fn new(policy: Policy, host: HostServices, limits: ParkingLimits, seed: &Entropy, now: UnixTime) -> Self {
+        let shares = host.shared_responses.is_some();
+        let shared = host.shared_responses.unwrap_or_else(|| Rc::new(NothingShared));
         Self {
+            keys: policy.providers.iter().map(|(id, provider)| (id, ProviderKeys::new(&provider.keys, now))).collect(),
+            token_cache: TokenCache::new(policy.cache),
+            status: StatusSources::new(&policy, &shared, seed, now),
+            parked: Parked::new(limits, policy.providers.iter().count()),
+            sampler: Sampler::new(policy.audit, seed),
+            leases: Leases::default(),
+            verifier: host.verifier,
+            signer: host.signer,
+            needs_client_addresses: host.has_client_addresses,
+            shares,
             policy,
-            verifier,
-            keys,
-            token_cache: known,
-            status: inquiries,
-            parked,
-            sampler: sampling,
-            needs_client_addresses: false,
         }
-    }
-
-    /// The same on a host that provides client addresses. The engine needs one ([`RequestOutcome::NeedAttributes`]) before it
-    /// calls for an unknown token. On other hosts all clients share one part of the rate limit.
-    #[must_use]
-    pub fn with_client_addresses(self) -> Self {
-        Self { needs_client_addresses: true, ..self }
     }
 
     /// A new request.
@@ -195,58 +199,6 @@ impl Engine {
         Resources { policy, keys, token_cache, status, verifier: &**verifier, now }
     }
 
-    /// Time has passed. `jitter` is new randomness.
-    pub fn on_tick(&mut self, now: UnixTime, jitter: Jitter) -> Outbox {
-        let mut outbox = Outbox { suppressed: self.sampler.take_suppressed(Some(now)), ..Outbox::default() };
-        for (provider, keys) in &mut self.keys {
-            if let Some(fetch) = keys.begin_fetch(now, jitter) {
-                outbox.fetches.push(Fetch { id: FetchId { provider: *provider, number: fetch.number }, keys: fetch });
-            }
-        }
-        for (provider, token) in self.status.begin(jitter, now, &mut outbox) {
-            self.parked.resume_for_token(provider, token);
-        }
-        self.finish(outbox, now)
-    }
-
-    /// A callout has ended.
-    pub fn on_fetched(&mut self, fetch: FetchId, outcome: CalloutResult, now: UnixTime) -> Outbox {
-        let mut outbox = Outbox::default();
-        if let Some(keys) = keys_of_mut(&mut self.keys, fetch.provider) {
-            let CalloutEnd { result, next, share } = keys.finish_callout(fetch.number, outcome, now);
-            outbox.follow_ups.extend(next.map(|keys| Fetch { id: fetch, keys }));
-            outbox.share = share.map(|outcome| (fetch.provider, outcome));
-            self.record_fetch(fetch.provider, result, &mut outbox);
-        }
-        self.finish(outbox, now)
-    }
-
-    /// Another worker shares the outcome of a key fetch.
-    pub fn on_shared(&mut self, provider: ProviderId, outcome: SharedOutcome, now: UnixTime, jitter: Jitter) -> Outbox {
-        let mut outbox = Outbox::default();
-        if let Some(keys) = keys_of_mut(&mut self.keys, provider) {
-            let result = keys.adopt(outcome, jitter, now);
-            self.record_fetch(provider, result, &mut outbox);
-        }
-        self.finish(outbox, now)
-    }
-
-    /// Who makes a fetch: this worker, another one, or nobody now.
-    pub fn on_lease(&mut self, fetch: FetchId, lease: Lease<TokenBucket>, now: UnixTime) -> Outbox {
-        if let Some(keys) = keys_of_mut(&mut self.keys, fetch.provider) {
-            keys.apply_lease(fetch.number, lease, now);
-            if matches!(lease, Lease::Cooldown { .. }) {
-                self.parked.resume_for_keys(fetch.provider);
-            }
-        }
-        self.finish(Outbox::default(), now)
-    }
-
-    /// Whether that fetch is still needed.
-    pub fn is_fetching(&self, fetch: FetchId) -> bool {
-        keys_of(&self.keys, fetch.provider).is_some_and(|keys| keys.is_fetching(fetch.number))
-    }
-
     /// The configured name of a provider.
     pub fn provider_name(&self, provider: ProviderId) -> Option<Rc<str>> {
         self.policy.providers.get(provider).map(|provider| Rc::clone(&provider.name))
@@ -257,76 +209,14 @@ impl Engine {
         self.keys.iter().filter_map(|(provider, keys)| Some((*provider, keys.record_name()?))).collect()
     }
 
-    /// The request of an introspection call. `entropy` is new randomness, `signer` the host.
-    ///
-    /// # Errors
-    /// If the call has ended, or cannot be signed.
-    pub fn call_request(
-        &self,
-        call: CallId,
-        entropy: &Entropy,
-        signer: &dyn RsaSigner,
-        now: UnixTime,
-    ) -> Result<HttpRequest, NoRequest> {
-        let introspection = self.status.of(call.provider).ok_or(NoRequest::Ended)?;
-        introspection.request(call.number, entropy, signer, now)
+    /// The name under which workers share the revocation list, if one is configured.
+    pub fn list_record(&self) -> Option<String> {
+        self.status.revocations.as_ref().map(|feed| feed.record_name().to_owned())
     }
 
-    /// An introspection call has ended. `sequence` is the number in its lease, where workers share responses; `jitter` is new
-    /// randomness.
-    pub fn on_call_ended(
-        &mut self,
-        call: CallId,
-        sequence: Option<Sequence>,
-        outcome: CalloutResult,
-        now: UnixTime,
-        jitter: Jitter,
-    ) -> Outbox {
-        let asked = (self.policy.providers.get(call.provider), self.status.of_mut(call.provider));
-        let (Some(provider), Some(introspection)) = asked else { return self.finish(Outbox::default(), now) };
-        let end = introspection.finish_call(call.number, sequence, outcome, provider, jitter, now);
-        self.end_call(call, end, now)
-    }
-
-    /// An introspection call is not made because the host did not sign.
-    pub fn on_call_unsigned(&mut self, call: CallId, now: UnixTime, jitter: Jitter) -> Outbox {
-        let end = self.status.of_mut(call.provider).map(|known| known.fail_unsigned(call.number, jitter, now));
-        match end {
-            Some(end) => self.end_call(call, end, now),
-            None => self.finish(Outbox::default(), now),
-        }
-    }
-
-    /// Responses that other workers share in the slots of this call's token. One of them may make the call unnecessary.
-    pub fn on_responses_shared(&mut self, call: CallId, responses: &[SharedResponse], now: UnixTime) -> Outbox {
-        let asked = (self.policy.providers.get(call.provider), self.status.of_mut(call.provider));
-        let (Some(provider), Some(introspection)) = asked else { return self.finish(Outbox::default(), now) };
-        let end = introspection.adopt(call.number, responses, provider, now);
-        self.end_call(call, end, now)
-    }
-
-    /// An introspection call is not made now: another worker makes it, or the rate limit is reached.
-    pub fn on_call_deferred(&mut self, call: CallId, why: Deferral, now: UnixTime) -> Outbox {
-        let introspection = self.status.of_mut(call.provider);
-        for token in introspection.map(|known| known.defer(call.number, why, now)).unwrap_or_default() {
-            self.parked.resume_for_token(call.provider, token);
-        }
-        self.finish(Outbox::default(), now)
-    }
-
-    /// The newest known sequence number of a response about the call's token. `None` if the call has ended.
-    pub fn newest_sequence(&self, call: CallId) -> Option<Sequence> {
-        self.status.of(call.provider)?.newest_sequence(call.number)
-    }
-
-    /// The names of the records in which the workers of the process share responses about a provider's token.
-    pub fn record_names(&self, provider: ProviderId, token: &TokenDigest) -> Option<RecordNames> {
-        self.status.of(provider).map(|introspection| introspection.record_names(token))
-    }
-
-    /// The name of the record of the shared rate limit, and the limit.
-    pub fn rate_limiter(&self, provider: ProviderId) -> Option<(String, RateLimiter)> {
-        self.status.of(provider).map(|introspection| (introspection.ledger_name(), introspection.rate_limiter()))
+    /// Whether a revocation list is configured and none was read.
+    pub fn lacks_list(&self) -> bool {
+        !self.status.has_list()
     }
 
     /// The stream has ended, perhaps while its request was parked.
@@ -351,39 +241,6 @@ impl Engine {
         self.parked.len()
     }
 
-    /// Resumes the requests that were pending on a call, and has the host share its response.
-    fn end_call(&mut self, call: CallId, end: CallEnd, now: UnixTime) -> Outbox {
-        let mut outbox = Outbox::default();
-        let CallEnd { result, resume, share, block, ceiling } = end;
-        for token in resume {
-            self.parked.resume_for_token(call.provider, token);
-        }
-        outbox.response = share.map(|response| (call.provider, response));
-        outbox.block = block.map(|until| (call.provider, until));
-        outbox.ceiling = ceiling.map(|limit| (call.provider, limit));
-        let is_news = !matches!(result, CallResult::Late | CallResult::Continues);
-        let provider = self.policy.providers.get(call.provider).filter(|_| is_news);
-        outbox.call_note = provider.map(|provider| CallNote { provider: Rc::clone(&provider.name), result });
-        self.finish(outbox, now)
-    }
-
-    /// Resumes the requests that were pending on the keys of a provider.
-    fn record_fetch(&mut self, provider: ProviderId, result: FetchResult, outbox: &mut Outbox) {
-        let is_news = !matches!(result, FetchResult::Late | FetchResult::Continues);
-        if let Some(configured) = self.policy.providers.get(provider)
-            && is_news
-        {
-            outbox.note = Some(FetchNote { provider: Rc::clone(&configured.name), result });
-            self.parked.resume_for_keys(provider);
-        }
-    }
-
-    fn finish(&mut self, mut outbox: Outbox, now: UnixTime) -> Outbox {
-        self.resume_batch(now, &mut outbox);
-        outbox.next_tick = Some(self.next_tick(now));
-        outbox
-    }
-
     fn next_tick(&self, now: UnixTime) -> UnixTime {
         if self.parked.has_resumable() {
             return now.plus(NEXT_BATCH);
@@ -394,6 +251,7 @@ impl Engine {
         due.into_iter()
             .chain(self.status.next_due(now))
             .chain(deadline)
+            .chain(self.next_lease_check(now))
             .chain(self.sampler.next_due())
             .fold(idle, UnixTime::min)
             .max(now.plus(NEXT_BATCH))

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use super::effects::{Effect, Effects};
 use super::pipeline::outcome::{PendingOn, Suspension};
 use super::pipeline::{self, Progress, Request};
-use super::{DenyReason, Engine, Outbox, ProviderKeys, RequestOutcome, StreamId, keys_of};
+use super::{DenyReason, Engine, ProviderKeys, RequestOutcome, StreamId, keys_of};
 use crate::jose::TokenFault;
 use crate::unix_time::UnixTime;
 
@@ -61,7 +62,7 @@ impl Engine {
     }
 
     /// Decides a batch of the parked requests that may be resumed.
-    pub(super) fn resume_batch(&mut self, now: UnixTime, outbox: &mut Outbox) {
+    pub(super) fn resume_batch(&mut self, now: UnixTime, effects: &mut Effects) {
         let at = self.parked.now(now);
         self.parked.resume_overdue(at);
         for _ in 0..BATCH {
@@ -89,7 +90,7 @@ impl Engine {
             };
             decision.audit.set_waited(deadline.waited(at));
             decision.audit.set_sampling(self.sampler.sample(&decision.audit, now));
-            outbox.decided.push((stream, decision));
+            effects.push(Effect::Decide(stream, Box::new(decision)));
         }
     }
 }

@@ -7,8 +7,8 @@ use std::hash::{DefaultHasher, Hasher as _};
 
 use crate::engine::audit::{AuditRecord, Sampling};
 use crate::engine::log_limit::{LogLimit, SuppressedRecords};
-use crate::introspection::request::Entropy;
 use crate::policy::{AuditTrail, Logged, SampleRate};
+use crate::randomness::Entropy;
 use crate::unix_time::UnixTime;
 
 /// Draws a random number for each decision.

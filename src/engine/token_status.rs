@@ -7,17 +7,15 @@ use std::time::Duration;
 use crate::engine::deny_reason::DenyReason;
 use crate::engine::pipeline::outcome::{PendingOn, Stop, Suspension};
 use crate::engine::token_cache::AuthenticatedToken;
-use crate::engine::{CallId, IntrospectionCall, Outbox};
-use crate::introspection::call::{Call, TokenDigest};
-use crate::introspection::request::Entropy;
+use crate::introspection::call::TokenDigest;
 use crate::introspection::sharing::SharedResponses;
 use crate::introspection::{
-    AddressNeeded, Arrived, Cause, Freshness, LookUp, ProviderIntrospection, Rejection, Unavailable,
+    AddressNeeded, Arrived, Begun, Cause, Freshness, LookUp, ProviderIntrospection, Rejection, Unavailable,
 };
-use crate::jitter::Jitter;
 use crate::lookup::rate_limiter::BudgetClass;
 use crate::lookup::requester::Sender;
 use crate::policy::{Attribute, CacheLimits, ClaimFault, Policy, Provider, ProviderId, ValidatedToken};
+use crate::randomness::{Entropy, Jitter};
 use crate::revocation::feed::{ListStatus, RevocationFeed};
 use crate::telemetry::stats::RevocationStats;
 use crate::unix_time::UnixTime;
@@ -144,26 +142,10 @@ impl StatusSources {
         }
     }
 
-    /// Begins the calls and the poll that are due. Returns the tokens whose requests may be resumed.
-    pub(super) fn begin(
-        &mut self,
-        jitter: Jitter,
-        now: UnixTime,
-        outbox: &mut Outbox,
-    ) -> Vec<(ProviderId, TokenDigest)> {
-        let mut recall = Vec::new();
-        for (provider, introspection) in &mut self.introspections {
-            let begun = introspection.begin_calls(jitter, now);
-            let of_provider = |call: Call| IntrospectionCall {
-                id: CallId { provider: *provider, number: call.number },
-                purpose: call.purpose,
-                timeout: call.timeout,
-            };
-            outbox.calls.extend(begun.calls.into_iter().map(of_provider));
-            recall.extend(begun.resume.into_iter().map(|token| (*provider, token)));
-        }
-        outbox.poll = self.revocations.as_mut().and_then(|feed| feed.begin_poll(jitter, now));
-        recall
+    /// Begins the calls that are due.
+    pub(super) fn begin_calls(&mut self, jitter: Jitter, now: UnixTime) -> Vec<(ProviderId, Begun)> {
+        let all = self.introspections.iter_mut();
+        all.map(|(provider, introspection)| (*provider, introspection.begin_calls(jitter, now))).collect()
     }
 
     /// The statistics of the revocation list, where one is configured.

@@ -3,82 +3,65 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::time::Duration;
 
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::{BufferType, MapType, Status};
 
 use crate::callout::{CalloutResult, HttpResponse, ResponseFormat, TransportError};
-use crate::engine::{CallId, CalloutAddress, FetchId, PollNumber};
-use crate::host::shared_calls::HeldLease;
+use crate::engine::{Callout, CalloutId, HttpRequest, Message};
 
-/// What a callout is made for.
-#[derive(Debug)]
-pub(super) enum CalloutPurpose {
-    /// A provider's keys.
-    Keys(FetchId),
-    /// Introspection of a token, or the metadata with its endpoint; with our lease, where workers share responses.
-    Introspection(CallId, Option<HeldLease>),
-    /// The list of revoked tokens.
-    Revocations(PollNumber),
-}
+/// A callout under way, and what is read of its response.
+type UnderWay = (CalloutId, &'static ResponseFormat);
 
-/// A request to send. Never shown: tokens and secrets are in it.
-#[derive(Clone, Copy)]
-pub(super) struct CalloutRequest<'a> {
-    pub(super) address: &'a CalloutAddress,
-    pub(super) timeout: Duration,
-    pub(super) method: &'static str,
-    /// Beside those that every request has.
-    pub(super) headers: &'a [(&'static str, &'a str)],
-    pub(super) body: Option<&'a [u8]>,
-}
-
-/// The callouts under way.
+/// The callouts under way, by the host's numbers.
 #[derive(Debug, Default)]
-pub(super) struct Callouts(RefCell<HashMap<u32, CalloutPurpose>>);
+pub(super) struct Callouts(RefCell<HashMap<u32, UnderWay>>);
 
 impl Callouts {
-    /// Sends a request.
-    pub(super) fn send(
-        &self,
-        request: CalloutRequest<'_>,
-        purpose: impl FnOnce() -> CalloutPurpose,
-    ) -> Result<(), TransportError> {
-        let CalloutRequest { address, timeout, method, headers, body } = request;
-        let mut fields = vec![
-            (":method", method),
-            (":scheme", address.scheme.as_str()),
-            (":authority", address.authority.as_str()),
-            (":path", address.path.as_str()),
-            ("accept", "application/json"),
-        ];
-        fields.extend(address.headers.fields());
-        fields.extend(headers);
-        match hostcalls::dispatch_http_call(&address.upstream, fields, body, Vec::new(), timeout) {
-            Ok(token) => {
-                self.0.borrow_mut().insert(token, purpose());
-                Ok(())
-            }
-            Err(Status::BadArgument) => Err(TransportError::UpstreamUnknown),
-            Err(_) => Err(TransportError::UpstreamUnavailable),
-        }
+    pub(super) fn insert(&self, number: u32, callout: &Callout) {
+        self.0.borrow_mut().insert(number, (callout.id, callout.format));
     }
 
     /// Drops all that are under way: those of a configuration that was replaced or removed. The next one numbers its
-    /// providers, fetches and calls from the start, so an old response would bring the keys of another issuer. Leases are
-    /// given back, so that other workers may call.
+    /// providers, fetches and calls from the start, so an old response would bring the keys of another issuer.
     pub(super) fn forget(&self) {
-        for purpose in self.0.take().into_values() {
-            if let CalloutPurpose::Introspection(_, Some(lease)) = purpose {
-                lease.give_back();
-            }
-        }
+        self.0.take();
     }
 
-    /// The purpose of a callout that has ended; once.
-    pub(super) fn take(&self, token: u32) -> Option<CalloutPurpose> {
-        self.0.borrow_mut().remove(&token)
+    /// A callout that has ended; once.
+    pub(super) fn take(&self, number: u32) -> Option<UnderWay> {
+        self.0.borrow_mut().remove(&number)
+    }
+}
+
+/// Sends the request of a callout; gives the host's number of it.
+pub(super) fn dispatch(callout: &Callout) -> Result<u32, TransportError> {
+    let HttpRequest { address, message } = &callout.request;
+    let (method, body) = match message {
+        Message::Get { .. } => ("GET", None),
+        Message::PostForm { body, .. } => ("POST", Some(body.reveal().as_bytes())),
+    };
+    let mut fields = vec![
+        (":method", method),
+        (":scheme", address.scheme.as_str()),
+        (":authority", address.authority.as_str()),
+        (":path", address.path.as_str()),
+        ("accept", "application/json"),
+    ];
+    fields.extend(address.headers.fields());
+    match message {
+        Message::Get { if_none_match } => {
+            fields.extend(if_none_match.as_ref().map(|etag| ("if-none-match", etag.as_str())));
+        }
+        Message::PostForm { authorization, .. } => {
+            fields.push(("content-type", "application/x-www-form-urlencoded"));
+            fields.extend(authorization.as_ref().map(|value| ("authorization", value.reveal().as_str())));
+        }
+    }
+    match hostcalls::dispatch_http_call(&address.upstream, fields, body, Vec::new(), callout.timeout) {
+        Ok(number) => Ok(number),
+        Err(Status::BadArgument) => Err(TransportError::UpstreamUnknown),
+        Err(_) => Err(TransportError::UpstreamUnavailable),
     }
 }
 

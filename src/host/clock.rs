@@ -7,7 +7,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use proxy_wasm::hostcalls;
 
-use crate::engine::{Entropy, Jitter};
+use crate::engine::Entropy;
 use crate::unix_time::UnixTime;
 
 /// The current time. If the host has no clock it is 1970, and every token is issued in the future.
@@ -24,13 +24,6 @@ pub(super) fn since_epoch() -> Duration {
 /// The same time as a [`UnixTime`].
 pub(super) fn to_unix_time(since_epoch: Duration) -> UnixTime {
     UnixTime::from_millis(0).plus(since_epoch)
-}
-
-/// Random jitter for pauses. Without a random source all gateways pause for the same time.
-pub(super) fn jitter() -> Jitter {
-    let mut bytes = [0; 2];
-    let is_random = getrandom::fill(&mut bytes).is_ok();
-    Jitter(if is_random { u16::from_le_bytes(bytes) } else { 0 })
 }
 
 /// Random bytes. `None` if the host has no random source.

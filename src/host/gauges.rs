@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use crate::engine::Entropy;
 use crate::host::clock;
-use crate::host::root_state::RootState;
+use crate::host::metrics::Metrics;
 use crate::host::shared_data::{Change, update};
 use crate::telemetry::gauges::{self, Gauges};
 use crate::telemetry::stats::{ConfigurationStats, Stats};
@@ -43,43 +43,41 @@ impl Reporter {
         // Also when the clock was set back.
         self.last.get().is_none_or(|last| last > now || now.since(last) >= gauges::INTERVAL)
     }
-}
 
-impl RootState {
-    /// Reports, when a report is due.
-    pub(super) fn report(&self) {
+    /// Reports the statistics, when that is due.
+    pub(super) fn report(&self, metrics: &Metrics, stats: impl FnOnce(UnixTime) -> Option<Stats>) {
         let now = clock::now();
-        if !self.metrics.are_counted() || !self.reporter.is_due(now) {
+        if !metrics.are_counted() || !self.is_due(now) {
             return;
         }
-        let Some(stats) = self.with_engine(|engine| engine.stats(now)) else { return };
-        self.reporter.last.set(Some(now));
-        self.add_counts(&stats);
-        self.report_gauges(&stats.gauges(&self.reporter.configuration.get()), now);
-        self.metrics.count(&telemetry::REPORTS, &[]);
+        let Some(stats) = stats(now) else { return };
+        self.last.set(Some(now));
+        self.add_counts(metrics, &stats);
+        self.report_gauges(metrics, &stats.gauges(&self.configuration.get()), now);
+        metrics.count(&telemetry::REPORTS, &[]);
     }
 
-    fn add_counts(&self, stats: &Stats) {
-        let mut counted = self.reporter.counted.borrow_mut();
+    fn add_counts(&self, metrics: &Metrics, stats: &Stats) {
+        let mut counted = self.counted.borrow_mut();
         for (name, count) in stats.counters() {
             let before = counted.insert(name.clone(), count).unwrap_or(0);
-            self.metrics.add(name, Kind::Counter, count.saturating_sub(before));
+            metrics.add(name, Kind::Counter, count.saturating_sub(before));
         }
     }
 
-    fn report_gauges(&self, own: &Gauges, now: UnixTime) {
+    fn report_gauges(&self, metrics: &Metrics, own: &Gauges, now: UnixTime) {
         let totals = update(RECORD, |record| {
-            let merged = gauges::merge(record, self.reporter.by.get(), own, now);
+            let merged = gauges::merge(record, self.by.get(), own, now);
             Change::Write(merged.record, merged.totals)
         });
-        totals.into_iter().for_each(|totals| self.set_gauges(totals));
+        totals.into_iter().for_each(|totals| self.set_gauges(metrics, totals));
     }
 
-    fn set_gauges(&self, totals: Gauges) {
-        let before = self.reporter.set.replace(totals.clone());
+    fn set_gauges(&self, metrics: &Metrics, totals: Gauges) {
+        let before = self.set.replace(totals.clone());
         let gone: Vec<_> = before.into_keys().filter(|name| !totals.contains_key(name)).map(|name| (name, 0)).collect();
         for (name, value) in totals.into_iter().chain(gone) {
-            self.metrics.add(name, Kind::Sum, value);
+            metrics.add(name, Kind::Sum, value);
         }
     }
 }

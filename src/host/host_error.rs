@@ -23,6 +23,8 @@ pub(super) enum HostError {
     FilterStateAlreadySet,
     /// The host sends requests to a rejected configuration.
     NoConfiguration,
+    /// The host has no such operation.
+    NotSupported(&'static str),
     /// The engine requests attributes again after it was given all that it may request.
     AttributesRequestedAgain,
 }
@@ -41,6 +43,7 @@ impl fmt::Display for HostError {
             Self::FilterStateAlreadySet => formatter.write_str(
                 "another plugin has written a decision to the filter state of this request: set `filter_state` in one plugin of the chain only",
             ),
+            Self::NotSupported(operation) => write!(formatter, "this host has no {operation}"),
             Self::NoConfiguration => formatter.write_str("no configuration was accepted"),
             Self::AttributesRequestedAgain => formatter.write_str("the engine requested the attributes of a request too often"),
         }

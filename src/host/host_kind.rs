@@ -1,10 +1,15 @@
-//! Detects the host: some calls that Envoy supports trap on other hosts.
+//! Detects the kind of the host.
 
 use proxy_wasm::hostcalls;
 
-/// Whether the host is Envoy. No other host has `xds` properties, and reading them is safe on all hosts. This node
+use crate::host::envoy::Envoy;
+use crate::host::host_interface::Host;
+use crate::host::plain_host::PlainHost;
+
+/// The host of this VM. No other host than Envoy has `xds` properties, and reading them is safe on all hosts. This node
 /// property is short and always set: "envoy", unless the bootstrap changes it. Id and cluster may be unset, and the
 /// whole node is 61 KB.
-pub(super) fn is_envoy() -> bool {
-    matches!(hostcalls::get_property(vec!["xds", "node", "user_agent_name"]), Ok(Some(_)))
+pub(super) fn detect() -> &'static dyn Host {
+    let is_envoy = matches!(hostcalls::get_property(vec!["xds", "node", "user_agent_name"]), Ok(Some(_)));
+    if is_envoy { &Envoy } else { &PlainHost }
 }

@@ -8,7 +8,6 @@ use proxy_wasm::types::Action;
 
 use crate::engine::{AttributeValues, RequestOutcome, StreamId};
 use crate::host::apply_decision::{apply_decision, reject, send_response};
-use crate::host::attributes::read_attributes;
 use crate::host::host_error::HostError;
 use crate::host::root_state::RootState;
 use crate::host::stream_state::{ParkedStream, StreamState};
@@ -53,7 +52,8 @@ impl Context for FilterStream {}
 
 impl HttpContext for FilterStream {
     fn on_http_request_headers(&mut self, _num_headers: usize, end_of_stream: bool) -> Action {
-        let head = match headers::request_head(end_of_stream) {
+        let host = self.shared.host.get();
+        let head = match host.request_head(end_of_stream) {
             Ok(head) => head,
             Err(error) => {
                 self.reject(error);
@@ -66,13 +66,13 @@ impl HttpContext for FilterStream {
         let mut values = AttributeValues::default();
         for _ in 0..MAX_ATTRIBUTE_REQUESTS {
             let Some(RequestOutcome::NeedAttributes(attributes)) = &outcome else { break };
-            read_attributes(attributes, &mut values);
+            host.read_attributes(attributes, &mut values);
             let values = values.clone();
             outcome = self.shared.with_engine(|engine| engine.on_request_with(self.id, &head, values, now));
         }
         match outcome {
             Some(RequestOutcome::Decision(decision)) => {
-                self.state.set(apply_decision(&decision, &self.shared.metrics));
+                self.state.set(apply_decision(&decision, host, &self.shared.metrics));
                 // The duration is zero if the clock was set back in the meantime.
                 self.shared.metrics.time_decision(clock::since_epoch().saturating_sub(started_at));
             }
@@ -80,7 +80,7 @@ impl HttpContext for FilterStream {
                 self.shared.streams.insert(self.id, ParkedStream { state: Rc::clone(&self.state), parked_at: now });
                 self.shared.tick_soon();
             }
-            Some(RequestOutcome::LocalResponse(response)) => self.state.set(send_response(&response)),
+            Some(RequestOutcome::LocalResponse(response)) => self.state.set(send_response(&response, host)),
             Some(RequestOutcome::NeedAttributes(_)) => self.reject(HostError::AttributesRequestedAgain),
             None => self.reject(HostError::NoConfiguration),
         }
@@ -120,7 +120,7 @@ impl FilterStream {
             self.shared.with_engine(|engine| engine.on_stream_closed(self.id));
         }
         if self.state.get() != StreamState::Rejected {
-            self.state.set(reject(error));
+            self.state.set(reject(error, self.shared.host.get()));
         }
     }
 }

@@ -1,12 +1,12 @@
-//! Logs the results of introspection calls and of polls of the list of revoked tokens. The first event of each kind is
-//! logged at once, later ones at intervals.
+//! Logs the results of callouts. Of introspection calls and polls of the revocation list, the first event of each kind is logged
+//! at once, later ones at intervals.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::engine::{CallFault, CallNote, CallResult, PollResult};
+use crate::engine::{CallFault, CallResult, FetchResult, MAX_KEYS, PollResult, SuppressedRecords};
 use crate::host::clock;
 use crate::unix_time::UnixTime;
 
@@ -32,9 +32,8 @@ struct LastLine {
 }
 
 impl CalloutLog {
-    pub(super) fn log_call(&self, note: &CallNote) {
-        let provider = &note.provider;
-        match note.result {
+    pub(super) fn log_call(&self, provider: &Rc<str>, result: CallResult) {
+        match result {
             CallResult::Discovered => log::info!("provider {provider:?}: its introspection endpoint was found"),
             CallResult::Failed { fault, pause } => {
                 let (name, hint) = (fault.name(), fault.hint());
@@ -106,4 +105,36 @@ fn with_status(fault: CallFault) -> String {
 
 fn suppressed_note(suppressed: u64) -> String {
     if suppressed == 0 { String::new() } else { format!(" ({suppressed} more of these were not logged)") }
+}
+
+/// Logs how many denials were not logged.
+pub(super) fn log_suppressed(records: &SuppressedRecords) {
+    log::info!("{}", records.to_json());
+}
+
+pub(super) fn log_fetch(provider: &str, result: FetchResult) {
+    match result {
+        FetchResult::Replaced { usable, skipped: 0, fetched_here, .. } => {
+            log::info!("provider {provider:?}: {usable} keys {}", origin(fetched_here));
+        }
+        FetchResult::Replaced { usable, skipped, fetched_here, .. } => {
+            let over_limit = usable.saturating_add(skipped).saturating_sub(MAX_KEYS);
+            let (unusable, origin) = (skipped.saturating_sub(over_limit), origin(fetched_here));
+            let over_limit = if over_limit > 0 {
+                format!(", {over_limit} not read: a set may have {MAX_KEYS} keys; tokens of the others are rejected")
+            } else {
+                String::new()
+            };
+            log::warn!("provider {provider:?}: {usable} keys {origin}, {unusable} skipped as unusable{over_limit}");
+        }
+        FetchResult::Failed { fault, retry_in } => {
+            let (name, hint) = (fault.name(), fault.hint());
+            log::warn!("provider {provider:?}: fetching keys failed ({name}): {hint}; next attempt in {retry_in:.1?}");
+        }
+        FetchResult::Continues | FetchResult::Late => {}
+    }
+}
+
+const fn origin(fetched_here: bool) -> &'static str {
+    if fetched_here { "fetched" } else { "taken over from another worker" }
 }

@@ -13,7 +13,7 @@ use proxy_wasm::hostcalls;
 use proxy_wasm::types::{MetricType, Status};
 
 use crate::engine::audit::AuditRecord;
-use crate::engine::{CallNote, CallResult, FetchNote, FetchResult, PollResult};
+use crate::engine::{CallResult, FetchCause, FetchResult, PollResult, Report};
 use crate::telemetry::{self, Kind, Metric};
 
 /// The label value of rules without a name.
@@ -123,43 +123,47 @@ impl Metrics {
         }
     }
 
-    /// Counts a completed fetch of keys.
-    pub(super) fn count_fetch(&self, note: &FetchNote) {
-        let provider = &note.provider;
-        let outcome = match note.result {
-            FetchResult::Replaced { fetched_here: true, .. } => "fetched",
-            FetchResult::Replaced { fetched_here: false, .. } => "taken_over",
-            FetchResult::Failed { fault, .. } => fault.name(),
-            FetchResult::Continues | FetchResult::Late => return,
-        };
-        self.count(&telemetry::KEY_FETCHES, &[outcome, provider]);
-        if matches!(note.result, FetchResult::Replaced { is_other: true, fetched_here: true, .. }) {
-            self.count(&telemetry::KEY_CHANGES, &[provider]);
+    /// Counts a callout that has begun or ended.
+    pub(super) fn count_report(&self, report: &Report) {
+        match report {
+            Report::FetchStarted { provider, cause } => match cause {
+                FetchCause::Due => {}
+                FetchCause::UnknownKeyId => self.count(&telemetry::UNKNOWN_KEY_FETCHES, &[provider]),
+                FetchCause::SignatureInvalid => self.count(&telemetry::SIGNATURE_INVALID_FETCHES, &[provider]),
+            },
+            Report::Fetch { provider, result } => {
+                let outcome = match result {
+                    FetchResult::Replaced { fetched_here: true, .. } => "fetched",
+                    FetchResult::Replaced { fetched_here: false, .. } => "taken_over",
+                    FetchResult::Failed { fault, .. } => fault.name(),
+                    FetchResult::Continues | FetchResult::Late => return,
+                };
+                self.count(&telemetry::KEY_FETCHES, &[outcome, provider]);
+                if matches!(result, FetchResult::Replaced { is_other: true, fetched_here: true, .. }) {
+                    self.count(&telemetry::KEY_CHANGES, &[provider]);
+                }
+            }
+            Report::Call { provider, result } => {
+                let outcome = match result {
+                    CallResult::Answered => "answered",
+                    CallResult::Discovered => "discovered",
+                    CallResult::Failed { fault, .. } => fault.name(),
+                    CallResult::TakenOver | CallResult::Continues | CallResult::Late => return,
+                };
+                self.count(&telemetry::INTROSPECTION_CALLS, &[outcome, provider]);
+            }
+            Report::Poll(result) => {
+                let outcome = match result {
+                    PollResult::Replaced(_) => "replaced",
+                    PollResult::TakenOver(_) => "taken_over",
+                    PollResult::Unchanged => "unchanged",
+                    PollResult::Failed { fault, .. } => fault.name(),
+                    PollResult::Late => return,
+                };
+                self.count(&telemetry::REVOCATION_POLLS, &[outcome]);
+            }
+            Report::Suppressed(_) => {}
         }
-    }
-
-    /// Counts a completed introspection call.
-    pub(super) fn count_call(&self, note: &CallNote) {
-        let provider = &note.provider;
-        let outcome = match note.result {
-            CallResult::Answered => "answered",
-            CallResult::Discovered => "discovered",
-            CallResult::Failed { fault, .. } => fault.name(),
-            CallResult::TakenOver | CallResult::Continues | CallResult::Late => return,
-        };
-        self.count(&telemetry::INTROSPECTION_CALLS, &[outcome, provider]);
-    }
-
-    /// Counts a completed poll.
-    pub(super) fn count_poll(&self, result: PollResult) {
-        let outcome = match result {
-            PollResult::Replaced(_) => "replaced",
-            PollResult::TakenOver(_) => "taken_over",
-            PollResult::Unchanged => "unchanged",
-            PollResult::Failed { fault, .. } => fault.name(),
-            PollResult::Late => return,
-        };
-        self.count(&telemetry::REVOCATION_POLLS, &[outcome]);
     }
 
     /// Adds 1 to a counter.

@@ -4,26 +4,28 @@
 //! streams; [`http_context`] takes a request to the engine and does what it says. Every borrow of the
 //! engine ends before a host call begins.
 
+mod acquire_lease;
 mod apply_decision;
 mod attributes;
 mod callouts;
 mod clock;
-mod filter_state;
+mod effects;
+mod envoy;
 mod gauges;
 mod headers;
 mod host_error;
+mod host_interface;
 mod host_kind;
 mod http_context;
-mod introspection;
+mod leases;
 mod log;
 mod metrics;
 mod native_crypto;
+mod plain_host;
 mod root_context;
 mod root_state;
-mod shared_calls;
 mod shared_data;
-mod shared_keys;
-mod shared_list;
+mod shared_records;
 mod stream_state;
 mod wake_ups;
 

@@ -1,19 +1,17 @@
-//! Selects the signature verifier of a configuration: the host if it is Envoy, has `verify_signature` and passes the
+//! Selects the signature verifier of a configuration: the host if it has `verify_signature` and passes the
 //! self-test of `jose`, otherwise the module. The choice is logged. RS256 signatures are made by the host only.
-
-use std::rc::Rc;
-
-use proxy_wasm::hostcalls;
 
 use crate::config::{Loaded, NativeCrypto};
 use crate::engine::{
-    Algorithm, HostCannotSign, NativeSigner, NativeVerifier, PortableVerifier, RsaSigner, SignatureVerifier,
+    Algorithm, HostCannotSign, NativeSigner, NativeVerifier, NoRsaSigner, PortableVerifier, RsaSigner,
+    SignatureVerifier,
 };
-use crate::host::host_kind::is_envoy;
+use crate::host::host_interface::Host;
 use crate::telemetry::stats::ConfigurationStats;
 
 /// The verifier for the algorithms of a policy.
 pub(super) fn verifier(
+    host: &dyn Host,
     mode: NativeCrypto,
     algorithms: &[Algorithm],
 ) -> (Box<dyn SignatureVerifier>, ConfigurationStats) {
@@ -24,10 +22,10 @@ pub(super) fn verifier(
             ConfigurationStats { module_algorithms: algorithms.len(), ..ConfigurationStats::default() },
         )
     };
-    match mode {
-        NativeCrypto::Off => use_module("native_crypto is off"),
-        NativeCrypto::Auto if !is_envoy() => use_module("this host is not Envoy"),
-        NativeCrypto::Auto => {
+    match (mode, host.verify_signature()) {
+        (NativeCrypto::Off, _) => use_module("native_crypto is off"),
+        (NativeCrypto::Auto, None) => use_module("this host is not Envoy"),
+        (NativeCrypto::Auto, Some(verify_signature)) => {
             let verifier = NativeVerifier::with_self_test(Box::new(verify_signature), algorithms);
             log_verification(&verifier, algorithms);
             let (host_algorithms, fallback_algorithms) = (verifier.host_algorithms().len(), verifier.failures().len());
@@ -43,17 +41,14 @@ pub(super) fn verifier(
 
 /// The host as signer, if the configuration has an RSA key. `native_crypto` does not apply, because the module cannot
 /// sign with RSA.
-pub(super) fn signer(loaded: &Loaded) -> Result<Option<Rc<dyn RsaSigner>>, HostCannotSign> {
+pub(super) fn signer(host: &dyn Host, loaded: &Loaded) -> Result<Box<dyn RsaSigner>, HostCannotSign> {
     let introspections = loaded.policy.providers.iter().filter_map(|(_, provider)| provider.introspection.as_ref());
     let mut keys = introspections.filter_map(|settings| settings.client.host_key()).peekable();
     if keys.peek().is_none() {
-        return Ok(None);
+        return Ok(Box::new(NoRsaSigner));
     }
-    if !is_envoy() {
-        return Err(HostCannotSign);
-    }
-    let signer = NativeSigner::with_self_test(Box::new(sign), keys)?;
-    Ok(Some(Rc::new(signer)))
+    let sign = host.sign().ok_or(HostCannotSign)?;
+    Ok(Box::new(NativeSigner::with_self_test(Box::new(sign), keys)?))
 }
 
 fn log_verification(verifier: &NativeVerifier, algorithms: &[Algorithm]) {
@@ -78,14 +73,4 @@ fn log_verification(verifier: &NativeVerifier, algorithms: &[Algorithm]) {
 
 fn names(algorithms: &[Algorithm]) -> String {
     algorithms.iter().map(|algorithm| algorithm.name()).collect::<Vec<_>>().join(", ")
-}
-
-/// On hosts other than Envoy that lack the function, this call traps.
-fn verify_signature(arguments: &[u8]) -> Option<Vec<u8>> {
-    hostcalls::call_foreign_function("verify_signature", Some(arguments)).ok().flatten()
-}
-
-/// Like `verify_signature`. Envoy before 1.37 returns an error, because it lacks the function.
-fn sign(arguments: &[u8]) -> Option<Vec<u8>> {
-    hostcalls::call_foreign_function("sign", Some(arguments)).ok().flatten()
 }

@@ -1,35 +1,37 @@
-//! What a root and its streams share: the engine, and who waits in it.
+//! What a root and its streams share: the engine, and the state of the host around it.
 
 use std::cell::{Cell, RefCell};
-use std::rc::Rc;
+use std::collections::VecDeque;
 use std::time::Duration;
 
-use proxy_wasm::hostcalls;
-
-use crate::engine::{Engine, RsaSigner};
+use crate::engine::{Effect, Engine};
 use crate::host::callouts::Callouts;
 use crate::host::gauges::Reporter;
+use crate::host::host_interface::Host;
+use crate::host::leases::Leases;
 use crate::host::log::CalloutLog;
 use crate::host::metrics::Metrics;
-use crate::host::shared_keys::SharedKeys;
+use crate::host::plain_host::PlainHost;
 use crate::host::stream_state::ParkedStreams;
 use crate::host::wake_ups::WakeUps;
 
 const SOONEST_TICK: Duration = Duration::from_millis(1);
 
 /// What one root and its streams share.
-#[derive(Default)]
 pub(super) struct RootState {
+    pub(super) context_id: u32,
+    /// The kind of host, which is detected with the first configuration.
+    pub(super) host: Cell<&'static dyn Host>,
     /// Set once the configuration was accepted.
     pub(super) engine: RefCell<Option<Engine>>,
     /// The callouts under way.
     pub(super) callouts: Callouts,
-    /// Set where the VMs of the process can share what they fetch.
-    pub(super) shared_keys: RefCell<Option<Rc<SharedKeys>>>,
+    /// The leases that this worker holds.
+    pub(super) leases: Leases,
+    /// The effects to carry out.
+    pub(super) effects: RefCell<VecDeque<Effect>>,
     /// How this root is woken by others and by itself.
     pub(super) wake_ups: WakeUps,
-    /// Who signs where the configuration has a key that only the host can sign with.
-    pub(super) signer: RefCell<Option<Rc<dyn RsaSigner>>>,
     /// The parked streams.
     pub(super) streams: ParkedStreams,
     /// Whether the soonest possible tick was asked for and did not come yet.
@@ -43,6 +45,23 @@ pub(super) struct RootState {
 }
 
 impl RootState {
+    pub(super) fn new(context_id: u32) -> Self {
+        Self {
+            context_id,
+            host: Cell::new(&PlainHost),
+            engine: RefCell::default(),
+            callouts: Callouts::default(),
+            leases: Leases::default(),
+            effects: RefCell::default(),
+            wake_ups: WakeUps::default(),
+            streams: ParkedStreams::default(),
+            tick_is_soon: Cell::default(),
+            metrics: Metrics::default(),
+            reporter: Reporter::default(),
+            log: CalloutLog::default(),
+        }
+    }
+
     /// Borrows the engine for one call that makes no host call; `None` without a configuration.
     pub(super) fn with_engine<T>(&self, act: impl FnOnce(&mut Engine) -> T) -> Option<T> {
         self.engine.borrow_mut().as_mut().map(act)
@@ -61,7 +80,7 @@ impl RootState {
 
     /// Asks for ticks of the root, the next one after `period`.
     pub(super) fn tick_after(&self, period: Duration) {
-        let is_set = hostcalls::set_tick_period(period.max(SOONEST_TICK)).is_ok();
+        let is_set = self.host.get().set_tick_period(period.max(SOONEST_TICK));
         self.tick_is_soon.set(is_set && period <= SOONEST_TICK);
     }
 

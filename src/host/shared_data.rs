@@ -36,11 +36,6 @@ impl<D: Record + Copy + PartialEq> HeldLease<D> {
         Self { key, lease }
     }
 
-    /// The number of the lookup.
-    pub(super) const fn sequence(&self) -> Sequence {
-        self.lease.sequence
-    }
-
     /// Gives the lease back. One that has run out and was replaced by another worker's stays.
     pub(super) fn give_back(self) {
         update(&self.key, |held| match held.and_then(LeaseRecord::from_bytes) {

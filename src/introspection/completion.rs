@@ -11,13 +11,13 @@ use crate::introspection::endpoint::Found;
 use crate::introspection::response::{Failure, read_response};
 use crate::introspection::sharing::{MAX_SHARED_BYTES, SharedResponse, SharedSlot};
 use crate::introspection::{CallEnd, ProviderIntrospection, RETRY};
-use crate::jitter::Jitter;
 use crate::jose::{ActiveToken, Claim, IntrospectedToken};
 use crate::lookup::call_limits::FailureScope;
 use crate::lookup::order::{Began, Now};
 use crate::lookup::rate_limiter::{BudgetClass, Caller};
 use crate::lookup::retry_after;
 use crate::policy::{ClaimFault, Provider, ValidatedToken, check_introspected_kind};
+use crate::randomness::Jitter;
 use crate::sequence::Sequence;
 use crate::unix_time::{MonotonicTime, UnixTime};
 

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use crate::callout::HttpResponse;
 use crate::introspection::call::{CallFault, CallNumber};
-use crate::jitter::Jitter;
 use crate::lookup::circuit_breaker::{CircuitBreaker, Permit};
 use crate::lookup::order::Now;
 use crate::policy::{CalloutAddress, Discovery, IntrospectionAddress, MetadataFault, address_in_metadata};
+use crate::randomness::Jitter;
 use crate::unix_time::{MonotonicTime, UnixTime};
 
 const NAME: &str = "introspection_endpoint";

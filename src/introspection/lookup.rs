@@ -9,19 +9,20 @@ use crate::introspection::call::{
     Call, CallFault, CallNumber, Deferral, Purpose, Subject, TokenDigest, TokenKind, requester_of,
 };
 use crate::introspection::consistency::{OtherToken, check_consistency};
-use crate::introspection::request::{self, Entropy, HttpRequest, Message, Stamp, request_about};
+use crate::introspection::request::{NotSigned, Stamp, request_about};
 use crate::introspection::response::Failure;
 use crate::introspection::{
     AddressNeeded, Begun, Cause, Freshness, LookUp, NoRequest, ProviderIntrospection, RETRY, Rejection, unavailable,
 };
-use crate::jitter::Jitter;
 use crate::jose::{ActiveToken, RsaSigner};
 use crate::lookup::call_limits::CallPermit;
+use crate::lookup::http_request::HttpRequest;
 use crate::lookup::order::{Arrived, Now};
 use crate::lookup::rate_limiter::{BudgetClass, Caller, LimitReached};
 use crate::lookup::requester::Sender;
 use crate::lookup::single_flight::Full;
 use crate::policy::{ClaimFault, Provider, ValidatedToken};
+use crate::randomness::{Entropy, Jitter};
 use crate::redacted::Redacted;
 use crate::unix_time::UnixTime;
 
@@ -275,22 +276,22 @@ impl ProviderIntrospection {
     /// What to send for a call.
     ///
     /// # Errors
-    /// When there is nothing to send.
+    /// When there is nothing to send. Without entropy an assertion would not be unique (`jti`).
     pub fn request(
         &self,
         number: CallNumber,
-        entropy: &Entropy,
+        entropy: Option<&Entropy>,
         signer: &dyn RsaSigner,
         now: UnixTime,
     ) -> Result<HttpRequest, NoRequest> {
         if let Some(address) = self.endpoint.document(number) {
-            return Ok(HttpRequest { address: address.clone(), message: Message::Get });
+            return Ok(HttpRequest::get(address.clone()));
         }
         let call = self.queue.in_flight(number).ok_or(NoRequest::Ended)?;
         let endpoint = self.endpoint.address().ok_or(NoRequest::Ended)?;
-        let stamp = Stamp { number, entropy, now };
+        let stamp = Stamp { number, entropy: entropy.ok_or(NoRequest::NotSigned)?, now };
         request_about(call.subject.text.reveal(), endpoint, &self.settings.client, &stamp, signer)
-            .map_err(|request::NotSigned| NoRequest::NotSigned)
+            .map_err(|NotSigned| NoRequest::NotSigned)
     }
 
     /// Whether that call is still to be made or waited for.

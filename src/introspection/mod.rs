@@ -34,13 +34,13 @@ use crate::lookup::order::CallOrder;
 use crate::lookup::rate_limiter::RateLimiter;
 use crate::lookup::single_flight::SingleFlight;
 use crate::policy::{CacheLimits, ClaimFault, Introspection};
+use crate::randomness::Entropy;
 use crate::telemetry::stats::LookUpStats;
 use crate::unix_time::UnixTime;
 
 use cache::ResponseCache;
 use call::{Call, CallResult, Subject, TokenDigest};
 use endpoint::Endpoint;
-use request::Entropy;
 use sharing::{RecordNames, SharedResponse, SharedResponses};
 
 pub use crate::lookup::order::Arrived;

@@ -10,46 +10,15 @@ use sha2::{Digest as _, Sha256};
 use crate::encoding::{base64url, push_percent_escape};
 use crate::introspection::call::CallNumber;
 use crate::jose::{PrivateKey, RsaSigner};
+use crate::lookup::http_request::{HttpRequest, Message};
 use crate::policy::{CalloutAddress, ClientAuthentication};
+use crate::randomness::Entropy;
 use crate::redacted::Redacted;
 use crate::unix_time::UnixTime;
 
 /// How long an assertion is good (RFC 7523 section 3: as short as clocks allow).
 const ASSERTION_SECONDS: u64 = 60;
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
-
-/// Random bytes from the host, new with every request that is made: they make the assertion's `jti`.
-#[derive(Clone, Copy)]
-pub struct Entropy(pub [u8; 32]);
-
-impl std::fmt::Debug for Entropy {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str("Entropy")
-    }
-}
-
-/// An HTTP request for JSON.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HttpRequest {
-    /// Where to.
-    pub address: CalloutAddress,
-    /// Its method and content.
-    pub message: Message,
-}
-
-/// The method, and what comes with it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Message {
-    /// `GET`
-    Get,
-    /// `POST` of `application/x-www-form-urlencoded`
-    PostForm {
-        /// The value of `Authorization`, if there is to be one.
-        authorization: Option<Redacted<String>>,
-        /// The body.
-        body: Redacted<String>,
-    },
-}
 
 /// A request could not be made: the host did not sign.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -172,7 +141,7 @@ mod tests {
             Message::PostForm { authorization, body } => {
                 (authorization.as_ref().map(|value| value.reveal().as_str()), body.reveal())
             }
-            Message::Get => panic!("a POST"),
+            Message::Get { .. } => panic!("a POST"),
         }
     }
 

@@ -6,17 +6,17 @@ mod workers;
 
 use super::call::{Call, CallFault, CallNumber, CallResult, Deferral, Purpose, TokenDigest, TokenKind};
 use super::fixture::{NOW, answer, provider, settings};
-use super::request::{Entropy, Message};
 use super::sharing::{CallLease, NothingShared, RecordNames, SharedResponse, SharedResponses, SharedSlot};
 use super::*;
 use crate::callout::{CalloutResult, HttpResponse, TransportError};
-use crate::jitter::Jitter;
 use crate::jose::private_key::NoRsaSigner;
 use crate::jose::signing_fixture::verified;
+use crate::lookup::http_request::Message;
 use crate::lookup::lease::Lease;
 use crate::lookup::rate_limiter::{Acquire, BudgetClass, LimitReached};
 use crate::lookup::record::Record as _;
 use crate::policy::{CalloutAddress, Discovery, IntrospectionAddress, MetadataFault, Provider, ValidatedToken};
+use crate::randomness::{Entropy, Jitter};
 use crate::sequence::Sequence;
 use serde_json::{Value, json};
 use std::num::NonZeroU32;
@@ -252,7 +252,7 @@ fn a_request_has_the_token_in_its_body_and_there_is_none_for_a_call_that_ended()
     let mut scene = scene();
     scene.look_up("s3cret");
     let number = scene.only_call();
-    let request = scene.introspection.request(number, &ENTROPY, &NoRsaSigner, NOW).unwrap();
+    let request = scene.introspection.request(number, Some(&ENTROPY), &NoRsaSigner, NOW).unwrap();
     let address = CalloutAddress::parse("https://acme.okta.com/oauth2/default/v1/introspect", "okta").unwrap();
     assert_eq!(request.address, address);
     let Message::PostForm { body, .. } = &request.message else { panic!("a POST") };
@@ -261,7 +261,7 @@ fn a_request_has_the_token_in_its_body_and_there_is_none_for_a_call_that_ended()
     let shown = format!("{:?} {request:?} {calls:?}", scene.introspection);
     assert!(!shown.contains("s3cret") && !shown.contains("hunter2"), "{shown}");
     scene.finish(number, response(200, answer(&json!({}))));
-    assert_eq!(scene.introspection.request(number, &ENTROPY, &NoRsaSigner, NOW), Err(NoRequest::Ended));
+    assert_eq!(scene.introspection.request(number, Some(&ENTROPY), &NoRsaSigner, NOW), Err(NoRequest::Ended));
     let shown = format!("{:?}", scene.introspection);
     assert!(!shown.contains("alice"), "{shown}");
 }

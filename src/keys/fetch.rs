@@ -8,9 +8,9 @@ use crate::jose::jwk::MAX_KEY_SET_BYTES;
 use crate::policy::CalloutAddress;
 use crate::sequence::Sequence;
 
-pub use crate::jitter::Jitter;
 pub use crate::jose::jwk::MAX_KEYS;
 pub use crate::policy::MetadataFault;
+pub use crate::randomness::Jitter;
 
 /// What is read of a response.
 pub const KEY_RESPONSE: ResponseFormat = ResponseFormat { headers: &["cache-control"], max_bytes: MAX_KEY_SET_BYTES };

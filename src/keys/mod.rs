@@ -14,7 +14,9 @@ mod cache_control;
 mod failed_signatures;
 pub mod fetch;
 mod fetch_limit;
+mod fetch_state;
 mod key_response;
+mod look_up;
 mod order;
 mod remote;
 mod schedule;
@@ -24,9 +26,8 @@ mod unknown_key_ids;
 use std::time::Duration;
 
 use crate::callout::CalloutResult;
-use crate::jose::{Algorithm, Key, KeySet};
-use crate::lookup::lease::Lease;
-use crate::lookup::token_bucket::TokenBucket;
+use crate::jose::{Algorithm, KeySet};
+use crate::lookup::lease::LeaseOutcome;
 use crate::policy::KeyOrigin;
 use crate::telemetry::stats::KeyStats;
 use crate::unix_time::UnixTime;
@@ -35,6 +36,7 @@ use fetch::{FetchNumber, FetchResult, Jitter, KeyFetch};
 use remote::Remote;
 use sharing::SharedOutcome;
 
+pub use look_up::{CalloutEnd, KeyGeneration, LookUp};
 pub use order::Arrived;
 
 /// The keys of one provider over time.
@@ -47,41 +49,6 @@ pub struct ProviderKeys {
 enum Source {
     Inline(KeySet),
     Remote(Box<Remote>),
-}
-
-/// Which of the key sets held one after the other: what one verified is not verified by the next, unless that has
-/// the same keys and so the same number.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct KeyGeneration(u64);
-
-impl KeyGeneration {
-    const fn next(self) -> Self {
-        Self(self.0.wrapping_add(1))
-    }
-}
-
-/// What is known of the key that a token names.
-#[derive(Debug)]
-pub enum LookUp<'a> {
-    /// These may have signed it.
-    Found(Vec<&'a Key>),
-    /// The issuer does not publish such a key.
-    Unknown,
-    /// A fetch is under way or planned soon.
-    Pending,
-    /// It cannot be known now; perhaps after this long.
-    Unavailable(Duration),
-}
-
-/// What the end of a callout leads to.
-#[derive(Debug)]
-pub struct CalloutEnd {
-    /// What changed.
-    pub result: FetchResult,
-    /// The next callout of the same fetch.
-    pub next: Option<KeyFetch>,
-    /// What to share with the other workers.
-    pub share: Option<SharedOutcome>,
 }
 
 impl ProviderKeys {
@@ -163,6 +130,11 @@ impl ProviderKeys {
         self.remote().is_some_and(|remote| remote.is_fetching(number))
     }
 
+    /// The callout of that fetch, while it is under way.
+    pub fn callout_of(&self, number: FetchNumber, now: UnixTime) -> Option<KeyFetch> {
+        self.remote()?.callout_of(number, now)
+    }
+
     /// Takes the result of a callout.
     pub fn finish_callout(&mut self, number: FetchNumber, outcome: CalloutResult, now: UnixTime) -> CalloutEnd {
         let late = CalloutEnd { result: FetchResult::Late, next: None, share: None };
@@ -170,7 +142,7 @@ impl ProviderKeys {
     }
 
     /// Applies the lease of the process to a fetch that was begun.
-    pub fn apply_lease(&mut self, number: FetchNumber, lease: Lease<TokenBucket>, now: UnixTime) {
+    pub fn apply_lease(&mut self, number: FetchNumber, lease: LeaseOutcome, now: UnixTime) {
         self.remote_mut().into_iter().for_each(|remote| remote.apply_lease(number, lease, now));
     }
 

@@ -10,16 +10,17 @@ use crate::jose::{Algorithm, KeySet};
 use crate::keys::failed_signatures::FailedSignatures;
 use crate::keys::fetch::{FetchCause, FetchFault, FetchNumber, FetchResult, Jitter, KeyFetch};
 use crate::keys::fetch_limit::FetchLimit;
+use crate::keys::fetch_state::{CachedSet, InFlight, Wanted};
 use crate::keys::key_response::{Step, next_step, read_key_set};
+use crate::keys::look_up::{CalloutEnd, KeyGeneration, LookUp};
 use crate::keys::order::{Arrived, Began, FetchOrder};
 use crate::keys::schedule::FetchSchedule;
-use crate::keys::sharing::SharedOutcome;
+use crate::keys::sharing::{SharedOutcome, record_name};
 use crate::keys::unknown_key_ids::{UnknownKeyIds, lag};
-use crate::keys::{CalloutEnd, KeyGeneration, KeyStats, LookUp, sharing};
-use crate::lookup::lease::Lease;
-use crate::lookup::token_bucket::TokenBucket;
+use crate::lookup::lease::LeaseOutcome;
 use crate::policy::{CalloutAddress, KeyAddress, RemoteKeys};
 use crate::sequence::{Moment, Sequence};
+use crate::telemetry::stats::KeyStats;
 use crate::unix_time::{MonotonicClock, MonotonicTime, UnixTime};
 
 /// A host that never ends a callout must not block the next fetch.
@@ -34,7 +35,7 @@ pub(super) struct Remote {
     discovered: Option<CalloutAddress>,
     clock: MonotonicClock,
     order: FetchOrder,
-    held: Option<Held>,
+    held: Option<CachedSet>,
     begun: FetchNumber,
     /// A fetch that a request needs, and from when it may be made; one for want of any set ends with the next set.
     wanted: Option<Wanted>,
@@ -47,41 +48,12 @@ pub(super) struct Remote {
     limit: FetchLimit,
 }
 
-#[derive(Debug)]
-struct Held {
-    set: KeySet,
-    generation: KeyGeneration,
-    sequence: Sequence,
-    /// When the fetch that brought it began: it holds all that was published then.
-    began: Began,
-    fetched_at: MonotonicTime,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Wanted {
-    from: MonotonicTime,
-    cause: FetchCause,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct InFlight {
-    number: FetchNumber,
-    sequence: Sequence,
-    began: Began,
-    give_up_at: MonotonicTime,
-    /// Whether this worker has the lease on it; else another one may be making it.
-    is_leased: bool,
-    jitter: Jitter,
-    cause: FetchCause,
-    step: Step,
-}
-
 impl Remote {
     pub(super) fn new(settings: &RemoteKeys, now: UnixTime) -> Self {
         let clock = MonotonicClock::new(now);
         Self {
             settings: settings.clone(),
-            record_name: sharing::record_name(settings),
+            record_name: record_name(settings),
             discovered: None,
             clock,
             order: FetchOrder::default(),
@@ -109,13 +81,19 @@ impl Remote {
         self.in_flight.as_ref().is_some_and(|fetch| fetch.number == number)
     }
 
+    /// The callout of that fetch, while it is under way.
+    pub(super) fn callout_of(&self, number: FetchNumber, wall: UnixTime) -> Option<KeyFetch> {
+        self.in_flight.filter(|fetch| fetch.number == number)?;
+        self.callout(self.clock.at(wall))
+    }
+
     /// When a request arrives that comes now.
     pub(super) fn arrived(&self, now: UnixTime) -> Arrived {
         self.order.arrived(self.clock.at(now))
     }
 
     /// The set held, unless it is too old.
-    fn in_use(&self, now: MonotonicTime) -> Option<&Held> {
+    fn in_use(&self, now: MonotonicTime) -> Option<&CachedSet> {
         self.held.as_ref().filter(|held| now.since(held.fetched_at) < self.settings.max_stale)
     }
 
@@ -331,16 +309,18 @@ impl Remote {
     }
 
     /// Applies the lease of the process to the fetch that was begun.
-    pub(super) fn apply_lease(&mut self, number: FetchNumber, lease: Lease<TokenBucket>, wall: UnixTime) {
+    pub(super) fn apply_lease(&mut self, number: FetchNumber, lease: LeaseOutcome, wall: UnixTime) {
         let now = self.clock.advance(wall);
         let Some(fetch) = self.in_flight.filter(|fetch| fetch.number == number) else { return };
         match lease {
-            Lease::Acquired(lease) => {
-                self.order.observe(lease.sequence, now);
-                self.in_flight = Some(InFlight { sequence: lease.sequence, is_leased: true, ..fetch });
+            LeaseOutcome::Acquired(sequence) => {
+                self.order.observe(sequence, now);
+                self.in_flight = Some(InFlight { sequence, is_leased: true, ..fetch });
             }
-            Lease::HeldByOther(sequence) => self.order.observe(sequence, now),
-            Lease::Cooldown { wait, sequence } => {
+            LeaseOutcome::HeldByOther(sequence) => self.order.observe(sequence, now),
+            // Fetches of keys have no rate limit.
+            LeaseOutcome::LimitReached(_) => {}
+            LeaseOutcome::Cooldown { wait, sequence } => {
                 self.order.observe(sequence, now);
                 self.drop_unmade(fetch);
                 self.limit.block(fetch.cause, now.plus(wait));
@@ -416,7 +396,7 @@ impl Remote {
             Some(held) => held.generation,
         };
         self.failed_signatures.replace(&set, began.moment, at);
-        self.held = Some(Held { set, generation, sequence, began, fetched_at: at });
+        self.held = Some(CachedSet { set, generation, sequence, began, fetched_at: at });
         self.wanted.take_if(|wanted| wanted.cause == FetchCause::Due);
         self.schedule.note_success(self.settings.refresh, max_age, at, jitter);
         FetchResult::Replaced { usable, skipped, is_other, fetched_here: false }

@@ -8,11 +8,11 @@ use std::collections::HashMap;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use crate::jitter::Jitter;
 use crate::lookup::circuit_breaker::{CircuitBreaker, Permit};
 use crate::lookup::ledger::Ledger;
 use crate::lookup::rate_limiter::{BudgetClass, Caller, LimitReached, RateLimiter};
 use crate::lookup::requester::Requester;
+use crate::randomness::Jitter;
 use crate::unix_time::{Span, UnixTime};
 
 /// Requesters whose share of the shared limit is known to be used up.

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::jitter::Jitter;
+use crate::randomness::Jitter;
 use crate::unix_time::{Span, UnixTime};
 
 const FAILURES_TO_OPEN: u32 = 5;

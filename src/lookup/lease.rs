@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use crate::lookup::rate_limiter::LimitReached;
 use crate::lookup::record::{Record, RecordReader, RecordWriter};
 use crate::sequence::Sequence;
 use crate::unix_time::{Span, UnixTime};
@@ -23,6 +24,34 @@ pub enum Lease<D> {
         /// The number of the last lookup.
         sequence: Sequence,
     },
+}
+
+/// How the request for the lease of a callout ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LeaseOutcome {
+    /// This worker has the lease of this number.
+    Acquired(Sequence),
+    /// Another worker makes the lookup of this number.
+    HeldByOther(Sequence),
+    /// No worker, for now.
+    Cooldown {
+        /// How long none is allowed.
+        wait: Duration,
+        /// The number of the last lookup.
+        sequence: Sequence,
+    },
+    /// The rate limit of all workers is reached.
+    LimitReached(LimitReached),
+}
+
+impl<D> From<Lease<D>> for LeaseOutcome {
+    fn from(lease: Lease<D>) -> Self {
+        match lease {
+            Lease::Acquired(record) => Self::Acquired(record.sequence),
+            Lease::HeldByOther(sequence) => Self::HeldByOther(sequence),
+            Lease::Cooldown { wait, sequence } => Self::Cooldown { wait, sequence },
+        }
+    }
 }
 
 /// A lease, as workers share it.

@@ -5,6 +5,7 @@
 pub(crate) mod bounded_lru;
 pub(crate) mod call_limits;
 pub mod circuit_breaker;
+pub mod http_request;
 pub mod lease;
 mod ledger;
 pub mod order;

@@ -22,6 +22,13 @@ pub struct Providers {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ProviderId(usize);
 
+impl ProviderId {
+    /// Its number among the providers.
+    pub fn index(self) -> u64 {
+        u64::try_from(self.0).unwrap_or(u64::MAX)
+    }
+}
+
 /// The providers of one issuer.
 #[derive(Debug)]
 enum IssuerProviders {

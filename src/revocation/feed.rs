@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use crate::callout::{CalloutResult, ResponseFormat, TransportError};
 use crate::http::HeaderValue;
-use crate::jitter::Jitter;
 use crate::policy::{CalloutAddress, RevocationSource, ValidatedToken};
+use crate::randomness::Jitter;
 use crate::revocation::list::{ListFault, MAX_LIST_BYTES, RevocationList};
 use crate::revocation::sharing::{ListDigest, ListDocument, ListNews, ListState, record_name};
 use crate::unix_time::{Span, UnixTime};

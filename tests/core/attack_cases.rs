@@ -17,7 +17,7 @@ use crate::forge::Forge;
 use crate::signing::{AUDIENCE, ISSUER, payload, with};
 use okta_proxy_wasm::callout::CalloutResult;
 use okta_proxy_wasm::config;
-use okta_proxy_wasm::engine::{Decision, Fetch, FetchResult, StreamId, Verdict};
+use okta_proxy_wasm::engine::{Callout, Decision, FetchResult, StreamId, Verdict};
 use okta_proxy_wasm::http::HeaderEdit;
 use okta_proxy_wasm::jose::Algorithm;
 use serde_json::{Value, json};
@@ -297,17 +297,17 @@ impl Scene {
         self.bearer(token).map_or("parked", |decision| decision.audit.reason())
     }
 
-    fn tick(&mut self) -> Vec<Fetch> {
+    fn tick(&mut self) -> Vec<Callout> {
         let effects = self.harness.tick();
         self.take(effects)
     }
 
-    fn answer(&mut self, fetch: &Fetch, outcome: CalloutResult) {
-        let effects = self.fetched(fetch.id, outcome);
+    fn answer(&mut self, fetch: &Callout, outcome: CalloutResult) {
+        let effects = self.done(fetch.id, outcome);
         self.take(effects);
     }
 
-    fn take(&mut self, effects: Effects) -> Vec<Fetch> {
+    fn take(&mut self, effects: Effects) -> Vec<Callout> {
         self.notes.extend(effects.fetch_result);
         effects.fetches
     }

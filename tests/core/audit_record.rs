@@ -11,7 +11,7 @@ use jsonschema::Validator;
 use okta_proxy_wasm::callout::{CalloutResult, TransportError};
 use okta_proxy_wasm::config;
 use okta_proxy_wasm::engine::audit::MAX_BYTES;
-use okta_proxy_wasm::engine::{Decision, Deferral, LimitReached, ParkingLimits};
+use okta_proxy_wasm::engine::{Decision, LeaseOutcome, LimitReached, ParkingLimits};
 use okta_proxy_wasm::http::RequestHead;
 use serde_json::{Value, json};
 
@@ -114,7 +114,7 @@ impl<'a> Scene<'a> {
     /// What is logged when the call that is due ends like this.
     fn record_after(&mut self, outcome: CalloutResult) -> Value {
         let call = self.tick().calls.remove(0);
-        self.engine.call_ended(call.id, None, outcome);
+        self.engine.done(call.id, outcome);
         self.read_all().remove(0)
     }
 
@@ -325,7 +325,7 @@ fn of_waits(reader: &mut Reader) {
     let record = scene.read_all().remove(0);
     assert_eq!((&record["reason"], &record["waited_ms"]), (&json!("pending_timed_out"), &json!(60_000)));
     let failed = Err(TransportError::ConnectionFailed);
-    scene.engine.fetched(late.fetches[0].id, failed);
+    scene.engine.done(late.fetches[0].id, failed);
     assert_eq!(scene.reason("/", &good), "keys_unavailable");
 }
 
@@ -356,8 +356,8 @@ fn check_introspection_records(reader: &mut Reader) {
     }
     assert_eq!(scene.bearer("/", "spent"), None, "it waits");
     let call = scene.tick().calls.remove(0);
-    let spent = Deferral::LimitReached(LimitReached::Exhausted(Duration::from_secs(30)));
-    scene.engine.call_postponed(call.id, spent);
+    let spent = LeaseOutcome::LimitReached(LimitReached::Exhausted(Duration::from_secs(30)));
+    scene.engine.lease_done(call.id, spent);
     let mut records = scene.read_all();
     records.extend(scene.bearer("/", "spent"));
     assert!(records.iter().any(|record| record["reason"] == "introspection_rate_limited"), "{records:?}");
@@ -371,12 +371,12 @@ fn check_introspection_records(reader: &mut Reader) {
     let mut scene = Scene::new(&configuration, reader);
     assert_eq!(scene.bearer("/", &token(json!({}))), None, "it waits for the first list");
     let poll = scene.tick().poll.unwrap();
-    scene.engine.polled(poll.number, list_response(500, &Value::Null));
+    scene.engine.done(poll.id, list_response(500, &Value::Null));
     assert_eq!(scene.read_all()[0]["reason"], "revocations_unavailable");
     scene.pass(Duration::from_secs(1));
     let poll = scene.tick().poll.unwrap();
     let list = json!({ "revoked": [{ "sub": "alice@acme.com" }] });
-    scene.engine.polled(poll.number, list_response(200, &list));
+    scene.engine.done(poll.id, list_response(200, &list));
     assert_eq!(scene.reason("/", &token(json!({}))), "token_revoked");
 }
 

@@ -246,7 +246,7 @@ fn condition_of_a_pending_request_sees_the_attributes_at_arrival() {
         assert_eq!(engine.asked, [Attribute::SourceAddress]);
     }
     engine.pass(Duration::from_secs(3));
-    engine.fetched(fetch.id, published(&key_set(&[&SigningKey::a("k1")])));
+    engine.done(fetch.id, published(&key_set(&[&SigningKey::a("k1")])));
     let decided: Vec<_> = engine.decided.iter().map(|(stream, decision)| (stream.0, reason(decision))).collect();
     let expected: Vec<_> = (1..).zip(requests.map(|(_, _, reason)| reason)).collect();
     assert_eq!(decided, expected);

@@ -359,7 +359,7 @@ fn credential_is_removed_from_a_pending_request_as_from_any_other() {
     assert_eq!(parked.err(), Some(StreamId(1)));
     let no_room = arrive(format!("access_token={token}; big={}", "b".repeat(20_000)));
     assert_eq!(no_room.map(|decision| reason(&decision)), Ok("too_many_pending"), "there is no room for its cookies");
-    engine.fetched(fetch.id, published(&key_set(&[&key])));
+    engine.done(fetch.id, published(&key_set(&[&key])));
     let (stream, decision) = &engine.decided[0];
     assert_eq!(*stream, StreamId(1));
     assert_eq!(stripped(decision), ["-authorization", "-x-api-token", "cookie~sid=1; X=y"]);

@@ -11,8 +11,7 @@ use crate::engine_harness::{
 use crate::signing::{AUDIENCE, ISSUER, SigningKey, key_set, payload, with};
 use okta_proxy_wasm::callout::{CalloutResult, TransportError};
 use okta_proxy_wasm::engine::{
-    Attribute, BATCH, CallResult, Decision, Deferral, IntrospectionCall, LimitReached, Message, ParkingLimits, Poll,
-    StreamId,
+    Attribute, BATCH, CallResult, Callout, Decision, LeaseOutcome, LimitReached, Message, ParkingLimits, StreamId,
 };
 use okta_proxy_wasm::unix_time::UnixTime;
 use serde_json::{Value, json};
@@ -106,12 +105,12 @@ impl Scene {
         self.request_for("/", token)
     }
 
-    fn tick(&mut self) -> Vec<IntrospectionCall> {
+    fn tick(&mut self) -> Vec<Callout> {
         self.harness.tick().calls
     }
 
-    fn answer(&mut self, call: &IntrospectionCall, outcome: CalloutResult) {
-        let effects = self.call_ended(call.id, None, outcome);
+    fn answer(&mut self, call: &Callout, outcome: CalloutResult) {
+        let effects = self.done(call.id, outcome);
         self.last_result = effects.call_result.or(self.last_result);
     }
 
@@ -192,7 +191,7 @@ fn introspection_request_holds_the_token_in_the_body_and_the_client_credentials(
     scene.request("opa+que");
     let call = scene.tick_begins_a_call();
     assert_eq!(call.timeout, Duration::from_secs(2));
-    let request = scene.call_request(call.id);
+    let request = &call.request;
     assert_eq!(request.address.to_string(), format!("{ISSUER}/v1/introspect"));
     let Message::PostForm { authorization, body } = &request.message else { panic!("a POST") };
     assert_eq!(body.reveal(), "token=opa%2Bque&token_type_hint=access_token");
@@ -304,7 +303,7 @@ fn introspection_only_tokens_are_introspected_in_any_format() {
     let mut scene = Scene::of(&configuration, ParkingLimits::default());
     assert_eq!(scene.request(&jwt).1, None, "nothing of it is believed here");
     let call = scene.tick_begins_a_call();
-    let request = scene.call_request(call.id);
+    let request = &call.request;
     assert_eq!(request.address.to_string(), format!("{org}/oauth2/v1/introspect"));
     scene.answer(&call, inactive());
     assert_eq!(scene.decided.last().map(|(_, decision)| decision.audit.reason()), Some("token_inactive"));
@@ -349,7 +348,8 @@ fn provider_selected_by_audience_is_introspected_with_its_audiences() {
             return (None, reason);
         }
         let call = scene.tick_begins_a_call();
-        let asked = scene.engine.provider_name(call.id.provider()).map(|name| name.to_string());
+        let asked =
+            call.id.provider().and_then(|provider| scene.engine.provider_name(provider)).map(|name| name.to_string());
         scene.answer(&call, answer(said));
         (asked, scene.reason_of(stream).unwrap())
     };
@@ -383,7 +383,10 @@ fn rule_introspects_a_jwt_at_its_selected_provider() {
         let (stream, decided) = scene.request_for("/asked", &token);
         assert_eq!(decided, None);
         let call = scene.tick_begins_a_call();
-        assert_eq!(scene.engine.provider_name(call.id.provider()).as_deref(), Some(provider));
+        assert_eq!(
+            call.id.provider().and_then(|provider| scene.engine.provider_name(provider)).as_deref(),
+            Some(provider)
+        );
         scene.answer(&call, inactive());
         assert_eq!(scene.reason_of(stream), Some("token_inactive"));
     }
@@ -675,14 +678,17 @@ fn token_cache_counts_hits_and_misses_of_jwts_only() {
 #[wasm_bindgen_test(unsupported = test)]
 fn rate_limit_met_by_another_worker_is_an_endpoint_failure_and_not_an_exhausted_budget() {
     for (why, reason) in [
-        (Deferral::LimitReached(LimitReached::Blocked(Duration::from_secs(20))), "introspection_unavailable"),
-        (Deferral::LimitReached(LimitReached::Exhausted(Duration::from_secs(20))), "introspection_rate_limited"),
-        (Deferral::LimitReached(LimitReached::ShareExhausted(Duration::from_secs(20))), "introspection_rate_limited"),
+        (LeaseOutcome::LimitReached(LimitReached::Blocked(Duration::from_secs(20))), "introspection_unavailable"),
+        (LeaseOutcome::LimitReached(LimitReached::Exhausted(Duration::from_secs(20))), "introspection_rate_limited"),
+        (
+            LeaseOutcome::LimitReached(LimitReached::ShareExhausted(Duration::from_secs(20))),
+            "introspection_rate_limited",
+        ),
     ] {
         let mut scene = Scene::new();
         let (stream, _) = scene.request("opaque");
         let call = scene.tick_begins_a_call();
-        scene.call_postponed(call.id, why);
+        scene.lease_done(call.id, why);
         assert_eq!(scene.reason_of(stream), Some(reason));
         assert_eq!(scene.last_reply(), (503, Some("20".to_owned())));
     }
@@ -697,13 +703,13 @@ fn with_list(introspection: Value) -> Value {
 }
 
 impl Scene {
-    fn tick_begins_a_poll(&mut self) -> Poll {
+    fn tick_begins_a_poll(&mut self) -> Callout {
         self.harness.tick().poll.unwrap()
     }
 
     fn list(&mut self, status: u16, body: &Value) {
         let poll = self.tick_begins_a_poll();
-        self.polled(poll.number, list_response(status, body));
+        self.done(poll.id, list_response(status, body));
     }
 
     fn is_ready(&mut self) -> bool {
@@ -763,7 +769,7 @@ fn requests_before_the_first_revocation_list_wait_and_are_decided_by_it() {
     scene.pass(1_500);
     let (later, reason) = scene.request(&jwt());
     assert_eq!(reason, None, "the poll is under way");
-    scene.polled(poll.number, list_response(200, &json!({ "revoked": [{ "sub": "mallory" }] })));
+    scene.done(poll.id, list_response(200, &json!({ "revoked": [{ "sub": "mallory" }] })));
     let reasons = [bad, good, opaque, later].map(|stream| scene.reason_of(stream));
     assert_eq!(reasons, [Some("token_revoked"), Some("authorized"), Some("authorized"), Some("authorized")]);
     assert_eq!(scene.reason_of(asked), None, "now its issuer is asked");
@@ -777,7 +783,7 @@ fn request_pending_on_the_first_revocation_list_uses_the_list_of_another_worker(
     let mut holder = Scene::of(&with_list(json!({})), ParkingLimits::default());
     let poll = holder.tick_begins_a_poll();
     let outcome = list_response(200, &json!({ "revoked": [{ "sub": "mallory" }] }));
-    let news = holder.polled(poll.number, outcome).shared_list.unwrap();
+    let news = holder.done(poll.id, outcome).shared_list.unwrap();
     let mut scene = Scene::of(&with_list(json!({})), ParkingLimits::default());
     assert!(scene.engine.lacks_list() && scene.engine.list_record() == holder.engine.list_record());
     let revoked = SigningKey::a("k1").token(&with(&payload(START), json!({ "sub": "mallory" })));

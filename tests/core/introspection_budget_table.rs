@@ -15,12 +15,12 @@ use okta_proxy_wasm::config;
 use okta_proxy_wasm::introspection::call::{Call, Deferral, Purpose, TokenDigest, TokenKind};
 use okta_proxy_wasm::introspection::sharing::{RecordNames, SharedResponse, SharedResponses, SharedSlot};
 use okta_proxy_wasm::introspection::{Cause, LookUp, ProviderIntrospection, Rejection, Unavailable};
-use okta_proxy_wasm::jitter::Jitter;
 use okta_proxy_wasm::lookup::rate_limiter::{Acquire, Caller};
 use okta_proxy_wasm::lookup::requester::{Requester, Sender};
 use okta_proxy_wasm::policy::{
     CacheLimits, CalloutAddress, ClientAuthentication, Introspection, IntrospectionAddress, OpaqueTokens, Policy,
 };
+use okta_proxy_wasm::randomness::Jitter;
 use okta_proxy_wasm::redacted::Redacted;
 use okta_proxy_wasm::sequence::Sequence;
 use okta_proxy_wasm::unix_time::UnixTime;

@@ -24,13 +24,13 @@ use okta_proxy_wasm::config;
 use okta_proxy_wasm::introspection::call::{Call, CallNumber, CallResult, Deferral, Purpose, TokenDigest, TokenKind};
 use okta_proxy_wasm::introspection::sharing::{RecordNames, SharedResponse, SharedResponses, SharedSlot};
 use okta_proxy_wasm::introspection::{Arrived, CallEnd, Freshness, LookUp, ProviderIntrospection, Rejection};
-use okta_proxy_wasm::jitter::Jitter;
 use okta_proxy_wasm::lookup::rate_limiter::{BudgetClass, LimitReached};
 use okta_proxy_wasm::lookup::record::Record as _;
 use okta_proxy_wasm::policy::{
     CacheLimits, CalloutAddress, ClaimFault, ClientAuthentication, Introspection, IntrospectionAddress, OpaqueTokens,
     Policy, Provider,
 };
+use okta_proxy_wasm::randomness::Jitter;
 use okta_proxy_wasm::redacted::Redacted;
 use okta_proxy_wasm::sequence::Sequence;
 use okta_proxy_wasm::unix_time::UnixTime;

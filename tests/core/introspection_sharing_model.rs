@@ -19,12 +19,12 @@ use okta_proxy_wasm::config;
 use okta_proxy_wasm::introspection::call::{Call, CallNumber, CallResult, Deferral, Purpose, TokenDigest, TokenKind};
 use okta_proxy_wasm::introspection::sharing::{CallLease, RecordNames, SharedResponse, SharedResponses, SharedSlot};
 use okta_proxy_wasm::introspection::{LookUp, ProviderIntrospection};
-use okta_proxy_wasm::jitter::Jitter;
 use okta_proxy_wasm::lookup::lease::Lease;
 use okta_proxy_wasm::lookup::record::Record as _;
 use okta_proxy_wasm::policy::{
     CacheLimits, CalloutAddress, ClientAuthentication, Introspection, IntrospectionAddress, OpaqueTokens, Policy,
 };
+use okta_proxy_wasm::randomness::Jitter;
 use okta_proxy_wasm::redacted::Redacted;
 use okta_proxy_wasm::unix_time::UnixTime;
 use serde_json::json;

@@ -18,7 +18,7 @@ use crate::forge::{self, Forge, base64url, signing_input};
 use crate::random::Random;
 use crate::signing::{AUDIENCE, ISSUER};
 use okta_proxy_wasm::callout::TransportError;
-use okta_proxy_wasm::engine::{Decision, Fetch, FetchCause, Jitter, ParkingLimits, StreamId, Verdict};
+use okta_proxy_wasm::engine::{Callout, Decision, FetchCause, Jitter, ParkingLimits, StreamId, Verdict};
 use okta_proxy_wasm::http::RequestHead;
 use okta_proxy_wasm::unix_time::UnixTime;
 use p256::ecdsa::signature::Signer as _;
@@ -118,8 +118,8 @@ struct Model<'a> {
     streams: u32,
     /// The set held, when its fetch began and when it ended.
     held: Option<(Published, Moment, u64)>,
-    in_flight: Option<(Fetch, Moment)>,
-    late: Vec<Fetch>,
+    in_flight: Option<(Callout, Moment)>,
+    late: Vec<Callout>,
     /// The fetches that are left to unknown key ids, and as of when.
     bucket: (f64, u64),
     first_named: BTreeMap<&'static str, u64>,
@@ -308,9 +308,9 @@ impl<'a> Model<'a> {
             self.late.push(older);
             self.is_failing = true;
         }
-        for fetch in effects.fetches.clone() {
+        for (fetch, cause) in effects.fetches.clone().into_iter().zip(effects.fetch_causes.clone()) {
             assert!(self.in_flight.is_none(), "two fetches at a time");
-            let limited = match fetch.keys.cause {
+            let limited = match cause {
                 FetchCause::Due => None,
                 FetchCause::UnknownKeyId => Some((0.999, "fetch for an unknown id")),
                 FetchCause::SignatureInvalid if self.is_one_left => Some((0.999, "fetch for a failed signature")),
@@ -390,7 +390,7 @@ impl<'a> Model<'a> {
             }
             self.held = Some((published, began, self.millis));
         }
-        let effects = self.engine.fetched(fetch.id, outcome);
+        let effects = self.engine.done(fetch.id, outcome);
         assert!(effects.fetch_result.is_some() && effects.fetches.is_empty());
         self.take(&effects);
         self.count(if good { "good answer" } else { "bad answer" });
@@ -412,7 +412,7 @@ impl<'a> Model<'a> {
     fn answer_late(&mut self) {
         let Some(fetch) = self.late.pop() else { return };
         let keys = [Pair::A.jwk("k4"), Pair::B.jwk("k4")];
-        let effects = self.engine.fetched(fetch.id, published(&json!({ "keys": keys })));
+        let effects = self.engine.done(fetch.id, published(&json!({ "keys": keys })));
         assert_eq!(effects.fetch_result, None, "a late answer is taken");
         self.take(&effects);
         self.count("late answer");

@@ -16,7 +16,7 @@ use crate::engine_harness::{Effects, Harness, Setup, bearer, fetch_response};
 use crate::random::Random;
 use crate::signing::{self, AUDIENCE, ISSUER, SigningKey, key_set, payload, with};
 use okta_proxy_wasm::engine::{
-    Fetch, FetchCause, FetchId, Jitter, KeyLease, Lease, Record as _, SharedOutcome, StreamId,
+    CalloutId, FetchCause, Jitter, KeyLease, Lease, LeaseRequest, Record as _, SharedOutcome, StreamId,
 };
 use okta_proxy_wasm::unix_time::UnixTime;
 use serde_json::json;
@@ -44,9 +44,8 @@ struct Worker {
     engine: Harness,
     streams: BTreeMap<StreamId, Kind>,
     /// A fetch, when it ends, and what it brings.
-    in_flight: Option<(Fetch, u64, bool)>,
-    awaiting: Option<Fetch>,
-    held: Option<(FetchId, KeyLease)>,
+    in_flight: Option<(CalloutId, u64, bool)>,
+    held: Option<(CalloutId, KeyLease)>,
 }
 
 struct Process {
@@ -118,8 +117,8 @@ impl Process {
             "jwks": { "uri": "https://a.example/keys" } } } });
         let worker = |_| {
             let start = UnixTime::from_millis(START);
-            let engine = Harness::with(&configuration, Setup { start, ..Setup::default() });
-            Worker { engine, streams: BTreeMap::new(), in_flight: None, awaiting: None, held: None }
+            let engine = Harness::with(&configuration, Setup { start, shares: true, ..Setup::default() });
+            Worker { engine, streams: BTreeMap::new(), in_flight: None, held: None }
         };
         let mut random = Random::new(seed);
         let lag = random.below(2001);
@@ -165,23 +164,22 @@ impl Process {
             self.replaced += usize::from(kind == Kind::Replacing && decision.audit.reason() == "authorized");
             self.check_decision(at, kind, decision.audit.reason());
         }
-        if let Some((_, outcome)) = effects.shared_keys {
+        if let Some(outcome) = effects.shared_keys {
             let record = if outcome.response.is_some() { &mut self.good } else { &mut self.failed };
             let is_older = record.as_ref().is_some_and(|held| held.sequence.is_newer_than(outcome.sequence));
             if !is_older {
                 *record = SharedOutcome::from_bytes(&outcome.to_bytes());
             }
+        } else {
+            self.given_up += effects.released.len();
+        }
+        for released in effects.released {
+            let held = self.workers[at].held.map(|(fetch, _)| fetch);
+            assert_eq!(held, Some(released), "a lease is given back that is not held");
             self.give_back(at);
         }
-        // As `host/shared_keys.rs` does, before it begins other fetches.
-        let is_fetching =
-            |worker: &Worker| worker.held.is_none_or(|(fetch, _)| worker.engine.engine.is_fetching(fetch));
-        if !is_fetching(&self.workers[at]) {
-            self.given_up += 1;
-            self.give_back(at);
-        }
-        for fetch in effects.fetches {
-            self.turn(at, fetch);
+        for (fetch, lease) in effects.leases {
+            self.turn(at, fetch, &lease);
         }
     }
 
@@ -196,7 +194,7 @@ impl Process {
     fn check_lease(&self) {
         let Some(lease) = self.lease.filter(|lease| self.now() < lease.span.until) else { return };
         let is_made = |worker: &Worker| {
-            worker.held.is_some_and(|(fetch, held)| held == lease && worker.engine.engine.is_fetching(fetch))
+            worker.held.is_some_and(|(fetch, held)| held == lease && worker.engine.engine.is_under_way(fetch))
         };
         assert!(self.workers.iter().any(is_made), "nobody makes the fetch that the lease is on");
     }
@@ -219,38 +217,39 @@ impl Process {
         }
     }
 
-    fn turn(&mut self, at: usize, fetch: Fetch) {
+    fn turn(&mut self, at: usize, id: CalloutId, request: &LeaseRequest) {
+        let LeaseRequest::Keys { fetch, .. } = request else { panic!("a fetch of keys") };
         let now = self.now();
-        if !self.workers[at].engine.engine.is_fetching(fetch.id) {
+        if !self.workers[at].engine.engine.is_under_way(id) {
             return;
         }
         let lease = self.lease.and_then(|lease| KeyLease::from_bytes(&lease.to_bytes()));
-        let turn = Lease::for_fetch(&fetch.keys, lease, now);
-        let effects = self.worker(at).fetch_lease(fetch.id, turn);
+        let turn = Lease::for_fetch(fetch, lease, now);
+        let effects = self.worker(at).lease_done(id, turn.into());
+        assert_eq!(effects.fetches.len(), usize::from(matches!(turn, Lease::Acquired(_))), "with a lease alone");
         self.take(at, effects);
         match turn {
             Lease::Acquired(lease) => {
                 // A lease ends with a clock that is set forward.
                 let is_alone = self.workers.iter().all(|worker| worker.in_flight.is_none());
                 assert!(is_alone || self.is_clock_set, "two fetches at a time");
-                if fetch.keys.cause != FetchCause::Due {
+                if fetch.cause != FetchCause::Due {
                     let (left, as_of) = self.bucket;
                     let left = f64::min(3.0, left + (self.millis - as_of) as f64 / COOLDOWN);
-                    let is_spare = fetch.keys.cause == FetchCause::SignatureInvalid && !self.is_one_left;
+                    let is_spare = fetch.cause == FetchCause::SignatureInvalid && !self.is_one_left;
                     let least = if is_spare { 1.999 } else { 0.999 };
                     self.is_one_left = false;
                     assert!(left > least, "a fetch with {left} left");
-                    self.for_signatures += usize::from(fetch.keys.cause == FetchCause::SignatureInvalid);
+                    self.for_signatures += usize::from(fetch.cause == FetchCause::SignatureInvalid);
                     self.bucket = (left - 1.0, self.millis);
                     self.fetches += 1;
                 }
-                (self.lease, self.workers[at].held) = (Some(lease), Some((fetch.id, lease)));
+                (self.lease, self.workers[at].held) = (Some(lease), Some((id, lease)));
                 let ends = self.millis + self.random.below(300);
                 let asked = self.millis + self.random.below(ends - self.millis + 1);
-                self.workers[at].in_flight = Some((fetch, ends, asked >= FIRST_USE + self.lag));
+                self.workers[at].in_flight = Some((id, ends, asked >= FIRST_USE + self.lag));
             }
-            Lease::HeldByOther(_) => self.workers[at].awaiting = Some(fetch),
-            Lease::Cooldown { .. } => {}
+            Lease::HeldByOther(_) | Lease::Cooldown { .. } => {}
         }
     }
 
@@ -276,7 +275,7 @@ impl Process {
         self.workers[at].engine.jitter = Jitter(u16::try_from(self.random.below(65_536)).unwrap());
         if let Some((fetch, _, has_new)) = self.workers[at].in_flight.take_if(|(_, ends, _)| *ends <= self.millis) {
             let body = tokens.sets[usize::from(has_new)].clone();
-            let effects = self.worker(at).fetched(fetch.id, fetch_response(200, None, body));
+            let effects = self.worker(at).done(fetch, fetch_response(200, None, body));
             self.take(at, effects);
             self.is_held = true;
         }
@@ -284,9 +283,6 @@ impl Process {
             let provider = self.workers[at].engine.engine.shared_records()[0].0;
             let effects = self.worker(at).keys_shared(provider, outcome);
             self.take(at, effects);
-        }
-        if let Some(fetch) = self.workers[at].awaiting.take() {
-            self.turn(at, fetch);
         }
         let effects = self.worker(at).tick();
         self.take(at, effects);

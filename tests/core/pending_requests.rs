@@ -8,7 +8,8 @@ use crate::engine_harness::{self, Harness, NOW as START, Setup, bearer, call_res
 use crate::signing::{self, SigningKey, fetched_issuer, key_set, payload, with};
 use okta_proxy_wasm::callout::{CalloutResult, HttpResponse, TransportError};
 use okta_proxy_wasm::engine::{
-    BATCH, Fetch, FetchCause, FetchResult, Jitter, KeyLease, Lease, ParkingLimits, SharedOutcome, StreamId, TokenBucket,
+    BATCH, Callout, CalloutId, FetchCause, FetchResult, Jitter, KeyFetch, KeyLease, Lease, LeaseOutcome, LeaseRequest,
+    ParkingLimits, Sequence, SharedOutcome, StreamId, TokenBucket,
 };
 use okta_proxy_wasm::unix_time::UnixTime;
 use serde_json::{Value, json};
@@ -19,6 +20,12 @@ struct Scene {
     harness: Harness,
     last_result: Option<FetchResult>,
     shared: Option<SharedOutcome>,
+}
+
+/// A fetch that needs a lease.
+struct WantedLease {
+    id: CalloutId,
+    fetch: KeyFetch,
 }
 
 impl Deref for Scene {
@@ -45,8 +52,17 @@ impl Scene {
     }
 
     fn of(configuration: &Value, room: ParkingLimits) -> Self {
+        Self::with(configuration, Setup { room, ..Setup::default() })
+    }
+
+    /// A worker of several.
+    fn sharing() -> Self {
+        Self::with(&fetched_issuer(), Setup { shares: true, ..Setup::default() })
+    }
+
+    fn with(configuration: &Value, setup: Setup<'_>) -> Self {
         let secret = |_: &str| Some(String::from("secret"));
-        let harness = Harness::with(configuration, Setup { environment: &secret, room, ..Setup::default() });
+        let harness = Harness::with(configuration, Setup { environment: &secret, ..setup });
         Self { harness, last_result: None, shared: None }
     }
 
@@ -59,19 +75,33 @@ impl Scene {
         self.send(&bearer(token))
     }
 
-    fn tick(&mut self) -> Vec<Fetch> {
+    fn tick(&mut self) -> Vec<Callout> {
         let effects = self.harness.tick();
         self.take(effects)
     }
 
-    fn answer(&mut self, fetch: &Fetch, outcome: CalloutResult) {
-        let effects = self.fetched(fetch.id, outcome);
+    fn answer(&mut self, fetch: &Callout, outcome: CalloutResult) {
+        self.end(fetch.id, outcome);
+    }
+
+    fn end(&mut self, fetch: CalloutId, outcome: CalloutResult) {
+        let effects = self.done(fetch, outcome);
         self.take(effects);
     }
 
+    /// The one fetch that the next tick wants a lease for.
+    fn tick_wants_a_lease(&mut self) -> WantedLease {
+        let mut leases = self.harness.tick().leases;
+        assert_eq!(leases.len(), 1);
+        match leases.remove(0) {
+            (id, LeaseRequest::Keys { fetch, .. }) => WantedLease { id, fetch },
+            (id, LeaseRequest::Introspection { .. }) => panic!("{id:?}"),
+        }
+    }
+
     /// The next callout of the same fetch.
-    fn answer_starts_fetch(&mut self, fetch: &Fetch, outcome: CalloutResult) -> Fetch {
-        let mut effects = self.fetched(fetch.id, outcome);
+    fn answer_starts_fetch(&mut self, fetch: &Callout, outcome: CalloutResult) -> Callout {
+        let mut effects = self.done(fetch.id, outcome);
         let next = effects.follow_ups.remove(0);
         self.take(effects);
         next
@@ -84,11 +114,11 @@ impl Scene {
         self.take(effects);
     }
 
-    fn take(&mut self, effects: engine_harness::Effects) -> Vec<Fetch> {
+    fn take(&mut self, effects: engine_harness::Effects) -> Vec<Callout> {
         if let Some((_, result)) = effects.fetch_result {
             self.last_result = Some(result);
         }
-        self.shared = effects.shared_keys.map(|(_, outcome)| outcome).or(self.shared.take());
+        self.shared = effects.shared_keys.or(self.shared.take());
         effects.fetches
     }
 
@@ -119,9 +149,9 @@ fn with_keys(key: &SigningKey) -> Scene {
 fn keys_are_fetched_before_the_first_request() {
     let mut scene = Scene::new();
     let fetch = scene.tick_begins_a_fetch();
-    assert_eq!(fetch.keys.address.to_string(), "https://acme.okta.com/oauth2/default/v1/keys");
-    assert_eq!(fetch.keys.address.upstream, "okta");
-    assert_eq!(fetch.keys.timeout, Duration::from_secs(5));
+    assert_eq!(fetch.request.address.to_string(), "https://acme.okta.com/oauth2/default/v1/keys");
+    assert_eq!(fetch.request.address.upstream, "okta");
+    assert_eq!(fetch.timeout, Duration::from_secs(5));
     assert_eq!(scene.tick(), [], "one fetch at a time");
     scene.answer(&fetch, published(&[&SigningKey::a("k1")]));
     assert_eq!(
@@ -528,7 +558,7 @@ fn unknown_key_ids_use_their_issuers_share_of_half_of_the_capacity() {
     let (stream, _) = scene.request(opaque);
     let call = scene.tick_begins_a_call();
     let body = br#"{"active":true,"iss":"https://c.example","aud":"api","exp":4102444800,"sub":"alice"}"#;
-    scene.call_ended(call.id, None, call_response(200, *body));
+    scene.done(call.id, call_response(200, *body));
     assert_eq!(scene.reason_of(stream), Some("authorized"));
     scene.pass(60);
 
@@ -594,20 +624,20 @@ fn keys_of_an_issuer_are_found_by_its_metadata() {
     let key = SigningKey::a("k1");
     let token = key.token(&with(&payload(START), json!({ "iss": "https://idp.example/realms/a" })));
     let fetch = scene.tick_begins_a_fetch();
-    assert_eq!(fetch.keys.address.to_string(), "https://idp.example/realms/a/.well-known/openid-configuration");
+    assert_eq!(fetch.request.address.to_string(), "https://idp.example/realms/a/.well-known/openid-configuration");
     let (stream, _) = scene.request(&token);
     let next = scene.answer_starts_fetch(&fetch, answer_of(404, None, &json!({})));
-    assert_eq!(next.keys.address.to_string(), "https://idp.example/.well-known/oauth-authorization-server/realms/a");
+    assert_eq!(next.request.address.to_string(), "https://idp.example/.well-known/oauth-authorization-server/realms/a");
     scene.pass(2);
     let next = scene.answer_starts_fetch(&next, metadata("https://idp.example/realms/a", "https://idp.example/keys"));
-    assert_eq!(next.keys.address.to_string(), "https://idp.example/keys");
-    assert_eq!(next.keys.address.upstream, "idp");
-    assert_eq!(next.keys.timeout, Duration::from_secs(3), "all callouts of a fetch share its time");
+    assert_eq!(next.request.address.to_string(), "https://idp.example/keys");
+    assert_eq!(next.request.address.upstream, "idp");
+    assert_eq!(next.timeout, Duration::from_secs(3), "all callouts of a fetch share its time");
     scene.answer(&next, published(&[&key]));
     assert_eq!(scene.reason_of(stream), Some("authorized"));
     // The address is known from then on.
     scene.pass(3600);
-    assert_eq!(scene.tick_begins_a_fetch().keys.address.to_string(), "https://idp.example/keys");
+    assert_eq!(scene.tick_begins_a_fetch().request.address.to_string(), "https://idp.example/keys");
 }
 
 #[wasm_bindgen_test(unsupported = test)]
@@ -651,7 +681,7 @@ fn keys_fetched_by_another_worker_decide_pending_requests() {
     let shared = there.shared.take().unwrap();
     here.learn(&shared);
     assert_eq!(here.reason_of(waiting), Some("authorized"));
-    assert!(!here.engine.is_fetching(unmade.id), "its own fetch is needed no more");
+    assert!(!here.engine.is_under_way(unmade.id), "its own fetch is needed no more");
     assert_eq!(
         here.last_result,
         Some(FetchResult::Replaced { usable: 1, skipped: 0, is_other: false, fetched_here: false })
@@ -684,29 +714,29 @@ fn key_set_of_another_worker_saves_the_fetch_requested_before_the_first_tick() {
 }
 
 /// What the lease of the process says of a fetch.
-fn acquire_lease(scene: &mut Scene, lease: &mut Option<KeyLease>, fetch: &Fetch) -> Lease<TokenBucket> {
-    let turn = Lease::for_fetch(&fetch.keys, *lease, scene.now);
+fn acquire_lease(scene: &mut Scene, lease: &mut Option<KeyLease>, wanted: &WantedLease) -> Lease<TokenBucket> {
+    let turn = Lease::for_fetch(&wanted.fetch, *lease, scene.now);
     if let Lease::Acquired(taken) = turn {
         *lease = Some(taken);
     }
-    scene.fetch_lease(fetch.id, turn);
+    scene.lease_done(wanted.id, turn.into());
     turn
 }
 
 /// Two workers that hold the same keys, and the lease of their process.
 fn two_workers(key: &SigningKey) -> (Scene, Scene, Option<KeyLease>) {
-    let (mut here, mut there, mut lease) = (Scene::new(), Scene::new(), None);
-    let fetch = here.tick_begins_a_fetch();
+    let (mut here, mut there, mut lease) = (Scene::sharing(), Scene::sharing(), None);
+    let fetch = here.tick_wants_a_lease();
     assert!(matches!(acquire_lease(&mut here, &mut lease, &fetch), Lease::Acquired(_)));
-    here.answer(&fetch, published(&[key]));
+    here.end(fetch.id, published(&[key]));
     there.learn(&here.shared.take().unwrap());
     (here, there, lease.map(KeyLease::given_back))
 }
 
 /// A worker fetches for a key id that nobody knows, and has the lease.
-fn fetches_for(worker: &mut Scene, lease: &mut Option<KeyLease>, kid: &str) -> Fetch {
+fn fetches_for(worker: &mut Scene, lease: &mut Option<KeyLease>, kid: &str) -> WantedLease {
     worker.request(&SigningKey::b(kid).token(&payload(START)));
-    let fetch = worker.tick_begins_a_fetch();
+    let fetch = worker.tick_wants_a_lease();
     assert!(matches!(acquire_lease(worker, lease, &fetch), Lease::Acquired(_)));
     fetch
 }
@@ -717,15 +747,15 @@ fn earlier_fetch_of_another_worker_does_not_make_a_key_id_unknown() {
     let (mut here, mut there, mut lease) = two_workers(&old);
     let early = fetches_for(&mut there, &mut lease, "another");
     let (waiting, _) = here.request(&new.token(&payload(START)));
-    let own = here.tick_begins_a_fetch();
+    let own = here.tick_wants_a_lease();
     assert!(matches!(acquire_lease(&mut here, &mut lease, &own), Lease::HeldByOther(_)));
-    there.answer(&early, published(&[&old]));
+    there.end(early.id, published(&[&old]));
     lease = lease.map(KeyLease::given_back);
     here.learn(&there.shared.take().unwrap());
     assert_eq!(here.reason_of(waiting), None);
-    assert!(here.engine.is_fetching(own.id));
+    assert!(here.engine.is_under_way(own.id));
     assert!(matches!(acquire_lease(&mut here, &mut lease, &own), Lease::Acquired(_)));
-    here.answer(&own, published(&[&old, &new]));
+    here.end(own.id, published(&[&old, &new]));
     assert_eq!(here.reason_of(waiting), Some("authorized"));
 }
 
@@ -735,18 +765,18 @@ fn later_fetch_of_another_worker_decides_like_a_local_fetch() {
     let old = SigningKey::a("old");
     let (mut here, mut there, mut lease) = two_workers(&old);
     let (waiting, _) = here.request(&SigningKey::b("new").token(&payload(START)));
-    let own = here.tick_begins_a_fetch();
+    let own = here.tick_wants_a_lease();
     for kid in ["x", "y", "z"] {
         let fetch = fetches_for(&mut there, &mut lease, kid);
         if kid != "z" {
             assert!(matches!(acquire_lease(&mut here, &mut lease, &own), Lease::HeldByOther(_)));
         }
-        there.answer(&fetch, published(&[&old]));
+        there.end(fetch.id, published(&[&old]));
         lease = lease.map(KeyLease::given_back);
         assert_eq!(here.reason_of(waiting), None, "{kid}");
         here.learn(&there.shared.take().unwrap());
         if kid == "x" {
-            assert!(here.engine.is_fetching(own.id), "that fetch was under way when the lease was read");
+            assert!(here.engine.is_under_way(own.id), "that fetch was under way when the lease was read");
             here.pass(4);
             there.pass(4);
         }
@@ -760,8 +790,8 @@ fn fetch_postponed_for_another_worker_is_made_later() {
     let mut scene = with_keys(&key);
     let (waiting, _) = scene.request(&SigningKey::b("unknown").token(&payload(START)));
     let fetch = scene.tick_begins_a_fetch();
-    let turn = Lease::Cooldown { wait: Duration::from_secs(20), sequence: fetch.keys.sequence };
-    scene.fetch_lease(fetch.id, turn);
+    let outcome = LeaseOutcome::Cooldown { wait: Duration::from_secs(20), sequence: Sequence::new(2) };
+    scene.lease_done(fetch.id, outcome);
     assert_eq!(scene.reason_of(waiting), Some("keys_unavailable"));
     assert_eq!(scene.retry_after(waiting).as_deref(), Some("20"));
     assert_eq!(scene.tick(), []);
@@ -980,14 +1010,15 @@ fn failed_signature_is_401_also_when_no_fetch_can_be_made() {
     let (stream, reason) = scene.request(&forged("k1", 0));
     assert_eq!(reason, None);
     let fetch = scene.tick_begins_a_fetch();
-    let turn = Lease::Cooldown { wait: Duration::from_secs(4), sequence: fetch.keys.sequence };
-    scene.fetch_lease(fetch.id, turn);
+    let outcome = LeaseOutcome::Cooldown { wait: Duration::from_secs(4), sequence: Sequence::new(2) };
+    scene.lease_done(fetch.id, outcome);
     assert_eq!(scene.reason_of(stream), Some("signature_invalid"));
     is_rejected_at_once(&mut scene, "the process has none left");
     // A key that is not held is looked for all the same: the last fetch is kept for those.
     assert_eq!(scene.request(&SigningKey::b("new").token(&payload(START))).1, None);
-    let fetch = scene.tick_begins_a_fetch();
-    assert_eq!(fetch.keys.cause, FetchCause::UnknownKeyId);
+    let mut effects = scene.harness.tick();
+    assert_eq!(effects.fetch_causes, [FetchCause::UnknownKeyId]);
+    let fetch = effects.fetches.remove(0);
     scene.answer(&fetch, published(&[&key]));
     scene.pass(4);
     assert_eq!(scene.request(&forged("k1", 2)).1, Some("signature_invalid"), "that fetch began after its failure");
@@ -1095,21 +1126,21 @@ fn a_key_replaced_under_the_same_kid_is_found_by_the_fetch_of_another_worker() {
     let (mut here, mut there, mut lease) = two_workers(&old);
     let early = fetches_for(&mut there, &mut lease, "another");
     let (waiting, _) = here.request(&new.token(&payload(START)));
-    let own = here.tick_begins_a_fetch();
-    assert_eq!(own.keys.cause, FetchCause::SignatureInvalid);
+    let own = here.tick_wants_a_lease();
+    assert_eq!(own.fetch.cause, FetchCause::SignatureInvalid);
     assert!(matches!(acquire_lease(&mut here, &mut lease, &own), Lease::HeldByOther(_)));
     // That one began too early to reject it, and may well bring the new key.
-    there.answer(&early, published(&[&old]));
+    there.end(early.id, published(&[&old]));
     lease = lease.map(KeyLease::given_back);
     here.learn(&there.shared.take().unwrap());
     assert_eq!(here.reason_of(waiting), None);
-    assert!(here.engine.is_fetching(own.id));
+    assert!(here.engine.is_under_way(own.id));
     let late = fetches_for(&mut there, &mut lease, "a third");
-    there.answer(&late, published(&[&new]));
+    there.end(late.id, published(&[&new]));
     lease = lease.map(KeyLease::given_back);
     here.learn(&there.shared.take().unwrap());
     assert_eq!(here.reason_of(waiting), Some("authorized"));
-    assert!(!here.engine.is_fetching(own.id), "its own fetch is needed no more");
+    assert!(!here.engine.is_under_way(own.id), "its own fetch is needed no more");
     assert!(lease.is_some());
 }
 
@@ -1121,18 +1152,18 @@ fn other_keys_fetched_by_another_worker_save_the_fetch_for_a_failed_signature() 
     let early = fetches_for(&mut there, &mut lease, "another");
     let (waiting, _) = here.request(&new.token(&payload(START)));
     let (forged, _) = here.request(&forged("k1", 0));
-    let own = here.tick_begins_a_fetch();
+    let own = here.tick_wants_a_lease();
     assert!(matches!(acquire_lease(&mut here, &mut lease, &own), Lease::HeldByOther(_)));
-    there.answer(&early, published(&[&new]));
+    there.end(early.id, published(&[&new]));
     lease = lease.map(KeyLease::given_back);
     here.learn(&there.shared.take().unwrap());
     assert_eq!(here.reason_of(waiting), Some("authorized"));
-    assert!(!here.engine.is_fetching(own.id));
+    assert!(!here.engine.is_under_way(own.id));
     // When that fetch began is not known here: another one is made for the request that still waits.
     assert_eq!(here.reason_of(forged), None);
-    let own = here.tick_begins_a_fetch();
+    let own = here.tick_wants_a_lease();
     assert!(matches!(acquire_lease(&mut here, &mut lease, &own), Lease::Acquired(_)));
-    here.answer(&own, published(&[&new]));
+    here.end(own.id, published(&[&new]));
     assert_eq!(here.reason_of(forged), Some("signature_invalid"));
 }
 

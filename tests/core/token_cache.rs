@@ -265,7 +265,7 @@ fn many_pending_requests_with_one_token_cause_one_verification() {
     for _ in 0..100 {
         assert!(scene.request(&bearer(&token)).is_err(), "it is pending");
     }
-    scene.fetched(fetch.id, published(&key_set(&[&key])));
+    scene.done(fetch.id, published(&key_set(&[&key])));
     scene.drain();
     assert_eq!(scene.decided.len(), 100);
     assert!(scene.decided.iter().all(|(_, decision)| decision.audit.reason() == "authorized"));

@@ -17,10 +17,11 @@ use std::time::Duration;
 use okta_proxy_wasm::callout::{CalloutResult, HttpResponse};
 use okta_proxy_wasm::config;
 use okta_proxy_wasm::engine::{
-    Algorithm, Attribute, AttributeValues, BATCH, CallId, CallResult, Decision, Deferral, Engine, Entropy, Fetch,
-    FetchId, FetchResult, HttpRequest, IntrospectionCall, Jitter, Lease, ListDocument, ListNews, ListState,
-    NoRsaSigner, Outbox, ParkingLimits, Poll, PollNumber, PollResult, PortableVerifier, RequestOutcome, Sequence,
-    SharedOutcome, SharedResponse, SignatureVerifier, StreamId, SuppressedRecords, TokenBucket, Verdict,
+    Algorithm, Attribute, AttributeValues, BATCH, CallResult, Callout, CalloutId, Decision, Effect, Engine, Entropy,
+    Event, FetchCause, FetchResult, HostServices, Jitter, LeaseOutcome, LeaseRequest, ListDocument, ListNews,
+    ListState, NothingShared, ParkingLimits, PollResult, PortableVerifier, RecordNames, Report, RequestOutcome,
+    SharedOutcome, SharedRecord, SharedResponse, SharedResponses, SignatureVerifier, StreamId, SuppressedRecords,
+    Verdict,
 };
 use okta_proxy_wasm::http::{HeadEdits, HeaderName, LocalResponse, RequestHead};
 use okta_proxy_wasm::jose::Key;
@@ -42,6 +43,8 @@ pub struct Setup<'a> {
     pub start: UnixTime,
     /// Whether the host knows clients' addresses.
     pub knows_addresses: bool,
+    /// Whether callouts need a lease, as where workers share data.
+    pub shares: bool,
 }
 
 impl Default for Setup<'_> {
@@ -52,6 +55,7 @@ impl Default for Setup<'_> {
             verifier: Box::new(PortableVerifier),
             start: UnixTime::from_secs(NOW),
             knows_addresses: false,
+            shares: false,
         }
     }
 }
@@ -72,16 +76,21 @@ impl SignatureVerifier for Counting {
 /// What the engine has the host do after an event. Decisions on pending requests are in [`Harness::decided`].
 #[derive(Debug, Default)]
 pub struct Effects {
-    pub fetches: Vec<Fetch>,
+    /// The first callouts of key fetches, and why they are made.
+    pub fetches: Vec<Callout>,
+    pub fetch_causes: Vec<FetchCause>,
     /// Further callouts of the fetch that ended.
-    pub follow_ups: Vec<Fetch>,
-    pub calls: Vec<IntrospectionCall>,
-    pub poll: Option<Poll>,
-    /// What other workers are to know of a provider's keys, of a token and of the revocation list.
-    pub shared_keys: Option<(ProviderId, SharedOutcome)>,
-    pub shared_response: Option<(ProviderId, SharedResponse)>,
+    pub follow_ups: Vec<Callout>,
+    /// Introspection calls.
+    pub calls: Vec<Callout>,
+    pub poll: Option<Callout>,
+    pub leases: Vec<(CalloutId, LeaseRequest)>,
+    pub released: Vec<CalloutId>,
+    /// What other workers are told of a provider's keys, of a token and of the revocation list.
+    pub shared_keys: Option<SharedOutcome>,
+    pub shared_response: Option<(RecordNames, SharedResponse)>,
     pub shared_list: Option<ListNews>,
-    /// How a fetch, a call or a poll ended, for the log; the first two with the provider's name.
+    /// How a fetch, a call or a poll ended, for the log; the first with the provider's name.
     pub fetch_result: Option<(String, FetchResult)>,
     pub call_result: Option<CallResult>,
     pub poll_result: Option<PollResult>,
@@ -127,9 +136,14 @@ impl Harness {
     pub fn of_policy(policy: Policy, setup: Setup<'_>) -> Self {
         let verified = Rc::new(Cell::new(0));
         let verifier = Counting { verifier: setup.verifier, verified: Rc::clone(&verified) };
-        let engine = Engine::new(policy, Box::new(verifier), setup.room, setup.start);
+        let nothing: Rc<dyn SharedResponses> = Rc::new(NothingShared);
+        let services = HostServices {
+            shared_responses: setup.shares.then_some(nothing),
+            has_client_addresses: setup.knows_addresses,
+            ..HostServices::with_verifier(Box::new(verifier))
+        };
         Self {
-            engine: if setup.knows_addresses { engine.with_client_addresses() } else { engine },
+            engine: Engine::new(policy, services, setup.room, &Entropy([0; 32]), setup.start),
             now: setup.start,
             jitter: NO_JITTER,
             attributes: None,
@@ -238,30 +252,28 @@ impl Harness {
     // Events
 
     pub fn tick(&mut self) -> Effects {
-        let outbox = self.engine.on_tick(self.now, self.jitter);
-        self.take(outbox)
+        self.handle(Event::Tick)
     }
 
     /// The one fetch that the next tick begins.
-    pub fn tick_begins_a_fetch(&mut self) -> Fetch {
+    pub fn tick_begins_a_fetch(&mut self) -> Callout {
         single(self.tick().fetches)
     }
 
     /// The one introspection call that the next tick begins.
-    pub fn tick_begins_a_call(&mut self) -> IntrospectionCall {
+    pub fn tick_begins_a_call(&mut self) -> Callout {
         single(self.tick().calls)
     }
 
-    /// A callout of a key fetch has ended.
-    pub fn fetched(&mut self, fetch: FetchId, outcome: CalloutResult) -> Effects {
-        let outbox = self.engine.on_fetched(fetch, outcome, self.now);
-        self.take(outbox)
+    /// A callout has ended.
+    pub fn done(&mut self, callout: CalloutId, outcome: CalloutResult) -> Effects {
+        self.handle(Event::CalloutDone(callout, outcome))
     }
 
     /// The fetch that is due brings this.
     pub fn fetch(&mut self, outcome: CalloutResult) -> Effects {
         let fetch = self.tick_begins_a_fetch();
-        self.fetched(fetch.id, outcome)
+        self.done(fetch.id, outcome)
     }
 
     /// Ticks until nothing is pending.
@@ -273,91 +285,69 @@ impl Harness {
 
     /// Another worker has learned this of a provider's keys.
     pub fn keys_shared(&mut self, provider: ProviderId, outcome: SharedOutcome) -> Effects {
-        let outbox = self.engine.on_shared(provider, outcome, self.now, self.jitter);
-        self.take(outbox)
+        self.handle(Event::KeysShared(provider, outcome))
     }
 
-    /// What the lease of the process says of a fetch.
-    pub fn fetch_lease(&mut self, fetch: FetchId, lease: Lease<TokenBucket>) -> Effects {
-        let outbox = self.engine.on_lease(fetch, lease, self.now);
-        self.take(outbox)
-    }
-
-    /// What is sent for an introspection call.
-    pub fn call_request(&self, call: CallId) -> HttpRequest {
-        let request = self.engine.call_request(call, &Entropy([7; 32]), &NoRsaSigner, self.now);
-        request.unwrap_or_else(|fault| panic!("nothing to send: {fault:?}"))
-    }
-
-    /// An introspection call has ended; where workers share responses, with the number in its lease.
-    pub fn call_ended(&mut self, call: CallId, sequence: Option<Sequence>, outcome: CalloutResult) -> Effects {
-        let outbox = self.engine.on_call_ended(call, sequence, outcome, self.now, self.jitter);
-        self.take(outbox)
-    }
-
-    /// An introspection call is not made now.
-    pub fn call_postponed(&mut self, call: CallId, why: Deferral) -> Effects {
-        let outbox = self.engine.on_call_deferred(call, why, self.now);
-        self.take(outbox)
+    /// The request for the lease of a callout has ended.
+    pub fn lease_done(&mut self, callout: CalloutId, outcome: LeaseOutcome) -> Effects {
+        self.handle(Event::LeaseDone(callout, outcome))
     }
 
     /// Other workers have these introspection responses.
-    pub fn responses_shared(&mut self, call: CallId, responses: &[SharedResponse]) -> Effects {
-        let outbox = self.engine.on_responses_shared(call, responses, self.now);
-        self.take(outbox)
-    }
-
-    /// A poll of the revocation list has ended.
-    pub fn polled(&mut self, poll: PollNumber, outcome: CalloutResult) -> Effects {
-        let outbox = self.engine.on_polled(poll, outcome, self.now, self.jitter);
-        self.take(outbox)
+    pub fn responses_shared(&mut self, call: CalloutId, responses: &[SharedResponse]) -> Effects {
+        self.handle(Event::ResponsesShared(call, responses.to_vec()))
     }
 
     /// Another worker holds this revocation list.
     pub fn list_shared(&mut self, state: ListState, document: &ListDocument) -> Effects {
-        let outbox = self.engine.on_list_shared(state, document, self.now);
-        self.take(outbox)
+        self.handle(Event::ListShared(state, document.clone()))
     }
 
-    fn take(&mut self, outbox: Outbox) -> Effects {
-        let Outbox {
-            fetches,
-            follow_ups,
-            share,
-            calls,
-            response,
-            block: _,
-            ceiling: _,
-            poll,
-            list_news,
-            decided,
-            suppressed,
-            next_tick,
-            note,
-            call_note,
-            poll_note,
-        } = outbox;
-        assert!(decided.len() <= BATCH, "{} streams released at once", decided.len());
+    fn handle(&mut self, event: Event) -> Effects {
+        let [low, high] = self.jitter.0.to_le_bytes();
+        let mut entropy = [7; 32];
+        (entropy[0], entropy[1]) = (low, high);
+        let is_follow_up = matches!(event, Event::CalloutDone(..));
+        let listed = self.engine.handle(event, self.now, Some(&Entropy(entropy)));
+        let order: Vec<u8> = listed.iter().map(rank).collect();
+        assert!(order.is_sorted(), "effects out of order: {listed:?}");
+        let (mut effects, decided) = (Effects::default(), self.decided.len());
+        for effect in listed {
+            match effect {
+                Effect::Share(SharedRecord::Keys { outcome, .. }) => effects.shared_keys = Some(outcome),
+                Effect::Share(SharedRecord::Response { names, response }) => {
+                    effects.shared_response = Some((names, response));
+                }
+                Effect::Share(SharedRecord::List { news, .. }) => effects.shared_list = Some(news),
+                Effect::Share(SharedRecord::Block(..) | SharedRecord::Ceiling(..)) => {}
+                Effect::Report(Report::FetchStarted { cause, .. }) => effects.fetch_causes.push(cause),
+                Effect::Report(Report::Fetch { provider, result }) => {
+                    effects.fetch_result = Some((provider.to_string(), result));
+                }
+                Effect::Report(Report::Call { result, .. }) => effects.call_result = Some(result),
+                Effect::Report(Report::Poll(result)) => effects.poll_result = Some(result),
+                Effect::Report(Report::Suppressed(records)) => effects.suppressed.push(records),
+                Effect::ReleaseLease(callout) => effects.released.push(callout),
+                Effect::Decide(stream, decision) => self.decided.push((stream, *decision)),
+                Effect::AcquireLease(callout, lease) => effects.leases.push((callout, lease)),
+                Effect::Callout(callout) => match callout.id {
+                    CalloutId::Keys(..) if is_follow_up => effects.follow_ups.push(callout),
+                    CalloutId::Keys(..) => effects.fetches.push(callout),
+                    CalloutId::Introspection(..) => effects.calls.push(callout),
+                    CalloutId::Revocations(_) => effects.poll = Some(callout),
+                },
+                Effect::TickAt(at) => self.next_tick = Some(at),
+            }
+        }
+        let released = self.decided.len() - decided;
+        assert!(released <= BATCH, "{released} streams released at once");
         let soonest = self.now.plus(Duration::from_millis(1));
         assert!(
-            next_tick.is_some_and(|next| next >= soonest),
-            "a tick that is due at once and for ever: {next_tick:?}"
+            self.next_tick.is_some_and(|next| next >= soonest),
+            "a tick that is due at once and for ever: {:?}",
+            self.next_tick
         );
-        self.decided.extend(decided);
-        self.next_tick = next_tick;
-        Effects {
-            fetches,
-            follow_ups,
-            calls,
-            poll,
-            shared_keys: share,
-            shared_response: response,
-            shared_list: list_news,
-            fetch_result: note.map(|note| (note.provider.to_string(), note.result)),
-            call_result: call_note.map(|note| note.result),
-            poll_result: poll_note,
-            suppressed,
-        }
+        effects
     }
 
     // Decisions
@@ -377,6 +367,17 @@ impl Harness {
     /// The decisions since the last look, for a test that follows each of them.
     pub fn take_decided(&mut self) -> Vec<(StreamId, Decision)> {
         std::mem::take(&mut self.decided)
+    }
+}
+
+/// The place of an effect in the order that [`okta_proxy_wasm::engine::Effects`] documents.
+fn rank(effect: &Effect) -> u8 {
+    match effect {
+        Effect::Share(_) | Effect::Report(_) => 0,
+        Effect::ReleaseLease(_) => 1,
+        Effect::Decide(..) => 2,
+        Effect::AcquireLease(..) | Effect::Callout(_) => 3,
+        Effect::TickAt(_) => 4,
     }
 }
 

@@ -224,10 +224,10 @@ fn an_endpoint_is_found_at_its_issuers_own_host() {
     let call = scene.calls().remove(0);
     assert_eq!(call.purpose, Purpose::Metadata(0));
     assert_eq!(scene.calls(), [], "once");
-    let sent = |scene: &Scene, number| scene.introspection.request(number, &ENTROPY, &NoRsaSigner, NOW).unwrap();
+    let sent = |scene: &Scene, number| scene.introspection.request(number, Some(&ENTROPY), &NoRsaSigner, NOW).unwrap();
     let first = sent(&scene, call.number);
     assert_eq!(first.address.to_string(), "https://idp.example/realms/a/.well-known/openid-configuration");
-    assert_eq!(first.message, Message::Get);
+    assert_eq!(first.message, Message::Get { if_none_match: None });
     assert_eq!(scene.finish(call.number, response(404, Vec::new())).result, CallResult::Continues);
     let call = scene.calls().remove(0);
     let second = sent(&scene, call.number).address.to_string();

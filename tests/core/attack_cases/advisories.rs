@@ -271,7 +271,7 @@ fn cve_2026_32301_and_cve_2026_59096_no_unverified_claim_selects_what_is_fetched
         &with(&payload(NOW), json!({ "tenant": "evil", "aud": "evil" })),
     );
     assert_eq!(scene.reason(named), "parked");
-    assert_eq!(scene.tick_begins_a_fetch().keys.address.to_string(), "https://a.example/keys");
+    assert_eq!(scene.tick_begins_a_fetch().request.address.to_string(), "https://a.example/keys");
 }
 
 #[test]

@@ -460,8 +460,8 @@ fn no_member_of_a_token_selects_what_is_fetched() {
     );
     assert_eq!(scene.reason(evil), "parked");
     let fetch = scene.tick_begins_a_fetch();
-    assert_eq!(fetch.keys.address.to_string(), "https://a.example/keys", "J5 authority only from config");
-    assert_eq!(fetch.keys.address.upstream, "cluster-a", "J5 cluster only from config");
+    assert_eq!(fetch.request.address.to_string(), "https://a.example/keys", "J5 authority only from config");
+    assert_eq!(fetch.request.address.upstream, "cluster-a", "J5 cluster only from config");
 }
 
 #[test]
@@ -507,7 +507,7 @@ fn keys_of_one_provider_are_fetched_while_another_is_down() {
     let mut scene = Scene::new(&configuration);
     let fetches = scene.tick();
     assert_eq!(fetches.len(), 2);
-    let of = |upstream: &str| fetches.iter().find(|fetch| fetch.keys.address.upstream == upstream).unwrap();
+    let of = |upstream: &str| fetches.iter().find(|fetch| fetch.request.address.upstream == upstream).unwrap();
     let of_b = Forge::RsaB.token("RS256", "rsa", json!({}), &with(&payload(NOW), json!({ "iss": OTHER_ISSUER })));
     let streams: Vec<StreamId> =
         [claiming(json!({})), of_b.clone()].iter().map(|token| scene.bearer(token).unwrap_err()).collect();

@@ -202,10 +202,10 @@ fn token_waits_for_the_keys_of_its_provider_only() {
     assert_eq!(ask(&mut engine, 4, &a, json!(B)), None, "signed with the key of the other provider");
     assert_eq!(ask(&mut engine, 5, &b, json!(B)), None);
     let fetches = engine.tick().fetches;
-    let addresses: Vec<String> = fetches.iter().map(|fetch| fetch.keys.address.to_string()).collect();
+    let addresses: Vec<String> = fetches.iter().map(|fetch| fetch.request.address.to_string()).collect();
     assert_eq!(addresses, ["https://idp.example/a", "https://idp.example/b"]);
     let answer = |engine: &mut Harness, at: usize, key: &SigningKey| {
-        engine.fetched(fetches[at].id, published(&key_set(&[key])));
+        engine.done(fetches[at].id, published(&key_set(&[key])));
         let decided = engine.take_decided();
         decided.iter().map(|(stream, decision)| (stream.0, reason(decision))).collect::<Vec<_>>()
     };

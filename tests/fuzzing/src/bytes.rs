@@ -177,7 +177,7 @@ pub(crate) fn fetched_response(input: &[u8]) {
     let cache_control = lines.next().and_then(|line| String::from_utf8(line.to_vec()).ok());
     let given = lines.next().unwrap_or_default();
     let body = if given.is_empty() { published().to_string().into_bytes() } else { given.to_vec() };
-    let effects = engine.fetched(fetch.id, fetch_response(200, cache_control.as_deref(), body));
+    let effects = engine.done(fetch.id, fetch_response(200, cache_control.as_deref(), body));
     let next = engine.next_tick.expect("a tick");
     assert!(next > now && next.since(now) <= Duration::from_secs(60), "a tick in {:?}", next.since(now));
     let (_, result) = effects.fetch_result.expect("a result");
@@ -203,13 +203,13 @@ pub(crate) fn metadata(input: &[u8]) {
         "issuer": DISCOVERED, "audiences": [AUDIENCE], "upstream": "idp" } } }));
     engine.jitter = Jitter(0);
     let effects = engine.fetch(fetch_response(200, None, input));
-    assert!(effects.shared_keys.is_none_or(|(_, shared)| shared.response.is_none()), "metadata was shared as keys");
+    assert!(effects.shared_keys.is_none_or(|shared| shared.response.is_none()), "metadata was shared as keys");
     if let Some((_, result)) = effects.fetch_result {
         assert!(matches!(result, FetchResult::Failed { .. }), "metadata was taken for keys");
     }
     assert!(effects.fetches.is_empty() && effects.follow_ups.len() <= 1);
     for next in effects.follow_ups {
-        let address = &next.keys.address;
+        let address = &next.request.address;
         assert_eq!((address.upstream.as_str(), address.scheme.as_str()), ("idp", "https"));
         assert!(address.authority.eq_ignore_ascii_case("idp.example"), "sent to {address}");
         let is_plain = address.path.bytes().all(|byte| (b'!'..=b'~').contains(&byte));

@@ -10,7 +10,6 @@ use okta_proxy_wasm::config;
 use okta_proxy_wasm::introspection::call::CallResult;
 use okta_proxy_wasm::introspection::sharing::{CallLease, NothingShared, SharedResponse};
 use okta_proxy_wasm::introspection::{LookUp, ProviderIntrospection};
-use okta_proxy_wasm::jitter::Jitter;
 use okta_proxy_wasm::jose::PrivateKey;
 use okta_proxy_wasm::lookup::rate_limiter::{Acquire, BudgetClass, Caller, LimitReached, RateLimiter};
 use okta_proxy_wasm::lookup::record::Record as _;
@@ -18,6 +17,7 @@ use okta_proxy_wasm::lookup::requester::Requester;
 use okta_proxy_wasm::policy::{
     CacheLimits, CalloutAddress, ClientAuthentication, Introspection, IntrospectionAddress, OpaqueTokens, Policy,
 };
+use okta_proxy_wasm::randomness::Jitter;
 use okta_proxy_wasm::redacted::Redacted;
 use okta_proxy_wasm::revocation::list::RevocationList;
 use okta_proxy_wasm::unix_time::UnixTime;

@@ -13,8 +13,8 @@ use std::time::Duration;
 use arbitrary::{Arbitrary, Unstructured};
 use okta_proxy_wasm::callout::{CalloutResult, HttpResponse, TransportError};
 use okta_proxy_wasm::engine::{
-    CallResult, Decision, Deferral, IntrospectionCall, Jitter, LimitReached, ParkingLimits, Poll, PollResult, Purpose,
-    Sequence, SharedResponse, SharedSlot, StreamId, TokenDigest, Verdict,
+    CallResult, Callout, Decision, Jitter, LeaseOutcome, LimitReached, Message, ParkingLimits, PollResult, Sequence,
+    SharedResponse, SharedSlot, StreamId, TokenDigest, Verdict,
 };
 use okta_proxy_wasm::introspection::call::TokenKind;
 use okta_proxy_wasm::unix_time::UnixTime;
@@ -135,11 +135,11 @@ struct Scene {
     engine: Harness,
     parked: BTreeMap<u32, Waiting>,
     /// The calls that the host was told to make, when it was told, their numbers, and about which token.
-    in_flight: Vec<(IntrospectionCall, Asked, usize)>,
+    in_flight: Vec<(Callout, Asked, usize)>,
     /// The number of the last call in the process.
     last: u64,
     answered: BTreeMap<usize, Answered>,
-    poll: Option<Poll>,
+    poll: Option<Callout>,
     /// Whether alice is on the list that was read last.
     alice_is_listed: Option<bool>,
 }
@@ -204,11 +204,11 @@ impl Scene {
                 if let Some((call, ..)) = self.pick(which) {
                     let why = match spent_for {
                         Some(seconds) => {
-                            Deferral::LimitReached(LimitReached::Exhausted(Duration::from_secs(u64::from(seconds))))
+                            LeaseOutcome::LimitReached(LimitReached::Exhausted(Duration::from_secs(u64::from(seconds))))
                         }
-                        None => Deferral::HeldByOther,
+                        None => LeaseOutcome::HeldByOther(Sequence::default()),
                     };
-                    let effects = self.engine.call_postponed(call.id, why);
+                    let effects = self.engine.lease_done(call.id, why);
                     self.carry_out(effects);
                 }
             }
@@ -231,7 +231,7 @@ impl Scene {
         self.engine.jitter = Jitter(0);
     }
 
-    fn pick(&mut self, which: u8) -> Option<(IntrospectionCall, Asked, usize)> {
+    fn pick(&mut self, which: u8) -> Option<(Callout, Asked, usize)> {
         let count = self.in_flight.len();
         (count > 0).then(|| self.in_flight.remove(usize::from(which) % count))
     }
@@ -257,7 +257,7 @@ impl Scene {
         }
     }
 
-    fn end_call(&mut self, call: &IntrospectionCall, asked: Asked, token: usize, answer: &GivenAnswer) {
+    fn end_call(&mut self, call: &Callout, asked: Asked, token: usize, answer: &GivenAnswer) {
         let outcome = match (answer, body_of(answer)) {
             (_, Some(body)) => response(200, None, body),
             // A status that is not 200 says nothing, whatever its body.
@@ -268,7 +268,8 @@ impl Scene {
             ),
             (_, None) => Err(TransportError::ConnectionFailed),
         };
-        let effects = self.engine.call_ended(call.id, Some(asked.sequence), outcome);
+        self.engine.lease_done(call.id, LeaseOutcome::Acquired(asked.sequence));
+        let effects = self.engine.done(call.id, outcome);
         self.learn(&effects, asked, token, answer);
         self.carry_out(effects);
     }
@@ -276,7 +277,8 @@ impl Scene {
     fn share(&mut self, which: u8, answer: &GivenAnswer, (millis_ago, lasted): (u16, u16), behind: u8) {
         let count = self.in_flight.len();
         let Some((call, _, token)) = self.in_flight.get(usize::from(which) % count.max(1)).cloned() else { return };
-        let Purpose::Token { digest, .. } = call.purpose else { panic!("the endpoint is known") };
+        let known = &tokens()[token];
+        let digest = TokenDigest::of(known.kind, known.text.as_bytes());
         let began = UnixTime::from_millis(self.engine.now.as_millis().saturating_sub(u64::from(millis_ago)));
         let ended = began.plus(Duration::from_millis(u64::from(lasted)));
         let Some(body) = body_of(answer) else { return };
@@ -333,7 +335,7 @@ impl Scene {
             GivenList::Failed => (500, listed(json!([])), None),
         };
         let outcome = Ok(HttpResponse::new(status, body));
-        let effects = self.engine.polled(poll.number, outcome);
+        let effects = self.engine.done(poll.id, outcome);
         if matches!(effects.poll_result, Some(PollResult::Replaced(_))) {
             self.alice_is_listed = Some(is_listed.expect("what is no list was applied"));
         }
@@ -347,8 +349,8 @@ impl Scene {
             self.check_decision(waited, decision);
         }
         for call in effects.calls {
-            let Purpose::Token { digest, .. } = call.purpose else { panic!("the endpoint is known") };
-            let is_it = |token: &KnownToken| TokenDigest::of(token.kind, token.text.as_bytes()) == digest;
+            let Message::PostForm { body, .. } = &call.request.message else { panic!("the endpoint is known") };
+            let is_it = |token: &KnownToken| body.reveal().starts_with(&format!("token={}&", token.text));
             let token = tokens().iter().position(is_it).expect("nobody sent it");
             assert!(tokens()[token].kind == TokenKind::Opaque || tokens()[token].is_proved, "a forged JWT cost a call");
             self.last += 1;

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use arbitrary::{Arbitrary, Unstructured};
 use okta_proxy_wasm::callout::TransportError;
-use okta_proxy_wasm::engine::{Decision, Fetch, FetchResult, Jitter, ParkingLimits, StreamId, Verdict};
+use okta_proxy_wasm::engine::{Callout, Decision, FetchResult, Jitter, ParkingLimits, StreamId, Verdict};
 use okta_proxy_wasm::http::RequestHead;
 use okta_proxy_wasm::unix_time::UnixTime;
 use serde_json::json;
@@ -109,7 +109,7 @@ struct Scene {
     passed: Duration,
     /// What waits, by stream: which token.
     parked: BTreeMap<u32, usize>,
-    in_flight: Vec<Fetch>,
+    in_flight: Vec<Callout>,
     /// The keys that were accepted last, and when, per provider.
     held: [Option<(u8, Duration)>; 3],
     closed: BTreeSet<u32>,
@@ -205,7 +205,7 @@ impl Scene {
         self.carry_out(effects);
     }
 
-    fn answer(&mut self, fetch: &Fetch, answer: GivenAnswer) {
+    fn answer(&mut self, fetch: &Callout, answer: GivenAnswer) {
         let response = |status: u16, body: &[u8]| fetch_response(status, None, body);
         let (outcome, accepted) = match answer {
             GivenAnswer::Keys(bits) => {
@@ -216,9 +216,9 @@ impl Scene {
             GivenAnswer::Status(status) => (response(300 + u16::from(status), &documents()[3]), None),
             GivenAnswer::Failed => (Err(TransportError::ConnectionFailed), None),
         };
-        let is_asked = |name: &&str| fetch.keys.address.authority.starts_with(*name);
+        let is_asked = |name: &&str| fetch.request.address.authority.starts_with(*name);
         let provider = PROVIDERS.iter().position(is_asked).expect("an address of the configuration");
-        let effects = self.engine.fetched(fetch.id, outcome);
+        let effects = self.engine.done(fetch.id, outcome);
         // The model takes the engine's word for which answers were late, and for nothing else.
         if let Some((name, result)) = &effects.fetch_result {
             assert_eq!(*name, *PROVIDERS[provider], "an answer for another provider");

@@ -1,10 +1,37 @@
 //! Randomness as an input: the core generates none, the caller passes it in.
 
+use std::fmt;
 use std::time::Duration;
+
+use sha2::{Digest as _, Sha256};
+
+/// Random bytes from the host, new with every event: they make the `jti` of assertions, and the jitter of pauses.
+#[derive(Clone, Copy)]
+pub struct Entropy(pub [u8; 32]);
 
 /// A random fraction of 1, in 65536ths. It spreads the calls of many gateways.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Jitter(pub u16);
+
+impl Entropy {
+    /// The jitter of one event. Without entropy all gateways pause for the same time.
+    pub fn jitter(entropy: Option<&Self>) -> Jitter {
+        Jitter(entropy.map_or(0, |Self([low, high, ..])| u16::from_le_bytes([*low, *high])))
+    }
+
+    /// Other random bytes for each number.
+    #[must_use]
+    pub fn derive(&self, number: u64) -> Self {
+        let hasher = Sha256::new().chain_update(self.0).chain_update(number.to_le_bytes());
+        Self(hasher.finalize().into())
+    }
+}
+
+impl fmt::Debug for Entropy {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Entropy")
+    }
+}
 
 impl Jitter {
     /// A duration between `least` and `most` tenths of `whole`.

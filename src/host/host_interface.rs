@@ -1,0 +1,78 @@
+//! What a host does for the engine: the one list. Each kind of host implements it (`envoy`, `plain_host`), and `host_kind`
+//! chooses one. The operations that all Proxy-Wasm hosts do alike are provided; those that some hosts lack are required.
+
+use std::time::Duration;
+
+use proxy_wasm::hostcalls;
+use proxy_wasm::types::Status;
+
+use crate::callout::TransportError;
+use crate::engine::{Attribute, AttributeValues, Callout, FilterStateValues};
+use crate::host::host_error::HostError;
+use crate::host::{attributes, callouts, headers};
+use crate::http::{HeadEdits, LocalResponse, RequestHead};
+
+/// A function of the host that takes and returns bytes; `None`: it failed.
+pub(super) type HostFunction = fn(&[u8]) -> Option<Vec<u8>>;
+
+/// A kind of host.
+pub(super) trait Host {
+    /// Whether workers share data, and wake each other by queues.
+    fn shares_data(&self) -> bool;
+
+    /// Whether the host counts metrics.
+    fn has_metrics(&self) -> bool;
+
+    /// The host's function that verifies a signature.
+    fn verify_signature(&self) -> Option<HostFunction>;
+
+    /// The host's function that signs with an RSA key.
+    fn sign(&self) -> Option<HostFunction>;
+
+    /// Declares the names that [`Host::set_filter_state`] writes.
+    ///
+    /// # Errors
+    /// If the host has no filter state, with `None`, or does not declare it.
+    fn declare_filter_state(&self, names: &[&str]) -> Result<(), Option<Status>>;
+
+    /// Writes the filter state of the current request.
+    fn set_filter_state(&self, values: &FilterStateValues) -> Result<(), HostError>;
+
+    /// Makes the host select the route of the current request again.
+    fn clear_route_cache(&self) -> Result<(), HostError>;
+
+    /// The head of the current request. `end_of_stream` is true if no body and no trailers follow.
+    fn request_head(&self, end_of_stream: bool) -> Result<RequestHead, HostError> {
+        headers::request_head(end_of_stream)
+    }
+
+    /// Adds the attributes of the current request.
+    fn read_attributes(&self, attributes: &[Attribute], values: &mut AttributeValues) {
+        attributes::read_attributes(attributes, values);
+    }
+
+    /// Edits the head of the current request.
+    fn edit_request(&self, edits: &HeadEdits) -> Result<(), HostError> {
+        headers::edit_request(edits)
+    }
+
+    /// Ends the current request with a response.
+    fn send_response(&self, response: &LocalResponse) -> Result<(), HostError> {
+        headers::send_response(response)
+    }
+
+    /// Forwards the current request, which was paused.
+    fn resume_request(&self) -> Result<(), HostError> {
+        hostcalls::resume_http_request().map_err(HostError::of("resuming a request"))
+    }
+
+    /// Sends the request of a callout; gives the host's number of it.
+    fn dispatch(&self, callout: &Callout) -> Result<u32, TransportError> {
+        callouts::dispatch(callout)
+    }
+
+    /// Calls the root after `period`, and again after each further one; whether the host does.
+    fn set_tick_period(&self, period: Duration) -> bool {
+        hostcalls::set_tick_period(period).is_ok()
+    }
+}
