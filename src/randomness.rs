@@ -54,6 +54,16 @@ mod tests {
     use wasm_bindgen_test::wasm_bindgen_test;
 
     #[wasm_bindgen_test(unsupported = test)]
+    fn derived_entropy_differs_by_number_and_by_origin() {
+        let (one, other) = (Entropy([1; 32]), Entropy([2; 32]));
+        assert_eq!(one.derive(1).0, one.derive(1).0);
+        assert_ne!(one.derive(1).0, one.derive(2).0);
+        assert_ne!(one.derive(1).0, other.derive(1).0);
+        assert_eq!(Entropy::jitter(Some(&one)), Jitter(0x0101));
+        assert_eq!(Entropy::jitter(None), Jitter(0));
+    }
+
+    #[wasm_bindgen_test(unsupported = test)]
     fn duration_is_within_its_bounds() {
         let ten = Duration::from_secs(10);
         assert_eq!(Jitter(0).between_tenths(ten, 7, 10), Duration::from_secs(7));

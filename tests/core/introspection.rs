@@ -5,11 +5,12 @@ use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
 use crate::engine_harness::{
-    Harness, NOW as START, Setup, call_response as response, edits_of, get, head, list_response, retry_after_of,
-    status_of,
+    Harness, NOW as START, Setup, bearer, call_response as response, edits_of, get, head, list_response,
+    retry_after_of, status_of,
 };
 use crate::signing::{AUDIENCE, ISSUER, SigningKey, key_set, payload, with};
 use okta_proxy_wasm::callout::{CalloutResult, TransportError};
+use okta_proxy_wasm::encoding::base64url_decode;
 use okta_proxy_wasm::engine::{
     Attribute, BATCH, CallResult, Callout, Decision, LeaseOutcome, LimitReached, Message, ParkingLimits, StreamId,
 };
@@ -197,6 +198,36 @@ fn introspection_request_holds_the_token_in_the_body_and_the_client_credentials(
     assert_eq!(body.reveal(), "token=opa%2Bque&token_type_hint=access_token");
     assert!(authorization.as_ref().unwrap().reveal().starts_with("Basic "));
     assert!(!format!("{request:?} {call:?}").contains("opa"));
+}
+
+/// One tick may begin the calls of several providers; their call numbers are the same.
+#[wasm_bindgen_test(unsupported = test)]
+fn assertions_of_one_tick_have_different_jti() {
+    let provider = |audience: &str| {
+        json!({ "okta": { "domain": "acme.okta.com" }, "audiences": [audience], "upstream": "okta",
+            "jwks": { "inline": key_set(&[&SigningKey::a("k1")]) }, "introspection": { "client_id": "0oaGateway",
+                "opaque_tokens": false, "client_auth": "private_key_jwt", "private_key": { "env": "KEY" } } })
+    };
+    let configuration = json!({ "providers": { "a": provider("api://a"), "b": provider("api://b") },
+        "default_rule": { "introspect": true } });
+    let key = |_: &str| Some(String::from(include_str!("../data/keys/ec-p256.pem")));
+    let mut harness = Harness::with(&configuration, Setup { environment: &key, ..Setup::default() });
+    for audience in ["api://a", "api://b"] {
+        let token = SigningKey::a("k1").token(&with(&payload(START), json!({ "aud": audience })));
+        assert_eq!(harness.send(&bearer(token)).1, None);
+    }
+    let assertions: Vec<Value> = harness.tick().calls.iter().map(assertion_claims).collect();
+    assert_eq!(assertions.len(), 2);
+    assert_eq!(assertions[0]["aud"], assertions[1]["aud"]);
+    assert_ne!(assertions[0]["jti"], assertions[1]["jti"]);
+}
+
+/// The claims of the client assertion that a call sends.
+fn assertion_claims(call: &Callout) -> Value {
+    let Message::PostForm { body, .. } = &call.request.message else { panic!("a POST") };
+    let assertion = body.reveal().split("client_assertion=").nth(1).expect("an assertion");
+    let claims = assertion.split('.').nth(1).expect("claims");
+    serde_json::from_slice(&base64url_decode(claims.as_bytes()).expect("base64url")).unwrap()
 }
 
 #[wasm_bindgen_test(unsupported = test)]

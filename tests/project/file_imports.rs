@@ -21,7 +21,9 @@ struct Module {
 
 type Modules = BTreeMap<Vec<String>, Module>;
 
+/// The code without comments, and without the tests at the end of the file: `super` is another module there.
 fn code(text: &str) -> String {
+    let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
     text.lines().map(|line| line.split("//").next().unwrap_or_default()).collect::<Vec<_>>().join("\n")
 }
 
