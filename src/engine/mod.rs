@@ -21,6 +21,7 @@ mod sampling;
 mod stats;
 mod token_cache;
 mod token_status;
+pub mod trace;
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -40,6 +41,7 @@ use response::readiness_response;
 use sampling::Sampler;
 use token_cache::TokenCache;
 use token_status::StatusSources;
+use trace::Trace;
 
 pub use crate::introspection::NoRequest;
 pub use crate::introspection::call::{CALL_RESPONSE, CallFault, CallResult, Deferral, Purpose, TokenDigest};
@@ -99,6 +101,8 @@ pub struct Engine {
     sampler: Sampler,
     /// Whether the host provides client addresses.
     needs_client_addresses: bool,
+    /// The trace that a request begins with.
+    trace: Trace,
 }
 
 impl Engine {
@@ -132,6 +136,7 @@ impl Engine {
             parked,
             sampler: sampling,
             needs_client_addresses: false,
+            trace: Trace::default(),
         }
     }
 
@@ -140,6 +145,13 @@ impl Engine {
     #[must_use]
     pub fn with_client_addresses(self) -> Self {
         Self { needs_client_addresses: true, ..self }
+    }
+
+    /// The same with a trace in each decision.
+    #[cfg(feature = "trace")]
+    #[must_use]
+    pub fn with_trace(self) -> Self {
+        Self { trace: Trace::recording(), ..self }
     }
 
     /// A new request.
@@ -191,8 +203,8 @@ impl Engine {
     }
 
     fn resources(&mut self, now: UnixTime) -> Resources<'_> {
-        let Self { policy, verifier, keys, token_cache, status, .. } = self;
-        Resources { policy, keys, token_cache, status, verifier: &**verifier, now }
+        let Self { policy, verifier, keys, token_cache, status, trace, .. } = self;
+        Resources { policy, keys, token_cache, status, verifier: &**verifier, trace: trace.clone(), now }
     }
 
     /// Time has passed. `jitter` is new randomness.
