@@ -9,7 +9,7 @@ use okta_proxy_wasm::engine::{
     Purpose, RequestOutcome, StreamId,
 };
 use okta_proxy_wasm::http::{LocalResponse, RequestHead};
-use okta_proxy_wasm::jose::{KeySet, UnverifiedToken};
+use okta_proxy_wasm::jose::UnverifiedToken;
 use okta_proxy_wasm::policy::token_source::Credential;
 use okta_proxy_wasm::policy::{KeyOrigin, Policy, ProviderId};
 use okta_proxy_wasm::unix_time::UnixTime;
@@ -39,7 +39,6 @@ pub struct IssuerData {
 /// The engine's result for one request.
 pub struct Evaluation {
     pub result: RequestResult,
-    pub fetched: Option<KeySet>,
     /// Notes on callouts.
     pub notes: Vec<String>,
 }
@@ -118,7 +117,7 @@ impl Configuration {
     ) -> Result<Evaluation, Failure> {
         let policy = self.policy()?;
         let wanted = token_provider(&policy, head);
-        let engine = Engine::new(policy, Box::new(PortableVerifier), ParkingLimits::default(), now);
+        let engine = Engine::new(policy, Box::new(PortableVerifier), ParkingLimits::default(), now).with_trace();
         let run = Run {
             engine,
             issuers,
@@ -127,7 +126,6 @@ impl Configuration {
             fetches: VecDeque::new(),
             calls: VecDeque::new(),
             decided: None,
-            fetched: None,
             notes: Vec::new(),
         };
         run.finish(head, attributes)
@@ -150,7 +148,6 @@ struct Run<'a> {
     fetches: VecDeque<Fetch>,
     calls: VecDeque<IntrospectionCall>,
     decided: Option<Box<Decision>>,
-    fetched: Option<KeySet>,
     notes: Vec<String>,
 }
 
@@ -178,7 +175,7 @@ impl Run<'_> {
     }
 
     fn into_evaluation(self, result: RequestResult) -> Evaluation {
-        Evaluation { result, fetched: self.fetched, notes: self.notes }
+        Evaluation { result, notes: self.notes }
     }
 
     /// Completes one fetch or call that the request may depend on, or advances the time.
@@ -213,11 +210,6 @@ impl Run<'_> {
         }
         let (outcome, note) = fetch::get(&fetch.keys.address, fetch.keys.timeout);
         self.notes.push(note);
-        if let Ok(HttpResponse { status: 200, body, .. }) = &outcome
-            && let Ok(keys) = KeySet::parse(body)
-        {
-            self.fetched = Some(keys);
-        }
         let outbox = self.engine.on_fetched(fetch.id, outcome, self.now);
         self.process(outbox);
         Ok(())
