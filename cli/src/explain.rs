@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use okta_proxy_wasm::config::{ConfigError, ConfigErrorKind};
-use okta_proxy_wasm::engine::{Decision, Verdict};
+use okta_proxy_wasm::engine::Verdict;
 use okta_proxy_wasm::http::LocalResponse;
 use okta_proxy_wasm::jose::KeySet;
 use okta_proxy_wasm::policy::{Logged, Policy};
@@ -19,7 +19,7 @@ use crate::output;
 use crate::plugin;
 use crate::request::{self, Request};
 use crate::secrets::Secrets;
-use crate::steps::{Inspection, Step, StepOutcome};
+use crate::steps::{Formatter, Step, StepOutcome};
 use crate::style::Style;
 
 struct Explanation {
@@ -79,30 +79,18 @@ fn evaluate(arguments: &Explain) -> Result<Explanation, Failure> {
     })?;
     let evaluation = configuration.evaluate(&head, &attributes, &issuers, now)?;
     let policy = configuration.policy()?;
-    let inspection = Inspection {
+    let formatter = Formatter {
         policy: &policy,
         document: configuration.document(),
         head: &head,
         attributes: &attributes,
-        fetched: evaluation.fetched.as_ref(),
         introspection: issuers.introspection.as_deref(),
-        now,
     };
     let steps = match &evaluation.result {
-        RequestResult::Decision(decision) => with_engine_reason(inspection.steps(), decision),
+        RequestResult::Decision(decision) => formatter.steps(decision.trace.events()),
         RequestResult::LocalResponse(_) => Vec::new(),
     };
     Ok(Explanation { now, request, policy, steps, evaluation })
-}
-
-/// Adds the engine's reason if no step explains the denial.
-fn with_engine_reason(mut steps: Vec<Step>, decision: &Decision) -> Vec<Step> {
-    let is_denied = matches!(decision.verdict, Verdict::Deny(_));
-    if is_denied && !steps.iter().any(|step| step.outcome == StepOutcome::Fail) {
-        let message = decision.audit.reason().to_owned();
-        steps.push(Step { name: "engine", outcome: StepOutcome::Fail, message, details: Vec::new() });
-    }
-    steps
 }
 
 fn read_token(given: &str) -> Result<String, Failure> {

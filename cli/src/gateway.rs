@@ -9,7 +9,7 @@ use okta_proxy_wasm::engine::{
     ParkingLimits, PortableVerifier, Report, RequestOutcome, StreamId,
 };
 use okta_proxy_wasm::http::{LocalResponse, RequestHead};
-use okta_proxy_wasm::jose::{KeySet, UnverifiedToken};
+use okta_proxy_wasm::jose::UnverifiedToken;
 use okta_proxy_wasm::policy::token_source::Credential;
 use okta_proxy_wasm::policy::{KeyOrigin, Policy, ProviderId};
 use okta_proxy_wasm::unix_time::UnixTime;
@@ -40,7 +40,6 @@ pub struct IssuerData {
 /// The engine's result for one request.
 pub struct Evaluation {
     pub result: RequestResult,
-    pub fetched: Option<KeySet>,
     /// Notes on callouts.
     pub notes: Vec<String>,
 }
@@ -120,7 +119,7 @@ impl Configuration {
         let policy = self.policy()?;
         let wanted = token_provider(&policy, head);
         let host = HostServices::with_verifier(Box::new(PortableVerifier));
-        let engine = Engine::new(policy, host, ParkingLimits::default(), &ENTROPY, now);
+        let engine = Engine::new(policy, host, ParkingLimits::default(), &ENTROPY, now).with_trace();
         let run = Run {
             engine,
             issuers,
@@ -128,7 +127,6 @@ impl Configuration {
             now,
             callouts: VecDeque::new(),
             decided: None,
-            fetched: None,
             notes: Vec::new(),
         };
         run.finish(head, attributes)
@@ -150,7 +148,6 @@ struct Run<'a> {
     now: UnixTime,
     callouts: VecDeque<Callout>,
     decided: Option<Box<Decision>>,
-    fetched: Option<KeySet>,
     notes: Vec<String>,
 }
 
@@ -178,7 +175,7 @@ impl Run<'_> {
     }
 
     fn into_evaluation(self, result: RequestResult) -> Evaluation {
-        Evaluation { result, fetched: self.fetched, notes: self.notes }
+        Evaluation { result, notes: self.notes }
     }
 
     /// Completes one callout that the request may depend on, or advances the time.
@@ -216,11 +213,6 @@ impl Run<'_> {
         }
         let (outcome, note) = fetch::get(callout);
         self.notes.push(note);
-        if let Ok(HttpResponse { status: 200, body, .. }) = &outcome
-            && let Ok(keys) = KeySet::parse(body)
-        {
-            self.fetched = Some(keys);
-        }
         Ok(outcome)
     }
 

@@ -1,21 +1,30 @@
-//! The evaluation steps of a request, each by the same functions that the engine calls. They only explain: the engine
-//! makes the decision.
+//! Formats the trace of a request that the engine recorded: each event as a step.
 
 mod claims;
 mod requirement;
 
-use okta_proxy_wasm::engine::{AttributeValues, PortableVerifier};
+use okta_proxy_wasm::engine::AttributeValues;
+use okta_proxy_wasm::engine::deny_reason::DenyReason;
+use okta_proxy_wasm::engine::trace::{AnonymousCheck, CheckResult, KeyLookUp, TraceEvent};
 use okta_proxy_wasm::http::RequestHead;
-use okta_proxy_wasm::jose::{Claim, IntrospectedToken, KeySet, UnverifiedToken, VerifiedToken};
+use okta_proxy_wasm::introspection::call::TokenKind;
+use okta_proxy_wasm::jose::{Claim, Claims, IntrospectedToken, UnverifiedToken};
 use okta_proxy_wasm::policy::token_source::Credential;
 use okta_proxy_wasm::policy::{
-    Access, Audiences, AuthorizationRequest, ClaimFault, KeyOrigin, Policy, Provider, RuleId, SelectedProvider,
-    TokenSource, ValidatedToken,
+    Access, Audiences, AuthorizationRequest, ClaimFault, CredentialLocation, Policy, ProviderId, RuleId, TokenSource,
+    UnmetReason, ValidatedToken,
 };
-use okta_proxy_wasm::unix_time::UnixTime;
 use serde_json::{Value, json};
 
 use crate::clock;
+
+/// How a request without a token is described.
+const CREDENTIAL_FAULTS: [(DenyReason, &str); 4] = [
+    (DenyReason::TokenMissing, "none"),
+    (DenyReason::MultipleCredentials, "more than one"),
+    (DenyReason::CredentialMalformed, "not a single token"),
+    (DenyReason::TokenTooLarge, "longer than token.max_bytes"),
+];
 
 /// The hint for a token of the organization's other Okta authorization server.
 const ORG_SERVER: &str = "the Okta org authorization server issued the token: let the client request a token of ISSUER, or configure a provider for the org authorization server with `introspection`";
@@ -72,105 +81,130 @@ impl Step {
     }
 }
 
-/// The inputs of the evaluation.
-pub struct Inspection<'a> {
+/// What the events refer to.
+pub struct Formatter<'a> {
     pub policy: &'a Policy,
     /// The operator's document.
     pub document: &'a Value,
     pub head: &'a RequestHead,
     /// The host's attributes.
     pub attributes: &'a AttributeValues,
-    pub fetched: Option<&'a KeySet>,
     /// The introspection response.
     pub introspection: Option<&'a [u8]>,
-    pub now: UnixTime,
 }
 
-impl Inspection<'_> {
-    /// All steps up to the one that decides the request.
-    pub fn steps(&self) -> Vec<Step> {
-        let mut steps = Vec::new();
-        // The result is in the steps.
-        let _stopped = self.walk(&mut steps);
-        steps
+impl Formatter<'_> {
+    /// The steps of a trace.
+    pub fn steps(&self, trace: &[TraceEvent]) -> Vec<Step> {
+        trace.iter().flat_map(|event| self.steps_of(event)).collect()
     }
 
-    fn walk(&self, steps: &mut Vec<Step>) -> Option<()> {
-        let rule = self.rule(steps)?;
-        let text = self.credential(rule, steps)?;
-        if !UnverifiedToken::has_three_parts(&text) {
-            let Some((_, provider)) = self.policy.providers.opaque_token_provider() else {
-                steps.push(Step::new("token", StepOutcome::Fail, "not a JWT, and no provider accepts opaque tokens"));
-                return None;
-            };
-            steps.push(Step::new(
-                "token",
-                StepOutcome::Info,
-                format!("not a JWT: the provider {} introspects it", provider.name),
-            ));
-            return self.introspect(provider, rule, steps);
-        }
-        let token = match UnverifiedToken::parse(&text) {
-            Ok(token) => token,
-            Err(fault) => {
-                steps.push(Step::new("token", StepOutcome::Fail, format!("not a JWT that can be verified: {fault:?}")));
-                return None;
+    fn steps_of(&self, event: &TraceEvent) -> Vec<Step> {
+        let fail = |name, message: &str| vec![Step::new(name, StepOutcome::Fail, message)];
+        let info = |name, message: String| vec![Step::new(name, StepOutcome::Info, message)];
+        match event {
+            TraceEvent::Rule(Ok(rule)) => vec![self.rule(*rule)],
+            TraceEvent::Rule(Err(fault)) => fail("rule", &format!("no rule can be selected: {fault:?}")),
+            TraceEvent::Unremovable => fail("credential", "a credential or header cannot be removed from the request"),
+            TraceEvent::Credential { rule, location, anonymous } => self.credential(*rule, *location, *anonymous),
+            TraceEvent::OpaqueToken(None) => fail("token", "not a JWT, and no provider accepts opaque tokens"),
+            TraceEvent::OpaqueToken(Some(id)) => {
+                info("token", format!("not a JWT: the provider {} introspects it", self.name_of(*id)))
             }
-        };
-        let header = token.header();
-        let mut step = Step::new("token", StepOutcome::Info, format!("a JWT of {} bytes", text.len()));
-        step.details.push((StepOutcome::Info, format!("alg {}", header.algorithm)));
-        step.details.push((StepOutcome::Info, format!("kid {}", header.key_id.as_deref().unwrap_or("(none)"))));
-        step.details.push((StepOutcome::Info, format!("typ {}", header.token_type.as_deref().unwrap_or("(none)"))));
-        steps.push(step);
-        let provider = self.provider(&token, steps)?;
-        if matches!(provider.keys, KeyOrigin::IntrospectionOnly) {
-            let message = format!("only introspection can authenticate tokens of {}", provider.name);
-            steps.push(Step::new("key", StepOutcome::Info, message));
-            return self.introspect(provider, rule, steps);
-        }
-        let verified = self.verify(token, provider, steps)?;
-        let details = claims::claim_details(verified.claims(), provider, self.now);
-        let validated = ValidatedToken::validate(verified, provider, self.now);
-        steps.push(claims::step(details, validated.as_ref().err().copied()));
-        self.authorize(rule, &validated.ok()?, provider, steps)
-    }
-
-    /// Selects candidate keys and verifies the signature.
-    fn verify(&self, token: UnverifiedToken, provider: &Provider, steps: &mut Vec<Step>) -> Option<VerifiedToken> {
-        let keys = match &provider.keys {
-            KeyOrigin::Inline(keys) => Some(keys),
-            KeyOrigin::Remote(_) | KeyOrigin::IntrospectionOnly => self.fetched,
-        };
-        let Some(keys) = keys else {
-            steps.push(Step::new("key", StepOutcome::Fail, "no keys of this provider are available"));
-            return None;
-        };
-        let algorithm = token.header().algorithm;
-        let candidates = keys.candidates(token.header().key_id.as_deref(), algorithm);
-        let ids: Vec<&str> = candidates.iter().map(|key| key.id().unwrap_or("(without kid)")).collect();
-        let message = match ids.as_slice() {
-            [] => format!("none of the provider's {} keys has this kid and serves {algorithm}", keys.len()),
-            ids => format!("of the provider's {} keys: {}", keys.len(), ids.join(", ")),
-        };
-        steps.push(Step::new("key", StepOutcome::of(!candidates.is_empty()), message));
-        if candidates.is_empty() {
-            return None;
-        }
-        let verified = token.verify(&candidates, &PortableVerifier);
-        let message = if verified.is_ok() { "valid" } else { "not valid under this key" };
-        steps.push(Step::new("signature", StepOutcome::of(verified.is_ok()), message));
-        verified.ok()
-    }
-
-    fn rule(&self, steps: &mut Vec<Step>) -> Option<RuleId> {
-        let id = match self.policy.rules.find(self.head) {
-            Ok(id) => id,
-            Err(fault) => {
-                steps.push(Step::new("rule", StepOutcome::Fail, format!("no rule can be selected: {fault:?}")));
-                return None;
+            TraceEvent::MalformedToken(fault) => fail("token", &format!("not a JWT that can be verified: {fault:?}")),
+            TraceEvent::Jwt { header, bytes } => {
+                let mut step = Step::new("token", StepOutcome::Info, format!("a JWT of {bytes} bytes"));
+                let text = |value: &Option<String>| value.clone().unwrap_or_else(|| String::from("(none)"));
+                step.details.push((StepOutcome::Info, format!("alg {}", header.algorithm)));
+                step.details.push((StepOutcome::Info, format!("kid {}", text(&header.key_id))));
+                step.details.push((StepOutcome::Info, format!("typ {}", text(&header.token_type))));
+                vec![step]
             }
-        };
+            TraceEvent::Provider { provider, issuer } => {
+                let is_shared = self.policy.providers.of_issuer(issuer).nth(1).is_some();
+                let by = if is_shared { ", selected by `aud`" } else { "" };
+                let message = format!("{}, of the issuer {issuer:?}{by}", self.name_of(*provider));
+                vec![Step::new("provider", StepOutcome::Pass, message)]
+            }
+            TraceEvent::NoProvider { token, fault } => vec![self.no_provider(token, *fault)],
+            TraceEvent::Algorithm { provider, algorithm, is_allowed } => {
+                let algorithms = self.policy.providers.get(*provider).map(|provider| provider.algorithms.as_slice());
+                let allowed: Vec<&str> = algorithms.unwrap_or_default().iter().map(|allowed| allowed.name()).collect();
+                let message = format!("{algorithm}; allowed: {}", allowed.join(", "));
+                vec![Step::new("algorithm", StepOutcome::of(*is_allowed), message)]
+            }
+            TraceEvent::ClaimedExpiry(expiry) => {
+                let expiry = clock::to_rfc3339(*expiry);
+                fail("claims", &format!("according to its `exp` it expired at {expiry}; its signature is not verified"))
+            }
+            TraceEvent::IntrospectionOnly(id) => {
+                info("key", format!("only introspection can authenticate tokens of {}", self.name_of(*id)))
+            }
+            TraceEvent::CachedToken => info("token", String::from("in the cache of verified tokens")),
+            TraceEvent::Keys { count, algorithm, result } => match result {
+                KeyLookUp::Found(ids) => {
+                    let ids: Vec<&str> = ids.iter().map(|id| id.as_deref().unwrap_or("(without kid)")).collect();
+                    let message = format!("of the provider's {count} keys: {}", ids.join(", "));
+                    vec![Step::new("key", StepOutcome::Pass, message)]
+                }
+                KeyLookUp::Unknown => {
+                    let none = format!("none of the provider's {count} keys has this kid and serves {algorithm}");
+                    fail("key", &none)
+                }
+                KeyLookUp::Pending => info("key", String::from("the keys are being fetched")),
+                KeyLookUp::Unavailable => fail("key", "no keys of this provider are available"),
+            },
+            TraceEvent::Signature { is_valid } => {
+                let message = if *is_valid { "valid" } else { "not valid under this key" };
+                vec![Step::new("signature", StepOutcome::of(*is_valid), message)]
+            }
+            TraceEvent::Introspection { kind, result } => {
+                let by = match kind {
+                    TokenKind::Opaque => "",
+                    TokenKind::Jwt => "required by the rule: ",
+                };
+                let (outcome, message) = self.introspection(*result);
+                vec![Step::new("introspection", outcome, format!("{by}{message}"))]
+            }
+            TraceEvent::Claims { provider, claims, fault, now } => {
+                let claims = claims.clone().or_else(|| self.introspected_claims());
+                let details = claims.zip(self.policy.providers.get(*provider));
+                let details = details.map(|(claims, provider)| claims::claim_details(&claims, provider, *now));
+                vec![claims::step(details.unwrap_or_default(), *fault)]
+            }
+            TraceEvent::Identity(token) => vec![identity(token)],
+            TraceEvent::Unforwardable(DenyReason::IdentityNumberInexact) => {
+                fail("headers", "a number cannot be forwarded exactly")
+            }
+            TraceEvent::Unforwardable(_) => fail("headers", "a value is too long to be forwarded"),
+            TraceEvent::Revocation(result) => {
+                let (outcome, message) = match result {
+                    CheckResult::Passed => (StepOutcome::Pass, "not on the revocation list"),
+                    CheckResult::Denied(DenyReason::TokenRevoked) => (StepOutcome::Fail, "on the revocation list"),
+                    CheckResult::Denied(reason) => (StepOutcome::Fail, reason.name()),
+                    CheckResult::Pending => (StepOutcome::Info, "the revocation list is being fetched"),
+                };
+                vec![Step::new("revocation", outcome, message)]
+            }
+            TraceEvent::Requirement { rule, provider, token, unmet, arrived_at, now } => {
+                let request = AuthorizationRequest {
+                    token: Some((token, self.name_of(*provider))),
+                    head: self.head,
+                    attributes: self.attributes,
+                    arrived_at: *arrived_at,
+                    now: *now,
+                };
+                self.requirement(*rule, &request, *unmet).into_iter().collect()
+            }
+            TraceEvent::NotPending(reason) => fail("engine", reason.name()),
+        }
+    }
+
+    fn name_of(&self, provider: ProviderId) -> &str {
+        self.policy.providers.get(provider).map_or("(unknown)", |provider| &provider.name)
+    }
+
+    fn rule(&self, id: RuleId) -> Step {
         let rule = self.policy.rules.rule(id);
         let location = match id {
             RuleId::Index(index) => {
@@ -186,112 +220,59 @@ impl Inspection<'_> {
             Access::Deny => (StepOutcome::Fail, "every request is denied"),
         };
         let report_only = if rule.report_only { " (report_only)" } else { "" };
-        steps.push(Step::new("rule", outcome, format!("{location}: {access}{report_only}")));
-        (rule.access != Access::Deny).then_some(id)
+        Step::new("rule", outcome, format!("{location}: {access}{report_only}"))
     }
 
-    /// The token, if the rule evaluates one.
-    fn credential(&self, id: RuleId, steps: &mut Vec<Step>) -> Option<Vec<u8>> {
-        let credential = self.policy.token_source.find(self.head);
-        let rule = self.policy.rules.rule(id);
-        let found = match &credential {
-            Credential::Token(..) => format!("one token, in {}", self.credential_location()),
-            Credential::Missing => String::from("none"),
-            Credential::Multiple => String::from("more than one"),
-            Credential::Malformed => String::from("not a single token"),
-            Credential::TooLarge => String::from("longer than token.max_bytes"),
-        };
-        let request = self.authorization_request(None);
-        match self.policy.rules.anonymous_access(id, &credential, &request) {
-            Ok(Some(access)) => {
-                steps.push(Step::new("credential", StepOutcome::Pass, format!("{found}; no token is required")));
-                if let Some(reason) = access.would_deny() {
-                    steps.push(Step::new(
-                        "requirement",
-                        StepOutcome::Info,
-                        format!("only reported: {}", reason.name()),
-                    ));
-                }
-                return None;
-            }
-            Ok(None) => {}
+    fn credential(
+        &self,
+        rule: RuleId,
+        location: Result<CredentialLocation, DenyReason>,
+        anonymous: AnonymousCheck,
+    ) -> Vec<Step> {
+        let found = match location {
+            Ok(location) => format!("one token, in {}", self.location(location)),
             Err(reason) => {
-                steps.push(Step::new("requirement", StepOutcome::Fail, reason.name()));
-                return None;
+                let known = CREDENTIAL_FAULTS.iter().find(|(known, _)| *known == reason);
+                known.map_or(reason.name(), |(_, text)| text).to_owned()
+            }
+        };
+        match anonymous {
+            AnonymousCheck::Allowed { would_deny } => {
+                let step = Step::new("credential", StepOutcome::Pass, format!("{found}; no token is required"));
+                let reported = would_deny.map(|reason| {
+                    Step::new("requirement", StepOutcome::Info, format!("only reported: {}", reason.name()))
+                });
+                std::iter::once(step).chain(reported).collect()
+            }
+            AnonymousCheck::Unmet(reason) => vec![Step::new("requirement", StepOutcome::Fail, reason.name())],
+            AnonymousCheck::TokenRequired => {
+                let is_optional = self.policy.rules.rule(rule).access != Access::Token;
+                let message = if location.is_err() && is_optional { format!("{found}: invalid") } else { found };
+                vec![Step::new("credential", StepOutcome::of(location.is_ok()), message)]
             }
         }
-        let token = match credential {
-            Credential::Token(text, _) => Some(text.into_owned()),
-            Credential::Missing | Credential::Multiple | Credential::Malformed | Credential::TooLarge => None,
-        };
-        let outcome = StepOutcome::of(token.is_some());
-        let message = if rule.access == Access::Token || token.is_some() { found } else { format!("{found}: invalid") };
-        steps.push(Step::new("credential", outcome, message));
-        token
     }
 
-    /// The location of the token: reads each location alone.
-    fn credential_location(&self) -> String {
+    /// The name of the field that has the token: reads each of them alone.
+    fn location(&self, location: CredentialLocation) -> String {
         let source = &self.policy.token_source;
         let only = TokenSource { headers: Vec::new(), cookies: Vec::new(), params: Vec::new(), ..source.clone() };
         let has = |alone: TokenSource| alone.find(self.head) != Credential::Missing;
-        for header in &source.headers {
-            if has(TokenSource { headers: vec![header.clone()], ..only.clone() }) {
-                return format!("the header {}", header.name.as_str());
+        match location {
+            CredentialLocation::Header => {
+                let header = source
+                    .headers
+                    .iter()
+                    .find(|one| has(TokenSource { headers: vec![(*one).clone()], ..only.clone() }));
+                format!("the header {}", header.map_or("", |header| header.name.as_str()))
             }
-        }
-        for param in &source.params {
-            if has(TokenSource { params: vec![param.clone()], ..only.clone() }) {
-                return format!("the query parameter {}", param.as_str());
+            CredentialLocation::Query => {
+                let param =
+                    source.params.iter().find(|one| has(TokenSource { params: vec![(*one).clone()], ..only.clone() }));
+                format!("the query parameter {}", param.map_or("", |param| param.as_str()))
             }
+            CredentialLocation::Cookie => String::from("a cookie"),
         }
-        String::from("a cookie")
-    }
-
-    fn authorization_request<'b>(&'b self, token: Option<(&'b ValidatedToken, &'b str)>) -> AuthorizationRequest<'b> {
-        AuthorizationRequest {
-            token,
-            head: self.head,
-            attributes: self.attributes,
-            arrived_at: self.now,
-            now: self.now,
-        }
-    }
-
-    fn provider(&self, token: &UnverifiedToken, steps: &mut Vec<Step>) -> Option<&Provider> {
-        let SelectedProvider { provider, issuer, .. } = match self.policy.providers.select(token) {
-            Ok(selected) => selected,
-            Err(fault) => {
-                steps.push(self.no_provider(token, fault));
-                return None;
-            }
-        };
-        let by = if self.policy.providers.of_issuer(issuer).nth(1).is_some() { ", selected by `aud`" } else { "" };
-        steps.push(Step::new(
-            "provider",
-            StepOutcome::Pass,
-            format!("{}, of the issuer {issuer:?}{by}", provider.name),
-        ));
-        let algorithm = token.header().algorithm;
-        let allowed: Vec<&str> = provider.algorithms.iter().map(|algorithm| algorithm.name()).collect();
-        let is_verified_here = !matches!(provider.keys, KeyOrigin::IntrospectionOnly);
-        let is_allowed = !is_verified_here || provider.algorithms.contains(&algorithm);
-        if is_verified_here {
-            let message = format!("{algorithm}; allowed: {}", allowed.join(", "));
-            steps.push(Step::new("algorithm", StepOutcome::of(is_allowed), message));
-        }
-        if let Claim::Valid(expiry) = token.claimed_expiry()
-            && is_allowed
-            && provider.is_expired(expiry, self.now)
-        {
-            let message = format!(
-                "according to its `exp` it expired at {}; its signature is not verified",
-                clock::to_rfc3339(expiry)
-            );
-            steps.push(Step::new("claims", StepOutcome::Fail, message));
-            return None;
-        }
-        is_allowed.then_some(provider)
     }
 
     /// The step for a token that selects no provider.
@@ -328,61 +309,42 @@ impl Inspection<'_> {
         step
     }
 
-    /// Evaluates the introspection response of a token.
-    fn introspect(&self, provider: &Provider, rule: RuleId, steps: &mut Vec<Step>) -> Option<()> {
-        let active = match IntrospectedToken::read(self.introspection?) {
-            Ok(IntrospectedToken::Active(token)) => token,
-            Ok(IntrospectedToken::Inactive) => {
-                steps.push(Step::new("introspection", StepOutcome::Fail, "the token is inactive"));
-                return None;
-            }
-            Err(fault) => {
-                steps.push(Step::new(
-                    "introspection",
-                    StepOutcome::Fail,
-                    format!("invalid introspection response: {fault:?}"),
-                ));
-                return None;
-            }
+    fn introspection(&self, result: CheckResult) -> (StepOutcome, String) {
+        let reason = match result {
+            CheckResult::Passed => return (StepOutcome::Pass, String::from("the token is active")),
+            CheckResult::Pending => return (StepOutcome::Info, String::from("the response is pending")),
+            CheckResult::Denied(reason) => reason,
         };
-        steps.push(Step::new("introspection", StepOutcome::Pass, "the token is active"));
-        let details = claims::claim_details(active.claims(), provider, self.now);
-        let ttl = provider.introspection.as_ref().map_or(std::time::Duration::ZERO, |settings| settings.cache_ttl);
-        let validated = ValidatedToken::validate_active(active, provider, self.now.plus(ttl), self.now);
-        steps.push(claims::step(details, validated.as_ref().err().copied()));
-        self.authorize(rule, &validated.ok()?, provider, steps)
+        let message = match (reason, self.introspection.map(IntrospectedToken::read)) {
+            (DenyReason::TokenInactive, _) => String::from("the token is inactive"),
+            (DenyReason::IntrospectionMismatch, _) => String::from("the response is about another token"),
+            (DenyReason::Claim(fault), _) => claims::describe(fault).to_owned(),
+            (_, Some(Err(fault))) => format!("invalid introspection response: {fault:?}"),
+            (reason, _) => reason.name().to_owned(),
+        };
+        (StepOutcome::Fail, message)
     }
 
-    /// Evaluates the identity headers and the rule's requirement for a valid token.
-    fn authorize(&self, id: RuleId, token: &ValidatedToken, provider: &Provider, steps: &mut Vec<Step>) -> Option<()> {
-        let name = |found: Option<&str>| found.map_or_else(|| String::from("(none)"), |found| format!("{found:?}"));
-        let mut step = Step::new("identity", StepOutcome::Pass, format!("subject {}", name(token.subject())));
-        step.details.push((StepOutcome::Info, format!("client {}", name(token.client()))));
-        step.details.push((StepOutcome::Info, format!("scopes {:?}", token.scopes())));
-        if let Claim::Valid(groups) = token.groups() {
-            step.details.push((StepOutcome::Info, format!("groups {groups:?}")));
+    /// The claims of an active introspection response.
+    fn introspected_claims(&self) -> Option<Claims> {
+        match IntrospectedToken::read(self.introspection?).ok()? {
+            IntrospectedToken::Active(token) => Some(token.into_claims()),
+            IntrospectedToken::Inactive => None,
         }
-        steps.push(step);
-        if self.policy.forwarding.identity(token).is_err() {
-            steps.push(Step::new("headers", StepOutcome::Fail, "a value is too long to be forwarded"));
-            return None;
-        }
+    }
+
+    /// The requirement of a rule, term by term.
+    fn requirement(&self, id: RuleId, request: &AuthorizationRequest<'_>, unmet: Option<UnmetReason>) -> Option<Step> {
         let rule = self.policy.rules.rule(id);
-        if rule.introspects {
-            steps.push(Step::new("introspection", StepOutcome::Info, "the rule also requires introspection"));
-        }
-        let Some(requirement) = &rule.requirement else { return Some(()) };
-        let request = self.authorization_request(Some((token, &provider.name)));
-        let checked = self.policy.rules.check(id, &request);
-        let (outcome, message) = match &checked {
-            Ok(()) => (StepOutcome::Pass, String::from("met")),
-            Err(unmet) if rule.report_only => (StepOutcome::Info, format!("only reported: {}", unmet.reason.name())),
-            Err(unmet) => (StepOutcome::Fail, unmet.reason.name().to_owned()),
+        let requirement = rule.requirement.as_ref()?;
+        let (outcome, message) = match unmet {
+            None => (StepOutcome::Pass, String::from("met")),
+            Some(reason) if rule.report_only => (StepOutcome::Info, format!("only reported: {}", reason.name())),
+            Some(reason) => (StepOutcome::Fail, reason.name().to_owned()),
         };
         let mut step = Step::new("requirement", outcome, message);
-        step.details = requirement::details(requirement, &self.policy.rules, &request, self.written_requirement(id));
-        steps.push(step);
-        checked.ok()
+        step.details = requirement::details(requirement, &self.policy.rules, request, self.written_requirement(id));
+        Some(step)
     }
 
     /// The operator's `require`.
@@ -393,4 +355,15 @@ impl Inspection<'_> {
         };
         self.document.pointer(&location).unwrap_or(&Value::Null)
     }
+}
+
+fn identity(token: &ValidatedToken) -> Step {
+    let name = |found: Option<&str>| found.map_or_else(|| String::from("(none)"), |found| format!("{found:?}"));
+    let mut step = Step::new("identity", StepOutcome::Pass, format!("subject {}", name(token.subject())));
+    step.details.push((StepOutcome::Info, format!("client {}", name(token.client()))));
+    step.details.push((StepOutcome::Info, format!("scopes {:?}", token.scopes())));
+    if let Claim::Valid(groups) = token.groups() {
+        step.details.push((StepOutcome::Info, format!("groups {groups:?}")));
+    }
+    step
 }

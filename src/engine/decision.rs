@@ -2,6 +2,7 @@
 
 use crate::engine::audit::AuditRecord;
 use crate::engine::filter_state::FilterStateValues;
+use crate::engine::trace::Trace;
 use crate::http::{HeadEdits, LocalResponse};
 
 /// A decision.
@@ -13,6 +14,8 @@ pub struct Decision {
     pub filter_state: FilterStateValues,
     /// The audit record.
     pub audit: AuditRecord,
+    /// What the steps found, if the engine records traces.
+    pub trace: Trace,
 }
 
 /// What the host does with a request.

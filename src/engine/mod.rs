@@ -22,6 +22,7 @@ mod sampling;
 mod stats;
 mod token_cache;
 mod token_status;
+pub mod trace;
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -40,6 +41,7 @@ use response::readiness_response;
 use sampling::Sampler;
 use token_cache::TokenCache;
 use token_status::StatusSources;
+use trace::Trace;
 
 pub use crate::introspection::call::{CallFault, CallResult, Deferral, TokenDigest};
 pub use crate::introspection::sharing::{
@@ -124,6 +126,8 @@ pub struct Engine {
     /// Whether workers share what they look up.
     shares: bool,
     needs_client_addresses: bool,
+    /// The trace that a request begins with.
+    trace: Trace,
 }
 
 impl Engine {
@@ -143,7 +147,15 @@ impl Engine {
             needs_client_addresses: host.has_client_addresses,
             shares,
             policy,
+            trace: Trace::default(),
         }
+    }
+
+    /// The same with a trace in each decision.
+    #[cfg(feature = "trace")]
+    #[must_use]
+    pub fn with_trace(self) -> Self {
+        Self { trace: Trace::recording(), ..self }
     }
 
     /// A new request.
@@ -195,8 +207,8 @@ impl Engine {
     }
 
     fn resources(&mut self, now: UnixTime) -> Resources<'_> {
-        let Self { policy, verifier, keys, token_cache, status, .. } = self;
-        Resources { policy, keys, token_cache, status, verifier: &**verifier, now }
+        let Self { policy, verifier, keys, token_cache, status, trace, .. } = self;
+        Resources { policy, keys, token_cache, status, verifier: &**verifier, trace: trace.clone(), now }
     }
 
     /// The configured name of a provider.

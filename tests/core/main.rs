@@ -55,4 +55,6 @@ mod signing;
 mod token_cache;
 #[cfg(not(target_family = "wasm"))]
 mod token_vectors;
+#[cfg(feature = "trace")]
+mod trace;
 mod verdicts;

@@ -43,8 +43,26 @@ impl Issuer {
         let keys = self.directory.path().join("keys.json");
         let at = NOW.to_string();
         let fixed = ["explain", "--config", config, "--at", &at, "--keys", keys.to_str().unwrap()];
-        run_with_input(&[&fixed, &["--token", "-"][..], more].concat(), token)
+        let arguments = [&fixed, &["--token", "-"][..], more].concat();
+        let run = run_with_input(&arguments, token);
+        if more.contains(&"--format") {
+            assert_last_step_agrees(&run);
+        } else {
+            assert_last_step_agrees(&run_with_input(&[&arguments[..], &["--format", "json"]].concat(), token));
+        }
+        run
     }
+}
+
+/// A denied request ends with the only step that fails; an allowed one has none.
+fn assert_last_step_agrees(run: &Run) {
+    // Not the result for a request, or not as JSON.
+    let Ok(json) = serde_json::from_str::<Value>(&run.stdout) else { return };
+    let marks = marks(run);
+    let failed: Vec<usize> =
+        marks.iter().enumerate().filter_map(|(at, (_, outcome))| (outcome == "fail").then_some(at)).collect();
+    let expected: Vec<usize> = (json["verdict"] == "deny").then(|| marks.len() - 1).into_iter().collect();
+    assert_eq!(failed, expected, "{}", run.transcript());
 }
 
 fn marks(run: &Run) -> Vec<(String, String)> {
@@ -137,11 +155,6 @@ fn rejected_request_ends_with_the_failed_step_and_allowed_request_has_none() {
     ];
     for (request, token, stopped_at) in rows {
         let found = issuer.explain(CONFIG, &token, &["--format", "json", "--request", request]);
-        let bad: Vec<(usize, String)> = marks(&found)
-            .into_iter()
-            .enumerate()
-            .filter_map(|(at, (step, mark))| (mark == "fail").then_some((at, step)))
-            .collect();
         let verdict = if stopped_at.is_some() { ("deny", 1) } else { ("allow", 0) };
         assert_eq!(
             (found.json()["verdict"].as_str().unwrap(), found.status),
@@ -149,9 +162,8 @@ fn rejected_request_ends_with_the_failed_step_and_allowed_request_has_none() {
             "{request}: {}",
             found.transcript()
         );
-        let last = marks(&found).len() - 1;
-        let wanted: Vec<(usize, String)> = stopped_at.map(|step| (last, step.to_owned())).into_iter().collect();
-        assert_eq!(bad, wanted, "{request}: {}", found.transcript());
+        let failed = marks(&found).into_iter().find(|(_, outcome)| outcome == "fail");
+        assert_eq!(failed.as_ref().map(|(step, _)| &**step), stopped_at, "{request}: {}", found.transcript());
     }
 }
 
@@ -252,12 +264,24 @@ fn keys_are_fetched_from_the_same_url_as_in_the_filter() {
     let token = format!("@{}", issuer.file("token.txt", &issuer.token(json!({}))));
     let arguments = ["explain", "--config", &config, "--at", &at, "--token", &token, "--format", "json"];
     let found = run(&[&arguments[..], &["--fetch"]].concat());
+    assert_last_step_agrees(&found);
     assert_eq!((found.status, found.json()["reason"].as_str()), (0, Some("authorized")), "{}", found.transcript());
     assert!(found.json()["notes"][0].as_str().unwrap().contains("200"), "{}", found.transcript());
     let without = run(&arguments);
     assert!(without.status == 2 && without.stderr.contains("--fetch"), "{}", without.transcript());
+    let stranger = format!("@{}", issuer.file("stranger.txt", &SigningKey::b("k1").token(&payload(NOW))));
+    let found =
+        run(&["explain", "--config", &config, "--at", &at, "--token", &stranger, "--format", "json", "--fetch"]);
+    assert_last_step_agrees(&found);
+    assert_eq!(
+        (found.status, found.json()["reason"].as_str()),
+        (1, Some("signature_invalid")),
+        "{}",
+        found.transcript()
+    );
     let unknown = format!("@{}", issuer.file("other.txt", &SigningKey::b("k7").token(&payload(NOW))));
     let found = run(&["explain", "--config", &config, "--at", &at, "--token", &unknown, "--format", "json", "--fetch"]);
+    assert_last_step_agrees(&found);
     assert_eq!((found.status, found.json()["reason"].as_str()), (1, Some("key_unknown")), "{}", found.transcript());
 }
 
@@ -276,6 +300,7 @@ fn keys_are_found_by_the_issuers_metadata() {
     let token = format!("@{}", issuer.file("token.txt", &issuer.token(json!({ "iss": home }))));
     let at = NOW.to_string();
     let found = run(&["explain", "--config", &config, "--at", &at, "--token", &token, "--format", "json", "--fetch"]);
+    assert_last_step_agrees(&found);
     assert_eq!((found.status, found.json()["reason"].as_str()), (0, Some("authorized")), "{}", found.transcript());
     assert_eq!(found.json()["notes"].as_array().unwrap().len(), 2, "{}", found.transcript());
 }
@@ -297,6 +322,7 @@ fn keys_are_fetched_over_tls_only_from_a_trusted_server() {
     assert_eq!((found.status, found.json()["reason"].as_str()), (0, Some("authorized")), "{}", found.transcript());
     let others = tempfile::tempdir().unwrap();
     let found = explain(&CertificateAuthority::create(others.path()).ca_pem_path());
+    assert_last_step_agrees(&found);
     assert_eq!(
         (found.status, found.json()["reason"].as_str()),
         (1, Some("keys_unavailable")),
@@ -317,6 +343,67 @@ fn unusable_input_is_reported_in_a_sentence() {
     ] {
         let found = run(arguments);
         assert!(found.status == 2 && found.stderr.contains(said), "{arguments:?}: {}", found.transcript());
+    }
+}
+
+/// Each step that may deny after the signature, and what it says.
+#[test]
+fn status_of_the_token_and_its_identity_are_steps() {
+    let issuer = Issuer::new();
+    let provider = json!({
+        "okta": { "domain": "acme.okta.com" }, "audiences": ["api://default"], "upstream": "okta",
+        "introspection": { "client_id": "c", "client_secret": { "env": "SECRET" } } });
+    let document = json!({
+        "providers": { "okta": provider },
+        "revocations": { "upstream": "list", "uri": "https://list.acme.com/" },
+        "claim_to_headers": [{ "claim": "note", "header": "x-note" }], "token": { "max_bytes": 32000 },
+        "rules": [
+            { "match": { "path": "/introspected" }, "introspect": true },
+            { "match": { "path": "/reported" }, "require": { "scopes": ["missing"] }, "report_only": true },
+            { "match": { "path": "/anonymous" }, "access": "public", "require": { "condition": "request.method == 'POST'" } },
+        ],
+    });
+    let config = issuer.file("status.json", &document.to_string());
+    let good = issuer.token(json!({}));
+    let active = json!({ "active": true, "aud": "api://default", "sub": "alice@acme.com", "exp": NOW + 60 });
+    let inactive = json!({ "active": false });
+    let list = issuer.file("list.json", &json!({ "revoked": [{ "jti": "AT.revoked" }] }).to_string());
+    let (revoked, none) = (issuer.token(json!({ "jti": "AT.revoked" })), Value::Null);
+    let (long, inexact) = (issuer.token(json!({ "note": "x".repeat(9000) })), issuer.token(json!({ "note": 1e300 })));
+    let bob = with(&active, json!({ "sub": "bob" }));
+    let other = with(&active, json!({ "aud": "other" }));
+    let rows = [
+        ("/", &*good, &none, None),
+        ("/", &revoked, &none, Some(("revocation", "on the revocation list"))),
+        ("/", &long, &none, Some(("headers", "a value is too long to be forwarded"))),
+        ("/", &inexact, &none, Some(("headers", "a number cannot be forwarded exactly"))),
+        ("/introspected", &good, &active, None),
+        ("/introspected", &good, &inactive, Some(("introspection", "required by the rule: the token is inactive"))),
+        (
+            "/introspected",
+            &good,
+            &bob,
+            Some(("introspection", "required by the rule: the response is about another token")),
+        ),
+        ("/reported", &good, &none, None),
+        ("/anonymous", "", &none, Some(("requirement", "condition_unmet"))),
+        ("/", "opaque", &active, None),
+        ("/", "opaque", &inactive, Some(("introspection", "the token is inactive"))),
+        ("/", "opaque", &none, Some(("introspection", "invalid introspection response: NotAnObject"))),
+        ("/", "opaque", &other, Some(("claims", "`aud` names no expected audience"))),
+    ];
+    for (path, token, response, stopped_at) in rows {
+        let request = format!("GET {path}");
+        let response = issuer.file("response.json", &response.to_string());
+        let more = ["--format", "json", "--request", &request, "--introspection", &response, "--revocations", &list];
+        let found = issuer.explain(&config, token, &more);
+        let json = found.json();
+        let last = json["steps"].as_array().unwrap().last().unwrap().clone();
+        assert_eq!(json["verdict"] == "deny", stopped_at.is_some(), "{}", found.transcript());
+        if let Some(stopped_at) = stopped_at {
+            let text = |name: &str| last[name].as_str().unwrap();
+            assert_eq!((text("step"), text("message")), stopped_at, "{}", found.transcript());
+        }
     }
 }
 

@@ -3,16 +3,20 @@
 use std::rc::Rc;
 
 use super::Resources;
-use super::outcome::{PendingOn, Stop};
-use super::request::{Request, Token};
+use super::outcome::{PendingOn, Stop, check_result};
+use super::request::{Request, RequestContext, Token};
 use crate::engine::audit::{Proof, Verification};
 use crate::engine::deny_reason::DenyReason;
 use crate::engine::token_cache::AuthenticatedToken;
+use crate::engine::trace::{CheckResult, KeyLookUp, Trace, TraceEvent, TracedStep};
 use crate::engine::{keys_of, keys_of_mut};
-use crate::jose::{TokenFault, UnverifiedToken};
+use crate::introspection::Freshness;
+use crate::introspection::call::TokenKind;
+use crate::jose::{Algorithm, TokenFault, UnverifiedToken};
 use crate::keys::LookUp;
-use crate::policy::{ClaimFault, Provider, ProviderId, ValidatedToken};
+use crate::policy::{ClaimFault, Policy, Provider, ProviderId, ValidatedToken};
 use crate::redacted::Redacted;
+use crate::unix_time::UnixTime;
 
 type Authenticated = (Rc<AuthenticatedToken>, Verification);
 
@@ -25,11 +29,18 @@ pub(super) fn authenticate(
     if is_cacheable && let Some(token) = cached(request.token.text(), resources) {
         request.context.provider = Some(token.provider);
         request.context.issuer.clone_from(&token.issuer);
+        // Where the request verified it before it was parked, its trace says more.
+        if !request.context.trace.is_authenticated() {
+            request.context.trace.restart(TracedStep::Authenticate);
+            request.context.trace.record(|| TraceEvent::CachedToken);
+            request.context.trace.record(|| TraceEvent::Identity(Rc::clone(&token.token)));
+        }
         return Ok((token, Verification { proof: Proof::Cached, introspection: None }));
     }
     request.identify(resources.policy, resources.now)?;
     let id = request.context.provider.ok_or(ClaimFault::IssuerUnknown)?;
     let provider = resources.policy.providers.get(id).ok_or(ClaimFault::IssuerUnknown)?;
+    request.context.trace.restart(TracedStep::Authenticate);
     if let Token::Opaque(text) = &request.token {
         let text = Rc::clone(text.reveal());
         return by_introspection(request, &text, (id, provider), resources);
@@ -58,7 +69,11 @@ fn by_signature(
     let (text, held_bytes) = (Rc::clone(token.serialized().reveal()), token.held_bytes());
     let (key_id, algorithm) = (token.header().key_id.as_deref(), token.header().algorithm);
     let arrived = *request.context.key_arrival.get_or_insert(keys.arrived(now));
-    let candidates = match keys.look_up(key_id, algorithm, arrived, now) {
+    let trace = &mut request.context.trace;
+    let count = if trace.is_recording() { keys.stats(now).held } else { 0 };
+    let found = keys.look_up(key_id, algorithm, arrived, now);
+    trace.record(|| keys_event(count, algorithm, &found));
+    let candidates = match found {
         LookUp::Found(candidates) => candidates,
         LookUp::Pending => {
             request.context.key_arrival = Some(arrived.waiting());
@@ -73,6 +88,7 @@ fn by_signature(
         Some(token) => token.try_verify(&candidates, *verifier),
         None => return Err(DenyReason::TokenOpaque.into()),
     };
+    request.context.trace.record(|| TraceEvent::Signature { is_valid: verified.is_ok() });
     let verified = match verified {
         Ok(verified) => verified,
         Err(token) => {
@@ -88,12 +104,15 @@ fn by_signature(
             });
         }
     };
-    let validated = Rc::new(ValidatedToken::validate(verified, provider, now)?);
-    let token = Rc::new(AuthenticatedToken::new(id, provider, validated, policy)?);
+    let trace = &mut request.context.trace;
+    let claims = trace.is_recording().then(|| verified.claims().clone());
+    let validated = ValidatedToken::validate(verified, provider, now);
+    let fault = validated.as_ref().err().copied();
+    trace.record(|| TraceEvent::Claims { provider: id, claims, fault, now });
+    let token = accept(&mut request.context, (id, provider), Rc::new(validated?), policy)?;
     if let Some(keys) = generation {
         token_cache.insert(text, Rc::clone(&token), keys, held_bytes);
     }
-    request.context.issuer.clone_from(&token.issuer);
     Ok((token, Verification { proof: Proof::Verified, introspection: None }))
 }
 
@@ -115,8 +134,54 @@ fn by_introspection(
     let Resources { policy, status, now, .. } = resources;
     let arrived = *request.context.status_arrival.get_or_insert(status.arrived(id));
     let sender = request.context.sender;
-    let (validated, freshness) = status.introspect_opaque((id, provider), sender, text, arrived, *now)?;
-    let token = Rc::new(AuthenticatedToken::new(id, provider, validated, policy)?);
-    request.context.issuer.clone_from(&token.issuer);
+    let found = status.introspect_opaque((id, provider), sender, text, arrived, *now);
+    if request.context.trace.is_recording() {
+        record_introspection(&mut request.context.trace, id, &found, *now);
+    }
+    let (validated, freshness) = found?;
+    let token = accept(&mut request.context, (id, provider), validated, policy)?;
     Ok((token, Verification { proof: Proof::Introspected, introspection: Some(freshness) }))
+}
+
+/// A token with valid claims. Its identity must be fit to be forwarded.
+fn accept(
+    context: &mut RequestContext<'_>,
+    (id, provider): (ProviderId, &Provider),
+    token: Rc<ValidatedToken>,
+    policy: &Policy,
+) -> Result<Rc<AuthenticatedToken>, DenyReason> {
+    context.trace.record(|| TraceEvent::Identity(Rc::clone(&token)));
+    let token = AuthenticatedToken::new(id, provider, token, policy)
+        .inspect_err(|reason| context.trace.record(|| TraceEvent::Unforwardable(*reason)))?;
+    context.issuer.clone_from(&token.issuer);
+    Ok(Rc::new(token))
+}
+
+fn keys_event(count: usize, algorithm: Algorithm, found: &LookUp<'_>) -> TraceEvent {
+    let result = match found {
+        LookUp::Found(keys) => KeyLookUp::Found(keys.iter().map(|key| key.id().map(str::to_owned)).collect()),
+        LookUp::Unknown => KeyLookUp::Unknown,
+        LookUp::Pending => KeyLookUp::Pending,
+        LookUp::Unavailable(_) => KeyLookUp::Unavailable,
+    };
+    TraceEvent::Keys { count, algorithm, result }
+}
+
+/// An active token may have claims that are not valid here.
+fn record_introspection(
+    trace: &mut Trace,
+    provider: ProviderId,
+    found: &Result<(Rc<ValidatedToken>, Freshness), Stop<'_>>,
+    now: UnixTime,
+) {
+    let result = check_result(found);
+    let (result, fault) = match result {
+        CheckResult::Denied(DenyReason::Claim(fault)) => (CheckResult::Passed, Some(fault)),
+        CheckResult::Denied(_) | CheckResult::Passed | CheckResult::Pending => (result, None),
+    };
+    trace.record(|| TraceEvent::Introspection { kind: TokenKind::Opaque, result });
+    if result == CheckResult::Passed {
+        let claims = found.as_ref().ok().map(|(token, _)| token.claims().clone());
+        trace.record(|| TraceEvent::Claims { provider, claims, fault, now });
+    }
 }

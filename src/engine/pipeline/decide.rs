@@ -52,5 +52,5 @@ pub(super) fn decide(
         .with_source(context.source)
         .with_verification(authenticated.as_ref().map(|(_, verification)| *verification));
     let token = authenticated.as_ref().map(|(token, _)| token.as_ref());
-    Decision { verdict, filter_state: FilterStateValues::new(&audit, token, policy), audit }
+    Decision { verdict, filter_state: FilterStateValues::new(&audit, token, policy), audit, trace: context.trace }
 }

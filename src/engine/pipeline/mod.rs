@@ -19,8 +19,9 @@ use crate::engine::decision::Decision;
 use crate::engine::deny_reason::DenyReason;
 use crate::engine::token_cache::TokenCache;
 use crate::engine::token_status::StatusSources;
+use crate::engine::trace::{Trace, TraceEvent, TracedStep};
 use crate::http::RequestHead;
-use crate::jose::SignatureVerifier;
+use crate::jose::{SignatureVerifier, TokenFault};
 use crate::keys::ProviderKeys;
 use crate::lookup::requester::Sender;
 use crate::policy::{Attribute, AttributeValues, Policy, ProviderId};
@@ -38,6 +39,8 @@ pub(super) struct Resources<'e> {
     pub(super) token_cache: &'e mut TokenCache,
     pub(super) status: &'e mut StatusSources,
     pub(super) verifier: &'e dyn SignatureVerifier,
+    /// The trace of a new request.
+    pub(super) trace: Trace,
     pub(super) now: UnixTime,
 }
 
@@ -66,7 +69,8 @@ pub(super) fn start<'a>(
 ) -> Outcome<'a> {
     let (policy, now) = (resources.policy, resources.now);
     let has_attributes = attributes.is_some();
-    let mut context = RequestContext::new(head, attributes.unwrap_or_default(), sender, now);
+    let trace = std::mem::take(&mut resources.trace);
+    let mut context = RequestContext::new(head, attributes.unwrap_or_default(), sender, trace, now);
     let conclusion = match extract::extract(head, &mut context, has_attributes, policy, now) {
         Ok(Extracted::Token(text)) => {
             return match run(Request::new(context, text), resources) {
@@ -85,6 +89,7 @@ pub(super) fn start<'a>(
 /// Runs the steps after `extract`, for the first time or for a request that was parked.
 pub(super) fn run<'a>(mut request: Request<'a>, resources: &mut Resources<'_>) -> Progress<'a> {
     let (policy, now) = (resources.policy, resources.now);
+    request.context.trace.restart(TracedStep::Authorize);
     let conclusion = match conclude(&mut request, resources) {
         Ok(conclusion) | Err(Stop::Concluded(conclusion)) => conclusion,
         // Its token may be parsed again: the verification used it up.
@@ -99,10 +104,14 @@ pub(super) fn run<'a>(mut request: Request<'a>, resources: &mut Resources<'_>) -
 fn conclude<'p>(request: &mut Request<'_>, resources: &mut Resources<'p>) -> Result<Conclusion<'p>, Stop<'p>> {
     let (token, mut verification) = authenticate::authenticate(request, resources)?;
     verification.introspection = token_status::check(request, &token, verification, resources)?;
-    authorize::authorize(&request.context, token, verification, resources.policy, resources.now)
+    authorize::authorize(&mut request.context, token, verification, resources.policy, resources.now)
 }
 
 /// Denies a request without another step.
-pub(super) fn deny(request: Request<'_>, reason: DenyReason, policy: &Policy, now: UnixTime) -> Decision {
+pub(super) fn deny(mut request: Request<'_>, reason: DenyReason, policy: &Policy, now: UnixTime) -> Decision {
+    // The event of the signature says it where no newer key verifies it.
+    if reason != DenyReason::Token(TokenFault::SignatureInvalid) {
+        request.context.trace.record(|| TraceEvent::NotPending(reason));
+    }
     decide::decide(request.context, policy, Conclusion::Denied(reason), now)
 }

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use crate::engine::audit::Verification;
 use crate::engine::deny_reason::DenyReason;
 use crate::engine::token_cache::AuthenticatedToken;
+use crate::engine::trace::CheckResult;
 use crate::introspection::call::TokenDigest;
 use crate::lookup::rate_limiter::BudgetClass;
 use crate::policy::{AnonymousAccess, Attribute, ProviderId, Unmet, UnmetReason};
@@ -43,6 +44,16 @@ pub(in crate::engine) enum Conclusion<'p> {
         unmet: Unmet<'p>,
     },
     Denied(DenyReason),
+}
+
+/// The result of a check, for the trace.
+pub(super) const fn check_result<T>(checked: &Result<T, Stop<'_>>) -> CheckResult {
+    match checked {
+        Err(Stop::Suspended(_)) => CheckResult::Pending,
+        Err(Stop::Concluded(Conclusion::Denied(reason))) => CheckResult::Denied(*reason),
+        Err(Stop::Concluded(Conclusion::Unmet { unmet, .. })) => CheckResult::Denied(DenyReason::Unmet(unmet.reason)),
+        Ok(_) | Err(Stop::Concluded(Conclusion::Authorized { .. } | Conclusion::Anonymous(_))) => CheckResult::Passed,
+    }
 }
 
 impl From<PendingOn> for Stop<'_> {

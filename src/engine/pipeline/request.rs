@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::rc::Rc;
 
+use crate::engine::trace::Trace;
 use crate::http::{HeaderEdit, RequestHead};
 use crate::introspection;
 use crate::jose::UnverifiedToken;
@@ -36,10 +37,17 @@ pub(super) struct RequestContext<'a> {
     pub(super) issuer: Option<Rc<str>>,
     /// Whose share of the introspection calls an unknown token uses.
     pub(super) sender: Sender,
+    pub(super) trace: Trace,
 }
 
 impl<'a> RequestContext<'a> {
-    pub(super) fn new(head: &'a RequestHead, attributes: AttributeValues, sender: Sender, now: UnixTime) -> Self {
+    pub(super) fn new(
+        head: &'a RequestHead,
+        attributes: AttributeValues,
+        sender: Sender,
+        trace: Trace,
+        now: UnixTime,
+    ) -> Self {
         Self {
             head: Cow::Borrowed(head),
             arrived_at: now,
@@ -52,6 +60,7 @@ impl<'a> RequestContext<'a> {
             provider: None,
             issuer: None,
             sender,
+            trace,
         }
     }
 
@@ -78,6 +87,7 @@ impl<'a> RequestContext<'a> {
             provider: self.provider,
             issuer: self.issuer,
             sender: self.sender.settled(),
+            trace: self.trace,
         }
     }
 }
