@@ -11,8 +11,8 @@ use std::time::Duration;
 use crate::jitter::Jitter;
 use crate::lookup::circuit_breaker::{CircuitBreaker, Permit};
 use crate::lookup::ledger::Ledger;
-use crate::lookup::rate_limiter::{BudgetClass, Caller, LimitReached, RateLimiter};
-use crate::lookup::requester::Requester;
+use crate::lookup::rate_limiter::{LimitReached, RateLimiter};
+use crate::lookup::requester::{BudgetClass, Caller, Requester};
 use crate::unix_time::{Span, UnixTime};
 
 /// Requesters whose share of the shared limit is known to be used up.

@@ -1,12 +1,11 @@
 //! The calls of the last minute, as the workers of a process share them: in slots of five seconds, and for each requester.
-//! What they mean for the next call, `rate_limiter` decides.
+//! `rate_limiter` decides what they mean for the next call.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use crate::lookup::rate_limiter::{BudgetClass, Caller};
 use crate::lookup::record::{Record, RecordReader, RecordWriter};
-use crate::lookup::requester::Requester;
+use crate::lookup::requester::{BudgetClass, Caller, Requester};
 #[cfg(test)]
 use crate::lookup::requester_counts;
 use crate::lookup::requester_counts::{RequesterCounts, Seed};

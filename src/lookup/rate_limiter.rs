@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use crate::lookup::ledger::{Ledger, SLOTS};
 use crate::lookup::record::Record as _;
-use crate::lookup::requester::Requester;
+pub use crate::lookup::requester::{BudgetClass, Caller};
 use crate::lookup::requester_counts::Seed;
 use crate::unix_time::UnixTime;
 
@@ -24,30 +24,6 @@ use crate::unix_time::UnixTime;
 const LEFT_PER_ADDRESS_CALL: u64 = 2;
 /// An OAuth client, which mostly has many users, may have five times as many as are left: five in six.
 const CALLS_PER_LEFT_OF_CLIENT: u64 = 5;
-
-/// Which part of the limit a call may use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum BudgetClass {
-    /// For a credential that nobody can make up: it was accepted before, or its signature is valid.
-    Established,
-    /// For any string.
-    Unknown,
-}
-
-/// For whom a call is made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Caller {
-    /// Of the credential.
-    pub class: BudgetClass,
-    /// Whose share of the calls it counts against; `None`: unknown, and only the common limit applies.
-    pub requester: Option<Requester>,
-}
-
-impl From<BudgetClass> for Caller {
-    fn from(class: BudgetClass) -> Self {
-        Self { class, requester: None }
-    }
-}
 
 /// The limit of one server.
 #[derive(Clone, Copy, Debug)]
@@ -199,6 +175,7 @@ fn is_within_share(class: BudgetClass, calls: u64, left: u64, oldest: u64) -> bo
 mod tests {
     use super::*;
     use crate::lookup::ledger::RECORD_BYTES;
+    use crate::lookup::requester::Requester;
     use BudgetClass::{Established, Unknown};
     use wasm_bindgen_test::wasm_bindgen_test;
 

@@ -2,6 +2,7 @@
 
 use sha2::{Digest as _, Sha256};
 
+use crate::encoding::hex;
 use crate::sequence::Sequence;
 use crate::unix_time::UnixTime;
 
@@ -114,5 +115,5 @@ pub fn record_name(kind: &str, parts: impl IntoIterator<Item = String>) -> Strin
         hasher.update((part.len() as u64).to_le_bytes());
         hasher.update(part.as_bytes());
     }
-    hasher.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+    hex(hasher.finalize().get(..16).unwrap_or_default())
 }

@@ -8,8 +8,7 @@ use std::hash::Hash;
 use std::time::Duration;
 
 use crate::lookup::order::Began;
-use crate::lookup::rate_limiter::{BudgetClass, Caller};
-use crate::lookup::requester::Requester;
+use crate::lookup::requester::{BudgetClass, Caller, Requester};
 use crate::unix_time::MonotonicTime;
 
 /// Calls at the same time. A slow endpoint and unknown credentials together must not take all of them.

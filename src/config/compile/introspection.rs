@@ -6,21 +6,18 @@ use std::ops::RangeInclusive;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::Diagnostics;
 use super::callout_headers::callout_headers;
+use super::diagnostics::Diagnostics;
 use super::issuer::Server;
-use crate::config::error::{ConfigErrorKind, Path};
-use crate::config::schema::introspection::{
-    ClientAuth, IntrospectionDocument, RevocationsDocument, Secret, SecretDocument,
-};
-use crate::jose::PrivateKey;
-use crate::jose::private_key::PrivateKeyFault;
+use super::secret::look_up;
+use crate::config::error::Path;
+use crate::config::schema::introspection::{ClientAuth, IntrospectionDocument, RevocationsDocument, Secret};
+use crate::jose::{PrivateKey, PrivateKeyFault};
 use crate::policy::callout_address::Scheme;
 use crate::policy::{
     Audiences, CalloutAddress, CalloutHeaders, ClientAuthentication, Discovery, Introspection, IntrospectionAddress,
     OpaqueTokens, Provider, RevocationSource,
 };
-use crate::redacted::Redacted;
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -28,7 +25,6 @@ const HOUR: Duration = Duration::from_secs(3600);
 /// Half of the 300 that the smallest Okta organisation has for all custom authorization servers: the other half is for its
 /// other applications, and for a second gateway while one is replaced.
 const DEFAULT_REQUESTS_PER_MINUTE: u32 = 150;
-const MAX_NAME_BYTES: usize = 64;
 
 /// What a provider's endpoint is derived from.
 pub(super) struct ProviderContext<'a> {
@@ -271,26 +267,6 @@ fn client(who: ClientFields, at: &Path, diagnostics: &mut Diagnostics<'_>) -> Op
         ClientAuth::SecretPost => ClientAuthentication::SecretPost { client_id, secret },
         ClientAuth::SecretBasic | ClientAuth::PrivateKeyJwt => ClientAuthentication::SecretBasic { client_id, secret },
     })
-}
-
-/// The value of the variable. Errors name the variable, so a name must look like one: it may be the secret itself, written
-/// in the wrong place.
-pub(super) fn look_up(secret: Secret, at: &Path, diagnostics: &mut Diagnostics<'_>) -> Option<Redacted<String>> {
-    let at = at.member("env");
-    let Secret(SecretDocument { env }) = secret;
-    let name =
-        diagnostics.required(env, &at, "write the name of an environment variable, such as \"OKTA_CLIENT_SECRET\"")?;
-    let is_part = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
-    let begins = name.bytes().next().is_some_and(|first| !first.is_ascii_digit());
-    if !begins || name.len() > MAX_NAME_BYTES || !name.bytes().all(is_part) {
-        diagnostics.invalid(&at, "not the name of an environment variable: capitals, digits and `_`");
-        return None;
-    }
-    let value = (diagnostics.environment)(&name).filter(|value| !value.trim().is_empty());
-    if value.is_none() {
-        diagnostics.errors.push(at.error(ConfigErrorKind::Variable(name)));
-    }
-    value.map(Redacted::new)
 }
 
 const fn key_hint(fault: PrivateKeyFault) -> &'static str {

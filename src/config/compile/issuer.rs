@@ -1,6 +1,6 @@
 //! `issuer`, `okta` -> [`Issuer`]: the `iss` of a provider's tokens, and whether addresses can be derived from it.
 
-use super::{Diagnostics, not_empty};
+use super::diagnostics::Diagnostics;
 use crate::config::error::Path;
 use crate::config::schema::{OktaDocument, ProviderDocument};
 use crate::policy::CalloutAddress;
@@ -115,7 +115,7 @@ impl IssuerDocument {
         }
         let is_org = first.as_ref().is_none_or(|(_, server, _)| *server == Server::OktaOrg);
         let additional_at = at.member("additional_issuers");
-        for (index, issuer) in not_empty(additional, &additional_at, diagnostics).into_iter().flatten().enumerate() {
+        for (index, issuer) in diagnostics.not_empty(additional, &additional_at).into_iter().flatten().enumerate() {
             if let Err(hint) = list.expand(&issuer, is_org) {
                 diagnostics.invalid(&additional_at.item(index), hint);
             }
@@ -188,7 +188,7 @@ impl IssuerList {
 
 /// The tenants, if each can be part of an issuer.
 fn checked_tenants(tenants: Option<Vec<String>>, at: &Path, diagnostics: &mut Diagnostics<'_>) -> Vec<String> {
-    let tenants = not_empty(tenants, at, diagnostics).unwrap_or_default();
+    let tenants = diagnostics.not_empty(tenants, at).unwrap_or_default();
     if tenants.len() > MAX_ISSUERS {
         diagnostics.invalid(at, TOO_MANY);
         return Vec::new();

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::Diagnostics;
+use super::diagnostics::Diagnostics;
 use crate::config::error::Path;
 use crate::config::schema::forwarding::ProtectedResourceDocument;
 use crate::http::HeaderName;
@@ -140,7 +140,7 @@ fn authorization_servers(
     at: &Path,
     diagnostics: &mut Diagnostics<'_>,
 ) -> Vec<String> {
-    let Some(servers) = super::not_empty(written, at, diagnostics) else {
+    let Some(servers) = diagnostics.not_empty(written, at) else {
         let mut servers: Vec<String> = Vec::new();
         for issuer in context.issuers() {
             if !servers.iter().any(|known| known == issuer) {
@@ -180,7 +180,7 @@ fn scopes(
     at: &Path,
     diagnostics: &mut Diagnostics<'_>,
 ) -> Vec<String> {
-    if let Some(scopes) = super::not_empty(written, at, diagnostics) {
+    if let Some(scopes) = diagnostics.not_empty(written, at) {
         for (index, scope) in scopes.iter().enumerate() {
             if !super::requirement::stands_in_a_challenge(scope) {
                 diagnostics.invalid(&at.item(index), super::requirement::SCOPE_HINT);

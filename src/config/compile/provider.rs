@@ -5,12 +5,13 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::callout_headers::callout_headers;
+use super::diagnostics::Diagnostics;
 use super::introspection::{ProviderContext, introspection, judge_opaque_tokens, share_out_opaque_tokens};
 use super::issuer::{IssuerDocument, OKTA_ORG_HINT, Server};
-use super::{Diagnostics, not_empty};
 use crate::config::error::{ConfigErrorKind, Path};
+use crate::config::schema::claim_path::ClaimPath;
 use crate::config::schema::introspection::{ClientAuth, IntrospectionDocument};
-use crate::config::schema::{ClaimPath, JwksDocument, ProviderDocument};
+use crate::config::schema::{JwksDocument, ProviderDocument};
 use crate::jose::jwk::KeyFault;
 use crate::jose::{Algorithm, KeySet};
 use crate::policy::callout_address::Scheme;
@@ -131,7 +132,7 @@ fn provider(
         let origin = KeyOriginDocument { jwks, upstream, headers, allow_http, server };
         key_origin(origin, issuer.as_ref().map(|issuer| issuer.name.as_str()), at, diagnostics)
     };
-    let client_ids = not_empty(document.client_ids, &at.member("client_ids"), diagnostics);
+    let client_ids = diagnostics.not_empty(document.client_ids, &at.member("client_ids"));
     let claim_names =
         claim_names(document.subject_claim, document.client_claim, document.scope_claim, document.groups_claim);
     let introspection = match introspection {
@@ -211,7 +212,7 @@ fn algorithms(
     // One algorithm has two names.
     let mut seen = HashSet::new();
     algorithms.retain(|algorithm| seen.insert(*algorithm));
-    not_empty(Some(algorithms), at, diagnostics)
+    diagnostics.not_empty(Some(algorithms), at)
 }
 
 fn clock_skew(

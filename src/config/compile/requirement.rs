@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::Diagnostics;
+use super::diagnostics::Diagnostics;
 use crate::cel::Program;
 use crate::config::error::{ConfigErrorKind, Path};
-use crate::config::schema::ClaimPath;
+use crate::config::schema::claim_path::ClaimPath;
 use crate::config::schema::require::{AcrDocument, ClaimTestDocument, ClaimsDocument, RequireDocument};
 use crate::policy::Requirement;
 use crate::policy::requirement::{ClaimTest, Expected, Term, acr};
@@ -203,7 +203,7 @@ fn texts(
 
 /// A list of at least one and not too many.
 fn some<T>(list: Option<Vec<T>>, at: &Path, diagnostics: &mut Diagnostics<'_>) -> Option<Vec<T>> {
-    super::not_empty(list, at, diagnostics).filter(|list| {
+    diagnostics.not_empty(list, at).filter(|list| {
         let is_short = list.len() <= MAX_ENTRIES;
         if !is_short {
             diagnostics.invalid(at, "more than 1024 entries; have the issuer put the result into a claim");

@@ -4,7 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::debug::debug;
-use super::{Diagnostics, not_empty};
+use super::diagnostics::Diagnostics;
+use super::reserved_headers::response_field_reason;
 use crate::config::error::Path;
 use crate::config::schema::responses::{
     CorsDocument, CustomAnswerDocument, CustomDocument, LoginDocument, ResponsesDocument,
@@ -154,7 +155,7 @@ fn own_headers(
         if parsed.is_none() {
             diagnostics.invalid(&at, "not a header name");
         }
-        if let Some(hint) = parsed.as_ref().and_then(|name| why_not_yours(name.as_str())) {
+        if let Some(hint) = parsed.as_ref().and_then(|name| response_field_reason(name.as_str())) {
             diagnostics.invalid(&at, hint);
             continue;
         }
@@ -170,38 +171,11 @@ fn own_headers(
     (usable.len() == wanted && (1..=MAX_HEADERS).contains(&wanted)).then_some(usable)
 }
 
-/// Why a field is reserved.
-pub(super) fn why_not_yours(name: &str) -> Option<&'static str> {
-    match name {
-        "content-type" => Some("write `content_type` beside `body`"),
-        "cache-control" | "expires" | "pragma" | "age" => {
-            Some("no refusal is ever stored (`no-store`): a cache would give it to somebody who may pass")
-        }
-        "www-authenticate" | "retry-after" | "proxy-authenticate" | "authentication-info" => {
-            Some("the filter says what would help; two of them would contradict each other")
-        }
-        "location" | "refresh" => Some("browsers are sent to `responses.login` by rules with `redirect_browsers`"),
-        "vary" => Some("the filter writes it"),
-        "set-cookie" | "set-cookie2" => {
-            Some("anybody can cause a refusal, other sites' pages too, and would set or end users' sessions by it")
-        }
-        "connection" | "content-encoding" | "content-length" | "content-location" | "content-range" | "date"
-        | "etag" | "keep-alive" | "last-modified" | "proxy-connection" | "te" | "trailer" | "transfer-encoding"
-        | "upgrade" => Some("HTTP itself writes it"),
-        _ if name.starts_with("access-control-") => Some("write `responses.cors`"),
-        _ if name.starts_with("grpc-") => {
-            Some("the host writes the gRPC status: another one could say that all went well")
-        }
-        _ if name.starts_with("x-envoy-") => Some("Envoy takes orders from fields of this name"),
-        _ => None,
-    }
-}
-
 fn cors(document: CorsDocument, at: &Path, diagnostics: &mut Diagnostics<'_>) -> Option<Cors> {
     let origins_at = at.member("allow_origins");
     let hint = "name the origins that may read refusals, such as [\"https://app.acme.com\"]";
     let origins = diagnostics.required(document.allow_origins, &origins_at, hint);
-    let origins = not_empty(origins, &origins_at, diagnostics);
+    let origins = diagnostics.not_empty(origins, &origins_at);
     let allow_credentials = document.allow_credentials.unwrap_or(false);
     let is_any = origins.as_ref().is_some_and(|origins| *origins == ["*"]);
     if is_any && allow_credentials {
@@ -231,7 +205,7 @@ fn cors(document: CorsDocument, at: &Path, diagnostics: &mut Diagnostics<'_>) ->
 
 fn exposed(names: Option<Vec<String>>, at: &Path, diagnostics: &mut Diagnostics<'_>) -> Option<HeaderValue> {
     let Some(names) = names else { return HeaderValue::parse("www-authenticate, retry-after") };
-    let names = not_empty(Some(names), at, diagnostics)?;
+    let names = diagnostics.not_empty(Some(names), at)?;
     let mut is_right = names.len() <= MAX_HEADERS * 2;
     if !is_right {
         diagnostics.invalid(at, "at most 32 names");

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
-use super::Diagnostics;
+use super::diagnostics::Diagnostics;
 use super::method_gaps::warn_of_method_gaps;
 use super::requirement::requirement;
 use crate::config::error::Path;

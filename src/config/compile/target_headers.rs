@@ -1,6 +1,6 @@
 //! `insecure_keep_target_headers` -> [`TargetHeaders`]: known names only, each with a warning.
 
-use super::{Diagnostics, not_empty};
+use super::diagnostics::Diagnostics;
 use crate::config::error::Path;
 use crate::policy::target_headers::find;
 use crate::policy::{TargetHeader, TargetHeaders};
@@ -12,7 +12,7 @@ pub(super) fn target_headers(
     diagnostics: &mut Diagnostics<'_>,
 ) -> Option<TargetHeaders> {
     let Some(names) = names else { return Some(TargetHeaders::default()) };
-    let names = not_empty(Some(names), at, diagnostics)?;
+    let names = diagnostics.not_empty(Some(names), at)?;
     let wanted = names.len();
     let mut kept: Vec<&'static TargetHeader> = Vec::new();
     for (index, name) in names.iter().enumerate() {

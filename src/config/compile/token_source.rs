@@ -1,6 +1,6 @@
 //! `token` -> [`TokenSource`]: the locations of credentials, without contradictions.
 
-use super::Diagnostics;
+use super::diagnostics::Diagnostics;
 use super::reserved_headers::{Reserved, reserved};
 use crate::config::error::Path;
 use crate::config::schema::{FromHeaderDocument, TokenDocument};
