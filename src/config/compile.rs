@@ -125,9 +125,6 @@ fn readiness_path(path: Option<String>, at: &Path, diagnostics: &mut Diagnostics
     path.filter(|path| {
         let is_path =
             path.starts_with('/') && path.bytes().all(|byte| byte.is_ascii_graphic() && !b"?#\\%".contains(&byte));
-        if !is_path {
-            diagnostics.invalid(at, "a path such as \"/ready\", as requests have it after normalisation");
-        }
-        is_path
+        diagnostics.check(is_path, at, "a path such as \"/ready\", as requests have it after normalisation")
     })
 }

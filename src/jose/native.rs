@@ -188,16 +188,20 @@ fn arguments<'a>(algorithm: Algorithm, key: &'a Key, message: &'a [u8], signatur
 impl Arguments<'_> {
     /// Encodes `VerifySignatureArguments` of envoy/source/extensions/common/wasm/ext/verify_signature.proto.
     fn to_protobuf(&self) -> Vec<u8> {
-        let fields: [&[u8]; 4] = [self.hash.as_bytes(), self.public_key, &self.signature, self.message];
-        let mut encoded = Vec::with_capacity(fields.iter().map(|field| field.len() + 6).sum());
-        for (number, field) in (1_u8..).zip(fields) {
-            // Wire type 2: length-delimited.
-            encoded.push(number << 3 | 2);
-            write_varint(&mut encoded, field.len());
-            encoded.extend_from_slice(field);
-        }
-        encoded
+        protobuf(&[self.hash.as_bytes(), self.public_key, &self.signature, self.message])
     }
+}
+
+/// A protobuf message of these byte fields, numbered from 1.
+pub(super) fn protobuf(fields: &[&[u8]]) -> Vec<u8> {
+    let mut encoded = Vec::with_capacity(fields.iter().map(|field| field.len() + 6).sum());
+    for (number, field) in (1_u8..).zip(fields) {
+        // Wire type 2: length-delimited.
+        encoded.push(number << 3 | 2);
+        write_varint(&mut encoded, field.len());
+        encoded.extend_from_slice(field);
+    }
+    encoded
 }
 
 pub(super) fn write_varint(encoded: &mut Vec<u8>, mut number: usize) {

@@ -6,11 +6,9 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-const INTEGER: u8 = 0x02;
-const BIT_STRING: u8 = 0x03;
-const OCTET_STRING: u8 = 0x04;
+use super::der::{BIT_STRING, INTEGER, OCTET_STRING, SEQUENCE};
+
 const OBJECT_IDENTIFIER: u8 = 0x06;
-const SEQUENCE: u8 = 0x30;
 /// Context-specific, constructed tags: parameters and public key in an `ECPrivateKey` (RFC 5915 section 3).
 const PARAMETERS: u8 = 0xa0;
 const PUBLIC_KEY: u8 = 0xa1;

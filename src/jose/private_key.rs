@@ -94,16 +94,8 @@ impl PrivateKey {
         }
         let material = match PublicKey::from_members(kind, members)?.0 {
             PublicKey::Rsa(public) => {
-                let numbers = [
-                    octets(members, "n")?,
-                    octets(members, "e")?,
-                    octets(members, "d")?,
-                    octets(members, "p")?,
-                    octets(members, "q")?,
-                    octets(members, "dp")?,
-                    octets(members, "dq")?,
-                    octets(members, "qi")?,
-                ];
+                let names = ["n", "e", "d", "p", "q", "dp", "dq", "qi"];
+                let numbers: Vec<_> = names.iter().map(|name| octets(members, name)).collect::<Result<_, _>>()?;
                 Material::Rsa { pkcs8: der::rsa_private_key(&numbers), public }
             }
             PublicKey::P256(public) => {

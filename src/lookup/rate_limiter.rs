@@ -83,22 +83,22 @@ impl RateLimiter {
 
     /// Takes a call back that was not made.
     pub fn give_back(self, record: Option<&[u8]>, caller: impl Into<Caller>, now: UnixTime) -> Vec<u8> {
-        let mut ledger = self.ledger(record, now);
-        ledger.take_back(caller.into());
-        ledger.to_bytes()
+        self.change(record, now, |ledger| ledger.take_back(caller.into()))
     }
 
     /// No worker calls until then: the server asked for a pause.
     pub fn block(self, record: Option<&[u8]>, until: UnixTime, now: UnixTime) -> Vec<u8> {
-        let mut ledger = self.ledger(record, now);
-        ledger.block(until, now);
-        ledger.to_bytes()
+        self.change(record, now, |ledger| ledger.block(until, now))
     }
 
     /// The server takes no more than so many calls a minute, as far as it said lately.
     pub fn lower(self, record: Option<&[u8]>, ceiling: NonZeroU32, now: UnixTime) -> Vec<u8> {
+        self.change(record, now, |ledger| ledger.lower(ceiling, now))
+    }
+
+    fn change(self, record: Option<&[u8]>, now: UnixTime, change: impl FnOnce(&mut Ledger)) -> Vec<u8> {
         let mut ledger = self.ledger(record, now);
-        ledger.lower(ceiling, now);
+        change(&mut ledger);
         ledger.to_bytes()
     }
 

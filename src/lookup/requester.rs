@@ -30,9 +30,37 @@ pub struct Caller {
     pub requester: Option<Requester>,
 }
 
+impl BudgetClass {
+    /// Both classes.
+    pub(crate) const ALL: [Self; 2] = [Self::Established, Self::Unknown];
+}
+
 impl From<BudgetClass> for Caller {
     fn from(class: BudgetClass) -> Self {
         Self { class, requester: None }
+    }
+}
+
+/// One value for each class.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct PerClass<T> {
+    pub(crate) established: T,
+    pub(crate) unknown: T,
+}
+
+impl<T> PerClass<T> {
+    pub(crate) const fn get(&self, class: BudgetClass) -> &T {
+        match class {
+            BudgetClass::Established => &self.established,
+            BudgetClass::Unknown => &self.unknown,
+        }
+    }
+
+    pub(crate) const fn get_mut(&mut self, class: BudgetClass) -> &mut T {
+        match class {
+            BudgetClass::Established => &mut self.established,
+            BudgetClass::Unknown => &mut self.unknown,
+        }
     }
 }
 

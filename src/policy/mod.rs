@@ -111,17 +111,11 @@ impl Policy {
     /// # Errors
     /// If a credential cannot be removed. The request must not be forwarded then.
     pub fn strip(&self, head: &RequestHead) -> Result<Vec<HeaderEdit>, UnremovableCredential> {
-        let mut edits = Vec::new();
         let mut has_connection = false;
-        for name in head.names() {
-            if self.forwarding.is_managed(name) || self.target_headers.removes_header(name) {
-                let edit = HeaderEdit::Remove(name.to_owned());
-                if !edits.contains(&edit) {
-                    edits.push(edit);
-                }
-            }
+        let mut edits = head.removals(|name| {
             has_connection |= name == HeaderName::CONNECTION.as_str();
-        }
+            self.forwarding.is_managed(name) || self.target_headers.removes_header(name)
+        });
         edits.extend(self.token_source.strip(head)?);
         edits.extend(self.responses.debug.iter().flat_map(|callers| callers.strip(head)));
         if has_connection {

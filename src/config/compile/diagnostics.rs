@@ -94,3 +94,9 @@ impl<'a> Diagnostics<'a> {
         })
     }
 }
+
+/// A part of the document that may be missing; the outer `None` if it is present and has an error.
+#[allow(clippy::option_option, reason = "whether there is one, unless there is an error")]
+pub(super) fn present<T>(compiled: Option<Option<T>>) -> Option<Option<T>> {
+    compiled.map_or(Some(None), |compiled| compiled.map(Some))
+}

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::debug::debug;
-use super::diagnostics::Diagnostics;
+use super::diagnostics::{Diagnostics, present};
 use super::reserved_headers::response_field_reason;
 use crate::config::error::Path;
 use crate::config::schema::responses::{
@@ -56,9 +56,7 @@ pub(super) fn answers(
     let credentials = written.token_source.map_or(&[][..], |source| &source.params);
     let realm = document.realm.unwrap_or_else(|| String::from(REALM));
     let is_plain = (1..=128).contains(&realm.len()) && realm.bytes().all(|byte| (b' '..=b'~').contains(&byte));
-    if !is_plain {
-        diagnostics.invalid(&at.member("realm"), "1 to 128 printable ASCII characters");
-    }
+    diagnostics.check(is_plain, &at.member("realm"), "1 to 128 printable ASCII characters");
     let detail = document.detail.unwrap_or_default();
     if detail == Detail::Reason {
         diagnostics.warnings.push(String::from(
@@ -75,9 +73,8 @@ pub(super) fn answers(
     });
     let cors = document.cors.map(|cors| self::cors(cors, &at.member("cors"), diagnostics));
     let login = document.login.map(|login| self::login(login, credentials, &at.member("login"), diagnostics));
-    // After the loop, so that every error is listed.
-    let debug = debug.map_or(Some(None), |debug| debug.map(Some))?;
-    let (cors, login) = (cors.map_or(Some(None), |cors| cors.map(Some))?, login.map_or(Some(None), |it| it.map(Some))?);
+    // All parts are compiled before, so that every error is listed.
+    let (debug, cors, login) = (present(debug)?, present(cors)?, present(login)?);
     let format = document.format.unwrap_or_default();
     is_plain.then_some(Responses { realm, format, detail, custom: custom?, debug, cors, login })
 }
@@ -118,14 +115,11 @@ fn custom_answer(
     }
     let bytes = body.map(String::into_bytes);
     let size_is_right = bytes.as_ref().is_none_or(|bytes| (1..=MAX_BODY_BYTES).contains(&bytes.len()));
-    if !size_is_right {
-        diagnostics.invalid(&body_at, "1 to 16384 bytes: it is sent with every refusal");
-    }
+    diagnostics.check(size_is_right, &body_at, "1 to 16384 bytes: it is sent with every refusal");
     let content_type = content_type.unwrap_or_else(|| String::from("text/plain; charset=utf-8"));
     let content_type = HeaderValue::parse(&content_type).filter(|_| is_media_type(&content_type));
-    if content_type.is_none() {
-        diagnostics.invalid(&type_at, "a media type such as \"text/html; charset=utf-8\"");
-    }
+    let hint = "a media type such as \"text/html; charset=utf-8\"";
+    let content_type = diagnostics.parsed(content_type, &type_at, hint);
     let headers =
         headers.map_or_else(|| Some(Vec::new()), |headers| own_headers(headers, &at.member("headers"), diagnostics));
     let (content_type, headers) = (content_type?, headers?);
@@ -151,21 +145,16 @@ fn own_headers(
     let mut usable = Vec::new();
     for (name, value) in headers {
         let at = at.member(&name);
-        let parsed = HeaderName::parse(&name);
-        if parsed.is_none() {
-            diagnostics.invalid(&at, "not a header name");
-        }
+        let parsed = diagnostics.parsed(HeaderName::parse(&name), &at, "not a header name");
         if let Some(hint) = parsed.as_ref().and_then(|name| response_field_reason(name.as_str())) {
             diagnostics.invalid(&at, hint);
             continue;
         }
-        if parsed.as_ref().is_some_and(|name| !names.insert(name.clone())) {
-            diagnostics.invalid(&at, "named twice: letter case does not matter");
-        }
+        let is_new = parsed.as_ref().is_none_or(|name| names.insert(name.clone()));
+        diagnostics.check(is_new, &at, "named twice: letter case does not matter");
         let value = HeaderValue::parse(&value).filter(|_| (1..=MAX_HEADER_BYTES).contains(&value.len()));
-        if value.is_none() {
-            diagnostics.invalid(&at, "a value of 1 to 1024 printable ASCII characters, no space at either end");
-        }
+        let hint = "a value of 1 to 1024 printable ASCII characters, no space at either end";
+        let value = diagnostics.parsed(value, &at, hint);
         usable.extend(parsed.zip(value));
     }
     (usable.len() == wanted && (1..=MAX_HEADERS).contains(&wanted)).then_some(usable)
@@ -178,24 +167,16 @@ fn cors(document: CorsDocument, at: &Path, diagnostics: &mut Diagnostics<'_>) ->
     let origins = diagnostics.not_empty(origins, &origins_at);
     let allow_credentials = document.allow_credentials.unwrap_or(false);
     let is_any = origins.as_ref().is_some_and(|origins| *origins == ["*"]);
-    if is_any && allow_credentials {
-        diagnostics.invalid(&at.member("allow_credentials"), "not with `*`: no browser takes the two together");
-    }
+    let hint = "not with `*`: no browser takes the two together";
+    diagnostics.check(!(is_any && allow_credentials), &at.member("allow_credentials"), hint);
     let origins = match origins {
         Some(_) if is_any => Some(AllowedOrigins::Any),
         Some(texts) => {
-            let wanted = texts.len();
-            let mut patterns = Vec::new();
-            for (index, text) in texts.iter().enumerate() {
-                match OriginPattern::parse(text) {
-                    Ok(pattern) if patterns.contains(&pattern) => {
-                        diagnostics.invalid(&origins_at.item(index), "named twice");
-                    }
-                    Ok(pattern) => patterns.push(pattern),
-                    Err(hint) => diagnostics.invalid(&origins_at.item(index), hint),
-                }
-            }
-            (patterns.len() == wanted).then_some(AllowedOrigins::These(patterns))
+            let patterns = diagnostics.each(texts, &origins_at, |diagnostics, text, at, patterns| {
+                let pattern = diagnostics.accept(OriginPattern::parse(&text), at)?;
+                diagnostics.check(!patterns.contains(&pattern), at, "named twice").then_some(pattern)
+            });
+            patterns.map(AllowedOrigins::These)
         }
         None => None,
     };
@@ -206,16 +187,12 @@ fn cors(document: CorsDocument, at: &Path, diagnostics: &mut Diagnostics<'_>) ->
 fn exposed(names: Option<Vec<String>>, at: &Path, diagnostics: &mut Diagnostics<'_>) -> Option<HeaderValue> {
     let Some(names) = names else { return HeaderValue::parse("www-authenticate, retry-after") };
     let names = diagnostics.not_empty(Some(names), at)?;
-    let mut is_right = names.len() <= MAX_HEADERS * 2;
-    if !is_right {
-        diagnostics.invalid(at, "at most 32 names");
-    }
+    let mut is_right = diagnostics.check(names.len() <= MAX_HEADERS * 2, at, "at most 32 names");
     for (index, name) in names.iter().enumerate() {
         // With credentials `*` is a header name and no wildcard.
-        if name == "*" || name.len() > 64 || HeaderName::parse(name).is_none() {
-            diagnostics.invalid(&at.item(index), "the name of a header; `*` is not taken by every browser");
-            is_right = false;
-        }
+        let is_name = name != "*" && name.len() <= 64 && HeaderName::parse(name).is_some();
+        let hint = "the name of a header; `*` is not taken by every browser";
+        is_right &= diagnostics.check(is_name, &at.item(index), hint);
     }
     HeaderValue::parse(&names.join(", ").to_ascii_lowercase()).filter(|_| is_right)
 }
@@ -228,24 +205,14 @@ fn login(
 ) -> Option<Login> {
     let (url_at, name_at, base_at) = (at.member("url"), at.member("return_to_parameter"), at.member("return_base"));
     let url = diagnostics.required(document.url, &url_at, "write the address of the application's login page");
-    let address = url.and_then(|url| {
-        let address = LoginAddress::parse(&url);
-        if address.is_none() {
-            diagnostics.invalid(
-                &url_at,
-                "an https address such as \"https://app.acme.com/login\", without a fragment; http only to localhost",
-            );
-        }
-        address
-    });
+    let hint = "an https address such as \"https://app.acme.com/login\", without a fragment; http only to localhost";
+    let address = url.and_then(|url| diagnostics.parsed(LoginAddress::parse(&url), &url_at, hint));
     let name = document.return_to_parameter.as_deref().unwrap_or(RETURN_TO);
-    let return_to = ParamName::parse(name).filter(|_| name.len() <= 64 && !STEP_UP.contains(&name));
-    if return_to.is_none() {
-        diagnostics.invalid(
-            &name_at,
-            "a parameter name of at most 64 letters, digits and `-._~`, and not `acr_values`, `max_age` or `scope`, which step-up uses",
-        );
-    }
+    let return_to = diagnostics.parsed(
+        ParamName::parse(name).filter(|_| name.len() <= 64 && !STEP_UP.contains(&name)),
+        &name_at,
+        "a parameter name of at most 64 letters, digits and `-._~`, and not `acr_values`, `max_age` or `scope`, which step-up uses",
+    );
     if let (Some(address), Some(return_to)) = (&address, &return_to)
         && STEP_UP.iter().chain([&return_to.as_str()]).any(|name| address.has(name))
     {
@@ -253,17 +220,9 @@ fn login(
             .invalid(&url_at, "has a parameter that the filter adds; which one counts would be for the page to guess");
         return None;
     }
-    let return_base = document.return_base.map(|base| {
-        let parsed = ReturnBase::parse(&base);
-        if parsed.is_none() {
-            diagnostics.invalid(
-                &base_at,
-                "an origin such as \"https://shop.acme.com\", without a path and without a slash at its end",
-            );
-        }
-        parsed
-    });
-    let withheld = credentials.iter().cloned().chain(ParamName::parse(TOKEN_PARAMETER)).collect();
-    let return_base = return_base.map_or(Some(None), |base| base.map(Some))?;
-    Some(Login { address: address?, return_to: return_to?, return_base, credential_params: withheld })
+    let hint = "an origin such as \"https://shop.acme.com\", without a path and without a slash at its end";
+    let return_base = document.return_base.map(|base| diagnostics.parsed(ReturnBase::parse(&base), &base_at, hint));
+    let credential_params = credentials.iter().cloned().chain(ParamName::parse(TOKEN_PARAMETER)).collect();
+    let return_base = present(return_base)?;
+    Some(Login { address: address?, return_to: return_to?, return_base, credential_params })
 }

@@ -16,8 +16,8 @@ pub(super) fn look_up(secret: Secret, at: &Path, diagnostics: &mut Diagnostics<'
         diagnostics.required(env, &at, "write the name of an environment variable, such as \"OKTA_CLIENT_SECRET\"")?;
     let is_part = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
     let begins = name.bytes().next().is_some_and(|first| !first.is_ascii_digit());
-    if !begins || name.len() > MAX_NAME_BYTES || !name.bytes().all(is_part) {
-        diagnostics.invalid(&at, "not the name of an environment variable: capitals, digits and `_`");
+    let is_name = begins && name.len() <= MAX_NAME_BYTES && name.bytes().all(is_part);
+    if !diagnostics.check(is_name, &at, "not the name of an environment variable: capitals, digits and `_`") {
         return None;
     }
     let value = (diagnostics.environment)(&name).filter(|value| !value.trim().is_empty());
