@@ -408,7 +408,7 @@ fn result_type(operator: Operator, left: Type, right: Type) -> Option<Type> {
             _ => same(left, right, &[Type::Int, Type::Double, Type::Duration, Type::Timestamp]),
         },
         Operator::Multiply | Operator::Divide => same(left, right, &[Type::Int, Type::Double]),
-        Operator::Remainder => same(left, right, &[Type::Int]),
+        Operator::Modulo => same(left, right, &[Type::Int]),
     }
 }
 

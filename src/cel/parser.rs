@@ -73,7 +73,7 @@ pub(super) enum Operator {
     Subtract,
     Multiply,
     Divide,
-    Remainder,
+    Modulo,
 }
 
 /// The precedence of binary operators; all are left-associative.
@@ -174,7 +174,7 @@ impl Parser {
             (Level::Sum, "-") => Some(Operator::Subtract),
             (Level::Product, "*") => Some(Operator::Multiply),
             (Level::Product, "/") => Some(Operator::Divide),
-            (Level::Product, "%") => Some(Operator::Remainder),
+            (Level::Product, "%") => Some(Operator::Modulo),
             _ => None,
         }
     }

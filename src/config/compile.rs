@@ -81,7 +81,7 @@ pub(super) fn document(
     }
     let rules = rules::rules(about_rules, at, &mut diagnostics);
     let written = responses::Written { token_source: token_source.as_ref(), forwarding: forwarding.as_ref() };
-    let answers = responses::answers(responses, &written, &at.member("responses"), &mut diagnostics);
+    let responses = responses::responses(responses, &written, &at.member("responses"), &mut diagnostics);
     let context = ResourceContext {
         providers: providers.as_ref(),
         token_source: token_source.as_ref(),
@@ -100,7 +100,7 @@ pub(super) fn document(
         filter_state: filter_state?,
         clear_route_cache: document.clear_route_cache.unwrap_or(false),
         resources: resources?,
-        responses: answers?,
+        responses: responses?,
         audit: audit?,
         readiness_path,
         cache: cache_limits(document.cache.unwrap_or_default()),

@@ -6,7 +6,7 @@
 //! "valid" is accepted: a faulty host can reject valid tokens but cannot allow invalid ones. If the call itself fails,
 //! the module verifies the signature in its own code.
 
-mod known_answers;
+mod test_vectors;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -16,7 +16,7 @@ use super::compact::decode;
 use super::der;
 use super::jwk::{Key, PublicKey};
 use super::verify::{PortableVerifier, SignatureVerifier};
-use known_answers::{KNOWN_ANSWERS, KnownAnswer, MESSAGE, OTHER_MESSAGE};
+use test_vectors::{MESSAGE, OTHER_MESSAGE, TEST_VECTORS, TestVector};
 
 /// Calls `verify_signature` with these arguments. Returns `None` if the call fails.
 pub type HostCall = Box<dyn Fn(&[u8]) -> Option<Vec<u8>>>;
@@ -70,8 +70,8 @@ impl NativeVerifier {
     /// calls per algorithm, so run it when the configuration is loaded.
     pub fn with_self_test(call: HostCall, algorithms: &[Algorithm]) -> Self {
         let mut verifier = Self { call, host_algorithms: Vec::new(), failures: Vec::new() };
-        let is_configured = |test: &&KnownAnswer| algorithms.contains(&test.algorithm);
-        for test in KNOWN_ANSWERS.iter().filter(is_configured) {
+        let is_configured = |test: &&TestVector| algorithms.contains(&test.algorithm);
+        for test in TEST_VECTORS.iter().filter(is_configured) {
             match verifier.self_test(test) {
                 None => verifier.host_algorithms.push(test.algorithm),
                 Some(failure) => verifier.failures.push((test.algorithm, failure)),
@@ -93,7 +93,7 @@ impl NativeVerifier {
         &self.failures
     }
 
-    fn self_test(&self, test: &KnownAnswer) -> Option<SelfTestFailure> {
+    fn self_test(&self, test: &TestVector) -> Option<SelfTestFailure> {
         let key = Key::from_jwk(test.key);
         let other_key = Key::from_jwk(test.other_key);
         let (Some(key), Some(other_key), Ok(signature)) = (key, other_key, decode(test.signature.as_bytes())) else {

@@ -37,10 +37,12 @@ impl<K: Hash + Eq, V, S: BuildHasher + Default> BoundedLru<K, V, S> {
             return None;
         }
         if !self.entries.get(key).map(|(value, _)| is_valid(value))? {
-            self.remove(key);
+            // The entry that was just found is the most recently used.
+            if let Some((_, (_, bytes))) = self.entries.pop_mru() {
+                self.bytes = self.bytes.saturating_sub(bytes);
+            }
             return None;
         }
-        // The entry that was just found is the most recently used.
         self.entries.peek_mru().map(|(_, (value, _))| value)
     }
 
@@ -75,11 +77,7 @@ impl<K: Hash + Eq, V, S: BuildHasher + Default> BoundedLru<K, V, S> {
         self.entries.len() < self.max_entries && self.bytes.saturating_add(bytes) <= self.max_bytes
     }
 
-    pub(crate) fn remove<Q>(&mut self, key: &Q)
-    where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
-    {
+    pub(crate) fn remove(&mut self, key: &K) {
         if let Some((_, bytes)) = self.entries.pop(key) {
             self.bytes = self.bytes.saturating_sub(bytes);
         }

@@ -271,8 +271,9 @@ impl<S: Subject> SingleFlight<S> {
 
     /// Removes the subjects that no request waits for any more.
     pub(crate) fn dismiss_expired(&mut self, now: MonotonicTime) -> Vec<S::Key> {
-        let expired = |class| self.dismiss_where(class, |queued| now >= queued.until);
-        BudgetClass::ALL.into_iter().flat_map(expired).collect()
+        let mut keys = self.dismiss_where(BudgetClass::Established, |queued| now >= queued.until);
+        keys.extend(self.dismiss_where(BudgetClass::Unknown, |queued| now >= queued.until));
+        keys
     }
 
     fn dismiss_where(&mut self, class: BudgetClass, is_meant: impl Fn(&Queued<S>) -> bool) -> Vec<S::Key> {
@@ -296,7 +297,7 @@ impl<S: Subject> SingleFlight<S> {
 
     /// When the first call times out, or the first subject is removed that no request waits for.
     pub(crate) fn next_end(&self) -> Option<MonotonicTime> {
-        let queued = BudgetClass::ALL.into_iter().flat_map(|class| &self.queues.get(class).queued);
+        let queued = self.queues.established.queued.iter().chain(&self.queues.unknown.queued);
         let queued = queued.map(|queued| queued.until);
         self.in_flight.values().map(|call| call.until).chain(queued).min()
     }

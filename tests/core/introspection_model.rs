@@ -54,18 +54,18 @@ const MINUTE: Duration = Duration::from_secs(60);
 
 /// What the endpoint said last of a token, in real time.
 #[derive(Clone, Debug)]
-struct Said {
+struct LastResponse {
     what: What,
     /// In the lease on its call.
     number: u64,
     began: u64,
     ended: u64,
-    held: Option<HeldSince>,
+    held: Option<CachedAt>,
 }
 
 /// When this worker took it, by its clock that is never set back.
 #[derive(Clone, Copy, Debug)]
-struct HeldSince {
+struct CachedAt {
     began: u64,
     ended: u64,
     /// The place of its call among this worker's; `None`: another worker made it.
@@ -114,19 +114,19 @@ enum What {
 /// What all workers wrote, as a host holds it: one record a place. Here each token has places of its own.
 #[derive(Debug, Default)]
 struct Store {
-    records: RefCell<BTreeMap<(String, usize), (Said, SharedResponse)>>,
+    records: RefCell<BTreeMap<(String, usize), (LastResponse, SharedResponse)>>,
     was_read: Cell<bool>,
 }
 
 impl Store {
-    fn write(&self, places: &RecordNames, said: &Said, answer: &SharedResponse) {
+    fn write(&self, places: &RecordNames, last: &LastResponse, answer: &SharedResponse) {
         let place = (places.of_slot(answer.slot).to_owned(), token_of(answer.token));
         self.records.borrow_mut().insert(place, (said.clone(), answer.clone()));
     }
 
-    fn of(&self, places: &RecordNames) -> Vec<(Said, SharedResponse)> {
+    fn of(&self, places: &RecordNames) -> Vec<(LastResponse, SharedResponse)> {
         let records = self.records.borrow();
-        let stands_there = |((place, _), _): &(&(String, usize), &(Said, SharedResponse))| {
+        let stands_there = |((place, _), _): &(&(String, usize), &(LastResponse, SharedResponse))| {
             [SharedSlot::Active, SharedSlot::Negative].into_iter().any(|slot| places.of_slot(slot) == place)
         };
         records.iter().filter(stands_there).map(|(_, record)| record.clone()).collect()
@@ -164,7 +164,7 @@ struct Model<'a> {
     looked: (u64, UnixTime),
     missed: u64,
     serial: u64,
-    said: BTreeMap<usize, Said>,
+    said: BTreeMap<usize, LastResponse>,
     /// The number of the newest answer that was seen.
     newest: BTreeMap<usize, u64>,
     /// Whether anything stood in the way of a call for a token since it was answered.
@@ -177,7 +177,7 @@ struct Model<'a> {
     made: Vec<(u64, BudgetClass)>,
     blocked_until: UnixTime,
     waiting: Vec<Waiting>,
-    shared: Vec<(usize, Said, SharedResponse)>,
+    shared: Vec<(usize, LastResponse, SharedResponse)>,
     stale: Duration,
     counts: BTreeMap<&'static str, usize>,
 }
@@ -276,19 +276,19 @@ impl<'a> Model<'a> {
     }
 
     /// Whether an answer was asked for after the request came.
-    fn answers_it(said: &Said, request: &Waiting) -> bool {
+    fn is_usable_for(last: &LastResponse, request: &Waiting) -> bool {
         said.held.and_then(|held| held.call).is_some_and(|call| call > request.calls)
     }
 
     /// Whether an active answer has not aged, by this worker's clock.
-    fn is_within(&self, said: &Said, after: Duration) -> bool {
+    fn is_within(&self, last: &LastResponse, after: Duration) -> bool {
         let What::Active { expiry, .. } = &said.what else { return false };
         let held = said.held.expect("held");
         self.steady < held.began + millis(after) && expiry.is_none_or(|expiry| self.now < expiry)
     }
 
     /// In real time too, but for what steps of the clock explain.
-    fn assert_in_time(&self, said: &Said, since: u64, after: Duration) {
+    fn assert_in_time(&self, last: &LastResponse, since: u64, after: Duration) {
         let held = said.held.expect("held");
         let excess = held.understated + self.missed - held.missed;
         assert!(self.real - since < millis(after) + excess, "{} ms old: {said:?}", self.real - since);
@@ -311,7 +311,7 @@ impl<'a> Model<'a> {
                 assert_eq!(found.subject(), Some(subject.as_str()), "not the last answer");
                 assert!(expiry.is_none_or(|expiry| now < expiry.plus(SKEW)), "past exp");
                 match freshness {
-                    Freshness::Fresh if Self::answers_it(said, &request) => "fresh",
+                    Freshness::Fresh if Self::is_usable_for(said, &request) => "fresh",
                     Freshness::Fresh => {
                         assert!(self.is_within(said, TTL), "fresh: {said:?}");
                         self.assert_in_time(said, said.began, TTL);
@@ -335,7 +335,7 @@ impl<'a> Model<'a> {
                 };
                 assert_eq!(refusal, expected);
                 let is_expired = refusal == Rejection::Claim(ClaimFault::Expired);
-                if !is_expired && !Self::answers_it(said, &request) {
+                if !is_expired && !Self::is_usable_for(said, &request) {
                     let held = said.held.expect("held");
                     assert!(self.steady < held.ended + millis(INACTIVE_TTL), "refused for too long");
                     self.assert_in_time(said, said.ended, INACTIVE_TTL);
@@ -367,7 +367,7 @@ impl<'a> Model<'a> {
     }
 
     /// Of these the newest counts, if it is newer than what was seen.
-    fn take_over(&mut self, token: usize, found: &[(Said, SharedResponse)], grace: Duration) -> bool {
+    fn take_over(&mut self, token: usize, found: &[(LastResponse, SharedResponse)], grace: Duration) -> bool {
         let Some((said, record)) = found.iter().max_by_key(|(said, _)| said.number) else { return false };
         if self.newest.get(&token).is_some_and(|newest| said.number <= *newest) || said.what == What::Nonsense {
             return false;
@@ -388,7 +388,7 @@ impl<'a> Model<'a> {
             }
             return false;
         }
-        let held = HeldSince {
+        let held = CachedAt {
             began: self.steady - age(record.began),
             ended: self.steady - age(record.ended),
             call: None,
@@ -403,7 +403,7 @@ impl<'a> Model<'a> {
             self.trouble.remove(&token);
         }
         self.newest.insert(token, said.number);
-        self.said.insert(token, Said { held: Some(held), ..said.clone() });
+        self.said.insert(token, LastResponse { held: Some(held), ..said.clone() });
         true
     }
 
@@ -517,14 +517,14 @@ impl<'a> Model<'a> {
         assert_eq!(end.result, CallResult::Answered);
         self.in_flight.remove(&id);
         self.trouble.remove(&token);
-        let held = HeldSince {
+        let held = CachedAt {
             began: call.steady,
             ended: self.steady,
             call: Some(call.call),
             missed: call.missed,
             understated: 0,
         };
-        let said = Said { what, number, began: call.began, ended: self.real, held: Some(held) };
+        let said = LastResponse { what, number, began: call.began, ended: self.real, held: Some(held) };
         self.said.insert(token, said.clone());
         self.newest.insert(token, number);
         // Another worker may have asked since.
@@ -572,13 +572,13 @@ impl<'a> Model<'a> {
             "only the end of what was active"
         );
         if let Some(share) = &end.share {
-            let said = Said { what: What::Nonsense, number, began, ended: self.real, held: None };
+            let said = LastResponse { what: What::Nonsense, number, began, ended: self.real, held: None };
             self.store.write(&self.introspection.record_names(&digest(token)), &said, share);
         }
         self.in_flight.remove(&id);
         // The circuit may have opened for all of them.
         self.trouble_for_all();
-        let was_active = matches!(self.said.get(&token), Some(Said { what: What::Active { .. }, .. }));
+        let was_active = matches!(self.said.get(&token), Some(LastResponse { what: What::Active { .. }, .. }));
         // Of a JSON object that is no answer nothing active survives; of any other failure it does.
         if kind == 3 || !was_active {
             self.said.remove(&token);
@@ -623,7 +623,7 @@ impl<'a> Model<'a> {
     }
 
     /// An answer that another worker was given, now or long ago, with the times of its clock when it wrote it.
-    fn given_elsewhere(&mut self, token: usize) -> (Said, SharedResponse) {
+    fn given_elsewhere(&mut self, token: usize) -> (LastResponse, SharedResponse) {
         let began = self.real - self.random.below(15_000);
         let ended = (began + self.random.below(2000)).min(self.real);
         let number = self.number(began);
@@ -640,7 +640,7 @@ impl<'a> Model<'a> {
         let (body, token) = (body.to_string().into_bytes(), digest(token));
         let sequence = Sequence::new(number);
         let record = SharedResponse { token, sequence, began: wall_began, ended: wall_ended, body, slot };
-        (Said { what, number, began, ended, held: None }, record)
+        (LastResponse { what, number, began, ended, held: None }, record)
     }
 
     /// What was said of the token of a call, here or elsewhere, is found in the shared data.
@@ -679,7 +679,7 @@ impl<'a> Model<'a> {
         self.store.write(&self.introspection.record_names(&digest(token)), &said, &answer);
     }
 
-    fn answer_late(&mut self) {
+    fn respond_late(&mut self) {
         let Some(id) = self.late.pop() else { return };
         let number = self.number(self.real);
         let end = self.finish(id, number, 200, br#"{"active":true,"aud":"api","sub":"late"}"#.to_vec());
@@ -698,7 +698,7 @@ impl<'a> Model<'a> {
             12 => self.fail(),
             13 => self.postpone(),
             14 => self.adopt(),
-            15 => self.answer_late(),
+            15 => self.respond_late(),
             16 => self.tell(),
             17 if self.random.below(4) == 0 => self.set_clock(),
             18 if self.random.below(4) == 0 => self.store.wash(&mut self.random),

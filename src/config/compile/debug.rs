@@ -31,7 +31,7 @@ pub(super) fn debug(
     let secret = diagnostics.required(
         secret,
         &secret_at,
-        "who shows it is told why a request is refused; write where it is found: {\"env\": \"AUTH_DEBUG_KEY\"}",
+        "callers who send it receive the reason of a denial; write where it is found: {\"env\": \"AUTH_DEBUG_KEY\"}",
     );
     let secret = secret.and_then(|secret| look_up(secret, &secret_at, diagnostics));
     let secret = secret.filter(|secret| {

@@ -1,14 +1,12 @@
 //! `protected_resources` -> [`ProtectedResources`]: the documents as they are sent.
 
-use std::collections::HashSet;
-
 use serde_json::{Map, Value, json};
 
 use super::diagnostics::Diagnostics;
 use super::requirement::{SCOPE_HINT, stands_in_a_challenge};
 use crate::config::error::Path;
 use crate::config::schema::forwarding::ProtectedResourceDocument;
-use crate::http::HeaderName;
+use crate::http::{HeaderName, push_new};
 use crate::policy::token_source::{AuthScheme, HeaderForm, ParamName};
 use crate::policy::{
     CalloutAddress, ProtectedResource, ProtectedResources, Providers, Requirement, ResourceAddress, ResourceFault,
@@ -184,8 +182,9 @@ fn scopes(
 
 /// Each string once, in order.
 fn unique<'a>(texts: impl Iterator<Item = &'a str>) -> Vec<String> {
-    let mut seen = HashSet::new();
-    texts.filter(|text| seen.insert(*text)).map(str::to_owned).collect()
+    let mut unique = Vec::new();
+    texts.for_each(|text| push_new(&mut unique, text.to_owned()));
+    unique
 }
 
 /// The ways of RFC 6750 by which a token may come; other headers, cookies and parameters have no name there.

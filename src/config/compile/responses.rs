@@ -8,7 +8,7 @@ use super::diagnostics::{Diagnostics, present};
 use super::reserved_headers::response_field_reason;
 use crate::config::error::Path;
 use crate::config::schema::responses::{
-    CorsDocument, CustomAnswerDocument, CustomDocument, LoginDocument, ResponsesDocument,
+    CorsDocument, CustomDocument, CustomResponseDocument, LoginDocument, ResponsesDocument,
 };
 use crate::http::{HeaderName, HeaderValue, is_token};
 use crate::policy::responses::{CustomBody, CustomResponse, CustomResponses, LoginAddress, ReturnBase};
@@ -35,7 +35,7 @@ pub(super) struct Written<'a> {
 impl Written<'_> {
     /// Whether the header has another use: a credential, an identity or a field of a response.
     fn has(&self, name: &HeaderName, custom: Option<&CustomResponses>) -> bool {
-        let is_of = |answer: &CustomResponse| answer.headers.iter().any(|(header, _)| header == name);
+        let is_of = |response: &CustomResponse| response.headers.iter().any(|(header, _)| header == name);
         self.token_source.is_some_and(|source| source.is_carrier(name.as_str()))
             || self.forwarding.is_some_and(|forwarding| forwarding.is_managed(name.as_str()))
             || custom.is_some_and(|custom| {
@@ -47,7 +47,7 @@ impl Written<'_> {
 }
 
 /// Compiles `responses`; `None` with an error.
-pub(super) fn answers(
+pub(super) fn responses(
     document: ResponsesDocument,
     written: &Written<'_>,
     at: &Path,
@@ -65,7 +65,7 @@ pub(super) fn answers(
     }
     let custom = document.custom.map_or_else(
         || Some(CustomResponses::default()),
-        |custom| custom_answers(custom, &at.member("custom"), diagnostics),
+        |custom| custom_responses(custom, &at.member("custom"), diagnostics),
     );
     let debug = document.debug.map(|document| {
         let is_taken = |name: &HeaderName| written.has(name, custom.as_ref());
@@ -79,16 +79,16 @@ pub(super) fn answers(
     is_plain.then_some(Responses { realm, format, detail, custom: custom?, debug, cors, login })
 }
 
-fn custom_answers(document: CustomDocument, at: &Path, diagnostics: &mut Diagnostics<'_>) -> Option<CustomResponses> {
+fn custom_responses(document: CustomDocument, at: &Path, diagnostics: &mut Diagnostics<'_>) -> Option<CustomResponses> {
     let CustomDocument { bad_request, unauthorized, forbidden, unavailable } = document;
-    if [&bad_request, &unauthorized, &forbidden, &unavailable].iter().all(|answer| answer.is_none())
+    if [&bad_request, &unauthorized, &forbidden, &unavailable].iter().all(|response| response.is_none())
         && !at.is_reported(diagnostics.errors)
     {
         diagnostics.invalid(at, "nothing in it; name `bad_request`, `unauthorized`, `forbidden` or `unavailable`");
     }
-    let mut of = |document: Option<CustomAnswerDocument>, name: &str| match document {
+    let mut of = |document: Option<CustomResponseDocument>, name: &str| match document {
         None => Some(CustomResponse::default()),
-        Some(document) => custom_answer(document, &at.member(name), diagnostics),
+        Some(document) => custom_response(document, &at.member(name), diagnostics),
     };
     let (bad_request, unauthorized) = (of(bad_request, "bad_request"), of(unauthorized, "unauthorized"));
     let (forbidden, unavailable) = (of(forbidden, "forbidden"), of(unavailable, "unavailable"));
@@ -100,12 +100,12 @@ fn custom_answers(document: CustomDocument, at: &Path, diagnostics: &mut Diagnos
     })
 }
 
-fn custom_answer(
-    document: CustomAnswerDocument,
+fn custom_response(
+    document: CustomResponseDocument,
     at: &Path,
     diagnostics: &mut Diagnostics<'_>,
 ) -> Option<CustomResponse> {
-    let CustomAnswerDocument { body, content_type, headers } = document;
+    let CustomResponseDocument { body, content_type, headers } = document;
     let (body_at, type_at) = (at.member("body"), at.member("content_type"));
     if body.is_none() && headers.is_none() && !at.is_reported(diagnostics.errors) {
         diagnostics.invalid(at, "nothing in it; write `body`, `headers` or both");
