@@ -74,9 +74,25 @@ impl RequestHead {
         self.fields.iter().map(|(name, value)| (name.as_str(), value.as_slice()))
     }
 
+    /// Removes every field whose name matches, each name once.
+    pub fn removals(&self, mut matches: impl FnMut(&str) -> bool) -> Vec<HeaderEdit> {
+        let mut edits = Vec::new();
+        for name in self.names().filter(|name| matches(name)) {
+            push_new(&mut edits, HeaderEdit::Remove(name.to_owned()));
+        }
+        edits
+    }
+
     /// The names in order, with duplicates.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.fields.iter().map(|(name, _)| name.as_str())
+    }
+}
+
+/// Appends an item that the list does not contain yet.
+pub fn push_new<T: PartialEq>(list: &mut Vec<T>, item: T) {
+    if !list.contains(&item) {
+        list.push(item);
     }
 }
 

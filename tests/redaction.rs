@@ -195,13 +195,13 @@ fn introspecting(who: &Value) -> Harness {
 }
 
 /// An engine and every text that was made of what it did.
-struct Told {
+struct Recorder {
     engine: Harness,
     texts: Vec<String>,
     reasons: Vec<&'static str>,
 }
 
-impl Told {
+impl Recorder {
     fn request(&mut self, token: &str) {
         let head = bearer(token);
         self.texts.push(format!("{head:?}"));
@@ -270,23 +270,23 @@ fn no_introspection_request_or_response_is_printed_in_any_form() {
     let mut reasons = Vec::new();
     for who in [secret("client_secret_basic"), secret("client_secret_post"), key] {
         for (token, outcome) in outcomes.iter().flat_map(|outcome| [(OPAQUE, outcome), (jwt.as_str(), outcome)]) {
-            let mut told = Told { engine: introspecting(&who), texts: Vec::new(), reasons: Vec::new() };
-            told.request(token);
-            let (call, mut secrets) = told.call();
-            told.engine.lease_done(call.id, LeaseOutcome::Acquired(Sequence::new(1)));
-            let ended = told.engine.done(call.id, outcome.clone());
-            told.take(ended);
+            let mut recorder = Recorder { engine: introspecting(&who), texts: Vec::new(), reasons: Vec::new() };
+            recorder.request(token);
+            let (call, mut secrets) = recorder.call();
+            recorder.engine.lease_done(call.id, LeaseOutcome::Acquired(Sequence::new(1)));
+            let ended = recorder.engine.done(call.id, outcome.clone());
+            recorder.take(ended);
             // Once more when it has aged: postponed, and then refused or stale, as others have spent the budget.
-            told.engine.pass(Duration::from_secs(700));
-            told.request(token);
-            secrets.extend(told.call().1);
+            recorder.engine.pass(Duration::from_secs(700));
+            recorder.request(token);
+            secrets.extend(recorder.call().1);
             let spent = LeaseOutcome::LimitReached(LimitReached::Exhausted(Duration::from_secs(30)));
-            let postponed = told.engine.lease_done(call.id, spent);
-            told.take(postponed);
+            let postponed = recorder.engine.lease_done(call.id, spent);
+            recorder.take(postponed);
             for seconds in [1, 60] {
-                told.engine.pass(Duration::from_secs(seconds));
-                let ticked = told.engine.tick();
-                told.take(ticked);
+                recorder.engine.pass(Duration::from_secs(seconds));
+                let ticked = recorder.engine.tick();
+                recorder.take(ticked);
             }
             let of_token = token.split('.').filter(|part| part.len() > 8);
             let of_key = P256_KEY.lines().filter(|line| !line.starts_with('-'));
@@ -297,12 +297,12 @@ fn no_introspection_request_or_response_is_printed_in_any_form() {
                 .map(|secret| &secret[..8])
                 .collect();
             let logged = CAPTURED.0.lock().unwrap().clone();
-            for text in told.texts.iter().chain([&logged]) {
+            for text in recorder.texts.iter().chain([&logged]) {
                 let shown = hidden.iter().find(|secret| text.contains(**secret));
                 assert_eq!(shown, None, "{outcome:?} shows in {text}");
             }
-            assert_eq!(told.engine.pending(), 0, "{outcome:?}: somebody waits for ever");
-            reasons.extend(told.reasons);
+            assert_eq!(recorder.engine.pending(), 0, "{outcome:?}: somebody waits for ever");
+            reasons.extend(recorder.reasons);
         }
     }
     reasons.sort_unstable();

@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 
 use super::activation::Field;
 use super::attribute::{Attribute, AttributeType};
-use super::calls;
 use super::error::{CompileErrorKind as Kind, ErrorAt, error_at};
 use super::normal_form::{beside_path, never_equal};
 use super::parser::{Expr, ExprKind, Operator};
@@ -122,7 +121,7 @@ impl Checker {
                 let (target, index) = &**target_and_index;
                 self.index(target, index)
             }
-            ExprKind::Call { target, name, arguments } => calls::call(self, offset, target.as_deref(), name, arguments),
+            ExprKind::Call { target, name, arguments } => self.call(offset, target.as_deref(), name, arguments),
             ExprKind::List(items) => {
                 let items: Result<_, _> = items.iter().map(|item| Ok(self.any(item)?.node)).collect();
                 Ok(checked(Node::List(items?), Type::List))
@@ -228,9 +227,13 @@ impl Checker {
     }
 
     /// `has(target.name)`.
-    pub(super) fn has(&mut self, offset: usize, target: &Expr, name: &str) -> Result<Checked, ErrorAt> {
+    pub(super) fn has(&mut self, argument: &Expr) -> Result<Checked, ErrorAt> {
+        let offset = argument.offset;
+        let ExprKind::Select(target, name) = &argument.kind else {
+            return error_at(argument.start(), Kind::Syntax("a member, as in has(claims.tenant)"));
+        };
         if let Some(object) = object(target) {
-            let node = match (object, name) {
+            let node = match (object, name.as_str()) {
                 // There always are some.
                 ("request", "headers") => Node::Constant(Constant::Bool(true)),
                 _ => Node::HasField(self.field(offset, object, name)?),
@@ -405,7 +408,7 @@ fn result_type(operator: Operator, left: Type, right: Type) -> Option<Type> {
             _ => same(left, right, &[Type::Int, Type::Double, Type::Duration, Type::Timestamp]),
         },
         Operator::Multiply | Operator::Divide => same(left, right, &[Type::Int, Type::Double]),
-        Operator::Remainder => same(left, right, &[Type::Int]),
+        Operator::Modulo => same(left, right, &[Type::Int]),
     }
 }
 

@@ -5,7 +5,6 @@
 
 use std::cell::{Cell, RefCell};
 
-use super::Program;
 use super::error::EvaluationError;
 
 /// The units of one request: less than a millisecond in V8, whatever they are spent on (`make microbench ITEMS=hostile`).
@@ -52,7 +51,7 @@ impl CostLimit {
 pub struct CostTracker {
     left: Cell<usize>,
     /// By the address of the program, which outlives the request.
-    results: RefCell<Vec<(*const Program, Result<bool, EvaluationError>)>>,
+    results: RefCell<Vec<(*const (), Result<bool, EvaluationError>)>>,
 }
 
 impl Default for CostTracker {
@@ -63,12 +62,12 @@ impl Default for CostTracker {
 
 impl CostTracker {
     /// The result of that program, by `evaluate` where there is none yet.
-    pub(super) fn evaluate_once(
+    pub(super) fn evaluate_once<P>(
         &self,
-        program: &Program,
+        program: &P,
         evaluate: impl FnOnce(&mut CostLimit) -> Result<bool, EvaluationError>,
     ) -> Result<bool, EvaluationError> {
-        let program = std::ptr::from_ref(program);
+        let program = std::ptr::from_ref(program).cast::<()>();
         let cached = self.results.borrow().iter().find(|(other, _)| *other == program).map(|(_, result)| *result);
         if let Some(result) = cached {
             return result;

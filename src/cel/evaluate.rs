@@ -275,7 +275,7 @@ impl<'a> Evaluation<'a> {
             Operator::Subtract => functions::subtract(left, right),
             Operator::Multiply => functions::multiply(left, right),
             Operator::Divide => functions::divide(left, right),
-            Operator::Remainder => functions::remainder(left, right),
+            Operator::Modulo => functions::modulo(left, right),
         }
     }
 

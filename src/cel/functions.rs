@@ -99,7 +99,7 @@ pub(super) fn divide<'a>(left: &Value<'a>, right: &Value<'a>) -> Evaluated<Value
     }
 }
 
-pub(super) fn remainder<'a>(left: &Value<'a>, right: &Value<'a>) -> Evaluated<Value<'a>> {
+pub(super) fn modulo<'a>(left: &Value<'a>, right: &Value<'a>) -> Evaluated<Value<'a>> {
     match (left, right) {
         (Value::Int(_), Value::Int(0)) => Err(EvaluationError::DivisionByZero),
         (Value::Int(left), Value::Int(right)) => int(left.checked_rem(*right)),

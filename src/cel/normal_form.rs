@@ -24,24 +24,14 @@ pub(super) fn never_equal(left: &Node, right: &Node) -> Option<&'static str> {
 }
 
 fn not_a_value(field: Field, text: &str) -> Option<&'static str> {
-    match field {
-        Field::Host => (read_host(text.as_bytes()).as_deref() != Some(text)).then_some(HOST),
-        Field::UrlPath => (!is_normal_path(text)).then_some(PATH),
-        Field::Method => has_lower_case(text).then_some(METHOD),
-        Field::RawPath
-        | Field::RawQuery
-        | Field::RawHost
-        | Field::Scheme
-        | Field::Referer
-        | Field::UserAgent
-        | Field::Id
-        | Field::Time
-        | Field::Attribute(_)
-        | Field::Issuer
-        | Field::Subject
-        | Field::Client
-        | Field::Scopes
-        | Field::Provider => None,
+    if field == Field::Host {
+        (read_host(text.as_bytes()).as_deref() != Some(text)).then_some(HOST)
+    } else if field == Field::UrlPath {
+        (!is_normal_path(text)).then_some(PATH)
+    } else if field == Field::Method {
+        has_lower_case(text).then_some(METHOD)
+    } else {
+        None
     }
 }
 

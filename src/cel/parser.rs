@@ -9,26 +9,8 @@ use super::lexer::{Lexeme, Token, tokenize};
 const MAX_DEPTH: usize = 64;
 
 /// Reserved by the CEL specification.
-const RESERVED: [&str; 18] = [
-    "as",
-    "break",
-    "const",
-    "continue",
-    "else",
-    "for",
-    "function",
-    "if",
-    "import",
-    "in",
-    "let",
-    "loop",
-    "package",
-    "namespace",
-    "return",
-    "var",
-    "void",
-    "while",
-];
+const RESERVED: &str =
+    "as break const continue else for function if import in let loop package namespace return var void while";
 
 /// One node and its offset in the source.
 #[derive(Debug)]
@@ -91,7 +73,7 @@ pub(super) enum Operator {
     Subtract,
     Multiply,
     Divide,
-    Remainder,
+    Modulo,
 }
 
 /// The precedence of binary operators; all are left-associative.
@@ -108,12 +90,8 @@ enum Level {
 pub(super) fn parse(text: &str) -> Result<Expr, ErrorAt> {
     let mut parser = Parser { lexemes: tokenize(text)?, position: 0, nesting: 0 };
     let whole = parser.expression()?;
-    match parser.token() {
-        Token::End => Ok(whole),
-        Token::Ident(_) | Token::Integer(_) | Token::Double(_) | Token::String(_) | Token::Symbol(_) => {
-            error_at(parser.offset(), Kind::Syntax("an operator or the end"))
-        }
-    }
+    let is_end = *parser.token() == Token::End;
+    if is_end { Ok(whole) } else { error_at(parser.offset(), Kind::Syntax("an operator or the end")) }
 }
 
 struct Parser {
@@ -196,7 +174,7 @@ impl Parser {
             (Level::Sum, "-") => Some(Operator::Subtract),
             (Level::Product, "*") => Some(Operator::Multiply),
             (Level::Product, "/") => Some(Operator::Divide),
-            (Level::Product, "%") => Some(Operator::Remainder),
+            (Level::Product, "%") => Some(Operator::Modulo),
             _ => None,
         }
     }
@@ -253,34 +231,20 @@ impl Parser {
             }
         }
         let negative = signs.last() == Some(&'-');
-        let mut operand = match *self.token() {
-            // The magnitude of the least integer exists only with its sign.
-            Token::Integer(magnitude) if negative => {
-                signs.pop();
-                self.advance();
-                let number = 0_i64.checked_sub_unsigned(magnitude);
-                let number = number.ok_or(ErrorAt { offset, kind: OUT_OF_RANGE })?;
-                let literal = node(offset, 0, ExprKind::Int(number))?;
-                self.selections(literal)?
-            }
-            Token::Integer(_)
-            | Token::Double(_)
-            | Token::String(_)
-            | Token::Ident(_)
-            | Token::Symbol(_)
-            | Token::End => {
-                let primary = self.primary()?;
-                self.selections(primary)?
-            }
+        // The magnitude of the least integer exists only with its sign.
+        let primary = if let (Token::Integer(magnitude), true) = (self.token(), negative) {
+            let number = 0_i64.checked_sub_unsigned(*magnitude);
+            signs.pop();
+            self.advance();
+            let number = number.ok_or(ErrorAt { offset, kind: OUT_OF_RANGE })?;
+            node(offset, 0, ExprKind::Int(number))?
+        } else {
+            self.primary()?
         };
+        let mut operand = self.selections(primary)?;
         for sign in signs.into_iter().rev() {
-            let depth = operand.depth;
-            let operand_is = Box::new(operand);
-            operand = node(
-                offset,
-                depth,
-                if sign == '!' { ExprKind::Not(operand_is) } else { ExprKind::Negate(operand_is) },
-            )?;
+            let (depth, kind) = (operand.depth, if sign == '!' { ExprKind::Not } else { ExprKind::Negate });
+            operand = node(offset, depth, kind(Box::new(operand)))?;
         }
         Ok(operand)
     }
@@ -331,7 +295,7 @@ impl Parser {
                 "null" => node(offset, 0, ExprKind::Null),
                 "true" => node(offset, 0, ExprKind::Bool(true)),
                 "false" => node(offset, 0, ExprKind::Bool(false)),
-                reserved if RESERVED.contains(&reserved) => {
+                reserved if RESERVED.split(' ').any(|word| word == reserved) => {
                     error_at(offset, Kind::Syntax("a value; this word is reserved"))
                 }
                 _ if self.take("(") => {

@@ -114,3 +114,16 @@ pub(super) enum Macro {
     Filter,
     Map,
 }
+
+impl Macro {
+    pub(super) fn named(name: &str) -> Option<Self> {
+        match name {
+            "all" => Some(Self::All),
+            "exists" => Some(Self::Exists),
+            "exists_one" | "existsOne" => Some(Self::ExistsOne),
+            "filter" => Some(Self::Filter),
+            "map" => Some(Self::Map),
+            _ => None,
+        }
+    }
+}

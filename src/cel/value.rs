@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::collections::HashSet;
+use std::mem::discriminant;
 use std::ops::Deref;
 use std::rc::Rc;
 
@@ -100,18 +101,9 @@ impl<'a> Value<'a> {
     }
 
     /// Whether two values are of one type. Numbers are, whole or not.
-    pub(super) const fn is_of_type(&self, other: &Self) -> bool {
-        matches!(
-            (self, other),
-            (Self::Null, Self::Null)
-                | (Self::Bool(_), Self::Bool(_))
-                | (Self::Int(_) | Self::Double(_), Self::Int(_) | Self::Double(_))
-                | (Self::String(_), Self::String(_))
-                | (Self::List(_), Self::List(_))
-                | (Self::Map(_), Self::Map(_))
-                | (Self::Timestamp(_), Self::Timestamp(_))
-                | (Self::Duration(_), Self::Duration(_))
-        )
+    pub(super) fn is_of_type(&self, other: &Self) -> bool {
+        let are_numbers = [self, other].iter().all(|value| matches!(value, Self::Int(_) | Self::Double(_)));
+        are_numbers || discriminant(self) == discriminant(other)
     }
 
     /// How many bytes a comparison of two values looks at; those of lists and maps are compared one by one.

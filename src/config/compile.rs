@@ -5,6 +5,7 @@ mod audit;
 mod callout_headers;
 mod claim_to_headers;
 mod debug;
+mod diagnostics;
 mod filter_state;
 mod introspection;
 mod issuer;
@@ -15,42 +16,16 @@ mod requirement;
 mod reserved_headers;
 mod responses;
 mod rules;
+mod secret;
 mod target_headers;
 mod token_source;
 
-use super::error::{ConfigError, ConfigErrorKind, Path};
+use super::error::{ConfigError, Path};
 use super::schema::{CacheDocument, Document};
 use super::{Environment, Loaded};
 use crate::policy::{CacheLimits, Forwarding, Policy};
+use diagnostics::Diagnostics;
 use protected_resource::{ResourceContext, protected_resources};
-
-/// Errors and warnings, and what all parts share.
-struct Diagnostics<'a> {
-    errors: &'a mut Vec<ConfigError>,
-    warnings: Vec<String>,
-    insecure_settings: usize,
-    environment: &'a Environment<'a>,
-}
-
-impl Diagnostics<'_> {
-    fn invalid(&mut self, at: &Path, hint: &'static str) {
-        self.errors.push(at.error(ConfigErrorKind::Invalid(hint)));
-    }
-
-    /// Warns of an insecure setting that is on.
-    fn insecure(&mut self, warning: String) {
-        self.insecure_settings = self.insecure_settings.saturating_add(1);
-        self.warnings.push(warning);
-    }
-
-    /// A required field. Adds no error where the value, or the object around it, has one already.
-    fn required<T>(&mut self, value: Option<T>, at: &Path, hint: &'static str) -> Option<T> {
-        if value.is_none() && !at.is_reported(self.errors) && !at.is_inside_undecoded(self.errors) {
-            self.errors.push(at.error(ConfigErrorKind::Missing(hint)));
-        }
-        value
-    }
-}
 
 /// Compiles the whole document; `None` with an error.
 pub(super) fn document(
@@ -59,7 +34,7 @@ pub(super) fn document(
     environment: &Environment<'_>,
     errors: &mut Vec<ConfigError>,
 ) -> Option<Loaded> {
-    let mut diagnostics = Diagnostics { errors, warnings: Vec::new(), insecure_settings: 0, environment };
+    let mut diagnostics = Diagnostics::new(errors, environment);
     let providers = provider::providers(document.providers, &at.member("providers"), &mut diagnostics);
     let revocations = introspection::revocations(document.revocations, &at.member("revocations"), &mut diagnostics);
     let claims =
@@ -106,7 +81,7 @@ pub(super) fn document(
     }
     let rules = rules::rules(about_rules, at, &mut diagnostics);
     let written = responses::Written { token_source: token_source.as_ref(), forwarding: forwarding.as_ref() };
-    let answers = responses::answers(responses, &written, &at.member("responses"), &mut diagnostics);
+    let responses = responses::responses(responses, &written, &at.member("responses"), &mut diagnostics);
     let context = ResourceContext {
         providers: providers.as_ref(),
         token_source: token_source.as_ref(),
@@ -125,7 +100,7 @@ pub(super) fn document(
         filter_state: filter_state?,
         clear_route_cache: document.clear_route_cache.unwrap_or(false),
         resources: resources?,
-        responses: answers?,
+        responses: responses?,
         audit: audit?,
         readiness_path,
         cache: cache_limits(document.cache.unwrap_or_default()),
@@ -146,23 +121,10 @@ fn cache_limits(document: CacheDocument) -> CacheLimits {
     CacheLimits { tokens: or(document.max_tokens, default.tokens), bytes: or(document.max_bytes, default.bytes) }
 }
 
-/// Rejects an empty list: an empty allow-list is a mistake, whichever way it is read.
-fn not_empty<T>(list: Option<Vec<T>>, at: &Path, diagnostics: &mut Diagnostics<'_>) -> Option<Vec<T>> {
-    list.filter(|items| {
-        if items.is_empty() && !at.is_reported(diagnostics.errors) {
-            diagnostics.invalid(at, "an empty list; leave the field out or name at least one");
-        }
-        !items.is_empty()
-    })
-}
-
 fn readiness_path(path: Option<String>, at: &Path, diagnostics: &mut Diagnostics<'_>) -> Option<String> {
     path.filter(|path| {
         let is_path =
             path.starts_with('/') && path.bytes().all(|byte| byte.is_ascii_graphic() && !b"?#\\%".contains(&byte));
-        if !is_path {
-            diagnostics.invalid(at, "a path such as \"/ready\", as requests have it after normalisation");
-        }
-        is_path
+        diagnostics.check(is_path, at, "a path such as \"/ready\", as requests have it after normalisation")
     })
 }

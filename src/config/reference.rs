@@ -9,10 +9,11 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
+use super::schema::Document;
+use super::schema::claim_path::ClaimPath;
 use super::schema::forwarding::{FilterStateDocument, STATE_ITEMS, StateClaimDocument};
 use super::schema::introspection::{CalloutHeaderValue, Secret, SecretDocument};
 use super::schema::require::{AcrDocument, ClaimTestDocument, ClaimsDocument, RequireDocument};
-use super::schema::{ClaimPath, Document};
 use crate::jose::Algorithm;
 use crate::policy::requirement::ClaimValue;
 

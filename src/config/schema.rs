@@ -2,6 +2,7 @@
 //! ones are required together.
 
 pub mod audit;
+pub mod claim_path;
 pub mod forwarding;
 pub mod introspection;
 pub mod require;
@@ -19,6 +20,7 @@ use super::error::{ConfigError, ConfigErrorKind, Path};
 use crate::jose::Algorithm;
 use crate::policy::ClaimFormat;
 use audit::AuditDocument;
+use claim_path::ClaimPath;
 use forwarding::{FilterStateDocument, ProtectedResourceDocument};
 use introspection::{CalloutHeaderValue, IntrospectionDocument, RevocationsDocument};
 use responses::ResponsesDocument;
@@ -243,27 +245,6 @@ document! {
         claim: ClaimPath,
         /// `string`, `space`, `comma` or `json`. Default: `string`.
         format: ClaimFormat,
-    }
-}
-
-/// The path of a claim.
-#[derive(Debug)]
-pub struct ClaimPath(pub Vec<String>);
-
-impl Decode for ClaimPath {
-    fn decode(value: &Value, at: &Path, errors: &mut Vec<ConfigError>) -> Option<Self> {
-        let names = match value {
-            Value::String(name) => Some(vec![name.clone()]),
-            Value::Array(items) => items.iter().map(|item| item.as_str().map(str::to_owned)).collect(),
-            Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => None,
-        };
-        let names = names.filter(|names: &Vec<String>| !names.is_empty() && names.iter().all(|name| !name.is_empty()));
-        super::decode::expect(
-            names.map(Self),
-            "a claim name, or a list of names that leads to a nested claim",
-            at,
-            errors,
-        )
     }
 }
 

@@ -56,15 +56,6 @@ pub enum DenyReason {
     TooManyPending,
 }
 
-/// Who can correct an error.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ErrorSource {
-    /// The client.
-    Client,
-    /// The gateway, the issuer or the network. The response is never a 401.
-    Gateway,
-}
-
 impl DenyReason {
     /// The stable name.
     pub const fn name(self) -> &'static str {
@@ -130,35 +121,6 @@ impl DenyReason {
             Self::KeysUnavailable(_) => "keys_unavailable",
             Self::WaitTimedOut => "pending_timed_out",
             Self::TooManyPending => "too_many_pending",
-        }
-    }
-
-    /// Who can correct it.
-    pub const fn error_source(self) -> ErrorSource {
-        match self {
-            Self::TokenMissing
-            | Self::MultipleCredentials
-            | Self::CredentialMalformed
-            | Self::TokenTooLarge
-            | Self::TokenOpaque
-            | Self::Token(_)
-            | Self::AlgorithmNotAllowed
-            | Self::KeyUnknown
-            | Self::Claim(_)
-            | Self::Rule(_)
-            | Self::AccessDenied
-            | Self::IdentityTooLong
-            | Self::IdentityNumberInexact
-            | Self::TokenInactive
-            | Self::IntrospectionMismatch
-            | Self::TokenRevoked
-            | Self::Unmet(_) => ErrorSource::Client,
-            Self::KeysUnavailable(_)
-            | Self::IntrospectionUnavailable(_)
-            | Self::IntrospectionRateLimited(_)
-            | Self::RevocationsUnavailable(_)
-            | Self::WaitTimedOut
-            | Self::TooManyPending => ErrorSource::Gateway,
         }
     }
 }

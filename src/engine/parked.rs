@@ -72,7 +72,7 @@ struct Usage {
 }
 
 impl Usage {
-    const fn has_room_for(self, bytes: usize, room: ParkingLimits) -> bool {
+    const fn has_capacity_for(self, bytes: usize, room: ParkingLimits) -> bool {
         self.requests < room.requests && self.bytes.saturating_add(bytes) <= room.bytes
     }
 
@@ -153,16 +153,16 @@ impl Parked {
     }
 
     /// Whether the limits allow one more request.
-    pub(super) fn has_room_for(&self, request: &Request<'_>, awaited: PendingOn) -> bool {
+    pub(super) fn has_capacity_for(&self, request: &Request<'_>, awaited: PendingOn) -> bool {
         let bytes = bytes_of(request);
         let has_part = |provider: ProviderId| {
             let held = self.by_provider.get(&provider).copied().unwrap_or_default();
-            self.untrusted.has_room_for(bytes, self.half) && held.has_room_for(bytes, self.part)
+            self.untrusted.has_capacity_for(bytes, self.half) && held.has_capacity_for(bytes, self.part)
         };
         let has_share = |provider: ProviderId| {
-            self.failed.get(&provider).copied().unwrap_or_default().has_room_for(bytes, self.share)
+            self.failed.get(&provider).copied().unwrap_or_default().has_capacity_for(bytes, self.share)
         };
-        self.all.has_room_for(bytes, self.limits)
+        self.all.has_capacity_for(bytes, self.limits)
             && untrusted_of(awaited).is_none_or(has_part)
             && failed_of(awaited).is_none_or(has_share)
     }

@@ -24,7 +24,7 @@ enum Message<'a> {
     /// 401 `invalid_token`.
     InvalidToken,
     /// 401 `insufficient_user_authentication` (RFC 9470 section 3).
-    LogInAnew { acr_values: &'a [&'a str], max_age: Option<Duration>, scopes: &'a [&'a str] },
+    StepUpRequired { acr_values: &'a [&'a str], max_age: Option<Duration>, scopes: &'a [&'a str] },
     /// 400 `invalid_request`.
     InvalidRequest,
     /// 403 `insufficient_scope`.
@@ -141,7 +141,7 @@ impl<'a> Message<'a> {
                 Remedy::None => Self::Forbidden,
                 Remedy::Scopes(scopes) => Self::ScopeMissing(scopes),
                 Remedy::Authentication { acr_values, max_age, scopes } => {
-                    Self::LogInAnew { acr_values, max_age: *max_age, scopes }
+                    Self::StepUpRequired { acr_values, max_age: *max_age, scopes }
                 }
             },
             DenyReason::KeysUnavailable(retry_after)
@@ -154,7 +154,7 @@ impl<'a> Message<'a> {
 
     const fn class(&self) -> ResponseClass {
         match self {
-            Self::NoCredential | Self::InvalidToken | Self::LogInAnew { .. } => ResponseClass::Unauthorized,
+            Self::NoCredential | Self::InvalidToken | Self::StepUpRequired { .. } => ResponseClass::Unauthorized,
             Self::InvalidRequest => ResponseClass::BadRequest,
             Self::ScopeMissing(_) | Self::Forbidden => ResponseClass::Forbidden,
             Self::Unavailable(_) => ResponseClass::Unavailable,
@@ -166,7 +166,7 @@ impl<'a> Message<'a> {
         match self {
             Self::NoCredential => "unauthorized",
             Self::InvalidToken => "invalid_token",
-            Self::LogInAnew { .. } => "insufficient_user_authentication",
+            Self::StepUpRequired { .. } => "insufficient_user_authentication",
             Self::InvalidRequest => "invalid_request",
             Self::ScopeMissing(_) => "insufficient_scope",
             Self::Forbidden => "access_denied",
@@ -178,7 +178,7 @@ impl<'a> Message<'a> {
         match self {
             Self::NoCredential => "An access token is needed.",
             Self::InvalidToken => "The access token is not valid.",
-            Self::LogInAnew { .. } => "A stronger or more recent authentication is needed.",
+            Self::StepUpRequired { .. } => "A stronger or more recent authentication is needed.",
             Self::InvalidRequest => "The request is malformed or carries more than one credential.",
             Self::ScopeMissing(_) => "The access token lacks a scope.",
             Self::Forbidden => "The access token does not permit this request.",

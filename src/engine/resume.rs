@@ -23,7 +23,7 @@ impl Engine {
         pending_on: PendingOn,
         now: UnixTime,
     ) -> RequestOutcome {
-        if self.parked.has_room_for(&request, pending_on) {
+        if self.parked.has_capacity_for(&request, pending_on) {
             let wait = self.longest_wait(&request, pending_on);
             let deadline = self.parked.deadline(wait.saturating_add(WAIT_GRACE), now);
             self.parked.insert(stream, request.into_owned(), pending_on, deadline);
@@ -79,7 +79,7 @@ impl Engine {
                 }
                 // It was pending on something else, and the share of such tokens is full.
                 Progress::Suspended(request, Suspension::Pending(pending_on @ PendingOn::NewerKeys(_)))
-                    if !self.parked.has_room_for(&request, pending_on) =>
+                    if !self.parked.has_capacity_for(&request, pending_on) =>
                 {
                     pipeline::deny(request, TokenFault::SignatureInvalid.into(), &self.policy, now)
                 }

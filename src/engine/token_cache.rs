@@ -10,11 +10,12 @@ use std::hash::{BuildHasher, DefaultHasher, Hash, Hasher};
 use std::rc::Rc;
 use std::time::Duration;
 
-use lru::{DefaultHasher as RandomHasher, LruCache};
+use lru::DefaultHasher as RandomHasher;
 
 use crate::engine::deny_reason::DenyReason;
 use crate::http::HeaderEdit;
 use crate::keys::KeyGeneration;
+use crate::lookup::bounded_lru::BoundedLru;
 use crate::policy::{CacheLimits, Policy, Provider, ProviderId, StateEntry, ValidatedToken};
 use crate::telemetry::stats::TokenCacheStats;
 use crate::unix_time::UnixTime;
@@ -73,15 +74,15 @@ impl AuthenticatedToken {
 pub(super) struct TokenCache {
     hits: u64,
     misses: u64,
-    verified: BoundedLru<(Rc<AuthenticatedToken>, KeyGeneration), EndOfToken>,
-    invalid: BoundedLru<(UnixTime, KeyGeneration), RandomHasher>,
+    verified: TokenEntries<(Rc<AuthenticatedToken>, KeyGeneration), EndOfToken>,
+    invalid: TokenEntries<(UnixTime, KeyGeneration), RandomHasher>,
 }
 
 impl TokenCache {
     pub(super) fn new(limits: CacheLimits) -> Self {
         // Without a cache of verified tokens there is none of invalid ones either.
         let bad = if limits.tokens == 0 { limits } else { MAX_INVALID };
-        Self { hits: 0, misses: 0, verified: BoundedLru::new(limits), invalid: BoundedLru::new(bad) }
+        Self { hits: 0, misses: 0, verified: TokenEntries::new(limits), invalid: TokenEntries::new(bad) }
     }
 
     /// The entry of a token that is current and was verified with the keys that are in use `now`.
@@ -94,7 +95,7 @@ impl TokenCache {
         let is_good = |(grant, verified_by): &(Rc<AuthenticatedToken>, KeyGeneration)| {
             grant.token.is_current(now) && keys_in_use(grant.provider) == Some(*verified_by)
         };
-        let found = self.verified.find(text, is_good).map(|(grant, _)| grant);
+        let found = self.verified.entries.get_valid(text, is_good).map(|(grant, _)| grant);
         if found.is_some() {
             self.hits = self.hits.saturating_add(1);
         }
@@ -108,7 +109,7 @@ impl TokenCache {
 
     /// The numbers as they are.
     pub(super) fn stats(&self) -> TokenCacheStats {
-        let (tokens, bytes) = (self.verified.entries.len(), self.verified.held_bytes);
+        let (tokens, bytes) = (self.verified.entries.len(), self.verified.entries.bytes());
         TokenCacheStats { tokens, bytes, hits: self.hits, misses: self.misses }
     }
 
@@ -131,7 +132,7 @@ impl TokenCache {
         let is_good = |(seen_at, seen_with): &(UnixTime, KeyGeneration)| {
             *seen_at <= now && now.since(*seen_at) < INVALID_TTL && *seen_with == keys
         };
-        self.invalid.find(text, is_good).is_some()
+        self.invalid.entries.get_valid(text, is_good).is_some()
     }
 
     /// Caches a token whose signature is invalid with these keys.
@@ -141,78 +142,32 @@ impl TokenCache {
     }
 }
 
-/// A cache with a limit of entries and bytes that evicts the least recently used.
-struct BoundedLru<T, S> {
-    limits: CacheLimits,
-    held_bytes: usize,
-    entries: LruCache<Rc<[u8]>, Entry<T>, S>,
+/// Entries by token. A full cache evicts one only for a token that comes a second time.
+struct TokenEntries<T, S: BuildHasher> {
+    entries: BoundedLru<Rc<[u8]>, T, S>,
     hasher: S,
     /// Hashes of tokens that came while the cache was full, each at the index that it selects.
     seen: Vec<u64>,
 }
 
-struct Entry<T> {
-    value: T,
-    bytes: usize,
-}
-
-impl<T, S: BuildHasher + Clone + Default> BoundedLru<T, S> {
+impl<T, S: BuildHasher + Clone + Default> TokenEntries<T, S> {
     fn new(limits: CacheLimits) -> Self {
         let hasher = S::default();
-        let entries = LruCache::unbounded_with_hasher(hasher.clone());
-        Self { limits, held_bytes: 0, entries, hasher, seen: vec![0; limits.tokens.min(MAX_SEEN)] }
+        let entries = BoundedLru::with_hasher(limits.tokens, limits.bytes, hasher.clone());
+        Self { entries, hasher, seen: vec![0; limits.tokens.min(MAX_SEEN)] }
     }
 
-    /// The entry of a token. An entry that is not valid any more is removed.
-    fn find(&mut self, text: &[u8], is_good: impl Fn(&T) -> bool) -> Option<&T> {
-        // Usually no invalid token is cached, and nothing is hashed.
-        if self.entries.is_empty() {
-            return None;
-        }
-        if !self.entries.get(text).map(|entry| is_good(&entry.value))? {
-            self.remove(text);
-            return None;
-        }
-        // The entry that was just found is the most recently used.
-        self.entries.peek_mru().map(|(_, entry)| &entry.value)
-    }
-
-    fn insert(&mut self, text: Rc<[u8]>, what: T, bytes: usize) {
+    fn insert(&mut self, text: Rc<[u8]>, value: T, bytes: usize) {
+        let Self { entries, hasher, seen } = self;
         let bytes = bytes.saturating_add(ENTRY_BYTES);
-        if self.limits.tokens == 0 || bytes > self.limits.bytes {
-            return;
-        }
-        self.remove(&text);
-        if !self.has_room_for(bytes) && !self.is_seen_again(&text) {
-            return;
-        }
-        while !self.has_room_for(bytes) {
-            let Some((_, oldest)) = self.entries.pop_lru() else { break };
-            self.held_bytes = self.held_bytes.saturating_sub(oldest.bytes);
-        }
-        self.held_bytes = self.held_bytes.saturating_add(bytes);
-        self.entries.put(text, Entry { value: what, bytes });
+        entries.insert_where(text, value, bytes, |text| is_seen_again(seen, hasher.hash_one(&**text)));
     }
+}
 
-    fn has_room_for(&self, bytes: usize) -> bool {
-        self.entries.len() < self.limits.tokens && self.held_bytes.saturating_add(bytes) <= self.limits.bytes
-    }
-
-    fn is_seen_again(&mut self, text: &[u8]) -> bool {
-        let hash = self.hasher.hash_one(text);
-        let places = u64::try_from(self.seen.len()).unwrap_or(u64::MAX);
-        let place = hash.checked_rem(places).and_then(|place| usize::try_from(place).ok());
-        match place.and_then(|place| self.seen.get_mut(place)) {
-            Some(seen) => std::mem::replace(seen, hash) == hash,
-            None => false,
-        }
-    }
-
-    fn remove(&mut self, text: &[u8]) {
-        if let Some(entry) = self.entries.pop(text) {
-            self.held_bytes = self.held_bytes.saturating_sub(entry.bytes);
-        }
-    }
+fn is_seen_again(seen: &mut [u64], hash: u64) -> bool {
+    let slots = u64::try_from(seen.len()).unwrap_or(u64::MAX);
+    let slot = hash.checked_rem(slots).and_then(|slot| usize::try_from(slot).ok());
+    slot.and_then(|slot| seen.get_mut(slot)).is_some_and(|seen| std::mem::replace(seen, hash) == hash)
 }
 
 /// Hashes only the end of a token. Nobody can fill one bucket: *verified* tokens that end alike need the issuer's key.

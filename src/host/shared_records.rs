@@ -116,7 +116,7 @@ fn publish_list(record: &str, news: &ListNews) -> bool {
         match news.change(shared.and_then(ListState::from_bytes), clock::now()) {
             ListChange::Nothing => Change::Keep(false),
             ListChange::State(state) => Change::Write(state.to_bytes(), false),
-            ListChange::Both(state) => {
+            ListChange::Document(state) => {
                 if let Some(document) = &news.document {
                     // When this fails another worker writes at this moment, and then the state as well.
                     replace_once(&list(record), document);

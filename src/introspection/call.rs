@@ -7,6 +7,7 @@ use std::time::Duration;
 use sha2::{Digest as _, Sha256};
 
 use crate::callout::{ResponseFormat, TransportError};
+use crate::encoding::hex;
 use crate::jose::ResponseFault;
 use crate::jose::introspected::MAX_INTROSPECTION_BYTES;
 use crate::lookup::rate_limiter::{BudgetClass, Caller, LimitReached};
@@ -71,8 +72,7 @@ impl TokenDigest {
 impl fmt::Debug for TokenDigest {
     /// Enough to tell two apart.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [a, b, c, d, ..] = self.0;
-        write!(formatter, "TokenDigest({a:02x}{b:02x}{c:02x}{d:02x})")
+        write!(formatter, "TokenDigest({})", hex(self.0.get(..4).unwrap_or_default()))
     }
 }
 

@@ -6,7 +6,7 @@ use crate::callout::HttpResponse;
 use crate::introspection::call::{CallFault, CallNumber};
 use crate::lookup::circuit_breaker::{CircuitBreaker, Permit};
 use crate::lookup::order::Now;
-use crate::policy::{CalloutAddress, Discovery, IntrospectionAddress, MetadataFault, address_in_metadata};
+use crate::policy::{CalloutAddress, Discovery, DiscoveryFault, DiscoveryStep, IntrospectionAddress};
 use crate::randomness::Jitter;
 use crate::unix_time::{MonotonicTime, UnixTime};
 
@@ -103,17 +103,14 @@ impl Endpoint {
         let search = self.search.as_mut()?;
         search.in_flight.take_if(|(in_flight, _)| *in_flight == number)?;
         let step = std::mem::take(&mut search.step);
-        match search.read(outcome) {
-            Ok(address) => {
+        match search.read(outcome, step) {
+            Ok(DiscoveryStep::Address(address)) => {
                 self.address = Some(address);
                 search.breaker = CircuitBreaker::default();
                 Some(Found::Endpoint)
             }
-            // Another issuer's document, or one that leads elsewhere, is no reason to try the next address.
-            Err(CallFault::Metadata(MetadataFault::Malformed))
-                if step.saturating_add(1) < search.discovery.documents.len() =>
-            {
-                search.step = step.saturating_add(1);
+            Ok(DiscoveryStep::Document(next)) => {
+                search.step = next;
                 Some(Found::NextDocument)
             }
             Err(fault) => {
@@ -139,12 +136,11 @@ impl Endpoint {
 }
 
 impl Search {
-    fn read(&self, outcome: &Result<HttpResponse, CallFault>) -> Result<CalloutAddress, CallFault> {
+    fn read(&self, outcome: &Result<HttpResponse, CallFault>, step: usize) -> Result<DiscoveryStep, CallFault> {
         let response = outcome.as_ref().map_err(|fault| *fault)?;
-        match response.status {
-            200 => address_in_metadata(&response.body, &self.discovery, NAME).map_err(CallFault::Metadata),
-            400..=499 => Err(CallFault::Metadata(MetadataFault::Malformed)),
-            status => Err(CallFault::Status(status)),
-        }
+        self.discovery.read(step, response, NAME).map_err(|fault| match fault {
+            DiscoveryFault::Status(status) => CallFault::Status(status),
+            DiscoveryFault::Metadata(fault) => CallFault::Metadata(fault),
+        })
     }
 }

@@ -57,18 +57,18 @@ impl Claims {
 
     /// A NumericDate (RFC 7519 section 2) in whole seconds, rounded down.
     pub fn time(&self, name: &str) -> Claim<UnixTime> {
-        match self.members.get(name) {
-            None => Claim::Absent,
-            Some(Value::Number(number)) => numeric_date(number, f64::floor),
-            Some(_) => Claim::Malformed,
-        }
+        self.rounded_time(name, f64::floor)
     }
 
     /// A NumericDate in whole seconds, rounded up. For `nbf`: a fraction never makes the token valid too early.
     pub fn start_time(&self, name: &str) -> Claim<UnixTime> {
+        self.rounded_time(name, f64::ceil)
+    }
+
+    fn rounded_time(&self, name: &str, round: fn(f64) -> f64) -> Claim<UnixTime> {
         match self.members.get(name) {
             None => Claim::Absent,
-            Some(Value::Number(number)) => numeric_date(number, f64::ceil),
+            Some(Value::Number(number)) => numeric_date(number, round),
             Some(_) => Claim::Malformed,
         }
     }
@@ -79,10 +79,7 @@ impl Claims {
             None | Some(Value::Null) => Claim::Absent,
             Some(Value::String(text)) => Claim::Valid(vec![text]),
             Some(Value::Array(items)) if items.is_empty() => Claim::Absent,
-            Some(Value::Array(items)) => {
-                let texts: Option<Vec<&str>> = items.iter().map(Value::as_str).collect();
-                texts.map_or(Claim::Malformed, Claim::Valid)
-            }
+            Some(Value::Array(items)) => texts(items, |_| true),
             Some(_) => Claim::Malformed,
         }
     }
@@ -93,11 +90,7 @@ impl Claims {
         match self.members.get(name) {
             None | Some(Value::Null) => Claim::Absent,
             Some(Value::String(text)) => Claim::Valid(text.split(' ').filter(|scope| !scope.is_empty()).collect()),
-            Some(Value::Array(items)) => {
-                let scopes: Option<Vec<&str>> =
-                    items.iter().map(|item| item.as_str().filter(|scope| is_scope(scope))).collect();
-                scopes.map_or(Claim::Malformed, Claim::Valid)
-            }
+            Some(Value::Array(items)) => texts(items, |scope| !scope.is_empty() && !scope.contains(' ')),
             Some(_) => Claim::Malformed,
         }
     }
@@ -122,32 +115,29 @@ impl Claims {
         match self.find(path) {
             Claim::Absent => Claim::Absent,
             Claim::Valid(Value::String(name)) => Claim::Valid(vec![name]),
-            Claim::Valid(Value::Array(items)) => {
-                let names: Option<Vec<&str>> = items.iter().map(Value::as_str).collect();
-                names.map_or(Claim::Malformed, Claim::Valid)
-            }
+            Claim::Valid(Value::Array(items)) => texts(items, |_| true),
             Claim::Valid(_) | Claim::Malformed => Claim::Malformed,
         }
     }
 
     /// The value at a path of literal member names, or `None` if it is absent or malformed.
     pub fn get(&self, path: &[String]) -> Option<&Value> {
-        let (first, rest) = path.split_first()?;
-        rest.iter().try_fold(self.members.get(first)?, |value, name| value.as_object()?.get(name))
+        if let Claim::Valid(value) = self.find(path) { Some(value) } else { None }
     }
 }
 
-fn is_scope(text: &str) -> bool {
-    !text.is_empty() && !text.contains(' ')
+fn texts(items: &[Value], is_valid: impl Fn(&str) -> bool) -> Claim<Vec<&str>> {
+    let texts: Option<Vec<&str>> = items.iter().map(|item| item.as_str().filter(|text| is_valid(text))).collect();
+    texts.map_or(Claim::Malformed, Claim::Valid)
 }
 
-fn numeric_date(number: &serde_json::Number, whole: impl Fn(f64) -> f64) -> Claim<UnixTime> {
+fn numeric_date(number: &serde_json::Number, round: fn(f64) -> f64) -> Claim<UnixTime> {
     let seconds = match (number.as_u64(), number.as_f64()) {
         (Some(seconds), Some(approximately)) if approximately <= LATEST_SECOND => seconds,
         (None, Some(fractional)) if (0.0..=LATEST_SECOND).contains(&fractional) => {
             // The guard checks the range, so the cast neither truncates nor loses a sign.
             #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-            let whole = whole(fractional) as u64;
+            let whole = round(fractional) as u64;
             whole
         }
         (Some(_) | None, _) => return Claim::Malformed,

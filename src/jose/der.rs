@@ -4,10 +4,10 @@
 //!
 //! Encodes only. It parses no external input.
 
-const INTEGER: u8 = 0x02;
-const BIT_STRING: u8 = 0x03;
-const OCTET_STRING: u8 = 0x04;
-const SEQUENCE: u8 = 0x30;
+pub(super) const INTEGER: u8 = 0x02;
+pub(super) const BIT_STRING: u8 = 0x03;
+pub(super) const OCTET_STRING: u8 = 0x04;
+pub(super) const SEQUENCE: u8 = 0x30;
 
 /// rsaEncryption with its NULL parameters (RFC 3279 section 2.3.1).
 const RSA_ENCRYPTION: &[u8] = b"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01\x05\x00";
@@ -41,7 +41,7 @@ pub(super) fn rsa_public_key(n: &[u8], e: &[u8]) -> Vec<u8> {
 }
 
 /// The `PrivateKeyInfo` of an RSA key: `n`, `e`, `d`, `p`, `q`, `dp`, `dq`, `qi` (RFC 8017 appendix A.1.2).
-pub(super) fn rsa_private_key(numbers: &[Vec<u8>; 8]) -> Vec<u8> {
+pub(super) fn rsa_private_key(numbers: &[Vec<u8>]) -> Vec<u8> {
     let version = unsigned_integer(&[]);
     let numbers: Vec<Vec<u8>> = numbers.iter().map(|number| unsigned_integer(number)).collect();
     let key = tagged(SEQUENCE, &[&version, &numbers.concat()]);

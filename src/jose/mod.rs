@@ -27,6 +27,7 @@ pub use introspected::{ActiveToken, IntrospectedToken, ResponseFault};
 pub use jwk::{Key, KeySet, KeySetFault};
 pub use native::{HostCall, NativeVerifier, SelfTestFailure};
 pub use native_signer::{HostCannotSign, NativeSigner};
-pub use private_key::{PrivateKey, PrivateKeyFault, RsaSigner, SignedBy};
+pub use pkcs8::PrivateKeyFault;
+pub use private_key::{PrivateKey, RsaSigner, SignedBy};
 pub use strict_json::{JsonFault, JsonLimits, parse_object};
 pub use verify::{PortableVerifier, SignatureVerifier, SignedPayload, VerifiedToken};

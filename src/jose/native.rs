@@ -6,7 +6,7 @@
 //! "valid" is accepted: a faulty host can reject valid tokens but cannot allow invalid ones. If the call itself fails,
 //! the module verifies the signature in its own code.
 
-mod known_answers;
+mod test_vectors;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -16,7 +16,7 @@ use super::compact::decode;
 use super::der;
 use super::jwk::{Key, PublicKey};
 use super::verify::{PortableVerifier, SignatureVerifier};
-use known_answers::{KNOWN_ANSWERS, KnownAnswer, MESSAGE, OTHER_MESSAGE};
+use test_vectors::{MESSAGE, OTHER_MESSAGE, TEST_VECTORS, TestVector};
 
 /// Calls `verify_signature` with these arguments. Returns `None` if the call fails.
 pub type HostCall = Box<dyn Fn(&[u8]) -> Option<Vec<u8>>>;
@@ -70,8 +70,8 @@ impl NativeVerifier {
     /// calls per algorithm, so run it when the configuration is loaded.
     pub fn with_self_test(call: HostCall, algorithms: &[Algorithm]) -> Self {
         let mut verifier = Self { call, host_algorithms: Vec::new(), failures: Vec::new() };
-        let is_configured = |test: &&KnownAnswer| algorithms.contains(&test.algorithm);
-        for test in KNOWN_ANSWERS.iter().filter(is_configured) {
+        let is_configured = |test: &&TestVector| algorithms.contains(&test.algorithm);
+        for test in TEST_VECTORS.iter().filter(is_configured) {
             match verifier.self_test(test) {
                 None => verifier.host_algorithms.push(test.algorithm),
                 Some(failure) => verifier.failures.push((test.algorithm, failure)),
@@ -93,7 +93,7 @@ impl NativeVerifier {
         &self.failures
     }
 
-    fn self_test(&self, test: &KnownAnswer) -> Option<SelfTestFailure> {
+    fn self_test(&self, test: &TestVector) -> Option<SelfTestFailure> {
         let key = Key::from_jwk(test.key);
         let other_key = Key::from_jwk(test.other_key);
         let (Some(key), Some(other_key), Ok(signature)) = (key, other_key, decode(test.signature.as_bytes())) else {
@@ -188,16 +188,20 @@ fn arguments<'a>(algorithm: Algorithm, key: &'a Key, message: &'a [u8], signatur
 impl Arguments<'_> {
     /// Encodes `VerifySignatureArguments` of envoy/source/extensions/common/wasm/ext/verify_signature.proto.
     fn to_protobuf(&self) -> Vec<u8> {
-        let fields: [&[u8]; 4] = [self.hash.as_bytes(), self.public_key, &self.signature, self.message];
-        let mut encoded = Vec::with_capacity(fields.iter().map(|field| field.len() + 6).sum());
-        for (number, field) in (1_u8..).zip(fields) {
-            // Wire type 2: length-delimited.
-            encoded.push(number << 3 | 2);
-            write_varint(&mut encoded, field.len());
-            encoded.extend_from_slice(field);
-        }
-        encoded
+        protobuf(&[self.hash.as_bytes(), self.public_key, &self.signature, self.message])
     }
+}
+
+/// A protobuf message of these byte fields, numbered from 1.
+pub(super) fn protobuf(fields: &[&[u8]]) -> Vec<u8> {
+    let mut encoded = Vec::with_capacity(fields.iter().map(|field| field.len() + 6).sum());
+    for (number, field) in (1_u8..).zip(fields) {
+        // Wire type 2: length-delimited.
+        encoded.push(number << 3 | 2);
+        write_varint(&mut encoded, field.len());
+        encoded.extend_from_slice(field);
+    }
+    encoded
 }
 
 pub(super) fn write_varint(encoded: &mut Vec<u8>, mut number: usize) {

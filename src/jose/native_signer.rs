@@ -3,7 +3,7 @@
 //! It encodes the messages of Envoy's foreign function `sign` (since 1.37). The caller transports them. `private_key`
 //! verifies each signature before it is used.
 
-use super::native::{HostCall, write_varint};
+use super::native::{HostCall, protobuf};
 use super::private_key::{PrivateKey, RsaSigner, SignedBy};
 
 /// The protobuf of `SignResult` starts with `result: true`. The signature is its second field.
@@ -43,13 +43,7 @@ impl RsaSigner for NativeSigner {
 
 /// Encodes `SignArguments`: hash, key, text, in this order.
 fn sign_arguments(pkcs8: &[u8], message: &[u8]) -> Vec<u8> {
-    let mut encoded = Vec::with_capacity(pkcs8.len() + message.len() + 32);
-    for (number, field) in (1_u8..).zip([b"sha256", pkcs8, message]) {
-        encoded.push(number << 3 | 2);
-        write_varint(&mut encoded, field.len());
-        encoded.extend_from_slice(field);
-    }
-    encoded
+    protobuf(&[b"sha256", pkcs8, message])
 }
 
 /// The signature, if `result` is exactly `SignResult { result: true, signature }`.
@@ -75,6 +69,7 @@ impl std::fmt::Debug for NativeSigner {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::jose::native::write_varint;
     use crate::jose::signing_fixture::TestKey;
     use wasm_bindgen_test::wasm_bindgen_test;
 

@@ -6,13 +6,9 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::private_key::PrivateKeyFault;
+use super::der::{BIT_STRING, INTEGER, OCTET_STRING, SEQUENCE};
 
-const INTEGER: u8 = 0x02;
-const BIT_STRING: u8 = 0x03;
-const OCTET_STRING: u8 = 0x04;
 const OBJECT_IDENTIFIER: u8 = 0x06;
-const SEQUENCE: u8 = 0x30;
 /// Context-specific, constructed tags: parameters and public key in an `ECPrivateKey` (RFC 5915 section 3).
 const PARAMETERS: u8 = 0xa0;
 const PUBLIC_KEY: u8 = 0xa1;
@@ -21,6 +17,25 @@ const PUBLIC_KEY: u8 = 0xa1;
 const RSA: &[u8] = b"\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01";
 const ELLIPTIC: &[u8] = b"\x2a\x86\x48\xce\x3d\x02\x01";
 const P256: &[u8] = b"\x2a\x86\x48\xce\x3d\x03\x01\x07";
+
+/// Why a string is not a usable signing key. It holds no part of the string.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PrivateKeyFault {
+    /// Neither valid PEM nor a valid JWK.
+    Malformed,
+    /// PEM in another format: PKCS#1, SEC 1, or a certificate. `openssl pkcs8 -topk8 -nocrypt` converts it.
+    NotPkcs8,
+    /// PEM that is encrypted with a password.
+    Encrypted,
+    /// A key type other than RSA or P-256, or a JWK for an algorithm other than RS256 or ES256.
+    Unsupported,
+    /// An RSA key below 2048 bits, or a weak one.
+    Weak,
+    /// The private and public halves do not match, or the key is not for signatures.
+    Inconsistent,
+    /// A JWK without its private half.
+    NotPrivate,
+}
 
 /// The components of a key.
 #[derive(Clone, Copy)]

@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 use super::algorithm::Algorithm;
 use super::der;
 use super::jwk::{KeyFault, PublicKey, octets, optional_string};
-use super::pkcs8::{self, Parts};
+use super::pkcs8::{self, Parts, PrivateKeyFault};
 use super::rsa::{Hash, RsaPublicKey};
 use super::strict_json::{JsonLimits, parse_object};
 
@@ -30,25 +30,6 @@ pub struct PrivateKey {
 enum Material {
     P256(Box<p256::ecdsa::SigningKey>),
     Rsa { pkcs8: Vec<u8>, public: RsaPublicKey },
-}
-
-/// Why a string is not a usable signing key. It holds no part of the string.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PrivateKeyFault {
-    /// Neither valid PEM nor a valid JWK.
-    Malformed,
-    /// PEM in another format: PKCS#1, SEC 1, or a certificate. `openssl pkcs8 -topk8 -nocrypt` converts it.
-    NotPkcs8,
-    /// PEM that is encrypted with a password.
-    Encrypted,
-    /// A key type other than RSA or P-256, or a JWK for an algorithm other than RS256 or ES256.
-    Unsupported,
-    /// An RSA key below 2048 bits, or a weak one.
-    Weak,
-    /// The private and public halves do not match, or the key is not for signatures.
-    Inconsistent,
-    /// A JWK without its private half.
-    NotPrivate,
 }
 
 /// Which side signs with a key.
@@ -113,16 +94,8 @@ impl PrivateKey {
         }
         let material = match PublicKey::from_members(kind, members)?.0 {
             PublicKey::Rsa(public) => {
-                let numbers = [
-                    octets(members, "n")?,
-                    octets(members, "e")?,
-                    octets(members, "d")?,
-                    octets(members, "p")?,
-                    octets(members, "q")?,
-                    octets(members, "dp")?,
-                    octets(members, "dq")?,
-                    octets(members, "qi")?,
-                ];
+                let names = ["n", "e", "d", "p", "q", "dp", "dq", "qi"];
+                let numbers: Vec<_> = names.iter().map(|name| octets(members, name)).collect::<Result<_, _>>()?;
                 Material::Rsa { pkcs8: der::rsa_private_key(&numbers), public }
             }
             PublicKey::P256(public) => {

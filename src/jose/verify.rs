@@ -5,6 +5,8 @@
 
 use std::rc::Rc;
 
+use p256::ecdsa::signature::Verifier as _;
+
 use super::algorithm::Algorithm;
 use super::claims::Claims;
 use super::compact::{JoseHeader, TokenFault, UnverifiedToken};
@@ -97,21 +99,12 @@ impl SignatureVerifier for PortableVerifier {
             (PublicKey::Rsa(key), Algorithm::Ps256) => key.verifies_pss(Hash::Sha256, message, signature),
             (PublicKey::Rsa(key), Algorithm::Ps384) => key.verifies_pss(Hash::Sha384, message, signature),
             (PublicKey::Rsa(key), Algorithm::Ps512) => key.verifies_pss(Hash::Sha512, message, signature),
-            (PublicKey::P256(key), Algorithm::Es256) => {
-                use p256::ecdsa::signature::Verifier as _;
-                p256::ecdsa::Signature::from_slice(signature)
-                    .is_ok_and(|signature| key.verify(message, &signature).is_ok())
-            }
-            (PublicKey::P384(key), Algorithm::Es384) => {
-                use p384::ecdsa::signature::Verifier as _;
-                p384::ecdsa::Signature::from_slice(signature)
-                    .is_ok_and(|signature| key.verify(message, &signature).is_ok())
-            }
-            (PublicKey::P521(key), Algorithm::Es512) => {
-                use p521::ecdsa::signature::Verifier as _;
-                p521::ecdsa::Signature::from_slice(signature)
-                    .is_ok_and(|signature| key.verify(message, &signature).is_ok())
-            }
+            (PublicKey::P256(key), Algorithm::Es256) => p256::ecdsa::Signature::from_slice(signature)
+                .is_ok_and(|signature| key.verify(message, &signature).is_ok()),
+            (PublicKey::P384(key), Algorithm::Es384) => p384::ecdsa::Signature::from_slice(signature)
+                .is_ok_and(|signature| key.verify(message, &signature).is_ok()),
+            (PublicKey::P521(key), Algorithm::Es512) => p521::ecdsa::Signature::from_slice(signature)
+                .is_ok_and(|signature| key.verify(message, &signature).is_ok()),
             (PublicKey::Ed25519(key), Algorithm::EdDsa) => ed25519_compact::Signature::from_slice(signature)
                 .is_ok_and(|signature| key.verify(message, &signature).is_ok()),
             // Combinations that do not belong together. They are listed so that a new key type or algorithm does not

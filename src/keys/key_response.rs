@@ -5,8 +5,8 @@ use std::time::Duration;
 use crate::callout::{CalloutResult, HttpResponse};
 use crate::jose::{KeySet, KeySetFault};
 use crate::keys::cache_control;
-use crate::keys::fetch::{FetchFault, KEY_RESPONSE, MetadataFault};
-use crate::policy::{CalloutAddress, Discovery, address_in_metadata};
+use crate::keys::fetch::{FetchFault, KEY_RESPONSE};
+use crate::policy::{CalloutAddress, Discovery, DiscoveryFault, DiscoveryStep};
 
 /// Which callout of a fetch is under way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,19 +25,12 @@ pub(super) fn next_step(
 ) -> Result<(Step, Option<CalloutAddress>), FetchFault> {
     // No connection to the issuer: its other address is no better.
     let response = response_of(outcome)?;
-    let fault = match response.status {
-        200 => match address_in_metadata(&response.body, discovery, "jwks_uri") {
-            Ok(address) => return Ok((Step::Keys, Some(address))),
-            Err(fault) => fault,
-        },
-        400..=499 => MetadataFault::Malformed,
-        status => return Err(FetchFault::Status(status)),
-    };
-    let is_last = at + 1 >= discovery.documents.len();
-    if is_last || fault != MetadataFault::Malformed {
-        return Err(FetchFault::Metadata(fault));
+    match discovery.read(at, response, "jwks_uri") {
+        Ok(DiscoveryStep::Address(address)) => Ok((Step::Keys, Some(address))),
+        Ok(DiscoveryStep::Document(next)) => Ok((Step::Metadata(next), None)),
+        Err(DiscoveryFault::Status(status)) => Err(FetchFault::Status(status)),
+        Err(DiscoveryFault::Metadata(fault)) => Err(FetchFault::Metadata(fault)),
     }
-    Ok((Step::Metadata(at + 1), None))
 }
 
 /// The key set, and how long the server says it is fresh.

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use crate::lookup::circuit_breaker::{CircuitBreaker, Permit};
 use crate::lookup::ledger::Ledger;
-use crate::lookup::rate_limiter::{BudgetClass, Caller, LimitReached, RateLimiter};
-use crate::lookup::requester::Requester;
+use crate::lookup::rate_limiter::{LimitReached, RateLimiter};
+use crate::lookup::requester::{BudgetClass, Caller, PerClass, Requester};
 use crate::randomness::Jitter;
 use crate::unix_time::{Span, UnixTime};
 
@@ -24,8 +24,7 @@ const RESHARE_CEILING_AFTER: Duration = Duration::from_secs(60);
 pub(crate) struct CallLimits {
     limiter: RateLimiter,
     ledger: Ledger,
-    established: Class,
-    unknown: Class,
+    classes: PerClass<Class>,
     exhausted_shares: HashMap<Requester, Span>,
     /// The server's limit as it was last shared.
     shared_ceiling: Option<(NonZeroU32, Span)>,
@@ -67,8 +66,7 @@ impl CallLimits {
         Self {
             limiter,
             ledger: limiter.ledger(None, now),
-            established: Class::default(),
-            unknown: Class::default(),
+            classes: PerClass::default(),
             exhausted_shares: HashMap::new(),
             shared_ceiling: None,
         }
@@ -77,7 +75,7 @@ impl CallLimits {
     /// How long no call for that caller may be made; zero when one may, or while a probe is under way.
     pub(crate) fn pause(&self, caller: impl Into<Caller>, now: UnixTime) -> Duration {
         let caller = caller.into();
-        let class = self.class(caller.class);
+        let class = self.classes.get(caller.class);
         let exhausted = class.exhausted.map_or(Duration::ZERO, |span| rest_of(span, now));
         let limit = self.check(caller, now).err().map_or(Duration::ZERO, LimitReached::wait);
         class.breaker.pause(now).max(exhausted).max(limit)
@@ -100,25 +98,25 @@ impl CallLimits {
 
     /// Whether a probe is under way.
     pub(crate) fn is_probing(&self, class: BudgetClass, now: UnixTime) -> bool {
-        self.class(class).breaker.permit(now) == Permit::Probing
+        self.classes.get(class).breaker.permit(now) == Permit::Probing
     }
 
     /// The same for either class.
     pub(crate) fn is_failing(&self, now: UnixTime) -> bool {
-        [BudgetClass::Established, BudgetClass::Unknown].into_iter().any(|class| self.is_failing_for(class, now))
+        BudgetClass::ALL.into_iter().any(|class| self.is_failing_for(class, now))
     }
 
     /// Whether calls of that class are paused because the endpoint fails, or because it asked for that.
     pub(crate) fn is_failing_for(&self, class: BudgetClass, now: UnixTime) -> bool {
-        self.class(class).breaker.pause(now) > Duration::ZERO
+        self.classes.get(class).breaker.pause(now) > Duration::ZERO
     }
 
     /// Counts a call, if one may be made.
     pub(crate) fn try_acquire(&mut self, caller: Caller, now: UnixTime) -> CallPermit {
-        if self.class(caller.class).exhausted.is_some_and(|span| span.contains(now)) {
+        if self.classes.get(caller.class).exhausted.is_some_and(|span| span.contains(now)) {
             return CallPermit::Denied;
         }
-        match self.class(caller.class).breaker.permit(now) {
+        match self.classes.get(caller.class).breaker.permit(now) {
             Permit::Granted | Permit::Probe => {}
             Permit::Wait(_) | Permit::Probing => return CallPermit::Denied,
         }
@@ -128,7 +126,7 @@ impl CallLimits {
         }
         match self.limiter.try_acquire_from(&mut self.ledger, caller, now) {
             Ok(()) => {
-                self.class_mut(caller.class).breaker.begin(now);
+                self.classes.get_mut(caller.class).breaker.begin(now);
                 CallPermit::Granted
             }
             Err(LimitReached::ShareExhausted(wait)) => CallPermit::ShareExhausted(wait),
@@ -140,7 +138,7 @@ impl CallLimits {
     pub(crate) fn release(&mut self, caller: Caller, now: UnixTime) {
         self.ledger.advance(now);
         self.ledger.take_back(caller);
-        self.class_mut(caller.class).breaker.withdraw(now);
+        self.classes.get_mut(caller.class).breaker.withdraw(now);
     }
 
     /// By the shared limit no call may be made.
@@ -159,15 +157,15 @@ impl CallLimits {
                 }
             }
             (LimitReached::Exhausted(_) | LimitReached::ShareExhausted(_), _) => {
-                self.class_mut(caller.class).exhausted = Some(span)
+                self.classes.get_mut(caller.class).exhausted = Some(span)
             }
         }
     }
 
     /// The server asked for a pause.
     pub(crate) fn hold(&mut self, pause: Duration, now: UnixTime) {
-        self.established.breaker.hold(pause, now);
-        self.unknown.breaker.hold(pause, now);
+        self.classes.established.breaker.hold(pause, now);
+        self.classes.unknown.breaker.hold(pause, now);
     }
 
     /// The server states its limit; whether that is to be shared.
@@ -187,33 +185,19 @@ impl CallLimits {
     }
 
     pub(crate) fn succeed(&mut self, class: BudgetClass) {
-        self.class_mut(class).breaker.succeed();
+        self.classes.get_mut(class).breaker.succeed();
     }
 
     pub(crate) fn fail(&mut self, class: BudgetClass, scope: FailureScope, jitter: Jitter, now: UnixTime) {
         match scope {
             // It responds, only not to this one.
-            FailureScope::Token => self.class_mut(class).breaker.withdraw(now),
-            FailureScope::Transient => self.class_mut(class).breaker.fail(jitter, now),
+            FailureScope::Token => self.classes.get_mut(class).breaker.withdraw(now),
+            FailureScope::Transient => self.classes.get_mut(class).breaker.fail(jitter, now),
             FailureScope::Endpoint => {
-                self.established.breaker.fail_for_all(jitter, now);
-                self.unknown.breaker.fail_for_all(jitter, now);
+                self.classes.established.breaker.fail_for_all(jitter, now);
+                self.classes.unknown.breaker.fail_for_all(jitter, now);
             }
             FailureScope::RateLimited(pause) => self.hold(pause, now),
-        }
-    }
-
-    const fn class(&self, class: BudgetClass) -> &Class {
-        match class {
-            BudgetClass::Established => &self.established,
-            BudgetClass::Unknown => &self.unknown,
-        }
-    }
-
-    const fn class_mut(&mut self, class: BudgetClass) -> &mut Class {
-        match class {
-            BudgetClass::Established => &mut self.established,
-            BudgetClass::Unknown => &mut self.unknown,
         }
     }
 }

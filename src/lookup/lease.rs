@@ -97,3 +97,63 @@ impl<D: Record> Record for LeaseRecord<D> {
         Some(Self { span, sequence: from.sequence()?, detail: D::read(from)? })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lookup::token_bucket::TokenBucket;
+    use wasm_bindgen_test::wasm_bindgen_test;
+
+    const START: u64 = 1_800_000_000;
+    const LASTS: Duration = Duration::from_secs(5);
+
+    const fn at(seconds: u64) -> UnixTime {
+        UnixTime::from_secs(START + seconds)
+    }
+
+    fn lease(held: Option<LeaseRecord<TokenBucket>>, next: u64, now: UnixTime) -> LeaseRecord<TokenBucket> {
+        LeaseRecord::after(held, Sequence::new(next), TokenBucket::full_at(at(9)), LASTS, now)
+    }
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn lease_runs_until_its_end_and_not_after_the_clock_is_set_back() {
+        let lease = lease(None, 1, at(0));
+        for (now, is_running) in [(at(0), true), (at(4), true), (at(5), false), (UnixTime::from_secs(START - 1), true)]
+        {
+            assert_eq!(lease.is_running(now), is_running, "{now:?}");
+        }
+        assert!(!lease.is_running(UnixTime::from_secs(START - 60)));
+    }
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn lease_given_back_is_over_by_every_clock_and_keeps_number_and_detail() {
+        let lease = lease(None, 7, at(0));
+        let given_back = lease.given_back();
+        for now in [0, START - 60, START - 1, START, START + 4] {
+            assert!(!given_back.is_running(UnixTime::from_secs(now)), "{now}");
+        }
+        assert_eq!((given_back.sequence, given_back.detail), (lease.sequence, lease.detail));
+    }
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn each_lease_has_a_newer_number_than_the_record_and_than_this_worker_knows() {
+        let first = lease(None, 1, at(0));
+        assert_eq!(first.sequence, Sequence::new(1));
+        let second = lease(Some(first), 1, at(10));
+        assert_eq!(second.sequence, Sequence::new(2), "after the record");
+        assert_eq!(lease(Some(first), 9, at(10)).sequence, Sequence::new(9), "the record was lost once");
+        assert_eq!(lease(Some(second.given_back()), 1, at(20)).sequence, Sequence::new(3));
+        assert_ne!(lease(Some(first), 1, at(0)), first, "two leases of one moment are not equal");
+    }
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn record_round_trips_and_other_bytes_are_no_lease() {
+        let lease = lease(None, 1 << 40, at(3));
+        let bytes = lease.to_bytes();
+        assert_eq!(LeaseRecord::from_bytes(&bytes), Some(lease));
+        for end in 0..bytes.len() {
+            assert_eq!(LeaseRecord::<TokenBucket>::from_bytes(&bytes[..end]), None, "{end}");
+        }
+        assert_eq!(LeaseRecord::<TokenBucket>::from_bytes(&[&*bytes, b"\0"].concat()), None);
+    }
+}

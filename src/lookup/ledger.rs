@@ -1,12 +1,11 @@
 //! The calls of the last minute, as the workers of a process share them: in slots of five seconds, and for each requester.
-//! What they mean for the next call, `rate_limiter` decides.
+//! `rate_limiter` decides what they mean for the next call.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use crate::lookup::rate_limiter::{BudgetClass, Caller};
 use crate::lookup::record::{Record, RecordReader, RecordWriter};
-use crate::lookup::requester::Requester;
+use crate::lookup::requester::{Caller, PerClass, Requester};
 #[cfg(test)]
 use crate::lookup::requester_counts;
 use crate::lookup::requester_counts::{RequesterCounts, Seed};
@@ -22,20 +21,7 @@ pub(crate) const RECORD_BYTES: usize = 1 + 8 + 8 + 4 + 8 + SLOTS * 8 + requester
 const CEILING_LASTS: Duration = Duration::from_secs(300);
 
 /// The calls that began in one slot of time.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Slot {
-    established: u32,
-    unknown: u32,
-}
-
-impl Slot {
-    const fn of(&mut self, class: BudgetClass) -> &mut u32 {
-        match class {
-            BudgetClass::Established => &mut self.established,
-            BudgetClass::Unknown => &mut self.unknown,
-        }
-    }
-}
+type Slot = PerClass<u32>;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Ledger {
@@ -131,7 +117,7 @@ impl Ledger {
 
     pub(crate) fn add(&mut self, caller: Caller) {
         if let Some(slot) = self.slots.first_mut() {
-            let count = slot.of(caller.class);
+            let count = slot.get_mut(caller.class);
             *count = count.saturating_add(1);
         }
         caller.requester.into_iter().for_each(|requester| self.requesters.add(requester));
@@ -140,7 +126,7 @@ impl Ledger {
     /// A call that was added is not made.
     pub(crate) fn take_back(&mut self, caller: Caller) {
         for slot in &mut self.slots {
-            let count = slot.of(caller.class);
+            let count = slot.get_mut(caller.class);
             if *count > 0 {
                 *count = count.saturating_sub(1);
                 caller.requester.into_iter().for_each(|requester| self.requesters.take_back(requester));
@@ -203,6 +189,7 @@ impl Record for Ledger {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lookup::requester::BudgetClass;
     use wasm_bindgen_test::wasm_bindgen_test;
 
     #[wasm_bindgen_test(unsupported = test)]

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use crate::lookup::ledger::{Ledger, SLOTS};
 use crate::lookup::record::Record as _;
-use crate::lookup::requester::Requester;
+pub use crate::lookup::requester::{BudgetClass, Caller};
 use crate::lookup::requester_counts::Seed;
 use crate::unix_time::UnixTime;
 
@@ -24,30 +24,6 @@ use crate::unix_time::UnixTime;
 const LEFT_PER_ADDRESS_CALL: u64 = 2;
 /// An OAuth client, which mostly has many users, may have five times as many as are left: five in six.
 const CALLS_PER_LEFT_OF_CLIENT: u64 = 5;
-
-/// Which part of the limit a call may use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum BudgetClass {
-    /// For a credential that nobody can make up: it was accepted before, or its signature is valid.
-    Established,
-    /// For any string.
-    Unknown,
-}
-
-/// For whom a call is made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Caller {
-    /// Of the credential.
-    pub class: BudgetClass,
-    /// Whose share of the calls it counts against; `None`: unknown, and only the common limit applies.
-    pub requester: Option<Requester>,
-}
-
-impl From<BudgetClass> for Caller {
-    fn from(class: BudgetClass) -> Self {
-        Self { class, requester: None }
-    }
-}
 
 /// The limit of one server.
 #[derive(Clone, Copy, Debug)]
@@ -107,22 +83,22 @@ impl RateLimiter {
 
     /// Takes a call back that was not made.
     pub fn give_back(self, record: Option<&[u8]>, caller: impl Into<Caller>, now: UnixTime) -> Vec<u8> {
-        let mut ledger = self.ledger(record, now);
-        ledger.take_back(caller.into());
-        ledger.to_bytes()
+        self.change(record, now, |ledger| ledger.take_back(caller.into()))
     }
 
     /// No worker calls until then: the server asked for a pause.
     pub fn block(self, record: Option<&[u8]>, until: UnixTime, now: UnixTime) -> Vec<u8> {
-        let mut ledger = self.ledger(record, now);
-        ledger.block(until, now);
-        ledger.to_bytes()
+        self.change(record, now, |ledger| ledger.block(until, now))
     }
 
     /// The server takes no more than so many calls a minute, as far as it said lately.
     pub fn lower(self, record: Option<&[u8]>, ceiling: NonZeroU32, now: UnixTime) -> Vec<u8> {
+        self.change(record, now, |ledger| ledger.lower(ceiling, now))
+    }
+
+    fn change(self, record: Option<&[u8]>, now: UnixTime, change: impl FnOnce(&mut Ledger)) -> Vec<u8> {
         let mut ledger = self.ledger(record, now);
-        ledger.lower(ceiling, now);
+        change(&mut ledger);
         ledger.to_bytes()
     }
 
@@ -199,6 +175,7 @@ fn is_within_share(class: BudgetClass, calls: u64, left: u64, oldest: u64) -> bo
 mod tests {
     use super::*;
     use crate::lookup::ledger::RECORD_BYTES;
+    use crate::lookup::requester::Requester;
     use BudgetClass::{Established, Unknown};
     use wasm_bindgen_test::wasm_bindgen_test;
 

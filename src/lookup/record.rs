@@ -2,6 +2,7 @@
 
 use sha2::{Digest as _, Sha256};
 
+use crate::encoding::hex;
 use crate::sequence::Sequence;
 use crate::unix_time::UnixTime;
 
@@ -114,5 +115,125 @@ pub fn record_name(kind: &str, parts: impl IntoIterator<Item = String>) -> Strin
         hasher.update((part.len() as u64).to_le_bytes());
         hasher.update(part.as_bytes());
     }
-    hasher.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+    hex(hasher.finalize().get(..16).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wasm_bindgen_test::wasm_bindgen_test;
+
+    /// A record with a field of each kind.
+    #[derive(Debug, PartialEq)]
+    struct Fields {
+        number: u64,
+        time: UnixTime,
+        sequence: Sequence,
+        text: Option<String>,
+        flags: [u8; 2],
+        body: Vec<u8>,
+    }
+
+    impl Record for Fields {
+        fn write(&self, to: &mut RecordWriter) {
+            to.number(self.number);
+            to.time(self.time);
+            to.sequence(self.sequence);
+            to.text(self.text.as_deref());
+            to.bytes(&self.flags);
+            to.bytes(&self.body);
+        }
+
+        fn read(from: &mut RecordReader<'_>) -> Option<Self> {
+            Some(Self {
+                number: from.number()?,
+                time: from.time()?,
+                sequence: from.sequence()?,
+                text: from.text()?,
+                flags: from.array()?,
+                body: from.rest().to_vec(),
+            })
+        }
+    }
+
+    /// A record without variable length.
+    #[derive(Debug, PartialEq)]
+    struct Number(u64);
+
+    impl Record for Number {
+        fn write(&self, to: &mut RecordWriter) {
+            to.number(self.0);
+        }
+
+        fn read(from: &mut RecordReader<'_>) -> Option<Self> {
+            from.number().map(Self)
+        }
+    }
+
+    fn fields(text: Option<&str>, body: &[u8]) -> Fields {
+        Fields {
+            number: u64::MAX,
+            time: UnixTime::from_millis(1_800_000_000_001),
+            sequence: Sequence::new(3),
+            text: text.map(str::to_owned),
+            flags: [0, 255],
+            body: body.to_vec(),
+        }
+    }
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn every_kind_of_field_round_trips() {
+        for record in [fields(Some("\"etag\""), b"{}"), fields(None, b""), fields(Some("é"), &[0xff; 300])] {
+            assert_eq!(Fields::from_bytes(&record.to_bytes()), Some(record));
+        }
+        assert_eq!(Fields::from_bytes(&fields(Some(""), b"").to_bytes()), Some(fields(None, b"")), "empty is missing");
+    }
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn bytes_of_another_version_or_length_are_no_record() {
+        let bytes = Number(5).to_bytes();
+        assert_eq!((bytes.first(), bytes.len()), (Some(&VERSION), 9));
+        for end in 0..bytes.len() {
+            assert_eq!(Number::from_bytes(&bytes[..end]), None, "{end}");
+        }
+        assert_eq!(Number::from_bytes(&[&*bytes, b"\0"].concat()), None, "longer");
+        for version in [0, VERSION - 1, VERSION + 1, 255] {
+            assert_eq!(Number::from_bytes(&[&[version], &bytes[1..]].concat()), None, "{version}");
+        }
+    }
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn text_with_a_wrong_length_or_encoding_is_no_record() {
+        let mut bytes = fields(Some("text"), b"").to_bytes();
+        // Behind the version, number, time and sequence.
+        let length = 1 + 3 * 8;
+        assert_eq!(bytes[length], 4);
+        for wrong in [7, 255] {
+            bytes[length] = wrong;
+            assert_eq!(Fields::from_bytes(&bytes), None, "{wrong}");
+        }
+        bytes[length..length + 8].fill(0xff);
+        assert_eq!(Fields::from_bytes(&bytes), None, "longer than any memory");
+        let mut bytes = fields(Some("text"), b"").to_bytes();
+        bytes[length + 8] = 0xff;
+        assert_eq!(Fields::from_bytes(&bytes), None, "not UTF-8");
+    }
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn record_names_differ_by_kind_and_by_the_boundaries_of_their_parts() {
+        let name = |kind: &str, parts: &[&str]| record_name(kind, parts.iter().map(|part| (*part).to_owned()));
+        let names = [
+            name("keys", &["a", "b"]),
+            name("keys", &["ab"]),
+            name("keys", &["a", "b", ""]),
+            name("keys", &["b", "a"]),
+            name("keysa", &["b"]),
+            name("introspection", &["a", "b"]),
+        ];
+        for (at, one) in names.iter().enumerate() {
+            assert!(!names[..at].contains(one), "{at}");
+            assert!(one.len() == 32 && one.bytes().all(|byte| byte.is_ascii_hexdigit()), "{one}");
+        }
+        assert_eq!(names[0], name("keys", &["a", "b"]));
+    }
 }

@@ -1,14 +1,68 @@
-//! For whom a call is made: the address of a client, or a name that its credential proves. Only a hash of it is kept and
-//! shared.
+//! For whom a call is made: the address of a client, or a name that its credential proves, of which only a hash is kept and
+//! shared; and what the credential is known to be.
 
 use core::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::fmt;
 
 use sha2::{Digest as _, Sha256};
 
+use crate::encoding::hex;
+
 /// One client, for fair shares of calls. Hashes of addresses and of client ids never meet.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Requester([u8; 16]);
+
+/// Which part of the limit a call may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum BudgetClass {
+    /// For a credential that nobody can make up: it was accepted before, or its signature is valid.
+    Established,
+    /// For any string.
+    Unknown,
+}
+
+/// For whom a call is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Caller {
+    /// Of the credential.
+    pub class: BudgetClass,
+    /// Whose share of the calls it counts against; `None`: unknown, and only the common limit applies.
+    pub requester: Option<Requester>,
+}
+
+impl BudgetClass {
+    /// Both classes.
+    pub(crate) const ALL: [Self; 2] = [Self::Established, Self::Unknown];
+}
+
+impl From<BudgetClass> for Caller {
+    fn from(class: BudgetClass) -> Self {
+        Self { class, requester: None }
+    }
+}
+
+/// One value for each class.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct PerClass<T> {
+    pub(crate) established: T,
+    pub(crate) unknown: T,
+}
+
+impl<T> PerClass<T> {
+    pub(crate) const fn get(&self, class: BudgetClass) -> &T {
+        match class {
+            BudgetClass::Established => &self.established,
+            BudgetClass::Unknown => &self.unknown,
+        }
+    }
+
+    pub(crate) const fn get_mut(&mut self, class: BudgetClass) -> &mut T {
+        match class {
+            BudgetClass::Established => &mut self.established,
+            BudgetClass::Unknown => &mut self.unknown,
+        }
+    }
+}
 
 /// The sender of a request with an unknown credential, as far as the host says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,8 +126,7 @@ impl Sender {
 /// Enough to distinguish two.
 impl fmt::Debug for Requester {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [a, b, c, d, ..] = self.0;
-        write!(formatter, "Requester({a:02x}{b:02x}{c:02x}{d:02x})")
+        write!(formatter, "Requester({})", hex(self.0.get(..4).unwrap_or_default()))
     }
 }
 

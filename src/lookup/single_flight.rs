@@ -8,8 +8,7 @@ use std::hash::Hash;
 use std::time::Duration;
 
 use crate::lookup::order::Began;
-use crate::lookup::rate_limiter::{BudgetClass, Caller};
-use crate::lookup::requester::Requester;
+use crate::lookup::requester::{BudgetClass, Caller, PerClass, Requester};
 use crate::unix_time::MonotonicTime;
 
 /// Calls at the same time. A slow endpoint and unknown credentials together must not take all of them.
@@ -41,8 +40,7 @@ pub(crate) trait Subject {
 
 #[derive(Debug)]
 pub(crate) struct SingleFlight<S: Subject> {
-    established: Queue<S>,
-    unknown: Queue<S>,
+    queues: PerClass<Queue<S>>,
     in_flight: HashMap<CallNumber, InFlight<S>>,
     /// How many calls are under way for each requester.
     in_flight_for: HashMap<Requester, usize>,
@@ -100,8 +98,7 @@ pub(crate) struct Full;
 impl<S: Subject> Default for SingleFlight<S> {
     fn default() -> Self {
         Self {
-            established: Queue::new(),
-            unknown: Queue::new(),
+            queues: PerClass { established: Queue::new(), unknown: Queue::new() },
             in_flight: HashMap::new(),
             in_flight_for: HashMap::new(),
             keys: HashSet::new(),
@@ -124,25 +121,25 @@ impl<S: Subject> SingleFlight<S> {
     }
 
     pub(crate) fn has_queued(&self) -> bool {
-        !self.established.queued.is_empty() || !self.unknown.queued.is_empty()
+        BudgetClass::ALL.into_iter().any(|class| !self.queues.get(class).queued.is_empty())
     }
 
     /// Queues a subject; requests wait for it so long.
     pub(crate) fn push(&mut self, subject: S, wait: Duration, now: MonotonicTime) -> Result<(), Full> {
         let Caller { class, requester } = subject.caller();
         let (key, bytes) = (subject.key(), subject.bytes());
-        let line = self.line_mut(class);
-        let left = capacity(class).saturating_sub(line.queued.len());
-        if left == 0 || line.bytes.saturating_add(bytes) > MAX_QUEUED_BYTES {
+        let queue = self.queues.get_mut(class);
+        let left = capacity(class).saturating_sub(queue.queued.len());
+        if left == 0 || queue.bytes.saturating_add(bytes) > MAX_QUEUED_BYTES {
             return Err(Full);
         }
-        let flow = line.flows.get(&requester).copied().unwrap_or_default();
+        let flow = queue.flows.get(&requester).copied().unwrap_or_default();
         if requester.is_some() && !is_within_share(class, flow.queued, left) {
             return Err(Full);
         }
-        let round = if flow.queued == 0 { line.round } else { flow.last_round.saturating_add(1).max(line.round) };
+        let round = if flow.queued == 0 { queue.round } else { flow.last_round.saturating_add(1).max(queue.round) };
         let until = now.plus(wait).plus(RESPONSE_GRACE);
-        line.insert(Queued { subject, round, not_before: now, until });
+        queue.insert(Queued { subject, round, not_before: now, until });
         self.keys.insert(key);
         Ok(())
     }
@@ -150,16 +147,16 @@ impl<S: Subject> SingleFlight<S> {
     /// For whom the next call of that class is, if one may begin as far as the queue knows.
     pub(crate) fn next_caller(&self, class: BudgetClass, now: MonotonicTime) -> Option<Caller> {
         let at = self.next(class, now)?;
-        self.line(class).queued.get(at).map(|queued| queued.subject.caller())
+        self.queues.get(class).queued.get(at).map(|queued| queued.subject.caller())
     }
 
     /// Begins that call.
     pub(crate) fn begin_next(&mut self, class: BudgetClass, timeout: Duration, began: Began) -> Option<CallNumber> {
         let at = self.next(class, began.at)?;
-        let line = self.line_mut(class);
-        let Queued { subject, round, until: awaited_until, .. } = line.remove(at)?;
+        let queue = self.queues.get_mut(class);
+        let Queued { subject, round, until: awaited_until, .. } = queue.remove(at)?;
         // Who comes next is not behind those who came before and were served already, nor ahead of them.
-        line.round = line.round.max(round.saturating_add(1));
+        queue.round = queue.round.max(round.saturating_add(1));
         let number = self.next_number();
         let until = began.at.plus(timeout).plus(RESPONSE_GRACE);
         if let Some(requester) = subject.caller().requester {
@@ -174,7 +171,7 @@ impl<S: Subject> SingleFlight<S> {
     fn next(&self, class: BudgetClass, now: MonotonicTime) -> Option<usize> {
         let left = self.calls_left(class);
         let is_next = |queued: &Queued<S>| now >= queued.not_before && self.may_begin(queued, left);
-        let candidates = self.line(class).queued.iter().enumerate().filter(|(_, queued)| is_next(queued));
+        let candidates = self.queues.get(class).queued.iter().enumerate().filter(|(_, queued)| is_next(queued));
         candidates.min_by_key(|(_, queued)| queued.round).map(|(at, _)| at)
     }
 
@@ -226,7 +223,7 @@ impl<S: Subject> SingleFlight<S> {
     pub(crate) fn requeue(&mut self, number: CallNumber, not_before: MonotonicTime) -> Option<Caller> {
         let InFlight { subject, round, awaited_until: until, .. } = self.end(number)?;
         let caller = subject.caller();
-        self.line_mut(caller.class).insert_first(Queued { subject, round, not_before, until });
+        self.queues.get_mut(caller.class).insert_first(Queued { subject, round, not_before, until });
         Some(caller)
     }
 
@@ -235,10 +232,10 @@ impl<S: Subject> SingleFlight<S> {
         if !self.keys.contains(key) {
             return;
         }
-        for class in [BudgetClass::Established, BudgetClass::Unknown] {
-            let line = self.line_mut(class);
-            if let Some(at) = line.queued.iter().position(|queued| queued.subject.key() == *key) {
-                line.remove(at);
+        for class in BudgetClass::ALL {
+            let queue = self.queues.get_mut(class);
+            if let Some(at) = queue.queued.iter().position(|queued| queued.subject.key() == *key) {
+                queue.remove(at);
                 self.keys.remove(key);
                 return;
             }
@@ -265,7 +262,7 @@ impl<S: Subject> SingleFlight<S> {
 
     /// Makes no call for this caller before then.
     pub(crate) fn delay(&mut self, caller: Caller, not_before: MonotonicTime) {
-        for queued in &mut self.line_mut(caller.class).queued {
+        for queued in &mut self.queues.get_mut(caller.class).queued {
             if queued.subject.caller() == caller {
                 queued.not_before = queued.not_before.max(not_before);
             }
@@ -280,15 +277,15 @@ impl<S: Subject> SingleFlight<S> {
     }
 
     fn dismiss_where(&mut self, class: BudgetClass, is_meant: impl Fn(&Queued<S>) -> bool) -> Vec<S::Key> {
-        let line = self.line_mut(class);
+        let queue = self.queues.get_mut(class);
         let mut keys = Vec::new();
-        if line.queued.iter().any(&is_meant) {
-            for queued in std::mem::take(&mut line.queued) {
+        if queue.queued.iter().any(&is_meant) {
+            for queued in std::mem::take(&mut queue.queued) {
                 if is_meant(&queued) {
-                    line.leave(&queued.subject);
+                    queue.leave(&queued.subject);
                     keys.push(queued.subject.key());
                 } else {
-                    line.queued.push_back(queued);
+                    queue.queued.push_back(queued);
                 }
             }
         }
@@ -300,34 +297,21 @@ impl<S: Subject> SingleFlight<S> {
 
     /// When the first call times out, or the first subject is removed that no request waits for.
     pub(crate) fn next_end(&self) -> Option<MonotonicTime> {
-        let queued = self.established.queued.iter().chain(&self.unknown.queued).map(|queued| queued.until);
+        let queued = self.queues.established.queued.iter().chain(&self.queues.unknown.queued);
+        let queued = queued.map(|queued| queued.until);
         self.in_flight.values().map(|call| call.until).chain(queued).min()
     }
 
     /// When the first call may begin; `None`: when another one has ended, or when there is one.
     pub(crate) fn next_begin(&self, class: BudgetClass) -> Option<MonotonicTime> {
         let left = self.calls_left(class);
-        let queued = self.line(class).queued.iter().filter(|queued| self.may_begin(queued, left));
+        let queued = self.queues.get(class).queued.iter().filter(|queued| self.may_begin(queued, left));
         queued.map(|queued| queued.not_before).min()
     }
 
     /// How many subjects wait or have a call under way.
     pub(crate) fn len(&self) -> usize {
         self.keys.len()
-    }
-
-    const fn line(&self, class: BudgetClass) -> &Queue<S> {
-        match class {
-            BudgetClass::Established => &self.established,
-            BudgetClass::Unknown => &self.unknown,
-        }
-    }
-
-    const fn line_mut(&mut self, class: BudgetClass) -> &mut Queue<S> {
-        match class {
-            BudgetClass::Established => &mut self.established,
-            BudgetClass::Unknown => &mut self.unknown,
-        }
     }
 }
 

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::provider::ClaimNames;
 use super::validate::ValidatedToken;
-use crate::http::{HeaderEdit, HeaderName, HeaderValue, RequestHead, without_gateway_prefix};
+use crate::http::{HeaderEdit, HeaderName, HeaderValue, without_gateway_prefix};
 use crate::jose::Claim;
 
 /// The longest value of a claim in bytes, as written. The smallest common limit for a header line is 8190 with its name
@@ -97,17 +97,6 @@ impl Forwarding {
     /// Every header that a client must not set.
     fn managed(&self) -> impl Iterator<Item = &HeaderName> {
         self.claims.iter().map(|claim| &claim.header).chain(&self.payload).chain(&self.removed)
-    }
-
-    /// Removes all managed headers, in every spelling in the request.
-    pub fn strip(&self, head: &RequestHead) -> Vec<HeaderEdit> {
-        let mut managed: Vec<&str> = Vec::new();
-        for name in head.names() {
-            if self.is_managed(name) && !managed.contains(&name) {
-                managed.push(name);
-            }
-        }
-        managed.into_iter().map(|name| HeaderEdit::Remove(name.to_owned())).collect()
     }
 
     /// The edits that set the identity headers, for a stripped request.

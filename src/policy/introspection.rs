@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::callout_address::CalloutAddress;
-use super::provider::Discovery;
+use super::issuer_metadata::Discovery;
 use crate::jose::{PrivateKey, SignedBy};
 use crate::redacted::Redacted;
 

@@ -6,10 +6,82 @@
 
 use serde_json::Value;
 
+use crate::callout::HttpResponse;
 use crate::jose::{JsonLimits, parse_object};
-use crate::policy::{CalloutAddress, Discovery};
+use crate::policy::{CalloutAddress, CalloutHeaders};
 
 const LIMITS: JsonLimits = JsonLimits { depth: 8, members: 256 };
+
+/// How to discover an issuer's keys and endpoints.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Discovery {
+    /// The issuer that the metadata must name.
+    pub issuer: String,
+    /// The possible addresses of the metadata, in the order of attempts.
+    pub documents: Vec<CalloutAddress>,
+}
+
+impl Discovery {
+    /// The metadata addresses of `issuer`. OpenID Connect appends the well-known name to the issuer (Discovery 1.0
+    /// section 4). RFC 8414 section 3.1 inserts its name between host and path.
+    pub fn of(issuer: &str, upstream: &str) -> Option<Self> {
+        let home = CalloutAddress::parse(issuer, upstream)?;
+        let path = home.path.trim_end_matches('/');
+        let paths = [
+            format!("{path}/.well-known/openid-configuration"),
+            format!("/.well-known/oauth-authorization-server{path}"),
+        ];
+        let documents = paths.map(|path| CalloutAddress { path, ..home.clone() }).to_vec();
+        Some(Self { issuer: issuer.to_owned(), documents })
+    }
+
+    /// Reads the address of `name`, such as `jwks_uri`, from the response to the callout for the document `at`.
+    ///
+    /// # Errors
+    /// If there is no address, and no other document to try.
+    pub fn read(&self, at: usize, response: &HttpResponse, name: &str) -> Result<DiscoveryStep, DiscoveryFault> {
+        let fault = match response.status {
+            200 => match address_in_metadata(&response.body, self, name) {
+                Ok(address) => return Ok(DiscoveryStep::Address(address)),
+                Err(fault) => fault,
+            },
+            400..=499 => MetadataFault::Malformed,
+            status => return Err(DiscoveryFault::Status(status)),
+        };
+        let next = at.saturating_add(1);
+        // Another issuer's document, or one with a foreign address, is no reason to try the next one.
+        if fault == MetadataFault::Malformed && next < self.documents.len() {
+            Ok(DiscoveryStep::Document(next))
+        } else {
+            Err(DiscoveryFault::Metadata(fault))
+        }
+    }
+
+    /// Sets the headers of every callout.
+    #[must_use]
+    pub fn with_headers(self, headers: &CalloutHeaders) -> Self {
+        let documents = self.documents.into_iter().map(|document| document.with_headers(headers)).collect();
+        Self { documents, ..self }
+    }
+}
+
+/// Where the response to a metadata callout leads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DiscoveryStep {
+    /// To this address.
+    Address(CalloutAddress),
+    /// To the document with this index.
+    Document(usize),
+}
+
+/// Why a metadata callout leads nowhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DiscoveryFault {
+    /// The status is neither 200 nor 4xx.
+    Status(u16),
+    /// The metadata yields no address.
+    Metadata(MetadataFault),
+}
 
 /// Why the metadata yields no address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -24,15 +96,8 @@ pub enum MetadataFault {
     ForeignAddress,
 }
 
-/// The address of `name` in a metadata document, such as `jwks_uri`.
-///
-/// # Errors
-/// If the document is not the issuer's, or the address is missing or foreign.
-pub fn address_in_metadata(
-    document: &[u8],
-    discovery: &Discovery,
-    name: &str,
-) -> Result<CalloutAddress, MetadataFault> {
+/// The address of `name` in a metadata document.
+fn address_in_metadata(document: &[u8], discovery: &Discovery, name: &str) -> Result<CalloutAddress, MetadataFault> {
     let members = parse_object(document, LIMITS).map_err(|_| MetadataFault::Malformed)?;
     if members.get("issuer").and_then(Value::as_str) != Some(discovery.issuer.as_str()) {
         return Err(MetadataFault::IssuerMismatch);
@@ -61,7 +126,6 @@ fn single_string(value: &Value) -> Option<&str> {
 mod tests {
     use super::*;
     use crate::http::HeaderName;
-    use crate::policy::CalloutHeaders;
     use crate::redacted::Redacted;
     use serde_json::json;
     use wasm_bindgen_test::wasm_bindgen_test;
@@ -69,6 +133,26 @@ mod tests {
     fn address(document: &Value) -> Result<String, MetadataFault> {
         let discovery = Discovery::of("https://idp.example/realms/a", "idp").unwrap();
         address_in_metadata(document.to_string().as_bytes(), &discovery, "jwks_uri").map(|address| address.to_string())
+    }
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn metadata_addresses_follow_both_standards() {
+        let paths = |issuer| {
+            Discovery::of(issuer, "idp").unwrap().documents.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            paths("https://idp.example/realms/a"),
+            [
+                "https://idp.example/realms/a/.well-known/openid-configuration",
+                "https://idp.example/.well-known/oauth-authorization-server/realms/a"
+            ]
+        );
+        let at_the_root = [
+            "https://idp.example/.well-known/openid-configuration",
+            "https://idp.example/.well-known/oauth-authorization-server",
+        ];
+        assert_eq!(paths("https://idp.example"), at_the_root);
+        assert_eq!(paths("https://idp.example/"), at_the_root);
     }
 
     #[wasm_bindgen_test(unsupported = test)]

@@ -39,9 +39,9 @@ pub use callout_headers::CalloutHeaders;
 pub use filter_state::{DecisionPart, FilterState, StateEntry, StateItem, StateSource};
 pub use forward::{ClaimFormat, ClaimSource, ForwardedClaim, Forwarding, Unforwardable};
 pub use introspection::{ClientAuthentication, Introspection, IntrospectionAddress, OpaqueTokens, RevocationSource};
-pub use issuer_metadata::{MetadataFault, address_in_metadata};
+pub use issuer_metadata::{Discovery, DiscoveryFault, DiscoveryStep, MetadataFault};
 pub use protected_resource::{ProtectedResource, ProtectedResources, ResourceAddress, ResourceFault};
-pub use provider::{Audiences, ClaimNames, Discovery, KeyAddress, KeyOrigin, Provider, RemoteKeys};
+pub use provider::{Audiences, ClaimNames, KeyAddress, KeyOrigin, Provider, RemoteKeys};
 pub use providers::{ProviderId, Providers, SelectedProvider};
 pub use request_target::{AmbiguousPaths, NormalPath, RequestTarget, TargetFault};
 pub use requirement::{Remedy, Requirement, RequirementContext, Unmet, UnmetReason};
@@ -111,17 +111,11 @@ impl Policy {
     /// # Errors
     /// If a credential cannot be removed. The request must not be forwarded then.
     pub fn strip(&self, head: &RequestHead) -> Result<Vec<HeaderEdit>, UnremovableCredential> {
-        let mut edits = Vec::new();
         let mut has_connection = false;
-        for name in head.names() {
-            if self.forwarding.is_managed(name) || self.target_headers.removes_header(name) {
-                let edit = HeaderEdit::Remove(name.to_owned());
-                if !edits.contains(&edit) {
-                    edits.push(edit);
-                }
-            }
+        let mut edits = head.removals(|name| {
             has_connection |= name == HeaderName::CONNECTION.as_str();
-        }
+            self.forwarding.is_managed(name) || self.target_headers.removes_header(name)
+        });
         edits.extend(self.token_source.strip(head)?);
         edits.extend(self.responses.debug.iter().flat_map(|callers| callers.strip(head)));
         if has_connection {

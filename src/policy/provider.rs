@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::callout_address::CalloutAddress;
 use super::callout_headers::CalloutHeaders;
 use super::introspection::Introspection;
+use super::issuer_metadata::Discovery;
 use crate::jose::{Algorithm, Claim, Claims, KeySet};
 use crate::unix_time::UnixTime;
 
@@ -156,62 +157,5 @@ impl KeyAddress {
             Self::Known(address) => Self::Known(address.with_headers(headers)),
             Self::Discovered(discovery) => Self::Discovered(discovery.with_headers(headers)),
         }
-    }
-}
-
-/// How to discover an issuer's keys and endpoints.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Discovery {
-    /// The issuer that the metadata must name.
-    pub issuer: String,
-    /// The possible addresses of the metadata, in the order of attempts.
-    pub documents: Vec<CalloutAddress>,
-}
-
-impl Discovery {
-    /// The metadata addresses of `issuer`. OpenID Connect appends the well-known name to the issuer (Discovery 1.0
-    /// section 4). RFC 8414 section 3.1 inserts its name between host and path.
-    pub fn of(issuer: &str, upstream: &str) -> Option<Self> {
-        let home = CalloutAddress::parse(issuer, upstream)?;
-        let path = home.path.trim_end_matches('/');
-        let paths = [
-            format!("{path}/.well-known/openid-configuration"),
-            format!("/.well-known/oauth-authorization-server{path}"),
-        ];
-        let documents = paths.map(|path| CalloutAddress { path, ..home.clone() }).to_vec();
-        Some(Self { issuer: issuer.to_owned(), documents })
-    }
-
-    /// Sets the headers of every callout.
-    #[must_use]
-    pub fn with_headers(self, headers: &CalloutHeaders) -> Self {
-        let documents = self.documents.into_iter().map(|document| document.with_headers(headers)).collect();
-        Self { documents, ..self }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use wasm_bindgen_test::wasm_bindgen_test;
-
-    #[wasm_bindgen_test(unsupported = test)]
-    fn metadata_addresses_follow_both_standards() {
-        let paths = |issuer| {
-            Discovery::of(issuer, "idp").unwrap().documents.iter().map(ToString::to_string).collect::<Vec<_>>()
-        };
-        assert_eq!(
-            paths("https://idp.example/realms/a"),
-            [
-                "https://idp.example/realms/a/.well-known/openid-configuration",
-                "https://idp.example/.well-known/oauth-authorization-server/realms/a"
-            ]
-        );
-        let at_the_root = [
-            "https://idp.example/.well-known/openid-configuration",
-            "https://idp.example/.well-known/oauth-authorization-server",
-        ];
-        assert_eq!(paths("https://idp.example"), at_the_root);
-        assert_eq!(paths("https://idp.example/"), at_the_root);
     }
 }

@@ -1,4 +1,4 @@
-//! A provider and its active tokens, for unit tests.
+//! A provider, its claims and its active tokens, for unit tests.
 
 use std::time::Duration;
 
@@ -9,17 +9,20 @@ use crate::jose::{ActiveToken, Algorithm, IntrospectedToken};
 use crate::policy::{Audiences, ClaimNames, KeyOrigin, Provider};
 use crate::unix_time::UnixTime;
 
-pub(crate) const NOW: UnixTime = UnixTime::from_secs(1_700_000_000);
+pub(crate) const NOW_SECS: u64 = 1_700_000_000;
+pub(crate) const NOW: UnixTime = UnixTime::from_secs(NOW_SECS);
 pub(crate) const ISSUER: &str = "https://acme.okta.com/oauth2/default";
+pub(crate) const AUDIENCE: &str = "api://default";
+pub(crate) const SKEW_SECS: u64 = 30;
 
 pub(crate) fn provider() -> Provider {
     Provider {
         name: "okta".into(),
         issuer: ISSUER.into(),
         additional_issuers: Vec::new(),
-        audiences: Audiences::AnyOf(vec!["api://default".to_owned()]),
+        audiences: Audiences::AnyOf(vec![AUDIENCE.to_owned(), "api://second".to_owned()]),
         algorithms: vec![Algorithm::Es256],
-        clock_skew: Duration::from_secs(30),
+        clock_skew: Duration::from_secs(SKEW_SECS),
         client_ids: None,
         max_token_lifetime: None,
         accept_nonce: false,
@@ -29,12 +32,23 @@ pub(crate) fn provider() -> Provider {
     }
 }
 
-/// A token of which its endpoint says this and that it is active.
+/// The claims with `changes`. A change to `null` removes the claim.
+pub(crate) fn changed(mut claims: Value, changes: &Value) -> Value {
+    for (name, value) in changes.as_object().unwrap() {
+        if value.is_null() {
+            claims.as_object_mut().unwrap().remove(name);
+        } else {
+            claims[name] = value.clone();
+        }
+    }
+    claims
+}
+
+/// A token that its introspection endpoint reports as active, with these claims.
 pub(crate) fn active(claims: &Value) -> ActiveToken {
-    let mut members = claims.clone();
-    members["active"] = json!(true);
+    let members = changed(claims.clone(), &json!({ "active": true }));
     match IntrospectedToken::read(members.to_string().as_bytes()).unwrap() {
         IntrospectedToken::Active(token) => token,
-        IntrospectedToken::Inactive => panic!("said to be active"),
+        IntrospectedToken::Inactive => panic!("the response is active"),
     }
 }

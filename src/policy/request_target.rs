@@ -96,11 +96,7 @@ impl<'a> RequestTarget<'a> {
     /// # Errors
     /// If it is invalid or ambiguous.
     pub fn of(head: &'a RequestHead, ambiguous: AmbiguousPaths) -> Result<Self, TargetFault> {
-        let mut values = head.values(":path");
-        match (values.next(), values.next()) {
-            (Some(target), None) => Self::read(target, ambiguous),
-            (None | Some(_), _) => Err(TargetFault::NotAPath),
-        }
+        Self::read(head.single(":path").ok_or(TargetFault::NotAPath)?, ambiguous)
     }
 
     /// Parses a target as it occurs in `:path`.

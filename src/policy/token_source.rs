@@ -12,7 +12,7 @@ mod query;
 
 use std::borrow::Cow;
 
-use crate::http::{HeaderEdit, HeaderName, RequestHead};
+use crate::http::{HeaderEdit, HeaderName, RequestHead, push_new};
 
 pub use cookie::CookieName;
 pub use header::{AuthScheme, HeaderForm, HeaderSource, ValuePrefix};
@@ -144,11 +144,8 @@ impl TokenSource {
             if !self.forward {
                 edits.push(HeaderEdit::Remove(source.name.as_str().to_owned()));
             }
-            for name in head.names().filter(|name| source.is_unread(name)) {
-                let edit = HeaderEdit::Remove(name.to_owned());
-                if !self.has_header(name) && !edits.contains(&edit) {
-                    edits.push(edit);
-                }
+            for edit in head.removals(|name| source.is_unread(name) && !self.has_header(name)) {
+                push_new(&mut edits, edit);
             }
         }
         edits.extend(cookie::strip(head, self.cookie_names(), self.forward)?);
@@ -170,9 +167,8 @@ impl TokenSource {
         edits.retain(|edit| !matches!(edit, HeaderEdit::Rewrite(_)));
         let carriers = self.headers.iter().map(|source| source.name.as_str());
         for name in carriers.chain([HeaderName::AUTHORIZATION.as_str(), cookie::FIELD]) {
-            let edit = HeaderEdit::Remove(name.to_owned());
-            if head.values(name).next().is_some() && !edits.contains(&edit) {
-                edits.push(edit);
+            if head.values(name).next().is_some() {
+                push_new(&mut edits, HeaderEdit::Remove(name.to_owned()));
             }
         }
         edits.extend(query::strip(head, self.param_names(), false)?);

@@ -213,8 +213,8 @@ fn validate_claims(
     let names = &provider.claim_names;
     let (extra_client, extra_scope) = origin.names();
     // The list of revoked tokens identifies tokens by it.
-    optional(claims.string("jti"))?;
-    let subject = optional(claims.string(&names.subject))?.map(str::to_owned);
+    optional(claims.string("jti"), ClaimFault::IdentityMalformed)?;
+    let subject = optional(claims.string(&names.subject), ClaimFault::IdentityMalformed)?.map(str::to_owned);
     let client = first_present(&names.client, extra_client, |name| claims.string(name))?.map(str::to_owned);
     let scopes = first_present(&names.scope, extra_scope, |name| claims.scopes(name))?
         .unwrap_or_default()
@@ -281,14 +281,14 @@ fn check_audience(claims: &Claims, expected: &Audiences) -> Result<(), ClaimFaul
 
 fn check_times(claims: &Claims, provider: &Provider, origin: Origin, now: UnixTime) -> Result<Validity, ClaimFault> {
     let skew = provider.clock_skew;
-    let expiry = present_time(claims.time("exp"))?;
+    let expiry = optional(claims.time("exp"), ClaimFault::TimeMalformed)?;
     let end = match (expiry, origin) {
         (Some(expiry), Origin::Signature | Origin::Introspection { .. }) => expiry.plus(skew),
         (None, Origin::Introspection { expires_at }) => expires_at,
         (None, Origin::Signature) => return Err(ClaimFault::ExpiryMissing),
     };
-    let not_before = present_time(claims.start_time("nbf"))?;
-    let issued_at = present_time(claims.time("iat"))?;
+    let not_before = optional(claims.start_time("nbf"), ClaimFault::TimeMalformed)?;
+    let issued_at = optional(claims.time("iat"), ClaimFault::TimeMalformed)?;
     if expiry.is_some_and(|expiry| provider.is_expired(expiry, now)) {
         return Err(ClaimFault::Expired);
     }
@@ -307,19 +307,11 @@ fn check_times(claims: &Claims, provider: &Provider, origin: Origin, now: UnixTi
     Ok(Validity { start: not_before.max(issued_at), skew, end })
 }
 
-fn present_time(claim: Claim<UnixTime>) -> Result<Option<UnixTime>, ClaimFault> {
-    match claim {
-        Claim::Absent => Ok(None),
-        Claim::Valid(time) => Ok(Some(time)),
-        Claim::Malformed => Err(ClaimFault::TimeMalformed),
-    }
-}
-
-fn optional<T>(claim: Claim<T>) -> Result<Option<T>, ClaimFault> {
+fn optional<T>(claim: Claim<T>, malformed: ClaimFault) -> Result<Option<T>, ClaimFault> {
     match claim {
         Claim::Absent => Ok(None),
         Claim::Valid(value) => Ok(Some(value)),
-        Claim::Malformed => Err(ClaimFault::IdentityMalformed),
+        Claim::Malformed => Err(malformed),
     }
 }
 
@@ -329,7 +321,7 @@ fn first_present<'a, T>(
     claim: impl Fn(&'a str) -> Claim<T>,
 ) -> Result<Option<T>, ClaimFault> {
     for name in names.iter().map(String::as_str).chain(extra.iter().copied()) {
-        if let Some(value) = optional(claim(name))? {
+        if let Some(value) = optional(claim(name), ClaimFault::IdentityMalformed)? {
             return Ok(Some(value));
         }
     }

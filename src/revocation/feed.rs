@@ -30,7 +30,7 @@ const MAX_ETAG_BYTES: usize = 256;
 pub struct RevocationFeed {
     source: RevocationSource,
     record_name: String,
-    held: Option<Held>,
+    current: Option<CurrentList>,
     begun: PollNumber,
     in_flight: Option<(PollNumber, Span)>,
     failures: u32,
@@ -38,7 +38,7 @@ pub struct RevocationFeed {
 }
 
 #[derive(Debug)]
-struct Held {
+struct CurrentList {
     list: Rc<RevocationList>,
     etag: Option<HeaderValue>,
     digest: ListDigest,
@@ -126,7 +126,7 @@ impl RevocationFeed {
         Self {
             source,
             record_name,
-            held: None,
+            current: None,
             begun: PollNumber::default(),
             in_flight: None,
             failures: 0,
@@ -146,7 +146,7 @@ impl RevocationFeed {
 
     /// Whether there is a list.
     pub const fn has_list(&self) -> bool {
-        self.held.is_some()
+        self.current.is_some()
     }
 
     /// Whether the token, of this issuer, is on the list.
@@ -156,22 +156,22 @@ impl RevocationFeed {
         mut issuers: impl Iterator<Item = &'a str>,
         now: UnixTime,
     ) -> ListStatus {
-        match &self.held {
+        match &self.current {
             None if self.in_flight.is_some() || !self.next_attempt.contains(now) => ListStatus::Pending,
             None => ListStatus::Unavailable(self.next_attempt.until.since(now)),
-            Some(held) if issuers.any(|issuer| held.list.revokes(token, issuer)) => ListStatus::Revoked,
+            Some(current) if issuers.any(|issuer| current.list.revokes(token, issuer)) => ListStatus::Revoked,
             Some(_) => ListStatus::NotListed,
         }
     }
 
     /// How long ago the server last said that what is held is the list; `None`: never.
     pub fn age(&self, now: UnixTime) -> Option<Duration> {
-        self.held.as_ref().map(|held| now.since(held.confirmed_at))
+        self.current.as_ref().map(|current| now.since(current.confirmed_at))
     }
 
     /// How many entries are held.
     pub fn entries(&self) -> usize {
-        self.held.as_ref().map_or(0, |held| held.list.len())
+        self.current.as_ref().map_or(0, |current| current.list.len())
     }
 
     /// The poll that is due, if one is.
@@ -191,7 +191,7 @@ impl RevocationFeed {
         Some(Poll {
             number: self.begun,
             address: self.source.address.clone(),
-            if_none_match: self.held.as_ref().and_then(|held| held.etag.clone()),
+            if_none_match: self.current.as_ref().and_then(|current| current.etag.clone()),
             timeout: self.source.timeout,
         })
     }
@@ -223,17 +223,18 @@ impl RevocationFeed {
             }
         };
         // Also after a failure: it says that this list is still held.
-        let news = self.held.as_ref().map(|held| ListNews { state: held.state(now), document });
+        let news = self.current.as_ref().map(|current| ListNews { state: current.state(now), document });
         PollEnd { result, news }
     }
 
     /// Adopts the list that another worker holds, if there is none here.
     pub fn adopt(&mut self, state: ListState, document: &ListDocument, now: UnixTime) -> Option<PollResult> {
-        let is_usable = self.held.is_none() && state.is_held(&self.source, now) && document.digest() == state.digest;
+        let is_usable = self.current.is_none() && state.is_held(&self.source, now) && document.digest() == state.digest;
         let list = RevocationList::parse(&document.body).ok().filter(|_| is_usable)?;
         let entries = list.len();
         let ListState { digest, began, confirmed_at, .. } = state;
-        self.held = Some(Held { list: Rc::new(list), etag: read_etag(document), digest, began, confirmed_at });
+        self.current =
+            Some(CurrentList { list: Rc::new(list), etag: read_etag(document), digest, began, confirmed_at });
         if self.in_flight.is_none() {
             self.wait(self.source.refresh.saturating_sub(now.since(confirmed_at)), now);
         }
@@ -247,17 +248,17 @@ impl RevocationFeed {
         now: UnixTime,
     ) -> Result<(PollResult, Option<ListDocument>), PollFault> {
         let response = outcome.map_err(PollFault::Transport)?;
-        match (response.status, &mut self.held) {
-            (304, Some(held)) if held.etag.is_some() => {
-                (held.began, held.confirmed_at) = (began, now);
+        match (response.status, &mut self.current) {
+            (304, Some(current)) if current.etag.is_some() => {
+                (current.began, current.confirmed_at) = (began, now);
                 Ok((PollResult::Unchanged, None))
             }
-            (200, held) => {
+            (200, current) => {
                 let list = RevocationList::parse(&response.body).map_err(PollFault::List)?;
                 let entries = list.len();
                 let document = ListDocument { etag: response.header("etag").map(str::to_owned), body: response.body };
                 let (etag, digest) = (read_etag(&document), document.digest());
-                *held = Some(Held { list: Rc::new(list), etag, digest, began, confirmed_at: now });
+                *current = Some(CurrentList { list: Rc::new(list), etag, digest, began, confirmed_at: now });
                 Ok((PollResult::Replaced(entries), Some(document)))
             }
             (status, _) => Err(PollFault::Status(status)),
@@ -274,7 +275,7 @@ impl RevocationFeed {
     }
 }
 
-impl Held {
+impl CurrentList {
     const fn state(&self, now: UnixTime) -> ListState {
         ListState { digest: self.digest, began: self.began, confirmed_at: self.confirmed_at, held_at: now }
     }

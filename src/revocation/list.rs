@@ -46,15 +46,6 @@ pub enum ListFault {
     },
 }
 
-/// What an entry is about.
-#[derive(Clone, Copy)]
-enum Selector {
-    Number,
-    Subject,
-    Client,
-    Session,
-}
-
 /// The values that one selector has in the list.
 #[derive(Clone, Debug, Default)]
 struct Selected {
@@ -107,36 +98,28 @@ impl RevocationList {
         let mut selected = None;
         let (mut issuer, mut cutoff) = (None, Cutoff::All);
         for (name, value) in members {
-            let selector = match name.as_str() {
-                "iss" => {
-                    issuer = Some(value.as_str()?.to_owned());
-                    continue;
-                }
-                "issued_before" => {
-                    // Rounded up, as `iat` is rounded down: at the edge a token is revoked.
-                    match Claims::new(members.clone()).start_time(name) {
-                        Claim::Valid(time) => cutoff = Cutoff::Before(time),
-                        Claim::Absent | Claim::Malformed => return None,
+            match name.as_str() {
+                "iss" => issuer = Some(value.as_str()?.to_owned()),
+                // Rounded up, as `iat` is rounded down: at the edge a token is revoked.
+                "issued_before" => match Claims::new(members.clone()).start_time(name) {
+                    Claim::Valid(time) => cutoff = Cutoff::Before(time),
+                    Claim::Absent | Claim::Malformed => return None,
+                },
+                selector => {
+                    let value = value.as_str().filter(|value| !value.is_empty())?;
+                    if selected.replace((selector, value)).is_some() {
+                        return None;
                     }
-                    continue;
                 }
-                "jti" => Selector::Number,
-                "sub" => Selector::Subject,
-                "client_id" => Selector::Client,
-                "sid" => Selector::Session,
-                _ => return None,
-            };
-            let value = value.as_str().filter(|value| !value.is_empty())?;
-            if selected.replace((selector, value)).is_some() {
-                return None;
             }
         }
         let (selector, value) = selected?;
         let selected = match selector {
-            Selector::Number => &mut self.number,
-            Selector::Subject => &mut self.subject,
-            Selector::Client => &mut self.client,
-            Selector::Session => &mut self.session,
+            "jti" => &mut self.number,
+            "sub" => &mut self.subject,
+            "client_id" => &mut self.client,
+            "sid" => &mut self.session,
+            _ => return None,
         };
         selected.any.add(issuer.clone(), cutoff);
         selected.by_value.entry(value.to_owned()).or_default().add(issuer, cutoff);
@@ -216,23 +199,16 @@ impl ListFault {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::provider_fixture::{ISSUER, NOW, active, provider};
+    use crate::policy::provider_fixture::{ISSUER, NOW, active, changed, provider};
     use serde_json::json;
     use wasm_bindgen_test::wasm_bindgen_test;
 
     fn token(changes: &Value) -> ValidatedToken {
-        let mut claims = json!({
+        let claims = json!({
             "iss": ISSUER, "aud": "api://default", "sub": "alice", "client_id": "0oa1", "jti": "AT.1", "sid": "s1",
             "iat": NOW.as_secs() - 100, "exp": NOW.as_secs() + 100,
         });
-        for (name, value) in changes.as_object().unwrap() {
-            if value.is_null() {
-                claims.as_object_mut().unwrap().remove(name);
-            } else {
-                claims[name] = value.clone();
-            }
-        }
-        ValidatedToken::validate_active(active(&claims), &provider(), NOW, NOW).unwrap()
+        ValidatedToken::validate_active(active(&changed(claims, changes)), &provider(), NOW, NOW).unwrap()
     }
 
     fn list(entries: &Value) -> RevocationList {

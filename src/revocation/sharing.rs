@@ -57,7 +57,7 @@ pub enum ListChange {
     /// Only the state is written.
     State(ListState),
     /// The document is written, then the state.
-    Both(ListState),
+    Document(ListState),
     /// They stay as they are.
     Nothing,
 }
@@ -73,7 +73,7 @@ impl ListNews {
             }),
             // A root whose poll began later has shared its document already.
             (Some(shared), _) if shared.began > self.state.began && shared.began <= now => ListChange::Nothing,
-            (_, Some(_)) => ListChange::Both(self.state),
+            (_, Some(_)) => ListChange::Document(self.state),
             (_, None) => ListChange::Nothing,
         }
     }
@@ -196,13 +196,13 @@ mod tests {
     fn older_document_does_not_replace_a_newer_one() {
         let news = |body, began| ListNews { state: state(body, began, began), document: Some(document(body)) };
         let change = |news: &ListNews, shared| news.change(shared, NOW.plus(Duration::from_secs(100)));
-        assert_eq!(change(&news("b", 5), None), ListChange::Both(state("b", 5, 5)));
-        assert_eq!(change(&news("b", 5), Some(state("a", 4, 4))), ListChange::Both(state("b", 5, 5)));
+        assert_eq!(change(&news("b", 5), None), ListChange::Document(state("b", 5, 5)));
+        assert_eq!(change(&news("b", 5), Some(state("a", 4, 4))), ListChange::Document(state("b", 5, 5)));
         assert_eq!(change(&news("a", 4), Some(state("b", 5, 5))), ListChange::Nothing);
         let from_the_future = Some(state("b", 500, 500));
         assert_eq!(
             change(&news("a", 4), from_the_future),
-            ListChange::Both(state("a", 4, 4)),
+            ListChange::Document(state("a", 4, 4)),
             "the clock was set back"
         );
         let confirmed = ListNews { document: None, ..news("b", 9) };

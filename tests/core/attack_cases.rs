@@ -27,17 +27,17 @@ const OTHER_ISSUER: &str = "https://idp.example";
 const CLIENT_SECRET: &str = "hunter2";
 
 /// Where a case is answered.
-enum Answered {
+enum CoveredBy {
     /// By rows here whose label begins with the case's id.
     Rows,
     /// By this test elsewhere.
     By(&'static str, &'static str),
 }
-use Answered::{By, Rows};
+use CoveredBy::{By, Rows};
 
 /// Every case of the groups A to F, H, J, K and N. G is about token sources, M about senders: they are answered where
 /// those are built.
-const CASES: [(&str, &str, Answered); 64] = [
+const CASES: [(&str, &str, CoveredBy); 64] = [
     ("A1", "alg `none`, empty signature", Rows),
     ("A2", "alg `None`, `NONE`, `nOnE`, `none ` , `hs256`", Rows),
     ("A3", "alg missing / number / null / array / \"\"", Rows),
@@ -117,11 +117,11 @@ const CASES: [(&str, &str, Answered); 64] = [
 ];
 
 /// The rows of group I stand with the router, each under its id; that none is missing is asserted there.
-const PATH_ROWS: Answered =
+const PATH_ROWS: CoveredBy =
     By("../../src/policy/route/tests/attack_tests.rs", "path_attacks_match_the_right_rule_or_are_rejected");
 
 /// The cases of the group I.
-const PATH_CASES: [(&str, &str, Answered); 10] = [
+const PATH_CASES: [(&str, &str, CoveredBy); 10] = [
     ("I1", "`/public/../admin`, escaped, `..%2f`, `..%5c`, `.%2e` -> as /admin or 400", PATH_ROWS),
     ("I2", "`//admin`, `/./admin`, `/admin//x` -> the rule of /admin, or 400", PATH_ROWS),
     ("I3", "`%2Fadmin`, `%5Cadmin`, `\\admin` -> 400", PATH_ROWS),
@@ -135,7 +135,7 @@ const PATH_CASES: [(&str, &str, Answered); 10] = [
 ];
 
 /// The cases of the groups J and K.
-const KEY_SET_CASES: [(&str, &str, Answered); 13] = [
+const KEY_SET_CASES: [(&str, &str, CoveredBy); 13] = [
     ("J1", "unknown kid flood -> at most 1 fetch per cooldown", Rows),
     ("J2", "timeout, reset, 500, 204, 302, HTML, truncated, `{}`, `keys:{}`, 10 MB", Rows),
     ("J3", "key removed from JWKS -> stops verifying at the next refresh", Rows),
@@ -172,7 +172,7 @@ const KEY_SET_CASES: [(&str, &str, Answered); 13] = [
 ];
 
 /// The cases of the group L.
-const INTROSPECTION_CASES: [(&str, &str, Answered); 5] = [
+const INTROSPECTION_CASES: [(&str, &str, CoveredBy); 5] = [
     ("L1", "`active:\"true\"`, 1, missing, null -> not active", Rows),
     ("L2", "200 with HTML / other JSON / 401 / 500 / timeout -> 503; never OK", Rows),
     ("L3", "`iss`/`aud`/`client_id`/`exp`/`token_type` mismatched -> 401", Rows),

@@ -69,10 +69,10 @@ fn environment(name: &str) -> Option<String> {
 
 impl<'a> Scene<'a> {
     fn new(configuration: &Value, reader: &'a mut Reader) -> Self {
-        Self::with_room(configuration, ParkingLimits::default(), reader)
+        Self::with_limits(configuration, ParkingLimits::default(), reader)
     }
 
-    fn with_room(configuration: &Value, room: ParkingLimits, reader: &'a mut Reader) -> Self {
+    fn with_limits(configuration: &Value, room: ParkingLimits, reader: &'a mut Reader) -> Self {
         let setup = Setup { environment: &environment, room, ..Setup::default() };
         Self { engine: Harness::with(configuration, setup), reader }
     }
@@ -316,7 +316,7 @@ fn of_rules(reader: &mut Reader) {
 }
 
 fn of_waits(reader: &mut Reader) {
-    let mut scene = Scene::with_room(&fetched_issuer(), ParkingLimits { requests: 2, bytes: usize::MAX }, reader);
+    let mut scene = Scene::with_limits(&fetched_issuer(), ParkingLimits { requests: 2, bytes: usize::MAX }, reader);
     let good = token(json!({}));
     assert_eq!(scene.bearer("/", &good), None);
     assert_eq!(scene.reason("/", &good), "too_many_pending");

@@ -138,16 +138,19 @@ fn conditions_combine_with_other_requirements() {
         { "groups": ["admins"] }, { "condition": "claims.tenant == path_segment(request.url_path, 2)" } ],
         "not": { "condition": "'x-debug' in request.headers" } });
     let mut engine = engine(&configured(json!({ "default_rule": { "require": require } })));
-    let mut judge = |claims: Value, more: &[(&str, &str)]| {
+    let mut decision_reason = |claims: Value, more: &[(&str, &str)]| {
         reason(&decide(&mut engine, &head("/orgs/acme", with(&json!({ "scp": ["read"] }), claims), more)))
     };
-    assert_eq!(judge(json!({ "groups": ["admins"] }), &[]), "authorized");
-    assert_eq!(judge(json!({ "tenant": "acme" }), &[]), "authorized");
-    assert_eq!(judge(json!({ "tenant": "other" }), &[]), "no_alternative_met");
-    assert_eq!(judge(json!({ "tenant": "acme" }), &[("x-debug", "1")]), "not_condition_matched");
+    assert_eq!(decision_reason(json!({ "groups": ["admins"] }), &[]), "authorized");
+    assert_eq!(decision_reason(json!({ "tenant": "acme" }), &[]), "authorized");
+    assert_eq!(decision_reason(json!({ "tenant": "other" }), &[]), "no_alternative_met");
+    assert_eq!(decision_reason(json!({ "tenant": "acme" }), &[("x-debug", "1")]), "not_condition_matched");
     // A scope would help, so it is what the client is told; it would not where the condition stands in the way too.
-    assert_eq!(judge(json!({ "tenant": "acme", "scp": ["write"] }), &[]), "scope_missing");
-    assert_eq!(judge(json!({ "tenant": "acme", "scp": ["write"] }), &[("x-debug", "1")]), "not_condition_matched");
+    assert_eq!(decision_reason(json!({ "tenant": "acme", "scp": ["write"] }), &[]), "scope_missing");
+    assert_eq!(
+        decision_reason(json!({ "tenant": "acme", "scp": ["write"] }), &[("x-debug", "1")]),
+        "not_condition_matched"
+    );
 }
 
 #[wasm_bindgen_test(unsupported = test)]
@@ -169,23 +172,23 @@ fn only_attributes_used_by_the_matched_rule_are_read_from_the_host() {
     let office = head("/office", json!({}), &[]);
     for _ in 0..2 {
         // The second time its token is known.
-        let mut judge = |values: &[(Attribute, &[u8])]| {
+        let mut decision_reason = |values: &[(Attribute, &[u8])]| {
             let decision = decide_by(&mut engine, &office, values);
             assert_eq!(engine.asked, [Attribute::SourceAddress, Attribute::TlsVersion]);
             reason(&decision)
         };
         let tls: (Attribute, &[u8]) = (Attribute::TlsVersion, b"TLSv1.3");
-        assert_eq!(judge(&[(Attribute::SourceAddress, b"10.1.2.3:4567"), tls]), "authorized");
-        assert_eq!(judge(&[(Attribute::SourceAddress, b"[fd00::7]:4567"), tls]), "authorized");
-        assert_eq!(judge(&[(Attribute::SourceAddress, b"192.0.2.1:4567"), tls]), "no_alternative_met");
+        assert_eq!(decision_reason(&[(Attribute::SourceAddress, b"10.1.2.3:4567"), tls]), "authorized");
+        assert_eq!(decision_reason(&[(Attribute::SourceAddress, b"[fd00::7]:4567"), tls]), "authorized");
+        assert_eq!(decision_reason(&[(Attribute::SourceAddress, b"192.0.2.1:4567"), tls]), "no_alternative_met");
         assert_eq!(
-            judge(&[(Attribute::SourceAddress, b"10.1.2.3:4567"), (Attribute::TlsVersion, b"TLSv1.2")]),
+            decision_reason(&[(Attribute::SourceAddress, b"10.1.2.3:4567"), (Attribute::TlsVersion, b"TLSv1.2")]),
             "not_condition_matched"
         );
         // A host that does not know them lets nobody in.
-        assert_eq!(judge(&[tls]), "no_alternative_met");
-        assert_eq!(judge(&[(Attribute::SourceAddress, b"10.1.2.3:4567")]), "condition_value_missing");
-        assert_eq!(judge(&[]), "condition_value_missing");
+        assert_eq!(decision_reason(&[tls]), "no_alternative_met");
+        assert_eq!(decision_reason(&[(Attribute::SourceAddress, b"10.1.2.3:4567")]), "condition_value_missing");
+        assert_eq!(decision_reason(&[]), "condition_value_missing");
     }
 }
 
@@ -203,7 +206,7 @@ fn cached_token_is_checked_against_the_condition_of_each_request() {
 fn condition_sees_the_path_that_rules_are_matched_by() {
     let tenant = "path_segment(request.url_path, 2) == claims.tenant && request.url_path.startsWith('/orgs/acme')";
     let claims = json!({ "tenant": "acme" });
-    let judge = |members: Value, target: &str| {
+    let decision_reason = |members: Value, target: &str| {
         reason(&decide(&mut engine(&configured(members)), &head(target, claims.clone(), &[])))
     };
     let ruled = json!({ "rules": [{ "require": { "condition": tenant } }] });
@@ -213,18 +216,18 @@ fn condition_sees_the_path_that_rules_are_matched_by() {
         for target in ["/orgs/acme", "/orgs/./acme/x?y", "/orgs/%61cme", "//orgs/acme", "/x/../orgs/acme"] {
             let is_ambiguous = target.starts_with("//") || target.contains("/.");
             let expected = if is_ambiguous { "condition_path_ambiguous" } else { "authorized" };
-            assert_eq!(judge(members.clone(), target), expected, "{target}");
+            assert_eq!(decision_reason(members.clone(), target), expected, "{target}");
         }
         for target in ["/orgs/other", "/orgs/Acme"] {
-            assert_eq!(judge(members.clone(), target), "condition_unmet", "{target}");
+            assert_eq!(decision_reason(members.clone(), target), "condition_unmet", "{target}");
         }
         // `/orgs/acme` to some servers, `/orgs/acme;x` to others.
-        assert_eq!(judge(members.clone(), "/orgs/acme;x/y"), "condition_path_ambiguous");
+        assert_eq!(decision_reason(members.clone(), "/orgs/acme;x/y"), "condition_path_ambiguous");
     }
-    assert_eq!(judge(alone, "/orgs/acme/..%2fother"), "condition_path_ambiguous");
-    assert_eq!(judge(ruled, "/orgs/acme/..%2fother"), "path_escaped_slash");
+    assert_eq!(decision_reason(alone, "/orgs/acme/..%2fother"), "condition_path_ambiguous");
+    assert_eq!(decision_reason(ruled, "/orgs/acme/..%2fother"), "path_escaped_slash");
     let other = json!({ "default_rule": { "require": { "condition": "claims.tenant == 'acme'" } } });
-    assert_eq!(judge(other, "/orgs/acme;x"), "authorized", "who does not ask for the path is not concerned");
+    assert_eq!(decision_reason(other, "/orgs/acme;x"), "authorized", "who does not ask for the path is not concerned");
 }
 
 #[wasm_bindgen_test(unsupported = test)]
@@ -291,12 +294,12 @@ fn rule_without_a_token_may_have_a_condition_on_the_request() {
         assert_eq!((reply.status, reply.header(&HeaderName::WWW_AUTHENTICATE)), (403, None));
         assert_eq!(reason(&refused), "condition_unmet");
     }
-    let mut judge = |head: &RequestHead| reason(&decide(&mut engine, head));
-    assert_eq!(judge(&anonymous("/news", &[])), "no_token_required");
-    assert_eq!(judge(&anonymous("/news", &[("x-robot", "1")])), "not_condition_matched");
-    assert_eq!(judge(&head("/news", json!({}), &[])), "authorized");
-    assert_eq!(judge(&head("/news", json!({}), &[("x-robot", "1")])), "not_condition_matched");
-    assert_eq!(judge(&anonymous("/news", &[("authorization", "Bearer x.y.z")])), "token_encoding");
+    let mut decision_reason = |head: &RequestHead| reason(&decide(&mut engine, head));
+    assert_eq!(decision_reason(&anonymous("/news", &[])), "no_token_required");
+    assert_eq!(decision_reason(&anonymous("/news", &[("x-robot", "1")])), "not_condition_matched");
+    assert_eq!(decision_reason(&head("/news", json!({}), &[])), "authorized");
+    assert_eq!(decision_reason(&head("/news", json!({}), &[("x-robot", "1")])), "not_condition_matched");
+    assert_eq!(decision_reason(&anonymous("/news", &[("authorization", "Bearer x.y.z")])), "token_encoding");
     let on_trial = decide(&mut engine, &anonymous("/trial", &[]));
     let audit: Value = serde_json::from_str(&on_trial.audit.to_json()).unwrap();
     assert_eq!(

@@ -409,7 +409,7 @@ impl<'a> Model<'a> {
         }
     }
 
-    fn answer_late(&mut self) {
+    fn respond_late(&mut self) {
         let Some(fetch) = self.late.pop() else { return };
         let keys = [Pair::A.jwk("k4"), Pair::B.jwk("k4")];
         let effects = self.engine.done(fetch.id, published(&json!({ "keys": keys })));
@@ -462,7 +462,7 @@ impl<'a> Model<'a> {
             8..=10 => self.tick(),
             11 | 12 => self.answer(true),
             13 => self.answer(false),
-            14 => self.answer_late(),
+            14 => self.respond_late(),
             15 => self.close(),
             16 => match self.random.below(3) {
                 0 => self.set_forward(),

@@ -44,10 +44,10 @@ impl DerefMut for Scene {
 
 impl Scene {
     fn new() -> Self {
-        Self::with_room(ParkingLimits::default())
+        Self::with_limits(ParkingLimits::default())
     }
 
-    fn with_room(room: ParkingLimits) -> Self {
+    fn with_limits(room: ParkingLimits) -> Self {
         Self::of(&fetched_issuer(), room)
     }
 
@@ -519,7 +519,7 @@ fn closed_stream_is_never_decided_and_strands_no_other_request() {
 fn pending_requests_are_bounded_in_number_and_bytes() {
     let token = SigningKey::a("k1").token(&payload(START));
     // Anybody can make up a token that waits for a key: half of the places are for them.
-    let mut scene = Scene::with_room(ParkingLimits { requests: 4, bytes: usize::MAX });
+    let mut scene = Scene::with_limits(ParkingLimits { requests: 4, bytes: usize::MAX });
     assert_eq!(scene.request(&token).1, None);
     let (second, reason) = scene.request(&token);
     assert_eq!(reason, None);
@@ -529,7 +529,7 @@ fn pending_requests_are_bounded_in_number_and_bytes() {
     scene.close(second);
     assert_eq!(scene.request(&token).1, None, "a place that is free again");
 
-    let mut scene = Scene::with_room(ParkingLimits { requests: usize::MAX, bytes: 40_000 });
+    let mut scene = Scene::with_limits(ParkingLimits { requests: usize::MAX, bytes: 40_000 });
     let parked = (0..1000).filter(|_| scene.request(&token).1.is_none()).count();
     assert!((2..20).contains(&parked), "{parked}");
 }
@@ -1070,7 +1070,7 @@ fn forged_tokens_with_every_cached_kid_leave_a_fetch_for_a_new_key() {
 #[wasm_bindgen_test(unsupported = test)]
 fn failed_signatures_use_an_eighth_of_their_issuers_capacity() {
     let key = SigningKey::a("k1");
-    let mut scene = Scene::with_room(ParkingLimits { requests: 600, bytes: usize::MAX });
+    let mut scene = Scene::with_limits(ParkingLimits { requests: 600, bytes: usize::MAX });
     let fetch = scene.tick_begins_a_fetch();
     scene.answer(&fetch, published(&[&key]));
     let reasons: Vec<_> = (0..100).map(|number| scene.request(&forged("k1", number)).1).collect();

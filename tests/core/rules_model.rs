@@ -387,7 +387,7 @@ fn without_dots(text: &str) -> String {
 
 /// What the reference says of a request.
 #[derive(Clone, Debug, PartialEq)]
-struct Answer {
+struct ExpectedDecision {
     /// 200 for what passes.
     status: u16,
     /// Whether it passes as somebody.
@@ -523,7 +523,13 @@ fn unmet(require: &Value, claims: &Value, path: &str, method: &str) -> Option<u1
     (lacks_scope || misses_all).then_some(403)
 }
 
-fn answer(document: &Value, host: Option<&str>, path: &str, request: &Request, credential: &Credential) -> Answer {
+fn answer(
+    document: &Value,
+    host: Option<&str>,
+    path: &str,
+    request: &Request,
+    credential: &Credential,
+) -> ExpectedDecision {
     let rule = rule_for(document, host, path, &request.method);
     let refused = |status| (status, false, false);
     let is_preflight = document["bypass_cors_preflight"] == true && request.is_preflight && request.method == "OPTIONS";
@@ -540,10 +546,10 @@ fn answer(document: &Value, host: Option<&str>, path: &str, request: &Request, c
             (Some(status), false) => refused(status),
         },
     };
-    Answer { status, identified, rule: rule["name"].as_str().map(str::to_owned), reported }
+    ExpectedDecision { status, identified, rule: rule["name"].as_str().map(str::to_owned), reported }
 }
 
-fn answered(decision: &Decision) -> Answer {
+fn answered(decision: &Decision) -> ExpectedDecision {
     let record: Value = serde_json::from_str(&decision.audit.to_json()).unwrap();
     let (status, identified) = match &decision.verdict {
         Verdict::Deny(reply) => (reply.status, false),
@@ -556,7 +562,7 @@ fn answered(decision: &Decision) -> Answer {
         }
     };
     assert_eq!(record["decision"] == "allow", status == 200);
-    Answer {
+    ExpectedDecision {
         status,
         identified,
         rule: record["rule"].as_str().map(str::to_owned),
@@ -604,7 +610,7 @@ fn engine_rejects_whatever_a_naive_rule_reader_rejects() {
                 )
             };
             let expected = if request.method.contains(char::is_lowercase) {
-                Some(Answer { status: 400, identified: false, rule: None, reported: false })
+                Some(ExpectedDecision { status: 400, identified: false, rule: None, reported: false })
             } else if !has_rules {
                 // Nobody looks at the host, and at the path only a condition that asks for it.
                 let asks_for_the_path = document["default_rule"].to_string().contains("url_path");
@@ -612,7 +618,7 @@ fn engine_rejects_whatever_a_naive_rule_reader_rejects() {
                 let Some(path) = path else { continue };
                 Some(answer(&document, None, &path, &request, credential))
             } else if host.is_none() && names_hosts {
-                Some(Answer { status: 400, identified: false, rule: None, reported: false })
+                Some(ExpectedDecision { status: 400, identified: false, rule: None, reported: false })
             } else {
                 request.plain_path().map(|path| {
                     let rules = request.host_readings();
@@ -621,14 +627,15 @@ fn engine_rejects_whatever_a_naive_rule_reader_rejects() {
                     if rules.iter().all(|rule| std::ptr::eq(*rule, rules[0])) {
                         answer(&document, host.as_deref(), &path, &request, credential)
                     } else {
-                        Answer { status: 400, identified: false, rule: None, reported: false }
+                        ExpectedDecision { status: 400, identified: false, rule: None, reported: false }
                     }
                 })
             };
             if let Some(expected) = expected {
                 // A target that is refused for itself is refused before the host is looked at; the status is the same.
-                let found = if found.status == 400 { Answer { rule: None, ..found } } else { found };
-                let expected = if expected.status == 400 { Answer { rule: None, ..expected } } else { expected };
+                let found = if found.status == 400 { ExpectedDecision { rule: None, ..found } } else { found };
+                let expected =
+                    if expected.status == 400 { ExpectedDecision { rule: None, ..expected } } else { expected };
                 assert_eq!(found, expected, "{}", what());
                 *seen
                     .entry(format!("exactly {} {} {}", found.status, found.identified, found.reported))
@@ -642,7 +649,7 @@ fn engine_rejects_whatever_a_naive_rule_reader_rejects() {
                 let expected = answer(&document, host.as_deref(), reading, &request, credential);
                 // As the same one and under the same rule, too. A condition on a path with two readings is met by neither,
                 // which is more to report than a reader of one of them has.
-                let expected = Answer { reported: expected.reported || found.reported, ..expected };
+                let expected = ExpectedDecision { reported: expected.reported || found.reported, ..expected };
                 assert!(found.status != 200 || found == expected, "as {reading}: {expected:?} {found:?} {}", what());
             }
             *seen.entry(format!("at most {}", found.status)).or_default() += 1;

@@ -236,20 +236,23 @@ fn only_clients_with_the_debug_secret_get_the_reason_and_backend_and_log_never_s
     }
     .start();
     let (port, token) = (gateway.port(), gateway.alice());
-    let told = |response: &Response| {
+    let debug_details = |response: &Response| {
         let values = response.headers("x-auth-debug");
         assert!(values.len() < 2, "{values:?}");
         values.first().map(|value| serde_json::from_str::<Value>(value).expect("JSON"))
     };
     let group = Request::get("/reports").bearer(&token);
     let refused = group.clone().header("x-auth-debug", SECRET).send(port);
-    assert_eq!(told(&refused), Some(json!({ "reason": "group_missing", "provider": "okta", "claims": ["groups"] })));
+    assert_eq!(
+        debug_details(&refused),
+        Some(json!({ "reason": "group_missing", "provider": "okta", "claims": ["groups"] }))
+    );
     assert_eq!((refused.status, refused.text()), (403, "<h1>Not yours</h1>".to_owned()));
     let grpc = Request::post("/reports").header("content-type", "application/grpc").bearer(&token);
     let grpc = grpc.header("x-auth-debug", SECRET).body(b"\0\0\0\0\0").send(port);
-    assert_eq!((grpc.header("grpc-status").as_deref(), told(&grpc).is_some()), (Some("7"), true));
+    assert_eq!((grpc.header("grpc-status").as_deref(), debug_details(&grpc).is_some()), (Some("7"), true));
     for request in [group.clone(), group.header("x-auth-debug", "debug-0123456789abcdee")] {
-        assert_eq!(told(&request.send(port)), None);
+        assert_eq!(debug_details(&request.send(port)), None);
     }
     let passed = Request::get("/cart").bearer(&token).header("X-Auth-Debug", SECRET).header("x_auth_debug", SECRET);
     assert_eq!((passed.send(port).status, gateway.backend.count()), (200, 1));

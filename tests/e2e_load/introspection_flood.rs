@@ -38,12 +38,12 @@ fn random_token(flood: usize, number: usize) -> Request {
 
 /// The answers to random tokens.
 #[derive(Default)]
-struct Refusals {
+struct RejectedRequests {
     inactive: AtomicUsize,
     undecided: AtomicUsize,
 }
 
-impl Refusals {
+impl RejectedRequests {
     fn count(&self, response: &Response) {
         match response.status {
             401 => self.inactive.fetch_add(1, Ordering::Relaxed),
@@ -70,7 +70,7 @@ fn flood_of_random_tokens_uses_half_of_the_budget_affects_no_cached_token_and_le
             assert_eq!(gateway.get(token).status, 200);
         }
     }
-    let refusals = Refusals::default();
+    let refusals = RejectedRequests::default();
     let flood = |number: usize| {
         let port = gateway.port();
         let flood = Flood { port, connections: 64, requests: RANDOM_TOKENS, at_most: AT_MOST };

@@ -11,7 +11,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use crate::steady_load::{CLIENTS, Generation, Load, Question, Turn};
+use crate::steady_load::{ActivePeriod, CLIENTS, ExpectedRequest, Generation, Load};
 use serde_json::{Value, json};
 use testbed::authorization_server::{DEFAULT_AUDIENCE, DNS_NAME, now};
 use testbed::polling::until;
@@ -44,7 +44,7 @@ trait Delivery {
     /// Hands a configuration over, and says whether it was taken.
     fn deliver(&self, envoy: &Envoy, configuration: &Value) -> bool;
     /// Waits until no client is served by what was replaced.
-    fn wait_until_everywhere(&self, envoy: &Envoy, load: &Load<'_>, turn: Turn);
+    fn wait_until_everywhere(&self, envoy: &Envoy, load: &Load<'_>, turn: ActivePeriod);
 }
 
 /// The listener is replaced; connections of the old one are drained.
@@ -59,7 +59,7 @@ impl Delivery for ByListener {
         envoy.replace_listener(ListenerOptions::filtered(API, configuration)) == ListenerUpdate::Accepted
     }
 
-    fn wait_until_everywhere(&self, _envoy: &Envoy, load: &Load<'_>, turn: Turn) {
+    fn wait_until_everywhere(&self, _envoy: &Envoy, load: &Load<'_>, turn: ActivePeriod) {
         load.wait_until_all_connect_after(turn.accepted);
     }
 }
@@ -117,7 +117,7 @@ impl Delivery for ByExtension {
         })
     }
 
-    fn wait_until_everywhere(&self, envoy: &Envoy, _load: &Load<'_>, turn: Turn) {
+    fn wait_until_everywhere(&self, envoy: &Envoy, _load: &Load<'_>, turn: ActivePeriod) {
         wait_until_keys_are_held(envoy, turn.generation);
     }
 }
@@ -137,7 +137,7 @@ struct Site {
     envoy: Envoy,
     backend: Backend,
     gate: Gate,
-    questions: Vec<Question>,
+    questions: Vec<ExpectedRequest>,
     _idp: AuthorizationServer,
 }
 
@@ -169,7 +169,7 @@ impl Site {
     }
 }
 
-fn questions(idp: &AuthorizationServer) -> Vec<Question> {
+fn questions(idp: &AuthorizationServer) -> Vec<ExpectedRequest> {
     // All of them name the key that is published: one that nobody knows would have to wait for a fetch of its own.
     let token = |audience: &str, key: SigningKey| {
         let mut payload = idp.base_claims(now());
@@ -183,13 +183,13 @@ fn questions(idp: &AuthorizationServer) -> Vec<Question> {
             let get = Request::get(path).bearer(&token);
             let post = Request::post(path).bearer(&token).body([b'x'; 4096]);
             let chunked = Request::post(path).bearer(&token).chunked(&[b"first", b"second"]);
-            let ask = |request| Question { request, audience: Some(audience), is_flip };
+            let ask = |request| ExpectedRequest { request, audience: Some(audience), is_flip };
             questions.extend([get, post, chunked].map(ask));
         }
     }
     let forged = token(DEFAULT_AUDIENCE, SigningKey::Unpublished);
     let refused = [Request::post("/accounts").bearer(&forged).body(b"body"), Request::get("/accounts")];
-    questions.extend(refused.map(|request| Question { request, audience: None, is_flip: false }));
+    questions.extend(refused.map(|request| ExpectedRequest { request, audience: None, is_flip: false }));
     questions
 }
 
@@ -201,10 +201,10 @@ fn faulty() -> Value {
 }
 
 /// The configurations one after another, the third and the fourth while requests wait for the keys of the former.
-fn change(site: &Site, delivery: &impl Delivery, load: &Load<'_>) -> Vec<Turn> {
+fn change(site: &Site, delivery: &impl Delivery, load: &Load<'_>) -> Vec<ActivePeriod> {
     let begun = Instant::now();
     wait_until_keys_are_held(&site.envoy, GENERATIONS[0]);
-    let mut turns = vec![Turn { generation: GENERATIONS[0], begun, accepted: begun, everywhere: begun }];
+    let mut turns = vec![ActivePeriod { generation: GENERATIONS[0], begun, accepted: begun, everywhere: begun }];
     load.goes_on_for(SOME);
     for steps in [&GENERATIONS[1..2], &GENERATIONS[2..4], &GENERATIONS[4..]] {
         assert!(!delivery.deliver(&site.envoy, &faulty()), "it should have been refused");
@@ -215,7 +215,7 @@ fn change(site: &Site, delivery: &impl Delivery, load: &Load<'_>) -> Vec<Turn> {
             let begun = Instant::now();
             assert!(delivery.deliver(&site.envoy, &generation.configuration()), "{}", site.envoy.log());
             let accepted = Instant::now();
-            turns.push(Turn { generation: *generation, begun, accepted, everywhere: accepted });
+            turns.push(ActivePeriod { generation: *generation, begun, accepted, everywhere: accepted });
             site.wait_until_requests_wait();
         }
         site.gate.set(Mode::Pass);

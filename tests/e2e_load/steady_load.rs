@@ -43,7 +43,7 @@ impl Generation {
         })
     }
 
-    fn answers(self, question: &Question) -> u16 {
+    fn answers(self, question: &ExpectedRequest) -> u16 {
         match question.audience {
             None => 401,
             Some(_) if question.is_flip && !self.flip_is_open => 403,
@@ -54,7 +54,7 @@ impl Generation {
 }
 
 /// A request, and what its answer depends on.
-pub struct Question {
+pub struct ExpectedRequest {
     pub request: Request,
     /// Of its token; `None` without a good one.
     pub audience: Option<&'static str>,
@@ -63,7 +63,7 @@ pub struct Question {
 
 /// When a configuration was in force.
 #[derive(Clone, Copy, Debug)]
-pub struct Turn {
+pub struct ActivePeriod {
     pub generation: Generation,
     /// Envoy was told.
     pub begun: Instant,
@@ -75,7 +75,7 @@ pub struct Turn {
 
 /// One answer, and when things happened.
 #[derive(Clone, Copy, Debug)]
-struct Answered {
+struct Exchange {
     question: usize,
     connected: Instant,
     sent: Instant,
@@ -83,10 +83,10 @@ struct Answered {
     status: u16,
 }
 
-impl Answered {
+impl Exchange {
     /// The configurations that may have decided it.
-    fn deciders(&self, turns: &[Turn]) -> impl Iterator<Item = Generation> {
-        let is_over = |next: Option<&Turn>| {
+    fn deciders(&self, turns: &[ActivePeriod]) -> impl Iterator<Item = Generation> {
+        let is_over = |next: Option<&ActivePeriod>| {
             next.is_some_and(|next| self.connected > next.accepted || self.sent > next.everywhere)
         };
         let may_have = move |place: &usize| turns[*place].begun <= self.answered && !is_over(turns.get(place + 1));
@@ -97,7 +97,7 @@ impl Answered {
 /// The load, while it runs.
 pub struct Load<'q> {
     port: u16,
-    questions: &'q [Question],
+    questions: &'q [ExpectedRequest],
     answered: AtomicUsize,
     /// When each client connected last.
     connected: Mutex<[Instant; CLIENTS]>,
@@ -109,8 +109,8 @@ impl<'q> Load<'q> {
     /// was answered how often.
     pub fn during(
         port: u16,
-        questions: &'q [Question],
-        meanwhile: impl FnOnce(&Self) -> Vec<Turn>,
+        questions: &'q [ExpectedRequest],
+        meanwhile: impl FnOnce(&Self) -> Vec<ActivePeriod>,
     ) -> Vec<(u16, usize)> {
         let load = Self {
             port,
@@ -124,11 +124,11 @@ impl<'q> Load<'q> {
             let clients: Vec<_> = (0..CLIENTS).map(|client| scope.spawn(move || load.ask(client))).collect();
             let turns = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| meanwhile(load)));
             load.is_over.store(true, Ordering::Relaxed);
-            let answers: Vec<Answered> =
+            let answers: Vec<Exchange> =
                 clients.into_iter().flat_map(|client| client.join().expect("every request is answered")).collect();
             (turns.unwrap_or_else(|panic| std::panic::resume_unwind(panic)), answers)
         });
-        load.judge(&turns, &answers)
+        load.check_answers(&turns, &answers)
     }
 
     /// Waits until so many more were answered.
@@ -146,7 +146,7 @@ impl<'q> Load<'q> {
         });
     }
 
-    fn ask(&self, client: usize) -> Vec<Answered> {
+    fn ask(&self, client: usize) -> Vec<Exchange> {
         let connect = || {
             let now = Instant::now();
             let connection = Connection::open(self.port).expect("the gateway listens");
@@ -162,7 +162,7 @@ impl<'q> Load<'q> {
             let sent = Instant::now();
             connection.send(&self.questions[question].request).expect("sent");
             let response = connection.read_response().unwrap_or_else(|fault| panic!("a request got lost: {fault}"));
-            answers.push(Answered { question, connected, sent, answered: Instant::now(), status: response.status });
+            answers.push(Exchange { question, connected, sent, answered: Instant::now(), status: response.status });
             self.answered.fetch_add(1, Ordering::Relaxed);
             if response.header("connection").is_some_and(|value| value == "close") {
                 (connected, connection) = connect();
@@ -172,7 +172,7 @@ impl<'q> Load<'q> {
         answers
     }
 
-    fn judge(&self, turns: &[Turn], answers: &[Answered]) -> Vec<(u16, usize)> {
+    fn check_answers(&self, turns: &[ActivePeriod], answers: &[Exchange]) -> Vec<(u16, usize)> {
         let start = turns[0].begun;
         for answer in answers {
             let question = &self.questions[answer.question];
@@ -192,9 +192,9 @@ impl<'q> Load<'q> {
     }
 
     /// Else the judgement says nothing: there was a time at which each configuration alone answered.
-    fn assert_every_turn_got_every_request(&self, turns: &[Turn], answers: &[Answered]) {
+    fn assert_every_turn_got_every_request(&self, turns: &[ActivePeriod], answers: &[Exchange]) {
         for (place, turn) in turns.iter().enumerate() {
-            let alone = |answer: &&Answered| answer.deciders(turns).eq([turn.generation]);
+            let alone = |answer: &&Exchange| answer.deciders(turns).eq([turn.generation]);
             let mut asked: Vec<usize> = answers.iter().filter(alone).map(|answer| answer.question).collect();
             asked.sort_unstable();
             asked.dedup();

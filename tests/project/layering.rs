@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Which rooms each room may name. The base files may be named by all.
+/// Which modules each module may name. The base files may be named by all.
 const MAY_NAME: [(&str, &[&str]); 11] = [
     ("jose", &[]),
     ("cel", &[]),
@@ -60,14 +60,14 @@ fn code(text: &str) -> String {
     text.lines().map(|line| line.split("//").next().unwrap_or_default()).collect::<Vec<_>>().join("\n")
 }
 
-fn room_of(path: &Path) -> String {
+fn module_of(path: &Path) -> String {
     path.iter().next().unwrap().to_string_lossy().trim_end_matches(".rs").to_owned()
 }
 
-/// The rooms that a text names: `crate::room`, also inside `use crate::{…}`.
-fn rooms_named(text: &str) -> Vec<String> {
+/// The modules that a text names: `crate::module`, also inside `use crate::{…}`.
+fn modules_named(text: &str) -> Vec<String> {
     let code = code(text);
-    assert!(!code.contains("use crate::{"), "write one `use crate::room` a line: this test reads them");
+    assert!(!code.contains("use crate::{"), "write one `use crate::module` a line: this test reads them");
     let is_name = |character: char| character.is_ascii_alphanumeric() || character == '_';
     code.split("crate::")
         .skip(1)
@@ -78,18 +78,18 @@ fn rooms_named(text: &str) -> Vec<String> {
 #[test]
 fn imports_point_down_only() {
     for (path, text) in sources() {
-        let room = room_of(&path);
-        let Some((_, allowed)) = MAY_NAME.iter().find(|(name, _)| *name == room) else {
+        let module = module_of(&path);
+        let Some((_, allowed)) = MAY_NAME.iter().find(|(name, _)| *name == module) else {
             assert!(
-                BASE.contains(&room.as_str()) || room == "lib",
-                "{}: a room this test does not know",
+                BASE.contains(&module.as_str()) || module == "lib",
+                "{}: a module this test does not know",
                 path.display()
             );
             continue;
         };
-        for named in rooms_named(&text) {
-            let down = named == room || allowed.contains(&named.as_str()) || BASE.contains(&named.as_str());
-            assert!(down, "{}: `{room}` may not name `{named}`", path.display());
+        for named in modules_named(&text) {
+            let down = named == module || allowed.contains(&named.as_str()) || BASE.contains(&named.as_str());
+            assert!(down, "{}: `{module}` may not name `{named}`", path.display());
         }
     }
 }
@@ -97,10 +97,10 @@ fn imports_point_down_only() {
 #[test]
 fn base_files_import_no_module() {
     for (path, text) in sources() {
-        if BASE.contains(&room_of(&path).as_str()) {
-            let rooms: Vec<_> =
-                rooms_named(&text).into_iter().filter(|named| !BASE.contains(&named.as_str())).collect();
-            assert_eq!(rooms, Vec::<String>::new(), "{}", path.display());
+        if BASE.contains(&module_of(&path).as_str()) {
+            let modules: Vec<_> =
+                modules_named(&text).into_iter().filter(|named| !BASE.contains(&named.as_str())).collect();
+            assert_eq!(modules, Vec::<String>::new(), "{}", path.display());
         }
     }
 }
@@ -108,7 +108,7 @@ fn base_files_import_no_module() {
 #[test]
 fn the_host_interface_and_clocks_stay_out_of_the_core() {
     for (path, text) in sources() {
-        if room_of(&path) == "host" {
+        if module_of(&path) == "host" {
             continue;
         }
         for foreign in

@@ -257,11 +257,11 @@ fn rule_that_cannot_be_expressed_denies() {
 }
 
 /// The same requests through Envoy's filter and ours, side by side in one Envoy.
-struct Both {
+struct BothFilters {
     envoy: Envoy,
 }
 
-impl Both {
+impl BothFilters {
     fn start(filter: &Value) -> Self {
         let imported = import("envoy-jwt-authn", &filter.to_string());
         assert_eq!(imported.status, 0, "{}", imported.transcript());
@@ -305,7 +305,7 @@ fn provider_requirements_and_token_locations_are_as_strict_as_in_envoy() {
             { "match": { "prefix": "/" }, "requirement_name": "good" },
         ],
     });
-    let both = Both::start(&filter);
+    let both = BothFilters::start(&filter);
     let now = now();
     let claims = with(&payload(now), json!({ "sub": "svc-batch", "iat": now - 60, "exp": now + 1700 }));
     let token = |changes: Value| key.token(&with(&claims, changes));
@@ -378,7 +378,7 @@ fn filter_rejects_whatever_jwt_authn_rejects_and_differences_are_listed() {
             { "match": { "prefix": "/closed", "query_parameters": [{ "name": "x", "present_match": true }] }, "requires": { "provider_name": "okta" } },
         ],
     });
-    let both = Both::start(&filter);
+    let both = BothFilters::start(&filter);
     let claims = payload(now());
     let token = |key: &SigningKey, changes: Value| key.token(&with(&claims, changes));
     let okta = token(&a, json!({}));
@@ -473,7 +473,7 @@ fn providers_of_one_issuer_are_as_strict_as_in_envoy() {
         rule("/failed", json!({ "allow_missing_or_failed": {} })),
         rule("/all", json!({ "requires_all": { "requirements": [missing, payments] } })),
     ] }));
-    let both = Both::start(&filter);
+    let both = BothFilters::start(&filter);
     let token = |key: &SigningKey, audience: Value| key.token(&with(&payload(now()), json!({ "aud": audience })));
     let (a, b) = (SigningKey::a("k1"), SigningKey::b("k1"));
     let tokens = [
@@ -542,7 +542,7 @@ fn allow_missing_beside_a_provider_rejects_tokens_of_another_provider() {
         "rules": [{ "match": { "prefix": "/" }, "requires": { "requires_any": { "requirements": [
             { "provider_name": "okta" }, { "allow_missing": {} }] } } }],
     });
-    let both = Both::start(&filter);
+    let both = BothFilters::start(&filter);
     let claims = with(&payload(now()), json!({ "sub": "svc-batch" }));
     let of_partner = b.token(&with(&claims, json!({ "iss": OTHER })));
     assert_eq!(both.pass("GET", "/", Some(&of_partner)), (false, false), "a token of another provider");

@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU32;
 
-use super::Diagnostics;
+use super::diagnostics::Diagnostics;
 use crate::config::error::Path;
 use crate::config::schema::audit::{AuditDocument, ExtentWord};
 use crate::policy::{AuditTrail, Logged, SampleRate};

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::Diagnostics;
-use super::introspection::look_up;
+use super::diagnostics::Diagnostics;
 use super::reserved_headers::{Reserved, reserved};
+use super::secret::look_up;
 use crate::config::error::Path;
 use crate::config::schema::introspection::CalloutHeaderValue;
 use crate::http::{HeaderName, HeaderValue};
@@ -23,33 +23,23 @@ pub(super) fn callout_headers(
     diagnostics: &mut Diagnostics<'_>,
 ) -> Option<CalloutHeaders> {
     let documents = documents.unwrap_or_default();
-    let wanted = documents.len();
-    if wanted > MAX_HEADERS {
-        diagnostics.invalid(at, "at most 16 headers");
-    }
+    let count = documents.len();
+    let is_short = diagnostics.check(count <= MAX_HEADERS, at, "at most 16 headers");
     let mut fields: Vec<(HeaderName, Redacted<String>)> = Vec::new();
     for (name, document) in documents {
         let at = at.member(&name);
         let name = match HeaderName::parse(&name) {
             None => Err("not a header name (RFC 9110 section 5.1); pseudo-headers come from `uri`"),
-            Some(name) => why_not(&name, sets_authorization).map_or(Ok(name), Err),
-        };
-        let name = match name {
-            Ok(name) if fields.iter().any(|(other, _)| *other == name) => {
+            Some(name) if fields.iter().any(|(other, _)| *other == name) => {
                 Err("duplicate entry: header names ignore case")
             }
-            name => name,
+            Some(name) => why_not(&name, sets_authorization).map_or(Ok(name), Err),
         };
         let is_secret = name.as_ref().is_ok_and(|name| reserved(name) == Some(Reserved::Credential));
         let value = value(document, is_secret, &at, diagnostics);
-        match (name, value) {
-            (Ok(name), Some(value)) => fields.push((name, value)),
-            (Ok(_), None) => {}
-            (Err(hint), _) => diagnostics.invalid(&at, hint),
-        }
+        fields.extend(diagnostics.accept(name, &at).zip(value));
     }
-    (fields.len() == wanted && wanted <= MAX_HEADERS && !at.is_reported(diagnostics.errors))
-        .then(|| CalloutHeaders::new(fields))
+    (fields.len() == count && is_short && !at.is_reported(diagnostics.errors)).then(|| CalloutHeaders::new(fields))
 }
 
 /// Why this header is reserved.
@@ -94,8 +84,5 @@ fn value(
     };
     let is_usable =
         (1..=MAX_VALUE_BYTES).contains(&value.reveal().len()) && HeaderValue::parse(value.reveal()).is_some();
-    if !is_usable {
-        diagnostics.invalid(at, hint);
-    }
-    is_usable.then_some(value)
+    diagnostics.check(is_usable, at, hint).then_some(value)
 }

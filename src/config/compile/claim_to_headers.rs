@@ -1,6 +1,6 @@
 //! `claim_to_headers` -> [`ForwardedClaim`]s: headers that claims are forwarded in, one claim each.
 
-use super::Diagnostics;
+use super::diagnostics::Diagnostics;
 use super::reserved_headers::{Reserved, reserved};
 use crate::config::error::Path;
 use crate::config::schema::ClaimToHeaderDocument;
@@ -14,29 +14,21 @@ pub(super) fn forwarded_claims(
     diagnostics: &mut Diagnostics<'_>,
 ) -> Option<Vec<ForwardedClaim>> {
     let Some(documents) = documents else { return default_forwarded_claims() };
-    let wanted = documents.len();
-    let mut claims: Vec<ForwardedClaim> = Vec::new();
-    for (index, document) in documents.into_iter().enumerate() {
-        let at = at.item(index);
+    diagnostics.each(documents, at, |diagnostics, document, at, claims: &[ForwardedClaim]| {
         let header_at = at.member("header");
         let header =
             diagnostics.required(document.header, &header_at, "write the name of the header the backend receives");
         let claim = diagnostics.required(document.claim, &at.member("claim"), "write the name of the claim");
         let header = header.and_then(|name| own_header(&name, &header_at, diagnostics));
-        let (Some(header), Some(claim)) = (header, claim) else { continue };
-        if claims.iter().any(|other| other.header.folds_to(header.as_str())) {
-            diagnostics.invalid(
-                &header_at,
-                "another entry writes the same header, or another spelling of it that backends fold to one",
-            );
-        }
-        claims.push(ForwardedClaim {
-            header,
-            source: ClaimSource::Claim(claim.0),
-            format: document.format.unwrap_or(ClaimFormat::String),
-        });
-    }
-    (claims.len() == wanted).then_some(claims)
+        let (header, claim) = (header?, claim?);
+        diagnostics.check(
+            !claims.iter().any(|other| other.header.folds_to(header.as_str())),
+            &header_at,
+            "another entry writes the same header, or another spelling of it that backends fold to one",
+        );
+        let format = document.format.unwrap_or(ClaimFormat::String);
+        Some(ForwardedClaim { header, source: ClaimSource::Claim(claim.0), format })
+    })
 }
 
 /// Compiles `forward_payload_header`. `claims` are the headers in use.
@@ -47,9 +39,8 @@ pub(super) fn payload_header(
     diagnostics: &mut Diagnostics<'_>,
 ) -> Option<HeaderName> {
     let header = own_header(&name?, at, diagnostics)?;
-    if claims.iter().any(|claim| claim.header.folds_to(header.as_str())) {
-        diagnostics.invalid(at, "a header of `claim_to_headers`, or another spelling of one");
-    }
+    let is_new = !claims.iter().any(|claim| claim.header.folds_to(header.as_str()));
+    diagnostics.check(is_new, at, "a header of `claim_to_headers`, or another spelling of one");
     Some(header)
 }
 
@@ -61,22 +52,14 @@ pub(super) fn removed_headers(
     at: &Path,
     diagnostics: &mut Diagnostics<'_>,
 ) -> Option<Vec<HeaderName>> {
-    let names = names.unwrap_or_default();
-    let wanted = names.len();
-    let mut removed: Vec<HeaderName> = Vec::new();
-    for (index, name) in names.iter().enumerate() {
-        let at = at.item(index);
-        let Some(header) = HeaderName::parse(name).filter(|name| !is_needed(name)) else {
-            diagnostics.invalid(&at, "not a header name, or one that the request itself needs");
-            continue;
-        };
-        let mut known = claims.iter().map(|claim| &claim.header).chain(payload).chain(&removed);
-        if known.any(|known| known.folds_to(header.as_str())) {
-            diagnostics.invalid(&at, "duplicate entry: this header, or another spelling of it, is removed already");
-        }
-        removed.push(header);
-    }
-    (removed.len() == wanted).then_some(removed)
+    diagnostics.each(names.unwrap_or_default(), at, |diagnostics, name, at, removed| {
+        let header = HeaderName::parse(&name).filter(|name| !is_needed(name));
+        let header = diagnostics.parsed(header, at, "not a header name, or one that the request itself needs")?;
+        let mut known = claims.iter().map(|claim| &claim.header).chain(payload).chain(removed);
+        let is_new = !known.any(|known| known.folds_to(header.as_str()));
+        diagnostics.check(is_new, at, "duplicate entry: this header, or another spelling of it, is removed already");
+        Some(header)
+    })
 }
 
 /// Whether requests require the header: it frames the message, or Envoy routes and traces by it.
@@ -100,14 +83,7 @@ fn default_forwarded_claims() -> Option<Vec<ForwardedClaim>> {
 
 /// A header that claims may be forwarded in.
 fn own_header(name: &str, at: &Path, diagnostics: &mut Diagnostics<'_>) -> Option<HeaderName> {
-    let header = HeaderName::parse(name);
-    let fault = match &header {
-        None => Some("not a header name (RFC 9110 section 5.1)"),
-        Some(header) => reserved(header).map(Reserved::reason),
-    };
-    if let Some(fault) = fault {
-        diagnostics.invalid(at, fault);
-        return None;
-    }
-    header
+    let header = HeaderName::parse(name).ok_or("not a header name (RFC 9110 section 5.1)");
+    let header = header.and_then(|name| reserved(&name).map(Reserved::reason).map_or(Ok(name), Err));
+    diagnostics.accept(header, at)
 }

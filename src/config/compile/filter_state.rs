@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::Diagnostics;
+use super::diagnostics::Diagnostics;
 use crate::config::error::Path;
 use crate::config::schema::forwarding::{FilterStateDocument, STATE_ITEMS, StateClaimDocument, meaning};
 use crate::policy::{ClaimFormat, ClaimSource, FilterState, StateItem, StateSource};
@@ -20,27 +20,22 @@ pub(super) fn filter_state(
     if documents.is_empty() {
         return Some(FilterState::default());
     }
-    let wanted = documents.len();
-    let mut items: Vec<StateItem> = Vec::new();
-    for (index, document) in documents.into_iter().enumerate() {
-        let at = at.item(index);
+    let items = diagnostics.each(documents, at, |diagnostics, document, at, items: &[StateItem]| {
         let item = match document {
-            FilterStateDocument::Word(word, source) => Some(item(word, source)),
-            FilterStateDocument::Claim(document) => claim(document, &at, diagnostics),
+            FilterStateDocument::Word(word, source) => item(word, source),
+            FilterStateDocument::Claim(document) => claim(document, at, diagnostics)?,
         };
-        let Some(item) = item else { continue };
-        if items.iter().any(|other| other.name == item.name) {
-            diagnostics.invalid(&at, "another entry has this name");
-        }
-        items.push(item);
-    }
-    let complete = items.len() == wanted;
+        let is_new = !items.iter().any(|other| other.name == item.name);
+        diagnostics.check(is_new, at, "another entry has this name");
+        Some(item)
+    });
+    let mut items = items?;
     // Readers of the rest require the decision, and a second filter in the chain detects the first by it.
     let [verdict, ..] = STATE_ITEMS;
     if let Some(source) = meaning(verdict).filter(|source| !items.iter().any(|item| item.source == *source)) {
         items.push(item(verdict, source));
     }
-    complete.then(|| FilterState::new(items))
+    Some(FilterState::new(items))
 }
 
 fn item(name: &str, source: StateSource) -> StateItem {

@@ -2,25 +2,21 @@
 //! authentication, and bounds on calls and caches.
 
 use std::num::NonZeroU32;
-use std::ops::RangeInclusive;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::Diagnostics;
 use super::callout_headers::callout_headers;
+use super::diagnostics::Diagnostics;
 use super::issuer::Server;
-use crate::config::error::{ConfigErrorKind, Path};
-use crate::config::schema::introspection::{
-    ClientAuth, IntrospectionDocument, RevocationsDocument, Secret, SecretDocument,
-};
-use crate::jose::PrivateKey;
-use crate::jose::private_key::PrivateKeyFault;
+use super::secret::look_up;
+use crate::config::error::Path;
+use crate::config::schema::introspection::{ClientAuth, IntrospectionDocument, RevocationsDocument};
+use crate::jose::{PrivateKey, PrivateKeyFault};
 use crate::policy::callout_address::Scheme;
 use crate::policy::{
     Audiences, CalloutAddress, CalloutHeaders, ClientAuthentication, Discovery, Introspection, IntrospectionAddress,
     OpaqueTokens, Provider, RevocationSource,
 };
-use crate::redacted::Redacted;
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -28,7 +24,6 @@ const HOUR: Duration = Duration::from_secs(3600);
 /// Half of the 300 that the smallest Okta organisation has for all custom authorization servers: the other half is for its
 /// other applications, and for a second gateway while one is replaced.
 const DEFAULT_REQUESTS_PER_MINUTE: u32 = 150;
-const MAX_NAME_BYTES: usize = 64;
 
 /// What a provider's endpoint is derived from.
 pub(super) struct ProviderContext<'a> {
@@ -45,59 +40,33 @@ pub(super) struct ProviderContext<'a> {
 
 /// Compiles one provider's `introspection`; `None` with an error.
 pub(super) fn introspection(
-    document: IntrospectionDocument,
+    mut document: IntrospectionDocument,
     context: &ProviderContext<'_>,
     at: &Path,
     diagnostics: &mut Diagnostics<'_>,
 ) -> Option<Introspection> {
-    let address = address(document.uri, context, &at.member("uri"), diagnostics);
-    let who = ClientFields {
-        client_id: document.client_id,
-        method: document.client_auth,
-        secret: document.client_secret,
-        private_key: document.private_key,
-        key_id: document.key_id,
+    let address = address(document.uri.take(), context, &at.member("uri"), diagnostics);
+    let (cache_ttl, inactive_cache_ttl) = (document.cache_ttl, document.inactive_cache_ttl);
+    let (timeout, stale_if_error) = (document.timeout, document.stale_if_error);
+    let requests_per_minute = document.requests_per_minute.unwrap_or(DEFAULT_REQUESTS_PER_MINUTE);
+    let client = client(document, at, diagnostics);
+    let mut time = |value: Option<Duration>, default, name, bounds, hint| {
+        diagnostics.bounded(value.unwrap_or(default), &bounds, &at.member(name), hint)
     };
-    let client = client(who, at, diagnostics);
-    let mut time = |value: Option<Duration>, name: &str, default: Duration, bounds, hint| {
-        bounded(value.unwrap_or(default), &bounds, &at.member(name), hint, diagnostics)
-    };
-    let cache_ttl = time(
-        document.cache_ttl,
-        "cache_ttl",
-        30 * SECOND,
-        Duration::ZERO..=HOUR,
-        "at most \"1h\": a revoked token may go on for that long",
+    let (up_to_a_minute, up_to_an_hour) = (Duration::ZERO..=MINUTE, Duration::ZERO..=HOUR);
+    let hint = "at most \"1h\": a revoked token may go on for that long";
+    let cache_ttl = time(cache_ttl, 30 * SECOND, "cache_ttl", up_to_an_hour.clone(), hint);
+    let hint = "at most \"1m\": a token that becomes good stays refused for that long";
+    let inactive_cache_ttl = time(inactive_cache_ttl, 5 * SECOND, "inactive_cache_ttl", up_to_a_minute, hint);
+    let hint = "between \"0.1s\" and \"10s\": requests wait for that long";
+    let timeout = time(timeout, 2 * SECOND, "timeout", SECOND / 10..=10 * SECOND, hint);
+    let hint = "at most \"1h\": while the endpoint fails, a revoked token may go on for that much longer";
+    let stale_if_error = time(stale_if_error, Duration::ZERO, "stale_if_error", up_to_an_hour, hint);
+    let requests_per_minute = diagnostics.parsed(
+        NonZeroU32::new(requests_per_minute).filter(|limit| limit.get() <= 100_000),
+        &at.member("requests_per_minute"),
+        "between 1 and 100000: the share of the issuer's rate limit that this gateway may use",
     );
-    let inactive_cache_ttl = time(
-        document.inactive_cache_ttl,
-        "inactive_cache_ttl",
-        5 * SECOND,
-        Duration::ZERO..=MINUTE,
-        "at most \"1m\": a token that becomes good stays refused for that long",
-    );
-    let timeout = time(
-        document.timeout,
-        "timeout",
-        2 * SECOND,
-        SECOND / 10..=10 * SECOND,
-        "between \"0.1s\" and \"10s\": requests wait for that long",
-    );
-    let stale_if_error = time(
-        document.stale_if_error,
-        "stale_if_error",
-        Duration::ZERO,
-        Duration::ZERO..=HOUR,
-        "at most \"1h\": while the endpoint fails, a revoked token may go on for that much longer",
-    );
-    let requests_per_minute = NonZeroU32::new(document.requests_per_minute.unwrap_or(DEFAULT_REQUESTS_PER_MINUTE))
-        .filter(|n| n.get() <= 100_000);
-    if requests_per_minute.is_none() {
-        diagnostics.invalid(
-            &at.member("requests_per_minute"),
-            "between 1 and 100000: the share of the issuer's rate limit that this gateway may use",
-        );
-    }
     if stale_if_error.is_some_and(|time| !time.is_zero()) {
         diagnostics.warnings.push(format!(
             "provider {:?}: stale_if_error is on, a token that is revoked while the endpoint fails goes on being accepted for that long",
@@ -177,9 +146,7 @@ fn address(
             &at,
             "write the host's name for the connection to the issuer, which is asked about tokens: on Envoy the name of a cluster",
         );
-        if context.upstream == Some("") {
-            diagnostics.invalid(&at, "an empty name");
-        }
+        diagnostics.check(context.upstream != Some(""), &at, "an empty name");
     }
     let upstream = context.upstream.filter(|name| !name.is_empty());
     let known = match (uri, context.issuer, context.server) {
@@ -204,61 +171,44 @@ fn address(
     address.map(|address| IntrospectionAddress::Known(address.with_headers(context.headers)))
 }
 
-/// The fields of client authentication.
-struct ClientFields {
-    client_id: Option<String>,
-    method: Option<ClientAuth>,
-    secret: Option<Secret>,
-    private_key: Option<Secret>,
-    key_id: Option<String>,
-}
-
-fn client(who: ClientFields, at: &Path, diagnostics: &mut Diagnostics<'_>) -> Option<ClientAuthentication> {
-    let ClientFields { client_id, method, secret, private_key, key_id } = who;
+fn client(
+    document: IntrospectionDocument,
+    at: &Path,
+    diagnostics: &mut Diagnostics<'_>,
+) -> Option<ClientAuthentication> {
+    let IntrospectionDocument { client_id, client_auth, client_secret: secret, private_key, key_id, .. } = document;
     let (secret_at, key_at) = (at.member("client_secret"), at.member("private_key"));
     let id_at = at.member("client_id");
     let client_id =
         diagnostics.required(client_id, &id_at, "write the id of the client that may introspect: \"0oa...\"");
     let client_id = client_id.filter(|id| {
         let is_id = !id.is_empty() && id.bytes().all(|byte| (0x20..0x7f).contains(&byte));
-        if !is_id {
-            diagnostics.invalid(&id_at, "a client's id: printable ASCII, not empty");
-        }
-        is_id
+        diagnostics.check(is_id, &id_at, "a client's id: printable ASCII, not empty")
     });
     if at.member("client_auth").is_reported(diagnostics.errors) {
         return None;
     }
-    let method = method.unwrap_or_default();
+    let method = client_auth.unwrap_or_default();
     if method == ClientAuth::PrivateKeyJwt {
-        if secret.is_some() {
-            diagnostics.invalid(&secret_at, "not with \"private_key_jwt\", which shows the endpoint no secret");
-        }
+        let hint = "not with \"private_key_jwt\", which shows the endpoint no secret";
+        diagnostics.check(secret.is_none(), &secret_at, hint);
         let key = diagnostics.required(
             private_key,
             &key_at,
             "\"private_key_jwt\" signs with it; write where it is found: {\"env\": \"OKTA_PRIVATE_KEY\"}",
         );
         let text = key.and_then(|key| look_up(key, &key_at, diagnostics));
-        let key = text.and_then(|text| {
-            PrivateKey::parse(text.reveal()).map_err(|fault| diagnostics.invalid(&key_at, key_hint(fault))).ok()
-        });
-        let key_id = key_id.filter(|id| {
-            if id.is_empty() {
-                diagnostics.invalid(&at.member("key_id"), "an empty id; leave the field out");
-            }
-            !id.is_empty()
-        });
+        let key = text.and_then(|text| diagnostics.accept(PrivateKey::parse(text.reveal()).map_err(key_hint), &key_at));
+        let key_id = key_id
+            .filter(|id| diagnostics.check(!id.is_empty(), &at.member("key_id"), "an empty id; leave the field out"));
         let key = match (key?, key_id) {
             (key, Some(id)) => key.with_id(id),
             (key, None) => key,
         };
         return Some(ClientAuthentication::PrivateKeyJwt { client_id: client_id?, key: Rc::new(key) });
     }
-    for (is_written, field) in [(private_key.is_some(), &key_at), (key_id.is_some(), &at.member("key_id"))] {
-        if is_written {
-            diagnostics.invalid(field, "only with \"client_auth\": \"private_key_jwt\"");
-        }
+    for (is_missing, field) in [(private_key.is_none(), &key_at), (key_id.is_none(), &at.member("key_id"))] {
+        diagnostics.check(is_missing, field, "only with \"client_auth\": \"private_key_jwt\"");
     }
     let secret = diagnostics.required(
         secret,
@@ -271,26 +221,6 @@ fn client(who: ClientFields, at: &Path, diagnostics: &mut Diagnostics<'_>) -> Op
         ClientAuth::SecretPost => ClientAuthentication::SecretPost { client_id, secret },
         ClientAuth::SecretBasic | ClientAuth::PrivateKeyJwt => ClientAuthentication::SecretBasic { client_id, secret },
     })
-}
-
-/// The value of the variable. Errors name the variable, so a name must look like one: it may be the secret itself, written
-/// in the wrong place.
-pub(super) fn look_up(secret: Secret, at: &Path, diagnostics: &mut Diagnostics<'_>) -> Option<Redacted<String>> {
-    let at = at.member("env");
-    let Secret(SecretDocument { env }) = secret;
-    let name =
-        diagnostics.required(env, &at, "write the name of an environment variable, such as \"OKTA_CLIENT_SECRET\"")?;
-    let is_part = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
-    let begins = name.bytes().next().is_some_and(|first| !first.is_ascii_digit());
-    if !begins || name.len() > MAX_NAME_BYTES || !name.bytes().all(is_part) {
-        diagnostics.invalid(&at, "not the name of an environment variable: capitals, digits and `_`");
-        return None;
-    }
-    let value = (diagnostics.environment)(&name).filter(|value| !value.trim().is_empty());
-    if value.is_none() {
-        diagnostics.errors.push(at.error(ConfigErrorKind::Variable(name)));
-    }
-    value.map(Redacted::new)
 }
 
 const fn key_hint(fault: PrivateKeyFault) -> &'static str {
@@ -329,49 +259,18 @@ pub(super) fn revocations(
         &upstream_at,
         "write the host's name for the connection to the list: on Envoy the name of a cluster",
     );
-    let upstream = upstream.filter(|name| {
-        if name.is_empty() {
-            diagnostics.invalid(&upstream_at, "an empty name");
-        }
-        !name.is_empty()
-    });
+    let upstream = upstream.filter(|name| diagnostics.check(!name.is_empty(), &upstream_at, "an empty name"));
     let address = uri.and_then(|uri| {
         let address = CalloutAddress::parse(&uri, upstream.as_deref().unwrap_or_default());
         let address = address.filter(|address| address.scheme == Scheme::Https);
-        if address.is_none() {
-            diagnostics.invalid(&uri_at, "not an absolute https URL; whoever could keep the list away could undo it");
-        }
-        address
+        let hint = "not an absolute https URL; whoever could keep the list away could undo it";
+        diagnostics.parsed(address, &uri_at, hint)
     });
-    let refresh = bounded(
-        refresh.unwrap_or(10 * SECOND),
-        &(SECOND..=HOUR),
-        &at.member("refresh"),
-        "between \"1s\" and \"1h\": a revoked token may go on for that long",
-        diagnostics,
-    );
-    let timeout = bounded(
-        timeout.unwrap_or(2 * SECOND),
-        &(SECOND / 10..=10 * SECOND),
-        &at.member("timeout"),
-        "between \"0.1s\" and \"10s\"",
-        diagnostics,
-    );
+    let hint = "between \"1s\" and \"1h\": a revoked token may go on for that long";
+    let refresh = diagnostics.bounded(refresh.unwrap_or(10 * SECOND), &(SECOND..=HOUR), &at.member("refresh"), hint);
+    let (timeout, bounds) = (timeout.unwrap_or(2 * SECOND), SECOND / 10..=10 * SECOND);
+    let timeout = diagnostics.bounded(timeout, &bounds, &at.member("timeout"), "between \"0.1s\" and \"10s\"");
     upstream?;
     let address = address?.with_headers(&headers?);
     Some(Some(RevocationSource { address, refresh: refresh?, timeout: timeout? }))
-}
-
-fn bounded(
-    value: Duration,
-    bounds: &RangeInclusive<Duration>,
-    at: &Path,
-    hint: &'static str,
-    diagnostics: &mut Diagnostics<'_>,
-) -> Option<Duration> {
-    let within = bounds.contains(&value);
-    if !within {
-        diagnostics.invalid(at, hint);
-    }
-    within.then_some(value)
 }

@@ -1,6 +1,6 @@
 //! `issuer`, `okta` -> [`Issuer`]: the `iss` of a provider's tokens, and whether addresses can be derived from it.
 
-use super::{Diagnostics, not_empty};
+use super::diagnostics::Diagnostics;
 use crate::config::error::Path;
 use crate::config::schema::{OktaDocument, ProviderDocument};
 use crate::policy::CalloutAddress;
@@ -96,16 +96,10 @@ impl IssuerDocument {
             ),
             (None, Some(name)) => {
                 let server = list.expand(&name, true).and_then(|()| server_of(&name, derived, allow_http));
-                match server {
-                    Ok(server) => {
-                        warn_of_issuer(&name, server, needs_no_preset, provider, diagnostics);
-                        Some((name, server, issuer_at.clone()))
-                    }
-                    Err(hint) => {
-                        diagnostics.invalid(&issuer_at, hint);
-                        None
-                    }
-                }
+                diagnostics.accept(server, &issuer_at).map(|server| {
+                    warn_of_issuer(&name, server, needs_no_preset, provider, diagnostics);
+                    (name, server, issuer_at.clone())
+                })
             }
         };
         if list.issuers.is_empty()
@@ -115,18 +109,12 @@ impl IssuerDocument {
         }
         let is_org = first.as_ref().is_none_or(|(_, server, _)| *server == Server::OktaOrg);
         let additional_at = at.member("additional_issuers");
-        for (index, issuer) in not_empty(additional, &additional_at, diagnostics).into_iter().flatten().enumerate() {
-            if let Err(hint) = list.expand(&issuer, is_org) {
-                diagnostics.invalid(&additional_at.item(index), hint);
-            }
+        for (index, issuer) in diagnostics.not_empty(additional, &additional_at).into_iter().flatten().enumerate() {
+            diagnostics.accept(list.expand(&issuer, is_org), &additional_at.item(index));
         }
-        if has_tenants && !list.uses_tenants && !are_tenants_faulty {
-            diagnostics.invalid(&tenants_at, "no issuer contains `{tenant}`, which a tenant would replace");
-        }
-        if list.is_too_long {
-            let at = if list.uses_tenants { &tenants_at } else { &additional_at };
-            diagnostics.invalid(at, TOO_MANY);
-        }
+        let are_used = !has_tenants || list.uses_tenants || are_tenants_faulty;
+        diagnostics.check(are_used, &tenants_at, "no issuer contains `{tenant}`, which a tenant would replace");
+        diagnostics.check(!list.is_too_long, if list.uses_tenants { &tenants_at } else { &additional_at }, TOO_MANY);
         if tenants_at.is_reported(diagnostics.errors) || additional_at.is_reported(diagnostics.errors) {
             return None;
         }
@@ -188,19 +176,18 @@ impl IssuerList {
 
 /// The tenants, if each can be part of an issuer.
 fn checked_tenants(tenants: Option<Vec<String>>, at: &Path, diagnostics: &mut Diagnostics<'_>) -> Vec<String> {
-    let tenants = not_empty(tenants, at, diagnostics).unwrap_or_default();
-    if tenants.len() > MAX_ISSUERS {
-        diagnostics.invalid(at, TOO_MANY);
+    let tenants = diagnostics.not_empty(tenants, at).unwrap_or_default();
+    if !diagnostics.check(tenants.len() <= MAX_ISSUERS, at, TOO_MANY) {
         return Vec::new();
     }
     let mut good = Vec::new();
     for (index, tenant) in tenants.into_iter().enumerate() {
+        let at = at.item(index);
         let is_part = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~%".contains(&byte);
-        if tenant.is_empty() || !tenant.bytes().all(is_part) {
-            diagnostics.invalid(&at.item(index), "a tenant as it is in `iss`: letters, digits and `-._~%`");
-        } else if good.contains(&tenant) {
-            diagnostics.invalid(&at.item(index), "duplicate entry");
-        } else {
+        let is_tenant = !tenant.is_empty() && tenant.bytes().all(is_part);
+        if diagnostics.check(is_tenant, &at, "a tenant as it is in `iss`: letters, digits and `-._~%`")
+            && diagnostics.check(!good.contains(&tenant), &at, "duplicate entry")
+        {
             good.push(tenant);
         }
     }
@@ -356,11 +343,11 @@ fn okta_issuer(okta: OktaDocument, at: &Path, diagnostics: &mut Diagnostics<'_>)
     if server == "org" {
         return Some((format!("https://{}", domain?), Server::OktaOrg, server_at));
     }
-    if !is_id {
-        diagnostics.invalid(
-            &server_at,
-            "the id of a custom authorization server, such as \"default\" or \"aus1a2b3c4\", or \"org\" for the organisation's own",
-        );
+    if !diagnostics.check(
+        is_id,
+        &server_at,
+        "the id of a custom authorization server, such as \"default\" or \"aus1a2b3c4\", or \"org\" for the organisation's own",
+    ) {
         return None;
     }
     let name = format!("https://{}/oauth2/{server}", domain?);

@@ -1,6 +1,6 @@
 //! Methods that a backend executes as another one, and that a rule leaves to a weaker rule.
 
-use super::Diagnostics;
+use super::diagnostics::Diagnostics;
 use crate::config::error::Path;
 use crate::policy::{Access, Route, Rule, Rules};
 

@@ -2,10 +2,11 @@
 
 use serde_json::{Map, Value, json};
 
-use super::Diagnostics;
+use super::diagnostics::Diagnostics;
+use super::requirement::{SCOPE_HINT, stands_in_a_challenge};
 use crate::config::error::Path;
 use crate::config::schema::forwarding::ProtectedResourceDocument;
-use crate::http::HeaderName;
+use crate::http::{HeaderName, push_new};
 use crate::policy::token_source::{AuthScheme, HeaderForm, ParamName};
 use crate::policy::{
     CalloutAddress, ProtectedResource, ProtectedResources, Providers, Requirement, ResourceAddress, ResourceFault,
@@ -42,25 +43,19 @@ pub(super) fn protected_resources(
     at: &Path,
     diagnostics: &mut Diagnostics<'_>,
 ) -> Option<ProtectedResources> {
-    let documents = documents.unwrap_or_default();
-    let wanted = documents.len();
-    let mut resources: Vec<ProtectedResource> = Vec::new();
-    for (index, document) in documents.into_iter().enumerate() {
-        let at = at.item(index);
+    let resources = diagnostics.each(
+        documents.unwrap_or_default(),
+        at,
+        |diagnostics, document: ProtectedResourceDocument, at, resources: &[ProtectedResource]| {
         let address_at = at.member("resource");
-        let text = diagnostics.required(document.resource.clone(), &address_at, "write the resource's `https` URL");
-        let address = text.and_then(|text| {
-            ResourceAddress::parse(&text).map_err(|fault| diagnostics.invalid(&address_at, hint(fault))).ok()
-        });
-        let members = address.as_ref().and_then(|address| metadata(document, address, context, &at, diagnostics));
-        let (Some(address), Some(members)) = (address, members) else { continue };
-        if resources.iter().any(|other| other.address.is_equivalent(&address)) {
-            diagnostics
-                .invalid(&address_at, "another entry is for the same resource, but for a slash at its end perhaps");
-        }
-        if context.readiness_path == Some(address.metadata_path()) {
-            diagnostics.invalid(&address_at, "`readiness_path` is where the metadata of this resource stand");
-        }
+        let text = diagnostics.required(document.resource.clone(), &address_at, "write the resource's `https` URL")?;
+        let address = diagnostics.accept(ResourceAddress::parse(&text).map_err(hint), &address_at)?;
+        let members = metadata(document, &address, context, at, diagnostics)?;
+        let is_new = !resources.iter().any(|other| other.address.is_equivalent(&address));
+        let hint = "another entry is for the same resource, but for a slash at its end perhaps";
+        diagnostics.check(is_new, &address_at, hint);
+        let is_free = context.readiness_path != Some(address.metadata_path());
+        diagnostics.check(is_free, &address_at, "`readiness_path` is where the metadata of this resource stand");
         for (route, rule) in context.rules() {
             if address.is_only_target_of(&route.hosts, &route.path) {
                 let name = rule.name.as_deref().unwrap_or("without a name");
@@ -69,9 +64,9 @@ pub(super) fn protected_resources(
                 ));
             }
         }
-        resources.push(ProtectedResource { address, document: Value::Object(members).to_string().into_bytes() });
-    }
-    (resources.len() == wanted).then(|| ProtectedResources::new(resources))
+        Some(ProtectedResource { address, document: Value::Object(members).to_string().into_bytes() })
+    });
+    resources.map(ProtectedResources::new)
 }
 
 const fn hint(fault: ResourceFault) -> &'static str {
@@ -114,9 +109,8 @@ fn metadata(
     }
     let name_at = at.member("resource_name");
     if let Some(name) = document.resource_name {
-        if name.is_empty() || name.len() > 256 || name.chars().any(char::is_control) {
-            diagnostics.invalid(&name_at, "a name of at most 256 bytes, without control characters");
-        }
+        let is_name = (1..=256).contains(&name.len()) && !name.chars().any(char::is_control);
+        diagnostics.check(is_name, &name_at, "a name of at most 256 bytes, without control characters");
         members.insert(String::from("resource_name"), json!(name));
     }
     for (field, written) in [
@@ -125,9 +119,7 @@ fn metadata(
         ("resource_tos_uri", document.resource_tos_uri),
     ] {
         if let Some(page) = written {
-            if !is_https(&page) {
-                diagnostics.invalid(&at.member(field), "the https URL of a page");
-            }
+            diagnostics.check(is_https(&page), &at.member(field), "the https URL of a page");
             members.insert(field.to_owned(), json!(page));
         }
     }
@@ -140,13 +132,8 @@ fn authorization_servers(
     at: &Path,
     diagnostics: &mut Diagnostics<'_>,
 ) -> Vec<String> {
-    let Some(servers) = super::not_empty(written, at, diagnostics) else {
-        let mut servers: Vec<String> = Vec::new();
-        for issuer in context.issuers() {
-            if !servers.iter().any(|known| known == issuer) {
-                servers.push(issuer.to_owned());
-            }
-        }
+    let Some(servers) = diagnostics.not_empty(written, at) else {
+        let servers = unique(context.issuers());
         if servers.is_empty() && context.providers.is_some() {
             diagnostics.required(
                 None::<()>,
@@ -180,25 +167,24 @@ fn scopes(
     at: &Path,
     diagnostics: &mut Diagnostics<'_>,
 ) -> Vec<String> {
-    if let Some(scopes) = super::not_empty(written, at, diagnostics) {
+    if let Some(scopes) = diagnostics.not_empty(written, at) {
         for (index, scope) in scopes.iter().enumerate() {
-            if !super::requirement::stands_in_a_challenge(scope) {
-                diagnostics.invalid(&at.item(index), super::requirement::SCOPE_HINT);
-            }
+            diagnostics.check(stands_in_a_challenge(scope), &at.item(index), SCOPE_HINT);
         }
         return scopes;
     }
     let reaching =
         context.rules().filter(|(route, _)| address.may_match(&route.hosts, &route.path)).map(|(_, rule)| rule);
-    let otherwise = context.rules.map(|(rules, _)| rules.default_rule());
-    let enforced = reaching.chain(otherwise).filter(|rule| !rule.report_only);
-    let mut scopes: Vec<String> = Vec::new();
-    for scope in enforced.filter_map(|rule| rule.requirement.as_deref()).flat_map(Requirement::all_scopes) {
-        if !scopes.iter().any(|known| known == scope) {
-            scopes.push(scope.to_owned());
-        }
-    }
-    scopes
+    let default_rule = context.rules.map(|(rules, _)| rules.default_rule());
+    let enforced = reaching.chain(default_rule).filter(|rule| !rule.report_only);
+    unique(enforced.filter_map(|rule| rule.requirement.as_deref()).flat_map(Requirement::all_scopes))
+}
+
+/// Each string once, in order.
+fn unique<'a>(texts: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let mut unique = Vec::new();
+    texts.for_each(|text| push_new(&mut unique, text.to_owned()));
+    unique
 }
 
 /// The ways of RFC 6750 by which a token may come; other headers, cookies and parameters have no name there.

@@ -5,12 +5,12 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::callout_headers::callout_headers;
+use super::diagnostics::{Diagnostics, present};
 use super::introspection::{ProviderContext, introspection, judge_opaque_tokens, share_out_opaque_tokens};
 use super::issuer::{IssuerDocument, OKTA_ORG_HINT, Server};
-use super::{Diagnostics, not_empty};
 use crate::config::error::{ConfigErrorKind, Path};
 use crate::config::schema::introspection::{ClientAuth, IntrospectionDocument};
-use crate::config::schema::{ClaimPath, JwksDocument, ProviderDocument};
+use crate::config::schema::{JwksDocument, ProviderDocument};
 use crate::jose::jwk::KeyFault;
 use crate::jose::{Algorithm, KeySet};
 use crate::policy::callout_address::Scheme;
@@ -126,18 +126,17 @@ fn provider(
         }
         can_be_asked.then_some(KeyOrigin::IntrospectionOnly)
     } else {
-        let (jwks, upstream) = (document.jwks.unwrap_or_default(), document.upstream);
-        let headers = headers.clone().unwrap_or_default();
-        let origin = KeyOriginDocument { jwks, upstream, headers, allow_http, server };
-        key_origin(origin, issuer.as_ref().map(|issuer| issuer.name.as_str()), at, diagnostics)
+        key_origin(document.jwks.unwrap_or_default(), &context, at, diagnostics)
     };
-    let client_ids = not_empty(document.client_ids, &at.member("client_ids"), diagnostics);
-    let claim_names =
-        claim_names(document.subject_claim, document.client_claim, document.scope_claim, document.groups_claim);
-    let introspection = match introspection {
-        None => None,
-        Some(compiled) => Some(compiled?),
+    let client_ids = diagnostics.not_empty(document.client_ids, &at.member("client_ids"));
+    let usual = ClaimNames::default();
+    let claim_names = ClaimNames {
+        subject: document.subject_claim.unwrap_or(usual.subject),
+        client: document.client_claim.map_or(usual.client, |name| vec![name]),
+        scope: document.scope_claim.map_or(usual.scope, |name| vec![name]),
+        groups: document.groups_claim.map_or(usual.groups, |path| path.0.into()),
     };
+    let introspection = present(introspection)?;
     headers?;
     let issuer = issuer?;
     Some(Provider {
@@ -211,7 +210,7 @@ fn algorithms(
     // One algorithm has two names.
     let mut seen = HashSet::new();
     algorithms.retain(|algorithm| seen.insert(*algorithm));
-    not_empty(Some(algorithms), at, diagnostics)
+    diagnostics.not_empty(Some(algorithms), at)
 }
 
 fn clock_skew(
@@ -224,44 +223,20 @@ fn clock_skew(
         Server::OktaCustom | Server::OktaOrg => OKTA_SKEW,
         Server::Other => DEFAULT_SKEW,
     });
-    if skew > MAX_SKEW {
-        diagnostics.invalid(at, "at most \"300s\": expired tokens are accepted for that long");
-        return None;
-    }
-    Some(skew)
-}
-
-fn claim_names(
-    subject: Option<String>,
-    client: Option<String>,
-    scope: Option<String>,
-    groups: Option<ClaimPath>,
-) -> ClaimNames {
-    let usual = ClaimNames::default();
-    ClaimNames {
-        subject: subject.unwrap_or(usual.subject),
-        client: client.map_or(usual.client, |name| vec![name]),
-        scope: scope.map_or(usual.scope, |name| vec![name]),
-        groups: groups.map_or(usual.groups, |path| path.0.into()),
-    }
-}
-
-/// The fields about the origin of keys.
-struct KeyOriginDocument {
-    jwks: JwksDocument,
-    upstream: Option<String>,
-    headers: CalloutHeaders,
-    allow_http: bool,
-    server: Server,
+    diagnostics.bounded(
+        skew,
+        &(Duration::ZERO..=MAX_SKEW),
+        at,
+        "at most \"300s\": expired tokens are accepted for that long",
+    )
 }
 
 fn key_origin(
-    origin: KeyOriginDocument,
-    issuer: Option<&str>,
+    jwks: JwksDocument,
+    context: &ProviderContext<'_>,
     at: &Path,
     diagnostics: &mut Diagnostics<'_>,
 ) -> Option<KeyOrigin> {
-    let KeyOriginDocument { jwks, upstream, headers, allow_http, server } = origin;
     let at_jwks = at.member("jwks");
     if let Some(inline) = jwks.inline {
         if jwks.uri.is_some() {
@@ -281,27 +256,22 @@ fn key_origin(
         };
     }
     let upstream = diagnostics.required(
-        upstream,
+        context.upstream,
         &at.member("upstream"),
         "write the host's name for the connection to the issuer: on Envoy the name of a cluster",
     );
     let times = key_times(&jwks, &at_jwks, diagnostics);
-    let address = key_address(jwks.uri, server, issuer, upstream.as_deref().unwrap_or_default());
-    if let Err(problem) = &address {
-        diagnostics.invalid(&at_jwks.member("uri"), problem);
-    }
-    let address = address.ok().flatten().map(|address| address.with_headers(&headers));
+    let address = diagnostics.accept(key_address(jwks.uri, context), &at_jwks.member("uri")).flatten();
+    let address = address.map(|address| address.with_headers(context.headers));
     if let Some(KeyAddress::Known(known)) = &address
         && known.scheme == Scheme::Http
-        && !allow_http
+        && !context.allow_http
     {
         diagnostics
             .invalid(&at_jwks.member("uri"), "keys are fetched over https; for a test, set \"insecure_http\": true");
         return None;
     }
-    let upstream = upstream?;
-    if upstream.is_empty() {
-        diagnostics.invalid(&at.member("upstream"), "an empty name");
+    if !diagnostics.check(!upstream?.is_empty(), &at.member("upstream"), "an empty name") {
         return None;
     }
     let [refresh, max_stale, timeout, unknown_kid_cooldown] = times?;
@@ -309,15 +279,11 @@ fn key_origin(
 }
 
 /// From the document, derived for Okta, or discovered in the issuer's metadata; `None` also when the issuer has an error.
-fn key_address(
-    uri: Option<String>,
-    server: Server,
-    issuer: Option<&str>,
-    upstream: &str,
-) -> Result<Option<KeyAddress>, &'static str> {
-    let known = match (uri, issuer) {
+fn key_address(uri: Option<String>, context: &ProviderContext<'_>) -> Result<Option<KeyAddress>, &'static str> {
+    let upstream = context.upstream.unwrap_or_default();
+    let known = match (uri, context.issuer) {
         (Some(uri), _) => uri,
-        (None, Some(issuer)) if server == Server::OktaCustom => format!("{issuer}/v1/keys"),
+        (None, Some(issuer)) if context.server == Server::OktaCustom => format!("{issuer}/v1/keys"),
         (None, issuer) => {
             return Ok(issuer.and_then(|issuer| Discovery::of(issuer, upstream)).map(KeyAddress::Discovered));
         }
@@ -327,22 +293,15 @@ fn key_address(
 
 /// Refresh, staleness, timeout and cooldown, each within its bounds.
 fn key_times(jwks: &JwksDocument, at: &Path, diagnostics: &mut Diagnostics<'_>) -> Option<[Duration; 4]> {
-    let mut bounded =
-        |value: Option<Duration>, name: &str, default: u64, (least, most): (Duration, Duration), hint: &'static str| {
-            let value = value.unwrap_or(Duration::from_secs(default));
-            let within = (least..=most).contains(&value);
-            if !within {
-                diagnostics.invalid(&at.member(name), hint);
-            }
-            within.then_some(value)
-        };
+    let mut time = |value: Option<Duration>, default, name, bounds, hint| {
+        diagnostics.bounded(value.unwrap_or(Duration::from_secs(default)), &bounds, &at.member(name), hint)
+    };
     let (second, hour) = (Duration::from_secs(1), Duration::from_secs(3600));
-    let refresh = bounded(jwks.refresh, "refresh", 3600, (second, 24 * hour), "between \"1s\" and \"24h\"");
-    let max_stale =
-        bounded(jwks.max_stale, "max_stale", 86_400, (second, 30 * 24 * hour), "between \"1s\" and \"720h\"");
-    let timeout = bounded(jwks.timeout, "timeout", 5, (second / 10, 60 * second), "between \"0.1s\" and \"60s\"");
-    let cooldown =
-        bounded(jwks.unknown_kid_cooldown, "unknown_kid_cooldown", 4, (second, hour), "between \"1s\" and \"1h\"");
+    let refresh = time(jwks.refresh, 3600, "refresh", second..=24 * hour, "between \"1s\" and \"24h\"");
+    let max_stale = time(jwks.max_stale, 86_400, "max_stale", second..=30 * 24 * hour, "between \"1s\" and \"720h\"");
+    let timeout = time(jwks.timeout, 5, "timeout", second / 10..=60 * second, "between \"0.1s\" and \"60s\"");
+    let hint = "between \"1s\" and \"1h\"";
+    let cooldown = time(jwks.unknown_kid_cooldown, 4, "unknown_kid_cooldown", second..=hour, hint);
     let times = [refresh?, max_stale?, timeout?, cooldown?];
     let [refresh, max_stale, ..] = times;
     if max_stale < refresh {

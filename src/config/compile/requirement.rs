@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::Diagnostics;
+use super::diagnostics::Diagnostics;
 use crate::cel::Program;
 use crate::config::error::{ConfigErrorKind, Path};
-use crate::config::schema::ClaimPath;
+use crate::config::schema::claim_path::ClaimPath;
 use crate::config::schema::require::{AcrDocument, ClaimTestDocument, ClaimsDocument, RequireDocument};
 use crate::policy::Requirement;
 use crate::policy::requirement::{ClaimTest, Expected, Term, acr};
@@ -31,11 +31,8 @@ pub(super) fn requirement(
     diagnostics: &mut Diagnostics<'_>,
 ) -> Option<Requirement> {
     let requirement = Requirement::all(terms(document, at, Nesting::default(), diagnostics)?);
-    if requirement.size() > MAX_TERMS {
-        diagnostics.invalid(at, "more than 256 requirements; have the issuer put the result into a claim");
-        return None;
-    }
-    Some(requirement)
+    let hint = "more than 256 requirements; have the issuer put the result into a claim";
+    diagnostics.check(requirement.size() <= MAX_TERMS, at, hint).then_some(requirement)
 }
 
 /// The position of a document in the tree.
@@ -57,8 +54,8 @@ fn terms(
     nesting: Nesting,
     diagnostics: &mut Diagnostics<'_>,
 ) -> Option<Vec<Term>> {
-    if nesting.depth > MAX_DEPTH {
-        diagnostics.invalid(at, "`any_of`, `all_of` and `not` are nested more than 6 deep");
+    let hint = "`any_of`, `all_of` and `not` are nested more than 6 deep";
+    if !diagnostics.check(nesting.depth <= MAX_DEPTH, at, hint) {
         return None;
     }
     let RequireDocument { scopes, any_scope, groups, client_ids, audiences, claims, acr, max_age, amr, .. } = document;
@@ -75,11 +72,10 @@ fn terms(
         terms.extend(claim_tests(claims, &at.member("claims"), diagnostics).into_iter().map(Term::Claim));
     }
     if nesting.is_negated {
-        for (name, is_written) in [("acr", acr.is_some()), ("max_age", max_age.is_some())] {
-            if is_written {
-                // A token without `acr` and `auth_time` would meet the requirement.
-                diagnostics.invalid(&at.member(name), "not within `not`: no client can be asked for a weaker sign-in");
-            }
+        for (name, is_missing) in [("acr", acr.is_none()), ("max_age", max_age.is_none())] {
+            // A token without `acr` and `auth_time` would meet the requirement.
+            let hint = "not within `not`: no client can be asked for a weaker sign-in";
+            diagnostics.check(is_missing, &at.member(name), hint);
         }
     } else {
         terms.extend(authentication(acr, &at.member("acr"), diagnostics).map(Term::Authentication));
@@ -101,15 +97,10 @@ fn terms(
     if at.is_reported(diagnostics.errors) {
         return None;
     }
-    if terms.is_empty() {
-        diagnostics.invalid(at, "requires nothing; remove it, or write what the token must have");
-        return None;
-    }
-    if contradict(&terms) {
-        diagnostics.invalid(at, "no token can meet this: what it requires is excluded by its own `not`");
-        return None;
-    }
-    Some(terms)
+    let hint = "no token can meet this: what it requires is excluded by its own `not`";
+    (diagnostics.check(!terms.is_empty(), at, "requires nothing; remove it, or write what the token must have")
+        && diagnostics.check(!contradict(&terms), at, hint))
+    .then_some(terms)
 }
 
 fn written(
@@ -192,10 +183,9 @@ fn texts(
     let list = some(list, at, diagnostics)?;
     let mut seen = BTreeSet::new();
     for (index, text) in list.iter().enumerate() {
-        if !is_usable(text) {
-            diagnostics.invalid(&at.item(index), hint);
-        } else if !seen.insert(text) {
-            diagnostics.invalid(&at.item(index), "named twice");
+        let at = at.item(index);
+        if diagnostics.check(is_usable(text), &at, hint) {
+            diagnostics.check(seen.insert(text), &at, "named twice");
         }
     }
     (!at.is_reported(diagnostics.errors)).then_some(list)
@@ -203,12 +193,9 @@ fn texts(
 
 /// A list of at least one and not too many.
 fn some<T>(list: Option<Vec<T>>, at: &Path, diagnostics: &mut Diagnostics<'_>) -> Option<Vec<T>> {
-    super::not_empty(list, at, diagnostics).filter(|list| {
-        let is_short = list.len() <= MAX_ENTRIES;
-        if !is_short {
-            diagnostics.invalid(at, "more than 1024 entries; have the issuer put the result into a claim");
-        }
-        is_short
+    diagnostics.not_empty(list, at).filter(|list| {
+        let hint = "more than 1024 entries; have the issuer put the result into a claim";
+        diagnostics.check(list.len() <= MAX_ENTRIES, at, hint)
     })
 }
 
@@ -224,11 +211,8 @@ fn scope_names(list: Option<Vec<String>>, at: &Path, diagnostics: &mut Diagnosti
 }
 
 fn fits_into_a_challenge(words: &[String], at: &Path, diagnostics: &mut Diagnostics<'_>) -> bool {
-    let fits = words.len() <= MOST_IN_A_CHALLENGE;
-    if !fits {
-        diagnostics.invalid(at, "more than 64 entries; they would not fit into the challenge that names them");
-    }
-    fits
+    let hint = "more than 64 entries; they would not fit into the challenge that names them";
+    diagnostics.check(words.len() <= MOST_IN_A_CHALLENGE, at, hint)
 }
 
 /// The characters that RFC 6749 (appendix A) allows in scopes and RFC 9470 in `acr` values, separated by spaces.
@@ -260,11 +244,8 @@ fn condition(text: &str, at: &Path, diagnostics: &mut Diagnostics<'_>) -> Option
 
 /// `max_age` is an integer of seconds (RFC 9470). With 0 every sign-in is too old when its token arrives.
 fn whole_seconds(age: Duration, at: &Path, diagnostics: &mut Diagnostics<'_>) -> Option<Duration> {
-    if age.subsec_nanos() != 0 || age.is_zero() {
-        diagnostics.invalid(at, "whole seconds, at least \"1s\"");
-        return None;
-    }
-    Some(age)
+    let is_whole = age.subsec_nanos() == 0 && !age.is_zero();
+    diagnostics.check(is_whole, at, "whole seconds, at least \"1s\"").then_some(age)
 }
 
 fn claim_tests(document: ClaimsDocument, at: &Path, diagnostics: &mut Diagnostics<'_>) -> Vec<ClaimTest> {

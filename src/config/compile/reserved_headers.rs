@@ -1,4 +1,5 @@
-//! Reserved request headers: no claim, token or debug secret is written or read there.
+//! Reserved headers: no claim, token or debug secret is written or read in these of a request, and no custom response has
+//! these of the filter.
 
 use crate::http::{HeaderName, without_gateway_prefix};
 use crate::policy::target_headers::{PROTECTED_HEADERS, is_target};
@@ -85,6 +86,33 @@ pub(super) fn reserved(name: &HeaderName) -> Option<Reserved> {
         _ if ["x-envoy-", "x-forwarded-"].iter().any(|family| folded.starts_with(family)) => Some(Reserved::Proxy),
         _ if folded.starts_with("grpc-") => Some(Reserved::Framing),
         _ if ["accept", "if-", "sec-"].iter().any(|family| folded.starts_with(family)) => Some(Reserved::Client),
+        _ => None,
+    }
+}
+
+/// Why a custom response does not have this field.
+pub(super) fn response_field_reason(name: &str) -> Option<&'static str> {
+    match name {
+        "content-type" => Some("write `content_type` beside `body`"),
+        "cache-control" | "expires" | "pragma" | "age" => {
+            Some("no refusal is ever stored (`no-store`): a cache would give it to somebody who may pass")
+        }
+        "www-authenticate" | "retry-after" | "proxy-authenticate" | "authentication-info" => {
+            Some("the filter says what would help; two of them would contradict each other")
+        }
+        "location" | "refresh" => Some("browsers are sent to `responses.login` by rules with `redirect_browsers`"),
+        "vary" => Some("the filter writes it"),
+        "set-cookie" | "set-cookie2" => {
+            Some("anybody can cause a refusal, other sites' pages too, and would set or end users' sessions by it")
+        }
+        "connection" | "content-encoding" | "content-length" | "content-location" | "content-range" | "date"
+        | "etag" | "keep-alive" | "last-modified" | "proxy-connection" | "te" | "trailer" | "transfer-encoding"
+        | "upgrade" => Some("HTTP itself writes it"),
+        _ if name.starts_with("access-control-") => Some("write `responses.cors`"),
+        _ if name.starts_with("grpc-") => {
+            Some("the host writes the gRPC status: another one could say that all went well")
+        }
+        _ if name.starts_with("x-envoy-") => Some("Envoy takes orders from fields of this name"),
         _ => None,
     }
 }

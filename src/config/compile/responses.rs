@@ -4,10 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::debug::debug;
-use super::{Diagnostics, not_empty};
+use super::diagnostics::{Diagnostics, present};
+use super::reserved_headers::response_field_reason;
 use crate::config::error::Path;
 use crate::config::schema::responses::{
-    CorsDocument, CustomAnswerDocument, CustomDocument, LoginDocument, ResponsesDocument,
+    CorsDocument, CustomDocument, CustomResponseDocument, LoginDocument, ResponsesDocument,
 };
 use crate::http::{HeaderName, HeaderValue, is_token};
 use crate::policy::responses::{CustomBody, CustomResponse, CustomResponses, LoginAddress, ReturnBase};
@@ -34,7 +35,7 @@ pub(super) struct Written<'a> {
 impl Written<'_> {
     /// Whether the header has another use: a credential, an identity or a field of a response.
     fn has(&self, name: &HeaderName, custom: Option<&CustomResponses>) -> bool {
-        let is_of = |answer: &CustomResponse| answer.headers.iter().any(|(header, _)| header == name);
+        let is_of = |response: &CustomResponse| response.headers.iter().any(|(header, _)| header == name);
         self.token_source.is_some_and(|source| source.is_carrier(name.as_str()))
             || self.forwarding.is_some_and(|forwarding| forwarding.is_managed(name.as_str()))
             || custom.is_some_and(|custom| {
@@ -46,7 +47,7 @@ impl Written<'_> {
 }
 
 /// Compiles `responses`; `None` with an error.
-pub(super) fn answers(
+pub(super) fn responses(
     document: ResponsesDocument,
     written: &Written<'_>,
     at: &Path,
@@ -55,9 +56,7 @@ pub(super) fn answers(
     let credentials = written.token_source.map_or(&[][..], |source| &source.params);
     let realm = document.realm.unwrap_or_else(|| String::from(REALM));
     let is_plain = (1..=128).contains(&realm.len()) && realm.bytes().all(|byte| (b' '..=b'~').contains(&byte));
-    if !is_plain {
-        diagnostics.invalid(&at.member("realm"), "1 to 128 printable ASCII characters");
-    }
+    diagnostics.check(is_plain, &at.member("realm"), "1 to 128 printable ASCII characters");
     let detail = document.detail.unwrap_or_default();
     if detail == Detail::Reason {
         diagnostics.warnings.push(String::from(
@@ -66,7 +65,7 @@ pub(super) fn answers(
     }
     let custom = document.custom.map_or_else(
         || Some(CustomResponses::default()),
-        |custom| custom_answers(custom, &at.member("custom"), diagnostics),
+        |custom| custom_responses(custom, &at.member("custom"), diagnostics),
     );
     let debug = document.debug.map(|document| {
         let is_taken = |name: &HeaderName| written.has(name, custom.as_ref());
@@ -74,23 +73,22 @@ pub(super) fn answers(
     });
     let cors = document.cors.map(|cors| self::cors(cors, &at.member("cors"), diagnostics));
     let login = document.login.map(|login| self::login(login, credentials, &at.member("login"), diagnostics));
-    // After the loop, so that every error is listed.
-    let debug = debug.map_or(Some(None), |debug| debug.map(Some))?;
-    let (cors, login) = (cors.map_or(Some(None), |cors| cors.map(Some))?, login.map_or(Some(None), |it| it.map(Some))?);
+    // All parts are compiled before, so that every error is listed.
+    let (debug, cors, login) = (present(debug)?, present(cors)?, present(login)?);
     let format = document.format.unwrap_or_default();
     is_plain.then_some(Responses { realm, format, detail, custom: custom?, debug, cors, login })
 }
 
-fn custom_answers(document: CustomDocument, at: &Path, diagnostics: &mut Diagnostics<'_>) -> Option<CustomResponses> {
+fn custom_responses(document: CustomDocument, at: &Path, diagnostics: &mut Diagnostics<'_>) -> Option<CustomResponses> {
     let CustomDocument { bad_request, unauthorized, forbidden, unavailable } = document;
-    if [&bad_request, &unauthorized, &forbidden, &unavailable].iter().all(|answer| answer.is_none())
+    if [&bad_request, &unauthorized, &forbidden, &unavailable].iter().all(|response| response.is_none())
         && !at.is_reported(diagnostics.errors)
     {
         diagnostics.invalid(at, "nothing in it; name `bad_request`, `unauthorized`, `forbidden` or `unavailable`");
     }
-    let mut of = |document: Option<CustomAnswerDocument>, name: &str| match document {
+    let mut of = |document: Option<CustomResponseDocument>, name: &str| match document {
         None => Some(CustomResponse::default()),
-        Some(document) => custom_answer(document, &at.member(name), diagnostics),
+        Some(document) => custom_response(document, &at.member(name), diagnostics),
     };
     let (bad_request, unauthorized) = (of(bad_request, "bad_request"), of(unauthorized, "unauthorized"));
     let (forbidden, unavailable) = (of(forbidden, "forbidden"), of(unavailable, "unavailable"));
@@ -102,12 +100,12 @@ fn custom_answers(document: CustomDocument, at: &Path, diagnostics: &mut Diagnos
     })
 }
 
-fn custom_answer(
-    document: CustomAnswerDocument,
+fn custom_response(
+    document: CustomResponseDocument,
     at: &Path,
     diagnostics: &mut Diagnostics<'_>,
 ) -> Option<CustomResponse> {
-    let CustomAnswerDocument { body, content_type, headers } = document;
+    let CustomResponseDocument { body, content_type, headers } = document;
     let (body_at, type_at) = (at.member("body"), at.member("content_type"));
     if body.is_none() && headers.is_none() && !at.is_reported(diagnostics.errors) {
         diagnostics.invalid(at, "nothing in it; write `body`, `headers` or both");
@@ -117,14 +115,11 @@ fn custom_answer(
     }
     let bytes = body.map(String::into_bytes);
     let size_is_right = bytes.as_ref().is_none_or(|bytes| (1..=MAX_BODY_BYTES).contains(&bytes.len()));
-    if !size_is_right {
-        diagnostics.invalid(&body_at, "1 to 16384 bytes: it is sent with every refusal");
-    }
+    diagnostics.check(size_is_right, &body_at, "1 to 16384 bytes: it is sent with every refusal");
     let content_type = content_type.unwrap_or_else(|| String::from("text/plain; charset=utf-8"));
     let content_type = HeaderValue::parse(&content_type).filter(|_| is_media_type(&content_type));
-    if content_type.is_none() {
-        diagnostics.invalid(&type_at, "a media type such as \"text/html; charset=utf-8\"");
-    }
+    let hint = "a media type such as \"text/html; charset=utf-8\"";
+    let content_type = diagnostics.parsed(content_type, &type_at, hint);
     let headers =
         headers.map_or_else(|| Some(Vec::new()), |headers| own_headers(headers, &at.member("headers"), diagnostics));
     let (content_type, headers) = (content_type?, headers?);
@@ -150,78 +145,38 @@ fn own_headers(
     let mut usable = Vec::new();
     for (name, value) in headers {
         let at = at.member(&name);
-        let parsed = HeaderName::parse(&name);
-        if parsed.is_none() {
-            diagnostics.invalid(&at, "not a header name");
-        }
-        if let Some(hint) = parsed.as_ref().and_then(|name| why_not_yours(name.as_str())) {
+        let parsed = diagnostics.parsed(HeaderName::parse(&name), &at, "not a header name");
+        if let Some(hint) = parsed.as_ref().and_then(|name| response_field_reason(name.as_str())) {
             diagnostics.invalid(&at, hint);
             continue;
         }
-        if parsed.as_ref().is_some_and(|name| !names.insert(name.clone())) {
-            diagnostics.invalid(&at, "named twice: letter case does not matter");
-        }
+        let is_new = parsed.as_ref().is_none_or(|name| names.insert(name.clone()));
+        diagnostics.check(is_new, &at, "named twice: letter case does not matter");
         let value = HeaderValue::parse(&value).filter(|_| (1..=MAX_HEADER_BYTES).contains(&value.len()));
-        if value.is_none() {
-            diagnostics.invalid(&at, "a value of 1 to 1024 printable ASCII characters, no space at either end");
-        }
+        let hint = "a value of 1 to 1024 printable ASCII characters, no space at either end";
+        let value = diagnostics.parsed(value, &at, hint);
         usable.extend(parsed.zip(value));
     }
     (usable.len() == wanted && (1..=MAX_HEADERS).contains(&wanted)).then_some(usable)
-}
-
-/// Why a field is reserved.
-pub(super) fn why_not_yours(name: &str) -> Option<&'static str> {
-    match name {
-        "content-type" => Some("write `content_type` beside `body`"),
-        "cache-control" | "expires" | "pragma" | "age" => {
-            Some("no refusal is ever stored (`no-store`): a cache would give it to somebody who may pass")
-        }
-        "www-authenticate" | "retry-after" | "proxy-authenticate" | "authentication-info" => {
-            Some("the filter says what would help; two of them would contradict each other")
-        }
-        "location" | "refresh" => Some("browsers are sent to `responses.login` by rules with `redirect_browsers`"),
-        "vary" => Some("the filter writes it"),
-        "set-cookie" | "set-cookie2" => {
-            Some("anybody can cause a refusal, other sites' pages too, and would set or end users' sessions by it")
-        }
-        "connection" | "content-encoding" | "content-length" | "content-location" | "content-range" | "date"
-        | "etag" | "keep-alive" | "last-modified" | "proxy-connection" | "te" | "trailer" | "transfer-encoding"
-        | "upgrade" => Some("HTTP itself writes it"),
-        _ if name.starts_with("access-control-") => Some("write `responses.cors`"),
-        _ if name.starts_with("grpc-") => {
-            Some("the host writes the gRPC status: another one could say that all went well")
-        }
-        _ if name.starts_with("x-envoy-") => Some("Envoy takes orders from fields of this name"),
-        _ => None,
-    }
 }
 
 fn cors(document: CorsDocument, at: &Path, diagnostics: &mut Diagnostics<'_>) -> Option<Cors> {
     let origins_at = at.member("allow_origins");
     let hint = "name the origins that may read refusals, such as [\"https://app.acme.com\"]";
     let origins = diagnostics.required(document.allow_origins, &origins_at, hint);
-    let origins = not_empty(origins, &origins_at, diagnostics);
+    let origins = diagnostics.not_empty(origins, &origins_at);
     let allow_credentials = document.allow_credentials.unwrap_or(false);
     let is_any = origins.as_ref().is_some_and(|origins| *origins == ["*"]);
-    if is_any && allow_credentials {
-        diagnostics.invalid(&at.member("allow_credentials"), "not with `*`: no browser takes the two together");
-    }
+    let hint = "not with `*`: no browser takes the two together";
+    diagnostics.check(!(is_any && allow_credentials), &at.member("allow_credentials"), hint);
     let origins = match origins {
         Some(_) if is_any => Some(AllowedOrigins::Any),
         Some(texts) => {
-            let wanted = texts.len();
-            let mut patterns = Vec::new();
-            for (index, text) in texts.iter().enumerate() {
-                match OriginPattern::parse(text) {
-                    Ok(pattern) if patterns.contains(&pattern) => {
-                        diagnostics.invalid(&origins_at.item(index), "named twice");
-                    }
-                    Ok(pattern) => patterns.push(pattern),
-                    Err(hint) => diagnostics.invalid(&origins_at.item(index), hint),
-                }
-            }
-            (patterns.len() == wanted).then_some(AllowedOrigins::These(patterns))
+            let patterns = diagnostics.each(texts, &origins_at, |diagnostics, text, at, patterns| {
+                let pattern = diagnostics.accept(OriginPattern::parse(&text), at)?;
+                diagnostics.check(!patterns.contains(&pattern), at, "named twice").then_some(pattern)
+            });
+            patterns.map(AllowedOrigins::These)
         }
         None => None,
     };
@@ -231,17 +186,13 @@ fn cors(document: CorsDocument, at: &Path, diagnostics: &mut Diagnostics<'_>) ->
 
 fn exposed(names: Option<Vec<String>>, at: &Path, diagnostics: &mut Diagnostics<'_>) -> Option<HeaderValue> {
     let Some(names) = names else { return HeaderValue::parse("www-authenticate, retry-after") };
-    let names = not_empty(Some(names), at, diagnostics)?;
-    let mut is_right = names.len() <= MAX_HEADERS * 2;
-    if !is_right {
-        diagnostics.invalid(at, "at most 32 names");
-    }
+    let names = diagnostics.not_empty(Some(names), at)?;
+    let mut is_right = diagnostics.check(names.len() <= MAX_HEADERS * 2, at, "at most 32 names");
     for (index, name) in names.iter().enumerate() {
         // With credentials `*` is a header name and no wildcard.
-        if name == "*" || name.len() > 64 || HeaderName::parse(name).is_none() {
-            diagnostics.invalid(&at.item(index), "the name of a header; `*` is not taken by every browser");
-            is_right = false;
-        }
+        let is_name = name != "*" && name.len() <= 64 && HeaderName::parse(name).is_some();
+        let hint = "the name of a header; `*` is not taken by every browser";
+        is_right &= diagnostics.check(is_name, &at.item(index), hint);
     }
     HeaderValue::parse(&names.join(", ").to_ascii_lowercase()).filter(|_| is_right)
 }
@@ -254,24 +205,14 @@ fn login(
 ) -> Option<Login> {
     let (url_at, name_at, base_at) = (at.member("url"), at.member("return_to_parameter"), at.member("return_base"));
     let url = diagnostics.required(document.url, &url_at, "write the address of the application's login page");
-    let address = url.and_then(|url| {
-        let address = LoginAddress::parse(&url);
-        if address.is_none() {
-            diagnostics.invalid(
-                &url_at,
-                "an https address such as \"https://app.acme.com/login\", without a fragment; http only to localhost",
-            );
-        }
-        address
-    });
+    let hint = "an https address such as \"https://app.acme.com/login\", without a fragment; http only to localhost";
+    let address = url.and_then(|url| diagnostics.parsed(LoginAddress::parse(&url), &url_at, hint));
     let name = document.return_to_parameter.as_deref().unwrap_or(RETURN_TO);
-    let return_to = ParamName::parse(name).filter(|_| name.len() <= 64 && !STEP_UP.contains(&name));
-    if return_to.is_none() {
-        diagnostics.invalid(
-            &name_at,
-            "a parameter name of at most 64 letters, digits and `-._~`, and not `acr_values`, `max_age` or `scope`, which step-up uses",
-        );
-    }
+    let return_to = diagnostics.parsed(
+        ParamName::parse(name).filter(|_| name.len() <= 64 && !STEP_UP.contains(&name)),
+        &name_at,
+        "a parameter name of at most 64 letters, digits and `-._~`, and not `acr_values`, `max_age` or `scope`, which step-up uses",
+    );
     if let (Some(address), Some(return_to)) = (&address, &return_to)
         && STEP_UP.iter().chain([&return_to.as_str()]).any(|name| address.has(name))
     {
@@ -279,17 +220,9 @@ fn login(
             .invalid(&url_at, "has a parameter that the filter adds; which one counts would be for the page to guess");
         return None;
     }
-    let return_base = document.return_base.map(|base| {
-        let parsed = ReturnBase::parse(&base);
-        if parsed.is_none() {
-            diagnostics.invalid(
-                &base_at,
-                "an origin such as \"https://shop.acme.com\", without a path and without a slash at its end",
-            );
-        }
-        parsed
-    });
-    let withheld = credentials.iter().cloned().chain(ParamName::parse(TOKEN_PARAMETER)).collect();
-    let return_base = return_base.map_or(Some(None), |base| base.map(Some))?;
-    Some(Login { address: address?, return_to: return_to?, return_base, credential_params: withheld })
+    let hint = "an origin such as \"https://shop.acme.com\", without a path and without a slash at its end";
+    let return_base = document.return_base.map(|base| diagnostics.parsed(ReturnBase::parse(&base), &base_at, hint));
+    let credential_params = credentials.iter().cloned().chain(ParamName::parse(TOKEN_PARAMETER)).collect();
+    let return_base = present(return_base)?;
+    Some(Login { address: address?, return_to: return_to?, return_base, credential_params })
 }

@@ -3,11 +3,10 @@
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
-use super::Diagnostics;
+use super::diagnostics::{Diagnostics, present};
 use super::method_gaps::warn_of_method_gaps;
 use super::requirement::requirement;
 use crate::config::error::Path;
-use crate::config::schema::require::RequireDocument;
 use crate::config::schema::rules::{DefaultRuleDocument, MatchDocument, RuleDocument};
 use crate::policy::{
     Access, AmbiguousHosts, AmbiguousPaths, CaseSensitivity, HostPattern, Method, PathPattern, PatternFault, Providers,
@@ -95,7 +94,6 @@ pub(super) fn rules(
     } else {
         document.introspecting
     };
-    let login = if has_login { LoginPage::Written } else { LoginPage::Missing };
     let mut names = BTreeSet::new();
     let (mut routes, mut rules) = (Vec::new(), Vec::new());
     let documents = document.rules.unwrap_or_default();
@@ -108,68 +106,47 @@ pub(super) fn rules(
         let name = document.name.filter(|name| is_name(name, &at.member("name"), diagnostics));
         let access = document.access.unwrap_or_default();
         let route = route(document.conditions.unwrap_or_default(), access, ambiguous, &at.member("match"), diagnostics);
-        let what = Demands {
-            access,
+        let access_rule = DefaultRuleDocument {
+            access: document.access,
             require: document.require,
-            report_only: document.report_only.unwrap_or(false),
-            redirect_browsers: document.redirect_browsers.unwrap_or(false),
-            introspects: document.introspect.unwrap_or(false),
+            report_only: document.report_only,
+            redirect_browsers: document.redirect_browsers,
+            introspect: document.introspect,
         };
-        let rule = rule(name, what, (login, introspecting), &at, diagnostics);
+        let rule = rule(name, access_rule, (has_login, introspecting), &at, diagnostics);
         routes.extend(route);
         rules.extend(rule);
     }
-    let default = document.default_rule.unwrap_or_default();
-    let what = Demands {
-        access: default.access.unwrap_or_default(),
-        require: default.require,
-        report_only: default.report_only.unwrap_or(false),
-        redirect_browsers: default.redirect_browsers.unwrap_or(false),
-        introspects: default.introspect.unwrap_or(false),
-    };
-    let otherwise = rule(None, what, (login, introspecting), &at.member("default_rule"), diagnostics);
+    let default_rule = document.default_rule.unwrap_or_default();
+    let default_rule = rule(None, default_rule, (has_login, introspecting), &at.member("default_rule"), diagnostics);
     let complete = routes.len() == written && rules.len() == written;
-    let (router, otherwise) = (Router::new(routes.clone()).with_ambiguous_hosts(ambiguous_hosts), otherwise?);
+    let (router, default_rule) = (Router::new(routes.clone()).with_ambiguous_hosts(ambiguous_hosts), default_rule?);
     complete.then(|| {
-        let rules = Rules::new(router, rules, otherwise, ambiguous, document.bypass_cors_preflight)
+        let rules = Rules::new(router, rules, default_rule, ambiguous, document.bypass_cors_preflight)
             .with_strict_path_spelling(document.strict_path_spelling);
         warn_of_method_gaps(&rules, &routes, at, diagnostics);
         (rules, routes)
     })
 }
 
-/// Compiles `access`.
-struct Demands {
-    access: Access,
-    require: Option<RequireDocument>,
-    report_only: bool,
-    redirect_browsers: bool,
-    introspects: bool,
-}
-
-/// Whether `responses.login` is configured.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum LoginPage {
-    /// It is, or it has an error.
-    Written,
-    Missing,
-}
-
 fn rule(
     name: Option<String>,
-    what: Demands,
-    (login, introspecting): (LoginPage, Introspecting),
+    document: DefaultRuleDocument,
+    (has_login, introspecting): (bool, Introspecting),
     at: &Path,
     diagnostics: &mut Diagnostics<'_>,
 ) -> Option<Rule> {
-    let Demands { access, require, report_only, redirect_browsers, introspects } = what;
-    let demands = require.is_some();
-    let requirement = require.map(|document| requirement(document, &at.member("require"), diagnostics));
+    let access = document.access.unwrap_or_default();
+    let report_only = document.report_only.unwrap_or(false);
+    let redirect_browsers = document.redirect_browsers.unwrap_or(false);
+    let introspects = document.introspect.unwrap_or(false);
+    let has_requirement = document.require.is_some();
+    let requirement = document.require.map(|document| requirement(document, &at.member("require"), diagnostics));
     let needs_token = requirement
         .as_ref()
         .is_some_and(|compiled| compiled.as_ref().is_none_or(|compiled| !compiled.is_request_only()));
     match access {
-        Access::Deny if demands => {
+        Access::Deny if has_requirement => {
             diagnostics.invalid(&at.member("require"), "never looked at: with this `access` nobody passes");
         }
         Access::Public if needs_token => diagnostics.invalid(
@@ -182,19 +159,17 @@ fn rule(
         ),
         Access::Public | Access::Optional | Access::Token | Access::Deny => {}
     }
-    if report_only && !demands {
-        diagnostics.invalid(&at.member("report_only"), "there is no `require` whose refusals could be reported");
-    }
+    let hint = "there is no `require` whose refusals could be reported";
+    diagnostics.check(has_requirement || !report_only, &at.member("report_only"), hint);
     if redirect_browsers {
         let at = at.member("redirect_browsers");
         match access {
             Access::Public | Access::Deny => {
                 diagnostics.invalid(&at, "never happens: with this `access` no sign-in makes a difference");
             }
-            Access::Optional | Access::Token if login == LoginPage::Missing => {
-                diagnostics.invalid(&at, "there is nowhere to send them; write `responses.login`");
+            Access::Optional | Access::Token => {
+                diagnostics.check(has_login, &at, "there is nowhere to send them; write `responses.login`");
             }
-            Access::Optional | Access::Token => {}
         }
     }
     if introspects {
@@ -210,21 +185,14 @@ fn rule(
             (Access::Optional | Access::Token, Introspecting::All | Introspecting::Unknown) => {}
         }
     }
-    let requirement = match requirement {
-        None => None,
-        Some(compiled) => Some(compiled?),
-    };
-    let requirement = requirement.map(Rc::new);
+    let requirement = present(requirement)?.map(Rc::new);
     Some(Rule { name: name.map(Into::into), access, requirement, report_only, redirect_browsers, introspects })
 }
 
 fn is_name(name: &str, at: &Path, diagnostics: &mut Diagnostics<'_>) -> bool {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
-    let usable = (1..=64).contains(&name.len()) && name.bytes().all(is_plain);
-    if !usable {
-        diagnostics.invalid(at, "1 to 64 letters, digits, `-`, `_` and `.`: it becomes part of logs and metrics");
-    }
-    usable
+    let is_name = (1..=64).contains(&name.len()) && name.bytes().all(is_plain);
+    diagnostics.check(is_name, at, "1 to 64 letters, digits, `-`, `_` and `.`: it becomes part of logs and metrics")
 }
 
 fn route(
@@ -245,20 +213,17 @@ fn route(
         );
     }
     let path = match (document.path, document.path_prefix, document.path_regex) {
-        (None, None, None) => Some(PathPattern::ANY),
-        (Some(text), None, None) => usable(PathPattern::exact(&text, case, ambiguous), &at.member("path"), diagnostics),
-        (None, Some(text), None) => {
-            usable(PathPattern::prefix(&text, case, ambiguous), &at.member("path_prefix"), diagnostics)
-        }
-        (None, None, Some(text)) => {
-            usable(PathPattern::regex(&text, case, ambiguous), &at.member("path_regex"), diagnostics)
-        }
+        (None, None, None) => (Ok(PathPattern::ANY), ""),
+        (Some(text), None, None) => (PathPattern::exact(&text, case, ambiguous), "path"),
+        (None, Some(text), None) => (PathPattern::prefix(&text, case, ambiguous), "path_prefix"),
+        (None, None, Some(text)) => (PathPattern::regex(&text, case, ambiguous), "path_regex"),
         _ => {
             diagnostics.invalid(at, "one of `path`, `path_prefix` and `path_regex`");
-            None
+            return None;
         }
     };
-    // After the loop, so that every error is listed.
+    let path = usable(path.0, &at.member(path.1), diagnostics);
+    // All parts are compiled before, so that every error is listed.
     Some(Route { hosts: hosts?, path: path?, methods: methods? })
 }
 
@@ -269,19 +234,12 @@ fn all<T>(
     diagnostics: &mut Diagnostics<'_>,
 ) -> Option<Vec<T>> {
     let Some(texts) = texts else { return Some(Vec::new()) };
-    if texts.is_empty() {
-        diagnostics.invalid(at, "an empty list: no request would come under this rule");
+    if !diagnostics.check(!texts.is_empty(), at, "an empty list: no request would come under this rule") {
         return None;
     }
-    let wanted = texts.len();
-    let parsed: Vec<T> = texts
-        .iter()
-        .enumerate()
-        .filter_map(|(index, text)| usable(parse(text), &at.item(index), diagnostics))
-        .collect();
-    (parsed.len() == wanted).then_some(parsed)
+    diagnostics.each(texts, at, |diagnostics, text, at, _| usable(parse(&text), at, diagnostics))
 }
 
 fn usable<T>(parsed: Result<T, PatternFault>, at: &Path, diagnostics: &mut Diagnostics<'_>) -> Option<T> {
-    parsed.map_err(|fault| diagnostics.invalid(at, fault.hint())).ok()
+    diagnostics.accept(parsed.map_err(|fault| fault.hint()), at)
 }

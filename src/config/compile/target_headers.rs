@@ -1,6 +1,6 @@
 //! `insecure_keep_target_headers` -> [`TargetHeaders`]: known names only, each with a warning.
 
-use super::{Diagnostics, not_empty};
+use super::diagnostics::Diagnostics;
 use crate::config::error::Path;
 use crate::policy::target_headers::find;
 use crate::policy::{TargetHeader, TargetHeaders};
@@ -12,24 +12,16 @@ pub(super) fn target_headers(
     diagnostics: &mut Diagnostics<'_>,
 ) -> Option<TargetHeaders> {
     let Some(names) = names else { return Some(TargetHeaders::default()) };
-    let names = not_empty(Some(names), at, diagnostics)?;
-    let wanted = names.len();
-    let mut kept: Vec<&'static TargetHeader> = Vec::new();
-    for (index, name) in names.iter().enumerate() {
-        let at = at.item(index);
-        match find(name) {
-            None => diagnostics.invalid(
-                &at,
-                "not a header that is removed because it changes the target; docs/security.md lists them",
-            ),
-            Some(header) if kept.contains(&header) => diagnostics.invalid(&at, "duplicate entry"),
-            Some(header) => kept.push(header),
-        }
-    }
+    let names = diagnostics.not_empty(Some(names), at)?;
+    let kept = diagnostics.each(names, at, |diagnostics, name, at, kept| {
+        let hint = "not a header that is removed because it changes the target; docs/security.md lists them";
+        let header = diagnostics.parsed(find(&name), at, hint)?;
+        diagnostics.check(!kept.contains(&header), at, "duplicate entry").then_some(header)
+    })?;
     for TargetHeader { name, changes, .. } in &kept {
         diagnostics.insecure(format!(
             "insecure_keep_target_headers has {name}: the backend reads another {changes} from it than the one that the rules decided for, unless a proxy in front overwrites it"
         ));
     }
-    (kept.len() == wanted).then(|| TargetHeaders::keeping(&kept))
+    Some(TargetHeaders::keeping(&kept))
 }

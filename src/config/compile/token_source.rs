@@ -1,6 +1,6 @@
 //! `token` -> [`TokenSource`]: the locations of credentials, without contradictions.
 
-use super::Diagnostics;
+use super::diagnostics::Diagnostics;
 use super::reserved_headers::{Reserved, reserved};
 use crate::config::error::Path;
 use crate::config::schema::{FromHeaderDocument, TokenDocument};
@@ -21,9 +21,8 @@ pub(super) fn token_source(
     diagnostics: &mut Diagnostics<'_>,
 ) -> Option<TokenSource> {
     let max_bytes = token.max_bytes.unwrap_or(DEFAULT_MAX_TOKEN_BYTES);
-    if !(256..=MAX_TOKEN_BYTES).contains(&max_bytes) {
-        diagnostics.invalid(&at.member("max_bytes"), "between 256 and 61440");
-    }
+    let is_in_range = (256..=MAX_TOKEN_BYTES).contains(&max_bytes);
+    diagnostics.check(is_in_range, &at.member("max_bytes"), "between 256 and 61440");
     let headers_at = at.member("from_headers");
     let cookies_at = at.member("from_cookies");
     let params_at = at.member("from_params");
@@ -80,32 +79,22 @@ fn header_sources(
         let name = diagnostics.required(document.name, &name_at, "write the name of the header that carries the token");
         let name = name.and_then(|name| header_name(&name, identity, &name_at, diagnostics));
         let prefix_at = at.member("value_prefix");
-        let prefix = document.value_prefix.map(|prefix| {
-            let prefix = ValuePrefix::parse(&prefix);
-            if prefix.is_none() {
-                diagnostics
-                    .invalid(&prefix_at, "printable ASCII that does not begin with a space, such as \"Bearer \"");
-            }
-            prefix
-        });
-        if prefix.is_some() && document.scheme.is_some() {
-            diagnostics.invalid(&prefix_at, "not together with `scheme`; write one of the two");
-        }
-        let scheme = document.scheme.map(|scheme| {
-            let scheme = AuthScheme::parse(&scheme);
-            if scheme.is_none() {
-                diagnostics.invalid(&scheme_at, "the name of a scheme without spaces, such as \"Bearer\"");
-            }
-            scheme
-        });
+        let hint = "printable ASCII that does not begin with a space, such as \"Bearer \"";
+        let is_alone = document.value_prefix.is_none() || document.scheme.is_none();
+        let prefix =
+            document.value_prefix.and_then(|prefix| diagnostics.parsed(ValuePrefix::parse(&prefix), &prefix_at, hint));
+        diagnostics.check(is_alone, &prefix_at, "not together with `scheme`; write one of the two");
+        let hint = "the name of a scheme without spaces, such as \"Bearer\"";
+        let scheme =
+            document.scheme.and_then(|scheme| diagnostics.parsed(AuthScheme::parse(&scheme), &scheme_at, hint));
         let Some(name) = name else { continue };
+        if scheme_at.is_reported(diagnostics.errors) || prefix_at.is_reported(diagnostics.errors) {
+            continue;
+        }
         let form = match (scheme, prefix) {
-            (Some(None), _) | (_, Some(None)) => continue,
-            // Not a string, which is an error already.
-            _ if scheme_at.is_reported(diagnostics.errors) || prefix_at.is_reported(diagnostics.errors) => continue,
             (None, None) => HeaderForm::Whole,
-            (Some(Some(scheme)), _) => HeaderForm::Schemes(vec![scheme]),
-            (None, Some(Some(prefix))) => HeaderForm::Prefixes(vec![prefix]),
+            (Some(scheme), _) => HeaderForm::Schemes(vec![scheme]),
+            (None, Some(prefix)) => HeaderForm::Prefixes(vec![prefix]),
         };
         if form == HeaderForm::Whole && name == HeaderName::AUTHORIZATION {
             diagnostics.warnings.push(String::from(
@@ -135,7 +124,7 @@ fn header_name(
             Some(Reserved::Credential | Reserved::Client) | None => Ok(name),
         },
     };
-    let name = name.map_err(|hint| diagnostics.invalid(at, hint)).ok()?;
+    let name = diagnostics.accept(name, at)?;
     if identity.is_some_and(|identity| identity.is_managed(name.as_str())) {
         diagnostics.invalid(at, "a header of `claim_to_headers`, `forward_payload_header` or `request_headers_to_remove`: it tells the backend who the user is and is never read");
         return None;
@@ -185,15 +174,8 @@ fn names<T: PartialEq>(
     at: &Path,
     diagnostics: &mut Diagnostics<'_>,
 ) -> Option<Vec<T>> {
-    let names = names.unwrap_or_default();
-    let wanted = names.len();
-    let mut parsed: Vec<T> = Vec::new();
-    for (index, name) in names.iter().enumerate() {
-        match parse(name) {
-            None => diagnostics.invalid(&at.item(index), hint),
-            Some(name) if parsed.contains(&name) => diagnostics.invalid(&at.item(index), "named twice"),
-            Some(name) => parsed.push(name),
-        }
-    }
-    (parsed.len() == wanted).then_some(parsed)
+    diagnostics.each(names.unwrap_or_default(), at, |diagnostics, name, at, names| {
+        let name = diagnostics.parsed(parse(&name), at, hint)?;
+        diagnostics.check(!names.contains(&name), at, "named twice").then_some(name)
+    })
 }

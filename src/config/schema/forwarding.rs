@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use super::ClaimPath;
+use super::claim_path::ClaimPath;
 use crate::config::decode::{Decode, document};
 use crate::config::error::{ConfigError, ConfigErrorKind, Path};
 use crate::policy::{ClaimFormat, ClaimSource, DecisionPart, StateSource};

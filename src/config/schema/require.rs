@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::ClaimPath;
+use super::claim_path::ClaimPath;
 use crate::config::decode::{Decode, document, expect};
 use crate::config::error::{ConfigError, ConfigErrorKind, Path};
 use crate::policy::requirement::ClaimValue;

@@ -43,19 +43,19 @@ document! {
     /// Your own responses, by status.
     CustomDocument {
         /// 400
-        bad_request: CustomAnswerDocument,
+        bad_request: CustomResponseDocument,
         /// 401
-        unauthorized: CustomAnswerDocument,
+        unauthorized: CustomResponseDocument,
         /// 403
-        forbidden: CustomAnswerDocument,
+        forbidden: CustomResponseDocument,
         /// 503
-        unavailable: CustomAnswerDocument,
+        unavailable: CustomResponseDocument,
     }
 }
 
 document! {
     /// Your own response for one status. gRPC clients and redirected browsers receive the headers only.
-    CustomAnswerDocument {
+    CustomResponseDocument {
         /// The body, at most 16 KiB. Default: the filter's own.
         body: String,
         /// The media type of the body. Default: `text/plain; charset=utf-8`.

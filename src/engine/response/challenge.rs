@@ -18,7 +18,7 @@ pub(super) fn challenge(message: &Message<'_>, refusal: &Denial<'_>, policy: &Po
             add(&mut challenge, "error", &quoted(message.error()));
             add(&mut challenge, "scope", &list(scopes));
         }
-        Message::LogInAnew { acr_values, max_age, scopes } => {
+        Message::StepUpRequired { acr_values, max_age, scopes } => {
             add(&mut challenge, "error", &quoted(message.error()));
             if !acr_values.is_empty() {
                 add(&mut challenge, "acr_values", &list(acr_values));

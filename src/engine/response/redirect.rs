@@ -21,7 +21,7 @@ pub(super) fn location(message: &Message<'_>, refusal: &Denial<'_>, answers: &Re
     let login = answers.login.as_ref().filter(|_| refusal.rule.redirect_browsers)?;
     let step_up = match message {
         Message::NoCredential | Message::InvalidToken => Vec::new(),
-        Message::LogInAnew { acr_values, max_age, scopes } => {
+        Message::StepUpRequired { acr_values, max_age, scopes } => {
             let age = max_age.map(|age| age.as_secs().to_string());
             let params = [
                 ("acr_values", acr_values.join(" ")),

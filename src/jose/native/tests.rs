@@ -59,7 +59,7 @@ impl Arguments {
 
     /// The verdict of a correct host, for the test keys.
     fn is_valid(&self) -> bool {
-        let known = || KNOWN_ANSWERS.iter().flat_map(|known| [known.key, known.other_key]).filter_map(Key::from_jwk);
+        let known = || TEST_VECTORS.iter().flat_map(|known| [known.key, known.other_key]).filter_map(Key::from_jwk);
         let own_keys = || {
             SIGNERS.into_iter().chain([TestKey::RsaB]).map(|key| Key::from_jwk(&key.public_jwk().to_string()).unwrap())
         };
@@ -105,7 +105,7 @@ fn key(signer: TestKey) -> Key {
 
 #[wasm_bindgen_test(unsupported = test)]
 fn known_answers_match_the_portable_verifier() {
-    for known in &KNOWN_ANSWERS {
+    for known in &TEST_VECTORS {
         let (key, other_key) = (Key::from_jwk(known.key).unwrap(), Key::from_jwk(known.other_key).unwrap());
         let signature = decode(known.signature.as_bytes()).unwrap();
         let verifies = |key: &Key, message: &[u8], signature: &[u8]| {
@@ -121,7 +121,7 @@ fn known_answers_match_the_portable_verifier() {
             assert!(arguments(known.algorithm, key, MESSAGE, signature).is_some(), "{}", known.algorithm);
         }
     }
-    assert_eq!(KNOWN_ANSWERS.map(|known| known.algorithm), OFFERED);
+    assert_eq!(TEST_VECTORS.map(|known| known.algorithm), OFFERED);
 }
 
 #[wasm_bindgen_test(unsupported = test)]
@@ -184,7 +184,7 @@ fn host_that_accepts_an_invalid_signature_is_not_used() {
             verify_result(arguments.is_valid() || wrong(&arguments))
         })
     };
-    let known = |algorithm| KNOWN_ANSWERS.iter().find(|known| known.algorithm == algorithm).unwrap();
+    let known = |algorithm| TEST_VECTORS.iter().find(|known| known.algorithm == algorithm).unwrap();
     let rows: [(HostCall, Algorithm, InvalidSignature); 5] = [
         (Box::new(|_| verify_result(true)), Algorithm::Rs256, InvalidSignature::OtherMessage),
         (
@@ -194,7 +194,7 @@ fn host_that_accepts_an_invalid_signature_is_not_used() {
         ),
         (
             host_that_also_accepts(|arguments| {
-                arguments.public_key == Key::from_jwk(KNOWN_ANSWERS[3].other_key).unwrap().subject_public_key_info()
+                arguments.public_key == Key::from_jwk(TEST_VECTORS[3].other_key).unwrap().subject_public_key_info()
             }),
             Algorithm::Es256,
             InvalidSignature::OtherKey,
@@ -203,7 +203,7 @@ fn host_that_accepts_an_invalid_signature_is_not_used() {
             host_that_also_accepts(|arguments| {
                 let Some(signature) = arguments.fixed_length(48) else { return false };
                 arguments.text == MESSAGE
-                    && altered(&signature) == decode(KNOWN_ANSWERS[4].signature.as_bytes()).unwrap()
+                    && altered(&signature) == decode(TEST_VECTORS[4].signature.as_bytes()).unwrap()
             }),
             Algorithm::Es384,
             InvalidSignature::Altered,
@@ -214,10 +214,7 @@ fn host_that_accepts_an_invalid_signature_is_not_used() {
             InvalidSignature::NotDer,
         ),
     ];
-    assert_eq!(
-        [known(Algorithm::Es256).key, known(Algorithm::Es384).key],
-        [KNOWN_ANSWERS[3].key, KNOWN_ANSWERS[4].key]
-    );
+    assert_eq!([known(Algorithm::Es256).key, known(Algorithm::Es384).key], [TEST_VECTORS[3].key, TEST_VECTORS[4].key]);
     for (call, algorithm, bad) in rows {
         let verifier = NativeVerifier::with_self_test(call, &Algorithm::ALL);
         assert_eq!(verifier.host_algorithms(), [], "{bad:?}");

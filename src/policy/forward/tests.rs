@@ -1,7 +1,8 @@
 use super::*;
-use crate::jose::Algorithm;
-use crate::jose::signing_fixture::{TestKey, verified};
-use crate::policy::provider::{Audiences, KeyOrigin, Provider};
+use crate::http::RequestHead;
+use crate::jose::signing_fixture::verified;
+use crate::policy::provider::{Audiences, Provider};
+use crate::policy::provider_fixture;
 use crate::unix_time::UnixTime;
 use serde_json::json;
 use std::time::Duration;
@@ -11,19 +12,12 @@ const FORMATS: [ClaimFormat; 4] = [ClaimFormat::String, ClaimFormat::Space, Clai
 
 /// A validated token with these claims in addition to issuer and expiry.
 fn token(claims: &Value) -> ValidatedToken {
+    let issuer = "https://idp.example".into();
     let provider = Provider {
-        name: "test".into(),
-        issuer: "https://idp.example".into(),
-        additional_issuers: Vec::new(),
+        issuer,
         audiences: Audiences::InsecureAny,
-        algorithms: vec![Algorithm::Es256],
         clock_skew: Duration::ZERO,
-        client_ids: None,
-        max_token_lifetime: None,
-        accept_nonce: false,
-        claim_names: ClaimNames::default(),
-        keys: KeyOrigin::Inline(TestKey::P256.key_set()),
-        introspection: None,
+        ..provider_fixture::provider()
     };
     let mut all = json!({"iss": "https://idp.example", "exp": 2000});
     for (name, value) in claims.as_object().unwrap() {
@@ -39,7 +33,7 @@ fn header(name: &str) -> HeaderName {
 /// The header names that are removed from a head with these fields.
 fn stripped(forwarding: &Forwarding, names: &[&str]) -> Vec<String> {
     let head = RequestHead::new(names.iter().map(|name| ((*name).to_owned(), b"mallory".to_vec())).collect());
-    let edits = forwarding.strip(&head).into_iter();
+    let edits = head.removals(|name| forwarding.is_managed(name)).into_iter();
     edits
         .map(|edit| match edit {
             HeaderEdit::Remove(name) => name,

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::verdict::{Indeterminate, Verdict};
 use super::{Requirement, RequirementContext, Term, acr};
 use crate::cel::EvaluationError;
+use crate::http::push_new;
 
 /// A requirement that is not met.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -177,7 +178,7 @@ impl<'a> RequiredRemedy<'a> {
             }
             Term::Scopes(scopes) => {
                 self.lacks_scope |= !is_met;
-                scopes.iter().for_each(|scope| self.require_scope(scope));
+                scopes.iter().for_each(|scope| push_new(&mut self.scopes, scope));
                 Ok(())
             }
             Term::AnyScope(scopes) => {
@@ -186,7 +187,7 @@ impl<'a> RequiredRemedy<'a> {
                 // So the challenge names the scope that the token has, or the first.
                 let granted =
                     scopes.iter().find(|scope| context.token.is_some_and(|token| token.scopes().contains(scope)));
-                granted.or(scopes.first()).into_iter().for_each(|scope| self.require_scope(scope));
+                granted.or(scopes.first()).into_iter().for_each(|scope| push_new(&mut self.scopes, scope));
                 Ok(())
             }
             Term::AnyOf(alternatives) => {
@@ -202,12 +203,6 @@ impl<'a> RequiredRemedy<'a> {
         let is_met = |alternative: &&Requirement| alternative.evaluate(context) == Verdict::Holds;
         let mut met_first = alternatives.iter().filter(is_met).chain(alternatives);
         met_first.find_map(|alternative| self.clone().with(alternative, context).ok())
-    }
-
-    fn require_scope(&mut self, scope: &'a str) {
-        if !self.scopes.contains(&scope) {
-            self.scopes.push(scope);
-        }
     }
 
     fn require_max_age(&mut self, max_age: Duration) {

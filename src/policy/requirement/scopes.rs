@@ -1,6 +1,7 @@
 //! The scopes of a requirement, for clients that have no token yet.
 
 use super::{Requirement, Term};
+use crate::http::push_new;
 
 impl Requirement {
     /// All scopes that a token could use to meet the requirement, each once.
@@ -14,7 +15,7 @@ impl Requirement {
         for term in self.terms() {
             // Scopes in a `not` are not required.
             if let Term::Scopes(scopes) | Term::AnyScope(scopes) = term {
-                scopes.iter().for_each(|scope| add(named, scope));
+                scopes.iter().for_each(|scope| push_new(named, scope));
             }
             if let Term::AnyOf(alternatives) = term {
                 alternatives.iter().for_each(|alternative| alternative.add_named_scopes(named));
@@ -32,21 +33,15 @@ impl Requirement {
     fn add_initial_scopes<'a>(&'a self, initial: &mut Vec<&'a str>) {
         for term in self.terms() {
             if let Term::Scopes(scopes) = term {
-                scopes.iter().for_each(|scope| add(initial, scope));
+                scopes.iter().for_each(|scope| push_new(initial, scope));
             }
             if let Term::AnyScope(scopes) = term {
-                scopes.first().into_iter().for_each(|scope| add(initial, scope));
+                scopes.first().into_iter().for_each(|scope| push_new(initial, scope));
             }
             if let Term::AnyOf(alternatives) = term {
                 alternatives.first().into_iter().for_each(|alternative| alternative.add_initial_scopes(initial));
             }
         }
-    }
-}
-
-fn add<'a>(scopes: &mut Vec<&'a str>, scope: &'a str) {
-    if !scopes.contains(&scope) {
-        scopes.push(scope);
     }
 }
 

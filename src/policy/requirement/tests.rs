@@ -1,29 +1,14 @@
 use super::*;
-use crate::jose::signing_fixture::{TestKey, verified};
-use crate::policy::provider::{Audiences, ClaimNames, KeyOrigin, Provider};
+use crate::jose::signing_fixture::verified;
+use crate::policy::provider::{Audiences, Provider};
+pub(super) use crate::policy::provider_fixture::NOW_SECS;
+use crate::policy::provider_fixture::{ISSUER, NOW, SKEW_SECS, provider};
 use serde_json::{Value, json};
 use wasm_bindgen_test::wasm_bindgen_test;
 
-const ISSUER: &str = "https://acme.okta.com/oauth2/default";
-pub(super) const NOW_SECS: u64 = 1_700_000_000;
-const SKEW_SECS: u64 = 30;
-
 /// A token with these claims in addition to the usual ones. `null` removes a claim.
 pub(super) fn token(changes: &Value) -> ValidatedToken {
-    let provider = Provider {
-        name: "okta".into(),
-        issuer: ISSUER.into(),
-        additional_issuers: Vec::new(),
-        audiences: Audiences::InsecureAny,
-        algorithms: vec![crate::jose::Algorithm::Es256],
-        clock_skew: Duration::from_secs(SKEW_SECS),
-        client_ids: None,
-        max_token_lifetime: None,
-        accept_nonce: false,
-        claim_names: ClaimNames::default(),
-        keys: KeyOrigin::Inline(TestKey::P256.key_set()),
-        introspection: None,
-    };
+    let provider = Provider { audiences: Audiences::InsecureAny, ..provider() };
     let mut claims = json!({"iss": ISSUER, "exp": NOW_SECS + 3600, "sub": "alice", "cid": "0oa1", "aud": "api://a"});
     for (name, value) in changes.as_object().unwrap() {
         claims[name] = value.clone();
@@ -33,7 +18,7 @@ pub(super) fn token(changes: &Value) -> ValidatedToken {
             claims.as_object_mut().unwrap().remove(name);
         }
     }
-    ValidatedToken::validate(verified(&claims, None), &provider, UnixTime::from_secs(NOW_SECS)).unwrap()
+    ValidatedToken::validate(verified(&claims, None), &provider, NOW).unwrap()
 }
 
 pub(super) fn set(names: &[&str]) -> BTreeSet<String> {
@@ -49,14 +34,14 @@ pub(super) fn one(term: Term) -> Requirement {
 }
 
 pub(super) fn evaluate_at(requirement: &Requirement, token: &ValidatedToken, now: UnixTime) -> Verdict {
-    let facts = RequirementContext { token: Some(token), now, request: None };
-    let verdict = requirement.evaluate(&facts);
-    assert_eq!(requirement.check(&facts).is_ok(), verdict == Verdict::Holds, "{requirement:?}");
+    let context = RequirementContext { token: Some(token), now, request: None };
+    let verdict = requirement.evaluate(&context);
+    assert_eq!(requirement.check(&context).is_ok(), verdict == Verdict::Holds, "{requirement:?}");
     verdict
 }
 
 fn evaluate(term: &Term, claims: &Value) -> Verdict {
-    evaluate_at(&one(term.clone()), &token(claims), UnixTime::from_secs(NOW_SECS))
+    evaluate_at(&one(term.clone()), &token(claims), NOW)
 }
 
 const HOLDS: Verdict = Verdict::Holds;
@@ -402,6 +387,6 @@ fn combinations_follow_three_valued_logic() {
     ];
     for (terms, expected) in rows {
         let requirement = Requirement::all(terms);
-        assert_eq!(evaluate_at(&requirement, &token, UnixTime::from_secs(NOW_SECS)), expected, "{requirement:?}");
+        assert_eq!(evaluate_at(&requirement, &token, NOW), expected, "{requirement:?}");
     }
 }

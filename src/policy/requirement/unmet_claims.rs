@@ -1,6 +1,7 @@
 //! The claims that cause a denial, for diagnosis.
 
 use super::{Requirement, RequirementContext, Term, Verdict};
+use crate::http::push_new;
 use crate::policy::provider::ClaimNames;
 use crate::policy::validate::ValidatedToken;
 use crate::unix_time::UnixTime;
@@ -18,9 +19,9 @@ impl Requirement {
         for term in self.terms.iter().filter(|term| term.evaluate(context) != Verdict::Holds) {
             if let Term::Not(inner) = term {
                 // In a `not`, the terms that hold cause the denial.
-                inner.terms.iter().filter_map(|term| term.claim(names)).for_each(|path| add(found, path));
+                inner.terms.iter().filter_map(|term| term.claim(names)).for_each(|path| push_new(found, path));
             } else {
-                term.claim(names).into_iter().for_each(|path| add(found, path));
+                term.claim(names).into_iter().for_each(|path| push_new(found, path));
                 term.inner().iter().for_each(|alternative| alternative.add_unmet(context, names, found));
             }
         }
@@ -42,11 +43,5 @@ impl Term {
             Self::Scopes(_) | Self::AnyScope(_) => names.scope.first().and_then(|name| named(name)),
             Self::Condition(_) | Self::Not(_) | Self::AnyOf(_) => None,
         }
-    }
-}
-
-fn add(found: &mut Vec<Vec<String>>, path: Vec<String>) {
-    if !found.contains(&path) {
-        found.push(path);
     }
 }

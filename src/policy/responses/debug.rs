@@ -38,14 +38,7 @@ impl DebugCallers {
 
     /// Removes the header from the forwarded request, in every spelling in the request.
     pub fn strip(&self, head: &RequestHead) -> Vec<HeaderEdit> {
-        let mut edits = Vec::new();
-        for name in head.names().filter(|name| self.folds_to(name)) {
-            let edit = HeaderEdit::Remove(name.to_owned());
-            if !edits.contains(&edit) {
-                edits.push(edit);
-            }
-        }
-        edits
+        head.removals(|name| self.folds_to(name))
     }
 
     /// Whether a backend could read a field of this name as the header.

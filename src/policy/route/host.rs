@@ -86,9 +86,7 @@ impl HostPattern {
             (false, _) => Ok(Self::Exact(HostName(host.into_owned()))),
         }
     }
-}
 
-impl HostPattern {
     /// Whether every host of `other` matches this pattern.
     pub fn covers(&self, other: &Self) -> bool {
         match (self, other) {

@@ -112,9 +112,7 @@ impl PathPattern {
         let ending = ending_literal(text).to_owned();
         Ok(Self { kind: Kind::Regex(PathRegex { regex, leading, ending, case }), case })
     }
-}
 
-impl PathPattern {
     /// Whether it may match this path or one below it. May return `true` if in doubt.
     pub fn may_match_below(&self, path: &NormalPath<'_>) -> bool {
         let is_above = |own: &NormalPath<'_>| self.is_prefix(own, path);
@@ -222,10 +220,7 @@ fn normal_text(text: &str, ambiguous: AmbiguousPaths) -> Result<NormalPath<'stat
         return Err(PatternFault::TooLong);
     }
     // A path whose requests are all rejected is an error. A path in another spelling yields the normalized form.
-    let escaped = match text.is_ascii() {
-        true => text.to_owned(),
-        false => escape_non_ascii(text),
-    };
+    let escaped = percent_encode(text.as_bytes(), |_, byte| byte.is_ascii());
     let target = RequestTarget::read(escaped.as_bytes(), ambiguous).map_err(PatternFault::Rejected)?;
     let path = target.path().clone().into_owned();
     if path.as_str() != text {
@@ -235,10 +230,6 @@ fn normal_text(text: &str, ambiguous: AmbiguousPaths) -> Result<NormalPath<'stat
         return Err(PatternFault::Parameter);
     }
     Ok(path)
-}
-
-fn escape_non_ascii(text: &str) -> String {
-    percent_encode(text.as_bytes(), |_, byte| byte.is_ascii())
 }
 
 /// The literal start of every string that the expression matches. It may be shorter than possible: that only costs

@@ -1,53 +1,21 @@
 //! Which introspection responses are validated as access tokens.
 
 use super::*;
-use crate::jose::signing_fixture::TestKey;
-use crate::jose::{Algorithm, IntrospectedToken};
-use crate::policy::provider::{ClaimNames, KeyOrigin};
+use crate::jose::IntrospectedToken;
+use crate::policy::provider_fixture::{self, AUDIENCE, ISSUER, NOW, NOW_SECS, SKEW_SECS, changed, provider};
 use serde_json::{Value, json};
 use wasm_bindgen_test::wasm_bindgen_test;
 
-const ISSUER: &str = "https://acme.okta.com/oauth2/default";
-const NOW_SECS: u64 = 1_700_000_000;
-const NOW: UnixTime = UnixTime::from_secs(NOW_SECS);
-const SKEW_SECS: u64 = 30;
 const ENDS: UnixTime = UnixTime::from_secs(NOW_SECS + 31);
-
-fn provider() -> Provider {
-    Provider {
-        name: "okta".into(),
-        issuer: ISSUER.into(),
-        additional_issuers: Vec::new(),
-        audiences: Audiences::AnyOf(vec!["api://default".to_owned()]),
-        algorithms: vec![Algorithm::Rs256],
-        clock_skew: Duration::from_secs(SKEW_SECS),
-        client_ids: None,
-        max_token_lifetime: None,
-        accept_nonce: false,
-        claim_names: ClaimNames::default(),
-        keys: KeyOrigin::Inline(TestKey::P256.key_set()),
-        introspection: None,
-    }
-}
 
 /// A response in Okta's format with `changes`. A change to `null` removes the member.
 fn active(changes: &Value) -> ActiveToken {
-    let mut members = json!({
-        "active": true, "token_type": "Bearer", "scope": "openid orders:read", "client_id": "0oa1", "sub": "alice@acme.com",
-        "username": "alice@acme.com", "iss": ISSUER, "aud": "api://default", "jti": "AT.1", "uid": "00u1",
+    let members = json!({
+        "token_type": "Bearer", "scope": "openid orders:read", "client_id": "0oa1", "sub": "alice@acme.com",
+        "username": "alice@acme.com", "iss": ISSUER, "aud": AUDIENCE, "jti": "AT.1", "uid": "00u1",
         "iat": NOW_SECS - 60, "nbf": NOW_SECS - 60, "exp": NOW_SECS + 3600, "device_id": "q4SZgrA9sOeHkfst5uaa",
     });
-    for (name, value) in changes.as_object().unwrap() {
-        if value.is_null() {
-            members.as_object_mut().unwrap().remove(name);
-        } else {
-            members[name] = value.clone();
-        }
-    }
-    match IntrospectedToken::read(members.to_string().as_bytes()).unwrap() {
-        IntrospectedToken::Active(token) => token,
-        IntrospectedToken::Inactive => panic!("active"),
-    }
+    provider_fixture::active(&changed(members, changes))
 }
 
 fn validate_with(changes: &Value, provider: &Provider, now: UnixTime) -> Result<ValidatedToken, ClaimFault> {

@@ -1,7 +1,7 @@
 use super::*;
-use crate::jose::Algorithm;
-use crate::jose::signing_fixture::{TestKey, verified};
-use crate::policy::provider::{ClaimNames, KeyOrigin};
+use crate::jose::signing_fixture::verified;
+use crate::policy::provider::ClaimNames;
+use crate::policy::provider_fixture::{self, AUDIENCE, ISSUER, NOW, NOW_SECS, SKEW_SECS, changed, provider};
 use serde_json::{Value, json};
 use std::time::Duration;
 use wasm_bindgen_test::wasm_bindgen_test;
@@ -10,43 +10,13 @@ use wasm_bindgen_test::wasm_bindgen_test;
 #[path = "kind_tests.rs"]
 mod kind_tests;
 
-const ISSUER: &str = "https://acme.okta.com/oauth2/default";
-const AUDIENCE: &str = "api://default";
-const NOW_SECS: u64 = 1_700_000_000;
-const NOW: UnixTime = UnixTime::from_secs(NOW_SECS);
-const SKEW_SECS: u64 = 30;
-
-fn provider() -> Provider {
-    Provider {
-        name: "okta".into(),
-        issuer: ISSUER.into(),
-        additional_issuers: Vec::new(),
-        audiences: Audiences::AnyOf(vec![AUDIENCE.to_owned(), "api://second".to_owned()]),
-        algorithms: vec![Algorithm::Rs256],
-        clock_skew: Duration::from_secs(SKEW_SECS),
-        client_ids: None,
-        max_token_lifetime: None,
-        accept_nonce: false,
-        claim_names: ClaimNames::default(),
-        keys: KeyOrigin::Inline(TestKey::P256.key_set()),
-        introspection: None,
-    }
-}
-
 /// The claims of an Okta access token with `changes`. A change to `null` removes the claim.
 fn claims(changes: &Value) -> Value {
-    let mut claims = json!({
+    let claims = json!({
         "ver": 1, "jti": "AT.abc", "iss": ISSUER, "aud": AUDIENCE, "sub": "alice@acme.com", "iat": NOW_SECS - 60,
         "exp": NOW_SECS + 3600, "cid": "0oa1", "uid": "00u1", "scp": ["openid", "orders:read"],
     });
-    for (name, value) in changes.as_object().unwrap() {
-        if value.is_null() {
-            claims.as_object_mut().unwrap().remove(name);
-        } else {
-            claims[name] = value.clone();
-        }
-    }
-    claims
+    changed(claims, changes)
 }
 
 fn validate_at(changes: &Value, provider: &Provider, now: UnixTime) -> Result<ValidatedToken, ClaimFault> {
@@ -152,7 +122,7 @@ fn any_audience_is_accepted_if_none_is_expected_unless_malformed() {
             "{audience}"
         );
     }
-    let nobody = Provider { audiences: Audiences::AnyOf(Vec::new()), ..self::provider() };
+    let nobody = Provider { audiences: Audiences::AnyOf(Vec::new()), ..provider_fixture::provider() };
     assert_eq!(fault_with(&json!({}), &nobody), Some(ClaimFault::AudienceUnexpected));
 }
 
@@ -322,7 +292,7 @@ fn only_configured_clients_are_accepted() {
     ] {
         assert_eq!(fault_with(&changes, &provider), expected, "{changes}");
     }
-    let nobody = Provider { client_ids: Some(Vec::new()), ..self::provider() };
+    let nobody = Provider { client_ids: Some(Vec::new()), ..provider_fixture::provider() };
     assert_eq!(fault_with(&json!({}), &nobody), Some(ClaimFault::ClientUnexpected));
 }
 

@@ -6,7 +6,7 @@ use super::*;
 #[wasm_bindgen_test(unsupported = test)]
 fn path_segment_is_compared_as_decoded_string() {
     let condition = "claims.tenant == path_segment(request.url_path, 2)";
-    let judge = |tenant: &str, target: &str| {
+    let decision_reason = |tenant: &str, target: &str| {
         reason(&decide(&mut requiring(condition), &head(target, json!({ "tenant": tenant }), &[])))
     };
     for (tenant, target, expected) in [
@@ -23,7 +23,7 @@ fn path_segment_is_compared_as_decoded_string() {
         ("a?b#c", "/orgs/a%3Fb%23c", "authorized"),
         ("a\u{85}b", "/orgs/a%C2%85b", "condition_not_text"),
     ] {
-        assert_eq!(judge(tenant, target), expected, "{tenant:?} at {target}");
+        assert_eq!(decision_reason(tenant, target), expected, "{tenant:?} at {target}");
     }
     // With the refusals switched off, what is no text is refused here.
     let relaxed = configured(json!({ "insecure_ambiguous_paths": true, "rules": [
@@ -110,7 +110,7 @@ fn the_slash_at_the_end_of_a_path_changes_no_condition() {
 #[wasm_bindgen_test(unsupported = test)]
 fn a_condition_sees_the_normal_form_of_the_host() {
     const ALLOWED: &str = "no_token_required";
-    let judge = |condition: &str, host: &str| evaluate_at(condition, host, "/");
+    let decision_reason = |condition: &str, host: &str| evaluate_at(condition, host, "/");
     for condition in [
         "request.host != 'admin.acme.com'",
         "!request.host.startsWith('admin.')",
@@ -118,10 +118,10 @@ fn a_condition_sees_the_normal_form_of_the_host() {
         "!request.host.matches('^admin[.]acme[.]com$')",
     ] {
         for host in ["admin.acme.com", "ADMIN.acme.com"] {
-            assert_eq!(judge(condition, host), "condition_unmet", "{condition} for {host}");
+            assert_eq!(decision_reason(condition, host), "condition_unmet", "{condition} for {host}");
         }
         for host in ["admin.acme.com:8443", "admin.acme.com.", "Admin.Acme.Com.:81"] {
-            let reason = judge(condition, host);
+            let reason = decision_reason(condition, host);
             assert!(
                 ["condition_unmet", "condition_host_ambiguous"].contains(&reason),
                 "{condition} for {host}: {reason}"
@@ -131,18 +131,18 @@ fn a_condition_sees_the_normal_form_of_the_host() {
     // Envoy's virtual hosts compare the host as written: `static.acme.com:81` may be served by another one.
     for host in ["static.acme.com:81", "static.acme.com.", "Static.acme.com:443"] {
         for condition in ["request.host == 'static.acme.com'", "request.host.endsWith('.acme.com')"] {
-            assert_eq!(judge(condition, host), "condition_host_ambiguous", "{condition} for {host}");
+            assert_eq!(decision_reason(condition, host), "condition_host_ambiguous", "{condition} for {host}");
         }
         for condition in
             ["request.host != 'admin.acme.com'", "request.host.contains('acme')", "request.method == 'GET'"]
         {
-            assert_eq!(judge(condition, host), ALLOWED, "{condition} for {host}");
+            assert_eq!(decision_reason(condition, host), ALLOWED, "{condition} for {host}");
         }
     }
-    assert_eq!(judge("request.host == 'static.acme.com'", "STATIC.acme.com"), ALLOWED);
-    assert_eq!(judge("request.host == '[::1]'", "[::1]"), ALLOWED);
-    assert_eq!(judge("request.host == '[::1]'", "[0::1]"), "condition_host_ambiguous");
-    assert_eq!(judge("request.raw_host == 'Static.acme.com:81'", "Static.acme.com:81"), ALLOWED);
+    assert_eq!(decision_reason("request.host == 'static.acme.com'", "STATIC.acme.com"), ALLOWED);
+    assert_eq!(decision_reason("request.host == '[::1]'", "[::1]"), ALLOWED);
+    assert_eq!(decision_reason("request.host == '[::1]'", "[0::1]"), "condition_host_ambiguous");
+    assert_eq!(decision_reason("request.raw_host == 'Static.acme.com:81'", "Static.acme.com:81"), ALLOWED);
     // Readings of host and path that would cancel each other out.
     for condition in [
         "request.host != 'a.com' || request.url_path == '/x'",
@@ -157,14 +157,14 @@ fn a_condition_sees_the_normal_form_of_the_host() {
     assert_eq!(reason(&decide(&mut engine(&relaxed), &with_port)), ALLOWED);
     for host in ["", "a..com", "user@a.com", "a.com:b", "127.1", "a.com/x", "a.com,b.com", "a b"] {
         for condition in ["request.host == 'a.com'", "request.host != 'a.com'", "has(request.host)"] {
-            assert_eq!(judge(condition, host), "condition_host_malformed", "{condition} for {host:?}");
+            assert_eq!(decision_reason(condition, host), "condition_host_malformed", "{condition} for {host:?}");
         }
     }
 }
 
 #[wasm_bindgen_test(unsupported = test)]
 fn repeated_header_or_header_in_two_spellings_is_indeterminate() {
-    let judge = |condition: &str, more: &[(&str, &str)]| {
+    let decision_reason = |condition: &str, more: &[(&str, &str)]| {
         let rules = json!([{ "name": "all", "access": "public", "require": { "condition": condition } }]);
         reason(&decide(&mut engine(&configured(json!({ "rules": rules }))), &at("GET", "a.com", "/", more)))
     };
@@ -180,24 +180,24 @@ fn repeated_header_or_header_in_two_spellings_is_indeterminate() {
             "request.headers['x-' + 'device'] != 'd-8'",
             "!request.headers.exists(name, name == 'x-device' && request.headers[name] == 'd-8')",
         ] {
-            assert_eq!(judge(condition, more), "condition_header_ambiguous", "{condition} for {more:?}");
+            assert_eq!(decision_reason(condition, more), "condition_header_ambiguous", "{condition} for {more:?}");
         }
     }
     // Under CGI and WSGI `X_Debug` is `X-Debug`.
     for condition in ["!('x-debug' in request.headers)", "!(('x-' + 'debug') in request.headers)"] {
-        assert_eq!(judge(condition, &[("x_debug", "1")]), "condition_header_ambiguous", "{condition}");
-        assert_eq!(judge(condition, &[("x-debug", "1")]), "condition_unmet", "{condition}");
-        assert_eq!(judge(condition, &[("x-debugs", "1")]), "no_token_required", "{condition}");
+        assert_eq!(decision_reason(condition, &[("x_debug", "1")]), "condition_header_ambiguous", "{condition}");
+        assert_eq!(decision_reason(condition, &[("x-debug", "1")]), "condition_unmet", "{condition}");
+        assert_eq!(decision_reason(condition, &[("x-debugs", "1")]), "no_token_required", "{condition}");
     }
-    assert_eq!(judge("!('x_debug' in request.headers)", &[("x-debug", "1")]), "condition_header_ambiguous");
+    assert_eq!(decision_reason("!('x_debug' in request.headers)", &[("x-debug", "1")]), "condition_header_ambiguous");
     let agent = "request.useragent != 'curl'";
-    assert_eq!(judge(agent, &[("user-agent", "a"), ("user-agent", "curl")]), "condition_header_ambiguous");
-    assert_eq!(judge(agent, &[("user-agent", "a")]), "no_token_required");
+    assert_eq!(decision_reason(agent, &[("user-agent", "a"), ("user-agent", "curl")]), "condition_header_ambiguous");
+    assert_eq!(decision_reason(agent, &[("user-agent", "a")]), "no_token_required");
 }
 
 #[wasm_bindgen_test(unsupported = test)]
 fn a_property_that_is_empty_is_missing_and_a_mapped_address_is_the_ipv4_address() {
-    let judge = |condition: &str, values: &[(Attribute, &[u8])]| {
+    let decision_reason = |condition: &str, values: &[(Attribute, &[u8])]| {
         let mut engine = requiring(condition);
         let head = head("/", json!({}), &[]);
         reason(&decide_by(&mut engine, &head, values))
@@ -205,12 +205,20 @@ fn a_property_that_is_empty_is_missing_and_a_mapped_address_is_the_ipv4_address(
     for attribute in Attribute::ALL {
         let [object, member] = attribute.path();
         let condition = format!("{object}.{member} == {object}.{member}");
-        assert_eq!(judge(&condition, &[(attribute, b"")]), "condition_value_missing", "{condition}");
-        assert_eq!(judge(&format!("!has({object}.{member})"), &[(attribute, b"")]), "authorized", "{condition}");
+        assert_eq!(decision_reason(&condition, &[(attribute, b"")]), "condition_value_missing", "{condition}");
+        assert_eq!(
+            decision_reason(&format!("!has({object}.{member})"), &[(attribute, b"")]),
+            "authorized",
+            "{condition}"
+        );
     }
     let outside = "!source.address.startsWith('10.')";
     for address in ["10.0.0.1:9", "[::ffff:10.0.0.1]:9", "[::FFFF:a00:1]:9", "[0:0::ffff:10.0.0.1]:9"] {
-        assert_eq!(judge(outside, &[(Attribute::SourceAddress, address.as_bytes())]), "condition_unmet", "{address}");
+        assert_eq!(
+            decision_reason(outside, &[(Attribute::SourceAddress, address.as_bytes())]),
+            "condition_unmet",
+            "{address}"
+        );
     }
     let name = "connection.requested_server_name != 'admin.acme.com'";
     for (sni, expected) in [
@@ -220,7 +228,7 @@ fn a_property_that_is_empty_is_missing_and_a_mapped_address_is_the_ipv4_address(
         ("admin.acme.com:443", "condition_host_ambiguous"),
         ("static.acme.com", "authorized"),
     ] {
-        assert_eq!(judge(name, &[(Attribute::RequestedServerName, sni.as_bytes())]), expected, "{sni}");
+        assert_eq!(decision_reason(name, &[(Attribute::RequestedServerName, sni.as_bytes())]), expected, "{sni}");
     }
 }
 

@@ -91,11 +91,11 @@ fn configuration(number: usize) -> Value {
 }
 
 /// The answers of one client: how often each status came for each token.
-type Answers = BTreeMap<(&'static str, u16), usize>;
+type StatusCounts = BTreeMap<(&'static str, u16), usize>;
 
 /// Sends each token again and again, each time on a new connection, until `is_over`.
-fn ask(port: u16, tokens: &[(&'static str, String)], is_over: &AtomicBool) -> Answers {
-    let mut answers = Answers::new();
+fn ask(port: u16, tokens: &[(&'static str, String)], is_over: &AtomicBool) -> StatusCounts {
+    let mut answers = StatusCounts::new();
     while !is_over.load(Ordering::SeqCst) {
         for (name, token) in tokens {
             // A connection that the listener closes as it is replaced has no answer.
@@ -153,7 +153,7 @@ fn configuration_change_while_a_dependency_is_slow_or_down_loses_no_request() {
             until("every worker to be right", A_WHILE, || (0..8).all(|_| are_right()).then_some(()));
             dependencies.set(Some((dependency, fault)));
             let is_over = AtomicBool::new(false);
-            let answers: Vec<Answers> = thread::scope(|scope| {
+            let answers: Vec<StatusCounts> = thread::scope(|scope| {
                 let clients: Vec<_> = (0..CLIENTS).map(|_| scope.spawn(|| ask(port, &asked, &is_over))).collect();
                 for _ in 0..2 {
                     number += 1;
@@ -165,7 +165,7 @@ fn configuration_change_while_a_dependency_is_slow_or_down_loses_no_request() {
                 clients.into_iter().map(|client| client.join().expect("no panic")).collect()
             });
             dependencies.set(None);
-            let mut all = Answers::new();
+            let mut all = StatusCounts::new();
             answers.into_iter().flatten().for_each(|(answer, count)| *all.entry(answer).or_default() += count);
             eprintln!("{dependency} {fault:?}: {all:?}");
             let due = |name: &str, status: u16| tokens.iter().any(|(other, due, _)| *other == name && *due == status);

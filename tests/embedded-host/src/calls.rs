@@ -1,11 +1,11 @@
-//! The host functions that the module calls, each counted, each behaving as the host's [`Manners`] say.
+//! The host functions that the module calls, each counted, each behaving as the host's [`HostBehavior`] say.
 
 use wasmi::{Caller, Error, Memory, Val};
 
 use crate::abi::{Status, deserialize, serialize};
-use crate::manners::{Asked, Property};
+use crate::host_behavior::{Property, Support};
 use crate::signatures::verify_signature;
-use crate::world::{Callout, Reply, World};
+use crate::world::{Callout, LocalResponse, World};
 use std::time::Duration;
 
 /// The functions of the ABI that this host has, in the shape that the published SDKs import. `proxy_get_log_level` is
@@ -101,19 +101,19 @@ struct Call<'a> {
 
 impl Call<'_> {
     fn env(&mut self, name: &str) -> Result<Status, Error> {
-        let manners = &self.world().manners;
+        let behavior = &self.world().behavior;
         let asked = match name {
-            "proxy_call_foreign_function" => manners.foreign_functions,
-            "proxy_set_property" => manners.filter_state,
-            "proxy_http_call" => manners.callouts,
-            _ if name.ends_with("_metric") => manners.metrics,
-            _ if name.contains("_shared_") => manners.shared_data,
-            _ => Asked::Serves,
+            "proxy_call_foreign_function" => behavior.foreign_functions,
+            "proxy_set_property" => behavior.filter_state,
+            "proxy_http_call" => behavior.callouts,
+            _ if name.ends_with("_metric") => behavior.metrics,
+            _ if name.contains("_shared_") => behavior.shared_data,
+            _ => Support::Served,
         };
         match asked {
-            Asked::Serves => self.serve(name),
-            Asked::Refuses(status) => Ok(status),
-            Asked::Traps => Err(Error::new(format!("this host traps on {name}"))),
+            Support::Served => self.serve(name),
+            Support::Fails(status) => Ok(status),
+            Support::Traps => Err(Error::new(format!("this host traps on {name}"))),
         }
     }
 
@@ -255,7 +255,7 @@ impl Call<'_> {
         match name {
             "environ_get" => {
                 let (mut pointer, mut text) = (self.number(0), self.number(1));
-                for variable in self.world().manners.environment {
+                for variable in self.world().behavior.environment {
                     self.write(pointer, &text.to_le_bytes());
                     self.write(text, format!("{variable}\0").as_bytes());
                     pointer += 4;
@@ -264,7 +264,7 @@ impl Call<'_> {
                 Ok(Status::Ok)
             }
             "environ_sizes_get" => {
-                let variables = self.world().manners.environment;
+                let variables = self.world().behavior.environment;
                 let count = u32::try_from(variables.len()).expect("a count");
                 let size = u32::try_from(variables.iter().map(|text| text.len() + 1).sum::<usize>()).expect("a size");
                 self.write(self.number(0), &count.to_le_bytes());
@@ -331,7 +331,7 @@ impl Call<'_> {
     }
 
     fn reply(&mut self) -> Status {
-        let reply = Reply { status: self.number(0), body: self.bytes(3), headers: deserialize(&self.bytes(5)) };
+        let reply = LocalResponse { status: self.number(0), body: self.bytes(3), headers: deserialize(&self.bytes(5)) };
         let Some(stream) = self.world().effective_stream() else { return Status::BadArgument };
         stream.replies.push(reply);
         Status::Ok
@@ -347,7 +347,7 @@ impl Call<'_> {
         let timeout = Duration::from_millis(u64::from(self.number(8)));
         let (root, active) = (self.world().effective_root(), self.world().active);
         assert_eq!(root, active, "a request owns a callout: its response is lost when the client leaves");
-        let token = self.world().manners.first_callout_token + self.world().callouts_made;
+        let token = self.world().behavior.first_callout_token + self.world().callouts_made;
         self.world().callouts_made += 1;
         let upstream = String::from_utf8(upstream).expect("a name");
         self.world().callouts.push(Callout { token, root, upstream, headers, body, timeout });
@@ -387,7 +387,7 @@ impl Call<'_> {
     fn property(&mut self) -> Result<Status, Error> {
         let path = String::from_utf8(self.bytes(0)).expect("names").replace('\0', ".");
         self.world().properties_asked.push(path.clone());
-        let more = match self.world().manners.properties {
+        let more = match self.world().behavior.properties {
             Property::Status(status) => return Ok(status),
             Property::Empty => return self.give(2, b""),
             Property::Envoy => &[],

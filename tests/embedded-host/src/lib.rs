@@ -2,7 +2,7 @@
 //!
 //! The test decides which callback comes next, what the clock says and how each callout ends; the host records what
 //! the module did and what a client and a backend would see of it ([`Outcome`]). How a host may behave is a value
-//! ([`Manners`]): Envoy, or one that lacks or traps what other hosts lack or trap. The module runs in an interpreter.
+//! ([`HostBehavior`]): Envoy, or one that lacks or traps what other hosts lack or trap. The module runs in an interpreter.
 //!
 //! Stricter than Envoy on purpose: a stream that is answered *and* forwarded, or either of them twice, fails the test.
 
@@ -16,7 +16,7 @@
 mod abi;
 mod calls;
 mod faults;
-mod manners;
+mod host_behavior;
 mod shared;
 mod signatures;
 mod world;
@@ -30,9 +30,9 @@ use wasmi::{Engine, Error, ExternType, Instance, Linker, Module, Store, Val};
 
 pub use abi::{Action, Status};
 pub use faults::{Fault, FaultyCalls};
-pub use manners::{Asked, Manners, OnTrap, Property};
+pub use host_behavior::{HostBehavior, OnTrap, Property, Support};
 pub use shared::SharedStore;
-pub use world::{Answer, Callout, HostCall, Outcome, Reply};
+pub use world::{Callout, CalloutResponse, HostCall, LocalResponse, Outcome};
 use world::{Stream, World};
 
 /// Header or trailer fields.
@@ -68,36 +68,36 @@ pub fn imported() -> Vec<String> {
 }
 
 impl Vm {
-    /// Starts the module on a host of these manners.
-    pub fn start(manners: Manners) -> Self {
-        Self::start_sharing(manners, &SharedStore::default())
+    /// Starts the module on a host of these behavior.
+    pub fn start(behavior: HostBehavior) -> Self {
+        Self::start_sharing(behavior, &SharedStore::default())
     }
 
     /// The same, in a process where other VMs have this store too.
-    pub fn start_sharing(manners: Manners, shared: &SharedStore) -> Self {
-        Self::try_start(manners, shared).expect("the module starts")
+    pub fn start_sharing(behavior: HostBehavior, shared: &SharedStore) -> Self {
+        Self::try_start(behavior, shared).expect("the module starts")
     }
 
-    /// The module has crashed, and the host starts it anew in its place: what others put into the old one's queues reaches
+    /// The module has crashed, and the host starts it reloaded in its place: what others put into the old one's queues reaches
     /// the new one, in the context of the same number.
     #[must_use]
     pub fn restart(mut self) -> Self {
         let old = self.world_mut();
-        let (manners, shared, vm, now) = (old.manners.clone(), old.shared.clone(), old.vm, old.now);
-        let mut anew = Self::start_sharing(manners, &shared);
-        (anew.world_mut().vm, anew.world_mut().now) = (vm, now);
-        anew
+        let (behavior, shared, vm, now) = (old.behavior.clone(), old.shared.clone(), old.vm, old.now);
+        let mut reloaded = Self::start_sharing(behavior, &shared);
+        (reloaded.world_mut().vm, reloaded.world_mut().now) = (vm, now);
+        reloaded
     }
 
     /// The same; an error when the module does not link or traps.
-    pub fn try_start(manners: Manners, shared: &SharedStore) -> Result<Self, String> {
+    pub fn try_start(behavior: HostBehavior, shared: &SharedStore) -> Result<Self, String> {
         let module = module();
-        let mut store = Store::new(module.engine(), World::new(manners, shared.clone()));
+        let mut store = Store::new(module.engine(), World::new(behavior, shared.clone()));
         let mut linker = Linker::<World>::new(module.engine());
         for import in module.imports() {
             let ExternType::Func(signature) = import.ty() else { return Err(format!("imports {}", import.name())) };
             let (room, name): (Rc<str>, Rc<str>) = (import.module().into(), import.name().into());
-            if !calls::is_known(&room, &name) || store.data().manners.missing.contains(&&*name) {
+            if !calls::is_known(&room, &name) || store.data().behavior.missing.contains(&&*name) {
                 continue;
             }
             let (own_room, own_name) = (room.to_string(), name.to_string());
@@ -224,7 +224,7 @@ impl Vm {
     }
 
     /// A callout ends.
-    pub fn answer(&mut self, callout: &Callout, answer: Answer) {
+    pub fn answer(&mut self, callout: &Callout, answer: CalloutResponse) {
         let headers = u32::try_from(answer.headers.len()).expect("a count");
         let body = u32::try_from(answer.body.len()).expect("a size");
         self.world_mut().answer = Some(answer);
@@ -306,7 +306,7 @@ impl Vm {
     }
 
     /// How often the host was told something of the metric of that name.
-    pub fn told_of_metric(&self, name: &str) -> usize {
+    pub fn metric_value(&self, name: &str) -> usize {
         self.store.data().metrics.iter().filter(|(metric, _)| metric == name).map(|(_, told)| told).sum()
     }
 
@@ -348,7 +348,7 @@ impl Vm {
             return 0;
         }
         self.call(callback, arguments).unwrap_or_else(|trap| {
-            assert!(self.store.data().manners.on_trap == OnTrap::FailClosed, "{callback} trapped: {trap}");
+            assert!(self.store.data().behavior.on_trap == OnTrap::FailClosed, "{callback} trapped: {trap}");
             self.world_mut().trap = Some(format!("{callback}: {trap}"));
             0
         })

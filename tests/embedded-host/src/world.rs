@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::Fields;
 use crate::faults::Fault;
-use crate::manners::Manners;
+use crate::host_behavior::HostBehavior;
 use crate::shared::SharedStore;
 
 /// What a client and a backend see of a stream.
@@ -16,12 +16,12 @@ pub enum Outcome {
     /// The backend got this head.
     Forwarded(Fields),
     /// The client got this.
-    Answered(Reply),
+    Responded(LocalResponse),
 }
 
 /// A reply in the backend's place.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reply {
+pub struct LocalResponse {
     /// Its status.
     pub status: u32,
     /// Its header fields.
@@ -68,14 +68,14 @@ pub struct HostCall {
 
 /// How a callout ends; without headers, there was no answer.
 #[derive(Clone, Debug, Default)]
-pub struct Answer {
+pub struct CalloutResponse {
     /// The header fields, `:status` among them.
     pub headers: Fields,
     /// The body.
     pub body: Vec<u8>,
 }
 
-impl Answer {
+impl CalloutResponse {
     /// An answer of a real server behind Envoy.
     pub fn new(status: u16, body: &[u8]) -> Self {
         let headers = [(":status", status.to_string()), ("x-envoy-upstream-service-time", String::from("3"))];
@@ -98,7 +98,7 @@ pub(crate) struct Stream {
     pub(crate) state: BTreeMap<String, String>,
     /// Whether the host is to choose its route again.
     pub(crate) is_route_cleared: bool,
-    pub(crate) replies: Vec<Reply>,
+    pub(crate) replies: Vec<LocalResponse>,
     forwarded: Option<Fields>,
     pub(crate) forwarded_trailers: Fields,
     pub(crate) resumed: usize,
@@ -133,14 +133,14 @@ impl Stream {
         match (&self.forwarded, self.replies.first()) {
             (None, None) => Outcome::Waiting,
             (Some(head), None) => Outcome::Forwarded(head.clone()),
-            (None, Some(reply)) => Outcome::Answered(reply.clone()),
+            (None, Some(reply)) => Outcome::Responded(reply.clone()),
             (Some(_), Some(_)) => panic!("stream {id} was forwarded and answered"),
         }
     }
 }
 
 pub(crate) struct World {
-    pub(crate) manners: Manners,
+    pub(crate) behavior: HostBehavior,
     pub(crate) shared: SharedStore,
     /// Whose queues wake it.
     pub(crate) vm: u32,
@@ -159,7 +159,7 @@ pub(crate) struct World {
     pub(crate) declared: BTreeSet<(u32, Vec<u8>)>,
     pub(crate) callouts: Vec<Callout>,
     pub(crate) callouts_made: u32,
-    pub(crate) answer: Option<Answer>,
+    pub(crate) answer: Option<CalloutResponse>,
     pub(crate) tick_periods: BTreeMap<u32, u32>,
     /// Metrics by their names, in the order of their ids, and how often something was told of each.
     pub(crate) metrics: Vec<(String, usize)>,
@@ -175,11 +175,11 @@ pub(crate) struct World {
 }
 
 impl World {
-    pub(crate) fn new(manners: Manners, shared: SharedStore) -> Self {
+    pub(crate) fn new(behavior: HostBehavior, shared: SharedStore) -> Self {
         let vm = shared.new_vm();
         Self {
             vm,
-            manners,
+            behavior,
             shared,
             now: Duration::from_secs(1_800_000_000),
             // The same in each run, and another in each VM.
@@ -220,7 +220,7 @@ impl World {
         };
         let (function, callback) = (function.to_owned(), self.callback.clone());
         let is_faulty = |fault: &Fault| fault.is_in(&function, number);
-        let status = self.manners.fault.filter(is_faulty).map(|fault| fault.status);
+        let status = self.behavior.fault.filter(is_faulty).map(|fault| fault.status);
         self.trace.push(HostCall { function, callback, subject });
         status
     }

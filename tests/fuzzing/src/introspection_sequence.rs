@@ -35,17 +35,17 @@ const LAST_TICKS: usize = 20;
 enum Step {
     Request { stream: u8, token: u8, is_asked: bool },
     Tick { jitter: u16 },
-    End { which: u8, answer: GivenAnswer },
-    Share { which: u8, answer: GivenAnswer, millis_ago: u16, lasted: u16, behind: u8 },
+    End { which: u8, answer: ResponseInput },
+    Share { which: u8, answer: ResponseInput, millis_ago: u16, lasted: u16, behind: u8 },
     Postpone { which: u8, spent_for: Option<u8> },
-    Poll { answer: GivenList },
+    Poll { answer: ListInput },
     Close { stream: u8 },
     Pass { millis: u16 },
     PassLong { seconds: u8 },
 }
 
 #[derive(Arbitrary, Clone, Debug)]
-enum GivenAnswer {
+enum ResponseInput {
     Active,
     /// Of another audience and with another number than any token has.
     ActiveElsewhere,
@@ -59,7 +59,7 @@ enum GivenAnswer {
 }
 
 #[derive(Arbitrary, Clone, Copy, Debug)]
-enum GivenList {
+enum ListInput {
     Empty,
     WithAlice,
     Unchanged,
@@ -94,23 +94,23 @@ fn tokens() -> &'static [KnownToken] {
     })
 }
 
-fn body_of(answer: &GivenAnswer) -> Option<Vec<u8>> {
+fn body_of(answer: &ResponseInput) -> Option<Vec<u8>> {
     let active =
         json!({ "active": true, "iss": ISSUER, "aud": AUDIENCE, "sub": "alice@acme.com", "exp": NOW + LIFETIME });
     match answer {
-        GivenAnswer::Active => Some(active.to_string().into_bytes()),
-        GivenAnswer::ActiveElsewhere => {
+        ResponseInput::Active => Some(active.to_string().into_bytes()),
+        ResponseInput::ActiveElsewhere => {
             Some(with(&active, json!({ "aud": "api://other", "jti": "AT.other" })).to_string().into_bytes())
         }
-        GivenAnswer::Inactive => Some(b"{\"active\":false}".to_vec()),
-        GivenAnswer::Bytes(bytes) => Some(bytes.clone()),
-        GivenAnswer::Status { .. } | GivenAnswer::Failed => None,
+        ResponseInput::Inactive => Some(b"{\"active\":false}".to_vec()),
+        ResponseInput::Bytes(bytes) => Some(bytes.clone()),
+        ResponseInput::Status { .. } | ResponseInput::Failed => None,
     }
 }
 
 /// What was said of a token last.
 #[derive(Clone, Copy, Debug)]
-struct Answered {
+struct LastResponse {
     sequence: Sequence,
     began: UnixTime,
     is_active: bool,
@@ -118,14 +118,14 @@ struct Answered {
 
 /// When a call began, by the clock and among the calls of the process.
 #[derive(Clone, Copy, Debug)]
-struct Asked {
+struct CallStart {
     began: UnixTime,
     sequence: Sequence,
 }
 
 /// A request that waits.
 #[derive(Clone, Copy, Debug)]
-struct Waiting {
+struct PendingRequest {
     token: usize,
     is_asked: bool,
     since: UnixTime,
@@ -133,12 +133,12 @@ struct Waiting {
 
 struct Scene {
     engine: Harness,
-    parked: BTreeMap<u32, Waiting>,
+    parked: BTreeMap<u32, PendingRequest>,
     /// The calls that the host was told to make, when it was told, their numbers, and about which token.
-    in_flight: Vec<(Callout, Asked, usize)>,
+    in_flight: Vec<(Callout, CallStart, usize)>,
     /// The number of the last call in the process.
     last: u64,
-    answered: BTreeMap<usize, Answered>,
+    answered: BTreeMap<usize, LastResponse>,
     poll: Option<Callout>,
     /// Whether alice is on the list that was read last.
     alice_is_listed: Option<bool>,
@@ -231,7 +231,7 @@ impl Scene {
         self.engine.jitter = Jitter(0);
     }
 
-    fn pick(&mut self, which: u8) -> Option<(Callout, Asked, usize)> {
+    fn pick(&mut self, which: u8) -> Option<(Callout, CallStart, usize)> {
         let count = self.in_flight.len();
         (count > 0).then(|| self.in_flight.remove(usize::from(which) % count))
     }
@@ -244,7 +244,7 @@ impl Scene {
         let path = if is_asked { "/asked" } else { "/" };
         let bearer = format!("Bearer {}", tokens()[token].text);
         let head = head(&[(":method", "GET"), (":path", path), ("authorization", &bearer)]);
-        let waiting = Waiting { token, is_asked, since: self.engine.now };
+        let waiting = PendingRequest { token, is_asked, since: self.engine.now };
         match self.engine.request_as(StreamId(stream), &head) {
             Ok(decision) => self.check_decision(waiting, &decision),
             Err(_) => {
@@ -257,14 +257,14 @@ impl Scene {
         }
     }
 
-    fn end_call(&mut self, call: &Callout, asked: Asked, token: usize, answer: &GivenAnswer) {
+    fn end_call(&mut self, call: &Callout, asked: CallStart, token: usize, answer: &ResponseInput) {
         let outcome = match (answer, body_of(answer)) {
             (_, Some(body)) => response(200, None, body),
             // A status that is not 200 says nothing, whatever its body.
-            (GivenAnswer::Status { status, retry_after }, None) => response(
+            (ResponseInput::Status { status, retry_after }, None) => response(
                 201 + u16::from(*status),
                 retry_after.map(|seconds| seconds.to_string()),
-                body_of(&GivenAnswer::Active).unwrap_or_default(),
+                body_of(&ResponseInput::Active).unwrap_or_default(),
             ),
             (_, None) => Err(TransportError::ConnectionFailed),
         };
@@ -274,7 +274,7 @@ impl Scene {
         self.carry_out(effects);
     }
 
-    fn share(&mut self, which: u8, answer: &GivenAnswer, (millis_ago, lasted): (u16, u16), behind: u8) {
+    fn share(&mut self, which: u8, answer: &ResponseInput, (millis_ago, lasted): (u16, u16), behind: u8) {
         let count = self.in_flight.len();
         let Some((call, _, token)) = self.in_flight.get(usize::from(which) % count.max(1)).cloned() else { return };
         let known = &tokens()[token];
@@ -291,15 +291,15 @@ impl Scene {
             self.in_flight.retain(|(other, ..)| other.id != call.id);
         }
         if let Some(CallResult::TakenOver) = effects.call_result {
-            let is_news = |held: &Answered| sequence.is_newer_than(held.sequence);
+            let is_news = |held: &LastResponse| sequence.is_newer_than(held.sequence);
             assert!(self.answered.get(&token).is_none_or(is_news), "an older answer was taken over");
         }
-        self.learn(&effects, Asked { began, sequence }, token, answer);
+        self.learn(&effects, CallStart { began, sequence }, token, answer);
         self.carry_out(effects);
     }
 
     /// The model takes the engine's word for which answers were late, and for nothing else.
-    fn learn(&mut self, effects: &Effects, asked: Asked, token: usize, answer: &GivenAnswer) {
+    fn learn(&mut self, effects: &Effects, asked: CallStart, token: usize, answer: &ResponseInput) {
         let Some(result) = &effects.call_result else { return };
         match result {
             CallResult::Answered | CallResult::TakenOver => {
@@ -310,29 +310,29 @@ impl Scene {
                 // Of an opaque token the answer is all there is.
                 let is_ours = match tokens()[token].kind {
                     TokenKind::Opaque => read["aud"] == json!(AUDIENCE),
-                    TokenKind::Jwt => !matches!(answer, GivenAnswer::ActiveElsewhere),
+                    TokenKind::Jwt => !matches!(answer, ResponseInput::ActiveElsewhere),
                 };
-                let Asked { began, sequence } = asked;
-                self.answered.insert(token, Answered { sequence, began, is_active: is_active && is_ours });
+                let CallStart { began, sequence } = asked;
+                self.answered.insert(token, LastResponse { sequence, began, is_active: is_active && is_ours });
             }
             CallResult::Failed { .. } => {
                 let is_good =
-                    matches!(answer, GivenAnswer::Active | GivenAnswer::ActiveElsewhere | GivenAnswer::Inactive);
+                    matches!(answer, ResponseInput::Active | ResponseInput::ActiveElsewhere | ResponseInput::Inactive);
                 assert!(!is_good, "a good answer was none");
             }
             CallResult::Discovered | CallResult::Continues | CallResult::Late => panic!("no news was told"),
         }
     }
 
-    fn end_poll(&mut self, answer: GivenList) {
+    fn end_poll(&mut self, answer: ListInput) {
         let Some(poll) = self.poll.take() else { return };
         let listed = |entries: Value| json!({ "revoked": entries }).to_string().into_bytes();
         let (status, body, is_listed) = match answer {
-            GivenList::Empty => (200, listed(json!([])), Some(false)),
-            GivenList::WithAlice => (200, listed(json!([{ "sub": "alice@acme.com" }])), Some(true)),
-            GivenList::Unchanged => (304, Vec::new(), None),
-            GivenList::Garbage => (200, b"{\"revoked\":[{}]}".to_vec(), None),
-            GivenList::Failed => (500, listed(json!([])), None),
+            ListInput::Empty => (200, listed(json!([])), Some(false)),
+            ListInput::WithAlice => (200, listed(json!([{ "sub": "alice@acme.com" }])), Some(true)),
+            ListInput::Unchanged => (304, Vec::new(), None),
+            ListInput::Garbage => (200, b"{\"revoked\":[{}]}".to_vec(), None),
+            ListInput::Failed => (500, listed(json!([])), None),
         };
         let outcome = Ok(HttpResponse::new(status, body));
         let effects = self.engine.done(poll.id, outcome);
@@ -354,20 +354,24 @@ impl Scene {
             let token = tokens().iter().position(is_it).expect("nobody sent it");
             assert!(tokens()[token].kind == TokenKind::Opaque || tokens()[token].is_proved, "a forged JWT cost a call");
             self.last += 1;
-            self.in_flight.push((call, Asked { began: self.engine.now, sequence: Sequence::new(self.last) }, token));
+            self.in_flight.push((
+                call,
+                CallStart { began: self.engine.now, sequence: Sequence::new(self.last) },
+                token,
+            ));
         }
         self.poll = effects.poll.or(self.poll.take());
     }
 
     /// Whether an active answer counts for this request: it has not aged, or was asked for since the request came.
-    fn is_active(&self, asked: Waiting) -> bool {
+    fn is_active(&self, asked: PendingRequest) -> bool {
         self.answered.get(&asked.token).is_some_and(|answered| {
             let counts = self.engine.now < answered.began.plus(CACHE_TTL) || answered.began >= asked.since;
             answered.is_active && counts
         })
     }
 
-    fn check_decision(&self, asked: Waiting, decision: &Decision) {
+    fn check_decision(&self, asked: PendingRequest, decision: &Decision) {
         let token = &tokens()[asked.token];
         let Verdict::Allow(_) = &decision.verdict else {
             let Verdict::Deny(reply) = &decision.verdict else { return };
@@ -390,9 +394,9 @@ impl Scene {
     fn end(&mut self) {
         for _ in 0..LAST_TICKS {
             while let Some((call, asked, token)) = self.pick(0) {
-                self.end_call(&call, asked, token, &GivenAnswer::Failed);
+                self.end_call(&call, asked, token, &ResponseInput::Failed);
             }
-            self.end_poll(GivenList::Failed);
+            self.end_poll(ListInput::Failed);
             self.engine.now = self.engine.now.plus(Duration::from_secs(1));
             self.tick(0);
         }

@@ -30,7 +30,7 @@ const LAST_TICKS: usize = 20;
 enum Step {
     Request { stream: u8, token: u8 },
     Tick { jitter: u16 },
-    Answer { which: u8, answer: GivenAnswer },
+    Answer { which: u8, answer: ResponseInput },
     Close { stream: u8 },
     Pass { millis: u16 },
     PassLong { minutes: u8 },
@@ -38,7 +38,7 @@ enum Step {
 }
 
 #[derive(Arbitrary, Clone, Copy, Debug)]
-enum GivenAnswer {
+enum ResponseInput {
     /// These keys, by bit.
     Keys(u8),
     Garbage,
@@ -205,16 +205,16 @@ impl Scene {
         self.carry_out(effects);
     }
 
-    fn answer(&mut self, fetch: &Callout, answer: GivenAnswer) {
+    fn answer(&mut self, fetch: &Callout, answer: ResponseInput) {
         let response = |status: u16, body: &[u8]| fetch_response(status, None, body);
         let (outcome, accepted) = match answer {
-            GivenAnswer::Keys(bits) => {
+            ResponseInput::Keys(bits) => {
                 let bits = bits & 3;
                 (response(200, &documents()[usize::from(bits)]), (bits != 0).then_some(bits))
             }
-            GivenAnswer::Garbage => (response(200, b"{\"keys\":[5"), None),
-            GivenAnswer::Status(status) => (response(300 + u16::from(status), &documents()[3]), None),
-            GivenAnswer::Failed => (Err(TransportError::ConnectionFailed), None),
+            ResponseInput::Garbage => (response(200, b"{\"keys\":[5"), None),
+            ResponseInput::Status(status) => (response(300 + u16::from(status), &documents()[3]), None),
+            ResponseInput::Failed => (Err(TransportError::ConnectionFailed), None),
         };
         let is_asked = |name: &&str| fetch.request.address.authority.starts_with(*name);
         let provider = PROVIDERS.iter().position(is_asked).expect("an address of the configuration");
@@ -268,7 +268,7 @@ impl Scene {
     fn end(&mut self) {
         for _ in 0..LAST_TICKS {
             while let Some(fetch) = self.in_flight.pop() {
-                self.answer(&fetch, GivenAnswer::Failed);
+                self.answer(&fetch, ResponseInput::Failed);
             }
             self.pass(Duration::from_secs(1));
             self.tick(0);

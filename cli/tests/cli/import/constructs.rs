@@ -38,9 +38,9 @@ fn request_of<'a>(method: &'a str, authority: &'a str, target: &'a str, claims: 
 }
 
 /// Whether a request is allowed: a method and a target, with these claims or without a token.
-struct Judge(Scene);
+struct Evaluator(Scene);
 
-impl Judge {
+impl Evaluator {
     fn of(policies: &[Value]) -> Self {
         let documents: Vec<Value> = [authentication(json!({}))].iter().chain(policies).cloned().collect();
         Self(Scene::of(&converted(&documents).to_string()))
@@ -71,7 +71,7 @@ fn deny_without_a_principal_but_at_not_paths_needs_a_token_elsewhere() {
         { "from": [{ "source": { "requestPrincipals": ["*"] } }] }, { "to": [{ "operation": { "paths": ["/healthz", "/public/*"] } }] }] }));
     for more in [None, Some(allow_all), Some(allow_some)] {
         let policies: Vec<Value> = std::iter::once(not_paths.clone()).chain(more.clone()).collect();
-        let mut judge = Judge::of(&policies);
+        let mut judge = Evaluator::of(&policies);
         for open in ["GET /healthz", "GET /public/x", "POST /public/"] {
             assert!(judge.allows(open, None), "{open} {more:?}");
             assert!(judge.allows(open, Some(json!({}))), "{open} {more:?}");
@@ -89,7 +89,7 @@ fn deny_without_a_principal_but_at_not_paths_needs_a_token_elsewhere() {
         assert!(judge.allows("GET /admin", Some(json!({}))), "{more:?}");
         assert!(!judge.allows("GET /admin", Some(json!({ "sub": null }))), "{more:?}");
     }
-    let mut judge = Judge::of(&[deny(json!({ "notMethods": ["GET"], "paths": ["/api*"] }))]);
+    let mut judge = Evaluator::of(&[deny(json!({ "notMethods": ["GET"], "paths": ["/api*"] }))]);
     assert!(judge.allows("POST /api", Some(json!({}))) && !judge.allows("POST /api", None));
     assert!(judge.allows("GET /other", None));
 }
@@ -108,7 +108,7 @@ fn deny_with_exceptions_and_no_token_becomes_a_condition_of_allowed_requests() {
     ];
     for (operation, passes, denied) in rows {
         let mut judge =
-            Judge::of(&[policy(json!({ "action": "DENY", "rules": [{ "to": [{ "operation": operation }] }] }))]);
+            Evaluator::of(&[policy(json!({ "action": "DENY", "rules": [{ "to": [{ "operation": operation }] }] }))]);
         assert!(judge.allows(passes, None) && judge.allows(passes, Some(json!({}))), "{operation}: {passes}");
         assert!(!judge.allows(denied, None) && !judge.allows(denied, Some(json!({}))), "{operation}: {denied}");
     }
@@ -120,7 +120,7 @@ fn a_condition_without_values_allows_nothing_and_denies_everything() {
         policy(json!({ "action": action, "rules": [{ "when": [{ "key": "request.auth.claims[groups]" }] }] }))
     };
     for action in ["ALLOW", "DENY"] {
-        let mut judge = Judge::of(&[policies(action)]);
+        let mut judge = Evaluator::of(&[policies(action)]);
         assert!(!judge.allows("GET /", None) && !judge.allows("GET /", Some(json!({ "groups": ["a"] }))), "{action}");
     }
 }
@@ -133,14 +133,14 @@ fn scopes_are_split_where_istio_splits_them() {
         )
     };
     for (claim, splits) in [("scope", true), ("permission", true), ("scp", false)] {
-        let mut judge = Judge::of(&[allow(claim)]);
+        let mut judge = Evaluator::of(&[allow(claim)]);
         let mut allows = |value: Value| judge.allows("GET /", Some(json!({ claim: value })));
         assert!(allows(json!("read")) && allows(json!(["write", "read"])), "{claim}");
         assert!(!allows(json!("reader")) && !allows(json!(["write"])) && !allows(json!(null)), "{claim}");
         assert_eq!(allows(json!("write read")), splits, "{claim}");
     }
     // The filter reads one claim of scopes: a token cannot bring its scopes in the other one.
-    let mut judge = Judge::of(&[allow("scope")]);
+    let mut judge = Evaluator::of(&[allow("scope")]);
     assert!(!judge.allows("GET /", Some(json!({ "scp": ["read"] }))));
     assert!(judge.allows("GET /", Some(json!({ "scp": ["write"], "scope": "read" }))));
     // One of two issuers splits a claim.
@@ -173,7 +173,7 @@ fn rule_for_some_requests_does_not_apply_to_others() {
         { "from": [{ "source": { "notRequestPrincipals": [bob] } }], "to": [{ "operation": { "paths": ["/api*"] } }] }] }));
     let allow = policy(json!({ "rules": [
         { "from": [{ "source": { "requestPrincipals": ["*"] } }] }, { "to": [{ "operation": { "paths": ["/api/open*"] } }] }] }));
-    let mut judge = Judge::of(&[deny, allow]);
+    let mut judge = Evaluator::of(&[deny, allow]);
     let mut allows = |request: &str, subject: &str| judge.allows(request, Some(json!({ "sub": subject })));
     assert!(allows("GET /other", "alice") && allows("GET /other", "bob") && allows("GET /api/x", "bob"));
     assert!(!allows("GET /api/x", "alice") && !allows("GET /api/open/x", "alice") && allows("GET /api/open/x", "bob"));

@@ -1,18 +1,15 @@
 //! Random `require` documents and random tokens against a naive evaluation of the two JSON documents, with an optional
 //! boolean as result.
 
-use std::time::Duration;
-
 use super::tests::compiled;
-use crate::jose::signing_fixture::{TestKey, verified};
+use crate::jose::signing_fixture::verified;
+use crate::policy::provider_fixture::{NOW, NOW_SECS, SKEW_SECS, provider};
 use crate::policy::requirement::{Remedy, RequirementContext, Verdict};
-use crate::policy::{Audiences, ClaimNames, KeyOrigin, Provider, Requirement, ValidatedToken};
+use crate::policy::{Audiences, Provider, Requirement, ValidatedToken};
 use crate::unix_time::UnixTime;
 use serde_json::{Map, Value, json};
 use wasm_bindgen_test::wasm_bindgen_test;
 
-const NOW: u64 = 1_700_000_000;
-const SKEW: u64 = 30;
 const DOCUMENTS: usize = 3000;
 const TOKENS: usize = 60;
 const TOKENS_PER_DOCUMENT: usize = 12;
@@ -46,7 +43,7 @@ impl Random {
 
 fn claims(random: &mut Random) -> Value {
     let strange = [json!(null), json!(5), json!(true), json!({"a": 1}), json!([["x"]]), json!(["x", 5])];
-    let mut claims = json!({"iss": "https://idp.example", "exp": NOW + 3600});
+    let mut claims = json!({"iss": "https://idp.example", "exp": NOW_SECS + 3600});
     let mut add = |random: &mut Random, name: &str, value: Value| {
         if random.chance(15) {
             return;
@@ -60,7 +57,14 @@ fn claims(random: &mut Random) -> Value {
     add(random, "amr", value);
     let value = json!(random.pick(&ACR));
     add(random, "acr", value);
-    let value = json!(random.pick(&[NOW - 30, NOW - 90, NOW - 91, NOW - 600, NOW + 30, NOW + 31]));
+    let value = json!(random.pick(&[
+        NOW_SECS - 30,
+        NOW_SECS - 90,
+        NOW_SECS - 91,
+        NOW_SECS - 600,
+        NOW_SECS + 30,
+        NOW_SECS + 31
+    ]));
     add(random, "auth_time", value);
     let value = random.pick(&[json!("x"), json!("xy"), json!(["x", "y"]), json!(7), json!(false), json!([7, "y"])]);
     add(random, "role", value);
@@ -79,22 +83,10 @@ fn claims(random: &mut Random) -> Value {
     claims
 }
 
-fn admitted(claims: &Value) -> ValidatedToken {
-    let provider = Provider {
-        name: "idp".into(),
-        issuer: "https://idp.example".into(),
-        additional_issuers: Vec::new(),
-        audiences: Audiences::InsecureAny,
-        algorithms: Vec::new(),
-        clock_skew: Duration::from_secs(SKEW),
-        client_ids: None,
-        max_token_lifetime: None,
-        accept_nonce: false,
-        claim_names: ClaimNames::default(),
-        keys: KeyOrigin::Inline(TestKey::P256.key_set()),
-        introspection: None,
-    };
-    ValidatedToken::validate(verified(claims, None), &provider, UnixTime::from_secs(NOW)).unwrap()
+fn validated(claims: &Value) -> ValidatedToken {
+    let issuer = "https://idp.example".into();
+    let provider = Provider { issuer, audiences: Audiences::InsecureAny, ..provider() };
+    ValidatedToken::validate(verified(claims, None), &provider, NOW).unwrap()
 }
 
 fn claim_value(random: &mut Random) -> Value {
@@ -186,9 +178,9 @@ fn naive_member(name: &str, wanted: &Value, claims: &Value) -> Option<bool> {
             Some(names.iter().any(stronger_or_same))
         }
         "max_age" => {
-            let auth_time = claims["auth_time"].as_u64().filter(|time| *time <= NOW + SKEW)?;
+            let auth_time = claims["auth_time"].as_u64().filter(|time| *time <= NOW_SECS + SKEW_SECS)?;
             let seconds = if *wanted == json!("5m") { 300 } else { 60 };
-            Some(auth_time + seconds + SKEW >= NOW)
+            Some(auth_time + seconds + SKEW_SECS >= NOW_SECS)
         }
         "claims" => all(&each(wanted, naive_claim)),
         "all_of" => all(&each(wanted, naive)),
@@ -251,7 +243,7 @@ fn remedied(claims: &Value, remedy: &Remedy<'_>) -> Option<Value> {
                 claims["acr"] = json!(value);
             }
             if max_age.is_some() {
-                claims["auth_time"] = json!(NOW);
+                claims["auth_time"] = json!(NOW_SECS);
             }
             if !scopes.is_empty() {
                 claims["scp"] = json!(scopes);
@@ -267,11 +259,11 @@ fn the_naive_evaluation_agrees_and_what_is_told_helps() {
     let tokens: Vec<(Value, ValidatedToken)> = (0..TOKENS)
         .map(|_| {
             let claims = claims(&mut random);
-            let token = admitted(&claims);
+            let token = validated(&claims);
             (claims, token)
         })
         .collect();
-    let now = UnixTime::from_secs(NOW);
+    let now = NOW;
     let (mut held, mut failed, mut unknown, mut helped, mut hopeless) = (0, 0, 0, 0, 0);
     for _ in 0..DOCUMENTS {
         let document = require(&mut random, 3, false);
@@ -320,7 +312,7 @@ fn the_naive_evaluation_agrees_and_what_is_told_helps() {
 }
 
 fn passes(requirement: &Requirement, claims: &Value, now: UnixTime) -> bool {
-    requirement.check(&RequirementContext { token: Some(&admitted(claims)), now, request: None }).is_ok()
+    requirement.check(&RequirementContext { token: Some(&validated(claims)), now, request: None }).is_ok()
 }
 
 /// Without a remedy, no scopes and no sign-in would have helped; malformed claims stay as they are.
@@ -331,8 +323,8 @@ fn assert_hopeless(document: &Value, claims: &Value) {
         if claims.get("acr").is_none_or(Value::is_string) {
             best["acr"] = json!(acr);
         }
-        if claims.get("auth_time").is_none_or(|time| time.as_u64().is_some_and(|time| time <= NOW + SKEW)) {
-            best["auth_time"] = json!(NOW);
+        if claims.get("auth_time").is_none_or(|time| time.as_u64().is_some_and(|time| time <= NOW_SECS + SKEW_SECS)) {
+            best["auth_time"] = json!(NOW_SECS);
         }
         assert_ne!(naive(document, &best), Some(true), "{document}\n{claims}\n{acr}");
     }

@@ -1,6 +1,6 @@
 //! Conditions on host attributes: only those that the matched rule uses are read from the host, and a missing one denies.
 
-use embedded_host::{Manners, Outcome, Property, RootId, Status, StreamId, Vm};
+use embedded_host::{HostBehavior, Outcome, Property, RootId, Status, StreamId, Vm};
 use serde_json::{Value, json};
 
 use super::{configured, fetch_keys, fetched_keys, fields, good_token, inline_keys, status, tick_until};
@@ -37,8 +37,9 @@ fn ask(vm: &mut Vm, root: RootId, path: &str, token: Option<&str>) -> StreamId {
 
 #[test]
 fn only_attributes_used_by_the_matched_rule_are_read_and_each_only_once() {
-    let manners = Manners { properties: Property::EnvoyAnd(&[ADDRESS, PORT, MTLS, PROTOCOL]), ..Manners::envoy() };
-    let (mut vm, root) = configured(manners, &with_rules(inline_keys()));
+    let behavior =
+        HostBehavior { properties: Property::EnvoyAnd(&[ADDRESS, PORT, MTLS, PROTOCOL]), ..HostBehavior::envoy() };
+    let (mut vm, root) = configured(behavior, &with_rules(inline_keys()));
     let token = good_token();
     // The second time the token is known: the same is asked.
     for _ in 0..2 {
@@ -78,8 +79,8 @@ fn missing_host_attribute_denies_and_later_requests_are_served() {
         Property::Status(Status::InternalFailure),
         Property::EnvoyAnd(strange),
     ] {
-        let manners = Manners { properties: properties.clone(), ..Manners::envoy() };
-        let (mut vm, root) = configured(manners, &with_rules(inline_keys()));
+        let behavior = HostBehavior { properties: properties.clone(), ..HostBehavior::envoy() };
+        let (mut vm, root) = configured(behavior, &with_rules(inline_keys()));
         for path in ["/office", "/device", "/unlike"] {
             let stream = ask(&mut vm, root, path, Some(&good_token()));
             assert_eq!(status(&vm, stream), 403, "{path} with {properties:?}");
@@ -91,8 +92,8 @@ fn missing_host_attribute_denies_and_later_requests_are_served() {
 
 #[test]
 fn pending_request_keeps_the_attributes_of_its_arrival() {
-    let manners = Manners { properties: Property::EnvoyAnd(&[ADDRESS, PORT, MTLS]), ..Manners::envoy() };
-    let (mut vm, root) = configured(manners, &with_rules(fetched_keys()));
+    let behavior = HostBehavior { properties: Property::EnvoyAnd(&[ADDRESS, PORT, MTLS]), ..HostBehavior::envoy() };
+    let (mut vm, root) = configured(behavior, &with_rules(fetched_keys()));
     let office = ask(&mut vm, root, "/office", Some(&good_token()));
     let device = ask(&mut vm, root, "/device", Some(&good_token()));
     assert_eq!([vm.outcome(office), vm.outcome(device)], [Outcome::Waiting, Outcome::Waiting]);

@@ -1,12 +1,12 @@
 //! The host's view of a configuration, and the operator's log.
 
-use embedded_host::{Manners, RootId, SharedStore, Vm, imported};
+use embedded_host::{HostBehavior, RootId, SharedStore, Vm, imported};
 use serde_json::json;
 
 use super::{configured, fetched_keys, fields, inline_keys, status};
 
 fn rejected(document: &[u8]) -> Vec<String> {
-    let mut vm = Vm::start(Manners::envoy());
+    let mut vm = Vm::start(HostBehavior::envoy());
     let (root, accepted) = vm.configure(document);
     assert!(!accepted, "{document:?}");
     assert_eq!(vm.take_callout(), None);
@@ -17,7 +17,7 @@ fn rejected(document: &[u8]) -> Vec<String> {
 
 #[test]
 fn good_configuration_is_accepted_and_sets_a_short_tick() {
-    let (vm, root) = configured(Manners::envoy(), &fetched_keys());
+    let (vm, root) = configured(HostBehavior::envoy(), &fetched_keys());
     assert!(vm.tick_period(root).unwrap().as_millis() <= 50, "{:?}", vm.tick_period(root));
     assert!(vm.log().iter().all(|line| !line.starts_with("error")), "{:?}", vm.log());
 }
@@ -58,8 +58,8 @@ fn log_of_a_rejected_configuration_holds_none_of_its_values() {
 #[test]
 fn the_module_starts_on_a_host_that_has_neither_metrics_nor_a_log_level() {
     assert!(!imported().contains(&String::from("proxy_get_log_level")), "ngx_wasm_module does not start it");
-    let mut manners = Manners::bare();
-    manners.missing = &[
+    let mut behavior = HostBehavior::bare();
+    behavior.missing = &[
         "proxy_get_log_level",
         "proxy_define_metric",
         "proxy_increment_metric",
@@ -67,16 +67,16 @@ fn the_module_starts_on_a_host_that_has_neither_metrics_nor_a_log_level() {
         "proxy_get_metric",
     ];
     // Today the module imports no metrics; the day it does, it must live without them being served.
-    let mut started = Vm::try_start(Manners::bare(), &SharedStore::default()).unwrap();
+    let mut started = Vm::try_start(HostBehavior::bare(), &SharedStore::default()).unwrap();
     assert!(started.configure(inline_keys().to_string().as_bytes()).1);
     if !imported().iter().any(|name| name.ends_with("_metric")) {
-        Vm::try_start(manners, &SharedStore::default()).unwrap();
+        Vm::try_start(behavior, &SharedStore::default()).unwrap();
     }
 }
 
 #[test]
 fn configuration_after_a_rejected_one_is_accepted() {
-    let mut vm = Vm::start(Manners::envoy());
+    let mut vm = Vm::start(HostBehavior::envoy());
     let (root, accepted) = vm.configure(b"{}");
     assert!(!accepted);
     assert!(vm.reconfigure(RootId(root.0), inline_keys().to_string().as_bytes()));

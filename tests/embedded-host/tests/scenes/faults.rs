@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use embedded_host::{Fault, FaultyCalls, HostCall, imported};
 
-use super::journey::{Configuration, Fate, Forwarded, Journey, play};
+use super::journey::{Configuration, Forwarded, RequestResult, ScenarioResult, play};
 
 /// What a fault leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -93,7 +93,7 @@ type Case = (Configuration, HostCall, Fault);
 
 /// The script without a fault, and the number of the first call of each kind.
 struct Baseline {
-    journey: Journey,
+    journey: ScenarioResult,
     first: BTreeMap<HostCall, usize>,
 }
 
@@ -115,18 +115,18 @@ impl Baseline {
         let faulty = play(*configuration, Some(*fault));
         let has_trapped = faulty.trap.is_some();
         let mut effect = if has_trapped { Trap } else { Unaffected };
-        for (name, fate) in &faulty.fates {
-            let expected = &self.journey.fates[name];
+        for (name, fate) in &faulty.results {
+            let expected = &self.journey.results[name];
             match (fate, expected) {
                 (fate, expected) if fate == expected => {}
                 // Trailers that had not come yet when the module trapped.
-                (Fate::Forwarded(early), Fate::Forwarded(expected))
+                (RequestResult::Forwarded(early), RequestResult::Forwarded(expected))
                     if has_trapped && *early == Forwarded { trailers: Vec::new(), ..expected.clone() } => {}
-                (Fate::Unanswered, _) if has_trapped => {}
-                (Fate::Unanswered, _) => effect = Paused,
-                (Fate::Rejected { status: 403, .. }, _) if *name == "office" => effect = effect.max(Rejected),
-                (Fate::Rejected { status: 503, is_retried: true }, _) => effect = effect.max(Rejected),
-                (Fate::Rejected { status: 503, .. }, _) if *name == "ready" => effect = effect.max(Rejected),
+                (RequestResult::Unanswered, _) if has_trapped => {}
+                (RequestResult::Unanswered, _) => effect = Paused,
+                (RequestResult::Rejected { status: 403, .. }, _) if *name == "office" => effect = effect.max(Rejected),
+                (RequestResult::Rejected { status: 503, is_retried: true }, _) => effect = effect.max(Rejected),
+                (RequestResult::Rejected { status: 503, .. }, _) if *name == "ready" => effect = effect.max(Rejected),
                 _ => return Err(format!("{name:?}: {} instead of {}", brief(fate), brief(expected))),
             }
         }
@@ -140,15 +140,15 @@ impl Baseline {
 }
 
 /// A fate, without the headers.
-fn brief(fate: &Fate) -> String {
+fn brief(fate: &RequestResult) -> String {
     match fate {
-        Fate::Forwarded(request) => {
+        RequestResult::Forwarded(request) => {
             let (head, trailers) = (request.head.len(), request.trailers.len());
             let (state, is_cleared) = (request.filter_state.len(), request.is_route_cleared);
             format!("forwarded ({head} headers, {trailers} trailers, {state} entries of state, cleared: {is_cleared})")
         }
-        Fate::Rejected { status, is_retried } => format!("rejected with {status} (Retry-After: {is_retried})"),
-        Fate::Unanswered => "unanswered".to_owned(),
+        RequestResult::Rejected { status, is_retried } => format!("rejected with {status} (Retry-After: {is_retried})"),
+        RequestResult::Unanswered => "unanswered".to_owned(),
     }
 }
 

@@ -1,15 +1,15 @@
 //! Filter state set by the host's own means: where they are missing the configuration is rejected, and where they fail the
 //! request is rejected.
 
-use embedded_host::{Asked, Manners, Outcome, Property, Status, Vm};
+use embedded_host::{HostBehavior, Outcome, Property, Status, Support, Vm};
 use serde_json::{Value, json};
 
 use super::signing::with;
 use super::{configured, fetch_keys, fetched_keys, fields, good_token, inline_keys, status, tick_until, with_token};
 
 /// Envoy with the functions that filter state needs.
-fn envoy() -> Manners {
-    Manners { foreign_functions: Asked::Serves, ..Manners::envoy() }
+fn envoy() -> HostBehavior {
+    HostBehavior { foreign_functions: Support::Served, ..HostBehavior::envoy() }
 }
 
 fn with_filter_state(document: &Value) -> Value {
@@ -56,18 +56,21 @@ fn filter_state_of_a_pending_request_is_set_on_its_own_stream() {
 #[test]
 fn configuration_that_needs_filter_state_or_routes_is_rejected_on_hosts_without_them() {
     let clearing = with(&inline_keys(), json!({ "clear_route_cache": true }));
-    for (manners, document) in [
-        (Manners::bare(), with_filter_state(&inline_keys())),
-        (Manners::bare(), clearing),
-        (Manners { properties: Property::Empty, ..Manners::bare() }, with_filter_state(&inline_keys())),
+    for (behavior, document) in [
+        (HostBehavior::bare(), with_filter_state(&inline_keys())),
+        (HostBehavior::bare(), clearing),
+        (HostBehavior { properties: Property::Empty, ..HostBehavior::bare() }, with_filter_state(&inline_keys())),
         // Its own version of Envoy, without the function.
-        (Manners { foreign_functions: Asked::Refuses(Status::NotFound), ..envoy() }, with_filter_state(&inline_keys())),
         (
-            Manners { foreign_functions: Asked::Refuses(Status::InternalFailure), ..envoy() },
+            HostBehavior { foreign_functions: Support::Fails(Status::NotFound), ..envoy() },
+            with_filter_state(&inline_keys()),
+        ),
+        (
+            HostBehavior { foreign_functions: Support::Fails(Status::InternalFailure), ..envoy() },
             with_filter_state(&inline_keys()),
         ),
     ] {
-        let mut vm = Vm::start(manners);
+        let mut vm = Vm::start(behavior);
         let (root, accepted) = vm.configure(document.to_string().as_bytes());
         assert!(!accepted, "{document}");
         assert!(
@@ -90,7 +93,7 @@ fn filter_state_set_by_another_plugin_is_kept_and_the_request_is_rejected() {
     let bad = vm.write_state_first(root, fields(&[]), "auth_decision");
     assert_eq!(status(&vm, bad), 401);
     let counted = |verdict_and_reason: &str| {
-        vm.told_of_metric(&format!("okta_proxy_wasm.decisions_total.{verdict_and_reason}.rule.%28unnamed%29"))
+        vm.metric_value(&format!("okta_proxy_wasm.decisions_total.{verdict_and_reason}.rule.%28unnamed%29"))
     };
     assert_eq!(counted("verdict.deny.reason.undelivered"), 1, "what does not pass is not counted as passed");
     assert_eq!(counted("verdict.allow.reason.authorized"), 0);
@@ -109,7 +112,7 @@ fn failed_clear_route_cache_rejects_the_request() {
     assert_eq!(calls(&vm), before + 1);
     let bad = vm.request(root, fields(&[]));
     assert_eq!((status(&vm, bad), calls(&vm)), (401, before + 1), "a refusal has no route");
-    let (mut vm, root) = configured(Manners::envoy(), &document);
+    let (mut vm, root) = configured(HostBehavior::envoy(), &document);
     let good = vm.request(root, with_token(&good_token()));
     assert_eq!(status(&vm, good), 503);
 }

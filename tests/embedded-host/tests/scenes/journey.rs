@@ -5,8 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use embedded_host::{Action, Answer, Callout, Fault, Fields, HostCall, Manners, OnTrap, Outcome, Property};
-use embedded_host::{Asked, RootId, SharedStore, StreamId, Vm};
+use embedded_host::{
+    Action, Callout, CalloutResponse, Fault, Fields, HostBehavior, HostCall, OnTrap, Outcome, Property,
+};
+use embedded_host::{RootId, SharedStore, StreamId, Support, Vm};
 use serde_json::{Value, json};
 
 use super::signing::{AUDIENCE, ISSUER, SigningKey, payload, with};
@@ -58,7 +60,7 @@ pub struct Forwarded {
 
 /// What became of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Fate {
+pub enum RequestResult {
     /// It was forwarded.
     Forwarded(Forwarded),
     /// The client got this status, with `Retry-After` or without.
@@ -69,9 +71,9 @@ pub enum Fate {
 
 /// How the script went.
 #[derive(Debug, Default)]
-pub struct Journey {
+pub struct ScenarioResult {
     /// What became of each request.
-    pub fates: BTreeMap<&'static str, Fate>,
+    pub results: BTreeMap<&'static str, RequestResult>,
     /// Whether a configuration was refused.
     pub is_refused: bool,
     /// Why the module trapped.
@@ -107,18 +109,18 @@ impl Configuration {
 }
 
 /// Plays the script.
-pub fn play(configuration: Configuration, fault: Option<Fault>) -> Journey {
-    let manners = Manners {
-        foreign_functions: Asked::Serves,
+pub fn play(configuration: Configuration, fault: Option<Fault>) -> ScenarioResult {
+    let behavior = HostBehavior {
+        foreign_functions: Support::Served,
         properties: PROPERTIES,
         environment: ENVIRONMENT,
         on_trap: OnTrap::FailClosed,
         fault,
-        ..Manners::envoy()
+        ..HostBehavior::envoy()
     };
-    match Vm::try_start(manners, &SharedStore::default()) {
+    match Vm::try_start(behavior, &SharedStore::default()) {
         Ok(vm) => Script::new(vm, configuration).play(),
-        Err(trap) => Journey { trap: Some(trap), ..Journey::default() },
+        Err(trap) => ScenarioResult { trap: Some(trap), ..ScenarioResult::default() },
     }
 }
 
@@ -138,7 +140,7 @@ impl Script {
         Self { vm, document, roots: Vec::new(), streams: BTreeMap::new(), closed: BTreeSet::new(), is_refused: false }
     }
 
-    fn play(mut self) -> Journey {
+    fn play(mut self) -> ScenarioResult {
         for _ in 0..2 {
             let (root, is_accepted) = self.vm.configure(&self.document.clone());
             self.is_refused |= !is_accepted;
@@ -208,25 +210,25 @@ impl Script {
         self.vm.remove_root(first);
     }
 
-    fn end(self) -> Journey {
+    fn end(self) -> ScenarioResult {
         let trap = self.vm.trap().map(str::to_owned);
         let fate = |stream: StreamId| match self.vm.outcome(stream) {
-            Outcome::Waiting => Fate::Unanswered,
-            Outcome::Forwarded(head) => Fate::Forwarded(Forwarded {
+            Outcome::Waiting => RequestResult::Unanswered,
+            Outcome::Forwarded(head) => RequestResult::Forwarded(Forwarded {
                 head,
                 trailers: self.vm.forwarded_trailers(stream),
                 filter_state: self.vm.filter_state(stream),
                 is_route_cleared: self.vm.is_route_cleared(stream),
             }),
-            Outcome::Answered(reply) => {
+            Outcome::Responded(reply) => {
                 let is_retried = reply.headers.iter().any(|(name, _)| name == "retry-after");
-                Fate::Rejected { status: reply.status, is_retried }
+                RequestResult::Rejected { status: reply.status, is_retried }
             }
         };
-        let fates = self.streams.iter().map(|(name, stream)| (*name, fate(*stream))).collect();
+        let results = self.streams.iter().map(|(name, stream)| (*name, fate(*stream))).collect();
         let (trace, log) = (self.vm.trace().to_vec(), self.vm.log().to_vec());
         // A configuration that traps is not refused: there is no verdict.
-        Journey { fates, is_refused: self.is_refused && trap.is_none(), trap, trace, log }
+        ScenarioResult { results, is_refused: self.is_refused && trap.is_none(), trap, trace, log }
     }
 
     /// A request with headers that only the filter may set.
@@ -289,7 +291,7 @@ impl Script {
 }
 
 /// The issuer, and the server of the list.
-fn serve(callout: &Callout) -> Answer {
+fn serve(callout: &Callout) -> CalloutResponse {
     let body = String::from_utf8_lossy(&callout.body);
     let active = json!({
         "active": true, "token_type": "Bearer", "scope": "read:accounts write:accounts", "client_id": "0oa1client",
@@ -297,10 +299,12 @@ fn serve(callout: &Callout) -> Answer {
     });
     match callout.header(":path") {
         Some("/oauth2/default/v1/keys") => published(),
-        Some("/oauth2/default/v1/introspect") if body.contains("inactive") => Answer::new(200, br#"{"active":false}"#),
-        Some("/oauth2/default/v1/introspect") => Answer::new(200, active.to_string().as_bytes()),
+        Some("/oauth2/default/v1/introspect") if body.contains("inactive") => {
+            CalloutResponse::new(200, br#"{"active":false}"#)
+        }
+        Some("/oauth2/default/v1/introspect") => CalloutResponse::new(200, active.to_string().as_bytes()),
         Some("/revoked") => {
-            let mut list = Answer::new(200, br#"{"revoked":[{"sub":"eve@acme.com"}]}"#);
+            let mut list = CalloutResponse::new(200, br#"{"revoked":[{"sub":"eve@acme.com"}]}"#);
             list.headers.push((String::from("etag"), b"\"a\"".to_vec()));
             list
         }

@@ -1,4 +1,4 @@
-//! The built module in the embedded host: its decisions as a host sees them, with Envoy's manners and with worse ones.
+//! The built module in the embedded host: its decisions as a host sees them, with Envoy's behaviour and with worse ones.
 //! One binary, so that the module is read and checked once.
 
 #![allow(missing_docs, reason = "a test")]
@@ -20,7 +20,7 @@ mod signing;
 
 use std::time::Duration;
 
-use embedded_host::{Answer, Fields, Manners, Outcome, RootId, StreamId, Vm};
+use embedded_host::{CalloutResponse, Fields, HostBehavior, Outcome, RootId, StreamId, Vm};
 use serde_json::{Value, json};
 use signing::{AUDIENCE, ISSUER, SigningKey, key_set, payload};
 
@@ -41,16 +41,16 @@ fn inline_keys() -> Value {
         "issuer": ISSUER, "audiences": [AUDIENCE], "jwks": { "inline": key_set(&[&SigningKey::a("k1")]) } } } })
 }
 
-fn configured(manners: Manners, configuration: &Value) -> (Vm, RootId) {
-    let mut vm = Vm::start(manners);
+fn configured(behavior: HostBehavior, configuration: &Value) -> (Vm, RootId) {
+    let mut vm = Vm::start(behavior);
     let (root, accepted) = vm.configure(configuration.to_string().as_bytes());
     assert!(accepted, "{:?}", vm.log());
     (vm, root)
 }
 
 /// A VM that has fetched the keys.
-fn with_keys(manners: Manners) -> (Vm, RootId) {
-    let (mut vm, root) = configured(manners, &fetched_keys());
+fn with_keys(behavior: HostBehavior) -> (Vm, RootId) {
+    let (mut vm, root) = configured(behavior, &fetched_keys());
     fetch_keys(&mut vm, root);
     (vm, root)
 }
@@ -62,8 +62,8 @@ fn fetch_keys(vm: &mut Vm, root: RootId) {
     vm.answer(&callout, published());
 }
 
-fn published() -> Answer {
-    Answer::new(200, key_set(&[&SigningKey::a("k1")]).to_string().as_bytes())
+fn published() -> CalloutResponse {
+    CalloutResponse::new(200, key_set(&[&SigningKey::a("k1")]).to_string().as_bytes())
 }
 
 fn good_token() -> String {
@@ -83,7 +83,7 @@ fn with_token(token: &str) -> Fields {
 /// The status that a refused client sees.
 fn status(vm: &Vm, stream: StreamId) -> u32 {
     match vm.outcome(stream) {
-        Outcome::Answered(reply) => reply.status,
+        Outcome::Responded(reply) => reply.status,
         other => panic!("not answered: {other:?}; {:?}", vm.log()),
     }
 }

@@ -1,8 +1,8 @@
-//! Configurations that are loaded and replaced in the VMs of one process, on a host with Envoy's manners.
+//! Configurations that are loaded and replaced in the VMs of one process, on a host with Envoy's behaviour.
 
 use std::time::Duration;
 
-use embedded_host::{Answer, Manners, Outcome, RootId, SharedStore, Vm};
+use embedded_host::{CalloutResponse, HostBehavior, Outcome, RootId, SharedStore, Vm};
 use serde_json::json;
 
 use super::{fetched_keys, forwarded, good_token, inline_keys, status, tick_until, with_token};
@@ -24,7 +24,7 @@ fn size_of_slots(store: &SharedStore) -> usize {
 /// A host keeps what a definition takes until the VM ends.
 #[test]
 fn a_vm_defines_each_metric_once_for_all_its_configurations() {
-    let mut vm = Vm::start(Manners::envoy());
+    let mut vm = Vm::start(HostBehavior::envoy());
     let mut defined = Vec::new();
     for _ in 0..RELOADS {
         let (root, accepted) = vm.configure(inline_keys().to_string().as_bytes());
@@ -43,13 +43,13 @@ fn a_vm_defines_each_metric_once_for_all_its_configurations() {
 #[test]
 fn vm_that_only_validates_a_configuration_uses_no_slot() {
     let store = SharedStore::default();
-    let mut worker = Vm::start_sharing(Manners::envoy(), &store);
+    let mut worker = Vm::start_sharing(HostBehavior::envoy(), &store);
     let root = configure(&mut worker);
     worker.tick(root);
     let before = size_of_slots(&store);
     assert!(before > 0, "{:?}", store.keys());
     for _ in 0..RELOADS {
-        configure(&mut Vm::start_sharing(Manners::envoy(), &store));
+        configure(&mut Vm::start_sharing(HostBehavior::envoy(), &store));
     }
     assert_eq!(size_of_slots(&store), before);
 }
@@ -57,11 +57,11 @@ fn vm_that_only_validates_a_configuration_uses_no_slot() {
 #[test]
 fn vms_that_end_without_a_callback_leave_no_slots_behind() {
     let store = SharedStore::default();
-    let mut worker = Vm::start_sharing(Manners::envoy(), &store);
+    let mut worker = Vm::start_sharing(HostBehavior::envoy(), &store);
     let root = configure(&mut worker);
     let mut sizes = Vec::new();
     for reload in 0..RELOADS {
-        let mut gone = Vm::start_sharing(Manners::envoy(), &store);
+        let mut gone = Vm::start_sharing(HostBehavior::envoy(), &store);
         gone.pass(Duration::from_secs(20 * u64::try_from(reload).unwrap()));
         let root_of_gone = configure(&mut gone);
         gone.tick(root_of_gone);
@@ -75,7 +75,7 @@ fn vms_that_end_without_a_callback_leave_no_slots_behind() {
 #[test]
 fn a_configuration_that_is_replaced_frees_its_slot() {
     let store = SharedStore::default();
-    let mut worker = Vm::start_sharing(Manners::envoy(), &store);
+    let mut worker = Vm::start_sharing(HostBehavior::envoy(), &store);
     let mut sizes = Vec::new();
     for _ in 0..RELOADS {
         let root = configure(&mut worker);
@@ -99,7 +99,7 @@ fn configure_with_list(vm: &mut Vm) -> RootId {
 fn read_list(vm: &mut Vm, root: RootId, list: &serde_json::Value) {
     vm.tick(root);
     let poll = vm.take_callout().expect("a poll");
-    vm.answer(&poll, Answer::new(200, list.to_string().as_bytes()));
+    vm.answer(&poll, CalloutResponse::new(200, list.to_string().as_bytes()));
 }
 
 /// The server of the list is down from the first configuration's poll on: no callout of a later one is answered.
@@ -108,7 +108,7 @@ fn new_configuration_uses_the_revocation_list_of_the_old_one() {
     let revoked = json!({ "revoked": [{ "sub": "alice@acme.com" }] });
     for (list, expected) in [(json!({ "revoked": [] }), None), (revoked, Some(401))] {
         let store = SharedStore::default();
-        let mut vm = Vm::start_sharing(Manners::envoy(), &store);
+        let mut vm = Vm::start_sharing(HostBehavior::envoy(), &store);
         let old = configure_with_list(&mut vm);
         read_list(&mut vm, old, &list);
         let new = configure_with_list(&mut vm);
@@ -125,7 +125,7 @@ fn new_configuration_uses_the_revocation_list_of_the_old_one() {
 #[test]
 fn restarted_vm_uses_the_revocation_list_of_the_others() {
     let store = SharedStore::default();
-    let [mut one, mut two] = [(); 2].map(|()| Vm::start_sharing(Manners::envoy(), &store));
+    let [mut one, mut two] = [(); 2].map(|()| Vm::start_sharing(HostBehavior::envoy(), &store));
     let root_one = configure_with_list(&mut one);
     read_list(&mut one, root_one, &json!({ "revoked": [] }));
     let root_two = configure_with_list(&mut two);
@@ -140,7 +140,7 @@ fn restarted_vm_uses_the_revocation_list_of_the_others() {
 #[test]
 fn worker_pending_on_its_first_revocation_list_is_woken_by_another_worker() {
     let store = SharedStore::default();
-    let [mut one, mut two] = [(); 2].map(|()| Vm::start_sharing(Manners::envoy(), &store));
+    let [mut one, mut two] = [(); 2].map(|()| Vm::start_sharing(HostBehavior::envoy(), &store));
     let [root_one, root_two] = [configure_with_list(&mut one), configure_with_list(&mut two)];
     let stream = two.request(root_two, with_token(&good_token()));
     two.tick(root_two);
@@ -155,7 +155,7 @@ fn worker_pending_on_its_first_revocation_list_is_woken_by_another_worker() {
 #[test]
 fn revocation_list_held_by_no_recent_worker_is_not_used() {
     let store = SharedStore::default();
-    let mut vm = Vm::start_sharing(Manners::envoy(), &store);
+    let mut vm = Vm::start_sharing(HostBehavior::envoy(), &store);
     let old = configure_with_list(&mut vm);
     read_list(&mut vm, old, &json!({ "revoked": [] }));
     vm.remove_root(old);
@@ -165,7 +165,7 @@ fn revocation_list_held_by_no_recent_worker_is_not_used() {
     vm.tick(new);
     assert_eq!(vm.outcome(stream), Outcome::Waiting);
     let poll = vm.take_callout().expect("a poll");
-    vm.answer(&poll, Answer::new(500, b""));
+    vm.answer(&poll, CalloutResponse::new(500, b""));
     tick_until(&mut vm, new, |vm| vm.outcome(stream) != Outcome::Waiting);
     assert_eq!(status(&vm, stream), 503);
 }

@@ -1,9 +1,9 @@
-//! The main job, as a host with Envoy's manners sees it.
+//! The main job, as a host with Envoy's behaviour sees it.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use embedded_host::{Action, Answer, Fields, Manners, Outcome, StreamId, Vm};
+use embedded_host::{Action, CalloutResponse, Fields, HostBehavior, Outcome, StreamId, Vm};
 use serde_json::json;
 
 use super::signing::{SigningKey, payload, with};
@@ -23,7 +23,7 @@ const MOST_ENTRIES_WHEN_REFUSED: usize = 4;
 
 #[test]
 fn keys_are_fetched_on_the_first_tick_and_a_good_request_is_forwarded_with_its_identity() {
-    let (mut vm, root) = configured(Manners::envoy(), &fetched_keys());
+    let (mut vm, root) = configured(HostBehavior::envoy(), &fetched_keys());
     assert_eq!(vm.take_callout(), None, "some hosts allow no callout while they configure");
     vm.tick(root);
     let callout = vm.take_callout().unwrap();
@@ -55,7 +55,7 @@ fn keys_are_fetched_on_the_first_tick_and_a_good_request_is_forwarded_with_its_i
 
 #[test]
 fn request_without_a_good_token_is_rejected_and_every_later_callback_pauses() {
-    let (mut vm, root) = with_keys(Manners::envoy());
+    let (mut vm, root) = with_keys(HostBehavior::envoy());
     let expired = SigningKey::a("k1").token(&with(&payload(NOW), json!({ "exp": NOW - 600 })));
     for (head, expected, reason) in [
         (fields(&[]), 401, "token_missing"),
@@ -79,7 +79,7 @@ fn request_without_a_good_token_is_rejected_and_every_later_callback_pauses() {
 /// Its key may have been replaced under the same `kid`: it waits for a newer set, once.
 #[test]
 fn failed_signature_waits_for_a_newer_key_set_and_is_rejected_with_every_later_callback_paused() {
-    let (mut vm, root) = with_keys(Manners::envoy());
+    let (mut vm, root) = with_keys(HostBehavior::envoy());
     let forged = SigningKey::b("k1").token(&payload(NOW));
     let first = vm.request(root, with_token(&forged));
     assert_eq!(vm.outcome(first), Outcome::Waiting);
@@ -98,7 +98,7 @@ fn failed_signature_waits_for_a_newer_key_set_and_is_rejected_with_every_later_c
 
 #[test]
 fn post_before_the_keys_pauses_in_every_callback_and_is_resumed_by_the_root() {
-    let (mut vm, root) = configured(Manners::envoy(), &fetched_keys());
+    let (mut vm, root) = configured(HostBehavior::envoy(), &fetched_keys());
     let good = vm.request(root, with_token(&good_token()));
     let bad = vm.request(root, with_token(&SigningKey::b("k1").token(&payload(NOW))));
     for stream in [good, bad] {
@@ -116,7 +116,7 @@ fn post_before_the_keys_pauses_in_every_callback_and_is_resumed_by_the_root() {
 
 #[test]
 fn many_pending_requests_are_resumed_in_bounded_batches() {
-    let (mut vm, root) = configured(Manners::envoy(), &fetched_keys());
+    let (mut vm, root) = configured(HostBehavior::envoy(), &fetched_keys());
     let token = good_token();
     let crowd: Vec<_> = (0..100).map(|_| vm.request(root, with_token(&token))).collect();
     vm.tick(root);
@@ -141,7 +141,7 @@ fn trailer_names(vm: &Vm, stream: StreamId) -> Vec<String> {
 
 #[test]
 fn managed_trailers_never_reach_the_backend() {
-    let (mut vm, root) = configured(Manners::envoy(), &inline_keys());
+    let (mut vm, root) = configured(HostBehavior::envoy(), &inline_keys());
     let stream = vm.request(root, with_token(&good_token()));
     assert_eq!(vm.trailers(stream, forged_trailers()), Action::Continue);
     assert_eq!(trailer_names(&vm, stream), ["x-checksum"]);
@@ -151,7 +151,7 @@ fn managed_trailers_never_reach_the_backend() {
 /// after it is resumed.
 #[test]
 fn managed_trailers_of_a_pending_request_are_removed_before_it_is_resumed() {
-    let (mut vm, root) = configured(Manners::envoy(), &fetched_keys());
+    let (mut vm, root) = configured(HostBehavior::envoy(), &fetched_keys());
     let good = vm.request(root, with_token(&good_token()));
     let bad = vm.request(root, with_token(&SigningKey::b("k1").token(&payload(NOW))));
     for stream in [good, bad] {
@@ -168,7 +168,7 @@ fn managed_trailers_of_a_pending_request_are_removed_before_it_is_resumed() {
 
 #[test]
 fn managed_trailers_of_a_rejected_request_are_removed() {
-    let (mut vm, root) = configured(Manners::envoy(), &inline_keys());
+    let (mut vm, root) = configured(HostBehavior::envoy(), &inline_keys());
     let stream = vm.request(root, fields(&[]));
     assert_eq!(status(&vm, stream), 401);
     assert_eq!(vm.trailers(stream, forged_trailers()), Action::Pause);
@@ -177,25 +177,25 @@ fn managed_trailers_of_a_rejected_request_are_removed() {
 
 #[test]
 fn every_fetch_failure_is_a_503_until_the_next_good_response() {
-    let synthetic = |status: &str, body: &str| Answer {
+    let synthetic = |status: &str, body: &str| CalloutResponse {
         headers: vec![(String::from(":status"), status.as_bytes().to_vec())],
         body: body.as_bytes().to_vec(),
     };
     let answers = [
-        ("incomplete", Answer::none()),
-        ("status", Answer::new(500, b"")),
-        ("status", Answer::new(302, b"")),
-        ("not_a_key_set", Answer::new(200, b"<html>")),
-        ("not_a_key_set", Answer::new(200, b"")),
-        ("no_usable_key", Answer::new(200, b"{\"keys\":[]}")),
-        ("too_large", Answer::new(200, &vec![b' '; 12 << 20])),
+        ("incomplete", CalloutResponse::none()),
+        ("status", CalloutResponse::new(500, b"")),
+        ("status", CalloutResponse::new(302, b"")),
+        ("not_a_key_set", CalloutResponse::new(200, b"<html>")),
+        ("not_a_key_set", CalloutResponse::new(200, b"")),
+        ("no_usable_key", CalloutResponse::new(200, b"{\"keys\":[]}")),
+        ("too_large", CalloutResponse::new(200, &vec![b' '; 12 << 20])),
         ("timed_out", synthetic("504", "upstream request timeout")),
         ("connection_failed", synthetic("503", "upstream connect error")),
         ("connection_closed", synthetic("503", "reset reason: connection termination")),
         ("status", synthetic("\u{1}", "")),
     ];
     for (name, answer) in answers {
-        let (mut vm, root) = configured(Manners::envoy(), &fetched_keys());
+        let (mut vm, root) = configured(HostBehavior::envoy(), &fetched_keys());
         let stream = vm.request(root, with_token(&good_token()));
         vm.tick(root);
         let callout = vm.take_callout().unwrap();
@@ -212,7 +212,7 @@ fn every_fetch_failure_is_a_503_until_the_next_good_response() {
 
 #[test]
 fn a_huge_body_is_not_copied_into_the_module() {
-    let (mut vm, root) = configured(Manners::envoy(), &inline_keys());
+    let (mut vm, root) = configured(HostBehavior::envoy(), &inline_keys());
     let stream = vm.request(root, with_token(&good_token()));
     let before = vm.memory();
     assert_eq!(vm.body(stream, 1 << 31, false), Action::Continue);
@@ -224,7 +224,7 @@ fn a_huge_body_is_not_copied_into_the_module() {
 /// A request's whole life as Envoy plays it: what is exported is called, with or without need.
 #[test]
 fn request_makes_few_calls_between_host_and_module() {
-    let (mut vm, root) = configured(Manners::envoy(), &inline_keys());
+    let (mut vm, root) = configured(HostBehavior::envoy(), &inline_keys());
     let token = good_token();
     // The first of a kind makes its metrics.
     for head in [with_token(&token), fields(&[])] {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use embedded_host::{Action, Answer, Manners, Outcome, Vm};
+use embedded_host::{Action, CalloutResponse, HostBehavior, Outcome, Vm};
 use serde_json::json;
 
 use super::signing::{AUDIENCE, SigningKey, key_set, payload};
@@ -16,7 +16,7 @@ const MOST_THAT_WAIT: usize = 4096;
 
 #[test]
 fn closed_pending_stream_is_dropped_and_its_keys_are_still_cached() {
-    let (mut vm, root) = configured(Manners::envoy(), &fetched_keys());
+    let (mut vm, root) = configured(HostBehavior::envoy(), &fetched_keys());
     let gone = vm.request(root, with_token(&good_token()));
     vm.tick(root);
     vm.close(gone);
@@ -29,7 +29,7 @@ fn closed_pending_stream_is_dropped_and_its_keys_are_still_cached() {
 
 #[test]
 fn closed_pending_streams_free_capacity_for_others() {
-    let (mut vm, root) = configured(Manners::envoy(), &fetched_keys());
+    let (mut vm, root) = configured(HostBehavior::envoy(), &fetched_keys());
     let token = good_token();
     for _ in 0..=MOST_THAT_WAIT {
         let gone = vm.request(root, with_token(&token));
@@ -42,11 +42,11 @@ fn closed_pending_streams_free_capacity_for_others() {
     assert_eq!(forwarded(&vm, stays, "x-user-id"), ["alice@acme.com"]);
 }
 
-/// Envoy begins to count anew each time that it is asked for a tick: a crowd that comes faster than the tick would put it
+/// Envoy begins to count reloaded each time that it is asked for a tick: a crowd that comes faster than the tick would put it
 /// off for as long as it comes.
 #[test]
 fn many_pending_requests_set_the_tick_once() {
-    let (mut vm, root) = configured(Manners::envoy(), &fetched_keys());
+    let (mut vm, root) = configured(HostBehavior::envoy(), &fetched_keys());
     let asked = |vm: &Vm| vm.calls()["proxy_set_tick_period_milliseconds"];
     vm.tick(root);
     for _ in 0..2 {
@@ -62,13 +62,13 @@ fn many_pending_requests_set_the_tick_once() {
 
 #[test]
 fn pending_request_wakes_its_root_before_the_next_tick() {
-    let (mut vm, first) = configured(Manners::envoy(), &fetched_keys());
+    let (mut vm, first) = configured(HostBehavior::envoy(), &fetched_keys());
     let (second, _) = vm.configure(fetched_keys().to_string().as_bytes());
     // Both configurations begin with one fetch of their keys, in vain.
     vm.tick(first);
     vm.tick(second);
     let callout = vm.take_callout().expect("the first of them has asked");
-    vm.answer(&callout, Answer::new(500, b""));
+    vm.answer(&callout, CalloutResponse::new(500, b""));
     vm.deliver_queues();
     assert_eq!(vm.take_callout(), None);
     vm.pass(Duration::from_secs(60));
@@ -77,7 +77,7 @@ fn pending_request_wakes_its_root_before_the_next_tick() {
         assert_eq!(vm.deliver_queues(), 1);
         let callout = vm.take_callout().expect("keys are fetched for it");
         assert_eq!(callout.root, root.0);
-        vm.answer(&callout, Answer::new(500, b""));
+        vm.answer(&callout, CalloutResponse::new(500, b""));
         vm.deliver_queues();
         vm.pass(Duration::from_secs(60));
     }
@@ -85,7 +85,7 @@ fn pending_request_wakes_its_root_before_the_next_tick() {
 
 #[test]
 fn reused_stream_id_is_a_new_request() {
-    let (mut vm, root) = configured(Manners::envoy(), &fetched_keys());
+    let (mut vm, root) = configured(HostBehavior::envoy(), &fetched_keys());
     let first = vm.request(root, with_token(&good_token()));
     vm.close(first);
     let again = vm.request_again(first, root, with_token(&SigningKey::b("k1").token(&payload(NOW))));
@@ -96,14 +96,14 @@ fn reused_stream_id_is_a_new_request() {
 
 #[test]
 fn duplicate_stream_id_traps_and_fails_closed() {
-    let (mut vm, root) = with_keys(Manners::envoy());
+    let (mut vm, root) = with_keys(HostBehavior::envoy());
     let stream = vm.request(root, Vec::new());
     assert!(vm.create_context(stream.0, root).is_err(), "the SDK refuses this with a trap, and a trap fails closed");
 }
 
 #[test]
 fn a_second_configuration_on_the_same_root_replaces_the_first() {
-    let (mut vm, root) = configured(Manners::envoy(), &inline_keys());
+    let (mut vm, root) = configured(HostBehavior::envoy(), &inline_keys());
     let other_keys = json!({ "providers": { "okta": { "issuer": super::ISSUER, "audiences": [AUDIENCE],
         "jwks": { "inline": key_set(&[&SigningKey::b("k2")]) } } } });
     assert!(vm.reconfigure(root, other_keys.to_string().as_bytes()));
@@ -115,7 +115,7 @@ fn a_second_configuration_on_the_same_root_replaces_the_first() {
 
 #[test]
 fn response_to_a_fetch_of_a_replaced_configuration_is_ignored() {
-    let (mut vm, root) = configured(Manners::envoy(), &fetched_keys());
+    let (mut vm, root) = configured(HostBehavior::envoy(), &fetched_keys());
     vm.tick(root);
     let old = vm.take_callout().unwrap();
     let other_issuer = json!({ "providers": { "other": { "issuer": super::ISSUER, "audiences": [AUDIENCE],
@@ -127,14 +127,14 @@ fn response_to_a_fetch_of_a_replaced_configuration_is_ignored() {
     vm.answer(&old, published());
     let stream = vm.request(root, with_token(&good_token()));
     assert_eq!(vm.outcome(stream), Outcome::Waiting, "decided with the keys of another issuer");
-    vm.answer(&new, Answer::new(200, key_set(&[&SigningKey::b("k1")]).to_string().as_bytes()));
+    vm.answer(&new, CalloutResponse::new(200, key_set(&[&SigningKey::b("k1")]).to_string().as_bytes()));
     tick_until(&mut vm, root, |vm| vm.outcome(stream) != Outcome::Waiting);
     assert_eq!(status(&vm, stream), 401);
 }
 
 #[test]
 fn second_root_in_one_vm_has_separate_keys_and_streams() {
-    let (mut vm, first) = configured(Manners::envoy(), &inline_keys());
+    let (mut vm, first) = configured(HostBehavior::envoy(), &inline_keys());
     let (second, accepted) = vm.configure(fetched_keys().to_string().as_bytes());
     assert!(accepted);
     let waiting = vm.request(second, with_token(&good_token()));
@@ -150,12 +150,12 @@ fn second_root_in_one_vm_has_separate_keys_and_streams() {
 
 #[test]
 fn stream_parked_under_a_replaced_configuration_is_never_forwarded_undecided() {
-    let (mut vm, root) = configured(Manners::envoy(), &fetched_keys());
+    let (mut vm, root) = configured(HostBehavior::envoy(), &fetched_keys());
     let stream = vm.request(root, with_token(&SigningKey::b("k1").token(&payload(NOW))));
     vm.tick(root);
     let callout = vm.take_callout().unwrap();
     assert!(vm.reconfigure(root, inline_keys().to_string().as_bytes()));
-    vm.answer(&callout, Answer::new(200, key_set(&[&SigningKey::b("k1")]).to_string().as_bytes()));
+    vm.answer(&callout, CalloutResponse::new(200, key_set(&[&SigningKey::b("k1")]).to_string().as_bytes()));
     for _ in 0..10 {
         vm.pass(Duration::from_secs(10));
         vm.tick(root);
@@ -167,18 +167,18 @@ fn stream_parked_under_a_replaced_configuration_is_never_forwarded_undecided() {
 
 #[test]
 fn unsolicited_callout_response_is_ignored() {
-    let (mut vm, root) = configured(Manners::envoy(), &fetched_keys());
+    let (mut vm, root) = configured(HostBehavior::envoy(), &fetched_keys());
     let stream = vm.request(root, with_token(&good_token()));
     vm.tick(root);
     let callout = vm.take_callout().unwrap();
-    vm.answer(&callout, Answer::new(500, b""));
+    vm.answer(&callout, CalloutResponse::new(500, b""));
     tick_until(&mut vm, root, |vm| vm.outcome(stream) != Outcome::Waiting);
     assert_eq!(status(&vm, stream), 503);
 }
 
 #[test]
 fn a_thousand_requests_do_not_grow_module_memory() {
-    let (mut vm, root) = with_keys(Manners::envoy());
+    let (mut vm, root) = with_keys(HostBehavior::envoy());
     let churn = |vm: &mut Vm, count: usize| {
         for number in 0..count {
             let token = SigningKey::a("k1").token(&payload(NOW));

@@ -1,8 +1,8 @@
-//! Two VMs of one process that share their fetches, on a host with Envoy's manners.
+//! Two VMs of one process that share their fetches, on a host with Envoy's behaviour.
 
 use std::time::Duration;
 
-use embedded_host::{Answer, Callout, Manners, Outcome, RootId, SharedStore, Vm};
+use embedded_host::{Callout, CalloutResponse, HostBehavior, Outcome, RootId, SharedStore, Vm};
 
 use super::signing::{SigningKey, key_set, payload};
 use super::{NOW, fetched_keys, forwarded, good_token, published, status, tick_until, with_token};
@@ -11,7 +11,7 @@ use super::{NOW, fetched_keys, forwarded, good_token, published, status, tick_un
 fn two_vms() -> [(Vm, RootId); 2] {
     let store = SharedStore::default();
     [(); 2].map(|()| {
-        let mut vm = Vm::start_sharing(Manners::envoy(), &store);
+        let mut vm = Vm::start_sharing(HostBehavior::envoy(), &store);
         let (root, accepted) = vm.configure(fetched_keys().to_string().as_bytes());
         assert!(accepted, "{:?}", vm.log());
         (vm, root)
@@ -55,7 +55,7 @@ fn corrupt_shared_records_neither_trap_nor_allow_a_request() {
     let junk: [&[u8]; 6] = [b"", b"\0", b"\xff\xff\xff", &[0xff; 64], b"{\"keys\":[]}", &[0; 4096]];
     for junk in junk {
         let store = SharedStore::default();
-        let mut vm = Vm::start_sharing(Manners::envoy(), &store);
+        let mut vm = Vm::start_sharing(HostBehavior::envoy(), &store);
         let (root, accepted) = vm.configure(fetched_keys().to_string().as_bytes());
         assert!(accepted, "{:?}", vm.log());
         vm.tick(root);
@@ -93,14 +93,14 @@ fn failed_fetch_rejects_pending_requests_of_both_vms() {
     two.tick(root_two);
     let callout = one.take_callout().unwrap();
     assert_eq!(two.take_callout(), None);
-    one.answer(&callout, Answer::new(500, b""));
+    one.answer(&callout, CalloutResponse::new(500, b""));
     two.deliver_queues();
     tick_until(&mut two, root_two, |vm| vm.outcome(waits_at_two) != Outcome::Waiting);
     assert_eq!(status(&two, waits_at_two), 503);
 }
 
 fn vm_in(store: &SharedStore) -> (Vm, RootId) {
-    let mut vm = Vm::start_sharing(Manners::envoy(), store);
+    let mut vm = Vm::start_sharing(HostBehavior::envoy(), store);
     let (root, accepted) = vm.configure(fetched_keys().to_string().as_bytes());
     assert!(accepted, "{:?}", vm.log());
     (vm, root)
@@ -124,7 +124,7 @@ fn a_late_response_does_not_release_the_lease_of_another_vm() {
     let (mut three, root) = vm_in(&store);
     three.pass(Duration::from_millis(6500));
     three.tick(root);
-    one.answer(&first, Answer::new(500, b""));
+    one.answer(&first, CalloutResponse::new(500, b""));
     for _ in 0..20 {
         three.pass(Duration::from_millis(200));
         three.tick(root);
@@ -142,7 +142,7 @@ fn a_late_response_does_not_replace_newer_keys() {
     let [(mut one, first), (mut two, second)] = two_leases(&store);
     two.answer(&second, published());
     let old = key_set(&[&SigningKey::b("old")]).to_string();
-    one.answer(&first, Answer::new(200, old.as_bytes()));
+    one.answer(&first, CalloutResponse::new(200, old.as_bytes()));
     let (mut three, root) = vm_in(&store);
     three.pass(Duration::from_millis(6500));
     three.tick(root);
@@ -197,7 +197,7 @@ fn queue_of_a_crashed_vm_is_released_when_it_wakes_another_root() {
         two.tick(root_two);
         let before = woken(&two);
         let callout = two.take_callout().expect("keys are fetched");
-        two.answer(&callout, Answer::new(500, b""));
+        two.answer(&callout, CalloutResponse::new(500, b""));
         one.pass(Duration::from_secs(8));
         one.deliver_queues();
         woken(&two) - before

@@ -11,7 +11,7 @@ use super::clock::Moment;
 use super::gateway::DRAIN;
 use super::judge::Seen;
 use super::plan::Via;
-use super::traffic::{Attempt, Batch, Patience, Traffic};
+use super::traffic::{Attempt, Batch, ClientBehavior, Traffic};
 use super::world::World;
 use crate::client::connect_from;
 use crate::http1::MessageReader;
@@ -79,7 +79,7 @@ impl Connection {
     fn exchange(&mut self, world: &World, batch: &Batch, traffic: &mut Traffic) -> bool {
         self.has_queue = false;
         let mut bytes: Vec<u8> = batch.attempts.iter().flat_map(|attempt| attempt.http1_bytes()).collect();
-        if batch.patience == Patience::LeavesEarly {
+        if batch.patience == ClientBehavior::LeavesEarly {
             bytes.truncate(bytes.len() - traffic.random.below(bytes.len().min(200)));
         }
         let mut stream = self.reader.stream();
@@ -90,7 +90,7 @@ impl Connection {
             }
             stream.write_all(&bytes[cut..])
         });
-        if batch.patience != Patience::Waits {
+        if batch.patience != ClientBehavior::Waits {
             let _ = stream.shutdown(Shutdown::Both);
             batch.attempts.iter().for_each(|attempt| world.report.count(attempt.kind, "client left".to_owned()));
             return false;

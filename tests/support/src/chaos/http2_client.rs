@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use super::http1_client::{LONGEST_WAIT, connect, may_be_cut};
 use super::judge::Seen;
 use super::plan::Via;
-use super::traffic::{Attempt, Patience, Traffic};
+use super::traffic::{Attempt, ClientBehavior, Traffic};
 use super::world::World;
 use crate::attack::http2::{
     ACK, DATA, END_HEADERS, END_STREAM, Field, GOAWAY, HEADERS, PING, PREFACE, RST_STREAM, SETTINGS, WIDE_WINDOW,
@@ -107,14 +107,14 @@ impl Connection {
     }
 
     /// Sends a batch and reads the responses; whether the connection can be used again.
-    fn exchange(&mut self, world: &World, attempts: Vec<Arc<Attempt>>, patience: Patience) -> bool {
+    fn exchange(&mut self, world: &World, attempts: Vec<Arc<Attempt>>, patience: ClientBehavior) -> bool {
         let mut open = HashMap::new();
         let mut bytes = Vec::new();
         let last = attempts.len() - 1;
         for (place, attempt) in attempts.into_iter().enumerate() {
             let id = self.start_stream();
-            let leaves = patience != Patience::Waits && place == last;
-            bytes.extend(request(id, &attempt, !leaves || patience == Patience::LeavesAtOnce));
+            let leaves = patience != ClientBehavior::Waits && place == last;
+            bytes.extend(request(id, &attempt, !leaves || patience == ClientBehavior::LeavesAtOnce));
             if leaves {
                 bytes.extend(frame(RST_STREAM, 0, id, &CANCEL));
                 world.report.count(attempt.kind, "client left".to_owned());

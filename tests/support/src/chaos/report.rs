@@ -21,7 +21,7 @@ pub struct Violation {
 
 /// How requests fared under a condition.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Fared {
+pub struct Availability {
     pub served: usize,
     pub unavailable: usize,
 }
@@ -29,7 +29,7 @@ pub struct Fared {
 #[derive(Default)]
 struct Seen {
     outcomes: BTreeMap<(&'static str, String), usize>,
-    availability: BTreeMap<String, Fared>,
+    availability: BTreeMap<String, Availability>,
     violations: Vec<Violation>,
     violation_counts: BTreeMap<String, usize>,
     events: VecDeque<String>,
@@ -93,7 +93,7 @@ impl Report {
     }
 
     /// How requests with a sufficient token fared while nothing that they need was at fault.
-    pub fn healthy(&self) -> Fared {
+    pub fn healthy(&self) -> Availability {
         self.seen().availability.get(HEALTHY).copied().unwrap_or_default()
     }
 
@@ -113,7 +113,7 @@ impl Report {
             let _ = writeln!(text, "  {action:<44} {count:>6}");
         }
         text.push_str("\nRequests with a sufficient token (a request counts under each condition that held):\n");
-        for (condition, Fared { served, unavailable }) in &seen.availability {
+        for (condition, Availability { served, unavailable }) in &seen.availability {
             let share = 100.0 * *served as f64 / (served + unavailable).max(1) as f64;
             let _ = writeln!(text, "  {condition:<52} {served:>7} served {unavailable:>6} not: {share:.2} %");
         }

@@ -68,7 +68,7 @@ pub struct Attempt {
 
 /// What is to become of the client in the middle of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Patience {
+pub enum ClientBehavior {
     /// It reads every response.
     Waits,
     /// It leaves before the last body is complete.
@@ -80,7 +80,7 @@ pub enum Patience {
 /// Requests that are sent together.
 pub struct Batch {
     pub attempts: Vec<Arc<Attempt>>,
-    pub patience: Patience,
+    pub patience: ClientBehavior,
 }
 
 /// The generator of one client.
@@ -102,11 +102,11 @@ impl Traffic {
         let count = 1 + self.random.below(most);
         let mut attempts: Vec<_> = (0..count).map(|_| self.attempt(world, via, opened)).collect();
         let patience = match self.random.below(24) {
-            0 => Patience::LeavesEarly,
-            1 => Patience::LeavesAtOnce,
-            _ => Patience::Waits,
+            0 => ClientBehavior::LeavesEarly,
+            1 => ClientBehavior::LeavesAtOnce,
+            _ => ClientBehavior::Waits,
         };
-        if may_be_oversized && patience == Patience::Waits && self.random.once_in(20) {
+        if may_be_oversized && patience == ClientBehavior::Waits && self.random.once_in(20) {
             // It ends the connection, so that it is the last one.
             let mut last = self.attempt(world, via, opened);
             last.kind = "head too large";

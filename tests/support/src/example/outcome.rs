@@ -53,7 +53,7 @@ impl Outcome {
             faults.expect("how often the issuers were asked", &expected, &self.introspections);
         }
         for (member, expected) in [("reason", &row.reason), ("would_deny", &row.would_deny)] {
-            let found: Vec<_> = self.told(member);
+            let found: Vec<_> = self.audit_values(member);
             let expected: Vec<_> = expected.iter().flat_map(|reason| vec![reason.as_str(); row.times]).collect();
             faults.expect(&format!("{member} in the log"), &expected, &found);
         }
@@ -119,8 +119,8 @@ impl Outcome {
 
     /// The reason in the filter's log.
     pub fn reason(&self) -> String {
-        let would_deny = self.told("would_deny").last().map(|reason| format!("on trial: {reason}"));
-        let reason = self.told("reason").last().map(|reason| (*reason).to_owned());
+        let would_deny = self.audit_values("would_deny").last().map(|reason| format!("on trial: {reason}"));
+        let reason = self.audit_values("reason").last().map(|reason| (*reason).to_owned());
         would_deny.or(reason).unwrap_or_else(|| "-".to_owned())
     }
 
@@ -134,7 +134,7 @@ impl Outcome {
     }
 
     /// What the log says under a name; of what passes on trial, `reason` only says so.
-    fn told(&self, member: &str) -> Vec<&str> {
+    fn audit_values(&self, member: &str) -> Vec<&str> {
         let is_told = |record: &&Value| member != "reason" || record["decision"] == "deny";
         self.records.iter().filter(is_told).filter_map(|record| record[member].as_str()).collect()
     }

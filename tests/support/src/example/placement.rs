@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 /// Who stands for a server that the gateway itself asks: an identity provider, whoever lists revoked tokens, or counts requests.
-pub struct Asked {
+pub struct CalledServer {
     /// Its host, as the configuration has it.
     pub host: String,
     /// Where it listens.
@@ -32,7 +32,7 @@ pub struct Machine<'a> {
     /// The built module.
     pub module: &'a Path,
     /// By cluster.
-    pub asked: BTreeMap<String, Asked>,
+    pub asked: BTreeMap<String, CalledServer>,
     /// Ports by cluster.
     pub backends: BTreeMap<String, u16>,
     /// For every listener.
@@ -152,7 +152,7 @@ fn place_cluster(cluster: &mut Value, machine: &Machine) -> Result<(), String> {
 }
 
 /// TLS stays validated: only who signed the certificate is another on this machine.
-fn place_validated_tls(cluster: &mut Value, asked: &Asked) -> Result<(), String> {
+fn place_validated_tls(cluster: &mut Value, asked: &CalledServer) -> Result<(), String> {
     let context = &mut cluster["transport_socket"]["typed_config"];
     let validation = &mut context["common_tls_context"]["validation_context"];
     if !validation["trusted_ca"]["filename"].is_string() {
@@ -233,7 +233,7 @@ mod tests {
 
     fn placed(bootstrap: &Value) -> Result<Value, Vec<String>> {
         let file = Path::new(HERE).join("Cargo.toml");
-        let okta = Asked { host: "acme.okta.com".to_owned(), port: 1443, ca: file.clone() };
+        let okta = CalledServer { host: "acme.okta.com".to_owned(), port: 1443, ca: file.clone() };
         let machine = Machine {
             module: &file,
             asked: BTreeMap::from([("okta".to_owned(), okta)]),

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use super::folder::Example;
 use super::outcome::Outcome;
-use super::placement::{self, Asked, ListenerFiles, Machine};
+use super::placement::{self, CalledServer, ListenerFiles, Machine};
 use super::revocation_list::RevocationList;
 use super::row::Row;
 use super::tokens;
@@ -352,17 +352,18 @@ fn asked(
     revocations: Option<&Revocations>,
     rate_limits: Option<&RateLimits>,
     certificates: &Certificates,
-) -> BTreeMap<String, Asked> {
+) -> BTreeMap<String, CalledServer> {
     let provider = |Provider { upstream, server, .. }: &Provider| {
-        let asked = Asked { host: server.host().to_owned(), port: server.port(), ca: server.ca_pem_path() };
+        let asked = CalledServer { host: server.host().to_owned(), port: server.port(), ca: server.ca_pem_path() };
         (upstream.clone(), asked)
     };
     let list = |Revocations { upstream, host, list }: &Revocations| {
         let ca = certificates.trusted.ca_pem_path();
-        (upstream.clone(), Asked { host: host.clone(), port: list.port(), ca })
+        (upstream.clone(), CalledServer { host: host.clone(), port: list.port(), ca })
     };
     let counted = |RateLimits { cluster, service }: &RateLimits| {
-        let asked = Asked { host: service.host().to_owned(), port: service.gate.port(), ca: service.ca_pem_path() };
+        let asked =
+            CalledServer { host: service.host().to_owned(), port: service.gate.port(), ca: service.ca_pem_path() };
         (cluster.clone(), asked)
     };
     providers.values().map(provider).chain(revocations.map(list)).chain(rate_limits.map(counted)).collect()
@@ -370,7 +371,7 @@ fn asked(
 
 fn placed(
     example: &Example,
-    asked: BTreeMap<String, Asked>,
+    asked: BTreeMap<String, CalledServer>,
     backends: &BTreeMap<String, Backend>,
     certificates: &Certificates,
 ) -> Value {

@@ -6,11 +6,11 @@ use crate::faults::Fault;
 
 /// How a host takes a call that not every host serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Asked {
+pub enum Support {
     /// As Envoy does.
-    Serves,
+    Served,
     /// With this status.
-    Refuses(Status),
+    Fails(Status),
     /// It traps the VM: whoever calls it takes the worker down.
     Traps,
 }
@@ -30,19 +30,19 @@ pub enum Property {
 
 /// The behaviour of one host.
 #[derive(Clone, Debug)]
-pub struct Manners {
+pub struct HostBehavior {
     /// `proxy_get_property`
     pub properties: Property,
     /// `proxy_call_foreign_function`; `declare_property`, `clear_route_cache` and `verify_signature` are served.
-    pub foreign_functions: Asked,
+    pub foreign_functions: Support,
     /// Shared data and shared queues.
-    pub shared_data: Asked,
+    pub shared_data: Support,
     /// `proxy_http_call`
-    pub callouts: Asked,
+    pub callouts: Support,
     /// Defining, incrementing and recording metrics.
-    pub metrics: Asked,
+    pub metrics: Support,
     /// `proxy_set_property`: filter state, on Envoy.
-    pub filter_state: Asked,
+    pub filter_state: Support,
     /// Environment variables that the module sees, as `NAME=value`.
     pub environment: &'static [&'static str],
     /// Functions that the host does not have at all.
@@ -64,16 +64,16 @@ pub enum OnTrap {
     FailClosed,
 }
 
-impl Manners {
+impl HostBehavior {
     /// Envoy, as far as this host goes.
     pub const fn envoy() -> Self {
         Self {
             properties: Property::Envoy,
-            foreign_functions: Asked::Refuses(Status::NotFound),
-            shared_data: Asked::Serves,
-            callouts: Asked::Serves,
-            metrics: Asked::Serves,
-            filter_state: Asked::Serves,
+            foreign_functions: Support::Fails(Status::NotFound),
+            shared_data: Support::Served,
+            callouts: Support::Served,
+            metrics: Support::Served,
+            filter_state: Support::Served,
             environment: &[],
             missing: &[],
             first_callout_token: 1,
@@ -86,10 +86,10 @@ impl Manners {
     pub const fn bare() -> Self {
         Self {
             properties: Property::Status(Status::InternalFailure),
-            foreign_functions: Asked::Traps,
-            shared_data: Asked::Traps,
-            filter_state: Asked::Traps,
-            metrics: Asked::Traps,
+            foreign_functions: Support::Traps,
+            shared_data: Support::Traps,
+            filter_state: Support::Traps,
+            metrics: Support::Traps,
             missing: &["proxy_get_log_level"],
             first_callout_token: 0,
             ..Self::envoy()
